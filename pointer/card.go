@@ -1,0 +1,319 @@
+package pointer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// Card is what the owner of a pointer says about itself. It travels inside the
+// record, under its signature, as canonical CBOR (RFC 8949 §4.2.1):
+//
+//	Card = {
+//	  1: 1                                            version
+//	  2: text                                         nickname, 1 to 64 bytes
+//	  3: bytes                                        next: a Commitment
+//	  4: [+ [KEM id, key bytes]]                      sealing keys (KEM ids of RFC 9180)
+//	  5: [+ multiaddr bytes]                          nodes
+//	  6: {+ label: [pointer, commitment or null]}     edges, labels of 1 to 64 bytes
+//	  7: [+ [rel, target]]                            links
+//	  8: [+ [old pointer, new key, commitment or null,
+//	         signature by new, signature by old or null]]  succession
+//	  9: pointer                                      successor
+//	}
+//
+// Everything but the version may be absent, and an empty value is absent, so
+// that a card has one encoding. Other integer keys are kept and written back.
+// All of it is a claim by the owner: a nickname is no name until somebody's
+// book says so, and must be cleaned before it is shown.
+type Card struct {
+	Nickname   string
+	Next       Commitment
+	Sealing    []SealingKey
+	Nodes      [][]byte // multiaddrs in binary form, not yet checked
+	Edges      map[string]Edge
+	Links      []CardLink
+	Succession []Succession
+	Successor  Pointer
+
+	unknown map[int64]cbor.RawMessage
+}
+
+// SealingKey is a public key to seal messages to the owner with, and the HPKE
+// KEM (RFC 9180, §7.1) that it is for.
+type SealingKey struct {
+	_   struct{} `cbor:",toarray"`
+	KEM uint16
+	Key []byte
+}
+
+// Edge is a name that the owner gives to somebody in public.
+type Edge struct {
+	Pointer Pointer
+	Next    Commitment // zero: none given
+}
+
+// CardLink is a link of the card: a relation and its target, as in RFC 8288.
+type CardLink struct {
+	_      struct{} `cbor:",toarray"`
+	Rel    string
+	Target string
+}
+
+const (
+	cardVersion = 1
+
+	// MaxNickname and MaxLabel bound a nickname and an edge's label, in bytes
+	// of UTF-8.
+	MaxNickname = 64
+	MaxLabel    = 64
+)
+
+const (
+	keyVersion = iota + 1
+	keyNickname
+	keyNext
+	keySealing
+	keyNodes
+	keyEdges
+	keyLinks
+	keySuccession
+	keySuccessor
+)
+
+type wireEdge struct {
+	_       struct{} `cbor:",toarray"`
+	Pointer []byte
+	Next    []byte
+}
+
+// Modes are built once: building them is slow, and they are safe for
+// concurrent use.
+var (
+	cardEncoder = func() cbor.EncMode {
+		mode, err := cbor.CoreDetEncOptions().EncMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+	cardDecoder = func() cbor.DecMode {
+		mode, err := cbor.DecOptions{
+			DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+			IndefLength:      cbor.IndefLengthForbidden,
+			TagsMd:           cbor.TagsForbidden,
+			MaxNestedLevels:  16,
+			MaxArrayElements: 1024,
+			MaxMapPairs:      1024,
+		}.DecMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+)
+
+// Encode gives the card's one canonical encoding, or an error when a field is
+// over its bounds.
+func (c Card) Encode() ([]byte, error) {
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("card: %w", err)
+	}
+	m := map[int64]any{keyVersion: cardVersion}
+	if c.Nickname != "" {
+		m[keyNickname] = c.Nickname
+	}
+	if !c.Next.IsZero() {
+		m[keyNext] = c.Next.Bytes()
+	}
+	if len(c.Sealing) > 0 {
+		m[keySealing] = c.Sealing
+	}
+	if len(c.Nodes) > 0 {
+		m[keyNodes] = c.Nodes
+	}
+	if len(c.Edges) > 0 {
+		edges := make(map[string]wireEdge, len(c.Edges))
+		for label, e := range c.Edges {
+			edges[label] = wireEdge{Pointer: e.Pointer.Bytes(), Next: e.Next.Bytes()}
+		}
+		m[keyEdges] = edges
+	}
+	if len(c.Links) > 0 {
+		m[keyLinks] = c.Links
+	}
+	if len(c.Succession) > 0 {
+		m[keySuccession] = c.wireSuccession()
+	}
+	if !c.Successor.IsZero() {
+		m[keySuccessor] = c.Successor.Bytes()
+	}
+	for key, raw := range c.unknown {
+		m[key] = raw
+	}
+	b, err := cardEncoder.Marshal(m)
+	if err != nil {
+		return nil, fmt.Errorf("card: %w", err)
+	}
+	return b, nil
+}
+
+func (c Card) check() error {
+	if err := checkNickname(c.Nickname); err != nil {
+		return err
+	}
+	for label, e := range c.Edges {
+		if label == "" {
+			return errors.New("an edge has an empty label")
+		}
+		if err := checkText("edge label", label, MaxLabel); err != nil {
+			return err
+		}
+		if e.Pointer.IsZero() {
+			return fmt.Errorf("edge %s leads to no pointer", quote(label))
+		}
+	}
+	return nil
+}
+
+func checkNickname(s string) error { return checkText("nickname", s, MaxNickname) }
+
+func checkText(what, s string, most int) error {
+	if len(s) > most {
+		return fmt.Errorf("%s %s is %d bytes long, over %d", what, quote(s), len(s), most)
+	}
+	if !utf8.ValidString(s) {
+		return fmt.Errorf("%s %q is not valid UTF-8", what, s)
+	}
+	return nil
+}
+
+// ParseCard reads a card. It refuses everything but the canonical encoding:
+// what it accepts, [Card.Encode] turns back into the same bytes.
+func ParseCard(b []byte) (Card, error) {
+	c, err := parseCard(b)
+	if err != nil {
+		return Card{}, fmt.Errorf("card: %w", err)
+	}
+	return c, nil
+}
+
+func parseCard(b []byte) (Card, error) {
+	// 1. Canonical as CBOR, down to the values of unknown keys.
+	var whole any
+	if err := cardDecoder.Unmarshal(b, &whole); err != nil {
+		return Card{}, fmt.Errorf("is not the CBOR of a card: %w", err)
+	}
+	if again, err := cardEncoder.Marshal(whole); err != nil || !bytes.Equal(again, b) {
+		return Card{}, errNotCanonical
+	}
+	// 2. The known fields.
+	var m map[int64]cbor.RawMessage
+	if err := cardDecoder.Unmarshal(b, &m); err != nil {
+		return Card{}, fmt.Errorf("is not a map with integer keys: %w", err)
+	}
+	var version uint64
+	if err := take(m, keyVersion, &version); err != nil {
+		return Card{}, err
+	}
+	if version != cardVersion {
+		return Card{}, fmt.Errorf("has version %d, and this program knows %d", version, cardVersion)
+	}
+	var c Card
+	var next, successor []byte
+	var edges map[string]wireEdge
+	var succession []wireSuccession
+	for _, field := range []struct {
+		key  int64
+		into any
+	}{
+		{keyNickname, &c.Nickname}, {keyNext, &next}, {keySealing, &c.Sealing}, {keyNodes, &c.Nodes},
+		{keyEdges, &edges}, {keyLinks, &c.Links}, {keySuccession, &succession}, {keySuccessor, &successor},
+	} {
+		if err := take(m, field.key, field.into); err != nil {
+			return Card{}, err
+		}
+	}
+	var err error
+	if next != nil {
+		if c.Next, err = CommitmentFromBytes(next); err != nil {
+			return Card{}, err
+		}
+	}
+	if successor != nil {
+		if c.Successor, err = FromBytes(successor); err != nil {
+			return Card{}, fmt.Errorf("successor %w", err)
+		}
+	}
+	if len(edges) > 0 {
+		c.Edges = make(map[string]Edge, len(edges))
+	}
+	for label, w := range edges {
+		var e Edge
+		if e.Pointer, err = FromBytes(w.Pointer); err != nil {
+			return Card{}, fmt.Errorf("edge %s: pointer %w", quote(label), err)
+		}
+		if w.Next != nil {
+			if e.Next, err = CommitmentFromBytes(w.Next); err != nil {
+				return Card{}, fmt.Errorf("edge %s: %w", quote(label), err)
+			}
+		}
+		c.Edges[label] = e
+	}
+	if c.Succession, err = openSuccession(succession); err != nil {
+		return Card{}, err
+	}
+	if len(m) > 0 {
+		c.unknown = m
+	}
+	// 3. Bounds, and one encoding: a field that is present but empty is not it.
+	again, err := c.Encode()
+	if err != nil {
+		return Card{}, errors.Unwrap(err)
+	}
+	if !bytes.Equal(again, b) {
+		return Card{}, errNotCanonical
+	}
+	return c, nil
+}
+
+var errNotCanonical = errors.New("is not in its canonical encoding")
+
+// take decodes one field, when it is there, and takes it out of m.
+func take(m map[int64]cbor.RawMessage, key int64, into any) error {
+	raw, ok := m[key]
+	if !ok {
+		return nil
+	}
+	delete(m, key)
+	if err := cardDecoder.Unmarshal(raw, into); err != nil {
+		return fmt.Errorf("field %d: %w", key, err)
+	}
+	return nil
+}
+
+// clone is a copy that shares nothing a caller could change.
+func (c Card) clone() Card {
+	c.Sealing = slices.Clone(c.Sealing)
+	for i := range c.Sealing {
+		c.Sealing[i].Key = bytes.Clone(c.Sealing[i].Key)
+	}
+	c.Nodes = slices.Clone(c.Nodes)
+	for i := range c.Nodes {
+		c.Nodes[i] = bytes.Clone(c.Nodes[i])
+	}
+	c.Edges = maps.Clone(c.Edges)
+	c.Links = slices.Clone(c.Links)
+	c.Succession = slices.Clone(c.Succession)
+	for i := range c.Succession {
+		s := &c.Succession[i]
+		s.New, s.NewSignature, s.OldSignature = bytes.Clone(s.New), bytes.Clone(s.NewSignature), bytes.Clone(s.OldSignature)
+	}
+	c.unknown = maps.Clone(c.unknown)
+	return c
+}

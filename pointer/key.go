@@ -1,0 +1,107 @@
+package pointer
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Key is an Ed25519 identity key. It implements [crypto.Signer]; everything in
+// this module that signs takes a crypto.Signer, so that keys in an agent or on
+// hardware work as well. Printing a Key shows its pointer, never its secret.
+type Key struct {
+	private ed25519.PrivateKey
+	pointer Pointer
+}
+
+const (
+	secretPrefix   = "PETNAME-SECRET-KEY-1"
+	secretDomain   = "petnames/secret/v1\x00"
+	secretChecksum = 4
+)
+
+var secretEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
+
+// NewKey makes a key out of 32 bytes read from random; nil means crypto/rand.
+func NewKey(random io.Reader) (*Key, error) {
+	if random == nil {
+		random = rand.Reader
+	}
+	seed := make([]byte, ed25519.SeedSize)
+	if _, err := io.ReadFull(random, seed); err != nil {
+		return nil, fmt.Errorf("making a key: %w", err)
+	}
+	return keyFromSeed(seed)
+}
+
+func keyFromSeed(seed []byte) (*Key, error) {
+	private := ed25519.NewKeyFromSeed(seed)
+	p, err := FromPublicKey(private.Public())
+	if err != nil {
+		return nil, err
+	}
+	return &Key{private, p}, nil
+}
+
+// ParseKey reads what [Key.Secret] wrote. White space around it is dropped.
+// Errors never repeat the input.
+func ParseKey(s string) (*Key, error) {
+	rest, ok := strings.CutPrefix(strings.TrimSpace(s), secretPrefix)
+	if !ok {
+		return nil, errors.New("secret key: does not start with " + secretPrefix)
+	}
+	b, err := secretEncoding.DecodeString(rest)
+	if err != nil || len(b) != ed25519.SeedSize+secretChecksum || secretEncoding.EncodeToString(b) != rest {
+		return nil, errors.New("secret key: malformed or cut short")
+	}
+	seed := b[:ed25519.SeedSize]
+	if sum := digest(secretDomain, seed); string(sum[:secretChecksum]) != string(b[ed25519.SeedSize:]) {
+		return nil, errors.New("secret key: the checksum is wrong: it was mistyped or damaged")
+	}
+	return keyFromSeed(seed)
+}
+
+// Secret is the secret key as one greppable line:
+//
+//	PETNAME-SECRET-KEY-1 ‖ base32(seed (32 bytes) ‖ checksum (4 bytes))
+//
+// in upper case without padding; the checksum is the start of the sha2-256 of
+// "petnames/secret/v1\0" ‖ seed.
+func (k *Key) Secret() string {
+	seed := k.private.Seed()
+	sum := digest(secretDomain, seed)
+	return secretPrefix + secretEncoding.EncodeToString(append(seed, sum[:secretChecksum]...))
+}
+
+// Pointer is the pointer that this key certifies.
+func (k *Key) Pointer() Pointer { return k.pointer }
+
+// Public is the ed25519.PublicKey.
+func (k *Key) Public() crypto.PublicKey { return k.private.Public() }
+
+// Sign signs message itself (not a hash of it) when opts is crypto.Hash(0), as
+// ed25519.PrivateKey does.
+func (k *Key) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return k.private.Sign(random, message, opts)
+}
+
+// Format keeps the secret out of every verb of fmt, %#v and %x included.
+func (k *Key) Format(f fmt.State, _ rune) {
+	if k == nil {
+		io.WriteString(f, "key of (no pointer)")
+		return
+	}
+	io.WriteString(f, "key of "+k.pointer.String())
+}
+
+// MarshalText refuses: a secret must not slip into JSON or a log by accident.
+func (k *Key) MarshalText() ([]byte, error) {
+	return nil, errors.New("a secret key is not marshalled; use Secret")
+}
+
+var _ crypto.Signer = (*Key)(nil)

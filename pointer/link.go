@@ -1,0 +1,122 @@
+package pointer
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// Link is what people hand each other instead of a bare pointer: it carries
+// the commitment to the owner's next key, a suggestion for a name, and a
+// checksum that catches what mistyping and cutting do to it. It is not signed:
+// whoever hands it over is whom you trust.
+//
+//	petname:k51…?c=<commitment>&n=<nickname>&s=<checksum>
+//
+// Parameters are percent-encoded as in URL queries; those that are not known
+// are ignored, but stand under the checksum; none may come twice, and s comes
+// last. The checksum is the first 4 bytes, in lower-case hexadecimal, of the
+// sha2-256 of "petnames/link/v1\0" and all of the link before "&s=" or "?s=".
+type Link struct {
+	Pointer  Pointer
+	Next     Commitment // zero: the link gives none
+	Nickname string     // what the owner is said to call itself; a suggestion, hostile until cleaned
+}
+
+const (
+	linkScheme   = "petname:"
+	linkDomain   = "petnames/link/v1\x00"
+	linkChecksum = 4
+	maxLink      = 2048 // bytes; a QR code holds little more
+)
+
+// String is the link's text.
+func (l Link) String() string {
+	var b strings.Builder
+	b.WriteString(linkScheme)
+	b.WriteString(l.Pointer.String())
+	sep := byte('?')
+	add := func(key, value string) {
+		b.WriteByte(sep)
+		b.WriteString(key + "=" + url.QueryEscape(value))
+		sep = '&'
+	}
+	if !l.Next.IsZero() {
+		add("c", l.Next.String())
+	}
+	if l.Nickname != "" {
+		add("n", l.Nickname)
+	}
+	add("s", linkSum(b.String()))
+	return b.String()
+}
+
+func linkSum(covered string) string {
+	sum := digest(linkDomain, []byte(covered))
+	return hex.EncodeToString(sum[:linkChecksum])
+}
+
+// ParseLink reads a link. A bare pointer, in any form that [Parse] takes, is
+// read too, and gives a Link with nothing but the pointer.
+func ParseLink(s string) (Link, error) {
+	s = strings.TrimSpace(s)
+	if len(s) < len(linkScheme) || !strings.EqualFold(s[:len(linkScheme)], linkScheme) {
+		p, err := Parse(s)
+		return Link{Pointer: p}, err
+	}
+	l, err := parseLink(s)
+	if err != nil {
+		return Link{}, fmt.Errorf("link %s: %w", quote(s), err)
+	}
+	return l, nil
+}
+
+var errLinkSum = errors.New("the checksum is missing or wrong: it was mistyped or cut short; ask for it again")
+
+func parseLink(s string) (Link, error) {
+	if len(s) > maxLink {
+		return Link{}, fmt.Errorf("is %d bytes long, over %d", len(s), maxLink)
+	}
+	// 1. Nothing is looked at before the checksum holds: it tells a mistyped
+	// link from one of a kind that this version doesn't know.
+	cut := strings.LastIndexByte(s, '=')
+	if cut < 2 || s[cut-1] != 's' || (s[cut-2] != '?' && s[cut-2] != '&') {
+		return Link{}, errLinkSum
+	}
+	covered, sum := s[:cut-2], s[cut+1:]
+	if linkSum(covered) != sum || !strings.HasPrefix(covered, linkScheme) {
+		return Link{}, errLinkSum
+	}
+	// 2. The pointer, in its canonical form alone.
+	text, query, _ := strings.Cut(strings.TrimPrefix(covered, linkScheme), "?")
+	p, err := parse(text)
+	if err != nil {
+		return Link{}, err
+	}
+	if p.String() != text {
+		return Link{}, fmt.Errorf("its pointer is not in the canonical form %s", p)
+	}
+	// 3. The parameters, each once.
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return Link{}, fmt.Errorf("its parameters are malformed: %w", err)
+	}
+	for key, vs := range values {
+		if len(vs) > 1 || key == "s" {
+			return Link{}, fmt.Errorf("its parameter %q comes twice", key)
+		}
+	}
+	l := Link{Pointer: p}
+	if c := values.Get("c"); c != "" {
+		if l.Next, err = ParseCommitment(c); err != nil {
+			return Link{}, err
+		}
+	}
+	l.Nickname = values.Get("n")
+	if err := checkNickname(l.Nickname); err != nil {
+		return Link{}, err
+	}
+	return l, nil
+}

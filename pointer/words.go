@@ -1,0 +1,100 @@
+package pointer
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// The English list of BIP-39, bip-0039/english.txt, sorted, 2048 words, each
+// known by its first four letters.
+//
+//go:embed words_english.txt
+var wordsEnglish string
+
+var wordList = sync.OnceValue(func() []string { return strings.Fields(wordsEnglish) })
+
+const (
+	wordsDomain  = "petnames/words/v1\x00"
+	wordsCount   = 12
+	wordsEntropy = 16 // bytes
+	wordsUnique  = 4  // letters that tell a word of the list
+)
+
+// Words are twelve words for reading a pointer aloud and comparing: BIP-39's
+// mnemonic (with its checksum of 4 bits) of the first 128 bits of the sha2-256
+// of "petnames/words/v1\0" ‖ multihash. They identify a pointer and cannot be
+// turned back into one. Comparable; the zero value fits no pointer.
+type Words [wordsCount]uint16
+
+// Words gives the pointer's twelve words.
+func (p Pointer) Words() Words {
+	sum := digest(wordsDomain, []byte(p.multihash))
+	return wordsOf([wordsEntropy]byte(sum[:wordsEntropy]))
+}
+
+// wordsOf is BIP-39's mnemonic: the entropy's bits and its checksum's, eleven a
+// word.
+func wordsOf(entropy [wordsEntropy]byte) Words {
+	var w Words
+	for i := range w {
+		for bit := i * 11; bit < i*11+11; bit++ {
+			w[i] = w[i]<<1 | bitOf(entropy, bit)
+		}
+	}
+	return w
+}
+
+func bitOf(entropy [wordsEntropy]byte, bit int) uint16 {
+	source := entropy[:]
+	if bit >= wordsEntropy*8 {
+		sum := sha256.Sum256(source)
+		source, bit = sum[:], bit-wordsEntropy*8
+	}
+	return uint16(source[bit/8]>>(7-bit%8)) & 1
+}
+
+// ParseWords reads twelve words, in any case, with any white space between, a
+// word cut to its first four letters or more. A word that is not in the list
+// and a checksum that doesn't hold are errors: the second catches 15 of 16
+// wrong words, and comparing with the pointer's own words catches the rest.
+func ParseWords(s string) (Words, error) {
+	if len(s) > maxLink {
+		return Words{}, fmt.Errorf("words %s: are too long", quote(s))
+	}
+	fields := strings.Fields(strings.ToLower(s))
+	if len(fields) != wordsCount {
+		return Words{}, fmt.Errorf("words %s: are %d, and %d are needed", quote(s), len(fields), wordsCount)
+	}
+	var w Words
+	for i, field := range fields {
+		at, found := slices.BinarySearch(wordList(), field)
+		if !found && len(field) >= wordsUnique && at < len(wordList()) && strings.HasPrefix(wordList()[at], field) {
+			found = true
+		}
+		if !found {
+			return Words{}, fmt.Errorf("word %d, %s, is not in the BIP-39 English list: ask to have it read again", i+1, quote(field))
+		}
+		w[i] = uint16(at)
+	}
+	var entropy [wordsEntropy]byte
+	for bit := range wordsEntropy * 8 {
+		entropy[bit/8] |= byte(w[bit/11]>>(10-bit%11)&1) << (7 - bit%8)
+	}
+	if wordsOf(entropy) != w {
+		return Words{}, fmt.Errorf("words %s: the checksum is wrong, so at least one word is: have them read again", quote(s))
+	}
+	return w, nil
+}
+
+// String is the words in lower case with single spaces between.
+func (w Words) String() string {
+	words := make([]string, len(w))
+	for i, n := range w {
+		words[i] = wordList()[n%2048]
+	}
+	return strings.Join(words, " ")
+}
