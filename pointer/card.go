@@ -72,6 +72,9 @@ const (
 	// of UTF-8.
 	MaxNickname = 64
 	MaxLabel    = 64
+
+	// maxList bounds each list and map of a card.
+	maxList = 1024
 )
 
 const (
@@ -108,8 +111,12 @@ var (
 			IndefLength:      cbor.IndefLengthForbidden,
 			TagsMd:           cbor.TagsForbidden,
 			MaxNestedLevels:  16,
-			MaxArrayElements: 1024,
-			MaxMapPairs:      1024,
+			MaxArrayElements: maxList,
+			MaxMapPairs:      maxList,
+			// A NaN is a map key that equals no other: two of them are no
+			// duplicates to Go, and have no order.
+			NaN: cbor.NaNDecodeForbidden,
+			Inf: cbor.InfDecodeForbidden,
 		}.DecMode()
 		if err != nil {
 			panic(err) // constant options
@@ -148,7 +155,11 @@ func (c Card) Encode() ([]byte, error) {
 		m[keyLinks] = c.Links
 	}
 	if len(c.Succession) > 0 {
-		m[keySuccession] = c.wireSuccession()
+		chain, err := c.wireSuccession()
+		if err != nil {
+			return nil, fmt.Errorf("card: %w", err)
+		}
+		m[keySuccession] = chain
 	}
 	if !c.Successor.IsZero() {
 		m[keySuccessor] = c.Successor.Bytes()
@@ -167,6 +178,24 @@ func (c Card) check() error {
 	if err := checkNickname(c.Nickname); err != nil {
 		return err
 	}
+	for _, list := range []struct {
+		name   string
+		length int
+	}{{"sealing keys", len(c.Sealing)}, {"nodes", len(c.Nodes)}, {"edges", len(c.Edges)}, {"links", len(c.Links)}} {
+		if list.length > maxList {
+			return fmt.Errorf("%d %s, over %d", list.length, list.name, maxList)
+		}
+	}
+	for _, s := range c.Sealing {
+		if len(s.Key) == 0 {
+			return fmt.Errorf("the sealing key for KEM %d is empty", s.KEM)
+		}
+	}
+	for _, node := range c.Nodes {
+		if len(node) == 0 {
+			return errors.New("a node's address is empty")
+		}
+	}
 	for label, e := range c.Edges {
 		if label == "" {
 			return errors.New("an edge has an empty label")
@@ -178,7 +207,17 @@ func (c Card) check() error {
 			return fmt.Errorf("edge %s leads to no pointer", quote(label))
 		}
 	}
-	return nil
+	for _, link := range c.Links {
+		if link.Rel == "" || link.Target == "" {
+			return errors.New("a link has no relation or no target")
+		}
+		for _, text := range []string{link.Rel, link.Target} {
+			if err := checkText("link", text, MaxRecord); err != nil {
+				return err
+			}
+		}
+	}
+	return checkSuccession(c.Succession)
 }
 
 func checkNickname(s string) error { return checkText("nickname", s, MaxNickname) }
@@ -188,7 +227,7 @@ func checkText(what, s string, most int) error {
 		return fmt.Errorf("%s %s is %d bytes long, over %d", what, quote(s), len(s), most)
 	}
 	if !utf8.ValidString(s) {
-		return fmt.Errorf("%s %q is not valid UTF-8", what, s)
+		return fmt.Errorf("%s %s is not valid UTF-8", what, quote(s))
 	}
 	return nil
 }
@@ -207,7 +246,7 @@ func parseCard(b []byte) (Card, error) {
 	// 1. Canonical as CBOR, down to the values of unknown keys.
 	var whole any
 	if err := cardDecoder.Unmarshal(b, &whole); err != nil {
-		return Card{}, fmt.Errorf("is not the CBOR of a card: %w", err)
+		return Card{}, errors.New("is not the CBOR of a card") // err repeats hostile text
 	}
 	if again, err := cardEncoder.Marshal(whole); err != nil || !bytes.Equal(again, b) {
 		return Card{}, errNotCanonical
@@ -215,7 +254,7 @@ func parseCard(b []byte) (Card, error) {
 	// 2. The known fields.
 	var m map[int64]cbor.RawMessage
 	if err := cardDecoder.Unmarshal(b, &m); err != nil {
-		return Card{}, fmt.Errorf("is not a map with integer keys: %w", err)
+		return Card{}, errors.New("is not a map with integer keys")
 	}
 	var version uint64
 	if err := take(m, keyVersion, &version); err != nil {
@@ -292,7 +331,7 @@ func take(m map[int64]cbor.RawMessage, key int64, into any) error {
 	}
 	delete(m, key)
 	if err := cardDecoder.Unmarshal(raw, into); err != nil {
-		return fmt.Errorf("field %d: %w", key, err)
+		return fmt.Errorf("field %d is not what it should be", key)
 	}
 	return nil
 }

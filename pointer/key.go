@@ -14,8 +14,12 @@ import (
 // Key is an Ed25519 identity key. It implements [crypto.Signer]; everything in
 // this module that signs takes a crypto.Signer, so that keys in an agent or on
 // hardware work as well. Printing a Key shows its pointer, never its secret.
+//
+// The zero Key holds no secret and signs nothing.
 type Key struct {
-	private ed25519.PrivateKey
+	// private is behind a pointer because fmt prints the unexported fields of
+	// a struct without asking Format, but follows no pointer inside it.
+	private *ed25519.PrivateKey
 	pointer Pointer
 }
 
@@ -45,7 +49,7 @@ func keyFromSeed(seed []byte) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Key{private, p}, nil
+	return &Key{&private, p}, nil
 }
 
 // ParseKey reads what [Key.Secret] wrote. White space around it is dropped.
@@ -54,6 +58,9 @@ func ParseKey(s string) (*Key, error) {
 	rest, ok := strings.CutPrefix(strings.TrimSpace(s), secretPrefix)
 	if !ok {
 		return nil, errors.New("secret key: does not start with " + secretPrefix)
+	}
+	if len(rest) != secretEncoding.EncodedLen(ed25519.SeedSize+secretChecksum) {
+		return nil, errors.New("secret key: malformed or cut short")
 	}
 	b, err := secretEncoding.DecodeString(rest)
 	if err != nil || len(b) != ed25519.SeedSize+secretChecksum || secretEncoding.EncodeToString(b) != rest {
@@ -73,34 +80,45 @@ func ParseKey(s string) (*Key, error) {
 // in upper case without padding; the checksum is the start of the sha2-256 of
 // "petnames/secret/v1\0" ‖ seed.
 func (k *Key) Secret() string {
+	if k.isZero() {
+		return ""
+	}
 	seed := k.private.Seed()
 	sum := digest(secretDomain, seed)
 	return secretPrefix + secretEncoding.EncodeToString(append(seed, sum[:secretChecksum]...))
 }
 
+func (k *Key) isZero() bool { return k == nil || k.private == nil }
+
 // Pointer is the pointer that this key certifies.
 func (k *Key) Pointer() Pointer { return k.pointer }
 
 // Public is the ed25519.PublicKey.
-func (k *Key) Public() crypto.PublicKey { return k.private.Public() }
+func (k *Key) Public() crypto.PublicKey {
+	if k.isZero() {
+		return ed25519.PublicKey(nil)
+	}
+	return k.private.Public()
+}
 
 // Sign signs message itself (not a hash of it) when opts is crypto.Hash(0), as
 // ed25519.PrivateKey does.
 func (k *Key) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if k.isZero() {
+		return nil, errors.New("signing: there is no key")
+	}
 	return k.private.Sign(random, message, opts)
 }
 
-// Format keeps the secret out of every verb of fmt, %#v and %x included.
-func (k *Key) Format(f fmt.State, _ rune) {
-	if k == nil {
-		io.WriteString(f, "key of (no pointer)")
-		return
-	}
+// Format keeps the secret out of every verb of fmt, %#v and %x included. It
+// and MarshalText stand on the value, so that a Key that was copied is covered
+// as well.
+func (k Key) Format(f fmt.State, _ rune) {
 	io.WriteString(f, "key of "+k.pointer.String())
 }
 
 // MarshalText refuses: a secret must not slip into JSON or a log by accident.
-func (k *Key) MarshalText() ([]byte, error) {
+func (k Key) MarshalText() ([]byte, error) {
 	return nil, errors.New("a secret key is not marshalled; use Secret")
 }
 

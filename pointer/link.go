@@ -32,25 +32,33 @@ const (
 	maxLink      = 2048 // bytes; a QR code holds little more
 )
 
-// String is the link's text.
+// String is the link's text. A nickname over the bounds of a card's is left
+// out, since nobody could read the link.
 func (l Link) String() string {
 	var b strings.Builder
 	b.WriteString(linkScheme)
 	b.WriteString(l.Pointer.String())
-	sep := byte('?')
 	add := func(key, value string) {
-		b.WriteByte(sep)
+		b.WriteByte(linkSeparator(b.String()))
 		b.WriteString(key + "=" + url.QueryEscape(value))
-		sep = '&'
 	}
 	if !l.Next.IsZero() {
 		add("c", l.Next.String())
 	}
-	if l.Nickname != "" {
+	if l.Nickname != "" && checkNickname(l.Nickname) == nil {
 		add("n", l.Nickname)
 	}
 	add("s", linkSum(b.String()))
 	return b.String()
+}
+
+// linkSeparator stands before the next parameter. The one before the checksum
+// is not under it, so only one of the two may be right.
+func linkSeparator(before string) byte {
+	if strings.Contains(before, "?") {
+		return '&'
+	}
+	return '?'
 }
 
 func linkSum(covered string) string {
@@ -62,7 +70,7 @@ func linkSum(covered string) string {
 // read too, and gives a Link with nothing but the pointer.
 func ParseLink(s string) (Link, error) {
 	s = strings.TrimSpace(s)
-	if len(s) < len(linkScheme) || !strings.EqualFold(s[:len(linkScheme)], linkScheme) {
+	if !hasPrefixFold(s, linkScheme) {
 		p, err := Parse(s)
 		return Link{Pointer: p}, err
 	}
@@ -82,11 +90,11 @@ func parseLink(s string) (Link, error) {
 	// 1. Nothing is looked at before the checksum holds: it tells a mistyped
 	// link from one of a kind that this version doesn't know.
 	cut := strings.LastIndexByte(s, '=')
-	if cut < 2 || s[cut-1] != 's' || (s[cut-2] != '?' && s[cut-2] != '&') {
+	if cut < 2 || s[cut-1] != 's' {
 		return Link{}, errLinkSum
 	}
-	covered, sum := s[:cut-2], s[cut+1:]
-	if linkSum(covered) != sum || !strings.HasPrefix(covered, linkScheme) {
+	covered, sep, sum := s[:cut-2], s[cut-2], s[cut+1:]
+	if linkSum(covered) != sum || sep != linkSeparator(covered) || !strings.HasPrefix(covered, linkScheme) {
 		return Link{}, errLinkSum
 	}
 	// 2. The pointer, in its canonical form alone.
@@ -101,16 +109,16 @@ func parseLink(s string) (Link, error) {
 	// 3. The parameters, each once.
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return Link{}, fmt.Errorf("its parameters are malformed: %w", err)
+		return Link{}, errors.New("its parameters are malformed") // err repeats them
 	}
 	for key, vs := range values {
 		if len(vs) > 1 || key == "s" {
-			return Link{}, fmt.Errorf("its parameter %q comes twice", key)
+			return Link{}, fmt.Errorf("its parameter %s comes twice", quote(key))
 		}
 	}
 	l := Link{Pointer: p}
-	if c := values.Get("c"); c != "" {
-		if l.Next, err = ParseCommitment(c); err != nil {
+	if values.Has("c") {
+		if l.Next, err = ParseCommitment(values.Get("c")); err != nil {
 			return Link{}, err
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -36,7 +37,7 @@ const (
 	maxQuoted = 100
 
 	// maxText bounds the text that Parse looks at, in bytes: the longest base
-	// (base2) of the longest pointer is shorter.
+	// (base2, 369) of the longest pointer is shorter.
 	maxText = 512
 
 	invalidText = "(no pointer)"
@@ -64,33 +65,35 @@ func parse(s string) (Pointer, error) {
 	case s == "":
 		return Pointer{}, errors.New("is empty")
 	case len(s) > maxText:
-		return Pointer{}, fmt.Errorf("is %d bytes long, and the longest pointer is %d", len(s), maxText)
+		return Pointer{}, fmt.Errorf("is %d bytes long, over %d", len(s), maxText)
 	case strings.HasPrefix(s, "did:key:"):
 		return parseDIDKey(strings.TrimPrefix(s, "did:key:"))
-	case strings.HasPrefix(s, "petname:"):
+	case hasPrefixFold(s, linkScheme):
 		return Pointer{}, errors.New("is a link, not a bare pointer")
-	}
-	for _, prefix := range []string{"/ipns/", "ipns://"} {
-		if rest, ok := strings.CutPrefix(s, prefix); ok {
-			s = strings.TrimSuffix(rest, "/")
-			break
-		}
-	}
-	if strings.ContainsRune(s, '/') {
-		return Pointer{}, errors.New("is a path, not a pointer")
+	case strings.HasPrefix(s, "/ipns/"):
+		s = strings.TrimSuffix(s[len("/ipns/"):], "/")
+	case hasPrefixFold(s, "ipns://"): // the scheme of a URI has no case (RFC 3986, §3.1)
+		s = strings.TrimSuffix(s[len("ipns://"):], "/")
 	}
 	// A base58 multihash and a multibase CIDv1 can't be mistaken for each
-	// other: libp2p's peer IDs start with these two prefixes alone.
+	// other: no multibase starts with Q or 1, and libp2p's peer IDs start so.
 	if strings.HasPrefix(s, "Qm") || strings.HasPrefix(s, "1") {
 		mh, err := multihash.FromB58String(s)
 		if err != nil {
-			return Pointer{}, fmt.Errorf("is no base58 peer ID: %w", err)
+			return Pointer{}, errors.New("is no base58 peer ID")
 		}
 		return FromBytes(mh)
 	}
-	c, err := cid.Decode(s)
+	b, err := decodeMultibase(s)
 	if err != nil {
+		if strings.ContainsRune(s, '/') {
+			return Pointer{}, errors.New("is a path, not a pointer")
+		}
 		return Pointer{}, errors.New("is no pointer (one looks like k51qzi5uqu5d…)")
+	}
+	c, err := cid.Cast(b)
+	if err != nil {
+		return Pointer{}, errors.New("is no pointer (one looks like k51qzi5uqu5d…): was it cut short?")
 	}
 	if c.Version() != 1 || c.Type() != cid.Libp2pKey {
 		return Pointer{}, errors.New("is the address of content, not a pointer to a key")
@@ -98,13 +101,46 @@ func parse(s string) (Pointer, error) {
 	return FromBytes(c.Hash())
 }
 
-func parseDIDKey(s string) (Pointer, error) {
+// decodeMultibase takes what encodes back to the same text, in any case where
+// the base has none. The decoders take more: line breaks, bits that nobody set,
+// and bytes as they are.
+func decodeMultibase(s string) ([]byte, error) {
+	errSpelling := errors.New("is no multibase text")
 	enc, b, err := multibase.Decode(s)
-	if err != nil {
-		return Pointer{}, fmt.Errorf("is no did:key: %w", err)
+	if err != nil || enc == multibase.Identity {
+		return nil, errSpelling
 	}
+	again, err := multibase.Encode(enc, b)
+	if err != nil {
+		return nil, errSpelling
+	}
+	switch enc {
+	case multibase.Base58BTC, multibase.Base58Flickr, multibase.Base64, multibase.Base64pad,
+		multibase.Base64url, multibase.Base64urlPad, multibase.Base256Emoji:
+		if again != s {
+			return nil, errSpelling
+		}
+	default:
+		if !equalFoldASCII(again, s) {
+			return nil, errSpelling
+		}
+	}
+	return b, nil
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// equalFoldASCII is not strings.EqualFold, to which the Kelvin sign is a k.
+func equalFoldASCII(a, b string) bool {
+	return len(a) == len(b) && strings.EqualFold(a, b)
+}
+
+func parseDIDKey(s string) (Pointer, error) {
+	b, err := decodeMultibase(s)
 	// did:key, §3.1.1: the multicodec ed25519-pub (0xed 0x01), then the key.
-	if enc != multibase.Base58BTC || len(b) != 2+ed25519.PublicKeySize || b[0] != 0xed || b[1] != 0x01 {
+	if err != nil || s[0] != multibase.Base58BTC || len(b) != 2+ed25519.PublicKeySize || b[0] != 0xed || b[1] != 0x01 {
 		return Pointer{}, errors.New("is no did:key of an Ed25519 key (did:key:z6Mk…)")
 	}
 	return FromPublicKey(ed25519.PublicKey(b[2:]))
@@ -152,11 +188,29 @@ func FromPublicKey(pub crypto.PublicKey) (Pointer, error) {
 	if err != nil {
 		return Pointer{}, err
 	}
+	return fromEncodedKey(encoded)
+}
+
+func fromEncodedKey(encoded []byte) (Pointer, error) {
 	mh, err := multihash.Encode(encoded, multihash.IDENTITY)
 	if err != nil {
 		return Pointer{}, err
 	}
 	return FromBytes(mh)
+}
+
+// certifies reports whether encoded, byte for byte, is the libp2p-encoded key
+// that p is the multihash of.
+func (p Pointer) certifies(encoded []byte) bool {
+	decoded, err := multihash.Decode([]byte(p.multihash))
+	if err != nil {
+		return false
+	}
+	if decoded.Code == multihash.IDENTITY {
+		return bytes.Equal(decoded.Digest, encoded)
+	}
+	sum := sha256.Sum256(encoded)
+	return bytes.Equal(decoded.Digest, sum[:])
 }
 
 // encodeKey is the libp2p encoding of an Ed25519 public key.

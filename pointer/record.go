@@ -11,10 +11,10 @@ import (
 	"math"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
 	"github.com/ipfs/boxo/ipns"
 	ipnspb "github.com/ipfs/boxo/ipns/pb"
 	"github.com/ipfs/boxo/path"
+	"github.com/ipfs/go-cid"
 	ic "github.com/libp2p/go-libp2p/core/crypto"
 	cryptopb "github.com/libp2p/go-libp2p/core/crypto/pb"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -63,7 +63,8 @@ func (r Record) Bytes() []byte { return bytes.Clone(r.bytes) }
 func (r Record) ID() [sha256.Size]byte { return sha256.Sum256(r.signed) }
 
 // Value is the content path that the record points to, such as
-// "/ipfs/bafy…"; [NoValue] when it points to nothing.
+// "/ipfs/bafy…"; [NoValue] when it points to nothing. What follows the root is
+// the owner's text, with any bytes in it: quote it on display.
 func (r Record) Value() string { return r.value }
 
 // Sequence rises with every record that the owner makes.
@@ -111,7 +112,9 @@ var ErrInvalid = errors.New("record does not verify")
 // unverified one. It refuses all that boxo's ipns.ValidateWithName refuses, and
 // beyond it: fields that are missing, sequences over [MaxSequence], values that
 // are no content path, signed data that isn't canonical DAG-CBOR, protobuf
-// fields that the specification doesn't know, and a malformed [Card].
+// fields that the specification doesn't know or that disagree with the signed
+// ones, a key inside that isn't spelled as the pointer has it, and a malformed
+// [Card].
 //
 // An authentic record whose end lies before now comes inside an
 // [*ExpiredError]; every other error wraps [ErrInvalid].
@@ -126,104 +129,104 @@ func Open(p Pointer, b []byte, now time.Time) (Record, error) {
 	return r, nil
 }
 
-// open follows the specification's "Record Verification"; boxo does its six
-// steps, and the further ones are ours.
+// open checks in the order of cost to us: what hostile bytes can make the
+// later steps do is bounded by the earlier ones.
 func open(p Pointer, b []byte) (Record, error) {
-	if p.IsZero() {
-		return Record{}, errors.New("the zero pointer verifies nothing")
-	}
-	if len(b) > MaxRecord {
-		return Record{}, fmt.Errorf("it is %d bytes long, over %d", len(b), MaxRecord)
-	}
-	// (1)–(6) Size, presence and agreement of fields, signature. boxo checks
-	// the end against the machine's clock last of these; Open has its own.
-	rec, err := ipns.UnmarshalRecord(b)
+	r, card, err := read(p, b)
 	if err != nil {
 		return Record{}, err
+	}
+	// (4) The signature, and the six steps of the specification's "Record
+	// Verification" once more: boxo's judgement is the network's. It checks the
+	// end last of these, against the machine's clock; Open has its own.
+	rec, err := ipns.UnmarshalRecord(b)
+	if err != nil {
+		return Record{}, errors.New("it is not well-formed") // boxo's error repeats hostile text
 	}
 	if err := ipns.ValidateWithName(rec, ipns.NameFromPeer(peer.ID(p.multihash))); err != nil && !errors.Is(err, ipns.ErrExpiredRecord) {
 		return Record{}, err
 	}
-	// (7) Every signed field is there and in range.
-	r := Record{pointer: p, bytes: bytes.Clone(b)}
-	value, err := rec.Value()
-	if err != nil {
-		return Record{}, fmt.Errorf("value: %w", err)
+	// (5) The card.
+	if card != nil {
+		c, err := ParseCard(card)
+		if err != nil {
+			return Record{}, err
+		}
+		r.card = &c
 	}
-	r.value = value.String()
-	if r.expires, err = rec.Validity(); err != nil {
-		return Record{}, err
-	}
-	if r.sequence, err = rec.Sequence(); err != nil || r.sequence > MaxSequence {
-		return Record{}, errors.New("its sequence is missing or out of range (0 to 2^63-1)")
-	}
-	if r.ttl, err = rec.TTL(); err != nil || r.ttl < 0 {
-		return Record{}, errors.New("its TTL is missing or negative")
-	}
-	// (8) The signed document is canonical, and nothing unknown is around it.
-	var pb ipnspb.IpnsRecord
-	if err := proto.Unmarshal(b, &pb); err != nil {
-		return Record{}, err
-	}
-	if len(pb.ProtoReflect().GetUnknown()) > 0 {
-		return Record{}, errors.New("it has protobuf fields outside of the specification")
-	}
-	r.signed = pb.GetData()
-	if err := checkCanonical(r.signed); err != nil {
-		return Record{}, err
-	}
-	// (9) The card.
-	if !rec.MetadataExists(cardKey) {
-		return r, nil
-	}
-	meta, err := rec.Metadata(cardKey)
-	if err != nil {
-		return Record{}, err
-	}
-	raw, err := meta.AsBytes()
-	if err != nil {
-		return Record{}, fmt.Errorf("card: is not a byte string: %w", err)
-	}
-	card, err := ParseCard(raw)
-	if err != nil {
-		return Record{}, err
-	}
-	r.card = &card
 	return r, nil
 }
 
-// DAG-CBOR sorts keys by length first and has floats of 64 bits alone.
-var (
-	dagEncoder = func() cbor.EncMode {
-		mode, err := cbor.EncOptions{Sort: cbor.SortLengthFirst, IndefLength: cbor.IndefLengthForbidden}.EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	dagDecoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			DupMapKey:       cbor.DupMapKeyEnforcedAPF,
-			IndefLength:     cbor.IndefLengthForbidden,
-			MaxNestedLevels: 16,
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-)
+// read takes a record apart, and gives it back with the card's bytes (nil: no
+// card). The signature is the caller's to check.
+func read(p Pointer, b []byte) (Record, []byte, error) {
+	if p.IsZero() {
+		return Record{}, nil, errors.New("the zero pointer verifies nothing")
+	}
+	if len(b) > MaxRecord {
+		return Record{}, nil, fmt.Errorf("it is %d bytes long, over %d", len(b), MaxRecord)
+	}
+	// (1) The envelope: nothing unknown, and the key spelled as it was hashed.
+	var pb ipnspb.IpnsRecord
+	if err := proto.Unmarshal(b, &pb); err != nil {
+		return Record{}, nil, errors.New("it is not the protobuf of a record")
+	}
+	if len(pb.ProtoReflect().GetUnknown()) > 0 {
+		return Record{}, nil, errors.New("it has protobuf fields outside of the specification")
+	}
+	if key := pb.GetPubKey(); len(key) > 0 && !p.certifies(key) {
+		return Record{}, nil, errors.New("the key inside is another pointer's")
+	}
+	// (2) The signed document: canonical, with every field in range.
+	d, err := readDocument(pb.GetData())
+	if err != nil {
+		return Record{}, nil, err
+	}
+	r := Record{pointer: p, bytes: bytes.Clone(b), signed: pb.GetData(), sequence: d.sequence, ttl: time.Duration(d.ttl)}
+	if r.value, err = contentPath(d.value); err != nil {
+		return Record{}, nil, err
+	}
+	if d.validityType != uint64(ipns.ValidityEOL) {
+		return Record{}, nil, fmt.Errorf("its validity is of type %d, which is unknown", d.validityType)
+	}
+	end, err := time.Parse(time.RFC3339Nano, string(d.validity))
+	if err != nil {
+		return Record{}, nil, fmt.Errorf("its end %s is no time of RFC 3339", quote(string(d.validity)))
+	}
+	r.expires = end.UTC()
+	// (3) What stands in the old, unsigned fields agrees with it.
+	if pb.Value != nil && !bytes.Equal(pb.Value, d.value) ||
+		pb.Validity != nil && !bytes.Equal(pb.Validity, d.validity) ||
+		pb.ValidityType != nil && uint64(*pb.ValidityType) != d.validityType ||
+		pb.Sequence != nil && *pb.Sequence != d.sequence ||
+		pb.Ttl != nil && *pb.Ttl != d.ttl {
+		return Record{}, nil, errors.New("its unsigned fields disagree with the signed ones")
+	}
+	if !d.hasCard {
+		return r, nil, nil
+	}
+	return r, d.card, nil
+}
 
-func checkCanonical(signed []byte) error {
-	var fields map[string]any
-	if err := dagDecoder.Unmarshal(signed, &fields); err != nil {
-		return fmt.Errorf("its signed data is not strict DAG-CBOR: %w", err)
+// contentPath reads a value: a path as text or, in old records, a binary CID;
+// empty stands for [NoValue].
+func contentPath(value []byte) (string, error) {
+	switch {
+	case len(value) == 0:
+		return NoValue, nil
+	case value[0] == '/':
+		p, err := path.NewPath(string(value))
+		if err != nil {
+			return "", fmt.Errorf("its value %s is no content path", quote(string(value)))
+		}
+		return p.String(), nil
+	default:
+		c, err := cid.Cast(value)
+		if err != nil {
+			return "", fmt.Errorf("its value %s is neither a content path nor a CID", quote(string(value)))
+		}
+		return path.FromCid(c).String(), nil
 	}
-	again, err := dagEncoder.Marshal(fields)
-	if err != nil || !bytes.Equal(again, signed) {
-		return errors.New("its signed data is not canonical DAG-CBOR")
-	}
-	return nil
 }
 
 // Fields are what the owner says in a new record.
@@ -236,8 +239,9 @@ type Fields struct {
 	V1       bool          // sign in the old way too, for readers before 2021
 }
 
-// Sign makes a record with an Ed25519 key. What a foreign signer (an agent,
-// hardware) returns is verified before Sign returns it.
+// Sign makes a record with an Ed25519 key. What it returns, [Open] accepts and
+// reads the same: what a foreign signer (an agent, hardware) gives is verified
+// first.
 func Sign(key crypto.Signer, f Fields) (Record, error) {
 	r, err := sign(key, f)
 	if err != nil {
@@ -248,11 +252,17 @@ func Sign(key crypto.Signer, f Fields) (Record, error) {
 
 func sign(key crypto.Signer, f Fields) (Record, error) {
 	own, isOurs := key.(*Key)
+	if key == nil || isOurs && own.isZero() {
+		return Record{}, errors.New("there is no key")
+	}
+	public, err := encodeKey(key.Public())
+	if err != nil {
+		return Record{}, err
+	}
 	var p Pointer
-	var err error
 	if isOurs {
 		p = own.pointer
-	} else if p, err = FromPublicKey(key.Public()); err != nil {
+	} else if p, err = fromEncodedKey(public); err != nil {
 		return Record{}, err
 	}
 	if f.Sequence > MaxSequence {
@@ -261,42 +271,51 @@ func sign(key crypto.Signer, f Fields) (Record, error) {
 	if f.TTL < 0 {
 		return Record{}, fmt.Errorf("TTL %s is negative", f.TTL)
 	}
+	if year := f.Expires.UTC().Year(); year < 0 || year > 9999 {
+		return Record{}, fmt.Errorf("end in the year %d: RFC 3339 has the years 0 to 9999", year)
+	}
 	if f.Value == "" {
 		f.Value = NoValue
 	}
 	value, err := path.NewPath(f.Value)
 	if err != nil {
-		return Record{}, fmt.Errorf("value %s: %w", quote(f.Value), err)
+		return Record{}, fmt.Errorf("value %s is no content path (one looks like %s): %w", quote(f.Value), NoValue, errors.Unwrap(err))
 	}
 	opts := []ipns.Option{ipns.WithV1Compatibility(f.V1)}
-	r := Record{pointer: p, value: value.String(), sequence: f.Sequence, expires: f.Expires.UTC().Round(0), ttl: f.TTL}
 	if f.Card != nil {
 		encoded, err := f.Card.Encode()
 		if err != nil {
 			return Record{}, err
 		}
-		card := f.Card.clone()
-		r.card = &card
 		opts = append(opts, ipns.WithMetadata(map[string]any{cardKey: encoded}))
 	}
-	rec, err := ipns.NewRecord(signerKey{key}, value, f.Sequence, f.Expires, f.TTL, opts...)
+	rec, err := ipns.NewRecord(signerKey{key, public}, value, f.Sequence, f.Expires, f.TTL, opts...)
 	if err != nil {
 		return Record{}, err
 	}
-	if r.bytes, err = ipns.MarshalRecord(rec); err != nil {
+	b, err := ipns.MarshalRecord(rec)
+	if err != nil {
 		return Record{}, err
 	}
-	if len(r.bytes) > MaxRecord {
-		return Record{}, fmt.Errorf("it would be %d bytes long, over %d: shorten the card", len(r.bytes), MaxRecord)
+	if len(b) > MaxRecord {
+		return Record{}, fmt.Errorf("it would be %d bytes long, over %d: shorten the card or the value", len(b), MaxRecord)
 	}
 	if !isOurs {
-		return open(p, r.bytes)
+		return open(p, b)
 	}
-	var pb ipnspb.IpnsRecord
-	if err := proto.Unmarshal(r.bytes, &pb); err != nil {
+	// What is returned is read back from the bytes, as everybody else will
+	// read them; only the signature, which is our own, is not checked again.
+	r, card, err := read(p, b)
+	if err != nil {
 		return Record{}, err
 	}
-	r.signed = pb.GetData()
+	if card != nil {
+		c, err := ParseCard(card)
+		if err != nil {
+			return Record{}, err
+		}
+		r.card = &c
+	}
 	return r, nil
 }
 
@@ -304,11 +323,11 @@ func sign(key crypto.Signer, f Fields) (Record, error) {
 // finding out whose an unlabelled one may be; false when there is none (the
 // rule for Ed25519). It proves nothing: [Open] the record with it.
 func Embedded(b []byte) (Pointer, bool) {
-	rec, err := ipns.UnmarshalRecord(b)
-	if err != nil {
+	var pb ipnspb.IpnsRecord
+	if len(b) > MaxRecord || proto.Unmarshal(b, &pb) != nil {
 		return Pointer{}, false
 	}
-	key, err := rec.PubKey()
+	key, err := ic.UnmarshalPublicKey(pb.GetPubKey())
 	if err != nil {
 		return Pointer{}, false
 	}
@@ -323,6 +342,7 @@ func Embedded(b []byte) (Pointer, bool) {
 // signerKey lets boxo sign with a crypto.Signer. It has no secret to give.
 type signerKey struct {
 	crypto.Signer
+	public []byte // libp2p-encoded
 }
 
 func (k signerKey) Sign(message []byte) ([]byte, error) {
@@ -330,13 +350,9 @@ func (k signerKey) Sign(message []byte) ([]byte, error) {
 }
 
 func (k signerKey) GetPublic() ic.PubKey {
-	encoded, err := encodeKey(k.Public())
+	pub, err := ic.UnmarshalPublicKey(k.public)
 	if err != nil {
-		return nil
-	}
-	pub, err := ic.UnmarshalPublicKey(encoded)
-	if err != nil {
-		return nil
+		return nil // unreachable: encodeKey made it
 	}
 	return pub
 }

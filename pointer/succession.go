@@ -1,8 +1,10 @@
 package pointer
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"fmt"
 )
@@ -40,25 +42,31 @@ type wireSuccession struct {
 }
 
 // Succeed makes the step from old to the key next, which commits to the key
-// after it by commitment. oldKey may be nil.
+// after it by commitment. oldKey may be nil. What the signers return is
+// verified: a step that nobody would believe is an error here.
 func Succeed(old Pointer, next crypto.Signer, commitment Commitment, oldKey crypto.Signer) (Succession, error) {
 	pub, ok := next.Public().(ed25519.PublicKey)
 	if !ok {
 		return Succession{}, fmt.Errorf("succession: key of type %T, not Ed25519", next.Public())
 	}
-	s := Succession{Old: old, New: pub, Next: commitment}
+	s := Succession{Old: old, New: bytes.Clone(pub), Next: commitment}
 	statement, err := s.statement()
 	if err != nil {
-		return Succession{}, err
-	}
-	if s.NewSignature, err = next.Sign(nil, statement, crypto.Hash(0)); err != nil {
 		return Succession{}, fmt.Errorf("succession: new key: %w", err)
 	}
-	if oldKey == nil {
-		return s, nil
+	if s.NewSignature, err = next.Sign(rand.Reader, statement, crypto.Hash(0)); err != nil {
+		return Succession{}, fmt.Errorf("succession: new key: %w", err)
 	}
-	if s.OldSignature, err = oldKey.Sign(nil, statement, crypto.Hash(0)); err != nil {
-		return Succession{}, fmt.Errorf("succession: old key: %w", err)
+	if oldKey != nil {
+		if s.OldSignature, err = oldKey.Sign(rand.Reader, statement, crypto.Hash(0)); err != nil {
+			return Succession{}, fmt.Errorf("succession: old key: %w", err)
+		}
+	}
+	if err := checkSuccession([]Succession{s}); err != nil {
+		return Succession{}, err
+	}
+	if _, err := s.verify(); err != nil {
+		return Succession{}, fmt.Errorf("succession: %w", err)
 	}
 	return s, nil
 }
@@ -76,34 +84,60 @@ func (s Succession) statement() ([]byte, error) {
 }
 
 // Follow walks a chain from a pointer whose commitment was pinned, and returns
-// the pointer that it leads to and the commitment pinned there. Steps before
-// from are passed over; a step that opens no pinned commitment, isn't signed by
-// its new key, or carries a wrong signature of the old one ends it with an
-// error, and so does a chain in which from doesn't stand.
+// the pointer that it leads to and the commitment pinned there. The steps are
+// in order, each from where the one before it led, and no pointer comes twice.
+// Steps before from are passed over, unverified; after it, a step that opens no
+// pinned commitment, isn't signed by its new key, or carries a wrong signature
+// of the old one is an error, and so is a chain in which from doesn't stand.
 func Follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commitment, error) {
-	if len(chain) > maxSuccession {
-		return Pointer{}, Commitment{}, fmt.Errorf("succession: %d steps, over %d", len(chain), maxSuccession)
+	at, pinned, err := follow(from, pinned, chain)
+	if err != nil {
+		return Pointer{}, Commitment{}, fmt.Errorf("succession: %w", err)
 	}
+	return at, pinned, nil
+}
+
+func follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commitment, error) {
+	if len(chain) > maxSuccession {
+		return Pointer{}, Commitment{}, fmt.Errorf("%d steps, over %d", len(chain), maxSuccession)
+	}
+	// 1. The shape, of all steps: one line without a loop.
+	start := -1
+	seen := make(map[Pointer]bool, len(chain)+1)
+	var led Pointer
+	for i, s := range chain {
+		if i > 0 && s.Old != led {
+			return Pointer{}, Commitment{}, fmt.Errorf("the chain breaks after %s", led)
+		}
+		if s.Old == from {
+			start = i
+		}
+		seen[s.Old] = true
+		var err error
+		if led, err = FromPublicKey(s.New); err != nil {
+			return Pointer{}, Commitment{}, fmt.Errorf("new key %w", err)
+		}
+		if seen[led] {
+			return Pointer{}, Commitment{}, fmt.Errorf("the chain leads back to %s", led)
+		}
+	}
+	if start < 0 {
+		return Pointer{}, Commitment{}, fmt.Errorf("the chain has no step from %s", from)
+	}
+	// 2. The evidence, of the steps from here on.
 	at := from
-	moved := false
-	for _, s := range chain {
-		if s.Old != at {
-			if moved {
-				return Pointer{}, Commitment{}, fmt.Errorf("succession: the chain breaks after %s", at)
-			}
-			continue
+	for _, s := range chain[start:] {
+		if pinned.IsZero() {
+			return Pointer{}, Commitment{}, fmt.Errorf("no commitment to the key after %s is known", at)
 		}
 		if !pinned.Opens(s.New) {
-			return Pointer{}, Commitment{}, fmt.Errorf("succession: the key after %s is not the one that was committed to", at)
+			return Pointer{}, Commitment{}, fmt.Errorf("the key after %s is not the one that was committed to", at)
 		}
 		next, err := s.verify()
 		if err != nil {
 			return Pointer{}, Commitment{}, err
 		}
-		at, pinned, moved = next, s.Next, true
-	}
-	if !moved {
-		return Pointer{}, Commitment{}, fmt.Errorf("succession: the chain has no step from %s", from)
+		at, pinned = next, s.Next
 	}
 	return at, pinned, nil
 }
@@ -111,37 +145,63 @@ func Follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commi
 func (s Succession) verify() (Pointer, error) {
 	next, err := FromPublicKey(s.New)
 	if err != nil {
-		return Pointer{}, fmt.Errorf("succession: new key %w", err)
+		return Pointer{}, fmt.Errorf("new key %w", err)
 	}
 	statement, err := s.statement()
 	if err != nil {
-		return Pointer{}, fmt.Errorf("succession: %w", err)
+		return Pointer{}, err
 	}
 	if err := next.Verify(statement, s.NewSignature); err != nil {
-		return Pointer{}, fmt.Errorf("succession: new key's %w", err)
+		return Pointer{}, fmt.Errorf("new key's %w", err)
 	}
 	if s.OldSignature == nil {
 		return next, nil
 	}
 	if err := s.Old.Verify(statement, s.OldSignature); err != nil {
-		return Pointer{}, fmt.Errorf("succession: old key's %w", err)
+		return Pointer{}, fmt.Errorf("old key's %w", err)
 	}
 	return next, nil
 }
 
-func (c Card) wireSuccession() []wireSuccession {
+// checkSuccession bounds a chain, and refuses what can't be encoded. It
+// verifies nothing: whether a chain is believed is [Follow]'s to say.
+func checkSuccession(chain []Succession) error {
+	if len(chain) > maxSuccession {
+		return fmt.Errorf("succession: %d steps, over %d", len(chain), maxSuccession)
+	}
+	for _, s := range chain {
+		if s.Old.IsZero() {
+			return errors.New("succession: a step leads from no pointer")
+		}
+		if _, err := FromPublicKey(s.New); err != nil {
+			return fmt.Errorf("succession: new key: %w", err)
+		}
+		if len(s.NewSignature) != ed25519.SignatureSize {
+			return errors.New("succession: a step without its new key's signature")
+		}
+		if s.OldSignature != nil && len(s.OldSignature) != ed25519.SignatureSize {
+			return errors.New("succession: an old key's signature of a wrong length")
+		}
+	}
+	return nil
+}
+
+func (c Card) wireSuccession() ([]wireSuccession, error) {
 	chain := make([]wireSuccession, len(c.Succession))
 	for i, s := range c.Succession {
-		encoded, _ := encodeKey(s.New) // an empty key is refused on reading
+		encoded, err := encodeKey(s.New)
+		if err != nil {
+			return nil, err
+		}
 		chain[i] = wireSuccession{Old: s.Old.Bytes(), New: encoded, Next: s.Next.Bytes(),
 			NewSignature: s.NewSignature, OldSignature: s.OldSignature}
 	}
-	return chain
+	return chain, nil
 }
 
 func openSuccession(chain []wireSuccession) ([]Succession, error) {
 	if len(chain) > maxSuccession {
-		return nil, fmt.Errorf("succession has %d steps, over %d", len(chain), maxSuccession)
+		return nil, fmt.Errorf("succession: %d steps, over %d", len(chain), maxSuccession)
 	}
 	var opened []Succession
 	for _, w := range chain {
@@ -151,16 +211,13 @@ func openSuccession(chain []wireSuccession) ([]Succession, error) {
 		}
 		pub, err := decodeKey(w.New)
 		if err != nil {
-			return nil, fmt.Errorf("succession: %w", err)
+			return nil, fmt.Errorf("succession: new key %w", err)
 		}
 		s := Succession{Old: old, New: pub, NewSignature: w.NewSignature, OldSignature: w.OldSignature}
 		if w.Next != nil {
 			if s.Next, err = CommitmentFromBytes(w.Next); err != nil {
 				return nil, err
 			}
-		}
-		if s.NewSignature == nil {
-			return nil, errors.New("succession: a step without its new key's signature")
 		}
 		opened = append(opened, s)
 	}

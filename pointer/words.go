@@ -27,11 +27,15 @@ const (
 // Words are twelve words for reading a pointer aloud and comparing: BIP-39's
 // mnemonic (with its checksum of 4 bits) of the first 128 bits of the sha2-256
 // of "petnames/words/v1\0" ‖ multihash. They identify a pointer and cannot be
-// turned back into one. Comparable; the zero value fits no pointer.
+// turned back into one. Comparable; the zero value, whose checksum doesn't hold,
+// fits no pointer and prints as such.
 type Words [wordsCount]uint16
 
-// Words gives the pointer's twelve words.
+// Words gives the pointer's twelve words; the zero Words for the zero pointer.
 func (p Pointer) Words() Words {
+	if p.IsZero() {
+		return Words{}
+	}
 	sum := digest(wordsDomain, []byte(p.multihash))
 	return wordsOf([wordsEntropy]byte(sum[:wordsEntropy]))
 }
@@ -90,8 +94,12 @@ func ParseWords(s string) (Words, error) {
 	return w, nil
 }
 
-// String is the words in lower case with single spaces between.
+// String is the words in lower case with single spaces between, "(no words)"
+// for the zero value.
 func (w Words) String() string {
+	if w == (Words{}) {
+		return "(no words)"
+	}
 	words := make([]string, len(w))
 	for i, n := range w {
 		words[i] = wordList()[n%2048]
