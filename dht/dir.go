@@ -1,0 +1,284 @@
+package dht
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const (
+	recordSuffix = ".record"
+	tempPrefix   = ".new-"
+	lockName     = ".lock"
+)
+
+// Dir is a Store in a directory: one file a record, its bytes as they were
+// signed, named after the pointer's text plus ".record". A file's modification
+// time is when its record was last confirmed to be the newest. Files are
+// written aside, synced and renamed, so a crash leaves the old record or the
+// new one; a lock file keeps two processes from undoing each other's newer
+// record. A file that doesn't verify, or is no plain file, is reported and
+// never served; the next put of a good record replaces it.
+type Dir struct {
+	// Now is the clock that records expire by and that file times are set to;
+	// nil means time.Now.
+	Now func() time.Time
+
+	path string
+	mu   sync.Mutex // flock doesn't tell apart the goroutines of one file
+
+	// write is a seam for tests: how bytes get into a new file.
+	write func(*os.File, []byte) error
+}
+
+// OpenDir opens the directory, and makes it (mode 0700) if it isn't there.
+// Left-overs of a crash are removed. It holds nothing open: there is no Close.
+func OpenDir(path string) (*Dir, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, fmt.Errorf("records: %w", err)
+	}
+	d := &Dir{path: path, write: func(f *os.File, b []byte) error { _, err := f.Write(b); return err }}
+	unlock, err := d.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("records: %w", err)
+	}
+	for _, e := range entries {
+		// Who holds the lock knows that nobody is writing.
+		if strings.HasPrefix(e.Name(), tempPrefix) && e.Type().IsRegular() {
+			if err := os.Remove(filepath.Join(path, e.Name())); err != nil {
+				return nil, fmt.Errorf("records: left-over of a crash: %w", err)
+			}
+		}
+	}
+	return d, nil
+}
+
+// Get yields one answer: the record, or that there is none. An expired record
+// is served as it is. A damaged file is yielded as an error.
+func (d *Dir) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error] {
+	return func(yield func(Answer, error) bool) {
+		a := Answer{Source: SourceHome}
+		if err := ctx.Err(); err != nil {
+			yield(a, err)
+			return
+		}
+		k, ok, err := d.held(p, d.now())
+		if ok {
+			a.Record = k.record.Bytes()
+		}
+		yield(a, err)
+	}
+}
+
+// Put keeps a verified record durably, unless a newer one is there.
+func (d *Dir) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error) {
+	if err := ctx.Err(); err != nil {
+		return Receipt{}, err
+	}
+	now := d.now()
+	rec, err := pointer.Open(p, record, now)
+	if err != nil {
+		return Receipt{Asked: 1, Refused: 1}, fmt.Errorf("put: %w", err)
+	}
+	have, err := d.keep(rec, now)
+	if err != nil {
+		return Receipt{Asked: 1, Unreachable: 1}, err
+	}
+	if supersedes(have.record, rec) {
+		return Receipt{Asked: 1, Refused: 1}, older(have.record, rec)
+	}
+	return Receipt{Asked: 1, Stored: 1}, nil
+}
+
+// Pointers lists the pointers that there is a record file of, in the order of
+// their texts. Files of other names are passed over.
+func (d *Dir) Pointers() ([]pointer.Pointer, error) {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return nil, fmt.Errorf("records: %w", err)
+	}
+	var ps []pointer.Pointer
+	for _, e := range entries {
+		text, ok := strings.CutSuffix(e.Name(), recordSuffix)
+		if !ok {
+			continue
+		}
+		if p, err := pointer.Parse(text); err == nil && p.String() == text {
+			ps = append(ps, p)
+		}
+	}
+	return ps, nil
+}
+
+func (d *Dir) now() time.Time {
+	if d.Now != nil {
+		return d.Now()
+	}
+	return time.Now()
+}
+
+func (d *Dir) file(p pointer.Pointer) string {
+	return filepath.Join(d.path, p.String()+recordSuffix)
+}
+
+func (d *Dir) held(p pointer.Pointer, now time.Time) (kept, bool, error) {
+	// Windows refuses to rename over a file that is open for reading.
+	if runtime.GOOS == "windows" {
+		unlock, err := d.lock()
+		if err != nil {
+			return kept{}, false, err
+		}
+		defer unlock()
+	}
+	return d.read(p, now)
+}
+
+func (d *Dir) read(p pointer.Pointer, now time.Time) (kept, bool, error) {
+	if p.IsZero() {
+		return kept{}, false, errors.New("records: no pointer given")
+	}
+	// A pipe would hang the open, and a link lead out of the directory.
+	info, err := os.Lstat(d.file(p))
+	if errors.Is(err, fs.ErrNotExist) {
+		return kept{}, false, nil
+	}
+	if err != nil {
+		return kept{}, false, fmt.Errorf("records: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return kept{}, false, fmt.Errorf("records: %q is no plain file", d.file(p))
+	}
+	f, err := os.Open(d.file(p))
+	if errors.Is(err, fs.ErrNotExist) {
+		return kept{}, false, nil
+	}
+	if err != nil {
+		return kept{}, false, fmt.Errorf("records: %w", err)
+	}
+	defer f.Close()
+	// The file may be another one than Lstat saw: time and bytes are of this.
+	if info, err = f.Stat(); err != nil {
+		return kept{}, false, fmt.Errorf("records: %w", err)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, int64(pointer.MaxRecord)+1))
+	if err != nil {
+		return kept{}, false, fmt.Errorf("records: %w", err)
+	}
+	rec, _, err := openAny(p, b, now)
+	if err != nil {
+		return kept{}, false, fmt.Errorf("records: %q is damaged: %w", d.file(p), err)
+	}
+	return kept{rec, info.ModTime()}, true, nil
+}
+
+func (d *Dir) keep(rec pointer.Record, confirmed time.Time) (kept, error) {
+	unlock, err := d.lock()
+	if err != nil {
+		return kept{}, err
+	}
+	defer unlock()
+	p := rec.Pointer()
+	have, ok, err := d.read(p, d.now())
+	switch {
+	case err != nil:
+		// Damaged: a record that verifies is better than one that doesn't.
+	case ok && supersedes(have.record, rec):
+		return have, nil
+	case ok && have.record.ID() == rec.ID():
+		if confirmed.IsZero() {
+			return have, nil
+		}
+		if err := os.Chtimes(d.file(p), confirmed, confirmed); err != nil {
+			return kept{}, fmt.Errorf("records: %w", err)
+		}
+		return kept{have.record, confirmed}, nil
+	}
+	if err := d.replace(d.file(p), rec.Bytes(), confirmed); err != nil {
+		return kept{}, fmt.Errorf("records: %w", err)
+	}
+	return kept{rec, confirmed}, nil
+}
+
+// replace puts b where name is, all or nothing, and durably when it returns
+// nil. The caller holds the lock.
+func (d *Dir) replace(name string, b []byte, modified time.Time) (err error) {
+	f, err := os.CreateTemp(d.path, tempPrefix+"*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+		}
+	}()
+	if err := d.write(f, b); err != nil {
+		return err
+	}
+	if modified.IsZero() {
+		modified = time.Unix(0, 0) // never confirmed: stale from the start
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	// After the close, which sets the time anew on Windows.
+	if err := os.Chtimes(f.Name(), modified, modified); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), name); err != nil {
+		return err
+	}
+	return syncDir(d.path)
+}
+
+// syncDir makes a rename in the directory last. Windows has no such call, and
+// its file system journals renames.
+func syncDir(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+// lock keeps other processes, and other goroutines of this one, from writing.
+func (d *Dir) lock() (unlock func(), err error) {
+	d.mu.Lock()
+	f, err := os.OpenFile(filepath.Join(d.path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		if err = lockFile(f); err != nil {
+			f.Close()
+		}
+	}
+	if err != nil {
+		d.mu.Unlock()
+		return nil, fmt.Errorf("records: lock: %w", err)
+	}
+	return func() {
+		f.Close() // which gives up the lock
+		d.mu.Unlock()
+	}, nil
+}

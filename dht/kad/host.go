@@ -1,0 +1,106 @@
+package kad
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	kaddht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p-kad-dht/amino"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// newHost makes a host that says nothing that isn't needed: no relay, no
+// mDNS, no port mapping, no hole punching; AutoNAT only for a server of the
+// public network, which has to know whether it can be reached.
+func newHost(c Config, network Network, dialing time.Duration) (host.Host, error) {
+	options := []libp2p.Option{
+		libp2p.UserAgent("petnames"),
+		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Transport(quic.NewTransport),
+		libp2p.DisableRelay(),
+		libp2p.DisableMetrics(),
+		libp2p.WithDialTimeout(dialing),
+		// The limit for private addresses is another one.
+		libp2p.SwarmOpts(swarm.WithDialTimeoutLocal(dialing)),
+	}
+	if network != IPFS {
+		options = append(options,
+			libp2p.DisableIdentifyAddressDiscovery(),
+			// A few dead peers on a small network are no sign that UDP is blocked.
+			libp2p.UDPBlackHoleSuccessCounter(nil),
+			libp2p.IPv6BlackHoleSuccessCounter(nil),
+		)
+	}
+	if network != IPFS || !c.Server {
+		options = append(options, libp2p.ForceReachabilityPrivate()) // asks nobody
+	}
+	if c.Key != nil {
+		if len(c.Key) != ed25519.PrivateKeySize {
+			return nil, fmt.Errorf("the peer key has %d bytes; Ed25519's has %d", len(c.Key), ed25519.PrivateKeySize)
+		}
+		key, err := crypto.UnmarshalEd25519PrivateKey(c.Key)
+		if err != nil {
+			return nil, fmt.Errorf("peer key: %w", err)
+		}
+		options = append(options, libp2p.Identity(key))
+	}
+	if len(c.Listen) == 0 {
+		options = append(options, libp2p.NoListenAddrs)
+	} else {
+		options = append(options, libp2p.ListenAddrStrings(c.Listen...))
+	}
+	h, err := libp2p.New(options...)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", c.Listen, err)
+	}
+	return h, nil
+}
+
+// publicFilters are the rules of the public network, as go-libp2p-kad-dht's
+// dual DHT sets them for its WAN side.
+func publicFilters(h host.Host) []kaddht.Option {
+	return []kaddht.Option{
+		kaddht.QueryFilter(kaddht.PublicQueryFilter),
+		kaddht.RoutingTableFilter(kaddht.PublicRoutingTableFilter),
+		kaddht.RoutingTablePeerDiversityFilter(kaddht.NewRTPeerDiversityFilter(h,
+			amino.DefaultMaxPeersPerIPGroupPerCpl, amino.DefaultMaxPeersPerIPGroup)),
+		kaddht.AddressFilter(func(addrs []ma.Multiaddr) []ma.Multiaddr {
+			return ma.FilterAddrs(addrs, manet.IsPublicAddr)
+		}),
+	}
+}
+
+// PublicBootstrap lists the bootstrap peers of the public IPFS network, for
+// Config.Bootstrap. Nothing dials them unless they are put there.
+func PublicBootstrap() []string {
+	var addrs []string
+	for _, a := range kaddht.DefaultBootstrapPeers {
+		addrs = append(addrs, a.String())
+	}
+	return addrs
+}
+
+// parseAddrs reads full multiaddrs, and puts those of one peer together.
+func parseAddrs(addrs []string) ([]peer.AddrInfo, error) {
+	var all []ma.Multiaddr
+	for _, s := range addrs {
+		a, err := ma.NewMultiaddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("bootstrap address %q: %w", s, err)
+		}
+		if _, err := peer.AddrInfoFromP2pAddr(a); err != nil {
+			return nil, fmt.Errorf("bootstrap address %q: %w (it must end in /p2p/ and a peer ID)", s, err)
+		}
+		all = append(all, a)
+	}
+	return peer.AddrInfosFromP2pAddrs(all...)
+}

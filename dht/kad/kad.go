@@ -1,0 +1,224 @@
+// Package kad is a node of the libp2p Kademlia DHT: a [dht.Store] whose peers
+// are strangers.
+//
+// The node is an unmodified go-libp2p-kad-dht: its routing table, its handlers
+// and its validation of what others store with us. Only putting and getting
+// are done by a walk of this package's own, over the same messages, because
+// kad-dht's PutValue returns nil when every put failed, and waits 5 s for each
+// silent peer. Any node of the same protocol (Kubo's, say) takes part.
+//
+//	node, err := kad.Start(ctx, kad.Config{Bootstrap: []string{"/ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…"}})
+//	defer node.Close()
+//	receipt, err := node.Put(ctx, record.Pointer(), record.Bytes())
+//
+// Nothing here is private: peers see which pointer is asked for or published,
+// and from which address.
+//
+// Sources: Maymounkov and Mazières, "Kademlia" (2002); libp2p's kad-dht
+// specification; the IPNS specification for the routing key, "/ipns/" and the
+// multihash.
+package kad
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ipfs/boxo/ipns"
+	"github.com/ipfs/go-datastore"
+	dssync "github.com/ipfs/go-datastore/sync"
+	kaddht "github.com/libp2p/go-libp2p-kad-dht"
+	"github.com/libp2p/go-libp2p-kad-dht/amino"
+	"github.com/libp2p/go-libp2p-kad-dht/records"
+	record "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/petnames-go/petnames/dht"
+)
+
+// Network says which peers a node belongs to.
+type Network string
+
+const (
+	// LAN is private peers and local networks, over /ipfs/lan/kad/1.0.0. Peers
+	// may have any address; those that go by DNS or a relay are passed over.
+	LAN Network = "lan"
+	// IPFS is the public Amino DHT, over /ipfs/kad/1.0.0. Peers without a
+	// public address are passed over, as the network's rules have it.
+	IPFS Network = "ipfs"
+)
+
+const (
+	defaultDialTimeout = time.Second
+	joinTimeout        = 5 * time.Second
+)
+
+// Config is a node's configuration. The zero value is a client of a LAN that
+// knows nobody yet.
+type Config struct {
+	Key         ed25519.PrivateKey // the peer key; nil: a throw-away one
+	Listen      []string           // multiaddrs, TCP and QUIC; nil: dial only
+	Server      bool               // answer others, and store for them. On IPFS: once others can reach us
+	Bootstrap   []string           // multiaddrs ending in /p2p/…; nil: nobody. For IPFS see PublicBootstrap
+	Network     Network            // "": LAN
+	Protocol    string             // overrides the network's protocol, such as "/ours/kad/1.0.0"
+	DialTimeout time.Duration      // for one peer; 0: 1 s
+	Now         func() time.Time   // by which records expire; nil: time.Now
+	Logger      *slog.Logger       // nil: nothing is logged
+}
+
+// Node is a running node. Its methods are safe for concurrent use.
+type Node struct {
+	host     host.Host
+	dht      *kaddht.IpfsDHT
+	local    *records.ValueStore // what peers stored with us; nil for clients
+	protocol protocol.ID
+	network  Network
+	server   bool
+	dialing  time.Duration
+	seeds    []peer.AddrInfo // from Config.Bootstrap
+	now      func() time.Time
+	log      *slog.Logger
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	mu     sync.Mutex // guards closed against wg
+	closed bool
+	wg     sync.WaitGroup // whatever runs beyond a method's return
+}
+
+var _ dht.Store = (*Node)(nil)
+
+// Start starts a node and joins by the bootstrap peers, for at most 5 s. None
+// of them answering is no error: Put and Get try them again, and fail with
+// [dht.ErrUnreachable] while there is nobody. The context bounds the start
+// alone; Close ends the node.
+func Start(ctx context.Context, c Config) (*Node, error) {
+	n, err := start(c)
+	if err != nil {
+		return nil, fmt.Errorf("kad: %w", err)
+	}
+	if len(n.seeds) > 0 {
+		ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+		defer cancel()
+		if _, err := n.join(ctx, n.seeds); err != nil {
+			n.log.Warn("not joined", "error", err)
+		}
+	}
+	return n, nil
+}
+
+func start(c Config) (_ *Node, err error) {
+	n := &Node{server: c.Server, dialing: c.DialTimeout, now: c.Now, log: c.Logger, network: c.Network}
+	switch n.network {
+	case LAN, "":
+		n.network, n.protocol = LAN, "/ipfs/lan/kad/1.0.0"
+	case IPFS:
+		n.protocol = "/ipfs/kad/1.0.0"
+	default:
+		return nil, fmt.Errorf("unknown network %q (lan, ipfs)", c.Network)
+	}
+	if c.Protocol != "" {
+		n.protocol = protocol.ID(c.Protocol)
+	}
+	if n.dialing <= 0 {
+		n.dialing = defaultDialTimeout
+	}
+	if n.now == nil {
+		n.now = time.Now
+	}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	if n.seeds, err = parseAddrs(c.Bootstrap); err != nil {
+		return nil, err
+	}
+	if n.host, err = newHost(c, n.network, n.dialing); err != nil {
+		return nil, err
+	}
+	validator := record.NamespacedValidator{
+		"ipns": ipns.Validator{KeyBook: n.host.Peerstore()},
+		"pk":   record.PublicKeyValidator{},
+	}
+	store := dssync.MutexWrap(datastore.NewMapDatastore())
+	options := []kaddht.Option{
+		kaddht.V1ProtocolOverride(n.protocol),
+		kaddht.Validator(validator),
+		kaddht.Datastore(store),
+		kaddht.Mode(mode(c.Server, n.network)),
+		kaddht.BootstrapPeers(n.seeds...),
+	}
+	if n.network == IPFS {
+		options = append(options, publicFilters(n.host)...)
+	}
+	if n.dht, err = kaddht.New(n.host, options...); err != nil {
+		return nil, errors.Join(err, n.host.Close())
+	}
+	if c.Server {
+		n.local = records.NewValueStore(store, validator, amino.DefaultMaxRecordAge)
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	return n, nil
+}
+
+func mode(server bool, network Network) kaddht.ModeOpt {
+	switch {
+	case !server:
+		return kaddht.ModeClient
+	case network == IPFS:
+		// A server that nobody can reach costs the whole network time.
+		return kaddht.ModeAuto
+	}
+	return kaddht.ModeServer
+}
+
+// ID is the node's peer ID, as text ("12D3Koo…").
+func (n *Node) ID() string { return n.host.ID().String() }
+
+// Addrs are the node's own addresses, each with its /p2p/ part: what others
+// bootstrap from. Empty for a node that doesn't listen.
+func (n *Node) Addrs() []string {
+	var addrs []string
+	for _, a := range n.host.Addrs() {
+		addrs = append(addrs, a.String()+"/p2p/"+n.ID())
+	}
+	return addrs
+}
+
+// Peers is how many peers the routing table holds.
+func (n *Node) Peers() int { return n.dht.RoutingTable().Size() }
+
+// Close ends the node and everything that it does.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	n.closed = true
+	n.mu.Unlock()
+	n.cancel()
+	err := errors.Join(n.dht.Close(), n.host.Close())
+	n.wg.Wait()
+	return err
+}
+
+var errClosed = errors.New("kad: the node is closed")
+
+// enter ties ctx to the node's life, and the node's end to leave.
+func (n *Node) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil, nil, errClosed
+	}
+	n.wg.Add(1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(n.ctx, func() { cancel(errClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		n.wg.Done()
+	}, nil
+}

@@ -1,0 +1,177 @@
+package kad
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/libp2p/go-libp2p-kad-dht/pb"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-msgio"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+	mss "github.com/multiformats/go-multistream"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const (
+	// maxMessage bounds an answer, in bytes: 20 peers of some dozen addresses
+	// each, and a record, take a third of it.
+	maxMessage = 192 << 10
+
+	// maxCloser bounds the peers taken from one answer: what an honest one has.
+	maxCloser = 20
+
+	// maxAddrs bounds the addresses taken of one peer, and maxAddr the length
+	// of each in bytes: WebTransport's certificate hashes are the longest.
+	maxAddrs = 12
+	maxAddr  = 256
+)
+
+// errLied marks an answer that breaks the protocol.
+var errLied = errors.New("malformed answer")
+
+// errRefused marks a peer that took a request, and reset the stream.
+var errRefused = errors.New("refused")
+
+// call sends one request over a stream of its own and reads the answer. It
+// goes around host.NewStream, which waits for identify (a round trip), and
+// sends the protocol's name along with the request (another).
+//
+// An error wraps dht.ErrUnreachable if the peer did not answer, errRefused if
+// it reset the stream, errLied if the answer is malformed.
+func (n *Node) call(ctx context.Context, p peer.AddrInfo, req *dht_pb.Message) (*dht_pb.Message, error) {
+	if len(p.Addrs) > 0 && n.host.Network().Connectedness(p.ID) != network.Connected {
+		n.host.Peerstore().AddAddrs(p.ID, p.Addrs, peerstore.TempAddrTTL)
+	}
+	s, err := n.host.Network().NewStream(network.WithDialPeerTimeout(ctx, n.dialing), p.ID)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", dht.ErrUnreachable, err)
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
+	defer stop()
+	resp, err := n.talk(ctx, s, req)
+	if err == nil {
+		_ = s.Close()
+		return resp, nil
+	}
+	gone := s.Conn().IsClosed()
+	_ = s.Reset()
+	switch {
+	case errors.Is(err, errLied):
+		return nil, err
+	case ctx.Err() == nil && !gone && errors.Is(err, network.ErrReset):
+		return nil, fmt.Errorf("%w: %w", errRefused, err)
+	}
+	return nil, fmt.Errorf("%w: %w", dht.ErrUnreachable, err)
+}
+
+func (n *Node) talk(ctx context.Context, s network.Stream, req *dht_pb.Message) (*dht_pb.Message, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = s.SetDeadline(deadline)
+	}
+	if err := s.SetProtocol(n.protocol); err != nil {
+		return nil, err
+	}
+	rw := mss.NewMSSelect(s, n.protocol)
+	b, err := proto.Marshal(req)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := rw.Write(append(binary.AppendUvarint(nil, uint64(len(b))), b...)); err != nil {
+		return nil, err
+	}
+	r := msgio.NewVarintReaderSize(rw, maxMessage)
+	b, err = r.ReadMsg()
+	if err != nil {
+		r.ReleaseMsg(b)
+		if errors.Is(err, msgio.ErrMsgTooLarge) {
+			return nil, fmt.Errorf("%w: over %d bytes", errLied, maxMessage)
+		}
+		return nil, err
+	}
+	defer r.ReleaseMsg(b)
+	resp := new(dht_pb.Message)
+	if err := proto.Unmarshal(b, resp); err != nil {
+		return nil, fmt.Errorf("%w: %w", errLied, err)
+	}
+	return resp, nil
+}
+
+// reply is what a walk takes from an answer.
+type reply struct {
+	record []byte // nil: none
+	closer []peer.AddrInfo
+}
+
+// readReply takes from a foreign message what may be taken: bounded, and of
+// the key that was asked for.
+func (n *Node) readReply(key string, m *dht_pb.Message) (reply, error) {
+	var r reply
+	if rec := m.GetRecord(); rec != nil {
+		switch {
+		case !bytes.Equal(rec.GetKey(), []byte(key)):
+			return reply{}, fmt.Errorf("%w: a record of another key", errLied)
+		case len(rec.GetValue()) > pointer.MaxRecord:
+			return reply{}, fmt.Errorf("%w: a record of %d bytes, over %d", errLied, len(rec.GetValue()), pointer.MaxRecord)
+		case len(rec.GetValue()) == 0:
+			return reply{}, fmt.Errorf("%w: an empty record", errLied)
+		}
+		r.record = rec.GetValue()
+	}
+	for _, p := range m.GetCloserPeers() {
+		if len(r.closer) == maxCloser {
+			break
+		}
+		id, err := peer.IDFromBytes(p.GetId())
+		if err != nil || id == n.host.ID() {
+			continue
+		}
+		info := peer.AddrInfo{ID: id}
+		for _, b := range p.GetAddrs() {
+			if len(info.Addrs) == maxAddrs {
+				break
+			}
+			if len(b) > maxAddr {
+				continue
+			}
+			if a, err := ma.NewMultiaddrBytes(b); err == nil && n.mayDial(a) {
+				info.Addrs = append(info.Addrs, a)
+			}
+		}
+		r.closer = append(r.closer, info)
+	}
+	return r, nil
+}
+
+// mayDial says whether an address that a stranger named is worth a dial. Names
+// of DNS would let it make us resolve what it likes.
+func (n *Node) mayDial(a ma.Multiaddr) bool {
+	if ip, err := manet.ToIP(a); err != nil || ip.IsUnspecified() || ip.IsMulticast() {
+		return false
+	}
+	if _, err := a.ValueForProtocol(ma.P_CIRCUIT); err == nil {
+		return false
+	}
+	return n.network != IPFS || manet.IsPublicAddr(a)
+}
+
+// requestTimeout is the hard end of one request, dial and all.
+const requestTimeout = 2500 * time.Millisecond
+
+// query asks one peer for the key, and for peers closer to it.
+func (n *Node) query(ctx context.Context, p peer.AddrInfo, t dht_pb.Message_MessageType, key string) (reply, error) {
+	m, err := n.call(ctx, p, dht_pb.NewMessage(t, []byte(key), 0))
+	if err != nil {
+		return reply{}, err
+	}
+	return n.readReply(key, m)
+}

@@ -1,0 +1,366 @@
+package dht
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// lookup is one run of Resolver.Resolve. All of it happens on the goroutine
+// that iterates; the stores' goroutines only send arrivals.
+type lookup struct {
+	resolver *Resolver
+	pointer  pointer.Pointer
+	level    Level
+
+	floor    pointer.Record // best ever verified; the zero record if none
+	hasFloor bool
+
+	best     *pointer.Record // best of this look-up; within its life, not under the floor
+	source   Source          // that brought best first
+	expired  *pointer.Record // newest authentic one that is past its end
+	rollback *pointer.Record // newest of those under the floor
+	none     int             // answers "I have none"
+	bad      int             // answers that don't verify
+	failures []error         // of whole stores
+	rejected []Rejection
+
+	asked    []int                        // by store
+	answered []int                        // by store
+	network  []bool                       // by store: an answer came from a peer of a network
+	failed   []bool                       // by store: it didn't ask all that it should have
+	agreed   map[[32]byte]map[string]bool // who gave which record
+	verdicts map[[sha256.Size]byte]verdict
+
+	last Result // as yielded
+}
+
+type verdict struct {
+	record  pointer.Record
+	expired bool
+	err     error
+}
+
+// arrival is what a store's goroutine sends.
+type arrival struct {
+	store  int
+	answer Answer
+	err    error
+	done   bool
+}
+
+func (l *lookup) run(ctx context.Context, yield func(Result, error) bool) {
+	now := l.resolver.now()
+	k, have, err := l.resolver.keeper().held(l.pointer, now)
+	if err != nil {
+		l.reject(SourceHome, "", err)
+	}
+	if have {
+		l.floor, l.hasFloor = k.record, true
+	}
+	floorExpired := have && now.After(k.record.Expires())
+	inLife := have && !floorExpired
+
+	switch {
+	case l.level == LevelOffline && inLife:
+		yield(Result{Record: k.record, Source: SourceHome, Freshness: LevelOffline, Stale: !withinTTL(k, now)}, nil)
+		return
+	case l.level == LevelOffline && floorExpired:
+		yield(Result{}, fmt.Errorf("resolve: %w", &pointer.ExpiredError{Record: k.record}))
+		return
+	case l.level == LevelOffline && err != nil:
+		yield(Result{}, fmt.Errorf("resolve: %w: %w", ErrRejected, err))
+		return
+	case l.level == LevelOffline:
+		yield(Result{}, fmt.Errorf("resolve %s: %w in this home", l.pointer, ErrNotFound))
+		return
+	case l.level == LevelAny && inLife:
+		res := Result{Record: k.record, Source: SourceCache, Freshness: LevelAny, Stale: !withinTTL(k, now)}
+		if !yield(res, nil) || !res.Stale {
+			return
+		}
+		l.last = res
+	}
+	if l.ask(ctx, yield) {
+		l.finish(ctx, yield)
+	}
+}
+
+// withinTTL says whether the cache may answer. A confirmation in the future
+// is a clock that jumped: it says nothing.
+func withinTTL(k kept, now time.Time) bool {
+	return !k.confirmed.After(now) && now.Sub(k.confirmed) < k.record.TTL()
+}
+
+// ask gathers answers until the level is reached (false: all is yielded) or
+// the stores or the context end (true).
+func (l *lookup) ask(ctx context.Context, yield func(Result, error) bool) bool {
+	stores := l.resolver.Stores
+	n := len(stores)
+	l.asked, l.answered, l.network, l.failed = make([]int, n), make([]int, n), make([]bool, n), make([]bool, n)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	arrivals := make(chan arrival)
+	for i, s := range stores {
+		go gather(ctx, i, s, l.pointer, arrivals)
+	}
+	for running := n; running > 0; {
+		select {
+		case <-ctx.Done():
+			for i := range l.failed {
+				l.failed[i] = true
+			}
+			return true
+		case a := <-arrivals:
+			if a.done {
+				running--
+				continue
+			}
+			l.take(a)
+			if l.best == nil {
+				continue
+			}
+			res := l.result()
+			if l.last.Record.Pointer().IsZero() || l.last.Source == SourceCache ||
+				res.Record.ID() != l.last.Record.ID() || res.Freshness != l.last.Freshness {
+				l.last = res
+				if !yield(res, nil) {
+					return false
+				}
+			}
+			if res.Freshness.rank() >= l.level.rank() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// gather runs one store. It isn't waited for: a store that ignores its context
+// can't hold up the look-up.
+func gather(ctx context.Context, i int, s Store, p pointer.Pointer, arrivals chan<- arrival) {
+	send := func(a arrival) bool {
+		a.store = i
+		select {
+		case arrivals <- a:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	n := 0
+	for a, err := range s.Get(ctx, p) {
+		if n++; n > maxAnswers {
+			send(arrival{answer: Answer{Source: a.Source}, err: fmt.Errorf("more than %d answers: no more were taken", maxAnswers)})
+			break
+		}
+		if !send(arrival{answer: a, err: err}) {
+			return
+		}
+	}
+	send(arrival{done: true})
+}
+
+func (l *lookup) take(a arrival) {
+	i := a.store
+	l.asked[i] = max(l.asked[i], a.answer.Asked)
+	switch {
+	case a.err != nil && a.answer.Peer == "":
+		l.failed[i] = true
+		l.failures = append(l.failures, a.err)
+		if len(l.failures) > maxRejections {
+			l.failures = l.failures[:maxRejections]
+		}
+		l.reject(a.answer.Source, "", a.err)
+		return
+	case errors.Is(a.err, ErrUnreachable):
+		return // a dead peer; there are always some
+	case a.err != nil:
+		l.bad++
+		l.answered[i]++
+		l.reject(a.answer.Source, a.answer.Peer, a.err)
+		return
+	}
+	l.answered[i]++
+	l.network[i] = l.network[i] || a.answer.Source == SourceNetwork
+	if a.answer.Record == nil {
+		l.none++
+		return
+	}
+	l.weigh(a)
+}
+
+// weigh verifies a record and compares it with what is known.
+func (l *lookup) weigh(a arrival) {
+	v := l.verify(a.answer.Record)
+	if v.err != nil {
+		l.bad++
+		l.reject(a.answer.Source, a.answer.Peer, v.err)
+		return
+	}
+	rec := v.record
+	if !l.hasFloor || rec.Compare(l.floor) > 0 || (!v.expired && l.best == nil && rec.Compare(l.floor) == 0) {
+		l.raise(rec, v.expired)
+	}
+	switch {
+	case l.floor.Compare(rec) > 0:
+		if l.rollback == nil || rec.Compare(*l.rollback) > 0 {
+			l.rollback = &rec
+		}
+		l.reject(a.answer.Source, a.answer.Peer, fmt.Errorf("older (sequence %d) than the one known (sequence %d)", rec.Sequence(), l.floor.Sequence()))
+		return
+	case v.expired:
+		l.best = nil // whatever was best is now under the floor
+		l.expired = &rec
+		l.reject(a.answer.Source, a.answer.Peer, &pointer.ExpiredError{Record: rec})
+		return
+	}
+	if l.best == nil || rec.Compare(*l.best) > 0 {
+		l.best, l.source = &rec, a.answer.Source
+	}
+	who := a.answer.Peer
+	if who == "" {
+		who = "store " + strconv.Itoa(a.store) // no peer's text: those have no space
+	}
+	id := rec.ID()
+	if l.agreed[id] == nil {
+		l.agreed[id] = map[string]bool{}
+	}
+	l.agreed[id][who] = true
+}
+
+// raise makes rec the floor, on disk first. Another process may have kept a
+// newer one meanwhile; then that is the floor. A disk that fails costs the
+// memory of this record, not the look-up.
+func (l *lookup) raise(rec pointer.Record, expired bool) {
+	confirmed := l.resolver.now()
+	if expired {
+		confirmed = time.Time{}
+	}
+	k, err := l.resolver.keeper().keep(rec, confirmed)
+	if err != nil {
+		l.reject(SourceHome, "", fmt.Errorf("not kept: %w", err))
+		k.record = rec
+	}
+	l.floor, l.hasFloor = k.record, true
+}
+
+// verify opens a record once, however many peers send the same bytes.
+func (l *lookup) verify(b []byte) verdict {
+	if len(b) > pointer.MaxRecord {
+		return verdict{err: fmt.Errorf("%d bytes, over %d", len(b), pointer.MaxRecord)}
+	}
+	key := sha256.Sum256(b)
+	if v, ok := l.verdicts[key]; ok {
+		return v
+	}
+	var v verdict
+	v.record, v.expired, v.err = openAny(l.pointer, b, l.resolver.now())
+	if l.verdicts == nil {
+		l.verdicts = map[[sha256.Size]byte]verdict{}
+	}
+	l.verdicts[key] = v
+	return v
+}
+
+func (l *lookup) reject(s Source, peer string, err error) {
+	if len(l.rejected) < maxRejections {
+		l.rejected = append(l.rejected, Rejection{s, peer, err.Error()})
+	}
+}
+
+// counts fills in what is counted whatever the outcome.
+func (l *lookup) counts(res Result) Result {
+	res.Asked, res.Answered = 0, 0
+	for i := range l.asked {
+		res.Asked += max(l.asked[i], l.answered[i])
+		res.Answered += l.answered[i]
+	}
+	res.Rejected = slices.Clone(l.rejected)
+	return res
+}
+
+func (l *lookup) result() Result {
+	agreed := len(l.agreed[l.best.ID()])
+	level := LevelAny
+	switch {
+	case agreed >= freshPeers:
+		level = LevelFresh
+	case agreed >= agreedPeers:
+		level = LevelAgreed
+	}
+	return l.counts(Result{Record: *l.best, Source: l.source, Freshness: level, Agreed: agreed})
+}
+
+// complete says whether all the closest peers of a network were asked.
+func (l *lookup) complete() bool {
+	complete := false
+	for i := range l.network {
+		if l.network[i] {
+			if l.failed[i] {
+				return false
+			}
+			complete = true
+		}
+	}
+	return complete
+}
+
+// finish yields the final result or the error.
+func (l *lookup) finish(ctx context.Context, yield func(Result, error) bool) {
+	if l.best != nil {
+		res := l.result()
+		if l.complete() {
+			res.Freshness = LevelStrict
+		}
+		if res.Freshness != l.last.Freshness || res.Answered != l.last.Answered || res.Asked != l.last.Asked ||
+			res.Record.ID() != l.last.Record.ID() || res.Source != l.last.Source {
+			yield(res, nil)
+		}
+		return
+	}
+	if l.level == LevelAny && l.hasFloor && !l.resolver.now().After(l.floor.Expires()) {
+		yield(l.counts(Result{Record: l.floor, Source: SourceCache, Freshness: LevelAny, Stale: true}), nil)
+		return
+	}
+	yield(Result{}, l.failure(ctx))
+}
+
+// failure says why there is no result. What is proven by a signature comes
+// before what peers merely say.
+func (l *lookup) failure(ctx context.Context) error {
+	var err error
+	answered := l.counts(Result{}).Answered
+	floorExpired := l.hasFloor && l.resolver.now().After(l.floor.Expires())
+	switch {
+	case l.expired != nil:
+		err = &pointer.ExpiredError{Record: *l.expired}
+	case l.rollback != nil:
+		err = &RollbackError{Have: l.floor, Got: *l.rollback}
+	case floorExpired && answered > 0:
+		err = &pointer.ExpiredError{Record: l.floor}
+	case l.none > 0:
+		err = fmt.Errorf("%s: %w (%d peers answered)", l.pointer, ErrNotFound, answered)
+	case l.bad > 0:
+		err = fmt.Errorf("%s: %w: %s", l.pointer, ErrRejected, l.rejected[len(l.rejected)-1].Reason)
+	case len(l.resolver.Stores) == 0:
+		err = fmt.Errorf("%s: %w: no network is joined", l.pointer, ErrUnreachable)
+	case len(l.failures) > 0:
+		err = fmt.Errorf("%s: %w: %w", l.pointer, ErrUnreachable, errors.Join(l.failures...))
+	default:
+		err = fmt.Errorf("%s: %w", l.pointer, ErrUnreachable)
+	}
+	if floorExpired && answered == 0 {
+		err = fmt.Errorf("%w; %w", err, &pointer.ExpiredError{Record: l.floor})
+	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", err, ctx.Err())
+	}
+	return fmt.Errorf("resolve: %w", err)
+}

@@ -1,0 +1,121 @@
+// Package dht moves signed records between a person and the machines that
+// store them, none of which is trusted.
+//
+// A [Store] gets and puts the bytes of a record under a pointer: [Memory] and
+// [Dir] are embedded ones, package kad is a node of the libp2p Kademlia DHT.
+// A [Resolver] asks several of them at once, verifies all that comes back with
+// [pointer.Open], and gives the best record that verifies:
+//
+//	home, err := dht.OpenDir(filepath.Join(dir, "records"))
+//	…
+//	r := &dht.Resolver{Stores: []dht.Store{node}, Home: home}
+//	res, err := r.Best(ctx, p, dht.LevelFresh)
+//	fmt.Println(res.Record.Value(), res.Source, res.Freshness, res.Agreed)
+//
+// What a Resolver promises: the bytes of a Result were signed by the pointer's
+// key and are within their life; they are never older than what this home has
+// verified before (the floor); a store that lies, hangs, floods or fails can
+// withhold its own answer and nothing else. What nobody can promise: that a
+// newer record doesn't exist. [Result.Freshness] and [Result.Agreed] say how
+// far it was looked for. Acknowledgements and agreement are counted by peer,
+// and peers are free to make: against one who owns the key's whole
+// neighbourhood they prove nothing.
+package dht
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Source says where a record came from.
+type Source string
+
+// The sources of a record.
+const (
+	SourceNetwork Source = "network" // a peer of a DHT
+	SourceCache   Source = "cache"   // kept in the home, and served in the network's stead
+	SourceRouter  Source = "router"  // an HTTP router (/routing/v1)
+	SourceHome    Source = "home"    // a store on this machine, asked as such
+)
+
+// Answer is what one peer, or a store as a whole, says about a pointer.
+type Answer struct {
+	Record []byte // unverified, and the receiver's to keep; nil: the answerer has none
+	Source Source
+	Peer   string // who answered; "" if the store is local or a single machine
+	Asked  int    // peers asked so far in this look-up
+}
+
+// Receipt is the outcome of a put, in peers. Asked may exceed the sum of the
+// others: the rest had not answered yet when the put was done.
+type Receipt struct {
+	Asked       int // peers that the record was sent to
+	Stored      int // of these: confirmed that they hold it
+	Refused     int // of these: answered, and do not
+	Unreachable int // of these: did not answer
+}
+
+func (r Receipt) plus(o Receipt) Receipt {
+	return Receipt{r.Asked + o.Asked, r.Stored + o.Stored, r.Refused + o.Refused, r.Unreachable + o.Unreachable}
+}
+
+// Store keeps records, by pointer. Implementations are safe for concurrent
+// use and pass the suite of package dhttest.
+type Store interface {
+	// Get yields an answer for each peer that was asked, as it comes in. An
+	// error is yielded beside an Answer without a record: with Peer set it is
+	// that peer's failure alone, else the store's, which then did not ask all
+	// that it should have. Iteration may go on after either. A record that
+	// is not there is no error. Closing early stops the work.
+	Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error]
+
+	// Put stores a record, whose bytes it neither keeps nor changes. A nil
+	// error means that as many peers stored it as the store aims at. A
+	// record that is malformed, of another pointer, expired, or over
+	// [pointer.MaxRecord] is refused; an older one than the store holds gives
+	// [ErrOlder]. The same record again is fine.
+	Put(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error)
+}
+
+var (
+	// ErrNotFound: peers answered, and none of them has a record.
+	ErrNotFound = errors.New("no record found")
+
+	// ErrUnreachable: nobody answered, or there is nobody to ask. Worth
+	// retrying once the network is back.
+	ErrUnreachable = errors.New("nobody could be reached")
+
+	// ErrOlder: a put that is older than what the store holds.
+	ErrOlder = errors.New("an older record than the one already stored")
+
+	// ErrRejected: records came, and not one of them verified.
+	ErrRejected = errors.New("no record that came verifies")
+)
+
+// ShortError is a put that fewer peers confirmed than were wanted. The record
+// may be found all the same; it is worth putting again.
+type ShortError struct {
+	Receipt Receipt
+	Want    int // peers
+}
+
+func (e *ShortError) Error() string {
+	return fmt.Sprintf("stored by %d of %d peers, and %d are wanted (%d refused it, %d did not answer); try again",
+		e.Receipt.Stored, e.Receipt.Asked, e.Want, e.Receipt.Refused, e.Receipt.Unreachable)
+}
+
+// RollbackError is a look-up that brought only records older than the newest
+// one that this home has ever verified.
+type RollbackError struct {
+	Have pointer.Record // the floor; maybe expired
+	Got  pointer.Record // the best of those that came
+}
+
+func (e *RollbackError) Error() string {
+	return fmt.Sprintf("%s: only an older record came (sequence %d) than the one already known (sequence %d)",
+		e.Have.Pointer(), e.Got.Sequence(), e.Have.Sequence())
+}
