@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/dhttest"
 )
 
 func TestPutAndGetThroughANetworkOf24(t *testing.T) {
@@ -38,4 +39,14 @@ func TestPutAndGetThroughANetworkOf24(t *testing.T) {
 	t.Logf("resolve fresh in %v: %v of %d/%d", time.Since(began), res.Agreed, res.Answered, res.Asked)
 	require.Equal(t, rec.Bytes(), res.Record.Bytes())
 	require.Equal(t, dht.LevelFresh, res.Freshness)
+}
+
+func TestANodeIsAStore(t *testing.T) {
+	nodes := startServers(t, 6)
+	dhttest.Run(t, func(t *testing.T) dht.Store { return startClient(t, nodes[0]) })
+}
+
+func TestAServerIsAStore(t *testing.T) {
+	nodes := startServers(t, 4)
+	dhttest.Run(t, func(*testing.T) dht.Store { return nodes[1] })
 }

@@ -126,4 +126,3 @@ func collect(ctx context.Context, s dht.Store, p pointer.Pointer) (found [][]byt
 	}
 	return found, answers, errs
 }
-

@@ -1,0 +1,126 @@
+package dhttest
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// fake is a Store that shares no code with ours, and can be broken.
+type fake struct {
+	mu      sync.Mutex
+	records map[pointer.Pointer][]byte
+
+	keepsSlice, servesSlice, takesOlder, takesAnything, refusesAgain, errsNotFound bool
+	ignoresCancel, leaks, truncates                                                bool
+}
+
+func (f *fake) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		if err := ctx.Err(); err != nil && !f.ignoresCancel {
+			yield(dht.Answer{Source: dht.SourceHome}, err)
+			return
+		}
+		if f.leaks {
+			go f.wait()
+		}
+		f.mu.Lock()
+		b := f.records[p]
+		f.mu.Unlock()
+		switch {
+		case b == nil && f.errsNotFound:
+			yield(dht.Answer{Source: dht.SourceHome}, dht.ErrNotFound)
+			return
+		case b != nil && f.truncates:
+			b = b[:len(b)-1]
+		case b != nil && !f.servesSlice:
+			b = append([]byte(nil), b...)
+		}
+		yield(dht.Answer{Record: b, Source: dht.SourceHome}, nil)
+	}
+}
+
+func (f *fake) wait() { time.Sleep(time.Minute) }
+
+func (f *fake) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
+	if err := ctx.Err(); err != nil && !f.ignoresCancel {
+		return dht.Receipt{}, err
+	}
+	rec, err := pointer.Open(p, b, time.Now())
+	if err != nil && !f.takesAnything {
+		return dht.Receipt{Asked: 1, Refused: 1}, err
+	}
+	f.mu.Lock()
+	have := f.records[p]
+	defer f.mu.Unlock()
+	if held, err := pointer.Open(p, have, time.Now()); err == nil && !f.takesOlder {
+		if c := held.Compare(rec); c > 0 || c == 0 && f.refusesAgain {
+			return dht.Receipt{Asked: 1, Refused: 1}, fmt.Errorf("fake: %w", dht.ErrOlder)
+		}
+	}
+	if f.records == nil {
+		f.records = map[pointer.Pointer][]byte{}
+	}
+	if !f.keepsSlice {
+		b = append([]byte(nil), b...)
+	}
+	f.records[p] = b
+	return dht.Receipt{Asked: 1, Stored: 1}, nil
+}
+
+func TestAStoreThatSharesNoCodePasses(t *testing.T) {
+	Run(t, func(*testing.T) dht.Store { return &fake{} })
+}
+
+// witness is a testing.T that only notes a failure.
+type witness struct {
+	failed bool
+}
+
+func (w *witness) Errorf(string, ...any) { w.failed = true }
+func (w *witness) FailNow()              { w.failed = true; runtime.Goexit() }
+func (w *witness) Helper()               {}
+
+func TestTheSuiteFailsBrokenStores(t *testing.T) {
+	for name, tc := range map[string]struct {
+		broken *fake
+		fails  string
+	}{
+		"keeps the slice":        {&fake{keepsSlice: true}, "a put doesn't keep or change the caller's slice"},
+		"serves its own slice":   {&fake{servesSlice: true}, "a put doesn't keep or change the caller's slice"},
+		"takes older records":    {&fake{takesOlder: true}, "an older record is refused"},
+		"takes anything":         {&fake{takesAnything: true}, "bytes that don't verify are refused"},
+		"refuses the same":       {&fake{refusesAgain: true}, "the same record may be put again"},
+		"not found is an error":  {&fake{errsNotFound: true}, "what was not put is not found, and no error"},
+		"cancelled, but goes on": {&fake{ignoresCancel: true}, "a cancelled context ends both at once"},
+		"leaves a goroutine":     {&fake{leaks: true}, "closing a get early leaves nothing running"},
+		"truncates":              {&fake{truncates: true}, "what was put is got, byte for byte"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, c := range checks {
+				if c.name != tc.fails {
+					continue
+				}
+				w := &witness{}
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					c.check(w, tc.broken)
+				}()
+				<-done
+				require.True(t, w.failed)
+				return
+			}
+			t.Fatal("no such check")
+		})
+	}
+}
