@@ -1,0 +1,168 @@
+package ledger
+
+import (
+	"encoding/binary"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// Entries are written and read by the few lines here, because a strict reader
+// of one fixed shape has nothing to configure: every head must be minimal, so
+// what it accepts has one spelling. A test holds the writer to fxamacker's core
+// deterministic encoding (RFC 8949 §4.2.1). Statements, which are rare, go
+// through that library.
+
+const (
+	cborUint  byte = 0 << 5
+	cborBytes byte = 2 << 5
+	cborArray byte = 4 << 5
+	cborNull  byte = 0xf6
+)
+
+func appendHead(b []byte, major byte, n uint64) []byte {
+	switch {
+	case n < 24:
+		return append(b, major|byte(n))
+	case n < 1<<8:
+		return append(b, major|24, byte(n))
+	case n < 1<<16:
+		return binary.BigEndian.AppendUint16(append(b, major|25), uint16(n))
+	case n < 1<<32:
+		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(n))
+	}
+	return binary.BigEndian.AppendUint64(append(b, major|27), n)
+}
+
+func appendBytes(b, s []byte) []byte { return append(appendHead(b, cborBytes, uint64(len(s))), s...) }
+
+// reader takes canonical CBOR apart. Once bad it stays bad and yields zeros.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *reader) head(major byte) uint64 {
+	if r.bad || len(r.b) == 0 || r.b[0]&0xe0 != major {
+		r.bad = true
+		return 0
+	}
+	info := r.b[0] & 0x1f
+	if info < 24 {
+		r.b = r.b[1:]
+		return uint64(info)
+	}
+	size := 1 << (info - 24)
+	if info > 27 || len(r.b) < 1+size {
+		r.bad = true
+		return 0
+	}
+	var full [8]byte
+	copy(full[8-size:], r.b[1:1+size])
+	n := binary.BigEndian.Uint64(full[:])
+	if n < 24 || (size > 1 && n>>(4*size) == 0) { // a shorter head would have done
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[1+size:]
+	return n
+}
+
+func (r *reader) uint() uint64 { return r.head(cborUint) }
+
+func (r *reader) array(n uint64) {
+	if r.head(cborArray) != n {
+		r.bad = true
+	}
+}
+
+// bytes returns the next byte string, in place.
+func (r *reader) bytes() []byte {
+	n := r.head(cborBytes)
+	if r.bad || n > uint64(len(r.b)) {
+		r.bad = true
+		return nil
+	}
+	s := r.b[:n:n]
+	r.b = r.b[n:]
+	return s
+}
+
+// fixed fills dst with a byte string of exactly its length.
+func (r *reader) fixed(dst []byte) {
+	s := r.bytes()
+	if len(s) != len(dst) {
+		r.bad = true
+		return
+	}
+	copy(dst, s)
+}
+
+// null takes a null if it is next.
+func (r *reader) null() bool {
+	if r.bad || len(r.b) == 0 || r.b[0] != cborNull {
+		return false
+	}
+	r.b = r.b[1:]
+	return true
+}
+
+// The library's modes, built once and never changed.
+var (
+	encMode, encErr = cbor.CoreDetEncOptions().EncMode()
+	decMode, decErr = cbor.DecOptions{
+		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+		IndefLength:      cbor.IndefLengthForbidden,
+		TagsMd:           cbor.TagsForbidden,
+		MaxNestedLevels:  4,
+		MaxArrayElements: 1024,
+		MaxMapPairs:      16,
+	}.DecMode()
+)
+
+// canonical encodes a statement or a row in core deterministic CBOR.
+func canonical(v any) []byte {
+	if encErr != nil {
+		panic("ledger: " + encErr.Error())
+	}
+	b, err := encMode.Marshal(v)
+	if err != nil {
+		panic("ledger: " + err.Error()) // only structs of this package come here
+	}
+	return b
+}
+
+// decode reads into v, strictly; the caller compares with canonical(v) where
+// foreign bytes must have one spelling.
+func decode(b []byte, v any) error {
+	if decErr != nil {
+		return decErr
+	}
+	return decMode.Unmarshal(b, v)
+}
+
+// wire is how an entry travels: [entry, body or null].
+func wire(entry, body []byte, withBody bool) []byte {
+	b := make([]byte, 0, len(entry)+len(body)+16)
+	b = appendBytes(appendHead(b, cborArray, 2), entry)
+	if !withBody {
+		return append(b, cborNull)
+	}
+	return appendBytes(b, body)
+}
+
+// unwire takes a travelling entry apart, in place.
+func unwire(b []byte) (entry, body []byte, withBody bool, err error) {
+	if len(b) > maxEntry+MaxBody+16 {
+		return nil, nil, false, errMalformed
+	}
+	r := reader{b: b}
+	r.array(2)
+	entry = r.bytes()
+	if !r.null() {
+		body, withBody = r.bytes(), true
+	}
+	if r.bad || len(r.b) > 0 {
+		return nil, nil, false, errMalformed
+	}
+	return entry, body, withBody, nil
+}

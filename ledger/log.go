@@ -1,0 +1,228 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"go.etcd.io/bbolt"
+)
+
+// The log is one bucket with all devices' entries. Numbers are dense, so it
+// needs no links between rows: an entry up to its device's head that is missing
+// is damage.
+//
+//	key = index of the device in this file, 4 bytes ‖ number, 8 bytes, big endian
+//	row = crc32c of bucket ‖ key ‖ the rest, 4 bytes ‖ state of the body, 1 byte
+//	    ‖ order of arrival here, uvarint
+//	    ‖ cumulative vector: count, then pairs of device index and number, uvarints
+//	    ‖ length of the entry, uvarint ‖ entry ‖ body
+//
+// The order of arrival is a causal order, so a replay in it can be folded.
+
+type bodyState byte
+
+const (
+	bodyHere    bodyState = 0
+	bodyDropped bodyState = 1 // by DropBody; never taken again
+	bodyMissing bodyState = 2 // came without; taken when it comes
+)
+
+type logBucket struct {
+	b    *bbolt.Bucket
+	st   *state
+	path string
+}
+
+// record is one row of the log.
+type record struct {
+	order uint64
+	past  []mark
+	raw   []byte // the entry's canonical bytes
+	body  []byte // nil unless it is here
+	state bodyState
+}
+
+type logAt struct {
+	st    *state
+	index uint32
+	num   uint64
+}
+
+func (a logAt) String() string {
+	if int(a.index) < len(a.st.devices) {
+		return fmt.Sprintf("entry %v", ID{a.st.devices[a.index].id, a.num})
+	}
+	return fmt.Sprintf("entry %d of device %d", a.num, a.index)
+}
+
+func logKey(index uint32, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(make([]byte, 0, 12), index), number)
+}
+
+func openLog(tx *bbolt.Tx, st *state, path string) (*logBucket, error) {
+	b := tx.Bucket([]byte(bucketLog))
+	if b == nil {
+		return nil, &DamagedError{Path: path, At: bucketLog, Err: errors.New("the bucket is missing")}
+	}
+	b.FillPercent = 0.95 // entries are appended, nearly always
+	return &logBucket{b: b, st: st, path: path}, nil
+}
+
+func (g *logBucket) sum(key, v []byte) uint32 {
+	return crc32.Update(crc32.Update(crc32.Checksum([]byte(bucketLog), castagnoli), castagnoli, key), castagnoli, v[4:])
+}
+
+func (g *logBucket) put(index uint32, number uint64, r record) (err error) {
+	defer rescue(&err, g.path, logAt{g.st, index, number})
+	key := logKey(index, number)
+	v := make([]byte, 5, 5+5*binary.MaxVarintLen32+20*len(r.past)+len(r.raw)+len(r.body))
+	v[4] = byte(r.state)
+	v = binary.AppendUvarint(v, r.order)
+	v = binary.AppendUvarint(v, uint64(len(r.past)))
+	for _, m := range r.past {
+		v = binary.AppendUvarint(v, uint64(g.st.index[m.device]))
+		v = binary.AppendUvarint(v, m.number)
+	}
+	v = binary.AppendUvarint(v, uint64(len(r.raw)))
+	v = append(v, r.raw...)
+	v = append(v, r.body...)
+	binary.LittleEndian.PutUint32(v, g.sum(key, v))
+	return g.b.Put(key, v)
+}
+
+// get returns the row of an entry that is there. The slices are good for the
+// transaction.
+func (g *logBucket) get(index uint32, number uint64) (r record, err error) {
+	defer rescue(&err, g.path, logAt{g.st, index, number})
+	key := logKey(index, number)
+	v := g.b.Get(key)
+	bad := func(err error) (record, error) {
+		return record{}, &DamagedError{Path: g.path, At: logAt{g.st, index, number}.String(), Err: err}
+	}
+	switch {
+	case v == nil:
+		return bad(errAbsent)
+	case len(v) < 8 || len(v) > maxRow || g.sum(key, v) != binary.LittleEndian.Uint32(v):
+		return bad(errChecksum)
+	}
+	r.state = bodyState(v[4])
+	rest, broken := v[5:], false
+	uvarint := func() uint64 {
+		n, size := binary.Uvarint(rest)
+		if size <= 0 {
+			broken = true
+			return 0
+		}
+		rest = rest[size:]
+		return n
+	}
+	r.order = uvarint()
+	n := uvarint()
+	if n > maxDevices {
+		return bad(errChecksum)
+	}
+	if n > 0 {
+		r.past = make([]mark, n)
+	}
+	for i := range r.past {
+		d := uvarint()
+		if d >= uint64(len(g.st.devices)) {
+			return bad(errChecksum)
+		}
+		r.past[i] = mark{g.st.devices[d].id, uvarint()}
+	}
+	size := uvarint()
+	if broken || size > uint64(len(rest)) {
+		return bad(errChecksum)
+	}
+	r.raw = rest[:size:size]
+	if r.state == bodyHere {
+		r.body = rest[size:len(rest):len(rest)]
+	}
+	return r, nil
+}
+
+// entry returns an entry and its body, checked against each other and against
+// their place; the signature too if verify is set.
+func (g *logBucket) entry(index uint32, number uint64, verify bool) (e Entry, r record, err error) {
+	if r, err = g.get(index, number); err != nil {
+		return e, r, err
+	}
+	e, err = parseEntry(g.st.book, r.raw)
+	if want := (ID{g.st.devices[index].id, number}); err == nil && e.id != want {
+		err = fmt.Errorf("holds entry %v", e.id)
+	}
+	if err == nil && verify {
+		err = e.verify()
+	}
+	if err == nil && r.state == bodyHere {
+		err = e.holds(r.body)
+	}
+	if err != nil {
+		return Entry{}, r, &DamagedError{Path: g.path, At: logAt{g.st, index, number}.String(), Err: err}
+	}
+	e.past = r.past
+	return e, r, nil
+}
+
+func (g *logBucket) delete(index uint32, number uint64) (err error) {
+	defer rescue(&err, g.path, logAt{g.st, index, number})
+	return g.b.Delete(logKey(index, number))
+}
+
+// merged walks several devices' logs as one, in order of arrival (byOrder) or of
+// the hybrid clocks, which says the same on all devices.
+type merged struct {
+	log    *logBucket
+	next   []uint64 // number that each device's log goes on with
+	end    []uint64 // last number
+	heads  []Entry  // at next, where loaded
+	recs   []record
+	loaded []bool
+	clock  bool
+	verify bool
+}
+
+func newMerged(log *logBucket, next, end []uint64, clock, verify bool) *merged {
+	n := len(next)
+	return &merged{log: log, next: next, end: end, heads: make([]Entry, n), recs: make([]record, n), loaded: make([]bool, n), clock: clock, verify: verify}
+}
+
+// step returns the next entry, false at the end.
+func (m *merged) step() (e Entry, r record, ok bool, err error) {
+	best := -1
+	for i := range m.next {
+		if m.next[i] > m.end[i] {
+			continue
+		}
+		if !m.loaded[i] {
+			if m.heads[i], m.recs[i], err = m.log.entry(uint32(i), m.next[i], m.verify); err != nil {
+				m.next[i]++ // so that a caller may go on behind the damage
+				return Entry{}, record{}, true, err
+			}
+			m.loaded[i] = true
+		}
+		if best < 0 || m.before(i, best) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return Entry{}, record{}, false, nil
+	}
+	m.loaded[best] = false
+	m.next[best]++
+	return m.heads[best], m.recs[best], true, nil
+}
+
+func (m *merged) before(i, j int) bool {
+	if !m.clock {
+		return m.recs[i].order < m.recs[j].order
+	}
+	a, b := &m.heads[i], &m.heads[j]
+	if a.clock != b.clock {
+		return a.clock < b.clock
+	}
+	return string(a.id.Device[:]) < string(b.id.Device[:])
+}

@@ -1,0 +1,419 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+)
+
+const (
+	maxDeferred      = 8192     // entries of one Merge that wait for others
+	maxDeferredBytes = 64 << 20 // and their size
+	maxForks         = 16       // pieces of evidence kept for one device
+)
+
+// Heads returns each device's latest entry here, by device. Sent to another
+// device, they tell it what is Missing here.
+func (l *Ledger) Heads() []Head {
+	st := l.st.Load()
+	var out []Head
+	for _, d := range st.devices {
+		if d.head > 0 {
+			out = append(out, Head{d.id, d.head, d.hash})
+		}
+	}
+	slices.SortFunc(out, func(a, b Head) int { return bytes.Compare(a.Device[:], b.Device[:]) })
+	return out
+}
+
+// Missing yields, ready for Merge, the entries that the holder of these heads
+// lacks, in an order in which it can take them; all of them for no heads. Where
+// a head is not of our chain, ours is sent from that number on: the holder has
+// to see the fork. Signatures are not checked here: the receiver does.
+func (l *Ledger) Missing(heads []Head) iter.Seq2[[]byte, error] {
+	heads = slices.Clone(heads)
+	from := func(log *logBucket, st *state) ([]uint64, error) {
+		next := make([]uint64, len(st.devices))
+		for i := range next {
+			next[i] = 1
+		}
+		for _, h := range heads {
+			i, ok := st.index[h.Device]
+			if !ok || h.Number == 0 {
+				continue
+			}
+			d := &st.devices[i]
+			hash := d.hash
+			if h.Number > d.head {
+				next[i] = d.head + 1
+				continue
+			}
+			if h.Number < d.head {
+				e, _, err := log.entry(i, h.Number, false)
+				if err != nil {
+					return nil, err
+				}
+				hash = e.hash
+			}
+			next[i] = h.Number
+			if hash == h.Hash {
+				next[i]++
+			}
+		}
+		return next, nil
+	}
+	return func(yield func([]byte, error) bool) {
+		all := l.entries(from, false, false, func(e Entry, r record) EntryBody {
+			return EntryBody{e, wire(r.raw, r.body, r.state == bodyHere)}
+		})
+		for eb, err := range all {
+			if !yield(eb.Body, err) {
+				return
+			}
+		}
+	}
+}
+
+var errNothing = errors.New("nothing to write")
+
+// Merge takes in what another device's Missing yielded, from anywhere: nothing
+// in it is trusted. Either all of it holds (each device admitted by the identity,
+// each signature, chain, body, and everything that an entry saw being here) and
+// becomes visible and durable at once, or nothing changes and the error is
+// ErrRefused. Entries that are here already are passed over. It returns how many
+// were new.
+//
+// Two sorts of entry are left out and reported, and do not hold up the rest:
+// those of another branch of a fork, which is kept as evidence (ErrFork), and
+// those that a removed device wrote past its end (ErrRefused).
+func (l *Ledger) Merge(entries iter.Seq[[]byte]) (n int, err error) {
+	var left error
+	err = l.write(func(w *writing) error {
+		m, err := w.merge(entries)
+		if err != nil {
+			return err
+		}
+		n, left = m.added, m.left
+		if m.added == 0 && !m.changed {
+			return errNothing
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errNothing) {
+		return 0, err
+	}
+	return n, left
+}
+
+// merging is the state of one Merge.
+type merging struct {
+	w       *writing
+	added   int
+	changed bool  // evidence or a body was kept
+	left    error // why the first entry left out was
+}
+
+var errLater = errors.New("what it builds on is not here")
+
+func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
+	m := &merging{w: w}
+	var deferred [][]byte
+	size := 0
+	for b := range entries {
+		switch err := m.take(b); {
+		case errors.Is(err, errLater):
+			deferred = append(deferred, bytes.Clone(b))
+			if size += len(b); len(deferred) > maxDeferred || size > maxDeferredBytes {
+				return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+			}
+		case err != nil:
+			return nil, err
+		}
+	}
+	for progress := true; progress && len(deferred) > 0; {
+		var still [][]byte
+		var why error
+		for _, b := range deferred {
+			switch err := m.take(b); {
+			case errors.Is(err, errLater):
+				still, why = append(still, b), err
+			case err != nil:
+				return nil, err
+			}
+		}
+		progress = len(still) < len(deferred)
+		deferred = still
+		if !progress && m.left == nil {
+			return nil, fmt.Errorf("%w: %w", ErrRefused, why)
+		}
+	}
+	return m, nil
+}
+
+// leave leaves an entry out.
+func (m *merging) leave(err error) error {
+	if m.left == nil {
+		m.left = err
+	}
+	return nil
+}
+
+// take verifies one travelling entry and stores it. errLater asks to be called
+// again when others have come.
+func (m *merging) take(b []byte) error {
+	st := m.w.st
+	raw, body, withBody, err := unwire(b)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if len(st.devices) == 0 {
+		return m.genesis(raw, body)
+	}
+	e, err := parseEntry(st.book, raw)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	refuse := func(format string, args ...any) error {
+		return fmt.Errorf("%w: entry %v: %w", ErrRefused, e.id, fmt.Errorf(format, args...))
+	}
+	d := st.device(e.id.Device)
+	if d == nil {
+		return fmt.Errorf("entry %v: its device is not admitted to the book: %w", e.id, errLater)
+	}
+	if e.id.Number <= d.head {
+		return m.again(e, raw, body, withBody)
+	}
+	if d.removed && e.id.Number > d.last {
+		if err := e.verify(); err != nil {
+			return refuse("%w", err)
+		}
+		return m.leave(refuse("device %q was removed after its entry %d", d.name, d.last))
+	}
+	if e.id.Number > d.head+1 {
+		return fmt.Errorf("entry %v: the one before it is missing: %w", e.id, errLater)
+	}
+	if err := e.verify(); err != nil {
+		return refuse("%w", err)
+	}
+	if e.prev != d.hash {
+		return m.fork(e, raw)
+	}
+	if e.clock <= d.clock {
+		return refuse("its clock went back")
+	}
+	if withBody {
+		if err := e.holds(body); err != nil {
+			return refuse("%w", err)
+		}
+	}
+	if err := m.seen(&e, d); err != nil {
+		if errors.Is(err, ErrFork) {
+			return m.leave(err)
+		}
+		return err
+	}
+	switch {
+	case e.kind == KindGenesis:
+		return refuse("a book has one genesis")
+	case e.kind != KindApplication && !withBody:
+		return refuse("its statement is missing")
+	case e.kind != KindApplication:
+		if err := m.w.system(e.kind, body); err != nil {
+			return refuse("%w", err)
+		}
+		if d = st.device(e.id.Device); d.removed && e.id.Number > d.last {
+			return m.leave(refuse("device %q removed itself", d.name))
+		}
+	}
+	state := bodyHere
+	if !withBody {
+		state = bodyMissing
+	}
+	m.added++
+	return m.w.store(e, bytes.Clone(raw), bytes.Clone(body), state)
+}
+
+// seen checks what e's device says that it had seen, and sets e's vector. All
+// of it must be here, and with each entry all that that one saw.
+func (m *merging) seen(e *Entry, d *device) error {
+	st := m.w.st
+	e.past = advance(d.past, e.seen)
+	for _, h := range e.seen {
+		id := ID{h.Device, h.Number}
+		o := st.device(h.Device)
+		switch {
+		case o == nil:
+			return fmt.Errorf("entry %v: saw %v, whose device is not admitted: %w", e.id, id, errLater)
+		case h.Number <= pastOf(d.past, h.Device):
+			return fmt.Errorf("%w: entry %v: saw %v, and had seen more before", ErrRefused, e.id, id)
+		case o.removed && h.Number > o.last:
+			continue // cut off here, and no longer of account
+		case h.Number > o.head:
+			return fmt.Errorf("entry %v: saw %v: %w", e.id, id, errLater)
+		}
+		hash, past := o.hash, o.past
+		if h.Number < o.head {
+			s, _, err := m.w.log.entry(st.index[h.Device], h.Number, false)
+			if err != nil {
+				return err
+			}
+			hash, past = s.hash, s.past
+		}
+		if hash != h.Hash {
+			return fmt.Errorf("entry %v: saw another %v than the one here: %w", e.id, id, ErrFork)
+		}
+		for _, p := range past {
+			if p.device == e.id.Device || pastOf(e.past, p.device) >= p.number {
+				continue
+			}
+			if o := st.device(p.device); o != nil && o.removed && p.number > o.last {
+				continue
+			}
+			return fmt.Errorf("%w: entry %v: saw %v, but not what that had seen", ErrRefused, e.id, id)
+		}
+	}
+	return nil
+}
+
+// genesis begins an empty ledger.
+func (m *merging) genesis(raw, body []byte) error {
+	st := m.w.st
+	a, book, _, err := parseAdmission(body, BookID{}, st.identity)
+	if err != nil {
+		return fmt.Errorf("%w: the first entry must be the genesis: %w", ErrRefused, err)
+	}
+	e, err := parseEntry(book, raw)
+	if err == nil {
+		err = e.verify()
+	}
+	if err == nil {
+		err = e.holds(body)
+	}
+	if err == nil && (e.kind != KindGenesis || e.id.Number != 1 || len(e.seen) > 0 || !bytes.Equal(a.Device, e.id.Device[:])) {
+		err = errors.New("not a genesis")
+	}
+	if err != nil {
+		return fmt.Errorf("%w: genesis: %w", ErrRefused, err)
+	}
+	st.book = book
+	m.w.know(e.id.Device, a.Name)
+	m.added++
+	return m.w.store(e, bytes.Clone(raw), bytes.Clone(body), bodyHere)
+}
+
+// again takes an entry whose number is here already: the same one, whose body
+// may have been missing, or a fork.
+func (m *merging) again(e Entry, raw, body []byte, withBody bool) error {
+	w := m.w
+	i := w.st.index[e.id.Device]
+	have, r, err := w.log.entry(i, e.id.Number, false)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(raw, r.raw) {
+		if err := e.verify(); err != nil {
+			return fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		if have.hash != e.hash {
+			return m.fork(e, raw)
+		}
+	}
+	if withBody {
+		if err := have.holds(body); err != nil {
+			return fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		if r.state == bodyMissing {
+			r.raw, r.body, r.state = bytes.Clone(r.raw), bytes.Clone(body), bodyHere
+			w.st.stale, m.changed = true, true
+			return w.log.put(i, e.id.Number, r)
+		}
+	}
+	return nil
+}
+
+// Fork is evidence that a device wrote two entries where one can be. The first
+// to come here was kept; the other and what follows on it are refused.
+type Fork struct {
+	Kept  Entry
+	Other Entry  // of the same number; or of the next, and it names another one before it
+	Wire  []byte // the other entry as it came, for others to verify
+}
+
+// fork keeps the evidence of a verified entry that is not of the chain here.
+func (m *merging) fork(e Entry, raw []byte) error {
+	w := m.w
+	prefix := binary.BigEndian.AppendUint32(slices.Clone(forkPrefix), w.st.index[e.id.Device])
+	key := append(binary.BigEndian.AppendUint64(slices.Clone(prefix), e.id.Number), e.hash[:8]...)
+	kept := 0
+	for s := w.index.scan(prefix); ; kept++ {
+		k, _, err := s.next()
+		if err != nil {
+			return err
+		}
+		if !bytes.HasPrefix(k, prefix) {
+			break
+		}
+		if bytes.Equal(k, key) {
+			kept = maxForks // here already
+			break
+		}
+	}
+	if kept < maxForks {
+		if _, err := w.index.put(key, wire(raw, nil, false)); err != nil {
+			return err
+		}
+		m.changed = true
+	}
+	return m.leave(fmt.Errorf("entry %v: %w", e.id, ErrFork))
+}
+
+// Forks returns the evidence kept, by device and number.
+func (l *Ledger) Forks() ([]Fork, error) {
+	var out []Fork
+	err := l.readLog(func(log *logBucket, st *state) error {
+		c, err := l.openChain(log.b.Tx(), bucketIndex)
+		if err != nil {
+			return err
+		}
+		for s := c.scan(forkPrefix); ; {
+			k, b, err := s.next()
+			if err != nil {
+				return err
+			}
+			if !bytes.HasPrefix(k, forkPrefix) {
+				break
+			}
+			raw, _, _, err := unwire(b)
+			var f Fork
+			if err == nil {
+				f.Other, err = parseEntry(st.book, raw)
+			}
+			if err == nil {
+				err = f.Other.verify()
+			}
+			if err != nil {
+				return c.damaged(k, err)
+			}
+			f.Wire = bytes.Clone(b)
+			id := f.Other.id
+			if d := st.device(id.Device); d != nil && d.head > 0 {
+				if f.Kept, _, err = log.entry(st.index[id.Device], min(id.Number, d.head), true); err != nil {
+					return err
+				}
+			}
+			out = append(out, f)
+		}
+		return nil
+	})
+	slices.SortStableFunc(out, func(a, b Fork) int {
+		if c := strings.Compare(string(a.Other.id.Device[:]), string(b.Other.id.Device[:])); c != 0 {
+			return c
+		}
+		return int(min(max(int64(a.Other.id.Number-b.Other.id.Number), -1), 1))
+	})
+	return out, err
+}

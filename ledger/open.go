@@ -1,0 +1,397 @@
+package ledger
+
+import (
+	"crypto"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Ledger is an open ledger file. Its methods may be called from several
+// goroutines; within the function given to Update or Read, only the
+// transaction's own methods may be.
+type Ledger struct {
+	path   string
+	self   DeviceID
+	signer crypto.Signer
+	fold   Fold
+	now    func() time.Time
+	rand   io.Reader
+
+	writer  sync.Mutex // one writer at a time; taken before the gate
+	broken  error      // why there is no more writing; under writer
+	free    []uint64   // pages defaced, and the checksum of their list; under writer
+	list    uint32
+	gate    sync.RWMutex // held by readers; taken to deface pages and to close
+	closed  bool         // under gate
+	pages   *pages       // replaced under gate
+	stuck   atomic.Bool  // bbolt's locks may be held for good
+	trusted [3]atomic.Bool
+	st      atomic.Pointer[state]
+	file    *os.File
+	db      *bbolt.DB
+}
+
+// Options are what a ledger needs from outside. The zero value is good.
+type Options struct {
+	Now  func() time.Time // the clock that entries show; time.Now if nil
+	Rand io.Reader        // for the book's id and for signers that want it; crypto/rand if nil
+	Wait time.Duration    // how long to wait for another process to let go of the file; 0: not at all
+}
+
+// Genesis is what a book begins with.
+type Genesis struct {
+	Identity   crypto.Signer // admits the device; an Ed25519 key
+	Device     crypto.Signer // signs this device's entries; an Ed25519 key
+	DeviceName string        // at most 64 bytes
+}
+
+// Create makes a new book with its first device, in a new file (mode 0600). A
+// crash leaves either no ledger at path or a whole one. If something is at path
+// already the error is fs.ErrExist, and it stays as it is.
+func Create(path string, g Genesis, f Fold, o Options) (*Ledger, error) {
+	o = o.filled()
+	if g.Identity == nil {
+		return nil, errors.New("no identity key")
+	}
+	return build(path, g.Device, f, o, func(w *writing) error {
+		if _, err := io.ReadFull(o.Rand, w.st.book[:]); err != nil {
+			return fmt.Errorf("drawing a book id: %w", err)
+		}
+		body, identity, err := admit(w.st.book, g.Identity, o.Rand, w.l.self, g.DeviceName)
+		if err != nil {
+			return err
+		}
+		if _, _, _, err := parseAdmission(body, w.st.book, identity); err != nil {
+			return fmt.Errorf("identity key: %w", err)
+		}
+		w.st.identity = identity
+		w.know(w.l.self, g.DeviceName)
+		_, err = w.append(KindGenesis, body)
+		return err
+	})
+}
+
+// Join makes a ledger file for a device that the identity has admitted to a
+// book, from what another device's Missing(nil) yields. Everything is verified
+// as in Merge, and the book must be identity's. File and errors are as in
+// Create.
+func Join(path string, identity pointer.Pointer, device crypto.Signer, entries iter.Seq[[]byte], f Fold, o Options) (*Ledger, error) {
+	if identity == (pointer.Pointer{}) {
+		return nil, errors.New("no identity to expect")
+	}
+	return build(path, device, f, o.filled(), func(w *writing) error {
+		w.st.identity = identity
+		if _, err := w.merge(entries); err != nil {
+			return err
+		}
+		if w.st.device(w.l.self) == nil {
+			return fmt.Errorf("%w: device %v is not admitted to the book", ErrRefused, w.l.self)
+		}
+		return nil
+	})
+}
+
+// Open opens a ledger file. The key must be that of a device of the book. A
+// file that is not there is fs.ErrNotExist, one that another process holds
+// ErrInUse, and one that is not whole a *DamagedError.
+//
+// Opening looks at the index and at the devices' heads only, whatever the size
+// of the book; after a crash it also looks once at the header of every page,
+// and when the fold's version has changed it rebuilds the view.
+func Open(path string, device crypto.Signer, f Fold, o Options) (*Ledger, error) {
+	l, err := newLedger(path, device, f, o.filled())
+	if err != nil {
+		return nil, err
+	}
+	if err := l.open(o.Wait); err != nil {
+		return nil, fmt.Errorf("opening the ledger: %w", err)
+	}
+	return l, nil
+}
+
+func (o Options) filled() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	return o
+}
+
+func newLedger(path string, device crypto.Signer, f Fold, o Options) (*Ledger, error) {
+	self, err := deviceOf(device)
+	if err != nil {
+		return nil, err
+	}
+	if f == nil {
+		return nil, errors.New("no fold")
+	}
+	return &Ledger{path: path, self: self, signer: device, fold: f, now: o.Now, rand: o.Rand}, nil
+}
+
+func (l *Ledger) open(wait time.Duration) (err error) {
+	if err := l.openFile(os.O_RDWR, wait); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = l.shut()
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	if l.pages, err = openPages(l.file, l.path, l.db.Info().PageSize); err != nil {
+		return err
+	}
+	if l.free, err = l.pages.recover(); err != nil {
+		return err
+	}
+	tx, err := l.begin(false)
+	if err != nil {
+		return err
+	}
+	err = l.load(tx)
+	l.rollback(tx)
+	if err != nil {
+		return err
+	}
+	st := l.st.Load()
+	if st.device(l.self) == nil {
+		return fmt.Errorf("device %v is not one of the book's; open it with the key of a device that is", l.self)
+	}
+	if st.fold != l.fold.Version() {
+		return l.Rebuild()
+	}
+	return nil
+}
+
+func (l *Ledger) load(tx *bbolt.Tx) error {
+	for i := range 2 {
+		if err := l.trust(tx, i); err != nil {
+			return err
+		}
+	}
+	st, err := loadState(tx, l.path)
+	if err != nil {
+		return err
+	}
+	l.st.Store(st)
+	c, err := l.openChain(tx, bucketView)
+	if err != nil {
+		return err
+	}
+	first, err := l.trustedSentinel(c)
+	if err == nil && first == nil {
+		err = c.damaged(sentinelKey, errAbsent)
+	}
+	return err
+}
+
+// trustedSentinel looks at the view's first row only; its branches are walked
+// when the view is first used.
+func (l *Ledger) trustedSentinel(c *chain) (payload []byte, err error) {
+	p := *l.pages
+	root := uint64(c.b.Root())
+	if isInline(root) {
+		return c.get(sentinelKey)
+	}
+	for range maxDepth {
+		b, flags, err := p.read(root)
+		if err != nil {
+			return nil, err
+		}
+		if flags == flagLeaf {
+			return c.get(sentinelKey)
+		}
+		root = 0
+		err = p.elements(p.meta.root, b, func(_, _ []byte, child uint64, _ bool) error {
+			if root == 0 {
+				root = child
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, c.damaged(sentinelKey, errors.New("the tree is too deep"))
+}
+
+// openFile opens the file with bbolt, which locks it.
+func (l *Ledger) openFile(flags int, wait time.Duration) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &DamagedError{Path: l.path, At: "the list of free pages", Err: panicError(r)}
+		}
+		if err != nil && l.file != nil {
+			l.file.Close() // of no effect if bbolt has; it releases the lock
+			l.file = nil
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	l.db, err = bbolt.Open(l.path, 0o600, &bbolt.Options{
+		Timeout:      max(wait, 1),
+		FreelistType: bbolt.FreelistMapType,
+		NoStatistics: true,
+		OpenFile: func(name string, _ int, mode os.FileMode) (*os.File, error) {
+			f, err := os.OpenFile(name, flags, mode)
+			if err != nil {
+				return nil, err
+			}
+			if info, err := f.Stat(); err != nil || info.Size() == 0 && flags&os.O_CREATE == 0 || !info.Mode().IsRegular() {
+				f.Close()
+				if err == nil {
+					err = &DamagedError{Path: name, At: "the file", Err: errors.New("it is empty, or no file")}
+				}
+				return nil, err
+			}
+			l.file = f
+			return f, nil
+		},
+	})
+	var damaged *DamagedError
+	switch {
+	case err == nil || errors.As(err, &damaged) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission):
+		return err
+	case errors.Is(err, berrors.ErrTimeout):
+		return fmt.Errorf("%q: %w", l.path, ErrInUse)
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
+		return &DamagedError{Path: l.path, At: "the meta pages", Err: err}
+	}
+	if info, serr := os.Stat(l.path); serr == nil && info.Size() < 4*int64(os.Getpagesize()) {
+		return &DamagedError{Path: l.path, At: "the end of the file", Err: err}
+	}
+	return fmt.Errorf("%q: %w", l.path, err)
+}
+
+// Close waits for readers and a writer to end, and releases the file. Closing
+// again does nothing.
+func (l *Ledger) Close() error {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	l.gate.Lock()
+	defer l.gate.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	if l.broken == nil && !l.stuck.Load() {
+		if err := l.sweepPages(); err == nil {
+			mark := l.pages.cleanMark(l.list)
+			_, _ = l.file.WriteAt(mark[:], l.pages.markAt()) // without it the next open looks for itself
+		}
+	}
+	return l.shut()
+}
+
+// shut lets go of the file, even if bbolt cannot.
+func (l *Ledger) shut() (err error) {
+	if l.stuck.Load() {
+		return l.file.Close()
+	}
+	defer func() {
+		if recover() != nil {
+			err = l.file.Close()
+		}
+	}()
+	return l.db.Close()
+}
+
+// build makes a ledger under a temporary name, opens it under its own.
+func build(path string, device crypto.Signer, f Fold, o Options, fill func(w *writing) error) (*Ledger, error) {
+	fail := func(err error) (*Ledger, error) { return nil, fmt.Errorf("creating the ledger: %w", err) }
+	if _, err := os.Lstat(path); err == nil {
+		return fail(fmt.Errorf("%q: %w", path, fs.ErrExist))
+	}
+	var suffix [8]byte
+	if _, err := io.ReadFull(rand.Reader, suffix[:]); err != nil {
+		return fail(err)
+	}
+	temp := path + ".new-" + hex.EncodeToString(suffix[:])
+	l, err := newLedger(temp, device, f, o)
+	if err != nil {
+		return fail(err)
+	}
+	if err := l.openFile(os.O_RDWR|os.O_CREATE|os.O_EXCL, o.Wait); err != nil {
+		return fail(err)
+	}
+	defer os.Remove(temp)
+	err = l.fill(fill)
+	if cerr := l.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = publish(temp, path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return Open(path, device, f, o)
+}
+
+func (l *Ledger) fill(fill func(w *writing) error) (err error) {
+	if l.pages, err = openPages(l.file, l.path, l.db.Info().PageSize); err != nil {
+		return err
+	}
+	err = l.db.Update(func(tx *bbolt.Tx) error {
+		if _, err := createChain(tx, bucketIndex, bucketIndex, l.path); err != nil {
+			return err
+		}
+		if _, err := tx.CreateBucket([]byte(bucketLog)); err != nil {
+			return err
+		}
+		_, err := createChain(tx, bucketView, bucketView, l.path)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	l.st.Store(&state{fold: l.fold.Version(), index: map[DeviceID]uint32{}})
+	return l.write(fill)
+}
+
+// publish gives the finished file its name, never over another.
+func publish(temp, path string) error {
+	err := os.Link(temp, path)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// A file system without links: the check and the rename are two steps, and
+	// a file that appears between them is lost.
+	if _, serr := os.Lstat(path); serr == nil {
+		return fmt.Errorf("%q: %w", path, fs.ErrExist)
+	}
+	return os.Rename(temp, path)
+}
+
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" { // directories cannot be synced there
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,423 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"hash/fnv"
+	"io"
+	"os"
+)
+
+// bbolt trusts its pages: on a damaged one it can read a stale page that a
+// flipped bit made reachable, recurse for ever in a cycle of branch pages until
+// the stack kills the process, or hand out a page that is in use as a free one.
+// None of these is a panic that could be recovered. So this file reads pages
+// itself, by plain reads with every bound checked, and keeps three things true:
+//
+//   - Branch pages of a bucket were walked before bbolt walks them: the depth is
+//     even and no page is met twice, so there is no cycle. (Once for each bucket
+//     and open file, at first use; branches are about one page in a hundred.)
+//   - Free pages are defaced, so that nothing stale can be read through a flipped
+//     pointer, and an older meta page cannot bring an older state back.
+//   - The list of free pages is what was written when the file was closed, or is
+//     checked against all reachable pages.
+//
+// The layout is bbolt's (internal/common/page.go, meta.go), in native byte
+// order: page header = id 8, flags 2, count 2, overflow 4; branch element = pos
+// 4, ksize 4, page 8; leaf element = flags 4, pos 4, ksize 4, vsize 4.
+
+const (
+	pageHeader  = 16
+	elemSize    = 16
+	flagBranch  = 0x01
+	flagLeaf    = 0x02
+	flagFree    = 0x10
+	metaMagic   = 0xED0CDAED
+	maxDepth    = 32
+	maxOverflow = 1 << 16
+	cleanOffset = 512 // of the clean mark within the meta page, whose tail bbolt leaves unused
+	cleanSize   = 24
+)
+
+var (
+	ne       = binary.NativeEndian
+	defaced  = [pageHeader]byte{'p', 'e', 't', 'n', 'a', 'm', 'e', 's', 'f', 'r', 'e', 'e', 'p', 'a', 'g', 'e'}
+	cleanTag = [8]byte{'c', 'l', 'e', 'a', 'n', 'p', 'n', '1'}
+)
+
+// pages reads the pages of one file.
+type pages struct {
+	f    *os.File
+	size int64
+	path string
+	meta meta
+}
+
+// meta is what the newest valid meta page says.
+type meta struct {
+	slot                     int64
+	root, freelist, end, txn uint64
+}
+
+func (p *pages) bad(at string, err error) error {
+	return &DamagedError{Path: p.path, At: at, Err: err}
+}
+
+func (p *pages) badPage(id uint64, format string, args ...any) error {
+	return p.bad(fmt.Sprintf("page %d", id), fmt.Errorf(format, args...))
+}
+
+// openPages reads the newest meta page.
+func openPages(f *os.File, path string, pageSize int) (*pages, error) {
+	p := &pages{f: f, size: int64(pageSize), path: path}
+	found := false
+	for slot := range int64(2) {
+		var b [80]byte
+		if _, err := f.ReadAt(b[:], slot*p.size); err != nil {
+			continue
+		}
+		m := b[pageHeader:]
+		sum := fnv.New64a()
+		sum.Write(m[:56])
+		if ne.Uint32(m) != metaMagic || ne.Uint64(m[56:]) != sum.Sum64() {
+			continue
+		}
+		got := meta{slot: slot, root: ne.Uint64(m[16:]), freelist: ne.Uint64(m[32:]), end: ne.Uint64(m[40:]), txn: ne.Uint64(m[48:])}
+		if !found || got.txn > p.meta.txn {
+			p.meta, found = got, true
+		}
+	}
+	if !found {
+		return nil, p.bad("the meta pages", errors.New("neither is valid"))
+	}
+	return p, nil
+}
+
+// checkSize holds the file to the length that the meta page implies.
+func (p *pages) checkSize() error {
+	info, err := p.f.Stat()
+	if err != nil {
+		return err
+	}
+	if want := int64(p.meta.end) * p.size; p.meta.end > 1<<40 || info.Size() < want {
+		return p.bad("the end of the file", fmt.Errorf("cut off: %d bytes, %d were written", info.Size(), want))
+	}
+	return nil
+}
+
+// header reads a page's header and checks what every header must say.
+func (p *pages) header(id uint64) (flags, count uint16, overflow uint32, err error) {
+	var h [pageHeader]byte
+	if id < 2 || id >= p.meta.end {
+		return 0, 0, 0, p.badPage(id, "outside of the file's %d pages", p.meta.end)
+	}
+	if _, err := p.f.ReadAt(h[:], int64(id)*p.size); err != nil {
+		return 0, 0, 0, p.badPage(id, "%w", err)
+	}
+	if h == defaced {
+		return 0, 0, 0, p.badPage(id, "is free, but something leads to it")
+	}
+	if got := ne.Uint64(h[:]); got != id {
+		return 0, 0, 0, p.badPage(id, "calls itself page %d", got)
+	}
+	flags, count, overflow = ne.Uint16(h[8:]), ne.Uint16(h[10:]), ne.Uint32(h[12:])
+	if overflow > maxOverflow || id+uint64(overflow) >= p.meta.end {
+		return 0, 0, 0, p.badPage(id, "overflows by %d pages", overflow)
+	}
+	return flags, count, overflow, nil
+}
+
+// read returns a whole page with its overflow.
+func (p *pages) read(id uint64) (b []byte, flags uint16, err error) {
+	flags, _, overflow, err := p.header(id)
+	if err != nil {
+		return nil, 0, err
+	}
+	b = make([]byte, (int64(overflow)+1)*p.size)
+	if _, err := p.f.ReadAt(b, int64(id)*p.size); err != nil && err != io.EOF {
+		return nil, 0, p.badPage(id, "%w", err)
+	}
+	return b, flags, nil
+}
+
+// elements yields the elements of a branch or leaf page, bounds and key order
+// checked. For a branch, child is set; for a leaf, value and bucket.
+func (p *pages) elements(id uint64, b []byte, each func(key, value []byte, child uint64, bucket bool) error) error {
+	flags, count := ne.Uint16(b[8:]), int(ne.Uint16(b[10:]))
+	if pageHeader+count*elemSize > len(b) {
+		return p.badPage(id, "%d elements do not fit", count)
+	}
+	var before []byte
+	for i := range count {
+		at := pageHeader + i*elemSize
+		var pos, ksize, vsize, child uint64
+		var bucket bool
+		if flags == flagBranch {
+			pos, ksize, child = uint64(ne.Uint32(b[at:])), uint64(ne.Uint32(b[at+4:])), ne.Uint64(b[at+8:])
+		} else {
+			f := ne.Uint32(b[at:])
+			if f > 1 {
+				return p.badPage(id, "element %d has flags %#x", i, f)
+			}
+			bucket = f == 1
+			pos, ksize, vsize = uint64(ne.Uint32(b[at+4:])), uint64(ne.Uint32(b[at+8:])), uint64(ne.Uint32(b[at+12:]))
+		}
+		from := uint64(at) + pos
+		if pos < elemSize || ksize == 0 || from+ksize+vsize > uint64(len(b)) {
+			return p.badPage(id, "element %d lies outside of the page", i)
+		}
+		key := b[from : from+ksize]
+		if i > 0 && bytes.Compare(before, key) >= 0 {
+			return p.badPage(id, "keys of elements %d and %d are out of order", i-1, i)
+		}
+		before = key
+		if err := each(key, b[from+ksize:from+ksize+vsize], child, bucket); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bitmap is a set of page ids.
+type bitmap []uint64
+
+func newBitmap(n uint64) bitmap             { return make(bitmap, n/64+1) }
+func (m bitmap) has(id uint64) bool         { return m[id/64]&(1<<(id%64)) != 0 }
+func (m bitmap) add(id uint64)              { m[id/64] |= 1 << (id % 64) }
+func (p *pages) newSet() bitmap             { return newBitmap(p.meta.end) }
+func (p *pages) in(id uint64) bool          { return id >= 2 && id < p.meta.end }
+func isInline(root uint64) bool             { return root == 0 }
+func (p *pages) bucketRoot(v []byte) uint64 { return ne.Uint64(v) }
+
+// root reads the root bucket, which is one leaf page that holds buckets only,
+// and returns their root pages, 0 for one that stands inline.
+func (p *pages) root() (map[string]uint64, error) {
+	b, flags, err := p.read(p.meta.root)
+	if err != nil {
+		return nil, err
+	}
+	if flags != flagLeaf {
+		return nil, p.badPage(p.meta.root, "not the root: flags %#x", flags)
+	}
+	roots := map[string]uint64{}
+	err = p.elements(p.meta.root, b, func(key, value []byte, _ uint64, bucket bool) error {
+		if !bucket || len(value) < 16 {
+			return p.badPage(p.meta.root, "%q is no bucket", key)
+		}
+		root := p.bucketRoot(value)
+		roots[string(key)] = root
+		if isInline(root) {
+			in := value[16:]
+			if len(in) < pageHeader || ne.Uint64(in) != 0 || ne.Uint16(in[8:]) != flagLeaf {
+				return p.badPage(p.meta.root, "bucket %q is no leaf", key)
+			}
+			return p.elements(p.meta.root, in, func(_, _ []byte, _ uint64, bucket bool) error {
+				if bucket {
+					return p.badPage(p.meta.root, "a bucket within bucket %q", key)
+				}
+				return nil
+			})
+		}
+		if !p.in(root) {
+			return p.badPage(p.meta.root, "bucket %q leads to page %d", key, root)
+		}
+		return nil
+	})
+	return roots, err
+}
+
+// walk visits a bucket's tree level by level and adds its pages to seen. It
+// reads branch pages only, unless leaf is set: then leaves too.
+func (p *pages) walk(root uint64, seen bitmap, leaf func(id uint64, overflow uint32) error) error {
+	if isInline(root) {
+		return nil
+	}
+	level := []uint64{root}
+	for range maxDepth {
+		flags, _, _, err := p.header(level[0])
+		if err != nil {
+			return err
+		}
+		if flags == flagLeaf {
+			for _, id := range level {
+				if !p.in(id) || seen.has(id) {
+					return p.badPage(id, "more than one pointer leads to it")
+				}
+				seen.add(id)
+				if leaf == nil {
+					continue
+				}
+				flags, _, overflow, err := p.header(id)
+				if err != nil {
+					return err
+				}
+				if flags != flagLeaf {
+					return p.badPage(id, "flags %#x, a leaf was to be there", flags)
+				}
+				if err := leaf(id, overflow); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		var below []uint64
+		for _, id := range level {
+			b, flags, err := p.read(id)
+			if err != nil {
+				return err
+			}
+			if flags != flagBranch || ne.Uint16(b[10:]) == 0 {
+				return p.badPage(id, "flags %#x, a branch was to be there", flags)
+			}
+			for i := range uint64(len(b)) / uint64(p.size) {
+				if seen.has(id + i) {
+					return p.badPage(id, "more than one pointer leads to it")
+				}
+				seen.add(id + i)
+			}
+			err = p.elements(id, b, func(_, _ []byte, child uint64, _ bool) error {
+				if !p.in(child) || seen.has(child) {
+					return p.badPage(id, "leads to page %d", child)
+				}
+				below = append(below, child)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		level = below
+	}
+	return p.badPage(root, "the tree is too deep")
+}
+
+// reachable returns the set of all pages in use.
+func (p *pages) reachable() (bitmap, error) {
+	seen := p.newSet()
+	seen.add(0)
+	seen.add(1)
+	mark := func(id uint64) error {
+		_, _, overflow, err := p.header(id)
+		for i := uint64(0); err == nil && i <= uint64(overflow); i++ {
+			if seen.has(id + i) {
+				return p.badPage(id+i, "in use twice")
+			}
+			seen.add(id + i)
+		}
+		return err
+	}
+	if err := mark(p.meta.root); err != nil {
+		return nil, err
+	}
+	if err := mark(p.meta.freelist); err != nil {
+		return nil, err
+	}
+	roots, err := p.root()
+	if err != nil {
+		return nil, err
+	}
+	for _, root := range roots {
+		err := p.walk(root, seen, func(id uint64, overflow uint32) error {
+			for i := uint64(1); i <= uint64(overflow); i++ {
+				if seen.has(id + i) {
+					return p.badPage(id+i, "in use twice")
+				}
+				seen.add(id + i)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return seen, nil
+}
+
+// free returns the ids of the free pages and the checksum of their list.
+func (p *pages) free() ([]uint64, uint32, error) {
+	id := p.meta.freelist
+	b, flags, err := p.read(id)
+	if err != nil {
+		return nil, 0, err
+	}
+	if flags != flagFree {
+		return nil, 0, p.badPage(id, "flags %#x, the list of free pages was to be there", flags)
+	}
+	n, at := uint64(ne.Uint16(b[10:])), uint64(pageHeader)
+	if n == 0xffff {
+		n, at = ne.Uint64(b[at:]), at+8
+	}
+	if n > (uint64(len(b))-at)/8 {
+		return nil, 0, p.badPage(id, "%d free pages do not fit", n)
+	}
+	ids := make([]uint64, n)
+	for i := range ids {
+		ids[i] = ne.Uint64(b[at+8*uint64(i):])
+		if !p.in(ids[i]) || ids[i] == p.meta.root || ids[i] == id || i > 0 && ids[i] <= ids[i-1] {
+			return nil, 0, p.badPage(id, "page %d cannot be free", ids[i])
+		}
+	}
+	return ids, crc32.Checksum(b[:at+8*n], castagnoli), nil
+}
+
+// deface overwrites the headers of free pages.
+func (p *pages) deface(ids []uint64) error {
+	for _, id := range ids {
+		if _, err := p.f.WriteAt(defaced[:], int64(id)*p.size); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// The clean mark says, in the unused tail of the newest meta page, that all free
+// pages of this transaction are defaced, and what their list sums to. It is not
+// synced: without it, the next open looks for itself.
+//
+//	clean mark = "cleanpn1" ‖ transaction 8 ‖ checksum of the free list 4 ‖ crc32c of all that 4
+
+func (p *pages) cleanMark(list uint32) (b [cleanSize]byte) {
+	copy(b[:], cleanTag[:])
+	ne.PutUint64(b[8:], p.meta.txn)
+	ne.PutUint32(b[16:], list)
+	ne.PutUint32(b[20:], crc32.Checksum(b[:20], castagnoli))
+	return b
+}
+
+func (p *pages) markAt() int64 { return p.meta.slot*p.size + cleanOffset }
+
+// recover is the look that an open takes: at the size, the root, the free list.
+// After a close that is all. After a crash it walks all pages, so that no page
+// in use is taken for free, and defaces the free ones.
+func (p *pages) recover() (free []uint64, err error) {
+	if err := p.checkSize(); err != nil {
+		return nil, err
+	}
+	if _, err := p.root(); err != nil {
+		return nil, err
+	}
+	free, sum, err := p.free()
+	if err != nil {
+		return nil, err
+	}
+	var got [cleanSize]byte
+	if _, err := p.f.ReadAt(got[:], p.markAt()); err != nil {
+		return nil, p.bad("the meta pages", err)
+	}
+	if got == p.cleanMark(sum) {
+		return free, nil
+	}
+	seen, err := p.reachable()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range free {
+		if seen.has(id) {
+			return nil, p.badPage(id, "both in use and free")
+		}
+	}
+	return free, p.deface(free)
+}

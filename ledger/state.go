@@ -1,0 +1,191 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// The buckets of the file.
+const (
+	bucketIndex = "index" // a chain: the book, the devices and their heads, evidence of forks
+	bucketLog   = "log"   // the entries
+	bucketView  = "view"  // a chain: the fold's tables
+	fileFormat  = 1
+)
+
+var (
+	bookKey      = []byte("book")
+	devicePrefix = []byte("device")
+	forkPrefix   = []byte("fork")
+)
+
+// state is what the index bucket holds, in memory. A committed one is never
+// changed: a transaction works on a clone.
+type state struct {
+	txn      int // the bbolt transaction that wrote it
+	book     BookID
+	identity pointer.Pointer
+	order    uint64 // of the latest arrival
+	fold     string // version of the fold that wrote the view
+	devices  []device
+	index    map[DeviceID]uint32
+	stale    bool // the view has to be replayed before the transaction ends
+}
+
+// device is one device of the book. Its index in state.devices is its index in
+// the file's keys, in the order in which this file came to know the devices.
+type device struct {
+	id      DeviceID
+	name    string
+	head    uint64
+	hash    Hash   // of the head
+	clock   uint64 // of the head
+	past    []mark // cumulative, at the head
+	removed bool
+	last    uint64 // its last entry that counts, when removed
+	dirty   bool
+}
+
+type bookRow struct {
+	_        struct{} `cbor:",toarray"`
+	Format   uint64
+	Book     []byte
+	Identity []byte
+	Order    uint64
+	Fold     string
+	Devices  uint64
+}
+
+type deviceRow struct {
+	_       struct{} `cbor:",toarray"`
+	ID      []byte
+	Name    string
+	Head    uint64
+	Hash    []byte
+	Clock   uint64
+	Removed bool
+	Last    uint64
+	Past    []pastRow
+}
+
+type pastRow struct {
+	_      struct{} `cbor:",toarray"`
+	Index  uint32
+	Number uint64
+}
+
+func (s *state) clone() *state {
+	c := *s
+	c.devices = slices.Clone(s.devices)
+	c.index = maps.Clone(s.index)
+	return &c
+}
+
+func (s *state) device(id DeviceID) *device {
+	i, ok := s.index[id]
+	if !ok {
+		return nil
+	}
+	return &s.devices[i]
+}
+
+func deviceKey(i int) []byte {
+	return binary.BigEndian.AppendUint32(slices.Clone(devicePrefix), uint32(i))
+}
+
+// save writes what changed.
+func (s *state) save(c *chain) error {
+	for i := range s.devices {
+		d := &s.devices[i]
+		if !d.dirty {
+			continue
+		}
+		d.dirty = false
+		row := deviceRow{ID: d.id[:], Name: d.name, Head: d.head, Hash: d.hash[:], Clock: d.clock, Removed: d.removed, Last: d.last, Past: []pastRow{}}
+		for _, m := range d.past {
+			row.Past = append(row.Past, pastRow{Index: s.index[m.device], Number: m.number})
+		}
+		if _, err := c.put(deviceKey(i), canonical(row)); err != nil {
+			return err
+		}
+	}
+	row := bookRow{Format: fileFormat, Book: s.book[:], Identity: s.identity.Bytes(), Order: s.order, Fold: s.fold, Devices: uint64(len(s.devices))}
+	_, err := c.put(bookKey, canonical(row))
+	return err
+}
+
+// loadState reads the index and checks each device's head against its entry.
+func loadState(tx *bbolt.Tx, path string) (st *state, err error) {
+	defer rescue(&err, path, place(bucketIndex))
+	c, err := newChain(tx, bucketIndex, path)
+	if err != nil {
+		return nil, err
+	}
+	bad := func(key []byte, err error) (*state, error) { return nil, c.damaged(key, err) }
+	b, err := c.get(bookKey)
+	if err != nil {
+		return nil, err
+	}
+	var book bookRow
+	if b == nil {
+		return bad(bookKey, errAbsent)
+	}
+	if err := decode(b, &book); err != nil || len(book.Book) != len(BookID{}) || book.Devices > maxDevices {
+		return bad(bookKey, errors.Join(errChecksum, err))
+	}
+	if book.Format != fileFormat {
+		return nil, fmt.Errorf("%q has format %d, this program knows %d", path, book.Format, fileFormat)
+	}
+	p, err := pointer.FromBytes(book.Identity)
+	if err != nil {
+		return bad(bookKey, err)
+	}
+	s := &state{txn: tx.ID(), book: BookID(book.Book), identity: p, order: book.Order, fold: book.Fold, index: map[DeviceID]uint32{}}
+	rows := make([]deviceRow, book.Devices)
+	for i := range rows {
+		b, err := c.get(deviceKey(i))
+		if err != nil {
+			return nil, err
+		}
+		row := &rows[i]
+		if err := decode(b, row); err != nil || len(row.ID) != len(DeviceID{}) || len(row.Hash) != len(Hash{}) {
+			return bad(deviceKey(i), errors.Join(errChecksum, err))
+		}
+		d := device{id: DeviceID(row.ID), name: row.Name, head: row.Head, hash: Hash(row.Hash), clock: row.Clock, removed: row.Removed, last: row.Last}
+		s.index[d.id] = uint32(i)
+		s.devices = append(s.devices, d)
+	}
+	for i := range rows {
+		for _, m := range rows[i].Past {
+			if int(m.Index) >= len(s.devices) {
+				return bad(deviceKey(i), errChecksum)
+			}
+			s.devices[i].past = append(s.devices[i].past, mark{s.devices[m.Index].id, m.Number})
+		}
+	}
+	log, err := openLog(tx, s, path)
+	if err != nil {
+		return nil, err
+	}
+	for i := range s.devices {
+		d := &s.devices[i]
+		if d.head == 0 {
+			continue
+		}
+		e, _, err := log.entry(uint32(i), d.head, false)
+		if err != nil {
+			return nil, err
+		}
+		if e.hash != d.hash {
+			return nil, &DamagedError{Path: path, At: "entry " + e.id.String(), Err: errors.New("is not the head that was written")}
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,309 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"go.etcd.io/bbolt"
+)
+
+var errNotOpen = errors.New("the ledger is closed")
+
+// usable says why the file cannot be touched. The gate must be held.
+func (l *Ledger) usable() error {
+	switch {
+	case l.closed:
+		return errNotOpen
+	case l.stuck.Load():
+		return &DamagedError{Path: l.path, At: "the file", Err: errors.New("met before; close and open the ledger again")}
+	}
+	return nil
+}
+
+// begin starts a bbolt transaction. A panic in it may leave bbolt's locks held,
+// so nothing of bbolt is called after one.
+func (l *Ledger) begin(write bool) (tx *bbolt.Tx, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.stuck.Store(true)
+			tx, err = nil, &DamagedError{Path: l.path, At: "the meta pages", Err: panicError(r)}
+		}
+	}()
+	return l.db.Begin(write)
+}
+
+func (l *Ledger) rollback(tx *bbolt.Tx) {
+	defer func() {
+		if recover() != nil {
+			l.stuck.Store(true)
+		}
+	}()
+	if tx.Rollback() != nil {
+		l.stuck.Store(true)
+	}
+}
+
+func (l *Ledger) commit(tx *bbolt.Tx) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			l.stuck.Store(true)
+			err = &DamagedError{Path: l.path, At: "the pages to be replaced", Err: panicError(r)}
+		}
+	}()
+	return tx.Commit()
+}
+
+// trust walks a bucket's branch pages before bbolt does, once. See pages.go.
+func (l *Ledger) trust(tx *bbolt.Tx, bucket int) (err error) {
+	if l.trusted[bucket].Load() {
+		return nil
+	}
+	name := [...]string{bucketIndex, bucketLog, bucketView}[bucket]
+	defer rescue(&err, l.path, place(name))
+	b := tx.Bucket([]byte(name))
+	if b == nil {
+		return &DamagedError{Path: l.path, At: name, Err: errors.New("the bucket is missing")}
+	}
+	p := *l.pages
+	p.meta.end = uint64(tx.Size() / p.size)
+	if err := p.walk(uint64(b.Root()), p.newSet(), nil); err != nil {
+		return err
+	}
+	l.trusted[bucket].Store(true)
+	return nil
+}
+
+const (
+	trustIndex = iota
+	trustLog
+	trustView
+)
+
+// read runs fn in a read-only transaction.
+func (l *Ledger) read(fn func(tx *bbolt.Tx) error) error {
+	l.gate.RLock()
+	defer l.gate.RUnlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	tx, err := l.begin(false)
+	if err != nil {
+		return err
+	}
+	defer l.rollback(tx)
+	return fn(tx)
+}
+
+// readLog is read with the log and the state that belongs to the transaction.
+func (l *Ledger) readLog(fn func(log *logBucket, st *state) error) error {
+	for {
+		again := false
+		err := l.read(func(tx *bbolt.Tx) error {
+			st := l.st.Load()
+			if st.txn != tx.ID() { // a writer has committed, and is about to say so
+				again = true
+				return nil
+			}
+			if err := l.trust(tx, trustLog); err != nil {
+				return err
+			}
+			log, err := l.openLog(tx, st)
+			if err != nil {
+				return err
+			}
+			return fn(log, st)
+		})
+		if !again {
+			return err
+		}
+		runtime.Gosched()
+	}
+}
+
+func (l *Ledger) openLog(tx *bbolt.Tx, st *state) (log *logBucket, err error) {
+	defer rescue(&err, l.path, place(bucketLog))
+	return openLog(tx, st, l.path)
+}
+
+func (l *Ledger) openChain(tx *bbolt.Tx, name string) (c *chain, err error) {
+	defer rescue(&err, l.path, place(name))
+	return newChain(tx, name, l.path)
+}
+
+// writing is one read-write transaction.
+type writing struct {
+	l     *Ledger
+	tx    *bbolt.Tx
+	st    *state
+	index *chain
+	log   *logBucket
+	view  *View
+}
+
+// write runs fn in a read-write transaction and makes what it did durable. On
+// an error nothing has changed.
+func (l *Ledger) write(fn func(w *writing) error) (err error) {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	l.gate.RLock()
+	err = l.usable()
+	l.gate.RUnlock() // Close takes the writer lock first, so it cannot come between
+	if err != nil {
+		return err
+	}
+	if l.broken != nil {
+		return fmt.Errorf("no more writing until the ledger is opened again: %w", l.broken)
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	tx, err := l.begin(true)
+	if err != nil {
+		return err
+	}
+	ended := false
+	defer func() {
+		var damaged *DamagedError
+		if errors.As(err, &damaged) {
+			l.broken = err
+		}
+		if !ended {
+			l.rollback(tx)
+		}
+	}()
+	w := &writing{l: l, tx: tx, st: l.st.Load().clone()}
+	if err := w.open(); err != nil {
+		return err
+	}
+	defer func() { w.view.done = true }()
+	if err := fn(w); err != nil {
+		return err
+	}
+	if err := w.finish(); err != nil {
+		return err
+	}
+	w.st.txn = tx.ID()
+	ended = true
+	if err := l.commit(tx); err != nil {
+		// Whether the meta page reached the disk is not known.
+		l.broken = fmt.Errorf("writing %q: %w", l.path, err)
+		return l.broken
+	}
+	l.st.Store(w.st)
+	l.sweep()
+	return nil
+}
+
+func (w *writing) open() (err error) {
+	for i := range w.l.trusted {
+		if err := w.l.trust(w.tx, i); err != nil {
+			return err
+		}
+	}
+	if w.index, err = w.l.openChain(w.tx, bucketIndex); err != nil {
+		return err
+	}
+	if w.log, err = w.l.openLog(w.tx, w.st); err != nil {
+		return err
+	}
+	c, err := w.l.openChain(w.tx, bucketView)
+	w.view = &View{&viewTx{c: c, counts: map[string]uint64{}}, true}
+	return err
+}
+
+// finish brings the view and the index up to date.
+func (w *writing) finish() error {
+	if w.view.failed != nil {
+		return w.view.failed
+	}
+	if w.st.stale {
+		if err := w.replay(bucketView); err != nil {
+			return err
+		}
+	}
+	if err := w.view.flush(); err != nil {
+		return err
+	}
+	return w.st.save(w.index)
+}
+
+// replay makes the view anew from the log, in the named bucket.
+func (w *writing) replay(bucket string) (err error) {
+	clear(w.view.counts)
+	if err := w.recreate(bucket); err != nil {
+		return err
+	}
+	next, end := make([]uint64, len(w.st.devices)), make([]uint64, len(w.st.devices))
+	for i := range next {
+		next[i], end[i] = 1, w.st.devices[i].head
+	}
+	for m := newMerged(w.log, next, end, false, false); ; {
+		e, r, ok, err := m.step()
+		if err != nil || !ok {
+			w.st.stale, w.st.fold = false, w.l.fold.Version()
+			return err
+		}
+		if err := w.apply(e, r.body); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *writing) recreate(bucket string) (err error) {
+	defer rescue(&err, w.l.path, place(bucket))
+	if w.tx.Bucket([]byte(bucket)) != nil {
+		if err := w.tx.DeleteBucket([]byte(bucket)); err != nil {
+			return err
+		}
+	}
+	w.view.c, err = createChain(w.tx, bucket, bucketView, w.l.path)
+	return err
+}
+
+// apply folds an entry, unless it is one of this package's own.
+func (w *writing) apply(e Entry, body []byte) error {
+	if e.kind != KindApplication {
+		return nil
+	}
+	if err := w.l.fold.Apply(w.view, e, body); err != nil {
+		return w.view.note(fmt.Errorf("folding entry %v: %w", e.id, err))
+	}
+	return w.view.failed
+}
+
+// sweep defaces the pages that the last commits set free, unless a reader may
+// still be on them: then the next sweep does. The writer lock must be held.
+func (l *Ledger) sweep() {
+	if !l.gate.TryLock() {
+		return
+	}
+	defer l.gate.Unlock()
+	_ = l.sweepPages() // what fails here only leaves pages for the next open to deface
+}
+
+func (l *Ledger) sweepPages() error {
+	p, err := openPages(l.file, l.path, int(l.pages.size))
+	if err != nil {
+		return err
+	}
+	free, sum, err := p.free()
+	if err != nil {
+		return err
+	}
+	l.pages = p
+	fresh := make([]uint64, 0, 16)
+	for i, j := 0, 0; i < len(free); i++ {
+		for j < len(l.free) && l.free[j] < free[i] {
+			j++
+		}
+		if j == len(l.free) || l.free[j] != free[i] {
+			fresh = append(fresh, free[i])
+		}
+	}
+	if err := p.deface(fresh); err != nil {
+		return err
+	}
+	l.free, l.list = free, sum
+	return nil
+}

@@ -1,0 +1,424 @@
+package ledger
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Book returns the id of the book.
+func (l *Ledger) Book() BookID { return l.st.Load().book }
+
+// Identity returns the pointer of the identity whose book this is, as of its
+// genesis.
+func (l *Ledger) Identity() pointer.Pointer { return l.st.Load().identity }
+
+// Device returns this device.
+func (l *Ledger) Device() DeviceID { return l.self }
+
+// Devices returns the book's devices, removed ones included, in the order in
+// which this file came to know them.
+func (l *Ledger) Devices() []Device {
+	st := l.st.Load()
+	out := make([]Device, len(st.devices))
+	for i, d := range st.devices {
+		out[i] = Device{ID: d.id, Name: d.name, Head: d.head, Removed: d.removed, Last: d.last}
+	}
+	return out
+}
+
+// Read gives fn the view as of now. Inside fn, no method of the ledger may be
+// called: an Update there waits for ever.
+func (l *Ledger) Read(fn func(v *View) error) error {
+	return l.read(func(tx *bbolt.Tx) error {
+		if err := l.trust(tx, trustView); err != nil {
+			return err
+		}
+		c, err := l.openChain(tx, bucketView)
+		if err != nil {
+			return err
+		}
+		v := &View{&viewTx{c: c}, false}
+		defer func() { v.done = true }()
+		return fn(v)
+	})
+}
+
+// Tx is one durable transaction.
+type Tx struct {
+	w       *writing
+	entries []Entry
+}
+
+// View gives access to the view, with what this transaction has appended folded
+// in. It cannot be written to: only the Fold does.
+func (t *Tx) View() *View { return &View{t.w.view.viewTx, false} }
+
+// Append signs an entry with this body, at most MaxBody bytes, stores it and
+// folds it. It is visible and durable when Update returns nil.
+func (t *Tx) Append(body []byte) (Entry, error) {
+	if t.w.view.done {
+		return Entry{}, errClosed
+	}
+	e, err := t.w.append(KindApplication, body)
+	if err != nil {
+		return Entry{}, t.w.view.note(err)
+	}
+	t.entries = append(t.entries, e)
+	return e, nil
+}
+
+// Update runs fn in one durable transaction: when it returns nil, a power cut
+// loses nothing of it, and on an error nothing has changed. It returns the
+// entries that fn appended. Updates exclude one another.
+func (l *Ledger) Update(fn func(tx *Tx) error) ([]Entry, error) {
+	var t *Tx
+	err := l.write(func(w *writing) error {
+		t = &Tx{w: w}
+		return fn(t)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return t.entries, nil
+}
+
+// Append is an Update that appends these bodies.
+func (l *Ledger) Append(bodies ...[]byte) ([]Entry, error) {
+	return l.Update(func(tx *Tx) error {
+		for _, b := range bodies {
+			if _, err := tx.Append(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// append writes the next entry of this device.
+func (w *writing) append(kind Kind, body []byte) (Entry, error) {
+	st := w.st
+	d := st.device(w.l.self)
+	switch {
+	case len(body) > MaxBody:
+		return Entry{}, fmt.Errorf("body of %d bytes, at most %d", len(body), MaxBody)
+	case d.removed:
+		return Entry{}, fmt.Errorf("device %q was removed from the book; admit a new one", d.name)
+	case d.head >= maxNumber:
+		return Entry{}, errors.New("this device has used up its numbers")
+	}
+	e := Entry{id: ID{d.id, d.head + 1}, kind: kind, prev: d.hash, bodyLen: uint32(len(body)), bodyHash: sha256.Sum256(body)}
+	for i := range st.devices {
+		o := &st.devices[i]
+		if o.id != d.id && o.head > pastOf(d.past, o.id) {
+			e.seen = append(e.seen, Head{o.id, o.head, o.hash})
+		}
+	}
+	slices.SortFunc(e.seen, func(a, b Head) int { return strings.Compare(string(a.Device[:]), string(b.Device[:])) })
+	e.past = advance(d.past, e.seen)
+	e.clock = w.tick(d.clock)
+	unsigned := e.encode()
+	e.hash = hashOf(st.book, unsigned)
+	sig, err := sign(w.l.signer, w.l.rand, signedMessage(e.hash))
+	if err != nil {
+		return Entry{}, fmt.Errorf("signing entry %v: %w", e.id, err)
+	}
+	if len(sig) != ed25519.SignatureSize {
+		return Entry{}, fmt.Errorf("signing entry %v: the device key made %d bytes", e.id, len(sig))
+	}
+	copy(e.sig[:], sig)
+	if err := w.store(e, seal(unsigned, sig), body, bodyHere); err != nil {
+		return Entry{}, err
+	}
+	return e, nil
+}
+
+// tick returns the hybrid clock for a new entry of this device: after its last
+// one, and after the others' unless they are more than a day ahead, lest one
+// wrong clock pull all.
+func (w *writing) tick(own uint64) uint64 {
+	ms := uint64(max(w.l.now().UnixMilli(), 0))
+	c := max(ms<<logical, own+1)
+	limit := (ms + uint64(maxAhead.Milliseconds())) << logical
+	for i := range w.st.devices {
+		if o := w.st.devices[i].clock; o <= limit {
+			c = max(c, o+1)
+		}
+	}
+	return min(c, maxClock)
+}
+
+// store puts a verified entry behind its device's head and folds it.
+func (w *writing) store(e Entry, raw, body []byte, state bodyState) error {
+	st := w.st
+	i := st.index[e.id.Device]
+	d := &st.devices[i]
+	st.order++
+	if err := w.log.put(i, e.id.Number, record{order: st.order, past: e.past, raw: raw, body: body, state: state}); err != nil {
+		return err
+	}
+	d.head, d.hash, d.clock, d.past, d.dirty = e.id.Number, e.hash, e.clock, e.past, true
+	if st.stale {
+		return nil // the replay at the end takes it in
+	}
+	if state != bodyHere {
+		body = nil
+	} else if body == nil {
+		body = []byte{}
+	}
+	return w.apply(e, body)
+}
+
+// know takes a device up into the book.
+func (w *writing) know(id DeviceID, name string) {
+	w.st.index[id] = uint32(len(w.st.devices))
+	w.st.devices = append(w.st.devices, device{id: id, name: name, dirty: true})
+}
+
+// AdmitDevice lets a device write in the book. Admitting one again changes its
+// name only; a removed one stays removed.
+func (l *Ledger) AdmitDevice(identity crypto.Signer, key ed25519.PublicKey, name string) error {
+	id, err := deviceFromKey(key)
+	if err != nil {
+		return err
+	}
+	return l.write(func(w *writing) error {
+		body, _, err := admit(w.st.book, identity, l.rand, id, name)
+		if err != nil {
+			return err
+		}
+		if err := w.system(KindAdmit, body); err != nil {
+			return err
+		}
+		_, err = w.append(KindAdmit, body)
+		return err
+	})
+}
+
+// RemoveDevice ends a device's part in the book, for good: what it has written
+// up to its latest entry here counts, and nothing later does, wherever it has
+// got to. A device that only a cut-off entry admitted stays in the files that
+// know it and has to be admitted again for the others.
+func (l *Ledger) RemoveDevice(identity crypto.Signer, id DeviceID) error {
+	return l.write(func(w *writing) error {
+		d := w.st.device(id)
+		if d == nil {
+			return fmt.Errorf("no device %q in the book", id)
+		}
+		if id == l.self {
+			return errors.New("a device cannot remove itself; remove it from another one")
+		}
+		r := removal{Book: w.st.book[:], Identity: w.st.identity.Bytes(), Device: id[:], Last: d.head}
+		var err error
+		if r.Signature, err = sign(identity, l.rand, r.message()); err != nil {
+			return fmt.Errorf("removing a device: %w", err)
+		}
+		body := canonical(r)
+		if err := w.system(KindRemove, body); err != nil {
+			return err
+		}
+		_, err = w.append(KindRemove, body)
+		return err
+	})
+}
+
+// system verifies and takes in the statement of one of this package's own
+// entries.
+func (w *writing) system(kind Kind, body []byte) error {
+	st := w.st
+	switch kind {
+	case KindAdmit:
+		a, _, _, err := parseAdmission(body, st.book, st.identity)
+		if err != nil {
+			return err
+		}
+		id := DeviceID(a.Device)
+		if d := st.device(id); d != nil {
+			d.name, d.dirty = a.Name, true
+			return nil
+		}
+		if len(st.devices) >= maxDevices {
+			return fmt.Errorf("the book has %d devices already", maxDevices)
+		}
+		w.know(id, a.Name)
+	case KindRemove:
+		r, err := parseRemoval(body, st.book, st.identity)
+		if err != nil {
+			return err
+		}
+		id := DeviceID(r.Device)
+		d := st.device(id)
+		if d == nil {
+			return fmt.Errorf("removal of device %v, which was never admitted", id)
+		}
+		if d.removed && d.last <= r.Last {
+			return nil // of two removals the earlier end counts
+		}
+		d.removed, d.last, d.dirty = true, r.Last, true
+		if d.head > d.last {
+			return w.cut(id)
+		}
+	}
+	return nil
+}
+
+// cut takes the entries that do not count out of a removed device's log.
+func (w *writing) cut(id DeviceID) error {
+	i := w.st.index[id]
+	d := &w.st.devices[i]
+	for d.head > d.last {
+		if err := w.log.delete(i, d.head); err != nil {
+			return err
+		}
+		d.head--
+	}
+	d.hash, d.clock, d.past = Hash{}, 0, nil
+	if d.head > 0 {
+		e, _, err := w.log.entry(i, d.head, false)
+		if err != nil {
+			return err
+		}
+		d.hash, d.clock, d.past = e.hash, e.clock, e.past
+	}
+	w.st.stale = true
+	return nil
+}
+
+// Rebuild makes the view anew from the entries.
+func (l *Ledger) Rebuild() error {
+	return l.write(func(w *writing) error {
+		w.st.stale = true
+		return nil
+	})
+}
+
+// DropBody forgets the body of an application's entry: here, and in what this
+// ledger sends. The entry stays in its chain. The view is rebuilt without the
+// body, so its fold has to allow for that.
+func (l *Ledger) DropBody(id ID) error {
+	return l.write(func(w *writing) error {
+		i, err := w.st.find(id)
+		if err != nil {
+			return err
+		}
+		e, r, err := w.log.entry(i, id.Number, false)
+		if err != nil {
+			return err
+		}
+		if e.kind != KindApplication {
+			return fmt.Errorf("entry %v holds the book together, its body cannot be dropped", id)
+		}
+		r.raw, r.body, r.state = slices.Clone(r.raw), nil, bodyDropped
+		w.st.stale = true
+		return w.log.put(i, id.Number, r)
+	})
+}
+
+func (s *state) find(id ID) (uint32, error) {
+	i, ok := s.index[id.Device]
+	if !ok || id.Number == 0 || id.Number > s.devices[i].head {
+		return 0, fmt.Errorf("no entry %v in the ledger", id)
+	}
+	return i, nil
+}
+
+// Entry returns an entry, verified as it is read, and its body: nil if it is
+// not here.
+func (l *Ledger) Entry(id ID) (e Entry, body []byte, err error) {
+	err = l.readLog(func(log *logBucket, st *state) error {
+		i, err := st.find(id)
+		if err != nil {
+			return err
+		}
+		var r record
+		e, r, err = log.entry(i, id.Number, true)
+		body = slices.Clone(r.body)
+		return err
+	})
+	if err != nil {
+		return Entry{}, nil, err
+	}
+	return e, body, nil
+}
+
+// EntryBody is an entry with its body, nil if that is not here.
+type EntryBody struct {
+	Entry
+	Body []byte
+}
+
+// Entries yields all entries in the order that the devices' clocks show, which
+// is the same on every device that holds the same entries; a device's own stay
+// in order. Each is verified as it is read; after a damaged one the rest still
+// follows.
+func (l *Ledger) Entries() iter.Seq2[EntryBody, error] {
+	return l.entries(nil, true, true, func(e Entry, r record) EntryBody {
+		return EntryBody{e, slices.Clone(r.body)}
+	})
+}
+
+// entries walks the log from behind heads on. It reads in chunks, so that no
+// transaction is open while the caller has the turn.
+func (l *Ledger) entries(from func(log *logBucket, st *state) ([]uint64, error), clock, verify bool, pick func(Entry, record) EntryBody) iter.Seq2[EntryBody, error] {
+	return func(yield func(EntryBody, error) bool) {
+		type item struct {
+			e   EntryBody
+			err error
+		}
+		var next, end []uint64
+		for more := true; more; {
+			var chunk []item
+			err := l.readLog(func(log *logBucket, st *state) error {
+				if next == nil {
+					next, end = make([]uint64, len(st.devices)), make([]uint64, len(st.devices))
+					for i := range next {
+						next[i], end[i] = 1, st.devices[i].head
+					}
+					if from != nil {
+						var err error
+						if next, err = from(log, st); err != nil {
+							return err
+						}
+					}
+				}
+				for i := range end { // a removal may have cut a log meanwhile
+					end[i] = min(end[i], st.devices[i].head)
+				}
+				m := newMerged(log, next, end, clock, verify)
+				for size := 0; size < 1<<20 && len(chunk) < 512; {
+					e, r, ok, err := m.step()
+					if !ok {
+						more = false
+						return nil
+					}
+					if err != nil {
+						chunk = append(chunk, item{err: err})
+						continue
+					}
+					it := pick(e, r)
+					size += len(it.Body) + 512
+					chunk = append(chunk, item{e: it})
+				}
+				return nil
+			})
+			for _, it := range chunk {
+				if !yield(it.e, it.err) {
+					return
+				}
+			}
+			if err != nil {
+				yield(EntryBody{}, err)
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,189 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+)
+
+// Verify walks everything: every page that is in use or free, every entry's
+// signature, chain and body, every row of the view, and the view against a
+// replay of the entries. It yields each damage that it finds, in no particular
+// order, and ctx's error if that ends it. Nothing yielded means that all holds.
+//
+// It holds off writers meanwhile, and needs memory for a second view.
+func (l *Ledger) Verify(ctx context.Context) iter.Seq[error] {
+	return func(yield func(error) bool) {
+		var found []error
+		report := func(err error) {
+			if err != nil && len(found) < 1000 {
+				found = append(found, err)
+			}
+		}
+		err := l.write(func(w *writing) error {
+			report(l.verifyPages(w))
+			w.verifyLog(ctx, report)
+			report(w.verifyChain(ctx, w.index))
+			report(w.verifyView(ctx))
+			return errNothing
+		})
+		if err != nil && !errors.Is(err, errNothing) {
+			report(err)
+		}
+		for _, err := range found {
+			if !yield(err) {
+				return
+			}
+		}
+	}
+}
+
+// verifyPages checks the structure of the file: that each page is either in use
+// once or free, and that each is well-formed.
+func (l *Ledger) verifyPages(w *writing) error {
+	p, err := openPages(l.file, l.path, int(l.pages.size))
+	if err != nil {
+		return err
+	}
+	if err := p.checkSize(); err != nil {
+		return err
+	}
+	seen, err := p.reachable()
+	if err != nil {
+		return err
+	}
+	free, _, err := p.free()
+	if err != nil {
+		return err
+	}
+	for _, id := range free {
+		if seen.has(id) {
+			return p.badPage(id, "both in use and free")
+		}
+		seen.add(id)
+	}
+	for id := range p.meta.end {
+		if !seen.has(id) {
+			return p.badPage(id, "neither in use nor free")
+		}
+	}
+	return nil
+}
+
+// verifyLog checks every entry by itself and against the one before it.
+func (w *writing) verifyLog(ctx context.Context, report func(error)) {
+	rows := 0
+	for i := range w.st.devices {
+		d := &w.st.devices[i]
+		var prev Entry
+		for n := uint64(1); n <= d.head; n++ {
+			if err := ctx.Err(); err != nil {
+				report(err)
+				return
+			}
+			rows++
+			e, _, err := w.log.entry(uint32(i), n, true)
+			if err != nil {
+				report(err)
+				prev = Entry{}
+				continue
+			}
+			at := "entry " + e.id.String()
+			if n > 1 && prev.id.Number > 0 && e.prev != prev.hash {
+				report(&DamagedError{Path: w.l.path, At: at, Err: errors.New("does not follow on the entry before it")})
+			}
+			for _, h := range e.seen {
+				report(w.verifySeen(at, h))
+			}
+			prev = e
+		}
+		if d.head > 0 && prev.id.Number == d.head && prev.hash != d.hash {
+			report(&DamagedError{Path: w.l.path, At: "entry " + prev.id.String(), Err: errors.New("is not the head that was written")})
+		}
+	}
+	n, err := w.countLog()
+	if err == nil && n != rows {
+		err = &DamagedError{Path: w.l.path, At: bucketLog, Err: fmt.Errorf("%d rows, %d entries", n, rows)}
+	}
+	report(err)
+}
+
+func (w *writing) verifySeen(at string, h Head) error {
+	o := w.st.device(h.Device)
+	if o != nil && o.removed && h.Number > o.last {
+		return nil
+	}
+	if o == nil || h.Number > o.head {
+		return &DamagedError{Path: w.l.path, At: at, Err: fmt.Errorf("saw %v, which is not here", ID{h.Device, h.Number})}
+	}
+	e, _, err := w.log.entry(w.st.index[h.Device], h.Number, false)
+	if err == nil && e.hash != h.Hash {
+		err = &DamagedError{Path: w.l.path, At: at, Err: fmt.Errorf("saw another %v", e.id)}
+	}
+	return err
+}
+
+func (w *writing) countLog() (n int, err error) {
+	defer rescue(&err, w.l.path, place(bucketLog))
+	for c, k := w.log.b.Cursor(), []byte(nil); ; n++ {
+		if n == 0 {
+			k, _ = c.First()
+		} else {
+			k, _ = c.Next()
+		}
+		if k == nil {
+			return n, nil
+		}
+	}
+}
+
+// verifyChain reads every row, each being named by the one before it.
+func (w *writing) verifyChain(ctx context.Context, c *chain) error {
+	for s := c.scan(append(bytes.Clone(sentinelKey), 0)); ; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if k, _, err := s.next(); err != nil || k == nil {
+			return err
+		}
+	}
+}
+
+// verifyView replays the entries into another bucket, which is never committed,
+// and compares.
+func (w *writing) verifyView(ctx context.Context) error {
+	old := w.view.c
+	const scratch = "view to compare"
+	err := w.replay(scratch)
+	if err == nil {
+		err = w.view.flush()
+	}
+	if err != nil {
+		return fmt.Errorf("replaying the entries: %w", err)
+	}
+	a, b := old.scan(append(bytes.Clone(sentinelKey), 0)), w.view.c.scan(append(bytes.Clone(sentinelKey), 0))
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		ka, va, err := a.next()
+		if err != nil {
+			return err
+		}
+		kb, vb, err := b.next()
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(ka, kb) || !bytes.Equal(va, vb) {
+			if ka == nil || kb != nil && bytes.Compare(kb, ka) < 0 {
+				ka = kb
+			}
+			return old.damaged(ka, errors.New("not what the entries give"))
+		}
+		if ka == nil {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,244 @@
+package ledger
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// Fold is the state machine whose state the ledger keeps as its view.
+//
+// Apply is called once for each application entry, an entry after all those
+// that it saw. Devices get concurrent entries in different orders, so for
+// their views to be equal a Fold must come to the same rows whatever the order
+// of concurrent entries (Entry.Saw tells which are). It must depend on nothing
+// but the view, the entry and the body: no clock, no randomness, no map order.
+// Neither e.Time nor the order of arrival may decide anything.
+type Fold interface {
+	// Version names the rules and the tables. A view that another version
+	// wrote is rebuilt when the ledger is opened.
+	Version() string
+	// Apply folds one entry into the view. The body is nil if it was dropped
+	// or never came. Neither e nor body may be kept or changed. An error aborts
+	// the whole transaction.
+	Apply(v *View, e Entry, body []byte) error
+}
+
+// KV is one row of a table.
+type KV struct{ Key, Value []byte }
+
+// View gives access to the tables within one transaction. It belongs to the
+// goroutine that got it, and ends with the transaction: slices that it returned
+// must be copied to be kept. Tables come into being by the first Put. Put and
+// Delete fail in a Read.
+//
+// A *DamagedError is returned for any row that is not what was written, and for
+// a row that is missing though it was never deleted.
+type View struct {
+	*viewTx
+	write bool // for the fold; others only read
+}
+
+// viewTx is what the Views of one transaction share.
+type viewTx struct {
+	c      *chain
+	done   bool
+	failed error
+	counts map[string]uint64 // tables whose count changed in this transaction
+}
+
+const (
+	maxTable = 64
+	maxKey   = 4 << 10
+	maxValue = 1 << 20
+)
+
+var (
+	errClosed   = errors.New("the transaction is over")
+	errReadOnly = errors.New("cannot write in a read-only transaction")
+)
+
+// rowKey is length of the table's name ‖ name ‖ key.
+func rowKey(table string, key []byte) ([]byte, error) {
+	if len(table) == 0 || len(table) > maxTable {
+		return nil, fmt.Errorf("table name %q: 1 to %d bytes", table, maxTable)
+	}
+	if len(key) > maxKey {
+		return nil, fmt.Errorf("key of %d bytes in table %q: at most %d", len(key), table, maxKey)
+	}
+	k := make([]byte, 1+len(table)+len(key))
+	k[0] = byte(len(table))
+	copy(k[1:], table)
+	copy(k[1+len(table):], key)
+	return k, nil
+}
+
+// countKey is where a table's count is; it sorts before all tables.
+func countKey(table string) []byte { return append([]byte{0}, table...) }
+
+func (v *View) key(table string, key []byte) ([]byte, error) {
+	if v.done {
+		return nil, errClosed
+	}
+	return rowKey(table, key)
+}
+
+// note remembers an error that must not be committed over.
+func (v *View) note(err error) error {
+	if err != nil && v.failed == nil {
+		v.failed = err
+	}
+	return err
+}
+
+// Get returns the value of key; nil, nil when absent.
+func (v *View) Get(table string, key []byte) ([]byte, error) {
+	k, err := v.key(table, key)
+	if err != nil {
+		return nil, err
+	}
+	value, err := v.c.get(k)
+	return value, v.note(err)
+}
+
+// Put sets the value of key. Neither slice is kept.
+func (v *View) Put(table string, key, value []byte) error {
+	k, err := v.key(table, key)
+	switch {
+	case err != nil:
+		return err
+	case !v.write:
+		return errReadOnly
+	case len(value) > maxValue:
+		return fmt.Errorf("value of %d bytes in table %q: at most %d", len(value), table, maxValue)
+	}
+	added, err := v.c.put(k, value)
+	if err == nil && added {
+		err = v.count(table, 1)
+	}
+	return v.note(err)
+}
+
+// Delete removes key, if it is there.
+func (v *View) Delete(table string, key []byte) error {
+	k, err := v.key(table, key)
+	switch {
+	case err != nil:
+		return err
+	case !v.write:
+		return errReadOnly
+	}
+	removed, err := v.c.delete(k)
+	if err == nil && removed {
+		err = v.count(table, -1)
+	}
+	return v.note(err)
+}
+
+// Scan yields the rows whose keys start with prefix, in key order. The table
+// may be written to meanwhile; rows behind the current one are not visited
+// again. An error ends the scan.
+func (v *View) Scan(table string, prefix []byte) iter.Seq2[KV, error] {
+	return func(yield func(KV, error) bool) {
+		p, err := v.key(table, prefix)
+		if err != nil {
+			yield(KV{}, err)
+			return
+		}
+		for s := v.c.scan(p); ; {
+			if v.done {
+				yield(KV{}, errClosed)
+				return
+			}
+			k, value, err := s.next()
+			if err != nil {
+				yield(KV{}, v.note(err))
+				return
+			}
+			if k == nil || !bytes.HasPrefix(k, p) || !yield(KV{k[1+len(table):], value}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Last returns the last row whose key starts with prefix, false if there is
+// none.
+func (v *View) Last(table string, prefix []byte) (KV, bool, error) {
+	p, err := v.key(table, prefix)
+	if err != nil {
+		return KV{}, false, err
+	}
+	k, value, err := v.c.last(after(p))
+	if err != nil || !bytes.HasPrefix(k, p) {
+		return KV{}, false, v.note(err)
+	}
+	return KV{k[1+len(table):], value}, true, nil
+}
+
+// after returns the first key after all those that start with p, whose first
+// byte is not 0xff.
+func after(p []byte) []byte {
+	end := bytes.TrimRight(p, "\xff")
+	end = bytes.Clone(end)
+	end[len(end)-1]++
+	return end
+}
+
+// Count returns the number of rows of a table, which is kept, not counted.
+func (v *View) Count(table string) (int, error) {
+	if _, err := v.key(table, nil); err != nil {
+		return 0, err
+	}
+	n, err := v.stored(table)
+	return int(n), v.note(err)
+}
+
+func (v *View) stored(table string) (uint64, error) {
+	if n, ok := v.counts[table]; ok {
+		return n, nil
+	}
+	b, err := v.c.get(countKey(table))
+	if err != nil || b == nil {
+		return 0, err
+	}
+	n, size := binary.Uvarint(b)
+	if size != len(b) {
+		return 0, v.c.damaged(countKey(table), errChecksum)
+	}
+	return n, nil
+}
+
+func (v *View) count(table string, by int64) error {
+	n, err := v.stored(table)
+	if err != nil {
+		return err
+	}
+	v.counts[table] = n + uint64(by)
+	return nil
+}
+
+// flush writes the counts at the end of a transaction.
+func (v *View) flush() error {
+	tables := make([]string, 0, len(v.counts))
+	for t := range v.counts {
+		tables = append(tables, t)
+	}
+	slices.Sort(tables)
+	for _, t := range tables {
+		var err error
+		if n := v.counts[t]; n == 0 {
+			_, err = v.c.delete(countKey(t))
+		} else {
+			_, err = v.c.put(countKey(t), binary.AppendUvarint(nil, n))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	clear(v.counts)
+	return nil
+}
