@@ -1,21 +1,23 @@
 package kad
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/libp2p/go-libp2p-kad-dht/pb"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
-	"github.com/libp2p/go-msgio"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 	mss "github.com/multiformats/go-multistream"
+	"github.com/multiformats/go-varint"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/petnames-go/petnames/dht"
@@ -39,7 +41,7 @@ const (
 // errLied marks an answer that breaks the protocol.
 var errLied = errors.New("malformed answer")
 
-// errRefused marks a peer that took a request, and reset the stream.
+// errRefused marks a peer that took a request, and ended the stream.
 var errRefused = errors.New("refused")
 
 // call sends one request over a stream of its own and reads the answer. It
@@ -47,7 +49,7 @@ var errRefused = errors.New("refused")
 // sends the protocol's name along with the request (another).
 //
 // An error wraps dht.ErrUnreachable if the peer did not answer, errRefused if
-// it reset the stream, errLied if the answer is malformed.
+// it ended the stream without an answer, errLied if the answer is malformed.
 func (n *Node) call(ctx context.Context, p peer.AddrInfo, req *dht_pb.Message) (*dht_pb.Message, error) {
 	if len(p.Addrs) > 0 && n.host.Network().Connectedness(p.ID) != network.Connected {
 		n.host.Peerstore().AddAddrs(p.ID, p.Addrs, peerstore.TempAddrTTL)
@@ -68,7 +70,7 @@ func (n *Node) call(ctx context.Context, p peer.AddrInfo, req *dht_pb.Message) (
 	switch {
 	case errors.Is(err, errLied):
 		return nil, err
-	case ctx.Err() == nil && !gone && errors.Is(err, network.ErrReset):
+	case ctx.Err() == nil && !gone && (errors.Is(err, network.ErrReset) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
 		return nil, fmt.Errorf("%w: %w", errRefused, err)
 	}
 	return nil, fmt.Errorf("%w: %w", dht.ErrUnreachable, err)
@@ -89,21 +91,35 @@ func (n *Node) talk(ctx context.Context, s network.Stream, req *dht_pb.Message) 
 	if _, err := rw.Write(append(binary.AppendUvarint(nil, uint64(len(b))), b...)); err != nil {
 		return nil, err
 	}
-	r := msgio.NewVarintReaderSize(rw, maxMessage)
-	b, err = r.ReadMsg()
+	return readMessage(rw)
+}
+
+// readMessage reads one length-prefixed message of at most maxMessage bytes.
+// It takes memory as bytes come, not as the prefix promises.
+func readMessage(r io.Reader) (*dht_pb.Message, error) {
+	br := bufio.NewReader(r)
+	length, err := varint.ReadUvarint(br)
+	if errors.Is(err, varint.ErrOverflow) || errors.Is(err, varint.ErrNotMinimal) {
+		return nil, fmt.Errorf("%w: length: %w", errLied, err)
+	}
 	if err != nil {
-		r.ReleaseMsg(b)
-		if errors.Is(err, msgio.ErrMsgTooLarge) {
-			return nil, fmt.Errorf("%w: over %d bytes", errLied, maxMessage)
-		}
 		return nil, err
 	}
-	defer r.ReleaseMsg(b)
-	resp := new(dht_pb.Message)
-	if err := proto.Unmarshal(b, resp); err != nil {
+	if length > maxMessage {
+		return nil, fmt.Errorf("%w: %d bytes, over %d", errLied, length, maxMessage)
+	}
+	b, err := io.ReadAll(io.LimitReader(br, int64(length)))
+	if err != nil {
+		return nil, err
+	}
+	if uint64(len(b)) < length {
+		return nil, io.ErrUnexpectedEOF
+	}
+	m := new(dht_pb.Message)
+	if err := proto.Unmarshal(b, m); err != nil {
 		return nil, fmt.Errorf("%w: %w", errLied, err)
 	}
-	return resp, nil
+	return m, nil
 }
 
 // reply is what a walk takes from an answer.
