@@ -17,10 +17,15 @@ import (
 //
 // The zero Key holds no secret and signs nothing.
 type Key struct {
-	// private is behind a pointer because fmt prints the unexported fields of
-	// a struct without asking Format, but follows no pointer inside it.
-	private *ed25519.PrivateKey
+	private *hidden
 	pointer Pointer
+}
+
+// hidden is behind two pointers because fmt prints the unexported fields of a
+// struct without asking Format: it follows no pointer inside one, except that
+// a verb which doesn't fit (%s) makes it start over, and follow one.
+type hidden struct {
+	key *ed25519.PrivateKey
 }
 
 const (
@@ -49,7 +54,7 @@ func keyFromSeed(seed []byte) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Key{&private, p}, nil
+	return &Key{&hidden{&private}, p}, nil
 }
 
 // ParseKey reads what [Key.Secret] wrote. White space around it is dropped.
@@ -83,22 +88,28 @@ func (k *Key) Secret() string {
 	if k.isZero() {
 		return ""
 	}
-	seed := k.private.Seed()
+	seed := k.private.key.Seed()
 	sum := digest(secretDomain, seed)
 	return secretPrefix + secretEncoding.EncodeToString(append(seed, sum[:secretChecksum]...))
 }
 
 func (k *Key) isZero() bool { return k == nil || k.private == nil }
 
-// Pointer is the pointer that this key certifies.
-func (k *Key) Pointer() Pointer { return k.pointer }
+// Pointer is the pointer that this key certifies, the zero Pointer for the
+// zero Key.
+func (k *Key) Pointer() Pointer {
+	if k.isZero() {
+		return Pointer{}
+	}
+	return k.pointer
+}
 
 // Public is the ed25519.PublicKey.
 func (k *Key) Public() crypto.PublicKey {
 	if k.isZero() {
 		return ed25519.PublicKey(nil)
 	}
-	return k.private.Public()
+	return k.private.key.Public()
 }
 
 // Sign signs message itself (not a hash of it) when opts is crypto.Hash(0), as
@@ -107,7 +118,7 @@ func (k *Key) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]
 	if k.isZero() {
 		return nil, errors.New("signing: there is no key")
 	}
-	return k.private.Sign(random, message, opts)
+	return k.private.key.Sign(random, message, opts)
 }
 
 // Format keeps the secret out of every verb of fmt, %#v and %x included. It

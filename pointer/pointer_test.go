@@ -123,7 +123,7 @@ func requireRefused(t testing.TB, s, why string) {
 	p, err := Parse(s)
 	require.Error(t, err, "%s: %q", why, s)
 	require.True(t, p.IsZero(), why)
-	shown := strings.TrimSpace(s)
+	shown := s
 	if len(shown) > maxQuoted {
 		shown = shown[:maxQuoted]
 	}
@@ -404,7 +404,7 @@ func TestShortShowsBothEnds(t *testing.T) {
 func TestVerifyTakesTheOwnersSignatureAlone(t *testing.T) {
 	key := testKey(1)
 	message := []byte("message")
-	sig := ed25519.Sign(*key.private, message)
+	sig := ed25519.Sign(*key.private.key, message)
 	require.NoError(t, key.Pointer().Verify(message, sig))
 	require.Error(t, key.Pointer().Verify([]byte("massage"), sig))
 	require.Error(t, testKey(2).Pointer().Verify(message, sig))

@@ -155,7 +155,7 @@ func TestEnvelopesThatBreakTheRulesAreRefused(t *testing.T) {
 		"signature cut":          func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = pb.SignatureV2[:63] },
 		"signature with a tail":  func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = append(pb.SignatureV2, 0) },
 		"signature by another":   func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = sealedSignature(other, data) },
-		"signature undomained":   func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = ed25519.Sign(*key.private, data) },
+		"signature undomained":   func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = ed25519.Sign(*key.private.key, data) },
 		"signature of V1's kind": func(pb *ipnspb.IpnsRecord) { v1(pb); pb.SignatureV1, pb.SignatureV2 = pb.SignatureV2, nil },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -30,7 +30,7 @@ func TestForeignSignersAreVerified(t *testing.T) {
 	fields := Fields{Sequence: 1, Expires: testEnd}
 	own, err := Sign(key, fields)
 	require.NoError(t, err)
-	foreign, err := Sign(*key.private, fields)
+	foreign, err := Sign(*key.private.key, fields)
 	require.NoError(t, err)
 	require.Equal(t, own, foreign, "ed25519.PrivateKey signs the same record")
 
