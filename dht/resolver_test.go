@@ -1,0 +1,488 @@
+package dht_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// epoch is when these tests take place.
+var epoch = time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
+
+const (
+	life = 24 * time.Hour
+	ttl  = 5 * time.Minute
+)
+
+// clock is a clock that is set by hand.
+type clock struct{ t time.Time }
+
+func (c *clock) now() time.Time       { return c.t }
+func (c *clock) pass(d time.Duration) { c.t = c.t.Add(d) }
+func newClock() *clock                { return &clock{epoch} }
+func (c *clock) home(t testing.TB) *dht.Dir {
+	t.Helper()
+	d, err := dht.OpenDir(t.TempDir())
+	require.NoError(t, err)
+	d.Now = c.now
+	return d
+}
+
+func newKey(t testing.TB) *pointer.Key {
+	t.Helper()
+	k, err := pointer.NewKey(rand.Reader)
+	require.NoError(t, err)
+	return k
+}
+
+func sign(t testing.TB, k *pointer.Key, sequence uint64) pointer.Record {
+	t.Helper()
+	return signFor(t, k, sequence, epoch.Add(life))
+}
+
+func signFor(t testing.TB, k *pointer.Key, sequence uint64, expires time.Time) pointer.Record {
+	t.Helper()
+	rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: sequence, Expires: expires, TTL: ttl})
+	require.NoError(t, err)
+	return rec
+}
+
+// script is a store that says what it is told to.
+type script struct {
+	says  []said
+	ends  error // of the store, after all it said
+	hangs bool  // after all it said, deaf to its context
+	gets  atomic.Int32
+	puts  func(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error)
+}
+
+type said struct {
+	answer dht.Answer
+	err    error
+}
+
+func (s *script) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		s.gets.Add(1)
+		for i, a := range s.says {
+			a.answer.Asked = i + 1
+			if !yield(a.answer, a.err) {
+				return
+			}
+		}
+		if s.hangs {
+			select {}
+		}
+		if s.ends != nil {
+			yield(dht.Answer{Source: dht.SourceNetwork}, s.ends)
+		}
+	}
+}
+
+func (s *script) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
+	return s.puts(ctx, p, b)
+}
+
+// peers is a network in which each record is the answer of one peer; nil is a
+// peer that has none.
+func peers(records ...[]byte) *script {
+	s := &script{}
+	for i, b := range records {
+		s.says = append(s.says, said{answer: dht.Answer{Record: b, Source: dht.SourceNetwork, Peer: fmt.Sprintf("peer%d", i)}})
+	}
+	return s
+}
+
+// all gathers the stream.
+func all(r *dht.Resolver, p pointer.Pointer, level dht.Level) (results []dht.Result, err error) {
+	for res, e := range r.Resolve(context.Background(), p, level) {
+		if e != nil {
+			err = e
+			continue
+		}
+		results = append(results, res)
+	}
+	return results, err
+}
+
+func TestLevelsEndTheLookUpWhenReached(t *testing.T) {
+	k := newKey(t)
+	rec := sign(t, k, 4)
+	b := rec.Bytes()
+	for _, tc := range []struct {
+		level          dht.Level
+		want           dht.Level
+		agreed, answer int
+	}{
+		{dht.LevelAny, dht.LevelAny, 1, 1},
+		{dht.LevelAgreed, dht.LevelAgreed, 3, 3},
+		{dht.LevelFresh, dht.LevelFresh, 5, 5},
+		{dht.LevelStrict, dht.LevelStrict, 8, 8},
+		{"", dht.LevelAny, 1, 1},
+	} {
+		r := dht.Resolver{Stores: []dht.Store{peers(b, b, b, b, b, b, b, b)}, Now: newClock().now}
+		res, err := r.Best(t.Context(), k.Pointer(), tc.level)
+		require.NoError(t, err)
+		require.Equal(t, tc.want, res.Freshness)
+		require.Equal(t, tc.agreed, res.Agreed, tc.level)
+		require.Equal(t, tc.answer, res.Answered, tc.level)
+		require.Equal(t, dht.SourceNetwork, res.Source)
+		require.Equal(t, b, res.Record.Bytes())
+	}
+	r := dht.Resolver{Now: newClock().now}
+	_, err := r.Best(t.Context(), k.Pointer(), "thorough")
+	require.ErrorContains(t, err, `"thorough"`)
+	_, err = r.Best(t.Context(), pointer.Pointer{}, dht.LevelAny)
+	require.Error(t, err)
+}
+
+func TestAgreementIsOfDistinctPeersOnTheBestRecord(t *testing.T) {
+	k := newKey(t)
+	old, rec := sign(t, k, 4).Bytes(), sign(t, k, 5).Bytes()
+	s := peers(old, old, old, rec, old, rec)
+	for range 10 {
+		s.says = append(s.says, s.says[3]) // one peer, over and over
+	}
+	r := dht.Resolver{Stores: []dht.Store{s}, Now: newClock().now}
+	results, err := all(&r, k.Pointer(), dht.LevelFresh)
+	require.NoError(t, err)
+	last := results[len(results)-1]
+	require.Equal(t, rec, last.Record.Bytes())
+	require.Equal(t, 2, last.Agreed)
+	require.Equal(t, dht.LevelStrict, last.Freshness, "everybody was asked")
+	for i := range results[1:] {
+		require.GreaterOrEqual(t, results[i+1].Record.Compare(results[i].Record), 0)
+	}
+}
+
+func TestARouterAloneIsNotFresh(t *testing.T) {
+	k := newKey(t)
+	s := peers(sign(t, k, 1).Bytes())
+	s.says[0].answer.Source, s.says[0].answer.Peer = dht.SourceRouter, ""
+	r := dht.Resolver{Stores: []dht.Store{s}, Now: newClock().now}
+	res, err := r.Best(t.Context(), k.Pointer(), dht.LevelFresh)
+	require.NoError(t, err)
+	require.Equal(t, dht.LevelAny, res.Freshness)
+	require.Equal(t, dht.SourceRouter, res.Source)
+}
+
+func TestAStoreThatStoppedShortIsNotStrict(t *testing.T) {
+	k := newKey(t)
+	s := peers(sign(t, k, 1).Bytes(), nil)
+	s.ends = errors.New("gave up")
+	r := dht.Resolver{Stores: []dht.Store{s}, Now: newClock().now}
+	res, err := r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
+	require.NoError(t, err)
+	require.Equal(t, dht.LevelAny, res.Freshness)
+	require.Equal(t, 2, res.Answered)
+	require.Contains(t, res.Rejected[0].Reason, "gave up")
+}
+
+func TestTheFloorOutlivesTheProcess(t *testing.T) {
+	c := newClock()
+	home := c.home(t)
+	k := newKey(t)
+	newer, older := sign(t, k, 7), sign(t, k, 6)
+	r := dht.Resolver{Stores: []dht.Store{peers(newer.Bytes())}, Home: home, Now: c.now}
+	_, err := r.Best(t.Context(), k.Pointer(), dht.LevelFresh)
+	require.NoError(t, err)
+
+	again := dht.Resolver{Stores: []dht.Store{peers(older.Bytes(), older.Bytes(), nil)}, Home: home, Now: c.now}
+	_, err = again.Best(t.Context(), k.Pointer(), dht.LevelFresh)
+	rollback, ok := errors.AsType[*dht.RollbackError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, newer.ID(), rollback.Have.ID())
+	require.Equal(t, older.ID(), rollback.Got.ID())
+
+	// At any, the one that we have is served instead, and says what it is.
+	c.pass(ttl)
+	res, err := again.Best(t.Context(), k.Pointer(), dht.LevelAny)
+	require.NoError(t, err)
+	require.Equal(t, newer.ID(), res.Record.ID())
+	require.True(t, res.Stale)
+	require.Equal(t, dht.SourceCache, res.Source)
+	require.Len(t, res.Rejected, 2)
+
+	// A floor that has expired is still the floor.
+	c.pass(life)
+	longer := signFor(t, k, 6, c.now().Add(life))
+	again.Stores = []dht.Store{peers(longer.Bytes())}
+	_, err = again.Best(t.Context(), k.Pointer(), dht.LevelAny)
+	_, ok = errors.AsType[*dht.RollbackError](err)
+	require.True(t, ok, "%v", err)
+}
+
+func TestTheCacheAnswersWithinTheTTLOnly(t *testing.T) {
+	c := newClock()
+	home := c.home(t)
+	k := newKey(t)
+	rec := sign(t, k, 1)
+	net := peers(rec.Bytes())
+	r := dht.Resolver{Stores: []dht.Store{net}, Home: home, Now: c.now}
+	best := func(level dht.Level) dht.Result {
+		t.Helper()
+		res, err := r.Best(t.Context(), k.Pointer(), level)
+		require.NoError(t, err)
+		return res
+	}
+	require.Equal(t, dht.SourceNetwork, best(dht.LevelAny).Source)
+	require.EqualValues(t, 1, net.gets.Load())
+
+	c.pass(ttl - time.Second)
+	res := best(dht.LevelAny)
+	require.Equal(t, dht.SourceCache, res.Source)
+	require.False(t, res.Stale)
+	require.EqualValues(t, 1, net.gets.Load(), "nobody was asked")
+	require.Equal(t, dht.SourceNetwork, best(dht.LevelFresh).Source)
+	require.EqualValues(t, 2, net.gets.Load(), "fresh always asks")
+
+	// That confirmed it anew.
+	c.pass(ttl - time.Second)
+	require.Equal(t, dht.SourceCache, best(dht.LevelAny).Source)
+
+	c.pass(time.Second)
+	results, err := all(&r, k.Pointer(), dht.LevelAny)
+	require.NoError(t, err)
+	require.Len(t, results, 2)
+	require.True(t, results[0].Stale)
+	require.Equal(t, dht.SourceCache, results[0].Source)
+	require.False(t, results[1].Stale)
+	require.Equal(t, dht.SourceNetwork, results[1].Source)
+
+	// A clock that jumps back makes confirmations of the future, which say nothing.
+	c.pass(-time.Hour)
+	results, err = all(&r, k.Pointer(), dht.LevelAny)
+	require.NoError(t, err)
+	require.True(t, results[0].Stale)
+
+	// Offline says what it has, and that it is stale.
+	c.pass(2 * time.Hour)
+	before := net.gets.Load()
+	res = best(dht.LevelOffline)
+	require.Equal(t, dht.SourceHome, res.Source)
+	require.Equal(t, dht.LevelOffline, res.Freshness)
+	require.True(t, res.Stale)
+	require.Equal(t, before, net.gets.Load())
+
+	// The network is gone: stale for the rest of its life, and no longer.
+	r.Stores = []dht.Store{&script{ends: dht.ErrUnreachable}}
+	res = best(dht.LevelAny)
+	require.True(t, res.Stale)
+	require.Zero(t, res.Answered)
+	_, err = r.Best(t.Context(), k.Pointer(), dht.LevelFresh)
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	c.pass(life)
+	for _, level := range []dht.Level{dht.LevelAny, dht.LevelFresh, dht.LevelOffline} {
+		_, err = r.Best(t.Context(), k.Pointer(), level)
+		_, expired := errors.AsType[*pointer.ExpiredError](err)
+		require.True(t, expired, "%s: %v", level, err)
+	}
+}
+
+func TestEachWayToFailHasItsError(t *testing.T) {
+	c := newClock()
+	k := newKey(t)
+	bad := sign(t, k, 1).Bytes()
+	bad[len(bad)-1] ^= 1
+	expired := signFor(t, k, 1, epoch.Add(-time.Second)).Bytes()
+	dead := &script{says: []said{{dht.Answer{Source: dht.SourceNetwork, Peer: "x"}, dht.ErrUnreachable}}}
+	lies := &script{says: []said{{dht.Answer{Source: dht.SourceNetwork, Peer: "x"}, errors.New("malformed")}}}
+	for name, tc := range map[string]struct {
+		stores []dht.Store
+		is     error
+	}{
+		"peers have none":            {[]dht.Store{peers(nil, nil)}, dht.ErrNotFound},
+		"one liar among the honest":  {[]dht.Store{peers(nil, bad)}, dht.ErrNotFound},
+		"nobody to ask":              {nil, dht.ErrUnreachable},
+		"nobody answers":             {[]dht.Store{dead}, dht.ErrUnreachable},
+		"stores fail":                {[]dht.Store{&script{ends: errors.New("x")}}, dht.ErrUnreachable},
+		"only bad ones":              {[]dht.Store{peers(bad, bad)}, dht.ErrRejected},
+		"only broken answers":        {[]dht.Store{lies}, dht.ErrRejected},
+		"expired":                    {[]dht.Store{peers(expired, nil, bad)}, nil},
+		"one store finds, one fails": {[]dht.Store{&script{ends: errors.New("x")}, peers(nil)}, dht.ErrNotFound},
+	} {
+		r := dht.Resolver{Stores: tc.stores, Now: c.now}
+		for _, level := range []dht.Level{dht.LevelAny, dht.LevelStrict} {
+			_, err := r.Best(t.Context(), k.Pointer(), level)
+			require.Error(t, err, name)
+			if tc.is != nil {
+				require.ErrorIs(t, err, tc.is, name)
+			} else {
+				_, ok := errors.AsType[*pointer.ExpiredError](err)
+				require.True(t, ok, "%s: %v", name, err)
+			}
+			for _, other := range []error{dht.ErrNotFound, dht.ErrUnreachable, dht.ErrRejected} {
+				if other != tc.is {
+					require.NotErrorIs(t, err, other, name)
+				}
+			}
+		}
+		_, err := r.Best(t.Context(), newKey(t).Pointer(), dht.LevelOffline)
+		require.ErrorIs(t, err, dht.ErrNotFound)
+	}
+}
+
+func TestNoStoreCanHoldUpAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, err := pointer.NewKey(rand.Reader)
+		require.NoError(t, err)
+		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 2, Expires: time.Now().Add(life), TTL: ttl})
+		require.NoError(t, err)
+		stop := make(chan struct{})
+		hung := storeFunc(func(context.Context, func(dht.Answer, error) bool) { <-stop }) // deaf
+		defer close(stop)
+		fails := &script{ends: errors.New("broken")}
+		began := time.Now()
+		r := dht.Resolver{Stores: []dht.Store{hung, fails, peers(rec.Bytes(), rec.Bytes(), rec.Bytes())}}
+		res, err := r.Best(t.Context(), k.Pointer(), dht.LevelAgreed)
+		require.NoError(t, err)
+		require.Equal(t, 3, res.Agreed)
+		require.Zero(t, time.Since(began), "not held up at all")
+
+		// A level that needs all of them is what there is by the timeout.
+		res, err = r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
+		require.NoError(t, err)
+		require.Equal(t, dht.LevelAgreed, res.Freshness)
+		require.Equal(t, 30*time.Second, time.Since(began))
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = (&dht.Resolver{Stores: []dht.Store{hung}}).Best(ctx, k.Pointer(), dht.LevelAny)
+		require.ErrorIs(t, err, dht.ErrUnreachable)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+// storeFunc is a Get alone.
+type storeFunc func(context.Context, func(dht.Answer, error) bool)
+
+func (f storeFunc) Get(ctx context.Context, _ pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) { f(ctx, yield) }
+}
+
+func (f storeFunc) Put(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Receipt, error) {
+	f(ctx, nil)
+	return dht.Receipt{}, ctx.Err()
+}
+
+func TestAFloodIsCutOff(t *testing.T) {
+	k := newKey(t)
+	rec := sign(t, k, 1)
+	yielded := 0
+	flood := storeFunc(func(_ context.Context, yield func(dht.Answer, error) bool) {
+		for yield(dht.Answer{Record: []byte(strings.Repeat("x", yielded)), Source: dht.SourceNetwork, Peer: fmt.Sprint(yielded)}, nil) {
+			yielded++
+		}
+	})
+	r := dht.Resolver{Stores: []dht.Store{flood, peers(rec.Bytes())}, Now: newClock().now}
+	res, err := r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
+	require.NoError(t, err)
+	require.Equal(t, rec.Bytes(), res.Record.Bytes())
+	require.LessOrEqual(t, yielded, 600)
+	require.Len(t, res.Rejected, 32)
+	require.NotEqual(t, dht.LevelStrict, res.Freshness, "the flooded store was not heard out")
+}
+
+func TestPublishKeepsFirstAndSumsReceipts(t *testing.T) {
+	c := newClock()
+	home := c.home(t)
+	k := newKey(t)
+	rec := sign(t, k, 2)
+	short := &dht.ShortError{Receipt: dht.Receipt{Asked: 10, Stored: 1, Unreachable: 9}, Want: 8}
+	var kept atomic.Int32
+	putter := func(receipt dht.Receipt, err error) dht.Store {
+		return &script{puts: func(_ context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
+			for a := range home.Get(context.Background(), p) {
+				if string(a.Record) == string(b) {
+					kept.Add(1)
+				}
+			}
+			clear(b) // a store that writes on its argument harms nobody
+			return receipt, err
+		}}
+	}
+	r := dht.Resolver{Home: home, Now: c.now, Stores: []dht.Store{putter(dht.Receipt{Asked: 20, Stored: 19, Refused: 1}, nil)}}
+	receipt, err := r.Publish(t.Context(), rec)
+	require.NoError(t, err)
+	require.Equal(t, dht.Receipt{Asked: 20, Stored: 19, Refused: 1}, receipt)
+	require.EqualValues(t, 1, kept.Load(), "in the home before anybody else had it")
+
+	r.Stores = append(r.Stores, putter(short.Receipt, short))
+	receipt, err = r.Publish(t.Context(), rec)
+	require.NoError(t, err, "one store has it as it wants to")
+	require.Equal(t, dht.Receipt{Asked: 30, Stored: 20, Refused: 1, Unreachable: 9}, receipt)
+
+	r.Stores = r.Stores[1:]
+	_, err = r.Publish(t.Context(), rec)
+	got, ok := errors.AsType[*dht.ShortError](err)
+	require.True(t, ok)
+	require.Equal(t, 8, got.Want)
+
+	_, err = r.Publish(t.Context(), sign(t, k, 1))
+	require.ErrorIs(t, err, dht.ErrOlder)
+	r.Stores = nil
+	_, err = r.Publish(t.Context(), sign(t, k, 3))
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	_, err = r.Publish(t.Context(), signFor(t, k, 4, epoch.Add(-time.Hour)))
+	_, ok = errors.AsType[*pointer.ExpiredError](err)
+	require.True(t, ok)
+	_, err = r.Publish(t.Context(), pointer.Record{})
+	require.Error(t, err)
+
+	// My own record needs no look-up.
+	res, err := r.Best(t.Context(), k.Pointer(), dht.LevelAny)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, res.Record.Sequence())
+	require.Equal(t, dht.SourceCache, res.Source)
+}
+
+func TestAHungStoreCountsAsUnreachable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stop := make(chan struct{})
+		defer close(stop)
+		hung := storeFunc(func(context.Context, func(dht.Answer, error) bool) { <-stop })
+		k, err := pointer.NewKey(rand.Reader)
+		require.NoError(t, err)
+		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: time.Now().Add(life), TTL: ttl})
+		require.NoError(t, err)
+		r := dht.Resolver{Stores: []dht.Store{hung, new(dht.Memory)}, Timeout: time.Second}
+		receipt, err := r.Publish(t.Context(), rec)
+		require.NoError(t, err)
+		require.Equal(t, dht.Receipt{Asked: 2, Stored: 1, Unreachable: 1}, receipt)
+		r.Stores = r.Stores[:1]
+		_, err = r.Publish(t.Context(), rec)
+		require.ErrorIs(t, err, dht.ErrUnreachable)
+	})
+}
+
+func TestADamagedHomeFailsNoLookUp(t *testing.T) {
+	c := newClock()
+	home := c.home(t)
+	k := newKey(t)
+	rec := sign(t, k, 1)
+	_, err := home.Put(t.Context(), k.Pointer(), rec.Bytes())
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(dht.RecordFile(home, k.Pointer()), []byte("damaged"), 0o600))
+	r := dht.Resolver{Stores: []dht.Store{peers(rec.Bytes())}, Home: home, Now: c.now}
+	_, err = r.Best(t.Context(), k.Pointer(), dht.LevelOffline)
+	require.ErrorIs(t, err, dht.ErrRejected)
+	res, err := r.Best(t.Context(), k.Pointer(), dht.LevelAny)
+	require.NoError(t, err)
+	require.Equal(t, dht.SourceHome, res.Rejected[0].Source)
+	require.Contains(t, res.Rejected[0].Reason, "damaged")
+	_, err = r.Best(t.Context(), k.Pointer(), dht.LevelOffline)
+	require.NoError(t, err, "mended by what came")
+}
