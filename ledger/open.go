@@ -241,8 +241,7 @@ func (l *Ledger) openFile(flags int, wait time.Duration) (err error) {
 			err = &DamagedError{Path: l.path, At: "the list of free pages", Err: panicError(r)}
 		}
 		if err != nil && l.file != nil {
-			l.file.Close() // of no effect if bbolt has; it releases the lock
-			l.file = nil
+			_ = l.abandon() // of no effect if bbolt has closed it
 		}
 	}()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
@@ -304,14 +303,20 @@ func (l *Ledger) Close() error {
 // shut lets go of the file, even if bbolt cannot.
 func (l *Ledger) shut() (err error) {
 	if l.stuck.Load() {
-		return l.file.Close()
+		return l.abandon()
 	}
 	defer func() {
 		if recover() != nil {
-			err = l.file.Close()
+			err = l.abandon()
 		}
 	}()
 	return l.db.Close()
+}
+
+// abandon closes the file behind bbolt's back, whose mapping of it stays.
+func (l *Ledger) abandon() error {
+	unlock(l.file)
+	return l.file.Close()
 }
 
 // build makes a ledger under a temporary name, opens it under its own.

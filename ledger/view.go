@@ -142,13 +142,27 @@ func (v *View) Delete(table string, key []byte) error {
 // may be written to meanwhile; rows behind the current one are not visited
 // again. An error ends the scan.
 func (v *View) Scan(table string, prefix []byte) iter.Seq2[KV, error] {
+	return v.ScanFrom(table, prefix, prefix)
+}
+
+// ScanFrom is Scan without the rows whose keys sort before from, for going on
+// in another transaction where one left off.
+func (v *View) ScanFrom(table string, prefix, from []byte) iter.Seq2[KV, error] {
 	return func(yield func(KV, error) bool) {
 		p, err := v.key(table, prefix)
 		if err != nil {
 			yield(KV{}, err)
 			return
 		}
-		for s := v.c.scan(p); ; {
+		start, err := v.key(table, from)
+		if err != nil {
+			yield(KV{}, err)
+			return
+		}
+		if bytes.Compare(start, p) < 0 {
+			start = p
+		}
+		for s := v.c.scan(start); ; {
 			if v.done {
 				yield(KV{}, errClosed)
 				return
