@@ -45,6 +45,9 @@ type wireSuccession struct {
 // after it by commitment. oldKey may be nil. What the signers return is
 // verified: a step that nobody would believe is an error here.
 func Succeed(old Pointer, next crypto.Signer, commitment Commitment, oldKey crypto.Signer) (Succession, error) {
+	if next == nil {
+		return Succession{}, errors.New("succession: there is no new key")
+	}
 	pub, ok := next.Public().(ed25519.PublicKey)
 	if !ok {
 		return Succession{}, fmt.Errorf("succession: key of type %T, not Ed25519", next.Public())
@@ -65,8 +68,10 @@ func Succeed(old Pointer, next crypto.Signer, commitment Commitment, oldKey cryp
 	if err := checkSuccession([]Succession{s}); err != nil {
 		return Succession{}, err
 	}
-	if _, err := s.verify(); err != nil {
+	if led, err := s.verify(); err != nil {
 		return Succession{}, fmt.Errorf("succession: %w", err)
+	} else if led == old {
+		return Succession{}, fmt.Errorf("succession: the new key is the old one, of %s", old)
 	}
 	return s, nil
 }
