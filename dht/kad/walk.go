@@ -164,8 +164,8 @@ func (w *walk) run(ctx context.Context, each func(event) bool) error {
 			})
 		}
 		if w.done(time.Now()) {
-			if w.asked >= maxAsked && len(w.nearest(closest, heard, answered)) > len(w.live()) {
-				return errCut
+			if slices.ContainsFunc(w.nearest(closest, heard, answered), func(c *contact) bool { return c.state == heard }) {
+				return errCut // maxAsked kept us from asking them
 			}
 			return nil
 		}

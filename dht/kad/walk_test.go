@@ -1,0 +1,295 @@
+package kad
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/petnames-go/petnames/dht"
+)
+
+// world is a network in virtual time: who knows whom, who lives, how far away.
+type world struct {
+	peers   []peer.ID // by distance to the key
+	dead    map[peer.ID]bool
+	latency map[peer.ID]time.Duration // of a request, dial and all
+	lists   map[peer.ID][]peer.ID     // whom each names
+	asked   int
+}
+
+const worldKey = "/ipns/a key"
+
+func distance(id peer.ID) (d [sha256.Size]byte) {
+	target := sha256.Sum256([]byte(worldKey))
+	d = sha256.Sum256([]byte(id))
+	for i := range d {
+		d[i] ^= target[i]
+	}
+	return d
+}
+
+func byDistance(a, b peer.ID) int {
+	x, y := distance(a), distance(b)
+	return slices.Compare(x[:], y[:])
+}
+
+// newWorld makes n peers, of whom each knows the closest to itself and some
+// others, and a share is dead.
+func newWorld(r *rand.Rand, n int, dead float64) *world {
+	w := &world{dead: map[peer.ID]bool{}, latency: map[peer.ID]time.Duration{}, lists: map[peer.ID][]peer.ID{}}
+	for i := range n {
+		w.peers = append(w.peers, peer.ID(fmt.Sprintf("peer %d %d", i, r.Uint64())))
+	}
+	slices.SortFunc(w.peers, byDistance)
+	for i, id := range w.peers {
+		w.dead[id] = r.Float64() < dead
+		w.latency[id] = time.Duration(20+r.IntN(280)) * time.Millisecond
+		// A peer's answer: the closest to the key of those it knows. The
+		// nearer it is, the more of its neighbourhood it knows.
+		list := slices.Clone(w.peers[max(0, i-30):min(n, i+30)])
+		for range 60 {
+			list = append(list, w.peers[r.IntN(n)])
+		}
+		slices.SortFunc(list, byDistance)
+		list = slices.DeleteFunc(slices.Compact(list), func(p peer.ID) bool { return p == id })
+		w.lists[id] = list[:min(maxCloser, len(list))]
+	}
+	return w
+}
+
+func (w *world) ask(ctx context.Context, p peer.AddrInfo) (reply, error) {
+	latency := w.latency[p.ID]
+	if w.dead[p.ID] {
+		latency = time.Hour
+	}
+	select {
+	case <-time.After(latency):
+	case <-ctx.Done():
+		return reply{}, fmt.Errorf("%w: %w", dht.ErrUnreachable, ctx.Err())
+	}
+	var r reply
+	for _, id := range w.lists[p.ID] {
+		r.closer = append(r.closer, peer.AddrInfo{ID: id})
+	}
+	return r, nil
+}
+
+func (w *world) walk(seeds ...peer.ID) *walk {
+	walk := newWalk("self", worldKey, w.ask)
+	for _, id := range seeds {
+		walk.hear(peer.AddrInfo{ID: id})
+	}
+	return walk
+}
+
+func (w *world) closestLive() []peer.ID {
+	var ids []peer.ID
+	for _, id := range w.peers {
+		if !w.dead[id] && len(ids) < closest {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (w *world) sample(r *rand.Rand, n int) []peer.ID {
+	ids := slices.Clone(w.peers)
+	r.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	return ids[:min(n, len(ids))]
+}
+
+func ids(cs []*contact) []peer.ID {
+	var out []peer.ID
+	for _, c := range cs {
+		out = append(out, c.ID)
+	}
+	return out
+}
+
+func TestAWalkFindsTheClosestThatLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		var took []time.Duration
+		missed := 0
+		for range 40 {
+			w := newWorld(r, 300, 0.25)
+			walk := w.walk(w.sample(r, seedPeers)...)
+			began := time.Now()
+			require.NoError(t, walk.run(t.Context(), func(event) bool { return true }))
+			took = append(took, time.Since(began))
+			found := ids(walk.live())
+			require.Len(t, found, closest)
+			for _, id := range w.closestLive() {
+				if !slices.Contains(found, id) {
+					missed++
+				}
+			}
+			require.LessOrEqual(t, walk.asked, maxAsked)
+		}
+		slices.Sort(took)
+		t.Logf("300 peers, a quarter dead: p50 %v, p90 %v; %d of %d missed", took[20], took[36], missed, 40*closest)
+		// Not all can be found: dead peers crowd the living out of the lists.
+		require.LessOrEqual(t, missed, 40*closest*3/100)
+		require.Less(t, took[36], requestTimeout)
+	})
+}
+
+func TestASmallNetworkIsFoundToTheLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(3, 4))
+		for n := range 30 {
+			w := newWorld(r, n+1, 0.3)
+			w.dead[w.peers[0]] = false
+			walk := w.walk(w.peers...)
+			began := time.Now()
+			require.NoError(t, walk.run(t.Context(), func(event) bool { return true }))
+			require.Equal(t, w.closestLive(), ids(walk.live()), "of %d", n+1)
+			require.LessOrEqual(t, time.Since(began), 3*lastDeadline)
+		}
+	})
+}
+
+func TestALateAnswerCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(rand.New(rand.NewPCG(5, 6)), 3, 0)
+		w.latency[w.peers[0]] = softDeadline + 400*time.Millisecond
+		walk := w.walk(w.peers...)
+		require.NoError(t, walk.run(t.Context(), func(event) bool { return true }))
+		require.Equal(t, w.peers, ids(walk.live()))
+	})
+}
+
+func TestNobodyAliveEndsAtTheHardDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(rand.New(rand.NewPCG(7, 8)), 9, 1)
+		walk := w.walk(w.peers...)
+		began := time.Now()
+		require.NoError(t, walk.run(t.Context(), func(e event) bool {
+			require.ErrorIs(t, e.err, dht.ErrUnreachable)
+			return true
+		}))
+		require.Empty(t, walk.live())
+		require.Equal(t, requestTimeout, time.Since(began))
+	})
+}
+
+func TestHostileListsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// Everybody answers at once, and names 20 new peers that are closer than
+		// any before: a tunnel without an end.
+		near := make([]peer.ID, 20000)
+		for i := range near {
+			near[i] = peer.ID(fmt.Sprint("sybil ", i))
+		}
+		slices.SortFunc(near, func(a, b peer.ID) int { return byDistance(b, a) })
+		var next atomic.Int64
+		walk := newWalk("self", worldKey, func(context.Context, peer.AddrInfo) (reply, error) {
+			var r reply
+			for range maxCloser {
+				r.closer = append(r.closer, peer.AddrInfo{ID: near[next.Add(1)]})
+			}
+			return r, nil
+		})
+		walk.hear(peer.AddrInfo{ID: "first"})
+		err := walk.run(t.Context(), func(event) bool { return true })
+		require.ErrorIs(t, err, errCut)
+		require.Equal(t, maxAsked, walk.asked)
+		require.LessOrEqual(t, len(walk.known), maxHeard)
+	})
+}
+
+func TestATrickleOfAnswersEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		// Each answers just before the soft deadline and names one closer peer.
+		names := make([]peer.ID, 500)
+		for i := range names {
+			names[i] = peer.ID(fmt.Sprint("trickle ", i))
+		}
+		slices.SortFunc(names, func(a, b peer.ID) int { return byDistance(b, a) })
+		next := map[peer.ID]peer.ID{}
+		for i := range names[1:] {
+			next[names[i]] = names[i+1]
+		}
+		walk := newWalk("self", worldKey, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
+			select {
+			case <-time.After(softDeadline - time.Millisecond):
+			case <-ctx.Done():
+				return reply{}, ctx.Err()
+			}
+			return reply{closer: []peer.AddrInfo{{ID: next[p.ID]}}}, nil
+		})
+		walk.hear(peer.AddrInfo{ID: names[0]})
+		began := time.Now()
+		err := walk.run(t.Context(), func(event) bool { return true })
+		require.ErrorIs(t, err, errCut)
+		require.Equal(t, maxWalk, time.Since(began))
+	})
+}
+
+func TestAWalkStopsWhenTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(rand.New(rand.NewPCG(9, 10)), 100, 0.5)
+		walk := w.walk(w.peers...)
+		events := 0
+		require.NoError(t, walk.run(t.Context(), func(event) bool { events++; return events < 5 }))
+		require.Equal(t, 5, events)
+
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stop := errors.New("stop")
+		began := time.Now()
+		time.AfterFunc(200*time.Millisecond, func() { cancel(stop) })
+		err := w.walk(w.peers...).run(ctx, func(event) bool { return true })
+		require.ErrorIs(t, err, stop)
+		require.Equal(t, 200*time.Millisecond, time.Since(began))
+	})
+}
+
+// Whatever peers do, a walk ends, in bounds, and its live peers are in order,
+// did answer, and are the closest of those that did.
+func TestWalkLaws(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		seed := rapid.Uint64().Draw(rt, "seed")
+		n := rapid.IntRange(1, 120).Draw(rt, "peers")
+		dead := rapid.Float64Range(0, 1).Draw(rt, "dead")
+		synctest.Test(t, func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 0))
+			w := newWorld(r, n, dead)
+			walk := w.walk(w.sample(r, 1+r.IntN(seedPeers))...)
+			spoke := map[peer.ID]bool{}
+			err := walk.run(t.Context(), func(e event) bool {
+				if e.err == nil {
+					spoke[e.contact.ID] = true
+				}
+				return true
+			})
+			require.NoError(t, err)
+			live := ids(walk.live())
+			require.True(t, slices.IsSortedFunc(live, byDistance))
+			require.Equal(t, min(len(spoke), closest), len(live))
+			for _, id := range live {
+				require.True(t, spoke[id])
+				require.False(t, w.dead[id])
+			}
+			for id := range spoke {
+				require.True(t, slices.Contains(live, id) || byDistance(id, live[len(live)-1]) > 0)
+			}
+		})
+	})
+}
+
+func TestWanted(t *testing.T) {
+	for found, want := range map[int]int{0: 1, 1: 1, 2: 2, 3: 3, 4: 3, 8: 6, 19: 15, 20: 15, 100: 15} {
+		require.Equal(t, want, wanted(found), "of %d", found)
+	}
+}
