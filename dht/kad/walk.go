@@ -17,12 +17,12 @@ import (
 // instead of 20 because tables hold dead peers, and a soft deadline because
 // waiting for the silent ones is what makes the stock look-up slow.
 const (
-	closest      = 20  // Kademlia's k: whom a record belongs to
-	seedPeers    = 40  // taken from the routing table
-	inFlight     = 10  // Kademlia's α
-	converged    = 3   // so many closest answered: the rest of the walk is near
-	maxAsked     = 200 // peers asked in one walk
-	maxHeard     = 2000
+	closest      = 20                     // Kademlia's k: whom a record belongs to
+	seedPeers    = 40                     // taken from the routing table
+	inFlight     = 10                     // Kademlia's α
+	converged    = 3                      // so many closest answered: the rest of the walk is near
+	maxAsked     = 200                    // peers asked in one walk
+	maxHeard     = 2000                   // names kept
 	softDeadline = 350 * time.Millisecond // a silent peer loses its slot
 	lastDeadline = time.Second            // and here the walk ends without it
 	maxWalk      = 15 * time.Second
@@ -78,9 +78,10 @@ func newWalk(self peer.ID, key string, ask func(context.Context, peer.AddrInfo) 
 	return &walk{self: self, target: sha256.Sum256([]byte(key)), ask: ask, known: map[peer.ID]*contact{}}
 }
 
-// hear takes note of a peer, once.
+// hear takes note of a peer, once. Of too many, the furthest are forgotten: a
+// crowd of names must not keep the closest out.
 func (w *walk) hear(p peer.AddrInfo) {
-	if p.ID == w.self || w.known[p.ID] != nil || len(w.known) >= maxHeard {
+	if p.ID == w.self || w.known[p.ID] != nil {
 		return
 	}
 	c := &contact{AddrInfo: p, distance: sha256.Sum256([]byte(p.ID))}
@@ -92,6 +93,12 @@ func (w *walk) hear(p peer.AddrInfo) {
 		return cmp.Or(bytes.Compare(a.distance[:], b.distance[:]), cmp.Compare(a.ID, b.ID))
 	})
 	w.contacts = slices.Insert(w.contacts, i, c)
+	for i := len(w.contacts) - 1; len(w.contacts) > maxHeard; i-- {
+		if c := w.contacts[i]; c.state == heard { // those asked are far fewer
+			w.contacts = slices.Delete(w.contacts, i, i+1)
+			delete(w.known, c.ID)
+		}
+	}
 }
 
 // nearest gives up to n of the contacts in these states, closest first.
