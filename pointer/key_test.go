@@ -236,3 +236,16 @@ func TestNewKeyNeedsItsWholeSeed(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, a.Pointer(), b.Pointer())
 }
+
+func FuzzParseKey(f *testing.F) {
+	f.Add(testKey(1).Secret())
+	f.Add(secretPrefix)
+	f.Fuzz(func(t *testing.T, s string) {
+		key, err := ParseKey(s)
+		if err != nil {
+			require.Nil(t, key)
+			return
+		}
+		require.Equal(t, strings.TrimSpace(s), key.Secret(), "a secret has one spelling")
+	})
+}

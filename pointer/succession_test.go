@@ -215,3 +215,15 @@ func TestCommitmentHasOneSpelling(t *testing.T) {
 		require.Less(t, len(err.Error()), 600)
 	}
 }
+
+func FuzzParseCommitment(f *testing.F) {
+	f.Add(testCommitment(testKey(1)).String())
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := ParseCommitment(s)
+		if err != nil {
+			require.True(t, c.IsZero())
+			return
+		}
+		require.Equal(t, s, c.String())
+	})
+}
