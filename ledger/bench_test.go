@@ -21,6 +21,9 @@ type rows struct{}
 
 func (rows) Version() string { return "rows 1" }
 func (rows) Apply(v *View, _ Entry, body []byte) error {
+	if len(body) < 16 {
+		return fmt.Errorf("body %q", body)
+	}
 	return v.Put("names", body[:16], body[16:])
 }
 
@@ -37,7 +40,7 @@ func benchLedger(b *testing.B, n int) string {
 	require.NoError(b, err)
 	for i := 0; i < n; {
 		_, err := l.Update(func(tx *Tx) error {
-			for end := min(n, i+10_000); i < end; i++ {
+			for end := min(n, i+1000); i < end; i++ {
 				if _, err := tx.Append(benchBody(i)); err != nil {
 					return err
 				}

@@ -63,11 +63,21 @@ func (r rowAt) String() string {
 }
 
 func newChain(tx *bbolt.Tx, name, path string) (*chain, error) {
-	b := tx.Bucket([]byte(name))
-	if b == nil {
-		return nil, &DamagedError{Path: path, At: name, Err: errors.New("the bucket is missing")}
+	c := &chain{name: name, path: path, salt: crc32.Checksum([]byte(name), castagnoli)}
+	return c, c.find(tx)
+}
+
+// find looks the bucket up.
+func (c *chain) find(tx *bbolt.Tx) (err error) {
+	defer c.rescue(&err, nil)
+	name := viewName
+	if c.name != bucketView {
+		name = []byte(c.name)
 	}
-	return &chain{b: b, name: name, path: path, salt: crc32.Checksum([]byte(name), castagnoli)}, nil
+	if c.b = tx.Bucket(name); c.b == nil {
+		return &DamagedError{Path: c.path, At: c.name, Err: errors.New("the bucket is missing")}
+	}
+	return nil
 }
 
 // createChain makes the bucket and its sentinel. Rows are bound to name, even

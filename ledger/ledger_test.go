@@ -273,3 +273,94 @@ func TestDevicesSync(t *testing.T) {
 	verified(t, a)
 	verified(t, b)
 }
+
+func pointerOf(t testing.TB, name string) pointer.Pointer {
+	p, err := pointer.FromPublicKey(testKey(name).Public())
+	require.NoError(t, err)
+	return p
+}
+
+func TestAnErrorInUpdateChangesNothing(t *testing.T) {
+	l, _ := newBook(t)
+	_, err := l.Append([]byte("a=1"))
+	require.NoError(t, err)
+	before, heads := dump(t, l), l.Heads()
+	boom := errors.New("boom")
+	_, err = l.Update(func(tx *Tx) error {
+		_, err := tx.Append([]byte("a=2"))
+		require.NoError(t, err)
+		got, err := values(tx.View(), "a")
+		require.NoError(t, err)
+		require.Equal(t, []string{"2"}, got, "what was appended is seen at once")
+		require.Error(t, tx.View().Put("writes", []byte("k"), nil), "only the fold writes")
+		return boom
+	})
+	require.ErrorIs(t, err, boom)
+	_, err = l.Append([]byte("b=1"), []byte("fail"))
+	require.ErrorContains(t, err, "told to fail")
+	_, err = l.Update(func(tx *Tx) error {
+		_, _ = tx.Append([]byte("fail")) // an error passed over is still one
+		return nil
+	})
+	require.ErrorContains(t, err, "told to fail")
+	_, err = l.Append(make([]byte, MaxBody+1))
+	require.Error(t, err)
+	require.Panics(t, func() { _, _ = l.Update(func(*Tx) error { panic("a caller's mistake") }) })
+	var kept *Tx
+	var keptView *View
+	_, err = l.Update(func(tx *Tx) error { kept, keptView = tx, tx.View(); return nil })
+	require.NoError(t, err)
+	_, err = kept.Append(nil)
+	require.Error(t, err, "the transaction is over")
+	_, err = keptView.Get("writes", nil)
+	require.Error(t, err)
+	require.Equal(t, before, dump(t, l))
+	require.Equal(t, heads, l.Heads())
+	_, err = l.Append([]byte("c=1"), append([]byte("d="), make([]byte, MaxBody-2)...), nil)
+	require.NoError(t, err)
+	verified(t, l)
+}
+
+func TestAViewOfAnotherVersionIsRebuiltOnOpen(t *testing.T) {
+	l, path := newBook(t)
+	_, err := l.Append([]byte("a=1"))
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	l, err = Open(path, testKey("one"), rows{}, testOptions())
+	require.Error(t, err, "that fold cannot read these bodies")
+	require.Nil(t, l)
+	l, err = Open(path, testKey("one"), multi{version: " and more"}, testOptions())
+	require.NoError(t, err)
+	require.Equal(t, []string{"1"}, get(t, l, "a"))
+	require.NoError(t, l.Close())
+}
+
+func TestOneWrongClockDoesNotPullTheOthers(t *testing.T) {
+	a, _ := newBook(t)
+	b := join(t, a, "two")
+	b.now = func() time.Time { return time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC) }
+	_, err := b.Append([]byte("k=future"))
+	require.NoError(t, err)
+	pull(t, a, b)
+	e, err := a.Append([]byte("k=now"))
+	require.NoError(t, err)
+	require.Equal(t, 2026, e[0].Time().Year())
+	a.now = func() time.Time { return time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC) }
+	e2, err := a.Append([]byte("k=then"))
+	require.NoError(t, err)
+	require.False(t, e2[0].Time().Before(e[0].Time()), "and its own never goes back")
+	pull(t, b, a)
+	verified(t, b)
+}
+
+func TestDeviceIDsAreReadAsWritten(t *testing.T) {
+	l, _ := newBook(t)
+	text, err := l.Device().MarshalText()
+	require.NoError(t, err)
+	var d DeviceID
+	require.NoError(t, d.UnmarshalText(text))
+	require.Equal(t, l.Device(), d)
+	for _, bad := range []string{"", "x", string(text) + "a", strings.ToUpper(string(text)), string(text[:51]) + "b", " " + string(text)} {
+		require.Errorf(t, d.UnmarshalText([]byte(bad)), "%q", bad)
+	}
+}

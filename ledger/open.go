@@ -182,56 +182,49 @@ func (l *Ledger) open(wait time.Duration) (err error) {
 	return nil
 }
 
+// load reads the index, and of the log and the view only the way to what it
+// looks at.
 func (l *Ledger) load(tx *bbolt.Tx) error {
-	for i := range 2 {
-		if err := l.trust(tx, i); err != nil {
-			return err
-		}
+	if err := l.trust(tx, trustIndex); err != nil {
+		return err
 	}
 	st, err := loadState(tx, l.path)
 	if err != nil {
 		return err
 	}
 	l.st.Store(st)
+	log, err := l.openLog(tx, st)
+	if err != nil {
+		return err
+	}
+	for i := range st.devices {
+		d := &st.devices[i]
+		if d.head == 0 {
+			continue
+		}
+		if err := l.pages.descend(uint64(log.b.Root()), logKey(uint32(i), d.head)); err != nil {
+			return err
+		}
+		e, _, err := log.entry(uint32(i), d.head, false)
+		if err != nil {
+			return err
+		}
+		if e.hash != d.hash {
+			return &DamagedError{Path: l.path, At: "entry " + e.id.String(), Err: errors.New("is not the head that was written")}
+		}
+	}
 	c, err := l.openChain(tx, bucketView)
 	if err != nil {
 		return err
 	}
-	first, err := l.trustedSentinel(c)
+	if err := l.pages.descend(uint64(c.b.Root()), sentinelKey); err != nil {
+		return err
+	}
+	first, err := c.get(sentinelKey)
 	if err == nil && first == nil {
 		err = c.damaged(sentinelKey, errAbsent)
 	}
 	return err
-}
-
-// trustedSentinel looks at the view's first row only; its branches are walked
-// when the view is first used.
-func (l *Ledger) trustedSentinel(c *chain) (payload []byte, err error) {
-	p := *l.pages
-	root := uint64(c.b.Root())
-	if isInline(root) {
-		return c.get(sentinelKey)
-	}
-	for range maxDepth {
-		b, flags, err := p.read(root)
-		if err != nil {
-			return nil, err
-		}
-		if flags == flagLeaf {
-			return c.get(sentinelKey)
-		}
-		root = 0
-		err = p.elements(p.meta.root, b, func(_, _ []byte, child uint64, _ bool) error {
-			if root == 0 {
-				root = child
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return nil, c.damaged(sentinelKey, errors.New("the tree is too deep"))
 }
 
 // openFile opens the file with bbolt, which locks it.

@@ -294,6 +294,39 @@ func (p *pages) walk(root uint64, seen bitmap, leaf func(id uint64, overflow uin
 	return p.badPage(root, "the tree is too deep")
 }
 
+// descend goes from a bucket's root to the leaf that key belongs on, as bbolt will,
+// and checks the pages on the way only.
+func (p *pages) descend(root uint64, key []byte) error {
+	if isInline(root) {
+		return nil
+	}
+	id := root
+	for range maxDepth {
+		b, flags, err := p.read(id)
+		if err != nil {
+			return err
+		}
+		if flags == flagLeaf {
+			return nil
+		}
+		if flags != flagBranch || ne.Uint16(b[10:]) == 0 {
+			return p.badPage(id, "flags %#x, a branch was to be there", flags)
+		}
+		to := uint64(0)
+		err = p.elements(id, b, func(k, _ []byte, child uint64, _ bool) error {
+			if to == 0 || bytes.Compare(k, key) <= 0 {
+				to = child
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		id = to
+	}
+	return p.badPage(root, "the tree is too deep")
+}
+
 // reachable returns the set of all pages in use.
 func (p *pages) reachable() (bitmap, error) {
 	seen := p.newSet()

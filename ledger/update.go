@@ -7,10 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime/debug"
 	"slices"
 	"strings"
-
-	"go.etcd.io/bbolt"
 
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -39,18 +38,34 @@ func (l *Ledger) Devices() []Device {
 // Read gives fn the view as of now. Inside fn, no method of the ledger may be
 // called: an Update there waits for ever.
 func (l *Ledger) Read(fn func(v *View) error) error {
-	return l.read(func(tx *bbolt.Tx) error {
-		if err := l.trust(tx, trustView); err != nil {
-			return err
-		}
-		c, err := l.openChain(tx, bucketView)
-		if err != nil {
-			return err
-		}
-		v := &View{&viewTx{c: c}, false}
-		defer func() { v.done = true }()
-		return fn(v)
-	})
+	l.gate.RLock()
+	defer l.gate.RUnlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	tx, err := l.begin(false)
+	if err != nil {
+		return err
+	}
+	r := struct { // one allocation, since looking one row up is all that most Reads do
+		v   View
+		tx  viewTx
+		c   chain
+		buf [64]byte
+	}{c: chain{name: bucketView, path: l.path, salt: viewSalt}}
+	r.v.viewTx, r.tx.c, r.tx.buf = &r.tx, &r.c, r.buf[:0]
+	defer func() {
+		r.tx.done = true
+		l.rollback(tx)
+	}()
+	if err := l.trust(tx, trustView); err != nil {
+		return err
+	}
+	if err := r.c.find(tx); err != nil {
+		return err
+	}
+	return fn(&r.v)
 }
 
 // Tx is one durable transaction.

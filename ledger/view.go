@@ -47,6 +47,7 @@ type viewTx struct {
 	c      *chain
 	done   bool
 	failed error
+	buf    []byte            // Get's row key
 	counts map[string]uint64 // tables whose count changed in this transaction
 }
 
@@ -61,19 +62,21 @@ var (
 	errReadOnly = errors.New("cannot write in a read-only transaction")
 )
 
-// rowKey is length of the table's name ‖ name ‖ key.
 func rowKey(table string, key []byte) ([]byte, error) {
+	return appendRowKey(make([]byte, 0, 1+len(table)+len(key)), table, key)
+}
+
+// appendRowKey appends length of the table's name ‖ name ‖ key.
+func appendRowKey(k []byte, table string, key []byte) ([]byte, error) {
 	if len(table) == 0 || len(table) > maxTable {
 		return nil, fmt.Errorf("table name %q: 1 to %d bytes", table, maxTable)
 	}
 	if len(key) > maxKey {
 		return nil, fmt.Errorf("key of %d bytes in table %q: at most %d", len(key), table, maxKey)
 	}
-	k := make([]byte, 1+len(table)+len(key))
-	k[0] = byte(len(table))
-	copy(k[1:], table)
-	copy(k[1+len(table):], key)
-	return k, nil
+	k = append(k, byte(len(table)))
+	k = append(k, table...)
+	return append(k, key...), nil
 }
 
 // countKey is where a table's count is; it sorts before all tables.
@@ -96,12 +99,19 @@ func (v *View) note(err error) error {
 
 // Get returns the value of key; nil, nil when absent.
 func (v *View) Get(table string, key []byte) ([]byte, error) {
-	k, err := v.key(table, key)
+	if v.done {
+		return nil, errClosed
+	}
+	k, err := appendRowKey(v.buf[:0], table, key)
 	if err != nil {
 		return nil, err
 	}
+	v.buf = k
 	value, err := v.c.get(k)
-	return value, v.note(err)
+	if err != nil {
+		return nil, v.note(err)
+	}
+	return value, nil
 }
 
 // Put sets the value of key. Neither slice is kept.
