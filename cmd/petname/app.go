@@ -1,0 +1,288 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/cmd/petname/internal/home"
+	"github.com/petnames-go/petnames/cmd/petname/internal/socket"
+	"github.com/petnames-go/petnames/petname"
+)
+
+// What is printed where: a verb's result goes to stdout, as one JSON object
+// with --json and as text for people without; errors, hints and progress go to
+// stderr, hints only to a terminal. A command to copy stands on a line of its
+// own. Text of foreign origin is cleaned on its way.
+
+// app is one call of the command.
+type app struct {
+	ctx    context.Context
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+
+	home           string
+	json           bool
+	quiet          bool
+	noInput        bool
+	passphraseFile string
+}
+
+// bookWait bounds how long a verb waits for another process that has the book.
+const bookWait = 5 * time.Second
+
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	// Errors that are not ours are cobra's, about the command line, which
+	// may have gone wrong before --json was read.
+	a.json = a.json || slices.Contains(args, "--json")
+	var e *engine.Error
+	if !errors.As(err, &e) {
+		e = engine.Usage("%v", err).With("petname --help")
+	}
+	a.fail(e)
+	return e.Exit
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "petname",
+		Short: "Names that you choose, that nobody can take from you",
+		Long: `petname keeps your own names for other people's keys, publishes what your key
+points to, and resolves names over a network that nobody has to trust.
+
+Exit status: 0 done, 1 failure, 2 usage or malformed input, 3 not found,
+4 locked, 5 a person must choose, 6 verification failed, 7 network (worth
+retrying), 8 conflict, 130 interrupted.`,
+		Example: `  petname init --nickname "Alice L"
+  petname id
+  petname add bob 'petname:k51…'
+  petname resolve bob`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	f := root.PersistentFlags()
+	f.StringVar(&a.home, "home", "", "the `folder` of the identity (default: $PETNAME_HOME, or the platform's data folder)")
+	f.BoolVar(&a.json, "json", false, "print one JSON object")
+	f.BoolVarP(&a.quiet, "quiet", "q", false, "no hints and no progress")
+	f.BoolVar(&a.noInput, "no-input", false, "never ask")
+	f.StringVar(&a.passphraseFile, "passphrase-file", "", "`file` whose first line unlocks the identity key")
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(
+		a.initVerb(), a.idVerb(), a.addVerb(), a.listVerb(), a.findVerb(), a.showVerb(), a.whoisVerb(), a.whyVerb(),
+		a.renameVerb(), a.rmVerb(), a.undoVerb(), a.logVerb(), a.shareVerb(), a.unshareVerb(),
+		a.publishVerb(), a.resolveVerb(), a.recordVerb(), a.joinVerb(), a.nodeVerb(),
+		a.doctorVerb(), a.demoVerb(), a.completionVerb(), a.versionVerb(),
+	)
+	return root
+}
+
+// dir is the home that the verb is about.
+func (a *app) dir() (string, error) {
+	if a.home != "" {
+		return a.home, nil
+	}
+	dir, err := home.Default()
+	if err != nil {
+		return "", engine.Classify(err)
+	}
+	return dir, nil
+}
+
+// ask has a verb done on the home: by its node, if one runs, else here.
+// The result is decoded into result; a nil one was not given.
+func (a *app) ask(verb string, args any, result any) error {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	if _, err := home.Open(dir); err != nil {
+		return engine.Classify(err)
+	}
+	raw, err := json.Marshal(args)
+	if err != nil {
+		return engine.Classify(err)
+	}
+	out, failed, err := socket.Do(a.ctx, dir, programVersion(), verb, raw)
+	if errors.Is(err, socket.ErrNoNode) {
+		out, failed, err = a.here(dir, verb, raw)
+	}
+	if err != nil {
+		return engine.Classify(err)
+	}
+	if out != nil {
+		if err := json.Unmarshal(out, result); err != nil {
+			return engine.Classify(err)
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	return nil
+}
+
+// here does a verb in this process.
+func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *engine.Error, error) {
+	e, err := engine.Open(dir, bookWait)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, failed := e.Do(a.ctx, verb, raw)
+	if err := e.Close(); err != nil && failed == nil {
+		failed = engine.Classify(err)
+	}
+	return out, failed, nil
+}
+
+// show prints a result: as JSON, or by text. err is what the verb ended with,
+// and is returned: a verb that fails may have a result all the same.
+func (a *app) show(result any, err error, text func(w *bufio.Writer)) error {
+	if !a.json {
+		if err != nil && text == nil {
+			return err
+		}
+		w := bufio.NewWriter(a.stdout)
+		text(w)
+		if ferr := w.Flush(); ferr != nil && err == nil {
+			return engine.Classify(ferr)
+		}
+		return err
+	}
+	b, merr := json.Marshal(result)
+	if merr != nil {
+		return engine.Classify(merr)
+	}
+	// Every object starts with the version of its form.
+	b = append([]byte(`{"v":1,`), bytes.TrimPrefix(b, []byte("{"))...)
+	b = bytes.Replace(b, []byte(`{"v":1,}`), []byte(`{"v":1}`), 1)
+	if _, werr := a.stdout.Write(append(b, '\n')); werr != nil && err == nil {
+		return engine.Classify(werr)
+	}
+	return err
+}
+
+// fail prints an error.
+func (a *app) fail(e *engine.Error) {
+	if a.json {
+		b, err := json.Marshal(struct {
+			V     int           `json:"v"`
+			Error *engine.Error `json:"error"`
+		}{1, e})
+		if err == nil {
+			fmt.Fprintf(a.stderr, "%s\n", b)
+		}
+		return
+	}
+	fmt.Fprintf(a.stderr, "petname: %s\n", cleanLines(e.Message))
+	if e.Next == "" {
+		return
+	}
+	if strings.HasPrefix(e.Next, "petname ") && !strings.Contains(e.Next, ", ") {
+		fmt.Fprintf(a.stderr, "try:\n  %s\n", petname.Clean(e.Next))
+	} else {
+		fmt.Fprintf(a.stderr, "try: %s\n", petname.Clean(e.Next))
+	}
+}
+
+// cleanLines cleans a message and keeps its line ends.
+func cleanLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = petname.Clean(line)
+	}
+	return strings.Join(lines, "\n  ")
+}
+
+// hint tells a person at a terminal what to do next.
+func (a *app) hint(format string, args ...any) {
+	if a.quiet || a.json || !isTerminal(a.stderr) {
+		return
+	}
+	fmt.Fprintf(a.stderr, format+"\n", args...)
+}
+
+// warn tells what a person has to know; only --quiet and --json stop it.
+func (a *app) warn(format string, args ...any) {
+	if a.quiet || a.json {
+		return
+	}
+	fmt.Fprintf(a.stderr, format+"\n", args...)
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// passphrase is what unlocks the identity key, "" when nothing is there to ask.
+func (a *app) passphrase() (string, error) {
+	if a.passphraseFile != "" {
+		p, err := home.ReadPassphrase(a.passphraseFile)
+		if err != nil {
+			return "", engine.Usage("%v", err)
+		}
+		return p, nil
+	}
+	dir, err := a.dir()
+	if err != nil {
+		return "", err
+	}
+	h, err := home.Open(dir)
+	if err != nil {
+		return "", engine.Classify(err)
+	}
+	id, err := h.Identity()
+	if err != nil {
+		return "", engine.Classify(err)
+	}
+	if !id.Locked || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
+		return "", nil
+	}
+	fmt.Fprintf(a.stderr, "passphrase of %s: ", id.Pointer.Short())
+	b, err := term.ReadPassword(int(a.stdin.(*os.File).Fd()))
+	fmt.Fprintln(a.stderr)
+	if err != nil {
+		return "", engine.Classify(err)
+	}
+	return string(b), nil
+}
+
+// programVersion is the module's, and for builds from a checkout the commit's.
+func programVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 && !strings.Contains(v, s.Value[:12]) {
+			v += " " + s.Value[:12]
+		}
+	}
+	return v
+}

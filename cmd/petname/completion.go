@@ -1,0 +1,58 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+)
+
+func (a *app) completionVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish|powershell",
+		Short: "Print a script that completes verbs and your petnames",
+		Long:  "Print a script for your shell. Petnames are completed from your book, with how you know them.",
+		Example: `  source <(petname completion bash)
+  petname completion zsh > "${fpath[1]}/_petname"
+  petname completion fish > ~/.config/fish/completions/petname.fish`,
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"bash", "zsh", "fish", "powershell"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var err error
+			switch args[0] {
+			case "bash":
+				err = cmd.Root().GenBashCompletionV2(a.stdout, true)
+			case "zsh":
+				err = cmd.Root().GenZshCompletion(a.stdout)
+			case "fish":
+				err = cmd.Root().GenFishCompletion(a.stdout, true)
+			case "powershell":
+				err = cmd.Root().GenPowerShellCompletionWithDesc(a.stdout)
+			}
+			if err != nil {
+				return engine.Classify(err)
+			}
+			return nil
+		},
+	}
+}
+
+// completeNames offers petnames, each with a few words of provenance.
+func (a *app) completeNames(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	directive := cobra.ShellCompDirectiveNoFileComp
+	if len(args) > 0 || strings.Contains(typed, "/") {
+		return nil, directive
+	}
+	var out engine.Contacts
+	if err := a.ask("suggest", engine.FindArgs{Text: typed}, &out); err != nil {
+		return nil, directive
+	}
+	var names []string
+	for _, c := range out.Contacts {
+		if c.Name != "" {
+			names = append(names, c.Name+"\t"+nickname(c.Nickname, c.Pointer)+" "+provenance(c))
+		}
+	}
+	return names, directive
+}

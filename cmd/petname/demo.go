@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+)
+
+func (a *app) demoVerb() *cobra.Command {
+	var nodes int
+	var keep string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "See the whole story on this machine",
+		Long: `Start a network of real DHT nodes on loopback and three people, alice, bob and
+carol, each with a home of their own, and go through the story with the real
+commands. Nothing leaves this machine. Exit status 1 if any step fails.`,
+		Example: `  petname demo
+  petname demo --keep homes
+  petname --home homes/carol show alice`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if nodes < 3 || nodes > 200 {
+				return engine.Usage("--nodes %d: must be between 3 and 200", nodes)
+			}
+			return a.demo(nodes, keep)
+		},
+	}
+	cmd.Flags().IntVar(&nodes, "nodes", 20, "how many DHT nodes")
+	cmd.Flags().StringVar(&keep, "keep", "", "leave the homes in this `folder`, as alice, bob and carol")
+	return cmd
+}
+
+// step is one step of the story.
+type step struct {
+	Name    string  `json:"name"`
+	OK      bool    `json:"ok"`
+	Took    float64 `json:"took"`    // seconds
+	Command string  `json:"command"` // what a person would type; several a line each
+	Detail  string  `json:"detail"`  // what happened, or what went wrong
+}
+
+func (a *app) demo(nodes int, keep string) (err error) {
+	dir := keep
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "petname-demo-"); err != nil {
+			return engine.Classify(err)
+		}
+		defer os.RemoveAll(dir)
+	} else if err := emptyDir(dir); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, 2*time.Minute)
+	defer cancel()
+	d := &demo{app: a, ctx: ctx, dir: dir}
+	defer func() { d.network.close() }()
+	if !a.json {
+		fmt.Fprintf(a.stdout, "Three people, %d DHT nodes, one machine. Real keys, real sockets.\n", nodes)
+	}
+	for i, s := range d.story(nodes) {
+		began := time.Now()
+		d.commands = nil
+		detail, err := s.do()
+		done := step{Name: s.name, OK: err == nil, Took: time.Since(began).Seconds(), Command: strings.Join(d.commands, "\n"), Detail: detail}
+		if err != nil {
+			done.Detail = err.Error()
+		}
+		d.steps = append(d.steps, done)
+		a.step(i+1, done)
+		if err != nil {
+			break // the next steps stand on this one
+		}
+	}
+	return d.end(keep)
+}
+
+// step tells of one step as it is done.
+func (a *app) step(n int, s step) {
+	if a.json {
+		return
+	}
+	mark := ""
+	if !s.OK {
+		mark = "FAILED: "
+	}
+	fmt.Fprintf(a.stdout, "\n%2d. %s%s (%s)\n", n, mark, s.Name, seconds(s.Took))
+	for _, c := range strings.Split(s.Command, "\n") {
+		if c != "" {
+			fmt.Fprintf(a.stdout, "      %s\n", c)
+		}
+	}
+	for _, line := range strings.Split(s.Detail, "\n") {
+		fmt.Fprintf(a.stdout, "    %s\n", line)
+	}
+}
+
+func (d *demo) end(keep string) error {
+	var failed error
+	total := 0.0
+	for _, s := range d.steps {
+		total += s.Took
+		if !s.OK {
+			failed = &engine.Error{Code: "demo", Exit: engine.ExitFailure, Message: "step failed: " + s.Name + ": " + s.Detail}
+		}
+	}
+	if d.ctx.Err() != nil && d.app.ctx.Err() != nil {
+		failed = engine.Classify(context.Canceled)
+	}
+	err := d.app.show(struct {
+		Steps []step `json:"steps"`
+	}{d.steps}, failed, func(w *bufio.Writer) {
+		if failed == nil {
+			fmt.Fprintf(w, "\nAll %d steps held, in %s.\n", len(d.steps), seconds(total))
+		}
+	})
+	if keep != "" {
+		d.app.hint("\nthe homes are yours to play with:\n  petname --home %s list", quoteWord(filepath.Join(keep, "carol")))
+	}
+	return err
+}
+
+func emptyDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		return engine.Classify(err)
+	}
+	if len(entries) > 0 {
+		return &engine.Error{Code: "exists", Exit: engine.ExitConflict, Message: fmt.Sprintf("--keep %q: the folder is not empty", dir)}
+	}
+	return nil
+}
+
+// demo is a demonstration under way.
+type demo struct {
+	app      *app
+	ctx      context.Context
+	dir      string
+	network  demoNetwork
+	steps    []step
+	commands []string // of the step under way
+}
+
+// petname runs a verb in somebody's home as a person would type it, and
+// decodes its JSON. It returns the exit status and what went to stderr.
+func (d *demo) petname(who string, result any, args ...string) (exit int, message string) {
+	d.commands = append(d.commands, "petname --home "+who+" "+typed(args))
+	var stdout, stderr bytes.Buffer
+	full := append([]string{"--home", filepath.Join(d.dir, who), "--json", "--no-input"}, args...)
+	exit = run(d.ctx, full, strings.NewReader(""), &stdout, &stderr)
+	if result != nil && stdout.Len() > 0 {
+		if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
+			return engine.ExitFailure, err.Error()
+		}
+	}
+	var failed struct{ Error engine.Error }
+	if json.Unmarshal(stderr.Bytes(), &failed) == nil {
+		message = failed.Error.Message
+	} else {
+		message = strings.TrimSpace(stderr.String())
+	}
+	return exit, message
+}
+
+// must is petname for a verb that has to end well.
+func (d *demo) must(who string, result any, args ...string) error {
+	if exit, message := d.petname(who, result, args...); exit != 0 {
+		return fmt.Errorf("%s: %s ended with status %d: %s", who, args[0], exit, message)
+	}
+	return nil
+}
+
+// typed is a command line as a person would type it: files by their names.
+func typed(args []string) string {
+	words := make([]string, len(args))
+	for i, arg := range args {
+		if filepath.IsAbs(arg) && strings.HasSuffix(arg, ".record") {
+			arg = filepath.Base(arg)
+		}
+		words[i] = quoteWord(arg)
+	}
+	return strings.Join(words, " ")
+}

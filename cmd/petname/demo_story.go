@@ -1,0 +1,207 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const (
+	firstPath  = "/ipfs/bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
+	secondPath = "/ipfs/bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
+)
+
+// chapter is a step that is yet to be done: it says what happened.
+type chapter struct {
+	name string
+	do   func() (string, error)
+}
+
+// story is the steps, in their order. Each checks what it claims.
+func (d *demo) story(nodes int) []chapter {
+	people := []string{"alice", "bob", "carol"}
+	ids := map[string]*engine.Identity{}
+	var before engine.Resolved // bob, before his update
+	old, forged := filepath.Join(d.dir, "old.record"), filepath.Join(d.dir, "forged.record")
+
+	return []chapter{
+		{"Keys are made: a pointer is the hash of one", func() (string, error) {
+			for _, who := range people {
+				id := &engine.Identity{}
+				if err := d.must(who, nil, "init", "--nickname", nicknameOf[who]); err != nil {
+					return "", err
+				}
+				if err := d.must(who, id, "id"); err != nil {
+					return "", err
+				}
+				ids[who] = id
+			}
+			return "alice is " + ids["alice"].Pointer, nil
+		}},
+		{"A network of strangers, which everybody joins", func() (string, error) {
+			if err := d.network.start(d.ctx, nodes); err != nil {
+				return "", err
+			}
+			for _, who := range people {
+				if err := d.must(who, nil, append([]string{"join"}, d.network.entrances()...)...); err != nil {
+					return "", err
+				}
+			}
+			return fmt.Sprintf("%d DHT nodes, each on a socket of its own", nodes), nil
+		}},
+		{"Cards are published, signed by their owners", func() (string, error) {
+			detail := ""
+			for _, who := range people {
+				var out engine.Published
+				if err := d.must(who, &out, "publish", firstPath); err != nil {
+					return "", err
+				}
+				if out.Stored < 1 || out.Stored > out.Asked {
+					return "", fmt.Errorf("%s: stored by %d of %d", who, out.Stored, out.Asked)
+				}
+				detail += fmt.Sprintf("%s: %d asked, %d stored, in %s\n", who, out.Asked, out.Stored, seconds(out.Took))
+			}
+			return detail[:len(detail)-1], nil
+		}},
+		{"A link is handed over, by mail or on paper", func() (string, error) {
+			link, err := pointer.ParseLink(ids["alice"].Link)
+			if err != nil {
+				return "", err
+			}
+			if _, err := pointer.ParseLink(ids["alice"].Link[:len(ids["alice"].Link)-1] + "!"); err == nil {
+				return "", fmt.Errorf("a mistyped link was read")
+			}
+			d.commands = []string{"petname --home alice id"}
+			return link.String() + "\nmistype one letter, and it is refused", nil
+		}},
+		{"Carol gives alice a petname: hers alone", func() (string, error) {
+			var c engine.Contact
+			if err := d.must("carol", &c, "add", "alice", ids["alice"].Link); err != nil {
+				return "", err
+			}
+			if c.Name != "alice" || c.Pointer != ids["alice"].Pointer {
+				return "", fmt.Errorf("carol's alice is %s", c.Pointer)
+			}
+			return "in carol's book: " + line(c), nil
+		}},
+		{"The name resolves, through the DHT", func() (string, error) {
+			return d.resolved(ids["alice"], firstPath, "network", "carol", "resolve", "alice")
+		}},
+		{"And again, with the nearest node stopped", func() (string, error) {
+			p, err := pointer.Parse(ids["alice"].Pointer)
+			if err != nil {
+				return "", err
+			}
+			id, err := d.network.stopNearest(p)
+			if err != nil {
+				return "", err
+			}
+			detail, err := d.resolved(ids["alice"], firstPath, "network", "carol", "resolve", "alice", "--fresh")
+			return "stopped " + id + "\n" + detail, err
+		}},
+		{"Alice knows a bob, and says so in public", func() (string, error) {
+			if err := d.must("alice", nil, "add", "bobby", ids["bob"].Link); err != nil {
+				return "", err
+			}
+			if err := d.must("alice", nil, "share", "bobby", "--as", "bob", "--public"); err != nil {
+				return "", err
+			}
+			var out engine.Published
+			if err := d.must("alice", &out, "publish"); err != nil {
+				return "", err
+			}
+			if len(out.Edges) != 1 || out.Value != firstPath {
+				return "", fmt.Errorf("published edges %v, value %s", out.Edges, out.Value)
+			}
+			return "her petname for him, bobby, stays in her book", nil
+		}},
+		{"Carol follows the edge: alice ⇒ bob", func() (string, error) {
+			if err := d.must("carol", nil, "resolve", "alice", "--fresh"); err != nil {
+				return "", err
+			}
+			if err := d.must("carol", &before, "resolve", "alice/bob"); err != nil {
+				return "", err
+			}
+			if before.Pointer != ids["bob"].Pointer || len(before.Hops) != 2 || !before.Verified {
+				return "", fmt.Errorf("alice/bob is %s after %d hops", before.Pointer, len(before.Hops))
+			}
+			return fmt.Sprintf("%s, sequence %d, %d hops, each verified", before.Value, before.Sequence, len(before.Hops)), nil
+		}},
+		{"Bob publishes again, and the update is seen", func() (string, error) {
+			if err := d.must("carol", nil, "record", "export", ids["bob"].Pointer, "-o", old); err != nil {
+				return "", err
+			}
+			d.commands = nil
+			if err := d.must("bob", nil, "publish", secondPath); err != nil {
+				return "", err
+			}
+			var after engine.Resolved
+			if err := d.must("carol", &after, "resolve", "alice/bob", "--fresh"); err != nil {
+				return "", err
+			}
+			if after.Value != secondPath || after.Sequence <= before.Sequence {
+				return "", fmt.Errorf("carol still sees %s, sequence %d", after.Value, after.Sequence)
+			}
+			return fmt.Sprintf("%s, sequence %d → %d", after.Value, before.Sequence, after.Sequence), nil
+		}},
+		{"A forged record is refused", func() (string, error) {
+			if err := forge(forged); err != nil {
+				return "", err
+			}
+			var info engine.RecordInfo
+			exit, message := d.petname("carol", &info, "record", "put", forged, "--pointer", ids["bob"].Pointer)
+			if exit != engine.ExitUnverified || info.Valid {
+				return "", fmt.Errorf("a record that mallory signed for bob ended with status %d", exit)
+			}
+			return "mallory signed it, not bob: " + message, d.still(ids["bob"], secondPath)
+		}},
+		{"An older record is refused", func() (string, error) {
+			var info engine.RecordInfo
+			exit, message := d.petname("carol", &info, "record", "put", old, "--pointer", ids["bob"].Pointer)
+			if exit != engine.ExitUnverified {
+				return "", fmt.Errorf("bob's record from before ended with status %d", exit)
+			}
+			if !info.Valid {
+				return "", fmt.Errorf("bob's own record from before should verify: %s", info.Reason)
+			}
+			return "bob did sign it, but has signed a newer one: " + message, d.still(ids["bob"], secondPath)
+		}},
+	}
+}
+
+var nicknameOf = map[string]string{"alice": "Alice L", "bob": "Bob W", "carol": "Carol"}
+
+// resolved resolves, and checks the answer.
+func (d *demo) resolved(want *engine.Identity, value, source, who string, args ...string) (string, error) {
+	var out engine.Resolved
+	if err := d.must(who, &out, args...); err != nil {
+		return "", err
+	}
+	if !out.Verified || out.Pointer != want.Pointer || out.Value != value || out.Source != source {
+		return "", fmt.Errorf("got %s of %s from %s, verified: %v", out.Value, out.Pointer, out.Source, out.Verified)
+	}
+	return fmt.Sprintf("%s\n%s answered, %d agree; verified", out.Value, peers(out.Answered), out.Agreed), nil
+}
+
+// still checks that nothing has changed for carol.
+func (d *demo) still(want *engine.Identity, value string) error {
+	_, err := d.resolved(want, value, "network", "carol", "resolve", want.Pointer, "--fresh")
+	return err
+}
+
+// forge writes a record that somebody else signed, of a higher sequence.
+func forge(file string) error {
+	mallory, err := pointer.NewKey(nil)
+	if err != nil {
+		return err
+	}
+	record, err := pointer.Sign(mallory, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 99, Expires: time.Now().Add(time.Hour), TTL: time.Minute})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, record.Bytes(), 0o600)
+}

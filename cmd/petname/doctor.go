@@ -1,0 +1,39 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
+)
+
+func (a *app) doctorVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Check the home and the network",
+		Long: `Check everything in the home: files and who can read them, keys, every entry of
+the book, every record; and whether the network that was joined answers.`,
+		Example: `  petname doctor
+  petname doctor --json`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			var out engine.Checks
+			err := a.ask("doctor", engine.NoArgs{}, &out)
+			if out.Checks == nil {
+				return err
+			}
+			return a.show(out, err, func(w *bufio.Writer) {
+				for _, c := range out.Checks {
+					mark := "ok "
+					if !c.OK {
+						mark = "BAD"
+					}
+					fmt.Fprintf(w, "%s  %-9s %s\n", mark, c.Name, petname.Clean(c.Detail))
+				}
+			})
+		},
+	}
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/cmd/petname/internal/home"
+)
+
+func (a *app) initVerb() *cobra.Command {
+	var plan home.Plan
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Make your keys and an empty book",
+		Long: `Make a home: an identity key, the key after it, a key for this device, and an
+empty book. An existing home is never overwritten.
+
+With --passphrase-file the identity key is locked; naming, listing and
+resolving work without it. With --recovery the next key is kept in that file
+alone, under the same passphrase: take it off this computer.`,
+		Example: `  petname init
+  petname init --nickname "Alice L"
+  petname init --passphrase-file pass.txt --recovery /media/stick/alice.key`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := a.dir()
+			if err != nil {
+				return err
+			}
+			if a.passphraseFile != "" {
+				if plan.Passphrase, err = home.ReadPassphrase(a.passphraseFile); err != nil {
+					return engine.Usage("%v", err)
+				}
+			}
+			if plan.Recovery != "" && plan.Passphrase == "" {
+				return engine.Usage("--recovery writes an encrypted file, and needs a passphrase").
+					With("petname init --recovery FILE --passphrase-file FILE")
+			}
+			id, err := engine.Init(dir, plan)
+			if err != nil {
+				return engine.Classify(err)
+			}
+			err = a.show(struct {
+				Pointer  string `json:"pointer"`
+				Nickname string `json:"nickname"`
+				Device   string `json:"device"`
+				Next     string `json:"next"`
+				Recovery string `json:"recovery"`
+			}{id.Pointer, id.Nickname, id.Device, id.Next, id.Recovery}, nil, func(w *bufio.Writer) {
+				fmt.Fprintf(w, "your pointer is\n  %s\n", id.Pointer)
+				fmt.Fprintf(w, "your next key is %s\n", id.Recovery)
+			})
+			a.hint("\nhand people your link:\n  petname id")
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&plan.Nickname, "nickname", "", "what you call yourself: a `name` of at most 64 bytes, public once you publish")
+	cmd.Flags().StringVar(&plan.Recovery, "recovery", "", "new `file` to keep the next key in, instead of this home")
+	return cmd
+}

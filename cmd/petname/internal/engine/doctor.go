@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Check is one thing that the doctor looked at.
+type Check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
+// Checks is the result of doctor.
+type Checks struct {
+	Checks []Check `json:"checks"`
+}
+
+// Doctor looks at everything in the home, and at the network if one is joined.
+func (e *Engine) Doctor(ctx context.Context, _ NoArgs) (*Checks, error) {
+	out := &Checks{}
+	add := func(name, good string, problems ...string) {
+		c := Check{Name: name, OK: len(problems) == 0, Detail: good}
+		if !c.OK {
+			c.Detail = strings.Join(problems, "; ")
+		}
+		out.Checks = append(out.Checks, c)
+	}
+	add("files", e.home.Dir, texts(e.home.Ready())...)
+	if id, err := e.ID(ctx, NoArgs{}); err != nil {
+		add("identity", "", err.Error())
+	} else {
+		add("identity", id.Pointer+", the next key "+id.Recovery)
+	}
+	names, err := e.book.Count()
+	if err != nil {
+		add("book", "", err.Error())
+	} else {
+		add("book", fmt.Sprintf("%d names, every entry verified", names), e.verify(ctx)...)
+	}
+	e.doctorRecords(add)
+	e.doctorNetwork(ctx, add)
+	for _, c := range out.Checks {
+		if !c.OK {
+			return out, &Error{Code: "unhealthy", Exit: ExitFailure, Message: c.Name + ": " + c.Detail}
+		}
+	}
+	return out, nil
+}
+
+func (e *Engine) doctorRecords(add func(name, good string, problems ...string)) {
+	pointers, err := e.records.Pointers()
+	if err != nil {
+		add("records", "", err.Error())
+		return
+	}
+	var problems []string
+	expired := 0
+	for _, p := range pointers {
+		_, old, err := e.held(p)
+		if err != nil {
+			problems = append(problems, err.Error())
+		}
+		if old {
+			expired++
+		}
+	}
+	add("records", fmt.Sprintf("%d verified, %d of them expired", len(pointers), expired), problems...)
+}
+
+func (e *Engine) doctorNetwork(ctx context.Context, add func(name, good string, problems ...string)) {
+	c, err := e.home.Config()
+	if err != nil {
+		add("config", "", err.Error())
+		return
+	}
+	add("config", "network "+c.Network)
+	if c.Network == "off" {
+		return
+	}
+	network, err := e.store(ctx)
+	if err != nil {
+		add("network", "", err.Error())
+		return
+	}
+	if network.Peers() == 0 {
+		add("network", "", "none of the peers to join by answered")
+		return
+	}
+	add("network", fmt.Sprintf("%d peers", network.Peers()))
+}
+
+func texts(errs []error) []string {
+	var out []string
+	for _, err := range errs {
+		out = append(out, err.Error())
+	}
+	return out
+}

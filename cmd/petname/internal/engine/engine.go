@@ -1,0 +1,184 @@
+// Package engine is what the verbs of the command do, over one open home. A
+// verb runs in its own process, or, while a node of the same home runs, in the
+// node's: the same code either way, behind [Engine.Do].
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/home"
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/petname"
+)
+
+// Engine is a home, open. Close it.
+type Engine struct {
+	home    home.Home
+	book    *petname.Book
+	records *dht.Dir
+	log     *slog.Logger
+
+	mu      sync.Mutex
+	network *kad.Node // nil until it is needed; the node's own while one serves
+	serving bool
+	own     kad.Config // what the node serves with; zero: a throw-away client
+
+	publish sync.Mutex      // one publication at a time: sequences are taken in turn
+	tail    sync.WaitGroup  // what goes on after its verb returned
+	life    context.Context // ends with Close
+	end     context.CancelFunc
+}
+
+// Open opens the home in dir, waiting up to wait for another process that has
+// its book.
+func Open(dir string, wait time.Duration) (*Engine, error) {
+	h, err := home.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	book, err := h.Book(wait)
+	if err != nil {
+		return nil, err
+	}
+	records, err := h.Records()
+	if err != nil {
+		return nil, errors.Join(err, book.Close())
+	}
+	e := &Engine{home: h, book: book, records: records, log: slog.New(slog.DiscardHandler)}
+	e.life, e.end = context.WithCancel(context.Background())
+	return e, nil
+}
+
+// Close ends the network, then closes the book.
+func (e *Engine) Close() error {
+	e.end()
+	e.tail.Wait()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var err error
+	if e.network != nil {
+		err = e.network.Close()
+		e.network = nil
+	}
+	return errors.Join(err, e.book.Close())
+}
+
+// ops are the verbs that work on an open home. Each takes its own type of
+// arguments and gives its own type of result, both as JSON.
+var ops = map[string]func(e *Engine, ctx context.Context, args json.RawMessage) (any, error){
+	"id":      op((*Engine).ID),
+	"add":     op((*Engine).Add),
+	"list":    op((*Engine).List),
+	"find":    op((*Engine).Find),
+	"show":    op((*Engine).Show),
+	"whois":   op((*Engine).Whois),
+	"why":     op((*Engine).Why),
+	"rename":  op((*Engine).Rename),
+	"rm":      op((*Engine).Rm),
+	"undo":    op((*Engine).Undo),
+	"log":     op((*Engine).Log),
+	"share":   op((*Engine).Share),
+	"unshare": op((*Engine).Unshare),
+	"publish": op((*Engine).Publish),
+	"resolve": op((*Engine).Resolve),
+	"export":  op((*Engine).Export),
+	"inspect": op((*Engine).Inspect),
+	"put":     op((*Engine).Put),
+	"join":    op((*Engine).Join),
+	"status":  op((*Engine).Status),
+	"doctor":  op((*Engine).Doctor),
+	"suggest": op((*Engine).Suggest),
+}
+
+func op[A, R any](fn func(*Engine, context.Context, A) (R, error)) func(*Engine, context.Context, json.RawMessage) (any, error) {
+	return func(e *Engine, ctx context.Context, raw json.RawMessage) (any, error) {
+		var args A
+		if err := json.Unmarshal(raw, &args); err != nil {
+			return nil, fmt.Errorf("arguments: %w", err)
+		}
+		return fn(e, ctx, args)
+	}
+}
+
+// Do runs one verb. A result may come beside an error: what was found out
+// before it went wrong. A nil result is none.
+func (e *Engine) Do(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *Error) {
+	fn, ok := ops[verb]
+	if !ok {
+		return nil, Usage("no such operation: %q", verb)
+	}
+	result, err := fn(e, ctx, args)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil, &Error{Code: "interrupted", Message: "interrupted", Exit: ExitInterrupted}
+	}
+	var raw json.RawMessage
+	if result != nil {
+		b, merr := json.Marshal(result)
+		if merr != nil {
+			return nil, Classify(errors.Join(err, merr))
+		}
+		if string(b) != "null" {
+			raw = b
+		}
+	}
+	return raw, Classify(err)
+}
+
+// joinTimeout bounds how long entering a network may hold up a verb.
+const joinTimeout = 5 * time.Second
+
+// errOff is a verb that needs a network that was never joined.
+func errOff() *Error {
+	return &Error{Code: "not_joined", Exit: ExitNetwork, Message: "no network is joined",
+		Next: "petname join MULTIADDR, petname join lan, or petname join ipfs"}
+}
+
+// store gives the network, entering it first when no verb did yet.
+func (e *Engine) store(ctx context.Context) (*kad.Node, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.network != nil {
+		return e.network, nil
+	}
+	c, err := e.home.Config()
+	if err != nil {
+		return nil, err
+	}
+	if c.Network == "off" {
+		return nil, errOff()
+	}
+	// A verb on its own uses a throw-away peer key: who looks up whom is
+	// nobody's business.
+	n, err := e.enter(ctx, c, e.own)
+	if err != nil {
+		return nil, err
+	}
+	e.network = n
+	return n, nil
+}
+
+// enter starts a node and dials the network's peers, for a bounded time.
+func (e *Engine) enter(ctx context.Context, c home.Config, k kad.Config) (*kad.Node, error) {
+	k.Network, k.Bootstrap, k.Logger = kadNetwork(c.Network), c.Bootstrap, e.log
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	return kad.Start(ctx, k)
+}
+
+func kadNetwork(name string) kad.Network {
+	if name == "ipfs" {
+		return kad.IPFS
+	}
+	return kad.LAN
+}
+
+func (e *Engine) resolver(stores ...dht.Store) *dht.Resolver {
+	return &dht.Resolver{Stores: stores, Home: e.records}
+}

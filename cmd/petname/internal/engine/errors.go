@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/home"
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// The exit statuses of the command.
+const (
+	ExitFailure     = 1
+	ExitUsage       = 2 // usage or malformed input
+	ExitNotFound    = 3
+	ExitLocked      = 4
+	ExitChoose      = 5 // a person must choose
+	ExitUnverified  = 6 // signature, expired, rollback, fork, duplicity
+	ExitNetwork     = 7 // network or timeout, worth retrying
+	ExitConflict    = 8 // name taken, contact already named, own pointer, init twice
+	ExitInterrupted = 130
+)
+
+// Error is how every verb fails: a stable code for programs, a message and the
+// next step for people.
+type Error struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Next    string `json:"next"` // a command to copy, or a sentence; may be empty
+	Exit    int    `json:"-"`
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// Usage is malformed input.
+func Usage(format string, args ...any) *Error {
+	return &Error{Code: "usage", Message: fmt.Sprintf(format, args...), Exit: ExitUsage}
+}
+
+// With gives the error another next step.
+func (e *Error) With(next string) *Error {
+	e.Next = next
+	return e
+}
+
+// Classify turns any error into an Error.
+func Classify(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	var (
+		own       *Error
+		name      *petname.NameError
+		taken     *petname.TakenError
+		named     *petname.NamedError
+		conflict  *petname.ConflictError
+		duplicity *petname.DuplicityError
+		rollback  *dht.RollbackError
+		expired   *pointer.ExpiredError
+		short     *dht.ShortError
+		damaged   *ledger.DamagedError
+	)
+	e := &Error{Code: "failure", Message: err.Error(), Exit: ExitFailure}
+	set := func(code string, exit int, next string) *Error {
+		e.Code, e.Exit, e.Next = code, exit, next
+		return e
+	}
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.As(err, &name):
+		return set("bad_name", ExitUsage, "")
+	case errors.As(err, &taken):
+		return set("name_taken", ExitConflict, "petname show "+shellWord(taken.Name.String()))
+	case errors.As(err, &named):
+		return set("already_named", ExitConflict, "petname rename "+shellWord(named.Name.String())+" NEW")
+	case errors.As(err, &conflict):
+		return set("conflict", ExitConflict, "petname rename POINTER NEW, or petname rm POINTER, for one of them")
+	case errors.As(err, &duplicity):
+		return set("duplicity", ExitUnverified, "ask the owner, over another way, for the link")
+	case errors.As(err, &rollback):
+		return set("rollback", ExitUnverified, "try again, or ask the owner to publish")
+	case errors.As(err, &expired):
+		return set("expired", ExitUnverified, "ask the owner to publish again")
+	case errors.Is(err, dht.ErrRejected), errors.Is(err, pointer.ErrInvalid):
+		return set("invalid", ExitUnverified, "")
+	case errors.As(err, &damaged):
+		return set("damaged", ExitFailure, "petname doctor")
+	case errors.As(err, &short), errors.Is(err, dht.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
+		return set("network", ExitNetwork, "check the network and try again: petname doctor")
+	case errors.Is(err, context.Canceled):
+		return set("interrupted", ExitInterrupted, "")
+	case errors.Is(err, petname.ErrOwnPointer):
+		return set("own_pointer", ExitConflict, "petname id")
+	case errors.Is(err, petname.ErrNotFound), errors.Is(err, dht.ErrNotFound), errors.Is(err, petname.ErrNothingToUndo):
+		return set("not_found", ExitNotFound, "")
+	case errors.Is(err, home.ErrNoHome):
+		return set("no_home", ExitNotFound, "petname init")
+	case errors.Is(err, home.ErrExists):
+		return set("home_exists", ExitConflict, "petname id")
+	case errors.Is(err, home.ErrLocked):
+		return set("locked", ExitLocked, "give the passphrase with --passphrase-file, or on a terminal")
+	case errors.Is(err, home.ErrPassphrase):
+		return set("wrong_passphrase", ExitLocked, "")
+	case errors.Is(err, ledger.ErrInUse):
+		return set("in_use", ExitFailure, "wait for the other petname to end, and try again")
+	case errors.Is(err, dht.ErrOlder):
+		return set("older", ExitUnverified, "")
+	case errors.Is(err, fs.ErrExist):
+		return set("exists", ExitConflict, "")
+	}
+	return e
+}
+
+// shellWord quotes a word for a POSIX shell where it needs it.
+func shellWord(s string) string {
+	for _, r := range s {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
+		default:
+			quoted := "'"
+			for _, r := range s {
+				if r == '\'' {
+					quoted += `'\''`
+				} else {
+					quoted += string(r)
+				}
+			}
+			return quoted + "'"
+		}
+	}
+	return s
+}

@@ -1,0 +1,207 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ipfs/boxo/path"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// PublishArgs are the arguments of publish.
+type PublishArgs struct {
+	Path       string        `json:"path"` // empty: keep the last one
+	TTL        time.Duration `json:"ttl"`
+	Lifetime   time.Duration `json:"lifetime"`
+	Wait       string        `json:"wait"` // none, some, all
+	Addresses  bool          `json:"addresses"`
+	V1         bool          `json:"v1"`
+	Passphrase string        `json:"passphrase,omitempty"`
+}
+
+// Published is the result of publish.
+type Published struct {
+	Pointer     string    `json:"pointer"`
+	Value       string    `json:"value"`
+	Sequence    uint64    `json:"sequence"`
+	Expires     time.Time `json:"expires"`
+	TTL         float64   `json:"ttl"` // seconds
+	Asked       int       `json:"asked"`
+	Stored      int       `json:"stored"`
+	Refused     int       `json:"refused"`
+	Unreachable int       `json:"unreachable"`
+	Took        float64   `json:"took"` // seconds
+	Edges       []string  `json:"edges,omitempty"`
+}
+
+const (
+	maxLifetime = 365 * 24 * time.Hour
+	lookTimeout = 4 * time.Second // to look for a newer record of mine before publishing
+	tailTimeout = time.Minute     // to go on storing after --wait none
+)
+
+func (a PublishArgs) check() error {
+	if a.Path != "" {
+		if _, err := path.NewPath(a.Path); err != nil {
+			return Usage("path %q: %v", a.Path, err).With("a content path starts with /ipfs/ or /ipns/")
+		}
+	}
+	if a.Lifetime <= 0 || a.Lifetime > maxLifetime {
+		return Usage("lifetime %s: must be over 0 and at most %s", a.Lifetime, maxLifetime)
+	}
+	if a.TTL < 0 || a.TTL > a.Lifetime {
+		return Usage("TTL %s: must be between 0 and the lifetime, %s", a.TTL, a.Lifetime)
+	}
+	switch a.Wait {
+	case "none", "some", "all":
+		return nil
+	}
+	return Usage("--wait %q: is none of none, some, all", a.Wait)
+}
+
+// Publish signs a new record of mine, keeps it, and stores it in the network.
+func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error) {
+	if err := a.check(); err != nil {
+		return nil, err
+	}
+	e.publish.Lock()
+	defer e.publish.Unlock()
+	began := time.Now()
+	identity, err := e.home.Identity()
+	if err != nil {
+		return nil, err
+	}
+	key, err := identity.Key(a.Passphrase)
+	if err != nil {
+		return nil, err
+	}
+	card, err := e.card(identity.Next, a.Addresses)
+	if err != nil {
+		return nil, err
+	}
+	network, offline := e.store(ctx)
+	last, err := e.lastAnywhere(ctx, network, offline)
+	if err != nil {
+		return nil, err
+	}
+	if a.Path == "" {
+		a.Path = last.Value
+	}
+	fields := pointer.Fields{Value: a.Path, Sequence: last.Sequence + 1, Expires: time.Now().Add(a.Lifetime).Truncate(time.Second),
+		TTL: a.TTL, Card: &card, V1: a.V1}
+	// What can't be signed must use up no sequence, and what is signed must
+	// never share one: sign, note the sequence for good, then let it out.
+	record, err := pointer.Sign(key, fields)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.book.Reserve(petname.Published{Value: record.Value(), Sequence: record.Sequence()}); err != nil {
+		return nil, err
+	}
+	out := &Published{Pointer: key.Pointer().String(), Value: record.Value(), Sequence: record.Sequence(),
+		Expires: record.Expires(), TTL: record.TTL().Seconds()}
+	for label := range card.Edges {
+		out.Edges = append(out.Edges, label)
+	}
+	if _, err := e.records.Put(ctx, record.Pointer(), record.Bytes()); err != nil {
+		return out, err
+	}
+	if a.Wait == "none" {
+		out.Took = time.Since(began).Seconds()
+		e.storeLater(record)
+		return out, nil
+	}
+	if offline != nil {
+		return out, unsent(offline)
+	}
+	receipt, err := e.resolver(network).Publish(ctx, record)
+	out.Asked, out.Stored, out.Refused, out.Unreachable = receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable
+	out.Took = time.Since(began).Seconds()
+	if err == nil && a.Wait == "all" && receipt.Stored < receipt.Asked {
+		err = &dht.ShortError{Receipt: receipt, Want: receipt.Asked}
+	}
+	if err != nil {
+		return out, unsent(err)
+	}
+	return out, nil
+}
+
+// unsent says of a failed publication that nothing is lost.
+func unsent(err error) error {
+	c := *Classify(err)
+	c.Message = "signed and saved, but not stored as widely as wanted: " + strings.TrimPrefix(c.Message, "publish: ")
+	if c.Exit == ExitNetwork && c.Code != "not_joined" {
+		c.Next = "petname publish"
+	}
+	return &c
+}
+
+// storeLater goes on in the node after a verb that didn't want to wait; a verb
+// on its own leaves the record in the home.
+func (e *Engine) storeLater(record pointer.Record) {
+	e.mu.Lock()
+	serving := e.serving
+	e.mu.Unlock()
+	if !serving {
+		return
+	}
+	e.tail.Go(func() {
+		ctx, cancel := context.WithTimeout(e.life, tailTimeout)
+		defer cancel()
+		network, err := e.store(ctx)
+		if err == nil {
+			_, err = e.resolver(network).Publish(ctx, record)
+		}
+		if err != nil {
+			e.log.Warn("record not stored", "sequence", record.Sequence(), "error", err)
+		}
+	})
+}
+
+// card is what my records say of me.
+func (e *Engine) card(next pointer.Commitment, addresses bool) (pointer.Card, error) {
+	nickname, err := e.book.Nickname()
+	if err != nil {
+		return pointer.Card{}, err
+	}
+	edges, err := e.book.PublicEdges()
+	if err != nil {
+		return pointer.Card{}, err
+	}
+	card := pointer.Card{Nickname: nickname, Next: next, Edges: edges}
+	if !addresses {
+		return card, nil
+	}
+	if card.Nodes, err = e.addresses(); err != nil {
+		return pointer.Card{}, err
+	}
+	return card, nil
+}
+
+// lastAnywhere is the newest record of mine that anyone knows of: the book, the
+// home, or the network, which may have one of another device or of a home that
+// was lost since.
+func (e *Engine) lastAnywhere(ctx context.Context, network dht.Store, offline error) (petname.Published, error) {
+	if offline == nil {
+		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+		defer cancel()
+		// What is found raises the floor in the home, which lastOwn reads.
+		if _, err := e.resolver(network).Best(ctx, e.book.Identity(), dht.LevelFresh); errors.Is(err, context.Canceled) {
+			return petname.Published{}, err
+		}
+	}
+	last, err := e.lastOwn()
+	if err != nil {
+		return petname.Published{}, err
+	}
+	if last.Sequence >= pointer.MaxSequence {
+		return petname.Published{}, fmt.Errorf("the last sequence is %d, and there is none above it", last.Sequence)
+	}
+	return last, nil
+}

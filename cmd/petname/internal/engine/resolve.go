@@ -1,0 +1,129 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
+)
+
+// ResolveArgs are the arguments of resolve.
+type ResolveArgs struct {
+	Path    string        `json:"path"` // NAME[/EDGE…] or a pointer
+	Fresh   bool          `json:"fresh"`
+	Offline bool          `json:"offline"`
+	Timeout time.Duration `json:"timeout"`
+}
+
+// Resolved is the result of resolve. It describes the last hop; with an error,
+// the last one that was reached, and Verified is false.
+type Resolved struct {
+	Name      string     `json:"name"`
+	Pointer   string     `json:"pointer"`
+	Hops      []Hop      `json:"hops"`
+	Value     string     `json:"value"`
+	Sequence  uint64     `json:"sequence"`
+	Expires   *time.Time `json:"expires"`
+	TTL       float64    `json:"ttl"` // seconds
+	Nickname  string     `json:"nickname"`
+	Source    string     `json:"source"`
+	Freshness string     `json:"freshness"`
+	Asked     int        `json:"asked"`
+	Answered  int        `json:"answered"`
+	Agreed    int        `json:"agreed"`
+	Stale     bool       `json:"stale"`
+	Rejected  []string   `json:"rejected"` // answers that were no use, and why
+	Verified  bool       `json:"verified"`
+}
+
+// Hop is one step of a path.
+type Hop struct {
+	Name      string    `json:"name"`
+	Pointer   string    `json:"pointer"`
+	Value     string    `json:"value"`
+	Sequence  uint64    `json:"sequence"`
+	Expires   time.Time `json:"expires"`
+	Source    string    `json:"source"`
+	Freshness string    `json:"freshness"`
+	Asked     int       `json:"asked"`
+	Answered  int       `json:"answered"`
+	Agreed    int       `json:"agreed"`
+	Stale     bool      `json:"stale"`
+}
+
+const maxTimeout = 10 * time.Minute
+
+// Resolve walks a path of names and gives the record at its end, verified.
+func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) {
+	if a.Fresh && a.Offline {
+		return nil, Usage("--fresh asks the network and --offline doesn't: choose one")
+	}
+	if a.Timeout <= 0 || a.Timeout > maxTimeout {
+		return nil, Usage("timeout %s: must be over 0 and at most %s", a.Timeout, maxTimeout)
+	}
+	level := dht.LevelAny
+	switch {
+	case a.Fresh:
+		level = dht.LevelFresh
+	case a.Offline:
+		level = dht.LevelOffline
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
+	defer cancel()
+	network := &lazyNetwork{engine: e}
+	resolver := e.resolver(network)
+	resolver.Timeout = a.Timeout
+	res, err := e.book.Resolve(ctx, resolver, a.Path, level)
+	out := resolved(res)
+	if err != nil {
+		// That no network was joined is the cause worth telling, unless what
+		// came out is stronger: a record that expired or fails to verify.
+		if c := Classify(err); c.Exit == ExitNetwork && network.err != nil {
+			var own *Error
+			if errors.As(network.err, &own) {
+				err = own
+			}
+		}
+		if out.Pointer == "" {
+			return nil, err
+		}
+		return out, err
+	}
+	out.Verified = true
+	if level == dht.LevelFresh {
+		for _, hop := range res.Hops {
+			if hop.Result.Answered == 0 {
+				return out, &Error{Code: "network", Exit: ExitNetwork, Message: "nobody answered: this is what the home holds, not a fresh answer",
+					Next: "petname resolve " + shellWord(a.Path) + " --offline"}
+			}
+		}
+	}
+	return out, nil
+}
+
+func resolved(res petname.Resolution) *Resolved {
+	out := &Resolved{Name: petname.Clean(res.Path), Hops: []Hop{}, Rejected: []string{}}
+	for _, h := range res.Hops {
+		r := h.Result
+		out.Hops = append(out.Hops, Hop{
+			Name: petname.Clean(h.Name), Pointer: h.Pointer.String(), Value: r.Record.Value(), Sequence: r.Record.Sequence(),
+			Expires: r.Record.Expires(), Source: string(r.Source), Freshness: string(r.Freshness),
+			Asked: r.Asked, Answered: r.Answered, Agreed: r.Agreed, Stale: r.Stale,
+		})
+		for _, rejection := range r.Rejected {
+			out.Rejected = append(out.Rejected, petname.Clean(rejection.Reason))
+		}
+	}
+	if len(res.Hops) == 0 {
+		return out
+	}
+	last := res.Last()
+	hop, expires := out.Hops[len(out.Hops)-1], last.Result.Record.Expires()
+	out.Pointer, out.Value, out.Sequence, out.Expires = hop.Pointer, hop.Value, hop.Sequence, &expires
+	out.TTL, out.Nickname = last.Result.Record.TTL().Seconds(), petname.Clean(last.Card.Nickname)
+	out.Source, out.Freshness, out.Stale = hop.Source, hop.Freshness, hop.Stale
+	out.Asked, out.Answered, out.Agreed = hop.Asked, hop.Answered, hop.Agreed
+	return out
+}

@@ -1,0 +1,68 @@
+package home
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Config is config.toml.
+type Config struct {
+	// Network is "off" (nothing leaves the machine), "ipfs", "lan", or "peers"
+	// for a private set of them.
+	Network string `toml:"network"`
+	// Bootstrap are the multiaddrs to enter the network by.
+	Bootstrap []string `toml:"bootstrap"`
+}
+
+// Config reads config.toml; without the file nothing is joined. Keys that it
+// doesn't know are an error: a typo must not join another network.
+func (h Home) Config() (Config, error) {
+	c := Config{Network: "off"}
+	name := h.path(configFile)
+	b, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return Config{}, err
+	}
+	meta, err := toml.Decode(string(b), &c)
+	if err != nil {
+		return Config{}, fmt.Errorf("config %q: %w", name, err)
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return Config{}, fmt.Errorf("config %q: unknown key %q", name, unknown[0].String())
+	}
+	switch c.Network {
+	case "off", "ipfs", "lan", "peers":
+	default:
+		return Config{}, fmt.Errorf("config %q: network %q is none of off, ipfs, lan, peers", name, c.Network)
+	}
+	return c, nil
+}
+
+// SetConfig writes config.toml, whole or not at all.
+func (h Home) SetConfig(c Config) error {
+	var b bytes.Buffer
+	if err := toml.NewEncoder(&b).Encode(c); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(h.Dir, ".config-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b.Bytes())
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), filepath.Join(h.Dir, configFile))
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}

@@ -1,0 +1,160 @@
+package home
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Plan says what a new home is to hold.
+type Plan struct {
+	Nickname   string
+	Passphrase string // locks the identity key, and the recovery file; empty: not locked
+	Recovery   string // file to write the next key to, instead of the home; empty: the home
+	WorkFactor int    // scrypt's, log2; 0: age's own, made to last a second
+}
+
+// Create makes a home in dir, which must be empty or not there. What it began
+// is taken away again when it fails. The identity key is written last: a home
+// without one isn't a home.
+func Create(dir string, p Plan) (h Home, err error) {
+	if dir, err = filepath.Abs(dir); err != nil {
+		return Home{}, err
+	}
+	if p.Recovery != "" && p.Passphrase == "" {
+		return Home{}, errors.New("a recovery file is always encrypted, and no passphrase is given")
+	}
+	h = Home{dir}
+	made, err := h.claim()
+	if err != nil {
+		return Home{}, err
+	}
+	defer func() {
+		if err != nil {
+			for i := len(made) - 1; i >= 0; i-- {
+				os.Remove(made[i]) // only what was made here, and folders only if empty
+			}
+		}
+	}()
+	write := func(name string, b []byte) error {
+		if err := writeNew(name, b); err != nil {
+			return err
+		}
+		made = append(made, name)
+		return nil
+	}
+
+	var keys [3]*pointer.Key // identity, next, device
+	for i := range keys {
+		if keys[i], err = pointer.NewKey(nil); err != nil {
+			return Home{}, err
+		}
+	}
+	identity, next, device := keys[0], keys[1], keys[2]
+	peer, err := newPeerKey()
+	if err != nil {
+		return Home{}, err
+	}
+	commitment, err := pointer.Commit(next.Public())
+	if err != nil {
+		return Home{}, err
+	}
+	if err = write(h.path(deviceFile), []byte(device.Secret()+"\n")); err != nil {
+		return Home{}, err
+	}
+	if err = write(h.path(peerFile), peer); err != nil {
+		return Home{}, err
+	}
+	if err = os.Mkdir(h.path(recordsDir), 0o700); err != nil {
+		return Home{}, err
+	}
+	made = append(made, h.path(recordsDir))
+	book, err := petname.Create(h.path(ledgerFile), identity, device, petname.Options{DeviceName: deviceName()})
+	if err != nil {
+		return Home{}, err
+	}
+	made = append(made, h.path(ledgerFile))
+	if p.Nickname != "" {
+		err = book.SetNickname(p.Nickname)
+	}
+	if err = errors.Join(err, book.Close()); err != nil {
+		return Home{}, err
+	}
+	if p.Recovery != "" {
+		b, err := formatRecovery(identity.Pointer(), next, p.Passphrase, p.WorkFactor)
+		if err != nil {
+			return Home{}, err
+		}
+		if err := write(p.Recovery, b); err != nil {
+			return Home{}, fmt.Errorf("recovery file: %w", err)
+		}
+	}
+	b, err := formatIdentity(identity, next, commitment, p.Recovery != "", p.Passphrase, p.WorkFactor)
+	if err != nil {
+		return Home{}, err
+	}
+	if err = write(h.path(identityFile), b); err != nil {
+		return Home{}, err
+	}
+	return h, nil
+}
+
+// claim makes the folder, or finds it empty.
+func (h Home) claim() (made []string, err error) {
+	entries, err := os.ReadDir(h.Dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := os.MkdirAll(filepath.Dir(h.Dir), 0o700); err != nil {
+			return nil, err
+		}
+		if err := os.Mkdir(h.Dir, 0o700); err != nil {
+			return nil, err
+		}
+		return []string{h.Dir}, nil
+	case err != nil:
+		if info, serr := os.Stat(h.Dir); serr == nil && !info.IsDir() {
+			return nil, fmt.Errorf("home %q: is a file, not a folder", h.Dir)
+		}
+		return nil, fmt.Errorf("home %q: %w", h.Dir, err)
+	}
+	for _, e := range entries {
+		switch e.Name() {
+		case identityFile:
+			return nil, fmt.Errorf("%w at %q", ErrExists, h.Dir)
+		case "lost+found": // a file system of its own
+		default:
+			return nil, fmt.Errorf("%w: %q is not empty (it has %q) and no home either: choose another folder, or move that away", fs.ErrExist, h.Dir, e.Name())
+		}
+	}
+	return nil, nil
+}
+
+// writeNew writes a secret file that must not be there yet, to the disk.
+func writeNew(name string, b []byte) (err error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, f.Close()); err != nil {
+			os.Remove(name)
+		}
+	}()
+	if _, err = f.Write(b); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func deviceName() string {
+	name, err := os.Hostname()
+	if err != nil || len(name) > 64 {
+		return "device"
+	}
+	return name
+}

@@ -1,0 +1,138 @@
+// Package home is the folder on disk that holds one identity:
+//
+//	identity.key    the current key, and the next one unless it is kept elsewhere   0600
+//	device.key      signs the ledger's entries                                      0600
+//	peer.key        the libp2p host's                                               0600
+//	ledger.db       the book
+//	records/        my record, and the newest seen of everybody: the floor
+//	config.toml     the networks joined
+//	node.sock       while a node runs, which then holds the ledger
+//
+// One home is one identity. [Create] makes a home, whole or not at all, and
+// never overwrites one.
+package home
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
+)
+
+// The files of a home.
+const (
+	identityFile = "identity.key"
+	deviceFile   = "device.key"
+	peerFile     = "peer.key"
+	ledgerFile   = "ledger.db"
+	recordsDir   = "records"
+	configFile   = "config.toml"
+)
+
+// Home is a home that exists. What it holds is opened by its methods.
+type Home struct {
+	Dir string
+}
+
+var (
+	// ErrNoHome: there is no home in that folder.
+	ErrNoHome = errors.New("there is no home")
+
+	// ErrExists: there is one already.
+	ErrExists = errors.New("there is a home already")
+
+	// ErrLocked: the identity key is locked by a passphrase.
+	ErrLocked = errors.New("the identity key is locked")
+
+	// ErrPassphrase: the passphrase is wrong.
+	ErrPassphrase = errors.New("the passphrase is wrong")
+)
+
+// Default is the platform's own place for a user's data.
+func Default() (string, error) {
+	if dir := os.Getenv("PETNAME_HOME"); dir != "" {
+		return dir, nil
+	}
+	if runtime.GOOS == "linux" || runtime.GOOS == "freebsd" || runtime.GOOS == "openbsd" || runtime.GOOS == "netbsd" {
+		// XDG Base Directory Specification: user data, which UserConfigDir isn't.
+		if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+			return filepath.Join(dir, "petname"), nil
+		}
+		user, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("no home folder to be found (give one with --home): %w", err)
+		}
+		return filepath.Join(user, ".local", "share", "petname"), nil
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", fmt.Errorf("no home folder to be found (give one with --home): %w", err)
+	}
+	return filepath.Join(dir, "petname"), nil
+}
+
+// Open finds the home in dir. It reads no key and takes no lock.
+func Open(dir string) (Home, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return Home{}, err
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Home{}, fmt.Errorf("%w at %q", ErrNoHome, dir)
+	case err != nil:
+		return Home{}, fmt.Errorf("home %q: %w", dir, err)
+	case !info.IsDir():
+		return Home{}, fmt.Errorf("home %q: is a file, not a folder", dir)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, identityFile)); errors.Is(err, fs.ErrNotExist) {
+		return Home{}, fmt.Errorf("%w at %q", ErrNoHome, dir)
+	} else if err != nil {
+		return Home{}, fmt.Errorf("home %q: %w", dir, err)
+	}
+	return Home{dir}, nil
+}
+
+func (h Home) path(name string) string { return filepath.Join(h.Dir, name) }
+
+// Book opens the book, waiting up to wait for another process that has it.
+func (h Home) Book(wait time.Duration) (*petname.Book, error) {
+	device, err := readKey(h.path(deviceFile))
+	if err != nil {
+		return nil, err
+	}
+	return petname.Open(h.path(ledgerFile), device, petname.Options{Wait: wait})
+}
+
+// Records opens the folder of records.
+func (h Home) Records() (*dht.Dir, error) { return dht.OpenDir(h.path(recordsDir)) }
+
+// PeerKey is the key of this device's libp2p host.
+func (h Home) PeerKey() (ed25519.PrivateKey, error) { return readPeerKey(h.path(peerFile)) }
+
+// Ready reports whether the folder's files are all there and secret ones are
+// readable by their owner alone, for the doctor: an error a problem.
+func (h Home) Ready() []error {
+	var problems []error
+	for _, name := range []string{identityFile, deviceFile, peerFile, ledgerFile} {
+		info, err := os.Lstat(h.path(name))
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		if !info.Mode().IsRegular() {
+			problems = append(problems, fmt.Errorf("%q is not a file", h.path(name)))
+		} else if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+			problems = append(problems, fmt.Errorf("%q can be read by others (mode %#o): chmod 600 it", h.path(name), info.Mode().Perm()))
+		}
+	}
+	return problems
+}

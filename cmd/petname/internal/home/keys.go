@@ -1,0 +1,285 @@
+package home
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"filippo.io/age"
+	"filippo.io/age/armor"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Identity is what identity.key holds. What follows the header is either the
+// secret keys, a line each, or the same lines as an armored age file under a
+// passphrase (age-encryption.org/v1, scrypt):
+//
+//	# petname identity 1
+//	# pointer: k51…
+//	# next: k…             the commitment to the next key
+//	# recovery: home       or "elsewhere": the next key is not in this file
+//	PETNAME-SECRET-KEY-1…
+//	PETNAME-SECRET-KEY-1…  unless elsewhere
+//
+// The header can be read without unlocking; it is checked against the keys
+// when they are.
+type Identity struct {
+	Pointer   pointer.Pointer
+	Next      pointer.Commitment
+	Elsewhere bool // the next key is not in this home
+	Locked    bool // the keys need a passphrase
+
+	body []byte
+}
+
+const (
+	identityMagic = "# petname identity 1"
+	maxKeyFile    = 64 << 10 // bytes
+)
+
+// Recovery says where the next key is, for people.
+func (id Identity) Recovery() string {
+	if id.Elsewhere {
+		return "elsewhere"
+	}
+	return "in this home"
+}
+
+// Identity reads the header of the identity key.
+func (h Home) Identity() (Identity, error) {
+	name := h.path(identityFile)
+	b, err := readSmall(name)
+	if err != nil {
+		return Identity{}, err
+	}
+	id, err := parseIdentity(b)
+	if err != nil {
+		return Identity{}, fmt.Errorf("identity key %q: %w", name, err)
+	}
+	return id, nil
+}
+
+func parseIdentity(b []byte) (Identity, error) {
+	lines := strings.SplitN(string(b), "\n", 5)
+	if len(lines) < 5 || lines[0] != identityMagic {
+		return Identity{}, errors.New("is not an identity key of this version, or damaged")
+	}
+	field := func(i int, name string) (string, error) {
+		value, ok := strings.CutPrefix(lines[i], "# "+name+": ")
+		if !ok {
+			return "", fmt.Errorf("line %d should say %q: damaged", i+1, name)
+		}
+		return value, nil
+	}
+	var id Identity
+	text, err := field(1, "pointer")
+	if err == nil {
+		id.Pointer, err = pointer.Parse(text)
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	if text, err = field(2, "next"); err == nil {
+		id.Next, err = pointer.ParseCommitment(text)
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	if text, err = field(3, "recovery"); err != nil {
+		return Identity{}, err
+	}
+	id.Elsewhere = text == "elsewhere"
+	id.body = []byte(lines[4])
+	id.Locked = strings.HasPrefix(strings.TrimSpace(lines[4]), armor.Header)
+	return id, nil
+}
+
+// Key unlocks the current key. passphrase is not looked at when it isn't
+// locked; [ErrLocked] when it is and none is given, [ErrPassphrase] when it is
+// wrong.
+func (id Identity) Key(passphrase string) (*pointer.Key, error) {
+	body := id.body
+	if id.Locked {
+		if passphrase == "" {
+			return nil, ErrLocked
+		}
+		var err error
+		if body, err = decrypt(body, passphrase); err != nil {
+			return nil, err
+		}
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	key, err := pointer.ParseKey(line)
+	if err != nil {
+		return nil, fmt.Errorf("identity key: %w", err)
+	}
+	if key.Pointer() != id.Pointer {
+		return nil, fmt.Errorf("identity key: the file says that it is of %s, and the key is of %s", id.Pointer, key.Pointer())
+	}
+	return key, nil
+}
+
+func formatIdentity(current, next *pointer.Key, commitment pointer.Commitment, elsewhere bool, passphrase string, work int) ([]byte, error) {
+	recovery, secret := "home", current.Secret()+"\n"+next.Secret()+"\n"
+	if elsewhere {
+		recovery, secret = "elsewhere", current.Secret()+"\n"
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s\n# pointer: %s\n# next: %s\n# recovery: %s\n", identityMagic, current.Pointer(), commitment, recovery)
+	if passphrase == "" {
+		b.WriteString(secret)
+		return b.Bytes(), nil
+	}
+	locked, err := encrypt([]byte(secret), passphrase, work)
+	if err != nil {
+		return nil, err
+	}
+	b.Write(locked)
+	return b.Bytes(), nil
+}
+
+// formatRecovery is the file that init --recovery writes: the next key alone,
+// always under a passphrase.
+func formatRecovery(current pointer.Pointer, next *pointer.Key, passphrase string, work int) ([]byte, error) {
+	locked, err := encrypt([]byte(next.Secret()+"\n"), passphrase, work)
+	if err != nil {
+		return nil, err
+	}
+	header := fmt.Sprintf("# petname recovery 1\n# the next key after %s: keep it away from this computer\n", current)
+	return append([]byte(header), locked...), nil
+}
+
+// encrypt seals under a passphrase; work is scrypt's work factor, 0 for age's own.
+func encrypt(plain []byte, passphrase string, work int) ([]byte, error) {
+	recipient, err := age.NewScryptRecipient(passphrase)
+	if err != nil {
+		return nil, err
+	}
+	if work != 0 {
+		recipient.SetWorkFactor(work)
+	}
+	var out bytes.Buffer
+	a := armor.NewWriter(&out)
+	w, err := age.Encrypt(a, recipient)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(plain); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(w.Close(), a.Close()); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+func decrypt(locked []byte, passphrase string) ([]byte, error) {
+	identity, err := age.NewScryptIdentity(passphrase)
+	if err != nil {
+		return nil, err
+	}
+	r, err := age.Decrypt(armor.NewReader(bytes.NewReader(locked)), identity)
+	var wrong *age.NoIdentityMatchError
+	if errors.As(err, &wrong) {
+		return nil, ErrPassphrase
+	}
+	if err != nil {
+		return nil, fmt.Errorf("identity key: %w", err)
+	}
+	return io.ReadAll(io.LimitReader(r, maxKeyFile))
+}
+
+// ReadPassphrase reads the first line of a file, without its end.
+func ReadPassphrase(name string) (string, error) {
+	b, err := readSmall(name)
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	line = strings.TrimSuffix(line, "\r")
+	if line == "" {
+		return "", fmt.Errorf("passphrase file %q: its first line is empty", name)
+	}
+	return line, nil
+}
+
+func readKey(name string) (*pointer.Key, error) {
+	b, err := readSmall(name)
+	if err != nil {
+		return nil, err
+	}
+	key, err := pointer.ParseKey(string(b))
+	if err != nil {
+		return nil, fmt.Errorf("key file %q: %w", name, err)
+	}
+	return key, nil
+}
+
+// readPeerKey reads a peer key: PKCS #8 in PEM, since libp2p wants the key
+// itself where a signer would do elsewhere.
+func readPeerKey(name string) (ed25519.PrivateKey, error) {
+	b, err := readSmall(name)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != pemType {
+		return nil, fmt.Errorf("peer key %q: is not PEM of a private key: damaged", name)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("peer key %q: is not PKCS #8: damaged", name)
+	}
+	private, ok := key.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("peer key %q: is not an Ed25519 key", name)
+	}
+	return private, nil
+}
+
+const pemType = "PRIVATE KEY"
+
+func newPeerKey() ([]byte, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}), nil
+}
+
+// readSmall reads a file that has no business being large.
+func readSmall(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() && info.IsDir() {
+		return nil, fmt.Errorf("%q is a folder, and should be a file", name)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxKeyFile {
+		return nil, fmt.Errorf("%q is over %d bytes long", filepath.Base(name), maxKeyFile)
+	}
+	return b, nil
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+)
+
+func (a *app) listVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List everybody who has a name",
+		Long:    "List everybody in the book, in the order of their names. You aren't among them.",
+		Example: `  petname list
+  petname list --json`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return a.contacts("list", engine.NoArgs{}, "nobody has a name yet:\n  petname add NAME LINK")
+		},
+	}
+}
+
+// contacts asks for contacts and lists them.
+func (a *app) contacts(verb string, args any, none string) error {
+	var out engine.Contacts
+	if err := a.ask(verb, args, &out); err != nil {
+		return err
+	}
+	if len(out.Contacts) == 0 {
+		a.hint("%s", none)
+	}
+	return a.show(out, nil, func(w *bufio.Writer) {
+		for _, c := range out.Contacts {
+			fmt.Fprintln(w, line(c))
+		}
+	})
+}

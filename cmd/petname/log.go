@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
+)
+
+func (a *app) logVerb() *cobra.Command {
+	var verify bool
+	cmd := &cobra.Command{
+		Use:   "log [NAME]",
+		Short: "Show the history of the book, or of one contact",
+		Long: `Show what was done to the book, oldest first. With --verify everything in it is
+checked: every signature, hash and row.`,
+		Example: `  petname log
+  petname log bob
+  petname log --verify --json`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			request := engine.LogArgs{Verify: verify}
+			if len(args) == 1 {
+				request.Name = args[0]
+			}
+			var out engine.Entries
+			err := a.ask("log", request, &out)
+			if out.Entries == nil {
+				return err
+			}
+			return a.show(out, err, func(w *bufio.Writer) {
+				for _, e := range out.Entries {
+					fmt.Fprintf(w, "%s  %s  %s\n", e.At.Local().Format(time.DateTime), e.ID, happened(e))
+				}
+				for _, p := range out.Problems {
+					fmt.Fprintf(w, "PROBLEM: %s\n", petname.Clean(p))
+				}
+				if out.Verified {
+					fmt.Fprintln(w, "every entry verified")
+				}
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&verify, "verify", false, "check everything")
+	return cmd
+}
+
+// happened is an entry in words.
+func happened(e engine.Entry) string {
+	who := ""
+	if e.Pointer != "" {
+		who = nickname("", e.Pointer)
+	}
+	switch e.Op {
+	case "name":
+		if e.Was != "" {
+			return fmt.Sprintf("renamed %s to %s (%s)", e.Was, e.Name, who)
+		}
+		return fmt.Sprintf("named %s %s (%s)", who, e.Name, e.Kind)
+	case "remove":
+		return fmt.Sprintf("removed %s (%s)", e.Was, who)
+	case "learn":
+		return fmt.Sprintf("learnt the next key of %s (%s)", who, e.Kind)
+	case "share":
+		return fmt.Sprintf("made %s public as %s", who, e.Label)
+	case "unshare":
+		return fmt.Sprintf("took back the public name %s", e.Label)
+	case "undo":
+		return fmt.Sprintf("took back entry %d", e.Undoes)
+	case "profile":
+		return fmt.Sprintf("set my nickname to %q", e.Name)
+	case "publish":
+		return fmt.Sprintf("published sequence %d, %s", e.Sequence, petname.Clean(e.Value))
+	case "genesis":
+		return "began the book"
+	case "admit":
+		return "admitted a device"
+	case "retire":
+		return "removed a device"
+	}
+	if e.Dropped {
+		return "(its body was dropped)"
+	}
+	return "(written by a newer petname)"
+}

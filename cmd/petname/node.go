@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/cmd/petname/internal/socket"
+)
+
+func (a *app) nodeVerb() *cobra.Command {
+	var listen []string
+	cmd := &cobra.Command{
+		Use:   "node",
+		Short: "Run a node: store for others, and serve the other verbs",
+		Long: `Run a node of this home until it is stopped. It listens on loopback unless told
+otherwise, answers and stores for the network that was joined, and does the work
+of every other verb of this home meanwhile. The first line that it prints says
+where it can be reached.`,
+		Example: `  petname node
+  petname node --listen /ip4/0.0.0.0/tcp/4001 --listen /ip4/0.0.0.0/udp/4001/quic-v1
+  petname node status
+  petname node stop`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return a.serve(listen) },
+	}
+	cmd.Flags().StringArrayVar(&listen, "listen", []string{"/ip4/127.0.0.1/tcp/0"}, "a `multiaddr` to listen on; may be repeated")
+	cmd.AddCommand(a.nodeStatusVerb(), a.nodeStopVerb())
+	return cmd
+}
+
+// serve is the node: it holds the book, and does what the socket asks.
+func (a *app) serve(listen []string) (err error) {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	e, err := engine.Open(dir, bookWait)
+	if err != nil {
+		return engine.Classify(err)
+	}
+	defer func() {
+		if cerr := e.Close(); cerr != nil && err == nil {
+			err = engine.Classify(cerr)
+		}
+	}()
+	ctx, stop := context.WithCancel(a.ctx)
+	defer stop()
+	status, err := e.Serve(ctx, listen)
+	if err != nil {
+		return engine.Classify(err)
+	}
+	l, err := socket.Listen(dir)
+	if err != nil {
+		return engine.Classify(err)
+	}
+	context.AfterFunc(ctx, func() { l.Close() })
+	err = a.show(struct {
+		Peer  string   `json:"peer"`
+		Addrs []string `json:"addrs"`
+		HTTP  string   `json:"http"`
+	}{status.Peer, status.Addrs, status.HTTP}, nil, func(w *bufio.Writer) {
+		fmt.Fprintf(w, "serving as %s on", status.Peer)
+		for _, addr := range status.Addrs {
+			fmt.Fprintf(w, " %s", addr)
+		}
+		fmt.Fprintln(w)
+	})
+	if err != nil {
+		return err
+	}
+	a.hint("stop it with ^C or\n  petname node stop")
+	socket.Serve(ctx, l, programVersion(), func(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *engine.Error) {
+		if verb == "stop" {
+			stop()
+			return nil, nil
+		}
+		out, failed := e.Do(ctx, verb, args)
+		if verb == "status" && failed == nil {
+			return withPid(out), nil
+		}
+		return out, failed
+	})
+	return nil
+}
+
+func withPid(out json.RawMessage) json.RawMessage {
+	var s engine.Status
+	if err := json.Unmarshal(out, &s); err != nil {
+		return out
+	}
+	s.Pid = os.Getpid()
+	b, err := json.Marshal(s)
+	if err != nil {
+		return out
+	}
+	return b
+}
+
+// node has the running node do a verb, and no other process.
+func (a *app) node(verb string, result any) error {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	out, failed, err := socket.Do(a.ctx, dir, programVersion(), verb, json.RawMessage("{}"))
+	if errors.Is(err, socket.ErrNoNode) {
+		return &engine.Error{Code: "no_node", Exit: engine.ExitNotFound, Message: "no node of this home is running", Next: "petname node"}
+	}
+	if err != nil {
+		return engine.Classify(err)
+	}
+	if failed != nil {
+		return failed
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(out, result); err != nil {
+		return engine.Classify(err)
+	}
+	return nil
+}
+
+func (a *app) nodeStatusVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:     "status",
+		Short:   "Say what the running node does",
+		Example: `  petname node status --json`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			var s engine.Status
+			if err := a.node("status", &s); err != nil {
+				return err
+			}
+			return a.show(s, nil, func(w *bufio.Writer) {
+				fmt.Fprintf(w, "running as %s\n", s.Peer)
+				for _, addr := range s.Addrs {
+					field(w, "address", addr)
+				}
+				field(w, "network", fmt.Sprintf("%s, %s in the routing table", s.Network, peers(s.Peers)))
+				field(w, "book", fmt.Sprintf("%d names", s.Names))
+				field(w, "process", fmt.Sprint(s.Pid))
+			})
+		},
+	}
+}
+
+func (a *app) nodeStopVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:     "stop",
+		Short:   "Stop the running node",
+		Example: `  petname node stop`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if err := a.node("stop", nil); err != nil {
+				return err
+			}
+			return a.show(struct{}{}, nil, func(w *bufio.Writer) { fmt.Fprintln(w, "stopped") })
+		},
+	}
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
+)
+
+func (a *app) resolveVerb() *cobra.Command {
+	var request engine.ResolveArgs
+	cmd := &cobra.Command{
+		Use:   "resolve NAME[/LABEL…]|POINTER",
+		Short: "Find out what a name points to",
+		Long: `Walk a path of names and print what the last one points to, verified against its
+pointer. alice/bob is the one whom your alice calls bob.
+
+An answer from the last few minutes (the record's TTL) is taken from this home.
+--fresh asks the network until 5 peers agree, or all that were found have been
+asked; --offline asks nobody.`,
+		Example: `  petname resolve alice
+  petname resolve alice/bob --fresh
+  petname resolve k51qzi5uqu5d… --json
+  petname resolve alice --offline`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			request.Path = args[0]
+			var out engine.Resolved
+			err := a.ask("resolve", request, &out)
+			if out.Pointer == "" {
+				return err
+			}
+			return a.show(out, err, func(w *bufio.Writer) { resolution(w, out) })
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&request.Fresh, "fresh", false, "ask the network, whatever the home holds")
+	f.BoolVar(&request.Offline, "offline", false, "ask nobody")
+	f.DurationVar(&request.Timeout, "timeout", 30*time.Second, "give up after")
+	return cmd
+}
+
+func resolution(w *bufio.Writer, out engine.Resolved) {
+	if !out.Verified {
+		fmt.Fprintln(w, "NOT VERIFIED; it got as far as")
+	}
+	fmt.Fprintf(w, "%s\n", petname.Clean(out.Value))
+	if len(out.Hops) > 1 {
+		names := make([]string, len(out.Hops))
+		for i, h := range out.Hops {
+			names[i] = h.Name
+		}
+		field(w, "path", strings.Join(names, " ⇒ "))
+	}
+	field(w, "pointer", out.Pointer)
+	if out.Nickname != "" {
+		field(w, "calls itself", nickname(out.Nickname, out.Pointer))
+	}
+	if out.Expires != nil {
+		field(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
+	}
+	field(w, "source", source(out))
+	for _, r := range out.Rejected {
+		field(w, "rejected", r)
+	}
+}
+
+// source says where an answer came from and how far that can be relied on.
+func source(out engine.Resolved) string {
+	s := out.Source
+	switch out.Source {
+	case "network", "router":
+		s += fmt.Sprintf(", %s: %s answered, %d agree", out.Freshness, peers(out.Answered), out.Agreed)
+	case "cache":
+		s = "cache: asked nobody"
+	case "home":
+		s = "home, " + out.Freshness + ": asked nobody"
+	}
+	if out.Stale {
+		s += "; past its time to look again"
+	}
+	return s
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+)
+
+func (a *app) rmVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rm NAME",
+		Short: "Take somebody's name away",
+		Long: `Remove a contact from the book. The removal is remembered: nothing that others
+send brings the contact back. petname undo does.`,
+		Example: `  petname rm bob
+  petname undo`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			var c engine.Contact
+			if err := a.ask("rm", engine.NameArgs{Name: args[0]}, &c); err != nil {
+				return err
+			}
+			err := a.show(c, nil, func(w *bufio.Writer) {
+				fmt.Fprintf(w, "removed %s  %s\n", c.Name, nickname(c.Nickname, c.Pointer))
+			})
+			if len(c.Shared) > 0 {
+				a.warn("it was public as %s: your next publication leaves that out", strings.Join(c.Shared, ", "))
+			}
+			return err
+		},
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+)
+
+func (a *app) shareVerb() *cobra.Command {
+	var request engine.ShareArgs
+	cmd := &cobra.Command{
+		Use:   "share NAME… --public [--as LABEL]",
+		Short: "Let others reach somebody by way of your name",
+		Long: `Make contacts reachable by way of you: who calls you alice can then resolve
+alice/LABEL. Without --as the label is what the contact calls itself; your own
+petname for it stays private. It takes effect with your next publication.
+
+--public means everybody: whoever looks you up sees the label, the pointer, and
+so that you know its owner.`,
+		Example: `  petname share bob --as bob --public
+  petname publish`,
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			request.Names = args
+			var out engine.Edges
+			if err := a.ask("share", request, &out); err != nil {
+				return err
+			}
+			if out.First {
+				a.warn("From your next publication on, everybody who looks you up can see\n"+
+					"  %s\nwith the pointer behind it, and so that you know its owner. Take it back before with\n"+
+					"  petname unshare %s", strings.Join(out.Added, ", "), quoteWord(out.Added[0]))
+			}
+			err := a.show(out, nil, func(w *bufio.Writer) { edges(w, out) })
+			a.hint("now publish it:\n  petname publish")
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&request.Label, "as", "", "the `label` that others use (default: the contact's nickname)")
+	cmd.Flags().BoolVar(&request.Public, "public", false, "for everybody")
+	return cmd
+}
+
+func edges(w *bufio.Writer, out engine.Edges) {
+	if len(out.Edges) == 0 {
+		fmt.Fprintln(w, "nothing is public")
+	}
+	for _, e := range out.Edges {
+		fmt.Fprintf(w, "%s → %s  (your %s)", e.Label, e.Pointer, e.Name)
+		if e.Conflict {
+			fmt.Fprint(w, "  IN CONFLICT: not published")
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+// quoteWord quotes a word for a shell where it needs it.
+func quoteWord(s string) string {
+	if strings.ContainsAny(s, " \t'\"\\$`!*?[](){}<>|&;#~") {
+		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	}
+	return s
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"bufio"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+)
+
+func (a *app) unshareVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "unshare LABEL",
+		Short: "Take back a label that you shared",
+		Long: `Take back a public label. Your next publication leaves it out; copies of earlier
+records keep it until they expire.`,
+		Example: `  petname unshare bob
+  petname publish`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var out engine.Edges
+			if err := a.ask("unshare", engine.UnshareArgs{Label: args[0]}, &out); err != nil {
+				return err
+			}
+			err := a.show(out, nil, func(w *bufio.Writer) { edges(w, out) })
+			a.hint("now publish it:\n  petname publish")
+			return err
+		},
+	}
+}

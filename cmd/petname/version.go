@@ -1,0 +1,31 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/petname"
+)
+
+func (a *app) versionVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Long:    "Print the version of this program, of Go, and of the Unicode tables that names are compared with.",
+		Example: `  petname version`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			out := struct {
+				Version string `json:"version"`
+				Go      string `json:"go"`
+				Unicode string `json:"unicode"`
+			}{programVersion(), runtime.Version(), petname.UnicodeVersion}
+			return a.show(out, nil, func(w *bufio.Writer) {
+				fmt.Fprintf(w, "petname %s, %s, Unicode %s\n", out.Version, out.Go, out.Unicode)
+			})
+		},
+	}
+}

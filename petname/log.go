@@ -1,0 +1,78 @@
+package petname
+
+import (
+	"iter"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Event is one entry of the book's history. Which fields are set depends on
+// Op: "name", "remove", "learn", "share", "unshare", "undo", "profile",
+// "publish" are mine; "genesis", "admit" and "retire" are about devices.
+type Event struct {
+	ID       ledger.ID
+	At       time.Time
+	Op       string
+	Contact  pointer.Pointer // name, remove, learn, share, undo
+	Name     string          // the name given or taken away; the nickname of a profile
+	Was      string          // what the contact was called before
+	Label    string          // share, unshare
+	Fact     *Fact           // what came with it
+	Undoes   uint64          // undo: the number of the entry of the same device
+	Value    string          // publish
+	Sequence uint64          // publish
+	Dropped  bool            // the body was dropped: nothing more is known
+}
+
+// Log yields the history, oldest first by the entries' clocks. Each entry is
+// verified as it is read.
+func (b *Book) Log() iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		for e, err := range b.ledger.Entries() {
+			if err != nil {
+				yield(Event{}, err)
+				return
+			}
+			if !yield(logged(e.Entry, e.Body), nil) {
+				return
+			}
+		}
+	}
+}
+
+func logged(e ledger.Entry, body []byte) Event {
+	switch e.Kind() {
+	case ledger.KindGenesis:
+		return Event{ID: e.ID(), At: e.Time(), Op: "genesis"}
+	case ledger.KindAdmit:
+		return Event{ID: e.ID(), At: e.Time(), Op: "admit"}
+	case ledger.KindRemove:
+		return Event{ID: e.ID(), At: e.Time(), Op: "retire"}
+	}
+	a, err := decodeAct(body)
+	if err != nil {
+		return Event{ID: e.ID(), At: e.Time(), Op: "unknown", Dropped: body == nil}
+	}
+	return event(e, a)
+}
+
+func event(e ledger.Entry, a act) Event {
+	ev := Event{ID: e.ID(), At: e.Time(), Op: a.Op.String(), Name: a.Name, Label: a.Label, Undoes: a.Number}
+	if a.Contact != nil {
+		ev.Contact, _ = pointer.FromBytes(a.Contact) // checked when it was decoded
+	}
+	if a.Was != nil {
+		ev.Was = a.Was.Name
+	}
+	if a.Fact != nil {
+		next, _ := pointer.CommitmentFromBytes(a.Fact.Next) // likewise; zero when there is none
+		ev.Fact = &Fact{Kind: a.Fact.Kind, By: a.Fact.By, Channel: a.Fact.Channel, At: ev.At,
+			Nickname: a.Fact.Nickname, Next: next, Entry: ev.ID}
+	}
+	if a.Published != nil {
+		ev.Value, ev.Sequence = a.Published.Value, a.Published.Sequence
+	}
+	return ev
+}

@@ -1,0 +1,73 @@
+package petname
+
+import (
+	"fmt"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// SetNickname sets what my card will call me; "" for nothing.
+func (b *Book) SetNickname(nickname string) error {
+	if nickname != "" {
+		n, err := ParseName(nickname)
+		if err != nil {
+			return fmt.Errorf("nick%w", err)
+		}
+		nickname = n.text
+	}
+	if len(nickname) > pointer.MaxNickname {
+		return &NameError{nickname, fmt.Sprintf("is %d bytes long, over %d for a nickname", len(nickname), pointer.MaxNickname)}
+	}
+	return b.update(func(tx *ledger.Tx) error {
+		return appendAct(tx, act{Op: opProfile, Name: nickname})
+	})
+}
+
+// Nickname is what my card calls me. It is no name: where devices disagree, one
+// of their words is taken, the same on all.
+func (b *Book) Nickname() (string, error) {
+	var nickname string
+	err := b.ledger.Read(func(v *ledger.View) error {
+		state, err := getState[profileState](v, tableProfile, []byte(keyNickname))
+		for _, c := range state.Claims {
+			nickname = c.Name
+		}
+		return err
+	})
+	return nickname, err
+}
+
+// Published is what I last published, as far as the book knows.
+type Published struct {
+	Value    string
+	Sequence uint64 // 0: nothing yet
+}
+
+// Published gives the last publication; the zero value when there was none.
+func (b *Book) Published() (Published, error) {
+	var p Published
+	err := b.ledger.Read(func(v *ledger.View) error {
+		state, err := getState[publishedState](v, tablePublished, []byte(keyOwn))
+		p = Published(state)
+		return err
+	})
+	return p, err
+}
+
+// Reserve notes, durably, that a sequence is about to be used for a value, so
+// that no sequence is ever used twice, even if the process dies before the
+// record is stored anywhere. A sequence that isn't above the last one is an
+// error.
+func (b *Book) Reserve(p Published) error {
+	return b.update(func(tx *ledger.Tx) error {
+		state, err := getState[publishedState](tx.View(), tablePublished, []byte(keyOwn))
+		if err != nil {
+			return err
+		}
+		if p.Sequence <= state.Sequence {
+			return fmt.Errorf("sequence %d was used already: the last is %d", p.Sequence, state.Sequence)
+		}
+		return appendAct(tx, act{Op: opPublish, Published: &wireValue{Value: p.Value, Sequence: p.Sequence}})
+	})
+}

@@ -1,0 +1,182 @@
+package petname
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Records finds the best record of a pointer: a [*dht.Resolver].
+type Records interface {
+	Best(ctx context.Context, p pointer.Pointer, level dht.Level) (dht.Result, error)
+}
+
+// MaxHops bounds a path, in names.
+const MaxHops = 8
+
+// Hop is one step of a path, verified.
+type Hop struct {
+	Name    string          // the petname, or the label that the owner before gave
+	Result  dht.Result      // the record of the hop's pointer and how it was found
+	Card    pointer.Card    // of that record; zero when there is none
+	Pointer pointer.Pointer // whose record it is
+}
+
+// Resolution is where a path leads: the last hop's pointer and record, and
+// every step on the way.
+type Resolution struct {
+	Path string // as it was asked for
+	Hops []Hop  // at least one
+}
+
+// Last is the hop that the path leads to.
+func (r Resolution) Last() Hop { return r.Hops[len(r.Hops)-1] }
+
+// PathError says which part of a path doesn't lead on.
+type PathError struct {
+	Path string
+	Part string
+	Err  error
+}
+
+func (e *PathError) Error() string {
+	if e.Part == e.Path {
+		return fmt.Sprintf("%s: %v", quote(e.Path), e.Err)
+	}
+	return fmt.Sprintf("%s, at %s: %v", quote(e.Path), quote(e.Part), e.Err)
+}
+
+func (e *PathError) Unwrap() error { return e.Err }
+
+// Resolve walks a path: a petname of mine (or a pointer), then labels, each an
+// edge in the card of the owner before it: `alice/bob` is the one whom my alice
+// calls bob. Every record on the way is verified, its commitment compared with
+// the one that I, or the edge, pinned; the first card seen of a contact pins
+// its commitment.
+//
+// Errors are [*PathError]s around [ErrNotFound], a [*ConflictError], a
+// [*DuplicityError], or what records returned. The hops that were made come
+// back beside an error.
+func (b *Book) Resolve(ctx context.Context, records Records, path string, level dht.Level) (Resolution, error) {
+	res := Resolution{Path: path}
+	parts, err := splitPath(path)
+	if err != nil {
+		return res, &PathError{path, path, err}
+	}
+	p, pinned, err := b.start(parts[0])
+	if err != nil {
+		return res, &PathError{path, parts[0], err}
+	}
+	seen := make(map[pointer.Pointer]bool)
+	for i, part := range parts {
+		if seen[p] {
+			return res, &PathError{path, part, errors.New("leads in a circle, back to " + p.String())}
+		}
+		seen[p] = true
+		hop, err := b.hop(ctx, records, part, p, pinned, level)
+		if hop.Result.Record.Pointer() == p {
+			res.Hops = append(res.Hops, hop)
+		}
+		if err != nil {
+			return res, &PathError{path, part, err}
+		}
+		if i == len(parts)-1 {
+			break
+		}
+		edge, err := follow(hop.Card, parts[i+1])
+		if err != nil {
+			return res, &PathError{path, parts[i+1], fmt.Errorf("%s %w", quote(part), err)}
+		}
+		p, pinned = edge.Pointer, edge.Next
+		// My own pin of a contact counts beside what the edge's owner says.
+		if c, err := b.ByPointer(p); err == nil && !c.Next.IsZero() {
+			if !pinned.IsZero() && pinned != c.Next {
+				return res, &PathError{path, parts[i+1], &DuplicityError{p, c.Next, pinned}}
+			}
+			pinned = c.Next
+		}
+	}
+	return res, nil
+}
+
+func splitPath(path string) ([]string, error) {
+	// A pointer may itself be pasted with slashes: /ipns/k51….
+	if p, err := pointer.Parse(path); err == nil {
+		return []string{p.String()}, nil
+	}
+	parts := strings.Split(path, "/")
+	if len(parts) > MaxHops {
+		return nil, fmt.Errorf("has %d parts, over %d", len(parts), MaxHops)
+	}
+	for i, part := range parts {
+		if i == 0 {
+			if _, err := pointer.Parse(part); err == nil {
+				continue
+			}
+		}
+		if _, err := ParseName(part); err != nil {
+			return nil, err
+		}
+	}
+	return parts, nil
+}
+
+// start gives what the first part of a path means in my book.
+func (b *Book) start(part string) (pointer.Pointer, pointer.Commitment, error) {
+	c, err := b.Find(part)
+	if errors.Is(err, ErrNotFound) {
+		if p, perr := pointer.Parse(part); perr == nil {
+			return p, pointer.Commitment{}, nil // a bare pointer needs no name
+		}
+	}
+	if err != nil {
+		return pointer.Pointer{}, pointer.Commitment{}, err
+	}
+	if c.Duplicity {
+		return pointer.Pointer{}, pointer.Commitment{}, fmt.Errorf("duplicity: two commitments to the next key of %s are on record", c.Pointer)
+	}
+	return c.Pointer, c.Next, nil
+}
+
+func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.Pointer, pinned pointer.Commitment, level dht.Level) (Hop, error) {
+	result, err := records.Best(ctx, p, level)
+	hop := Hop{Name: part, Pointer: p, Result: result}
+	if err != nil {
+		return hop, err
+	}
+	card, ok := result.Record.Card()
+	if !ok {
+		return hop, nil
+	}
+	hop.Card = card
+	if !pinned.IsZero() && !card.Next.IsZero() && pinned != card.Next {
+		return hop, &DuplicityError{p, pinned, card.Next}
+	}
+	return hop, b.Learn(p, card)
+}
+
+// follow finds the edge with a label in a hostile card: the label to the
+// letter, or else the only one that is equal under the comparison key.
+func follow(card pointer.Card, label string) (pointer.Edge, error) {
+	if e, ok := card.Edges[label]; ok {
+		return e, nil
+	}
+	want := searchKey(label)
+	var found []pointer.Edge
+	for l, e := range card.Edges {
+		if n, err := ParseName(l); err == nil && n.key == want {
+			found = append(found, e)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return pointer.Edge{}, fmt.Errorf("has no public edge of that name: %w", ErrNotFound)
+	case 1:
+		return found[0], nil
+	}
+	return pointer.Edge{}, fmt.Errorf("has %d edges that read like that: %w", len(found), ErrNotFound)
+}
