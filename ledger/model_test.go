@@ -1,0 +1,292 @@
+package ledger
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
+	"pgregory.net/rapid"
+)
+
+// raw is a fold whose bodies are the operations themselves: "p" table key value
+// or "d" table key, cut at spaces.
+type raw struct{}
+
+func (raw) Version() string { return "raw" }
+func (raw) Apply(v *View, _ Entry, body []byte) error {
+	f := strings.SplitN(string(body), " ", 4)
+	if f[0] == "p" {
+		return v.Put(f[1], []byte(f[2]), []byte(f[3]))
+	}
+	return v.Delete(f[1], []byte(f[2]))
+}
+
+// The view does what a map does, through reopening, rebuilding and failed
+// updates.
+func TestTheViewDoesWhatAMapDoes(t *testing.T) {
+	root := t.TempDir()
+	runs := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		runs++
+		path := filepath.Join(root, fmt.Sprintf("%d.db", runs))
+		l, err := Create(path, Genesis{Identity: identity, Device: testKey("one"), DeviceName: "one"}, raw{}, testOptions())
+		require.NoError(rt, err)
+		l.db.NoSync = true
+		model := map[string]map[string]string{"a": {}, "bb": {}}
+		tables := rapid.SampledFrom([]string{"a", "bb"})
+		keys := rapid.Custom(func(t *rapid.T) string {
+			return strings.Repeat(rapid.StringMatching(`[a-c\xff]{0,3}`).Draw(t, "key"), rapid.SampledFrom([]int{1, 1, 60}).Draw(t, "times"))
+		})
+		check := func(v *View) {
+			for table, rows := range model {
+				n, err := v.Count(table)
+				require.NoError(rt, err)
+				require.Equal(rt, len(rows), n)
+				prefix := keys.Draw(rt, "prefix")
+				var want, got []string
+				for k := range rows {
+					if strings.HasPrefix(k, prefix) {
+						want = append(want, k+"="+rows[k])
+					}
+				}
+				sort.Slice(want, func(i, j int) bool {
+					return want[i][:strings.IndexByte(want[i], '=')] < want[j][:strings.IndexByte(want[j], '=')]
+				})
+				for kv, err := range v.Scan(table, []byte(prefix)) {
+					require.NoError(rt, err)
+					got = append(got, string(kv.Key)+"="+string(kv.Value))
+				}
+				require.Equal(rt, want, got)
+				last, ok, err := v.Last(table, []byte(prefix))
+				require.NoError(rt, err)
+				require.Equal(rt, len(want) > 0, ok)
+				if ok {
+					require.Equal(rt, want[len(want)-1], string(last.Key)+"="+string(last.Value))
+				}
+				key := keys.Draw(rt, "absent or not")
+				b, err := v.Get(table, []byte(key))
+				require.NoError(rt, err)
+				value, there := rows[key]
+				require.Equal(rt, there, b != nil)
+				require.Equal(rt, value, string(b))
+			}
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"update": func(rt *rapid.T) {
+				ok := rapid.Bool().Draw(rt, "ok") || rapid.Bool().Draw(rt, "really")
+				undo := map[string]map[string]string{"a": {}, "bb": {}}
+				for t, rows := range model {
+					for k, v := range rows {
+						undo[t][k] = v
+					}
+				}
+				_, err := l.Update(func(tx *Tx) error {
+					for range rapid.SampledFrom([]int{1, 3, 40}).Draw(rt, "n") {
+						table, key := tables.Draw(rt, "table"), keys.Draw(rt, "key")
+						if rapid.IntRange(0, 2).Draw(rt, "op") > 0 {
+							value := strings.Repeat("v", rapid.SampledFrom([]int{0, 1, 100, 700}).Draw(rt, "size"))
+							_, err := tx.Append(fmt.Appendf(nil, "p %s %s %s", table, key, value))
+							require.NoError(rt, err)
+							model[table][key] = value
+						} else {
+							_, err := tx.Append(fmt.Appendf(nil, "d %s %s", table, key))
+							require.NoError(rt, err)
+							delete(model[table], key)
+						}
+					}
+					check(tx.View())
+					if !ok {
+						return errNothing
+					}
+					return nil
+				})
+				if ok {
+					require.NoError(rt, err)
+				} else {
+					require.ErrorIs(rt, err, errNothing)
+					model = undo
+				}
+			},
+			"empty": func(rt *rapid.T) {
+				_, err := l.Update(func(tx *Tx) error {
+					for table, rows := range model {
+						for k := range rows {
+							_, err := tx.Append(fmt.Appendf(nil, "d %s %s", table, k))
+							require.NoError(rt, err)
+							delete(rows, k)
+						}
+					}
+					return nil
+				})
+				require.NoError(rt, err)
+			},
+			"reopen": func(rt *rapid.T) {
+				require.NoError(rt, l.Close())
+				l, err = Open(path, testKey("one"), raw{}, testOptions())
+				require.NoError(rt, err)
+				l.db.NoSync = true
+			},
+			"rebuild": func(rt *rapid.T) {
+				before := dumpAny(rt, l)
+				require.NoError(rt, l.Rebuild())
+				require.Equal(rt, before, dumpAny(rt, l))
+			},
+			"": func(rt *rapid.T) {
+				require.NoError(rt, l.Read(func(v *View) error { check(v); return nil }))
+			},
+		})
+		for err := range l.Verify(t.Context()) {
+			require.NoError(rt, err)
+		}
+		require.NoError(rt, l.Close())
+	})
+}
+
+func dumpAny(t require.TestingT, l *Ledger) string {
+	var out bytes.Buffer
+	require.NoError(t, l.read(func(tx *bbolt.Tx) error {
+		return tx.Bucket(viewName).ForEach(func(k, v []byte) error {
+			fmt.Fprintf(&out, "%q %x\n", k, v)
+			return nil
+		})
+	}))
+	return out.String()
+}
+
+// Whatever several devices write, and whichever way it gets around, those that
+// hold the same entries have the same view; and what one of them rebuilds is
+// what it had.
+func TestViewsDoNotDependOnTheOrderOfMerging(t *testing.T) {
+	root := t.TempDir()
+	runs := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		runs++
+		dir := filepath.Join(root, fmt.Sprint(runs))
+		require.NoError(rt, mkdir(dir))
+		names := []string{"one", "two", "three", "four"}
+		first, err := Create(filepath.Join(dir, "one.db"), Genesis{Identity: identity, Device: testKey("one"), DeviceName: "one"}, multi{}, testOptions())
+		require.NoError(rt, err)
+		first.db.NoSync = true
+		ls := []*Ledger{first}
+		defer func() {
+			for _, l := range ls {
+				require.NoError(rt, l.Close())
+			}
+		}()
+		for _, n := range names[1:] {
+			id, err := deviceOf(testKey(n))
+			require.NoError(rt, err)
+			require.NoError(rt, first.AdmitDevice(identity, id[:], n))
+		}
+		for _, n := range names[1:] {
+			l, err := Join(filepath.Join(dir, n+".db"), first.Identity(), testKey(n), slices.Values(collect(rt, first, nil)), multi{}, testOptions())
+			require.NoError(rt, err)
+			l.db.NoSync = true
+			ls = append(ls, l)
+		}
+		give := func(from, to *Ledger, shuffle bool) {
+			all := collect(rt, from, to.Heads())
+			if shuffle {
+				all = rapid.Permutation(all).Draw(rt, "order")
+			}
+			_, err := to.Merge(slices.Values(all))
+			require.NoError(rt, err)
+		}
+		pick := rapid.IntRange(0, len(ls)-1)
+		for range rapid.IntRange(1, 30).Draw(rt, "steps") {
+			i, j := pick.Draw(rt, "i"), pick.Draw(rt, "j")
+			if i != j && rapid.Bool().Draw(rt, "sync") {
+				give(ls[i], ls[j], rapid.Bool().Draw(rt, "shuffle"))
+				continue
+			}
+			body := rapid.SampledFrom([]string{"a=1", "a=2", "a", "b=1", "b=2", "b", "c=1"}).Draw(rt, "body")
+			_, err := ls[i].Append([]byte(body))
+			require.NoError(rt, err)
+		}
+		for range 2 { // all to all
+			for i := range ls {
+				for j := range ls {
+					if i != j {
+						give(ls[i], ls[j], true)
+					}
+				}
+			}
+		}
+		want := dumpAny(rt, ls[0])
+		for _, l := range ls {
+			require.Equal(rt, ls[0].Heads(), l.Heads())
+			require.Equal(rt, want, dumpAny(rt, l))
+			require.NoError(rt, l.Rebuild())
+			require.Equal(rt, want, dumpAny(rt, l))
+		}
+	})
+}
+
+func collect(t require.TestingT, l *Ledger, heads []Head) (out [][]byte) {
+	for b, err := range l.Missing(heads) {
+		require.NoError(t, err)
+		out = append(out, b)
+	}
+	return out
+}
+
+// Saw is the causal past, kept here by brute force: each device's set of all
+// that it holds when it writes.
+func TestSawIsTheCausalPast(t *testing.T) {
+	a, _ := newBook(t)
+	b := join(t, a, "two")
+	c := join(t, a, "three")
+	pull(t, b, a)
+	ls := []*Ledger{a, b, c}
+	past := map[ID]map[ID]bool{}
+	held := func(l *Ledger) map[ID]bool {
+		m := map[ID]bool{}
+		for _, h := range l.Heads() {
+			for n := uint64(1); n <= h.Number; n++ {
+				m[ID{h.Device, n}] = true
+			}
+		}
+		return m
+	}
+	for i := range 60 {
+		l := ls[i*7%3]
+		m := held(l)
+		es, err := l.Append(fmt.Appendf(nil, "k%d=%d", i%4, i))
+		require.NoError(t, err)
+		past[es[0].ID()] = m
+		if i%3 == 0 {
+			pull(t, ls[i%3], ls[(i/3+1)%3])
+		}
+		if i%5 == 0 {
+			pull(t, ls[(i/5)%3], ls[(i/5+2)%3])
+		}
+	}
+	for range 2 {
+		for i := range ls {
+			for j := range ls {
+				pull(t, ls[i], ls[j])
+			}
+		}
+	}
+	for _, l := range ls {
+		for e, err := range l.Entries() {
+			require.NoError(t, err)
+			m, ok := past[e.ID()]
+			if !ok {
+				continue
+			}
+			for id := range held(l) {
+				require.Equalf(t, m[id], e.Saw(id), "%v saw %v", e.ID(), id)
+			}
+		}
+	}
+}
+
+func mkdir(dir string) error { return os.MkdirAll(dir, 0o700) }
