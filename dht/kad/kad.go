@@ -113,7 +113,23 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	return n, nil
 }
 
-func start(c Config) (_ *Node, err error) {
+func start(c Config) (*Node, error) {
+	n, err := configure(c)
+	if err != nil {
+		return nil, err
+	}
+	h, err := newHost(c, n.network, n.dialing)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.runOn(h); err != nil {
+		return nil, errors.Join(err, h.Close())
+	}
+	return n, nil
+}
+
+// configure checks a configuration and fills in what it leaves open.
+func configure(c Config) (_ *Node, err error) {
 	n := &Node{server: c.Server, dialing: c.DialTimeout, now: c.Now, log: c.Logger, network: c.Network}
 	switch n.network {
 	case LAN, "":
@@ -135,14 +151,14 @@ func start(c Config) (_ *Node, err error) {
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
-	if n.seeds, err = parseAddrs(c.Bootstrap); err != nil {
-		return nil, err
-	}
-	if n.host, err = newHost(c, n.network, n.dialing); err != nil {
-		return nil, err
-	}
+	n.seeds, err = parseAddrs(c.Bootstrap)
+	return n, err
+}
+
+// runOn starts the DHT on the host, which is closed with the node.
+func (n *Node) runOn(h host.Host) (err error) {
 	validator := record.NamespacedValidator{
-		"ipns": ipns.Validator{KeyBook: n.host.Peerstore()},
+		"ipns": ipns.Validator{KeyBook: h.Peerstore()},
 		"pk":   record.PublicKeyValidator{},
 	}
 	store := dssync.MutexWrap(datastore.NewMapDatastore())
@@ -150,20 +166,21 @@ func start(c Config) (_ *Node, err error) {
 		kaddht.V1ProtocolOverride(n.protocol),
 		kaddht.Validator(validator),
 		kaddht.Datastore(store),
-		kaddht.Mode(mode(c.Server, n.network)),
+		kaddht.Mode(mode(n.server, n.network)),
 		kaddht.BootstrapPeers(n.seeds...),
 	}
 	if n.network == IPFS {
-		options = append(options, publicFilters(n.host)...)
+		options = append(options, publicFilters(h)...)
 	}
-	if n.dht, err = kaddht.New(n.host, options...); err != nil {
-		return nil, errors.Join(err, n.host.Close())
+	if n.dht, err = kaddht.New(h, options...); err != nil {
+		return err
 	}
-	if c.Server {
+	n.host = h
+	if n.server {
 		n.local = records.NewValueStore(store, validator, amino.DefaultMaxRecordAge)
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
-	return n, nil
+	return nil
 }
 
 func mode(server bool, network Network) kaddht.ModeOpt {
