@@ -39,11 +39,9 @@ With - the link is read from standard input. Adding the same again is fine.`,
 				request.Target, request.Channel = strings.TrimSpace(string(b)), "stdin"
 			}
 			var c engine.Contact
-			if err := a.ask("add", request, &c); err != nil {
-				return err
-			}
-			err := a.show(c, nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(c)) })
-			if c.Next == "" && len(c.Provenance) > 0 && c.Provenance[0].Kind == "typed" {
+			err := a.ask("add", request, &c)
+			err = a.show(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(c)) })
+			if err == nil && c.Next == "" && len(c.Provenance) > 0 && c.Provenance[0].Kind == "typed" {
 				a.hint("a bare pointer has no checksum: compare its words with\n  petname show %s", args[0])
 			}
 			return err

@@ -20,6 +20,7 @@ import (
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/cmd/petname/internal/socket"
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 )
 
@@ -128,10 +129,7 @@ func (a *app) ask(verb string, args any, result any) error {
 	if err != nil {
 		return engine.Classify(err)
 	}
-	out, failed, err := socket.Do(a.ctx, dir, programVersion(), verb, raw)
-	if errors.Is(err, socket.ErrNoNode) {
-		out, failed, err = a.here(dir, verb, raw)
-	}
+	out, failed, err := a.anywhere(dir, verb, raw)
 	if err != nil {
 		return engine.Classify(err)
 	}
@@ -146,9 +144,24 @@ func (a *app) ask(verb string, args any, result any) error {
 	return nil
 }
 
+// anywhere does a verb in the home's node or in this process, whichever gets at
+// the book within bookWait: a node may be about to start, or to stop.
+func (a *app) anywhere(dir, verb string, raw json.RawMessage) (json.RawMessage, *engine.Error, error) {
+	for deadline := time.Now().Add(bookWait); ; {
+		out, failed, err := socket.Do(a.ctx, dir, programVersion(), verb, raw)
+		if !errors.Is(err, socket.ErrNoNode) {
+			return out, failed, err
+		}
+		out, failed, err = a.here(dir, verb, raw)
+		if !errors.Is(err, ledger.ErrInUse) || time.Now().After(deadline) || a.ctx.Err() != nil {
+			return out, failed, err
+		}
+	}
+}
+
 // here does a verb in this process.
 func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *engine.Error, error) {
-	e, err := engine.Open(dir, bookWait)
+	e, err := engine.Open(dir, bookWait/10)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -159,20 +172,32 @@ func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *eng
 	return out, failed, nil
 }
 
-// show prints a result: as JSON, or by text. err is what the verb ended with,
-// and is returned: a verb that fails may have a result all the same.
-func (a *app) show(result any, err error, text func(w *bufio.Writer)) error {
-	if !a.json {
-		if err != nil && text == nil {
-			return err
-		}
-		w := bufio.NewWriter(a.stdout)
-		text(w)
-		if ferr := w.Flush(); ferr != nil && err == nil {
-			return engine.Classify(ferr)
-		}
+// show prints a result: as one JSON object, or by text. err is what the verb
+// ended with, and is returned. After a failure, text is printed only if there
+// is something to tell, and the object where the exit status promises one.
+func (a *app) show(result any, err error, tell bool, text func(w *bufio.Writer)) error {
+	if err != nil && !tell && !(a.json && promised(err)) {
 		return err
 	}
+	if a.json {
+		return a.showJSON(result, err)
+	}
+	w := bufio.NewWriter(a.stdout)
+	text(w)
+	if ferr := w.Flush(); ferr != nil && err == nil {
+		return engine.Classify(ferr)
+	}
+	return err
+}
+
+// promised reports whether a verb that failed so prints its object all the
+// same: whoever asked can see what there is to choose, distrust or retry.
+func promised(err error) bool {
+	exit := engine.Classify(err).Exit
+	return exit >= engine.ExitChoose && exit <= engine.ExitConflict
+}
+
+func (a *app) showJSON(result any, err error) error {
 	b, merr := json.Marshal(result)
 	if merr != nil {
 		return engine.Classify(merr)

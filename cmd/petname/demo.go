@@ -119,7 +119,7 @@ func (d *demo) end(keep string) error {
 	}
 	err := d.app.show(struct {
 		Steps []step `json:"steps"`
-	}{d.steps}, failed, func(w *bufio.Writer) {
+	}{d.steps}, failed, true, func(w *bufio.Writer) {
 		if failed == nil {
 			fmt.Fprintf(w, "\nAll %d steps held, in %s.\n", len(d.steps), seconds(total))
 		}

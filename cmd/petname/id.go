@@ -20,10 +20,8 @@ that lets them follow you to your next key. The words are for comparing aloud.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var id engine.Identity
-			if err := a.ask("id", engine.NoArgs{}, &id); err != nil {
-				return err
-			}
-			return a.show(id, nil, func(w *bufio.Writer) {
+			err := a.ask("id", engine.NoArgs{}, &id)
+			return a.show(id, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "%s\n\n", id.Link)
 				field(w, "pointer", id.Pointer)
 				if id.Nickname != "" {

@@ -41,7 +41,11 @@ alone, under the same passphrase: take it off this computer.`,
 			}
 			id, err := engine.Init(dir, plan)
 			if err != nil {
-				return engine.Classify(err)
+				err = engine.Classify(err)
+				id = &engine.Identity{}
+				if promised(err) { // there is a home: say whose, if it tells
+					_ = a.ask("id", engine.NoArgs{}, id)
+				}
 			}
 			err = a.show(struct {
 				Pointer  string `json:"pointer"`
@@ -49,11 +53,13 @@ alone, under the same passphrase: take it off this computer.`,
 				Device   string `json:"device"`
 				Next     string `json:"next"`
 				Recovery string `json:"recovery"`
-			}{id.Pointer, id.Nickname, id.Device, id.Next, id.Recovery}, nil, func(w *bufio.Writer) {
+			}{id.Pointer, id.Nickname, id.Device, id.Next, id.Recovery}, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "your pointer is\n  %s\n", id.Pointer)
 				fmt.Fprintf(w, "your next key is %s\n", id.Recovery)
 			})
-			a.hint("\nhand people your link:\n  petname id")
+			if err == nil {
+				a.hint("\nhand people your link:\n  petname id")
+			}
 			return err
 		},
 	}

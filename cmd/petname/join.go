@@ -27,14 +27,11 @@ The choice is saved even if nobody answers within 5 seconds (exit status 7).`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var out engine.Joined
 			err := a.ask("join", engine.JoinArgs{Targets: args}, &out)
-			if out.Network == "" {
-				return err
-			}
-			return a.show(out, err, func(w *bufio.Writer) {
+			return a.show(out, err, err == nil, func(w *bufio.Writer) {
 				switch {
 				case out.Network == "off":
 					fmt.Fprintln(w, "off: nothing leaves this machine")
-				case err == nil:
+				default:
 					fmt.Fprintf(w, "joined %s: %s\n", out.Network, peers(out.Peers))
 				}
 			})

@@ -27,13 +27,11 @@ func (a *app) listVerb() *cobra.Command {
 // contacts asks for contacts and lists them.
 func (a *app) contacts(verb string, args any, none string) error {
 	var out engine.Contacts
-	if err := a.ask(verb, args, &out); err != nil {
-		return err
-	}
-	if len(out.Contacts) == 0 {
+	err := a.ask(verb, args, &out)
+	if err == nil && len(out.Contacts) == 0 {
 		a.hint("%s", none)
 	}
-	return a.show(out, nil, func(w *bufio.Writer) {
+	return a.show(out, err, err == nil, func(w *bufio.Writer) {
 		for _, c := range out.Contacts {
 			fmt.Fprintln(w, line(c))
 		}

@@ -30,10 +30,7 @@ checked: every signature, hash and row.`,
 			}
 			var out engine.Entries
 			err := a.ask("log", request, &out)
-			if out.Entries == nil {
-				return err
-			}
-			return a.show(out, err, func(w *bufio.Writer) {
+			return a.show(out, err, out.Entries != nil, func(w *bufio.Writer) {
 				for _, e := range out.Entries {
 					fmt.Fprintf(w, "%s  %s  %s\n", e.At.Local().Format(time.DateTime), e.ID, happened(e))
 				}

@@ -65,7 +65,7 @@ func (a *app) serve(listen []string) (err error) {
 		Peer  string   `json:"peer"`
 		Addrs []string `json:"addrs"`
 		HTTP  string   `json:"http"`
-	}{status.Peer, status.Addrs, status.HTTP}, nil, func(w *bufio.Writer) {
+	}{status.Peer, status.Addrs, status.HTTP}, nil, true, func(w *bufio.Writer) {
 		fmt.Fprintf(w, "serving as %s on", status.Peer)
 		for _, addr := range status.Addrs {
 			fmt.Fprintf(w, " %s", addr)
@@ -139,7 +139,7 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 			if err := a.node("status", &s); err != nil {
 				return err
 			}
-			return a.show(s, nil, func(w *bufio.Writer) {
+			return a.show(s, nil, true, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "running as %s\n", s.Peer)
 				for _, addr := range s.Addrs {
 					field(w, "address", addr)
@@ -162,7 +162,7 @@ func (a *app) nodeStopVerb() *cobra.Command {
 			if err := a.node("stop", nil); err != nil {
 				return err
 			}
-			return a.show(struct{}{}, nil, func(w *bufio.Writer) { fmt.Fprintln(w, "stopped") })
+			return a.show(struct{}{}, nil, true, func(w *bufio.Writer) { fmt.Fprintln(w, "stopped") })
 		},
 	}
 }

@@ -38,13 +38,10 @@ stored it, all when every one has, none once it is signed and saved here.`,
 			}
 			var out engine.Published
 			err = a.ask("publish", request, &out)
-			if out.Pointer == "" {
-				return err
-			}
 			if err == nil && request.Wait != "none" && out.Asked >= 20 && out.Stored < 10 {
 				a.warn("only %d of %d peers stored it: publish again later", out.Stored, out.Asked)
 			}
-			return a.show(out, err, func(w *bufio.Writer) {
+			return a.show(out, err, out.Sequence > 0, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "%s\n", out.Pointer)
 				field(w, "points to", petname.Clean(out.Value))
 				field(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))

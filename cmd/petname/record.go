@@ -55,7 +55,7 @@ func (a *app) recordExportVerb() *cobra.Command {
 				return engine.Classify(err)
 			}
 			out.Bytes = nil
-			return a.show(out, nil, func(w *bufio.Writer) { recordLines(w, out) })
+			return a.show(out, nil, true, func(w *bufio.Writer) { recordLines(w, out) })
 		},
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "the `file` to write")
@@ -119,7 +119,7 @@ func (a *app) record(out *engine.RecordInfo, err error) error {
 	if out == nil {
 		return err
 	}
-	return a.show(out, err, func(w *bufio.Writer) { recordLines(w, *out) })
+	return a.show(out, err, true, func(w *bufio.Writer) { recordLines(w, *out) })
 }
 
 func (a *app) recordPutVerb() *cobra.Command {

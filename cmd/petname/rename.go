@@ -21,10 +21,8 @@ be a pointer, which settles a conflict between two of your devices.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var c engine.Contact
-			if err := a.ask("rename", engine.RenameArgs{Old: args[0], New: args[1]}, &c); err != nil {
-				return err
-			}
-			return a.show(c, nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(c)) })
+			err := a.ask("rename", engine.RenameArgs{Old: args[0], New: args[1]}, &c)
+			return a.show(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(c)) })
 		},
 	}
 }

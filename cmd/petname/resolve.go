@@ -33,10 +33,7 @@ asked; --offline asks nobody.`,
 			request.Path = args[0]
 			var out engine.Resolved
 			err := a.ask("resolve", request, &out)
-			if out.Pointer == "" {
-				return err
-			}
-			return a.show(out, err, func(w *bufio.Writer) { resolution(w, out) })
+			return a.show(out, err, len(out.Hops) > 0, func(w *bufio.Writer) { resolution(w, out) })
 		},
 	}
 	f := cmd.Flags()

@@ -22,13 +22,11 @@ send brings the contact back. petname undo does.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var c engine.Contact
-			if err := a.ask("rm", engine.NameArgs{Name: args[0]}, &c); err != nil {
-				return err
-			}
-			err := a.show(c, nil, func(w *bufio.Writer) {
+			err := a.ask("rm", engine.NameArgs{Name: args[0]}, &c)
+			err = a.show(c, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "removed %s  %s\n", c.Name, nickname(c.Nickname, c.Pointer))
 			})
-			if len(c.Shared) > 0 {
+			if err == nil && len(c.Shared) > 0 {
 				a.warn("it was public as %s: your next publication leaves that out", strings.Join(c.Shared, ", "))
 			}
 			return err

@@ -28,16 +28,15 @@ so that you know its owner.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			request.Names = args
 			var out engine.Edges
-			if err := a.ask("share", request, &out); err != nil {
-				return err
-			}
-			if out.First {
+			err := a.ask("share", request, &out)
+			if err == nil && out.First {
 				a.warn("From your next publication on, everybody who looks you up can see\n"+
 					"  %s\nwith the pointer behind it, and so that you know its owner. Take it back before with\n"+
 					"  petname unshare %s", strings.Join(out.Added, ", "), quoteWord(out.Added[0]))
 			}
-			err := a.show(out, nil, func(w *bufio.Writer) { edges(w, out) })
-			a.hint("now publish it:\n  petname publish")
+			if err = a.show(out, err, err == nil, func(w *bufio.Writer) { edges(w, out) }); err == nil {
+				a.hint("now publish it:\n  petname publish")
+			}
 			return err
 		},
 	}

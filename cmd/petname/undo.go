@@ -20,10 +20,8 @@ share or unshare. Again goes further back.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var c engine.Contact
-			if err := a.ask("undo", engine.NoArgs{}, &c); err != nil {
-				return err
-			}
-			return a.show(c, nil, func(w *bufio.Writer) {
+			err := a.ask("undo", engine.NoArgs{}, &c)
+			return a.show(c, err, err == nil, func(w *bufio.Writer) {
 				if c.Undone != nil {
 					fmt.Fprintf(w, "took back: %s\n", happened(*c.Undone))
 				}

@@ -19,11 +19,10 @@ records keep it until they expire.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var out engine.Edges
-			if err := a.ask("unshare", engine.UnshareArgs{Label: args[0]}, &out); err != nil {
-				return err
+			err := a.ask("unshare", engine.UnshareArgs{Label: args[0]}, &out)
+			if err = a.show(out, err, err == nil, func(w *bufio.Writer) { edges(w, out) }); err == nil {
+				a.hint("now publish it:\n  petname publish")
 			}
-			err := a.show(out, nil, func(w *bufio.Writer) { edges(w, out) })
-			a.hint("now publish it:\n  petname publish")
 			return err
 		},
 	}

@@ -23,7 +23,7 @@ func (a *app) versionVerb() *cobra.Command {
 				Go      string `json:"go"`
 				Unicode string `json:"unicode"`
 			}{programVersion(), runtime.Version(), petname.UnicodeVersion}
-			return a.show(out, nil, func(w *bufio.Writer) {
+			return a.show(out, nil, true, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "petname %s, %s, Unicode %s\n", out.Version, out.Go, out.Unicode)
 			})
 		},

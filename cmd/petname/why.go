@@ -21,10 +21,8 @@ your ledger has it. Facts, not verdicts.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var c engine.Contact
-			if err := a.ask("why", engine.NameArgs{Name: args[0]}, &c); err != nil {
-				return err
-			}
-			return a.show(c, nil, func(w *bufio.Writer) {
+			err := a.ask("why", engine.NameArgs{Name: args[0]}, &c)
+			return a.show(c, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintln(w, line(c))
 				for _, e := range c.Evidence {
 					fmt.Fprintf(w, "  %s  %s, by %s (%s), entry %s\n", e.At.Local().Format(time.DateTime), e.Kind, e.By, e.Channel, e.Entry)

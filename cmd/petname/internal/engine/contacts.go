@@ -115,10 +115,28 @@ func (e *Engine) Add(_ context.Context, a AddArgs) (*Contact, error) {
 	}
 	c, err := e.book.Add(name, link, petname.Source{Channel: a.Channel})
 	if err != nil {
-		return nil, err
+		return e.inTheWay(err, link.Pointer), err
 	}
 	out := contact(c)
 	return &out, nil
+}
+
+// inTheWay is the contact that a change was refused for: who has the name, or
+// whom it was about.
+func (e *Engine) inTheWay(err error, p pointer.Pointer) *Contact {
+	var taken *petname.TakenError
+	if errors.As(err, &taken) {
+		p = taken.Contact
+	}
+	if p == e.book.Identity() {
+		return &Contact{Pointer: p.String(), Me: true, Provenance: []Fact{}}
+	}
+	c, err := e.book.ByPointer(p)
+	if err != nil {
+		return &Contact{Provenance: []Fact{}}
+	}
+	out := contact(c)
+	return &out
 }
 
 // parseTarget reads what people hand over: a link or a pointer. Twelve words
@@ -196,12 +214,13 @@ func (e *Engine) Rename(_ context.Context, a RenameArgs) (*Contact, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := e.book.Find(a.Old)
+	old, err := e.book.Find(a.Old)
 	if err != nil {
-		return nil, err
+		return e.inTheWay(err, pointer.Pointer{}), err
 	}
-	if c, err = e.book.Rename(c.ID, name); err != nil {
-		return nil, err
+	c, err := e.book.Rename(old.ID, name)
+	if err != nil {
+		return e.inTheWay(err, old.ID), err
 	}
 	out := contact(c)
 	return &out, nil
@@ -211,7 +230,7 @@ func (e *Engine) Rename(_ context.Context, a RenameArgs) (*Contact, error) {
 func (e *Engine) Rm(_ context.Context, a NameArgs) (*Contact, error) {
 	c, err := e.book.Find(a.Name)
 	if err != nil {
-		return nil, err
+		return e.inTheWay(err, pointer.Pointer{}), err
 	}
 	name := c.Name
 	shared := e.labels(c.ID)
@@ -237,7 +256,7 @@ func (e *Engine) labels(id pointer.Pointer) []string {
 func (e *Engine) Show(_ context.Context, a NameArgs) (*Contact, error) {
 	c, err := e.book.Find(a.Name)
 	if err != nil {
-		return nil, err
+		return e.inTheWay(err, pointer.Pointer{}), err
 	}
 	return e.full(c), nil
 }

@@ -47,7 +47,7 @@ func (e *Engine) Share(_ context.Context, a ShareArgs) (*Edges, error) {
 	for _, name := range a.Names { // all are looked at before any is shared
 		c, err := e.book.Find(name)
 		if err != nil {
-			return nil, err
+			return before, err
 		}
 		label := a.Label
 		if label == "" {
@@ -68,7 +68,7 @@ func (e *Engine) Share(_ context.Context, a ShareArgs) (*Edges, error) {
 	var added []string
 	for i, c := range contacts {
 		if _, err := e.book.SharePublic(c.ID, labels[i]); err != nil {
-			return nil, err
+			return before, err
 		}
 		added = append(added, labels[i].String())
 	}

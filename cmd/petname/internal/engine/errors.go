@@ -108,7 +108,7 @@ func Classify(err error) *Error {
 	case errors.Is(err, home.ErrPassphrase):
 		return set("wrong_passphrase", ExitLocked, "")
 	case errors.Is(err, ledger.ErrInUse):
-		return set("in_use", ExitFailure, "wait for the other petname to end, and try again")
+		return set("in_use", ExitNetwork, "wait for the other petname to end, and try again")
 	case errors.Is(err, dht.ErrOlder):
 		return set("older", ExitUnverified, "")
 	case errors.Is(err, fs.ErrExist):

@@ -99,7 +99,7 @@ func (e *Engine) verify(ctx context.Context) []string {
 func (e *Engine) Undo(_ context.Context, _ NoArgs) (*Contact, error) {
 	ev, err := e.book.Undo()
 	if err != nil {
-		return nil, err
+		return e.inTheWay(err, ev.Contact), err
 	}
 	if ev.Contact.IsZero() { // of a label
 		return &Contact{Provenance: []Fact{}, Undone: undone(ev)}, nil

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -87,9 +88,12 @@ func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) 
 			}
 		}
 		if out.Pointer == "" {
-			return nil, err
+			first, _, _ := strings.Cut(a.Path, "/")
+			if p, perr := e.pointerOf(first); perr == nil {
+				out.Pointer = p.String()
+			}
 		}
-		return out, err
+		return out, plainer(err)
 	}
 	out.Verified = true
 	if level == dht.LevelFresh {
@@ -126,4 +130,21 @@ func resolved(res petname.Resolution) *Resolved {
 	out.Source, out.Freshness, out.Stale = hop.Source, hop.Freshness, hop.Stale
 	out.Asked, out.Answered, out.Agreed = hop.Asked, hop.Answered, hop.Agreed
 	return out
+}
+
+// plainer drops from a failure of the network what only its layers care for.
+func plainer(err error) error {
+	c := Classify(err)
+	if c.Code != "network" {
+		return err
+	}
+	message := "nobody could be reached"
+	if errors.Is(err, context.DeadlineExceeded) {
+		message = "no answer in time"
+	}
+	var path *petname.PathError
+	if errors.As(err, &path) {
+		message = (&petname.PathError{Path: path.Path, Part: path.Part, Err: errors.New(message)}).Error()
+	}
+	return &Error{Code: c.Code, Exit: c.Exit, Next: c.Next, Message: message}
 }

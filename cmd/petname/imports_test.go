@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/petnames-go/petnames/"
+
+// mayImport is who may import whom: every package of the module, and what of
+// the module it may import, in ordinary code and in its tests.
+var mayImport = map[string][]string{
+	"pointer":        {},
+	"ledger":         {"pointer"},
+	"dht":            {"pointer"},
+	"dht/dhttest":    {"dht", "pointer"},
+	"dht/kad":        {"dht", "pointer"},
+	"petname":        {"dht", "ledger", "pointer"},
+	"cmd/petname":    {"*"},
+	"examples/embed": {"petname", "ledger", "dht", "pointer"},
+
+	"cmd/petname/internal/home":   {"petname", "ledger", "dht", "pointer"},
+	"cmd/petname/internal/engine": {"*"},
+	"cmd/petname/internal/socket": {"cmd/petname/internal/engine"},
+}
+
+// mayUseHost are the rooms that may import a libp2p host or the DHT on it, and
+// so link them into whoever embeds them.
+var mayUseHost = []string{"dht/kad", "cmd/petname", "cmd/petname/internal/engine", "cmd/petname/internal/socket"}
+
+type listed struct {
+	ImportPath   string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+	Deps         []string
+}
+
+// The imports of the module's packages follow the design: a package that is
+// missing or new to the table fails as well.
+func TestImportRules(t *testing.T) {
+	packages := list(t)
+	for name := range mayImport {
+		require.Contains(t, packages, name, "the package is gone: take it out of the table")
+	}
+	for name, p := range packages {
+		allowed, known := mayImport[name]
+		require.True(t, known, "package %s: say in the table whom it may import", name)
+		imports := slices.Concat(p.Imports, p.TestImports, p.XTestImports)
+		for _, imported := range imports {
+			own, ok := strings.CutPrefix(imported, module)
+			if !ok || own == name || slices.Contains(allowed, "*") {
+				continue
+			}
+			if own == "dht/dhttest" && !slices.Contains(p.Imports, imported) && strings.HasPrefix(name, "dht") {
+				continue // the suite is for the tests of stores
+			}
+			require.Contains(t, allowed, own, "package %s imports %s", name, own)
+		}
+		if !slices.Contains(mayUseHost, name) {
+			for _, dep := range p.Deps {
+				require.False(t, isHost(dep), "package %s links %s", name, dep)
+			}
+		}
+		if strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "examples/") {
+			continue
+		}
+		for _, imported := range p.Imports {
+			for _, banned := range []string{"flag", "log", "github.com/spf13/cobra", "testing"} {
+				if name == "dht/dhttest" && banned == "testing" {
+					continue
+				}
+				require.NotEqual(t, banned, imported, "package %s", name)
+			}
+		}
+	}
+}
+
+func isHost(path string) bool {
+	for _, host := range []string{
+		"github.com/libp2p/go-libp2p", "github.com/libp2p/go-libp2p/p2p/", "github.com/libp2p/go-libp2p/core/host",
+		"github.com/libp2p/go-libp2p-kad-dht",
+	} {
+		if path == strings.TrimSuffix(host, "/") || strings.HasSuffix(host, "/") && strings.HasPrefix(path, host) {
+			return true
+		}
+	}
+	return false
+}
+
+func list(t *testing.T) map[string]listed {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports,Deps", module+"...")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, stderr.String())
+	packages := make(map[string]listed)
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listed
+		err := dec.Decode(&p)
+		if err == io.EOF {
+			return packages
+		}
+		require.NoError(t, err)
+		packages[strings.TrimPrefix(p.ImportPath, module)] = p
+	}
+}
