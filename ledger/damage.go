@@ -18,10 +18,11 @@ var (
 )
 
 // DamagedError says that bytes of the ledger's file are not what was written.
-// Nothing that they hold was served. What else the file holds can still be
-// read; writing is refused until the ledger is opened again. The way out is the
-// entries of another device (Join), a backup, or, when At names the view,
-// Rebuild.
+// Nothing that they hold was served, and the rest can still be read. A write
+// that meets damage changes nothing, and writing is refused from then on until
+// the ledger is opened again. The way out is Rebuild for a row of the view;
+// otherwise another device's entries, or those that can still be read here
+// (Missing), in a new file (Join), or a backup.
 type DamagedError struct {
 	Path string // the file
 	At   string // which entry, row or page

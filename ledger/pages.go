@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"hash/fnv"
-	"io"
 	"os"
 )
 
@@ -109,35 +108,46 @@ func (p *pages) checkSize() error {
 }
 
 // header reads a page's header and checks what every header must say.
-func (p *pages) header(id uint64) (flags, count uint16, overflow uint32, err error) {
+func (p *pages) header(id uint64) (flags uint16, overflow uint32, err error) {
 	var h [pageHeader]byte
-	if id < 2 || id >= p.meta.end {
-		return 0, 0, 0, p.badPage(id, "outside of the file's %d pages", p.meta.end)
+	if !p.in(id) {
+		return 0, 0, p.badPage(id, "outside of the file's %d pages", p.meta.end)
 	}
 	if _, err := p.f.ReadAt(h[:], int64(id)*p.size); err != nil {
-		return 0, 0, 0, p.badPage(id, "%w", err)
+		return 0, 0, p.badPage(id, "%w", err)
 	}
-	if h == defaced {
-		return 0, 0, 0, p.badPage(id, "is free, but something leads to it")
+	return p.checkHeader(id, h[:])
+}
+
+func (p *pages) checkHeader(id uint64, h []byte) (flags uint16, overflow uint32, err error) {
+	if [pageHeader]byte(h) == defaced {
+		return 0, 0, p.badPage(id, "is free, but something leads to it")
 	}
-	if got := ne.Uint64(h[:]); got != id {
-		return 0, 0, 0, p.badPage(id, "calls itself page %d", got)
+	if got := ne.Uint64(h); got != id {
+		return 0, 0, p.badPage(id, "calls itself page %d", got)
 	}
-	flags, count, overflow = ne.Uint16(h[8:]), ne.Uint16(h[10:]), ne.Uint32(h[12:])
+	flags, overflow = ne.Uint16(h[8:]), ne.Uint32(h[12:])
 	if overflow > maxOverflow || id+uint64(overflow) >= p.meta.end {
-		return 0, 0, 0, p.badPage(id, "overflows by %d pages", overflow)
+		return 0, 0, p.badPage(id, "overflows by %d pages", overflow)
 	}
-	return flags, count, overflow, nil
+	return flags, overflow, nil
 }
 
 // read returns a whole page with its overflow.
 func (p *pages) read(id uint64) (b []byte, flags uint16, err error) {
-	flags, _, overflow, err := p.header(id)
-	if err != nil {
-		return nil, 0, err
+	if !p.in(id) {
+		return nil, 0, p.badPage(id, "outside of the file's %d pages", p.meta.end)
 	}
-	b = make([]byte, (int64(overflow)+1)*p.size)
-	if _, err := p.f.ReadAt(b, int64(id)*p.size); err != nil && err != io.EOF {
+	b = make([]byte, p.size)
+	if _, err := p.f.ReadAt(b, int64(id)*p.size); err != nil {
+		return nil, 0, p.badPage(id, "%w", err)
+	}
+	flags, overflow, err := p.checkHeader(id, b[:pageHeader])
+	if err != nil || overflow == 0 {
+		return b, flags, err
+	}
+	b = append(b, make([]byte, int64(overflow)*p.size)...)
+	if _, err := p.f.ReadAt(b[p.size:], (int64(id)+1)*p.size); err != nil {
 		return nil, 0, p.badPage(id, "%w", err)
 	}
 	return b, flags, nil
@@ -237,7 +247,7 @@ func (p *pages) walk(root uint64, seen bitmap, leaf func(id uint64, overflow uin
 	}
 	level := []uint64{root}
 	for range maxDepth {
-		flags, _, _, err := p.header(level[0])
+		flags, _, err := p.header(level[0])
 		if err != nil {
 			return err
 		}
@@ -250,7 +260,7 @@ func (p *pages) walk(root uint64, seen bitmap, leaf func(id uint64, overflow uin
 				if leaf == nil {
 					continue
 				}
-				flags, _, overflow, err := p.header(id)
+				flags, overflow, err := p.header(id)
 				if err != nil {
 					return err
 				}
@@ -333,7 +343,7 @@ func (p *pages) reachable() (bitmap, error) {
 	seen.add(0)
 	seen.add(1)
 	mark := func(id uint64) error {
-		_, _, overflow, err := p.header(id)
+		_, overflow, err := p.header(id)
 		for i := uint64(0); err == nil && i <= uint64(overflow); i++ {
 			if seen.has(id + i) {
 				return p.badPage(id+i, "in use twice")
@@ -369,8 +379,8 @@ func (p *pages) reachable() (bitmap, error) {
 	return seen, nil
 }
 
-// free returns the ids of the free pages and the checksum of their list.
-func (p *pages) free() ([]uint64, uint32, error) {
+// freeList returns the bytes of the list of free pages, and their checksum.
+func (p *pages) freeList() (list []byte, sum uint32, err error) {
 	id := p.meta.freelist
 	b, flags, err := p.read(id)
 	if err != nil {
@@ -386,14 +396,23 @@ func (p *pages) free() ([]uint64, uint32, error) {
 	if n > (uint64(len(b))-at)/8 {
 		return nil, 0, p.badPage(id, "%d free pages do not fit", n)
 	}
-	ids := make([]uint64, n)
+	return b[at : at+8*n], crc32.Checksum(b[:at+8*n], castagnoli), nil
+}
+
+// free returns the ids of the free pages and the checksum of their list.
+func (p *pages) free() ([]uint64, uint32, error) {
+	list, sum, err := p.freeList()
+	if err != nil {
+		return nil, 0, err
+	}
+	ids := make([]uint64, len(list)/8)
 	for i := range ids {
-		ids[i] = ne.Uint64(b[at+8*uint64(i):])
-		if !p.in(ids[i]) || ids[i] == p.meta.root || ids[i] == id || i > 0 && ids[i] <= ids[i-1] {
-			return nil, 0, p.badPage(id, "page %d cannot be free", ids[i])
+		ids[i] = ne.Uint64(list[8*i:])
+		if !p.in(ids[i]) || ids[i] == p.meta.root || ids[i] == p.meta.freelist || i > 0 && ids[i] <= ids[i-1] {
+			return nil, 0, p.badPage(p.meta.freelist, "page %d cannot be free", ids[i])
 		}
 	}
-	return ids, crc32.Checksum(b[:at+8*n], castagnoli), nil
+	return ids, sum, nil
 }
 
 // deface overwrites the headers of free pages.
@@ -423,34 +442,38 @@ func (p *pages) cleanMark(list uint32) (b [cleanSize]byte) {
 func (p *pages) markAt() int64 { return p.meta.slot*p.size + cleanOffset }
 
 // recover is the look that an open takes: at the size, the root, the free list.
-// After a close that is all. After a crash it walks all pages, so that no page
+// After a close that is all. After a crash it looks at all pages, so that no page
 // in use is taken for free, and defaces the free ones.
-func (p *pages) recover() (free []uint64, err error) {
+func (p *pages) recover() (clean bool, err error) {
 	if err := p.checkSize(); err != nil {
-		return nil, err
+		return false, err
 	}
 	if _, err := p.root(); err != nil {
-		return nil, err
+		return false, err
 	}
-	free, sum, err := p.free()
+	_, sum, err := p.freeList()
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	var got [cleanSize]byte
 	if _, err := p.f.ReadAt(got[:], p.markAt()); err != nil {
-		return nil, p.bad("the meta pages", err)
+		return false, p.bad("the meta pages", err)
 	}
 	if got == p.cleanMark(sum) {
-		return free, nil
+		return true, nil
+	}
+	free, _, err := p.free()
+	if err != nil {
+		return false, err
 	}
 	seen, err := p.reachable()
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	for _, id := range free {
 		if seen.has(id) {
-			return nil, p.badPage(id, "both in use and free")
+			return false, p.badPage(id, "both in use and free")
 		}
 	}
-	return free, p.deface(free)
+	return false, p.deface(free)
 }

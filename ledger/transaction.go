@@ -183,8 +183,13 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 	if err := w.finish(); err != nil {
 		return err
 	}
+	if l.free == nil { // all of them are defaced: an open has seen to that
+		if l.free, _, err = l.pages.free(); err != nil {
+			return err
+		}
+	}
 	w.st.txn = tx.ID()
-	ended = true
+	ended, l.clean = true, false
 	if err := l.commit(tx); err != nil {
 		// Whether the meta page reached the disk is not known.
 		l.broken = fmt.Errorf("writing %q: %w", l.path, err)
