@@ -87,9 +87,10 @@ type Node struct {
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	mu     sync.Mutex // guards closed against wg
+	mu     sync.Mutex
 	closed bool
-	wg     sync.WaitGroup // whatever runs beyond a method's return
+	active int           // calls, and what they left in the background
+	idle   chan struct{} // closed when active falls to 0; nil if nobody waits
 }
 
 var _ dht.Store = (*Node)(nil)
@@ -210,15 +211,39 @@ func (n *Node) Addrs() []string {
 // Peers is how many peers the routing table holds.
 func (n *Node) Peers() int { return n.dht.RoutingTable().Size() }
 
-// Close ends the node and everything that it does.
+// Close ends the node and everything that it does, puts that go on in the
+// background included: [Node.Wait] first lets them end.
 func (n *Node) Close() error {
 	n.mu.Lock()
 	n.closed = true
 	n.mu.Unlock()
 	n.cancel()
 	err := errors.Join(n.dht.Close(), n.host.Close())
-	n.wg.Wait()
+	_ = n.Wait(context.Background())
 	return err
+}
+
+// Wait returns when nothing goes on any more, not even in the background, or
+// with ctx's error. [Node.Put] may return before the last of the closest peers
+// has the record; a command that ends after it leaves fewer copies if it
+// doesn't wait (a second or so).
+func (n *Node) Wait(ctx context.Context) error {
+	n.mu.Lock()
+	if n.active == 0 {
+		n.mu.Unlock()
+		return nil
+	}
+	if n.idle == nil {
+		n.idle = make(chan struct{})
+	}
+	idle := n.idle
+	n.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 var errClosed = errors.New("kad: the node is closed")
@@ -230,12 +255,17 @@ func (n *Node) enter(ctx context.Context) (_ context.Context, leave func(), err 
 	if n.closed {
 		return nil, nil, errClosed
 	}
-	n.wg.Add(1)
+	n.active++
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(n.ctx, func() { cancel(errClosed) })
 	return ctx, func() {
 		stop()
 		cancel(nil)
-		n.wg.Done()
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.active--; n.active == 0 && n.idle != nil {
+			close(n.idle)
+			n.idle = nil
+		}
 	}, nil
 }

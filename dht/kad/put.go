@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"sync"
 
 	"github.com/libp2p/go-libp2p-kad-dht/pb"
 	record "github.com/libp2p/go-libp2p-record"
@@ -21,14 +21,18 @@ func wanted(found int) int { return max(1, min(15, (3*found+3)/4)) }
 
 // Put walks to the 20 closest peers that live and stores the record with each
 // of them itself, the first ones while it still walks; so the receipt is what
-// the peers said. It returns when all have said something, or 350 ms after
-// enough did (the last ones then go on in the background).
+// the peers said. It returns as soon as 15 of the 20 closest known confirmed;
+// the rest of the work then goes on in the background, to all 20: see
+// [Node.Wait]. Otherwise it returns when all have said something.
 //
 // Nil means that min(15, ¾ of the closest peers found), and at least one,
 // confirmed. Otherwise the error wraps a [*dht.ShortError], or
 // [dht.ErrUnreachable] if there was nobody, or [dht.ErrOlder] if a peer that
 // refused showed a newer record that verifies. A server keeps a copy of its
 // own as well, which the receipt doesn't count.
+//
+// Confirmations are words: one who surrounds the key can give all of them and
+// keep nothing.
 func (n *Node) Put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
 	receipt, err := n.put(ctx, p, bytes.Clone(value))
 	if err != nil {
@@ -43,54 +47,45 @@ func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Re
 	if err != nil {
 		return dht.Receipt{}, err
 	}
-	ctx, leave, err := n.enter(ctx)
+	key := routingKey(p)
+	w := n.walk(key, dht_pb.Message_FIND_NODE)
+	seeding, leave, err := n.enter(ctx)
 	if err != nil {
 		return dht.Receipt{}, err
 	}
 	defer leave()
-	if err := ctx.Err(); err != nil {
+	if err := seeding.Err(); err != nil {
 		return dht.Receipt{}, err
 	}
-	key := routingKey(p)
 	if n.local != nil {
-		if err := n.keep(ctx, p, rec); err != nil {
+		if err := n.keep(seeding, p, rec); err != nil {
 			return dht.Receipt{}, err
 		}
 	}
-	w := n.walk(key, dht_pb.Message_FIND_NODE)
-	if err := n.seed(ctx, w); err != nil {
+	if err := n.seed(seeding, w); err != nil {
 		return dht.Receipt{}, err
 	}
-	d := &delivery{node: n, key: key, record: rec, sent: map[peer.ID]bool{}, results: make(chan result, maxAsked)}
-	walked := w.run(ctx, func(e event) bool {
-		n.learn(ctx, e)
-		d.send(w.settled())
-		return true
-	})
-	if err := ctx.Err(); err != nil {
-		d.drain()
-		return d.receipt, fmt.Errorf("%w (%d of %d peers stored it by then)", context.Cause(ctx), d.receipt.Stored, d.receipt.Asked)
+
+	// The work outlives the call, and so has a context of its own.
+	working, done, err := n.enter(context.Background())
+	if err != nil {
+		return dht.Receipt{}, err
 	}
-	found := w.live()
-	d.send(found)
-	if len(found) == 0 {
-		return d.receipt, fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, w.asked)
+	working, cancel := context.WithCancelCause(working)
+	d := &delivery{node: n, walk: w, key: key, record: rec, sent: map[*contact]bool{}, acked: map[*contact]bool{}, outcome: make(chan outcome, 2)}
+	go func() {
+		defer done()
+		defer cancel(nil)
+		d.run(working)
+	}()
+	select {
+	case o := <-d.outcome:
+		return o.receipt, o.err
+	case <-ctx.Done():
+		cancel(ctx.Err())
+		o := <-d.outcome
+		return o.receipt, o.err
 	}
-	want := wanted(len(found))
-	if err := d.wait(ctx, want); err != nil {
-		return d.receipt, err
-	}
-	if d.receipt.Stored >= want {
-		return d.receipt, nil
-	}
-	err = &dht.ShortError{Receipt: d.receipt, Want: want}
-	if walked != nil {
-		err = fmt.Errorf("%w; %w", err, walked)
-	}
-	if d.newer(ctx) {
-		err = fmt.Errorf("%w: %w", dht.ErrOlder, err)
-	}
-	return d.receipt, err
 }
 
 // keep stores our own copy as a peer's put would be stored.
@@ -107,44 +102,133 @@ func (n *Node) keep(ctx context.Context, p pointer.Pointer, rec pointer.Record) 
 	return nil
 }
 
-// delivery is the second half of a put: one record to many peers.
+// delivery is one put: a walk, and one record to many peers.
 type delivery struct {
 	node    *Node
+	walk    *walk
 	key     string
 	record  pointer.Record
-	sent    map[peer.ID]bool
-	refused []peer.ID
-	results chan result // buffered for all that may be sent
+	sent    map[*contact]bool
+	acked   map[*contact]bool
+	refused []*contact
 	receipt dht.Receipt
+	told    bool
+
+	requests sync.WaitGroup
+	outcome  chan outcome // the first is the answer to the caller
 }
 
-type result struct {
-	peer peer.ID
-	err  error
+type outcome struct {
+	receipt dht.Receipt
+	err     error
 }
 
-// send puts to those who haven't been sent it. The puts outlive a cancelled
-// context on purpose: the bytes are on their way, and what the peers do with
-// them can't be called back; requestTimeout and Close end them.
-func (d *delivery) send(contacts []*contact) {
+// run walks and puts to the end, and tells the outcome once it is certain.
+func (d *delivery) run(ctx context.Context) {
+	walked := d.walk.run(ctx, func(e event) bool {
+		d.take(ctx, e)
+		d.send(ctx, d.walk.settled())
+		return true
+	})
+	if ctx.Err() == nil {
+		d.send(ctx, d.walk.live())
+	}
+	for ctx.Err() == nil && d.pending() > 0 {
+		select {
+		case e := <-d.walk.events:
+			d.take(ctx, e)
+		case <-ctx.Done():
+		}
+	}
+	d.tell(d.judge(ctx, walked))
+	d.requests.Wait()
+}
+
+func (d *delivery) tell(err error) {
+	if !d.told {
+		d.told = true
+		d.outcome <- outcome{d.receipt, err}
+	}
+}
+
+// judge says what the put is worth when it is over.
+func (d *delivery) judge(ctx context.Context, walked error) error {
+	found := len(d.walk.live())
+	want := wanted(found)
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w (%d of %d peers stored it by then)", context.Cause(ctx), d.receipt.Stored, d.receipt.Asked)
+	case found == 0:
+		return fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, d.walk.asked)
+	case d.receipt.Stored >= want:
+		return nil
+	}
+	var err error = &dht.ShortError{Receipt: d.receipt, Want: want}
+	if walked != nil {
+		err = fmt.Errorf("%w; %w", err, walked)
+	}
+	if d.newer(ctx) {
+		err = fmt.Errorf("%w: %w", dht.ErrOlder, err)
+	}
+	return err
+}
+
+// take counts what a peer said of the record, and teaches the table the rest.
+func (d *delivery) take(ctx context.Context, e event) {
+	if !e.put {
+		d.node.learn(ctx, e)
+		return
+	}
+	switch {
+	case e.err == nil:
+		d.receipt.Stored++
+		d.acked[e.contact] = true
+	case errors.Is(e.err, dht.ErrUnreachable):
+		d.receipt.Unreachable++
+	default:
+		d.receipt.Refused++
+		d.refused = append(d.refused, e.contact)
+	}
+	if e.err != nil {
+		d.node.log.Debug("put failed", "peer", e.contact.ID, "error", e.err)
+	}
+	if !d.told && d.receipt.Stored >= wanted(closest) && d.enough() {
+		d.tell(nil)
+	}
+}
+
+// enough says whether so many of the closest that are known have it that the
+// end of the walk would hardly change the answer. Copies with peers that
+// turned out to be further away don't count here.
+func (d *delivery) enough() bool {
+	n := 0
+	for _, c := range d.walk.nearest(closest, heard, asking, answered) {
+		if d.acked[c] {
+			n++
+		}
+	}
+	return n >= wanted(closest)
+}
+
+// send puts to those who haven't been sent it.
+func (d *delivery) send(ctx context.Context, contacts []*contact) {
 	n := d.node
 	for _, c := range contacts {
-		if d.sent[c.ID] || len(d.sent) >= maxAsked {
+		if d.sent[c] || len(d.sent) >= maxAsked {
 			continue
 		}
-		ctx, leave, err := n.enter(context.Background())
-		if err != nil {
-			return
-		}
-		d.sent[c.ID] = true
+		d.sent[c] = true
 		d.receipt.Asked++
-		go func() {
-			defer leave()
+		d.requests.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 			defer cancel()
-			d.results <- result{c.ID, n.store(ctx, c.AddrInfo, d.key, d.record.Bytes())}
-		}()
+			d.walk.events <- event{contact: c, put: true, err: n.store(ctx, c.AddrInfo, d.key, d.record.Bytes())}
+		})
 	}
+}
+
+func (d *delivery) pending() int {
+	return d.receipt.Asked - d.receipt.Stored - d.receipt.Refused - d.receipt.Unreachable
 }
 
 // store puts to one peer; nil means that it echoed the record.
@@ -161,62 +245,6 @@ func (n *Node) store(ctx context.Context, p peer.AddrInfo, key string, value []b
 	return nil
 }
 
-func (d *delivery) count(r result) {
-	switch {
-	case r.err == nil:
-		d.receipt.Stored++
-	case errors.Is(r.err, dht.ErrUnreachable):
-		d.receipt.Unreachable++
-	default:
-		d.receipt.Refused++
-		d.refused = append(d.refused, r.peer)
-	}
-	if r.err != nil {
-		d.node.log.Debug("put failed", "peer", r.peer, "error", r.err)
-	}
-}
-
-func (d *delivery) pending() int {
-	return d.receipt.Asked - d.receipt.Stored - d.receipt.Refused - d.receipt.Unreachable
-}
-
-// wait counts results until all are in, or enough and the rest is late.
-func (d *delivery) wait(ctx context.Context, want int) error {
-	patience := time.NewTimer(time.Hour)
-	defer patience.Stop()
-	enough := false
-	for d.pending() > 0 {
-		if !enough && d.receipt.Stored >= want {
-			enough = true
-			patience.Reset(softDeadline)
-		}
-		select {
-		case r := <-d.results:
-			d.count(r)
-		case <-patience.C:
-			return nil
-		case <-ctx.Done():
-			if enough {
-				return nil
-			}
-			return fmt.Errorf("%w: %w", context.Cause(ctx), &dht.ShortError{Receipt: d.receipt, Want: want})
-		}
-	}
-	return nil
-}
-
-// drain counts what is there already.
-func (d *delivery) drain() {
-	for {
-		select {
-		case r := <-d.results:
-			d.count(r)
-		default:
-			return
-		}
-	}
-}
-
 // newer asks a few of those who refused what they have instead. Only a
 // verified record that supersedes ours proves that ours is old.
 func (d *delivery) newer(ctx context.Context) bool {
@@ -224,11 +252,11 @@ func (d *delivery) newer(ctx context.Context) bool {
 	n := d.node
 	found := make(chan bool, probes)
 	asked := min(probes, len(d.refused))
-	for _, id := range d.refused[:asked] {
+	for _, c := range d.refused[:asked] {
 		go func() {
 			ctx, cancel := context.WithTimeout(ctx, lastDeadline)
 			defer cancel()
-			r, err := n.query(ctx, peer.AddrInfo{ID: id}, dht_pb.Message_GET_VALUE, d.key)
+			r, err := n.query(ctx, c.AddrInfo, dht_pb.Message_GET_VALUE, d.key)
 			if err != nil || r.record == nil {
 				found <- false
 				return

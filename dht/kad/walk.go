@@ -64,18 +64,23 @@ type walk struct {
 	contacts []*contact // by distance
 	known    map[peer.ID]*contact
 	asked    int
+	events   chan event // with room for all there can be: nobody waits for us
 }
 
-// event is the end of one request.
+// event is the end of one request, or of one put that runs beside the walk.
 type event struct {
 	contact *contact
+	put     bool
 	reply   reply
 	err     error
 }
 
 // newWalk aims at the key: peers and keys share the space of sha2-256.
 func newWalk(self peer.ID, key string, ask func(context.Context, peer.AddrInfo) (reply, error)) *walk {
-	return &walk{self: self, target: sha256.Sum256([]byte(key)), ask: ask, known: map[peer.ID]*contact{}}
+	return &walk{
+		self: self, target: sha256.Sum256([]byte(key)), ask: ask,
+		known: map[peer.ID]*contact{}, events: make(chan event, 2*maxAsked),
+	}
 }
 
 // hear takes note of a peer, once. Of too many, the furthest are forgotten: a
@@ -134,8 +139,8 @@ func (w *walk) settled() []*contact {
 	return slices.DeleteFunc(near, func(c *contact) bool { return c.state != answered })
 }
 
-// run walks, and calls each with the end of each request; each returning false
-// ends the walk. The error is nil if the walk found its end: the k closest that
+// run walks, and calls each with every event; each returning false ends the
+// walk. The error is nil if the walk found its end: the k closest that
 // live have answered, or everybody who lives.
 func (w *walk) run(ctx context.Context, each func(event) bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxWalk, errCut)
@@ -143,7 +148,6 @@ func (w *walk) run(ctx context.Context, each func(event) bool) error {
 	defer requests.Wait()
 	defer cancel()
 
-	events := make(chan event, maxAsked) // so that no request waits for us
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
@@ -167,7 +171,7 @@ func (w *walk) run(ctx context.Context, each func(event) bool) error {
 				ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 				defer cancel()
 				r, err := w.ask(ctx, c.AddrInfo)
-				events <- event{c, r, err}
+				w.events <- event{contact: c, reply: r, err: err}
 			})
 		}
 		if w.done(time.Now()) {
@@ -187,13 +191,14 @@ func (w *walk) run(ctx context.Context, each func(event) bool) error {
 					c.state = slow
 				}
 			}
-		case e := <-events:
-			if ctx.Err() != nil {
+		case e := <-w.events:
+			switch {
+			case ctx.Err() != nil:
 				return context.Cause(ctx)
-			}
-			if e.err != nil {
+			case e.put:
+			case e.err != nil:
 				e.contact.state = failed
-			} else {
+			default:
 				e.contact.state = answered
 				for _, p := range e.reply.closer {
 					w.hear(p)
