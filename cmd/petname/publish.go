@@ -48,6 +48,10 @@ stored it, all when every one has, none once it is signed and saved here.`,
 				for _, label := range out.Edges {
 					field(w, "public edge", petname.Clean(label))
 				}
+				if request.Wait == "none" || out.Asked == 0 {
+					field(w, "stored", "here; a running node sends it on, petname publish sends a new one")
+					return
+				}
 				field(w, "stored", fmt.Sprintf("by %d of %s asked (%d refused, %d unreachable), in %s",
 					out.Stored, peers(out.Asked), out.Refused, out.Unreachable, seconds(out.Took)))
 			})

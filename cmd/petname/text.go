@@ -46,6 +46,11 @@ func provenance(c engine.Contact) string {
 		return ""
 	}
 	f := c.Provenance[0]
+	for _, later := range c.Provenance { // how I last came to know it; cards come by themselves
+		if later.Kind != "card" {
+			f = later
+		}
+	}
 	return fmt.Sprintf("%s, %s", f.Kind, f.At.Local().Format("2 Jan 2006"))
 }
 

@@ -118,7 +118,7 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 		return out, nil
 	}
 	if offline != nil {
-		return out, unsent(offline)
+		return out, unsent(offline, 0)
 	}
 	receipt, err := e.resolver(network).Publish(ctx, record)
 	out.Asked, out.Stored, out.Refused, out.Unreachable = receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable
@@ -127,15 +127,19 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 		err = &dht.ShortError{Receipt: receipt, Want: receipt.Asked}
 	}
 	if err != nil {
-		return out, unsent(err)
+		return out, unsent(err, receipt.Stored)
 	}
 	return out, nil
 }
 
 // unsent says of a failed publication that nothing is lost.
-func unsent(err error) error {
+func unsent(err error, stored int) error {
 	c := *Classify(err)
-	c.Message = "signed and saved, but not stored as widely as wanted: " + strings.TrimPrefix(c.Message, "publish: ")
+	how := "not stored as widely as wanted"
+	if stored == 0 {
+		how = "stored by nobody yet"
+	}
+	c.Message = "signed and saved here, but " + how + ": " + strings.TrimPrefix(c.Message, "publish: ")
 	if c.Exit == ExitNetwork && c.Code != "not_joined" {
 		c.Next = "petname publish"
 	}

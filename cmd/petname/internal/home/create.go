@@ -122,12 +122,11 @@ func (h Home) claim() (made []string, err error) {
 		}
 		return nil, fmt.Errorf("home %q: %w", h.Dir, err)
 	}
+	if _, err := os.Lstat(h.path(identityFile)); err == nil {
+		return nil, fmt.Errorf("%w at %q", ErrExists, h.Dir)
+	}
 	for _, e := range entries {
-		switch e.Name() {
-		case identityFile:
-			return nil, fmt.Errorf("%w at %q", ErrExists, h.Dir)
-		case "lost+found": // a file system of its own
-		default:
+		if e.Name() != "lost+found" { // a file system of its own
 			return nil, fmt.Errorf("%w: %q is not empty (it has %q) and no home either: choose another folder, or move that away", fs.ErrExist, h.Dir, e.Name())
 		}
 	}
