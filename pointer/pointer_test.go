@@ -245,6 +245,21 @@ func TestWhatIsNoPointerIsRefused(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// Only a short key stands in its pointer: a long one there would be a second
+// pointer of a key that has one by its hash.
+func TestLongKeysAreNotReadInline(t *testing.T) {
+	for name, kind := range map[string]int{"RSA": ic.RSA, "ECDSA": ic.ECDSA} {
+		_, public, err := ic.GenerateKeyPair(kind, 2048)
+		require.NoError(t, err)
+		encoded, err := ic.MarshalPublicKey(public)
+		require.NoError(t, err)
+		mh, err := multihash.Encode(encoded, multihash.IDENTITY)
+		require.NoError(t, err)
+		_, err = FromBytes(mh)
+		require.ErrorContains(t, err, "over 42", name)
+	}
+}
+
 func mustEncode(t testing.TB, enc multibase.Encoding, b []byte) string {
 	s, err := multibase.Encode(enc, b)
 	require.NoError(t, err)

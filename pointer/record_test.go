@@ -82,8 +82,14 @@ func TestValidlySignedRecordsThatBreakTheRulesAreRefused(t *testing.T) {
 		"metadata: NaN":                  encodeMap(with(honest(), entry{"_x", []byte{0xfb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0}})),
 		"metadata: float of 32 bits":     encodeMap(with(honest(), entry{"_x", []byte{0xfa, 0x3f, 0x80, 0, 0}})),
 		"metadata: undefined":            encodeMap(with(honest(), entry{"_x", []byte{0xf7}})),
+		"metadata: an unknown tag":       encodeMap(with(honest(), entry{"_x", []byte{0xd8, 43, 0x41, 0x00}})),
+		"metadata: a link of text":       encodeMap(with(honest(), entry{"_x", []byte{0xd8, 42, 0x61, 'a'}})),
 		"metadata: a date tag":           encodeMap(with(honest(), entry{"_x", []byte{0xc1, 0x00}})),
 		"metadata: text is not UTF-8":    encodeMap(with(honest(), entry{"_x", []byte{0x61, 0xff}})),
+		"metadata: key is not UTF-8":     append(append([]byte{good[0] + 1}, 0x61, 0xff, 0x00), good[1:]...),
+		"metadata: inner key not UTF-8":  encodeMap(with(honest(), entry{"_x", []byte{0xa1, 0x61, 0xff, 0x00}})),
+		"metadata: infinity":             encodeMap(with(honest(), entry{"_x", []byte{0xfb, 0x7f, 0xf0, 0, 0, 0, 0, 0, 0}})),
+		"metadata: duplicate inner key":  encodeMap(with(honest(), entry{"_x", []byte{0xa2, 0x61, 'a', 0x00, 0x61, 'a', 0x00}})),
 		"metadata: nested 40 deep":       encodeMap(with(honest(), entry{"_x", append(deep, 0x00)})),
 		"metadata: unsorted nested keys": encodeMap(with(honest(), entry{"_x", []byte{0xa2, 0x61, 'b', 0x00, 0x61, 'a', 0x00}})),
 		"metadata: a length of 2^63":     encodeMap(with(honest(), entry{"_x", []byte{0x5b, 0x80, 0, 0, 0, 0, 0, 0, 0}})),
@@ -101,9 +107,16 @@ func TestValidlySignedRecordsThatBreakTheRulesAreRefused(t *testing.T) {
 		"no data":                        nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Open(key.Pointer(), seal(key, data, nil), testNow)
+			b := seal(key, data, nil)
+			_, err := Open(key.Pointer(), b, testNow)
 			require.ErrorIs(t, err, ErrInvalid)
 			require.Less(t, len(err.Error()), 600, "an error repeats hostile input in bounds")
+			// Without boxo's help, too.
+			if _, card, err := read(key.Pointer(), b); err == nil {
+				require.NotNil(t, card)
+				_, err = ParseCard(card)
+				require.Error(t, err)
+			}
 		})
 	}
 	// The same makers with nothing broken are accepted, so none of the above
@@ -275,6 +288,15 @@ func TestRecordsOfEveryKeyTypeOpen(t *testing.T) {
 				bare, err := proto.Marshal(&pb)
 				require.NoError(t, err)
 				_, err = Open(p, bare, testNow)
+				require.ErrorIs(t, err, ErrInvalid)
+				// Nor with the key in another spelling than was hashed: here
+				// its type, a varint, is written in two bytes.
+				encoded, err := ic.MarshalPublicKey(public)
+				require.NoError(t, err)
+				pb.PubKey = append([]byte{0x08, encoded[1] | 0x80, 0x00}, encoded[2:]...)
+				respelled, err := proto.Marshal(&pb)
+				require.NoError(t, err)
+				_, err = Open(p, respelled, testNow)
 				require.ErrorIs(t, err, ErrInvalid)
 			}
 		})

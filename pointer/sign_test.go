@@ -69,7 +69,7 @@ func TestSignRefusesWhatOpenWould(t *testing.T) {
 		"card too large":   {Expires: testEnd, Card: &Card{Nodes: [][]byte{make([]byte, MaxRecord)}}},
 	} {
 		_, err := Sign(key, f)
-		require.Error(t, err, name)
+		require.ErrorContains(t, err, "signing a record: ", name)
 		require.Less(t, len(err.Error()), 600)
 	}
 }

@@ -130,6 +130,11 @@ func TestForgedChainsAreRefused(t *testing.T) {
 	}
 }
 
+func TestFollowSaysWhenNothingWasPinned(t *testing.T) {
+	_, _, err := Follow(testKey(1).Pointer(), Commitment{}, honestChain(t, 1, 1, always))
+	require.ErrorContains(t, err, "no commitment to the key after "+testKey(1).Pointer().String())
+}
+
 func TestBrokenHonestChainsAreRefused(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		n := rapid.IntRange(3, 10).Draw(rt, "steps")

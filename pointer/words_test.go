@@ -129,7 +129,9 @@ func TestWhatIsNotTwelveWordsOfTheListIsRefused(t *testing.T) {
 		require.Zero(t, w, why)
 		require.Less(t, len(err.Error()), 1000, why)
 	}
-	_, err := ParseWords("petname " + rest)
+	_, err := ParseWords(first[:3] + " " + rest)
+	require.ErrorContains(t, err, "is not in the BIP-39 English list", "three letters tell no word")
+	_, err = ParseWords("petname " + rest)
 	require.ErrorContains(t, err, `word 1, "petname"`)
 }
 
