@@ -87,7 +87,8 @@ func BenchmarkOpenMillionAgainstTen(b *testing.B) {
 	}
 	b.ReportMetric(float64(info.Size())/1e6, "MB")
 
-	// The same file serves for looking one row up.
+	// The same file serves for looking one row up. Both sides bring their own
+	// transaction.
 	b.StopTimer()
 	l, err := Open(large, testKey("one"), rows{}, Options{})
 	require.NoError(b, err)

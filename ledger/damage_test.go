@@ -300,3 +300,36 @@ func TestVerifyFindsWhatReadingMeets(t *testing.T) {
 		require.NoError(t, l.Close())
 	}
 }
+
+// Every pointer of every branch page, led to every branch page and to a leaf:
+// a cycle among branches would have bbolt recurse until the stack ends the
+// process, which nothing can recover.
+func TestNoPointerBetweenPagesLeadsAstray(t *testing.T) {
+	m := makeImage(t, 150)
+	page := os.Getpagesize()
+	var branches, targets []int
+	for p := 2; p*page < len(m.bytes); p++ {
+		if h := m.bytes[p*page:]; ne.Uint64(h) == uint64(p) && ne.Uint16(h[8:]) == flagBranch {
+			branches = append(branches, p)
+		}
+	}
+	require.NotEmpty(t, branches)
+	targets = append(append(targets, branches...), 2, 3, 5, len(m.bytes)/page-1)
+	met := 0
+	for _, p := range branches {
+		for i := range int(ne.Uint16(m.bytes[p*page+10:])) {
+			for _, to := range targets {
+				b := bytes.Clone(m.bytes)
+				at := p*page + pageHeader + i*elemSize + 8
+				if ne.Uint64(b[at:]) == uint64(to) {
+					continue
+				}
+				ne.PutUint64(b[at:], uint64(to))
+				m.restore(b)
+				require.Errorf(t, m.try(false), "page %d, pointer %d to page %d", p, i, to)
+				met++
+			}
+		}
+	}
+	require.NotZero(t, met)
+}

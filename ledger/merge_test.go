@@ -370,7 +370,6 @@ func TestABodyCanBeDroppedWithoutBreakingTheChain(t *testing.T) {
 	require.Empty(t, get(t, a, "k"))
 	require.Error(t, a.DropBody(ID{a.Device(), 1}), "the genesis holds the book together")
 	require.Error(t, a.DropBody(ID{a.Device(), 99}))
-	// Nothing of it is left in the file once the pages are used again or not.
 	verified(t, b)
 }
 

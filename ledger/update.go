@@ -318,7 +318,8 @@ func (l *Ledger) Rebuild() error {
 
 // DropBody forgets the body of an application's entry: here, and in what this
 // ledger sends. The entry stays in its chain. The view is rebuilt without the
-// body, so its fold has to allow for that.
+// body, so its fold has to allow for that. The bytes may stay in unused pages of
+// the file until those are written again.
 func (l *Ledger) DropBody(id ID) error {
 	return l.write(func(w *writing) error {
 		i, err := w.st.find(id)
