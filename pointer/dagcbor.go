@@ -6,12 +6,14 @@ import (
 	"errors"
 	"math"
 	"unicode/utf8"
+
+	"github.com/ipfs/go-cid"
 )
 
 // The signed part of a record is a DAG-CBOR map (ipld.io/specs/codecs/dag-cbor).
-// boxo decodes more than that: keys in any order and, of hostile input, lengths
-// that make it allocate a thousand times the input. So document walks the bytes
-// first, allocates nothing, and accepts only the one canonical encoding.
+// boxo's decoder takes keys in any order, and lengths that make it allocate a
+// thousand times the hostile input. So readDocument walks the bytes where they
+// are, and accepts only the one canonical encoding.
 
 // document is what stands in the signed map: raw values, in the bytes given.
 type document struct {
@@ -168,7 +170,12 @@ func skip(b []byte, depth int) (rest []byte, err error) {
 		return nil, err
 	}
 	switch major {
-	case majorUint, majorNegative:
+	case majorUint:
+		return rest, nil
+	case majorNegative:
+		if n > math.MaxInt64 {
+			return nil, errNotDAG // below -2^63
+		}
 		return rest, nil
 	case majorBytes, majorText:
 		if n > uint64(len(rest)) || major == majorText && !utf8.Valid(rest[:n]) {
@@ -186,11 +193,16 @@ func skip(b []byte, depth int) (rest []byte, err error) {
 		}
 		return nil, errNotDAG
 	case majorTag:
-		// The one tag of DAG-CBOR is a link: 42 around a byte string.
-		if n != 42 || len(rest) == 0 || rest[0]>>5 != majorBytes {
+		// The one tag of DAG-CBOR is a link: 42 around the bytes of a CID
+		// behind a zero byte.
+		major, length, link, err := readHead(rest)
+		if err != nil || n != 42 || major != majorBytes || length < 1 || length > uint64(len(link)) || link[0] != 0 {
 			return nil, errNotDAG
 		}
-		return skip(rest, depth)
+		if _, err := cid.Cast(link[1:length]); err != nil {
+			return nil, errNotDAG
+		}
+		return link[length:], nil
 	}
 	if depth >= maxDepth {
 		return nil, errors.New("its signed data nests too deep")

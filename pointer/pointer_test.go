@@ -411,6 +411,25 @@ func TestPointerSharesNoBytes(t *testing.T) {
 	require.Equal(t, testKey(1).Pointer(), p)
 }
 
+func TestRestoreReadsWhatBytesWrote(t *testing.T) {
+	for kind, p := range pointersOfAllKinds(t) {
+		got, err := Restore(p.Bytes())
+		require.NoError(t, err, kind)
+		require.Equal(t, p, got, kind)
+		for n := range len(p.Bytes()) {
+			_, err := Restore(p.Bytes()[:n])
+			require.Error(t, err, "%s cut to %d bytes", kind, n)
+		}
+		_, err = Restore(append(p.Bytes(), 0))
+		require.Error(t, err, kind)
+	}
+	b := testKey(1).Pointer().Bytes()
+	got, err := Restore(b)
+	require.NoError(t, err)
+	clear(b)
+	require.Equal(t, testKey(1).Pointer(), got, "it keeps no bytes of the caller's")
+}
+
 func TestShortShowsBothEnds(t *testing.T) {
 	p := testKey(1).Pointer()
 	require.Equal(t, "k51…"+p.String()[len(p.String())-6:], p.Short())

@@ -3,14 +3,17 @@ package pointer
 import (
 	"bytes"
 	"errors"
+	"math"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/ipfs/boxo/ipns"
 	ipnspb "github.com/ipfs/boxo/ipns/pb"
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
 )
 
 // boxoOpens is boxo's judgement, but for the end: it reads the real clock, and
@@ -26,7 +29,10 @@ func boxoOpens(p Pointer, b []byte) (*ipns.Record, bool) {
 
 // checkAgainstBoxo fails when Open accepts what boxo refuses, or reads it
 // otherwise; it reports whether Open accepted.
-func checkAgainstBoxo(t testing.TB, p Pointer, b []byte) bool {
+func checkAgainstBoxo(t interface {
+	require.TestingT
+	Helper()
+}, p Pointer, b []byte) bool {
 	t.Helper()
 	rec, accepted := boxoOpens(p, b)
 	r, ok := authentic(p, b)
@@ -138,6 +144,66 @@ func TestFuzzSeedsAreAcceptedAndRefused(t *testing.T) {
 	}
 	require.Greater(t, accepted, 10)
 	require.Greater(t, refused, 4)
+}
+
+// drawDAG draws what a metadata value may hold.
+func drawDAG(t *rapid.T, depth int) any {
+	kinds := 9
+	if depth > 3 {
+		kinds = 7
+	}
+	switch rapid.IntRange(0, kinds-1).Draw(t, "kind") {
+	case 0:
+		return rapid.Uint64().Draw(t, "uint")
+	case 1:
+		return rapid.Int64().Draw(t, "int")
+	case 2:
+		return rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "bytes")
+	case 3:
+		return rapid.StringN(0, 30, 300).Draw(t, "text")
+	case 4:
+		return rapid.SampledFrom([]any{true, false, nil, math.Copysign(0, -1), int64(math.MinInt64), uint64(math.MaxUint64)}).Draw(t, "simple")
+	case 5:
+		return rapid.Float64().Filter(func(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }).Draw(t, "float")
+	case 6:
+		return cbor.Tag{Number: 42, Content: append([]byte{0}, cid.MustParse("bafkqaaa").Bytes()...)}
+	case 7:
+		list := make([]any, rapid.IntRange(0, 4).Draw(t, "length"))
+		for i := range list {
+			list[i] = drawDAG(t, depth+1)
+		}
+		return list
+	default:
+		fields := map[string]any{}
+		for range rapid.IntRange(0, 4).Draw(t, "pairs") {
+			fields[rapid.StringN(0, 12, 40).Draw(t, "name")] = drawDAG(t, depth+1)
+		}
+		return fields
+	}
+}
+
+// Honest metadata of any shape opens; with one byte changed before it is
+// signed, boxo refuses nothing that Open accepts.
+func TestMetadataOfEveryShapeIsReadAsBoxoReadsIt(t *testing.T) {
+	encoder, err := cbor.EncOptions{Sort: cbor.SortLengthFirst}.EncMode()
+	require.NoError(t, err)
+	rapid.Check(t, func(t *rapid.T) {
+		value, err := encoder.Marshal(drawDAG(t, 0))
+		require.NoError(t, err)
+		data := encodeMap(with(honest(), entry{"_x", value}))
+		if len(data) > MaxRecord-200 {
+			return
+		}
+		key := testKey(1)
+		r, err := Open(key.Pointer(), seal(key, data, nil), testNow)
+		_, accepted := boxoOpens(key.Pointer(), seal(key, data, nil))
+		require.Equal(t, accepted, err == nil, "%v", err)
+		if err == nil {
+			checkAgainstBoxo(t, key.Pointer(), r.Bytes())
+		}
+		data[rapid.IntRange(0, len(data)-1).Draw(t, "at")] ^= rapid.ByteMin(1).Draw(t, "xor")
+		checkAgainstBoxo(t, key.Pointer(), seal(key, data, nil))
+	})
 }
 
 // strictDAG is the slow way to say what readDocument's walk says: decode and
