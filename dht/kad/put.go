@@ -15,6 +15,13 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
+// A put asks more peers at once than a get, and some beyond the 20 closest,
+// since all of these are needed in the end and a quarter may be dead.
+const (
+	putSlots = 28
+	putSpare = 6
+)
+
 // wanted is how many of the found peers must store a record: 15 of 20, and of
 // fewer three quarters.
 func wanted(found int) int { return max(1, min(15, (3*found+3)/4)) }
@@ -49,6 +56,7 @@ func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Re
 	}
 	key := routingKey(p)
 	w := n.walk(key, dht_pb.Message_FIND_NODE)
+	w.slots, w.spare, w.patient = putSlots, putSpare, true
 	seeding, leave, err := n.enter(ctx)
 	if err != nil {
 		return dht.Receipt{}, err

@@ -19,11 +19,10 @@ import (
 const (
 	closest      = 20                     // Kademlia's k: whom a record belongs to
 	seedPeers    = 40                     // taken from the routing table
-	inFlight     = 10                     // Kademlia's α
-	converged    = 3                      // so many closest answered: the rest of the walk is near
+	inFlight     = 14                     // requests at once (Kademlia's α)
 	maxAsked     = 200                    // peers asked in one walk
 	maxHeard     = 2000                   // names kept
-	softDeadline = 350 * time.Millisecond // a silent peer loses its slot
+	softDeadline = 250 * time.Millisecond // a silent peer loses its slot
 	lastDeadline = time.Second            // and here the walk ends without it
 	maxWalk      = 15 * time.Second
 )
@@ -64,6 +63,9 @@ type walk struct {
 	contacts []*contact // by distance
 	known    map[peer.ID]*contact
 	asked    int
+	slots    int        // requests at once
+	spare    int        // peers asked beyond the k closest, as some of these will be dead
+	patient  bool       // waits for late ones that would be among the closest
 	events   chan event // with room for all there can be: nobody waits for us
 }
 
@@ -79,7 +81,7 @@ type event struct {
 func newWalk(self peer.ID, key string, ask func(context.Context, peer.AddrInfo) (reply, error)) *walk {
 	return &walk{
 		self: self, target: sha256.Sum256([]byte(key)), ask: ask,
-		known: map[peer.ID]*contact{}, events: make(chan event, 2*maxAsked),
+		known: map[peer.ID]*contact{}, slots: inFlight, events: make(chan event, 2*maxAsked),
 	}
 }
 
@@ -123,19 +125,11 @@ func (w *walk) nearest(n int, states ...state) []*contact {
 // live gives the closest peers that answered, at most k, closest first.
 func (w *walk) live() []*contact { return w.nearest(closest, answered) }
 
-// settled gives the peers that have answered and are among the k closest of
-// all that may be alive, as soon as the few closest of these have answered:
-// they will hardly be displaced.
+// settled gives the peers that have answered and are among the k closest (and
+// the spare ones) of all that may be alive. Since an answer names the closest
+// peers that the answerer knows, one from far away displaces itself.
 func (w *walk) settled() []*contact {
-	near := w.nearest(closest, heard, asking, answered)
-	for i, c := range near {
-		if i == converged {
-			break
-		}
-		if c.state != answered {
-			return nil
-		}
-	}
+	near := w.nearest(closest+w.spare, heard, asking, answered)
 	return slices.DeleteFunc(near, func(c *contact) bool { return c.state != answered })
 }
 
@@ -157,8 +151,8 @@ func (w *walk) run(ctx context.Context, each func(event) bool) error {
 				held++
 			}
 		}
-		for _, c := range w.nearest(closest, heard, asking, answered) {
-			if held >= inFlight || w.asked >= maxAsked {
+		for _, c := range w.nearest(closest+w.spare, heard, asking, answered) {
+			if held >= w.slots || w.asked >= maxAsked {
 				break
 			}
 			if c.state != heard {
@@ -213,7 +207,8 @@ func (w *walk) run(ctx context.Context, each func(event) bool) error {
 
 // done says whether there is nothing left to wait for: nobody among the k
 // closest is being asked or to be asked. Silent peers are waited for, a while,
-// only as long as fewer than k have answered: a small or a slow network.
+// only as long as fewer than k have answered (a small or a slow network), and
+// if the walk is patient, those who would be among the k.
 func (w *walk) done(now time.Time) bool {
 	for _, c := range w.nearest(closest, heard, asking, answered) {
 		if c.state == asking || (c.state == heard && w.asked < maxAsked) {
@@ -221,11 +216,12 @@ func (w *walk) done(now time.Time) bool {
 		}
 	}
 	live := w.live()
-	if len(live) == closest {
-		return true
-	}
-	for _, c := range w.nearest(maxHeard, asking, slow) {
-		if c.state == asking || len(live) == 0 || now.Sub(c.since) < lastDeadline {
+	missing := closest - len(live)
+	for _, c := range w.contacts {
+		switch {
+		case missing <= 0 && (!w.patient || c == live[closest-1]):
+			return true // those further away would not count
+		case c.state == asking || c.state == slow && (len(live) == 0 || now.Sub(c.since) < lastDeadline):
 			return false
 		}
 	}

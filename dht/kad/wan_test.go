@@ -3,6 +3,7 @@
 package kad
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/binary"
@@ -18,6 +19,9 @@ import (
 	"time"
 
 	"github.com/ipfs/boxo/ipns"
+	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/query"
+	dssync "github.com/ipfs/go-datastore/sync"
 	"github.com/libp2p/go-libp2p"
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
 	record "github.com/libp2p/go-libp2p-record"
@@ -33,6 +37,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // This is the WAN of the project's figures, in virtual time: live peers are
@@ -73,10 +78,11 @@ func wanLatency(p *simnet.Packet) time.Duration {
 }
 
 type wan struct {
-	net  *simnet.Simnet
-	live []*kaddht.IpfsDHT
-	all  []peer.AddrInfo // live and dead, in a seeded order
-	rand *rand.Rand
+	net    *simnet.Simnet
+	live   []*kaddht.IpfsDHT
+	stores map[peer.ID]datastore.Batching
+	all    []peer.AddrInfo // live and dead, in a seeded order
+	rand   *rand.Rand
 }
 
 func (w *wan) host(t *testing.T, i int) host.Host {
@@ -109,7 +115,9 @@ func (w *wan) know(d *kaddht.IpfsDHT, r *rand.Rand) {
 }
 
 func (w *wan) stock(t *testing.T, h host.Host, mode kaddht.ModeOpt) *kaddht.IpfsDHT {
-	d, err := kaddht.New(h, kaddht.ProtocolPrefix("/ipfs/lan"), kaddht.Mode(mode), kaddht.DisableAutoRefresh(),
+	store := dssync.MutexWrap(datastore.NewMapDatastore())
+	w.stores[h.ID()] = store
+	d, err := kaddht.New(h, kaddht.ProtocolPrefix("/ipfs/lan"), kaddht.Datastore(store), kaddht.Mode(mode), kaddht.DisableAutoRefresh(),
 		kaddht.Validator(record.NamespacedValidator{"ipns": ipns.Validator{KeyBook: h.Peerstore()}, "pk": record.PublicKeyValidator{}}),
 		kaddht.BootstrapPeers())
 	require.NoError(t, err)
@@ -117,7 +125,7 @@ func (w *wan) stock(t *testing.T, h host.Host, mode kaddht.ModeOpt) *kaddht.Ipfs
 }
 
 func newWAN(t *testing.T) *wan {
-	w := &wan{rand: rand.New(rand.NewPCG(11, 12))}
+	w := &wan{stores: map[peer.ID]datastore.Batching{}, rand: rand.New(rand.NewPCG(11, 12))}
 	w.net = &simnet.Simnet{LatencyFunc: wanLatency, Logger: slog.New(slog.DiscardHandler)}
 	w.net.Start()
 	for i := range wanLive {
@@ -157,6 +165,27 @@ func (w *wan) theirs(t *testing.T, operation int, kind int) *kaddht.IpfsDHT {
 	return d
 }
 
+// holders counts those of the 20 closest live peers that hold a record, by
+// looking into their stores.
+func (w *wan) holders(t *testing.T, rec pointer.Record) int {
+	key := routingKey(rec.Pointer())
+	walk := newWalk("", key, nil)
+	for _, d := range w.live {
+		walk.hear(peer.AddrInfo{ID: d.PeerID()})
+	}
+	n := 0
+	for _, c := range walk.nearest(closest, heard) {
+		res, err := w.stores[c.ID].Query(t.Context(), query.Query{})
+		require.NoError(t, err)
+		entries, err := res.Rest()
+		require.NoError(t, err)
+		if slices.ContainsFunc(entries, func(e query.Entry) bool { return bytes.Contains(e.Value, rec.Bytes()) }) {
+			n++
+		}
+	}
+	return n
+}
+
 type sample []time.Duration
 
 func (s sample) String() string {
@@ -174,7 +203,7 @@ func TestWAN(t *testing.T) {
 		w := newWAN(t)
 		defer w.close()
 		var put, stockPut, fresh, stockSearch, first, end sample
-		var acks, asked []int
+		var acks, asked, sent, holders []int
 		for i := range wanOperations {
 			k := newKey(t)
 			rec := sign(t, k, 1)
@@ -186,7 +215,10 @@ func TestWAN(t *testing.T) {
 				t.Log("put: ", err)
 			}
 			acks = append(acks, receipt.Stored)
+			sent = append(sent, receipt.Asked)
+			require.NoError(t, n.Wait(t.Context()))
 			require.NoError(t, n.Close())
+			holders = append(holders, w.holders(t, rec))
 
 			other := sign(t, newKey(t), 1)
 			d := w.theirs(t, i, 1)
@@ -227,8 +259,11 @@ func TestWAN(t *testing.T) {
 		ratio := func(a, b sample) float64 { return float64(a.at(50)) / float64(b.at(50)) }
 		slices.Sort(acks)
 		slices.Sort(asked)
+		slices.Sort(sent)
+		slices.Sort(holders)
 		t.Logf("%d live + %d dead, %d operations", wanLive, wanDead, wanOperations)
-		t.Logf("publish       ours  %v; acks min %d, median %d", put, acks[0], acks[len(acks)/2])
+		t.Logf("publish       ours  %v; acks min %d, median %d, sent median %d; of the 20 closest live hold it in the end: min %d, median %d",
+			put, acks[0], acks[len(acks)/2], sent[len(sent)/2], holders[0], holders[len(holders)/2])
 		t.Logf("              stock %v", stockPut)
 		t.Logf("              ratio of p50: %.2f (goal: 0.28)", ratio(put, stockPut))
 		t.Logf("resolve any   ours  %v", first)
