@@ -42,6 +42,9 @@ func (n *Node) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer,
 		stopped := false
 		if err == nil {
 			err = w.run(ctx, func(e event) bool {
+				if e.late {
+					return true
+				}
 				n.learn(ctx, e)
 				a := dht.Answer{Record: e.reply.record, Source: dht.SourceNetwork, Peer: e.contact.ID.String(), Asked: w.asked}
 				if e.err != nil {
@@ -103,6 +106,7 @@ func (n *Node) learn(ctx context.Context, e event) {
 	table := n.dht.RoutingTable()
 	id := e.contact.ID
 	switch {
+	case e.late:
 	case e.err == nil:
 		if n.network == IPFS && !kaddht.PublicRoutingTableFilter(n.dht, id) {
 			return

@@ -136,6 +136,9 @@ func (d *delivery) run(ctx context.Context) {
 	walked := d.walk.run(ctx, func(e event) bool {
 		d.take(ctx, e)
 		d.send(ctx, d.walk.settled())
+		if !d.told && d.enough() {
+			d.tell(nil)
+		}
 		return true
 	})
 	if ctx.Err() == nil {
@@ -145,6 +148,9 @@ func (d *delivery) run(ctx context.Context) {
 		select {
 		case e := <-d.walk.events:
 			d.take(ctx, e)
+			if !d.told && d.enough() {
+				d.tell(nil)
+			}
 		case <-ctx.Done():
 		}
 	}
@@ -183,11 +189,10 @@ func (d *delivery) judge(ctx context.Context, walked error) error {
 
 // take counts what a peer said of the record, and teaches the table the rest.
 func (d *delivery) take(ctx context.Context, e event) {
-	if !e.put {
+	switch {
+	case !e.put:
 		d.node.learn(ctx, e)
 		return
-	}
-	switch {
 	case e.err == nil:
 		d.receipt.Stored++
 		d.acked[e.contact] = true
@@ -199,9 +204,6 @@ func (d *delivery) take(ctx context.Context, e event) {
 	}
 	if e.err != nil {
 		d.node.log.Debug("put failed", "peer", e.contact.ID, "error", e.err)
-	}
-	if !d.told && d.receipt.Stored >= wanted(closest) && d.enough() {
-		d.tell(nil)
 	}
 }
 

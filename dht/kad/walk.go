@@ -69,10 +69,12 @@ type walk struct {
 	events   chan event // with room for all there can be: nobody waits for us
 }
 
-// event is the end of one request, or of one put that runs beside the walk.
+// event is the end of one request, or of one put that runs beside the walk, or
+// that a request is late.
 type event struct {
 	contact *contact
 	put     bool
+	late    bool
 	reply   reply
 	err     error
 }
@@ -183,6 +185,9 @@ func (w *walk) run(ctx context.Context, each func(event) bool) error {
 			for _, c := range w.contacts {
 				if c.state == asking && now.Sub(c.since) >= softDeadline {
 					c.state = slow
+					if !each(event{contact: c, late: true}) {
+						return nil
+					}
 				}
 			}
 		case e := <-w.events:
