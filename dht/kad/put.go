@@ -18,8 +18,8 @@ import (
 // A put asks more peers at once than a get, and some beyond the 20 closest,
 // since all of these are needed in the end and a quarter may be dead.
 const (
-	putSlots = 28
-	putSpare = 6
+	putSlots = 34
+	putSpare = 10
 )
 
 // wanted is how many of the found peers must store a record: 15 of 20, and of

@@ -25,7 +25,6 @@ type world struct {
 	dead    map[peer.ID]bool
 	latency map[peer.ID]time.Duration // of a request, dial and all
 	lists   map[peer.ID][]peer.ID     // whom each names
-	asked   int
 }
 
 const worldKey = "/ipns/a key"
