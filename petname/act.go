@@ -1,6 +1,7 @@
 package petname
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
@@ -17,12 +18,18 @@ import (
 //	  ? 2: contact                pointer: the first one learnt of it
 //	  ? 3: name                   text, as typed: a petname; the nickname for profile
 //	  ? 4: [kind, by, channel, nickname, commitment or null]   the fact that came with it
-//	  ? 5: [name or "", removed]  what the contact was called before
+//	  ? 5: [+ [name or "", removed, ms since 1970, contested]] what the contact was called before
 //	  ? 6: label                  of an edge
 //	  ? 7: number                 for undo: the entry of this device that it takes back
 //	  ? 8: [value, sequence]      for publish
-//	  ? 9: contact                what the label led to before
+//	  ? 9: [+ [label, contact or null]]   edges: where the label led before; those that end
+//	                              with a name or its removal; those that an undo puts back
 //	}
+//
+// An act is read strictly: in another encoding, with a field that its op
+// doesn't have, or that this version doesn't know, it says nothing at all. So
+// an edge for one audience, written by a later version, is never taken for a
+// public one.
 //
 // What isn't in the act is derived from it: above all the comparison key, so
 // that a device with other Unicode tables, or a lying one, can't put two names
@@ -32,11 +39,11 @@ type act struct {
 	Contact   []byte     `cbor:"2,keyasint,omitempty"`
 	Name      string     `cbor:"3,keyasint,omitempty"`
 	Fact      *wireFact  `cbor:"4,keyasint,omitempty"`
-	Was       *wireWas   `cbor:"5,keyasint,omitempty"`
+	Was       []wireWas  `cbor:"5,keyasint,omitempty"`
 	Label     string     `cbor:"6,keyasint,omitempty"`
 	Number    uint64     `cbor:"7,keyasint,omitempty"`
 	Published *wireValue `cbor:"8,keyasint,omitempty"`
-	WasEdge   []byte     `cbor:"9,keyasint,omitempty"`
+	Edges     []wireEdge `cbor:"9,keyasint,omitempty"`
 }
 
 type op uint8
@@ -57,12 +64,7 @@ var opTexts = map[op]string{
 	opUnshare: "unshare", opUndo: "undo", opProfile: "profile", opPublish: "publish",
 }
 
-func (o op) String() string {
-	if s, ok := opTexts[o]; ok {
-		return s
-	}
-	return fmt.Sprintf("op %d", uint8(o))
-}
+func (o op) String() string { return opTexts[o] }
 
 type wireFact struct {
 	_        struct{} `cbor:",toarray"`
@@ -73,10 +75,14 @@ type wireFact struct {
 	Next     []byte
 }
 
+// wireWas is one of the things that a contact was called: a name, removed, or
+// neither.
 type wireWas struct {
-	_       struct{} `cbor:",toarray"`
-	Name    string
-	Removed bool
+	_         struct{} `cbor:",toarray"`
+	Name      string
+	Removed   bool
+	At        int64 // when it was removed
+	Contested bool  // other contacts had the name too
 }
 
 type wireValue struct {
@@ -84,6 +90,22 @@ type wireValue struct {
 	Value    string
 	Sequence uint64
 }
+
+type wireEdge struct {
+	_       struct{} `cbor:",toarray"`
+	Label   string
+	Contact []byte // nil: unshared
+}
+
+// Bounds on an act from any device, so that no row of the view outgrows what
+// the ledger keeps: a fold that failed would stop all merging.
+const (
+	maxSourceText = 256     // bytes of each text of a fact
+	maxWas        = 16      // things that a contact was called
+	maxActEdges   = 512     // edges in one act
+	maxValueText  = 8 << 10 // bytes of a published value
+	maxAt         = 1 << 46 // ms since 1970: as far as an entry's clock goes
+)
 
 var (
 	actEncoder = func() cbor.EncMode {
@@ -95,10 +117,11 @@ var (
 	}()
 	actDecoder = func() cbor.DecMode {
 		mode, err := cbor.DecOptions{
-			DupMapKey:       cbor.DupMapKeyEnforcedAPF,
-			IndefLength:     cbor.IndefLengthForbidden,
-			TagsMd:          cbor.TagsForbidden,
-			MaxNestedLevels: 8,
+			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+			IndefLength:       cbor.IndefLengthForbidden,
+			TagsMd:            cbor.TagsForbidden,
+			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+			MaxNestedLevels:   8,
 		}.DecMode()
 		if err != nil {
 			panic(err) // constant options
@@ -107,28 +130,130 @@ var (
 	}()
 )
 
-func (a act) encode() ([]byte, error) { return actEncoder.Marshal(a) }
+// encode gives the body of an entry. It refuses what decodeAct would: an act
+// that the fold passed over would be lost without a word.
+func (a act) encode() ([]byte, error) {
+	body, err := actEncoder.Marshal(a)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := decodeAct(body); err != nil {
+		return nil, err
+	}
+	return body, nil
+}
+
+var errCanonical = errors.New("act: is not in canonical encoding")
 
 func decodeAct(body []byte) (act, error) {
 	var a act
 	if err := actDecoder.Unmarshal(body, &a); err != nil {
 		return act{}, fmt.Errorf("act: %w", err)
 	}
-	if a.Op == 0 {
-		return act{}, errors.New("act: does nothing")
+	if again, err := actEncoder.Marshal(a); err != nil || !bytes.Equal(again, body) {
+		return act{}, errCanonical
 	}
-	for _, p := range [][]byte{a.Contact, a.WasEdge} {
-		if p == nil {
-			continue
-		}
-		if _, err := pointer.FromBytes(p); err != nil {
-			return act{}, fmt.Errorf("act: contact %w", err)
-		}
-	}
-	if a.Fact != nil && a.Fact.Next != nil {
-		if _, err := pointer.CommitmentFromBytes(a.Fact.Next); err != nil {
-			return act{}, fmt.Errorf("act: %w", err)
-		}
+	if err := a.check(); err != nil {
+		return act{}, fmt.Errorf("act: %s: %w", a.Op, err)
 	}
 	return a, nil
+}
+
+// shapes say which fields an op has.
+var shapes = map[op]struct{ must, may field }{
+	opName:    {has(2) | has(3), has(4) | has(5) | has(9)},
+	opRemove:  {has(2), has(5) | has(9)},
+	opLearn:   {has(2) | has(4), 0},
+	opShare:   {has(2) | has(6), has(9)},
+	opUnshare: {has(6), has(9)},
+	opUndo:    {has(7), has(2) | has(3) | has(5) | has(6) | has(9)},
+	opProfile: {0, has(3)},
+	opPublish: {has(8), 0},
+}
+
+// field is a set of an act's keys.
+type field uint16
+
+func has(key int) field { return 1 << key }
+
+func (a act) fields() (f field) {
+	for key, there := range [...]bool{
+		2: a.Contact != nil, 3: a.Name != "", 4: a.Fact != nil, 5: a.Was != nil, 6: a.Label != "",
+		7: a.Number != 0, 8: a.Published != nil, 9: a.Edges != nil,
+	} {
+		if there {
+			f |= has(key)
+		}
+	}
+	return f
+}
+
+// check holds an act to its shape, and every part of it to its bounds.
+func (a act) check() error {
+	shape, known := shapes[a.Op]
+	if f := a.fields(); !known || f&shape.must != shape.must || f&^(shape.must|shape.may) != 0 {
+		return errors.New("has not the fields of its op")
+	}
+	if a.Contact != nil {
+		if _, err := pointer.FromBytes(a.Contact); err != nil {
+			return fmt.Errorf("contact %w", err)
+		}
+	}
+	if a.Name != "" && !nameable(a.Name) {
+		return fmt.Errorf("%s can't be a name", quote(a.Name))
+	}
+	if a.Op == opProfile && len(a.Name) > pointer.MaxNickname {
+		return fmt.Errorf("nickname of %d bytes", len(a.Name))
+	}
+	if a.Label != "" && !labelable(a.Label) {
+		return fmt.Errorf("%s can't be a label", quote(a.Label))
+	}
+	if a.Fact != nil {
+		if err := a.Fact.check(); err != nil {
+			return err
+		}
+	}
+	if a.Published != nil && (len(a.Published.Value) > maxValueText || a.Published.Sequence == 0 || a.Published.Sequence > pointer.MaxSequence) {
+		return fmt.Errorf("sequence %d of a value of %d bytes", a.Published.Sequence, len(a.Published.Value))
+	}
+	return a.checkBefore()
+}
+
+func (a act) checkBefore() error {
+	if len(a.Was) > maxWas || len(a.Edges) > maxActEdges {
+		return fmt.Errorf("tells of %d names and %d edges before", len(a.Was), len(a.Edges))
+	}
+	for _, w := range a.Was {
+		if w.Name != "" && (w.Removed || !nameable(w.Name)) || w.At < 0 || w.At > maxAt {
+			return fmt.Errorf("%s can't have been the name", quote(w.Name))
+		}
+	}
+	for _, e := range a.Edges {
+		if !labelable(e.Label) {
+			return fmt.Errorf("%s can't have been a label", quote(e.Label))
+		}
+		if e.Contact == nil {
+			continue
+		}
+		if _, err := pointer.FromBytes(e.Contact); err != nil {
+			return fmt.Errorf("edge's contact %w", err)
+		}
+	}
+	return nil
+}
+
+func (f wireFact) check() error {
+	for _, text := range []string{f.Kind, f.By, f.Channel} {
+		if len(text) > maxSourceText {
+			return fmt.Errorf("source %s: is over %d bytes", quote(text), maxSourceText)
+		}
+	}
+	if len(f.Nickname) > pointer.MaxNickname {
+		return fmt.Errorf("nickname %s: is over %d bytes", quote(f.Nickname), pointer.MaxNickname)
+	}
+	if f.Next == nil {
+		return nil
+	}
+	_, err := pointer.CommitmentFromBytes(f.Next)
+	return err
 }

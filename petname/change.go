@@ -1,10 +1,8 @@
 package petname
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
@@ -16,8 +14,6 @@ type Source struct {
 	By      string // empty: "me"
 	Channel string // "argument", "stdin", "api", …; empty: "api"
 }
-
-const maxSourceText = 256 // bytes of each text of a Source
 
 func (s Source) fact(l pointer.Link) *wireFact {
 	if s.Kind == "" {
@@ -35,15 +31,6 @@ func (s Source) fact(l pointer.Link) *wireFact {
 	return &wireFact{Kind: s.Kind, By: s.By, Channel: s.Channel, Nickname: l.Nickname, Next: l.Next.Bytes()}
 }
 
-func (s Source) check() error {
-	for _, text := range []string{s.Kind, s.By, s.Channel} {
-		if len(text) > maxSourceText {
-			return fmt.Errorf("source %s: is over %d bytes", quote(text), maxSourceText)
-		}
-	}
-	return nil
-}
-
 // Add gives a name to what a link points to: the user's own act. Adding the
 // same again changes nothing and is fine.
 //
@@ -53,20 +40,17 @@ func (s Source) check() error {
 // one pinned for the pointer ([*DuplicityError]). A contact that was removed,
 // or is in conflict, can be added again: that is the user picking.
 func (b *Book) Add(n Name, l pointer.Link, s Source) (Contact, error) {
-	if n.IsZero() {
-		return Contact{}, &NameError{"", "is empty"}
-	}
-	if l.Pointer.IsZero() {
-		return Contact{}, errors.New("add: no pointer given")
-	}
-	if err := s.check(); err != nil {
-		return Contact{}, err
-	}
-	err := b.update(func(tx *ledger.Tx) error { return add(tx, b.Identity(), n, l, s) })
+	var c Contact
+	err := b.update(func(tx *ledger.Tx) (err error) {
+		if err = add(tx, b.Identity(), n, l, s); err == nil {
+			c, _, err = readContact(tx.View(), l.Pointer)
+		}
+		return err
+	})
 	if err != nil {
 		return Contact{}, err
 	}
-	return b.ByPointer(l.Pointer)
+	return c, nil
 }
 
 // Naming is one name to be given by [Book.AddAll].
@@ -90,48 +74,68 @@ func (b *Book) AddAll(namings []Naming) error {
 }
 
 func add(tx *ledger.Tx, me pointer.Pointer, n Name, l pointer.Link, s Source) error {
-	if l.Pointer == me {
+	switch {
+	case n.IsZero():
+		return &NameError{"", "is empty"}
+	case l.Pointer.IsZero():
+		return errors.New("add: no pointer given")
+	case l.Pointer == me:
 		return ErrOwnPointer
 	}
-	c, _, err := readContact(tx.View(), l.Pointer)
+	fact := s.fact(l)
+	if err := fact.check(); err != nil {
+		return fmt.Errorf("add: %w", err)
+	}
+	v := tx.View()
+	c, found, err := readContact(v, l.Pointer)
 	if err != nil {
 		return err
 	}
-	if !l.Next.IsZero() && !c.Next.IsZero() && l.Next != c.Next {
-		return &DuplicityError{l.Pointer, c.Next, l.Next}
+	if err := c.pinned(l.Next); err != nil && !l.Next.IsZero() {
+		return err
 	}
-	if err := free(tx.View(), n, l.Pointer); err != nil {
+	if err := free(v, n, l.Pointer); err != nil {
 		return err
 	}
 	if !c.Name.IsZero() && c.Name.key != n.key {
 		return &NamedError{c.Name, l.Pointer}
 	}
-	a := act{Contact: l.Pointer.Bytes(), Fact: s.fact(l)}
 	if c.Name.key == n.key {
 		if l.Next == c.Next || l.Next.IsZero() {
 			return nil // known already
 		}
-		a.Op = opLearn
-	} else {
-		a.Op, a.Name, a.Was = opName, n.text, c.was()
+		n = c.Name
+	}
+	a := act{Op: opName, Contact: l.Pointer.Bytes(), Name: n.text, Fact: fact}
+	if found {
+		if a.Was, a.Edges, err = before(v, c); err != nil {
+			return err
+		}
+		if !c.Name.IsZero() || c.Conflict != nil {
+			a.Edges = nil // they go on
+		}
 	}
 	return appendAct(tx, a)
 }
 
-// was is what the contact is called now, for undoing a change.
-func (c Contact) was() *wireWas {
-	switch {
-	case !c.Name.IsZero():
-		return &wireWas{Name: c.Name.text}
-	case c.Conflict == nil && !c.Removed.IsZero():
-		return &wireWas{Removed: true}
+// before is what a contact is called, and the edges that end if it no longer
+// is: what undoing a change brings back.
+func before(v *ledger.View, c Contact) ([]wireWas, []wireEdge, error) {
+	state, err := getState[contactState](v, tableContacts, c.ID.Bytes())
+	if err != nil {
+		return nil, nil, err
 	}
-	return nil
+	was, err := state.was(v)
+	if err != nil {
+		return nil, nil, err
+	}
+	edges, err := ending(v, c.ID)
+	return was, edges, err
 }
 
 // free tells whether the contact with that pointer may have the name.
 func free(v *ledger.View, n Name, p pointer.Pointer) error {
-	r, err := nameRow(v, n.key)
+	r, err := claimants(v, n.key, 2)
 	if err != nil {
 		return err
 	}
@@ -168,23 +172,46 @@ func (b *Book) Rename(p pointer.Pointer, n Name) (Contact, error) {
 	if n.IsZero() {
 		return Contact{}, &NameError{"", "is empty"}
 	}
-	err := b.update(func(tx *ledger.Tx) error {
-		c, err := named(tx.View(), p)
-		if err != nil {
+	return b.change(p, func(v *ledger.View, c Contact) (act, error) {
+		if err := free(v, n, p); err != nil || c.Name.text == n.text {
+			return act{}, err
+		}
+		was, _, err := before(v, c)
+		return act{Op: opName, Contact: p.Bytes(), Name: n.text, Was: was}, err
+	})
+}
+
+// Remove takes the name from the contact with that pointer, and with it every
+// edge of mine that leads there. The removal is kept: nothing that others send
+// brings the contact back. It returns the contact as it is then.
+func (b *Book) Remove(p pointer.Pointer) (Contact, error) {
+	return b.change(p, func(v *ledger.View, c Contact) (act, error) {
+		was, edges, err := before(v, c)
+		return act{Op: opRemove, Contact: p.Bytes(), Was: was, Edges: edges}, err
+	})
+}
+
+// change appends what fn makes of a contact that has a name, or is in conflict
+// over one, and reads it again. No act is no change.
+func (b *Book) change(p pointer.Pointer, fn func(v *ledger.View, c Contact) (act, error)) (Contact, error) {
+	var c Contact
+	err := b.update(func(tx *ledger.Tx) (err error) {
+		if c, err = named(tx.View(), p); err != nil {
 			return err
 		}
-		if err := free(tx.View(), n, p); err != nil {
+		a, err := fn(tx.View(), c)
+		if err != nil || a.Op == 0 {
 			return err
 		}
-		if c.Name.text == n.text {
-			return nil
+		if err = appendAct(tx, a); err == nil {
+			c, _, err = readContact(tx.View(), p)
 		}
-		return appendAct(tx, act{Op: opName, Contact: p.Bytes(), Name: n.text, Was: c.was()})
+		return err
 	})
 	if err != nil {
 		return Contact{}, err
 	}
-	return b.ByPointer(p)
+	return c, nil
 }
 
 // named reads a contact that has a name, or is in conflict over one.
@@ -199,122 +226,37 @@ func named(v *ledger.View, p pointer.Pointer) (Contact, error) {
 	return c, nil
 }
 
-// Remove takes the name from the contact with that pointer, and with it every
-// edge of mine that leads there. The removal is kept: nothing that others send
-// brings the contact back. It returns the contact as it is then.
-func (b *Book) Remove(p pointer.Pointer) (Contact, error) {
-	err := b.update(func(tx *ledger.Tx) error {
-		c, err := named(tx.View(), p)
-		if err != nil {
-			return err
-		}
-		return appendAct(tx, act{Op: opRemove, Contact: p.Bytes(), Was: c.was()})
-	})
-	if err != nil {
-		return Contact{}, err
-	}
-	return b.ByPointer(p)
-}
-
 // Learn pins what the first verified card of a contact brings: the commitment
 // to its next key, and its nickname. Nothing is written when the book has a
-// commitment already; another one than that is a [*DuplicityError].
+// commitment already, or never heard of the pointer; another commitment than
+// the one it has is a [*DuplicityError].
 func (b *Book) Learn(p pointer.Pointer, card pointer.Card) error {
 	if card.Next.IsZero() {
 		return nil
 	}
+	// Most often there is nothing to write, and so no need to wait for a writer.
+	var known bool
+	err := b.ledger.Read(func(v *ledger.View) (err error) {
+		known, err = learnt(v, p, card)
+		return err
+	})
+	if err != nil || known {
+		return err
+	}
 	return b.update(func(tx *ledger.Tx) error {
-		c, found, err := readContact(tx.View(), p)
-		if err != nil || !found {
+		if known, err := learnt(tx.View(), p, card); err != nil || known {
 			return err
-		}
-		switch {
-		case c.Next == card.Next:
-			return nil
-		case !c.Next.IsZero():
-			return &DuplicityError{p, c.Next, card.Next}
 		}
 		f := &wireFact{Kind: "card", By: p.String(), Channel: "record", Nickname: card.Nickname, Next: card.Next.Bytes()}
 		return appendAct(tx, act{Op: opLearn, Contact: p.Bytes(), Fact: f})
 	})
 }
 
-// Undo takes back the newest change to the book that this device made and that
-// still stands, and returns what it was. Undoing again goes further back. A
-// change that another device has changed since is left alone, with a
-// [*ConflictError].
-func (b *Book) Undo() (Event, error) {
-	var id ledger.ID
-	err := b.ledger.Read(func(v *ledger.View) error {
-		var err error
-		id, err = b.undoable(v)
-		return err
-	})
-	if err != nil {
-		return Event{}, err
+// learnt reports whether a card has nothing to teach the book.
+func learnt(v *ledger.View, p pointer.Pointer, card pointer.Card) (bool, error) {
+	c, found, err := readContact(v, p)
+	if err != nil || !found {
+		return true, err
 	}
-	e, body, err := b.ledger.Entry(id)
-	if err != nil {
-		return Event{}, err
-	}
-	a, err := decodeAct(body)
-	if err != nil {
-		return Event{}, fmt.Errorf("entry %s can't be undone: %w", id, err)
-	}
-	return event(e, a), b.update(func(tx *ledger.Tx) error {
-		if now, err := b.undoable(tx.View()); err != nil || now != id {
-			return errors.Join(err, fmt.Errorf("the book was changed at the same time: try again"))
-		}
-		return undo(tx, id, a)
-	})
-}
-
-// undoable is the entry that an undo takes back.
-func (b *Book) undoable(v *ledger.View) (ledger.ID, error) {
-	device := b.ledger.Device()
-	last, ok, err := v.Last(tableUndo, device[:])
-	if err != nil {
-		return ledger.ID{}, err
-	}
-	if !ok || len(last.Key) != len(device)+8 {
-		return ledger.ID{}, ErrNothingToUndo
-	}
-	return ledger.ID{Device: device, Number: binary.BigEndian.Uint64(last.Key[len(device):])}, nil
-}
-
-func undo(tx *ledger.Tx, id ledger.ID, a act) error {
-	inverse := act{Op: opUndo, Number: id.Number, Contact: a.Contact, Name: a.Name}
-	if a.Op == opShare || a.Op == opUnshare {
-		inverse.Label, inverse.WasEdge = a.Label, a.WasEdge
-		return appendAct(tx, inverse)
-	}
-	contact, err := pointer.FromBytes(a.Contact)
-	if err != nil {
-		return err
-	}
-	c, _, err := readContact(tx.View(), contact)
-	if err != nil {
-		return err
-	}
-	if !c.isAs(a) {
-		return &ConflictError{Contacts: []Contact{c}}
-	}
-	if a.Was != nil && a.Was.Name != "" {
-		if err := free(tx.View(), foldName(a.Was.Name), c.ID); err != nil {
-			return err
-		}
-	}
-	inverse.Was = a.Was
-	return appendAct(tx, inverse)
-}
-
-// isAs reports whether the contact is called what the act made it.
-func (c Contact) isAs(a act) bool {
-	if c.Conflict != nil {
-		return false
-	}
-	if a.Op == opRemove {
-		return c.Name.IsZero() && !c.Removed.IsZero()
-	}
-	return c.Name.text == strings.TrimSpace(a.Name) || c.Name.key == foldKey(a.Name)
+	return !c.Next.IsZero(), c.pinned(card.Next)
 }

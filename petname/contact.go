@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -14,17 +13,17 @@ import (
 )
 
 // Contact is somebody in the book: a pointer, and what I call it. It may have
-// no name: then it was removed, or is in conflict.
+// no name: then it was removed, or is in conflict, or its adding was undone.
 type Contact struct {
 	Pointer    pointer.Pointer    // where it is now
 	ID         pointer.Pointer    // the first pointer learnt of it; stays the same
 	Name       Name               // zero: none
-	Next       pointer.Commitment // pinned when the pointer was first learnt; zero: none was given yet
+	Next       pointer.Commitment // the one on record; zero: none was given yet, or see Duplicity
 	Nickname   string             // what it calls itself, as first heard: hostile text
-	Provenance []Fact             // oldest first
+	Provenance []Fact             // in the order of their times
 	Removed    time.Time          // zero: not removed
 	Conflict   *Conflict          // nil: none
-	Duplicity  bool               // two different commitments were seen for one pointer
+	Duplicity  bool               // two different commitments are on record: Provenance has them
 }
 
 // Fact is one thing known of a contact and where it came from. It is no
@@ -32,7 +31,7 @@ type Contact struct {
 type Fact struct {
 	Kind     string             // "typed", "link", "card"
 	By       string             // "me", or the pointer of who said it
-	Channel  string             // how it came: "argument", "stdin", "network", …
+	Channel  string             // how it came: "argument", "stdin", "record", …
 	At       time.Time          // by the clock of the device that wrote it down
 	Nickname string             // the nickname that came with it: hostile text
 	Next     pointer.Commitment // the commitment that came with it
@@ -41,34 +40,42 @@ type Fact struct {
 
 // Conflict is what edits on two devices that didn't know of each other left
 // behind. Nothing picks silently: the name doesn't resolve until the user has
-// renamed or removed one side.
+// renamed or removed one side, or added the contact again.
 type Conflict struct {
 	Names    []Name            // different names that this contact was given
-	Removed  bool              // it was removed too
-	Pointers []pointer.Pointer // other contacts that were given the same name
+	Removed  bool              // it was removed too, or its adding undone
+	Pointers []pointer.Pointer // other contacts that were given the same name; at most 64 are listed
 }
 
-// contactState is a contact in the view.
+// contactState is a contact in the view. A contact that any act names has one;
+// what is known of it stands in the table of facts.
 type contactState struct {
-	Claims []claim `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted by entry
-	Facts  []fact  `cbor:"2,keyasint,omitempty"` // sorted by entry
+	Claims []claim `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted
 }
 
-// claim is one device's word for what a contact is called.
+// claim is one device's word for what a contact is called: a name, removed, or
+// neither, when its adding was undone.
 type claim struct {
-	_      struct{} `cbor:",toarray"`
-	Device []byte
-	Number uint64
-	Name   string // as typed; empty: removed
-	At     int64  // ms since 1970
+	_       struct{} `cbor:",toarray"`
+	Device  []byte
+	Number  uint64
+	Name    string // as typed; empty: none
+	Text    string // of the Name that it is
+	Key     string // likewise
+	Removed bool
+	At      int64 // when it was removed: ms since 1970
 }
 
-type fact struct {
-	_      struct{} `cbor:",toarray"`
-	Device []byte
-	Number uint64
-	At     int64 // ms since 1970
-	Fact   wireFact
+func newClaim(id ledger.ID, name string, removed bool, at int64) claim {
+	c := claim{Device: id.Device[:], Number: id.Number, Name: name, Removed: removed}
+	if removed {
+		c.At = at
+	}
+	if name != "" {
+		n := recorded(name)
+		c.Text, c.Key = n.text, n.key
+	}
+	return c
 }
 
 func entryID(device []byte, number uint64) ledger.ID {
@@ -79,160 +86,168 @@ func entryID(device []byte, number uint64) ledger.ID {
 
 func (c claim) id() ledger.ID { return entryID(c.Device, c.Number) }
 
-// key is the comparison key of the claim's name, and "" for a removal. A name
-// that these Unicode tables don't know, from a device with newer ones, is its
-// own key.
-func (c claim) key() string { return foldKey(c.Name) }
+func (c claim) name() Name { return Name{c.Text, c.Key} }
 
-func foldKey(name string) string {
-	if name == "" {
-		return ""
-	}
-	if n, err := ParseName(name); err == nil {
-		return n.key
-	}
-	return "\x00" + name
-}
-
-func foldName(name string) Name {
-	if n, err := ParseName(name); err == nil {
-		return n
-	}
-	return Name{name, "\x00" + name}
-}
-
-func compareIDs(aDevice []byte, aNumber uint64, bDevice []byte, bNumber uint64) int {
-	return cmp.Or(bytes.Compare(aDevice, bDevice), cmp.Compare(aNumber, bNumber))
+// compareClaims sorts by entry, then by what is said: an entry that undoes the
+// settling of a conflict says several things.
+func compareClaims(a, b claim) int {
+	return cmp.Or(bytes.Compare(a.Device, b.Device), cmp.Compare(a.Number, b.Number), strings.Compare(a.Name, b.Name), cmp.Compare(a.At, b.At))
 }
 
 // keys are the different comparison keys that the contact claims; "" stands
-// for a removal.
+// for having no name.
 func (s contactState) keys() []string {
 	var keys []string
 	for _, c := range s.Claims {
-		keys = append(keys, c.key())
+		keys = append(keys, c.Key)
 	}
 	slices.Sort(keys)
 	return slices.Compact(keys)
 }
 
 // replace drops the claims that entry e knew of, and adds its own.
-func (s *contactState) replace(e ledger.Entry, with *claim) {
+func (s *contactState) replace(e ledger.Entry, with []claim) {
 	s.Claims = slices.DeleteFunc(s.Claims, func(c claim) bool { return e.Saw(c.id()) })
-	if with != nil {
-		s.Claims = append(s.Claims, *with)
+	s.Claims = append(s.Claims, with...)
+	slices.SortFunc(s.Claims, compareClaims)
+}
+
+// was is what the contact is called, for undoing a change of it.
+func (s contactState) was(v *ledger.View) ([]wireWas, error) {
+	var was []wireWas
+	for _, cl := range s.Claims {
+		w := wireWas{Name: cl.Name, Removed: cl.Removed, At: cl.At}
+		if cl.Key != "" {
+			r, err := claimants(v, cl.Key, 2)
+			if err != nil {
+				return nil, err
+			}
+			w.Contested = len(r) > 1
+		}
+		if !slices.Contains(was, w) && len(was) < maxWas {
+			was = append(was, w)
+		}
 	}
-	slices.SortFunc(s.Claims, func(a, b claim) int { return compareIDs(a.Device, a.Number, b.Device, b.Number) })
+	return was, nil
 }
 
-func (s *contactState) learn(f fact) {
-	s.Facts = append(s.Facts, f)
-	slices.SortFunc(s.Facts, func(a, b fact) int { return compareIDs(a.Device, a.Number, b.Device, b.Number) })
+// isAs reports whether the contact is called what the act made it.
+func (s contactState) isAs(a act) bool {
+	name := Name{}
+	if a.Op == opName {
+		name = recorded(a.Name)
+	}
+	for _, c := range s.Claims {
+		if c.name() != name || c.Removed != (a.Op == opRemove) {
+			return false
+		}
+	}
+	return len(s.Claims) > 0
 }
 
-// contact makes the exported form. The conflict with other contacts over one
-// name stands in the index, and is added by the caller.
-func (s contactState) contact(id pointer.Pointer) (Contact, error) {
+// contact makes the exported form, but for what other rows say.
+func (s contactState) contact(id pointer.Pointer) Contact {
 	c := Contact{ID: id, Pointer: id}
-	for _, f := range s.Facts {
-		next := pointer.Commitment{}
-		if f.Fact.Next != nil {
-			var err error
-			if next, err = pointer.CommitmentFromBytes(f.Fact.Next); err != nil {
-				return Contact{}, err
-			}
-		}
-		c.Provenance = append(c.Provenance, Fact{
-			Kind: f.Fact.Kind, By: f.Fact.By, Channel: f.Fact.Channel, At: time.UnixMilli(f.At).UTC(),
-			Nickname: f.Fact.Nickname, Next: next, Entry: entryID(f.Device, f.Number),
-		})
-	}
-	slices.SortStableFunc(c.Provenance, func(a, b Fact) int { return a.At.Compare(b.At) })
-	for _, f := range c.Provenance {
-		if !f.Next.IsZero() {
-			c.Duplicity = c.Duplicity || !c.Next.IsZero() && c.Next != f.Next
-			if c.Next.IsZero() {
-				c.Next = f.Next
-			}
-		}
-		if c.Nickname == "" {
-			c.Nickname = f.Nickname
-		}
-	}
 	keys := s.keys()
 	for _, cl := range s.Claims {
-		if cl.Name == "" {
-			c.Removed = time.UnixMilli(cl.At).UTC()
-			continue
+		if at := time.UnixMilli(cl.At).UTC(); cl.Removed && (c.Removed.IsZero() || at.Before(c.Removed)) {
+			c.Removed = at
 		}
 		if len(keys) == 1 {
-			c.Name = foldName(cl.Name)
+			c.Name = cl.name()
 		}
 	}
 	if len(keys) > 1 {
 		c.Conflict = &Conflict{Removed: keys[0] == ""}
 		for _, cl := range s.Claims {
-			if n := foldName(cl.Name); cl.Name != "" && !slices.ContainsFunc(c.Conflict.Names, func(o Name) bool { return o.key == n.key }) {
+			if n := cl.name(); !n.IsZero() && !slices.ContainsFunc(c.Conflict.Names, func(o Name) bool { return o.key == n.key }) {
 				c.Conflict.Names = append(c.Conflict.Names, n)
 			}
 		}
 	}
-	return c, nil
+	return c
 }
 
-// A row of the index has the contacts that claim one comparison key, sorted:
-//
-//	row = 1*( flag ‖ uvarint(len) ‖ contact id )
-//
-// The flag is 1 when the contact itself is in conflict. A name resolves when
-// its row has one contact, and its flag is 0. Not CBOR, since each look-up
-// reads one.
-type row []claimant
-
-type claimant struct {
-	id         pointer.Pointer
-	conflicted bool
+// factState is a row of the table of facts: contact id ‖ device ‖ number.
+type factState struct {
+	_    struct{} `cbor:",toarray"`
+	At   int64    // ms since 1970
+	Fact wireFact
 }
 
-func (r row) encode() []byte {
-	var b []byte
-	for _, c := range r {
-		flag := byte(0)
-		if c.conflicted {
-			flag = 1
-		}
-		id := c.id.Bytes()
-		b = append(b, flag)
-		b = binary.AppendUvarint(b, uint64(len(id)))
-		b = append(b, id...)
-	}
-	return b
+func factKey(contact []byte, id ledger.ID) []byte {
+	return append(slices.Clone(contact), undoKey(id)...)
 }
 
-func decodeRow(b []byte) (row, error) {
-	var r row
-	for len(b) > 0 {
-		c, rest, err := decodeClaimant(b)
+// addFacts reads what is known of a contact. No clock picks a commitment: two
+// that differ are duplicity, and none is taken.
+func (c *Contact) addFacts(v *ledger.View) error {
+	prefix := c.ID.Bytes()
+	for kv, err := range v.Scan(tableFacts, prefix) {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		r, b = append(r, c), rest
+		f, err := decodeState[factState](tableFacts, kv.Value)
+		if err != nil {
+			return err
+		}
+		id := kv.Key[len(prefix):]
+		if len(id) != len(ledger.DeviceID{})+8 {
+			return errRow
+		}
+		next, err := f.Fact.next()
+		if err != nil {
+			return err
+		}
+		c.Provenance = append(c.Provenance, Fact{
+			Kind: f.Fact.Kind, By: f.Fact.By, Channel: f.Fact.Channel, At: time.UnixMilli(f.At).UTC(),
+			Nickname: f.Fact.Nickname, Next: next, Entry: entryID(id[:len(id)-8], binary.BigEndian.Uint64(id[len(id)-8:])),
+		})
 	}
-	return r, nil
+	slices.SortStableFunc(c.Provenance, func(a, b Fact) int { return a.At.Compare(b.At) })
+	for _, f := range c.Provenance {
+		if c.Nickname == "" {
+			c.Nickname = f.Nickname
+		}
+		if f.Next.IsZero() {
+			continue
+		}
+		c.Duplicity = c.Duplicity || !c.Next.IsZero() && c.Next != f.Next
+		if c.Next.IsZero() {
+			c.Next = f.Next
+		}
+	}
+	if c.Duplicity {
+		c.Next = pointer.Commitment{}
+	}
+	return nil
 }
 
-var errRow = errors.New("row of the name index: malformed")
+func (f wireFact) next() (pointer.Commitment, error) {
+	if f.Next == nil {
+		return pointer.Commitment{}, nil
+	}
+	return pointer.CommitmentFromBytes(f.Next)
+}
 
-func decodeClaimant(b []byte) (claimant, []byte, error) {
-	flag := b[0]
-	n, size := binary.Uvarint(b[1:])
-	if size <= 0 || flag > 1 || n > uint64(len(b)-1-size) {
-		return claimant{}, nil, errRow
+// pinned compares a commitment with what is on record: an error when they, or
+// those on record, differ.
+func (c Contact) pinned(next pointer.Commitment) error {
+	if c.Duplicity {
+		e := &DuplicityError{Pointer: c.Pointer}
+		for _, f := range c.Provenance {
+			switch {
+			case f.Next.IsZero():
+			case e.Pinned.IsZero():
+				e.Pinned = f.Next
+			case f.Next != e.Pinned:
+				e.Seen = f.Next
+				return e
+			}
+		}
 	}
-	b = b[1+size:]
-	id, err := pointer.Restore(b[:n])
-	if err != nil {
-		return claimant{}, nil, fmt.Errorf("%w: %w", errRow, err)
+	if !next.IsZero() && !c.Next.IsZero() && next != c.Next {
+		return &DuplicityError{c.Pointer, c.Next, next}
 	}
-	return claimant{id, flag == 1}, b[n:], nil
+	return nil
 }

@@ -1,9 +1,13 @@
 package petname
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
@@ -15,7 +19,75 @@ type Edge struct {
 	Label    string          // as typed
 	Contact  Contact         // whom it leads to
 	Pointer  pointer.Pointer // the contact's, now
-	Conflict bool            // devices disagree on where it leads: it isn't published
+	Conflict bool            // devices disagree on where it leads, or on whether it or its contact still stands: it isn't published
+}
+
+// edgeState is where a label leads: the claims that nothing later replaced, as
+// for names.
+type edgeState struct {
+	Claims []edgeClaim `cbor:"1,keyasint"` // sorted
+}
+
+type edgeClaim struct {
+	_       struct{} `cbor:",toarray"`
+	Device  []byte
+	Number  uint64
+	Label   string // as typed
+	Contact []byte // nil: unshared
+}
+
+func edgeKey(audience byte, label string) []byte {
+	return append([]byte{audience}, recorded(label).key...)
+}
+
+func (s *edgeState) replace(e ledger.Entry, with []wireEdge) {
+	id := e.ID()
+	s.Claims = slices.DeleteFunc(s.Claims, func(c edgeClaim) bool { return e.Saw(entryID(c.Device, c.Number)) })
+	for _, w := range with {
+		s.Claims = append(s.Claims, edgeClaim{Device: id.Device[:], Number: id.Number, Label: w.Label, Contact: w.Contact})
+	}
+	slices.SortFunc(s.Claims, func(a, b edgeClaim) int {
+		return cmp.Or(bytes.Compare(a.Device, b.Device), cmp.Compare(a.Number, b.Number), bytes.Compare(a.Contact, b.Contact), strings.Compare(a.Label, b.Label))
+	})
+}
+
+// was is where the label leads, for undoing a change of it.
+func (s edgeState) was() []wireEdge {
+	var was []wireEdge
+	for _, c := range s.Claims {
+		w := wireEdge{Label: c.Label, Contact: c.Contact}
+		if !slices.ContainsFunc(was, w.equal) && len(was) < maxWas {
+			was = append(was, w)
+		}
+	}
+	return was
+}
+
+func (w wireEdge) equal(o wireEdge) bool {
+	return w.Label == o.Label && bytes.Equal(w.Contact, o.Contact)
+}
+
+// leadsTo reports whether all claims are for that contact, nil being none.
+func (s edgeState) leadsTo(contact []byte) bool {
+	return !slices.ContainsFunc(s.Claims, func(c edgeClaim) bool { return !bytes.Equal(c.Contact, contact) })
+}
+
+// byLabel groups edges by the comparison keys of their labels, in the order of
+// the first of each.
+func byLabel(edges []wireEdge) [][]wireEdge {
+	var groups [][]wireEdge
+	at := make(map[string]int)
+	for _, e := range edges {
+		key := recorded(e.Label).key
+		i, known := at[key]
+		if !known {
+			i = len(groups)
+			at[key] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], e)
+	}
+	return groups
 }
 
 // CheckLabel refuses what can't be an edge's label: labels are names too, of
@@ -33,68 +105,76 @@ func CheckLabel(label string) (Name, error) {
 
 // SharePublic makes the contact with that pointer reachable under a label of
 // mine, for everybody, from the next record that I publish on. A label that
-// leads to somebody else is a [*TakenError].
+// leads to somebody else is a [*TakenError]; one in conflict is settled by it.
 func (b *Book) SharePublic(p pointer.Pointer, label Name) (Edge, error) {
+	if _, err := CheckLabel(label.text); err != nil {
+		return Edge{}, err
+	}
+	var e Edge
 	err := b.update(func(tx *ledger.Tx) error {
-		c, err := named(tx.View(), p)
+		v := tx.View()
+		c, err := named(v, p)
 		if err != nil {
 			return err
 		}
 		if c.Conflict != nil {
 			return &ConflictError{Contacts: []Contact{c}}
 		}
-		was, shared, err := readEdge(tx.View(), label)
+		state, err := readEdge(v, label.text)
 		if err != nil {
 			return err
 		}
-		if shared && was.Pointer == p && !was.Conflict {
-			return nil
+		was, shared, err := state.edge(v)
+		if err != nil {
+			return err
 		}
 		if shared && !was.Conflict {
+			if e = was; was.Pointer == p {
+				return nil
+			}
 			return &TakenError{label, was.Pointer}
 		}
-		return appendAct(tx, act{Op: opShare, Contact: p.Bytes(), Label: label.text})
+		if err := appendAct(tx, act{Op: opShare, Contact: p.Bytes(), Label: label.text, Edges: state.was()}); err != nil {
+			return err
+		}
+		if state, err = readEdge(v, label.text); err != nil {
+			return err
+		}
+		e, _, err = state.edge(v)
+		return err
 	})
 	if err != nil {
 		return Edge{}, err
 	}
-	return b.edge(label)
+	return e, nil
 }
 
-// Unshare takes a public label back. Records that were published keep it until
-// they expire.
+// Unshare takes a public label back, and returns what it was. Records that were
+// published keep it until they expire.
 func (b *Book) Unshare(label Name) (Edge, error) {
 	var was Edge
 	err := b.update(func(tx *ledger.Tx) error {
+		state, err := readEdge(tx.View(), label.text)
+		if err != nil {
+			return err
+		}
 		var shared bool
-		var err error
-		if was, shared, err = readEdge(tx.View(), label); err != nil {
+		if was, shared, err = state.edge(tx.View()); err != nil {
 			return err
 		}
 		if !shared {
 			return fmt.Errorf("label %q: %w", label, ErrNotFound)
 		}
-		return appendAct(tx, act{Op: opUnshare, Label: label.text, WasEdge: was.Pointer.Bytes()})
+		return appendAct(tx, act{Op: opUnshare, Label: label.text, Edges: state.was()})
 	})
-	return was, err
-}
-
-func (b *Book) edge(label Name) (Edge, error) {
-	var e Edge
-	err := b.ledger.Read(func(v *ledger.View) error {
-		var err error
-		e, _, err = readEdge(v, label)
-		return err
-	})
-	return e, err
-}
-
-func readEdge(v *ledger.View, label Name) (Edge, bool, error) {
-	state, err := getState[edgeState](v, tableEdges, edgeKey(audiencePublic, label.text))
 	if err != nil {
-		return Edge{}, false, err
+		return Edge{}, err
 	}
-	return state.edge(v)
+	return was, nil
+}
+
+func readEdge(v *ledger.View, label string) (edgeState, error) {
+	return getState[edgeState](v, tableEdges, edgeKey(audiencePublic, label))
 }
 
 // edge gives the edge of a state; false when it leads nowhere: it was taken
@@ -118,11 +198,59 @@ func (s edgeState) edge(v *ledger.View) (Edge, bool, error) {
 		if err != nil {
 			return Edge{}, false, err
 		}
-		e.Conflict = e.Conflict || found && e.Pointer != c.Pointer
-		e.Label, e.Contact, e.Pointer, found = cl.Label, c, c.Pointer, true
+		e.Conflict = e.Conflict || found && e.Pointer != c.Pointer || c.Conflict != nil && c.Conflict.Removed
+		e.Label, e.Contact, e.Pointer, found = recorded(cl.Label).text, c, c.Pointer, true
 	}
 	e.Conflict = e.Conflict || found && unshared
 	return e, found, nil
+}
+
+// ending are the edges that end with the contact's name: those that lead to it
+// and to nobody else who has one. Were they only hidden, adding the contact
+// again would make them public again.
+func ending(v *ledger.View, contact pointer.Pointer) ([]wireEdge, error) {
+	if n, err := v.Count(tableEdges); n == 0 || err != nil {
+		return nil, err
+	}
+	var edges []wireEdge
+	for kv, err := range v.Scan(tableEdges, []byte{audiencePublic}) {
+		if err != nil {
+			return nil, err
+		}
+		state, err := decodeState[edgeState](tableEdges, kv.Value)
+		if err != nil {
+			return nil, err
+		}
+		ends, err := state.endsWith(v, contact)
+		if err != nil {
+			return nil, err
+		}
+		if ends {
+			edges = append(edges, state.was()...)
+		}
+	}
+	return edges[:min(len(edges), maxActEdges)], nil
+}
+
+func (s edgeState) endsWith(v *ledger.View, contact pointer.Pointer) (bool, error) {
+	ends := false
+	for _, cl := range s.Claims {
+		if cl.Contact == nil {
+			continue
+		}
+		p, err := pointer.Restore(cl.Contact)
+		if err != nil {
+			return false, err
+		}
+		if p == contact {
+			ends = true
+		} else if _, err := named(v, p); err == nil {
+			return false, nil
+		} else if !errors.Is(err, ErrNotFound) {
+			return false, err
+		}
+	}
+	return ends, nil
 }
 
 // Edges yields my public edges, in the order of their labels' keys, those in
@@ -135,9 +263,9 @@ func (b *Book) Edges() iter.Seq2[Edge, error] {
 				if err != nil {
 					return err
 				}
-				var state edgeState
-				if err := actDecoder.Unmarshal(kv.Value, &state); err != nil {
-					return fmt.Errorf("table %s: %w", tableEdges, err)
+				state, err := decodeState[edgeState](tableEdges, kv.Value)
+				if err != nil {
+					return err
 				}
 				e, found, err := state.edge(v)
 				if err != nil {
@@ -161,14 +289,15 @@ func (b *Book) Edges() iter.Seq2[Edge, error] {
 	}
 }
 
-// PublicEdges is what my card says of them: those that are not in conflict.
+// PublicEdges is what my card says of them: those that are not in conflict, and
+// whose contact is not in duplicity.
 func (b *Book) PublicEdges() (map[string]pointer.Edge, error) {
 	edges := make(map[string]pointer.Edge)
 	for e, err := range b.Edges() {
 		if err != nil {
 			return nil, err
 		}
-		if !e.Conflict {
+		if _, err := CheckLabel(e.Label); err == nil && !e.Conflict && !e.Contact.Duplicity {
 			edges[e.Label] = pointer.Edge{Pointer: e.Pointer, Next: e.Contact.Next}
 		}
 	}

@@ -1,10 +1,10 @@
 package petname
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"unicode"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
@@ -13,9 +13,11 @@ import (
 // The tables of the view that the fold keeps.
 const (
 	tableContacts  = "contacts"  // contact id → contactState
-	tableNames     = "names"     // comparison key → row
+	tableFacts     = "facts"     // contact id ‖ entry → factState
+	tableNames     = "names"     // comparison key → row of the index
+	tableRivals    = "rivals"    // comparison key ‖ contact id → flag
 	tableEdges     = "edges"     // audience ‖ comparison key of the label → edgeState
-	tableUndo      = "undo"      // device ‖ number → nothing: the entries that can be undone
+	tableUndo      = "undo"      // entry → nothing: what can be undone
 	tableProfile   = "profile"   // "nickname" → profileState
 	tablePublished = "published" // "own" → publishedState
 )
@@ -28,21 +30,6 @@ const (
 	keyNickname = "nickname"
 	keyOwn      = "own"
 )
-
-// edgeState is what a label leads to: one claim a device that nothing later
-// replaced, as for names.
-type edgeState struct {
-	Claims []edgeClaim `cbor:"1,keyasint"`
-}
-
-type edgeClaim struct {
-	_       struct{} `cbor:",toarray"`
-	Device  []byte
-	Number  uint64
-	Label   string // as typed
-	Contact []byte // nil: unshared
-	At      int64
-}
 
 type profileState struct {
 	Claims []claim `cbor:"1,keyasint"`
@@ -63,7 +50,9 @@ type fold struct{}
 
 // Version names the rules and the Unicode tables that the keys are made with:
 // with either changed, the ledger derives the view again.
-func (fold) Version() string { return "petname/1 unicode/" + UnicodeVersion }
+func (fold) Version() string {
+	return "petname/2 unicode/" + UnicodeVersion + " categories/" + unicode.Version
+}
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 	a, err := decodeAct(body)
@@ -71,36 +60,24 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		return nil
 	}
 	id := e.ID()
-	if a.Op != opUndo && a.Op != opLearn && a.Op != opPublish && a.Op != opProfile {
+	switch a.Op {
+	case opName, opRemove, opShare, opUnshare:
 		if err := v.Put(tableUndo, undoKey(id), []byte{}); err != nil {
 			return err
 		}
 	}
-	at := e.Time().UnixMilli()
 	switch a.Op {
 	case opName:
-		if a.Contact == nil || a.Name == "" {
-			return nil
+		if err := f.learn(v, e, a); err != nil {
+			return err
 		}
-		return f.setContact(v, e, a, &claim{Device: id.Device[:], Number: id.Number, Name: a.Name, At: at})
+		return f.setContact(v, e, a, []claim{newClaim(id, a.Name, false, 0)})
 	case opRemove:
-		if a.Contact == nil {
-			return nil
-		}
-		return f.setContact(v, e, a, &claim{Device: id.Device[:], Number: id.Number, At: at})
+		return f.setContact(v, e, a, []claim{newClaim(id, "", true, e.Time().UnixMilli())})
 	case opLearn:
-		if a.Contact == nil || a.Fact == nil {
-			return nil
-		}
 		return f.learn(v, e, a)
 	case opShare, opUnshare:
-		if a.Label == "" || (a.Op == opShare && a.Contact == nil) {
-			return nil
-		}
-		if a.Op == opUnshare {
-			a.Contact = nil
-		}
-		return f.setEdge(v, e, a.Label, a.Contact)
+		return f.setEdge(v, e, a.Label, []wireEdge{{Label: a.Label, Contact: a.Contact}})
 	case opUndo:
 		return f.undo(v, e, a)
 	case opProfile:
@@ -112,35 +89,46 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 }
 
 func undoKey(id ledger.ID) []byte {
-	return binary.BigEndian.AppendUint64(bytes.Clone(id.Device[:]), id.Number)
+	return binary.BigEndian.AppendUint64(slices.Clone(id.Device[:]), id.Number)
 }
 
-// setContact replaces what the contact is called, and keeps the index true.
-func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with *claim) error {
+// setContact replaces what the contact is called, keeps the index true, and
+// ends the edges that the act says end with it.
+func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) error {
 	state, err := getState[contactState](v, tableContacts, a.Contact)
 	if err != nil {
 		return err
 	}
 	before := state.keys()
 	state.replace(e, with)
-	if a.Fact != nil {
-		id := e.ID()
-		state.learn(fact{Device: id.Device[:], Number: id.Number, At: e.Time().UnixMilli(), Fact: *a.Fact})
-	}
 	if err := putState(v, tableContacts, a.Contact, state); err != nil {
 		return err
 	}
-	return f.reindex(v, a.Contact, before, state.keys())
-}
-
-func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
-	state, err := getState[contactState](v, tableContacts, a.Contact)
-	if err != nil {
+	if err := f.reindex(v, a.Contact, before, state.keys()); err != nil {
 		return err
 	}
-	id := e.ID()
-	state.learn(fact{Device: id.Device[:], Number: id.Number, At: e.Time().UnixMilli(), Fact: *a.Fact})
-	return putState(v, tableContacts, a.Contact, state)
+	for _, edges := range byLabel(a.Edges) {
+		if err := f.setEdge(v, e, edges[0].Label, []wireEdge{{Label: edges[0].Label}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// learn keeps the fact that came with an act. The contact has a row then, be
+// it an empty one.
+func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
+	if a.Fact == nil {
+		return nil
+	}
+	if known, err := v.Get(tableContacts, a.Contact); err != nil {
+		return err
+	} else if known == nil {
+		if err := putState(v, tableContacts, a.Contact, contactState{}); err != nil {
+			return err
+		}
+	}
+	return putState(v, tableFacts, factKey(a.Contact, e.ID()), factState{At: e.Time().UnixMilli(), Fact: *a.Fact})
 }
 
 // reindex brings the rows of a contact's old and new keys up to date.
@@ -149,81 +137,72 @@ func (f fold) reindex(v *ledger.View, contact []byte, before, after []string) er
 	if err != nil {
 		return err
 	}
-	conflicted := len(after) > 1
-	keys := append(slices.Clone(before), after...)
-	slices.Sort(keys)
-	for _, key := range slices.Compact(keys) {
+	for _, key := range before {
+		if key == "" || slices.Contains(after, key) {
+			continue
+		}
+		if err := disclaimed(v, key, id); err != nil {
+			return err
+		}
+	}
+	for _, key := range after {
 		if key == "" {
 			continue
 		}
-		stored, err := v.Get(tableNames, []byte(key))
-		if err != nil {
-			return err
-		}
-		r, err := decodeRow(stored)
-		if err != nil {
-			return err
-		}
-		r = slices.DeleteFunc(r, func(c claimant) bool { return c.id == id })
-		if slices.Contains(after, key) {
-			r = append(r, claimant{id, conflicted})
-			slices.SortFunc(r, func(a, b claimant) int { return bytes.Compare(a.id.Bytes(), b.id.Bytes()) })
-		}
-		if len(r) == 0 {
-			err = v.Delete(tableNames, []byte(key))
-		} else {
-			err = v.Put(tableNames, []byte(key), r.encode())
-		}
-		if err != nil {
+		if err := claimed(v, key, claimant{id, len(after) > 1}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func edgeKey(audience byte, label string) []byte {
-	return append([]byte{audience}, foldKey(label)...)
-}
-
-func (f fold) setEdge(v *ledger.View, e ledger.Entry, label string, contact []byte) error {
+// setEdge replaces where a label leads.
+func (f fold) setEdge(v *ledger.View, e ledger.Entry, label string, with []wireEdge) error {
 	key := edgeKey(audiencePublic, label)
 	state, err := getState[edgeState](v, tableEdges, key)
 	if err != nil {
 		return err
 	}
-	id := e.ID()
-	state.Claims = slices.DeleteFunc(state.Claims, func(c edgeClaim) bool { return e.Saw(entryID(c.Device, c.Number)) })
-	state.Claims = append(state.Claims, edgeClaim{
-		Device: id.Device[:], Number: id.Number, Label: label, Contact: contact, At: e.Time().UnixMilli(),
-	})
-	slices.SortFunc(state.Claims, func(a, b edgeClaim) int { return compareIDs(a.Device, a.Number, b.Device, b.Number) })
+	state.replace(e, with)
 	return putState(v, tableEdges, key, state)
 }
 
 // undo takes back an earlier entry of the same device: what stood before it is
-// said again.
+// said again, and the fact that came with it is forgotten. The act brings what
+// that was, since the entry's own body may have been dropped.
 func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 	id := e.ID()
-	if a.Number == 0 || a.Number >= id.Number {
+	undone := ledger.ID{Device: id.Device, Number: a.Number}
+	if a.Number >= id.Number {
 		return nil
 	}
-	if err := v.Delete(tableUndo, undoKey(ledger.ID{Device: id.Device, Number: a.Number})); err != nil {
+	if err := v.Delete(tableUndo, undoKey(undone)); err != nil {
 		return err
 	}
-	if a.Label != "" {
-		return f.setEdge(v, e, a.Label, a.WasEdge)
-	}
-	if a.Contact == nil {
-		return nil
-	}
-	var with *claim
-	if a.Was != nil {
-		with = &claim{Device: id.Device[:], Number: id.Number, Name: a.Was.Name, At: e.Time().UnixMilli()}
-		if with.Name == "" && !a.Was.Removed {
-			with = nil
+	if a.Label == "" && a.Contact != nil {
+		if err := v.Delete(tableFacts, factKey(a.Contact, undone)); err != nil {
+			return err
+		}
+		with := []claim{newClaim(id, "", false, 0)}
+		if a.Was != nil {
+			with = with[:0]
+			for _, w := range a.Was {
+				with = append(with, newClaim(id, w.Name, w.Removed, w.At))
+			}
+		}
+		if err := f.setContact(v, e, act{Contact: a.Contact}, with); err != nil {
+			return err
 		}
 	}
-	return f.setContact(v, e, a, with)
+	for _, edges := range byLabel(a.Edges) {
+		if err := f.setEdge(v, e, edges[0].Label, edges); err != nil {
+			return err
+		}
+	}
+	if a.Label != "" && a.Edges == nil {
+		return f.setEdge(v, e, a.Label, []wireEdge{{Label: a.Label}})
+	}
+	return nil
 }
 
 func (f fold) setProfile(v *ledger.View, e ledger.Entry, a act) error {
@@ -231,17 +210,13 @@ func (f fold) setProfile(v *ledger.View, e ledger.Entry, a act) error {
 	if err != nil {
 		return err
 	}
-	id := e.ID()
 	state.Claims = slices.DeleteFunc(state.Claims, func(c claim) bool { return e.Saw(c.id()) })
-	state.Claims = append(state.Claims, claim{Device: id.Device[:], Number: id.Number, Name: a.Name, At: e.Time().UnixMilli()})
-	slices.SortFunc(state.Claims, func(a, b claim) int { return compareIDs(a.Device, a.Number, b.Device, b.Number) })
+	state.Claims = append(state.Claims, newClaim(e.ID(), a.Name, false, 0))
+	slices.SortFunc(state.Claims, compareClaims)
 	return putState(v, tableProfile, []byte(keyNickname), state)
 }
 
 func (f fold) publish(v *ledger.View, a act) error {
-	if a.Published == nil {
-		return nil
-	}
 	state, err := getState[publishedState](v, tablePublished, []byte(keyOwn))
 	if err != nil {
 		return err
@@ -252,7 +227,7 @@ func (f fold) publish(v *ledger.View, a act) error {
 		(a.Published.Sequence == state.Sequence && a.Published.Value <= state.Value) {
 		return nil
 	}
-	return putState(v, tablePublished, []byte(keyOwn), publishedState(publishedState{a.Published.Value, a.Published.Sequence}))
+	return putState(v, tablePublished, []byte(keyOwn), publishedState{a.Published.Value, a.Published.Sequence})
 }
 
 // getState reads one value of a table; the zero value when there is none.
@@ -262,6 +237,11 @@ func getState[T any](v *ledger.View, table string, key []byte) (T, error) {
 	if err != nil || b == nil {
 		return state, err
 	}
+	return decodeState[T](table, b)
+}
+
+func decodeState[T any](table string, b []byte) (T, error) {
+	var state T
 	if err := actDecoder.Unmarshal(b, &state); err != nil {
 		return state, fmt.Errorf("table %s: %w", table, err)
 	}

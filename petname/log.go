@@ -2,6 +2,7 @@ package petname
 
 import (
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -10,14 +11,15 @@ import (
 
 // Event is one entry of the book's history. Which fields are set depends on
 // Op: "name", "remove", "learn", "share", "unshare", "undo", "profile",
-// "publish" are mine; "genesis", "admit" and "retire" are about devices.
+// "publish" are mine; "genesis", "admit" and "retire" are about devices; "unknown"
+// says nothing to this version.
 type Event struct {
 	ID       ledger.ID
 	At       time.Time
 	Op       string
 	Contact  pointer.Pointer // name, remove, learn, share, undo
 	Name     string          // the name given or taken away; the nickname of a profile
-	Was      string          // what the contact was called before
+	Was      string          // what the contact was called before; with commas when it was in conflict
 	Label    string          // share, unshare
 	Fact     *Fact           // what came with it
 	Undoes   uint64          // undo: the number of the entry of the same device
@@ -27,15 +29,15 @@ type Event struct {
 }
 
 // Log yields the history, oldest first by the entries' clocks. Each entry is
-// verified as it is read.
+// verified as it is read; after a damaged one the rest still follows.
 func (b *Book) Log() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		for e, err := range b.ledger.Entries() {
-			if err != nil {
-				yield(Event{}, err)
-				return
+			var ev Event
+			if err == nil {
+				ev = logged(e.Entry, e.Body)
 			}
-			if !yield(logged(e.Entry, e.Body), nil) {
+			if !yield(ev, err) {
 				return
 			}
 		}
@@ -63,11 +65,15 @@ func event(e ledger.Entry, a act) Event {
 	if a.Contact != nil {
 		ev.Contact, _ = pointer.FromBytes(a.Contact) // checked when it was decoded
 	}
-	if a.Was != nil {
-		ev.Was = a.Was.Name
+	var was []string
+	for _, w := range a.Was {
+		if w.Name != "" {
+			was = append(was, recorded(w.Name).text)
+		}
 	}
+	ev.Was = strings.Join(was, ", ")
 	if a.Fact != nil {
-		next, _ := pointer.CommitmentFromBytes(a.Fact.Next) // likewise; zero when there is none
+		next, _ := a.Fact.next() // likewise
 		ev.Fact = &Fact{Kind: a.Fact.Kind, By: a.Fact.By, Channel: a.Fact.Channel, At: ev.At,
 			Nickname: a.Fact.Nickname, Next: next, Entry: ev.ID}
 	}

@@ -21,7 +21,7 @@ type Name struct {
 	text, key string
 }
 
-// MaxName bounds a name, in bytes of UTF-8.
+// MaxName bounds a name, in bytes of UTF-8 in normal form C.
 const MaxName = 128
 
 // UnicodeVersion is the version of the tables that comparison keys are made
@@ -40,48 +40,90 @@ func (e *NameError) Error() string {
 
 // ParseName reads a name. Refused, with a [*NameError]: the empty name, a name
 // over [MaxName], one with a slash (which reads as a path), one that reads as a
-// pointer or a link, and what RFC 8266 refuses: controls, invisible and
-// unassigned code points.
+// pointer or a link, a flag, and what RFC 8266 refuses: controls, invisible and
+// unassigned code points. A blank that counts as a letter or a symbol, and a
+// combining mark with nothing to stand on, are refused too.
 func ParseName(s string) (Name, error) {
-	text, key, reason := normalise(s)
-	if reason != "" {
-		return Name{}, &NameError{s, reason}
+	n, refused := normalise(s)
+	if refused != nil {
+		return Name{}, &NameError{s, refused.reason}
+	}
+	return n, nil
+}
+
+// refusal is why a text is no name.
+type refusal struct {
+	reason string
+	// tables: it may be the fault of these Unicode tables, and another version
+	// of them may have let it pass. What would be shown of it is harmless.
+	tables bool
+}
+
+func normalise(s string) (Name, *refusal) {
+	refuse := func(format string, args ...any) (Name, *refusal) {
+		return Name{}, &refusal{reason: fmt.Sprintf(format, args...)}
+	}
+	if !utf8.ValidString(s) {
+		return refuse("is not valid UTF-8")
+	}
+	if len(s) > MaxName {
+		return refuse("is %d bytes long, over %d", len(s), MaxName)
+	}
+	joined, unknown := false, rune(-1)
+	for _, r := range s {
+		switch {
+		case r == '\u200c' || r == '\u200d':
+			joined = true // left to PRECIS, which allows joiners where a script needs them
+		case blank(r):
+			return refuse("has the invisible character %U", r)
+		case unicode.Is(unicode.Cn, r):
+			unknown = r
+		case !unicode.IsGraphic(r):
+			return refuse("has the control or unassigned character %U", r)
+		}
+	}
+	text := norm.NFC.String(strings.Join(strings.FieldsFunc(s, unicode.IsSpace), " "))
+	key, err := compareKey(text)
+	switch {
+	case text == "":
+		return refuse("is empty")
+	case len(text) > MaxName:
+		return refuse("is %d bytes long in normal form, over %d", len(text), MaxName)
+	case strings.ContainsAny(text, "/\u2044\u2215\u29f8\uff0f"):
+		return refuse("has a slash: it reads as a path, not as one name")
+	case strings.HasPrefix(text, "-"):
+		return refuse("starts with a hyphen: it reads as a flag")
+	case unicode.In(firstRune(text), unicode.M):
+		return refuse("starts with a combining mark")
+	}
+	// The compatibility form, too: ｋ５１… is read as k51… by people.
+	for _, read := range []string{text, norm.NFKC.String(text)} {
+		if len(read) >= len("petname:") && strings.EqualFold(read[:len("petname:")], "petname:") {
+			return refuse("reads as a link")
+		}
+		if _, err := pointer.Parse(read); err == nil {
+			return refuse("reads as a pointer")
+		}
+	}
+	switch {
+	case unknown >= 0:
+		return Name{}, &refusal{fmt.Sprintf("has the unassigned character %U", unknown), !joined}
+	case err != nil:
+		return Name{}, &refusal{err.Error(), !joined}
 	}
 	return Name{text, key}, nil
 }
 
-func normalise(s string) (text, key, reason string) {
-	if !utf8.ValidString(s) {
-		return "", "", "is not valid UTF-8"
-	}
-	if len(s) > MaxName {
-		return "", "", fmt.Sprintf("is %d bytes long, over %d", len(s), MaxName)
-	}
-	for _, r := range s {
-		// Joiners are left to PRECIS, which allows them where a script needs them.
-		if !unicode.IsGraphic(r) && r != '\u200c' && r != '\u200d' {
-			return "", "", fmt.Sprintf("has the invisible or unassigned character %U", r)
-		}
-	}
-	text = norm.NFC.String(strings.Join(strings.FieldsFunc(s, unicode.IsSpace), " "))
-	switch {
-	case text == "":
-		return "", "", "is empty"
-	case strings.ContainsAny(text, "/\u2044\u2215\u29f8\uff0f"):
-		return "", "", "has a slash: it reads as a path, not as one name"
-	case strings.HasPrefix(strings.ToLower(text), "petname:"):
-		return "", "", "reads as a link"
-	case strings.HasPrefix(text, "-"):
-		return "", "", "starts with a hyphen: it reads as a flag"
-	}
-	if _, err := pointer.Parse(text); err == nil {
-		return "", "", "reads as a pointer"
-	}
-	key, err := compareKey(text)
-	if err != nil {
-		return "", "", err.Error()
-	}
-	return text, key, ""
+// blank reports whether r shows as nothing, whatever its category says: the
+// default ignorable code points (assigned or not), those that will never be
+// characters, and the Braille pattern without dots.
+func blank(r rune) bool {
+	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.Noncharacter_Code_Point) || r == '\u2800'
+}
+
+func firstRune(s string) rune {
+	r, _ := utf8.DecodeRuneInString(s)
+	return r
 }
 
 // compareKey is RFC 8266's comparison, applied until it is stable as its §2.4
@@ -99,6 +141,36 @@ func compareKey(text string) (string, error) {
 		key = next
 	}
 	return "", errors.New("has no stable form for comparison (RFC 8266, §2.4)")
+}
+
+// A name in the ledger was let pass by the tables of the device that wrote it.
+// These tables may refuse it, being older or newer: then it is a name of its
+// own, which equals no other and isn't reached by typing it. A name that no
+// tables let pass is none at all.
+
+// nameable reports whether a text in the ledger is a name.
+func nameable(s string) bool {
+	_, refused := normalise(s)
+	return refused == nil || refused.tables
+}
+
+func labelable(s string) bool { return len(s) <= pointer.MaxLabel && nameable(s) }
+
+// recorded is the Name of a text in the ledger that is nameable.
+func recorded(s string) Name {
+	n, refused := normalise(s)
+	if refused == nil {
+		return n
+	}
+	var text strings.Builder
+	for _, r := range s {
+		if unicode.IsGraphic(r) {
+			text.WriteRune(r)
+		} else {
+			fmt.Fprintf(&text, "\\u{%X}", r)
+		}
+	}
+	return Name{text.String(), "\x00" + s}
 }
 
 // String is the name as it was typed, but for white space around it.

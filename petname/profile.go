@@ -20,18 +20,22 @@ func (b *Book) SetNickname(nickname string) error {
 		return &NameError{nickname, fmt.Sprintf("is %d bytes long, over %d for a nickname", len(nickname), pointer.MaxNickname)}
 	}
 	return b.update(func(tx *ledger.Tx) error {
+		state, err := getState[profileState](tx.View(), tableProfile, []byte(keyNickname))
+		if err != nil || len(state.Claims) == 1 && state.Claims[0].Name == nickname || nickname == "" && state.Claims == nil {
+			return err
+		}
 		return appendAct(tx, act{Op: opProfile, Name: nickname})
 	})
 }
 
-// Nickname is what my card calls me. It is no name: where devices disagree, one
+// Nickname is what my card calls me, as it was typed. It is no name: where devices disagree, one
 // of their words is taken, the same on all.
 func (b *Book) Nickname() (string, error) {
 	var nickname string
 	err := b.ledger.Read(func(v *ledger.View) error {
 		state, err := getState[profileState](v, tableProfile, []byte(keyNickname))
 		for _, c := range state.Claims {
-			nickname = c.Name
+			nickname = c.Text
 		}
 		return err
 	})
@@ -56,9 +60,9 @@ func (b *Book) Published() (Published, error) {
 }
 
 // Reserve notes, durably, that a sequence is about to be used for a value, so
-// that no sequence is ever used twice, even if the process dies before the
-// record is stored anywhere. A sequence that isn't above the last one is an
-// error.
+// that no sequence is ever used twice by this device, even if the process dies
+// before the record is stored anywhere. A sequence that isn't above the last
+// one that the book knows of is an error.
 func (b *Book) Reserve(p Published) error {
 	return b.update(func(tx *ledger.Tx) error {
 		state, err := getState[publishedState](tx.View(), tablePublished, []byte(keyOwn))

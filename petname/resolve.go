@@ -93,11 +93,8 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		}
 		p, pinned = edge.Pointer, edge.Next
 		// My own pin of a contact counts beside what the edge's owner says.
-		if c, err := b.ByPointer(p); err == nil && !c.Next.IsZero() {
-			if !pinned.IsZero() && pinned != c.Next {
-				return res, &PathError{path, parts[i+1], &DuplicityError{p, c.Next, pinned}}
-			}
-			pinned = c.Next
+		if pinned, err = b.pin(p, pinned); err != nil {
+			return res, &PathError{path, parts[i+1], err}
 		}
 	}
 	return res, nil
@@ -136,10 +133,23 @@ func (b *Book) start(part string) (pointer.Pointer, pointer.Commitment, error) {
 	if err != nil {
 		return pointer.Pointer{}, pointer.Commitment{}, err
 	}
-	if c.Duplicity {
-		return pointer.Pointer{}, pointer.Commitment{}, fmt.Errorf("duplicity: two commitments to the next key of %s are on record", c.Pointer)
+	return c.Pointer, c.Next, c.pinned(pointer.Commitment{})
+}
+
+// pin compares what an edge's owner pinned for a pointer with what I did, and
+// gives mine, or else theirs. Not being able to tell is an error, too.
+func (b *Book) pin(p pointer.Pointer, theirs pointer.Commitment) (pointer.Commitment, error) {
+	c, err := b.ByPointer(p)
+	if errors.Is(err, ErrNotFound) {
+		return theirs, nil
 	}
-	return c.Pointer, c.Next, nil
+	if err != nil {
+		return theirs, err
+	}
+	if c.Next.IsZero() && !c.Duplicity {
+		return theirs, nil
+	}
+	return c.Next, c.pinned(theirs)
 }
 
 func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.Pointer, pinned pointer.Commitment, level dht.Level) (Hop, error) {
@@ -147,6 +157,9 @@ func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.
 	hop := Hop{Name: part, Pointer: p, Result: result}
 	if err != nil {
 		return hop, err
+	}
+	if result.Record.Pointer() != p {
+		return hop, fmt.Errorf("a record of %s came for %s", result.Record.Pointer(), p)
 	}
 	card, ok := result.Record.Card()
 	if !ok {

@@ -1,0 +1,267 @@
+package petname
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Lookup gives the pointer behind a name, at about the cost of one read of the
+// index. ErrNotFound, or a [*ConflictError].
+func (b *Book) Lookup(n Name) (pointer.Pointer, error) {
+	var p pointer.Pointer
+	err := b.ledger.Read(func(v *ledger.View) (err error) {
+		p, err = lookup(v, n)
+		return err
+	})
+	return p, err
+}
+
+func lookup(v *ledger.View, n Name) (pointer.Pointer, error) {
+	stored, err := v.Get(tableNames, []byte(n.key))
+	if err != nil {
+		return pointer.Pointer{}, err
+	}
+	if stored == nil {
+		return pointer.Pointer{}, fmt.Errorf("%q: %w", n.text, ErrNotFound)
+	}
+	c, one, err := decodeRow(stored)
+	if err != nil {
+		return pointer.Pointer{}, err
+	}
+	if !one || c.conflicted {
+		return pointer.Pointer{}, conflictOver(v, n)
+	}
+	return c.id, nil
+}
+
+// conflictOver gathers what a name in conflict could mean.
+func conflictOver(v *ledger.View, n Name) error {
+	r, err := claimants(v, n.key, maxRivals)
+	if err != nil {
+		return err
+	}
+	e := &ConflictError{Name: n}
+	for _, cl := range r {
+		c, _, err := readContact(v, cl.id)
+		if err != nil {
+			return err
+		}
+		e.Contacts = append(e.Contacts, c)
+	}
+	return e
+}
+
+// readContact reads a contact by its id; false when the book never heard of it,
+// or all that it heard was undone.
+func readContact(v *ledger.View, id pointer.Pointer) (Contact, bool, error) {
+	stored, err := v.Get(tableContacts, id.Bytes())
+	if err != nil || stored == nil {
+		return Contact{ID: id, Pointer: id}, false, err
+	}
+	state, err := decodeState[contactState](tableContacts, stored)
+	if err != nil {
+		return Contact{}, false, err
+	}
+	c := state.contact(id)
+	if err := c.addFacts(v); err != nil {
+		return Contact{}, false, err
+	}
+	if err := c.addRivals(v, state.keys()); err != nil {
+		return Contact{}, false, err
+	}
+	found := !c.Name.IsZero() || c.Conflict != nil || !c.Removed.IsZero() || len(c.Provenance) > 0
+	return c, found, nil
+}
+
+// addRivals adds the conflict with other contacts over the same names.
+func (c *Contact) addRivals(v *ledger.View, keys []string) error {
+	for _, key := range keys {
+		if key == "" {
+			continue
+		}
+		r, err := claimants(v, key, maxRivals+1)
+		if err != nil {
+			return err
+		}
+		for _, other := range r {
+			if other.id == c.ID {
+				continue
+			}
+			if c.Conflict == nil {
+				c.Conflict = &Conflict{Names: []Name{c.Name}}
+			}
+			if len(c.Conflict.Pointers) < maxRivals {
+				c.Conflict.Pointers = append(c.Conflict.Pointers, other.id)
+			}
+		}
+	}
+	if c.Conflict != nil {
+		c.Name = Name{}
+	}
+	return nil
+}
+
+// ByName gives the contact with a name. ErrNotFound, or a [*ConflictError].
+func (b *Book) ByName(n Name) (Contact, error) {
+	var c Contact
+	err := b.ledger.Read(func(v *ledger.View) error {
+		p, err := lookup(v, n)
+		if err == nil {
+			c, _, err = readContact(v, p)
+		}
+		return err
+	})
+	return c, err
+}
+
+// ByPointer gives the contact with a pointer, removed ones and those in
+// conflict included. ErrNotFound when the book never heard of it.
+func (b *Book) ByPointer(p pointer.Pointer) (Contact, error) {
+	var c Contact
+	err := b.ledger.Read(func(v *ledger.View) error {
+		var found bool
+		var err error
+		if c, found, err = readContact(v, p); err == nil && !found {
+			return fmt.Errorf("%s: %w", p, ErrNotFound)
+		}
+		return err
+	})
+	return c, err
+}
+
+// Find gives the contact that a text means: a name, or a pointer in any of its
+// forms. Names can't read as pointers, so that there is only one meaning.
+func (b *Book) Find(text string) (Contact, error) {
+	if p, err := pointer.Parse(text); err == nil {
+		return b.ByPointer(p)
+	}
+	n, err := ParseName(text)
+	if err != nil {
+		return Contact{}, err
+	}
+	return b.ByName(n)
+}
+
+// Contacts yields everybody who has a name, or is in conflict over one, in the
+// order of the comparison keys. Removed contacts aren't among them.
+func (b *Book) Contacts() iter.Seq2[Contact, error] { return b.contacts("") }
+
+// Prefix yields the contacts whose comparison key starts as that of text does.
+func (b *Book) Prefix(text string) iter.Seq2[Contact, error] {
+	key, err := compareKey(text)
+	if err != nil {
+		key = text
+	}
+	return b.contacts(key)
+}
+
+// chunk is how many contacts are read in one transaction: none is open while
+// the caller has the turn, so that it may use the book meanwhile.
+const chunk = 256
+
+func (b *Book) contacts(prefix string) iter.Seq2[Contact, error] {
+	return func(yield func(Contact, error) bool) {
+		seen := make(map[pointer.Pointer]bool) // contacts in conflict stand under several keys
+		from := []byte(prefix)
+		for from != nil {
+			var contacts []Contact
+			var err error
+			if contacts, from, err = b.readChunk(prefix, from, seen); err != nil {
+				yield(Contact{}, err)
+				return
+			}
+			for _, c := range contacts {
+				if !yield(c, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// readChunk reads on from a key, and gives the key to go on from; nil at the end.
+func (b *Book) readChunk(prefix string, from []byte, seen map[pointer.Pointer]bool) (contacts []Contact, next []byte, err error) {
+	err = b.ledger.Read(func(v *ledger.View) error {
+		rows := 0
+		for kv, err := range v.ScanFrom(tableNames, []byte(prefix), from) {
+			if err != nil {
+				return err
+			}
+			if rows++; rows > chunk {
+				next = bytes.Clone(kv.Key)
+				return nil
+			}
+			r, err := claimants(v, string(kv.Key), maxRivals)
+			if err != nil {
+				return err
+			}
+			for _, cl := range r {
+				if seen[cl.id] {
+					continue
+				}
+				if cl.conflicted {
+					seen[cl.id] = true
+				}
+				c, _, err := readContact(v, cl.id)
+				if err != nil {
+					return err
+				}
+				contacts = append(contacts, c)
+			}
+		}
+		return nil
+	})
+	return contacts, next, err
+}
+
+// Search yields the contacts whose name or nickname contains text, ignoring
+// what the comparison key ignores.
+func (b *Book) Search(text string) iter.Seq2[Contact, error] {
+	return func(yield func(Contact, error) bool) {
+		want := searchKey(text)
+		for c, err := range b.Contacts() {
+			if err != nil {
+				yield(c, err)
+				return
+			}
+			if c.matches(want) && !yield(c, nil) {
+				return
+			}
+		}
+	}
+}
+
+func searchKey(text string) string {
+	if key, err := compareKey(text); err == nil {
+		return key
+	}
+	return strings.ToLower(text)
+}
+
+func (c Contact) matches(want string) bool {
+	if strings.Contains(c.Name.key, want) || strings.Contains(searchKey(c.Nickname), want) {
+		return true
+	}
+	if c.Conflict != nil {
+		for _, n := range c.Conflict.Names {
+			if strings.Contains(n.key, want) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Count is the number of names in the book.
+func (b *Book) Count() (n int, err error) {
+	err = b.ledger.Read(func(v *ledger.View) error {
+		n, err = v.Count(tableNames)
+		return err
+	})
+	return n, err
+}

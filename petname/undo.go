@@ -1,0 +1,137 @@
+package petname
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Undo takes back the newest change of names or edges that this device made and
+// that still stands, and returns what it was. Undoing again goes further back.
+// What was known only from the change, such as a link's commitment, is
+// forgotten with it; what a card taught stays.
+//
+// Nothing happens, and the error tells why, when another device has changed the
+// same since ([ErrChanged], or a [*ConflictError] when at the same time), or
+// has given the old name or label to another contact ([*TakenError]).
+func (b *Book) Undo() (Event, error) {
+	for {
+		ev, err := b.undoNewest()
+		if !errors.Is(err, errMoved) {
+			return ev, err
+		}
+	}
+}
+
+// errMoved: another goroutine changed the book between the reading of what to
+// undo and the undoing. It made progress, so trying again comes to an end.
+var errMoved = errors.New("the book was changed at the same time")
+
+func (b *Book) undoNewest() (Event, error) {
+	var id ledger.ID
+	err := b.ledger.Read(func(v *ledger.View) (err error) {
+		id, err = b.undoable(v)
+		return err
+	})
+	if err != nil {
+		return Event{}, err
+	}
+	e, body, err := b.ledger.Entry(id)
+	if err != nil {
+		return Event{}, err
+	}
+	a, err := decodeAct(body)
+	if err != nil {
+		return Event{}, fmt.Errorf("entry %s can't be undone: %w", id, err)
+	}
+	return event(e, a), b.update(func(tx *ledger.Tx) error {
+		now, err := b.undoable(tx.View())
+		if errors.Is(err, ErrNothingToUndo) || err == nil && now != id {
+			return errMoved
+		}
+		if err != nil {
+			return err
+		}
+		return undo(tx, id, a)
+	})
+}
+
+// undoable is the entry that an undo takes back.
+func (b *Book) undoable(v *ledger.View) (ledger.ID, error) {
+	device := b.ledger.Device()
+	last, ok, err := v.Last(tableUndo, device[:])
+	if err != nil {
+		return ledger.ID{}, err
+	}
+	if !ok || len(last.Key) != len(device)+8 {
+		return ledger.ID{}, ErrNothingToUndo
+	}
+	return ledger.ID{Device: device, Number: binary.BigEndian.Uint64(last.Key[len(device):])}, nil
+}
+
+func undo(tx *ledger.Tx, id ledger.ID, a act) error {
+	inverse := act{Op: opUndo, Number: id.Number, Contact: a.Contact, Name: a.Name, Was: a.Was, Label: a.Label, Edges: a.Edges}
+	if a.Op == opShare || a.Op == opUnshare {
+		if err := edgeStands(tx.View(), a.Label, a.Contact); err != nil {
+			return err
+		}
+		return appendAct(tx, inverse)
+	}
+	contact, err := pointer.FromBytes(a.Contact)
+	if err != nil {
+		return err
+	}
+	if err := nameStands(tx.View(), contact, a); err != nil {
+		return err
+	}
+	for _, w := range a.Was {
+		// What was in conflict then is again: that is what stood.
+		if w.Name == "" || w.Contested {
+			continue
+		}
+		if err := free(tx.View(), recorded(w.Name), contact); err != nil {
+			return err
+		}
+	}
+	for _, edges := range byLabel(a.Edges) {
+		if err := edgeStands(tx.View(), edges[0].Label, nil); err != nil {
+			return err
+		}
+	}
+	return appendAct(tx, inverse)
+}
+
+// nameStands refuses when the contact is no longer called what the act made it.
+func nameStands(v *ledger.View, contact pointer.Pointer, a act) error {
+	state, err := getState[contactState](v, tableContacts, a.Contact)
+	if err != nil || state.isAs(a) {
+		return err
+	}
+	c, _, err := readContact(v, contact)
+	if err != nil {
+		return err
+	}
+	if c.Conflict != nil {
+		return &ConflictError{Contacts: []Contact{c}}
+	}
+	return fmt.Errorf("%s: %w", contact, ErrChanged)
+}
+
+// edgeStands refuses when a label leads anywhere else than the act made it.
+func edgeStands(v *ledger.View, label string, contact []byte) error {
+	state, err := readEdge(v, label)
+	if err != nil || state.leadsTo(contact) {
+		return err
+	}
+	e, found, err := state.edge(v)
+	if err != nil {
+		return err
+	}
+	if found && !e.Conflict {
+		return &TakenError{recorded(label), e.Pointer}
+	}
+	return fmt.Errorf("label %q: %w", recorded(label), ErrChanged)
+}
