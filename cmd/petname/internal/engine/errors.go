@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
@@ -76,9 +77,9 @@ func Classify(err error) *Error {
 	case errors.As(err, &name):
 		return set("bad_name", ExitUsage, "")
 	case errors.As(err, &taken):
-		return set("name_taken", ExitConflict, "petname show "+shellWord(taken.Name.String()))
+		return set("name_taken", ExitConflict, "petname show "+ShellWord(taken.Name.String()))
 	case errors.As(err, &named):
-		return set("already_named", ExitConflict, "petname rename "+shellWord(named.Name.String())+" NEW")
+		return set("already_named", ExitConflict, "petname rename "+ShellWord(named.Name.String())+" NEW")
 	case errors.As(err, &conflict):
 		return set("conflict", ExitConflict, "petname rename POINTER NEW, or petname rm POINTER, for one of them")
 	case errors.As(err, &duplicity):
@@ -94,7 +95,10 @@ func Classify(err error) *Error {
 	case errors.As(err, &short), errors.Is(err, dht.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		return set("network", ExitNetwork, "check the network and try again: petname doctor")
 	case errors.Is(err, context.Canceled):
+		e.Message = "interrupted"
 		return set("interrupted", ExitInterrupted, "")
+	case errors.Is(err, petname.ErrChanged):
+		return set("conflict", ExitConflict, "petname log")
 	case errors.Is(err, petname.ErrOwnPointer):
 		return set("own_pointer", ExitConflict, "petname id")
 	case errors.Is(err, petname.ErrNotFound), errors.Is(err, dht.ErrNotFound), errors.Is(err, petname.ErrNothingToUndo):
@@ -111,28 +115,21 @@ func Classify(err error) *Error {
 		return set("in_use", ExitNetwork, "wait for the other petname to end, and try again")
 	case errors.Is(err, dht.ErrOlder):
 		return set("older", ExitUnverified, "")
+	case errors.Is(err, home.ErrInside):
+		return set("usage", ExitUsage, "petname init --recovery FILE --passphrase-file FILE")
 	case errors.Is(err, fs.ErrExist):
 		return set("exists", ExitConflict, "")
 	}
 	return e
 }
 
-// shellWord quotes a word for a POSIX shell where it needs it.
-func shellWord(s string) string {
-	for _, r := range s {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
-		default:
-			quoted := "'"
-			for _, r := range s {
-				if r == '\'' {
-					quoted += `'\''`
-				} else {
-					quoted += string(r)
-				}
-			}
-			return quoted + "'"
-		}
+// ShellWord quotes a word for a POSIX shell where it needs it.
+func ShellWord(s string) string {
+	plain := s != "" && strings.IndexFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+=,", r))
+	}) < 0
+	if plain {
+		return s
 	}
-	return s
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

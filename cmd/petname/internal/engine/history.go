@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -105,7 +106,9 @@ func (e *Engine) Undo(_ context.Context, _ NoArgs) (*Contact, error) {
 		return &Contact{Provenance: []Fact{}, Undone: undone(ev)}, nil
 	}
 	c, err := e.book.ByPointer(ev.Contact)
-	if err != nil {
+	if errors.Is(err, petname.ErrNotFound) { // its adding was undone
+		c = petname.Contact{ID: ev.Contact, Pointer: ev.Contact}
+	} else if err != nil {
 		return nil, err
 	}
 	out := contact(c)
