@@ -271,5 +271,8 @@ func TestWAN(t *testing.T) {
 		t.Logf("resolve all   ours  %v", end)
 		t.Logf("              stock %v", stockSearch)
 		t.Logf("              ratio of p50: %.2f (goal: 0.18)", ratio(fresh, stockSearch))
+		require.LessOrEqual(t, ratio(put, stockPut), 0.33, "the goal, and what two runs may differ by")
+		require.LessOrEqual(t, ratio(fresh, stockSearch), 0.2)
+		require.GreaterOrEqual(t, holders[len(holders)/2], 19)
 	})
 }
