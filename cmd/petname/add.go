@@ -42,7 +42,7 @@ With - the link is read from standard input. Adding the same again is fine.`,
 			err := a.ask("add", request, &c)
 			err = a.show(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(c)) })
 			if err == nil && c.Next == "" && len(c.Provenance) > 0 && c.Provenance[0].Kind == "typed" {
-				a.hint("a bare pointer has no checksum: compare its words with\n  petname show %s", args[0])
+				a.hint("a bare pointer has no checksum: compare its words with\n  petname show %s", engine.ShellWord(args[0]))
 			}
 			return err
 		},

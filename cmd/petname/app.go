@@ -59,7 +59,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	// Errors that are not ours are cobra's, about the command line, which
 	// may have gone wrong before --json was read.
-	a.json = a.json || slices.Contains(args, "--json")
+	if i := slices.Index(args, "--json"); i >= 0 && !slices.Contains(args[:i], "--") {
+		a.json = true
+	}
 	var e *engine.Error
 	if !errors.As(err, &e) {
 		e = engine.Usage("%v", err).With("petname --help")
@@ -198,7 +200,7 @@ func promised(err error) bool {
 }
 
 func (a *app) showJSON(result any, err error) error {
-	b, merr := json.Marshal(result)
+	b, merr := marshal(result)
 	if merr != nil {
 		return engine.Classify(merr)
 	}
@@ -211,13 +213,24 @@ func (a *app) showJSON(result any, err error) error {
 	return err
 }
 
+// marshal leaves & < > as they are: a link is to be copied from the output.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
 // fail prints an error.
-func (a *app) fail(e *engine.Error) {
+func (a *app) fail(failed *engine.Error) {
+	e := *failed
+	e.Next = a.sameHome(e.Next)
 	if a.json {
-		b, err := json.Marshal(struct {
+		b, err := marshal(struct {
 			V     int           `json:"v"`
 			Error *engine.Error `json:"error"`
-		}{1, e})
+		}{1, &e})
 		if err == nil {
 			fmt.Fprintf(a.stderr, "%s\n", b)
 		}
@@ -227,11 +240,31 @@ func (a *app) fail(e *engine.Error) {
 	if e.Next == "" {
 		return
 	}
-	if strings.HasPrefix(e.Next, "petname ") && !strings.Contains(e.Next, ", ") {
+	if isCommand(e.Next) {
 		fmt.Fprintf(a.stderr, "try:\n  %s\n", petname.Clean(e.Next))
 	} else {
 		fmt.Fprintf(a.stderr, "try: %s\n", petname.Clean(e.Next))
 	}
+}
+
+// isCommand tells a next step that can be pasted from a sentence.
+func isCommand(next string) bool {
+	return strings.HasPrefix(next, "petname ") && !strings.Contains(next, ", ")
+}
+
+// sameHome makes a command to paste be about the home that this one is about.
+func (a *app) sameHome(next string) string {
+	if a.home == "" || next == "petname --help" {
+		return next
+	}
+	home := "petname --home " + engine.ShellWord(a.home) + " "
+	if rest, ok := strings.CutPrefix(next, "petname "); ok {
+		next = home + rest
+	}
+	if !isCommand(next) { // a sentence with commands in it
+		next = strings.NewReplacer(", petname ", ", "+home, " or petname ", " or "+home).Replace(next)
+	}
+	return next
 }
 
 // cleanLines cleans a message and keeps its line ends.
@@ -243,12 +276,12 @@ func cleanLines(s string) string {
 	return strings.Join(lines, "\n  ")
 }
 
-// hint tells a person at a terminal what to do next.
+// hint tells a person at a terminal what to do next. Lines that are indented
+// are commands to copy.
 func (a *app) hint(format string, args ...any) {
-	if a.quiet || a.json || !isTerminal(a.stderr) {
-		return
+	if isTerminal(a.stderr) {
+		a.warn(format, args...)
 	}
-	fmt.Fprintf(a.stderr, format+"\n", args...)
 }
 
 // warn tells what a person has to know; only --quiet and --json stop it.
@@ -256,7 +289,15 @@ func (a *app) warn(format string, args ...any) {
 	if a.quiet || a.json {
 		return
 	}
-	fmt.Fprintf(a.stderr, format+"\n", args...)
+	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
+	for i, line := range lines {
+		line = petname.Clean(line)
+		if command, ok := strings.CutPrefix(line, "  "); ok {
+			line = "  " + a.sameHome(command)
+		}
+		lines[i] = line
+	}
+	fmt.Fprintln(a.stderr, strings.Join(lines, "\n"))
 }
 
 func isTerminal(stream any) bool {

@@ -125,7 +125,7 @@ func (d *demo) end(keep string) error {
 		}
 	})
 	if keep != "" {
-		d.app.hint("\nthe homes are yours to play with:\n  petname --home %s list", quoteWord(filepath.Join(keep, "carol")))
+		d.app.hint("\nthe homes are yours to play with:\n  petname --home %s list", engine.ShellWord(filepath.Join(keep, "carol")))
 	}
 	return err
 }
@@ -190,7 +190,7 @@ func typed(args []string) string {
 		if filepath.IsAbs(arg) && strings.HasSuffix(arg, ".record") {
 			arg = filepath.Base(arg)
 		}
-		words[i] = quoteWord(arg)
+		words[i] = engine.ShellWord(arg)
 	}
 	return strings.Join(words, " ")
 }

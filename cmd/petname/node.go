@@ -41,6 +41,10 @@ func (a *app) serve(listen []string) (err error) {
 	if err != nil {
 		return err
 	}
+	var running engine.Status
+	if err := a.node("status", &running); err == nil || engine.Classify(err).Code == "version" {
+		return &engine.Error{Code: "node_running", Exit: engine.ExitConflict, Message: fmt.Sprintf("a node of %q is running already", dir), Next: "petname node stop"}
+	}
 	e, err := engine.Open(dir, bookWait)
 	if err != nil {
 		return engine.Classify(err)
@@ -60,7 +64,7 @@ func (a *app) serve(listen []string) (err error) {
 	if err != nil {
 		return engine.Classify(err)
 	}
-	context.AfterFunc(ctx, func() { l.Close() })
+	defer l.Close()
 	err = a.show(struct {
 		Peer  string   `json:"peer"`
 		Addrs []string `json:"addrs"`

@@ -21,7 +21,8 @@ a content path (/ipfs/…, /ipns/…); without it the last one stays. Your nickn
 and the labels that you shared travel in the record.
 
 --wait some ends when three quarters of the closest peers (at most 15) have
-stored it, all when every one has, none once it is signed and saved here.`,
+stored it, all when each has been asked and none refused, none once it is signed and saved
+here.`,
 		Example: `  petname publish /ipfs/bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e
   petname publish
   petname publish --ttl 1m --lifetime 24h --json`,
@@ -49,7 +50,7 @@ stored it, all when every one has, none once it is signed and saved here.`,
 					field(w, "public edge", petname.Clean(label))
 				}
 				if request.Wait == "none" || out.Asked == 0 {
-					field(w, "stored", "here; a running node sends it on, petname publish sends a new one")
+					field(w, "stored", "here; if a node of this home runs, it sends it on")
 					return
 				}
 				field(w, "stored", fmt.Sprintf("by %d of %s asked (%d refused, %d unreachable), in %s",

@@ -32,7 +32,7 @@ so that you know its owner.`,
 			if err == nil && out.First {
 				a.warn("From your next publication on, everybody who looks you up can see\n"+
 					"  %s\nwith the pointer behind it, and so that you know its owner. Take it back before with\n"+
-					"  petname unshare %s", strings.Join(out.Added, ", "), quoteWord(out.Added[0]))
+					"  petname unshare %s", strings.Join(out.Added, ", "), engine.ShellWord(out.Added[0]))
 			}
 			if err = a.show(out, err, err == nil, func(w *bufio.Writer) { edges(w, out) }); err == nil {
 				a.hint("now publish it:\n  petname publish")
@@ -56,12 +56,4 @@ func edges(w *bufio.Writer, out engine.Edges) {
 		}
 		fmt.Fprintln(w)
 	}
-}
-
-// quoteWord quotes a word for a shell where it needs it.
-func quoteWord(s string) string {
-	if strings.ContainsAny(s, " \t'\"\\$`!*?[](){}<>|&;#~") {
-		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-	}
-	return s
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,8 +113,8 @@ func cardLines(w io.Writer, c engine.Card) {
 	}
 	field(w, "points to", petname.Clean(c.Value))
 	field(w, "record", fmt.Sprintf("sequence %d, %s", c.Sequence, state))
-	for label, p := range c.Edges {
-		field(w, "public edge", label+" → "+p)
+	for _, label := range slices.Sorted(maps.Keys(c.Edges)) {
+		field(w, "public edge", fmt.Sprintf("%q → %s", label, c.Edges[label]))
 	}
 	for _, l := range c.Links {
 		field(w, "link", l)

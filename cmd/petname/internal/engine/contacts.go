@@ -343,7 +343,7 @@ func (e *Engine) whois(link pointer.Link) (*Contact, error) {
 	}
 	stranger := e.full(petname.Contact{ID: link.Pointer, Pointer: link.Pointer, Nickname: link.Nickname, Next: link.Next})
 	return stranger, &Error{Code: "not_found", Exit: ExitNotFound, Message: link.Pointer.String() + " is not in the book",
-		Next: "petname add NAME " + shellWord(stranger.Link)}
+		Next: "petname add NAME " + ShellWord(stranger.Link)}
 }
 
 // whoseWords finds whose pointer twelve words were read from.

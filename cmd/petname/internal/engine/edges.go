@@ -57,7 +57,7 @@ func (e *Engine) Share(_ context.Context, a ShareArgs) (*Edges, error) {
 		}
 		if label == "" {
 			return nil, Usage("%q has no nickname to share it by, and your petname for it stays private", c.Name).
-				With("petname share " + shellWord(name) + " --as LABEL --public")
+				With("petname share " + ShellWord(name) + " --as LABEL --public")
 		}
 		l, err := petname.CheckLabel(label)
 		if err != nil {

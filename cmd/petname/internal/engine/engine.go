@@ -115,8 +115,13 @@ func (e *Engine) Do(ctx context.Context, verb string, args json.RawMessage) (jso
 		return nil, Usage("no such operation: %q", verb)
 	}
 	result, err := fn(e, ctx, args)
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return nil, &Error{Code: "interrupted", Message: "interrupted", Exit: ExitInterrupted}
+	if c := Classify(err); c != nil && (errors.Is(err, context.Canceled) || c.Code == "network") {
+		switch {
+		case errors.Is(ctx.Err(), context.Canceled): // whatever the network made of it
+			return nil, &Error{Code: "interrupted", Message: "interrupted", Exit: ExitInterrupted}
+		case c.Exit == ExitInterrupted: // nobody interrupted this verb
+			err = &Error{Code: "network", Exit: ExitNetwork, Message: "the network was left, or changed, meanwhile", Next: "try again"}
+		}
 	}
 	var raw json.RawMessage
 	if result != nil {

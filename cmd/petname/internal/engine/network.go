@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/multiformats/go-multiaddr"
@@ -124,17 +126,46 @@ func (e *Engine) reenter(ctx context.Context, c home.Config) (*kad.Node, error) 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.network != nil {
-		if err := e.network.Close(); err != nil {
+		old := e.network
+		e.network = nil
+		if err := old.Close(); err != nil {
 			return nil, err
 		}
-		e.network = nil
 	}
 	n, err := e.enter(ctx, c, e.own)
 	if err != nil {
 		return nil, err
 	}
-	e.network = n
+	if e.network = n; e.serving {
+		// Others know this node by its addresses: the next network finds it
+		// under the same.
+		e.own.Listen = bound(e.own.Listen, n.Addrs())
+	}
 	return n, nil
+}
+
+// bound replaces port 0 in addresses to listen on by the port that was given.
+func bound(listen, addrs []string) []string {
+	out := slices.Clone(listen)
+	taken := map[string]bool{}
+	for i, l := range listen {
+		parts := strings.Split(l, "/") // "", ip4, 127.0.0.1, tcp, 0, …
+		if len(parts) < 5 || parts[4] != "0" {
+			continue
+		}
+		for _, addr := range addrs {
+			got := strings.Split(addr, "/")
+			if len(got) < len(parts)+2 || taken[got[3]+got[4]] || got[1] != parts[1] || got[3] != parts[3] ||
+				!slices.Equal(got[5:len(parts)], parts[5:]) || got[len(parts)] != "p2p" {
+				continue
+			}
+			taken[got[3]+got[4]] = true
+			parts[4] = got[4]
+			out[i] = strings.Join(parts, "/")
+			break
+		}
+	}
+	return out
 }
 
 // leave stays on the machine: a node goes on serving its own socket, and on its

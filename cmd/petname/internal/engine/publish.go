@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -109,6 +110,7 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	for label := range card.Edges {
 		out.Edges = append(out.Edges, label)
 	}
+	slices.Sort(out.Edges)
 	if _, err := e.records.Put(ctx, record.Pointer(), record.Bytes()); err != nil {
 		return out, err
 	}
@@ -123,13 +125,35 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	receipt, err := e.resolver(network).Publish(ctx, record)
 	out.Asked, out.Stored, out.Refused, out.Unreachable = receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable
 	out.Took = time.Since(began).Seconds()
-	if err == nil && a.Wait == "all" && receipt.Stored < receipt.Asked {
+	e.settle(ctx)
+	if err == nil && a.Wait == "all" && receipt.Refused+receipt.Unreachable > 0 {
 		err = &dht.ShortError{Receipt: receipt, Want: receipt.Asked}
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
 	}
 	if err != nil {
 		return out, unsent(err, receipt.Stored)
 	}
 	return out, nil
+}
+
+// settleTimeout bounds how long a verb that is done holds on for the copies
+// that are still on their way: the network promises most, and tries for all.
+const settleTimeout = 3 * time.Second
+
+// settle waits for puts that go on in the background, which would end with this
+// process. A node lives on, and doesn't.
+func (e *Engine) settle(ctx context.Context) {
+	e.mu.Lock()
+	network, serving := e.network, e.serving
+	e.mu.Unlock()
+	if network == nil || serving {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	_ = network.Wait(ctx) // fewer copies than there could be: what was promised is there
 }
 
 // unsent says of a failed publication that nothing is lost.

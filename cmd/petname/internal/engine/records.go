@@ -219,6 +219,7 @@ func (e *Engine) Put(ctx context.Context, a InspectArgs) (*RecordInfo, error) {
 		return info, err
 	}
 	receipt, err := e.resolver(network).Publish(ctx, r)
+	e.settle(ctx)
 	info.Receipt = &Receipt{receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable}
 	if err != nil {
 		return info, fmt.Errorf("record put: %w", err)

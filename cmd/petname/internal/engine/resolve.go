@@ -100,7 +100,7 @@ func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) 
 		for _, hop := range res.Hops {
 			if hop.Result.Answered == 0 {
 				return out, &Error{Code: "network", Exit: ExitNetwork, Message: "nobody answered: this is what the home holds, not a fresh answer",
-					Next: "petname resolve " + shellWord(a.Path) + " --offline"}
+					Next: "petname resolve " + ShellWord(a.Path) + " --offline"}
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
@@ -26,14 +27,13 @@ func Create(dir string, p Plan) (h Home, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return Home{}, err
 	}
-	if p.Recovery != "" && p.Passphrase == "" {
-		return Home{}, errors.New("a recovery file is always encrypted, and no passphrase is given")
+	if p.Recovery != "" {
+		if p.Recovery, err = recoveryPlace(dir, p); err != nil {
+			return Home{}, err
+		}
 	}
 	h = Home{dir}
-	made, err := h.claim()
-	if err != nil {
-		return Home{}, err
-	}
+	var made []string
 	defer func() {
 		if err != nil {
 			for i := len(made) - 1; i >= 0; i-- {
@@ -41,6 +41,9 @@ func Create(dir string, p Plan) (h Home, err error) {
 			}
 		}
 	}()
+	if made, err = h.claim(); err != nil {
+		return Home{}, err
+	}
 	write := func(name string, b []byte) error {
 		if err := writeNew(name, b); err != nil {
 			return err
@@ -74,11 +77,11 @@ func Create(dir string, p Plan) (h Home, err error) {
 		return Home{}, err
 	}
 	made = append(made, h.path(recordsDir))
+	made = append(made, h.path(ledgerFile)) // the folder was empty: nobody else's
 	book, err := petname.Create(h.path(ledgerFile), identity, device, petname.Options{DeviceName: deviceName()})
 	if err != nil {
 		return Home{}, err
 	}
-	made = append(made, h.path(ledgerFile))
 	if p.Nickname != "" {
 		err = book.SetNickname(p.Nickname)
 	}
@@ -98,10 +101,56 @@ func Create(dir string, p Plan) (h Home, err error) {
 	if err != nil {
 		return Home{}, err
 	}
-	if err = write(h.path(identityFile), b); err != nil {
+	// Whole or not at all: half an identity would pass for a home.
+	if err = write(h.path(identityFile+partSuffix), b); err != nil {
 		return Home{}, err
 	}
+	if err = os.Rename(h.path(identityFile+partSuffix), h.path(identityFile)); err != nil {
+		return Home{}, err
+	}
+	made = append(made, h.path(identityFile))
+	for _, folder := range []string{h.Dir, filepath.Dir(h.Dir)} {
+		if err = syncDir(folder); err != nil {
+			return Home{}, err
+		}
+	}
 	return h, nil
+}
+
+const partSuffix = ".part"
+
+// recoveryPlace is the absolute path for the recovery file, which must be new,
+// and elsewhere than the home: that is its point.
+func recoveryPlace(dir string, p Plan) (string, error) {
+	if p.Passphrase == "" {
+		return "", errors.New("a recovery file is always encrypted, and no passphrase is given")
+	}
+	name, err := filepath.Abs(p.Recovery)
+	if err != nil {
+		return "", err
+	}
+	if rel, err := filepath.Rel(dir, name); err == nil && filepath.IsLocal(rel) {
+		return "", fmt.Errorf("recovery file %q: %w", p.Recovery, ErrInside)
+	}
+	if _, err := os.Lstat(name); err == nil {
+		return "", fmt.Errorf("recovery file %q: %w", p.Recovery, fs.ErrExist)
+	}
+	return name, nil
+}
+
+// syncDir makes what was created in a folder last. Windows has no such thing.
+func syncDir(name string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(name)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // one above the home that may be passed through, but not read
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // claim makes the folder, or finds it empty.
@@ -109,13 +158,19 @@ func (h Home) claim() (made []string, err error) {
 	entries, err := os.ReadDir(h.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		for parent := filepath.Dir(h.Dir); ; parent = filepath.Dir(parent) {
+			if _, err := os.Lstat(parent); !errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			made = append([]string{parent}, made...)
+		}
 		if err := os.MkdirAll(filepath.Dir(h.Dir), 0o700); err != nil {
-			return nil, err
+			return made, err
 		}
 		if err := os.Mkdir(h.Dir, 0o700); err != nil {
-			return nil, err
+			return made, err
 		}
-		return []string{h.Dir}, nil
+		return append(made, h.Dir), nil
 	case err != nil:
 		if info, serr := os.Stat(h.Dir); serr == nil && !info.IsDir() {
 			return nil, fmt.Errorf("home %q: is a file, not a folder", h.Dir)
@@ -124,6 +179,9 @@ func (h Home) claim() (made []string, err error) {
 	}
 	if _, err := os.Lstat(h.path(identityFile)); err == nil {
 		return nil, fmt.Errorf("%w at %q", ErrExists, h.Dir)
+	}
+	if _, err := os.Lstat(h.path(deviceFile)); err == nil {
+		return nil, fmt.Errorf("%w: %q has what an init left that was cut short, and no identity: nothing in it is of use, remove it", fs.ErrExist, h.Dir)
 	}
 	for _, e := range entries {
 		if e.Name() != "lost+found" { // a file system of its own

@@ -48,6 +48,9 @@ var (
 	// ErrExists: there is one already.
 	ErrExists = errors.New("there is a home already")
 
+	// ErrInside: the recovery file is not to lie in the home.
+	ErrInside = errors.New("lies inside the home, which it is to outlive")
+
 	// ErrLocked: the identity key is locked by a passphrase.
 	ErrLocked = errors.New("the identity key is locked")
 
@@ -122,6 +125,9 @@ func (h Home) PeerKey() (ed25519.PrivateKey, error) { return readPeerKey(h.path(
 // readable by their owner alone, for the doctor: an error a problem.
 func (h Home) Ready() []error {
 	var problems []error
+	if info, err := os.Stat(h.Dir); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
+		problems = append(problems, fmt.Errorf("%q can be written to by others (mode %#o): chmod 700 it", h.Dir, info.Mode().Perm()))
+	}
 	for _, name := range []string{identityFile, deviceFile, peerFile, ledgerFile} {
 		info, err := os.Lstat(h.path(name))
 		if err != nil {

@@ -97,7 +97,13 @@ func parseIdentity(b []byte) (Identity, error) {
 	if text, err = field(3, "recovery"); err != nil {
 		return Identity{}, err
 	}
-	id.Elsewhere = text == "elsewhere"
+	switch text {
+	case "home":
+	case "elsewhere":
+		id.Elsewhere = true
+	default:
+		return Identity{}, fmt.Errorf("line 4: recovery %q is neither home nor elsewhere: damaged", text)
+	}
 	id.body = []byte(lines[4])
 	id.Locked = strings.HasPrefix(strings.TrimSpace(lines[4]), armor.Header)
 	return id, nil

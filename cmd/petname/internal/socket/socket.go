@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -22,11 +23,15 @@ import (
 )
 
 const (
-	version     = 1               // of request and answer
-	maxPath     = 100             // bytes; the kernel's limit is 104 to 108
-	maxRequest  = 1 << 20         // bytes
-	dialTimeout = 2 * time.Second // the node is on this machine
-	readTimeout = 5 * time.Second // for a request to come in whole
+	version     = 1 // of request and answer
+	sockName    = "node.sock"
+	maxPath     = 100     // bytes; the kernel's limit is 104 to 108
+	maxRequest  = 1 << 20 // bytes
+	acceptPause = 50 * time.Millisecond
+
+	dialTimeout  = 2 * time.Second // the node is on this machine
+	readTimeout  = 5 * time.Second // for a request to come in whole
+	writeTimeout = 5 * time.Second // for an answer to go out
 )
 
 type request struct {
@@ -53,27 +58,39 @@ func Path(dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if path := filepath.Join(dir, "node.sock"); len(path) <= maxPath {
+	if path := filepath.Join(dir, sockName); len(path) <= maxPath {
 		return path, nil
 	}
-	runtime := os.Getenv("XDG_RUNTIME_DIR")
-	if runtime == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
+	short := os.Getenv("XDG_RUNTIME_DIR")
+	if short == "" {
+		if short, err = os.UserCacheDir(); err != nil {
 			return "", fmt.Errorf("no short place for the socket of %q: %w", dir, err)
 		}
-		runtime = cache
-	}
-	runtime = filepath.Join(runtime, "petname")
-	if err := os.MkdirAll(runtime, 0o700); err != nil {
-		return "", err
 	}
 	sum := sha256.Sum256([]byte(dir))
-	path := filepath.Join(runtime, hex.EncodeToString(sum[:8])+".sock")
+	path := filepath.Join(short, "petname", hex.EncodeToString(sum[:8])+".sock")
 	if len(path) > maxPath {
 		return "", fmt.Errorf("no short place for the socket of %q: %q is too long as well; set XDG_RUNTIME_DIR", dir, path)
 	}
 	return path, nil
+}
+
+// private makes the folder that a hashed socket lies in, or finds it closed to
+// others: who could write to it could answer in the node's place.
+func private(folder string) error {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return err
+	}
+	info, err := os.Lstat(folder)
+	switch {
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return fmt.Errorf("%q is not a folder", folder)
+	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
+		return fmt.Errorf("folder %q is open to others (mode %#o): chmod 700 it", folder, info.Mode().Perm())
+	}
+	return nil
 }
 
 // Listen opens the socket. The caller holds the ledger's lock, so that a socket
@@ -83,10 +100,15 @@ func Listen(dir string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	if filepath.Base(path) != sockName {
+		if err := private(filepath.Dir(path)); err != nil {
+			return nil, err
+		}
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	l, err := net.Listen("unix", path)
+	l, err := listenPrivate(path)
 	if err != nil {
 		return nil, err
 	}
@@ -96,17 +118,28 @@ func Listen(dir string) (net.Listener, error) {
 	return l, nil
 }
 
-// Serve answers requests with do until the listener is closed, then waits for
-// those under way. When the caller hangs up, its request's context ends.
-func Serve(ctx context.Context, l net.Listener, program string, do func(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *engine.Error)) {
+// Handler does a verb.
+type Handler func(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *engine.Error)
+
+// Serve answers requests with do until ctx ends or the listener is closed. It
+// closes the listener, and waits for those under way: do is to give up when its
+// context ends, as it does when the caller hangs up.
+func Serve(ctx context.Context, l net.Listener, program string, do Handler) {
 	var running sync.WaitGroup
 	defer running.Wait()
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	defer l.Close()
 	for {
 		conn, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
 		if err != nil {
+			if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
+				return
+			}
+			select { // out of file descriptors, say
+			case <-time.After(acceptPause):
+			case <-ctx.Done():
+			}
 			continue
 		}
 		running.Go(func() {
@@ -116,21 +149,25 @@ func Serve(ctx context.Context, l net.Listener, program string, do func(ctx cont
 	}
 }
 
-func serve(ctx context.Context, conn net.Conn, program string, do func(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *engine.Error)) {
+func serve(ctx context.Context, conn net.Conn, program string, do Handler) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// Errors of the deadline show when reading.
+	// Errors of the deadlines show when reading and writing.
 	_ = conn.SetReadDeadline(time.Now().Add(readTimeout))
-	var req request
-	dec := json.NewDecoder(io.LimitReader(conn, maxRequest))
-	if err := dec.Decode(&req); err != nil {
+	silent := context.AfterFunc(ctx, func() { conn.Close() }) // who says nothing holds up no stop
+	req, err := decode(conn)
+	if !silent() {
 		return
 	}
 	var a answer
-	if req.V != version || req.Program != program {
-		a = answer{Error: &engine.Error{Code: "version", Exit: engine.ExitFailure,
-			Message: fmt.Sprintf("the running node is petname %s, and this is %s: restart the node", program, req.Program), Next: "petname node stop"}}
-	} else {
+	switch {
+	case err != nil:
+		a.Error = engine.Usage("%v", err)
+	case (req.V != version || req.Program != program) && req.Verb != "stop":
+		// Any petname may stop a node, or nothing could.
+		a.Error = &engine.Error{Code: "version", Exit: engine.ExitFailure,
+			Message: fmt.Sprintf("the running node is petname %q, and this is %q: restart the node", program, req.Program), Next: "petname node stop"}
+	default:
 		_ = conn.SetReadDeadline(time.Time{})
 		go func() { // nothing more comes, but the end
 			_, _ = conn.Read(make([]byte, 1))
@@ -142,18 +179,36 @@ func serve(ctx context.Context, conn net.Conn, program string, do func(ctx conte
 	if a.Error != nil {
 		a.Exit = a.Error.Exit
 	}
-	_ = json.NewEncoder(conn).Encode(a) // nobody is left to tell
+	// Nobody is left to tell when this fails; who doesn't read holds up no stop.
+	_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = json.NewEncoder(conn).Encode(a)
+}
+
+// decode reads a request.
+func decode(r io.Reader) (request, error) {
+	var req request
+	limited := &io.LimitedReader{R: r, N: maxRequest}
+	if err := json.NewDecoder(limited).Decode(&req); err != nil {
+		if limited.N <= 0 {
+			return request{}, fmt.Errorf("request: over %d bytes long", maxRequest)
+		}
+		return request{}, fmt.Errorf("request: %w", err)
+	}
+	return req, nil
 }
 
 // Do has the running node do a verb. [ErrNoNode] when none answers the socket.
 func Do(ctx context.Context, dir, program, verb string, args json.RawMessage) (json.RawMessage, *engine.Error, error) {
 	path, err := Path(dir)
-	if err != nil {
-		return nil, nil, err
+	if err != nil { // no node could be listening there either
+		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
 	d := net.Dialer{Timeout: dialTimeout}
 	conn, err := d.DialContext(ctx, "unix", path)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
 		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
 	defer conn.Close()
@@ -167,7 +222,9 @@ func Do(ctx context.Context, dir, program, verb string, args json.RawMessage) (j
 		return nil, nil, lost(ctx, err)
 	}
 	if a.Error != nil {
-		a.Error.Exit = a.Exit
+		if a.Error.Exit = a.Exit; a.Exit == 0 { // never 0 on a failure, whatever answers
+			a.Error.Exit = engine.ExitFailure
+		}
 	}
 	return a.Result, a.Error, nil
 }
