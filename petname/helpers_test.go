@@ -1,0 +1,261 @@
+package petname
+
+import (
+	"crypto/ed25519"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// tb is what testing.TB and rapid.T have in common.
+type tb interface {
+	require.TestingT
+	Helper()
+}
+
+func testKey(seed string) ed25519.PrivateKey {
+	h := sha256.Sum256([]byte("petname test " + seed))
+	return ed25519.NewKeyFromSeed(h[:])
+}
+
+func pointerOf(seed string) pointer.Pointer {
+	p, err := pointer.FromPublicKey(testKey(seed).Public())
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+func commitment(seed string) pointer.Commitment {
+	c, err := pointer.Commit(testKey("next " + seed).Public())
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func link(seed string) pointer.Link { return pointer.Link{Pointer: pointerOf(seed)} }
+
+func mustName(s string) Name {
+	n, err := ParseName(s)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// noise is seeded randomness.
+type noise struct{ h [32]byte }
+
+func (n *noise) Read(p []byte) (int, error) {
+	for i := range p {
+		if i%32 == 0 {
+			n.h = sha256.Sum256(n.h[:])
+		}
+		p[i] = n.h[i%32]
+	}
+	return len(p), nil
+}
+
+var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// clockFrom goes on by a second with every look.
+func clockFrom(t time.Time) func() time.Time {
+	return func() time.Time { t = t.Add(time.Second); return t }
+}
+
+func testOptions() Options { return Options{Now: clockFrom(epoch), Rand: &noise{}, DeviceName: "one"} }
+
+// fastDir is a directory whose syncs cost little, where there is one: laws are
+// tried on hundreds of books.
+func fastDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "petname")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
+	return dir
+}
+
+func newTestBook(t testing.TB) *Book {
+	t.Helper()
+	b, err := Create(filepath.Join(fastDir(t), "ledger.db"), testKey("me"), testKey("one"), testOptions())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	return b
+}
+
+// devices are one book on several devices, the clocks of which are years apart.
+func devices(t tb, dir string, n int) []*Book {
+	t.Helper()
+	clocks := []time.Time{epoch, epoch.AddDate(-40, 0, 0), epoch.AddDate(30, 0, 0), epoch.AddDate(3, 0, 0)}
+	names := []string{"one", "two", "three", "four"}
+	options := func(i int) Options {
+		return Options{Now: clockFrom(clocks[i]), Rand: &noise{h: [32]byte{byte(i)}}, DeviceName: names[i]}
+	}
+	first, err := Create(filepath.Join(dir, "one.db"), testKey("me"), testKey("one"), options(0))
+	require.NoError(t, err)
+	books := []*Book{first}
+	for _, name := range names[1:n] {
+		require.NoError(t, first.Ledger().AdmitDevice(testKey("me"), testKey(name).Public().(ed25519.PublicKey), name))
+	}
+	for i, name := range names[1:n] {
+		o := options(i + 1)
+		l, err := ledger.Join(filepath.Join(dir, name+".db"), first.Identity(), testKey(name), slices.Values(missing(t, first, nil)), fold{}, o.ledger())
+		require.NoError(t, err)
+		books = append(books, newBook(l, o))
+	}
+	return books
+}
+
+func testDevices(t *testing.T, n int) []*Book {
+	books := devices(t, fastDir(t), n)
+	t.Cleanup(func() {
+		for _, b := range books {
+			require.NoError(t, b.Close())
+		}
+	})
+	return books
+}
+
+func missing(t tb, b *Book, heads []ledger.Head) (entries [][]byte) {
+	t.Helper()
+	for e, err := range b.Ledger().Missing(heads) {
+		require.NoError(t, err)
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// pull brings what from has to b.
+func pull(t tb, b, from *Book) {
+	t.Helper()
+	_, err := b.Ledger().Merge(slices.Values(missing(t, from, b.Ledger().Heads())))
+	require.NoError(t, err)
+}
+
+// sync brings all to all.
+func sync(t tb, books ...*Book) {
+	t.Helper()
+	for range 2 {
+		for _, b := range books {
+			for _, from := range books {
+				if b != from {
+					pull(t, b, from)
+				}
+			}
+		}
+	}
+}
+
+var allTables = []string{tableContacts, tableFacts, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished}
+
+// dump is the whole view.
+func dump(t tb, b *Book) string {
+	t.Helper()
+	var s strings.Builder
+	require.NoError(t, b.Ledger().Read(func(v *ledger.View) error {
+		for _, table := range allTables {
+			for kv, err := range v.Scan(table, nil) {
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(&s, "%s %q %x\n", table, kv.Key, kv.Value)
+			}
+		}
+		return nil
+	}))
+	return s.String()
+}
+
+func entries(b *Book) (n uint64) {
+	for _, h := range b.Ledger().Heads() {
+		n += h.Number
+	}
+	return n
+}
+
+func contacts(t tb, b *Book) (all []Contact) {
+	t.Helper()
+	for c, err := range b.Contacts() {
+		require.NoError(t, err)
+		all = append(all, c)
+	}
+	return all
+}
+
+// checkBijection: a name that resolves has one contact, which has that name and
+// no other; a name that doesn't is in conflict and says between whom.
+func checkBijection(t tb, b *Book, names []string) {
+	t.Helper()
+	byKey := make(map[string]pointer.Pointer)
+	seen := make(map[pointer.Pointer]bool)
+	for _, c := range contacts(t, b) {
+		require.Falsef(t, seen[c.ID], "%s is listed twice", c.ID)
+		seen[c.ID] = true
+		if c.Conflict != nil {
+			require.True(t, c.Name.IsZero())
+			require.Truef(t, len(c.Conflict.Names) > 1 || len(c.Conflict.Names) == 1 && (c.Conflict.Removed || len(c.Conflict.Pointers) > 0), "%+v", c)
+			for _, n := range c.Conflict.Names {
+				_, err := b.Lookup(n)
+				var conflict *ConflictError
+				require.ErrorAsf(t, err, &conflict, "%q", n)
+				require.True(t, slices.ContainsFunc(conflict.Contacts, func(o Contact) bool { return o.ID == c.ID }))
+			}
+			continue
+		}
+		require.False(t, c.Name.IsZero())
+		require.True(t, c.Removed.IsZero())
+		require.NotContainsf(t, byKey, c.Name.Key(), "%q is two contacts' name", c.Name)
+		byKey[c.Name.Key()] = c.ID
+		p, err := b.Lookup(c.Name)
+		require.NoError(t, err)
+		require.Equal(t, c.ID, p)
+	}
+	for _, text := range names {
+		n := mustName(text)
+		p, err := b.Lookup(n)
+		byName, errByName := b.ByName(n)
+		var conflict *ConflictError
+		switch {
+		case err == nil:
+			require.Equal(t, byKey[n.Key()], p)
+			require.NoError(t, errByName)
+			require.Equal(t, p, byName.ID)
+		case errors.As(err, &conflict):
+			require.NotContains(t, byKey, n.Key())
+			require.NotEmpty(t, conflict.Contacts)
+			require.ErrorAs(t, errByName, &conflict)
+			for _, c := range conflict.Contacts {
+				require.NotNil(t, c.Conflict)
+			}
+		default:
+			require.ErrorIs(t, err, ErrNotFound)
+			require.NotContains(t, byKey, n.Key())
+		}
+	}
+}
+
+// rapidDirs gives each run of a law a directory of its own.
+func rapidDirs(t *testing.T) func(rt *rapid.T) string {
+	root, runs := fastDir(t), 0
+	return func(rt *rapid.T) string {
+		runs++
+		dir := filepath.Join(root, fmt.Sprint(runs))
+		require.NoError(rt, os.Mkdir(dir, 0o700))
+		return dir
+	}
+}
