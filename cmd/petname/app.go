@@ -291,11 +291,11 @@ func (a *app) warn(format string, args ...any) {
 	}
 	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
 	for i, line := range lines {
-		line = petname.Clean(line)
 		if command, ok := strings.CutPrefix(line, "  "); ok {
-			line = "  " + a.sameHome(command)
+			lines[i] = "  " + a.sameHome(petname.Clean(command))
+		} else {
+			lines[i] = petname.Clean(line)
 		}
-		lines[i] = line
 	}
 	fmt.Fprintln(a.stderr, strings.Join(lines, "\n"))
 }

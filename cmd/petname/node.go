@@ -43,7 +43,8 @@ func (a *app) serve(listen []string) (err error) {
 	}
 	var running engine.Status
 	if err := a.node("status", &running); err == nil || engine.Classify(err).Code == "version" {
-		return &engine.Error{Code: "node_running", Exit: engine.ExitConflict, Message: fmt.Sprintf("a node of %q is running already", dir), Next: "petname node stop"}
+		return a.serving(running, &engine.Error{Code: "node_running", Exit: engine.ExitConflict,
+			Message: fmt.Sprintf("a node of %q is running already", dir), Next: "petname node stop"})
 	}
 	e, err := engine.Open(dir, bookWait)
 	if err != nil {
@@ -65,18 +66,7 @@ func (a *app) serve(listen []string) (err error) {
 		return engine.Classify(err)
 	}
 	defer l.Close()
-	err = a.show(struct {
-		Peer  string   `json:"peer"`
-		Addrs []string `json:"addrs"`
-		HTTP  string   `json:"http"`
-	}{status.Peer, status.Addrs, status.HTTP}, nil, true, func(w *bufio.Writer) {
-		fmt.Fprintf(w, "serving as %s on", status.Peer)
-		for _, addr := range status.Addrs {
-			fmt.Fprintf(w, " %s", addr)
-		}
-		fmt.Fprintln(w)
-	})
-	if err != nil {
+	if err := a.serving(*status, nil); err != nil {
 		return err
 	}
 	a.hint("stop it with ^C or\n  petname node stop")
@@ -92,6 +82,24 @@ func (a *app) serve(listen []string) (err error) {
 		return out, failed
 	})
 	return nil
+}
+
+// serving says on one line where a node can be reached.
+func (a *app) serving(s engine.Status, err error) error {
+	if s.Addrs == nil {
+		s.Addrs = []string{}
+	}
+	return a.show(struct {
+		Peer  string   `json:"peer"`
+		Addrs []string `json:"addrs"`
+		HTTP  string   `json:"http"`
+	}{s.Peer, s.Addrs, s.HTTP}, err, err == nil, func(w *bufio.Writer) {
+		fmt.Fprintf(w, "serving as %s on", s.Peer)
+		for _, addr := range s.Addrs {
+			fmt.Fprintf(w, " %s", addr)
+		}
+		fmt.Fprintln(w)
+	})
 }
 
 func withPid(out json.RawMessage) json.RawMessage {

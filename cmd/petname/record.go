@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,6 +44,9 @@ func (a *app) recordExportVerb() *cobra.Command {
 			if file == "" {
 				return engine.Usage("say where to: -o FILE")
 			}
+			if info, err := os.Stat(file); file == "-" || err == nil && info.IsDir() {
+				return engine.Usage("-o %q: give the name of a file to write", file)
+			}
 			var request engine.ExportArgs
 			if len(args) == 1 {
 				request.Name = args[0]
@@ -64,20 +68,19 @@ func (a *app) recordExportVerb() *cobra.Command {
 
 // writeFile writes a whole file or leaves what was there.
 func writeFile(name string, b []byte) error {
-	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		return os.WriteFile(name, b, 0o600) // a device or a pipe: /dev/stdout
 	}
-	temp := name + ".part"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.CreateTemp(filepath.Dir(name), ".record-*")
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(temp, name)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
-		os.Remove(temp)
+		os.Remove(f.Name())
 	}
 	return err
 }

@@ -21,8 +21,12 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/edwards25519"
+	"github.com/multiformats/go-multibase"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // TestScript tells the stories in testdata/script, one a file, with the command
@@ -55,6 +59,15 @@ func TestScript(t *testing.T) {
 			e.Setenv("XDG_RUNTIME_DIR", filepath.Join(e.WorkDir, "run"))
 			e.Setenv("FIRST", firstPath)
 			e.Setenv("SECOND", secondPath)
+			for name, point := range badPoints(t) {
+				e.Setenv(name, point)
+			}
+			e.Setenv("EVIL", evil)
+			link, record := hostile(t)
+			e.Setenv("HOSTILELINK", link.String())
+			e.Setenv("HOSTILEPTR", link.Pointer.String())
+			e.Setenv("HOSTILERECORD", filepath.Join(e.WorkDir, "hostile.record"))
+			require.NoError(t, os.WriteFile(filepath.Join(e.WorkDir, "hostile.record"), record, 0o600))
 			e.Values[nodes{}] = map[string]*background{}
 			e.Values[snapshots{}] = map[string]string{}
 			return nil
@@ -71,6 +84,68 @@ func TestScript(t *testing.T) {
 			"snapshot": snapshot, "unchanged": unchanged, "damage": damage, "repeat": repeat, "tmpfs": tmpfs,
 		},
 	})
+}
+
+// badPoints are pointers that look right and hold no good key: of low order,
+// not in their canonical form, not on the curve.
+func badPoints(t *testing.T) map[string]string {
+	text := func(point []byte) string {
+		s, err := multibase.Encode(multibase.Base36, append([]byte{1, 0x72, 0, 36, 8, 1, 18, 32}, point...))
+		require.NoError(t, err)
+		return s
+	}
+	first := func(encode func(i byte) []byte, good bool) string {
+		for i := byte(2); i < 19; i++ {
+			if _, err := new(edwards25519.Point).SetBytes(encode(i)); (err == nil) == good {
+				return text(encode(i))
+			}
+		}
+		t.Fatal("no such point")
+		return ""
+	}
+	small := func(i byte) []byte { return append([]byte{i}, make([]byte, 31)...) }
+	overflowing := func(i byte) []byte { // 2^255-19+i
+		return append(append([]byte{0xed + i}, bytes.Repeat([]byte{0xff}, 30)...), 0x7f)
+	}
+	return map[string]string{
+		"LOWORDER": text(small(1)), "OFFCURVE": first(small, false), "NONCANONICAL": first(overflowing, true),
+	}
+}
+
+// evil clears the screen, asks for a password, and turns the text round.
+const evil = "\x1b[2J\x1b]0;x\x07a\r\nPassword: \u202e\u200b\x9b"
+
+// hostile is somebody who says hostile things of itself, as far as a link and a
+// record that verify let it.
+func hostile(t *testing.T) (pointer.Link, []byte) {
+	key, err := pointer.NewKey(nil)
+	require.NoError(t, err)
+	next, err := pointer.NewKey(nil)
+	require.NoError(t, err)
+	commitment, err := pointer.Commit(next.Public())
+	require.NoError(t, err)
+	for _, nickname := range []string{evil, "x\nPassword:", "\u202eevil", `bob" k51qzi…kjpnnr  paired`} {
+		link := pointer.Link{Pointer: key.Pointer(), Next: commitment, Nickname: nickname}
+		if _, err := pointer.ParseLink(link.String()); err != nil {
+			continue
+		}
+		card := pointer.Card{Nickname: nickname, Next: commitment, Edges: map[string]pointer.Edge{
+			`bob → k51  (your`: {Pointer: key.Pointer()},
+		}, Links: []pointer.CardLink{{Rel: evil, Target: evil}}}
+		fields := pointer.Fields{Value: "/ipfs/bafkqaaa/\x1b[2J\r\nPassword:\u202e", Sequence: 1, Expires: time.Now().Add(time.Hour), Card: &card}
+		record, err := pointer.Sign(key, fields)
+		if err != nil { // what can't be said in a card may still be said in links
+			fields.Value, card.Links = "/ipfs/bafkqaaa", nil
+			record, err = pointer.Sign(key, fields)
+		}
+		if err != nil {
+			continue
+		}
+		t.Logf("as hostile as it gets: %q, %q, %v", nickname, fields.Value, card.Links)
+		return link, record.Bytes()
+	}
+	t.Fatal("nothing hostile at all can be said")
+	return pointer.Link{}, nil
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -214,7 +214,7 @@ func (e *Engine) Rename(_ context.Context, a RenameArgs) (*Contact, error) {
 	if err != nil {
 		return nil, err
 	}
-	old, err := e.book.Find(a.Old)
+	old, err := e.find(a.Old)
 	if err != nil {
 		return e.inTheWay(err, pointer.Pointer{}), err
 	}
@@ -228,7 +228,7 @@ func (e *Engine) Rename(_ context.Context, a RenameArgs) (*Contact, error) {
 
 // Rm takes a contact's name away.
 func (e *Engine) Rm(_ context.Context, a NameArgs) (*Contact, error) {
-	c, err := e.book.Find(a.Name)
+	c, err := e.find(a.Name)
 	if err != nil {
 		return e.inTheWay(err, pointer.Pointer{}), err
 	}
@@ -254,7 +254,7 @@ func (e *Engine) labels(id pointer.Pointer) []string {
 
 // Show gives all that this home knows of a contact.
 func (e *Engine) Show(_ context.Context, a NameArgs) (*Contact, error) {
-	c, err := e.book.Find(a.Name)
+	c, err := e.find(a.Name)
 	if err != nil {
 		return e.inTheWay(err, pointer.Pointer{}), err
 	}

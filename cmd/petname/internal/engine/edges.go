@@ -45,7 +45,7 @@ func (e *Engine) Share(_ context.Context, a ShareArgs) (*Edges, error) {
 	var contacts []petname.Contact
 	var labels []petname.Name
 	for _, name := range a.Names { // all are looked at before any is shared
-		c, err := e.book.Find(name)
+		c, err := e.find(name)
 		if err != nil {
 			return before, err
 		}

@@ -64,11 +64,19 @@ func (e *Engine) Close() error {
 	defer e.mu.Unlock()
 	var err error
 	if e.network != nil {
+		// A put returns when enough have confirmed; let the last of the
+		// closest peers get the record as well.
+		ctx, cancel := context.WithTimeout(context.Background(), lastPuts)
+		_ = e.network.Wait(ctx)
+		cancel()
 		err = e.network.Close()
 		e.network = nil
 	}
 	return errors.Join(err, e.book.Close())
 }
+
+// lastPuts bounds how long the end of a verb waits for puts under way.
+const lastPuts = 3 * time.Second
 
 // ops are the verbs that work on an open home. Each takes its own type of
 // arguments and gives its own type of result, both as JSON.

@@ -55,7 +55,7 @@ type LogArgs struct {
 func (e *Engine) Log(ctx context.Context, a LogArgs) (*Entries, error) {
 	var only pointer.Pointer
 	if a.Name != "" {
-		c, err := e.book.Find(a.Name)
+		c, err := e.find(a.Name)
 		if err != nil {
 			return nil, err
 		}

@@ -21,16 +21,25 @@ type Identity struct {
 	Locked   bool   `json:"locked"`
 }
 
-// ID says who I am.
-func (e *Engine) ID(_ context.Context, _ NoArgs) (*Identity, error) {
+// identity reads the header of the identity key, which must be the book's.
+func (e *Engine) identity() (home.Identity, error) {
 	id, err := e.home.Identity()
 	if err != nil {
-		return nil, err
+		return home.Identity{}, err
 	}
 	if id.Pointer != e.book.Identity() {
-		return nil, &Error{Code: "damaged", Exit: ExitFailure,
+		return home.Identity{}, &Error{Code: "damaged", Exit: ExitFailure,
 			Message: "the identity key is of " + id.Pointer.String() + ", and the book is of " + e.book.Identity().String(),
 			Next:    "put the files that belong together back into " + e.home.Dir}
+	}
+	return id, nil
+}
+
+// ID says who I am.
+func (e *Engine) ID(_ context.Context, _ NoArgs) (*Identity, error) {
+	id, err := e.identity()
+	if err != nil {
+		return nil, err
 	}
 	nickname, err := e.book.Nickname()
 	if err != nil {

@@ -42,12 +42,16 @@ type Published struct {
 }
 
 const (
+	maxPath     = 4 << 10 // bytes: it stands in a record twice, beside the card
 	maxLifetime = 365 * 24 * time.Hour
 	lookTimeout = 4 * time.Second // to look for a newer record of mine before publishing
 	tailTimeout = time.Minute     // to go on storing after --wait none
 )
 
 func (a PublishArgs) check() error {
+	if len(a.Path) > maxPath {
+		return Usage("path of %d bytes: at most %d fit", len(a.Path), maxPath)
+	}
 	if a.Path != "" {
 		if _, err := path.NewPath(a.Path); err != nil {
 			return Usage("path %q: %v", a.Path, err).With("a content path starts with /ipfs/ or /ipns/")
@@ -74,7 +78,7 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	e.publish.Lock()
 	defer e.publish.Unlock()
 	began := time.Now()
-	identity, err := e.home.Identity()
+	identity, err := e.identity()
 	if err != nil {
 		return nil, err
 	}
@@ -87,6 +91,9 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 		return nil, err
 	}
 	network, offline := e.store(ctx)
+	if offline != nil && Classify(offline).Exit != ExitNetwork {
+		return nil, offline // nothing that waiting would mend: use up no sequence
+	}
 	last, err := e.lastAnywhere(ctx, network, offline)
 	if err != nil {
 		return nil, err

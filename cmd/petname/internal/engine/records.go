@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/petnames-go/petnames/petname"
@@ -106,11 +107,34 @@ func (e *Engine) pointerOf(text string) (pointer.Pointer, error) {
 	if p, err := pointer.Parse(text); err == nil {
 		return p, nil
 	}
-	c, err := e.book.Find(text)
+	c, err := e.find(text)
 	if err != nil {
 		return pointer.Pointer{}, err
 	}
 	return c.Pointer, nil
+}
+
+// shortestPointer is about the length of the shortest text that people paste for
+// a pointer.
+const shortestPointer = 40
+
+// find gives the contact that a text means, a name or a pointer. A text that
+// nobody is called by, and that was most likely to be a pointer, is told to be
+// a malformed one.
+func (e *Engine) find(text string) (petname.Contact, error) {
+	c, err := e.book.Find(text)
+	return c, malformed(text, err)
+}
+
+func malformed(text string, err error) error {
+	var name *petname.NameError
+	if !errors.Is(err, petname.ErrNotFound) && !errors.As(err, &name) || len(text) < shortestPointer || strings.ContainsAny(text, " /") {
+		return err
+	}
+	if _, perr := pointer.Parse(text); perr != nil {
+		return Usage("%v", perr)
+	}
+	return err
 }
 
 // InspectArgs are the arguments of record inspect and record put.

@@ -79,12 +79,16 @@ func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) 
 	res, err := e.book.Resolve(ctx, resolver, a.Path, level)
 	out := resolved(res)
 	if err != nil {
-		// That no network was joined is the cause worth telling, unless what
-		// came out is stronger: a record that expired or fails to verify.
-		if c := Classify(err); c.Exit == ExitNetwork && network.err != nil {
-			var own *Error
-			if errors.As(network.err, &own) {
-				err = own
+		var at *petname.PathError
+		if errors.As(err, &at) && at.Part == at.Path { // a name alone is no path: what is wrong with it says it all
+			err = malformed(a.Path, at.Err)
+		}
+		// That no network was joined, or the configuration can't be read, is the
+		// cause worth telling, unless what came out is stronger: a record that
+		// expired or fails to verify.
+		if cause := network.err; cause != nil && Classify(err).Exit == ExitNetwork {
+			if c := Classify(cause); c.Code != "network" && c.Code != "interrupted" {
+				err = c
 			}
 		}
 		if out.Pointer == "" {

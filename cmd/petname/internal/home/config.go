@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/BurntSushi/toml"
 )
@@ -53,13 +52,17 @@ func (h Home) SetConfig(c Config) error {
 	if err := toml.NewEncoder(&b).Encode(c); err != nil {
 		return err
 	}
+	name := h.path(configFile)
+	if info, err := os.Lstat(name); err == nil && info.IsDir() {
+		return fmt.Errorf("config %q: is a folder, and should be a file", name)
+	}
 	f, err := os.CreateTemp(h.Dir, ".config-*")
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(b.Bytes())
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(h.Dir, configFile))
+		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
 		os.Remove(f.Name())
