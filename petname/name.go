@@ -3,6 +3,7 @@ package petname
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -185,11 +186,20 @@ func (n Name) IsZero() bool { return n.text == "" }
 // MarshalText gives the spelling.
 func (n Name) MarshalText() ([]byte, error) { return []byte(n.text), nil }
 
-// quote repeats an input in an error: escaped and bounded.
+// quote repeats an input in an error: escaped, the invisible too, and bounded.
 func quote(s string) string {
 	const most = 100
+	more := ""
 	if len(s) > most {
-		return fmt.Sprintf("%q…", s[:most])
+		s, more = s[:most], "…"
 	}
-	return fmt.Sprintf("%q", s)
+	var b strings.Builder
+	for _, r := range strconv.Quote(s) {
+		if blank(r) {
+			fmt.Fprintf(&b, "\\u{%X}", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String() + more
 }

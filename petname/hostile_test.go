@@ -1,0 +1,392 @@
+package petname
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// goodActs are one act of each shape.
+func goodActs() map[string]act {
+	p, q := pointerOf("a").Bytes(), pointerOf("b").Bytes()
+	fact := &wireFact{Kind: "link", By: "me", Channel: "stdin", Nickname: "Al", Next: commitment("x").Bytes()}
+	was := []wireWas{{Name: "al", Contested: true}, {Removed: true, At: 5}}
+	edges := []wireEdge{{Label: "friend", Contact: p}, {Label: "friend"}, {Label: "Pal", Contact: q}}
+	return map[string]act{
+		"name":        {Op: opName, Contact: p, Name: "alice", Fact: fact, Was: was, Edges: edges},
+		"name only":   {Op: opName, Contact: p, Name: "alice"},
+		"remove":      {Op: opRemove, Contact: p, Was: was, Edges: edges},
+		"remove only": {Op: opRemove, Contact: p},
+		"learn":       {Op: opLearn, Contact: p, Fact: fact},
+		"share":       {Op: opShare, Contact: p, Label: "friend", Edges: edges},
+		"unshare":     {Op: opUnshare, Label: "friend", Edges: edges},
+		"undo name":   {Op: opUndo, Number: 7, Contact: p, Name: "alice", Was: was, Edges: edges},
+		"undo share":  {Op: opUndo, Number: 7, Contact: p, Label: "friend"},
+		"profile":     {Op: opProfile, Name: "Me"},
+		"no profile":  {Op: opProfile},
+		"publish":     {Op: opPublish, Published: &wireValue{Value: "/ipfs/bafkqaaa", Sequence: 3}},
+	}
+}
+
+func marshal(a any) []byte { return must(actEncoder.Marshal(a)) }
+
+func TestActsReadAsTheyWereWritten(t *testing.T) {
+	for name, a := range goodActs() {
+		body, err := a.encode()
+		require.NoError(t, err, name)
+		back, err := decodeAct(body)
+		require.NoError(t, err, name)
+		require.Equal(t, a, back, name)
+	}
+}
+
+// The encoding of an act doesn't change: a golden one.
+func TestGoldenAct(t *testing.T) {
+	body, err := act{Op: opName, Contact: pointerOf("a").Bytes(), Name: "alice", Fact: &wireFact{Kind: "typed", By: "me", Channel: "argument"}, Was: []wireWas{{Removed: true, At: 1000}}}.encode()
+	require.NoError(t, err)
+	require.Equal(t, "a50101025826002408011220"+hex.EncodeToString(testKey("a").Public().(ed25519.PublicKey))+
+		"0365616c6963650485657479706564626d6568617267756d656e7460f605818460f51903e8f4", hex.EncodeToString(body))
+}
+
+// hostileBodies are what no honest device writes. Each has to say nothing.
+func hostileBodies() map[string][]byte {
+	p := pointerOf("a").Bytes()
+	lowOrder := append([]byte{0x00, 0x24, 0x08, 0x01, 0x12, 0x20}, make([]byte, 32)...)
+	long := strings.Repeat("a", 60<<10)
+	name := func(n string) []byte { return marshal(act{Op: opName, Contact: p, Name: n}) }
+	m := func(pairs ...any) []byte {
+		kv := map[int]any{}
+		for i := 0; i < len(pairs); i += 2 {
+			kv[pairs[i].(int)] = pairs[i+1]
+		}
+		return marshal(kv)
+	}
+	good := marshal(act{Op: opName, Contact: p, Name: "hostile"})
+	many := make([]wireEdge, maxActEdges+1)
+	for i := range many {
+		many[i] = wireEdge{Label: fmt.Sprint("l", i)}
+	}
+	bodies := map[string][]byte{
+		"empty":                     {},
+		"garbage":                   []byte("garbage"),
+		"null":                      {0xf6},
+		"array":                     {0x80},
+		"no op":                     m(2, p, 3, "hostile"),
+		"unknown op":                m(1, 99, 2, p, 3, "hostile"),
+		"op too big":                m(1, 256+1, 2, p, 3, "hostile"),
+		"op a float":                m(1, 1.0, 2, p, 3, "hostile"),
+		"op a text":                 m(1, "name", 2, p, 3, "hostile"),
+		"field of a later version":  m(1, int(opShare), 2, p, 6, "hostile", 10, []byte("for alice only")),
+		"trailing byte":             append(bytes.Clone(good), 0),
+		"length in two bytes":       append([]byte{0xb8, 0x03}, good[1:]...),
+		"tagged":                    append([]byte{0xd9, 0xd9, 0xf7}, good...),
+		"name not UTF-8":            m(1, 1, 2, p, 3, cborText("\xffhostile")),
+		"name as bytes":             m(1, 1, 2, p, 3, []byte("hostile")),
+		"no contact":                m(1, 1, 3, "hostile"),
+		"contact empty":             m(1, 1, 2, []byte{}, 3, "hostile"),
+		"contact of no key":         m(1, 1, 2, []byte("who"), 3, "hostile"),
+		"contact of low order":      m(1, 1, 2, lowOrder, 3, "hostile"),
+		"name and number":           m(1, 1, 2, p, 3, "hostile", 7, 3),
+		"name empty":                name(""),
+		"name of spaces":            name("   "),
+		"name too long":             name(strings.Repeat("n", MaxName+1)),
+		"name of 60 KiB":            name(long),
+		"name with escape":          name("ali\x1b[2Jce"),
+		"name with bidi override":   name("ali\u202ece"),
+		"name with zero width":      name("ali\u200bce"),
+		"name with joiner":          name("ali\u200dce"),
+		"name of tags":              name("ali\U000e0061ce"),
+		"name a noncharacter":       name("ali\ufdd0ce"),
+		"name a path":               name("alice/bob"),
+		"name a pointer":            name(pointerOf("b").String()),
+		"name a link":               name("petname:" + pointerOf("b").String()),
+		"name a flag":               name("--help"),
+		"remove with a name":        m(1, int(opRemove), 2, p, 3, "hostile"),
+		"learn nothing":             m(1, int(opLearn), 2, p),
+		"fact too short":            m(1, int(opLearn), 2, p, 4, []any{"a", "b"}),
+		"fact of 60 KiB":            marshal(act{Op: opLearn, Contact: p, Fact: &wireFact{Kind: long}}),
+		"fact with huge nickname":   marshal(act{Op: opLearn, Contact: p, Fact: &wireFact{Nickname: strings.Repeat("n", pointer.MaxNickname+1)}}),
+		"fact with bad commitment":  marshal(act{Op: opLearn, Contact: p, Fact: &wireFact{Next: []byte("next")}}),
+		"fact with no commitment":   marshal(act{Op: opLearn, Contact: p, Fact: &wireFact{Next: []byte{}}}),
+		"share without label":       m(1, int(opShare), 2, p),
+		"label too long":            marshal(act{Op: opShare, Contact: p, Label: strings.Repeat("l", pointer.MaxLabel+1)}),
+		"label with a slash":        marshal(act{Op: opShare, Contact: p, Label: "../hostile"}),
+		"unshare somebody":          m(1, int(opUnshare), 2, p, 6, "friend"),
+		"undo nothing":              m(1, int(opUndo), 2, p),
+		"undo to a hostile name":    marshal(act{Op: opUndo, Number: 1, Contact: p, Was: []wireWas{{Name: "\x1b"}}}),
+		"undo to removed and named": marshal(act{Op: opUndo, Number: 1, Contact: p, Was: []wireWas{{Name: "hostile", Removed: true}}}),
+		"undo to a time past all":   marshal(act{Op: opUndo, Number: 1, Contact: p, Was: []wireWas{{Removed: true, At: 1 << 62}}}),
+		"undo to 17 names":          marshal(act{Op: opUndo, Number: 1, Contact: p, Was: make([]wireWas, maxWas+1)}),
+		"undo to no list":           m(1, int(opUndo), 7, 1, 2, p, 5, []any{}),
+		"too many edges":            marshal(act{Op: opRemove, Contact: p, Edges: many}),
+		"edge to nobody":            marshal(act{Op: opRemove, Contact: p, Edges: []wireEdge{{Label: "friend", Contact: []byte{}}}}),
+		"profile with escape":       marshal(act{Op: opProfile, Name: "\x1b[31m"}),
+		"profile too long":          marshal(act{Op: opProfile, Name: strings.Repeat("n", pointer.MaxNickname+1)}),
+		"publish nothing":           m(1, int(opPublish)),
+		"publish sequence 0":        marshal(act{Op: opPublish, Published: &wireValue{Value: "/ipfs/a", Sequence: 0}}),
+		"publish sequence 2^63":     marshal(act{Op: opPublish, Published: &wireValue{Value: "/ipfs/a", Sequence: 1 << 63}}),
+		"publish 60 KiB":            marshal(act{Op: opPublish, Published: &wireValue{Value: long, Sequence: 1}}),
+		"nested":                    bytes.Repeat([]byte{0x81}, 60<<10),
+		"announced and not there":   {0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+	}
+	// The keys of a map, the other way round.
+	i := bytes.Index(good, []byte{0x03, 0x67})
+	bodies["keys unsorted"] = append(append(append([]byte{0xa3}, good[i:]...), good[1:3]...), good[3:i]...)
+	bodies["key twice"] = append(append([]byte{0xa4}, good[1:]...), good[i:]...)
+	return bodies
+}
+
+// cborText is a text string of these bytes, be they UTF-8 or not.
+type cborText string
+
+func (c cborText) MarshalCBOR() ([]byte, error) {
+	return append([]byte{0x60 | byte(len(c))}, c...), nil
+}
+
+// What an admitted but hostile device writes changes nothing, and holds nobody
+// up: the honest entries before and after it are merged, and the name index
+// stays what it was.
+func TestHostileBodiesSayNothing(t *testing.T) {
+	a, b := twoDevices(t)
+	view := dump(t, a)
+	for name, body := range hostileBodies() {
+		_, err := decodeAct(body)
+		require.Error(t, err, name)
+		switch name {
+		case "length in two bytes", "keys unsorted", "undo to no list", "contact empty":
+			require.ErrorIs(t, err, errCanonical, name)
+		}
+		_, err = b.Ledger().Append(body)
+		require.NoError(t, err, name)
+		pull(t, a, b)
+		require.Equal(t, view, dump(t, a), name)
+	}
+	must(b.Rename(pointerOf("a"), mustName("al")))
+	pull(t, a, b)
+	require.Equal(t, must(a.Lookup(mustName("al"))), pointerOf("a"))
+	require.NoError(t, a.Ledger().Rebuild())
+	for ev, err := range a.Log() {
+		require.NoError(t, err)
+		require.NotEmpty(t, ev.Op)
+	}
+}
+
+// What a hostile device says in due form is its word, as a user's own act would
+// be; but it can't wear out a row, stop a merge, or break the bijection.
+func TestAFloodFromADeviceHoldsNobodyUp(t *testing.T) {
+	a, b := twoDevices(t)
+	big := strings.Repeat("x", maxSourceText)
+	fact := &wireFact{Kind: big, By: big, Channel: big, Nickname: strings.Repeat("n", pointer.MaxNickname), Next: commitment("x").Bytes()}
+	was := make([]wireWas, maxWas)
+	for i := range was {
+		was[i].Name = fmt.Sprintf("%s%02d", strings.Repeat("n", MaxName-2), i)
+	}
+	var bodies [][]byte
+	for i := range 3000 {
+		// Facts of one contact for over 2 MiB, and all the world called alice.
+		bodies = append(bodies, marshal(act{Op: opLearn, Contact: pointerOf("a").Bytes(), Fact: fact}))
+		if i%30 == 0 {
+			p := pointerOf(fmt.Sprint("flood ", i)).Bytes()
+			bodies = append(bodies, marshal(act{Op: opName, Contact: p, Name: "alice"}),
+				marshal(act{Op: opUndo, Number: 1, Contact: p, Was: was}), // undoes others' entries: none of its own
+				marshal(act{Op: opName, Contact: p, Name: "alice"}))
+		}
+	}
+	_, err := b.Ledger().Append(bodies...)
+	require.NoError(t, err)
+	pull(t, a, b)
+	_, err = a.Lookup(mustName("alice"))
+	var conflict *ConflictError
+	require.ErrorAs(t, err, &conflict)
+	require.Len(t, conflict.Contacts, maxRivals)
+	c, err := a.ByPointer(pointerOf("a"))
+	require.NoError(t, err)
+	require.Len(t, c.Conflict.Pointers, maxRivals)
+	// Pins of one word are no duplicity; the user settles it for the one meant.
+	require.False(t, c.Duplicity)
+	must(a.Rename(c.ID, mustName("the true alice")))
+	require.Equal(t, c.ID, must(a.Lookup(mustName("the true alice"))))
+	view := dump(t, a)
+	require.NoError(t, a.Ledger().Rebuild())
+	require.Equal(t, view, dump(t, a))
+}
+
+// A contact that a hostile device calls by my own pointer can be removed.
+func TestOwnPointerNamedByAHostileDevice(t *testing.T) {
+	a, b := twoDevices(t)
+	_, err := b.Ledger().Append(marshal(act{Op: opName, Contact: pointerOf("me").Bytes(), Name: "bank"}))
+	require.NoError(t, err)
+	pull(t, a, b)
+	_, err = a.Remove(pointerOf("me"))
+	require.NoError(t, err)
+	_, err = a.Lookup(mustName("bank"))
+	require.ErrorIs(t, err, ErrNotFound)
+}
+
+// hostileAct draws an act of which anything may be wrong.
+func hostileAct(rt *rapid.T) []byte {
+	texts := []string{"alice", "bob", "Bob", "", "\x1b", "a/b", pointerOf("a").String(), strings.Repeat("x", 200), "ali\U000e0ffface"}
+	text := func(what string) string { return rapid.SampledFrom(texts).Draw(rt, what) }
+	contact := func() []byte {
+		return rapid.SampledFrom([][]byte{pointerOf("a").Bytes(), pointerOf("b").Bytes(), pointerOf("me").Bytes(), nil, {}, []byte("x")}).Draw(rt, "contact")
+	}
+	good := goodActs()
+	a := good[rapid.SampledFrom([]string{"name", "name only", "remove", "remove only", "learn", "share", "unshare", "undo name", "undo share", "profile", "publish"}).Draw(rt, "shape")]
+	for range rapid.IntRange(0, 3).Draw(rt, "changes") {
+		switch rapid.IntRange(0, 7).Draw(rt, "change") {
+		case 0:
+			a.Contact = contact()
+		case 1:
+			a.Name = text("name")
+		case 2:
+			a.Label = text("label")
+		case 3:
+			a.Number = rapid.Uint64Range(0, 20).Draw(rt, "number")
+		case 4:
+			a.Op = op(rapid.IntRange(0, 10).Draw(rt, "op"))
+		case 5:
+			a.Was = []wireWas{{Name: text("was"), Removed: rapid.Bool().Draw(rt, "removed"), At: rapid.Int64().Draw(rt, "at")}}
+		case 6:
+			a.Edges = []wireEdge{{Label: text("edge"), Contact: contact()}}
+		case 7:
+			a.Fact = nil
+		}
+	}
+	body := marshal(a)
+	if rapid.IntRange(0, 9).Draw(rt, "flip") == 0 {
+		body[rapid.IntRange(0, len(body)-1).Draw(rt, "at")] ^= byte(rapid.IntRange(1, 255).Draw(rt, "by"))
+	}
+	return body
+}
+
+// Whatever bytes hostile devices write beside honest ones: all converge, and a
+// name never has two contacts.
+func TestHostileActsKeepTheBijection(t *testing.T) {
+	newDir := rapidDirs(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		books := devices(rt, newDir(rt), 3)
+		defer func() {
+			for _, b := range books {
+				require.NoError(rt, b.Close())
+			}
+		}()
+		for range rapid.IntRange(1, 20).Draw(rt, "steps") {
+			i := rapid.IntRange(0, 2).Draw(rt, "device")
+			switch rapid.IntRange(0, 3).Draw(rt, "what") {
+			case 0:
+				pull(rt, books[i], books[rapid.IntRange(0, 2).Draw(rt, "from")])
+			case 1:
+				n := mustName(rapid.SampledFrom([]string{"alice", "bob"}).Draw(rt, "name"))
+				if _, err := books[i].Add(n, pointer.Link{Pointer: pointerOf(rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "who"))}, Source{}); err != nil {
+					require.True(rt, documented(err), "%v", err)
+				}
+			default:
+				_, err := books[i].Ledger().Append(hostileAct(rt))
+				require.NoError(rt, err)
+			}
+			if _, err := books[i].Undo(); err != nil {
+				require.Truef(rt, documented(err), "%v", err)
+			}
+			checkBijection(rt, books[i], []string{"alice", "bob", "al"})
+		}
+		sync(rt, books...)
+		for _, b := range books {
+			require.Equal(rt, dump(rt, books[0]), dump(rt, b))
+			checkBijection(rt, b, []string{"alice", "bob", "al"})
+			for _, err := range b.Log() {
+				require.NoError(rt, err)
+			}
+			for label := range must(b.PublicEdges()) {
+				_, err := CheckLabel(label)
+				require.NoError(rt, err)
+			}
+			_, err := (pointer.Card{Edges: must(b.PublicEdges()), Nickname: must(b.Nickname())}).Encode()
+			require.NoError(rt, err)
+		}
+	})
+}
+
+// The texts that go into acts are bounded and UTF-8 where they come in: an act
+// that the fold would pass over isn't written.
+func TestWhatCannotBeReadBackIsNotWritten(t *testing.T) {
+	b := newTestBook(t)
+	n, p := entries(b), pointerOf("a")
+	for name, do := range map[string]func() error{
+		"source not UTF-8": func() error { _, err := b.Add(mustName("alice"), link("a"), Source{Channel: "\xff"}); return err },
+		"source too long": func() error {
+			_, err := b.Add(mustName("alice"), link("a"), Source{By: strings.Repeat("x", 257)})
+			return err
+		},
+		"nickname not UTF-8": func() error {
+			_, err := b.Add(mustName("alice"), pointer.Link{Pointer: p, Nickname: "\xff"}, Source{})
+			return err
+		},
+		"nickname too long": func() error {
+			_, err := b.Add(mustName("alice"), pointer.Link{Pointer: p, Nickname: strings.Repeat("x", 65)}, Source{})
+			return err
+		},
+		"no name":               func() error { _, err := b.Add(Name{}, link("a"), Source{}); return err },
+		"no name, among others": func() error { return b.AddAll([]Naming{{mustName("bob"), link("b"), Source{}}, {Link: link("a")}}) },
+		"no pointer":            func() error { _, err := b.Add(mustName("alice"), pointer.Link{}, Source{}); return err },
+		"no pointer in a batch": func() error { return b.AddAll([]Naming{{Name: mustName("alice")}}) },
+		"value not UTF-8":       func() error { return b.Reserve(Published{"/ipfs/\xff", 1}) },
+		"value too long":        func() error { return b.Reserve(Published{strings.Repeat("x", 9<<10), 1}) },
+		"sequence too high":     func() error { return b.Reserve(Published{"/ipfs/a", 1 << 63}) },
+		"nickname with escape":  func() error { return b.SetNickname("\x1b") },
+		"my nickname too long":  func() error { return b.SetNickname(strings.Repeat("x", 65)) },
+		"no label":              func() error { _, err := b.SharePublic(p, Name{}); return err },
+		"label too long":        func() error { _, err := b.SharePublic(p, mustName(strings.Repeat("x", 65))); return err },
+		"rename to nothing":     func() error { _, err := b.Rename(p, Name{}); return err },
+	} {
+		require.Error(t, do(), name)
+		require.Equal(t, n, entries(b), name)
+	}
+}
+
+func FuzzDecodeAct(f *testing.F) {
+	seeds := 0
+	for _, a := range goodActs() {
+		f.Add(marshal(a))
+		seeds++
+	}
+	for _, body := range hostileBodies() {
+		if len(body) < 4<<10 {
+			f.Add(body)
+			seeds++
+		}
+	}
+	require.Positive(f, seeds)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		a, err := decodeAct(body)
+		if err != nil {
+			return
+		}
+		again, err := a.encode()
+		require.NoError(t, err)
+		require.Equal(t, body, again)
+		require.NotEmpty(t, a.Op.String())
+		if a.Op == opName {
+			n := recorded(a.Name)
+			require.False(t, n.IsZero())
+			require.Equal(t, n.text, Clean(n.text), "what is shown of a name is clean")
+		}
+	})
+}
+
+// The seeds of the fuzz targets are there: an empty corpus would test nothing.
+func TestFuzzCorpusIsThere(t *testing.T) {
+	for _, target := range []string{"FuzzDecodeAct", "FuzzParseName", "FuzzClean"} {
+		files, err := os.ReadDir("testdata/fuzz/" + target)
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+	}
+}

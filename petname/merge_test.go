@@ -1,0 +1,526 @@
+package petname
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// documented reports whether a change may be refused with such an error.
+func documented(err error) bool {
+	var (
+		taken     *TakenError
+		named     *NamedError
+		conflict  *ConflictError
+		duplicity *DuplicityError
+	)
+	return errors.As(err, &taken) || errors.As(err, &named) || errors.As(err, &conflict) || errors.As(err, &duplicity) ||
+		errors.Is(err, ErrNotFound) || errors.Is(err, ErrNothingToUndo) || errors.Is(err, ErrChanged)
+}
+
+// Whatever is done on several devices, and in whatever order they hear of it:
+// they come to one view, a name is one contact's or in conflict and doesn't
+// resolve, and the user's own acts settle every conflict, on any device.
+func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
+	newDir := rapidDirs(t)
+	names := []string{"alice", "Alice", "bob", "carol", "dora"}
+	conflicts, settled := 0, map[string]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		books := devices(rt, newDir(rt), rapid.IntRange(2, 4).Draw(rt, "devices"))
+		defer func() {
+			for _, b := range books {
+				require.NoError(rt, b.Close())
+			}
+		}()
+		pool := []pointer.Pointer{pointerOf("a"), pointerOf("b"), pointerOf("c")}
+		pick := rapid.IntRange(0, len(books)-1)
+		drawName := func() Name { return mustName(rapid.SampledFrom(names).Draw(rt, "name")) }
+		check := func(b *Book, err error) {
+			if err != nil {
+				require.Truef(rt, documented(err), "%v", err)
+			}
+			checkBijection(rt, b, names)
+		}
+		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
+			b := books[pick.Draw(rt, "device")]
+			p := rapid.SampledFrom(pool).Draw(rt, "pointer")
+			var err error
+			switch rapid.IntRange(0, 9).Draw(rt, "op") {
+			case 0, 1, 2:
+				next := rapid.SampledFrom([]pointer.Commitment{{}, {}, {}, commitment("x"), commitment("y")}).Draw(rt, "next")
+				_, err = b.Add(drawName(), pointer.Link{Pointer: p, Next: next}, Source{})
+			case 3:
+				_, err = b.Rename(p, drawName())
+			case 4:
+				_, err = b.Remove(p)
+			case 5:
+				_, err = b.Undo()
+			case 6:
+				_, err = b.SharePublic(p, drawName())
+			case 7:
+				_, err = b.Unshare(drawName())
+			default:
+				pull(rt, b, books[pick.Draw(rt, "from")])
+			}
+			check(b, err)
+		}
+		sync(rt, books...)
+		view := dump(rt, books[0])
+		for _, b := range books {
+			require.Equal(rt, view, dump(rt, b))
+			check(b, nil)
+			require.NoError(rt, b.Ledger().Rebuild())
+			require.Equal(rt, view, dump(rt, b))
+		}
+
+		// One act after another, each on any device, each settling something.
+		for round := 0; ; round++ {
+			require.Less(rt, round, 50, "settling comes to an end")
+			b := books[pick.Draw(rt, "settler")]
+			open := slices.DeleteFunc(contacts(rt, b), func(c Contact) bool { return c.Conflict == nil })
+			if len(open) == 0 {
+				break
+			}
+			conflicts++
+			c := rapid.SampledFrom(open).Draw(rt, "conflict")
+			fresh := mustName(fmt.Sprintf("fresh %d", round))
+			how := rapid.SampledFrom([]string{"rename", "remove", "add again"}).Draw(rt, "how")
+			var err error
+			switch how {
+			case "rename":
+				_, err = b.Rename(c.ID, fresh)
+			case "remove":
+				_, err = b.Remove(c.ID)
+			case "add again":
+				_, err = b.Add(fresh, pointer.Link{Pointer: c.ID}, Source{})
+			}
+			require.NoError(rt, err)
+			settled[how]++
+			after, err := b.ByPointer(c.ID)
+			require.NoError(rt, err)
+			require.Nil(rt, after.Conflict)
+			check(b, nil)
+			sync(rt, books...)
+		}
+		for _, b := range books {
+			require.Equal(rt, dump(rt, books[0]), dump(rt, b))
+			check(b, nil)
+		}
+	})
+	require.Positive(t, conflicts, "no history had a conflict")
+	require.Len(t, settled, 3, "not every way of settling was tried: %v", settled)
+}
+
+// twoDevices is a book on two devices, where both know alice already.
+func twoDevices(t *testing.T) (a, b *Book) {
+	books := testDevices(t, 2)
+	_, err := books[0].Add(mustName("alice"), link("a"), Source{})
+	require.NoError(t, err)
+	pull(t, books[1], books[0])
+	return books[0], books[1]
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// What two devices do without knowing of each other: what then stands on both,
+// whichever way they sync, and whichever has the faster clock.
+func TestConcurrentEdits(t *testing.T) {
+	alice, al, ali := mustName("alice"), mustName("al"), mustName("ali")
+	pa, pb := pointerOf("a"), pointerOf("b")
+	type do func(t *testing.T, b *Book)
+	rename := func(n Name) do {
+		return func(t *testing.T, b *Book) { _, err := b.Rename(pa, n); require.NoError(t, err) }
+	}
+	remove := func(t *testing.T, b *Book) { _, err := b.Remove(pa); require.NoError(t, err) }
+	add := func(n Name, l pointer.Link) do {
+		return func(t *testing.T, b *Book) { _, err := b.Add(n, l, Source{}); require.NoError(t, err) }
+	}
+	seq := func(dos ...do) do {
+		return func(t *testing.T, b *Book) {
+			for _, d := range dos {
+				d(t, b)
+			}
+		}
+	}
+	undo := func(t *testing.T, b *Book) { _, err := b.Undo(); require.NoError(t, err) }
+	nothing := func(*testing.T, *Book) {}
+	names := func(ns ...Name) func(*testing.T, *Book) {
+		return func(t *testing.T, b *Book) {
+			c, err := b.ByPointer(pa)
+			require.NoError(t, err)
+			if len(ns) == 1 {
+				require.Nil(t, c.Conflict)
+				require.Equal(t, ns[0].Key(), c.Name.Key())
+				return
+			}
+			require.NotNil(t, c.Conflict)
+			require.ElementsMatch(t, ns, c.Conflict.Names)
+			require.False(t, c.Conflict.Removed)
+		}
+	}
+	gone := func(ns ...Name) func(*testing.T, *Book) {
+		return func(t *testing.T, b *Book) {
+			c, err := b.ByPointer(pa)
+			require.NoError(t, err)
+			require.NotNil(t, c.Conflict)
+			require.Equal(t, ns, c.Conflict.Names)
+			require.True(t, c.Conflict.Removed)
+		}
+	}
+	for name, test := range map[string]struct {
+		one, two do
+		want     func(t *testing.T, b *Book)
+	}{
+		"two new names of one contact": {rename(al), rename(ali), names(al, ali)},
+		"the same new name":            {rename(al), rename(al), names(al)},
+		"two spellings of one name":    {rename(al), rename(mustName("AL")), names(al)},
+		"renamed and removed":          {rename(al), remove, gone(al)},
+		"renamed, and left alone":      {rename(al), nothing, names(al)},
+		"renamed away and back":        {seq(rename(al), rename(alice)), nothing, names(alice)},
+		"removed on both": {remove, remove, func(t *testing.T, b *Book) {
+			c, err := b.ByPointer(pa)
+			require.NoError(t, err)
+			require.Nil(t, c.Conflict)
+			require.False(t, c.Removed.IsZero())
+			_, err = b.Lookup(alice)
+			require.ErrorIs(t, err, ErrNotFound)
+		}},
+		"removed, and removed and added again": {remove, seq(remove, add(alice, link("a"))), gone(alice)},
+		"its adding undone, and renamed":       {undo, rename(al), gone(al)},
+		"a rename undone, and removed":         {seq(rename(al), undo), remove, gone(alice)},
+		"a removal undone, and left alone":     {seq(remove, undo), nothing, names(alice)},
+		"a removal undone, and renamed":        {seq(remove, undo), rename(al), names(alice, al)},
+		"one name for two contacts": {rename(al), add(al, link("b")), func(t *testing.T, b *Book) {
+			_, err := b.Lookup(al)
+			var conflict *ConflictError
+			require.ErrorAs(t, err, &conflict)
+			require.Equal(t, al, conflict.Name)
+			require.Len(t, conflict.Contacts, 2)
+			for _, c := range conflict.Contacts {
+				require.Equal(t, []Name{al}, c.Conflict.Names)
+				require.Len(t, c.Conflict.Pointers, 1)
+				require.NotEqual(t, c.ID, c.Conflict.Pointers[0])
+			}
+		}},
+		"a freed name given away there, and here a new one": {seq(rename(al), add(alice, link("b"))), rename(ali), func(t *testing.T, b *Book) {
+			names(al, ali)(t, b)
+			p, err := b.Lookup(alice)
+			require.NoError(t, err)
+			require.Equal(t, pb, p)
+		}},
+		"two commitments": {add(alice, pointer.Link{Pointer: pa, Next: commitment("x")}), add(alice, pointer.Link{Pointer: pa, Next: commitment("y")}),
+			func(t *testing.T, b *Book) {
+				c, err := b.ByPointer(pa)
+				require.NoError(t, err)
+				require.True(t, c.Duplicity)
+				require.True(t, c.Next.IsZero(), "no clock picks a commitment")
+				var duplicity *DuplicityError
+				require.ErrorAs(t, b.Learn(pa, pointer.Card{Next: commitment("x")}), &duplicity)
+				_, err = b.Add(alice, pointer.Link{Pointer: pa, Next: commitment("y")}, Source{})
+				require.ErrorAs(t, err, &duplicity)
+			}},
+	} {
+		for _, swapped := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/%v", name, swapped), func(t *testing.T) {
+				t.Parallel()
+				a, b := twoDevices(t)
+				if swapped && name != "its adding undone, and renamed" { // only its own device can undo
+					a, b = b, a
+				}
+				test.one(t, a)
+				test.two(t, b)
+				sync(t, a, b)
+				require.Equal(t, dump(t, a), dump(t, b))
+				for _, book := range []*Book{a, b} {
+					checkBijection(t, book, []string{"alice", "al", "ali"})
+					test.want(t, book)
+				}
+			})
+		}
+	}
+}
+
+// nameConflict has one name for two contacts; kindConflict one contact with two
+// names, one of them contested.
+func nameConflict(t *testing.T) (a, b *Book) {
+	a, b = twoDevices(t)
+	must(a.Add(mustName("bob"), link("b"), Source{}))
+	must(b.Add(mustName("bob"), link("c"), Source{}))
+	sync(t, a, b)
+	return a, b
+}
+
+func TestEachWayOfSettlingANameOfTwo(t *testing.T) {
+	bob := mustName("bob")
+	for how, settle := range map[string]func(b *Book) error{
+		"rename": func(b *Book) error { _, err := b.Rename(pointerOf("b"), mustName("bobby")); return err },
+		"remove": func(b *Book) error { _, err := b.Remove(pointerOf("b")); return err },
+		"add again by pointer": func(b *Book) error {
+			_, err := b.Add(mustName("bobby"), link("b"), Source{})
+			return err
+		},
+		"undo": func(b *Book) error { _, err := b.Undo(); return err },
+	} {
+		t.Run(how, func(t *testing.T) {
+			a, b := nameConflict(t)
+			// Taking the name in conflict settles nothing, and is refused.
+			var conflict *ConflictError
+			for _, seed := range []string{"b", "d"} {
+				_, err := a.Add(bob, link(seed), Source{})
+				require.ErrorAs(t, err, &conflict)
+			}
+			_, err := a.Rename(pointerOf("a"), bob)
+			require.ErrorAs(t, err, &conflict)
+			_, err = a.Resolve(t.Context(), nil, "bob", "")
+			require.ErrorAs(t, err, &conflict)
+			require.ErrorContains(t, err, pointerOf("b").String())
+			require.ErrorContains(t, err, pointerOf("c").String())
+
+			before := observe(t, a)
+			require.NoError(t, settle(a))
+			pull(t, b, a)
+			for _, book := range []*Book{a, b} {
+				p, err := book.Lookup(bob)
+				require.NoError(t, err)
+				require.Equal(t, pointerOf("c"), p)
+				c, err := book.ByName(bob)
+				require.NoError(t, err)
+				require.Nil(t, c.Conflict)
+				checkBijection(t, book, []string{"alice", "bob", "bobby"})
+			}
+			if how != "undo" { // what settled a conflict can be undone as well
+				must(a.Undo())
+				require.Equal(t, before, observe(t, a))
+			}
+		})
+	}
+}
+
+// observe is what a book says of the contacts of these tests, but for the facts
+// that acts brought.
+func observe(t *testing.T, b *Book) (all []Contact) {
+	for _, seed := range []string{"a", "b", "c"} {
+		c, err := b.ByPointer(pointerOf(seed))
+		require.NoError(t, err)
+		c.Provenance = nil
+		all = append(all, c)
+	}
+	return all
+}
+
+func TestUndoOfSettlingBringsTheConflictBack(t *testing.T) {
+	a, b := nameConflict(t)
+	must(a.Rename(pointerOf("a"), mustName("al")))
+	must(b.Remove(pointerOf("a")))
+	sync(t, a, b)
+	before := observe(t, b)
+	require.NotNil(t, before[0].Conflict)
+	for _, settle := range []func() error{
+		func() error { _, err := b.Rename(pointerOf("a"), mustName("alia")); return err },
+		func() error { _, err := b.Remove(pointerOf("a")); return err },
+		func() error { _, err := b.Add(mustName("al"), link("a"), Source{}); return err },
+	} {
+		require.NoError(t, settle())
+		c, err := b.ByPointer(pointerOf("a"))
+		require.NoError(t, err)
+		require.Nil(t, c.Conflict)
+		must(b.Undo())
+		require.Equal(t, before, observe(t, b))
+	}
+}
+
+// Undo leaves alone what it can't take back without taking from another.
+func TestUndoIsRefused(t *testing.T) {
+	alice, al := mustName("alice"), mustName("al")
+	refused := func(t *testing.T, b *Book) error {
+		view, n := dump(t, b), entries(b)
+		_, err := b.Undo()
+		require.Error(t, err)
+		require.Equal(t, view, dump(t, b))
+		require.Equal(t, n, entries(b))
+		return err
+	}
+	t.Run("the old name was taken meanwhile", func(t *testing.T) {
+		a, b := twoDevices(t)
+		must(a.Rename(pointerOf("a"), al))
+		pull(t, b, a)
+		must(b.Add(alice, link("b"), Source{}))
+		pull(t, a, b)
+		require.Equal(t, &TakenError{alice, pointerOf("b")}, refused(t, a))
+	})
+	t.Run("a removed contact's name was taken meanwhile", func(t *testing.T) {
+		a, b := twoDevices(t)
+		must(a.Remove(pointerOf("a")))
+		pull(t, b, a)
+		must(b.Add(alice, link("b"), Source{}))
+		pull(t, a, b)
+		require.Equal(t, &TakenError{alice, pointerOf("b")}, refused(t, a))
+	})
+	t.Run("the contact was renamed since", func(t *testing.T) {
+		a, b := twoDevices(t)
+		must(b.Rename(pointerOf("a"), al))
+		pull(t, a, b)
+		require.ErrorIs(t, refused(t, a), ErrChanged)
+	})
+	t.Run("the contact was renamed at the same time", func(t *testing.T) {
+		a, b := twoDevices(t)
+		must(a.Rename(pointerOf("a"), al))
+		must(b.Rename(pointerOf("a"), mustName("ali")))
+		pull(t, a, b)
+		var conflict *ConflictError
+		require.ErrorAs(t, refused(t, a), &conflict)
+	})
+	t.Run("the label leads elsewhere", func(t *testing.T) {
+		a, b := twoDevices(t)
+		must(a.SharePublic(pointerOf("a"), al))
+		pull(t, b, a)
+		must(b.Add(mustName("bob"), link("b"), Source{}))
+		must(b.Unshare(al))
+		must(b.SharePublic(pointerOf("b"), al))
+		pull(t, a, b)
+		require.Equal(t, &TakenError{al, pointerOf("b")}, refused(t, a))
+		must(b.Unshare(al))
+		pull(t, a, b)
+		require.ErrorIs(t, refused(t, a), ErrChanged)
+	})
+	t.Run("an ended edge's label was taken meanwhile", func(t *testing.T) {
+		a, b := twoDevices(t)
+		must(a.SharePublic(pointerOf("a"), al))
+		must(a.Remove(pointerOf("a")))
+		pull(t, b, a)
+		must(b.Add(mustName("bob"), link("b"), Source{}))
+		must(b.SharePublic(pointerOf("b"), al))
+		pull(t, a, b)
+		require.Equal(t, &TakenError{al, pointerOf("b")}, refused(t, a))
+	})
+}
+
+// An edge is public by the user's act only: removing the contact ends it, and
+// adding the contact again doesn't bring it back; undoing the removal does.
+func TestEdgesEndWithTheirContact(t *testing.T) {
+	a, b := twoDevices(t)
+	pa, label := pointerOf("a"), mustName("friend")
+	must(a.SharePublic(pa, label))
+	pull(t, b, a)
+	must(a.Remove(pa))
+	must(b.SharePublic(pa, mustName("pal"))) // b doesn't know yet
+	sync(t, a, b)
+	public := func(book *Book) map[string]pointer.Edge { return must(book.PublicEdges()) }
+	require.Empty(t, public(a))
+	must(a.Add(mustName("alice"), link("a"), Source{}))
+	require.Empty(t, public(a), "added again, not shared again")
+	must(a.Undo())
+	must(a.Undo())
+	require.Equal(t, map[string]pointer.Edge{"friend": {Pointer: pa}, "pal": {Pointer: pa}}, public(a))
+	sync(t, a, b)
+	require.Equal(t, public(a), public(b))
+}
+
+// Devices that disagree on an edge publish none, until the user shares or
+// unshares it.
+func TestEdgesInConflictAreNotPublished(t *testing.T) {
+	label := mustName("friend")
+	for name, test := range map[string]struct{ one, two func(b *Book) }{
+		"two contacts under one label": {
+			func(b *Book) { must(b.SharePublic(pointerOf("a"), label)) },
+			func(b *Book) { must(b.SharePublic(pointerOf("b"), mustName("FRIEND"))) },
+		},
+		"shared and unshared": {
+			func(b *Book) { must(b.SharePublic(pointerOf("a"), label)); must(b.Undo()) },
+			func(b *Book) { must(b.SharePublic(pointerOf("a"), label)) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := twoDevices(t)
+			must(a.Add(mustName("bob"), link("b"), Source{}))
+			sync(t, a, b)
+			test.one(a)
+			test.two(b)
+			sync(t, a, b)
+			require.Equal(t, dump(t, a), dump(t, b))
+			require.Empty(t, must(a.PublicEdges()))
+			for e, err := range a.Edges() {
+				require.NoError(t, err)
+				require.True(t, e.Conflict)
+			}
+			view := dump(t, a)
+			e := must(a.SharePublic(pointerOf("b"), label))
+			require.False(t, e.Conflict)
+			require.Equal(t, map[string]pointer.Edge{"friend": {Pointer: pointerOf("b")}}, must(a.PublicEdges()))
+			must(a.Undo())
+			require.Empty(t, must(a.PublicEdges()))
+			require.NotEqual(t, view, dump(t, a)) // the conflict is a's word now, and no less open
+			for e, err := range a.Edges() {
+				require.NoError(t, err)
+				require.True(t, e.Conflict)
+			}
+			must(a.Unshare(label))
+			for range a.Edges() {
+				t.Fatal("unsharing leaves nothing")
+			}
+		})
+	}
+}
+
+// Removal sticks: a card seen later teaches the book, and names nobody.
+func TestRemovalSticks(t *testing.T) {
+	a, b := twoDevices(t)
+	removed := must(a.Remove(pointerOf("a")))
+	require.NoError(t, b.Learn(pointerOf("a"), pointer.Card{Nickname: "Alice", Next: commitment("x")}))
+	sync(t, a, b)
+	c := must(a.ByPointer(pointerOf("a")))
+	require.True(t, c.Name.IsZero())
+	require.Nil(t, c.Conflict)
+	require.Equal(t, removed.Removed, c.Removed)
+	require.Equal(t, commitment("x"), c.Next)
+	require.Empty(t, contacts(t, a))
+}
+
+// An entry that two devices wrote years apart by their clocks is as old as
+// what it saw: the later act stands, whatever its time says.
+func TestNoClockPicks(t *testing.T) {
+	for _, swapped := range []bool{false, true} {
+		a, b := twoDevices(t)
+		if swapped {
+			a, b = b, a
+		}
+		must(a.Rename(pointerOf("a"), mustName("al")))
+		pull(t, b, a)
+		must(b.Rename(pointerOf("a"), mustName("alia")))
+		sync(t, a, b)
+		for _, book := range []*Book{a, b} {
+			require.Equal(t, "alia", must(book.ByPointer(pointerOf("a"))).Name.String())
+		}
+	}
+	// Three devices whose clocks run 70 years apart give one name each: all
+	// three are candidates on each device.
+	books := testDevices(t, 3)
+	for i, b := range books {
+		must(b.Add(mustName("bob"), link(fmt.Sprint("contact ", i)), Source{}))
+	}
+	sync(t, books...)
+	for _, b := range books {
+		_, err := b.Lookup(mustName("bob"))
+		var conflict *ConflictError
+		require.ErrorAs(t, err, &conflict)
+		require.Len(t, conflict.Contacts, 3)
+	}
+	var times []time.Time
+	for e, err := range books[0].Log() {
+		require.NoError(t, err)
+		times = append(times, e.At)
+	}
+	require.Greater(t, slices.MaxFunc(times, time.Time.Compare).Sub(slices.MinFunc(times, time.Time.Compare)), 20*365*24*time.Hour, "the clocks are apart")
+}

@@ -1,0 +1,239 @@
+package petname
+
+import (
+	"encoding/hex"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// RFC 8266, §3, table 1: nicknames, and what they are compared as.
+func TestRFC8266Examples(t *testing.T) {
+	for _, test := range []struct{ nickname, compared string }{
+		{"Foo", "foo"},
+		{"foo", "foo"},
+		{"Foo Bar", "foo bar"},
+		{"foo bar", "foo bar"},
+		{"\u03a3", "\u03c3"}, // capital sigma
+		{"\u03c3", "\u03c3"}, // small sigma
+		{"\u03c2", "\u03c2"}, // final sigma
+		{"\u265a", "\u265a"}, // black chess king
+		{"Richard \u2163", "richard iv"},
+	} {
+		n, err := ParseName(test.nickname)
+		require.NoError(t, err)
+		require.Equal(t, test.compared, n.Key())
+		require.Equal(t, test.nickname, n.String(), "the spelling stays")
+	}
+}
+
+func TestNamesThatAreTheSame(t *testing.T) {
+	for _, same := range [][]string{
+		{"Swan of Avon", "  Swan  of   Avon   ", "swan\u00a0of\u3000avon", "SWAN\u2003OF AVON"}, // RFC 8266, §2.1
+		{"Å", "å", "\u212b", "A\u030a"},
+		{"ﬀ", "ff", "FF"},
+		{"ａｌｉｃｅ", "Alice"},
+		{"한글", norm.NFD.String("한글")},
+	} {
+		for _, s := range same {
+			require.Equal(t, mustName(same[0]).Key(), mustName(s).Key(), s)
+		}
+	}
+	for _, differ := range [][2]string{{"alice", "alicе"}, {"ß", "ss"}, {"\u03c3", "\u03c2"}, {"a b", "ab"}, {"o", "ö"}, {"1", "l"}} {
+		require.NotEqual(t, mustName(differ[0]).Key(), mustName(differ[1]).Key(), "%q", differ)
+	}
+}
+
+func TestNamesInManyScripts(t *testing.T) {
+	names := []string{
+		"Ünal Çelik", "Алиса", "Αλίκη", "აlისა", "Ալիս", "אליס", "أليس", "آلیس", "अनीता", "ক্ষ", "ਸਿੰਘ", "મીરા", "நிலா", "సీత", "ಗೀತಾ", "മീര",
+		"สมชาย", "ລາວ", "བོད", "မြန်မာ", "ខ្មែរ", "አበበ", "ᏣᎳᎩ", "爱丽丝", "愛麗絲", "アリス", "ありす", "앨리스", "ᠮᠣᠩᠭᠣᠯ",
+		"O'Brien", "J. R. \"Bob\" Dobbs", "a@b.example", "🐙", "x=1;y", "rm -rf", "~alice", "1", "Nguyễn Văn Ánh", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+	}
+	scripts := map[string]bool{}
+	for _, s := range names {
+		n, err := ParseName(s)
+		require.NoErrorf(t, err, "%q", s)
+		require.Equal(t, s, n.String())
+		require.NotEmpty(t, n.Key())
+		for script, table := range unicode.Scripts {
+			if strings.ContainsFunc(s, func(r rune) bool { return unicode.Is(table, r) }) {
+				scripts[script] = true
+			}
+		}
+	}
+	require.Greater(t, len(scripts), 20, "scripts that are tried")
+}
+
+// pasted are the forms in which pointers come along.
+func pasted(t *testing.T) []string {
+	p := pointerOf("a")
+	did := "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK"
+	_, err := pointer.Parse(did)
+	require.NoError(t, err)
+	forms := []string{
+		p.String(), strings.ToUpper(p.String()), did,
+		"f01720024" + hex.EncodeToString(p.Bytes()[2:]), "F01720024" + strings.ToUpper(hex.EncodeToString(p.Bytes()[2:])),
+		"12D3KooWGzBx6AQyH1DV8ZcJmtqtBCRJqv4jBPQJDR3jDqtKnqPL",
+		"QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
+		"ipns://" + p.String(), "/ipns/" + p.String(),
+	}
+	return forms
+}
+
+func TestRefusedNames(t *testing.T) {
+	type refused struct{ text, why string }
+	tests := []refused{
+		{"", "empty"}, {" ", "empty"}, {"\u3000\u2002", "empty"}, {"a\tb", "control"}, {"alice\n", "control"},
+		{"alice/bob", "slash"}, {"/", "slash"}, {"a\u2044b", "slash"}, {"a\u2215b", "slash"}, {"a\u29f8b", "slash"}, {"a／b", "slash"},
+		{"petname:k51", "link"}, {"PetName:anything at all", "link"}, {"ｐetname：x", "link"},
+		{"-x", "flag"}, {"--json", "flag"}, {" -", "flag"},
+		{"a\x00b", "control"}, {"a\x1b[31mb", "control"}, {"\x7f", "control"}, {"a\u0085b\u009b", "control"}, {"a\u2028b\u200e", "control"},
+		{"a\u202eb", "control"}, {"a\u2066b", "control"}, {"a\u200fb", "control"}, {"a\u061cb", "control"}, // bidi
+		{"a\u200bb", "control|invisible"}, {"a\u2060b", "control|invisible"}, {"\ufeffa", "control|invisible"}, {"a\u00adb", "control|invisible"},
+		{"a\u034fb", "invisible"}, {"\u3164", "invisible"}, {"\uffa0", "invisible"}, {"\u115f", "invisible"}, {"❤\ufe0f", "invisible"}, {"a\U000e0100", "invisible"}, {"\u2800", "invisible"},
+		{"a\U000e0061b", "control|invisible"}, {"a\U000e0001", "control|invisible"}, // tags
+		{"a\u200db", "RFC 8266"}, {"a\u200cb", "RFC 8266"}, {"\u200d", "RFC 8266|empty"}, // joiners where no script wants them
+		{"a\U0003fffdb", "unassigned"}, {"\u0378", "unassigned"}, {"\ufdd0", "invisible"}, {"\U0010ffff", "invisible"},
+		{"\ue000", "control"}, // private use
+		{"\u0301", "combining"}, {"\u0338alice", "combining"}, {" \u20e3x", "combining"},
+		{strings.Repeat("a", MaxName+1), "over 128"}, {strings.Repeat("é", MaxName/2) + "x", "over 128"},
+		{strings.Repeat("\u0958", MaxName/3), "normal form"}, // two code points each in normal form C
+		{"\xff", "UTF-8"}, {"a\xc3", "UTF-8"}, {"\xed\xa0\x80", "UTF-8"}, {"\xc0\xaf", "UTF-8"},
+	}
+	for _, form := range pasted(t) {
+		tests = append(tests, refused{form, "pointer|slash"}, refused{" " + form + "\u00a0", "pointer|slash"})
+		if !strings.Contains(form, "/") && len(form) < MaxName/3 {
+			tests = append(tests, refused{strings.Map(func(r rune) rune { return r - '!' + '！' }, form), "pointer"})
+		}
+	}
+	for _, test := range tests {
+		n, err := ParseName(test.text)
+		var bad *NameError
+		require.ErrorAsf(t, err, &bad, "%q", test.text)
+		require.Equal(t, test.text, bad.Text)
+		require.True(t, n.IsZero())
+		require.Truef(t, slices.ContainsFunc(strings.Split(test.why, "|"), func(why string) bool { return strings.Contains(bad.Reason, why) }), "%q: %s", test.text, bad.Reason)
+		require.Equal(t, err.Error(), Clean(err.Error()), "the error is fit to be shown")
+		require.Less(t, len(err.Error()), 800)
+	}
+}
+
+// A link is a name in none of its spellings.
+func TestNoLinkIsAName(t *testing.T) {
+	l := pointer.Link{Pointer: pointerOf("a"), Next: commitment("x"), Nickname: "Al"}
+	for _, s := range []string{l.String(), strings.ToUpper(l.String()), link("a").String()} {
+		_, err := ParseName(s)
+		require.Error(t, err, s)
+	}
+}
+
+func FuzzParseName(f *testing.F) {
+	for _, s := range []string{"alice", "Σίσυφος", "ﷺ", "\u0958", "Å", "a\u0301", "\u00a8", "한글", "\U000e0061", strings.Repeat("ﷺ", 42), "ΑΣ ΑΣΑ", "İstanbul"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n, err := ParseName(s)
+		if err != nil {
+			require.True(t, n.IsZero())
+			return
+		}
+		require.True(t, nameable(s))
+		require.Equal(t, n, recorded(s))
+		require.True(t, utf8.ValidString(n.String()))
+		require.LessOrEqual(t, len(n.String()), MaxName)
+		require.Equal(t, n.String(), Clean(n.String()), "what is shown is clean")
+		again, err := ParseName(n.String())
+		require.NoError(t, err, "a name is a name when typed again")
+		require.Equal(t, n, again)
+		key, err := compareKey(n.Key())
+		require.NoError(t, err)
+		require.Equal(t, n.Key(), key, "the key is stable")
+		require.NotContains(t, n.String(), "/")
+		_, err = pointer.Parse(n.String())
+		require.Error(t, err)
+	})
+}
+
+// otherTables is the fold of a build with other Unicode tables, under which
+// names that differ in case are not the same.
+type otherTables struct{ fold }
+
+func (otherTables) Version() string { return "petname/2 unicode/1.1.0 categories/1.1.0" }
+
+func (otherTables) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
+	a, err := decodeAct(body)
+	if err != nil {
+		return err
+	}
+	id, err := pointer.FromBytes(a.Contact)
+	if err != nil {
+		return err
+	}
+	return v.Put(tableNames, []byte(a.Name), claimant{id: id}.row())
+}
+
+// The view that a build with other tables made is made anew when the book is
+// opened; names that were two under those tables and are one under these are in
+// conflict then, and the user settles it.
+func TestOtherUnicodeTablesMakeAConflict(t *testing.T) {
+	require.Contains(t, fold{}.Version(), UnicodeVersion)
+	require.Contains(t, fold{}.Version(), unicode.Version)
+	path := filepath.Join(fastDir(t), "ledger.db")
+	o := testOptions()
+	l, err := ledger.Create(path, ledger.Genesis{Identity: testKey("me"), Device: testKey("one"), DeviceName: "one"}, otherTables{}, o.ledger())
+	require.NoError(t, err)
+	for seed, name := range map[string]string{"a": "straße", "b": "STRASSE", "c": "Strasse", "d": "dora"} {
+		_, err := l.Append(marshal(act{Op: opName, Contact: pointerOf(seed).Bytes(), Name: name}))
+		require.NoError(t, err)
+	}
+	require.NoError(t, l.Close())
+
+	b, err := Open(path, testKey("one"), o)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, b.Close()) }()
+	checkBijection(t, b, []string{"straße", "strasse", "dora"})
+	require.Equal(t, pointerOf("d"), must(b.Lookup(mustName("Dora"))))
+	require.Equal(t, pointerOf("a"), must(b.Lookup(mustName("straße"))))
+	_, err = b.Lookup(mustName("Strasse"))
+	var conflict *ConflictError
+	require.ErrorAs(t, err, &conflict)
+	require.Len(t, conflict.Contacts, 2)
+	must(b.Rename(pointerOf("b"), mustName("the other street")))
+	require.Equal(t, pointerOf("c"), must(b.Lookup(mustName("Strasse"))))
+}
+
+// A name from a device with newer tables is a name of its own here: it is kept,
+// shown escaped, equals no other, and can be renamed and undone.
+func TestNamesThatTheseTablesDoNotKnow(t *testing.T) {
+	a, b := twoDevices(t)
+	newer := "ali\u0378ce"
+	_, err := ParseName(newer)
+	require.Error(t, err)
+	_, err = b.Ledger().Append(marshal(act{Op: opName, Contact: pointerOf("a").Bytes(), Name: newer}))
+	require.NoError(t, err)
+	pull(t, a, b)
+	c := must(a.ByPointer(pointerOf("a")))
+	require.Equal(t, `ali\u{378}ce`, c.Name.String())
+	require.Equal(t, c.Name.String(), Clean(c.Name.String()))
+	checkBijection(t, a, []string{"alice"})
+	_, err = a.Lookup(mustName(`ali\u{378}ce`))
+	require.ErrorIs(t, err, ErrNotFound, "what is typed is another name")
+	must(a.Rename(c.ID, mustName("al")))
+	must(a.Undo())
+	require.Equal(t, c.Name, must(a.ByPointer(pointerOf("a"))).Name)
+	require.Len(t, slices.Collect(func(yield func(Contact) bool) {
+		for c := range a.Prefix("") {
+			yield(c)
+		}
+	}), 1)
+}
