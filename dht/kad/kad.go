@@ -66,6 +66,7 @@ type Config struct {
 	Server      bool               // answer others, and store for them. On IPFS: once others can reach us
 	Bootstrap   []string           // multiaddrs ending in /p2p/…; nil: nobody. For IPFS see PublicBootstrap
 	Network     Network            // "": LAN
+	Discover    bool               // look for peers of the local network by multicast DNS, and be found if listening
 	Protocol    string             // overrides the network's protocol, such as "/ours/kad/1.0.0"
 	DialTimeout time.Duration      // for one peer; 0: 1 s
 	Now         func() time.Time   // by which records expire; nil: time.Now
@@ -85,6 +86,8 @@ type Node struct {
 	now      func() time.Time
 	log      *slog.Logger
 
+	discovery *discovery // nil: none
+
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	mu     sync.Mutex
@@ -95,8 +98,9 @@ type Node struct {
 
 var _ dht.Store = (*Node)(nil)
 
-// Start starts a node and joins by the bootstrap peers, for at most 5 s. None
-// of them answering is no error: Put and Get try them again, and fail with
+// Start starts a node and joins by the bootstrap peers, for at most 5 s; a
+// client that discovers waits as long for its first peer. Nobody answering is
+// no error: Put and Get try the bootstrap peers again, and fail with
 // [dht.ErrUnreachable] while there is nobody. The context bounds the start
 // alone; Close ends the node.
 func Start(ctx context.Context, c Config) (*Node, error) {
@@ -104,11 +108,22 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kad: %w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	if c.Discover {
+		if n.discovery, err = n.discover(); err != nil {
+			return nil, errors.Join(fmt.Errorf("kad: searching the local network: %w", err), n.Close())
+		}
+	}
 	if len(n.seeds) > 0 {
-		ctx, cancel := context.WithTimeout(ctx, joinTimeout)
-		defer cancel()
 		if _, err := n.join(ctx, n.seeds); err != nil {
 			n.log.Warn("not joined", "error", err)
+		}
+	}
+	if c.Discover && !c.Server && n.Peers() == 0 {
+		select { // a client is of no use before somebody is found
+		case <-n.discovery.found:
+		case <-ctx.Done():
 		}
 	}
 	return n, nil
@@ -218,6 +233,9 @@ func (n *Node) Close() error {
 	n.closed = true
 	n.mu.Unlock()
 	n.cancel()
+	if n.discovery != nil {
+		n.discovery.stop()
+	}
 	err := errors.Join(n.dht.Close(), n.host.Close())
 	_ = n.Wait(context.Background())
 	return err
