@@ -2,6 +2,7 @@ package petname
 
 import (
 	"encoding/hex"
+	"math/big"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -80,14 +81,29 @@ func pasted(t *testing.T) []string {
 	did := "did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK"
 	_, err := pointer.Parse(did)
 	require.NoError(t, err)
-	forms := []string{
+	require.True(t, strings.HasPrefix(base58(p.Bytes()), "12D3KooW"))
+	return []string{
 		p.String(), strings.ToUpper(p.String()), did,
 		"f01720024" + hex.EncodeToString(p.Bytes()[2:]), "F01720024" + strings.ToUpper(hex.EncodeToString(p.Bytes()[2:])),
-		"12D3KooWGzBx6AQyH1DV8ZcJmtqtBCRJqv4jBPQJDR3jDqtKnqPL",
-		"QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
+		base58(p.Bytes()), "z" + base58(append([]byte{1, 0x72}, p.Bytes()...)),
+		"QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKPbdG",
 		"ipns://" + p.String(), "/ipns/" + p.String(),
 	}
-	return forms
+}
+
+func base58(b []byte) string {
+	const digits = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+	var out []byte
+	rest, base, digit := new(big.Int).SetBytes(b), big.NewInt(58), new(big.Int)
+	for rest.Sign() > 0 {
+		rest.DivMod(rest, base, digit)
+		out = append(out, digits[digit.Int64()])
+	}
+	for i := 0; i < len(b) && b[i] == 0; i++ {
+		out = append(out, '1')
+	}
+	slices.Reverse(out)
+	return string(out)
 }
 
 func TestRefusedNames(t *testing.T) {
