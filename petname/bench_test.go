@@ -1,0 +1,170 @@
+package petname
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// benchSize is the big book's; PETNAME_BENCH_NAMES makes it smaller for a
+// quick look.
+func benchSize(b *testing.B) (n int) {
+	n = 1_000_000
+	if s := os.Getenv("PETNAME_BENCH_NAMES"); s != "" {
+		_, err := fmt.Sscan(s, &n)
+		require.NoError(b, err)
+	}
+	return n
+}
+
+func benchName(i int) Name { return mustName(fmt.Sprintf("Friend %07d", i)) }
+
+// benchPointer is a pointer that no one has the key of: as cheap to make as a
+// hash, unlike a key.
+func benchPointer(i int) pointer.Pointer {
+	for salt := byte(0); ; salt++ {
+		h := sha256.Sum256(binary.BigEndian.AppendUint64([]byte{salt}, uint64(i)))
+		if p, err := pointer.FromBytes(append([]byte{0x00, 0x24, 0x08, 0x01, 0x12, 0x20}, h[:]...)); err == nil {
+			return p
+		}
+	}
+}
+
+// benchBook makes a closed book of n names.
+func benchBook(b *testing.B, n int) string {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "ledger.db")
+	book, err := Create(path, testKey("me"), testKey("one"), Options{})
+	require.NoError(b, err)
+	for i := 0; i < n; {
+		var batch []Naming
+		for end := min(n, i+10_000); i < end; i++ {
+			batch = append(batch, Naming{benchName(i), pointer.Link{Pointer: benchPointer(i)}, Source{}})
+		}
+		require.NoError(b, book.AddAll(batch))
+	}
+	require.NoError(b, book.Close())
+	return path
+}
+
+func median(ds []time.Duration) time.Duration {
+	slices.Sort(ds)
+	return ds[len(ds)/2]
+}
+
+// report times two sides in turns, so that what else the machine does falls on
+// both, and reports the medians of the rounds and their ratio.
+func report(b *testing.B, one, other string, rounds, each int, ours, theirs func() time.Duration) {
+	var a, z []time.Duration
+	for range rounds {
+		a, z = append(a, ours()), append(z, theirs())
+	}
+	x, y := median(a), median(z)
+	b.ReportMetric(float64(x.Nanoseconds())/float64(each), "ns/"+one)
+	b.ReportMetric(float64(y.Nanoseconds())/float64(each), "ns/"+other)
+	b.ReportMetric(float64(x)/float64(y), "ratio")
+	b.ReportMetric(0, "ns/op")
+}
+
+// Looking up a petname, against bbolt's Get of the same key in the same file,
+// each with its own transaction. Goal: at most 1.5×.
+//
+//	go test -run - -bench Lookup -benchtime 1x ./petname
+func BenchmarkLookupAgainstBbolt(b *testing.B) {
+	n := benchSize(b)
+	path := benchBook(b, n)
+	const count = 20_000
+	names, keys := make([]Name, count), make([][]byte, count)
+	for i := range names {
+		names[i] = benchName(int(uint64(i) * 2654435761 % uint64(n)))
+		keys[i] = append([]byte("\x05names"), names[i].Key()...)
+	}
+	// Only one of them can have the file at a time: they take turns, and each
+	// has touched the pages before its time is taken.
+	bucket := []byte("view")
+	lookups := func() time.Duration {
+		book, err := Open(path, testKey("one"), Options{})
+		require.NoError(b, err)
+		defer book.Close()
+		return timed(func() {
+			for _, n := range names {
+				if _, err := book.Lookup(n); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	gets := func() time.Duration {
+		db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, NoStatistics: true})
+		require.NoError(b, err)
+		defer db.Close()
+		return timed(func() {
+			for _, k := range keys {
+				err := db.View(func(tx *bbolt.Tx) error {
+					if tx.Bucket(bucket).Get(k) == nil {
+						b.Fatal("the key is not in the file")
+					}
+					return nil
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.ResetTimer()
+	for range b.N {
+		report(b, "lookup", "get", 15, count, lookups, gets)
+	}
+}
+
+// timed runs f twice and times the second run.
+func timed(f func()) time.Duration {
+	f()
+	start := time.Now()
+	f()
+	return time.Since(start)
+}
+
+// Opening and closing a book of a million names, against one of ten. Goal: at
+// most 2×.
+//
+//	go test -run - -bench Open -benchtime 1x ./petname
+func BenchmarkOpenMillionAgainstTen(b *testing.B) {
+	small, large := benchBook(b, 10), benchBook(b, benchSize(b))
+	open := func(path string) func() time.Duration {
+		return func() time.Duration {
+			start := time.Now()
+			book, err := Open(path, testKey("one"), Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := book.Close(); err != nil {
+				b.Fatal(err)
+			}
+			return time.Since(start)
+		}
+	}
+	b.ResetTimer()
+	for range b.N {
+		report(b, "million", "ten", 61, 1, open(large), open(small))
+	}
+}
+
+func BenchmarkParseName(b *testing.B) {
+	for b.Loop() {
+		if _, err := ParseName("Friend 0001234"); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package petname_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// My alice publishes who bob is to her; I walk to her bob.
+func Example() {
+	err := func() error {
+		dir, err := os.MkdirTemp("", "petname")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		key := func(seed byte) ed25519.PrivateKey {
+			return ed25519.NewKeyFromSeed(append(make([]byte, 31), seed))
+		}
+		me, device, alice, bob := key(1), key(2), key(3), key(4)
+		pa, err := pointer.FromPublicKey(alice.Public())
+		if err != nil {
+			return err
+		}
+		pb, err := pointer.FromPublicKey(bob.Public())
+		if err != nil {
+			return err
+		}
+
+		// Others publish, to a store that nobody has to trust.
+		ctx, store := context.Background(), &dht.Memory{}
+		publish := func(key ed25519.PrivateKey, p pointer.Pointer, card pointer.Card) error {
+			r, err := pointer.Sign(key, pointer.Fields{Sequence: 1, Expires: time.Now().Add(time.Hour), Card: &card})
+			if err != nil {
+				return err
+			}
+			_, err = store.Put(ctx, p, r.Bytes())
+			return err
+		}
+		if err := publish(alice, pa, pointer.Card{Nickname: "Alice L.", Edges: map[string]pointer.Edge{"bob": {Pointer: pb}}}); err != nil {
+			return err
+		}
+		if err := publish(bob, pb, pointer.Card{Nickname: "alice"}); err != nil { // says who?
+			return err
+		}
+
+		book, err := petname.Create(filepath.Join(dir, "ledger.db"), me, device, petname.Options{})
+		if err != nil {
+			return err
+		}
+		defer book.Close()
+		name, err := petname.ParseName("Alice")
+		if err != nil {
+			return err
+		}
+		if _, err := book.Add(name, pointer.Link{Pointer: pa}, petname.Source{}); err != nil {
+			return err
+		}
+		res, err := book.Resolve(ctx, &dht.Resolver{Stores: []dht.Store{store}}, "alice/bob", dht.LevelAny)
+		if err != nil {
+			return err
+		}
+		for _, hop := range res.Hops {
+			fmt.Println(hop.Name, "is", petname.Nickname(hop.Card.Nickname, hop.Pointer))
+		}
+		return nil
+	}()
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// alice is "~Alice L." k51…tdert7
+	// bob is "~alice" k51…wgq00r
+}
