@@ -13,6 +13,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -213,13 +216,27 @@ func (a *app) showJSON(result any, err error) error {
 	return err
 }
 
-// marshal leaves & < > as they are: a link is to be copied from the output.
+// marshal leaves & < > as they are: a link is to be copied from the output. What
+// a terminal would obey or hide is escaped: a program gets it as it is, and who
+// looks on sees it.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	var out []byte
+	for _, r := range string(bytes.TrimSuffix(b.Bytes(), []byte("\n"))) {
+		if unicode.IsPrint(r) {
+			out = utf8.AppendRune(out, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, "\\u%04x", unit)
+		}
+	}
+	return out, nil
 }
 
 // fail prints an error.

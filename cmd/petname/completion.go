@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,10 +39,19 @@ func (a *app) completionVerb() *cobra.Command {
 	}
 }
 
-// completeNames offers petnames, each with a few words of provenance.
-func (a *app) completeNames(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
-	directive := cobra.ShellCompDirectiveNoFileComp
-	if len(args) > 0 || strings.Contains(typed, "/") {
+// completeNames offers petnames for the first argument.
+func (a *app) completeNames(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeMoreNames(cmd, args, typed)
+}
+
+// completeMoreNames offers petnames, each with a few words of provenance, that
+// are not among the arguments yet.
+func (a *app) completeMoreNames(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	const directive = cobra.ShellCompDirectiveNoFileComp
+	if strings.Contains(typed, "/") {
 		return nil, directive
 	}
 	var out engine.Contacts
@@ -50,9 +60,16 @@ func (a *app) completeNames(_ *cobra.Command, args []string, typed string) ([]st
 	}
 	var names []string
 	for _, c := range out.Contacts {
-		if c.Name != "" {
+		if c.Name != "" && !slices.Contains(args, c.Name) {
 			names = append(names, c.Name+"\t"+nickname(c.Nickname, c.Pointer)+" "+provenance(c))
 		}
 	}
 	return names, directive
+}
+
+// completeFlag says what completes a flag's value.
+func completeFlag(cmd *cobra.Command, flag string, complete cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
+		panic(err) // there is no such flag: a mistake in this program
+	}
 }

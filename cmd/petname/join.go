@@ -23,7 +23,8 @@ func (a *app) joinVerb() *cobra.Command {
 The choice is saved even if nobody answers within 5 seconds (exit status 7).`,
 		Example: `  petname join /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…
   petname join off`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: cobra.FixedCompletions([]string{"ipfs", "lan", "off"}, cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var out engine.Joined
 			err := a.ask("join", engine.JoinArgs{Targets: args}, &out)

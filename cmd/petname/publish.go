@@ -62,6 +62,7 @@ here.`,
 	f.DurationVar(&request.TTL, "ttl", 5*time.Minute, "how long others may cache it")
 	f.DurationVar(&request.Lifetime, "lifetime", 48*time.Hour, "how long it is valid")
 	f.StringVar(&request.Wait, "wait", "some", "none, some or all: how many peers to wait for")
+	completeFlag(cmd, "wait", cobra.FixedCompletions([]string{"none", "some", "all"}, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&request.Addresses, "addresses", false, "put your node's network addresses into the record, for everybody")
 	f.BoolVar(&request.V1, "v1", false, "sign in the old way too, for readers from before 2021")
 	return cmd

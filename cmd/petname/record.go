@@ -114,6 +114,7 @@ and those of your contacts. Exit status 6 when it doesn't verify or has expired,
 		},
 	}
 	cmd.Flags().StringVar(&request.Pointer, "pointer", "", "whose it should be: a `pointer` or a name")
+	completeFlag(cmd, "pointer", a.completeMoreNames)
 	return cmd
 }
 
@@ -145,6 +146,7 @@ anyone can keep a friend's record alive until it expires.`,
 		},
 	}
 	cmd.Flags().StringVar(&request.Pointer, "pointer", "", "whose it should be: a `pointer` or a name")
+	completeFlag(cmd, "pointer", a.completeMoreNames)
 	return cmd
 }
 

@@ -13,10 +13,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -74,8 +74,8 @@ func TestScript(t *testing.T) {
 		},
 		Condition: func(cond string) (bool, error) {
 			switch cond {
-			case "root":
-				return os.Getuid() == 0, nil
+			case "mount":
+				return canMount(), nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
@@ -124,28 +124,28 @@ func hostile(t *testing.T) (pointer.Link, []byte) {
 	require.NoError(t, err)
 	commitment, err := pointer.Commit(next.Public())
 	require.NoError(t, err)
-	for _, nickname := range []string{evil, "x\nPassword:", "\u202eevil", `bob" k51qzi…kjpnnr  paired`} {
-		link := pointer.Link{Pointer: key.Pointer(), Next: commitment, Nickname: nickname}
-		if _, err := pointer.ParseLink(link.String()); err != nil {
-			continue
+	link := pointer.Link{Pointer: key.Pointer(), Next: commitment}
+	for _, nickname := range []string{evil, "x\nPassword: \u202e", "x\nPassword:", "Password:"} {
+		link.Nickname = nickname
+		if _, err := pointer.ParseLink(link.String()); err == nil {
+			break
 		}
-		card := pointer.Card{Nickname: nickname, Next: commitment, Edges: map[string]pointer.Edge{
-			`bob → k51  (your`: {Pointer: key.Pointer()},
-		}, Links: []pointer.CardLink{{Rel: evil, Target: evil}}}
-		fields := pointer.Fields{Value: "/ipfs/bafkqaaa/\x1b[2J\r\nPassword:\u202e", Sequence: 1, Expires: time.Now().Add(time.Hour), Card: &card}
-		record, err := pointer.Sign(key, fields)
-		if err != nil { // what can't be said in a card may still be said in links
-			fields.Value, card.Links = "/ipfs/bafkqaaa", nil
-			record, err = pointer.Sign(key, fields)
-		}
-		if err != nil {
-			continue
-		}
-		t.Logf("as hostile as it gets: %q, %q, %v", nickname, fields.Value, card.Links)
-		return link, record.Bytes()
 	}
-	t.Fatal("nothing hostile at all can be said")
-	return pointer.Link{}, nil
+	var record pointer.Record
+	for _, value := range []string{"/ipfs/bafkqaaa/" + evil, "/ipfs/bafkqaaa/Password:"} {
+		for _, text := range []string{evil, "\u202ePassword:", "a  pointer → k51"} {
+			for _, nickname := range []string{evil, "\u202ePassword:", `bob" k51qzi…kjpnnr  paired`} {
+				card := pointer.Card{Nickname: nickname, Next: commitment,
+					Edges: map[string]pointer.Edge{text: {Pointer: key.Pointer()}}, Links: []pointer.CardLink{{Rel: text, Target: text}}}
+				record, err = pointer.Sign(key, pointer.Fields{Value: value, Sequence: 1, Expires: time.Now().Add(time.Hour), Card: &card})
+				if err == nil {
+					return link, record.Bytes()
+				}
+			}
+		}
+	}
+	t.Fatalf("nothing hostile at all can be said: %v", err)
+	return link, nil
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
@@ -527,21 +527,30 @@ func repeat(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Repeat(args[1], n)), 0o600))
 }
 
-// tmpfs DIR SIZE mounts a small file system for the rest of the script, or
-// skips what is left of it.
+// tmpfs DIR SIZE mounts a small file system for the rest of the script.
 func tmpfs(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	ts.Check(os.MkdirAll(dir, 0o700))
-	out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+args[1], "tmpfs", dir).CombinedOutput()
-	if err != nil {
-		ts.Setenv("MOUNTED", "")
-		fmt.Fprintf(os.Stderr, "a full disk is not tested: mounting isn't permitted here: %v: %s\n", err, bytes.TrimSpace(out))
-		return
-	}
-	ts.Setenv("MOUNTED", runtime.GOOS)
-	ts.Defer(func() {
-		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
-			ts.Logf("umount: %v: %s", err, out)
-		}
-	})
+	ts.Check(mount(dir, args[1]))
+	ts.Defer(func() { ts.Check(unmount(dir)) })
 }
+
+func mount(dir, size string) error {
+	out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("mount: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+func unmount(dir string) error { return exec.Command("umount", "-l", dir).Run() }
+
+// canMount tries it: root in a container often may not.
+var canMount = sync.OnceValue(func() bool {
+	dir, err := os.MkdirTemp("", "petname-mount-")
+	if err != nil {
+		return false
+	}
+	defer os.Remove(dir)
+	return mount(dir, "64k") == nil && unmount(dir) == nil
+})

@@ -24,7 +24,7 @@ so that you know its owner.`,
 		Example: `  petname share bob --as bob --public
   petname publish`,
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeNames,
+		ValidArgsFunction: a.completeMoreNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			request.Names = args
 			var out engine.Edges

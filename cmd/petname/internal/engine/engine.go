@@ -180,6 +180,7 @@ func (e *Engine) store(ctx context.Context) (*kad.Node, error) {
 // enter starts a node and dials the network's peers, for a bounded time.
 func (e *Engine) enter(ctx context.Context, c home.Config, k kad.Config) (*kad.Node, error) {
 	k.Network, k.Bootstrap, k.Logger = kadNetwork(c.Network), c.Bootstrap, e.log
+	k.Discover = c.Network == "lan"
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	return kad.Start(ctx, k)

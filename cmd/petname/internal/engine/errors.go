@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
@@ -74,6 +75,13 @@ func Classify(err error) *Error {
 	switch {
 	case errors.As(err, &own):
 		return own
+	case errors.Is(err, syscall.ENOSPC):
+		// Nothing is damaged, whatever was being written: it is not there.
+		var at *fs.PathError
+		if errors.As(err, &at) {
+			e.Message = at.Error()
+		}
+		return set("disk_full", ExitFailure, "make room on the disk and try again")
 	case errors.As(err, &name):
 		return set("bad_name", ExitUsage, "")
 	case errors.As(err, &taken):

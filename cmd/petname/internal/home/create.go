@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
@@ -36,6 +37,9 @@ func Create(dir string, p Plan) (h Home, err error) {
 	var made []string
 	defer func() {
 		if err != nil {
+			// What the ledger began under another name is ours to take away.
+			begun, _ := filepath.Glob(filepath.Join(globQuote(dir), ledgerFile+".*"))
+			made = append(made, begun...)
 			for i := len(made) - 1; i >= 0; i-- {
 				os.Remove(made[i]) // only what was made here, and folders only if empty
 			}
@@ -118,6 +122,14 @@ func Create(dir string, p Plan) (h Home, err error) {
 }
 
 const partSuffix = ".part"
+
+// globQuote makes a path be taken as it is by filepath.Glob.
+func globQuote(path string) string {
+	if runtime.GOOS == "windows" { // whose file names have no * and no ?
+		return path
+	}
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
 
 // recoveryPlace is the absolute path for the recovery file, which must be new,
 // and elsewhere than the home: that is its point.

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+)
+
+// Every verb has help with examples, and what the examples show exists: their
+// verbs, their flags, and as many arguments as are taken.
+func TestHelp(t *testing.T) {
+	a := &app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}
+	examples := 0
+	for verb := range verbs(a.root()) {
+		require.NotEmpty(t, verb.Short, verb.CommandPath())
+		require.NotEmpty(t, verb.Example, "%s has no example", verb.CommandPath())
+		for _, line := range strings.Split(verb.Example, "\n") {
+			words := shellWords(line)
+			if at := index(words, "petname"); at >= 0 {
+				words = words[at+1:]
+			}
+			require.NoError(t, parses(words), "%s: example %q", verb.CommandPath(), line)
+			examples++
+		}
+		var help strings.Builder
+		require.Zero(t, run(context.Background(), append(strings.Fields(verb.CommandPath())[1:], "--help"), strings.NewReader(""), &help, &help))
+		require.Contains(t, help.String(), verb.Example)
+		for _, line := range strings.Split(help.String(), "\n") {
+			require.LessOrEqual(t, len([]rune(line)), 130, "%s --help", verb.CommandPath())
+		}
+		verb.Flags().VisitAll(func(f *pflag.Flag) {
+			require.NotEmpty(t, f.Usage, "%s --%s", verb.CommandPath(), f.Name)
+		})
+	}
+	require.Greater(t, examples, 40)
+}
+
+// What the examples are held to can be broken.
+func TestHelpCatches(t *testing.T) {
+	for _, bad := range []string{"bogus", "show", "show --bogus bob", "record bogus f", "list bob", "resolve bob --timeout soon"} {
+		require.Error(t, parses(strings.Fields(bad)), bad)
+	}
+	require.NoError(t, parses([]string{"show", "bob"}))
+}
+
+// parses reports whether a command line is one, without doing it.
+func parses(args []string) error {
+	a := &app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}
+	root := a.root()
+	for verb := range verbs(root) {
+		verb.RunE = func(*cobra.Command, []string) error { return nil }
+	}
+	root.SetArgs(args)
+	return root.Execute()
+}
+
+func verbs(root *cobra.Command) func(yield func(*cobra.Command) bool) {
+	return func(yield func(*cobra.Command) bool) {
+		var walk func(c *cobra.Command) bool
+		walk = func(c *cobra.Command) bool {
+			if c.Name() == "help" || c.Hidden {
+				return true
+			}
+			if !yield(c) {
+				return false
+			}
+			for _, sub := range c.Commands() {
+				if !walk(sub) {
+					return false
+				}
+			}
+			return true
+		}
+		walk(root)
+	}
+}
+
+func index(words []string, word string) int {
+	for i, w := range words {
+		if strings.TrimPrefix(w, "<(") == word {
+			return i
+		}
+	}
+	return -1
+}
+
+// shellWords splits a line as a shell does, up to what it redirects.
+func shellWords(line string) []string {
+	var words []string
+	var word strings.Builder
+	quote, any := rune(0), false
+	flush := func() {
+		if any {
+			words = append(words, word.String())
+		}
+		word.Reset()
+		any = false
+	}
+	for _, r := range line {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote, any = r, true
+		case quote == 0 && r == ' ':
+			flush()
+		case quote == 0 && (r == '>' || r == '<' && len(words) > 0 && words[len(words)-1] != "source"):
+			flush()
+			return words
+		case quote == 0 && r == ')':
+		default:
+			word.WriteRune(r)
+			any = true
+		}
+	}
+	flush()
+	return words
+}
