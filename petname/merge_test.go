@@ -428,6 +428,28 @@ func TestEdgesEndWithTheirContact(t *testing.T) {
 	require.Equal(t, public(a), public(b))
 }
 
+// An edge stays when its contact is renamed, or added again with a link that
+// says more; while a removal of the contact is in conflict it isn't published.
+func TestEdgesOfContactsThatStay(t *testing.T) {
+	a, b := twoDevices(t)
+	pa, friend := pointerOf("a"), mustName("friend")
+	must(a.SharePublic(pa, friend))
+	must(a.SharePublic(pa, mustName("pal"))) // two labels of one contact are no conflict
+	must(a.Add(mustName("alice"), pointer.Link{Pointer: pa, Next: commitment("x")}, Source{}))
+	must(a.Rename(pa, mustName("al")))
+	want := pointer.Edge{Pointer: pa, Next: commitment("x")}
+	require.Equal(t, map[string]pointer.Edge{"friend": want, "pal": want}, must(a.PublicEdges()))
+	must(b.SharePublic(pa, mustName("buddy")))
+	must(b.Remove(pa))
+	sync(t, a, b)
+	for _, book := range []*Book{a, b} {
+		require.True(t, must(book.ByPointer(pa)).Conflict.Removed)
+		require.Empty(t, must(book.PublicEdges()))
+	}
+	must(b.Rename(pa, mustName("alice")))
+	require.Equal(t, map[string]pointer.Edge{"friend": want, "pal": want}, must(b.PublicEdges()))
+}
+
 // Devices that disagree on an edge publish none, until the user shares or
 // unshares it.
 func TestEdgesInConflictAreNotPublished(t *testing.T) {

@@ -182,7 +182,7 @@ func FuzzParseName(f *testing.F) {
 
 // otherTables is the fold of a build with other Unicode tables, under which
 // names that differ in case are not the same.
-type otherTables struct{ fold }
+type otherTables struct{}
 
 func (otherTables) Version() string { return "petname/2 unicode/1.1.0 categories/1.1.0" }
 
