@@ -48,7 +48,7 @@ func benchBook(b *testing.B, n int) string {
 	require.NoError(b, err)
 	for i := 0; i < n; {
 		var batch []Naming
-		for end := min(n, i+2000); i < end; i++ {
+		for end := min(n, i+500); i < end; i++ {
 			batch = append(batch, Naming{benchName(i), pointer.Link{Pointer: benchPointer(i)}, Source{}})
 		}
 		require.NoError(b, book.AddAll(batch))

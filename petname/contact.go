@@ -48,7 +48,7 @@ type Conflict struct {
 }
 
 // contactState is a contact in the view. A contact that any act names has one;
-// what is known of it stands in the table of facts.
+// what is known of it stands in rows of its own behind.
 type contactState struct {
 	Claims []claim `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted
 }
@@ -168,7 +168,9 @@ func (s contactState) contact(id pointer.Pointer) Contact {
 	return c
 }
 
-// factState is a row of the table of facts: contact id ‖ device ‖ number.
+// factState is a fact in the view, in a row behind its contact's: contact id ‖
+// device ‖ number. No contact's id is the start of another's: a multihash tells
+// its length.
 type factState struct {
 	_    struct{} `cbor:",toarray"`
 	At   int64    // ms since 1970
@@ -183,11 +185,14 @@ func factKey(contact []byte, id ledger.ID) []byte {
 // that differ are duplicity, and none is taken.
 func (c *Contact) addFacts(v *ledger.View) error {
 	prefix := c.ID.Bytes()
-	for kv, err := range v.Scan(tableFacts, prefix) {
+	for kv, err := range v.Scan(tableContacts, prefix) {
 		if err != nil {
 			return err
 		}
-		f, err := decodeState[factState](tableFacts, kv.Value)
+		if len(kv.Key) == len(prefix) {
+			continue // the contact's own
+		}
+		f, err := decodeState[factState](tableContacts, kv.Value)
 		if err != nil {
 			return err
 		}

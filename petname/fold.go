@@ -12,8 +12,7 @@ import (
 
 // The tables of the view that the fold keeps.
 const (
-	tableContacts  = "contacts"  // contact id → contactState
-	tableFacts     = "facts"     // contact id ‖ entry → factState
+	tableContacts  = "contacts"  // contact id → contactState; and behind it contact id ‖ entry → factState, for each fact
 	tableNames     = "names"     // comparison key → row of the index
 	tableRivals    = "rivals"    // comparison key ‖ contact id → flag
 	tableEdges     = "edges"     // audience ‖ comparison key of the label → edgeState
@@ -51,7 +50,7 @@ type fold struct{}
 // Version names the rules and the Unicode tables that the keys are made with:
 // with either changed, the ledger derives the view again.
 func (fold) Version() string {
-	return "petname/2 unicode/" + UnicodeVersion + " categories/" + unicode.Version
+	return "petname/3 unicode/" + UnicodeVersion + " categories/" + unicode.Version
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
@@ -128,7 +127,7 @@ func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
 			return err
 		}
 	}
-	return putState(v, tableFacts, factKey(a.Contact, e.ID()), factState{At: e.Time().UnixMilli(), Fact: *a.Fact})
+	return putState(v, tableContacts, factKey(a.Contact, e.ID()), factState{At: e.Time().UnixMilli(), Fact: *a.Fact})
 }
 
 // reindex brings the rows of a contact's old and new keys up to date.
@@ -180,7 +179,7 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 		return err
 	}
 	if a.Label == "" && a.Contact != nil {
-		if err := v.Delete(tableFacts, factKey(a.Contact, undone)); err != nil {
+		if err := v.Delete(tableContacts, factKey(a.Contact, undone)); err != nil {
 			return err
 		}
 		with := []claim{newClaim(id, "", false, 0)}

@@ -161,7 +161,7 @@ func sync(t tb, books ...*Book) {
 	}
 }
 
-var allTables = []string{tableContacts, tableFacts, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished}
+var allTables = []string{tableContacts, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished}
 
 // dump is the whole view.
 func dump(t tb, b *Book) string {

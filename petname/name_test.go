@@ -184,7 +184,7 @@ func FuzzParseName(f *testing.F) {
 // names that differ in case are not the same.
 type otherTables struct{}
 
-func (otherTables) Version() string { return "petname/2 unicode/1.1.0 categories/1.1.0" }
+func (otherTables) Version() string { return "petname/3 unicode/1.1.0 categories/1.1.0" }
 
 func (otherTables) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 	a, err := decodeAct(body)
