@@ -34,7 +34,10 @@ commands. Nothing leaves this machine. Exit status 1 if any step fails.`,
 			if nodes < 3 || nodes > 200 {
 				return engine.Usage("--nodes %d: must be between 3 and 200", nodes)
 			}
-			return a.demo(nodes, keep)
+			if !a.json {
+				fmt.Fprintf(a.stdout, "Three people, %d DHT nodes, one machine. Real keys, real sockets.\n", nodes)
+			}
+			return a.tell(a.ctx, keep, func(d *demo) []chapter { return d.story(nodes) })
 		},
 	}
 	cmd.Flags().IntVar(&nodes, "nodes", 20, "how many DHT nodes")
@@ -51,7 +54,9 @@ type step struct {
 	Detail  string  `json:"detail"`  // what happened, or what went wrong
 }
 
-func (a *app) demo(nodes int, keep string) (err error) {
+// tell goes through a story in a folder of its own, or in keep, up to the first
+// step that fails.
+func (a *app) tell(ctx context.Context, keep string, story func(d *demo) []chapter) (err error) {
 	dir := keep
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "petname-demo-"); err != nil {
@@ -61,14 +66,11 @@ func (a *app) demo(nodes int, keep string) (err error) {
 	} else if err := emptyDir(dir); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	d := &demo{app: a, ctx: ctx, dir: dir}
 	defer func() { d.network.close() }()
-	if !a.json {
-		fmt.Fprintf(a.stdout, "Three people, %d DHT nodes, one machine. Real keys, real sockets.\n", nodes)
-	}
-	for i, s := range d.story(nodes) {
+	for i, s := range story(d) {
 		began := time.Now()
 		d.commands = nil
 		detail, err := s.do()

@@ -70,12 +70,15 @@ func (a *app) serve(listen []string) (err error) {
 		return err
 	}
 	a.hint("stop it with ^C or\n  petname node stop")
-	socket.Serve(ctx, l, programVersion(), func(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *engine.Error) {
+	socket.Serve(ctx, l, programVersion(), func(request context.Context, verb string, args json.RawMessage) (json.RawMessage, *engine.Error) {
 		if verb == "stop" {
 			stop()
 			return nil, nil
 		}
-		out, failed := e.Do(ctx, verb, args)
+		out, failed := e.Do(request, verb, args)
+		if failed != nil && failed.Exit == engine.ExitInterrupted && ctx.Err() != nil { // not by who asked
+			failed = &engine.Error{Code: "network", Exit: engine.ExitNetwork, Message: "the node was stopped meanwhile", Next: "try again"}
+		}
 		if verb == "status" && failed == nil {
 			return withPid(out), nil
 		}

@@ -102,7 +102,7 @@ func parseIdentity(b []byte) (Identity, error) {
 	case "elsewhere":
 		id.Elsewhere = true
 	default:
-		return Identity{}, fmt.Errorf("line 4: recovery %q is neither home nor elsewhere: damaged", text)
+		return Identity{}, errors.New("line 4: recovery is neither home nor elsewhere: damaged") // unquoted: it may have run into a secret
 	}
 	id.body = []byte(lines[4])
 	id.Locked = strings.HasPrefix(strings.TrimSpace(lines[4]), armor.Header)

@@ -32,6 +32,7 @@ const (
 	dialTimeout  = 2 * time.Second // the node is on this machine
 	readTimeout  = 5 * time.Second // for a request to come in whole
 	writeTimeout = 5 * time.Second // for an answer to go out
+	stopTimeout  = time.Second     // the same, once the node is to stop
 )
 
 type request struct {
@@ -181,6 +182,8 @@ func serve(ctx context.Context, conn net.Conn, program string, do Handler) {
 	}
 	// Nobody is left to tell when this fails; who doesn't read holds up no stop.
 	_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	hurry := context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Now().Add(stopTimeout)) })
+	defer hurry()
 	_ = json.NewEncoder(conn).Encode(a)
 }
 

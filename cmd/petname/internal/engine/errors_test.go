@@ -1,0 +1,210 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/home"
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Every documented error has a code, an exit status and a next step, however
+// deep it is wrapped.
+func TestClassify(t *testing.T) {
+	bob, err := petname.ParseName("bob's")
+	require.NoError(t, err)
+	_, badName := petname.ParseName("a/b")
+	for _, test := range []struct {
+		err  error
+		code string
+		exit int
+		next string
+	}{
+		{badName, "bad_name", 2, ""},
+		{&petname.TakenError{Name: bob}, "name_taken", 8, `petname show 'bob'\''s'`},
+		{&petname.NamedError{Name: bob}, "already_named", 8, `petname rename 'bob'\''s' NEW`},
+		{&petname.ConflictError{Name: bob}, "conflict", 8, "petname rename POINTER NEW, or petname rm POINTER, for one of them"},
+		{&petname.DuplicityError{}, "duplicity", 6, "ask the owner, over another way, for the link"},
+		{&dht.RollbackError{}, "rollback", 6, "try again, or ask the owner to publish"},
+		{&pointer.ExpiredError{}, "expired", 6, "ask the owner to publish again"},
+		{dht.ErrRejected, "invalid", 6, ""},
+		{pointer.ErrInvalid, "invalid", 6, ""},
+		{dht.ErrOlder, "older", 6, ""},
+		{&ledger.DamagedError{}, "damaged", 1, "petname doctor"},
+		{&dht.ShortError{}, "network", 7, "check the network and try again: petname doctor"},
+		{dht.ErrUnreachable, "network", 7, "check the network and try again: petname doctor"},
+		{context.DeadlineExceeded, "network", 7, "check the network and try again: petname doctor"},
+		{context.Canceled, "interrupted", 130, ""},
+		{petname.ErrOwnPointer, "own_pointer", 8, "petname id"},
+		{petname.ErrNotFound, "not_found", 3, ""},
+		{dht.ErrNotFound, "not_found", 3, ""},
+		{petname.ErrNothingToUndo, "not_found", 3, ""},
+		{home.ErrNoHome, "no_home", 3, "petname init"},
+		{home.ErrExists, "home_exists", 8, "petname id"},
+		{home.ErrInside, "usage", 2, "petname init --recovery FILE --passphrase-file FILE"},
+		{home.ErrLocked, "locked", 4, "give the passphrase with --passphrase-file, or on a terminal"},
+		{home.ErrPassphrase, "wrong_passphrase", 4, ""},
+		{ledger.ErrInUse, "in_use", 7, "wait for the other petname to end, and try again"},
+		{fs.ErrExist, "exists", 8, ""},
+		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "disk_full", 1, "make room on the disk and try again"},
+		{errors.New("else"), "failure", 1, ""},
+		{Usage("bad"), "usage", 2, ""},
+		{Usage("bad").With("do"), "usage", 2, "do"},
+		{errOff(), "not_joined", 7, errOff().Next},
+	} {
+		for _, err := range []error{test.err, fmt.Errorf("while at it: %w", test.err), errors.Join(errors.New("another"), test.err)} {
+			got := Classify(err)
+			require.Equal(t, test.code, got.Code, "%v", err)
+			require.Equal(t, test.exit, got.Exit, "%v", err)
+			require.Equal(t, test.next, got.Next, "%v", err)
+			require.NotEmpty(t, got.Message, "%v", err)
+		}
+	}
+	require.Nil(t, Classify(nil))
+	require.Equal(t, "expired", Classify(fmt.Errorf("%w; %w", dht.ErrUnreachable, &pointer.ExpiredError{})).Code,
+		"an expired record is the stronger word")
+}
+
+// What is quoted comes out of a shell as it went in: checked by rule, since a
+// quote can't be left within one.
+func TestShellWord(t *testing.T) {
+	for word, want := range map[string]string{
+		"bob": "bob", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "`x`": "'`x`'", "a\nb": "'a\nb'",
+		"/ip4/127.0.0.1/tcp/1": "/ip4/127.0.0.1/tcp/1", "~": "'~'", "#x": "'#x'", "é": "'é'", "\\": `'\'`, "a&b": "'a&b'",
+	} {
+		require.Equal(t, want, ShellWord(word))
+	}
+}
+
+func TestParseJoin(t *testing.T) {
+	const peer = "/p2p/12D3KooWGQh4PZmNNXHpLHPVGNWQx9VHjKVWcMVLwMtHaSd7LqKC"
+	for _, test := range []struct {
+		targets string
+		network string
+		peers   int
+	}{
+		{"off", "off", 0}, {"lan", "lan", 0},
+		{"/ip4/127.0.0.1/tcp/4001" + peer, "peers", 1},
+		{"/ip4/10.0.0.1/udp/4001/quic-v1" + peer + " /ip6/::1/tcp/1" + peer, "peers", 2},
+	} {
+		c, err := parseJoin(strings.Fields(test.targets))
+		require.NoError(t, err)
+		require.Equal(t, test.network, c.Network)
+		require.Len(t, c.Bootstrap, test.peers)
+		require.NotNil(t, c.Bootstrap, "[] in JSON")
+	}
+	c, err := parseJoin([]string{"ipfs"}) // which nothing dials here
+	require.NoError(t, err)
+	require.Equal(t, "ipfs", c.Network)
+	require.NotEmpty(t, c.Bootstrap)
+	for _, bad := range []string{"x", "OFF", "ipfs lan", "off off", "/ip4/127.0.0.1/tcp/1", "/ip4/300.0.0.1/tcp/1" + peer, "/ip4/127.0.0.1/tcp/1" + peer + " lan", "/p2p/x"} {
+		_, err := parseJoin(strings.Fields(bad))
+		require.Equal(t, ExitUsage, Classify(err).Exit, bad)
+	}
+}
+
+// A node keeps the ports that it was given when it joins another network.
+func TestBound(t *testing.T) {
+	addrs := []string{"/ip4/127.0.0.1/tcp/4001/p2p/x", "/ip4/127.0.0.1/udp/4002/quic-v1/p2p/x", "/ip4/127.0.0.1/tcp/4003/p2p/x"}
+	require.Equal(t, []string{"/ip4/127.0.0.1/tcp/4001", "/ip4/127.0.0.1/udp/4002/quic-v1", "/ip4/0.0.0.0/tcp/4003", "/ip4/1.2.3.4/tcp/9", "/dns/x"},
+		bound([]string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0", "/ip4/1.2.3.4/tcp/9", "/dns/x"}, addrs))
+	require.Equal(t, []string{"/ip6/::1/tcp/0"}, bound([]string{"/ip6/::1/tcp/0"}, addrs), "nothing of that kind")
+}
+
+func opened(t *testing.T) *Engine {
+	dir := t.TempDir() + "/home"
+	_, err := home.Create(dir, home.Plan{})
+	require.NoError(t, err)
+	e, err := Open(dir, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	return e
+}
+
+// Arguments that are none, and verbs that don't exist, are errors.
+func TestDo(t *testing.T) {
+	e := opened(t)
+	for verb := range ops {
+		for _, args := range []string{"", "[]", `"x"`, "{", `{"name":1,"target":1,"path":1,"names":1,"targets":1,"record":1,"label":1,"text":1,"old":1}`} {
+			_, failed := e.Do(context.Background(), verb, []byte(args))
+			if args == "[]" || args == "" || args == `"x"` || args == "{" {
+				require.NotNil(t, failed, "%s %q", verb, args)
+			}
+		}
+	}
+	_, failed := e.Do(context.Background(), "bogus", []byte("{}"))
+	require.Equal(t, ExitUsage, failed.Exit)
+}
+
+// A join while a node resolves: the verb fails as one of the network, or not
+// at all; nothing is interrupted, nothing races, and the addresses stay.
+func TestJoinDuringResolve(t *testing.T) {
+	hub, node := opened(t), opened(t)
+	at, err := hub.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	before, err := node.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	join := func(targets ...string) {
+		_, err := node.Join(context.Background(), JoinArgs{Targets: targets})
+		require.NoError(t, err)
+	}
+	join(at.Addrs...)
+	key, err := pointer.NewKey(nil)
+	require.NoError(t, err)
+	done := make(chan *Error)
+	for range 4 {
+		go func() {
+			var odd *Error
+			for range 20 {
+				_, failed := node.Do(context.Background(), "resolve", []byte(fmt.Sprintf(`{"path":%q,"fresh":true,"timeout":%d}`, key.Pointer(), 5*time.Second)))
+				if failed == nil || failed.Exit != ExitNetwork && failed.Exit != ExitNotFound {
+					odd = failed
+				}
+			}
+			done <- odd
+		}()
+	}
+	for range 5 {
+		join(at.Addrs...)
+		join("off")
+	}
+	for range 4 {
+		require.Nil(t, <-done)
+	}
+	join(at.Addrs...)
+	after, err := node.Status(context.Background(), NoArgs{})
+	require.NoError(t, err)
+	require.Equal(t, before.Addrs, after.Addrs)
+	require.Equal(t, before.Peer, after.Peer)
+}
+
+// Two publications at once use two sequences.
+func TestPublishTwice(t *testing.T) {
+	e := opened(t)
+	sequences := make(chan string, 10)
+	for range 10 {
+		go func() {
+			out, _ := e.Do(context.Background(), "publish", []byte(fmt.Sprintf(`{"ttl":0,"lifetime":%d,"wait":"none"}`, time.Hour)))
+			_, sequence, _ := strings.Cut(string(out), `"sequence":`)
+			sequence, _, _ = strings.Cut(sequence, ",")
+			sequences <- sequence
+		}()
+	}
+	seen := map[string]bool{}
+	for range 10 {
+		seen[<-sequences] = true
+	}
+	require.Len(t, seen, 10)
+	require.True(t, seen["10"])
+}

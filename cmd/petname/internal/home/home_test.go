@@ -1,0 +1,393 @@
+package home
+
+import (
+	"bytes"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"filippo.io/age"
+	"filippo.io/age/armor"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const fast = 2 // scrypt's work factor in tests: no secret is at stake
+
+func create(t *testing.T, p Plan) Home {
+	if p.Passphrase != "" {
+		p.WorkFactor = fast
+	}
+	h, err := Create(filepath.Join(t.TempDir(), "home"), p)
+	require.NoError(t, err)
+	return h
+}
+
+func read(t *testing.T, name string) []byte {
+	b, err := os.ReadFile(name)
+	require.NoError(t, err)
+	return b
+}
+
+// files lists a folder.
+func files(t *testing.T, dir string) []string {
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestCreate(t *testing.T) {
+	h := create(t, Plan{Nickname: "Alice"})
+	require.Equal(t, []string{deviceFile, identityFile, ledgerFile, peerFile, recordsDir}, files(t, h.Dir))
+	require.Empty(t, h.Ready())
+	id, err := h.Identity()
+	require.NoError(t, err)
+	require.False(t, id.Locked)
+	require.False(t, id.Elsewhere)
+	require.Equal(t, "in this home", id.Recovery())
+	key, err := id.Key("")
+	require.NoError(t, err)
+	require.Equal(t, id.Pointer, key.Pointer())
+	again, err := Open(h.Dir)
+	require.NoError(t, err)
+	require.Equal(t, h, again)
+	book, err := h.Book(0)
+	require.NoError(t, err)
+	require.Equal(t, id.Pointer, book.Identity())
+	require.NoError(t, book.Close())
+	peer, err := h.PeerKey()
+	require.NoError(t, err)
+	require.NotEmpty(t, peer)
+	// all keys are different ones
+	text := string(read(t, h.path(identityFile)))
+	keys := strings.Split(strings.TrimSpace(text[strings.Index(text, "PETNAME-SECRET"):]), "\n")
+	require.Len(t, keys, 2)
+	require.NotEqual(t, keys[0], keys[1])
+	require.NotContains(t, text, strings.TrimSpace(string(read(t, h.path(deviceFile)))))
+	next, err := pointer.ParseKey(keys[1])
+	require.NoError(t, err)
+	require.True(t, id.Next.Opens(next.Public()))
+	_, err = Create(h.Dir, Plan{})
+	require.ErrorIs(t, err, ErrExists)
+}
+
+// The next key is in the recovery file alone, and opens what id commits to.
+func TestRecovery(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "next.key")
+	h := create(t, Plan{Passphrase: "horse", Recovery: file})
+	id, err := h.Identity()
+	require.NoError(t, err)
+	require.True(t, id.Locked)
+	require.True(t, id.Elsewhere)
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	if runtime.GOOS != "windows" {
+		require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	}
+	unlock := func(b []byte) string { // by age itself, as the age command would
+		identity, err := age.NewScryptIdentity("horse")
+		require.NoError(t, err)
+		r, err := age.Decrypt(armor.NewReader(bytes.NewReader(b[bytes.Index(b, []byte(armor.Header)):])), identity)
+		require.NoError(t, err)
+		var plain bytes.Buffer
+		_, err = plain.ReadFrom(r)
+		require.NoError(t, err)
+		return plain.String()
+	}
+	recovery := read(t, file)
+	require.NotContains(t, string(recovery), "PETNAME-SECRET-KEY")
+	secret := unlock(recovery)
+	next, err := pointer.ParseKey(secret)
+	require.NoError(t, err)
+	require.True(t, id.Next.Opens(next.Public()))
+	require.NotEqual(t, id.Pointer, next.Pointer())
+	for _, name := range []string{identityFile, deviceFile, peerFile, ledgerFile} {
+		b := read(t, h.path(name))
+		require.NotContains(t, string(b), strings.TrimSpace(secret), name)
+		if name == identityFile {
+			require.NotContains(t, string(b), "PETNAME-SECRET-KEY")
+			require.NotContains(t, unlock(b), strings.TrimSpace(secret))
+		}
+	}
+	_, err = id.Key("")
+	require.ErrorIs(t, err, ErrLocked)
+	_, err = id.Key("cow")
+	require.ErrorIs(t, err, ErrPassphrase)
+	key, err := id.Key("horse")
+	require.NoError(t, err)
+	require.Equal(t, id.Pointer, key.Pointer())
+}
+
+// What can't be made leaves nothing, and what was there as it was.
+func TestCreateFails(t *testing.T) {
+	taken := filepath.Join(t.TempDir(), "taken")
+	require.NoError(t, os.WriteFile(taken, []byte("mine"), 0o600))
+	for name, p := range map[string]Plan{
+		"no passphrase": {Recovery: "x"},
+		"taken":         {Recovery: taken, Passphrase: "p", WorkFactor: fast},
+		"nowhere":       {Recovery: filepath.Join(taken, "x"), Passphrase: "p", WorkFactor: fast},
+		"no folder":     {Recovery: filepath.Join(t.TempDir(), "no", "x"), Passphrase: "p", WorkFactor: fast},
+		"nickname":      {Nickname: "a/b\x00"},
+	} {
+		root := t.TempDir()
+		_, err := Create(filepath.Join(root, "a", "b"), p)
+		require.Error(t, err, name)
+		require.Empty(t, files(t, root), name)
+		dir := filepath.Join(root, "empty")
+		require.NoError(t, os.Mkdir(dir, 0o700))
+		_, err = Create(dir, p)
+		require.Error(t, err, name)
+		require.Empty(t, files(t, dir), "%s: the folder that was there stays, empty", name)
+	}
+	require.Equal(t, "mine", string(read(t, taken)))
+	dir := filepath.Join(t.TempDir(), "home")
+	_, err := Create(dir, Plan{Recovery: filepath.Join(dir, "next"), Passphrase: "p", WorkFactor: fast})
+	require.ErrorIs(t, err, ErrInside)
+	require.NoFileExists(t, filepath.Join(dir, "next"))
+	used := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(used, "notes"), nil, 0o600))
+	_, err = Create(used, Plan{})
+	require.ErrorIs(t, err, fs.ErrExist)
+	require.Equal(t, []string{"notes"}, files(t, used))
+	_, err = Create(filepath.Join(used, "notes"), Plan{})
+	require.ErrorContains(t, err, "is a file")
+	require.NoError(t, os.Remove(filepath.Join(used, "notes")))
+	require.NoError(t, os.Mkdir(filepath.Join(used, "lost+found"), 0o700))
+	_, err = Create(used, Plan{})
+	require.NoError(t, err, "a file system of its own")
+	cut := create(t, Plan{})
+	require.NoError(t, os.Remove(cut.path(identityFile)))
+	_, err = Create(cut.Dir, Plan{})
+	require.ErrorContains(t, err, "cut short")
+	_, err = Open(cut.Dir)
+	require.ErrorIs(t, err, ErrNoHome)
+}
+
+// A path that looks like a pattern is a path.
+func TestCreateQuotes(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no such names")
+	}
+	dir := filepath.Join(t.TempDir(), `a[b*?\`)
+	_, err := Create(dir, Plan{Nickname: "x/y\x00"})
+	require.Error(t, err)
+	require.NoDirExists(t, dir)
+	_, err = Create(dir, Plan{})
+	require.NoError(t, err)
+}
+
+func TestReady(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("no modes")
+	}
+	h := create(t, Plan{})
+	require.NoError(t, os.Chmod(h.path(deviceFile), 0o640))
+	require.NoError(t, os.Remove(h.path(peerFile)))
+	require.NoError(t, os.Chmod(h.Dir, 0o777))
+	problems := errors.Join(h.Ready()...).Error()
+	require.Contains(t, problems, "device.key")
+	require.Contains(t, problems, "0640")
+	require.Contains(t, problems, "peer.key")
+	require.Contains(t, problems, "can be written to by others")
+	require.Len(t, h.Ready(), 3)
+}
+
+func TestDefault(t *testing.T) {
+	t.Setenv("PETNAME_HOME", "/x")
+	dir, err := Default()
+	require.NoError(t, err)
+	require.Equal(t, "/x", dir)
+	if runtime.GOOS != "linux" {
+		return
+	}
+	t.Setenv("PETNAME_HOME", "")
+	t.Setenv("XDG_DATA_HOME", "/data")
+	dir, err = Default()
+	require.NoError(t, err)
+	require.Equal(t, "/data/petname", dir)
+	t.Setenv("XDG_DATA_HOME", "relative") // which the specification says to ignore
+	t.Setenv("HOME", "/h")
+	dir, err = Default()
+	require.NoError(t, err)
+	require.Equal(t, "/h/.local/share/petname", dir)
+	t.Setenv("HOME", "")
+	_, err = Default()
+	require.ErrorContains(t, err, "--home")
+}
+
+func TestPassphrase(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pass")
+	for text, want := range map[string]string{"a\n": "a", "a\r\nb": "a", " a b \n": " a b ", "a": "a"} {
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
+		got, err := ReadPassphrase(name)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	for _, text := range []string{"", "\n", "\r\n", "\nsecret", strings.Repeat("x", maxKeyFile+1)} {
+		require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
+		_, err := ReadPassphrase(name)
+		require.Error(t, err)
+		require.NotContains(t, err.Error(), "secret")
+	}
+}
+
+func TestConfig(t *testing.T) {
+	h := create(t, Plan{})
+	c, err := h.Config()
+	require.NoError(t, err)
+	require.Equal(t, Config{Network: "off"}, c)
+	want := Config{Network: "peers", Bootstrap: []string{"/ip4/127.0.0.1/tcp/1/p2p/\"x\n"}}
+	require.NoError(t, h.SetConfig(want))
+	c, err = h.Config()
+	require.NoError(t, err)
+	require.Equal(t, want, c)
+	require.NotContains(t, strings.Join(files(t, h.Dir), " "), "config-")
+	for text, message := range map[string]string{
+		"network = \"lan":                      "config.toml",
+		"network = 1":                          "config.toml",
+		"network = \"world\"":                  `"world" is none of`,
+		"netwrok = \"lan\"":                    `unknown key "netwrok"`,
+		"[a.b]\nc = 1":                         "unknown key",
+		"network = \"lan\"\nbootstrap = \"x\"": "config.toml",
+	} {
+		require.NoError(t, os.WriteFile(h.path(configFile), []byte(text), 0o600))
+		_, err := h.Config()
+		require.ErrorContains(t, err, message, text)
+	}
+}
+
+// secretWords are what no error may repeat.
+func secretWords(b []byte) []string {
+	var words []string
+	for _, line := range strings.Split(string(b), "\n") {
+		if rest, ok := strings.CutPrefix(line, "PETNAME-SECRET-KEY-1"); ok && len(rest) >= 32 {
+			words = append(words, rest, rest[:16], rest[len(rest)-16:])
+		}
+	}
+	if block, _ := pem.Decode(b); block != nil {
+		words = append(words, strings.Split(string(b), "\n")[1])
+	}
+	return words
+}
+
+func quiet(t *testing.T, err error, words []string) {
+	for _, w := range words {
+		require.NotContains(t, err.Error(), w, "a secret in an error")
+	}
+}
+
+// Key files cut at every byte, and with every bit turned: a clear error or the
+// same key, never a panic, never the secret in the error, never another key.
+func TestDamagedKeys(t *testing.T) {
+	h := create(t, Plan{})
+	id, err := h.Identity()
+	require.NoError(t, err)
+	device, err := readKey(h.path(deviceFile))
+	require.NoError(t, err)
+	peer, err := h.PeerKey()
+	require.NoError(t, err)
+	for name, load := range map[string]func(b []byte) error{
+		identityFile: func(b []byte) error {
+			got, err := parseIdentity(b)
+			if err != nil {
+				return err
+			}
+			key, err := got.Key("")
+			if err != nil {
+				return err
+			}
+			if got.Pointer != id.Pointer || key.Pointer() != id.Pointer {
+				t.Errorf("another identity came out")
+			}
+			return nil
+		},
+		deviceFile: func([]byte) error {
+			key, err := readKey(h.path(deviceFile))
+			if err == nil && key.Pointer() != device.Pointer() {
+				t.Errorf("another device came out")
+			}
+			return err
+		},
+		peerFile: func([]byte) error {
+			key, err := h.PeerKey()
+			if err == nil && !key.Equal(peer) && len(key) != len(peer) {
+				t.Errorf("half a peer key came out")
+			}
+			return err
+		},
+	} {
+		whole := read(t, h.path(name))
+		words := secretWords(whole)
+		require.NotEmpty(t, words)
+		try := func(b []byte) error {
+			if name != identityFile {
+				require.NoError(t, os.WriteFile(h.path(name), b, 0o600))
+			}
+			err := load(b)
+			if err != nil {
+				quiet(t, err, words)
+			}
+			return err
+		}
+		require.NoError(t, try(whole))
+		cut, second := 0, bytes.LastIndex(whole[:len(whole)-1], []byte("\n"))
+		for n := range len(whole) - 1 {
+			if try(whole[:n]) != nil {
+				cut++
+			} else {
+				require.True(t, name == identityFile && n >= second, "%s cut at %d of %d is whole", name, n, len(whole))
+			}
+		}
+		require.NotZero(t, cut)
+		for i := range whole {
+			for bit := range 8 {
+				b := bytes.Clone(whole)
+				b[i] ^= 1 << bit
+				_ = try(b)
+			}
+		}
+	}
+}
+
+func FuzzIdentity(f *testing.F) {
+	current, err := pointer.NewKey(nil)
+	require.NoError(f, err)
+	next, err := pointer.NewKey(nil)
+	require.NoError(f, err)
+	commitment, err := pointer.Commit(next.Public())
+	require.NoError(f, err)
+	for _, passphrase := range []string{"", "horse"} {
+		b, err := formatIdentity(current, next, commitment, passphrase != "", passphrase, fast)
+		require.NoError(f, err)
+		f.Add(b)
+		f.Add(b[:len(b)/2])
+	}
+	f.Add([]byte(identityMagic))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		id, err := parseIdentity(b)
+		if err != nil {
+			quiet(t, err, secretWords(b))
+			return
+		}
+		require.False(t, id.Pointer.IsZero())
+		require.False(t, id.Next.IsZero())
+		if id.Locked {
+			return // age's own fuzzing has the rest, and scrypt's cost is the file's choice
+		}
+		if key, err := id.Key(""); err == nil {
+			require.Equal(t, id.Pointer, key.Pointer())
+		} else {
+			quiet(t, err, secretWords(b))
+		}
+	})
+}

@@ -1,0 +1,390 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// process is the command as a process of its own: this test binary again.
+func process(t testing.TB, args ...string) *exec.Cmd {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), "PETNAME_TEST_RUN=1")
+	return cmd
+}
+
+// result is what a verb ended with.
+type result struct {
+	exit   int
+	stdout string
+	stderr string
+}
+
+func (r result) failure(t testing.TB) engine.Error {
+	var failed struct{ Error engine.Error }
+	require.NoError(t, json.Unmarshal([]byte(r.stderr), &failed), "%q", r.stderr)
+	return failed.Error
+}
+
+// verb runs a verb in this process.
+func verb(home string, args ...string) result {
+	var stdout, stderr bytes.Buffer
+	exit := run(context.Background(), append([]string{"--home", home}, args...), strings.NewReader(""), &stdout, &stderr)
+	return result{exit, stdout.String(), stderr.String()}
+}
+
+// began runs a verb in a process of its own.
+func began(t testing.TB, home string, args ...string) (cmd *exec.Cmd, end func() result) {
+	cmd = process(t, append([]string{"--home", home}, args...)...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	require.NoError(t, cmd.Start())
+	return cmd, sync.OnceValue(func() result {
+		err := cmd.Wait()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Errorf("%v: %v", args, err)
+		}
+		return result{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
+	})
+}
+
+func newHome(t testing.TB) string {
+	home := filepath.Join(t.TempDir(), "home")
+	r := verb(home, "init")
+	require.Zero(t, r.exit, r.stderr)
+	return home
+}
+
+func newPointer(t testing.TB) string {
+	key, err := pointer.NewKey(nil)
+	require.NoError(t, err)
+	return key.Pointer().String()
+}
+
+// names gives the pointers of everybody in a book, by name.
+func names(t testing.TB, home string) map[string]string {
+	r := verb(home, "list", "--json")
+	require.Zero(t, r.exit, r.stderr)
+	var out engine.Contacts
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &out))
+	all := map[string]string{}
+	for _, c := range out.Contacts {
+		all[c.Name] = c.Pointer
+	}
+	return all
+}
+
+// times is how often a test of chance is repeated: less by default.
+func times(t *testing.T, usually int) int {
+	text := os.Getenv("PETNAME_TEST_KILLS")
+	if text == "" {
+		return usually
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err)
+	return n
+}
+
+// killed starts a verb and kills it at a random moment, or lets it end.
+func killed(t *testing.T, random *rand.Rand, within time.Duration, home string, args ...string) result {
+	cmd, end := began(t, home, args...)
+	timer := time.AfterFunc(time.Duration(random.Int64N(int64(within))), func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
+	return end()
+}
+
+// lasts is how long a verb takes, more or less.
+func lasts(t *testing.T, home string, args ...string) time.Duration {
+	start := time.Now()
+	_, end := began(t, home, args...)
+	r := end()
+	require.Zero(t, r.exit, r.stderr)
+	return time.Since(start)
+}
+
+// Killed at any moment, add loses nothing that it had confirmed, and leaves a
+// book that opens. PETNAME_TEST_KILLS says how often.
+func TestKilledAdd(t *testing.T) {
+	const seed = 1
+	random := rand.New(rand.NewPCG(seed, seed))
+	home := newHome(t)
+	confirmed := map[string]string{"first": newPointer(t)}
+	within := lasts(t, home, "add", "first", confirmed["first"]) * 5 / 4
+	cut, unconfirmed := 0, 0
+	for i := range times(t, 50) {
+		name, p := fmt.Sprintf("name%d", i), newPointer(t)
+		if r := killed(t, random, within, home, "add", name, p); r.exit == 0 {
+			confirmed[name] = p
+		} else {
+			cut++
+		}
+		have := names(t, home)
+		for name, p := range confirmed {
+			require.Equal(t, p, have[name], "round %d: %s was confirmed", i, name)
+		}
+		if have[name] != "" && confirmed[name] == "" { // durable, but it had no time to say so
+			require.Equal(t, p, have[name])
+			confirmed[name] = p
+			unconfirmed++
+		}
+		require.Len(t, have, len(confirmed), "round %d", i)
+	}
+	require.NotZero(t, cut, "none was killed in time: nothing was tested")
+	t.Logf("within %s: %d killed, %d of them after the entry was durable, %d names", within, cut, unconfirmed, len(confirmed))
+	r := verb(home, "log", "--verify")
+	require.Zero(t, r.exit, r.stderr)
+	r = verb(home, "doctor")
+	require.Zero(t, r.exit, r.stderr)
+}
+
+// Killed at any moment, init leaves a home, or none and says so.
+func TestKilledInit(t *testing.T) {
+	const seed = 2
+	random := rand.New(rand.NewPCG(seed, seed))
+	within := lasts(t, filepath.Join(t.TempDir(), "home"), "init") * 5 / 4
+	whole, none, cut := 0, 0, 0
+	for range times(t, 30) {
+		home := filepath.Join(t.TempDir(), "home")
+		first := killed(t, random, within, home, "init")
+		id := verb(home, "id", "--json")
+		if id.exit == 0 {
+			whole++
+			require.Equal(t, engine.ExitConflict, verb(home, "init", "--json").exit)
+			require.Zero(t, verb(home, "doctor").exit)
+			continue
+		}
+		require.NotZero(t, first.exit, "it was confirmed")
+		require.Equal(t, "no_home", id.failure(t).Code, id.stderr)
+		again := verb(home, "init", "--json")
+		if again.exit == 0 {
+			none++
+			continue
+		}
+		cut++
+		require.Equal(t, engine.ExitConflict, again.exit)
+		require.Contains(t, again.failure(t).Message, "cut short")
+	}
+	t.Logf("within %s: %d whole, %d nothing yet, %d cut short", within, whole, none, cut)
+}
+
+// Ten at once, without a node and with one: all end well, and none is lost.
+func TestParallelAdds(t *testing.T) {
+	for _, withNode := range []bool{false, true} {
+		t.Run(fmt.Sprintf("node=%v", withNode), func(t *testing.T) {
+			home := newHome(t)
+			if withNode {
+				serving(t, home)
+			}
+			want := map[string]string{}
+			var ends []func() result
+			for i := range 10 {
+				name, p := fmt.Sprintf("name%d", i), newPointer(t)
+				want[name] = p
+				_, end := began(t, home, "add", name, p, "--json")
+				ends = append(ends, end)
+			}
+			for _, end := range ends {
+				r := end()
+				require.Zero(t, r.exit, r.stderr)
+			}
+			require.Equal(t, want, names(t, home))
+		})
+	}
+}
+
+// One name for ten at once: one gets it, and the others hear of it.
+func TestParallelSameName(t *testing.T) {
+	home := newHome(t)
+	var ends []func() result
+	for range 10 {
+		_, end := began(t, home, "add", "bob", newPointer(t), "--json")
+		ends = append(ends, end)
+	}
+	won := 0
+	for _, end := range ends {
+		r := end()
+		if r.exit == 0 {
+			won++
+			continue
+		}
+		require.Equal(t, engine.ExitConflict, r.exit, r.stderr)
+		require.Equal(t, "name_taken", r.failure(t).Code)
+	}
+	require.Equal(t, 1, won)
+}
+
+// serving runs a node of a home in a process of its own until the test ends.
+func serving(t testing.TB, home string, args ...string) *background {
+	cmd := process(t)
+	n := startNode(cmd.Path, cmd.Env, append([]string{"--home", home, "node"}, args...))
+	t.Cleanup(func() {
+		_ = n.cmd.Process.Kill()
+		<-n.done
+	})
+	select {
+	case <-n.first:
+	case <-n.done:
+		t.Fatalf("the node ended: %v: %s", n.err, n.stderr.String())
+	case <-time.After(patience):
+		t.Fatal("the node said nothing")
+	}
+	return n
+}
+
+// silent is a bootstrap address that takes connections and says nothing: a verb
+// that asks it hangs until its time is out. Each connection is told of.
+func silent(t *testing.T) (addr string, asked <-chan struct{}) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	hit := make(chan struct{}, 100)
+	var conns []net.Conn
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns = append(conns, c)
+			hit <- struct{}{}
+		}
+	}()
+	t.Cleanup(func() {
+		l.Close()
+		<-done
+		for _, c := range conns {
+			c.Close()
+		}
+	})
+	port := l.Addr().(*net.TCPAddr).Port
+	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/p2p/12D3KooWGQh4PZmNNXHpLHPVGNWQx9VHjKVWcMVLwMtHaSd7LqKC", port), hit
+}
+
+// A node that is killed, or stopped, while it does a verb takes that verb with
+// it, says so or is seen to be gone, and is in nobody's way.
+func TestNodeEndsMidVerb(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("signals")
+	}
+	for _, how := range []string{"KILL", "TERM"} {
+		t.Run(how, func(t *testing.T) {
+			home := newHome(t)
+			n := serving(t, home)
+			require.Zero(t, verb(home, "add", "bob", newPointer(t)).exit)
+			addr, asked := silent(t)
+			_, end := began(t, home, "join", addr, "--json") // through the node, which now waits for an answer
+			<-asked
+			require.NoError(t, n.cmd.Process.Signal(signals[how]))
+			start := time.Now()
+			r := end()
+			require.NotZero(t, r.exit)
+			require.NotEmpty(t, r.failure(t).Message)
+			<-n.done
+			require.Less(t, time.Since(start), 8*time.Second)
+			if how == "TERM" {
+				require.Zero(t, n.cmd.ProcessState.ExitCode(), n.stderr.String())
+			}
+			require.Contains(t, names(t, home), "bob")
+			require.Zero(t, verb(home, "add", "carol", newPointer(t)).exit)
+			require.Zero(t, verb(home, "log", "--verify").exit)
+		})
+	}
+}
+
+// A verb that is interrupted while the network keeps it waiting ends at once,
+// with 130: on its own, and in a node, which goes on.
+func TestInterrupted(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("signals")
+	}
+	for _, withNode := range []bool{false, true} {
+		for _, args := range [][]string{{"join"}, {"resolve", "bob", "--timeout", "60s", "--json"}, {"publish", "--json"}} {
+			if withNode && args[0] != "join" {
+				continue // a node has just found out that nobody is there, and fails at once
+			}
+			t.Run(fmt.Sprintf("%s/node=%v", args[0], withNode), func(t *testing.T) {
+				home := newHome(t)
+				require.Zero(t, verb(home, "add", "bob", newPointer(t)).exit)
+				addr, asked := silent(t)
+				var n *background
+				if args[0] == "join" {
+					args = []string{"join", addr, "--json"}
+				} else {
+					config := fmt.Sprintf("network = \"peers\"\nbootstrap = [%q]\n", addr)
+					require.NoError(t, os.WriteFile(filepath.Join(home, "config.toml"), []byte(config), 0o600))
+				}
+				if withNode {
+					n = serving(t, home)
+				}
+				for len(asked) > 0 {
+					<-asked
+				}
+				cmd, end := began(t, home, args...)
+				select {
+				case <-asked:
+				case <-time.After(patience):
+					t.Fatal("the network was never asked")
+				}
+				start := time.Now()
+				require.NoError(t, cmd.Process.Signal(os.Interrupt))
+				r := end()
+				require.Equal(t, engine.ExitInterrupted, r.exit, "%s %s", r.stdout, r.stderr)
+				require.Less(t, time.Since(start), 4*time.Second)
+				require.Equal(t, "interrupted", r.failure(t).Code)
+				require.Empty(t, r.stdout)
+				if n != nil {
+					require.Contains(t, names(t, home), "bob")
+					require.Zero(t, verb(home, "node", "status").exit)
+				}
+			})
+		}
+	}
+}
+
+// What --wait none left to the node ends up stored.
+func TestPublishLater(t *testing.T) {
+	hub, home := newHome(t), newHome(t)
+	cmd := process(t)
+	n := startNode(cmd.Path, cmd.Env, []string{"--home", hub, "node", "--json"})
+	t.Cleanup(func() {
+		_ = n.cmd.Process.Kill()
+		<-n.done
+	})
+	var started struct{ Addrs []string }
+	require.NoError(t, json.Unmarshal([]byte(<-n.first), &started))
+	serving(t, home)
+	r := verb(home, "join", started.Addrs[0])
+	require.Zero(t, r.exit, r.stderr)
+	r = verb(home, "publish", firstPath, "--wait", "none", "--json")
+	require.Zero(t, r.exit, r.stderr)
+	var out engine.Published
+	require.NoError(t, json.Unmarshal([]byte(r.stdout), &out))
+	// A third person sees it, as soon as it is there.
+	other := newHome(t)
+	require.Zero(t, verb(other, "join", started.Addrs[0]).exit)
+	require.Eventually(t, func() bool {
+		return verb(other, "resolve", out.Pointer).exit == 0
+	}, patience, 10*time.Millisecond)
+}
