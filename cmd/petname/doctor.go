@@ -22,6 +22,16 @@ the book, every record; and whether the network that was joined answers.`,
 		RunE: func(*cobra.Command, []string) error {
 			var out engine.Checks
 			err := a.ask("doctor", engine.NoArgs{}, &out)
+			if c := engine.Classify(err); err != nil && out.Checks == nil && c.Exit == engine.ExitFailure {
+				// The home doesn't open: say what of it is well, and what not.
+				dir, derr := a.dir()
+				if derr != nil {
+					return derr
+				}
+				if alone, aerr := engine.DoctorAlone(dir, c); alone != nil {
+					out, err = *alone, aerr
+				}
+			}
 			return a.show(out, err, out.Checks != nil, func(w *bufio.Writer) {
 				for _, c := range out.Checks {
 					mark := "ok "

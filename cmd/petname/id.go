@@ -27,7 +27,7 @@ that lets them follow you to your next key. The words are for comparing aloud.`,
 				if id.Nickname != "" {
 					field(w, "nickname", id.Nickname)
 				}
-				field(w, "words", id.Words)
+				words(w, id.Words)
 				field(w, "recovery", id.Recovery)
 				if id.Sequence > 0 {
 					field(w, "published", fmt.Sprintf("sequence %d", id.Sequence))

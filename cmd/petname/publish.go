@@ -49,8 +49,12 @@ here.`,
 				for _, label := range out.Edges {
 					field(w, "public edge", petname.Clean(label))
 				}
-				if request.Wait == "none" || out.Asked == 0 {
+				switch {
+				case request.Wait == "none":
 					field(w, "stored", "here; if a node of this home runs, it sends it on")
+					return
+				case out.Asked == 0:
+					field(w, "stored", "here alone")
 					return
 				}
 				field(w, "stored", fmt.Sprintf("by %d of %s asked (%d refused, %d unreachable), in %s",

@@ -71,7 +71,7 @@ func details(w io.Writer, c engine.Contact) {
 		field(w, "calls itself", nickname(c.Nickname, c.Pointer))
 	}
 	if c.Words != "" {
-		field(w, "words", c.Words)
+		words(w, c.Words)
 	}
 	if c.Next != "" {
 		field(w, "next key", c.Next)
@@ -123,6 +123,15 @@ func cardLines(w io.Writer, c engine.Card) {
 
 // field is one labelled line; on a narrow terminal the value wraps by itself.
 func field(w io.Writer, label, value string) { fmt.Fprintf(w, "  %-12s  %s\n", label, value) }
+
+// words are set in lines of four, which a narrow terminal doesn't break: they
+// are for reading aloud.
+func words(w io.Writer, text string) {
+	fmt.Fprintln(w, "  words")
+	for four := range slices.Chunk(strings.Fields(text), 4) {
+		fmt.Fprintf(w, "    %s\n", strings.Join(four, " "))
+	}
+}
 
 func seconds(s float64) string {
 	return time.Duration(s * float64(time.Second)).Round(time.Millisecond).String()

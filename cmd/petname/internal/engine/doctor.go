@@ -2,8 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 )
 
 // Check is one thing that the doctor looked at.
@@ -48,6 +51,30 @@ func (e *Engine) Doctor(ctx context.Context, _ NoArgs) (*Checks, error) {
 		}
 	}
 	return out, nil
+}
+
+// DoctorAlone is Doctor for a home that doesn't open, with the error that says
+// why. Nil when there is no home at all.
+func DoctorAlone(dir string, closed error) (*Checks, error) {
+	h, err := home.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	out := &Checks{}
+	add := func(name, good string, problem error) {
+		c := Check{Name: name, OK: problem == nil, Detail: good}
+		if problem != nil {
+			c.Detail = problem.Error()
+		}
+		out.Checks = append(out.Checks, c)
+	}
+	add("files", h.Dir, errors.Join(h.Ready()...))
+	id, err := h.Identity()
+	add("identity", id.Pointer.String()+", the next key "+id.Recovery(), err)
+	add("book", "", closed)
+	c, err := h.Config()
+	add("config", "network "+c.Network, err)
+	return out, &Error{Code: "unhealthy", Exit: ExitFailure, Message: "book: " + closed.Error(), Next: "put back a copy of " + ShellWord(h.Dir)}
 }
 
 func (e *Engine) doctorRecords(add func(name, good string, problems ...string)) {

@@ -150,7 +150,7 @@ const joinTimeout = 5 * time.Second
 // errOff is a verb that needs a network that was never joined.
 func errOff() *Error {
 	return &Error{Code: "not_joined", Exit: ExitNetwork, Message: "no network is joined",
-		Next: "petname join MULTIADDR, petname join lan, or petname join ipfs"}
+		Next: "petname join --help"}
 }
 
 // store gives the network, entering it first when no verb did yet.
