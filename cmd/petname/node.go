@@ -12,6 +12,7 @@ import (
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/cmd/petname/internal/socket"
+	"github.com/petnames-go/petnames/ledger"
 )
 
 func (a *app) nodeVerb() *cobra.Command {
@@ -41,12 +42,15 @@ func (a *app) serve(listen []string) (err error) {
 	if err != nil {
 		return err
 	}
-	var running engine.Status
-	if err := a.node("status", &running); err == nil || engine.Classify(err).Code == "version" {
-		return a.serving(running, &engine.Error{Code: "node_running", Exit: engine.ExitConflict,
-			Message: fmt.Sprintf("a node of %q is running already", dir), Next: "petname node stop"})
+	if err := a.alone(dir); err != nil {
+		return err
 	}
 	e, err := engine.Open(dir, bookWait)
+	if errors.Is(err, ledger.ErrInUse) { // by a node that began with this one, perhaps
+		if err := a.alone(dir); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return engine.Classify(err)
 	}
@@ -85,6 +89,16 @@ func (a *app) serve(listen []string) (err error) {
 		return out, failed
 	})
 	return nil
+}
+
+// alone reports that a node of the home runs already, and where it is reached.
+func (a *app) alone(dir string) error {
+	var s engine.Status
+	if err := a.node("status", &s); err != nil && engine.Classify(err).Code != "version" {
+		return nil
+	}
+	return a.serving(s, &engine.Error{Code: "node_running", Exit: engine.ExitConflict,
+		Message: fmt.Sprintf("a node of %q is running already", dir), Next: "petname node stop"})
 }
 
 // serving says on one line where a node can be reached.

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// background is a running node.
+type background struct {
+	cmd    *exec.Cmd
+	stderr bytes.Buffer
+	first  chan string
+	done   chan struct{} // closed when it has ended
+	err    error
+}
+
+const patience = 30 * time.Second // for what should take much less
+
+func node(ts *testscript.TestScript, neg bool, args []string) {
+	name, home := args[0], ts.MkAbs(args[1])
+	path := petnameIn(ts.Getenv("PATH"))
+	if path == "" {
+		ts.Fatalf("no petname in the path")
+	}
+	n := startNode(path, []string{
+		"HOME=" + ts.Getenv("HOME"), "XDG_RUNTIME_DIR=" + ts.Getenv("XDG_RUNTIME_DIR"), "TZ=UTC", "TMPDIR=" + ts.Getenv("TMPDIR"),
+	}, append([]string{"--home", home, "node"}, args[2:]...))
+	ts.Defer(func() {
+		_ = n.cmd.Process.Kill()
+		<-n.done
+	})
+	select {
+	case line := <-n.first:
+		fmt.Fprint(ts.Stdout(), line)
+		var started struct{ Addrs []string }
+		if json.Unmarshal([]byte(line), &started) == nil && len(started.Addrs) > 0 {
+			ts.Setenv(name, started.Addrs[0])
+		}
+	case <-n.done:
+		ts.Fatalf("node %s ended: %v: %s", name, n.err, n.stderr.String())
+	case <-time.After(patience):
+		ts.Fatalf("node %s said nothing", name)
+	}
+	ts.Value(nodes{}).(map[string]*background)[name] = n
+}
+
+func petnameIn(path string) string {
+	for _, dir := range filepath.SplitList(path) {
+		for _, name := range []string{"petname", "petname.exe"} {
+			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+				return filepath.Join(dir, name)
+			}
+		}
+	}
+	return ""
+}
+
+// startNode starts a node, whose first line comes out of first.
+func startNode(path string, env, args []string) *background {
+	n := &background{cmd: exec.Command(path, args...), first: make(chan string, 1), done: make(chan struct{})}
+	n.cmd.Env, n.cmd.Stderr = env, &n.stderr
+	stdout, err := n.cmd.StdoutPipe()
+	if err == nil {
+		err = n.cmd.Start()
+	}
+	if err != nil {
+		n.err = err
+		close(n.done)
+		return n
+	}
+	go func() {
+		r := bufio.NewReader(stdout)
+		if line, err := r.ReadString('\n'); err == nil {
+			n.first <- line
+		}
+		_, _ = io.Copy(io.Discard, r)
+		n.err = n.cmd.Wait()
+		close(n.done)
+	}()
+	return n
+}
+
+var signals = map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM, "KILL": os.Kill}
+
+func end(ts *testscript.TestScript, neg bool, args []string) {
+	n := ts.Value(nodes{}).(map[string]*background)[args[0]]
+	if n == nil || len(args) != 3 {
+		ts.Fatalf("usage: end NAME SIGNAL STATUS")
+	}
+	if args[1] != "none" {
+		ts.Check(n.cmd.Process.Signal(signals[args[1]]))
+	}
+	began := time.Now()
+	select {
+	case <-n.done:
+	case <-time.After(patience):
+		ts.Fatalf("node %s didn't end", args[0])
+	}
+	ts.Logf("ended in %s", time.Since(began))
+	if got := strconv.Itoa(n.cmd.ProcessState.ExitCode()); got != args[2] {
+		ts.Fatalf("node %s ended with %s: %v: %s", args[0], got, n.err, n.stderr.String())
+	}
+	if time.Since(began) > 8*time.Second {
+		ts.Fatalf("node %s took %s to end", args[0], time.Since(began))
+	}
+}

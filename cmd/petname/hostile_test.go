@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"filippo.io/edwards25519"
+	"github.com/multiformats/go-multibase"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// badPoints are pointers that look right and hold no good key: of low order,
+// not in their canonical form, not on the curve.
+func badPoints(t *testing.T) map[string]string {
+	text := func(point []byte) string {
+		s, err := multibase.Encode(multibase.Base36, append([]byte{1, 0x72, 0, 36, 8, 1, 18, 32}, point...))
+		require.NoError(t, err)
+		return s
+	}
+	first := func(encode func(i byte) []byte, good bool) string {
+		for i := byte(2); i < 19; i++ {
+			if _, err := new(edwards25519.Point).SetBytes(encode(i)); (err == nil) == good {
+				return text(encode(i))
+			}
+		}
+		t.Fatal("no such point")
+		return ""
+	}
+	small := func(i byte) []byte { return append([]byte{i}, make([]byte, 31)...) }
+	overflowing := func(i byte) []byte { // 2^255-19+i
+		return append(append([]byte{0xed + i}, bytes.Repeat([]byte{0xff}, 30)...), 0x7f)
+	}
+	return map[string]string{
+		"LOWORDER": text(small(1)), "OFFCURVE": first(small, false), "NONCANONICAL": first(overflowing, true),
+	}
+}
+
+// evil clears the screen, asks for a password, and turns the text round.
+const evil = "\x1b[2J\x1b]0;x\x07a\r\nPassword: \u202e\u200b\x9b"
+
+// hostile is somebody who says hostile things of itself, as far as a link and a
+// record that verify let it.
+func hostile(t *testing.T) (pointer.Link, []byte) {
+	key, err := pointer.NewKey(nil)
+	require.NoError(t, err)
+	next, err := pointer.NewKey(nil)
+	require.NoError(t, err)
+	commitment, err := pointer.Commit(next.Public())
+	require.NoError(t, err)
+	link := pointer.Link{Pointer: key.Pointer(), Next: commitment}
+	for _, nickname := range []string{evil, "x\nPassword: \u202e", "x\nPassword:", "Password:"} {
+		link.Nickname = nickname
+		if _, err := pointer.ParseLink(link.String()); err == nil {
+			break
+		}
+	}
+	var record pointer.Record
+	for _, value := range []string{"/ipfs/bafkqaaa/" + evil, "/ipfs/bafkqaaa/Password:"} {
+		for _, text := range []string{evil, "\u202ePassword:", "a  pointer → k51"} {
+			for _, nickname := range []string{evil, "\u202ePassword:", `bob" k51qzi…kjpnnr  paired`} {
+				card := pointer.Card{Nickname: nickname, Next: commitment,
+					Edges: map[string]pointer.Edge{text: {Pointer: key.Pointer()}}, Links: []pointer.CardLink{{Rel: text, Target: text}}}
+				record, err = pointer.Sign(key, pointer.Fields{Value: value, Sequence: 1, Expires: time.Now().Add(time.Hour), Card: &card})
+				if err == nil {
+					return link, record.Bytes()
+				}
+			}
+		}
+	}
+	t.Fatalf("nothing hostile at all can be said: %v", err)
+	return link, nil
+}
