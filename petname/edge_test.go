@@ -1,0 +1,98 @@
+package petname
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// An edge is public by the user's act only: removing the contact ends it, and
+// adding the contact again doesn't bring it back; undoing the removal does.
+func TestEdgesEndWithTheirContact(t *testing.T) {
+	a, b := twoDevices(t)
+	pa, label := pointerOf("a"), mustName("friend")
+	must(a.SharePublic(pa, label))
+	pull(t, b, a)
+	must(a.Remove(pa))
+	must(b.SharePublic(pa, mustName("pal"))) // b doesn't know yet
+	sync(t, a, b)
+	public := func(book *Book) map[string]pointer.Edge { return must(book.PublicEdges()) }
+	require.Empty(t, public(a))
+	must(a.Add(mustName("alice"), link("a"), Source{}))
+	require.Empty(t, public(a), "added again, not shared again")
+	must(a.Undo())
+	must(a.Undo())
+	require.Equal(t, map[string]pointer.Edge{"friend": {Pointer: pa}, "pal": {Pointer: pa}}, public(a))
+	sync(t, a, b)
+	require.Equal(t, public(a), public(b))
+}
+
+// An edge stays when its contact is renamed, or added again with a link that
+// says more; while a removal of the contact is in conflict it isn't published.
+func TestEdgesOfContactsThatStay(t *testing.T) {
+	a, b := twoDevices(t)
+	pa, friend := pointerOf("a"), mustName("friend")
+	must(a.SharePublic(pa, friend))
+	must(a.SharePublic(pa, mustName("pal"))) // two labels of one contact are no conflict
+	must(a.Add(mustName("alice"), pointer.Link{Pointer: pa, Next: commitment("x")}, Source{}))
+	must(a.Rename(pa, mustName("al")))
+	want := pointer.Edge{Pointer: pa, Next: commitment("x")}
+	require.Equal(t, map[string]pointer.Edge{"friend": want, "pal": want}, must(a.PublicEdges()))
+	must(b.SharePublic(pa, mustName("buddy")))
+	must(b.Remove(pa))
+	sync(t, a, b)
+	for _, book := range []*Book{a, b} {
+		require.True(t, must(book.ByPointer(pa)).Conflict.Removed)
+		require.Empty(t, must(book.PublicEdges()))
+	}
+	must(b.Rename(pa, mustName("alice")))
+	require.Equal(t, map[string]pointer.Edge{"friend": want, "pal": want}, must(b.PublicEdges()))
+}
+
+// Devices that disagree on an edge publish none, until the user shares or
+// unshares it.
+func TestEdgesInConflictAreNotPublished(t *testing.T) {
+	label := mustName("friend")
+	for name, test := range map[string]struct{ one, two func(b *Book) }{
+		"two contacts under one label": {
+			func(b *Book) { must(b.SharePublic(pointerOf("a"), label)) },
+			func(b *Book) { must(b.SharePublic(pointerOf("b"), mustName("FRIEND"))) },
+		},
+		"shared and unshared": {
+			func(b *Book) { must(b.SharePublic(pointerOf("a"), label)); must(b.Undo()) },
+			func(b *Book) { must(b.SharePublic(pointerOf("a"), label)) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := twoDevices(t)
+			must(a.Add(mustName("bob"), link("b"), Source{}))
+			sync(t, a, b)
+			test.one(a)
+			test.two(b)
+			sync(t, a, b)
+			require.Equal(t, dump(t, a), dump(t, b))
+			require.Empty(t, must(a.PublicEdges()))
+			for e, err := range a.Edges() {
+				require.NoError(t, err)
+				require.True(t, e.Conflict)
+			}
+			view := dump(t, a)
+			e := must(a.SharePublic(pointerOf("b"), label))
+			require.False(t, e.Conflict)
+			require.Equal(t, map[string]pointer.Edge{"friend": {Pointer: pointerOf("b")}}, must(a.PublicEdges()))
+			must(a.Undo())
+			require.Empty(t, must(a.PublicEdges()))
+			require.NotEqual(t, view, dump(t, a)) // the conflict is a's word now, and no less open
+			for e, err := range a.Edges() {
+				require.NoError(t, err)
+				require.True(t, e.Conflict)
+			}
+			must(a.Unshare(label))
+			for range a.Edges() {
+				t.Fatal("unsharing leaves nothing")
+			}
+		})
+	}
+}
