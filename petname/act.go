@@ -24,6 +24,7 @@ import (
 //	  ? 8: [value, sequence]      for publish
 //	  ? 9: [+ [label, contact or null]]   edges: where the label led before; those that end
 //	                              with a name or its removal; those that an undo puts back
+//	  ? 10: true                  for name: what it looks like was told, and overridden
 //	}
 //
 // An act is read strictly: in another encoding, with a field that its op
@@ -44,6 +45,7 @@ type act struct {
 	Number    uint64     `cbor:"7,keyasint,omitempty"`
 	Published *wireValue `cbor:"8,keyasint,omitempty"`
 	Edges     []wireEdge `cbor:"9,keyasint,omitempty"`
+	Lookalike bool       `cbor:"10,keyasint,omitempty"`
 }
 
 type op uint8
@@ -161,7 +163,7 @@ func decodeAct(body []byte) (act, error) {
 
 // shapes say which fields an op has.
 var shapes = map[op]struct{ must, may field }{
-	opName:    {has(2) | has(3), has(4) | has(5) | has(9)},
+	opName:    {has(2) | has(3), has(4) | has(5) | has(9) | has(10)},
 	opRemove:  {has(2), has(5) | has(9)},
 	opLearn:   {has(2) | has(4), 0},
 	opShare:   {has(2) | has(6), has(9)},
@@ -179,7 +181,7 @@ func has(key int) field { return 1 << key }
 func (a act) fields() (f field) {
 	for key, there := range [...]bool{
 		2: a.Contact != nil, 3: a.Name != "", 4: a.Fact != nil, 5: a.Was != nil, 6: a.Label != "",
-		7: a.Number != 0, 8: a.Published != nil, 9: a.Edges != nil,
+		7: a.Number != 0, 8: a.Published != nil, 9: a.Edges != nil, 10: a.Lookalike,
 	} {
 		if there {
 			f |= has(key)

@@ -54,7 +54,7 @@ func TestTheBookCanBeChangedWhileItIsListed(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, fmt.Sprintf("contact %04d", n), c.Name.String())
 		if n++; n%100 == 1 {
-			_, err := b.Rename(c.ID, mustName(fmt.Sprintf("a contact %04d", n))) // behind the turn
+			_, err := b.Rename(c.ID, mustName(fmt.Sprintf("a contact %04d", n)), Source{}) // behind the turn
 			require.NoError(t, err)
 		}
 	}
@@ -93,8 +93,8 @@ func TestTheBookCanBeChangedWhileItIsListed(t *testing.T) {
 // Contacts in conflict are listed and searched once, under each of their names.
 func TestContactsInConflictAreListedOnce(t *testing.T) {
 	a, b := twoDevices(t)
-	must(a.Rename(pointerOf("a"), mustName("zoe")))
-	must(b.Rename(pointerOf("a"), mustName("ann")))
+	must(a.Rename(pointerOf("a"), mustName("zoe"), Source{}))
+	must(b.Rename(pointerOf("a"), mustName("ann"), Source{}))
 	sync(t, a, b)
 	require.Len(t, contacts(t, a), 1)
 	for _, text := range []string{"zoe", "ann", "Z", "nn"} {
@@ -126,7 +126,7 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 				case 0, 1:
 					_, err = b.Add(n, pointer.Link{Pointer: p}, Source{})
 				case 2:
-					_, err = b.Rename(p, n)
+					_, err = b.Rename(p, n, Source{})
 				case 3:
 					_, err = b.Undo()
 				}
@@ -175,7 +175,7 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 // The log tells each act as it was done.
 func TestLog(t *testing.T) {
 	a, b := twoDevices(t)
-	must(a.Rename(pointerOf("a"), mustName("al")))
+	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
 	must(a.SharePublic(pointerOf("a"), mustName("friend")))
 	must(a.Remove(pointerOf("a")))
 	ev := must(a.Undo())
@@ -222,7 +222,7 @@ func TestErrorTexts(t *testing.T) {
 	a, _ := nameConflict(t)
 	text := func(_ Contact, err error) string { require.Error(t, err); return err.Error() }
 	pa, pb := pointerOf("a").String(), pointerOf("b").String()
-	require.Equal(t, `the name "alice" is taken by `+pa+`: choose another, or rename that one first`, text(a.Rename(pointerOf("b"), mustName("alice"))))
+	require.Equal(t, `the name "alice" is taken by `+pa+`: choose another, or rename that one first`, text(a.Rename(pointerOf("b"), mustName("alice"), Source{})))
 	require.Equal(t, pa+` is already called "alice": rename it instead`, text(a.Add(mustName("al"), link("a"), Source{})))
 	require.Equal(t, `"bob" is in conflict: `+pointerOf("c").String()+` "bob"; `+pb+` "bob": rename or remove one by its pointer`, text(a.ByName(mustName("bob"))))
 	require.Equal(t, `"nobody": not in the book`, text(a.Find("nobody")))

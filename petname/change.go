@@ -13,6 +13,10 @@ type Source struct {
 	Kind    string // "typed", "link"; empty: link when the link has more than a pointer
 	By      string // empty: "me"
 	Channel string // "argument", "stdin", "api", …; empty: "api"
+
+	// Lookalike says that the user was told what the name looks like, and
+	// wants it all the same; it is kept in the ledger.
+	Lookalike bool
 }
 
 func (s Source) fact(l pointer.Link) *wireFact {
@@ -35,9 +39,10 @@ func (s Source) fact(l pointer.Link) *wireFact {
 // same again changes nothing and is fine.
 //
 // It refuses my own pointer ([ErrOwnPointer]), a name that another contact has
-// ([*TakenError]), a contact that has another name ([*NamedError]), what would
-// deepen a conflict ([*ConflictError]), and a link whose commitment isn't the
-// one pinned for the pointer ([*DuplicityError]). A contact that was removed,
+// ([*TakenError]), one that only looks like another's ([*LookalikeError]), a
+// contact that has another name ([*NamedError]), what would deepen a conflict
+// ([*ConflictError]), and a link whose commitment isn't the one pinned for the
+// pointer ([*DuplicityError]). A contact that was removed,
 // or is in conflict, can be added again: that is the user picking.
 func (b *Book) Add(n Name, l pointer.Link, s Source) (Contact, error) {
 	var c Contact
@@ -100,13 +105,18 @@ func add(tx *ledger.Tx, me pointer.Pointer, n Name, l pointer.Link, s Source) er
 	if !c.Name.IsZero() && c.Name.key != n.key {
 		return &NamedError{c.Name, l.Pointer}
 	}
+	if c.Name.key != n.key {
+		if err := distinct(v, n, l.Pointer, s.Lookalike); err != nil {
+			return err
+		}
+	}
 	if c.Name.key == n.key {
 		if l.Next == c.Next || l.Next.IsZero() {
 			return nil // known already
 		}
 		n = c.Name
 	}
-	a := act{Op: opName, Contact: l.Pointer.Bytes(), Name: n.text, Fact: fact}
+	a := act{Op: opName, Contact: l.Pointer.Bytes(), Name: n.text, Fact: fact, Lookalike: s.Lookalike}
 	if found {
 		if a.Was, a.Edges, err = before(v, c); err != nil {
 			return err
@@ -167,8 +177,9 @@ func (b *Book) update(fn func(tx *ledger.Tx) error) error {
 
 // Rename gives another name to the contact with that pointer, which keeps its
 // provenance and history. It settles a conflict over the contact's names.
-// Errors as for Add; [ErrNotFound] for a pointer without a name.
-func (b *Book) Rename(p pointer.Pointer, n Name) (Contact, error) {
+// Of the source only Lookalike counts. Errors as for Add; [ErrNotFound] for a
+// pointer without a name.
+func (b *Book) Rename(p pointer.Pointer, n Name, s Source) (Contact, error) {
 	if n.IsZero() {
 		return Contact{}, &NameError{"", "is empty"}
 	}
@@ -176,8 +187,13 @@ func (b *Book) Rename(p pointer.Pointer, n Name) (Contact, error) {
 		if err := free(v, n, p); err != nil || c.Name.text == n.text {
 			return act{}, err
 		}
+		if c.Name.key != n.key {
+			if err := distinct(v, n, p, s.Lookalike); err != nil {
+				return act{}, err
+			}
+		}
 		was, _, err := before(v, c)
-		return act{Op: opName, Contact: p.Bytes(), Name: n.text, Was: was}, err
+		return act{Op: opName, Contact: p.Bytes(), Name: n.text, Was: was, Lookalike: s.Lookalike}, err
 	})
 }
 

@@ -37,7 +37,7 @@ func TestEdgesOfContactsThatStay(t *testing.T) {
 	must(a.SharePublic(pa, friend))
 	must(a.SharePublic(pa, mustName("pal"))) // two labels of one contact are no conflict
 	must(a.Add(mustName("alice"), pointer.Link{Pointer: pa, Next: commitment("x")}, Source{}))
-	must(a.Rename(pa, mustName("al")))
+	must(a.Rename(pa, mustName("al"), Source{}))
 	want := pointer.Edge{Pointer: pa, Next: commitment("x")}
 	require.Equal(t, map[string]pointer.Edge{"friend": want, "pal": want}, must(a.PublicEdges()))
 	must(b.SharePublic(pa, mustName("buddy")))
@@ -47,7 +47,7 @@ func TestEdgesOfContactsThatStay(t *testing.T) {
 		require.True(t, must(book.ByPointer(pa)).Conflict.Removed)
 		require.Empty(t, must(book.PublicEdges()))
 	}
-	must(b.Rename(pa, mustName("alice")))
+	must(b.Rename(pa, mustName("alice"), Source{}))
 	require.Equal(t, map[string]pointer.Edge{"friend": want, "pal": want}, must(b.PublicEdges()))
 }
 

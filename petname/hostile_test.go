@@ -170,7 +170,7 @@ func TestHostileBodiesSayNothing(t *testing.T) {
 		pull(t, a, b)
 		require.Equal(t, view, dump(t, a), name)
 	}
-	must(b.Rename(pointerOf("a"), mustName("al")))
+	must(b.Rename(pointerOf("a"), mustName("al"), Source{}))
 	pull(t, a, b)
 	require.Equal(t, must(a.Lookup(mustName("al"))), pointerOf("a"))
 	require.NoError(t, a.Ledger().Rebuild())
@@ -213,7 +213,7 @@ func TestAFloodFromADeviceHoldsNobodyUp(t *testing.T) {
 	require.Len(t, c.Conflict.Pointers, maxRivals)
 	// Pins of one word are no duplicity; the user settles it for the one meant.
 	require.False(t, c.Duplicity)
-	must(a.Rename(c.ID, mustName("the true alice")))
+	must(a.Rename(c.ID, mustName("the true alice"), Source{}))
 	require.Equal(t, c.ID, must(a.Lookup(mustName("the true alice"))))
 	view := dump(t, a)
 	for row := range strings.Lines(view) {
@@ -348,7 +348,7 @@ func TestWhatCannotBeReadBackIsNotWritten(t *testing.T) {
 		"my nickname too long":  func() error { return b.SetNickname(strings.Repeat("x", 65)) },
 		"no label":              func() error { _, err := b.SharePublic(p, Name{}); return err },
 		"label too long":        func() error { _, err := b.SharePublic(p, mustName(strings.Repeat("x", 65))); return err },
-		"rename to nothing":     func() error { _, err := b.Rename(p, Name{}); return err },
+		"rename to nothing":     func() error { _, err := b.Rename(p, Name{}, Source{}); return err },
 	} {
 		require.Error(t, do(), name)
 		require.Equal(t, n, entries(b), name)

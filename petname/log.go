@@ -14,18 +14,19 @@ import (
 // "publish" are mine; "genesis", "admit" and "retire" are about devices; "unknown"
 // says nothing to this version.
 type Event struct {
-	ID       ledger.ID
-	At       time.Time
-	Op       string
-	Contact  pointer.Pointer // name, remove, learn, share, undo
-	Name     string          // the name given or taken away; the nickname of a profile
-	Was      string          // what the contact was called before; with commas when it was in conflict
-	Label    string          // share, unshare
-	Fact     *Fact           // what came with it
-	Undoes   uint64          // undo: the number of the entry of the same device
-	Value    string          // publish
-	Sequence uint64          // publish
-	Dropped  bool            // the body was dropped: nothing more is known
+	ID        ledger.ID
+	At        time.Time
+	Op        string
+	Contact   pointer.Pointer // name, remove, learn, share, undo
+	Name      string          // the name given or taken away; the nickname of a profile
+	Was       string          // what the contact was called before; with commas when it was in conflict
+	Label     string          // share, unshare
+	Fact      *Fact           // what came with it
+	Lookalike bool            // name: given though it looks like another
+	Undoes    uint64          // undo: the number of the entry of the same device
+	Value     string          // publish
+	Sequence  uint64          // publish
+	Dropped   bool            // the body was dropped: nothing more is known
 }
 
 // Log yields the history, oldest first by the entries' clocks. Each entry is
@@ -61,7 +62,7 @@ func logged(e ledger.Entry, body []byte) Event {
 }
 
 func event(e ledger.Entry, a act) Event {
-	ev := Event{ID: e.ID(), At: e.Time(), Op: a.Op.String(), Name: a.Name, Label: a.Label, Undoes: a.Number}
+	ev := Event{ID: e.ID(), At: e.Time(), Op: a.Op.String(), Name: a.Name, Label: a.Label, Undoes: a.Number, Lookalike: a.Lookalike}
 	if a.Contact != nil {
 		ev.Contact, _ = pointer.FromBytes(a.Contact) // checked when it was decoded
 	}

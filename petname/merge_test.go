@@ -57,7 +57,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 				next := rapid.SampledFrom([]pointer.Commitment{{}, {}, {}, commitment("x"), commitment("y")}).Draw(rt, "next")
 				_, err = b.Add(drawName(), pointer.Link{Pointer: p, Next: next}, Source{})
 			case 3:
-				_, err = b.Rename(p, drawName())
+				_, err = b.Rename(p, drawName(), Source{})
 			case 4:
 				_, err = b.Remove(p)
 			case 5:
@@ -95,7 +95,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			var err error
 			switch how {
 			case "rename":
-				_, err = b.Rename(c.ID, fresh)
+				_, err = b.Rename(c.ID, fresh, Source{})
 			case "remove":
 				_, err = b.Remove(c.ID)
 			case "add again":
@@ -141,7 +141,7 @@ func TestConcurrentEdits(t *testing.T) {
 	pa, pb := pointerOf("a"), pointerOf("b")
 	type do func(t *testing.T, b *Book)
 	rename := func(n Name) do {
-		return func(t *testing.T, b *Book) { _, err := b.Rename(pa, n); require.NoError(t, err) }
+		return func(t *testing.T, b *Book) { _, err := b.Rename(pa, n, Source{}); require.NoError(t, err) }
 	}
 	remove := func(t *testing.T, b *Book) { _, err := b.Remove(pa); require.NoError(t, err) }
 	add := func(n Name, l pointer.Link) do {
@@ -265,7 +265,7 @@ func nameConflict(t *testing.T) (a, b *Book) {
 func TestEachWayOfSettlingANameOfTwo(t *testing.T) {
 	bob := mustName("bob")
 	for how, settle := range map[string]func(b *Book) error{
-		"rename": func(b *Book) error { _, err := b.Rename(pointerOf("b"), mustName("bobby")); return err },
+		"rename": func(b *Book) error { _, err := b.Rename(pointerOf("b"), mustName("bobby"), Source{}); return err },
 		"remove": func(b *Book) error { _, err := b.Remove(pointerOf("b")); return err },
 		"add again by pointer": func(b *Book) error {
 			_, err := b.Add(mustName("bobby"), link("b"), Source{})
@@ -281,7 +281,7 @@ func TestEachWayOfSettlingANameOfTwo(t *testing.T) {
 				_, err := a.Add(bob, link(seed), Source{})
 				require.ErrorAs(t, err, &conflict)
 			}
-			_, err := a.Rename(pointerOf("a"), bob)
+			_, err := a.Rename(pointerOf("a"), bob, Source{})
 			require.ErrorAs(t, err, &conflict)
 			_, err = a.Resolve(t.Context(), nil, "bob", "")
 			require.ErrorAs(t, err, &conflict)
@@ -342,9 +342,9 @@ func TestNoClockPicks(t *testing.T) {
 		if swapped {
 			a, b = b, a
 		}
-		must(a.Rename(pointerOf("a"), mustName("al")))
+		must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
 		pull(t, b, a)
-		must(b.Rename(pointerOf("a"), mustName("alia")))
+		must(b.Rename(pointerOf("a"), mustName("alia"), Source{}))
 		sync(t, a, b)
 		for _, book := range []*Book{a, b} {
 			require.Equal(t, "alia", must(book.ByPointer(pointerOf("a"))).Name.String())

@@ -206,7 +206,7 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 					c.name, changes = n.String(), true
 					m.contacts[p] = c
 				}
-				try(want, changes, func() error { _, err := b.Rename(p, n); return err })
+				try(want, changes, func() error { _, err := b.Rename(p, n, Source{}); return err })
 			},
 			"remove": func(rt *rapid.T) {
 				p := pointers.Draw(rt, "pointer")
@@ -393,7 +393,7 @@ func TestRenamingKeepsPointerAndProvenance(t *testing.T) {
 	l := pointer.Link{Pointer: pointerOf("a"), Next: commitment("x"), Nickname: "Al"}
 	before, err := b.Add(mustName("alice"), l, Source{Kind: "link", By: "me", Channel: "stdin"})
 	require.NoError(t, err)
-	after, err := b.Rename(l.Pointer, mustName("al"))
+	after, err := b.Rename(l.Pointer, mustName("al"), Source{})
 	require.NoError(t, err)
 	before.Name = mustName("al")
 	require.Equal(t, before, after)

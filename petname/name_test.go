@@ -224,7 +224,7 @@ func TestOtherUnicodeTablesMakeAConflict(t *testing.T) {
 	var conflict *ConflictError
 	require.ErrorAs(t, err, &conflict)
 	require.Len(t, conflict.Contacts, 2)
-	must(b.Rename(pointerOf("b"), mustName("the other street")))
+	must(b.Rename(pointerOf("b"), mustName("the other street"), Source{}))
 	require.Equal(t, pointerOf("c"), must(b.Lookup(mustName("Strasse"))))
 }
 
@@ -244,7 +244,7 @@ func TestNamesThatTheseTablesDoNotKnow(t *testing.T) {
 	checkBijection(t, a, []string{"alice"})
 	_, err = a.Lookup(mustName(`ali\u{378}ce`))
 	require.ErrorIs(t, err, ErrNotFound, "what is typed is another name")
-	must(a.Rename(c.ID, mustName("al")))
+	must(a.Rename(c.ID, mustName("al"), Source{}))
 	must(a.Undo())
 	require.Equal(t, c.Name, must(a.ByPointer(pointerOf("a"))).Name)
 	require.Len(t, slices.Collect(func(yield func(Contact) bool) {

@@ -8,13 +8,13 @@ import (
 
 func TestUndoOfSettlingBringsTheConflictBack(t *testing.T) {
 	a, b := nameConflict(t)
-	must(a.Rename(pointerOf("a"), mustName("al")))
+	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
 	must(b.Remove(pointerOf("a")))
 	sync(t, a, b)
 	before := observe(t, b)
 	require.NotNil(t, before[0].Conflict)
 	for _, settle := range []func() error{
-		func() error { _, err := b.Rename(pointerOf("a"), mustName("alia")); return err },
+		func() error { _, err := b.Rename(pointerOf("a"), mustName("alia"), Source{}); return err },
 		func() error { _, err := b.Remove(pointerOf("a")); return err },
 		func() error { _, err := b.Add(mustName("al"), link("a"), Source{}); return err },
 	} {
@@ -40,7 +40,7 @@ func TestUndoIsRefused(t *testing.T) {
 	}
 	t.Run("the old name was taken meanwhile", func(t *testing.T) {
 		a, b := twoDevices(t)
-		must(a.Rename(pointerOf("a"), al))
+		must(a.Rename(pointerOf("a"), al, Source{}))
 		pull(t, b, a)
 		must(b.Add(alice, link("b"), Source{}))
 		pull(t, a, b)
@@ -56,14 +56,14 @@ func TestUndoIsRefused(t *testing.T) {
 	})
 	t.Run("the contact was renamed since", func(t *testing.T) {
 		a, b := twoDevices(t)
-		must(b.Rename(pointerOf("a"), al))
+		must(b.Rename(pointerOf("a"), al, Source{}))
 		pull(t, a, b)
 		require.ErrorIs(t, refused(t, a), ErrChanged)
 	})
 	t.Run("the contact was renamed at the same time", func(t *testing.T) {
 		a, b := twoDevices(t)
-		must(a.Rename(pointerOf("a"), al))
-		must(b.Rename(pointerOf("a"), mustName("ali")))
+		must(a.Rename(pointerOf("a"), al, Source{}))
+		must(b.Rename(pointerOf("a"), mustName("ali"), Source{}))
 		pull(t, a, b)
 		var conflict *ConflictError
 		require.ErrorAs(t, refused(t, a), &conflict)

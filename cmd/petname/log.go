@@ -56,9 +56,9 @@ func happened(e engine.Entry) string {
 	switch e.Op {
 	case "name":
 		if e.Was != "" {
-			return fmt.Sprintf("renamed %s to %s (%s)", e.Was, e.Name, who)
+			return fmt.Sprintf("renamed %s to %s (%s)", e.Was, e.Name, who) + although(e)
 		}
-		return fmt.Sprintf("named %s %s (%s)", who, e.Name, e.Kind)
+		return fmt.Sprintf("named %s %s (%s)", who, e.Name, e.Kind) + although(e)
 	case "remove":
 		return fmt.Sprintf("removed %s (%s)", e.Was, who)
 	case "learn":
@@ -84,4 +84,11 @@ func happened(e engine.Entry) string {
 		return "(its body was dropped)"
 	}
 	return "(written by a newer petname)"
+}
+
+func although(e engine.Entry) string {
+	if e.Lookalike {
+		return ", though it looks like another name"
+	}
+	return ""
 }

@@ -10,7 +10,8 @@ import (
 )
 
 func (a *app) renameVerb() *cobra.Command {
-	return &cobra.Command{
+	var request engine.RenameArgs
+	cmd := &cobra.Command{
 		Use:   "rename OLD NEW",
 		Short: "Give somebody another name",
 		Long: `Give a contact another name. Its pointer, history and provenance stay. OLD may
@@ -21,8 +22,15 @@ be a pointer, which settles a conflict between two of your devices.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var c engine.Contact
-			err := a.ask("rename", engine.RenameArgs{Old: args[0], New: args[1]}, &c)
+			request.Old, request.New = args[0], args[1]
+			err := a.ask("rename", request, &c)
+			if a.wanted(err) {
+				request.Lookalike = true
+				err = a.ask("rename", request, &c)
+			}
 			return a.show(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(c)) })
 		},
 	}
+	cmd.Flags().BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
+	return cmd
 }

@@ -98,9 +98,10 @@ func contact(c petname.Contact) Contact {
 
 // AddArgs are the arguments of add.
 type AddArgs struct {
-	Name    string `json:"name"`
-	Target  string `json:"target"`  // a pointer or a link
-	Channel string `json:"channel"` // "argument" or "stdin"
+	Name      string `json:"name"`
+	Target    string `json:"target"`    // a pointer or a link
+	Channel   string `json:"channel"`   // "argument" or "stdin"
+	Lookalike bool   `json:"lookalike"` // the user was told what the name looks like
 }
 
 // Add gives a name to a pointer.
@@ -113,7 +114,7 @@ func (e *Engine) Add(_ context.Context, a AddArgs) (*Contact, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := e.book.Add(name, link, petname.Source{Channel: a.Channel})
+	c, err := e.book.Add(name, link, petname.Source{Channel: a.Channel, Lookalike: a.Lookalike})
 	if err != nil {
 		return e.inTheWay(err, link.Pointer), err
 	}
@@ -122,11 +123,15 @@ func (e *Engine) Add(_ context.Context, a AddArgs) (*Contact, error) {
 }
 
 // inTheWay is the contact that a change was refused for: who has the name, or
-// whom it was about.
+// one that looks like it, or whom it was about.
 func (e *Engine) inTheWay(err error, p pointer.Pointer) *Contact {
 	var taken *petname.TakenError
 	if errors.As(err, &taken) {
 		p = taken.Contact
+	}
+	var alike *petname.LookalikeError
+	if errors.As(err, &alike) {
+		p = alike.Like[0].ID
 	}
 	if p == e.book.Identity() {
 		return &Contact{Pointer: p.String(), Me: true, Provenance: []Fact{}}
@@ -204,8 +209,9 @@ type NameArgs struct {
 
 // RenameArgs are the arguments of rename.
 type RenameArgs struct {
-	Old string `json:"old"`
-	New string `json:"new"`
+	Old       string `json:"old"`
+	New       string `json:"new"`
+	Lookalike bool   `json:"lookalike"`
 }
 
 // Rename gives a contact another name.
@@ -218,7 +224,7 @@ func (e *Engine) Rename(_ context.Context, a RenameArgs) (*Contact, error) {
 	if err != nil {
 		return e.inTheWay(err, pointer.Pointer{}), err
 	}
-	c, err := e.book.Rename(old.ID, name)
+	c, err := e.book.Rename(old.ID, name, petname.Source{Lookalike: a.Lookalike})
 	if err != nil {
 		return e.inTheWay(err, old.ID), err
 	}

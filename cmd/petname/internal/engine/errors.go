@@ -59,6 +59,7 @@ func Classify(err error) *Error {
 		own       *Error
 		name      *petname.NameError
 		taken     *petname.TakenError
+		alike     *petname.LookalikeError
 		named     *petname.NamedError
 		conflict  *petname.ConflictError
 		duplicity *petname.DuplicityError
@@ -86,6 +87,8 @@ func Classify(err error) *Error {
 		return set("bad_name", ExitUsage, "")
 	case errors.As(err, &taken):
 		return set("name_taken", ExitConflict, "petname show "+ShellWord(taken.Name.String()))
+	case errors.As(err, &alike):
+		return set("lookalike", ExitChoose, "choose another name, or give it all the same with --allow-lookalike")
 	case errors.As(err, &named):
 		return set("already_named", ExitConflict, "petname rename "+ShellWord(named.Name.String())+" NEW")
 	case errors.As(err, &conflict):

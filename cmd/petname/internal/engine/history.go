@@ -12,18 +12,19 @@ import (
 
 // Entry is one entry of the history as the verbs print it.
 type Entry struct {
-	ID       string    `json:"id"`
-	At       time.Time `json:"at"`
-	Op       string    `json:"op"`
-	Pointer  string    `json:"pointer,omitempty"`
-	Name     string    `json:"name,omitempty"`
-	Was      string    `json:"was,omitempty"`
-	Label    string    `json:"label,omitempty"`
-	Kind     string    `json:"kind,omitempty"` // of the fact that came with it
-	Undoes   uint64    `json:"undoes,omitempty"`
-	Value    string    `json:"value,omitempty"`
-	Sequence uint64    `json:"sequence,omitempty"`
-	Dropped  bool      `json:"dropped,omitempty"`
+	ID        string    `json:"id"`
+	At        time.Time `json:"at"`
+	Op        string    `json:"op"`
+	Pointer   string    `json:"pointer,omitempty"`
+	Name      string    `json:"name,omitempty"`
+	Was       string    `json:"was,omitempty"`
+	Label     string    `json:"label,omitempty"`
+	Kind      string    `json:"kind,omitempty"` // of the fact that came with it
+	Undoes    uint64    `json:"undoes,omitempty"`
+	Value     string    `json:"value,omitempty"`
+	Sequence  uint64    `json:"sequence,omitempty"`
+	Lookalike bool      `json:"lookalike,omitempty"` // named though it looks like another
+	Dropped   bool      `json:"dropped,omitempty"`
 }
 
 // Entries is the result of log.
@@ -35,7 +36,7 @@ type Entries struct {
 
 func entry(ev petname.Event) Entry {
 	out := Entry{ID: ev.ID.String(), At: ev.At, Op: ev.Op, Name: petname.Clean(ev.Name), Was: petname.Clean(ev.Was), Label: petname.Clean(ev.Label),
-		Undoes: ev.Undoes, Value: ev.Value, Sequence: ev.Sequence, Dropped: ev.Dropped}
+		Undoes: ev.Undoes, Value: ev.Value, Sequence: ev.Sequence, Dropped: ev.Dropped, Lookalike: ev.Lookalike}
 	if !ev.Contact.IsZero() {
 		out.Pointer = ev.Contact.String()
 	}

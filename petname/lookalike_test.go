@@ -1,0 +1,70 @@
+package petname
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// A name that only looks like another contact's is told of, and given when the
+// user wants it all the same; the ledger keeps that.
+func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
+	for _, pair := range [][2]string{
+		{"sybil", "syb1l"},   // alike in upper case alone
+		{"paypal", "pаypal"}, // Cyrillic а
+		{"Morgan", "rnorgan"},
+		{"alice", "alіce"},  // Cyrillic і
+		{"bob", "b\u03bfb"}, // Greek ο
+		{"O'Neil", "0'Neil"},
+	} {
+		b := newTestBook(t)
+		must(b.Add(mustName(pair[0]), pointer.Link{Pointer: pointerOf("honest")}, Source{}))
+		alike := mustName(pair[1])
+		for refused, err := range map[string]error{
+			"add":    second(b.Add(alike, pointer.Link{Pointer: pointerOf("sly")}, Source{})),
+			"addall": b.AddAll([]Naming{{Name: alike, Link: pointer.Link{Pointer: pointerOf("sly")}}}),
+		} {
+			var like *LookalikeError
+			require.True(t, errors.As(err, &like), "%s of %q beside %q: %v", refused, pair[1], pair[0], err)
+			require.Len(t, like.Like, 1)
+			require.Equal(t, pointerOf("honest"), like.Like[0].ID)
+			_, err = b.ByName(alike)
+			require.ErrorIs(t, err, ErrNotFound)
+		}
+		// The same contact may be called so: nobody is taken for another.
+		must(b.Rename(pointerOf("honest"), alike, Source{}))
+		must(b.Rename(pointerOf("honest"), mustName(pair[0]), Source{}))
+
+		must(b.Add(mustName("somebody"), pointer.Link{Pointer: pointerOf("sly")}, Source{}))
+		_, err := b.Rename(pointerOf("sly"), alike, Source{})
+		var like *LookalikeError
+		require.True(t, errors.As(err, &like), "rename to %q beside %q: %v", pair[1], pair[0], err)
+		must(b.Rename(pointerOf("sly"), alike, Source{Lookalike: true}))
+		require.Equal(t, alike, must(b.ByName(alike)).Name)
+		var last Event
+		for ev, err := range b.Log() {
+			require.NoError(t, err)
+			last = ev
+		}
+		require.True(t, last.Lookalike)
+
+		// A name that is gone looks like nothing any more.
+		must(b.Remove(pointerOf("honest")))
+		must(b.Remove(pointerOf("sly")))
+		must(b.Add(mustName(pair[0]), pointer.Link{Pointer: pointerOf("third")}, Source{}))
+	}
+}
+
+// Names that people really have side by side are not taken for each other.
+func TestHonestNamesAreNotWarnedOf(t *testing.T) {
+	b := newTestBook(t)
+	for i, name := range []string{"Ann", "Anna", "Anne", "Jan", "Jon", "John", "Joan", "Maria", "Mario", "Иван", "Иванна", "李明", "李朋", "محمد", "احمد", "Δήμος", "สมชาย", "राम", "רם"} {
+		_, err := b.Add(mustName(name), pointer.Link{Pointer: pointerOf(string(rune('a' + i)))}, Source{})
+		require.NoError(t, err, name)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
