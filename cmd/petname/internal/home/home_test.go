@@ -274,7 +274,7 @@ func secretWords(b []byte) []string {
 			words = append(words, rest, rest[:16], rest[len(rest)-16:])
 		}
 	}
-	if block, _ := pem.Decode(b); block != nil {
+	if block, _ := pem.Decode(b); block != nil && block.Type == pemType {
 		words = append(words, strings.Split(string(b), "\n")[1])
 	}
 	return words
