@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -277,7 +278,8 @@ func secretWords(b []byte) []string {
 	if block, _ := pem.Decode(b); block != nil && block.Type == pemType {
 		words = append(words, strings.Split(string(b), "\n")[1])
 	}
-	return words
+	// What stands in the open as well is no secret.
+	return slices.DeleteFunc(words, func(w string) bool { return strings.Count(string(b), w) != 1 })
 }
 
 func quiet(t *testing.T, err error, words []string) {
