@@ -33,6 +33,7 @@ func TestClassify(t *testing.T) {
 	}{
 		{badName, "bad_name", 2, ""},
 		{&petname.TakenError{Name: bob}, "name_taken", 8, `petname show 'bob'\''s'`},
+		{&petname.LookalikeError{}, "lookalike", 5, "choose another name, or give it all the same with --allow-lookalike"},
 		{&petname.NamedError{Name: bob}, "already_named", 8, `petname rename 'bob'\''s' NEW`},
 		{&petname.ConflictError{Name: bob}, "conflict", 8, "petname rename POINTER NEW, or petname rm POINTER, for one of them"},
 		{&petname.DuplicityError{}, "duplicity", 6, "ask the owner, over another way, for the link"},
