@@ -183,7 +183,8 @@ func (l *Ledger) open(wait time.Duration) (err error) {
 	return nil
 }
 
-// load reads the index, and of the log only the way to each head.
+// load reads the index, and of the log only the way to each head, which it
+// verifies.
 func (l *Ledger) load(tx *bbolt.Tx) error {
 	if err := l.trust(tx, trustIndex); err != nil {
 		return err
@@ -205,7 +206,8 @@ func (l *Ledger) load(tx *bbolt.Tx) error {
 		if err := l.pages.descend(uint64(log.b.Root()), logKey(uint32(i), d.head)); err != nil {
 			return err
 		}
-		e, _, err := log.entry(uint32(i), d.head, false)
+		// Signature and all: the head stands for the chain behind it.
+		e, _, err := log.entry(uint32(i), d.head, true)
 		if err != nil {
 			return err
 		}
@@ -316,10 +318,10 @@ func build(path string, device crypto.Signer, f Fold, o Options, fill func(w *wr
 	if err != nil {
 		return fail(err)
 	}
+	defer os.Remove(temp) // the name is random: it is ours, however far this comes
 	if err := l.openFile(os.O_RDWR|os.O_CREATE|os.O_EXCL, o.Wait); err != nil {
 		return fail(err)
 	}
-	defer os.Remove(temp)
 	err = l.fill(fill)
 	if cerr := l.Close(); err == nil {
 		err = cerr
