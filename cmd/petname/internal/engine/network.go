@@ -83,7 +83,11 @@ func (e *Engine) Join(ctx context.Context, a JoinArgs) (*Joined, error) {
 	}
 	out.Peers = network.Peers()
 	if out.Peers == 0 {
-		return out, saved(fmt.Errorf("%w: none of the peers to join by answered", dht.ErrUnreachable))
+		who := "none of the peers to join by answered"
+		if c.Network == "lan" {
+			who = "no peer has announced itself on the local network yet"
+		}
+		return out, saved(fmt.Errorf("%w: %s", dht.ErrUnreachable, who))
 	}
 	return out, nil
 }
