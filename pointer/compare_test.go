@@ -89,6 +89,10 @@ func TestIDAndOrderIgnoreTheEnvelope(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, r.ID(), again.ID(), name)
 		require.Zero(t, r.Compare(again), name)
-		require.Equal(t, b, again.Bytes(), name)
+		if name == "other V1 signature" { // nobody verifies it, so nobody can tell whose it is
+			require.Equal(t, b, again.Bytes(), name)
+		} else {
+			require.Equal(t, r.Bytes(), again.Bytes(), name)
+		}
 	}
 }

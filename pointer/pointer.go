@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -197,20 +196,6 @@ func fromEncodedKey(encoded []byte) (Pointer, error) {
 		return Pointer{}, err
 	}
 	return FromBytes(mh)
-}
-
-// certifies reports whether encoded, byte for byte, is the libp2p-encoded key
-// that p is the multihash of.
-func (p Pointer) certifies(encoded []byte) bool {
-	decoded, err := multihash.Decode([]byte(p.multihash))
-	if err != nil {
-		return false
-	}
-	if decoded.Code == multihash.IDENTITY {
-		return bytes.Equal(decoded.Digest, encoded)
-	}
-	sum := sha256.Sum256(encoded)
-	return bytes.Equal(decoded.Digest, sum[:])
 }
 
 // encodeKey is the libp2p encoding of an Ed25519 public key.

@@ -55,7 +55,8 @@ type Record struct {
 // Pointer is the pointer that the record verifies against.
 func (r Record) Pointer() Pointer { return r.pointer }
 
-// Bytes is the record on the wire, exactly as it was opened.
+// Bytes is the record on the wire: as its owner made it, whatever was added to
+// the copy that was opened.
 func (r Record) Bytes() []byte { return bytes.Clone(r.bytes) }
 
 // ID identifies the record: the sha2-256 of its signed data. The bytes don't:
@@ -111,10 +112,9 @@ var ErrInvalid = errors.New("record does not verify")
 // Open parses and verifies a record in one step; there is no way to hold an
 // unverified one. It refuses all that boxo's ipns.ValidateWithName refuses, and
 // beyond it: fields that are missing, sequences over [MaxSequence], values that
-// are no content path, signed data that isn't canonical DAG-CBOR, protobuf
-// fields that the specification doesn't know or that disagree with the signed
-// ones, a key inside that isn't spelled as the pointer has it, and a malformed
-// [Card].
+// are no content path, signed data that isn't canonical DAG-CBOR, and a malformed
+// [Card]. What isn't signed and says nothing of the pointer is left out: see
+// [Record.Bytes].
 //
 // An authentic record whose end lies before now comes inside an
 // [*ExpiredError]; every other error wraps [ErrInvalid].
@@ -151,6 +151,7 @@ func open(p Pointer, b []byte) (Record, error) {
 }
 
 // checkSignature is steps 3 and 6 of the specification's "Record Verification".
+// read has held a key inside against p.
 func checkSignature(p Pointer, pb *ipnspb.IpnsRecord) error {
 	id := peer.ID(p.multihash)
 	var key ic.PubKey
@@ -162,11 +163,6 @@ func checkSignature(p Pointer, pb *ipnspb.IpnsRecord) error {
 	}
 	if err != nil {
 		return errors.New("the key to check it with is missing or malformed")
-	}
-	// read has held the bytes of the key against p. That isn't enough: a key
-	// that is short, once encoded as it should be, has no pointer by its hash.
-	if len(pb.GetPubKey()) > 0 && !id.MatchesPublicKey(key) {
-		return errors.New("the key inside is another pointer's")
 	}
 	if ok, err := key.Verify(append([]byte("ipns-signature:"), pb.GetData()...), pb.GetSignatureV2()); err != nil || !ok {
 		return errors.New("its signature is wrong or missing")
@@ -184,12 +180,43 @@ func read(p Pointer, b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 	if err != nil {
 		return Record{}, nil, nil, err
 	}
-	// The key inside is spelled as it was hashed.
-	if key := pb.GetPubKey(); len(key) > 0 && !p.certifies(key) {
-		return Record{}, nil, nil, errors.New("the key inside is another pointer's")
+	if err := p.tidy(pb); err != nil {
+		return Record{}, nil, nil, err
+	}
+	if r.bytes, err = (proto.MarshalOptions{Deterministic: true}).Marshal(pb); err != nil {
+		return Record{}, nil, nil, err
 	}
 	r.pointer = p
 	return r, pb, card, nil
+}
+
+// tidy leaves in an envelope what the owner of p put there. Anybody on the way
+// can add to it: fields that nobody knows, old fields without the old
+// signature, a key where none is needed, or the same key in another spelling.
+// Other implementations take such copies, and prefer the longer of two; if
+// they were refused here, anyone could make a pointer go dark.
+func (p Pointer) tidy(pb *ipnspb.IpnsRecord) error {
+	pb.ProtoReflect().SetUnknown(nil)
+	if len(pb.GetSignatureV1()) == 0 {
+		pb.SignatureV1, pb.Value, pb.ValidityType, pb.Validity, pb.Sequence, pb.Ttl = nil, nil, nil, nil, nil, nil
+	}
+	if len(pb.GetPubKey()) == 0 {
+		pb.PubKey = nil
+		return nil
+	}
+	key, err := ic.UnmarshalPublicKey(pb.GetPubKey())
+	if err != nil {
+		return errors.New("the key inside is malformed")
+	}
+	if !peer.ID(p.multihash).MatchesPublicKey(key) {
+		return errors.New("the key inside is another pointer's")
+	}
+	if _, err := peer.ID(p.multihash).ExtractPublicKey(); err == nil {
+		pb.PubKey = nil // it stands in the pointer
+		return nil
+	}
+	pb.PubKey, err = ic.MarshalPublicKey(key)
+	return err
 }
 
 // parseRecord reads all that can be read without knowing whose a record is.
@@ -198,20 +225,17 @@ func parseRecord(b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 	if len(b) > MaxRecord {
 		return fail(fmt.Errorf("it is %d bytes long, over %d", len(b), MaxRecord))
 	}
-	// (1) The envelope, with nothing unknown in it.
+	// (1) The envelope.
 	var pb ipnspb.IpnsRecord
 	if err := proto.Unmarshal(b, &pb); err != nil {
 		return fail(errors.New("it is not the protobuf of a record"))
-	}
-	if len(pb.ProtoReflect().GetUnknown()) > 0 {
-		return fail(errors.New("it has protobuf fields outside of the specification"))
 	}
 	// (2) The signed document: canonical, with every field in range.
 	d, err := readDocument(pb.GetData())
 	if err != nil {
 		return fail(err)
 	}
-	r := Record{bytes: bytes.Clone(b), signed: pb.GetData(), sequence: d.sequence, ttl: time.Duration(d.ttl)}
+	r := Record{signed: pb.GetData(), sequence: d.sequence, ttl: time.Duration(d.ttl)}
 	if r.value, err = contentPath(d.value); err != nil {
 		return fail(err)
 	}
@@ -223,14 +247,14 @@ func parseRecord(b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 		return fail(fmt.Errorf("its end %s is no time of RFC 3339", quote(string(d.validity))))
 	}
 	r.expires = end.UTC()
-	// (3) What stands in the old, unsigned fields agrees with it: all of them
-	// in a record of the old kind, and any that is there in another.
+	// (3) In a record of the old kind, the old fields agree with it. (In
+	// another they mean nothing: see tidy.)
 	old := len(pb.GetSignatureV1()) > 0 || len(pb.GetValue()) > 0
-	if (old || pb.Value != nil) && !bytes.Equal(pb.GetValue(), d.value) ||
-		(old || pb.Validity != nil) && !bytes.Equal(pb.GetValidity(), d.validity) ||
-		(old || pb.ValidityType != nil) && uint64(pb.GetValidityType()) != d.validityType ||
-		(old || pb.Sequence != nil) && pb.GetSequence() != d.sequence ||
-		(old || pb.Ttl != nil) && pb.GetTtl() != d.ttl {
+	if old && (!bytes.Equal(pb.GetValue(), d.value) ||
+		!bytes.Equal(pb.GetValidity(), d.validity) ||
+		uint64(pb.GetValidityType()) != d.validityType ||
+		pb.GetSequence() != d.sequence ||
+		pb.GetTtl() != d.ttl) {
 		return fail(errors.New("its unsigned fields disagree with the signed ones"))
 	}
 	if !d.hasCard {

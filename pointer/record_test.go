@@ -161,21 +161,15 @@ func TestEnvelopesThatBreakTheRulesAreRefused(t *testing.T) {
 		"V1 Validity missing":       func(pb *ipnspb.IpnsRecord) { v1(pb); pb.Validity = nil },
 		"V1 Sequence missing":       func(pb *ipnspb.IpnsRecord) { v1(pb); pb.Sequence = nil },
 		"V1 TTL missing":            func(pb *ipnspb.IpnsRecord) { v1(pb); pb.Ttl = nil },
-		"lone V1 Sequence":          func(pb *ipnspb.IpnsRecord) { pb.Sequence = new(uint64(8)) },
-		"lone V1 Validity":          func(pb *ipnspb.IpnsRecord) { pb.Validity = []byte("2121-01-02T03:04:05Z") },
 		"lone V1 signature":         func(pb *ipnspb.IpnsRecord) { pb.SignatureV1 = []byte{1} },
 		"key of someone else":       func(pb *ipnspb.IpnsRecord) { pb.PubKey = otherKey },
-		"key spelled otherwise":     func(pb *ipnspb.IpnsRecord) { pb.PubKey = append(ownKey[:len(ownKey):len(ownKey)], 0x18, 0x00) },
 		"key is no key":             func(pb *ipnspb.IpnsRecord) { pb.PubKey = []byte{1, 2, 3} },
-		"unknown protobuf field": func(pb *ipnspb.IpnsRecord) {
-			pb.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 10, protowire.VarintType), 1))
-		},
-		"no signature":           func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = nil },
-		"signature cut":          func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = pb.SignatureV2[:63] },
-		"signature with a tail":  func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = append(pb.SignatureV2, 0) },
-		"signature by another":   func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = sealedSignature(other, data) },
-		"signature undomained":   func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = ed25519.Sign(*key.private.key, data) },
-		"signature of V1's kind": func(pb *ipnspb.IpnsRecord) { v1(pb); pb.SignatureV1, pb.SignatureV2 = pb.SignatureV2, nil },
+		"no signature":              func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = nil },
+		"signature cut":             func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = pb.SignatureV2[:63] },
+		"signature with a tail":     func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = append(pb.SignatureV2, 0) },
+		"signature by another":      func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = sealedSignature(other, data) },
+		"signature undomained":      func(pb *ipnspb.IpnsRecord) { pb.SignatureV2 = ed25519.Sign(*key.private.key, data) },
+		"signature of V1's kind":    func(pb *ipnspb.IpnsRecord) { v1(pb); pb.SignatureV1, pb.SignatureV2 = pb.SignatureV2, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Open(key.Pointer(), seal(key, data, change), testNow)
@@ -294,16 +288,53 @@ func TestRecordsOfEveryKeyTypeOpen(t *testing.T) {
 				require.NoError(t, err)
 				_, err = Open(p, bare, testNow)
 				require.ErrorIs(t, err, ErrInvalid)
-				// Nor with the key in another spelling than was hashed: here
-				// its type, a varint, is written in two bytes.
+				// The key in another spelling than was hashed (its type, a
+				// varint, in two bytes) is anybody's doing, and mended.
 				encoded, err := ic.MarshalPublicKey(public)
 				require.NoError(t, err)
 				pb.PubKey = append([]byte{0x08, encoded[1] | 0x80, 0x00}, encoded[2:]...)
 				respelled, err := proto.Marshal(&pb)
 				require.NoError(t, err)
-				_, err = Open(p, respelled, testNow)
-				require.ErrorIs(t, err, ErrInvalid)
+				again, err := Open(p, respelled, testNow)
+				require.NoError(t, err)
+				require.Equal(t, b, again.Bytes())
 			}
+		})
+	}
+}
+
+// Whoever carries a record can add to its copy without a key, and other
+// implementations take such copies and prefer the longer one. They open, and
+// what was added is gone: else anybody could make a pointer go dark.
+func TestWhatACarrierAddsIsLeftOut(t *testing.T) {
+	key := testKey(1)
+	data := encodeMap(honest())
+	clean := seal(key, data, nil)
+	ownKey, err := encodeKey(key.Public())
+	require.NoError(t, err)
+	for name, change := range map[string]func(*ipnspb.IpnsRecord){
+		"an unknown field": func(pb *ipnspb.IpnsRecord) {
+			pb.ProtoReflect().SetUnknown(protowire.AppendBytes(protowire.AppendTag(nil, 10, protowire.BytesType), make([]byte, 5000)))
+		},
+		"an old sequence":           func(pb *ipnspb.IpnsRecord) { pb.Sequence = new(uint64(77)) },
+		"an old validity":           func(pb *ipnspb.IpnsRecord) { pb.Validity = []byte("2121-01-02T03:04:05Z") },
+		"an old validity type":      func(pb *ipnspb.IpnsRecord) { pb.ValidityType = new(ipnspb.IpnsRecord_ValidityType(9)) },
+		"an old TTL":                func(pb *ipnspb.IpnsRecord) { pb.Ttl = new(uint64(1)) },
+		"empty old fields":          func(pb *ipnspb.IpnsRecord) { pb.Value, pb.SignatureV1 = []byte{}, []byte{} },
+		"a key that isn't needed":   func(pb *ipnspb.IpnsRecord) { pb.PubKey = ownKey },
+		"a key in another spelling": func(pb *ipnspb.IpnsRecord) { pb.PubKey = append(ownKey[:len(ownKey):len(ownKey)], 0x18, 0x00) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			carried := seal(key, data, change)
+			require.NotEqual(t, clean, carried)
+			// It is what the network would hold and give.
+			rec, err := ipns.UnmarshalRecord(carried)
+			require.NoError(t, err)
+			require.NoError(t, ipns.ValidateWithName(rec, ipns.NameFromPeer(peer.ID(key.Pointer().Bytes()))))
+			r, err := Open(key.Pointer(), carried, testNow)
+			require.NoError(t, err)
+			require.Equal(t, clean, r.Bytes())
+			require.NoError(t, Malformed(carried))
 		})
 	}
 }
