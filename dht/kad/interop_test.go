@@ -6,6 +6,7 @@ import (
 
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/petnames-go/petnames/dht"
 )
@@ -105,5 +106,33 @@ func TestQUICAndTCPAndOtherProtocols(t *testing.T) {
 		connected, err := stranger.Join(within(t, 10*time.Second), server.Addrs())
 		require.ErrorIs(t, err, dht.ErrUnreachable, "another protocol is another network")
 		require.Zero(t, connected)
+	}
+}
+
+// Anybody can add to a record that they carry, and stock peers keep the greater
+// of two such copies. The name still resolves, to what its owner signed, and
+// the owner who puts again is told the truth: they have it.
+func TestCopiesThatWereAddedToDontSilenceAName(t *testing.T) {
+	stock := startStockNetwork(t, 6)
+	ours := startNode(t, Config{Bootstrap: stockAddrs(stock[0].Host())})
+	rec := sign(t, newKey(t), 3)
+	_, err := ours.Put(within(t, 20*time.Second), rec.Pointer(), rec.Bytes())
+	require.NoError(t, err)
+
+	unknown := protowire.AppendVarint(protowire.AppendTag(rec.Bytes(), 99, protowire.VarintType), 1)
+	oldField := protowire.AppendVarint(protowire.AppendTag(rec.Bytes(), 5, protowire.VarintType), 77)
+	for name, carried := range map[string][]byte{"an unknown field": unknown, "an old sequence": oldField} {
+		attacker := stockClient(t, stockAddrs(stock[1].Host())...)
+		require.NoError(t, attacker.PutValue(within(t, 20*time.Second), routingKey(rec.Pointer()), carried), name)
+
+		resolver := &dht.Resolver{Stores: []dht.Store{startNode(t, Config{Bootstrap: stockAddrs(stock[2].Host())})}}
+		res, err := resolver.Best(within(t, 20*time.Second), rec.Pointer(), dht.LevelStrict)
+		require.NoError(t, err, name)
+		require.Equal(t, rec.Bytes(), res.Record.Bytes(), name)
+		require.Equal(t, 6, res.Agreed, name)
+
+		receipt, err := ours.Put(within(t, 20*time.Second), rec.Pointer(), rec.Bytes())
+		require.NoError(t, err, name)
+		require.Equal(t, dht.Receipt{Asked: 6, Stored: 6}, receipt, name)
 	}
 }

@@ -232,7 +232,11 @@ func (d *delivery) send(ctx context.Context, contacts []*contact) {
 		d.requests.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 			defer cancel()
-			d.walk.events <- event{contact: c, put: true, err: n.store(ctx, c.AddrInfo, d.key, d.record.Bytes())}
+			err := n.store(ctx, c.AddrInfo, d.key, d.record.Bytes())
+			if errors.Is(err, errRefused) && n.holds(ctx, c.AddrInfo, d.key, d.record) {
+				err = nil
+			}
+			d.walk.events <- event{contact: c, put: true, err: err}
 		})
 	}
 }
@@ -253,6 +257,17 @@ func (n *Node) store(ctx context.Context, p peer.AddrInfo, key string, value []b
 		return fmt.Errorf("%w: echoed something else", errRefused)
 	}
 	return nil
+}
+
+// holds asks a peer that refused a record whether it has it already, in a copy
+// that somebody has added to: of two such copies peers keep the greater.
+func (n *Node) holds(ctx context.Context, p peer.AddrInfo, key string, rec pointer.Record) bool {
+	r, err := n.query(ctx, p, dht_pb.Message_GET_VALUE, key)
+	if err != nil || r.record == nil {
+		return false
+	}
+	have, err := pointer.Open(rec.Pointer(), r.record, n.now())
+	return err == nil && have.ID() == rec.ID()
 }
 
 // newer asks a few of those who refused what they have instead. Only a
