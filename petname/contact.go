@@ -105,6 +105,17 @@ func (s contactState) keys() []string {
 	return slices.Compact(keys)
 }
 
+// names are the different names that the contact claims, as typed.
+func (s contactState) names() []Name {
+	var names []Name
+	for _, c := range s.Claims {
+		if n := c.name(); !n.IsZero() && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
 // replace drops the claims that entry e knew of, and adds its own.
 func (s *contactState) replace(e ledger.Entry, with []claim) {
 	s.Claims = slices.DeleteFunc(s.Claims, func(c claim) bool { return e.Saw(c.id()) })

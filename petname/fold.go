@@ -98,12 +98,15 @@ func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) er
 	if err != nil {
 		return err
 	}
-	before := state.keys()
+	before, names := state.keys(), state.names()
 	state.replace(e, with)
 	if err := putState(v, tableContacts, a.Contact, state); err != nil {
 		return err
 	}
 	if err := f.reindex(v, a.Contact, before, state.keys()); err != nil {
+		return err
+	}
+	if err := relook(v, a.Contact, names, state.names()); err != nil {
 		return err
 	}
 	for _, edges := range byLabel(a.Edges) {

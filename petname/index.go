@@ -104,9 +104,6 @@ func claimed(v *ledger.View, key string, c claimant) error {
 		return err
 	}
 	if stored == nil {
-		if err := seen(v, key); err != nil {
-			return err
-		}
 		return v.Put(tableNames, []byte(key), c.row())
 	}
 	one, ok, err := decodeRow(stored)
@@ -137,9 +134,6 @@ func disclaimed(v *ledger.View, key string, id pointer.Pointer) error {
 	case err != nil:
 		return err
 	case ok && one.id == id:
-		if err := unseen(v, key); err != nil {
-			return err
-		}
 		return v.Delete(tableNames, []byte(key))
 	case ok:
 		return nil

@@ -22,27 +22,31 @@ type LookalikeError struct {
 func (e *LookalikeError) Error() string {
 	names := make([]string, len(e.Like))
 	for i, c := range e.Like {
-		names[i] = fmt.Sprintf("%q", c.Name)
+		if names[i] = fmt.Sprintf("%q", c.Name); c.Name.IsZero() {
+			names[i] = "a name in conflict of " + c.ID.String()
+		}
 	}
 	return fmt.Sprintf("the name %q looks like %s, and you could take one for the other", e.Name, strings.Join(names, ", "))
 }
 
-// Names look alike when their skeletons (UTS #39, §4) are the same, both in
-// lower case or both in upper case: "syb1l" looks like "sybil" in upper case
-// alone. The table of looks has a row for each form of each name:
+// Names look alike when their skeletons (UTS #39, §4) are the same in one of
+// three forms: as typed, in lower case, in upper case. Two aren't enough:
+// "paypaI" looks like "paypal" as typed alone, "syb1l" like "sybil" in upper
+// case alone. The table of looks has a row for each form of each name of each
+// contact,
 //
-//	form ‖ sha2-256(skeleton), 16 bytes ‖ sha2-256(comparison key), 8 bytes → comparison key
+//	form ‖ sha2-256(skeleton), 16 bytes ‖ sha2-256(contact id ‖ name), 8 bytes → contact id
 //
-// so that a new name is compared with all others at the cost of two reads.
+// so that a new name is compared with all others at the cost of three reads.
 const (
 	tableLooks = "looks"
 
 	maxLike = 8
 )
 
-// looks are the starts of the rows that tell what a key looks like.
-func looks(key string) [][]byte {
-	forms := []string{key, strings.ToUpper(key)}
+// looks are the starts of the rows that tell what a name looks like.
+func looks(n Name) [][]byte {
+	forms := []string{n.text, n.key, strings.ToUpper(n.key)}
 	rows := make([][]byte, len(forms))
 	for i, form := range forms {
 		sum := sha256.Sum256([]byte(confusable.Skeleton(form)))
@@ -51,25 +55,30 @@ func looks(key string) [][]byte {
 	return rows
 }
 
-func lookRow(look []byte, key string) []byte {
-	sum := sha256.Sum256([]byte(key))
-	return append(slices.Clone(look), sum[:8]...)
-}
-
-// seen notes what a key that is new to the index looks like; unseen forgets it.
-func seen(v *ledger.View, key string) error {
-	for _, look := range looks(key) {
-		if err := v.Put(tableLooks, lookRow(look, key), []byte(key)); err != nil {
-			return err
+// relook brings the rows of a contact's old and new names up to date.
+func relook(v *ledger.View, contact []byte, before, after []Name) error {
+	row := func(look []byte, n Name) []byte {
+		sum := sha256.Sum256(append(slices.Clone(contact), n.text...))
+		return append(slices.Clone(look), sum[:8]...)
+	}
+	for _, n := range before {
+		if slices.Contains(after, n) {
+			continue
+		}
+		for _, look := range looks(n) {
+			if err := v.Delete(tableLooks, row(look, n)); err != nil {
+				return err
+			}
 		}
 	}
-	return nil
-}
-
-func unseen(v *ledger.View, key string) error {
-	for _, look := range looks(key) {
-		if err := v.Delete(tableLooks, lookRow(look, key)); err != nil {
-			return err
+	for _, n := range after {
+		if slices.Contains(before, n) {
+			continue
+		}
+		for _, look := range looks(n) {
+			if err := v.Put(tableLooks, row(look, n), contact); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -82,46 +91,29 @@ func distinct(v *ledger.View, n Name, p pointer.Pointer, told bool) error {
 		return nil
 	}
 	e := &LookalikeError{Name: n}
-	for _, look := range looks(n.key) {
+	for _, look := range looks(n) {
 		for kv, err := range v.Scan(tableLooks, look) {
 			if err != nil {
 				return err
 			}
-			if string(kv.Value) == n.key {
-				continue
-			}
-			if err := e.add(v, string(kv.Value), p); err != nil {
+			id, err := pointer.Restore(kv.Value)
+			if err != nil {
 				return err
 			}
-			if len(e.Like) >= maxLike {
+			if id == p || slices.ContainsFunc(e.Like, func(c Contact) bool { return c.ID == id }) {
+				continue // nobody is taken for another, or it is listed
+			}
+			c, _, err := readContact(v, id)
+			if err != nil {
+				return err
+			}
+			if e.Like = append(e.Like, c); len(e.Like) == maxLike {
 				return e
 			}
 		}
 	}
 	if len(e.Like) > 0 {
 		return e
-	}
-	return nil
-}
-
-// add lists whoever has a key, once, and not the contact to be named itself.
-func (e *LookalikeError) add(v *ledger.View, key string, p pointer.Pointer) error {
-	have, err := claimants(v, key, 2)
-	if err != nil {
-		return err
-	}
-	for _, cl := range have {
-		if cl.id == p || slices.ContainsFunc(e.Like, func(c Contact) bool { return c.ID == cl.id }) {
-			continue
-		}
-		c, _, err := readContact(v, cl.id)
-		if err != nil {
-			return err
-		}
-		if c.Name.IsZero() {
-			c.Name = recorded(key) // in conflict: the name that looks like it
-		}
-		e.Like = append(e.Like, c)
 	}
 	return nil
 }

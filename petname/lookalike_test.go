@@ -14,6 +14,8 @@ import (
 func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"sybil", "syb1l"},   // alike in upper case alone
+		{"paypal", "paypaI"}, // as typed alone
+		{"Il", "lI"},
 		{"paypal", "pаypal"}, // Cyrillic а
 		{"Morgan", "rnorgan"},
 		{"alice", "alіce"},  // Cyrillic і
