@@ -41,8 +41,8 @@ func (e *NameError) Error() string {
 
 // ParseName reads a name. Refused, with a [*NameError]: the empty name, a name
 // over [MaxName], one with a slash (which reads as a path), one that reads as a
-// pointer or a link, a flag, and what RFC 8266 refuses: controls, invisible and
-// unassigned code points. A blank that counts as a letter or a symbol, and a
+// pointer or a link, a flag, or as a nickname is shown, and what RFC 8266
+// refuses: controls, invisible and unassigned code points. A blank that counts as a letter or a symbol, and a
 // combining mark with nothing to stand on, are refused too.
 func ParseName(s string) (Name, error) {
 	n, refused := normalise(s)
@@ -90,8 +90,12 @@ func normalise(s string) (Name, *refusal) {
 		return refuse("is empty")
 	case len(text) > MaxName:
 		return refuse("is %d bytes long in normal form, over %d", len(text), MaxName)
-	case strings.ContainsAny(text, "/\u2044\u2215\u29f8\uff0f"):
+	case strings.ContainsAny(text, "/\u2044\u2215\u29f8\uff0f\u2571\u27cb"):
 		return refuse("has a slash: it reads as a path, not as one name")
+	case strings.ContainsAny(text, "\u21d2\ufffd"):
+		return refuse("has a character that shows paths or broken text")
+	case strings.ContainsAny(text[:len(string(firstRune(text)))], "~\u223c\u02dc\uff5e\"\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\u301d\u301e"):
+		return refuse("starts as a nickname is shown, with a quotation mark or a tilde")
 	case strings.HasPrefix(text, "-"):
 		return refuse("starts with a hyphen: it reads as a flag")
 	case unicode.In(firstRune(text), unicode.M):
@@ -102,8 +106,11 @@ func normalise(s string) (Name, *refusal) {
 		if len(read) >= len("petname:") && strings.EqualFold(read[:len("petname:")], "petname:") {
 			return refuse("reads as a link")
 		}
-		if _, err := pointer.Parse(read); err == nil {
+		if _, err := pointer.Parse(strings.TrimRight(read, ".,;:!?")); err == nil {
 			return refuse("reads as a pointer")
+		}
+		if len(read) > 3 && strings.EqualFold(read[:1], "k") && strings.HasPrefix(read[3:], "…") {
+			return refuse("reads as a pointer cut short")
 		}
 	}
 	switch {

@@ -58,7 +58,7 @@ func TestNamesInManyScripts(t *testing.T) {
 	names := []string{
 		"Ünal Çelik", "Алиса", "Αλίκη", "აlისა", "Ալիս", "אליס", "أليس", "آلیس", "अनीता", "ক্ষ", "ਸਿੰਘ", "મીરા", "நிலா", "సీత", "ಗೀತಾ", "മീര",
 		"สมชาย", "ລາວ", "བོད", "မြန်မာ", "ខ្មែរ", "አበበ", "ᏣᎳᎩ", "爱丽丝", "愛麗絲", "アリス", "ありす", "앨리스", "ᠮᠣᠩᠭᠣᠯ",
-		"O'Brien", "J. R. \"Bob\" Dobbs", "a@b.example", "🐙", "x=1;y", "rm -rf", "~alice", "1", "Nguyễn Văn Ánh", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+		"O'Brien", "J. R. \"Bob\" Dobbs", "a@b.example", "🐙", "x=1;y", "rm -rf", "1", "'t Hooft", "Nguyễn Văn Ánh", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
 	}
 	scripts := map[string]bool{}
 	for _, s := range names {
@@ -108,6 +108,13 @@ func base58(b []byte) string {
 
 func TestRefusedNames(t *testing.T) {
 	type refused struct{ text, why string }
+	for _, looks := range []string{
+		`"~Bob W" k51…sxel2r`, "~alice", "“Bob”", "«Bob»", "alice ⇒ bob", "alice╱bob", "alice⟋bob", "bob\ufffd", "k51…sxel2r", "K51…sxel2r",
+		pointerOf("a").String() + ".",
+	} {
+		_, err := ParseName(looks)
+		require.Error(t, err, "%q reads as another kind of name", looks)
+	}
 	tests := []refused{
 		{"", "empty"}, {" ", "empty"}, {"\u3000\u2002", "empty"}, {"a\tb", "control"}, {"alice\n", "control"},
 		{"alice/bob", "slash"}, {"/", "slash"}, {"a\u2044b", "slash"}, {"a\u2215b", "slash"}, {"a\u29f8b", "slash"}, {"a／b", "slash"},

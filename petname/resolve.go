@@ -88,6 +88,13 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 			break
 		}
 		edge, err := follow(hop.Card, parts[i+1])
+		if err != nil && hop.Result.Source == dht.SourceCache && level == dht.LevelAny {
+			// A label may be younger than what was cached: ask before saying no.
+			if again, ferr := b.hop(ctx, records, part, p, pinned, dht.LevelFresh); ferr == nil {
+				res.Hops[len(res.Hops)-1] = again
+				edge, err = follow(again.Card, parts[i+1])
+			}
+		}
 		if err != nil {
 			return res, &PathError{path, parts[i+1], fmt.Errorf("%s %w", quote(part), err)}
 		}
@@ -187,9 +194,19 @@ func follow(card pointer.Card, label string) (pointer.Edge, error) {
 	}
 	switch len(found) {
 	case 0:
-		return pointer.Edge{}, fmt.Errorf("has no public edge of that name: %w", ErrNotFound)
+		return pointer.Edge{}, errNoEdge
 	case 1:
 		return found[0], nil
 	}
-	return pointer.Edge{}, fmt.Errorf("has %d edges that read like that: %w", len(found), ErrNotFound)
+	return pointer.Edge{}, noEdge(fmt.Sprintf("has %d public edges that read like that", len(found)))
 }
+
+// noEdge is a path that its owner's card doesn't carry on: [ErrNotFound], in
+// words of its own.
+type noEdge string
+
+const errNoEdge = noEdge("has no public edge of that name")
+
+func (e noEdge) Error() string { return string(e) }
+
+func (e noEdge) Is(target error) bool { return target == ErrNotFound }

@@ -76,6 +76,26 @@ func at(t *testing.T, res Resolution, err error, part string, hops int) error {
 	return path.Err
 }
 
+// A label that is younger than the cached card is asked for before it is denied.
+func TestALabelYoungerThanTheCacheIsFound(t *testing.T) {
+	w := newWorld(t)
+	w.add("ana", "a")
+	w.publish("a", pointer.Commitment{}, nil)
+	w.publish("b", pointer.Commitment{}, nil)
+	_, err := w.book.Resolve(t.Context(), w.resolver, "ana", dht.LevelAny)
+	require.NoError(t, err)
+	w.publish("a", pointer.Commitment{}, edges("ben", "b"))
+	res, err := w.book.Resolve(t.Context(), w.resolver, "ana/ben", dht.LevelAny)
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("b"), res.Last().Pointer)
+	require.Equal(t, uint64(2), res.Hops[0].Result.Record.Sequence())
+
+	_, err = w.book.Resolve(t.Context(), w.resolver, "ana/nobody", dht.LevelAny)
+	require.ErrorIs(t, err, ErrNotFound)
+	require.ErrorContains(t, err, `"ana" has no public edge of that name`)
+	require.NotContains(t, err.Error(), "not in the book")
+}
+
 // A path of any length up to the bound leads from card to card; each hop says
 // whose record it is.
 func TestPathsOfOneToEightHops(t *testing.T) {
@@ -154,7 +174,7 @@ func TestPathsThatLeadNowhere(t *testing.T) {
 	require.ErrorIs(t, at(t, res, err, "nobody", 1), ErrNotFound)
 	res, err = w.resolve("alice/carol") // two of them read like that: neither is taken
 	require.ErrorIs(t, at(t, res, err, "carol", 1), ErrNotFound)
-	require.ErrorContains(t, err, "2 edges")
+	require.ErrorContains(t, err, "2 public edges")
 	res, err = w.resolve("alice/Carol") // to the letter
 	require.ErrorIs(t, at(t, res, err, "Carol", 1), dht.ErrNotFound)
 	res, err = w.resolve("alice/none/bob")

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,12 +26,16 @@ so that you know its owner.`,
 		ValidArgsFunction: a.completeMoreNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			request.Names = args
-			var out engine.Edges
-			err := a.ask("share", request, &out)
-			if err == nil && out.First {
-				a.warn("From your next publication on, everybody who looks you up can see\n"+
-					"  %s\nwith the pointer behind it, and so that you know its owner. Take it back before with\n"+
-					"  petname unshare %s", strings.Join(out.Added, ", "), engine.ShellWord(out.Added[0]))
+			var before, out engine.Edges
+			err := a.ask("public", engine.NoArgs{}, &before)
+			if err == nil {
+				if request.Public && len(before.Edges) == 0 {
+					a.warn("%s", engine.Visible)
+				}
+				err = a.ask("share", request, &out)
+			}
+			if err == nil && len(before.Edges) == 0 {
+				a.hint("take it back before then with\n  petname unshare %s", engine.ShellWord(out.Added[0]))
 			}
 			if err = a.show(out, err, err == nil, func(w *bufio.Writer) { edges(w, out) }); err == nil {
 				a.hint("now publish it:\n  petname publish")

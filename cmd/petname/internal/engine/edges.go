@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"strings"
 
 	"github.com/petnames-go/petnames/petname"
 )
@@ -19,8 +20,17 @@ type Edge struct {
 type Edges struct {
 	Edges []Edge   `json:"edges"`
 	Added []string `json:"added,omitempty"` // labels that this call made public
-	First bool     `json:"first,omitempty"` // none was public before
+	// Visible says, of the first, what it shows to everybody.
+	Visible string `json:"visible,omitempty"`
 }
+
+// Visible is what everybody can see of a public edge.
+const Visible = "From your next publication on, everybody who looks you up can see\n" +
+	"the label, the pointer behind it, and so that you know its owner.\n" +
+	"Until then petname unshare takes it back."
+
+// Public gives all that is public already.
+func (e *Engine) Public(_ context.Context, _ NoArgs) (*Edges, error) { return e.edges() }
 
 // ShareArgs are the arguments of share.
 type ShareArgs struct {
@@ -76,7 +86,10 @@ func (e *Engine) Share(_ context.Context, a ShareArgs) (*Edges, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.Added, out.First = added, len(before.Edges) == 0
+	out.Added = added
+	if len(before.Edges) == 0 {
+		out.Visible = strings.ReplaceAll(Visible, "\n", " ")
+	}
 	return out, nil
 }
 

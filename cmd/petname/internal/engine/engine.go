@@ -66,7 +66,7 @@ func (e *Engine) Close() error {
 	if e.network != nil {
 		// A put returns when enough have confirmed; let the last of the
 		// closest peers get the record as well.
-		ctx, cancel := context.WithTimeout(context.Background(), lastPuts)
+		ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 		_ = e.network.Wait(ctx)
 		cancel()
 		err = e.network.Close()
@@ -74,9 +74,6 @@ func (e *Engine) Close() error {
 	}
 	return errors.Join(err, e.book.Close())
 }
-
-// lastPuts bounds how long the end of a verb waits for puts under way.
-const lastPuts = 3 * time.Second
 
 // ops are the verbs that work on an open home. Each takes its own type of
 // arguments and gives its own type of result, both as JSON.
@@ -92,6 +89,7 @@ var ops = map[string]func(e *Engine, ctx context.Context, args json.RawMessage) 
 	"rm":      op((*Engine).Rm),
 	"undo":    op((*Engine).Undo),
 	"log":     op((*Engine).Log),
+	"public":  op((*Engine).Public),
 	"share":   op((*Engine).Share),
 	"unshare": op((*Engine).Unshare),
 	"publish": op((*Engine).Publish),

@@ -166,6 +166,13 @@ func (e *Engine) settle(ctx context.Context) {
 // unsent says of a failed publication that nothing is lost.
 func unsent(err error, stored int) error {
 	c := *Classify(err)
+	var short *dht.ShortError
+	switch {
+	case errors.As(err, &short):
+		c.Message = short.Error()
+	case errors.Is(err, dht.ErrUnreachable):
+		c.Message = "nobody could be reached"
+	}
 	how := "not stored as widely as wanted"
 	if stored == 0 {
 		how = "stored by nobody yet"

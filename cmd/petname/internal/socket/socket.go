@@ -76,12 +76,14 @@ func Path(dir string) (string, error) {
 	return path, nil
 }
 
-// private makes the folder that a hashed socket lies in, or finds it closed to
-// others: who could write to it could answer in the node's place.
-func private(folder string) error {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
+// trusted finds the folder of a hashed socket closed to others: who could write
+// to it could answer in the node's place, and be told a passphrase. A socket in
+// the home is as safe as the home.
+func trusted(path string) error {
+	if filepath.Base(path) == sockName {
+		return nil
 	}
+	folder := filepath.Dir(path)
 	info, err := os.Lstat(folder)
 	switch {
 	case err != nil:
@@ -102,9 +104,12 @@ func Listen(dir string) (net.Listener, error) {
 		return nil, err
 	}
 	if filepath.Base(path) != sockName {
-		if err := private(filepath.Dir(path)); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return nil, err
 		}
+	}
+	if err := trusted(path); err != nil {
+		return nil, err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -204,6 +209,9 @@ func decode(r io.Reader) (request, error) {
 func Do(ctx context.Context, dir, program, verb string, args json.RawMessage) (json.RawMessage, *engine.Error, error) {
 	path, err := Path(dir)
 	if err != nil { // no node could be listening there either
+		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
+	}
+	if err := trusted(path); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
 	d := net.Dialer{Timeout: dialTimeout}
