@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 const (
 	maxDeferred      = 8192     // entries of one Merge that wait for others
 	maxDeferredBytes = 64 << 20 // and their size
+	maxPasses        = 32       // over those that wait
 	maxForks         = 16       // pieces of evidence kept for one device
 )
 
@@ -115,6 +117,7 @@ type merging struct {
 	added   int
 	changed bool  // evidence or a body was kept
 	left    error // why the first entry left out was
+	passes  int   // over entries that waited
 }
 
 var errLater = errors.New("what it builds on is not here")
@@ -134,7 +137,11 @@ func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
 			return nil, err
 		}
 	}
+	m.order(deferred)
 	for progress := true; progress && len(deferred) > 0; {
+		if m.passes++; m.passes > maxPasses {
+			return nil, fmt.Errorf("%w: its entries are in no order that their clocks show", ErrRefused)
+		}
 		var still [][]byte
 		var why error
 		for _, b := range deferred {
@@ -152,6 +159,21 @@ func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
 		}
 	}
 	return m, nil
+}
+
+// order sorts entries that wait by their clocks, which honest devices set above
+// those of all that an entry builds on: one pass then takes them all, however
+// they were shuffled. Clocks that lie cost passes, of which there are few.
+func (m *merging) order(waiting [][]byte) {
+	clocks := make(map[*byte]uint64, len(waiting))
+	for _, b := range waiting {
+		if raw, _, _, err := unwire(b); err == nil {
+			if e, err := parseEntry(m.w.st.book, raw); err == nil {
+				clocks[&b[0]] = e.clock
+			}
+		}
+	}
+	slices.SortStableFunc(waiting, func(a, b []byte) int { return cmp.Compare(clocks[&a[0]], clocks[&b[0]]) })
 }
 
 // leave leaves an entry out.

@@ -165,6 +165,39 @@ func TestMergeTakesAnyOrderAndRepetition(t *testing.T) {
 	require.Same(t, before, a.st.Load(), "nothing was written")
 }
 
+// Valid entries in the worst order cost one pass, not one for each of them; and
+// where clocks lie about the order, the merge ends all the same.
+func TestOrderOfEntriesDoesNotMultiplyTheCost(t *testing.T) {
+	a, _ := newBook(t)
+	b := join(t, a, "two")
+	pull(t, a, b)
+	bodies := make([][]byte, 3000)
+	for i := range bodies {
+		bodies[i] = fmt.Appendf(nil, "k%d=v", i)
+	}
+	_, err := b.Append(bodies...)
+	require.NoError(t, err)
+	reversed := missing(t, b, a.Heads())
+	slices.Reverse(reversed)
+	m := &merging{}
+	require.NoError(t, a.write(func(w *writing) error {
+		m, err = w.merge(seq(reversed...))
+		return err
+	}))
+	require.LessOrEqual(t, m.passes, 2)
+	require.Equal(t, dump(t, b), dump(t, a))
+
+	// A device whose clock runs backwards, sent in reverse.
+	lying := make([][]byte, 2*maxPasses)
+	e := next(t, b, "two")
+	for i := range lying {
+		var sent Entry
+		lying[len(lying)-1-i], sent = forge(a.Book(), testKey("two"), e, []byte("k=v"))
+		e = Entry{id: ID{e.id.Device, e.id.Number + 1}, kind: KindApplication, prev: sent.hash, clock: e.clock - 1}
+	}
+	refused(t, a, "clocks that run backwards", lying...)
+}
+
 func TestAnotherBooksEntriesAreRefused(t *testing.T) {
 	a, _ := newBook(t)
 	o := testOptions()
