@@ -72,7 +72,7 @@ func happened(e engine.Entry) string {
 	case "profile":
 		return fmt.Sprintf("set my nickname to %q", e.Name)
 	case "publish":
-		return fmt.Sprintf("signed sequence %d to publish, %s", e.Sequence, petname.Clean(e.Value))
+		return fmt.Sprintf("signed sequence %d to publish, %s", e.Sequence, contentPath(e.Value))
 	case "genesis":
 		return "began the book"
 	case "admit":

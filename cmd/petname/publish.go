@@ -44,7 +44,7 @@ here.`,
 			}
 			return a.show(out, err, out.Sequence > 0, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "%s\n", out.Pointer)
-				field(w, "points to", petname.Clean(out.Value))
+				field(w, "points to", contentPath(out.Value))
 				field(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
 				for _, label := range out.Edges {
 					field(w, "public edge", petname.Clean(label))

@@ -182,7 +182,7 @@ func recordLines(w *bufio.Writer, r engine.RecordInfo) {
 	if r.Nickname != "" {
 		field(w, "calls itself", nickname(r.Nickname, r.Pointer))
 	}
-	field(w, "points to", petname.Clean(r.Value))
+	field(w, "points to", contentPath(r.Value))
 	field(w, "record", fmt.Sprintf("sequence %d, until %s, TTL %s", r.Sequence, r.Expires.Local().Format(time.DateTime), seconds(r.TTL)))
 	if r.Receipt != nil {
 		field(w, "stored", fmt.Sprintf("by %d of %s asked (%d refused, %d unreachable)",

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
 )
 
 func (a *app) resolveVerb() *cobra.Command {
@@ -47,7 +46,7 @@ func resolution(w *bufio.Writer, out engine.Resolved) {
 	if !out.Verified {
 		fmt.Fprintln(w, "NOT VERIFIED; it got as far as")
 	}
-	fmt.Fprintf(w, "%s\n", petname.Clean(out.Value))
+	fmt.Fprintf(w, "%s\n", contentPath(out.Value))
 	if len(out.Hops) > 1 {
 		names := make([]string, len(out.Hops))
 		for i, h := range out.Hops {

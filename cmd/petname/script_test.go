@@ -34,10 +34,16 @@ import (
 //	damage FILE cut|flip N      cut a file to N bytes (under 0: so many from the end), or flip a bit
 //	repeat FILE TEXT N          write a text N times
 func TestScript(t *testing.T) {
+	p := scripts(t)
+	p.Dir = "testdata/script"
+	testscript.Run(t, p)
+}
+
+// scripts is all but the scripts.
+func scripts(t *testing.T) testscript.Params {
 	kubo, err := filepath.Abs("../../pointer/testdata/kubo")
 	require.NoError(t, err)
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+	return testscript.Params{
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
@@ -72,7 +78,7 @@ func TestScript(t *testing.T) {
 			"exits": exits, "fields": fields, "json": jsonCmd, "get": get, "node": node, "end": end,
 			"snapshot": snapshot, "unchanged": unchanged, "damage": damage, "repeat": repeat, "tmpfs": tmpfs,
 		},
-	})
+	}
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {

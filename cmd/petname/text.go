@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -111,7 +112,7 @@ func cardLines(w io.Writer, c engine.Card) {
 	if c.Expired {
 		state = "EXPIRED " + c.Expires.Local().Format(time.DateTime)
 	}
-	field(w, "points to", petname.Clean(c.Value))
+	field(w, "points to", contentPath(c.Value))
 	field(w, "record", fmt.Sprintf("sequence %d, %s", c.Sequence, state))
 	for _, label := range slices.Sorted(maps.Keys(c.Edges)) {
 		field(w, "public edge", fmt.Sprintf("%q → %s", label, c.Edges[label]))
@@ -142,4 +143,13 @@ func peers(n int) string {
 		return "1 peer"
 	}
 	return fmt.Sprintf("%d peers", n)
+}
+
+// contentPath shows a path that somebody published: as it is, or, where that
+// could mislead, quoted with everything in it visible.
+func contentPath(value string) string {
+	if petname.Clean(value) == value {
+		return value
+	}
+	return strconv.QuoteToASCII(value)
 }
