@@ -135,10 +135,15 @@ func (p *pages) checkHeader(id uint64, h []byte) (flags uint16, overflow uint32,
 
 // read returns a whole page with its overflow.
 func (p *pages) read(id uint64) (b []byte, flags uint16, err error) {
+	return p.readInto(make([]byte, p.size), id)
+}
+
+// readInto is read into a buffer of one page, which a page with overflow
+// outgrows.
+func (p *pages) readInto(b []byte, id uint64) (_ []byte, flags uint16, err error) {
 	if !p.in(id) {
 		return nil, 0, p.badPage(id, "outside of the file's %d pages", p.meta.end)
 	}
-	b = make([]byte, p.size)
 	if _, err := p.f.ReadAt(b, int64(id)*p.size); err != nil {
 		return nil, 0, p.badPage(id, "%w", err)
 	}
@@ -274,8 +279,9 @@ func (p *pages) walk(root uint64, seen bitmap, leaf func(id uint64, overflow uin
 			return nil
 		}
 		var below []uint64
+		page := make([]byte, p.size)
 		for _, id := range level {
-			b, flags, err := p.read(id)
+			b, flags, err := p.readInto(page, id)
 			if err != nil {
 				return err
 			}

@@ -1,6 +1,7 @@
 package petname
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"slices"
@@ -29,13 +30,13 @@ func (e *LookalikeError) Error() string {
 	return fmt.Sprintf("the name %q looks like %s, and you could take one for the other", e.Name, strings.Join(names, ", "))
 }
 
-// Names look alike when their skeletons (UTS #39, §4) are the same in one of
-// three forms: as typed, in lower case, in upper case. Two aren't enough:
+// Names look alike when they have a skeleton (UTS #39, §4) in common, of those
+// of three forms: as typed, in lower case, in upper case. Two aren't enough:
 // "paypaI" looks like "paypal" as typed alone, "syb1l" like "sybil" in upper
-// case alone. The table of looks has a row for each form of each name of each
-// contact,
+// case alone. The table of looks has a row for each skeleton of each name of
+// each contact,
 //
-//	form ‖ sha2-256(skeleton), 16 bytes ‖ sha2-256(contact id ‖ name), 8 bytes → contact id
+//	sha2-256(skeleton), 12 bytes ‖ sha2-256(contact id ‖ name), 8 bytes → contact id
 //
 // so that a new name is compared with all others at the cost of three reads.
 const (
@@ -46,11 +47,12 @@ const (
 
 // looks are the starts of the rows that tell what a name looks like.
 func looks(n Name) [][]byte {
-	forms := []string{n.text, n.key, strings.ToUpper(n.key)}
-	rows := make([][]byte, len(forms))
-	for i, form := range forms {
+	var rows [][]byte
+	for _, form := range []string{n.text, n.key, strings.ToUpper(n.key)} {
 		sum := sha256.Sum256([]byte(confusable.Skeleton(form)))
-		rows[i] = append([]byte{byte(i)}, sum[:16]...)
+		if row := sum[:12]; !slices.ContainsFunc(rows, func(r []byte) bool { return bytes.Equal(r, row) }) {
+			rows = append(rows, row)
+		}
 	}
 	return rows
 }
