@@ -140,6 +140,11 @@ func open(p Pointer, b []byte) (Record, error) {
 	if err := checkSignature(p, pb); err != nil {
 		return Record{}, err
 	}
+	return r.withCard(card)
+}
+
+// withCard adds the card out of its bytes; nil: none.
+func (r Record) withCard(card []byte) (Record, error) {
 	if card != nil {
 		c, err := ParseCard(card)
 		if err != nil {
@@ -361,14 +366,7 @@ func sign(key crypto.Signer, f Fields) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	if card != nil {
-		c, err := ParseCard(card)
-		if err != nil {
-			return Record{}, err
-		}
-		r.card = &c
-	}
-	return r, nil
+	return r.withCard(card)
 }
 
 // Embedded gives the pointer of the key that stands inside a record, for

@@ -49,7 +49,8 @@ func (f *fake) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer,
 	}
 }
 
-func (f *fake) wait() { time.Sleep(time.Minute) }
+// wait is the goroutine that a leaking store leaves behind: it never ends.
+func (f *fake) wait() { select {} }
 
 func (f *fake) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
 	if err := ctx.Err(); err != nil && !f.ignoresCancel {
