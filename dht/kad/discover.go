@@ -3,6 +3,7 @@ package kad
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/discovery/mdns"
@@ -16,7 +17,8 @@ import (
 // is announced is hostile until a peer has proved its key.
 
 const (
-	maxFound   = 64 // peers that announcements may make us dial at one time
+	maxFound   = 64              // peers that announcements may make us dial at one time
+	retryAfter = 6 * time.Second // libp2p refuses to dial a peer for 5 s after it failed to
 	txtAddress = "dnsaddr="
 )
 
@@ -92,8 +94,9 @@ func announced(texts []string) []peer.AddrInfo {
 	return infos
 }
 
-// HandlePeerFound joins a peer that announced itself, behind the caller's back;
-// past [maxFound] at one time it is passed over: it will announce itself again.
+// HandlePeerFound joins a peer that announced itself, behind the caller's back,
+// and tries once more if that fails: an announcement isn't repeated soon. Past
+// [maxFound] at one time a peer is passed over.
 func (d *discovery) HandlePeerFound(info peer.AddrInfo) {
 	n := d.node
 	if info.ID == n.host.ID() {
@@ -112,12 +115,25 @@ func (d *discovery) HandlePeerFound(info peer.AddrInfo) {
 	go func() {
 		defer func() { <-d.slots }()
 		defer leave()
-		ctx, cancel := context.WithTimeout(ctx, joinTimeout)
-		defer cancel()
-		if _, err := n.join(ctx, []peer.AddrInfo{info}); err != nil {
+		err := d.join(ctx, info)
+		if err != nil {
+			select {
+			case <-time.After(retryAfter):
+				err = d.join(ctx, info)
+			case <-ctx.Done():
+			}
+		}
+		if err != nil {
 			n.log.Debug("announced peer not joined", "peer", info.ID, "error", err)
 			return
 		}
 		d.once.Do(func() { close(d.found) })
 	}()
+}
+
+func (d *discovery) join(ctx context.Context, info peer.AddrInfo) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	_, err := d.node.join(ctx, []peer.AddrInfo{info})
+	return err
 }

@@ -24,7 +24,6 @@ import (
 func newHost(c Config, network Network, dialing time.Duration) (host.Host, error) {
 	options := []libp2p.Option{
 		libp2p.UserAgent("petnames"),
-		libp2p.Transport(tcp.NewTCPTransport),
 		libp2p.Transport(quic.NewTransport),
 		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
@@ -32,8 +31,14 @@ func newHost(c Config, network Network, dialing time.Duration) (host.Host, error
 		// The limit for private addresses is another one.
 		libp2p.SwarmOpts(swarm.WithDialTimeoutLocal(dialing)),
 	}
-	if network != IPFS {
+	if network == IPFS {
+		options = append(options, libp2p.Transport(tcp.NewTCPTransport))
+	} else {
 		options = append(options,
+			// Two peers of a LAN hear of each other at one moment. Dialling each
+			// other from the ports that they listen on, they would make one
+			// connection between them in which both are the client, and fail.
+			libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
 			libp2p.DisableIdentifyAddressDiscovery(),
 			// A few dead peers on a small network are no sign that UDP is blocked.
 			libp2p.UDPBlackHoleSuccessCounter(nil),
