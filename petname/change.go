@@ -100,7 +100,7 @@ func add(tx *ledger.Tx, me pointer.Pointer, n Name, l pointer.Link, s Source) er
 	if err != nil {
 		return err
 	}
-	if err := c.pinned(l.Pointer, l.Next); err != nil && !l.Next.IsZero() {
+	if err := c.Pinned(l.Pointer, l.Next); err != nil && !l.Next.IsZero() {
 		return err
 	}
 	if err := alone(v, c); err != nil {
@@ -340,5 +340,5 @@ func learnt(v *ledger.View, p pointer.Pointer, card pointer.Card) (bool, error) 
 	if err != nil || !found {
 		return true, err
 	}
-	return !c.commitment(p).IsZero(), c.pinned(p, card.Next)
+	return !c.commitment(p).IsZero(), c.Pinned(p, card.Next)
 }

@@ -144,7 +144,7 @@ func (b *Book) start(part string) (pointer.Pointer, pointer.Commitment, error) {
 	if err != nil {
 		return pointer.Pointer{}, pointer.Commitment{}, err
 	}
-	return c.Pointer, c.Next, c.pinned(c.Pointer, pointer.Commitment{})
+	return c.Pointer, c.Next, c.Pinned(c.Pointer, pointer.Commitment{})
 }
 
 // pin compares what an edge's owner pinned for a pointer with what I did, and
@@ -158,7 +158,7 @@ func (b *Book) pin(p pointer.Pointer, theirs pointer.Commitment) (pointer.Commit
 		return theirs, err
 	}
 	if mine := c.commitment(p); !mine.IsZero() || c.Duplicity {
-		return mine, c.pinned(p, theirs)
+		return mine, c.Pinned(p, theirs)
 	}
 	return theirs, nil
 }

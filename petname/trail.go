@@ -123,9 +123,9 @@ func (c *Contact) follow(steps []pointer.Succession) {
 	}
 }
 
-// pinned compares a commitment of one of the contact's pointers with the one on
+// Pinned compares a commitment of one of the contact's pointers with the one on
 // record: an error when they, or those on record, differ.
-func (c Contact) pinned(p pointer.Pointer, next pointer.Commitment) error {
+func (c Contact) Pinned(p pointer.Pointer, next pointer.Commitment) error {
 	if c.duplicity != nil {
 		return c.duplicity
 	}

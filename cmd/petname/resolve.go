@@ -55,6 +55,13 @@ func resolution(w *bufio.Writer, out engine.Resolved) {
 		field(w, "path", strings.Join(names, " ⇒ "))
 	}
 	field(w, "pointer", out.Pointer)
+	for _, p := range out.Former {
+		field(w, "succeeds", p+", by the key that it had committed to")
+	}
+	if out.Unproven != "" {
+		field(w, "UNPROVEN", "it names a successor, and you hold no commitment that proves it: "+out.Unproven)
+		field(w, "", "compare its words with its owner before you name it")
+	}
 	if out.Nickname != "" {
 		field(w, "calls itself", nickname(out.Nickname, out.Pointer))
 	}

@@ -216,7 +216,11 @@ func (e *Engine) card(next pointer.Commitment, addresses bool) (pointer.Card, er
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	card := pointer.Card{Nickname: nickname, Next: next, Edges: edges}
+	sealing, err := e.home.Sealing()
+	if err != nil {
+		return pointer.Card{}, err
+	}
+	card := pointer.Card{Nickname: nickname, Next: next, Edges: edges, Sealing: sealing.Public()}
 	if !addresses {
 		return card, nil
 	}

@@ -35,7 +35,9 @@ type Resolved struct {
 	Answered  int        `json:"answered"`
 	Agreed    int        `json:"agreed"`
 	Stale     bool       `json:"stale"`
-	Rejected  []string   `json:"rejected"` // answers that were no use, and why
+	Former    []string   `json:"former,omitempty"`   // pointers that this one proved to succeed, oldest first
+	Unproven  string     `json:"unproven,omitempty"` // a successor that is named, and that nothing proves
+	Rejected  []string   `json:"rejected"`           // answers that were no use, and why
 	Verified  bool       `json:"verified"`
 }
 
@@ -52,6 +54,8 @@ type Hop struct {
 	Answered  int       `json:"answered"`
 	Agreed    int       `json:"agreed"`
 	Stale     bool      `json:"stale"`
+	Former    []string  `json:"former,omitempty"`
+	Unproven  string    `json:"unproven,omitempty"`
 }
 
 const maxTimeout = 10 * time.Minute
@@ -115,11 +119,18 @@ func resolved(res petname.Resolution) *Resolved {
 	out := &Resolved{Name: petname.Clean(res.Path), Hops: []Hop{}, Rejected: []string{}}
 	for _, h := range res.Hops {
 		r := h.Result
-		out.Hops = append(out.Hops, Hop{
+		hop := Hop{
 			Name: petname.Clean(h.Name), Pointer: h.Pointer.String(), Value: r.Record.Value(), Sequence: r.Record.Sequence(),
 			Expires: r.Record.Expires(), Source: string(r.Source), Freshness: string(r.Freshness),
 			Asked: r.Asked, Answered: r.Answered, Agreed: r.Agreed, Stale: r.Stale,
-		})
+		}
+		for _, p := range h.Former {
+			hop.Former = append(hop.Former, p.String())
+		}
+		if !h.Unproven.IsZero() {
+			hop.Unproven = h.Unproven.String()
+		}
+		out.Hops = append(out.Hops, hop)
 		for _, rejection := range r.Rejected {
 			out.Rejected = append(out.Rejected, petname.Clean(rejection.Reason))
 		}
@@ -133,6 +144,7 @@ func resolved(res petname.Resolution) *Resolved {
 	out.TTL, out.Nickname = last.Result.Record.TTL().Seconds(), petname.Clean(last.Card.Nickname)
 	out.Source, out.Freshness, out.Stale = hop.Source, hop.Freshness, hop.Stale
 	out.Asked, out.Answered, out.Agreed = hop.Asked, hop.Answered, hop.Agreed
+	out.Former, out.Unproven = hop.Former, hop.Unproven
 	return out
 }
 

@@ -52,20 +52,29 @@ func (h Home) SetConfig(c Config) error {
 	if err := toml.NewEncoder(&b).Encode(c); err != nil {
 		return err
 	}
-	name := h.path(configFile)
-	if info, err := os.Lstat(name); err == nil && info.IsDir() {
-		return fmt.Errorf("config %q: is a folder, and should be a file", name)
+	if err := h.replace(configFile, b.Bytes()); err != nil {
+		return fmt.Errorf("config %w", err)
 	}
-	f, err := os.CreateTemp(h.Dir, ".config-*")
+	return nil
+}
+
+// replace writes a file of the home (mode 0600), whole or not at all, durably.
+func (h Home) replace(file string, b []byte) error {
+	name := h.path(file)
+	if info, err := os.Lstat(name); err == nil && info.IsDir() {
+		return fmt.Errorf("%q: is a folder, and should be a file", name)
+	}
+	f, err := os.CreateTemp(h.Dir, "."+file+"-*")
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b.Bytes())
+	_, err = f.Write(b)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
 		os.Remove(f.Name())
+		return err
 	}
-	return err
+	return syncDir(h.Dir)
 }

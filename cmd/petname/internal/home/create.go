@@ -77,6 +77,13 @@ func Create(dir string, p Plan) (h Home, err error) {
 	if err = write(h.path(peerFile), peer); err != nil {
 		return Home{}, err
 	}
+	sealing, err := newSealing()
+	if err != nil {
+		return Home{}, err
+	}
+	if err = write(h.path(sealingFile), sealing); err != nil {
+		return Home{}, err
+	}
 	if err = os.Mkdir(h.path(recordsDir), 0o700); err != nil {
 		return Home{}, err
 	}

@@ -3,6 +3,7 @@
 //	identity.key    the current key, and the next one unless it is kept elsewhere   0600
 //	device.key      signs the ledger's entries                                      0600
 //	peer.key        the libp2p host's                                               0600
+//	sealing.key     what others seal messages to this home with                     0600
 //	ledger.db       the book
 //	records/        my record, and the newest seen of everybody: the floor
 //	config.toml     the networks joined
@@ -31,6 +32,7 @@ const (
 	identityFile = "identity.key"
 	deviceFile   = "device.key"
 	peerFile     = "peer.key"
+	sealingFile  = "sealing.key"
 	ledgerFile   = "ledger.db"
 	recordsDir   = "records"
 	configFile   = "config.toml"
@@ -128,8 +130,11 @@ func (h Home) Ready() []error {
 	if info, err := os.Stat(h.Dir); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
 		problems = append(problems, fmt.Errorf("%q can be written to by others (mode %#o): chmod 700 it", h.Dir, info.Mode().Perm()))
 	}
-	for _, name := range []string{identityFile, deviceFile, peerFile, ledgerFile} {
+	for _, name := range []string{identityFile, deviceFile, peerFile, sealingFile, ledgerFile} {
 		info, err := os.Lstat(h.path(name))
+		if name == sealingFile && errors.Is(err, fs.ErrNotExist) {
+			continue // of an older home: made when it is needed
+		}
 		if err != nil {
 			problems = append(problems, err)
 			continue
