@@ -47,7 +47,7 @@ func (s Source) fact(l pointer.Link) *wireFact {
 func (b *Book) Add(n Name, l pointer.Link, s Source) (Contact, error) {
 	var c Contact
 	err := b.update(func(tx *ledger.Tx) (err error) {
-		if err = add(tx, b.Identity(), n, l, s); err == nil {
+		if err = b.add(tx, n, l, s); err == nil {
 			c, err = read(tx.View(), l.Pointer)
 		}
 		return err
@@ -70,7 +70,7 @@ type Naming struct {
 func (b *Book) AddAll(namings []Naming) error {
 	return b.update(func(tx *ledger.Tx) error {
 		for _, n := range namings {
-			if err := add(tx, b.Identity(), n.Name, n.Link, n.Source); err != nil {
+			if err := b.add(tx, n.Name, n.Link, n.Source); err != nil {
 				return fmt.Errorf("%q: %w", n.Name, err)
 			}
 		}
@@ -78,13 +78,13 @@ func (b *Book) AddAll(namings []Naming) error {
 	})
 }
 
-func add(tx *ledger.Tx, me pointer.Pointer, n Name, l pointer.Link, s Source) error {
+func (b *Book) add(tx *ledger.Tx, n Name, l pointer.Link, s Source) error {
 	switch {
 	case n.IsZero():
 		return &NameError{"", "is empty"}
 	case l.Pointer.IsZero():
 		return errors.New("add: no pointer given")
-	case l.Pointer == me:
+	case b.mine(l.Pointer):
 		return ErrOwnPointer
 	}
 	fact := s.fact(l)

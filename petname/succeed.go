@@ -75,7 +75,7 @@ func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succe
 			return c, nil, &SuccessionError{c.Pointer, errors.New("it leads in a circle")}
 		}
 	}
-	if to == b.Identity() {
+	if b.mine(to) {
 		return c, nil, &SuccessionError{c.Pointer, ErrOwnPointer}
 	}
 	if c.Name.IsZero() && c.Conflict == nil {

@@ -325,3 +325,23 @@ func (w *world) put(seed string, card *pointer.Card) {
 	_, err := w.store.Put(w.t.Context(), r.Pointer(), r.Bytes())
 	require.NoError(w.t, err)
 }
+
+// My own key goes on by steps that hang together and are signed; who I was stays
+// me, and is nobody's contact.
+func TestMyOwnPointersStayMine(t *testing.T) {
+	b := newTestBook(t)
+	for name, steps := range map[string][]pointer.Succession{
+		"from another": chain(step(t, "a")),
+		"with a gap":   chain(step(t, "me"), step(t, "next next me")),
+		"unsigned":     chain(func() pointer.Succession { s := step(t, "me"); s.NewSignature = make([]byte, 64); return s }()),
+	} {
+		require.ErrorAs(t, b.Rotated(steps), new(*SuccessionError), name)
+		require.Equal(t, pointerOf("me"), b.Identity())
+	}
+	require.NoError(t, b.Rotated(chain(step(t, "me"), step(t, "next me"))))
+	require.Equal(t, pointerOf("next next me"), b.Identity())
+	for _, seed := range []string{"me", "next me", "next next me"} {
+		_, err := b.Add(mustName("myself"), link(seed), Source{})
+		require.ErrorIs(t, err, ErrOwnPointer, seed)
+	}
+}

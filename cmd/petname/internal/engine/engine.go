@@ -92,6 +92,7 @@ var ops = map[string]func(e *Engine, ctx context.Context, args json.RawMessage) 
 	"public":  op((*Engine).Public),
 	"share":   op((*Engine).Share),
 	"unshare": op((*Engine).Unshare),
+	"rotate":  op((*Engine).Rotate),
 	"publish": op((*Engine).Publish),
 	"resolve": op((*Engine).Resolve),
 	"export":  op((*Engine).Export),

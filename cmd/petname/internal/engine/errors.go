@@ -123,6 +123,10 @@ func Classify(err error) *Error {
 		return set("home_exists", ExitConflict, "petname id")
 	case errors.Is(err, home.ErrLocked):
 		return set("locked", ExitLocked, "give the passphrase with --passphrase-file, or on a terminal")
+	case errors.Is(err, home.ErrNextElsewhere):
+		return set("locked", ExitLocked, "petname key rotate --next FILE --recovery NEWFILE --passphrase-file FILE")
+	case errors.Is(err, home.ErrNextWrong):
+		return set("wrong_key", ExitUnverified, "give the recovery file that was written last")
 	case errors.Is(err, home.ErrPassphrase):
 		return set("wrong_passphrase", ExitLocked, "")
 	case errors.Is(err, ledger.ErrInUse):

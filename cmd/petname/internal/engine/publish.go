@@ -10,6 +10,7 @@ import (
 
 	"github.com/ipfs/boxo/path"
 
+	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
@@ -39,6 +40,7 @@ type Published struct {
 	Unreachable int       `json:"unreachable"`
 	Took        float64   `json:"took"` // seconds
 	Edges       []string  `json:"edges,omitempty"`
+	Former      []string  `json:"former,omitempty"` // earlier pointers of mine whose last record was stored again
 }
 
 const (
@@ -86,7 +88,7 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	if err != nil {
 		return nil, err
 	}
-	card, err := e.card(identity.Next, a.Addresses)
+	card, err := e.card(identity, a.Addresses)
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +134,7 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	receipt, err := e.resolver(network).Publish(ctx, record)
 	out.Asked, out.Stored, out.Refused, out.Unreachable = receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable
 	out.Took = time.Since(began).Seconds()
+	out.Former = e.putFormer(ctx, identity, network)
 	e.settle(ctx)
 	if err == nil && a.Wait == "all" && receipt.Refused+receipt.Unreachable > 0 {
 		err = &dht.ShortError{Receipt: receipt, Want: receipt.Asked}
@@ -206,8 +209,26 @@ func (e *Engine) storeLater(record pointer.Record) {
 	})
 }
 
+// putFormer stores the last records of my earlier pointers again, which lead to
+// this one, and says of which. Nobody loses their way over one that fails.
+func (e *Engine) putFormer(ctx context.Context, id home.Identity, network dht.Store) []string {
+	var stored []string
+	for _, s := range id.Succession {
+		r, expired, err := e.held(s.Old)
+		if err != nil || expired || ctx.Err() != nil {
+			continue
+		}
+		if receipt, err := e.resolver(network).Publish(ctx, r); err != nil {
+			e.log.Warn("last record of a former pointer not stored", "error", err)
+		} else if receipt.Stored > 0 {
+			stored = append(stored, s.Old.String())
+		}
+	}
+	return stored
+}
+
 // card is what my records say of me.
-func (e *Engine) card(next pointer.Commitment, addresses bool) (pointer.Card, error) {
+func (e *Engine) card(id home.Identity, addresses bool) (pointer.Card, error) {
 	nickname, err := e.book.Nickname()
 	if err != nil {
 		return pointer.Card{}, err
@@ -220,7 +241,7 @@ func (e *Engine) card(next pointer.Commitment, addresses bool) (pointer.Card, er
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	card := pointer.Card{Nickname: nickname, Next: next, Edges: edges, Sealing: sealing.Public()}
+	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.Public(), Succession: id.Succession}
 	if !addresses {
 		return card, nil
 	}

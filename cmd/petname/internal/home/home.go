@@ -114,7 +114,19 @@ func (h Home) Book(wait time.Duration) (*petname.Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	return petname.Open(h.path(ledgerFile), device, petname.Options{Wait: wait})
+	book, err := petname.Open(h.path(ledgerFile), device, petname.Options{Wait: wait})
+	if err != nil {
+		return nil, err
+	}
+	// A key that is damaged, or another book's, is for the verbs that need it to tell.
+	id, err := h.Identity()
+	if err != nil || len(id.Succession) == 0 || book.Identity() != id.First() {
+		return book, nil
+	}
+	if err := book.Rotated(id.Succession); err != nil {
+		return nil, errors.Join(err, book.Close())
+	}
+	return book, nil
 }
 
 // Records opens the folder of records.

@@ -381,10 +381,11 @@ func FuzzIdentity(f *testing.F) {
 	require.NoError(f, err)
 	next, err := pointer.NewKey(nil)
 	require.NoError(f, err)
-	commitment, err := pointer.Commit(next.Public())
+	step, err := pointer.Succeed(testPointer(f), current, pointer.Commitment{}, nil)
 	require.NoError(f, err)
+	chains := map[string][]pointer.Succession{"horse": {step}}
 	for _, passphrase := range []string{"", "horse"} {
-		b, err := formatIdentity(current, next, commitment, passphrase != "", passphrase, fast)
+		b, err := secrets{current: current, next: next, elsewhere: passphrase != "", passphrase: passphrase, work: fast, succession: chains[passphrase]}.format()
 		require.NoError(f, err)
 		f.Add(b)
 		f.Add(b[:len(b)/2])
@@ -448,4 +449,10 @@ func TestAnOlderHomeGetsSealingKeys(t *testing.T) {
 	require.Equal(t, made.Public(), again.Public())
 	require.Empty(t, h.Ready())
 	require.NotContains(t, strings.Join(files(t, h.Dir), " "), "sealing.key-")
+}
+
+func testPointer(t testing.TB) pointer.Pointer {
+	key, err := pointer.NewKey(nil)
+	require.NoError(t, err)
+	return key.Pointer()
 }
