@@ -38,6 +38,12 @@ const (
 	defaultTimeout = 30 * time.Second
 )
 
+// AtLeast reports whether a look-up that came as far as l reached another level.
+// Offline is none that can be reached.
+func (l Level) AtLeast(other Level) bool {
+	return l.rank() >= 0 && other.rank() >= 0 && l.rank() >= other.rank()
+}
+
 func (l Level) rank() int {
 	return slices.Index([]Level{LevelAny, LevelAgreed, LevelFresh, LevelStrict}, l)
 }

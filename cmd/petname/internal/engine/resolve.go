@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 
 // ResolveArgs are the arguments of resolve.
 type ResolveArgs struct {
-	Path    string        `json:"path"` // NAME[/EDGE…] or a pointer
-	Fresh   bool          `json:"fresh"`
+	Path    string        `json:"path"`  // NAME[/EDGE…] or a pointer
+	Fresh   string        `json:"fresh"` // a level over any: the network is asked; empty: the cache may do
 	Offline bool          `json:"offline"`
 	Timeout time.Duration `json:"timeout"`
 }
@@ -62,7 +63,7 @@ const maxTimeout = 10 * time.Minute
 
 // Resolve walks a path of names and gives the record at its end, verified.
 func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) {
-	if a.Fresh && a.Offline {
+	if a.Fresh != "" && a.Offline {
 		return nil, Usage("--fresh asks the network and --offline doesn't: choose one")
 	}
 	if a.Timeout <= 0 || a.Timeout > maxTimeout {
@@ -70,8 +71,10 @@ func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) 
 	}
 	level := dht.LevelAny
 	switch {
-	case a.Fresh:
-		level = dht.LevelFresh
+	case a.Fresh != "":
+		if level = dht.Level(a.Fresh); level != dht.LevelAgreed && level != dht.LevelFresh && level != dht.LevelStrict {
+			return nil, Usage("--fresh=%s: is none of agreed, fresh, strict", a.Fresh)
+		}
 	case a.Offline:
 		level = dht.LevelOffline
 	}
@@ -104,12 +107,17 @@ func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) 
 		return out, plainer(err)
 	}
 	out.Verified = true
-	if level == dht.LevelFresh {
-		for _, hop := range res.Hops {
-			if hop.Result.Answered == 0 {
-				return out, &Error{Code: "network", Exit: ExitNetwork, Message: "nobody answered: this is what the home holds, not a fresh answer",
-					Next: "petname resolve " + ShellWord(a.Path) + " --offline"}
-			}
+	if a.Fresh == "" {
+		return out, nil
+	}
+	for _, hop := range res.Hops {
+		switch r := hop.Result; {
+		case r.Answered == 0:
+			return out, &Error{Code: "network", Exit: ExitNetwork, Message: "nobody answered: this is what the home holds, not a fresh answer",
+				Next: "petname resolve " + ShellWord(a.Path) + " --offline"}
+		case !r.Freshness.AtLeast(level):
+			return out, &Error{Code: "network", Exit: ExitNetwork, Next: "try again, or settle for less with --fresh=agreed",
+				Message: fmt.Sprintf("the answer is %s, not %s: %d peers agree, and not all that were found could be asked", r.Freshness, level, r.Agreed)}
 		}
 	}
 	return out, nil
