@@ -20,6 +20,7 @@ var mayImport = map[string][]string{
 	"pointer":        {},
 	"ledger":         {"pointer"},
 	"dht":            {"pointer"},
+	"dht/delegated":  {"dht", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
 	"dht/kad":        {"dht", "pointer"},
 	"petname":        {"dht", "ledger", "pointer"},
