@@ -66,6 +66,7 @@ func readStored(resp *http.Response) error {
 // router's trouble, so worth retrying; the rest of 4xx is the request's.
 func refusal(resp *http.Response) error {
 	e := &answerError{kind: dht.ErrUnreachable}
+	put := resp.Request != nil && resp.Request.Method == http.MethodPut
 	status := strconv.Itoa(resp.StatusCode)
 	if text := http.StatusText(resp.StatusCode); text != "" {
 		status += " " + text
@@ -74,7 +75,7 @@ func refusal(resp *http.Response) error {
 	case code >= 300 && code < 400:
 		e.reason = fmt.Sprintf("sends on to %q, which is not followed", short(resp.Header.Get("Location")))
 		return e
-	case code == http.StatusConflict:
+	case put && code == http.StatusConflict:
 		e.reason, e.kind = "has a newer record", dht.ErrOlder
 	case code == http.StatusTooManyRequests:
 		e.reason = "asked too often"
@@ -82,7 +83,7 @@ func refusal(resp *http.Response) error {
 			e.reason += fmt.Sprintf(": try again after %q", short(after))
 		}
 		return e
-	case code >= 400 && code < 500 && code != http.StatusRequestTimeout && resp.Request != nil && resp.Request.Method == http.MethodPut:
+	case put && code >= 400 && code < 500 && code != http.StatusRequestTimeout:
 		e.reason, e.kind = "refused it: "+status, &dht.ShortError{Receipt: dht.Receipt{Asked: 1, Refused: 1}, Want: 1}
 	default:
 		e.reason = "answers " + status

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"net"
 	"net/http"
@@ -174,9 +173,7 @@ func (c *Client) do(ctx context.Context, method string, p pointer.Pointer, body 
 		return nil, nil, c.fault(ctx, err)
 	}
 	return resp, func() {
-		// A little that is left is read, to keep the connection.
-		_, _ = io.CopyN(io.Discard, resp.Body, 512)
-		resp.Body.Close()
+		resp.Body.Close() // what is left in it isn't waited for
 		cancel()
 	}, nil
 }
