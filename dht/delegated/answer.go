@@ -18,6 +18,7 @@ type answerError struct {
 }
 
 func (e *answerError) Error() string { return e.reason }
+func (e *answerError) Unwrap() error { return e.kind }
 
 // readRecord takes the answer to a GET: a record's bytes, or nil if the router
 // has none. It reads no more of a body than a record may have.

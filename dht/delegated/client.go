@@ -122,6 +122,24 @@ func (c *Client) get(ctx context.Context, p pointer.Pointer) ([]byte, error) {
 	return record, nil
 }
 
+// Check asks whether anything like a router answers, for nothing that means
+// anything: a name that is none, which costs a router no look-up. Its refusal is
+// the answer. It is no proof that look-ups work.
+func (c *Client) Check(ctx context.Context) error {
+	resp, done, err := c.send(ctx, http.MethodGet, "-", nil)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if resp.StatusCode >= 400 && resp.StatusCode < 500 {
+		return nil
+	}
+	if _, err = readRecord(resp); err == nil || errors.Is(err, dht.ErrRejected) {
+		return nil
+	}
+	return c.fault(ctx, err)
+}
+
 // Put hands the record to the router. The receipt counts the router as one
 // peer: how many it stored with in turn, it doesn't say.
 func (c *Client) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
@@ -146,18 +164,22 @@ func (c *Client) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht
 	return dht.Receipt{Asked: 1, Refused: 1}, err
 }
 
-// do sends a request. The answer's body ends with done.
+// do sends a request about a pointer. The answer's body ends with done.
 func (c *Client) do(ctx context.Context, method string, p pointer.Pointer, body []byte) (_ *http.Response, done func(), err error) {
 	if p.IsZero() {
 		return nil, nil, errors.New("router: no pointer given")
 	}
+	return c.send(ctx, method, p.String(), body)
+}
+
+func (c *Client) send(ctx context.Context, method, name string, body []byte) (_ *http.Response, done func(), err error) {
 	asking, cancel := c.bounded(ctx)
 	defer func() {
 		if err != nil {
 			cancel()
 		}
 	}()
-	req, err := http.NewRequestWithContext(asking, method, c.url+path+p.String(), bytes.NewReader(bytes.Clone(body)))
+	req, err := http.NewRequestWithContext(asking, method, c.url+path+name, bytes.NewReader(bytes.Clone(body)))
 	if err != nil {
 		return nil, nil, err
 	}

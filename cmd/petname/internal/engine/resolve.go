@@ -74,7 +74,7 @@ func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) 
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
 	network := &lazyNetwork{engine: e}
-	resolver := e.resolver(network)
+	resolver := e.resolver(e.sources(network)...)
 	resolver.Timeout = a.Timeout
 	res, err := e.book.Resolve(ctx, resolver, a.Path, level)
 	out := resolved(res)
@@ -121,7 +121,7 @@ func resolved(res petname.Resolution) *Resolved {
 			Asked: r.Asked, Answered: r.Answered, Agreed: r.Agreed, Stale: r.Stale,
 		})
 		for _, rejection := range r.Rejected {
-			out.Rejected = append(out.Rejected, petname.Clean(rejection.Reason))
+			out.Rejected = append(out.Rejected, petname.Clean(rejection.String()))
 		}
 	}
 	if len(res.Hops) == 0 {
@@ -145,6 +145,9 @@ func plainer(err error) error {
 	message := "nobody could be reached"
 	if errors.Is(err, context.DeadlineExceeded) {
 		message = "no answer in time"
+	}
+	if said := routersSaid(err); said != "" {
+		message = "nobody could be reached: " + said
 	}
 	var path *petname.PathError
 	if errors.As(err, &path) {
