@@ -23,8 +23,10 @@ const (
 
 // Serve answers requests that come in at l until ctx ends, then gives those
 // under way 2 s to end. It closes l, and returns when no handler runs any more.
-// Nil is an end by ctx. Headers that are long or slow, idle connections, and
-// more than 64 connections of one client are cut.
+// Nil is an end by ctx. Headers that are long or slow, bodies that take over 5 s,
+// idle connections, and more than 64 connections of one client are cut. The 5 s
+// are a read deadline: a handler that takes longer than that, as [Server] may,
+// clears it by an http.ResponseController once the body is read.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	g := &gate{handler: h}
 	life, end := context.WithCancel(context.Background())
@@ -79,6 +81,8 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.inside.Add(1)
 	g.mu.Unlock()
 	defer g.inside.Done()
+	// Also for a body that nobody reads: it is waited for before the next request.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	g.handler.ServeHTTP(w, r)
 }
 

@@ -426,6 +426,7 @@ func TestSlowAndEndlessRequestsAreCut(t *testing.T) {
 		{"a body of one chunk a second", head + "Transfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n", time.Second, "408", bodyTimeout},
 		{"a refused name with a body that drips", "PUT " + path + "alice HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "x", time.Second, "400", bodyTimeout},
 		{"a GET whose body drips", "GET " + path + "alice HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "x", time.Second, "400", bodyTimeout},
+		{"a body that drips to a handler that is done", "GET /other HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "x", time.Second, "200", bodyTimeout},
 		{"headers that drip", "GET / HTTP/1.1\r\n", "X: y\r\n", time.Second, "", headerTimeout},
 		{"headers without end", "GET / HTTP/1.1\r\n", "X: " + strings.Repeat("y", 1000) + "\r\n", 0, "431", time.Second},
 		{"nothing at all", "", "", time.Hour, "", headerTimeout},
@@ -437,6 +438,9 @@ func TestSlowAndEndlessRequestsAreCut(t *testing.T) {
 				h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					inside.Add(1)
 					defer left.Add(1)
+					if r.URL.Path == "/other" {
+						return
+					}
 					s.ServeHTTP(w, r)
 				})
 				l := newPipes()

@@ -73,13 +73,16 @@ func (e *Engine) Join(ctx context.Context, a JoinArgs) (*Joined, error) {
 	if err != nil {
 		return nil, err
 	}
+	was, unread := e.home.Config()
 	if err := e.home.SetConfig(c); err != nil {
 		return nil, err
 	}
 	out := &Joined{Network: c.Network, Bootstrap: c.Bootstrap, Routers: c.Routers}
 	tried := make(chan []error, 1)
 	go func() { tried <- e.tryRouters(ctx, c) }()
-	err = e.joinDHT(ctx, c, out)
+	if unread != nil || was.Network != "off" || c.Network != "off" { // else a node goes on as it is
+		err = e.joinDHT(ctx, c, out)
+	}
 	if failed := errors.Join(append([]error{err}, <-tried...)...); failed != nil {
 		return out, saved(failed)
 	}

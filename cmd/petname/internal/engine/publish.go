@@ -174,7 +174,7 @@ func unsent(err error, stored int) error {
 		c.Message = "nobody could be reached"
 	}
 	if said := routersSaid(err); said != "" && !strings.Contains(c.Message, said) {
-		c.Message += ": " + said
+		c.Message = strings.TrimSuffix(c.Message, "; try again") + ": " + said
 	}
 	how := "not stored as widely as wanted"
 	if stored == 0 {
