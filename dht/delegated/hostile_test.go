@@ -169,6 +169,39 @@ func TestARouterThatMisbehavesIsNamedInTime(t *testing.T) {
 	}
 }
 
+// Check takes a router's refusal of a name that is none for an answer, and
+// nothing that isn't a router's.
+func TestCheck(t *testing.T) {
+	require.NoError(t, newClient(t, eager(nil)).Check(t.Context()))
+	require.NoError(t, newClient(t, newBoxoRouter()).Check(t.Context()))
+	for wire, reason := range map[string]string{
+		"HTTP/1.1 404 No\r\n\r\n":                                   "",
+		"HTTP/1.1 429 No\r\n\r\n":                                   "",
+		ok("text/plain", "none"):                                    "",
+		ok("text/html", "<h1>Welcome</h1>"):                         `"text/html"`,
+		"HTTP/1.1 500 No\r\n\r\n":                                   "500",
+		"HTTP/1.1 302 No\r\nLocation: http://other.example\r\n\r\n": "sends on",
+		"": "EOF",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := piped(t, says(wire))
+			if err := c.Check(t.Context()); reason == "" {
+				require.NoError(t, err, wire)
+			} else {
+				told(t, err, c, dht.ErrUnreachable)
+				require.Contains(t, err.Error(), reason)
+			}
+			settle(t, c)
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := piped(t, func(conn net.Conn, _ *http.Request) { _, _ = conn.Read(make([]byte, 1)) })
+		c.Timeout = time.Second
+		told(t, c.Check(t.Context()), c, dht.ErrUnreachable)
+		settle(t, c)
+	})
+}
+
 // settle lets the goroutines of a bubble notice that all is over.
 func settle(t *testing.T, c *Client) {
 	require.NoError(t, c.Close())
