@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/petnames-go/petnames/pointer"
@@ -83,6 +84,15 @@ type Rejection struct {
 	Source Source
 	Peer   string
 	Reason string // has text of foreign origin: quote it on display
+}
+
+// String is the reason and, for a router, which one it was: peers of a DHT are
+// strangers whose names tell nobody anything.
+func (r Rejection) String() string {
+	if r.Source != SourceRouter || r.Peer == "" || strings.Contains(r.Reason, r.Peer) {
+		return r.Reason
+	}
+	return "router " + r.Peer + ": " + r.Reason
 }
 
 // Resolve streams verified records, each better or fresher than the one before

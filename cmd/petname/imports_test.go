@@ -20,13 +20,14 @@ var mayImport = map[string][]string{
 	"pointer":        {},
 	"ledger":         {"pointer"},
 	"dht":            {"pointer"},
+	"dht/delegated":  {"dht", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
 	"dht/kad":        {"dht", "pointer"},
 	"petname":        {"dht", "ledger", "pointer"},
 	"cmd/petname":    {"*"},
 	"examples/embed": {"petname", "ledger", "dht", "pointer"},
 
-	"cmd/petname/internal/home":   {"petname", "ledger", "dht", "pointer"},
+	"cmd/petname/internal/home":   {"petname", "ledger", "dht", "dht/delegated", "pointer"},
 	"cmd/petname/internal/engine": {"*"},
 	"cmd/petname/internal/socket": {"cmd/petname/internal/engine"},
 }

@@ -92,11 +92,11 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	if err != nil {
 		return nil, err
 	}
-	network, offline := e.store(ctx)
+	stores, offline := e.joined(ctx)
 	if offline != nil && Classify(offline).Exit != ExitNetwork {
 		return nil, offline // nothing that waiting would mend: use up no sequence
 	}
-	last, err := e.lastAnywhere(ctx, network, offline)
+	last, err := e.lastAnywhere(ctx, stores, offline)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	if offline != nil {
 		return out, unsent(offline, 0)
 	}
-	receipt, err := e.resolver(network).Publish(ctx, record)
+	receipt, err := e.resolver(stores...).Publish(ctx, record)
 	out.Asked, out.Stored, out.Refused, out.Unreachable = receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable
 	out.Took = time.Since(began).Seconds()
 	out.Former = e.putFormer(ctx, identity, network)
@@ -176,6 +176,9 @@ func unsent(err error, stored int) error {
 	case errors.Is(err, dht.ErrUnreachable):
 		c.Message = "nobody could be reached"
 	}
+	if said := routersSaid(err); said != "" && !strings.Contains(c.Message, said) {
+		c.Message = strings.TrimSuffix(c.Message, "; try again") + ": " + said
+	}
 	how := "not stored as widely as wanted"
 	if stored == 0 {
 		how = "stored by nobody yet"
@@ -199,9 +202,9 @@ func (e *Engine) storeLater(record pointer.Record) {
 	e.tail.Go(func() {
 		ctx, cancel := context.WithTimeout(e.life, tailTimeout)
 		defer cancel()
-		network, err := e.store(ctx)
+		stores, err := e.joined(ctx)
 		if err == nil {
-			_, err = e.resolver(network).Publish(ctx, record)
+			_, err = e.resolver(stores...).Publish(ctx, record)
 		}
 		if err != nil {
 			e.log.Warn("record not stored", "sequence", record.Sequence(), "error", err)
@@ -254,12 +257,12 @@ func (e *Engine) card(id home.Identity, addresses bool) (pointer.Card, error) {
 // lastAnywhere is the newest record of mine that anyone knows of: the book, the
 // home, or the network, which may have one of another device or of a home that
 // was lost since.
-func (e *Engine) lastAnywhere(ctx context.Context, network dht.Store, offline error) (petname.Published, error) {
+func (e *Engine) lastAnywhere(ctx context.Context, stores []dht.Store, offline error) (petname.Published, error) {
 	if offline == nil {
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
 		// What is found raises the floor in the home, which lastOwn reads.
-		if _, err := e.resolver(network).Best(ctx, e.book.Identity(), dht.LevelFresh); errors.Is(err, context.Canceled) {
+		if _, err := e.resolver(stores...).Best(ctx, e.book.Identity(), dht.LevelFresh); errors.Is(err, context.Canceled) {
 			return petname.Published{}, err
 		}
 	}

@@ -81,7 +81,7 @@ func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) 
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
 	network := &lazyNetwork{engine: e}
-	resolver := e.resolver(network)
+	resolver := e.resolver(e.sources(network)...)
 	resolver.Timeout = a.Timeout
 	res, err := e.book.Resolve(ctx, resolver, a.Path, level)
 	out := resolved(res)
@@ -140,7 +140,7 @@ func resolved(res petname.Resolution) *Resolved {
 		}
 		out.Hops = append(out.Hops, hop)
 		for _, rejection := range r.Rejected {
-			out.Rejected = append(out.Rejected, petname.Clean(rejection.Reason))
+			out.Rejected = append(out.Rejected, petname.Clean(rejection.String()))
 		}
 	}
 	if len(res.Hops) == 0 {
@@ -165,6 +165,9 @@ func plainer(err error) error {
 	message := "nobody could be reached"
 	if errors.Is(err, context.DeadlineExceeded) {
 		message = "no answer in time"
+	}
+	if said := routersSaid(err); said != "" {
+		message = "nobody could be reached: " + said
 	}
 	var path *petname.PathError
 	if errors.As(err, &path) {

@@ -8,15 +8,20 @@ import (
 	"os"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/petnames-go/petnames/dht/delegated"
 )
 
 // Config is config.toml.
 type Config struct {
-	// Network is "off" (nothing leaves the machine), "ipfs", "lan", or "peers"
-	// for a private set of them.
+	// Network is which DHT to be in: "off" (none), "ipfs", "lan", or "peers" for
+	// a private set of them.
 	Network string `toml:"network"`
 	// Bootstrap are the multiaddrs to enter the network by.
 	Bootstrap []string `toml:"bootstrap"`
+	// Routers are the URLs of HTTP routers to ask and store with beside the
+	// network, which may be "off".
+	Routers []string `toml:"routers"`
 }
 
 // Config reads config.toml; without the file nothing is joined. Keys that it
@@ -42,6 +47,11 @@ func (h Home) Config() (Config, error) {
 	case "off", "ipfs", "lan", "peers":
 	default:
 		return Config{}, fmt.Errorf("config %q: network %q is none of off, ipfs, lan, peers", name, c.Network)
+	}
+	for i, r := range c.Routers {
+		if c.Routers[i], err = delegated.ParseURL(r); err != nil {
+			return Config{}, fmt.Errorf("config %q: %w", name, err)
+		}
 	}
 	return c, nil
 }

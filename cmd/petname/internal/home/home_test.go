@@ -253,6 +253,11 @@ func TestConfig(t *testing.T) {
 	c, err = h.Config()
 	require.NoError(t, err)
 	require.Equal(t, want, c)
+	want = Config{Network: "off", Bootstrap: []string{}, Routers: []string{"http://127.0.0.1:8080", "https://router.example"}}
+	require.NoError(t, h.SetConfig(want))
+	c, err = h.Config()
+	require.NoError(t, err)
+	require.Equal(t, want, c)
 	require.NotContains(t, strings.Join(files(t, h.Dir), " "), "config-")
 	for text, message := range map[string]string{
 		"network = \"lan":                      "config.toml",
@@ -261,6 +266,7 @@ func TestConfig(t *testing.T) {
 		"netwrok = \"lan\"":                    `unknown key "netwrok"`,
 		"[a.b]\nc = 1":                         "unknown key",
 		"network = \"lan\"\nbootstrap = \"x\"": "config.toml",
+		"routers = [\"nonsense\"]":             "neither http",
 	} {
 		require.NoError(t, os.WriteFile(h.path(configFile), []byte(text), 0o600))
 		_, err := h.Config()
