@@ -134,7 +134,7 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	receipt, err := e.resolver(stores...).Publish(ctx, record)
 	out.Asked, out.Stored, out.Refused, out.Unreachable = receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable
 	out.Took = time.Since(began).Seconds()
-	out.Former = e.putFormer(ctx, identity, network)
+	out.Former = e.putFormer(ctx, identity, stores)
 	e.settle(ctx)
 	if err == nil && a.Wait == "all" && receipt.Refused+receipt.Unreachable > 0 {
 		err = &dht.ShortError{Receipt: receipt, Want: receipt.Asked}
@@ -214,14 +214,14 @@ func (e *Engine) storeLater(record pointer.Record) {
 
 // putFormer stores the last records of my earlier pointers again, which lead to
 // this one, and says of which. Nobody loses their way over one that fails.
-func (e *Engine) putFormer(ctx context.Context, id home.Identity, network dht.Store) []string {
+func (e *Engine) putFormer(ctx context.Context, id home.Identity, stores []dht.Store) []string {
 	var stored []string
 	for _, s := range id.Succession {
 		r, expired, err := e.held(s.Old)
 		if err != nil || expired || ctx.Err() != nil {
 			continue
 		}
-		if receipt, err := e.resolver(network).Publish(ctx, r); err != nil {
+		if receipt, err := e.resolver(stores...).Publish(ctx, r); err != nil {
 			e.log.Warn("last record of a former pointer not stored", "error", err)
 		} else if receipt.Stored > 0 {
 			stored = append(stored, s.Old.String())
