@@ -146,7 +146,7 @@ func of(id, p pointer.Pointer) []byte {
 // alone refuses when other contacts with a name are where c is: naming settles
 // nothing between them, only removing does.
 func alone(v *ledger.View, c Contact) error {
-	there, err := sharers(v, c.Pointer)
+	there, err := sharers(v, c.Pointer, maxRivals)
 	if err != nil {
 		return err
 	}

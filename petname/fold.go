@@ -173,7 +173,7 @@ func (f fold) reindex(v *ledger.View, contact []byte, before []string, state con
 	if n, err := v.Count(tableHeirs); n == 0 || err != nil {
 		return err // nobody ever moved, so nobody is where another is
 	}
-	return f.regroup(v, state.now(contact))
+	return f.regroup(v, state.now(contact), id)
 }
 
 // setEdge replaces where a label leads.

@@ -375,6 +375,6 @@ func TestNoPathWithoutTheBook(t *testing.T) {
 	require.NoError(t, w.book.Close())
 	_, err := w.resolve(pointerOf("a").String())
 	require.Error(t, err)
-	_, err = w.book.pin(pointerOf("b"), commitment("thief"))
+	_, _, err = w.book.edge(pointer.Edge{Pointer: pointerOf("b"), Next: commitment("thief")})
 	require.Error(t, err)
 }

@@ -81,19 +81,28 @@ func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succe
 	if c.Name.IsZero() && c.Conflict == nil {
 		return c, steps, nil
 	}
-	there, err := sharers(v, to)
-	if err != nil {
-		return c, nil, err
+	// Nor to where another has been: the key of one who went on may be stolen.
+	for _, step := range steps {
+		p, err := pointer.FromPublicKey(step.New)
+		if err != nil {
+			return c, nil, err
+		}
+		for id, err := range holders(v, p) {
+			if err != nil {
+				return c, nil, err
+			}
+			if id == c.ID {
+				continue
+			}
+			other, _, err := readContact(v, id)
+			if err != nil {
+				return c, nil, err
+			}
+			return c, nil, fmt.Errorf("%s has moved on to %s, whom you call %q as well; remove one of the two: %w",
+				c.Pointer, p, other.Name, &ConflictError{Contacts: []Contact{c, other}})
+		}
 	}
-	if len(there) == 0 {
-		return c, steps, nil
-	}
-	other, _, err := readContact(v, there[0])
-	if err != nil {
-		return c, nil, err
-	}
-	return c, nil, fmt.Errorf("%s has moved on to %s, whom you call %q as well; remove one of the two: %w",
-		c.Pointer, to, other.Name, &ConflictError{Contacts: []Contact{c, other}})
+	return c, steps, nil
 }
 
 // disagrees compares the steps of a chain with those that the contact has come:

@@ -1,11 +1,17 @@
 package petname
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -344,4 +350,140 @@ func TestMyOwnPointersStayMine(t *testing.T) {
 		_, err := b.Add(mustName("myself"), link(seed), Source{})
 		require.ErrorIs(t, err, ErrOwnPointer, seed)
 	}
+}
+
+// endless is a network in which each key has a successor, made when it is asked for.
+type endless struct {
+	t       *testing.T
+	numbers map[pointer.Pointer]int
+	asked   int
+}
+
+func (e *endless) Best(ctx context.Context, p pointer.Pointer, _ dht.Level) (dht.Result, error) {
+	e.asked++
+	i, seed := e.numbers[p], func(i int) string { return fmt.Sprint("endless ", i) }
+	e.numbers[pointerOf(seed(i+1))] = i + 1
+	card := &pointer.Card{Succession: chain(stepTo(e.t, seed(i), seed(i+1), mustCommit(seed(i+2))))}
+	if i == 0 {
+		card = &pointer.Card{Edges: map[string]pointer.Edge{"on": {Pointer: pointerOf(seed(1)), Next: mustCommit(seed(2))}}}
+	}
+	r, err := pointer.Sign(testKey(seed(i)), pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: epoch.Add(time.Hour), Card: card})
+	return dht.Result{Record: r}, err
+}
+
+// The attack: whoever stores records makes keys without end, each the proven
+// successor of the one before. Nobody in the book bounds it, so the path does.
+func TestASuccessionWithoutEndIsLeft(t *testing.T) {
+	b := newTestBook(t)
+	_, err := b.Add(mustName("eve"), link("endless 0"), Source{})
+	require.NoError(t, err)
+	e := &endless{t: t, numbers: map[pointer.Pointer]int{pointerOf("endless 1"): 1}}
+	_, err = b.Resolve(t.Context(), e, "eve/on", dht.LevelAny)
+	require.ErrorAs(t, err, new(*SuccessionError))
+	require.ErrorContains(t, err, "over 64 keys long")
+	require.Less(t, e.asked, 100)
+}
+
+// An edge that its owner hasn't brought up to date leads to where I know the
+// contact to be. The attack: the old key's thief writes its record anew; or
+// nobody keeps it any more.
+func TestAnEdgeToAnOldKeyLeadsToTheNewOne(t *testing.T) {
+	w := newWorld(t)
+	pinnedAlice(t, w.book)
+	w.add("carol", "c")
+	w.publish("c", pointer.Commitment{}, map[string]pointer.Edge{
+		"al": {Pointer: pointerOf("a"), Next: commitment("a")}, "bare": edge("a"), "lie": {Pointer: pointerOf("a"), Next: commitment("thief")}})
+	require.NoError(t, w.book.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	w.put("next a", &pointer.Card{Next: commitment("next a"), Succession: chain(step(t, "a"))})
+	for _, old := range []func(){
+		func() {},
+		func() { w.put("a", nil) },
+		func() { w.put("a", &pointer.Card{Next: commitment("thief")}) },
+		func() { w.put("a", &pointer.Card{Successor: pointerOf("thief")}) },
+	} {
+		old()
+		for _, path := range []string{"carol/al", "carol/bare", pointerOf("a").String()} {
+			res, err := w.resolve(path)
+			require.NoError(t, err)
+			require.Equal(t, pointerOf("next a"), res.Last().Pointer)
+		}
+		_, err := w.resolve("carol/lie")
+		require.ErrorAs(t, err, new(*DuplicityError))
+	}
+}
+
+// The attack: a contact commits to a key that bob has left behind, which he stole,
+// and moves there; whoever then asks for bob's old pointer would be shown him.
+func TestNobodyMovesToWhereAnotherHasBeen(t *testing.T) {
+	b := newTestBook(t)
+	_, err := b.Add(mustName("bob"), pointer.Link{Pointer: pointerOf("b"), Next: commitment("b")}, Source{})
+	require.NoError(t, err)
+	require.NoError(t, b.Succeed(pointerOf("b"), chain(step(t, "b"), step(t, "next b"))))
+	for i := range 8 { // some before bob in the order of pointers, some after
+		seed, name := fmt.Sprint("eve ", i), mustName(fmt.Sprint("eve ", i))
+		_, err := b.Add(name, pointer.Link{Pointer: pointerOf(seed), Next: mustCommit("next b")}, Source{})
+		require.NoError(t, err)
+		for _, steps := range [][]pointer.Succession{
+			chain(stepTo(t, seed, "next b", commitment("thief"))),
+			chain(stepTo(t, seed, "next b", mustCommit("thief")), stepTo(t, "next b", "thief", commitment("thief"))),
+		} {
+			var conflict *ConflictError
+			require.ErrorAs(t, b.Succeed(pointerOf(seed), steps), &conflict)
+		}
+		for _, old := range []string{"b", "next b", "next next b"} {
+			c, err := b.ByPointer(pointerOf(old))
+			require.NoError(t, err)
+			require.Equal(t, mustName("bob"), c.Name)
+			require.Equal(t, pointerOf("next next b"), c.Pointer)
+		}
+		p, err := b.Lookup(name)
+		require.NoError(t, err)
+		require.Equal(t, pointerOf(seed), p)
+	}
+}
+
+// The attack: a lying device has more contacts come to one pointer than are
+// listed. None of their names resolves, on any device, in whatever order they
+// hear; and when one alone is left it does.
+func TestMoreContactsAtOnePointerThanAreListedAreInConflict(t *testing.T) {
+	const n = maxRivals + 6
+	books := testDevices(t, 2)
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprint("one of many ", i)
+	}
+	slices.SortFunc(ids, func(a, b string) int { return bytes.Compare(pointerOf(a).Bytes(), pointerOf(b).Bytes()) })
+	var namings []Naming
+	for _, id := range ids {
+		namings = append(namings, Naming{mustName(id), pointer.Link{Pointer: pointerOf(id), Next: mustCommit("all")}, Source{}})
+	}
+	require.NoError(t, books[0].AddAll(namings))
+	pull(t, books[1], books[0])
+	move := func(b *Book, ids []string) {
+		for _, id := range ids {
+			evidence, err := pointer.EncodeSuccession(chain(stepTo(t, id, "all", commitment("all"))))
+			require.NoError(t, err)
+			require.NoError(t, b.update(func(tx *ledger.Tx) error {
+				return appendAct(tx, act{Op: opAdvance, Contact: pointerOf(id).Bytes(), Fact: &wireFact{Kind: "succession"}, Chain: evidence})
+			}))
+		}
+	}
+	move(books[0], ids[n/2:])
+	move(books[1], ids[:n/2])
+	sync(t, books...)
+	require.Equal(t, dump(t, books[0]), dump(t, books[1]))
+	for _, id := range ids {
+		_, err := books[0].Lookup(mustName(id))
+		require.ErrorAs(t, err, new(*ConflictError))
+	}
+	for _, id := range ids[:n-1] {
+		_, err := books[0].Remove(pointerOf(id))
+		require.NoError(t, err)
+	}
+	checkBijection(t, books[0], ids)
+	p, err := books[0].Lookup(mustName(ids[n-1]))
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("all"), p)
+	pull(t, books[1], books[0])
+	require.Equal(t, dump(t, books[0]), dump(t, books[1]))
 }

@@ -3,6 +3,7 @@ package petname
 import (
 	"bytes"
 	"encoding/binary"
+	"iter"
 	"slices"
 	"time"
 
@@ -160,60 +161,81 @@ func (f wireFact) next() (pointer.Commitment, error) {
 // so that a contact is found by any pointer that it has or had.
 func heirKey(p, contact []byte) []byte { return append(slices.Clone(p), contact...) }
 
-// heirs are the contacts that have, or had, a pointer by succession.
-func heirs(v *ledger.View, p pointer.Pointer) ([]pointer.Pointer, error) {
-	if n, err := v.Count(tableHeirs); n == 0 || err != nil {
-		return nil, err
+// heirs yields the contacts that have, or had, a pointer by succession.
+func heirs(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] {
+	return func(yield func(pointer.Pointer, error) bool) {
+		if n, err := v.Count(tableHeirs); n == 0 || err != nil {
+			if err != nil {
+				yield(pointer.Pointer{}, err)
+			}
+			return
+		}
+		prefix := p.Bytes()
+		for kv, err := range v.Scan(tableHeirs, prefix) {
+			var id pointer.Pointer
+			if err == nil {
+				id, err = pointer.Restore(kv.Key[len(prefix):])
+			}
+			if !yield(id, err) || err != nil {
+				return
+			}
+		}
 	}
-	var ids []pointer.Pointer
-	prefix := p.Bytes()
-	for kv, err := range v.Scan(tableHeirs, prefix) {
-		if err != nil {
-			return nil, err
+}
+
+// holders yields the contacts with a name that have or had a pointer, the one
+// whose first it was before the others.
+func holders(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] {
+	return func(yield func(pointer.Pointer, error) bool) {
+		named := func(id pointer.Pointer) bool {
+			state, err := getState[contactState](v, tableContacts, id.Bytes())
+			return err == nil && len(state.names()) == 0 || yield(id, err) && err == nil
 		}
-		id, err := pointer.Restore(kv.Key[len(prefix):])
-		if err != nil {
-			return nil, err
+		if !named(p) {
+			return
 		}
-		if ids = append(ids, id); len(ids) == maxRivals {
-			break
+		for id, err := range heirs(v, p) {
+			if err != nil {
+				yield(id, err)
+				return
+			}
+			if !named(id) {
+				return
+			}
 		}
 	}
-	return ids, nil
 }
 
 // owner is the id of the contact that has or had a pointer: one that is named
 // rather than one that isn't, and then the one whose first it was. It is p
 // itself when there is none.
 func owner(v *ledger.View, p pointer.Pointer) (pointer.Pointer, error) {
-	ids, err := heirs(v, p)
-	if err != nil || len(ids) == 0 {
-		return p, err
+	for id, err := range holders(v, p) {
+		return id, err
 	}
-	for _, id := range append([]pointer.Pointer{p}, ids...) {
-		state, err := getState[contactState](v, tableContacts, id.Bytes())
-		if err != nil || len(state.names()) > 0 {
-			return id, err
-		}
+	for id, err := range heirs(v, p) {
+		return id, err
 	}
-	return ids[0], nil
+	return p, nil
 }
 
-// sharers are the contacts with a name that are at a pointer now. Several are
-// somebody who has two names: a conflict.
-func sharers(v *ledger.View, p pointer.Pointer) ([]pointer.Pointer, error) {
-	ids, err := heirs(v, p)
-	if err != nil {
-		return nil, err
-	}
+// sharers are the contacts with a name that are at a pointer now, the first so
+// many. Several are somebody who has two names: a conflict.
+func sharers(v *ledger.View, p pointer.Pointer, most int) ([]pointer.Pointer, error) {
 	var there []pointer.Pointer
-	for _, id := range append([]pointer.Pointer{p}, ids...) {
+	for id, err := range holders(v, p) {
+		if err != nil {
+			return nil, err
+		}
 		state, err := getState[contactState](v, tableContacts, id.Bytes())
 		if err != nil {
 			return nil, err
 		}
-		if len(state.names()) > 0 && bytes.Equal(state.now(id.Bytes()), p.Bytes()) {
-			there = append(there, id)
+		if !bytes.Equal(state.now(id.Bytes()), p.Bytes()) {
+			continue
+		}
+		if there = append(there, id); len(there) == most {
+			break
 		}
 	}
 	return there, nil
@@ -268,35 +290,43 @@ func (f fold) retrail(v *ledger.View, contact []byte) error {
 		return err
 	}
 	for _, p := range [][]byte{was, state.now(contact)} {
-		if err := f.regroup(v, p); err != nil {
+		if err := f.regroup(v, p, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// regroup brings the index up to date on whether those who are at a pointer
-// are several.
-func (f fold) regroup(v *ledger.View, p []byte) error {
+// regroup brings the index up to date on whether those who are at a pointer are
+// several, after a contact has come, gone, or changed its names. All the others
+// of three or more are marked so already: no change touches more rows than that.
+func (f fold) regroup(v *ledger.View, p []byte, contact pointer.Pointer) error {
 	at, err := pointer.Restore(p)
 	if err != nil {
 		return err
 	}
-	there, err := sharers(v, at)
+	there, err := sharers(v, at, 3)
 	if err != nil {
 		return err
+	}
+	several := len(there) > 1
+	if len(there) == 3 && !slices.Contains(there, contact) {
+		there = append(there, contact)
 	}
 	for _, id := range there {
 		state, err := getState[contactState](v, tableContacts, id.Bytes())
 		if err != nil {
 			return err
 		}
+		if !bytes.Equal(state.now(id.Bytes()), p) {
+			continue // the contact, which has gone
+		}
 		keys := state.keys()
 		for _, key := range keys {
 			if key == "" {
 				continue
 			}
-			c := claimant{id, len(keys) > 1 || len(there) > 1, len(state.Trail) > 0}
+			c := claimant{id, len(keys) > 1 || several, len(state.Trail) > 0}
 			if err := claimed(v, key, c); err != nil {
 				return err
 			}
