@@ -212,6 +212,9 @@ func (e *Engine) storeLater(record pointer.Record) {
 // putFormer stores the last records of my earlier pointers again, which lead to
 // this one, and says of which. Nobody loses their way over one that fails.
 func (e *Engine) putFormer(ctx context.Context, id home.Identity, network dht.Store) []string {
+	if err := e.keepLast(ctx, id); err != nil {
+		e.log.Warn("last record of a former pointer not kept", "error", err)
+	}
 	var stored []string
 	for _, s := range id.Succession {
 		r, expired, err := e.held(s.Old)
@@ -255,13 +258,8 @@ func (e *Engine) card(id home.Identity, addresses bool) (pointer.Card, error) {
 // home, or the network, which may have one of another device or of a home that
 // was lost since.
 func (e *Engine) lastAnywhere(ctx context.Context, network dht.Store, offline error) (petname.Published, error) {
-	if offline == nil {
-		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-		defer cancel()
-		// What is found raises the floor in the home, which lastOwn reads.
-		if _, err := e.resolver(network).Best(ctx, e.book.Identity(), dht.LevelFresh); errors.Is(err, context.Canceled) {
-			return petname.Published{}, err
-		}
+	if err := e.lookForOwn(ctx, network, offline); err != nil {
+		return petname.Published{}, err
 	}
 	last, err := e.lastOwn()
 	if err != nil {
@@ -271,4 +269,18 @@ func (e *Engine) lastAnywhere(ctx context.Context, network dht.Store, offline er
 		return petname.Published{}, fmt.Errorf("the last sequence is %d, and there is none above it", last.Sequence)
 	}
 	return last, nil
+}
+
+// lookForOwn asks the network for my newest record: what is found raises the
+// floor in the home, which lastOwn reads. The error is that of being interrupted.
+func (e *Engine) lookForOwn(ctx context.Context, network dht.Store, offline error) error {
+	if offline != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	if _, err := e.resolver(network).Best(ctx, e.book.Identity(), dht.LevelFresh); errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
 }
