@@ -94,9 +94,13 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		edge, err := follow(hop.Card, parts[i+1])
 		if err != nil && hop.Result.Source == dht.SourceCache && level == dht.LevelAny {
 			// A label may be younger than what was cached: ask before saying no.
-			if again, ferr := b.hop(ctx, records, part, p, pinned, dht.LevelFresh); ferr == nil {
+			again, ferr := b.hop(ctx, records, part, p, pinned, dht.LevelFresh)
+			switch {
+			case ferr == nil:
 				res.Hops[len(res.Hops)-1] = again
 				edge, err = follow(again.Card, parts[i+1])
+			case errors.As(ferr, new(*DuplicityError)), errors.As(ferr, new(*SuccessionError)):
+				return res, &PathError{path, part, ferr} // worse than a label that isn't there
 			}
 		}
 		if err != nil {
