@@ -25,7 +25,7 @@ import (
 //	  ? 9: [+ [label, contact or null]]   edges: where the label led before; those that end
 //	                              with a name or its removal; those that an undo puts back
 //	  ? 10: true                  for name: what it looks like was told, and overridden
-//	  ? 11: pointer               of the contact that the fact is about, when not the first
+//	  ? 11: pointer               the one that the fact, or what is published, is about, when not the first
 //	  ? 12: chain                 for advance: a succession, as in a card, its signatures verified
 //	}
 //
@@ -89,7 +89,7 @@ type wireWas struct {
 	Name      string
 	Removed   bool
 	At        int64 // when it was removed
-	Contested bool  // other contacts had the name too
+	Contested bool  // other contacts had the name too, or were at the same pointer
 }
 
 type wireValue struct {
@@ -175,7 +175,7 @@ var shapes = map[op]struct{ must, may field }{
 	opUnshare: {has(6), has(9)},
 	opUndo:    {has(7), has(2) | has(3) | has(5) | has(6) | has(9)},
 	opProfile: {0, has(3)},
-	opPublish: {has(8), 0},
+	opPublish: {has(8), has(11)},
 	opAdvance: {has(2) | has(4) | has(12), 0},
 }
 
@@ -211,7 +211,7 @@ func (a act) check() error {
 			return fmt.Errorf("contact %w", err)
 		}
 	}
-	if a.Of != nil && (a.Fact == nil || bytes.Equal(a.Of, a.Contact)) {
+	if a.Of != nil && (a.Fact == nil && a.Op != opPublish || bytes.Equal(a.Of, a.Contact)) {
 		return errors.New("has another pointer, and no fact about it")
 	}
 	if a.Chain != nil {
@@ -244,6 +244,9 @@ func checkChain(b []byte) error {
 	chain, err := pointer.ParseSuccession(b)
 	if err != nil {
 		return err
+	}
+	if len(chain) > maxTrail {
+		return fmt.Errorf("succession of %d steps", len(chain))
 	}
 	for _, s := range chain {
 		if _, err := s.Verify(); err != nil {

@@ -97,8 +97,14 @@ func (b *Book) Rotated(chain []pointer.Succession) error {
 	return nil
 }
 
-// mine reports whether a pointer is, or was, my own.
-func (b *Book) mine(p pointer.Pointer) bool {
-	moved := b.moved.Load()
-	return p == b.ledger.Identity() || moved != nil && slices.Contains(*moved, p)
+// own are my pointers, in turn.
+func (b *Book) own() []pointer.Pointer {
+	own := []pointer.Pointer{b.ledger.Identity()}
+	if moved := b.moved.Load(); moved != nil {
+		own = append(own, *moved...)
+	}
+	return own
 }
+
+// mine reports whether a pointer is, or was, my own.
+func (b *Book) mine(p pointer.Pointer) bool { return slices.Contains(b.own(), p) }

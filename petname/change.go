@@ -146,7 +146,7 @@ func of(id, p pointer.Pointer) []byte {
 // alone refuses when other contacts with a name are where c is: naming settles
 // nothing between them, only removing does.
 func alone(v *ledger.View, c Contact) error {
-	there, err := sharers(v, c.Pointer)
+	there, err := sharers(v, c.Pointer, maxRivals)
 	if err != nil {
 		return err
 	}
@@ -184,7 +184,7 @@ func before(v *ledger.View, c Contact) ([]wireWas, []wireEdge, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	was, err := state.was(v)
+	was, err := state.was(v, c.ID)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -325,7 +325,7 @@ func (b *Book) Learn(p pointer.Pointer, card pointer.Card) error {
 		if err != nil {
 			return err
 		}
-		f := &wireFact{Kind: "card", By: p.String(), Channel: "record", Nickname: card.Nickname, Next: card.Next.Bytes()}
+		f := &wireFact{Kind: factCard, By: p.String(), Channel: "record", Nickname: card.Nickname, Next: card.Next.Bytes()}
 		return appendAct(tx, act{Op: opLearn, Contact: id.Bytes(), Fact: f, Of: of(id, p)})
 	})
 }
@@ -340,5 +340,6 @@ func learnt(v *ledger.View, p pointer.Pointer, card pointer.Card) (bool, error) 
 	if err != nil || !found {
 		return true, err
 	}
-	return !c.commitment(p).IsZero(), c.Pinned(p, card.Next)
+	at := c.station(p)
+	return at.weak || !at.next.IsZero(), c.Pinned(p, card.Next)
 }

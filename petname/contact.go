@@ -41,6 +41,12 @@ type Fact struct {
 	Entry    ledger.ID          // where the ledger has it
 }
 
+// The kinds of fact that others bring.
+const (
+	factCard       = "card"
+	factSuccession = "succession"
+)
+
 // Conflict is what edits on two devices that didn't know of each other left
 // behind. Nothing picks silently: the name doesn't resolve until the user has
 // renamed or removed one side, or added the contact again.
@@ -135,7 +141,15 @@ func (s *contactState) replace(e ledger.Entry, with []claim) {
 }
 
 // was is what the contact is called, for undoing a change of it.
-func (s contactState) was(v *ledger.View) ([]wireWas, error) {
+func (s contactState) was(v *ledger.View, id pointer.Pointer) ([]wireWas, error) {
+	at, err := pointer.Restore(s.now(id.Bytes()))
+	if err != nil {
+		return nil, err
+	}
+	there, err := sharers(v, at, 2)
+	if err != nil {
+		return nil, err
+	}
 	var was []wireWas
 	for _, cl := range s.Claims {
 		w := wireWas{Name: cl.Name, Removed: cl.Removed, At: cl.At}
@@ -144,7 +158,7 @@ func (s contactState) was(v *ledger.View) ([]wireWas, error) {
 			if err != nil {
 				return nil, err
 			}
-			w.Contested = len(r) > 1
+			w.Contested = len(r) > 1 || len(there) > 1
 		}
 		if !slices.Contains(was, w) && len(was) < maxWas {
 			was = append(was, w)

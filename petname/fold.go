@@ -19,7 +19,7 @@ const (
 	tableEdges     = "edges"     // audience ‖ comparison key of the label → edgeState
 	tableUndo      = "undo"      // entry → nothing: what can be undone
 	tableProfile   = "profile"   // "nickname" → profileState
-	tablePublished = "published" // "own" → publishedState
+	tablePublished = "published" // "own", or a later pointer of mine → publishedState
 )
 
 const (
@@ -173,7 +173,7 @@ func (f fold) reindex(v *ledger.View, contact []byte, before []string, state con
 	if n, err := v.Count(tableHeirs); n == 0 || err != nil {
 		return err // nobody ever moved, so nobody is where another is
 	}
-	return f.regroup(v, state.now(contact))
+	return f.regroup(v, state.now(contact), id)
 }
 
 // setEdge replaces where a label leads.
@@ -240,7 +240,8 @@ func (f fold) setProfile(v *ledger.View, e ledger.Entry, a act) error {
 }
 
 func (f fold) publish(v *ledger.View, a act) error {
-	state, err := getState[publishedState](v, tablePublished, []byte(keyOwn))
+	key := publishedKey(a.Of)
+	state, err := getState[publishedState](v, tablePublished, key)
 	if err != nil {
 		return err
 	}
@@ -250,7 +251,15 @@ func (f fold) publish(v *ledger.View, a act) error {
 		(a.Published.Sequence == state.Sequence && a.Published.Value <= state.Value) {
 		return nil
 	}
-	return putState(v, tablePublished, []byte(keyOwn), publishedState{a.Published.Value, a.Published.Sequence})
+	return putState(v, tablePublished, key, publishedState{a.Published.Value, a.Published.Sequence})
+}
+
+// publishedKey is of which of my pointers a publication is: "own" for the first.
+func publishedKey(of []byte) []byte {
+	if of == nil {
+		return []byte(keyOwn)
+	}
+	return of
 }
 
 // getState reads one value of a table; the zero value when there is none.

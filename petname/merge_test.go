@@ -41,7 +41,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 		}()
 		pool := []pointer.Pointer{pointerOf("a"), pointerOf("b"), pointerOf("next a")}
 		chains := [][]pointer.Succession{
-			chain(step(rt, "a")), chain(step(rt, "a"), step(rt, "next a")), chain(stepTo(rt, "a", "next a", commitment("x"))), chain(stepTo(rt, "a", "b", commitment("b"))),
+			chain(step(rt, "a")), chain(step(rt, "a"), step(rt, "next a")), chain(stepTo(rt, "a", "next a", commitment("x"))), chain(stepTo(rt, "a", "b", commitment("b"))), chain(unsigned(rt, "a", "next a", commitment("x"))),
 		}
 		pick := rapid.IntRange(0, len(books)-1)
 		drawName := func() Name { return mustName(rapid.SampledFrom(names).Draw(rt, "name")) }

@@ -45,16 +45,25 @@ func (b *Book) Nickname() (string, error) {
 // Published is what I last published, as far as the book knows.
 type Published struct {
 	Value    string
-	Sequence uint64 // 0: nothing yet
+	Sequence uint64 // of the current pointer; 0: nothing yet
 }
 
 // Published gives the last publication; the zero value when there was none.
+// A pointer that my key went on to has the value of the one before, and a
+// sequence of its own.
 func (b *Book) Published() (Published, error) {
 	var p Published
 	err := b.ledger.Read(func(v *ledger.View) error {
-		state, err := getState[publishedState](v, tablePublished, []byte(keyOwn))
-		p = Published(state)
-		return err
+		for _, mine := range b.own() {
+			state, err := getState[publishedState](v, tablePublished, publishedKey(of(b.ledger.Identity(), mine)))
+			if err != nil {
+				return err
+			}
+			if p.Sequence = state.Sequence; state.Sequence > 0 {
+				p.Value = state.Value
+			}
+		}
+		return nil
 	})
 	return p, err
 }
@@ -65,13 +74,14 @@ func (b *Book) Published() (Published, error) {
 // one that the book knows of is an error.
 func (b *Book) Reserve(p Published) error {
 	return b.update(func(tx *ledger.Tx) error {
-		state, err := getState[publishedState](tx.View(), tablePublished, []byte(keyOwn))
+		mine := of(b.ledger.Identity(), b.Identity())
+		state, err := getState[publishedState](tx.View(), tablePublished, publishedKey(mine))
 		if err != nil {
 			return err
 		}
 		if p.Sequence <= state.Sequence {
 			return fmt.Errorf("sequence %d was used already: the last is %d", p.Sequence, state.Sequence)
 		}
-		return appendAct(tx, act{Op: opPublish, Published: &wireValue{Value: p.Value, Sequence: p.Sequence}})
+		return appendAct(tx, act{Op: opPublish, Published: &wireValue{Value: p.Value, Sequence: p.Sequence}, Of: mine})
 	})
 }

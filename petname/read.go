@@ -109,7 +109,7 @@ func (c *Contact) addRivals(v *ledger.View, keys []string) error {
 		}
 	}
 	if !c.Name.IsZero() || c.Conflict != nil && len(c.Conflict.Names) > 0 {
-		there, err := sharers(v, c.Pointer)
+		there, err := sharers(v, c.Pointer, maxRivals+1)
 		if err != nil {
 			return err
 		}

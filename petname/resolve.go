@@ -94,17 +94,19 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		edge, err := follow(hop.Card, parts[i+1])
 		if err != nil && hop.Result.Source == dht.SourceCache && level == dht.LevelAny {
 			// A label may be younger than what was cached: ask before saying no.
-			if again, ferr := b.hop(ctx, records, part, p, pinned, dht.LevelFresh); ferr == nil {
+			again, ferr := b.hop(ctx, records, part, p, pinned, dht.LevelFresh)
+			switch {
+			case ferr == nil:
 				res.Hops[len(res.Hops)-1] = again
 				edge, err = follow(again.Card, parts[i+1])
+			case errors.As(ferr, new(*DuplicityError)), errors.As(ferr, new(*SuccessionError)):
+				return res, &PathError{path, part, ferr} // worse than a label that isn't there
 			}
 		}
 		if err != nil {
 			return res, &PathError{path, parts[i+1], fmt.Errorf("%s %w", quote(part), err)}
 		}
-		p, pinned = edge.Pointer, edge.Next
-		// My own pin of a contact counts beside what the edge's owner says.
-		if pinned, err = b.pin(p, pinned); err != nil {
+		if p, pinned, err = b.edge(edge); err != nil {
 			return res, &PathError{path, parts[i+1], err}
 		}
 	}
@@ -147,20 +149,25 @@ func (b *Book) start(part string) (pointer.Pointer, pointer.Commitment, error) {
 	return c.Pointer, c.Next, c.Pinned(c.Pointer, pointer.Commitment{})
 }
 
-// pin compares what an edge's owner pinned for a pointer with what I did, and
-// gives mine, or else theirs. Not being able to tell is an error, too.
-func (b *Book) pin(p pointer.Pointer, theirs pointer.Commitment) (pointer.Commitment, error) {
-	c, err := b.ByPointer(p)
+// edge is where an edge leads, and what is pinned there. What I pinned of a
+// contact counts beside what the edge's owner did, and where I know it to have
+// gone on to: the old key's record may be gone by now, or a thief's. Not being
+// able to tell is an error, too.
+func (b *Book) edge(e pointer.Edge) (pointer.Pointer, pointer.Commitment, error) {
+	c, err := b.ByPointer(e.Pointer)
 	if errors.Is(err, ErrNotFound) {
-		return theirs, nil
+		return e.Pointer, e.Next, nil
 	}
 	if err != nil {
-		return theirs, err
+		return e.Pointer, e.Next, err
 	}
-	if mine := c.commitment(p); !mine.IsZero() || c.Duplicity {
-		return mine, c.Pinned(p, theirs)
+	if err := c.Pinned(e.Pointer, e.Next); err != nil {
+		return e.Pointer, e.Next, err
 	}
-	return theirs, nil
+	if c.Pointer == e.Pointer && c.Next.IsZero() {
+		return e.Pointer, e.Next, nil
+	}
+	return c.Pointer, c.Next, nil
 }
 
 // hop finds the record of a pointer and goes on from it as long as its key has a
@@ -189,7 +196,9 @@ func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.
 		if err := b.Succeed(p, chain); err != nil {
 			return hop, err
 		}
-		hop.Former = append(hop.Former, p)
+		if hop.Former = append(hop.Former, p); len(hop.Former) > maxTrail {
+			return hop, &SuccessionError{p, fmt.Errorf("it is over %d keys long", maxTrail)}
+		}
 		if p, pinned, err = pointer.Follow(p, pinned, chain); err != nil {
 			return hop, &SuccessionError{p, err}
 		}
@@ -266,6 +275,11 @@ func stepsFrom(p pointer.Pointer, chain []pointer.Succession) []pointer.Successi
 func (b *Book) arrive(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
 	if err := differs(p, pinned, card); err != nil {
 		return err
+	}
+	if n := len(card.Succession); n == 0 {
+		return b.Learn(p, card)
+	} else if to, err := card.Succession[n-1].Verify(); err != nil || to != p {
+		return b.Learn(p, card) // not about this pointer
 	}
 	for _, s := range card.Succession {
 		// Who says so may be a stranger: what proves nothing is passed over.

@@ -94,6 +94,15 @@ func TestALabelYoungerThanTheCacheIsFound(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotFound)
 	require.ErrorContains(t, err, `"ana" has no public edge of that name`)
 	require.NotContains(t, err.Error(), "not in the book")
+
+	// What else the newer card says isn't passed over.
+	w.now = w.now.Add(time.Second)
+	w.publish("a", commitment("a"), edges("ben", "b"))
+	_, err = w.resolve("ana")
+	require.NoError(t, err)
+	w.publish("a", commitment("thief"), nil)
+	_, err = w.book.Resolve(t.Context(), w.resolver, "ana/nobody", dht.LevelAny)
+	require.ErrorAs(t, err, new(*DuplicityError))
 }
 
 // A path of any length up to the bound leads from card to card; each hop says
@@ -375,6 +384,6 @@ func TestNoPathWithoutTheBook(t *testing.T) {
 	require.NoError(t, w.book.Close())
 	_, err := w.resolve(pointerOf("a").String())
 	require.Error(t, err)
-	_, err = w.book.pin(pointerOf("b"), commitment("thief"))
+	_, _, err = w.book.edge(pointer.Edge{Pointer: pointerOf("b"), Next: commitment("thief")})
 	require.Error(t, err)
 }

@@ -41,7 +41,7 @@ func (b *Book) Succeed(old pointer.Pointer, chain []pointer.Succession) error {
 		if err != nil {
 			return err
 		}
-		f := &wireFact{Kind: "succession", By: to.String(), Channel: "record"}
+		f := &wireFact{Kind: factSuccession, By: to.String(), Channel: "record"}
 		return appendAct(tx, act{Op: opAdvance, Contact: c.ID.Bytes(), Fact: f, Chain: evidence})
 	})
 }
@@ -59,13 +59,23 @@ func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succe
 	if err := c.disagrees(chain); err != nil {
 		return c, nil, err
 	}
-	steps := stepsFrom(c.Pointer, chain)
-	if len(steps) == 0 || c.Next.IsZero() {
+	from := c.station(c.Pointer)
+	for i := range c.trail[1:] { // what was come to weakly may be signed here
+		if steps := stepsFrom(c.trail[i].pointer, chain); c.trail[i+1].weak && len(steps) > 0 && steps[0].OldSignature != nil {
+			from = c.trail[i]
+			break
+		}
+	}
+	steps := stepsFrom(from.pointer, chain)
+	if len(steps) == 0 || from.next.IsZero() || c.Duplicity {
 		return c, nil, nil
 	}
-	to, _, err := pointer.Follow(c.Pointer, c.Next, steps)
+	to, _, err := pointer.Follow(from.pointer, from.next, steps)
 	if err != nil {
-		return c, nil, &SuccessionError{c.Pointer, err}
+		return c, nil, &SuccessionError{from.pointer, err}
+	}
+	if to == c.Pointer {
+		return c, steps, nil
 	}
 	if len(c.trail)+len(steps) > maxTrail {
 		return c, nil, &SuccessionError{c.Pointer, fmt.Errorf("it is over %d keys long", maxTrail)}
@@ -81,34 +91,47 @@ func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succe
 	if c.Name.IsZero() && c.Conflict == nil {
 		return c, steps, nil
 	}
-	there, err := sharers(v, to)
-	if err != nil {
-		return c, nil, err
+	// Nor to where another has been: the key of one who went on may be stolen.
+	for _, step := range steps {
+		p, err := pointer.FromPublicKey(step.New)
+		if err != nil {
+			return c, nil, err
+		}
+		for id, err := range holders(v, p) {
+			if err != nil {
+				return c, nil, err
+			}
+			if id == c.ID {
+				continue
+			}
+			other, _, err := readContact(v, id)
+			if err != nil {
+				return c, nil, err
+			}
+			return c, nil, fmt.Errorf("%s has moved on to %s, whom you call %q as well; remove one of the two: %w",
+				c.Pointer, p, other.Name, &ConflictError{Contacts: []Contact{c, other}})
+		}
 	}
-	if len(there) == 0 {
-		return c, steps, nil
-	}
-	other, _, err := readContact(v, there[0])
-	if err != nil {
-		return c, nil, err
-	}
-	return c, nil, fmt.Errorf("%s has moved on to %s, whom you call %q as well; remove one of the two: %w",
-		c.Pointer, to, other.Name, &ConflictError{Contacts: []Contact{c, other}})
+	return c, steps, nil
 }
 
 // disagrees compares the steps of a chain with those that the contact has come:
-// one new key that commits to two next ones is duplicity.
+// one new key that commits to two next ones is duplicity, if the old key signed
+// both. Without its signature anybody who came by the new key could say so.
 func (c Contact) disagrees(chain []pointer.Succession) error {
-	for i := range c.trail[1:] {
-		from, to := c.trail[i], c.trail[i+1]
-		for _, s := range stepsFrom(from.pointer, chain)[:min(1, len(stepsFrom(from.pointer, chain)))] {
-			led, err := s.Verify()
-			if err != nil || led != to.pointer {
-				return &SuccessionError{from.pointer, errors.New("it is not the one that is on record")}
-			}
-			if s.Next != to.next && !s.Next.IsZero() && !to.next.IsZero() {
-				return &DuplicityError{to.pointer, to.next, s.Next}
-			}
+	for i, to := range c.trail[1:] {
+		from := c.trail[i]
+		steps := stepsFrom(from.pointer, chain)
+		if len(steps) == 0 {
+			continue
+		}
+		led, err := steps[0].Verify()
+		if err != nil || led != to.pointer {
+			return &SuccessionError{from.pointer, errors.New("it is not the one that is on record")}
+		}
+		next := steps[0].Next
+		if steps[0].OldSignature != nil && !to.weak && next != to.next && !next.IsZero() && !to.next.IsZero() {
+			return &DuplicityError{to.pointer, to.next, next}
 		}
 	}
 	return nil

@@ -1,11 +1,17 @@
 package petname
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -151,7 +157,8 @@ func TestTwoSuccessionsAreDuplicity(t *testing.T) {
 		c, err := b.ByName(mustName("alice"))
 		require.NoError(t, err)
 		require.True(t, c.Duplicity)
-		require.Equal(t, pointerOf("a"), c.Pointer, "neither of the two is taken")
+		require.Equal(t, pointerOf("next a"), c.Pointer, "the key is proven, and neither of the two after it")
+		require.True(t, c.Next.IsZero())
 		require.Len(t, c.Provenance, 3, "the evidence is kept")
 		_, err = b.Resolve(t.Context(), &dht.Resolver{}, "alice", dht.LevelAny)
 		require.ErrorAs(t, err, new(*DuplicityError))
@@ -211,6 +218,22 @@ func TestAContactThatMovesOntoAnotherIsAConflict(t *testing.T) {
 		_, err = b.Lookup(c.Name)
 		require.ErrorAs(t, err, &conflict)
 	}
+}
+
+// Nor does taking a removal back put two contacts at one pointer.
+func TestUndoPutsNobodyWhereAnotherHasMoved(t *testing.T) {
+	b := newTestBook(t)
+	pinnedAlice(t, b)
+	_, err := b.Add(mustName("alice two"), link("next a"), Source{})
+	require.NoError(t, err)
+	_, err = b.Remove(pointerOf("next a"))
+	require.NoError(t, err)
+	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	_, err = b.Undo()
+	require.ErrorAs(t, err, new(*ConflictError))
+	p, err := b.Lookup(mustName("alice"))
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("next a"), p)
 }
 
 // Forgetting the link that pinned the commitment forgets what rested on it.
@@ -344,4 +367,243 @@ func TestMyOwnPointersStayMine(t *testing.T) {
 		_, err := b.Add(mustName("myself"), link(seed), Source{})
 		require.ErrorIs(t, err, ErrOwnPointer, seed)
 	}
+}
+
+// endless is a network in which each key has a successor, made when it is asked for.
+type endless struct {
+	t       *testing.T
+	numbers map[pointer.Pointer]int
+	asked   int
+}
+
+func (e *endless) Best(ctx context.Context, p pointer.Pointer, _ dht.Level) (dht.Result, error) {
+	e.asked++
+	i, seed := e.numbers[p], func(i int) string { return fmt.Sprint("endless ", i) }
+	e.numbers[pointerOf(seed(i+1))] = i + 1
+	card := &pointer.Card{Succession: chain(stepTo(e.t, seed(i), seed(i+1), mustCommit(seed(i+2))))}
+	if i == 0 {
+		card = &pointer.Card{Edges: map[string]pointer.Edge{"on": {Pointer: pointerOf(seed(1)), Next: mustCommit(seed(2))}}}
+	}
+	r, err := pointer.Sign(testKey(seed(i)), pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: epoch.Add(time.Hour), Card: card})
+	return dht.Result{Record: r}, err
+}
+
+// The attack: whoever stores records makes keys without end, each the proven
+// successor of the one before. Nobody in the book bounds it, so the path does.
+func TestASuccessionWithoutEndIsLeft(t *testing.T) {
+	b := newTestBook(t)
+	_, err := b.Add(mustName("eve"), link("endless 0"), Source{})
+	require.NoError(t, err)
+	e := &endless{t: t, numbers: map[pointer.Pointer]int{pointerOf("endless 1"): 1}}
+	_, err = b.Resolve(t.Context(), e, "eve/on", dht.LevelAny)
+	require.ErrorAs(t, err, new(*SuccessionError))
+	require.ErrorContains(t, err, "over 64 keys long")
+	require.Less(t, e.asked, 100)
+}
+
+// An edge that its owner hasn't brought up to date leads to where I know the
+// contact to be. The attack: the old key's thief writes its record anew; or
+// nobody keeps it any more.
+func TestAnEdgeToAnOldKeyLeadsToTheNewOne(t *testing.T) {
+	w := newWorld(t)
+	pinnedAlice(t, w.book)
+	w.add("carol", "c")
+	w.publish("c", pointer.Commitment{}, map[string]pointer.Edge{
+		"al": {Pointer: pointerOf("a"), Next: commitment("a")}, "bare": edge("a"), "lie": {Pointer: pointerOf("a"), Next: commitment("thief")}})
+	require.NoError(t, w.book.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	w.put("next a", &pointer.Card{Next: commitment("next a"), Succession: chain(step(t, "a"))})
+	for _, old := range []func(){
+		func() {},
+		func() { w.put("a", nil) },
+		func() { w.put("a", &pointer.Card{Next: commitment("thief")}) },
+		func() { w.put("a", &pointer.Card{Successor: pointerOf("thief")}) },
+	} {
+		old()
+		for _, path := range []string{"carol/al", "carol/bare", pointerOf("a").String()} {
+			res, err := w.resolve(path)
+			require.NoError(t, err)
+			require.Equal(t, pointerOf("next a"), res.Last().Pointer)
+		}
+		_, err := w.resolve("carol/lie")
+		require.ErrorAs(t, err, new(*DuplicityError))
+	}
+}
+
+// The attack: a contact commits to a key that bob has left behind, which he stole,
+// and moves there; whoever then asks for bob's old pointer would be shown him.
+func TestNobodyMovesToWhereAnotherHasBeen(t *testing.T) {
+	b := newTestBook(t)
+	_, err := b.Add(mustName("bob"), pointer.Link{Pointer: pointerOf("b"), Next: commitment("b")}, Source{})
+	require.NoError(t, err)
+	require.NoError(t, b.Succeed(pointerOf("b"), chain(step(t, "b"), step(t, "next b"))))
+	for i := range 8 { // some before bob in the order of pointers, some after
+		seed, name := fmt.Sprint("eve ", i), mustName(fmt.Sprint("eve ", i))
+		_, err := b.Add(name, pointer.Link{Pointer: pointerOf(seed), Next: mustCommit("next b")}, Source{})
+		require.NoError(t, err)
+		for _, steps := range [][]pointer.Succession{
+			chain(stepTo(t, seed, "next b", commitment("thief"))),
+			chain(stepTo(t, seed, "next b", mustCommit("thief")), stepTo(t, "next b", "thief", commitment("thief"))),
+		} {
+			var conflict *ConflictError
+			require.ErrorAs(t, b.Succeed(pointerOf(seed), steps), &conflict)
+		}
+		for _, old := range []string{"b", "next b", "next next b"} {
+			c, err := b.ByPointer(pointerOf(old))
+			require.NoError(t, err)
+			require.Equal(t, mustName("bob"), c.Name)
+			require.Equal(t, pointerOf("next next b"), c.Pointer)
+		}
+		p, err := b.Lookup(name)
+		require.NoError(t, err)
+		require.Equal(t, pointerOf(seed), p)
+	}
+}
+
+// The attack: a lying device has more contacts come to one pointer than are
+// listed. None of their names resolves, on any device, in whatever order they
+// hear; and when one alone is left it does.
+func TestMoreContactsAtOnePointerThanAreListedAreInConflict(t *testing.T) {
+	const n = maxRivals + 6
+	books := testDevices(t, 2)
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprint("one of many ", i)
+	}
+	slices.SortFunc(ids, func(a, b string) int { return bytes.Compare(pointerOf(a).Bytes(), pointerOf(b).Bytes()) })
+	var namings []Naming
+	for _, id := range ids {
+		namings = append(namings, Naming{mustName(id), pointer.Link{Pointer: pointerOf(id), Next: mustCommit("all")}, Source{}})
+	}
+	require.NoError(t, books[0].AddAll(namings))
+	pull(t, books[1], books[0])
+	move := func(b *Book, ids []string) {
+		for _, id := range ids {
+			evidence, err := pointer.EncodeSuccession(chain(stepTo(t, id, "all", commitment("all"))))
+			require.NoError(t, err)
+			require.NoError(t, b.update(func(tx *ledger.Tx) error {
+				return appendAct(tx, act{Op: opAdvance, Contact: pointerOf(id).Bytes(), Fact: &wireFact{Kind: "succession"}, Chain: evidence})
+			}))
+		}
+	}
+	move(books[0], ids[n/2:])
+	move(books[1], ids[:n/2])
+	sync(t, books...)
+	require.Equal(t, dump(t, books[0]), dump(t, books[1]))
+	for _, id := range ids {
+		_, err := books[0].Lookup(mustName(id))
+		require.ErrorAs(t, err, new(*ConflictError))
+	}
+	for _, id := range ids[:n-1] {
+		_, err := books[0].Remove(pointerOf(id))
+		require.NoError(t, err)
+	}
+	checkBijection(t, books[0], ids)
+	p, err := books[0].Lookup(mustName(ids[n-1]))
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("all"), p)
+	pull(t, books[1], books[0])
+	require.Equal(t, dump(t, books[0]), dump(t, books[1]))
+}
+
+// unsigned is a step that the old key didn't sign: it is lost, or not the
+// speaker's.
+func unsigned(t tb, old, next string, commits pointer.Commitment) pointer.Succession {
+	t.Helper()
+	s, err := pointer.Succeed(pointerOf(old), testKey(next), commits, nil)
+	require.NoError(t, err)
+	return s
+}
+
+// The attack: alice went on from a to b to c; a thief has b, which she left, and
+// tells those who only know a that b committed to a key of his. They come to b at
+// most, and it is told that they are where her true chain goes on from.
+func TestAThiefOfARetiredKeyLeadsNobodyOn(t *testing.T) {
+	honest := chain(step(t, "a"), step(t, "next a"))
+	forged := chain(unsigned(t, "a", "next a", mustCommit("thief")), stepTo(t, "next a", "thief", commitment("thief")))
+	b := newTestBook(t)
+	pinnedAlice(t, b)
+	require.ErrorAs(t, b.Succeed(pointerOf("a"), forged), new(*SuccessionError))
+	require.NoError(t, b.Succeed(pointerOf("a"), forged[:1]))
+	c, err := b.ByName(mustName("alice"))
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("next a"), c.Pointer)
+	require.True(t, c.Next.IsZero())
+
+	// The thief's cards pin nothing there, and so lead nobody on.
+	require.NoError(t, b.Learn(pointerOf("next a"), pointer.Card{Next: mustCommit("thief")}))
+	require.NoError(t, b.Succeed(pointerOf("next a"), forged[1:]))
+	w := newWorld(t)
+	w.book = b
+	w.put("next a", &pointer.Card{Next: mustCommit("thief"), Succession: forged})
+	res, err := w.resolve("alice")
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("thief"), res.Last().Unproven)
+	require.Equal(t, pointerOf("next a"), res.Last().Pointer)
+
+	// Alice's own chain does, whichever comes first.
+	require.NoError(t, b.Succeed(pointerOf("a"), honest))
+	early := newTestBook(t)
+	pinnedAlice(t, early)
+	require.NoError(t, early.Succeed(pointerOf("a"), honest))
+	require.ErrorAs(t, early.Succeed(pointerOf("next a"), forged), new(*SuccessionError))
+	require.NoError(t, early.Succeed(pointerOf("a"), forged[:1]))
+	for _, b := range []*Book{b, early} {
+		c, err := b.ByName(mustName("alice"))
+		require.NoError(t, err)
+		require.Equal(t, pointerOf("next next a"), c.Pointer)
+		require.Equal(t, commitment("next next a"), c.Next)
+		require.False(t, c.Duplicity)
+	}
+}
+
+// Whose old key is lost is followed for that one step; from there on by what she
+// hands over anew.
+func TestALostKeyIsFollowedByOneStep(t *testing.T) {
+	b := newTestBook(t)
+	pinnedAlice(t, b)
+	require.NoError(t, b.Succeed(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+	require.NoError(t, b.Succeed(pointerOf("next a"), chain(step(t, "next a"))), "nothing is known to prove it")
+	p, err := b.Lookup(mustName("alice"))
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("next a"), p)
+	_, err = b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("next a"), Next: commitment("next a")}, Source{})
+	require.NoError(t, err)
+	require.NoError(t, b.Succeed(pointerOf("next a"), chain(step(t, "next a"))))
+	p, err = b.Lookup(mustName("alice"))
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("next next a"), p)
+}
+
+// The attack: a thief of the old key shows another device, which pinned nothing, a
+// card of his. When the devices meet it is duplicity, and the proven move stands:
+// the name doesn't go back to the stolen key.
+func TestDuplicityTakesNoProvenMoveBack(t *testing.T) {
+	books := testDevices(t, 2)
+	_, err := books[0].Add(mustName("alice"), link("a"), Source{})
+	require.NoError(t, err)
+	pull(t, books[1], books[0])
+	require.NoError(t, books[0].Learn(pointerOf("a"), pointer.Card{Next: commitment("a")}))
+	require.NoError(t, books[0].Succeed(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, books[1].Learn(pointerOf("a"), pointer.Card{Next: mustCommit("thief")}))
+	sync(t, books...)
+	for _, b := range books {
+		p, err := b.Lookup(mustName("alice"))
+		require.NoError(t, err)
+		require.Equal(t, pointerOf("next a"), p)
+		c, err := b.ByName(mustName("alice"))
+		require.NoError(t, err)
+		require.True(t, c.Duplicity)
+	}
+	// With the thief's own step there are two next keys, and neither is taken.
+	require.NoError(t, books[1].update(func(tx *ledger.Tx) error {
+		evidence, err := pointer.EncodeSuccession(chain(stepTo(t, "a", "thief", commitment("thief"))))
+		require.NoError(t, err)
+		return appendAct(tx, act{Op: opAdvance, Contact: pointerOf("a").Bytes(), Chain: evidence,
+			Fact: &wireFact{Kind: factSuccession, By: "a lying device", Channel: "test"}})
+	}))
+	sync(t, books...)
+	require.Equal(t, dump(t, books[0]), dump(t, books[1]))
+	p, err := books[0].Lookup(mustName("alice"))
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("a"), p)
 }

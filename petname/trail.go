@@ -3,6 +3,7 @@ package petname
 import (
 	"bytes"
 	"encoding/binary"
+	"iter"
 	"slices"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 type station struct {
 	pointer pointer.Pointer
 	next    pointer.Commitment // zero: none is known
+	weak    bool               // come to without the signature of the key before
 }
 
 // maxTrail bounds a trail, in pointers after the first.
@@ -80,47 +82,76 @@ func (c *Contact) addFacts(v *ledger.View) error {
 }
 
 // follow walks the trail. No clock picks between two commitments to one next
-// key, nor between two steps that both open it: that is duplicity, and the
-// trail ends there.
+// key: that is duplicity. The trail goes on as far as the next key is proven all
+// the same, and ends where two are.
+//
+// At a station that was come to without the old key's signature cards pin
+// nothing: whoever has the key there signs them, and it may be a thief who came
+// late. What a person hands over does.
 func (c *Contact) follow(steps []pointer.Succession) {
 	at := station{pointer: c.ID}
 	for {
+		var pins []pointer.Commitment
+		pin := func(next pointer.Commitment) {
+			if !next.IsZero() && !slices.Contains(pins, next) {
+				pins = append(pins, next)
+			}
+		}
+		pin(at.next)
 		for _, f := range c.Provenance {
-			switch {
-			case f.Pointer != at.pointer || f.Next.IsZero() || f.Next == at.next:
-			case at.next.IsZero():
-				at.next = f.Next
-			case c.duplicity == nil:
-				c.duplicity = &DuplicityError{at.pointer, at.next, f.Next}
+			if f.Pointer == at.pointer && !(at.weak && f.Kind == factCard) {
+				pin(f.Next)
 			}
 		}
-		c.trail = append(c.trail, at)
-		if c.duplicity != nil || len(c.trail) > maxTrail {
+		if at.next = (pointer.Commitment{}); len(pins) > 0 {
+			at.next = pins[0]
+		}
+		if len(pins) > 1 && c.duplicity == nil {
+			c.duplicity = &DuplicityError{at.pointer, pins[0], pins[1]}
+		}
+		if c.trail = append(c.trail, at); len(c.trail) > maxTrail {
 			break
 		}
-		var on *pointer.Succession
-		for i, s := range steps {
-			switch {
-			case s.Old != at.pointer || !at.next.Opens(s.New):
-			case on == nil:
-				on = &steps[i]
-			case s.Next != on.Next && c.duplicity == nil:
-				c.duplicity = &DuplicityError{at.pointer, on.Next, s.Next}
-			}
-		}
-		if on == nil || c.duplicity != nil {
+		on, ok := c.onwards(at.pointer, pins, steps)
+		if !ok || slices.ContainsFunc(c.trail, func(s station) bool { return s.pointer == on.pointer }) {
 			break
 		}
-		led, err := pointer.FromPublicKey(on.New)
-		if err != nil || slices.ContainsFunc(c.trail, func(s station) bool { return s.pointer == led }) {
-			break
-		}
-		at = station{led, on.Next}
+		at = on
 	}
 	c.Pointer, c.Next, c.Duplicity = at.pointer, at.next, c.duplicity != nil
 	if c.Duplicity {
 		c.Next = pointer.Commitment{}
 	}
+}
+
+// onwards is the station after a pointer: where the steps lead that open what
+// was pinned for it. A step that the old key signed goes before one that it
+// didn't; two that it signed, with different commitments, are duplicity, and
+// prove neither.
+func (c *Contact) onwards(from pointer.Pointer, pins []pointer.Commitment, steps []pointer.Succession) (on station, ok bool) {
+	var next []pointer.Commitment // as signed by the old key
+	for _, s := range steps {
+		if s.Old != from || !slices.ContainsFunc(pins, func(pin pointer.Commitment) bool { return pin.Opens(s.New) }) {
+			continue
+		}
+		led, err := pointer.FromPublicKey(s.New)
+		if err != nil || ok && led != on.pointer {
+			return station{}, false // two pins, and two keys that open them
+		}
+		on.pointer, ok = led, true
+		if s.OldSignature != nil && !slices.Contains(next, s.Next) {
+			next = append(next, s.Next)
+		}
+	}
+	switch {
+	case len(next) == 1:
+		on.next = next[0]
+	case len(next) == 0:
+		on.weak = true
+	case c.duplicity == nil:
+		c.duplicity = &DuplicityError{on.pointer, next[0], next[1]}
+	}
+	return on, ok
 }
 
 // Pinned compares a commitment of one of the contact's pointers with the one on
@@ -136,15 +167,19 @@ func (c Contact) Pinned(p pointer.Pointer, next pointer.Commitment) error {
 	return nil
 }
 
-// commitment is the one on record for a pointer of the contact's.
-func (c Contact) commitment(p pointer.Pointer) pointer.Commitment {
+// station is the one of a pointer of the contact's; of another, one that nothing
+// is known of.
+func (c Contact) station(p pointer.Pointer) station {
 	for _, s := range c.trail {
 		if s.pointer == p {
-			return s.next
+			return s
 		}
 	}
-	return pointer.Commitment{}
+	return station{pointer: p}
 }
+
+// commitment is the one on record for a pointer of the contact's.
+func (c Contact) commitment(p pointer.Pointer) pointer.Commitment { return c.station(p).next }
 
 func (f wireFact) next() (pointer.Commitment, error) {
 	if f.Next == nil {
@@ -160,60 +195,81 @@ func (f wireFact) next() (pointer.Commitment, error) {
 // so that a contact is found by any pointer that it has or had.
 func heirKey(p, contact []byte) []byte { return append(slices.Clone(p), contact...) }
 
-// heirs are the contacts that have, or had, a pointer by succession.
-func heirs(v *ledger.View, p pointer.Pointer) ([]pointer.Pointer, error) {
-	if n, err := v.Count(tableHeirs); n == 0 || err != nil {
-		return nil, err
+// heirs yields the contacts that have, or had, a pointer by succession.
+func heirs(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] {
+	return func(yield func(pointer.Pointer, error) bool) {
+		if n, err := v.Count(tableHeirs); n == 0 || err != nil {
+			if err != nil {
+				yield(pointer.Pointer{}, err)
+			}
+			return
+		}
+		prefix := p.Bytes()
+		for kv, err := range v.Scan(tableHeirs, prefix) {
+			var id pointer.Pointer
+			if err == nil {
+				id, err = pointer.Restore(kv.Key[len(prefix):])
+			}
+			if !yield(id, err) || err != nil {
+				return
+			}
+		}
 	}
-	var ids []pointer.Pointer
-	prefix := p.Bytes()
-	for kv, err := range v.Scan(tableHeirs, prefix) {
-		if err != nil {
-			return nil, err
+}
+
+// holders yields the contacts with a name that have or had a pointer, the one
+// whose first it was before the others.
+func holders(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] {
+	return func(yield func(pointer.Pointer, error) bool) {
+		named := func(id pointer.Pointer) bool {
+			state, err := getState[contactState](v, tableContacts, id.Bytes())
+			return err == nil && len(state.names()) == 0 || yield(id, err) && err == nil
 		}
-		id, err := pointer.Restore(kv.Key[len(prefix):])
-		if err != nil {
-			return nil, err
+		if !named(p) {
+			return
 		}
-		if ids = append(ids, id); len(ids) == maxRivals {
-			break
+		for id, err := range heirs(v, p) {
+			if err != nil {
+				yield(id, err)
+				return
+			}
+			if !named(id) {
+				return
+			}
 		}
 	}
-	return ids, nil
 }
 
 // owner is the id of the contact that has or had a pointer: one that is named
 // rather than one that isn't, and then the one whose first it was. It is p
 // itself when there is none.
 func owner(v *ledger.View, p pointer.Pointer) (pointer.Pointer, error) {
-	ids, err := heirs(v, p)
-	if err != nil || len(ids) == 0 {
-		return p, err
+	for id, err := range holders(v, p) {
+		return id, err
 	}
-	for _, id := range append([]pointer.Pointer{p}, ids...) {
-		state, err := getState[contactState](v, tableContacts, id.Bytes())
-		if err != nil || len(state.names()) > 0 {
-			return id, err
-		}
+	for id, err := range heirs(v, p) {
+		return id, err
 	}
-	return ids[0], nil
+	return p, nil
 }
 
-// sharers are the contacts with a name that are at a pointer now. Several are
-// somebody who has two names: a conflict.
-func sharers(v *ledger.View, p pointer.Pointer) ([]pointer.Pointer, error) {
-	ids, err := heirs(v, p)
-	if err != nil {
-		return nil, err
-	}
+// sharers are the contacts with a name that are at a pointer now, the first so
+// many. Several are somebody who has two names: a conflict.
+func sharers(v *ledger.View, p pointer.Pointer, most int) ([]pointer.Pointer, error) {
 	var there []pointer.Pointer
-	for _, id := range append([]pointer.Pointer{p}, ids...) {
+	for id, err := range holders(v, p) {
+		if err != nil {
+			return nil, err
+		}
 		state, err := getState[contactState](v, tableContacts, id.Bytes())
 		if err != nil {
 			return nil, err
 		}
-		if len(state.names()) > 0 && bytes.Equal(state.now(id.Bytes()), p.Bytes()) {
-			there = append(there, id)
+		if !bytes.Equal(state.now(id.Bytes()), p.Bytes()) {
+			continue
+		}
+		if there = append(there, id); len(there) == most {
+			break
 		}
 	}
 	return there, nil
@@ -268,35 +324,43 @@ func (f fold) retrail(v *ledger.View, contact []byte) error {
 		return err
 	}
 	for _, p := range [][]byte{was, state.now(contact)} {
-		if err := f.regroup(v, p); err != nil {
+		if err := f.regroup(v, p, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// regroup brings the index up to date on whether those who are at a pointer
-// are several.
-func (f fold) regroup(v *ledger.View, p []byte) error {
+// regroup brings the index up to date on whether those who are at a pointer are
+// several, after a contact has come, gone, or changed its names. All the others
+// of three or more are marked so already: no change touches more rows than that.
+func (f fold) regroup(v *ledger.View, p []byte, contact pointer.Pointer) error {
 	at, err := pointer.Restore(p)
 	if err != nil {
 		return err
 	}
-	there, err := sharers(v, at)
+	there, err := sharers(v, at, 3)
 	if err != nil {
 		return err
+	}
+	several := len(there) > 1
+	if len(there) == 3 && !slices.Contains(there, contact) {
+		there = append(there, contact)
 	}
 	for _, id := range there {
 		state, err := getState[contactState](v, tableContacts, id.Bytes())
 		if err != nil {
 			return err
 		}
+		if !bytes.Equal(state.now(id.Bytes()), p) {
+			continue // the contact, which has gone
+		}
 		keys := state.keys()
 		for _, key := range keys {
 			if key == "" {
 				continue
 			}
-			c := claimant{id, len(keys) > 1 || len(there) > 1, len(state.Trail) > 0}
+			c := claimant{id, len(keys) > 1 || several, len(state.Trail) > 0}
 			if err := claimed(v, key, c); err != nil {
 				return err
 			}

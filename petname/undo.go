@@ -95,6 +95,13 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 		if err := free(tx.View(), recorded(w.Name), contact); err != nil {
 			return err
 		}
+		c, _, err := readContact(tx.View(), contact)
+		if err != nil {
+			return err
+		}
+		if err := alone(tx.View(), c); err != nil { // somebody has moved there since
+			return err
+		}
 	}
 	for _, edges := range byLabel(a.Edges) {
 		if err := edgeStands(tx.View(), edges[0].Label, nil); err != nil {

@@ -217,7 +217,7 @@ func (c Card) check() error {
 			}
 		}
 	}
-	return checkSuccession(c.Succession)
+	return checkSuccession(c.Succession, maxSuccession)
 }
 
 func checkNickname(s string) error { return checkText("nickname", s, MaxNickname) }
@@ -304,7 +304,7 @@ func parseCard(b []byte) (Card, error) {
 		}
 		c.Edges[label] = e
 	}
-	if c.Succession, err = openSuccession(succession); err != nil {
+	if c.Succession, err = openSuccession(succession, maxSuccession); err != nil {
 		return Card{}, err
 	}
 	if len(m) > 0 {

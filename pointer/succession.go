@@ -12,7 +12,12 @@ import (
 // Succession is one step from an old pointer to the next: the new key shows
 // itself, which opens the commitment that the old card carried, commits to the
 // key after it, and signs all three. The old key signs too if it still exists;
-// its signature alone moves nothing, and its loss blocks nothing.
+// its signature alone moves nothing, and its loss doesn't block the step.
+//
+// Without it the step proves the new key, and not the commitment that comes with
+// it: a new key that was stolen after its own time could say so again, and commit
+// to another. So such a step is the last that can be followed, until its owner
+// hands over a commitment anew, by a link.
 //
 // What is signed is
 //
@@ -24,13 +29,19 @@ import (
 type Succession struct {
 	Old          Pointer
 	New          ed25519.PublicKey
-	Next         Commitment // to the key after New; zero: none
+	Next         Commitment // to the key after New; zero: none. Proven only with OldSignature
 	NewSignature []byte
 	OldSignature []byte // nil: the old key is lost
 }
 
-// maxSuccession bounds a chain, in steps: a record holds no more anyway.
-const maxSuccession = 32
+const (
+	// maxSuccession bounds a chain that is followed or stands in a card, in
+	// steps: a record holds no more anyway.
+	maxSuccession = 32
+
+	// MaxKept bounds a chain that is kept as evidence, in steps.
+	MaxKept = 128
+)
 
 type wireSuccession struct {
 	_            struct{} `cbor:",toarray"`
@@ -65,7 +76,7 @@ func Succeed(old Pointer, next crypto.Signer, commitment Commitment, oldKey cryp
 			return Succession{}, fmt.Errorf("succession: old key: %w", err)
 		}
 	}
-	if err := checkSuccession([]Succession{s}); err != nil {
+	if err := checkSuccession([]Succession{s}, 1); err != nil {
 		return Succession{}, err
 	}
 	if led, err := s.Verify(); err != nil {
@@ -89,11 +100,12 @@ func (s Succession) statement() ([]byte, error) {
 }
 
 // Follow walks a chain from a pointer whose commitment was pinned, and returns
-// the pointer that it leads to and the commitment pinned there. The steps are
-// in order, each from where the one before it led, and no pointer comes twice.
+// the pointer that it leads to and the commitment that is proven there, zero if
+// the last step isn't signed by the old key. The steps are in order, each from where the one before it led, and no pointer comes twice.
 // Steps before from are passed over, unverified; after it, a step that opens no
 // pinned commitment, isn't signed by its new key, or carries a wrong signature
-// of the old one is an error, and so is a chain in which from doesn't stand.
+// of the old one is an error, and so is a step after one that the old key didn't
+// sign, and a chain in which from doesn't stand.
 func Follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commitment, error) {
 	at, pinned, err := follow(from, pinned, chain)
 	if err != nil {
@@ -142,7 +154,9 @@ func follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commi
 		if err != nil {
 			return Pointer{}, Commitment{}, err
 		}
-		at, pinned = next, s.Next
+		if at, pinned = next, s.Next; s.OldSignature == nil {
+			pinned = Commitment{}
+		}
 	}
 	return at, pinned, nil
 }
@@ -172,9 +186,9 @@ func (s Succession) Verify() (Pointer, error) {
 
 // checkSuccession bounds a chain, and refuses what can't be encoded. It
 // verifies nothing: whether a chain is believed is [Follow]'s to say.
-func checkSuccession(chain []Succession) error {
-	if len(chain) > maxSuccession {
-		return fmt.Errorf("succession: %d steps, over %d", len(chain), maxSuccession)
+func checkSuccession(chain []Succession, most int) error {
+	if len(chain) > most {
+		return fmt.Errorf("succession: %d steps, over %d", len(chain), most)
 	}
 	for _, s := range chain {
 		if s.Old.IsZero() {
@@ -196,7 +210,7 @@ func checkSuccession(chain []Succession) error {
 // EncodeSuccession gives a chain in the form that it has in a card, for keeping
 // it as evidence.
 func EncodeSuccession(chain []Succession) ([]byte, error) {
-	if err := checkSuccession(chain); err != nil {
+	if err := checkSuccession(chain, MaxKept); err != nil {
 		return nil, err
 	}
 	wire, err := wireChain(chain)
@@ -213,7 +227,7 @@ func ParseSuccession(b []byte) ([]Succession, error) {
 	if err := cardDecoder.Unmarshal(b, &wire); err != nil || len(wire) == 0 {
 		return nil, errors.New("succession: is not the CBOR of a chain") // err repeats hostile text
 	}
-	chain, err := openSuccession(wire)
+	chain, err := openSuccession(wire, MaxKept)
 	if err != nil {
 		return nil, err
 	}
@@ -238,9 +252,9 @@ func wireChain(steps []Succession) ([]wireSuccession, error) {
 	return chain, nil
 }
 
-func openSuccession(chain []wireSuccession) ([]Succession, error) {
-	if len(chain) > maxSuccession {
-		return nil, fmt.Errorf("succession: %d steps, over %d", len(chain), maxSuccession)
+func openSuccession(chain []wireSuccession, most int) ([]Succession, error) {
+	if len(chain) > most {
+		return nil, fmt.Errorf("succession: %d steps, over %d", len(chain), most)
 	}
 	var opened []Succession
 	for _, w := range chain {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
@@ -182,8 +183,8 @@ func (d *demo) story(nodes int) []chapter {
 			if err := d.must("carol", &out, "resolve", "alice", "--fresh"); err != nil {
 				return "", err
 			}
-			if was := ids["alice"].Pointer; out.Pointer != turned.Pointer || out.Pointer == was || turned.Former != was || !out.Verified {
-				return "", fmt.Errorf("carol's alice is %s, and alice went from %s to %s", out.Pointer, turned.Former, turned.Pointer)
+			if was := ids["alice"].Pointer; out.Pointer != turned.Pointer || out.Pointer == was || !slices.Equal(turned.Former, []string{was}) || !out.Verified {
+				return "", fmt.Errorf("carol's alice is %s, and alice went from %v to %s", out.Pointer, turned.Former, turned.Pointer)
 			}
 			return "by the commitment in the link that carol was handed", nil
 		}},

@@ -59,7 +59,7 @@ a new file for the key after it.`,
 			err = a.ask("rotate", request, &out)
 			err = a.show(out, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
-				field(w, "succeeds", out.Former)
+				field(w, "succeeds", out.Former[len(out.Former)-1])
 				field(w, "next key", out.Recovery)
 			})
 			if err == nil {

@@ -52,6 +52,9 @@ here.`,
 				for _, p := range out.Former {
 					field(w, "stored again", "the last record of "+p)
 				}
+				for _, p := range out.Stranded {
+					field(w, "NOT STORED", "the last record of "+p+", which leads people on to this pointer")
+				}
 				switch {
 				case request.Wait == "none":
 					field(w, "stored", "here; if a node of this home runs, it sends it on")

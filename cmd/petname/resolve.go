@@ -23,7 +23,8 @@ pointer. alice/bob is the one whom your alice calls bob.
 An answer from the last few minutes (the record's TTL) is taken from this home.
 --fresh asks the network until 5 peers agree, or all that were found have been
 asked; --fresh=agreed is content with 3, --fresh=strict asks every one of the
-closest peers. What falls short of it ends with status 7. --offline asks nobody.`,
+closest peers; what falls short of these two ends with status 7. --offline asks
+nobody.`,
 		Example: `  petname resolve alice
   petname resolve alice/bob --fresh
   petname resolve alice --fresh=strict

@@ -202,7 +202,7 @@ func TestJoinDuringResolve(t *testing.T) {
 		go func() {
 			var odd *Error
 			for range 20 {
-				_, failed := node.Do(context.Background(), "resolve", []byte(fmt.Sprintf(`{"path":%q,"fresh":true,"timeout":%d}`, key.Pointer(), 5*time.Second)))
+				_, failed := node.Do(context.Background(), "resolve", []byte(fmt.Sprintf(`{"path":%q,"fresh":"fresh","timeout":%d}`, key.Pointer(), 5*time.Second)))
 				if failed == nil || failed.Exit != ExitNetwork && failed.Exit != ExitNotFound {
 					odd = failed
 				}

@@ -40,7 +40,8 @@ type Published struct {
 	Unreachable int       `json:"unreachable"`
 	Took        float64   `json:"took"` // seconds
 	Edges       []string  `json:"edges,omitempty"`
-	Former      []string  `json:"former,omitempty"` // earlier pointers of mine whose last record was stored again
+	Former      []string  `json:"former,omitempty"`   // earlier pointers of mine whose last record was stored again
+	Stranded    []string  `json:"stranded,omitempty"` // those whose last record nobody stored: who looks there isn't led on
 }
 
 const (
@@ -125,7 +126,7 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	}
 	if a.Wait == "none" {
 		out.Took = time.Since(began).Seconds()
-		e.storeLater(record)
+		e.storeLater(record, identity)
 		return out, nil
 	}
 	if offline != nil {
@@ -134,7 +135,7 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	receipt, err := e.resolver(stores...).Publish(ctx, record)
 	out.Asked, out.Stored, out.Refused, out.Unreachable = receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable
 	out.Took = time.Since(began).Seconds()
-	out.Former = e.putFormer(ctx, identity, stores)
+	out.Former, out.Stranded = e.putFormer(ctx, identity, stores)
 	e.settle(ctx)
 	if err == nil && a.Wait == "all" && receipt.Refused+receipt.Unreachable > 0 {
 		err = &dht.ShortError{Receipt: receipt, Want: receipt.Asked}
@@ -192,7 +193,7 @@ func unsent(err error, stored int) error {
 
 // storeLater goes on in the node after a verb that didn't want to wait; a verb
 // on its own leaves the record in the home.
-func (e *Engine) storeLater(record pointer.Record) {
+func (e *Engine) storeLater(record pointer.Record, id home.Identity) {
 	e.mu.Lock()
 	serving := e.serving
 	e.mu.Unlock()
@@ -205,6 +206,7 @@ func (e *Engine) storeLater(record pointer.Record) {
 		stores, err := e.joined(ctx)
 		if err == nil {
 			_, err = e.resolver(stores...).Publish(ctx, record)
+			e.putFormer(ctx, id, stores)
 		}
 		if err != nil {
 			e.log.Warn("record not stored", "sequence", record.Sequence(), "error", err)
@@ -213,21 +215,27 @@ func (e *Engine) storeLater(record pointer.Record) {
 }
 
 // putFormer stores the last records of my earlier pointers again, which lead to
-// this one, and says of which. Nobody loses their way over one that fails.
-func (e *Engine) putFormer(ctx context.Context, id home.Identity, stores []dht.Store) []string {
-	var stored []string
+// this one, and says of which, and which of them nobody took.
+func (e *Engine) putFormer(ctx context.Context, id home.Identity, stores []dht.Store) (stored, stranded []string) {
+	if err := e.keepLast(ctx, id); err != nil {
+		e.log.Warn("last record of a former pointer not kept", "error", err)
+	}
 	for _, s := range id.Succession {
 		r, expired, err := e.held(s.Old)
-		if err != nil || expired || ctx.Err() != nil {
+		if err != nil || expired {
 			continue
 		}
-		if receipt, err := e.resolver(stores...).Publish(ctx, r); err != nil {
-			e.log.Warn("last record of a former pointer not stored", "error", err)
-		} else if receipt.Stored > 0 {
+		receipt, err := e.resolver(stores...).Publish(ctx, r)
+		if err != nil {
+			e.log.Warn("last record of a former pointer not stored as widely as wanted", "error", err)
+		}
+		if receipt.Stored > 0 {
 			stored = append(stored, s.Old.String())
+		} else {
+			stranded = append(stranded, s.Old.String())
 		}
 	}
-	return stored
+	return stored, stranded
 }
 
 // card is what my records say of me.
@@ -244,7 +252,7 @@ func (e *Engine) card(id home.Identity, addresses bool) (pointer.Card, error) {
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.Public(), Succession: id.Succession}
+	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.Public(), Succession: newest(id.Succession)}
 	if !addresses {
 		return card, nil
 	}
@@ -254,17 +262,20 @@ func (e *Engine) card(id home.Identity, addresses bool) (pointer.Card, error) {
 	return card, nil
 }
 
+// newest are the steps of a succession that a card carries: as few as leave room
+// for the rest of it. Who is further behind is led on by the last records of the
+// keys between.
+func newest(chain []pointer.Succession) []pointer.Succession {
+	const most = 8
+	return chain[max(0, len(chain)-most):]
+}
+
 // lastAnywhere is the newest record of mine that anyone knows of: the book, the
 // home, or the network, which may have one of another device or of a home that
 // was lost since.
 func (e *Engine) lastAnywhere(ctx context.Context, stores []dht.Store, offline error) (petname.Published, error) {
-	if offline == nil {
-		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-		defer cancel()
-		// What is found raises the floor in the home, which lastOwn reads.
-		if _, err := e.resolver(stores...).Best(ctx, e.book.Identity(), dht.LevelFresh); errors.Is(err, context.Canceled) {
-			return petname.Published{}, err
-		}
+	if err := e.lookForOwn(ctx, stores, offline); err != nil {
+		return petname.Published{}, err
 	}
 	last, err := e.lastOwn()
 	if err != nil {
@@ -274,4 +285,18 @@ func (e *Engine) lastAnywhere(ctx context.Context, stores []dht.Store, offline e
 		return petname.Published{}, fmt.Errorf("the last sequence is %d, and there is none above it", last.Sequence)
 	}
 	return last, nil
+}
+
+// lookForOwn asks the network for my newest record: what is found raises the
+// floor in the home, which lastOwn reads. The error is that of being interrupted.
+func (e *Engine) lookForOwn(ctx context.Context, stores []dht.Store, offline error) error {
+	if offline != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	if _, err := e.resolver(stores...).Best(ctx, e.book.Identity(), dht.LevelFresh); errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
 }

@@ -115,7 +115,7 @@ func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) 
 		case r.Answered == 0:
 			return out, &Error{Code: "network", Exit: ExitNetwork, Message: "nobody answered: this is what the home holds, not a fresh answer",
 				Next: "petname resolve " + ShellWord(a.Path) + " --offline"}
-		case !r.Freshness.AtLeast(level):
+		case level != dht.LevelFresh && !r.Freshness.AtLeast(level): // fresh is as many as can be found
 			return out, &Error{Code: "network", Exit: ExitNetwork, Next: "try again, or settle for less with --fresh=agreed",
 				Message: fmt.Sprintf("the answer is %s, not %s: %d peers agree, and not all that were found could be asked", r.Freshness, level, r.Agreed)}
 		}

@@ -2,10 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"time"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/home"
-	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -19,7 +20,7 @@ type RotateArgs struct {
 // Rotated is the result of key rotate.
 type Rotated struct {
 	Identity
-	Former string `json:"former"` // the pointer until now
+	Former []string `json:"former"` // the pointers until now, oldest first
 }
 
 // lastLifetime is how long the last record of a key is valid, which sends its
@@ -31,14 +32,31 @@ const lastLifetime = maxLifetime
 func (e *Engine) Rotate(ctx context.Context, a RotateArgs) (*Rotated, error) {
 	e.publish.Lock()
 	defer e.publish.Unlock()
-	if _, err := e.identity(); err != nil {
-		return nil, err
-	}
-	r, err := e.home.Rotate(home.Turn{Passphrase: a.Passphrase, Next: a.Next, Recovery: a.Recovery})
+	id, err := e.identity()
 	if err != nil {
 		return nil, err
 	}
+	if err := e.keepLast(ctx, id); err != nil {
+		return nil, err
+	}
+	r, err := e.home.Rotate(home.Turn{Passphrase: a.Passphrase, Next: a.Next, Recovery: a.Recovery})
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && a.Next != "":
+		return nil, Usage("%v", err)
+	case errors.Is(err, home.ErrInside):
+		return nil, Usage("%v", err).With("name a file outside of " + e.home.Dir)
+	case err != nil:
+		return nil, err
+	}
+	stores, offline := e.joined(ctx)
+	if err := e.lookForOwn(ctx, stores, offline); err != nil {
+		return nil, err
+	}
 	last, err := e.lastOwn()
+	if err != nil {
+		return nil, err
+	}
+	mine, err := e.book.Published()
 	if err != nil {
 		return nil, err
 	}
@@ -47,27 +65,53 @@ func (e *Engine) Rotate(ctx context.Context, a RotateArgs) (*Rotated, error) {
 		return nil, err
 	}
 	card.Successor = r.New.Pointer()
-	record, err := pointer.Sign(r.Old, pointer.Fields{Value: last.Value, Sequence: last.Sequence + 1, TTL: 5 * time.Minute,
-		Expires: time.Now().Add(lastLifetime).Truncate(time.Second), Card: &card})
+	// The sequence is above what the network has of me, where that can be asked: a
+	// last record that is older than another sends nobody on, and can't be signed
+	// again. The value is one that I published, and no thief of the old key.
+	fields := pointer.Fields{Value: mine.Value, Sequence: min(last.Sequence+1, pointer.MaxSequence), TTL: 5 * time.Minute,
+		Expires: time.Now().Add(lastLifetime).Truncate(time.Second), Card: &card}
+	record, err := pointer.Sign(r.Old, fields)
 	if err != nil {
 		return nil, err
 	}
-	if err := e.book.Reserve(petname.Published{Value: record.Value(), Sequence: record.Sequence()}); err != nil {
-		return nil, err
-	}
-	// Before the old key is overwritten: nobody could sign it after.
-	if _, err := e.records.Put(ctx, record.Pointer(), record.Bytes()); err != nil {
-		return nil, err
-	}
-	if err := r.Commit(); err != nil {
+	// The sequence needs no reserving: until the turn is made nobody sees the
+	// record, and after it this key signs no other.
+	if err := r.Commit(record.Bytes()); err != nil {
 		return nil, err
 	}
 	if err := e.book.Rotated(r.Succession); err != nil {
 		return nil, err
 	}
-	id, err := e.ID(ctx, NoArgs{})
+	if id, err = e.identity(); err != nil {
+		return nil, err
+	}
+	if err := e.keepLast(ctx, id); err != nil {
+		e.log.Warn("last record of a former pointer not kept", "error", err) // it will be, when it is stored
+	}
+	now, err := e.ID(ctx, NoArgs{})
 	if err != nil {
 		return nil, err
 	}
-	return &Rotated{*id, r.Old.Pointer().String()}, nil
+	out := &Rotated{Identity: *now}
+	for _, s := range r.Succession {
+		out.Former = append(out.Former, s.Old.String())
+	}
+	return out, nil
+}
+
+// keepLast puts the last record of the key before this among the home's: the turn
+// to this key left it in the identity key.
+func (e *Engine) keepLast(ctx context.Context, id home.Identity) error {
+	if id.Last == nil || len(id.Succession) == 0 {
+		return nil
+	}
+	record, expired, err := openAny(id.Succession[len(id.Succession)-1].Old, id.Last)
+	if err != nil || expired {
+		return nil // damaged, or too old: of no use to anybody, and no reason to stay
+	}
+	if have, _, err := e.held(record.Pointer()); err == nil && have.Sequence() >= record.Sequence() {
+		return nil
+	}
+	_, err = e.records.Put(ctx, record.Pointer(), record.Bytes())
+	return err
 }

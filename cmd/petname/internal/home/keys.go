@@ -29,6 +29,7 @@ import (
 //	# next: k…             the commitment to the next key
 //	# recovery: home       or "elsewhere": the next key is not in this file
 //	# succession: …        base64, how the key came to be the current one; no line for the first
+//	# last: …              base64, the last record of the key before; no line for the first
 //	PETNAME-SECRET-KEY-1…
 //	PETNAME-SECRET-KEY-1…  unless elsewhere
 //
@@ -40,6 +41,7 @@ type Identity struct {
 	Elsewhere  bool                 // the next key is not in this home
 	Locked     bool                 // the keys need a passphrase
 	Succession []pointer.Succession // from the first key to this; empty: this is the first
+	Last       []byte               // the last record of the key before this; nil: none. Not verified
 
 	body []byte
 }
@@ -114,12 +116,21 @@ func parseIdentity(b []byte) (Identity, error) {
 		}
 		body = rest
 	}
+	if encoded, rest, found := strings.Cut(body, "\n"); found && strings.HasPrefix(encoded, lastField) {
+		if id.Last, err = base64.StdEncoding.Strict().DecodeString(encoded[len(lastField):]); err != nil {
+			return Identity{}, errors.New("the last record is not base64: damaged")
+		}
+		body = rest
+	}
 	id.body = []byte(body)
 	id.Locked = strings.HasPrefix(strings.TrimSpace(body), armor.Header)
 	return id, nil
 }
 
-const successionField = "# succession: "
+const (
+	successionField = "# succession: "
+	lastField       = "# last: "
+)
 
 // parseSuccession reads the steps that led to a pointer, each signed.
 func parseSuccession(line string, to pointer.Pointer) ([]pointer.Succession, error) {
@@ -191,6 +202,7 @@ type secrets struct {
 	current, next *pointer.Key
 	elsewhere     bool // the next key is to be kept out of it
 	succession    []pointer.Succession
+	last          []byte // record; nil: none
 	passphrase    string // empty: not locked
 	work          int    // scrypt's work factor, log2; 0: age's own
 }
@@ -212,6 +224,9 @@ func (s secrets) format() ([]byte, error) {
 			return nil, err
 		}
 		fmt.Fprintf(&b, "%s%s\n", successionField, base64.StdEncoding.EncodeToString(chain))
+	}
+	if s.last != nil {
+		fmt.Fprintf(&b, "%s%s\n", lastField, base64.StdEncoding.EncodeToString(s.last))
 	}
 	passphrase, work := s.passphrase, s.work
 	if passphrase == "" {

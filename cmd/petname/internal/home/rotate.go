@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/petnames-go/petnames/pointer"
@@ -26,7 +27,7 @@ type Rotation struct {
 	Succession []pointer.Succession // from the first key to New
 
 	home      Home
-	identity  []byte
+	identity  secrets
 	recovery  []byte // nil: none to be written
 	recoverAt string
 }
@@ -65,6 +66,9 @@ func (h Home) Rotate(t Turn) (*Rotation, error) {
 	if t.Recovery == "" && id.Elsewhere {
 		return nil, fmt.Errorf("%w, and neither should be the one after it: name a new recovery file", ErrNextElsewhere)
 	}
+	if len(id.Succession) >= pointer.MaxKept {
+		return nil, fmt.Errorf("the key has gone on %d times, and no longer a history fits: begin a new identity, and introduce it", len(id.Succession))
+	}
 	after, err := pointer.NewKey(nil)
 	if err != nil {
 		return nil, err
@@ -90,23 +94,35 @@ func (h Home) Rotate(t Turn) (*Rotation, error) {
 	if !id.Locked {
 		passphrase = "" // it is for the recovery files alone
 	}
-	r.identity, err = secrets{current: next, next: after, elsewhere: t.Recovery != "", succession: r.Succession,
-		passphrase: passphrase, work: t.WorkFactor}.format()
-	if err != nil {
-		return nil, err
-	}
+	r.identity = secrets{current: next, next: after, elsewhere: t.Recovery != "", succession: r.Succession,
+		passphrase: passphrase, work: t.WorkFactor}
 	return r, nil
 }
 
 // Commit makes the turn: first the recovery file is there, then the identity
-// key is replaced, whole or not at all.
-func (r *Rotation) Commit() error {
+// key is replaced, whole or not at all. The old key's last record stands in it:
+// it names a successor that there isn't before, nor could it be signed after.
+func (r *Rotation) Commit(last []byte) error {
+	r.identity.last = last
+	b, err := r.identity.format()
+	if err != nil {
+		return err
+	}
 	if r.recovery != nil {
 		if err := writeNew(r.recoverAt, r.recovery); err != nil {
 			return fmt.Errorf("recovery file: %w", err)
 		}
+		if err := syncDir(filepath.Dir(r.recoverAt)); err != nil {
+			return fmt.Errorf("recovery file: %w", err)
+		}
 	}
-	if err := r.home.replace(identityFile, r.identity); err != nil {
+	// A turn that was cut short left keys behind in a file that nobody looks at.
+	if left, err := filepath.Glob(filepath.Join(globQuote(r.home.Dir), "."+identityFile+"-*")); err == nil {
+		for _, name := range left {
+			os.Remove(name)
+		}
+	}
+	if err := r.home.replace(identityFile, b); err != nil {
 		// Of no use if the turn wasn't made, and the only copy if it was.
 		if id, ierr := r.home.Identity(); r.recovery != nil && ierr == nil && id.Pointer == r.Old.Pointer() {
 			os.Remove(r.recoverAt)

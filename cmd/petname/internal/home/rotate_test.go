@@ -16,12 +16,14 @@ func TestRotationsMakeAChainThatTheFirstCommitmentProves(t *testing.T) {
 	h := create(t, Plan{})
 	first, err := h.Identity()
 	require.NoError(t, err)
+	left := h.path("." + identityFile + "-123") // by one that was cut short
+	require.NoError(t, os.WriteFile(left, []byte("keys"), 0o600))
 	for range 3 {
 		r, err := h.Rotate(Turn{})
 		require.NoError(t, err)
 		before := read(t, h.path(identityFile))
 		require.NotContains(t, string(before), successionField+"AA", "nothing changes before the commit")
-		require.NoError(t, r.Commit())
+		require.NoError(t, r.Commit(nil))
 	}
 	id, err := h.Identity()
 	require.NoError(t, err)
@@ -34,6 +36,7 @@ func TestRotationsMakeAChainThatTheFirstCommitmentProves(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, id.Pointer, key.Pointer())
 	require.Empty(t, h.Ready())
+	require.NoFileExists(t, left)
 	book, err := h.Book(0)
 	require.NoError(t, err)
 	require.Equal(t, id.Pointer, book.Identity())
@@ -69,7 +72,7 @@ func TestTurnsThatAreRefusedChangeNothing(t *testing.T) {
 		c.turn.WorkFactor = fast
 		r, err := h.Rotate(c.turn)
 		if err == nil {
-			err = r.Commit()
+			err = r.Commit(nil)
 		}
 		require.Error(t, err, name)
 		if c.want != nil {
@@ -82,14 +85,14 @@ func TestTurnsThatAreRefusedChangeNothing(t *testing.T) {
 	turn := Turn{Passphrase: "horse", Next: recovery, Recovery: fresh, WorkFactor: fast}
 	r, err := h.Rotate(turn)
 	require.NoError(t, err)
-	require.NoError(t, r.Commit())
+	require.NoError(t, r.Commit(nil))
 	turn.Recovery = filepath.Join(dir, "n3.key")
 	_, err = h.Rotate(turn)
 	require.ErrorIs(t, err, ErrNextWrong, "a key that was used is no next one")
 	turn.Next = fresh
 	r, err = h.Rotate(turn)
 	require.NoError(t, err)
-	require.NoError(t, r.Commit())
+	require.NoError(t, r.Commit(nil))
 	id, err := h.Identity()
 	require.NoError(t, err)
 	require.Len(t, id.Succession, 2)
@@ -103,7 +106,7 @@ func TestAForgedSuccessionIsNoIdentity(t *testing.T) {
 	for _, home := range []Home{h, other} {
 		r, err := home.Rotate(Turn{})
 		require.NoError(t, err)
-		require.NoError(t, r.Commit())
+		require.NoError(t, r.Commit(nil))
 	}
 	line := func(h Home) string {
 		id, err := h.Identity()
