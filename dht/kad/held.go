@@ -48,7 +48,8 @@ var errFull = errors.New("this node is full, and this record is the first to go"
 // pushes out his own: a record whose source holds little stays, however many
 // keys were ground to lie nearer to us, which anybody can do cheaply. Where a
 // thousand sources hold one record each, the nearest to us stay: those that
-// the network looks for here. What this node stored itself goes last.
+// the network looks for here. What this node stored itself goes last, as long as
+// it takes no more than half.
 //
 // A source is what is hard to have many of; see [sourceOf]. A record that
 // several sources have put is counted against the one that holds least: nobody
@@ -82,6 +83,10 @@ type held struct {
 }
 
 func (h *held) cost() int { return len(h.name) + len(h.value) + heldOverhead }
+
+// fair is how much more one source may have than another, in bytes, and still
+// not be the first to lose something: that of the two which is further away is.
+const fair = 4 << 10
 
 // source is whoever had us hold something.
 type source struct {
@@ -203,7 +208,7 @@ func (s *heldStore) makeRoom() {
 	}
 	for s.cost > s.limit {
 		worst := s.sources[ours]
-		if len(s.crowd) > 0 {
+		if len(s.crowd) > 0 && s.costOf(ours) <= s.limit/2 {
 			worst = s.crowd[0]
 		}
 		out := worst.items[0]
@@ -379,8 +384,8 @@ type crowd []*source
 
 func (c crowd) Len() int { return len(c) }
 func (c crowd) Less(i, j int) bool {
-	if c[i].cost != c[j].cost {
-		return c[i].cost > c[j].cost
+	if a, b := c[i].cost/fair, c[j].cost/fair; a != b {
+		return a > b
 	}
 	return bytes.Compare(c[i].items[0].distance[:], c[j].items[0].distance[:]) > 0
 }
