@@ -77,7 +77,7 @@ func readEntry(r io.Reader) (entry, error) {
 	if n, err := io.ReadFull(r, head[:]); n == 0 && errors.Is(err, io.EOF) {
 		return entry{}, io.EOF
 	} else if err != nil {
-		return entry{}, fmt.Errorf("%w: %w", errTorn, err)
+		return entry{}, fmt.Errorf("%w: %v", errTorn, err) // an EOF here is no end
 	}
 	length := binary.BigEndian.Uint32(head[:])
 	if length == 0 || length > maxEntry {
@@ -85,7 +85,7 @@ func readEntry(r io.Reader) (entry, error) {
 	}
 	payload := make([]byte, length)
 	if _, err := io.ReadFull(r, payload); err != nil {
-		return entry{}, fmt.Errorf("%w: %w", errTorn, err)
+		return entry{}, fmt.Errorf("%w: %v", errTorn, err)
 	}
 	if crc32.Checksum(payload, castagnoli) != binary.BigEndian.Uint32(head[4:]) {
 		return entry{}, fmt.Errorf("%w: checksum", errTorn)

@@ -77,8 +77,8 @@ func (n *Node) remember(path string) (*memory, error) {
 		m.known = m.known[:min(len(m.known), maxKnown)]
 	}
 	s.mu.Lock()
-	s.collect(s.now())
 	s.changed = map[string]bool{}
+	s.collect(s.now())
 	s.mu.Unlock()
 	// What can't be written is told at once, not after a day.
 	if err := m.flush(); err != nil {
