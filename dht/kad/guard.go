@@ -86,6 +86,7 @@ type guard struct {
 
 	mu       sync.Mutex
 	accounts map[string]*account // by peer ID, or "group " and the address group
+	swept    time.Time           // when those that owe nothing were last forgotten
 	cut      map[peer.ID]*cutOff
 	streams  map[*guardedStream]struct{}
 	open     map[peer.ID]int // streams
@@ -138,7 +139,8 @@ func (g *guard) account(name string, now time.Time) *account {
 	if a := g.accounts[name]; a != nil {
 		return a
 	}
-	if len(g.accounts) >= maxAccounts {
+	if len(g.accounts) >= maxAccounts && now.Sub(g.swept).Abs() > time.Second {
+		g.swept = now
 		for other, a := range g.accounts {
 			a.requests.drain(g.limits.requests, now)
 			a.stores.drain(g.limits.stores, now)

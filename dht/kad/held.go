@@ -99,6 +99,7 @@ type source struct {
 type pendingPut struct {
 	source string
 	times  int
+	full   bool // it was a good record, and there was no room
 }
 
 var _ datastore.Batching = (*heldStore)(nil)
@@ -114,7 +115,8 @@ func newHeldStore(limit int, now func() time.Time) *heldStore {
 func (s *heldStore) place(id peer.ID) { s.self = sha256.Sum256([]byte(id)) }
 
 // expect says whose put of a record is about to come in; settle, that it has
-// been dealt with. A put that nobody was expected to make is our own.
+// been dealt with, and whether there was no room for it. A put that nobody was
+// expected to make is our own.
 func (s *heldStore) expect(key, source string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,14 +129,17 @@ func (s *heldStore) expect(key, source string) {
 	p.times++
 }
 
-func (s *heldStore) settle(key string) {
+func (s *heldStore) settle(key string) (full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if p := s.pending[key]; p != nil {
-		if p.times--; p.times == 0 {
-			delete(s.pending, key)
-		}
+	p := s.pending[key]
+	if p == nil {
+		return false
 	}
+	if p.times--; p.times == 0 {
+		delete(s.pending, key)
+	}
+	return p.full
 }
 
 // Put is the datastore's; kad-dht has verified the record by now.
@@ -146,12 +151,17 @@ func (s *heldStore) Put(_ context.Context, key datastore.Key, value []byte) erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from := ours
-	if p := s.pending[h.record]; p != nil {
+	p := s.pending[h.record]
+	if p != nil {
 		from = p.source
 	} else if h.from != "" {
 		from = h.from
 	}
-	return s.insert(&h.held, from)
+	err := s.insert(&h.held, from)
+	if p != nil && err != nil {
+		p.full = true
+	}
+	return err
 }
 
 // reading is a record as it is taken in.

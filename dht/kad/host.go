@@ -55,7 +55,7 @@ func (n *Node) hostOptions(c Config, key crypto.PrivKey) ([]libp2p.Option, error
 			libp2p.IPv6BlackHoleSuccessCounter(nil),
 		)
 	}
-	options = append(options, n.services()...)
+	options = append(options, n.services(c.Listen)...)
 	if n.server {
 		resources, err := resources()
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/sec"
 
 	"github.com/petnames-go/petnames/dht"
 )
@@ -71,9 +72,17 @@ func (n *Node) enterBy(ctx context.Context) {
 // others later doesn't change it.
 func (n *Node) Refused() error { return n.refused }
 
-// otherNetwork explains the failure of a peer that answers, but not to us: it
-// may be of another network, or not be a server.
-func (n *Node) otherNetwork(ctx context.Context, p peer.ID, err error) error {
+// explain says what a person can do something about when a peer let us not in:
+// it is silent, another peer answers at its address, or it is there, but of
+// another network, or no server.
+func (n *Node) explain(ctx context.Context, p peer.ID, err error) error {
+	var mismatch sec.ErrPeerIDMismatch
+	switch {
+	case errors.As(err, &mismatch):
+		return fmt.Errorf("another peer answers there: %s", mismatch.Actual)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer: %w", context.DeadlineExceeded)
+	}
 	if n.host.Network().Connectedness(p) != network.Connected {
 		return err
 	}
@@ -118,7 +127,7 @@ func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, 
 		go func() {
 			r, err := n.query(ctx, peer.AddrInfo{ID: info.ID}, dht_pb.Message_FIND_NODE, self)
 			if err != nil {
-				err = n.otherNetwork(ctx, info.ID, err)
+				err = n.explain(ctx, info.ID, err)
 			}
 			outcomes <- outcome{info, r, err}
 		}()

@@ -19,9 +19,10 @@ import (
 // does the same for them, and while it can't, is reached by way of relays, over
 // connections that hole punching then makes direct. Peers of a LAN and of
 // private networks have addresses that work as they are, and nobody to ask; and
-// who only asks questions needs no way in. They run none of it.
-func (n *Node) services() []libp2p.Option {
-	if n.network != IPFS || !n.server {
+// who only asks questions, or listens on this machine alone, needs no way in.
+// They run none of it.
+func (n *Node) services(listen []string) []libp2p.Option {
+	if n.network != IPFS || !n.server || !slices.ContainsFunc(listen, beyond) {
 		return []libp2p.Option{
 			libp2p.DisableRelay(),
 			libp2p.ForceReachabilityPrivate(), // asks nobody
@@ -39,6 +40,13 @@ func (n *Node) services() []libp2p.Option {
 		libp2p.EnableAutoNATv2(),
 		libp2p.NATPortMap(),
 	}
+}
+
+// beyond says whether listening on an address makes sense to others than this
+// machine.
+func beyond(addr string) bool {
+	a, err := ma.NewMultiaddr(addr)
+	return err == nil && !manet.IsIPLoopback(a)
 }
 
 var _ autorelay.PeerSource = (*Node)(nil).relays

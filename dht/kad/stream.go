@@ -110,18 +110,18 @@ func (s *guardedStream) settle() {
 	if !s.read {
 		return
 	}
+	full := s.putting != "" && s.guard.store.settle(s.putting)
 	switch {
 	case !s.handling:
 		s.guard.strike(s.peer, strikeBroken, "malformed requests")
 	case s.refused:
 		s.guard.strike(s.peer, strikeRefused, "more requests or stores than its rate")
+	case full: // no fault of the peer's
+		s.guard.log.Debug("record refused", "peer", s.peer.String(), "key", keyText(s.putting), "error", errFull)
 	case s.putting != "" && !s.answered:
 		s.guard.strike(s.peer, strikeRefused, "records that are refused")
 	case s.putting != "":
 		s.guard.log.Debug("record stored", "peer", s.peer.String(), "key", keyText(s.putting))
-	}
-	if s.putting != "" {
-		s.guard.store.settle(s.putting)
 	}
 	s.read, s.handling, s.refused, s.putting, s.answered = false, false, false, "", false
 }
