@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
 	"github.com/petnames-go/petnames/dht"
 )
@@ -126,6 +127,11 @@ func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, 
 		n.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.RecentlyConnectedAddrTTL)
 		go func() {
 			r, err := n.query(ctx, peer.AddrInfo{ID: info.ID}, dht_pb.Message_FIND_NODE, self)
+			if s, ok := n.host.Network().(*swarm.Swarm); ok && errors.Is(err, swarm.ErrDialBackoff) {
+				// Somebody, kad-dht itself perhaps, has just tried in vain. We were told to.
+				s.Backoff().Clear(info.ID)
+				r, err = n.query(ctx, peer.AddrInfo{ID: info.ID}, dht_pb.Message_FIND_NODE, self)
+			}
 			if err != nil {
 				err = n.explain(ctx, info.ID, err)
 			}
