@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,28 +18,50 @@ import (
 )
 
 func (a *app) nodeVerb() *cobra.Command {
-	var listen []string
+	var listen, relays []string
+	var logTo string
+	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "node",
 		Short: "Run a node: store for others, and serve the other verbs",
 		Long: `Run a node of this home until it is stopped. It listens on loopback unless told
 otherwise, answers and stores for the network that was joined, and does the work
 of every other verb of this home meanwhile. The first line that it prints says
-where it can be reached.`,
+where it can be reached.
+
+On the public network, a node that listens beyond this machine asks the router
+to map its port, finds out whether it can be reached, and is reached by relays
+while it can't. What it stores for others takes 32 MiB at most, and outlives it;
+who floods it is cut off for a while.
+
+What goes wrong is logged to standard error, what else happens to the file given
+with --log. It takes one signal to stop: it then finishes what it is publishing,
+within seconds. A second one ends it at once.`,
 		Example: `  petname node
   petname node --listen /ip4/0.0.0.0/tcp/4001 --listen /ip4/0.0.0.0/udp/4001/quic-v1
+  petname node --log node.log --verbose
   petname node status
   petname node stop`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.serve(listen) },
+		RunE: func(*cobra.Command, []string) error {
+			logger, end, err := a.logger(logTo, verbose)
+			if err != nil {
+				return err
+			}
+			defer end()
+			return a.serve(listen, relays, logger)
+		},
 	}
 	cmd.Flags().StringArrayVar(&listen, "listen", []string{"/ip4/127.0.0.1/tcp/0"}, "a `multiaddr` to listen on; may be repeated")
+	cmd.Flags().StringArrayVar(&relays, "relay", nil, "a `multiaddr` of a relay to be reached by, with ipfs; may be repeated (default: any found)")
+	cmd.Flags().StringVar(&logTo, "log", "", "a `file` to log to, or - for standard error; with --json, as JSON")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "log everything")
 	cmd.AddCommand(a.nodeStatusVerb(), a.nodeStopVerb())
 	return cmd
 }
 
 // serve is the node: it holds the book, and does what the socket asks.
-func (a *app) serve(listen []string) (err error) {
+func (a *app) serve(listen, relays []string, logger *slog.Logger) (err error) {
 	dir, err := a.dir()
 	if err != nil {
 		return err
@@ -59,9 +83,10 @@ func (a *app) serve(listen []string) (err error) {
 			err = engine.Classify(cerr)
 		}
 	}()
+	e.LogTo(logger)
 	ctx, stop := context.WithCancel(a.ctx)
 	defer stop()
-	status, err := e.Serve(ctx, listen)
+	status, err := e.Serve(ctx, listen, relays...)
 	if err != nil {
 		return engine.Classify(err)
 	}
@@ -73,11 +98,21 @@ func (a *app) serve(listen []string) (err error) {
 	if err := a.serving(*status, nil); err != nil {
 		return err
 	}
+	if status.Problem != "" {
+		a.warn("in no network yet: %s", status.Problem)
+	}
 	a.hint("stop it with ^C or\n  petname node stop")
+	logger.Info("serving", "peer", status.Peer, "addrs", status.Addrs, "network", status.Network, "peers", status.Peers)
+	defer logger.Info("stopping")
 	socket.Serve(ctx, l, programVersion(), func(request context.Context, verb string, args json.RawMessage) (json.RawMessage, *engine.Error) {
 		if verb == "stop" {
 			stop()
 			return nil, nil
+		}
+		if verb == "publish" || verb == "put" {
+			var cancel context.CancelFunc
+			request, cancel = finishing(request, ctx)
+			defer cancel()
 		}
 		out, failed := e.Do(request, verb, args)
 		if failed != nil && failed.Exit == engine.ExitInterrupted && ctx.Err() != nil { // not by who asked
@@ -89,6 +124,28 @@ func (a *app) serve(listen []string) (err error) {
 		return out, failed
 	})
 	return nil
+}
+
+// finishTime is how long a stopped node goes on with what it is publishing. What
+// is not done by then is in the home, signed.
+const finishTime = 2 * time.Second
+
+// finishing gives a request's context a while longer if it ends because the node
+// is to stop, and not because whoever asked has gone.
+func finishing(request, stopping context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(request))
+	ended := context.AfterFunc(request, func() {
+		if stopping.Err() == nil {
+			cancel()
+			return
+		}
+		late := time.AfterFunc(finishTime, cancel)
+		context.AfterFunc(ctx, func() { late.Stop() })
+	})
+	return ctx, func() {
+		ended()
+		cancel()
+	}
 }
 
 // alone reports that a node of the home runs already, and where it is reached.
@@ -174,7 +231,15 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 					field(w, "address", addr)
 				}
 				field(w, "network", fmt.Sprintf("%s, %s in the routing table", s.Network, peers(s.Peers)))
+				if s.Problem != "" {
+					field(w, "problem", s.Problem)
+				}
+				field(w, "stores", fmt.Sprintf("%d records, %s of %s", s.Held.Records, size(s.Held.Bytes), size(s.Held.Limit)))
+				for _, c := range s.CutOff {
+					field(w, "cut off", fmt.Sprintf("%s until %s: %s", c.Peer, c.Until.Local().Format(time.DateTime), c.Reason))
+				}
 				field(w, "book", fmt.Sprintf("%d names", s.Names))
+				field(w, "running", fmt.Sprintf("for %s, with %s of memory", time.Duration(s.Uptime*float64(time.Second)).Round(time.Second), size(int(s.Memory))))
 				field(w, "process", fmt.Sprint(s.Pid))
 			})
 		},

@@ -64,7 +64,7 @@ func (n *Node) enterBy(ctx context.Context) {
 	case again == nil:
 		n.refused = nil
 	default:
-		n.log.Warn("not joined", "error", n.refused)
+		n.log.Info("not joined", "error", n.refused) // whoever started us asks Refused
 	}
 }
 

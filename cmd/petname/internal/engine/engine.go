@@ -29,6 +29,7 @@ type Engine struct {
 	network *kad.Node // nil until it is needed; the node's own while one serves
 	serving bool
 	own     kad.Config // what the node serves with; zero: a throw-away client
+	began   time.Time  // when it began to
 
 	publish sync.Mutex      // one publication at a time: sequences are taken in turn
 	tail    sync.WaitGroup  // what goes on after its verb returned
@@ -56,19 +57,25 @@ func Open(dir string, wait time.Duration) (*Engine, error) {
 	return e, nil
 }
 
-// Close ends the network, then closes the book.
+// LogTo sets where to log; it is called before anything else.
+func (e *Engine) LogTo(l *slog.Logger) { e.log = l }
+
+// Close ends the network, then closes the book. What is being stored has 3
+// seconds to get done; what isn't is in the home, and is stored another time.
 func (e *Engine) Close() error {
-	e.end()
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	late := context.AfterFunc(ctx, e.end)
 	e.tail.Wait()
+	late()
+	e.end()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var err error
 	if e.network != nil {
 		// A put returns when enough have confirmed; let the last of the
 		// closest peers get the record as well.
-		ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 		_ = e.network.Wait(ctx)
-		cancel()
 		err = e.network.Close()
 		e.network = nil
 	}
