@@ -99,6 +99,9 @@ func (s *guardedStream) complete() {
 // Write writes the answer, for a bounded time: who asks and doesn't read is not
 // waited for.
 func (s *guardedStream) Write(p []byte) (int, error) {
+	if s.putting != "" && !s.answered { // logged before it is confirmed
+		s.guard.log.Debug("record stored", "peer", s.peer.String(), "key", keyText(s.putting))
+	}
 	_ = s.SetWriteDeadline(time.Now().Add(s.guard.limits.slowest))
 	n, err := s.Stream.Write(p)
 	s.answered = err == nil
@@ -120,8 +123,6 @@ func (s *guardedStream) settle() {
 		s.guard.log.Debug("record refused", "peer", s.peer.String(), "key", keyText(s.putting), "error", errFull)
 	case s.putting != "" && !s.answered:
 		s.guard.strike(s.peer, strikeRefused, "records that are refused")
-	case s.putting != "":
-		s.guard.log.Debug("record stored", "peer", s.peer.String(), "key", keyText(s.putting))
 	}
 	s.read, s.handling, s.refused, s.putting, s.answered = false, false, false, "", false
 }
