@@ -175,15 +175,8 @@ func readJournal(r io.Reader, head entry, take func(entry) error) error {
 // when the file has grown too long for it.
 func (j *journal) flush(changes []entry, held int, all func() []entry) error {
 	if j.file != nil && j.length <= 2*int64(held)+journalSlack {
-		var b []byte
-		for _, e := range changes {
-			b = e.append(b)
-		}
-		if len(b) == 0 {
-			return nil
-		}
-		n, err := j.file.Write(b)
-		j.length += int64(n)
+		n, err := writeEntries(j.file, changes)
+		j.length += n
 		if err == nil {
 			return nil
 		}
@@ -206,17 +199,11 @@ func (j *journal) rewrite(all []entry) (err error) {
 			_ = os.Remove(f.Name())
 		}
 	}()
-	w := bufio.NewWriter(f)
-	var b []byte
-	length := int64(0)
-	for _, e := range all {
-		b = e.append(b[:0])
-		length += int64(len(b))
-		if _, err := w.Write(b); err != nil {
-			return err
-		}
+	length, err := writeEntries(f, all)
+	if err != nil {
+		return err
 	}
-	if err := errors.Join(w.Flush(), f.Sync()); err != nil {
+	if err := f.Sync(); err != nil {
 		return err
 	}
 	if j.file != nil { // Windows replaces no file that is open
@@ -234,6 +221,23 @@ func (j *journal) rewrite(all []entry) (err error) {
 	j.file, err = os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0)
 	j.length = length
 	return err
+}
+
+// writeEntries writes entries, some at a time, and says how many bytes they are.
+func writeEntries(w io.Writer, entries []entry) (length int64, err error) {
+	var b []byte
+	for i, e := range entries {
+		if b = e.append(b); len(b) < maxEntry && i < len(entries)-1 {
+			continue
+		}
+		n, err := w.Write(b)
+		length += int64(n)
+		if err != nil {
+			return length, err
+		}
+		b = b[:0]
+	}
+	return length, nil
 }
 
 // close makes what was written durable.
