@@ -176,6 +176,13 @@ func (a *app) serving(s engine.Status, err error) error {
 	})
 }
 
+func records(n int) string {
+	if n == 1 {
+		return "1 record"
+	}
+	return fmt.Sprintf("%d records", n)
+}
+
 func withPid(out json.RawMessage) json.RawMessage {
 	var s engine.Status
 	if err := json.Unmarshal(out, &s); err != nil {
@@ -234,7 +241,7 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 				if s.Problem != "" {
 					field(w, "problem", s.Problem)
 				}
-				field(w, "stores", fmt.Sprintf("%d records, %s of %s", s.Held.Records, size(s.Held.Bytes), size(s.Held.Limit)))
+				field(w, "stores", fmt.Sprintf("%s, %s of %s", records(s.Held.Records), size(s.Held.Bytes), size(s.Held.Limit)))
 				for _, c := range s.CutOff {
 					field(w, "cut off", fmt.Sprintf("%s until %s: %s", c.Peer, c.Until.Local().Format(time.DateTime), c.Reason))
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -65,7 +66,10 @@ func (n *Node) remember(path string) (*memory, error) {
 		}
 		return nil
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, errOtherNetwork): // it was left since
+		n.log.Info("stored records left behind", "error", err)
+	case err != nil:
 		n.log.Warn("stored records not all read", "error", err)
 	}
 	m.journal = j
