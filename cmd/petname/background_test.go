@@ -21,6 +21,7 @@ type background struct {
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
 	first  chan string
+	line   string        // the first line, once serving has read it
 	done   chan struct{} // closed when it has ended
 	err    error
 }

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +18,9 @@ import (
 )
 
 func (a *app) nodeVerb() *cobra.Command {
-	var listen []string
-	var http string
+	var options nodeOptions
+	var http, logTo string
+	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "node",
 		Short: "Run a node: store for others, and serve the other verbs",
@@ -28,29 +31,55 @@ where it can be reached.
 
 With --http it is a router for others as well: it answers /routing/v1/ipns/…
 (get and put) for the DHT that it is in, /healthz and /metrics. Give a loopback
-address, unless it is meant for everybody who can reach this machine.`,
+address, unless it is meant for everybody who can reach this machine.
+
+On the public network, a node that listens beyond this machine asks the router
+to map its port, finds out whether it can be reached, and is reached by relays
+while it can't. What it stores for others takes 32 MiB at most, and outlives it;
+who floods it is cut off for a while.
+
+What goes wrong is logged to standard error, what else happens to the file given
+with --log. It takes one signal to stop: it then finishes what it is publishing,
+within seconds. A second one ends it at once.`,
 		Example: `  petname node
   petname node --listen /ip4/0.0.0.0/tcp/4001 --listen /ip4/0.0.0.0/udp/4001/quic-v1
   petname node --http 127.0.0.1:8080
+  petname node --log node.log --verbose
   petname node status
   petname node stop`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !cmd.Flags().Changed("http") {
-				return a.serve(listen, nil)
+			if cmd.Flags().Changed("http") {
+				options.http = &http
 			}
-			return a.serve(listen, &http)
+			logger, end, err := a.logger(logTo, verbose)
+			if err != nil {
+				return err
+			}
+			defer end()
+			options.logger = logger
+			return a.serve(options)
 		},
 	}
-	cmd.Flags().StringArrayVar(&listen, "listen", []string{"/ip4/127.0.0.1/tcp/0"}, "a `multiaddr` to listen on; may be repeated")
-	cmd.Flags().StringVar(&http, "http", "", "a `host:port` to answer HTTP on, such as 127.0.0.1:0")
+	f := cmd.Flags()
+	f.StringArrayVar(&options.listen, "listen", []string{"/ip4/127.0.0.1/tcp/0"}, "a `multiaddr` to listen on; may be repeated")
+	f.StringVar(&http, "http", "", "a `host:port` to answer HTTP on, such as 127.0.0.1:0")
+	f.StringArrayVar(&options.relays, "relay", nil, "a `multiaddr` of a relay to be reached by, with ipfs; may be repeated (default: any found)")
+	f.StringVar(&logTo, "log", "", "a `file` to log to, or - for standard error; with --json, as JSON")
+	f.BoolVar(&verbose, "verbose", false, "log everything")
 	cmd.AddCommand(a.nodeStatusVerb(), a.nodeStopVerb())
 	return cmd
 }
 
-// serve is the node: it holds the book, and does what the socket asks. Without
-// an address for HTTP it answers none.
-func (a *app) serve(listen []string, http *string) (err error) {
+// nodeOptions are the flags of node.
+type nodeOptions struct {
+	listen, relays []string
+	http           *string // nil: HTTP isn't answered
+	logger         *slog.Logger
+}
+
+// serve is the node: it holds the book, and does what the socket asks.
+func (a *app) serve(o nodeOptions) (err error) {
 	dir, err := a.dir()
 	if err != nil {
 		return err
@@ -72,14 +101,15 @@ func (a *app) serve(listen []string, http *string) (err error) {
 			err = engine.Classify(cerr)
 		}
 	}()
-	if http != nil {
-		if err := e.ListenHTTP(*http); err != nil {
+	e.LogTo(o.logger)
+	if o.http != nil {
+		if err := e.ListenHTTP(*o.http); err != nil {
 			return engine.Classify(err)
 		}
 	}
 	ctx, stop := context.WithCancel(a.ctx)
 	defer stop()
-	status, err := e.Serve(ctx, listen)
+	status, err := e.Serve(ctx, o.listen, o.relays...)
 	if err != nil {
 		return engine.Classify(err)
 	}
@@ -91,11 +121,21 @@ func (a *app) serve(listen []string, http *string) (err error) {
 	if err := a.serving(*status, nil); err != nil {
 		return err
 	}
+	if status.Problem != "" {
+		a.warn("in no network yet: %s", status.Problem)
+	}
 	a.hint("stop it with ^C or\n  petname node stop")
+	o.logger.Info("serving", "peer", status.Peer, "addrs", status.Addrs, "network", status.Network, "peers", status.Peers)
+	defer o.logger.Info("stopping")
 	socket.Serve(ctx, l, programVersion(), func(request context.Context, verb string, args json.RawMessage) (json.RawMessage, *engine.Error) {
 		if verb == "stop" {
 			stop()
 			return nil, nil
+		}
+		if verb == "publish" || verb == "put" {
+			var cancel context.CancelFunc
+			request, cancel = finishing(request, ctx)
+			defer cancel()
 		}
 		out, failed := e.Do(request, verb, args)
 		if failed != nil && failed.Exit == engine.ExitInterrupted && ctx.Err() != nil { // not by who asked
@@ -107,6 +147,28 @@ func (a *app) serve(listen []string, http *string) (err error) {
 		return out, failed
 	})
 	return nil
+}
+
+// finishTime is how long a stopped node goes on with what it is publishing. What
+// is not done by then is in the home, signed.
+const finishTime = 2 * time.Second
+
+// finishing gives a request's context a while longer if it ends because the node
+// is to stop, and not because whoever asked has gone.
+func finishing(request, stopping context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(request))
+	ended := context.AfterFunc(request, func() {
+		if stopping.Err() == nil {
+			cancel()
+			return
+		}
+		late := time.AfterFunc(finishTime, cancel)
+		context.AfterFunc(ctx, func() { late.Stop() })
+	})
+	return ctx, func() {
+		ended()
+		cancel()
+	}
 }
 
 // alone reports that a node of the home runs already, and where it is reached.
@@ -138,6 +200,13 @@ func (a *app) serving(s engine.Status, err error) error {
 		}
 		fmt.Fprintln(w)
 	})
+}
+
+func records(n int) string {
+	if n == 1 {
+		return "1 record"
+	}
+	return fmt.Sprintf("%d records", n)
 }
 
 func withPid(out json.RawMessage) json.RawMessage {
@@ -198,7 +267,15 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 					field(w, "router", s.HTTP)
 				}
 				field(w, "network", fmt.Sprintf("%s, %s in the routing table", s.Network, peers(s.Peers)))
+				if s.Problem != "" {
+					field(w, "problem", s.Problem)
+				}
+				field(w, "stores", fmt.Sprintf("%s, %s of %s", records(s.Held.Records), size(s.Held.Bytes), size(s.Held.Limit)))
+				for _, c := range s.CutOff {
+					field(w, "cut off", fmt.Sprintf("%s until %s: %s", c.Peer, c.Until.Local().Format(time.DateTime), c.Reason))
+				}
 				field(w, "book", fmt.Sprintf("%d names", s.Names))
+				field(w, "running", fmt.Sprintf("for %s, with %s of memory", time.Duration(s.Uptime*float64(time.Second)).Round(time.Second), size(int(s.Memory))))
 				field(w, "process", fmt.Sprint(s.Pid))
 			})
 		},

@@ -243,7 +243,7 @@ func serving(t testing.TB, home string, args ...string) *background {
 		<-n.done
 	})
 	select {
-	case <-n.first:
+	case n.line = <-n.first:
 	case <-n.done:
 		t.Fatalf("the node ended: %v: %s", n.err, n.stderr.String())
 	case <-time.After(patience):

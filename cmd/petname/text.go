@@ -153,3 +153,14 @@ func contentPath(value string) string {
 	}
 	return strconv.QuoteToASCII(value)
 }
+
+// size is a number of bytes, for people.
+func size(bytes int) string {
+	switch {
+	case bytes < 1<<10:
+		return fmt.Sprintf("%d B", bytes)
+	case bytes < 1<<20:
+		return fmt.Sprintf("%.1f KiB", float64(bytes)/(1<<10))
+	}
+	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
+}

@@ -3,7 +3,6 @@ package kad
 import (
 	"crypto/ed25519"
 	"fmt"
-	"time"
 
 	"github.com/libp2p/go-libp2p"
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
@@ -18,20 +17,31 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// newHost makes a host that says nothing that isn't needed: no relay, no
-// mDNS, no port mapping, no hole punching; AutoNAT only for a server of the
-// public network, which has to know whether it can be reached.
-func newHost(c Config, network Network, dialing time.Duration) (host.Host, error) {
+// newHost makes a host that says nothing that isn't needed. What it runs to be
+// reached is in services.
+func (n *Node) newHost(c Config, key crypto.PrivKey) (host.Host, error) {
+	options, err := n.hostOptions(c, key)
+	if err != nil {
+		return nil, err
+	}
+	h, err := libp2p.New(options...)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", c.Listen, err)
+	}
+	return h, nil
+}
+
+func (n *Node) hostOptions(c Config, key crypto.PrivKey) ([]libp2p.Option, error) {
 	options := []libp2p.Option{
 		libp2p.UserAgent("petnames"),
+		libp2p.Identity(key),
 		libp2p.Transport(quic.NewTransport),
-		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
-		libp2p.WithDialTimeout(dialing),
+		libp2p.WithDialTimeout(n.dialing),
 		// The limit for private addresses is another one.
-		libp2p.SwarmOpts(swarm.WithDialTimeoutLocal(dialing)),
+		libp2p.SwarmOpts(swarm.WithDialTimeoutLocal(n.dialing)),
 	}
-	if network == IPFS {
+	if n.network == IPFS {
 		options = append(options, libp2p.Transport(tcp.NewTCPTransport))
 	} else {
 		options = append(options,
@@ -45,29 +55,34 @@ func newHost(c Config, network Network, dialing time.Duration) (host.Host, error
 			libp2p.IPv6BlackHoleSuccessCounter(nil),
 		)
 	}
-	if network != IPFS || !c.Server {
-		options = append(options, libp2p.ForceReachabilityPrivate()) // asks nobody
-	}
-	if c.Key != nil {
-		if len(c.Key) != ed25519.PrivateKeySize {
-			return nil, fmt.Errorf("the peer key has %d bytes; Ed25519's has %d", len(c.Key), ed25519.PrivateKeySize)
-		}
-		key, err := crypto.UnmarshalEd25519PrivateKey(c.Key)
+	options = append(options, n.services(c.Listen)...)
+	if n.server {
+		resources, err := resources()
 		if err != nil {
-			return nil, fmt.Errorf("peer key: %w", err)
+			return nil, err
 		}
-		options = append(options, libp2p.Identity(key))
+		options = append(options, libp2p.ResourceManager(resources), libp2p.ConnectionGater(gater{n.guard}))
 	}
 	if len(c.Listen) == 0 {
-		options = append(options, libp2p.NoListenAddrs)
-	} else {
-		options = append(options, libp2p.ListenAddrStrings(c.Listen...))
+		return append(options, libp2p.NoListenAddrs), nil
 	}
-	h, err := libp2p.New(options...)
+	return append(options, libp2p.ListenAddrStrings(c.Listen...)), nil
+}
+
+// readKey reads a peer key, and says whose it is.
+func readKey(k ed25519.PrivateKey) (crypto.PrivKey, peer.ID, error) {
+	if len(k) != ed25519.PrivateKeySize {
+		return nil, "", fmt.Errorf("the peer key has %d bytes; Ed25519's has %d", len(k), ed25519.PrivateKeySize)
+	}
+	key, err := crypto.UnmarshalEd25519PrivateKey(k)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %q: %w", c.Listen, err)
+		return nil, "", fmt.Errorf("peer key: %w", err)
 	}
-	return h, nil
+	id, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		return nil, "", fmt.Errorf("peer key: %w", err)
+	}
+	return key, id, nil
 }
 
 // publicFilters are the rules of the public network, as go-libp2p-kad-dht's

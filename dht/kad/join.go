@@ -4,10 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 
 	"github.com/libp2p/go-libp2p-kad-dht/pb"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
+	"github.com/libp2p/go-libp2p/core/sec"
+	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 
 	"github.com/petnames-go/petnames/dht"
 )
@@ -32,6 +39,77 @@ func (n *Node) Join(ctx context.Context, addrs []string) (connected int, err err
 	return connected, nil
 }
 
+// enterBy joins by the bootstrap peers and, where there are some, by the peers
+// that a node before this one knew: side by side, since either may be gone. A
+// node without any entrance knew its peers by their coming, and dials nobody.
+func (n *Node) enterBy(ctx context.Context) {
+	var known []peer.AddrInfo
+	if n.memory != nil && (len(n.seeds) > 0 || n.discovery != nil) {
+		known = n.memory.known
+	}
+	var joining sync.WaitGroup
+	again := errors.New("none")
+	if len(known) > 0 {
+		joining.Go(func() { _, again = n.join(ctx, known) })
+	}
+	if len(n.seeds) > 0 {
+		_, n.refused = n.join(ctx, n.seeds)
+	}
+	joining.Wait()
+	if again == nil {
+		n.log.Info("joined by peers known before", "peers", n.Peers())
+	}
+	switch {
+	case n.refused == nil:
+	case again == nil:
+		n.refused = nil
+	default:
+		n.log.Info("not joined", "error", n.refused) // whoever started us asks Refused
+	}
+}
+
+// Refused says why [Start] could not join: of each bootstrap peer what it
+// failed of. Nil if one let us in, or there was none to ask. Being found by
+// others later doesn't change it.
+func (n *Node) Refused() error { return n.refused }
+
+// explain says what a person can do something about when a peer let us not in:
+// it is silent, another peer answers at its address, or it is there, but of
+// another network, or no server.
+func (n *Node) explain(ctx context.Context, p peer.ID, err error) error {
+	var mismatch sec.ErrPeerIDMismatch
+	switch {
+	case errors.As(err, &mismatch):
+		return fmt.Errorf("another peer answers there: %s", mismatch.Actual)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer: %w", context.DeadlineExceeded)
+	}
+	if n.host.Network().Connectedness(p) != network.Connected {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lastDeadline)
+	defer cancel()
+	// A stream like everybody's waits until the peer has said what it speaks.
+	if s, serr := n.host.NewStream(ctx, p, n.protocol); serr == nil {
+		_ = s.Reset()
+		return err
+	}
+	speaks, perr := n.host.Peerstore().GetProtocols(p)
+	if perr != nil || len(speaks) == 0 || slices.Contains(speaks, n.protocol) {
+		return err
+	}
+	var others []string
+	for _, s := range speaks {
+		if strings.HasSuffix(string(s), "/kad/1.0.0") && len(s) <= 64 {
+			others = append(others, strconv.Quote(string(s)))
+		}
+	}
+	if len(others) == 0 {
+		return fmt.Errorf("%w: it is there, but is no server of %s, nor of any other DHT", errOtherNetwork, n.protocol)
+	}
+	return fmt.Errorf("%w: it is there, but serves %s, not %s", errOtherNetwork, strings.Join(others[:min(len(others), 3)], ", "), n.protocol)
+}
+
 func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, err error) {
 	self := string(n.host.ID())
 	type outcome struct {
@@ -49,6 +127,14 @@ func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, 
 		n.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.RecentlyConnectedAddrTTL)
 		go func() {
 			r, err := n.query(ctx, peer.AddrInfo{ID: info.ID}, dht_pb.Message_FIND_NODE, self)
+			if s, ok := n.host.Network().(*swarm.Swarm); ok && errors.Is(err, swarm.ErrDialBackoff) {
+				// Somebody, kad-dht itself perhaps, has just tried in vain. We were told to.
+				s.Backoff().Clear(info.ID)
+				r, err = n.query(ctx, peer.AddrInfo{ID: info.ID}, dht_pb.Message_FIND_NODE, self)
+			}
+			if err != nil {
+				err = n.explain(ctx, info.ID, err)
+			}
 			outcomes <- outcome{info, r, err}
 		}()
 	}

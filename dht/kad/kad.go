@@ -22,6 +22,7 @@ package kad
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,8 +30,6 @@ import (
 	"time"
 
 	"github.com/ipfs/boxo/ipns"
-	"github.com/ipfs/go-datastore"
-	dssync "github.com/ipfs/go-datastore/sync"
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p-kad-dht/amino"
 	"github.com/libp2p/go-libp2p-kad-dht/records"
@@ -68,6 +67,8 @@ type Config struct {
 	Network     Network            // "": LAN
 	Discover    bool               // look for peers of the local network by multicast DNS, and be found if listening
 	Protocol    string             // overrides the network's protocol, such as "/ours/kad/1.0.0"
+	Relays      []string           // multiaddrs ending in /p2p/…, for a server of IPFS that can't be reached; nil: any it finds
+	File        string             // keeps what a server stores, and the peers it knows; one node at a time. "": memory only
 	DialTimeout time.Duration      // for one peer; 0: 1 s
 	Now         func() time.Time   // by which records expire; nil: time.Now
 	Logger      *slog.Logger       // nil: nothing is logged
@@ -78,15 +79,21 @@ type Node struct {
 	host     host.Host
 	dht      *kaddht.IpfsDHT
 	local    *records.ValueStore // what peers stored with us; nil for clients
+	held     *heldStore          // where local has it
+	guard    *guard
+	memory   *memory // nil: nothing outlives the node
 	protocol protocol.ID
 	network  Network
 	server   bool
 	dialing  time.Duration
 	seeds    []peer.AddrInfo // from Config.Bootstrap
+	relay    []peer.AddrInfo // from Config.Relays
 	now      func() time.Time
 	log      *slog.Logger
 
-	discovery *discovery // nil: none
+	discovery *discovery    // nil: none
+	running   chan struct{} // closed when the DHT is there
+	refused   error         // why Start's joining failed; nil: it didn't
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -115,11 +122,7 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 			return nil, errors.Join(fmt.Errorf("kad: searching the local network: %w", err), n.Close())
 		}
 	}
-	if len(n.seeds) > 0 {
-		if _, err := n.join(ctx, n.seeds); err != nil {
-			n.log.Warn("not joined", "error", err)
-		}
-	}
+	n.enterBy(ctx)
 	if c.Discover && !c.Server && n.Peers() == 0 {
 		select { // a client is of no use before somebody is found
 		case <-n.discovery.found:
@@ -134,12 +137,27 @@ func start(c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := newHost(c, n.network, n.dialing)
+	if c.Key == nil {
+		if _, c.Key, err = ed25519.GenerateKey(rand.Reader); err != nil {
+			return nil, err
+		}
+	}
+	key, id, err := readKey(c.Key)
 	if err != nil {
 		return nil, err
 	}
+	if c.File != "" && c.Server {
+		n.held.place(id)
+		if n.memory, err = n.remember(c.File); err != nil {
+			return nil, err
+		}
+	}
+	h, err := n.newHost(c, key)
+	if err != nil {
+		return nil, errors.Join(err, n.forget())
+	}
 	if err := n.runOn(h); err != nil {
-		return nil, errors.Join(err, h.Close())
+		return nil, errors.Join(err, h.Close(), n.forget())
 	}
 	return n, nil
 }
@@ -167,8 +185,16 @@ func configure(c Config) (_ *Node, err error) {
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
-	n.seeds, err = parseAddrs(c.Bootstrap)
-	return n, err
+	if n.seeds, err = parseAddrs(c.Bootstrap); err != nil {
+		return nil, err
+	}
+	if n.relay, err = parseAddrs(c.Relays); err != nil {
+		return nil, err
+	}
+	n.running = make(chan struct{})
+	n.held = newHeldStore(maxHeld, n.now)
+	n.guard = newGuard(defaultLimits, n.log, n.held)
+	return n, nil
 }
 
 // runOn starts the DHT on the host, which is closed with the node.
@@ -177,23 +203,30 @@ func (n *Node) runOn(h host.Host) (err error) {
 		"ipns": ipns.Validator{KeyBook: h.Peerstore()},
 		"pk":   record.PublicKeyValidator{},
 	}
-	store := dssync.MutexWrap(datastore.NewMapDatastore())
+	n.held.place(h.ID())
+	n.guard.hangUp = n.hangUp
+	providers := newHeldStore(maxProviders, n.now)
+	providers.place(h.ID())
 	options := []kaddht.Option{
 		kaddht.V1ProtocolOverride(n.protocol),
 		kaddht.Validator(validator),
-		kaddht.Datastore(store),
+		kaddht.ValueDatastore(n.held),
+		kaddht.ProviderDatastore(providers),
+		kaddht.ValueGCInterval(time.Hour),
+		kaddht.OnRequestHook(n.guard.request),
 		kaddht.Mode(mode(n.server, n.network)),
 		kaddht.BootstrapPeers(n.seeds...),
 	}
 	if n.network == IPFS {
 		options = append(options, publicFilters(h)...)
 	}
-	if n.dht, err = kaddht.New(h, options...); err != nil {
+	n.host = h
+	if n.dht, err = kaddht.New(guardedHost{h, n.guard}, options...); err != nil {
 		return err
 	}
-	n.host = h
+	close(n.running)
 	if n.server {
-		n.local = records.NewValueStore(store, validator, amino.DefaultMaxRecordAge)
+		n.local = records.NewValueStore(n.held, validator, amino.DefaultMaxRecordAge)
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	return nil
@@ -236,7 +269,8 @@ func (n *Node) Close() error {
 	if n.discovery != nil {
 		n.discovery.stop()
 	}
-	err := errors.Join(n.dht.Close(), n.host.Close())
+	// The journal takes the peers from the routing table: first, then.
+	err := errors.Join(n.forget(), n.dht.Close(), n.host.Close())
 	_ = n.Wait(context.Background())
 	return err
 }

@@ -31,7 +31,8 @@ type Engine struct {
 	serving bool
 	own     kad.Config // what the node serves with; zero: a throw-away client
 	clients map[string]*delegated.Client
-	web     *web // nil: HTTP isn't served
+	web     *web      // nil: HTTP isn't served
+	began   time.Time // when it began to
 
 	publish sync.Mutex      // one publication at a time: sequences are taken in turn
 	tail    sync.WaitGroup  // what goes on after its verb returned
@@ -59,11 +60,19 @@ func Open(dir string, wait time.Duration) (*Engine, error) {
 	return e, nil
 }
 
-// Close ends the network, then closes the book.
+// LogTo sets where to log; it is called before anything else.
+func (e *Engine) LogTo(l *slog.Logger) { e.log = l }
+
+// Close ends the network, then closes the book. What is being stored has 3
+// seconds to get done; what isn't is in the home, and is stored another time.
 func (e *Engine) Close() error {
-	e.end()
 	e.closeWeb()
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	late := context.AfterFunc(ctx, e.end)
 	e.tail.Wait()
+	late()
+	e.end()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, router := range e.clients {
@@ -73,9 +82,7 @@ func (e *Engine) Close() error {
 	if e.network != nil {
 		// A put returns when enough have confirmed; let the last of the
 		// closest peers get the record as well.
-		ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 		_ = e.network.Wait(ctx)
-		cancel()
 		err = e.network.Close()
 		e.network = nil
 	}

@@ -84,7 +84,7 @@ func (e *Engine) closeWeb() {
 
 func (e *Engine) handler(w *web) http.Handler {
 	router := &delegated.Server{Network: theDHT{e}}
-	m := newMetrics(e, router)
+	m := newMeters(e, router)
 	router.Observe = m.observe
 	mux := http.NewServeMux()
 	mux.Handle("/routing/v1/", router)

@@ -10,18 +10,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/petnames-go/petnames/dht/delegated"
+	"github.com/petnames-go/petnames/dht/kad"
 )
 
-// metrics is what /metrics shows: of the Go runtime and of this node, nothing
+// meters is what /metrics shows: of the Go runtime and of this node, nothing
 // that another library counts, and nothing of names or pointers.
-type metrics struct {
+type meters struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
 }
 
-func newMetrics(e *Engine, router *delegated.Server) *metrics {
-	m := &metrics{
+func newMeters(e *Engine, router *delegated.Server) *meters {
+	m := &meters{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "petnames_http_requests_total", Help: "Requests to /routing/v1, by method and status.",
@@ -35,22 +36,28 @@ func newMetrics(e *Engine, router *delegated.Server) *metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "petnames_http_records", Help: "Records that the router holds in memory.",
 		}, func() float64 { return float64(router.Records()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "petnames_dht_peers", Help: "Peers in the DHT's routing table.",
-		}, func() float64 {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			if e.network == nil {
-				return 0
-			}
-			return float64(e.network.Peers())
-		}))
+		e.gauge("petnames_dht_peers", "Peers in the DHT's routing table.", func(s kad.Status) int { return s.Peers }),
+		e.gauge("petnames_dht_held_records", "Records that the node holds for others.", func(s kad.Status) int { return s.Held }),
+		e.gauge("petnames_dht_held_bytes", "Bytes of the records that the node holds for others.", func(s kad.Status) int { return s.Bytes }),
+		e.gauge("petnames_dht_cut_off_peers", "Peers that are cut off for a while.", func(s kad.Status) int { return len(s.CutOffs) }))
 	return m
+}
+
+// gauge tells one figure of the DHT's node, 0 while there is none.
+func (e *Engine) gauge(name, help string, of func(kad.Status) int) prometheus.GaugeFunc {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.network == nil {
+			return 0
+		}
+		return float64(of(e.network.Status()))
+	})
 }
 
 // observe counts a request. What clients call their method is not a label:
 // they could call it anything.
-func (m *metrics) observe(method string, status int, took time.Duration) {
+func (m *meters) observe(method string, status int, took time.Duration) {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPut:
 	default:
@@ -60,6 +67,6 @@ func (m *metrics) observe(method string, status int, took time.Duration) {
 	m.seconds.WithLabelValues(method).Observe(took.Seconds())
 }
 
-func (m *metrics) handler() http.Handler {
+func (m *meters) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }

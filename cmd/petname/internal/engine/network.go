@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime/metrics"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/multiformats/go-multiaddr"
 
@@ -100,11 +102,18 @@ func (e *Engine) joinDHT(ctx context.Context, c home.Config, out *Joined) error 
 	if out.Peers = network.Peers(); out.Peers > 0 {
 		return nil
 	}
-	who := "none of the peers to join by answered"
-	if c.Network == "lan" {
-		who = "no peer has announced itself on the local network yet"
+	return nobody(c, network)
+}
+
+// nobody says why a node has no peers.
+func nobody(c home.Config, network *kad.Node) error {
+	switch refused := network.Refused(); {
+	case c.Network == "lan":
+		return fmt.Errorf("%w: no peer has announced itself on the local network yet", dht.ErrUnreachable)
+	case refused != nil:
+		return fmt.Errorf("none of the peers to join by let us in: %w", refused)
 	}
-	return fmt.Errorf("%w: %s", dht.ErrUnreachable, who)
+	return fmt.Errorf("%w: the peers to join by are gone again", dht.ErrUnreachable)
 }
 
 func saved(err error) error {
@@ -247,8 +256,9 @@ func (e *Engine) addresses() ([][]byte, error) {
 	return out, nil
 }
 
-// Serve starts the node that others can reach, under this home's own peer key.
-func (e *Engine) Serve(ctx context.Context, listen []string) (*Status, error) {
+// Serve starts the node that others can reach, under this home's own peer key;
+// on the public network, by the relays given if need be.
+func (e *Engine) Serve(ctx context.Context, listen []string, relays ...string) (*Status, error) {
 	key, err := e.home.PeerKey()
 	if err != nil {
 		return nil, err
@@ -262,8 +272,19 @@ func (e *Engine) Serve(ctx context.Context, listen []string) (*Status, error) {
 			return nil, Usage("--listen %q: %v", l, err).With("petname node --listen /ip4/127.0.0.1/tcp/0")
 		}
 	}
+	if len(relays) > 0 && c.Network != "ipfs" {
+		return nil, Usage("--relay is for the public network, and %q is joined", c.Network).With("petname join ipfs")
+	}
+	for _, r := range relays {
+		if m, err := multiaddr.NewMultiaddr(r); err != nil {
+			return nil, Usage("--relay %q: %v", r, err)
+		} else if _, err := m.ValueForProtocol(multiaddr.P_P2P); err != nil {
+			return nil, Usage("--relay %q doesn't end in /p2p/ and the relay's ID", r)
+		}
+	}
 	e.mu.Lock()
-	e.serving, e.own = true, kad.Config{Key: key, Listen: listen, Server: true}
+	e.serving, e.began = true, time.Now()
+	e.own = kad.Config{Key: key, Listen: listen, Relays: relays, Server: true, File: e.home.NodeFile()}
 	e.mu.Unlock()
 	if _, err := e.reenter(ctx, c); err != nil {
 		return nil, err
@@ -278,9 +299,28 @@ type Status struct {
 	Addrs   []string `json:"addrs"`
 	HTTP    string   `json:"http"` // empty: not served
 	Network string   `json:"network"`
-	Peers   int      `json:"peers"` // in the routing table
-	Names   int      `json:"names"` // in the book
+	Problem string   `json:"problem"` // why nobody is in the routing table; empty: somebody is, or nobody has to be
+	Peers   int      `json:"peers"`   // in the routing table
+	Names   int      `json:"names"`   // in the book
+	Held    Held     `json:"held"`
+	CutOff  []CutOff `json:"cut_off"` // peers that are kept out for a while
+	Uptime  float64  `json:"uptime"`  // seconds
+	Memory  uint64   `json:"memory"`  // bytes that the process has from the system
 	Pid     int      `json:"pid,omitempty"`
+}
+
+// Held is what the node stores for the network.
+type Held struct {
+	Records int `json:"records"`
+	Bytes   int `json:"bytes"`
+	Limit   int `json:"limit"` // bytes, with what the records cost besides
+}
+
+// CutOff is a peer that abused the node.
+type CutOff struct {
+	Peer   string    `json:"peer"`
+	Until  time.Time `json:"until"`
+	Reason string    `json:"reason"`
 }
 
 // Status says what the node is doing.
@@ -298,9 +338,24 @@ func (e *Engine) Status(_ context.Context, _ NoArgs) (*Status, error) {
 	if !e.serving || e.network == nil {
 		return nil, errors.New("no node is running")
 	}
-	s := &Status{Peer: e.network.ID(), Addrs: e.network.Addrs(), Network: c.Network, Peers: e.network.Peers(), Names: names}
+	now := e.network.Status()
+	s := &Status{Peer: e.network.ID(), Addrs: e.network.Addrs(), Network: c.Network, Peers: now.Peers, Names: names,
+		Held: Held{now.Held, now.Bytes, now.Limit}, CutOff: []CutOff{}, Uptime: time.Since(e.began).Seconds(), Memory: memory()}
 	if e.web != nil {
 		s.HTTP = e.web.url
 	}
+	for _, cut := range now.CutOffs {
+		s.CutOff = append(s.CutOff, CutOff{cut.Peer, cut.Until.UTC().Truncate(time.Second), cut.Reason})
+	}
+	if now.Peers == 0 && c.Network != "off" {
+		s.Problem = nobody(c, e.network).Error()
+	}
 	return s, nil
+}
+
+// memory is what the Go runtime has from the system, and hasn't given back.
+func memory() uint64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
 }

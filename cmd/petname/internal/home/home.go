@@ -7,6 +7,7 @@
 //	ledger.db       the book
 //	records/        my record, and the newest seen of everybody: the floor
 //	config.toml     the networks joined
+//	dht.db          what the node stores for others, and the peers that it knows
 //	node.sock       while a node runs, which then holds the ledger
 //
 // One home is one identity. [Create] makes a home, whole or not at all, and
@@ -36,6 +37,7 @@ const (
 	ledgerFile   = "ledger.db"
 	recordsDir   = "records"
 	configFile   = "config.toml"
+	nodeFile     = "dht.db"
 )
 
 // Home is a home that exists. What it holds is opened by its methods.
@@ -131,6 +133,9 @@ func (h Home) Book(wait time.Duration) (*petname.Book, error) {
 
 // Records opens the folder of records.
 func (h Home) Records() (*dht.Dir, error) { return dht.OpenDir(h.path(recordsDir)) }
+
+// NodeFile is where the node keeps what it stores for others.
+func (h Home) NodeFile() string { return h.path(nodeFile) }
 
 // PeerKey is the key of this device's libp2p host.
 func (h Home) PeerKey() (ed25519.PrivateKey, error) { return readPeerKey(h.path(peerFile)) }

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// maxFlooded is what a node may take from the system, in bytes, whatever is
+// done to it: what it holds for others, the connections, and what Go's collector
+// leaves lying about twice of.
+const maxFlooded = 128 << 20
+
+// A node that is flooded by peers with full-sized records, more of them than it
+// may hold, stays within its memory and its bound, and serves its own verbs; the
+// one who doesn't stop when refused is cut off, and node status says so.
+func TestFloodedNode(t *testing.T) {
+	home := newHome(t)
+	n := serving(t, home, "--json")
+	addr := address(t, n)
+	idle := status(t, home).Memory
+	const flooders, each = 5, 800
+	bulk := "/ipfs/bafkqaaa/" + strings.Repeat("x", 9<<10)
+	flood := func(s stranger, value string, times int) (stored int) {
+		for range times {
+			key, err := pointer.NewKey(nil)
+			if err != nil {
+				return stored
+			}
+			rec, err := pointer.Sign(key, pointer.Fields{Value: value, Sequence: 1, Expires: time.Now().Add(time.Hour)})
+			if err == nil && s.store(t, addr, rec) == nil {
+				stored++
+			}
+		}
+		return stored
+	}
+	var wg sync.WaitGroup
+	for range flooders {
+		s := newStranger(t)
+		wg.Go(func() { flood(s, bulk, each) })
+	}
+	wg.Wait()
+	full := status(t, home)
+	t.Logf("idle: %d MiB; flooded with %d MiB: %d MiB, %d records of %d bytes", idle>>20, flooders*each*len(bulk)>>20, full.Memory>>20, full.Held.Records, full.Held.Bytes)
+	require.LessOrEqual(t, full.Held.Bytes, full.Held.Limit)
+	require.Greater(t, full.Held.Bytes, full.Held.Limit*9/10, "it is full, or nothing was tested")
+	require.Less(t, full.Memory, uint64(maxFlooded))
+	require.Empty(t, full.CutOff, "within the rate of a keeper of many names")
+
+	loud := newStranger(t)
+	stored := flood(loud, firstPath, 1500)
+	cut := status(t, home)
+	require.Len(t, cut.CutOff, 1)
+	require.Equal(t, loud.ID().String(), cut.CutOff[0].Peer)
+	require.Greater(t, time.Until(cut.CutOff[0].Until), 5*time.Minute)
+	require.Less(t, stored, 1200)
+	r := verb(home, "node", "status")
+	require.Zero(t, r.exit)
+	require.Contains(t, r.stdout, "cut off")
+	require.Contains(t, r.stdout, loud.ID().String())
+	require.Zero(t, verb(home, "add", "bob", newPointer(t)).exit)
+	require.Zero(t, verb(home, "node", "stop").exit)
+	<-n.done
+	require.Zero(t, n.cmd.ProcessState.ExitCode())
+
+	n = serving(t, home, "--json") // with all of it
+	again := status(t, home)
+	require.InDelta(t, cut.Held.Records, again.Held.Records, 0)
+	require.Less(t, again.Memory, uint64(maxFlooded))
+	require.False(t, bytes.Contains(n.stderr.Bytes(), []byte("damaged")))
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
+)
+
+// logger is where the node logs: warnings to standard error unless told
+// otherwise (none with --json or --quiet), and to a file what happens besides.
+// Log lines hold no petname and no nickname, and what strangers wrote is
+// cleaned on its way into them.
+func (a *app) logger(to string, verbose bool) (_ *slog.Logger, end func(), _ error) {
+	level, end := slog.LevelWarn, func() {}
+	var w io.Writer = a.stderr
+	switch {
+	case to == "" && (a.json || a.quiet) && !verbose:
+		return slog.New(slog.DiscardHandler), end, nil
+	case to != "" && to != "-":
+		f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, nil, engine.Classify(fmt.Errorf("log: %w", err))
+		}
+		level, w, end = slog.LevelInfo, f, func() { _ = f.Close() }
+	}
+	if verbose {
+		level = slog.LevelDebug
+	}
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: cleanAttr}
+	if a.json {
+		return slog.New(slog.NewJSONHandler(w, options)), end, nil
+	}
+	return slog.New(slog.NewTextHandler(w, options)), end, nil
+}
+
+// cleanAttr cleans a value of the log.
+func cleanAttr(_ []string, attr slog.Attr) slog.Attr {
+	switch v := attr.Value.Resolve(); v.Kind() {
+	case slog.KindString:
+		attr.Value = slog.StringValue(petname.Clean(v.String()))
+	case slog.KindAny:
+		switch any := v.Any().(type) {
+		case *slog.Source, slog.Level, []string: // our own
+		default:
+			attr.Value = slog.StringValue(petname.Clean(fmt.Sprint(any)))
+		}
+	}
+	return attr
+}

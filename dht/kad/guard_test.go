@@ -1,0 +1,357 @@
+package kad
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p-kad-dht/pb"
+	record "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/petnames-go/petnames/dht"
+)
+
+// stranger is a peer of no DHT, that sends what it likes.
+type stranger struct {
+	host.Host
+	node *Node
+}
+
+func newStranger(t testing.TB, n *Node) stranger {
+	t.Helper()
+	h := startHost(t)
+	infos, err := parseAddrs(n.Addrs())
+	require.NoError(t, err)
+	require.NoError(t, h.Connect(within(t, 10*time.Second), infos[0]))
+	return stranger{h, n}
+}
+
+func (s stranger) stream(t testing.TB) network.Stream {
+	t.Helper()
+	st, err := s.NewStream(within(t, 10*time.Second), s.node.host.ID(), s.node.protocol)
+	require.NoError(t, err)
+	return st
+}
+
+// ask sends a request on a stream of its own; nil is the answer of one refused.
+func (s stranger) ask(ctx context.Context, m *dht_pb.Message) *dht_pb.Message {
+	st, err := s.NewStream(ctx, s.node.host.ID(), s.node.protocol)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = st.Reset() }()
+	if deadline, ok := ctx.Deadline(); ok {
+		_ = st.SetDeadline(deadline)
+	}
+	b, _ := proto.Marshal(m)
+	if _, err := st.Write(append(binary.AppendUvarint(nil, uint64(len(b))), b...)); err != nil {
+		return nil
+	}
+	answer, err := readMessage(st)
+	if err != nil {
+		return nil
+	}
+	return answer
+}
+
+func storing(key string, value []byte) *dht_pb.Message {
+	m := dht_pb.NewMessage(dht_pb.Message_PUT_VALUE, []byte(key), 0)
+	m.Record = record.MakePutRecord(key, value)
+	return m
+}
+
+// limited is a server with limits that a test reaches soon, and its guard's clock.
+func limited(t testing.TB, change func(*limits)) (*Node, func(time.Duration)) {
+	t.Helper()
+	n := startNode(t, Config{Listen: loopback, Server: true})
+	var mu sync.Mutex
+	now := time.Now()
+	g := n.guard
+	g.mu.Lock()
+	g.now = func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return now
+	}
+	change(&g.limits)
+	g.mu.Unlock()
+	return n, func(d time.Duration) {
+		mu.Lock()
+		defer mu.Unlock()
+		now = now.Add(d)
+	}
+}
+
+// A peer that stores faster than its rate is refused what is over it, and cut
+// off if it goes on; others are served meanwhile. After a while it is let in
+// again, and after the next time the while is longer.
+func TestFlooderIsCutOffForAWhile(t *testing.T) {
+	n, pass := limited(t, func(l *limits) { l.stores, l.strikes = rate{10, 1}, rate{5, 0.1} })
+	flooder, honest := newStranger(t, n), newStranger(t, n)
+	flood := func() (stored, refused int) {
+		for !n.isCutOff(flooder.ID()) {
+			k := newKey(t)
+			if flooder.ask(within(t, 10*time.Second), storing(routingKey(k.Pointer()), sign(t, k, 1).Bytes())) != nil {
+				stored++
+			} else {
+				refused++
+			}
+		}
+		return stored, refused
+	}
+	stored, refused := flood()
+	require.Equal(t, 10, stored)
+	require.Equal(t, 6, refused)
+	require.Equal(t, 10, n.Status().Held)
+	cut := n.Status().CutOffs
+	require.Len(t, cut, 1)
+	require.Equal(t, flooder.ID().String(), cut[0].Peer)
+	require.Contains(t, cut[0].Reason, "rate")
+	require.Equal(t, 10*time.Minute, cut[0].Until.Sub(n.guard.now()))
+
+	require.Eventually(t, func() bool { return n.host.Network().Connectedness(flooder.ID()) != network.Connected }, 5*time.Second, time.Millisecond)
+	infos, err := parseAddrs(n.Addrs())
+	require.NoError(t, err)
+	_ = flooder.Connect(within(t, 10*time.Second), infos[0]) // it may think that it is connected, for a moment
+	require.Nil(t, flooder.ask(within(t, 10*time.Second), dht_pb.NewMessage(dht_pb.Message_PING, nil, 0)))
+	require.ErrorIs(t, second(n.query(within(t, 10*time.Second), peer.AddrInfo{ID: flooder.ID(), Addrs: flooder.Addrs()}, dht_pb.Message_PING, "")), dht.ErrUnreachable)
+
+	k := newKey(t)
+	require.NotNil(t, honest.ask(within(t, 10*time.Second), storing(routingKey(k.Pointer()), sign(t, k, 1).Bytes())))
+
+	pass(11 * time.Minute)
+	require.Empty(t, n.Status().CutOffs)
+	connect := func() {
+		require.Eventually(t, func() bool { return flooder.Connect(within(t, 10*time.Second), infos[0]) == nil }, 15*time.Second, 10*time.Millisecond)
+	}
+	connect()
+	stored, _ = flood()
+	require.Equal(t, 10, stored)
+	require.Equal(t, 20*time.Minute, n.Status().CutOffs[0].Until.Sub(n.guard.now()))
+}
+
+func (n *Node) isCutOff(p peer.ID) bool { return !n.guard.allows(p) }
+
+func second[A any](_ A, err error) error { return err }
+
+// What no implementation sends ends the stream at once, and soon the peer's
+// welcome: a length that promises too much, garbage, records that don't verify.
+func TestAbuseIsCutOff(t *testing.T) {
+	k := newKey(t)
+	forged := sign(t, k, 1).Bytes()
+	forged[len(forged)-1] ^= 1
+	for name, c := range map[string]struct {
+		bytes  []byte
+		within int
+		reason string
+	}{
+		"too long":    {binary.AppendUvarint(nil, maxRequest+1), 17, "32 KiB"},
+		"length 2^63": {binary.AppendUvarint(nil, 1<<63), 17, "32 KiB"},
+		"garbage":     {append([]byte{40}, strings.Repeat("\xff", 40)...), 17, "malformed"},
+		"forged":      {frame(storing(routingKey(k.Pointer()), forged)), 300, "refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := startNode(t, Config{Listen: loopback, Server: true})
+			s := newStranger(t, n)
+			times := 0
+			for ; !n.isCutOff(s.ID()); times++ {
+				require.Less(t, times, c.within)
+				st, err := s.NewStream(within(t, 10*time.Second), n.host.ID(), n.protocol)
+				if err != nil {
+					continue // by now
+				}
+				_, _ = st.Write(c.bytes)
+				_ = st.SetReadDeadline(time.Now().Add(10 * time.Second))
+				_, err = st.Read(make([]byte, 1))
+				require.Error(t, err)
+				_ = st.Reset()
+			}
+			require.Greater(t, times, 1, "once may be an accident")
+			require.Contains(t, n.Status().CutOffs[0].Reason, c.reason)
+			require.Zero(t, n.Status().Held)
+		})
+	}
+}
+
+func frame(m *dht_pb.Message) []byte {
+	b, _ := proto.Marshal(m)
+	return append(binary.AppendUvarint(nil, uint64(len(b))), b...)
+}
+
+// Streams are bounded: a peer has no more than its number, and who sits idle on
+// all there are makes room for who comes to ask.
+func TestStreamsAreBounded(t *testing.T) {
+	n, pass := limited(t, func(l *limits) { l.streams, l.peerStreams = 20, 8 })
+	ping := dht_pb.NewMessage(dht_pb.Message_PING, nil, 0)
+	for range 5 {
+		hog := newStranger(t, n)
+		for range 12 {
+			st, err := hog.NewStream(within(t, 10*time.Second), n.host.ID(), n.protocol)
+			require.NoError(t, err)
+			_, _ = st.Write([]byte{40}) // 40 bytes will come: never
+		}
+		require.Eventually(t, func() bool {
+			n.guard.mu.Lock()
+			defer n.guard.mu.Unlock()
+			return n.guard.open[hog.ID()] >= 1
+		}, 5*time.Second, time.Millisecond)
+		pass(time.Second)
+	}
+	require.NotNil(t, newStranger(t, n).ask(within(t, 10*time.Second), ping))
+	n.guard.mu.Lock()
+	defer n.guard.mu.Unlock()
+	require.LessOrEqual(t, len(n.guard.streams), 20)
+	for p, open := range n.guard.open {
+		require.LessOrEqual(t, open, 8, p)
+	}
+}
+
+// A request that drips in ends when its time is out.
+func TestSlowRequestEnds(t *testing.T) {
+	n, _ := limited(t, func(l *limits) { l.slowest = 50 * time.Millisecond })
+	s := newStranger(t, n)
+	st := s.stream(t)
+	_, err := st.Write([]byte{40, 8})
+	require.NoError(t, err)
+	_ = st.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_, err = st.Read(make([]byte, 1))
+	require.ErrorIs(t, err, network.ErrReset)
+}
+
+// Only a request that has begun is hurried: a peer may keep a stream for later.
+func TestOnlyRequestsAreHurried(t *testing.T) {
+	var clock deadlines
+	s := &guardedStream{Stream: &clock, guard: newGuard(defaultLimits, nil, nil)}
+	ping := frame(dht_pb.NewMessage(dht_pb.Message_PING, []byte("key"), 0))
+	for range 2 {
+		for i := range ping {
+			require.Equal(t, i == 0, clock.read.IsZero())
+			require.True(t, s.follow(ping[i:i+1]))
+		}
+		require.True(t, s.read)
+		s.read = false
+	}
+	require.True(t, s.follow(append(ping, ping...)))
+	require.True(t, clock.read.IsZero())
+}
+
+type deadlines struct {
+	network.Stream
+	read time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error { d.read = t; return nil }
+
+// What the guard knows of peers is bounded as well.
+func TestAccountsAreBounded(t *testing.T) {
+	g := newGuard(defaultLimits, nil, newHeldStore(maxHeld, time.Now))
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range 3 * maxAccounts {
+		a := g.account(fmt.Sprint(i), now)
+		require.True(t, a.requests.take(g.limits.requests, 1, now))
+		require.LessOrEqual(t, len(g.accounts), maxAccounts)
+	}
+	now = now.Add(time.Hour)
+	g.account("one more", now)
+	require.Len(t, g.accounts, 1, "those who owe nothing are forgotten")
+	for i := range 3 * maxCutOffs {
+		g.makeRoom(now)
+		g.cut[peer.ID(fmt.Sprint(i))] = &cutOff{until: now.Add(time.Duration(i) * time.Second)}
+		require.LessOrEqual(t, len(g.cut), maxCutOffs)
+	}
+}
+
+// A clock that is set back makes nobody rich, nor poor for long.
+func TestBucket(t *testing.T) {
+	r := rate{10, 1}
+	now := time.Now()
+	var b bucket
+	for range 10 {
+		require.True(t, b.take(r, 1, now))
+	}
+	require.False(t, b.take(r, 1, now))
+	now = now.Add(-24 * time.Hour)
+	require.False(t, b.take(r, 1, now))
+	now = now.Add(5 * time.Second)
+	for range 5 {
+		require.True(t, b.take(r, 1, now))
+	}
+	require.False(t, b.take(r, 1, now))
+	require.True(t, b.take(r, 10, now.Add(time.Hour)))
+}
+
+func TestSourceOf(t *testing.T) {
+	p, q := randomPeer(t), randomPeer(t)
+	source := func(p peer.ID, addr string) string { return sourceOf(p, ma.StringCast(addr)) }
+	for _, pair := range []struct {
+		a, b string
+		same bool
+	}{
+		{"/ip4/8.8.8.8/tcp/1", "/ip4/8.8.8.9/udp/2/quic-v1", true},
+		{"/ip4/8.8.8.8/tcp/1", "/ip4/8.8.9.8/tcp/1", false},
+		{"/ip6/2a00:1450:4001::1/tcp/1", "/ip6/2a00:1450:4001:ffff::2/tcp/1", true},
+		{"/ip6/2a00:1450:4001::1/tcp/1", "/ip6/2a00:1450:4002::1/tcp/1", false},
+		{"/ip4/192.168.1.1/tcp/1", "/ip4/192.168.1.2/tcp/1", false},
+		{"/ip4/192.168.1.1/tcp/1", "/ip4/192.168.1.1/tcp/2", true},
+		{"/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/1", false}, // peers of one machine
+	} {
+		require.Equal(t, pair.same, source(p, pair.a) == source(q, pair.b), "%v", pair)
+		require.Equal(t, source(p, pair.a), source(p, pair.a))
+	}
+}
+
+// A node that started and stopped leaves nothing running.
+func TestNoGoroutineIsLeft(t *testing.T) {
+	listen := append([]string{"/ip4/127.0.0.1/udp/0/quic-v1"}, loopback...)
+	round := func() {
+		a := startNode(t, Config{Listen: listen, Server: true, File: t.TempDir() + "/dht.db"})
+		b := startNode(t, Config{Listen: listen, Server: true, Bootstrap: a.Addrs()})
+		k := newKey(t)
+		_, err := b.Put(within(t, 10*time.Second), k.Pointer(), sign(t, k, 1).Bytes())
+		require.NoError(t, err)
+		s := newStranger(t, a)
+		_, _ = s.stream(t).Write([]byte{40})
+		require.NoError(t, b.Close())
+		require.NoError(t, a.Close())
+		require.NoError(t, s.Close())
+	}
+	round() // what is started once and for all
+	before := runtime.NumGoroutine()
+	for range 3 {
+		round()
+	}
+	after := 0
+	if !assertEventually(func() bool { after = runtime.NumGoroutine(); return after <= before }, 20*time.Second) {
+		b := make([]byte, 1<<20)
+		t.Fatalf("%d goroutines before, %d after:\n%s", before, after, b[:runtime.Stack(b, true)])
+	}
+}
+
+func assertEventually(ok func() bool, within time.Duration) bool {
+	deadline := time.After(within)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if ok() {
+			return true
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return false
+		}
+	}
+}

@@ -1,0 +1,262 @@
+package kad
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+var testHead = newEntry(entryHead, "lan", "/test/kad/1.0.0")
+
+func journalBytes(entries ...entry) []byte {
+	var b []byte
+	for _, e := range entries {
+		b = e.append(b)
+	}
+	return b
+}
+
+func someEntries() []entry {
+	return []entry{
+		testHead, newEntry(entryPut, "a", "/ipns/x", "value"), newEntry(entryDelete, "/ipns/x"),
+		newEntry(entryPeers, "tag", "/ip4/127.0.0.1/tcp/1"), newEntry(entryPut, "", "/ipns/y", strings.Repeat("z", 300)),
+	}
+}
+
+// Cut anywhere, the journal gives what was whole before the cut; flipped
+// anywhere, what came before the flip; and it is usable afterwards, with the
+// damaged file set aside.
+func TestJournalCutAndFlippedAnywhere(t *testing.T) {
+	entries := someEntries()
+	whole := journalBytes(entries...)
+	before := func(at int) (n int) { // whole entries after the head, up to a byte
+		for n = len(entries); n > 0 && len(journalBytes(entries[:n]...)) > at; n-- {
+		}
+		return max(0, n-1)
+	}
+	path := filepath.Join(t.TempDir(), "dht.db")
+	check := func(b []byte, want int, damaged bool, what string, at int) {
+		require.NoError(t, os.WriteFile(path, b, 0o600))
+		_ = os.Remove(path + ".damaged")
+		var got []entry
+		j, err := openJournal(path, testHead, func(e entry) error { got = append(got, e); return nil })
+		require.Equal(t, damaged, err != nil, "%s at %d: %v", what, at, err)
+		require.Len(t, got, want, "%s at %d", what, at)
+		for i, e := range got {
+			require.Equal(t, entries[i+1], e)
+		}
+		if damaged {
+			aside, err := os.ReadFile(path + ".damaged")
+			require.NoError(t, err)
+			require.Equal(t, b, aside)
+		}
+		require.NoError(t, j.flush(nil, 0, func() []entry { return append([]entry{testHead}, got...) }))
+		require.NoError(t, j.close())
+		j, err = openJournal(path, testHead, func(entry) error { want--; return nil })
+		require.NoError(t, err)
+		require.NoError(t, j.close())
+		require.Zero(t, want)
+	}
+	ends := map[int]bool{}
+	for i := range entries {
+		ends[len(journalBytes(entries[:i+1]...))] = true
+	}
+	for at := range len(whole) + 1 {
+		check(whole[:at], before(at), !ends[at], "cut", at)
+	}
+	for at := range whole {
+		b := bytes.Clone(whole)
+		b[at] ^= 0x10
+		check(b, before(at), true, "flipped", at)
+	}
+}
+
+// What another network's node kept is not given to this one.
+func TestJournalOfAnotherNetwork(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dht.db")
+	require.NoError(t, os.WriteFile(path, journalBytes(someEntries()...), 0o600))
+	j, err := openJournal(path, newEntry(entryHead, "ipfs", "/ipfs/kad/1.0.0"), func(entry) error {
+		t.Fatal("it was read")
+		return nil
+	})
+	require.ErrorIs(t, err, errOtherNetwork)
+	require.FileExists(t, path+".other")
+	require.NoError(t, j.close())
+}
+
+// The journal grows no longer than twice what it holds, and some slack; and a
+// write that fails, as on a full disk, costs nothing once there is room.
+func TestJournalIsWrittenAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dht.db")
+	j, err := openJournal(path, testHead, nil)
+	require.NoError(t, err)
+	put := newEntry(entryPut, "a", "/ipns/x", strings.Repeat("v", 10_000))
+	all := func() []entry { return []entry{testHead, put} }
+	for range 1000 {
+		require.NoError(t, j.flush([]entry{put}, 10_000, all))
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.LessOrEqual(t, info.Size(), int64(2*10_000+journalSlack+11_000))
+	}
+	require.NoError(t, j.file.Close()) // every write fails from here on
+	require.Error(t, j.flush([]entry{put}, 10_000, all))
+	require.NoError(t, j.flush(nil, 10_000, all), "and is made up for at the next turn")
+	require.NoError(t, j.close())
+	n := 0
+	_, err = openJournal(path, testHead, func(entry) error { n++; return nil })
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+}
+
+// FuzzJournal: bytes of strangers, or of a broken disk, end in entries or in an
+// error, never in a panic; what was read is written back to the same bytes.
+func FuzzJournal(f *testing.F) {
+	f.Add(journalBytes(someEntries()...))
+	f.Add(journalBytes(testHead)[:9])
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 'p'})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := bytes.NewReader(b)
+		var read []entry
+		for {
+			e, err := readEntry(r)
+			if err != nil {
+				if !errors.Is(err, io.EOF) {
+					require.ErrorIs(t, err, errTorn)
+				}
+				break
+			}
+			read = append(read, e)
+		}
+		again := journalBytes(read...)
+		back := bytes.NewReader(again)
+		for _, e := range read {
+			got, err := readEntry(back)
+			require.NoError(t, err)
+			require.Equal(t, e, got)
+		}
+	})
+}
+
+// A node that was stopped comes back with what it held for others and, though
+// its bootstrap peer is gone, into its network; one with a damaged file comes
+// back empty-handed, says so, and serves.
+func TestRestartKeepsRecordsAndPeers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "dht.db")
+	key := peerKey(t)
+	servers := startServers(t, 5)
+	entrance, others := servers[0], servers[1:]
+	for _, n := range others { // the first ones joined a smaller network
+		_, err := n.Join(within(t, 10*time.Second), entrance.Addrs())
+		require.NoError(t, err)
+	}
+	c := Config{Key: key, Listen: loopback, Server: true, Bootstrap: entrance.Addrs(), File: file}
+	n, err := Start(within(t, 10*time.Second), c)
+	require.NoError(t, err)
+	require.Equal(t, 5, n.Peers())
+	k := newKey(t)
+	rec := sign(t, k, 1)
+	_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return n.Status().Held == 1 }, 5*time.Second, 5*time.Millisecond)
+	require.NoError(t, n.Close())
+	require.NoError(t, n.Close(), "and once more")
+	require.NoError(t, entrance.Close())
+
+	n = startNode(t, c)
+	require.Equal(t, 1, n.Status().Held)
+	require.GreaterOrEqual(t, n.Peers(), 4, "it re-entered by the peers that it knew")
+	require.NoError(t, n.Refused())
+	held, err := n.local.Get(t.Context(), routingKey(k.Pointer()))
+	require.NoError(t, err)
+	require.Equal(t, rec.Bytes(), held.GetValue())
+	require.NoError(t, n.Close())
+
+	// Entered from elsewhere, it must not lead the one network into the other.
+	elsewhere := c
+	elsewhere.Bootstrap = startServers(t, 1)[0].Addrs()
+	n = startNode(t, elsewhere)
+	require.Equal(t, 1, n.Peers())
+	require.Equal(t, 1, n.Status().Held)
+	require.NoError(t, n.Close())
+
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	b[len(b)/2] ^= 1
+	require.NoError(t, os.WriteFile(file, b, 0o600))
+	var told bytes.Buffer
+	c.Logger = slog.New(slog.NewTextHandler(&told, nil))
+	n = startNode(t, c)
+	require.Contains(t, told.String(), "damaged")
+	_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
+	require.NoError(t, err)
+	require.NoError(t, n.Close())
+
+	c.File = filepath.Join(t.TempDir(), "not there", "dht.db")
+	_, err = Start(within(t, 10*time.Second), c)
+	require.Error(t, err, "a place that can't be written to is told at once")
+}
+
+// A record that expired while the node was down is gone when it is back.
+func TestRestartCollectsTheExpired(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "dht.db")
+	now := time.Now()
+	c := Config{Key: peerKey(t), Listen: loopback, Server: true, File: file, Now: func() time.Time { return now }}
+	n := startNode(t, c)
+	k := newKey(t)
+	rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: now.Add(time.Hour), TTL: time.Minute})
+	require.NoError(t, err)
+	_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
+	require.NoError(t, err)
+	require.NoError(t, n.Close())
+	now = now.Add(2 * time.Hour)
+	n = startNode(t, c)
+	require.Zero(t, n.Status().Held)
+	require.NoError(t, n.Close())
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	deleted := false
+	require.NoError(t, readJournal(bytes.NewReader(b), n.memory.head(), func(e entry) error {
+		deleted = deleted || e.kind == entryDelete
+		return nil
+	}))
+	require.True(t, deleted, "on disk, too")
+}
+
+// What a killed node had flushed is there: a flush is no promise to the disk,
+// but the system has it.
+func TestKilledNodeKeepsWhatWasFlushed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "dht.db")
+	c := Config{Key: peerKey(t), Listen: loopback, Server: true, File: file}
+	n := startNode(t, c)
+	require.NoError(t, storeAs(t, n.held, "stranger", "flushed", 100))
+	require.NoError(t, n.memory.flush())
+	require.NoError(t, storeAs(t, n.held, "stranger", "not flushed", 100))
+	b, err := os.ReadFile(file) // as it would be found
+	require.NoError(t, err)
+	file = filepath.Join(t.TempDir(), "dht.db")
+	require.NoError(t, os.WriteFile(file, b, 0o600))
+	c.File = file
+	c.Key = peerKey(t)
+	again := startNode(t, c)
+	require.True(t, holds(again.held, "flushed"))
+	require.False(t, holds(again.held, "not flushed"))
+}
+
+func peerKey(t testing.TB) ed25519.PrivateKey {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	require.NoError(t, err)
+	return key
+}

@@ -1,0 +1,101 @@
+package kad
+
+import (
+	"context"
+	"slices"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+)
+
+// services are the host's options for being reached. A server of the public
+// network has what a peer behind a home router needs: it asks the router to map
+// its port, has others try whether it can be reached (AutoNAT v1 and v2) and
+// does the same for them, and while it can't, is reached by way of relays, over
+// connections that hole punching then makes direct. Peers of a LAN and of
+// private networks have addresses that work as they are, and nobody to ask; and
+// who only asks questions, or listens on this machine alone, needs no way in.
+// They run none of it.
+func (n *Node) services(listen []string) []libp2p.Option {
+	if n.network != IPFS || !n.server || !slices.ContainsFunc(listen, beyond) {
+		return []libp2p.Option{
+			libp2p.DisableRelay(),
+			libp2p.ForceReachabilityPrivate(), // asks nobody
+		}
+	}
+	relay := libp2p.EnableAutoRelayWithPeerSource(n.relays)
+	if len(n.relay) > 0 {
+		relay = libp2p.EnableAutoRelayWithStaticRelays(n.relay)
+	}
+	return []libp2p.Option{
+		libp2p.EnableRelay(),
+		relay,
+		libp2p.EnableHolePunching(),
+		libp2p.EnableNATService(),
+		libp2p.EnableAutoNATv2(),
+		libp2p.NATPortMap(),
+	}
+}
+
+// beyond says whether listening on an address makes sense to others than this
+// machine.
+func beyond(addr string) bool {
+	a, err := ma.NewMultiaddr(addr)
+	return err == nil && !manet.IsIPLoopback(a)
+}
+
+var _ autorelay.PeerSource = (*Node)(nil).relays
+
+// relays gives peers to try as relays: those of the routing table that have a
+// public address. Most servers of the public network are willing.
+func (n *Node) relays(ctx context.Context, num int) <-chan peer.AddrInfo {
+	out := make(chan peer.AddrInfo)
+	go func() {
+		defer close(out)
+		select {
+		case <-n.running: // the host is there before the DHT
+		case <-ctx.Done():
+			return
+		}
+		for _, id := range shuffled(n.dht.RoutingTable().ListPeers()) {
+			info := n.host.Peerstore().PeerInfo(id)
+			if num == 0 {
+				return
+			}
+			if !slices.ContainsFunc(info.Addrs, func(a ma.Multiaddr) bool { return manet.IsPublicAddr(a) }) {
+				continue
+			}
+			select {
+			case out <- info:
+				num--
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// resources bounds what the host itself spends on strangers: connections,
+// streams of all protocols, and the memory that those reserve. They are the same on
+// every machine; a connection manager trims below them.
+func resources() (network.ResourceManager, error) {
+	defaults := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&defaults)
+	limits := rcmgr.PartialLimitConfig{
+		System: rcmgr.ResourceLimits{
+			Conns: 512, ConnsInbound: 320, ConnsOutbound: 384, FD: 512,
+			Streams: 4096, StreamsInbound: 1536, StreamsOutbound: 4096,
+			Memory: 128 << 20,
+		},
+		PeerDefault: rcmgr.ResourceLimits{
+			Conns: 16, ConnsInbound: 8, Streams: 384, StreamsInbound: 128, StreamsOutbound: 256, Memory: 16 << 20,
+		},
+	}
+	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Build(defaults.Scale(1<<30, 4096))), rcmgr.WithMetricsDisabled())
+}

@@ -1,0 +1,111 @@
+package kad
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/stretchr/testify/require"
+)
+
+// built is what a host of a configuration would run. None is started: one of the
+// public network would look for a router at once.
+func built(t *testing.T, c Config) libp2p.Config {
+	t.Helper()
+	n, err := configure(c)
+	require.NoError(t, err)
+	key, _, err := readKey(peerKey(t))
+	require.NoError(t, err)
+	options, err := n.hostOptions(c, key)
+	require.NoError(t, err)
+	var host libp2p.Config
+	require.NoError(t, host.Apply(options...))
+	if host.ResourceManager != nil {
+		require.NoError(t, host.ResourceManager.Close())
+	}
+	return host
+}
+
+// Only a server of the public network runs what a peer behind a home router
+// needs: all of it. Nobody else runs any of it.
+func TestServicesOfEachKind(t *testing.T) {
+	everywhere := []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0"}
+	for name, c := range map[string]struct {
+		Config
+		public bool
+	}{
+		"server of IPFS":           {Config{Network: IPFS, Server: true, Listen: everywhere}, true},
+		"loopback server of IPFS":  {Config{Network: IPFS, Server: true, Listen: loopback}, false},
+		"client of IPFS":           {Config{Network: IPFS}, false},
+		"listening client of IPFS": {Config{Network: IPFS, Listen: everywhere}, false},
+		"server of a LAN":          {Config{Network: LAN, Server: true, Listen: everywhere, Discover: true}, false},
+		"server of private peers":  {Config{Server: true, Listen: everywhere}, false},
+		"client":                   {Config{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := built(t, c.Config)
+			require.Equal(t, c.public, h.Relay, "reaches and is reached by relays")
+			require.Equal(t, c.public, h.EnableAutoRelay)
+			require.Equal(t, c.public, h.EnableHolePunching)
+			require.Equal(t, c.public, h.EnableAutoNATv2)
+			require.Equal(t, c.public, h.AutoNATConfig.EnableService)
+			require.Equal(t, c.public, h.AutoNATConfig.ForceReachability == nil)
+			require.Equal(t, c.public, h.NATManager != nil)
+			require.False(t, h.EnableRelayService, "relaying for others is nobody's part here")
+			require.Equal(t, c.Server, h.ConnectionGater != nil)
+		})
+	}
+	static := built(t, Config{Network: IPFS, Server: true, Listen: everywhere, Relays: []string{"/ip4/203.0.113.1/tcp/1/p2p/" + randomPeer(t).String()}})
+	require.True(t, static.EnableAutoRelay)
+	_, err := configure(Config{Relays: []string{"/ip4/203.0.113.1/tcp/1"}})
+	require.Error(t, err)
+}
+
+// What runs on loopback offers the DHT and libp2p's own identify and ping.
+func TestLoopbackRunsNoMore(t *testing.T) {
+	n := startNode(t, Config{Listen: loopback, Server: true})
+	for _, p := range n.host.Mux().Protocols() {
+		for _, unwanted := range []string{"autonat", "dcutr", "circuit", "relay"} {
+			require.False(t, strings.Contains(string(p), unwanted), p)
+		}
+	}
+}
+
+// Relays are looked for among the peers of the routing table that have a public
+// address, once there is one, and no more are given than asked for.
+func TestRelaysComeFromTheTable(t *testing.T) {
+	n := startNode(t, Config{Listen: loopback, Server: true})
+	public := map[peer.ID]bool{}
+	for i := range 6 {
+		id := randomPeer(t)
+		addr := ma.StringCast("/ip4/192.168.1.7/tcp/1")
+		if i%2 == 0 {
+			addr = ma.StringCast("/ip4/8.8.8.8/tcp/1")
+			public[id] = true
+		}
+		n.host.Peerstore().AddAddr(id, addr, peerstore.PermanentAddrTTL)
+		_, err := n.dht.RoutingTable().TryAddPeer(id, true, false)
+		require.NoError(t, err)
+	}
+	got := 0
+	for info := range n.relays(t.Context(), 10) {
+		require.True(t, public[info.ID])
+		got++
+	}
+	require.Equal(t, 3, got)
+	for range n.relays(t.Context(), 2) {
+		got--
+	}
+	require.Equal(t, 1, got)
+
+	early := &Node{running: make(chan struct{})}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	_, more := <-early.relays(ctx, 1)
+	require.False(t, more)
+}
