@@ -16,8 +16,8 @@ func TestAClockThatJumpsCausesNoStorm(t *testing.T) {
 	for _, by := range []time.Duration{5 * 24 * time.Hour, -5 * 24 * time.Hour, 100 * 365 * 24 * time.Hour, -50 * 365 * 24 * time.Hour, 25 * time.Hour, -25 * time.Hour} {
 		t.Run(by.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				const names = 500
-				m := newModel(2000, 8)
+				const names = 200
+				m := newModel(1000, 8)
 				b, home, recs := kept(t, names, 200*365*24*time.Hour)
 				var offset atomic.Int64
 				now := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
@@ -52,9 +52,9 @@ func TestAClockThatJumpsCausesNoStorm(t *testing.T) {
 // other as well.
 func TestWakingUpCausesNoStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const names = 1000
+		const names = 500
 		path := t.TempDir() + "/keep.json"
-		m := newModel(2000, 8)
+		m := newModel(1000, 8)
 		b, home, recs := kept(t, names, 60*24*time.Hour)
 		c := Config{Network: m, Contacts: b, Home: home, Path: path}
 		_, stop := start(t, c)

@@ -69,6 +69,7 @@ const (
 	walksPerMinute = 6
 	maxPause       = time.Hour // while nobody can be reached
 	pollEvery      = 10 * time.Minute
+	saveEvery      = time.Minute // while region follows region
 )
 
 // Place is a point of the keyspace: peers and records are placed by sha2-256.
@@ -159,6 +160,7 @@ type Keeper struct {
 	pause  time.Time // until then nobody is asked
 	failed int       // explorations in a row
 	dirty  bool
+	saved  time.Time
 	clock  clock
 	bucket bucket
 }
@@ -268,7 +270,12 @@ func (k *Keeper) tend(ctx context.Context, first *item) {
 		})
 	}
 	running.Wait()
-	k.save()
+	k.mu.Lock()
+	recent := time.Since(k.saved) < saveEvery
+	k.mu.Unlock()
+	if !recent {
+		k.save()
+	}
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -41,7 +41,7 @@ type model struct {
 
 type modelPeer struct {
 	Peer
-	place   Place
+	start   uint64 // of its place; those of a crowd share it
 	records map[pointer.Pointer]modelRecord
 	mute    bool // answers walks, and nothing else
 }
@@ -57,15 +57,21 @@ func newModel(peers int, seed uint64) *model {
 	m := &model{now: time.Now, rng: rand.New(rand.NewPCG(seed, 1)), live: map[string]*modelPeer{},
 		opened: map[[sha256.Size]byte]pointer.Record{}, puts: map[pointer.Pointer]int{}}
 	for range peers {
-		m.peers = append(m.peers, m.newPeer())
+		m.join(m.newID())
 	}
 	return m
 }
 
-func (m *model) newPeer() *modelPeer {
+func (m *model) newID() Peer {
 	m.born++
-	p := Peer{ID: fmt.Sprintf("peer %d %d", m.born, m.rng.Uint64())}
-	m.live[p.ID] = &modelPeer{Peer: p, place: p.place(), records: map[pointer.Pointer]modelRecord{}}
+	return Peer{ID: fmt.Sprintf("peer %d %d", m.born, m.rng.Uint64())}
+}
+
+func (m *model) join(p Peer) { m.peers = append(m.peers, m.newPeer(p)) }
+
+func (m *model) newPeer(p Peer) *modelPeer {
+	place := p.place()
+	m.live[p.ID] = &modelPeer{Peer: p, start: binary.BigEndian.Uint64(place[:]), records: map[pointer.Pointer]modelRecord{}}
 	return m.live[p.ID]
 }
 
@@ -76,26 +82,22 @@ func (m *model) replace(share float64) {
 	for i := range m.peers {
 		if m.rng.Float64() < share {
 			delete(m.live, m.peers[i].ID)
-			m.peers[i] = m.newPeer()
+			m.peers[i] = m.newPeer(m.newID())
 		}
 	}
 }
 
 // around are the peers closest to a place, in order.
 func (m *model) around(at Place) []*modelPeer {
-	type far struct {
-		p *modelPeer
-		d uint64
-	}
 	start := binary.BigEndian.Uint64(at[:])
-	all := make([]far, len(m.peers))
-	for i, p := range m.peers {
-		all[i] = far{p, binary.BigEndian.Uint64(p.place[:]) ^ start}
-	}
-	slices.SortFunc(all, func(a, b far) int { return cmp.Compare(a.d, b.d) })
 	var found []*modelPeer
-	for _, f := range all[:min(closest, len(all))] {
-		found = append(found, f.p)
+	for _, p := range m.peers {
+		if len(found) == closest && p.start^start >= found[closest-1].start^start {
+			continue
+		}
+		i, _ := slices.BinarySearchFunc(found, p.start^start, func(o *modelPeer, d uint64) int { return cmp.Compare(o.start^start, d) })
+		found = slices.Insert(found, i, p)
+		found = found[:min(len(found), closest)]
 	}
 	return found
 }

@@ -185,10 +185,18 @@ func (k *Keeper) ripe(r region, first *item) ([]*item, time.Duration) {
 	return batch, min(maxGap, k.interval()/4/time.Duration(len(k.items)+1))
 }
 
+// fewLeft is the share of the peers that a record is not to fall below before
+// the next look: of 20, with 8 to be expected, all are gone once in 30,000.
+const fewLeft = 0.4
+
 // schedule sets when a record is looked for again: by the jittered interval,
-// and before the peers may forget it.
+// sooner if no more than enough hold it, and before the peers may forget it.
 func (k *Keeper) schedule(e *Entry, now time.Time) {
-	e.Next = now.Add(k.around(k.interval()))
+	d := k.interval()
+	if share := float64(e.Holders) / float64(max(e.Asked, 1)); share > 0 {
+		d = min(d, time.Duration(math.Log(share/fewLeft)/k.churn*float64(time.Hour)))
+	}
+	e.Next = now.Add(k.around(d))
 	if last := e.Seen.Add(forgotten); !e.Seen.IsZero() && e.Next.After(last) {
 		e.Next = last
 	}

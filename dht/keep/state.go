@@ -122,7 +122,7 @@ func (k *Keeper) save() {
 	for _, it := range k.items {
 		s.Kept[it.pointer.String()] = it.Entry
 	}
-	k.dirty = false
+	k.dirty, k.saved = false, time.Now()
 	k.mu.Unlock()
 	if err := s.write(k.c.Path); err != nil {
 		k.log.Error("due times not saved", "error", err)
