@@ -22,21 +22,21 @@ func TestAClockThatJumpsCausesNoStorm(t *testing.T) {
 				var offset atomic.Int64
 				now := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
 				k, _ := start(t, Config{Network: m, Contacts: b, Home: home, Now: now})
-				time.Sleep(30 * time.Hour)
+				pass(30 * time.Hour)
 				for _, rec := range recs {
 					require.Equal(t, closest, m.holders(rec))
 				}
 				m.replace(0.97) // so that each look ends in a put
-				walks, strangers := len(m.walks), len(m.strangers)
+				walks, strangers := m.walked(), m.met()
 				offset.Store(int64(by))
 				for minute := 1; minute <= 60; minute++ {
-					time.Sleep(time.Minute)
-					require.LessOrEqual(t, len(m.walks)-walks, walksPerMinute*(minute+1))
+					pass(time.Minute)
+					require.LessOrEqual(t, m.walked()-walks, walksPerMinute*(minute+1))
 					// Nor more than those who would be due anyway, as many again,
 					// and what the regions they stand in have.
-					require.LessOrEqual(t, len(m.strangers)-strangers, 60*(minute+1))
+					require.LessOrEqual(t, m.met()-strangers, 60*(minute+1))
 				}
-				time.Sleep(longest)
+				pass(longest)
 				for _, rec := range recs {
 					require.GreaterOrEqual(t, m.holders(rec), enough)
 				}
@@ -58,15 +58,15 @@ func TestWakingUpCausesNoStorm(t *testing.T) {
 		b, home, recs := kept(t, names, 60*24*time.Hour)
 		c := Config{Network: m, Contacts: b, Home: home, Path: path}
 		_, stop := start(t, c)
-		time.Sleep(6 * time.Hour)
+		pass(6 * time.Hour)
 		stop()
-		time.Sleep(week)
+		pass(week)
 		m.replace(1)
-		walks := len(m.walks)
+		walks := m.walked()
 		start(t, c)
 		for minute := 1; minute <= 120; minute++ {
-			time.Sleep(time.Minute)
-			require.LessOrEqual(t, len(m.walks)-walks, walksPerMinute*(minute+1))
+			pass(time.Minute)
+			require.LessOrEqual(t, m.walked()-walks, walksPerMinute*(minute+1))
 		}
 		for _, rec := range recs {
 			require.Equal(t, closest, m.holders(rec))

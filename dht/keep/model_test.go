@@ -15,6 +15,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -36,7 +37,7 @@ type model struct {
 	down      bool
 	walks     []time.Time
 	strangers []*modelStranger
-	puts      map[pointer.Pointer]int // times that a stranger, or the node, put it
+	puts      map[pointer.Pointer]int // peers that were to store it
 }
 
 type modelPeer struct {
@@ -100,6 +101,43 @@ func (m *model) around(at Place) []*modelPeer {
 		found = found[:min(len(found), closest)]
 	}
 	return found
+}
+
+// walked is how many walks were made.
+func (m *model) walked() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.walks)
+}
+
+// met is how many strangers there were.
+func (m *model) met() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.strangers)
+}
+
+// since is what strangers after the first n were about.
+func (m *model) since(n int) (all []modelStranger) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.strangers[n:] {
+		all = append(all, modelStranger{pointers: maps.Clone(s.pointers)})
+	}
+	return all
+}
+
+// putsOf is how many peers were to store a record of it; of any, for the zero
+// pointer.
+func (m *model) putsOf(p pointer.Pointer) (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for of, times := range m.puts {
+		if p.IsZero() || of == p {
+			n += times
+		}
+	}
+	return n
 }
 
 // holders counts those of the closest peers that have a record of it now.
@@ -279,9 +317,9 @@ func (m modelStore) Put(_ context.Context, p pointer.Pointer, b []byte) (dht.Rec
 	if m.down {
 		return dht.Receipt{}, errDown
 	}
-	m.puts[p]++
 	var r dht.Receipt
 	for _, peer := range m.around(placeOf(p)) {
+		m.puts[p]++
 		r.Asked++
 		if m.put(peer, p, b) == nil {
 			r.Stored++
@@ -376,4 +414,10 @@ func start(t *testing.T, c Config) (k *Keeper, stop func()) {
 	})
 	t.Cleanup(stop)
 	return k, stop
+}
+
+// pass lets time pass, and all that is due in it happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }

@@ -3,6 +3,8 @@ package keep
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,6 +23,7 @@ type publisher struct {
 	home    *dht.Memory
 	net     *model
 	locked  atomic.Bool
+	mu      sync.Mutex
 	renewed []time.Duration // lives
 	fails   error
 }
@@ -33,11 +36,19 @@ func newPublisher(t *testing.T, m *model, life time.Duration) *publisher {
 	return p
 }
 
+func (p *publisher) lives() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.renewed)
+}
+
 func (p *publisher) config() Config {
 	return Config{Network: p.net, Contacts: &book{}, Home: p.home, Own: &Own{
 		Pointer: p.key.Pointer, Store: modelStore{p.net}, Locked: p.locked.Load,
 		Renew: func(ctx context.Context, old pointer.Record, life time.Duration) error {
+			p.mu.Lock()
 			p.renewed = append(p.renewed, life)
+			p.mu.Unlock()
 			if p.fails != nil {
 				return p.fails
 			}
@@ -72,15 +83,15 @@ func TestMyOwnRecordIsKeptAndRenewed(t *testing.T) {
 		p := newPublisher(t, m, 48*time.Hour)
 		m.give(p.held(), closest)
 		start(t, p.config())
-		time.Sleep(time.Second)
-		require.Equal(t, 1, m.puts[p.key.Pointer()], "put although 20 held it")
+		pass(time.Second)
+		require.Equal(t, closest, m.putsOf(p.key.Pointer()), "put although 20 held it")
 		for range 2 * week / time.Hour {
-			time.Sleep(time.Hour)
+			pass(time.Hour)
 			m.replace(0.05)
 			require.True(t, m.resolves(p.key.Pointer()))
 		}
-		require.InDelta(t, 14, len(p.renewed), 2)
-		for _, life := range p.renewed {
+		require.InDelta(t, 14, len(p.lives()), 2)
+		for _, life := range p.lives() {
 			require.InDelta(t, 48*time.Hour, life, float64(time.Minute))
 		}
 	})
@@ -102,22 +113,22 @@ func TestALockedIdentityIsToldOfInTime(t *testing.T) {
 			p.locked.Store(true)
 			k, _ := start(t, p.config())
 			if tc.at > 0 {
-				time.Sleep(tc.at - time.Minute)
+				pass(tc.at - time.Minute)
 				require.Empty(t, k.Status().Own.Warning)
 			}
-			time.Sleep(2 * time.Minute)
+			pass(2 * time.Minute)
 			require.Equal(t, "expires at "+p.held().Expires().UTC().Format(time.RFC3339)+", identity locked", k.Status().Own.Warning)
-			require.Empty(t, p.renewed)
+			require.Empty(t, p.lives())
 			if tc.life > 24*time.Hour {
 				p.locked.Store(false)
-				time.Sleep(pollEvery + time.Minute)
+				pass(pollEvery + time.Minute)
 				require.Empty(t, k.Status().Own.Warning)
 				if tc.life >= 48*time.Hour {
-					require.Len(t, p.renewed, 1)
+					require.Len(t, p.lives(), 1)
 				}
 				return
 			}
-			time.Sleep(tc.life)
+			pass(tc.life)
 			require.Contains(t, k.Status().Own.Warning, "expired at ")
 			require.False(t, m.resolves(p.key.Pointer()))
 		})
@@ -131,13 +142,13 @@ func TestANewerRecordOfAnotherDeviceIsPut(t *testing.T) {
 		m := newModel(500, 1)
 		p := newPublisher(t, m, 48*time.Hour)
 		start(t, p.config())
-		time.Sleep(20 * time.Hour)
+		pass(20 * time.Hour)
 		newer := sign(t, p.key, 9, 48*time.Hour)
 		m.give(newer, 5)
-		time.Sleep(5 * time.Hour)
+		pass(5 * time.Hour)
 		require.Equal(t, closest, m.holders(newer))
 		require.Equal(t, newer.ID(), p.held().ID())
-		require.Empty(t, p.renewed)
+		require.Empty(t, p.lives())
 	})
 }
 
@@ -149,16 +160,16 @@ func TestRenewalsAreFew(t *testing.T) {
 		p := newPublisher(t, m, 48*time.Hour)
 		p.fails = errors.New("disk full")
 		k, _ := start(t, p.config())
-		time.Sleep(34 * time.Hour)
-		require.InDelta(t, 10, len(p.renewed), 2)
+		pass(34 * time.Hour)
+		require.InDelta(t, 10, len(p.lives()), 2)
 		require.Contains(t, k.Status().Own.Problem, "disk full")
 	})
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(500, 1)
 		p := newPublisher(t, m, 2*time.Second)
 		start(t, p.config())
-		time.Sleep(time.Hour)
-		require.LessOrEqual(t, len(p.renewed), 61)
+		pass(time.Hour)
+		require.LessOrEqual(t, len(p.lives()), 61)
 	})
 }
 
@@ -169,9 +180,9 @@ func TestNothingToKeep(t *testing.T) {
 		p := newPublisher(t, m, time.Hour)
 		p.home = &dht.Memory{}
 		k, _ := start(t, p.config())
-		time.Sleep(48 * time.Hour)
-		require.Empty(t, m.strangers)
-		require.Empty(t, m.puts)
+		pass(48 * time.Hour)
+		require.Zero(t, m.met())
+		require.Zero(t, m.putsOf(pointer.Pointer{}))
 		require.Nil(t, k.Status().Own)
 		require.Zero(t, k.Status().Next)
 	})
