@@ -125,6 +125,11 @@ func add(tx *ledger.Tx, me pointer.Pointer, n Name, l pointer.Link, s Source) er
 			a.Edges = nil // they go on
 		}
 	}
+	if c.Name.IsZero() && c.Conflict == nil {
+		if a.Keep, err = endKeep(v, l.Pointer); err != nil {
+			return err
+		}
+	}
 	return appendAct(tx, a)
 }
 
@@ -203,7 +208,11 @@ func (b *Book) Rename(p pointer.Pointer, n Name, s Source) (Contact, error) {
 func (b *Book) Remove(p pointer.Pointer) (Contact, error) {
 	return b.change(p, func(v *ledger.View, c Contact) (act, error) {
 		was, edges, err := before(v, c)
-		return act{Op: opRemove, Contact: p.Bytes(), Was: was, Edges: edges}, err
+		a := act{Op: opRemove, Contact: p.Bytes(), Was: was, Edges: edges}
+		if c.Kept {
+			a.Keep = keepOn
+		}
+		return a, err
 	})
 }
 

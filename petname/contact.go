@@ -24,6 +24,7 @@ type Contact struct {
 	Removed    time.Time          // zero: not removed
 	Conflict   *Conflict          // nil: none
 	Duplicity  bool               // two different commitments are on record: Provenance has them
+	Kept       bool               // its records are put again while a node runs: see Keep
 }
 
 // Fact is one thing known of a contact and where it came from. It is no
@@ -50,7 +51,8 @@ type Conflict struct {
 // contactState is a contact in the view. A contact that any act names has one;
 // what is known of it stands in rows of its own behind.
 type contactState struct {
-	Claims []claim `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted
+	Claims []claim     `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted
+	Keeps  []keepClaim `cbor:"2,keyasint,omitempty"` // likewise
 }
 
 // claim is one device's word for what a contact is called: a name, removed, or
@@ -158,7 +160,7 @@ func (s contactState) isAs(a act) bool {
 
 // contact makes the exported form, but for what other rows say.
 func (s contactState) contact(id pointer.Pointer) Contact {
-	c := Contact{ID: id, Pointer: id}
+	c := Contact{ID: id, Pointer: id, Kept: s.kept()}
 	keys := s.keys()
 	for _, cl := range s.Claims {
 		if at := time.UnixMilli(cl.At).UTC(); cl.Removed && (c.Removed.IsZero() || at.Before(c.Removed)) {

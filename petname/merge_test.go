@@ -52,7 +52,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			b := books[pick.Draw(rt, "device")]
 			p := rapid.SampledFrom(pool).Draw(rt, "pointer")
 			var err error
-			switch rapid.IntRange(0, 9).Draw(rt, "op") {
+			switch rapid.IntRange(0, 11).Draw(rt, "op") {
 			case 0, 1, 2:
 				next := rapid.SampledFrom([]pointer.Commitment{{}, {}, {}, commitment("x"), commitment("y")}).Draw(rt, "next")
 				_, err = b.Add(drawName(), pointer.Link{Pointer: p, Next: next}, Source{})
@@ -66,6 +66,8 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 				_, err = b.SharePublic(p, drawName())
 			case 7:
 				_, err = b.Unshare(drawName())
+			case 8, 9:
+				_, err = b.Keep(p, rapid.Bool().Draw(rt, "keep"))
 			default:
 				pull(rt, b, books[pick.Draw(rt, "from")])
 			}

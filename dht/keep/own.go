@@ -143,9 +143,6 @@ func (k *Keeper) putOwn(ctx context.Context) (Entry, map[string]bool, error) {
 		if err := own.Renew(ctx, rec, life); err != nil {
 			return e, l.answered, fmt.Errorf("not renewed: %w", err)
 		}
-		if rec, ok, err = k.held(ctx, p); err != nil || !ok {
-			return e, l.answered, err
-		}
 		e.Put, e.Seen = now, now
 		return e, l.answered, nil
 	}
