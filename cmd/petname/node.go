@@ -23,7 +23,11 @@ func (a *app) nodeVerb() *cobra.Command {
 		Long: `Run a node of this home until it is stopped. It listens on loopback unless told
 otherwise, answers and stores for the network that was joined, and does the work
 of every other verb of this home meanwhile. The first line that it prints says
-where it can be reached.`,
+where it can be reached.
+
+It puts your own record again before the network forgets it, and signs it anew
+before it expires; for that, an identity that is locked needs --passphrase-file.
+Records of others are put again only for those whom you keep: petname keep --help.`,
 		Example: `  petname node
   petname node --listen /ip4/0.0.0.0/tcp/4001 --listen /ip4/0.0.0.0/udp/4001/quic-v1
   petname node status
@@ -59,6 +63,15 @@ func (a *app) serve(listen []string) (err error) {
 			err = engine.Classify(cerr)
 		}
 	}()
+	if a.passphraseFile != "" {
+		passphrase, err := a.passphrase()
+		if err != nil {
+			return err
+		}
+		if err := e.Unlock(passphrase); err != nil {
+			return engine.Classify(err)
+		}
+	}
 	ctx, stop := context.WithCancel(a.ctx)
 	defer stop()
 	status, err := e.Serve(ctx, listen)
@@ -175,6 +188,7 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 				}
 				field(w, "network", fmt.Sprintf("%s, %s in the routing table", s.Network, peers(s.Peers)))
 				field(w, "book", fmt.Sprintf("%d names", s.Names))
+				keeping(w, s.Keep)
 				field(w, "process", fmt.Sprint(s.Pid))
 			})
 		},

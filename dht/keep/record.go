@@ -48,7 +48,7 @@ func summary(e Entry) string {
 	if e.Problem != "" {
 		return e.Problem
 	}
-	return fmt.Sprintf("%d of %d peers hold it", e.Holders, e.Asked)
+	return fmt.Sprintf("%d of %d asked hold it", e.Holders, e.Asked)
 }
 
 // errNotKept: the user changed their mind, or removed the contact.

@@ -15,6 +15,7 @@ import (
 	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/dht/keep"
 	"github.com/petnames-go/petnames/petname"
 )
 
@@ -29,6 +30,9 @@ type Engine struct {
 	network *kad.Node // nil until it is needed; the node's own while one serves
 	serving bool
 	own     kad.Config // what the node serves with; zero: a throw-away client
+
+	keeper     *keep.Keeper // nil: no node
+	passphrase string       // of the identity; empty: the node has none
 
 	publish sync.Mutex      // one publication at a time: sequences are taken in turn
 	tail    sync.WaitGroup  // what goes on after its verb returned
@@ -92,6 +96,9 @@ var ops = map[string]func(e *Engine, ctx context.Context, args json.RawMessage) 
 	"public":  op((*Engine).Public),
 	"share":   op((*Engine).Share),
 	"unshare": op((*Engine).Unshare),
+	"kept":    op((*Engine).ListKept),
+	"keep":    op((*Engine).Keep),
+	"unkeep":  op((*Engine).Unkeep),
 	"publish": op((*Engine).Publish),
 	"resolve": op((*Engine).Resolve),
 	"export":  op((*Engine).Export),

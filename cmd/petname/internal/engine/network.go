@@ -74,6 +74,7 @@ func (e *Engine) Join(ctx context.Context, a JoinArgs) (*Joined, error) {
 		return nil, err
 	}
 	out := &Joined{Network: c.Network, Bootstrap: c.Bootstrap}
+	defer e.wakeKeeper()
 	if c.Network == "off" {
 		return out, e.leave(ctx)
 	}
@@ -224,6 +225,7 @@ func (e *Engine) Serve(ctx context.Context, listen []string) (*Status, error) {
 	if _, err := e.reenter(ctx, c); err != nil {
 		return nil, err
 	}
+	e.startKeeper()
 	return e.Status(ctx, NoArgs{})
 }
 
@@ -236,6 +238,8 @@ type Status struct {
 	Peers   int      `json:"peers"` // in the routing table
 	Names   int      `json:"names"` // in the book
 	Pid     int      `json:"pid,omitempty"`
+
+	Keep KeepStatus `json:"keep"`
 }
 
 // Status says what the node is doing.
@@ -248,10 +252,11 @@ func (e *Engine) Status(_ context.Context, _ NoArgs) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	kept := e.keepStatus()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.serving || e.network == nil {
 		return nil, errors.New("no node is running")
 	}
-	return &Status{Peer: e.network.ID(), Addrs: e.network.Addrs(), Network: c.Network, Peers: e.network.Peers(), Names: names}, nil
+	return &Status{Peer: e.network.ID(), Addrs: e.network.Addrs(), Network: c.Network, Peers: e.network.Peers(), Names: names, Keep: kept}, nil
 }

@@ -6,6 +6,7 @@
 //	ledger.db       the book
 //	records/        my record, and the newest seen of everybody: the floor
 //	config.toml     the networks joined
+//	keep.json       when the records that a node keeps alive are looked for next
 //	node.sock       while a node runs, which then holds the ledger
 //
 // One home is one identity. [Create] makes a home, whole or not at all, and
@@ -34,6 +35,7 @@ const (
 	ledgerFile   = "ledger.db"
 	recordsDir   = "records"
 	configFile   = "config.toml"
+	keepFile     = "keep.json"
 )
 
 // Home is a home that exists. What it holds is opened by its methods.
@@ -117,6 +119,9 @@ func (h Home) Book(wait time.Duration) (*petname.Book, error) {
 
 // Records opens the folder of records.
 func (h Home) Records() (*dht.Dir, error) { return dht.OpenDir(h.path(recordsDir)) }
+
+// KeepFile is where a node notes when it looks for which record next.
+func (h Home) KeepFile() string { return h.path(keepFile) }
 
 // PeerKey is the key of this device's libp2p host.
 func (h Home) PeerKey() (ed25519.PrivateKey, error) { return readPeerKey(h.path(peerFile)) }
