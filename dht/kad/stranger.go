@@ -67,6 +67,7 @@ func (s *stranger) Walk(ctx context.Context, near keep.Place, shared int) (keep.
 	w := newWalk(s.as.host.ID(), key, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
 		return s.as.query(ctx, s.addressed(p), dht_pb.Message_FIND_NODE, key)
 	})
+	w.patient = true // in no hurry
 	if err = n.seed(ctx, w); err == nil {
 		err = w.run(ctx, func(event) bool { return true })
 	}

@@ -300,3 +300,26 @@ func TestMutePeers(t *testing.T) {
 		require.WithinDuration(t, time.Now().Add(time.Hour), e.Next, 10*time.Minute)
 	})
 }
+
+// A network that seems to have shrunk is tried again before its few peers are
+// taken for all there are.
+func TestANetworkThatShrank(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(500, 2)
+		b, home, recs := kept(t, 1, week)
+		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
+		pass(time.Minute)
+		m.mu.Lock()
+		all := m.peers
+		m.peers = all[:7]
+		m.mu.Unlock()
+		k.mu.Lock()
+		k.items[0].Next = time.Now()
+		k.mu.Unlock()
+		k.Wake()
+		pass(time.Second)
+		require.Contains(t, k.Status().Said, "fewer peers")
+		pass(10 * time.Minute)
+		require.Equal(t, 7, k.Entries()[recs[0].Pointer()].Asked)
+	})
+}

@@ -26,7 +26,7 @@ type ownState struct {
 	Expires time.Time `json:"expires,omitzero"`
 	Renewed time.Time `json:"renewed,omitzero"` // the last attempt
 
-	peers map[string]bool // that answered the last look
+	peers sample // that answered the last look
 }
 
 // half is when half of the life that was left when the record was first seen
@@ -115,7 +115,7 @@ func (k *Keeper) keepOwn(ctx context.Context) {
 	k.last, k.said = now, summary(e)
 }
 
-func (k *Keeper) putOwn(ctx context.Context) (Entry, map[string]bool, error) {
+func (k *Keeper) putOwn(ctx context.Context) (Entry, sample, error) {
 	own := k.c.Own
 	p := own.Pointer()
 	k.mu.Lock()
@@ -128,7 +128,7 @@ func (k *Keeper) putOwn(ctx context.Context) (Entry, map[string]bool, error) {
 	e.Asked, e.Holders = len(l.answered), len(l.holders)
 	rec, ok, err := k.held(ctx, p)
 	if err != nil || !ok {
-		return e, l.answered, err
+		return e, sampleOf(l.answered), err
 	}
 	now := k.c.Now()
 	k.mu.Lock()
@@ -141,13 +141,13 @@ func (k *Keeper) putOwn(ctx context.Context) (Entry, map[string]bool, error) {
 	k.mu.Unlock()
 	if renew {
 		if err := own.Renew(ctx, rec, life); err != nil {
-			return e, l.answered, fmt.Errorf("not renewed: %w", err)
+			return e, sampleOf(l.answered), fmt.Errorf("not renewed: %w", err)
 		}
 		e.Put, e.Seen = now, now
-		return e, l.answered, nil
+		return e, sampleOf(l.answered), nil
 	}
 	if !now.Before(rec.Expires()) {
-		return e, l.answered, fmt.Errorf("my record expired at %s", rec.Expires().Format(time.RFC3339))
+		return e, sampleOf(l.answered), fmt.Errorf("my record expired at %s", rec.Expires().Format(time.RFC3339))
 	}
 	bounded, cancel := context.WithTimeout(ctx, putTime)
 	defer cancel()
@@ -155,7 +155,7 @@ func (k *Keeper) putOwn(ctx context.Context) (Entry, map[string]bool, error) {
 	if e.Asked, e.Holders = receipt.Asked, receipt.Stored; receipt.Stored > 0 {
 		e.Put, e.Seen = now, now
 	}
-	return e, l.answered, err
+	return e, sampleOf(l.answered), err
 }
 
 // lookBy gathers what the peers of a store say.

@@ -2,6 +2,7 @@ package keep
 
 import (
 	"context"
+	"encoding/binary"
 	"math"
 	"slices"
 	"time"
@@ -25,7 +26,7 @@ type item struct {
 	Entry
 	pointer pointer.Pointer
 	place   Place
-	peers   map[string]bool // that answered the last look; not kept in the file
+	peers   sample // that answered the last look; not kept in the file
 }
 
 func byPlace(a, b *item) int { return a.place.compare(b.place) }
@@ -39,6 +40,29 @@ const (
 	minElapsed = 30 * time.Minute
 )
 
+// sample is a set of peers, each by the start of its place: a book of 10,000 has
+// as many of them in memory.
+type sample []uint64
+
+func sampleOf(ids map[string]bool) sample {
+	s := make(sample, 0, len(ids))
+	for id := range ids {
+		s = append(s, startOf(id))
+	}
+	slices.Sort(s)
+	return s
+}
+
+func startOf(id string) uint64 {
+	place := Peer{ID: id}.place()
+	return binary.BigEndian.Uint64(place[:])
+}
+
+func (s sample) has(p uint64) bool {
+	_, found := slices.BinarySearch(s, p)
+	return found
+}
+
 // interval is the time in which half of the peers go, within limits.
 func (k *Keeper) interval() time.Duration {
 	d := time.Duration(math.Ln2 / k.churn * float64(time.Hour))
@@ -46,13 +70,13 @@ func (k *Keeper) interval() time.Duration {
 }
 
 // measure learns from two looks at one record how fast peers go.
-func (k *Keeper) measure(before, after map[string]bool, elapsed time.Duration) {
+func (k *Keeper) measure(before, after sample, elapsed time.Duration) {
 	if len(before) < 5 || elapsed < minElapsed || elapsed > 2*longest {
 		return
 	}
 	stayed := 0
-	for id := range before {
-		if after[id] {
+	for _, p := range before {
+		if after.has(p) {
 			stayed++
 		}
 	}

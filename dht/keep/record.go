@@ -25,10 +25,10 @@ func (k *Keeper) keepOne(ctx context.Context, r region, it *item) {
 		it.Next = now.Add(longest)
 		return
 	}
-	if peers != nil && !it.Looked.IsZero() {
-		k.measure(it.peers, peers, now.Sub(it.Looked))
-	}
 	if peers != nil {
+		if !it.Looked.IsZero() {
+			k.measure(it.peers, peers, now.Sub(it.Looked))
+		}
 		it.peers, e.Looked = peers, now
 	}
 	e.Problem = ""
@@ -63,7 +63,7 @@ func (k *Keeper) stillKept(p pointer.Pointer) error {
 }
 
 // lookAndPut gives what is known afterwards, and the peers that answered.
-func (k *Keeper) lookAndPut(ctx context.Context, r region, it *item) (Entry, map[string]bool, error) {
+func (k *Keeper) lookAndPut(ctx context.Context, r region, it *item) (Entry, sample, error) {
 	k.mu.Lock()
 	e, before := it.Entry, it.peers
 	k.mu.Unlock()
@@ -85,7 +85,7 @@ func (k *Keeper) lookAndPut(ctx context.Context, r region, it *item) (Entry, map
 	case len(l.answered) == 0:
 		return e, nil, fmt.Errorf("%w: none of %d peers", dht.ErrUnreachable, len(peers))
 	case !l.found:
-		return e, l.answered, dht.ErrNotFound
+		return e, sampleOf(l.answered), dht.ErrNotFound
 	}
 	now := k.c.Now()
 	if e.Seen.IsZero() && len(l.holders) > 0 {
@@ -95,7 +95,7 @@ func (k *Keeper) lookAndPut(ctx context.Context, r region, it *item) (Entry, map
 		e.Seen = e.Looked
 	}
 	if len(l.holders) >= min(enough, len(l.answered)) && e.Seen.Add(forgotten).After(now.Add(shortest)) {
-		return e, l.answered, nil
+		return e, sampleOf(l.answered), nil
 	}
 	if err := k.stillKept(it.pointer); err != nil {
 		return e, nil, err
@@ -105,21 +105,21 @@ func (k *Keeper) lookAndPut(ctx context.Context, r region, it *item) (Entry, map
 		e.Put, e.Seen = k.c.Now(), k.c.Now()
 	}
 	if want := min(enough, len(l.answered)); stored < want {
-		return e, l.answered, fmt.Errorf("stored by %d of %d peers, and %d are wanted", stored, len(peers), want)
+		return e, sampleOf(l.answered), fmt.Errorf("stored by %d of %d peers, and %d are wanted", stored, len(peers), want)
 	}
-	return e, l.answered, nil
+	return e, sampleOf(l.answered), nil
 }
 
 // putByOthers reports whether peers that were not there at the last look hold
 // the record: then somebody has put it since. One or two may only have failed
 // to answer then.
-func putByOthers(before map[string]bool, l look) bool {
+func putByOthers(before sample, l look) bool {
 	if len(before) == 0 {
 		return false
 	}
 	newcomers, holding := 0, 0
 	for id := range l.answered {
-		if !before[id] {
+		if !before.has(startOf(id)) {
 			newcomers++
 			if l.holders[id] {
 				holding++

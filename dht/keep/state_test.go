@@ -54,7 +54,7 @@ func TestDueTimesSurviveARestart(t *testing.T) {
 // hostile in its times is begun anew, or its times are brought within their
 // limits: no storm, and no record is late for it.
 func TestAHostileFileDoesNoHarm(t *testing.T) {
-	const names = 100
+	const names = 60
 	year := func(y int) string { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC).Format(time.RFC3339) }
 	entry := func(next, looked string) string {
 		return `{"next":"` + next + `","looked":"` + looked + `","put":"` + looked + `","seen":"` + looked + `","asked":-5,"holders":99999999}`
@@ -75,7 +75,7 @@ func TestAHostileFileDoesNoHarm(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "keep.json")
-				m := newModel(500, 1)
+				m := newModel(300, 1)
 				b, home, recs := kept(t, names, week)
 				var pointers []string
 				for _, rec := range recs {

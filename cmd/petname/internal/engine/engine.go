@@ -128,6 +128,10 @@ func (e *Engine) Do(ctx context.Context, verb string, args json.RawMessage) (jso
 		return nil, Usage("no such operation: %q", verb)
 	}
 	result, err := fn(e, ctx, args)
+	switch verb {
+	case "publish", "rm", "undo":
+		e.wakeKeeper()
+	}
 	if c := Classify(err); c != nil && (errors.Is(err, context.Canceled) || c.Code == "network") {
 		switch {
 		case errors.Is(ctx.Err(), context.Canceled): // whatever the network made of it

@@ -222,7 +222,7 @@ func (e *Engine) locked() bool {
 // renew publishes my record anew before it expires: the same value, for as long
 // as it was valid for.
 func (e *Engine) renew(ctx context.Context, old pointer.Record, life time.Duration) error {
-	a := PublishArgs{TTL: old.TTL(), Lifetime: life.Round(time.Minute), Wait: "some", V1: hasV1(old.Bytes())}
+	a := PublishArgs{TTL: old.TTL(), Lifetime: life.Round(time.Second), Wait: "some", V1: hasV1(old.Bytes())}
 	if a.Lifetime <= 0 {
 		a.Lifetime = defaultLifetime
 	}
