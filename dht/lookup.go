@@ -348,7 +348,7 @@ func (l *lookup) failure(ctx context.Context) error {
 	case l.none > 0:
 		err = fmt.Errorf("%s: %w (%d peers answered)", l.pointer, ErrNotFound, answered)
 	case l.bad > 0:
-		err = fmt.Errorf("%s: %w: %s", l.pointer, ErrRejected, l.rejected[len(l.rejected)-1].Reason)
+		err = fmt.Errorf("%s: %w: %s", l.pointer, ErrRejected, l.rejected[len(l.rejected)-1])
 	case len(l.resolver.Stores) == 0:
 		err = fmt.Errorf("%s: %w: no network is joined", l.pointer, ErrUnreachable)
 	case len(l.failures) > 0:

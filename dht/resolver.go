@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/petnames-go/petnames/pointer"
@@ -37,6 +38,12 @@ const (
 	// defaultTimeout ends look-ups whose context has no end.
 	defaultTimeout = 30 * time.Second
 )
+
+// AtLeast reports whether a look-up that came as far as l reached another level.
+// Offline is none that can be reached.
+func (l Level) AtLeast(other Level) bool {
+	return l.rank() >= 0 && other.rank() >= 0 && l.rank() >= other.rank()
+}
 
 func (l Level) rank() int {
 	return slices.Index([]Level{LevelAny, LevelAgreed, LevelFresh, LevelStrict}, l)
@@ -77,6 +84,15 @@ type Rejection struct {
 	Source Source
 	Peer   string
 	Reason string // has text of foreign origin: quote it on display
+}
+
+// String is the reason and, for a router, which one it was: peers of a DHT are
+// strangers whose names tell nobody anything.
+func (r Rejection) String() string {
+	if r.Source != SourceRouter || r.Peer == "" || strings.Contains(r.Reason, r.Peer) {
+		return r.Reason
+	}
+	return "router " + r.Peer + ": " + r.Reason
 }
 
 // Resolve streams verified records, each better or fresher than the one before

@@ -2,7 +2,8 @@
 // store them, none of which is trusted.
 //
 // A [Store] gets and puts the bytes of a record under a pointer: [Memory] and
-// [Dir] are embedded ones, package kad is a node of the libp2p Kademlia DHT.
+// [Dir] are embedded ones, package kad is a node of the libp2p Kademlia DHT,
+// package delegated asks routers over HTTP.
 // A [Resolver] asks several of them at once, verifies all that comes back with
 // [pointer.Open], and gives the best record that verifies:
 //
@@ -46,7 +47,7 @@ const (
 type Answer struct {
 	Record []byte // unverified, and the receiver's to keep; nil: the answerer has none
 	Source Source
-	Peer   string // who answered; "" if the store is local or a single machine
+	Peer   string // who answered: a peer's ID, a router's URL; "" if the store is local
 	Asked  int    // peers asked so far in this look-up
 }
 

@@ -14,7 +14,7 @@ import (
 // book. It is canonical CBOR (RFC 8949 §4.2.1) with integer keys:
 //
 //	act = {
-//	  1: op                       name, remove, learn, share, unshare, undo, profile, publish, keep
+//	  1: op                       name, remove, learn, share, unshare, undo, profile, publish, advance, keep
 //	  ? 2: contact                pointer: the first one learnt of it
 //	  ? 3: name                   text, as typed: a petname; the nickname for profile
 //	  ? 4: [kind, by, channel, nickname, commitment or null]   the fact that came with it
@@ -25,6 +25,8 @@ import (
 //	  ? 9: [+ [label, contact or null]]   edges: where the label led before; those that end
 //	                              with a name or its removal; those that an undo puts back
 //	  ? 10: true                  for name: what it looks like was told, and overridden
+//	  ? 11: pointer               of the contact that the fact is about, when not the first
+//	  ? 12: chain                 for advance: a succession, as in a card, its signatures verified
 //	  ? 13: 1 or 2                keep: from now on, or no longer; for remove: 1, that it ends with
 //	                              the name; for name: 2, that it doesn't come back with it; for
 //	                              undo: what is true again
@@ -49,6 +51,8 @@ type act struct {
 	Published *wireValue `cbor:"8,keyasint,omitempty"`
 	Edges     []wireEdge `cbor:"9,keyasint,omitempty"`
 	Lookalike bool       `cbor:"10,keyasint,omitempty"`
+	Of        []byte     `cbor:"11,keyasint,omitempty"`
+	Chain     []byte     `cbor:"12,keyasint,omitempty"`
 	Keep      keeping    `cbor:"13,keyasint,omitempty"`
 }
 
@@ -63,13 +67,13 @@ const (
 	opUndo
 	opProfile
 	opPublish
+	opAdvance
+	opKeep
 )
-
-const opKeep op = 10
 
 var opTexts = map[op]string{
 	opName: "name", opRemove: "remove", opLearn: "learn", opShare: "share",
-	opUnshare: "unshare", opUndo: "undo", opProfile: "profile", opPublish: "publish",
+	opUnshare: "unshare", opUndo: "undo", opProfile: "profile", opPublish: "publish", opAdvance: "advance",
 	opKeep: "keep",
 }
 
@@ -170,15 +174,16 @@ func decodeAct(body []byte) (act, error) {
 
 // shapes say which fields an op has.
 var shapes = map[op]struct{ must, may field }{
-	opName:    {has(2) | has(3), has(4) | has(5) | has(9) | has(10) | has(13)},
+	opName:    {has(2) | has(3), has(4) | has(5) | has(9) | has(10) | has(11) | has(13)},
 	opRemove:  {has(2), has(5) | has(9) | has(13)},
-	opLearn:   {has(2) | has(4), 0},
+	opLearn:   {has(2) | has(4), has(11)},
 	opShare:   {has(2) | has(6), has(9)},
 	opUnshare: {has(6), has(9)},
 	opUndo:    {has(7), has(2) | has(3) | has(5) | has(6) | has(9) | has(13)},
 	opProfile: {0, has(3)},
 	opPublish: {has(8), 0},
 	opKeep:    {has(2) | has(13), 0},
+	opAdvance: {has(2) | has(4) | has(12), 0},
 }
 
 // field is a set of an act's keys.
@@ -189,7 +194,8 @@ func has(key int) field { return 1 << key }
 func (a act) fields() (f field) {
 	for key, there := range [...]bool{
 		2: a.Contact != nil, 3: a.Name != "", 4: a.Fact != nil, 5: a.Was != nil, 6: a.Label != "",
-		7: a.Number != 0, 8: a.Published != nil, 9: a.Edges != nil, 10: a.Lookalike, 13: a.Keep != 0,
+		7: a.Number != 0, 8: a.Published != nil, 9: a.Edges != nil, 10: a.Lookalike,
+		11: a.Of != nil, 12: a.Chain != nil, 13: a.Keep != 0,
 	} {
 		if there {
 			f |= has(key)
@@ -204,9 +210,20 @@ func (a act) check() error {
 	if f := a.fields(); !known || f&shape.must != shape.must || f&^(shape.must|shape.may) != 0 {
 		return errors.New("has not the fields of its op")
 	}
-	if a.Contact != nil {
-		if _, err := pointer.FromBytes(a.Contact); err != nil {
+	for _, mh := range [][]byte{a.Contact, a.Of} {
+		if mh == nil {
+			continue
+		}
+		if _, err := pointer.FromBytes(mh); err != nil {
 			return fmt.Errorf("contact %w", err)
+		}
+	}
+	if a.Of != nil && (a.Fact == nil || bytes.Equal(a.Of, a.Contact)) {
+		return errors.New("has another pointer, and no fact about it")
+	}
+	if a.Chain != nil {
+		if err := checkChain(a.Chain); err != nil {
+			return err
 		}
 	}
 	if a.Name != "" && !nameable(a.Name) {
@@ -230,6 +247,20 @@ func (a act) check() error {
 		return fmt.Errorf("keeping %d", a.Keep)
 	}
 	return a.checkBefore()
+}
+
+// checkChain verifies what can be without knowing what was pinned.
+func checkChain(b []byte) error {
+	chain, err := pointer.ParseSuccession(b)
+	if err != nil {
+		return err
+	}
+	for _, s := range chain {
+		if _, err := s.Verify(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a act) checkBefore() error {

@@ -2,7 +2,10 @@ package petname
 
 import (
 	"crypto"
+	"fmt"
 	"io"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -16,6 +19,7 @@ import (
 type Book struct {
 	ledger *ledger.Ledger
 	now    func() time.Time
+	moved  atomic.Pointer[[]pointer.Pointer] // my pointers after the first, in turn; nil: none
 }
 
 // Options may be left zero.
@@ -55,7 +59,7 @@ func newBook(l *ledger.Ledger, o Options) *Book {
 	if now == nil {
 		now = time.Now
 	}
-	return &Book{l, now}
+	return &Book{ledger: l, now: now}
 }
 
 // Close lets go of the file.
@@ -64,5 +68,37 @@ func (b *Book) Close() error { return b.ledger.Close() }
 // Ledger is the ledger under the book, for checking, syncing and its devices.
 func (b *Book) Ledger() *ledger.Ledger { return b.ledger }
 
-// Identity is my own pointer.
-func (b *Book) Identity() pointer.Pointer { return b.ledger.Identity() }
+// Identity is my own pointer, the one that I am at now.
+func (b *Book) Identity() pointer.Pointer {
+	if moved := b.moved.Load(); moved != nil {
+		return (*moved)[len(*moved)-1]
+	}
+	return b.ledger.Identity()
+}
+
+// Rotated tells the book that my own key has gone on since the book began, by a
+// succession from its first identity. It isn't stored: whoever holds the key
+// holds it, and tells again when the book is opened anew.
+func (b *Book) Rotated(chain []pointer.Succession) error {
+	at, moved := b.ledger.Identity(), []pointer.Pointer(nil)
+	for _, s := range chain {
+		if s.Old != at {
+			return &SuccessionError{at, fmt.Errorf("a step from %s comes next", s.Old)}
+		}
+		var err error
+		if at, err = s.Verify(); err != nil {
+			return &SuccessionError{s.Old, err}
+		}
+		moved = append(moved, at)
+	}
+	if len(moved) > 0 {
+		b.moved.Store(&moved)
+	}
+	return nil
+}
+
+// mine reports whether a pointer is, or was, my own.
+func (b *Book) mine(p pointer.Pointer) bool {
+	moved := b.moved.Load()
+	return p == b.ledger.Identity() || moved != nil && slices.Contains(*moved, p)
+}

@@ -47,8 +47,8 @@ func (s Source) fact(l pointer.Link) *wireFact {
 func (b *Book) Add(n Name, l pointer.Link, s Source) (Contact, error) {
 	var c Contact
 	err := b.update(func(tx *ledger.Tx) (err error) {
-		if err = add(tx, b.Identity(), n, l, s); err == nil {
-			c, _, err = readContact(tx.View(), l.Pointer)
+		if err = b.add(tx, n, l, s); err == nil {
+			c, err = read(tx.View(), l.Pointer)
 		}
 		return err
 	})
@@ -70,7 +70,7 @@ type Naming struct {
 func (b *Book) AddAll(namings []Naming) error {
 	return b.update(func(tx *ledger.Tx) error {
 		for _, n := range namings {
-			if err := add(tx, b.Identity(), n.Name, n.Link, n.Source); err != nil {
+			if err := b.add(tx, n.Name, n.Link, n.Source); err != nil {
 				return fmt.Errorf("%q: %w", n.Name, err)
 			}
 		}
@@ -78,13 +78,13 @@ func (b *Book) AddAll(namings []Naming) error {
 	})
 }
 
-func add(tx *ledger.Tx, me pointer.Pointer, n Name, l pointer.Link, s Source) error {
+func (b *Book) add(tx *ledger.Tx, n Name, l pointer.Link, s Source) error {
 	switch {
 	case n.IsZero():
 		return &NameError{"", "is empty"}
 	case l.Pointer.IsZero():
 		return errors.New("add: no pointer given")
-	case l.Pointer == me:
+	case b.mine(l.Pointer):
 		return ErrOwnPointer
 	}
 	fact := s.fact(l)
@@ -92,31 +92,38 @@ func add(tx *ledger.Tx, me pointer.Pointer, n Name, l pointer.Link, s Source) er
 		return fmt.Errorf("add: %w", err)
 	}
 	v := tx.View()
-	c, found, err := readContact(v, l.Pointer)
+	id, err := owner(v, l.Pointer)
 	if err != nil {
 		return err
 	}
-	if err := c.pinned(l.Next); err != nil && !l.Next.IsZero() {
+	c, found, err := readContact(v, id)
+	if err != nil {
 		return err
 	}
-	if err := free(v, n, l.Pointer); err != nil {
+	if err := c.Pinned(l.Pointer, l.Next); err != nil && !l.Next.IsZero() {
+		return err
+	}
+	if err := alone(v, c); err != nil {
+		return err
+	}
+	if err := free(v, n, id); err != nil {
 		return err
 	}
 	if !c.Name.IsZero() && c.Name.key != n.key {
 		return &NamedError{c.Name, l.Pointer}
 	}
 	if c.Name.key != n.key {
-		if err := distinct(v, n, l.Pointer, s.Lookalike); err != nil {
+		if err := distinct(v, n, id, s.Lookalike); err != nil {
 			return err
 		}
 	}
 	if c.Name.key == n.key {
-		if l.Next == c.Next || l.Next.IsZero() {
+		if l.Next.IsZero() || l.Next == c.commitment(l.Pointer) {
 			return nil // known already
 		}
 		n = c.Name
 	}
-	a := act{Op: opName, Contact: l.Pointer.Bytes(), Name: n.text, Fact: fact, Lookalike: s.Lookalike}
+	a := act{Op: opName, Contact: id.Bytes(), Name: n.text, Fact: fact, Lookalike: s.Lookalike, Of: of(id, l.Pointer)}
 	if found {
 		if a.Was, a.Edges, err = before(v, c); err != nil {
 			return err
@@ -126,11 +133,53 @@ func add(tx *ledger.Tx, me pointer.Pointer, n Name, l pointer.Link, s Source) er
 		}
 	}
 	if c.Name.IsZero() && c.Conflict == nil {
-		if a.Keep, err = endKeep(v, l.Pointer); err != nil {
+		if a.Keep, err = endKeep(v, id); err != nil {
 			return err
 		}
 	}
 	return appendAct(tx, a)
+}
+
+// of is what an act says of the pointer that a fact is about.
+func of(id, p pointer.Pointer) []byte {
+	if p == id {
+		return nil
+	}
+	return p.Bytes()
+}
+
+// alone refuses when other contacts with a name are where c is: naming settles
+// nothing between them, only removing does.
+func alone(v *ledger.View, c Contact) error {
+	there, err := sharers(v, c.Pointer)
+	if err != nil {
+		return err
+	}
+	e := &ConflictError{Contacts: []Contact{c}}
+	for _, id := range there {
+		if id == c.ID {
+			continue
+		}
+		other, _, err := readContact(v, id)
+		if err != nil {
+			return err
+		}
+		e.Contacts = append(e.Contacts, other)
+	}
+	if len(e.Contacts) > 1 {
+		return fmt.Errorf("%s is several contacts' now; remove all but one: %w", c.Pointer, e)
+	}
+	return nil
+}
+
+// read reads the contact that has or had a pointer.
+func read(v *ledger.View, p pointer.Pointer) (Contact, error) {
+	id, err := owner(v, p)
+	if err != nil {
+		return Contact{}, err
+	}
+	c, _, err := readContact(v, id)
+	return c, err
 }
 
 // before is what a contact is called, and the edges that end if it no longer
@@ -189,16 +238,16 @@ func (b *Book) Rename(p pointer.Pointer, n Name, s Source) (Contact, error) {
 		return Contact{}, &NameError{"", "is empty"}
 	}
 	return b.change(p, func(v *ledger.View, c Contact) (act, error) {
-		if err := free(v, n, p); err != nil || c.Name.text == n.text {
+		if err := free(v, n, c.ID); err != nil || c.Name.text == n.text {
 			return act{}, err
 		}
 		if c.Name.key != n.key {
-			if err := distinct(v, n, p, s.Lookalike); err != nil {
+			if err := distinct(v, n, c.ID, s.Lookalike); err != nil {
 				return act{}, err
 			}
 		}
 		was, _, err := before(v, c)
-		return act{Op: opName, Contact: p.Bytes(), Name: n.text, Was: was, Lookalike: s.Lookalike}, err
+		return act{Op: opName, Contact: c.ID.Bytes(), Name: n.text, Was: was, Lookalike: s.Lookalike}, err
 	})
 }
 
@@ -208,7 +257,7 @@ func (b *Book) Rename(p pointer.Pointer, n Name, s Source) (Contact, error) {
 func (b *Book) Remove(p pointer.Pointer) (Contact, error) {
 	return b.change(p, func(v *ledger.View, c Contact) (act, error) {
 		was, edges, err := before(v, c)
-		a := act{Op: opRemove, Contact: p.Bytes(), Was: was, Edges: edges}
+		a := act{Op: opRemove, Contact: c.ID.Bytes(), Was: was, Edges: edges}
 		if c.Kept {
 			a.Keep = keepOn
 		}
@@ -229,7 +278,7 @@ func (b *Book) change(p pointer.Pointer, fn func(v *ledger.View, c Contact) (act
 			return err
 		}
 		if err = appendAct(tx, a); err == nil {
-			c, _, err = readContact(tx.View(), p)
+			c, _, err = readContact(tx.View(), c.ID)
 		}
 		return err
 	})
@@ -241,12 +290,21 @@ func (b *Book) change(p pointer.Pointer, fn func(v *ledger.View, c Contact) (act
 
 // named reads a contact that has a name, or is in conflict over one.
 func named(v *ledger.View, p pointer.Pointer) (Contact, error) {
-	c, found, err := readContact(v, p)
+	id, err := owner(v, p)
+	if err != nil {
+		return Contact{}, err
+	}
+	return namedID(v, id)
+}
+
+// namedID is named for the contact with that id, wherever it has moved to.
+func namedID(v *ledger.View, id pointer.Pointer) (Contact, error) {
+	c, found, err := readContact(v, id)
 	if err != nil {
 		return Contact{}, err
 	}
 	if !found || (c.Name.IsZero() && c.Conflict == nil) {
-		return Contact{}, fmt.Errorf("%s: %w", p, ErrNotFound)
+		return Contact{}, fmt.Errorf("%s: %w", id, ErrNotFound)
 	}
 	return c, nil
 }
@@ -272,16 +330,24 @@ func (b *Book) Learn(p pointer.Pointer, card pointer.Card) error {
 		if known, err := learnt(tx.View(), p, card); err != nil || known {
 			return err
 		}
+		id, err := owner(tx.View(), p)
+		if err != nil {
+			return err
+		}
 		f := &wireFact{Kind: "card", By: p.String(), Channel: "record", Nickname: card.Nickname, Next: card.Next.Bytes()}
-		return appendAct(tx, act{Op: opLearn, Contact: p.Bytes(), Fact: f})
+		return appendAct(tx, act{Op: opLearn, Contact: id.Bytes(), Fact: f, Of: of(id, p)})
 	})
 }
 
 // learnt reports whether a card has nothing to teach the book.
 func learnt(v *ledger.View, p pointer.Pointer, card pointer.Card) (bool, error) {
-	c, found, err := readContact(v, p)
+	id, err := owner(v, p)
+	if err != nil {
+		return true, err
+	}
+	c, found, err := readContact(v, id)
 	if err != nil || !found {
 		return true, err
 	}
-	return !c.Next.IsZero(), c.pinned(card.Next)
+	return !c.commitment(p).IsZero(), c.Pinned(p, card.Next)
 }

@@ -3,7 +3,6 @@ package petname
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"slices"
 	"strings"
 	"time"
@@ -15,22 +14,26 @@ import (
 // Contact is somebody in the book: a pointer, and what I call it. It may have
 // no name: then it was removed, or is in conflict, or its adding was undone.
 type Contact struct {
-	Pointer    pointer.Pointer    // where it is now
+	Pointer    pointer.Pointer    // where it is now, by the succession of its keys
 	ID         pointer.Pointer    // the first pointer learnt of it; stays the same
 	Name       Name               // zero: none
-	Next       pointer.Commitment // the one on record; zero: none was given yet, or see Duplicity
+	Next       pointer.Commitment // the one on record for Pointer; zero: none was given yet, or see Duplicity
 	Nickname   string             // what it calls itself, as first heard: hostile text
 	Provenance []Fact             // in the order of their times
 	Removed    time.Time          // zero: not removed
 	Conflict   *Conflict          // nil: none
-	Duplicity  bool               // two different commitments are on record: Provenance has them
+	Duplicity  bool               // two different commitments to one next key, or two successions, are on record: Provenance has them
 	Kept       bool               // its records are put again while a node runs: see Keep
+
+	trail     []station       // from ID to Pointer
+	duplicity *DuplicityError // nil: none
 }
 
 // Fact is one thing known of a contact and where it came from. It is no
 // verdict.
 type Fact struct {
-	Kind     string             // "typed", "link", "card"
+	Pointer  pointer.Pointer    // the one of the contact's that it is about; for "succession", where it leads
+	Kind     string             // "typed", "link", "card", "succession"
 	By       string             // "me", or the pointer of who said it
 	Channel  string             // how it came: "argument", "stdin", "record", …
 	At       time.Time          // by the clock of the device that wrote it down
@@ -45,14 +48,22 @@ type Fact struct {
 type Conflict struct {
 	Names    []Name            // different names that this contact was given
 	Removed  bool              // it was removed too, or its adding undone
-	Pointers []pointer.Pointer // other contacts that were given the same name; at most 64 are listed
+	Pointers []pointer.Pointer // other contacts that were given the same name, or have come to the same pointer; at most 64 are listed
+}
+
+func (c *Conflict) add(other pointer.Pointer) {
+	if len(c.Pointers) < maxRivals && !slices.Contains(c.Pointers, other) {
+		c.Pointers = append(c.Pointers, other)
+	}
 }
 
 // contactState is a contact in the view. A contact that any act names has one;
 // what is known of it stands in rows of its own behind.
 type contactState struct {
-	Claims []claim     `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted
-	Keeps  []keepClaim `cbor:"2,keyasint,omitempty"` // likewise
+	Claims  []claim     `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted
+	Trail   [][]byte    `cbor:"2,keyasint,omitempty"` // the pointers after the first, in turn
+	Chained bool        `cbor:"3,keyasint,omitempty"` // a succession is among its facts
+	Keeps   []keepClaim `cbor:"4,keyasint,omitempty"` // what nothing later replaced, sorted
 }
 
 // claim is one device's word for what a contact is called: a name, removed, or
@@ -160,7 +171,7 @@ func (s contactState) isAs(a act) bool {
 
 // contact makes the exported form, but for what other rows say.
 func (s contactState) contact(id pointer.Pointer) Contact {
-	c := Contact{ID: id, Pointer: id, Kept: s.kept()}
+	c := Contact{ID: id, Kept: s.kept()}
 	keys := s.keys()
 	for _, cl := range s.Claims {
 		if at := time.UnixMilli(cl.At).UTC(); cl.Removed && (c.Removed.IsZero() || at.Before(c.Removed)) {
@@ -185,87 +196,13 @@ func (s contactState) contact(id pointer.Pointer) Contact {
 // device ‖ number. No contact's id is the start of another's: a multihash tells
 // its length.
 type factState struct {
-	_    struct{} `cbor:",toarray"`
-	At   int64    // ms since 1970
-	Fact wireFact
+	_     struct{} `cbor:",toarray"`
+	At    int64    // ms since 1970
+	Fact  wireFact
+	Of    []byte // the pointer that it is about; nil: the first
+	Chain []byte // a succession; nil: none
 }
 
 func factKey(contact []byte, id ledger.ID) []byte {
 	return append(slices.Clone(contact), undoKey(id)...)
-}
-
-// addFacts reads what is known of a contact. No clock picks a commitment: two
-// that differ are duplicity, and none is taken.
-func (c *Contact) addFacts(v *ledger.View) error {
-	prefix := c.ID.Bytes()
-	for kv, err := range v.Scan(tableContacts, prefix) {
-		if err != nil {
-			return err
-		}
-		if len(kv.Key) == len(prefix) {
-			continue // the contact's own
-		}
-		f, err := decodeState[factState](tableContacts, kv.Value)
-		if err != nil {
-			return err
-		}
-		id := kv.Key[len(prefix):]
-		if len(id) != len(ledger.DeviceID{})+8 {
-			return errRow
-		}
-		next, err := f.Fact.next()
-		if err != nil {
-			return err
-		}
-		c.Provenance = append(c.Provenance, Fact{
-			Kind: f.Fact.Kind, By: f.Fact.By, Channel: f.Fact.Channel, At: time.UnixMilli(f.At).UTC(),
-			Nickname: f.Fact.Nickname, Next: next, Entry: entryID(id[:len(id)-8], binary.BigEndian.Uint64(id[len(id)-8:])),
-		})
-	}
-	slices.SortStableFunc(c.Provenance, func(a, b Fact) int { return a.At.Compare(b.At) })
-	for _, f := range c.Provenance {
-		if c.Nickname == "" {
-			c.Nickname = f.Nickname
-		}
-		if f.Next.IsZero() {
-			continue
-		}
-		c.Duplicity = c.Duplicity || !c.Next.IsZero() && c.Next != f.Next
-		if c.Next.IsZero() {
-			c.Next = f.Next
-		}
-	}
-	if c.Duplicity {
-		c.Next = pointer.Commitment{}
-	}
-	return nil
-}
-
-func (f wireFact) next() (pointer.Commitment, error) {
-	if f.Next == nil {
-		return pointer.Commitment{}, nil
-	}
-	return pointer.CommitmentFromBytes(f.Next)
-}
-
-// pinned compares a commitment with what is on record: an error when they, or
-// those on record, differ.
-func (c Contact) pinned(next pointer.Commitment) error {
-	if c.Duplicity {
-		e := &DuplicityError{Pointer: c.Pointer}
-		for _, f := range c.Provenance {
-			switch {
-			case f.Next.IsZero():
-			case e.Pinned.IsZero():
-				e.Pinned = f.Next
-			case f.Next != e.Pinned:
-				e.Seen = f.Next
-				return e
-			}
-		}
-	}
-	if !next.IsZero() && !c.Next.IsZero() && next != c.Next {
-		return &DuplicityError{c.Pointer, c.Next, next}
-	}
-	return nil
 }

@@ -129,12 +129,12 @@ func (b *Book) SharePublic(p pointer.Pointer, label Name) (Edge, error) {
 			return err
 		}
 		if shared && !was.Conflict {
-			if e = was; was.Pointer == p {
+			if e = was; was.Contact.ID == c.ID {
 				return nil
 			}
 			return &TakenError{label, was.Pointer}
 		}
-		if err := appendAct(tx, act{Op: opShare, Contact: p.Bytes(), Label: label.text, Edges: state.was()}); err != nil {
+		if err := appendAct(tx, act{Op: opShare, Contact: c.ID.Bytes(), Label: label.text, Edges: state.was()}); err != nil {
 			return err
 		}
 		if state, err = readEdge(v, label.text); err != nil {
@@ -191,7 +191,7 @@ func (s edgeState) edge(v *ledger.View) (Edge, bool, error) {
 		if err != nil {
 			return Edge{}, false, err
 		}
-		c, err := named(v, p)
+		c, err := namedID(v, p)
 		if errors.Is(err, ErrNotFound) {
 			continue // removed since
 		}
@@ -244,7 +244,7 @@ func (s edgeState) endsWith(v *ledger.View, contact pointer.Pointer) (bool, erro
 		}
 		if p == contact {
 			ends = true
-		} else if _, err := named(v, p); err == nil {
+		} else if _, err := namedID(v, p); err == nil {
 			return false, nil
 		} else if !errors.Is(err, ErrNotFound) {
 			return false, err

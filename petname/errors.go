@@ -86,3 +86,16 @@ type DuplicityError struct {
 func (e *DuplicityError) Error() string {
 	return fmt.Sprintf("duplicity: %s committed to the next key %s when it was first learnt, and to %s now: ask its owner, over another way", e.Pointer, e.Pinned, e.Seen)
 }
+
+// SuccessionError: a key is said to have a successor, and what is said doesn't
+// agree with what was pinned. Who says so has the old key, and not the next.
+type SuccessionError struct {
+	Pointer pointer.Pointer // the old key's
+	Err     error
+}
+
+func (e *SuccessionError) Error() string {
+	return fmt.Sprintf("the successor of %s is not proven: %v", e.Pointer, e.Err)
+}
+
+func (e *SuccessionError) Unwrap() error { return e.Err }

@@ -13,6 +13,7 @@ import (
 // The tables of the view that the fold keeps.
 const (
 	tableContacts  = "contacts"  // contact id → contactState; and behind it contact id ‖ entry → factState, for each fact
+	tableHeirs     = "heirs"     // later pointer ‖ contact id → nothing
 	tableNames     = "names"     // comparison key → row of the index
 	tableRivals    = "rivals"    // comparison key ‖ contact id → flag
 	tableKept      = "kept"      // contact id → nothing: those that are kept
@@ -51,7 +52,7 @@ type fold struct{}
 // Version names the rules and the Unicode tables that the keys are made with:
 // with either changed, the ledger derives the view again.
 func (fold) Version() string {
-	return "petname/4 unicode/" + UnicodeVersion + " categories/" + unicode.Version
+	return "petname/5 unicode/" + UnicodeVersion + " categories/" + unicode.Version
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
@@ -82,7 +83,7 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 			return err
 		}
 		return f.setKeep(v, e, a.Contact, keepOff)
-	case opLearn:
+	case opLearn, opAdvance:
 		return f.learn(v, e, a)
 	case opShare, opUnshare:
 		return f.setEdge(v, e, a.Label, []wireEdge{{Label: a.Label, Contact: a.Contact}})
@@ -117,7 +118,7 @@ func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) er
 	if err := indexKept(v, a.Contact, state); err != nil {
 		return err
 	}
-	if err := f.reindex(v, a.Contact, before, state.keys()); err != nil {
+	if err := f.reindex(v, a.Contact, before, state); err != nil {
 		return err
 	}
 	if err := relook(v, a.Contact, names, state.names()); err != nil {
@@ -137,22 +138,36 @@ func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
 	if a.Fact == nil {
 		return nil
 	}
-	if known, err := v.Get(tableContacts, a.Contact); err != nil {
+	known, err := v.Get(tableContacts, a.Contact)
+	if err != nil {
 		return err
-	} else if known == nil {
-		if err := putState(v, tableContacts, a.Contact, contactState{}); err != nil {
+	}
+	var state contactState
+	if known != nil {
+		if state, err = decodeState[contactState](tableContacts, known); err != nil {
 			return err
 		}
 	}
-	return putState(v, tableContacts, factKey(a.Contact, e.ID()), factState{At: e.Time().UnixMilli(), Fact: *a.Fact})
+	if chained := a.Chain != nil; known == nil || chained && !state.Chained {
+		state.Chained = chained
+		if err := putState(v, tableContacts, a.Contact, state); err != nil {
+			return err
+		}
+	}
+	fact := factState{At: e.Time().UnixMilli(), Fact: *a.Fact, Of: a.Of, Chain: a.Chain}
+	if err := putState(v, tableContacts, factKey(a.Contact, e.ID()), fact); err != nil || !state.Chained {
+		return err
+	}
+	return f.retrail(v, a.Contact)
 }
 
 // reindex brings the rows of a contact's old and new keys up to date.
-func (f fold) reindex(v *ledger.View, contact []byte, before, after []string) error {
+func (f fold) reindex(v *ledger.View, contact []byte, before []string, state contactState) error {
 	id, err := pointer.Restore(contact)
 	if err != nil {
 		return err
 	}
+	after := state.keys()
 	for _, key := range before {
 		if key == "" || slices.Contains(after, key) {
 			continue
@@ -165,11 +180,14 @@ func (f fold) reindex(v *ledger.View, contact []byte, before, after []string) er
 		if key == "" {
 			continue
 		}
-		if err := claimed(v, key, claimant{id, len(after) > 1}); err != nil {
+		if err := claimed(v, key, claimant{id, len(after) > 1, len(state.Trail) > 0}); err != nil {
 			return err
 		}
 	}
-	return nil
+	if n, err := v.Count(tableHeirs); n == 0 || err != nil {
+		return err // nobody ever moved, so nobody is where another is
+	}
+	return f.regroup(v, state.now(contact))
 }
 
 // setEdge replaces where a label leads.
@@ -200,6 +218,9 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 	}
 	if a.Label == "" && a.Contact != nil {
 		if err := v.Delete(tableContacts, factKey(a.Contact, undone)); err != nil {
+			return err
+		}
+		if err := f.retrail(v, a.Contact); err != nil {
 			return err
 		}
 		with := []claim{newClaim(id, "", false, 0)}

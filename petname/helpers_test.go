@@ -46,6 +46,15 @@ func commitment(seed string) pointer.Commitment {
 	return c
 }
 
+// mustCommit is the commitment to one of the keys itself.
+func mustCommit(seed string) pointer.Commitment {
+	c, err := pointer.Commit(testKey(seed).Public())
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
 func link(seed string) pointer.Link { return pointer.Link{Pointer: pointerOf(seed)} }
 
 func mustName(s string) Name {
@@ -161,7 +170,7 @@ func sync(t tb, books ...*Book) {
 	}
 }
 
-var allTables = []string{tableContacts, tableKept, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished}
+var allTables = []string{tableContacts, tableHeirs, tableKept, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished}
 
 // dump is the whole view.
 func dump(t tb, b *Book) string {
@@ -202,6 +211,7 @@ func contacts(t tb, b *Book) (all []Contact) {
 func checkBijection(t tb, b *Book, names []string) {
 	t.Helper()
 	byKey := make(map[string]pointer.Pointer)
+	byPointer := make(map[pointer.Pointer]Name)
 	seen := make(map[pointer.Pointer]bool)
 	for _, c := range contacts(t, b) {
 		require.Falsef(t, seen[c.ID], "%s is listed twice", c.ID)
@@ -220,10 +230,12 @@ func checkBijection(t tb, b *Book, names []string) {
 		require.False(t, c.Name.IsZero())
 		require.True(t, c.Removed.IsZero())
 		require.NotContainsf(t, byKey, c.Name.Key(), "%q is two contacts' name", c.Name)
-		byKey[c.Name.Key()] = c.ID
+		byKey[c.Name.Key()] = c.Pointer
 		p, err := b.Lookup(c.Name)
 		require.NoError(t, err)
-		require.Equal(t, c.ID, p)
+		require.Equal(t, c.Pointer, p)
+		require.NotContainsf(t, byPointer, p, "%s is two contacts'", p)
+		byPointer[p] = c.Name
 	}
 	checkKept(t, b)
 	for _, text := range names {
@@ -235,7 +247,7 @@ func checkBijection(t tb, b *Book, names []string) {
 		case err == nil:
 			require.Equal(t, byKey[n.Key()], p)
 			require.NoError(t, errByName)
-			require.Equal(t, p, byName.ID)
+			require.Equal(t, p, byName.Pointer)
 		case errors.As(err, &conflict):
 			require.NotContains(t, byKey, n.Key())
 			require.NotEmpty(t, conflict.Contacts)

@@ -11,7 +11,8 @@ import (
 
 // The index has a row for each comparison key that a contact claims:
 //
-//	row = flag ‖ contact id     one contact; flag 1 when it claims other names too, or its removal
+//	row = flag ‖ contact id     one contact; flag 1 when it claims other names too, or its removal,
+//	                            or is where another contact is; flag 3 when it has moved by succession
 //	row = 2                     several: they are in the table of rivals
 //
 // and for each of several contacts a row in the table of rivals:
@@ -19,12 +20,13 @@ import (
 //	uvarint(len(key)) ‖ key ‖ contact id → flag
 //
 // so that no row grows with what another device writes. A name resolves when
-// its row has one contact, and its flag is 0. Not CBOR, since each look-up
-// reads one.
+// its row has one contact, and its flag is 0, or 3: then to where the contact's
+// own row says that it is. Not CBOR, since each look-up reads one.
 const (
 	flagOne      = 0
 	flagConflict = 1
 	flagSeveral  = 2
+	flagMoved    = 3
 )
 
 // maxRivals is how many contacts are listed of those that have one name.
@@ -32,12 +34,16 @@ const maxRivals = 64
 
 type claimant struct {
 	id         pointer.Pointer
-	conflicted bool // claims other names too
+	conflicted bool // claims other names too, or is where another is
+	moved      bool // has gone on from its first pointer
 }
 
 func (c claimant) flag() byte {
-	if c.conflicted {
+	switch {
+	case c.conflicted:
 		return flagConflict
+	case c.moved:
+		return flagMoved
 	}
 	return flagOne
 }
@@ -49,9 +55,9 @@ var errRow = errors.New("row of the name index: malformed")
 // decodeRow gives the one contact of a row; false when there are several.
 func decodeRow(b []byte) (claimant, bool, error) {
 	switch {
-	case len(b) > 1 && b[0] <= flagConflict:
+	case len(b) > 1 && b[0] <= flagMoved && b[0] != flagSeveral:
 		id, err := pointer.Restore(b[1:])
-		return claimant{id, b[0] == flagConflict}, true, err
+		return claimant{id, b[0] == flagConflict, b[0] == flagMoved}, true, err
 	case len(b) == 1 && b[0] == flagSeveral:
 		return claimant{}, false, nil
 	}
@@ -90,7 +96,8 @@ func claimants(v *ledger.View, key string, most int) ([]claimant, error) {
 		if err != nil {
 			return nil, err
 		}
-		if found = append(found, claimant{id, bytes.Equal(kv.Value, []byte{flagConflict})}); len(found) == most {
+		c := claimant{id, bytes.Equal(kv.Value, []byte{flagConflict}), bytes.Equal(kv.Value, []byte{flagMoved})}
+		if found = append(found, c); len(found) == most {
 			break
 		}
 	}

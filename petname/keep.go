@@ -98,9 +98,9 @@ func (b *Book) Keep(p pointer.Pointer, on bool) (Contact, error) {
 		case on && c.Conflict != nil && c.Conflict.Removed:
 			return act{}, &ConflictError{Contacts: []Contact{c}}
 		case on:
-			return act{Op: opKeep, Contact: p.Bytes(), Keep: keepOn}, nil
+			return act{Op: opKeep, Contact: c.ID.Bytes(), Keep: keepOn}, nil
 		}
-		return act{Op: opKeep, Contact: p.Bytes(), Keep: keepOff}, nil
+		return act{Op: opKeep, Contact: c.ID.Bytes(), Keep: keepOff}, nil
 	})
 }
 
@@ -115,7 +115,7 @@ func (b *Book) KeepAll(ps []pointer.Pointer, on bool) error {
 			if on == c.Kept || on && c.Conflict != nil && c.Conflict.Removed {
 				continue
 			}
-			a := act{Op: opKeep, Contact: p.Bytes(), Keep: keepOff}
+			a := act{Op: opKeep, Contact: c.ID.Bytes(), Keep: keepOff}
 			if on {
 				a.Keep = keepOn
 			}
@@ -177,8 +177,8 @@ func (b *Book) keptAfter(from []byte) (contacts []Contact, next []byte, err erro
 // endKeep is what the naming of a contact that has no name says: nothing, or
 // that it isn't kept, where a device kept it and another undid its adding. To
 // name somebody is not to keep them.
-func endKeep(v *ledger.View, p pointer.Pointer) (keeping, error) {
-	state, err := getState[contactState](v, tableContacts, p.Bytes())
+func endKeep(v *ledger.View, id pointer.Pointer) (keeping, error) {
+	state, err := getState[contactState](v, tableContacts, id.Bytes())
 	if slices.ContainsFunc(state.Keeps, func(c keepClaim) bool { return c.Keep == keepOn }) {
 		return keepOff, err
 	}
@@ -202,7 +202,7 @@ func keepStands(v *ledger.View, a act) error {
 	if a.Keep == keepOn {
 		return nil
 	}
-	c, err := named(v, contact) // else it can't be kept again
+	c, err := namedID(v, contact) // else it can't be kept again
 	if err == nil && c.Conflict != nil && c.Conflict.Removed {
 		err = &ConflictError{Contacts: []Contact{c}}
 	}

@@ -152,3 +152,21 @@ func TestManyKept(t *testing.T) {
 	}))
 	require.Equal(t, len(all)-5, n)
 }
+
+// A contact that moves to its next key is kept where it is now.
+func TestAKeptContactMoves(t *testing.T) {
+	b := newTestBook(t)
+	pinnedAlice(t, b)
+	must(b.Keep(pointerOf("a"), true))
+	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	for c, err := range b.Kept() {
+		require.NoError(t, err)
+		require.Equal(t, pointerOf("a"), c.ID)
+		require.Equal(t, pointerOf("next a"), c.Pointer)
+	}
+	require.True(t, isKept(t, b, "next a"))
+	must(b.Keep(pointerOf("next a"), false))
+	require.False(t, isKept(t, b, "a"))
+	must(b.Undo())
+	require.True(t, isKept(t, b, "a"))
+}

@@ -426,5 +426,5 @@ func TestRenamingKeepsPointerAndProvenance(t *testing.T) {
 	require.False(t, removed.Removed.IsZero())
 	before.Name, before.Removed = Name{}, removed.Removed
 	require.Equal(t, before, removed)
-	require.Equal(t, []Fact{{Kind: "link", By: "me", Channel: "stdin", At: before.Provenance[0].At, Nickname: "Al", Next: commitment("x"), Entry: ledger.ID{Device: b.Ledger().Device(), Number: 2}}}, removed.Provenance)
+	require.Equal(t, []Fact{{Pointer: l.Pointer, Kind: "link", By: "me", Channel: "stdin", At: before.Provenance[0].At, Nickname: "Al", Next: commitment("x"), Entry: ledger.ID{Device: b.Ledger().Device(), Number: 2}}}, removed.Provenance)
 }

@@ -10,33 +10,43 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Lookup gives the pointer behind a name, at about the cost of one read of the
-// index. ErrNotFound, or a [*ConflictError].
+// Lookup gives the pointer behind a name, the one that its contact is at now, at
+// about the cost of one read of the index. ErrNotFound, or a [*ConflictError].
 func (b *Book) Lookup(n Name) (pointer.Pointer, error) {
 	var p pointer.Pointer
-	err := b.ledger.Read(func(v *ledger.View) (err error) {
-		p, err = lookup(v, n)
+	err := b.ledger.Read(func(v *ledger.View) error {
+		c, err := lookup(v, n)
+		if p = c.id; err != nil || !c.moved {
+			return err
+		}
+		state, err := getState[contactState](v, tableContacts, p.Bytes())
+		if err == nil {
+			p, err = pointer.Restore(state.now(p.Bytes()))
+		}
 		return err
 	})
-	return p, err
-}
-
-func lookup(v *ledger.View, n Name) (pointer.Pointer, error) {
-	stored, err := v.Get(tableNames, []byte(n.key))
 	if err != nil {
 		return pointer.Pointer{}, err
 	}
+	return p, nil
+}
+
+func lookup(v *ledger.View, n Name) (claimant, error) {
+	stored, err := v.Get(tableNames, []byte(n.key))
+	if err != nil {
+		return claimant{}, err
+	}
 	if stored == nil {
-		return pointer.Pointer{}, fmt.Errorf("%q: %w", n.text, ErrNotFound)
+		return claimant{}, fmt.Errorf("%q: %w", n.text, ErrNotFound)
 	}
 	c, one, err := decodeRow(stored)
 	if err != nil {
-		return pointer.Pointer{}, err
+		return claimant{}, err
 	}
 	if !one || c.conflicted {
-		return pointer.Pointer{}, conflictOver(v, n)
+		return claimant{}, conflictOver(v, n)
 	}
-	return c.id, nil
+	return c, nil
 }
 
 // conflictOver gathers what a name in conflict could mean.
@@ -61,7 +71,7 @@ func conflictOver(v *ledger.View, n Name) error {
 func readContact(v *ledger.View, id pointer.Pointer) (Contact, bool, error) {
 	stored, err := v.Get(tableContacts, id.Bytes())
 	if err != nil || stored == nil {
-		return Contact{ID: id, Pointer: id}, false, err
+		return Contact{ID: id, Pointer: id, trail: []station{{pointer: id}}}, false, err
 	}
 	state, err := decodeState[contactState](tableContacts, stored)
 	if err != nil {
@@ -95,9 +105,22 @@ func (c *Contact) addRivals(v *ledger.View, keys []string) error {
 			if c.Conflict == nil {
 				c.Conflict = &Conflict{Names: []Name{c.Name}}
 			}
-			if len(c.Conflict.Pointers) < maxRivals {
-				c.Conflict.Pointers = append(c.Conflict.Pointers, other.id)
+			c.Conflict.add(other.id)
+		}
+	}
+	if !c.Name.IsZero() || c.Conflict != nil && len(c.Conflict.Names) > 0 {
+		there, err := sharers(v, c.Pointer)
+		if err != nil {
+			return err
+		}
+		for _, other := range there {
+			if other == c.ID {
+				continue
 			}
+			if c.Conflict == nil {
+				c.Conflict = &Conflict{Names: []Name{c.Name}}
+			}
+			c.Conflict.add(other)
 		}
 	}
 	if c.Conflict != nil {
@@ -110,23 +133,27 @@ func (c *Contact) addRivals(v *ledger.View, keys []string) error {
 func (b *Book) ByName(n Name) (Contact, error) {
 	var c Contact
 	err := b.ledger.Read(func(v *ledger.View) error {
-		p, err := lookup(v, n)
+		found, err := lookup(v, n)
 		if err == nil {
-			c, _, err = readContact(v, p)
+			c, _, err = readContact(v, found.id)
 		}
 		return err
 	})
 	return c, err
 }
 
-// ByPointer gives the contact with a pointer, removed ones and those in
-// conflict included. ErrNotFound when the book never heard of it.
+// ByPointer gives the contact that has a pointer, or had it before its keys went
+// on, removed ones and those in conflict included. ErrNotFound when the book
+// never heard of it.
 func (b *Book) ByPointer(p pointer.Pointer) (Contact, error) {
 	var c Contact
 	err := b.ledger.Read(func(v *ledger.View) error {
+		id, err := owner(v, p)
+		if err != nil {
+			return err
+		}
 		var found bool
-		var err error
-		if c, found, err = readContact(v, p); err == nil && !found {
+		if c, found, err = readContact(v, id); err == nil && !found {
 			return fmt.Errorf("%s: %w", p, ErrNotFound)
 		}
 		return err

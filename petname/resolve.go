@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/petnames-go/petnames/dht"
@@ -20,10 +21,12 @@ const MaxHops = 8
 
 // Hop is one step of a path, verified.
 type Hop struct {
-	Name    string          // the petname, or the label that the owner before gave
-	Result  dht.Result      // the record of the hop's pointer and how it was found
-	Card    pointer.Card    // of that record; zero when there is none
-	Pointer pointer.Pointer // whose record it is
+	Name     string            // the petname, or the label that the owner before gave
+	Result   dht.Result        // the record of the hop's pointer and how it was found
+	Card     pointer.Card      // of that record; zero when there is none
+	Pointer  pointer.Pointer   // whose record it is
+	Former   []pointer.Pointer // those that were asked first, and had gone on to the next: its keys, proven
+	Unproven pointer.Pointer   // the successor that the card names, which no commitment of before proves; zero: none
 }
 
 // Resolution is where a path leads: the last hop's pointer and record, and
@@ -56,11 +59,12 @@ func (e *PathError) Unwrap() error { return e.Err }
 // edge in the card of the owner before it: `alice/bob` is the one whom my alice
 // calls bob. Every record on the way is verified, its commitment compared with
 // the one that I, or the edge, pinned; the first card seen of a contact pins
-// its commitment.
+// its commitment. A card that says that its key has a successor is followed
+// when the new key opens that commitment, and the contact moves with it.
 //
 // Errors are [*PathError]s around [ErrNotFound], a [*ConflictError], a
-// [*DuplicityError], or what records returned. The hops that were made come
-// back beside an error.
+// [*DuplicityError], a [*SuccessionError], or what records returned. The hops
+// that were made come back beside an error.
 func (b *Book) Resolve(ctx context.Context, records Records, path string, level dht.Level) (Resolution, error) {
 	res := Resolution{Path: path}
 	parts, err := splitPath(path)
@@ -78,7 +82,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		}
 		seen[p] = true
 		hop, err := b.hop(ctx, records, part, p, pinned, level)
-		if hop.Result.Record.Pointer() == p {
+		if hop.Result.Record.Pointer() == hop.Pointer {
 			res.Hops = append(res.Hops, hop)
 		}
 		if err != nil {
@@ -140,7 +144,7 @@ func (b *Book) start(part string) (pointer.Pointer, pointer.Commitment, error) {
 	if err != nil {
 		return pointer.Pointer{}, pointer.Commitment{}, err
 	}
-	return c.Pointer, c.Next, c.pinned(pointer.Commitment{})
+	return c.Pointer, c.Next, c.Pinned(c.Pointer, pointer.Commitment{})
 }
 
 // pin compares what an edge's owner pinned for a pointer with what I did, and
@@ -153,30 +157,130 @@ func (b *Book) pin(p pointer.Pointer, theirs pointer.Commitment) (pointer.Commit
 	if err != nil {
 		return theirs, err
 	}
-	if c.Next.IsZero() && !c.Duplicity {
-		return theirs, nil
+	if mine := c.commitment(p); !mine.IsZero() || c.Duplicity {
+		return mine, c.Pinned(p, theirs)
 	}
-	return c.Next, c.pinned(theirs)
+	return theirs, nil
 }
 
+// hop finds the record of a pointer and goes on from it as long as its key has a
+// successor that proves itself.
 func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.Pointer, pinned pointer.Commitment, level dht.Level) (Hop, error) {
+	hop := Hop{Name: part}
+	for {
+		hop.Pointer = p
+		var err error
+		if hop.Result, hop.Card, err = fetch(ctx, records, p, level); err != nil {
+			return hop, err
+		}
+		chain, err := successor(ctx, records, p, pinned, hop.Card, level)
+		if err != nil {
+			return hop, err
+		}
+		if claimed := claims(p, hop.Card); chain == nil && !claimed.IsZero() {
+			// Nothing was pinned, and the card's own commitment is worth no more than
+			// the successor that it names: one key signed both.
+			hop.Unproven = claimed
+			return hop, nil
+		}
+		if chain == nil {
+			return hop, b.arrive(p, pinned, hop.Card)
+		}
+		if err := b.Succeed(p, chain); err != nil {
+			return hop, err
+		}
+		hop.Former = append(hop.Former, p)
+		if p, pinned, err = pointer.Follow(p, pinned, chain); err != nil {
+			return hop, &SuccessionError{p, err}
+		}
+		if slices.Contains(hop.Former, p) {
+			return hop, &SuccessionError{p, errors.New("it leads in a circle")}
+		}
+	}
+}
+
+// fetch gives the record of a pointer and the card in it, if there is one.
+func fetch(ctx context.Context, records Records, p pointer.Pointer, level dht.Level) (dht.Result, pointer.Card, error) {
 	result, err := records.Best(ctx, p, level)
-	hop := Hop{Name: part, Pointer: p, Result: result}
 	if err != nil {
-		return hop, err
+		return result, pointer.Card{}, err
 	}
 	if result.Record.Pointer() != p {
-		return hop, fmt.Errorf("a record of %s came for %s", result.Record.Pointer(), p)
+		return result, pointer.Card{}, fmt.Errorf("a record of %s came for %s", result.Record.Pointer(), p)
 	}
-	card, ok := result.Record.Card()
-	if !ok {
-		return hop, nil
+	card, _ := result.Record.Card()
+	return result, card, nil
+}
+
+// claims is the successor of p that its card names; zero: none.
+func claims(p pointer.Pointer, card pointer.Card) pointer.Pointer {
+	if steps := stepsFrom(p, card.Succession); len(steps) > 0 {
+		if to, err := pointer.FromPublicKey(steps[len(steps)-1].New); err == nil {
+			return to
+		}
 	}
-	hop.Card = card
+	if card.Successor == p {
+		return pointer.Pointer{}
+	}
+	return card.Successor
+}
+
+// successor gives the steps on from p to the successor that its card names, which
+// the pinned commitment proves; none when it names none or nothing was pinned.
+// Steps that don't agree with what was pinned are an error: then somebody has
+// p's key who hasn't the next.
+//
+// A card may name its successor and leave the steps to the successor's card.
+func successor(ctx context.Context, records Records, p pointer.Pointer, pinned pointer.Commitment, card pointer.Card, level dht.Level) ([]pointer.Succession, error) {
+	claimed := claims(p, card)
+	if claimed.IsZero() || pinned.IsZero() {
+		return nil, nil
+	}
+	chain := stepsFrom(p, card.Succession)
+	if len(chain) == 0 {
+		_, next, err := fetch(ctx, records, claimed, level)
+		if err != nil {
+			return nil, fmt.Errorf("its successor %s: %w", claimed, err)
+		}
+		if chain = stepsFrom(p, next.Succession); len(chain) == 0 {
+			return nil, &SuccessionError{p, fmt.Errorf("it names %s, which doesn't say so", claimed)}
+		}
+	}
+	if _, _, err := pointer.Follow(p, pinned, chain); err != nil {
+		return nil, &SuccessionError{p, err}
+	}
+	return chain, nil
+}
+
+// stepsFrom are the steps of a chain from a pointer on.
+func stepsFrom(p pointer.Pointer, chain []pointer.Succession) []pointer.Succession {
+	i := slices.IndexFunc(chain, func(s pointer.Succession) bool { return s.Old == p })
+	if i < 0 {
+		return nil
+	}
+	return chain[i:]
+}
+
+// arrive is the end of a hop: what its card has to teach is learnt, and if it
+// shows that somebody in the book has moved here, they move.
+func (b *Book) arrive(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
+	if err := differs(p, pinned, card); err != nil {
+		return err
+	}
+	for _, s := range card.Succession {
+		// Who says so may be a stranger: what proves nothing is passed over.
+		if err := b.Succeed(s.Old, card.Succession); err != nil && !errors.As(err, new(*SuccessionError)) {
+			return err
+		}
+	}
+	return b.Learn(p, card)
+}
+
+func differs(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
 	if !pinned.IsZero() && !card.Next.IsZero() && pinned != card.Next {
-		return hop, &DuplicityError{p, pinned, card.Next}
+		return &DuplicityError{p, pinned, card.Next}
 	}
-	return hop, b.Learn(p, card)
+	return nil
 }
 
 // follow finds the edge with a label in a hostile card: the label to the

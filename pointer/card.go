@@ -155,7 +155,7 @@ func (c Card) Encode() ([]byte, error) {
 		m[keyLinks] = c.Links
 	}
 	if len(c.Succession) > 0 {
-		chain, err := c.wireSuccession()
+		chain, err := wireChain(c.Succession)
 		if err != nil {
 			return nil, fmt.Errorf("card: %w", err)
 		}

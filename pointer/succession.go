@@ -68,7 +68,7 @@ func Succeed(old Pointer, next crypto.Signer, commitment Commitment, oldKey cryp
 	if err := checkSuccession([]Succession{s}); err != nil {
 		return Succession{}, err
 	}
-	if led, err := s.verify(); err != nil {
+	if led, err := s.Verify(); err != nil {
 		return Succession{}, fmt.Errorf("succession: %w", err)
 	} else if led == old {
 		return Succession{}, fmt.Errorf("succession: the new key is the old one, of %s", old)
@@ -138,7 +138,7 @@ func follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commi
 		if !pinned.Opens(s.New) {
 			return Pointer{}, Commitment{}, fmt.Errorf("the key after %s is not the one that was committed to", at)
 		}
-		next, err := s.verify()
+		next, err := s.Verify()
 		if err != nil {
 			return Pointer{}, Commitment{}, err
 		}
@@ -147,7 +147,9 @@ func follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commi
 	return at, pinned, nil
 }
 
-func (s Succession) verify() (Pointer, error) {
+// Verify checks the step's signatures, and gives the pointer that it leads to.
+// Whether the step is to be believed is another question: see [Follow].
+func (s Succession) Verify() (Pointer, error) {
 	next, err := FromPublicKey(s.New)
 	if err != nil {
 		return Pointer{}, fmt.Errorf("new key %w", err)
@@ -191,9 +193,41 @@ func checkSuccession(chain []Succession) error {
 	return nil
 }
 
-func (c Card) wireSuccession() ([]wireSuccession, error) {
-	chain := make([]wireSuccession, len(c.Succession))
-	for i, s := range c.Succession {
+// EncodeSuccession gives a chain in the form that it has in a card, for keeping
+// it as evidence.
+func EncodeSuccession(chain []Succession) ([]byte, error) {
+	if err := checkSuccession(chain); err != nil {
+		return nil, err
+	}
+	wire, err := wireChain(chain)
+	if err != nil {
+		return nil, fmt.Errorf("succession: %w", err)
+	}
+	return cardEncoder.Marshal(wire)
+}
+
+// ParseSuccession reads what [EncodeSuccession] wrote, and nothing else. It
+// verifies nothing.
+func ParseSuccession(b []byte) ([]Succession, error) {
+	var wire []wireSuccession
+	if err := cardDecoder.Unmarshal(b, &wire); err != nil || len(wire) == 0 {
+		return nil, errors.New("succession: is not the CBOR of a chain") // err repeats hostile text
+	}
+	chain, err := openSuccession(wire)
+	if err != nil {
+		return nil, err
+	}
+	if again, err := EncodeSuccession(chain); err != nil {
+		return nil, err
+	} else if !bytes.Equal(again, b) {
+		return nil, fmt.Errorf("succession: %w", errNotCanonical)
+	}
+	return chain, nil
+}
+
+func wireChain(steps []Succession) ([]wireSuccession, error) {
+	chain := make([]wireSuccession, len(steps))
+	for i, s := range steps {
 		encoded, err := encodeKey(s.New)
 		if err != nil {
 			return nil, err

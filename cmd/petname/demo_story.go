@@ -170,6 +170,23 @@ func (d *demo) story(nodes int) []chapter {
 			}
 			return "bob did sign it, but has signed a newer one: " + message, d.still(ids["bob"], secondPath)
 		}},
+		{"Alice goes on to her next key, and carol follows", func() (string, error) {
+			var turned engine.Rotated
+			if err := d.must("alice", &turned, "key", "rotate"); err != nil {
+				return "", err
+			}
+			if err := d.must("alice", nil, "publish"); err != nil {
+				return "", err
+			}
+			var out engine.Resolved
+			if err := d.must("carol", &out, "resolve", "alice", "--fresh"); err != nil {
+				return "", err
+			}
+			if was := ids["alice"].Pointer; out.Pointer != turned.Pointer || out.Pointer == was || turned.Former != was || !out.Verified {
+				return "", fmt.Errorf("carol's alice is %s, and alice went from %s to %s", out.Pointer, turned.Former, turned.Pointer)
+			}
+			return "by the commitment in the link that carol was handed", nil
+		}},
 	}
 }
 

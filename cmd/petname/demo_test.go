@@ -33,7 +33,7 @@ func TestDemo(t *testing.T) {
 	dec.DisallowUnknownFields()
 	require.NoError(t, dec.Decode(&out))
 	require.Equal(t, 1, out.V)
-	require.Len(t, out.Steps, 12)
+	require.Len(t, out.Steps, 13)
 	for _, s := range out.Steps {
 		require.True(t, s.OK, s.Name)
 		require.NotEmpty(t, s.Name)

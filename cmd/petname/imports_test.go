@@ -20,6 +20,7 @@ var mayImport = map[string][]string{
 	"pointer":        {},
 	"ledger":         {"pointer"},
 	"dht":            {"pointer"},
+	"dht/delegated":  {"dht", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
 	"dht/kad":        {"dht", "dht/keep", "pointer"},
 	"dht/keep":       {"dht", "pointer"},
@@ -27,7 +28,7 @@ var mayImport = map[string][]string{
 	"cmd/petname":    {"*"},
 	"examples/embed": {"petname", "ledger", "dht", "pointer"},
 
-	"cmd/petname/internal/home":   {"petname", "ledger", "dht", "pointer"},
+	"cmd/petname/internal/home":   {"petname", "ledger", "dht", "dht/delegated", "pointer"},
 	"cmd/petname/internal/engine": {"*"},
 	"cmd/petname/internal/socket": {"cmd/petname/internal/engine"},
 }

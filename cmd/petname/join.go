@@ -11,17 +11,24 @@ import (
 
 func (a *app) joinVerb() *cobra.Command {
 	return &cobra.Command{
-		Use:   "join ipfs|lan|off|MULTIADDR…",
+		Use:   "join ipfs|lan|off|MULTIADDR|URL…",
 		Short: "Choose the network to publish to and resolve from",
 		Long: `Choose a network, and enter it. Nothing leaves this machine before.
 
   ipfs        the public IPFS DHT
   lan         a local network
-  MULTIADDR…  a private set of peers: any address that petname node prints
-  off         none
+  MULTIADDR…  peers to enter it by; alone, a private set of them: any address
+              that petname node prints
+  URL…        HTTP routers, which are asked and stored with beside the network,
+              or instead of one: any that petname node --http prints
+  off         none of all that
 
-The choice is saved even if nobody answers within 5 seconds (exit status 7).`,
+They combine, and take the place of what was joined before. A router sees who
+asks it for what; it can't make anything up. The choice is saved even if nobody
+answers within 5 seconds (exit status 7).`,
 		Example: `  petname join /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…
+  petname join http://127.0.0.1:8080
+  petname join lan https://router.example /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…
   petname join off`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: cobra.FixedCompletions([]string{"ipfs", "lan", "off"}, cobra.ShellCompDirectiveNoFileComp),
@@ -30,10 +37,13 @@ The choice is saved even if nobody answers within 5 seconds (exit status 7).`,
 			err := a.ask("join", engine.JoinArgs{Targets: args}, &out)
 			return a.show(out, err, err == nil, func(w *bufio.Writer) {
 				switch {
-				case out.Network == "off":
-					fmt.Fprintln(w, "off: nothing leaves this machine")
-				default:
+				case out.Network != "off":
 					fmt.Fprintf(w, "joined %s: %s\n", out.Network, peers(out.Peers))
+				case len(out.Routers) == 0:
+					fmt.Fprintln(w, "off: nothing leaves this machine")
+				}
+				for _, router := range out.Routers {
+					fmt.Fprintf(w, "joined router %s\n", router)
 				}
 			})
 		},

@@ -63,6 +63,8 @@ func happened(e engine.Entry) string {
 		return fmt.Sprintf("removed %s (%s)", e.Was, who)
 	case "learn":
 		return fmt.Sprintf("learnt the next key of %s (%s)", who, e.Kind)
+	case "advance":
+		return fmt.Sprintf("followed %s to its next key (%s)", who, e.Kind)
 	case "share":
 		return fmt.Sprintf("made %s public as %s", who, e.Label)
 	case "unshare":

@@ -17,6 +17,7 @@ import (
 
 func (a *app) nodeVerb() *cobra.Command {
 	var listen []string
+	var http string
 	cmd := &cobra.Command{
 		Use:   "node",
 		Short: "Run a node: store for others, and serve the other verbs",
@@ -27,21 +28,33 @@ where it can be reached.
 
 It puts your own record again before the network forgets it, and signs it anew
 before it expires; for that, an identity that is locked needs --passphrase-file.
-Records of others are put again only for those whom you keep: petname keep --help.`,
+Records of others are put again only for those whom you keep: petname keep --help.
+
+With --http it is a router for others as well: it answers /routing/v1/ipns/…
+(get and put) for the DHT that it is in, /healthz and /metrics. Give a loopback
+address, unless it is meant for everybody who can reach this machine.`,
 		Example: `  petname node
   petname node --listen /ip4/0.0.0.0/tcp/4001 --listen /ip4/0.0.0.0/udp/4001/quic-v1
+  petname node --http 127.0.0.1:8080
   petname node status
   petname node stop`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.serve(listen) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("http") {
+				return a.serve(listen, nil)
+			}
+			return a.serve(listen, &http)
+		},
 	}
 	cmd.Flags().StringArrayVar(&listen, "listen", []string{"/ip4/127.0.0.1/tcp/0"}, "a `multiaddr` to listen on; may be repeated")
+	cmd.Flags().StringVar(&http, "http", "", "a `host:port` to answer HTTP on, such as 127.0.0.1:0")
 	cmd.AddCommand(a.nodeStatusVerb(), a.nodeStopVerb())
 	return cmd
 }
 
-// serve is the node: it holds the book, and does what the socket asks.
-func (a *app) serve(listen []string) (err error) {
+// serve is the node: it holds the book, and does what the socket asks. Without
+// an address for HTTP it answers none.
+func (a *app) serve(listen []string, http *string) (err error) {
 	dir, err := a.dir()
 	if err != nil {
 		return err
@@ -69,6 +82,11 @@ func (a *app) serve(listen []string) (err error) {
 			return err
 		}
 		if err := e.Unlock(passphrase); err != nil {
+			return engine.Classify(err)
+		}
+	}
+	if http != nil {
+		if err := e.ListenHTTP(*http); err != nil {
 			return engine.Classify(err)
 		}
 	}
@@ -128,6 +146,9 @@ func (a *app) serving(s engine.Status, err error) error {
 		for _, addr := range s.Addrs {
 			fmt.Fprintf(w, " %s", addr)
 		}
+		if s.HTTP != "" {
+			fmt.Fprintf(w, " %s", s.HTTP)
+		}
 		fmt.Fprintln(w)
 	})
 }
@@ -185,6 +206,9 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 				fmt.Fprintf(w, "running as %s\n", s.Peer)
 				for _, addr := range s.Addrs {
 					field(w, "address", addr)
+				}
+				if s.HTTP != "" {
+					field(w, "router", s.HTTP)
 				}
 				field(w, "network", fmt.Sprintf("%s, %s in the routing table", s.Network, peers(s.Peers)))
 				field(w, "book", fmt.Sprintf("%d names", s.Names))

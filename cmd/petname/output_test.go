@@ -16,7 +16,7 @@ import (
 // checkOutput holds every output of every script to the rules.
 func checkOutput(args []string, status int, stdout, stderr string) error {
 	for _, out := range []string{stdout, stderr} {
-		if strings.Contains(strings.ToUpper(out), "PETNAME-SECRET-KEY") {
+		if strings.Contains(strings.ToUpper(out), "PETNAME-SECRET-KEY") || strings.Contains(strings.ToUpper(out), "PETNAME-SEALING-KEY") {
 			return errors.New("a secret key in the output")
 		}
 		if strings.ContainsAny(out, "\x00\x07\x08\x1b\x7f\u202a\u202b\u202d\u202e\u2066\u2067\u2068\u200b\u009b") {

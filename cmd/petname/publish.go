@@ -49,6 +49,9 @@ here.`,
 				for _, label := range out.Edges {
 					field(w, "public edge", petname.Clean(label))
 				}
+				for _, p := range out.Former {
+					field(w, "stored again", "the last record of "+p)
+				}
 				switch {
 				case request.Wait == "none":
 					field(w, "stored", "here; if a node of this home runs, it sends it on")

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/dht"
 )
 
 func (a *app) resolveVerb() *cobra.Command {
@@ -21,9 +22,11 @@ pointer. alice/bob is the one whom your alice calls bob.
 
 An answer from the last few minutes (the record's TTL) is taken from this home.
 --fresh asks the network until 5 peers agree, or all that were found have been
-asked; --offline asks nobody.`,
+asked; --fresh=agreed is content with 3, --fresh=strict asks every one of the
+closest peers. What falls short of it ends with status 7. --offline asks nobody.`,
 		Example: `  petname resolve alice
   petname resolve alice/bob --fresh
+  petname resolve alice --fresh=strict
   petname resolve k51qzi5uqu5d… --json
   petname resolve alice --offline`,
 		Args:              cobra.ExactArgs(1),
@@ -36,7 +39,9 @@ asked; --offline asks nobody.`,
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&request.Fresh, "fresh", false, "ask the network, whatever the home holds")
+	f.StringVar(&request.Fresh, "fresh", "", "ask the network, whatever the home holds, up to a `level`: agreed, fresh, strict")
+	f.Lookup("fresh").NoOptDefVal = string(dht.LevelFresh)
+	completeFlag(cmd, "fresh", cobra.FixedCompletions([]string{"agreed", "fresh", "strict"}, cobra.ShellCompDirectiveNoFileComp))
 	f.BoolVar(&request.Offline, "offline", false, "ask nobody")
 	f.DurationVar(&request.Timeout, "timeout", 30*time.Second, "give up after")
 	return cmd
@@ -55,6 +60,13 @@ func resolution(w *bufio.Writer, out engine.Resolved) {
 		field(w, "path", strings.Join(names, " ⇒ "))
 	}
 	field(w, "pointer", out.Pointer)
+	for _, p := range out.Former {
+		field(w, "succeeds", p+", by the key that it had committed to")
+	}
+	if out.Unproven != "" {
+		field(w, "UNPROVEN", "it names a successor, and you hold no commitment that proves it: "+out.Unproven)
+		field(w, "", "compare its words with its owner before you name it")
+	}
 	if out.Nickname != "" {
 		field(w, "calls itself", nickname(out.Nickname, out.Pointer))
 	}

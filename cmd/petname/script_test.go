@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -33,6 +34,9 @@ import (
 //	unchanged DIR               … and compare
 //	damage FILE cut|flip N      cut a file to N bytes (under 0: so many from the end), or flip a bit
 //	repeat FILE TEXT N          write a text N times
+//	badrouter VAR KIND [FILE]   start an HTTP router that misbehaves, its URL to $VAR
+//	[!] wasasked VAR            whether anything asked it since the last time
+//	fetch STATUS METHOD URL [TYPE FILE]   send a request, the answer's body to stdout
 func TestScript(t *testing.T) {
 	p := scripts(t)
 	p.Dir = "testdata/script"
@@ -65,6 +69,7 @@ func scripts(t *testing.T) testscript.Params {
 			require.NoError(t, os.WriteFile(filepath.Join(e.WorkDir, "hostile.record"), record, 0o600))
 			e.Values[nodes{}] = map[string]*background{}
 			e.Values[snapshots{}] = map[string]string{}
+			e.Values[routers{}] = map[string]*atomic.Int64{}
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -77,6 +82,7 @@ func scripts(t *testing.T) testscript.Params {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "fields": fields, "json": jsonCmd, "get": get, "node": node, "end": end,
 			"snapshot": snapshot, "unchanged": unchanged, "damage": damage, "repeat": repeat, "tmpfs": tmpfs,
+			"badrouter": badRouter, "wasasked": wasAsked, "fetch": fetch,
 		},
 	}
 }

@@ -41,6 +41,7 @@ type Fact struct {
 // Evidence is a fact with all that came with it.
 type Evidence struct {
 	Fact
+	Pointer  string `json:"pointer"` // that it is about, or, of a succession, led to
 	Nickname string `json:"nickname"`
 	Next     string `json:"next"`
 	Entry    string `json:"entry"` // of the ledger
@@ -279,7 +280,7 @@ func (e *Engine) full(c petname.Contact) *Contact {
 	out.Evidence = []Evidence{}
 	for _, f := range c.Provenance {
 		out.Evidence = append(out.Evidence, Evidence{
-			Fact{f.Kind, f.By, f.Channel, f.At}, petname.Clean(f.Nickname), f.Next.String(), f.Entry.String(),
+			Fact{f.Kind, f.By, f.Channel, f.At}, f.Pointer.String(), petname.Clean(f.Nickname), f.Next.String(), f.Entry.String(),
 		})
 	}
 	if r, expired, err := e.held(c.Pointer); err == nil {
@@ -336,8 +337,8 @@ func (e *Engine) whois(link pointer.Link) (*Contact, error) {
 	}
 	c, err := e.book.ByPointer(link.Pointer)
 	if err == nil {
-		if !link.Next.IsZero() && !c.Next.IsZero() && link.Next != c.Next {
-			return e.full(c), &petname.DuplicityError{Pointer: c.Pointer, Pinned: c.Next, Seen: link.Next}
+		if err := c.Pinned(link.Pointer, link.Next); err != nil && !link.Next.IsZero() {
+			return e.full(c), err
 		}
 		if c.Name.IsZero() && c.Conflict == nil && c.Removed.IsZero() {
 			return e.full(c), &Error{Code: "not_found", Exit: ExitNotFound, Message: c.Pointer.String() + " has no name in the book any more"}

@@ -103,7 +103,8 @@ func (e *Engine) doctorNetwork(ctx context.Context, add func(name, good string, 
 		add("config", "", err.Error())
 		return
 	}
-	add("config", "network "+c.Network)
+	add("config", strings.Join(append([]string{"network " + c.Network}, c.Routers...), ", "))
+	defer e.doctorRouters(ctx, c, add)
 	if c.Network == "off" {
 		return
 	}

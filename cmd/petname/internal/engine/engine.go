@@ -14,6 +14,7 @@ import (
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/delegated"
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/dht/keep"
 	"github.com/petnames-go/petnames/petname"
@@ -30,6 +31,8 @@ type Engine struct {
 	network *kad.Node // nil until it is needed; the node's own while one serves
 	serving bool
 	own     kad.Config // what the node serves with; zero: a throw-away client
+	clients map[string]*delegated.Client
+	web     *web // nil: HTTP isn't served
 
 	keeper     *keep.Keeper // nil: no node
 	passphrase string       // of the identity; empty: the node has none
@@ -63,9 +66,13 @@ func Open(dir string, wait time.Duration) (*Engine, error) {
 // Close ends the network, then closes the book.
 func (e *Engine) Close() error {
 	e.end()
+	e.closeWeb()
 	e.tail.Wait()
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for _, router := range e.clients {
+		_ = router.Close() // idle connections; there is nothing to lose
+	}
 	var err error
 	if e.network != nil {
 		// A put returns when enough have confirmed; let the last of the
@@ -99,6 +106,7 @@ var ops = map[string]func(e *Engine, ctx context.Context, args json.RawMessage) 
 	"kept":    op((*Engine).ListKept),
 	"keep":    op((*Engine).Keep),
 	"unkeep":  op((*Engine).Unkeep),
+	"rotate":  op((*Engine).Rotate),
 	"publish": op((*Engine).Publish),
 	"resolve": op((*Engine).Resolve),
 	"export":  op((*Engine).Export),

@@ -63,6 +63,7 @@ func Classify(err error) *Error {
 		named     *petname.NamedError
 		conflict  *petname.ConflictError
 		duplicity *petname.DuplicityError
+		successor *petname.SuccessionError
 		rollback  *dht.RollbackError
 		expired   *pointer.ExpiredError
 		short     *dht.ShortError
@@ -95,6 +96,8 @@ func Classify(err error) *Error {
 		return set("conflict", ExitConflict, "petname rename POINTER NEW, or petname rm POINTER, for one of them")
 	case errors.As(err, &duplicity):
 		return set("duplicity", ExitUnverified, "ask the owner, over another way, for the link")
+	case errors.As(err, &successor):
+		return set("succession", ExitUnverified, "ask the owner, over another way, for the link")
 	case errors.As(err, &rollback):
 		return set("rollback", ExitUnverified, "try again, or ask the owner to publish")
 	case errors.As(err, &expired):
@@ -120,6 +123,10 @@ func Classify(err error) *Error {
 		return set("home_exists", ExitConflict, "petname id")
 	case errors.Is(err, home.ErrLocked):
 		return set("locked", ExitLocked, "give the passphrase with --passphrase-file, or on a terminal")
+	case errors.Is(err, home.ErrNextElsewhere):
+		return set("locked", ExitLocked, "petname key rotate --next FILE --recovery NEWFILE --passphrase-file FILE")
+	case errors.Is(err, home.ErrNextWrong):
+		return set("wrong_key", ExitUnverified, "give the recovery file that was written last")
 	case errors.Is(err, home.ErrPassphrase):
 		return set("wrong_passphrase", ExitLocked, "")
 	case errors.Is(err, ledger.ErrInUse):

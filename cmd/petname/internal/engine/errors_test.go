@@ -14,6 +14,7 @@ import (
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
@@ -88,30 +89,63 @@ func TestShellWord(t *testing.T) {
 	}
 }
 
+// What can be joined combines, in any order; what can't be is said.
 func TestParseJoin(t *testing.T) {
 	const peer = "/p2p/12D3KooWGQh4PZmNNXHpLHPVGNWQx9VHjKVWcMVLwMtHaSd7LqKC"
+	public := len(kad.PublicBootstrap()) // which nothing dials here
 	for _, test := range []struct {
 		targets string
 		network string
 		peers   int
+		routers string
 	}{
-		{"off", "off", 0}, {"lan", "lan", 0},
-		{"/ip4/127.0.0.1/tcp/4001" + peer, "peers", 1},
-		{"/ip4/10.0.0.1/udp/4001/quic-v1" + peer + " /ip6/::1/tcp/1" + peer, "peers", 2},
+		{"off", "off", 0, ""}, {"lan", "lan", 0, ""}, {"lan lan", "lan", 0, ""}, {"ipfs", "ipfs", public, ""},
+		{"/ip4/127.0.0.1/tcp/4001" + peer, "peers", 1, ""},
+		{"/ip4/10.0.0.1/udp/4001/quic-v1" + peer + " /ip6/::1/tcp/1" + peer, "peers", 2, ""},
+		{"/ip4/127.0.0.1/tcp/1" + peer + " lan", "lan", 1, ""},
+		{"ipfs /ip4/127.0.0.1/tcp/1" + peer, "ipfs", public + 1, ""},
+		{"http://127.0.0.1:80", "off", 0, "http://127.0.0.1"},
+		{"HTTPS://A.example/routing/v1/ http://b.example https://a.example", "off", 0, "https://a.example http://b.example"},
+		{"lan http://a.example /ip4/127.0.0.1/tcp/1" + peer, "lan", 1, "http://a.example"},
+		{"http://a.example ipfs", "ipfs", public, "http://a.example"},
+		{"http://a.example /ip4/127.0.0.1/tcp/1" + peer, "peers", 1, "http://a.example"},
 	} {
 		c, err := parseJoin(strings.Fields(test.targets))
 		require.NoError(t, err)
-		require.Equal(t, test.network, c.Network)
-		require.Len(t, c.Bootstrap, test.peers)
+		require.Equal(t, test.network, c.Network, test.targets)
+		require.Len(t, c.Bootstrap, test.peers, test.targets)
+		require.Equal(t, test.routers, strings.Join(c.Routers, " "), test.targets)
 		require.NotNil(t, c.Bootstrap, "[] in JSON")
+		require.NotNil(t, c.Routers, "[] in JSON")
 	}
-	c, err := parseJoin([]string{"ipfs"}) // which nothing dials here
-	require.NoError(t, err)
-	require.Equal(t, "ipfs", c.Network)
-	require.NotEmpty(t, c.Bootstrap)
-	for _, bad := range []string{"x", "OFF", "ipfs lan", "off off", "/ip4/127.0.0.1/tcp/1", "/ip4/300.0.0.1/tcp/1" + peer, "/ip4/127.0.0.1/tcp/1" + peer + " lan", "/p2p/x"} {
+	for _, bad := range []string{"x", "OFF", "ipfs lan", "off off", "off lan", "off http://a.example", "http://a.example off",
+		"/ip4/127.0.0.1/tcp/1", "/ip4/300.0.0.1/tcp/1" + peer, "/ip4/127.0.0.1/tcp/1" + peer + " off", "/p2p/x",
+		"http://", "http:a.example", "ftp://a.example", "http://user:secret@a.example", "https://a.example/x", "lan http://a.example:0", "a.example:80"} {
 		_, err := parseJoin(strings.Fields(bad))
 		require.Equal(t, ExitUsage, Classify(err).Exit, bad)
+		require.NotContains(t, Classify(err).Next, "secret")
+	}
+}
+
+// An address for HTTP is one of this machine, with a port.
+func TestCheckHTTP(t *testing.T) {
+	for _, good := range []string{"127.0.0.1:0", "localhost:8080", "[::1]:65535", "0.0.0.0:1", ":8080"} {
+		require.NoError(t, checkHTTP(good), good)
+	}
+	for _, bad := range []string{"", "127.0.0.1", "8080", ":", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:65536", "127.0.0.1:-1", "::1:80",
+		"http://127.0.0.1:80", "router.example:80", "127.0.0.1:0/x", "256.0.0.1:80", "127.0.0.1:0\n"} {
+		require.Equal(t, ExitUsage, Classify(checkHTTP(bad)).Exit, "%q", bad)
+	}
+}
+
+// A node on loopback is not to be had under any other name: a page of the web
+// could have its own name lead there.
+func TestIsLocal(t *testing.T) {
+	for _, good := range []string{"127.0.0.1", "127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]", "[::1]:80", "127.9.9.9:1", "[::ffff:127.0.0.1]:1"} {
+		require.True(t, isLocal(good), good)
+	}
+	for _, bad := range []string{"", "rebound.example", "rebound.example:8080", "localhost.example", "192.0.2.1", "127.0.0.1.example", "[2001:db8::1]:80"} {
+		require.False(t, isLocal(bad), bad)
 	}
 }
 

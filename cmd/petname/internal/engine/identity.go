@@ -27,9 +27,9 @@ func (e *Engine) identity() (home.Identity, error) {
 	if err != nil {
 		return home.Identity{}, err
 	}
-	if id.Pointer != e.book.Identity() {
+	if first := e.book.Ledger().Identity(); id.First() != first {
 		return home.Identity{}, &Error{Code: "damaged", Exit: ExitFailure,
-			Message: "the identity key is of " + id.Pointer.String() + ", and the book is of " + e.book.Identity().String(),
+			Message: "the identity key is of " + id.First().String() + ", and the book is of " + first.String(),
 			Next:    "put the files that belong together back into " + e.home.Dir}
 	}
 	return id, nil

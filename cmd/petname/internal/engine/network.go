@@ -13,6 +13,7 @@ import (
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/delegated"
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -61,69 +62,112 @@ type JoinArgs struct {
 type Joined struct {
 	Network   string   `json:"network"`
 	Bootstrap []string `json:"bootstrap"`
+	Routers   []string `json:"routers"`
 	Peers     int      `json:"peers"` // that the routing table has now
 }
 
-// Join saves which network to be in, then enters it.
+// Join saves which network to be in and which routers to use, then enters the
+// one and tries the others.
 func (e *Engine) Join(ctx context.Context, a JoinArgs) (*Joined, error) {
 	c, err := parseJoin(a.Targets)
 	if err != nil {
 		return nil, err
 	}
+	was, unread := e.home.Config()
 	if err := e.home.SetConfig(c); err != nil {
 		return nil, err
 	}
-	out := &Joined{Network: c.Network, Bootstrap: c.Bootstrap}
+	out := &Joined{Network: c.Network, Bootstrap: c.Bootstrap, Routers: c.Routers}
 	defer e.wakeKeeper()
-	if c.Network == "off" {
-		return out, e.leave(ctx)
+	tried := make(chan []error, 1)
+	go func() { tried <- e.tryRouters(ctx, c) }()
+	if unread != nil || was.Network != "off" || c.Network != "off" { // else a node goes on as it is
+		err = e.joinDHT(ctx, c, out)
 	}
-	network, err := e.reenter(ctx, c)
-	if err != nil {
-		return out, saved(err)
-	}
-	out.Peers = network.Peers()
-	if out.Peers == 0 {
-		who := "none of the peers to join by answered"
-		if c.Network == "lan" {
-			who = "no peer has announced itself on the local network yet"
-		}
-		return out, saved(fmt.Errorf("%w: %s", dht.ErrUnreachable, who))
+	if failed := errors.Join(append([]error{err}, <-tried...)...); failed != nil {
+		return out, saved(failed)
 	}
 	return out, nil
 }
 
+func (e *Engine) joinDHT(ctx context.Context, c home.Config, out *Joined) error {
+	if c.Network == "off" {
+		return e.leave(ctx)
+	}
+	network, err := e.reenter(ctx, c)
+	if err != nil {
+		return err
+	}
+	if out.Peers = network.Peers(); out.Peers > 0 {
+		return nil
+	}
+	who := "none of the peers to join by answered"
+	if c.Network == "lan" {
+		who = "no peer has announced itself on the local network yet"
+	}
+	return fmt.Errorf("%w: %s", dht.ErrUnreachable, who)
+}
+
 func saved(err error) error {
 	c := *Classify(err)
-	c.Message = "saved, but " + c.Message
+	c.Message = "saved, but " + strings.ReplaceAll(c.Message, "\n", "; ")
 	return &c
 }
 
+// parseJoin reads what to join: at most one DHT by name, peers to enter it by,
+// or a private set of them, and any number of routers.
 func parseJoin(targets []string) (home.Config, error) {
-	c := home.Config{Bootstrap: []string{}}
+	c := home.Config{Network: "off", Bootstrap: []string{}, Routers: []string{}}
 	for _, t := range targets {
-		switch t {
-		case "off", "lan", "ipfs":
+		switch {
+		case t == "off":
 			if len(targets) > 1 {
 				return home.Config{}, Usage("%q stands alone", t)
 			}
-			c.Network = t
-			if t == "ipfs" {
-				c.Bootstrap = kad.PublicBootstrap()
+		case t == "lan" || t == "ipfs":
+			if (c.Network == "lan" || c.Network == "ipfs") && c.Network != t {
+				return home.Config{}, Usage("%q and %q are two networks: choose one", c.Network, t)
 			}
-			continue
+			c.Network = t
+		case strings.Contains(t, "://") || hasPrefixFold(t, "http:") || hasPrefixFold(t, "https:"):
+			r, err := delegated.ParseURL(t)
+			if err != nil {
+				return home.Config{}, Usage("%v", err).With("one looks like http://127.0.0.1:8080, as petname node --http prints it")
+			}
+			if !slices.Contains(c.Routers, r) {
+				c.Routers = append(c.Routers, r)
+			}
+		default:
+			if err := checkPeer(t); err != nil {
+				return home.Config{}, err
+			}
+			c.Bootstrap = append(c.Bootstrap, t)
 		}
-		m, err := multiaddr.NewMultiaddr(t)
-		if err != nil {
-			return home.Config{}, Usage("%q is none of ipfs, lan, off, and no multiaddr: %v", t, err).
-				With("one looks like /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…, as petname node prints it")
-		}
-		if _, err := m.ValueForProtocol(multiaddr.P_P2P); err != nil {
-			return home.Config{}, Usage("multiaddr %q doesn't end in /p2p/ and the peer's ID", t)
-		}
-		c.Network, c.Bootstrap = "peers", append(c.Bootstrap, t)
+	}
+	switch {
+	case c.Network == "ipfs":
+		c.Bootstrap = append(kad.PublicBootstrap(), c.Bootstrap...)
+	case c.Network == "off" && len(c.Bootstrap) > 0:
+		c.Network = "peers"
 	}
 	return c, nil
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// checkPeer finds a text to be the address of a peer.
+func checkPeer(t string) error {
+	m, err := multiaddr.NewMultiaddr(t)
+	if err != nil {
+		return Usage("%q is none of ipfs, lan, off, no router's URL, and no multiaddr: %v", t, err).
+			With("one looks like /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…, as petname node prints it")
+	}
+	if _, err := m.ValueForProtocol(multiaddr.P_P2P); err != nil {
+		return Usage("multiaddr %q doesn't end in /p2p/ and the peer's ID", t)
+	}
+	return nil
 }
 
 // reenter leaves the network that was joined, if any, and enters another.
@@ -226,6 +270,7 @@ func (e *Engine) Serve(ctx context.Context, listen []string) (*Status, error) {
 		return nil, err
 	}
 	e.startKeeper()
+	e.serveWeb()
 	return e.Status(ctx, NoArgs{})
 }
 
@@ -258,5 +303,9 @@ func (e *Engine) Status(_ context.Context, _ NoArgs) (*Status, error) {
 	if !e.serving || e.network == nil {
 		return nil, errors.New("no node is running")
 	}
-	return &Status{Peer: e.network.ID(), Addrs: e.network.Addrs(), Network: c.Network, Peers: e.network.Peers(), Names: names, Keep: kept}, nil
+	s := &Status{Peer: e.network.ID(), Addrs: e.network.Addrs(), Network: c.Network, Peers: e.network.Peers(), Names: names, Keep: kept}
+	if e.web != nil {
+		s.HTTP = e.web.url
+	}
+	return s, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ipfs/boxo/path"
 
+	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
@@ -39,6 +40,7 @@ type Published struct {
 	Unreachable int       `json:"unreachable"`
 	Took        float64   `json:"took"` // seconds
 	Edges       []string  `json:"edges,omitempty"`
+	Former      []string  `json:"former,omitempty"` // earlier pointers of mine whose last record was stored again
 }
 
 const (
@@ -86,15 +88,15 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	if err != nil {
 		return nil, err
 	}
-	card, err := e.card(identity.Next, a.Addresses)
+	card, err := e.card(identity, a.Addresses)
 	if err != nil {
 		return nil, err
 	}
-	network, offline := e.store(ctx)
+	stores, offline := e.joined(ctx)
 	if offline != nil && Classify(offline).Exit != ExitNetwork {
 		return nil, offline // nothing that waiting would mend: use up no sequence
 	}
-	last, err := e.lastAnywhere(ctx, network, offline)
+	last, err := e.lastAnywhere(ctx, stores, offline)
 	if err != nil {
 		return nil, err
 	}
@@ -129,9 +131,10 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	if offline != nil {
 		return out, unsent(offline, 0)
 	}
-	receipt, err := e.resolver(network).Publish(ctx, record)
+	receipt, err := e.resolver(stores...).Publish(ctx, record)
 	out.Asked, out.Stored, out.Refused, out.Unreachable = receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable
 	out.Took = time.Since(began).Seconds()
+	out.Former = e.putFormer(ctx, identity, stores)
 	e.settle(ctx)
 	if err == nil && a.Wait == "all" && receipt.Refused+receipt.Unreachable > 0 {
 		err = &dht.ShortError{Receipt: receipt, Want: receipt.Asked}
@@ -173,6 +176,9 @@ func unsent(err error, stored int) error {
 	case errors.Is(err, dht.ErrUnreachable):
 		c.Message = "nobody could be reached"
 	}
+	if said := routersSaid(err); said != "" && !strings.Contains(c.Message, said) {
+		c.Message = strings.TrimSuffix(c.Message, "; try again") + ": " + said
+	}
 	how := "not stored as widely as wanted"
 	if stored == 0 {
 		how = "stored by nobody yet"
@@ -196,9 +202,9 @@ func (e *Engine) storeLater(record pointer.Record) {
 	e.tail.Go(func() {
 		ctx, cancel := context.WithTimeout(e.life, tailTimeout)
 		defer cancel()
-		network, err := e.store(ctx)
+		stores, err := e.joined(ctx)
 		if err == nil {
-			_, err = e.resolver(network).Publish(ctx, record)
+			_, err = e.resolver(stores...).Publish(ctx, record)
 		}
 		if err != nil {
 			e.log.Warn("record not stored", "sequence", record.Sequence(), "error", err)
@@ -206,8 +212,26 @@ func (e *Engine) storeLater(record pointer.Record) {
 	})
 }
 
+// putFormer stores the last records of my earlier pointers again, which lead to
+// this one, and says of which. Nobody loses their way over one that fails.
+func (e *Engine) putFormer(ctx context.Context, id home.Identity, stores []dht.Store) []string {
+	var stored []string
+	for _, s := range id.Succession {
+		r, expired, err := e.held(s.Old)
+		if err != nil || expired || ctx.Err() != nil {
+			continue
+		}
+		if receipt, err := e.resolver(stores...).Publish(ctx, r); err != nil {
+			e.log.Warn("last record of a former pointer not stored", "error", err)
+		} else if receipt.Stored > 0 {
+			stored = append(stored, s.Old.String())
+		}
+	}
+	return stored
+}
+
 // card is what my records say of me.
-func (e *Engine) card(next pointer.Commitment, addresses bool) (pointer.Card, error) {
+func (e *Engine) card(id home.Identity, addresses bool) (pointer.Card, error) {
 	nickname, err := e.book.Nickname()
 	if err != nil {
 		return pointer.Card{}, err
@@ -216,7 +240,11 @@ func (e *Engine) card(next pointer.Commitment, addresses bool) (pointer.Card, er
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	card := pointer.Card{Nickname: nickname, Next: next, Edges: edges}
+	sealing, err := e.home.Sealing()
+	if err != nil {
+		return pointer.Card{}, err
+	}
+	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.Public(), Succession: id.Succession}
 	if !addresses {
 		return card, nil
 	}
@@ -229,12 +257,12 @@ func (e *Engine) card(next pointer.Commitment, addresses bool) (pointer.Card, er
 // lastAnywhere is the newest record of mine that anyone knows of: the book, the
 // home, or the network, which may have one of another device or of a home that
 // was lost since.
-func (e *Engine) lastAnywhere(ctx context.Context, network dht.Store, offline error) (petname.Published, error) {
+func (e *Engine) lastAnywhere(ctx context.Context, stores []dht.Store, offline error) (petname.Published, error) {
 	if offline == nil {
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
 		// What is found raises the floor in the home, which lastOwn reads.
-		if _, err := e.resolver(network).Best(ctx, e.book.Identity(), dht.LevelFresh); errors.Is(err, context.Canceled) {
+		if _, err := e.resolver(stores...).Best(ctx, e.book.Identity(), dht.LevelFresh); errors.Is(err, context.Canceled) {
 			return petname.Published{}, err
 		}
 	}

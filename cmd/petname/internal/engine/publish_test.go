@@ -40,3 +40,18 @@ func TestPublishSettles(t *testing.T) {
 		require.NoError(t, e.network.Wait(ended), "nothing goes on any more")
 	}
 }
+
+// A card says how to seal something for its owner, and the home has the keys.
+func TestCardsOfferTheHomesSealingKeys(t *testing.T) {
+	e := opened(t)
+	_, err := e.Publish(context.Background(), PublishArgs{Lifetime: time.Hour, Wait: "none"})
+	require.NoError(t, err)
+	record, _, err := e.held(e.book.Identity())
+	require.NoError(t, err)
+	card, ok := record.Card()
+	require.True(t, ok)
+	keys, err := e.home.Sealing()
+	require.NoError(t, err)
+	require.Len(t, card.Sealing, 2)
+	require.Equal(t, keys.Public(), card.Sealing)
+}

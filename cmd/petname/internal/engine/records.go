@@ -238,11 +238,11 @@ func (e *Engine) Put(ctx context.Context, a InspectArgs) (*RecordInfo, error) {
 	if err != nil {
 		return info, err
 	}
-	network, err := e.store(ctx)
+	stores, err := e.joined(ctx)
 	if err != nil {
 		return info, err
 	}
-	receipt, err := e.resolver(network).Publish(ctx, r)
+	receipt, err := e.resolver(stores...).Publish(ctx, r)
 	e.settle(ctx)
 	info.Receipt = &Receipt{receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable}
 	if err != nil {

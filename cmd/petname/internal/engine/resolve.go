@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 
 // ResolveArgs are the arguments of resolve.
 type ResolveArgs struct {
-	Path    string        `json:"path"` // NAME[/EDGE…] or a pointer
-	Fresh   bool          `json:"fresh"`
+	Path    string        `json:"path"`  // NAME[/EDGE…] or a pointer
+	Fresh   string        `json:"fresh"` // a level over any: the network is asked; empty: the cache may do
 	Offline bool          `json:"offline"`
 	Timeout time.Duration `json:"timeout"`
 }
@@ -35,7 +36,9 @@ type Resolved struct {
 	Answered  int        `json:"answered"`
 	Agreed    int        `json:"agreed"`
 	Stale     bool       `json:"stale"`
-	Rejected  []string   `json:"rejected"` // answers that were no use, and why
+	Former    []string   `json:"former,omitempty"`   // pointers that this one proved to succeed, oldest first
+	Unproven  string     `json:"unproven,omitempty"` // a successor that is named, and that nothing proves
+	Rejected  []string   `json:"rejected"`           // answers that were no use, and why
 	Verified  bool       `json:"verified"`
 }
 
@@ -52,13 +55,15 @@ type Hop struct {
 	Answered  int       `json:"answered"`
 	Agreed    int       `json:"agreed"`
 	Stale     bool      `json:"stale"`
+	Former    []string  `json:"former,omitempty"`
+	Unproven  string    `json:"unproven,omitempty"`
 }
 
 const maxTimeout = 10 * time.Minute
 
 // Resolve walks a path of names and gives the record at its end, verified.
 func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) {
-	if a.Fresh && a.Offline {
+	if a.Fresh != "" && a.Offline {
 		return nil, Usage("--fresh asks the network and --offline doesn't: choose one")
 	}
 	if a.Timeout <= 0 || a.Timeout > maxTimeout {
@@ -66,15 +71,17 @@ func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) 
 	}
 	level := dht.LevelAny
 	switch {
-	case a.Fresh:
-		level = dht.LevelFresh
+	case a.Fresh != "":
+		if level = dht.Level(a.Fresh); level != dht.LevelAgreed && level != dht.LevelFresh && level != dht.LevelStrict {
+			return nil, Usage("--fresh=%s: is none of agreed, fresh, strict", a.Fresh)
+		}
 	case a.Offline:
 		level = dht.LevelOffline
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
 	defer cancel()
 	network := &lazyNetwork{engine: e}
-	resolver := e.resolver(network)
+	resolver := e.resolver(e.sources(network)...)
 	resolver.Timeout = a.Timeout
 	res, err := e.book.Resolve(ctx, resolver, a.Path, level)
 	out := resolved(res)
@@ -100,12 +107,17 @@ func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) 
 		return out, plainer(err)
 	}
 	out.Verified = true
-	if level == dht.LevelFresh {
-		for _, hop := range res.Hops {
-			if hop.Result.Answered == 0 {
-				return out, &Error{Code: "network", Exit: ExitNetwork, Message: "nobody answered: this is what the home holds, not a fresh answer",
-					Next: "petname resolve " + ShellWord(a.Path) + " --offline"}
-			}
+	if a.Fresh == "" {
+		return out, nil
+	}
+	for _, hop := range res.Hops {
+		switch r := hop.Result; {
+		case r.Answered == 0:
+			return out, &Error{Code: "network", Exit: ExitNetwork, Message: "nobody answered: this is what the home holds, not a fresh answer",
+				Next: "petname resolve " + ShellWord(a.Path) + " --offline"}
+		case !r.Freshness.AtLeast(level):
+			return out, &Error{Code: "network", Exit: ExitNetwork, Next: "try again, or settle for less with --fresh=agreed",
+				Message: fmt.Sprintf("the answer is %s, not %s: %d peers agree, and not all that were found could be asked", r.Freshness, level, r.Agreed)}
 		}
 	}
 	return out, nil
@@ -115,13 +127,20 @@ func resolved(res petname.Resolution) *Resolved {
 	out := &Resolved{Name: petname.Clean(res.Path), Hops: []Hop{}, Rejected: []string{}}
 	for _, h := range res.Hops {
 		r := h.Result
-		out.Hops = append(out.Hops, Hop{
+		hop := Hop{
 			Name: petname.Clean(h.Name), Pointer: h.Pointer.String(), Value: r.Record.Value(), Sequence: r.Record.Sequence(),
 			Expires: r.Record.Expires(), Source: string(r.Source), Freshness: string(r.Freshness),
 			Asked: r.Asked, Answered: r.Answered, Agreed: r.Agreed, Stale: r.Stale,
-		})
+		}
+		for _, p := range h.Former {
+			hop.Former = append(hop.Former, p.String())
+		}
+		if !h.Unproven.IsZero() {
+			hop.Unproven = h.Unproven.String()
+		}
+		out.Hops = append(out.Hops, hop)
 		for _, rejection := range r.Rejected {
-			out.Rejected = append(out.Rejected, petname.Clean(rejection.Reason))
+			out.Rejected = append(out.Rejected, petname.Clean(rejection.String()))
 		}
 	}
 	if len(res.Hops) == 0 {
@@ -133,6 +152,7 @@ func resolved(res petname.Resolution) *Resolved {
 	out.TTL, out.Nickname = last.Result.Record.TTL().Seconds(), petname.Clean(last.Card.Nickname)
 	out.Source, out.Freshness, out.Stale = hop.Source, hop.Freshness, hop.Stale
 	out.Asked, out.Answered, out.Agreed = hop.Asked, hop.Answered, hop.Agreed
+	out.Former, out.Unproven = hop.Former, hop.Unproven
 	return out
 }
 
@@ -145,6 +165,9 @@ func plainer(err error) error {
 	message := "nobody could be reached"
 	if errors.Is(err, context.DeadlineExceeded) {
 		message = "no answer in time"
+	}
+	if said := routersSaid(err); said != "" {
+		message = "nobody could be reached: " + said
 	}
 	var path *petname.PathError
 	if errors.As(err, &path) {

@@ -8,15 +8,20 @@ import (
 	"os"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/petnames-go/petnames/dht/delegated"
 )
 
 // Config is config.toml.
 type Config struct {
-	// Network is "off" (nothing leaves the machine), "ipfs", "lan", or "peers"
-	// for a private set of them.
+	// Network is which DHT to be in: "off" (none), "ipfs", "lan", or "peers" for
+	// a private set of them.
 	Network string `toml:"network"`
 	// Bootstrap are the multiaddrs to enter the network by.
 	Bootstrap []string `toml:"bootstrap"`
+	// Routers are the URLs of HTTP routers to ask and store with beside the
+	// network, which may be "off".
+	Routers []string `toml:"routers"`
 }
 
 // Config reads config.toml; without the file nothing is joined. Keys that it
@@ -43,6 +48,11 @@ func (h Home) Config() (Config, error) {
 	default:
 		return Config{}, fmt.Errorf("config %q: network %q is none of off, ipfs, lan, peers", name, c.Network)
 	}
+	for i, r := range c.Routers {
+		if c.Routers[i], err = delegated.ParseURL(r); err != nil {
+			return Config{}, fmt.Errorf("config %q: %w", name, err)
+		}
+	}
 	return c, nil
 }
 
@@ -52,20 +62,29 @@ func (h Home) SetConfig(c Config) error {
 	if err := toml.NewEncoder(&b).Encode(c); err != nil {
 		return err
 	}
-	name := h.path(configFile)
-	if info, err := os.Lstat(name); err == nil && info.IsDir() {
-		return fmt.Errorf("config %q: is a folder, and should be a file", name)
+	if err := h.replace(configFile, b.Bytes()); err != nil {
+		return fmt.Errorf("config %w", err)
 	}
-	f, err := os.CreateTemp(h.Dir, ".config-*")
+	return nil
+}
+
+// replace writes a file of the home (mode 0600), whole or not at all, durably.
+func (h Home) replace(file string, b []byte) error {
+	name := h.path(file)
+	if info, err := os.Lstat(name); err == nil && info.IsDir() {
+		return fmt.Errorf("%q: is a folder, and should be a file", name)
+	}
+	f, err := os.CreateTemp(h.Dir, "."+file+"-*")
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b.Bytes())
+	_, err = f.Write(b)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
 		os.Remove(f.Name())
+		return err
 	}
-	return err
+	return syncDir(h.Dir)
 }

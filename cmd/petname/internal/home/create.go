@@ -29,7 +29,7 @@ func Create(dir string, p Plan) (h Home, err error) {
 		return Home{}, err
 	}
 	if p.Recovery != "" {
-		if p.Recovery, err = recoveryPlace(dir, p); err != nil {
+		if p.Recovery, err = recoveryPlace(dir, p.Recovery, p.Passphrase); err != nil {
 			return Home{}, err
 		}
 	}
@@ -67,14 +67,17 @@ func Create(dir string, p Plan) (h Home, err error) {
 	if err != nil {
 		return Home{}, err
 	}
-	commitment, err := pointer.Commit(next.Public())
-	if err != nil {
-		return Home{}, err
-	}
 	if err = write(h.path(deviceFile), []byte(device.Secret()+"\n")); err != nil {
 		return Home{}, err
 	}
 	if err = write(h.path(peerFile), peer); err != nil {
+		return Home{}, err
+	}
+	sealing, err := newSealing()
+	if err != nil {
+		return Home{}, err
+	}
+	if err = write(h.path(sealingFile), sealing); err != nil {
 		return Home{}, err
 	}
 	if err = os.Mkdir(h.path(recordsDir), 0o700); err != nil {
@@ -101,7 +104,7 @@ func Create(dir string, p Plan) (h Home, err error) {
 			return Home{}, fmt.Errorf("recovery file: %w", err)
 		}
 	}
-	b, err := formatIdentity(identity, next, commitment, p.Recovery != "", p.Passphrase, p.WorkFactor)
+	b, err := secrets{current: identity, next: next, elsewhere: p.Recovery != "", passphrase: p.Passphrase, work: p.WorkFactor}.format()
 	if err != nil {
 		return Home{}, err
 	}
@@ -133,19 +136,19 @@ func globQuote(path string) string {
 
 // recoveryPlace is the absolute path for the recovery file, which must be new,
 // and elsewhere than the home: that is its point.
-func recoveryPlace(dir string, p Plan) (string, error) {
-	if p.Passphrase == "" {
+func recoveryPlace(dir, file, passphrase string) (string, error) {
+	if passphrase == "" {
 		return "", errors.New("a recovery file is always encrypted, and no passphrase is given")
 	}
-	name, err := filepath.Abs(p.Recovery)
+	name, err := filepath.Abs(file)
 	if err != nil {
 		return "", err
 	}
 	if rel, err := filepath.Rel(dir, name); err == nil && filepath.IsLocal(rel) {
-		return "", fmt.Errorf("recovery file %q: %w", p.Recovery, ErrInside)
+		return "", fmt.Errorf("recovery file %q: %w", file, ErrInside)
 	}
 	if _, err := os.Lstat(name); err == nil {
-		return "", fmt.Errorf("recovery file %q: %w", p.Recovery, fs.ErrExist)
+		return "", fmt.Errorf("recovery file %q: %w", file, fs.ErrExist)
 	}
 	return name, nil
 }

@@ -3,6 +3,7 @@
 //	identity.key    the current key, and the next one unless it is kept elsewhere   0600
 //	device.key      signs the ledger's entries                                      0600
 //	peer.key        the libp2p host's                                               0600
+//	sealing.key     what others seal messages to this home with                     0600
 //	ledger.db       the book
 //	records/        my record, and the newest seen of everybody: the floor
 //	config.toml     the networks joined
@@ -32,6 +33,7 @@ const (
 	identityFile = "identity.key"
 	deviceFile   = "device.key"
 	peerFile     = "peer.key"
+	sealingFile  = "sealing.key"
 	ledgerFile   = "ledger.db"
 	recordsDir   = "records"
 	configFile   = "config.toml"
@@ -114,7 +116,19 @@ func (h Home) Book(wait time.Duration) (*petname.Book, error) {
 	if err != nil {
 		return nil, err
 	}
-	return petname.Open(h.path(ledgerFile), device, petname.Options{Wait: wait})
+	book, err := petname.Open(h.path(ledgerFile), device, petname.Options{Wait: wait})
+	if err != nil {
+		return nil, err
+	}
+	// A key that is damaged, or another book's, is for the verbs that need it to tell.
+	id, err := h.Identity()
+	if err != nil || len(id.Succession) == 0 || book.Identity() != id.First() {
+		return book, nil
+	}
+	if err := book.Rotated(id.Succession); err != nil {
+		return nil, errors.Join(err, book.Close())
+	}
+	return book, nil
 }
 
 // Records opens the folder of records.
@@ -133,8 +147,11 @@ func (h Home) Ready() []error {
 	if info, err := os.Stat(h.Dir); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
 		problems = append(problems, fmt.Errorf("%q can be written to by others (mode %#o): chmod 700 it", h.Dir, info.Mode().Perm()))
 	}
-	for _, name := range []string{identityFile, deviceFile, peerFile, ledgerFile} {
+	for _, name := range []string{identityFile, deviceFile, peerFile, sealingFile, ledgerFile} {
 		info, err := os.Lstat(h.path(name))
+		if name == sealingFile && errors.Is(err, fs.ErrNotExist) {
+			continue // of an older home: made when it is needed
+		}
 		if err != nil {
 			problems = append(problems, err)
 			continue

@@ -2,6 +2,7 @@ package home
 
 import (
 	"bytes"
+	"crypto/hpke"
 	"encoding/pem"
 	"errors"
 	"io/fs"
@@ -49,7 +50,7 @@ func files(t *testing.T, dir string) []string {
 
 func TestCreate(t *testing.T) {
 	h := create(t, Plan{Nickname: "Alice"})
-	require.Equal(t, []string{deviceFile, identityFile, ledgerFile, peerFile, recordsDir}, files(t, h.Dir))
+	require.Equal(t, []string{deviceFile, identityFile, ledgerFile, peerFile, recordsDir, sealingFile}, files(t, h.Dir))
 	require.Empty(t, h.Ready())
 	id, err := h.Identity()
 	require.NoError(t, err)
@@ -112,7 +113,7 @@ func TestRecovery(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, id.Next.Opens(next.Public()))
 	require.NotEqual(t, id.Pointer, next.Pointer())
-	for _, name := range []string{identityFile, deviceFile, peerFile, ledgerFile} {
+	for _, name := range []string{identityFile, deviceFile, peerFile, sealingFile, ledgerFile} {
 		b := read(t, h.path(name))
 		require.NotContains(t, string(b), strings.TrimSpace(secret), name)
 		if name == identityFile {
@@ -252,6 +253,11 @@ func TestConfig(t *testing.T) {
 	c, err = h.Config()
 	require.NoError(t, err)
 	require.Equal(t, want, c)
+	want = Config{Network: "off", Bootstrap: []string{}, Routers: []string{"http://127.0.0.1:8080", "https://router.example"}}
+	require.NoError(t, h.SetConfig(want))
+	c, err = h.Config()
+	require.NoError(t, err)
+	require.Equal(t, want, c)
 	require.NotContains(t, strings.Join(files(t, h.Dir), " "), "config-")
 	for text, message := range map[string]string{
 		"network = \"lan":                      "config.toml",
@@ -260,6 +266,7 @@ func TestConfig(t *testing.T) {
 		"netwrok = \"lan\"":                    `unknown key "netwrok"`,
 		"[a.b]\nc = 1":                         "unknown key",
 		"network = \"lan\"\nbootstrap = \"x\"": "config.toml",
+		"routers = [\"nonsense\"]":             "neither http",
 	} {
 		require.NoError(t, os.WriteFile(h.path(configFile), []byte(text), 0o600))
 		_, err := h.Config()
@@ -273,6 +280,11 @@ func secretWords(b []byte) []string {
 	for _, line := range strings.Split(string(b), "\n") {
 		if rest, ok := strings.CutPrefix(line, "PETNAME-SECRET-KEY-1"); ok && len(rest) >= 32 {
 			words = append(words, rest, rest[:16], rest[len(rest)-16:])
+		}
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		if rest, ok := strings.CutPrefix(line, sealingPrefix); ok && len(rest) >= 37 {
+			words = append(words, rest[5:21], rest[len(rest)-16:])
 		}
 	}
 	if block, _ := pem.Decode(b); block != nil && block.Type == pemType {
@@ -297,6 +309,8 @@ func TestDamagedKeys(t *testing.T) {
 	device, err := readKey(h.path(deviceFile))
 	require.NoError(t, err)
 	peer, err := h.PeerKey()
+	require.NoError(t, err)
+	sealing, err := h.Sealing()
 	require.NoError(t, err)
 	for name, load := range map[string]func(b []byte) error{
 		identityFile: func(b []byte) error {
@@ -324,6 +338,13 @@ func TestDamagedKeys(t *testing.T) {
 			key, err := h.PeerKey()
 			if err == nil && !key.Equal(peer) && len(key) != len(peer) {
 				t.Errorf("half a peer key came out")
+			}
+			return err
+		},
+		sealingFile: func(b []byte) error {
+			got, err := parseSealing(string(b))
+			if err == nil && !slices.EqualFunc(got.Public(), sealing.Public(), equalKeys) {
+				t.Errorf("another sealing key came out")
 			}
 			return err
 		},
@@ -366,10 +387,11 @@ func FuzzIdentity(f *testing.F) {
 	require.NoError(f, err)
 	next, err := pointer.NewKey(nil)
 	require.NoError(f, err)
-	commitment, err := pointer.Commit(next.Public())
+	step, err := pointer.Succeed(testPointer(f), current, pointer.Commitment{}, nil)
 	require.NoError(f, err)
+	chains := map[string][]pointer.Succession{"horse": {step}}
 	for _, passphrase := range []string{"", "horse"} {
-		b, err := formatIdentity(current, next, commitment, passphrase != "", passphrase, fast)
+		b, err := secrets{current: current, next: next, elsewhere: passphrase != "", passphrase: passphrase, work: fast, succession: chains[passphrase]}.format()
 		require.NoError(f, err)
 		f.Add(b)
 		f.Add(b[:len(b)/2])
@@ -392,4 +414,51 @@ func FuzzIdentity(f *testing.F) {
 			quiet(t, err, secretWords(b))
 		}
 	})
+}
+
+func equalKeys(a, b pointer.SealingKey) bool { return a.KEM == b.KEM && bytes.Equal(a.Key, b.Key) }
+
+// What is sealed to the keys in a card, the home opens; two homes have two.
+func TestSealedToACardIsOpenedByItsHome(t *testing.T) {
+	h, other := create(t, Plan{Passphrase: "horse"}), create(t, Plan{})
+	sealing, err := h.Sealing()
+	require.NoError(t, err)
+	strangers, err := other.Sealing()
+	require.NoError(t, err)
+	public := sealing.Public()
+	require.Equal(t, []uint16{0x0020, 0x647a}, []uint16{public[0].KEM, public[1].KEM})
+	for i, k := range public {
+		kem, err := hpke.NewKEM(k.KEM)
+		require.NoError(t, err)
+		key, err := kem.NewPublicKey(k.Key)
+		require.NoError(t, err)
+		sealed, err := hpke.Seal(key, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("test"), []byte("hello"))
+		require.NoError(t, err)
+		opened, err := hpke.Open(sealing[i], hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("test"), sealed)
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(opened))
+		_, err = hpke.Open(strangers[i], hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("test"), sealed)
+		require.Error(t, err)
+	}
+}
+
+// A home from before there were sealing keys gets them when they are needed,
+// once, and readable by its owner alone.
+func TestAnOlderHomeGetsSealingKeys(t *testing.T) {
+	h := create(t, Plan{})
+	require.NoError(t, os.Remove(h.path(sealingFile)))
+	require.Empty(t, h.Ready())
+	made, err := h.Sealing()
+	require.NoError(t, err)
+	again, err := h.Sealing()
+	require.NoError(t, err)
+	require.Equal(t, made.Public(), again.Public())
+	require.Empty(t, h.Ready())
+	require.NotContains(t, strings.Join(files(t, h.Dir), " "), "sealing.key-")
+}
+
+func testPointer(t testing.TB) pointer.Pointer {
+	key, err := pointer.NewKey(nil)
+	require.NoError(t, err)
+	return key.Pointer()
 }

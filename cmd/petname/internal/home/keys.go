@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -27,16 +28,18 @@ import (
 //	# pointer: k51…
 //	# next: k…             the commitment to the next key
 //	# recovery: home       or "elsewhere": the next key is not in this file
+//	# succession: …        base64, how the key came to be the current one; no line for the first
 //	PETNAME-SECRET-KEY-1…
 //	PETNAME-SECRET-KEY-1…  unless elsewhere
 //
 // The header can be read without unlocking; it is checked against the keys
 // when they are.
 type Identity struct {
-	Pointer   pointer.Pointer
-	Next      pointer.Commitment
-	Elsewhere bool // the next key is not in this home
-	Locked    bool // the keys need a passphrase
+	Pointer    pointer.Pointer
+	Next       pointer.Commitment
+	Elsewhere  bool                 // the next key is not in this home
+	Locked     bool                 // the keys need a passphrase
+	Succession []pointer.Succession // from the first key to this; empty: this is the first
 
 	body []byte
 }
@@ -104,43 +107,113 @@ func parseIdentity(b []byte) (Identity, error) {
 	default:
 		return Identity{}, errors.New("line 4: recovery is neither home nor elsewhere: damaged") // unquoted: it may have run into a secret
 	}
-	id.body = []byte(lines[4])
-	id.Locked = strings.HasPrefix(strings.TrimSpace(lines[4]), armor.Header)
+	body := lines[4]
+	if encoded, rest, found := strings.Cut(body, "\n"); found && strings.HasPrefix(encoded, successionField) {
+		if id.Succession, err = parseSuccession(encoded, id.Pointer); err != nil {
+			return Identity{}, err
+		}
+		body = rest
+	}
+	id.body = []byte(body)
+	id.Locked = strings.HasPrefix(strings.TrimSpace(body), armor.Header)
 	return id, nil
+}
+
+const successionField = "# succession: "
+
+// parseSuccession reads the steps that led to a pointer, each signed.
+func parseSuccession(line string, to pointer.Pointer) ([]pointer.Succession, error) {
+	b, err := base64.StdEncoding.Strict().DecodeString(line[len(successionField):])
+	if err != nil {
+		return nil, errors.New("line 5: is not base64: damaged")
+	}
+	chain, err := pointer.ParseSuccession(b)
+	if err != nil {
+		return nil, fmt.Errorf("line 5: %w: damaged", err)
+	}
+	var led pointer.Pointer
+	for _, s := range chain {
+		if led, err = s.Verify(); err != nil {
+			return nil, fmt.Errorf("line 5: %w: damaged", err)
+		}
+	}
+	if led != to {
+		return nil, fmt.Errorf("line 5: the succession leads to %s: damaged", led)
+	}
+	return chain, nil
+}
+
+// First is the pointer of the identity's first key, which the book began with.
+func (id Identity) First() pointer.Pointer {
+	if len(id.Succession) > 0 {
+		return id.Succession[0].Old
+	}
+	return id.Pointer
 }
 
 // Key unlocks the current key. passphrase is not looked at when it isn't
 // locked; [ErrLocked] when it is and none is given, [ErrPassphrase] when it is
 // wrong.
 func (id Identity) Key(passphrase string) (*pointer.Key, error) {
+	current, _, err := id.keys(passphrase)
+	return current, err
+}
+
+// keys unlocks the current key and, unless it is elsewhere, the next.
+func (id Identity) keys(passphrase string) (current, next *pointer.Key, err error) {
 	body := id.body
 	if id.Locked {
 		if passphrase == "" {
-			return nil, ErrLocked
+			return nil, nil, ErrLocked
 		}
-		var err error
 		if body, err = decrypt(body, passphrase); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
-	key, err := pointer.ParseKey(line)
-	if err != nil {
-		return nil, fmt.Errorf("identity key: %w", err)
+	first, second, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	if current, err = pointer.ParseKey(first); err != nil {
+		return nil, nil, fmt.Errorf("identity key: %w", err)
 	}
-	if key.Pointer() != id.Pointer {
-		return nil, fmt.Errorf("identity key: the file says that it is of %s, and the key is of %s", id.Pointer, key.Pointer())
+	if current.Pointer() != id.Pointer {
+		return nil, nil, fmt.Errorf("identity key: the file says that it is of %s, and the key is of %s", id.Pointer, current.Pointer())
 	}
-	return key, nil
+	if second == "" {
+		return current, nil, nil
+	}
+	if next, err = pointer.ParseKey(second); err != nil {
+		return current, nil, nil // what is damaged is missed when it is needed
+	}
+	return current, next, nil
 }
 
-func formatIdentity(current, next *pointer.Key, commitment pointer.Commitment, elsewhere bool, passphrase string, work int) ([]byte, error) {
-	recovery, secret := "home", current.Secret()+"\n"+next.Secret()+"\n"
-	if elsewhere {
-		recovery, secret = "elsewhere", current.Secret()+"\n"
+// secrets is what an identity key is made of.
+type secrets struct {
+	current, next *pointer.Key
+	elsewhere     bool // the next key is to be kept out of it
+	succession    []pointer.Succession
+	passphrase    string // empty: not locked
+	work          int    // scrypt's work factor, log2; 0: age's own
+}
+
+func (s secrets) format() ([]byte, error) {
+	commitment, err := pointer.Commit(s.next.Public())
+	if err != nil {
+		return nil, err
+	}
+	recovery, secret := "home", s.current.Secret()+"\n"+s.next.Secret()+"\n"
+	if s.elsewhere {
+		recovery, secret = "elsewhere", s.current.Secret()+"\n"
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s\n# pointer: %s\n# next: %s\n# recovery: %s\n", identityMagic, current.Pointer(), commitment, recovery)
+	fmt.Fprintf(&b, "%s\n# pointer: %s\n# next: %s\n# recovery: %s\n", identityMagic, s.current.Pointer(), commitment, recovery)
+	if len(s.succession) > 0 {
+		chain, err := pointer.EncodeSuccession(s.succession)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&b, "%s%s\n", successionField, base64.StdEncoding.EncodeToString(chain))
+	}
+	passphrase, work := s.passphrase, s.work
 	if passphrase == "" {
 		b.WriteString(secret)
 		return b.Bytes(), nil
@@ -160,9 +233,35 @@ func formatRecovery(current pointer.Pointer, next *pointer.Key, passphrase strin
 	if err != nil {
 		return nil, err
 	}
-	header := fmt.Sprintf("# petname recovery 1\n# the next key after %s: keep it away from this computer\n", current)
+	header := fmt.Sprintf(recoveryMagic+"# the next key after %s: keep it away from this computer\n", current)
 	return append([]byte(header), locked...), nil
 }
+
+// readRecovery reads the key out of a recovery file.
+func readRecovery(name, passphrase string) (*pointer.Key, error) {
+	b, err := readSmall(name)
+	if err != nil {
+		return nil, fmt.Errorf("recovery file: %w", err)
+	}
+	at := bytes.Index(b, []byte(armor.Header))
+	if !bytes.HasPrefix(b, []byte(recoveryMagic)) || at < 0 {
+		return nil, fmt.Errorf("recovery file %q: is not one of this version, or damaged", name)
+	}
+	if passphrase == "" {
+		return nil, ErrLocked
+	}
+	plain, err := decrypt(b[at:], passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("recovery file %q: %w", name, err)
+	}
+	key, err := pointer.ParseKey(string(plain))
+	if err != nil {
+		return nil, fmt.Errorf("recovery file %q: %w", name, err)
+	}
+	return key, nil
+}
+
+const recoveryMagic = "# petname recovery 1\n"
 
 // encrypt seals under a passphrase; work is scrypt's work factor, 0 for age's own.
 func encrypt(plain []byte, passphrase string, work int) ([]byte, error) {

@@ -1,0 +1,117 @@
+package home
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Turn says how the identity is to go on to its next key.
+type Turn struct {
+	Passphrase string // unlocks the identity key and Next, and locks what is written
+	Next       string // the recovery file that has the next key; empty: the home has it
+	Recovery   string // a new file to keep the key after it in; empty: the home, if it had the next one
+	WorkFactor int    // scrypt's, log2; 0: age's own
+}
+
+// Rotation is a turn that is prepared: nothing has changed yet. The old key is
+// there to sign its last record with; [Rotation.Commit] overwrites it.
+type Rotation struct {
+	Old, New   *pointer.Key
+	Was        pointer.Commitment   // the old key's, to the new one
+	Next       pointer.Commitment   // the new key's
+	Succession []pointer.Succession // from the first key to New
+
+	home      Home
+	identity  []byte
+	recovery  []byte // nil: none to be written
+	recoverAt string
+}
+
+var (
+	// ErrNextElsewhere: the next key is in a recovery file.
+	ErrNextElsewhere = errors.New("the next key is not in this home")
+
+	// ErrNextWrong: a key that isn't the one committed to.
+	ErrNextWrong = errors.New("that is not the key that was committed to as the next one")
+)
+
+// Rotate prepares the turn to the next key.
+func (h Home) Rotate(t Turn) (*Rotation, error) {
+	id, err := h.Identity()
+	if err != nil {
+		return nil, err
+	}
+	old, next, err := id.keys(t.Passphrase)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case t.Next != "":
+		if next, err = readRecovery(t.Next, t.Passphrase); err != nil {
+			return nil, err
+		}
+	case id.Elsewhere:
+		return nil, ErrNextElsewhere
+	case next == nil:
+		return nil, errors.New("identity key: the next key in it is damaged")
+	}
+	if !id.Next.Opens(next.Public()) {
+		return nil, ErrNextWrong
+	}
+	if t.Recovery == "" && id.Elsewhere {
+		return nil, fmt.Errorf("%w, and neither should be the one after it: name a new recovery file", ErrNextElsewhere)
+	}
+	after, err := pointer.NewKey(nil)
+	if err != nil {
+		return nil, err
+	}
+	r := &Rotation{Old: old, New: next, Was: id.Next, home: h}
+	if r.Next, err = pointer.Commit(after.Public()); err != nil {
+		return nil, err
+	}
+	step, err := pointer.Succeed(id.Pointer, next, r.Next, old)
+	if err != nil {
+		return nil, err
+	}
+	r.Succession = append(slices.Clone(id.Succession), step)
+	if t.Recovery != "" {
+		if r.recoverAt, err = recoveryPlace(h.Dir, t.Recovery, t.Passphrase); err != nil {
+			return nil, err
+		}
+		if r.recovery, err = formatRecovery(next.Pointer(), after, t.Passphrase, t.WorkFactor); err != nil {
+			return nil, err
+		}
+	}
+	passphrase := t.Passphrase
+	if !id.Locked {
+		passphrase = "" // it is for the recovery files alone
+	}
+	r.identity, err = secrets{current: next, next: after, elsewhere: t.Recovery != "", succession: r.Succession,
+		passphrase: passphrase, work: t.WorkFactor}.format()
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Commit makes the turn: first the recovery file is there, then the identity
+// key is replaced, whole or not at all.
+func (r *Rotation) Commit() error {
+	if r.recovery != nil {
+		if err := writeNew(r.recoverAt, r.recovery); err != nil {
+			return fmt.Errorf("recovery file: %w", err)
+		}
+	}
+	if err := r.home.replace(identityFile, r.identity); err != nil {
+		// Of no use if the turn wasn't made, and the only copy if it was.
+		if id, ierr := r.home.Identity(); r.recovery != nil && ierr == nil && id.Pointer == r.Old.Pointer() {
+			os.Remove(r.recoverAt)
+		}
+		return fmt.Errorf("identity key: %w", err)
+	}
+	return nil
+}

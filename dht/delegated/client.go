@@ -1,0 +1,242 @@
+package delegated
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const (
+	defaultTimeout   = 15 * time.Second // a router may have to walk a DHT for us
+	dialTimeout      = 5 * time.Second
+	idleTimeout      = time.Minute
+	maxHeader        = 16 << 10 // bytes
+	maxRedirects     = 3
+	maxParallel      = 16 // connections to the router
+	maxTellingMargin = 500 * time.Millisecond
+)
+
+// Client is one router, as a store. It verifies nothing: a [dht.Resolver] does.
+// It uses no proxy, keeps no cookies, and follows redirects within the router's
+// own host only. Close it.
+type Client struct {
+	// Timeout bounds one request with its answer; 0 means 15 s. A context that
+	// ends earlier bounds it too, and a little earlier than its end: so that
+	// there is time to say which router it was that didn't answer.
+	Timeout time.Duration
+
+	url  string
+	http http.Client
+}
+
+var _ dht.Store = (*Client)(nil)
+
+// RouterError is what went wrong with one router. It wraps
+// [dht.ErrUnreachable] if the router gave no answer that is one,
+// [dht.ErrRejected] if it answered with something that can't be a record,
+// [dht.ErrOlder] if it has a newer record than ours, or a [*dht.ShortError] if
+// it refused ours for another reason.
+type RouterError struct {
+	Router string // its URL
+	Reason string // for people; on one line, the router's own words are quoted
+	Err    error
+}
+
+func (e *RouterError) Error() string { return "router " + e.Router + ": " + e.Reason }
+
+// Unwrap gives what kind of failure it is.
+func (e *RouterError) Unwrap() error { return e.Err }
+
+// NewClient makes a client of the router at a URL: see [ParseURL].
+func NewClient(router string) (*Client, error) {
+	base, err := ParseURL(router)
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	return &Client{url: base, http: http.Client{
+		Transport: &http.Transport{
+			DialContext:            dialer.DialContext,
+			TLSHandshakeTimeout:    dialTimeout,
+			MaxResponseHeaderBytes: maxHeader,
+			MaxIdleConnsPerHost:    2,
+			MaxConnsPerHost:        maxParallel,
+			IdleConnTimeout:        idleTimeout,
+			DisableCompression:     true, // 10 KiB on the wire are 10 KiB
+			ForceAttemptHTTP2:      true,
+		},
+		CheckRedirect: func(req *http.Request, via []*http.Request) error {
+			first := via[0]
+			if len(via) > maxRedirects || req.URL.Scheme != first.URL.Scheme || req.URL.Host != first.URL.Host || req.Method != first.Method {
+				return http.ErrUseLastResponse
+			}
+			return nil
+		},
+	}}, nil
+}
+
+// URL is the router's, in the one spelling of [ParseURL].
+func (c *Client) URL() string { return c.url }
+
+// Close closes the connections that are kept for another request.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}
+
+// Get yields the router's one answer: a record that nobody verified yet, or
+// that it has none. An answer that can't be a record is the router's failure
+// as a peer, no answer at all is the store's: both a [*RouterError].
+func (c *Client) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		a := dht.Answer{Source: dht.SourceRouter, Asked: 1}
+		record, err := c.get(ctx, p)
+		// Whoever answered something, if only nonsense, is counted as a peer.
+		if err == nil || errors.Is(err, dht.ErrRejected) {
+			a.Peer = c.url
+		}
+		a.Record = record
+		yield(a, err)
+	}
+}
+
+func (c *Client) get(ctx context.Context, p pointer.Pointer) ([]byte, error) {
+	resp, done, err := c.do(ctx, http.MethodGet, p, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	record, err := readRecord(resp)
+	if err != nil {
+		return nil, c.fault(ctx, err)
+	}
+	return record, nil
+}
+
+// Check asks whether anything like a router answers, for nothing that means
+// anything: a name that is none, which costs a router no look-up. Its refusal is
+// the answer. It is no proof that look-ups work.
+func (c *Client) Check(ctx context.Context) error {
+	resp, done, err := c.send(ctx, http.MethodGet, "-", nil)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if resp.StatusCode >= 400 && resp.StatusCode < 500 {
+		return nil
+	}
+	if _, err = readRecord(resp); err == nil || errors.Is(err, dht.ErrRejected) {
+		return nil
+	}
+	return c.fault(ctx, err)
+}
+
+// Put hands the record to the router. The receipt counts the router as one
+// peer: how many it stored with in turn, it doesn't say.
+func (c *Client) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	if len(record) > pointer.MaxRecord {
+		return dht.Receipt{}, fmt.Errorf("put: %d bytes, over %d", len(record), pointer.MaxRecord)
+	}
+	resp, done, err := c.do(ctx, http.MethodPut, p, record)
+	if err == nil {
+		defer done()
+		err = readStored(resp)
+	}
+	switch {
+	case err == nil:
+		return dht.Receipt{Asked: 1, Stored: 1}, nil
+	case p.IsZero():
+		return dht.Receipt{}, err
+	}
+	err = c.fault(ctx, err)
+	if errors.Is(err, dht.ErrUnreachable) {
+		return dht.Receipt{Asked: 1, Unreachable: 1}, err
+	}
+	return dht.Receipt{Asked: 1, Refused: 1}, err
+}
+
+// do sends a request about a pointer. The answer's body ends with done.
+func (c *Client) do(ctx context.Context, method string, p pointer.Pointer, body []byte) (_ *http.Response, done func(), err error) {
+	if p.IsZero() {
+		return nil, nil, errors.New("router: no pointer given")
+	}
+	return c.send(ctx, method, p.String(), body)
+}
+
+func (c *Client) send(ctx context.Context, method, name string, body []byte) (_ *http.Response, done func(), err error) {
+	asking, cancel := c.bounded(ctx)
+	defer func() {
+		if err != nil {
+			cancel()
+		}
+	}()
+	req, err := http.NewRequestWithContext(asking, method, c.url+path+name, bytes.NewReader(bytes.Clone(body)))
+	if err != nil {
+		return nil, nil, err
+	}
+	req.Header.Set("User-Agent", "petnames")
+	if method == http.MethodPut {
+		req.Header.Set("Content-Type", contentType)
+	} else {
+		req.Body, req.GetBody = nil, nil
+		req.Header.Set("Accept", contentType)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, nil, c.fault(ctx, err)
+	}
+	return resp, func() {
+		resp.Body.Close() // what is left in it isn't waited for
+		cancel()
+	}, nil
+}
+
+func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	timeout := c.Timeout
+	if timeout <= 0 {
+		timeout = defaultTimeout
+	}
+	if end, ok := ctx.Deadline(); ok {
+		left := time.Until(end)
+		timeout = min(timeout, left-min(left/10, maxTellingMargin))
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+// fault names the router in an error of the transport or of reading the answer.
+func (c *Client) fault(ctx context.Context, err error) error {
+	var done *RouterError
+	if errors.As(err, &done) {
+		return err
+	}
+	f := &RouterError{Router: c.url, Err: dht.ErrUnreachable}
+	var bad *answerError
+	var inner *url.Error
+	switch {
+	case errors.As(err, &bad):
+		f.Reason, f.Err = bad.reason, bad.kind
+	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
+		f.Reason, f.Err = "asked no further", fmt.Errorf("%w: %w", dht.ErrUnreachable, ctx.Err())
+	case isTimeout(err):
+		f.Reason, f.Err = "no answer in time", fmt.Errorf("%w: %w", dht.ErrUnreachable, context.DeadlineExceeded)
+	case errors.As(err, &inner):
+		f.Reason = short(inner.Err.Error())
+	default:
+		f.Reason = short(err.Error())
+	}
+	return f
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}

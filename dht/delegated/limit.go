@@ -1,0 +1,96 @@
+package delegated
+
+import (
+	"container/list"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// maxClients bounds the table of clients. Beyond it, who was silent the longest
+// is forgotten, and its debt with it: many addresses are many clients.
+const maxClients = 4096
+
+// client is whom requests are counted by: an address, or in IPv6 a /64, which
+// is what one household gets.
+func client(remote string) netip.Prefix {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Prefix{} // all that can't be told apart are one
+	}
+	addr := ap.Addr().Unmap().WithZone("")
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	prefix, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return prefix
+}
+
+// limiter has a token bucket and a count of long requests for each client.
+type limiter struct {
+	mu      sync.Mutex
+	buckets map[netip.Prefix]*list.Element
+	recent  list.List // of *bucket, the latest in front
+}
+
+type bucket struct {
+	who    netip.Prefix
+	tokens float64
+	at     time.Time // when tokens was true
+	busy   int       // requests that the network is asked for
+}
+
+// take takes a token, and otherwise says how long until there is one. Buckets
+// hold burst tokens and gain rate a second.
+func (l *limiter) take(who netip.Prefix, now time.Time, rate, burst float64) (ok bool, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.bucket(who, now, burst)
+	if passed := now.Sub(b.at); passed > 0 {
+		b.tokens = min(burst, b.tokens+passed.Seconds()*rate)
+	}
+	b.at = now // also when the clock went back: the tokens stay
+	if b.tokens < 1 {
+		return false, time.Duration((1 - b.tokens) / rate * float64(time.Second))
+	}
+	b.tokens--
+	return true, 0
+}
+
+// begin counts a long request in, unless the client has most under way.
+func (l *limiter) begin(who netip.Prefix, now time.Time, burst float64, most int) (end func(), ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.bucket(who, now, burst)
+	if b.busy >= most {
+		return nil, false
+	}
+	b.busy++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		b.busy--
+	}, true
+}
+
+func (l *limiter) bucket(who netip.Prefix, now time.Time, burst float64) *bucket {
+	if e, ok := l.buckets[who]; ok {
+		l.recent.MoveToFront(e)
+		return e.Value.(*bucket)
+	}
+	if l.buckets == nil {
+		l.buckets = map[netip.Prefix]*list.Element{}
+	}
+	if len(l.buckets) >= maxClients {
+		oldest := l.recent.Back()
+		delete(l.buckets, oldest.Value.(*bucket).who)
+		l.recent.Remove(oldest)
+	}
+	b := &bucket{who: who, tokens: burst, at: now}
+	l.buckets[who] = l.recent.PushFront(b)
+	return b
+}

@@ -1,0 +1,383 @@
+package delegated
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// epoch is when the tests with a clock of their own take place.
+var epoch = time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// asked sends a request into a handler, from an address.
+func asked(h http.Handler, from, method, name string, body []byte, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "http://router.example"+path+name, strings.NewReader(string(body)))
+	r.RemoteAddr = from
+	if method == http.MethodPut {
+		r.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+const here = "192.0.2.1:1000"
+
+// Everything that is refused is refused with its status and a reason, and
+// nothing of it is kept.
+func TestRefusals(t *testing.T) {
+	now := epoch
+	s := eager(nil)
+	s.Now = func() time.Time { return now }
+	k := newKey(t)
+	name := k.Pointer().String()
+	rec := signUntil(t, k, 5, epoch.Add(time.Hour))
+	older := signUntil(t, k, 4, epoch.Add(time.Hour))
+	tampered := rec.Bytes()
+	tampered[len(tampered)/2] ^= 1
+	long := append(rec.Bytes(), make([]byte, pointer.MaxRecord)...)
+
+	require.Equal(t, 200, asked(s, here, "PUT", name, rec.Bytes()).Code)
+	require.Equal(t, 200, asked(s, here, "PUT", name, rec.Bytes()).Code, "the same again is fine")
+	for what, tc := range map[string]struct {
+		method, name string
+		body         []byte
+		header       []string
+		status       int
+		reason       string
+	}{
+		"older":               {"PUT", name, older.Bytes(), nil, 409, "sequence 5"},
+		"tampered":            {"PUT", name, tampered, nil, 400, "does not verify"},
+		"another name's":      {"PUT", name, signUntil(t, newKey(t), 9, epoch.Add(time.Hour)).Bytes(), nil, 400, "does not verify"},
+		"expired":             {"PUT", name, signUntil(t, k, 9, epoch.Add(-time.Second)).Bytes(), nil, 400, "expired"},
+		"nothing":             {"PUT", name, nil, nil, 400, "does not verify"},
+		"over 10 KiB":         {"PUT", name, long, nil, 413, "10240"},
+		"another type":        {"PUT", name, rec.Bytes(), []string{"Content-Type", "application/json"}, 415, contentType},
+		"no type":             {"PUT", name, rec.Bytes(), []string{"Content-Type", ""}, 415, contentType},
+		"a type that is none": {"PUT", name, rec.Bytes(), []string{"Content-Type", ";;"}, 415, contentType},
+		"no name":             {"PUT", "alice", rec.Bytes(), nil, 400, `"alice"`},
+		"content's name":      {"GET", "bafkqaaa", nil, nil, 400, "not a pointer"},
+		"hostile name":        {"GET", "%1b%5b31m%E2%80%AE", nil, nil, 400, "no pointer"},
+		"unacceptable":        {"GET", name, nil, []string{"Accept", "text/html, application/json;q=1"}, 406, contentType},
+		"a GET with a body":   {"GET", name, []byte("x"), nil, 400, "body"},
+		"a POST":              {"POST", name, rec.Bytes(), nil, 405, ""},
+		"a DELETE":            {"DELETE", name, nil, nil, 405, ""},
+		"other routes":        {"GET", name + "/more", nil, nil, 404, ""},
+	} {
+		w := asked(s, here, tc.method, tc.name, tc.body, tc.header...)
+		require.Equal(t, tc.status, w.Code, what)
+		require.Contains(t, w.Body.String(), tc.reason, what)
+		require.Less(t, w.Body.Len(), 300, what)
+		require.NotContains(t, w.Body.String(), "\x1b")
+		require.True(t, strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain"), what)
+	}
+	w := asked(s, here, "GET", name, nil)
+	require.Equal(t, rec.Bytes(), w.Body.Bytes())
+	require.Equal(t, 1, s.Records())
+
+	now = epoch.Add(2 * time.Hour) // it has expired, and is gone
+	w = asked(s, here, "GET", name, nil)
+	require.Equal(t, 200, w.Code)
+	require.Equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"))
+	require.Zero(t, s.Records())
+}
+
+// What others may keep of an answer ends with the TTL, and all of it with the
+// record's life.
+func TestAnswersSayHowLongTheyMayBeKept(t *testing.T) {
+	now := epoch
+	s := eager(nil)
+	s.Now = func() time.Time { return now }
+	k := newKey(t)
+	name := k.Pointer().String()
+	rec := signUntil(t, k, 5, epoch.Add(time.Hour)) // a TTL of 5 minutes
+	asked(s, here, "PUT", name, rec.Bytes())
+	w := asked(s, here, "GET", name, nil)
+	require.Equal(t, contentType, w.Header().Get("Content-Type"))
+	require.Equal(t, "public, max-age=300, stale-while-revalidate=3300, stale-if-error=3300", w.Header().Get("Cache-Control"))
+	require.Equal(t, "Sat, 02 Jan 2027 04:04:05 GMT", w.Header().Get("Expires"))
+	etag := w.Header().Get("Etag")
+	require.Regexp(t, `^"[0-9a-f]{32}"$`, etag)
+	w = asked(s, here, "GET", name, nil, "If-None-Match", etag)
+	require.Equal(t, 304, w.Code)
+	require.Zero(t, w.Body.Len())
+	w = asked(s, here, "HEAD", name, nil)
+	require.Equal(t, 200, w.Code)
+	require.Equal(t, strconv.Itoa(len(rec.Bytes())), w.Header().Get("Content-Length"))
+	for _, accept := range []string{contentType, "*/*", "text/html, */*;q=0.1", strings.ToUpper(contentType)} {
+		require.Equal(t, rec.Bytes(), asked(s, here, "GET", name, nil, "Accept", accept).Body.Bytes(), accept)
+	}
+	now = epoch.Add(57 * time.Minute)
+	w = asked(s, here, "GET", name, nil)
+	require.Equal(t, "public, max-age=180, stale-while-revalidate=0, stale-if-error=0", w.Header().Get("Cache-Control"))
+	w = asked(s, here, "GET", newKey(t).Pointer().String(), nil)
+	require.Equal(t, "public, max-age=15", w.Header().Get("Cache-Control"))
+}
+
+// network is a store that does what a test tells it to.
+type network struct {
+	dht.Memory
+	gets, puts atomic.Int32
+	err        error         // of everything
+	receipt    dht.Receipt   // beside it
+	block      chan struct{} // everything waits for it, if not nil
+}
+
+func (n *network) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	n.gets.Add(1)
+	return func(yield func(dht.Answer, error) bool) {
+		if n.block != nil {
+			select {
+			case <-n.block:
+			case <-ctx.Done():
+			}
+		}
+		if n.err != nil {
+			yield(dht.Answer{Source: dht.SourceNetwork}, n.err)
+			return
+		}
+		n.Memory.Get(ctx, p)(yield)
+	}
+}
+
+func (n *network) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
+	n.puts.Add(1)
+	if n.err != nil {
+		return n.receipt, n.err
+	}
+	return n.Memory.Put(ctx, p, b)
+}
+
+// A record is taken from memory for its TTL, then looked for again; one of the
+// network that is newer takes its place, and an older one doesn't.
+func TestTheServerCachesByTTL(t *testing.T) {
+	now := epoch
+	n := &network{}
+	n.Now = func() time.Time { return now }
+	s := eager(n)
+	s.Now = n.Now
+	k := newKey(t)
+	name := k.Pointer().String()
+	one, two := signUntil(t, k, 1, epoch.Add(time.Hour)), signUntil(t, k, 2, epoch.Add(time.Hour))
+	require.Equal(t, 200, asked(s, here, "PUT", name, one.Bytes()).Code)
+	require.Equal(t, one.Bytes(), asked(s, here, "GET", name, nil).Body.Bytes())
+	require.Zero(t, n.gets.Load())
+
+	now = epoch.Add(6 * time.Minute)
+	require.Equal(t, one.Bytes(), asked(s, here, "GET", name, nil).Body.Bytes())
+	require.EqualValues(t, 1, n.gets.Load())
+	require.Equal(t, one.Bytes(), asked(s, here, "GET", name, nil).Body.Bytes())
+	require.EqualValues(t, 1, n.gets.Load(), "confirmed")
+
+	_, err := n.Memory.Put(t.Context(), k.Pointer(), two.Bytes())
+	require.NoError(t, err)
+	now = epoch.Add(12 * time.Minute)
+	require.Equal(t, two.Bytes(), asked(s, here, "GET", name, nil).Body.Bytes())
+
+	now = epoch.Add(18 * time.Minute)
+	s.Network = &network{err: fmt.Errorf("%w: cut off", dht.ErrUnreachable)}
+	w := asked(s, here, "GET", name, nil)
+	require.Equal(t, two.Bytes(), w.Body.Bytes(), "within its life it is better than nothing")
+	w = asked(s, here, "GET", newKey(t).Pointer().String(), nil)
+	require.Equal(t, 503, w.Code, "not to be able to ask is no answer")
+	require.NotEmpty(t, w.Header().Get("Retry-After"))
+
+	liar := &network{}
+	liar.Now = n.Now
+	_, err = liar.Memory.Put(t.Context(), k.Pointer(), one.Bytes())
+	require.NoError(t, err)
+	s.Network = liar
+	require.Equal(t, two.Bytes(), asked(s, here, "GET", name, nil).Body.Bytes(), "an older one doesn't take its place")
+}
+
+// A put is answered by what the network made of it.
+func TestPutsAreAnsweredAsTheNetworkDid(t *testing.T) {
+	k := newKey(t)
+	name := k.Pointer().String()
+	rec := sign(t, k, 3)
+	short := func(stored int) (dht.Receipt, error) {
+		receipt := dht.Receipt{Asked: 20, Stored: stored, Unreachable: 20 - stored}
+		return receipt, &dht.ShortError{Receipt: receipt, Want: 15}
+	}
+	for what, tc := range map[string]struct {
+		network *network
+		status  int
+		body    string
+	}{
+		"stored":          {&network{}, 200, "stored by 1"},
+		"by some":         {func() *network { r, err := short(4); return &network{receipt: r, err: err} }(), 200, "stored by 4"},
+		"by nobody":       {func() *network { r, err := short(0); return &network{receipt: r, err: err} }(), 503, "nobody stored it"},
+		"no network":      {&network{err: dht.ErrUnreachable}, 503, "nobody stored it"},
+		"a newer there":   {&network{err: fmt.Errorf("kad: %w", dht.ErrOlder)}, 409, "newer"},
+		"another failure": {&network{err: errors.New("broken\x1b")}, 503, "nobody stored it"},
+	} {
+		s := eager(tc.network)
+		w := asked(s, here, "PUT", name, rec.Bytes())
+		require.Equal(t, tc.status, w.Code, what)
+		require.Contains(t, w.Body.String(), tc.body, what)
+		require.EqualValues(t, 1, tc.network.puts.Load())
+		if tc.status == 200 {
+			require.Equal(t, 200, asked(s, here, "PUT", name, rec.Bytes()).Code)
+			require.EqualValues(t, 2, tc.network.puts.Load(), "again renews it in the network")
+			require.Equal(t, 409, asked(s, here, "PUT", name, sign(t, k, 2).Bytes()).Code)
+			require.EqualValues(t, 2, tc.network.puts.Load())
+		}
+	}
+}
+
+// Each client has a bucket of its own; headers make nobody another one.
+func TestRatesArePerClient(t *testing.T) {
+	now := epoch
+	s := &Server{Now: func() time.Time { return now }, Rate: 2, Burst: 10}
+	name := newKey(t).Pointer().String()
+	until := func(from string, header ...string) (taken int) {
+		for asked(s, from, "GET", name, nil, header...).Code != 429 {
+			taken++
+			require.Less(t, taken, 1000)
+		}
+		return taken
+	}
+	require.Equal(t, 10, until("192.0.2.1:1"))
+	require.Zero(t, until("192.0.2.1:2"), "another port is the same client")
+	require.Zero(t, until("[::ffff:192.0.2.1]:2"), "and the same address in IPv6")
+	require.Zero(t, until("192.0.2.1:1", "X-Forwarded-For", "198.51.100.7", "Forwarded", "for=198.51.100.7"))
+	w := asked(s, "192.0.2.1:1", "PUT", name, nil)
+	require.Equal(t, 429, w.Code)
+	require.Equal(t, "1", w.Header().Get("Retry-After"))
+	require.Equal(t, 10, until("192.0.2.2:1"))
+	require.Equal(t, 10, until("[2001:db8::1]:1"))
+	require.Zero(t, until("[2001:db8::ffff]:1"), "a /64 is one household")
+	require.Equal(t, 10, until("[2001:db8:0:1::1]:1"))
+	require.Equal(t, 10, until("what is this"))
+	require.Zero(t, until("@"), "who can't be told apart is one")
+
+	now = epoch.Add(time.Second)
+	require.Equal(t, 2, until("192.0.2.1:1"))
+	now = epoch.Add(-time.Hour) // a clock that goes back gives nothing away, nor takes
+	require.Zero(t, until("192.0.2.1:1"))
+	now = now.Add(time.Second)
+	require.Equal(t, 2, until("192.0.2.1:1"))
+}
+
+// What strangers leave behind is bounded: buckets, and records, of which a
+// flood displaces its own.
+func TestAFloodIsBoundedAndDisplacesItself(t *testing.T) {
+	s := eager(nil)
+	s.Now = func() time.Time { return epoch }
+	k := newKey(t)
+	for i := range 3 * maxClients {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1)
+		s.limiter.take(client(from.String()), epoch, 1, 1)
+	}
+	require.Len(t, s.limiter.buckets, maxClients)
+	require.Equal(t, maxClients, s.limiter.recent.Len())
+
+	mine := signUntil(t, k, 1, epoch.Add(time.Hour))
+	asked(s, here, "PUT", k.Pointer().String(), mine.Bytes())
+	big := func() pointer.Record { // as large as a record gets
+		k := newKey(t)
+		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa/" + strings.Repeat("a", 9900), Expires: epoch.Add(time.Hour)})
+		require.NoError(t, err)
+		return rec
+	}
+	var last pointer.Record
+	for range maxShelvedBytes/9900 + 50 {
+		last = big()
+		require.Equal(t, 200, asked(s, "198.51.100.7:1", "PUT", last.Pointer().String(), last.Bytes()).Code)
+	}
+	require.LessOrEqual(t, s.shelf.bytes, maxShelvedBytes)
+	require.LessOrEqual(t, s.Records(), maxShelvedBytes/9900+1)
+	require.Equal(t, mine.Bytes(), asked(s, here, "GET", k.Pointer().String(), nil).Body.Bytes(), "what another brought is still there")
+	require.Equal(t, last.Bytes(), asked(s, here, "GET", last.Pointer().String(), nil).Body.Bytes(), "and the flood's last")
+	total := 0
+	for _, o := range s.shelf.owners {
+		total += o.bytes
+	}
+	require.Equal(t, s.shelf.bytes, total)
+}
+
+// One client can't have the network asked for everything at once, and all
+// clients together neither; who is refused is told at once.
+func TestLongRequestsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{block: make(chan struct{})}
+		s := eager(n)
+		s.Timeout = time.Minute
+		k := newKey(t)
+		results := make(chan int, 1000)
+		ask := func(from string) { go func() { results <- asked(s, from, "GET", k.Pointer().String(), nil).Code }() }
+		for range maxBusyOfClient + 1 {
+			ask(here)
+		}
+		synctest.Wait()
+		require.Equal(t, 429, <-results)
+		for i := range maxBusy - maxBusyOfClient + 1 {
+			ask(fmt.Sprintf("198.51.100.%d:1", i+1))
+		}
+		synctest.Wait()
+		require.Equal(t, 503, <-results)
+		require.Empty(t, results)
+		close(n.block)
+		for range maxBusy {
+			require.Equal(t, 200, <-results)
+		}
+		require.Equal(t, 200, asked(s, here, "GET", k.Pointer().String(), nil).Code, "the places are free again")
+	})
+}
+
+// A network that is deaf to its context holds a request for the timeout alone.
+func TestADeafNetworkHoldsNoRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		deaf := deafStore{make(chan struct{})}
+		s := eager(deaf)
+		s.Timeout = 3 * time.Second
+		k := newKey(t)
+		began := time.Now()
+		require.Equal(t, 503, asked(s, here, "GET", k.Pointer().String(), nil).Code)
+		require.Equal(t, 503, asked(s, here, "PUT", k.Pointer().String(), sign(t, k, 1).Bytes()).Code)
+		require.Equal(t, 6*time.Second, time.Since(began))
+		close(deaf.end)
+	})
+}
+
+type deafStore struct{ end chan struct{} }
+
+func (d deafStore) Get(context.Context, pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(func(dht.Answer, error) bool) { <-d.end }
+}
+
+func (d deafStore) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+	<-d.end
+	return dht.Receipt{}, dht.ErrUnreachable
+}
+
+// Who watches is told of every request, refused ones as well.
+func TestObserve(t *testing.T) {
+	var seen []string
+	s := &Server{Now: func() time.Time { return epoch }, Burst: 2, Observe: func(method string, status int, took time.Duration) {
+		seen = append(seen, fmt.Sprintf("%s %d %s", method, status, took))
+	}}
+	name := newKey(t).Pointer().String()
+	asked(s, here, "GET", name, nil)
+	asked(s, here, "PUT", name, nil)
+	asked(s, here, "PUT", name, nil)
+	require.Equal(t, []string{"GET 200 0s", "PUT 400 0s", "PUT 429 0s"}, seen)
+}
