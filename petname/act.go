@@ -14,7 +14,7 @@ import (
 // book. It is canonical CBOR (RFC 8949 §4.2.1) with integer keys:
 //
 //	act = {
-//	  1: op                       name, remove, learn, share, unshare, undo, profile, publish, advance
+//	  1: op                       name, remove, learn, share, unshare, undo, profile, publish, advance, keep
 //	  ? 2: contact                pointer: the first one learnt of it
 //	  ? 3: name                   text, as typed: a petname; the nickname for profile
 //	  ? 4: [kind, by, channel, nickname, commitment or null]   the fact that came with it
@@ -27,6 +27,9 @@ import (
 //	  ? 10: true                  for name: what it looks like was told, and overridden
 //	  ? 11: pointer               the one that the fact, or what is published, is about, when not the first
 //	  ? 12: chain                 for advance: a succession, as in a card, its signatures verified
+//	  ? 13: 1 or 2                keep: from now on, or no longer; for remove: 1, that it ends with
+//	                              the name; for name: 2, that it doesn't come back with it; for
+//	                              undo: what is true again
 //	}
 //
 // An act is read strictly: in another encoding, with a field that its op
@@ -50,6 +53,7 @@ type act struct {
 	Lookalike bool       `cbor:"10,keyasint,omitempty"`
 	Of        []byte     `cbor:"11,keyasint,omitempty"`
 	Chain     []byte     `cbor:"12,keyasint,omitempty"`
+	Keep      keeping    `cbor:"13,keyasint,omitempty"`
 }
 
 type op uint8
@@ -64,11 +68,13 @@ const (
 	opProfile
 	opPublish
 	opAdvance
+	opKeep
 )
 
 var opTexts = map[op]string{
 	opName: "name", opRemove: "remove", opLearn: "learn", opShare: "share",
 	opUnshare: "unshare", opUndo: "undo", opProfile: "profile", opPublish: "publish", opAdvance: "advance",
+	opKeep: "keep",
 }
 
 func (o op) String() string { return opTexts[o] }
@@ -168,14 +174,15 @@ func decodeAct(body []byte) (act, error) {
 
 // shapes say which fields an op has.
 var shapes = map[op]struct{ must, may field }{
-	opName:    {has(2) | has(3), has(4) | has(5) | has(9) | has(10) | has(11)},
-	opRemove:  {has(2), has(5) | has(9)},
+	opName:    {has(2) | has(3), has(4) | has(5) | has(9) | has(10) | has(11) | has(13)},
+	opRemove:  {has(2), has(5) | has(9) | has(13)},
 	opLearn:   {has(2) | has(4), has(11)},
 	opShare:   {has(2) | has(6), has(9)},
 	opUnshare: {has(6), has(9)},
-	opUndo:    {has(7), has(2) | has(3) | has(5) | has(6) | has(9)},
+	opUndo:    {has(7), has(2) | has(3) | has(5) | has(6) | has(9) | has(13)},
 	opProfile: {0, has(3)},
 	opPublish: {has(8), has(11)},
+	opKeep:    {has(2) | has(13), 0},
 	opAdvance: {has(2) | has(4) | has(12), 0},
 }
 
@@ -188,7 +195,7 @@ func (a act) fields() (f field) {
 	for key, there := range [...]bool{
 		2: a.Contact != nil, 3: a.Name != "", 4: a.Fact != nil, 5: a.Was != nil, 6: a.Label != "",
 		7: a.Number != 0, 8: a.Published != nil, 9: a.Edges != nil, 10: a.Lookalike,
-		11: a.Of != nil, 12: a.Chain != nil,
+		11: a.Of != nil, 12: a.Chain != nil, 13: a.Keep != 0,
 	} {
 		if there {
 			f |= has(key)
@@ -235,6 +242,9 @@ func (a act) check() error {
 	}
 	if a.Published != nil && (len(a.Published.Value) > maxValueText || a.Published.Sequence == 0 || a.Published.Sequence > pointer.MaxSequence) {
 		return fmt.Errorf("sequence %d of a value of %d bytes", a.Published.Sequence, len(a.Published.Value))
+	}
+	if a.Keep > keepOff {
+		return fmt.Errorf("keeping %d", a.Keep)
 	}
 	return a.checkBefore()
 }

@@ -132,6 +132,11 @@ func (b *Book) add(tx *ledger.Tx, n Name, l pointer.Link, s Source) error {
 			a.Edges = nil // they go on
 		}
 	}
+	if c.Name.IsZero() && c.Conflict == nil {
+		if a.Keep, err = endKeep(v, id); err != nil {
+			return err
+		}
+	}
 	return appendAct(tx, a)
 }
 
@@ -252,7 +257,11 @@ func (b *Book) Rename(p pointer.Pointer, n Name, s Source) (Contact, error) {
 func (b *Book) Remove(p pointer.Pointer) (Contact, error) {
 	return b.change(p, func(v *ledger.View, c Contact) (act, error) {
 		was, edges, err := before(v, c)
-		return act{Op: opRemove, Contact: c.ID.Bytes(), Was: was, Edges: edges}, err
+		a := act{Op: opRemove, Contact: c.ID.Bytes(), Was: was, Edges: edges}
+		if c.Kept {
+			a.Keep = keepOn
+		}
+		return a, err
 	})
 }
 

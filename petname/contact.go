@@ -23,6 +23,7 @@ type Contact struct {
 	Removed    time.Time          // zero: not removed
 	Conflict   *Conflict          // nil: none
 	Duplicity  bool               // two different commitments to one next key, or two successions, are on record: Provenance has them
+	Kept       bool               // its records are put again while a node runs: see Keep
 
 	trail     []station       // from ID to Pointer
 	duplicity *DuplicityError // nil: none
@@ -65,9 +66,10 @@ func (c *Conflict) add(other pointer.Pointer) {
 // contactState is a contact in the view. A contact that any act names has one;
 // what is known of it stands in rows of its own behind.
 type contactState struct {
-	Claims  []claim  `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted
-	Trail   [][]byte `cbor:"2,keyasint,omitempty"` // the pointers after the first, in turn
-	Chained bool     `cbor:"3,keyasint,omitempty"` // a succession is among its facts
+	Claims  []claim     `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted
+	Trail   [][]byte    `cbor:"2,keyasint,omitempty"` // the pointers after the first, in turn
+	Chained bool        `cbor:"3,keyasint,omitempty"` // a succession is among its facts
+	Keeps   []keepClaim `cbor:"4,keyasint,omitempty"` // what nothing later replaced, sorted
 }
 
 // claim is one device's word for what a contact is called: a name, removed, or
@@ -183,7 +185,7 @@ func (s contactState) isAs(a act) bool {
 
 // contact makes the exported form, but for what other rows say.
 func (s contactState) contact(id pointer.Pointer) Contact {
-	c := Contact{ID: id}
+	c := Contact{ID: id, Kept: s.kept()}
 	keys := s.keys()
 	for _, cl := range s.Claims {
 		if at := time.UnixMilli(cl.At).UTC(); cl.Removed && (c.Removed.IsZero() || at.Before(c.Removed)) {

@@ -16,6 +16,7 @@ const (
 	tableHeirs     = "heirs"     // later pointer ‖ contact id → nothing
 	tableNames     = "names"     // comparison key → row of the index
 	tableRivals    = "rivals"    // comparison key ‖ contact id → flag
+	tableKept      = "kept"      // contact id → nothing: those that are kept
 	tableEdges     = "edges"     // audience ‖ comparison key of the label → edgeState
 	tableUndo      = "undo"      // entry → nothing: what can be undone
 	tableProfile   = "profile"   // "nickname" → profileState
@@ -51,7 +52,7 @@ type fold struct{}
 // Version names the rules and the Unicode tables that the keys are made with:
 // with either changed, the ledger derives the view again.
 func (fold) Version() string {
-	return "petname/4 unicode/" + UnicodeVersion + " categories/" + unicode.Version
+	return "petname/5 unicode/" + UnicodeVersion + " categories/" + unicode.Version
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
@@ -61,7 +62,7 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 	}
 	id := e.ID()
 	switch a.Op {
-	case opName, opRemove, opShare, opUnshare:
+	case opName, opRemove, opShare, opUnshare, opKeep:
 		if err := v.Put(tableUndo, undoKey(id), []byte{}); err != nil {
 			return err
 		}
@@ -71,9 +72,17 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		if err := f.learn(v, e, a); err != nil {
 			return err
 		}
-		return f.setContact(v, e, a, []claim{newClaim(id, a.Name, false, 0)})
+		if err := f.setContact(v, e, a, []claim{newClaim(id, a.Name, false, 0)}); err != nil {
+			return err
+		}
+		return f.setKeep(v, e, a.Contact, a.Keep)
 	case opRemove:
-		return f.setContact(v, e, a, []claim{newClaim(id, "", true, e.Time().UnixMilli())})
+		// Whoever is removed is no longer kept, whatever the act says: or a keep
+		// would come back with the name.
+		if err := f.setContact(v, e, a, []claim{newClaim(id, "", true, e.Time().UnixMilli())}); err != nil {
+			return err
+		}
+		return f.setKeep(v, e, a.Contact, keepOff)
 	case opLearn, opAdvance:
 		return f.learn(v, e, a)
 	case opShare, opUnshare:
@@ -84,6 +93,8 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		return f.setProfile(v, e, a)
 	case opPublish:
 		return f.publish(v, a)
+	case opKeep:
+		return f.setKeep(v, e, a.Contact, a.Keep)
 	}
 	return nil
 }
@@ -102,6 +113,9 @@ func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) er
 	before, names := state.keys(), state.names()
 	state.replace(e, with)
 	if err := putState(v, tableContacts, a.Contact, state); err != nil {
+		return err
+	}
+	if err := indexKept(v, a.Contact, state); err != nil {
 		return err
 	}
 	if err := f.reindex(v, a.Contact, before, state); err != nil {
@@ -199,6 +213,9 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 	if err := v.Delete(tableUndo, undoKey(undone)); err != nil {
 		return err
 	}
+	if a.isOfKeep() {
+		return f.setKeep(v, e, a.Contact, a.Keep)
+	}
 	if a.Label == "" && a.Contact != nil {
 		if err := v.Delete(tableContacts, factKey(a.Contact, undone)); err != nil {
 			return err
@@ -214,6 +231,9 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 			}
 		}
 		if err := f.setContact(v, e, act{Contact: a.Contact}, with); err != nil {
+			return err
+		}
+		if err := f.setKeep(v, e, a.Contact, a.Keep); err != nil {
 			return err
 		}
 	}

@@ -170,7 +170,7 @@ func sync(t tb, books ...*Book) {
 	}
 }
 
-var allTables = []string{tableContacts, tableHeirs, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished}
+var allTables = []string{tableContacts, tableHeirs, tableKept, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished}
 
 // dump is the whole view.
 func dump(t tb, b *Book) string {
@@ -237,6 +237,7 @@ func checkBijection(t tb, b *Book, names []string) {
 		require.NotContainsf(t, byPointer, p, "%s is two contacts'", p)
 		byPointer[p] = c.Name
 	}
+	checkKept(t, b)
 	for _, text := range names {
 		n := mustName(text)
 		p, err := b.Lookup(n)
@@ -259,6 +260,26 @@ func checkBijection(t tb, b *Book, names []string) {
 			require.NotContains(t, byKey, n.Key())
 		}
 	}
+}
+
+// checkKept: the list of those that are kept is true, and nobody who was
+// removed, or has no name, is on it.
+func checkKept(t tb, b *Book) {
+	t.Helper()
+	var listed, marked []pointer.Pointer
+	for c, err := range b.Kept() {
+		require.NoError(t, err)
+		require.True(t, c.Kept)
+		require.True(t, c.Removed.IsZero())
+		require.True(t, !c.Name.IsZero() || c.Conflict != nil && !c.Conflict.Removed)
+		listed = append(listed, c.ID)
+	}
+	for _, c := range contacts(t, b) {
+		if c.Kept {
+			marked = append(marked, c.ID)
+		}
+	}
+	require.ElementsMatch(t, marked, listed)
 }
 
 // rapidDirs gives each run of a law a directory of its own.

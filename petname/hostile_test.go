@@ -33,6 +33,10 @@ func goodActs() map[string]act {
 		"undo share":  {Op: opUndo, Number: 7, Contact: p, Label: "friend"},
 		"profile":     {Op: opProfile, Name: "Me"},
 		"no profile":  {Op: opProfile},
+		"keep":        {Op: opKeep, Contact: p, Keep: keepOn},
+		"unkeep":      {Op: opKeep, Contact: p, Keep: keepOff},
+		"remove kept": {Op: opRemove, Contact: p, Was: was, Keep: keepOn},
+		"undo keep":   {Op: opUndo, Number: 7, Contact: p, Keep: keepOff},
 		"publish":     {Op: opPublish, Published: &wireValue{Value: "/ipfs/bafkqaaa", Sequence: 3}},
 	}
 }
@@ -96,6 +100,10 @@ func hostileBodies() map[string][]byte {
 		"contact of no key":         m(1, 1, 2, []byte("who"), 3, "hostile"),
 		"contact of low order":      m(1, 1, 2, lowOrder, 3, "hostile"),
 		"name and number":           m(1, 1, 2, p, 3, "hostile", 7, 3),
+		"keep nobody":               m(1, int(opKeep), 13, 1),
+		"keep without a word":       m(1, int(opKeep), 2, p),
+		"keep of a later version":   m(1, int(opKeep), 2, p, 13, 3),
+		"keep and share":            m(1, int(opShare), 2, p, 6, "hostile", 13, 1),
 		"name empty":                name(""),
 		"name of spaces":            name("   "),
 		"name too long":             name(strings.Repeat("n", MaxName+1)),

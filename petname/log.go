@@ -11,13 +11,13 @@ import (
 
 // Event is one entry of the book's history. Which fields are set depends on
 // Op: "name", "remove", "learn", "share", "unshare", "undo", "profile",
-// "publish" are mine; "genesis", "admit" and "retire" are about devices; "unknown"
+// "publish", "keep", "unkeep" are mine; "genesis", "admit" and "retire" are about devices; "unknown"
 // says nothing to this version.
 type Event struct {
 	ID        ledger.ID
 	At        time.Time
 	Op        string
-	Contact   pointer.Pointer // name, remove, learn, share, undo
+	Contact   pointer.Pointer // name, remove, learn, share, undo, keep, unkeep
 	Name      string          // the name given or taken away; the nickname of a profile
 	Was       string          // what the contact was called before; with commas when it was in conflict
 	Label     string          // share, unshare
@@ -65,6 +65,9 @@ func event(e ledger.Entry, a act) Event {
 	ev := Event{ID: e.ID(), At: e.Time(), Op: a.Op.String(), Name: a.Name, Label: a.Label, Undoes: a.Number, Lookalike: a.Lookalike}
 	if a.Contact != nil {
 		ev.Contact, _ = pointer.FromBytes(a.Contact) // checked when it was decoded
+	}
+	if a.Op == opKeep && a.Keep == keepOff {
+		ev.Op = "unkeep"
 	}
 	var was []string
 	for _, w := range a.Was {

@@ -55,7 +55,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			b := books[pick.Draw(rt, "device")]
 			p := rapid.SampledFrom(pool).Draw(rt, "pointer")
 			var err error
-			switch rapid.IntRange(0, 11).Draw(rt, "op") {
+			switch rapid.IntRange(0, 12).Draw(rt, "op") {
 			case 0, 1, 2:
 				next := rapid.SampledFrom([]pointer.Commitment{{}, {}, commitment("a"), commitment("a"), commitment("x"), mustCommit("b")}).Draw(rt, "next")
 				_, err = b.Add(drawName(), pointer.Link{Pointer: p, Next: next}, Source{})
@@ -69,7 +69,9 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 				_, err = b.SharePublic(p, drawName())
 			case 7:
 				_, err = b.Unshare(drawName())
-			case 8, 9:
+			case 8:
+				_, err = b.Keep(p, rapid.Bool().Draw(rt, "keep"))
+			case 9, 10:
 				err = b.Succeed(pointerOf("a"), rapid.SampledFrom(chains).Draw(rt, "chain"))
 				if c, _ := b.ByPointer(pointerOf("a")); c.Pointer != c.ID {
 					moved++

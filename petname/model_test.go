@@ -27,6 +27,7 @@ type modelContact struct {
 	name    string
 	removed time.Time
 	facts   []modelFact
+	kept    bool
 }
 
 type modelFact struct {
@@ -216,10 +217,25 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 					return
 				}
 				m.push()
-				try(nil, true, func() error { r, err := b.Remove(p); c.name, c.removed = "", r.Removed; return err })
+				try(nil, true, func() error { r, err := b.Remove(p); c.name, c.removed, c.kept = "", r.Removed, false; return err })
 				require.False(rt, c.removed.IsZero())
 				m.contacts[p] = c
 				maps.DeleteFunc(m.edges, func(_ string, e modelEdge) bool { return e.to == p })
+			},
+			"keep": func(rt *rapid.T) {
+				p, on := pointers.Draw(rt, "pointer"), rapid.Bool().Draw(rt, "on")
+				c := m.contacts[p]
+				if c.name == "" {
+					try(ErrNotFound, false, func() error { _, err := b.Keep(p, on); return err })
+					return
+				}
+				changes := c.kept != on
+				if changes {
+					m.push()
+				}
+				c.kept = on
+				m.contacts[p] = c
+				try(nil, changes, func() error { r, err := b.Keep(p, on); require.Equal(rt, on, r.Kept); return err })
 			},
 			"undo": func(rt *rapid.T) {
 				if len(m.undo) == 0 {
@@ -333,8 +349,15 @@ func (m *model) compare(t tb, b *Book, pool []pointer.Pointer) {
 	t.Helper()
 	checkBijection(t, b, modelNames)
 	named := 0
+	keeping := map[pointer.Pointer]bool{}
+	for c, err := range b.Kept() {
+		require.NoError(t, err)
+		require.True(t, c.Kept)
+		keeping[c.ID] = true
+	}
 	for _, p := range pool {
 		want := m.contacts[p]
+		require.Equal(t, want.kept, keeping[p])
 		c, err := b.ByPointer(p)
 		if !m.heard(p) {
 			require.ErrorIs(t, err, ErrNotFound)
@@ -343,6 +366,7 @@ func (m *model) compare(t tb, b *Book, pool []pointer.Pointer) {
 		require.NoError(t, err)
 		require.Equal(t, want.name, c.Name.String())
 		require.Equal(t, want.removed, c.Removed)
+		require.Equal(t, want.kept, c.Kept)
 		require.Equal(t, m.next(p), c.Next)
 		require.Nil(t, c.Conflict)
 		require.False(t, c.Duplicity)

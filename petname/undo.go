@@ -73,7 +73,14 @@ func (b *Book) undoable(v *ledger.View) (ledger.ID, error) {
 }
 
 func undo(tx *ledger.Tx, id ledger.ID, a act) error {
-	inverse := act{Op: opUndo, Number: id.Number, Contact: a.Contact, Name: a.Name, Was: a.Was, Label: a.Label, Edges: a.Edges}
+	inverse := act{Op: opUndo, Number: id.Number, Contact: a.Contact, Name: a.Name, Was: a.Was, Label: a.Label, Edges: a.Edges, Keep: a.Keep}
+	if a.Op == opKeep {
+		if err := keepStands(tx.View(), a); err != nil {
+			return err
+		}
+		inverse.Keep = a.Keep.other()
+		return appendAct(tx, inverse)
+	}
 	if a.Op == opShare || a.Op == opUnshare {
 		if err := edgeStands(tx.View(), a.Label, a.Contact); err != nil {
 			return err
@@ -86,6 +93,13 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 	}
 	if err := nameStands(tx.View(), contact, a); err != nil {
 		return err
+	}
+	if a.Keep != 0 {
+		if alone, err := keepOnlyBy(tx.View(), id.Device, a.Contact); err != nil {
+			return err
+		} else if !alone {
+			inverse.Keep = 0 // another device said no meanwhile
+		}
 	}
 	for _, w := range a.Was {
 		// What was in conflict then is again: that is what stood.

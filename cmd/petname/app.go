@@ -102,6 +102,7 @@ retrying), 8 conflict, 130 interrupted.`,
 	root.AddCommand(
 		a.initVerb(), a.idVerb(), a.addVerb(), a.listVerb(), a.findVerb(), a.showVerb(), a.whoisVerb(), a.whyVerb(),
 		a.renameVerb(), a.rmVerb(), a.undoVerb(), a.logVerb(), a.shareVerb(), a.unshareVerb(),
+		a.keepVerb(), a.unkeepVerb(),
 		a.publishVerb(), a.resolveVerb(), a.recordVerb(), a.keyVerb(), a.joinVerb(), a.nodeVerb(),
 		a.doctorVerb(), a.demoVerb(), a.completionVerb(), a.versionVerb(),
 	)

@@ -69,6 +69,10 @@ func happened(e engine.Entry) string {
 		return fmt.Sprintf("made %s public as %s", who, e.Label)
 	case "unshare":
 		return fmt.Sprintf("took back the public name %s", e.Label)
+	case "keep":
+		return fmt.Sprintf("keep the records of %s alive", who)
+	case "unkeep":
+		return fmt.Sprintf("no longer keep the records of %s alive", who)
 	case "undo":
 		return fmt.Sprintf("took back entry %d", e.Undoes)
 	case "profile":

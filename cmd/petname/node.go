@@ -29,6 +29,10 @@ otherwise, answers and stores for the network that was joined, and does the work
 of every other verb of this home meanwhile. The first line that it prints says
 where it can be reached.
 
+It puts your own record again before the network forgets it, and signs it anew
+before it expires; for that, an identity that is locked needs --passphrase-file.
+Records of others are put again only for those whom you keep: petname keep --help.
+
 With --http it is a router for others as well: it answers /routing/v1/ipns/…
 (get and put) for the DHT that it is in, /healthz and /metrics. Give a loopback
 address, unless it is meant for everybody who can reach this machine.
@@ -102,6 +106,15 @@ func (a *app) serve(o nodeOptions) (err error) {
 		}
 	}()
 	e.LogTo(o.logger)
+	if a.passphraseFile != "" {
+		passphrase, err := a.passphrase()
+		if err != nil {
+			return err
+		}
+		if err := e.Unlock(passphrase); err != nil {
+			return engine.Classify(err)
+		}
+	}
 	if o.http != nil {
 		if err := e.ListenHTTP(*o.http); err != nil {
 			return engine.Classify(err)
@@ -276,6 +289,7 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 				}
 				field(w, "book", fmt.Sprintf("%d names", s.Names))
 				field(w, "running", fmt.Sprintf("for %s, with %s of memory", time.Duration(s.Uptime*float64(time.Second)).Round(time.Second), size(int(s.Memory))))
+				keeping(w, s.Keep)
 				field(w, "process", fmt.Sprint(s.Pid))
 			})
 		},

@@ -49,7 +49,7 @@ func TestFloodIsBounded(t *testing.T) {
 	from := heap()
 	var wg sync.WaitGroup
 	for range flooders {
-		s := newStranger(t, n)
+		s := newOutsider(t, n)
 		type flood struct {
 			key   string
 			value []byte

@@ -22,22 +22,22 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// stranger is a peer of no DHT, that sends what it likes.
-type stranger struct {
+// outsider is a peer of no DHT, that sends what it likes.
+type outsider struct {
 	host.Host
 	node *Node
 }
 
-func newStranger(t testing.TB, n *Node) stranger {
+func newOutsider(t testing.TB, n *Node) outsider {
 	t.Helper()
 	h := startHost(t)
 	infos, err := parseAddrs(n.Addrs())
 	require.NoError(t, err)
 	require.NoError(t, h.Connect(within(t, 10*time.Second), infos[0]))
-	return stranger{h, n}
+	return outsider{h, n}
 }
 
-func (s stranger) stream(t testing.TB) network.Stream {
+func (s outsider) stream(t testing.TB) network.Stream {
 	t.Helper()
 	st, err := s.NewStream(within(t, 10*time.Second), s.node.host.ID(), s.node.protocol)
 	require.NoError(t, err)
@@ -45,7 +45,7 @@ func (s stranger) stream(t testing.TB) network.Stream {
 }
 
 // ask sends a request on a stream of its own; nil is the answer of one refused.
-func (s stranger) ask(ctx context.Context, m *dht_pb.Message) *dht_pb.Message {
+func (s outsider) ask(ctx context.Context, m *dht_pb.Message) *dht_pb.Message {
 	st, err := s.NewStream(ctx, s.node.host.ID(), s.node.protocol)
 	if err != nil {
 		return nil
@@ -98,7 +98,7 @@ func limited(t testing.TB, change func(*limits)) (*Node, func(time.Duration)) {
 // again, and after the next time the while is longer.
 func TestFlooderIsCutOffForAWhile(t *testing.T) {
 	n, pass := limited(t, func(l *limits) { l.stores, l.strikes = rate{10, 1}, rate{5, 0.1} })
-	flooder, honest := newStranger(t, n), newStranger(t, n)
+	flooder, honest := newOutsider(t, n), newOutsider(t, n)
 	flood := func() (stored, refused int) {
 		for !n.isCutOff(flooder.ID()) {
 			k := newKey(t)
@@ -163,7 +163,7 @@ func TestAbuseIsCutOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := startNode(t, Config{Listen: loopback, Server: true})
-			s := newStranger(t, n)
+			s := newOutsider(t, n)
 			times := 0
 			for ; !n.isCutOff(s.ID()); times++ {
 				require.Less(t, times, c.within)
@@ -195,7 +195,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	n, pass := limited(t, func(l *limits) { l.streams, l.peerStreams = 20, 8 })
 	ping := dht_pb.NewMessage(dht_pb.Message_PING, nil, 0)
 	for range 5 {
-		hog := newStranger(t, n)
+		hog := newOutsider(t, n)
 		for range 12 {
 			st, err := hog.NewStream(within(t, 10*time.Second), n.host.ID(), n.protocol)
 			require.NoError(t, err)
@@ -208,7 +208,7 @@ func TestStreamsAreBounded(t *testing.T) {
 		}, 5*time.Second, time.Millisecond)
 		pass(time.Second)
 	}
-	require.NotNil(t, newStranger(t, n).ask(within(t, 10*time.Second), ping))
+	require.NotNil(t, newOutsider(t, n).ask(within(t, 10*time.Second), ping))
 	n.guard.mu.Lock()
 	defer n.guard.mu.Unlock()
 	require.LessOrEqual(t, len(n.guard.streams), 20)
@@ -220,7 +220,7 @@ func TestStreamsAreBounded(t *testing.T) {
 // A request that drips in ends when its time is out.
 func TestSlowRequestEnds(t *testing.T) {
 	n, _ := limited(t, func(l *limits) { l.slowest = 50 * time.Millisecond })
-	s := newStranger(t, n)
+	s := newOutsider(t, n)
 	st := s.stream(t)
 	_, err := st.Write([]byte{40, 8})
 	require.NoError(t, err)
@@ -322,7 +322,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		k := newKey(t)
 		_, err := b.Put(within(t, 10*time.Second), k.Pointer(), sign(t, k, 1).Bytes())
 		require.NoError(t, err)
-		s := newStranger(t, a)
+		s := newOutsider(t, a)
 		_, _ = s.stream(t).Write([]byte{40})
 		require.NoError(t, b.Close())
 		require.NoError(t, a.Close())

@@ -16,6 +16,7 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/delegated"
 	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/dht/keep"
 	"github.com/petnames-go/petnames/petname"
 )
 
@@ -33,6 +34,9 @@ type Engine struct {
 	clients map[string]*delegated.Client
 	web     *web      // nil: HTTP isn't served
 	began   time.Time // when it began to
+
+	keeper     *keep.Keeper // nil: no node
+	passphrase string       // of the identity; empty: the node has none
 
 	publish sync.Mutex      // one publication at a time: sequences are taken in turn
 	tail    sync.WaitGroup  // what goes on after its verb returned
@@ -106,6 +110,9 @@ var ops = map[string]func(e *Engine, ctx context.Context, args json.RawMessage) 
 	"public":  op((*Engine).Public),
 	"share":   op((*Engine).Share),
 	"unshare": op((*Engine).Unshare),
+	"kept":    op((*Engine).ListKept),
+	"keep":    op((*Engine).Keep),
+	"unkeep":  op((*Engine).Unkeep),
 	"rotate":  op((*Engine).Rotate),
 	"publish": op((*Engine).Publish),
 	"resolve": op((*Engine).Resolve),
@@ -136,6 +143,10 @@ func (e *Engine) Do(ctx context.Context, verb string, args json.RawMessage) (jso
 		return nil, Usage("no such operation: %q", verb)
 	}
 	result, err := fn(e, ctx, args)
+	switch verb {
+	case "publish", "rm", "undo":
+		e.wakeKeeper()
+	}
 	if c := Classify(err); c != nil && (errors.Is(err, context.Canceled) || c.Code == "network") {
 		switch {
 		case errors.Is(ctx.Err(), context.Canceled): // whatever the network made of it

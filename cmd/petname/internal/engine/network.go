@@ -80,6 +80,7 @@ func (e *Engine) Join(ctx context.Context, a JoinArgs) (*Joined, error) {
 		return nil, err
 	}
 	out := &Joined{Network: c.Network, Bootstrap: c.Bootstrap, Routers: c.Routers}
+	defer e.wakeKeeper()
 	tried := make(chan []error, 1)
 	go func() { tried <- e.tryRouters(ctx, c) }()
 	if unread != nil || was.Network != "off" || c.Network != "off" { // else a node goes on as it is
@@ -289,6 +290,7 @@ func (e *Engine) Serve(ctx context.Context, listen []string, relays ...string) (
 	if _, err := e.reenter(ctx, c); err != nil {
 		return nil, err
 	}
+	e.startKeeper()
 	e.serveWeb()
 	return e.Status(ctx, NoArgs{})
 }
@@ -307,6 +309,8 @@ type Status struct {
 	Uptime  float64  `json:"uptime"`  // seconds
 	Memory  uint64   `json:"memory"`  // bytes that the process has from the system
 	Pid     int      `json:"pid,omitempty"`
+
+	Keep KeepStatus `json:"keep"`
 }
 
 // Held is what the node stores for the network.
@@ -333,6 +337,7 @@ func (e *Engine) Status(_ context.Context, _ NoArgs) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	kept := e.keepStatus()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.serving || e.network == nil {
@@ -340,7 +345,7 @@ func (e *Engine) Status(_ context.Context, _ NoArgs) (*Status, error) {
 	}
 	now := e.network.Status()
 	s := &Status{Peer: e.network.ID(), Addrs: e.network.Addrs(), Network: c.Network, Peers: now.Peers, Names: names,
-		Held: Held{now.Held, now.Bytes, now.Limit}, CutOff: []CutOff{}, Uptime: time.Since(e.began).Seconds(), Memory: memory()}
+		Held: Held{now.Held, now.Bytes, now.Limit}, CutOff: []CutOff{}, Uptime: time.Since(e.began).Seconds(), Memory: memory(), Keep: kept}
 	if e.web != nil {
 		s.HTTP = e.web.url
 	}

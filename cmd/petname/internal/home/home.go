@@ -8,6 +8,7 @@
 //	records/        my record, and the newest seen of everybody: the floor
 //	config.toml     the networks joined
 //	dht.db          what the node stores for others, and the peers that it knows
+//	keep.json       when the records that a node keeps alive are looked for next
 //	node.sock       while a node runs, which then holds the ledger
 //
 // One home is one identity. [Create] makes a home, whole or not at all, and
@@ -38,6 +39,7 @@ const (
 	recordsDir   = "records"
 	configFile   = "config.toml"
 	nodeFile     = "dht.db"
+	keepFile     = "keep.json"
 )
 
 // Home is a home that exists. What it holds is opened by its methods.
@@ -136,6 +138,9 @@ func (h Home) Records() (*dht.Dir, error) { return dht.OpenDir(h.path(recordsDir
 
 // NodeFile is where the node keeps what it stores for others.
 func (h Home) NodeFile() string { return h.path(nodeFile) }
+
+// KeepFile is where a node notes when it looks for which record next.
+func (h Home) KeepFile() string { return h.path(keepFile) }
 
 // PeerKey is the key of this device's libp2p host.
 func (h Home) PeerKey() (ed25519.PrivateKey, error) { return readPeerKey(h.path(peerFile)) }

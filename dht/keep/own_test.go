@@ -1,0 +1,189 @@
+package keep
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// publisher is somebody whose record is theirs to keep.
+type publisher struct {
+	t       *testing.T
+	key     *pointer.Key
+	home    *dht.Memory
+	net     *model
+	locked  atomic.Bool
+	mu      sync.Mutex
+	renewed []time.Duration // lives
+	fails   error
+}
+
+func newPublisher(t *testing.T, m *model, life time.Duration) *publisher {
+	p := &publisher{t: t, key: testKey(77), home: &dht.Memory{}, net: m}
+	rec := sign(t, p.key, 1, life)
+	_, err := p.home.Put(t.Context(), rec.Pointer(), rec.Bytes())
+	require.NoError(t, err)
+	return p
+}
+
+func (p *publisher) lives() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.renewed)
+}
+
+func (p *publisher) config() Config {
+	return Config{Network: p.net, Contacts: &book{}, Home: p.home, Own: &Own{
+		Pointer: p.key.Pointer, Store: modelStore{p.net}, Locked: p.locked.Load,
+		Renew: func(ctx context.Context, old pointer.Record, life time.Duration) error {
+			p.mu.Lock()
+			p.renewed = append(p.renewed, life)
+			p.mu.Unlock()
+			if p.fails != nil {
+				return p.fails
+			}
+			rec := sign(p.t, p.key, old.Sequence()+1, life)
+			if _, err := p.home.Put(ctx, rec.Pointer(), rec.Bytes()); err != nil {
+				return err
+			}
+			_, err := modelStore{p.net}.Put(ctx, rec.Pointer(), rec.Bytes())
+			return err
+		},
+	}}
+}
+
+func (p *publisher) held() pointer.Record {
+	for a := range p.home.Get(p.t.Context(), p.key.Pointer()) {
+		rec, err := pointer.Open(p.key.Pointer(), a.Record, time.Now())
+		var old *pointer.ExpiredError
+		if errors.As(err, &old) {
+			return old.Record
+		}
+		require.NoError(p.t, err)
+		return rec
+	}
+	panic("none")
+}
+
+// My own record is put always, however many hold it, and renewed before it
+// expires, with the life that it had; so it never stops to resolve.
+func TestMyOwnRecordIsKeptAndRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(500, 1)
+		p := newPublisher(t, m, 48*time.Hour)
+		m.give(p.held(), closest)
+		start(t, p.config())
+		pass(time.Second)
+		require.Equal(t, closest, m.putsOf(p.key.Pointer()), "put although 20 held it")
+		for range 2 * week / time.Hour {
+			pass(time.Hour)
+			m.replace(0.05)
+			require.True(t, m.resolves(p.key.Pointer()))
+		}
+		require.InDelta(t, 14, len(p.lives()), 2)
+		for _, life := range p.lives() {
+			require.InDelta(t, 48*time.Hour, life, float64(time.Minute))
+		}
+	})
+}
+
+// When the identity is locked it is said in time: from the middle of the life
+// that was left on, a day before the end at the latest; and no more once it is
+// unlocked, which renews the record.
+func TestALockedIdentityIsToldOfInTime(t *testing.T) {
+	for _, tc := range []struct{ life, at time.Duration }{
+		{6 * 24 * time.Hour, 3 * 24 * time.Hour},
+		{60 * time.Hour, 30 * time.Hour},
+		{40 * time.Hour, 16 * time.Hour},
+		{20 * time.Hour, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newModel(500, 1)
+			p := newPublisher(t, m, tc.life)
+			p.locked.Store(true)
+			k, _ := start(t, p.config())
+			if tc.at > 0 {
+				pass(tc.at - time.Minute)
+				require.Empty(t, k.Status().Own.Warning)
+			}
+			pass(2 * time.Minute)
+			require.Equal(t, "expires at "+p.held().Expires().UTC().Format(time.RFC3339)+", identity locked", k.Status().Own.Warning)
+			require.Empty(t, p.lives())
+			if tc.life > 24*time.Hour {
+				p.locked.Store(false)
+				pass(pollEvery + time.Minute)
+				require.Empty(t, k.Status().Own.Warning)
+				if tc.life >= 48*time.Hour {
+					require.Len(t, p.lives(), 1)
+				}
+				return
+			}
+			pass(tc.life)
+			require.Contains(t, k.Status().Own.Warning, "expired at ")
+			require.False(t, m.resolves(p.key.Pointer()))
+		})
+	}
+}
+
+// Another device of mine published a newer record: it is the one that is put,
+// and nothing is renewed for it.
+func TestANewerRecordOfAnotherDeviceIsPut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(500, 1)
+		p := newPublisher(t, m, 48*time.Hour)
+		start(t, p.config())
+		pass(20 * time.Hour)
+		newer := sign(t, p.key, 9, 48*time.Hour)
+		m.give(newer, 5)
+		pass(5 * time.Hour)
+		require.Equal(t, closest, m.holders(newer))
+		require.Equal(t, newer.ID(), p.held().ID())
+		require.Empty(t, p.lives())
+	})
+}
+
+// A renewal that fails is tried again, and not all the time; nor is one of a
+// record whose life is very short.
+func TestRenewalsAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(500, 1)
+		p := newPublisher(t, m, 48*time.Hour)
+		p.fails = errors.New("disk full")
+		k, _ := start(t, p.config())
+		pass(34 * time.Hour)
+		require.InDelta(t, 10, len(p.lives()), 2)
+		require.Contains(t, k.Status().Own.Problem, "disk full")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(500, 1)
+		p := newPublisher(t, m, 2*time.Second)
+		start(t, p.config())
+		pass(time.Hour)
+		require.LessOrEqual(t, len(p.lives()), 61)
+	})
+}
+
+// Nothing is asked of anybody while I have published nothing and keep nobody.
+func TestNothingToKeep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(500, 1)
+		p := newPublisher(t, m, time.Hour)
+		p.home = &dht.Memory{}
+		k, _ := start(t, p.config())
+		pass(48 * time.Hour)
+		require.Zero(t, m.met())
+		require.Zero(t, m.putsOf(pointer.Pointer{}))
+		require.Nil(t, k.Status().Own)
+		require.Zero(t, k.Status().Next)
+	})
+}

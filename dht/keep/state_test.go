@@ -1,0 +1,141 @@
+package keep
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+)
+
+// What is due when, and what came of it, survives a restart: nothing is looked
+// for again that need not be.
+func TestDueTimesSurviveARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "keep.json")
+		m := newModel(500, 1)
+		b, home, recs := kept(t, 20, week)
+		c := Config{Network: m, Contacts: b, Home: home, Path: path}
+		k, stop := start(t, c)
+		pass(30 * time.Hour)
+		stop()
+		before, churn, strangers := k.Entries(), k.churn, m.met()
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.EqualValues(t, 0o600, info.Mode().Perm())
+		read, err := ReadEntries(path)
+		require.NoError(t, err)
+		require.Len(t, read, len(recs))
+
+		k, stop = start(t, c)
+		pass(time.Second)
+		require.InDelta(t, churn, k.churn, 1e-9)
+		for p, e := range k.Entries() {
+			require.True(t, e.Next.Equal(before[p].Next), "%s and %s", e.Next, before[p].Next)
+			require.True(t, e.Looked.Equal(before[p].Looked))
+			require.Equal(t, before[p].Holders, e.Holders)
+		}
+		require.Equal(t, strangers, m.met())
+		stop()
+		left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".keep-*"))
+		require.NoError(t, err)
+		require.Empty(t, left)
+	})
+}
+
+// Attack: a file that is damaged, of a later version, huge in its numbers, or
+// hostile in its times is begun anew, or its times are brought within their
+// limits: no storm, and no record is late for it.
+func TestAHostileFileDoesNoHarm(t *testing.T) {
+	const names = 60
+	year := func(y int) string { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC).Format(time.RFC3339) }
+	entry := func(next, looked string) string {
+		return `{"next":"` + next + `","looked":"` + looked + `","put":"` + looked + `","seen":"` + looked + `","asked":-5,"holders":99999999}`
+	}
+	files := map[string]func(pointers []string) string{
+		"torn":          func([]string) string { return `{"v":1,"kept":{"k51` },
+		"empty":         func([]string) string { return "" },
+		"not JSON":      func([]string) string { return "\x00\xff" },
+		"of a later":    func([]string) string { return `{"v":2,"kept":{}}` },
+		"no pointer":    func([]string) string { return `{"v":1,"kept":{"x":{}}}` },
+		"all now":       func(ps []string) string { return allAs(ps, entry(year(1970), year(1970))) },
+		"all far off":   func(ps []string) string { return allAs(ps, entry(year(9999), year(1970))) },
+		"done in 9999":  func(ps []string) string { return allAs(ps, entry(year(2000), year(9999))) },
+		"zero":          func(ps []string) string { return allAs(ps, `{}`) },
+		"absurd figure": func([]string) string { return `{"v":1,"churn":1e300,"depth":-7,"kept":{}}` },
+	}
+	for name, file := range files {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "keep.json")
+				m := newModel(300, 1)
+				b, home, recs := kept(t, names, week)
+				var pointers []string
+				for _, rec := range recs {
+					pointers = append(pointers, rec.Pointer().String())
+				}
+				require.NoError(t, os.WriteFile(path, []byte(file(pointers)), 0o600))
+				k, stop := start(t, Config{Network: m, Contacts: b, Home: home, Path: path})
+				for minute := 1; minute <= 30; minute++ {
+					pass(time.Minute)
+					require.LessOrEqual(t, m.walked(), walksPerMinute*(minute+1))
+				}
+				for _, e := range k.Entries() {
+					require.LessOrEqual(t, time.Until(e.Next), longest*5/4)
+				}
+				pass(longest)
+				for _, rec := range recs {
+					require.Equal(t, closest, m.holders(rec))
+				}
+				stop()
+				_, err := ReadEntries(path)
+				require.NoError(t, err, "what was damaged is replaced")
+			})
+		})
+	}
+}
+
+func allAs(pointers []string, entry string) string {
+	var rows []string
+	for _, p := range pointers {
+		rows = append(rows, `"`+p+`":`+entry)
+	}
+	return `{"v":1,"churn":0.1,"depth":200,"kept":{` + strings.Join(rows, ",") + `}}`
+}
+
+// Whatever the file says, what is read of it is written again as the same, and
+// a keeper that starts with it has due times within their limits.
+func FuzzState(f *testing.F) {
+	p := testKey(0).Pointer().String()
+	f.Add([]byte(`{"v":1,"churn":0.1,"depth":7,"own":{"next":"2026-01-02T03:04:05Z","record":"00ff","since":"2026-01-02T03:04:05Z"},"kept":{"` + p + `":{"next":"2026-01-02T03:04:05Z","asked":20,"holders":19}}}`))
+	f.Add([]byte(`{"v":1,"kept":{"` + p + `":{"next":"9999-12-31T23:59:59Z","seen":"0001-01-01T00:00:00Z"}}}`))
+	f.Add([]byte(`{"v":1,"churn":-1e308,"depth":-9223372036854775808}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := decodeState(b)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(s)
+		require.NoError(t, err)
+		same, err := decodeState(again)
+		require.NoError(t, err)
+		require.Len(t, same.Kept, len(s.Kept))
+		now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+		k := New(Config{Contacts: &book{}, Home: &dht.Memory{}, Now: func() time.Time { return now }, Rand: rand.NewPCG(1, 1)})
+		k.restore(s, now)
+		require.GreaterOrEqual(t, k.interval(), shortest)
+		require.LessOrEqual(t, k.interval(), longest)
+		for _, it := range k.items {
+			require.False(t, it.Next.Before(now))
+			require.LessOrEqual(t, it.Next.Sub(now), longest*5/4)
+			require.False(t, it.Looked.After(now.Add(jump)) || it.Seen.After(now.Add(jump)) || it.Put.After(now.Add(jump)))
+		}
+	})
+}

@@ -1,0 +1,172 @@
+package petname
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+func isKept(t *testing.T, b *Book, seed string) bool {
+	t.Helper()
+	checkKept(t, b)
+	c, err := b.ByPointer(pointerOf(seed))
+	require.NoError(t, err)
+	return c.Kept
+}
+
+// Whether somebody is kept is shared by my devices; where they disagree nobody
+// is, since it shows whom I know; and it never outlives a removal.
+func TestKeepingOnSeveralDevices(t *testing.T) {
+	alice, p := mustName("alice"), pointerOf("a")
+	for _, tc := range []struct {
+		name string
+		a, b func(b *Book) // at the same time
+		want bool
+	}{
+		{"both", func(b *Book) { must(b.Keep(p, true)) }, func(b *Book) { must(b.Keep(p, true)) }, true},
+		{"one", func(b *Book) { must(b.Keep(p, true)) }, func(b *Book) {}, true},
+		{"on and off", func(b *Book) { must(b.Keep(p, true)) }, func(b *Book) { must(b.Keep(p, true)); must(b.Keep(p, false)) }, false},
+		{"kept and renamed", func(b *Book) { must(b.Keep(p, true)) }, func(b *Book) { must(b.Rename(p, mustName("al"), Source{})) }, true},
+		{"kept and removed", func(b *Book) { must(b.Keep(p, true)) }, func(b *Book) { must(b.Remove(p)) }, false},
+		{"kept, and removed and added again", func(b *Book) { must(b.Keep(p, true)) },
+			func(b *Book) { must(b.Remove(p)); must(b.Add(alice, link("a"), Source{})) }, false},
+		{"kept and undone", func(b *Book) { must(b.Keep(p, true)) }, func(b *Book) { must(b.Keep(p, true)); must(b.Undo()) }, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a, b := twoDevices(t)
+			tc.a(a)
+			tc.b(b)
+			sync(t, a, b)
+			require.Equal(t, dump(t, a), dump(t, b))
+			require.Equal(t, tc.want, isKept(t, a, "a"))
+			// Naming somebody again doesn't keep them again; the next word counts.
+			_, _ = a.Remove(p)
+			must(a.Add(alice, link("a"), Source{}))
+			require.False(t, isKept(t, a, "a"))
+			must(a.Keep(p, true))
+			sync(t, a, b)
+			require.True(t, isKept(t, b, "a"))
+		})
+	}
+}
+
+// Undoing the adding of somebody whom another device kept leaves nothing that
+// naming them later brings back.
+func TestAKeepDoesNotComeBackWithTheName(t *testing.T) {
+	books := testDevices(t, 2)
+	a, b := books[0], books[1]
+	must(a.Add(mustName("alice"), link("a"), Source{}))
+	pull(t, b, a)
+	must(b.Keep(pointerOf("a"), true))
+	pull(t, a, b)
+	require.True(t, isKept(t, a, "a"))
+	must(a.Undo())
+	sync(t, a, b)
+	checkKept(t, b)
+	must(b.Add(mustName("alice"), link("a"), Source{}))
+	sync(t, a, b)
+	require.False(t, isKept(t, a, "a"))
+}
+
+// Undoing brings back what was: the keep, its end, and the keep that a removal
+// ended, unless another device said no meanwhile.
+func TestUndoOfKeeping(t *testing.T) {
+	p := pointerOf("a")
+	a, b := twoDevices(t)
+	must(a.Keep(p, true))
+	ev := must(a.Undo())
+	require.Equal(t, "keep", ev.Op)
+	require.Equal(t, p, ev.Contact)
+	require.False(t, isKept(t, a, "a"))
+	must(a.Keep(p, true))
+	must(a.Keep(p, false))
+	require.Equal(t, "unkeep", must(a.Undo()).Op)
+	require.True(t, isKept(t, a, "a"))
+	must(a.Remove(p))
+	must(a.Undo())
+	require.True(t, isKept(t, a, "a"))
+
+	pull(t, b, a)
+	must(b.Keep(p, false))
+	must(a.Remove(p))
+	pull(t, a, b)
+	must(a.Undo())
+	require.False(t, isKept(t, a, "a"), "the other device said no")
+
+	a, b = twoDevices(t)
+	must(a.Keep(p, true))
+	pull(t, b, a)
+	must(b.Keep(p, false))
+	pull(t, a, b)
+	_, err := a.Undo()
+	require.ErrorIs(t, err, ErrChanged)
+}
+
+func TestKeepErrors(t *testing.T) {
+	b := newTestBook(t)
+	_, err := b.Keep(pointerOf("a"), true)
+	require.ErrorIs(t, err, ErrNotFound)
+	must(b.Add(mustName("alice"), link("a"), Source{}))
+	require.ErrorIs(t, b.KeepAll([]pointer.Pointer{pointerOf("a"), pointerOf("b")}, true), ErrNotFound)
+	require.False(t, isKept(t, b, "a"), "all or none")
+	n := entries(b)
+	must(b.Keep(pointerOf("a"), false))
+	require.Equal(t, n, entries(b), "no change, no entry")
+	must(b.Remove(pointerOf("a")))
+	_, err = b.Keep(pointerOf("a"), true)
+	require.ErrorIs(t, err, ErrNotFound)
+}
+
+// Those that are kept are found without reading the whole book, however many
+// they are.
+func TestManyKept(t *testing.T) {
+	b, err := Create(filepath.Join(fastDir(t), "ledger.db"), testKey("me"), testKey("one"), testOptions())
+	require.NoError(t, err)
+	defer b.Close()
+	var namings []Naming
+	var all []pointer.Pointer
+	for i := range 2*chunk + 3 {
+		seed := fmt.Sprint("many ", i)
+		namings = append(namings, Naming{mustName(fmt.Sprint("name ", i)), link(seed), Source{Lookalike: true}})
+		all = append(all, pointerOf(seed))
+	}
+	require.NoError(t, b.AddAll(namings))
+	require.NoError(t, b.KeepAll(all, true))
+	n := 0
+	for c, err := range b.Kept() {
+		require.NoError(t, err)
+		require.True(t, c.Kept)
+		n++
+	}
+	require.Equal(t, len(all), n)
+	require.NoError(t, b.KeepAll(all, true))
+	require.NoError(t, b.KeepAll(all[:5], false))
+	require.NoError(t, b.Ledger().Read(func(v *ledger.View) error {
+		n, err = v.Count(tableKept)
+		return err
+	}))
+	require.Equal(t, len(all)-5, n)
+}
+
+// A contact that moves to its next key is kept where it is now.
+func TestAKeptContactMoves(t *testing.T) {
+	b := newTestBook(t)
+	pinnedAlice(t, b)
+	must(b.Keep(pointerOf("a"), true))
+	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	for c, err := range b.Kept() {
+		require.NoError(t, err)
+		require.Equal(t, pointerOf("a"), c.ID)
+		require.Equal(t, pointerOf("next a"), c.Pointer)
+	}
+	require.True(t, isKept(t, b, "next a"))
+	must(b.Keep(pointerOf("next a"), false))
+	require.False(t, isKept(t, b, "a"))
+	must(b.Undo())
+	require.True(t, isKept(t, b, "a"))
+}
