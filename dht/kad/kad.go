@@ -71,11 +71,17 @@ type Config struct {
 	DialTimeout time.Duration      // for one peer; 0: 1 s
 	Now         func() time.Time   // by which records expire; nil: time.Now
 	Logger      *slog.Logger       // nil: nothing is logged
+
+	// Host, if set, is run on instead of a host of our own; it stays the
+	// caller's to close. Key, Listen and part of DialTimeout (what the host was
+	// made with) are the host's business then.
+	Host host.Host
 }
 
 // Node is a running node. Its methods are safe for concurrent use.
 type Node struct {
 	host     host.Host
+	borrowed bool // the host is the caller's
 	dht      *kaddht.IpfsDHT
 	local    *records.ValueStore // what peers stored with us; nil for clients
 	protocol protocol.ID
@@ -134,6 +140,10 @@ func start(c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Host != nil {
+		n.borrowed = true
+		return n, n.runOn(c.Host)
+	}
 	h, err := newHost(c, n.network, n.dialing)
 	if err != nil {
 		return nil, err
@@ -185,6 +195,11 @@ func (n *Node) runOn(h host.Host) (err error) {
 		kaddht.Mode(mode(n.server, n.network)),
 		kaddht.BootstrapPeers(n.seeds...),
 	}
+	if !n.server {
+		// It would spend more on its table than on what it is there for; every
+		// walk refreshes a part.
+		options = append(options, kaddht.DisableAutoRefresh())
+	}
 	if n.network == IPFS {
 		options = append(options, publicFilters(h)...)
 	}
@@ -226,6 +241,10 @@ func (n *Node) Addrs() []string {
 // Peers is how many peers the routing table holds.
 func (n *Node) Peers() int { return n.dht.RoutingTable().Size() }
 
+// DHT is the DHT that the node runs on: for what this package has no call for,
+// such as writing its routing table. Don't close it.
+func (n *Node) DHT() *kaddht.IpfsDHT { return n.dht }
+
 // Close ends the node and everything that it does, puts that go on in the
 // background included: [Node.Wait] first lets them end.
 func (n *Node) Close() error {
@@ -236,7 +255,10 @@ func (n *Node) Close() error {
 	if n.discovery != nil {
 		n.discovery.stop()
 	}
-	err := errors.Join(n.dht.Close(), n.host.Close())
+	err := n.dht.Close()
+	if !n.borrowed {
+		err = errors.Join(err, n.host.Close())
+	}
 	_ = n.Wait(context.Background())
 	return err
 }

@@ -1,0 +1,73 @@
+package wansim
+
+import (
+	"flag"
+	"runtime"
+	"testing"
+	"testing/cryptotest"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+)
+
+var (
+	liveFlag = flag.Int("live", 150, "peers that live")
+	deadFlag = flag.Int("dead", 50, "peers in the routing tables that are dead and silent")
+	seedFlag = flag.Uint64("seed", 1, "of keys, latencies and tables")
+	opsFlag  = flag.Int("ops", 0, "operations of each kind (0: 20)")
+	oursFlag = flag.Bool("ours", false, "leave kad-dht's own side out, for tuning")
+	jsonFlag = flag.String("json", "", "write the figures to this file")
+)
+
+// The gates hold the medians of the small network, which an ordinary test run
+// can afford, to somewhat over the goals that the big one is measured by.
+func TestWAN(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	cryptotest.SetGlobalRandom(t, *seedFlag)
+	ops := *opsFlag
+	if ops == 0 {
+		ops = 20
+	}
+	var m measures
+	synctest.Test(t, func(t *testing.T) {
+		w := newWAN(t, *liveFlag, *deadFlag, *seedFlag)
+		defer w.close()
+		for i := range ops {
+			w.operations(i, &m, !*oursFlag)
+		}
+	})
+	r := m.report(*liveFlag, *deadFlag, *seedFlag, ops)
+	t.Logf("\n%v", r)
+	if *jsonFlag != "" {
+		require.NoError(t, r.write(*jsonFlag))
+	}
+	require.Zero(t, r.Failed)
+	require.Zero(t, r.UntrueReports)
+}
+
+// operations runs each kind of operation once, all on records of their own or
+// on the one that ours has put.
+func (w *wan) operations(i int, m *measures, kad bool) {
+	rec := w.newRecords(1)[0]
+	w.publish(i, rec, m)
+	w.resolve(kindAny, i, rec, dht.LevelAny, &m.any, m)
+	w.resolve(kindAgreed, i, rec, dht.LevelAgreed, &m.agreed, m)
+	w.resolve(kindFresh, i, rec, dht.LevelFresh, &m.fresh, m)
+	w.resolve(kindStrict, i, rec, dht.LevelStrict, &m.strict, m)
+	w.resolve(kindAgain, i, rec, dht.LevelFresh, &m.again, m)
+	w.oracleGet(i, rec, &m.oracleAny, &m.oracleThird, &m.oracleFifth)
+	w.oraclePut(i, w.newRecords(1)[0], &m.oraclePut)
+	if !kad {
+		return
+	}
+	w.kadSearch(kindKadSearch, i, rec.Pointer(), 0, &m.kadFirst, &m.kadEnd)
+	w.kadSearch(kindKadSearchTuned, i, rec.Pointer(), time.Second, &m.kadFirstTuned, &m.kadEndTuned)
+	w.kadPut(kindKadPut, i, w.newRecords(1)[0], 0, &m.kadPut)
+	other := w.newRecords(1)[0]
+	w.kadPut(kindKadPutTuned, i, other, time.Second, &m.kadPutTuned)
+	_, near := w.holders(other)
+	m.kadHolders = append(m.kadHolders, near)
+}
