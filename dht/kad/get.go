@@ -75,7 +75,15 @@ func (n *Node) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer,
 	}
 }
 
+// walk makes a walk that knows the size of the network, and looks for what
+// surrounds its key.
 func (n *Node) walk(key string, t dht_pb.Message_MessageType) *walk {
+	w := n.bareWalk(key, t)
+	w.size, w.probe = n.size(), n.probeNear
+	return w
+}
+
+func (n *Node) bareWalk(key string, t dht_pb.Message_MessageType) *walk {
 	return newWalk(n.host.ID(), key, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
 		return n.query(ctx, p, t, key)
 	})
@@ -96,9 +104,14 @@ func (n *Node) seed(ctx context.Context, w *walk) error {
 		}
 	}
 	for _, id := range table.NearestPeers(kb.ID(w.target[:]), seedPeers) {
-		w.hear(peer.AddrInfo{ID: id})
+		w.hear(n.addressed(id))
 	}
 	return nil
+}
+
+// addressed gives a peer with the addresses that we know of it.
+func (n *Node) addressed(id peer.ID) peer.AddrInfo {
+	return peer.AddrInfo{ID: id, Addrs: n.host.Peerstore().Addrs(id)}
 }
 
 // learn tells the routing table what a request taught about a peer.

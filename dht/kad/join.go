@@ -56,7 +56,7 @@ func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, 
 		return 0, fmt.Errorf("%w: no peers but ourselves to join by", dht.ErrUnreachable)
 	}
 	var errs []error
-	w := n.walk(self, dht_pb.Message_FIND_NODE)
+	w := n.bareWalk(self, dht_pb.Message_FIND_NODE)
 	for range asked {
 		o := <-outcomes
 		if o.err != nil {

@@ -92,6 +92,8 @@ type Node struct {
 	now      func() time.Time
 	log      *slog.Logger
 
+	sampler   sampler    // of the network's size
+	memory    memory     // of who held what
 	discovery *discovery // nil: none
 
 	ctx    context.Context // ends with Close

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p-kad-dht/pb"
 	record "github.com/libp2p/go-libp2p-record"
@@ -15,11 +16,19 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A put asks more peers at once than a get, and some beyond the 20 closest,
-// since all of these are needed in the end and a quarter may be dead.
+// A put sends the record to a peer that is near as soon as its name is heard,
+// without asking it for closer ones first: that saves a round trip and a
+// message. Only the closest few are asked as well, and those on the way.
 const (
-	putSlots = 34
-	putSpare = 10
+	putSlots  = 10
+	putSpare  = 4
+	putNamers = 8
+
+	// To say that 15 of the 20 closest have it while some of the silent may be
+	// alive, and unknown ones closer, the last rank is left out.
+	surelyClosest = closest - 1
+	answersWithin = 600 * time.Millisecond // two round trips over most of the world
+	aliveAtFirst  = 0.75                   // of peers in tables
 )
 
 // wanted is how many of the found peers must store a record: 15 of 20, and of
@@ -56,7 +65,7 @@ func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Re
 	}
 	key := routingKey(p)
 	w := n.walk(key, dht_pb.Message_FIND_NODE)
-	w.slots, w.spare, w.patient = putSlots, putSpare, true
+	w.slots, w.spare, w.namers, w.patient = putSlots, putSpare, putNamers, true
 	seeding, leave, err := n.enter(ctx)
 	if err != nil {
 		return dht.Receipt{}, err
@@ -81,6 +90,7 @@ func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Re
 	}
 	working, cancel := context.WithCancelCause(working)
 	d := &delivery{node: n, walk: w, key: key, record: rec, sent: map[*contact]bool{}, acked: map[*contact]bool{}, outcome: make(chan outcome, 2)}
+	w.open = d.open
 	go func() {
 		defer done()
 		defer cancel(nil)
@@ -136,19 +146,22 @@ func (d *delivery) run(ctx context.Context) {
 	walked := d.walk.run(ctx, func(e event) bool {
 		d.take(ctx, e)
 		d.send(ctx, d.walk.settled())
-		if !d.told && d.enough() {
+		if !d.told && d.enough(time.Now()) {
 			d.tell(nil)
 		}
 		return true
 	})
 	if ctx.Err() == nil {
 		d.send(ctx, d.walk.live())
+		d.send(ctx, d.walk.responders())
 	}
 	for ctx.Err() == nil && d.pending() > 0 {
 		select {
 		case e := <-d.walk.events:
-			d.take(ctx, e)
-			if !d.told && d.enough() {
+			if e.put {
+				d.take(ctx, e)
+			}
+			if !d.told && d.enough(time.Now()) {
 				d.tell(nil)
 			}
 		case <-ctx.Done():
@@ -207,17 +220,56 @@ func (d *delivery) take(ctx context.Context, e event) {
 	}
 }
 
-// enough says whether so many of the closest that are known have it that the
-// end of the walk would hardly change the answer. Copies with peers that
-// turned out to be further away don't count here.
-func (d *delivery) enough() bool {
-	n := 0
-	for _, c := range d.walk.nearest(closest, heard, asking, answered) {
+// open sends the record at once to a peer that is near, and says whether the
+// walk has to ask it, which others are for closer ones.
+func (d *delivery) open(ctx context.Context, c *contact) bool {
+	if !d.walk.near(c) {
+		return true
+	}
+	d.send(ctx, []*contact{c})
+	return false
+}
+
+// enough says whether so many of the closest have it that the end of the walk
+// would hardly change the answer: 15 of those whose rank among the living is
+// within 20. Somebody silent counts in it by how likely it is that it lives.
+func (d *delivery) enough(now time.Time) bool {
+	if d.receipt.Stored < wanted(closest) || !d.looked() {
+		return false
+	}
+	rank, n := 0.0, 0
+	for _, c := range d.walk.contacts {
+		switch c.state {
+		case failed:
+			continue
+		case answered:
+			rank++
+		case heard:
+			rank += aliveAtFirst
+		default:
+			silent := 1 - float64(now.Sub(c.since))/float64(answersWithin)
+			lives := aliveAtFirst * max(silent, 0.02)
+			rank += lives / (lives + 1 - aliveAtFirst)
+		}
+		if rank > surelyClosest {
+			break
+		}
 		if d.acked[c] {
 			n++
 		}
 	}
 	return n >= wanted(closest)
+}
+
+// looked says whether some of the very closest were asked for closer ones.
+func (d *delivery) looked() bool {
+	n := 0
+	for _, c := range d.walk.nearest(putNamers, answered) {
+		if c.naming == named {
+			n++
+		}
+	}
+	return n >= putNamers/2
 }
 
 // send puts to those who haven't been sent it.

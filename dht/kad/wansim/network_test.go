@@ -67,19 +67,27 @@ type wan struct {
 	received map[peer.ID]int // requests, by who sent them
 }
 
+// Addresses are spread over 20.0.0.0/8, so that neighbours by number share no
+// group of addresses: 0x9e3779 is odd, and 0xb382c9 its inverse modulo 2^24.
+const spreading, gathering = 0x9e3779, 0xb382c9
+
 func addrOf(i int) ma.Multiaddr {
-	return ma.StringCast(fmt.Sprintf("/ip4/%s/udp/8000/quic-v1", simnet.IntToPublicIPv4(i)))
+	n := uint32(i) * spreading
+	return ma.StringCast(fmt.Sprintf("/ip4/20.%d.%d.%d/udp/8000/quic-v1", byte(n>>16), byte(n>>8), byte(n)))
+}
+
+func numberOf(a net.Addr) uint32 {
+	return binary.BigEndian.Uint32(a.(*net.UDPAddr).IP.To4()) * gathering & 0xffffff
 }
 
 // latency is a hash of the two ends.
 func latency(seed uint64) func(*simnet.Packet) time.Duration {
-	first := binary.BigEndian.Uint32(simnet.IntToPublicIPv4(firstClient).To4())
 	number := func(a net.Addr) uint64 {
-		ip := binary.BigEndian.Uint32(a.(*net.UDPAddr).IP.To4())
-		if ip >= first {
-			ip = first + (ip-first)%clientKinds
+		i := numberOf(a)
+		if i >= firstClient {
+			i = firstClient + (i-firstClient)%clientKinds
 		}
-		return uint64(ip)
+		return uint64(i)
 	}
 	return func(p *simnet.Packet) time.Duration {
 		a, b := number(p.From), number(p.To)

@@ -1,0 +1,4 @@
+package kad
+
+// memory is who held what.
+type memory struct{}
