@@ -81,6 +81,13 @@ type Store interface {
 	Put(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error)
 }
 
+// Seeker is a Store that looks harder for a higher level. A [Resolver] asks it
+// by GetAt in Get's stead, with the level that it was asked for itself.
+type Seeker interface {
+	Store
+	GetAt(ctx context.Context, p pointer.Pointer, level Level) iter.Seq2[Answer, error]
+}
+
 var (
 	// ErrNotFound: peers answered, and none of them has a record.
 	ErrNotFound = errors.New("no record found")

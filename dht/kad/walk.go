@@ -26,6 +26,7 @@ const (
 	lastDeadline = time.Second            // and here the walk ends without it
 	maxWalk      = 15 * time.Second
 	nearPeers    = closest * 4 / 3 // where 20 live, a quarter of all being dead
+	maxVouchers  = 8               // asked beside those from memory
 	everybody    = 40              // of so few, all are wanted
 )
 
@@ -50,6 +51,9 @@ type contact struct {
 	state    state
 	since    time.Time // of the request
 	naming   naming
+
+	// remembered of an earlier walk, and not named by anybody else in this one
+	remembered bool
 }
 
 // naming is what became of asking a contact for closer ones.
@@ -88,9 +92,10 @@ type walk struct {
 	open   func(context.Context, *contact) (ask bool)
 	namers int // of the closest, those that are asked even so
 
-	probe  func(context.Context, [sha256.Size]byte, []peer.AddrInfo) []peer.AddrInfo // nil: a crowd is none of this walk's business
-	crowd  *crowd                                                                    // set once somebody seems to surround the target
-	events chan event                                                                // with room for all there can be: nobody waits for us
+	probe    func(context.Context, [sha256.Size]byte, []peer.AddrInfo) []peer.AddrInfo // nil: a crowd is none of this walk's business
+	recalled bool                                                                      // some of the contacts are from memory
+	crowd    *crowd                                                                    // set once somebody seems to surround the target
+	events   chan event                                                                // with room for all there can be: nobody waits for us
 
 	requests sync.WaitGroup
 }
@@ -130,6 +135,18 @@ func (w *walk) hear(p peer.AddrInfo) {
 		if c := w.contacts[i]; c.state == heard { // those asked are far fewer
 			w.contacts = slices.Delete(w.contacts, i, i+1)
 			delete(w.known, c.ID)
+		}
+	}
+}
+
+// recall notes peers that an earlier walk found.
+func (w *walk) recall(peers []peer.AddrInfo) {
+	for _, p := range peers {
+		if w.known[p.ID] != nil || p.ID == w.self {
+			continue
+		}
+		if w.hear(p); w.known[p.ID] != nil {
+			w.known[p.ID].remembered, w.recalled = true, true
 		}
 	}
 }
@@ -191,16 +208,21 @@ func (w *walk) near(c *contact) bool {
 
 // run walks, and calls each with every event; each returning false ends the
 // walk. The error is nil if the walk found its end: the k closest that
-// live have answered, or everybody who lives.
+// live have answered, or everybody who lives. No request outlives it.
 func (w *walk) run(ctx context.Context, each func(event) bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxWalk, errCut)
 	defer w.requests.Wait()
 	defer cancel()
+	return w.loop(ctx, ctx, each)
+}
 
+// loop is run for a walk whose requests have a context of their own, so that
+// they may be left to end.
+func (w *walk) loop(ctx, requests context.Context, each func(event) bool) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		w.send(ctx)
+		w.send(requests)
 		if w.done(time.Now()) {
 			if slices.ContainsFunc(w.nearest(w.wanted(), heard, answered), func(c *contact) bool { return c.state == heard }) {
 				return errCut // maxAsked kept us from asking them
@@ -227,7 +249,7 @@ func (w *walk) run(ctx context.Context, each func(event) bool) error {
 			}
 			w.take(e)
 			if w.probe != nil && w.crowd == nil && w.crowded() {
-				w.surround(ctx)
+				w.surround(requests)
 			}
 			if !each(e) {
 				return nil
@@ -245,7 +267,7 @@ func (w *walk) send(ctx context.Context) {
 		}
 	}
 	live := 0
-	for _, c := range w.front() {
+	for _, c := range append(w.front(), w.vouchers()...) {
 		if w.asked >= maxAsked {
 			return
 		}
@@ -276,10 +298,31 @@ func (w *walk) send(ctx context.Context) {
 	}
 }
 
+// vouchers gives peers to ask beside those from memory, which tell whether they
+// still stand there.
+func (w *walk) vouchers() []*contact {
+	if !w.recalled {
+		return nil
+	}
+	var vouchers []*contact
+	for _, c := range w.contacts {
+		if len(vouchers) == maxVouchers {
+			break
+		}
+		if !c.remembered && c.state != failed {
+			vouchers = append(vouchers, c)
+		}
+	}
+	return vouchers
+}
+
 // take notes what an event says of who lives, and of whom else there is.
 func (w *walk) take(e event) {
 	for _, p := range e.reply.closer {
 		w.hear(p)
+		if c := w.known[p.ID]; c != nil && e.contact != nil && !e.contact.remembered {
+			c.remembered = false
+		}
 	}
 	switch {
 	case e.contact == nil:
