@@ -217,10 +217,12 @@ func (n *Node) addressed(id peer.ID) peer.AddrInfo {
 
 // learn tells the routing table what a request taught about a peer.
 func (n *Node) learn(ctx context.Context, e event) {
+	if e.late || e.contact == nil {
+		return
+	}
 	table := n.dht.RoutingTable()
 	id := e.contact.ID
 	switch {
-	case e.late:
 	case e.err == nil:
 		if n.network == IPFS && !kaddht.PublicRoutingTableFilter(n.dht, id) {
 			return

@@ -14,32 +14,44 @@ import (
 )
 
 var (
-	liveFlag = flag.Int("live", 150, "peers that live")
-	deadFlag = flag.Int("dead", 50, "peers in the routing tables that are dead and silent")
-	seedFlag = flag.Uint64("seed", 1, "of keys, latencies and tables")
-	opsFlag  = flag.Int("ops", 0, "operations of each kind (0: 20)")
-	oursFlag = flag.Bool("ours", false, "leave kad-dht's own side out, for tuning")
-	jsonFlag = flag.String("json", "", "write the figures to this file")
+	liveFlag     = flag.Int("live", 150, "peers that live")
+	deadFlag     = flag.Int("dead", 50, "peers in the routing tables that are dead and silent")
+	seedFlag     = flag.Uint64("seed", 1, "of keys, latencies and tables")
+	opsFlag      = flag.Int("ops", 15, "operations of each kind")
+	sybilsFlag   = flag.Int("sybils", 45, "IDs that an attacker has made to be closer to a key than any honest peer; 0: no attacks")
+	resolvesFlag = flag.Int("resolves", 2, "look-ups under each attack")
+	oursFlag     = flag.Bool("ours", false, "leave kad-dht's own side out, for tuning")
+	jsonFlag     = flag.String("json", "", "write the figures to this file")
 )
 
 // The gates hold the medians of the small network, which an ordinary test run
 // can afford, to somewhat over the goals that the big one is measured by.
 func TestWAN(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	cryptotest.SetGlobalRandom(t, *seedFlag)
-	ops := *opsFlag
-	if ops == 0 {
-		ops = 20
-	}
 	var m measures
-	synctest.Test(t, func(t *testing.T) {
-		w := newWAN(t, *liveFlag, *deadFlag, *seedFlag)
-		defer w.close()
-		for i := range ops {
-			w.operations(i, &m, !*oursFlag)
-		}
+	t.Run("operations", func(t *testing.T) {
+		cryptotest.SetGlobalRandom(t, *seedFlag)
+		synctest.Test(t, func(t *testing.T) {
+			w := newWAN(t, *liveFlag, *deadFlag, *seedFlag)
+			defer w.close()
+			for i := range *opsFlag {
+				w.operations(i, &m, !*oursFlag)
+			}
+		})
 	})
-	r := m.report(*liveFlag, *deadFlag, *seedFlag, ops)
+	t.Run("attacks", func(t *testing.T) {
+		if *sybilsFlag == 0 {
+			t.Skip("-sybils 0")
+		}
+		cryptotest.SetGlobalRandom(t, *seedFlag)
+		synctest.Test(t, func(t *testing.T) {
+			w := newWAN(t, *liveFlag, *deadFlag, *seedFlag)
+			defer w.close()
+			m.sybil = w.attacked(*sybilsFlag, *resolvesFlag)
+			m.sybil.Strict = w.quarter(*resolvesFlag)
+		})
+	})
+	r := m.report(*liveFlag, *deadFlag, *seedFlag, *opsFlag)
 	t.Logf("\n%v", r)
 	if *jsonFlag != "" {
 		require.NoError(t, r.write(*jsonFlag))

@@ -65,6 +65,8 @@ type wan struct {
 
 	mu       sync.Mutex
 	received map[peer.ID]int // requests, by who sent them
+
+	sybils *sybils // of the key under attack; nil: none
 }
 
 // Addresses are spread over 20.0.0.0/8, so that neighbours by number share no
@@ -225,8 +227,17 @@ func (w *wan) acquaint(d *kaddht.IpfsDHT, peers []peer.AddrInfo, order uint64) {
 	}
 }
 
-// tables is whom clients know.
-func (w *wan) tables() []peer.AddrInfo { return w.known }
+// introduce fills a client's table.
+func (w *wan) introduce(d *kaddht.IpfsDHT, place int) {
+	order := uint64(firstClient + place)
+	if w.sybils != nil && w.sybils.first {
+		w.acquaint(d, w.sybils.infos, order)
+	}
+	w.acquaint(d, w.known, order)
+	if w.sybils != nil {
+		w.acquaint(d, w.sybils.infos, order)
+	}
+}
 
 // routingKey is a record's place, after the IPNS specification.
 func routingKey(p pointer.Pointer) string { return "/ipns/" + string(p.Bytes()) }

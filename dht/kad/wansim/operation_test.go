@@ -45,9 +45,6 @@ const (
 // getting sets the clients that get apart from those that put.
 const getting = clientKinds / 2
 
-// order is the order in which the clients at a place came to know others.
-func order(place int) uint64 { return uint64(firstClient + place) }
-
 func clientNumber(kind, place int) int { return firstClient + kind*clientKinds + place }
 
 // ours starts a node of package kad that nobody used before.
@@ -55,7 +52,7 @@ func (w *wan) ours(kind, place int) (*kad.Node, *counted) {
 	h := w.host(clientNumber(kind, place), time.Second)
 	n, err := kad.Start(w.t.Context(), kad.Config{Host: h})
 	require.NoError(w.t, err)
-	w.acquaint(n.DHT(), w.tables(), order(place))
+	w.introduce(n.DHT(), place)
 	return n, h
 }
 
@@ -67,7 +64,7 @@ func (w *wan) endOurs(n *kad.Node, h *counted) {
 // theirs starts an ordinary client; its table is that of ours at that place.
 func (w *wan) theirs(kind, place int, dialing time.Duration) *kaddht.IpfsDHT {
 	d := w.stock(w.host(clientNumber(kind, place), dialing), kaddht.ModeClient)
-	w.acquaint(d, w.tables(), order(place))
+	w.introduce(d, place)
 	return d
 }
 
@@ -131,14 +128,14 @@ func (w *wan) cool(n *kad.Node, h *counted, place int) {
 	}
 	synctest.Wait()
 	backoff := h.Host.Network().(interface{ Backoff() *swarm.DialBackoff }).Backoff()
-	for _, info := range w.tables() {
+	for _, info := range w.known {
 		backoff.Clear(info.ID)
 	}
 	table := n.DHT().RoutingTable()
 	for _, id := range table.ListPeers() {
 		table.RemovePeer(id)
 	}
-	w.acquaint(n.DHT(), w.tables(), order(getting+place))
+	w.introduce(n.DHT(), getting+place)
 }
 
 func (w *wan) kadPut(kind, place int, rec pointer.Record, dialing time.Duration, s *series) {

@@ -199,14 +199,19 @@ func (r *report) String() string {
 		"agreed %.3f (0.17); fresh %.3f (0.18); again %.2f of the oracle's 5th (1.3)\n",
 		r.Ratios.Publish, r.Ratios.PublishOracle, r.Ratios.Any, r.Ratios.Agreed, r.Ratios.Fresh, r.Ratios.Again)
 	if r.Sybil != nil {
-		fmt.Fprintf(&b, "sybils: %+v\n", *r.Sybil)
+		for _, a := range attacks {
+			if f := r.Sybil.Kinds[a]; f != nil {
+				fmt.Fprintf(&b, "%-60s %v\n", "sybils that "+string(a), f)
+			}
+		}
+		if f := r.Sybil.Strict; f != nil {
+			fmt.Fprintf(&b, "%-60s %v\n", "a quarter of all peers, of these kinds, at strict", f)
+		}
 	}
 	return b.String()
 }
 
-type sybilFigures struct {
-	Keys        int `json:"keys"`
-	Found       int `json:"found"`
-	FoundNewest int `json:"found_newest"`
-	KadFound    int `json:"kad_found"`
+func (f *attackedFigure) String() string {
+	return fmt.Sprintf("newest %d, found %d of %d (%d keys); kad-dht %d of %d; holders %.1f (kad's %.1f); stored %.1f; publish %.0f ms, resolve %.0f ms, %.0f rpcs",
+		f.FoundNewest, f.Found, f.Resolves, f.Keys, f.KadFound, f.Keys, f.Holders, f.KadHolders, f.Stored, f.PublishP50, f.ResolveP50, f.ResolveRPCs)
 }
