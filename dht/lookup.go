@@ -352,6 +352,8 @@ func (l *lookup) failure(ctx context.Context) error {
 		err = &RollbackError{Have: l.floor, Got: *l.rollback}
 	case floorExpired && answered > 0:
 		err = &pointer.ExpiredError{Record: l.floor}
+	case l.none > 0 && errors.Is(errors.Join(l.failures...), ErrSurrounded):
+		err = fmt.Errorf("%s: %w (%d peers answered): %w", l.pointer, ErrNotFound, answered, ErrSurrounded)
 	case l.none > 0:
 		err = fmt.Errorf("%s: %w (%d peers answered)", l.pointer, ErrNotFound, answered)
 	case l.bad > 0:

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/libp2p/go-libp2p-kad-dht/pb"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -78,6 +79,33 @@ func (w *walk) surround(ctx context.Context) {
 			w.events <- event{reply: reply{closer: found}}
 		})
 	}
+}
+
+// plausible is how many of the peers may be counted as independent of one
+// another: the j-th of honest ones by distance lies at about j/n of the space,
+// those that were made for the key far nearer. All, if the size is not known.
+func (s size) plausible(peers []*contact) int {
+	if s.peers == 0 {
+		return len(peers)
+	}
+	spans := make([]float64, len(peers))
+	for i, c := range peers {
+		spans[i] = c.span
+	}
+	slices.Sort(spans)
+	n := 0
+	for _, d := range spans {
+		if s.peers*d >= float64(n) {
+			n++
+		}
+	}
+	return n
+}
+
+// surrounded says, at the end of a walk, whether hardly anybody but the crowd
+// answered.
+func (w *walk) surrounded() bool {
+	return w.crowd != nil && w.size.plausible(w.responders()) < closest/2
 }
 
 // region gives those of the region that are to be asked: all who may be alive,

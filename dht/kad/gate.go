@@ -7,8 +7,8 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// counts says whether a level is reached by counting peers that agree.
-func counts(l dht.Level) bool { return l == dht.LevelAgreed || l == dht.LevelFresh }
+// counts says whether a level speaks of how many peers agree.
+func counts(l dht.Level) bool { return l != dht.LevelAny }
 
 // gate holds back answers whose agreement proves little. Whoever counts what
 // comes through it then can't be told that five agree by five IDs that one
@@ -24,6 +24,7 @@ func counts(l dht.Level) bool { return l == dht.LevelAgreed || l == dht.LevelFre
 type gate struct {
 	walk    *walk
 	records []*repeated
+	ended   bool
 }
 
 // repeated is one record, and who gave it.
@@ -68,38 +69,28 @@ func (g *gate) ripe() (out []dht.Answer) {
 
 // mayPass says whether one more may agree with those that passed.
 func (g *gate) mayPass(r *repeated) bool {
-	if g.walk.crowd != nil {
+	if g.walk.crowd != nil && !g.ended {
 		return false
 	}
-	if g.walk.size.peers == 0 {
-		return true
-	}
-	var spans []float64
-	for _, c := range r.out {
-		spans = append(spans, c.span)
-	}
+	agreeing := slices.Clone(r.out)
 	for _, h := range r.held {
-		if !h.contact.remembered {
-			spans = append(spans, h.contact.span)
+		if !h.contact.remembered || g.ended {
+			agreeing = append(agreeing, h.contact)
 		}
 	}
-	slices.Sort(spans)
-	plausible := 0
-	for _, s := range spans {
-		if g.walk.size.peers*s >= float64(plausible) {
-			plausible++
-		}
-	}
-	return len(r.out) < plausible
+	return len(r.out) < g.walk.size.plausible(agreeing)
 }
 
-// rest gives all that is left, at the walk's end.
-func (g *gate) rest() (out []dht.Answer) {
+// end gives what may pass at the walk's end. What may not even then is passed
+// over.
+func (g *gate) end() (out []dht.Answer) {
+	g.ended = true
 	for _, r := range g.records {
-		for _, h := range r.held {
-			out = append(out, h.answer)
+		for len(r.held) > 0 && (len(r.out) == 0 || g.mayPass(r)) {
+			out = append(out, r.held[0].answer)
+			r.out = append(r.out, r.held[0].contact)
+			r.held = r.held[1:]
 		}
-		r.held = nil
 	}
 	return out
 }

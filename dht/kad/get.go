@@ -146,7 +146,10 @@ func (g *get) follow(ctx, working context.Context) error {
 		err = fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, g.walk.asked)
 	}
 	if !g.stopped && ctx.Err() == nil {
-		g.release(g.gate.rest())
+		g.release(g.gate.end())
+	}
+	if err == nil && !g.stopped && g.walk.surrounded() {
+		err = dht.ErrSurrounded
 	}
 	return err
 }

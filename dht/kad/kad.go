@@ -104,7 +104,10 @@ type Node struct {
 	idle   chan struct{} // closed when active falls to 0; nil if nobody waits
 }
 
-var _ dht.Store = (*Node)(nil)
+var (
+	_ dht.Seeker   = (*Node)(nil)
+	_ dht.Thorough = (*Node)(nil)
+)
 
 // Start starts a node and joins by the bootstrap peers, for at most 5 s; a
 // client that discovers waits as long for its first peer. Nobody answering is

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -50,46 +51,74 @@ func wanted(found int) int { return max(1, min(15, (3*found+3)/4)) }
 // Confirmations are words: one who surrounds the key can give all of them and
 // keep nothing.
 func (n *Node) Put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
-	receipt, err := n.put(ctx, p, bytes.Clone(value))
+	receipt, _, err := n.put(ctx, p, bytes.Clone(value), false)
 	if err != nil {
 		err = fmt.Errorf("kad: put: %w", err)
 	}
 	return receipt, err
 }
 
-func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
+// PutAll is Put, but returns when every peer that should have the record has
+// said something, and after looking it up again over disjoint paths. Peers that
+// give it back are Confirmed in the receipt, except the first quarter of those
+// that acknowledged it: who is made to be closest is the first to say yes.
+func (n *Node) PutAll(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
+	receipt, first, err := n.put(ctx, p, bytes.Clone(value), true)
+	if err != nil {
+		return receipt, fmt.Errorf("kad: put: %w", err)
+	}
+	want, err := pointer.Open(p, value, n.now())
+	if err != nil {
+		return receipt, fmt.Errorf("kad: put: %w", err)
+	}
+	for a, err := range n.GetAt(ctx, p, dht.LevelStrict) {
+		if err != nil || a.Peer == "" || slices.Contains(first, a.Peer) {
+			continue
+		}
+		if have, err := pointer.Open(p, a.Record, n.now()); err == nil && have.ID() == want.ID() {
+			receipt.Confirmed++
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return receipt, fmt.Errorf("kad: put: confirming: %w", err)
+	}
+	return receipt, nil
+}
+
+// put gives the first peers that acknowledged as well.
+func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte, all bool) (dht.Receipt, []string, error) {
 	// Peers would refuse it as well, twenty times.
 	rec, err := pointer.Open(p, value, n.now())
 	if err != nil {
-		return dht.Receipt{}, err
+		return dht.Receipt{}, nil, err
 	}
 	key := routingKey(p)
 	w := n.walk(key, dht_pb.Message_FIND_NODE)
 	w.slots, w.spare, w.namers, w.patient = putSlots, putSpare, putNamers, true
 	seeding, leave, err := n.enter(ctx)
 	if err != nil {
-		return dht.Receipt{}, err
+		return dht.Receipt{}, nil, err
 	}
 	defer leave()
 	if err := seeding.Err(); err != nil {
-		return dht.Receipt{}, err
+		return dht.Receipt{}, nil, err
 	}
 	if n.local != nil {
 		if err := n.keep(seeding, p, rec); err != nil {
-			return dht.Receipt{}, err
+			return dht.Receipt{}, nil, err
 		}
 	}
 	if err := n.seed(seeding, w); err != nil {
-		return dht.Receipt{}, err
+		return dht.Receipt{}, nil, err
 	}
 
 	// The work outlives the call, and so has a context of its own.
 	working, done, err := n.enter(context.Background())
 	if err != nil {
-		return dht.Receipt{}, err
+		return dht.Receipt{}, nil, err
 	}
 	working, cancel := context.WithCancelCause(working)
-	d := &delivery{node: n, walk: w, key: key, record: rec, sent: map[*contact]bool{}, acked: map[*contact]bool{}, outcome: make(chan outcome, 2)}
+	d := &delivery{node: n, walk: w, key: key, record: rec, sent: map[*contact]bool{}, acked: map[*contact]bool{}, outcome: make(chan outcome, 1), all: all}
 	w.open = d.open
 	go func() {
 		defer done()
@@ -98,11 +127,11 @@ func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Re
 	}()
 	select {
 	case o := <-d.outcome:
-		return o.receipt, o.err
+		return o.receipt, o.first, o.err
 	case <-ctx.Done():
 		cancel(ctx.Err())
 		o := <-d.outcome
-		return o.receipt, o.err
+		return o.receipt, o.first, o.err
 	}
 }
 
@@ -128,16 +157,19 @@ type delivery struct {
 	record  pointer.Record
 	sent    map[*contact]bool
 	acked   map[*contact]bool
+	first   []string // who acknowledged first
 	refused []*contact
 	receipt dht.Receipt
+	all     bool // the caller waits for everybody
 	told    bool
 
 	requests sync.WaitGroup
-	outcome  chan outcome // the first is the answer to the caller
+	outcome  chan outcome // the answer to the caller
 }
 
 type outcome struct {
 	receipt dht.Receipt
+	first   []string
 	err     error
 }
 
@@ -174,7 +206,8 @@ func (d *delivery) run(ctx context.Context) {
 func (d *delivery) tell(err error) {
 	if !d.told {
 		d.told = true
-		d.outcome <- outcome{d.receipt, err}
+		d.receipt.Groups, d.receipt.Spread = d.independent()
+		d.outcome <- outcome{d.receipt, d.first[:len(d.first)/4], err}
 	}
 }
 
@@ -209,6 +242,7 @@ func (d *delivery) take(ctx context.Context, e event) {
 	case e.err == nil:
 		d.receipt.Stored++
 		d.acked[e.contact] = true
+		d.first = append(d.first, e.contact.ID.String())
 	case errors.Is(e.err, dht.ErrUnreachable):
 		d.receipt.Unreachable++
 	default:
@@ -234,7 +268,7 @@ func (d *delivery) open(ctx context.Context, c *contact) bool {
 // would hardly change the answer: 15 of those whose rank among the living is
 // within 20. Somebody silent counts in it by how likely it is that it lives.
 func (d *delivery) enough(now time.Time) bool {
-	if d.receipt.Stored < wanted(closest) || !d.looked() {
+	if d.all || d.receipt.Stored < wanted(closest) || !d.looked() {
 		return false
 	}
 	rank, n := 0.0, 0
@@ -259,6 +293,23 @@ func (d *delivery) enough(now time.Time) bool {
 		}
 	}
 	return n >= wanted(closest)
+}
+
+// independent says in how many groups of public addresses those lie who have
+// it, and how many there are if they are counted no denser than the network.
+func (d *delivery) independent() (groups, spread int) {
+	seen := map[string]bool{}
+	var acked []*contact
+	for c := range d.acked {
+		if g := addressGroup(c.Addrs); g != "" {
+			seen[g] = true
+		}
+		acked = append(acked, c)
+	}
+	if d.walk.size.peers > 0 {
+		spread = d.walk.size.plausible(acked)
+	}
+	return len(seen), spread
 }
 
 // looked says whether some of the very closest were asked for closer ones.

@@ -113,7 +113,7 @@ func newWAN(t *testing.T, live, dead int, seed uint64) *wan {
 		w.known = append(w.known, info)
 	}
 	for i, d := range w.live {
-		w.acquaint(d, w.known, uint64(i))
+		w.fill(d, uint64(i))
 	}
 	return w
 }
@@ -214,28 +214,17 @@ func (w *wan) count(_ context.Context, s network.Stream, _ *dht_pb.Message) {
 	w.received[s.Conn().RemotePeer()]++
 }
 
-// acquaint fills a table as time would have: whoever came first stays.
+// acquaint adds to a table as time would have: whoever came first stays.
 func (w *wan) acquaint(d *kaddht.IpfsDHT, peers []peer.AddrInfo, order uint64) {
 	peers = slices.Clone(peers)
 	r := mathrand.New(mathrand.NewPCG(w.seed, order))
 	r.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	for _, info := range peers {
 		if info.ID != d.PeerID() {
-			d.Host().Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.PermanentAddrTTL)
-			_, _ = d.RoutingTable().TryAddPeer(info.ID, true, false)
+			if added, _ := d.RoutingTable().TryAddPeer(info.ID, true, false); added {
+				d.Host().Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.PermanentAddrTTL)
+			}
 		}
-	}
-}
-
-// introduce fills a client's table.
-func (w *wan) introduce(d *kaddht.IpfsDHT, place int) {
-	order := uint64(firstClient + place)
-	if w.sybils != nil && w.sybils.first {
-		w.acquaint(d, w.sybils.infos, order)
-	}
-	w.acquaint(d, w.known, order)
-	if w.sybils != nil {
-		w.acquaint(d, w.sybils.infos, order)
 	}
 }
 

@@ -52,7 +52,7 @@ func (w *wan) ours(kind, place int) (*kad.Node, *counted) {
 	h := w.host(clientNumber(kind, place), time.Second)
 	n, err := kad.Start(w.t.Context(), kad.Config{Host: h})
 	require.NoError(w.t, err)
-	w.introduce(n.DHT(), place)
+	w.fill(n.DHT(), uint64(firstClient+place))
 	return n, h
 }
 
@@ -64,7 +64,7 @@ func (w *wan) endOurs(n *kad.Node, h *counted) {
 // theirs starts an ordinary client; its table is that of ours at that place.
 func (w *wan) theirs(kind, place int, dialing time.Duration) *kaddht.IpfsDHT {
 	d := w.stock(w.host(clientNumber(kind, place), dialing), kaddht.ModeClient)
-	w.introduce(d, place)
+	w.fill(d, uint64(firstClient+place))
 	return d
 }
 
@@ -131,11 +131,7 @@ func (w *wan) cool(n *kad.Node, h *counted, place int) {
 	for _, info := range w.known {
 		backoff.Clear(info.ID)
 	}
-	table := n.DHT().RoutingTable()
-	for _, id := range table.ListPeers() {
-		table.RemovePeer(id)
-	}
-	w.introduce(n.DHT(), getting+place)
+	w.fill(n.DHT(), uint64(firstClient+getting+place))
 }
 
 func (w *wan) kadPut(kind, place int, rec pointer.Record, dialing time.Duration, s *series) {

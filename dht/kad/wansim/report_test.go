@@ -212,6 +212,6 @@ func (r *report) String() string {
 }
 
 func (f *attackedFigure) String() string {
-	return fmt.Sprintf("newest %d, found %d of %d (%d keys); kad-dht %d of %d; holders %.1f (kad's %.1f); stored %.1f; publish %.0f ms, resolve %.0f ms, %.0f rpcs",
-		f.FoundNewest, f.Found, f.Resolves, f.Keys, f.KadFound, f.Keys, f.Holders, f.KadHolders, f.Stored, f.PublishP50, f.ResolveP50, f.ResolveRPCs)
+	return fmt.Sprintf("newest %d, found %d of %d (%d keys); kad-dht %d of %d; holders %.1f (kad's %.1f); stored %.1f, %d doubted; publish %.0f ms, resolve %.0f ms, %.0f rpcs",
+		f.FoundNewest, f.Found, f.Resolves, f.Keys, f.KadFound, f.Keys, f.Holders, f.KadHolders, f.Stored, f.Flagged, f.PublishP50, f.ResolveP50, f.ResolveRPCs)
 }

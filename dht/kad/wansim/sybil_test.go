@@ -13,13 +13,13 @@ import (
 	"sync"
 	"time"
 
+	kaddht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p-kad-dht/pb"
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
-	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-msgio"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/stretchr/testify/require"
@@ -36,10 +36,15 @@ const (
 	attackNothing attack = "accept everything, answer nothing"
 	attackOld     attack = "answer with an old record"
 	attackNames   attack = "name only one another"
-	attackFirst   attack = "answer with an old record, in the tables before the honest"
+	attackFirst   attack = "answer with an old record, in the tables before half of the honest"
+
+	// As the last, before all of the honest: 45 IDs that fill, in every table,
+	// the whole bucket towards the key. No peer outside the region then knows
+	// an honest one inside, and no walk could find any. It isn't in the sums.
+	attackFounding attack = "answer with an old record, in the tables before all of the honest"
 )
 
-var attacks = []attack{attackNothing, attackOld, attackNames, attackFirst}
+var attacks = []attack{attackNothing, attackOld, attackNames, attackFirst, attackFounding}
 
 const (
 	firstSybil = 50_000 // its host's number
@@ -199,14 +204,37 @@ func (l *liar) answer(req *dht_pb.Message) *dht_pb.Message {
 
 // sybils are the attackers of one key, up and in the tables.
 type sybils struct {
-	hosts []host.Host
-	infos []peer.AddrInfo
-	first bool // in the tables before the honest
+	attack attack
+	hosts  []host.Host
+	infos  []peer.AddrInfo
+}
+
+// fill fills a table in the order in which peers came: everybody at once, but
+// the attackers when their attack has it.
+func (w *wan) fill(d *kaddht.IpfsDHT, order uint64) {
+	for _, id := range d.RoutingTable().ListPeers() {
+		d.RoutingTable().RemovePeer(id)
+	}
+	early := w.known
+	if w.sybils != nil {
+		switch w.sybils.attack {
+		case attackFounding:
+			early = nil
+		case attackFirst:
+			early = slices.Clone(w.known)
+			r := rand.New(rand.NewPCG(w.seed, 98))
+			r.Shuffle(len(early), func(i, j int) { early[i], early[j] = early[j], early[i] })
+			early = early[:len(early)/2]
+		}
+		w.acquaint(d, early, order)
+		w.acquaint(d, w.sybils.infos, order)
+	}
+	w.acquaint(d, w.known, order)
 }
 
 func (w *wan) invade(keys []ed25519.PrivateKey, a attack, key string, old []byte) *sybils {
 	l := &liar{attack: a, old: map[string][]byte{key: old}}
-	s := &sybils{first: a == attackFirst}
+	s := &sybils{attack: a}
 	for i, priv := range keys {
 		h := w.hostOf(privKey(w.t, priv.Seed()), firstSybil+i, time.Second)
 		h.SetStreamHandler(kadProtocol, l.handle)
@@ -214,21 +242,10 @@ func (w *wan) invade(keys []ed25519.PrivateKey, a attack, key string, old []byte
 		s.infos = append(s.infos, peer.AddrInfo{ID: h.ID(), Addrs: []ma.Multiaddr{addrOf(firstSybil + i)}})
 	}
 	l.fellows = s.infos
-	for i, d := range w.live {
-		if s.first {
-			for _, id := range d.RoutingTable().ListPeers() {
-				d.RoutingTable().RemovePeer(id)
-			}
-		}
-		for _, info := range s.infos {
-			d.Host().Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.PermanentAddrTTL)
-			_, _ = d.RoutingTable().TryAddPeer(info.ID, true, false)
-		}
-		if s.first {
-			w.acquaint(d, w.known, uint64(i))
-		}
-	}
 	w.sybils = s
+	for i, d := range w.live {
+		w.fill(d, uint64(i))
+	}
 	return s
 }
 
@@ -238,11 +255,7 @@ func (w *wan) expel(s *sybils) {
 		_ = h.Close()
 	}
 	for i, d := range w.live {
-		for _, info := range s.infos {
-			d.RoutingTable().RemovePeer(info.ID)
-			d.Host().Peerstore().ClearAddrs(info.ID)
-		}
-		w.acquaint(d, w.known, uint64(i))
+		w.fill(d, uint64(i))
 	}
 }
 
@@ -268,6 +281,9 @@ func (w *wan) attacked(number, resolves int) *sybilFigures {
 			next++
 		}
 		f.finish()
+		if a == attackFounding {
+			continue
+		}
 		out.Keys += f.Keys
 		out.Resolves += f.Resolves
 		out.Found += f.Found
@@ -353,4 +369,7 @@ func (w *wan) put(place int, rec pointer.Record, f *attackedFigure) {
 	_, near := w.holders(rec)
 	f.held = append(f.held, near)
 	f.stored = append(f.stored, receipt.Stored)
+	if receipt.Doubt() != "" {
+		f.Flagged++
+	}
 }
