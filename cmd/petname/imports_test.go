@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"dht":            {"pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
 	"dht/kad":        {"dht", "pointer"},
+	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
 	"petname":        {"dht", "ledger", "pointer"},
 	"cmd/petname":    {"*"},
 	"examples/embed": {"petname", "ledger", "dht", "pointer"},

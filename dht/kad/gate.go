@@ -81,12 +81,12 @@ func (g *gate) mayPass(r *repeated) bool {
 	return len(r.out) < g.walk.size.plausible(agreeing)
 }
 
-// end gives what may pass at the walk's end. What may not even then is passed
-// over.
+// end gives what is left at the walk's end. In a crowd, what may not pass even
+// then is passed over.
 func (g *gate) end() (out []dht.Answer) {
 	g.ended = true
 	for _, r := range g.records {
-		for len(r.held) > 0 && (len(r.out) == 0 || g.mayPass(r)) {
+		for len(r.held) > 0 && (len(r.out) == 0 || g.walk.crowd == nil || g.mayPass(r)) {
 			out = append(out, r.held[0].answer)
 			r.out = append(r.out, r.held[0].contact)
 			r.held = r.held[1:]

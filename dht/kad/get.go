@@ -137,7 +137,7 @@ func (g *get) follow(ctx, working context.Context) error {
 				g.holders.note(e.contact, e.reply.record)
 			}
 		default:
-			g.node.learn(ctx, e)
+			g.learn(ctx, e)
 			g.answer(e)
 		}
 		return !g.stopped && g.release(g.gate.ripe())
@@ -152,6 +152,14 @@ func (g *get) follow(ctx, working context.Context) error {
 		err = dht.ErrSurrounded
 	}
 	return err
+}
+
+// learn teaches the table, except about peers that are only remembered: asking
+// them must not make them known.
+func (g *get) learn(ctx context.Context, e event) {
+	if !e.contact.remembered || e.err != nil {
+		g.node.learn(ctx, e)
+	}
 }
 
 // answer yields what a peer said, or gives it to the gate.

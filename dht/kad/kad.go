@@ -96,6 +96,7 @@ type Node struct {
 	memory    memory     // of who held what
 	discovery *discovery // nil: none
 
+	chores sync.WaitGroup  // what a server does of itself
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	mu     sync.Mutex
@@ -216,6 +217,9 @@ func (n *Node) runOn(h host.Host) (err error) {
 		n.local = records.NewValueStore(store, validator, amino.DefaultMaxRecordAge)
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if n.server {
+		n.chores.Go(n.keepSampling)
+	}
 	return nil
 }
 
@@ -265,6 +269,7 @@ func (n *Node) Close() error {
 		err = errors.Join(err, n.host.Close())
 	}
 	_ = n.Wait(context.Background())
+	n.chores.Wait()
 	return err
 }
 

@@ -21,9 +21,9 @@ import (
 // without asking it for closer ones first: that saves a round trip and a
 // message. Only the closest few are asked as well, and those on the way.
 const (
-	putSlots  = 10
-	putSpare  = 4
-	putNamers = 8
+	putSlots  = 8
+	putSpare  = 0
+	putNamers = 4
 
 	// To say that 15 of the 20 closest have it while some of the silent may be
 	// alive, and unknown ones closer, the last rank is left out.

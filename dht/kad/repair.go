@@ -60,7 +60,7 @@ func (g *get) tail(ctx context.Context) {
 				continue
 			}
 			w.take(e)
-			g.node.learn(ctx, e)
+			g.learn(ctx, e)
 			if e.err == nil {
 				g.holders.note(e.contact, e.reply.record)
 			}
@@ -87,7 +87,7 @@ func (g *get) remember() {
 		case g.holders.best.Pointer().IsZero() || told && (rec.Pointer().IsZero() || rec.ID() != g.holders.best.ID()):
 		case told:
 			holding = append(holding, c)
-		default:
+		case !c.remembered: // once is enough to be taken from memory unheard
 			likely = append(likely, c)
 		}
 	}

@@ -26,7 +26,7 @@ const (
 	lastDeadline = time.Second            // and here the walk ends without it
 	maxWalk      = 15 * time.Second
 	nearPeers    = closest * 4 / 3 // where 20 live, a quarter of all being dead
-	maxVouchers  = 8               // asked beside those from memory
+	maxVouchers  = 10              // asked beside those from memory
 	everybody    = 40              // of so few, all are wanted
 )
 

@@ -17,10 +17,11 @@ var (
 	liveFlag     = flag.Int("live", 150, "peers that live")
 	deadFlag     = flag.Int("dead", 50, "peers in the routing tables that are dead and silent")
 	seedFlag     = flag.Uint64("seed", 1, "of keys, latencies and tables")
-	opsFlag      = flag.Int("ops", 15, "operations of each kind")
+	opsFlag      = flag.Int("ops", 12, "operations of each kind")
 	sybilsFlag   = flag.Int("sybils", 45, "IDs that an attacker has made to be closer to a key than any honest peer; 0: no attacks")
-	resolvesFlag = flag.Int("resolves", 2, "look-ups under each attack")
+	resolvesFlag = flag.Int("resolves", 1, "look-ups under each attack")
 	oursFlag     = flag.Bool("ours", false, "leave kad-dht's own side out, for tuning")
+	plotFlag     = flag.String("plot", "", "write the distributions to PREFIX.svg and PREFIX.png")
 	jsonFlag     = flag.String("json", "", "write the figures to this file")
 )
 
@@ -56,8 +57,25 @@ func TestWAN(t *testing.T) {
 	if *jsonFlag != "" {
 		require.NoError(t, r.write(*jsonFlag))
 	}
-	require.Zero(t, r.Failed)
+	if *plotFlag != "" {
+		m.writePlot(t, *plotFlag, *liveFlag, *deadFlag)
+	}
 	require.Zero(t, r.UntrueReports)
+	if r.Publish.P50 > 0 {
+		require.Zero(t, r.Failed)
+		require.GreaterOrEqual(t, r.HoldersAtReturn.Min, 14, "15 is the goal")
+		require.GreaterOrEqual(t, r.HoldersAfter.Mean, 19.)
+		require.LessOrEqual(t, r.Ratios.PublishOracle, 1.7)
+	}
+	if r.KadPutTuned != nil {
+		require.LessOrEqual(t, r.Ratios.Publish, 0.32)
+		require.LessOrEqual(t, r.Ratios.Agreed, 0.18)
+		require.LessOrEqual(t, r.Ratios.Fresh, 0.2)
+	}
+	if r.Sybil != nil {
+		require.GreaterOrEqual(t, r.Sybil.FoundNewest, r.Sybil.Resolves*9/10)
+		require.GreaterOrEqual(t, r.Sybil.Strict.FoundNewest, r.Sybil.Strict.Resolves*9/10)
+	}
 }
 
 // operations runs each kind of operation once, all on records of their own or

@@ -37,7 +37,9 @@ type Published struct {
 	Stored      int       `json:"stored"`
 	Refused     int       `json:"refused"`
 	Unreachable int       `json:"unreachable"`
-	Took        float64   `json:"took"` // seconds
+	Confirmed   int       `json:"confirmed"`       // gave it back when asked anew; 0 unless waited for all
+	Doubt       string    `json:"doubt,omitempty"` // why those who stored it may be one attacker
+	Took        float64   `json:"took"`            // seconds
 	Edges       []string  `json:"edges,omitempty"`
 }
 
@@ -129,11 +131,17 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	if offline != nil {
 		return out, unsent(offline, 0)
 	}
-	receipt, err := e.resolver(network).Publish(ctx, record)
+	put := e.resolver(network).Publish
+	if a.Wait == "all" {
+		put = e.resolver(network).PublishAll
+	}
+	receipt, err := put(ctx, record)
+	out.Confirmed, out.Doubt = receipt.Confirmed, receipt.Doubt()
 	out.Asked, out.Stored, out.Refused, out.Unreachable = receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable
 	out.Took = time.Since(began).Seconds()
 	e.settle(ctx)
-	if err == nil && a.Wait == "all" && receipt.Refused+receipt.Unreachable > 0 {
+	if err == nil && a.Wait == "all" && receipt.Refused > 0 {
+		// The unreachable are no failure: on a large network a quarter of all is.
 		err = &dht.ShortError{Receipt: receipt, Want: receipt.Asked}
 	}
 	if ctx.Err() != nil {
