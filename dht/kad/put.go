@@ -38,9 +38,13 @@ func wanted(found int) int { return max(1, min(15, (3*found+3)/4)) }
 
 // Put walks to the 20 closest peers that live and stores the record with each
 // of them itself, the first ones while it still walks; so the receipt is what
-// the peers said. It returns as soon as 15 of the 20 closest known confirmed;
-// the rest of the work then goes on in the background, to all 20: see
-// [Node.Wait]. Otherwise it returns when all have said something.
+// the peers said. It returns as soon as 15 of those have confirmed whose rank
+// among the living is, as far as can be told, within 20; the rest of the work
+// then goes on in the background, to all 20 and to whoever else answered within
+// the radius that should hold 20: see [Node.Wait]. Otherwise it returns when all
+// have said something. Where more peers crowd about the key than chance puts
+// there, the record goes to the whole region behind them, up to 80 peers; of a
+// network of under 40 known peers it goes to all.
 //
 // Nil means that min(15, ¾ of the closest peers found), and at least one,
 // confirmed. Otherwise the error wraps a [*dht.ShortError], or

@@ -19,7 +19,7 @@ import (
 const (
 	closest      = 20                     // Kademlia's k: whom a record belongs to
 	seedPeers    = 40                     // taken from the routing table
-	inFlight     = 14                     // requests at once (Kademlia's α)
+	inFlight     = 20                     // requests at once (Kademlia's α)
 	maxAsked     = 200                    // peers asked in one walk
 	maxHeard     = 2000                   // names kept
 	softDeadline = 250 * time.Millisecond // a silent peer loses its slot
