@@ -71,7 +71,9 @@ func TestPublishAllSeesEveryStoreThrough(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, thorough.all)
 	require.Equal(t, dht.Receipt{Asked: 9, Stored: 9, Confirmed: 6, Groups: 5, Spread: 7}, receipt)
-	thorough.puts = func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) { return dht.Receipt{Asked: 1, Stored: 1}, nil }
+	thorough.puts = func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+		return dht.Receipt{Asked: 1, Stored: 1}, nil
+	}
 	_, err = r.Publish(t.Context(), sign(t, k, 2))
 	require.NoError(t, err)
 	require.Equal(t, 1, thorough.all)
