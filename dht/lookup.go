@@ -108,7 +108,7 @@ func (l *lookup) ask(ctx context.Context, yield func(Result, error) bool) bool {
 	defer cancel()
 	arrivals := make(chan arrival)
 	for i, s := range stores {
-		go gather(ctx, i, s, l.pointer, arrivals)
+		go gather(ctx, i, s, l.pointer, l.level, arrivals)
 	}
 	for running := n; running > 0; {
 		select {
@@ -144,7 +144,7 @@ func (l *lookup) ask(ctx context.Context, yield func(Result, error) bool) bool {
 
 // gather runs one store. It isn't waited for: a store that ignores its context
 // can't hold up the look-up.
-func gather(ctx context.Context, i int, s Store, p pointer.Pointer, arrivals chan<- arrival) {
+func gather(ctx context.Context, i int, s Store, p pointer.Pointer, level Level, arrivals chan<- arrival) {
 	send := func(a arrival) bool {
 		a.store = i
 		select {
@@ -154,8 +154,12 @@ func gather(ctx context.Context, i int, s Store, p pointer.Pointer, arrivals cha
 			return false
 		}
 	}
+	answers := s.Get(ctx, p)
+	if seeker, ok := s.(Seeker); ok {
+		answers = seeker.GetAt(ctx, p, level)
+	}
 	n := 0
-	for a, err := range s.Get(ctx, p) {
+	for a, err := range answers {
 		if n++; n > maxAnswers {
 			send(arrival{answer: Answer{Source: a.Source}, err: fmt.Errorf("more than %d answers: no more were taken", maxAnswers)})
 			break
@@ -316,8 +320,11 @@ func (l *lookup) complete() bool {
 func (l *lookup) finish(ctx context.Context, yield func(Result, error) bool) {
 	if l.best != nil {
 		res := l.result()
-		if l.complete() {
+		switch {
+		case l.complete() && l.level == LevelStrict:
 			res.Freshness = LevelStrict
+		case l.complete():
+			res.Freshness = LevelFresh // asked, but not over paths apart
 		}
 		if res.Freshness != l.last.Freshness || res.Answered != l.last.Answered || res.Asked != l.last.Asked ||
 			res.Record.ID() != l.last.Record.ID() || res.Source != l.last.Source {
@@ -345,6 +352,8 @@ func (l *lookup) failure(ctx context.Context) error {
 		err = &RollbackError{Have: l.floor, Got: *l.rollback}
 	case floorExpired && answered > 0:
 		err = &pointer.ExpiredError{Record: l.floor}
+	case l.none > 0 && errors.Is(errors.Join(l.failures...), ErrSurrounded):
+		err = fmt.Errorf("%s: %w (%d peers answered): %w", l.pointer, ErrNotFound, answered, ErrSurrounded)
 	case l.none > 0:
 		err = fmt.Errorf("%s: %w (%d peers answered)", l.pointer, ErrNotFound, answered)
 	case l.bad > 0:

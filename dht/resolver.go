@@ -150,6 +150,24 @@ func (r *Resolver) Best(ctx context.Context, p pointer.Pointer, level Level) (Re
 // holds it as it wants to; otherwise it wraps what the stores said, such as
 // [*ShortError]. A record older than the home's gives [ErrOlder], asking nobody.
 func (r *Resolver) Publish(ctx context.Context, rec pointer.Record) (Receipt, error) {
+	return r.publish(ctx, rec, Store.Put)
+}
+
+// PublishAll is Publish, but waits for every peer that should have the record,
+// and counts those that give it back when asked anew, where stores can: see
+// [Thorough].
+func (r *Resolver) PublishAll(ctx context.Context, rec pointer.Record) (Receipt, error) {
+	return r.publish(ctx, rec, func(s Store, ctx context.Context, p pointer.Pointer, b []byte) (Receipt, error) {
+		if t, ok := s.(Thorough); ok {
+			return t.PutAll(ctx, p, b)
+		}
+		return s.Put(ctx, p, b)
+	})
+}
+
+type putter func(Store, context.Context, pointer.Pointer, []byte) (Receipt, error)
+
+func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putter) (Receipt, error) {
 	if rec.Pointer().IsZero() {
 		return Receipt{}, errors.New("publish: no record given")
 	}
@@ -169,10 +187,10 @@ func (r *Resolver) Publish(ctx context.Context, rec pointer.Record) (Receipt, er
 	}
 	ctx, cancel := r.bounded(ctx)
 	defer cancel()
-	return r.putAll(ctx, rec)
+	return r.putAll(ctx, rec, put)
 }
 
-func (r *Resolver) putAll(ctx context.Context, rec pointer.Record) (Receipt, error) {
+func (r *Resolver) putAll(ctx context.Context, rec pointer.Record, put putter) (Receipt, error) {
 	type outcome struct {
 		receipt Receipt
 		err     error
@@ -180,7 +198,7 @@ func (r *Resolver) putAll(ctx context.Context, rec pointer.Record) (Receipt, err
 	outcomes := make(chan outcome, len(r.Stores)) // a store that outlives us finds room
 	for _, s := range r.Stores {
 		go func() {
-			receipt, err := s.Put(ctx, rec.Pointer(), rec.Bytes())
+			receipt, err := put(s, ctx, rec.Pointer(), rec.Bytes())
 			if err != nil && receipt == (Receipt{}) {
 				receipt = Receipt{Asked: 1, Unreachable: 1}
 			}

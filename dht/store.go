@@ -52,16 +52,48 @@ type Answer struct {
 }
 
 // Receipt is the outcome of a put, in peers. Asked may exceed the sum of the
-// others: the rest had not answered yet when the put was done.
+// next three: the rest had not answered yet when the put was done.
+//
+// Stored counts words. Groups and Spread tell how many different mouths they
+// may come from, Confirmed how many peers were seen to have it.
 type Receipt struct {
 	Asked       int // peers that the record was sent to
 	Stored      int // of these: confirmed that they hold it
 	Refused     int // of these: answered, and do not
 	Unreachable int // of these: did not answer
+
+	// Confirmed peers gave the record back to a look-up of its own after the
+	// put: others than the first to acknowledge it, and not more of those who
+	// stand at one spot than chance puts there. Only [Store]s that are asked for
+	// it look; see [Thorough].
+	Confirmed int
+
+	// Groups of public addresses (/16 of IPv4, /32 of IPv6) that those who
+	// stored it belong to, and Spread: how many of them are left when no more
+	// are counted about the key than the network's size explains. 0: not known,
+	// as on a local network or a small one.
+	Groups, Spread int
 }
 
 func (r Receipt) plus(o Receipt) Receipt {
-	return Receipt{r.Asked + o.Asked, r.Stored + o.Stored, r.Refused + o.Refused, r.Unreachable + o.Unreachable}
+	return Receipt{
+		r.Asked + o.Asked, r.Stored + o.Stored, r.Refused + o.Refused, r.Unreachable + o.Unreachable,
+		r.Confirmed + o.Confirmed, r.Groups + o.Groups, r.Spread + o.Spread,
+	}
+}
+
+// Doubt says in a few words why the acknowledgements of a put may all be one
+// attacker's; "" if nothing speaks for it.
+func (r Receipt) Doubt() string {
+	switch {
+	case r.Stored < 4:
+		return "" // too few to tell
+	case r.Groups == 1:
+		return "only peers of one group of addresses acknowledged it"
+	case r.Spread > 0 && 2*r.Spread < r.Stored:
+		return fmt.Sprintf("most acknowledgements (%d of %d) came from peers that crowd about the key", r.Stored-r.Spread, r.Stored)
+	}
+	return ""
 }
 
 // Store keeps records, by pointer. Implementations are safe for concurrent
@@ -82,6 +114,21 @@ type Store interface {
 	Put(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error)
 }
 
+// Seeker is a Store that looks harder for a higher level. A [Resolver] asks it
+// by GetAt in Get's stead, with the level that it was asked for itself.
+type Seeker interface {
+	Store
+	GetAt(ctx context.Context, p pointer.Pointer, level Level) iter.Seq2[Answer, error]
+}
+
+// Thorough is a Store that can see a put through: PutAll is Put, but returns
+// only when every peer that should have the record has said something, and it
+// was looked up again: [Receipt.Confirmed].
+type Thorough interface {
+	Store
+	PutAll(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error)
+}
+
 var (
 	// ErrNotFound: peers answered, and none of them has a record.
 	ErrNotFound = errors.New("no record found")
@@ -92,6 +139,11 @@ var (
 
 	// ErrOlder: a put that is older than what the store holds.
 	ErrOlder = errors.New("an older record than the one already stored")
+
+	// ErrSurrounded: more peers than chance explains stand at a pointer's key,
+	// and few others answered: whoever made them may have kept a newer record
+	// from us. What came is no fresher than any.
+	ErrSurrounded = errors.New("the name is surrounded by peers that one attacker may have made")
 
 	// ErrRejected: records came, and not one of them verified.
 	ErrRejected = errors.New("no record that came verifies")

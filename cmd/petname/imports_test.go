@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"dht/delegated":  {"dht", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
 	"dht/kad":        {"dht", "dht/keep", "pointer"},
+	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
 	"dht/keep":       {"dht", "pointer"},
 	"petname":        {"dht", "ledger", "pointer"},
 	"cmd/petname":    {"*"},

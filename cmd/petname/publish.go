@@ -21,8 +21,8 @@ a content path (/ipfs/…, /ipns/…); without it the last one stays. Your nickn
 and the labels that you shared travel in the record.
 
 --wait some ends when three quarters of the closest peers (at most 15) have
-stored it, all when each has been asked and none refused, none once it is signed and saved
-here.`,
+stored it, all when each that can be reached has, and the record was looked up
+again to count who gives it back, none once it is signed and saved here.`,
 		Example: `  petname publish /ipfs/bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e
   petname publish
   petname publish --ttl 1m --lifetime 24h --json`,
@@ -41,6 +41,9 @@ here.`,
 			err = a.ask("publish", request, &out)
 			if err == nil && request.Wait != "none" && out.Asked >= 20 && out.Stored < 10 {
 				a.warn("only %d of %d peers stored it: publish again later", out.Stored, out.Asked)
+			}
+			if out.Doubt != "" {
+				a.warn("%s: it may not be found. Publish again later, and from elsewhere", out.Doubt)
 			}
 			return a.show(out, err, out.Sequence > 0, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "%s\n", out.Pointer)
@@ -65,6 +68,9 @@ here.`,
 				}
 				field(w, "stored", fmt.Sprintf("by %d of %s asked (%d refused, %d unreachable), in %s",
 					out.Stored, peers(out.Asked), out.Refused, out.Unreachable, seconds(out.Took)))
+				if request.Wait == "all" {
+					field(w, "confirmed", fmt.Sprintf("by %s that gave it back", peers(out.Confirmed)))
+				}
 			})
 		},
 	}

@@ -20,10 +20,25 @@ import (
 // routingKey is where a record lives (IPNS specification, "Routing record").
 func routingKey(p pointer.Pointer) string { return "/ipns/" + string(p.Bytes()) }
 
-// Get walks towards the pointer and yields what each peer answers, until the 20
-// closest that live have answered. A server's own copy comes last, with
-// [dht.SourceHome] and no peer. Answers are checked for size and key only.
+// Get is GetAt for [dht.LevelFresh].
 func (n *Node) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return n.GetAt(ctx, p, dht.LevelFresh)
+}
+
+// GetAt walks towards the pointer and yields what each peer answers, until the
+// 20 closest that live have answered (of a network of under 40 peers all, of a
+// crowded region up to 80). A server's own copy comes last, with
+// [dht.SourceHome] and no peer. Answers are checked for size and key only.
+//
+// At [dht.LevelAny] every answer is yielded when it comes. Above it, answers
+// that only repeat a record are held back for as long as their number says
+// little: see gate. At [dht.LevelStrict] three walks that share no peer find
+// the region, so that it takes liars on all three ways to hide it.
+//
+// Above LevelAny, those of the closest that answered with an older record or
+// none are sent the best one that came: a few, in the background, after the
+// iteration ended; see [Node.Wait].
+func (n *Node) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		answer := dht.Answer{Source: dht.SourceNetwork}
 		ctx, leave, err := n.enter(ctx)
@@ -36,32 +51,13 @@ func (n *Node) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer,
 			yield(answer, errors.New("kad: get: no pointer given"))
 			return
 		}
-		key := routingKey(p)
-		w := n.walk(key, dht_pb.Message_GET_VALUE)
-		err = n.seed(ctx, w)
-		stopped := false
-		if err == nil {
-			err = w.run(ctx, func(e event) bool {
-				if e.late {
-					return true
-				}
-				n.learn(ctx, e)
-				a := dht.Answer{Record: e.reply.record, Source: dht.SourceNetwork, Peer: e.contact.ID.String(), Asked: w.asked}
-				if e.err != nil {
-					a.Record = nil
-				}
-				stopped = !yield(a, e.err)
-				return !stopped
-			})
-			if err == nil && len(w.live()) == 0 {
-				err = fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, w.asked)
-			}
-		}
-		if stopped {
+		g := &get{node: n, pointer: p, key: routingKey(p), level: level, yield: yield}
+		err = g.run(ctx)
+		if g.stopped {
 			return
 		}
 		if err != nil {
-			answer.Asked = w.asked
+			answer.Asked = g.asked
 			if !yield(answer, fmt.Errorf("kad: get: %w", err)) || ctx.Err() != nil {
 				return
 			}
@@ -69,13 +65,137 @@ func (n *Node) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer,
 		if n.local == nil {
 			return
 		}
-		if rec, err := n.local.Get(ctx, key); err == nil && rec != nil {
-			yield(dht.Answer{Record: rec.GetValue(), Source: dht.SourceHome, Asked: w.asked}, nil)
+		if rec, err := n.local.Get(ctx, g.key); err == nil && rec != nil {
+			yield(dht.Answer{Record: rec.GetValue(), Source: dht.SourceHome, Asked: g.asked}, nil)
 		}
 	}
 }
 
+// get is one look-up.
+type get struct {
+	node    *Node
+	pointer pointer.Pointer
+	key     string
+	level   dht.Level
+	yield   func(dht.Answer, error) bool
+	walk    *walk
+	gate    gate
+	holders holders
+	told    map[peer.ID]bool // by a path of strict, whose answer was yielded
+	asked   int
+	stopped bool // by the consumer
+}
+
+// run walks, and leaves the rest of the work in the background.
+func (g *get) run(ctx context.Context) error {
+	n := g.node
+	working, done, err := n.enter(context.Background()) // requests outlive the call, some
+	if err != nil {
+		return err
+	}
+	working, cancel := context.WithCancel(working)
+	end := func() {
+		cancel()
+		g.walk.requests.Wait()
+		done()
+	}
+	g.walk = n.walk(g.key, dht_pb.Message_GET_VALUE)
+	g.gate.walk = g.walk
+	g.holders.open = func(b []byte) (pointer.Record, error) { return pointer.Open(g.pointer, b, n.now()) }
+	if err = n.seed(ctx, g.walk); err == nil {
+		if g.level == dht.LevelStrict {
+			err = g.disjoint(ctx)
+		} else {
+			g.walk.recall(n.memory.recall(g.pointer))
+		}
+	}
+	if err == nil && !g.stopped {
+		err = g.follow(ctx, working)
+	}
+	g.asked = max(g.asked, g.walk.asked)
+	if err != nil || g.level == dht.LevelAny {
+		g.remember()
+		end()
+		return err
+	}
+	go func() {
+		defer end()
+		g.tail(working)
+	}()
+	return nil
+}
+
+// follow runs the walk itself.
+func (g *get) follow(ctx, working context.Context) error {
+	bounded, cancel := context.WithTimeoutCause(ctx, maxWalk, errCut)
+	defer cancel()
+	err := g.walk.loop(bounded, working, func(e event) bool {
+		switch {
+		case e.late || e.contact == nil:
+		case g.told[e.contact.ID]:
+			if e.err == nil {
+				g.holders.note(e.contact, e.reply.record)
+			}
+		default:
+			g.learn(ctx, e)
+			g.answer(e)
+		}
+		return !g.stopped && g.release(g.gate.ripe())
+	})
+	if err == nil && !g.stopped && len(g.walk.live()) == 0 {
+		err = fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, g.walk.asked)
+	}
+	if !g.stopped && ctx.Err() == nil {
+		g.release(g.gate.end())
+	}
+	if err == nil && !g.stopped && g.walk.surrounded() {
+		err = dht.ErrSurrounded
+	}
+	return err
+}
+
+// learn teaches the table, except about peers that are only remembered: asking
+// them must not make them known.
+func (g *get) learn(ctx context.Context, e event) {
+	if !e.contact.remembered || e.err != nil {
+		g.node.learn(ctx, e)
+	}
+}
+
+// answer yields what a peer said, or gives it to the gate.
+func (g *get) answer(e event) {
+	a := dht.Answer{Record: e.reply.record, Source: dht.SourceNetwork, Peer: e.contact.ID.String(), Asked: max(g.asked, g.walk.asked)}
+	if e.err != nil {
+		a.Record = nil
+	} else {
+		g.holders.note(e.contact, a.Record)
+	}
+	if counts(g.level) && e.err == nil && a.Record != nil {
+		g.gate.hold(e.contact, a)
+		return
+	}
+	g.stopped = !g.yield(a, e.err)
+}
+
+// release yields answers that were held back.
+func (g *get) release(answers []dht.Answer) bool {
+	for _, a := range answers {
+		if !g.stopped {
+			g.stopped = !g.yield(a, nil)
+		}
+	}
+	return !g.stopped
+}
+
+// walk makes a walk that knows the size of the network, and looks for what
+// surrounds its key.
 func (n *Node) walk(key string, t dht_pb.Message_MessageType) *walk {
+	w := n.bareWalk(key, t)
+	w.size, w.probe = n.size(), n.probeNear
+	return w
+}
+
+func (n *Node) bareWalk(key string, t dht_pb.Message_MessageType) *walk {
 	return newWalk(n.host.ID(), key, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
 		return n.query(ctx, p, t, key)
 	})
@@ -96,17 +216,24 @@ func (n *Node) seed(ctx context.Context, w *walk) error {
 		}
 	}
 	for _, id := range table.NearestPeers(kb.ID(w.target[:]), seedPeers) {
-		w.hear(peer.AddrInfo{ID: id})
+		w.hear(n.addressed(id))
 	}
 	return nil
 }
 
+// addressed gives a peer with the addresses that we know of it.
+func (n *Node) addressed(id peer.ID) peer.AddrInfo {
+	return peer.AddrInfo{ID: id, Addrs: n.host.Peerstore().Addrs(id)}
+}
+
 // learn tells the routing table what a request taught about a peer.
 func (n *Node) learn(ctx context.Context, e event) {
+	if e.late || e.contact == nil {
+		return
+	}
 	table := n.dht.RoutingTable()
 	id := e.contact.ID
 	switch {
-	case e.late:
 	case e.err == nil:
 		if n.network == IPFS && !kaddht.PublicRoutingTableFilter(n.dht, id) {
 			return

@@ -59,12 +59,12 @@ type heldStore struct {
 	limit int
 	now   func() time.Time
 
-	mu      sync.Mutex
-	items   map[string]*held
-	sources map[string]*source
-	crowd   crowd // of all sources but ours: who holds the most first
-	cost    int
-	bytes   int
+	mu       sync.Mutex
+	items    map[string]*held
+	sources  map[string]*source
+	hoarders hoarders // of all sources but ours: who holds the most first
+	cost     int
+	bytes    int
 
 	collected time.Time              // when what has expired was last dropped
 	pending   map[string]*pendingPut // by record key: whose put is being handled
@@ -93,7 +93,7 @@ type source struct {
 	name  string
 	items []*held // a heap: the furthest first
 	cost  int
-	index int // in the crowd; -1: not in it
+	index int // in the hoarders; -1: not in it
 }
 
 type pendingPut struct {
@@ -218,8 +218,8 @@ func (s *heldStore) makeRoom() {
 	}
 	for s.cost > s.limit {
 		worst := s.sources[ours]
-		if len(s.crowd) > 0 && s.costOf(ours) <= s.limit/2 {
-			worst = s.crowd[0]
+		if len(s.hoarders) > 0 && s.costOf(ours) <= s.limit/2 {
+			worst = s.hoarders[0]
 		}
 		out := worst.items[0]
 		s.remove(out)
@@ -273,13 +273,13 @@ func (s *heldStore) account(src *source, h *held, sign int) {
 	case len(src.items) == 0:
 		delete(s.sources, src.name)
 		if src.index >= 0 {
-			heap.Remove(&s.crowd, src.index)
+			heap.Remove(&s.hoarders, src.index)
 		}
 	case src.name == ours:
 	case src.index < 0:
-		heap.Push(&s.crowd, src)
+		heap.Push(&s.hoarders, src)
 	default:
-		heap.Fix(&s.crowd, src.index)
+		heap.Fix(&s.hoarders, src.index)
 	}
 }
 

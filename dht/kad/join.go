@@ -44,8 +44,8 @@ func (n *Node) Join(ctx context.Context, addrs []string) (connected int, err err
 // node without any entrance knew its peers by their coming, and dials nobody.
 func (n *Node) enterBy(ctx context.Context) {
 	var known []peer.AddrInfo
-	if n.memory != nil && (len(n.seeds) > 0 || n.discovery != nil) {
-		known = n.memory.known
+	if n.durable != nil && (len(n.seeds) > 0 || n.discovery != nil) {
+		known = n.durable.known
 	}
 	var joining sync.WaitGroup
 	again := errors.New("none")
@@ -142,7 +142,7 @@ func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, 
 		return 0, fmt.Errorf("%w: no peers but ourselves to join by", dht.ErrUnreachable)
 	}
 	var errs []error
-	w := n.walk(self, dht_pb.Message_FIND_NODE)
+	w := n.bareWalk(self, dht_pb.Message_FIND_NODE)
 	for range asked {
 		o := <-outcomes
 		if o.err != nil {

@@ -227,7 +227,7 @@ func TestRestartCollectsTheExpired(t *testing.T) {
 	b, err := os.ReadFile(file)
 	require.NoError(t, err)
 	deleted := false
-	require.NoError(t, readJournal(bytes.NewReader(b), n.memory.head(), func(e entry) error {
+	require.NoError(t, readJournal(bytes.NewReader(b), n.durable.head(), func(e entry) error {
 		deleted = deleted || e.kind == entryDelete
 		return nil
 	}))
@@ -241,7 +241,7 @@ func TestKilledNodeKeepsWhatWasFlushed(t *testing.T) {
 	c := Config{Key: peerKey(t), Listen: loopback, Server: true, File: file}
 	n := startNode(t, c)
 	require.NoError(t, storeAs(t, n.held, "stranger", "flushed", 100))
-	require.NoError(t, n.memory.flush())
+	require.NoError(t, n.durable.flush())
 	require.NoError(t, storeAs(t, n.held, "stranger", "not flushed", 100))
 	b, err := os.ReadFile(file) // as it would be found
 	require.NoError(t, err)

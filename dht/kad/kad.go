@@ -72,16 +72,22 @@ type Config struct {
 	DialTimeout time.Duration      // for one peer; 0: 1 s
 	Now         func() time.Time   // by which records expire; nil: time.Now
 	Logger      *slog.Logger       // nil: nothing is logged
+
+	// Host, if set, is run on instead of a host of our own; it stays the
+	// caller's to close. Key, Listen and part of DialTimeout (what the host was
+	// made with) are the host's business then.
+	Host host.Host
 }
 
 // Node is a running node. Its methods are safe for concurrent use.
 type Node struct {
 	host     host.Host
+	borrowed bool // the host is the caller's
 	dht      *kaddht.IpfsDHT
 	local    *records.ValueStore // what peers stored with us; nil for clients
 	held     *heldStore          // where local has it
 	guard    *guard
-	memory   *memory // nil: nothing outlives the node
+	durable  *durable // nil: nothing outlives the node
 	protocol protocol.ID
 	network  Network
 	server   bool
@@ -91,10 +97,13 @@ type Node struct {
 	now      func() time.Time
 	log      *slog.Logger
 
+	sampler   sampler       // of the network's size
+	memory    memory        // of who held what
 	discovery *discovery    // nil: none
 	running   chan struct{} // closed when the DHT is there
 	refused   error         // why Start's joining failed; nil: it didn't
 
+	chores sync.WaitGroup  // what a server does of itself
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	mu     sync.Mutex
@@ -103,7 +112,10 @@ type Node struct {
 	idle   chan struct{} // closed when active falls to 0; nil if nobody waits
 }
 
-var _ dht.Store = (*Node)(nil)
+var (
+	_ dht.Seeker   = (*Node)(nil)
+	_ dht.Thorough = (*Node)(nil)
+)
 
 // Start starts a node and joins by the bootstrap peers, for at most 5 s; a
 // client that discovers waits as long for its first peer. Nobody answering is
@@ -137,6 +149,11 @@ func start(c Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Host != nil {
+		n.borrowed = true
+		n.held.place(c.Host.ID())
+		return n, n.runOn(c.Host)
+	}
 	if c.Key == nil {
 		if _, c.Key, err = ed25519.GenerateKey(rand.Reader); err != nil {
 			return nil, err
@@ -148,7 +165,7 @@ func start(c Config) (*Node, error) {
 	}
 	if c.File != "" && c.Server {
 		n.held.place(id)
-		if n.memory, err = n.remember(c.File); err != nil {
+		if n.durable, err = n.remember(c.File); err != nil {
 			return nil, err
 		}
 	}
@@ -217,6 +234,11 @@ func (n *Node) runOn(h host.Host) (err error) {
 		kaddht.Mode(mode(n.server, n.network)),
 		kaddht.BootstrapPeers(n.seeds...),
 	}
+	if !n.server {
+		// It would spend more on its table than on what it is there for; every
+		// walk refreshes a part.
+		options = append(options, kaddht.DisableAutoRefresh())
+	}
 	if n.network == IPFS {
 		options = append(options, publicFilters(h)...)
 	}
@@ -229,6 +251,9 @@ func (n *Node) runOn(h host.Host) (err error) {
 		n.local = records.NewValueStore(n.held, validator, amino.DefaultMaxRecordAge)
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if n.server {
+		n.chores.Go(n.keepSampling)
+	}
 	return nil
 }
 
@@ -259,6 +284,10 @@ func (n *Node) Addrs() []string {
 // Peers is how many peers the routing table holds.
 func (n *Node) Peers() int { return n.dht.RoutingTable().Size() }
 
+// DHT is the DHT that the node runs on: for what this package has no call for,
+// such as writing its routing table. Don't close it.
+func (n *Node) DHT() *kaddht.IpfsDHT { return n.dht }
+
 // Close ends the node and everything that it does, puts that go on in the
 // background included: [Node.Wait] first lets them end.
 func (n *Node) Close() error {
@@ -270,8 +299,12 @@ func (n *Node) Close() error {
 		n.discovery.stop()
 	}
 	// The journal takes the peers from the routing table: first, then.
-	err := errors.Join(n.forget(), n.dht.Close(), n.host.Close())
+	err := errors.Join(n.forget(), n.dht.Close())
+	if !n.borrowed {
+		err = errors.Join(err, n.host.Close())
+	}
 	_ = n.Wait(context.Background())
+	n.chores.Wait()
 	return err
 }
 

@@ -1,220 +1,72 @@
 package kad
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"math/rand/v2"
-	"slices"
+	"container/list"
 	"sync"
-	"time"
 
-	"github.com/ipfs/go-datastore"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"github.com/petnames-go/petnames/pointer"
 )
 
 const (
-	flushEvery = 5 * time.Second  // how much a killed node forgets, at most
-	peersEvery = 10 * time.Minute // how old the peers in the journal get
-
-	maxKnown      = 64       // peers remembered
-	maxKnownAddrs = 4        // addresses of each
-	maxKnownBytes = 32 << 10 // of all of them
+	maxRemembered = 512       // pointers
+	rememberPeers = nearPeers // of each
+	rememberAddrs = 4         // of each peer
 )
 
-// memory is what outlives a node: what it holds, and whom it knows.
+// memory is who stood about a pointer's key when it was last looked up, those
+// that held the best record first: the next look-up asks them at once instead
+// of finding them again. It is in memory only, and the pointers that were used
+// last are kept.
+//
+// What it says is never believed. A peer of it is one more to ask, its answer
+// counts towards a level once somebody in the new walk, not from memory, has
+// named it too, and whoever held an older record or none is not remembered: so
+// one who owned a neighbourhood once has no lasting hold on the name.
 type memory struct {
-	node    *Node
-	journal *journal
-	known   []peer.AddrInfo // from the journal, when it was opened
-	peers   []string        // as last written
-	saved   time.Time       // when they were
-	stop    context.CancelFunc
-	done    chan struct{}
-	once    sync.Once
+	mu      sync.Mutex
+	entries map[pointer.Pointer]*list.Element
+	order   list.List // of remembered; the one used last in front
 }
 
-// forget ends the memory; what it has stays on disk.
-func (n *Node) forget() (err error) {
-	if n.memory != nil {
-		n.memory.once.Do(func() { err = n.memory.close() })
-	}
-	return err
+type remembered struct {
+	pointer pointer.Pointer
+	peers   []peer.AddrInfo
 }
 
-// remember opens the journal and fills the store from it. That part of it could
-// not be read is told in the log, and is no failure: the network has it.
-func (n *Node) remember(path string) (*memory, error) {
-	m := &memory{node: n, done: make(chan struct{})}
-	s := n.held
-	j, err := openJournal(path, m.head(), func(e entry) error {
-		switch {
-		case e.kind == entryPut && len(e.fields) == 3:
-			r := s.read(string(e.fields[1]), e.fields[2])
-			_ = s.insert(&r.held, string(e.fields[0])) // full: the bound is a lower one than it was
-		case e.kind == entryDelete && len(e.fields) == 1:
-			_ = s.Delete(context.Background(), datastore.RawKey(string(e.fields[0])))
-		case e.kind == entryPeers && len(e.fields) > 0:
-			m.peers = nil
-			for _, f := range e.fields {
-				m.peers = append(m.peers, string(f))
-			}
-		default:
-			return fmt.Errorf("%w: an entry of kind %q with %d fields", errTorn, e.kind, len(e.fields))
-		}
+func (m *memory) recall(p pointer.Pointer) []peer.AddrInfo {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.entries[p]
+	if e == nil {
 		return nil
-	})
-	switch {
-	case errors.Is(err, errOtherNetwork): // it was left since
-		n.log.Info("stored records left behind", "error", err)
-	case err != nil:
-		n.log.Warn("stored records not all read", "error", err)
 	}
-	m.journal = j
-	// Whom we knew by other entrances may be of another network.
-	if len(m.peers) > 0 && m.peers[0] == n.tag() {
-		if m.known, err = parseAddrs(m.peers[1:]); err != nil {
-			m.known = nil
-		}
-		m.known = m.known[:min(len(m.known), maxKnown)]
-	}
-	s.mu.Lock()
-	s.changed = map[string]bool{}
-	s.collect(s.now())
-	s.mu.Unlock()
-	// What can't be written is told at once, not after a day.
-	if err := m.flush(); err != nil {
-		return nil, fmt.Errorf("stored records: %w", err)
-	}
-	var ctx context.Context
-	ctx, m.stop = context.WithCancel(context.Background())
-	go m.run(ctx)
-	return m, nil
+	m.order.MoveToFront(e)
+	return e.Value.(remembered).peers
 }
 
-func (m *memory) head() entry {
-	return newEntry(entryHead, string(m.node.network), string(m.node.protocol))
-}
-
-// tag tells apart networks of one protocol: by where they are entered.
-func (n *Node) tag() string {
-	var entrances []string
-	for _, s := range n.seeds {
-		entrances = append(entrances, s.ID.String())
+func (m *memory) keep(p pointer.Pointer, contacts []*contact) {
+	peers := make([]peer.AddrInfo, 0, min(len(contacts), rememberPeers))
+	for _, c := range contacts[:min(len(contacts), rememberPeers)] {
+		info := c.AddrInfo
+		info.Addrs = info.Addrs[:min(len(info.Addrs), rememberAddrs)]
+		peers = append(peers, info)
 	}
-	slices.Sort(entrances)
-	sum := sha256.Sum256([]byte(fmt.Sprintf("%q %q %v", n.network, n.protocol, entrances)))
-	return hex.EncodeToString(sum[:8])
-}
-
-// run writes the journal until ctx ends.
-func (m *memory) run(ctx context.Context) {
-	defer close(m.done)
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
-	failed := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		err := m.flush()
-		if err != nil && !failed {
-			m.node.log.Warn("stored records not written", "error", err)
-		}
-		failed = err != nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.entries == nil {
+		m.entries = map[pointer.Pointer]*list.Element{}
 	}
-}
-
-// close writes what there is to write, for good.
-func (m *memory) close() error {
-	m.stop()
-	<-m.done
-	m.saved = time.Time{}
-	err := m.flush()
-	if cerr := m.journal.close(); err == nil {
-		err = cerr
+	if e := m.entries[p]; e != nil {
+		e.Value = remembered{p, peers}
+		m.order.MoveToFront(e)
+		return
 	}
-	if err != nil {
-		return fmt.Errorf("kad: stored records: %w", err)
+	m.entries[p] = m.order.PushFront(remembered{p, peers})
+	if m.order.Len() > maxRemembered {
+		last := m.order.Back()
+		delete(m.entries, last.Value.(remembered).pointer)
+		m.order.Remove(last)
 	}
-	return nil
-}
-
-// flush writes what has changed.
-func (m *memory) flush() error {
-	s := m.node.held
-	var changes []entry
-	if now := time.Now(); now.Sub(m.saved) >= peersEvery {
-		if peers := m.node.acquaintances(); len(peers) > 1 {
-			m.peers, m.saved = peers, now
-			changes = append(changes, newEntry(entryPeers, peers...))
-		}
-	}
-	s.mu.Lock()
-	if now := s.now(); now.Sub(s.collected).Abs() > collectEvery {
-		s.collect(now)
-	}
-	changed := s.changed
-	s.changed = map[string]bool{}
-	for name := range changed {
-		changes = append(changes, s.entry(name))
-	}
-	size := s.bytes
-	s.mu.Unlock()
-	err := m.journal.flush(changes, size, func() []entry {
-		all := []entry{m.head()}
-		if len(m.peers) > 0 {
-			all = append(all, newEntry(entryPeers, m.peers...))
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for name := range s.items {
-			all = append(all, s.entry(name))
-		}
-		return all
-	})
-	return err // the next flush writes all: what this one lost is in it
-}
-
-// entry is how the journal has a key as it is now.
-func (s *heldStore) entry(name string) entry {
-	h := s.items[name]
-	if h == nil {
-		return newEntry(entryDelete, name)
-	}
-	return entry{entryPut, [][]byte{[]byte(h.source.name), []byte(h.name), h.value}}
-}
-
-// acquaintances are the tag of the network and the addresses of peers in the
-// routing table, for the next time. Of more than fit, chance picks: an order
-// could be aimed at.
-func (n *Node) acquaintances() []string {
-	out := []string{n.tag()}
-	if n.dht == nil {
-		return out
-	}
-	peers := shuffled(n.dht.RoutingTable().ListPeers())
-	left := maxKnownBytes
-	for _, id := range peers[:min(len(peers), maxKnown)] {
-		taken := 0
-		for _, a := range n.host.Peerstore().Addrs(id) {
-			text := a.String() + "/p2p/" + id.String()
-			if !n.mayDial(a) || taken == maxKnownAddrs || len(text) > left {
-				continue
-			}
-			out = append(out, text)
-			taken++
-			left -= len(text)
-		}
-	}
-	return out
-}
-
-func shuffled(peers []peer.ID) []peer.ID {
-	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
-	return peers
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p-kad-dht/pb"
 	record "github.com/libp2p/go-libp2p-record"
@@ -15,11 +17,19 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A put asks more peers at once than a get, and some beyond the 20 closest,
-// since all of these are needed in the end and a quarter may be dead.
+// A put sends the record to a peer that is near as soon as its name is heard,
+// without asking it for closer ones first: that saves a round trip and a
+// message. Only the closest few are asked as well, and those on the way.
 const (
-	putSlots = 34
-	putSpare = 10
+	putSlots  = 8
+	putSpare  = 0
+	putNamers = 4
+
+	// To say that 15 of the 20 closest have it while some of the silent may be
+	// alive, and unknown ones closer, the last rank is left out.
+	surelyClosest = closest - 1
+	answersWithin = 600 * time.Millisecond // two round trips over most of the world
+	aliveAtFirst  = 0.75                   // of peers in tables
 )
 
 // wanted is how many of the found peers must store a record: 15 of 20, and of
@@ -28,9 +38,13 @@ func wanted(found int) int { return max(1, min(15, (3*found+3)/4)) }
 
 // Put walks to the 20 closest peers that live and stores the record with each
 // of them itself, the first ones while it still walks; so the receipt is what
-// the peers said. It returns as soon as 15 of the 20 closest known confirmed;
-// the rest of the work then goes on in the background, to all 20: see
-// [Node.Wait]. Otherwise it returns when all have said something.
+// the peers said. It returns as soon as 15 of those have confirmed whose rank
+// among the living is, as far as can be told, within 20; the rest of the work
+// then goes on in the background, to all 20 and to whoever else answered within
+// the radius that should hold 20: see [Node.Wait]. Otherwise it returns when all
+// have said something. Where more peers crowd about the key than chance puts
+// there, the record goes to the whole region behind them, up to 80 peers; of a
+// network of under 40 known peers it goes to all.
 //
 // Nil means that min(15, ¾ of the closest peers found), and at least one,
 // confirmed. Otherwise the error wraps a [*dht.ShortError], or
@@ -41,46 +55,75 @@ func wanted(found int) int { return max(1, min(15, (3*found+3)/4)) }
 // Confirmations are words: one who surrounds the key can give all of them and
 // keep nothing.
 func (n *Node) Put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
-	receipt, err := n.put(ctx, p, bytes.Clone(value))
+	receipt, _, err := n.put(ctx, p, bytes.Clone(value), false)
 	if err != nil {
 		err = fmt.Errorf("kad: put: %w", err)
 	}
 	return receipt, err
 }
 
-func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
+// PutAll is Put, but returns when every peer that should have the record has
+// said something, and after looking it up again over disjoint paths. Peers that
+// give it back are Confirmed in the receipt, except the first quarter of those
+// that acknowledged it: who is made to be closest is the first to say yes.
+func (n *Node) PutAll(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
+	receipt, first, err := n.put(ctx, p, bytes.Clone(value), true)
+	if err != nil {
+		return receipt, fmt.Errorf("kad: put: %w", err)
+	}
+	want, err := pointer.Open(p, value, n.now())
+	if err != nil {
+		return receipt, fmt.Errorf("kad: put: %w", err)
+	}
+	for a, err := range n.GetAt(ctx, p, dht.LevelStrict) {
+		if err != nil || a.Peer == "" || slices.Contains(first, a.Peer) {
+			continue
+		}
+		if have, err := pointer.Open(p, a.Record, n.now()); err == nil && have.ID() == want.ID() {
+			receipt.Confirmed++
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return receipt, fmt.Errorf("kad: put: confirming: %w", err)
+	}
+	return receipt, nil
+}
+
+// put gives the first peers that acknowledged as well.
+func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte, all bool) (dht.Receipt, []string, error) {
 	// Peers would refuse it as well, twenty times.
 	rec, err := pointer.Open(p, value, n.now())
 	if err != nil {
-		return dht.Receipt{}, err
+		return dht.Receipt{}, nil, err
 	}
 	key := routingKey(p)
 	w := n.walk(key, dht_pb.Message_FIND_NODE)
-	w.slots, w.spare, w.patient = putSlots, putSpare, true
+	w.slots, w.spare, w.namers, w.patient = putSlots, putSpare, putNamers, true
 	seeding, leave, err := n.enter(ctx)
 	if err != nil {
-		return dht.Receipt{}, err
+		return dht.Receipt{}, nil, err
 	}
 	defer leave()
 	if err := seeding.Err(); err != nil {
-		return dht.Receipt{}, err
+		return dht.Receipt{}, nil, err
 	}
 	if n.local != nil {
 		if err := n.keep(seeding, p, rec); err != nil {
-			return dht.Receipt{}, err
+			return dht.Receipt{}, nil, err
 		}
 	}
 	if err := n.seed(seeding, w); err != nil {
-		return dht.Receipt{}, err
+		return dht.Receipt{}, nil, err
 	}
 
 	// The work outlives the call, and so has a context of its own.
 	working, done, err := n.enter(context.Background())
 	if err != nil {
-		return dht.Receipt{}, err
+		return dht.Receipt{}, nil, err
 	}
 	working, cancel := context.WithCancelCause(working)
-	d := &delivery{node: n, walk: w, key: key, record: rec, sent: map[*contact]bool{}, acked: map[*contact]bool{}, outcome: make(chan outcome, 2)}
+	d := &delivery{node: n, walk: w, key: key, record: rec, sent: map[*contact]bool{}, acked: map[*contact]bool{}, outcome: make(chan outcome, 1), all: all}
+	w.open = d.open
 	go func() {
 		defer done()
 		defer cancel(nil)
@@ -88,11 +131,11 @@ func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Re
 	}()
 	select {
 	case o := <-d.outcome:
-		return o.receipt, o.err
+		return o.receipt, o.first, o.err
 	case <-ctx.Done():
 		cancel(ctx.Err())
 		o := <-d.outcome
-		return o.receipt, o.err
+		return o.receipt, o.first, o.err
 	}
 }
 
@@ -118,16 +161,19 @@ type delivery struct {
 	record  pointer.Record
 	sent    map[*contact]bool
 	acked   map[*contact]bool
+	first   []string // who acknowledged first
 	refused []*contact
 	receipt dht.Receipt
+	all     bool // the caller waits for everybody
 	told    bool
 
 	requests sync.WaitGroup
-	outcome  chan outcome // the first is the answer to the caller
+	outcome  chan outcome // the answer to the caller
 }
 
 type outcome struct {
 	receipt dht.Receipt
+	first   []string
 	err     error
 }
 
@@ -136,19 +182,22 @@ func (d *delivery) run(ctx context.Context) {
 	walked := d.walk.run(ctx, func(e event) bool {
 		d.take(ctx, e)
 		d.send(ctx, d.walk.settled())
-		if !d.told && d.enough() {
+		if !d.told && d.enough(time.Now()) {
 			d.tell(nil)
 		}
 		return true
 	})
 	if ctx.Err() == nil {
 		d.send(ctx, d.walk.live())
+		d.send(ctx, d.walk.responders())
 	}
 	for ctx.Err() == nil && d.pending() > 0 {
 		select {
 		case e := <-d.walk.events:
-			d.take(ctx, e)
-			if !d.told && d.enough() {
+			if e.put {
+				d.take(ctx, e)
+			}
+			if !d.told && d.enough(time.Now()) {
 				d.tell(nil)
 			}
 		case <-ctx.Done():
@@ -161,7 +210,8 @@ func (d *delivery) run(ctx context.Context) {
 func (d *delivery) tell(err error) {
 	if !d.told {
 		d.told = true
-		d.outcome <- outcome{d.receipt, err}
+		d.receipt.Groups, d.receipt.Spread = d.independent()
+		d.outcome <- outcome{d.receipt, d.first[:len(d.first)/4], err}
 	}
 }
 
@@ -196,6 +246,7 @@ func (d *delivery) take(ctx context.Context, e event) {
 	case e.err == nil:
 		d.receipt.Stored++
 		d.acked[e.contact] = true
+		d.first = append(d.first, e.contact.ID.String())
 	case errors.Is(e.err, dht.ErrUnreachable):
 		d.receipt.Unreachable++
 	default:
@@ -207,17 +258,73 @@ func (d *delivery) take(ctx context.Context, e event) {
 	}
 }
 
-// enough says whether so many of the closest that are known have it that the
-// end of the walk would hardly change the answer. Copies with peers that
-// turned out to be further away don't count here.
-func (d *delivery) enough() bool {
-	n := 0
-	for _, c := range d.walk.nearest(closest, heard, asking, answered) {
+// open sends the record at once to a peer that is near, and says whether the
+// walk has to ask it, which others are for closer ones.
+func (d *delivery) open(ctx context.Context, c *contact) bool {
+	if !d.walk.near(c) {
+		return true
+	}
+	d.send(ctx, []*contact{c})
+	return false
+}
+
+// enough says whether so many of the closest have it that the end of the walk
+// would hardly change the answer: 15 of those whose rank among the living is
+// within 20. Somebody silent counts in it by how likely it is that it lives.
+func (d *delivery) enough(now time.Time) bool {
+	if d.all || d.receipt.Stored < wanted(closest) || !d.looked() {
+		return false
+	}
+	rank, n := 0.0, 0
+	for _, c := range d.walk.contacts {
+		switch c.state {
+		case failed:
+			continue
+		case answered:
+			rank++
+		case heard:
+			rank += aliveAtFirst
+		default:
+			silent := 1 - float64(now.Sub(c.since))/float64(answersWithin)
+			lives := aliveAtFirst * max(silent, 0.02)
+			rank += lives / (lives + 1 - aliveAtFirst)
+		}
+		if rank > surelyClosest {
+			break
+		}
 		if d.acked[c] {
 			n++
 		}
 	}
 	return n >= wanted(closest)
+}
+
+// independent says in how many groups of public addresses those lie who have
+// it, and how many there are if they are counted no denser than the network.
+func (d *delivery) independent() (groups, spread int) {
+	seen := map[string]bool{}
+	var acked []*contact
+	for c := range d.acked {
+		if g := addressGroup(c.Addrs); g != "" {
+			seen[g] = true
+		}
+		acked = append(acked, c)
+	}
+	if d.walk.size.peers > 0 {
+		spread = d.walk.size.plausible(acked)
+	}
+	return len(seen), spread
+}
+
+// looked says whether some of the very closest were asked for closer ones.
+func (d *delivery) looked() bool {
+	n := 0
+	for _, c := range d.walk.nearest(putNamers, answered) {
+		if c.naming == named {
+			n++
+		}
+	}
+	return n >= putNamers/2
 }
 
 // send puts to those who haven't been sent it.

@@ -13,18 +13,21 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// The figures of a walk; wan_test.go measures them. There are 40 seeds instead
-// of 20 because tables hold dead peers, and a soft deadline because waiting for
-// the silent ones is what makes the stock look-up slow.
+// The figures of a walk; package wansim measures them. There are 40 seeds
+// instead of 20 because tables hold dead peers, and a soft deadline because
+// waiting for the silent ones is what makes the stock look-up slow.
 const (
 	closest      = 20                     // Kademlia's k: whom a record belongs to
 	seedPeers    = 40                     // taken from the routing table
-	inFlight     = 14                     // requests at once (Kademlia's α)
+	inFlight     = 20                     // requests at once (Kademlia's α)
 	maxAsked     = 200                    // peers asked in one walk
 	maxHeard     = 2000                   // names kept
 	softDeadline = 250 * time.Millisecond // a silent peer loses its slot
 	lastDeadline = time.Second            // and here the walk ends without it
 	maxWalk      = 15 * time.Second
+	nearPeers    = closest * 4 / 3 // where 20 live, a quarter of all being dead
+	maxVouchers  = 10              // asked beside those from memory
+	everybody    = 40              // of so few, all are wanted
 )
 
 // errCut ends a walk that has not found its end.
@@ -44,9 +47,23 @@ const (
 type contact struct {
 	peer.AddrInfo
 	distance [sha256.Size]byte
+	span     float64 // the distance, as a part of the space
 	state    state
 	since    time.Time // of the request
+	naming   naming
+
+	// remembered of an earlier walk, and not named by anybody else in this one
+	remembered bool
 }
+
+// naming is what became of asking a contact for closer ones.
+type naming int
+
+const (
+	unasked naming = iota
+	waiting
+	named // or failed to
+)
 
 // walk is an iterative look-up (Kademlia, §2.3): ask the closest peers that
 // are known for closer ones, until the closest that live have all answered.
@@ -62,17 +79,31 @@ type walk struct {
 
 	contacts []*contact // by distance
 	known    map[peer.ID]*contact
+	k        int // how many are looked for
 	asked    int
-	slots    int        // requests at once
-	spare    int        // peers asked beyond the k closest, as some of these will be dead
-	patient  bool       // waits for late ones that would be among the closest
-	events   chan event // with room for all there can be: nobody waits for us
+	slots    int  // requests at once, besides those to the near
+	spare    int  // peers asked beyond the k closest, as some of these will be dead
+	patient  bool // waits for late ones that would be among the closest
+	size     size // of the network; unknown: nobody is near before others are known
+
+	// open, if set, is told of each peer before it is asked, and may send it
+	// something itself, which ends in an event with put set. If that is all that
+	// it wants to send, it returns false.
+	open   func(context.Context, *contact) (ask bool)
+	namers int // of the closest, those that are asked even so
+
+	probe    func(context.Context, [sha256.Size]byte, []peer.AddrInfo) []peer.AddrInfo // nil: a crowd is none of this walk's business
+	recalled bool                                                                      // some of the contacts are from memory
+	crowd    *crowd                                                                    // set once somebody seems to surround the target
+	events   chan event                                                                // with room for all there can be: nobody waits for us
+
+	requests sync.WaitGroup
 }
 
 // event is the end of one request, or of one put that runs beside the walk, or
-// that a request is late.
+// of a probe, or that a request is late.
 type event struct {
-	contact *contact
+	contact *contact // nil: of a probe
 	put     bool
 	late    bool
 	reply   reply
@@ -83,7 +114,7 @@ type event struct {
 func newWalk(self peer.ID, key string, ask func(context.Context, peer.AddrInfo) (reply, error)) *walk {
 	return &walk{
 		self: self, target: sha256.Sum256([]byte(key)), ask: ask,
-		known: map[peer.ID]*contact{}, slots: inFlight, events: make(chan event, 2*maxAsked),
+		known: map[peer.ID]*contact{}, k: closest, slots: inFlight, events: make(chan event, 4*maxAsked),
 	}
 }
 
@@ -93,10 +124,8 @@ func (w *walk) hear(p peer.AddrInfo) {
 	if p.ID == w.self || w.known[p.ID] != nil {
 		return
 	}
-	c := &contact{AddrInfo: p, distance: sha256.Sum256([]byte(p.ID))}
-	for i := range c.distance {
-		c.distance[i] ^= w.target[i]
-	}
+	c := &contact{AddrInfo: p, distance: distanceOf(w.target, p.ID)}
+	c.span = span(c.distance)
 	w.known[p.ID] = c
 	i, _ := slices.BinarySearchFunc(w.contacts, c, func(a, b *contact) int {
 		return cmp.Or(bytes.Compare(a.distance[:], b.distance[:]), cmp.Compare(a.ID, b.ID))
@@ -106,6 +135,18 @@ func (w *walk) hear(p peer.AddrInfo) {
 		if c := w.contacts[i]; c.state == heard { // those asked are far fewer
 			w.contacts = slices.Delete(w.contacts, i, i+1)
 			delete(w.known, c.ID)
+		}
+	}
+}
+
+// recall notes peers that an earlier walk found.
+func (w *walk) recall(peers []peer.AddrInfo) {
+	for _, p := range peers {
+		if w.known[p.ID] != nil || p.ID == w.self {
+			continue
+		}
+		if w.hear(p); w.known[p.ID] != nil {
+			w.known[p.ID].remembered, w.recalled = true, true
 		}
 	}
 }
@@ -124,54 +165,66 @@ func (w *walk) nearest(n int, states ...state) []*contact {
 	return cs
 }
 
-// live gives the closest peers that answered, at most k, closest first.
-func (w *walk) live() []*contact { return w.nearest(closest, answered) }
+// wanted is how many of the closest are looked for: while few are known at all,
+// everybody.
+func (w *walk) wanted() int {
+	if len(w.known) < everybody {
+		return everybody
+	}
+	return w.k
+}
+
+// live gives the closest peers that answered, at most as many as are wanted,
+// closest first.
+func (w *walk) live() []*contact { return w.nearest(w.wanted(), answered) }
+
+// responders gives those who answered and are near: more than are wanted, where
+// by chance or by malice more are.
+func (w *walk) responders() []*contact {
+	return slices.DeleteFunc(w.nearest(maxRegion, answered), func(c *contact) bool { return !w.near(c) })
+}
 
 // settled gives the peers that have answered and are among the k closest (and
 // the spare ones) of all that may be alive. Since an answer names the closest
 // peers that the answerer knows, one from far away displaces itself.
 func (w *walk) settled() []*contact {
-	near := w.nearest(closest+w.spare, heard, asking, answered)
-	return slices.DeleteFunc(near, func(c *contact) bool { return c.state != answered })
+	return slices.DeleteFunc(w.front(), func(c *contact) bool { return c.state != answered })
+}
+
+// front gives those who are to be asked: the k closest that may be alive, the
+// spare ones, and where there is a crowd everybody of the region.
+func (w *walk) front() []*contact {
+	if w.crowd != nil {
+		return w.crowd.region(w)
+	}
+	return w.nearest(w.wanted()+w.spare, heard, asking, answered)
+}
+
+// near says whether a peer stands where, by the size of the network, one of the
+// k closest that live stands; a quarter of what is heard of may be dead.
+func (w *walk) near(c *contact) bool {
+	return w.size.peers > 0 && w.size.peers*c.span <= nearPeers
 }
 
 // run walks, and calls each with every event; each returning false ends the
 // walk. The error is nil if the walk found its end: the k closest that
-// live have answered, or everybody who lives.
+// live have answered, or everybody who lives. No request outlives it.
 func (w *walk) run(ctx context.Context, each func(event) bool) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxWalk, errCut)
-	var requests sync.WaitGroup
-	defer requests.Wait()
+	defer w.requests.Wait()
 	defer cancel()
+	return w.loop(ctx, ctx, each)
+}
 
+// loop is run for a walk whose requests have a context of their own, so that
+// they may be left to end.
+func (w *walk) loop(ctx, requests context.Context, each func(event) bool) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		held := 0
-		for _, c := range w.contacts {
-			if c.state == asking {
-				held++
-			}
-		}
-		for _, c := range w.nearest(closest+w.spare, heard, asking, answered) {
-			if held >= w.slots || w.asked >= maxAsked {
-				break
-			}
-			if c.state != heard {
-				continue
-			}
-			c.state, c.since = asking, time.Now()
-			w.asked++
-			held++
-			requests.Go(func() {
-				ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-				defer cancel()
-				r, err := w.ask(ctx, c.AddrInfo)
-				w.events <- event{contact: c, reply: r, err: err}
-			})
-		}
+		w.send(requests)
 		if w.done(time.Now()) {
-			if slices.ContainsFunc(w.nearest(closest, heard, answered), func(c *contact) bool { return c.state == heard }) {
+			if slices.ContainsFunc(w.nearest(w.wanted(), heard, answered), func(c *contact) bool { return c.state == heard }) {
 				return errCut // maxAsked kept us from asking them
 			}
 			return nil
@@ -191,17 +244,12 @@ func (w *walk) run(ctx context.Context, each func(event) bool) error {
 				}
 			}
 		case e := <-w.events:
-			switch {
-			case ctx.Err() != nil:
+			if ctx.Err() != nil {
 				return context.Cause(ctx)
-			case e.put:
-			case e.err != nil:
-				e.contact.state = failed
-			default:
-				e.contact.state = answered
-				for _, p := range e.reply.closer {
-					w.hear(p)
-				}
+			}
+			w.take(e)
+			if w.probe != nil && w.crowd == nil && w.crowded() {
+				w.surround(requests)
 			}
 			if !each(e) {
 				return nil
@@ -210,21 +258,110 @@ func (w *walk) run(ctx context.Context, each func(event) bool) error {
 	}
 }
 
+// send asks whom it is time to ask.
+func (w *walk) send(ctx context.Context) {
+	held := 0
+	for _, c := range w.contacts {
+		if c.state == asking && c.naming == waiting && !w.near(c) {
+			held++
+		}
+	}
+	live := 0
+	for _, c := range append(w.front(), w.vouchers()...) {
+		if w.asked >= maxAsked {
+			return
+		}
+		near := w.near(c)
+		first := live < w.namers // would be asked for closer peers whatever it is sent
+		live++
+		switch {
+		case c.state == heard && (near || held < w.slots):
+			c.state, c.since = asking, time.Now()
+			w.asked++
+			if w.open != nil && !w.open(ctx, c) && !first {
+				continue
+			}
+			if !near {
+				held++
+			}
+		case c.state == answered && c.naming == unasked && first:
+		default:
+			continue
+		}
+		c.naming = waiting
+		w.requests.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+			defer cancel()
+			r, err := w.ask(ctx, c.AddrInfo)
+			w.events <- event{contact: c, reply: r, err: err}
+		})
+	}
+}
+
+// vouchers gives peers to ask beside those from memory, which tell whether they
+// still stand there.
+func (w *walk) vouchers() []*contact {
+	if !w.recalled {
+		return nil
+	}
+	var vouchers []*contact
+	for _, c := range w.contacts {
+		if len(vouchers) == maxVouchers {
+			break
+		}
+		if !c.remembered && c.state != failed {
+			vouchers = append(vouchers, c)
+		}
+	}
+	return vouchers
+}
+
+// take notes what an event says of who lives, and of whom else there is.
+func (w *walk) take(e event) {
+	for _, p := range e.reply.closer {
+		w.hear(p)
+		if c := w.known[p.ID]; c != nil && e.contact != nil && !e.contact.remembered {
+			c.remembered = false
+		}
+	}
+	switch {
+	case e.contact == nil:
+		w.crowd.probing--
+		return
+	case !e.put:
+		e.contact.naming = named
+	}
+	switch {
+	case e.err == nil || e.put && errors.Is(e.err, errRefused):
+		e.contact.state = answered
+	case e.contact.state != answered:
+		e.contact.state = failed
+	}
+}
+
 // done says whether there is nothing left to wait for: nobody among the k
 // closest is being asked or to be asked. Silent peers are waited for, a while,
 // only as long as fewer than k have answered (a small or a slow network), and
 // if the walk is patient, those who would be among the k.
 func (w *walk) done(now time.Time) bool {
-	for _, c := range w.nearest(closest, heard, asking, answered) {
-		if c.state == asking || (c.state == heard && w.asked < maxAsked) {
+	wanted := w.wanted()
+	front := w.nearest(wanted, heard, asking, answered)
+	if w.crowd != nil {
+		if w.crowd.probing > 0 {
+			return false
+		}
+		front = w.front()
+	}
+	for i, c := range front {
+		if c.state == asking || (c.state == heard && w.asked < maxAsked) || i < w.namers && c.naming == waiting {
 			return false
 		}
 	}
 	live := w.live()
-	missing := closest - len(live)
+	missing := wanted - len(live)
 	for _, c := range w.contacts {
 		switch {
-		case missing <= 0 && (!w.patient || c == live[closest-1]):
+		case missing <= 0 && (!w.patient || c == live[wanted-1]) && (w.crowd == nil || !w.near(c)):
 			return true // those further away would not count
 		case c.state == asking || c.state == slow && (len(live) == 0 || now.Sub(c.since) < lastDeadline):
 			return false

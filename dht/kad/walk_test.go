@@ -92,10 +92,11 @@ func (w *world) walk(seeds ...peer.ID) *walk {
 	return walk
 }
 
+// closestLive gives those whom a walk should find: of a few, everybody.
 func (w *world) closestLive() []peer.ID {
 	var ids []peer.ID
 	for _, id := range w.peers {
-		if !w.dead[id] && len(ids) < closest {
+		if !w.dead[id] && (len(ids) < closest || len(w.peers) < everybody) {
 			ids = append(ids, id)
 		}
 	}
@@ -277,7 +278,7 @@ func TestWalkLaws(t *testing.T) {
 			require.NoError(t, err)
 			live := ids(walk.live())
 			require.True(t, slices.IsSortedFunc(live, byDistance))
-			require.Equal(t, min(len(spoke), closest), len(live))
+			require.Equal(t, min(len(spoke), walk.wanted()), len(live))
 			for _, id := range live {
 				require.True(t, spoke[id])
 				require.False(t, w.dead[id])

@@ -37,13 +37,17 @@ func (l *lazyNetwork) enter(ctx context.Context) (*kad.Node, error) {
 }
 
 func (l *lazyNetwork) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return l.GetAt(ctx, p, dht.LevelFresh)
+}
+
+func (l *lazyNetwork) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		network, err := l.enter(ctx)
 		if err != nil {
 			yield(dht.Answer{Source: dht.SourceNetwork}, fmt.Errorf("%w: %w", dht.ErrUnreachable, err))
 			return
 		}
-		network.Get(ctx, p)(yield)
+		network.GetAt(ctx, p, level)(yield)
 	}
 }
 
@@ -53,6 +57,15 @@ func (l *lazyNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte)
 		return dht.Receipt{}, err
 	}
 	return network.Put(ctx, p, record)
+}
+
+// PutAll is for a publication that waits for all.
+func (l *lazyNetwork) PutAll(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	network, err := l.enter(ctx)
+	if err != nil {
+		return dht.Receipt{}, err
+	}
+	return network.PutAll(ctx, p, record)
 }
 
 // JoinArgs are the arguments of join.

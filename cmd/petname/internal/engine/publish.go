@@ -38,7 +38,9 @@ type Published struct {
 	Stored      int       `json:"stored"`
 	Refused     int       `json:"refused"`
 	Unreachable int       `json:"unreachable"`
-	Took        float64   `json:"took"` // seconds
+	Confirmed   int       `json:"confirmed"`       // gave it back when asked anew; 0 unless waited for all
+	Doubt       string    `json:"doubt,omitempty"` // why those who stored it may be one attacker
+	Took        float64   `json:"took"`            // seconds
 	Edges       []string  `json:"edges,omitempty"`
 	Former      []string  `json:"former,omitempty"`   // earlier pointers of mine whose last record was stored again
 	Stranded    []string  `json:"stranded,omitempty"` // those whose last record nobody stored: who looks there isn't led on
@@ -132,12 +134,19 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	if offline != nil {
 		return out, unsent(offline, 0)
 	}
-	receipt, err := e.resolver(stores...).Publish(ctx, record)
+	resolver := e.resolver(stores...)
+	put := resolver.Publish
+	if a.Wait == "all" {
+		put = resolver.PublishAll
+	}
+	receipt, err := put(ctx, record)
+	out.Confirmed, out.Doubt = receipt.Confirmed, receipt.Doubt()
 	out.Asked, out.Stored, out.Refused, out.Unreachable = receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable
 	out.Took = time.Since(began).Seconds()
 	out.Former, out.Stranded = e.putFormer(ctx, identity, stores)
 	e.settle(ctx)
-	if err == nil && a.Wait == "all" && receipt.Refused+receipt.Unreachable > 0 {
+	if err == nil && a.Wait == "all" && receipt.Refused > 0 {
+		// The unreachable are no failure: on a large network a quarter of all is.
 		err = &dht.ShortError{Receipt: receipt, Want: receipt.Asked}
 	}
 	if ctx.Err() != nil {

@@ -1,0 +1,238 @@
+package kad
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+)
+
+// town is a network whose peers have tables as Kademlia's: 20 of each half, of
+// each half of the other half, and so on.
+type town struct {
+	honest []peer.ID
+	sybils []peer.ID // name one another, whatever they are asked
+	tables map[peer.ID][]peer.ID
+}
+
+func commonBits(a, b [sha256.Size]byte) int {
+	for i := range a {
+		for bit := range 8 {
+			if (a[i]^b[i])>>(7-bit)&1 == 1 {
+				return 8*i + bit
+			}
+		}
+	}
+	return 8 * len(a)
+}
+
+func newTown(r *rand.Rand, n, sybils int, key string) *town {
+	w := &town{tables: map[peer.ID][]peer.ID{}}
+	for i := range n {
+		w.honest = append(w.honest, peer.ID(fmt.Sprintf("honest %d %d", i, r.Uint64())))
+	}
+	target := sha256.Sum256([]byte(key))
+	near := func(a, b peer.ID) int {
+		x, y := distanceOf(target, a), distanceOf(target, b)
+		return slices.Compare(x[:], y[:])
+	}
+	slices.SortFunc(w.honest, near)
+	for i := 0; len(w.sybils) < sybils; i++ {
+		if id := peer.ID(fmt.Sprintf("sybil %d %d", i, r.Uint64())); near(id, w.honest[0]) < 0 {
+			w.sybils = append(w.sybils, id)
+		}
+	}
+	all := slices.Concat(w.honest, w.sybils) // these came last
+	for _, id := range w.honest {
+		w.tables[id] = w.table(r, id, all)
+	}
+	return w
+}
+
+func (w *town) table(r *rand.Rand, self peer.ID, all []peer.ID) []peer.ID {
+	all = slices.Clone(all)
+	r.Shuffle(len(w.honest), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	at := sha256.Sum256([]byte(self))
+	var table []peer.ID
+	room := map[int]int{}
+	for _, id := range all {
+		bucket := commonBits(at, sha256.Sum256([]byte(id)))
+		if id != self && room[bucket] < closest {
+			room[bucket]++
+			table = append(table, id)
+		}
+	}
+	return table
+}
+
+// walk is a client's, whose probes are walks like it.
+func (w *town) walk(key string, size float64, table []peer.ID) *walk {
+	target := sha256.Sum256([]byte(key))
+	walk := newWalk("client", key, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
+		select {
+		case <-time.After(time.Duration(20+len(p.ID)%7*20) * time.Millisecond):
+		case <-ctx.Done():
+			return reply{}, ctx.Err()
+		}
+		names := w.sybils
+		if !slices.Contains(w.sybils, p.ID) {
+			names = slices.SortedFunc(slices.Values(w.tables[p.ID]), func(a, b peer.ID) int {
+				x, y := distanceOf(target, a), distanceOf(target, b)
+				return slices.Compare(x[:], y[:])
+			})
+		}
+		var r reply
+		for _, id := range names[:min(len(names), maxCloser)] {
+			r.closer = append(r.closer, peer.AddrInfo{ID: id})
+		}
+		return r, nil
+	})
+	walk.size = size2(size)
+	walk.probe = func(ctx context.Context, target [sha256.Size]byte, seeds []peer.AddrInfo) []peer.AddrInfo {
+		probe := w.walk(keyNear(target, size), 0, nil)
+		probe.probe, probe.k, probe.slots = nil, probePeers, probeSlots
+		for _, p := range seeds {
+			probe.hear(p)
+		}
+		_ = probe.run(ctx, func(event) bool { return true })
+		var found []peer.AddrInfo
+		for _, c := range probe.contacts {
+			found = append(found, c.AddrInfo)
+		}
+		return found
+	}
+	nearest := slices.SortedFunc(slices.Values(table), func(a, b peer.ID) int {
+		x, y := distanceOf(target, a), distanceOf(target, b)
+		return slices.Compare(x[:], y[:])
+	})
+	for _, id := range nearest[:min(len(nearest), seedPeers)] {
+		walk.hear(peer.AddrInfo{ID: id})
+	}
+	return walk
+}
+
+func size2(peers float64) size { return size{peers: peers, doubt: 0.22} }
+
+func TestACrowdDoesNotHideTheRegion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(1, 2))
+		reached, naive := 0, 0
+		const rounds = 10
+		for i := range rounds {
+			key := fmt.Sprint("key ", i)
+			town := newTown(r, 500, 45, key)
+			table := town.table(r, "client", slices.Concat(town.honest, town.sybils))
+			count := func(w *walk) (n int) {
+				require.NoError(t, w.run(t.Context(), func(event) bool { return true }))
+				for _, id := range town.honest[:closest] {
+					if c := w.known[id]; c != nil && c.state == answered {
+						n++
+					}
+				}
+				return n
+			}
+			w := town.walk(key, 500, table)
+			reached += count(w)
+			require.NotNil(t, w.crowd)
+			require.False(t, w.surrounded(), "honest peers answered")
+			require.LessOrEqual(t, w.asked, maxRegion+maxAsked/2)
+			w = town.walk(key, 500, table)
+			w.probe = nil
+			naive += count(w)
+		}
+		t.Logf("of %d honest peers that are the closest: %d asked, %d by a walk that sees no crowd", rounds*closest, reached, naive)
+		require.GreaterOrEqual(t, reached, rounds*closest*95/100)
+		require.Less(t, naive, reached)
+	})
+}
+
+func TestNoCrowdIsSeenWhereThereIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(3, 4))
+		town := newTown(r, 500, 0, "")
+		seen := 0
+		for i := range 100 {
+			w := town.walk(fmt.Sprint("key ", i), 500*(0.7+0.6*r.Float64()), town.table(r, peer.ID(fmt.Sprint("client ", i)), town.honest))
+			require.NoError(t, w.run(t.Context(), func(event) bool { return true }))
+			if w.crowd != nil {
+				seen++
+			}
+		}
+		require.LessOrEqual(t, seen, 1)
+	})
+}
+
+func TestWhereOnlyTheCrowdAnswersItIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(5, 6))
+		town := newTown(r, 500, 45, "key")
+		w := town.walk("key", 500, town.sybils)
+		require.NoError(t, w.run(t.Context(), func(event) bool { return true }))
+		require.True(t, w.surrounded())
+	})
+}
+
+func TestOneGroupOfAddressesIsNotTheRegion(t *testing.T) {
+	w := newWalk("self", "key", nil)
+	w.size, w.crowd = size2(1), &crowd{} // the whole space is near
+	for i := range 60 {
+		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("sybil ", i)), Addrs: []ma.Multiaddr{ma.StringCast(fmt.Sprintf("/ip4/20.1.%d.1/udp/1/quic-v1", i))}})
+		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("local ", i)), Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/1")}})
+	}
+	for i := range 10 {
+		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("honest ", i)), Addrs: []ma.Multiaddr{ma.StringCast(fmt.Sprintf("/ip6/2a0%d::1/tcp/1", i))}})
+	}
+	kinds := map[string]int{}
+	region := w.front()
+	for _, c := range region {
+		kinds[string(c.ID[:5])]++
+	}
+	require.Equal(t, map[string]int{"sybil": maxGroup, "local": 60, "hones": 10}, kinds)
+	for i := range 100 {
+		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("other ", i))})
+	}
+	require.Len(t, w.front(), maxRegion)
+}
+
+func at(span float64) *contact { return &contact{span: span} }
+
+// Five IDs that were made for the key agree as fast as they like.
+func TestAgreementAtOneSpotIsHeldBack(t *testing.T) {
+	w := newWalk("self", "key", nil)
+	w.size = size2(1000)
+	g := gate{walk: w}
+	old := dht.Answer{Record: []byte("old")}
+	for i := range 10 {
+		g.hold(at(float64(i+1)/100_000), old)
+	}
+	require.Len(t, g.ripe(), 1, "the first record is shown at once")
+	g.hold(at(0.002), dht.Answer{Record: []byte("new")})
+	require.Len(t, g.ripe(), 1, "and so is another")
+	for i := range 4 {
+		g.hold(at(0.003+float64(i)*0.003), dht.Answer{Record: []byte("new")})
+	}
+	require.Len(t, g.ripe(), 4, "agreement where it can be expected counts")
+	w.crowd = &crowd{}
+	require.Empty(t, g.end(), "and that of a crowd does not, even at the end")
+}
+
+func TestInACrowdAgreementWaitsForTheRegion(t *testing.T) {
+	w := newWalk("self", "key", nil)
+	w.size, w.crowd = size2(1000), &crowd{}
+	g := gate{walk: w}
+	for i := range 8 {
+		g.hold(at(0.002+float64(i)*0.002), dht.Answer{Record: []byte("old")})
+	}
+	require.Len(t, g.ripe(), 1)
+	require.Len(t, g.end(), 7)
+}

@@ -1,0 +1,57 @@
+package kad
+
+import (
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p-kad-dht/pb"
+	record "github.com/libp2p/go-libp2p-record"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+)
+
+func TestStrictAsksEachPeerOnce(t *testing.T) {
+	nodes := startServers(t, 24)
+	client := startClient(t, nodes[0])
+	rec := sign(t, newKey(t), 1)
+	ctx := within(t, 30*time.Second)
+	_, err := client.PutAll(ctx, rec.Pointer(), rec.Bytes())
+	require.NoError(t, err)
+	heard := map[string]int{}
+	for a, err := range startClient(t, nodes[5]).GetAt(ctx, rec.Pointer(), dht.LevelStrict) {
+		require.NoError(t, err)
+		require.Equal(t, rec.Bytes(), a.Record)
+		heard[a.Peer]++
+	}
+	require.GreaterOrEqual(t, len(heard), closest)
+	for who, n := range heard {
+		require.Equal(t, 1, n, who)
+	}
+}
+
+// Peers may say that they stored it, and have nothing.
+func TestOnlyWhatIsReadBackIsConfirmed(t *testing.T) {
+	nodes := startServers(t, 9)
+	client := startClient(t, nodes...)
+	var addrs []string
+	for range 6 {
+		addrs = append(addrs, startLiar(t, func(s network.Stream, req *dht_pb.Message) {
+			m := dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
+			if req.GetType() == dht_pb.Message_PUT_VALUE {
+				m.Record = record.MakePutRecord(string(req.GetKey()), req.GetRecord().GetValue())
+			}
+			send(s, m)
+		})...)
+	}
+	ctx := within(t, 30*time.Second)
+	_, err := client.Join(ctx, addrs)
+	require.NoError(t, err)
+	rec := sign(t, newKey(t), 1)
+	receipt, err := client.PutAll(ctx, rec.Pointer(), rec.Bytes())
+	require.NoError(t, err)
+	require.Equal(t, 15, receipt.Stored, "words are counted as words")
+	require.LessOrEqual(t, receipt.Confirmed, len(nodes))
+	require.GreaterOrEqual(t, receipt.Confirmed, len(nodes)-15/4, "all but the first quarter")
+}
