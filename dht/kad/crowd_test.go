@@ -236,3 +236,28 @@ func TestInACrowdAgreementWaitsForTheRegion(t *testing.T) {
 	require.Len(t, g.ripe(), 1)
 	require.Len(t, g.end(), 7)
 }
+
+// Nobody in this walk, nor the table, has named them: not even at its end, when
+// all others stayed silent, do they agree with one another.
+func TestMemoryAloneVouchesForNobody(t *testing.T) {
+	for _, size := range []size{{}, size2(1000)} {
+		w := newWalk("self", "key", nil)
+		w.size = size
+		var peers []peer.AddrInfo
+		for i := range 12 {
+			peers = append(peers, peer.AddrInfo{ID: peer.ID(fmt.Sprint("once ", i))})
+		}
+		w.recall(peers)
+		g := gate{walk: w}
+		for _, c := range w.contacts {
+			g.hold(c, dht.Answer{Record: []byte("old")})
+		}
+		require.Len(t, g.ripe(), 1, "it may be shown")
+		w.take(event{contact: w.contacts[0], reply: reply{closer: peers}})
+		require.Empty(t, g.ripe(), "they can't vouch for one another")
+		other := &contact{AddrInfo: peer.AddrInfo{ID: "other"}}
+		w.take(event{contact: other, reply: reply{closer: peers[:1]}})
+		require.LessOrEqual(t, len(g.ripe()), 1)
+		require.Empty(t, g.end())
+	}
+}

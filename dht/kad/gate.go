@@ -74,18 +74,21 @@ func (g *gate) mayPass(r *repeated) bool {
 	}
 	agreeing := slices.Clone(r.out)
 	for _, h := range r.held {
-		if !h.contact.remembered || g.ended {
+		if !h.contact.remembered {
 			agreeing = append(agreeing, h.contact)
 		}
 	}
 	return len(r.out) < g.walk.size.plausible(agreeing)
 }
 
-// end gives what is left at the walk's end. In a crowd, what may not pass even
-// then is passed over.
+// end gives what is left at the walk's end. What only memory vouches for is
+// passed over, and of a crowd what may not pass even then.
 func (g *gate) end() (out []dht.Answer) {
 	g.ended = true
 	for _, r := range g.records {
+		if len(r.out) > 0 {
+			r.held = slices.DeleteFunc(r.held, func(h heldAnswer) bool { return h.contact.remembered })
+		}
 		for len(r.held) > 0 && (len(r.out) == 0 || g.walk.crowd == nil || g.mayPass(r)) {
 			out = append(out, r.held[0].answer)
 			r.out = append(r.out, r.held[0].contact)

@@ -101,6 +101,9 @@ func (g *get) run(ctx context.Context) error {
 	}
 	g.walk = n.walk(g.key, dht_pb.Message_GET_VALUE)
 	g.gate.walk = g.walk
+	if g.level == dht.LevelAny {
+		g.walk.slots, g.walk.spare = anySlots, anySpare
+	}
 	g.holders.open = func(b []byte) (pointer.Record, error) { return pointer.Open(g.pointer, b, n.now()) }
 	if err = n.seed(ctx, g.walk); err == nil {
 		if g.level == dht.LevelStrict {

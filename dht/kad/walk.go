@@ -20,6 +20,8 @@ const (
 	closest      = 20                     // Kademlia's k: whom a record belongs to
 	seedPeers    = 40                     // taken from the routing table
 	inFlight     = 20                     // requests at once (Kademlia's α)
+	anySlots     = 32                     // where one answer is enough, and the first
+	anySpare     = anySlots - closest     // hop is most of the time
 	maxAsked     = 200                    // peers asked in one walk
 	maxHeard     = 2000                   // names kept
 	softDeadline = 250 * time.Millisecond // a silent peer loses its slot

@@ -17,7 +17,7 @@ var (
 	liveFlag     = flag.Int("live", 150, "peers that live")
 	deadFlag     = flag.Int("dead", 50, "peers in the routing tables that are dead and silent")
 	seedFlag     = flag.Uint64("seed", 1, "of keys, latencies and tables")
-	opsFlag      = flag.Int("ops", 12, "operations of each kind")
+	opsFlag      = flag.Int("ops", 8, "operations of each kind")
 	sybilsFlag   = flag.Int("sybils", 45, "IDs that an attacker has made to be closer to a key than any honest peer; 0: no attacks")
 	resolvesFlag = flag.Int("resolves", 1, "look-ups under each attack")
 	oursFlag     = flag.Bool("ours", false, "leave kad-dht's own side out, for tuning")
