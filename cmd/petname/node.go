@@ -289,6 +289,16 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 				}
 				field(w, "book", fmt.Sprintf("%d names", s.Names))
 				field(w, "running", fmt.Sprintf("for %s, with %s of memory", time.Duration(s.Uptime*float64(time.Second)).Round(time.Second), size(int(s.Memory))))
+				if p := s.Put; p != nil {
+					confirmed := "not read back yet"
+					if p.Confirmed != nil {
+						confirmed = fmt.Sprintf("%d gave it back", *p.Confirmed)
+					}
+					field(w, "published", fmt.Sprintf("sequence %d: %d of %s say that they store it, %s", p.Sequence, p.Stored, peers(p.Asked), confirmed))
+					if p.Doubt != "" {
+						field(w, "DOUBT", p.Doubt)
+					}
+				}
 				keeping(w, s.Keep)
 				field(w, "process", fmt.Sprint(s.Pid))
 			})

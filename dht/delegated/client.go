@@ -38,7 +38,7 @@ type Client struct {
 	http http.Client
 }
 
-var _ dht.Store = (*Client)(nil)
+var _ dht.Seeker = (*Client)(nil)
 
 // RouterError is what went wrong with one router. It wraps
 // [dht.ErrUnreachable] if the router gave no answer that is one,
@@ -97,9 +97,15 @@ func (c *Client) Close() error {
 // that it has none. An answer that can't be a record is the router's failure
 // as a peer, no answer at all is the store's: both a [*RouterError].
 func (c *Client) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return c.GetAt(ctx, p, dht.LevelAny)
+}
+
+// GetAt is Get; above [dht.LevelAny] the router, and any cache on the way, is
+// asked to look again whatever it holds (RFC 9111, §5.2.1.4).
+func (c *Client) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		a := dht.Answer{Source: dht.SourceRouter, Asked: 1}
-		record, err := c.get(ctx, p)
+		record, err := c.get(ctx, p, level.AtLeast(dht.LevelAgreed))
 		// Whoever answered something, if only nonsense, is counted as a peer.
 		if err == nil || errors.Is(err, dht.ErrRejected) {
 			a.Peer = c.url
@@ -109,8 +115,8 @@ func (c *Client) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answe
 	}
 }
 
-func (c *Client) get(ctx context.Context, p pointer.Pointer) ([]byte, error) {
-	resp, done, err := c.do(ctx, http.MethodGet, p, nil)
+func (c *Client) get(ctx context.Context, p pointer.Pointer, anew bool) ([]byte, error) {
+	resp, done, err := c.do(ctx, http.MethodGet, p, nil, anew)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +132,7 @@ func (c *Client) get(ctx context.Context, p pointer.Pointer) ([]byte, error) {
 // anything: a name that is none, which costs a router no look-up. Its refusal is
 // the answer. It is no proof that look-ups work.
 func (c *Client) Check(ctx context.Context) error {
-	resp, done, err := c.send(ctx, http.MethodGet, "-", nil)
+	resp, done, err := c.send(ctx, http.MethodGet, "-", nil, false)
 	if err != nil {
 		return err
 	}
@@ -146,7 +152,7 @@ func (c *Client) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht
 	if len(record) > pointer.MaxRecord {
 		return dht.Receipt{}, fmt.Errorf("put: %d bytes, over %d", len(record), pointer.MaxRecord)
 	}
-	resp, done, err := c.do(ctx, http.MethodPut, p, record)
+	resp, done, err := c.do(ctx, http.MethodPut, p, record, false)
 	if err == nil {
 		defer done()
 		err = readStored(resp)
@@ -165,14 +171,14 @@ func (c *Client) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht
 }
 
 // do sends a request about a pointer. The answer's body ends with done.
-func (c *Client) do(ctx context.Context, method string, p pointer.Pointer, body []byte) (_ *http.Response, done func(), err error) {
+func (c *Client) do(ctx context.Context, method string, p pointer.Pointer, body []byte, anew bool) (_ *http.Response, done func(), err error) {
 	if p.IsZero() {
 		return nil, nil, errors.New("router: no pointer given")
 	}
-	return c.send(ctx, method, p.String(), body)
+	return c.send(ctx, method, p.String(), body, anew)
 }
 
-func (c *Client) send(ctx context.Context, method, name string, body []byte) (_ *http.Response, done func(), err error) {
+func (c *Client) send(ctx context.Context, method, name string, body []byte, anew bool) (_ *http.Response, done func(), err error) {
 	asking, cancel := c.bounded(ctx)
 	defer func() {
 		if err != nil {
@@ -189,6 +195,9 @@ func (c *Client) send(ctx context.Context, method, name string, body []byte) (_ 
 	} else {
 		req.Body, req.GetBody = nil, nil
 		req.Header.Set("Accept", contentType)
+	}
+	if anew {
+		req.Header.Set("Cache-Control", "no-cache")
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

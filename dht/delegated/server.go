@@ -131,7 +131,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it may take its time from here on
 	now := s.now()
 	held, ok, fresh := s.shelf.get(p, now)
-	if !fresh && s.Network != nil {
+	if (!fresh || anew(r)) && s.Network != nil {
 		end, free := s.begin(w, r)
 		if !free {
 			return
@@ -154,6 +154,18 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.answer(w, r, held)
+}
+
+// anew reports whether a client wants no answer out of our memory.
+func anew(r *http.Request) bool {
+	for _, line := range r.Header.Values("Cache-Control") {
+		for directive := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // answer sends a record, which others may cache for its TTL, use after that

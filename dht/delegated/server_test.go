@@ -208,6 +208,35 @@ func TestTheServerCachesByTTL(t *testing.T) {
 	require.Equal(t, two.Bytes(), asked(s, here, "GET", name, nil).Body.Bytes(), "an older one doesn't take its place")
 }
 
+// Who asks anew isn't told what the server remembers, within its TTL: our client
+// does for every level over any. It costs the network a look-up, which is bounded
+// as all are.
+func TestWhoAsksAnewIsToldOfTheNetwork(t *testing.T) {
+	n := &network{}
+	s := &Server{Network: n}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	c, err := NewClient(server.URL)
+	require.NoError(t, err)
+	defer c.Close()
+	k := newKey(t)
+	one, two := sign(t, k, 1), sign(t, k, 2)
+	_, err = n.Memory.Put(t.Context(), k.Pointer(), one.Bytes())
+	require.NoError(t, err)
+	sequence := func(level dht.Level) uint64 {
+		resolver := &dht.Resolver{Stores: []dht.Store{c}}
+		res, err := resolver.Best(t.Context(), k.Pointer(), level)
+		require.NoError(t, err)
+		return res.Record.Sequence()
+	}
+	require.EqualValues(t, 1, sequence(dht.LevelAny))
+	_, err = n.Memory.Put(t.Context(), k.Pointer(), two.Bytes())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, sequence(dht.LevelAny), "within its TTL")
+	require.EqualValues(t, 2, sequence(dht.LevelFresh))
+	require.EqualValues(t, 2, sequence(dht.LevelAny))
+}
+
 // A put is answered by what the network made of it.
 func TestPutsAreAnsweredAsTheNetworkDid(t *testing.T) {
 	k := newKey(t)

@@ -38,6 +38,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // Network says which peers a node belongs to.
@@ -108,8 +109,9 @@ type Node struct {
 	cancel context.CancelFunc
 	mu     sync.Mutex
 	closed bool
-	active int           // calls, and what they left in the background
-	idle   chan struct{} // closed when active falls to 0; nil if nobody waits
+	firsts map[pointer.Pointer][]string // who acknowledged my puts first
+	active int                          // calls, and what they left in the background
+	idle   chan struct{}                // closed when active falls to 0; nil if nobody waits
 }
 
 var (

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -55,38 +54,12 @@ func wanted(found int) int { return max(1, min(15, (3*found+3)/4)) }
 // Confirmations are words: one who surrounds the key can give all of them and
 // keep nothing.
 func (n *Node) Put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
-	receipt, _, err := n.put(ctx, p, bytes.Clone(value), false)
+	receipt, first, err := n.put(ctx, p, bytes.Clone(value), false)
+	n.noteFirst(p, first)
 	if err != nil {
 		err = fmt.Errorf("kad: put: %w", err)
 	}
 	return receipt, err
-}
-
-// PutAll is Put, but returns when every peer that should have the record has
-// said something, and after looking it up again over disjoint paths. Peers that
-// give it back are Confirmed in the receipt, except the first quarter of those
-// that acknowledged it: who is made to be closest is the first to say yes.
-func (n *Node) PutAll(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
-	receipt, first, err := n.put(ctx, p, bytes.Clone(value), true)
-	if err != nil {
-		return receipt, fmt.Errorf("kad: put: %w", err)
-	}
-	want, err := pointer.Open(p, value, n.now())
-	if err != nil {
-		return receipt, fmt.Errorf("kad: put: %w", err)
-	}
-	for a, err := range n.GetAt(ctx, p, dht.LevelStrict) {
-		if err != nil || a.Peer == "" || slices.Contains(first, a.Peer) {
-			continue
-		}
-		if have, err := pointer.Open(p, a.Record, n.now()); err == nil && have.ID() == want.ID() {
-			receipt.Confirmed++
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return receipt, fmt.Errorf("kad: put: confirming: %w", err)
-	}
-	return receipt, nil
 }
 
 // put gives the first peers that acknowledged as well.

@@ -34,12 +34,16 @@ type Engine struct {
 	clients map[string]*delegated.Client
 	web     *web      // nil: HTTP isn't served
 	began   time.Time // when it began to
+	lastPut *LastPut  // nil: none yet
 
 	keeper     *keep.Keeper // nil: no node
 	passphrase string       // of the identity; empty: the node has none
 
-	publish sync.Mutex      // one publication at a time: sequences are taken in turn
-	tail    sync.WaitGroup  // what goes on after its verb returned
+	publish sync.Mutex     // one publication at a time: sequences are taken in turn
+	runs    sync.WaitGroup // what a node does until it is told to end
+	running context.Context
+	stop    context.CancelFunc
+	tail    sync.WaitGroup  // what goes on after its verb returned, and is let end
 	life    context.Context // ends with Close
 	end     context.CancelFunc
 }
@@ -61,6 +65,7 @@ func Open(dir string, wait time.Duration) (*Engine, error) {
 	}
 	e := &Engine{home: h, book: book, records: records, log: slog.New(slog.DiscardHandler)}
 	e.life, e.end = context.WithCancel(context.Background())
+	e.running, e.stop = context.WithCancel(e.life)
 	return e, nil
 }
 
@@ -70,7 +75,9 @@ func (e *Engine) LogTo(l *slog.Logger) { e.log = l }
 // Close ends the network, then closes the book. What is being stored has 3
 // seconds to get done; what isn't is in the home, and is stored another time.
 func (e *Engine) Close() error {
+	e.stop()
 	e.closeWeb()
+	e.runs.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 	defer cancel()
 	late := context.AfterFunc(ctx, e.end)

@@ -67,8 +67,8 @@ func (e *Engine) serveWeb() {
 	if w == nil {
 		return
 	}
-	e.tail.Go(func() {
-		if err := delegated.Serve(e.life, w.listener, e.handler(w)); err != nil {
+	e.runs.Go(func() {
+		if err := delegated.Serve(e.running, w.listener, e.handler(w)); err != nil {
 			e.log.Error("HTTP ended", "error", err)
 		}
 	})
@@ -91,7 +91,7 @@ func (e *Engine) handler(w *web) http.Handler {
 	mux.Handle("GET /metrics", m.handler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		if e.life.Err() != nil {
+		if e.running.Err() != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			_, _ = w.Write([]byte("stopping\n"))
 			return

@@ -83,7 +83,7 @@ func (e *Engine) lastOwn() (petname.Published, error) {
 	if err != nil {
 		return petname.Published{}, err
 	}
-	if r, _, err := e.held(e.book.Identity()); err == nil && r.Sequence() > last.Sequence {
+	if r, _, err := e.held(e.book.Identity()); err == nil && r.Sequence() >= last.Sequence {
 		last = petname.Published{Value: r.Value(), Sequence: r.Sequence()}
 	}
 	return last, nil

@@ -194,7 +194,7 @@ func (e *Engine) startKeeper() {
 	e.mu.Lock()
 	e.keeper = k
 	e.mu.Unlock()
-	e.tail.Go(func() { _ = k.Run(e.life) })
+	e.runs.Go(func() { _ = k.Run(e.running) })
 }
 
 func (e *Engine) theKeeper() *keep.Keeper {

@@ -324,6 +324,7 @@ type Status struct {
 	Pid     int      `json:"pid,omitempty"`
 
 	Keep KeepStatus `json:"keep"`
+	Put  *LastPut   `json:"put"` // null: nothing was published since the node began
 }
 
 // Held is what the node stores for the network.
@@ -358,7 +359,7 @@ func (e *Engine) Status(_ context.Context, _ NoArgs) (*Status, error) {
 	}
 	now := e.network.Status()
 	s := &Status{Peer: e.network.ID(), Addrs: e.network.Addrs(), Network: c.Network, Peers: now.Peers, Names: names,
-		Held: Held{now.Held, now.Bytes, now.Limit}, CutOff: []CutOff{}, Uptime: time.Since(e.began).Seconds(), Memory: memory(), Keep: kept}
+		Held: Held{now.Held, now.Bytes, now.Limit}, CutOff: []CutOff{}, Uptime: time.Since(e.began).Seconds(), Memory: memory(), Keep: kept, Put: e.lastPut}
 	if e.web != nil {
 		s.HTTP = e.web.url
 	}

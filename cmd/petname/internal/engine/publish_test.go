@@ -2,9 +2,14 @@ package engine
 
 import (
 	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht/kad"
@@ -54,4 +59,104 @@ func TestCardsOfferTheHomesSealingKeys(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, card.Sealing, 2)
 	require.Equal(t, keys.Public(), card.Sealing)
+}
+
+// Two copies of one home that publish at once may use one sequence twice: one of
+// the two records wins, the same one for both, and each goes on above it.
+func TestTwoPublishersAtOnceEndInOneWinner(t *testing.T) {
+	hub := opened(t)
+	at, err := hub.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	one := opened(t)
+	dir := filepath.Join(t.TempDir(), "copy")
+	require.NoError(t, os.CopyFS(dir, os.DirFS(one.home.Dir)))
+	require.NoError(t, filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			err = os.Chmod(name, 0o600)
+		}
+		return err
+	}))
+	two, err := Open(dir, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, two.Close()) })
+
+	both := []*Engine{one, two}
+	paths := []string{"/ipfs/bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e", "/ipfs/bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"}
+	for _, e := range both {
+		_, err := e.Join(context.Background(), JoinArgs{Targets: at.Addrs})
+		require.NoError(t, err)
+	}
+	var wg sync.WaitGroup
+	for i, e := range both {
+		wg.Go(func() {
+			// The one that loses is told: that there is a better one, or that nobody
+			// took its own.
+			_, err := e.Publish(context.Background(), PublishArgs{Path: paths[i], Lifetime: time.Hour, Wait: "all"})
+			if err != nil {
+				assert.Contains(t, []int{ExitUnverified, ExitNetwork}, Classify(err).Exit, "%v", err)
+			}
+		})
+	}
+	wg.Wait()
+	me := one.book.Identity().String()
+	seen := map[string]bool{}
+	for _, e := range both {
+		res, err := e.Resolve(context.Background(), ResolveArgs{Path: me, Fresh: "fresh", Timeout: 10 * time.Second})
+		require.NoError(t, err)
+		seen[res.Value] = true
+	}
+	require.Len(t, seen, 1)
+	last := uint64(0)
+	for _, e := range both {
+		out, err := e.Publish(context.Background(), PublishArgs{Lifetime: time.Hour, Wait: "all"})
+		require.NoError(t, err)
+		require.Greater(t, out.Sequence, max(last, 1))
+		require.True(t, seen[out.Value], "the winner's value stays")
+		last = out.Sequence
+	}
+}
+
+// A node reads back what it published, once its last copies are out, and says so:
+// what peers said of the put proves nothing.
+func TestANodeReadsBackWhatItPublished(t *testing.T) {
+	var addrs []string
+	for range 5 {
+		e := opened(t)
+		s, err := e.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+		require.NoError(t, err)
+		if addrs != nil {
+			_, err = e.Join(context.Background(), JoinArgs{Targets: addrs})
+			require.NoError(t, err)
+		}
+		addrs = s.Addrs
+	}
+	e := opened(t)
+	_, err := e.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	_, err = e.Join(context.Background(), JoinArgs{Targets: addrs})
+	require.NoError(t, err)
+	before, err := e.Status(context.Background(), NoArgs{})
+	require.NoError(t, err)
+	require.Nil(t, before.Put)
+	out, err := e.Publish(context.Background(), PublishArgs{Lifetime: time.Hour, Wait: "some"})
+	require.NoError(t, err)
+	e.tail.Wait()
+	after, err := e.Status(context.Background(), NoArgs{})
+	require.NoError(t, err)
+	require.Equal(t, out.Sequence, after.Put.Sequence)
+	require.NotNil(t, after.Put.Confirmed)
+	require.Empty(t, after.Put.Problem)
+	require.Greater(t, *after.Put.Confirmed, 0)
+	require.LessOrEqual(t, *after.Put.Confirmed, 5)
+}
+
+// What a node does until it is told to end, it ends at once: only what is being
+// stored is let done.
+func TestStoppingWaitsForPutsAlone(t *testing.T) {
+	e := opened(t)
+	_, err := e.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	e.stop()
+	e.runs.Wait()
+	require.NoError(t, e.life.Err(), "puts could go on")
 }

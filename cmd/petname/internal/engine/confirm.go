@@ -1,0 +1,58 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// LastPut is what became of the last record that the node published.
+type LastPut struct {
+	Sequence  uint64     `json:"sequence"`
+	At        time.Time  `json:"at"`
+	Asked     int        `json:"asked"`
+	Stored    int        `json:"stored"`    // said so
+	Confirmed *int       `json:"confirmed"` // gave it back, of others than those who said so first; null: not looked yet
+	Doubt     string     `json:"doubt,omitempty"`
+	Problem   string     `json:"problem,omitempty"` // of confirming
+	Looked    *time.Time `json:"looked"`
+}
+
+// notePut keeps what a publication came to, for node status. In a node it goes on
+// when the last copies are out: then the record is looked for, since what peers
+// say of a put proves nothing.
+func (e *Engine) notePut(record pointer.Record, receipt dht.Receipt, confirmed bool) {
+	last := &LastPut{Sequence: record.Sequence(), At: time.Now().UTC().Truncate(time.Second),
+		Asked: receipt.Asked, Stored: receipt.Stored, Doubt: receipt.Doubt()}
+	if confirmed {
+		last.Confirmed, last.Looked = &receipt.Confirmed, &last.At
+	}
+	e.mu.Lock()
+	network, serving := e.network, e.serving
+	e.lastPut = last
+	e.mu.Unlock()
+	if !serving || network == nil || confirmed || receipt.Stored == 0 {
+		return
+	}
+	e.tail.Go(func() {
+		ctx, cancel := context.WithTimeout(e.life, tailTimeout)
+		defer cancel()
+		if network.Wait(ctx) != nil {
+			return
+		}
+		n, err := network.Confirm(ctx, record.Pointer(), record.Bytes())
+		now := time.Now().UTC().Truncate(time.Second)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.lastPut != last {
+			return // another one was published meanwhile
+		}
+		done := *last
+		if done.Confirmed, done.Looked = &n, &now; err != nil {
+			done.Problem = plainer(err).Error()
+		}
+		e.lastPut = &done
+	})
+}
