@@ -45,6 +45,7 @@ type Record struct {
 	pointer  Pointer
 	bytes    []byte
 	signed   []byte // the DAG-CBOR document under the signature
+	seal     []byte // the signature over it
 	value    string
 	sequence uint64
 	expires  time.Time
@@ -86,15 +87,16 @@ func (r Record) Card() (Card, bool) {
 }
 
 // Compare orders two records of one pointer: negative when r is older than
-// other. It is the order of boxo's ipns.Validator.Select (the sequence, then
-// the later end), and where that goes on to compare bytes that anybody can
-// rewrite, the signed data: zero means that both say the same.
+// other, zero when both say the same. It is the order of boxo's
+// ipns.Validator.Select: the sequence, then the later end. That goes on to
+// compare bytes, some of which anybody can rewrite; of a V2 record as its owner
+// made it the signature comes first, and so it does here. Otherwise two devices
+// that published at one moment would each hold to another record than the peers.
 func (r Record) Compare(other Record) int {
-	return cmp.Or(
-		cmp.Compare(r.sequence, other.sequence),
-		r.expires.Compare(other.expires),
-		bytes.Compare(r.signed, other.signed),
-	)
+	if order := cmp.Or(cmp.Compare(r.sequence, other.sequence), r.expires.Compare(other.expires)); order != 0 || bytes.Equal(r.signed, other.signed) {
+		return order
+	}
+	return cmp.Or(bytes.Compare(r.seal, other.seal), bytes.Compare(r.signed, other.signed))
 }
 
 // ExpiredError carries a record that verifies and has expired.
@@ -240,7 +242,7 @@ func parseRecord(b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 	if err != nil {
 		return fail(err)
 	}
-	r := Record{signed: pb.GetData(), sequence: d.sequence, ttl: time.Duration(d.ttl)}
+	r := Record{signed: pb.GetData(), seal: pb.GetSignatureV2(), sequence: d.sequence, ttl: time.Duration(d.ttl)}
 	if r.value, err = contentPath(d.value); err != nil {
 		return fail(err)
 	}
