@@ -170,7 +170,7 @@ func sync(t tb, books ...*Book) {
 	}
 }
 
-var allTables = []string{tableContacts, tableHeirs, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished}
+var allTables = []string{tableContacts, tableHeirs, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished, tableLooks}
 
 // dump is the whole view.
 func dump(t tb, b *Book) string {
