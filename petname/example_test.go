@@ -68,7 +68,7 @@ func Example() {
 			return err
 		}
 		for _, hop := range res.Hops {
-			fmt.Println(hop.Name, "is", petname.Nickname(hop.Card.Nickname, hop.Pointer))
+			fmt.Println(hop.Name, "is", petname.Nickname{Text: hop.Card.Nickname, Pointer: hop.Pointer})
 		}
 		return nil
 	}()
