@@ -59,23 +59,21 @@ func (s Style) colour(code, text string) string {
 
 func (n Name) shown(s Style) string { return s.colour("1", s.isolate(n.text)) }
 
-// EdgeName is what somebody whom I have a petname for calls somebody else: a
-// path from that petname. Make one with [Name.Edge].
+// EdgeName is what somebody calls somebody else: the whole path that leads there
+// from a petname of mine, or from a pointer that I have no name for.
 type EdgeName struct {
-	from   Name
+	from   Shown
 	labels []string
 }
 
 // Edge is the path from a petname along labels that others gave.
 func (n Name) Edge(labels ...string) EdgeName { return EdgeName{n, labels} }
 
-// String is the path as it is typed: alice/bob.
-func (e EdgeName) String() string {
-	return strings.Join(append([]string{e.from.text}, e.labels...), "/")
-}
+// Edge is the path from somebody whom I have no petname for.
+func (n Nickname) Edge(labels ...string) EdgeName { return EdgeName{n, labels} }
 
 func (e EdgeName) shown(s Style) string {
-	parts := []string{s.isolate(e.from.text)}
+	parts := []string{min(s, Terminal).Show(e.from)}
 	for _, label := range e.labels {
 		parts = append(parts, s.isolate(unmarked(label)))
 	}
