@@ -46,7 +46,9 @@ type publishedState struct {
 //
 // An act that says nothing to this version (a later one's, or a broken
 // device's) changes nothing; the version rebuilds the view when it learns more.
-type fold struct{}
+type fold struct {
+	blind bool // keeps no looks: what they cost is measured against it
+}
 
 // Version names the rules and the Unicode tables that the keys are made with:
 // with either changed, the ledger derives the view again.
@@ -107,7 +109,7 @@ func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) er
 	if err := f.reindex(v, a.Contact, before, state); err != nil {
 		return err
 	}
-	if err := relook(v, a.Contact, names, state.names()); err != nil {
+	if err := f.relook(v, a.Contact, names, state.names()); err != nil {
 		return err
 	}
 	for _, edges := range byLabel(a.Edges) {
@@ -145,7 +147,7 @@ func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
 		return err
 	}
 	if n, some := heardOf(a.Fact.Nickname); some {
-		if err := setLooks(v, rowNickname, a.Contact, n, true); err != nil {
+		if err := f.setLooks(v, rowNickname, a.Contact, n, true); err != nil {
 			return err
 		}
 	}
@@ -266,7 +268,7 @@ func (f fold) forget(v *ledger.View, contact []byte, undone ledger.ID) error {
 			return nil
 		}
 	}
-	return setLooks(v, rowNickname, contact, n, false)
+	return f.setLooks(v, rowNickname, contact, n, false)
 }
 
 func (f fold) setProfile(v *ledger.View, e ledger.Entry, a act) error {

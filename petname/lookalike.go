@@ -87,7 +87,10 @@ func lookKey(l look, kind byte, contact []byte, text string) []byte {
 }
 
 // setLooks notes, or takes back, that a contact has a name or a nickname.
-func setLooks(v *ledger.View, kind byte, contact []byte, n Name, there bool) error {
+func (f fold) setLooks(v *ledger.View, kind byte, contact []byte, n Name, there bool) error {
+	if f.blind {
+		return nil
+	}
 	value := append(binary.AppendUvarint([]byte{kind}, uint64(len(contact))), contact...)
 	value = append(value, n.text...)
 	for _, l := range looks(n) {
@@ -117,17 +120,17 @@ func decodeLook(b []byte) (kind byte, id pointer.Pointer, text string, err error
 }
 
 // relook brings the rows of a contact's old and new names up to date.
-func relook(v *ledger.View, contact []byte, before, after []Name) error {
+func (f fold) relook(v *ledger.View, contact []byte, before, after []Name) error {
 	for _, n := range before {
 		if !slices.Contains(after, n) {
-			if err := setLooks(v, rowName, contact, n, false); err != nil {
+			if err := f.setLooks(v, rowName, contact, n, false); err != nil {
 				return err
 			}
 		}
 	}
 	for _, n := range after {
 		if !slices.Contains(before, n) {
-			if err := setLooks(v, rowName, contact, n, true); err != nil {
+			if err := f.setLooks(v, rowName, contact, n, true); err != nil {
 				return err
 			}
 		}

@@ -30,8 +30,10 @@ func (published) Prototype(r rune) string { return confusable.GetReplacement(r) 
 // marks, and the marks on each of its characters.
 type look struct {
 	skeleton string
-	marks    []string // nil: none at all
+	marks    []string // those of each character, as far as any has some
 }
+
+func (l look) equal(o look) bool { return l.skeleton == o.skeleton && slices.Equal(l.marks, o.marks) }
 
 // row is the start of the rows of the table of looks.
 func (l look) row() []byte {
@@ -50,7 +52,7 @@ func within(few, many []string) bool {
 		if marks == "" {
 			continue
 		}
-		if many == nil || strings.ContainsFunc(marks, func(m rune) bool { return !strings.ContainsRune(many[i], m) }) {
+		if i >= len(many) || strings.ContainsFunc(marks, func(m rune) bool { return !strings.ContainsRune(many[i], m) }) {
 			return false
 		}
 	}
@@ -64,23 +66,29 @@ func alike(a, b []look) bool {
 // looks are the ways in which a name is seen: as typed, in lower case, in upper
 // case, and where it has text from right to left, in paragraphs of both
 // directions. Two cases aren't enough: "paypaI" looks like "paypal" as typed
-// alone, "syb1l" like "sybil" in upper case alone.
+// alone, "Marк" with a Cyrillic к like "Mark" in upper case alone. Most names
+// look the same in all three.
 func looks(n Name) []look { return looksBy(published{}, n) }
 
 func looksBy(data confusables, n Name) []look {
 	text, lower := trimEnds(n.text), trimEnds(n.key)
+	forms := []string{joinPairs(text), readDigits(lower, 'b'), strings.ToUpper(readDigits(lower, 'b'))}
+	if strings.Contains(lower, "6") {
+		forms = append(forms, readDigits(lower, 'g'))
+	}
 	var found []look
-	var done []string
-	for form, s := range []string{text, lower, strings.ToUpper(lower)} {
-		cells := cellsOf(digitsAs(s, form))
+	for i, s := range forms {
+		if slices.Contains(forms[:i], s) {
+			continue
+		}
+		cells := cellsOf(s)
 		orders := [][]cell{cells}
 		if turns(s) {
 			orders = [][]cell{visual(cells, false), visual(cells, true)}
 		}
 		for _, order := range orders {
-			if w := written(order); !slices.Contains(done, w) {
-				done = append(done, w)
-				found = append(found, seen(data, order, form))
+			if l := seen(data, order); !slices.ContainsFunc(found, l.equal) {
+				found = append(found, l)
 			}
 		}
 	}
@@ -96,56 +104,63 @@ func looksOf(text string) []look {
 	return looks(Name{text, key})
 }
 
-// trimEnds takes off what is hardly seen before and behind a name.
+// trimEnds takes off what is hardly seen before and behind a name. Apostrophes
+// stay: they stand for letters, such as yod.
 func trimEnds(s string) string {
-	if t := strings.Trim(s, " .,:;'`´’‘·-_"); t != "" {
+	if t := strings.Trim(s, " .,:;·-_"); t != "" {
 		return t
 	}
 	return s
 }
 
-const (
-	formTyped = iota
-	formLower
-	formUpper
-)
+// digitLetters are what UTS #39 doesn't say: digits beside letters are read as
+// letters. What it does say (0 and O, 1 and l) goes by the data.
+var digitLetters = map[rune]rune{'0': 'o', '2': 'z', '3': 'e', '4': 'a', '5': 's', '7': 't', '8': 'b', '9': 'g'}
 
-// digits are what UTS #39 doesn't say: digits beside letters are read as
-// letters of their shape. What it does say (0 and O, 1 and l) goes by the data.
-var digits = [...]*strings.Replacer{
-	formTyped: strings.NewReplacer("5", "S", "8", "B", "6", "b", "9", "g"),
-	formLower: strings.NewReplacer("5", "s", "8", "b", "2", "z", "3", "e", "4", "a", "7", "t", "6", "b", "9", "g"),
-	formUpper: strings.NewReplacer("5", "S", "8", "B", "2", "Z", "3", "E", "4", "A", "7", "T", "6", "G", "9", "Q"),
-}
-
-// digitsAs reads the digits of words that have a letter of a script with digits
-// in such shapes: "Bob 5" stays.
-func digitsAs(s string, form int) string {
-	if !strings.ContainsAny(s, "23456789") {
+// readDigits reads the digits of words that have letters of a script with such
+// shapes, 6 as the letter given: "Bob 5" stays.
+func readDigits(s string, six rune) string {
+	if !strings.ContainsAny(s, "023456789") {
 		return s
 	}
 	words := strings.Split(s, " ")
 	for i, word := range words {
-		if strings.ContainsFunc(word, func(r rune) bool { return unicode.In(r, unicode.Latin, unicode.Cyrillic, unicode.Greek) }) {
-			words[i] = digits[form].Replace(word)
+		if !strings.ContainsFunc(word, func(r rune) bool { return unicode.In(r, unicode.Latin, unicode.Cyrillic, unicode.Greek) }) {
+			continue
 		}
+		words[i] = strings.Map(func(r rune) rune {
+			if letter, is := digitLetters[r]; is {
+				return letter
+			}
+			if r == '6' {
+				return six
+			}
+			return r
+		}, word)
 	}
 	return strings.Join(words, " ")
 }
 
-// cellsOf takes a text apart. What shows as nothing goes, and so do marks that
-// the writing can do without: those that no letter comes with in normal form C,
-// and the vowel points of Arabic, Hebrew and Syriac.
+// joinPairs reads pairs of small letters as the one that they look like, where
+// UTS #39 is silent. (It has rn and m.) Only as they were typed: "Clara" looks
+// little like "Dara".
+func joinPairs(s string) string { return strings.ReplaceAll(readDigits(s, 'b'), "cl", "d") }
+
+// cellsOf takes a text apart. What shows as nothing goes, and so do enclosing
+// marks and the vowel points of Arabic, Hebrew and Syriac.
 func cellsOf(s string) []cell {
-	var cells []cell
+	cells := make([]cell, 0, len(s))
 	for _, r := range norm.NFC.String(s) {
+		last := len(cells) - 1
 		switch {
-		case ignorable(r):
-		case !unicode.In(r, unicode.Mn, unicode.Me):
+		case r < 0x80:
 			cells = append(cells, cell{base: r})
-		case unicode.In(r, unicode.Me, unicode.Inherited, unicode.Common, unicode.Arabic, unicode.Hebrew, unicode.Syriac):
-		case len(cells) > 0:
-			cells[len(cells)-1].marks += string(r)
+		case ignorable(r), unicode.Is(unicode.Me, r), r >= 0x064b && r <= 0x065f, r == 0x0670:
+		case !unicode.Is(unicode.Mn, r):
+			cells = append(cells, cell{base: r})
+		case unicode.In(r, unicode.Arabic, unicode.Hebrew, unicode.Syriac):
+		case last >= 0:
+			cells[last].marks += string(r)
 		default:
 			cells = append(cells, cell{base: r})
 		}
@@ -157,70 +172,139 @@ func cellsOf(s string) []cell {
 // points, joiners among them.
 func ignorable(r rune) bool { return blank(r) || unicode.Is(unicode.Cf, r) }
 
-func written(cells []cell) string {
+// instead are characters that UTS #39 holds apart and people don't, and those
+// that a letter with a mark has in the data as its one prototype, while
+// skeletons are made of letters and marks apart.
+var instead = map[rune]string{
+	'ة': "o\u0308", 'ɲ': "n\u0326", 'ƫ': "t\u0326", 'ꭑ': "m\u0323",
+	'リ': "り", 'ヘ': "へ", '\u030b': "\u0308", '\u030a': "\u0307",
+}
+
+func prototype(data confusables, r rune) string {
+	to := data.Prototype(r)
+	if to == "" {
+		to = string(r)
+	}
+	if len(to) < 2 {
+		return to
+	}
 	var b strings.Builder
-	for _, c := range cells {
-		b.WriteRune(c.base)
-		b.WriteString(c.marks)
+	for _, r := range to {
+		if other, is := instead[r]; is {
+			b.WriteString(other)
+		} else {
+			b.WriteRune(r)
+		}
 	}
 	return b.String()
 }
 
+// skeletal is one pass of the data over a text, in lower case.
+func skeletal(data confusables, s string) string {
+	var b strings.Builder
+	for _, r := range norm.NFD.String(s) {
+		b.WriteString(prototype(data, r))
+	}
+	return norm.NFD.String(strings.ToLower(b.String()))
+}
+
 // seen is the look of cells in their visual order: UTS #39's internalSkeleton,
-// the marks of alphabets set apart.
-func seen(data confusables, cells []cell, form int) look {
-	var mapped strings.Builder
-	for _, r := range norm.NFD.String(written(cells)) {
-		if to := data.Prototype(r); to != "" {
-			mapped.WriteString(to)
-		} else {
-			mapped.WriteRune(r)
-		}
-	}
-	var bases []rune
-	var marks []string
-	marked := false
-	for _, r := range norm.NFD.String(mapped.String()) {
-		last := len(bases) - 1
-		if last >= 0 && unicode.In(r, unicode.Mn, unicode.Me) && unicode.In(bases[last], unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Arabic, unicode.Common) {
-			marks[last] += string(r)
-			marked = true
+// then in lower case, with i and l as one, and that again. So it is the same for
+// all whose skeletons are, and for more. Marks on letters of alphabets are set
+// apart, and so are all that a letter doesn't come with in normal form C.
+func seen(data confusables, cells []cell) look {
+	l := &sight{bases: make([]rune, 0, len(cells))}
+	for _, c := range cells {
+		if r, plain := plainLetter(c); plain {
+			l.bases = append(l.bases, r)
 			continue
 		}
-		bases, marks = append(bases, r), append(marks, "")
-	}
-	bases, marks = own(bases, marks, form)
-	l := look{skeleton: string(bases)}
-	if marked {
-		l.marks = marks
-	}
-	return l
-}
-
-// pairs of letters that are read as one and that UTS #39 is silent on. (It has
-// rn and m.) In the spelling as typed alone: "Clara" is no "Dara".
-var pairs = []struct {
-	two  [2]rune
-	one  rune
-	only int // in this form; -1: in all
-}{
-	{[2]rune{'v', 'v'}, 'w', -1}, {[2]rune{'V', 'V'}, 'W', -1}, {[2]rune{'c', 'l'}, 'd', formTyped},
-}
-
-func own(bases []rune, marks []string, form int) ([]rune, []string) {
-	for _, p := range pairs {
-		if p.only >= 0 && p.only != form {
-			continue
+		text, loose := string(c.base), ""
+		for _, m := range c.marks {
+			if unicode.In(m, unicode.Inherited, unicode.Common) {
+				loose += string(m)
+			} else {
+				text += string(m)
+			}
 		}
-		for i := 0; i+1 < len(bases); i++ {
-			if bases[i] == p.two[0] && bases[i+1] == p.two[1] {
-				bases[i] = p.one
-				marks[i] += marks[i+1]
-				bases, marks = slices.Delete(bases, i+1, i+2), slices.Delete(marks, i+1, i+2)
+		start := len(l.bases)
+		for _, r := range skeletal(data, skeletal(data, text)) {
+			if r == 'i' {
+				r = 'l'
+			}
+			if len(l.bases) > start && unicode.In(r, unicode.Mn, unicode.Me) && alphabetic(l.bases[len(l.bases)-1]) {
+				l.mark(r)
+			} else {
+				l.bases = append(l.bases, r)
+			}
+		}
+		if loose != "" {
+			for _, r := range skeletal(data, loose) {
+				l.mark(r)
 			}
 		}
 	}
-	return bases, marks
+	l.joinVV()
+	return look{string(l.bases), l.marks}
+}
+
+func alphabetic(r rune) bool {
+	return unicode.In(r, unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Arabic, unicode.Common)
+}
+
+// sight is a look in the making.
+type sight struct {
+	bases []rune
+	marks []string
+}
+
+func (l *sight) mark(m rune) {
+	last := len(l.bases) - 1
+	if last < 0 {
+		return
+	}
+	if m == '\u0300' && (l.bases[last] == 'и' || l.bases[last] == 'ᴎ') {
+		m = '\u0306' // ѝ and й
+	}
+	for len(l.marks) <= last {
+		l.marks = append(l.marks, "")
+	}
+	l.marks[last] += string(m)
+}
+
+// joinVV reads vv as w.
+func (l *sight) joinVV() {
+	for i := 0; i+1 < len(l.bases); i++ {
+		if l.bases[i] != 'v' || l.bases[i+1] != 'v' {
+			continue
+		}
+		l.bases[i] = 'w'
+		l.bases = slices.Delete(l.bases, i+1, i+2)
+		if len(l.marks) > i+1 {
+			l.marks[i] += l.marks[i+1]
+			l.marks = slices.Delete(l.marks, i+1, i+2)
+		}
+	}
+}
+
+// plainLetter is the look of the letters that most names are made of.
+func plainLetter(c cell) (rune, bool) {
+	r := c.base
+	switch {
+	case c.marks != "" || r >= 0x80:
+		return 0, false
+	case r >= 'A' && r <= 'Z':
+		r += 'a' - 'A'
+	}
+	switch {
+	case r == 'i', r == '1':
+		return 'l', true
+	case r == '0':
+		return 'o', true
+	case r == 'm', r != ' ' && (r < '2' || r > '9') && (r < 'a' || r > 'z'):
+		return 0, false
+	}
+	return r, true
 }
 
 // reserved are words that stand for a person without being a name, or that the

@@ -2,6 +2,7 @@ package petname
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -10,7 +11,7 @@ import (
 
 // skeleton is UTS #39's, of a text as typed in a paragraph of that direction.
 func skeleton(s string, rtl bool) string {
-	return seen(published{}, visual(cellsOf(s), rtl), formTyped).skeleton
+	return seen(published{}, visual(cellsOf(s), rtl)).skeleton
 }
 
 // The examples that UTS #39 (revision 30, for Unicode 16) prints in §4: of
@@ -78,6 +79,14 @@ func TestBracketsGoTogether(t *testing.T) {
 		}
 		require.Equal(t, want, string(got), text)
 	}
+}
+
+func written(cells []cell) string {
+	var b strings.Builder
+	for _, c := range cells {
+		b.WriteString(string(c.base) + c.marks)
+	}
+	return b.String()
 }
 
 // What stands where on the screen agrees with x/text's bidi, as far as that
