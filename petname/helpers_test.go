@@ -268,6 +268,7 @@ func rapidDirs(t *testing.T) func(rt *rapid.T) string {
 		runs++
 		dir := filepath.Join(root, fmt.Sprint(runs))
 		require.NoError(rt, os.Mkdir(dir, 0o700))
+		rt.Cleanup(func() { require.NoError(rt, os.RemoveAll(dir)) }) // thousands of books are more than a small memory holds
 		return dir
 	}
 }
