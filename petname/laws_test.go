@@ -391,6 +391,22 @@ func TestNicknamesOfOthersAreReasons(t *testing.T) {
 	require.Equal(t, []LikeKind(nil), like("lissy", "b"))
 }
 
+// Nobody hides in a crowd: behind more rows than are compared, a name counts as
+// alike.
+func TestACrowdHidesNobody(t *testing.T) {
+	b := newTestBook(t)
+	must(b.Add(mustName("alice"), link("a"), Source{}))
+	var crowd []Naming
+	for i := range maxLooks + 50 {
+		crowd = append(crowd, Naming{benchName(i), pointer.Link{Pointer: benchPointer(i), Nickname: "alicẹ"}, Source{Lookalike: true}})
+	}
+	require.NoError(t, b.AddAll(crowd))
+	_, err := b.Add(mustName("alicé"), link("x"), Source{})
+	var like *LookalikeError
+	require.ErrorAs(t, err, &like)
+	require.LessOrEqual(t, len(like.Like), maxLike)
+}
+
 // Each of the reserved words is one that somebody could be called by, and few
 // honest names read as one.
 func TestTheReservedWordsAreNames(t *testing.T) {

@@ -74,8 +74,8 @@ const (
 	rowNickname byte = 'k'
 
 	maxLike = 8
-	// maxLooks bounds the rows that are read for one skeleton. Nobody comes
-	// near it but who wants to hide behind a crowd.
+	// maxLooks bounds the rows that are compared for one skeleton: what comes
+	// behind so many counts as alike, so that nobody hides in a crowd.
 	maxLooks = 256
 )
 
@@ -193,14 +193,12 @@ func likeOthers(v *ledger.View, mine []look, own pointer.Pointer) ([]Likeness, e
 			if err != nil {
 				return nil, err
 			}
-			if rows++; rows > maxLooks {
-				break
-			}
+			rows++
 			kind, id, text, err := decodeLook(kv.Value)
 			if err != nil {
 				return nil, err
 			}
-			if id == own || seen[other{kind, id}] || !alike(mine, looksOf(text)) {
+			if id == own || seen[other{kind, id}] || rows <= maxLooks && !alike(mine, looksOf(text)) {
 				continue
 			}
 			c, _, err := readContact(v, id)
@@ -213,11 +211,14 @@ func likeOthers(v *ledger.View, mine []look, own pointer.Pointer) ([]Likeness, e
 			seen[other{kind, id}] = true
 			if kind == rowName {
 				names = append(names, Likeness{LikeName, text, c})
-			} else {
+			} else if len(nicknames) < maxLike {
 				nicknames = append(nicknames, Likeness{LikeNickname, text, c})
 			}
 			if len(names) == maxLike {
 				return names, nil
+			}
+			if rows > maxLooks {
+				break
 			}
 		}
 	}

@@ -114,7 +114,8 @@ func trimEnds(s string) string {
 }
 
 // digitLetters are what UTS #39 doesn't say: digits beside letters are read as
-// letters. What it does say (0 and O, 1 and l) goes by the data.
+// letters. What it does say (0 and O, 1 and l) goes by the data. That it was a
+// digit stays as a mark, so that "name6" is like "nameb" and not like "name8".
 var digitLetters = map[rune]rune{'0': 'o', '2': 'z', '3': 'e', '4': 'a', '5': 's', '7': 't', '8': 'b', '9': 'g'}
 
 // readDigits reads the digits of words that have letters of a script with such
@@ -128,18 +129,30 @@ func readDigits(s string, six rune) string {
 		if !strings.ContainsFunc(word, func(r rune) bool { return unicode.In(r, unicode.Latin, unicode.Cyrillic, unicode.Greek) }) {
 			continue
 		}
-		words[i] = strings.Map(func(r rune) rune {
-			if letter, is := digitLetters[r]; is {
-				return letter
+		var b strings.Builder
+		for _, r := range word {
+			letter, is := digitLetters[r]
+			switch {
+			case r == '0':
+				b.WriteRune(letter)
+			case is:
+				b.WriteString(string(letter) + string(digitMark+r))
+			case r == '6':
+				b.WriteString(string(six) + string(digitMark+r))
+			default:
+				b.WriteRune(r)
 			}
-			if r == '6' {
-				return six
-			}
-			return r
-		}, word)
+		}
+		words[i] = b.String()
 	}
 	return strings.Join(words, " ")
 }
+
+// digitMark and a digit is the mark of it: a character of private use, which no
+// name has.
+const digitMark = '\ue000'
+
+func isDigitMark(r rune) bool { return r >= digitMark+'0' && r <= digitMark+'9' }
 
 // joinPairs reads pairs of small letters as the one that they look like, where
 // UTS #39 is silent. (It has rn and m.) Only as they were typed: "Clara" looks
@@ -155,6 +168,10 @@ func cellsOf(s string) []cell {
 		switch {
 		case r < 0x80:
 			cells = append(cells, cell{base: r})
+		case isDigitMark(r):
+			if last >= 0 {
+				cells[last].marks += string(r)
+			}
 		case ignorable(r), unicode.Is(unicode.Me, r), r >= 0x064b && r <= 0x065f, r == 0x0670:
 		case !unicode.Is(unicode.Mn, r):
 			cells = append(cells, cell{base: r})
@@ -182,7 +199,10 @@ var instead = map[rune]string{
 
 func prototype(data confusables, r rune) string {
 	to := data.Prototype(r)
-	if to == "" {
+	switch {
+	case r == 'п':
+		to = "n" // in words of Cyrillic letters that all look Latin; the data has π
+	case to == "":
 		to = string(r)
 	}
 	if len(to) < 2 {
@@ -221,7 +241,7 @@ func seen(data confusables, cells []cell) look {
 		}
 		text, loose := string(c.base), ""
 		for _, m := range c.marks {
-			if unicode.In(m, unicode.Inherited, unicode.Common) {
+			if isDigitMark(m) || unicode.In(m, unicode.Inherited, unicode.Common) {
 				loose += string(m)
 			} else {
 				text += string(m)

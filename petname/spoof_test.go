@@ -277,10 +277,18 @@ func TestSpoof(t *testing.T) {
 // Each honest name is tried as a new one beside all the others.
 func TestSpoofFalseAlarms(t *testing.T) {
 	names, _ := honestNames(t)
+	var numbered []string // as people tell several of a name apart, and machines
+	for i, name := range names {
+		if i%40 == 0 {
+			for n := range 30 {
+				numbered = append(numbered, fmt.Sprint(name, n), fmt.Sprint(name, " ", n), fmt.Sprintf("%s.%02d", strings.ToLower(name), n))
+			}
+		}
+	}
 	for _, list := range []struct {
 		what  string
 		names []string
-	}{{"names", names}, {"words", ordinaryWords(t)}, {"names and words", slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(names), ordinaryWords(t)...))))}} {
+	}{{"names", names}, {"numbered names", numbered}, {"words", ordinaryWords(t)}, {"names and words", slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(names), ordinaryWords(t)...))))}} {
 		bySkeleton := make(map[string][]Name)
 		warned, pairs := map[string][]string{}, 0
 		for _, text := range list.names {
@@ -327,7 +335,8 @@ func TestSpoofInABook(t *testing.T) {
 	tried := map[string]int{}
 	for _, a := range attacks() {
 		for _, n := range namings {
-			for _, text := range a.make(n.Name.text, r)[:min(2, len(a.make(n.Name.text, r)))] {
+			texts := a.make(n.Name.text, r)
+			for _, text := range texts[:min(2, len(texts))] {
 				want := caught(n.Name, text)
 				tried[want]++
 				fake, err := ParseName(text)

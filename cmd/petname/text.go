@@ -91,6 +91,9 @@ func line(st petname.Style, c engine.Contact) string {
 	if c.Duplicity {
 		s += "  DUPLICITY"
 	}
+	if len(c.NamedLike) > 0 {
+		s += "  LOOKS LIKE YOUR " + nameList(st, c.NamedLike)
+	}
 	if len(c.Lookalikes) > 0 {
 		s += "  ITS NICKNAME LOOKS LIKE YOUR " + nameList(st, c.Lookalikes)
 	}
@@ -124,6 +127,9 @@ func details(w io.Writer, s petname.Style, c engine.Contact) {
 	field(w, "pointer", c.Pointer)
 	if c.Nickname != "" {
 		field(w, "calls itself", nickname(s, c.Nickname, c.Pointer))
+	}
+	if len(c.NamedLike) > 0 {
+		field(w, "LOOKS LIKE", "your "+nameList(s, c.NamedLike))
 	}
 	if len(c.Lookalikes) > 0 {
 		field(w, "LOOKS LIKE", "your "+nameList(s, c.Lookalikes)+", by what it calls itself")

@@ -18,6 +18,7 @@ type Contact struct {
 	Nickname   string     `json:"nickname"`                    // what it calls itself, cleaned
 	ReadsAs    string     `json:"nickname_reads_as,omitempty"` // "pointer", "path", "domain" or "fingerprint"
 	Lookalikes []string   `json:"lookalikes,omitempty"`        // other petnames of mine that its nickname looks like
+	NamedLike  []string   `json:"name_lookalikes,omitempty"`   // those that its petname looks like
 	Provenance []Fact     `json:"provenance"`
 	Removed    *time.Time `json:"removed"`  // null: not removed
 	Conflict   *Conflict  `json:"conflict"` // null: none
@@ -121,8 +122,7 @@ func (e *Engine) Add(_ context.Context, a AddArgs) (*Contact, error) {
 	if err != nil {
 		return e.inTheWay(err, link.Pointer), err
 	}
-	out := contact(c)
-	return &out, nil
+	return e.flagged(c)
 }
 
 // inTheWay is the contact that a change was refused for: who has the name, or
@@ -200,25 +200,44 @@ func (e *Engine) gather(contacts iter.Seq2[petname.Contact, error]) (*Contacts, 
 		if err != nil {
 			return nil, err
 		}
-		one := contact(c)
-		if err := e.flag(&one, c.Pointer); err != nil {
+		one, err := e.flagged(c)
+		if err != nil {
 			return nil, err
 		}
-		out.Contacts = append(out.Contacts, one)
+		out.Contacts = append(out.Contacts, *one)
 	}
 	return out, nil
 }
 
-// flag says what the nickname of a contact could be taken for.
-func (e *Engine) flag(c *Contact, p pointer.Pointer) error {
+// flagged is a contact with what it could be taken for.
+func (e *Engine) flagged(c petname.Contact) (*Contact, error) {
+	out := contact(c)
+	if err := e.flag(&out, c.Pointer); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// flag says which other petnames a contact could be taken for, by its nickname,
+// and by its own petname: two devices can have named without knowing of each
+// other, and who was told once may have forgotten.
+func (e *Engine) flag(c *Contact, p pointer.Pointer) (err error) {
 	c.ReadsAs = petname.ReadsAs(c.Nickname)
-	like, err := e.book.Lookalikes(c.Nickname, p)
-	for _, l := range like {
-		if l.Kind == petname.LikeName {
-			c.Lookalikes = append(c.Lookalikes, l.Text)
-		}
+	if c.Lookalikes, err = e.alike(c.Nickname, p); err == nil {
+		c.NamedLike, err = e.alike(c.Name, p)
 	}
 	return err
+}
+
+// alike are the petnames that a text looks like, but for those of p.
+func (e *Engine) alike(text string, p pointer.Pointer) (names []string, err error) {
+	like, err := e.book.Lookalikes(text, p)
+	for _, l := range like {
+		if l.Kind == petname.LikeName {
+			names = append(names, l.Text)
+		}
+	}
+	return names, err
 }
 
 // NameArgs are the arguments of verbs about one contact: its name or pointer.
@@ -247,8 +266,7 @@ func (e *Engine) Rename(_ context.Context, a RenameArgs) (*Contact, error) {
 	if err != nil {
 		return e.inTheWay(err, old.ID), err
 	}
-	out := contact(c)
-	return &out, nil
+	return e.flagged(c)
 }
 
 // Rm takes a contact's name away.
