@@ -165,7 +165,7 @@ func distinct(v *ledger.View, n Name, id pointer.Pointer, told bool) error {
 // taken for something else. Its own names and nicknames are none: nobody is
 // taken for another.
 func likenesses(v *ledger.View, n Name, own pointer.Pointer) ([]Likeness, error) {
-	mine := looks(n)
+	mine := looksOfNew(n)
 	like, err := likeOthers(v, mine, own)
 	if err != nil {
 		return nil, err

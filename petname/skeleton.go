@@ -68,13 +68,23 @@ func alike(a, b []look) bool {
 // directions. Two cases aren't enough: "paypaI" looks like "paypal" as typed
 // alone, "Marк" with a Cyrillic к like "Mark" in upper case alone. Most names
 // look the same in all three.
-func looks(n Name) []look { return looksBy(published{}, n) }
+func looks(n Name) []look { return looksBy(published{}, n, false) }
 
-func looksBy(data confusables, n Name) []look {
+// looksOfNew are those of a name that is to be given: a number in it may be
+// meant to be read as a word. Of the names that there are, numbers are numbers.
+func looksOfNew(n Name) []look { return looksBy(published{}, n, true) }
+
+func looksBy(data confusables, n Name, numbers bool) []look {
 	text, lower := trimEnds(n.text), trimEnds(n.key)
-	forms := []string{joinPairs(text), readDigits(lower, 'b'), strings.ToUpper(readDigits(lower, 'b'))}
+	forms := []string{
+		strings.ReplaceAll(readDigits(text, 'b', false), "cl", "d"), // "Clara" looks little like "Dara"
+		readDigits(lower, 'b', false), strings.ToUpper(readDigits(lower, 'b', false)),
+	}
 	if strings.Contains(lower, "6") {
-		forms = append(forms, readDigits(lower, 'g'))
+		forms = append(forms, readDigits(lower, 'g', false))
+	}
+	if numbers {
+		forms = append(forms, readDigits(lower, 'b', true), strings.ToUpper(readDigits(lower, 'b', true)))
 	}
 	var found []look
 	for i, s := range forms {
@@ -119,14 +129,14 @@ func trimEnds(s string) string {
 var digitLetters = map[rune]rune{'0': 'o', '2': 'z', '3': 'e', '4': 'a', '5': 's', '7': 't', '8': 'b', '9': 'g'}
 
 // readDigits reads the digits of words that have letters of a script with such
-// shapes, 6 as the letter given: "Bob 5" stays.
-func readDigits(s string, six rune) string {
+// shapes, or of all words, 6 as the letter given.
+func readDigits(s string, six rune, all bool) string {
 	if !strings.ContainsAny(s, "023456789") {
 		return s
 	}
 	words := strings.Split(s, " ")
 	for i, word := range words {
-		if !strings.ContainsFunc(word, func(r rune) bool { return unicode.In(r, unicode.Latin, unicode.Cyrillic, unicode.Greek) }) {
+		if !all && !strings.ContainsFunc(word, func(r rune) bool { return unicode.In(r, unicode.Latin, unicode.Cyrillic, unicode.Greek) }) {
 			continue
 		}
 		var b strings.Builder
@@ -153,11 +163,6 @@ func readDigits(s string, six rune) string {
 const digitMark = '\ue000'
 
 func isDigitMark(r rune) bool { return r >= digitMark+'0' && r <= digitMark+'9' }
-
-// joinPairs reads pairs of small letters as the one that they look like, where
-// UTS #39 is silent. (It has rn and m.) Only as they were typed: "Clara" looks
-// little like "Dara".
-func joinPairs(s string) string { return strings.ReplaceAll(readDigits(s, 'b'), "cl", "d") }
 
 // cellsOf takes a text apart. What shows as nothing goes, and so do enclosing
 // marks and the vowel points of Arabic, Hebrew and Syriac.
@@ -231,7 +236,8 @@ func skeletal(data confusables, s string) string {
 // seen is the look of cells in their visual order: UTS #39's internalSkeleton,
 // then in lower case, with i and l as one, and that again. So it is the same for
 // all whose skeletons are, and for more. Marks on letters of alphabets are set
-// apart, and so are all that a letter doesn't come with in normal form C.
+// apart, and so are those that the data takes for such marks, and all that a
+// letter doesn't come with in normal form C; vowel signs stay in their places.
 func seen(data confusables, cells []cell) look {
 	l := &sight{bases: make([]rune, 0, len(cells))}
 	for _, c := range cells {
@@ -252,7 +258,7 @@ func seen(data confusables, cells []cell) look {
 			if r == 'i' {
 				r = 'l'
 			}
-			if len(l.bases) > start && unicode.In(r, unicode.Mn, unicode.Me) && alphabetic(l.bases[len(l.bases)-1]) {
+			if len(l.bases) > start && unicode.In(r, unicode.Mn, unicode.Me) && (unicode.Is(unicode.Inherited, r) || alphabetic(l.bases[len(l.bases)-1])) {
 				l.mark(r)
 			} else {
 				l.bases = append(l.bases, r)

@@ -213,7 +213,7 @@ func caught(victim Name, text string) string {
 		return "refused"
 	case n.key == victim.key:
 		return "the same"
-	case alike(looks(n), looks(victim)), reservedFor(looks(n)) != "":
+	case alike(looksOfNew(n), looks(victim)), reservedFor(looksOfNew(n)) != "":
 		return "alike"
 	case mixes(n.text) != nil:
 		return "mixed"
@@ -293,7 +293,7 @@ func TestSpoofFalseAlarms(t *testing.T) {
 		warned, pairs := map[string][]string{}, 0
 		for _, text := range list.names {
 			n, mine := mustName(text), []look(nil)
-			mine = looks(n)
+			mine = looksOfNew(n)
 			var like []string
 			for _, l := range mine {
 				for _, other := range bySkeleton[l.skeleton] {
@@ -312,7 +312,7 @@ func TestSpoofFalseAlarms(t *testing.T) {
 			if like != nil {
 				warned[text] = like
 			}
-			for _, l := range mine {
+			for _, l := range looks(n) {
 				bySkeleton[l.skeleton] = append(bySkeleton[l.skeleton], n)
 			}
 		}
