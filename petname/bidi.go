@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/bidi"
 )
@@ -238,14 +239,16 @@ const mirrored = "()<>[]{}«»༺༻༼༽᚛᚜‹›⁅⁆⁽⁾₍₎∈∋�
 
 // mirror is the other character of a mirrored pair, or the same.
 func mirror(r rune) rune {
-	if r != '(' && r != ')' && (unicode.IsLetter(r) || r == ' ') {
+	if r == ' ' || unicode.IsLetter(r) {
 		return r
 	}
 	at := strings.IndexRune(mirrored, r)
 	if at < 0 {
 		return r
 	}
-	runes := []rune(mirrored)
-	i := len([]rune(mirrored[:at]))
-	return runes[i^1]
+	other, _ := utf8.DecodeRuneInString(mirrored[at+utf8.RuneLen(r):])
+	if utf8.RuneCountInString(mirrored[:at])%2 == 1 {
+		other, _ = utf8.DecodeLastRuneInString(mirrored[:at])
+	}
+	return other
 }

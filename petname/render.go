@@ -31,7 +31,7 @@ type Rendering struct {
 // that each reader sees their own, and sees a new one at once after a renaming.
 //
 // Of a link only the pointer, and where nothing better is known the nickname, is
-// used; a path below a pointer and a link that doesn't verify stay as they are.
+// used; on the way back it is the pointer that its owner is at now. A path below a pointer and a link that doesn't verify stay as they are.
 func Render(text string, b *Book) (Rendering, error) {
 	var r Rendering
 	var out strings.Builder
@@ -107,7 +107,7 @@ func (b *Book) mention(l pointer.Link, rest string) (string, bool, error) {
 	// A name that these tables don't know can't be typed.
 	if n := c.Name; !n.IsZero() && !strings.HasPrefix(n.key, "\x00") {
 		next, _ := utf8.DecodeRuneInString(rest)
-		if plainName.MatchString(n.text) && (rest == "" || !plainName.MatchString("x"+string(next))) {
+		if plainName.MatchString(n.text) && (rest == "" || next != '…' && !plainName.MatchString("x"+string(next))) {
 			return "@" + n.text, true, nil
 		}
 		return `@"` + quoteName.Replace(n.text) + `"`, true, nil
@@ -149,10 +149,12 @@ func (b *Book) mentioned(form []string, unnamed []pointer.Pointer) (pointer.Poin
 	return b.Lookup(n)
 }
 
-// writeLiteral writes text[from:to], which mentions nobody.
+// writeLiteral writes text[from:to], which mentions nobody. Whether an @ could
+// start a mention goes by what stands before it on the screen, where a pointer
+// may have ended in a quotation mark.
 func writeLiteral(out *strings.Builder, text string, from, to int) {
 	for i := from; i < to; i++ {
-		if text[i] == '@' && boundary(text[:i]) {
+		if text[i] == '@' && boundary(out.String()) {
 			out.WriteString(strings.Repeat(`\`, backslashes(text[:i])))
 			if next, _ := utf8.DecodeRuneInString(text[i+1:]); i+1 < to && !unicode.IsSpace(next) {
 				out.WriteByte('\\')

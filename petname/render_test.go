@@ -98,7 +98,7 @@ func TestRenamingShowsAtOnce(t *testing.T) {
 // shows as a mention that it didn't make by a pointer.
 func TestRenderAndBack(t *testing.T) {
 	b := chatBook(t)
-	pieces := []string{"@", `\`, `"`, "~", " ", "\n", "alice", "@alice", `@"Bob W"`, `@"~x" k51…abcdef`, "me@x.example", ".", "(", ")", "…", "é", "ア", "k51", "/", "?", "=", "-", "_", "\u0301x", "دانیال"}
+	pieces := []string{"@", `\`, `"`, "~", " ", "\n", "alice", "@alice", `@"Bob W"`, `@"~x" k51…abcdef`, "me@x.example", ".", "(", ")", "…", "…abcdef", "é", "ア", "k51", "/", "?", "=", "-", "_", "\u0301x", "دانیال"}
 	for _, seed := range []string{"a", "b", "c", "d", "j", "x", "y", "me"} {
 		pieces = append(pieces, pointerOf(seed).String())
 	}
