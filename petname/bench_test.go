@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -53,16 +54,20 @@ func benchBook(b *testing.B, n int) string {
 	path := filepath.Join(b.TempDir(), "ledger.db")
 	book, err := Create(path, testKey("me"), testKey("one"), Options{})
 	require.NoError(b, err)
+	fillBook(b, book, n, Source{})
+	require.NoError(b, book.Close())
+	return path
+}
+
+func fillBook(b *testing.B, book *Book, n int, s Source) {
 	size := benchSetting(b, "PETNAME_BENCH_BATCH", benchBatch)
 	for i := 0; i < n; {
 		var batch []Naming
 		for end := min(n, i+size); i < end; i++ {
-			batch = append(batch, Naming{benchName(i), pointer.Link{Pointer: benchPointer(i)}, Source{}})
+			batch = append(batch, Naming{benchName(i), pointer.Link{Pointer: benchPointer(i)}, s})
 		}
 		require.NoError(b, book.AddAll(batch))
 	}
-	require.NoError(b, book.Close())
-	return path
 }
 
 func median(ds []time.Duration) time.Duration {
@@ -172,6 +177,73 @@ func BenchmarkOpenMillionAgainstTen(b *testing.B) {
 	require.NoError(b, err)
 	b.ReportMetric(float64(db.Stats().FreePageN), "free-pages")
 	require.NoError(b, db.Close())
+}
+
+// benchBookBy makes a closed book of n names that keeps no looks.
+func benchBookBy(b *testing.B, f fold, n int) string {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "ledger.db")
+	l, err := ledger.Create(path, ledger.Genesis{Identity: testKey("me"), Device: testKey("one"), DeviceName: "one"}, f, ledger.Options{})
+	require.NoError(b, err)
+	fillBook(b, newBook(l, Options{}), n, Source{Lookalike: f.blind})
+	require.NoError(b, l.Close())
+	return path
+}
+
+// Adding new names, each with a link that has a nickname, to a book of a
+// million: with look-alikes looked for and kept, against a book that does
+// neither. Each in a durable transaction of its own, and a hundred in one. Goal:
+// at most 3×.
+//
+//	go test -run - -bench AddChecked -benchtime 1x ./petname
+func BenchmarkAddCheckedAgainstBlind(b *testing.B) {
+	n := benchSize(b)
+	paths := map[bool]string{false: benchBookBy(b, fold{}, n), true: benchBookBy(b, fold{blind: true}, n)}
+	for _, size := range []int{1, 100} {
+		b.Run(fmt.Sprintf("%d a transaction", size), func(b *testing.B) {
+			next := n * (size + 1)
+			adds := func(blind bool) func() time.Duration {
+				return func() time.Duration {
+					l, err := ledger.Open(paths[blind], testKey("one"), fold{blind: blind}, ledger.Options{})
+					require.NoError(b, err)
+					book := newBook(l, Options{})
+					defer func() { require.NoError(b, book.Close()) }()
+					var batches [][]Naming
+					for range 300 / size * max(1, size/10) {
+						var batch []Naming
+						for range size {
+							next++
+							l := pointer.Link{Pointer: benchPointer(next), Nickname: fmt.Sprintf("nick %07d", next)}
+							batch = append(batch, Naming{benchName(next), l, Source{Lookalike: blind}})
+						}
+						batches = append(batches, batch)
+					}
+					start := time.Now()
+					for _, batch := range batches {
+						if err := book.AddAll(batch); err != nil {
+							b.Fatal(err)
+						}
+					}
+					return time.Since(start)
+				}
+			}
+			each := 300 / size * max(1, size/10) * size
+			for range b.N {
+				report(b, "checked", "blind", 7, each, adds(false), adds(true))
+			}
+		})
+	}
+}
+
+func BenchmarkLooks(b *testing.B) {
+	for _, name := range []string{"Friend 0001234", "Nguyễn Văn Ánh", "محمد السعدي", "Алексей Смирнов"} {
+		b.Run(name, func(b *testing.B) {
+			n := mustName(name)
+			for b.Loop() {
+				looks(n)
+			}
+		})
+	}
 }
 
 func BenchmarkParseName(b *testing.B) {

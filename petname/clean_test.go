@@ -6,6 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/rivo/uniseg"
 	"github.com/stretchr/testify/require"
 )
 
@@ -16,14 +17,24 @@ func TestClean(t *testing.T) {
 		{"\x1b[31mred\x1b[0m", "[31mred[0m"},
 		{"two\r\nlines\u2028or\u2029three\u0085\v", "two  lines or three"},
 		{"evil\u202egnp.exe\u2066\u2069", "evilgnp.exe"},
+		{"\u2067\u2067unbalanced\u2069", "unbalanced"},
 		{"a\u200b\u200d\u2060\ufeff\u00adb", "ab"},
-		{"❤\ufe0f\U000e0061\u3164\u2800", "❤"},
+		{"❤\ufe0f\U000e0061\u3164\u2800\u115f\uffa0", "❤"},
 		{"a\xffb\xc3", "a\ufffdb\ufffd"},
 		{"\ue000\U0010ffff\u0378", ""},
 		{"\u00a0nbsp\u3000", "nbsp"},
-		{strings.Repeat("x", 509), strings.Repeat("x", 509)},
-		{strings.Repeat("x", 600), strings.Repeat("x", 509) + "…"},
-		{strings.Repeat("é", 300), strings.Repeat("é", 254) + "…"},
+		{"1\u20e3 a\u20dd\u0488b", "1 ab"},           // enclosing marks
+		{"\u0301\u0338a \u0301b\u0301", "a b\u0301"}, // marks with nothing to stand on
+		{"z" + strings.Repeat("\u0335", 5000) + "o", "z" + strings.Repeat("\u0335", 4) + "o"},
+		{"ကျွှော့်", "ကျွှော့်"}, {"Nguyễn", "Nguyễn"}, {"Nguye\u0302\u0303n", "Nguye\u0302\u0303n"}, {"བསྒྲུབས", "བསྒྲུབས"}, {"בְּרֵאשִׁ֖ית", "בְּרֵאשִׁ֖ית"},
+		{"می\u200cخواهم", "می\u200cخواهم"},                                 // RFC 5892, A.1: between letters that would join
+		{"क\u094d\u200dष क\u094d\u200cष", "क\u094d\u200dष क\u094d\u200cष"}, // A.1, A.2: behind a virama
+		{"क\u200dष م\u200dي a\u200cb 👩\u200d💻", "कष مي ab 👩💻"},
+		{"می\u200c\u200c\u200dخواهم\u200c", "می\u200cخواهم"},
+		{strings.Repeat("x", 512), strings.Repeat("x", 512)},
+		{strings.Repeat("x", 513), strings.Repeat("x", 511) + "…"},
+		{strings.Repeat("é", 600), strings.Repeat("é", 511) + "…"},
+		{strings.Repeat("\U0001f1e9\U0001f1ea", 300), strings.Repeat("\U0001f1e9\U0001f1ea", 255) + "…"}, // by bytes: no flag is cut in two
 	} {
 		require.Equal(t, test.out, Clean(test.in), "%q", test.in)
 	}
@@ -32,24 +43,30 @@ func TestClean(t *testing.T) {
 func TestNickname(t *testing.T) {
 	p := pointerOf("a")
 	for in, out := range map[string]string{
-		"Bob W":                        `"~Bob W" ` + p.Short(),
-		"":                             p.Short(),
-		"\u202e\x1b \n":                p.Short(),
-		"\u0338\u20d2Bob":              `"~Bob" ` + p.Short(),
-		`Bob" k51…abcdef "~Eve`:        `"~Bob' k51…abcdef '-Eve" ` + p.Short(),
-		"Bob” k51…abcdef “～Eve":        `"~Bob' k51…abcdef '-Eve" ` + p.Short(),
-		"«Bob»\uff02〝〞„ ″\u02ba\u05f4": `"~'Bob''''' ''' ` + "\" " + p.Short(),
-		"\" ~":                         `"~' -" ` + p.Short(),
+		"Bob W":                         `"~Bob W" ` + p.Short(),
+		"":                              p.Short(),
+		"\u202e\x1b \n":                 p.Short(),
+		"\u0338\u20d2Bob":               `"~Bob" ` + p.Short(),
+		`Bob" k51…abcdef "~Eve`:         `"~Bob' k51…abcdef '-Eve" ` + p.Short(),
+		"Bob” k51…abcdef “～Eve":         `"~Bob' k51…abcdef '-Eve" ` + p.Short(),
+		"\" ~":                          `"~' -" ` + p.Short(),
+		"alice ⇒ bob → eve":             `"~alice > bob > eve" ` + p.Short(),
+		"alice/bob／eve":                 `"~alice|bob|eve" ` + p.Short(),
+		"(no name)":                     `"~[no name]" ` + p.Short(),
+		"Bob.2":                         `"~Bob·2" ` + p.Short(),
+		"Bob     k51":                   `"~Bob k51" ` + p.Short(),
+		"Ñandú N\u0303":                 `"~Ñandú Ñ" ` + p.Short(),
+		"a\nPassword: ":                 `"~a Password:" ` + p.Short(),
+		strings.Repeat("\u0301", 10240): p.Short(),
+		strings.Repeat("ab", 40):        `"~` + strings.Repeat("ab", 31) + `a…" ` + p.Short(),
+		"«Bob»\uff02〝〞„ ″\u02ba\u05f4":  `"~'Bob''''' '''" ` + p.Short(),
 	} {
-		if strings.HasPrefix(in, "«") {
-			out = `"~'Bob'''''` + ` '''" ` + p.Short()
-		}
-		require.Equal(t, out, Nickname(in, p), "%q", in)
+		require.Equal(t, out, Nickname{in, p}.String(), "%q", in)
 	}
 }
 
 func FuzzClean(f *testing.F) {
-	for _, s := range []string{"Bob", "\x1b]0;title\x07", "\u202e", strings.Repeat("é ", 300), "\" ~", "a\xff", "\u0301\u0338", strings.Repeat(" ", 600), strings.Repeat("\U0001f419", 200)} {
+	for _, s := range []string{"Bob", "\x1b]0;title\x07", "\u202e", strings.Repeat("é ", 300), "\" ~", "a\xff", "\u0301\u0338", strings.Repeat(" ", 600), strings.Repeat("\U0001f419", 600), "می\u200cخواهم", "क\u094d\u200d\u200cष", "\u200c\u094d\u200d", strings.Repeat("क\u094d\u200d", 700), "x.1.2", strings.Repeat("(\u0301", 70) + ".9", strings.Repeat("\U0001f1e9", 700)} {
 		f.Add(s)
 	}
 	p := pointerOf("a")
@@ -58,10 +75,19 @@ func FuzzClean(f *testing.F) {
 		require.True(t, utf8.ValidString(c))
 		require.LessOrEqual(t, len(c), maxClean)
 		require.Equal(t, c, Clean(c))
-		n := Nickname(s, p)
+		n := Nickname{s, p}.String()
+		require.LessOrEqual(t, uniseg.GraphemeClusterCount(c), maxCleanGraphemes)
 		require.LessOrEqual(t, len(n), maxClean+len(`"~" `)+len(p.Short()))
+		nonspacing := 0
 		for _, r := range c + n {
-			require.Falsef(t, unicode.In(r, unicode.C, unicode.Zl, unicode.Zp, unicode.Bidi_Control) || r == '\n', "%U in %q", r, c)
+			if r == '\u200c' || r == '\u200d' {
+				continue // where a script needs them
+			}
+			require.Falsef(t, unicode.In(r, unicode.C, unicode.Zl, unicode.Zp, unicode.Bidi_Control, unicode.Me) || blank(r) || r == '\n', "%U in %q", r, c)
+			if nonspacing++; !unicode.Is(unicode.Mn, r) {
+				nonspacing = 0
+			}
+			require.LessOrEqual(t, nonspacing, maxMarks)
 		}
 		if n == p.Short() {
 			return
@@ -74,5 +100,7 @@ func FuzzClean(f *testing.F) {
 		require.NotEmpty(t, inner)
 		require.False(t, strings.ContainsFunc(inner, func(r rune) bool { return r == '~' || r != '\'' && unicode.Is(unicode.Quotation_Mark, r) }), n)
 		require.False(t, unicode.In(firstRune(inner), unicode.M))
+		require.False(t, strings.ContainsAny(inner, "⇒→()/"), n)
+		require.Equal(t, inner, unmarked(inner))
 	})
 }

@@ -13,9 +13,17 @@
 //	contact, err := book.Add(name, link, petname.Source{})
 //	resolution, err := book.Resolve(ctx, &dht.Resolver{Stores: stores}, "alice/bob", dht.LevelAny)
 //
-// Three kinds of name never mix: petnames (mine, a [Name]), edge names (a path
-// from one of mine), and nicknames (what somebody calls itself: hostile text,
-// shown by [Nickname] alone).
+// Three kinds of name never mix, neither in types nor on the screen ([Style]):
+// petnames (mine, a [Name]), edge names (a path from one of mine, an [EdgeName]),
+// and nicknames (what somebody calls itself: hostile text, a [Nickname]). Other
+// foreign text goes through [Clean]; [Render] and [Unrender] put petnames in the
+// place of pointers in a chat, and back.
+//
+// A name that could be taken for another one, for what somebody else calls
+// itself, or for a word such as "me", and one that mixes scripts, is refused
+// with a [*LookalikeError] until the user has been told ([Source]). Names look
+// alike by UTS #39's skeletons, and by what it is silent on: digits beside
+// letters, vv and w, cl and d, marks that one of the two has and the other not.
 //
 // Sources: Stiegler, "An Introduction to Petname Systems" (2005); Ferdous,
 // Jøsang, Singh, Borgaonkar, "Security Usability of Petname Systems" (2009);

@@ -68,7 +68,7 @@ func Example() {
 			return err
 		}
 		for _, hop := range res.Hops {
-			fmt.Println(hop.Name, "is", petname.Nickname(hop.Card.Nickname, hop.Pointer))
+			fmt.Println(hop.Name, "is", petname.Nickname{Text: hop.Card.Nickname, Pointer: hop.Pointer})
 		}
 		return nil
 	}()
@@ -78,4 +78,54 @@ func Example() {
 	// Output:
 	// alice is "~Alice L." k51…tdert7
 	// bob is "~alice" k51…wgq00r
+}
+
+// A chat keeps pointers on the wire, and shows each reader the names of their
+// own. What a sender writes can't pass for a mention.
+func ExampleRender() {
+	err := func() error {
+		dir, err := os.MkdirTemp("", "petname")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		key := func(seed byte) ed25519.PrivateKey {
+			return ed25519.NewKeyFromSeed(append(make([]byte, 31), seed))
+		}
+		book, err := petname.Create(filepath.Join(dir, "ledger.db"), key(1), key(2), petname.Options{})
+		if err != nil {
+			return err
+		}
+		defer book.Close()
+		bob, err := pointer.FromPublicKey(key(4).Public())
+		if err != nil {
+			return err
+		}
+		name, err := petname.ParseName("Bob W")
+		if err != nil {
+			return err
+		}
+		if _, err := book.Add(name, pointer.Link{Pointer: bob}, petname.Source{}); err != nil {
+			return err
+		}
+		wire, err := petname.Unrender(`ask @"bob w", whoever bob is`, book)
+		if err != nil {
+			return err
+		}
+		stranger, err := pointer.FromPublicKey(key(5).Public())
+		if err != nil {
+			return err
+		}
+		shown, err := petname.Render(wire+"; I am @bob, says "+stranger.String(), book)
+		if err != nil {
+			return err
+		}
+		fmt.Println(shown.Text)
+		return nil
+	}()
+	if err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// ask @"Bob W", whoever bob is; I am \@bob, says @k51…5nlp7z
 }

@@ -47,12 +47,14 @@ type publishedState struct {
 //
 // An act that says nothing to this version (a later one's, or a broken
 // device's) changes nothing; the version rebuilds the view when it learns more.
-type fold struct{}
+type fold struct {
+	blind bool // keeps no looks: what they cost is measured against it
+}
 
 // Version names the rules and the Unicode tables that the keys are made with:
 // with either changed, the ledger derives the view again.
 func (fold) Version() string {
-	return "petname/5 unicode/" + UnicodeVersion + " categories/" + unicode.Version
+	return "petname/6 unicode/" + UnicodeVersion + " categories/" + unicode.Version + " confusables/" + published{}.Version()
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
@@ -121,7 +123,7 @@ func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) er
 	if err := f.reindex(v, a.Contact, before, state); err != nil {
 		return err
 	}
-	if err := relook(v, a.Contact, names, state.names()); err != nil {
+	if err := f.relook(v, a.Contact, names, state.names()); err != nil {
 		return err
 	}
 	for _, edges := range byLabel(a.Edges) {
@@ -155,8 +157,16 @@ func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
 		}
 	}
 	fact := factState{At: e.Time().UnixMilli(), Fact: *a.Fact, Of: a.Of, Chain: a.Chain}
-	if err := putState(v, tableContacts, factKey(a.Contact, e.ID()), fact); err != nil || !state.Chained {
+	if err := putState(v, tableContacts, factKey(a.Contact, e.ID()), fact); err != nil {
 		return err
+	}
+	if n, some := heardOf(a.Fact.Nickname); some {
+		if err := f.setLooks(v, rowNickname, a.Contact, n, true); err != nil {
+			return err
+		}
+	}
+	if !state.Chained {
+		return nil
 	}
 	return f.retrail(v, a.Contact)
 }
@@ -217,7 +227,7 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 		return f.setKeep(v, e, a.Contact, a.Keep)
 	}
 	if a.Label == "" && a.Contact != nil {
-		if err := v.Delete(tableContacts, factKey(a.Contact, undone)); err != nil {
+		if err := f.forget(v, a.Contact, undone); err != nil {
 			return err
 		}
 		if err := f.retrail(v, a.Contact); err != nil {
@@ -246,6 +256,39 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 		return f.setEdge(v, e, a.Label, []wireEdge{{Label: a.Label}})
 	}
 	return nil
+}
+
+// forget takes back the fact that came with an entry, and the looks of its
+// nickname, unless that was heard otherwise, too.
+func (f fold) forget(v *ledger.View, contact []byte, undone ledger.ID) error {
+	key := factKey(contact, undone)
+	fact, err := getState[factState](v, tableContacts, key)
+	if err != nil {
+		return err
+	}
+	if err := v.Delete(tableContacts, key); err != nil {
+		return err
+	}
+	n, some := heardOf(fact.Fact.Nickname)
+	if !some {
+		return nil
+	}
+	for kv, err := range v.Scan(tableContacts, contact) {
+		if err != nil {
+			return err
+		}
+		if len(kv.Key) == len(contact) {
+			continue // the contact's own
+		}
+		other, err := decodeState[factState](tableContacts, kv.Value)
+		if err != nil {
+			return err
+		}
+		if o, _ := heardOf(other.Fact.Nickname); o == n {
+			return nil
+		}
+	}
+	return f.setLooks(v, rowNickname, contact, n, false)
 }
 
 func (f fold) setProfile(v *ledger.View, e ledger.Entry, a act) error {

@@ -170,7 +170,7 @@ func sync(t tb, books ...*Book) {
 	}
 }
 
-var allTables = []string{tableContacts, tableHeirs, tableKept, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished}
+var allTables = []string{tableContacts, tableHeirs, tableKept, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished, tableLooks}
 
 // dump is the whole view.
 func dump(t tb, b *Book) string {
@@ -289,6 +289,7 @@ func rapidDirs(t *testing.T) func(rt *rapid.T) string {
 		runs++
 		dir := filepath.Join(root, fmt.Sprint(runs))
 		require.NoError(rt, os.Mkdir(dir, 0o700))
+		rt.Cleanup(func() { require.NoError(rt, os.RemoveAll(dir)) }) // thousands of books are more than a small memory holds
 		return dir
 	}
 }

@@ -1,84 +1,136 @@
 package petname
 
 import (
-	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	"go.mau.fi/util/confusable"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// LookalikeError: the name isn't taken, and looks like one that is. Whether it
-// is meant is for the user to say: Source.Lookalike.
+// LikeKind is why a name could be taken for something else.
+type LikeKind string
+
+const (
+	LikeName     LikeKind = "name"     // it looks like another contact's petname
+	LikeNickname LikeKind = "nickname" // it looks like what another contact calls itself
+	LikeReserved LikeKind = "reserved" // it looks like a word such as "me"
+	LikeScripts  LikeKind = "scripts"  // it mixes letters of different scripts
+)
+
+// Likeness is one reason why a name could be taken for something else.
+type Likeness struct {
+	Kind    LikeKind
+	Text    string  // the other name; the nickname (hostile text); the word; the scripts
+	Contact Contact // whose name or nickname it is; zero otherwise
+}
+
+func (l Likeness) String() string {
+	switch l.Kind {
+	case LikeName:
+		return fmt.Sprintf("looks like %s", quote(l.Text))
+	case LikeNickname:
+		whose := quote(l.Contact.Name.text)
+		if l.Contact.Name.IsZero() {
+			whose = "the contact " + l.Contact.ID.String()
+		}
+		return fmt.Sprintf("looks like what %s calls itself", whose)
+	case LikeReserved:
+		return fmt.Sprintf("could be read as the word %q", l.Text)
+	}
+	return "mixes the scripts " + l.Text
+}
+
+// LookalikeError: the name isn't taken, and could be taken for something else.
+// Whether it is meant is for the user to say: Source.Lookalike.
 type LookalikeError struct {
 	Name Name
-	Like []Contact // whose names it looks like; at most 8 are listed
+	Like []Likeness // at least one; at most 8 are listed
 }
 
 func (e *LookalikeError) Error() string {
-	names := make([]string, len(e.Like))
-	for i, c := range e.Like {
-		if names[i] = fmt.Sprintf("%q", c.Name); c.Name.IsZero() {
-			names[i] = "a name in conflict of " + c.ID.String()
-		}
+	reasons := make([]string, len(e.Like))
+	for i, l := range e.Like {
+		reasons[i] = l.String()
 	}
-	return fmt.Sprintf("the name %q looks like %s, and you could take one for the other", e.Name, strings.Join(names, ", "))
+	return fmt.Sprintf("the name %q could mislead you: it %s", e.Name, strings.Join(reasons, ", it "))
 }
 
-// Names look alike when they have a skeleton (UTS #39, §4) in common, of those
-// of three forms: as typed, in lower case, in upper case. Two aren't enough:
-// "paypaI" looks like "paypal" as typed alone, "syb1l" like "sybil" in upper
-// case alone. The table of looks has a row for each skeleton of each name of
-// each contact,
+// Names look alike when they have a look in common. The table of looks has a
+// row for each skeleton of each name, and of each nickname heard, of each
+// contact,
 //
-//	sha2-256(skeleton), 12 bytes ‖ sha2-256(contact id ‖ name), 8 bytes → contact id
+//	sha2-256(skeleton), 12 bytes ‖ sha2-256(kind ‖ contact id ‖ text), 8 bytes → kind ‖ uvarint(len(id)) ‖ id ‖ text
 //
-// so that a new name is compared with all others at the cost of three reads.
+// so that a new name is compared with all others at the cost of a few reads.
 const (
 	tableLooks = "looks"
 
+	rowName     byte = 'n'
+	rowNickname byte = 'k'
+
 	maxLike = 8
+	// maxLooks bounds the rows that are compared for one skeleton: what comes
+	// behind so many counts as alike, so that nobody hides in a crowd.
+	maxLooks = 256
 )
 
-// looks are the starts of the rows that tell what a name looks like.
-func looks(n Name) [][]byte {
-	var rows [][]byte
-	for _, form := range []string{n.text, n.key, strings.ToUpper(n.key)} {
-		sum := sha256.Sum256([]byte(confusable.Skeleton(form)))
-		if row := sum[:12]; !slices.ContainsFunc(rows, func(r []byte) bool { return bytes.Equal(r, row) }) {
-			rows = append(rows, row)
+var errLook = errors.New("row of the looks: malformed")
+
+func lookKey(l look, kind byte, contact []byte, text string) []byte {
+	sum := sha256.Sum256(slices.Concat([]byte{kind}, contact, []byte(text)))
+	return append(l.row(), sum[:8]...)
+}
+
+// setLooks notes, or takes back, that a contact has a name or a nickname.
+func (f fold) setLooks(v *ledger.View, kind byte, contact []byte, n Name, there bool) error {
+	if f.blind {
+		return nil
+	}
+	value := append(binary.AppendUvarint([]byte{kind}, uint64(len(contact))), contact...)
+	value = append(value, n.text...)
+	for _, l := range looks(n) {
+		key := lookKey(l, kind, contact, n.text)
+		if there {
+			if err := v.Put(tableLooks, key, value); err != nil {
+				return err
+			}
+		} else if err := v.Delete(tableLooks, key); err != nil {
+			return err
 		}
 	}
-	return rows
+	return nil
+}
+
+func decodeLook(b []byte) (kind byte, id pointer.Pointer, text string, err error) {
+	if len(b) < 2 {
+		return 0, id, "", errLook
+	}
+	size, n := binary.Uvarint(b[1:])
+	if n <= 0 || size > uint64(len(b)-1-n) {
+		return 0, id, "", errLook
+	}
+	end := 1 + n + int(size)
+	id, err = pointer.Restore(b[1+n : end])
+	return b[0], id, string(b[end:]), err
 }
 
 // relook brings the rows of a contact's old and new names up to date.
-func relook(v *ledger.View, contact []byte, before, after []Name) error {
-	row := func(look []byte, n Name) []byte {
-		sum := sha256.Sum256(append(slices.Clone(contact), n.text...))
-		return append(slices.Clone(look), sum[:8]...)
-	}
+func (f fold) relook(v *ledger.View, contact []byte, before, after []Name) error {
 	for _, n := range before {
-		if slices.Contains(after, n) {
-			continue
-		}
-		for _, look := range looks(n) {
-			if err := v.Delete(tableLooks, row(look, n)); err != nil {
+		if !slices.Contains(after, n) {
+			if err := f.setLooks(v, rowName, contact, n, false); err != nil {
 				return err
 			}
 		}
 	}
 	for _, n := range after {
-		if slices.Contains(before, n) {
-			continue
-		}
-		for _, look := range looks(n) {
-			if err := v.Put(tableLooks, row(look, n), contact); err != nil {
+		if !slices.Contains(before, n) {
+			if err := f.setLooks(v, rowName, contact, n, true); err != nil {
 				return err
 			}
 		}
@@ -86,36 +138,108 @@ func relook(v *ledger.View, contact []byte, before, after []Name) error {
 	return nil
 }
 
-// distinct refuses a name that looks like another contact's, unless the user
-// has been told.
-func distinct(v *ledger.View, n Name, p pointer.Pointer, told bool) error {
+// heardOf is a nickname as a Name to be compared with others; false for none.
+func heardOf(nickname string) (Name, bool) {
+	text := Clean(nickname)
+	key, err := compareKey(text)
+	if err != nil {
+		key = strings.ToLower(text)
+	}
+	return Name{text, key}, text != ""
+}
+
+// distinct refuses a name that could be taken for something else, unless the
+// user has been told.
+func distinct(v *ledger.View, n Name, id pointer.Pointer, told bool) error {
 	if told {
 		return nil
 	}
-	e := &LookalikeError{Name: n}
-	for _, look := range looks(n) {
-		for kv, err := range v.Scan(tableLooks, look) {
+	like, err := likenesses(v, n, id)
+	if err != nil || len(like) == 0 {
+		return err
+	}
+	return &LookalikeError{n, like}
+}
+
+// likenesses are the reasons why a name of the contact with that id could be
+// taken for something else. Its own names and nicknames are none: nobody is
+// taken for another.
+func likenesses(v *ledger.View, n Name, own pointer.Pointer) ([]Likeness, error) {
+	mine := looksOfNew(n)
+	like, err := likeOthers(v, mine, own)
+	if err != nil {
+		return nil, err
+	}
+	if word := reservedFor(mine); word != "" {
+		like = append(like, Likeness{Kind: LikeReserved, Text: word})
+	}
+	if scripts := mixes(n.text); scripts != nil {
+		like = append(like, Likeness{Kind: LikeScripts, Text: strings.Join(scripts, " and ")})
+	}
+	return like[:min(len(like), maxLike)], nil
+}
+
+// likeOthers finds the names, and then the nicknames, of other contacts.
+func likeOthers(v *ledger.View, mine []look, own pointer.Pointer) ([]Likeness, error) {
+	type other struct {
+		kind byte
+		id   pointer.Pointer
+	}
+	seen := make(map[other]bool)
+	var names, nicknames []Likeness
+	for _, l := range mine {
+		rows := 0
+		for kv, err := range v.Scan(tableLooks, l.row()) {
 			if err != nil {
-				return err
+				return nil, err
 			}
-			id, err := pointer.Restore(kv.Value)
+			rows++
+			kind, id, text, err := decodeLook(kv.Value)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			if id == p || slices.ContainsFunc(e.Like, func(c Contact) bool { return c.ID == id }) {
-				continue // nobody is taken for another, or it is listed
+			if id == own || seen[other{kind, id}] || rows <= maxLooks && !alike(mine, looksOf(text)) {
+				continue
 			}
 			c, _, err := readContact(v, id)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			if e.Like = append(e.Like, c); len(e.Like) == maxLike {
-				return e
+			if c.Name.IsZero() && c.Conflict == nil {
+				continue // it has no name any more: a nickname of a stranger
+			}
+			seen[other{kind, id}] = true
+			if kind == rowName {
+				names = append(names, Likeness{LikeName, text, c})
+			} else if len(nicknames) < maxLike {
+				nicknames = append(nicknames, Likeness{LikeNickname, text, c})
+			}
+			if len(names) == maxLike {
+				return names, nil
+			}
+			if rows > maxLooks {
+				break
 			}
 		}
 	}
-	if len(e.Like) > 0 {
-		return e
+	return append(names, nicknames...), nil
+}
+
+// Lookalikes says what a text that names the owner of a pointer (a suggestion,
+// a nickname) could be taken for: the reasons for which [Book.Add] would want
+// an answer, and no more than a reading of the book.
+func (b *Book) Lookalikes(text string, p pointer.Pointer) ([]Likeness, error) {
+	n, some := heardOf(text)
+	if !some {
+		return nil, nil
 	}
-	return nil
+	var like []Likeness
+	err := b.ledger.Read(func(v *ledger.View) error {
+		id, err := owner(v, p)
+		if err == nil {
+			like, err = likenesses(v, n, id)
+		}
+		return err
+	})
+	return like, err
 }

@@ -51,6 +51,11 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			}
 			checkBijection(rt, b, names)
 		}
+		if rapid.IntRange(0, 3).Draw(rt, "twins") == 0 { // else it takes luck that anybody comes to have two names
+			must(books[0].Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}, Source{}))
+			must(books[1].Add(mustName("bob"), link("next a"), Source{}))
+			require.NoError(rt, books[0].Succeed(pointerOf("a"), chain(step(rt, "a"))))
+		}
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
 			b := books[pick.Draw(rt, "device")]
 			p := rapid.SampledFrom(pool).Draw(rt, "pointer")

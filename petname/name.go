@@ -42,15 +42,34 @@ func (e *NameError) Error() string {
 // ParseName reads a name. Refused, with a [*NameError]: the empty name, a name
 // over [MaxName], one with a slash (which reads as a path), one that reads as a
 // pointer or a link, a flag, or as a nickname is shown, and what RFC 8266
-// refuses: controls, invisible and unassigned code points. A blank that counts as a letter or a symbol, and a
-// combining mark with nothing to stand on, are refused too.
+// refuses: controls, invisible and unassigned code points. A blank that counts
+// as a letter or a symbol, a combining mark with nothing to stand on, and what
+// [Clean] would change, are refused too.
 func ParseName(s string) (Name, error) {
 	n, refused := normalise(s)
+	if refused == nil {
+		refused = unfit(n)
+	}
 	if refused != nil {
 		return Name{}, &NameError{s, refused.reason}
 	}
 	return n, nil
 }
+
+// unfit is why a name isn't to be given, though the ledger may have it from
+// somebody who could give it.
+func unfit(n Name) *refusal {
+	switch {
+	case Clean(n.text) != n.text:
+		return &refusal{reason: "has an enclosing mark, or more marks on one character than can be shown"}
+	case strings.HasPrefix(n.text, "("):
+		return &refusal{reason: "starts with a parenthesis, as remarks do"}
+	}
+	return nil
+}
+
+// pathMarks are the arrow between the names of a path, and those like it.
+const pathMarks = "\u21d2\u27f9\u21e8\u21db\u2907\u27be\u2970"
 
 // refusal is why a text is no name.
 type refusal struct {
@@ -90,9 +109,9 @@ func normalise(s string) (Name, *refusal) {
 		return refuse("is empty")
 	case len(text) > MaxName:
 		return refuse("is %d bytes long in normal form, over %d", len(text), MaxName)
-	case strings.ContainsAny(text, "/\u2044\u2215\u29f8\uff0f\u2571\u27cb"):
+	case strings.ContainsAny(text, slashes):
 		return refuse("has a slash: it reads as a path, not as one name")
-	case strings.ContainsAny(text, "\u21d2\ufffd"):
+	case strings.ContainsAny(text, pathMarks+"\ufffd"):
 		return refuse("has a character that shows paths or broken text")
 	case strings.ContainsAny(text[:len(string(firstRune(text)))], "~\u223c\u02dc\uff5e\"\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\u301d\u301e"):
 		return refuse("starts as a nickname is shown, with a quotation mark or a tilde")
@@ -127,11 +146,6 @@ func normalise(s string) (Name, *refusal) {
 // characters, and the Braille pattern without dots.
 func blank(r rune) bool {
 	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.Noncharacter_Code_Point) || r == '\u2800'
-}
-
-func firstRune(s string) rune {
-	r, _ := utf8.DecodeRuneInString(s)
-	return r
 }
 
 // compareKey is RFC 8266's comparison, applied until it is stable as its §2.4
@@ -202,7 +216,7 @@ func quote(s string) string {
 	}
 	var b strings.Builder
 	for _, r := range strconv.Quote(s) {
-		if blank(r) {
+		if blank(r) || unicode.Is(unicode.Me, r) {
 			fmt.Fprintf(&b, "\\u{%X}", r)
 		} else {
 			b.WriteRune(r)

@@ -49,7 +49,7 @@ where nobody can be asked.`,
 				request.Lookalike = true
 				err = a.ask("add", request, &c)
 			}
-			err = a.show(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(c)) })
+			err = a.show(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(a.style(), c)) })
 			if err == nil && c.Next == "" && len(c.Provenance) > 0 && c.Provenance[0].Kind == "typed" {
 				a.hint("a bare pointer has no checksum: compare its words with\n  petname show %s", engine.ShellWord(args[0]))
 			}

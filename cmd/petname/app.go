@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -316,6 +317,17 @@ func (a *app) warn(format string, args ...any) {
 		}
 	}
 	fmt.Fprintln(a.stderr, strings.Join(lines, "\n"))
+}
+
+// style is how names are shown on stdout.
+func (a *app) style() petname.Style {
+	switch {
+	case !isTerminal(a.stdout):
+		return petname.Plain
+	case os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "":
+		return petname.Terminal
+	}
+	return petname.Colour
 }
 
 func isTerminal(stream any) bool {

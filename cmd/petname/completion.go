@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
 )
 
 func (a *app) completionVerb() *cobra.Command {
@@ -61,7 +62,7 @@ func (a *app) completeMoreNames(_ *cobra.Command, args []string, typed string) (
 	var names []string
 	for _, c := range out.Contacts {
 		if c.Name != "" && !slices.Contains(args, c.Name) {
-			names = append(names, c.Name+"\t"+nickname(c.Nickname, c.Pointer)+" "+provenance(c))
+			names = append(names, c.Name+"\t"+nickname(petname.Plain, c.Nickname, c.Pointer)+" "+provenance(c))
 		}
 	}
 	return names, directive

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,6 +41,38 @@ func badPoints(t *testing.T) map[string]string {
 
 // evil clears the screen, asks for a password, and turns the text round.
 const evil = "\x1b[2J\x1b]0;x\x07a\r\nPassword: \u202e\u200b\x9b"
+
+// crafty are nicknames that a link may carry, and that are meant to be taken for
+// something else.
+var crafty = map[string]string{
+	"ESCAPE":  "\x1b[2J\x1b]0;x\x07\u009b31m",
+	"RLO":     "bob\u202e\u2067 gpj.\u2066",
+	"PROMPT":  "x\nPassword: \r\nalice  k51…abcdef  paired",
+	"ZALGO":   "z" + strings.Repeat("\u0335", 31),
+	"MARKS":   "bob\" k51…abcdef (your alice) ⇒ x/y ~.2",
+	"BLANK":   "\u3164\u2800\u200b",
+	"RTL":     "שלום 12 (כן)",
+	"DOMAIN":  "bob.example",
+	"LOOKS":   "аlice", // with a Cyrillic а
+	"NOTUTF8": "b\xffb",
+}
+
+// craftyLinks are links with such nicknames, as far as one may be made.
+func craftyLinks(t *testing.T) map[string]string {
+	links := make(map[string]string)
+	for name, nickname := range crafty {
+		l := pointer.Link{Pointer: hostileKey(t, name).Pointer(), Nickname: nickname}
+		links[name] = l.String()
+	}
+	return links
+}
+
+// hostileKey is always the same for a name, so that golden outputs stay.
+func hostileKey(t *testing.T, name string) *pointer.Key {
+	key, err := pointer.NewKey(bytes.NewReader(bytes.Repeat([]byte(name+strings.Repeat("x", 8)), 16)))
+	require.NoError(t, err)
+	return key
+}
 
 // hostile is somebody who says hostile things of itself, as far as a link and a
 // record that verify let it.

@@ -25,7 +25,7 @@ that lets them follow you to your next key. The words are for comparing aloud.`,
 				fmt.Fprintf(w, "%s\n\n", id.Link)
 				field(w, "pointer", id.Pointer)
 				if id.Nickname != "" {
-					field(w, "nickname", id.Nickname)
+					field(w, "nickname", a.style().Text(id.Nickname))
 				}
 				words(w, id.Words)
 				field(w, "recovery", id.Recovery)

@@ -37,7 +37,7 @@ each other. It ends when you remove the contact, or with petname unkeep.`,
 			var out engine.Kept
 			if len(args) == 0 && !request.All {
 				err := a.ask("kept", engine.NoArgs{}, &out)
-				return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, out) })
+				return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, a.style(), out) })
 			}
 			var before engine.Kept
 			err := a.ask("kept", engine.NoArgs{}, &before)
@@ -51,7 +51,7 @@ each other. It ends when you remove the contact, or with petname unkeep.`,
 				request.Yes = true
 				err = a.ask("keep", request, &out)
 			}
-			return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, out) })
+			return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, a.style(), out) })
 		},
 	}
 	cmd.Flags().BoolVar(&request.All, "all", false, "everybody in the book, now; those who are added later are not")
@@ -84,23 +84,23 @@ for two days at the most.`,
 			request.Names = args
 			var out engine.Kept
 			err := a.ask("unkeep", request, &out)
-			return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, out) })
+			return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, a.style(), out) })
 		},
 	}
 	cmd.Flags().BoolVar(&request.All, "all", false, "everybody who is kept")
 	return cmd
 }
 
-func kept(w *bufio.Writer, out engine.Kept) {
+func kept(w *bufio.Writer, s petname.Style, out engine.Kept) {
 	if len(out.Kept) == 0 {
 		fmt.Fprintln(w, "nobody is kept")
 	}
 	for _, k := range out.Kept {
-		name := k.Name
-		if name == "" {
-			name = "(in conflict)"
+		who := "(in conflict)"
+		if k.Name != "" {
+			who = name(s, k.Name)
 		}
-		fmt.Fprintf(w, "%s  %s", name, nickname("", k.Pointer))
+		fmt.Fprintf(w, "%s  %s", who, nickname(s, "", k.Pointer))
 		switch {
 		case k.Next == nil:
 			fmt.Fprint(w, "  when a node runs")

@@ -33,7 +33,7 @@ func (a *app) contacts(verb string, args any, none string) error {
 	}
 	return a.show(out, err, err == nil, func(w *bufio.Writer) {
 		for _, c := range out.Contacts {
-			fmt.Fprintln(w, line(c))
+			fmt.Fprintln(w, line(a.style(), c))
 		}
 	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,7 +33,7 @@ checked: every signature, hash and row.`,
 			err := a.ask("log", request, &out)
 			return a.show(out, err, out.Entries != nil, func(w *bufio.Writer) {
 				for _, e := range out.Entries {
-					fmt.Fprintf(w, "%s  %s  %s\n", e.At.Local().Format(time.DateTime), e.ID, happened(e))
+					fmt.Fprintf(w, "%s  %s  %s\n", e.At.Local().Format(time.DateTime), e.ID, happened(a.style(), e))
 				}
 				for _, p := range out.Problems {
 					fmt.Fprintf(w, "PROBLEM: %s\n", petname.Clean(p))
@@ -48,27 +49,27 @@ checked: every signature, hash and row.`,
 }
 
 // happened is an entry in words.
-func happened(e engine.Entry) string {
+func happened(s petname.Style, e engine.Entry) string {
 	who := ""
 	if e.Pointer != "" {
-		who = nickname("", e.Pointer)
+		who = nickname(s, "", e.Pointer)
 	}
 	switch e.Op {
 	case "name":
 		if e.Was != "" {
-			return fmt.Sprintf("renamed %s to %s (%s)", e.Was, e.Name, who) + although(e)
+			return fmt.Sprintf("renamed %s to %s (%s)", was(s, e.Was), name(s, e.Name), who) + although(e)
 		}
-		return fmt.Sprintf("named %s %s (%s)", who, e.Name, e.Kind) + although(e)
+		return fmt.Sprintf("named %s %s (%s)", who, name(s, e.Name), petname.Clean(e.Kind)) + although(e)
 	case "remove":
-		return fmt.Sprintf("removed %s (%s)", e.Was, who)
+		return fmt.Sprintf("removed %s (%s)", was(s, e.Was), who)
 	case "learn":
-		return fmt.Sprintf("learnt the next key of %s (%s)", who, e.Kind)
+		return fmt.Sprintf("learnt the next key of %s (%s)", who, petname.Clean(e.Kind))
 	case "advance":
-		return fmt.Sprintf("followed %s to its next key (%s)", who, e.Kind)
+		return fmt.Sprintf("followed %s to its next key (%s)", who, petname.Clean(e.Kind))
 	case "share":
-		return fmt.Sprintf("made %s public as %s", who, e.Label)
+		return fmt.Sprintf("made %s public as %s", who, ownEdge(s, e.Label))
 	case "unshare":
-		return fmt.Sprintf("took back the public name %s", e.Label)
+		return fmt.Sprintf("took back the public name %s", ownEdge(s, e.Label))
 	case "keep":
 		return fmt.Sprintf("keep the records of %s alive", who)
 	case "unkeep":
@@ -92,9 +93,12 @@ func happened(e engine.Entry) string {
 	return "(written by a newer petname)"
 }
 
+// was shows what a contact was called: several names when it was in conflict.
+func was(s petname.Style, text string) string { return nameList(s, strings.Split(text, ", ")) }
+
 func although(e engine.Entry) string {
 	if e.Lookalike {
-		return ", though it looks like another name"
+		return ", though it could mislead"
 	}
 	return ""
 }

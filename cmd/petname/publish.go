@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
 )
 
 func (a *app) publishVerb() *cobra.Command {
@@ -50,7 +49,7 @@ again to count who gives it back, none once it is signed and saved here.`,
 				field(w, "points to", contentPath(out.Value))
 				field(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
 				for _, label := range out.Edges {
-					field(w, "public edge", petname.Clean(label))
+					field(w, "public edge", ownEdge(a.style(), label))
 				}
 				for _, p := range out.Former {
 					field(w, "stored again", "the last record of "+p)

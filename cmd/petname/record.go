@@ -59,7 +59,7 @@ func (a *app) recordExportVerb() *cobra.Command {
 				return engine.Classify(err)
 			}
 			out.Bytes = nil
-			return a.show(out, nil, true, func(w *bufio.Writer) { recordLines(w, out) })
+			return a.show(out, nil, true, func(w *bufio.Writer) { recordLines(w, a.style(), out) })
 		},
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "the `file` to write")
@@ -123,7 +123,7 @@ func (a *app) record(out *engine.RecordInfo, err error) error {
 	if out == nil {
 		return err
 	}
-	return a.show(out, err, true, func(w *bufio.Writer) { recordLines(w, *out) })
+	return a.show(out, err, true, func(w *bufio.Writer) { recordLines(w, a.style(), *out) })
 }
 
 func (a *app) recordPutVerb() *cobra.Command {
@@ -167,7 +167,7 @@ func (a *app) readRecord(name string) ([]byte, error) {
 	return b, nil
 }
 
-func recordLines(w *bufio.Writer, r engine.RecordInfo) {
+func recordLines(w *bufio.Writer, s petname.Style, r engine.RecordInfo) {
 	if r.Valid {
 		fmt.Fprintf(w, "valid, %d bytes\n", r.Size)
 	} else {
@@ -180,7 +180,7 @@ func recordLines(w *bufio.Writer, r engine.RecordInfo) {
 		return
 	}
 	if r.Nickname != "" {
-		field(w, "calls itself", nickname(r.Nickname, r.Pointer))
+		field(w, "calls itself", nickname(s, r.Nickname, r.Pointer))
 	}
 	field(w, "points to", contentPath(r.Value))
 	field(w, "record", fmt.Sprintf("sequence %d, until %s, TTL %s", r.Sequence, r.Expires.Local().Format(time.DateTime), seconds(r.TTL)))

@@ -28,7 +28,7 @@ be a pointer, which settles a conflict between two of your devices.`,
 				request.Lookalike = true
 				err = a.ask("rename", request, &c)
 			}
-			return a.show(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(c)) })
+			return a.show(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(a.style(), c)) })
 		},
 	}
 	cmd.Flags().BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")

@@ -3,13 +3,13 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
 )
 
 func (a *app) resolveVerb() *cobra.Command {
@@ -36,7 +36,7 @@ nobody.`,
 			request.Path = args[0]
 			var out engine.Resolved
 			err := a.ask("resolve", request, &out)
-			return a.show(out, err, len(out.Hops) > 0, func(w *bufio.Writer) { resolution(w, out) })
+			return a.show(out, err, len(out.Hops) > 0, func(w *bufio.Writer) { resolution(w, a.style(), out) })
 		},
 	}
 	f := cmd.Flags()
@@ -48,17 +48,17 @@ nobody.`,
 	return cmd
 }
 
-func resolution(w *bufio.Writer, out engine.Resolved) {
+func resolution(w *bufio.Writer, s petname.Style, out engine.Resolved) {
 	if !out.Verified {
 		fmt.Fprintln(w, "NOT VERIFIED; it got as far as")
 	}
 	fmt.Fprintf(w, "%s\n", contentPath(out.Value))
 	if len(out.Hops) > 1 {
-		names := make([]string, len(out.Hops))
-		for i, h := range out.Hops {
-			names[i] = h.Name
+		var labels []string
+		for _, h := range out.Hops[1:] {
+			labels = append(labels, h.Name)
 		}
-		field(w, "path", strings.Join(names, " ⇒ "))
+		field(w, "path", edgeName(s, out.Hops[0].Name, out.Hops[0].Pointer, labels...))
 	}
 	field(w, "pointer", out.Pointer)
 	for _, p := range out.Former {
@@ -69,14 +69,14 @@ func resolution(w *bufio.Writer, out engine.Resolved) {
 		field(w, "", "compare its words with its owner before you name it")
 	}
 	if out.Nickname != "" {
-		field(w, "calls itself", nickname(out.Nickname, out.Pointer))
+		field(w, "calls itself", nickname(s, out.Nickname, out.Pointer))
 	}
 	if out.Expires != nil {
 		field(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
 	}
 	field(w, "source", source(out))
 	for _, r := range out.Rejected {
-		field(w, "rejected", r)
+		field(w, "rejected", s.Text(r))
 	}
 }
 

@@ -63,6 +63,10 @@ func scripts(t *testing.T) testscript.Params {
 			}
 			e.Setenv("EVIL", evil)
 			link, record := hostile(t)
+			for name, link := range craftyLinks(t) {
+				e.Setenv("LINK_"+name, link)
+			}
+			e.Setenv("TENKILOBYTES", "z"+strings.Repeat("\u0335", 5<<10))
 			e.Setenv("HOSTILELINK", link.String())
 			e.Setenv("HOSTILEPTR", link.Pointer.String())
 			e.Setenv("HOSTILERECORD", filepath.Join(e.WorkDir, "hostile.record"))

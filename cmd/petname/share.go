@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
 )
 
 func (a *app) shareVerb() *cobra.Command {
@@ -37,7 +38,7 @@ so that you know its owner.`,
 			if err == nil && len(before.Edges) == 0 {
 				a.hint("take it back before then with\n  petname unshare %s", engine.ShellWord(out.Added[0]))
 			}
-			if err = a.show(out, err, err == nil, func(w *bufio.Writer) { edges(w, out) }); err == nil {
+			if err = a.show(out, err, err == nil, func(w *bufio.Writer) { edges(w, a.style(), out) }); err == nil {
 				a.hint("now publish it:\n  petname publish")
 			}
 			return err
@@ -48,12 +49,12 @@ so that you know its owner.`,
 	return cmd
 }
 
-func edges(w *bufio.Writer, out engine.Edges) {
+func edges(w *bufio.Writer, s petname.Style, out engine.Edges) {
 	if len(out.Edges) == 0 {
 		fmt.Fprintln(w, "nothing is public")
 	}
 	for _, e := range out.Edges {
-		fmt.Fprintf(w, "%s → %s  (your %s)", e.Label, e.Pointer, e.Name)
+		fmt.Fprintf(w, "%s → %s  (your %s)", ownEdge(s, e.Label), e.Pointer, name(s, e.Name))
 		if e.Conflict {
 			fmt.Fprint(w, "  IN CONFLICT: not published")
 		}

@@ -28,5 +28,5 @@ of it that this home holds. The network is not asked: see petname resolve.`,
 func (a *app) about(verb string, args any) error {
 	var c engine.Contact
 	err := a.ask(verb, args, &c)
-	return a.show(c, err, c.Pointer != "", func(w *bufio.Writer) { details(w, c) })
+	return a.show(c, err, c.Pointer != "", func(w *bufio.Writer) { details(w, a.style(), c) })
 }

@@ -14,23 +14,74 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
+// Every name that a verb prints is shown by one of these, in one of the three
+// looks of package petname; "(…)" is a remark, which no petname starts as.
+
 // nickname shows what somebody calls itself, never to be taken for a petname.
-func nickname(nick, text string) string {
+func nickname(s petname.Style, nick, text string) string {
 	p, err := pointer.Parse(text)
 	if err != nil {
-		return petname.Clean(text)
+		return s.Text(text)
 	}
-	return petname.Nickname(nick, p)
+	return s.Show(petname.Nickname{Text: nick, Pointer: p}) + remark(nick)
+}
+
+// name shows a petname.
+func name(s petname.Style, text string) string {
+	n, err := petname.ParseName(text)
+	if err != nil { // of a device with other Unicode tables
+		return s.Text(text)
+	}
+	return s.Show(n) + remark(text)
+}
+
+// remark says what a name reads as, when that isn't a name.
+func remark(text string) string {
+	if reads := petname.ReadsAs(text); reads != "" {
+		return " (reads as a " + reads + ")"
+	}
+	return ""
+}
+
+// edgeName shows a path of names: of labels, from a petname or a pointer.
+func edgeName(s petname.Style, from, text string, labels ...string) string {
+	if n, err := petname.ParseName(from); err == nil {
+		return s.Show(n.Edge(labels...))
+	}
+	p, err := pointer.Parse(text)
+	if err != nil {
+		return s.Text(from + " ⇒ " + strings.Join(labels, " ⇒ "))
+	}
+	return s.Show(petname.Nickname{Pointer: p}.Edge(labels...))
+}
+
+// ownEdge shows a label of mine; nobody is called me without having been asked.
+func ownEdge(s petname.Style, label string) string { return edgeName(s, "me", "", label) }
+
+func ownEdges(s petname.Style, labels []string) string {
+	shown := make([]string, len(labels))
+	for i, label := range labels {
+		shown[i] = ownEdge(s, label)
+	}
+	return strings.Join(shown, ", ")
+}
+
+func nameList(s petname.Style, texts []string) string {
+	shown := make([]string, len(texts))
+	for i, text := range texts {
+		shown[i] = name(s, text)
+	}
+	return strings.Join(shown, ", ")
 }
 
 // line is a contact on one line: the petname, what it calls itself, and how I
 // know.
-func line(c engine.Contact) string {
-	name := c.Name
-	if name == "" {
-		name = "(no name)"
+func line(st petname.Style, c engine.Contact) string {
+	s := "(no name)"
+	if c.Name != "" {
+		s = name(st, c.Name)
 	}
-	s := name + "  " + nickname(c.Nickname, c.Pointer)
+	s += "  " + nickname(st, c.Nickname, c.Pointer)
 	if how := provenance(c); how != "" {
 		s += "  " + how
 	}
@@ -39,6 +90,12 @@ func line(c engine.Contact) string {
 	}
 	if c.Duplicity {
 		s += "  DUPLICITY"
+	}
+	if len(c.NamedLike) > 0 {
+		s += "  LOOKS LIKE YOUR " + nameList(st, c.NamedLike)
+	}
+	if len(c.Lookalikes) > 0 {
+		s += "  ITS NICKNAME LOOKS LIKE YOUR " + nameList(st, c.Lookalikes)
 	}
 	return s
 }
@@ -58,18 +115,24 @@ func provenance(c engine.Contact) string {
 }
 
 // details is a contact in full.
-func details(w io.Writer, c engine.Contact) {
-	name := c.Name
+func details(w io.Writer, s petname.Style, c engine.Contact) {
 	switch {
 	case c.Me:
-		name = "(this is you)"
-	case name == "":
-		name = "(no name)"
+		fmt.Fprintln(w, "(this is you)")
+	case c.Name == "":
+		fmt.Fprintln(w, "(no name)")
+	default:
+		fmt.Fprintln(w, name(s, c.Name))
 	}
-	fmt.Fprintf(w, "%s\n", name)
 	field(w, "pointer", c.Pointer)
 	if c.Nickname != "" {
-		field(w, "calls itself", nickname(c.Nickname, c.Pointer))
+		field(w, "calls itself", nickname(s, c.Nickname, c.Pointer))
+	}
+	if len(c.NamedLike) > 0 {
+		field(w, "LOOKS LIKE", "your "+nameList(s, c.NamedLike))
+	}
+	if len(c.Lookalikes) > 0 {
+		field(w, "LOOKS LIKE", "your "+nameList(s, c.Lookalikes)+", by what it calls itself")
 	}
 	if c.Words != "" {
 		words(w, c.Words)
@@ -84,30 +147,31 @@ func details(w io.Writer, c engine.Contact) {
 		field(w, "DUPLICITY", "two commitments to its next key were seen: somebody else may hold the key")
 	}
 	if c.Conflict != nil {
-		conflict(w, c)
+		conflict(w, s, c)
 	}
 	if len(c.Shared) > 0 {
-		field(w, "public as", strings.Join(c.Shared, ", "))
+		field(w, "public as", ownEdges(s, c.Shared))
 	}
 	if c.Card != nil {
-		cardLines(w, *c.Card)
+		cardLines(w, s, c)
 	}
 }
 
-func conflict(w io.Writer, c engine.Contact) {
+func conflict(w io.Writer, s petname.Style, c engine.Contact) {
 	if len(c.Conflict.Names) > 1 || c.Conflict.Removed {
-		what := strings.Join(c.Conflict.Names, ", ")
+		what := nameList(s, c.Conflict.Names)
 		if c.Conflict.Removed {
 			what += ", and removed"
 		}
 		field(w, "IN CONFLICT", "named "+what+" on different devices")
 	}
 	if len(c.Conflict.Pointers) > 0 {
-		field(w, "IN CONFLICT", strings.Join(c.Conflict.Names, ", ")+" is also the name of "+strings.Join(c.Conflict.Pointers, ", "))
+		field(w, "IN CONFLICT", nameList(s, c.Conflict.Names)+" is also the name of "+strings.Join(c.Conflict.Pointers, ", "))
 	}
 }
 
-func cardLines(w io.Writer, c engine.Card) {
+func cardLines(w io.Writer, s petname.Style, of engine.Contact) {
+	c := of.Card
 	state := "until " + c.Expires.Local().Format(time.DateTime)
 	if c.Expired {
 		state = "EXPIRED " + c.Expires.Local().Format(time.DateTime)
@@ -115,10 +179,10 @@ func cardLines(w io.Writer, c engine.Card) {
 	field(w, "points to", contentPath(c.Value))
 	field(w, "record", fmt.Sprintf("sequence %d, %s", c.Sequence, state))
 	for _, label := range slices.Sorted(maps.Keys(c.Edges)) {
-		field(w, "public edge", fmt.Sprintf("%q → %s", label, c.Edges[label]))
+		field(w, "public edge", edgeName(s, of.Name, of.Pointer, label)+" → "+c.Edges[label])
 	}
 	for _, l := range c.Links {
-		field(w, "link", l)
+		field(w, "link", s.Text(l))
 	}
 }
 

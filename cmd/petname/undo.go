@@ -23,10 +23,10 @@ share or unshare. Again goes further back.`,
 			err := a.ask("undo", engine.NoArgs{}, &c)
 			return a.show(c, err, err == nil, func(w *bufio.Writer) {
 				if c.Undone != nil {
-					fmt.Fprintf(w, "took back: %s\n", happened(*c.Undone))
+					fmt.Fprintf(w, "took back: %s\n", happened(a.style(), *c.Undone))
 				}
 				if c.Pointer != "" {
-					fmt.Fprintln(w, line(c))
+					fmt.Fprintln(w, line(a.style(), c))
 				}
 			})
 		},

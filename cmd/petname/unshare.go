@@ -20,7 +20,7 @@ records keep it until they expire.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var out engine.Edges
 			err := a.ask("unshare", engine.UnshareArgs{Label: args[0]}, &out)
-			if err = a.show(out, err, err == nil, func(w *bufio.Writer) { edges(w, out) }); err == nil {
+			if err = a.show(out, err, err == nil, func(w *bufio.Writer) { edges(w, a.style(), out) }); err == nil {
 				a.hint("now publish it:\n  petname publish")
 			}
 			return err

@@ -15,7 +15,10 @@ import (
 type Contact struct {
 	Name       string     `json:"name"` // empty: it has none
 	Pointer    string     `json:"pointer"`
-	Nickname   string     `json:"nickname"` // what it calls itself, cleaned
+	Nickname   string     `json:"nickname"`                    // what it calls itself, cleaned
+	ReadsAs    string     `json:"nickname_reads_as,omitempty"` // "pointer", "path", "domain" or "fingerprint"
+	Lookalikes []string   `json:"lookalikes,omitempty"`        // other petnames of mine that its nickname looks like
+	NamedLike  []string   `json:"name_lookalikes,omitempty"`   // those that its petname looks like
 	Provenance []Fact     `json:"provenance"`
 	Removed    *time.Time `json:"removed"`  // null: not removed
 	Conflict   *Conflict  `json:"conflict"` // null: none
@@ -119,8 +122,7 @@ func (e *Engine) Add(_ context.Context, a AddArgs) (*Contact, error) {
 	if err != nil {
 		return e.inTheWay(err, link.Pointer), err
 	}
-	out := contact(c)
-	return &out, nil
+	return e.flagged(c)
 }
 
 // inTheWay is the contact that a change was refused for: who has the name, or
@@ -131,8 +133,8 @@ func (e *Engine) inTheWay(err error, p pointer.Pointer) *Contact {
 		p = taken.Contact
 	}
 	var alike *petname.LookalikeError
-	if errors.As(err, &alike) {
-		p = alike.Like[0].ID
+	if errors.As(err, &alike) && !alike.Like[0].Contact.ID.IsZero() {
+		p = alike.Like[0].Contact.ID
 	}
 	if p == e.book.Identity() {
 		return &Contact{Pointer: p.String(), Me: true, Provenance: []Fact{}}
@@ -164,7 +166,7 @@ func parseTarget(text string) (pointer.Link, error) {
 
 // List gives everybody with a name.
 func (e *Engine) List(_ context.Context, _ NoArgs) (*Contacts, error) {
-	return gather(e.book.Contacts())
+	return e.gather(e.book.Contacts())
 }
 
 // FindArgs are the arguments of find and of completion.
@@ -174,7 +176,7 @@ type FindArgs struct {
 
 // Find gives the contacts whose name or nickname contains a text.
 func (e *Engine) Find(_ context.Context, a FindArgs) (*Contacts, error) {
-	return gather(e.book.Search(a.Text))
+	return e.gather(e.book.Search(a.Text))
 }
 
 // maxSuggestions bounds completion.
@@ -182,7 +184,7 @@ const maxSuggestions = 100
 
 // Suggest gives the contacts whose name starts with a text.
 func (e *Engine) Suggest(_ context.Context, a FindArgs) (*Contacts, error) {
-	return gather(func(yield func(petname.Contact, error) bool) {
+	return e.gather(func(yield func(petname.Contact, error) bool) {
 		n := 0
 		for c, err := range e.book.Prefix(a.Text) {
 			if n++; n > maxSuggestions || !yield(c, err) {
@@ -192,15 +194,50 @@ func (e *Engine) Suggest(_ context.Context, a FindArgs) (*Contacts, error) {
 	})
 }
 
-func gather(contacts iter.Seq2[petname.Contact, error]) (*Contacts, error) {
+func (e *Engine) gather(contacts iter.Seq2[petname.Contact, error]) (*Contacts, error) {
 	out := &Contacts{Contacts: []Contact{}}
 	for c, err := range contacts {
 		if err != nil {
 			return nil, err
 		}
-		out.Contacts = append(out.Contacts, contact(c))
+		one, err := e.flagged(c)
+		if err != nil {
+			return nil, err
+		}
+		out.Contacts = append(out.Contacts, *one)
 	}
 	return out, nil
+}
+
+// flagged is a contact with what it could be taken for.
+func (e *Engine) flagged(c petname.Contact) (*Contact, error) {
+	out := contact(c)
+	if err := e.flag(&out, c.Pointer); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// flag says which other petnames a contact could be taken for, by its nickname,
+// and by its own petname: two devices can have named without knowing of each
+// other, and who was told once may have forgotten.
+func (e *Engine) flag(c *Contact, p pointer.Pointer) (err error) {
+	c.ReadsAs = petname.ReadsAs(c.Nickname)
+	if c.Lookalikes, err = e.alike(c.Nickname, p); err == nil {
+		c.NamedLike, err = e.alike(c.Name, p)
+	}
+	return err
+}
+
+// alike are the petnames that a text looks like, but for those of p.
+func (e *Engine) alike(text string, p pointer.Pointer) (names []string, err error) {
+	like, err := e.book.Lookalikes(text, p)
+	for _, l := range like {
+		if l.Kind == petname.LikeName {
+			names = append(names, l.Text)
+		}
+	}
+	return names, err
 }
 
 // NameArgs are the arguments of verbs about one contact: its name or pointer.
@@ -229,8 +266,7 @@ func (e *Engine) Rename(_ context.Context, a RenameArgs) (*Contact, error) {
 	if err != nil {
 		return e.inTheWay(err, old.ID), err
 	}
-	out := contact(c)
-	return &out, nil
+	return e.flagged(c)
 }
 
 // Rm takes a contact's name away.
@@ -288,6 +324,9 @@ func (e *Engine) full(c petname.Contact) *Contact {
 		if out.Card.Nickname != "" {
 			out.Nickname = out.Card.Nickname
 		}
+	}
+	if err := e.flag(&out, c.Pointer); err != nil {
+		e.log.Warn("look-alikes", "error", err)
 	}
 	return &out
 }

@@ -1,0 +1,40 @@
+package petname
+
+import (
+	"regexp"
+	"strings"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+var (
+	domainForm = regexp.MustCompile(`^(?:[^\s@/]+@)?(?:[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}_-]*)[.。．｡])+(?:\p{L}[\p{L}\p{M}]+|xn--[a-zA-Z0-9-]+)\.?(?::[0-9]+)?$|^(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?::[0-9]+)?$`)
+	// Hex digits, alone or in groups; letters and digits of a hash or a key in one run.
+	fingerprintForm = regexp.MustCompile(`^(?:0x|[A-Za-z0-9]{2,10}:)?[0-9A-Fa-f]{2,}(?:[ :-]?[0-9A-Fa-f]{2,})*$|^(?:[A-Za-z0-9+=]{2,10}[:-])?[A-Za-z0-9+=_-]{24,}$`)
+	pointerForm     = regexp.MustCompile(`(?i)^(?:k51|12d3koo|qm|z6mk|b[a-z]f?)[a-z0-9]{0,60}(?:…|\.\.\.?)|^(?:k51|12d3koo)[a-z0-9]{3,}`)
+)
+
+// ReadsAs says what a name that people might take for something else than a
+// name reads as: "pointer", "path", "domain" or "fingerprint"; "" for none of
+// them. What shows such a name says so beside it. Petnames can't be pointers or
+// paths: ParseName refuses them.
+func ReadsAs(text string) string {
+	text = strings.TrimSpace(Clean(norm.NFKC.String(text)))
+	fold := strings.ToLower(text)
+	_, perr := pointer.Parse(strings.TrimRight(text, ".,;:!?"))
+	_, werr := pointer.ParseWords(text)
+	mixed := strings.ContainsAny(text, "0123456789") && strings.ContainsAny(fold, "abcdefghijklmnopqrstuvwxyz")
+	switch {
+	case perr == nil, strings.HasPrefix(fold, "petname:"), strings.HasPrefix(fold, "did:"), strings.HasPrefix(fold, "ipns:"), pointerForm.MatchString(text):
+		return "pointer"
+	case strings.ContainsAny(text, slashes+`\`+pathMarks):
+		return "path"
+	case domainForm.MatchString(text):
+		return "domain"
+	case werr == nil, len(text) >= 8 && fingerprintForm.MatchString(text) && mixed:
+		return "fingerprint"
+	}
+	return ""
+}

@@ -1,0 +1,139 @@
+package petname
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Style is how names are shown. There are three kinds of name, three types for
+// them, and three looks, which differ without colour and when read aloud:
+//
+//	petname    Name       alice
+//	edge name  EdgeName   alice ⇒ bob                always the whole path, from a petname of mine
+//	nickname   Nickname   "~Bob W" k51…sxel2r        quoted, marked, and with its pointer
+//
+// No text that comes from others has any of these looks but the third: their
+// marks in it are replaced.
+type Style int
+
+const (
+	Plain    Style = iota // for files, pipes and pages: the looks alone
+	Terminal              // and text from right to left is isolated, so that it moves nothing around it
+	Colour                // and each kind has a colour
+)
+
+// Shown is a name of any of the three kinds.
+type Shown interface{ shown(Style) string }
+
+// Show gives a name as people read it.
+func (s Style) Show(n Shown) string { return n.shown(s) }
+
+// Text gives other foreign text, a note or a message, made fit by [Clean].
+func (s Style) Text(text string) string { return s.isolate(Clean(text)) }
+
+const (
+	firstStrongIsolate = "\u2068"
+	popIsolate         = "\u2069"
+)
+
+// isolate keeps what goes from right to left from moving what is beside it. Only
+// where there is such text: many terminals show the controls as boxes.
+func (s Style) isolate(text string) string {
+	if s == Plain || !turns(text) {
+		return text
+	}
+	return firstStrongIsolate + text + popIsolate
+}
+
+func (s Style) colour(code, text string) string {
+	if s != Colour || text == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (n Name) shown(s Style) string { return s.colour("1", s.isolate(n.text)) }
+
+// EdgeName is what somebody calls somebody else: the whole path that leads there
+// from a petname of mine, or from a pointer that I have no name for.
+type EdgeName struct {
+	from   Shown
+	labels []string
+}
+
+// Edge is the path from a petname along labels that others gave.
+func (n Name) Edge(labels ...string) EdgeName { return EdgeName{n, labels} }
+
+// Edge is the path from somebody whom I have no petname for.
+func (n Nickname) Edge(labels ...string) EdgeName { return EdgeName{n, labels} }
+
+func (e EdgeName) shown(s Style) string {
+	parts := []string{min(s, Terminal).Show(e.from)}
+	for _, label := range e.labels {
+		parts = append(parts, s.isolate(unmarked(label)))
+	}
+	return s.colour("36", strings.Join(parts, " ⇒ "))
+}
+
+// Nickname is what somebody calls itself. Its look is
+//
+//	"~Bob W" k51…sxel2r
+//
+// so that it is never taken for a petname, and, without a text, the pointer's
+// short form alone.
+type Nickname struct {
+	Text    string // hostile
+	Pointer pointer.Pointer
+}
+
+// String is the plain look.
+func (n Nickname) String() string { return n.shown(Plain) }
+
+func (n Nickname) shown(s Style) string {
+	text := unmarked(n.Text)
+	if text == "" {
+		return s.colour("33", n.Pointer.Short())
+	}
+	return s.colour("33", `"~`+s.isolate(text)+`" `+n.Pointer.Short())
+}
+
+// maxNickname bounds a nickname or a label on display, in graphemes.
+const maxNickname = 64
+
+// unmarked is foreign text that stands for a name: clean, short, and without the
+// marks that names of another kind have, in any script's form of them, so that
+// it can't end its own quotes and go on with another pointer:
+//
+//	" of all kinds → '    ~ → -    ⇒ → >    ( ) → [ ]    / → |    .2 at the end → ·2
+func unmarked(text string) string {
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.Is(unicode.Quotation_Mark, r), strings.ContainsRune("\u02ba\u02ee\u02dd\u2033\u2036\u275b\u275c\u275d\u275e\u3003\u05f4", r):
+			return '\''
+		case strings.ContainsRune("~\u02dc\u223c\u223d\u223f\u2053\u301c\u3030\uff5e\u0303\u0330\u0334\u1dec", r):
+			return '-'
+		case strings.ContainsRune(pathMarks+"\u2192\u27f6\u2794\u279c\u279d\u279e", r):
+			return '>'
+		case strings.ContainsRune("(\uff08\u207d\u208d\u2768\u276a\ufe59\u2e28", r):
+			return '['
+		case strings.ContainsRune(")\uff09\u207e\u208e\u2769\u276b\ufe5a\u2e29", r):
+			return ']'
+		case strings.ContainsRune(slashes, r):
+			return '|'
+		}
+		return r
+	}, norm.NFC.String(Clean(text)))
+	text = strings.Join(strings.Fields(text), " ")
+	text = trailingNumber.ReplaceAllString(text, "\u00b7$1")
+	return bound(text, maxClean, maxNickname)
+}
+
+var trailingNumber = regexp.MustCompile(`\.([0-9]+)$`)
+
+// slashes are the slash, and what reads as one.
+const slashes = "/\u2044\u2215\u29f8\uff0f\u2571\u27cb"
