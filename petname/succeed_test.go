@@ -2,11 +2,9 @@ package petname
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -253,102 +251,6 @@ func TestUndoingThePinUndoesTheMove(t *testing.T) {
 	require.Equal(t, view, dump(t, b))
 }
 
-// Resolving follows a succession that the old card carries, or that its
-// successor's does; and moves the contact. The old key may be lost by then.
-func TestResolvingFollowsASuccession(t *testing.T) {
-	for name, last := range map[string]*pointer.Card{
-		"in the old card": {Next: commitment("a"), Succession: chain(step(t, "a")), Successor: pointerOf("next a")},
-		"named alone":     {Next: commitment("a"), Successor: pointerOf("next a")},
-	} {
-		w := newWorld(t)
-		pinnedAlice(t, w.book)
-		w.put("a", last)
-		w.put("next a", &pointer.Card{Nickname: "Al", Next: commitment("next a"), Succession: chain(step(t, "a"))})
-		for range 2 {
-			res, err := w.resolve("alice")
-			require.NoError(t, err, name)
-			require.Equal(t, pointerOf("next a"), res.Last().Pointer)
-			require.Equal(t, "Al", res.Last().Card.Nickname)
-			require.True(t, res.Last().Unproven.IsZero())
-		}
-		c, err := w.book.ByName(mustName("alice"))
-		require.NoError(t, err)
-		require.Equal(t, pointerOf("next a"), c.Pointer)
-	}
-
-	// By a link to the new pointer: its card proves whom it succeeds.
-	w := newWorld(t)
-	pinnedAlice(t, w.book)
-	lost, err := pointer.Succeed(pointerOf("a"), testKey("next a"), commitment("next a"), nil)
-	require.NoError(t, err)
-	w.put("next a", &pointer.Card{Next: commitment("next a"), Succession: chain(lost)})
-	_, err = w.resolve(pointerOf("next a").String())
-	require.NoError(t, err)
-	res, err := w.resolve("alice")
-	require.NoError(t, err)
-	require.Equal(t, pointerOf("next a"), res.Last().Pointer)
-
-	// By an edge that pins it, for somebody who isn't in my book.
-	w = newWorld(t)
-	w.add("carol", "c")
-	w.publish("c", pointer.Commitment{}, map[string]pointer.Edge{"al": {Pointer: pointerOf("a"), Next: commitment("a")}})
-	w.put("a", &pointer.Card{Succession: chain(step(t, "a"))})
-	w.put("next a", &pointer.Card{Next: commitment("next a"), Succession: chain(step(t, "a"))})
-	res, err = w.resolve("carol/al")
-	require.NoError(t, err)
-	require.Equal(t, pointerOf("next a"), res.Last().Pointer)
-	require.Equal(t, []pointer.Pointer{pointerOf("a")}, res.Last().Former)
-}
-
-// The attack: a thief of the old key publishes a successor of his own. Where a
-// commitment was pinned it is an error; where none was, the old record stays,
-// the claim is shown, and nothing that the card says is pinned.
-func TestResolvingFollowsNoThief(t *testing.T) {
-	for name, last := range map[string]*pointer.Card{
-		"chain":       {Next: commitment("a"), Succession: chain(stepTo(t, "a", "thief", commitment("thief")))},
-		"chain, next": {Next: commitment("thief"), Succession: chain(stepTo(t, "a", "thief", commitment("thief")))},
-		"named alone": {Next: commitment("a"), Successor: pointerOf("thief")},
-	} {
-		w := newWorld(t)
-		pinnedAlice(t, w.book)
-		w.add("unpinned", "b")
-		w.put("a", last)
-		w.put("thief", &pointer.Card{Next: commitment("thief"), Succession: chain(stepTo(t, "a", "thief", commitment("thief")))})
-		view := dump(t, w.book)
-		_, err := w.resolve("alice")
-		require.ErrorAs(t, err, new(*SuccessionError), name)
-		require.Equal(t, view, dump(t, w.book))
-
-		stolen := stepTo(t, "b", "thief", commitment("thief"))
-		w.put("b", &pointer.Card{Next: mustCommit("thief"), Succession: chain(stolen)})
-		for range 2 { // the second time, too: what a card pins for itself proves nothing
-			res, err := w.resolve("unpinned")
-			require.NoError(t, err)
-			require.Equal(t, pointerOf("b"), res.Last().Pointer)
-			require.Equal(t, pointerOf("thief"), res.Last().Unproven)
-		}
-		require.Equal(t, view, dump(t, w.book))
-	}
-
-	// A stranger who claims to be alice's successor is a stranger.
-	w := newWorld(t)
-	pinnedAlice(t, w.book)
-	w.put("thief", &pointer.Card{Next: commitment("thief"), Succession: chain(stepTo(t, "a", "thief", commitment("thief")))})
-	res, err := w.resolve(pointerOf("thief").String())
-	require.NoError(t, err)
-	require.Equal(t, pointerOf("thief"), res.Last().Pointer)
-	p, err := w.book.Lookup(mustName("alice"))
-	require.NoError(t, err)
-	require.Equal(t, pointerOf("a"), p)
-}
-
-func (w *world) put(seed string, card *pointer.Card) {
-	w.t.Helper()
-	r := w.sign(seed, card)
-	_, err := w.store.Put(w.t.Context(), r.Pointer(), r.Bytes())
-	require.NoError(w.t, err)
-}
-
 // My own key goes on by steps that hang together and are signed; who I was stays
 // me, and is nobody's contact.
 func TestMyOwnPointersStayMine(t *testing.T) {
@@ -366,66 +268,6 @@ func TestMyOwnPointersStayMine(t *testing.T) {
 	for _, seed := range []string{"me", "next me", "next next me"} {
 		_, err := b.Add(mustName("myself"), link(seed), Source{})
 		require.ErrorIs(t, err, ErrOwnPointer, seed)
-	}
-}
-
-// endless is a network in which each key has a successor, made when it is asked for.
-type endless struct {
-	t       *testing.T
-	numbers map[pointer.Pointer]int
-	asked   int
-}
-
-func (e *endless) Best(ctx context.Context, p pointer.Pointer, _ dht.Level) (dht.Result, error) {
-	e.asked++
-	i, seed := e.numbers[p], func(i int) string { return fmt.Sprint("endless ", i) }
-	e.numbers[pointerOf(seed(i+1))] = i + 1
-	card := &pointer.Card{Succession: chain(stepTo(e.t, seed(i), seed(i+1), mustCommit(seed(i+2))))}
-	if i == 0 {
-		card = &pointer.Card{Edges: map[string]pointer.Edge{"on": {Pointer: pointerOf(seed(1)), Next: mustCommit(seed(2))}}}
-	}
-	r, err := pointer.Sign(testKey(seed(i)), pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: epoch.Add(time.Hour), Card: card})
-	return dht.Result{Record: r}, err
-}
-
-// The attack: whoever stores records makes keys without end, each the proven
-// successor of the one before. Nobody in the book bounds it, so the path does.
-func TestASuccessionWithoutEndIsLeft(t *testing.T) {
-	b := newTestBook(t)
-	_, err := b.Add(mustName("eve"), link("endless 0"), Source{})
-	require.NoError(t, err)
-	e := &endless{t: t, numbers: map[pointer.Pointer]int{pointerOf("endless 1"): 1}}
-	_, err = b.Resolve(t.Context(), e, "eve/on", dht.LevelAny)
-	require.ErrorAs(t, err, new(*SuccessionError))
-	require.ErrorContains(t, err, "over 64 keys long")
-	require.Less(t, e.asked, 100)
-}
-
-// An edge that its owner hasn't brought up to date leads to where I know the
-// contact to be. The attack: the old key's thief writes its record anew; or
-// nobody keeps it any more.
-func TestAnEdgeToAnOldKeyLeadsToTheNewOne(t *testing.T) {
-	w := newWorld(t)
-	pinnedAlice(t, w.book)
-	w.add("carol", "c")
-	w.publish("c", pointer.Commitment{}, map[string]pointer.Edge{
-		"al": {Pointer: pointerOf("a"), Next: commitment("a")}, "bare": edge("a"), "lie": {Pointer: pointerOf("a"), Next: commitment("thief")}})
-	require.NoError(t, w.book.Succeed(pointerOf("a"), chain(step(t, "a"))))
-	w.put("next a", &pointer.Card{Next: commitment("next a"), Succession: chain(step(t, "a"))})
-	for _, old := range []func(){
-		func() {},
-		func() { w.put("a", nil) },
-		func() { w.put("a", &pointer.Card{Next: commitment("thief")}) },
-		func() { w.put("a", &pointer.Card{Successor: pointerOf("thief")}) },
-	} {
-		old()
-		for _, path := range []string{"carol/al", "carol/bare", pointerOf("a").String()} {
-			res, err := w.resolve(path)
-			require.NoError(t, err)
-			require.Equal(t, pointerOf("next a"), res.Last().Pointer)
-		}
-		_, err := w.resolve("carol/lie")
-		require.ErrorAs(t, err, new(*DuplicityError))
 	}
 }
 
