@@ -91,9 +91,12 @@ func (e *Engine) Close() error {
 	}
 	var err error
 	if e.network != nil {
-		// A put returns when enough have confirmed; let the last of the
-		// closest peers get the record as well.
-		_ = e.network.Wait(ctx)
+		// A put returns when enough have confirmed; let the last of the closest
+		// peers get the record as well. A verb on its own has seen to that, and
+		// whoever resolved a name isn't kept waiting for the peers that are silent.
+		if e.serving {
+			_ = e.network.Wait(ctx)
+		}
 		err = e.network.Close()
 		e.network = nil
 	}
