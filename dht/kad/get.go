@@ -27,7 +27,7 @@ func (n *Node) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer,
 
 // GetAt walks towards the pointer and yields what each peer answers, until the
 // 20 closest that live have answered (of a network of under 40 peers all, of a
-// crowded region up to 80). A server's own copy comes last, with
+// crowded region up to 80, and those at the mirror of its key). A server's own copy comes last, with
 // [dht.SourceHome] and no peer. Answers are checked for size and key only.
 //
 // At [dht.LevelAny] every answer is yielded when it comes. Above it, answers
@@ -147,6 +147,9 @@ func (g *get) follow(ctx, working context.Context) error {
 	})
 	if err == nil && !g.stopped && len(g.walk.live()) == 0 {
 		err = fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, g.walk.asked)
+	}
+	if !g.stopped && ctx.Err() == nil && g.walk.crowd != nil {
+		g.mirrored(bounded)
 	}
 	if !g.stopped && ctx.Err() == nil {
 		g.release(g.gate.end())

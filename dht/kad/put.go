@@ -42,8 +42,9 @@ func wanted(found int) int { return max(1, min(15, (3*found+3)/4)) }
 // then goes on in the background, to all 20 and to whoever else answered within
 // the radius that should hold 20: see [Node.Wait]. Otherwise it returns when all
 // have said something. Where more peers crowd about the key than chance puts
-// there, the record goes to the whole region behind them, up to 80 peers; of a
-// network of under 40 known peers it goes to all.
+// there, the record goes to the whole region behind them, up to 80 peers, and to
+// the 20 closest to the key's mirror, in the other half of the space; of a network
+// of under 40 known peers it goes to all.
 //
 // Nil means that min(15, ¾ of the closest peers found), and at least one,
 // confirmed. Otherwise the error wraps a [*dht.ShortError], or
@@ -163,6 +164,9 @@ func (d *delivery) run(ctx context.Context) {
 	if ctx.Err() == nil {
 		d.send(ctx, d.walk.live())
 		d.send(ctx, d.walk.responders())
+		if d.walk.crowd != nil {
+			d.send(ctx, d.node.mirror(ctx, d.walk))
+		}
 	}
 	for ctx.Err() == nil && d.pending() > 0 {
 		select {
