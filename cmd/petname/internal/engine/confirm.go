@@ -20,10 +20,14 @@ type LastPut struct {
 	Looked    *time.Time `json:"looked"`
 }
 
-// notePut keeps what a publication came to, for node status. In a node it goes on
-// when the last copies are out: then the record is looked for, since what peers
-// say of a put proves nothing.
-func (e *Engine) notePut(record pointer.Record, receipt dht.Receipt, confirmed bool) {
+// notePut keeps what a publication came to, for node status. What it stored as
+// widely as wanted needs no keeper for a while. In a node it goes on when the last
+// copies are out: then the record is looked for, since what peers say of a put
+// proves nothing.
+func (e *Engine) notePut(record pointer.Record, receipt dht.Receipt, confirmed bool, err error) {
+	if k := e.theKeeper(); k != nil && err == nil {
+		k.Stored(record, receipt)
+	}
 	last := &LastPut{Sequence: record.Sequence(), At: time.Now().UTC().Truncate(time.Second),
 		Asked: receipt.Asked, Stored: receipt.Stored, Doubt: receipt.Doubt()}
 	if confirmed {
