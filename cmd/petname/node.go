@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -152,7 +153,8 @@ func (a *app) serve(o nodeOptions) (err error) {
 		}
 		out, failed := e.Do(request, verb, args)
 		if failed != nil && failed.Exit == engine.ExitInterrupted && ctx.Err() != nil { // not by who asked
-			failed = &engine.Error{Code: "network", Exit: engine.ExitNetwork, Message: "the node was stopped meanwhile", Next: "try again"}
+			message := strings.Replace(failed.Message, "interrupted", "the node was stopped meanwhile", 1) // it may say what was saved
+			failed = &engine.Error{Code: "network", Exit: engine.ExitNetwork, Message: message, Next: "try again"}
 		}
 		if verb == "status" && failed == nil {
 			return withPid(out), nil

@@ -281,6 +281,8 @@ func TestStopMidPublish(t *testing.T) {
 				return
 			case "saved":
 				require.Zero(t, n.cmd.ProcessState.ExitCode())
+				require.Contains(t, r.failure(t).Message, "signed and saved here")
+				require.Contains(t, r.failure(t).Message, "the node was stopped meanwhile")
 			case "twice":
 				require.Less(t, time.Since(start), time.Second)
 				require.Equal(t, -1, n.cmd.ProcessState.ExitCode(), "ended by the signal")

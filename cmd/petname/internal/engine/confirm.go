@@ -8,7 +8,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// LastPut is what became of the last record that the node published.
+// LastPut is what became of the last record of mine that the node stored.
 type LastPut struct {
 	Sequence  uint64     `json:"sequence"`
 	At        time.Time  `json:"at"`

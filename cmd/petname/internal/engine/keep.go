@@ -255,6 +255,9 @@ type ownNetwork struct{ lazyNetwork }
 
 func (n *ownNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	receipt, err := n.lazyNetwork.Put(ctx, p, record)
+	if rec, _, rerr := openAny(p, record); rerr == nil {
+		n.engine.notePut(rec, receipt, false, err) // one that was published in vain is stored by now
+	}
 	if id, ierr := n.engine.identity(); ierr == nil {
 		n.engine.putFormer(ctx, id, []dht.Store{&n.lazyNetwork})
 	}

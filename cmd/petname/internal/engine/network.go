@@ -324,7 +324,7 @@ type Status struct {
 	Pid     int      `json:"pid,omitempty"`
 
 	Keep KeepStatus `json:"keep"`
-	Put  *LastPut   `json:"put"` // null: nothing was published since the node began
+	Put  *LastPut   `json:"put"` // null: none since the node began
 }
 
 // Held is what the node stores for the network.

@@ -150,6 +150,25 @@ func TestANodeReadsBackWhatItPublished(t *testing.T) {
 	require.LessOrEqual(t, *after.Put.Confirmed, 5)
 }
 
+// A record that was published in vain is stored as soon as there is somebody to
+// store it, and node status says what came of that.
+func TestAPublicationInVainIsMadeUpFor(t *testing.T) {
+	other, e := opened(t), opened(t)
+	s, err := other.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	_, err = e.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	out, err := e.Publish(context.Background(), PublishArgs{Lifetime: time.Hour, Wait: "some"})
+	require.Error(t, err)
+	require.Zero(t, out.Stored)
+	_, err = e.Join(context.Background(), JoinArgs{Targets: s.Addrs})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		now, err := e.Status(context.Background(), NoArgs{})
+		return err == nil && now.Put != nil && now.Put.Sequence == out.Sequence && now.Put.Stored == 1
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
 // What a node does until it is told to end, it ends at once: only what is being
 // stored is let done.
 func TestStoppingWaitsForPutsAlone(t *testing.T) {
