@@ -299,6 +299,24 @@ func TestStopMidPublish(t *testing.T) {
 	}
 }
 
+// When node stop says that the node has stopped, it has: whoever comes next finds
+// nobody in the home.
+func TestStoppedIsStopped(t *testing.T) {
+	home, peer := newHome(t), newHolding(t)
+	n := serving(t, home)
+	require.Zero(t, verb(home, "join", peer.addr).exit)
+	_, end := began(t, home, "publish", firstPath, "--json")
+	<-peer.asked // who says nothing, so that stopping takes a while
+	stop := verb(home, "node", "stop")
+	require.Zero(t, stop.exit, stop.stderr)
+	e, err := engine.Open(home, 0)
+	require.NoError(t, err)
+	require.NoError(t, e.Close())
+	close(peer.free)
+	ended(t, n, patience)
+	require.NotZero(t, end().exit)
+}
+
 // The log has no petname and no nickname in it, nor anything that a terminal
 // would obey.
 func TestLogIsClean(t *testing.T) {

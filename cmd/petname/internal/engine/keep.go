@@ -249,17 +249,24 @@ func hasV1(record []byte) bool {
 	return proto.Unmarshal(record, &pb) == nil && len(pb.GetSignatureV1()) > 0
 }
 
-// ownNetwork is where the node puts my own record again. The last records of
-// the keys before go with it: who looks there is led on.
+// ownNetwork is where the node looks for my own record, and puts it again: the
+// routers that were joined, too. The last records of the keys before go with it:
+// who looks there is led on.
 type ownNetwork struct{ lazyNetwork }
 
 func (n *ownNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
-	receipt, err := n.lazyNetwork.Put(ctx, p, record)
-	if rec, _, rerr := openAny(p, record); rerr == nil {
-		n.engine.notePut(rec, receipt, false, err) // one that was published in vain is stored by now
+	rec, err := pointer.Open(p, record, time.Now())
+	if err != nil {
+		return dht.Receipt{}, err
 	}
+	stores, err := n.engine.joined(ctx)
+	if err != nil {
+		return dht.Receipt{}, err
+	}
+	receipt, err := n.engine.resolver(stores...).Publish(ctx, rec)
+	n.engine.notePut(rec, receipt, false, err) // one that was published in vain is stored by now
 	if id, ierr := n.engine.identity(); ierr == nil {
-		n.engine.putFormer(ctx, id, []dht.Store{&n.lazyNetwork})
+		n.engine.putFormer(ctx, id, stores)
 	}
 	return receipt, err
 }

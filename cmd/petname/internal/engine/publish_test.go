@@ -169,6 +169,31 @@ func TestAPublicationInVainIsMadeUpFor(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond)
 }
 
+// A node that joined routers alone has my record stored again by them; it doesn't
+// claim to have read back what it can't.
+func TestMyRecordIsPutAgainByRouters(t *testing.T) {
+	router, e := opened(t), opened(t)
+	require.NoError(t, router.ListenHTTP("127.0.0.1:0"))
+	s, err := router.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	_, err = e.Join(context.Background(), JoinArgs{Targets: []string{s.HTTP}})
+	require.NoError(t, err)
+	_, err = e.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	_, err = e.Publish(context.Background(), PublishArgs{Lifetime: time.Hour, Wait: "some"})
+	require.NoError(t, err)
+	mine, _, err := e.held(e.book.Identity())
+	require.NoError(t, err)
+	receipt, err := (&ownNetwork{lazyNetwork{engine: e}}).Put(context.Background(), mine.Pointer(), mine.Bytes())
+	require.NoError(t, err)
+	require.Equal(t, 1, receipt.Stored)
+	now, err := e.Status(context.Background(), NoArgs{})
+	require.NoError(t, err)
+	require.Equal(t, 1, now.Put.Stored)
+	require.Nil(t, now.Put.Confirmed)
+	require.NotEmpty(t, now.Put.Problem)
+}
+
 // What a node does until it is told to end, it ends at once: only what is being
 // stored is let done.
 func TestStoppingWaitsForPutsAlone(t *testing.T) {
