@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -297,6 +299,18 @@ func TestStopMidPublish(t *testing.T) {
 			require.Equal(t, firstPath, out.Value)
 		})
 	}
+}
+
+// Standard error is ours: libp2p, which fails to listen, writes nothing there.
+func TestStandardErrorIsOneObject(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	taken := fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port)
+	_, end := began(t, newHome(t), "node", "--listen", taken, "--json")
+	r := end()
+	require.Equal(t, engine.ExitFailure, r.exit)
+	require.Contains(t, r.failure(t).Message, taken)
 }
 
 // When node stop says that the node has stopped, it has: whoever comes next finds
