@@ -348,16 +348,22 @@ type KeptOwn struct {
 	Warning string     `json:"warning"` // that it expires, and can't be renewed
 }
 
-func (e *Engine) keepStatus() KeepStatus {
+func (e *Engine) keepStatus() (KeepStatus, error) {
 	k := e.theKeeper()
 	if k == nil {
-		return KeepStatus{}
+		return KeepStatus{}, nil
 	}
-	s := k.Status()
-	out := KeepStatus{Kept: s.Kept, Next: timeOrNull(s.Next), Last: timeOrNull(s.Last), Result: petname.Clean(s.Said), Walks: s.Walks, Every: s.Every.Seconds()}
+	s, kept := k.Status(), 0
+	for _, err := range e.book.Kept() { // the keeper reads the book when it gets to it
+		if err != nil {
+			return KeepStatus{}, err
+		}
+		kept++
+	}
+	out := KeepStatus{Kept: kept, Next: timeOrNull(s.Next), Last: timeOrNull(s.Last), Result: petname.Clean(s.Said), Walks: s.Walks, Every: s.Every.Seconds()}
 	if s.Own != nil {
 		out.Own = &KeptOwn{Next: timeOrNull(s.Own.Next), Put: timeOrNull(s.Own.Put), Holders: s.Own.Holders, Asked: s.Own.Asked,
 			Expires: s.Own.Expires.UTC(), Problem: petname.Clean(s.Own.Problem), Warning: s.Own.Warning}
 	}
-	return out
+	return out, nil
 }

@@ -351,7 +351,10 @@ func (e *Engine) Status(_ context.Context, _ NoArgs) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	kept := e.keepStatus()
+	kept, err := e.keepStatus()
+	if err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.serving || e.network == nil {

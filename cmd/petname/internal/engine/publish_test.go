@@ -194,6 +194,23 @@ func TestMyRecordIsPutAgainByRouters(t *testing.T) {
 	require.NotEmpty(t, now.Put.Problem)
 }
 
+// Node status counts whom the book keeps, also while the keeper is at work and
+// hasn't read it again.
+func TestStatusCountsWhomTheBookKeeps(t *testing.T) {
+	e := opened(t)
+	_, err := e.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	_, err = e.Add(context.Background(), AddArgs{Name: "bob", Target: opened(t).book.Identity().String()})
+	require.NoError(t, err)
+	for _, on := range []bool{true, false} {
+		_, err := e.mark(KeepArgs{Names: []string{"bob"}}, on)
+		require.NoError(t, err)
+		now, err := e.Status(context.Background(), NoArgs{})
+		require.NoError(t, err)
+		require.Equal(t, on, now.Keep.Kept == 1)
+	}
+}
+
 // What a node does until it is told to end, it ends at once: only what is being
 // stored is let done.
 func TestStoppingWaitsForPutsAlone(t *testing.T) {
