@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -152,7 +153,8 @@ func (a *app) serve(o nodeOptions) (err error) {
 		}
 		out, failed := e.Do(request, verb, args)
 		if failed != nil && failed.Exit == engine.ExitInterrupted && ctx.Err() != nil { // not by who asked
-			failed = &engine.Error{Code: "network", Exit: engine.ExitNetwork, Message: "the node was stopped meanwhile", Next: "try again"}
+			message := strings.Replace(failed.Message, "interrupted", "the node was stopped meanwhile", 1) // it may say what was saved
+			failed = &engine.Error{Code: "network", Exit: engine.ExitNetwork, Message: message, Next: "try again"}
 		}
 		if verb == "status" && failed == nil {
 			return withPid(out), nil
@@ -291,8 +293,13 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 				field(w, "running", fmt.Sprintf("for %s, with %s of memory", time.Duration(s.Uptime*float64(time.Second)).Round(time.Second), size(int(s.Memory))))
 				if p := s.Put; p != nil {
 					confirmed := "not read back yet"
-					if p.Confirmed != nil {
+					switch {
+					case p.Confirmed != nil && p.Problem != "":
+						confirmed = fmt.Sprintf("%d gave it back before looking failed: %s", *p.Confirmed, p.Problem)
+					case p.Confirmed != nil:
 						confirmed = fmt.Sprintf("%d gave it back", *p.Confirmed)
+					case p.Problem != "":
+						confirmed = "not read back: " + p.Problem
 					}
 					field(w, "published", fmt.Sprintf("sequence %d: %d of %s say that they store it, %s", p.Sequence, p.Stored, peers(p.Asked), confirmed))
 					if p.Doubt != "" {
@@ -306,6 +313,30 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 	}
 }
 
+// stopWait is how long a node that was told to stop may take: for what it is
+// publishing, for what is on its way, for closing.
+const stopWait = 10 * time.Second
+
+// gone waits until a node that was told to stop has given the book up.
+func (a *app) gone() error {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	e, err := engine.Open(dir, stopWait)
+	if errors.Is(err, ledger.ErrInUse) {
+		return &engine.Error{Code: "in_use", Exit: engine.ExitNetwork, Message: fmt.Sprintf("the node was told to stop, and has not ended in %s", stopWait),
+			Next: "petname node status"}
+	}
+	if err != nil {
+		return nil // it has ended; what is wrong with the book is for others to tell
+	}
+	if err := e.Close(); err != nil {
+		return engine.Classify(err)
+	}
+	return nil
+}
+
 func (a *app) nodeStopVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:     "stop",
@@ -314,6 +345,9 @@ func (a *app) nodeStopVerb() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if err := a.node("stop", nil); err != nil {
+				return err
+			}
+			if err := a.gone(); err != nil {
 				return err
 			}
 			return a.show(struct{}{}, nil, true, func(w *bufio.Writer) { fmt.Fprintln(w, "stopped") })

@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -281,6 +283,8 @@ func TestStopMidPublish(t *testing.T) {
 				return
 			case "saved":
 				require.Zero(t, n.cmd.ProcessState.ExitCode())
+				require.Contains(t, r.failure(t).Message, "signed and saved here")
+				require.Contains(t, r.failure(t).Message, "the node was stopped meanwhile")
 			case "twice":
 				require.Less(t, time.Since(start), time.Second)
 				require.Equal(t, -1, n.cmd.ProcessState.ExitCode(), "ended by the signal")
@@ -295,6 +299,36 @@ func TestStopMidPublish(t *testing.T) {
 			require.Equal(t, firstPath, out.Value)
 		})
 	}
+}
+
+// Standard error is ours: libp2p, which fails to listen, writes nothing there.
+func TestStandardErrorIsOneObject(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	taken := fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port)
+	_, end := began(t, newHome(t), "node", "--listen", taken, "--json")
+	r := end()
+	require.Equal(t, engine.ExitFailure, r.exit)
+	require.Contains(t, r.failure(t).Message, taken)
+}
+
+// When node stop says that the node has stopped, it has: whoever comes next finds
+// nobody in the home.
+func TestStoppedIsStopped(t *testing.T) {
+	home, peer := newHome(t), newHolding(t)
+	n := serving(t, home)
+	require.Zero(t, verb(home, "join", peer.addr).exit)
+	_, end := began(t, home, "publish", firstPath, "--json")
+	<-peer.asked // who says nothing, so that stopping takes a while
+	stop := verb(home, "node", "stop")
+	require.Zero(t, stop.exit, stop.stderr)
+	e, err := engine.Open(home, 0)
+	require.NoError(t, err)
+	require.NoError(t, e.Close())
+	close(peer.free)
+	ended(t, n, patience)
+	require.NotZero(t, end().exit)
 }
 
 // The log has no petname and no nickname in it, nor anything that a terminal

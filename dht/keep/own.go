@@ -15,6 +15,7 @@ const (
 	lookTime   = 10 * time.Second // for my own record, before it is put
 	putTime    = 30 * time.Second
 	warnBefore = 24 * time.Hour // of the end, at the latest
+	putGrace   = time.Minute    // for whoever published a record to store it
 	renewEvery = time.Minute    // at most, however short a life is
 )
 
@@ -26,7 +27,22 @@ type ownState struct {
 	Expires time.Time `json:"expires,omitzero"`
 	Renewed time.Time `json:"renewed,omitzero"` // the last attempt
 
-	peers sample // that answered the last look
+	peers  sample // that answered the last look
+	met    bool   // Record was compared with the home's since the start
+	stored string // the record that somebody else is known to have stored, as Record
+}
+
+// Stored tells that my record was just stored by others, as widely as wanted: it
+// need not be put at once. One that the keeper finds in the home, and was told
+// nothing of, is put before long: it may have been signed without a network.
+func (k *Keeper) Stored(rec pointer.Record, r dht.Receipt) {
+	id := rec.ID()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.c.Now()
+	k.own.stored = hex.EncodeToString(id[:])
+	k.own.Put, k.own.Seen, k.own.Asked, k.own.Holders, k.own.Problem = now, now, r.Asked, r.Stored, ""
+	k.schedule(&k.own.Entry, now)
 }
 
 // half is when half of the life that was left when the record was first seen
@@ -58,7 +74,14 @@ func (k *Keeper) ownDue(now time.Time) bool {
 	if hexID := hex.EncodeToString(id[:]); hexID != k.own.Record {
 		k.own.Record, k.own.Since = hexID, now
 		k.dirty = true
+		if soon := now.Add(putGrace); hexID != k.own.stored && k.own.Next.After(soon) {
+			k.own.Next = soon
+			if !k.own.met {
+				k.own.Next = now // whoever published it has ended
+			}
+		}
 	}
+	k.own.met = true
 	k.own.Expires = rec.Expires()
 	if k.own.Next.IsZero() {
 		k.own.Next = now

@@ -3,6 +3,7 @@ package keep
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -185,5 +186,41 @@ func TestNothingToKeep(t *testing.T) {
 		require.Zero(t, m.putsOf(pointer.Pointer{}))
 		require.Nil(t, k.Status().Own)
 		require.Zero(t, k.Status().Next)
+	})
+}
+
+// A record that was signed while nobody could store it is put soon, however far
+// off the next turn of the one before was; one that its publisher stored is not
+// put twice.
+func TestARecordThatNobodyStoredYetIsPutSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(500, 1)
+		p := newPublisher(t, m, 48*time.Hour)
+		c := p.config()
+		c.Path = filepath.Join(t.TempDir(), "keep.json")
+		k, stop := start(t, c)
+		pass(time.Second)
+		publish := func(sequence uint64) pointer.Record {
+			rec := sign(t, p.key, sequence, 48*time.Hour)
+			_, err := p.home.Put(t.Context(), rec.Pointer(), rec.Bytes())
+			require.NoError(t, err)
+			return rec
+		}
+		rec := publish(2) // by a verb that this node runs, and that reaches nobody
+		k.Wake()
+		pass(2 * putGrace)
+		require.Equal(t, closest, m.holders(rec))
+		stop()
+		rec = publish(3) // by a verb on its own, without a network
+		k, _ = start(t, c)
+		pass(time.Second)
+		require.Equal(t, closest, m.holders(rec))
+		puts := m.putsOf(p.key.Pointer())
+		rec = publish(4)
+		k.Stored(rec, dht.Receipt{Asked: closest, Stored: closest})
+		k.Wake()
+		pass(10 * putGrace)
+		require.Equal(t, puts, m.putsOf(p.key.Pointer()))
+		require.Equal(t, closest, k.Status().Own.Holders)
 	})
 }

@@ -249,14 +249,24 @@ func hasV1(record []byte) bool {
 	return proto.Unmarshal(record, &pb) == nil && len(pb.GetSignatureV1()) > 0
 }
 
-// ownNetwork is where the node puts my own record again. The last records of
-// the keys before go with it: who looks there is led on.
+// ownNetwork is where the node looks for my own record, and puts it again: the
+// routers that were joined, too. The last records of the keys before go with it:
+// who looks there is led on.
 type ownNetwork struct{ lazyNetwork }
 
 func (n *ownNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
-	receipt, err := n.lazyNetwork.Put(ctx, p, record)
+	rec, err := pointer.Open(p, record, time.Now())
+	if err != nil {
+		return dht.Receipt{}, err
+	}
+	stores, err := n.engine.joined(ctx)
+	if err != nil {
+		return dht.Receipt{}, err
+	}
+	receipt, err := n.engine.resolver(stores...).Publish(ctx, rec)
+	n.engine.notePut(rec, receipt, false, err) // one that was published in vain is stored by now
 	if id, ierr := n.engine.identity(); ierr == nil {
-		n.engine.putFormer(ctx, id, []dht.Store{&n.lazyNetwork})
+		n.engine.putFormer(ctx, id, stores)
 	}
 	return receipt, err
 }
@@ -338,16 +348,22 @@ type KeptOwn struct {
 	Warning string     `json:"warning"` // that it expires, and can't be renewed
 }
 
-func (e *Engine) keepStatus() KeepStatus {
+func (e *Engine) keepStatus() (KeepStatus, error) {
 	k := e.theKeeper()
 	if k == nil {
-		return KeepStatus{}
+		return KeepStatus{}, nil
 	}
-	s := k.Status()
-	out := KeepStatus{Kept: s.Kept, Next: timeOrNull(s.Next), Last: timeOrNull(s.Last), Result: petname.Clean(s.Said), Walks: s.Walks, Every: s.Every.Seconds()}
+	s, kept := k.Status(), 0
+	for _, err := range e.book.Kept() { // the keeper reads the book when it gets to it
+		if err != nil {
+			return KeepStatus{}, err
+		}
+		kept++
+	}
+	out := KeepStatus{Kept: kept, Next: timeOrNull(s.Next), Last: timeOrNull(s.Last), Result: petname.Clean(s.Said), Walks: s.Walks, Every: s.Every.Seconds()}
 	if s.Own != nil {
 		out.Own = &KeptOwn{Next: timeOrNull(s.Own.Next), Put: timeOrNull(s.Own.Put), Holders: s.Own.Holders, Asked: s.Own.Asked,
 			Expires: s.Own.Expires.UTC(), Problem: petname.Clean(s.Own.Problem), Warning: s.Own.Warning}
 	}
-	return out
+	return out, nil
 }

@@ -324,7 +324,7 @@ type Status struct {
 	Pid     int      `json:"pid,omitempty"`
 
 	Keep KeepStatus `json:"keep"`
-	Put  *LastPut   `json:"put"` // null: nothing was published since the node began
+	Put  *LastPut   `json:"put"` // null: none since the node began
 }
 
 // Held is what the node stores for the network.
@@ -351,7 +351,10 @@ func (e *Engine) Status(_ context.Context, _ NoArgs) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	kept := e.keepStatus()
+	kept, err := e.keepStatus()
+	if err != nil {
+		return nil, err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.serving || e.network == nil {

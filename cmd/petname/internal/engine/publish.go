@@ -141,7 +141,7 @@ func (e *Engine) Publish(ctx context.Context, a PublishArgs) (*Published, error)
 	}
 	receipt, err := put(ctx, record)
 	out.Confirmed, out.Doubt = receipt.Confirmed, receipt.Doubt()
-	e.notePut(record, receipt, a.Wait == "all")
+	e.notePut(record, receipt, a.Wait == "all", err)
 	out.Asked, out.Stored, out.Refused, out.Unreachable = receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable
 	out.Took = time.Since(began).Seconds()
 	out.Former, out.Stranded = e.putFormer(ctx, identity, stores)
@@ -217,7 +217,7 @@ func (e *Engine) storeLater(record pointer.Record, id home.Identity) {
 		if err == nil {
 			var receipt dht.Receipt
 			receipt, err = e.resolver(stores...).Publish(ctx, record)
-			e.notePut(record, receipt, false)
+			e.notePut(record, receipt, false, err)
 			e.putFormer(ctx, id, stores)
 		}
 		if err != nil {

@@ -150,6 +150,67 @@ func TestANodeReadsBackWhatItPublished(t *testing.T) {
 	require.LessOrEqual(t, *after.Put.Confirmed, 5)
 }
 
+// A record that was published in vain is stored as soon as there is somebody to
+// store it, and node status says what came of that.
+func TestAPublicationInVainIsMadeUpFor(t *testing.T) {
+	other, e := opened(t), opened(t)
+	s, err := other.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	_, err = e.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	out, err := e.Publish(context.Background(), PublishArgs{Lifetime: time.Hour, Wait: "some"})
+	require.Error(t, err)
+	require.Zero(t, out.Stored)
+	_, err = e.Join(context.Background(), JoinArgs{Targets: s.Addrs})
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		now, err := e.Status(context.Background(), NoArgs{})
+		return err == nil && now.Put != nil && now.Put.Sequence == out.Sequence && now.Put.Stored == 1
+	}, 10*time.Second, 10*time.Millisecond)
+}
+
+// A node that joined routers alone has my record stored again by them; it doesn't
+// claim to have read back what it can't.
+func TestMyRecordIsPutAgainByRouters(t *testing.T) {
+	router, e := opened(t), opened(t)
+	require.NoError(t, router.ListenHTTP("127.0.0.1:0"))
+	s, err := router.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	_, err = e.Join(context.Background(), JoinArgs{Targets: []string{s.HTTP}})
+	require.NoError(t, err)
+	_, err = e.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	_, err = e.Publish(context.Background(), PublishArgs{Lifetime: time.Hour, Wait: "some"})
+	require.NoError(t, err)
+	mine, _, err := e.held(e.book.Identity())
+	require.NoError(t, err)
+	receipt, err := (&ownNetwork{lazyNetwork{engine: e}}).Put(context.Background(), mine.Pointer(), mine.Bytes())
+	require.NoError(t, err)
+	require.Equal(t, 1, receipt.Stored)
+	now, err := e.Status(context.Background(), NoArgs{})
+	require.NoError(t, err)
+	require.Equal(t, 1, now.Put.Stored)
+	require.Nil(t, now.Put.Confirmed)
+	require.NotEmpty(t, now.Put.Problem)
+}
+
+// Node status counts whom the book keeps, also while the keeper is at work and
+// hasn't read it again.
+func TestStatusCountsWhomTheBookKeeps(t *testing.T) {
+	e := opened(t)
+	_, err := e.Serve(context.Background(), []string{"/ip4/127.0.0.1/tcp/0"})
+	require.NoError(t, err)
+	_, err = e.Add(context.Background(), AddArgs{Name: "bob", Target: opened(t).book.Identity().String()})
+	require.NoError(t, err)
+	for _, on := range []bool{true, false} {
+		_, err := e.mark(KeepArgs{Names: []string{"bob"}}, on)
+		require.NoError(t, err)
+		now, err := e.Status(context.Background(), NoArgs{})
+		require.NoError(t, err)
+		require.Equal(t, on, now.Keep.Kept == 1)
+	}
+}
+
 // What a node does until it is told to end, it ends at once: only what is being
 // stored is let done.
 func TestStoppingWaitsForPutsAlone(t *testing.T) {
