@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -339,8 +341,12 @@ func card(r pointer.Record, expired bool) *Card {
 		return out
 	}
 	out.Nickname, out.Next = petname.Clean(c.Nickname), c.Next.String()
-	for label, edge := range c.Edges {
-		out.Edges[petname.Clean(label)] = edge.Pointer.String()
+	for _, label := range slices.Sorted(maps.Keys(c.Edges)) {
+		shown := petname.Clean(label)
+		// Of two labels that are shown as one, the one is meant that can be typed.
+		if _, taken := out.Edges[shown]; !taken || shown == label {
+			out.Edges[shown] = c.Edges[label].Pointer.String()
+		}
 	}
 	for _, l := range c.Links {
 		out.Links = append(out.Links, petname.Clean(l.Rel+" "+l.Target))
