@@ -228,6 +228,30 @@ func likeRows(v *ledger.View, mine []look, own pointer.Pointer, kind byte, as Li
 	return found, nil
 }
 
+// NamesLike gives the petnames of others that a text, which names the owner of a
+// pointer or is what it calls itself, could be taken for: 8 at most. Unlike the
+// reasons of a [LookalikeError] it costs no more in a crowd that all calls
+// itself the same.
+func (b *Book) NamesLike(text string, p pointer.Pointer) ([]string, error) {
+	n, some := heardOf(text)
+	if !some {
+		return nil, nil
+	}
+	var names []string
+	err := b.ledger.Read(func(v *ledger.View) error {
+		id, err := owner(v, p)
+		if err != nil {
+			return err
+		}
+		like, err := likeRows(v, looksOfNew(n), id, rowName, LikeName)
+		for _, l := range like {
+			names = append(names, l.Text)
+		}
+		return err
+	})
+	return names, err
+}
+
 // Lookalikes says what a text that names the owner of a pointer (a suggestion,
 // a nickname) could be taken for: the reasons for which [Book.Add] would want
 // an answer, and no more than a reading of the book.

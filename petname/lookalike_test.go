@@ -93,6 +93,7 @@ func TestACrowdHidesNoName(t *testing.T) {
 		require.Equal(t, LikeName, like[0].Kind)
 		require.Equal(t, "alice", like[0].Text)
 		require.LessOrEqual(t, len(like), maxLike)
+		require.Equal(t, []string{"alice"}, must(b.NamesLike("a1ice", pointerOf(fmt.Sprint("crowd ", i)))))
 	}
 	_, err := b.Add(mustName("aIice"), pointer.Link{Pointer: pointerOf("sly")}, Source{})
 	var like *LookalikeError

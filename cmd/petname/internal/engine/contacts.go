@@ -225,21 +225,10 @@ func (e *Engine) flagged(c petname.Contact) (*Contact, error) {
 // other, and who was told once may have forgotten.
 func (e *Engine) flag(c *Contact, p pointer.Pointer) (err error) {
 	c.ReadsAs = petname.ReadsAs(c.Nickname)
-	if c.Lookalikes, err = e.alike(c.Nickname, p); err == nil {
-		c.NamedLike, err = e.alike(c.Name, p)
+	if c.Lookalikes, err = e.book.NamesLike(c.Nickname, p); err == nil {
+		c.NamedLike, err = e.book.NamesLike(c.Name, p)
 	}
 	return err
-}
-
-// alike are the petnames that a text looks like, but for those of p.
-func (e *Engine) alike(text string, p pointer.Pointer) (names []string, err error) {
-	like, err := e.book.Lookalikes(text, p)
-	for _, l := range like {
-		if l.Kind == petname.LikeName {
-			names = append(names, l.Text)
-		}
-	}
-	return names, err
 }
 
 // NameArgs are the arguments of verbs about one contact: its name or pointer.
