@@ -127,10 +127,25 @@ func unmarked(text string) string {
 			return '|'
 		}
 		return r
-	}, norm.NFC.String(Clean(text)))
+	}, settled(text))
+	text = settled(text)
 	text = strings.Join(strings.Fields(text), " ")
 	text = trailingNumber.ReplaceAllString(text, "\u00b7$1")
 	return bound(text, maxClean, maxNickname)
+}
+
+// settled is a clean text in normal form C, which can take a letter and its
+// marks apart, and put marks in another order, so that it is to be cleaned again.
+func settled(text string) string {
+	text = Clean(text)
+	for range 4 {
+		next := Clean(norm.NFC.String(text))
+		if next == text {
+			break
+		}
+		text = next
+	}
+	return text
 }
 
 var trailingNumber = regexp.MustCompile(`\.([0-9]+)$`)
