@@ -65,6 +65,21 @@ func TestNickname(t *testing.T) {
 	}
 }
 
+// A letter that normal form C takes apart brings no more marks than may stay,
+// and leaves no joiner where none is needed.
+func TestNormalFormBringsNoMarksBack(t *testing.T) {
+	for _, s := range []string{
+		"\ufb2c\u0301\u0302\u0303\u0304\u0301", // a letter and two marks
+		"\u0958\u0301\u0302\u0338\u0335\u0304",
+		"\u05e9\u0f71\u094d\u200d\u05bc\u0344\u0344\u0338",
+		"\u0e01(\u0344)\u0628b\u0f71\u0c4d\u0340\u0344\u200d\u0338",
+	} {
+		u := unmarked(s)
+		require.Equal(t, u, Clean(u), "%+q", s)
+		require.Equal(t, u, unmarked(u), "%+q", s)
+	}
+}
+
 func FuzzClean(f *testing.F) {
 	for _, s := range []string{"Bob", "\x1b]0;title\x07", "\u202e", strings.Repeat("é ", 300), "\" ~", "a\xff", "\u0301\u0338", strings.Repeat(" ", 600), strings.Repeat("\U0001f419", 600), "می\u200cخواهم", "क\u094d\u200d\u200cष", "\u200c\u094d\u200d", strings.Repeat("क\u094d\u200d", 700), "x.1.2", strings.Repeat("(\u0301", 70) + ".9", strings.Repeat("\U0001f1e9", 700)} {
 		f.Add(s)

@@ -64,9 +64,10 @@ func (e *LookalikeError) Error() string {
 // row for each skeleton of each name, and of each nickname heard, of each
 // contact,
 //
-//	sha2-256(skeleton), 12 bytes ‖ sha2-256(kind ‖ contact id ‖ text), 8 bytes → kind ‖ uvarint(len(id)) ‖ id ‖ text
+//	sha2-256(skeleton), 12 bytes ‖ kind ‖ sha2-256(contact id ‖ text), 8 bytes → kind ‖ uvarint(len(id)) ‖ id ‖ text
 //
-// so that a new name is compared with all others at the cost of a few reads.
+// so that a new name is compared with all others at the cost of a few reads, and
+// with names before nicknames: no crowd of these hides a name.
 const (
 	tableLooks = "looks"
 
@@ -82,8 +83,8 @@ const (
 var errLook = errors.New("row of the looks: malformed")
 
 func lookKey(l look, kind byte, contact []byte, text string) []byte {
-	sum := sha256.Sum256(slices.Concat([]byte{kind}, contact, []byte(text)))
-	return append(l.row(), sum[:8]...)
+	sum := sha256.Sum256(slices.Concat(contact, []byte(text)))
+	return append(append(l.row(), kind), sum[:8]...)
 }
 
 // setLooks notes, or takes back, that a contact has a name or a nickname.
@@ -181,26 +182,34 @@ func likenesses(v *ledger.View, n Name, own pointer.Pointer) ([]Likeness, error)
 
 // likeOthers finds the names, and then the nicknames, of other contacts.
 func likeOthers(v *ledger.View, mine []look, own pointer.Pointer) ([]Likeness, error) {
-	type other struct {
-		kind byte
-		id   pointer.Pointer
+	names, err := likeRows(v, mine, own, rowName, LikeName)
+	if err != nil || len(names) == maxLike {
+		return names, err
 	}
-	seen := make(map[other]bool)
-	var names, nicknames []Likeness
+	nicknames, err := likeRows(v, mine, own, rowNickname, LikeNickname)
+	return append(names, nicknames...), err
+}
+
+// likeRows finds the rows of a kind that are taken for one of these looks: one
+// for each contact, and maxLike at most.
+func likeRows(v *ledger.View, mine []look, own pointer.Pointer, kind byte, as LikeKind) ([]Likeness, error) {
+	seen := make(map[pointer.Pointer]bool)
+	var found []Likeness
 	for _, l := range mine {
 		rows := 0
-		for kv, err := range v.Scan(tableLooks, l.row()) {
+		for kv, err := range v.Scan(tableLooks, append(l.row(), kind)) {
+			if err != nil {
+				return nil, err
+			}
+			_, id, text, err := decodeLook(kv.Value)
 			if err != nil {
 				return nil, err
 			}
 			rows++
-			kind, id, text, err := decodeLook(kv.Value)
-			if err != nil {
-				return nil, err
-			}
-			if id == own || seen[other{kind, id}] || rows <= maxLooks && !alike(mine, looksOf(text)) {
+			if id == own || seen[id] || rows <= maxLooks && !alike(mine, looksOf(text)) {
 				continue
 			}
+			seen[id] = true
 			c, _, err := readContact(v, id)
 			if err != nil {
 				return nil, err
@@ -208,21 +217,39 @@ func likeOthers(v *ledger.View, mine []look, own pointer.Pointer) ([]Likeness, e
 			if c.Name.IsZero() && c.Conflict == nil {
 				continue // it has no name any more: a nickname of a stranger
 			}
-			seen[other{kind, id}] = true
-			if kind == rowName {
-				names = append(names, Likeness{LikeName, text, c})
-			} else if len(nicknames) < maxLike {
-				nicknames = append(nicknames, Likeness{LikeNickname, text, c})
-			}
-			if len(names) == maxLike {
-				return names, nil
+			if found = append(found, Likeness{as, text, c}); len(found) == maxLike {
+				return found, nil
 			}
 			if rows > maxLooks {
 				break
 			}
 		}
 	}
-	return append(names, nicknames...), nil
+	return found, nil
+}
+
+// NamesLike gives the petnames of others that a text, which names the owner of a
+// pointer or is what it calls itself, could be taken for: 8 at most. Unlike the
+// reasons of a [LookalikeError] it costs no more in a crowd that all calls
+// itself the same.
+func (b *Book) NamesLike(text string, p pointer.Pointer) ([]string, error) {
+	n, some := heardOf(text)
+	if !some {
+		return nil, nil
+	}
+	var names []string
+	err := b.ledger.Read(func(v *ledger.View) error {
+		id, err := owner(v, p)
+		if err != nil {
+			return err
+		}
+		like, err := likeRows(v, looksOfNew(n), id, rowName, LikeName)
+		for _, l := range like {
+			names = append(names, l.Text)
+		}
+		return err
+	})
+	return names, err
 }
 
 // Lookalikes says what a text that names the owner of a pointer (a suggestion,

@@ -2,6 +2,7 @@ package petname
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,6 +22,11 @@ func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
 		{"alice", "alіce"},  // Cyrillic і
 		{"bob", "b\u03bfb"}, // Greek ο
 		{"O'Neil", "0'Neil"},
+		{"alice", "alice\u201a"}, // what is hardly seen at the end, by other signs
+		{"alice", "alice\u2010"},
+		{"alice", "\u2022alice"},
+		{"alice", "alice\u22c5"},
+		{"alice", "alice\u02cd"},
 	} {
 		b := newTestBook(t)
 		must(b.Add(mustName(pair[0]), pointer.Link{Pointer: pointerOf("honest")}, Source{}))
@@ -68,6 +74,31 @@ func TestHonestNamesAreNotWarnedOf(t *testing.T) {
 		_, err := b.Add(mustName(name), pointer.Link{Pointer: pointerOf(string(rune('a' + i)))}, Source{})
 		require.NoError(t, err, name)
 	}
+}
+
+// A crowd of nicknames that look like a petname hides it from nobody: each of
+// them is told of for that petname, and so is a name like it.
+func TestACrowdHidesNoName(t *testing.T) {
+	b := newTestBook(t)
+	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("honest")}, Source{}))
+	const crowd = 2*maxLooks + 1
+	var namings []Naming
+	for i := range crowd {
+		seed := fmt.Sprint("crowd ", i)
+		namings = append(namings, Naming{mustName(seed), pointer.Link{Pointer: pointerOf(seed), Nickname: "a1ice"}, Source{Lookalike: true}})
+	}
+	require.NoError(t, b.AddAll(namings))
+	for i := range crowd {
+		like := must(b.Lookalikes("a1ice", pointerOf(fmt.Sprint("crowd ", i))))
+		require.Equal(t, LikeName, like[0].Kind)
+		require.Equal(t, "alice", like[0].Text)
+		require.LessOrEqual(t, len(like), maxLike)
+		require.Equal(t, []string{"alice"}, must(b.NamesLike("a1ice", pointerOf(fmt.Sprint("crowd ", i)))))
+	}
+	_, err := b.Add(mustName("aIice"), pointer.Link{Pointer: pointerOf("sly")}, Source{})
+	var like *LookalikeError
+	require.ErrorAs(t, err, &like)
+	require.Equal(t, pointerOf("honest"), like.Like[0].Contact.ID)
 }
 
 func second[T any](_ T, err error) error { return err }

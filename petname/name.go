@@ -62,10 +62,23 @@ func unfit(n Name) *refusal {
 	switch {
 	case Clean(n.text) != n.text:
 		return &refusal{reason: "has an enclosing mark, or more marks on one character than can be shown"}
-	case strings.HasPrefix(n.text, "("):
+	case strings.ContainsRune(openParens, firstRune(n.text)):
 		return &refusal{reason: "starts with a parenthesis, as remarks do"}
+	case strings.ContainsRune(tildes+doubleQuotes, firstRune(n.text)), apostrophes(n.text) > 1:
+		return &refusal{reason: "starts as a nickname is shown, with a quotation mark or a tilde"}
 	}
 	return nil
+}
+
+// apostrophes is with how many a text starts: two are read as a quotation mark.
+func apostrophes(text string) (n int) {
+	for _, r := range text {
+		if !strings.ContainsRune("'\u2018\u2019\u201a\u201b\u02bb\u02bc\u02bd\u2032\u2035\u00b4`\uff07", r) {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // pathMarks are the arrow between the names of a path, and those like it.
@@ -143,9 +156,15 @@ func normalise(s string) (Name, *refusal) {
 
 // blank reports whether r shows as nothing, whatever its category says: the
 // default ignorable code points (assigned or not), those that will never be
-// characters, and the Braille pattern without dots.
+// characters, and those that are drawn as an empty place: the Braille pattern
+// without dots, the null notehead, the blank hieroglyphs, and what stands for an
+// object that isn't there.
 func blank(r rune) bool {
-	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.Noncharacter_Code_Point) || r == '\u2800'
+	switch r {
+	case '\u2800', '\U0001d159', '\U00013441', '\U00013442', '\ufffc':
+		return true
+	}
+	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.Noncharacter_Code_Point)
 }
 
 // compareKey is RFC 8266's comparison, applied until it is stable as its §2.4

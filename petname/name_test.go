@@ -160,6 +160,24 @@ func TestNoLinkIsAName(t *testing.T) {
 	}
 }
 
+// What is drawn as nothing is in no name, whatever its category; and no name
+// starts as a nickname or a remark is shown, in any script's marks.
+func TestNoNameIsBlankOrStartsAsAnotherLook(t *testing.T) {
+	for _, s := range []string{
+		"alice\U0001d159", "al\ufffcice", "alice\U00013441",
+		"\u275d~Bob W\u275e k51", "''~Bob W''", "\u02bc\u2019Bob", "\u3003Bob", "\u2053Bob", "\u301cBob", "\u2033Bob",
+		"\uff08no name\uff09", "\u2768no name\u2769", "\u207dme", "\u2985this is you", "\ufe59no name",
+	} {
+		_, err := ParseName(s)
+		require.Error(t, err, "%q", s)
+	}
+	for _, s := range []string{"'t Hooft", "\u2019t Hooft", "[work] Bob", "Bob (work)", "O''Neil", "\u201aBob"} {
+		_, err := ParseName(s)
+		require.NoError(t, err, "%q", s)
+	}
+	require.Equal(t, "alice", Clean("al\U0001d159ice\ufffc"))
+}
+
 func FuzzParseName(f *testing.F) {
 	for _, s := range []string{"alice", "Σίσυφος", "ﷺ", "\u0958", "Å", "a\u0301", "\u00a8", "한글", "\U000e0061", strings.Repeat("ﷺ", 42), "ΑΣ ΑΣΑ", "İstanbul"} {
 		f.Add(s)

@@ -35,7 +35,7 @@ type Rendering struct {
 func Render(text string, b *Book) (Rendering, error) {
 	var r Rendering
 	var out strings.Builder
-	text = scrub(text, true)
+	text = atSigns.Replace(scrub(text, true))
 	at := 0
 	for _, m := range mentions(text) {
 		writeLiteral(&out, text, at, m.start)
@@ -86,6 +86,9 @@ func Unrender(text string, b *Book, unnamed ...pointer.Pointer) (string, error) 
 	}
 	return string(out), nil
 }
+
+// atSigns are an @ in other widths, which reads as the one of a mention.
+var atSigns = strings.NewReplacer("\uff20", "@", "\ufe6b", "@")
 
 // mentionForm is a mention: a nickname and the pointer's short form, a name in
 // quotation marks, or a name of letters and digits.

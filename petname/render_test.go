@@ -49,6 +49,7 @@ func TestRender(t *testing.T) {
 		"@" + a.String() + " \\" + a.String():           `@@alice \\@alice`,
 		`@"` + a.String() + `"`:                         `\@"@alice"`,
 		a.String() + "\u0627":                           a.String() + "\u0627",
+		"\uff20alice, \ufe6balice":                      `\@alice, \@alice`,
 	} {
 		r, err := Render(wire, b)
 		require.NoError(t, err)

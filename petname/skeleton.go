@@ -91,7 +91,7 @@ func looksBy(data confusables, n Name, numbers bool) []look {
 		if slices.Contains(forms[:i], s) {
 			continue
 		}
-		cells := cellsOf(s)
+		cells := trimCells(data, cellsOf(s))
 		orders := [][]cell{cells}
 		if turns(s) {
 			orders = [][]cell{visual(cells, false), visual(cells, true)}
@@ -117,10 +117,33 @@ func looksOf(text string) []look {
 // trimEnds takes off what is hardly seen before and behind a name. Apostrophes
 // stay: they stand for letters, such as yod.
 func trimEnds(s string) string {
-	if t := strings.Trim(s, " .,:;·-_"); t != "" {
+	if t := strings.Trim(s, hardlySeen); t != "" {
 		return t
 	}
 	return s
+}
+
+const hardlySeen = " .,:;·-_"
+
+// trimCells takes off what looks like what [trimEnds] does: a comma of another
+// sort, a bullet, a hyphen. Letters stay, and the digits and signs of scripts
+// that look so: they are letters to those who read them.
+func trimCells(data confusables, cells []cell) []cell {
+	faint := func(c cell) bool {
+		return c.base >= 0x80 && unicode.In(c.base, unicode.P, unicode.S, unicode.Lm) && unicode.Is(unicode.Common, c.base) &&
+			(strings.Trim(skeletal(data, string(c.base)), hardlySeen) == "" || strings.ContainsRune("•‧∙⋅˙ˌˍ¸⸱‚", c.base)) || c.base < 0x80 && strings.ContainsRune(hardlySeen, c.base)
+	}
+	start, end := 0, len(cells)
+	for start < end && faint(cells[start]) {
+		start++
+	}
+	for start < end && faint(cells[end-1]) {
+		end--
+	}
+	if start == end {
+		return cells
+	}
+	return cells[start:end]
 }
 
 // digitLetters are what UTS #39 doesn't say: digits beside letters are read as

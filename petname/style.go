@@ -113,27 +113,50 @@ const maxNickname = 64
 func unmarked(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
-		case unicode.Is(unicode.Quotation_Mark, r), strings.ContainsRune("\u02ba\u02ee\u02dd\u2033\u2036\u275b\u275c\u275d\u275e\u3003\u05f4", r):
+		case unicode.Is(unicode.Quotation_Mark, r), strings.ContainsRune(doubleQuotes+"\u275b\u275c\u05f4", r):
 			return '\''
-		case strings.ContainsRune("~\u02dc\u223c\u223d\u223f\u2053\u301c\u3030\uff5e\u0303\u0330\u0334\u1dec", r):
+		case strings.ContainsRune(tildes+"\u0303\u0330\u0334\u1dec", r):
 			return '-'
 		case strings.ContainsRune(pathMarks+"\u2192\u27f6\u2794\u279c\u279d\u279e", r):
 			return '>'
-		case strings.ContainsRune("(\uff08\u207d\u208d\u2768\u276a\ufe59\u2e28", r):
+		case strings.ContainsRune(openParens, r):
 			return '['
-		case strings.ContainsRune(")\uff09\u207e\u208e\u2769\u276b\ufe5a\u2e29", r):
+		case strings.ContainsRune(shutParens, r):
 			return ']'
 		case strings.ContainsRune(slashes, r):
 			return '|'
 		}
 		return r
-	}, norm.NFC.String(Clean(text)))
+	}, settled(text))
+	text = settled(text)
 	text = strings.Join(strings.Fields(text), " ")
 	text = trailingNumber.ReplaceAllString(text, "\u00b7$1")
 	return bound(text, maxClean, maxNickname)
 }
 
+// settled is a clean text in normal form C, which can take a letter and its
+// marks apart, and put marks in another order, so that it is to be cleaned again.
+func settled(text string) string {
+	text = Clean(text)
+	for range 4 {
+		next := Clean(norm.NFC.String(text))
+		if next == text {
+			break
+		}
+		text = next
+	}
+	return text
+}
+
 var trailingNumber = regexp.MustCompile(`\.([0-9]+)$`)
+
+// The marks of remarks and nicknames, in any script's form of them.
+const (
+	openParens   = "(\uff08\u207d\u208d\u2768\u276a\ufe59\u2e28\u2985\uff5f\u27ee"
+	shutParens   = ")\uff09\u207e\u208e\u2769\u276b\ufe5a\u2e29\u2986\uff60\u27ef"
+	tildes       = "~\u02dc\u223c\u223d\u223f\u2053\u301c\u3030\uff5e"
+	doubleQuotes = "\u02ba\u02dd\u02ee\u02f6\u2033\u2036\u275d\u275e\u3003"
+)
 
 // slashes are the slash, and what reads as one.
 const slashes = "/\u2044\u2215\u29f8\uff0f\u2571\u27cb"

@@ -67,7 +67,13 @@ func (a *app) wanted(err error) bool {
 	if !errors.As(err, &e) || e.Code != "lookalike" || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
 		return false
 	}
-	fmt.Fprintf(a.stderr, "%s.\nGive it all the same? Type yes: ", petname.Clean(e.Message))
-	answer, _ := bufio.NewReader(io.LimitReader(a.stdin, 100)).ReadString('\n') // what was read by the end is no yes
-	return strings.TrimSpace(answer) == "yes"
+	_ = rows(a.stderr, petname.Clean(e.Message)+".\nGive it all the same? Type yes: ", columns(a.stderr))
+	return yes(a.stdin)
+}
+
+// yes reads a line that says yes, and ends: what was read by the end of input is
+// no yes.
+func yes(r io.Reader) bool {
+	answer, err := bufio.NewReader(io.LimitReader(r, 100)).ReadString('\n')
+	return err == nil && strings.TrimSpace(answer) == "yes"
 }

@@ -189,10 +189,15 @@ func (a *app) show(result any, err error, tell bool, text func(w *bufio.Writer))
 	if a.json {
 		return a.showJSON(result, err)
 	}
-	w := bufio.NewWriter(a.stdout)
+	var out bytes.Buffer
+	w := bufio.NewWriter(&out)
 	text(w)
-	if ferr := w.Flush(); ferr != nil && err == nil {
-		return engine.Classify(ferr)
+	werr := w.Flush()
+	if werr == nil {
+		werr = rows(a.stdout, out.String(), columns(a.stdout))
+	}
+	if werr != nil && err == nil {
+		return engine.Classify(werr)
 	}
 	return err
 }
@@ -255,7 +260,7 @@ func (a *app) fail(failed *engine.Error) {
 		}
 		return
 	}
-	fmt.Fprintf(a.stderr, "petname: %s\n", cleanLines(e.Message))
+	_ = rows(a.stderr, fmt.Sprintf("petname: %s\n", cleanLines(e.Message)), columns(a.stderr))
 	if e.Next == "" {
 		return
 	}

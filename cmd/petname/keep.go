@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,8 +64,7 @@ func (a *app) keepAll(err error) bool {
 		return false
 	}
 	fmt.Fprintf(a.stderr, "%s\nKeep them all? Type yes: ", cleanLines(e.Message))
-	answer, _ := bufio.NewReader(io.LimitReader(a.stdin, 100)).ReadString('\n') // what was read by the end is no yes
-	return strings.TrimSpace(answer) == "yes"
+	return yes(a.stdin)
 }
 
 func (a *app) unkeepVerb() *cobra.Command {

@@ -186,7 +186,7 @@ func cardLines(w io.Writer, s petname.Style, of engine.Contact) {
 	}
 }
 
-// field is one labelled line; on a narrow terminal the value wraps by itself.
+// field is one labelled line; where a terminal is too narrow for it, see rows.
 func field(w io.Writer, label, value string) { fmt.Fprintf(w, "  %-12s  %s\n", label, value) }
 
 // words are set in lines of four, which a narrow terminal doesn't break: they
@@ -210,12 +210,12 @@ func peers(n int) string {
 }
 
 // contentPath shows a path that somebody published: as it is, or, where that
-// could mislead, quoted with everything in it visible.
+// could mislead, quoted with everything in it visible, spaces in a row too.
 func contentPath(value string) string {
-	if petname.Clean(value) == value {
+	if petname.Clean(value) == value && !strings.Contains(value, "  ") {
 		return value
 	}
-	return strconv.QuoteToASCII(value)
+	return strings.ReplaceAll(strconv.QuoteToASCII(value), "  ", `\x20\x20`)
 }
 
 // size is a number of bytes, for people.

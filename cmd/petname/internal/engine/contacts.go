@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -223,21 +225,10 @@ func (e *Engine) flagged(c petname.Contact) (*Contact, error) {
 // other, and who was told once may have forgotten.
 func (e *Engine) flag(c *Contact, p pointer.Pointer) (err error) {
 	c.ReadsAs = petname.ReadsAs(c.Nickname)
-	if c.Lookalikes, err = e.alike(c.Nickname, p); err == nil {
-		c.NamedLike, err = e.alike(c.Name, p)
+	if c.Lookalikes, err = e.book.NamesLike(c.Nickname, p); err == nil {
+		c.NamedLike, err = e.book.NamesLike(c.Name, p)
 	}
 	return err
-}
-
-// alike are the petnames that a text looks like, but for those of p.
-func (e *Engine) alike(text string, p pointer.Pointer) (names []string, err error) {
-	like, err := e.book.Lookalikes(text, p)
-	for _, l := range like {
-		if l.Kind == petname.LikeName {
-			names = append(names, l.Text)
-		}
-	}
-	return names, err
 }
 
 // NameArgs are the arguments of verbs about one contact: its name or pointer.
@@ -339,8 +330,12 @@ func card(r pointer.Record, expired bool) *Card {
 		return out
 	}
 	out.Nickname, out.Next = petname.Clean(c.Nickname), c.Next.String()
-	for label, edge := range c.Edges {
-		out.Edges[petname.Clean(label)] = edge.Pointer.String()
+	for _, label := range slices.Sorted(maps.Keys(c.Edges)) {
+		shown := petname.Clean(label)
+		// Of two labels that are shown as one, the one is meant that can be typed.
+		if _, taken := out.Edges[shown]; !taken || shown == label {
+			out.Edges[shown] = c.Edges[label].Pointer.String()
+		}
 	}
 	for _, l := range c.Links {
 		out.Links = append(out.Links, petname.Clean(l.Rel+" "+l.Target))
