@@ -43,7 +43,7 @@ func startServers(t testing.TB, n int) []*Node {
 	t.Helper()
 	nodes := make([]*Node, n)
 	for i := range nodes {
-		c := Config{Listen: loopback, Server: true}
+		c := Config{Listen: loopback, Server: true, DialTimeout: 10 * time.Second} // a busy machine is no dead peer
 		if i > 0 {
 			c.Bootstrap = nodes[0].Addrs()
 		}
@@ -54,7 +54,7 @@ func startServers(t testing.TB, n int) []*Node {
 
 func startClient(t testing.TB, of ...*Node) *Node {
 	t.Helper()
-	c := Config{}
+	c := Config{DialTimeout: 10 * time.Second}
 	for _, n := range of {
 		c.Bootstrap = append(c.Bootstrap, n.Addrs()...)
 	}
