@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 	"strings"
 	"time"
 
@@ -149,8 +150,12 @@ func (r *Resolver) Best(ctx context.Context, p pointer.Pointer, level Level) (Re
 // one peer asked and unreachable. The error is nil when at least one store
 // holds it as it wants to; otherwise it wraps what the stores said, such as
 // [*ShortError]. A record older than the home's gives [ErrOlder], asking nobody.
+//
+// Once a store holds it, the others have a second: one that hangs holds up
+// nobody. It goes on behind the caller's back, within Timeout, and counts as one
+// peer asked that has not answered yet.
 func (r *Resolver) Publish(ctx context.Context, rec pointer.Record) (Receipt, error) {
-	return r.publish(ctx, rec, Store.Put)
+	return r.publish(ctx, rec, Store.Put, false)
 }
 
 // PublishAll is Publish, but waits for every peer that should have the record,
@@ -162,12 +167,12 @@ func (r *Resolver) PublishAll(ctx context.Context, rec pointer.Record) (Receipt,
 			return t.PutAll(ctx, p, b)
 		}
 		return s.Put(ctx, p, b)
-	})
+	}, true)
 }
 
 type putter func(Store, context.Context, pointer.Pointer, []byte) (Receipt, error)
 
-func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putter) (Receipt, error) {
+func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putter, all bool) (Receipt, error) {
 	if rec.Pointer().IsZero() {
 		return Receipt{}, errors.New("publish: no record given")
 	}
@@ -185,37 +190,54 @@ func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putter) 
 	if len(r.Stores) == 0 {
 		return Receipt{}, fmt.Errorf("publish: %w: no network is joined", ErrUnreachable)
 	}
-	ctx, cancel := r.bounded(ctx)
-	defer cancel()
-	return r.putAll(ctx, rec, put)
+	return r.putAll(ctx, rec, put, all)
 }
 
-func (r *Resolver) putAll(ctx context.Context, rec pointer.Record, put putter) (Receipt, error) {
+// grace is how long a publication that one store holds waits for the others.
+const grace = time.Second
+
+// putAll puts to all stores at once. When it returns early, because one of them
+// has what it wants, the others go on within the Timeout.
+func (r *Resolver) putAll(ctx context.Context, rec pointer.Record, put putter, all bool) (Receipt, error) {
+	ctx, cancel := r.bounded(ctx)
+	defer cancel()
+	working, stop := r.bounded(context.WithoutCancel(ctx))
 	type outcome struct {
 		receipt Receipt
 		err     error
 	}
 	outcomes := make(chan outcome, len(r.Stores)) // a store that outlives us finds room
+	var puts sync.WaitGroup
 	for _, s := range r.Stores {
-		go func() {
-			receipt, err := put(s, ctx, rec.Pointer(), rec.Bytes())
+		puts.Go(func() {
+			receipt, err := put(s, working, rec.Pointer(), rec.Bytes())
 			if err != nil && receipt == (Receipt{}) {
 				receipt = Receipt{Asked: 1, Unreachable: 1}
 			}
 			outcomes <- outcome{receipt, err}
-		}()
+		})
 	}
+	go func() {
+		puts.Wait()
+		stop()
+	}()
 	var sum Receipt
 	var errs []error
+	var enough <-chan time.Time // set when one store has what it wants
 	for n := range r.Stores {
+		missing := len(r.Stores) - n
 		select {
 		case o := <-outcomes:
 			sum = sum.plus(o.receipt)
 			if o.err != nil {
 				errs = append(errs, o.err)
+			} else if enough == nil && !all {
+				enough = time.After(grace)
 			}
+		case <-enough:
+			return sum.plus(Receipt{Asked: missing}), nil
 		case <-ctx.Done():
-			missing := len(r.Stores) - n
+			stop()
 			sum = sum.plus(Receipt{Asked: missing, Unreachable: missing})
 			for range missing {
 				errs = append(errs, fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err()))

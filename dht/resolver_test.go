@@ -458,7 +458,7 @@ func TestAHungStoreCountsAsUnreachable(t *testing.T) {
 		require.NoError(t, err)
 		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: time.Now().Add(life), TTL: ttl})
 		require.NoError(t, err)
-		r := dht.Resolver{Stores: []dht.Store{hung, new(dht.Memory)}, Timeout: time.Second}
+		r := dht.Resolver{Stores: []dht.Store{hung, new(dht.Memory)}, Timeout: 500 * time.Millisecond}
 		receipt, err := r.Publish(t.Context(), rec)
 		require.NoError(t, err)
 		require.Equal(t, dht.Receipt{Asked: 2, Stored: 1, Unreachable: 1}, receipt)
@@ -485,4 +485,48 @@ func TestADamagedHomeFailsNoLookUp(t *testing.T) {
 	require.Contains(t, res.Rejected[0].Reason, "damaged")
 	_, err = r.Best(t.Context(), k.Pointer(), dht.LevelOffline)
 	require.NoError(t, err, "mended by what came")
+}
+
+// A store that hangs holds up nobody once another has the record as it wants to;
+// it isn't cut off, either.
+func TestPublishLeavesAHangingStoreBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cut, done atomic.Bool
+		hangs := &script{puts: func(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Receipt, error) {
+			select {
+			case <-ctx.Done():
+				cut.Store(true)
+				return dht.Receipt{}, ctx.Err()
+			case <-time.After(10 * time.Second):
+				done.Store(true)
+				return dht.Receipt{Asked: 1, Stored: 1}, nil
+			}
+		}}
+		holds := &script{puts: func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+			return dht.Receipt{Asked: 20, Stored: 17, Unreachable: 3}, nil
+		}}
+		rec := sign(t, newKey(t), 1)
+		now := func() time.Time { return rec.Expires().Add(-time.Hour) }
+		r := dht.Resolver{Now: now, Stores: []dht.Store{hangs, holds}}
+		began := time.Now()
+		receipt, err := r.Publish(t.Context(), rec)
+		require.NoError(t, err)
+		require.Equal(t, time.Second, time.Since(began))
+		require.Equal(t, dht.Receipt{Asked: 21, Stored: 17, Unreachable: 3}, receipt)
+
+		// Who waits for all does wait, and a caller who leaves ends it.
+		began = time.Now()
+		receipt, err = r.PublishAll(t.Context(), rec)
+		require.NoError(t, err)
+		require.Equal(t, 10*time.Second, time.Since(began))
+		require.Equal(t, 18, receipt.Stored)
+		require.True(t, done.Load())
+		require.False(t, cut.Load())
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err = (&dht.Resolver{Now: now, Stores: []dht.Store{hangs}}).Publish(ctx, rec)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		require.True(t, cut.Load())
+	})
 }

@@ -21,7 +21,7 @@ const (
 	idleTimeout      = time.Minute
 	maxHeader        = 16 << 10 // bytes
 	maxRedirects     = 3
-	maxParallel      = 16 // connections to the router
+	maxParallel      = maxBusyOfClient // connections to the router: what ours takes of one client
 	maxTellingMargin = 500 * time.Millisecond
 )
 
