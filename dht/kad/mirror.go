@@ -58,5 +58,8 @@ func (g *get) mirrored(ctx context.Context) {
 			n.log.Debug("no answer at the mirror", "peer", e.contact.ID, "error", e.err)
 		}
 		g.answer(e)
+		// A record that is new here passes at once: it must not come after the
+		// agreement of others on an older one.
+		g.release(g.gate.ripe())
 	}
 }
