@@ -26,7 +26,8 @@ type Rendering struct {
 //	@"~Bob W" k51…sxel2r   @k51…sxel2r   whom I have none for, or several, and myself: never a bare name
 //
 // What the sender wrote itself can't pass for a mention: an @ of his that could
-// start one shows as \@, and the text is cleaned as by [Clean], line ends kept
+// start one shows as \@, an arrow right behind a mention as \⇒ (it would read as
+// an edge name), and the text is cleaned as by [Clean], line ends kept
 // and its length not bounded. The sender's own petnames are not on the wire, so
 // that each reader sees their own, and sees a new one at once after a renaming.
 //
@@ -55,7 +56,8 @@ func Render(text string, b *Book) (Rendering, error) {
 }
 
 // Unrender turns what I typed or saw into what goes on the wire: mentions become
-// pointers, and words without the @ never do. \@ is an @ that mentions nobody.
+// pointers, and words without the @ never do. \@ is an @ that mentions nobody, and
+// \⇒ an arrow.
 // unnamed are the pointers that short forms in the text may mean beside my own.
 //
 // A mention of nobody in the book is an error, ErrNotFound, rather than a
@@ -64,6 +66,12 @@ func Render(text string, b *Book) (Rendering, error) {
 func Unrender(text string, b *Book, unnamed ...pointer.Pointer) (string, error) {
 	var out []byte
 	for i := 0; i < len(text); {
+		if arrow := pathMark(text[i:]); arrow != "" {
+			k := backslashes(text[:i])
+			out = append(out[:len(out)-k+k/2], arrow...)
+			i += len(arrow)
+			continue
+		}
 		if text[i] != '@' || !boundary(text[:i]) {
 			out = append(out, text[i])
 			i++
@@ -157,6 +165,12 @@ func (b *Book) mentioned(form []string, unnamed []pointer.Pointer) (pointer.Poin
 // may have ended in a quotation mark.
 func writeLiteral(out *strings.Builder, text string, from, to int) {
 	for i := from; i < to; i++ {
+		if pathMark(text[i:to]) != "" {
+			out.WriteString(strings.Repeat(`\`, backslashes(text[from:i])))
+			if from > 0 && strings.TrimSpace(strings.TrimRight(text[from:i], `\`)) == "" {
+				out.WriteByte('\\')
+			}
+		}
 		if text[i] == '@' && boundary(out.String()) {
 			out.WriteString(strings.Repeat(`\`, backslashes(text[:i])))
 			if next, _ := utf8.DecodeRuneInString(text[i+1:]); i+1 < to && !unicode.IsSpace(next) {
@@ -165,6 +179,15 @@ func writeLiteral(out *strings.Builder, text string, from, to int) {
 		}
 		out.WriteByte(text[i])
 	}
+}
+
+// pathMark is the arrow that a text starts with; empty: none.
+func pathMark(text string) string {
+	r, n := utf8.DecodeRuneInString(text)
+	if !strings.ContainsRune(pathMarks, r) {
+		return ""
+	}
+	return text[:n]
 }
 
 func backslashes(before string) int { return len(before) - len(strings.TrimRight(before, `\`)) }

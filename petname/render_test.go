@@ -95,11 +95,32 @@ func TestRenamingShowsAtOnce(t *testing.T) {
 	}
 }
 
+// The attack: a sender goes on behind a pointer as an edge name does. Whoever
+// reads sees that the arrow is the sender's.
+func TestNoTextBehindAMentionIsAnEdgeName(t *testing.T) {
+	b := chatBook(t)
+	for text, shown := range map[string]string{
+		pointerOf("a").String() + " ⇒ bob":     `@alice \⇒ bob`,
+		pointerOf("a").String() + "⇒bob":       `@alice\⇒bob`,
+		pointerOf("a").String() + ` \⟹ bob`:    `@alice \\\⟹ bob`,
+		pointerOf("a").String() + " and a ⇒ b": `@alice and a ⇒ b`,
+		"a ⇒ b":                                "a ⇒ b",
+		`a \⇒ b`:                               `a \\⇒ b`,
+	} {
+		r, err := Render(text, b)
+		require.NoError(t, err)
+		require.Equal(t, shown, r.Text)
+		back, err := Unrender(r.Text, b)
+		require.NoError(t, err)
+		require.Equal(t, text, back)
+	}
+}
+
 // What is rendered goes back to what it was, and nothing that a sender writes
 // shows as a mention that it didn't make by a pointer.
 func TestRenderAndBack(t *testing.T) {
 	b := chatBook(t)
-	pieces := []string{"@", `\`, `"`, "~", " ", "\n", "alice", "@alice", `@"Bob W"`, `@"~x" k51…abcdef`, "me@x.example", ".", "(", ")", "…", "…abcdef", "é", "ア", "k51", "/", "?", "=", "-", "_", "\u0301x", "دانیال"}
+	pieces := []string{"@", `\`, `"`, "~", " ", "\n", "alice", "@alice", `@"Bob W"`, `@"~x" k51…abcdef`, "me@x.example", ".", "(", ")", "⇒", "⟹", "…", "…abcdef", "é", "ア", "k51", "/", "?", "=", "-", "_", "\u0301x", "دانیال"}
 	for _, seed := range []string{"a", "b", "c", "d", "j", "x", "y", "me"} {
 		pieces = append(pieces, pointerOf(seed).String())
 	}
