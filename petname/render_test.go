@@ -122,7 +122,8 @@ func TestRenderAndBack(t *testing.T) {
 	b := chatBook(t)
 	pieces := []string{"@", `\`, `"`, "~", " ", "\n", "alice", "@alice", `@"Bob W"`, `@"~x" k51…abcdef`, "me@x.example", ".", "(", ")", "⇒", "⟹", "…", "…abcdef", "é", "ア", "k51", "/", "?", "=", "-", "_", "\u0301x", "دانیال"}
 	for _, seed := range []string{"a", "b", "c", "d", "j", "x", "y", "me"} {
-		pieces = append(pieces, pointerOf(seed).String())
+		p := pointerOf(seed).String()
+		pieces = append(pieces, p, " "+p+" ", " "+p) // those between spaces are sure to be mentions
 	}
 	seen := map[int]int{}
 	rapid.Check(t, func(rt *rapid.T) {
