@@ -28,7 +28,7 @@ your ledger has it. Facts, not verdicts.`,
 				for _, e := range c.Evidence {
 					fmt.Fprintf(w, "  %s  %s, by %s (%s), entry %s\n", e.At.Local().Format(time.DateTime), petname.Clean(e.Kind), petname.Clean(e.By), petname.Clean(e.Channel), e.Entry)
 					if e.Nickname != "" {
-						field(w, "  it said", nickname(a.style(), e.Nickname, c.Pointer))
+						field(w, "  it said", nickname(a.style(), e.Nickname, e.Pointer))
 					}
 					if e.Next != "" {
 						field(w, "  next key", e.Next)
