@@ -25,6 +25,8 @@ type document struct {
 	hasType             bool
 	card                []byte // the byte string under cardKey
 	hasCard             bool
+	payload             []byte // the byte string under payloadKey
+	hasPayload          bool
 }
 
 // maxDepth bounds how deep the signed map nests.
@@ -42,7 +44,10 @@ const (
 	majorSimple
 )
 
-var errNotDAG = errors.New("its signed data is not canonical DAG-CBOR")
+var (
+	errNotDAG         = errors.New("its signed data is not canonical DAG-CBOR")
+	errCardAndPayload = errors.New("it has both a card and a payload, and a record carries one of them")
+)
 
 // readDocument walks the whole signed map.
 func readDocument(b []byte) (document, error) {
@@ -104,6 +109,8 @@ func (d *document) set(key string, item []byte) error {
 		return number(&d.ttl, &d.hasTTL)
 	case cardKey:
 		return byteString(&d.card, &d.hasCard)
+	case payloadKey:
+		return byteString(&d.payload, &d.hasPayload)
 	}
 	return nil
 }
@@ -116,6 +123,12 @@ func (d *document) complete() error {
 		if !field.has {
 			return errors.New("its signed data has no " + field.name)
 		}
+	}
+	if d.hasCard && d.hasPayload {
+		return errCardAndPayload
+	}
+	if d.hasPayload && len(d.payload) == 0 {
+		return errors.New("its payload is empty") // and absent, in the one encoding
 	}
 	return nil
 }

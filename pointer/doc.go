@@ -6,7 +6,8 @@
 // write them), and anyone can check the record against the pointer alone,
 // wherever it came from: [Open] parses and verifies in one step, and nothing
 // else makes a Record of foreign bytes. Inside the record travels a [Card]:
-// what the owner says about itself.
+// what the owner says about itself; or, in records that two parties leave for
+// each other, an opaque [Record.Payload].
 //
 //	key, err := pointer.NewKey(nil)
 //	record, err := pointer.Sign(key, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: end, TTL: 5 * time.Minute})

@@ -36,6 +36,9 @@ const (
 
 	// cardKey is the signed metadata key that holds the card.
 	cardKey = "_petnames"
+
+	// payloadKey is the one that holds a payload in its stead.
+	payloadKey = "_petnames_payload"
 )
 
 // Record is a verified IPNS record: only [Open] and [Sign] make one. It is
@@ -51,6 +54,7 @@ type Record struct {
 	expires  time.Time
 	ttl      time.Duration
 	card     *Card
+	payload  []byte
 }
 
 // Pointer is the pointer that the record verifies against.
@@ -85,6 +89,12 @@ func (r Record) Card() (Card, bool) {
 	}
 	return r.card.clone(), true
 }
+
+// Payload is the message that the record carries in the stead of a card; nil
+// when there is none. The slice is the caller's. That it stands under the
+// record's signature says nothing about what it is: it is as hostile as who
+// signed.
+func (r Record) Payload() []byte { return bytes.Clone(r.payload) }
 
 // Compare orders two records of one pointer: negative when r is older than
 // other, zero when both say the same. It is the order of boxo's
@@ -264,6 +274,7 @@ func parseRecord(b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 		pb.GetTtl() != d.ttl) {
 		return fail(errors.New("its unsigned fields disagree with the signed ones"))
 	}
+	r.payload = d.payload
 	if !d.hasCard {
 		return r, &pb, nil, nil
 	}
@@ -298,6 +309,7 @@ type Fields struct {
 	Expires  time.Time     // kept to the nanosecond, in UTC
 	TTL      time.Duration // ≥ 0
 	Card     *Card         // nil: none
+	Payload  []byte        // opaque bytes, of a record without a card; empty: none
 	V1       bool          // sign in the old way too, for readers before 2021
 }
 
@@ -348,6 +360,12 @@ func sign(key crypto.Signer, f Fields) (Record, error) {
 		}
 		opts = append(opts, ipns.WithMetadata(map[string]any{cardKey: encoded}))
 	}
+	if len(f.Payload) > 0 {
+		if f.Card != nil {
+			return Record{}, errCardAndPayload
+		}
+		opts = append(opts, ipns.WithMetadata(map[string]any{payloadKey: f.Payload}))
+	}
 	rec, err := ipns.NewRecord(signerKey{key, public}, value, f.Sequence, f.Expires, f.TTL, opts...)
 	if err != nil {
 		return Record{}, err
@@ -357,7 +375,7 @@ func sign(key crypto.Signer, f Fields) (Record, error) {
 		return Record{}, err
 	}
 	if len(b) > MaxRecord {
-		return Record{}, fmt.Errorf("it would be %d bytes long, over %d: shorten the card or the value", len(b), MaxRecord)
+		return Record{}, fmt.Errorf("it would be %d bytes long, over %d: shorten the card, the payload or the value", len(b), MaxRecord)
 	}
 	if !isOurs {
 		return open(p, b)

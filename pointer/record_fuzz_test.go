@@ -67,6 +67,15 @@ func checkAgainstBoxo(t interface {
 		require.NoError(t, err)
 		require.Equal(t, signed, again)
 	}
+	require.Equal(t, rec.MetadataExists(payloadKey), r.Payload() != nil)
+	if r.Payload() != nil {
+		require.False(t, has)
+		meta, err := rec.Metadata(payloadKey)
+		require.NoError(t, err)
+		signed, err := meta.AsBytes()
+		require.NoError(t, err)
+		require.Equal(t, signed, r.Payload())
+	}
 	return true
 }
 
@@ -99,6 +108,7 @@ func fuzzSeeds(t testing.TB) []fuzzSeed {
 	for _, f := range []Fields{
 		{Expires: testEnd}, {Expires: testNow, Sequence: MaxSequence, V1: true},
 		{Expires: testEnd, Card: &Card{Nickname: "Ann"}}, {Expires: testEnd, Card: fullCard()},
+		{Expires: testEnd, Payload: []byte("message")}, {Expires: testEnd, Payload: make([]byte, 8000), V1: true},
 	} {
 		r, err := Sign(testKey(1), f)
 		require.NoError(t, err)
@@ -108,6 +118,8 @@ func fuzzSeeds(t testing.TB) []fuzzSeed {
 		with(honest(), entry{"_x", mustCBOR([]any{1, -1, "a", []byte{1}, true, nil, 1.5, map[string]any{"k": []int{}}})}),
 		with(honest(), entry{"TTL", mustCBOR(-1)}), with(honest(), entry{"Sequence", mustCBOR(uint64(1 << 63))}),
 		without(honest(), "Value"), append(honest()[1:], honest()[0]),
+		with(honest(), entry{payloadKey, mustCBOR("text")}), with(honest(), entry{payloadKey, mustCBOR([]byte{})}),
+		with(honest(), entry{cardKey, mustCBOR([]byte{0xa1, 0x01, 0x01})}, entry{payloadKey, mustCBOR([]byte{1})}),
 	} {
 		seeds = append(seeds, fuzzSeed{0, true, encodeMap(entries), nil})
 	}

@@ -109,6 +109,11 @@ func TestValidlySignedRecordsThatBreakTheRulesAreRefused(t *testing.T) {
 		"card with an empty nickname":    card([]byte{0xa2, 0x01, 0x01, 0x02, 0x60}),
 		"card with a nickname of bytes":  card([]byte{0xa2, 0x01, 0x01, 0x02, 0x41, 'A'}),
 		"nickname of 65 bytes":           card(append([]byte{0xa2, 0x01, 0x01, 0x02, 0x78, 65}, strings.Repeat("a", 65)...)),
+		"payload is text":                encodeMap(with(honest(), entry{payloadKey, mustCBOR("message")})),
+		"payload is a list of bytes":     encodeMap(with(honest(), entry{payloadKey, mustCBOR([]any{[]byte("message")})})),
+		"payload is empty":               encodeMap(with(honest(), entry{payloadKey, mustCBOR([]byte{})})),
+		"payload beside a card":          encodeMap(with(honest(), entry{cardKey, mustCBOR([]byte{0xa1, 0x01, 0x01})}, entry{payloadKey, mustCBOR([]byte("message"))})),
+		"payload in pieces":              encodeMap(with(honest(), entry{payloadKey, []byte{0x5f, 0x41, 0x00, 0xff}})),
 		"no data":                        nil,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,6 +130,7 @@ func TestValidlySignedRecordsThatBreakTheRulesAreRefused(t *testing.T) {
 		"metadata":            encodeMap(with(honest(), entry{"_x", mustCBOR(1.5)}, entry{"_y", mustCBOR([]any{true, nil, "é", -5})})),
 		"metadata: a link":    encodeMap(with(honest(), entry{"_x", append([]byte{0xd8, 42}, mustCBOR(append([]byte{0}, cid.MustParse("bafkqaaa").Bytes()...))...)})),
 		"card":                card([]byte{0xa1, 0x01, 0x01}),
+		"payload":             encodeMap(with(honest(), entry{payloadKey, mustCBOR([]byte{0})})),
 		"nickname of 64":      card(append([]byte{0xa2, 0x01, 0x01, 0x02, 0x78, 64}, strings.Repeat("a", 64)...)),
 		"value is empty":      encodeMap(with(honest(), entry{"Value", text("")})),
 		"value is binary CID": encodeMap(with(honest(), entry{"Value", mustCBOR(cid.MustParse("bafkqaaa").Bytes())})),
@@ -416,4 +422,33 @@ func TestOpenedRecordSharesNothingWithTheCaller(t *testing.T) {
 	clear(r.Bytes())
 	require.Equal(t, before, r.Bytes())
 	require.Equal(t, id, r.ID())
+
+	made, err = Sign(key, Fields{Sequence: 1, Expires: testEnd, Payload: []byte("message")})
+	require.NoError(t, err)
+	b = made.Bytes()
+	r, err = Open(key.Pointer(), b, testNow)
+	require.NoError(t, err)
+	clear(b)
+	clear(r.Payload())
+	require.Equal(t, "message", string(r.Payload()))
+}
+
+func TestRecordCarriesACardOrAPayload(t *testing.T) {
+	key := testKey(1)
+	plain, err := Sign(key, Fields{Sequence: 1, Expires: testEnd})
+	require.NoError(t, err)
+	require.Nil(t, plain.Payload())
+	empty, err := Sign(key, Fields{Sequence: 1, Expires: testEnd, Payload: []byte{}})
+	require.NoError(t, err)
+	require.Equal(t, plain, empty, "an empty payload is none")
+
+	message := bytes.Repeat([]byte{0xff, 0x00}, 4000)
+	r, err := Sign(key, Fields{Sequence: 1, Expires: testEnd, Payload: message})
+	require.NoError(t, err)
+	_, hasCard := r.Card()
+	require.False(t, hasCard)
+	require.Equal(t, message, r.Payload())
+
+	_, err = Sign(key, Fields{Sequence: 1, Expires: testEnd, Payload: message, Card: &Card{Nickname: "Ann"}})
+	require.ErrorIs(t, err, errCardAndPayload)
 }

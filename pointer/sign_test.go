@@ -1,6 +1,7 @@
 package pointer
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ed25519"
 	"errors"
@@ -67,6 +68,8 @@ func TestSignRefusesWhatOpenWould(t *testing.T) {
 		"nickname":         {Expires: testEnd, Card: &Card{Nickname: strings.Repeat("a", 65)}},
 		"record too large": {Expires: testEnd, Value: NoValue + "/" + strings.Repeat("a", MaxRecord)},
 		"card too large":   {Expires: testEnd, Card: &Card{Nodes: [][]byte{make([]byte, MaxRecord)}}},
+		"payload too long": {Expires: testEnd, Payload: make([]byte, MaxRecord)},
+		"card and payload": {Expires: testEnd, Card: &Card{}, Payload: []byte{1}},
 	} {
 		_, err := Sign(key, f)
 		require.ErrorContains(t, err, "signing a record: ", name)
@@ -88,6 +91,8 @@ func TestWhatSignReturnsOpenReadsTheSame(t *testing.T) {
 		}
 		if rapid.Bool().Draw(t, "card") {
 			f.Card = &Card{Nickname: rapid.StringN(0, 16, 64).Draw(t, "nickname"), Nodes: [][]byte{}, Edges: map[string]Edge{}}
+		} else {
+			f.Payload = rapid.SliceOfN(rapid.Byte(), 0, 300).Draw(t, "payload")
 		}
 		made, err := Sign(key, f)
 		require.NoError(t, err)
@@ -96,6 +101,7 @@ func TestWhatSignReturnsOpenReadsTheSame(t *testing.T) {
 		require.Equal(t, made, opened)
 		require.Equal(t, f.Sequence, opened.Sequence())
 		require.Equal(t, f.TTL, opened.TTL())
+		require.True(t, bytes.Equal(f.Payload, opened.Payload()))
 		require.True(t, f.Expires.Equal(opened.Expires()))
 		// and so do boxo's readers
 		rec, err := ipns.UnmarshalRecord(made.Bytes())
