@@ -1,0 +1,275 @@
+package introduce
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+func testKey(name string) *pointer.Key {
+	seed := sha256.Sum256([]byte("introduce test " + name))
+	k, err := pointer.NewKey(bytes.NewReader(seed[:]))
+	if err != nil {
+		panic(err)
+	}
+	return k
+}
+
+var alice, bob, carol, dave = testKey("alice"), testKey("bob"), testKey("carol"), testKey("dave")
+
+func commitment(k *pointer.Key) pointer.Commitment {
+	c, err := pointer.Commit(k.Public())
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// introduction is Bob, introduced by Alice to Carol.
+func introduction() Introduction {
+	return Introduction{To: carol.Pointer(), About: bob.Pointer(), Next: commitment(dave), Suggested: "Bob W", Note: "from the choir", Expires: now.Add(24 * time.Hour)}
+}
+
+func signed(t testing.TB, i Introduction) []byte {
+	b, err := i.Sign(alice, nil, now)
+	require.NoError(t, err)
+	return b
+}
+
+func TestAnIntroductionOpensAsSigned(t *testing.T) {
+	want := introduction()
+	b := signed(t, want)
+	got, err := OpenIntroduction(b, now)
+	require.NoError(t, err)
+	want.By, want.Made, want.ID = alice.Pointer(), now, got.ID
+	require.Equal(t, want, got)
+	require.NotZero(t, got.ID)
+}
+
+// Whoever changes one bit has said nothing.
+func TestNoBitOfAStatementCanBeChanged(t *testing.T) {
+	b := signed(t, introduction())
+	for i := range b {
+		for bit := range 8 {
+			c := bytes.Clone(b)
+			c[i] ^= 1 << bit
+			_, err := OpenIntroduction(c, now)
+			require.ErrorIs(t, err, ErrInvalid, "byte %d bit %d", i, bit)
+		}
+		_, err := OpenIntroduction(b[:i], now)
+		require.ErrorIs(t, err, ErrInvalid, "cut at %d", i)
+	}
+	_, err := OpenIntroduction(append(bytes.Clone(b), 0), now)
+	require.ErrorIs(t, err, ErrInvalid)
+}
+
+func TestAnExpiredIntroductionSaysSo(t *testing.T) {
+	i := introduction()
+	b := signed(t, i)
+	_, err := OpenIntroduction(b, i.Expires)
+	var expired *ExpiredError
+	require.ErrorAs(t, err, &expired)
+	require.Equal(t, bob.Pointer(), expired.Introduction.About)
+	_, err = OpenIntroduction(b, i.Expires.Add(-time.Millisecond))
+	require.NoError(t, err)
+}
+
+func TestWhatCannotBeIntroducedIsNotSigned(t *testing.T) {
+	for name, change := range map[string]func(*Introduction){
+		"nobody":               func(i *Introduction) { i.About = pointer.Pointer{} },
+		"to nobody":            func(i *Introduction) { i.To = pointer.Pointer{} },
+		"to itself":            func(i *Introduction) { i.To = i.About },
+		"by who it is sent to": func(i *Introduction) { i.To = alice.Pointer() },
+		"ended":                func(i *Introduction) { i.Expires = now },
+		"for ever":             func(i *Introduction) { i.Expires = now.Add(MaxLife + time.Second) },
+		"a long name":          func(i *Introduction) { i.Suggested = strings.Repeat("x", MaxText+1) },
+		"a long note":          func(i *Introduction) { i.Note = strings.Repeat("x", MaxNote+1) },
+		"no UTF-8":             func(i *Introduction) { i.Note = "\xff" },
+	} {
+		i := introduction()
+		change(&i)
+		_, err := i.Sign(alice, nil, now)
+		require.Error(t, err, name)
+	}
+}
+
+// A statement of one kind is not read as one of another, whoever signed it.
+func TestKindsAreNotMixedUp(t *testing.T) {
+	intro := signed(t, introduction())
+	edges, err := Edges{To: carol.Pointer(), Version: 1}.Sign(alice, now)
+	require.NoError(t, err)
+	retraction, err := Retraction{To: carol.Pointer(), ID: ID{1}}.Sign(alice, now)
+	require.NoError(t, err)
+	question, err := Question{To: bob.Pointer(), Subject: intro}.Sign(carol, now)
+	require.NoError(t, err)
+	denial, err := Deny(intro, dave, now)
+	require.NoError(t, err)
+	openers := map[Kind]func([]byte) error{
+		KindIntroduction: func(b []byte) error { _, err := OpenIntroduction(b, now); return err },
+		KindRetraction:   func(b []byte) error { _, err := OpenRetraction(b); return err },
+		KindEdges:        func(b []byte) error { _, err := OpenEdges(b); return err },
+		KindQuestion:     func(b []byte) error { _, _, err := OpenQuestion(b); return err },
+		KindDenial:       func(b []byte) error { _, err := OpenDenial(b); return err },
+	}
+	for kind, b := range map[Kind][]byte{KindIntroduction: intro, KindRetraction: retraction, KindEdges: edges, KindQuestion: question, KindDenial: denial} {
+		got, err := KindOf(b)
+		require.NoError(t, err)
+		require.Equal(t, kind, got)
+		for as, open := range openers {
+			if as == kind {
+				require.NoError(t, open(b), "kind %d", kind)
+			} else {
+				require.ErrorIs(t, open(b), ErrInvalid, "kind %d as %d", kind, as)
+			}
+		}
+	}
+}
+
+func TestEdgesOpenAsSigned(t *testing.T) {
+	want := Edges{To: carol.Pointer(), Version: 7, Edges: map[string]pointer.Edge{
+		"bob": {Pointer: bob.Pointer(), Next: commitment(dave)}, "dave": {Pointer: dave.Pointer()}}}
+	b, err := want.Sign(alice, now)
+	require.NoError(t, err)
+	got, err := OpenEdges(b)
+	require.NoError(t, err)
+	want.By, want.Made = alice.Pointer(), now
+	require.Equal(t, want, got)
+
+	_, err = Edges{To: carol.Pointer(), Edges: want.Edges}.Sign(alice, now)
+	require.ErrorIs(t, err, ErrInvalid, "version 0")
+	want.Edges[strings.Repeat("x", pointer.MaxLabel+1)] = pointer.Edge{Pointer: bob.Pointer()}
+	_, err = want.Sign(alice, now)
+	require.ErrorIs(t, err, ErrInvalid, "a long label")
+}
+
+// The introducer lied about a key: whoever has the true one denies it, and both
+// statements together convince anybody.
+func TestAContradictionIsEvidenceForAnybody(t *testing.T) {
+	i := introduction()
+	i.About = testKey("not bob's").Pointer()
+	lie := signed(t, i)
+	denial, err := Deny(lie, bob, now)
+	require.NoError(t, err)
+	c, err := OpenContradiction(lie, denial)
+	require.NoError(t, err)
+	require.Equal(t, alice.Pointer(), c.Introduction.By)
+	require.Equal(t, bob.Pointer(), c.Denial.By)
+
+	other := signed(t, i) // another id
+	_, err = OpenContradiction(other, denial)
+	require.ErrorIs(t, err, ErrInvalid, "a denial of one introduction used against another")
+	own, err := Deny(lie, alice, now)
+	require.NoError(t, err)
+	_, err = OpenContradiction(lie, own)
+	require.ErrorIs(t, err, ErrInvalid, "the introducer denies for somebody else")
+	_, err = Deny(lie, testKey("not bob's"), now)
+	require.ErrorIs(t, err, ErrInvalid, "a key denies itself")
+}
+
+// A question about an introduction that was made to somebody else fishes for
+// denials.
+func TestOnlyTheRecipientOfAnIntroductionMayAsk(t *testing.T) {
+	_, err := Question{To: bob.Pointer(), Subject: signed(t, introduction())}.Sign(dave, now)
+	require.ErrorIs(t, err, ErrInvalid)
+}
+
+func TestASuccessionMustLeadToWhoIsIntroduced(t *testing.T) {
+	step, err := pointer.Succeed(dave.Pointer(), bob, pointer.Commitment{}, dave)
+	require.NoError(t, err)
+	i := introduction()
+	i.Chain = []pointer.Succession{step}
+	got, err := OpenIntroduction(signed(t, i), now)
+	require.NoError(t, err)
+	require.Equal(t, i.Chain, got.Chain)
+	i.About = testKey("other").Pointer()
+	_, err = i.Sign(alice, nil, now)
+	require.ErrorIs(t, err, ErrInvalid)
+}
+
+func TestArmorSurvivesAMail(t *testing.T) {
+	a, b := signed(t, introduction()), signed(t, introduction())
+	text := "Hello Carol,\r\n\r\n" + strings.ReplaceAll(string(Armor(a, b)), "\n", "\r\n") + "\r\n-- \r\nAlice"
+	got, err := Dearmor([]byte(text))
+	require.NoError(t, err)
+	require.Equal(t, [][]byte{a, b}, got)
+	_, err = Dearmor([]byte("Hello"))
+	require.ErrorIs(t, err, ErrInvalid)
+	_, err = Dearmor(bytes.Repeat([]byte("x"), maxArmored+1))
+	require.ErrorIs(t, err, ErrInvalid)
+	_, err = Dearmor(Armor(make([][]byte, maxArmoredBlocks+1)...))
+	require.ErrorIs(t, err, ErrInvalid)
+}
+
+func TestDrawnIntroductionsOpenAsSigned(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := introduction()
+		want.Suggested = rapid.StringN(-1, -1, MaxText).Draw(t, "suggested")
+		want.Note = rapid.StringN(-1, -1, MaxNote).Draw(t, "note")
+		want.Expires = now.Add(time.Duration(rapid.Int64Range(1, int64(MaxLife/time.Millisecond)).Draw(t, "life")) * time.Millisecond)
+		b, err := want.Sign(alice, nil, now)
+		require.NoError(t, err)
+		got, err := OpenIntroduction(b, now)
+		require.NoError(t, err)
+		want.By, want.Made, want.ID = alice.Pointer(), now, got.ID
+		require.Equal(t, want, got)
+	})
+}
+
+func FuzzStatement(f *testing.F) {
+	intro := signed(f, introduction())
+	f.Add(intro)
+	edges, err := Edges{To: carol.Pointer(), Version: 1, Edges: map[string]pointer.Edge{"bob": {Pointer: bob.Pointer()}}}.Sign(alice, now)
+	require.NoError(f, err)
+	f.Add(edges)
+	question, err := Question{To: bob.Pointer(), Subject: intro}.Sign(carol, now)
+	require.NoError(f, err)
+	f.Add(question)
+	denial, err := Deny(intro, dave, now)
+	require.NoError(f, err)
+	f.Add(denial)
+	retraction, err := Retraction{To: carol.Pointer(), ID: ID{1}}.Sign(alice, now)
+	require.NoError(f, err)
+	f.Add(retraction)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		kind, err := KindOf(b)
+		if err != nil {
+			return
+		}
+		// What opens re-encodes to the same bytes: there is no second spelling.
+		if o, err := open(b, kind); err == nil {
+			again, err := encoder.Marshal(o.wire)
+			require.NoError(t, err)
+			require.Equal(t, b, again)
+		}
+		_, _ = OpenIntroduction(b, now)
+		_, _ = OpenEdges(b)
+		_, _, _ = OpenQuestion(b)
+		_, _ = OpenDenial(b)
+		_, _ = OpenRetraction(b)
+		_, _ = OpenContradiction(intro, b)
+	})
+}
+
+func FuzzDearmor(f *testing.F) {
+	f.Add(Armor(signed(f, introduction())))
+	f.Add([]byte("-----BEGIN PETNAMES STATEMENT-----\n\n-----END PETNAMES STATEMENT-----\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		found, err := Dearmor(text)
+		if err != nil {
+			require.ErrorIs(t, err, ErrInvalid)
+			return
+		}
+		again, err := Dearmor(Armor(found...))
+		require.NoError(t, err)
+		require.Equal(t, found, again)
+	})
+}
