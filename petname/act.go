@@ -14,7 +14,8 @@ import (
 // book. It is canonical CBOR (RFC 8949 §4.2.1) with integer keys:
 //
 //	act = {
-//	  1: op                       name, remove, learn, share, unshare, undo, profile, publish, advance, keep
+//	  1: op                       name, remove, learn, share, unshare, undo, profile, publish, advance, keep,
+//	                              suggest, decide, hear
 //	  ? 2: contact                pointer: the first one learnt of it
 //	  ? 3: name                   text, as typed: a petname; the nickname for profile
 //	  ? 4: [kind, by, channel, nickname, commitment or null]   the fact that came with it
@@ -30,6 +31,14 @@ import (
 //	  ? 13: 1 or 2                keep: from now on, or no longer; for remove: 1, that it ends with
 //	                              the name; for name: 2, that it doesn't come back with it; for
 //	                              undo: what is true again
+//	  ? 14: [kind, by, about, next, suggested, nickname, note, expires, channel, evidence]   suggest: what came in
+//	  ? 15: id                    of the suggestion that is decided on, or accepted by a name
+//	  ? 16: 1 or 2                decide: declined, or declined for ever
+//	  ? 17: statement             hear: what somebody signed, verified (package introduce)
+//	  ? 18: contact               share, unshare: the only one who may read the edge; its first pointer
+//	  ? 19: [+ [audience, label, contact or null]]   as 9, of edges with an audience
+//	  ? 20: channel               hear: how it came
+//	  ? 21: contact               name: whose name this was, who gave way to it
 //	}
 //
 // An act is read strictly: in another encoding, with a field that its op
@@ -54,6 +63,15 @@ type act struct {
 	Of        []byte     `cbor:"11,keyasint,omitempty"`
 	Chain     []byte     `cbor:"12,keyasint,omitempty"`
 	Keep      keeping    `cbor:"13,keyasint,omitempty"`
+
+	Suggestion *wireSuggestion `cbor:"14,keyasint,omitempty"`
+	Item       []byte          `cbor:"15,keyasint,omitempty"`
+	Verdict    verdict         `cbor:"16,keyasint,omitempty"`
+	Statement  []byte          `cbor:"17,keyasint,omitempty"`
+	Audience   []byte          `cbor:"18,keyasint,omitempty"`
+	Private    []wireShare     `cbor:"19,keyasint,omitempty"`
+	Channel    string          `cbor:"20,keyasint,omitempty"`
+	Instead    []byte          `cbor:"21,keyasint,omitempty"`
 }
 
 type op uint8
@@ -69,12 +87,15 @@ const (
 	opPublish
 	opAdvance
 	opKeep
+	opSuggest
+	opDecide
+	opHear
 )
 
 var opTexts = map[op]string{
 	opName: "name", opRemove: "remove", opLearn: "learn", opShare: "share",
 	opUnshare: "unshare", opUndo: "undo", opProfile: "profile", opPublish: "publish", opAdvance: "advance",
-	opKeep: "keep",
+	opKeep: "keep", opSuggest: "suggest", opDecide: "decide", opHear: "hear",
 }
 
 func (o op) String() string { return opTexts[o] }
@@ -108,6 +129,35 @@ type wireEdge struct {
 	_       struct{} `cbor:",toarray"`
 	Label   string
 	Contact []byte // nil: unshared
+}
+
+// wireShare is where a label leads for an audience.
+type wireShare struct {
+	_        struct{} `cbor:",toarray"`
+	Audience []byte   // nil: everybody, in the program; such edges travel as wireEdge
+	Label    string
+	Contact  []byte // nil: unshared
+}
+
+// shares are the edges of before, of all audiences.
+func (a act) shares() []wireShare {
+	var all []wireShare
+	for _, e := range a.Edges {
+		all = append(all, wireShare{Label: e.Label, Contact: e.Contact})
+	}
+	return append(all, a.Private...)
+}
+
+// setShares sets them.
+func (a *act) setShares(all []wireShare) {
+	a.Edges, a.Private = nil, nil
+	for _, s := range all {
+		if s.Audience == nil {
+			a.Edges = append(a.Edges, wireEdge{Label: s.Label, Contact: s.Contact})
+		} else {
+			a.Private = append(a.Private, s)
+		}
+	}
 }
 
 // Bounds on an act from any device, so that no row of the view outgrows what
@@ -174,20 +224,23 @@ func decodeAct(body []byte) (act, error) {
 
 // shapes say which fields an op has.
 var shapes = map[op]struct{ must, may field }{
-	opName:    {has(2) | has(3), has(4) | has(5) | has(9) | has(10) | has(11) | has(13)},
-	opRemove:  {has(2), has(5) | has(9) | has(13)},
-	opLearn:   {has(2) | has(4), has(11)},
-	opShare:   {has(2) | has(6), has(9)},
-	opUnshare: {has(6), has(9)},
-	opUndo:    {has(7), has(2) | has(3) | has(5) | has(6) | has(9) | has(13)},
+	opName:    {has(2) | has(3), has(4) | has(5) | has(9) | has(10) | has(11) | has(13) | has(15) | has(19) | has(21)},
+	opRemove:  {has(2), has(5) | has(9) | has(13) | has(19)},
+	opLearn:   {has(2) | has(4), has(11) | has(15)},
+	opShare:   {has(2) | has(6), has(9) | has(18) | has(19)},
+	opUnshare: {has(6), has(9) | has(18) | has(19)},
+	opUndo:    {has(7), has(2) | has(3) | has(5) | has(6) | has(9) | has(13) | has(15) | has(18) | has(19)},
 	opProfile: {0, has(3)},
 	opPublish: {has(8), has(11)},
 	opKeep:    {has(2) | has(13), 0},
 	opAdvance: {has(2) | has(4) | has(12), 0},
+	opSuggest: {has(14), 0},
+	opDecide:  {has(15) | has(16), 0},
+	opHear:    {has(17) | has(20), 0},
 }
 
 // field is a set of an act's keys.
-type field uint16
+type field uint32
 
 func has(key int) field { return 1 << key }
 
@@ -195,7 +248,8 @@ func (a act) fields() (f field) {
 	for key, there := range [...]bool{
 		2: a.Contact != nil, 3: a.Name != "", 4: a.Fact != nil, 5: a.Was != nil, 6: a.Label != "",
 		7: a.Number != 0, 8: a.Published != nil, 9: a.Edges != nil, 10: a.Lookalike,
-		11: a.Of != nil, 12: a.Chain != nil, 13: a.Keep != 0,
+		11: a.Of != nil, 12: a.Chain != nil, 13: a.Keep != 0, 14: a.Suggestion != nil, 15: a.Item != nil,
+		16: a.Verdict != 0, 17: a.Statement != nil, 18: a.Audience != nil, 19: a.Private != nil, 20: a.Channel != "", 21: a.Instead != nil,
 	} {
 		if there {
 			f |= has(key)
@@ -210,7 +264,7 @@ func (a act) check() error {
 	if f := a.fields(); !known || f&shape.must != shape.must || f&^(shape.must|shape.may) != 0 {
 		return errors.New("has not the fields of its op")
 	}
-	for _, mh := range [][]byte{a.Contact, a.Of} {
+	for _, mh := range [][]byte{a.Contact, a.Of, a.Audience, a.Instead} {
 		if mh == nil {
 			continue
 		}
@@ -246,6 +300,9 @@ func (a act) check() error {
 	if a.Keep > keepOff {
 		return fmt.Errorf("keeping %d", a.Keep)
 	}
+	if err := a.checkHeard(); err != nil {
+		return err
+	}
 	return a.checkBefore()
 }
 
@@ -267,8 +324,27 @@ func checkChain(b []byte) error {
 }
 
 func (a act) checkBefore() error {
-	if len(a.Was) > maxWas || len(a.Edges) > maxActEdges {
-		return fmt.Errorf("tells of %d names and %d edges before", len(a.Was), len(a.Edges))
+	if len(a.Was) > maxWas || len(a.Edges) > maxActEdges || len(a.Private) > maxActEdges {
+		return fmt.Errorf("tells of %d names and %d edges before", len(a.Was), len(a.Edges)+len(a.Private))
+	}
+	if a.Op == opShare || a.Op == opUnshare {
+		if a.Audience == nil && a.Private != nil || a.Audience != nil && a.Edges != nil {
+			return errors.New("an edge for one audience was one for another before")
+		}
+	}
+	for _, e := range a.Private {
+		if !labelable(e.Label) {
+			return fmt.Errorf("%s can't have been a label", quote(e.Label))
+		}
+		if _, err := pointer.FromBytes(e.Audience); err != nil {
+			return fmt.Errorf("edge's audience %w", err)
+		}
+		if e.Contact == nil {
+			continue
+		}
+		if _, err := pointer.FromBytes(e.Contact); err != nil {
+			return fmt.Errorf("edge's contact %w", err)
+		}
 	}
 	for _, w := range a.Was {
 		if w.Name != "" && (w.Removed || !nameable(w.Name)) || w.At < 0 || w.At > maxAt {

@@ -79,6 +79,12 @@ func (b *Book) AddAll(namings []Naming) error {
 }
 
 func (b *Book) add(tx *ledger.Tx, n Name, l pointer.Link, s Source) error {
+	return b.accept(tx, n, l, s, nil, nil)
+}
+
+// accept is add for what was suggested: that it was goes into the same entry,
+// and so does who gave way.
+func (b *Book) accept(tx *ledger.Tx, n Name, l pointer.Link, s Source, item, instead []byte) error {
 	switch {
 	case n.IsZero():
 		return &NameError{"", "is empty"}
@@ -119,17 +125,21 @@ func (b *Book) add(tx *ledger.Tx, n Name, l pointer.Link, s Source) error {
 	}
 	if c.Name.key == n.key {
 		if l.Next.IsZero() || l.Next == c.commitment(l.Pointer) {
-			return nil // known already
+			if item == nil {
+				return nil // known already
+			}
+			return appendAct(tx, act{Op: opLearn, Contact: id.Bytes(), Fact: fact, Of: of(id, l.Pointer), Item: item})
 		}
 		n = c.Name
 	}
-	a := act{Op: opName, Contact: id.Bytes(), Name: n.text, Fact: fact, Lookalike: s.Lookalike, Of: of(id, l.Pointer)}
+	a := act{Op: opName, Contact: id.Bytes(), Name: n.text, Fact: fact, Lookalike: s.Lookalike, Of: of(id, l.Pointer), Item: item, Instead: instead}
 	if found {
-		if a.Was, a.Edges, err = before(v, c); err != nil {
+		var edges []wireShare
+		if a.Was, edges, err = before(v, c); err != nil {
 			return err
 		}
-		if !c.Name.IsZero() || c.Conflict != nil {
-			a.Edges = nil // they go on
+		if c.Name.IsZero() && c.Conflict == nil {
+			a.setShares(edges) // else they go on
 		}
 	}
 	if c.Name.IsZero() && c.Conflict == nil {
@@ -184,7 +194,7 @@ func read(v *ledger.View, p pointer.Pointer) (Contact, error) {
 
 // before is what a contact is called, and the edges that end if it no longer
 // is: what undoing a change brings back.
-func before(v *ledger.View, c Contact) ([]wireWas, []wireEdge, error) {
+func before(v *ledger.View, c Contact) ([]wireWas, []wireShare, error) {
 	state, err := getState[contactState](v, tableContacts, c.ID.Bytes())
 	if err != nil {
 		return nil, nil, err
@@ -255,14 +265,18 @@ func (b *Book) Rename(p pointer.Pointer, n Name, s Source) (Contact, error) {
 // edge of mine that leads there. The removal is kept: nothing that others send
 // brings the contact back. It returns the contact as it is then.
 func (b *Book) Remove(p pointer.Pointer) (Contact, error) {
-	return b.change(p, func(v *ledger.View, c Contact) (act, error) {
-		was, edges, err := before(v, c)
-		a := act{Op: opRemove, Contact: c.ID.Bytes(), Was: was, Edges: edges}
-		if c.Kept {
-			a.Keep = keepOn
-		}
-		return a, err
-	})
+	return b.change(p, removal)
+}
+
+// removal is the act that takes a contact's name.
+func removal(v *ledger.View, c Contact) (act, error) {
+	was, edges, err := before(v, c)
+	a := act{Op: opRemove, Contact: c.ID.Bytes(), Was: was}
+	a.setShares(edges)
+	if c.Kept {
+		a.Keep = keepOn
+	}
+	return a, err
 }
 
 // change appends what fn makes of a contact that has a name, or is in conflict

@@ -36,11 +36,21 @@ type edgeClaim struct {
 	Contact []byte // nil: unshared
 }
 
-func edgeKey(audience byte, label string) []byte {
-	return append([]byte{audience}, recorded(label).key...)
+// edgeKey is the row of a label: of a public one for a nil audience, else of one
+// for the contact with that id.
+func edgeKey(audience []byte, label string) []byte {
+	return append(edgePrefix(audience), recorded(label).key...)
 }
 
-func (s *edgeState) replace(e ledger.Entry, with []wireEdge) {
+// edgePrefix is what the rows of an audience start with.
+func edgePrefix(audience []byte) []byte {
+	if audience == nil {
+		return []byte{audiencePublic}
+	}
+	return append([]byte{audiencePrivate, byte(len(audience))}, audience...)
+}
+
+func (s *edgeState) replace(e ledger.Entry, with []wireShare) {
 	id := e.ID()
 	s.Claims = slices.DeleteFunc(s.Claims, func(c edgeClaim) bool { return e.Saw(entryID(c.Device, c.Number)) })
 	for _, w := range with {
@@ -51,11 +61,11 @@ func (s *edgeState) replace(e ledger.Entry, with []wireEdge) {
 	})
 }
 
-// was is where the label leads, for undoing a change of it.
-func (s edgeState) was() []wireEdge {
-	var was []wireEdge
+// was is where the label leads for an audience, for undoing a change of it.
+func (s edgeState) was(audience []byte) []wireShare {
+	var was []wireShare
 	for _, c := range s.Claims {
-		w := wireEdge{Label: c.Label, Contact: c.Contact}
+		w := wireShare{Audience: audience, Label: c.Label, Contact: c.Contact}
 		if !slices.ContainsFunc(was, w.equal) && len(was) < maxWas {
 			was = append(was, w)
 		}
@@ -63,8 +73,8 @@ func (s edgeState) was() []wireEdge {
 	return was
 }
 
-func (w wireEdge) equal(o wireEdge) bool {
-	return w.Label == o.Label && bytes.Equal(w.Contact, o.Contact)
+func (w wireShare) equal(o wireShare) bool {
+	return w.Label == o.Label && bytes.Equal(w.Contact, o.Contact) && bytes.Equal(w.Audience, o.Audience)
 }
 
 // leadsTo reports whether all claims are for that contact, nil being none.
@@ -72,13 +82,13 @@ func (s edgeState) leadsTo(contact []byte) bool {
 	return !slices.ContainsFunc(s.Claims, func(c edgeClaim) bool { return !bytes.Equal(c.Contact, contact) })
 }
 
-// byLabel groups edges by the comparison keys of their labels, in the order of
-// the first of each.
-func byLabel(edges []wireEdge) [][]wireEdge {
-	var groups [][]wireEdge
+// byLabel groups edges by their audiences and the comparison keys of their
+// labels, in the order of the first of each.
+func byLabel(edges []wireShare) [][]wireShare {
+	var groups [][]wireShare
 	at := make(map[string]int)
 	for _, e := range edges {
-		key := recorded(e.Label).key
+		key := string(edgeKey(e.Audience, e.Label))
 		i, known := at[key]
 		if !known {
 			i = len(groups)
@@ -107,12 +117,20 @@ func CheckLabel(label string) (Name, error) {
 // mine, for everybody, from the next record that I publish on. A label that
 // leads to somebody else is a [*TakenError]; one in conflict is settled by it.
 func (b *Book) SharePublic(p pointer.Pointer, label Name) (Edge, error) {
+	return b.share(p, label, nil)
+}
+
+func (b *Book) share(p pointer.Pointer, label Name, with *pointer.Pointer) (Edge, error) {
 	if _, err := CheckLabel(label.text); err != nil {
 		return Edge{}, err
 	}
 	var e Edge
 	err := b.update(func(tx *ledger.Tx) error {
 		v := tx.View()
+		audience, err := audienceOf(v, with)
+		if err != nil {
+			return err
+		}
 		c, err := named(v, p)
 		if err != nil {
 			return err
@@ -120,7 +138,10 @@ func (b *Book) SharePublic(p pointer.Pointer, label Name) (Edge, error) {
 		if c.Conflict != nil {
 			return &ConflictError{Contacts: []Contact{c}}
 		}
-		state, err := readEdge(v, label.text)
+		if bytes.Equal(c.ID.Bytes(), audience) {
+			return fmt.Errorf("label %q leads to who would read it", label)
+		}
+		state, err := readEdge(v, audience, label.text)
 		if err != nil {
 			return err
 		}
@@ -134,10 +155,12 @@ func (b *Book) SharePublic(p pointer.Pointer, label Name) (Edge, error) {
 			}
 			return &TakenError{label, was.Pointer}
 		}
-		if err := appendAct(tx, act{Op: opShare, Contact: c.ID.Bytes(), Label: label.text, Edges: state.was()}); err != nil {
+		a := act{Op: opShare, Contact: c.ID.Bytes(), Label: label.text, Audience: audience}
+		a.setShares(state.was(audience))
+		if err := appendAct(tx, a); err != nil {
 			return err
 		}
-		if state, err = readEdge(v, label.text); err != nil {
+		if state, err = readEdge(v, audience, label.text); err != nil {
 			return err
 		}
 		e, _, err = state.edge(v)
@@ -151,10 +174,16 @@ func (b *Book) SharePublic(p pointer.Pointer, label Name) (Edge, error) {
 
 // Unshare takes a public label back, and returns what it was. Records that were
 // published keep it until they expire.
-func (b *Book) Unshare(label Name) (Edge, error) {
+func (b *Book) Unshare(label Name) (Edge, error) { return b.unshare(label, nil) }
+
+func (b *Book) unshare(label Name, with *pointer.Pointer) (Edge, error) {
 	var was Edge
 	err := b.update(func(tx *ledger.Tx) error {
-		state, err := readEdge(tx.View(), label.text)
+		audience, err := audienceOf(tx.View(), with)
+		if err != nil {
+			return err
+		}
+		state, err := readEdge(tx.View(), audience, label.text)
 		if err != nil {
 			return err
 		}
@@ -165,7 +194,9 @@ func (b *Book) Unshare(label Name) (Edge, error) {
 		if !shared {
 			return fmt.Errorf("label %q: %w", label, ErrNotFound)
 		}
-		return appendAct(tx, act{Op: opUnshare, Label: label.text, Edges: state.was()})
+		a := act{Op: opUnshare, Label: label.text, Audience: audience}
+		a.setShares(state.was(audience))
+		return appendAct(tx, a)
 	})
 	if err != nil {
 		return Edge{}, err
@@ -173,8 +204,8 @@ func (b *Book) Unshare(label Name) (Edge, error) {
 	return was, nil
 }
 
-func readEdge(v *ledger.View, label string) (edgeState, error) {
-	return getState[edgeState](v, tableEdges, edgeKey(audiencePublic, label))
+func readEdge(v *ledger.View, audience []byte, label string) (edgeState, error) {
+	return getState[edgeState](v, tableEdges, edgeKey(audience, label))
 }
 
 // edge gives the edge of a state; false when it leads nowhere: it was taken
@@ -206,14 +237,14 @@ func (s edgeState) edge(v *ledger.View) (Edge, bool, error) {
 }
 
 // ending are the edges that end with the contact's name: those that lead to it
-// and to nobody else who has one. Were they only hidden, adding the contact
-// again would make them public again.
-func ending(v *ledger.View, contact pointer.Pointer) ([]wireEdge, error) {
+// and to nobody else who has one, and those that it alone may read. Were they
+// only hidden, adding the contact again would bring them back.
+func ending(v *ledger.View, contact pointer.Pointer) ([]wireShare, error) {
 	if n, err := v.Count(tableEdges); n == 0 || err != nil {
 		return nil, err
 	}
-	var edges []wireEdge
-	for kv, err := range v.Scan(tableEdges, []byte{audiencePublic}) {
+	var edges []wireShare
+	for kv, err := range v.Scan(tableEdges, nil) {
 		if err != nil {
 			return nil, err
 		}
@@ -221,15 +252,30 @@ func ending(v *ledger.View, contact pointer.Pointer) ([]wireEdge, error) {
 		if err != nil {
 			return nil, err
 		}
+		audience, err := audienceIn(kv.Key)
+		if err != nil {
+			return nil, err
+		}
 		ends, err := state.endsWith(v, contact)
 		if err != nil {
 			return nil, err
 		}
-		if ends {
-			edges = append(edges, state.was()...)
+		if ends || bytes.Equal(audience, contact.Bytes()) && !state.leadsTo(nil) {
+			edges = append(edges, state.was(audience)...)
 		}
 	}
 	return edges[:min(len(edges), maxActEdges)], nil
+}
+
+// audienceIn is the audience in the key of an edge's row; nil: everybody.
+func audienceIn(key []byte) ([]byte, error) {
+	switch {
+	case len(key) > 0 && key[0] == audiencePublic:
+		return nil, nil
+	case len(key) > 1 && key[0] == audiencePrivate && len(key) >= 2+int(key[1]):
+		return bytes.Clone(key[2 : 2+int(key[1])]), nil
+	}
+	return nil, errRow
 }
 
 func (s edgeState) endsWith(v *ledger.View, contact pointer.Pointer) (bool, error) {
@@ -255,11 +301,17 @@ func (s edgeState) endsWith(v *ledger.View, contact pointer.Pointer) (bool, erro
 
 // Edges yields my public edges, in the order of their labels' keys, those in
 // conflict included.
-func (b *Book) Edges() iter.Seq2[Edge, error] {
+func (b *Book) Edges() iter.Seq2[Edge, error] { return b.edges(nil) }
+
+func (b *Book) edges(with *pointer.Pointer) iter.Seq2[Edge, error] {
 	return func(yield func(Edge, error) bool) {
 		var edges []Edge // as many as fit a record: few
 		err := b.ledger.Read(func(v *ledger.View) error {
-			for kv, err := range v.Scan(tableEdges, []byte{audiencePublic}) {
+			audience, err := audienceOf(v, with)
+			if err != nil {
+				return err
+			}
+			for kv, err := range v.Scan(tableEdges, edgePrefix(audience)) {
 				if err != nil {
 					return err
 				}
@@ -291,9 +343,11 @@ func (b *Book) Edges() iter.Seq2[Edge, error] {
 
 // PublicEdges is what my card says of them: those that are not in conflict, and
 // whose contact is not in duplicity.
-func (b *Book) PublicEdges() (map[string]pointer.Edge, error) {
+func (b *Book) PublicEdges() (map[string]pointer.Edge, error) { return fitEdges(b.Edges()) }
+
+func fitEdges(all iter.Seq2[Edge, error]) (map[string]pointer.Edge, error) {
 	edges := make(map[string]pointer.Edge)
-	for e, err := range b.Edges() {
+	for e, err := range all {
 		if err != nil {
 			return nil, err
 		}

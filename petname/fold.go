@@ -24,9 +24,10 @@ const (
 )
 
 const (
-	// audiencePublic is the first byte of the key of an edge for everybody.
-	// Other audiences have other first bytes.
-	audiencePublic byte = 0
+	// The first byte of the key of an edge: for everybody, or for one contact,
+	// whose id comes next.
+	audiencePublic  byte = 0
+	audiencePrivate byte = 1
 
 	keyNickname = "nickname"
 	keyOwn      = "own"
@@ -54,7 +55,7 @@ type fold struct {
 // Version names the rules and the Unicode tables that the keys are made with:
 // with either changed, the ledger derives the view again.
 func (fold) Version() string {
-	return "petname/7 unicode/" + UnicodeVersion + " categories/" + unicode.Version + " confusables/" + published{}.Version()
+	return "petname/9 unicode/" + UnicodeVersion + " categories/" + unicode.Version + " confusables/" + published{}.Version()
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
@@ -77,6 +78,14 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		if err := f.setContact(v, e, a, []claim{newClaim(id, a.Name, false, 0)}); err != nil {
 			return err
 		}
+		if a.Instead != nil {
+			if err := v.Put(tableInstead, factKey(a.Contact, id), a.Instead); err != nil {
+				return err
+			}
+		}
+		if err := f.accept(v, a.Item, id, true); err != nil {
+			return err
+		}
 		return f.setKeep(v, e, a.Contact, a.Keep)
 	case opRemove:
 		// Whoever is removed is no longer kept, whatever the act says: or a keep
@@ -86,9 +95,12 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		}
 		return f.setKeep(v, e, a.Contact, keepOff)
 	case opLearn, opAdvance:
+		if err := f.accept(v, a.Item, id, true); err != nil {
+			return err
+		}
 		return f.learn(v, e, a)
 	case opShare, opUnshare:
-		return f.setEdge(v, e, a.Label, []wireEdge{{Label: a.Label, Contact: a.Contact}})
+		return f.setEdge(v, e, []wireShare{{Audience: a.Audience, Label: a.Label, Contact: a.Contact}})
 	case opUndo:
 		return f.undo(v, e, a)
 	case opProfile:
@@ -97,6 +109,12 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		return f.publish(v, a)
 	case opKeep:
 		return f.setKeep(v, e, a.Contact, a.Keep)
+	case opSuggest:
+		return f.suggest(v, e, a)
+	case opDecide:
+		return f.decide(v, a)
+	case opHear:
+		return f.hear(v, e, a)
 	}
 	return nil
 }
@@ -126,8 +144,8 @@ func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) er
 	if err := f.relook(v, a.Contact, names, state.names()); err != nil {
 		return err
 	}
-	for _, edges := range byLabel(a.Edges) {
-		if err := f.setEdge(v, e, edges[0].Label, []wireEdge{{Label: edges[0].Label}}); err != nil {
+	for _, edges := range byLabel(a.shares()) {
+		if err := f.setEdge(v, e, []wireShare{{Audience: edges[0].Audience, Label: edges[0].Label}}); err != nil {
 			return err
 		}
 	}
@@ -200,9 +218,10 @@ func (f fold) reindex(v *ledger.View, contact []byte, before []string, state con
 	return f.regroup(v, state.now(contact), id)
 }
 
-// setEdge replaces where a label leads.
-func (f fold) setEdge(v *ledger.View, e ledger.Entry, label string, with []wireEdge) error {
-	key := edgeKey(audiencePublic, label)
+// setEdge replaces where a label leads for an audience: it is the same in all of
+// with.
+func (f fold) setEdge(v *ledger.View, e ledger.Entry, with []wireShare) error {
+	key := edgeKey(with[0].Audience, with[0].Label)
 	state, err := getState[edgeState](v, tableEdges, key)
 	if err != nil {
 		return err
@@ -226,6 +245,14 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 	if a.isOfKeep() {
 		return f.setKeep(v, e, a.Contact, a.Keep)
 	}
+	if err := f.accept(v, a.Item, undone, false); err != nil {
+		return err
+	}
+	if a.Contact != nil {
+		if err := v.Delete(tableInstead, factKey(a.Contact, undone)); err != nil {
+			return err
+		}
+	}
 	if a.Label == "" && a.Contact != nil {
 		if err := f.forget(v, a.Contact, undone); err != nil {
 			return err
@@ -247,13 +274,13 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 			return err
 		}
 	}
-	for _, edges := range byLabel(a.Edges) {
-		if err := f.setEdge(v, e, edges[0].Label, edges); err != nil {
+	for _, edges := range byLabel(a.shares()) {
+		if err := f.setEdge(v, e, edges); err != nil {
 			return err
 		}
 	}
-	if a.Label != "" && a.Edges == nil {
-		return f.setEdge(v, e, a.Label, []wireEdge{{Label: a.Label}})
+	if a.Label != "" && a.Edges == nil && a.Private == nil {
+		return f.setEdge(v, e, []wireShare{{Audience: a.Audience, Label: a.Label}})
 	}
 	return nil
 }

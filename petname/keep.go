@@ -32,7 +32,7 @@ type keepClaim struct {
 
 // isOfKeep tells the undoing of a keep from that of a removal, which ended one.
 func (a act) isOfKeep() bool {
-	return a.Keep != 0 && a.Name == "" && a.Was == nil && a.Label == "" && a.Edges == nil
+	return a.Keep != 0 && a.Name == "" && a.Was == nil && a.Label == "" && a.Edges == nil && a.Private == nil
 }
 
 // replaceKeep drops the claims that entry e knew of, and adds its own.

@@ -27,6 +27,7 @@ type Hop struct {
 	Pointer  pointer.Pointer   // whose record it is
 	Former   []pointer.Pointer // those that were asked first, and had gone on to the next: its keys, proven
 	Unproven pointer.Pointer   // the successor that the card names, which no commitment of before proves; zero: none
+	Told     bool              // the next hop is by an edge that its owner shares with me alone, and not by its card
 }
 
 // Resolution is where a path leads: the last hop's pointer and record, and
@@ -56,8 +57,8 @@ func (e *PathError) Error() string {
 func (e *PathError) Unwrap() error { return e.Err }
 
 // Resolve walks a path: a petname of mine (or a pointer), then labels, each an
-// edge in the card of the owner before it: `alice/bob` is the one whom my alice
-// calls bob. Every record on the way is verified, its commitment compared with
+// edge that the owner before it shares with me alone, or else one in its card:
+// `alice/bob` is the one whom my alice calls bob. Every record on the way is verified, its commitment compared with
 // the one that I, or the edge, pinned; the first card seen of a contact pins
 // its commitment. A card that says that its key has a successor is followed
 // when the new key opens that commitment, and the contact moves with it.
@@ -91,14 +92,22 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		if i == len(parts)-1 {
 			break
 		}
-		edge, err := follow(hop.Card, parts[i+1])
+		edge, told, err := b.toldEdge(hop.Pointer, parts[i+1])
+		if err != nil {
+			return res, &PathError{path, parts[i+1], err}
+		}
+		if told {
+			res.Hops[len(res.Hops)-1].Told = true
+		} else {
+			edge, err = follow(hop.Card.Edges, parts[i+1])
+		}
 		if err != nil && hop.Result.Source == dht.SourceCache && level == dht.LevelAny {
 			// A label may be younger than what was cached: ask before saying no.
 			again, ferr := b.hop(ctx, records, part, p, pinned, dht.LevelFresh)
 			switch {
 			case ferr == nil:
 				res.Hops[len(res.Hops)-1] = again
-				edge, err = follow(again.Card, parts[i+1])
+				edge, err = follow(again.Card.Edges, parts[i+1])
 			case errors.As(ferr, new(*DuplicityError)), errors.As(ferr, new(*SuccessionError)):
 				return res, &PathError{path, part, ferr} // worse than a label that isn't there
 			}
@@ -297,15 +306,26 @@ func differs(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) er
 	return nil
 }
 
-// follow finds the edge with a label in a hostile card: the label to the
+// toldEdge finds a label in what the owner of a pointer shares with me alone. One
+// that isn't there, or is there twice, is no reason not to read its card.
+func (b *Book) toldEdge(p pointer.Pointer, label string) (pointer.Edge, bool, error) {
+	told, err := b.Told(p)
+	if err != nil || len(told.Edges) == 0 {
+		return pointer.Edge{}, false, err
+	}
+	e, err := follow(told.Edges, label)
+	return e, err == nil, nil
+}
+
+// follow finds the edge with a label among hostile ones: the label to the
 // letter, or else the only one that is equal under the comparison key.
-func follow(card pointer.Card, label string) (pointer.Edge, error) {
-	if e, ok := card.Edges[label]; ok {
+func follow(edges map[string]pointer.Edge, label string) (pointer.Edge, error) {
+	if e, ok := edges[label]; ok {
 		return e, nil
 	}
 	want := searchKey(label)
 	var found []pointer.Edge
-	for l, e := range card.Edges {
+	for l, e := range edges {
 		if n, err := ParseName(l); err == nil && n.key == want {
 			found = append(found, e)
 		}

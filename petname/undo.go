@@ -73,7 +73,8 @@ func (b *Book) undoable(v *ledger.View) (ledger.ID, error) {
 }
 
 func undo(tx *ledger.Tx, id ledger.ID, a act) error {
-	inverse := act{Op: opUndo, Number: id.Number, Contact: a.Contact, Name: a.Name, Was: a.Was, Label: a.Label, Edges: a.Edges, Keep: a.Keep}
+	inverse := act{Op: opUndo, Number: id.Number, Contact: a.Contact, Name: a.Name, Was: a.Was, Label: a.Label, Edges: a.Edges, Keep: a.Keep,
+		Audience: a.Audience, Private: a.Private, Item: a.Item}
 	if a.Op == opKeep {
 		if err := keepStands(tx.View(), a); err != nil {
 			return err
@@ -82,7 +83,7 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 		return appendAct(tx, inverse)
 	}
 	if a.Op == opShare || a.Op == opUnshare {
-		if err := edgeStands(tx.View(), a.Label, a.Contact); err != nil {
+		if err := edgeStands(tx.View(), a.Audience, a.Label, a.Contact); err != nil {
 			return err
 		}
 		return appendAct(tx, inverse)
@@ -117,8 +118,8 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 			return err
 		}
 	}
-	for _, edges := range byLabel(a.Edges) {
-		if err := edgeStands(tx.View(), edges[0].Label, nil); err != nil {
+	for _, edges := range byLabel(a.shares()) {
+		if err := edgeStands(tx.View(), edges[0].Audience, edges[0].Label, nil); err != nil {
 			return err
 		}
 	}
@@ -142,8 +143,8 @@ func nameStands(v *ledger.View, contact pointer.Pointer, a act) error {
 }
 
 // edgeStands refuses when a label leads anywhere else than the act made it.
-func edgeStands(v *ledger.View, label string, contact []byte) error {
-	state, err := readEdge(v, label)
+func edgeStands(v *ledger.View, audience []byte, label string, contact []byte) error {
+	state, err := readEdge(v, audience, label)
 	if err != nil || state.leadsTo(contact) {
 		return err
 	}

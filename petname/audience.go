@@ -1,0 +1,106 @@
+package petname
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// audienceOf is the id of the contact whom alone an edge is shared with; nil for
+// everybody.
+func audienceOf(v *ledger.View, with *pointer.Pointer) ([]byte, error) {
+	if with == nil {
+		return nil, nil
+	}
+	c, err := named(v, *with)
+	if err != nil {
+		return nil, err
+	}
+	if c.Conflict != nil {
+		return nil, &ConflictError{Contacts: []Contact{c}}
+	}
+	return c.ID.Bytes(), nil
+}
+
+// ShareWith makes the contact with that pointer reachable under a label of mine,
+// for one other contact alone: it is in no card, and travels sealed. Errors as
+// for [Book.SharePublic].
+func (b *Book) ShareWith(audience, p pointer.Pointer, label Name) (Edge, error) {
+	return b.share(p, label, &audience)
+}
+
+// UnshareWith takes a label back from its audience, and returns what it was.
+func (b *Book) UnshareWith(audience pointer.Pointer, label Name) (Edge, error) {
+	return b.unshare(label, &audience)
+}
+
+// EdgesWith yields what I share with one contact alone, as [Book.Edges] does.
+func (b *Book) EdgesWith(audience pointer.Pointer) iter.Seq2[Edge, error] { return b.edges(&audience) }
+
+// EdgesFor is what a statement to one contact says of them: see
+// [introduce.Edges].
+func (b *Book) EdgesFor(audience pointer.Pointer) (map[string]pointer.Edge, error) {
+	return fitEdges(b.edges(&audience))
+}
+
+// receiveEdges keeps what a contact shares with me.
+func (b *Book) receiveEdges(signed []byte, channel string) (bool, error) {
+	edges, err := introduce.OpenEdges(signed)
+	if err != nil {
+		return false, err
+	}
+	fresh := false
+	err = b.update(func(tx *ledger.Tx) error {
+		v := tx.View()
+		if _, err := b.heard(v, edges.By, edges.To); err != nil {
+			return err
+		}
+		old, err := getState[toldState](v, tableTold, edges.By.Bytes())
+		if err != nil {
+			return err
+		}
+		if old.Statement != nil {
+			before, err := introduce.OpenEdges(old.Statement)
+			if err != nil {
+				return err
+			}
+			if before.Version >= edges.Version {
+				return nil // an old one, played again
+			}
+		}
+		fresh = true
+		return appendAct(tx, act{Op: opHear, Statement: signed, Channel: channel})
+	})
+	return fresh, err
+}
+
+// Told is what a contact shares with me alone, by the newest of what it signed
+// under the key that it has now; empty when it never shared anything.
+func (b *Book) Told(p pointer.Pointer) (introduce.Edges, error) {
+	var edges introduce.Edges
+	err := b.ledger.Read(func(v *ledger.View) error {
+		c, err := named(v, p)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		if err != nil || c.Duplicity {
+			return err
+		}
+		told, err := getState[toldState](v, tableTold, c.Pointer.Bytes())
+		if err != nil || told.Statement == nil {
+			return err
+		}
+		if edges, err = introduce.OpenEdges(told.Statement); err != nil {
+			return err
+		}
+		if !b.mine(edges.To) {
+			return fmt.Errorf("edges of %s: %w", p, ErrNotForMe)
+		}
+		return nil
+	})
+	return edges, err
+}

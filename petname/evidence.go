@@ -1,0 +1,145 @@
+package petname
+
+import (
+	"slices"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Evidence is what is on record about a contact, signed, whether or not it was
+// believed.
+type Evidence struct {
+	Kind      string          // "introduced", "paired", "stranger", "question", "denied"
+	Pointer   pointer.Pointer // that it is about
+	By        pointer.Pointer // who said so; for "paired" the contact itself
+	Channel   string
+	At        time.Time
+	Suggested string          // hostile text
+	State     SuggestionState // what became of it; empty for "denied"
+	Statement []byte          // the signed statement, or the transcript of the pairing
+	Instead   bool            // about a contact that gave way to this one
+	Retracted bool            // whoever introduced it has taken that back, accepted or not
+}
+
+// Evidence gives what is on record about the contact with that pointer, about
+// those that gave way to it, and denials of all their keys, in the order of
+// times.
+func (b *Book) Evidence(p pointer.Pointer) ([]Evidence, error) {
+	var all []Evidence
+	err := b.ledger.Read(func(v *ledger.View) error {
+		id, err := owner(v, p)
+		if err != nil {
+			return err
+		}
+		seen := map[pointer.Pointer]bool{id: true}
+		for todo := []pointer.Pointer{id}; len(todo) > 0; todo = todo[1:] {
+			if all, err = b.evidence(v, all, todo[0], todo[0] != id); err != nil {
+				return err
+			}
+			for kv, err := range v.Scan(tableInstead, todo[0].Bytes()) {
+				if err != nil {
+					return err
+				}
+				gave, err := pointer.Restore(kv.Value)
+				if err != nil {
+					return err
+				}
+				if !seen[gave] && len(seen) < maxRivals {
+					seen[gave] = true
+					todo = append(todo, gave)
+				}
+			}
+		}
+		return nil
+	})
+	slices.SortStableFunc(all, func(a, b Evidence) int { return a.At.Compare(b.At) })
+	return all, err
+}
+
+func (b *Book) evidence(v *ledger.View, all []Evidence, id pointer.Pointer, instead bool) ([]Evidence, error) {
+	c, _, err := readContact(v, id)
+	if err != nil {
+		return nil, err
+	}
+	for _, at := range c.trail {
+		prefix := at.pointer.Bytes()
+		for kv, err := range v.Scan(tableAbout, prefix) {
+			if err != nil {
+				return nil, err
+			}
+			rest := kv.Key[len(prefix):]
+			if len(rest) == 0 {
+				return nil, errRow
+			}
+			e := Evidence{Pointer: at.pointer, Instead: instead}
+			if rest[0] == aboutDenial {
+				err = e.denial(kv.Value)
+			} else {
+				err = e.suggestion(v, rest[1:], b.now())
+			}
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, e)
+		}
+	}
+	return all, nil
+}
+
+func (e *Evidence) denial(row []byte) error {
+	told, err := decodeState[toldState](tableAbout, row)
+	if err != nil {
+		return err
+	}
+	d, err := introduce.OpenDenial(told.Statement)
+	e.Kind, e.By, e.Channel, e.At, e.Statement = "denied", d.By, told.Channel, time.UnixMilli(told.At).UTC(), told.Statement
+	return err
+}
+
+func (e *Evidence) suggestion(v *ledger.View, row []byte, now time.Time) error {
+	s, err := readSuggestion(v, row, now)
+	e.Kind, e.By, e.Channel, e.At, e.Suggested, e.State, e.Statement = string(s.Kind), s.By, s.Channel, s.At, s.Suggested, s.State, s.Evidence
+	if err != nil {
+		return err
+	}
+	switch s.Kind {
+	case Paired:
+		e.By = s.Pointer
+	case Introduced:
+		i, err := introduce.OpenIntroduction(s.Evidence, time.Time{})
+		if err != nil {
+			return err
+		}
+		retracted, err := v.Get(tableRetracted, append(slices.Clone(i.ID[:]), i.By.Bytes()...))
+		e.Retracted = retracted != nil
+		return err
+	}
+	return nil
+}
+
+// Contradictions gives what proves that an introducer named a wrong key for the
+// contact with that pointer: see [introduce.Contradiction].
+func (b *Book) Contradictions(p pointer.Pointer) ([][2][]byte, error) {
+	all, err := b.Evidence(p)
+	if err != nil {
+		return nil, err
+	}
+	var found [][2][]byte
+	for _, i := range all {
+		if i.Kind != string(Introduced) {
+			continue
+		}
+		for _, d := range all {
+			if d.Kind != "denied" {
+				continue
+			}
+			if _, err := introduce.OpenContradiction(i.Statement, d.Statement); err == nil {
+				found = append(found, [2][]byte{i.Statement, d.Statement})
+			}
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,496 @@
+package petname
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Bounds of the inbox: what is over them is refused when it comes, and stays
+// with who sent it.
+const (
+	MaxInbox     = 1000 // suggestions that wait
+	MaxInboxFrom = 50   // of them by one person, or by strangers together
+)
+
+var (
+	// ErrNotForMe: a statement was said to somebody else.
+	ErrNotForMe = errors.New("it was said to somebody else")
+
+	// ErrStranger: who says it is nobody in the book.
+	ErrStranger = errors.New("who says it is not in the book")
+
+	// ErrMuted: the user wants to hear no more of the pointer, or of this.
+	ErrMuted = errors.New("it was declined for ever")
+
+	// ErrInboxFull: too many suggestions wait for a decision.
+	ErrInboxFull = errors.New("the inbox is full: accept or decline what waits there first")
+
+	// ErrDecided: a suggestion that was decided on, withdrawn, or has expired.
+	ErrDecided = errors.New("the suggestion no longer stands")
+)
+
+// Suggest puts what came in into the inbox, where it names nobody, and reports
+// whether it is new there. It is for pairings and for offers to introduce; what
+// somebody signed goes to [Book.Receive]. Of the suggestion ID, At and State are
+// not read.
+//
+// What was heard before is no error and changes nothing, whatever was decided.
+// [ErrOwnPointer], [ErrMuted], [ErrInboxFull].
+func (b *Book) Suggest(s Suggestion) (SuggestionID, bool, error) {
+	w := wireSuggestion{Kind: string(s.Kind), Suggested: s.Suggested, Nickname: s.Nickname, Note: s.Note, Channel: s.Channel,
+		Next: s.Next.Bytes(), Evidence: s.Evidence}
+	if !s.By.IsZero() {
+		w.By = s.By.Bytes()
+	}
+	if !s.Pointer.IsZero() {
+		w.About = s.Pointer.Bytes()
+	}
+	if !s.Expires.IsZero() {
+		w.Expires = s.Expires.UnixMilli()
+	}
+	fresh := false
+	err := b.update(func(tx *ledger.Tx) (err error) {
+		fresh, err = b.suggest(tx, w)
+		return err
+	})
+	return w.id(), fresh && err == nil, err
+}
+
+func (b *Book) suggest(tx *ledger.Tx, w wireSuggestion) (bool, error) {
+	if err := w.check(); err != nil {
+		return false, err
+	}
+	id := w.id()
+	v := tx.View()
+	if state, err := getState[suggestionState](v, tableInbox, id.row()); err != nil || state.Said != nil {
+		return false, err
+	}
+	if w.About != nil && SuggestionKind(w.Kind) != Question {
+		about, err := pointer.FromBytes(w.About)
+		if err != nil {
+			return false, err
+		}
+		if b.mine(about) {
+			return false, ErrOwnPointer
+		}
+		if muted, err := v.Get(tableMuted, w.About); err != nil || muted != nil && SuggestionKind(w.Kind) != Paired {
+			if _, nerr := named(v, about); err != nil || errors.Is(nerr, ErrNotFound) {
+				return false, cmpErr(err, ErrMuted)
+			}
+		}
+	}
+	if err := b.room(v, w); err != nil {
+		return false, err
+	}
+	return true, appendAct(tx, act{Op: opSuggest, Suggestion: &w})
+}
+
+func cmpErr(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+// room refuses when as much waits as may: in all, and of one person. Strangers
+// count as one, and those whom I met not at all.
+func (b *Book) room(v *ledger.View, w wireSuggestion) error {
+	if SuggestionKind(w.Kind) == Paired {
+		return nil
+	}
+	all, same := 0, 0
+	for s, err := range b.pending(v) {
+		if err != nil {
+			return err
+		}
+		if s.State != Pending {
+			continue
+		}
+		stranger := SuggestionKind(w.Kind) == Stranger && s.Kind == Stranger
+		if all++; stranger || w.By != nil && bytes.Equal(s.By.Bytes(), w.By) {
+			same++
+		}
+	}
+	if all >= MaxInbox || same >= MaxInboxFrom {
+		return ErrInboxFull
+	}
+	return nil
+}
+
+// pending yields what nobody decided on, expired or not.
+func (b *Book) pending(v *ledger.View) iter.Seq2[Suggestion, error] {
+	return func(yield func(Suggestion, error) bool) {
+		now := b.now()
+		for kv, err := range v.Scan(tablePending, nil) {
+			var s Suggestion
+			if err == nil {
+				s, err = readSuggestion(v, kv.Key, now)
+			}
+			if !yield(s, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func readSuggestion(v *ledger.View, row []byte, now time.Time) (Suggestion, error) {
+	state, err := getState[suggestionState](v, tableInbox, row)
+	if err != nil {
+		return Suggestion{}, err
+	}
+	var id SuggestionID
+	if state.Said == nil || len(row) < len(id) {
+		return Suggestion{}, errRow
+	}
+	copy(id[:], row[len(row)-len(id):])
+	return state.suggestion(id, now)
+}
+
+// Inbox yields the suggestions that wait for the user, oldest first.
+func (b *Book) Inbox() iter.Seq2[Suggestion, error] {
+	return func(yield func(Suggestion, error) bool) {
+		var waiting []Suggestion // MaxInbox at most, but for what was merged
+		err := b.ledger.Read(func(v *ledger.View) error {
+			for s, err := range b.pending(v) {
+				if err != nil {
+					return err
+				}
+				if s.State == Pending {
+					waiting = append(waiting, s)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			yield(Suggestion{}, err)
+			return
+		}
+		slices.SortStableFunc(waiting, func(a, b Suggestion) int { return a.At.Compare(b.At) })
+		for _, s := range waiting {
+			if !yield(s, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Suggestion gives the one whose ID starts with these digits, decided or not. Too
+// few digits to tell are an error; [ErrNotFound].
+func (b *Book) Suggestion(digits string) (Suggestion, error) {
+	var found []Suggestion
+	err := b.ledger.Read(func(v *ledger.View) error {
+		if len(digits) == 0 || len(digits) > 12 {
+			return nil
+		}
+		for kv, err := range v.Scan(tableInbox, []byte(digits)) {
+			if err != nil {
+				return err
+			}
+			s, err := readSuggestion(v, kv.Key, b.now())
+			if errors.Is(err, errRow) {
+				continue // decided on by another device, and not heard here yet
+			}
+			if err != nil {
+				return err
+			}
+			if found = append(found, s); len(found) > 1 {
+				return nil
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return Suggestion{}, err
+	case len(found) == 0:
+		return Suggestion{}, fmt.Errorf("suggestion %s: %w", quote(digits), ErrNotFound)
+	case len(found) > 1:
+		return Suggestion{}, fmt.Errorf("several suggestions start with %s: give more of the digits", quote(digits))
+	}
+	return found[0], nil
+}
+
+// Acceptance says how the user accepts a suggestion.
+type Acceptance struct {
+	Lookalike bool            // as in [Source]
+	Nickname  string          // what its card calls it, if it was looked up: kept as heard
+	Instead   pointer.Pointer // a contact that gives way: it is removed, and that it had the name is kept as evidence; zero: nobody
+}
+
+// Accept gives a name to whom a suggestion is about: the user's own act. Errors
+// as for [Book.Add]; [ErrDecided] when the suggestion no longer stands.
+func (b *Book) Accept(id SuggestionID, n Name, a Acceptance) (Contact, error) {
+	var c Contact
+	err := b.update(func(tx *ledger.Tx) error {
+		s, err := b.standing(tx.View(), id)
+		if err != nil {
+			return err
+		}
+		if s.Kind == Mutual || s.Kind == Question {
+			return fmt.Errorf("suggestion %s names nobody yet", s.ID)
+		}
+		var instead []byte
+		if !a.Instead.IsZero() {
+			gives, err := named(tx.View(), a.Instead)
+			if err != nil {
+				return err
+			}
+			if at, err := owner(tx.View(), s.Pointer); err != nil || at == gives.ID {
+				return cmpErr(err, fmt.Errorf("%s would give way to itself", s.Pointer))
+			}
+			remove, err := removal(tx.View(), gives)
+			if err != nil {
+				return err
+			}
+			if err := appendAct(tx, remove); err != nil {
+				return err
+			}
+			instead = gives.ID.Bytes()
+		}
+		by := "me"
+		if !s.By.IsZero() {
+			by = s.By.String()
+		}
+		nickname := s.Nickname
+		if nickname == "" {
+			nickname = a.Nickname
+		}
+		link := pointer.Link{Pointer: s.Pointer, Next: s.Next, Nickname: nickname}
+		source := Source{Kind: string(s.Kind), By: by, Channel: s.Channel, Lookalike: a.Lookalike}
+		if err := b.accept(tx, n, link, source, id[:], instead); err != nil {
+			return err
+		}
+		c, err = read(tx.View(), s.Pointer)
+		return err
+	})
+	if err != nil {
+		return Contact{}, err
+	}
+	return c, nil
+}
+
+// standing reads a suggestion that waits.
+func (b *Book) standing(v *ledger.View, id SuggestionID) (Suggestion, error) {
+	state, err := getState[suggestionState](v, tableInbox, id.row())
+	if err != nil {
+		return Suggestion{}, err
+	}
+	if state.Said == nil {
+		return Suggestion{}, fmt.Errorf("suggestion %s: %w", id, ErrNotFound)
+	}
+	s, err := state.suggestion(id, b.now())
+	if err == nil && s.State != Pending {
+		err = fmt.Errorf("suggestion %s: %s: %w", id, s.State, ErrDecided)
+	}
+	return s, err
+}
+
+// Decline takes a suggestion out of the inbox. With never, nothing more is
+// heard of its pointer, whoever introduces it, until we pair or the user adds
+// it. Declining again changes nothing.
+func (b *Book) Decline(id SuggestionID, never bool) (Suggestion, error) {
+	decision := verdictDecline
+	if never {
+		decision = verdictNever
+	}
+	var s Suggestion
+	err := b.update(func(tx *ledger.Tx) error {
+		state, err := getState[suggestionState](tx.View(), tableInbox, id.row())
+		if err != nil {
+			return err
+		}
+		if state.Said == nil {
+			return fmt.Errorf("suggestion %s: %w", id, ErrNotFound)
+		}
+		if s, err = state.suggestion(id, b.now()); err != nil {
+			return err
+		}
+		if never && s.Pointer.IsZero() {
+			return fmt.Errorf("suggestion %s: whom it is about isn't known yet, and so can't be declined for ever", id)
+		}
+		if s.State == Accepted {
+			return fmt.Errorf("suggestion %s: %s: %w", id, s.State, ErrDecided)
+		}
+		if !slices.Contains(state.Verdicts, decision) {
+			if err := appendAct(tx, act{Op: opDecide, Item: id[:], Verdict: decision}); err != nil {
+				return err
+			}
+		}
+		if state, err = getState[suggestionState](tx.View(), tableInbox, id.row()); err != nil {
+			return err
+		}
+		s, err = state.suggestion(id, b.now())
+		return err
+	})
+	return s, err
+}
+
+// Receive takes in what somebody signed (package introduce), and reports whether
+// it said anything new. An introduction or a question waits in the inbox; a
+// retraction takes one out of it; edges are read by [Book.Resolve] in the stead
+// of the signer's card; a denial is kept as evidence. channel is how it came.
+//
+// Only contacts are heard, [ErrStranger] otherwise, and only what was said to
+// me, [ErrNotForMe]; a denial is for everybody. Its other errors are those of
+// [Book.Suggest] and of package introduce. Nothing that is received names or
+// unnames anybody.
+func (b *Book) Receive(signed []byte, channel string) (SuggestionID, bool, error) {
+	kind, err := introduce.KindOf(signed)
+	if err != nil {
+		return SuggestionID{}, false, err
+	}
+	switch kind {
+	case introduce.KindIntroduction:
+		return b.receiveIntroduction(signed, channel)
+	case introduce.KindQuestion:
+		return b.receiveQuestion(signed, channel)
+	case introduce.KindRetraction:
+		fresh, err := b.receiveRetraction(signed, channel)
+		return SuggestionID{}, fresh, err
+	case introduce.KindEdges:
+		fresh, err := b.receiveEdges(signed, channel)
+		return SuggestionID{}, fresh, err
+	}
+	fresh, err := b.receiveDenial(signed, channel)
+	return SuggestionID{}, fresh, err
+}
+
+// heard refuses what isn't from a contact, or isn't for me.
+func (b *Book) heard(v *ledger.View, by, to pointer.Pointer) (Contact, error) {
+	if !b.mine(to) {
+		return Contact{}, fmt.Errorf("by %s, to %s: %w", by, to, ErrNotForMe)
+	}
+	c, err := named(v, by)
+	if errors.Is(err, ErrNotFound) {
+		return Contact{}, fmt.Errorf("by %s: %w", by, ErrStranger)
+	}
+	if err != nil {
+		return Contact{}, err
+	}
+	if c.Duplicity || by != c.Pointer {
+		// An earlier key of somebody who has gone on to the next may be a thief's.
+		return Contact{}, fmt.Errorf("by %s, which is not the key that the contact is known to have now: %w", by, ErrStranger)
+	}
+	return c, nil
+}
+
+func (b *Book) receiveIntroduction(signed []byte, channel string) (SuggestionID, bool, error) {
+	i, err := introduce.OpenIntroduction(signed, b.now())
+	if err != nil {
+		return SuggestionID{}, false, err
+	}
+	w := saidBy(i, Introduced, signed, channel)
+	fresh := false
+	err = b.update(func(tx *ledger.Tx) error {
+		if _, err := b.heard(tx.View(), i.By, i.To); err != nil {
+			return err
+		}
+		retracted, err := tx.View().Get(tableRetracted, append(slices.Clone(i.ID[:]), i.By.Bytes()...))
+		if err != nil || retracted != nil {
+			return cmpErr(err, fmt.Errorf("introduction by %s: it was taken back: %w", i.By, ErrDecided))
+		}
+		fresh, err = b.suggest(tx, w)
+		return err
+	})
+	if err != nil {
+		return SuggestionID{}, false, err
+	}
+	// A succession is worth what it proves, whoever brings it.
+	for _, s := range i.Chain {
+		if err := b.Succeed(s.Old, i.Chain); err != nil && !errors.As(err, new(*SuccessionError)) {
+			return SuggestionID{}, false, err
+		}
+	}
+	return w.id(), fresh, nil
+}
+
+func (b *Book) receiveQuestion(signed []byte, channel string) (SuggestionID, bool, error) {
+	q, i, err := introduce.OpenQuestion(signed)
+	if err != nil {
+		return SuggestionID{}, false, err
+	}
+	w := askedBy(q, i, signed, channel)
+	fresh := false
+	err = b.update(func(tx *ledger.Tx) error {
+		if _, err := b.heard(tx.View(), q.By, q.To); err != nil {
+			return err
+		}
+		fresh, err = b.suggest(tx, w)
+		return err
+	})
+	return w.id(), fresh, err
+}
+
+func (b *Book) receiveRetraction(signed []byte, channel string) (bool, error) {
+	r, err := introduce.OpenRetraction(signed)
+	if err != nil {
+		return false, err
+	}
+	fresh := false
+	err = b.update(func(tx *ledger.Tx) error {
+		v := tx.View()
+		by, err := b.heard(v, r.By, r.To)
+		if err != nil {
+			return err
+		}
+		known, err := v.Get(tableRetracted, append(slices.Clone(r.ID[:]), r.By.Bytes()...))
+		if err != nil || known != nil {
+			return err
+		}
+		fresh = true
+		if err := appendAct(tx, act{Op: opHear, Statement: signed, Channel: channel}); err != nil {
+			return err
+		}
+		for s, err := range b.pending(v) {
+			if err != nil {
+				return err
+			}
+			if s.Kind != Introduced {
+				continue
+			}
+			i, err := introduce.OpenIntroduction(s.Evidence, time.Time{})
+			if err != nil {
+				return err
+			}
+			// The introducer's key may have gone on since.
+			if who, err := owner(v, i.By); err != nil || who != by.ID || i.ID != r.ID {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			return appendAct(tx, act{Op: opDecide, Item: s.ID[:], Verdict: verdictWithdraw})
+		}
+		return nil
+	})
+	return fresh, err
+}
+
+func (b *Book) receiveDenial(signed []byte, channel string) (bool, error) {
+	d, err := introduce.OpenDenial(signed)
+	if err != nil {
+		return false, err
+	}
+	fresh := false
+	err = b.update(func(tx *ledger.Tx) error {
+		if _, err := b.heard(tx.View(), d.By, b.Identity()); err != nil {
+			return err
+		}
+		hash := introduce.Hash(signed)
+		known, err := tx.View().Get(tableAbout, slices.Concat(d.About.Bytes(), []byte{aboutDenial}, hash[:]))
+		if err != nil || known != nil {
+			return err
+		}
+		fresh = true
+		return appendAct(tx, act{Op: opHear, Statement: signed, Channel: channel})
+	})
+	return fresh, err
+}

@@ -1,0 +1,428 @@
+package petname
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// SuggestionKind is how a suggestion came about.
+type SuggestionKind string
+
+const (
+	Introduced SuggestionKind = "introduced" // somebody in the book says so, in a signed introduction
+	Paired     SuggestionKind = "paired"     // we met, or spoke, and both keys were proven
+	Mutual     SuggestionKind = "mutual"     // somebody in the book offers to introduce us to each other; who it is isn't known yet
+	Question   SuggestionKind = "question"   // somebody asks whether a key that was introduced as mine is
+	Stranger   SuggestionKind = "stranger"   // nobody in the book: it says so itself, and has paid for it with work
+)
+
+// Suggestion is what others say of a pointer, waiting in the inbox. It is no
+// name and can't become one by itself: [Book.Accept] is the user's own act, and
+// takes the name from the user.
+type Suggestion struct {
+	ID        SuggestionID
+	Kind      SuggestionKind
+	Pointer   pointer.Pointer    // whom it is about; zero for Mutual
+	By        pointer.Pointer    // who says so; zero for Paired: who was met says it itself
+	Next      pointer.Commitment // to the next key, as it was said; zero: it wasn't
+	Suggested string             // a name that is suggested: hostile text
+	Nickname  string             // what Pointer calls itself, as far as it was said: hostile text
+	Note      string             // hostile text
+	Channel   string             // how it came: "drop", "direct", "file", "link", "code"
+	At        time.Time          // when this book first heard it
+	Expires   time.Time          // zero: never
+	Evidence  []byte             // the signed statement, or the transcript of the pairing
+	State     SuggestionState
+}
+
+// SuggestionState is what became of a suggestion.
+type SuggestionState string
+
+const (
+	Pending   SuggestionState = "pending"
+	Accepted  SuggestionState = "accepted"
+	Declined  SuggestionState = "declined"
+	Withdrawn SuggestionState = "withdrawn" // by who made it
+	Expired   SuggestionState = "expired"
+)
+
+// SuggestionID tells suggestions apart: the hash of what was said, so that what
+// comes twice, or another way, is one.
+type SuggestionID [16]byte
+
+// String gives the twelve digits by which people call it: a few of them are
+// enough, see [Book.Suggestion].
+func (id SuggestionID) String() string {
+	return fmt.Sprintf("%012d", binary.BigEndian.Uint64(id[:8])%1_000_000_000_000)
+}
+
+// Bounds of suggestions.
+const (
+	maxEvidence = 16 << 10 // bytes of a statement or a transcript
+	maxNote     = introduce.MaxNote
+)
+
+// The tables of what others said.
+const (
+	tableInbox     = "inbox"     // digits ‖ suggestion id → suggestionState
+	tablePending   = "pending"   // digits ‖ suggestion id → nothing: those that nobody decided on
+	tableAbout     = "about"     // pointer ‖ 0 ‖ digits ‖ suggestion id, or pointer ‖ 1 ‖ hash of a denial → nothing, or toldState
+	tableMuted     = "muted"     // pointer → nothing: nothing more is to be heard of it
+	tableRetracted = "retracted" // id of an introduction ‖ pointer of who takes it back → nothing
+	tableTold      = "told"      // pointer → toldState: the edges that it shares with me
+	tableInstead   = "instead"   // contact id ‖ entry → the id of the contact that gave way to it
+)
+
+const (
+	aboutSuggestion byte = 0
+	aboutDenial     byte = 1
+)
+
+// verdict is what was decided on a suggestion, but for its acceptance.
+type verdict uint8
+
+const (
+	verdictDecline  verdict = 1
+	verdictNever    verdict = 2 // and nothing more is to be heard of the pointer
+	verdictWithdraw verdict = 3 // who made it took it back
+)
+
+type wireSuggestion struct {
+	_         struct{} `cbor:",toarray"`
+	Kind      string
+	By        []byte // nil: nobody
+	About     []byte // nil: unknown yet
+	Next      []byte // nil: none
+	Suggested string
+	Nickname  string
+	Note      string
+	Expires   int64 // ms since 1970; 0: never
+	Channel   string
+	Evidence  []byte
+}
+
+// suggestionState is a suggestion in the view: what was said, as soon as it is
+// known, and what was decided.
+type suggestionState struct {
+	_        struct{}        `cbor:",toarray"`
+	At       int64           // ms since 1970: the earliest that a device heard it
+	Said     *wireSuggestion // nil: only the decision is known yet
+	Accepted [][]byte        // the entries that accepted it, sorted
+	Verdicts []verdict       // all that were given, sorted
+}
+
+// toldState is a statement that is kept: edges, or a denial.
+type toldState struct {
+	_         struct{} `cbor:",toarray"`
+	At        int64
+	Channel   string
+	Statement []byte
+}
+
+func (w wireSuggestion) id() SuggestionID {
+	h := sha256.New()
+	h.Write([]byte("petnames/suggestion/v1\x00" + w.Kind + "\x00"))
+	h.Write(w.Evidence)
+	return SuggestionID(h.Sum(nil)[:16])
+}
+
+// row is a suggestion's key in the tables.
+func (id SuggestionID) row() []byte { return append([]byte(id.String()), id[:]...) }
+
+// checkHeard holds what others said to its shape: whatever they signed verifies
+// here, too, so that no device can put words into somebody's mouth.
+func (a act) checkHeard() error {
+	if a.Item != nil && len(a.Item) != len(SuggestionID{}) {
+		return fmt.Errorf("suggestion with an id of %d bytes", len(a.Item))
+	}
+	if a.Verdict > verdictWithdraw || len(a.Channel) > maxSourceText {
+		return fmt.Errorf("verdict %d, channel %s", a.Verdict, quote(a.Channel))
+	}
+	if a.Statement != nil {
+		if len(a.Statement) > introduce.MaxStatement {
+			return fmt.Errorf("statement of %d bytes", len(a.Statement))
+		}
+		if err := checkStatement(a.Statement); err != nil {
+			return err
+		}
+	}
+	if a.Suggestion == nil {
+		return nil
+	}
+	return a.Suggestion.check()
+}
+
+func checkStatement(b []byte) error {
+	kind, err := introduce.KindOf(b)
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case introduce.KindRetraction:
+		_, err = introduce.OpenRetraction(b)
+	case introduce.KindEdges:
+		_, err = introduce.OpenEdges(b)
+	case introduce.KindDenial:
+		_, err = introduce.OpenDenial(b)
+	default:
+		err = fmt.Errorf("statement of kind %d", kind)
+	}
+	return err
+}
+
+func (w wireSuggestion) check() error {
+	for _, mh := range [][]byte{w.By, w.About} {
+		if mh == nil {
+			continue
+		}
+		if _, err := pointer.FromBytes(mh); err != nil {
+			return fmt.Errorf("suggestion: %w", err)
+		}
+	}
+	if w.Next != nil {
+		if _, err := pointer.CommitmentFromBytes(w.Next); err != nil {
+			return fmt.Errorf("suggestion: %w", err)
+		}
+	}
+	switch {
+	case len(w.Evidence) == 0, len(w.Evidence) > maxEvidence:
+		return fmt.Errorf("suggestion with evidence of %d bytes", len(w.Evidence))
+	case len(w.Suggested) > introduce.MaxText, len(w.Nickname) > pointer.MaxNickname, len(w.Note) > maxNote, len(w.Channel) > maxSourceText:
+		return errors.New("suggestion with a text that is too long")
+	case !utf8.ValidString(w.Suggested), !utf8.ValidString(w.Nickname), !utf8.ValidString(w.Note):
+		return errors.New("suggestion with a text that isn't UTF-8")
+	case w.Expires < 0 || w.Expires > maxAt:
+		return errors.New("suggestion that expires at no time")
+	}
+	switch kind := SuggestionKind(w.Kind); kind {
+	case Introduced, Stranger:
+		i, err := introduce.OpenIntroduction(w.Evidence, time.Time{})
+		if err != nil {
+			return err
+		}
+		if !equalSaid(w, saidBy(i, kind, w.Evidence, w.Channel)) {
+			return errors.New("suggestion says what its introduction doesn't")
+		}
+		if self := i.By == i.About; self != (kind == Stranger) {
+			return errors.New("who is introduced by itself is a stranger, and nobody else")
+		}
+	case Question:
+		q, i, err := introduce.OpenQuestion(w.Evidence)
+		if err != nil {
+			return err
+		}
+		if !equalSaid(w, askedBy(q, i, w.Evidence, w.Channel)) {
+			return errors.New("suggestion asks what its question doesn't")
+		}
+	case Paired:
+		if w.By != nil || w.About == nil {
+			return errors.New("pairing with nobody, or by somebody else")
+		}
+	case Mutual:
+		if w.By == nil || w.About != nil {
+			return errors.New("offer to introduce by nobody, or of somebody known")
+		}
+	default:
+		return fmt.Errorf("suggestion of kind %s", quote(w.Kind))
+	}
+	return nil
+}
+
+// saidBy is an introduction as a suggestion.
+func saidBy(i introduce.Introduction, kind SuggestionKind, signed []byte, channel string) wireSuggestion {
+	return wireSuggestion{Kind: string(kind), By: i.By.Bytes(), About: i.About.Bytes(), Next: i.Next.Bytes(), Suggested: i.Suggested,
+		Note: i.Note, Expires: i.Expires.UnixMilli(), Channel: channel, Evidence: signed}
+}
+
+// askedBy is a question as a suggestion.
+func askedBy(q introduce.Question, i introduce.Introduction, signed []byte, channel string) wireSuggestion {
+	return wireSuggestion{Kind: string(Question), By: q.By.Bytes(), About: i.About.Bytes(), Suggested: i.Suggested, Channel: channel, Evidence: signed}
+}
+
+func equalSaid(a, b wireSuggestion) bool {
+	x, err := actEncoder.Marshal(a)
+	y, err2 := actEncoder.Marshal(b)
+	return err == nil && err2 == nil && bytes.Equal(x, y)
+}
+
+// suggest notes what came in. Devices that heard the same have one row of it.
+func (f fold) suggest(v *ledger.View, e ledger.Entry, a act) error {
+	id := a.Suggestion.id()
+	return f.onSuggestion(v, id[:], func(s *suggestionState) {
+		at := e.Time().UnixMilli()
+		if s.Said == nil || at < s.At {
+			s.At = at
+		}
+		if s.Said == nil || smaller(*a.Suggestion, *s.Said) {
+			s.Said = a.Suggestion
+		}
+	})
+}
+
+// smaller picks one of two tellings of the same, in whatever order they come.
+func smaller(a, b wireSuggestion) bool {
+	x, err := actEncoder.Marshal(a)
+	y, err2 := actEncoder.Marshal(b)
+	return err == nil && err2 == nil && bytes.Compare(x, y) < 0
+}
+
+// onSuggestion changes a suggestion's row, and keeps the indexes true.
+func (f fold) onSuggestion(v *ledger.View, id []byte, change func(*suggestionState)) error {
+	row := SuggestionID(id).row()
+	state, err := getState[suggestionState](v, tableInbox, row)
+	if err != nil {
+		return err
+	}
+	change(&state)
+	if err := putState(v, tableInbox, row, state); err != nil {
+		return err
+	}
+	if state.Said != nil && state.Said.About != nil {
+		if err := v.Put(tableAbout, slices.Concat(state.Said.About, []byte{aboutSuggestion}, row), []byte{}); err != nil {
+			return err
+		}
+		if slices.Contains(state.Verdicts, verdictNever) {
+			if err := v.Put(tableMuted, state.Said.About, []byte{}); err != nil {
+				return err
+			}
+		}
+	}
+	if state.open() {
+		return v.Put(tablePending, row, []byte{})
+	}
+	return v.Delete(tablePending, row)
+}
+
+// open: it was heard, and nobody decided.
+func (s suggestionState) open() bool {
+	return s.Said != nil && len(s.Accepted) == 0 && len(s.Verdicts) == 0
+}
+
+// accept notes that an entry accepted a suggestion, or, undone, no longer does.
+func (f fold) accept(v *ledger.View, item []byte, entry ledger.ID, on bool) error {
+	if item == nil {
+		return nil
+	}
+	key := undoKey(entry)
+	return f.onSuggestion(v, item, func(s *suggestionState) {
+		s.Accepted = slices.DeleteFunc(s.Accepted, func(k []byte) bool { return bytes.Equal(k, key) })
+		if on {
+			s.Accepted = append(s.Accepted, key)
+			slices.SortFunc(s.Accepted, bytes.Compare)
+		}
+	})
+}
+
+func (f fold) decide(v *ledger.View, a act) error {
+	return f.onSuggestion(v, a.Item, func(s *suggestionState) {
+		if !slices.Contains(s.Verdicts, a.Verdict) {
+			s.Verdicts = append(s.Verdicts, a.Verdict)
+			slices.Sort(s.Verdicts)
+		}
+	})
+}
+
+// hear keeps a statement: the newest edges of each who shares some, retractions,
+// and denials.
+func (f fold) hear(v *ledger.View, e ledger.Entry, a act) error {
+	told := toldState{At: e.Time().UnixMilli(), Channel: a.Channel, Statement: a.Statement}
+	kind, err := introduce.KindOf(a.Statement)
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case introduce.KindRetraction:
+		r, err := introduce.OpenRetraction(a.Statement)
+		if err != nil {
+			return err
+		}
+		return v.Put(tableRetracted, append(slices.Clone(r.ID[:]), r.By.Bytes()...), []byte{})
+	case introduce.KindEdges:
+		edges, err := introduce.OpenEdges(a.Statement)
+		if err != nil {
+			return err
+		}
+		return f.keepTold(v, tableTold, edges.By.Bytes(), told, edges.Version)
+	case introduce.KindDenial:
+		d, err := introduce.OpenDenial(a.Statement)
+		if err != nil {
+			return err
+		}
+		hash := introduce.Hash(a.Statement)
+		return f.keepTold(v, tableAbout, slices.Concat(d.About.Bytes(), []byte{aboutDenial}, hash[:]), told, 0)
+	}
+	return nil
+}
+
+// keepTold keeps the statement with the higher version, or else the lesser
+// bytes, and of one the earlier hearing: the same in whatever order they come.
+func (f fold) keepTold(v *ledger.View, table string, key []byte, told toldState, version uint64) error {
+	old, err := getState[toldState](v, table, key)
+	if err != nil {
+		return err
+	}
+	if old.Statement != nil {
+		before := uint64(0)
+		if table == tableTold {
+			edges, err := introduce.OpenEdges(old.Statement)
+			if err != nil {
+				return err
+			}
+			before = edges.Version
+		}
+		if cmp.Or(cmp.Compare(before, version), -bytes.Compare(old.Statement, told.Statement),
+			-cmp.Compare(old.At, told.At), -strings.Compare(old.Channel, told.Channel)) >= 0 {
+			return nil
+		}
+	}
+	return putState(v, table, key, told)
+}
+
+// suggestion makes the exported form.
+func (s suggestionState) suggestion(id SuggestionID, now time.Time) (Suggestion, error) {
+	w := s.Said
+	out := Suggestion{ID: id, Kind: SuggestionKind(w.Kind), Suggested: w.Suggested, Nickname: w.Nickname, Note: w.Note, Channel: w.Channel,
+		At: time.UnixMilli(s.At).UTC(), Evidence: bytes.Clone(w.Evidence), State: Pending}
+	var err error
+	if w.By != nil {
+		if out.By, err = pointer.Restore(w.By); err != nil {
+			return Suggestion{}, err
+		}
+	}
+	if w.About != nil {
+		if out.Pointer, err = pointer.Restore(w.About); err != nil {
+			return Suggestion{}, err
+		}
+	}
+	if w.Next != nil {
+		if out.Next, err = pointer.CommitmentFromBytes(w.Next); err != nil {
+			return Suggestion{}, err
+		}
+	}
+	if w.Expires != 0 {
+		out.Expires = time.UnixMilli(w.Expires).UTC()
+	}
+	switch {
+	case len(s.Accepted) > 0:
+		out.State = Accepted
+	case slices.Contains(s.Verdicts, verdictWithdraw):
+		out.State = Withdrawn
+	case len(s.Verdicts) > 0:
+		out.State = Declined
+	case !out.Expires.IsZero() && !now.Before(out.Expires):
+		out.State = Expired
+	}
+	return out, nil
+}
