@@ -22,6 +22,7 @@ var mayImport = map[string][]string{
 	"dht":            {"pointer"},
 	"dht/delegated":  {"dht", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
+	"dht/drop":       {"dht", "pointer"},
 	"dht/kad":        {"dht", "dht/keep", "pointer"},
 	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
 	"dht/keep":       {"dht", "pointer"},

@@ -1,0 +1,194 @@
+package drop
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/hpke"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// The KEMs that a seal may be for (RFC 9180, §7.1; draft-ietf-hpke-pq).
+const (
+	kemX25519 = 0x0020
+	kemHybrid = 0x647a // MLKEM768X25519
+)
+
+const (
+	// Epoch is how long a direction keeps its record's key; epochs start at
+	// whole multiples of it since 1970, UTC.
+	Epoch = 7 * 24 * time.Hour
+
+	// maxKeys bounds the keys of each KEM that a party may have at once: today's
+	// and those that were replaced.
+	maxKeys = 8
+)
+
+// Self is the party that opens a channel.
+type Self struct {
+	Pointer pointer.Pointer
+	// Signer is the identity's key; nil while it is locked. Only [Channel.Put]
+	// and [Channel.Outgoing] need it.
+	Signer crypto.Signer
+	// Sealing are the private keys of the card: X25519, and MLKEM768X25519 if
+	// it offers that. Those of today come first; behind them may stand replaced
+	// ones, with which what was sent to them is still found and read.
+	Sealing []hpke.PrivateKey
+}
+
+// Party is the one at the other end, as its card has it.
+type Party struct {
+	Pointer pointer.Pointer
+	Sealing []pointer.SealingKey
+}
+
+// mine are the keys of Self, sorted out.
+type mine struct {
+	channel []*ecdh.PrivateKey // X25519; the first is today's
+	sealing map[uint16][]hpke.PrivateKey
+}
+
+func sortKeys(keys []hpke.PrivateKey) (mine, error) {
+	m := mine{sealing: map[uint16][]hpke.PrivateKey{}}
+	for _, k := range keys {
+		id := k.KEM().ID()
+		if m.sealing[id] = append(m.sealing[id], k); len(m.sealing[id]) > maxKeys {
+			return mine{}, fmt.Errorf("over %d sealing keys for KEM %04x", maxKeys, id)
+		}
+		if id != kemX25519 {
+			continue
+		}
+		b, err := k.Bytes()
+		if err != nil {
+			return mine{}, err
+		}
+		private, err := ecdh.X25519().NewPrivateKey(b)
+		if err != nil {
+			return mine{}, err
+		}
+		m.channel = append(m.channel, private)
+	}
+	if len(m.channel) == 0 {
+		return mine{}, errors.New("there is no X25519 sealing key of one's own")
+	}
+	return m, nil
+}
+
+// theirs are the keys of Party that are used.
+type theirs struct {
+	channel *ecdh.PublicKey
+	seal    hpke.PublicKey
+}
+
+// pick takes the first key of each KEM, which is today's. A hybrid key that is
+// malformed is an error and no reason to seal to the weaker one.
+func pick(keys []pointer.SealingKey) (t theirs, err error) {
+	for _, k := range keys {
+		switch {
+		case k.KEM == kemX25519 && t.channel == nil:
+			if t.channel, err = ecdh.X25519().NewPublicKey(k.Key); err != nil {
+				return theirs{}, errors.New("the party's X25519 key is malformed")
+			}
+		case k.KEM == kemHybrid && t.seal == nil:
+			if t.seal, err = hpke.MLKEM768X25519().NewPublicKey(k.Key); err != nil {
+				return theirs{}, errors.New("the party's MLKEM768X25519 key is malformed")
+			}
+		}
+	}
+	if t.channel == nil {
+		return theirs{}, errors.New("the party's card offers no X25519 key: ask for a newer one")
+	}
+	if t.seal == nil {
+		t.seal, err = hpke.NewDHKEMPublicKey(t.channel)
+	}
+	return t, err
+}
+
+// epochOf numbers the epoch that a time lies in.
+func epochOf(now time.Time) (uint64, error) {
+	if now.Unix() < 0 {
+		return 0, fmt.Errorf("the clock shows %s, before 1970", now.Format(time.RFC3339))
+	}
+	return uint64(now.Unix()) / uint64(Epoch/time.Second), nil
+}
+
+// recordEnd is when the records of an epoch end: with the last moment at which
+// anybody polls for them. It says nothing of when one was made.
+func recordEnd(epoch uint64) time.Time {
+	return time.Unix(int64((epoch+2)*uint64(Epoch/time.Second)), 0).UTC()
+}
+
+// recordKey derives the key of the record of one direction in one epoch, which
+// both parties can (see the package's doc). X25519 refuses the all-zero
+// output, and with it every key of low order (RFC 7748, §6.1).
+func recordKey(private *ecdh.PrivateKey, public *ecdh.PublicKey, from, to pointer.Pointer, sending bool, epoch uint64) (*pointer.Key, error) {
+	secret, err := private.ECDH(public)
+	if err != nil {
+		return nil, errors.New("the party's X25519 key is of low order, which makes no secret")
+	}
+	fromKey, toKey := private.PublicKey().Bytes(), public.Bytes()
+	if !sending {
+		fromKey, toKey = toKey, fromKey
+	}
+	info, err := encoder.Marshal([]any{from.Bytes(), to.Bytes(), fromKey, toKey, epoch})
+	if err != nil {
+		return nil, err
+	}
+	seed, err := hkdf.Key(sha256.New, secret, []byte("petnames/drop/record/v1"), string(info), ed25519.SeedSize)
+	if err != nil {
+		return nil, err
+	}
+	return pointer.NewKey(bytes.NewReader(seed))
+}
+
+// spot is a place where a record of the other may be.
+type spot struct {
+	pointer pointer.Pointer
+	epoch   uint64
+}
+
+// spots are all the places to look at, for the two epochs and for all pairs of
+// keys that the other may have used.
+func (c *Channel) spots(now time.Time) ([]spot, error) {
+	current, err := epochOf(now)
+	if err != nil {
+		return nil, err
+	}
+	publics := []*ecdh.PublicKey{c.theirs.channel}
+	if c.before != nil {
+		publics = append(publics, c.before)
+	}
+	var found []spot
+	for epoch := current; epoch+1 >= current; epoch-- {
+		for _, private := range c.mine.channel {
+			for _, public := range publics {
+				key, err := recordKey(private, public, c.party, c.self.Pointer, false, epoch)
+				if err != nil {
+					return nil, err
+				}
+				found = append(found, spot{key.Pointer(), epoch})
+			}
+		}
+		if epoch == 0 {
+			break
+		}
+	}
+	return found, nil
+}
+
+// own is the key of the record that I write now, and its epoch.
+func (c *Channel) own(now time.Time) (*pointer.Key, uint64, error) {
+	epoch, err := epochOf(now)
+	if err != nil {
+		return nil, 0, err
+	}
+	key, err := recordKey(c.mine.channel[0], c.theirs.channel, c.self.Pointer, c.party, true, epoch)
+	return key, epoch, err
+}

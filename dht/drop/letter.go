@@ -1,0 +1,294 @@
+package drop
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/hpke"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const (
+	// MaxMessage is the longest message, in bytes: alone in a record it always
+	// fits, sealed to the larger key.
+	MaxMessage = 8192
+
+	sealVersion   = 1
+	letterVersion = 1
+
+	headSize   = 1 + 2 // version and KEM of a payload
+	lengthSize = 2     // of the letter, before the padding
+	tagSize    = 16    // of ChaCha20-Poly1305 (RFC 8439, §2.8)
+
+	// maxCounter bounds counters, so that adding to one never overflows.
+	maxCounter = 1 << 62
+)
+
+// sizes are what a payload is padded to, in bytes: an acknowledgement or a
+// short message; an introduction or two; as much as a record holds.
+var sizes = [...]int{2048, 4608, 9920}
+
+// mark is a place in one direction's stream: how many messages came so far,
+// and the hash over all of them.
+type mark struct {
+	_       struct{} `cbor:",toarray"`
+	Counter uint64
+	Chain   hash
+}
+
+type hash = [sha256.Size]byte
+
+// letter is what one record says, as both sides have it.
+type letter struct {
+	_        struct{} `cbor:",toarray"`
+	Version  uint64
+	From     []byte
+	To       []byte
+	Channel  hash
+	At       []byte // the record's pointer
+	Sequence uint64 // the record's
+	Made     int64  // ms since 1970, by the sender's clock
+	Base     mark   // what the messages go on from: the last that was acknowledged
+	Messages [][]byte
+	Ack      mark // the last that the sender had from the recipient, and processed
+}
+
+// signed is what is sealed: the letter's bytes with the identity's signature.
+type signed struct {
+	_         struct{} `cbor:",toarray"`
+	Signature []byte
+	Letter    []byte
+}
+
+// Modes are built once: building them is slow, and they are safe for
+// concurrent use.
+var (
+	encoder = func() cbor.EncMode {
+		mode, err := cbor.CoreDetEncOptions().EncMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+	decoder = func() cbor.DecMode {
+		mode, err := cbor.DecOptions{
+			DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+			IndefLength:      cbor.IndefLengthForbidden,
+			TagsMd:           cbor.TagsForbidden,
+			MaxNestedLevels:  8,
+			MaxArrayElements: 1024, // MaxQueue fits
+		}.DecMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+)
+
+var errCanonical = errors.New("is not in its canonical encoding")
+
+// decode takes the one canonical encoding of v, and nothing else.
+func decode[T any](b []byte, v *T) error {
+	if err := decoder.Unmarshal(b, v); err != nil {
+		return errors.New("is not the CBOR that it should be") // err repeats hostile text
+	}
+	if again, err := encoder.Marshal(*v); err != nil || !bytes.Equal(again, b) {
+		return errCanonical
+	}
+	return nil
+}
+
+// firstMark is where the stream of one direction begins.
+func firstMark(channel hash, from pointer.Pointer) mark {
+	b := append([]byte("petnames/drop/stream/v1\x00"), channel[:]...)
+	return mark{Chain: sha256.Sum256(append(b, from.Bytes()...))}
+}
+
+// next is where the stream stands after one message more.
+func (m mark) next(message []byte) mark {
+	b := append([]byte("petnames/drop/message/v1\x00"), m.Chain[:]...)
+	b = binary.BigEndian.AppendUint64(b, m.Counter+1)
+	return mark{Counter: m.Counter + 1, Chain: sha256.Sum256(append(b, message...))}
+}
+
+// statement is what the identity signs.
+func statement(letter []byte) []byte {
+	sum := sha256.Sum256(letter)
+	return append([]byte("petnames/drop/letter/v1\x00"), sum[:]...)
+}
+
+func (l letter) check() error {
+	if l.Version != letterVersion {
+		return fmt.Errorf("is of version %d, and this program knows %d", l.Version, letterVersion)
+	}
+	if l.Base.Counter > maxCounter || l.Ack.Counter > maxCounter {
+		return fmt.Errorf("has a counter over %d", uint64(maxCounter))
+	}
+	if l.Messages == nil {
+		return errCanonical // an empty list is one
+	}
+	if len(l.Messages) > MaxQueue {
+		return fmt.Errorf("has %d messages, over %d", len(l.Messages), MaxQueue)
+	}
+	for _, m := range l.Messages {
+		if len(m) == 0 || len(m) > MaxMessage {
+			return fmt.Errorf("has a message of %d bytes, not 1 to %d", len(m), MaxMessage)
+		}
+	}
+	return nil
+}
+
+// sign gives the bytes to seal.
+func (l letter) sign(key crypto.Signer) ([]byte, error) {
+	b, err := encoder.Marshal(l)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := key.Sign(rand.Reader, statement(b), crypto.Hash(0))
+	if err != nil {
+		return nil, err
+	}
+	return encoder.Marshal(signed{Signature: sig, Letter: b})
+}
+
+// decodeLetter reads what was sealed. Whose it is, and whether the signature is
+// right, is for [Channel.open] to say.
+func decodeLetter(b []byte) (letter, signed, error) {
+	var s signed
+	if err := decode(b, &s); err != nil {
+		return letter{}, signed{}, fmt.Errorf("what is sealed %w", err)
+	}
+	if len(s.Signature) != ed25519.SignatureSize {
+		return letter{}, signed{}, fmt.Errorf("its signature has %d bytes", len(s.Signature))
+	}
+	var l letter
+	if err := decode(s.Letter, &l); err != nil {
+		return letter{}, signed{}, fmt.Errorf("letter %w", err)
+	}
+	if err := l.check(); err != nil {
+		return letter{}, signed{}, fmt.Errorf("letter %w", err)
+	}
+	return l, s, nil
+}
+
+// encapsulated is how long the encapsulated key of a KEM is, in bytes; 0: it is
+// none of ours.
+func encapsulated(kem uint16) int {
+	switch kem {
+	case kemX25519:
+		return 32
+	case kemHybrid:
+		return 1088 + 32
+	}
+	return 0
+}
+
+// room is how long the bytes to seal may be in a payload of a size.
+func room(kem uint16, size int) int {
+	return size - headSize - encapsulated(kem) - tagSize - lengthSize
+}
+
+func head(kem uint16) []byte {
+	return binary.BigEndian.AppendUint16([]byte{sealVersion}, kem)
+}
+
+func sealInfo(at pointer.Pointer) []byte {
+	return append([]byte("petnames/drop/seal/v1\x00"), at.Bytes()...)
+}
+
+// extra is the additional data of the seal: the payload's head, and the
+// record's sequence.
+func extra(head []byte, sequence uint64) []byte {
+	return binary.BigEndian.AppendUint64(bytes.Clone(head), sequence)
+}
+
+// seal pads and encrypts: payload = version (1 byte) ‖ KEM (2) ‖ encapsulated
+// key ‖ ciphertext of (length (2) ‖ what is sealed ‖ zeroes).
+func seal(to hpke.PublicKey, at pointer.Pointer, sequence uint64, b []byte) ([]byte, error) {
+	kem := to.KEM().ID()
+	for _, size := range sizes {
+		most := room(kem, size)
+		if len(b) > most {
+			continue
+		}
+		padded := make([]byte, lengthSize+most)
+		binary.BigEndian.PutUint16(padded, uint16(len(b)))
+		copy(padded[lengthSize:], b)
+		enc, sender, err := hpke.NewSender(to, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), sealInfo(at))
+		if err != nil {
+			return nil, err
+		}
+		start := head(kem)
+		sealed, err := sender.Seal(extra(start, sequence), padded)
+		if err != nil {
+			return nil, err
+		}
+		return append(append(start, enc...), sealed...), nil
+	}
+	return nil, fmt.Errorf("%d bytes don't fit into a record", len(b))
+}
+
+// unseal undoes seal, with whichever of the keys it is for.
+func unseal(keys map[uint16][]hpke.PrivateKey, at pointer.Pointer, sequence uint64, payload []byte) ([]byte, error) {
+	if len(payload) < headSize || payload[0] != sealVersion {
+		return nil, errors.New("is no seal of this version")
+	}
+	start, rest := payload[:headSize], payload[headSize:]
+	kem := binary.BigEndian.Uint16(start[1:])
+	size := encapsulated(kem)
+	if size == 0 || len(rest) < size+tagSize {
+		return nil, fmt.Errorf("is sealed for KEM %04x, or cut short", kem)
+	}
+	for _, key := range keys[kem] {
+		recipient, err := hpke.NewRecipient(rest[:size], key, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), sealInfo(at))
+		if err != nil {
+			continue
+		}
+		padded, err := recipient.Open(extra(start, sequence), rest[size:])
+		if err != nil {
+			continue
+		}
+		return unpad(padded)
+	}
+	return nil, errors.New("is sealed for no key that is here")
+}
+
+func unpad(padded []byte) ([]byte, error) {
+	if len(padded) < lengthSize {
+		return nil, errors.New("is cut short")
+	}
+	n := int(binary.BigEndian.Uint16(padded))
+	b := padded[lengthSize:]
+	if n > len(b) || len(bytes.TrimRight(b[n:], "\x00")) > 0 {
+		return nil, errors.New("is padded wrong")
+	}
+	return b[:n], nil
+}
+
+// open reads a record of the other's, and checks that the other said it: to me,
+// on this channel, in this very record.
+func (c *Channel) open(rec pointer.Record) (letter, error) {
+	b, err := unseal(c.mine.sealing, rec.Pointer(), rec.Sequence(), rec.Payload())
+	if err != nil {
+		return letter{}, err
+	}
+	l, s, err := decodeLetter(b)
+	if err != nil {
+		return letter{}, err
+	}
+	if !bytes.Equal(l.From, c.party.Bytes()) || !bytes.Equal(l.To, c.self.Pointer.Bytes()) || l.Channel != c.id {
+		return letter{}, errors.New("was written to others")
+	}
+	if !bytes.Equal(l.At, rec.Pointer().Bytes()) || l.Sequence != rec.Sequence() {
+		return letter{}, errors.New("was written in another record")
+	}
+	return l, c.party.Verify(statement(s.Letter), s.Signature)
+}

@@ -1,0 +1,208 @@
+package drop
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const (
+	// maxAnswers bounds what is taken from a store for one pointer, maxRecords
+	// how many different records of these are verified, and maxOpened how many
+	// of the newest are unsealed.
+	maxAnswers = 512
+	maxRecords = 64
+	maxOpened  = 4
+)
+
+// Mail is what a poll brought.
+type Mail struct {
+	// Messages that are not yet processed, in the order in which they were
+	// sent; those of an earlier poll that [Channel.Done] wasn't called for
+	// come again.
+	Messages []Message
+	// Lost counts messages that can't come any more, before the first of
+	// Messages: they were acknowledged, and my state doesn't know of it. That
+	// happens when an older state was restored, and then they had come before;
+	// or the sender skipped them. A loss is told once.
+	Lost uint64
+	// Written is when the party wrote the newest record that came, by its
+	// clock; zero: none came.
+	Written time.Time
+	// Refused counts records with the channel's signature that say nothing
+	// valid: the party, or somebody who got a channel key, made them up.
+	Refused int
+}
+
+// received is a letter with its place in the order.
+type received struct {
+	letter
+	order order
+}
+
+// Poll looks for the party's records, verifies them, and takes out of them
+// what is new: messages and acknowledgements. An error beside the mail says
+// that the store could not be asked everywhere. Answers that don't verify are
+// passed over, and old ones repeat nothing and take nothing back.
+func (c *Channel) Poll(ctx context.Context, store dht.Store, now time.Time) (Mail, error) {
+	spots, err := c.spots(now)
+	if err != nil {
+		return Mail{}, fmt.Errorf("polling for %s: %w", c.party, err)
+	}
+	records := make([][]pointer.Record, len(spots))
+	errs := make([]error, len(spots))
+	var wg sync.WaitGroup
+	for i, s := range spots {
+		wg.Go(func() { records[i], errs[i] = fetch(ctx, store, s.pointer, now) })
+	}
+	wg.Wait()
+
+	var mail Mail
+	var letters []received
+	for i, s := range spots {
+		for _, rec := range records[i] {
+			l, err := c.open(rec)
+			if err != nil {
+				mail.Refused++
+				continue
+			}
+			letters = append(letters, received{l, order{Epoch: s.epoch, Sequence: rec.Sequence()}})
+		}
+	}
+	slices.SortStableFunc(letters, func(a, b received) int {
+		return cmp.Or(cmp.Compare(a.order.Epoch, b.order.Epoch), cmp.Compare(a.order.Sequence, b.order.Sequence))
+	})
+	for i, l := range letters {
+		newest := i == len(letters)-1 && !l.order.before(c.seen)
+		mail.Lost += c.take(l, newest)
+		mail.Written = time.UnixMilli(l.letter.Made).UTC()
+	}
+	for _, m := range c.pending {
+		m.Bytes = bytes.Clone(m.Bytes)
+		mail.Messages = append(mail.Messages, m)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return mail, fmt.Errorf("polling for %s: %w", c.party, err)
+	}
+	return mail, nil
+}
+
+// fetch gets the newest records of a pointer that verify, at most maxOpened. A
+// store that floods is left.
+func fetch(ctx context.Context, store dht.Store, p pointer.Pointer, now time.Time) ([]pointer.Record, error) {
+	var found []pointer.Record
+	var failed error
+	looked := map[string]bool{}
+	answers := 0
+	for a, err := range store.Get(ctx, p) {
+		if answers++; answers > maxAnswers {
+			break
+		}
+		if err != nil {
+			if a.Peer == "" {
+				failed = err
+			}
+			continue
+		}
+		if len(a.Record) == 0 || len(a.Record) > pointer.MaxRecord || looked[string(a.Record)] {
+			continue
+		}
+		if len(looked) == maxRecords {
+			break
+		}
+		looked[string(a.Record)] = true
+		rec, err := pointer.Open(p, a.Record, now)
+		if err != nil || slices.ContainsFunc(found, func(r pointer.Record) bool { return r.ID() == rec.ID() }) {
+			continue
+		}
+		found = append(found, rec)
+		slices.SortFunc(found, func(a, b pointer.Record) int { return b.Compare(a) })
+		found = found[:min(len(found), maxOpened)]
+	}
+	return found, failed
+}
+
+// take takes a letter in, and gives the number of messages that it shows to be
+// lost. Messages are taken from old letters, too: the chain says whether they
+// go on from what I have. Acknowledgements are the newest one's.
+func (c *Channel) take(l received, newest bool) (lost uint64) {
+	pending, gap, forked := c.join(l.letter, newest)
+	if gap {
+		lost = l.letter.Base.Counter - c.have.Counter
+		c.have, c.unsaved = l.letter.Base, true
+	}
+	shorter := len(pending) <= len(c.pending) && slices.EqualFunc(pending, c.pending[:len(pending)], sameID)
+	longer := len(pending) >= len(c.pending) && slices.EqualFunc(pending[:len(c.pending)], c.pending, sameID)
+	if !forked && !shorter && (newest || longer) {
+		c.pending = pending
+	}
+	if !newest {
+		return lost
+	}
+	c.seen = l.order
+	c.unaware = forked || len(l.letter.Messages) > 0 && l.letter.Base.Counter < c.have.Counter
+	c.acknowledge(l.letter.Ack)
+	return lost
+}
+
+func sameID(a, b Message) bool { return a.ID == b.ID }
+
+// join lays a letter's messages to what I have, and gives what is pending then.
+// gap: the letter begins behind it, where nothing pends. forked: the letter
+// goes on from another stream than I have, as after the sender restored an old
+// state; my acknowledgement will show it where I am.
+func (c *Channel) join(l letter, newest bool) (pending []Message, gap, forked bool) {
+	at := l.Base
+	known := c.have.Counter + uint64(len(c.pending))
+	switch {
+	case at.Counter == c.have.Counter && at.Chain != c.have.Chain:
+		return nil, false, true
+	case at.Counter > known && len(c.pending) > 0:
+		return c.pending, false, false // when these are done
+	case at.Counter > known:
+		gap = true
+	case at.Counter > c.have.Counter:
+		upTo := c.pending[:at.Counter-c.have.Counter]
+		if upTo[len(upTo)-1].ID != at.Chain {
+			return c.pending, false, false
+		}
+		pending = slices.Clone(upTo)
+	}
+	for _, m := range l.Messages {
+		at = at.next(m)
+		if !gap && at.Counter == c.have.Counter && at.Chain != c.have.Chain {
+			return nil, false, true
+		}
+		if gap || at.Counter > c.have.Counter {
+			pending = append(pending, Message{ID: at.Chain, Counter: at.Counter, Bytes: m})
+		}
+	}
+	return pending, gap, false
+}
+
+// acknowledge takes what the party has off the queue. If that isn't the stream
+// I remember, an old state of mine was restored: then the queue goes on from
+// where the party is, under new numbers, rather than be taken for what the
+// party had.
+func (c *Channel) acknowledge(ack mark) {
+	if ack.Counter < c.base.Counter || ack == c.base {
+		return
+	}
+	at := c.base
+	rest := c.queue
+	for at.Counter < ack.Counter && len(rest) > 0 {
+		at, rest = at.next(rest[0]), rest[1:]
+	}
+	if at == ack {
+		c.queue = slices.Clone(rest)
+	}
+	c.base, c.unsaved = ack, true
+}

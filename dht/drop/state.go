@@ -1,0 +1,106 @@
+package drop
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"errors"
+	"fmt"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const stateVersion = 1
+
+// state is what a side stores: see the package's doc. Messages stand in it as
+// they were sent.
+type state struct {
+	_        struct{} `cbor:",toarray"`
+	Version  uint64
+	Self     []byte
+	Channel  hash
+	Theirs   []byte // the party's X25519 key
+	Before   []byte // the one before; null: none
+	Base     mark
+	Queue    [][]byte
+	Sequence uint64
+	Put      putState
+	Have     mark
+	Seen     order
+	Unaware  bool
+}
+
+// State is the channel for storing, in canonical CBOR. It is to be durable
+// before the next [Channel.Put], so that nothing is said to the party that a
+// crash forgets. It is as secret as the messages.
+func (c *Channel) State() []byte {
+	s := state{
+		Version: stateVersion, Self: c.self.Pointer.Bytes(), Channel: c.id, Theirs: c.theirs.channel.Bytes(),
+		Base: c.base, Queue: c.queue, Sequence: c.sequence, Put: c.put, Have: c.have, Seen: c.seen, Unaware: c.unaware,
+	}
+	if c.before != nil {
+		s.Before = c.before.Bytes()
+	}
+	if s.Queue == nil {
+		s.Queue = [][]byte{}
+	}
+	if s.Put.At == nil {
+		s.Put.At = []byte{}
+	}
+	b, err := encoder.Marshal(s)
+	if err != nil {
+		panic(err) // numbers and byte strings encode
+	}
+	c.unsaved = false
+	return b
+}
+
+func decodeState(b []byte) (state, error) {
+	var s state
+	if err := decode(b, &s); err != nil {
+		return state{}, err
+	}
+	if s.Version != stateVersion {
+		return state{}, fmt.Errorf("is of version %d, and this program knows %d", s.Version, stateVersion)
+	}
+	if s.Base.Counter > maxCounter || s.Have.Counter > maxCounter || s.Sequence > pointer.MaxSequence {
+		return state{}, errors.New("has a counter over its limit")
+	}
+	if s.Queue == nil || s.Put.At == nil {
+		return state{}, errCanonical
+	}
+	if len(s.Queue) > MaxQueue {
+		return state{}, fmt.Errorf("has %d messages, over %d", len(s.Queue), MaxQueue)
+	}
+	size := 0
+	for _, m := range s.Queue {
+		if len(m) == 0 || len(m) > MaxMessage {
+			return state{}, fmt.Errorf("has a message of %d bytes", len(m))
+		}
+		size += len(m)
+	}
+	if size > MaxQueueBytes {
+		return state{}, fmt.Errorf("has %d bytes of messages, over %d", size, MaxQueueBytes)
+	}
+	return s, nil
+}
+
+func (c *Channel) restore(b []byte) error {
+	s, err := decodeState(b)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(s.Self, c.self.Pointer.Bytes()) || s.Channel != c.id {
+		return errors.New("is another channel's")
+	}
+	if c.theirs.channel, err = ecdh.X25519().NewPublicKey(s.Theirs); err != nil {
+		return errors.New("has a malformed X25519 key")
+	}
+	if s.Before != nil {
+		if c.before, err = ecdh.X25519().NewPublicKey(s.Before); err != nil {
+			return errors.New("has a malformed X25519 key")
+		}
+	}
+	c.base, c.queue, c.sequence, c.put = s.Base, s.Queue, s.Sequence, s.Put
+	c.have, c.seen, c.unaware = s.Have, s.Seen, s.Unaware
+	return nil
+}
