@@ -176,7 +176,12 @@ func (b *Book) Find(text string) (Contact, error) {
 
 // Contacts yields everybody who has a name, or is in conflict over one, in the
 // order of the comparison keys. Removed contacts aren't among them.
-func (b *Book) Contacts() iter.Seq2[Contact, error] { return b.contacts("") }
+func (b *Book) Contacts() iter.Seq2[Contact, error] { return b.contacts("", nil) }
+
+// ContactsAfter yields those of them whose comparison keys come after one.
+func (b *Book) ContactsAfter(key string) iter.Seq2[Contact, error] {
+	return b.contacts("", append([]byte(key), 0))
+}
 
 // Prefix yields the contacts whose comparison key starts as that of text does.
 func (b *Book) Prefix(text string) iter.Seq2[Contact, error] {
@@ -184,17 +189,17 @@ func (b *Book) Prefix(text string) iter.Seq2[Contact, error] {
 	if err != nil {
 		key = text
 	}
-	return b.contacts(key)
+	return b.contacts(key, []byte(key))
 }
 
 // chunk is how many contacts are read in one transaction: none is open while
 // the caller has the turn, so that it may use the book meanwhile.
 const chunk = 256
 
-func (b *Book) contacts(prefix string) iter.Seq2[Contact, error] {
+func (b *Book) contacts(prefix string, from []byte) iter.Seq2[Contact, error] {
 	return func(yield func(Contact, error) bool) {
 		seen := make(map[pointer.Pointer]bool) // contacts in conflict stand under several keys
-		from := []byte(prefix)
+		from := append([]byte{}, from...)
 		for from != nil {
 			var contacts []Contact
 			var err error

@@ -40,7 +40,7 @@ const (
 
 // Bounds of a statement.
 const (
-	MaxStatement = 8 << 10 // bytes
+	MaxStatement = 8000    // bytes: one message of package drop
 	MaxText      = 64      // bytes of a suggested name
 	MaxNote      = 512     // bytes of a note
 

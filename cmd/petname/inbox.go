@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
+)
+
+func (a *app) inboxVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "inbox",
+		Short: "See whom others introduce to you",
+		Long: `Fetch what others left for you, and list what waits for your decision: who is
+introduced, by whom, under which name, and what you know already. Nobody in it
+has a name in your book, or gets one without you: see accept and decline.`,
+		Example: `  petname inbox
+  petname accept 482133 --as bob`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			var out engine.Inbox
+			err := a.ask("inbox", engine.NoArgs{}, &out)
+			if err == nil && len(out.Suggestions) == 0 {
+				a.hint("nothing waits for you")
+			}
+			return a.show(out, err, err == nil, func(w *bufio.Writer) {
+				for _, s := range out.Suggestions {
+					suggestion(w, a.style(), s, idDigits(out.Suggestions, s))
+				}
+			})
+		},
+	}
+}
+
+// leastDigits is how many of a suggestion's twelve digits are shown at least.
+const leastDigits = 6
+
+// idDigits are as many digits of a suggestion's ID as tell it from the others.
+func idDigits(all []engine.Suggestion, s engine.Suggestion) string {
+	n := leastDigits
+	for _, o := range all {
+		for o.ID != s.ID && n < len(s.ID) && o.ID[:n] == s.ID[:n] {
+			n++
+		}
+	}
+	return s.ID[:n]
+}
+
+// suggestion is one of the inbox, with all that there is to decide by.
+func suggestion(w *bufio.Writer, st petname.Style, s engine.Suggestion, digits string) {
+	fmt.Fprintf(w, "%s  %s\n", digits, headline(st, s))
+	if s.Suggested != "" {
+		field(w, "as", nickname(st, s.Suggested, s.Pointer))
+	}
+	if s.Nickname != "" {
+		field(w, "calls itself", nickname(st, s.Nickname, s.Pointer))
+	}
+	if s.Pointer != "" {
+		field(w, "pointer", s.Pointer)
+	}
+	if s.Note != "" {
+		field(w, "note", st.Text(s.Note))
+	}
+	if s.Name != "" {
+		field(w, "in your book", name(st, s.Name))
+	}
+	if s.Removed != nil {
+		field(w, "REMOVED", "by you, "+s.Removed.Local().Format(time.DateTime))
+	}
+	if s.Duplicity {
+		field(w, "DUPLICITY", "another next key was pinned for this pointer")
+	}
+	if len(s.Lookalikes) > 0 {
+		field(w, "LOOKS LIKE", "your "+nameList(st, s.Lookalikes))
+	}
+	came := petname.Clean(s.Channel) + ", " + s.At.Local().Format(time.DateTime)
+	if s.Expires != nil {
+		came += ", good until " + s.Expires.Local().Format(time.DateTime)
+	}
+	field(w, "came by", came)
+}
+
+// headline says what is suggested, and by whom.
+func headline(st petname.Style, s engine.Suggestion) string {
+	by := "somebody"
+	switch {
+	case s.ByName != "":
+		by = name(st, s.ByName)
+	case s.By != "":
+		by = nickname(st, "", s.By)
+	}
+	switch petname.SuggestionKind(s.Kind) {
+	case petname.Introduced:
+		return by + " introduces"
+	case petname.Paired:
+		return "you paired with"
+	case petname.Mutual:
+		return by + " offers to introduce you to each other"
+	case petname.Question:
+		return by + " asks whether this key is yours"
+	}
+	return "a stranger writes"
+}
+
+func (a *app) acceptVerb() *cobra.Command {
+	var request engine.AcceptArgs
+	cmd := &cobra.Command{
+		Use:   "accept N|FILE --as NAME",
+		Short: "Take up a suggestion, under a name of yours",
+		Long: `Give a name to somebody who waits in the inbox: N is the number that the inbox
+shows, or its first digits. An introduction that came by mail or on a memory
+stick is read from FILE, or with - from standard input. The name is yours to
+choose, whatever was suggested.
+
+With --instead NAME that contact gives way, in one step: for when the key that
+you were given was never theirs. petname why keeps who gave it to you.`,
+		Example: `  petname accept 482133 --as bob
+  petname accept from-alice.txt --as bob`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := a.suggestionOrFile(args[0], &request.ID, &request.Text); err != nil {
+				return err
+			}
+			var c engine.Contact
+			err := a.ask("accept", request, &c)
+			if a.wanted(err) {
+				request.Lookalike = true
+				err = a.ask("accept", request, &c)
+			}
+			return a.show(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(a.style(), c)) })
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&request.As, "as", "", "the `name` that you give")
+	f.BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
+	f.StringVar(&request.Instead, "instead", "", "a `name` of yours that gives way")
+	completeFlag(cmd, "instead", a.completeMoreNames)
+	return cmd
+}
+
+func (a *app) declineVerb() *cobra.Command {
+	var request engine.DeclineArgs
+	cmd := &cobra.Command{
+		Use:   "decline N|FILE",
+		Short: "Turn a suggestion down",
+		Long: `Take a suggestion out of the inbox; N and FILE are as for accept. With --never,
+nothing more is heard of the pointer, whoever introduces it, unless you add it
+yourself or pair with its owner. Nobody is told.`,
+		Example: `  petname decline 482133
+  petname decline 482133 --never`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := a.suggestionOrFile(args[0], &request.ID, &request.Text); err != nil {
+				return err
+			}
+			var s engine.Suggestion
+			err := a.ask("decline", request, &s)
+			return a.show(s, err, err == nil, func(w *bufio.Writer) {
+				fmt.Fprintf(w, "declined: %s %s\n", headline(a.style(), s), nickname(a.style(), s.Suggested, s.Pointer))
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&request.Never, "never", false, "and hear no more of that pointer")
+	return cmd
+}
+
+// suggestionOrFile tells the digits of a suggestion from the name of a file.
+func (a *app) suggestionOrFile(arg string, id *string, text *[]byte) error {
+	if isDigits(arg) {
+		*id = arg
+		return nil
+	}
+	b, err := a.readSmall(arg)
+	if err != nil {
+		return err
+	}
+	*text = b
+	return nil
+}
+
+func isDigits(s string) bool {
+	for _, r := range s {
+		if r < '0' || r > '9' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 12
+}

@@ -1,0 +1,204 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Suggestion is one of the inbox, as the verbs print it.
+type Suggestion struct {
+	ID         string     `json:"id"`
+	Kind       string     `json:"kind"`
+	Pointer    string     `json:"pointer"`    // empty: not known before both agree
+	By         string     `json:"by"`         // pointer of who says so; empty: the pointer itself
+	ByName     string     `json:"by_name"`    // my petname for them
+	Suggested  string     `json:"suggested"`  // cleaned
+	Nickname   string     `json:"nickname"`   // what the pointer calls itself, cleaned
+	Note       string     `json:"note"`       // cleaned
+	Channel    string     `json:"channel"`    // how it came
+	At         time.Time  `json:"at"`         // when this home heard it
+	Expires    *time.Time `json:"expires"`    // null: never
+	Lookalikes []string   `json:"lookalikes"` // petnames of mine that the suggested name, or the nickname, looks like
+	Name       string     `json:"name"`       // my petname for the pointer; empty: none
+	Removed    *time.Time `json:"removed"`    // when I removed the contact; null: not removed
+	Duplicity  bool       `json:"duplicity"`  // another next key was pinned for the pointer
+	State      string     `json:"state"`
+}
+
+// Inbox is the result of inbox.
+type Inbox struct {
+	Suggestions []Suggestion `json:"suggestions"`
+}
+
+// Inbox gives the suggestions that wait.
+func (e *Engine) Inbox(_ context.Context, _ NoArgs) (*Inbox, error) {
+	out := &Inbox{Suggestions: []Suggestion{}}
+	for s, err := range e.book.Inbox() {
+		if err != nil {
+			return nil, err
+		}
+		one, err := e.suggestion(s)
+		if err != nil {
+			return nil, err
+		}
+		out.Suggestions = append(out.Suggestions, *one)
+	}
+	return out, nil
+}
+
+// suggestion is one with all that this home knows of whom it is about.
+func (e *Engine) suggestion(s petname.Suggestion) (*Suggestion, error) {
+	out := &Suggestion{ID: s.ID.String(), Kind: string(s.Kind), Suggested: petname.Clean(s.Suggested), Note: petname.Clean(s.Note),
+		Channel: petname.Clean(s.Channel), At: s.At, Lookalikes: []string{}, State: string(s.State)}
+	if !s.Expires.IsZero() {
+		out.Expires = &s.Expires
+	}
+	if !s.By.IsZero() {
+		out.By = s.By.String()
+		by, err := e.book.ByPointer(s.By)
+		if err != nil && !errors.Is(err, petname.ErrNotFound) {
+			return nil, err
+		}
+		out.ByName = by.Name.String()
+	}
+	nickname := s.Nickname
+	if !s.Pointer.IsZero() {
+		out.Pointer = s.Pointer.String()
+		if heard := e.calledBy(s.Pointer); heard != "" {
+			nickname = heard
+		}
+		c, err := e.book.ByPointer(s.Pointer)
+		switch {
+		case errors.Is(err, petname.ErrNotFound):
+		case err != nil:
+			return nil, err
+		default:
+			out.Name, out.Duplicity = c.Name.String(), !s.Next.IsZero() && c.Pinned(s.Pointer, s.Next) != nil
+			if !c.Removed.IsZero() {
+				out.Removed = &c.Removed
+			}
+		}
+	}
+	out.Nickname = petname.Clean(nickname)
+	for i, text := range []string{s.Suggested, nickname} {
+		if i > 0 && text == s.Suggested {
+			break
+		}
+		like, err := e.book.NamesLike(text, s.Pointer)
+		if err != nil {
+			return nil, err
+		}
+		out.Lookalikes = append(out.Lookalikes, like...)
+	}
+	return out, nil
+}
+
+// calledBy is what the newest record of a pointer that this home has calls it.
+func (e *Engine) calledBy(p pointer.Pointer) string {
+	r, _, err := e.held(p)
+	if err != nil {
+		return ""
+	}
+	card, _ := r.Card()
+	return card.Nickname
+}
+
+// AcceptArgs are the arguments of accept: a suggestion by its digits, or what
+// stands in a file.
+type AcceptArgs struct {
+	ID         string `json:"id"`
+	Text       []byte `json:"text"` // of a file; nil: ID counts
+	As         string `json:"as"`
+	Lookalike  bool   `json:"lookalike"`
+	Instead    string `json:"instead"` // a contact that gives way, by name or pointer
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+// Accept gives a name to whom a suggestion is about.
+func (e *Engine) Accept(_ context.Context, a AcceptArgs) (*Contact, error) {
+	s, err := e.meant(a.ID, a.Text)
+	if err != nil {
+		return nil, err
+	}
+	if a.As == "" {
+		return nil, Usage("what shall %s be called? The name is yours to choose", s.Pointer.Short()).
+			With("petname accept " + s.ID.String() + " --as NAME")
+	}
+	name, err := petname.ParseName(a.As)
+	if err != nil {
+		return nil, err
+	}
+	how := petname.Acceptance{Lookalike: a.Lookalike, Nickname: e.calledBy(s.Pointer)}
+	if a.Instead != "" {
+		gives, err := e.find(a.Instead)
+		if err != nil {
+			return nil, err
+		}
+		how.Instead = gives.ID
+	}
+	c, err := e.book.Accept(s.ID, name, how)
+	var taken *petname.TakenError
+	if errors.As(err, &taken) && how.Instead.IsZero() {
+		return e.inTheWay(err, s.Pointer), Classify(err).With("choose another name, or, if it is the same person and the other key was never theirs:\npetname accept " +
+			s.ID.String() + " --as " + ShellWord(a.As) + " --instead " + ShellWord(taken.Name.String()))
+	}
+	if err != nil {
+		return e.inTheWay(err, s.Pointer), err
+	}
+	return e.flagged(c)
+}
+
+// meant is the suggestion that digits, or a file, mean. What the file says goes
+// into the inbox first.
+func (e *Engine) meant(digits string, text []byte) (petname.Suggestion, error) {
+	if text == nil {
+		return e.book.Suggestion(digits)
+	}
+	statements, err := introduce.Dearmor(text)
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	var id petname.SuggestionID
+	found := 0
+	for _, signed := range statements {
+		got, _, err := e.book.Receive(signed, "file")
+		if err != nil {
+			return petname.Suggestion{}, err
+		}
+		if got != (petname.SuggestionID{}) {
+			id = got
+			found++
+		}
+	}
+	switch found {
+	case 0:
+		return petname.Suggestion{}, &Error{Code: "noted", Exit: ExitChoose, Message: "what the file says was noted, and leaves nothing to decide", Next: "petname inbox"}
+	case 1:
+		return e.book.Suggestion(id.String())
+	}
+	return petname.Suggestion{}, &Error{Code: "choose", Exit: ExitChoose, Message: "there are several suggestions in the file, and they wait in the inbox now", Next: "petname inbox"}
+}
+
+// DeclineArgs are the arguments of decline.
+type DeclineArgs struct {
+	ID    string `json:"id"`
+	Text  []byte `json:"text"`
+	Never bool   `json:"never"` // and hear no more of the pointer
+}
+
+// Decline takes a suggestion out of the inbox.
+func (e *Engine) Decline(_ context.Context, a DeclineArgs) (*Suggestion, error) {
+	s, err := e.meant(a.ID, a.Text)
+	if err != nil {
+		return nil, err
+	}
+	if s, err = e.book.Decline(s.ID, a.Never); err != nil {
+		return nil, err
+	}
+	return e.suggestion(s)
+}

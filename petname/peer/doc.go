@@ -1,0 +1,16 @@
+// Package peer is one person's running presence: it carries what people say to
+// each other, and puts what others said into the inbox of the book.
+//
+//	p, err := peer.Open(peer.Config{Book: book, Records: resolver, Store: node, Sealing: keys, File: "post.db"})
+//	…
+//	sent, err := p.Introduce(ctx, identity, bob, peer.Introduction{To: alice, Suggested: "Bob W"})
+//	report, err := p.Sync(ctx, identity)
+//
+// Messages travel by package drop: sealed, in records of the network that
+// nobody else can read or tell apart, and so also while the other is away. What
+// is sent is durable before it is on its way, and stays until it is acknowledged;
+// what comes is processed in order, and exactly once.
+//
+// The identity's key is handed in with each call that signs, and not kept: a
+// book without it can fetch, but neither send nor acknowledge.
+package peer

@@ -1,0 +1,138 @@
+package peer
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/ed25519"
+	"crypto/hpke"
+	"crypto/sha256"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+func testKey(seed string) ed25519.PrivateKey {
+	h := sha256.Sum256([]byte("peer test " + seed))
+	return ed25519.NewKeyFromSeed(h[:])
+}
+
+func pointerOf(seed string) pointer.Pointer {
+	p, err := pointer.FromPublicKey(testKey(seed).Public())
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// clock is the time of a test, which goes on when it is told to.
+type clock struct{ now time.Time }
+
+func newClock() *clock { return &clock{time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time { return c.now }
+
+// person has a book, and is reachable by way of one network.
+type person struct {
+	*Peer
+	name    string
+	key     ed25519.PrivateKey
+	book    *petname.Book
+	network dht.Store
+	clock   *clock
+	sealing []hpke.PrivateKey
+	file    string
+}
+
+func newPerson(t testing.TB, c *clock, network dht.Store, name string) *person {
+	t.Helper()
+	dir := t.TempDir()
+	book, err := petname.Create(filepath.Join(dir, "ledger.db"), testKey(name), testKey(name+"'s device"), petname.Options{Now: c.Now})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, book.Close()) })
+	p := &person{name: name, key: testKey(name), book: book, network: network, clock: c, file: filepath.Join(dir, "post.db")}
+	for _, kem := range []hpke.KEM{hpke.DHKEM(ecdh.X25519()), hpke.MLKEM768X25519()} {
+		key, err := kem.GenerateKey()
+		require.NoError(t, err)
+		p.sealing = append(p.sealing, key)
+	}
+	p.publish(t)
+	p.open(t)
+	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	return p
+}
+
+func (p *person) open(t testing.TB) {
+	t.Helper()
+	var err error
+	p.Peer, err = Open(Config{Book: p.book, Records: &dht.Resolver{Stores: []dht.Store{p.network}, Now: p.clock.Now}, Store: p.network,
+		Sealing: p.sealing, File: p.file, Now: p.clock.Now})
+	require.NoError(t, err)
+}
+
+// reopen is what a restart does.
+func (p *person) reopen(t testing.TB) {
+	t.Helper()
+	require.NoError(t, p.Close())
+	p.open(t)
+}
+
+func (p *person) next() pointer.Commitment {
+	c, err := pointer.Commit(testKey(p.name + "'s next").Public())
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+// publish puts a card into the network.
+func (p *person) publish(t testing.TB) {
+	t.Helper()
+	card := pointer.Card{Nickname: p.name, Next: p.next()}
+	for _, k := range p.sealing {
+		card.Sealing = append(card.Sealing, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})
+	}
+	r, err := pointer.Sign(p.key, pointer.Fields{Sequence: uint64(p.clock.now.Unix()), Expires: p.clock.now.AddDate(0, 3, 0), TTL: time.Minute, Card: &card})
+	require.NoError(t, err)
+	_, err = p.network.Put(context.Background(), r.Pointer(), r.Bytes())
+	require.NoError(t, err)
+}
+
+func (p *person) link() pointer.Link {
+	return pointer.Link{Pointer: pointerOf(p.name), Next: p.next(), Nickname: p.name}
+}
+
+// knows has somebody in the book.
+func (p *person) knows(t testing.TB, others ...*person) {
+	t.Helper()
+	for _, o := range others {
+		n, err := petname.ParseName(o.name)
+		require.NoError(t, err)
+		_, err = p.book.Add(n, o.link(), petname.Source{})
+		require.NoError(t, err)
+	}
+}
+
+// fetch is a Sync in which nothing fails.
+func (p *person) fetch(t testing.TB) Report {
+	t.Helper()
+	report, err := p.Sync(context.Background(), p.key)
+	require.NoError(t, err)
+	require.Empty(t, report.Errs)
+	return report
+}
+
+func (p *person) inbox(t testing.TB) []petname.Suggestion {
+	t.Helper()
+	var all []petname.Suggestion
+	for s, err := range p.book.Inbox() {
+		require.NoError(t, err)
+		all = append(all, s)
+	}
+	return all
+}

@@ -1,0 +1,144 @@
+package peer
+
+import (
+	"context"
+	"crypto"
+	"crypto/hpke"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Config is what a presence is made of.
+type Config struct {
+	Book    *petname.Book
+	Records petname.Records   // finds the cards of contacts
+	Store   dht.Store         // where messages are left: a client with a peer key of its own
+	Sealing []hpke.PrivateKey // this home's, the current ones first
+	File    string            // what is on its way is kept here; one process at a time
+	Now     func() time.Time  // nil: time.Now
+	Wait    time.Duration     // how long to wait while another process has the file open
+}
+
+// Peer is one person's presence. It is safe for concurrent use.
+type Peer struct {
+	c  Config
+	db *bbolt.DB
+
+	mu    sync.Mutex
+	turns map[pointer.Pointer]*sync.Mutex // a channel is not for two at a time
+}
+
+// ErrNoSealing: a contact's card has no key to seal messages with.
+var ErrNoSealing = errors.New("its card has no key to seal messages with: it has to publish again, or be told by a file")
+
+var bucketChannels = []byte("channels") // pointer of the party → state of the channel
+
+// Open opens a presence.
+func Open(c Config) (*Peer, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	db, err := bbolt.Open(c.File, 0o600, &bbolt.Options{Timeout: max(c.Wait, time.Millisecond), NoStatistics: true})
+	if err != nil {
+		return nil, fmt.Errorf("messages %q: %w", c.File, err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists(bucketChannels)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("messages %q: %w", c.File, err), db.Close())
+	}
+	return &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex)}, nil
+}
+
+// Close lets go of the file.
+func (p *Peer) Close() error { return p.db.Close() }
+
+// turn waits for the turn at a channel, and gives what ends it.
+func (p *Peer) turn(party pointer.Pointer) (end func()) {
+	p.mu.Lock()
+	turn, known := p.turns[party]
+	if !known {
+		turn = new(sync.Mutex)
+		p.turns[party] = turn
+	}
+	p.mu.Unlock()
+	turn.Lock()
+	return turn.Unlock
+}
+
+// channel opens the channel with a contact: with what its newest card says, as
+// far as one can be had.
+func (p *Peer) channel(ctx context.Context, key crypto.Signer, to pointer.Pointer) (*drop.Channel, error) {
+	result, err := p.c.Records.Best(ctx, to, dht.LevelAny)
+	if err != nil {
+		return nil, fmt.Errorf("card of %s: %w", to, err)
+	}
+	card, _ := result.Record.Card()
+	if len(card.Sealing) == 0 {
+		return nil, fmt.Errorf("%s: %w", to, ErrNoSealing)
+	}
+	var state []byte
+	err = p.db.View(func(tx *bbolt.Tx) error {
+		state = append(state, tx.Bucket(bucketChannels).Get(to.Bytes())...)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return drop.Open(drop.Self{Pointer: p.c.Book.Identity(), Signer: key, Sealing: p.c.Sealing}, drop.Party{Pointer: to, Sealing: card.Sealing}, state)
+}
+
+// save makes where a channel stands durable.
+func (p *Peer) save(to pointer.Pointer, c *drop.Channel) error {
+	return p.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketChannels).Put(to.Bytes(), c.State()) })
+}
+
+// put writes my record to a channel, if it is due, and keeps that it is there.
+func (p *Peer) put(ctx context.Context, to pointer.Pointer, c *drop.Channel) (dht.Receipt, error) {
+	receipt, err := c.Put(ctx, p.c.Store, p.c.Now())
+	return receipt, errors.Join(err, p.save(to, c))
+}
+
+// Sent says where a message is.
+type Sent string
+
+const (
+	Stored Sent = "stored" // the network has it
+	Queued Sent = "queued" // it waits here, and goes out with a later Sync
+)
+
+// send queues a message to a contact, durably, and tries to bring it on its way.
+// An error beside Queued says why it waits.
+func (p *Peer) send(ctx context.Context, key crypto.Signer, to pointer.Pointer, m message) (Sent, error) {
+	defer p.turn(to)()
+	b, err := m.encode()
+	if err != nil {
+		return "", err
+	}
+	c, err := p.channel(ctx, key, to)
+	if err != nil {
+		return "", err
+	}
+	if err := c.Send(b); err != nil {
+		return "", err
+	}
+	if err := p.save(to, c); err != nil {
+		return "", err
+	}
+	receipt, err := p.put(ctx, to, c)
+	if receipt.Stored > 0 {
+		return Stored, nil
+	}
+	return Queued, err
+}

@@ -1,0 +1,243 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"sync"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Bounds of one Sync.
+const (
+	maxQuiet    = 32 // contacts that never wrote, who are asked for each time, in turns
+	maxParallel = 8  // channels at a time
+)
+
+var (
+	bucketTurns = []byte("turns")
+	keyLast     = []byte("last") // the comparison key of the contact that was asked for last
+)
+
+// Report is what a Sync did.
+type Report struct {
+	Polled  int                     // channels that were looked at
+	Fresh   []petname.Suggestion    // what is new in the inbox
+	Refused []Refusal               // what came and was not taken
+	Waiting map[pointer.Pointer]int // messages that are not acknowledged yet
+	Lost    uint64                  // messages that can't come any more: see [drop.Mail]
+	Errs    []error                 // channels that couldn't be looked at, or written to
+}
+
+// Refusal is a message that was verified to be from a contact, and not taken.
+type Refusal struct {
+	By  pointer.Pointer
+	Err error
+}
+
+// Sync fetches what contacts left for me, puts it into the inbox, and brings on
+// its way what is due. Without the key, nil, nothing can be sent or acknowledged:
+// what came is in the inbox all the same, and is acknowledged another time.
+//
+// All with whom there ever was a message are looked at, and of the other
+// contacts some, in turns. A network that fails is told in the report.
+func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
+	report := Report{Waiting: make(map[pointer.Pointer]int)}
+	parties, err := p.parties()
+	if err != nil {
+		return report, err
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, maxParallel)
+	for _, party := range parties {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			one := p.sync(ctx, key, party)
+			mu.Lock()
+			defer mu.Unlock()
+			report.add(one)
+		})
+	}
+	wg.Wait()
+	return report, ctx.Err()
+}
+
+func (r *Report) add(o Report) {
+	r.Polled += o.Polled
+	r.Fresh = append(r.Fresh, o.Fresh...)
+	r.Refused = append(r.Refused, o.Refused...)
+	r.Lost += o.Lost
+	r.Errs = append(r.Errs, o.Errs...)
+	for to, n := range o.Waiting {
+		r.Waiting[to] = n
+	}
+}
+
+// parties are those whose channels are looked at this time.
+func (p *Peer) parties() ([]pointer.Pointer, error) {
+	var parties []pointer.Pointer
+	known := make(map[pointer.Pointer]bool)
+	var last []byte
+	err := p.db.Update(func(tx *bbolt.Tx) error {
+		turns, err := tx.CreateBucketIfNotExists(bucketTurns)
+		if err != nil {
+			return err
+		}
+		last = bytes.Clone(turns.Get(keyLast))
+		return tx.Bucket(bucketChannels).ForEach(func(k, _ []byte) error {
+			to, err := pointer.FromBytes(k)
+			if err != nil {
+				return fmt.Errorf("channel: %w", err)
+			}
+			known[to] = true
+			parties = append(parties, to)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	quiet, next, err := p.quiet(string(last), known)
+	if err != nil {
+		return nil, err
+	}
+	err = p.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketTurns).Put(keyLast, []byte(next)) })
+	return append(parties, quiet...), err
+}
+
+// quiet are contacts whose turn it is after the one with that key, around the
+// book.
+func (p *Peer) quiet(last string, known map[pointer.Pointer]bool) (found []pointer.Pointer, next string, err error) {
+	next = last
+	for round := range 2 {
+		for c, err := range p.c.Book.ContactsAfter(last) {
+			if err != nil {
+				return nil, "", err
+			}
+			if len(found) == maxQuiet {
+				return found, next, nil
+			}
+			next = c.Name.Key()
+			if c.Conflict != nil || c.Duplicity || known[c.Pointer] {
+				continue
+			}
+			known[c.Pointer] = true
+			found = append(found, c.Pointer)
+		}
+		if round == 0 {
+			last = ""
+		}
+	}
+	return found, "", nil
+}
+
+// sync looks at one channel.
+func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointer) Report {
+	defer p.turn(party)()
+	report := Report{Waiting: make(map[pointer.Pointer]int)}
+	fail := func(err error) Report {
+		report.Errs = append(report.Errs, err)
+		return report
+	}
+	c, err := p.channel(ctx, key, party)
+	if errors.Is(err, ErrNoSealing) {
+		return report // it can't have written
+	}
+	if err != nil {
+		return fail(err)
+	}
+	report.Polled++
+	mail, err := c.Poll(ctx, p.c.Store, p.c.Now())
+	if err != nil {
+		report.Errs = append(report.Errs, err) // and yet some may have come
+	}
+	report.Lost = mail.Lost
+	for _, m := range mail.Messages {
+		stop, err := p.take(ctx, party, m, &report)
+		if err != nil {
+			report.Refused = append(report.Refused, Refusal{party, err})
+		}
+		if stop {
+			break
+		}
+		if err := c.Done(m); err != nil {
+			return fail(err)
+		}
+	}
+	known := c.Waiting() > 0 || len(mail.Messages) > 0 || !mail.Written.IsZero()
+	if known || p.has(party) {
+		if err := p.save(party, c); err != nil {
+			return fail(err)
+		}
+	}
+	if key != nil && c.Due(p.c.Now()) {
+		if receipt, err := p.put(ctx, party, c); err != nil && receipt.Stored == 0 {
+			report.Errs = append(report.Errs, err)
+		}
+	}
+	if n := c.Waiting(); n > 0 {
+		report.Waiting[party] = n
+	}
+	return report
+}
+
+func (p *Peer) has(party pointer.Pointer) (known bool) {
+	_ = p.db.View(func(tx *bbolt.Tx) error {
+		known = tx.Bucket(bucketChannels).Get(party.Bytes()) != nil
+		return nil
+	})
+	return known
+}
+
+// take processes one message: what it says is durable when it returns. stop says
+// that it stays where it is, and all after it, for another time; an error that
+// it was not taken.
+func (p *Peer) take(ctx context.Context, by pointer.Pointer, m drop.Message, report *Report) (stop bool, err error) {
+	msg, err := decodeMessage(m.Bytes)
+	if err != nil {
+		return false, err
+	}
+	switch msg.Kind {
+	case kindStatement:
+		return p.takeStatement(by, msg.Body, report)
+	}
+	return false, fmt.Errorf("message of kind %d, which this version doesn't know", msg.Kind)
+}
+
+func (p *Peer) takeStatement(by pointer.Pointer, signed []byte, report *Report) (bool, error) {
+	id, fresh, err := p.c.Book.Receive(signed, "drop")
+	switch {
+	case errors.Is(err, petname.ErrInboxFull):
+		return true, fmt.Errorf("%w: it waits with who sent it", err)
+	case err == nil && fresh && id != (petname.SuggestionID{}):
+		s, err := p.c.Book.Suggestion(id.String())
+		if err != nil {
+			return true, err
+		}
+		report.Fresh = append(report.Fresh, s)
+		return false, nil
+	case err == nil, refusal(err):
+		return false, err
+	}
+	return true, err // the disk, say: it comes again
+}
+
+// refusal tells what will never be taken from what may be another time.
+func refusal(err error) bool {
+	for _, never := range []error{introduce.ErrInvalid, petname.ErrNotForMe, petname.ErrStranger, petname.ErrMuted, petname.ErrOwnPointer, petname.ErrDecided} {
+		if errors.Is(err, never) {
+			return true
+		}
+	}
+	return errors.As(err, new(*introduce.ExpiredError)) || errors.As(err, new(*petname.ConflictError))
+}

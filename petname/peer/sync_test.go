@@ -1,0 +1,146 @@
+package peer
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// three people: Alice knows Bob and Carol, who know her.
+func three(t testing.TB) (alice, bob, carol *person) {
+	c := newClock()
+	network := &dht.Memory{Now: c.Now}
+	alice, bob, carol = newPerson(t, c, network, "alice"), newPerson(t, c, network, "bob"), newPerson(t, c, network, "carol")
+	alice.knows(t, bob, carol)
+	bob.knows(t, alice)
+	carol.knows(t, alice)
+	return alice, bob, carol
+}
+
+// introduces is what somebody says to another about a third.
+func (p *person) introduces(t testing.TB, about, to *person) []byte {
+	t.Helper()
+	b, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(about.name), Next: about.next(), Suggested: about.name,
+		Expires: p.clock.now.Add(Life)}.Sign(p.key, nil, p.clock.now)
+	require.NoError(t, err)
+	return b
+}
+
+func TestAnIntroductionReachesWhoWasAway(t *testing.T) {
+	alice, bob, carol := three(t)
+	sent, err := alice.Send(context.Background(), alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+	require.NoError(t, err)
+	require.Equal(t, Stored, sent)
+	alice.clock.now = alice.clock.now.Add(3 * 24 * time.Hour)
+
+	report := carol.fetch(t)
+	require.Len(t, report.Fresh, 1)
+	s := report.Fresh[0]
+	require.Equal(t, pointerOf("bob"), s.Pointer)
+	require.Equal(t, pointerOf("alice"), s.By)
+	require.Equal(t, "drop", s.Channel)
+	require.Equal(t, bob.next(), s.Next)
+	require.Equal(t, []petname.Suggestion{s}, carol.inbox(t))
+
+	require.Empty(t, alice.fetch(t).Waiting, "it was acknowledged")
+	carol.reopen(t)
+	require.Empty(t, carol.fetch(t).Fresh, "exactly once")
+	require.Empty(t, bob.fetch(t).Fresh)
+}
+
+func TestALockedHomeFetchesAndAcknowledgesLater(t *testing.T) {
+	alice, bob, carol := three(t)
+	_, err := alice.Send(context.Background(), alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+	require.NoError(t, err)
+	report, err := carol.Sync(context.Background(), nil)
+	require.NoError(t, err)
+	require.Len(t, report.Fresh, 1)
+	require.Len(t, alice.fetch(t).Waiting, 1)
+	require.Empty(t, carol.fetch(t).Fresh)
+	require.Empty(t, alice.fetch(t).Waiting)
+}
+
+func TestAFullInboxLeavesTheRestWithWhoSentIt(t *testing.T) {
+	alice, _, carol := three(t)
+	for i := range petname.MaxInboxFrom + 5 {
+		b, err := introduce.Introduction{To: pointerOf("carol"), About: pointerOf(string(rune('A' + i))), Suggested: "x",
+			Expires: alice.clock.now.Add(Life)}.Sign(alice.key, nil, alice.clock.now)
+		require.NoError(t, err)
+		_, err = alice.Send(context.Background(), alice.key, pointerOf("carol"), b)
+		require.NoError(t, err)
+	}
+	for range 5 { // as many turns as the records have room for
+		carol.fetch(t)
+		alice.fetch(t)
+	}
+	require.Len(t, carol.inbox(t), petname.MaxInboxFrom)
+	require.Equal(t, 5, alice.fetch(t).Waiting[pointerOf("carol")])
+	for _, s := range carol.inbox(t) {
+		_, err := carol.book.Decline(s.ID, false)
+		require.NoError(t, err)
+	}
+	carol.fetch(t)
+	require.Len(t, carol.inbox(t), 5, "nothing is dropped")
+	require.Empty(t, alice.fetch(t).Waiting)
+}
+
+// What a contact sends that isn't to be taken is passed over, and holds up
+// nothing that comes behind it.
+func TestWhatIsRefusedHoldsUpNothing(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	send := func(m message) {
+		_, err := alice.send(ctx, alice.key, pointerOf("carol"), m)
+		require.NoError(t, err)
+	}
+	send(message{Kind: kindStatement, Body: []byte("garbage")})
+	send(message{Kind: 200, Body: []byte("of a later version")})
+	send(message{Kind: kindStatement, Body: alice.introduces(t, carol, bob)}) // said to somebody else
+	send(message{Kind: kindStatement, Body: bob.introduces(t, alice, carol)}) // by a stranger
+	send(message{Kind: kindStatement, Body: alice.introduces(t, bob, carol)})
+	report := carol.fetch(t)
+	require.Len(t, report.Refused, 4)
+	require.Len(t, report.Fresh, 1)
+	require.Empty(t, alice.fetch(t).Waiting)
+}
+
+func TestSharedNamesAreReadByTheirAudienceAlone(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	label, err := petname.ParseName("bobby")
+	require.NoError(t, err)
+	_, err = alice.book.ShareWith(pointerOf("carol"), pointerOf("bob"), label)
+	require.NoError(t, err)
+	_, err = alice.ShareWith(ctx, alice.key, pointerOf("carol"))
+	require.NoError(t, err)
+	carol.fetch(t)
+	bob.fetch(t)
+	resolve := func(p *person) (pointer.Pointer, error) {
+		r, err := p.book.Resolve(ctx, p.c.Records, "alice/bobby", dht.LevelAny)
+		if err != nil {
+			return pointer.Pointer{}, err
+		}
+		return r.Last().Pointer, nil
+	}
+	led, err := resolve(carol)
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("bob"), led)
+	_, err = resolve(bob)
+	require.ErrorIs(t, err, petname.ErrNotFound)
+
+	alice.clock.now = alice.clock.now.Add(time.Hour)
+	_, err = alice.book.UnshareWith(pointerOf("carol"), label)
+	require.NoError(t, err)
+	_, err = alice.ShareWith(ctx, alice.key, pointerOf("carol"))
+	require.NoError(t, err)
+	carol.fetch(t)
+	_, err = resolve(carol)
+	require.ErrorIs(t, err, petname.ErrNotFound)
+}
