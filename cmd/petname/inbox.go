@@ -12,7 +12,8 @@ import (
 )
 
 func (a *app) inboxVerb() *cobra.Command {
-	return &cobra.Command{
+	var request engine.InboxArgs
+	cmd := &cobra.Command{
 		Use:   "inbox",
 		Short: "See whom others introduce to you",
 		Long: `Fetch what others left for you, and list what waits for your decision: who is
@@ -23,7 +24,10 @@ has a name in your book, or gets one without you: see accept and decline.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var out engine.Inbox
-			err := a.ask("inbox", engine.NoArgs{}, &out)
+			err := a.ask("inbox", request, &out)
+			if err == nil && out.Fetched != nil && out.Fetched.Problem != "" {
+				a.warn("not everything could be fetched: %s", out.Fetched.Problem)
+			}
 			if err == nil && len(out.Suggestions) == 0 {
 				a.hint("nothing waits for you")
 			}
@@ -34,6 +38,8 @@ has a name in your book, or gets one without you: see accept and decline.`,
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&request.Offline, "offline", false, "what is here already: fetch nothing")
+	return cmd
 }
 
 // leastDigits is how many of a suggestion's twelve digits are shown at least.
@@ -174,7 +180,7 @@ func (a *app) suggestionOrFile(arg string, id *string, text *[]byte) error {
 		*id = arg
 		return nil
 	}
-	b, err := a.readSmall(arg)
+	b, err := a.readUpTo(arg, maxStdin+1)
 	if err != nil {
 		return err
 	}

@@ -150,7 +150,10 @@ anyone can keep a friend's record alive until it expires.`,
 	return cmd
 }
 
-func (a *app) readRecord(name string) ([]byte, error) {
+func (a *app) readRecord(name string) ([]byte, error) { return a.readUpTo(name, pointer.MaxRecord+1) }
+
+// readUpTo reads a file, or with - standard input, as far as so many bytes.
+func (a *app) readUpTo(name string, most int) ([]byte, error) {
 	var f io.Reader = a.stdin
 	if name != "-" {
 		file, err := os.Open(name)
@@ -160,7 +163,7 @@ func (a *app) readRecord(name string) ([]byte, error) {
 		defer file.Close()
 		f = file
 	}
-	b, err := io.ReadAll(io.LimitReader(f, int64(pointer.MaxRecord+1)))
+	b, err := io.ReadAll(io.LimitReader(f, int64(most)))
 	if err != nil {
 		return nil, engine.Usage("%v", err)
 	}

@@ -40,9 +40,9 @@ const (
 
 // Bounds of a statement.
 const (
-	MaxStatement = 8000    // bytes: one message of package drop
-	MaxText      = 64      // bytes of a suggested name
-	MaxNote      = 512     // bytes of a note
+	MaxStatement = 8000 // bytes: one message of package drop
+	MaxText      = 64   // bytes of a suggested name
+	MaxNote      = 512  // bytes of a note
 
 	idSize    = 16
 	maxMillis = 1 << 46

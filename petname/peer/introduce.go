@@ -1,10 +1,16 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"crypto"
+	"encoding/binary"
+	"fmt"
 	"time"
 
+	"go.etcd.io/bbolt"
+
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -13,6 +19,13 @@ import (
 // Send returns without Sent being empty; an error beside [Queued] says why it
 // waits.
 func (p *Peer) Send(ctx context.Context, key crypto.Signer, to pointer.Pointer, signed []byte) (Sent, error) {
+	if kind, err := introduce.KindOf(signed); err != nil {
+		return "", err
+	} else if kind == introduce.KindIntroduction {
+		if err := p.Said(signed); err != nil {
+			return "", err
+		}
+	}
 	return p.send(ctx, key, to, message{Kind: kindStatement, Body: signed})
 }
 
@@ -35,3 +48,75 @@ func (p *Peer) ShareWith(ctx context.Context, key crypto.Signer, audience pointe
 
 // Life is how long an introduction is good for unless something else is said.
 const Life = 30 * 24 * time.Hour
+
+var bucketSaid = []byte("said") // id of an introduction → it, signed by me
+
+// maxSaid bounds the introductions by me that are remembered: the oldest go first.
+const maxSaid = 10_000
+
+// Said keeps an introduction by me, so that it can be taken back; Send does so
+// by itself.
+func (p *Peer) Said(signed []byte) error {
+	i, err := introduce.OpenIntroduction(signed, time.Time{})
+	if err != nil {
+		return err
+	}
+	return p.db.Update(func(tx *bbolt.Tx) error {
+		said, err := tx.CreateBucketIfNotExists(bucketSaid)
+		if err != nil {
+			return err
+		}
+		if err := said.Put(saidKey(i), signed); err != nil {
+			return err
+		}
+		for n := said.Stats().KeyN; n > maxSaid; n-- {
+			k, _ := said.Cursor().First()
+			if err := said.Delete(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// saidKey sorts by time.
+func saidKey(i introduce.Introduction) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, uint64(i.Made.UnixMilli())), i.ID[:]...)
+}
+
+// Retract takes back what I said to one contact about a pointer, all of it that
+// has not expired, and gives what that was.
+func (p *Peer) Retract(ctx context.Context, key crypto.Signer, to, about pointer.Pointer) ([]introduce.Introduction, Sent, error) {
+	var found []introduce.Introduction
+	err := p.db.View(func(tx *bbolt.Tx) error {
+		said := tx.Bucket(bucketSaid)
+		if said == nil {
+			return nil
+		}
+		return said.ForEach(func(_, signed []byte) error {
+			i, err := introduce.OpenIntroduction(signed, p.c.Now())
+			if err == nil && i.To == to && i.About == about {
+				found = append(found, i)
+			}
+			return nil
+		})
+	})
+	if err != nil || len(found) == 0 {
+		return nil, "", cmp.Or(err, fmt.Errorf("%s was not introduced to %s, or it has expired: %w", about, to, petname.ErrNotFound))
+	}
+	var sent Sent
+	for _, i := range found {
+		signed, err := introduce.Retraction{To: to, ID: i.ID}.Sign(key, p.c.Now())
+		if err != nil {
+			return nil, "", err
+		}
+		if sent, err = p.Send(ctx, key, to, signed); sent == "" {
+			return nil, "", err
+		}
+		err = p.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketSaid).Delete(saidKey(i)) })
+		if err != nil {
+			return nil, "", err
+		}
+	}
+	return found, sent, nil
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/dht/keep"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/peer"
 )
 
 // Engine is a home, open. Close it.
@@ -35,6 +36,10 @@ type Engine struct {
 	web     *web      // nil: HTTP isn't served
 	began   time.Time // when it began to
 	lastPut *LastPut  // nil: none yet
+
+	post    *peer.Peer // nil until it is needed
+	aside   *kad.Node  // a node's client with a throw-away peer key; nil until it is needed
+	asideOf *kad.Node  // the network that it was made beside
 
 	keeper     *keep.Keeper // nil: no node
 	passphrase string       // of the identity; empty: the node has none
@@ -78,6 +83,7 @@ func (e *Engine) Close() error {
 	e.stop()
 	e.closeWeb()
 	e.runs.Wait()
+	err := e.closePost()
 	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 	defer cancel()
 	late := context.AfterFunc(ctx, e.end)
@@ -89,7 +95,6 @@ func (e *Engine) Close() error {
 	for _, router := range e.clients {
 		_ = router.Close() // idle connections; there is nothing to lose
 	}
-	var err error
 	if e.network != nil {
 		// A put returns when enough have confirmed; let the last of the closest
 		// peers get the record as well. A verb on its own has seen to that, and
@@ -97,7 +102,7 @@ func (e *Engine) Close() error {
 		if e.serving {
 			_ = e.network.Wait(ctx)
 		}
-		err = e.network.Close()
+		err = errors.Join(err, e.network.Close())
 		e.network = nil
 	}
 	return errors.Join(err, e.book.Close())
@@ -132,7 +137,13 @@ var ops = map[string]func(e *Engine, ctx context.Context, args json.RawMessage) 
 	"join":    op((*Engine).Join),
 	"status":  op((*Engine).Status),
 	"doctor":  op((*Engine).Doctor),
-	"suggest": op((*Engine).Suggest),
+
+	"inbox":     op((*Engine).Inbox),
+	"accept":    op((*Engine).Accept),
+	"decline":   op((*Engine).Decline),
+	"introduce": op((*Engine).Introduce),
+	"retract":   op((*Engine).Retract),
+	"suggest":   op((*Engine).Suggest),
 }
 
 func op[A, R any](fn func(*Engine, context.Context, A) (R, error)) func(*Engine, context.Context, json.RawMessage) (any, error) {

@@ -12,6 +12,8 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -68,6 +70,7 @@ func Classify(err error) *Error {
 		expired   *pointer.ExpiredError
 		short     *dht.ShortError
 		damaged   *ledger.DamagedError
+		stale     *introduce.ExpiredError
 	)
 	e := &Error{Code: "failure", Message: err.Error(), Exit: ExitFailure}
 	set := func(code string, exit int, next string) *Error {
@@ -111,6 +114,22 @@ func Classify(err error) *Error {
 	case errors.Is(err, context.Canceled):
 		e.Message = "interrupted"
 		return set("interrupted", ExitInterrupted, "")
+	case errors.As(err, &stale):
+		return set("expired", ExitUnverified, "ask who introduced them to do it again")
+	case errors.Is(err, introduce.ErrInvalid):
+		return set("invalid", ExitUnverified, "ask who sent it to send it again")
+	case errors.Is(err, petname.ErrStranger):
+		return set("stranger", ExitUnverified, "petname add NAME LINK, for who says it, if you know them")
+	case errors.Is(err, petname.ErrNotForMe):
+		return set("not_for_me", ExitUnverified, "ask who introduces them to do it for you")
+	case errors.Is(err, petname.ErrMuted):
+		return set("muted", ExitConflict, "petname add NAME LINK, if you know better now")
+	case errors.Is(err, petname.ErrInboxFull):
+		return set("inbox_full", ExitConflict, "petname inbox")
+	case errors.Is(err, petname.ErrDecided):
+		return set("decided", ExitConflict, "petname inbox")
+	case errors.Is(err, peer.ErrNoSealing):
+		return set("no_sealing", ExitNotFound, "ask them to publish again, or give it to them as a file: -o FILE")
 	case errors.Is(err, petname.ErrChanged):
 		return set("conflict", ExitConflict, "petname log")
 	case errors.Is(err, petname.ErrOwnPointer):

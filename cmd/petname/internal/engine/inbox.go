@@ -30,14 +30,30 @@ type Suggestion struct {
 	State      string     `json:"state"`
 }
 
+// InboxArgs are the arguments of inbox.
+type InboxArgs struct {
+	Offline    bool   `json:"offline"` // what is here already
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
 // Inbox is the result of inbox.
 type Inbox struct {
 	Suggestions []Suggestion `json:"suggestions"`
+	Fetched     *Fetch       `json:"fetched"` // null: nothing was asked for
 }
 
-// Inbox gives the suggestions that wait.
-func (e *Engine) Inbox(_ context.Context, _ NoArgs) (*Inbox, error) {
+// Inbox gives the suggestions that wait, those that others have just left for me
+// among them.
+func (e *Engine) Inbox(ctx context.Context, a InboxArgs) (*Inbox, error) {
 	out := &Inbox{Suggestions: []Suggestion{}}
+	if !a.Offline {
+		fetching, cancel := context.WithTimeout(ctx, syncTimeout)
+		defer cancel()
+		var err error
+		if out.Fetched, err = e.fetch(fetching, a.Passphrase); err != nil {
+			return nil, err
+		}
+	}
 	for s, err := range e.book.Inbox() {
 		if err != nil {
 			return nil, err

@@ -32,7 +32,6 @@ type Introducing struct {
 	Expires   time.Time `json:"expires"`
 	Sent      string    `json:"sent"` // "stored": the network has it; "queued": it waits in this home; "file"
 	File      string    `json:"file"` // where it was written
-	Text      string    `json:"-"`    // what was written there
 	Armored   []byte    `json:"armored,omitempty"`
 }
 
@@ -86,8 +85,12 @@ func (e *Engine) Introduce(ctx context.Context, a IntroduceArgs) (*Introducing, 
 	out := &Introducing{ID: hex.EncodeToString(i.ID[:]), To: to.Pointer.String(), ToName: to.Name.String(), Pointer: about.Pointer.String(),
 		Suggested: name.String(), Expires: i.Expires}
 	if a.File {
+		p, err := e.presence()
+		if err != nil {
+			return nil, err
+		}
 		out.Sent, out.Armored = "file", introduce.Armor(signed)
-		return out, nil
+		return out, p.Said(signed)
 	}
 	return out, e.send(ctx, key, to, signed, &out.Sent)
 }
@@ -102,4 +105,41 @@ func (e *Engine) unlock(passphrase string) (crypto.Signer, error) {
 		passphrase = e.passphrase
 	}
 	return id.Key(passphrase)
+}
+
+// RetractArgs are the arguments of retract.
+type RetractArgs struct {
+	Name       string `json:"name"`
+	To         string `json:"to"`
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+// Retract takes back what I said to one contact about another.
+func (e *Engine) Retract(ctx context.Context, a RetractArgs) (*Introducing, error) {
+	about, err := e.find(a.Name)
+	if err != nil {
+		return nil, err
+	}
+	to, err := e.find(a.To)
+	if err != nil {
+		return nil, err
+	}
+	key, err := e.unlock(a.Passphrase)
+	if err != nil {
+		return nil, err
+	}
+	p, err := e.presence()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	found, how, err := p.Retract(ctx, key, to.Pointer, about.Pointer)
+	if how == "" {
+		return nil, err
+	}
+	i := found[len(found)-1]
+	out := &Introducing{ID: hex.EncodeToString(i.ID[:]), To: to.Pointer.String(), ToName: to.Name.String(), Pointer: about.Pointer.String(),
+		Suggested: petname.Clean(i.Suggested), Expires: i.Expires}
+	return out, e.sent(how, err, &out.Sent)
 }

@@ -304,6 +304,7 @@ func (e *Engine) Serve(ctx context.Context, listen []string, relays ...string) (
 		return nil, err
 	}
 	e.startKeeper()
+	e.startPost()
 	e.serveWeb()
 	return e.Status(ctx, NoArgs{})
 }

@@ -8,6 +8,7 @@
 //	records/        my record, and the newest seen of everybody: the floor
 //	config.toml     the networks joined
 //	dht.db          what the node stores for others, and the peers that it knows
+//	post.db         messages on their way to others, and how far theirs have come
 //	keep.json       when the records that a node keeps alive are looked for next
 //	node.sock       while a node runs, which then holds the ledger
 //
@@ -40,6 +41,7 @@ const (
 	configFile   = "config.toml"
 	nodeFile     = "dht.db"
 	keepFile     = "keep.json"
+	postFile     = "post.db"
 )
 
 // Home is a home that exists. What it holds is opened by its methods.
@@ -138,6 +140,9 @@ func (h Home) Records() (*dht.Dir, error) { return dht.OpenDir(h.path(recordsDir
 
 // NodeFile is where the node keeps what it stores for others.
 func (h Home) NodeFile() string { return h.path(nodeFile) }
+
+// PostFile is where messages that are on their way are kept.
+func (h Home) PostFile() string { return h.path(postFile) }
 
 // KeepFile is where a node notes when it looks for which record next.
 func (h Home) KeepFile() string { return h.path(keepFile) }

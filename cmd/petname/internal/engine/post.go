@@ -1,0 +1,305 @@
+package engine
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/home"
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/peer"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const (
+	syncTimeout = 30 * time.Second // to fetch, for a verb that was asked to
+	syncEvery   = 5 * time.Minute  // by a node
+	sendTimeout = 20 * time.Second
+)
+
+// presence is what carries messages, opened when it is first needed.
+func (e *Engine) presence() (*peer.Peer, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.post != nil {
+		return e.post, nil
+	}
+	keys, err := e.home.Sealing()
+	if err != nil {
+		return nil, err
+	}
+	// Letters lie in the network under pointers that nobody can tell whose they
+	// are: who carries them there is not to be told by a peer key, either.
+	letters := &letters{engine: e}
+	e.post, err = peer.Open(peer.Config{Book: e.book, Records: &cards{engine: e}, Store: letters, Sealing: keys, File: e.home.PostFile(), Wait: time.Second})
+	if err != nil {
+		e.post = nil
+		return nil, err
+	}
+	return e.post, nil
+}
+
+// cards finds the cards of contacts, in the networks that are joined.
+type cards struct{ engine *Engine }
+
+func (c *cards) Best(ctx context.Context, p pointer.Pointer, level dht.Level) (dht.Result, error) {
+	stores, offline := c.engine.joined(ctx)
+	if offline != nil {
+		stores = nil // what this home holds is good until it expires
+	}
+	result, err := c.engine.resolver(stores...).Best(ctx, p, level)
+	if err != nil && offline != nil {
+		return result, offline
+	}
+	return result, err
+}
+
+// letters are all stores that are joined, as one, reached without the node's
+// own peer key.
+type letters struct{ engine *Engine }
+
+func (l *letters) stores(ctx context.Context) ([]dht.Store, error) {
+	e := l.engine
+	c, err := e.home.Config()
+	if err != nil {
+		return nil, err
+	}
+	routers, err := e.routers(c)
+	if err != nil {
+		return nil, err
+	}
+	var stores []dht.Store
+	for _, r := range routers {
+		stores = append(stores, r)
+	}
+	if c.Network != "off" {
+		network, err := e.nameless(ctx, c)
+		if err != nil && len(stores) == 0 {
+			return nil, fmt.Errorf("%w: %w", dht.ErrUnreachable, err)
+		}
+		if err == nil {
+			stores = append(stores, network)
+		}
+	}
+	if len(stores) == 0 {
+		return nil, errOff()
+	}
+	return stores, nil
+}
+
+func (l *letters) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		stores, err := l.stores(ctx)
+		if err != nil {
+			yield(dht.Answer{Source: dht.SourceNetwork}, err)
+			return
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		type got struct {
+			answer dht.Answer
+			err    error
+		}
+		answers := make(chan got)
+		var wg sync.WaitGroup
+		for _, store := range stores {
+			wg.Go(func() {
+				for a, err := range store.Get(ctx, p) {
+					select {
+					case answers <- got{a, err}:
+					case <-ctx.Done():
+						return
+					}
+				}
+			})
+		}
+		go func() {
+			wg.Wait()
+			close(answers)
+		}()
+		defer func() {
+			cancel()
+			for range answers { // let all end
+			}
+		}()
+		for g := range answers {
+			if !yield(g.answer, g.err) {
+				return
+			}
+		}
+	}
+}
+
+func (l *letters) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	stores, err := l.stores(ctx)
+	if err != nil {
+		return dht.Receipt{}, err
+	}
+	receipts, errs := make([]dht.Receipt, len(stores)), make([]error, len(stores))
+	var wg sync.WaitGroup
+	for i, store := range stores {
+		wg.Go(func() { receipts[i], errs[i] = store.Put(ctx, p, record) })
+	}
+	wg.Wait()
+	var all dht.Receipt
+	for _, r := range receipts {
+		all.Asked += r.Asked
+		all.Stored += r.Stored
+		all.Refused += r.Refused
+		all.Unreachable += r.Unreachable
+	}
+	if all.Stored > 0 {
+		return all, nil
+	}
+	return all, errors.Join(errs...)
+}
+
+// nameless is the network under a peer key that is thrown away: the verb's own,
+// or, beside a node, a client for itself.
+func (e *Engine) nameless(ctx context.Context, c home.Config) (*kad.Node, error) {
+	e.mu.Lock()
+	serving, network := e.serving, e.network
+	e.mu.Unlock()
+	if !serving {
+		return e.store(ctx)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.aside != nil && e.asideOf == network {
+		return e.aside, nil
+	}
+	if e.aside != nil {
+		_ = e.aside.Close()
+		e.aside = nil
+	}
+	if network == nil {
+		return nil, dht.ErrUnreachable
+	}
+	// The node knows a way in, whoever else is gone.
+	c.Bootstrap = append(network.Addrs(), c.Bootstrap...)
+	aside, err := e.enter(ctx, c, kad.Config{})
+	if err != nil {
+		return nil, err
+	}
+	e.aside, e.asideOf = aside, network
+	return aside, nil
+}
+
+// send brings a statement on its way to a contact, and says how far it came.
+func (e *Engine) send(ctx context.Context, key crypto.Signer, to petname.Contact, signed []byte, sent *string) error {
+	p, err := e.presence()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	how, err := p.Send(ctx, key, to.Pointer, signed)
+	return e.sent(how, err, sent)
+}
+
+func (e *Engine) sent(how peer.Sent, err error, sent *string) error {
+	*sent = string(how)
+	if how != peer.Queued {
+		return err
+	}
+	if err == nil {
+		err = dht.ErrUnreachable
+	}
+	c := *Classify(err)
+	c.Code, c.Exit = "queued", ExitNetwork
+	c.Message = "kept, and not on its way yet: " + c.Message
+	c.Next = "petname inbox tries again, and so does a running node"
+	return &c
+}
+
+// Fetch is the result of fetching.
+type Fetch struct {
+	Network string `json:"network"` // "ok", "off" or "unreachable"
+	Polled  int    `json:"polled"`  // contacts whose letters were looked for
+	Fresh   int    `json:"fresh"`   // suggestions that are new
+	Refused int    `json:"refused"` // messages that were not taken
+	Waiting int    `json:"waiting"` // messages of mine that nobody has fetched yet
+	Problem string `json:"problem"` // why not all could be looked at; empty: all were
+}
+
+// fetch gets what others left for me, and brings on its way what is due.
+func (e *Engine) fetch(ctx context.Context, passphrase string) (*Fetch, error) {
+	c, err := e.home.Config()
+	if err != nil {
+		return nil, err
+	}
+	if c.Network == "off" && len(c.Routers) == 0 {
+		return &Fetch{Network: "off"}, nil
+	}
+	p, err := e.presence()
+	if err != nil {
+		return nil, err
+	}
+	key, err := e.unlock(passphrase)
+	if errors.Is(err, home.ErrLocked) {
+		key = nil // what comes is acknowledged another time
+	} else if err != nil {
+		return nil, err
+	}
+	report, err := p.Sync(ctx, key)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return nil, err
+	}
+	out := &Fetch{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused)}
+	for _, n := range report.Waiting {
+		out.Waiting += n
+	}
+	for _, r := range report.Refused {
+		e.log.Info("message refused", "by", r.By, "reason", r.Err)
+	}
+	if failed := errors.Join(append(report.Errs, err)...); failed != nil {
+		e.log.Info("not all letters could be looked for", "error", failed)
+		out.Problem = petname.Clean(Classify(failed).Message)
+		if report.Polled == 0 {
+			out.Network = "unreachable"
+		}
+	}
+	return out, nil
+}
+
+// startPost has the node fetch now and then, until the engine closes.
+func (e *Engine) startPost() {
+	e.runs.Go(func() {
+		tick := time.NewTicker(syncEvery)
+		defer tick.Stop()
+		for {
+			ctx, cancel := context.WithTimeout(e.running, syncTimeout)
+			_, err := e.fetch(ctx, "")
+			cancel()
+			if err != nil {
+				e.log.Warn("letters", "error", err)
+			}
+			select {
+			case <-tick.C:
+			case <-e.running.Done():
+				return
+			}
+		}
+	})
+}
+
+// closePost ends what carries messages.
+func (e *Engine) closePost() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var err error
+	if e.post != nil {
+		err = e.post.Close()
+		e.post = nil
+	}
+	if e.aside != nil {
+		err = errors.Join(err, e.aside.Close())
+		e.aside = nil
+	}
+	return err
+}
