@@ -106,5 +106,7 @@ func (b *Book) own() []pointer.Pointer {
 	return own
 }
 
-// mine reports whether a pointer is, or was, my own.
+// Mine reports whether a pointer is, or was, my own.
+func (b *Book) Mine(p pointer.Pointer) bool { return b.mine(p) }
+
 func (b *Book) mine(p pointer.Pointer) bool { return slices.Contains(b.own(), p) }

@@ -105,6 +105,7 @@ retrying), 8 conflict, 130 interrupted.`,
 		a.renameVerb(), a.rmVerb(), a.undoVerb(), a.logVerb(), a.shareVerb(), a.unshareVerb(),
 		a.keepVerb(), a.unkeepVerb(),
 		a.introduceVerb(), a.retractVerb(), a.inboxVerb(), a.acceptVerb(), a.declineVerb(),
+		a.disputeVerb(), a.denyVerb(), a.evidenceVerb(),
 		a.publishVerb(), a.resolveVerb(), a.recordVerb(), a.keyVerb(), a.joinVerb(), a.nodeVerb(),
 		a.doctorVerb(), a.demoVerb(), a.completionVerb(), a.versionVerb(),
 	)

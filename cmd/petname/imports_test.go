@@ -26,7 +26,11 @@ var mayImport = map[string][]string{
 	"dht/kad":        {"dht", "dht/keep", "pointer"},
 	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
 	"dht/keep":       {"dht", "pointer"},
-	"petname":        {"dht", "ledger", "pointer"},
+
+	"petname":           {"dht", "ledger", "pointer", "petname/introduce"},
+	"petname/introduce": {"pointer"},
+	"petname/peer":      {"dht", "dht/drop", "petname", "petname/introduce", "pointer"},
+
 	"cmd/petname":    {"*"},
 	"examples/embed": {"petname", "ledger", "dht", "pointer"},
 

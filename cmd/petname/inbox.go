@@ -14,15 +14,25 @@ import (
 func (a *app) inboxVerb() *cobra.Command {
 	var request engine.InboxArgs
 	cmd := &cobra.Command{
-		Use:   "inbox",
+		Use:   "inbox [FILE…]",
 		Short: "See whom others introduce to you",
 		Long: `Fetch what others left for you, and list what waits for your decision: who is
 introduced, by whom, under which name, and what you know already. Nobody in it
-has a name in your book, or gets one without you: see accept and decline.`,
+has a name in your book, or gets one without you: see accept and decline.
+
+What came by mail or on a memory stick is taken in from FILEs, or with - from
+standard input; then nothing is fetched.`,
 		Example: `  petname inbox
+  petname inbox from-alice.txt
   petname accept 482133 --as bob`,
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(_ *cobra.Command, args []string) error {
+			for _, file := range args {
+				text, err := a.readUpTo(file, maxStdin+1)
+				if err != nil {
+					return err
+				}
+				request.Texts = append(request.Texts, text)
+			}
 			var out engine.Inbox
 			err := a.ask("inbox", request, &out)
 			if err == nil && out.Fetched != nil && out.Fetched.Problem != "" {
@@ -60,7 +70,7 @@ func idDigits(all []engine.Suggestion, s engine.Suggestion) string {
 func suggestion(w *bufio.Writer, st petname.Style, s engine.Suggestion, digits string) {
 	fmt.Fprintf(w, "%s  %s\n", digits, headline(st, s))
 	if s.Suggested != "" {
-		field(w, "as", nickname(st, s.Suggested, s.Pointer))
+		field(w, "as", suggestedName(st, s))
 	}
 	if s.Nickname != "" {
 		field(w, "calls itself", nickname(st, s.Nickname, s.Pointer))
@@ -88,6 +98,14 @@ func suggestion(w *bufio.Writer, st petname.Style, s engine.Suggestion, digits s
 		came += ", good until " + s.Expires.Local().Format(time.DateTime)
 	}
 	field(w, "came by", came)
+}
+
+// suggestedName is a name that somebody suggests: quoted, as no name of mine is.
+func suggestedName(st petname.Style, s engine.Suggestion) string {
+	if s.Pointer == "" {
+		return `"~` + st.Text(s.Suggested) + `"`
+	}
+	return nickname(st, s.Suggested, s.Pointer)
 }
 
 // headline says what is suggested, and by whom.

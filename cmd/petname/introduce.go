@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,29 +34,28 @@ sees who introduces whom to whom.`,
 				return engine.Usage("introduce %q to whom?", args[0]).With("petname introduce " + engine.ShellWord(args[0]) + " --to NAME")
 			}
 			request.Name, request.File = args[0], file != ""
-			if file != "" && file != "-" {
-				if _, err := os.Lstat(file); err == nil {
-					return engine.Usage("-o %q: there is a file of that name already", file)
-				}
+			if err := freeFile(file); err != nil {
+				return err
 			}
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
 			var out engine.Introducing
 			err = a.ask("introduce", request, &out)
-			if err == nil && file == "-" && !a.json {
-				_, err := a.stdout.Write(out.Armored)
-				return err
-			}
-			if err == nil && file != "" && file != "-" {
-				if err := writeFile(file, out.Armored); err != nil {
-					return engine.Classify(err)
+			if err == nil && file != "" {
+				if err := a.writeNew(file, out.Armored); err != nil {
+					return err
 				}
-				out.File, out.Armored = file, nil
+				if file == "-" && !a.json {
+					return nil
+				}
+				if file != "-" {
+					out.File, out.Armored = file, nil
+				}
 			}
 			return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
-				fmt.Fprintf(w, "%s  %s\n", sentText(out), name(st, out.ToName))
+				fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), name(st, out.ToName))
 				field(w, "suggested", nickname(st, out.Suggested, out.Pointer))
 				field(w, "pointer", out.Pointer)
 				field(w, "good until", out.Expires.Local().Format(time.DateTime))
@@ -75,8 +73,8 @@ sees who introduces whom to whom.`,
 }
 
 // sentText says how far a message came.
-func sentText(out engine.Introducing) string {
-	switch out.Sent {
+func sentText(sent string) string {
+	switch sent {
 	case string(peer.Stored):
 		return "sent: waits in the network for"
 	case "file":
@@ -108,7 +106,7 @@ that you did.`,
 			err = a.ask("retract", request, &out)
 			return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
-				fmt.Fprintf(w, "taken back: %s  (%s)\n", nickname(st, out.Suggested, out.Pointer), petname.Clean(sentText(out))+" "+name(st, out.ToName))
+				fmt.Fprintf(w, "taken back: %s  (%s)\n", nickname(st, out.Suggested, out.Pointer), petname.Clean(sentText(out.Sent))+" "+name(st, out.ToName))
 			})
 		},
 	}

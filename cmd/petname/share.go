@@ -13,22 +13,31 @@ import (
 func (a *app) shareVerb() *cobra.Command {
 	var request engine.ShareArgs
 	cmd := &cobra.Command{
-		Use:   "share NAME… --public [--as LABEL]",
+		Use:   "share NAME… --to NAME|--public [--as LABEL]",
 		Short: "Let others reach somebody by way of your name",
 		Long: `Make contacts reachable by way of you: who calls you alice can then resolve
 alice/LABEL. Without --as the label is what the contact calls itself; your own
-petname for it stays private. It takes effect with your next publication.
+petname for it stays private.
 
---public means everybody: whoever looks you up sees the label, the pointer, and
-so that you know its owner.`,
-		Example: `  petname share bob --as bob --public
+--to NAME tells one contact alone: it travels sealed, and nobody else can resolve
+it. --public means everybody, from your next publication on: whoever looks you up
+sees the label, the pointer, and so that you know its owner.`,
+		Example: `  petname share bob --as bob --to carol
+  petname share bob --as bob --public
   petname publish`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeMoreNames,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) (err error) {
 			request.Names = args
 			var before, out engine.Edges
-			err := a.ask("public", engine.NoArgs{}, &before)
+			if request.To != "" && !request.Public {
+				if request.Passphrase, err = a.passphrase(); err != nil {
+					return err
+				}
+				err = a.ask("share", request, &out)
+				return a.show(out, err, out.Sent != "", func(w *bufio.Writer) { edges(w, a.style(), out) })
+			}
+			err = a.ask("public", engine.NoArgs{}, &before)
 			if err == nil {
 				if request.Public && len(before.Edges) == 0 {
 					a.warn("%s", engine.Visible)
@@ -46,11 +55,16 @@ so that you know its owner.`,
 	}
 	cmd.Flags().StringVar(&request.Label, "as", "", "the `label` that others use (default: the contact's nickname)")
 	cmd.Flags().BoolVar(&request.Public, "public", false, "for everybody")
+	cmd.Flags().StringVar(&request.To, "to", "", "for one contact alone: a `name`")
+	completeFlag(cmd, "to", a.completeMoreNames)
 	return cmd
 }
 
 func edges(w *bufio.Writer, s petname.Style, out engine.Edges) {
-	if len(out.Edges) == 0 {
+	switch {
+	case len(out.Edges) == 0 && out.To != "":
+		fmt.Fprintln(w, "nothing is shared with it alone any more")
+	case len(out.Edges) == 0:
 		fmt.Fprintln(w, "nothing is public")
 	}
 	for _, e := range out.Edges {

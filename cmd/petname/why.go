@@ -12,29 +12,73 @@ import (
 )
 
 func (a *app) whyVerb() *cobra.Command {
-	return &cobra.Command{
+	var file string
+	cmd := &cobra.Command{
 		Use:   "why NAME",
 		Short: "Show where what you know of somebody came from",
 		Long: `Show each fact about a contact: how it came, from whom, when, and which entry of
-your ledger has it. Facts, not verdicts.`,
-		Example:           `  petname why bob`,
+your ledger has it; and what others said of it, believed or not. Facts, not
+verdicts.
+
+With -o, what proves that an introducer gave you a wrong key for this contact is
+written to a file, for anybody to check: see dispute and evidence.`,
+		Example: `  petname why bob
+  petname why bob -o proof.txt`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
+			if file != "" {
+				return a.proof(args[0], file)
+			}
 			var c engine.Contact
 			err := a.ask("why", engine.NameArgs{Name: args[0]}, &c)
 			return a.show(c, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintln(w, line(a.style(), c))
 				for _, e := range c.Evidence {
-					fmt.Fprintf(w, "  %s  %s, by %s (%s), entry %s\n", e.At.Local().Format(time.DateTime), petname.Clean(e.Kind), petname.Clean(e.By), petname.Clean(e.Channel), e.Entry)
-					if e.Nickname != "" {
-						field(w, "  it said", nickname(a.style(), e.Nickname, e.Pointer))
-					}
-					if e.Next != "" {
-						field(w, "  next key", e.Next)
-					}
+					evidence(w, a.style(), e)
 				}
 			})
 		},
+	}
+	cmd.Flags().StringVarP(&file, "output", "o", "", "write the proof of a wrong key to a `file`; - for standard output")
+	return cmd
+}
+
+// evidence is one thing on record about a contact.
+func evidence(w *bufio.Writer, st petname.Style, e engine.Evidence) {
+	by := petname.Clean(e.By)
+	switch {
+	case e.ByName != "":
+		by = name(st, e.ByName)
+	case e.Entry == "":
+		by = nickname(st, "", e.By)
+	}
+	at := e.At.Local().Format(time.DateTime)
+	if e.Entry != "" {
+		fmt.Fprintf(w, "  %s  %s, by %s (%s), entry %s\n", at, petname.Clean(e.Kind), by, petname.Clean(e.Channel), e.Entry)
+	} else {
+		fmt.Fprintf(w, "  %s  said: %s, by %s (%s)", at, petname.Clean(e.Kind), by, petname.Clean(e.Channel))
+		if e.State != "" {
+			fmt.Fprintf(w, ", %s", e.State)
+		}
+		fmt.Fprintln(w)
+	}
+	switch {
+	case e.Kind == "denied":
+		field(w, "  NOT THEIRS", e.Pointer)
+	case e.Instead:
+		field(w, "  GAVE WAY", e.Pointer)
+	}
+	if e.Suggested != "" {
+		field(w, "  as", nickname(st, e.Suggested, e.Pointer))
+	}
+	if e.Retracted {
+		field(w, "  TAKEN BACK", "by who said it")
+	}
+	if e.Nickname != "" {
+		field(w, "  it said", nickname(st, e.Nickname, e.Pointer))
+	}
+	if e.Next != "" {
+		field(w, "  next key", e.Next)
 	}
 }

@@ -43,13 +43,20 @@ type Fact struct {
 	At      time.Time `json:"at"`
 }
 
-// Evidence is a fact with all that came with it.
+// Evidence is a fact with all that came with it, or what somebody said of the
+// contact, believed or not.
 type Evidence struct {
 	Fact
-	Pointer  string `json:"pointer"` // that it is about, or, of a succession, led to
-	Nickname string `json:"nickname"`
-	Next     string `json:"next"`
-	Entry    string `json:"entry"` // of the ledger
+	Pointer    string `json:"pointer"` // that it is about, or, of a succession, led to
+	Nickname   string `json:"nickname"`
+	Next       string `json:"next"`
+	Entry      string `json:"entry"`                // of the ledger; empty: what was only suggested
+	ByName     string `json:"by_name,omitempty"`    // my petname for who said it
+	Suggested  string `json:"suggested,omitempty"`  // the name that was suggested, cleaned
+	State      string `json:"state,omitempty"`      // of a suggestion: what became of it
+	Retracted  bool   `json:"retracted,omitempty"`  // whoever said it took it back
+	Instead    bool   `json:"instead,omitempty"`    // about a contact that gave way to this one
+	Transcript []byte `json:"transcript,omitempty"` // what was signed
 }
 
 // Conflict is what devices disagree on.
@@ -296,7 +303,31 @@ func (e *Engine) Show(_ context.Context, a NameArgs) (*Contact, error) {
 }
 
 // Why gives where what is known of a contact came from.
-func (e *Engine) Why(ctx context.Context, a NameArgs) (*Contact, error) { return e.Show(ctx, a) }
+func (e *Engine) Why(ctx context.Context, a NameArgs) (*Contact, error) {
+	c, err := e.find(a.Name)
+	if err != nil {
+		return e.inTheWay(err, pointer.Pointer{}), err
+	}
+	out := e.full(c)
+	said, err := e.book.Evidence(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range said {
+		one := Evidence{Fact: Fact{s.Kind, s.By.String(), petname.Clean(s.Channel), s.At}, Pointer: s.Pointer.String(), Suggested: petname.Clean(s.Suggested),
+			State: string(s.State), Retracted: s.Retracted, Instead: s.Instead, Transcript: s.Statement}
+		out.Evidence = append(out.Evidence, one)
+	}
+	for i := range out.Evidence {
+		if by, err := pointer.Parse(out.Evidence[i].By); err == nil {
+			if who, err := e.book.ByPointer(by); err == nil {
+				out.Evidence[i].ByName = who.Name.String()
+			}
+		}
+	}
+	slices.SortStableFunc(out.Evidence, func(a, b Evidence) int { return a.At.Compare(b.At) })
+	return out, nil
+}
 
 func (e *Engine) full(c petname.Contact) *Contact {
 	out := contact(c)
@@ -306,9 +337,8 @@ func (e *Engine) full(c petname.Contact) *Contact {
 	out.Shared = e.labels(c.ID)
 	out.Evidence = []Evidence{}
 	for _, f := range c.Provenance {
-		out.Evidence = append(out.Evidence, Evidence{
-			Fact{f.Kind, f.By, f.Channel, f.At}, f.Pointer.String(), petname.Clean(f.Nickname), f.Next.String(), f.Entry.String(),
-		})
+		out.Evidence = append(out.Evidence, Evidence{Fact: Fact{f.Kind, f.By, f.Channel, f.At},
+			Pointer: f.Pointer.String(), Nickname: petname.Clean(f.Nickname), Next: f.Next.String(), Entry: f.Entry.String()})
 	}
 	if r, expired, err := e.held(c.Pointer); err == nil {
 		out.Card = card(r, expired)

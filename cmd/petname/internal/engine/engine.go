@@ -143,6 +143,9 @@ var ops = map[string]func(e *Engine, ctx context.Context, args json.RawMessage) 
 	"decline":   op((*Engine).Decline),
 	"introduce": op((*Engine).Introduce),
 	"retract":   op((*Engine).Retract),
+	"dispute":   op((*Engine).Dispute),
+	"deny":      op((*Engine).Deny),
+	"proof":     op((*Engine).Proof),
 	"suggest":   op((*Engine).Suggest),
 }
 

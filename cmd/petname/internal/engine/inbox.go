@@ -32,8 +32,9 @@ type Suggestion struct {
 
 // InboxArgs are the arguments of inbox.
 type InboxArgs struct {
-	Offline    bool   `json:"offline"` // what is here already
-	Passphrase string `json:"passphrase,omitempty"`
+	Offline    bool     `json:"offline"` // what is here already
+	Texts      [][]byte `json:"texts"`   // of files, to be taken in first
+	Passphrase string   `json:"passphrase,omitempty"`
 }
 
 // Inbox is the result of inbox.
@@ -46,7 +47,12 @@ type Inbox struct {
 // among them.
 func (e *Engine) Inbox(ctx context.Context, a InboxArgs) (*Inbox, error) {
 	out := &Inbox{Suggestions: []Suggestion{}}
-	if !a.Offline {
+	for _, text := range a.Texts {
+		if _, err := e.receive(text); err != nil {
+			return nil, err
+		}
+	}
+	if !a.Offline && len(a.Texts) == 0 {
 		fetching, cancel := context.WithTimeout(ctx, syncTimeout)
 		defer cancel()
 		var err error
@@ -175,29 +181,36 @@ func (e *Engine) meant(digits string, text []byte) (petname.Suggestion, error) {
 	if text == nil {
 		return e.book.Suggestion(digits)
 	}
-	statements, err := introduce.Dearmor(text)
+	ids, err := e.receive(text)
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
-	var id petname.SuggestionID
-	found := 0
-	for _, signed := range statements {
-		got, _, err := e.book.Receive(signed, "file")
-		if err != nil {
-			return petname.Suggestion{}, err
-		}
-		if got != (petname.SuggestionID{}) {
-			id = got
-			found++
-		}
-	}
-	switch found {
+	switch len(ids) {
 	case 0:
 		return petname.Suggestion{}, &Error{Code: "noted", Exit: ExitChoose, Message: "what the file says was noted, and leaves nothing to decide", Next: "petname inbox"}
 	case 1:
-		return e.book.Suggestion(id.String())
+		return e.book.Suggestion(ids[0].String())
 	}
 	return petname.Suggestion{}, &Error{Code: "choose", Exit: ExitChoose, Message: "there are several suggestions in the file, and they wait in the inbox now", Next: "petname inbox"}
+}
+
+// receive takes in what stands in a file, and gives the suggestions in it.
+func (e *Engine) receive(text []byte) ([]petname.SuggestionID, error) {
+	statements, err := introduce.Dearmor(text)
+	if err != nil {
+		return nil, err
+	}
+	var ids []petname.SuggestionID
+	for _, signed := range statements {
+		id, _, err := e.book.Receive(signed, "file")
+		if err != nil {
+			return nil, err
+		}
+		if id != (petname.SuggestionID{}) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
 }
 
 // DeclineArgs are the arguments of decline.
