@@ -71,7 +71,7 @@ func (p *person) open(t testing.TB) {
 	t.Helper()
 	var err error
 	p.Peer, err = Open(Config{Book: p.book, Records: &dht.Resolver{Stores: []dht.Store{p.network}, Now: p.clock.Now}, Store: p.network,
-		Sealing: p.sealing, File: p.file, Now: p.clock.Now})
+		Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, File: p.file, Now: p.clock.Now})
 	require.NoError(t, err)
 }
 

@@ -20,12 +20,12 @@ import (
 // Config is what a presence is made of.
 type Config struct {
 	Book    *petname.Book
-	Records petname.Records   // finds the cards of contacts
-	Store   dht.Store         // where messages are left: a client with a peer key of its own
-	Sealing []hpke.PrivateKey // this home's, the current ones first
-	File    string            // what is on its way is kept here; one process at a time
-	Now     func() time.Time  // nil: time.Now
-	Wait    time.Duration     // how long to wait while another process has the file open
+	Records petname.Records                   // finds the cards of contacts
+	Store   dht.Store                         // where messages are left: a client with a peer key of its own
+	Sealing func() ([]hpke.PrivateKey, error) // this home's, the current ones first
+	File    string                            // what is on its way is kept here; one process at a time
+	Now     func() time.Time                  // nil: time.Now
+	Wait    time.Duration                     // how long to wait while another process has the file open
 }
 
 // Peer is one person's presence. It is safe for concurrent use.
@@ -96,7 +96,11 @@ func (p *Peer) channel(ctx context.Context, key crypto.Signer, to pointer.Pointe
 	if err != nil {
 		return nil, err
 	}
-	return drop.Open(drop.Self{Pointer: p.c.Book.Identity(), Signer: key, Sealing: p.c.Sealing}, drop.Party{Pointer: to, Sealing: card.Sealing}, state)
+	keys, err := p.c.Sealing()
+	if err != nil {
+		return nil, err
+	}
+	return drop.Open(drop.Self{Pointer: p.c.Book.Identity(), Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: card.Sealing}, state)
 }
 
 // save makes where a channel stands durable.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"crypto"
+	"crypto/hpke"
 	"errors"
 	"fmt"
 	"iter"
@@ -30,19 +31,19 @@ func (e *Engine) presence() (*peer.Peer, error) {
 	if e.post != nil {
 		return e.post, nil
 	}
-	keys, err := e.home.Sealing()
-	if err != nil {
-		return nil, err
-	}
 	// Letters lie in the network under pointers that nobody can tell whose they
 	// are: who carries them there is not to be told by a peer key, either.
 	letters := &letters{engine: e}
-	e.post, err = peer.Open(peer.Config{Book: e.book, Records: &cards{engine: e}, Store: letters, Sealing: keys, File: e.home.PostFile(), Wait: time.Second})
-	if err != nil {
-		e.post = nil
-		return nil, err
+	p, err := peer.Open(peer.Config{Book: e.book, Records: &cards{engine: e}, Store: letters, Sealing: e.sealing, File: e.home.PostFile(), Wait: time.Second})
+	if err == nil {
+		e.post = p
 	}
-	return e.post, nil
+	return p, err
+}
+
+func (e *Engine) sealing() ([]hpke.PrivateKey, error) {
+	s, err := e.home.Sealing()
+	return s.All(), err
 }
 
 // cards finds the cards of contacts, in the networks that are joined.

@@ -51,6 +51,10 @@ const (
 	maxLifetime = 365 * 24 * time.Hour
 	lookTimeout = 4 * time.Second // to look for a newer record of mine before publishing
 	tailTimeout = time.Minute     // to go on storing after --wait none
+
+	// sealingAge is when sealing keys are replaced: so long after it was read, a
+	// letter that somebody kept can be opened by who gets at this home.
+	sealingAge = 30 * 24 * time.Hour
 )
 
 func (a PublishArgs) check() error {
@@ -260,7 +264,7 @@ func (e *Engine) card(id home.Identity, addresses bool) (pointer.Card, error) {
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	sealing, err := e.home.Sealing()
+	sealing, err := e.home.RenewSealing(time.Now(), sealingAge)
 	if err != nil {
 		return pointer.Card{}, err
 	}

@@ -82,6 +82,9 @@ func (e *Engine) Rotate(ctx context.Context, a RotateArgs) (*Rotated, error) {
 	if err := e.book.Rotated(r.Succession); err != nil {
 		return nil, err
 	}
+	if _, err := e.home.RenewSealing(time.Now(), 0); err != nil { // whoever stole the one may have the others
+		return nil, err
+	}
 	if id, err = e.identity(); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
@@ -73,7 +74,7 @@ func Create(dir string, p Plan) (h Home, err error) {
 	if err = write(h.path(peerFile), peer); err != nil {
 		return Home{}, err
 	}
-	sealing, err := newSealing()
+	sealing, err := newSealing(time.Now())
 	if err != nil {
 		return Home{}, err
 	}

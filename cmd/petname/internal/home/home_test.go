@@ -3,6 +3,7 @@ package home
 import (
 	"bytes"
 	"crypto/hpke"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
@@ -434,11 +436,54 @@ func TestSealedToACardIsOpenedByItsHome(t *testing.T) {
 		require.NoError(t, err)
 		sealed, err := hpke.Seal(key, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("test"), []byte("hello"))
 		require.NoError(t, err)
-		opened, err := hpke.Open(sealing[i], hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("test"), sealed)
+		opened, err := hpke.Open(sealing.Current[i], hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("test"), sealed)
 		require.NoError(t, err)
 		require.Equal(t, "hello", string(opened))
-		_, err = hpke.Open(strangers[i], hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("test"), sealed)
+		_, err = hpke.Open(strangers.Current[i], hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("test"), sealed)
 		require.Error(t, err)
+	}
+}
+
+// Keys that were replaced open what was on its way, for 30 days, and are gone
+// then.
+func TestReplacedSealingKeysAreKeptForAWhile(t *testing.T) {
+	h := create(t, Plan{})
+	first, err := h.Sealing()
+	require.NoError(t, err)
+	now := first.Made.Add(time.Hour)
+	same, err := h.RenewSealing(now, 2*time.Hour)
+	require.NoError(t, err)
+	require.True(t, slices.EqualFunc(first.Public(), same.Public(), equalKeys), "too young to be replaced")
+	second, err := h.RenewSealing(now, time.Hour)
+	require.NoError(t, err)
+	require.False(t, slices.EqualFunc(first.Public(), second.Public(), equalKeys))
+	read, err := h.Sealing()
+	require.NoError(t, err)
+	require.True(t, slices.EqualFunc(second.Public(), read.Public(), equalKeys))
+	require.Equal(t, second.Made, read.Made)
+	require.Len(t, read.All(), 4)
+	require.True(t, read.All()[2].PublicKey() != nil && bytes.Equal(read.All()[2].PublicKey().Bytes(), first.Public()[0].Key))
+	before, err := os.ReadFile(h.path(sealingFile))
+	require.NoError(t, err)
+
+	third, err := h.RenewSealing(now.Add(SealingKept), 365*24*time.Hour)
+	require.NoError(t, err)
+	require.Len(t, third.All(), 2)
+	after, err := os.ReadFile(h.path(sealingFile))
+	require.NoError(t, err)
+	private, err := first.Current[0].Bytes()
+	require.NoError(t, err)
+	line := sealingLine(first.Current[0].KEM())
+	erased := base64.StdEncoding.EncodeToString(append(private, sealingSum(line, private)...))
+	require.Contains(t, string(before), erased)
+	require.NotContains(t, string(after), erased)
+	// Every line counts: none can be left out, or come twice.
+	lines := strings.SplitAfter(string(before), "\n")
+	for i := range lines[:len(lines)-1] {
+		_, err := parseSealing(strings.Join(slices.Delete(slices.Clone(lines), i, i+1), ""))
+		require.Error(t, err, "without line %d", i+1)
+		_, err = parseSealing(strings.Join(slices.Insert(slices.Clone(lines), i, lines[i]), ""))
+		require.Error(t, err, "line %d twice", i+1)
 	}
 }
 

@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -20,17 +22,38 @@ import (
 // node reads what came while its owner sleeps, and are no more secret than the
 // book, which lies beside them:
 //
-//	# petname sealing keys 1
+//	# petname sealing keys 2
+//	# made: 2026-03-01T12:00:00Z
 //	PETNAME-SEALING-KEY-1 0020 <private key ‖ checksum, base64>     X25519: also the drop channel's
 //	PETNAME-SEALING-KEY-1 647a <private key ‖ checksum, base64>     MLKEM768X25519
+//	# replaced: 2026-03-01T12:00:00Z                                and the same two lines, for each of before
 //
 // The checksum is the first 4 bytes of the sha2-256 of the line up to the key,
 // and the key: a bit that turns on disk must not make another key of it.
-type Sealing []hpke.PrivateKey
+//
+// What was sealed to a key can be read until the key is erased: those of before
+// are kept for [SealingKept], for what is still on its way.
+type Sealing struct {
+	Made    time.Time         // of Current; zero: by an older version
+	Current []hpke.PrivateKey // what the card says
+	former  []formerSealing   // the newest first
+}
+
+type formerSealing struct {
+	replaced time.Time
+	keys     []hpke.PrivateKey
+}
 
 const (
-	sealingMagic  = "# petname sealing keys 1"
-	sealingPrefix = "PETNAME-SEALING-KEY-1 "
+	// SealingKept is how long keys are kept after they were replaced.
+	SealingKept = 30 * 24 * time.Hour
+
+	sealingMagic   = "# petname sealing keys 2"
+	sealingMagic1  = "# petname sealing keys 1" // one generation, with no dates
+	sealingMade    = "# made: "
+	sealingGone    = "# replaced: "
+	sealingPrefix  = "PETNAME-SEALING-KEY-1 "
+	maxGenerations = 64
 )
 
 // sealingKEMs are the KEMs of a home, in the order that its card has them.
@@ -41,10 +64,19 @@ func sealingKEMs() []hpke.KEM {
 // Public is what a card says of the keys.
 func (s Sealing) Public() []pointer.SealingKey {
 	var keys []pointer.SealingKey
-	for _, k := range s {
+	for _, k := range s.Current {
 		keys = append(keys, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})
 	}
 	return keys
+}
+
+// All are the keys that open what comes: the current ones first.
+func (s Sealing) All() []hpke.PrivateKey {
+	all := slices.Clone(s.Current)
+	for _, f := range s.former {
+		all = append(all, f.keys...)
+	}
+	return all
 }
 
 // Sealing reads the sealing keys. A home that an older version made has none:
@@ -54,34 +86,88 @@ func (h Home) Sealing() (Sealing, error) {
 	name := h.path(sealingFile)
 	b, err := readSmall(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if b, err = newSealing(); err == nil {
+		if b, err = newSealing(time.Now()); err == nil {
 			err = h.replace(sealingFile, b)
 		}
 	}
 	if err != nil {
-		return nil, err
+		return Sealing{}, err
 	}
 	s, err := parseSealing(string(b))
 	if err != nil {
-		return nil, fmt.Errorf("sealing keys %q: %w", name, err)
+		return Sealing{}, fmt.Errorf("sealing keys %q: %w", name, err)
 	}
 	return s, nil
 }
 
-func newSealing() ([]byte, error) {
-	var b strings.Builder
-	b.WriteString(sealingMagic + "\n")
+// RenewSealing replaces the keys if they are as old as that, and erases those
+// whose time is over. A card with the new ones is to be published next.
+func (h Home) RenewSealing(now time.Time, age time.Duration) (Sealing, error) {
+	s, err := h.Sealing()
+	if err != nil {
+		return Sealing{}, err
+	}
+	changed := false
+	s.former = slices.DeleteFunc(s.former, func(f formerSealing) bool {
+		over := now.Sub(f.replaced) >= SealingKept
+		changed = changed || over
+		return over
+	})
+	if since := now.Sub(s.Made); since >= age {
+		keys, err := makeSealing()
+		if err != nil {
+			return Sealing{}, err
+		}
+		s.former = slices.Insert(s.former, 0, formerSealing{now.UTC().Truncate(time.Second), s.Current})
+		s.former = s.former[:min(len(s.former), maxGenerations-1)]
+		s.Made, s.Current, changed = now.UTC().Truncate(time.Second), keys, true
+	}
+	if !changed {
+		return s, nil
+	}
+	b, err := s.format()
+	if err != nil {
+		return Sealing{}, err
+	}
+	return s, h.replace(sealingFile, b)
+}
+
+func newSealing(now time.Time) ([]byte, error) {
+	keys, err := makeSealing()
+	if err != nil {
+		return nil, err
+	}
+	return Sealing{Made: now.UTC().Truncate(time.Second), Current: keys}.format()
+}
+
+func makeSealing() ([]hpke.PrivateKey, error) {
+	var keys []hpke.PrivateKey
 	for _, kem := range sealingKEMs() {
 		key, err := kem.GenerateKey()
 		if err != nil {
 			return nil, err
 		}
-		private, err := key.Bytes()
-		if err != nil {
-			return nil, err
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+func (s Sealing) format() ([]byte, error) {
+	var b strings.Builder
+	b.WriteString(sealingMagic + "\n" + sealingMade + s.Made.Format(time.RFC3339) + "\n")
+	generations := append([]formerSealing{{keys: s.Current}}, s.former...)
+	for i, g := range generations {
+		if i > 0 {
+			b.WriteString(sealingGone + g.replaced.Format(time.RFC3339) + "\n")
 		}
-		line := sealingLine(kem)
-		b.WriteString(line + base64.StdEncoding.EncodeToString(append(private, sealingSum(line, private)...)) + "\n")
+		for _, key := range g.keys {
+			private, err := key.Bytes()
+			if err != nil {
+				return nil, err
+			}
+			line := sealingLine(key.KEM())
+			b.WriteString(line + base64.StdEncoding.EncodeToString(append(private, sealingSum(line, private)...)) + "\n")
+		}
 	}
 	return []byte(b.String()), nil
 }
@@ -97,30 +183,73 @@ func sealingSum(line string, private []byte) []byte {
 // parseSealing never repeats what it read in an error.
 func parseSealing(text string) (Sealing, error) {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	kems := sealingKEMs()
-	if len(lines) != 1+len(kems) || lines[0] != sealingMagic {
-		return nil, errors.New("are not of this version, or damaged")
-	}
 	var s Sealing
+	var err error
+	rest := lines[1:]
+	switch {
+	case lines[0] == sealingMagic1:
+		if s.Current, rest, err = parseGeneration(rest, 2); err != nil {
+			return Sealing{}, err
+		}
+	case lines[0] == sealingMagic && len(rest) > 0:
+		made, ok := strings.CutPrefix(rest[0], sealingMade)
+		if s.Made, err = time.Parse(time.RFC3339, made); !ok || err != nil {
+			return Sealing{}, errors.New("line 2 doesn't say when they were made: damaged")
+		}
+		if s.Current, rest, err = parseGeneration(rest[1:], 3); err != nil {
+			return Sealing{}, err
+		}
+	default:
+		return Sealing{}, errors.New("are not of this version, or damaged")
+	}
+	for len(rest) > 0 && len(s.former) < maxGenerations {
+		at := len(lines) - len(rest) + 1
+		gone, ok := strings.CutPrefix(rest[0], sealingGone)
+		f := formerSealing{}
+		if f.replaced, err = time.Parse(time.RFC3339, gone); !ok || err != nil || lines[0] == sealingMagic1 {
+			return Sealing{}, fmt.Errorf("line %d doesn't say when the keys below were replaced: damaged", at)
+		}
+		if f.keys, rest, err = parseGeneration(rest[1:], at+1); err != nil {
+			return Sealing{}, err
+		}
+		s.former = append(s.former, f)
+	}
+	if len(rest) > 0 {
+		return Sealing{}, errors.New("have too many lines: damaged")
+	}
+	return s, nil
+}
+
+// parseGeneration reads the keys that were made together, and gives the lines
+// behind them.
+func parseGeneration(lines []string, at int) ([]hpke.PrivateKey, []string, error) {
+	fail := func(i int, what string) ([]hpke.PrivateKey, []string, error) {
+		return nil, nil, fmt.Errorf("line %d %s: damaged", at+i, what)
+	}
+	kems := sealingKEMs()
+	if len(lines) < len(kems) {
+		return fail(len(lines), "is missing")
+	}
+	var keys []hpke.PrivateKey
 	for i, kem := range kems {
 		line := sealingLine(kem)
-		encoded, ok := strings.CutPrefix(lines[i+1], line)
+		encoded, ok := strings.CutPrefix(lines[i], line)
 		if !ok {
-			return nil, fmt.Errorf("line %d is not a key for KEM %04x: damaged", i+2, kem.ID())
+			return fail(i, fmt.Sprintf("is not a key for KEM %04x", kem.ID()))
 		}
 		b, err := base64.StdEncoding.Strict().DecodeString(encoded)
 		if err != nil || len(b) < 4 {
-			return nil, fmt.Errorf("line %d is not base64, or cut short: damaged", i+2)
+			return fail(i, "is not base64, or cut short")
 		}
 		private := b[:len(b)-4]
 		if !bytes.Equal(b[len(b)-4:], sealingSum(line, private)) {
-			return nil, fmt.Errorf("line %d has a wrong checksum: damaged", i+2)
+			return fail(i, "has a wrong checksum")
 		}
 		key, err := kem.NewPrivateKey(private)
 		if err != nil {
-			return nil, fmt.Errorf("line %d is no private key: damaged", i+2)
+			return fail(i, "is no private key")
 		}
-		s = append(s, key)
+		keys = append(keys, key)
 	}
-	return s, nil
+	return keys, lines[len(kems):], nil
 }
