@@ -33,10 +33,10 @@ type Channel struct {
 	before *ecdh.PublicKey // the party's X25519 key before this one; nil: none
 
 	// Going out.
-	base     mark     // the last that the party acknowledged
-	queue    [][]byte // the messages after it
-	sequence uint64   // of my last record
-	put      putState
+	base  mark     // the last that the party acknowledged
+	queue [][]byte // the messages after it
+	last  numbered // my last record
+	put   putState // the last that a store took
 
 	// Coming in.
 	have    mark      // the last that was processed
@@ -45,6 +45,14 @@ type Channel struct {
 	unaware bool      // that one shows messages that I have, or a stream that isn't the one I have
 
 	unsaved bool // what the next record says isn't in what State gave last
+}
+
+// numbered is a record's sequence. The next one under another pointer doesn't
+// go on from it: else somebody who blocked one epoch had blocked them all.
+type numbered struct {
+	_        struct{} `cbor:",toarray"`
+	At       []byte   // the record's pointer; empty: there was none
+	Sequence uint64
 }
 
 // putState is what my last record said, as far as it decides when the next is

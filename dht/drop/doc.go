@@ -33,8 +33,8 @@
 //
 // It ends with the next epoch, until when it is polled for, and holds all
 // messages that are not acknowledged, in order, as far as they fit; the others
-// wait. Its sequence is the greater of the last one + 1 and the milliseconds
-// since 1970. Its payload, of 2048, 4608 or 9920 bytes, is sealed with HPKE
+// wait. Its sequence is the greater of the milliseconds since 1970 and the last
+// one's under this key + 1. Its payload, of 2048, 4608 or 9920 bytes, is sealed with HPKE
 // (RFC 9180, base mode, HKDF-SHA256, ChaCha20-Poly1305) to the recipient's
 // MLKEM768X25519 key (draft-ietf-hpke-pq) if the card has one, else to the
 // X25519 key:

@@ -1,6 +1,7 @@
 package drop
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -104,14 +105,18 @@ func (c *Channel) outgoing(now time.Time) (pointer.Record, fitted, error) {
 	if err != nil {
 		return fail(err)
 	}
-	sequence := max(c.sequence+1, uint64(max(0, now.UnixMilli())))
+	at := key.Pointer().Bytes()
+	sequence := uint64(now.UnixMilli())
+	if bytes.Equal(c.last.At, at) {
+		sequence = max(sequence, c.last.Sequence+1)
+	}
 	if sequence > pointer.MaxSequence {
 		return fail(errors.New("somebody used up the sequence numbers of this epoch's record: wait for the next"))
 	}
 	f := c.fitting()
 	l := letter{
 		Version: letterVersion, From: c.self.Pointer.Bytes(), To: c.party.Bytes(), Channel: c.id,
-		At: key.Pointer().Bytes(), Sequence: sequence, Made: now.UnixMilli(),
+		At: at, Sequence: sequence, Made: now.UnixMilli(),
 		Base: c.base, Messages: f.messages, Ack: c.have,
 	}
 	if l.Messages == nil {
@@ -129,7 +134,7 @@ func (c *Channel) outgoing(now time.Time) (pointer.Record, fitted, error) {
 	if err != nil {
 		return fail(err)
 	}
-	c.sequence = sequence
+	c.last = numbered{At: at, Sequence: sequence}
 	return rec, f, nil
 }
 
@@ -157,10 +162,10 @@ func (c *Channel) write(ctx context.Context, store dht.Store, now time.Time) (dh
 	if errors.Is(err, dht.ErrOlder) {
 		// My state was lost, and my clock went back; or the party wrote here.
 		found, getErr := fetch(ctx, store, rec.Pointer(), now)
-		if getErr != nil || len(found) == 0 || found[0].Sequence() < c.sequence {
+		if getErr != nil || len(found) == 0 || found[0].Sequence() < rec.Sequence() {
 			return receipt, err
 		}
-		c.sequence = found[0].Sequence()
+		c.last.Sequence = found[0].Sequence()
 		if rec, f, err = c.outgoing(now); err != nil {
 			return receipt, err
 		}

@@ -14,19 +14,19 @@ const stateVersion = 1
 // state is what a side stores: see the package's doc. Messages stand in it as
 // they were sent.
 type state struct {
-	_        struct{} `cbor:",toarray"`
-	Version  uint64
-	Self     []byte
-	Channel  hash
-	Theirs   []byte // the party's X25519 key
-	Before   []byte // the one before; null: none
-	Base     mark
-	Queue    [][]byte
-	Sequence uint64
-	Put      putState
-	Have     mark
-	Seen     order
-	Unaware  bool
+	_       struct{} `cbor:",toarray"`
+	Version uint64
+	Self    []byte
+	Channel hash
+	Theirs  []byte // the party's X25519 key
+	Before  []byte // the one before; null: none
+	Base    mark
+	Queue   [][]byte
+	Last    numbered
+	Put     putState
+	Have    mark
+	Seen    order
+	Unaware bool
 }
 
 // State is the channel for storing, in canonical CBOR. It is to be durable
@@ -35,13 +35,16 @@ type state struct {
 func (c *Channel) State() []byte {
 	s := state{
 		Version: stateVersion, Self: c.self.Pointer.Bytes(), Channel: c.id, Theirs: c.theirs.channel.Bytes(),
-		Base: c.base, Queue: c.queue, Sequence: c.sequence, Put: c.put, Have: c.have, Seen: c.seen, Unaware: c.unaware,
+		Base: c.base, Queue: c.queue, Last: c.last, Put: c.put, Have: c.have, Seen: c.seen, Unaware: c.unaware,
 	}
 	if c.before != nil {
 		s.Before = c.before.Bytes()
 	}
 	if s.Queue == nil {
 		s.Queue = [][]byte{}
+	}
+	if s.Last.At == nil {
+		s.Last.At = []byte{}
 	}
 	if s.Put.At == nil {
 		s.Put.At = []byte{}
@@ -62,10 +65,10 @@ func decodeState(b []byte) (state, error) {
 	if s.Version != stateVersion {
 		return state{}, fmt.Errorf("is of version %d, and this program knows %d", s.Version, stateVersion)
 	}
-	if s.Base.Counter > maxCounter || s.Have.Counter > maxCounter || s.Sequence > pointer.MaxSequence {
+	if s.Base.Counter > maxCounter || s.Have.Counter > maxCounter || s.Last.Sequence > pointer.MaxSequence {
 		return state{}, errors.New("has a counter over its limit")
 	}
-	if s.Queue == nil || s.Put.At == nil {
+	if s.Queue == nil || s.Last.At == nil || s.Put.At == nil {
 		return state{}, errCanonical
 	}
 	if len(s.Queue) > MaxQueue {
@@ -100,7 +103,7 @@ func (c *Channel) restore(b []byte) error {
 			return errors.New("has a malformed X25519 key")
 		}
 	}
-	c.base, c.queue, c.sequence, c.put = s.Base, s.Queue, s.Sequence, s.Put
+	c.base, c.queue, c.last, c.put = s.Base, s.Queue, s.Last, s.Put
 	c.have, c.seen, c.unaware = s.Have, s.Seen, s.Unaware
 	return nil
 }

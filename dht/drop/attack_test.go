@@ -1,0 +1,406 @@
+package drop
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ecdh"
+	"encoding/hex"
+	"iter"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// overheard is Alice's true letter to Bob, as Bob can take it out of its record.
+func overheard(t *testing.T, alice, bob person) (letter, signed, pointer.Record) {
+	t.Helper()
+	a, b := mustOpen(t, alice, bob, nil), mustOpen(t, bob, alice, nil)
+	mustSend(t, a, "pay Carol")
+	a.State()
+	rec, err := a.Outgoing(start)
+	require.NoError(t, err)
+	raw, err := unseal(b.mine.sealing, rec.Pointer(), rec.Sequence(), rec.Payload())
+	require.NoError(t, err)
+	l, s, err := decodeLetter(raw)
+	require.NoError(t, err)
+	return l, s, rec
+}
+
+// recordKeyOf is the key of a direction's record, which both of its parties have.
+func recordKeyOf(t *testing.T, from, to person, now time.Time) *pointer.Key {
+	t.Helper()
+	key, _, err := mustOpen(t, from, to, nil).own(now)
+	require.NoError(t, err)
+	return key
+}
+
+// forge seals s to a person, in a record under key.
+func forge(t *testing.T, key *pointer.Key, to person, s signed, sequence uint64, now time.Time) pointer.Record {
+	t.Helper()
+	theirs, err := pick(to.party().Sealing)
+	require.NoError(t, err)
+	b, err := encoder.Marshal(s)
+	require.NoError(t, err)
+	payload, err := seal(theirs.seal, key.Pointer(), sequence, b)
+	require.NoError(t, err)
+	rec, err := pointer.Sign(key, pointer.Fields{Sequence: sequence, Expires: now.Add(Epoch), Payload: payload})
+	require.NoError(t, err)
+	return rec
+}
+
+// deliver polls when the store has that one record, and gives what comes.
+func deliver(t *testing.T, c *Channel, rec pointer.Record, now time.Time) Mail {
+	t.Helper()
+	store := newArchive()
+	_, err := store.Put(ctx, rec.Pointer(), rec.Bytes())
+	require.NoError(t, err)
+	watched, err := c.Watch(now)
+	require.NoError(t, err)
+	require.Contains(t, watched, rec.Pointer(), "the forgery is looked at")
+	return poll(t, c, store, now)
+}
+
+// signLetter is a letter with somebody's signature.
+func signLetter(t *testing.T, l letter, by *pointer.Key) signed {
+	t.Helper()
+	b, err := l.sign(by)
+	require.NoError(t, err)
+	var s signed
+	require.NoError(t, decode(b, &s))
+	return s
+}
+
+// Both sides have the record's key. Only the signature inside says who spoke.
+func TestRecipientCannotForgeTheSender(t *testing.T) {
+	alice, bob, _, _ := pair(t)
+	l, s, rec := overheard(t, alice, bob)
+	key := recordKeyOf(t, alice, bob, start)
+	require.Equal(t, rec.Pointer(), key.Pointer())
+	again := forge(t, key, bob, s, rec.Sequence(), start)
+	require.Equal(t, []string{"pay Carol"}, texts(deliver(t, mustOpen(t, bob, alice, nil), again, start).Messages), "the true one, sealed anew, is hers")
+
+	changed := l
+	changed.Messages = [][]byte{[]byte("pay Bob")}
+	changedBytes, err := encoder.Marshal(changed)
+	require.NoError(t, err)
+	later := l
+	later.Sequence++
+	undomained, err := bob.key.Sign(nil, s.Letter, crypto.Hash(0))
+	require.NoError(t, err)
+	flipped := signed{Signature: bytes.Clone(s.Signature), Letter: s.Letter}
+	flipped.Signature[0] ^= 1
+	for name, forged := range map[string]struct {
+		s        signed
+		sequence uint64
+	}{
+		"signed by Bob":                     {signLetter(t, changed, bob.key), l.Sequence},
+		"signed by the record's key":        {signLetter(t, changed, key), l.Sequence},
+		"her signature on other words":      {signed{Signature: s.Signature, Letter: changedBytes}, l.Sequence},
+		"a broken signature":                {flipped, l.Sequence},
+		"no signature":                      {signed{Signature: make([]byte, 64), Letter: changedBytes}, l.Sequence},
+		"signed without the domain, by Bob": {signed{Signature: undomained, Letter: s.Letter}, l.Sequence},
+		"her letter in a newer record":      {s, l.Sequence + 1},
+		"a newer letter, signed by Bob":     {signLetter(t, later, bob.key), l.Sequence + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mail := deliver(t, mustOpen(t, bob, alice, nil), forge(t, key, bob, forged.s, forged.sequence, start), start)
+			require.Empty(t, mail.Messages)
+			require.Equal(t, 1, mail.Refused)
+			// To a third eye, which is shown the letter, it is no more hers.
+			sum := statement(forged.s.Letter)
+			if !bytes.Equal(forged.s.Letter, s.Letter) || !bytes.Equal(forged.s.Signature, s.Signature) {
+				require.Error(t, alice.key.Pointer().Verify(sum, forged.s.Signature))
+			}
+		})
+	}
+}
+
+// A letter of Alice's to Bob is good in its record, and nowhere else. The
+// attacker is Bob, with all keys of any record that is named.
+func TestLetterIsGoodInItsRecordOnly(t *testing.T) {
+	alice, bob, _, _ := pair(t)
+	carol := newPerson(t, 3, 13)
+	_, s, rec := overheard(t, alice, bob)
+	newBob := bob.renewed(t, 22)
+	next := start.Add(Epoch)
+	for name, c := range map[string]struct {
+		key  *pointer.Key
+		to   person
+		from person
+		now  time.Time
+	}{
+		"reflected to Alice":                {recordKeyOf(t, bob, alice, start), alice, bob, start},
+		"passed on to Carol, as Bob's":      {recordKeyOf(t, bob, carol, start), carol, bob, start},
+		"passed on to Carol, as Alice's":    {recordKeyOf(t, alice, carol, start), carol, alice, start},
+		"in the next epoch":                 {recordKeyOf(t, alice, bob, next), bob, alice, next},
+		"in the record of Bob's newer keys": {recordKeyOf(t, alice, newBob, start), newBob, alice, start},
+	} {
+		t.Run(name, func(t *testing.T) {
+			forged := forge(t, c.key, c.to, s, rec.Sequence(), c.now)
+			mail := deliver(t, mustOpen(t, c.to, c.from, nil), forged, c.now)
+			require.Empty(t, mail.Messages)
+			require.Equal(t, 1, mail.Refused)
+		})
+	}
+}
+
+// The same sealed bytes, without opening them, in another record.
+func TestSealIsGoodInItsRecordOnly(t *testing.T) {
+	alice, bob, _, _ := pair(t)
+	_, _, rec := overheard(t, alice, bob)
+	next := start.Add(Epoch)
+	for name, c := range map[string]struct {
+		now      time.Time
+		sequence uint64
+	}{
+		"in the next epoch": {next, rec.Sequence()}, "as a newer one": {start, rec.Sequence() + 1},
+	} {
+		key := recordKeyOf(t, alice, bob, c.now)
+		moved, err := pointer.Sign(key, pointer.Fields{Sequence: c.sequence, Expires: next.Add(Epoch), Payload: rec.Payload()})
+		require.NoError(t, err)
+		b := mustOpen(t, bob, alice, nil)
+		_, err = unseal(b.mine.sealing, moved.Pointer(), moved.Sequence(), moved.Payload())
+		require.Error(t, err, name)
+		require.Equal(t, 1, deliver(t, b, moved, c.now).Refused, name)
+	}
+}
+
+// A thief of one X25519 key has the keys of records. He can stand in the way
+// until the epoch ends; he reads nothing and says nothing.
+func TestThiefOfAChannelKeyCanOnlyBlock(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	mallory := newPerson(t, 9, 19)
+	now := start
+	store := memory(&now)
+	key := recordKeyOf(t, alice, bob, now)
+	l := letter{Version: 1, From: alice.key.Pointer().Bytes(), To: bob.key.Pointer().Bytes(), Channel: a.id,
+		At: key.Pointer().Bytes(), Sequence: pointer.MaxSequence, Base: a.base, Messages: [][]byte{[]byte("forged")}, Ack: a.have}
+	blocking := forge(t, key, bob, signLetter(t, l, mallory.key), pointer.MaxSequence, now)
+	_, err := store.Put(ctx, blocking.Pointer(), blocking.Bytes())
+	require.NoError(t, err)
+
+	mustSend(t, a, "true")
+	a.State()
+	_, err = a.Put(ctx, store, now)
+	require.ErrorContains(t, err, "wait for the next")
+	require.True(t, a.Due(now))
+	require.Equal(t, 1, a.Waiting(), "it is kept")
+	mail := poll(t, b, store, now)
+	require.Empty(t, mail.Messages)
+	require.Equal(t, 1, mail.Refused)
+
+	now = now.Add(Epoch)
+	put(t, a, store, now)
+	require.Equal(t, []string{"true"}, take(t, b, store, now))
+}
+
+// The X25519 key of somebody else, shown as one's own, gives no part in what
+// is said to them, nor in what they say.
+func TestAnothersKeyInOnesOwnCardReadsNothing(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	now := start
+	mallory := newPerson(t, 9, 19)
+	posing := mallory.party()
+	posing.Sealing = alice.party().Sealing
+	toMallory, err := Open(bob.self(), posing, nil)
+	require.NoError(t, err)
+	mustSend(t, toMallory, "for Mallory")
+	toMallory.State()
+	rec, err := toMallory.Outgoing(now)
+	require.NoError(t, err)
+	m := mustOpen(t, mallory, bob, nil)
+	_, err = m.open(rec)
+	require.Error(t, err)
+	for _, c := range []*Channel{a, b} {
+		watched, err := c.Watch(now)
+		require.NoError(t, err)
+		require.NotContains(t, watched, rec.Pointer())
+	}
+	_, err = a.open(rec)
+	require.ErrorContains(t, err, "to others", "Alice can open it, and it isn't for her")
+}
+
+// RFC 7748's points of low order, in all encodings (cr.yp.to/ecdh.html#validate):
+// their secret would be zero with everybody.
+func TestKeysOfLowOrderAreRefused(t *testing.T) {
+	alice, bob, a, _ := pair(t)
+	for _, point := range []string{
+		"0000000000000000000000000000000000000000000000000000000000000000",
+		"0100000000000000000000000000000000000000000000000000000000000000",
+		"e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+		"5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+		"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+	} {
+		b, err := hex.DecodeString(point)
+		require.NoError(t, err)
+		party := bob.party()
+		party.Sealing[0].Key = b
+		_, err = Open(alice.self(), party, nil)
+		require.ErrorContains(t, err, "low order", point)
+		require.ErrorContains(t, a.Rekey(party), "low order", point)
+		public, err := ecdh.X25519().NewPublicKey(b)
+		require.NoError(t, err)
+		_, err = recordKey(a.mine.channel[0], public, alice.key.Pointer(), bob.key.Pointer(), true, 1)
+		require.ErrorContains(t, err, "low order", point)
+	}
+}
+
+func TestOldRecordsRepeatNothingAndTakeNothingBack(t *testing.T) {
+	_, _, a, b := pair(t)
+	now := start
+	store := newArchive()
+	mustSend(t, a, "one")
+	put(t, a, store, now)
+	require.Equal(t, []string{"one"}, take(t, b, store, now))
+	put(t, b, store, now)
+	require.Empty(t, take(t, a, store, now))
+	now = now.Add(time.Hour)
+	mustSend(t, a, "two")
+	put(t, a, store, now)
+	require.Equal(t, []string{"two"}, take(t, b, store, now))
+	put(t, b, store, now)
+	require.Empty(t, take(t, a, store, now))
+	base, have, seen := a.base, b.have, b.seen
+
+	oldest := func(_ pointer.Pointer, all [][]byte) [][]byte { return all[:min(1, len(all))] }
+	all := func(_ pointer.Pointer, all [][]byte) [][]byte { return all }
+	for _, serve := range []func(pointer.Pointer, [][]byte) [][]byte{oldest, all, oldest} {
+		store.serve = serve
+		require.Equal(t, Mail{Written: poll(t, b, store, now).Written}, poll(t, b, store, now))
+		require.Equal(t, []mark{have}, []mark{b.have})
+		require.Equal(t, seen, b.seen)
+		require.False(t, b.Due(now))
+		poll(t, a, store, now)
+		require.Equal(t, base, a.base)
+		require.Zero(t, a.Waiting())
+		require.False(t, a.Due(now))
+	}
+}
+
+// Whoever sends an acknowledgement of what he never had drops nothing from the
+// queue: it goes on behind the number that he claims.
+func TestAcknowledgementOfWhatNeverCameDropsNothing(t *testing.T) {
+	for name, ack := range map[string]mark{
+		"of the first, by a wrong chain": {Counter: 1, Chain: hash{1}},
+		"of the last, by a wrong chain":  {Counter: 3, Chain: hash{1}},
+		"of more than there is":          {Counter: 1 << 40, Chain: hash{1}},
+		"of the beginning":               {Counter: 0, Chain: hash{1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, a, b := pair(t)
+			now := start
+			store := newArchive()
+			mustSend(t, a, "one", "two", "three")
+			b.have = ack
+			put(t, b, store, now)
+			poll(t, a, store, now)
+			require.Equal(t, 3, a.Waiting())
+			put(t, a, store, now)
+			require.Equal(t, []string{"one", "two", "three"}, take(t, b, store, now), "and it can go on from there")
+			put(t, b, store, now.Add(time.Second))
+			poll(t, a, store, now)
+			require.Zero(t, a.Waiting())
+		})
+	}
+}
+
+// flood answers for ever, with answers that next makes.
+type flood struct {
+	dht.Store
+	next  func(n int) dht.Answer
+	given map[pointer.Pointer]int
+}
+
+func (f *flood) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		n := 0
+		for ; yield(f.next(n), nil); n++ {
+		}
+		f.given[p] = n + 1
+	}
+}
+
+func TestFloodsOfAnswersEnd(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	key := recordKeyOf(t, alice, bob, start)
+	for name, c := range map[string]struct {
+		next func(n int) dht.Answer
+		most int
+	}{
+		"nothing":            {func(int) dht.Answer { return dht.Answer{} }, maxAnswers + 1},
+		"one over the limit": {func(int) dht.Answer { return dht.Answer{Record: make([]byte, pointer.MaxRecord+1)} }, maxAnswers + 1},
+		"the same garbage":   {func(int) dht.Answer { return dht.Answer{Record: []byte("garbage")} }, maxAnswers + 1},
+		"other garbage":      {func(n int) dht.Answer { return dht.Answer{Record: []byte{byte(n), byte(n >> 8)}} }, maxRecords + 1},
+		"forged records": {func(n int) dht.Answer {
+			rec, err := pointer.Sign(key, pointer.Fields{Sequence: uint64(n + 1), Expires: start.Add(Epoch), Payload: []byte("garbage")})
+			require.NoError(t, err)
+			return dht.Answer{Record: rec.Bytes()}
+		}, maxRecords + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// One pointer after the other: the map is not for many at once.
+			f := &flood{next: c.next, given: map[pointer.Pointer]int{}}
+			watched, err := b.Watch(start)
+			require.NoError(t, err)
+			for _, p := range watched {
+				found, err := fetch(ctx, f, p, start)
+				require.NoError(t, err)
+				require.LessOrEqual(t, len(found), maxOpened)
+				require.Equal(t, c.most, f.given[p])
+			}
+		})
+	}
+	_ = a
+}
+
+// Of what a lying store answers, the true record is found.
+func TestTrueRecordIsFoundAmongOthers(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	now := start
+	store := newArchive()
+	mustSend(t, a, "true")
+	put(t, a, store, now)
+	other, err := pointer.Sign(alice.key, pointer.Fields{Sequence: 1 << 50, Expires: start.Add(Epoch)})
+	require.NoError(t, err)
+	carol := newPerson(t, 3, 13)
+	c := mustOpen(t, carol, bob, nil)
+	mustSend(t, c, "of another channel")
+	c.State()
+	foreign, err := c.Outgoing(now)
+	require.NoError(t, err)
+	store.serve = func(_ pointer.Pointer, all [][]byte) [][]byte {
+		served := [][]byte{nil, {}, []byte("garbage"), make([]byte, 1<<20), other.Bytes(), foreign.Bytes()}
+		for _, b := range all {
+			cut := bytes.Clone(b)
+			cut[len(cut)/2] ^= 1
+			served = append(served, cut, b[:len(b)-1], b, append(bytes.Clone(b), 0x50, 0x01))
+		}
+		return served
+	}
+	mail := poll(t, b, store, now)
+	require.Equal(t, []string{"true"}, texts(mail.Messages))
+	require.Zero(t, mail.Refused)
+}
+
+// Whoever stores the record and changes the seal changes the record, which then
+// doesn't verify; who has the record's key as well gets no further.
+func TestEveryByteOfAPayloadCounts(t *testing.T) {
+	alice, bob, _, b := pair(t)
+	_, _, rec := overheard(t, alice, bob)
+	payload := rec.Payload()
+	for i := range payload {
+		payload[i] ^= 1
+		_, err := unseal(b.mine.sealing, rec.Pointer(), rec.Sequence(), payload)
+		require.Error(t, err, i)
+		payload[i] ^= 1
+	}
+	_, err := unseal(b.mine.sealing, rec.Pointer(), rec.Sequence(), payload)
+	require.NoError(t, err)
+}

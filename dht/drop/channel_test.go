@@ -1,0 +1,467 @@
+package drop
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+func TestMessagesArriveAlthoughBothAreNeverOnlineTogether(t *testing.T) {
+	_, _, a, b := pair(t)
+	now := start
+	store := memory(&now)
+	mustSend(t, a, "one", "two")
+	require.True(t, a.Due(now))
+	put(t, a, store, now)
+	require.False(t, a.Due(now))
+
+	now = now.Add(40 * time.Hour)
+	require.False(t, b.Due(now))
+	require.Equal(t, []string{"one", "two"}, take(t, b, store, now))
+	mustSend(t, b, "three")
+	put(t, b, store, now)
+
+	now = now.Add(40 * time.Hour)
+	require.True(t, a.Due(now), "not acknowledged, as far as it knows")
+	require.Equal(t, 2, a.Waiting())
+	mail := poll(t, a, store, now)
+	require.Equal(t, []string{"three"}, texts(mail.Messages))
+	require.Zero(t, a.Waiting())
+	require.Equal(t, start.Add(40*time.Hour), mail.Written)
+	require.False(t, a.Due(now), "before it is processed, nothing is acknowledged")
+	require.NoError(t, a.Done(mail.Messages[0]))
+	require.True(t, a.Due(now))
+	put(t, a, store, now)
+	require.Empty(t, take(t, b, store, now))
+	require.Zero(t, b.Waiting())
+	require.False(t, b.Due(now.Add(100*24*time.Hour)), "all is said")
+}
+
+func TestMessageComesAgainUntilItIsDone(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	now := start
+	store := memory(&now)
+	mustSend(t, a, "one", "two", "three")
+	put(t, a, store, now)
+	first := poll(t, b, store, now)
+	require.Equal(t, first, poll(t, b, store, now))
+	clear(first.Messages[0].Bytes)
+	require.Equal(t, "one", string(poll(t, b, store, now).Messages[0].Bytes), "it is the caller's copy")
+	require.NoError(t, b.Done(first.Messages[1]), "with all before it")
+	require.Error(t, b.Done(first.Messages[0]), "it is done")
+	require.Error(t, b.Done(Message{Counter: 3}), "another one of that number")
+	saved := b.State()
+	require.NoError(t, b.Done(first.Messages[2]))
+	// A crash, before that was stored.
+	b = mustOpen(t, bob, alice, saved)
+	again := poll(t, b, store, now)
+	require.Equal(t, first.Messages[2:], again.Messages, "with the same ID")
+	require.Zero(t, again.Lost)
+}
+
+func TestMessagesThatDoNotFitWaitInOrder(t *testing.T) {
+	_, _, a, b := pair(t)
+	now := start
+	store := memory(&now)
+	var sent, got []string
+	for i := range 9 {
+		m := strings.Repeat(fmt.Sprint(i), MaxMessage/2+i)
+		sent = append(sent, m)
+		mustSend(t, a, m)
+	}
+	mustSend(t, a, "short") // fits, and still doesn't overtake
+	sent = append(sent, "short")
+	rounds := 0
+	for a.Waiting() > 0 {
+		require.Less(t, rounds, 20)
+		require.True(t, a.Due(now))
+		put(t, a, store, now)
+		require.False(t, a.Due(now))
+		got = append(got, take(t, b, store, now)...)
+		put(t, b, store, now)
+		take(t, a, store, now)
+		now = now.Add(time.Minute)
+		rounds++
+	}
+	require.Equal(t, sent, got)
+	require.Equal(t, 5, rounds, "two of them fit into one record")
+}
+
+func TestQueueIsBoundedAndSaysSo(t *testing.T) {
+	_, _, a, _ := pair(t)
+	require.ErrorContains(t, a.Send(nil), "0 bytes")
+	require.ErrorContains(t, a.Send(make([]byte, MaxMessage+1)), "8193 bytes")
+	require.Zero(t, a.Waiting())
+	for range MaxQueue {
+		mustSend(t, a, "m")
+	}
+	require.ErrorContains(t, a.Send([]byte("m")), "not acknowledged yet")
+	require.Equal(t, MaxQueue, a.Waiting())
+
+	_, _, a, _ = pair(t)
+	for range MaxQueueBytes / MaxMessage {
+		require.NoError(t, a.Send(make([]byte, MaxMessage)))
+	}
+	require.Error(t, a.Send([]byte{1}))
+	require.Equal(t, MaxQueueBytes/MaxMessage, a.Waiting())
+}
+
+func TestSendKeepsNothingOfTheCallers(t *testing.T) {
+	_, _, a, b := pair(t)
+	now := start
+	store := memory(&now)
+	m := []byte("mine")
+	require.NoError(t, a.Send(m))
+	clear(m)
+	put(t, a, store, now)
+	require.Equal(t, []string{"mine"}, take(t, b, store, now))
+}
+
+func TestNothingIsSaidThatIsNotDurable(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	now := start
+	store := memory(&now)
+	mustSend(t, a, "one")
+	refused := func(c *Channel) {
+		t.Helper()
+		_, err := c.Put(ctx, store, now)
+		require.ErrorIs(t, err, errUnsaved)
+		_, err = c.Outgoing(now)
+		require.ErrorIs(t, err, errUnsaved)
+	}
+	refused(a)
+	put(t, a, store, now)
+	mail := poll(t, b, store, now)
+	b.State()
+	require.NoError(t, b.Done(mail.Messages[0]))
+	refused(b)
+	put(t, b, store, now)
+	poll(t, a, store, now)
+	refused(a)
+	a.State()
+	require.NoError(t, a.Rekey(bob.renewed(t, 33).party()))
+	refused(a)
+	_ = alice
+}
+
+func TestLockedIdentityReadsAndDoesNotWrite(t *testing.T) {
+	alice, bob, a, _ := pair(t)
+	now := start
+	store := memory(&now)
+	mustSend(t, a, "one")
+	put(t, a, store, now)
+	self := bob.self()
+	self.Signer = nil
+	b, err := Open(self, alice.party(), nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"one"}, take(t, b, store, now))
+	saved := b.State()
+	_, err = b.Put(ctx, store, now)
+	require.ErrorIs(t, err, errLocked)
+	b = mustOpen(t, bob, alice, saved)
+	require.True(t, b.Due(now), "once it is unlocked, it is acknowledged")
+}
+
+// The network forgets after 48 hours; whoever waits puts again.
+func TestUnacknowledgedIsDueAgain(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	now := start
+	mustSend(t, a, "one")
+	put(t, a, memory(&now), now) // lost
+	require.False(t, a.Due(now.Add(Again-time.Millisecond)))
+	require.True(t, a.Due(now.Add(Again)))
+	require.True(t, a.Due(now.Add(-Again)), "the clock went back")
+	require.True(t, a.Due(now.Add(Epoch)), "in the next epoch it belongs elsewhere")
+	a = mustOpen(t, alice, bob, a.State())
+	require.False(t, a.Due(now.Add(time.Hour)), "a restart doesn't put again")
+	mustSend(t, a, "two")
+	require.True(t, a.Due(now.Add(time.Hour)), "a new message")
+
+	now = now.Add(Again)
+	store := memory(&now)
+	put(t, a, store, now)
+	require.Equal(t, []string{"one", "two"}, take(t, b, store, now))
+	put(t, b, memory(&now), now) // the acknowledgement is lost
+	require.False(t, b.Due(now))
+	now = now.Add(Again)
+	poll(t, a, store, now)
+	require.True(t, a.Due(now))
+	put(t, a, store, now)
+	require.Empty(t, take(t, b, store, now))
+	require.True(t, b.Due(now), "the other still shows what was acknowledged")
+	put(t, b, store, now)
+	require.False(t, b.Due(now), "and is told once for each of its records")
+	require.Empty(t, take(t, b, store, now))
+	require.False(t, b.Due(now))
+	poll(t, a, store, now)
+	require.Zero(t, a.Waiting())
+}
+
+func TestFailedPutStaysDue(t *testing.T) {
+	_, _, a, _ := pair(t)
+	mustSend(t, a, "one")
+	a.State()
+	_, err := a.Put(ctx, failing{}, start)
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	require.True(t, a.Due(start))
+}
+
+// failing is a store that reaches nobody.
+type failing struct{}
+
+func (failing) Get(context.Context, pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) { yield(dht.Answer{}, dht.ErrUnreachable) }
+}
+
+func (failing) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+	return dht.Receipt{}, dht.ErrUnreachable
+}
+
+func TestPollSaysWhenTheStoreCouldNotBeAsked(t *testing.T) {
+	_, _, a, b := pair(t)
+	now := start
+	_, err := b.Poll(ctx, failing{}, now)
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	store := memory(&now)
+	mustSend(t, a, "one")
+	put(t, a, store, now)
+	poll(t, b, store, now)
+	mail, err := b.Poll(ctx, failing{}, now)
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	require.Equal(t, []string{"one"}, texts(mail.Messages), "what was read before stands beside the error")
+}
+
+func TestThePreviousEpochIsPolledAndNoOlderOne(t *testing.T) {
+	epoch, err := epochOf(start)
+	require.NoError(t, err)
+	first := time.Unix(int64(epoch*uint64(Epoch/time.Second)), 0)
+	for name, c := range map[string]struct {
+		wait time.Duration
+		want []string
+	}{
+		"at once":                           {0, []string{"one"}},
+		"at the last moment of the epoch":   {Epoch - 1, []string{"one"}},
+		"at the first of the next":          {Epoch, []string{"one"}},
+		"at the last moment of the next":    {2*Epoch - 1, []string{"one"}},
+		"and then not: the sender put anew": {2 * Epoch, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, a, b := pair(t)
+			now := first
+			store := memory(&now)
+			mustSend(t, a, "one")
+			put(t, a, store, now)
+			now = now.Add(c.wait)
+			require.Equal(t, c.want, take(t, b, store, now))
+			if c.want == nil {
+				require.True(t, a.Due(now))
+				put(t, a, store, now)
+				require.Equal(t, []string{"one"}, take(t, b, store, now))
+			}
+		})
+	}
+}
+
+// A sender whose clock runs ahead, and whose state is then lost with the clock
+// set right, is heard again.
+func TestSequenceSurvivesALostStateAndAClockSetBack(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	now := start.Add(48 * time.Hour)
+	store := memory(&now)
+	mustSend(t, a, "early")
+	put(t, a, store, now)
+	require.Equal(t, []string{"early"}, take(t, b, store, now))
+
+	now = start
+	a = mustOpen(t, alice, bob, nil)
+	mustSend(t, a, "late")
+	put(t, a, store, now)
+	put(t, b, store, now)
+	take(t, a, store, now) // learns where the other is
+	put(t, a, store, now)
+	require.Equal(t, []string{"late"}, take(t, b, store, now))
+}
+
+func TestOutgoingRecordComesByAnotherWay(t *testing.T) {
+	_, _, a, b := pair(t)
+	now := start
+	mustSend(t, a, "one")
+	a.State()
+	rec, err := a.Outgoing(now)
+	require.NoError(t, err)
+	require.True(t, a.Due(now), "the store hasn't got it")
+	watched, err := b.Watch(now)
+	require.NoError(t, err)
+	require.Contains(t, watched, rec.Pointer())
+	require.Len(t, watched, 2)
+	stream := memory(&now)
+	_, err = stream.Put(ctx, rec.Pointer(), rec.Bytes())
+	require.NoError(t, err)
+	require.Equal(t, []string{"one"}, take(t, b, stream, now))
+	// Both ways bring the same.
+	store := memory(&now)
+	put(t, a, store, now)
+	require.Empty(t, take(t, b, store, now))
+}
+
+func TestRekeyMovesWhatIsUnacknowledged(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	now := start
+	store := memory(&now)
+	mustSend(t, a, "one")
+	put(t, a, store, now)
+
+	// Bob replaces his keys, and still finds what went to the old ones.
+	bob = bob.renewed(t, 22)
+	b = mustOpen(t, bob, alice, b.State())
+	require.Equal(t, []string{"one"}, take(t, b, store, now))
+	mustSend(t, b, "two")
+	put(t, b, store, now)
+	// Alice looks under the old key, until she has his new card.
+	require.Empty(t, take(t, a, store, now))
+	require.Equal(t, 1, a.Waiting())
+	require.NoError(t, a.Rekey(Party{bob.key.Pointer(), bob.party().Sealing[:2]}))
+	require.True(t, a.Due(now), "it isn't where he looks")
+	require.Equal(t, []string{"two"}, take(t, a, store, now))
+	require.Zero(t, a.Waiting())
+
+	// Once the old keys are erased, all goes on with the new ones.
+	bob.sealing = bob.sealing[:2]
+	b = mustOpen(t, bob, alice, b.State())
+	mustSend(t, a, "three")
+	put(t, a, store, now)
+	require.Equal(t, []string{"three"}, take(t, b, store, now))
+
+	require.Error(t, a.Rekey(alice.party()), "another's card")
+}
+
+// The party's last key is still looked under, since what it put before it
+// changed its keys is there.
+func TestWhatThePartyPutBeforeItChangedKeysIsFound(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	now := start
+	store := memory(&now)
+	mustSend(t, b, "before")
+	put(t, b, store, now)
+	newer := bob.renewed(t, 22)
+	newer.sealing = newer.sealing[:2]
+	require.NoError(t, a.Rekey(newer.party()))
+	a = mustOpen(t, alice, newer, a.State())
+	require.Equal(t, []string{"before"}, take(t, a, store, now))
+}
+
+func TestCardWithoutTheHybridKeyIsSealedToX25519(t *testing.T) {
+	alice, bob, _, _ := pair(t)
+	now := start
+	store := newArchive()
+	bob.sealing = bob.sealing[:1]
+	a, b := mustOpen(t, alice, bob, nil), mustOpen(t, bob, alice, nil)
+	require.NoError(t, a.Send(make([]byte, MaxMessage)))
+	put(t, a, store, now)
+	require.Len(t, take(t, b, store, now), 1)
+	put(t, b, store, now)
+	require.Equal(t, uint16(kemX25519), a.theirs.seal.KEM().ID())
+	require.Equal(t, uint16(kemHybrid), b.theirs.seal.KEM().ID(), "it is the default")
+}
+
+func TestOpenRefuses(t *testing.T) {
+	alice, bob, a, _ := pair(t)
+	carol := newPerson(t, 3, 13)
+	mustSend(t, a, "one")
+	state := a.State()
+	none := bob.party()
+	none.Sealing = none.Sealing[1:]
+	broken := bob.party()
+	broken.Sealing[1].Key = broken.Sealing[1].Key[1:]
+	short := bob.party()
+	short.Sealing[0].Key = short.Sealing[0].Key[1:]
+	mine := bob.party()
+	mine.Sealing = alice.party().Sealing
+	wrong := alice.self()
+	wrong.Signer = bob.key
+	keyless := alice.self()
+	keyless.Sealing = keyless.Sealing[1:]
+	many := alice.self()
+	for range maxKeys {
+		many.Sealing = append(many.Sealing, many.Sealing[0])
+	}
+	for name, c := range map[string]struct {
+		self  Self
+		party Party
+		state []byte
+	}{
+		"no pointer":                    {Self{Sealing: alice.sealing}, bob.party(), nil},
+		"no party":                      {alice.self(), Party{Sealing: none.Sealing}, nil},
+		"oneself":                       {alice.self(), alice.party(), nil},
+		"a party without an X25519 key": {alice.self(), none, nil},
+		"a malformed hybrid key":        {alice.self(), broken, nil},
+		"a malformed X25519 key":        {alice.self(), short, nil},
+		"my own key as the party's":     {alice.self(), mine, nil},
+		"another's signer":              {wrong, bob.party(), nil},
+		"no X25519 key":                 {keyless, bob.party(), nil},
+		"too many keys":                 {many, bob.party(), nil},
+		"the state of another channel":  {alice.self(), carol.party(), state},
+		"the other side's state":        {bob.self(), alice.party(), state},
+		"half a state":                  {alice.self(), bob.party(), state[:len(state)/2]},
+		"an empty state":                {alice.self(), bob.party(), []byte{}},
+		"a state with a tail":           {alice.self(), bob.party(), append(bytes.Clone(state), 0)},
+	} {
+		_, err := Open(c.self, c.party, c.state)
+		require.Error(t, err, name)
+	}
+	_, err := Open(alice.self(), bob.party(), state)
+	require.NoError(t, err)
+}
+
+func TestTimesBefore1970AreRefused(t *testing.T) {
+	_, _, a, _ := pair(t)
+	mustSend(t, a, "one")
+	a.State()
+	before := time.Unix(-1, 0)
+	_, err := a.Put(ctx, newArchive(), before)
+	require.Error(t, err)
+	_, err = a.Poll(ctx, newArchive(), before)
+	require.Error(t, err)
+	watched, err := a.Watch(time.Unix(1, 0))
+	require.NoError(t, err)
+	require.Len(t, watched, 1, "the first epoch has none before it")
+}
+
+// What is sealed never outgrows a record, whatever its numbers are.
+func TestFullestRecordFits(t *testing.T) {
+	alice, bob, _, _ := pair(t)
+	for _, size := range []int{1, 22, 23, 24, 255, 256, 4000, MaxMessage} {
+		for keys := 1; keys <= 2; keys++ {
+			bob := bob
+			bob.sealing = bob.sealing[:keys]
+			a := mustOpen(t, alice, bob, nil)
+			a.base.Counter = maxCounter - 2*MaxQueue
+			a.have.Counter = maxCounter
+			key, _, err := a.own(start)
+			require.NoError(t, err)
+			a.last = numbered{At: key.Pointer().Bytes(), Sequence: pointer.MaxSequence - 1}
+			for i := 0; i < MaxQueue; i++ {
+				if a.Send(make([]byte, size)) != nil {
+					break
+				}
+			}
+			require.Error(t, a.Send(make([]byte, MaxMessage)))
+			a.State()
+			rec, err := a.Outgoing(start)
+			require.NoError(t, err, size)
+			require.LessOrEqual(t, len(rec.Bytes()), pointer.MaxRecord)
+			require.Positive(t, len(a.fitting().messages))
+			_, err = a.Outgoing(start)
+			require.ErrorContains(t, err, "sequence", "and after the last number there is none")
+		}
+	}
+}

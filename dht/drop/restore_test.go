@@ -1,0 +1,139 @@
+package drop
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// exchange lets b poll and acknowledge, and a take the acknowledgement; it
+// gives what b got.
+func exchange(t *testing.T, a, b *Channel, store *archive, now time.Time) []string {
+	t.Helper()
+	put(t, a, store, now)
+	got := take(t, b, store, now)
+	put(t, b, store, now)
+	take(t, a, store, now)
+	return got
+}
+
+// The sender restores a backup, and counts up anew over numbers that the other
+// side has: none of the new messages is taken for an old one.
+func TestSenderWithAnOldStateLosesNothingThatItQueues(t *testing.T) {
+	for name, queued := range map[string][]string{
+		"fewer than were sent since": {"new"},
+		"as many":                    {"new", "newer"},
+		"more":                       {"new", "newer", "newest"},
+		"none, until later":          {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			alice, bob, a, b := pair(t)
+			store, now := newArchive(), start
+			mustSend(t, a, "one")
+			require.Equal(t, []string{"one"}, exchange(t, a, b, store, now))
+			backup := a.State()
+			mustSend(t, a, "two", "three")
+			now = now.Add(time.Hour)
+			require.Equal(t, []string{"two", "three"}, exchange(t, a, b, store, now))
+
+			a = mustOpen(t, alice, bob, backup)
+			mustSend(t, a, queued...)
+			now = now.Add(time.Hour)
+			put(t, a, store, now)
+			var got []string
+			got = append(got, take(t, b, store, now)...)
+			if len(queued) > 0 {
+				require.True(t, b.Due(now), "to show the other where it is")
+			}
+			put(t, b, store, now)
+			take(t, a, store, now)
+			now = now.Add(time.Hour)
+			mustSend(t, a, "last")
+			got = append(got, exchange(t, a, b, store, now)...)
+			require.Equal(t, append(queued, "last"), got)
+			require.Zero(t, a.Waiting())
+		})
+	}
+}
+
+// A sender that lost all it knew, more messages later than it had sent before.
+func TestSenderWithoutStateLosesNothingThatItQueues(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	store, now := newArchive(), start
+	mustSend(t, a, "one", "two")
+	require.Equal(t, []string{"one", "two"}, exchange(t, a, b, store, now))
+	a = mustOpen(t, alice, bob, nil)
+	mustSend(t, a, "1", "2", "3", "4")
+	now = now.Add(time.Hour)
+	require.Empty(t, exchange(t, a, b, store, now))
+	require.Equal(t, 4, a.Waiting())
+	require.True(t, a.Due(now))
+	now = now.Add(time.Hour)
+	require.Equal(t, []string{"1", "2", "3", "4"}, exchange(t, a, b, store, now))
+	require.Zero(t, a.Waiting())
+}
+
+// A recipient that restores a backup is told what it can't get any more.
+func TestRecipientWithAnOldStateIsToldWhatIsLost(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	store, now := newArchive(), start
+	mustSend(t, a, "one")
+	exchange(t, a, b, store, now)
+	backup := b.State()
+	mustSend(t, a, "two", "three")
+	now = now.Add(time.Hour)
+	exchange(t, a, b, store, now)
+	mustSend(t, a, "four")
+	now = now.Add(time.Hour)
+	put(t, a, store, now)
+
+	b = mustOpen(t, bob, alice, backup)
+	mail := poll(t, b, store, now)
+	require.Equal(t, []string{"four"}, texts(mail.Messages))
+	require.Equal(t, uint64(2), mail.Lost)
+	require.Equal(t, uint64(4), mail.Messages[0].Counter)
+	require.Zero(t, poll(t, b, store, now).Lost, "it is told once")
+	require.Equal(t, []string{"four"}, take(t, b, store, now))
+	put(t, b, store, now)
+	take(t, a, store, now)
+	require.Zero(t, a.Waiting())
+
+	// Also when nothing comes after it; and a record from before fills the gap.
+	put(t, a, store, now.Add(time.Hour))
+	b = mustOpen(t, bob, alice, backup)
+	mail = poll(t, b, store, now)
+	require.Empty(t, mail.Messages)
+	require.Equal(t, uint64(3), mail.Lost)
+	b = mustOpen(t, bob, alice, backup)
+	store.serve = func(_ pointer.Pointer, all [][]byte) [][]byte { return all }
+	mail = poll(t, b, store, now)
+	require.Equal(t, []string{"two", "three", "four"}, texts(mail.Messages))
+	require.Zero(t, mail.Lost)
+}
+
+// A new message under a number that was read and not yet processed has another
+// ID: a caller that goes by the ID processes both.
+func TestReusedNumberHasAnotherID(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	store, now := newArchive(), start
+	backup := a.State()
+	mustSend(t, a, "one")
+	put(t, a, store, now)
+	first := poll(t, b, store, now).Messages
+	a = mustOpen(t, alice, bob, backup)
+	mustSend(t, a, "other")
+	now = now.Add(time.Hour)
+	put(t, a, store, now)
+	second := poll(t, b, store, now).Messages
+	require.Equal(t, []string{"other"}, texts(second))
+	require.Equal(t, first[0].Counter, second[0].Counter)
+	require.NotEqual(t, first[0].ID, second[0].ID)
+	require.Error(t, b.Done(first[0]), "it would acknowledge the other")
+	require.NoError(t, b.Done(second[0]))
+	put(t, b, store, now)
+	take(t, a, store, now)
+	require.Zero(t, a.Waiting())
+}
