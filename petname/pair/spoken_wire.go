@@ -62,7 +62,7 @@ const (
 	blindSize = 32
 	tagSize   = sha512.Size
 	maxProof  = maxIdentity + 256
-	maxSealed = maxProof + 16
+	maxSealed = maxProof + sealOverhead
 )
 
 var errMessage = errors.New("is not a message of this protocol")

@@ -66,7 +66,8 @@ var (
 	// ErrSelf: the other side has this side's own pointer.
 	ErrSelf = errors.New("that is your own code or invitation")
 
-	// ErrExpired: the invitation is past its end.
+	// ErrExpired: the invitation is past its end. Also inside an
+	// [*ExpiredError].
 	ErrExpired = errors.New("the invitation has expired: ask for a new one")
 )
 
@@ -86,6 +87,7 @@ const (
 	ReasonUsed Reason = iota + 1
 	ReasonExpired
 	ReasonOther // it is for somebody else
+	ReasonWithdrawn
 )
 
 func (r Reason) String() string {
@@ -96,6 +98,8 @@ func (r Reason) String() string {
 		return "the invitation has expired: ask for a new one"
 	case ReasonOther:
 		return "the invitation is for somebody else"
+	case ReasonWithdrawn:
+		return "the invitation was withdrawn"
 	}
 	return fmt.Sprintf("for reason %d", uint8(r))
 }

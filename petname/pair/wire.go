@@ -81,28 +81,30 @@ func derive(secret, salt []byte, info string, length int) []byte {
 	return key
 }
 
-// seal encrypts by AES-256-GCM under a key that seals one message ever, so that
-// the nonce can be zero.
-func seal(key, plain []byte) []byte {
-	return gcm(key).Seal(nil, make([]byte, 12), plain, nil)
-}
+// seal encrypts by AES-256-GCM under a random nonce, which goes before it: a key
+// is one session's and side's, but a side may say something again, and another
+// thing, after a restart.
+func seal(key, plain []byte) []byte { return gcm(key).Seal(nil, nil, plain, nil) }
 
 func unseal(key, sealed []byte) ([]byte, error) {
-	plain, err := gcm(key).Open(nil, make([]byte, 12), sealed, nil)
+	plain, err := gcm(key).Open(nil, nil, sealed, nil)
 	if err != nil {
 		return nil, errors.New("was not sealed by who has the key")
 	}
 	return plain, nil
 }
 
+// sealOverhead is what seal adds: a nonce of 12 bytes and a tag of 16.
+const sealOverhead = 28
+
 func gcm(key []byte) cipher.AEAD {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		panic(err) // unreachable: keys are 32 bytes
 	}
-	aead, err := cipher.NewGCM(block)
+	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		panic(err) // unreachable: AES has the block that GCM needs
+		panic(err) // unreachable: the block is AES's
 	}
 	return aead
 }
