@@ -111,7 +111,7 @@ func readIdentity(b []byte) (Identity, error) {
 	if id.Pointer, err = pointer.FromBytes(w.Pointer); err != nil {
 		return Identity{}, err
 	}
-	if w.Next != nil {
+	if len(w.Next) > 0 {
 		if id.Next, err = pointer.CommitmentFromBytes(w.Next); err != nil {
 			return Identity{}, err
 		}

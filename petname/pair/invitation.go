@@ -164,12 +164,12 @@ func (w wireInvitation) read() (Invitation, error) {
 	if inv.Inviter, err = pointer.FromBytes(w.Inviter); err != nil {
 		return Invitation{}, err
 	}
-	if w.Next != nil {
+	if len(w.Next) > 0 {
 		if inv.Next, err = pointer.CommitmentFromBytes(w.Next); err != nil {
 			return Invitation{}, err
 		}
 	}
-	if w.For != nil {
+	if len(w.For) > 0 {
 		if inv.For, err = pointer.FromBytes(w.For); err != nil {
 			return Invitation{}, err
 		}
