@@ -75,10 +75,7 @@ func ParseWords(s string) (Words, error) {
 	}
 	var w Words
 	for i, field := range fields {
-		at, found := slices.BinarySearch(wordList(), field)
-		if !found && len(field) >= wordsUnique && at < len(wordList()) && strings.HasPrefix(wordList()[at], field) {
-			found = true
-		}
+		at, found := FindWord(field)
 		if !found {
 			return Words{}, fmt.Errorf("word %d, %s, is not in the BIP-39 English list: ask to have it read again", i+1, quote(field))
 		}
@@ -94,6 +91,23 @@ func ParseWords(s string) (Words, error) {
 	return w, nil
 }
 
+// FindWord gives the number, from 0 to 2047, of a word of the BIP-39 English
+// list in lower case, cut to its first four letters or more.
+func FindWord(s string) (int, bool) {
+	at, found := slices.BinarySearch(wordList(), s)
+	if !found && len(s) >= wordsUnique && at < len(wordList()) && strings.HasPrefix(wordList()[at], s) {
+		found = true
+	}
+	if !found {
+		return 0, false
+	}
+	return at, true
+}
+
+// Word is the word of the BIP-39 English list with a number from 0 to 2047;
+// only the low 11 bits of n count.
+func Word(n int) string { return wordList()[n&2047] }
+
 // String is the words in lower case with single spaces between, "(no words)"
 // for the zero value.
 func (w Words) String() string {
@@ -102,7 +116,7 @@ func (w Words) String() string {
 	}
 	words := make([]string, len(w))
 	for i, n := range w {
-		words[i] = wordList()[n%2048]
+		words[i] = Word(int(n))
 	}
 	return strings.Join(words, " ")
 }

@@ -38,6 +38,23 @@ func TestWordListIsTheEnglishOneOfBIP39(t *testing.T) {
 	}
 }
 
+func TestEveryWordIsFoundByItsNumberAndBack(t *testing.T) {
+	for n, word := range wordList() {
+		require.Equal(t, word, Word(n))
+		for cut := min(len(word), wordsUnique); cut <= len(word); cut++ {
+			got, ok := FindWord(word[:cut])
+			require.True(t, ok, word[:cut])
+			require.Equal(t, n, got)
+		}
+	}
+	for _, s := range []string{"", "ab", "abandons", "Abandon", "zzzz", "ab and"} {
+		n, ok := FindWord(s)
+		require.False(t, ok, s)
+		require.Zero(t, n)
+	}
+	require.Equal(t, Word(2047), Word(-1), "any number is one of a word")
+}
+
 func TestWordsAreBIP39Mnemonics(t *testing.T) {
 	for _, v := range bip39Vectors {
 		w := wordsOf([wordsEntropy]byte(unhex(t, v.entropy)))

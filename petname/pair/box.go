@@ -1,0 +1,111 @@
+package pair
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// A box is a pointer in a store whose key both sides derive from what both
+// know: there they leave messages for each other, as records with a payload.
+// Everybody who knows as much can write into it, so a box proves nothing about
+// who wrote.
+type box struct {
+	key *pointer.Key
+}
+
+// The boxes of a slot.
+const (
+	boxOffer  = "offer"
+	boxTake   = "take"
+	boxAnswer = "answer"
+)
+
+const (
+	// maxAnswers bounds what is taken of one look-up.
+	maxAnswers = 512
+
+	// maxMessage bounds a message, in bytes.
+	maxMessage = 8 << 10
+
+	boxTTL = 10 * time.Second
+)
+
+func newBox(secret, salt []byte, info string) box {
+	key, err := pointer.NewKey(bytes.NewReader(derive(secret, salt, info, 32)))
+	if err != nil {
+		panic(err) // unreachable: any 32 bytes are a key's
+	}
+	return box{key}
+}
+
+func (s slot) key(name string) *pointer.Key { return s.box(name).key }
+
+func (s slot) box(name string) box {
+	return newBox(s.id(), nil, "petnames/pair/code/v1 "+name)
+}
+
+// found is the message that stands in a box.
+type found struct {
+	message  []byte
+	sequence uint64
+}
+
+// look gives the newest unexpired message that the store's answers bring; ok
+// is false when they bring none. An error is one of reaching the store, and
+// only when nothing was found.
+func (b box) look(ctx context.Context, store dht.Store, now time.Time) (found, bool, error) {
+	p := b.key.Pointer()
+	var best pointer.Record
+	ok, answered := false, 0
+	var failure error
+	for a, err := range store.Get(ctx, p) {
+		if answered++; answered > maxAnswers {
+			break
+		}
+		if err != nil && a.Peer == "" {
+			failure = err
+		}
+		if a.Record == nil {
+			continue
+		}
+		rec, err := pointer.Open(p, a.Record, now)
+		if err != nil || len(rec.Payload()) > maxMessage {
+			continue // not a message of anybody who has the key, or past its time
+		}
+		if !ok || rec.Compare(best) > 0 {
+			best, ok = rec, true
+		}
+	}
+	switch {
+	case ok:
+		return found{best.Payload(), best.Sequence()}, true, nil
+	case ctx.Err() != nil:
+		return found{}, false, ctx.Err()
+	case failure != nil:
+		return found{}, false, fmt.Errorf("looking for the other side: %w", failure)
+	}
+	return found{}, false, nil
+}
+
+// put leaves a message. A put that fewer peers confirmed than the store aims at
+// is good when one did: whoever polls may find it there, and it is put again.
+func (b box) put(ctx context.Context, store dht.Store, message []byte, sequence uint64, expires time.Time) error {
+	rec, err := pointer.Sign(b.key, pointer.Fields{Sequence: sequence, Expires: expires, TTL: boxTTL, Payload: message})
+	if err != nil {
+		return final(err)
+	}
+	receipt, err := store.Put(ctx, b.key.Pointer(), rec.Bytes())
+	if short, ok := errors.AsType[*dht.ShortError](err); ok && (short.Receipt.Stored > 0 || receipt.Stored > 0) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("leaving a message for the other side: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,176 @@
+package pair
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Code is a short code to be spoken, "742-tunnel-orbit-candy": a number from
+// 1 to 999 and three words of the BIP-39 English list. The number and the first
+// word say where the two meet and are no secret; the last two words, 22 bits,
+// are the secret, which leaves this process in no form but [Code.Secret].
+//
+// Comparable; the zero value is invalid. Printing a Code shows its public half
+// alone.
+type Code struct {
+	number uint16 // 1 to 999
+	first  uint16
+	secret [2]uint16
+}
+
+const (
+	maxNumber   = 999
+	codeParts   = 4
+	maxCodeText = 256 // bytes
+)
+
+// NewCode draws a code out of random; nil means crypto/rand.
+func NewCode(random io.Reader) (Code, error) {
+	random = randomOr(random)
+	for {
+		var b [8]byte
+		if _, err := io.ReadFull(random, b[:]); err != nil {
+			return Code{}, fmt.Errorf("making a code: %w", err)
+		}
+		c := Code{
+			number: binary.BigEndian.Uint16(b[:])&1023 + 1,
+			first:  binary.BigEndian.Uint16(b[2:]) & 2047,
+			secret: [2]uint16{binary.BigEndian.Uint16(b[4:]) & 2047, binary.BigEndian.Uint16(b[6:]) & 2047},
+		}
+		if c.number <= maxNumber {
+			return c, nil
+		}
+	}
+}
+
+// ParseCode reads a code however it was typed: in any case, with spaces,
+// hyphens or underscores between, a word cut to its first four letters or more.
+// Its errors repeat the number or the first word when one of these is wrong,
+// and never what may be the secret.
+func ParseCode(s string) (Code, error) {
+	c, err := parseCode(s)
+	if err != nil {
+		return Code{}, fmt.Errorf("code: %w; it looks like 742-tunnel-orbit-candy", err)
+	}
+	return c, nil
+}
+
+func parseCode(s string) (Code, error) {
+	if len(s) > maxCodeText {
+		return Code{}, fmt.Errorf("is %d bytes long", len(s))
+	}
+	parts := strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || r == '_'
+	})
+	if len(parts) != codeParts {
+		return Code{}, fmt.Errorf("has %d parts, and a number and three words are needed", len(parts))
+	}
+	if strings.Trim(parts[0], "0123456789") != "" {
+		return Code{}, errors.New("does not begin with a number") // maybe with its secret
+	}
+	number, err := strconv.ParseUint(parts[0], 10, 16)
+	if err != nil || number < 1 || number > maxNumber {
+		return Code{}, fmt.Errorf("number %q is not from 1 to %d", parts[0], maxNumber)
+	}
+	var words [codeParts - 1]uint16
+	for i, part := range parts[1:] {
+		n, ok := pointer.FindWord(part)
+		switch {
+		case !ok && i == 0:
+			return Code{}, fmt.Errorf("word 1, %q, is not in the BIP-39 English list", part)
+		case !ok:
+			return Code{}, fmt.Errorf("word %d is not in the BIP-39 English list", i+1)
+		}
+		words[i] = uint16(n)
+	}
+	return Code{uint16(number), words[0], [2]uint16{words[1], words[2]}}, nil
+}
+
+// Secret is the whole code as it is spoken. Whoever hears it can pair.
+func (c Code) Secret() string {
+	if c.IsZero() {
+		return ""
+	}
+	return c.place() + "-" + pointer.Word(int(c.secret[0])) + "-" + pointer.Word(int(c.secret[1]))
+}
+
+// String is the code without its secret words, "742-tunnel-…".
+func (c Code) String() string {
+	if c.IsZero() {
+		return "(no code)"
+	}
+	return c.place() + "-…"
+}
+
+// IsZero reports whether c is the invalid zero value.
+func (c Code) IsZero() bool { return c.number == 0 }
+
+// Format keeps the secret out of every verb of fmt.
+func (c Code) Format(f fmt.State, _ rune) { io.WriteString(f, c.String()) }
+
+// MarshalText refuses: a secret must not slip into JSON or a log by accident.
+func (c Code) MarshalText() ([]byte, error) {
+	return nil, errors.New("a code is not marshalled; use Secret")
+}
+
+// place is the public half of a code, "742-tunnel".
+func (c Code) place() string {
+	return strconv.Itoa(int(c.number)) + "-" + pointer.Word(int(c.first))
+}
+
+// password is CPace's password-related string.
+func (c Code) password() []byte {
+	return []byte(pointer.Word(int(c.secret[0])) + " " + pointer.Word(int(c.secret[1])))
+}
+
+const (
+	// bucketLength cuts time, so that a place is a new one every ten minutes.
+	bucketLength = 10 * time.Minute
+
+	// CodeLife is how long a code is good for, from its offer.
+	CodeLife = bucketLength
+
+	// maxSkew is how far the two sides' clocks may be apart.
+	maxSkew = 2 * time.Minute
+)
+
+// slot is where two sides meet who know a code's public half: a place in a
+// stretch of time. Nothing of the secret is in it.
+type slot struct {
+	place  string
+	bucket int64 // since 1970
+}
+
+func (c Code) slot(t time.Time) slot { return slot{c.place(), bucketOf(t)} }
+
+func bucketOf(t time.Time) int64 {
+	seconds, length := t.Unix(), int64(bucketLength/time.Second)
+	bucket := seconds / length
+	if seconds%length < 0 {
+		bucket--
+	}
+	return bucket
+}
+
+// slotsAbout are the slots in which an offer that is still good may stand,
+// the oldest first: two or three.
+func (c Code) slotsAbout(now time.Time) []slot {
+	var slots []slot
+	for b := bucketOf(now.Add(-CodeLife - maxSkew)); b <= bucketOf(now.Add(maxSkew)); b++ {
+		slots = append(slots, slot{c.place(), b})
+	}
+	return slots
+}
+
+// id is the slot as it enters keys and signatures.
+func (s slot) id() []byte {
+	return lvCat([]byte("petnames/pair/slot/v1"), []byte(s.place), binary.BigEndian.AppendUint64(nil, uint64(s.bucket)))
+}

@@ -1,0 +1,144 @@
+package pair
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+func drawCode(t *rapid.T) Code {
+	c, err := NewCode(newRandom(rapid.Byte().Draw(t, "seed")))
+	require.NoError(t, err)
+	return c
+}
+
+func TestCodeIsReadHoweverItIsTyped(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := drawCode(t)
+		var typed strings.Builder
+		between := rapid.SampledFrom([]string{" ", "-", "_", " - ", "\t", "\u2013", "\u00a0", "--"})
+		for i, part := range strings.Split(c.Secret(), "-") {
+			if i > 0 {
+				typed.WriteString(between.Draw(t, "between"))
+				if len(part) > 4 {
+					part = part[:rapid.IntRange(4, len(part)).Draw(t, "letters")]
+				}
+			}
+			if rapid.Bool().Draw(t, "upper") {
+				part = strings.ToUpper(part)
+			}
+			typed.WriteString(part)
+		}
+		got, err := ParseCode(" " + typed.String() + "\n")
+		require.NoError(t, err)
+		require.Equal(t, c, got)
+	})
+}
+
+func TestCodesFillTheirRange(t *testing.T) {
+	random := newRandom(1)
+	numbers := map[uint16]bool{}
+	for range 20_000 {
+		c, err := NewCode(random)
+		require.NoError(t, err)
+		require.True(t, c.number >= 1 && c.number <= maxNumber)
+		numbers[c.number] = true
+	}
+	require.Len(t, numbers, maxNumber)
+}
+
+func TestWhatIsNoCodeIsRefusedWithoutTellingTheSecret(t *testing.T) {
+	for s, wants := range map[string]string{
+		"":                             "has 0 parts",
+		"742-tunnel-orbit":             "has 3 parts",
+		"742-tunnel-orbit-candy-candy": "has 5 parts",
+		"0-tunnel-orbit-candy":         `number "0"`,
+		"1000-tunnel-orbit-candy":      `number "1000"`,
+		"99999999999-tun-orbit-candy":  `number "99999999999"`,
+		"orbit-candy-742-tunnel":       "does not begin with a number",
+		"٧-tunnel-orbit-candy":         "does not begin with a number",
+		"742-tunnell-orbit-candy":      `word 1, "tunnell"`,
+		"742-tunnel-orbitt-candy":      "word 2 is",
+		"742-tunnel-orbit-candyy":      "word 3 is",
+		"742-tunnel-orb-candy":         "word 2 is",
+		strings.Repeat("742-", 100):    "is 400 bytes long",
+	} {
+		c, err := ParseCode(s)
+		require.ErrorContains(t, err, wants, s)
+		require.Zero(t, c, s)
+		require.NotContains(t, strings.ReplaceAll(err.Error(), "742-tunnel-orbit-candy", ""), "orbit", s)
+		require.NotContains(t, strings.ReplaceAll(err.Error(), "742-tunnel-orbit-candy", ""), "candy", s)
+	}
+}
+
+func TestPrintingACodeKeepsItsSecret(t *testing.T) {
+	c, err := ParseCode("742 tunnel zebra candy")
+	require.NoError(t, err)
+	for _, s := range []string{
+		fmt.Sprint(c), fmt.Sprint(&c), fmt.Sprintf("%v %+v %#v %s %q %d %x", c, c, c, c, c, c, c), fmt.Sprintf("%v", []Code{c}),
+		fmt.Sprintf("%+v", struct{ C Code }{c}),
+	} {
+		require.Contains(t, s, "742-tunnel")
+		require.NotContains(t, s, "zebra")
+		require.NotContains(t, s, "candy")
+		require.NotContains(t, s, fmt.Sprint(c.secret[0]))
+	}
+	_, err = json.Marshal(c)
+	require.Error(t, err)
+	require.Equal(t, "742-tunnel-zebra-candy", c.Secret())
+	require.Equal(t, "(no code)", Code{}.String())
+	require.Empty(t, Code{}.Secret())
+}
+
+// The places and keys that go to the network are those of every other secret
+// with the same public half.
+func TestTheSecretIsNoPartOfTheSlot(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := drawCode(t)
+		other := c
+		other.secret = [2]uint16{uint16(rapid.IntRange(0, 2047).Draw(t, "w")), uint16(rapid.IntRange(0, 2047).Draw(t, "w"))}
+		at := time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "at"), 0)
+		require.Equal(t, c.slot(at), other.slot(at))
+		for _, box := range []string{boxOffer, boxTake, boxAnswer} {
+			require.Equal(t, c.slot(at).key(box).Pointer(), other.slot(at).key(box).Pointer())
+		}
+		require.NotContains(t, string(c.slot(at).id())+"-", "-"+pointer.Word(int(c.secret[0]))+"-")
+		require.Equal(t, c.place(), other.place())
+	})
+}
+
+func TestBothSidesFindOneSlotWithClocksApart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		c := drawCode(t)
+		offered := time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "offered"), 0)
+		after := time.Duration(rapid.Int64Range(0, int64(CodeLife)).Draw(t, "after"))
+		skew := time.Duration(rapid.Int64Range(-int64(maxSkew), int64(maxSkew)).Draw(t, "skew"))
+		slots := c.slotsAbout(offered.Add(after + skew))
+		require.Contains(t, slots, c.slot(offered))
+		require.LessOrEqual(t, len(slots), 3)
+	})
+}
+
+func FuzzParseCode(f *testing.F) {
+	for _, s := range []string{"742-tunnel-orbit-candy", "1 ABAN aban_aban", "999-zoo-zoo-zoo", "0-zoo-zoo-zoo", "07-zoo-zoo-zoo", "٧-zoo-zoo-zoo"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		c, err := ParseCode(s)
+		if err != nil {
+			require.Zero(t, c)
+			require.Less(t, len(err.Error()), 2*maxCodeText+200)
+			return
+		}
+		again, err := ParseCode(c.Secret())
+		require.NoError(t, err)
+		require.Equal(t, c, again)
+	})
+}

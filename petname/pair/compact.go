@@ -1,0 +1,134 @@
+package pair
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// The compact form is made of the characters that a QR code packs best
+// (ISO/IEC 18004, alphanumeric mode):
+//
+//	"PETNAME:I." ‖ base36, in upper case, of the number whose bytes, the highest first, are
+//	  1 ‖ Ed25519 key (32) ‖ secret (16) ‖ address
+//
+// An address that ends with the ID of a libp2p peer with an Ed25519 key has in
+// its stead those 32 bytes alone, and starts with a zero byte, which no
+// multiaddr does. There may be none.
+const (
+	compactPrefix  = "PETNAME:I."
+	compactVersion = 1
+	compactFixed   = 1 + ed25519.PublicKeySize + secretSize
+
+	// maxCompact is what a QR code of version 5 holds at its lowest level of
+	// error correction: the largest that fits a terminal of 80×24.
+	maxCompact = 154
+)
+
+var (
+	// keyPrefix stands before an Ed25519 key in a pointer: the identity
+	// multihash of libp2p's encoding of the key.
+	keyPrefix = []byte{0x00, 0x24, 0x08, 0x01, 0x12, 0x20}
+
+	// peerPrefix stands before the key in a multiaddr's last part, /p2p/…: the
+	// code 421, the length, keyPrefix.
+	peerPrefix = append([]byte{0xa5, 0x03, 0x26}, keyPrefix...)
+)
+
+// Compact is the short form, for a QR code in a terminal: the inviter's key, the
+// secret, and the first address that fits. Whoever reads it can take the
+// invitation; the rest of it waits in the network. It is "" when the inviter's
+// key isn't Ed25519.
+func (i Invitation) Compact() string {
+	key, ok := bytes.CutPrefix(i.Inviter.Bytes(), keyPrefix)
+	if !ok || len(key) != ed25519.PublicKeySize {
+		return ""
+	}
+	for _, address := range i.Addresses {
+		packed := packAddress(address)
+		if back, err := unpackAddress(packed); err != nil || !bytes.Equal(back, address) {
+			continue // no multiaddr
+		}
+		if s := compactText(key, i.secret, packed); len(s) <= maxCompact {
+			return s
+		}
+	}
+	return compactText(key, i.secret, nil)
+}
+
+func compactText(key []byte, secret [secretSize]byte, address []byte) string {
+	b := append([]byte{compactVersion}, key...)
+	b = append(b, secret[:]...)
+	b = append(b, address...)
+	return compactPrefix + strings.ToUpper(new(big.Int).SetBytes(b).Text(36))
+}
+
+func packAddress(address []byte) []byte {
+	at := len(address) - len(peerPrefix) - ed25519.PublicKeySize
+	if at < 0 || !bytes.HasPrefix(address[at:], peerPrefix) {
+		return address
+	}
+	packed := append([]byte{0}, address[:at]...)
+	return append(packed, address[at+len(peerPrefix):]...)
+}
+
+func unpackAddress(packed []byte) ([]byte, error) {
+	if len(packed) == 0 || packed[0] != 0 {
+		return packed, nil
+	}
+	at := len(packed) - ed25519.PublicKeySize
+	if at < 1 {
+		return nil, errors.New("its address is cut short")
+	}
+	address := append(bytes.Clone(packed[1:at]), peerPrefix...)
+	return append(address, packed[at:]...), nil
+}
+
+func parseCompact(s string) (Ticket, error) {
+	if len(s) > maxCompact {
+		return Ticket{}, fmt.Errorf("is %d bytes long, over %d", len(s), maxCompact)
+	}
+	digits := strings.TrimPrefix(s, compactPrefix)
+	if strings.Trim(digits, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return Ticket{}, errors.New("was mistyped or cut short: scan it again")
+	}
+	n, ok := new(big.Int).SetString(digits, 36)
+	if !ok {
+		return Ticket{}, errors.New("was cut short: scan it again")
+	}
+	b := n.Bytes()
+	if len(b) < compactFixed || b[0] != compactVersion {
+		return Ticket{}, errors.New("was cut short, or is of a kind that this program doesn't know")
+	}
+	key, rest := b[1:1+ed25519.PublicKeySize], b[1+ed25519.PublicKeySize:]
+	p, err := pointer.FromBytes(append(bytes.Clone(keyPrefix), key...))
+	if err != nil {
+		return Ticket{}, err
+	}
+	t := Ticket{Inviter: p, secret: [secretSize]byte(rest[:secretSize])}
+	packed := rest[secretSize:]
+	if len(packed) > 0 {
+		address, err := unpackAddress(packed)
+		if err != nil {
+			return Ticket{}, err
+		}
+		t.Addresses = [][]byte{address}
+	}
+	if err := checkAddresses(t.Addresses); err != nil {
+		return Ticket{}, err
+	}
+	// One spelling: no leading zeros, and an address packed as far as it goes.
+	var address []byte
+	if len(t.Addresses) > 0 {
+		address = packAddress(t.Addresses[0])
+	}
+	if compactText(key, t.secret, address) != s {
+		return Ticket{}, errors.New("is not in its one spelling: scan it again")
+	}
+	return t, nil
+}

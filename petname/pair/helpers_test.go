@@ -1,0 +1,113 @@
+package pair
+
+import (
+	"context"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// newRandom is a stream of bytes that a seed fixes.
+func newRandom(seed byte) io.Reader { return rand.NewChaCha8([32]byte{seed}) }
+
+func newKey(t require.TestingT, seed byte) *pointer.Key {
+	k, err := pointer.NewKey(newRandom(seed))
+	require.NoError(t, err)
+	return k
+}
+
+// newSelf is a person, with all that an identity can say.
+func newSelf(t require.TestingT, seed byte, nickname string) Self {
+	k := newKey(t, seed)
+	next, err := pointer.Commit(newKey(t, seed+100).Public())
+	require.NoError(t, err)
+	return Self{
+		Key:    k,
+		Random: newRandom(seed + 50),
+		Identity: Identity{
+			Pointer: k.Pointer(), Next: next, Nickname: nickname,
+			Sealing:   []pointer.SealingKey{{KEM: 0x20, Key: make([]byte, 32)}, {KEM: 0x647a, Key: make([]byte, 1216)}},
+			Addresses: [][]byte{{4, 127, 0, 0, 1, 6, 0x0f, 0xa1, seed}},
+		},
+	}
+}
+
+// start is when the tests' clock begins.
+var start = time.Date(2026, 5, 1, 12, 7, 0, 0, time.UTC)
+
+// clock is a clock that stands still until it is moved.
+type clock struct{ at time.Time }
+
+func newClock() *clock { return &clock{start} }
+
+func (c *clock) now() time.Time        { return c.at }
+func (c *clock) after(d time.Duration) { c.at = c.at.Add(d) }
+
+// notes is a durable Burn in memory; every mark that it notes also goes to log.
+type notes struct {
+	marks map[string]bool
+	log   *[]string
+	fail  error
+}
+
+func (n *notes) burn(_ context.Context, mark string, _ time.Time) error {
+	if n.fail != nil {
+		return n.fail
+	}
+	if n.marks[mark] {
+		return ErrBurnt
+	}
+	if n.marks == nil {
+		n.marks = map[string]bool{}
+	}
+	n.marks[mark] = true
+	if n.log != nil {
+		*n.log = append(*n.log, "burn "+mark)
+	}
+	return nil
+}
+
+// logged is a store that says what is put into it, and can fail.
+type logged struct {
+	dht.Store
+	log    *[]string
+	puts   int
+	names  map[pointer.Pointer]string
+	broken error
+}
+
+func (l *logged) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	if l.broken != nil {
+		return func(yield func(dht.Answer, error) bool) { yield(dht.Answer{}, l.broken) }
+	}
+	return l.Store.Get(ctx, p)
+}
+
+func (l *logged) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	if l.broken != nil {
+		return dht.Receipt{}, l.broken
+	}
+	l.puts++
+	if l.log != nil {
+		*l.log = append(*l.log, "put "+l.names[p])
+	}
+	return l.Store.Put(ctx, p, record)
+}
+
+// plant writes a message into a box as anybody could who knows its key.
+func plant(t require.TestingT, store dht.Store, b box, message []byte, sequence uint64, expires time.Time) {
+	require.NoError(t, b.put(context.Background(), store, message, sequence, expires))
+}
+
+// peek gives what stands in a box.
+func peek(t require.TestingT, store dht.Store, b box, now time.Time) ([]byte, bool) {
+	f, ok, err := b.look(context.Background(), store, now)
+	require.NoError(t, err)
+	return f.message, ok
+}

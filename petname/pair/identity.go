@@ -1,0 +1,172 @@
+package pair
+
+import (
+	"bytes"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Identity is what one side of a pairing gives the other. The pointer is
+// proven by its key's signature; all the rest is that key's own claim: the
+// nickname is hostile until it is cleaned, and the addresses are multiaddrs in
+// binary form that nobody has checked.
+type Identity struct {
+	Pointer   pointer.Pointer
+	Next      pointer.Commitment // zero: none
+	Sealing   []pointer.SealingKey
+	Nickname  string   // ≤ pointer.MaxNickname bytes
+	Addresses [][]byte // ≤ MaxAddresses, each of 1 to MaxAddress bytes
+}
+
+const (
+	// MaxAddresses and MaxAddress bound the addresses that one side tells the
+	// other, in number and in bytes each.
+	MaxAddresses = 8
+	MaxAddress   = 256
+
+	maxSealing    = 4
+	maxSealingKey = 2048 // bytes: MLKEM768X25519 has 1216
+	maxIdentity   = 6 << 10
+)
+
+// wireIdentity is an Identity on the wire.
+type wireIdentity struct {
+	Version   int                  `cbor:"1,keyasint"`
+	Pointer   []byte               `cbor:"2,keyasint"`
+	Next      []byte               `cbor:"3,keyasint,omitempty"`
+	Sealing   []pointer.SealingKey `cbor:"4,keyasint,omitempty"`
+	Nickname  string               `cbor:"5,keyasint,omitempty"`
+	Addresses [][]byte             `cbor:"6,keyasint,omitempty"`
+}
+
+// encode gives the identity's one canonical encoding, of at most maxIdentity
+// bytes.
+func (id Identity) encode() ([]byte, error) {
+	if err := id.check(); err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	b := encode(wireIdentity{1, id.Pointer.Bytes(), id.Next.Bytes(), id.Sealing, id.Nickname, id.Addresses})
+	if len(b) > maxIdentity {
+		return nil, fmt.Errorf("identity: is %d bytes long, over %d: give fewer keys or addresses", len(b), maxIdentity)
+	}
+	return b, nil
+}
+
+func (id Identity) check() error {
+	if id.Pointer.IsZero() {
+		return errors.New("has no pointer")
+	}
+	if len(id.Nickname) > pointer.MaxNickname || !utf8.ValidString(id.Nickname) {
+		return fmt.Errorf("its nickname is over %d bytes long, or not UTF-8", pointer.MaxNickname)
+	}
+	if len(id.Sealing) > maxSealing {
+		return fmt.Errorf("has %d sealing keys, over %d", len(id.Sealing), maxSealing)
+	}
+	for _, s := range id.Sealing {
+		if len(s.Key) == 0 || len(s.Key) > maxSealingKey {
+			return fmt.Errorf("its sealing key for KEM %d is %d bytes long", s.KEM, len(s.Key))
+		}
+	}
+	return checkAddresses(id.Addresses)
+}
+
+func checkAddresses(addresses [][]byte) error {
+	if len(addresses) > MaxAddresses {
+		return fmt.Errorf("has %d addresses, over %d", len(addresses), MaxAddresses)
+	}
+	for _, a := range addresses {
+		if len(a) == 0 || len(a) > MaxAddress {
+			return fmt.Errorf("has an address of %d bytes", len(a))
+		}
+	}
+	return nil
+}
+
+// parseIdentity reads the canonical encoding. Nothing is proven by it: whose
+// it is, a signature over it has to say.
+func parseIdentity(b []byte) (Identity, error) {
+	id, err := readIdentity(b)
+	if err != nil {
+		return Identity{}, fmt.Errorf("identity: %w", err)
+	}
+	return id, nil
+}
+
+func readIdentity(b []byte) (Identity, error) {
+	var w wireIdentity
+	if err := decode(b, maxIdentity, &w); err != nil {
+		return Identity{}, err
+	}
+	if w.Version != 1 {
+		return Identity{}, fmt.Errorf("has version %d, and this program knows 1", w.Version)
+	}
+	id := Identity{Sealing: w.Sealing, Nickname: w.Nickname, Addresses: w.Addresses}
+	var err error
+	if id.Pointer, err = pointer.FromBytes(w.Pointer); err != nil {
+		return Identity{}, err
+	}
+	if len(w.Next) > 0 {
+		if id.Next, err = pointer.CommitmentFromBytes(w.Next); err != nil {
+			return Identity{}, err
+		}
+	}
+	return id, id.check()
+}
+
+func (id Identity) clone() Identity {
+	id.Sealing = slices.Clone(id.Sealing)
+	for i := range id.Sealing {
+		id.Sealing[i].Key = bytes.Clone(id.Sealing[i].Key)
+	}
+	id.Addresses = cloneAddresses(id.Addresses)
+	return id
+}
+
+func cloneAddresses(addresses [][]byte) [][]byte {
+	addresses = slices.Clone(addresses)
+	for i := range addresses {
+		addresses[i] = bytes.Clone(addresses[i])
+	}
+	return addresses
+}
+
+// Self is the side that this program plays for.
+type Self struct {
+	// Key signs for Identity.Pointer. It is asked a few times in a pairing.
+	Key crypto.Signer
+	// Identity is what the other side is told.
+	Identity Identity
+	// Random is where secrets are drawn from; nil means crypto/rand.
+	Random io.Reader
+}
+
+// ready checks that the key is the identity's, and gives the encoded identity.
+func (s Self) ready() ([]byte, error) {
+	if s.Key == nil {
+		return nil, errors.New("pairing needs the identity key")
+	}
+	p, err := pointer.FromPublicKey(s.Key.Public())
+	if err != nil {
+		return nil, fmt.Errorf("pairing: %w", err)
+	}
+	if p != s.Identity.Pointer {
+		return nil, fmt.Errorf("pairing as %s with the key of %s", s.Identity.Pointer, p)
+	}
+	return s.Identity.encode()
+}
+
+// sign makes a side's signature, over the domain of the protocol and a
+// statement in canonical CBOR.
+func (s Self) sign(domain string, statement any) ([]byte, error) {
+	return sign(s.Key, s.Identity.Pointer, append([]byte(domain), encode(statement)...))
+}
+
+func verify(p pointer.Pointer, domain string, statement any, sig []byte) error {
+	return p.Verify(append([]byte(domain), encode(statement)...), sig)
+}

@@ -1,0 +1,661 @@
+package pair
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// disk is a durable Save in memory.
+type disk struct {
+	state []byte
+	taken []Paired
+	log   *[]string
+	fail  error
+}
+
+func (d *disk) save(_ context.Context, state []byte, taken *Paired) error {
+	if d.fail != nil {
+		return d.fail
+	}
+	d.state = state
+	if taken != nil {
+		d.taken = append(d.taken, *taken)
+	}
+	if d.log != nil {
+		*d.log = append(*d.log, "save")
+	}
+	return nil
+}
+
+// party is an inviter with an offer, and the network.
+type party struct {
+	clock *clock
+	store *logged
+	log   []string
+	alice Self
+	disk  disk
+	offer *Offer
+}
+
+func newParty(t require.TestingT, terms Terms) *party {
+	p := &party{clock: newClock(), alice: newSelf(t, 1, "Alice")}
+	p.store = &logged{Store: &dht.Memory{Now: p.clock.now}, log: &p.log}
+	p.disk.log = &p.log
+	if terms.Expires.IsZero() {
+		terms.Expires = start.Add(10 * time.Minute)
+	}
+	var err error
+	p.offer, err = Invite(context.Background(), p.alice, terms, p.disk.save)
+	require.NoError(t, err)
+	p.store.names = map[pointer.Pointer]string{}
+	inv := p.offer.Invitation()
+	p.store.names[cardBox(inv.secret).key.Pointer()] = "invitation"
+	for n, b := range inv.takeBoxes() {
+		p.store.names[b.key.Pointer()] = fmt.Sprint("take ", n)
+	}
+	return p
+}
+
+func (p *party) step(t require.TestingT) outcome {
+	event, err := p.offer.Step(context.Background(), p.store, p.clock.now())
+	return outcome{event, err}
+}
+
+func (p *party) resume(t require.TestingT) {
+	var err error
+	p.offer, err = ResumeOffer(p.alice, p.disk.state, p.disk.save)
+	require.NoError(t, err)
+}
+
+// take begins to take what text says.
+func (p *party) take(t require.TestingT, who Self, text string) *Take {
+	ticket, err := ParseTicket(text, p.clock.now())
+	require.NoError(t, err)
+	x, err := TakeTicket(who, ticket)
+	require.NoError(t, err)
+	return x
+}
+
+func (p *party) stepTake(t require.TestingT, x *Take) outcome {
+	event, err := x.Step(context.Background(), p.store, p.clock.now())
+	return outcome{event, err}
+}
+
+// settle steps everybody until the takers are at their ends.
+func (p *party) settle(t require.TestingT, takers ...*Take) []outcome {
+	outcomes := make([]outcome, len(takers))
+	for range 100 {
+		p.step(t)
+		over := true
+		for i, x := range takers {
+			outcomes[i] = p.stepTake(t, x)
+			over = over && outcomes[i].over()
+		}
+		if over {
+			return outcomes
+		}
+		p.clock.after(15 * time.Second)
+	}
+	require.Fail(t, "it never ends")
+	return nil
+}
+
+func requireReason(t require.TestingT, reason Reason, o outcome) {
+	var refused *RefusedError
+	require.ErrorAs(t, o.err, &refused)
+	require.Equal(t, reason, refused.Reason)
+	require.True(t, Final(o.err))
+}
+
+func TestAnInvitationPairsByLinkAndByQR(t *testing.T) {
+	for name, text := range map[string]func(Invitation) string{"link": Invitation.Link, "compact": Invitation.Compact} {
+		for _, first := range []string{"inviter", "taker"} {
+			p := newParty(t, Terms{Purpose: "lunch"})
+			bob := newSelf(t, 2, "Bob")
+			x := p.take(t, bob, text(p.offer.Invitation()))
+			if first == "taker" {
+				require.False(t, p.stepTake(t, x).over(), name)
+			}
+			o := p.settle(t, x)[0]
+			require.NoError(t, o.err)
+			require.Equal(t, p.alice.Identity, o.event.Paired.Them)
+			require.Equal(t, ChannelLink, o.event.Paired.Channel)
+			require.Len(t, p.disk.taken, 1)
+			require.Equal(t, bob.Identity, p.disk.taken[0].Them)
+			require.Equal(t, o.event.Paired.Transcript, p.disk.taken[0].Transcript, "both keep one evidence")
+			transcript, err := ParseTranscript(o.event.Paired.Transcript)
+			require.NoError(t, err)
+			require.Equal(t, Transcript{ChannelLink, p.alice.Identity, bob.Identity}, transcript)
+			inv, ok := x.Invitation()
+			require.True(t, ok)
+			require.Equal(t, "lunch", inv.Purpose)
+			require.Zero(t, p.offer.Left())
+			require.Equal(t, []pointer.Pointer{bob.Identity.Pointer}, p.offer.Takers())
+			require.Equal(t, o, p.stepTake(t, x), "the outcome stays")
+		}
+	}
+}
+
+func TestAUseIsSavedBeforeTheAnswerGoesOut(t *testing.T) {
+	p := newParty(t, Terms{})
+	p.step(t)
+	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	p.stepTake(t, x)
+	require.Equal(t, []string{"save", "put invitation", "put take 0"}, p.log)
+	// 1. While it can't be saved, nothing is said, and no use is counted.
+	p.disk.fail = errors.New("the disk is full")
+	puts := p.store.puts
+	o := p.step(t)
+	require.ErrorIs(t, o.err, p.disk.fail)
+	require.False(t, o.over())
+	require.Equal(t, puts, p.store.puts)
+	require.Equal(t, 1, p.offer.Left())
+	// 2. Then, in this order.
+	p.disk.fail = nil
+	o = p.step(t)
+	require.NoError(t, o.err)
+	require.Equal(t, "Bob", o.event.Taken.Them.Nickname)
+	require.Equal(t, []string{"save", "put invitation", "put take 0", "save", "put "}, p.log)
+	require.Equal(t, outcome{}, p.step(t), "and once")
+	require.NoError(t, p.stepTake(t, x).err)
+}
+
+func TestASecondUseIsRefusedAndToldSo(t *testing.T) {
+	p := newParty(t, Terms{})
+	link := p.offer.Invitation().Link()
+	o := p.settle(t, p.take(t, newSelf(t, 2, "Bob"), link))
+	require.NotNil(t, o[0].event.Paired)
+	for seed := range byte(3) { // they take the last box from each other
+		requireReason(t, ReasonUsed, p.settle(t, p.take(t, newSelf(t, 10+seed, "Late"), link))[0])
+	}
+	require.Len(t, p.disk.taken, 1)
+}
+
+func TestOfTwoAtOnceOneIsPaired(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		uses := rapid.IntRange(1, 3).Draw(t, "uses")
+		p := newParty(t, Terms{Uses: uses})
+		link := p.offer.Invitation().Link()
+		var takers []*Take
+		for n := range rapid.IntRange(1, 5).Draw(t, "takers") {
+			takers = append(takers, p.take(t, newSelf(t, byte(2+n), "T"), link))
+		}
+		for _, x := range rapid.SliceOfN(rapid.SampledFrom(takers), 0, 10).Draw(t, "steps") {
+			p.stepTake(t, x)
+		}
+		paired := 0
+		for _, o := range p.settle(t, takers...) {
+			if o.event.Paired != nil {
+				paired++
+				continue
+			}
+			requireReason(t, ReasonUsed, o)
+		}
+		require.Equal(t, min(uses, len(takers)), paired)
+		require.Len(t, p.disk.taken, paired)
+	})
+}
+
+func TestALateUseIsRefusedAndToldSo(t *testing.T) {
+	p := newParty(t, Terms{})
+	inv := p.offer.Invitation()
+	x := p.take(t, newSelf(t, 2, "Bob"), inv.Link())
+	p.stepTake(t, x) // in time, and read too late: the end is the inviter's to judge
+	p.clock.at = inv.Expires
+	requireReason(t, ReasonExpired, p.settle(t, x)[0])
+	require.Empty(t, p.disk.taken)
+
+	// The taker's own clock tells it as well.
+	_, err := ParseTicket(inv.Link(), p.clock.now())
+	var expired *ExpiredError
+	require.ErrorAs(t, err, &expired)
+	require.ErrorIs(t, err, ErrExpired)
+	require.Equal(t, inv.ID(), expired.Invitation.ID())
+	late := p.take(t, newSelf(t, 3, "Carol"), inv.Compact())
+	require.ErrorIs(t, p.stepTake(t, late).err, ErrExpired)
+
+	p.clock.after(Grace)
+	o := p.step(t)
+	require.ErrorIs(t, o.err, ErrExpired)
+	require.True(t, o.over())
+}
+
+func TestAForwardedInvitationForSomebodyIsRefusedToOthers(t *testing.T) {
+	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
+	p := newParty(t, Terms{For: bob.Identity.Pointer})
+	link := p.offer.Invitation().Link()
+	// 1. An honest program doesn't even try.
+	requireReason(t, ReasonOther, p.stepTake(t, p.take(t, mallory, link)))
+	require.NotContains(t, p.log, "put take 0")
+	// 2. A dishonest one is refused by the inviter.
+	x := p.take(t, mallory, link)
+	require.NoError(t, x.prepare(*x.ticket.Invitation))
+	requireReason(t, ReasonOther, p.settle(t, x)[0])
+	// 3. Who it is for still can.
+	require.NotNil(t, p.settle(t, p.take(t, bob, link))[0].event.Paired)
+	require.Len(t, p.disk.taken, 1)
+}
+
+func TestABearersInvitationShowsWhoTookIt(t *testing.T) {
+	p := newParty(t, Terms{})
+	x := p.take(t, newSelf(t, 9, "Mallory"), p.offer.Invitation().Link())
+	require.NotNil(t, p.settle(t, x)[0].event.Paired)
+	require.Equal(t, "Mallory", p.disk.taken[0].Them.Nickname, "for the inviter to see, and to confirm or not")
+}
+
+func TestAnOfferGoesOnAfterARestart(t *testing.T) {
+	bob := newSelf(t, 2, "Bob")
+	t.Run("before anybody came", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		x := p.take(t, bob, p.offer.Invitation().Link())
+		p.stepTake(t, x)
+		p.resume(t)
+		require.NotNil(t, p.settle(t, x)[0].event.Paired)
+	})
+	t.Run("between the save and the answer", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		x := p.take(t, bob, p.offer.Invitation().Link())
+		p.step(t)
+		p.stepTake(t, x)
+		r, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
+		require.NoError(t, err)
+		require.NotNil(t, r.event.Taken)
+		p.resume(t)
+		require.Zero(t, p.offer.Left())
+		require.NotNil(t, p.settle(t, x)[0].event.Paired)
+		require.Len(t, p.disk.taken, 1, "one use")
+		requireReason(t, ReasonUsed, p.settle(t, p.take(t, newSelf(t, 3, "Carol"), p.offer.Invitation().Link()))[0])
+	})
+	t.Run("of the taker, who counts once", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		link := p.offer.Invitation().Link()
+		require.NotNil(t, p.settle(t, p.take(t, bob, link))[0].event.Paired)
+		again := bob
+		again.Random = newRandom(123)
+		require.NotNil(t, p.settle(t, p.take(t, again, link))[0].event.Paired)
+		require.Len(t, p.disk.taken, 1)
+	})
+	t.Run("withdrawn", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		p.disk.fail = errors.New("the disk is full")
+		require.ErrorIs(t, p.offer.Withdraw(context.Background()), p.disk.fail)
+		require.Equal(t, 1, p.offer.Left())
+		p.disk.fail = nil
+		require.NoError(t, p.offer.Withdraw(context.Background()))
+		p.resume(t)
+		require.Zero(t, p.offer.Left())
+		requireReason(t, ReasonWithdrawn, p.settle(t, p.take(t, bob, p.offer.Invitation().Link()))[0])
+	})
+	t.Run("as somebody else", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		_, err := ResumeOffer(bob, p.disk.state, p.disk.save)
+		require.Error(t, err)
+	})
+}
+
+func TestTheInvitationIsPutAgainBeforeTheNetworkForgets(t *testing.T) {
+	p := newParty(t, Terms{Expires: start.Add(72 * time.Hour)})
+	p.step(t)
+	for range 3 {
+		p.store.Store = &dht.Memory{Now: p.clock.now}
+		p.clock.after(putEvery)
+		require.NoError(t, p.step(t).err)
+		_, ok := peek(t, p.store, cardBox(p.offer.invitation.secret), p.clock.now())
+		require.True(t, ok)
+	}
+}
+
+// Everybody who was forwarded an invitation can write into its boxes.
+func TestHoldersOfTheSecretCanDisturbAndNotDeceive(t *testing.T) {
+	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
+	inviterLies := func(t *testing.T, p *party, x *Take, lie func(s linkSession, own wireLinkProof) wireTakenProof) outcome {
+		t.Helper()
+		p.stepTake(t, x)
+		s := x.session // nobody but the two has it; the liar is given it for the sake of the test
+		plant(t, p.store, p.offer.invitation.takenBox(x.message),
+			encode(wireTaken{Kind: kindTaken, Sealed: seal(s.key(roleInviter), encode(lie(s, x.own)))}), 5, p.clock.now().Add(time.Hour))
+		return p.stepTake(t, x)
+	}
+	sign := func(t *testing.T, who Self, st takenStatement) []byte {
+		sig, err := who.sign(domainLink, st)
+		require.NoError(t, err)
+		return sig
+	}
+	says := func(t *testing.T, who Self) []byte {
+		b, err := who.Identity.encode()
+		require.NoError(t, err)
+		return b
+	}
+	t.Run("a no that the inviter didn't sign", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		o := inviterLies(t, p, p.take(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireTakenProof {
+			return wireTakenProof{Status: ReasonUsed, Signature: sign(t, mallory, s.statementBack(own, ReasonUsed, nil))}
+		})
+		require.ErrorIs(t, o.err, ErrTampered)
+	})
+	t.Run("a yes by somebody else", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		o := inviterLies(t, p, p.take(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireTakenProof {
+			id := says(t, mallory)
+			return wireTakenProof{Identity: id, Signature: sign(t, mallory, s.statementBack(own, 0, id))}
+		})
+		require.ErrorIs(t, o.err, ErrTampered)
+	})
+	t.Run("the inviter's key over another's identity", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		o := inviterLies(t, p, p.take(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireTakenProof {
+			id := says(t, mallory)
+			return wireTakenProof{Identity: id, Signature: sign(t, p.alice, s.statementBack(own, 0, id))}
+		})
+		require.ErrorIs(t, o.err, ErrTampered)
+	})
+	t.Run("a yes to another's message", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		o := inviterLies(t, p, p.take(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireTakenProof {
+			own.Nonce = make([]byte, nonceSize)
+			id := says(t, p.alice)
+			return wireTakenProof{Identity: id, Signature: sign(t, p.alice, s.statementBack(own, 0, id))}
+		})
+		require.ErrorIs(t, o.err, ErrTampered)
+	})
+	t.Run("the taker's own message played back", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		x := p.take(t, bob, p.offer.Invitation().Link())
+		p.stepTake(t, x)
+		w, err := parseLinkTake(x.message)
+		require.NoError(t, err)
+		plant(t, p.store, p.offer.invitation.takenBox(x.message), encode(wireTaken{Kind: kindTaken, Sealed: w.Sealed}), 5, p.clock.now().Add(time.Hour))
+		require.ErrorIs(t, p.stepTake(t, x).err, ErrTampered)
+	})
+	t.Run("garbage for an answer", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		x := p.take(t, bob, p.offer.Invitation().Link())
+		p.stepTake(t, x)
+		plant(t, p.store, p.offer.invitation.takenBox(x.message), []byte("x"), 5, p.clock.now().Add(time.Hour))
+		require.ErrorIs(t, p.stepTake(t, x).err, ErrTampered)
+	})
+	t.Run("a take in another's name", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		x := p.take(t, mallory, p.offer.Invitation().Link())
+		require.NoError(t, x.prepare(*x.ticket.Invitation))
+		own := x.own
+		own.Identity = says(t, bob)
+		forged, err := mallory.sign(domainLink, x.session.statement(own.Identity, own.Nonce))
+		require.NoError(t, err)
+		for _, sig := range [][]byte{own.Signature, forged, nil} {
+			own.Signature = sig
+			x.message = encode(wireLinkTake{Kind: kindLinkTake, Ephemeral: x.session.ephemeral, Sealed: seal(x.session.key(roleTaker), encode(own))})
+			r, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
+			require.NoError(t, err)
+			require.Nil(t, r)
+		}
+		require.Equal(t, 1, p.offer.Left())
+	})
+	t.Run("another's take, carried over from an invitation of Mallory's", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		trap, err := Invite(context.Background(), mallory, Terms{Expires: start.Add(time.Hour)}, (&disk{}).save)
+		require.NoError(t, err)
+		x := p.take(t, bob, trap.Invitation().Link())
+		require.NoError(t, x.prepare(*x.ticket.Invitation))
+		// Mallory opens it, and seals it for Alice with an ephemeral key of her own.
+		y := p.take(t, mallory, p.offer.Invitation().Link())
+		require.NoError(t, y.prepare(*y.ticket.Invitation))
+		message := encode(wireLinkTake{Kind: kindLinkTake, Ephemeral: y.session.ephemeral, Sealed: seal(y.session.key(roleTaker), encode(x.own))})
+		r, err := p.offer.judge(context.Background(), p.clock.now(), message)
+		require.NoError(t, err)
+		require.Nil(t, r)
+	})
+	t.Run("a take replayed, which is one use", func(t *testing.T) {
+		p := newParty(t, Terms{Uses: 3})
+		x := p.take(t, bob, p.offer.Invitation().Link())
+		require.NotNil(t, p.settle(t, x)[0].event.Paired)
+		for _, b := range p.offer.invitation.takeBoxes()[1:] {
+			plant(t, p.store, b, x.message, 1, p.clock.now().Add(time.Hour))
+		}
+		require.Equal(t, outcome{}, p.step(t))
+		require.Equal(t, 2, p.offer.Left())
+	})
+	t.Run("boxes full of garbage", func(t *testing.T) {
+		p := newParty(t, Terms{Uses: 2})
+		for n, b := range p.offer.invitation.takeBoxes() {
+			plant(t, p.store, b, []byte{byte(n)}, uint64(100+n), p.clock.now().Add(time.Hour))
+		}
+		require.NotNil(t, p.settle(t, p.take(t, bob, p.offer.Invitation().Link()))[0].event.Paired, "the last is written over")
+	})
+	t.Run("a box at the end of its numbers", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		for _, b := range p.offer.invitation.takeBoxes() {
+			plant(t, p.store, b, []byte("x"), pointer.MaxSequence, p.clock.now().Add(time.Hour))
+		}
+		require.ErrorIs(t, p.settle(t, p.take(t, bob, p.offer.Invitation().Link()))[0].err, ErrTampered)
+	})
+	t.Run("an ephemeral key of low order", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		r, err := p.offer.judge(context.Background(), p.clock.now(), encode(wireLinkTake{Kind: kindLinkTake, Ephemeral: make([]byte, 32), Sealed: []byte("x")}))
+		require.NoError(t, err)
+		require.Nil(t, r)
+	})
+	t.Run("the whole invitation, replaced by one of Mallory's", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		inv := p.offer.Invitation()
+		trap, err := Invite(context.Background(), mallory, Terms{Expires: start.Add(time.Hour)}, (&disk{}).save)
+		require.NoError(t, err)
+		other, err := Invite(context.Background(), p.alice, Terms{Expires: start.Add(time.Hour)}, (&disk{}).save)
+		require.NoError(t, err)
+		for _, signed := range [][]byte{trap.invitation.signed, other.invitation.signed, []byte("x")} {
+			p.store.Store = &dht.Memory{Now: p.clock.now}
+			plant(t, p.store, cardBox(inv.secret), seal(cardKey(inv.secret), signed), 9, p.clock.now().Add(time.Hour))
+			require.ErrorIs(t, p.stepTake(t, p.take(t, bob, inv.Compact())).err, ErrTampered)
+		}
+	})
+}
+
+// Another who was forwarded the invitation sees that somebody took it, and not
+// who.
+func TestOtherHoldersCannotReadWhoTookIt(t *testing.T) {
+	p := newParty(t, Terms{})
+	inv := p.offer.Invitation()
+	bob := newSelf(t, 2, "Bob")
+	x := p.take(t, bob, inv.Link())
+	p.settle(t, x)
+	take, ok := peek(t, p.store, inv.takeBoxes()[0], p.clock.now())
+	require.True(t, ok)
+	w, err := parseLinkTake(take)
+	require.NoError(t, err)
+	eve := p.take(t, newSelf(t, 9, "Eve"), inv.Link())
+	require.NoError(t, eve.prepare(*eve.ticket.Invitation))
+	s := eve.session
+	s.ephemeral = w.Ephemeral
+	_, _, err = s.checkTake(w.Sealed)
+	require.Error(t, err)
+	answer, ok := peek(t, p.store, inv.takenBox(take), p.clock.now())
+	require.True(t, ok)
+	for _, message := range [][]byte{take, answer} {
+		require.NotContains(t, string(message), "Bob")
+		require.NotContains(t, string(message), "Alice")
+	}
+}
+
+func TestAnAnswerSaidTwiceIsSealedAnew(t *testing.T) {
+	p := newParty(t, Terms{})
+	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	require.NoError(t, x.prepare(*x.ticket.Invitation))
+	first, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
+	require.NoError(t, err)
+	p.alice.Identity.Addresses = [][]byte{{4, 203, 0, 113, 9, 6, 0, 80}} // moved house
+	p.resume(t)
+	second, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
+	require.NoError(t, err)
+	a, err := parseTaken(first.message)
+	require.NoError(t, err)
+	b, err := parseTaken(second.message)
+	require.NoError(t, err)
+	require.NotEqual(t, a.Sealed[:12], b.Sealed[:12], "one key and one nonce for two messages would show both")
+}
+
+func TestALinksTranscriptThatWasChangedIsNone(t *testing.T) {
+	p := newParty(t, Terms{})
+	o := p.settle(t, p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link()))
+	requireFirm(t, o[0].event.Paired.Transcript)
+	inv := p.offer.Invitation()
+	require.False(t, bytes.Contains(o[0].event.Paired.Transcript, inv.secret[:]), "evidence can be shown")
+}
+
+func TestAnInvitationIsReadAsItWasWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		self := newSelf(t, 1, "Alice")
+		self.Random = newRandom(rapid.Byte().Draw(t, "seed"))
+		self.Identity.Addresses = rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 1, MaxAddress), 0, MaxAddresses).Draw(t, "addresses")
+		terms := Terms{
+			Expires: start.Add(time.Duration(rapid.IntRange(1, 1e6).Draw(t, "life")) * time.Second),
+			Uses:    rapid.IntRange(1, MaxUses).Draw(t, "uses"),
+			Purpose: rapid.StringN(0, 30, MaxPurpose).Draw(t, "purpose"),
+		}
+		if rapid.Bool().Draw(t, "for") {
+			terms.For = newKey(t, 5).Pointer()
+		}
+		inv, _, err := self.invite(terms)
+		require.NoError(t, err)
+		ticket, err := ParseTicket(" "+inv.Link()+"\n", start)
+		require.NoError(t, err)
+		got := *ticket.Invitation
+		require.Equal(t, inv.Link(), got.Link())
+		require.Equal(t, terms, Terms{got.Expires, got.Uses, got.Purpose, got.For})
+		require.Equal(t, self.Identity.Next, got.Next)
+		require.True(t, slices.EqualFunc(self.Identity.Addresses, got.Addresses, bytes.Equal))
+		compact, err := ParseTicket(inv.Compact(), start)
+		require.NoError(t, err)
+		require.Equal(t, self.Identity.Pointer, compact.Inviter)
+		require.Equal(t, inv.secret, compact.secret)
+		for _, a := range compact.Addresses {
+			require.True(t, slices.ContainsFunc(self.Identity.Addresses, func(b []byte) bool { return bytes.Equal(a, b) }))
+		}
+	})
+}
+
+func TestABadInvitationIsRefused(t *testing.T) {
+	self := newSelf(t, 1, "Alice")
+	for why, terms := range map[string]Terms{
+		"too many uses":      {Expires: start, Uses: MaxUses + 1},
+		"negative uses":      {Expires: start, Uses: -1},
+		"a long purpose":     {Expires: start, Purpose: strings.Repeat("x", MaxPurpose+1)},
+		"no UTF-8":           {Expires: start, Purpose: "\xff"},
+		"no end":             {},
+		"for oneself":        {Expires: start, For: self.Identity.Pointer},
+		"an end out of time": {Expires: time.Unix(maxExpires+1, 0)},
+	} {
+		_, err := Invite(t.Context(), self, terms, (&disk{}).save)
+		require.Error(t, err, why)
+	}
+	_, err := Invite(t.Context(), self, Terms{Expires: start}, nil)
+	require.Error(t, err)
+
+	inv, _, err := self.invite(Terms{Expires: start.Add(time.Hour)})
+	require.NoError(t, err)
+	for at := range inv.signed {
+		bad := slices.Clone(inv.signed)
+		bad[at] ^= 1 << (at % 8)
+		_, err := openInvitation(bad)
+		require.Error(t, err, at)
+	}
+	for why, s := range map[string]string{
+		"nothing": "", "a link to a pointer": "petname:" + self.Identity.Pointer.String(), "cut short": inv.Link()[:60],
+		"padded": inv.Link() + "=", "with a line break": inv.Link()[:40] + "\n" + inv.Link()[40:],
+		"huge": linkPrefix + strings.Repeat("A", 1<<20), "a compact form cut short": inv.Compact()[:60],
+		"a compact form in lower case": strings.ToLower(inv.Compact()), "one with a zero before": compactPrefix + "0" + strings.TrimPrefix(inv.Compact(), compactPrefix),
+		"one with a sign": compactPrefix + "+" + strings.TrimPrefix(inv.Compact(), compactPrefix), "an empty one": compactPrefix,
+	} {
+		ticket, err := ParseTicket(s, start)
+		require.Error(t, err, why)
+		require.Zero(t, ticket.Inviter, why)
+		require.Less(t, len(err.Error()), 300, why)
+	}
+	_, err = TakeTicket(self, Ticket{})
+	require.Error(t, err)
+	ticket, err := ParseTicket(inv.Link(), start)
+	require.NoError(t, err)
+	_, err = TakeTicket(self, ticket)
+	require.ErrorIs(t, err, ErrSelf)
+}
+
+func TestPrintingAnInvitationKeepsItsSecret(t *testing.T) {
+	inv, _, err := newSelf(t, 1, "Alice").invite(Terms{Expires: start.Add(time.Hour)})
+	require.NoError(t, err)
+	ticket, err := ParseTicket(inv.Link(), start)
+	require.NoError(t, err)
+	printed := fmt.Sprintf("%v %+v %#v %s %x %d %v %+v %#v", inv, inv, inv, inv, inv, inv, ticket, ticket, ticket)
+	require.NotContains(t, printed, fmt.Sprintf("%x", inv.secret[:4]))
+	require.NotContains(t, printed, fmt.Sprint(inv.secret[:3])[1:8])
+	for _, v := range []any{inv, ticket, &ticket} {
+		_, err := json.Marshal(v)
+		require.Error(t, err)
+	}
+}
+
+func TestTheLargestIdentityFitsARecord(t *testing.T) {
+	big := func(seed byte) Self {
+		self := newSelf(t, seed, strings.Repeat("n", pointer.MaxNickname))
+		self.Identity.Sealing = []pointer.SealingKey{{KEM: 1, Key: make([]byte, 2048)}, {KEM: 2, Key: make([]byte, 1600)}}
+		self.Identity.Addresses = nil
+		for range MaxAddresses {
+			self.Identity.Addresses = append(self.Identity.Addresses, make([]byte, MaxAddress))
+		}
+		b, err := self.Identity.encode()
+		require.NoError(t, err)
+		require.Greater(t, len(b), maxIdentity-300)
+		return self
+	}
+	p := newParty(t, Terms{})
+	p.alice = big(1)
+	p.resume(t)
+	require.NotNil(t, p.settle(t, p.take(t, big(2), p.offer.Invitation().Link()))[0].event.Paired)
+	over := big(3)
+	over.Identity.Sealing = append(over.Identity.Sealing, pointer.SealingKey{KEM: 3, Key: make([]byte, 2048)})
+	_, err := over.ready()
+	require.ErrorContains(t, err, "give fewer")
+}
+
+func TestAnAwayNetworkIsTriedAgainByBothSides(t *testing.T) {
+	p := newParty(t, Terms{})
+	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Compact())
+	away := func() {
+		p.store.broken = dht.ErrUnreachable
+		for _, o := range []outcome{p.step(t), p.stepTake(t, x)} {
+			require.ErrorIs(t, o.err, dht.ErrUnreachable)
+			require.False(t, o.over())
+		}
+		p.store.broken = nil
+	}
+	away()
+	p.step(t)
+	away()
+	p.stepTake(t, x)
+	away()
+	require.NotNil(t, p.settle(t, x)[0].event.Paired)
+}
+
+func TestATakerWhomNobodyAnswersGivesUp(t *testing.T) {
+	p := newParty(t, Terms{})
+	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	y := p.take(t, newSelf(t, 3, "Carol"), p.offer.Invitation().Compact())
+	for !p.clock.now().After(start.Add(30 * time.Minute)) {
+		p.stepTake(t, x)
+		p.stepTake(t, y)
+		p.clock.after(time.Minute)
+	}
+	require.ErrorIs(t, p.stepTake(t, x).err, ErrTimeout)
+	require.ErrorIs(t, p.stepTake(t, y).err, ErrTimeout)
+}

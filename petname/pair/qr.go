@@ -1,0 +1,202 @@
+package pair
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"strings"
+
+	"github.com/makiuchi-d/gozxing"
+	"github.com/makiuchi-d/gozxing/qrcode"
+	qr "github.com/piglig/go-qr"
+)
+
+const (
+	// quiet is the light margin around a code, in modules, that ISO/IEC 18004
+	// asks for.
+	quiet = 4
+
+	// maxTerminal is the largest side with its margin, in modules: 23 rows of
+	// two and a column each. Version 5 (37 modules) has all of its margin in it,
+	// version 6 (41) half.
+	maxTerminal = 46
+
+	pngScale = 8 // pixels a module
+)
+
+// TerminalQR draws a QR code out of half blocks that fits a terminal of 80
+// columns and 24 rows, with the last row left for a prompt: at most 46 columns
+// and 23 rows. Up to 154 characters of digits, capitals and $%*+-./: fit with
+// the whole quiet zone, as [Invitation.Compact] does.
+//
+// In colour, black on white is asked for outright (of the 256 colours, those
+// that no theme changes), so the code scans on a dark and on a light terminal.
+// Without, the blocks are drawn for light text on a dark ground; on a light
+// ground it comes out inverted, which many scanners read, and not all.
+func TerminalQR(text string, colour bool) (string, error) {
+	code, err := encodeQR(text, 6)
+	if err != nil {
+		return "", fmt.Errorf("qr code for a terminal: %w: make an image instead", err)
+	}
+	margin := min(quiet, (maxTerminal-code.Size())/2)
+	side := code.Size() + 2*margin
+	dark := func(x, y int) bool { return code.Module(x-margin, y-margin) } // false outside
+	var b strings.Builder
+	for y := 0; y < side; y += 2 {
+		if colour {
+			b.WriteString("\x1b[38;5;231;48;5;16m")
+		}
+		for x := range side {
+			b.WriteString(halves[blockIndex(!dark(x, y))<<1|blockIndex(!dark(x, y+1))])
+		}
+		if colour {
+			b.WriteString("\x1b[0m")
+		}
+		b.WriteByte('\n')
+	}
+	return b.String(), nil
+}
+
+// halves are the block elements by which halves of the cell are lit: none, the
+// lower, the upper, both.
+var halves = [4]string{" ", "▄", "▀", "█"}
+
+func blockIndex(lit bool) int {
+	if lit {
+		return 1
+	}
+	return 0
+}
+
+// PNG draws a QR code as a PNG, black on white, with its quiet zone.
+func PNG(text string) ([]byte, error) {
+	code, err := encodeQR(text, qr.MaxVersion)
+	if err != nil {
+		return nil, fmt.Errorf("qr code: %w", err)
+	}
+	side := (code.Size() + 2*quiet) * pngScale
+	img := image.NewPaletted(image.Rect(0, 0, side, side), color.Palette{color.White, color.Black})
+	for y := range side {
+		for x := range side {
+			if code.Module(x/pngScale-quiet, y/pngScale-quiet) {
+				img.SetColorIndex(x, y, 1)
+			}
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		return nil, fmt.Errorf("qr code: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// encodeQR takes the smallest version, with the most error correction that
+// fits into it.
+func encodeQR(text string, maxVersion int) (*qr.QrCode, error) {
+	segments, err := qr.MakeSegments(text)
+	if err != nil {
+		return nil, fmt.Errorf("its text can't be encoded: %w", err)
+	}
+	code, err := qr.EncodeSegments(segments, qr.Low, qr.MinVersion, maxVersion, -1, true)
+	if err != nil {
+		return nil, fmt.Errorf("%d characters are too many for it", len(text))
+	}
+	return code, nil
+}
+
+// Bounds on an image from outside, so that no file makes this process take
+// more than some 200 MB and a few seconds.
+const (
+	maxImage  = 16 << 20 // bytes
+	maxPixels = 24 << 20 // a photo of a telephone has 12 million
+	maxScans  = 256      // of a progressive JPEG; ordinary ones have ten
+	workSide  = 1600     // pixels that the longer side is cut to
+)
+
+// ReadQR reads the text of a QR code out of a PNG or JPEG file, such as a photo
+// or a screenshot. The text is hostile.
+func ReadQR(file []byte) (text string, err error) {
+	defer func() {
+		if r := recover(); r != nil { // the decoder's: the image is hostile
+			text, err = "", errors.New("image: the qr code in it can't be read")
+		}
+	}()
+	img, err := openImage(file)
+	if err != nil {
+		return "", fmt.Errorf("image: %w", err)
+	}
+	grey := shrink(img)
+	for range 2 {
+		bitmap, err := gozxing.NewBinaryBitmapFromImage(grey)
+		if err == nil {
+			if result, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{
+				gozxing.DecodeHintType_TRY_HARDER: true,
+			}); err == nil {
+				return result.GetText(), nil
+			}
+		}
+		invert(grey) // a code of light modules on a dark ground
+	}
+	return "", errors.New("image: there is no qr code in it that can be read: take it again, sharp and from the front")
+}
+
+func openImage(file []byte) (image.Image, error) {
+	if len(file) > maxImage {
+		return nil, fmt.Errorf("is %d bytes long, over %d", len(file), maxImage)
+	}
+	decodeConfig, decode := png.DecodeConfig, png.Decode
+	switch {
+	case bytes.HasPrefix(file, []byte("\x89PNG\r\n\x1a\n")):
+	case bytes.HasPrefix(file, []byte{0xff, 0xd8, 0xff}):
+		if scans := bytes.Count(file, []byte{0xff, 0xda}); scans > maxScans {
+			return nil, fmt.Errorf("has %d scans", scans)
+		}
+		decodeConfig, decode = jpeg.DecodeConfig, jpeg.Decode
+	default:
+		return nil, errors.New("is neither PNG nor JPEG")
+	}
+	config, err := decodeConfig(bytes.NewReader(file))
+	if err != nil {
+		return nil, errors.New("is damaged")
+	}
+	if config.Width < 1 || config.Height < 1 || config.Width > maxPixels/config.Height {
+		return nil, fmt.Errorf("is %d by %d pixels large, and %d in all are the most", config.Width, config.Height, maxPixels)
+	}
+	img, err := decode(bytes.NewReader(file))
+	if err != nil {
+		return nil, errors.New("is damaged")
+	}
+	return img, nil
+}
+
+// shrink makes a grey image of at most workSide pixels a side, each the mean of
+// a square of the original's. What is transparent counts as white.
+func shrink(img image.Image) *image.Gray {
+	bounds := img.Bounds()
+	by := max((max(bounds.Dx(), bounds.Dy())+workSide-1)/workSide, 1)
+	small := image.NewGray(image.Rect(0, 0, max(bounds.Dx()/by, 1), max(bounds.Dy()/by, 1)))
+	for y := range small.Rect.Dy() {
+		for x := range small.Rect.Dx() {
+			var sum, n uint32
+			for dy := range min(by, bounds.Dy()) {
+				for dx := range min(by, bounds.Dx()) {
+					r, g, b, a := img.At(bounds.Min.X+x*by+dx, bounds.Min.Y+y*by+dy).RGBA()
+					sum += ((299*r+587*g+114*b)/1000 + 0xffff - a) >> 8
+					n++
+				}
+			}
+			small.SetGray(x, y, color.Gray{Y: uint8(min(sum/n, 255))})
+		}
+	}
+	return small
+}
+
+func invert(img *image.Gray) {
+	for i := range img.Pix {
+		img.Pix[i] = ^img.Pix[i]
+	}
+}

@@ -1,0 +1,234 @@
+package pair
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/crc32"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/makiuchi-d/gozxing"
+	"github.com/makiuchi-d/gozxing/qrcode"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// decodeQR reads an image with the independent decoder alone.
+func decodeQR(t require.TestingT, img image.Image) string {
+	bitmap, err := gozxing.NewBinaryBitmapFromImage(img)
+	require.NoError(t, err)
+	result, err := qrcode.NewQRCodeReader().Decode(bitmap, nil)
+	require.NoError(t, err)
+	return result.GetText()
+}
+
+// rasterise turns half blocks back into pixels, as a terminal shows them; lit
+// says which colour the blocks are drawn in.
+func rasterise(t require.TestingT, text string, lit, ground color.Color) *image.Gray {
+	text = strings.NewReplacer("\x1b[38;5;231;48;5;16m", "", "\x1b[0m", "").Replace(text)
+	rows := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	const scale, around = 4, 20
+	img := image.NewGray(image.Rect(0, 0, utf8.RuneCountInString(rows[0])*scale+2*around, len(rows)*2*scale+2*around))
+	for y := range img.Rect.Dy() {
+		for x := range img.Rect.Dx() {
+			img.Set(x, y, ground)
+		}
+	}
+	for y, row := range rows {
+		for x, r := range []rune(row) {
+			var halves [2]bool
+			switch r {
+			case '█':
+				halves = [2]bool{true, true}
+			case '▀':
+				halves[0] = true
+			case '▄':
+				halves[1] = true
+			default:
+				require.Equal(t, ' ', r)
+			}
+			for half, on := range halves {
+				for i := range scale * scale {
+					if on {
+						img.Set(around+x*scale+i%scale, around+(2*y+half)*scale+i/scale, lit)
+					}
+				}
+			}
+		}
+	}
+	return img
+}
+
+// compactInvitation is an invitation with an address of the usual kind.
+func compactInvitation(t require.TestingT) Invitation {
+	self := newSelf(t, 1, "Alice")
+	peer := newKey(t, 77).Pointer().Bytes()
+	self.Identity.Addresses = [][]byte{
+		bytes.Repeat([]byte{4}, 200),
+		append([]byte{4, 203, 0, 113, 7, 0x91, 2, 0x0f, 0xa1, 0xcd, 3, 0xa5, 3, 0x26}, peer...), // /ip4/203.0.113.7/udp/4001/quic-v1/p2p/…
+	}
+	inv, _, err := self.invite(Terms{Expires: start.Add(time.Hour)})
+	require.NoError(t, err)
+	return inv
+}
+
+func TestATerminalQRFitsAndScansOnDarkAndLight(t *testing.T) {
+	compact := compactInvitation(t).Compact()
+	ticket, err := ParseTicket(compact, start)
+	require.NoError(t, err)
+	require.Len(t, ticket.Addresses, 1, "an address with its peer fits")
+	for name, text := range map[string]string{
+		"invitation": compact, "shortest": "1", "largest": strings.Repeat("A", maxCompact), "half a margin": strings.Repeat("Z", 195),
+	} {
+		for _, colour := range []bool{false, true} {
+			drawn, err := TerminalQR(text, colour)
+			require.NoError(t, err, name)
+			plain := strings.NewReplacer("\x1b[38;5;231;48;5;16m", "", "\x1b[0m", "").Replace(drawn)
+			rows := strings.Split(strings.TrimSuffix(plain, "\n"), "\n")
+			require.LessOrEqual(t, len(rows), 23, name)
+			for _, row := range rows {
+				require.LessOrEqual(t, utf8.RuneCountInString(row), 80, name)
+				require.Equal(t, utf8.RuneCountInString(rows[0]), utf8.RuneCountInString(row), name)
+			}
+			// With colour, or on a dark terminal: light blocks on black.
+			dark := rasterise(t, drawn, color.White, color.Black)
+			require.Equal(t, text, decodeQR(t, dark), name)
+			var b bytes.Buffer
+			require.NoError(t, png.Encode(&b, dark))
+			got, err := ReadQR(b.Bytes())
+			require.NoError(t, err, name)
+			require.Equal(t, text, got, name)
+			// Without colour on a light terminal it is inverted.
+			b.Reset()
+			require.NoError(t, png.Encode(&b, rasterise(t, drawn, color.Black, color.White)))
+			got, err = ReadQR(b.Bytes())
+			require.NoError(t, err, name)
+			require.Equal(t, text, got, name)
+		}
+	}
+	drawn, err := TerminalQR(compact, false)
+	require.NoError(t, err)
+	rows := strings.Split(drawn, "\n")
+	require.Equal(t, strings.Repeat("█", 45), rows[0], "the quiet zone is drawn")
+	require.Equal(t, strings.Repeat("█", 45), rows[1])
+	require.True(t, strings.HasPrefix(rows[10], "████") && strings.HasSuffix(rows[10], "████"))
+
+	_, err = TerminalQR(strings.Repeat("A", 196), true)
+	require.ErrorContains(t, err, "make an image instead")
+}
+
+func TestAPNGScansBack(t *testing.T) {
+	inv := compactInvitation(t)
+	for _, text := range []string{inv.Compact(), inv.Link(), "x"} {
+		b, err := PNG(text)
+		require.NoError(t, err)
+		img, err := png.Decode(bytes.NewReader(b))
+		require.NoError(t, err)
+		require.Equal(t, text, decodeQR(t, img))
+		got, err := ReadQR(b)
+		require.NoError(t, err)
+		require.Equal(t, text, got)
+	}
+	_, err := PNG(strings.Repeat("x", 3000))
+	require.Error(t, err)
+}
+
+func TestAPhotoIsRead(t *testing.T) {
+	text := compactInvitation(t).Compact()
+	b, err := PNG(text)
+	require.NoError(t, err)
+	code, err := png.Decode(bytes.NewReader(b))
+	require.NoError(t, err)
+	// Large, off the middle, a little turned, grey, and compressed badly.
+	photo := image.NewRGBA(image.Rect(0, 0, 3000, 2000))
+	for y := range 2000 {
+		for x := range 3000 {
+			u, v := (x-1100)*95/300+(y-400)*12/300, (y-400)*95/300-(x-1100)*12/300
+			c := color.Gray{Y: 170}
+			if (image.Point{u, v}).In(code.Bounds()) {
+				c = color.GrayModel.Convert(code.At(u, v)).(color.Gray)
+				c.Y = 50 + c.Y/2
+			}
+			photo.Set(x, y, c)
+		}
+	}
+	var jpg bytes.Buffer
+	require.NoError(t, jpeg.Encode(&jpg, photo, &jpeg.Options{Quality: 40}))
+	got, err := ReadQR(jpg.Bytes())
+	require.NoError(t, err)
+	require.Equal(t, text, got)
+}
+
+// bomb is the head of a PNG that claims to be as large as PNGs get.
+func bomb(width, height uint32) []byte {
+	b := []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR")
+	b = binary.BigEndian.AppendUint32(b, width)
+	b = binary.BigEndian.AppendUint32(b, height)
+	b = append(b, 8, 6, 0, 0, 0)
+	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[12:]))
+}
+
+func TestWhatIsNoImageOfACodeIsRefused(t *testing.T) {
+	blank := &bytes.Buffer{}
+	require.NoError(t, png.Encode(blank, image.NewGray(image.Rect(0, 0, 50, 50))))
+	dot := &bytes.Buffer{}
+	require.NoError(t, png.Encode(dot, image.NewGray(image.Rect(0, 0, 1, 1))))
+	thin := &bytes.Buffer{}
+	require.NoError(t, png.Encode(thin, image.NewGray(image.Rect(0, 0, 9000, 1))))
+	good, err := PNG("x")
+	require.NoError(t, err)
+	for why, c := range map[string]struct {
+		file []byte
+		says string
+	}{
+		"nothing":         {nil, "neither PNG nor JPEG"},
+		"a GIF":           {[]byte("GIF89a"), "neither PNG nor JPEG"},
+		"too long a file": {make([]byte, maxImage+1), "bytes long"},
+		"too many pixels": {bomb(1<<15, 1<<15), "pixels large"},
+		"and more":        {bomb(1<<31-1, 1<<31-1), "image: is"},
+		"cut short":       {good[:len(good)/2], "damaged"},
+		"no code":         {blank.Bytes(), "there is no qr code"},
+		"a dot":           {dot.Bytes(), "there is no qr code"},
+		"a line":          {thin.Bytes(), "there is no qr code"},
+		"a bomb of scans": {append([]byte{0xff, 0xd8, 0xff}, bytes.Repeat([]byte{0xff, 0xda}, 1000)...), "1000 scans"},
+	} {
+		_, err := ReadQR(c.file)
+		require.ErrorContains(t, err, c.says, why)
+	}
+}
+
+func TestACompactFormKeepsToItsSize(t *testing.T) {
+	inv := compactInvitation(t)
+	compact := inv.Compact()
+	require.LessOrEqual(t, len(compact), maxCompact)
+	require.Empty(t, strings.Trim(compact, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"), "alphanumeric mode holds it")
+	_, err := pointer.ParseLink(compact)
+	require.Error(t, err, "it is not taken for a link to a pointer")
+}
+
+func FuzzReadQR(f *testing.F) {
+	for _, text := range []string{"x", "PETNAME:I.0"} {
+		b, err := PNG(text)
+		require.NoError(f, err)
+		f.Add(b)
+		img, err := png.Decode(bytes.NewReader(b))
+		require.NoError(f, err)
+		var jpg bytes.Buffer
+		require.NoError(f, jpeg.Encode(&jpg, img, nil))
+		f.Add(jpg.Bytes())
+	}
+	f.Add(bomb(1<<31-1, 1))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		text, err := ReadQR(file)
+		if err != nil {
+			require.Empty(t, text)
+		}
+	})
+}

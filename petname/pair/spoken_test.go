@@ -1,0 +1,362 @@
+package pair
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const theCode = "742-tunnel-orbit-candy"
+
+func mustCode(t require.TestingT, s string) Code {
+	c, err := ParseCode(s)
+	require.NoError(t, err)
+	return c
+}
+
+// meeting is two people, a code each, and the network between them.
+type meeting struct {
+	clock        *clock
+	store        *logged
+	log          []string
+	alice, bob   Self
+	aliceNotes   *notes
+	bobNotes     *notes
+	offer        *CodeOffer
+	take         *CodeTake
+	slot         slot
+	offerOutcome outcome
+	takeOutcome  outcome
+}
+
+type outcome struct {
+	event Event
+	err   error
+}
+
+func (o outcome) over() bool { return o.event != (Event{}) || Final(o.err) }
+
+func newMeeting(t require.TestingT, aliceCode, bobCode string) *meeting {
+	m := &meeting{clock: newClock()}
+	m.store = &logged{Store: &dht.Memory{Now: m.clock.now}, log: &m.log}
+	m.alice, m.bob = newSelf(t, 1, "Alice"), newSelf(t, 2, "Bob")
+	m.aliceNotes, m.bobNotes = &notes{log: &m.log}, &notes{log: &m.log}
+	var err error
+	code := mustCode(t, aliceCode)
+	m.offer, err = OfferCode(m.alice, code, m.aliceNotes.burn)
+	require.NoError(t, err)
+	m.take, err = TakeCode(m.bob, mustCode(t, bobCode), m.bobNotes.burn)
+	require.NoError(t, err)
+	m.slot = code.slot(m.clock.now())
+	m.store.names = map[pointer.Pointer]string{}
+	for _, name := range []string{boxOffer, boxTake, boxAnswer} {
+		m.store.names[m.slot.key(name).Pointer()] = name
+	}
+	return m
+}
+
+func (m *meeting) stepOffer(t require.TestingT) outcome {
+	event, err := m.offer.Step(context.Background(), m.store, m.clock.now())
+	require.False(t, event != (Event{}) && err != nil)
+	m.offerOutcome = outcome{event, err}
+	return m.offerOutcome
+}
+
+func (m *meeting) stepTake(t require.TestingT) outcome {
+	event, err := m.take.Step(context.Background(), m.store, m.clock.now())
+	require.False(t, event != (Event{}) && err != nil)
+	m.takeOutcome = outcome{event, err}
+	return m.takeOutcome
+}
+
+// settle steps both until each is at its end, which time brings at the latest.
+func (m *meeting) settle(t require.TestingT) {
+	for range 200 {
+		a, b := m.stepOffer(t), m.stepTake(t)
+		if a.over() && b.over() {
+			return
+		}
+		m.clock.after(15 * time.Second)
+	}
+	require.Fail(t, "it never ends")
+}
+
+func (m *meeting) requirePaired(t require.TestingT) {
+	require.NoError(t, m.offerOutcome.err)
+	require.NoError(t, m.takeOutcome.err)
+	a, b := m.offerOutcome.event.Paired, m.takeOutcome.event.Paired
+	require.Equal(t, m.bob.Identity, a.Them)
+	require.Equal(t, m.alice.Identity, b.Them)
+	require.Equal(t, ChannelCode, a.Channel)
+	require.Equal(t, a.Transcript, b.Transcript, "both keep one evidence")
+	transcript, err := ParseTranscript(a.Transcript)
+	require.NoError(t, err)
+	require.Equal(t, Transcript{ChannelCode, m.alice.Identity, m.bob.Identity}, transcript)
+}
+
+// requireNobodyWrong is the law of every attack: whoever pairs pairs with the
+// other honest side.
+func (m *meeting) requireNobodyWrong(t require.TestingT) {
+	if p := m.offerOutcome.event.Paired; p != nil {
+		require.Equal(t, m.bob.Identity, p.Them)
+	}
+	if p := m.takeOutcome.event.Paired; p != nil {
+		require.Equal(t, m.alice.Identity, p.Them)
+	}
+}
+
+func TestACodePairsWhicheverSideStartsFirst(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newMeeting(t, theCode, "742 TUNN orbi candy")
+		m.clock.after(time.Duration(rapid.IntRange(0, 600).Draw(t, "start")) * time.Second)
+		for range rapid.IntRange(0, 10).Draw(t, "steps of the taker alone") {
+			require.False(t, m.stepTake(t).over())
+			m.clock.after(10 * time.Second)
+		}
+		for range rapid.IntRange(0, 10).Draw(t, "steps of the inviter alone") {
+			require.False(t, m.stepOffer(t).over())
+			m.clock.after(10 * time.Second)
+		}
+		m.settle(t)
+		m.requirePaired(t)
+		require.Equal(t, m.offerOutcome, m.stepOffer(t), "the outcome stays")
+		require.Equal(t, m.takeOutcome, m.stepTake(t), "the outcome stays")
+	})
+}
+
+func TestAWrongCodeFailsOnBothSidesAndBurnsTheSlotFirst(t *testing.T) {
+	for _, heard := range []string{"742-tunnel-orbit-zoo", "742-tunnel-zoo-candy", "742-tunnel-candy-orbit"} {
+		m := newMeeting(t, theCode, heard)
+		m.settle(t)
+		require.ErrorIs(t, m.offerOutcome.err, ErrWrongCode)
+		require.ErrorIs(t, m.takeOutcome.err, ErrWrongCode)
+		require.Equal(t, []string{
+			"put offer", "burn taker 742-tunnel", "put take", "burn inviter 742-tunnel", "put answer",
+		}, m.log, "each side notes that the code is used before it shows anything")
+		require.NotContains(t, m.offerOutcome.err.Error(), "orbit")
+	}
+}
+
+func TestNothingGoesOutWhileTheBurnIsNotDurable(t *testing.T) {
+	full := errors.New("the disk is full")
+	m := newMeeting(t, theCode, theCode)
+	m.stepOffer(t)
+	m.bobNotes.fail = full
+	puts := m.store.puts
+	require.ErrorIs(t, m.stepTake(t).err, full)
+	require.False(t, m.takeOutcome.over(), "it can be tried again")
+	require.Equal(t, puts, m.store.puts)
+	m.bobNotes.fail = nil
+	m.stepTake(t)
+	m.aliceNotes.fail = full
+	puts = m.store.puts
+	require.ErrorIs(t, m.stepOffer(t).err, full)
+	require.False(t, m.offerOutcome.over())
+	require.Equal(t, puts, m.store.puts)
+	m.aliceNotes.fail = nil
+	m.settle(t)
+	m.requirePaired(t)
+}
+
+// guess is what somebody leaves who knows the slot and guesses the words.
+func guess(t require.TestingT, m *meeting, words string) []byte {
+	mallory, err := TakeCode(newSelf(t, 9, "Mallory"), mustCode(t, "742-tunnel-"+words), (&notes{}).burn)
+	require.NoError(t, err)
+	ok, err := mallory.accept(context.Background(), m.store, m.clock.now())
+	require.NoError(t, err)
+	require.True(t, ok)
+	return mallory.take
+}
+
+func TestAnInviterJudgesOneGuessEver(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	m.stepOffer(t)
+	wrong, right := guess(t, m, "zoo-zoo"), guess(t, m, "orbit-candy")
+	plant(t, m.store, m.slot.box(boxTake), wrong, 1, m.clock.now().Add(time.Hour))
+	require.ErrorIs(t, m.stepOffer(t).err, ErrWrongCode)
+	// 1. A second guess, even the right one, is not looked at.
+	plant(t, m.store, m.slot.box(boxTake), right, 2, m.clock.now().Add(time.Hour))
+	puts := m.store.puts
+	require.ErrorIs(t, m.stepOffer(t).err, ErrWrongCode)
+	require.Equal(t, puts, m.store.puts)
+	// 2. Nor when the code is offered once more, as after a crash.
+	m.store.Store = &dht.Memory{Now: m.clock.now}
+	again, err := OfferCode(m.alice, mustCode(t, theCode), m.aliceNotes.burn)
+	require.NoError(t, err)
+	m.offer = again
+	m.stepOffer(t)
+	plant(t, m.store, m.slot.box(boxTake), guess(t, m, "orbit-candy"), 1, m.clock.now().Add(time.Hour))
+	require.ErrorIs(t, m.stepOffer(t).err, ErrBurnt)
+}
+
+func TestATakerShowsOneConfirmationEver(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	m.stepOffer(t)
+	m.stepTake(t)
+	require.True(t, m.bobNotes.marks["taker 742-tunnel"])
+	m.store.Store = &dht.Memory{Now: m.clock.now}
+	m.clock.after(bucketLength) // another offer, by somebody who wants another guess
+	mallory, err := OfferCode(newSelf(t, 9, "Mallory"), mustCode(t, "742-tunnel-zoo-zoo"), (&notes{}).burn)
+	require.NoError(t, err)
+	_, err = mallory.Step(context.Background(), m.store, m.clock.now())
+	require.NoError(t, err)
+	m.take, err = TakeCode(m.bob, mustCode(t, theCode), m.bobNotes.burn)
+	require.NoError(t, err)
+	puts := m.store.puts
+	require.ErrorIs(t, m.stepTake(t).err, ErrBurnt)
+	require.Equal(t, puts, m.store.puts)
+}
+
+func TestAnOccupiedPlaceAsksForANewCode(t *testing.T) {
+	garbage := []byte("garbage")
+	t.Run("by another offer", func(t *testing.T) {
+		m := newMeeting(t, theCode, theCode)
+		plant(t, m.store, m.slot.box(boxOffer), garbage, 1, m.clock.now().Add(time.Minute))
+		require.ErrorIs(t, m.stepOffer(t).err, ErrOccupied)
+		require.True(t, Final(m.offerOutcome.err))
+		require.ErrorContains(t, m.offerOutcome.err, "take a new code")
+	})
+	t.Run("by an offer of the last bucket", func(t *testing.T) {
+		m := newMeeting(t, theCode, theCode)
+		before := slot{m.slot.place, m.slot.bucket - 1}
+		plant(t, m.store, before.box(boxOffer), garbage, 1, m.clock.now().Add(time.Minute))
+		require.ErrorIs(t, m.stepOffer(t).err, ErrOccupied)
+	})
+	t.Run("by a message that waits for an offer", func(t *testing.T) {
+		for _, name := range []string{boxTake, boxAnswer} {
+			m := newMeeting(t, theCode, theCode)
+			plant(t, m.store, m.slot.box(name), garbage, 1, m.clock.now().Add(time.Minute))
+			require.ErrorIs(t, m.stepOffer(t).err, ErrOccupied)
+		}
+	})
+	t.Run("by two offers at once", func(t *testing.T) {
+		m := newMeeting(t, theCode, theCode)
+		m.stepOffer(t)
+		next := slot{m.slot.place, m.slot.bucket - 1}
+		plant(t, m.store, next.box(boxOffer), garbage, 1, m.clock.now().Add(time.Minute))
+		require.ErrorIs(t, m.stepTake(t).err, ErrOccupied)
+		require.Empty(t, m.bobNotes.marks)
+	})
+	t.Run("by another taker", func(t *testing.T) {
+		m := newMeeting(t, theCode, theCode)
+		m.stepOffer(t)
+		plant(t, m.store, m.slot.box(boxTake), garbage, 1, m.clock.now().Add(time.Minute))
+		require.ErrorIs(t, m.stepTake(t).err, ErrOccupied)
+		require.Empty(t, m.bobNotes.marks)
+		require.ErrorIs(t, m.stepOffer(t).err, ErrTampered)
+	})
+	t.Run("and not by what has expired", func(t *testing.T) {
+		m := newMeeting(t, theCode, theCode)
+		for _, name := range []string{boxOffer, boxTake, boxAnswer} {
+			plant(t, m.store, m.slot.box(name), garbage, 0, m.clock.now().Add(time.Second))
+		}
+		m.clock.after(2 * time.Second)
+		m.settle(t)
+		m.requirePaired(t)
+	})
+}
+
+func TestNobodyComing(t *testing.T) {
+	m := newMeeting(t, theCode, "743-tunnel-orbit-candy")
+	began := m.clock.now()
+	m.settle(t)
+	require.ErrorIs(t, m.offerOutcome.err, ErrTimeout)
+	require.ErrorIs(t, m.takeOutcome.err, ErrTimeout)
+	require.Less(t, m.clock.now().Sub(began), CodeLife+time.Minute)
+	require.Empty(t, m.aliceNotes.marks)
+	require.Empty(t, m.bobNotes.marks)
+}
+
+func TestAnOfferThatTheNetworkLostIsPutAgain(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	m.stepOffer(t)
+	m.store.Store = &dht.Memory{Now: m.clock.now}
+	m.stepOffer(t)
+	m.stepTake(t)
+	lost := &dht.Memory{Now: m.clock.now}
+	message, ok := peek(t, m.store, m.slot.box(boxOffer), m.clock.now())
+	require.True(t, ok)
+	plant(t, lost, m.slot.box(boxOffer), message, 1, m.clock.now().Add(time.Minute))
+	m.store.Store = lost // the take is gone
+	m.settle(t)
+	m.requirePaired(t)
+}
+
+func TestANetworkThatIsAwayIsTriedAgain(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	away := func() {
+		m.store.broken = dht.ErrUnreachable
+		for _, o := range []outcome{m.stepOffer(t), m.stepTake(t)} {
+			require.ErrorIs(t, o.err, dht.ErrUnreachable)
+			require.False(t, o.over())
+		}
+		m.store.broken = nil
+	}
+	away()
+	m.stepOffer(t)
+	away()
+	m.stepTake(t)
+	away()
+	m.settle(t)
+	m.requirePaired(t)
+}
+
+func TestRunWaitsOnTheClockAndEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &dht.Memory{}
+		offer, err := OfferCode(newSelf(t, 1, "Alice"), mustCode(t, theCode), (&notes{}).burn)
+		require.NoError(t, err)
+		take, err := TakeCode(newSelf(t, 2, "Bob"), mustCode(t, theCode), (&notes{}).burn)
+		require.NoError(t, err)
+		began := time.Now()
+		done := make(chan outcome)
+		go func() {
+			event, err := Run(t.Context(), take, store, nil, 2*time.Second)
+			done <- outcome{event, err}
+		}()
+		event, err := Run(t.Context(), offer, store, nil, 2*time.Second)
+		require.NoError(t, err)
+		require.Equal(t, "Bob", event.Paired.Them.Nickname)
+		other := <-done
+		require.NoError(t, other.err)
+		require.Equal(t, "Alice", other.event.Paired.Them.Nickname)
+		require.LessOrEqual(t, time.Since(began), 10*time.Second)
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		lonely, err := TakeCode(newSelf(t, 3, "Carol"), mustCode(t, "1-zoo-zoo-zoo"), (&notes{}).burn)
+		require.NoError(t, err)
+		_, err = Run(ctx, lonely, store, nil, 2*time.Second)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+func TestPairingNeedsItsParts(t *testing.T) {
+	alice, bob := newSelf(t, 1, "Alice"), newSelf(t, 2, "Bob")
+	code := mustCode(t, theCode)
+	for why, try := range map[string]func() error{
+		"no code": func() error { _, err := OfferCode(alice, Code{}, (&notes{}).burn); return err },
+		"no burn": func() error { _, err := TakeCode(alice, code, nil); return err },
+		"no key":  func() error { _, err := TakeCode(Self{Identity: alice.Identity}, code, (&notes{}).burn); return err },
+		"another's key": func() error {
+			_, err := TakeCode(Self{Key: bob.Key, Identity: alice.Identity}, code, (&notes{}).burn)
+			return err
+		},
+		"too much to say": func() error {
+			id := alice.Identity
+			id.Addresses = make([][]byte, MaxAddresses+1)
+			_, err := TakeCode(Self{Key: alice.Key, Identity: id}, code, (&notes{}).burn)
+			return err
+		},
+	} {
+		require.Error(t, try(), why)
+	}
+}

@@ -1,0 +1,213 @@
+package pair
+
+import (
+	"crypto/hmac"
+	"crypto/sha512"
+	"errors"
+	"fmt"
+)
+
+// The messages of a pairing by spoken code, each alone in a box of the slot,
+// in canonical CBOR:
+//
+//	offer   = [1, share, commitment]                 box "offer"
+//	take    = [2, share, commitment, tag, sealed]    box "take"
+//	answer  = [3, hash of the take, tag, sealed]     box "answer"
+//	failure = [4, hash of the take]                  box "answer"
+//	sealed  = AES-256-GCM of [identity, blind, signature]
+type (
+	wireOffer struct {
+		_      struct{} `cbor:",toarray"`
+		Kind   uint8
+		Share  []byte
+		Commit []byte
+	}
+	wireTake struct {
+		_      struct{} `cbor:",toarray"`
+		Kind   uint8
+		Share  []byte
+		Commit []byte
+		Tag    []byte
+		Sealed []byte
+	}
+	wireAnswer struct {
+		_      struct{} `cbor:",toarray"`
+		Kind   uint8
+		Take   []byte
+		Tag    []byte
+		Sealed []byte
+	}
+	wireFailure struct {
+		_    struct{} `cbor:",toarray"`
+		Kind uint8
+		Take []byte
+	}
+	wireProof struct {
+		_         struct{} `cbor:",toarray"`
+		Identity  []byte
+		Blind     []byte
+		Signature []byte
+	}
+)
+
+const (
+	kindOffer = iota + 1
+	kindTake
+	kindAnswer
+	kindFailure
+)
+
+const (
+	hashSize  = 32
+	blindSize = 32
+	tagSize   = sha512.Size
+	maxProof  = maxIdentity + 256
+	maxSealed = maxProof + sealOverhead
+)
+
+var errMessage = errors.New("is not a message of this protocol")
+
+func parseOffer(b []byte) (spoken, error) {
+	var w wireOffer
+	if err := decode(b, maxMessage, &w); err != nil {
+		return spoken{}, err
+	}
+	if w.Kind != kindOffer || len(w.Share) != shareSize || len(w.Commit) != hashSize {
+		return spoken{}, errMessage
+	}
+	return spoken{w.Share, w.Commit}, nil
+}
+
+func parseTake(b []byte) (wireTake, error) {
+	var w wireTake
+	if err := decode(b, maxMessage, &w); err != nil {
+		return wireTake{}, err
+	}
+	if w.Kind != kindTake || len(w.Share) != shareSize || len(w.Commit) != hashSize ||
+		len(w.Tag) != tagSize || len(w.Sealed) > maxSealed {
+		return wireTake{}, errMessage
+	}
+	return w, nil
+}
+
+// parseAnswer reads an answer or a failure; the latter has no tag.
+func parseAnswer(b []byte) (wireAnswer, error) {
+	var f wireFailure
+	if decode(b, maxMessage, &f) == nil {
+		if f.Kind != kindFailure || len(f.Take) != hashSize {
+			return wireAnswer{}, errMessage
+		}
+		return wireAnswer{Kind: f.Kind, Take: f.Take}, nil
+	}
+	var w wireAnswer
+	if err := decode(b, maxMessage, &w); err != nil {
+		return wireAnswer{}, err
+	}
+	if w.Kind != kindAnswer || len(w.Take) != hashSize || len(w.Tag) != tagSize || len(w.Sealed) > maxSealed {
+		return wireAnswer{}, errMessage
+	}
+	return w, nil
+}
+
+func parseProof(b []byte) (wireProof, error) {
+	var w wireProof
+	if err := decode(b, maxProof, &w); err != nil {
+		return wireProof{}, err
+	}
+	if len(w.Blind) != blindSize {
+		return wireProof{}, errMessage
+	}
+	return w, nil
+}
+
+func takeHash(message []byte) []byte { return digest("petnames/pair/code/take/v1\x00", message) }
+
+// session is what a run of CPace gave: what was said on both sides, and the key.
+type session struct {
+	slot           slot
+	inviter, taker spoken
+	id             []byte // public
+	isk            []byte
+}
+
+func newSession(s slot, side cpaceSide, peer, inviter, taker spoken) (session, error) {
+	if equalPeer(inviter, taker) {
+		return session{}, errors.New("a side's own message was played back to it")
+	}
+	isk, err := side.isk(nil, peer, inviter, taker)
+	if err != nil {
+		return session{}, err
+	}
+	return session{s, inviter, taker, sidOutput(inviter, taker), isk}, nil
+}
+
+func (s session) said(role string) spoken {
+	if role == roleInviter {
+		return s.inviter
+	}
+	return s.taker
+}
+
+func (s session) tag(role string) []byte { return confirmation(s.id, s.isk, s.said(role)) }
+
+func (s session) key(role string) []byte {
+	return derive(s.isk, s.id, "petnames/pair/code/v1 sealed by "+role, 32)
+}
+
+func (s session) statement(role string) codeStatement {
+	return codeStatement{Role: role, Slot: s.slot.id(), Session: s.id}
+}
+
+// prove seals one's identity with the signature that puts it into the session.
+func (s session) prove(self Self, role string, identity, blind []byte) (sealed, sig []byte, err error) {
+	if sig, err = self.sign(domainCode, s.statement(role)); err != nil {
+		return nil, nil, err
+	}
+	return seal(s.key(role), encode(wireProof{Identity: identity, Blind: blind, Signature: sig})), sig, nil
+}
+
+// errGuess: the other side doesn't have the key.
+var errGuess = errors.New("its confirmation is wrong")
+
+// check verifies the other side, which plays role: first that it has the key,
+// and so the secret; then that it says who it is as it committed to, and that
+// this identity signed the session.
+func (s session) check(role string, tag, sealed []byte) (Identity, wireProof, error) {
+	if !hmac.Equal(tag, s.tag(role)) {
+		return Identity{}, wireProof{}, errGuess
+	}
+	plain, err := unseal(s.key(role), sealed)
+	if err != nil {
+		return Identity{}, wireProof{}, err
+	}
+	proof, err := parseProof(plain)
+	if err != nil {
+		return Identity{}, wireProof{}, err
+	}
+	if !hmac.Equal(commit(proof.Blind, proof.Identity), s.said(role).data) {
+		return Identity{}, wireProof{}, errors.New("it committed to another identity")
+	}
+	id, err := parseIdentity(proof.Identity)
+	if err != nil {
+		return Identity{}, wireProof{}, err
+	}
+	if err := verify(id.Pointer, domainCode, s.statement(role), proof.Signature); err != nil {
+		return Identity{}, wireProof{}, err
+	}
+	return id, proof, nil
+}
+
+// transcript is the session's evidence, with the two sides' proofs.
+func (s session) transcript(inviter, taker wireProof) ([]byte, error) {
+	b := encode(wireTranscript{
+		Channel: ChannelCode, Inviter: inviter.Identity, Taker: taker.Identity,
+		Sigs:  [][]byte{inviter.Signature, taker.Signature},
+		Place: s.slot.place, Bucket: s.slot.bucket,
+		Shares: [][]byte{s.inviter.share, s.taker.share},
+		Blinds: [][]byte{inviter.Blind, taker.Blind},
+	})
+	if _, err := ParseTranscript(b); err != nil {
+		return nil, fmt.Errorf("own evidence: %w", err)
+	}
+	return b, nil
+}

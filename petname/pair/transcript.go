@@ -1,0 +1,163 @@
+package pair
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+)
+
+// Transcript is the evidence of a pairing, verified: both keys signed one
+// session, which names both. Who the two are to each other is not in it.
+type Transcript struct {
+	Channel        string // ChannelCode or ChannelLink
+	Inviter, Taker Identity
+}
+
+// wireTranscript has what the signatures are over, and no secret: the shares
+// of CPace tell nothing of the password to who hasn't seen the key, and the
+// invitation stands there by its hash.
+type wireTranscript struct {
+	Channel string   `cbor:"1,keyasint"`
+	Inviter []byte   `cbor:"2,keyasint"` // identities
+	Taker   []byte   `cbor:"3,keyasint"`
+	Sigs    [][]byte `cbor:"4,keyasint"` // the inviter's, the taker's
+
+	Place  string   `cbor:"5,keyasint,omitempty"` // ChannelCode
+	Bucket int64    `cbor:"6,keyasint,omitempty"`
+	Shares [][]byte `cbor:"7,keyasint,omitempty"`
+	Blinds [][]byte `cbor:"8,keyasint,omitempty"`
+
+	Invitation []byte `cbor:"9,keyasint,omitempty"` // ChannelLink: its hash
+	Ephemeral  []byte `cbor:"10,keyasint,omitempty"`
+	Nonce      []byte `cbor:"11,keyasint,omitempty"`
+}
+
+const (
+	maxTranscript = 2*maxIdentity + 1024
+
+	domainCode = "petnames/pair/code/v1\x00"
+	domainLink = "petnames/pair/link/v1\x00"
+
+	roleInviter = "inviter"
+	roleTaker   = "taker"
+)
+
+// codeStatement is what each side of a spoken code signs, behind domainCode.
+// The session is CPace's, whose transcript has both sides' commitments to
+// their identities.
+type codeStatement struct {
+	_       struct{} `cbor:",toarray"`
+	Role    string
+	Slot    []byte
+	Session []byte
+}
+
+// takeStatement is what the taker of an invitation signs, behind domainLink.
+type takeStatement struct {
+	_          struct{} `cbor:",toarray"`
+	Role       string
+	Inviter    []byte // pointer
+	Invitation []byte // its hash, and so its secret's
+	Ephemeral  []byte
+	Nonce      []byte
+	Taker      []byte // hash of the identity
+}
+
+// takenStatement is what the inviter signs, behind domainLink.
+type takenStatement struct {
+	_       struct{} `cbor:",toarray"`
+	Role    string
+	Take    []byte // hash of the taker's statement and signature
+	Status  Reason // 0: accepted
+	Inviter []byte // hash of the identity; nil when refused
+}
+
+func identityHash(identity []byte) []byte { return digest("petnames/pair/identity/v1\x00", identity) }
+
+func (s takeStatement) hash(sig []byte) []byte {
+	return digest("petnames/pair/take/v1\x00", encode(s), sig)
+}
+
+// commit hides an identity until its blind is shown, and binds to it.
+func commit(blind, identity []byte) []byte {
+	return digest("petnames/pair/commit/v1\x00", blind, identity)
+}
+
+// ParseTranscript reads the evidence of a pairing and verifies both
+// signatures.
+func ParseTranscript(b []byte) (Transcript, error) {
+	t, err := parseTranscript(b)
+	if err != nil {
+		return Transcript{}, fmt.Errorf("transcript of a pairing: %w", err)
+	}
+	return t, nil
+}
+
+func parseTranscript(b []byte) (Transcript, error) {
+	var w wireTranscript
+	if err := decode(b, maxTranscript, &w); err != nil {
+		return Transcript{}, err
+	}
+	t := Transcript{Channel: w.Channel}
+	var err error
+	if t.Inviter, err = parseIdentity(w.Inviter); err != nil {
+		return Transcript{}, err
+	}
+	if t.Taker, err = parseIdentity(w.Taker); err != nil {
+		return Transcript{}, err
+	}
+	if t.Inviter.Pointer == t.Taker.Pointer {
+		return Transcript{}, errors.New("is of somebody with itself")
+	}
+	if len(w.Sigs) != 2 {
+		return Transcript{}, errors.New("has not two signatures")
+	}
+	switch w.Channel {
+	case ChannelCode:
+		err = w.verifyCode(t)
+	case ChannelLink:
+		err = w.verifyLink(t)
+	default:
+		err = errors.New("is of no channel that this program knows")
+	}
+	if err != nil {
+		return Transcript{}, err
+	}
+	return t, nil
+}
+
+var errTranscriptForm = errors.New("has fields that don't belong together")
+
+func (w wireTranscript) verifyCode(t Transcript) error {
+	if len(w.Shares) != 2 || len(w.Blinds) != 2 || w.Invitation != nil || w.Ephemeral != nil || w.Nonce != nil {
+		return errTranscriptForm
+	}
+	session := sidOutput(
+		spoken{w.Shares[0], commit(w.Blinds[0], w.Inviter)},
+		spoken{w.Shares[1], commit(w.Blinds[1], w.Taker)},
+	)
+	id := slot{w.Place, w.Bucket}.id()
+	if err := verify(t.Inviter.Pointer, domainCode, codeStatement{Role: roleInviter, Slot: id, Session: session}, w.Sigs[0]); err != nil {
+		return err
+	}
+	return verify(t.Taker.Pointer, domainCode, codeStatement{Role: roleTaker, Slot: id, Session: session}, w.Sigs[1])
+}
+
+func (w wireTranscript) verifyLink(t Transcript) error {
+	if w.Place != "" || w.Bucket != 0 || w.Shares != nil || w.Blinds != nil {
+		return errTranscriptForm
+	}
+	take := takeStatement{
+		Role: roleTaker, Inviter: t.Inviter.Pointer.Bytes(), Invitation: w.Invitation,
+		Ephemeral: w.Ephemeral, Nonce: w.Nonce, Taker: identityHash(w.Taker),
+	}
+	if err := verify(t.Taker.Pointer, domainLink, take, w.Sigs[1]); err != nil {
+		return err
+	}
+	taken := takenStatement{Role: roleInviter, Take: take.hash(w.Sigs[1]), Inviter: identityHash(w.Inviter)}
+	return verify(t.Inviter.Pointer, domainLink, taken, w.Sigs[0])
+}
+
+// equalPeer reports whether two messages of CPace share a part that no two
+// honest sides would: one is the other played back.
+func equalPeer(a, b spoken) bool { return bytes.Equal(a.share, b.share) || bytes.Equal(a.data, b.data) }

@@ -1,0 +1,134 @@
+package pair
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/sha512"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Modes are built once: building them is slow, and they are safe for
+// concurrent use.
+var (
+	encoder = func() cbor.EncMode {
+		mode, err := cbor.CoreDetEncOptions().EncMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+	decoder = func() cbor.DecMode {
+		mode, err := cbor.DecOptions{
+			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+			IndefLength:       cbor.IndefLengthForbidden,
+			TagsMd:            cbor.TagsForbidden,
+			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+			MaxNestedLevels:   8,
+			MaxArrayElements:  64,
+			MaxMapPairs:       16,
+		}.DecMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+)
+
+var errNotCanonical = errors.New("is not in its canonical encoding")
+
+// encode gives the canonical CBOR of a wire type of this package, all of which
+// can be encoded.
+func encode(v any) []byte {
+	b, err := encoder.Marshal(v)
+	if err != nil {
+		panic(err) // unreachable: no wire type holds what CBOR can't
+	}
+	return b
+}
+
+// decode reads canonical CBOR of at most the given size, and nothing else,
+// into a wire type. Errors don't repeat the input, which may hold secrets.
+func decode(b []byte, most int, into any) error {
+	if len(b) > most {
+		return fmt.Errorf("is %d bytes long, over %d", len(b), most)
+	}
+	if err := decoder.Unmarshal(b, into); err != nil {
+		return errors.New("is not of the right form")
+	}
+	if !bytes.Equal(encode(into), b) {
+		return errNotCanonical
+	}
+	return nil
+}
+
+// derive is HKDF-SHA-512 (RFC 5869) of a secret for one purpose.
+func derive(secret, salt []byte, info string, length int) []byte {
+	key, err := hkdf.Key(sha512.New, secret, salt, info, length)
+	if err != nil {
+		panic(err) // unreachable: the lengths are constants far below the limit
+	}
+	return key
+}
+
+// seal encrypts by AES-256-GCM under a random nonce, which goes before it: a key
+// is one session's and side's, but a side may say something again, and another
+// thing, after a restart.
+func seal(key, plain []byte) []byte { return gcm(key).Seal(nil, nil, plain, nil) }
+
+func unseal(key, sealed []byte) ([]byte, error) {
+	plain, err := gcm(key).Open(nil, nil, sealed, nil)
+	if err != nil {
+		return nil, errors.New("was not sealed by who has the key")
+	}
+	return plain, nil
+}
+
+// sealOverhead is what seal adds: a nonce of 12 bytes and a tag of 16.
+const sealOverhead = 28
+
+func gcm(key []byte) cipher.AEAD {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err) // unreachable: keys are 32 bytes
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		panic(err) // unreachable: the block is AES's
+	}
+	return aead
+}
+
+func digest(domain string, parts ...[]byte) []byte {
+	sum := sha256.Sum256(append([]byte(domain), lvCat(parts...)...))
+	return sum[:]
+}
+
+// sign signs with the key of p. What a foreign signer gives is verified first.
+func sign(key crypto.Signer, p pointer.Pointer, message []byte) ([]byte, error) {
+	sig, err := key.Sign(rand.Reader, message, crypto.Hash(0))
+	if err != nil {
+		return nil, fmt.Errorf("signing with the identity: %w", err)
+	}
+	if err := p.Verify(message, sig); err != nil {
+		return nil, fmt.Errorf("signing with the identity: %w", err)
+	}
+	return sig, nil
+}
+
+func randomOr(random io.Reader) io.Reader {
+	if random == nil {
+		return rand.Reader
+	}
+	return random
+}
