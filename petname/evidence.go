@@ -106,7 +106,7 @@ func (e *Evidence) suggestion(v *ledger.View, row []byte, now time.Time) error {
 		return err
 	}
 	switch s.Kind {
-	case Paired:
+	case Paired, Taken:
 		e.By = s.Pointer
 	case Introduced:
 		i, err := introduce.OpenIntroduction(s.Evidence, time.Time{})

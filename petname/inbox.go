@@ -81,7 +81,7 @@ func (b *Book) suggest(tx *ledger.Tx, w wireSuggestion) (bool, error) {
 		if b.mine(about) {
 			return false, ErrOwnPointer
 		}
-		if muted, err := v.Get(tableMuted, w.About); err != nil || muted != nil && SuggestionKind(w.Kind) != Paired {
+		if muted, err := v.Get(tableMuted, w.About); err != nil || muted != nil && !SuggestionKind(w.Kind).met() {
 			if _, nerr := named(v, about); err != nil || errors.Is(nerr, ErrNotFound) {
 				return false, cmpErr(err, ErrMuted)
 			}
@@ -103,7 +103,7 @@ func cmpErr(err, otherwise error) error {
 // room refuses when as much waits as may: in all, and of one person. Strangers
 // count as one, and those whom I met not at all.
 func (b *Book) room(v *ledger.View, w wireSuggestion) error {
-	if SuggestionKind(w.Kind) == Paired {
+	if SuggestionKind(w.Kind).met() {
 		return nil
 	}
 	all, same := 0, 0
@@ -264,7 +264,11 @@ func (b *Book) Accept(id SuggestionID, n Name, a Acceptance) (Contact, error) {
 			nickname = a.Nickname
 		}
 		link := pointer.Link{Pointer: s.Pointer, Next: s.Next, Nickname: nickname}
-		source := Source{Kind: string(s.Kind), By: by, Channel: s.Channel, Lookalike: a.Lookalike}
+		kind := s.Kind
+		if kind == Taken {
+			kind = Paired // that is what accepting it says
+		}
+		source := Source{Kind: string(kind), By: by, Channel: s.Channel, Lookalike: a.Lookalike}
 		if err := b.accept(tx, n, link, source, id[:], instead); err != nil {
 			return err
 		}

@@ -23,10 +23,14 @@ type SuggestionKind string
 const (
 	Introduced SuggestionKind = "introduced" // somebody in the book says so, in a signed introduction
 	Paired     SuggestionKind = "paired"     // we met, or spoke, and both keys were proven
+	Taken      SuggestionKind = "taken"      // it took an invitation of mine, and proved its key; whether it is whom I meant is for me to say
 	Mutual     SuggestionKind = "mutual"     // somebody in the book offers to introduce us to each other; who it is isn't known yet
 	Question   SuggestionKind = "question"   // somebody asks whether a key that was introduced as mine is
 	Stranger   SuggestionKind = "stranger"   // nobody in the book: it says so itself, and has paid for it with work
 )
+
+// met: we met, or spoke, and its key was proven.
+func (k SuggestionKind) met() bool { return k == Paired || k == Taken }
 
 // Suggestion is what others say of a pointer, waiting in the inbox. It is no
 // name and can't become one by itself: [Book.Accept] is the user's own act, and
@@ -35,7 +39,7 @@ type Suggestion struct {
 	ID        SuggestionID
 	Kind      SuggestionKind
 	Pointer   pointer.Pointer    // whom it is about; zero for Mutual
-	By        pointer.Pointer    // who says so; zero for Paired: who was met says it itself
+	By        pointer.Pointer    // who says so; zero for Paired and Taken: who was met says it itself
 	Next      pointer.Commitment // to the next key, as it was said; zero: it wasn't
 	Suggested string             // a name that is suggested: hostile text
 	Nickname  string             // what Pointer calls itself, as far as it was said: hostile text
@@ -226,7 +230,7 @@ func (w wireSuggestion) check() error {
 		if !equalSaid(w, askedBy(q, i, w.Evidence, w.Channel)) {
 			return errors.New("suggestion asks what its question doesn't")
 		}
-	case Paired:
+	case Paired, Taken:
 		if w.By != nil || w.About == nil {
 			return errors.New("pairing with nobody, or by somebody else")
 		}

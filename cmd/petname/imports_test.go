@@ -29,7 +29,8 @@ var mayImport = map[string][]string{
 
 	"petname":           {"dht", "ledger", "pointer", "petname/introduce"},
 	"petname/introduce": {"pointer"},
-	"petname/peer":      {"dht", "dht/drop", "petname", "petname/introduce", "pointer"},
+	"petname/pair":      {"dht", "pointer"},
+	"petname/peer":      {"dht", "dht/drop", "petname", "petname/introduce", "petname/pair", "pointer"},
 
 	"cmd/petname":    {"*"},
 	"examples/embed": {"petname", "ledger", "dht", "pointer"},

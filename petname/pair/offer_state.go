@@ -88,3 +88,12 @@ func parseState(b []byte) (offerState, error) {
 	}
 	return s, nil
 }
+
+// OfferID is the ID of the invitation in an offer's state.
+func OfferID(state []byte) ([32]byte, error) {
+	s, err := parseState(state)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return s.invitation.ID(), nil
+}

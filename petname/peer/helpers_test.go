@@ -14,6 +14,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -35,7 +36,13 @@ type clock struct{ now time.Time }
 
 func newClock() *clock { return &clock{time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
 
-func (c *clock) Now() time.Time { return c.now }
+// Now of the zero clock is the bubble's: see testing/synctest.
+func (c *clock) Now() time.Time {
+	if c.now.IsZero() {
+		return time.Now()
+	}
+	return c.now
+}
 
 // person has a book, and is reachable by way of one network.
 type person struct {
@@ -71,7 +78,7 @@ func (p *person) open(t testing.TB) {
 	t.Helper()
 	var err error
 	p.Peer, err = Open(Config{Book: p.book, Records: &dht.Resolver{Stores: []dht.Store{p.network}, Now: p.clock.Now}, Store: p.network,
-		Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, File: p.file, Now: p.clock.Now})
+		Me: p.me, Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, File: p.file, Now: p.clock.Now})
 	require.NoError(t, err)
 }
 
@@ -90,6 +97,15 @@ func (p *person) next() pointer.Commitment {
 	return c
 }
 
+// me is what those whom it pairs with are told.
+func (p *person) me(context.Context) (pair.Identity, error) {
+	id := pair.Identity{Pointer: pointerOf(p.name), Next: p.next(), Nickname: p.name}
+	for _, k := range p.sealing {
+		id.Sealing = append(id.Sealing, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})
+	}
+	return id, nil
+}
+
 // publish puts a card into the network.
 func (p *person) publish(t testing.TB) {
 	t.Helper()
@@ -97,7 +113,7 @@ func (p *person) publish(t testing.TB) {
 	for _, k := range p.sealing {
 		card.Sealing = append(card.Sealing, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})
 	}
-	r, err := pointer.Sign(p.key, pointer.Fields{Sequence: uint64(p.clock.now.Unix()), Expires: p.clock.now.AddDate(0, 3, 0), TTL: time.Minute, Card: &card})
+	r, err := pointer.Sign(p.key, pointer.Fields{Sequence: uint64(p.clock.Now().Unix()), Expires: p.clock.Now().AddDate(0, 3, 0), TTL: time.Minute, Card: &card})
 	require.NoError(t, err)
 	_, err = p.network.Put(context.Background(), r.Pointer(), r.Bytes())
 	require.NoError(t, err)

@@ -62,10 +62,7 @@ func (p *Peer) Said(signed []byte) error {
 		return err
 	}
 	return p.db.Update(func(tx *bbolt.Tx) error {
-		said, err := tx.CreateBucketIfNotExists(bucketSaid)
-		if err != nil {
-			return err
-		}
+		said := tx.Bucket(bucketSaid)
 		if err := said.Put(saidKey(i), signed); err != nil {
 			return err
 		}
@@ -89,11 +86,7 @@ func saidKey(i introduce.Introduction) []byte {
 func (p *Peer) Retract(ctx context.Context, key crypto.Signer, to, about pointer.Pointer) ([]introduce.Introduction, Sent, error) {
 	var found []introduce.Introduction
 	err := p.db.View(func(tx *bbolt.Tx) error {
-		said := tx.Bucket(bucketSaid)
-		if said == nil {
-			return nil
-		}
-		return said.ForEach(func(_, signed []byte) error {
+		return tx.Bucket(bucketSaid).ForEach(func(_, signed []byte) error {
 			i, err := introduce.OpenIntroduction(signed, p.c.Now())
 			if err == nil && i.To == to && i.About == about {
 				found = append(found, i)

@@ -14,18 +14,20 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 )
 
 // Config is what a presence is made of.
 type Config struct {
 	Book    *petname.Book
-	Records petname.Records                   // finds the cards of contacts
-	Store   dht.Store                         // where messages are left: a client with a peer key of its own
-	Sealing func() ([]hpke.PrivateKey, error) // this home's, the current ones first
-	File    string                            // what is on its way is kept here; one process at a time
-	Now     func() time.Time                  // nil: time.Now
-	Wait    time.Duration                     // how long to wait while another process has the file open
+	Records petname.Records                              // finds the cards of contacts
+	Store   dht.Store                                    // where messages are left: a client with a peer key of its own
+	Me      func(context.Context) (pair.Identity, error) // what those whom I pair with are told
+	Sealing func() ([]hpke.PrivateKey, error)            // this home's, the current ones first
+	File    string                                       // what is on its way is kept here; one process at a time
+	Now     func() time.Time                             // nil: time.Now
+	Wait    time.Duration                                // how long to wait while another process has the file open
 }
 
 // Peer is one person's presence. It is safe for concurrent use.
@@ -33,8 +35,9 @@ type Peer struct {
 	c  Config
 	db *bbolt.DB
 
-	mu    sync.Mutex
-	turns map[pointer.Pointer]*sync.Mutex // a channel is not for two at a time
+	mu     sync.Mutex
+	turns  map[pointer.Pointer]*sync.Mutex // a channel is not for two at a time
+	offers map[string]*offering            // that this process steps
 }
 
 // ErrNoSealing: a contact's card has no key to seal messages with.
@@ -52,13 +55,17 @@ func Open(c Config) (*Peer, error) {
 		return nil, fmt.Errorf("messages %q: %w", c.File, err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucketIfNotExists(bucketChannels)
-		return err
+		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown} {
+			if _, err := tx.CreateBucketIfNotExists(bucket); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("messages %q: %w", c.File, err), db.Close())
 	}
-	return &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex)}, nil
+	return &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering)}, nil
 }
 
 // Close lets go of the file.
@@ -80,13 +87,9 @@ func (p *Peer) turn(party pointer.Pointer) (end func()) {
 // channel opens the channel with a contact: with what its newest card says, as
 // far as one can be had.
 func (p *Peer) channel(ctx context.Context, key crypto.Signer, to pointer.Pointer) (*drop.Channel, error) {
-	result, err := p.c.Records.Best(ctx, to, dht.LevelAny)
+	sealing, err := p.sealingOf(ctx, to)
 	if err != nil {
-		return nil, fmt.Errorf("card of %s: %w", to, err)
-	}
-	card, _ := result.Record.Card()
-	if len(card.Sealing) == 0 {
-		return nil, fmt.Errorf("%s: %w", to, ErrNoSealing)
+		return nil, err
 	}
 	var state []byte
 	err = p.db.View(func(tx *bbolt.Tx) error {
@@ -100,7 +103,28 @@ func (p *Peer) channel(ctx context.Context, key crypto.Signer, to pointer.Pointe
 	if err != nil {
 		return nil, err
 	}
-	return drop.Open(drop.Self{Pointer: p.c.Book.Identity(), Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: card.Sealing}, state)
+	return drop.Open(drop.Self{Pointer: p.c.Book.Identity(), Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: sealing}, state)
+}
+
+// sealingOf are the keys that somebody's newest card has, or else those that it
+// told me when we paired.
+func (p *Peer) sealingOf(ctx context.Context, who pointer.Pointer) ([]pointer.SealingKey, error) {
+	result, err := p.c.Records.Best(ctx, who, dht.LevelAny)
+	if err == nil {
+		if card, _ := result.Record.Card(); len(card.Sealing) > 0 {
+			return card.Sealing, nil
+		}
+	}
+	known, kerr := p.known(who)
+	switch {
+	case kerr != nil:
+		return nil, kerr
+	case len(known.Sealing) > 0:
+		return known.Sealing, nil
+	case err != nil:
+		return nil, fmt.Errorf("card of %s: %w", who, err)
+	}
+	return nil, fmt.Errorf("%s: %w", who, ErrNoSealing)
 }
 
 // save makes where a channel stands durable.

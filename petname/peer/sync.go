@@ -69,6 +69,11 @@ func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 		})
 	}
 	wg.Wait()
+	taken, err := p.StepInvitations(ctx, key)
+	report.Fresh = append(report.Fresh, taken...)
+	if err != nil {
+		report.Errs = append(report.Errs, err)
+	}
 	return report, ctx.Err()
 }
 
@@ -88,12 +93,8 @@ func (p *Peer) parties() ([]pointer.Pointer, error) {
 	var parties []pointer.Pointer
 	known := make(map[pointer.Pointer]bool)
 	var last []byte
-	err := p.db.Update(func(tx *bbolt.Tx) error {
-		turns, err := tx.CreateBucketIfNotExists(bucketTurns)
-		if err != nil {
-			return err
-		}
-		last = bytes.Clone(turns.Get(keyLast))
+	err := p.db.View(func(tx *bbolt.Tx) error {
+		last = bytes.Clone(tx.Bucket(bucketTurns).Get(keyLast))
 		return tx.Bucket(bucketChannels).ForEach(func(k, _ []byte) error {
 			to, err := pointer.FromBytes(k)
 			if err != nil {

@@ -1,0 +1,449 @@
+package peer
+
+import (
+	"context"
+	"crypto"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+var (
+	bucketOffers = []byte("offers") // id → state of an invitation that is still good
+	bucketBurnt  = []byte("burnt")  // mark of a code that had its try → until when that counts, RFC 3339
+	bucketKnown  = []byte("known")  // pointer → what it said of itself when we paired
+)
+
+// Every is how often the network is looked at while somebody waits.
+const Every = time.Second
+
+// maxOffers bounds the invitations that are good at one time.
+const maxOffers = 64
+
+// Invited is an invitation that is out. Wait for who takes it; what is taken
+// while nobody waits comes with [Peer.Sync].
+type Invited struct {
+	ID      string
+	Link    pair.Invitation // zero: it has none
+	Code    pair.Code       // zero: it has none
+	Expires time.Time
+}
+
+// offering is an invitation or a code in this process.
+type offering struct {
+	stepper pair.Stepper
+	offer   *pair.Offer // nil: a code
+	mu      sync.Mutex  // one step at a time
+	events  chan petname.Suggestion
+	over    error
+}
+
+// Terms say what an invitation is to be.
+type Terms struct {
+	pair.Terms
+	Code bool // one to be spoken, too: it lives while this process does, and at most [pair.CodeLife]
+}
+
+// Invite makes an invitation: a link, and a code if the terms ask for one. It is
+// durable when it returns, but for the code.
+func (p *Peer) Invite(ctx context.Context, key crypto.Signer, terms Terms) (Invited, error) {
+	self, err := p.self(ctx, key)
+	if err != nil {
+		return Invited{}, err
+	}
+	if n, err := p.count(bucketOffers); err != nil || n >= maxOffers {
+		return Invited{}, cmpErr(err, fmt.Errorf("%d invitations are out already: wait until some have expired", maxOffers))
+	}
+	offer, err := pair.Invite(ctx, self, terms.Terms, p.saveOffer)
+	if err != nil {
+		return Invited{}, err
+	}
+	invitation := offer.Invitation()
+	id := invitation.ID()
+	out := Invited{ID: hex.EncodeToString(id[:]), Link: invitation, Expires: invitation.Expires}
+	p.keep(out.ID, &offering{stepper: offer, offer: offer})
+	if _, err := p.step(ctx, out.ID); err != nil && pair.Final(err) {
+		return Invited{}, err
+	}
+	if !terms.Code {
+		return out, nil
+	}
+	for range 3 { // somebody may be at the place of the first
+		if out.Code, err = pair.NewCode(nil); err != nil {
+			return Invited{}, err
+		}
+		code, err := pair.OfferCode(self, out.Code, p.burn)
+		if err != nil {
+			return Invited{}, err
+		}
+		p.keep(codeID(out.ID), &offering{stepper: code})
+		_, err = p.step(ctx, codeID(out.ID))
+		if !errors.Is(err, pair.ErrOccupied) {
+			if err != nil && pair.Final(err) {
+				return Invited{}, err
+			}
+			return out, nil
+		}
+	}
+	return Invited{}, pair.ErrOccupied
+}
+
+// codeID is under what the code of an invitation is kept.
+func codeID(id string) string { return id + "/code" }
+
+func cmpErr(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+func (p *Peer) keep(id string, o *offering) {
+	o.events = make(chan petname.Suggestion, pair.MaxUses)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.offers[id] = o
+}
+
+func (p *Peer) offering(id string) *offering {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.offers[id]
+}
+
+func (p *Peer) forget(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.offers, id)
+}
+
+// ErrNotOut: no such invitation is out here.
+var ErrNotOut = errors.New("no such invitation is out: it was used up, or has expired")
+
+// Wait waits until somebody takes an invitation, by its link or its code, and
+// gives the suggestion that this is in the inbox.
+func (p *Peer) Wait(ctx context.Context, id string) (petname.Suggestion, error) {
+	tick := time.NewTicker(Every)
+	defer tick.Stop()
+	var failed error
+	for {
+		waiting := false
+		for _, id := range []string{id, codeID(id)} {
+			o := p.offering(id)
+			if o == nil {
+				continue
+			}
+			s, err := p.step(ctx, id)
+			switch {
+			case err == nil && s != nil:
+				return *s, nil
+			case err != nil && pair.Final(err):
+				// The link is good for as long as it says, whatever became of the code.
+				failed = err
+			default:
+				waiting = true
+			}
+			select {
+			case s := <-o.events:
+				return s, nil
+			default:
+			}
+		}
+		if !waiting || failed != nil && !errors.Is(failed, pair.ErrTimeout) && !errors.Is(failed, pair.ErrExpired) {
+			return petname.Suggestion{}, cmpErr(failed, ErrNotOut)
+		}
+		select {
+		case <-ctx.Done():
+			return petname.Suggestion{}, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// step does one step of an offering. What somebody took is in the inbox, durably,
+// when it returns.
+func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error) {
+	o := p.offering(id)
+	if o == nil {
+		return nil, nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.over != nil {
+		return nil, o.over
+	}
+	event, err := o.stepper.Step(ctx, p.c.Store, p.c.Now())
+	if err != nil {
+		if pair.Final(err) {
+			o.over = err
+			p.forget(id)
+			if o.offer != nil {
+				_ = p.dropOffer(id)
+			}
+		}
+		return nil, err
+	}
+	switch {
+	case event.Paired != nil:
+		o.over = ErrNotOut
+		p.forget(id)
+		return p.met(*event.Paired, petname.Paired)
+	case event.Taken != nil:
+		return p.met(*event.Taken, petname.Taken)
+	}
+	return nil, nil
+}
+
+// met puts who was met into the inbox, and keeps where it says it can be reached.
+func (p *Peer) met(m pair.Paired, kind petname.SuggestionKind) (*petname.Suggestion, error) {
+	b, err := encodeKnown(known{Sealing: m.Them.Sealing, Addresses: m.Them.Addresses})
+	if err != nil {
+		return nil, err
+	}
+	if err := p.put1(bucketKnown, m.Them.Pointer.Bytes(), b); err != nil {
+		return nil, err
+	}
+	id, _, err := p.c.Book.Suggest(petname.Suggestion{Kind: kind, Pointer: m.Them.Pointer, Next: m.Them.Next, Nickname: m.Them.Nickname,
+		Channel: m.Channel, Evidence: m.Transcript})
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.c.Book.Suggestion(id.String())
+	return &s, err
+}
+
+// Pair takes an invitation, "petname-invite:…" or what a QR code has, or a code
+// that was spoken, and waits for its inviter. It gives the suggestion that this
+// is in the inbox.
+func (p *Peer) Pair(ctx context.Context, key crypto.Signer, text string) (petname.Suggestion, error) {
+	self, err := p.self(ctx, key)
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	var stepper pair.Stepper
+	if code, cerr := pair.ParseCode(text); cerr == nil {
+		stepper, err = pair.TakeCode(self, code, p.burn)
+	} else if ticket, terr := pair.ParseTicket(text, p.c.Now()); terr == nil {
+		stepper, err = pair.TakeTicket(self, ticket)
+	} else if looksLikeTicket(text) {
+		err = terr
+	} else {
+		err = cerr
+	}
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	event, err := pair.Run(ctx, stepper, p.c.Store, p.c.Now, Every)
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	s, err := p.met(*event.Paired, petname.Paired)
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	return *s, nil
+}
+
+// looksLikeTicket tells a spoiled link from a spoiled code.
+func looksLikeTicket(text string) bool {
+	for _, r := range text {
+		if r == ':' {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Peer) self(ctx context.Context, key crypto.Signer) (pair.Self, error) {
+	me, err := p.c.Me(ctx)
+	return pair.Self{Key: key, Identity: me}, err
+}
+
+// burn notes that a code had its try.
+func (p *Peer) burn(_ context.Context, mark string, until time.Time) error {
+	return p.db.Update(func(tx *bbolt.Tx) error {
+		burnt := tx.Bucket(bucketBurnt)
+		now := p.c.Now()
+		var old [][]byte
+		err := burnt.ForEach(func(k, v []byte) error {
+			if end, err := time.Parse(time.RFC3339, string(v)); err != nil || now.After(end) {
+				old = append(old, append([]byte{}, k...))
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, k := range old {
+			if err := burnt.Delete(k); err != nil {
+				return err
+			}
+		}
+		if burnt.Get([]byte(mark)) != nil {
+			return pair.ErrBurnt
+		}
+		return burnt.Put([]byte(mark), []byte(until.UTC().Add(time.Second).Format(time.RFC3339)))
+	})
+}
+
+// saveOffer keeps an invitation, and who took it, both or neither: who took it
+// can be told again out of the state, and is in the inbox then.
+func (p *Peer) saveOffer(_ context.Context, state []byte, taken *pair.Paired) error {
+	id, err := pair.OfferID(state)
+	if err != nil {
+		return err
+	}
+	if taken != nil {
+		// The inbox takes what comes twice once.
+		if _, err := p.met(*taken, petname.Taken); err != nil {
+			return err
+		}
+	}
+	return p.put1(bucketOffers, []byte(hex.EncodeToString(id[:])), state)
+}
+
+func (p *Peer) dropOffer(id string) error {
+	return p.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketOffers).Delete([]byte(id)) })
+}
+
+func (p *Peer) put1(bucket, key, value []byte) error {
+	return p.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucket).Put(key, value) })
+}
+
+func (p *Peer) count(bucket []byte) (n int, err error) {
+	err = p.db.View(func(tx *bbolt.Tx) error {
+		n = tx.Bucket(bucket).Stats().KeyN
+		return nil
+	})
+	return n, err
+}
+
+// StepInvitations looks once at each invitation that is out, those of before a
+// restart among them, and gives what was taken since.
+func (p *Peer) StepInvitations(ctx context.Context, key crypto.Signer) ([]petname.Suggestion, error) {
+	if err := p.resume(ctx, key); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	var ids []string
+	for id := range p.offers {
+		ids = append(ids, id)
+	}
+	p.mu.Unlock()
+	var taken []petname.Suggestion
+	var errs []error
+	for _, id := range ids {
+		o := p.offering(id)
+		s, err := p.step(ctx, id)
+		if err != nil && !pair.Final(err) {
+			errs = append(errs, err)
+		}
+		if s != nil {
+			taken = append(taken, *s)
+			select {
+			case o.events <- *s: // somebody may be waiting
+			default:
+			}
+		}
+	}
+	return taken, errors.Join(errs...)
+}
+
+// Inviting reports whether there is an invitation that somebody may take now.
+func (p *Peer) Inviting() bool {
+	p.mu.Lock()
+	n := len(p.offers)
+	p.mu.Unlock()
+	if n > 0 {
+		return true
+	}
+	n, err := p.count(bucketOffers)
+	return err == nil && n > 0
+}
+
+// resume goes on with the invitations of before a restart.
+func (p *Peer) resume(ctx context.Context, key crypto.Signer) error {
+	states := make(map[string][]byte)
+	err := p.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketOffers).ForEach(func(k, v []byte) error {
+			if p.offering(string(k)) == nil {
+				states[string(k)] = append([]byte{}, v...)
+			}
+			return nil
+		})
+	})
+	if err != nil || len(states) == 0 || key == nil {
+		return err
+	}
+	self, err := p.self(ctx, key)
+	if err != nil {
+		return err
+	}
+	for id, state := range states {
+		offer, err := pair.ResumeOffer(self, state, p.saveOffer)
+		if err != nil { // of another key, before it went on: nobody can answer it any more
+			if err := p.dropOffer(id); err != nil {
+				return err
+			}
+			continue
+		}
+		p.keep(id, &offering{stepper: offer, offer: offer})
+	}
+	return nil
+}
+
+// known is what somebody said of itself when we paired.
+type known struct {
+	Sealing   []pointer.SealingKey
+	Addresses [][]byte
+}
+
+type wireKnown struct {
+	_         struct{} `cbor:",toarray"`
+	Sealing   []wireSealing
+	Addresses [][]byte
+}
+
+type wireSealing struct {
+	_   struct{} `cbor:",toarray"`
+	KEM uint16
+	Key []byte
+}
+
+func encodeKnown(k known) ([]byte, error) {
+	w := wireKnown{Sealing: []wireSealing{}, Addresses: k.Addresses}
+	for _, s := range k.Sealing {
+		w.Sealing = append(w.Sealing, wireSealing{KEM: s.KEM, Key: s.Key})
+	}
+	return encoder.Marshal(w)
+}
+
+// known gives what somebody said of itself when we paired; the zero value when
+// we didn't.
+func (p *Peer) known(who pointer.Pointer) (known, error) {
+	var b []byte
+	err := p.db.View(func(tx *bbolt.Tx) error {
+		b = append(b, tx.Bucket(bucketKnown).Get(who.Bytes())...)
+		return nil
+	})
+	if err != nil || b == nil {
+		return known{}, err
+	}
+	var w wireKnown
+	if err := decoder.Unmarshal(b, &w); err != nil {
+		return known{}, fmt.Errorf("what %s said when we paired: %w", who, err)
+	}
+	k := known{Addresses: w.Addresses}
+	for _, s := range w.Sealing {
+		k.Sealing = append(k.Sealing, pointer.SealingKey{KEM: s.KEM, Key: s.Key})
+	}
+	return k, nil
+}

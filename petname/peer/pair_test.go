@@ -1,0 +1,144 @@
+package peer
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/pair"
+)
+
+// two strangers, on a network. Their clocks are the bubble's.
+func two(t testing.TB) (alice, bob *person) {
+	c := &clock{}
+	network := &dht.Memory{}
+	alice, bob = newPerson(t, c, network, "alice"), newPerson(t, c, network, "bob")
+	return alice, bob
+}
+
+func TestPairingByCodeNamesBothInTheirInboxes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alice, bob := two(t)
+		ctx := context.Background()
+		invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(10 * time.Minute)}, Code: true})
+		require.NoError(t, err)
+		done := make(chan petname.Suggestion)
+		go func() {
+			s, err := alice.Wait(ctx, invited.ID)
+			require.NoError(t, err)
+			done <- s
+		}()
+		s, err := bob.Pair(ctx, bob.key, invited.Code.Secret())
+		require.NoError(t, err)
+		require.Equal(t, petname.Paired, s.Kind)
+		require.Equal(t, pointerOf("alice"), s.Pointer)
+		require.Equal(t, alice.next(), s.Next)
+		s = <-done
+		require.Equal(t, petname.Paired, s.Kind)
+		require.Equal(t, pointerOf("bob"), s.Pointer)
+		require.Equal(t, bob.next(), s.Next)
+		require.Len(t, alice.inbox(t), 1)
+		require.Len(t, bob.inbox(t), 1)
+		n, err := alice.book.Count()
+		require.NoError(t, err)
+		require.Zero(t, n, "nobody has a name by that")
+	})
+}
+
+func TestAWrongCodeIsToldToBothAndIsDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alice, bob := two(t)
+		ctx := context.Background()
+		invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(10 * time.Minute)}, Code: true})
+		require.NoError(t, err)
+		failed := make(chan error)
+		go func() {
+			_, err := alice.Wait(ctx, invited.ID)
+			failed <- err
+		}()
+		right := invited.Code.Secret()
+		wrong := invited.Code.String()[:len(invited.Code.String())-len("…")] + "zoo-zoo"
+		_, err = bob.Pair(ctx, bob.key, wrong)
+		require.ErrorIs(t, err, pair.ErrWrongCode)
+		require.ErrorIs(t, <-failed, pair.ErrWrongCode)
+		bob.reopen(t)
+		_, err = bob.Pair(ctx, bob.key, right)
+		require.ErrorIs(t, err, pair.ErrOccupied, "one try is all it has, after a restart too")
+		require.Empty(t, alice.inbox(t))
+		require.Empty(t, bob.inbox(t))
+	})
+}
+
+func TestALinkIsTakenWhileTheInviterIsAwayAndCountsWhenConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alice, bob := two(t)
+		ctx := context.Background()
+		invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(24 * time.Hour), Purpose: "choir"}})
+		require.NoError(t, err)
+		link := invited.Link.Link()
+		alice.reopen(t) // away, and back
+		done := make(chan petname.Suggestion)
+		go func() {
+			s, err := bob.Pair(ctx, bob.key, link)
+			require.NoError(t, err)
+			done <- s
+		}()
+		var report Report
+		for len(report.Fresh) == 0 {
+			<-time.After(Every)
+			report, err = alice.Sync(ctx, alice.key)
+			require.NoError(t, err)
+		}
+		require.Len(t, report.Fresh, 1)
+		require.Equal(t, petname.Taken, report.Fresh[0].Kind)
+		s := <-done
+		require.Equal(t, pointerOf("alice"), s.Pointer)
+
+		alice.reopen(t)
+		_, err = alice.Sync(ctx, alice.key)
+		require.NoError(t, err)
+		waiting := alice.inbox(t)
+		require.Len(t, waiting, 1)
+		n, err := petname.ParseName("bob")
+		require.NoError(t, err)
+		c, err := alice.book.Accept(waiting[0].ID, n, petname.Acceptance{})
+		require.NoError(t, err)
+		require.Equal(t, "paired", c.Provenance[0].Kind)
+		require.Equal(t, "link", c.Provenance[0].Channel)
+
+		// A second taker is too late.
+		carol := newPerson(t, alice.clock, alice.network, "carol")
+		waits, end := context.WithCancel(ctx)
+		defer end()
+		go func() { _, _ = alice.Wait(waits, invited.ID) }()
+		_, err = carol.Pair(ctx, carol.key, link)
+		require.ErrorAs(t, err, new(*pair.RefusedError))
+		require.Len(t, alice.inbox(t), 0)
+	})
+}
+
+// Who paired can be written to, and needs no card in the network for that.
+func TestWhoPairedCanBeWrittenTo(t *testing.T) {
+	alice, bob, carol := three(t)
+	_, err := alice.met(pair.Paired{Them: pair.Identity{Pointer: pointerOf("dave"), Sealing: mustMe(carol).Sealing}, Channel: pair.ChannelCode, Transcript: []byte("t")}, petname.Paired)
+	require.NoError(t, err)
+	keys, err := alice.sealingOf(context.Background(), pointerOf("dave"))
+	require.NoError(t, err)
+	require.Equal(t, mustMe(carol).Sealing, keys)
+	_, err = alice.sealingOf(context.Background(), pointerOf("nobody"))
+	require.ErrorIs(t, err, dht.ErrNotFound)
+	_ = bob
+}
+
+func mustMe(p *person) pair.Identity {
+	id, err := p.me(context.Background())
+	if err != nil {
+		panic(err)
+	}
+	return id
+}
