@@ -104,7 +104,7 @@ retrying), 8 conflict, 130 interrupted.`,
 		a.initVerb(), a.idVerb(), a.addVerb(), a.listVerb(), a.findVerb(), a.showVerb(), a.whoisVerb(), a.whyVerb(),
 		a.renameVerb(), a.rmVerb(), a.undoVerb(), a.logVerb(), a.shareVerb(), a.unshareVerb(),
 		a.keepVerb(), a.unkeepVerb(),
-		a.introduceVerb(), a.retractVerb(), a.inboxVerb(), a.acceptVerb(), a.declineVerb(),
+		a.inviteVerb(), a.pairVerb(), a.introduceVerb(), a.retractVerb(), a.inboxVerb(), a.acceptVerb(), a.declineVerb(),
 		a.disputeVerb(), a.denyVerb(), a.evidenceVerb(),
 		a.publishVerb(), a.resolveVerb(), a.recordVerb(), a.keyVerb(), a.joinVerb(), a.nodeVerb(),
 		a.doctorVerb(), a.demoVerb(), a.completionVerb(), a.versionVerb(),
@@ -166,6 +166,49 @@ func (a *app) anywhere(dir, verb string, raw json.RawMessage) (json.RawMessage, 
 			return out, failed, err
 		}
 	}
+}
+
+// together does several verbs on one open home: what the first began in this
+// process goes on while the others run. do is as ask.
+func (a *app) together(fn func(do func(verb string, args, result any) error) error) error {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	if _, err := home.Open(dir); err != nil {
+		return engine.Classify(err)
+	}
+	_, _, err = socket.Do(a.ctx, dir, programVersion(), "id", json.RawMessage("{}"))
+	if err == nil {
+		return fn(a.ask)
+	}
+	if !errors.Is(err, socket.ErrNoNode) {
+		return engine.Classify(err)
+	}
+	e, err := engine.Open(dir, bookWait)
+	if err != nil {
+		return engine.Classify(err)
+	}
+	err = fn(func(verb string, args, result any) error {
+		raw, err := json.Marshal(args)
+		if err != nil {
+			return engine.Classify(err)
+		}
+		out, failed := e.Do(a.ctx, verb, raw)
+		if out != nil {
+			if err := json.Unmarshal(out, result); err != nil {
+				return engine.Classify(err)
+			}
+		}
+		if failed != nil {
+			return failed
+		}
+		return nil
+	})
+	if cerr := e.Close(); cerr != nil && err == nil {
+		err = engine.Classify(cerr)
+	}
+	return err
 }
 
 // here does a verb in this process.

@@ -122,6 +122,8 @@ func headline(st petname.Style, s engine.Suggestion) string {
 		return by + " introduces"
 	case petname.Paired:
 		return "you paired with"
+	case petname.Taken:
+		return "took your invitation: accept them if that is whom you meant"
 	case petname.Mutual:
 		return by + " offers to introduce you to each other"
 	case petname.Question:

@@ -37,9 +37,10 @@ type Engine struct {
 	began   time.Time // when it began to
 	lastPut *LastPut  // nil: none yet
 
-	post    *peer.Peer // nil until it is needed
-	aside   *kad.Node  // a node's client with a throw-away peer key; nil until it is needed
-	asideOf *kad.Node  // the network that it was made beside
+	post    *peer.Peer      // nil until it is needed
+	wake    chan<- struct{} // has a node look after its invitations; nil: no node
+	aside   *kad.Node       // a node's client with a throw-away peer key; nil until it is needed
+	asideOf *kad.Node       // the network that it was made beside
 
 	keeper     *keep.Keeper // nil: no node
 	passphrase string       // of the identity; empty: the node has none
@@ -146,6 +147,9 @@ var ops = map[string]func(e *Engine, ctx context.Context, args json.RawMessage) 
 	"dispute":   op((*Engine).Dispute),
 	"deny":      op((*Engine).Deny),
 	"proof":     op((*Engine).Proof),
+	"invite":    op((*Engine).Invite),
+	"await":     op((*Engine).Await),
+	"pair":      op((*Engine).Pair),
 	"suggest":   op((*Engine).Suggest),
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -71,6 +72,7 @@ func Classify(err error) *Error {
 		short     *dht.ShortError
 		damaged   *ledger.DamagedError
 		stale     *introduce.ExpiredError
+		refused   *pair.RefusedError
 	)
 	e := &Error{Code: "failure", Message: err.Error(), Exit: ExitFailure}
 	set := func(code string, exit int, next string) *Error {
@@ -128,6 +130,24 @@ func Classify(err error) *Error {
 		return set("inbox_full", ExitConflict, "petname inbox")
 	case errors.Is(err, petname.ErrDecided):
 		return set("decided", ExitConflict, "petname inbox")
+	case errors.Is(err, pair.ErrOccupied):
+		return set("occupied", ExitConflict, "petname invite")
+	case errors.Is(err, pair.ErrWrongCode):
+		return set("wrong_code", ExitUnverified, "petname invite makes a new code")
+	case errors.Is(err, pair.ErrBurnt):
+		return set("code_used", ExitUnverified, "petname invite makes a new code")
+	case errors.Is(err, pair.ErrTampered):
+		return set("tampered", ExitUnverified, "petname invite makes a new code and link")
+	case errors.Is(err, pair.ErrTimeout):
+		return set("timeout", ExitNetwork, "petname invite makes a new code")
+	case errors.Is(err, pair.ErrSelf):
+		return set("own_pointer", ExitConflict, "hand it to somebody else")
+	case errors.As(err, &refused):
+		return set("refused", ExitUnverified, "ask for a new invitation")
+	case errors.Is(err, pair.ErrExpired):
+		return set("expired", ExitUnverified, "ask for a new invitation")
+	case errors.Is(err, peer.ErrNotOut):
+		return set("not_found", ExitNotFound, "petname invite")
 	case errors.Is(err, peer.ErrNoSealing):
 		return set("no_sealing", ExitNotFound, "ask them to publish again, or give it to them as a file: -o FILE")
 	case errors.Is(err, petname.ErrChanged):

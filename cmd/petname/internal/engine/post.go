@@ -21,6 +21,7 @@ import (
 const (
 	syncTimeout = 30 * time.Second // to fetch, for a verb that was asked to
 	syncEvery   = 5 * time.Minute  // by a node
+	stepEvery   = 3 * time.Second  // likewise, while an invitation is out
 	sendTimeout = 20 * time.Second
 )
 
@@ -34,7 +35,7 @@ func (e *Engine) presence() (*peer.Peer, error) {
 	// Letters lie in the network under pointers that nobody can tell whose they
 	// are: who carries them there is not to be told by a peer key, either.
 	letters := &letters{engine: e}
-	p, err := peer.Open(peer.Config{Book: e.book, Records: &cards{engine: e}, Store: letters, Sealing: e.sealing, File: e.home.PostFile(), Wait: time.Second})
+	p, err := peer.Open(peer.Config{Book: e.book, Records: &cards{engine: e}, Store: letters, Me: e.me, Sealing: e.sealing, File: e.home.PostFile(), Wait: time.Second})
 	if err == nil {
 		e.post = p
 	}
@@ -268,25 +269,53 @@ func (e *Engine) fetch(ctx context.Context, passphrase string) (*Fetch, error) {
 	return out, nil
 }
 
-// startPost has the node fetch now and then, until the engine closes.
+// startPost has the node fetch now and then, and look after the invitations that
+// are out, until the engine closes.
 func (e *Engine) startPost() {
+	wake := make(chan struct{}, 1)
+	e.mu.Lock()
+	e.wake = wake
+	e.mu.Unlock()
 	e.runs.Go(func() {
-		tick := time.NewTicker(syncEvery)
-		defer tick.Stop()
-		for {
-			ctx, cancel := context.WithTimeout(e.running, syncTimeout)
-			_, err := e.fetch(ctx, "")
-			cancel()
-			if err != nil {
-				e.log.Warn("letters", "error", err)
+		fetch, step := time.NewTicker(syncEvery), time.NewTicker(stepEvery)
+		defer fetch.Stop()
+		defer step.Stop()
+		for first := true; ; first = false {
+			if first {
+				e.fetchQuietly()
 			}
 			select {
-			case <-tick.C:
+			case <-fetch.C:
+				e.fetchQuietly()
+			case <-step.C:
+			case <-wake:
 			case <-e.running.Done():
 				return
 			}
+			if err := e.stepInvitations(e.running); err != nil && e.running.Err() == nil {
+				e.log.Info("invitations", "error", err)
+			}
 		}
 	})
+}
+
+func (e *Engine) fetchQuietly() {
+	ctx, cancel := context.WithTimeout(e.running, syncTimeout)
+	defer cancel()
+	if _, err := e.fetch(ctx, ""); err != nil && e.running.Err() == nil {
+		e.log.Warn("letters", "error", err)
+	}
+}
+
+// wakePost has the node look after its invitations at once.
+func (e *Engine) wakePost() {
+	e.mu.Lock()
+	wake := e.wake
+	e.mu.Unlock()
+	select {
+	case wake <- struct{}{}:
+	default: // there is no node, or it is about to
+	}
 }
 
 // closePost ends what carries messages.
