@@ -32,6 +32,8 @@ var mayImport = map[string][]string{
 	"petname/pair":      {"dht", "pointer"},
 	"petname/peer":      {"dht", "dht/drop", "petname", "petname/introduce", "petname/pair", "pointer"},
 
+	"petname/peer/direct": {"dht", "pointer"},
+
 	"cmd/petname":    {"*"},
 	"examples/embed": {"petname", "ledger", "dht", "pointer"},
 
@@ -42,7 +44,7 @@ var mayImport = map[string][]string{
 
 // mayUseHost are the rooms that may import a libp2p host or the DHT on it, and
 // so link them into whoever embeds them.
-var mayUseHost = []string{"dht/kad", "cmd/petname", "cmd/petname/internal/engine", "cmd/petname/internal/socket"}
+var mayUseHost = []string{"dht/kad", "petname/peer/direct", "cmd/petname", "cmd/petname/internal/engine", "cmd/petname/internal/socket"}
 
 type listed struct {
 	ImportPath   string

@@ -124,3 +124,7 @@ func parseAddrs(addrs []string) ([]peer.AddrInfo, error) {
 	}
 	return peer.AddrInfosFromP2pAddrs(all...)
 }
+
+// Host is the libp2p host that the node runs on, for other protocols beside the
+// DHT's. It ends with the node.
+func (n *Node) Host() host.Host { return n.host }

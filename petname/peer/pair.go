@@ -180,7 +180,7 @@ func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error)
 	if o.over != nil {
 		return nil, o.over
 	}
-	event, err := o.stepper.Step(ctx, p.c.Store, p.c.Now())
+	event, err := o.stepper.Step(ctx, p.store(nil), p.c.Now())
 	if err != nil {
 		if pair.Final(err) {
 			o.over = err
@@ -229,10 +229,12 @@ func (p *Peer) Pair(ctx context.Context, key crypto.Signer, text string) (petnam
 		return petname.Suggestion{}, err
 	}
 	var stepper pair.Stepper
+	var addresses [][]byte
 	if code, cerr := pair.ParseCode(text); cerr == nil {
 		stepper, err = pair.TakeCode(self, code, p.burn)
 	} else if ticket, terr := pair.ParseTicket(text, p.c.Now()); terr == nil {
 		stepper, err = pair.TakeTicket(self, ticket)
+		addresses = ticket.Addresses
 	} else if looksLikeTicket(text) {
 		err = terr
 	} else {
@@ -241,7 +243,7 @@ func (p *Peer) Pair(ctx context.Context, key crypto.Signer, text string) (petnam
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
-	event, err := pair.Run(ctx, stepper, p.c.Store, p.c.Now, Every)
+	event, err := pair.Run(ctx, stepper, p.store(addresses), p.c.Now, Every)
 	if err != nil {
 		return petname.Suggestion{}, err
 	}

@@ -127,10 +127,10 @@ func TestWhoPairedCanBeWrittenTo(t *testing.T) {
 	alice, bob, carol := three(t)
 	_, err := alice.met(pair.Paired{Them: pair.Identity{Pointer: pointerOf("dave"), Sealing: mustMe(carol).Sealing}, Channel: pair.ChannelCode, Transcript: []byte("t")}, petname.Paired)
 	require.NoError(t, err)
-	keys, err := alice.sealingOf(context.Background(), pointerOf("dave"))
+	keys, _, err := alice.reach(context.Background(), pointerOf("dave"))
 	require.NoError(t, err)
 	require.Equal(t, mustMe(carol).Sealing, keys)
-	_, err = alice.sealingOf(context.Background(), pointerOf("nobody"))
+	_, _, err = alice.reach(context.Background(), pointerOf("nobody"))
 	require.ErrorIs(t, err, dht.ErrNotFound)
 	_ = bob
 }

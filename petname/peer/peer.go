@@ -23,6 +23,8 @@ type Config struct {
 	Book    *petname.Book
 	Records petname.Records                              // finds the cards of contacts
 	Store   dht.Store                                    // where messages are left: a client with a peer key of its own
+	Direct  func(addresses [][]byte) dht.Store           // the shelf of who is at these addresses; nil: nobody is reached directly
+	Wake    func()                                       // is called when somebody handed something over, so that a Sync is due; nil: nothing
 	Me      func(context.Context) (pair.Identity, error) // what those whom I pair with are told
 	Sealing func() ([]hpke.PrivateKey, error)            // this home's, the current ones first
 	File    string                                       // what is on its way is kept here; one process at a time
@@ -38,6 +40,7 @@ type Peer struct {
 	mu     sync.Mutex
 	turns  map[pointer.Pointer]*sync.Mutex // a channel is not for two at a time
 	offers map[string]*offering            // that this process steps
+	shelf  *shelf
 }
 
 // ErrNoSealing: a contact's card has no key to seal messages with.
@@ -65,7 +68,9 @@ func Open(c Config) (*Peer, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("messages %q: %w", c.File, err), db.Close())
 	}
-	return &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering)}, nil
+	p := &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering), shelf: newShelf(c.Now)}
+	p.shelf.wake = c.Wake
+	return p, nil
 }
 
 // Close lets go of the file.
@@ -86,8 +91,8 @@ func (p *Peer) turn(party pointer.Pointer) (end func()) {
 
 // channel opens the channel with a contact: with what its newest card says, as
 // far as one can be had.
-func (p *Peer) channel(ctx context.Context, key crypto.Signer, to pointer.Pointer) (*drop.Channel, error) {
-	sealing, err := p.sealingOf(ctx, to)
+func (p *Peer) channel(ctx context.Context, key crypto.Signer, to pointer.Pointer) (*line, error) {
+	sealing, addresses, err := p.reach(ctx, to)
 	if err != nil {
 		return nil, err
 	}
@@ -103,38 +108,52 @@ func (p *Peer) channel(ctx context.Context, key crypto.Signer, to pointer.Pointe
 	if err != nil {
 		return nil, err
 	}
-	return drop.Open(drop.Self{Pointer: p.c.Book.Identity(), Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: sealing}, state)
+	c, err := drop.Open(drop.Self{Pointer: p.c.Book.Identity(), Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: sealing}, state)
+	if err != nil {
+		return nil, err
+	}
+	return &line{c, p.store(addresses)}, nil
 }
 
-// sealingOf are the keys that somebody's newest card has, or else those that it
-// told me when we paired.
-func (p *Peer) sealingOf(ctx context.Context, who pointer.Pointer) ([]pointer.SealingKey, error) {
+// line is a channel, and where its records are.
+type line struct {
+	*drop.Channel
+	store dht.Store
+}
+
+// reach gives the keys to write to somebody with, and the addresses that it may
+// be at: those of its newest card, or else those that it told me when we paired.
+func (p *Peer) reach(ctx context.Context, who pointer.Pointer) ([]pointer.SealingKey, [][]byte, error) {
+	known, err := p.known(who)
+	if err != nil {
+		return nil, nil, err
+	}
 	result, err := p.c.Records.Best(ctx, who, dht.LevelAny)
 	if err == nil {
 		if card, _ := result.Record.Card(); len(card.Sealing) > 0 {
-			return card.Sealing, nil
+			if len(card.Nodes) > 0 {
+				return card.Sealing, card.Nodes, nil
+			}
+			return card.Sealing, known.Addresses, nil
 		}
 	}
-	known, kerr := p.known(who)
 	switch {
-	case kerr != nil:
-		return nil, kerr
 	case len(known.Sealing) > 0:
-		return known.Sealing, nil
+		return known.Sealing, known.Addresses, nil
 	case err != nil:
-		return nil, fmt.Errorf("card of %s: %w", who, err)
+		return nil, nil, fmt.Errorf("card of %s: %w", who, err)
 	}
-	return nil, fmt.Errorf("%s: %w", who, ErrNoSealing)
+	return nil, nil, fmt.Errorf("%s: %w", who, ErrNoSealing)
 }
 
 // save makes where a channel stands durable.
-func (p *Peer) save(to pointer.Pointer, c *drop.Channel) error {
+func (p *Peer) save(to pointer.Pointer, c *line) error {
 	return p.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketChannels).Put(to.Bytes(), c.State()) })
 }
 
 // put writes my record to a channel, if it is due, and keeps that it is there.
-func (p *Peer) put(ctx context.Context, to pointer.Pointer, c *drop.Channel) (dht.Receipt, error) {
-	receipt, err := c.Put(ctx, p.c.Store, p.c.Now())
+func (p *Peer) put(ctx context.Context, to pointer.Pointer, c *line) (dht.Receipt, error) {
+	receipt, err := c.Put(ctx, c.store, p.c.Now())
 	return receipt, errors.Join(err, p.save(to, c))
 }
 

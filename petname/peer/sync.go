@@ -158,7 +158,7 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 		return fail(err)
 	}
 	report.Polled++
-	mail, err := c.Poll(ctx, p.c.Store, p.c.Now())
+	mail, err := c.Poll(ctx, c.store, p.c.Now())
 	if err != nil {
 		report.Errs = append(report.Errs, err) // and yet some may have come
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/petnames-go/petnames/dht/keep"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/peer"
+	"github.com/petnames-go/petnames/petname/peer/direct"
 )
 
 // Engine is a home, open. Close it.
@@ -39,6 +40,7 @@ type Engine struct {
 
 	post    *peer.Peer      // nil until it is needed
 	wake    chan<- struct{} // has a node look after its invitations; nil: no node
+	resting direct.Resting  // whom nobody could be reached at a moment ago
 	aside   *kad.Node       // a node's client with a throw-away peer key; nil until it is needed
 	asideOf *kad.Node       // the network that it was made beside
 

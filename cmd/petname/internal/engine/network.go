@@ -113,6 +113,7 @@ func (e *Engine) joinDHT(ctx context.Context, c home.Config, out *Joined) error 
 	if err != nil {
 		return err
 	}
+	e.serveDirect()
 	if out.Peers = network.Peers(); out.Peers > 0 {
 		return nil
 	}
@@ -249,6 +250,7 @@ func (e *Engine) leave(ctx context.Context) error {
 		return nil
 	}
 	_, err := e.reenter(ctx, home.Config{Network: "off"})
+	e.serveDirect()
 	return err
 }
 
@@ -303,6 +305,7 @@ func (e *Engine) Serve(ctx context.Context, listen []string, relays ...string) (
 	if _, err := e.reenter(ctx, c); err != nil {
 		return nil, err
 	}
+	e.serveDirect()
 	e.startKeeper()
 	e.startPost()
 	e.serveWeb()

@@ -7,14 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"sync"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/peer"
+	"github.com/petnames-go/petnames/petname/peer/direct"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -35,7 +37,7 @@ func (e *Engine) presence() (*peer.Peer, error) {
 	// Letters lie in the network under pointers that nobody can tell whose they
 	// are: who carries them there is not to be told by a peer key, either.
 	letters := &letters{engine: e}
-	p, err := peer.Open(peer.Config{Book: e.book, Records: &cards{engine: e}, Store: letters, Me: e.me, Sealing: e.sealing, File: e.home.PostFile(), Wait: time.Second})
+	p, err := peer.Open(peer.Config{Book: e.book, Records: &cards{engine: e}, Store: letters, Me: e.me, Direct: e.directly, Wake: e.wakePost, Sealing: e.sealing, File: e.home.PostFile(), Wait: time.Second})
 	if err == nil {
 		e.post = p
 	}
@@ -102,38 +104,7 @@ func (l *letters) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answ
 			yield(dht.Answer{Source: dht.SourceNetwork}, err)
 			return
 		}
-		ctx, cancel := context.WithCancel(ctx)
-		type got struct {
-			answer dht.Answer
-			err    error
-		}
-		answers := make(chan got)
-		var wg sync.WaitGroup
-		for _, store := range stores {
-			wg.Go(func() {
-				for a, err := range store.Get(ctx, p) {
-					select {
-					case answers <- got{a, err}:
-					case <-ctx.Done():
-						return
-					}
-				}
-			})
-		}
-		go func() {
-			wg.Wait()
-			close(answers)
-		}()
-		defer func() {
-			cancel()
-			for range answers { // let all end
-			}
-		}()
-		for g := range answers {
-			if !yield(g.answer, g.err) {
-				return
-			}
-		}
+		dht.All(stores).Get(ctx, p)(yield)
 	}
 }
 
@@ -142,23 +113,42 @@ func (l *letters) Put(ctx context.Context, p pointer.Pointer, record []byte) (dh
 	if err != nil {
 		return dht.Receipt{}, err
 	}
-	receipts, errs := make([]dht.Receipt, len(stores)), make([]error, len(stores))
-	var wg sync.WaitGroup
-	for i, store := range stores {
-		wg.Go(func() { receipts[i], errs[i] = store.Put(ctx, p, record) })
+	return dht.All(stores).Put(ctx, p, record)
+}
+
+// directly gives the shelf of who is at some addresses.
+func (e *Engine) directly(addresses [][]byte) dht.Store {
+	return direct.Dial(func(ctx context.Context) (host.Host, error) {
+		c, err := e.home.Config()
+		if err != nil {
+			return nil, err
+		}
+		if c.Network == "off" {
+			return nil, errOff()
+		}
+		network, err := e.nameless(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		return network.Host(), nil
+	}, addresses, &e.resting)
+}
+
+// serveDirect lets others hand over what they have for me, now that a node can
+// be reached.
+func (e *Engine) serveDirect() {
+	e.mu.Lock()
+	serving, network := e.serving, e.network
+	e.mu.Unlock()
+	if !serving || network == nil {
+		return
 	}
-	wg.Wait()
-	var all dht.Receipt
-	for _, r := range receipts {
-		all.Asked += r.Asked
-		all.Stored += r.Stored
-		all.Refused += r.Refused
-		all.Unreachable += r.Unreachable
+	p, err := e.presence()
+	if err != nil {
+		e.log.Warn("letters", "error", err)
+		return
 	}
-	if all.Stored > 0 {
-		return all, nil
-	}
-	return all, errors.Join(errs...)
+	direct.Serve(network.Host(), p.Counter())
 }
 
 // nameless is the network under a peer key that is thrown away: the verb's own,
@@ -288,7 +278,8 @@ func (e *Engine) startPost() {
 			case <-fetch.C:
 				e.fetchQuietly()
 			case <-step.C:
-			case <-wake:
+			case <-wake: // something came, or an invitation went out
+				e.fetchQuietly()
 			case <-e.running.Done():
 				return
 			}

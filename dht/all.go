@@ -1,0 +1,76 @@
+package dht
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// All is several stores as one: it asks all at once, and puts to all. A record
+// is stored when one of them stored it; what the others could not is told when
+// none did.
+type All []Store
+
+// Get yields what any of the stores does, as it comes in.
+func (s All) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error] {
+	return func(yield func(Answer, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		type got struct {
+			answer Answer
+			err    error
+		}
+		answers := make(chan got)
+		var wg sync.WaitGroup
+		for _, store := range s {
+			wg.Go(func() {
+				for a, err := range store.Get(ctx, p) {
+					select {
+					case answers <- got{a, err}:
+					case <-ctx.Done():
+						return
+					}
+				}
+			})
+		}
+		go func() {
+			wg.Wait()
+			close(answers)
+		}()
+		defer func() {
+			cancel()
+			for range answers { // until all have ended
+			}
+		}()
+		for g := range answers {
+			if !yield(g.answer, g.err) {
+				return
+			}
+		}
+	}
+}
+
+// Put puts a record to all of the stores.
+func (s All) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error) {
+	receipts, errs := make([]Receipt, len(s)), make([]error, len(s))
+	var wg sync.WaitGroup
+	for i, store := range s {
+		wg.Go(func() { receipts[i], errs[i] = store.Put(ctx, p, record) })
+	}
+	wg.Wait()
+	var all Receipt
+	stored := false
+	for i, r := range receipts {
+		all = all.plus(r)
+		stored = stored || errs[i] == nil
+	}
+	if stored {
+		return all, nil
+	}
+	if len(s) == 0 {
+		return all, ErrUnreachable
+	}
+	return all, errors.Join(errs...)
+}

@@ -1,0 +1,265 @@
+// Package direct carries records between two presences that can reach each
+// other, over a stream of a libp2p host: what one would leave in the network for
+// the other it hands over, at once.
+//
+//	direct.Serve(host, presence.Counter())
+//	…
+//	store := direct.Dial(host, addresses)
+//
+// A stream proves nothing and says nothing about who speaks: records are asked
+// for and left under pointers that only the two parties can derive, and are
+// sealed and signed inside. Use a host with a throw-away peer key for dialling.
+//
+// The protocol is /petnames/records/1, one request and one answer a stream:
+//
+//	request  = operation (1 byte: 0 get, 1 put) ‖ length (2 bytes, big-endian) ‖ pointer ‖ length ‖ record
+//	answer   = status (1 byte: 0 done, 1 refused) ‖ length ‖ record, or nothing
+package direct
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Protocol is the protocol's name.
+const Protocol protocol.ID = "/petnames/records/1"
+
+const (
+	opGet = 0
+	opPut = 1
+
+	statusDone    = 0
+	statusRefused = 1
+
+	maxPointer   = 64              // bytes of a multihash
+	streamTime   = 5 * time.Second // for a request and its answer
+	dialTime     = 2 * time.Second
+	maxStreams   = 32               // that are served at a time; more are refused at once
+	maxAddresses = 16               // of one party
+	restTime     = 30 * time.Second // that who can't be reached isn't tried again for
+)
+
+// Serve answers others out of a store, until the host is closed. The store sees
+// nothing but well-formed pointers, and records of at most pointer.MaxRecord
+// bytes that it has to verify.
+func Serve(h host.Host, store dht.Store) {
+	slots := make(chan struct{}, maxStreams)
+	h.SetStreamHandler(Protocol, func(s network.Stream) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		default:
+			_ = s.Reset()
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), streamTime)
+		defer cancel()
+		_ = s.SetDeadline(time.Now().Add(streamTime))
+		if err := answer(ctx, s, store); err != nil {
+			_ = s.Reset()
+			return
+		}
+		_ = s.Close()
+	})
+}
+
+// answer reads a request and writes its answer.
+func answer(ctx context.Context, s io.ReadWriter, store dht.Store) error {
+	op, p, record, err := readRequest(s)
+	if err != nil {
+		return err
+	}
+	if op == opPut {
+		status := byte(statusDone)
+		if _, err := store.Put(ctx, p, record); err != nil {
+			status = statusRefused
+		}
+		_, err := s.Write([]byte{status, 0, 0})
+		return err
+	}
+	var found []byte
+	for a, err := range store.Get(ctx, p) {
+		if err == nil && len(a.Record) <= pointer.MaxRecord {
+			found = a.Record
+		}
+		break
+	}
+	_, err = s.Write(appendField([]byte{statusDone}, found))
+	return err
+}
+
+func appendField(b, field []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(b, uint16(len(field))), field...)
+}
+
+func readField(r io.Reader, most int) ([]byte, error) {
+	var length [2]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return nil, err
+	}
+	n := int(binary.BigEndian.Uint16(length[:]))
+	if n > most {
+		return nil, fmt.Errorf("field of %d bytes, over %d", n, most)
+	}
+	b := make([]byte, n)
+	_, err := io.ReadFull(r, b)
+	return b, err
+}
+
+func readRequest(r io.Reader) (op byte, p pointer.Pointer, record []byte, err error) {
+	var first [1]byte
+	if _, err = io.ReadFull(r, first[:]); err != nil {
+		return 0, p, nil, err
+	}
+	if op = first[0]; op > opPut {
+		return 0, p, nil, fmt.Errorf("operation %d", op)
+	}
+	mh, err := readField(r, maxPointer)
+	if err != nil {
+		return 0, p, nil, err
+	}
+	if p, err = pointer.FromBytes(mh); err != nil {
+		return 0, p, nil, err
+	}
+	most := 0
+	if op == opPut {
+		most = pointer.MaxRecord
+	}
+	record, err = readField(r, most)
+	return op, p, record, err
+}
+
+// store is the shelf of somebody else.
+type store struct {
+	hosts     func(context.Context) (host.Host, error)
+	addresses []ma.Multiaddr
+	resting   *Resting
+}
+
+// Dial gives the store of whoever is at one of these addresses, multiaddrs in
+// binary form that end in /p2p/. It dials when it is asked, for 2 seconds at
+// most, and an address at which nobody was is left alone for a while. An address
+// that is none is passed over.
+func Dial(hosts func(context.Context) (host.Host, error), addresses [][]byte, resting *Resting) dht.Store {
+	s := &store{hosts: hosts, resting: resting}
+	for _, b := range addresses {
+		if m, err := ma.NewMultiaddrBytes(b); err == nil && len(s.addresses) < maxAddresses {
+			s.addresses = append(s.addresses, m)
+		}
+	}
+	return s
+}
+
+var errRefused = errors.New("they took it for nothing that they wait for")
+
+// Get asks for one record.
+func (s *store) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		_, record, peer, err := s.ask(ctx, append(appendField([]byte{opGet}, p.Bytes()), 0, 0))
+		a := dht.Answer{Source: dht.SourceNetwork, Peer: peer, Asked: 1}
+		if err != nil {
+			// That they are away is how it mostly is: one who didn't answer.
+			a.Peer = "direct"
+			yield(a, fmt.Errorf("%w: %w", dht.ErrUnreachable, err))
+			return
+		}
+		if len(record) > 0 {
+			a.Record = record
+		}
+		yield(a, nil)
+	}
+}
+
+// Put hands one record over.
+func (s *store) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	if len(record) > pointer.MaxRecord {
+		return dht.Receipt{}, fmt.Errorf("record of %d bytes, over %d", len(record), pointer.MaxRecord)
+	}
+	status, _, _, err := s.ask(ctx, appendField(appendField([]byte{opPut}, p.Bytes()), record))
+	switch {
+	case err != nil:
+		return dht.Receipt{Asked: 1, Unreachable: 1}, fmt.Errorf("%w: %w", dht.ErrUnreachable, err)
+	case status != statusDone:
+		return dht.Receipt{Asked: 1, Refused: 1}, errRefused
+	}
+	return dht.Receipt{Asked: 1, Stored: 1}, nil
+}
+
+// ask sends a request to whoever answers first of those at the addresses.
+func (s *store) ask(ctx context.Context, request []byte) (status byte, record []byte, who string, err error) {
+	infos, err := peer.AddrInfosFromP2pAddrs(s.addresses...)
+	if err != nil {
+		return 0, nil, "", fmt.Errorf("address: %w", err)
+	}
+	h, err := s.hosts(ctx)
+	if err != nil {
+		return 0, nil, "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, streamTime)
+	defer cancel()
+	failed := []error{errors.New("no address to reach them at")}
+	for _, info := range infos {
+		if info.ID == h.ID() || s.resting.rests(info.ID) {
+			continue
+		}
+		status, record, err = exchange(ctx, h, info, request)
+		if err == nil {
+			return status, record, info.ID.String(), nil
+		}
+		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			s.resting.rest(info.ID)
+		}
+		failed = append(failed, err)
+	}
+	return 0, nil, "", failed[len(failed)-1]
+}
+
+func exchange(ctx context.Context, h host.Host, info peer.AddrInfo, request []byte) (byte, []byte, error) {
+	dialing, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	if err := h.Connect(dialing, info); err != nil {
+		return 0, nil, err
+	}
+	s, err := h.NewStream(dialing, info.ID, Protocol)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = s.Close() }()
+	_ = s.SetDeadline(time.Now().Add(streamTime))
+	if _, err := s.Write(request); err != nil {
+		_ = s.Reset()
+		return 0, nil, err
+	}
+	_ = s.CloseWrite()
+	status, record, err := readAnswer(s)
+	if err != nil {
+		_ = s.Reset()
+	}
+	return status, record, err
+}
+
+func readAnswer(r io.Reader) (byte, []byte, error) {
+	var status [1]byte
+	if _, err := io.ReadFull(r, status[:]); err != nil {
+		return 0, nil, err
+	}
+	if status[0] > statusRefused {
+		return 0, nil, fmt.Errorf("status %d", status[0])
+	}
+	record, err := readField(r, pointer.MaxRecord)
+	return status[0], record, err
+}
