@@ -17,7 +17,7 @@ type All []Store
 // Get yields what any of the stores does, as it comes in.
 func (s All) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error] {
 	return func(yield func(Answer, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
+		asking, cancel := context.WithCancel(ctx)
 		type got struct {
 			answer Answer
 			err    error
@@ -26,10 +26,10 @@ func (s All) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error
 		var wg sync.WaitGroup
 		for _, store := range s {
 			wg.Go(func() {
-				for a, err := range store.Get(ctx, p) {
+				for a, err := range store.Get(asking, p) {
 					select {
 					case answers <- got{a, err}:
-					case <-ctx.Done():
+					case <-asking.Done():
 						return
 					}
 				}
@@ -48,6 +48,9 @@ func (s All) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error
 			if !yield(g.answer, g.err) {
 				return
 			}
+		}
+		if err := ctx.Err(); err != nil { // the stores' own word of it may have been cut off
+			yield(Answer{}, err)
 		}
 	}
 }

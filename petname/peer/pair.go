@@ -204,11 +204,7 @@ func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error)
 
 // met puts who was met into the inbox, and keeps where it says it can be reached.
 func (p *Peer) met(m pair.Paired, kind petname.SuggestionKind) (*petname.Suggestion, error) {
-	b, err := encodeKnown(known{Sealing: m.Them.Sealing, Addresses: m.Them.Addresses})
-	if err != nil {
-		return nil, err
-	}
-	if err := p.put1(bucketKnown, m.Them.Pointer.Bytes(), b); err != nil {
+	if err := p.remember(m.Them.Pointer, known{Sealing: m.Them.Sealing, Addresses: m.Them.Addresses}); err != nil {
 		return nil, err
 	}
 	id, _, err := p.c.Book.Suggest(petname.Suggestion{Kind: kind, Pointer: m.Them.Pointer, Next: m.Them.Next, Nickname: m.Them.Nickname,
@@ -420,12 +416,17 @@ type wireSealing struct {
 	Key []byte
 }
 
-func encodeKnown(k known) ([]byte, error) {
+// remember keeps what somebody said of itself when we paired.
+func (p *Peer) remember(who pointer.Pointer, k known) error {
 	w := wireKnown{Sealing: []wireSealing{}, Addresses: k.Addresses}
 	for _, s := range k.Sealing {
 		w.Sealing = append(w.Sealing, wireSealing{KEM: s.KEM, Key: s.Key})
 	}
-	return encoder.Marshal(w)
+	b, err := encoder.Marshal(w)
+	if err != nil {
+		return err
+	}
+	return p.put1(bucketKnown, who.Bytes(), b)
 }
 
 // known gives what somebody said of itself when we paired; the zero value when

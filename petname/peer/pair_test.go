@@ -135,6 +135,11 @@ func TestWhoPairedCanBeWrittenTo(t *testing.T) {
 	_ = bob
 }
 
+// paired is what a pairing with somebody comes to.
+func paired(p *person) pair.Paired {
+	return pair.Paired{Them: mustMe(p), Channel: pair.ChannelCode, Transcript: []byte("transcript with " + p.name)}
+}
+
 func mustMe(p *person) pair.Identity {
 	id, err := p.me(context.Background())
 	if err != nil {
