@@ -1,0 +1,179 @@
+package direct
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+func newHost(t testing.TB, listen bool) host.Host {
+	t.Helper()
+	options := []libp2p.Option{libp2p.NoListenAddrs, libp2p.DisableMetrics(), libp2p.DisableRelay()}
+	if listen {
+		options[0] = libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0")
+	}
+	h, err := libp2p.New(options...)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, h.Close()) })
+	return h
+}
+
+// addresses are a host's, as a card has them.
+func addresses(t testing.TB, h host.Host) (all [][]byte) {
+	t.Helper()
+	full, err := peer.AddrInfoToP2pAddrs(&peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()})
+	require.NoError(t, err)
+	for _, a := range full {
+		all = append(all, a.Bytes())
+	}
+	return all
+}
+
+func dial(h host.Host, at [][]byte) dht.Store {
+	return Dial(func(context.Context) (host.Host, error) { return h, nil }, at, new(Resting))
+}
+
+func signed(t testing.TB, sequence uint64) (pointer.Record, *pointer.Key) {
+	t.Helper()
+	key, err := pointer.NewKey(bytes.NewReader(bytes.Repeat([]byte{7}, 64)))
+	require.NoError(t, err)
+	r, err := pointer.Sign(key, pointer.Fields{Sequence: sequence, Expires: time.Now().Add(time.Hour), Payload: []byte("sealed")})
+	require.NoError(t, err)
+	return r, key
+}
+
+func get(s dht.Store, p pointer.Pointer) (found []byte, failed error) {
+	for a, err := range s.Get(context.Background(), p) {
+		if err != nil {
+			failed = err
+		}
+		if a.Record != nil {
+			found = a.Record
+		}
+	}
+	return found, failed
+}
+
+func TestRecordsGoOverARealStream(t *testing.T) {
+	there, here := newHost(t, true), newHost(t, false)
+	shelf := new(dht.Memory)
+	Serve(there, shelf)
+	store := dial(here, addresses(t, there))
+	r, _ := signed(t, 1)
+	found, err := get(store, r.Pointer())
+	require.NoError(t, err)
+	require.Nil(t, found)
+	receipt, err := store.Put(context.Background(), r.Pointer(), r.Bytes())
+	require.NoError(t, err)
+	require.Equal(t, dht.Receipt{Asked: 1, Stored: 1}, receipt)
+	found, err = get(store, r.Pointer())
+	require.NoError(t, err)
+	require.Equal(t, r.Bytes(), found)
+
+	_, err = store.Put(context.Background(), r.Pointer(), []byte("no record"))
+	require.ErrorIs(t, err, errRefused)
+	_, err = store.Put(context.Background(), r.Pointer(), make([]byte, pointer.MaxRecord+1))
+	require.Error(t, err)
+}
+
+func TestWhoIsAwayIsLeftAloneForAWhile(t *testing.T) {
+	there, here := newHost(t, true), newHost(t, false)
+	at := addresses(t, there)
+	require.NoError(t, there.Close())
+	resting := new(Resting)
+	dials := 0
+	store := Dial(func(context.Context) (host.Host, error) { dials++; return here, nil }, at, resting)
+	r, _ := signed(t, 1)
+	_, err := get(store, r.Pointer())
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	require.True(t, resting.rests(there.ID()))
+	began := time.Now()
+	_, err = store.Put(context.Background(), r.Pointer(), r.Bytes())
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	require.Less(t, time.Since(began), dialTime)
+}
+
+// Addresses are what somebody said: any bytes.
+func TestHostileAddressesReachNobody(t *testing.T) {
+	here := newHost(t, false)
+	r, _ := signed(t, 1)
+	for name, at := range map[string][][]byte{
+		"none": nil, "garbage": {[]byte("garbage"), nil}, "without a peer": {ma.StringCast("/ip4/127.0.0.1/tcp/1").Bytes()},
+		"myself": {ma.StringCast("/ip4/127.0.0.1/tcp/1/p2p/" + here.ID().String()).Bytes()},
+		"many":   manyAddresses(),
+	} {
+		_, err := get(dial(here, at), r.Pointer())
+		require.ErrorIs(t, err, dht.ErrUnreachable, name)
+	}
+}
+
+func manyAddresses() (many [][]byte) {
+	for range 10_000 {
+		many = append(many, ma.StringCast("/ip4/127.0.0.1/tcp/1/p2p/12D3KooWEgWnNwZpmMuwNZjirGhx5ujwiqzmyXNakoi81oGKX35k").Bytes())
+	}
+	return many
+}
+
+// What a stranger writes into a stream costs no more than reading it.
+func TestGarbageOnAStreamIsRefused(t *testing.T) {
+	there, here := newHost(t, true), newHost(t, false)
+	shelf := new(dht.Memory)
+	Serve(there, shelf)
+	r, _ := signed(t, 1)
+	whole := appendField(appendField([]byte{opPut}, r.Pointer().Bytes()), r.Bytes())
+	for name, request := range map[string][]byte{
+		"nothing": {}, "unknown operation": {9, 0, 0, 0, 0}, "no pointer": {opGet, 0, 0, 0, 0},
+		"a long pointer":      append([]byte{opGet, 0xff, 0xff}, make([]byte, 1<<16)...),
+		"a long record":       append(appendField([]byte{opPut}, r.Pointer().Bytes()), binary.BigEndian.AppendUint16(nil, uint16(pointer.MaxRecord+1))...),
+		"a get with a record": appendField(appendField([]byte{opGet}, r.Pointer().Bytes()), []byte("x")),
+		"cut short":           whole[:len(whole)-1],
+	} {
+		info := peer.AddrInfo{ID: there.ID(), Addrs: there.Addrs()}
+		_, _, err := exchange(context.Background(), here, info, request)
+		require.Error(t, err, name)
+	}
+	found, err := get(dial(here, addresses(t, there)), r.Pointer())
+	require.NoError(t, err)
+	require.Nil(t, found, "and nothing of it was kept")
+}
+
+func FuzzRequest(f *testing.F) {
+	r, _ := signed(f, 1)
+	f.Add(append(appendField([]byte{opGet}, r.Pointer().Bytes()), 0, 0))
+	f.Add(appendField(appendField([]byte{opPut}, r.Pointer().Bytes()), r.Bytes()))
+	f.Add([]byte{opPut, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		in := bytes.NewReader(b)
+		op, p, record, err := readRequest(in)
+		if err != nil {
+			return
+		}
+		again := appendField(appendField([]byte{op}, p.Bytes()), record)
+		require.Equal(t, b[:len(b)-in.Len()], again)
+		require.LessOrEqual(t, len(record), pointer.MaxRecord)
+	})
+}
+
+func FuzzAnswer(f *testing.F) {
+	r, _ := signed(f, 1)
+	f.Add(appendField([]byte{statusDone}, r.Bytes()))
+	f.Add([]byte{statusRefused, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		in := bytes.NewReader(b)
+		status, record, err := readAnswer(in)
+		if err == nil {
+			require.Equal(t, b[:len(b)-in.Len()], appendField([]byte{status}, record))
+		}
+	})
+}
