@@ -131,6 +131,10 @@ func TestReusedNumberHasAnotherID(t *testing.T) {
 	require.Equal(t, []string{"other"}, texts(second))
 	require.Equal(t, first[0].Counter, second[0].Counter)
 	require.NotEqual(t, first[0].ID, second[0].ID)
+	serve := store.serve
+	store.serve = func(_ pointer.Pointer, all [][]byte) [][]byte { return all[:min(1, len(all))] }
+	require.Equal(t, second, poll(t, b, store, now).Messages, "an older record doesn't take its place")
+	store.serve = serve
 	require.Error(t, b.Done(first[0]), "it would acknowledge the other")
 	require.NoError(t, b.Done(second[0]))
 	put(t, b, store, now)
@@ -221,4 +225,28 @@ func TestEarlierAcknowledgementDoesNotHideALoss(t *testing.T) {
 	mail := poll(t, b, store, now)
 	require.Equal(t, []string{"three"}, texts(mail.Messages))
 	require.Equal(t, uint64(1), mail.Lost)
+}
+
+// A sender that restored an old state shows less than it did: what it said
+// since was read, and still waits to be processed.
+func TestWhatWasReadStaysWhenTheSenderForgetsIt(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	store, now := newArchive(), start
+	mustSend(t, a, "one")
+	backup := a.State()
+	mustSend(t, a, "two")
+	put(t, a, store, now)
+	require.Equal(t, []string{"one", "two"}, texts(poll(t, b, store, now).Messages))
+	a = mustOpen(t, alice, bob, backup)
+	now = now.Add(time.Hour)
+	put(t, a, store, now)
+	require.Equal(t, []string{"one", "two"}, take(t, b, store, now))
+}
+
+func TestChainHoldsTheNumberAndTheMessage(t *testing.T) {
+	at := mark{Counter: 1, Chain: hash{1}}
+	require.Equal(t, at.next([]byte("m")), at.next([]byte("m")))
+	require.NotEqual(t, at.next([]byte("m")).Chain, at.next([]byte("n")).Chain)
+	require.NotEqual(t, at.next([]byte("m")).Chain, mark{Counter: 2, Chain: hash{1}}.next([]byte("m")).Chain)
+	require.NotEqual(t, at.next([]byte("m")).Chain, mark{Counter: 1, Chain: hash{2}}.next([]byte("m")).Chain)
 }
