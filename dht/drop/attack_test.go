@@ -149,6 +149,34 @@ func TestLetterIsGoodInItsRecordOnly(t *testing.T) {
 	}
 }
 
+// Each of these is truly signed by Alice, and differs in one field from the
+// letter that belongs into the record: what she said elsewhere is not said here.
+func TestEveryFieldThatBindsALetterIsChecked(t *testing.T) {
+	alice, bob, _, _ := pair(t)
+	carol := newPerson(t, 3, 13)
+	l, _, rec := overheard(t, alice, bob)
+	key := recordKeyOf(t, alice, bob, start)
+	for name, change := range map[string]func(l *letter){
+		"from another":            func(l *letter) { l.From = carol.key.Pointer().Bytes() },
+		"to another":              func(l *letter) { l.To = carol.key.Pointer().Bytes() },
+		"on another channel":      func(l *letter) { l.Channel[0] ^= 1 },
+		"in another record":       func(l *letter) { l.At = recordKeyOf(t, bob, alice, start).Pointer().Bytes() },
+		"of another sequence":     func(l *letter) { l.Sequence-- },
+		"of a later version":      func(l *letter) { l.Version++ },
+		"nothing, and it is hers": func(*letter) {},
+	} {
+		changed := l
+		change(&changed)
+		mail := deliver(t, mustOpen(t, bob, alice, nil), forge(t, key, bob, signLetter(t, changed, alice.key), rec.Sequence(), start), start)
+		if name == "nothing, and it is hers" {
+			require.Len(t, mail.Messages, 1)
+			continue
+		}
+		require.Empty(t, mail.Messages, name)
+		require.Equal(t, 1, mail.Refused, name)
+	}
+}
+
 // The same sealed bytes, without opening them, in another record.
 func TestSealIsGoodInItsRecordOnly(t *testing.T) {
 	alice, bob, _, _ := pair(t)

@@ -85,16 +85,20 @@
 //
 // # What doesn't
 //
-//   - There is no forward secrecy until the sealing key is erased: who gets it
-//     reads what was sealed to it, and was kept, in the 30 days before. Nor is
-//     there deniability: the recipient can show a signed letter around.
+//   - There is no forward secrecy until a sealing key is erased, which a home
+//     does 30 days after it was replaced: who gets it before reads all that was
+//     sealed to it, if somebody kept that. Nor is there deniability: the
+//     recipient can show a signed letter around.
 //   - The keys of records are not post-quantum: who breaks X25519 can find a
-//     channel's records, and block them. It reads nothing.
+//     channel's records, and block them; and read what is sealed to a card
+//     without the hybrid key.
 //   - The other side, or who has one of the two X25519 keys, can block the
 //     record of either direction until the epoch ends, by the highest sequence.
 //   - That a record is one of this package's can be seen. Peers that are asked
 //     see an IP address and when it asks; who sees a great part of the network
 //     can link what is put at one moment.
+//   - While the identity's key is locked, messages are read but not
+//     acknowledged. A clock that is off by more than an epoch finds nothing.
 //   - A card with new sealing keys has to be brought to the channel, by
 //     [Channel.Rekey]. Until then the sides may look for each other in
 //     different places, and what is unacknowledged waits.

@@ -131,9 +131,122 @@ func TestReusedNumberHasAnotherID(t *testing.T) {
 	require.Equal(t, []string{"other"}, texts(second))
 	require.Equal(t, first[0].Counter, second[0].Counter)
 	require.NotEqual(t, first[0].ID, second[0].ID)
+	serve := store.serve
+	store.serve = func(_ pointer.Pointer, all [][]byte) [][]byte { return all[:min(1, len(all))] }
+	require.Equal(t, second, poll(t, b, store, now).Messages, "an older record doesn't take its place")
+	store.serve = serve
 	require.Error(t, b.Done(first[0]), "it would acknowledge the other")
 	require.NoError(t, b.Done(second[0]))
 	put(t, b, store, now)
 	take(t, a, store, now)
 	require.Zero(t, a.Waiting())
+}
+
+// Both sides restored old states, and stand at one number in different streams:
+// the recipient takes nothing, and shows where it is; the sender goes on there.
+func TestStreamsThatPartedMeetAgain(t *testing.T) {
+	for name, done := range map[string]bool{"when the last message is processed": true, "when it is still pending": false} {
+		t.Run(name, func(t *testing.T) {
+			_, _, a, b := pair(t)
+			store, now := newArchive(), start
+			mustSend(t, a, "one")
+			put(t, a, store, now)
+			mail := poll(t, b, store, now)
+			if done {
+				require.NoError(t, b.Done(mail.Messages[0]))
+				put(t, b, store, now)
+			}
+			// As if the party had once acknowledged another first message.
+			a.base, a.queue = mark{Counter: 1, Chain: hash{1}}, [][]byte{[]byte("two")}
+			now = now.Add(time.Hour)
+			put(t, a, store, now)
+			if done {
+				require.Empty(t, take(t, b, store, now))
+			} else {
+				require.Equal(t, []string{"one"}, take(t, b, store, now), "nothing is laid to it that doesn't go on from it")
+			}
+			require.Empty(t, poll(t, b, store, now).Messages)
+			require.True(t, b.Due(now))
+			put(t, b, store, now)
+			require.Empty(t, take(t, a, store, now))
+			require.Equal(t, 1, a.Waiting())
+			put(t, a, store, now.Add(time.Second))
+			require.Equal(t, []string{"two"}, take(t, b, store, now))
+		})
+	}
+}
+
+// A gap behind messages that wait to be processed is told after these.
+func TestGapBehindPendingMessagesDropsNoneOfThem(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	store, now := newArchive(), start
+	backup := b.State()
+	for _, m := range []string{"one", "two"} {
+		mustSend(t, a, m)
+		exchange(t, a, b, store, now)
+		now = now.Add(time.Hour)
+	}
+	mustSend(t, a, "three")
+	put(t, a, store, now)
+	b = mustOpen(t, bob, alice, backup)
+	newest := store.serve
+	store.serve = func(_ pointer.Pointer, all [][]byte) [][]byte { return all[:min(1, len(all))] }
+	mail := poll(t, b, store, now)
+	require.Equal(t, []string{"one"}, texts(mail.Messages))
+	store.serve = newest
+	mail = poll(t, b, store, now)
+	require.Equal(t, []string{"one"}, texts(mail.Messages))
+	require.Zero(t, mail.Lost)
+	require.NoError(t, b.Done(mail.Messages[0]))
+	mail = poll(t, b, store, now)
+	require.Equal(t, []string{"three"}, texts(mail.Messages))
+	require.Equal(t, uint64(1), mail.Lost)
+}
+
+// An acknowledgement from before doesn't move the sender back: it would hide
+// what the recipient lost.
+func TestEarlierAcknowledgementDoesNotHideALoss(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	store, now := newArchive(), start
+	mustSend(t, a, "one")
+	exchange(t, a, b, store, now)
+	backup := b.State()
+	now = now.Add(time.Hour)
+	mustSend(t, a, "two")
+	exchange(t, a, b, store, now)
+	base := a.base
+	b = mustOpen(t, bob, alice, backup)
+	now = now.Add(time.Hour)
+	put(t, b, store, now)
+	take(t, a, store, now)
+	require.Equal(t, base, a.base)
+	mustSend(t, a, "three")
+	put(t, a, store, now)
+	mail := poll(t, b, store, now)
+	require.Equal(t, []string{"three"}, texts(mail.Messages))
+	require.Equal(t, uint64(1), mail.Lost)
+}
+
+// A sender that restored an old state shows less than it did: what it said
+// since was read, and still waits to be processed.
+func TestWhatWasReadStaysWhenTheSenderForgetsIt(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	store, now := newArchive(), start
+	mustSend(t, a, "one")
+	backup := a.State()
+	mustSend(t, a, "two")
+	put(t, a, store, now)
+	require.Equal(t, []string{"one", "two"}, texts(poll(t, b, store, now).Messages))
+	a = mustOpen(t, alice, bob, backup)
+	now = now.Add(time.Hour)
+	put(t, a, store, now)
+	require.Equal(t, []string{"one", "two"}, take(t, b, store, now))
+}
+
+func TestChainHoldsTheNumberAndTheMessage(t *testing.T) {
+	at := mark{Counter: 1, Chain: hash{1}}
+	require.Equal(t, at.next([]byte("m")), at.next([]byte("m")))
+	require.NotEqual(t, at.next([]byte("m")).Chain, at.next([]byte("n")).Chain)
+	require.NotEqual(t, at.next([]byte("m")).Chain, mark{Counter: 2, Chain: hash{1}}.next([]byte("m")).Chain)
+	require.NotEqual(t, at.next([]byte("m")).Chain, mark{Counter: 1, Chain: hash{2}}.next([]byte("m")).Chain)
 }

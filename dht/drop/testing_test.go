@@ -6,7 +6,6 @@ import (
 	"crypto/ecdh"
 	"crypto/hpke"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -146,16 +145,6 @@ func (a *archive) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer
 func (a *archive) Put(_ context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
 	a.records[p] = append(a.records[p], bytes.Clone(b))
 	return dht.Receipt{Asked: 1, Stored: 1}, nil
-}
-
-// stored are all the records' bytes.
-func (a *archive) stored() [][]byte {
-	var all [][]byte
-	for _, b := range a.records {
-		all = append(all, b...)
-	}
-	slices.SortFunc(all, bytes.Compare)
-	return all
 }
 
 // memory is an honest store with the test's clock.
