@@ -43,7 +43,7 @@ func TestLooksAreGolden(t *testing.T) {
 			got.WriteString(n.what + ": " + strings.NewReplacer("\x1b", "<esc>", firstStrongIsolate, "<fsi>", popIsolate, "<pdi>").Replace(shown) + "\n")
 			require.NotContains(t, shown, "\n")
 		}
-		got.WriteString("other text: " + strings.ReplaceAll(style.style.Text("see /ipfs/x (\u202enow\x1b)"), "\x1b", "<esc>") + "\n\n")
+		got.WriteString("other text: " + strings.ReplaceAll(style.style.Text("see /ipfs/x (\u202enow\x1b), alice ⇒ bob \"~Eve\" v.2"), "\x1b", "<esc>") + "\n\n")
 	}
 	file := filepath.Join("testdata", "looks.golden")
 	if *update {

@@ -29,8 +29,8 @@ func nickname(s petname.Style, nick, text string) string {
 // name shows a petname.
 func name(s petname.Style, text string) string {
 	n, err := petname.ParseName(text)
-	if err != nil { // of a device with other Unicode tables
-		return s.Text(text)
+	if err != nil { // of a device with other Unicode tables; no remark all the same
+		return strings.NewReplacer("(", "[", ")", "]").Replace(s.Text(text))
 	}
 	return s.Show(n) + remark(text)
 }
@@ -48,10 +48,7 @@ func edgeName(s petname.Style, from, text string, labels ...string) string {
 	if n, err := petname.ParseName(from); err == nil {
 		return s.Show(n.Edge(labels...))
 	}
-	p, err := pointer.Parse(text)
-	if err != nil {
-		return s.Text(from + " ⇒ " + strings.Join(labels, " ⇒ "))
-	}
+	p, _ := pointer.Parse(text) // from is none, or of a device with other Unicode tables
 	return s.Show(petname.Nickname{Pointer: p}.Edge(labels...))
 }
 
@@ -82,7 +79,7 @@ func line(st petname.Style, c engine.Contact) string {
 		s = name(st, c.Name)
 	}
 	s += "  " + nickname(st, c.Nickname, c.Pointer)
-	if how := provenance(c); how != "" {
+	if how := provenance(st, c); how != "" {
 		s += "  " + how
 	}
 	if c.Conflict != nil {
@@ -101,7 +98,7 @@ func line(st petname.Style, c engine.Contact) string {
 }
 
 // provenance is how I know a contact, in a few words.
-func provenance(c engine.Contact) string {
+func provenance(s petname.Style, c engine.Contact) string {
 	if len(c.Provenance) == 0 {
 		return ""
 	}
@@ -111,7 +108,7 @@ func provenance(c engine.Contact) string {
 			f = later
 		}
 	}
-	return fmt.Sprintf("%s, %s", f.Kind, f.At.Local().Format("2 Jan 2006"))
+	return fmt.Sprintf("%s, %s", s.Text(f.Kind), f.At.Local().Format("2 Jan 2006"))
 }
 
 // details is a contact in full.

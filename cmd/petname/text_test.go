@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
 )
 
 // A path that is copied off the screen is the path that was published, or
@@ -31,4 +34,19 @@ func TestOnlyALineOfYesIsAYes(t *testing.T) {
 	for _, answer := range []string{"", "\n", "y\n", "no\n", "\nyes\n", "yes", "yes yes\n", "YES\n", "ye\x04s\n", "yes" + strings.Repeat(" ", 200) + "\n"} {
 		require.False(t, yes(strings.NewReader(answer)), "%q", answer)
 	}
+}
+
+// What others wrote between our own words has no mark of a name; a link that is
+// to be copied stays as it is.
+func TestTextOfOthersInOurLinesHasNoMarks(t *testing.T) {
+	fact := engine.Fact{Kind: `"~Bob W" k51…sxel2r ⇒ x.2`, By: "me", Channel: "api"}
+	c := engine.Contact{Name: "alice", Provenance: []engine.Fact{fact},
+		Card: &engine.Card{Value: "/ipfs/bafkqaaa/~a.1", Links: []string{`x "~Bob W" k51…sxel2r`, "web https://a.example/~alice/v1.2"}}}
+	require.Contains(t, line(petname.Plain, c), "'-Bob W' k51…sxel2r > x·2, ")
+	var out strings.Builder
+	details(&out, petname.Plain, c)
+	require.Contains(t, out.String(), "  link          x '-Bob W' k51…sxel2r\n")
+	require.Contains(t, out.String(), "  link          web https://a.example/~alice/v1.2\n")
+	require.Contains(t, out.String(), "  points to     /ipfs/bafkqaaa/~a.1\n")
+	require.Contains(t, happened(petname.Plain, engine.Entry{Op: "name", Name: "alice", Kind: fact.Kind}), "('-Bob W' k51…sxel2r > x·2)")
 }

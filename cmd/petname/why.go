@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
 )
 
 func (a *app) whyVerb() *cobra.Command {
@@ -24,11 +23,12 @@ your ledger has it. Facts, not verdicts.`,
 			var c engine.Contact
 			err := a.ask("why", engine.NameArgs{Name: args[0]}, &c)
 			return a.show(c, err, err == nil, func(w *bufio.Writer) {
-				fmt.Fprintln(w, line(a.style(), c))
+				s := a.style()
+				fmt.Fprintln(w, line(s, c))
 				for _, e := range c.Evidence {
-					fmt.Fprintf(w, "  %s  %s, by %s (%s), entry %s\n", e.At.Local().Format(time.DateTime), petname.Clean(e.Kind), petname.Clean(e.By), petname.Clean(e.Channel), e.Entry)
+					fmt.Fprintf(w, "  %s  %s, by %s (%s), entry %s\n", e.At.Local().Format(time.DateTime), s.Text(e.Kind), s.Text(e.By), s.Text(e.Channel), e.Entry)
 					if e.Nickname != "" {
-						field(w, "  it said", nickname(a.style(), e.Nickname, e.Pointer))
+						field(w, "  it said", nickname(s, e.Nickname, e.Pointer))
 					}
 					if e.Next != "" {
 						field(w, "  next key", e.Next)
