@@ -54,7 +54,7 @@ type fold struct {
 // Version names the rules and the Unicode tables that the keys are made with:
 // with either changed, the ledger derives the view again.
 func (fold) Version() string {
-	return "petname/7 unicode/" + UnicodeVersion + " categories/" + unicode.Version + " confusables/" + published{}.Version()
+	return "petname/8 unicode/" + UnicodeVersion + " categories/" + unicode.Version + " confusables/" + published{}.Version()
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {

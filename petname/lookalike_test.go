@@ -27,6 +27,13 @@ func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
 		{"alice", "\u2022alice"},
 		{"alice", "alice\u22c5"},
 		{"alice", "alice\u02cd"},
+		{"Sam", "$am"}, {"adam", "@dam"}, {"euro", "€uro"}, {"bill", "b!ll"}, {"alice", "a!ice"}, {"bill", "@b!ll"}, // signs for letters
+		{"adam", "@dam!"}, {"b!ll", "bill"}, {"Bob", "🅱ob"}, {"sam", "\uff04am"},
+		{"alice", "alice'"}, {"alice'", "alice!"}, {"alice", "@alice"}, {"alice", "alice!\""}, {"alice", "alice \u2026"}, // and at the ends
+		{"לוי", "לו'"}, // an apostrophe is a yod at times
+		{"kate", "ĸate"}, {"weiß", "weiB"},
+		{"Bob ❤", "Bob ♥"}, {"Bob ❤", "Bob 💙"}, {"Bob 👍", "Bob 👍🏽"}, {"Bob ☎", "Bob 📞"},
+		{"日新", "曰新"}, {"于洋", "千洋"}, {"末吉", "未吉"}, {"武士", "武土"}, {"知己", "知已"}, {"巳", "已"}, {"入江", "人江"}, {"戊", "戌"}, {"戍", "戌"}, {"高橋", "髙橋"},
 	} {
 		b := newTestBook(t)
 		must(b.Add(mustName(pair[0]), pointer.Link{Pointer: pointerOf("honest")}, Source{}))
@@ -70,7 +77,8 @@ func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
 // Names that people really have side by side are not taken for each other.
 func TestHonestNamesAreNotWarnedOf(t *testing.T) {
 	b := newTestBook(t)
-	for i, name := range []string{"name2", "name3", "name5", "name6", "name8", "name9", "Bob 6", "Bob 8", "B6", "B8", "B9", "r2d2", "r2d3", "Ann", "Anna", "Anne", "Jan", "Jon", "John", "Joan", "Maria", "Mario", "Иван", "Иванна", "李明", "李朋", "محمد", "احمد", "Δήμος", "สมชาย", "राम", "רם"} {
+	for i, name := range []string{"name2", "name3", "name5", "name6", "name8", "name9", "Bob 6", "Bob 8", "B6", "B8", "B9", "r2d2", "r2d3", "Ann", "Anna", "Anne", "Jan", "Jon", "John", "Joan", "Maria", "Mario", "Иван", "Иванна", "李明", "李朋", "محمد", "احمد", "Δήμος", "สมชาย", "राम", "רם",
+		"Groß", "Grob", "Strauß", "Straub", "Bob ❤", "Bob ☀", "C", "C++", "Ann+Tom", "大", "太", "王", "玉", "冯伟", "马伟", "3 (a)", "3 (b)"} {
 		_, err := b.Add(mustName(name), pointer.Link{Pointer: pointerOf(string(rune('a' + i)))}, Source{})
 		require.NoError(t, err, name)
 	}
