@@ -63,12 +63,14 @@ func ownEdges(s petname.Style, labels []string) string {
 	return strings.Join(shown, ", ")
 }
 
+// nameList shows several names. A slash is between them, which none has: a name
+// with a comma, or an "and", is no two names.
 func nameList(s petname.Style, texts []string) string {
 	shown := make([]string, len(texts))
 	for i, text := range texts {
 		shown[i] = name(s, text)
 	}
-	return strings.Join(shown, ", ")
+	return strings.Join(shown, " / ")
 }
 
 // line is a contact on one line: the petname, what it calls itself, and how I
@@ -156,11 +158,11 @@ func details(w io.Writer, s petname.Style, c engine.Contact) {
 
 func conflict(w io.Writer, s petname.Style, c engine.Contact) {
 	if len(c.Conflict.Names) > 1 || c.Conflict.Removed {
-		what := nameList(s, c.Conflict.Names)
+		what := "named " + nameList(s, c.Conflict.Names)
 		if c.Conflict.Removed {
-			what += ", and removed"
+			what = "removed, and " + what
 		}
-		field(w, "IN CONFLICT", "named "+what+" on different devices")
+		field(w, "IN CONFLICT", what+" on different devices")
 	}
 	if len(c.Conflict.Pointers) > 0 {
 		field(w, "IN CONFLICT", nameList(s, c.Conflict.Names)+" is also the name of "+strings.Join(c.Conflict.Pointers, ", "))

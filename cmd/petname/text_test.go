@@ -50,3 +50,16 @@ func TestTextOfOthersInOurLinesHasNoMarks(t *testing.T) {
 	require.Contains(t, out.String(), "  points to     /ipfs/bafkqaaa/~a.1\n")
 	require.Contains(t, happened(petname.Plain, engine.Entry{Op: "name", Name: "alice", Kind: fact.Kind}), "('-Bob W' k51…sxel2r > x·2)")
 }
+
+// A former name with a comma in it is one name, and is not read as two.
+func TestOneNameIsNotShownAsTwo(t *testing.T) {
+	pointer := "k51qzi5uqu5dj14f9vvbpgm71vgojks1ptxr1ucs1z2ojs8omwb4s0wbkjpnnr"
+	one := happened(petname.Plain, engine.Entry{Op: "remove", Was: []string{"alice, bob"}, Pointer: pointer})
+	two := happened(petname.Plain, engine.Entry{Op: "remove", Was: []string{"alice", "bob"}, Pointer: pointer})
+	require.Equal(t, "removed alice, bob (k51…kjpnnr)", one)
+	require.Equal(t, "removed alice / bob (k51…kjpnnr)", two)
+	for _, fake := range []string{"alice / bob", "alice ／ bob", "alice ⁄ bob", "alice ∕ bob", "alice ╱ bob"} {
+		_, err := petname.ParseName(fake)
+		require.Error(t, err, "a name reads as two: %q", fake)
+	}
+}
