@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/petname"
@@ -208,14 +209,33 @@ func peers(n int) string {
 	return fmt.Sprintf("%d peers", n)
 }
 
+// maxPath bounds a path on the screen, in bytes; programs have it from --json.
+const maxPath = 2048
+
 // contentPath shows a path that somebody published: as it is, or, where that
-// could mislead, quoted with everything in it visible, spaces in a row too.
+// could mislead, quoted with everything in it visible, spaces in a row too, and
+// cut, visibly, where ten kilobytes of escapes would fill the screen.
 func contentPath(value string) string {
-	if petname.Clean(value) == value && !strings.Contains(value, "  ") {
+	// The slash behind it: the end of a path is no end of a name.
+	if petname.Clean(value) == value && petname.Plain.Text(value+"/") == value+"/" && !strings.Contains(value, "  ") {
 		return value
 	}
-	return strings.ReplaceAll(strconv.QuoteToASCII(value), "  ", `\x20\x20`)
+	var b strings.Builder
+	for i, r := range value {
+		one := strconv.QuoteToASCII(string(r))
+		if r == utf8.RuneError && !strings.HasPrefix(value[i:], "\ufffd") {
+			one = fmt.Sprintf(`"\x%02x"`, value[i])
+		}
+		b.WriteString(one[1 : len(one)-1])
+		if b.Len() > maxPath {
+			return fmt.Sprintf(`"%s…" (%d bytes: --json gives them)`, visible(b.String()), len(value))
+		}
+	}
+	return `"` + visible(b.String()) + `"`
 }
+
+// visible spells out spaces in a row, which could pad a line to its end.
+func visible(s string) string { return strings.ReplaceAll(s, "  ", `\x20\x20`) }
 
 // size is a number of bytes, for people.
 func size(bytes int) string {

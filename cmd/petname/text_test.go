@@ -14,17 +14,25 @@ import (
 // visibly quoted: nothing is dropped in silence.
 func TestAContentPathIsShownAsItIsOrQuoted(t *testing.T) {
 	for value, shown := range map[string]string{
-		"/ipfs/bafkqaaa":             "/ipfs/bafkqaaa",
-		"/ipfs/bafkqaaa/résumé.pdf":  "/ipfs/bafkqaaa/résumé.pdf",
-		"/ipfs/bafkqaaa/a\x1b[2Jb":   `"/ipfs/bafkqaaa/a\x1b[2Jb"`,
-		"/ipfs/bafkqaaa/a\u202egpj":  `"/ipfs/bafkqaaa/a\u202egpj"`,
-		"/ipfs/bafkqaaa/a\nb":        `"/ipfs/bafkqaaa/a\nb"`,
-		"/ipfs/bafkqaaa/my file":     "/ipfs/bafkqaaa/my file",
-		"/ipfs/bafkqaaa/x   k51":     `"/ipfs/bafkqaaa/x\x20\x20 k51"`, // padded to the end of a row
-		"/ipfs/bafkqaaa/zero\u200bw": `"/ipfs/bafkqaaa/zero\u200bw"`,
+		"/ipfs/bafkqaaa":            "/ipfs/bafkqaaa",
+		"/ipfs/bafkqaaa/résumé.pdf": "/ipfs/bafkqaaa/résumé.pdf",
+		"/ipfs/bafkqaaa/a\x1b[2Jb":  `"/ipfs/bafkqaaa/a\x1b[2Jb"`,
+		"/ipfs/bafkqaaa/a\u202egpj": `"/ipfs/bafkqaaa/a\u202egpj"`,
+		"/ipfs/bafkqaaa/a\nb":       `"/ipfs/bafkqaaa/a\nb"`,
+		"/ipfs/bafkqaaa/my file":    "/ipfs/bafkqaaa/my file",
+		"/ipfs/bafkqaaa/x   k51":    `"/ipfs/bafkqaaa/x\x20\x20 k51"`, // padded to the end of a row
+		"/ipfs/bafkqaaa/my ~file.1": `"/ipfs/bafkqaaa/my ~file.1"`,
+		"/ipfs/bafkqaaa/~me/v.2":    "/ipfs/bafkqaaa/~me/v.2",
+		"/ipfs/bafkqaaa/my file.2":  "/ipfs/bafkqaaa/my file.2",
+		"/ipfs/x\" k51…abcdef ⇒ y":  `"/ipfs/x\" k51\u2026abcdef \u21d2 y"`,
+		"/ipfs/a\xffb\ufffd":        `"/ipfs/a\xffb\ufffd"`,
+		"/ipfs/zero\u200bw":         `"/ipfs/zero\u200bw"`,
 	} {
 		require.Equal(t, shown, contentPath(value))
 	}
+	long := contentPath("/ipfs/z" + strings.Repeat("\u0335", 5<<10))
+	require.Less(t, len(long), maxPath+100)
+	require.True(t, strings.HasPrefix(long, `"/ipfs/z\u0335`) && strings.HasSuffix(long, `\u0335…" (10247 bytes: --json gives them)`), long)
 }
 
 // Nothing but a whole line that says so is a yes.
