@@ -186,6 +186,7 @@ func TestOneContactWithManyNicknamesCostsLittle(t *testing.T) {
 		require.NoError(t, b.ledger.Read(func(v *ledger.View) error {
 			search := likeSearch{v: v, mine: looksOfNew(mustName("alice")), own: pointerOf(who.own)}
 			found, err := search.rows(rowNickname, LikeNickname)
+			require.NoError(t, err)
 			require.Len(t, found, who.found, who.own)
 			require.LessOrEqual(t, search.read, 16, who.own)
 
