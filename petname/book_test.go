@@ -196,7 +196,7 @@ func TestLog(t *testing.T) {
 			ev.Fact = &Fact{Kind: ev.Fact.Kind, By: ev.Fact.By, Channel: ev.Fact.Channel}
 		}
 		key := ev.Op
-		if ev.Was != "" && ev.Op == "name" {
+		if ev.Was != nil && ev.Op == "name" {
 			key = "rename"
 		}
 		got[key] = ev
@@ -205,10 +205,10 @@ func TestLog(t *testing.T) {
 	for key, want := range map[string]Event{
 		"genesis": {Op: "genesis"}, "admit": {Op: "admit"}, "unknown": {Op: "unknown"},
 		"name":    {Op: "name", Contact: p, Name: "alice", Fact: &Fact{Kind: "typed", By: "me", Channel: "api"}},
-		"rename":  {Op: "name", Contact: p, Name: "al", Was: "alice"},
+		"rename":  {Op: "name", Contact: p, Name: "al", Was: []string{"alice"}},
 		"share":   {Op: "share", Contact: p, Label: "friend"},
-		"remove":  {Op: "remove", Contact: p, Was: "al"},
-		"undo":    {Op: "undo", Contact: p, Was: "al", Undoes: 6},
+		"remove":  {Op: "remove", Contact: p, Was: []string{"al"}},
+		"undo":    {Op: "undo", Contact: p, Was: []string{"al"}, Undoes: 6},
 		"publish": {Op: "publish", Value: "/ipfs/bafkqaaa", Sequence: 4},
 		"profile": {Op: "profile", Name: "Me"},
 	} {

@@ -3,6 +3,7 @@ package petname
 import (
 	"bytes"
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -219,4 +220,22 @@ type factState struct {
 
 func factKey(contact []byte, id ledger.ID) []byte {
 	return append(slices.Clone(contact), undoKey(id)...)
+}
+
+// factsOf yields the facts about a contact.
+func factsOf(v *ledger.View, contact []byte) iter.Seq2[factState, error] {
+	return func(yield func(factState, error) bool) {
+		for kv, err := range v.Scan(tableContacts, contact) {
+			if len(kv.Key) == len(contact) && err == nil {
+				continue // the contact's own
+			}
+			var fact factState
+			if err == nil {
+				fact, err = decodeState[factState](tableContacts, kv.Value)
+			}
+			if !yield(fact, err) {
+				return
+			}
+		}
+	}
 }

@@ -178,7 +178,8 @@ func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
 	if err := putState(v, tableContacts, factKey(a.Contact, e.ID()), fact); err != nil {
 		return err
 	}
-	if n, some := heardOf(a.Fact.Nickname); some {
+	// Of a stranger none are kept: see relook.
+	if n, some := heardOf(a.Fact.Nickname); some && len(state.names()) > 0 {
 		if err := f.setLooks(v, rowNickname, a.Contact, n, true); err != nil {
 			return err
 		}
@@ -300,14 +301,7 @@ func (f fold) forget(v *ledger.View, contact []byte, undone ledger.ID) error {
 	if !some {
 		return nil
 	}
-	for kv, err := range v.Scan(tableContacts, contact) {
-		if err != nil {
-			return err
-		}
-		if len(kv.Key) == len(contact) {
-			continue // the contact's own
-		}
-		other, err := decodeState[factState](tableContacts, kv.Value)
+	for other, err := range factsOf(v, contact) {
 		if err != nil {
 			return err
 		}

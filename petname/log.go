@@ -2,7 +2,6 @@ package petname
 
 import (
 	"iter"
-	"strings"
 	"time"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -19,7 +18,7 @@ type Event struct {
 	Op        string
 	Contact   pointer.Pointer // name, remove, learn, share, undo, keep, unkeep
 	Name      string          // the name given or taken away; the nickname of a profile
-	Was       string          // what the contact was called before; with commas when it was in conflict
+	Was       []string        // what the contact was called before; several names when it was in conflict
 	Label     string          // share, unshare
 	Fact      *Fact           // what came with it
 	Lookalike bool            // name: given though it looks like another
@@ -69,13 +68,11 @@ func event(e ledger.Entry, a act) Event {
 	if a.Op == opKeep && a.Keep == keepOff {
 		ev.Op = "unkeep"
 	}
-	var was []string
 	for _, w := range a.Was {
 		if w.Name != "" {
-			was = append(was, recorded(w.Name).text)
+			ev.Was = append(ev.Was, recorded(w.Name).text)
 		}
 	}
-	ev.Was = strings.Join(was, ", ")
 	if a.Fact != nil {
 		next, _ := a.Fact.next() // likewise
 		ev.Fact = &Fact{Kind: a.Fact.Kind, By: a.Fact.By, Channel: a.Fact.Channel, At: ev.At,

@@ -62,12 +62,13 @@ func (e *LookalikeError) Error() string {
 
 // Names look alike when they have a look in common. The table of looks has a
 // row for each skeleton of each name, and of each nickname heard, of each
-// contact,
+// contact that has a name,
 //
-//	sha2-256(skeleton), 12 bytes ‖ kind ‖ sha2-256(contact id ‖ text), 8 bytes → kind ‖ uvarint(len(id)) ‖ id ‖ text
+//	sha2-256(skeleton), 12 bytes ‖ kind ‖ sha2-256(contact id), 8 bytes ‖ sha2-256(text), 8 bytes → kind ‖ uvarint(len(id)) ‖ id ‖ text
 //
 // so that a new name is compared with all others at the cost of a few reads, and
-// with names before nicknames: no crowd of these hides a name.
+// with names before nicknames: no crowd of these hides a name. Whoever has no
+// name any more is a stranger, of whom nothing is told, and has no rows.
 const (
 	tableLooks = "looks"
 
@@ -78,12 +79,21 @@ const (
 	// maxLooks bounds the rows that are compared for one skeleton: what comes
 	// behind so many counts as alike, so that nobody hides in a crowd.
 	maxLooks = 256
+	// maxLooksOfOne bounds those of one contact, likewise: it can call itself
+	// what it likes, as often as it likes.
+	maxLooksOfOne = 16
 )
 
 var errLook = errors.New("row of the looks: malformed")
 
 func lookKey(l look, kind byte, contact []byte, text string) []byte {
-	sum := sha256.Sum256(slices.Concat(contact, []byte(text)))
+	sum := sha256.Sum256([]byte(text))
+	return append(lookPrefix(l, kind, contact), sum[:8]...)
+}
+
+// lookPrefix is what the rows of one contact start with.
+func lookPrefix(l look, kind byte, contact []byte) []byte {
+	sum := sha256.Sum256(contact)
 	return append(append(l.row(), kind), sum[:8]...)
 }
 
@@ -120,8 +130,21 @@ func decodeLook(b []byte) (kind byte, id pointer.Pointer, text string, err error
 	return b[0], id, string(b[end:]), err
 }
 
-// relook brings the rows of a contact's old and new names up to date.
+// relook brings the rows of a contact's old and new names up to date, and those
+// of its nicknames when it comes to have a name, or has none any more.
 func (f fold) relook(v *ledger.View, contact []byte, before, after []Name) error {
+	if named := len(after) > 0; named != (len(before) > 0) && !f.blind {
+		for fact, err := range factsOf(v, contact) {
+			if err != nil {
+				return err
+			}
+			if n, some := heardOf(fact.Fact.Nickname); some {
+				if err := f.setLooks(v, rowNickname, contact, n, named); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	for _, n := range before {
 		if !slices.Contains(after, n) {
 			if err := f.setLooks(v, rowName, contact, n, false); err != nil {
@@ -182,50 +205,80 @@ func likenesses(v *ledger.View, n Name, own pointer.Pointer) ([]Likeness, error)
 
 // likeOthers finds the names, and then the nicknames, of other contacts.
 func likeOthers(v *ledger.View, mine []look, own pointer.Pointer) ([]Likeness, error) {
-	names, err := likeRows(v, mine, own, rowName, LikeName)
+	search := likeSearch{v: v, mine: mine, own: own}
+	names, err := search.rows(rowName, LikeName)
 	if err != nil || len(names) == maxLike {
 		return names, err
 	}
-	nicknames, err := likeRows(v, mine, own, rowNickname, LikeNickname)
+	nicknames, err := search.rows(rowNickname, LikeNickname)
 	return append(names, nicknames...), err
 }
 
-// likeRows finds the rows of a kind that are taken for one of these looks: one
-// for each contact, and maxLike at most.
-func likeRows(v *ledger.View, mine []look, own pointer.Pointer, kind byte, as LikeKind) ([]Likeness, error) {
-	seen := make(map[pointer.Pointer]bool)
+// likeSearch looks for what is taken for one of some looks.
+type likeSearch struct {
+	v    *ledger.View
+	mine []look
+	own  pointer.Pointer // whose they are
+	read int             // rows, so far
+}
+
+// rows finds the rows of a kind that are taken for one of the looks: one for each
+// contact, and maxLike at most. It reads maxLooks rows of each look and few more,
+// however many there are, and whoever has them.
+func (s *likeSearch) rows(kind byte, as LikeKind) ([]Likeness, error) {
+	done := map[pointer.Pointer]bool{s.own: true}
 	var found []Likeness
-	for _, l := range mine {
-		rows := 0
-		for kv, err := range v.Scan(tableLooks, append(l.row(), kind)) {
-			if err != nil {
-				return nil, err
-			}
-			_, id, text, err := decodeLook(kv.Value)
-			if err != nil {
-				return nil, err
-			}
-			rows++
-			if id == own || seen[id] || rows <= maxLooks && !alike(mine, looksOf(text)) {
-				continue
-			}
-			seen[id] = true
-			c, _, err := readContact(v, id)
-			if err != nil {
-				return nil, err
-			}
-			if c.Name.IsZero() && c.Conflict == nil {
-				continue // it has no name any more: a nickname of a stranger
-			}
-			if found = append(found, Likeness{as, text, c}); len(found) == maxLike {
-				return found, nil
-			}
-			if rows > maxLooks {
+	for _, l := range s.mine {
+		prefix := append(l.row(), kind)
+		read, ofOne := 0, 0
+		var last pointer.Pointer
+		for from := prefix; from != nil; {
+			start := from
+			from = nil
+			for kv, err := range s.v.ScanFrom(tableLooks, prefix, start) {
+				if err != nil {
+					return nil, err
+				}
+				_, id, text, err := decodeLook(kv.Value)
+				if err != nil {
+					return nil, err
+				}
+				if s.read, read, ofOne = s.read+1, read+1, ofOne+1; id != last {
+					last, ofOne = id, 1
+				}
+				many := read > maxLooks
+				if !done[id] {
+					if !many && ofOne <= maxLooksOfOne && !alike(s.mine, looksOf(text)) {
+						continue
+					}
+					c, _, err := readContact(s.v, id)
+					if err != nil {
+						return nil, err
+					}
+					done[id] = true
+					if found = append(found, Likeness{as, text, c}); len(found) == maxLike {
+						return found, nil
+					}
+					if many {
+						break
+					}
+				}
+				from = behind(lookPrefix(l, kind, id.Bytes())) // its other rows tell no more
 				break
 			}
 		}
 	}
 	return found, nil
+}
+
+// behind is the first key after all that start with a prefix; nil for none.
+func behind(prefix []byte) []byte {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i]++; prefix[i] != 0 {
+			return prefix[:i+1]
+		}
+	}
+	return nil
 }
 
 // NamesLike gives the petnames of others that a text, which names the owner of a
@@ -243,7 +296,8 @@ func (b *Book) NamesLike(text string, p pointer.Pointer) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		like, err := likeRows(v, looksOfNew(n), id, rowName, LikeName)
+		search := likeSearch{v: v, mine: looksOfNew(n), own: id}
+		like, err := search.rows(rowName, LikeName)
 		for _, l := range like {
 			names = append(names, l.Text)
 		}

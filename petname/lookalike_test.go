@@ -3,10 +3,12 @@ package petname
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -27,6 +29,13 @@ func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
 		{"alice", "\u2022alice"},
 		{"alice", "alice\u22c5"},
 		{"alice", "alice\u02cd"},
+		{"Sam", "$am"}, {"adam", "@dam"}, {"euro", "€uro"}, {"bill", "b!ll"}, {"alice", "a!ice"}, {"bill", "@b!ll"}, // signs for letters
+		{"adam", "@dam!"}, {"b!ll", "bill"}, {"Bob", "🅱ob"}, {"sam", "\uff04am"},
+		{"alice", "alice'"}, {"alice'", "alice!"}, {"alice", "@alice"}, {"alice", "alice!\""}, {"alice", "alice \u2026"}, // and at the ends
+		{"לוי", "לו'"}, // an apostrophe is a yod at times
+		{"kate", "ĸate"}, {"weiß", "weiB"},
+		{"Bob ❤", "Bob ♥"}, {"Bob ❤", "Bob 💙"}, {"Bob 👍", "Bob 👍🏽"}, {"Bob ☎", "Bob 📞"},
+		{"日新", "曰新"}, {"于洋", "千洋"}, {"末吉", "未吉"}, {"武士", "武土"}, {"知己", "知已"}, {"巳", "已"}, {"入江", "人江"}, {"戊", "戌"}, {"戍", "戌"}, {"高橋", "髙橋"},
 	} {
 		b := newTestBook(t)
 		must(b.Add(mustName(pair[0]), pointer.Link{Pointer: pointerOf("honest")}, Source{}))
@@ -70,7 +79,8 @@ func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
 // Names that people really have side by side are not taken for each other.
 func TestHonestNamesAreNotWarnedOf(t *testing.T) {
 	b := newTestBook(t)
-	for i, name := range []string{"name2", "name3", "name5", "name6", "name8", "name9", "Bob 6", "Bob 8", "B6", "B8", "B9", "r2d2", "r2d3", "Ann", "Anna", "Anne", "Jan", "Jon", "John", "Joan", "Maria", "Mario", "Иван", "Иванна", "李明", "李朋", "محمد", "احمد", "Δήμος", "สมชาย", "राम", "רם"} {
+	for i, name := range []string{"name2", "name3", "name5", "name6", "name8", "name9", "Bob 6", "Bob 8", "B6", "B8", "B9", "r2d2", "r2d3", "Ann", "Anna", "Anne", "Jan", "Jon", "John", "Joan", "Maria", "Mario", "Иван", "Иванна", "李明", "李朋", "محمد", "احمد", "Δήμος", "สมชาย", "राम", "רם",
+		"Groß", "Grob", "Strauß", "Straub", "Bob ❤", "Bob ☀", "C", "C++", "Ann+Tom", "大", "太", "王", "玉", "冯伟", "马伟", "3 (a)", "3 (b)"} {
 		_, err := b.Add(mustName(name), pointer.Link{Pointer: pointerOf(string(rune('a' + i)))}, Source{})
 		require.NoError(t, err, name)
 	}
@@ -102,3 +112,92 @@ func TestACrowdHidesNoName(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// looksTable counts the rows of the table of looks.
+func looksTable(t *testing.T, b *Book) (n int) {
+	require.NoError(t, b.ledger.Read(func(v *ledger.View) (err error) {
+		n, err = v.Count(tableLooks)
+		return err
+	}))
+	return n
+}
+
+// Whoever was removed is a stranger: what it calls itself misleads nobody, is not
+// read again with every new name, and counts again when it is named again.
+func TestTheRemovedAreNotLookedAt(t *testing.T) {
+	b := newTestBook(t)
+	const crowd = 300
+	before := looksTable(t, b)
+	var namings []Naming
+	for i := range crowd {
+		seed := fmt.Sprint("crowd ", i)
+		namings = append(namings, Naming{mustName(seed), pointer.Link{Pointer: pointerOf(seed), Nickname: "a1ice"}, Source{Lookalike: true}})
+	}
+	require.NoError(t, b.AddAll(namings))
+	require.Greater(t, looksTable(t, b), before+crowd)
+	for i := range crowd {
+		must(b.Remove(pointerOf(fmt.Sprint("crowd ", i))))
+	}
+	require.Equal(t, before, looksTable(t, b), "no rows are left of them")
+	require.Empty(t, must(b.Lookalikes("alice", pointerOf("x"))))
+
+	must(b.Undo()) // of the last removal
+	like := must(b.Lookalikes("alice", pointerOf("x")))
+	require.Len(t, like, 1)
+	require.Equal(t, LikeNickname, like[0].Kind)
+	must(b.Remove(pointerOf(fmt.Sprint("crowd ", crowd-1))))
+	require.Equal(t, before, looksTable(t, b))
+	must(b.Add(mustName("somebody"), pointer.Link{Pointer: pointerOf("crowd 0")}, Source{})) // a bare pointer, and it says nothing new
+	require.Len(t, must(b.Lookalikes("alice", pointerOf("x"))), 1)
+	must(b.Undo())
+	require.Equal(t, before, looksTable(t, b))
+	view := dump(t, b)
+	require.NoError(t, b.Ledger().Rebuild())
+	require.Equal(t, view, dump(t, b))
+}
+
+// A contact that calls itself the same in thousands of ways costs a new name no
+// more than a few reads, hides nobody behind it, and is told of once.
+func TestOneContactWithManyNicknamesCostsLittle(t *testing.T) {
+	b := newTestBook(t)
+	must(b.Add(mustName("x1"), pointer.Link{Pointer: pointerOf("sly"), Nickname: "alice"}, Source{}))
+	must(b.Add(mustName("x2"), pointer.Link{Pointer: pointerOf("honest"), Nickname: "alice"}, Source{}))
+	const many = 3000
+	require.NoError(t, b.update(func(tx *ledger.Tx) error {
+		for i := range many {
+			nickname := []rune("àlice")
+			for bit := range nickname {
+				if i>>bit&1 == 1 {
+					nickname[bit] -= 'a' - 'A'
+				}
+			}
+			fact := wireFact{Kind: factCard, By: "me", Channel: "record", Nickname: string(nickname) + strings.Repeat(".", i/32%50) + strings.Repeat("-", i/1600)}
+			if err := appendAct(tx, act{Op: opLearn, Contact: pointerOf("sly").Bytes(), Fact: &fact}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	require.Greater(t, looksTable(t, b), many)
+	for _, who := range []struct {
+		own   string
+		found int
+	}{{"somebody", 2}, {"sly", 1}, {"honest", 1}} {
+		require.NoError(t, b.ledger.Read(func(v *ledger.View) error {
+			search := likeSearch{v: v, mine: looksOfNew(mustName("alice")), own: pointerOf(who.own)}
+			found, err := search.rows(rowNickname, LikeNickname)
+			require.NoError(t, err)
+			require.Len(t, found, who.found, who.own)
+			require.LessOrEqual(t, search.read, 16, who.own)
+
+			// Not alike by their marks, and compared up to a bound.
+			search = likeSearch{v: v, mine: looksOfNew(mustName("álice")), own: pointerOf("somebody")}
+			require.False(t, alike(search.mine, looksOf("àlice")))
+			found, err = search.rows(rowNickname, LikeNickname)
+			require.Len(t, found, 2)
+			require.Greater(t, search.read, maxLooksOfOne)
+			require.LessOrEqual(t, search.read, len(search.mine)*(maxLooksOfOne+3))
+			return err
+		}))
+	}
+}

@@ -19,8 +19,10 @@ var (
 // ReadsAs says what a name that people might take for something else than a
 // name reads as: "pointer", "path", "domain" or "fingerprint"; "" for none of
 // them. What shows such a name says so beside it. Petnames can't be pointers or
-// paths: ParseName refuses them.
+// paths: ParseName refuses them. The slash in a fraction or a sign (½, ℅) is one
+// of their own, and not of a path.
 func ReadsAs(text string) string {
+	written := Clean(text)
 	text = strings.TrimSpace(Clean(norm.NFKC.String(text)))
 	fold := strings.ToLower(text)
 	_, perr := pointer.Parse(strings.TrimRight(text, ".,;:!?"))
@@ -29,7 +31,7 @@ func ReadsAs(text string) string {
 	switch {
 	case perr == nil, strings.HasPrefix(fold, "petname:"), strings.HasPrefix(fold, "did:"), strings.HasPrefix(fold, "ipns:"), pointerForm.MatchString(text):
 		return "pointer"
-	case strings.ContainsAny(text, slashes+`\`+pathMarks):
+	case strings.ContainsAny(written, slashes+"\\\uff3c\ufe68"+pathMarks):
 		return "path"
 	case domainForm.MatchString(text):
 		return "domain"

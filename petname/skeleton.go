@@ -80,6 +80,9 @@ func looksBy(data confusables, n Name, numbers bool) []look {
 		strings.ReplaceAll(readDigits(text, 'b', false), "cl", "d"), // "Clara" looks little like "Dara"
 		readDigits(lower, 'b', false), strings.ToUpper(readDigits(lower, 'b', false)),
 	}
+	if s := sharpS(text); s != text {
+		forms = append(forms, readDigits(s, 'b', false))
+	}
 	if strings.Contains(lower, "6") {
 		forms = append(forms, readDigits(lower, 'g', false))
 	}
@@ -91,18 +94,34 @@ func looksBy(data confusables, n Name, numbers bool) []look {
 		if slices.Contains(forms[:i], s) {
 			continue
 		}
-		cells := trimCells(data, cellsOf(s))
-		orders := [][]cell{cells}
-		if turns(s) {
-			orders = [][]cell{visual(cells, false), visual(cells, true)}
-		}
-		for _, order := range orders {
-			if l := seen(data, order); !slices.ContainsFunc(found, l.equal) {
-				found = append(found, l)
+		for _, cells := range trimmings(data, trimCells(data, cellsOf(s))) {
+			orders := [][]cell{cells}
+			if turns(s) {
+				orders = [][]cell{visual(cells, false), visual(cells, true)}
+			}
+			for _, order := range orders {
+				if l := seen(data, order); !slices.ContainsFunc(found, l.equal) {
+					found = append(found, l)
+				}
 			}
 		}
 	}
 	return found
+}
+
+// sharpS reads a B behind a small letter as ß: "weiB". Not ß as a b, since Groß
+// and Grob, Strauß and Straub are names of people.
+func sharpS(s string) string {
+	var b strings.Builder
+	small := false
+	for _, r := range s {
+		if r == 'B' && small {
+			r = 'ß'
+		}
+		b.WriteRune(r)
+		small = unicode.IsLower(r)
+	}
+	return b.String()
 }
 
 // looksOf is looks for a text that need not be a name: a nickname.
@@ -114,8 +133,8 @@ func looksOf(text string) []look {
 	return looks(Name{text, key})
 }
 
-// trimEnds takes off what is hardly seen before and behind a name. Apostrophes
-// stay: they stand for letters, such as yod.
+// trimEnds takes off what is hardly seen before and behind a name. What stands
+// for a letter at times, such as the apostrophe for yod, stays: see trimmings.
 func trimEnds(s string) string {
 	if t := strings.Trim(s, hardlySeen); t != "" {
 		return t
@@ -144,6 +163,39 @@ func trimCells(data confusables, cells []cell) []cell {
 		return cells
 	}
 	return cells[start:end]
+}
+
+// trimmings are the cells, and the cells without [endSigns] before, behind, and
+// on both sides of them.
+func trimmings(data confusables, cells []cell) [][]cell {
+	sign := func(c cell) bool {
+		if strings.ContainsRune(endSigns, c.base) {
+			return true
+		}
+		like := data.Prototype(c.base)
+		return like != "" && unicode.In(c.base, unicode.P, unicode.S, unicode.Lm) && unicode.Is(unicode.Common, c.base) && strings.Trim(like, endSigns) == ""
+	}
+	start, end := 0, len(cells)
+	for start < end && sign(cells[start]) {
+		start++
+	}
+	for start < end && sign(cells[end-1]) {
+		end--
+	}
+	all := [][]cell{cells}
+	if start == end {
+		return all
+	}
+	if start > 0 {
+		all = append(all, trimCells(data, cells[start:]))
+	}
+	if end < len(cells) {
+		all = append(all, trimCells(data, cells[:end]))
+	}
+	if start > 0 && end < len(cells) {
+		all = append(all, trimCells(data, cells[start:end]))
+	}
+	return all
 }
 
 // digitLetters are what UTS #39 doesn't say: digits beside letters are read as
@@ -200,7 +252,7 @@ func cellsOf(s string) []cell {
 			if last >= 0 {
 				cells[last].marks += string(r)
 			}
-		case ignorable(r), unicode.Is(unicode.Me, r), r >= 0x064b && r <= 0x065f, r == 0x0670:
+		case ignorable(r), skinTone(r), unicode.Is(unicode.Me, r), r >= 0x064b && r <= 0x065f, r == 0x0670:
 		case !unicode.Is(unicode.Mn, r):
 			cells = append(cells, cell{base: r})
 		case unicode.In(r, unicode.Arabic, unicode.Hebrew, unicode.Syriac):
@@ -226,6 +278,9 @@ var instead = map[rune]string{
 }
 
 func prototype(data confusables, r rune) string {
+	if other, is := ours[r]; is {
+		r = other
+	}
 	to := data.Prototype(r)
 	switch {
 	case r == 'п':

@@ -91,8 +91,8 @@ func doubles() map[string][]rune {
 // lookalikesByHand are letters that people take for one another, written down
 // without the data: it doesn't have all of them.
 var lookalikesByHand = map[rune]string{
-	'a': "аαɑ", 'b': "Ьƅ", 'c': "сϲ", 'd': "ԁɗ", 'e': "еҽ", 'g': "ɡց", 'h': "һհ", 'i': "іıɩ1l", 'j': "јϳ", 'k': "кκ", 'l': "ӏ1IΙ|", 'm': "м", 'n': "пո",
-	'o': "оοօ0", 'p': "рρ", 'q': "ԛգ", 'r': "гᴦ", 's': "ѕꜱ5", 't': "тτ", 'u': "υս", 'v': "νѵ", 'w': "ѡա", 'x': "хχ", 'y': "уγ", 'z': "ᴢ2",
+	'a': "аαɑ", 'b': "Ьƅ", 'c': "сϲ", 'd': "ԁɗ", 'e': "еҽ", 'g': "ɡց", 'h': "һհ", 'i': "іıɩ1l", 'j': "јϳ", 'k': "кκĸ", 'l': "ӏ1IΙ|", 'm': "м", 'n': "пո",
+	'o': "оοօ0", 'p': "рρ", 'q': "ԛգ", 'r': "гᴦ", 's': "ѕꜱ5", 't': "тτ", 'u': "υս", 'v': "νѵ", 'w': "ѡա", 'x': "хχ", 'y': "уγ", 'z': "ᴢ2", 'ß': "Bβ",
 	'A': "АΑ", 'B': "ВΒ8", 'C': "СϹ", 'E': "ЕΕ", 'H': "НΗ", 'I': "ІΙl1", 'J': "Ј", 'K': "КΚ", 'M': "МΜ", 'N': "Ν", 'O': "ОΟ0", 'P': "РΡ", 'S': "Ѕ5", 'T': "ТΤ", 'X': "ХΧ", 'Y': "УΥ", 'Z': "Ζ2",
 	'а': "aɑ", 'е': "e", 'о': "oο", 'р': "pρ", 'с': "c", 'у': "y", 'х': "x", 'і': "i", 'А': "AΑ", 'В': "B", 'Е': "E", 'К': "K", 'М': "M", 'Н': "H", 'О': "O0", 'Р': "P", 'С': "C", 'Т': "T",
 	'α': "aа", 'ο': "oо", 'ν': "v", 'ρ': "pр", 'Α': "AА", 'Ε': "E", 'Κ': "K", 'Ν': "N", 'Ο': "O", 'Χ': "X",
@@ -101,6 +101,16 @@ var lookalikesByHand = map[rune]string{
 
 // leet are digits for letters, and signs of the same sort.
 var leet = map[rune]string{'o': "0", 'O': "0", 'l': "1", 'i': "1", 'I': "1", 's': "5", 'S': "5", 'z': "2", 'Z': "2", 'e': "3", 'E': "3", 'a': "4", 'A': "4", 'b': "6", 'B': "8", 'g': "9", 't': "7", 'T': "7"}
+
+// signs are those that are written for letters.
+var signs = map[rune]string{'a': "@", 'A': "@∀", 'B': "₿", 'c': "¢©", 'C': "©", 'e': "€", 'E': "€∃", 'i': "!¡", 'I': "!", 'l': "!", 'L': "£", 'o': "°¤", 'O': "¤", 'r': "®", 's': "$", 'S': "$§", 't': "+", 'y': "¥", 'Y': "¥"}
+
+// hanTwins are characters that differ in hardly a stroke, or in the form that a
+// country gives them.
+var hanTwins = []string{"日曰", "千干于", "未末", "土士", "己已巳", "人入", "戊戌戍", "市巿", "冶治", "侯候", "户戶戸", "吴吳呉", "黄黃", "内內", "真眞", "高髙", "青靑", "崎﨑"}
+
+// drawings are signs in their forms as text and as emoji, heavy and light.
+var drawings = []string{"❤♥♡💙", "★☆⭐", "☀☼", "☺🙂", "✓✔✅", "●⚫🔴", "☎📞", "✉📧", "✗✘❌", "🅰ⓐ"}
 
 func swap(name string, r *rand.Rand, table map[rune]string, most int) []string {
 	runes := []rune(name)
@@ -188,6 +198,15 @@ func attacks() []attack {
 		{"combining marks", func(n string, r *rand.Rand) []string { return each(n, r, marks) }},
 		{"one digit for a letter", func(n string, r *rand.Rand) []string { return swap(n, r, leet, 1) }},
 		{"digits for letters", func(n string, r *rand.Rand) []string { return slices.Concat(swap(n, r, leet, 2), swap(n, r, leet, 99)) }},
+		{"one sign for a letter", func(n string, r *rand.Rand) []string {
+			return slices.Concat(swap(n, r, signs, 1), swap(n, r, signs, 1))
+		}},
+		{"signs for letters", func(n string, r *rand.Rand) []string {
+			return slices.Concat(swap(n, r, signs, 2), swap(n, r, signs, 99))
+		}},
+		{"signs at the ends", func(n string, r *rand.Rand) []string {
+			return []string{n + "'", n + "!", n + "\u2019", n + "\u02bc", n + "`", n + "?", n + " !", "@" + n, "*" + n + "*", "#" + n, n + "\u2026", n + "\"", "'" + n + "!.", n + "\u2757"}
+		}},
 		{"punctuation at the ends", func(n string, r *rand.Rand) []string {
 			return []string{n + ".", n + " .", n + ",", "_" + n, n + "\u00b7"}
 		}},
@@ -201,6 +220,61 @@ func reordered(n string) [][2]string {
 		return nil
 	}
 	return [][2]string{{n + " 12", "12 " + n}, {"7 " + n, n + " 7"}, {"Bob " + n + " 12", "Bob 12 " + n}, {n + " (3)", "(3) " + n}}
+}
+
+// twinned are pairs of names that differ in a Han character and its twin.
+func twinned(n string) (pairs [][2]string) {
+	runes := []rune(n)
+	if len(runes) > 3 || !unicode.Is(unicode.Han, runes[0]) {
+		return nil
+	}
+	for _, group := range hanTwins {
+		for a := range []rune(group) {
+			for b := range []rune(group) {
+				if a != b {
+					one, other := string([]rune(group)[a]), string([]rune(group)[b])
+					pairs = append(pairs, [2]string{one + n, other + n}, [2]string{n + one, n + other})
+				}
+			}
+		}
+	}
+	return pairs
+}
+
+// redrawn are pairs of names that differ in the form of an emoji behind them.
+func redrawn(n string) (pairs [][2]string) {
+	if strings.Contains(n, " ") {
+		return nil
+	}
+	for _, group := range drawings {
+		forms := []rune(group)
+		for _, other := range forms[1:] {
+			pairs = append(pairs, [2]string{n + " " + string(forms[0]), n + " " + string(other)})
+		}
+	}
+	return append(pairs, [2]string{n + " 👍", n + " 👍🏿"})
+}
+
+// leftAlone are classes of attacks that are not told of, on purpose: more honest
+// names than attacks would be. What the book says of them is not in the rate.
+func leftAlone(n string) map[string][]string {
+	all := make(map[string][]string)
+	for class, pairs := range map[string][]string{
+		"two letters for one":              {"k", "lc", "q", "cj", "h", "ln", "u", "ii", "g", "cj"},
+		"a letter more or less":            {"ll", "lll", "nn", "n", "ss", "s"},
+		"Han with a stroke more":           {"大", "太", "王", "玉", "木", "本", "李", "季"},
+		"one letter for its neighbour":     {"e", "c", "v", "y", "h", "b", "u", "v"},
+		"ß for b, as in Groß and Grob":     {"b", "ß"},
+		"another mark: Hà and Hạ":          {"à", "ạ", "ö", "ó", "ü", "ú"},
+		"Hebrew and Arabic of like shapes": {"ר", "ד", "ה", "ח", "ب", "ت", "ح", "خ"},
+	} {
+		for pair := range slices.Chunk(pairs, 2) {
+			if strings.Contains(n, pair[0]) {
+				all[class] = append(all[class], strings.Replace(n, pair[0], pair[1], 1))
+			}
+		}
+	}
+	return all
 }
 
 // caught says how a text that is meant to be taken for a name fares: refused as
@@ -256,22 +330,51 @@ func TestSpoof(t *testing.T) {
 		}
 		report(a.class, how, passed)
 	}
-	how, passed := map[string]int{}, []string(nil)
-	for _, name := range names {
-		for _, pair := range reordered(name) {
-			victim, err := ParseName(pair[0])
-			require.NoError(t, err)
-			result := caught(victim, pair[1])
-			if how[result]++; result == "PASSED" {
-				passed = append(passed, fmt.Sprint(pair))
+	for _, a := range []struct {
+		class string
+		make  func(name string) [][2]string
+	}{{"another order on the screen", reordered}, {"Han twins", twinned}, {"emoji in another form", redrawn}} {
+		how, passed := map[string]int{}, []string(nil)
+		for _, name := range names {
+			for _, pair := range a.make(name) {
+				victim, err := ParseName(pair[0])
+				require.NoError(t, err)
+				result := caught(victim, pair[1])
+				if how[result]++; result == "PASSED" {
+					passed = append(passed, fmt.Sprint(pair))
+				}
 			}
 		}
+		report(a.class, how, passed)
 	}
-	report("another order on the screen", how, passed)
 	rate := 100 * float64(detected) / float64(total)
 	t.Logf("detected %d of %d attacks on %d names in %d scripts: %.3f%% (goal: 99.5%%); %.3f%% when each class counts the same",
 		detected, total, len(names), scripts, rate, rates/float64(classes))
 	require.GreaterOrEqual(t, rate, 99.5)
+
+	type alone struct {
+		all, passed int
+		example     string
+	}
+	classesAlone := map[string]*alone{}
+	for _, name := range names {
+		for class, texts := range leftAlone(name) {
+			if classesAlone[class] == nil {
+				classesAlone[class] = &alone{}
+			}
+			for _, text := range texts {
+				c := classesAlone[class]
+				if c.all++; caught(mustName(name), text) == "PASSED" {
+					c.passed++
+					c.example = name + " " + text
+				}
+			}
+		}
+	}
+	for _, class := range slices.Sorted(maps.Keys(classesAlone)) {
+		c := classesAlone[class]
+		t.Logf("not told of, on purpose: %-34s %5d of %5d passed, such as %q", class, c.passed, c.all, c.example)
+	}
 }
 
 // Each honest name is tried as a new one beside all the others.

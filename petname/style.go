@@ -33,8 +33,19 @@ type Shown interface{ shown(Style) string }
 // Show gives a name as people read it.
 func (s Style) Show(n Shown) string { return n.shown(s) }
 
-// Text gives other foreign text, a note or a message, made fit by [Clean].
-func (s Style) Text(text string) string { return s.isolate(Clean(text)) }
+// Text gives other foreign text, a note, a message or a link, made fit by
+// [Clean] and without what could start the look of a name in it, in any script's
+// form of the marks:
+//
+//	⇒ and arrows like it → >    " of all kinds → '    ~ → -    .2 at the end → ·2
+//
+// Slashes and parentheses stay: such text has a line or a field of its own, which
+// no remark and no path of names stands in, and would be no use to copy without
+// them. For the same reason a word that has a slash, a URL or a path, keeps its
+// tildes behind that, and its end: without a quotation mark before it a tilde
+// marks no nickname. What must stay as it is to the last character, the value of
+// a record, isn't for Text.
+func (s Style) Text(text string) string { return s.isolate(markless(text)) }
 
 const (
 	firstStrongIsolate = "\u2068"
@@ -113,11 +124,11 @@ const maxNickname = 64
 func unmarked(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
-		case unicode.Is(unicode.Quotation_Mark, r), strings.ContainsRune(doubleQuotes+"\u275b\u275c\u05f4", r):
+		case isQuote(r):
 			return '\''
 		case strings.ContainsRune(tildes+"\u0303\u0330\u0334\u1dec", r):
 			return '-'
-		case strings.ContainsRune(pathMarks+"\u2192\u27f6\u2794\u279c\u279d\u279e", r):
+		case isArrow(r):
 			return '>'
 		case strings.ContainsRune(openParens, r):
 			return '['
@@ -132,6 +143,41 @@ func unmarked(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	text = trailingNumber.ReplaceAllString(text, "\u00b7$1")
 	return bound(text, maxClean, maxNickname)
+}
+
+// markless is foreign text that stands for itself: see [Style.Text]. Marks on
+// letters stay as they are, the tilde of Guarani's g̃ among them.
+func markless(text string) string {
+	path := false // the word has had a slash
+	text = strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			path = false
+		case strings.ContainsRune(slashes, r):
+			path = true
+		case isQuote(r):
+			return '\''
+		case isArrow(r):
+			return '>'
+		case !path && strings.ContainsRune(tildes, r):
+			return '-'
+		}
+		return r
+	}, Clean(text))
+	if !path {
+		text = trailingNumber.ReplaceAllString(text, "\u00b7$1")
+	}
+	return bound(text, maxClean, maxCleanGraphemes)
+}
+
+// isQuote: a quotation mark of any kind; the single ones end up as ' as well.
+func isQuote(r rune) bool {
+	return unicode.Is(unicode.Quotation_Mark, r) || strings.ContainsRune(doubleQuotes+"\u275b\u275c\u05f4", r)
+}
+
+// isArrow: what reads as the mark between the names of a path.
+func isArrow(r rune) bool {
+	return strings.ContainsRune(pathMarks+"\u2192\u27f6\u2794\u279c\u279d\u279e", r)
 }
 
 // settled is a clean text in normal form C, which can take a letter and its

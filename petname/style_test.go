@@ -43,7 +43,7 @@ func TestLooksAreGolden(t *testing.T) {
 			got.WriteString(n.what + ": " + strings.NewReplacer("\x1b", "<esc>", firstStrongIsolate, "<fsi>", popIsolate, "<pdi>").Replace(shown) + "\n")
 			require.NotContains(t, shown, "\n")
 		}
-		got.WriteString("other text: " + strings.ReplaceAll(style.style.Text("see /ipfs/x (\u202enow\x1b)"), "\x1b", "<esc>") + "\n\n")
+		got.WriteString("other text: " + strings.ReplaceAll(style.style.Text("see /ipfs/x (\u202enow\x1b), alice ⇒ bob \"~Eve\" v.2"), "\x1b", "<esc>") + "\n\n")
 	}
 	file := filepath.Join("testdata", "looks.golden")
 	if *update {
@@ -87,13 +87,14 @@ func FuzzLooksAreDistinct(f *testing.F) {
 func TestReadsAs(t *testing.T) {
 	p := pointerOf("a")
 	for text, want := range map[string]string{
-		"alice": "", "Bob W": "", "J. R.": "", "Dr. Who": "", "Bob.": "", "v1.2": "", "3.14": "", "O'Neil": "", "1984": "", "Anna-Maria": "", "deadbeef": "", "Müller & Söhne": "", "bob.2": "", "": "", "李明": "", "e.g.": "",
+		"alice": "", "Bob W": "", "J. R.": "", "Dr. Who": "", "Bob.": "", "v1.2": "", "3.14": "", "O'Neil": "", "1984": "", "Anna-Maria": "", "deadbeef": "", "Müller & Söhne": "", "bob.2": "", "": "", "李明": "", "e.g.": "", "½ Bob": "", "Bob ⅓": "", "Ann ℅ Bob": "", "℀": "",
 		p.String(): "pointer", strings.ToUpper(p.String()): "pointer", p.Short(): "pointer", link("a").String(): "pointer", "petname:anything": "pointer", "did:web:x": "pointer", "12D3KooWabc": "pointer", "k51…": "pointer", "Qm…abcdef": "pointer", "k51qzi5uqu5d": "pointer",
-		"alice/bob": "path", "a／b": "path", "alice ⇒ bob": "path", `C:\Users`: "path", "https://bob.example": "path", "~/x": "path",
+		"alice/bob": "path", "a／b": "path", "alice ⇒ bob": "path", `C:\Users`: "path", "C：＼Users": "path", "a﹨b": "path", "1⁄2 Bob": "path", "½/Bob": "path", "a∕b": "path", "https://bob.example": "path", "~/x": "path",
 		"bob.example": "domain", "www.bob.co.uk": "domain", "bob@bob.example": "domain", "ＢＯＢ．ｅｘａｍｐｌｅ": "domain", "пример.рф": "domain", "xn--80ak6aa92e.example": "domain", "192.0.2.7": "domain", "192.0.2.7:80": "domain", "bob.example:8080": "domain", "例え。テスト": "domain", "bob.xn--p1ai": "domain",
 		"SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8": "fingerprint", "3AA5 C343 71FE 0C3B": "fingerprint", "16:27:ac:a5:76:28:2d:36": "fingerprint", "0x1f98431c8ad98523631a": "fingerprint",
 		p.Words().String(): "fingerprint",
 	} {
 		require.Equal(t, want, ReadsAs(text), "%q", text)
 	}
+	require.Equal(t, "1\u20442 bob", mustName("½ Bob").Key(), "a name of its own, which nothing marks")
 }

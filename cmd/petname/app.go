@@ -31,7 +31,9 @@ import (
 // What is printed where: a verb's result goes to stdout, as one JSON object
 // with --json and as text for people without; errors, hints and progress go to
 // stderr, hints only to a terminal. A command to copy stands on a line of its
-// own. Text of foreign origin is cleaned on its way.
+// own. Text of foreign origin is cleaned on its way, and inside our lines loses
+// the marks of names (petname.Style); not so in JSON, where a field says what it
+// is, nor in an error, which quotes its input and begins with "petname:".
 
 // app is one call of the command.
 type app struct {

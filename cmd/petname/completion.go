@@ -62,7 +62,7 @@ func (a *app) completeMoreNames(_ *cobra.Command, args []string, typed string) (
 	var names []string
 	for _, c := range out.Contacts {
 		if c.Name != "" && !slices.Contains(args, c.Name) {
-			names = append(names, c.Name+"\t"+nickname(petname.Plain, c.Nickname, c.Pointer)+" "+provenance(c))
+			names = append(names, c.Name+"\t"+nickname(petname.Plain, c.Nickname, c.Pointer)+" "+provenance(petname.Plain, c))
 		}
 	}
 	return names, directive

@@ -74,6 +74,14 @@ func hostileKey(t *testing.T, name string) *pointer.Key {
 	return key
 }
 
+// marksRecord is a record that is as full of combining marks as one may be.
+func marksRecord(t *testing.T) ([]byte, pointer.Pointer) {
+	key := hostileKey(t, "MARKSRECORD")
+	record, err := pointer.Sign(key, pointer.Fields{Value: "/ipfs/bafkqaaa/z" + strings.Repeat("\u0335", 4800), Sequence: 1, Expires: time.Now().Add(time.Hour)})
+	require.NoError(t, err)
+	return record.Bytes(), key.Pointer()
+}
+
 // hostile is somebody who says hostile things of itself, as far as a link and a
 // record that verify let it.
 func hostile(t *testing.T) (pointer.Link, []byte) {

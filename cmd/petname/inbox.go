@@ -93,7 +93,7 @@ func suggestion(w *bufio.Writer, st petname.Style, s engine.Suggestion, digits s
 	if len(s.Lookalikes) > 0 {
 		field(w, "LOOKS LIKE", "your "+nameList(st, s.Lookalikes))
 	}
-	came := petname.Clean(s.Channel) + ", " + s.At.Local().Format(time.DateTime)
+	came := st.Text(s.Channel) + ", " + s.At.Local().Format(time.DateTime)
 	if s.Expires != nil {
 		came += ", good until " + s.Expires.Local().Format(time.DateTime)
 	}

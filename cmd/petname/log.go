@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,16 +55,16 @@ func happened(s petname.Style, e engine.Entry) string {
 	}
 	switch e.Op {
 	case "name":
-		if e.Was != "" {
-			return fmt.Sprintf("renamed %s to %s (%s)", was(s, e.Was), name(s, e.Name), who) + although(e)
+		if e.Was != nil {
+			return fmt.Sprintf("renamed %s to %s (%s)", nameList(s, e.Was), name(s, e.Name), who) + although(e)
 		}
-		return fmt.Sprintf("named %s %s (%s)", who, name(s, e.Name), petname.Clean(e.Kind)) + although(e)
+		return fmt.Sprintf("named %s %s (%s)", who, name(s, e.Name), s.Text(e.Kind)) + although(e)
 	case "remove":
-		return fmt.Sprintf("removed %s (%s)", was(s, e.Was), who)
+		return fmt.Sprintf("removed %s (%s)", nameList(s, e.Was), who)
 	case "learn":
-		return fmt.Sprintf("learnt the next key of %s (%s)", who, petname.Clean(e.Kind))
+		return fmt.Sprintf("learnt the next key of %s (%s)", who, s.Text(e.Kind))
 	case "advance":
-		return fmt.Sprintf("followed %s to its next key (%s)", who, petname.Clean(e.Kind))
+		return fmt.Sprintf("followed %s to its next key (%s)", who, s.Text(e.Kind))
 	case "share":
 		return fmt.Sprintf("made %s public as %s", who, ownEdge(s, e.Label))
 	case "unshare":
@@ -92,9 +91,6 @@ func happened(s petname.Style, e engine.Entry) string {
 	}
 	return "(written by a newer petname)"
 }
-
-// was shows what a contact was called: several names when it was in conflict.
-func was(s petname.Style, text string) string { return nameList(s, strings.Split(text, ", ")) }
 
 func although(e engine.Entry) string {
 	if e.Lookalike {

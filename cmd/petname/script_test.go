@@ -66,7 +66,12 @@ func scripts(t *testing.T) testscript.Params {
 			for name, link := range craftyLinks(t) {
 				e.Setenv("LINK_"+name, link)
 			}
+			e.Setenv("EOT", "\x04") // ends input at a terminal
 			e.Setenv("TENKILOBYTES", "z"+strings.Repeat("\u0335", 5<<10))
+			marks, ofMarks := marksRecord(t)
+			e.Setenv("MARKSPTR", ofMarks.String())
+			e.Setenv("MARKSRECORD", filepath.Join(e.WorkDir, "marks.record"))
+			require.NoError(t, os.WriteFile(filepath.Join(e.WorkDir, "marks.record"), marks, 0o600))
 			e.Setenv("HOSTILELINK", link.String())
 			e.Setenv("HOSTILEPTR", link.Pointer.String())
 			e.Setenv("HOSTILERECORD", filepath.Join(e.WorkDir, "hostile.record"))

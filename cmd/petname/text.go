@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/petname"
@@ -29,8 +30,8 @@ func nickname(s petname.Style, nick, text string) string {
 // name shows a petname.
 func name(s petname.Style, text string) string {
 	n, err := petname.ParseName(text)
-	if err != nil { // of a device with other Unicode tables
-		return s.Text(text)
+	if err != nil { // of a device with other Unicode tables; no remark all the same
+		return strings.NewReplacer("(", "[", ")", "]").Replace(s.Text(text))
 	}
 	return s.Show(n) + remark(text)
 }
@@ -48,10 +49,7 @@ func edgeName(s petname.Style, from, text string, labels ...string) string {
 	if n, err := petname.ParseName(from); err == nil {
 		return s.Show(n.Edge(labels...))
 	}
-	p, err := pointer.Parse(text)
-	if err != nil {
-		return s.Text(from + " ⇒ " + strings.Join(labels, " ⇒ "))
-	}
+	p, _ := pointer.Parse(text) // from is none, or of a device with other Unicode tables
 	return s.Show(petname.Nickname{Pointer: p}.Edge(labels...))
 }
 
@@ -66,12 +64,14 @@ func ownEdges(s petname.Style, labels []string) string {
 	return strings.Join(shown, ", ")
 }
 
+// nameList shows several names. A slash is between them, which none has: a name
+// with a comma, or an "and", is no two names.
 func nameList(s petname.Style, texts []string) string {
 	shown := make([]string, len(texts))
 	for i, text := range texts {
 		shown[i] = name(s, text)
 	}
-	return strings.Join(shown, ", ")
+	return strings.Join(shown, " / ")
 }
 
 // line is a contact on one line: the petname, what it calls itself, and how I
@@ -82,7 +82,7 @@ func line(st petname.Style, c engine.Contact) string {
 		s = name(st, c.Name)
 	}
 	s += "  " + nickname(st, c.Nickname, c.Pointer)
-	if how := provenance(c); how != "" {
+	if how := provenance(st, c); how != "" {
 		s += "  " + how
 	}
 	if c.Conflict != nil {
@@ -101,7 +101,7 @@ func line(st petname.Style, c engine.Contact) string {
 }
 
 // provenance is how I know a contact, in a few words.
-func provenance(c engine.Contact) string {
+func provenance(s petname.Style, c engine.Contact) string {
 	if len(c.Provenance) == 0 {
 		return ""
 	}
@@ -111,7 +111,7 @@ func provenance(c engine.Contact) string {
 			f = later
 		}
 	}
-	return fmt.Sprintf("%s, %s", f.Kind, f.At.Local().Format("2 Jan 2006"))
+	return fmt.Sprintf("%s, %s", s.Text(f.Kind), f.At.Local().Format("2 Jan 2006"))
 }
 
 // details is a contact in full.
@@ -159,11 +159,11 @@ func details(w io.Writer, s petname.Style, c engine.Contact) {
 
 func conflict(w io.Writer, s petname.Style, c engine.Contact) {
 	if len(c.Conflict.Names) > 1 || c.Conflict.Removed {
-		what := nameList(s, c.Conflict.Names)
+		what := "named " + nameList(s, c.Conflict.Names)
 		if c.Conflict.Removed {
-			what += ", and removed"
+			what = "removed, and " + what
 		}
-		field(w, "IN CONFLICT", "named "+what+" on different devices")
+		field(w, "IN CONFLICT", what+" on different devices")
 	}
 	if len(c.Conflict.Pointers) > 0 {
 		field(w, "IN CONFLICT", nameList(s, c.Conflict.Names)+" is also the name of "+strings.Join(c.Conflict.Pointers, ", "))
@@ -209,14 +209,33 @@ func peers(n int) string {
 	return fmt.Sprintf("%d peers", n)
 }
 
+// maxPath bounds a path on the screen, in bytes; programs have it from --json.
+const maxPath = 2048
+
 // contentPath shows a path that somebody published: as it is, or, where that
-// could mislead, quoted with everything in it visible, spaces in a row too.
+// could mislead, quoted with everything in it visible, spaces in a row too, and
+// cut, visibly, where ten kilobytes of escapes would fill the screen.
 func contentPath(value string) string {
-	if petname.Clean(value) == value && !strings.Contains(value, "  ") {
+	// The slash behind it: the end of a path is no end of a name.
+	if petname.Clean(value) == value && petname.Plain.Text(value+"/") == value+"/" && !strings.Contains(value, "  ") {
 		return value
 	}
-	return strings.ReplaceAll(strconv.QuoteToASCII(value), "  ", `\x20\x20`)
+	var b strings.Builder
+	for i, r := range value {
+		one := strconv.QuoteToASCII(string(r))
+		if r == utf8.RuneError && !strings.HasPrefix(value[i:], "\ufffd") {
+			one = fmt.Sprintf(`"\x%02x"`, value[i])
+		}
+		b.WriteString(one[1 : len(one)-1])
+		if b.Len() > maxPath {
+			return fmt.Sprintf(`"%s…" (%d bytes: --json gives them)`, visible(b.String()), len(value))
+		}
+	}
+	return `"` + visible(b.String()) + `"`
 }
+
+// visible spells out spaces in a row, which could pad a line to its end.
+func visible(s string) string { return strings.ReplaceAll(s, "  ", `\x20\x20`) }
 
 // size is a number of bytes, for people.
 func size(bytes int) string {

@@ -5,23 +5,34 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
 )
 
 // A path that is copied off the screen is the path that was published, or
 // visibly quoted: nothing is dropped in silence.
 func TestAContentPathIsShownAsItIsOrQuoted(t *testing.T) {
 	for value, shown := range map[string]string{
-		"/ipfs/bafkqaaa":             "/ipfs/bafkqaaa",
-		"/ipfs/bafkqaaa/résumé.pdf":  "/ipfs/bafkqaaa/résumé.pdf",
-		"/ipfs/bafkqaaa/a\x1b[2Jb":   `"/ipfs/bafkqaaa/a\x1b[2Jb"`,
-		"/ipfs/bafkqaaa/a\u202egpj":  `"/ipfs/bafkqaaa/a\u202egpj"`,
-		"/ipfs/bafkqaaa/a\nb":        `"/ipfs/bafkqaaa/a\nb"`,
-		"/ipfs/bafkqaaa/my file":     "/ipfs/bafkqaaa/my file",
-		"/ipfs/bafkqaaa/x   k51":     `"/ipfs/bafkqaaa/x\x20\x20 k51"`, // padded to the end of a row
-		"/ipfs/bafkqaaa/zero\u200bw": `"/ipfs/bafkqaaa/zero\u200bw"`,
+		"/ipfs/bafkqaaa":            "/ipfs/bafkqaaa",
+		"/ipfs/bafkqaaa/résumé.pdf": "/ipfs/bafkqaaa/résumé.pdf",
+		"/ipfs/bafkqaaa/a\x1b[2Jb":  `"/ipfs/bafkqaaa/a\x1b[2Jb"`,
+		"/ipfs/bafkqaaa/a\u202egpj": `"/ipfs/bafkqaaa/a\u202egpj"`,
+		"/ipfs/bafkqaaa/a\nb":       `"/ipfs/bafkqaaa/a\nb"`,
+		"/ipfs/bafkqaaa/my file":    "/ipfs/bafkqaaa/my file",
+		"/ipfs/bafkqaaa/x   k51":    `"/ipfs/bafkqaaa/x\x20\x20 k51"`, // padded to the end of a row
+		"/ipfs/bafkqaaa/my ~file.1": `"/ipfs/bafkqaaa/my ~file.1"`,
+		"/ipfs/bafkqaaa/~me/v.2":    "/ipfs/bafkqaaa/~me/v.2",
+		"/ipfs/bafkqaaa/my file.2":  "/ipfs/bafkqaaa/my file.2",
+		"/ipfs/x\" k51…abcdef ⇒ y":  `"/ipfs/x\" k51\u2026abcdef \u21d2 y"`,
+		"/ipfs/a\xffb\ufffd":        `"/ipfs/a\xffb\ufffd"`,
+		"/ipfs/zero\u200bw":         `"/ipfs/zero\u200bw"`,
 	} {
 		require.Equal(t, shown, contentPath(value))
 	}
+	long := contentPath("/ipfs/z" + strings.Repeat("\u0335", 5<<10))
+	require.Less(t, len(long), maxPath+100)
+	require.True(t, strings.HasPrefix(long, `"/ipfs/z\u0335`) && strings.HasSuffix(long, `\u0335…" (10247 bytes: --json gives them)`), long)
 }
 
 // Nothing but a whole line that says so is a yes.
@@ -30,5 +41,33 @@ func TestOnlyALineOfYesIsAYes(t *testing.T) {
 	require.True(t, yes(strings.NewReader(" yes\r\n")))
 	for _, answer := range []string{"", "\n", "y\n", "no\n", "\nyes\n", "yes", "yes yes\n", "YES\n", "ye\x04s\n", "yes" + strings.Repeat(" ", 200) + "\n"} {
 		require.False(t, yes(strings.NewReader(answer)), "%q", answer)
+	}
+}
+
+// What others wrote between our own words has no mark of a name; a link that is
+// to be copied stays as it is.
+func TestTextOfOthersInOurLinesHasNoMarks(t *testing.T) {
+	fact := engine.Fact{Kind: `"~Bob W" k51…sxel2r ⇒ x.2`, By: "me", Channel: "api"}
+	c := engine.Contact{Name: "alice", Provenance: []engine.Fact{fact},
+		Card: &engine.Card{Value: "/ipfs/bafkqaaa/~a.1", Links: []string{`x "~Bob W" k51…sxel2r`, "web https://a.example/~alice/v1.2"}}}
+	require.Contains(t, line(petname.Plain, c), "'-Bob W' k51…sxel2r > x·2, ")
+	var out strings.Builder
+	details(&out, petname.Plain, c)
+	require.Contains(t, out.String(), "  link          x '-Bob W' k51…sxel2r\n")
+	require.Contains(t, out.String(), "  link          web https://a.example/~alice/v1.2\n")
+	require.Contains(t, out.String(), "  points to     /ipfs/bafkqaaa/~a.1\n")
+	require.Contains(t, happened(petname.Plain, engine.Entry{Op: "name", Name: "alice", Kind: fact.Kind}), "('-Bob W' k51…sxel2r > x·2)")
+}
+
+// A former name with a comma in it is one name, and is not read as two.
+func TestOneNameIsNotShownAsTwo(t *testing.T) {
+	pointer := "k51qzi5uqu5dj14f9vvbpgm71vgojks1ptxr1ucs1z2ojs8omwb4s0wbkjpnnr"
+	one := happened(petname.Plain, engine.Entry{Op: "remove", Was: []string{"alice, bob"}, Pointer: pointer})
+	two := happened(petname.Plain, engine.Entry{Op: "remove", Was: []string{"alice", "bob"}, Pointer: pointer})
+	require.Equal(t, "removed alice, bob (k51…kjpnnr)", one)
+	require.Equal(t, "removed alice / bob (k51…kjpnnr)", two)
+	for _, fake := range []string{"alice / bob", "alice ／ bob", "alice ⁄ bob", "alice ∕ bob", "alice ╱ bob"} {
+		_, err := petname.ParseName(fake)
+		require.Error(t, err, "a name reads as two: %q", fake)
 	}
 }

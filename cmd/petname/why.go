@@ -33,9 +33,10 @@ written to a file, for anybody to check: see dispute and evidence.`,
 			var c engine.Contact
 			err := a.ask("why", engine.NameArgs{Name: args[0]}, &c)
 			return a.show(c, err, err == nil, func(w *bufio.Writer) {
-				fmt.Fprintln(w, line(a.style(), c))
+				s := a.style()
+				fmt.Fprintln(w, line(s, c))
 				for _, e := range c.Evidence {
-					evidence(w, a.style(), e)
+					evidence(w, s, e)
 				}
 			})
 		},
@@ -46,7 +47,7 @@ written to a file, for anybody to check: see dispute and evidence.`,
 
 // evidence is one thing on record about a contact.
 func evidence(w *bufio.Writer, st petname.Style, e engine.Evidence) {
-	by := petname.Clean(e.By)
+	by := st.Text(e.By)
 	switch {
 	case e.ByName != "":
 		by = name(st, e.ByName)
@@ -55,9 +56,9 @@ func evidence(w *bufio.Writer, st petname.Style, e engine.Evidence) {
 	}
 	at := e.At.Local().Format(time.DateTime)
 	if e.Entry != "" {
-		fmt.Fprintf(w, "  %s  %s, by %s (%s), entry %s\n", at, petname.Clean(e.Kind), by, petname.Clean(e.Channel), e.Entry)
+		fmt.Fprintf(w, "  %s  %s, by %s (%s), entry %s\n", at, st.Text(e.Kind), by, st.Text(e.Channel), e.Entry)
 	} else {
-		fmt.Fprintf(w, "  %s  said: %s, by %s (%s)", at, petname.Clean(e.Kind), by, petname.Clean(e.Channel))
+		fmt.Fprintf(w, "  %s  said: %s, by %s (%s)", at, st.Text(e.Kind), by, st.Text(e.Channel))
 		if e.State != "" {
 			fmt.Fprintf(w, ", %s", e.State)
 		}

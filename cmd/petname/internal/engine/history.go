@@ -17,7 +17,7 @@ type Entry struct {
 	Op        string    `json:"op"`
 	Pointer   string    `json:"pointer,omitempty"`
 	Name      string    `json:"name,omitempty"`
-	Was       string    `json:"was,omitempty"`
+	Was       []string  `json:"was,omitempty"` // several: it was in conflict
 	Label     string    `json:"label,omitempty"`
 	Kind      string    `json:"kind,omitempty"` // of the fact that came with it
 	Undoes    uint64    `json:"undoes,omitempty"`
@@ -35,8 +35,11 @@ type Entries struct {
 }
 
 func entry(ev petname.Event) Entry {
-	out := Entry{ID: ev.ID.String(), At: ev.At, Op: ev.Op, Name: petname.Clean(ev.Name), Was: petname.Clean(ev.Was), Label: petname.Clean(ev.Label),
+	out := Entry{ID: ev.ID.String(), At: ev.At, Op: ev.Op, Name: petname.Clean(ev.Name), Label: petname.Clean(ev.Label),
 		Undoes: ev.Undoes, Value: ev.Value, Sequence: ev.Sequence, Dropped: ev.Dropped, Lookalike: ev.Lookalike}
+	for _, was := range ev.Was {
+		out.Was = append(out.Was, petname.Clean(was))
+	}
 	if !ev.Contact.IsZero() {
 		out.Pointer = ev.Contact.String()
 	}

@@ -1,0 +1,65 @@
+package petname
+
+import "strings"
+
+// What follows is our own, beside the data of UTS #39: where people take one
+// character for another and the data is silent, or says something else. Each
+// group has its reason; what is in no group goes by the data alone.
+
+// signLetters are signs that are read as letters in a word: the data has letters
+// for letters. A sign that stands before or behind a name is hardly seen as well,
+// and the name is compared without it, too: see endSigns.
+var signLetters = map[rune]rune{
+	'$': 's', '§': 's', '@': 'a', '!': 'l', '¡': 'l', '€': 'e', 'Ꞓ': 'e', 'ꞓ': 'e', '£': 'l', '¥': 'y', '₿': 'b', '+': 't',
+	'©': 'c', '®': 'r', '°': 'o', '¤': 'o', '√': 'v', '∂': 'd', '∆': 'a', '∀': 'a', '∃': 'e', '❗': 'l', '❕': 'l', '💲': 's', '➕': 't',
+}
+
+// endSigns are hardly seen at the ends of a name, and stand for a letter at
+// times: a name that has some there is seen with them, and without.
+const endSigns = "'\"!¡?¿*^~|@#°`´¨…❗❕❓❔ǃ\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u2032\u2033\u2034\u2035\u02b9\u02ba\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u02ca\u02cb\u02ee\u055a\ua78c\u203c\u2020\u2021"
+
+// twins are characters that are one another's drawing, or differ in a stroke
+// that is not seen at the size of a terminal's letters. Each string is a group;
+// the first one stands for the rest.
+var twins = []string{
+	// The data has к and κ as ĸ, but not as k.
+	"kĸ",
+
+	// Strokes that end a little earlier or later (日 and 曰, 未 and 末), or a gap
+	// that closes (己, 已, 巳). Not those that a reader tells apart at once and
+	// that names differ in: 大 太 犬, 王 玉, 田 由 甲 申, 木 本.
+	"日曰", "千干于", "未末", "土士", "己已巳", "人入", "戊戌戍戎", "刀刁", "天夭", "且旦", "毋毌母", "冶治", "冼洗", "侯候", "祟崇", "汨汩", "茶荼", "祗祇", "壺壼",
+	"市巿", "柿杮", "口囗", "肓盲", "兔免", "烏鳥", "乌鸟", "睛晴", "戈弋", "贝见", "貝見", "沪泸", "丐丏", "亳毫", "斂歛", "傅傳",
+	// One character in two countries' forms, which fonts draw alike. What
+	// NFKC makes one isn't here.
+	"户戶戸", "吴吳呉", "黄黃", "内內", "吕呂", "真眞", "青靑", "清淸", "静靜", "高髙", "崎﨑", "德徳", "曾曽", "黑黒", "步歩", "每毎", "强強", "温溫", "横橫", "晚晩",
+	"彦彥", "悦悅", "尚尙", "即卽", "既旣", "姬姫", "富冨", "柳栁", "槙槇", "凛凜", "遥遙", "瑶瑤", "薰薫", "默黙", "录彔", "说説說", "绿緑綠", "产產産", "郎郞", "鄉郷鄕", "颜顔顏", "税稅", "锐鋭銳",
+
+	// Signs that have a form as text and one as emoji, or a heavy form, or a
+	// filled one: fonts choose, and colour is no part of a look.
+	"❤♥♡❥💙💚💛💜🖤🤍🤎🧡🩵🩶🩷🎔", "★☆⭐🌟✩✪✫✬✭✮✯✰⋆", "☀☼🌞🔆🔅", "☺🙂☻😊", "☹🙁", "✓✔☑✅🗸", "✗✘✕✖❌❎☓🗙🗴", "●⚫⬤🔴🔵🟠🟡🟢🟣🟤", "○⚪◯⭕", "■⬛◼◾▪🟥🟦🟧🟨🟩🟪🟫", "□⬜◻◽▫",
+	"▲△🔺🔼", "▼▽🔻🔽", "▶►▷⏵", "◀◄◁⏴", "◆◇♦♢⬥⬦🔶🔷🔸🔹", "♠♤", "♣♧☘🍀", "☎☏📞✆🕿", "✉📧🖂", "☂☔🌂", "⚡🗲↯", "❀✿🌸❁✾", "☠💀🕱", "♪♫♩♬🎵🎶", "⌛⏳", "☾☽🌙🌛🌜", "✈🛪🛩",
+	"🔑🗝", "🏠⌂🏡", "☝👆", "👍🖒", "👎🖓", "✌🖔", "🔔🕭", "🔊🕪", "✏✎🖉", "❄❅❆", "✦✧",
+}
+
+// ours is what a character is taken for by our own tables; itself, mostly.
+var ours = func() map[rune]rune {
+	all := make(map[rune]rune)
+	for from, to := range signLetters {
+		all[from] = to
+	}
+	for _, group := range twins {
+		first := firstRune(group)
+		for _, r := range strings.TrimPrefix(group, string(first)) {
+			all[r] = first
+		}
+	}
+	// Letters in a filled ring or square; NFKC knows the empty ones.
+	for i := rune(0); i < 26; i++ {
+		all['🅐'+i], all['🅰'+i] = 'a'+i, 'a'+i
+	}
+	return all
+}()
+
+// skinTone reports whether r colours the emoji before it, which is no part of a look.
+func skinTone(r rune) bool { return r >= '\U0001f3fb' && r <= '\U0001f3ff' }
