@@ -170,7 +170,8 @@ func sync(t tb, books ...*Book) {
 	}
 }
 
-var allTables = []string{tableContacts, tableHeirs, tableKept, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished, tableLooks}
+var allTables = []string{tableContacts, tableHeirs, tableKept, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished, tableLooks,
+	tableInbox, tablePending, tableAbout, tableMuted, tableRetracted, tableTold, tableInstead}
 
 // dump is the whole view.
 func dump(t tb, b *Book) string {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -38,8 +39,59 @@ func goodActs() map[string]act {
 		"remove kept": {Op: opRemove, Contact: p, Was: was, Keep: keepOn},
 		"undo keep":   {Op: opUndo, Number: 7, Contact: p, Keep: keepOff},
 		"publish":     {Op: opPublish, Published: &wireValue{Value: "/ipfs/bafkqaaa", Sequence: 3}},
+
+		"suggest":        {Op: opSuggest, Suggestion: &heard.introduced},
+		"suggest again":  {Op: opSuggest, Suggestion: &heard.introducedByFile},
+		"suggest met":    {Op: opSuggest, Suggestion: &heard.paired},
+		"suggest asked":  {Op: opSuggest, Suggestion: &heard.asked},
+		"decline":        {Op: opDecide, Item: heard.id[:], Verdict: verdictDecline},
+		"decline ever":   {Op: opDecide, Item: heard.id[:], Verdict: verdictNever},
+		"accept":         {Op: opName, Contact: p, Name: "alice", Fact: fact, Item: heard.id[:]},
+		"accept again":   {Op: opLearn, Contact: p, Fact: fact, Item: heard.id[:]},
+		"accept instead": {Op: opName, Contact: p, Name: "alice", Fact: fact, Item: heard.id[:], Instead: q},
+		"hear edges":     {Op: opHear, Statement: heard.edges, Channel: "drop"},
+		"hear more":      {Op: opHear, Statement: heard.moreEdges, Channel: "file"},
+		"hear otherwise": {Op: opHear, Statement: heard.otherEdges, Channel: "drop"},
+		"hear denial":    {Op: opHear, Statement: heard.denial, Channel: "drop"},
+		"hear no more":   {Op: opHear, Statement: heard.retraction, Channel: "drop"},
+		"share with":     {Op: opShare, Contact: p, Label: "friend", Audience: q, Private: []wireShare{{Audience: q, Label: "friend"}}},
+		"unshare with":   {Op: opUnshare, Label: "friend", Audience: q, Private: []wireShare{{Audience: q, Label: "friend", Contact: p}}},
+		"remove shared":  {Op: opRemove, Contact: p, Was: was, Private: []wireShare{{Audience: p, Label: "pal", Contact: q}}},
+		"undo accept":    {Op: opUndo, Number: 7, Contact: p, Name: "alice", Was: was, Item: heard.id[:]},
+		"undo with":      {Op: opUndo, Number: 7, Contact: p, Label: "friend", Audience: q},
 	}
 }
+
+// said is what others signed, for the acts that keep it.
+type said struct {
+	introduced, introducedByFile, paired, asked      wireSuggestion
+	id                                               SuggestionID
+	edges, moreEdges, otherEdges, denial, retraction []byte
+}
+
+var heard = func() (h said) {
+	i := introduce.Introduction{To: pointerOf("me"), About: pointerOf("b"), Next: commitment("b"), Suggested: "Bob", Expires: epoch.AddDate(0, 6, 0)}
+	signed := must(i.Sign(testKey("a"), &noise{}, epoch))
+	opened := must(introduce.OpenIntroduction(signed, epoch))
+	h.introduced = saidBy(opened, Introduced, signed, "drop")
+	h.introducedByFile = saidBy(opened, Introduced, signed, "file")
+	h.id = h.introduced.id()
+	h.paired = wireSuggestion{Kind: string(Paired), About: pointerOf("a").Bytes(), Nickname: "Al", Channel: "code", Evidence: []byte("transcript")}
+	question := must(introduce.Question{To: pointerOf("a"), Subject: signed}.Sign(testKey("me"), epoch))
+	q, qi, err := introduce.OpenQuestion(question)
+	if err != nil {
+		panic(err)
+	}
+	h.asked = askedBy(q, qi, question, "drop")
+	edges := func(version uint64, label string) []byte {
+		e := introduce.Edges{To: pointerOf("me"), Version: version, Edges: map[string]pointer.Edge{label: {Pointer: pointerOf("b")}}}
+		return must(e.Sign(testKey("a"), epoch))
+	}
+	h.edges, h.moreEdges, h.otherEdges = edges(1, "friend"), edges(2, "friend"), edges(2, "pal")
+	h.denial = must(introduce.Deny(signed, testKey("c"), epoch))
+	h.retraction = must(introduce.Retraction{To: pointerOf("me"), ID: opened.ID}.Sign(testKey("a"), epoch))
+	return h
+}()
 
 func marshal(a any) []byte { return must(actEncoder.Marshal(a)) }
 
@@ -79,7 +131,26 @@ func hostileBodies() map[string][]byte {
 	for i := range many {
 		many[i] = wireEdge{Label: fmt.Sprint("l", i)}
 	}
+	// What others are said to have said, and didn't.
+	otherwise, unsigned, stranger, self := heard.introduced, heard.introduced, heard.introduced, heard.paired
+	otherwise.Suggested = "hostile"
+	unsigned.Evidence = append(bytes.Clone(unsigned.Evidence[:len(unsigned.Evidence)-1]), unsigned.Evidence[len(unsigned.Evidence)-1]^1)
+	stranger.Kind = string(Stranger)
+	self.By = p
+	forged := append(bytes.Clone(heard.edges[:len(heard.edges)-1]), heard.edges[len(heard.edges)-1]^1)
 	bodies := map[string][]byte{
+		"suggestion otherwise":      marshal(act{Op: opSuggest, Suggestion: &otherwise}),
+		"suggestion not signed":     marshal(act{Op: opSuggest, Suggestion: &unsigned}),
+		"suggestion of a stranger":  marshal(act{Op: opSuggest, Suggestion: &stranger}),
+		"pairing by somebody else":  marshal(act{Op: opSuggest, Suggestion: &self}),
+		"suggestion of no kind":     marshal(act{Op: opSuggest, Suggestion: &wireSuggestion{Kind: "hostile", About: p, Evidence: []byte("x")}}),
+		"suggestion with a name":    marshal(act{Op: opSuggest, Suggestion: &heard.introduced, Name: "hostile"}),
+		"decision on nothing":       marshal(act{Op: opDecide, Verdict: verdictDecline}),
+		"decision of a later time":  marshal(act{Op: opDecide, Item: heard.id[:], Verdict: 9}),
+		"decision with a name":      marshal(act{Op: opDecide, Item: heard.id[:], Verdict: verdictDecline, Name: "hostile", Contact: p}),
+		"heard and forged":          marshal(act{Op: opHear, Statement: forged, Channel: "drop"}),
+		"heard an introduction":     marshal(act{Op: opHear, Statement: heard.introduced.Evidence, Channel: "drop"}),
+		"private edge made public":  marshal(act{Op: opShare, Contact: p, Label: "hostile", Private: []wireShare{{Audience: p, Label: "hostile", Contact: p}}}),
 		"empty":                     {},
 		"garbage":                   []byte("garbage"),
 		"null":                      {0xf6},
@@ -251,7 +322,9 @@ func hostileAct(rt *rapid.T) []byte {
 		return rapid.SampledFrom([][]byte{pointerOf("a").Bytes(), pointerOf("b").Bytes(), pointerOf("me").Bytes(), nil, {}, []byte("x")}).Draw(rt, "contact")
 	}
 	good := goodActs()
-	a := good[rapid.SampledFrom([]string{"name", "name only", "remove", "remove only", "learn", "share", "unshare", "undo name", "undo share", "profile", "publish"}).Draw(rt, "shape")]
+	a := good[rapid.SampledFrom([]string{"name", "name only", "remove", "remove only", "learn", "share", "unshare", "undo name", "undo share", "profile", "publish",
+		"suggest", "suggest again", "suggest met", "suggest asked", "decline", "decline ever", "accept", "accept again", "accept instead", "undo accept",
+		"hear edges", "hear more", "hear otherwise", "hear denial", "hear no more", "share with", "unshare with", "remove shared", "undo with"}).Draw(rt, "shape")]
 	for range rapid.IntRange(0, 3).Draw(rt, "changes") {
 		switch rapid.IntRange(0, 7).Draw(rt, "change") {
 		case 0:
@@ -263,7 +336,7 @@ func hostileAct(rt *rapid.T) []byte {
 		case 3:
 			a.Number = rapid.Uint64Range(0, 20).Draw(rt, "number")
 		case 4:
-			a.Op = op(rapid.IntRange(0, 10).Draw(rt, "op"))
+			a.Op = op(rapid.IntRange(0, int(opHear)).Draw(rt, "op"))
 		case 5:
 			a.Was = []wireWas{{Name: text("was"), Removed: rapid.Bool().Draw(rt, "removed"), At: rapid.Int64().Draw(rt, "at")}}
 		case 6:

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -246,6 +247,7 @@ func TestLawNamesAreNotDecoded(t *testing.T) {
 	for _, network := range []reflect.Type{
 		reflect.TypeFor[pointer.Card](), reflect.TypeFor[pointer.Link](), reflect.TypeFor[pointer.Record](), reflect.TypeFor[pointer.Succession](),
 		reflect.TypeFor[dht.Answer](), reflect.TypeFor[dht.Result](), reflect.TypeFor[Hop](), reflect.TypeFor[Resolution](), reflect.TypeFor[Nickname](), reflect.TypeFor[Fact](),
+		reflect.TypeFor[Suggestion](), reflect.TypeFor[Evidence](), reflect.TypeFor[introduce.Introduction](), reflect.TypeFor[introduce.Edges](),
 	} {
 		require.False(t, holds(network, name, nil), "%v holds a petname", network)
 	}
@@ -260,7 +262,7 @@ func TestLawNamesAreNotDecoded(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, []string{"Add", "AddAll", "ByName", "Lookup", "Rename", "SharePublic", "Unshare"}, takers)
+	require.Equal(t, []string{"Accept", "Add", "AddAll", "ByName", "Lookup", "Rename", "SharePublic", "ShareWith", "Unshare", "UnshareWith"}, takers)
 }
 
 // holds reports whether a value of a type can hold one of another.
