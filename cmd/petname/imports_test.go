@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
 	"dht/keep":       {"dht", "pointer"},
 	"petname":        {"dht", "ledger", "pointer"},
+	"petname/pair":   {"dht", "pointer"},
 	"cmd/petname":    {"*"},
 	"examples/embed": {"petname", "ledger", "dht", "pointer"},
 
