@@ -361,6 +361,14 @@ func TestAnAnswerToAnotherIsNotOnesOwn(t *testing.T) {
 	require.ErrorIs(t, err, ErrWrongCode)
 }
 
+func TestAnOfferThatIsWrittenOverEndsAtOnce(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	m.stepOffer(t)
+	plant(t, m.store, m.slot.box(boxOffer), []byte("x"), 9, m.far())
+	require.ErrorIs(t, m.stepOffer(t).err, ErrOccupied)
+	require.True(t, m.offerOutcome.over())
+}
+
 func TestAMessagePlayedBackIsNoPeer(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.stepOffer(t)

@@ -137,6 +137,37 @@ func FuzzBoxes(f *testing.F) {
 	})
 }
 
+// A number after a first head, or first key, in two bytes where one would do.
+func TestOtherEncodingsAreRefused(t *testing.T) {
+	s := newSamples(t)
+	for name, c := range map[string]struct {
+		good  []byte
+		at    int
+		parse func([]byte) error
+	}{
+		"offer":       {s.offer, 1, func(b []byte) error { _, err := parseOffer(b); return err }},
+		"take":        {s.take, 1, func(b []byte) error { _, err := parseTake(b); return err }},
+		"answer":      {s.answer, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
+		"failure":     {s.failure, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
+		"link take":   {s.linkTake, 1, func(b []byte) error { _, err := parseLinkTake(b); return err }},
+		"taken":       {s.taken, 1, func(b []byte) error { _, err := parseTaken(b); return err }},
+		"taken proof": {s.takenProof, 1, func(b []byte) error { _, err := parseTakenProof(b); return err }},
+		"identity":    {s.identity, 2, func(b []byte) error { _, err := parseIdentity(b); return err }},
+		"invitation":  {s.invitation, 3, func(b []byte) error { _, err := openInvitation(b); return err }},
+		"state":       {s.state, 2, func(b []byte) error { _, err := parseState(b); return err }},
+	} {
+		require.NoError(t, c.parse(c.good), name)
+		require.Less(t, c.good[c.at], byte(24), name)
+		long := bytes.Join([][]byte{c.good[:c.at], {0x18}, c.good[c.at:]}, nil)
+		err := c.parse(long)
+		require.Error(t, err, name)
+		if name != "failure" { // which is then tried as an answer
+			require.ErrorIs(t, err, errNotCanonical, name)
+		}
+		require.Error(t, c.parse(append(bytes.Clone(c.good), 0)), name)
+	}
+}
+
 func FuzzTranscript(f *testing.F) {
 	s := newSamples(f)
 	f.Add(s.transcriptCode)
