@@ -342,6 +342,62 @@ func TestNoPartOfAMessageTellsWhoPairs(t *testing.T) {
 	}
 }
 
+// Somebody else's take was quicker, so that the answer is to that.
+func TestAnAnswerToAnotherIsNotOnesOwn(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	m.stepOffer(t)
+	m.stepTake(t)
+	other := takeHash([]byte("another"))
+	for _, answer := range [][]byte{
+		encode(wireFailure{Kind: kindFailure, Take: other}),
+		encode(wireAnswer{Kind: kindAnswer, Take: other, Tag: make([]byte, tagSize), Sealed: []byte("x")}),
+	} {
+		take := *m.take
+		_, err := take.conclude(answer)
+		require.ErrorIs(t, err, ErrOccupied)
+	}
+	take := *m.take
+	_, err := take.conclude(encode(wireFailure{Kind: kindFailure, Take: takeHash(take.take)}))
+	require.ErrorIs(t, err, ErrWrongCode)
+}
+
+func TestAnOfferThatIsWrittenOverEndsAtOnce(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	m.stepOffer(t)
+	plant(t, m.store, m.slot.box(boxOffer), []byte("x"), 9, m.far())
+	require.ErrorIs(t, m.stepOffer(t).err, ErrOccupied)
+	require.True(t, m.offerOutcome.over())
+}
+
+func TestAMessagePlayedBackIsNoPeer(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	m.stepOffer(t)
+	m.stepTake(t)
+	a, b := m.offer.says(), m.take.says()
+	for why, peer := range map[string]spoken{"all of it": a, "the share": {a.share, b.data}, "the commitment": {b.share, a.data}} {
+		_, err := newSession(m.slot, m.offer.cpace, peer, a, peer)
+		require.ErrorContains(t, err, "played back", why)
+	}
+	_, err := newSession(m.slot, m.offer.cpace, b, a, b)
+	require.NoError(t, err)
+}
+
+func TestATranscriptWithOneselfIsNone(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	m.settle(t)
+	var w wireTranscript
+	require.NoError(t, decode(m.takeOutcome.event.Paired.Transcript, maxTranscript, &w))
+	w.Taker = w.Inviter
+	session := sidOutput(spoken{w.Shares[0], commit(w.Blinds[0], w.Inviter)}, spoken{w.Shares[1], commit(w.Blinds[1], w.Taker)})
+	for n, role := range []string{roleInviter, roleTaker} {
+		var err error
+		w.Sigs[n], err = m.alice.sign(domainCode, codeStatement{Role: role, Slot: m.slot.id(), Session: session})
+		require.NoError(t, err)
+	}
+	_, err := ParseTranscript(encode(w))
+	require.ErrorContains(t, err, "with itself")
+}
+
 func TestATranscriptThatWasChangedIsNone(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.settle(t)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -54,15 +55,33 @@ func (s slot) box(name string) box {
 type found struct {
 	message  []byte
 	sequence uint64
+	ok       bool // there is one
+}
+
+// lookAll looks into several boxes at once, as each look may be a walk through
+// a network.
+func lookAll(ctx context.Context, store dht.Store, now time.Time, boxes []box) ([]found, error) {
+	all, failures := make([]found, len(boxes)), make([]error, len(boxes))
+	var looks sync.WaitGroup
+	for n, b := range boxes {
+		looks.Go(func() { all[n], _, failures[n] = b.look(ctx, store, now) })
+	}
+	looks.Wait()
+	for _, err := range failures {
+		if err != nil {
+			return nil, err // one will do: it is the network's
+		}
+	}
+	return all, nil
 }
 
 // look gives the newest unexpired message that the store's answers bring; ok
 // is false when they bring none. An error is one of reaching the store, and
 // only when nothing was found.
-func (b box) look(ctx context.Context, store dht.Store, now time.Time) (found, bool, error) {
+func (b box) look(ctx context.Context, store dht.Store, now time.Time) (f found, ok bool, err error) {
 	p := b.key.Pointer()
 	var best pointer.Record
-	ok, answered := false, 0
+	answered := 0
 	var failure error
 	for a, err := range store.Get(ctx, p) {
 		if answered++; answered > maxAnswers {
@@ -84,7 +103,7 @@ func (b box) look(ctx context.Context, store dht.Store, now time.Time) (found, b
 	}
 	switch {
 	case ok:
-		return found{best.Payload(), best.Sequence()}, true, nil
+		return found{best.Payload(), best.Sequence(), true}, true, nil
 	case ctx.Err() != nil:
 		return found{}, false, ctx.Err()
 	case failure != nil:

@@ -3,11 +3,8 @@ package pair
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -512,120 +509,6 @@ func TestALinksTranscriptThatWasChangedIsNone(t *testing.T) {
 	requireFirm(t, o[0].event.Paired.Transcript)
 	inv := p.offer.Invitation()
 	require.False(t, bytes.Contains(o[0].event.Paired.Transcript, inv.secret[:]), "evidence can be shown")
-}
-
-func TestAnInvitationIsReadAsItWasWritten(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		self := newSelf(t, 1, "Alice")
-		self.Random = newRandom(rapid.Byte().Draw(t, "seed"))
-		self.Identity.Addresses = rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 1, MaxAddress), 0, MaxAddresses).Draw(t, "addresses")
-		terms := Terms{
-			Expires: start.Add(time.Duration(rapid.IntRange(1, 1e6).Draw(t, "life")) * time.Second),
-			Uses:    rapid.IntRange(1, MaxUses).Draw(t, "uses"),
-			Purpose: rapid.StringN(0, 30, MaxPurpose).Draw(t, "purpose"),
-		}
-		if rapid.Bool().Draw(t, "for") {
-			terms.For = newKey(t, 5).Pointer()
-		}
-		inv, _, err := self.invite(terms)
-		require.NoError(t, err)
-		ticket, err := ParseTicket(" "+inv.Link()+"\n", start)
-		require.NoError(t, err)
-		got := *ticket.Invitation
-		require.Equal(t, inv.Link(), got.Link())
-		require.Equal(t, terms, Terms{got.Expires, got.Uses, got.Purpose, got.For})
-		require.Equal(t, self.Identity.Next, got.Next)
-		require.True(t, slices.EqualFunc(self.Identity.Addresses, got.Addresses, bytes.Equal))
-		compact, err := ParseTicket(inv.Compact(), start)
-		require.NoError(t, err)
-		require.Equal(t, self.Identity.Pointer, compact.Inviter)
-		require.Equal(t, inv.secret, compact.secret)
-		for _, a := range compact.Addresses {
-			require.True(t, slices.ContainsFunc(self.Identity.Addresses, func(b []byte) bool { return bytes.Equal(a, b) }))
-		}
-	})
-}
-
-func TestABadInvitationIsRefused(t *testing.T) {
-	self := newSelf(t, 1, "Alice")
-	for why, terms := range map[string]Terms{
-		"too many uses":      {Expires: start, Uses: MaxUses + 1},
-		"negative uses":      {Expires: start, Uses: -1},
-		"a long purpose":     {Expires: start, Purpose: strings.Repeat("x", MaxPurpose+1)},
-		"no UTF-8":           {Expires: start, Purpose: "\xff"},
-		"no end":             {},
-		"for oneself":        {Expires: start, For: self.Identity.Pointer},
-		"an end out of time": {Expires: time.Unix(maxExpires+1, 0)},
-	} {
-		_, err := Invite(t.Context(), self, terms, (&disk{}).save)
-		require.Error(t, err, why)
-	}
-	_, err := Invite(t.Context(), self, Terms{Expires: start}, nil)
-	require.Error(t, err)
-
-	inv, _, err := self.invite(Terms{Expires: start.Add(time.Hour)})
-	require.NoError(t, err)
-	for at := range inv.signed {
-		bad := slices.Clone(inv.signed)
-		bad[at] ^= 1 << (at % 8)
-		_, err := openInvitation(bad)
-		require.Error(t, err, at)
-	}
-	for why, s := range map[string]string{
-		"nothing": "", "a link to a pointer": "petname:" + self.Identity.Pointer.String(), "cut short": inv.Link()[:60],
-		"padded": inv.Link() + "=", "with a line break": inv.Link()[:40] + "\n" + inv.Link()[40:],
-		"huge": linkPrefix + strings.Repeat("A", 1<<20), "a compact form cut short": inv.Compact()[:60],
-		"a compact form in lower case": strings.ToLower(inv.Compact()), "one with a zero before": compactPrefix + "0" + strings.TrimPrefix(inv.Compact(), compactPrefix),
-		"one with a sign": compactPrefix + "+" + strings.TrimPrefix(inv.Compact(), compactPrefix), "an empty one": compactPrefix,
-	} {
-		ticket, err := ParseTicket(s, start)
-		require.Error(t, err, why)
-		require.Zero(t, ticket.Inviter, why)
-		require.Less(t, len(err.Error()), 300, why)
-	}
-	_, err = TakeTicket(self, Ticket{})
-	require.Error(t, err)
-	ticket, err := ParseTicket(inv.Link(), start)
-	require.NoError(t, err)
-	_, err = TakeTicket(self, ticket)
-	require.ErrorIs(t, err, ErrSelf)
-}
-
-func TestPrintingAnInvitationKeepsItsSecret(t *testing.T) {
-	inv, _, err := newSelf(t, 1, "Alice").invite(Terms{Expires: start.Add(time.Hour)})
-	require.NoError(t, err)
-	ticket, err := ParseTicket(inv.Link(), start)
-	require.NoError(t, err)
-	printed := fmt.Sprintf("%v %+v %#v %s %x %d %v %+v %#v", inv, inv, inv, inv, inv, inv, ticket, ticket, ticket)
-	require.NotContains(t, printed, fmt.Sprintf("%x", inv.secret[:4]))
-	require.NotContains(t, printed, fmt.Sprint(inv.secret[:3])[1:8])
-	for _, v := range []any{inv, ticket, &ticket} {
-		_, err := json.Marshal(v)
-		require.Error(t, err)
-	}
-}
-
-func TestTheLargestIdentityFitsARecord(t *testing.T) {
-	big := func(seed byte) Self {
-		self := newSelf(t, seed, strings.Repeat("n", pointer.MaxNickname))
-		self.Identity.Sealing = []pointer.SealingKey{{KEM: 1, Key: make([]byte, 2048)}, {KEM: 2, Key: make([]byte, 1600)}}
-		self.Identity.Addresses = nil
-		for range MaxAddresses {
-			self.Identity.Addresses = append(self.Identity.Addresses, make([]byte, MaxAddress))
-		}
-		b, err := self.Identity.encode()
-		require.NoError(t, err)
-		require.Greater(t, len(b), maxIdentity-300)
-		return self
-	}
-	p := newParty(t, Terms{})
-	p.alice = big(1)
-	p.resume(t)
-	require.NotNil(t, p.settle(t, p.take(t, big(2), p.offer.Invitation().Link()))[0].event.Paired)
-	over := big(3)
-	over.Identity.Sealing = append(over.Identity.Sealing, pointer.SealingKey{KEM: 3, Key: make([]byte, 2048)})
-	_, err := over.ready()
-	require.ErrorContains(t, err, "give fewer")
 }
 
 func TestAnAwayNetworkIsTriedAgainByBothSides(t *testing.T) {

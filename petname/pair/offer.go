@@ -135,13 +135,13 @@ func (o *Offer) Step(ctx context.Context, store dht.Store, now time.Time) (Event
 		}
 		o.put = now
 	}
-	for n, b := range o.invitation.takeBoxes() {
-		found, ok, err := b.look(ctx, store, now)
-		if err != nil {
-			return Event{}, err
-		}
+	takes, err := lookAll(ctx, store, now, o.invitation.takeBoxes())
+	if err != nil {
+		return Event{}, err
+	}
+	for n, found := range takes {
 		hash := [32]byte(takeHash(found.message))
-		if !ok || hash == o.handled[n] {
+		if !found.ok || hash == o.handled[n] {
 			continue
 		}
 		r, err := o.judge(ctx, now, found.message)

@@ -146,12 +146,12 @@ func (o *CodeOffer) open(ctx context.Context, store dht.Store, now time.Time) er
 	for _, s := range o.code.slotsAbout(now) {
 		boxes = append(boxes, s.box(boxOffer))
 	}
-	for _, b := range append(boxes, own.box(boxTake), own.box(boxAnswer)) {
-		_, ok, err := b.look(ctx, store, now)
-		if err != nil {
-			return err
-		}
-		if ok {
+	standing, err := lookAll(ctx, store, now, append(boxes, own.box(boxTake), own.box(boxAnswer)))
+	if err != nil {
+		return err
+	}
+	for _, f := range standing {
+		if f.ok {
 			_, err := o.end(ErrOccupied)
 			return err
 		}
@@ -309,19 +309,24 @@ func (t *CodeTake) Step(ctx context.Context, store dht.Store, now time.Time) (Ev
 // accept looks for the one offer, and makes the answer to it; ok is false
 // while there is none.
 func (t *CodeTake) accept(ctx context.Context, store dht.Store, now time.Time) (ok bool, err error) {
+	slots := t.code.slotsAbout(now)
+	var boxes []box
+	for _, s := range slots {
+		boxes = append(boxes, s.box(boxOffer))
+	}
+	standing, err := lookAll(ctx, store, now, boxes)
+	if err != nil {
+		if !now.Before(t.until) {
+			_, err = t.end(fmt.Errorf("%w (%w)", ErrTimeout, err))
+		}
+		return false, err
+	}
 	var at slot
 	var offer []byte
 	offers := 0
-	for _, s := range t.code.slotsAbout(now) {
-		found, ok, err := s.box(boxOffer).look(ctx, store, now)
-		if err != nil {
-			if !now.Before(t.until) {
-				_, err = t.end(fmt.Errorf("%w (%w)", ErrTimeout, err))
-			}
-			return false, err
-		}
-		if ok {
-			at, offer = s, found.message
+	for n, f := range standing {
+		if f.ok {
+			at, offer = slots[n], f.message
 			offers++
 		}
 	}

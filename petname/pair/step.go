@@ -61,7 +61,7 @@ var (
 	ErrTampered = errors.New("somebody interfered with the pairing: take a new code or invitation")
 
 	// ErrTimeout: the other side didn't come, or went away.
-	ErrTimeout = errors.New("the other side did not answer in time: take a new code")
+	ErrTimeout = errors.New("the other side did not answer in time: try again, with a new code or invitation")
 
 	// ErrSelf: the other side has this side's own pointer.
 	ErrSelf = errors.New("that is your own code or invitation")

@@ -175,23 +175,23 @@ func (t *Take) stand(ctx context.Context, store dht.Store, now time.Time, boxes 
 		}
 		t.sent = false
 	}
-	for n, b := range boxes {
-		found, ok, err := b.look(ctx, store, now)
-		if err != nil {
-			return err
-		}
-		if ok && n < len(boxes)-1 && !bytes.Equal(found.message, t.message) {
+	standing, err := lookAll(ctx, store, now, boxes)
+	if err != nil {
+		return err
+	}
+	for n, found := range standing {
+		if found.ok && n < len(boxes)-1 && !bytes.Equal(found.message, t.message) {
 			continue
 		}
 		sequence := uint64(1)
-		if ok {
+		if found.ok {
 			if found.sequence >= pointer.MaxSequence {
 				_, err := t.end(ErrTampered)
 				return err
 			}
 			sequence = found.sequence + 1
 		}
-		err = b.put(ctx, store, t.message, max(sequence, t.sequence), now.Add(maxStand))
+		err = boxes[n].put(ctx, store, t.message, max(sequence, t.sequence), now.Add(maxStand))
 		if errors.Is(err, dht.ErrOlder) {
 			t.sequence = max(sequence, t.sequence) + 1 // somebody was quicker
 			return nil

@@ -1,0 +1,286 @@
+package pair
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// samples are one good message of each kind, out of real runs.
+type samples struct {
+	identity, transcriptCode, transcriptLink       []byte
+	offer, take, answer, failure, proof            []byte
+	invitation, state, linkTake, taken, takenProof []byte
+	link, compact                                  string
+}
+
+func newSamples(t require.TestingT) samples {
+	var s samples
+	var err error
+	s.identity, err = newSelf(t, 1, "Alice").Identity.encode()
+	require.NoError(t, err)
+
+	m := newMeeting(t, theCode, theCode)
+	m.settle(t)
+	m.requirePaired(t)
+	s.transcriptCode = m.offerOutcome.event.Paired.Transcript
+	s.offer, s.take, s.answer = m.offer.offer, m.take.take, m.offer.answer
+	s.failure = encode(wireFailure{Kind: kindFailure, Take: takeHash(s.take)})
+	s.proof = encode(m.take.own)
+
+	p := newParty(t, Terms{Uses: 2, Purpose: "lunch"})
+	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	o := p.settle(t, x)
+	s.transcriptLink = o[0].event.Paired.Transcript
+	s.invitation, s.state = p.offer.invitation.signed, p.disk.state
+	s.linkTake = x.message
+	s.taken, _ = peek(t, p.store, p.offer.invitation.takenBox(x.message), p.clock.now())
+	w, err := parseTaken(s.taken)
+	require.NoError(t, err)
+	s.takenProof, err = unseal(x.session.key(roleInviter), w.Sealed)
+	require.NoError(t, err)
+	s.link, s.compact = compactInvitation(t).Link(), compactInvitation(t).Compact()
+	return s
+}
+
+// requireSame holds a decoder to its law: what it accepts, encodes back to the
+// same bytes.
+func requireSame(t *testing.T, in []byte, err error, again []byte) {
+	t.Helper()
+	if err == nil {
+		require.True(t, bytes.Equal(in, again), "%x\n%x", in, again)
+	}
+}
+
+func FuzzIdentity(f *testing.F) {
+	f.Add(newSamples(f).identity)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		id, err := parseIdentity(b)
+		if err != nil {
+			require.Zero(t, id.Pointer)
+			return
+		}
+		again, err := id.encode()
+		require.NoError(t, err)
+		requireSame(t, b, nil, again)
+	})
+}
+
+// FuzzMessages feeds every decoder of messages, as any box can hold any bytes.
+func FuzzMessages(f *testing.F) {
+	s := newSamples(f)
+	for _, b := range [][]byte{s.offer, s.take, s.answer, s.failure, s.proof, s.linkTake, s.taken, s.takenProof} {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		offer, err := parseOffer(b)
+		requireSame(t, b, err, encode(wireOffer{Kind: kindOffer, Share: offer.share, Commit: offer.data}))
+		take, err := parseTake(b)
+		requireSame(t, b, err, encode(take))
+		answer, err := parseAnswer(b)
+		if err == nil && answer.Kind == kindFailure {
+			requireSame(t, b, err, encode(wireFailure{Kind: kindFailure, Take: answer.Take}))
+		} else {
+			requireSame(t, b, err, encode(answer))
+		}
+		proof, err := parseProof(b)
+		requireSame(t, b, err, encode(proof))
+		linkTake, err := parseLinkTake(b)
+		requireSame(t, b, err, encode(linkTake))
+		linkProof, err := parseLinkProof(b)
+		requireSame(t, b, err, encode(linkProof))
+		taken, err := parseTaken(b)
+		requireSame(t, b, err, encode(taken))
+		takenProof, err := parseTakenProof(b)
+		requireSame(t, b, err, encode(takenProof))
+	})
+}
+
+// FuzzBoxes leaves the same hostile bytes in every box before honest sides
+// come by: they end in an error, and nobody is paired.
+func FuzzBoxes(f *testing.F) {
+	s := newSamples(f)
+	for _, b := range [][]byte{nil, s.offer, s.take, s.answer, s.failure, s.linkTake, s.taken} {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > maxMessage {
+			return
+		}
+		m := newMeeting(t, theCode, theCode)
+		m.alice.Random = newRandom(200) // the seeds are messages of the usual stream's session
+		var err error
+		m.offer, err = OfferCode(m.alice, mustCode(t, theCode), m.aliceNotes.burn)
+		require.NoError(t, err)
+		m.stepOffer(t)
+		plant(t, m.store, m.slot.box(boxTake), b, 9, m.far())
+		require.Error(t, m.stepOffer(t).err)
+		require.True(t, m.offerOutcome.over())
+
+		m = newMeeting(t, theCode, theCode)
+		plant(t, m.store, m.slot.box(boxOffer), b, 9, m.far())
+		m.stepTake(t)
+		plant(t, m.store, m.slot.box(boxAnswer), b, 9, m.far())
+		m.stepTake(t)
+		require.Nil(t, m.takeOutcome.event.Paired)
+
+		p := newParty(t, Terms{})
+		for _, box := range p.offer.invitation.takeBoxes() {
+			plant(t, p.store, box, b, 9, p.clock.now().Add(time.Minute))
+		}
+		_, err = p.offer.Step(context.Background(), p.store, p.clock.now())
+		require.NoError(t, err)
+		require.Empty(t, p.offer.Takers())
+	})
+}
+
+// A number after a first head, or first key, in two bytes where one would do.
+func TestOtherEncodingsAreRefused(t *testing.T) {
+	s := newSamples(t)
+	for name, c := range map[string]struct {
+		good  []byte
+		at    int
+		parse func([]byte) error
+	}{
+		"offer":       {s.offer, 1, func(b []byte) error { _, err := parseOffer(b); return err }},
+		"take":        {s.take, 1, func(b []byte) error { _, err := parseTake(b); return err }},
+		"answer":      {s.answer, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
+		"failure":     {s.failure, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
+		"link take":   {s.linkTake, 1, func(b []byte) error { _, err := parseLinkTake(b); return err }},
+		"taken":       {s.taken, 1, func(b []byte) error { _, err := parseTaken(b); return err }},
+		"taken proof": {s.takenProof, 1, func(b []byte) error { _, err := parseTakenProof(b); return err }},
+		"identity":    {s.identity, 2, func(b []byte) error { _, err := parseIdentity(b); return err }},
+		"invitation":  {s.invitation, 3, func(b []byte) error { _, err := openInvitation(b); return err }},
+		"state":       {s.state, 2, func(b []byte) error { _, err := parseState(b); return err }},
+	} {
+		require.NoError(t, c.parse(c.good), name)
+		require.Less(t, c.good[c.at], byte(24), name)
+		long := bytes.Join([][]byte{c.good[:c.at], {0x18}, c.good[c.at:]}, nil)
+		err := c.parse(long)
+		require.Error(t, err, name)
+		if name != "failure" { // which is then tried as an answer
+			require.ErrorIs(t, err, errNotCanonical, name)
+		}
+		require.Error(t, c.parse(append(bytes.Clone(c.good), 0)), name)
+	}
+}
+
+func FuzzTranscript(f *testing.F) {
+	s := newSamples(f)
+	f.Add(s.transcriptCode)
+	f.Add(s.transcriptLink)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		transcript, err := ParseTranscript(b)
+		if err != nil {
+			require.Zero(t, transcript.Channel)
+			return
+		}
+		var w wireTranscript
+		require.NoError(t, decode(b, maxTranscript, &w))
+		requireSame(t, b, nil, encode(w))
+	})
+}
+
+func FuzzInvitation(f *testing.F) {
+	f.Add(newSamples(f).invitation)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		inv, err := openInvitation(b)
+		if err != nil {
+			require.Nil(t, inv.signed)
+			return
+		}
+		again, err := ParseTicket(inv.Link(), time.Unix(0, 0).Add(-time.Second))
+		require.NoError(t, err)
+		requireSame(t, b, nil, again.Invitation.signed)
+	})
+}
+
+// FuzzInvitationBody goes past the signature, which no fuzzer makes.
+func FuzzInvitationBody(f *testing.F) {
+	var w wireSigned
+	require.NoError(f, decode(newSamples(f).invitation, maxInvitation, &w))
+	f.Add(encode(w.Body))
+	alice := newSelf(f, 1, "Alice")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var body wireInvitation
+		if decode(b, maxInvitation, &body) != nil {
+			return
+		}
+		if _, err := body.read(); err != nil {
+			return
+		}
+		sig, err := alice.sign(domainInvite, body)
+		require.NoError(t, err)
+		signed := encode(wireSigned{Body: body, Signature: sig})
+		inv, err := openInvitation(signed)
+		if len(signed) <= maxInvitation && bytes.Equal(body.Inviter, alice.Identity.Pointer.Bytes()) {
+			require.NoError(t, err)
+			require.Equal(t, signed, inv.signed)
+			_ = inv.Compact()
+		} else {
+			require.Error(t, err)
+		}
+	})
+}
+
+func FuzzParseTicket(f *testing.F) {
+	s := newSamples(f)
+	f.Add(s.link)
+	f.Add(s.compact)
+	f.Add(compactPrefix + "1")
+	f.Fuzz(func(t *testing.T, text string) {
+		ticket, err := ParseTicket(text, start)
+		if err != nil {
+			require.Zero(t, ticket.Inviter)
+			return
+		}
+		if ticket.Invitation != nil {
+			require.Contains(t, text, ticket.Invitation.Link())
+			return
+		}
+		inv := Invitation{Inviter: ticket.Inviter, Addresses: ticket.Addresses, secret: ticket.secret}
+		require.Contains(t, text, inv.Compact())
+	})
+}
+
+func FuzzState(f *testing.F) {
+	f.Add(newSamples(f).state)
+	alice := newSelf(f, 1, "Alice")
+	f.Fuzz(func(t *testing.T, b []byte) {
+		o, err := ResumeOffer(alice, b, (&disk{}).save)
+		if err != nil {
+			require.Nil(t, o)
+			return
+		}
+		requireSame(t, b, nil, o.State())
+	})
+}
+
+func TestAStateThatWasChangedIsRefused(t *testing.T) {
+	good := newSamples(t).state
+	s, err := parseState(good)
+	require.NoError(t, err)
+	require.Len(t, s.takers, 1)
+	change := func(why string, f func(w *wireState)) {
+		var w wireState
+		require.NoError(t, decode(good, maxState, &w))
+		f(&w)
+		_, err := parseState(encode(w))
+		require.Error(t, err, why)
+	}
+	change("another private key", func(w *wireState) { w.Private = bytes.Repeat([]byte{1}, 32) })
+	change("a short private key", func(w *wireState) { w.Private = w.Private[:31] })
+	change("more takers than uses", func(w *wireState) {
+		w.Takers = append(w.Takers, newKey(t, 3).Pointer().Bytes(), newKey(t, 4).Pointer().Bytes())
+	})
+	change("one taker twice", func(w *wireState) { w.Takers = append(w.Takers, w.Takers[0]) })
+	change("the inviter", func(w *wireState) { w.Takers = append(w.Takers, s.invitation.Inviter.Bytes()) })
+	change("another version", func(w *wireState) { w.Version = 2 })
+	for cut := range good {
+		_, err := parseState(good[:cut])
+		require.Error(t, err, cut)
+	}
+}
