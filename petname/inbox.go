@@ -128,9 +128,9 @@ func cmpErr(err, otherwise error) error {
 }
 
 // room refuses when as much waits as may: in all, and of one person. Strangers
-// count as one, and those whom I met not at all.
+// count as one, and those whom I met, or consented to, not at all.
 func (b *Book) room(v *ledger.View, w wireSuggestion) error {
-	if SuggestionKind(w.Kind).met() {
+	if kind := SuggestionKind(w.Kind); kind.met() || kind == Acquainted {
 		return nil
 	}
 	all, same := 0, 0

@@ -124,13 +124,13 @@ func (v *Invitee) restoreConsent(w wireInvitee) (err error) {
 	if err := v.revealed(reveal); err != nil {
 		return err
 	}
-	for side, auth := range map[uint8][]byte{v.request.Side: w.Mine, other(v.request.Side): w.Theirs} {
-		if auth == nil {
-			continue
-		}
-		if err := v.restoreAuth(auth, side); err != nil {
+	if w.Mine != nil {
+		if err := v.restoreAuth(w.Mine, v.request.Side); err != nil {
 			return err
 		}
+	}
+	if w.Theirs != nil {
+		return v.restoreAuth(w.Theirs, other(v.request.Side))
 	}
 	return nil
 }

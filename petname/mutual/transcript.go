@@ -79,10 +79,11 @@ func openTranscript(b []byte) (Summary, wireTranscript, error) {
 		return fail(err)
 	}
 	transcript := transcriptOf(request, accepts)
-	for side, signature := range map[uint8][]byte{request.Side: w.MyProof, other(request.Side): w.TheirProof} {
-		if err := verifyProof(transcript, accepts[side], signature); err != nil {
-			return fail(err)
-		}
+	if err := verifyProof(transcript, accepts[request.Side], w.MyProof); err != nil {
+		return fail(err)
+	}
+	if err := verifyProof(transcript, accepts[other(request.Side)], w.TheirProof); err != nil {
+		return fail(err)
 	}
 	s := Summary{Request: request.request(), Pointer: about, Redacted: w.Payload == nil}
 	if w.Payload != nil {
