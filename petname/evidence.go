@@ -12,7 +12,7 @@ import (
 // Evidence is what is on record about a contact, signed, whether or not it was
 // believed.
 type Evidence struct {
-	Kind      string          // "introduced", "paired", "stranger", "question", "denied"
+	Kind      string          // "introduced", "acquainted", "paired", "stranger", "question", "denied"
 	Pointer   pointer.Pointer // that it is about
 	By        pointer.Pointer // who said so; for "paired" the contact itself
 	Channel   string

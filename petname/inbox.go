@@ -38,13 +38,19 @@ var (
 )
 
 // Suggest puts what came in into the inbox, where it names nobody, and reports
-// whether it is new there. It is for pairings and for offers to introduce; what
-// somebody signed goes to [Book.Receive]. Of the suggestion ID, At and State are
-// not read.
+// whether it is new there. It is for pairings and for mutual introductions
+// (package mutual); what somebody signed by itself goes to [Book.Receive]. Of
+// the suggestion ID, At and State are not read, and of a Mutual or Acquainted
+// one nothing but its kind, channel and evidence: the signed request, or the
+// transcript.
 //
 // What was heard before is no error and changes nothing, whatever was decided.
-// [ErrOwnPointer], [ErrMuted], [ErrInboxFull].
+// [ErrOwnPointer], [ErrMuted], [ErrInboxFull]; for a mutual introduction also
+// [ErrNotForMe] and, of an offer, [ErrStranger].
 func (b *Book) Suggest(s Suggestion) (SuggestionID, bool, error) {
+	if s.Kind == Mutual || s.Kind == Acquainted {
+		return b.suggestMutual(s)
+	}
 	w := wireSuggestion{Kind: string(s.Kind), Suggested: s.Suggested, Nickname: s.Nickname, Note: s.Note, Channel: s.Channel,
 		Next: s.Next.Bytes(), Evidence: s.Evidence}
 	if !s.By.IsZero() {
@@ -58,6 +64,27 @@ func (b *Book) Suggest(s Suggestion) (SuggestionID, bool, error) {
 	}
 	fresh := false
 	err := b.update(func(tx *ledger.Tx) (err error) {
+		fresh, err = b.suggest(tx, w)
+		return err
+	})
+	return w.id(), fresh && err == nil, err
+}
+
+func (b *Book) suggestMutual(s Suggestion) (SuggestionID, bool, error) {
+	w, request, err := mutually(s.Kind, s.Evidence, s.Channel)
+	if err != nil {
+		return SuggestionID{}, false, err
+	}
+	fresh := false
+	err = b.update(func(tx *ledger.Tx) error {
+		if !b.mine(request.To) {
+			return fmt.Errorf("by %s, to %s: %w", request.By, request.To, ErrNotForMe)
+		}
+		if s.Kind == Mutual { // who was listened to then needn't be in the book any more when it has come about
+			if _, err := b.heard(tx.View(), request.By, request.To); err != nil {
+				return err
+			}
+		}
 		fresh, err = b.suggest(tx, w)
 		return err
 	})
@@ -101,9 +128,9 @@ func cmpErr(err, otherwise error) error {
 }
 
 // room refuses when as much waits as may: in all, and of one person. Strangers
-// count as one, and those whom I met not at all.
+// count as one, and those whom I met, or consented to, not at all.
 func (b *Book) room(v *ledger.View, w wireSuggestion) error {
-	if SuggestionKind(w.Kind).met() {
+	if kind := SuggestionKind(w.Kind); kind.met() || kind == Acquainted {
 		return nil
 	}
 	all, same := 0, 0
@@ -320,7 +347,7 @@ func (b *Book) Decline(id SuggestionID, never bool) (Suggestion, error) {
 		if never && s.Pointer.IsZero() {
 			return fmt.Errorf("suggestion %s: whom it is about isn't known yet, and so can't be declined for ever", id)
 		}
-		if s.State == Accepted {
+		if len(state.Accepted) > 0 {
 			return fmt.Errorf("suggestion %s: %s: %w", id, s.State, ErrDecided)
 		}
 		if !slices.Contains(state.Verdicts, decision) {
@@ -335,6 +362,33 @@ func (b *Book) Decline(id SuggestionID, never bool) (Suggestion, error) {
 		return err
 	})
 	return s, err
+}
+
+// Consent notes that the user agreed to an offer to be introduced to each other,
+// and Withdraw that nothing will come of one. Neither names anybody. Both are for
+// suggestions of kind Mutual, and noting it again changes nothing.
+func (b *Book) Consent(id SuggestionID) error { return b.decideOffer(id, verdictConsent) }
+
+// Withdraw: see [Book.Consent].
+func (b *Book) Withdraw(id SuggestionID) error { return b.decideOffer(id, verdictWithdraw) }
+
+func (b *Book) decideOffer(id SuggestionID, decision verdict) error {
+	return b.update(func(tx *ledger.Tx) error {
+		state, err := getState[suggestionState](tx.View(), tableInbox, id.row())
+		if err != nil {
+			return err
+		}
+		if state.Said == nil {
+			return fmt.Errorf("suggestion %s: %w", id, ErrNotFound)
+		}
+		if SuggestionKind(state.Said.Kind) != Mutual {
+			return fmt.Errorf("suggestion %s is no offer to introduce", id)
+		}
+		if slices.Contains(state.Verdicts, decision) {
+			return nil
+		}
+		return appendAct(tx, act{Op: opDecide, Item: id[:], Verdict: decision})
+	})
 }
 
 // Receive takes in what somebody signed (package introduce), and reports whether

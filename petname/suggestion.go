@@ -14,6 +14,7 @@ import (
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -25,6 +26,7 @@ const (
 	Paired     SuggestionKind = "paired"     // we met, or spoke, and both keys were proven
 	Taken      SuggestionKind = "taken"      // it took an invitation of mine, and proved its key; whether it is whom I meant is for me to say
 	Mutual     SuggestionKind = "mutual"     // somebody in the book offers to introduce us to each other; who it is isn't known yet
+	Acquainted SuggestionKind = "acquainted" // somebody in the book introduced us to each other: both consented, and both keys were proven
 	Question   SuggestionKind = "question"   // somebody asks whether a key that was introduced as mine is
 	Stranger   SuggestionKind = "stranger"   // nobody in the book: it says so itself, and has paid for it with work
 )
@@ -101,6 +103,7 @@ const (
 	verdictDecline  verdict = 1
 	verdictNever    verdict = 2 // and nothing more is to be heard of the pointer
 	verdictWithdraw verdict = 3 // who made it took it back
+	verdictConsent  verdict = 4 // to be introduced to each other: nobody is named by it
 )
 
 type wireSuggestion struct {
@@ -151,7 +154,7 @@ func (a act) checkHeard() error {
 	if a.Item != nil && len(a.Item) != len(SuggestionID{}) {
 		return fmt.Errorf("suggestion with an id of %d bytes", len(a.Item))
 	}
-	if a.Verdict > verdictWithdraw || len(a.Channel) > maxSourceText {
+	if a.Verdict > verdictConsent || len(a.Channel) > maxSourceText {
 		return fmt.Errorf("verdict %d, channel %s", a.Verdict, quote(a.Channel))
 	}
 	if a.Statement != nil {
@@ -234,9 +237,13 @@ func (w wireSuggestion) check() error {
 		if w.By != nil || w.About == nil {
 			return errors.New("pairing with nobody, or by somebody else")
 		}
-	case Mutual:
-		if w.By == nil || w.About != nil {
-			return errors.New("offer to introduce by nobody, or of somebody known")
+	case Mutual, Acquainted:
+		said, _, err := mutually(kind, w.Evidence, w.Channel)
+		if err != nil {
+			return err
+		}
+		if !equalSaid(w, said) {
+			return errors.New("suggestion says what its request or transcript doesn't")
 		}
 	default:
 		return fmt.Errorf("suggestion of kind %s", quote(w.Kind))
@@ -253,6 +260,26 @@ func saidBy(i introduce.Introduction, kind SuggestionKind, signed []byte, channe
 // askedBy is a question as a suggestion.
 func askedBy(q introduce.Question, i introduce.Introduction, signed []byte, channel string) wireSuggestion {
 	return wireSuggestion{Kind: string(Question), By: q.By.Bytes(), About: i.About.Bytes(), Suggested: i.Suggested, Channel: channel, Evidence: signed}
+}
+
+// mutually is an offer to introduce, or what came of it, as a suggestion, and the
+// request that it all began with.
+func mutually(kind SuggestionKind, evidence []byte, channel string) (wireSuggestion, mutual.Request, error) {
+	if kind == Acquainted {
+		s, err := mutual.Verify(evidence)
+		if err != nil {
+			return wireSuggestion{}, mutual.Request{}, err
+		}
+		r := s.Request
+		return wireSuggestion{Kind: string(kind), By: r.By.Bytes(), About: s.Pointer.Bytes(), Next: s.Payload.Next.Bytes(), Suggested: r.Suggested,
+			Nickname: s.Payload.Nickname, Note: r.Note, Channel: channel, Evidence: evidence}, r, nil
+	}
+	r, err := mutual.OpenRequest(evidence, time.Time{})
+	if err != nil {
+		return wireSuggestion{}, mutual.Request{}, err
+	}
+	return wireSuggestion{Kind: string(kind), By: r.By.Bytes(), Suggested: r.Suggested, Note: r.Note, Expires: r.Expires.UnixMilli(),
+		Channel: channel, Evidence: evidence}, r, nil
 }
 
 func equalSaid(a, b wireSuggestion) bool {
@@ -423,8 +450,10 @@ func (s suggestionState) suggestion(id SuggestionID, now time.Time) (Suggestion,
 		out.State = Accepted
 	case slices.Contains(s.Verdicts, verdictWithdraw):
 		out.State = Withdrawn
-	case len(s.Verdicts) > 0:
+	case slices.Contains(s.Verdicts, verdictDecline), slices.Contains(s.Verdicts, verdictNever):
 		out.State = Declined
+	case len(s.Verdicts) > 0:
+		out.State = Accepted
 	case !out.Expires.IsZero() && !now.Before(out.Expires):
 		out.State = Expired
 	}

@@ -27,10 +27,11 @@ var mayImport = map[string][]string{
 	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
 	"dht/keep":       {"dht", "pointer"},
 
-	"petname":           {"dht", "ledger", "pointer", "petname/introduce"},
+	"petname":           {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual"},
 	"petname/introduce": {"pointer"},
+	"petname/mutual":    {"pointer"},
 	"petname/pair":      {"dht", "pointer"},
-	"petname/peer":      {"dht", "dht/drop", "petname", "petname/introduce", "petname/pair", "pointer"},
+	"petname/peer":      {"dht", "dht/drop", "petname", "petname/introduce", "petname/mutual", "petname/pair", "pointer"},
 
 	"petname/peer/direct": {"dht", "pointer"},
 

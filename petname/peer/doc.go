@@ -11,6 +11,16 @@
 // is sent is durable before it is on its way, and stays until it is acknowledged;
 // what comes is processed in order, and exactly once.
 //
+// Two people are introduced to each other, if both consent, by package mutual:
+//
+//	m, sent, err := p.IntroduceBoth(ctx, identity, mutual.Party{Pointer: bob}, mutual.Party{Pointer: carol}, time.Time{})
+//	…                                             // at Bob's, after a Sync
+//	m, sent, err = p.AcceptMutual(ctx, identity, suggestion.ID)
+//
+// All else of it happens in Sync: what was received, and what it makes a session
+// say, are durable in one, and what needs the key waits for a Sync that has it.
+// What comes of it is a suggestion again.
+//
 // The identity's key is handed in with each call that signs, and not kept: a
 // book without it can fetch, but neither send nor acknowledge.
 package peer

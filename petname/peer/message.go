@@ -15,6 +15,7 @@ type kind uint8
 
 const (
 	kindStatement kind = 1 // a signed statement of package introduce
+	kindMutual    kind = 2 // a message of package mutual
 )
 
 // message is one on a channel, in canonical CBOR: [kind, body].

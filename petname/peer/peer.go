@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto"
 	"crypto/hpke"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -29,6 +31,7 @@ type Config struct {
 	Sealing func() ([]hpke.PrivateKey, error)            // this home's, the current ones first
 	File    string                                       // what is on its way is kept here; one process at a time
 	Now     func() time.Time                             // nil: time.Now
+	Rand    io.Reader                                    // nil: crypto/rand
 	Wait    time.Duration                                // how long to wait while another process has the file open
 }
 
@@ -41,6 +44,8 @@ type Peer struct {
 	turns  map[pointer.Pointer]*sync.Mutex // a channel is not for two at a time
 	offers map[string]*offering            // that this process steps
 	shelf  *shelf
+
+	sessions sync.Mutex // of mutual introductions, to read one and write it back
 }
 
 // ErrNoSealing: a contact's card has no key to seal messages with.
@@ -53,12 +58,15 @@ func Open(c Config) (*Peer, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
 	db, err := bbolt.Open(c.File, 0o600, &bbolt.Options{Timeout: max(c.Wait, time.Millisecond), NoStatistics: true})
 	if err != nil {
 		return nil, fmt.Errorf("messages %q: %w", c.File, err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown} {
+		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown, bucketInvited, bucketStarted, bucketOutbox} {
 			if _, err := tx.CreateBucketIfNotExists(bucket); err != nil {
 				return err
 			}

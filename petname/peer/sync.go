@@ -13,6 +13,7 @@ import (
 	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -34,6 +35,7 @@ type Report struct {
 	Refused []Refusal               // what came and was not taken
 	Waiting map[pointer.Pointer]int // messages that are not acknowledged yet
 	Lost    uint64                  // messages that can't come any more: see [drop.Mail]
+	Mutual  []Mutual                // mutual introductions that went on, or ended
 	Errs    []error                 // channels that couldn't be looked at, or written to
 }
 
@@ -51,6 +53,9 @@ type Refusal struct {
 // contacts some, in turns. A network that fails is told in the report.
 func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 	report := Report{Waiting: make(map[pointer.Pointer]int)}
+	if err := p.expire(&report); err != nil {
+		return report, err
+	}
 	parties, err := p.parties()
 	if err != nil {
 		return report, err
@@ -74,6 +79,15 @@ func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 	if err != nil {
 		report.Errs = append(report.Errs, err)
 	}
+	if err := p.settle(&report); err != nil {
+		return report, err
+	}
+	if key != nil {
+		if err := p.prove(key, &report); err != nil {
+			return report, err
+		}
+		p.flushAll(ctx, key, &report)
+	}
 	return report, ctx.Err()
 }
 
@@ -82,6 +96,7 @@ func (r *Report) add(o Report) {
 	r.Fresh = append(r.Fresh, o.Fresh...)
 	r.Refused = append(r.Refused, o.Refused...)
 	r.Lost += o.Lost
+	r.Mutual = append(r.Mutual, o.Mutual...)
 	r.Errs = append(r.Errs, o.Errs...)
 	for to, n := range o.Waiting {
 		r.Waiting[to] = n
@@ -175,6 +190,9 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 			return fail(err)
 		}
 	}
+	if err := p.unload(party, c); err != nil {
+		return fail(err)
+	}
 	known := c.Waiting() > 0 || len(mail.Messages) > 0 || !mail.Written.IsZero()
 	if known || p.has(party) {
 		if err := p.save(party, c); err != nil {
@@ -211,6 +229,8 @@ func (p *Peer) take(ctx context.Context, by pointer.Pointer, m drop.Message, rep
 	switch msg.Kind {
 	case kindStatement:
 		return p.takeStatement(by, msg.Body, report)
+	case kindMutual:
+		return p.takeMutual(by, msg.Body, report)
 	}
 	return false, fmt.Errorf("message of kind %d, which this version doesn't know", msg.Kind)
 }
@@ -235,7 +255,7 @@ func (p *Peer) takeStatement(by pointer.Pointer, signed []byte, report *Report) 
 
 // refusal tells what will never be taken from what may be another time.
 func refusal(err error) bool {
-	for _, never := range []error{introduce.ErrInvalid, petname.ErrNotForMe, petname.ErrStranger, petname.ErrMuted, petname.ErrOwnPointer, petname.ErrDecided} {
+	for _, never := range []error{introduce.ErrInvalid, mutual.ErrInvalid, mutual.ErrNotMine, petname.ErrNotForMe, petname.ErrStranger, petname.ErrMuted, petname.ErrOwnPointer, petname.ErrDecided} {
 		if errors.Is(err, never) {
 			return true
 		}

@@ -1,0 +1,284 @@
+package mutual
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+var (
+	// ErrInvalid: bytes are no message of this protocol, or don't verify.
+	ErrInvalid = errors.New("mutual introduction: does not verify")
+
+	// ErrNotMine: a message is of another session, or from somebody who has no
+	// part in this one. It changes nothing.
+	ErrNotMine = errors.New("mutual introduction: a message of another session, or from somebody else")
+)
+
+// Kind is what a message says.
+type Kind uint8
+
+const (
+	KindRequest Kind = iota + 1
+	KindAccept
+	KindDecline
+	KindReveal
+	KindAuth
+	KindActivate
+	KindAbort
+)
+
+// Bounds of what is said.
+const (
+	MaxMessage = 6000                // bytes of a message: it fits one of package drop
+	MaxText    = 64                  // bytes of a suggested name
+	MaxNote    = 512                 // bytes of a note
+	MaxLife    = 90 * 24 * time.Hour // from a request to its end: so long, an invitee remembers it
+
+	maxSealed = maxPayload + 200
+	maxAccept = 512
+	maxMillis = 1 << 46
+	hashSize  = sha256.Size
+)
+
+// Session is a session's id, chosen at random by the introducer.
+type Session [32]byte
+
+// Outgoing is a message to be sent, in order, after the state is durable.
+type Outgoing struct {
+	To    pointer.Pointer
+	Bytes []byte
+}
+
+// wire is any message, encoded.
+type wire struct {
+	Kind      Kind   `cbor:"1,keyasint"`
+	Session   []byte `cbor:"2,keyasint"`
+	Side      uint8  `cbor:"3,keyasint,omitempty"`
+	Expires   int64  `cbor:"4,keyasint,omitempty"`
+	Made      int64  `cbor:"5,keyasint,omitempty"`
+	By        []byte `cbor:"6,keyasint,omitempty"`
+	To        []byte `cbor:"7,keyasint,omitempty"`
+	Hidden    []byte `cbor:"8,keyasint,omitempty"`
+	Suggested string `cbor:"9,keyasint,omitempty"`
+	Note      string `cbor:"10,keyasint,omitempty"`
+	Request   []byte `cbor:"11,keyasint,omitempty"`
+	Nonce     []byte `cbor:"12,keyasint,omitempty"`
+	Ephemeral []byte `cbor:"13,keyasint,omitempty"`
+	Payload   []byte `cbor:"14,keyasint,omitempty"`
+	Salt      []byte `cbor:"15,keyasint,omitempty"`
+	About     []byte `cbor:"16,keyasint,omitempty"`
+	Accept    []byte `cbor:"17,keyasint,omitempty"`
+	Sealed    []byte `cbor:"18,keyasint,omitempty"`
+	MAC       []byte `cbor:"19,keyasint,omitempty"`
+	Reason    Reason `cbor:"20,keyasint,omitempty"`
+	Signature []byte `cbor:"21,keyasint,omitempty"`
+}
+
+// fields is a set of a message's keys.
+type fields uint32
+
+func keys(of ...int) (f fields) {
+	for _, key := range of {
+		f |= 1 << key
+	}
+	return f
+}
+
+func (w wire) fields() (f fields) {
+	for key, there := range [...]bool{
+		2: w.Session != nil, 3: w.Side != 0, 4: w.Expires != 0, 5: w.Made != 0, 6: w.By != nil, 7: w.To != nil, 8: w.Hidden != nil,
+		9: w.Suggested != "", 10: w.Note != "", 11: w.Request != nil, 12: w.Nonce != nil, 13: w.Ephemeral != nil, 14: w.Payload != nil,
+		15: w.Salt != nil, 16: w.About != nil, 17: w.Accept != nil, 18: w.Sealed != nil, 19: w.MAC != nil, 20: w.Reason != 0, 21: w.Signature != nil,
+	} {
+		if there {
+			f |= keys(key)
+		}
+	}
+	return f
+}
+
+// shapes say which fields a message of a kind must have, and may have.
+var shapes = map[Kind]struct{ must, may fields }{
+	KindRequest:  {keys(2, 3, 4, 5, 6, 7, 8, 21), keys(9, 10)},
+	KindAccept:   {keys(2, 3, 4, 6, 7, 11, 12, 13, 14, 21), 0},
+	KindDecline:  {keys(2), 0},
+	KindReveal:   {keys(2, 15, 16, 17), 0},
+	KindAuth:     {keys(2, 3, 18), 0},
+	KindActivate: {keys(2, 3, 19), 0},
+	KindAbort:    {keys(2, 20), 0},
+}
+
+var (
+	encoder = func() cbor.EncMode {
+		mode, err := cbor.CoreDetEncOptions().EncMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+	decoder = func() cbor.DecMode {
+		mode, err := cbor.DecOptions{
+			DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden,
+			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField, MaxNestedLevels: 4,
+		}.DecMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+)
+
+func encode(v any) []byte {
+	b, err := encoder.Marshal(v)
+	if err != nil {
+		panic(err) // structs of integers, strings and byte strings encode
+	}
+	return b
+}
+
+// decodeInto reads what encode wrote, and nothing else.
+func decodeInto(b []byte, limit int, into any) error {
+	if len(b) > limit {
+		return invalid("%d bytes, over %d", len(b), limit)
+	}
+	if err := decoder.Unmarshal(b, into); err != nil {
+		return invalid("%v", err)
+	}
+	if again, err := encoder.Marshal(into); err != nil || !bytes.Equal(again, b) {
+		return invalid("is not in canonical encoding")
+	}
+	return nil
+}
+
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)
+}
+
+// message is one that was decoded and has the shape of its kind. Its signature,
+// if it has one, is not verified yet.
+type message struct {
+	wire
+	raw           []byte
+	session       Session
+	by, to, about pointer.Pointer
+	expires, made time.Time
+}
+
+func decode(b []byte) (message, error) {
+	m := message{raw: bytes.Clone(b)}
+	if err := decodeInto(b, MaxMessage, &m.wire); err != nil {
+		return message{}, err
+	}
+	if err := m.check(); err != nil {
+		return message{}, err
+	}
+	m.session = Session(m.Session)
+	m.expires, m.made = time.UnixMilli(m.Expires).UTC(), time.UnixMilli(m.Made).UTC()
+	return m, nil
+}
+
+// decodeAs is decode for a message of one kind.
+func decodeAs(b []byte, kind Kind) (message, error) {
+	m, err := decode(b)
+	if err == nil && m.Kind != kind {
+		return message{}, invalid("is of kind %d, not %d", m.Kind, kind)
+	}
+	return m, err
+}
+
+func (m *message) check() (err error) {
+	shape, known := shapes[m.Kind]
+	if f := m.fields(); !known || f&shape.must != shape.must || f&^(shape.must|shape.may) != 0 {
+		return invalid("has not the fields of its kind")
+	}
+	for _, fixed := range []struct {
+		b    []byte
+		size int
+	}{{m.Session, hashSize}, {m.Hidden, hashSize}, {m.Request, hashSize}, {m.Nonce, nonceSize}, {m.Ephemeral, ephemeralSize},
+		{m.Payload, hashSize}, {m.Salt, saltSize}, {m.MAC, hashSize}, {m.Signature, signatureSize}} {
+		if fixed.b != nil && len(fixed.b) != fixed.size {
+			return invalid("%d bytes where %d belong", len(fixed.b), fixed.size)
+		}
+	}
+	for _, p := range []struct {
+		mh   []byte
+		into *pointer.Pointer
+	}{{m.By, &m.by}, {m.To, &m.to}, {m.About, &m.about}} {
+		if p.mh == nil {
+			continue
+		}
+		if *p.into, err = pointer.FromBytes(p.mh); err != nil {
+			return invalid("%v", err)
+		}
+	}
+	switch {
+	case m.Side > 2:
+		return invalid("side %d", m.Side)
+	case m.Expires < 0, m.Expires > maxMillis, m.Made < 0, m.Made > maxMillis:
+		return invalid("a time out of range")
+	case len(m.Suggested) > MaxText || !utf8.ValidString(m.Suggested):
+		return invalid("suggested name of %d bytes, or not UTF-8", len(m.Suggested))
+	case len(m.Note) > MaxNote || !utf8.ValidString(m.Note):
+		return invalid("note of %d bytes, or not UTF-8", len(m.Note))
+	case len(m.Sealed) > maxSealed, len(m.Accept) > maxAccept:
+		return invalid("a part that is too long")
+	case m.Reason > maxReason:
+		return invalid("reason %d", m.Reason)
+	}
+	return nil
+}
+
+// domains of signatures.
+var domains = map[Kind]string{KindRequest: "petnames/mutual/request/v1\x00", KindAccept: "petnames/mutual/accept/v1\x00"}
+
+// signed is what the signature is over.
+func (w wire) signed() []byte {
+	w.Signature = nil
+	return append([]byte(domains[w.Kind]), encode(w)...)
+}
+
+// sign completes a message, and opens it: what a foreign signer (an agent,
+// hardware) gives is verified first.
+func (w wire) sign(key crypto.Signer) (message, error) {
+	by, err := pointer.FromPublicKey(key.Public())
+	if err != nil {
+		return message{}, err
+	}
+	w.By = by.Bytes()
+	if w.Signature, err = key.Sign(rand.Reader, w.signed(), crypto.Hash(0)); err != nil {
+		return message{}, err
+	}
+	return openSigned(encode(w), w.Kind)
+}
+
+// openSigned decodes and verifies a signed message.
+func openSigned(b []byte, kind Kind) (message, error) {
+	m, err := decodeAs(b, kind)
+	if err != nil {
+		return message{}, err
+	}
+	if err := m.by.Verify(m.signed(), m.Signature); err != nil {
+		return message{}, invalid("%v", err)
+	}
+	return m, nil
+}
+
+// SessionOf says which session a message claims to be of, and what kind it is.
+func SessionOf(b []byte) (Session, Kind, error) {
+	m, err := decode(b)
+	return m.session, m.Kind, err
+}
+
+func hash(domain string, parts ...any) [hashSize]byte {
+	return sha256.Sum256(append([]byte(domain), encode(parts)...))
+}

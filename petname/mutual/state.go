@@ -1,0 +1,245 @@
+package mutual
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"crypto/sha256"
+	"fmt"
+)
+
+// maxState bounds a stored state, in bytes.
+const maxState = 32 << 10
+
+// wireInvitee is an Invitee at rest: what was said, from which all else is
+// derived, and verified, again.
+type wireInvitee struct {
+	_          struct{} `cbor:",toarray"`
+	Version    uint8    // 1
+	Phase      Phase
+	Reason     Reason
+	Request    []byte
+	Secret     []byte // ephemeral
+	Payload    []byte
+	Accept     []byte
+	Reveal     []byte
+	Mine       []byte // AUTH
+	Theirs     []byte // AUTH
+	Transcript []byte
+}
+
+// State is the session for storing, durably, before what was returned with it is
+// sent. Until the end it has a secret in it. A state must not be gone back to:
+// an older one makes the session fail.
+func (v *Invitee) State() []byte {
+	w := wireInvitee{Version: 1, Phase: v.phase, Reason: v.reason, Request: v.request.raw, Payload: v.payload, Accept: v.accept.raw,
+		Reveal: v.reveal.raw, Mine: v.auths[v.request.Side], Theirs: v.auths[other(v.request.Side)], Transcript: v.transcript}
+	if v.secret != nil {
+		w.Secret = v.secret.Bytes()
+	}
+	return encode(w)
+}
+
+// RestoreInvitee reads what [Invitee.State] wrote. Its errors wrap [ErrInvalid].
+func RestoreInvitee(state []byte) (*Invitee, error) {
+	v, err := restoreInvitee(state)
+	if err != nil {
+		return nil, fmt.Errorf("state of an invitee: %w", err)
+	}
+	return v, nil
+}
+
+func restoreInvitee(state []byte) (*Invitee, error) {
+	var w wireInvitee
+	if err := decodeInto(state, maxState, &w); err != nil {
+		return nil, err
+	}
+	v := &Invitee{phase: w.Phase, reason: w.Reason}
+	var err error
+	if v.request, err = openRequest(w.Request); err != nil {
+		return nil, err
+	}
+	has := func(parts ...[]byte) bool {
+		for _, p := range parts {
+			if len(p) == 0 {
+				return false
+			}
+		}
+		return true
+	}
+	consented := has(w.Secret, w.Payload, w.Accept)
+	free := w.Secret == nil && w.Payload == nil && w.Accept == nil && w.Reveal == nil && w.Mine == nil && w.Theirs == nil
+	fits := false
+	switch w.Phase {
+	case Invited, Ended:
+		fits = free && w.Transcript == nil
+	case Active:
+		fits = free && has(w.Transcript)
+	case Accepted:
+		fits = consented && w.Reveal == nil && w.Mine == nil && w.Theirs == nil && w.Transcript == nil
+	case Revealed:
+		fits = consented && has(w.Reveal) && w.Mine == nil && w.Transcript == nil
+	case Authenticated:
+		fits = consented && has(w.Reveal, w.Mine) && w.Transcript == nil
+	}
+	if !fits || w.Version != 1 || w.Reason > maxReason || (w.Phase == Ended) != (w.Reason != 0) {
+		return nil, invalid("has not the parts of its phase")
+	}
+	switch w.Phase {
+	case Invited, Ended:
+		return v, nil
+	case Active:
+		_, t, err := openTranscript(w.Transcript)
+		if err != nil || !bytes.Equal(t.Request, w.Request) {
+			return nil, invalid("transcript of another session, or %v", err)
+		}
+		v.transcript = w.Transcript
+		return v, nil
+	}
+	return v, v.restoreConsent(w)
+}
+
+// restoreConsent takes in again what was said since the consent.
+func (v *Invitee) restoreConsent(w wireInvitee) (err error) {
+	if v.secret, err = ecdh.X25519().NewPrivateKey(w.Secret); err != nil {
+		return invalid("%v", err)
+	}
+	if v.accept, err = openAccept(w.Accept, v.request.to, v.request.Side, v.request); err != nil {
+		return err
+	}
+	of := sha256.Sum256(v.request.raw)
+	if !bytes.Equal(v.accept.Request, of[:]) || !bytes.Equal(v.accept.Ephemeral, v.secret.PublicKey().Bytes()) {
+		return invalid("the consent is to another request, or with another key")
+	}
+	if _, err = openCommitted(w.Payload, v.accept); err != nil {
+		return err
+	}
+	v.payload = w.Payload
+	if w.Reveal == nil {
+		return nil
+	}
+	reveal, err := decodeAs(w.Reveal, KindReveal)
+	if err != nil || reveal.session != v.request.session {
+		return invalid("reveal of another session, or %v", err)
+	}
+	if err := v.revealed(reveal); err != nil {
+		return err
+	}
+	if w.Mine != nil {
+		if err := v.restoreAuth(w.Mine, v.request.Side); err != nil {
+			return err
+		}
+	}
+	if w.Theirs != nil {
+		return v.restoreAuth(w.Theirs, other(v.request.Side))
+	}
+	return nil
+}
+
+func (v *Invitee) restoreAuth(auth []byte, side uint8) error {
+	if session, _, err := SessionOf(auth); err != nil || session != v.request.session {
+		return invalid("proof of another session, or %v", err)
+	}
+	return v.openAuth(auth, side)
+}
+
+// wireIntroducer is an Introducer at rest.
+type wireIntroducer struct {
+	_        struct{} `cbor:",toarray"`
+	Version  uint8    // 1
+	Phase    Phase
+	Reason   Reason
+	Requests [2][]byte
+	Salts    [2][]byte
+	Accepts  [2][]byte
+	Auths    [2][]byte
+	Activate [2][]byte
+}
+
+// State is the session for storing: see [Invitee.State].
+func (i *Introducer) State() []byte {
+	w := wireIntroducer{Version: 1, Phase: i.phase, Reason: i.reason}
+	for n := range 2 {
+		w.Requests[n], w.Salts[n], w.Accepts[n] = i.requests[n+1].raw, i.salts[n+1], i.accepts[n+1]
+		w.Auths[n], w.Activate[n] = i.auths[n+1], i.activate[n+1]
+	}
+	return encode(w)
+}
+
+// RestoreIntroducer reads what [Introducer.State] wrote. Its errors wrap
+// [ErrInvalid].
+func RestoreIntroducer(state []byte) (*Introducer, error) {
+	i, err := restoreIntroducer(state)
+	if err != nil {
+		return nil, fmt.Errorf("state of an introducer: %w", err)
+	}
+	return i, nil
+}
+
+func restoreIntroducer(state []byte) (*Introducer, error) {
+	var w wireIntroducer
+	if err := decodeInto(state, maxState, &w); err != nil {
+		return nil, err
+	}
+	i := &Introducer{phase: w.Phase, reason: w.Reason}
+	for n := range 2 {
+		m, err := openRequest(w.Requests[n])
+		if err != nil {
+			return nil, err
+		}
+		if int(m.Side) != n+1 {
+			return nil, invalid("requests in the wrong order")
+		}
+		i.requests[n+1], i.salts[n+1] = m, w.Salts[n]
+	}
+	first, second := i.requests[1], i.requests[2]
+	if first.session != second.session || first.by != second.by || first.to == second.to || first.Expires != second.Expires {
+		return nil, invalid("requests of two sessions")
+	}
+	for n := range 2 {
+		if err := i.restoreSide(uint8(n+1), w.Accepts[n], w.Auths[n], w.Activate[n]); err != nil {
+			return nil, err
+		}
+	}
+	said := [3]bool{i.accepts[1] != nil && i.accepts[2] != nil, i.auths[1] != nil || i.auths[2] != nil, i.activate[1] != nil && i.activate[2] != nil}
+	salted := i.salts[1] != nil && i.salts[2] != nil
+	fits := false
+	switch w.Phase {
+	case Invited:
+		fits = salted && !said[0] && !said[1]
+	case Revealed:
+		fits = salted && said[0] && !said[2]
+	case Active:
+		fits = i.salts[1] == nil && i.salts[2] == nil && said[0] && said[2]
+	case Ended:
+		fits = i.salts[1] == nil && i.salts[2] == nil && i.accepts[1] == nil && i.accepts[2] == nil && !said[1]
+	}
+	if !fits || w.Version != 1 || w.Reason > maxReason || (w.Phase == Ended) != (w.Reason != 0) {
+		return nil, invalid("has not the parts of its phase")
+	}
+	return i, nil
+}
+
+func (i *Introducer) restoreSide(side uint8, accept, auth, activate []byte) error {
+	if salt := i.salts[side]; salt != nil && (len(salt) != saltSize || !told(i.requests[side], salt, i.requests[other(side)].to)) {
+		return invalid("a salt that opens nothing")
+	}
+	if accept != nil {
+		m, err := decodeAs(accept, KindAccept)
+		if err != nil {
+			return err
+		}
+		if err := i.consent(side, m); err != nil {
+			return err
+		}
+	}
+	for _, sum := range [][]byte{auth, activate} {
+		if sum != nil && len(sum) != hashSize {
+			return invalid("hash of %d bytes", len(sum))
+		}
+	}
+	if activate != nil && auth == nil {
+		return invalid("has not the parts of its phase")
+	}
+	i.auths[side], i.activate[side] = auth, activate
+	return nil
+}
