@@ -126,6 +126,8 @@ func headline(st petname.Style, s engine.Suggestion) string {
 		return "took your invitation: accept them if that is whom you meant"
 	case petname.Mutual:
 		return by + " offers to introduce you to each other"
+	case petname.Acquainted:
+		return by + " introduced you to each other"
 	case petname.Question:
 		return by + " asks whether this key is yours"
 	}
@@ -142,22 +144,36 @@ shows, or its first digits. An introduction that came by mail or on a memory
 stick is read from FILE, or with - from standard input. The name is yours to
 choose, whatever was suggested.
 
+An offer to be introduced to each other is accepted without --as: who it is shows
+in your inbox when both of you have agreed.
+
 With --instead NAME that contact gives way, in one step: for when the key that
 you were given was never theirs. petname why keeps who gave it to you.`,
 		Example: `  petname accept 482133 --as bob
   petname accept from-alice.txt --as bob`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) (err error) {
 			if err := a.suggestionOrFile(args[0], &request.ID, &request.Text); err != nil {
 				return err
 			}
-			var c engine.Contact
-			err := a.ask("accept", request, &c)
+			if request.As == "" { // an offer: consenting to it takes the key
+				if request.Passphrase, err = a.passphrase(); err != nil {
+					return err
+				}
+			}
+			var c engine.AcceptedContact
+			err = a.ask("accept", request, &c)
 			if a.wanted(err) {
 				request.Lookalike = true
 				err = a.ask("accept", request, &c)
 			}
-			return a.show(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(a.style(), c)) })
+			return a.show(c, err, err == nil || c.Sent != "", func(w *bufio.Writer) {
+				if c.Sent != "" {
+					fmt.Fprintln(w, "agreed: they are in your inbox when the other has agreed, too")
+					return
+				}
+				fmt.Fprintln(w, line(a.style(), c.Contact))
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -175,7 +191,8 @@ func (a *app) declineVerb() *cobra.Command {
 		Short: "Turn a suggestion down",
 		Long: `Take a suggestion out of the inbox; N and FILE are as for accept. With --never,
 nothing more is heard of the pointer, whoever introduces it, unless you add it
-yourself or pair with its owner. Nobody is told.`,
+yourself or pair with its owner. Nobody is told, but for an offer to be introduced
+to each other.`,
 		Example: `  petname decline 482133
   petname decline 482133 --never`,
 		Args: cobra.ExactArgs(1),
@@ -186,7 +203,7 @@ yourself or pair with its owner. Nobody is told.`,
 			var s engine.Suggestion
 			err := a.ask("decline", request, &s)
 			return a.show(s, err, err == nil, func(w *bufio.Writer) {
-				fmt.Fprintf(w, "declined: %s %s\n", headline(a.style(), s), nickname(a.style(), s.Suggested, s.Pointer))
+				fmt.Fprintf(w, "declined: %s %s\n", headline(a.style(), s), suggestedName(a.style(), s))
 			})
 		},
 	}

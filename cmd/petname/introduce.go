@@ -22,10 +22,14 @@ func (a *app) introduceVerb() *cobra.Command {
 inbox, and decide; the name in their book is theirs to choose. What you call
 people stays with you: suggested is what the contact calls itself, or --as.
 
+With --both they are introduced to each other, and both are asked first: neither
+gets the other's pointer before both have agreed.
+
 It travels sealed, over the network that you joined, also while they are away;
 or as a file, with -o, by mail or on a memory stick: whoever reads that file
 sees who introduces whom to whom.`,
 		Example: `  petname introduce bob --to alice --note "from the choir"
+  petname introduce bob --to alice --both
   petname introduce bob --to alice --as "Bob W" -o for-alice.txt`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeNames,
@@ -56,6 +60,9 @@ sees who introduces whom to whom.`,
 			return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
 				fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), name(st, out.ToName))
+				if out.Both {
+					fmt.Fprintln(w, "  and the other: both are asked")
+				}
 				field(w, "suggested", nickname(st, out.Suggested, out.Pointer))
 				field(w, "pointer", out.Pointer)
 				field(w, "good until", out.Expires.Local().Format(time.DateTime))
@@ -66,6 +73,7 @@ sees who introduces whom to whom.`,
 	f.StringVar(&request.To, "to", "", "the contact who is to know: a `name`")
 	f.StringVar(&request.As, "as", "", "the `name` to suggest (default: what the contact calls itself)")
 	f.StringVar(&request.Note, "note", "", "a `text` to go with it")
+	f.BoolVar(&request.Both, "both", false, "introduce them to each other, if both agree")
 	f.DurationVar(&request.Expires, "expires", peer.Life, "how `long` it can be taken up")
 	f.StringVarP(&file, "output", "o", "", "write it to a `file` instead of sending it; - for standard output")
 	completeFlag(cmd, "to", a.completeMoreNames)

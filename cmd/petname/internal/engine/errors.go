@@ -13,6 +13,7 @@ import (
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
@@ -118,7 +119,7 @@ func Classify(err error) *Error {
 		return set("interrupted", ExitInterrupted, "")
 	case errors.As(err, &stale):
 		return set("expired", ExitUnverified, "ask who introduced them to do it again")
-	case errors.Is(err, introduce.ErrInvalid):
+	case errors.Is(err, introduce.ErrInvalid), errors.Is(err, mutual.ErrInvalid):
 		return set("invalid", ExitUnverified, "ask who sent it to send it again")
 	case errors.Is(err, petname.ErrStranger):
 		return set("stranger", ExitUnverified, "petname add NAME LINK, for who says it, if you know them")

@@ -3,8 +3,10 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/pointer"
@@ -141,12 +143,57 @@ type AcceptArgs struct {
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
-// Accept gives a name to whom a suggestion is about.
-func (e *Engine) Accept(_ context.Context, a AcceptArgs) (*Contact, error) {
+// AcceptedContact is the result of accept: a contact, or, of an offer to be
+// introduced to each other, somebody who isn't known yet.
+type AcceptedContact struct {
+	Contact
+	Sent string `json:"sent,omitempty"` // how far the consent came: as in introduce
+}
+
+// Accept gives a name to whom a suggestion is about, or consents to an offer.
+func (e *Engine) Accept(ctx context.Context, a AcceptArgs) (*AcceptedContact, error) {
 	s, err := e.meant(a.ID, a.Text)
 	if err != nil {
 		return nil, err
 	}
+	if s.Kind == petname.Mutual {
+		return e.consent(ctx, s, a)
+	}
+	c, err := e.acceptAs(s, a)
+	if c == nil {
+		return nil, err
+	}
+	return &AcceptedContact{Contact: *c}, err
+}
+
+// consent agrees to be introduced to each other.
+func (e *Engine) consent(ctx context.Context, s petname.Suggestion, a AcceptArgs) (*AcceptedContact, error) {
+	if a.As != "" {
+		return nil, Usage("--as %q: who it is shows when both of you have agreed; name them then", a.As).With("petname accept " + s.ID.String())
+	}
+	if s.State != petname.Pending {
+		return nil, fmt.Errorf("suggestion %s: %s: %w", s.ID, s.State, petname.ErrDecided)
+	}
+	key, err := e.unlock(a.Passphrase)
+	if err != nil {
+		return nil, err
+	}
+	p, err := e.presence()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	_, how, err := p.AcceptMutual(ctx, key, s.ID)
+	if how == "" {
+		return nil, err
+	}
+	out := &AcceptedContact{Contact: Contact{Provenance: []Fact{{Kind: string(s.Kind), By: s.By.String(), Channel: s.Channel, At: s.At}}}}
+	return out, e.sent(how, err, &out.Sent)
+}
+
+// acceptAs gives a name to whom a suggestion is about.
+func (e *Engine) acceptAs(s petname.Suggestion, a AcceptArgs) (*Contact, error) {
 	if a.As == "" {
 		return nil, Usage("what shall %s be called? The name is yours to choose", s.Pointer.Short()).
 			With("petname accept " + s.ID.String() + " --as NAME")
@@ -215,18 +262,47 @@ func (e *Engine) receive(text []byte) ([]petname.SuggestionID, error) {
 
 // DeclineArgs are the arguments of decline.
 type DeclineArgs struct {
-	ID    string `json:"id"`
-	Text  []byte `json:"text"`
-	Never bool   `json:"never"` // and hear no more of the pointer
+	ID         string `json:"id"`
+	Text       []byte `json:"text"`
+	Never      bool   `json:"never"` // and hear no more of the pointer
+	Passphrase string `json:"passphrase,omitempty"`
 }
 
-// Decline takes a suggestion out of the inbox.
-func (e *Engine) Decline(_ context.Context, a DeclineArgs) (*Suggestion, error) {
+// Decline takes a suggestion out of the inbox. Of an offer to be introduced to
+// each other the introducer is told, and the other by way of it.
+func (e *Engine) Decline(ctx context.Context, a DeclineArgs) (*Suggestion, error) {
 	s, err := e.meant(a.ID, a.Text)
 	if err != nil {
 		return nil, err
 	}
+	if s.Kind == petname.Mutual && !a.Never {
+		return e.dissent(ctx, s, a.Passphrase)
+	}
 	if s, err = e.book.Decline(s.ID, a.Never); err != nil {
+		return nil, err
+	}
+	return e.suggestion(s)
+}
+
+// dissent declines an offer. Where the key is locked, the introducer is told
+// another time.
+func (e *Engine) dissent(ctx context.Context, s petname.Suggestion, passphrase string) (*Suggestion, error) {
+	key, err := e.unlock(passphrase)
+	if errors.Is(err, home.ErrLocked) {
+		key = nil
+	} else if err != nil {
+		return nil, err
+	}
+	p, err := e.presence()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	if _, how, err := p.DeclineMutual(ctx, key, s.ID); how == "" && err != nil {
+		return nil, err
+	} // that it waits to be told is no failure: it is declined
+	if s, err = e.book.Suggestion(s.ID.String()); err != nil {
 		return nil, err
 	}
 	return e.suggestion(s)

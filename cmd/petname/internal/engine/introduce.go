@@ -8,6 +8,8 @@ import (
 
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // IntroduceArgs are the arguments of introduce.
@@ -30,8 +32,9 @@ type Introducing struct {
 	Pointer   string    `json:"pointer"`
 	Suggested string    `json:"suggested"`
 	Expires   time.Time `json:"expires"`
-	Sent      string    `json:"sent"` // "stored": the network has it; "queued": it waits in this home; "file"
-	File      string    `json:"file"` // where it was written
+	Sent      string    `json:"sent"`           // "stored": the network has it; "queued": it waits in this home; "file"
+	File      string    `json:"file"`           // where it was written
+	Both      bool      `json:"both,omitempty"` // both are asked first
 	Armored   []byte    `json:"armored,omitempty"`
 }
 
@@ -65,6 +68,9 @@ func (e *Engine) Introduce(ctx context.Context, a IntroduceArgs) (*Introducing, 
 	if err != nil {
 		return nil, err
 	}
+	if a.Both && a.File {
+		return nil, Usage("--both takes an answer from each of them: it can't go by a file")
+	}
 	if len(a.Note) > introduce.MaxNote {
 		return nil, Usage("--note of %d bytes: at most %d", len(a.Note), introduce.MaxNote)
 	}
@@ -73,6 +79,9 @@ func (e *Engine) Introduce(ctx context.Context, a IntroduceArgs) (*Introducing, 
 		return nil, err
 	}
 	now := time.Now()
+	if a.Both {
+		return e.introduceBoth(ctx, key, mutual.Party{Pointer: about.Pointer, Suggested: name.String(), Note: a.Note}, to, now.Add(a.Expires))
+	}
 	signed, err := introduce.Introduction{To: to.Pointer, About: about.Pointer, Next: about.Next, Suggested: name.String(), Note: a.Note,
 		Expires: now.Add(a.Expires)}.Sign(key, nil, now)
 	if err != nil {
@@ -93,6 +102,27 @@ func (e *Engine) Introduce(ctx context.Context, a IntroduceArgs) (*Introducing, 
 		return out, p.Said(signed)
 	}
 	return out, e.send(ctx, key, to, signed, &out.Sent)
+}
+
+// introduceBoth asks both whether they want to be introduced to each other.
+func (e *Engine) introduceBoth(ctx context.Context, key crypto.Signer, about mutual.Party, to petname.Contact, expires time.Time) (*Introducing, error) {
+	p, err := e.presence()
+	if err != nil {
+		return nil, err
+	}
+	other := mutual.Party{Pointer: to.Pointer}
+	if name, err := petname.CheckLabel(e.full(to).Nickname); err == nil {
+		other.Suggested = name.String()
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	m, how, err := p.IntroduceBoth(ctx, key, about, other, expires)
+	if how == "" {
+		return nil, err
+	}
+	out := &Introducing{ID: hex.EncodeToString(m.Session[:]), To: to.Pointer.String(), ToName: to.Name.String(), Pointer: about.Pointer.String(),
+		Suggested: about.Suggested, Expires: m.Expires, Both: true}
+	return out, e.sent(how, err, &out.Sent)
 }
 
 // unlock gives the identity's key.
@@ -134,6 +164,9 @@ func (e *Engine) Retract(ctx context.Context, a RetractArgs) (*Introducing, erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
+	if out, err := e.withdraw(ctx, key, to, about); out != nil || err != nil {
+		return out, err
+	}
 	found, how, err := p.Retract(ctx, key, to.Pointer, about.Pointer)
 	if how == "" {
 		return nil, err
@@ -142,4 +175,30 @@ func (e *Engine) Retract(ctx context.Context, a RetractArgs) (*Introducing, erro
 	out := &Introducing{ID: hex.EncodeToString(i.ID[:]), To: to.Pointer.String(), ToName: to.Name.String(), Pointer: about.Pointer.String(),
 		Suggested: petname.Clean(i.Suggested), Expires: i.Expires}
 	return out, e.sent(how, err, &out.Sent)
+}
+
+// withdraw takes back a mutual introduction of two contacts that goes on; nil
+// when there is none.
+func (e *Engine) withdraw(ctx context.Context, key crypto.Signer, a, b petname.Contact) (*Introducing, error) {
+	p, err := e.presence()
+	if err != nil {
+		return nil, err
+	}
+	all, err := p.Mutuals()
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range all {
+		both := m.Parties == [2]pointer.Pointer{a.Pointer, b.Pointer} || m.Parties == [2]pointer.Pointer{b.Pointer, a.Pointer}
+		if !both || m.Phase >= mutual.Active {
+			continue
+		}
+		m, how, err := p.WithdrawMutual(ctx, key, m.Session)
+		if how == "" {
+			return nil, err
+		}
+		out := &Introducing{ID: hex.EncodeToString(m.Session[:]), To: a.Pointer.String(), ToName: a.Name.String(), Pointer: b.Pointer.String(), Expires: m.Expires, Both: true}
+		return out, e.sent(how, err, &out.Sent)
+	}
+	return nil, nil
 }
