@@ -16,7 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// background is a running node.
+// background is a node that runs, or another verb that takes its time.
 type background struct {
 	cmd    *exec.Cmd
 	stderr bytes.Buffer
@@ -29,31 +29,45 @@ type background struct {
 const patience = 30 * time.Second // for what should take much less
 
 func node(ts *testscript.TestScript, neg bool, args []string) {
-	name, home := args[0], ts.MkAbs(args[1])
+	line := start(ts, args[0], append([]string{"--home", ts.MkAbs(args[1]), "node"}, args[2:]...))
+	var started struct{ Addrs []string }
+	if json.Unmarshal([]byte(line), &started) == nil && len(started.Addrs) > 0 {
+		ts.Setenv(args[0], started.Addrs[0])
+	}
+}
+
+// startCmd is start as a command of scripts.
+func startCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: start NAME ARG…")
+	}
+	start(ts, args[0], args[1:])
+}
+
+// start runs petname until it is told to end, and gives its first line.
+func start(ts *testscript.TestScript, name string, args []string) (line string) {
 	path := petnameIn(ts.Getenv("PATH"))
 	if path == "" {
 		ts.Fatalf("no petname in the path")
 	}
 	n := startNode(path, []string{
 		"HOME=" + ts.Getenv("HOME"), "XDG_RUNTIME_DIR=" + ts.Getenv("XDG_RUNTIME_DIR"), "TZ=UTC", "TMPDIR=" + ts.Getenv("TMPDIR"),
-	}, append([]string{"--home", home, "node"}, args[2:]...))
+	}, args)
+	n.cmd.Dir = ts.MkAbs(".")
 	ts.Defer(func() {
 		_ = n.cmd.Process.Kill()
 		<-n.done
 	})
 	select {
-	case line := <-n.first:
+	case line = <-n.first:
 		fmt.Fprint(ts.Stdout(), line)
-		var started struct{ Addrs []string }
-		if json.Unmarshal([]byte(line), &started) == nil && len(started.Addrs) > 0 {
-			ts.Setenv(name, started.Addrs[0])
-		}
 	case <-n.done:
-		ts.Fatalf("node %s ended: %v: %s", name, n.err, n.stderr.String())
+		ts.Fatalf("%s ended: %v: %s", name, n.err, n.stderr.String())
 	case <-time.After(patience):
-		ts.Fatalf("node %s said nothing", name)
+		ts.Fatalf("%s said nothing", name)
 	}
 	ts.Value(nodes{}).(map[string]*background)[name] = n
+	return line
 }
 
 func petnameIn(path string) string {

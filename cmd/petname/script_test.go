@@ -29,6 +29,8 @@ import (
 //	[!] json PATH OP VALUE      in the object on stdout: = ~ (regexp) >= < len
 //	get VAR PATH                the value there becomes an environment variable
 //	node NAME HOME ARG…         start a node; its first line goes to stdout, an address to $NAME
+//	start NAME ARG…             run another verb that takes its time, likewise
+//	wrongcode VAR CODE          a code for the same place with other secret words
 //	end NAME SIGNAL STATUS      send it a signal ("none": none), wait for it, check its status
 //	snapshot DIR                remember all that is in a folder …
 //	unchanged DIR               … and compare
@@ -89,7 +91,7 @@ func scripts(t *testing.T) testscript.Params {
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"exits": exits, "fields": fields, "json": jsonCmd, "get": get, "node": node, "end": end,
+			"exits": exits, "fields": fields, "json": jsonCmd, "get": get, "node": node, "start": startCmd, "wrongcode": wrongCode, "end": end,
 			"snapshot": snapshot, "unchanged": unchanged, "damage": damage, "repeat": repeat, "tmpfs": tmpfs,
 			"badrouter": badRouter, "wasasked": wasAsked, "fetch": fetch,
 		},
@@ -190,6 +192,12 @@ func damage(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("damage: cut or flip")
 	}
 	ts.Check(os.WriteFile(name, b, 0o600))
+}
+
+func wrongCode(ts *testscript.TestScript, neg bool, args []string) {
+	words := strings.Split(args[1], "-")
+	words[2], words[3] = words[3], "zoo"
+	ts.Setenv(args[0], strings.Join(words, "-"))
 }
 
 func repeat(ts *testscript.TestScript, neg bool, args []string) {
