@@ -6,6 +6,7 @@ import (
 	"crypto/ecdh"
 	"crypto/sha256"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -431,6 +432,22 @@ func TestAnInviteeCannotBeSomebodyElse(t *testing.T) {
 		Request: of[:], Nonce: make([]byte, nonceSize), Ephemeral: make([]byte, ephemeralSize), Payload: make([]byte, hashSize)}.sign(carol)
 	require.NoError(t, err)
 	p.bob.refuses(revealing(p.i, p.i.salts[1], carol.Pointer(), low.raw), Invalid)
+}
+
+// Nobody has to remember a session for longer than sessions last, whatever the
+// introducer's clock says.
+func TestARequestFromTheFutureIsRefused(t *testing.T) {
+	for ahead, taken := range map[time.Duration]bool{0: true, maxSkew: true, maxSkew + time.Minute: false, 100 * 365 * 24 * time.Hour: false} {
+		made := now.Add(ahead)
+		_, out, err := Start(made, seeded("future"), alice, party(bob, "Bob"), party(carol, "Caro"), made.Add(MaxLife))
+		require.NoError(t, err)
+		_, err = Receive(now, bob.Pointer(), alice.Pointer(), out[0].Bytes)
+		if taken {
+			require.NoError(t, err, ahead)
+		} else {
+			require.ErrorIs(t, err, ErrInvalid, ahead)
+		}
+	}
 }
 
 // The introducer passes on what is due, once, from the one whom it is due from.

@@ -49,6 +49,9 @@ func Receive(now time.Time, me, from pointer.Pointer, request []byte) (*Invitee,
 	if !now.Before(m.expires) {
 		return nil, &EndedError{Reason: Expired}
 	}
+	if m.expires.Sub(now) > MaxLife+maxSkew {
+		return nil, invalid("request by %s was made in the future, and would have to be remembered for %s", m.by, m.expires.Sub(now))
+	}
 	return &Invitee{phase: Invited, request: m}, nil
 }
 

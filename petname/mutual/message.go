@@ -44,6 +44,7 @@ const (
 	MaxNote    = 512                 // bytes of a note
 	MaxLife    = 90 * 24 * time.Hour // from a request to its end: so long, an invitee remembers it
 
+	maxSkew   = 24 * time.Hour // by which an introducer's clock may be ahead
 	maxSealed = maxPayload + 200
 	maxAccept = 512
 	maxMillis = 1 << 46
