@@ -38,10 +38,10 @@ func node(ts *testscript.TestScript, neg bool, args []string) {
 
 // startCmd is start as a command of scripts.
 func startCmd(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: start NAME ARG…")
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: start NAME HOME ARG…")
 	}
-	start(ts, args[0], args[1:])
+	start(ts, args[0], append([]string{"--home", ts.MkAbs(args[1])}, args[2:]...))
 }
 
 // start runs petname until it is told to end, and gives its first line.
@@ -53,7 +53,6 @@ func start(ts *testscript.TestScript, name string, args []string) (line string) 
 	n := startNode(path, []string{
 		"HOME=" + ts.Getenv("HOME"), "XDG_RUNTIME_DIR=" + ts.Getenv("XDG_RUNTIME_DIR"), "TZ=UTC", "TMPDIR=" + ts.Getenv("TMPDIR"),
 	}, args)
-	n.cmd.Dir = ts.MkAbs(".")
 	ts.Defer(func() {
 		_ = n.cmd.Process.Kill()
 		<-n.done

@@ -69,7 +69,7 @@ petname inbox.`,
 func (a *app) invite(do func(verb string, args, result any) error, request engine.InviteArgs, qr, noWait bool, file string) error {
 	var out engine.Invited
 	if err := do("invite", request, &out); err != nil {
-		return err
+		return a.show(out, err, false, nil)
 	}
 	if file != "" {
 		picture, err := pair.PNG(out.Link)

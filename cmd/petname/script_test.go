@@ -29,7 +29,7 @@ import (
 //	[!] json PATH OP VALUE      in the object on stdout: = ~ (regexp) >= < len
 //	get VAR PATH                the value there becomes an environment variable
 //	node NAME HOME ARG…         start a node; its first line goes to stdout, an address to $NAME
-//	start NAME ARG…             run another verb that takes its time, likewise
+//	start NAME HOME ARG…        run another verb that takes its time, likewise
 //	wrongcode VAR CODE          a code for the same place with other secret words
 //	end NAME SIGNAL STATUS      send it a signal ("none": none), wait for it, check its status
 //	snapshot DIR                remember all that is in a folder …

@@ -231,10 +231,12 @@ func (p *Peer) Pair(ctx context.Context, key crypto.Signer, text string) (petnam
 	} else if ticket, terr := pair.ParseTicket(text, p.c.Now()); terr == nil {
 		stepper, err = pair.TakeTicket(self, ticket)
 		addresses = ticket.Addresses
-	} else if looksLikeTicket(text) {
+	} else if errors.Is(terr, pair.ErrExpired) {
 		err = terr
+	} else if looksLikeTicket(text) {
+		err = fmt.Errorf("%w: %w", ErrMalformed, terr)
 	} else {
-		err = cerr
+		err = fmt.Errorf("%w: %w", ErrMalformed, cerr)
 	}
 	if err != nil {
 		return petname.Suggestion{}, err
@@ -249,6 +251,9 @@ func (p *Peer) Pair(ctx context.Context, key crypto.Signer, text string) (petnam
 	}
 	return *s, nil
 }
+
+// ErrMalformed: what was given to Pair is neither an invitation nor a code.
+var ErrMalformed = errors.New("no code and no invitation")
 
 // looksLikeTicket tells a spoiled link from a spoiled code.
 func looksLikeTicket(text string) bool {

@@ -131,6 +131,8 @@ func Classify(err error) *Error {
 		return set("inbox_full", ExitConflict, "petname inbox")
 	case errors.Is(err, petname.ErrDecided):
 		return set("decided", ExitConflict, "petname inbox")
+	case errors.Is(err, peer.ErrMalformed):
+		return set("usage", ExitUsage, "petname pair --help")
 	case errors.Is(err, pair.ErrOccupied):
 		return set("occupied", ExitConflict, "petname invite")
 	case errors.Is(err, pair.ErrWrongCode):
