@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -158,4 +159,47 @@ func TestAMutualIntroductionIsVerifiedWhereverItComesFrom(t *testing.T) {
 	require.NoError(t, err)
 	require.Error(t, b.Consent(paired), "there is nothing to consent to")
 	require.ErrorIs(t, b.Withdraw(SuggestionID{1}), ErrNotFound)
+}
+
+// The introducer of both made up a key for one. Whoever has the true one denies
+// it, and the transcript, without what was told in confidence, proves it.
+func TestAMutualIntroductionToAWrongKeyCanBeProven(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	_, transcript := introducedBoth(t, "alice", "me", "not bob")
+	id, _, err := b.Suggest(Suggestion{Kind: Acquainted, Evidence: transcript, Channel: "drop"})
+	require.NoError(t, err)
+	_, err = b.Accept(id, mustName("bob"), Acceptance{})
+	require.NoError(t, err)
+	met, _, err := b.Suggest(Suggestion{Kind: Paired, Pointer: pointerOf("bob"), Channel: "code", Evidence: []byte("transcript")})
+	require.NoError(t, err)
+	_, err = b.Accept(met, mustName("bob"), Acceptance{Instead: pointerOf("not bob")})
+	require.NoError(t, err)
+
+	all, err := b.Evidence(pointerOf("bob"))
+	require.NoError(t, err)
+	var subject []byte
+	for _, e := range all {
+		if e.Instead {
+			subject, err = e.Subject()
+			require.NoError(t, err)
+		}
+	}
+	require.NotContains(t, string(subject), "~not bob", "what was told in confidence stays")
+	question, err := introduce.Question{To: pointerOf("bob"), Subject: subject}.Sign(testKey("me"), epoch)
+	require.NoError(t, err)
+	q, said, err := introduce.OpenQuestion(question)
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("alice"), said.By)
+	require.Equal(t, pointerOf("not bob"), said.About)
+	denial, err := introduce.Deny(q.Subject, testKey("bob"), epoch)
+	require.NoError(t, err)
+	receive(t, b, denial)
+	proof, err := b.Contradictions(pointerOf("bob"))
+	require.NoError(t, err)
+	require.Len(t, proof, 1)
+	found, err := introduce.OpenContradiction(proof[0][0], proof[0][1])
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("alice"), found.Introduction.By)
+	require.Equal(t, "The not bob", found.Introduction.Suggested)
 }

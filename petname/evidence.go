@@ -6,6 +6,7 @@ import (
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -120,6 +121,19 @@ func (e *Evidence) suggestion(v *ledger.View, row []byte, now time.Time) error {
 	return nil
 }
 
+// Subject is what can be shown to others of how the pointer was introduced: a
+// signed introduction, or the transcript of a mutual one, without what was told in
+// confidence; nil: it wasn't introduced.
+func (e Evidence) Subject() ([]byte, error) {
+	switch SuggestionKind(e.Kind) {
+	case Introduced:
+		return e.Statement, nil
+	case Acquainted:
+		return mutual.Redact(e.Statement)
+	}
+	return nil, nil
+}
+
 // Contradictions gives what proves that an introducer named a wrong key for the
 // contact with that pointer: see [introduce.Contradiction].
 func (b *Book) Contradictions(p pointer.Pointer) ([][2][]byte, error) {
@@ -129,15 +143,19 @@ func (b *Book) Contradictions(p pointer.Pointer) ([][2][]byte, error) {
 	}
 	var found [][2][]byte
 	for _, i := range all {
-		if i.Kind != string(Introduced) {
+		subject, err := i.Subject()
+		if err != nil {
+			return nil, err
+		}
+		if subject == nil {
 			continue
 		}
 		for _, d := range all {
 			if d.Kind != "denied" {
 				continue
 			}
-			if _, err := introduce.OpenContradiction(i.Statement, d.Statement); err == nil {
-				found = append(found, [2][]byte{i.Statement, d.Statement})
+			if _, err := introduce.OpenContradiction(subject, d.Statement); err == nil {
+				found = append(found, [2][]byte{subject, d.Statement})
 			}
 		}
 	}

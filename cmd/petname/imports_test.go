@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"dht/keep":       {"dht", "pointer"},
 
 	"petname":           {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual"},
-	"petname/introduce": {"pointer"},
+	"petname/introduce": {"petname/mutual", "pointer"},
 	"petname/mutual":    {"pointer"},
 	"petname/pair":      {"dht", "pointer"},
 	"petname/peer":      {"dht", "dht/drop", "petname", "petname/introduce", "petname/mutual", "petname/pair", "pointer"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -12,7 +13,7 @@ import (
 type Question struct {
 	By      pointer.Pointer // set by Sign
 	To      pointer.Pointer
-	Subject []byte    // the signed introduction
+	Subject []byte    // the signed introduction, or the redacted transcript of a mutual one
 	Made    time.Time // set by Sign
 }
 
@@ -45,15 +46,26 @@ func OpenQuestion(b []byte) (Question, Introduction, error) {
 	return Question{By: o.by, To: o.to, Subject: o.Subject, Made: o.made}, i, nil
 }
 
-// openAny opens an introduction whose end may have come: it was said all the same.
-func openAny(b []byte) (Introduction, error) { return OpenIntroduction(b, time.Time{}) }
+// openAny opens what somebody was told a pointer by: an introduction, whose end
+// may have come, or the transcript of a mutual one (package mutual).
+func openAny(b []byte) (Introduction, error) {
+	if kind, err := KindOf(b); err == nil && kind == KindIntroduction {
+		return OpenIntroduction(b, time.Time{})
+	}
+	s, err := mutual.Verify(b)
+	if err != nil {
+		return Introduction{}, invalid("no introduction: %v", err)
+	}
+	r := s.Request
+	return Introduction{By: r.By, To: r.To, About: s.Pointer, Suggested: r.Suggested, Note: r.Note, Made: r.Made, Expires: r.Expires}, nil
+}
 
 // Denial says that the key that an introduction is about isn't the signer's. It
 // is for everybody: whoever was lied to may show it.
 type Denial struct {
 	By      pointer.Pointer // set by Sign
 	About   pointer.Pointer // the key that is denied
-	Subject [32]byte        // the Hash of the signed introduction
+	Subject [32]byte        // the Hash of the signed introduction, or transcript
 	Made    time.Time       // set by Sign
 }
 

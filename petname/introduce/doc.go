@@ -32,7 +32,8 @@
 //	  ? 10: expires          ms since 1970
 //	  ? 11: edges            {label: [pointer, commitment or null]}
 //	  ? 12: version          of the edges: rises
-//	  ? 13: subject          bytes: the signed introduction that is asked about, or its hash in a denial
+//	  ? 13: subject          bytes: the signed introduction, or transcript of a mutual one, that is asked
+//	                         about, or its hash in a denial
 //	  ? 14: succession       how the pointer that is introduced came from earlier ones
 //	  15: signature          over "petnames/statement/v1\0" ‖ the statement without it
 //	}

@@ -114,10 +114,14 @@ func (e *Engine) Dispute(ctx context.Context, a DisputeArgs) (*Disputed, error) 
 	out := &Disputed{To: c.Pointer.String(), ToName: c.Name.String(), Pointers: []string{}}
 	var questions [][]byte
 	for _, s := range said {
-		if s.Kind != string(petname.Introduced) || !s.Instead {
+		subject, err := s.Subject()
+		if err != nil {
+			return nil, err
+		}
+		if subject == nil || !s.Instead {
 			continue
 		}
-		signed, err := introduce.Question{To: c.Pointer, Subject: s.Statement}.Sign(key, time.Now())
+		signed, err := introduce.Question{To: c.Pointer, Subject: subject}.Sign(key, time.Now())
 		if err != nil {
 			return nil, err
 		}
