@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"encoding/hex"
@@ -421,13 +422,32 @@ type wireSealing struct {
 	Key []byte
 }
 
-// remember keeps what somebody said of itself when we paired.
-func (p *Peer) remember(who pointer.Pointer, k known) error {
+func (k known) encode() ([]byte, error) {
 	w := wireKnown{Sealing: []wireSealing{}, Addresses: k.Addresses}
 	for _, s := range k.Sealing {
 		w.Sealing = append(w.Sealing, wireSealing{KEM: s.KEM, Key: s.Key})
 	}
-	b, err := encoder.Marshal(w)
+	return encoder.Marshal(w)
+}
+
+func decodeKnown(b []byte) (known, error) {
+	var w wireKnown
+	if err := decoder.Unmarshal(b, &w); err != nil {
+		return known{}, err
+	}
+	k := known{Addresses: w.Addresses}
+	for _, s := range w.Sealing {
+		k.Sealing = append(k.Sealing, pointer.SealingKey{KEM: s.KEM, Key: s.Key})
+	}
+	if again, err := k.encode(); err != nil || !bytes.Equal(again, b) {
+		return known{}, errors.New("is not in canonical encoding")
+	}
+	return k, nil
+}
+
+// remember keeps what somebody said of itself when we paired.
+func (p *Peer) remember(who pointer.Pointer, k known) error {
+	b, err := k.encode()
 	if err != nil {
 		return err
 	}
@@ -445,13 +465,9 @@ func (p *Peer) known(who pointer.Pointer) (known, error) {
 	if err != nil || b == nil {
 		return known{}, err
 	}
-	var w wireKnown
-	if err := decoder.Unmarshal(b, &w); err != nil {
+	k, err := decodeKnown(b)
+	if err != nil {
 		return known{}, fmt.Errorf("what %s said when we paired: %w", who, err)
-	}
-	k := known{Addresses: w.Addresses}
-	for _, s := range w.Sealing {
-		k.Sealing = append(k.Sealing, pointer.SealingKey{KEM: s.KEM, Key: s.Key})
 	}
 	return k, nil
 }
