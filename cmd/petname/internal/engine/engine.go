@@ -38,11 +38,12 @@ type Engine struct {
 	began   time.Time // when it began to
 	lastPut *LastPut  // nil: none yet
 
-	post    *peer.Peer      // nil until it is needed
-	wake    chan<- struct{} // has a node look after its invitations; nil: no node
-	resting direct.Resting  // whom nobody could be reached at a moment ago
-	aside   *kad.Node       // a node's client with a throw-away peer key; nil until it is needed
-	asideOf *kad.Node       // the network that it was made beside
+	post       *peer.Peer      // nil until it is needed
+	wake       chan<- struct{} // has a node look after its invitations; nil: no node
+	resting    direct.Resting  // whom nobody could be reached at a moment ago
+	aside      *kad.Node       // a node's client with a throw-away peer key; nil until it is needed
+	asideOf    *kad.Node       // the network that it was made beside
+	asideSince time.Time
 
 	keeper     *keep.Keeper // nil: no node
 	passphrase string       // of the identity; empty: the node has none

@@ -25,6 +25,7 @@ const (
 	syncEvery   = 5 * time.Minute  // by a node
 	stepEvery   = 3 * time.Second  // likewise, while an invitation is out
 	sendTimeout = 20 * time.Second
+	asideLife   = time.Hour // of a throw-away peer key: what is fetched under one can be put together by who is asked
 )
 
 // presence is what carries messages, opened when it is first needed.
@@ -162,12 +163,18 @@ func (e *Engine) nameless(ctx context.Context, c home.Config) (*kad.Node, error)
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.aside != nil && e.asideOf == network {
+	if e.aside != nil && e.asideOf == network && time.Since(e.asideSince) < asideLife {
 		return e.aside, nil
 	}
-	if e.aside != nil {
-		_ = e.aside.Close()
+	if old := e.aside; old != nil {
 		e.aside = nil
+		e.tail.Go(func() { // somebody may still be using it
+			select {
+			case <-time.After(syncTimeout):
+			case <-e.running.Done():
+			}
+			_ = old.Close()
+		})
 	}
 	if network == nil {
 		return nil, dht.ErrUnreachable
@@ -178,7 +185,7 @@ func (e *Engine) nameless(ctx context.Context, c home.Config) (*kad.Node, error)
 	if err != nil {
 		return nil, err
 	}
-	e.aside, e.asideOf = aside, network
+	e.aside, e.asideOf, e.asideSince = aside, network, time.Now()
 	return aside, nil
 }
 
