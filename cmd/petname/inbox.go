@@ -38,9 +38,6 @@ standard input; then nothing is fetched.`,
 			if err == nil && out.Fetched != nil && out.Fetched.Problem != "" {
 				a.warn("not everything could be fetched: %s", out.Fetched.Problem)
 			}
-			if err == nil && out.Fetched != nil && out.Fetched.Stranded > 0 {
-				a.warn("%d messages of yours can't go out any more, since your key has gone on or the contact was removed: say them again", out.Fetched.Stranded)
-			}
 			if err == nil && len(out.Suggestions) == 0 {
 				a.hint("nothing waits for you")
 			}

@@ -107,17 +107,3 @@ func (c *Channel) restore(b []byte) error {
 	c.have, c.seen, c.unaware = s.Have, s.Seen, s.Unaware
 	return nil
 }
-
-// Unsent says, of what [Channel.State] gave, whose side it is, and which messages
-// are not acknowledged: for who goes on to another key, and to another channel.
-func Unsent(state []byte) (pointer.Pointer, [][]byte, error) {
-	s, err := decodeState(state)
-	if err != nil {
-		return pointer.Pointer{}, nil, fmt.Errorf("drop channel: state: %w", err)
-	}
-	self, err := pointer.FromBytes(s.Self)
-	if err != nil {
-		return pointer.Pointer{}, nil, fmt.Errorf("drop channel: state: %w", err)
-	}
-	return self, s.Queue, nil
-}

@@ -42,7 +42,6 @@ type Peer struct {
 
 	mu     sync.Mutex
 	turns  map[pointer.Pointer]*sync.Mutex // a channel is not for two at a time
-	left   map[pointer.Pointer]int         // messages that can't go out any more, not yet told
 	offers map[string]*offering            // that this process steps
 	shelf  *shelf
 
@@ -77,7 +76,7 @@ func Open(c Config) (*Peer, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("messages %q: %w", c.File, err), db.Close())
 	}
-	p := &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering), left: make(map[pointer.Pointer]int), shelf: newShelf(c.Now)}
+	p := &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering), shelf: newShelf(c.Now)}
 	p.shelf.wake = c.Wake
 	return p, nil
 }
@@ -177,14 +176,11 @@ const (
 // send queues a message to a contact, durably, and tries to bring it on its way.
 // An error beside Queued says why it waits.
 func (p *Peer) send(ctx context.Context, key crypto.Signer, to pointer.Pointer, m message) (Sent, error) {
+	defer p.turn(to)()
 	b, err := m.encode()
 	if err != nil {
 		return "", err
 	}
-	if err := p.moveOn(); err != nil {
-		return "", err
-	}
-	defer p.turn(to)()
 	c, err := p.channel(ctx, key, to)
 	if err != nil {
 		return "", err

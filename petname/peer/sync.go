@@ -6,7 +6,6 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -36,14 +35,8 @@ type Report struct {
 	Refused []Refusal               // what came and was not taken
 	Waiting map[pointer.Pointer]int // messages that are not acknowledged yet
 	Lost    uint64                  // messages that can't come any more: see [drop.Mail]
-
-	// Stranded are messages that can't go out any more, by whom they were to: I
-	// said them under an earlier key of mine, or the contact was removed. It is
-	// told once.
-	Stranded map[pointer.Pointer]int
-
-	Mutual []Mutual // mutual introductions that went on, or ended
-	Errs   []error  // channels that couldn't be looked at, or written to
+	Mutual  []Mutual                // mutual introductions that went on, or ended
+	Errs    []error                 // channels that couldn't be looked at, or written to
 }
 
 // Refusal is a message that was verified to be from a contact, and not taken.
@@ -59,14 +52,10 @@ type Refusal struct {
 // All with whom there ever was a message are looked at, and of the other
 // contacts some, in turns. A network that fails is told in the report.
 func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
-	report := newReport()
+	report := Report{Waiting: make(map[pointer.Pointer]int)}
 	if err := p.expire(&report); err != nil {
 		return report, err
 	}
-	if err := p.moveOn(); err != nil {
-		return report, err
-	}
-	report.Stranded = p.stranded()
 	parties, err := p.parties()
 	if err != nil {
 		return report, err
@@ -102,10 +91,6 @@ func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 	return report, ctx.Err()
 }
 
-func newReport() Report {
-	return Report{Waiting: make(map[pointer.Pointer]int)}
-}
-
 func (r *Report) add(o Report) {
 	r.Polled += o.Polled
 	r.Fresh = append(r.Fresh, o.Fresh...)
@@ -138,10 +123,6 @@ func (p *Peer) parties() ([]pointer.Pointer, error) {
 	if err != nil {
 		return nil, err
 	}
-	parties = slices.DeleteFunc(parties, func(to pointer.Pointer) bool {
-		c, err := p.c.Book.ByPointer(to)
-		return err != nil || c.Name.IsZero() && c.Conflict == nil // removed: nothing is heard from it
-	})
 	quiet, next, err := p.quiet(string(last), known)
 	if err != nil {
 		return nil, err
@@ -179,7 +160,7 @@ func (p *Peer) quiet(last string, known map[pointer.Pointer]bool) (found []point
 // sync looks at one channel.
 func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointer) Report {
 	defer p.turn(party)()
-	report := newReport()
+	report := Report{Waiting: make(map[pointer.Pointer]int)}
 	fail := func(err error) Report {
 		report.Errs = append(report.Errs, err)
 		return report

@@ -218,13 +218,12 @@ func (e *Engine) sent(how peer.Sent, err error, sent *string) error {
 
 // Fetch is the result of fetching.
 type Fetch struct {
-	Network  string `json:"network"`            // "ok", "off" or "unreachable"
-	Polled   int    `json:"polled"`             // contacts whose letters were looked for
-	Fresh    int    `json:"fresh"`              // suggestions that are new
-	Refused  int    `json:"refused"`            // messages that were not taken
-	Waiting  int    `json:"waiting"`            // messages of mine that nobody has fetched yet
-	Stranded int    `json:"stranded,omitempty"` // of mine that can't go out any more: my key has gone on since, or the contact was removed. Told once
-	Problem  string `json:"problem"`            // why not all could be looked at; empty: all were
+	Network string `json:"network"` // "ok", "off" or "unreachable"
+	Polled  int    `json:"polled"`  // contacts whose letters were looked for
+	Fresh   int    `json:"fresh"`   // suggestions that are new
+	Refused int    `json:"refused"` // messages that were not taken
+	Waiting int    `json:"waiting"` // messages of mine that nobody has fetched yet
+	Problem string `json:"problem"` // why not all could be looked at; empty: all were
 }
 
 // fetch gets what others left for me, and brings on its way what is due.
@@ -253,10 +252,6 @@ func (e *Engine) fetch(ctx context.Context, passphrase string) (*Fetch, error) {
 	out := &Fetch{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused)}
 	for _, n := range report.Waiting {
 		out.Waiting += n
-	}
-	for to, n := range report.Stranded {
-		out.Stranded += n
-		e.log.Warn("messages can't go out any more: say them again", "to", to, "messages", n)
 	}
 	for _, r := range report.Refused {
 		e.log.Info("message refused", "by", r.By, "reason", r.Err)
