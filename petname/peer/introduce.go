@@ -76,6 +76,16 @@ func (p *Peer) Said(signed []byte) error {
 	})
 }
 
+// same reports whether two pointers are one contact's, whose key may have gone on.
+func (p *Peer) same(a, b pointer.Pointer) bool {
+	if a == b {
+		return true
+	}
+	one, err := p.c.Book.ByPointer(a)
+	other, err2 := p.c.Book.ByPointer(b)
+	return err == nil && err2 == nil && one.ID == other.ID
+}
+
 // saidKey sorts by time.
 func saidKey(i introduce.Introduction) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(i.Made.UnixMilli())), i.ID[:]...)
@@ -88,7 +98,7 @@ func (p *Peer) Retract(ctx context.Context, key crypto.Signer, to, about pointer
 	err := p.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketSaid).ForEach(func(_, signed []byte) error {
 			i, err := introduce.OpenIntroduction(signed, p.c.Now())
-			if err == nil && i.To == to && i.About == about {
+			if err == nil && p.same(i.To, to) && p.same(i.About, about) {
 				found = append(found, i)
 			}
 			return nil

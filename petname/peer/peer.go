@@ -66,7 +66,7 @@ func Open(c Config) (*Peer, error) {
 		return nil, fmt.Errorf("messages %q: %w", c.File, err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown, bucketInvited, bucketStarted, bucketOutbox} {
+		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown, bucketInvited, bucketStarted, bucketOutbox, bucketFormer} {
 			if _, err := tx.CreateBucketIfNotExists(bucket); err != nil {
 				return err
 			}
@@ -112,11 +112,24 @@ func (p *Peer) channel(ctx context.Context, key crypto.Signer, to pointer.Pointe
 	if err != nil {
 		return nil, err
 	}
+	me := p.c.Book.Identity()
+	if len(state) > 0 {
+		owner, err := drop.Owner(state)
+		if err != nil {
+			return nil, fmt.Errorf("drop channel with %s: %w", to, err)
+		}
+		if owner != me {
+			if err := p.retire(to, owner, state); err != nil {
+				return nil, err
+			}
+			state = nil
+		}
+	}
 	keys, err := p.c.Sealing()
 	if err != nil {
 		return nil, err
 	}
-	c, err := drop.Open(drop.Self{Pointer: p.c.Book.Identity(), Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: sealing}, state)
+	c, err := drop.Open(drop.Self{Pointer: me, Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: sealing}, state)
 	if err != nil {
 		return nil, err
 	}
