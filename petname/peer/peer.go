@@ -40,10 +40,11 @@ type Peer struct {
 	c  Config
 	db *bbolt.DB
 
-	mu     sync.Mutex
-	turns  map[pointer.Pointer]*sync.Mutex // a channel is not for two at a time
-	offers map[string]*offering            // that this process steps
-	shelf  *shelf
+	mu       sync.Mutex
+	turns    map[pointer.Pointer]*sync.Mutex // a channel is not for two at a time
+	offers   map[string]*offering            // that this process steps
+	outcomes map[string]chan outcome         // by invitation: what nobody has waited for yet
+	shelf    *shelf
 
 	sessions sync.Mutex // of mutual introductions, to read one and write it back
 }
@@ -76,7 +77,7 @@ func Open(c Config) (*Peer, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("messages %q: %w", c.File, err), db.Close())
 	}
-	p := &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering), shelf: newShelf(c.Now)}
+	p := &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering), outcomes: make(map[string]chan outcome), shelf: newShelf(c.Now)}
 	p.shelf.wake = c.Wake
 	return p, nil
 }
