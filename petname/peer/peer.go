@@ -46,6 +46,7 @@ type Peer struct {
 	outcomes map[string]chan outcome         // by invitation: what nobody has waited for yet
 	shelf    *shelf
 
+	sharing  sync.Mutex // what is said to an audience, in turn
 	sessions sync.Mutex // of mutual introductions, to read one and write it back
 }
 
@@ -67,7 +68,7 @@ func Open(c Config) (*Peer, error) {
 		return nil, fmt.Errorf("messages %q: %w", c.File, err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown, bucketInvited, bucketStarted, bucketOutbox, bucketFormer} {
+		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown, bucketInvited, bucketStarted, bucketOutbox, bucketFormer, bucketShared} {
 			if _, err := tx.CreateBucketIfNotExists(bucket); err != nil {
 				return err
 			}

@@ -86,6 +86,9 @@ func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 		if err := p.prove(key, &report); err != nil {
 			return report, err
 		}
+		if err := p.reshare(ctx, key, &report); err != nil {
+			return report, err
+		}
 		p.flushAll(ctx, key, &report)
 	}
 	return report, ctx.Err()
