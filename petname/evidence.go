@@ -121,19 +121,25 @@ func (e *Evidence) suggestion(v *ledger.View, row []byte, now time.Time) error {
 }
 
 // Contradictions gives what proves that an introducer named a wrong key for the
-// contact with that pointer: see [introduce.Contradiction].
+// contact with that pointer, by the contact's own word: see
+// [introduce.Contradiction]. That anybody else's key isn't the one that was
+// introduced goes without saying, and proves nothing.
 func (b *Book) Contradictions(p pointer.Pointer) ([][2][]byte, error) {
+	c, err := b.ByPointer(p)
+	if err != nil {
+		return nil, err
+	}
 	all, err := b.Evidence(p)
 	if err != nil {
 		return nil, err
 	}
 	var found [][2][]byte
 	for _, i := range all {
-		if i.Kind != string(Introduced) {
+		if i.Kind != string(Introduced) || !i.Instead {
 			continue
 		}
 		for _, d := range all {
-			if d.Kind != "denied" {
+			if d.Kind != "denied" || !c.had(d.By) {
 				continue
 			}
 			if _, err := introduce.OpenContradiction(i.Statement, d.Statement); err == nil {
@@ -142,4 +148,9 @@ func (b *Book) Contradictions(p pointer.Pointer) ([][2][]byte, error) {
 		}
 	}
 	return found, nil
+}
+
+// had reports whether a pointer is, or was, the contact's.
+func (c Contact) had(p pointer.Pointer) bool {
+	return slices.ContainsFunc(c.trail, func(t station) bool { return t.pointer == p })
 }
