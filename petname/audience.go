@@ -47,6 +47,32 @@ func (b *Book) EdgesFor(audience pointer.Pointer) (map[string]pointer.Edge, erro
 	return fitEdges(b.edges(&audience))
 }
 
+// Audiences are the contacts with whom alone something was ever shared, those that
+// read nothing any more among them.
+func (b *Book) Audiences() ([]pointer.Pointer, error) {
+	var all []pointer.Pointer
+	err := b.ledger.Read(func(v *ledger.View) error {
+		for kv, err := range v.Scan(tableEdges, []byte{audiencePrivate}) {
+			if err != nil {
+				return err
+			}
+			audience, err := audienceIn(kv.Key)
+			if err != nil {
+				return err
+			}
+			id, err := pointer.Restore(audience)
+			if err != nil {
+				return err
+			}
+			if len(all) == 0 || all[len(all)-1] != id { // rows of one stand together
+				all = append(all, id)
+			}
+		}
+		return nil
+	})
+	return all, err
+}
+
 // receiveEdges keeps what a contact shares with me.
 func (b *Book) receiveEdges(signed []byte, channel string) (bool, error) {
 	edges, err := introduce.OpenEdges(signed)

@@ -135,8 +135,14 @@ func (e Evidence) Subject() ([]byte, error) {
 }
 
 // Contradictions gives what proves that an introducer named a wrong key for the
-// contact with that pointer: see [introduce.Contradiction].
+// contact with that pointer, by the contact's own word: see
+// [introduce.Contradiction]. That anybody else's key isn't the one that was
+// introduced goes without saying, and proves nothing.
 func (b *Book) Contradictions(p pointer.Pointer) ([][2][]byte, error) {
+	c, err := b.ByPointer(p)
+	if err != nil {
+		return nil, err
+	}
 	all, err := b.Evidence(p)
 	if err != nil {
 		return nil, err
@@ -147,11 +153,11 @@ func (b *Book) Contradictions(p pointer.Pointer) ([][2][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if subject == nil {
+		if subject == nil || !i.Instead {
 			continue
 		}
 		for _, d := range all {
-			if d.Kind != "denied" {
+			if d.Kind != "denied" || !c.had(d.By) {
 				continue
 			}
 			if _, err := introduce.OpenContradiction(subject, d.Statement); err == nil {
@@ -160,4 +166,9 @@ func (b *Book) Contradictions(p pointer.Pointer) ([][2][]byte, error) {
 		}
 	}
 	return found, nil
+}
+
+// had reports whether a pointer is, or was, the contact's.
+func (c Contact) had(p pointer.Pointer) bool {
+	return slices.ContainsFunc(c.trail, func(t station) bool { return t.pointer == p })
 }

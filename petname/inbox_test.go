@@ -221,11 +221,37 @@ func TestWhoGivesWayIsKeptAsEvidence(t *testing.T) {
 
 	_, err = b.Undo()
 	require.NoError(t, err)
-	_, err = b.Undo()
-	require.NoError(t, err)
 	c, err = b.ByName(mustName("bob"))
 	require.NoError(t, err)
-	require.Equal(t, pointerOf("not bob"), c.Pointer, "undone, the first has its name again")
+	require.Equal(t, pointerOf("not bob"), c.Pointer, "undone in one step, as it was done, the first has its name again")
+	require.Len(t, inbox(t, b), 1, "and the other waits")
+	_, err = b.Undo()
+	require.NoError(t, err)
+	_, err = b.ByName(mustName("bob"))
+	require.ErrorIs(t, err, ErrNotFound)
+}
+
+// That a key isn't somebody else's is true, and accuses nobody.
+func TestADenialBySomebodyElseProvesNothing(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	mustAdd(t, b, "mallory", "mallory")
+	truth := introduced(t, "alice", "me", "bob")
+	_, err := b.Accept(receive(t, b, truth), mustName("bob"), Acceptance{})
+	require.NoError(t, err)
+	met, _, err := b.Suggest(Suggestion{Kind: Paired, Pointer: pointerOf("another bob"), Channel: "link", Evidence: []byte("transcript")})
+	require.NoError(t, err)
+	denial, err := introduce.Deny(truth, testKey("mallory"), epoch)
+	require.NoError(t, err)
+	receive(t, b, denial)
+	proof, err := b.Contradictions(pointerOf("bob"))
+	require.NoError(t, err)
+	require.Empty(t, proof)
+	_, err = b.Accept(met, mustName("bob"), Acceptance{Instead: pointerOf("bob")})
+	require.NoError(t, err)
+	proof, err = b.Contradictions(pointerOf("another bob"))
+	require.NoError(t, err)
+	require.Empty(t, proof)
 }
 
 func TestEdgesForOneAudienceAreReadByItAlone(t *testing.T) {

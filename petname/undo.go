@@ -1,6 +1,7 @@
 package petname
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -47,6 +48,10 @@ func (b *Book) undoNewest() (Event, error) {
 	if err != nil {
 		return Event{}, fmt.Errorf("entry %s can't be undone: %w", id, err)
 	}
+	gave, removed, err := b.gaveWay(id, a)
+	if err != nil {
+		return Event{}, err
+	}
 	return event(e, a), b.update(func(tx *ledger.Tx) error {
 		now, err := b.undoable(tx.View())
 		if errors.Is(err, ErrNothingToUndo) || err == nil && now != id {
@@ -55,8 +60,35 @@ func (b *Book) undoNewest() (Event, error) {
 		if err != nil {
 			return err
 		}
-		return undo(tx, id, a)
+		if err := undo(tx, id, a); err != nil || removed == nil {
+			return err
+		}
+		if now, err := b.undoable(tx.View()); err != nil || now != gave {
+			if errors.Is(err, ErrNothingToUndo) {
+				return nil // that was undone before
+			}
+			return err
+		}
+		return undo(tx, gave, *removed)
 	})
+}
+
+// gaveWay is the removal that was one step with an acceptance, of who gave way to
+// it: taken back together, too. nil: nobody did.
+func (b *Book) gaveWay(id ledger.ID, a act) (ledger.ID, *act, error) {
+	if a.Op != opName || a.Instead == nil || id.Number < 2 {
+		return ledger.ID{}, nil, nil
+	}
+	id.Number--
+	_, body, err := b.ledger.Entry(id)
+	if err != nil {
+		return ledger.ID{}, nil, err
+	}
+	before, err := decodeAct(body)
+	if err != nil || before.Op != opRemove || !bytes.Equal(before.Contact, a.Instead) {
+		return ledger.ID{}, nil, nil
+	}
+	return id, &before, nil
 }
 
 // undoable is the entry that an undo takes back.

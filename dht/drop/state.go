@@ -87,6 +87,26 @@ func decodeState(b []byte) (state, error) {
 	return s, nil
 }
 
+// Owner is whose side of a channel a state is.
+func Owner(state []byte) (pointer.Pointer, error) {
+	s, err := decodeState(state)
+	if err != nil {
+		return pointer.Pointer{}, fmt.Errorf("state: %w", err)
+	}
+	return pointer.FromBytes(s.Self)
+}
+
+// Unacknowledged are the messages in a state that the party hasn't acknowledged,
+// in the order in which they were sent: for a party that is to be written to on
+// another channel, as its key has gone on.
+func Unacknowledged(state []byte) ([][]byte, error) {
+	s, err := decodeState(state)
+	if err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
+	return s.Queue, nil
+}
+
 func (c *Channel) restore(b []byte) error {
 	s, err := decodeState(b)
 	if err != nil {

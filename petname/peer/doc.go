@@ -21,6 +21,11 @@
 // say, are durable in one, and what needs the key waits for a Sync that has it.
 // What comes of it is a suggestion again.
 //
+// When the identity's key has gone on, what was sent to the one before is still
+// read, until it can't be found any more; what that one sent stands as long as the
+// network keeps it. What a contact has not read by the time its own key goes on is
+// sent to the next.
+//
 // The identity's key is handed in with each call that signs, and not kept: a
 // book without it can fetch, but neither send nor acknowledge.
 package peer

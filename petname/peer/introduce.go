@@ -29,23 +29,6 @@ func (p *Peer) Send(ctx context.Context, key crypto.Signer, to pointer.Pointer, 
 	return p.send(ctx, key, to, message{Kind: kindStatement, Body: signed})
 }
 
-// ShareWith tells a contact what is shared with it alone, all of it, after
-// something of it changed in the book.
-func (p *Peer) ShareWith(ctx context.Context, key crypto.Signer, audience pointer.Pointer) (Sent, error) {
-	edges, err := p.c.Book.EdgesFor(audience)
-	if err != nil {
-		return "", err
-	}
-	now := p.c.Now()
-	// Versions rise with the clock, so that they go on rising on another device
-	// and after a restore.
-	signed, err := introduce.Edges{To: audience, Version: uint64(max(1, now.UnixMilli())), Edges: edges}.Sign(key, now)
-	if err != nil {
-		return "", err
-	}
-	return p.Send(ctx, key, audience, signed)
-}
-
 // Life is how long an introduction is good for unless something else is said.
 const Life = 30 * 24 * time.Hour
 
@@ -76,6 +59,16 @@ func (p *Peer) Said(signed []byte) error {
 	})
 }
 
+// same reports whether two pointers are one contact's, whose key may have gone on.
+func (p *Peer) same(a, b pointer.Pointer) bool {
+	if a == b {
+		return true
+	}
+	one, err := p.c.Book.ByPointer(a)
+	other, err2 := p.c.Book.ByPointer(b)
+	return err == nil && err2 == nil && one.ID == other.ID
+}
+
 // saidKey sorts by time.
 func saidKey(i introduce.Introduction) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(i.Made.UnixMilli())), i.ID[:]...)
@@ -88,7 +81,7 @@ func (p *Peer) Retract(ctx context.Context, key crypto.Signer, to, about pointer
 	err := p.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketSaid).ForEach(func(_, signed []byte) error {
 			i, err := introduce.OpenIntroduction(signed, p.c.Now())
-			if err == nil && i.To == to && i.About == about {
+			if err == nil && p.same(i.To, to) && p.same(i.About, about) {
 				found = append(found, i)
 			}
 			return nil

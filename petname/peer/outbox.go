@@ -22,21 +22,26 @@ var bucketOutbox = []byte("outbox")
 
 // post puts messages into the outbox, in the transaction that makes them due.
 func post(tx *bbolt.Tx, out []mutual.Outgoing) error {
-	outbox := tx.Bucket(bucketOutbox)
 	for _, o := range out {
 		b, err := message{Kind: kindMutual, Body: o.Bytes}.encode()
 		if err != nil {
 			return err
 		}
-		n, err := outbox.NextSequence()
-		if err != nil {
-			return err
-		}
-		if err := outbox.Put(binary.BigEndian.AppendUint64(o.To.Bytes(), n), b); err != nil {
+		if err := push(tx, o.To, b); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// push puts one message into the outbox.
+func push(tx *bbolt.Tx, to pointer.Pointer, m []byte) error {
+	outbox := tx.Bucket(bucketOutbox)
+	n, err := outbox.NextSequence()
+	if err != nil {
+		return err
+	}
+	return outbox.Put(binary.BigEndian.AppendUint64(to.Bytes(), n), m)
 }
 
 // unload moves what there is for a party into its channel, whose turn it is, in

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,8 +44,13 @@ type offering struct {
 	stepper pair.Stepper
 	offer   *pair.Offer // nil: a code
 	mu      sync.Mutex  // one step at a time
-	events  chan petname.Suggestion
 	over    error
+}
+
+// outcome is what came of an invitation, by its link or its code.
+type outcome struct {
+	suggestion petname.Suggestion
+	err        error // final
 }
 
 // Terms say what an invitation is to be.
@@ -108,10 +114,36 @@ func cmpErr(err, otherwise error) error {
 }
 
 func (p *Peer) keep(id string, o *offering) {
-	o.events = make(chan petname.Suggestion, pair.MaxUses)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.offers[id] = o
+	id = strings.TrimSuffix(id, codeID(""))
+	if p.outcomes[id] == nil {
+		p.outcomes[id] = make(chan outcome, pair.MaxUses+2) // and the ends of link and code
+	}
+	if len(p.outcomes) <= 2*maxOffers {
+		return
+	}
+	for old := range p.outcomes { // nobody came to hear them
+		if p.offers[old] == nil && p.offers[codeID(old)] == nil {
+			delete(p.outcomes, old)
+		}
+	}
+}
+
+// came keeps what came of an invitation for who waits for it, now or later,
+// whoever did the step.
+func (p *Peer) came(id string, o outcome) {
+	select {
+	case p.outcome(id) <- o:
+	default: // nobody waited for those before it, either
+	}
+}
+
+func (p *Peer) outcome(id string) chan outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.outcomes[strings.TrimSuffix(id, codeID(""))]
 }
 
 func (p *Peer) offering(id string) *offering {
@@ -134,31 +166,30 @@ var ErrNotOut = errors.New("no such invitation is out: it was used up, or has ex
 func (p *Peer) Wait(ctx context.Context, id string) (petname.Suggestion, error) {
 	tick := time.NewTicker(Every)
 	defer tick.Stop()
+	came := p.outcome(id)
 	var failed error
 	for {
 		waiting := false
 		for _, id := range []string{id, codeID(id)} {
-			o := p.offering(id)
-			if o == nil {
-				continue
-			}
-			s, err := p.step(ctx, id)
-			switch {
-			case err == nil && s != nil:
-				return *s, nil
-			case err != nil && pair.Final(err):
-				// The link is good for as long as it says, whatever became of the code.
-				failed = err
-			default:
-				waiting = true
-			}
+			_, _ = p.step(ctx, id) // what comes of it comes by way of the outcomes
+			waiting = waiting || p.offering(id) != nil
+		}
+		for more := true; more; {
 			select {
-			case s := <-o.events:
-				return s, nil
+			case o := <-came:
+				if o.err == nil {
+					return o.suggestion, nil
+				}
+				// The link is good for as long as it says, whatever became of the code.
+				failed = o.err
+				if !errors.Is(failed, pair.ErrTimeout) && !errors.Is(failed, pair.ErrExpired) {
+					return petname.Suggestion{}, failed
+				}
 			default:
+				more = false
 			}
 		}
-		if !waiting || failed != nil && !errors.Is(failed, pair.ErrTimeout) && !errors.Is(failed, pair.ErrExpired) {
+		if !waiting {
 			return petname.Suggestion{}, cmpErr(failed, ErrNotOut)
 		}
 		select {
@@ -185,6 +216,7 @@ func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error)
 	if err != nil {
 		if pair.Final(err) {
 			o.over = err
+			p.came(id, outcome{err: err})
 			p.forget(id)
 			if o.offer != nil {
 				_ = p.dropOffer(id)
@@ -192,15 +224,22 @@ func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error)
 		}
 		return nil, err
 	}
+	var s *petname.Suggestion
 	switch {
 	case event.Paired != nil:
 		o.over = ErrNotOut
-		p.forget(id)
-		return p.met(*event.Paired, petname.Paired)
+		defer p.forget(id)
+		s, err = p.met(*event.Paired, petname.Paired)
 	case event.Taken != nil:
-		return p.met(*event.Taken, petname.Taken)
+		s, err = p.met(*event.Taken, petname.Taken)
 	}
-	return nil, nil
+	switch {
+	case s != nil:
+		p.came(id, outcome{suggestion: *s})
+	case err != nil && event.Paired != nil: // the disk, say: there is no other time
+		p.came(id, outcome{err: err})
+	}
+	return s, err
 }
 
 // met puts who was met into the inbox, and keeps where it says it can be reached.
@@ -345,17 +384,12 @@ func (p *Peer) StepInvitations(ctx context.Context, key crypto.Signer) ([]petnam
 	var taken []petname.Suggestion
 	var errs []error
 	for _, id := range ids {
-		o := p.offering(id)
 		s, err := p.step(ctx, id)
-		if err != nil && !pair.Final(err) {
-			errs = append(errs, err)
+		if err != nil && !errors.Is(err, pair.ErrTimeout) && !errors.Is(err, pair.ErrExpired) {
+			errs = append(errs, err) // of those that failed for good, whoever waits is told, too
 		}
 		if s != nil {
 			taken = append(taken, *s)
-			select {
-			case o.events <- *s: // somebody may be waiting
-			default:
-			}
 		}
 	}
 	return taken, errors.Join(errs...)

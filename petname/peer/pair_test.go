@@ -74,6 +74,47 @@ func TestAWrongCodeIsToldToBothAndIsDead(t *testing.T) {
 	})
 }
 
+// A node steps what is out by itself, and may be quicker than who waits.
+func TestWhoWaitsIsToldWhatANodeSawFirst(t *testing.T) {
+	for _, right := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			alice, bob := two(t)
+			ctx := context.Background()
+			invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(time.Hour)}, Code: true})
+			require.NoError(t, err)
+			code := invited.Code.Secret()
+			if !right {
+				code = invited.Code.String()[:len(invited.Code.String())-len("…")] + "zoo-zoo"
+			}
+			done := make(chan error)
+			go func() {
+				_, err := bob.Pair(ctx, bob.key, code)
+				done <- err
+			}()
+			var seen error
+			for alice.offering(codeID(invited.ID)) != nil {
+				<-time.After(Every)
+				_, err := alice.StepInvitations(ctx, alice.key)
+				seen = cmpErr(seen, err)
+			}
+			soon, end := context.WithTimeout(ctx, time.Minute)
+			defer end()
+			s, err := alice.Wait(soon, invited.ID)
+			if right {
+				require.NoError(t, <-done)
+				require.NoError(t, err)
+				require.NoError(t, seen)
+				require.Equal(t, petname.Paired, s.Kind)
+				require.Equal(t, pointerOf("bob"), s.Pointer)
+				return
+			}
+			require.ErrorIs(t, <-done, pair.ErrWrongCode)
+			require.ErrorIs(t, err, pair.ErrWrongCode)
+			require.ErrorIs(t, seen, pair.ErrWrongCode, "for a log, if nobody waits")
+		})
+	}
+}
+
 func TestALinkIsTakenWhileTheInviterIsAwayAndCountsWhenConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		alice, bob := two(t)

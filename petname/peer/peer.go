@@ -40,11 +40,13 @@ type Peer struct {
 	c  Config
 	db *bbolt.DB
 
-	mu     sync.Mutex
-	turns  map[pointer.Pointer]*sync.Mutex // a channel is not for two at a time
-	offers map[string]*offering            // that this process steps
-	shelf  *shelf
+	mu       sync.Mutex
+	turns    map[pointer.Pointer]*sync.Mutex // a channel is not for two at a time
+	offers   map[string]*offering            // that this process steps
+	outcomes map[string]chan outcome         // by invitation: what nobody has waited for yet
+	shelf    *shelf
 
+	sharing  sync.Mutex // what is said to an audience, in turn
 	sessions sync.Mutex // of mutual introductions, to read one and write it back
 }
 
@@ -66,7 +68,7 @@ func Open(c Config) (*Peer, error) {
 		return nil, fmt.Errorf("messages %q: %w", c.File, err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown, bucketInvited, bucketStarted, bucketOutbox} {
+		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown, bucketInvited, bucketStarted, bucketOutbox, bucketFormer, bucketShared} {
 			if _, err := tx.CreateBucketIfNotExists(bucket); err != nil {
 				return err
 			}
@@ -76,7 +78,7 @@ func Open(c Config) (*Peer, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("messages %q: %w", c.File, err), db.Close())
 	}
-	p := &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering), shelf: newShelf(c.Now)}
+	p := &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering), outcomes: make(map[string]chan outcome), shelf: newShelf(c.Now)}
 	p.shelf.wake = c.Wake
 	return p, nil
 }
@@ -112,11 +114,24 @@ func (p *Peer) channel(ctx context.Context, key crypto.Signer, to pointer.Pointe
 	if err != nil {
 		return nil, err
 	}
+	me := p.c.Book.Identity()
+	if len(state) > 0 {
+		owner, err := drop.Owner(state)
+		if err != nil {
+			return nil, fmt.Errorf("drop channel with %s: %w", to, err)
+		}
+		if owner != me {
+			if err := p.retire(to, owner, state); err != nil {
+				return nil, err
+			}
+			state = nil
+		}
+	}
 	keys, err := p.c.Sealing()
 	if err != nil {
 		return nil, err
 	}
-	c, err := drop.Open(drop.Self{Pointer: p.c.Book.Identity(), Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: sealing}, state)
+	c, err := drop.Open(drop.Self{Pointer: me, Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: sealing}, state)
 	if err != nil {
 		return nil, err
 	}

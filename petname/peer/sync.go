@@ -86,6 +86,9 @@ func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 		if err := p.prove(key, &report); err != nil {
 			return report, err
 		}
+		if err := p.reshare(ctx, key, &report); err != nil {
+			return report, err
+		}
 		p.flushAll(ctx, key, &report)
 	}
 	return report, ctx.Err()
@@ -105,9 +108,8 @@ func (r *Report) add(o Report) {
 
 // parties are those whose channels are looked at this time.
 func (p *Peer) parties() ([]pointer.Pointer, error) {
-	var parties []pointer.Pointer
-	known := make(map[pointer.Pointer]bool)
 	var last []byte
+	var with []pointer.Pointer
 	err := p.db.View(func(tx *bbolt.Tx) error {
 		last = bytes.Clone(tx.Bucket(bucketTurns).Get(keyLast))
 		return tx.Bucket(bucketChannels).ForEach(func(k, _ []byte) error {
@@ -115,13 +117,33 @@ func (p *Peer) parties() ([]pointer.Pointer, error) {
 			if err != nil {
 				return fmt.Errorf("channel: %w", err)
 			}
-			known[to] = true
-			parties = append(parties, to)
+			with = append(with, to)
 			return nil
 		})
 	})
 	if err != nil {
 		return nil, err
+	}
+	former, err := p.formers()
+	if err != nil {
+		return nil, err
+	}
+	var parties []pointer.Pointer
+	known := make(map[pointer.Pointer]bool)
+	look := func(at pointer.Pointer) {
+		if !known[at] {
+			known[at] = true
+			parties = append(parties, at)
+		}
+	}
+	for _, to := range with {
+		if to, err = p.follow(to); err != nil {
+			return nil, err
+		}
+		look(to)
+	}
+	for _, f := range former {
+		look(f.party)
 	}
 	quiet, next, err := p.quiet(string(last), known)
 	if err != nil {
@@ -173,22 +195,12 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 		return fail(err)
 	}
 	report.Polled++
-	mail, err := c.Poll(ctx, c.store, p.c.Now())
+	mail, err := p.receive(ctx, party, c, &report)
 	if err != nil {
-		report.Errs = append(report.Errs, err) // and yet some may have come
+		return fail(err)
 	}
-	report.Lost = mail.Lost
-	for _, m := range mail.Messages {
-		stop, err := p.take(ctx, party, m, &report)
-		if err != nil {
-			report.Refused = append(report.Refused, Refusal{party, err})
-		}
-		if stop {
-			break
-		}
-		if err := c.Done(m); err != nil {
-			return fail(err)
-		}
+	if err := p.syncFormer(ctx, party, &report); err != nil {
+		return fail(err)
 	}
 	if err := p.unload(party, c); err != nil {
 		return fail(err)
@@ -205,9 +217,31 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 		}
 	}
 	if n := c.Waiting(); n > 0 {
-		report.Waiting[party] = n
+		report.Waiting[party] += n
 	}
 	return report
+}
+
+// receive takes what came on a channel.
+func (p *Peer) receive(ctx context.Context, party pointer.Pointer, c *line, report *Report) (drop.Mail, error) {
+	mail, err := c.Poll(ctx, c.store, p.c.Now())
+	if err != nil {
+		report.Errs = append(report.Errs, err) // and yet some may have come
+	}
+	report.Lost += mail.Lost
+	for _, m := range mail.Messages {
+		stop, err := p.take(ctx, party, m, report)
+		if err != nil {
+			report.Refused = append(report.Refused, Refusal{party, err})
+		}
+		if stop {
+			break
+		}
+		if err := c.Done(m); err != nil {
+			return mail, err
+		}
+	}
+	return mail, nil
 }
 
 func (p *Peer) has(party pointer.Pointer) (known bool) {

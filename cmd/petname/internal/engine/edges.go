@@ -135,12 +135,23 @@ func (e *Engine) shareWith(ctx context.Context, a ShareArgs) (*Edges, error) {
 				}
 			}
 		}
+		before := make(map[string]bool)
+		for edge, err := range e.book.EdgesWith(to.ID) {
+			if err != nil {
+				return nil, nil, err
+			}
+			if n, err := petname.CheckLabel(edge.Label); err == nil && !edge.Conflict {
+				before[n.Key()] = true
+			}
+		}
 		for i, c := range contacts {
 			if _, err := e.book.ShareWith(to.ID, c.ID, labels[i]); err != nil {
 				undo()
 				return nil, nil, err
 			}
-			added = append(added, labels[i].String())
+			if !before[labels[i].Key()] { // what stood before stays, whatever becomes of this
+				added = append(added, labels[i].String())
+			}
 		}
 		return added, undo, nil
 	})

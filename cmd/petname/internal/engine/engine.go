@@ -178,6 +178,10 @@ func (e *Engine) Do(ctx context.Context, verb string, args json.RawMessage) (jso
 	case "publish", "rm", "undo":
 		e.wakeKeeper()
 	}
+	switch verb {
+	case "rm", "undo", "rotate", "accept": // what somebody alone may read can have changed
+		e.wakePost()
+	}
 	if c := Classify(err); c != nil && (errors.Is(err, context.Canceled) || c.Code == "network") {
 		switch {
 		case errors.Is(ctx.Err(), context.Canceled): // whatever the network made of it
