@@ -27,7 +27,7 @@ func FuzzMessage(f *testing.F) {
 			require.NoError(t, err)
 			require.Equal(t, b, again)
 		}
-		report := newReport()
+		report := Report{Waiting: make(map[pointer.Pointer]int)}
 		_, _ = carol.take(context.Background(), pointerOf("alice"), drop.Message{Bytes: b}, &report)
 		n, err := carol.book.Count()
 		require.NoError(t, err)
