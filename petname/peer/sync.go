@@ -131,8 +131,13 @@ func (p *Peer) parties() ([]pointer.Pointer, error) {
 	var parties []pointer.Pointer
 	known := make(map[pointer.Pointer]bool)
 	look := func(at pointer.Pointer) {
-		if !known[at] {
-			known[at] = true
+		if known[at] {
+			return
+		}
+		known[at] = true
+		// Who was removed is neither heard nor told that anybody listens; should it
+		// be added again, the channel goes on.
+		if c, err := p.c.Book.ByPointer(at); err == nil && (!c.Name.IsZero() || c.Conflict != nil) {
 			parties = append(parties, at)
 		}
 	}
