@@ -22,10 +22,11 @@ var mayImport = map[string][]string{
 	"dht":            {"pointer"},
 	"dht/delegated":  {"dht", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
-	"dht/drop":       {"dht", "pointer"},
+	"dht/drop":       {"dht", "dht/seal", "pointer"},
 	"dht/kad":        {"dht", "dht/keep", "pointer"},
 	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
 	"dht/keep":       {"dht", "pointer"},
+	"dht/seal":       {"pointer"},
 
 	"petname":           {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual"},
 	"petname/introduce": {"petname/mutual", "pointer"},
