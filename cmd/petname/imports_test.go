@@ -35,6 +35,7 @@ var mayImport = map[string][]string{
 	"petname/peer":      {"dht", "dht/drop", "petname", "petname/introduce", "petname/mutual", "petname/pair", "pointer"},
 
 	"petname/peer/direct": {"dht", "pointer"},
+	"petname/postage":     {"pointer"},
 
 	"cmd/petname":    {"*"},
 	"examples/embed": {"petname", "ledger", "dht", "pointer"},
