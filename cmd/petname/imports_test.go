@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 
 	"petname/peer/direct": {"dht", "pointer"},
 	"petname/postage":     {"pointer"},
+	"petname/doorstep":    {"dht", "dht/seal", "petname/postage", "pointer"},
 
 	"cmd/petname":    {"*"},
 	"examples/embed": {"petname", "ledger", "dht", "pointer"},
