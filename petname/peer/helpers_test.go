@@ -15,6 +15,7 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -54,6 +55,7 @@ type person struct {
 	clock   *clock
 	sealing []hpke.PrivateKey
 	file    string
+	price   *postage.Price // asked of strangers; nil: they aren't heard
 }
 
 func newPerson(t testing.TB, c *clock, network dht.Store, name string) *person {
@@ -78,7 +80,13 @@ func (p *person) open(t testing.TB) {
 	t.Helper()
 	var err error
 	p.Peer, err = Open(Config{Book: p.book, Records: &dht.Resolver{Stores: []dht.Store{p.network}, Now: p.clock.Now}, Store: p.network,
-		Me: p.me, Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, File: p.file, Now: p.clock.Now})
+		Me: p.me, Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, File: p.file, Now: p.clock.Now,
+		Strangers: func() (postage.Price, bool) {
+			if p.price == nil {
+				return postage.Price{}, false
+			}
+			return *p.price, true
+		}})
 	require.NoError(t, err)
 }
 

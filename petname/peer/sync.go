@@ -31,7 +31,7 @@ var (
 
 // Report is what a Sync did.
 type Report struct {
-	Polled  int                     // channels that were looked at
+	Polled  int                     // channels that were looked at, and my doorstep
 	Fresh   []petname.Suggestion    // what is new in the inbox
 	Refused []Refusal               // what came and was not taken
 	Waiting map[pointer.Pointer]int // messages that are not acknowledged yet
@@ -46,7 +46,8 @@ type Report struct {
 	Errs   []error  // channels that couldn't be looked at, or written to
 }
 
-// Refusal is a message that was verified to be from a contact, and not taken.
+// Refusal is a message that was verified to be from a contact, or from a
+// stranger, and not taken.
 type Refusal struct {
 	By  pointer.Pointer
 	Err error
@@ -84,6 +85,19 @@ func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 			report.add(one)
 		})
 	}
+	if p.c.Strangers != nil {
+		if price, open := p.c.Strangers(); open {
+			wg.Go(func() {
+				one, err := p.Doorstep(ctx, price)
+				if err != nil {
+					one.Errs = append(one.Errs, err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				report.add(one)
+			})
+		}
+	}
 	wg.Wait()
 	taken, err := p.StepInvitations(ctx, key)
 	report.Fresh = append(report.Fresh, taken...)
@@ -98,6 +112,9 @@ func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 			return report, err
 		}
 		p.flushAll(ctx, key, &report)
+	}
+	if err := p.knockAgain(ctx); err != nil {
+		report.Errs = append(report.Errs, err)
 	}
 	return report, ctx.Err()
 }
@@ -197,6 +214,11 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 		report.Errs = append(report.Errs, err) // and yet some may have come
 	}
 	report.Lost = mail.Lost
+	if !mail.Written.IsZero() { // it knows me
+		if err := p.answered(party); err != nil {
+			return fail(err)
+		}
+	}
 	for _, m := range mail.Messages {
 		stop, err := p.take(ctx, party, m, &report)
 		if err != nil {
