@@ -288,3 +288,18 @@ func FuzzLetter(f *testing.F) {
 		require.Equal(t, b, again)
 	})
 }
+
+func TestACardSaysWhatADoorstepAsksFor(t *testing.T) {
+	for asked, said := range map[int]int{0: postage.DefaultPuzzles, 1: 1, postage.MaxPuzzles: postage.MaxPuzzles} {
+		puzzles, open := Asks(pointer.Card{Links: []pointer.CardLink{{Rel: "other", Target: "3"}, Link(asked)}})
+		require.True(t, open)
+		require.Equal(t, said, puzzles)
+	}
+	// A card is its owner's to fill, and my processor isn't.
+	for _, target := range []string{"", "0", "-1", "65", "1000000000000000000000", "08", "+8", "8 ", "eight"} {
+		_, open := Asks(pointer.Card{Links: []pointer.CardLink{{Rel: rel, Target: target}}})
+		require.False(t, open, target)
+	}
+	_, open := Asks(pointer.Card{})
+	require.False(t, open)
+}

@@ -55,6 +55,7 @@ type person struct {
 	clock   *clock
 	sealing []hpke.PrivateKey
 	file    string
+	links   []pointer.CardLink
 	price   *postage.Price // asked of strangers; nil: they aren't heard
 }
 
@@ -117,7 +118,7 @@ func (p *person) me(context.Context) (pair.Identity, error) {
 // publish puts a card into the network.
 func (p *person) publish(t testing.TB) {
 	t.Helper()
-	card := pointer.Card{Nickname: p.name, Next: p.next()}
+	card := pointer.Card{Nickname: p.name, Next: p.next(), Links: p.links}
 	for _, k := range p.sealing {
 		card.Sealing = append(card.Sealing, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})
 	}

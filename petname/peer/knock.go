@@ -38,8 +38,16 @@ type Knock struct {
 	Suggested string           // a name for me; empty: my nickname
 	Note      string           // at most introduce.MaxNote bytes
 	Life      time.Duration    // how long it can be taken up, at most petname.MaxStrangerLife; 0: KnockLife
-	Price     postage.Price    // the work to do; zero: what all ask for who don't say otherwise
+	Price     postage.Price    // the work to do; no Puzzles: as many as their card asks for
 	Progress  postage.Progress // is told how far the work is; nil: nobody is
+}
+
+// Knocked is a letter that is on its way.
+type Knocked struct {
+	Introduction introduce.Introduction
+	Sent         Sent
+	Price        postage.Price
+	Open         bool // their card says that they look; else the letter may lie there unseen
 }
 
 // ErrKnocks: too many doors to knock at.
@@ -61,10 +69,10 @@ type wireKnock struct {
 // the context. A later Sync knocks again, every two hours and with new work,
 // until the letter has expired, an answer came, or [Peer.StopKnocking].
 //
-// Whether anybody looks at the doorstep, or takes strangers at all, isn't known.
-// An error beside [Queued] says why it waits.
-func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (introduce.Introduction, Sent, error) {
-	fail := func(err error) (introduce.Introduction, Sent, error) { return introduce.Introduction{}, "", err }
+// Whether they take the letter, and have read it, isn't known. An error beside
+// [Queued] says why it waits.
+func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (Knocked, error) {
+	fail := func(err error) (Knocked, error) { return Knocked{}, err }
 	me, err := p.c.Me(ctx)
 	if err != nil {
 		return fail(err)
@@ -75,12 +83,12 @@ func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (introduce
 	if err != nil {
 		return fail(err)
 	}
-	i, err := introduce.OpenIntroduction(signed, now)
-	if err != nil {
+	out := Knocked{Price: k.Price}
+	if out.Introduction, err = introduce.OpenIntroduction(signed, now); err != nil {
 		return fail(err)
 	}
-	if i.Expires.Sub(now) > petname.MaxStrangerLife {
-		return fail(fmt.Errorf("knocking for %s: at most %d days", i.Expires.Sub(now), petname.MaxStrangerLife/(24*time.Hour)))
+	if life := out.Introduction.Expires.Sub(now); life > petname.MaxStrangerLife {
+		return fail(fmt.Errorf("knocking for %s: at most %d days", life, petname.MaxStrangerLife/(24*time.Hour)))
 	}
 	if n, err := p.count(bucketKnocks); err != nil || n >= maxKnocks {
 		return fail(cmpErr(err, ErrKnocks))
@@ -89,7 +97,16 @@ func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (introduce
 	if _, _, err := p.reach(ctx, k.To); err != nil {
 		return fail(err)
 	}
-	w := wireKnock{Statement: signed, Puzzles: k.Price.Puzzles, Bits: k.Price.Bits}
+	var asked int
+	if r, err := p.c.Records.Best(ctx, k.To, dht.LevelAny); err == nil {
+		card, _ := r.Record.Card()
+		asked, out.Open = doorstep.Asks(card)
+	}
+	if out.Price.Puzzles == 0 {
+		out.Price.Puzzles = asked
+	}
+	out.Price = out.Price.OrDefault()
+	w := wireKnock{Statement: signed, Puzzles: out.Price.Puzzles, Bits: out.Price.Bits}
 	if err := p.stamp(ctx, &w, k.To, k.Progress); err != nil {
 		return fail(err)
 	}
@@ -97,9 +114,11 @@ func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (introduce
 		return fail(err)
 	}
 	if err := p.leave(ctx, k.To, w); err != nil {
-		return i, Queued, err
+		out.Sent = Queued
+		return out, err
 	}
-	return i, Stored, nil
+	out.Sent = Stored
+	return out, nil
 }
 
 // stamp does the work for the seed of now.

@@ -30,12 +30,12 @@ func strangers(t testing.TB) (alice, sam *person) {
 	return alice, sam
 }
 
-func (p *person) knock(t testing.TB, to *person, note string) introduce.Introduction {
+func (p *person) knock(t testing.TB, to *person, note string) Knocked {
 	t.Helper()
-	i, sent, err := p.Knock(context.Background(), p.key, Knock{To: pointerOf(to.name), Note: note, Price: cheap})
+	knocked, err := p.Knock(context.Background(), p.key, Knock{To: pointerOf(to.name), Note: note, Price: cheap})
 	require.NoError(t, err)
-	require.Equal(t, Stored, sent)
-	return i
+	require.Equal(t, Stored, knocked.Sent)
+	return knocked
 }
 
 func TestAStrangerWhoPaidIsInTheInboxAndCanBeAnswered(t *testing.T) {
@@ -209,9 +209,9 @@ func TestABlockedDoorstepIsTriedAgain(t *testing.T) {
 	squatted := &blocked{Store: alice.network, until: alice.clock.now.Add(time.Hour), now: alice.clock.Now}
 	sam.network = squatted
 	sam.reopen(t)
-	_, sent, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: cheap})
+	knocked, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: cheap})
 	require.ErrorIs(t, err, dht.ErrOlder)
-	require.Equal(t, Queued, sent)
+	require.Equal(t, Queued, knocked.Sent)
 	require.Empty(t, alice.fetch(t).Fresh)
 	alice.clock.now = alice.clock.now.Add(2 * time.Hour)
 	sam.fetch(t)
@@ -235,10 +235,10 @@ func (b *blocked) Put(ctx context.Context, p pointer.Pointer, record []byte) (dh
 func TestInterruptedWorkLeavesNothing(t *testing.T) {
 	alice, sam := strangers(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	_, sent, err := sam.Knock(ctx, sam.key, Knock{To: pointerOf("alice"), Price: postage.Price{Puzzles: postage.MaxPuzzles, Bits: 2},
+	knocked, err := sam.Knock(ctx, sam.key, Knock{To: pointerOf("alice"), Price: postage.Price{Puzzles: postage.MaxPuzzles, Bits: 2},
 		Progress: func(int, int) { cancel() }})
 	require.ErrorIs(t, err, context.Canceled)
-	require.Empty(t, sent)
+	require.Empty(t, knocked.Sent)
 	was, err := sam.StopKnocking(pointerOf("alice"))
 	require.NoError(t, err)
 	require.False(t, was)
@@ -252,7 +252,7 @@ func TestOneKnocksAtSoManyDoors(t *testing.T) {
 		h := sha256.Sum256(fmt.Append(nil, "door ", i))
 		require.NoError(t, sam.saveKnock(pointerOf(string(h[:])), wireKnock{}))
 	}
-	_, _, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: cheap})
+	_, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: cheap})
 	require.ErrorIs(t, err, ErrKnocks)
 	was, err := sam.StopKnocking(pointerOf("alice"))
 	require.NoError(t, err)
@@ -262,11 +262,29 @@ func TestOneKnocksAtSoManyDoors(t *testing.T) {
 
 func TestNobodyKnocksWhereNothingCanBeSealed(t *testing.T) {
 	alice, sam := strangers(t)
-	_, _, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("nobody"), Price: cheap})
+	_, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("nobody"), Price: cheap})
 	require.ErrorIs(t, err, dht.ErrNotFound)
-	_, _, err = sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("sam"), Price: cheap})
+	_, err = sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("sam"), Price: cheap})
 	require.Error(t, err)
-	_, _, err = sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: cheap, Life: petname.MaxStrangerLife + time.Hour})
+	_, err = sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: cheap, Life: petname.MaxStrangerLife + time.Hour})
 	require.ErrorContains(t, err, "30 days")
 	require.Empty(t, alice.fetch(t).Fresh)
+}
+
+// A card says whether its owner looks, and how many puzzles it asks for.
+func TestTheCardSaysWhatToPay(t *testing.T) {
+	alice, sam := strangers(t)
+	alice.price = &postage.Price{Puzzles: 3, Bits: 1}
+	require.False(t, sam.knock(t, alice, "hello").Open, "it says nothing, and they may not be heard")
+	alice.fetch(t)
+	require.Empty(t, alice.inbox(t), "two puzzles are too few")
+
+	alice.links = []pointer.CardLink{doorstep.Link(3)}
+	alice.clock.now = alice.clock.now.Add(2 * time.Minute)
+	alice.publish(t)
+	knocked, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: postage.Price{Bits: 1}})
+	require.NoError(t, err)
+	require.True(t, knocked.Open)
+	require.Equal(t, 3, knocked.Price.Puzzles)
+	require.Len(t, alice.fetch(t).Fresh, 1)
 }

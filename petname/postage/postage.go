@@ -43,6 +43,7 @@
 package postage
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"time"
@@ -73,17 +74,16 @@ type Price struct {
 	Bits    int // zero bits that the hash of an answer begins with, 1 to MaxBits; 0: DefaultBits
 }
 
-func (p Price) orDefault() (Price, error) {
-	if p.Puzzles == 0 {
-		p.Puzzles = DefaultPuzzles
-	}
-	if p.Bits == 0 {
-		p.Bits = DefaultBits
-	}
+// OrDefault fills in the defaults.
+func (p Price) OrDefault() Price {
+	return Price{cmp.Or(p.Puzzles, DefaultPuzzles), cmp.Or(p.Bits, DefaultBits)}
+}
+
+func (p Price) check() error {
 	if p.Puzzles < 1 || p.Puzzles > MaxPuzzles || p.Bits < 1 || p.Bits > MaxBits {
-		return Price{}, fmt.Errorf("price of %d puzzles of %d bits: at most %d and %d", p.Puzzles, p.Bits, MaxPuzzles, MaxBits)
+		return fmt.Errorf("price of %d puzzles of %d bits: at most %d and %d", p.Puzzles, p.Bits, MaxPuzzles, MaxBits)
 	}
-	return p, nil
+	return nil
 }
 
 // Letter is what a stamp pays for.

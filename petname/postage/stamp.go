@@ -98,8 +98,8 @@ func Make(ctx context.Context, on Letter, price Price, now time.Time, progress P
 }
 
 func makeStamp(ctx context.Context, on Letter, price Price, seed uint64, progress Progress, hash hashFunc) ([]byte, error) {
-	price, err := price.orDefault()
-	if err != nil {
+	price = price.OrDefault()
+	if err := price.check(); err != nil {
 		return nil, err
 	}
 	challenge := on.challenge(seed)

@@ -61,8 +61,8 @@ func (v *Verifier) Hashes() uint64 {
 // [ErrBusy], which may change. A stamp with more answers than the price asks for
 // is held to as many.
 func (v *Verifier) Verify(stamp []byte, on Letter, price Price) error {
-	price, err := price.orDefault()
-	if err != nil {
+	price = price.OrDefault()
+	if err := price.check(); err != nil {
 		return err
 	}
 	// 1. Its form, and how many answers it claims.
