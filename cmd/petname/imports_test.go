@@ -41,7 +41,7 @@ var mayImport = map[string][]string{
 	"cmd/petname":    {"*"},
 	"examples/embed": {"petname", "ledger", "dht", "pointer"},
 
-	"cmd/petname/internal/home":   {"petname", "ledger", "dht", "dht/delegated", "pointer"},
+	"cmd/petname/internal/home":   {"petname", "petname/postage", "ledger", "dht", "dht/delegated", "pointer"},
 	"cmd/petname/internal/engine": {"*"},
 	"cmd/petname/internal/socket": {"cmd/petname/internal/engine"},
 }

@@ -38,7 +38,8 @@ func (e *Engine) presence() (*peer.Peer, error) {
 	// Letters lie in the network under pointers that nobody can tell whose they
 	// are: who carries them there is not to be told by a peer key, either.
 	letters := &letters{engine: e}
-	p, err := peer.Open(peer.Config{Book: e.book, Records: &cards{engine: e}, Store: letters, Me: e.me, Direct: e.directly, Wake: e.wakePost, Sealing: e.sealing, File: e.home.PostFile(), Wait: time.Second})
+	p, err := peer.Open(peer.Config{Book: e.book, Records: &cards{engine: e}, Store: letters, Me: e.me, Direct: e.directly, Wake: e.wakePost, Sealing: e.sealing,
+		Strangers: e.strangers, File: e.home.PostFile(), Wait: time.Second})
 	if err == nil {
 		e.post = p
 	}
@@ -228,7 +229,7 @@ type Fetch struct {
 }
 
 // fetch gets what others left for me, and brings on its way what is due.
-func (e *Engine) fetch(ctx context.Context, passphrase string) (*Fetch, error) {
+func (e *Engine) fetch(ctx context.Context, passphrase string, strangers bool) (*Fetch, error) {
 	c, err := e.home.Config()
 	if err != nil {
 		return nil, err
@@ -249,6 +250,11 @@ func (e *Engine) fetch(ctx context.Context, passphrase string) (*Fetch, error) {
 	report, err := p.Sync(ctx, key)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
+	}
+	if strangers {
+		if err := e.lookOutside(ctx, p, &report); err != nil {
+			return nil, err
+		}
 	}
 	out := &Fetch{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused)}
 	for _, n := range report.Waiting {
@@ -305,7 +311,7 @@ func (e *Engine) startPost() {
 func (e *Engine) fetchQuietly() {
 	ctx, cancel := context.WithTimeout(e.running, syncTimeout)
 	defer cancel()
-	if _, err := e.fetch(ctx, ""); err != nil && e.running.Err() == nil {
+	if _, err := e.fetch(ctx, "", false); err != nil && e.running.Err() == nil {
 		e.log.Warn("letters", "error", err)
 	}
 }
