@@ -39,7 +39,8 @@ var (
 
 // Suggest puts what came in into the inbox, where it names nobody, and reports
 // whether it is new there. It is for pairings and for mutual introductions
-// (package mutual); what somebody signed by itself goes to [Book.Receive]. Of
+// (package mutual); what somebody signed by itself goes to [Book.Receive], or, of
+// a stranger, to [Book.ReceiveStranger]. Of
 // the suggestion ID, At and State are not read, and of a Mutual or Acquainted
 // one nothing but its kind, channel and evidence: the signed request, or the
 // transcript.
@@ -48,8 +49,11 @@ var (
 // [ErrOwnPointer], [ErrMuted], [ErrInboxFull]; for a mutual introduction also
 // [ErrNotForMe] and, of an offer, [ErrStranger].
 func (b *Book) Suggest(s Suggestion) (SuggestionID, bool, error) {
-	if s.Kind == Mutual || s.Kind == Acquainted {
+	switch s.Kind {
+	case Mutual, Acquainted:
 		return b.suggestMutual(s)
+	case Stranger: // has to pay
+		return SuggestionID{}, false, fmt.Errorf("suggestion of a stranger: %w", ErrStranger)
 	}
 	w := wireSuggestion{Kind: string(s.Kind), Suggested: s.Suggested, Nickname: s.Nickname, Note: s.Note, Channel: s.Channel,
 		Next: s.Next.Bytes(), Evidence: s.Evidence}

@@ -100,6 +100,11 @@ func TestNobodyIsAskedForPaymentInVain(t *testing.T) {
 	// And Receive hears no strangers, whatever they have.
 	_, _, err = b.Receive(knocks(t, "sam"), "file")
 	require.ErrorIs(t, err, ErrStranger)
+	i, err := introduce.OpenIntroduction(knocks(t, "sam"), epoch)
+	require.NoError(t, err)
+	_, _, err = b.Suggest(Suggestion{Kind: Stranger, Pointer: i.About, By: i.By, Next: i.Next, Suggested: i.Suggested, Note: i.Note, Expires: i.Expires,
+		Channel: "doorstep", Evidence: knocks(t, "sam")})
+	require.ErrorIs(t, err, ErrStranger)
 }
 
 func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }

@@ -152,20 +152,22 @@ func (p *person) pays(t testing.TB, to *person, statement []byte, price postage.
 // Each is an attack on the price: none is heard.
 func TestWhoDidntPayIsNotHeard(t *testing.T) {
 	alice, sam := strangers(t)
+	dear := postage.Price{Puzzles: 32, Bits: 1} // that nobody pays by chance
+	alice.price = &dear
 	bob := newPerson(t, alice.clock, alice.network, "bob")
 	now := alice.clock.now
 	said, other := sam.says(t, alice, "hello"), sam.says(t, alice, "other")
-	paid := sam.pays(t, alice, other, cheap, now)
+	paid := sam.pays(t, alice, other, dear, now)
 	toBob := sam.says(t, bob, "hello")
 	for name, letter := range map[string]struct{ stamp, statement []byte }{
 		"no stamp":                   {[]byte("stamp"), said},
-		"a cheaper stamp":            {sam.pays(t, alice, said, postage.Price{Puzzles: 1, Bits: 2}, now), said},
+		"a cheaper stamp":            {sam.pays(t, alice, said, postage.Price{Puzzles: 31, Bits: 1}, now), said},
 		"a stamp of another message": {paid, said},
-		"a stamp for somebody else":  {sam.pays(t, bob, said, cheap, now), said},
-		"another's stamp":            {bob.pays(t, alice, said, cheap, now), said},
-		"a letter to somebody else":  {sam.pays(t, bob, toBob, cheap, now), toBob},
-		"an old stamp":               {sam.pays(t, alice, said, cheap, now.Add(-3*postage.Seed)), said},
-		"a stamp of the future":      {sam.pays(t, alice, said, cheap, now.Add(postage.Seed)), said},
+		"a stamp for somebody else":  {sam.pays(t, bob, said, dear, now), said},
+		"another's stamp":            {bob.pays(t, alice, said, dear, now), said},
+		"a letter to somebody else":  {sam.pays(t, bob, toBob, dear, now), toBob},
+		"an old stamp":               {sam.pays(t, alice, said, dear, now.Add(-3*postage.Seed)), said},
+		"a stamp of the future":      {sam.pays(t, alice, said, dear, now.Add(postage.Seed)), said},
 		"garbage":                    {[]byte("stamp"), []byte("garbage")},
 	} {
 		// Each on a network of its own, so that none hides another.
@@ -176,7 +178,7 @@ func TestWhoDidntPayIsNotHeard(t *testing.T) {
 		require.Empty(t, alice.fetch(t).Fresh, name)
 		require.Empty(t, alice.inbox(t), name)
 	}
-	alice.leaves(t, sam.pays(t, alice, said, cheap, now), said)
+	alice.leaves(t, sam.pays(t, alice, said, dear, now), said)
 	require.Len(t, alice.fetch(t).Fresh, 1, "and the honest one is")
 }
 
