@@ -40,10 +40,9 @@ var (
 // Suggest puts what came in into the inbox, where it names nobody, and reports
 // whether it is new there. It is for pairings and for mutual introductions
 // (package mutual); what somebody signed by itself goes to [Book.Receive], or, of
-// a stranger, to [Book.ReceiveStranger]. Of
-// the suggestion ID, At and State are not read, and of a Mutual or Acquainted
-// one nothing but its kind, channel and evidence: the signed request, or the
-// transcript.
+// a stranger, to [Book.ReceiveStranger]. Of the suggestion ID, At and State are
+// not read, and of a Mutual or Acquainted one nothing but its kind, channel and
+// evidence: the signed request, or the transcript.
 //
 // What was heard before is no error and changes nothing, whatever was decided.
 // [ErrOwnPointer], [ErrMuted], [ErrInboxFull]; for a mutual introduction also

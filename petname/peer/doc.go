@@ -21,6 +21,9 @@
 // say, are durable in one, and what needs the key waits for a Sync that has it.
 // What comes of it is a suggestion again.
 //
+// Who isn't in somebody's book can knock at their door, for the price of some
+// work: see [Peer.Knock], and packages postage and doorstep.
+//
 // The identity's key is handed in with each call that signs, and not kept: a
 // book without it can fetch, but neither send nor acknowledge.
 package peer

@@ -59,6 +59,7 @@ type wireKnock struct {
 	Statement []byte
 	Stamp     []byte
 	Seed      uint64 // that the stamp is for
+	Made      bool   // the stamp is whole
 	Left      bool   // the stamp's letter is on the doorstep
 	Puzzles   int
 	Bits      int
@@ -121,12 +122,13 @@ func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (Knocked, 
 	return out, nil
 }
 
-// stamp does the work for the seed of now.
+// stamp does the work for the seed of now, as far as the context lets it.
 func (p *Peer) stamp(ctx context.Context, w *wireKnock, to pointer.Pointer, progress postage.Progress) (err error) {
 	on := postage.Letter{To: to, From: p.c.Book.Identity(), Message: introduce.Hash(w.Statement)}
 	now := p.c.Now()
 	w.Seed, w.Left = postage.SeedAt(now), false
-	w.Stamp, err = postage.Make(ctx, on, postage.Price{Puzzles: w.Puzzles, Bits: w.Bits}, now, progress)
+	w.Stamp, err = postage.Resume(ctx, w.Stamp, on, postage.Price{Puzzles: w.Puzzles, Bits: w.Bits}, now, progress)
+	w.Made = err == nil
 	return err
 }
 
@@ -219,15 +221,14 @@ func (p *Peer) knockAgain(ctx context.Context) error {
 	var errs []error
 	worked := false
 	for _, k := range due {
-		if k.w.Seed != postage.SeedAt(now) {
+		if !k.w.Made || k.w.Seed != postage.SeedAt(now) {
 			if worked {
 				continue
 			}
 			worked = true
-			if err := p.stamp(ctx, &k.w, k.to, nil); err != nil {
-				return errors.Join(append(errs, err)...)
-			}
-			if err := p.saveKnock(k.to, k.w); err != nil {
+			// What there was no time for is gone on with another time.
+			err := p.stamp(ctx, &k.w, k.to, nil)
+			if err = errors.Join(err, p.saveKnock(k.to, k.w)); err != nil {
 				return errors.Join(append(errs, err)...)
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
@@ -245,6 +246,36 @@ func TestInterruptedWorkLeavesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, was)
 	require.Empty(t, alice.fetch(t).Fresh)
+}
+
+// A Sync has little time, and the work may take longer: it is gone on with.
+func TestWorkThatASyncHasNoTimeForGoesOn(t *testing.T) {
+	alice, sam := strangers(t)
+	alice.price = &postage.Price{Puzzles: 20, Bits: 2}
+	_, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: *alice.price})
+	require.NoError(t, err)
+	require.Equal(t, 1, sam.fetch(t).Knocking)
+	alice.clock.now = alice.clock.now.Add(3 * postage.Seed)
+	kept := func() (w wireKnock) {
+		require.NoError(t, sam.db.View(func(tx *bbolt.Tx) error {
+			return decoder.Unmarshal(tx.Bucket(bucketKnocks).Get(pointerOf("alice").Bytes()), &w)
+		}))
+		return w
+	}
+	// One whose time is over after the first puzzle.
+	w := kept()
+	ctx, cancel := context.WithCancel(context.Background())
+	require.ErrorIs(t, sam.stamp(ctx, &w, pointerOf("alice"), func(int, int) { cancel() }), context.Canceled)
+	require.NotEmpty(t, w.Stamp)
+	require.False(t, w.Made)
+	require.NoError(t, sam.saveKnock(pointerOf("alice"), w))
+
+	sam.fetch(t)
+	require.Len(t, alice.fetch(t).Fresh, 1)
+	whole := kept()
+	require.True(t, whole.Made && whole.Left)
+	const head = 8 // bytes before the answers
+	require.Equal(t, w.Stamp[head:], whole.Stamp[head:len(w.Stamp)], "what was done is kept")
 }
 
 func TestOneKnocksAtSoManyDoors(t *testing.T) {

@@ -42,8 +42,9 @@ type Report struct {
 	// told once.
 	Stranded map[pointer.Pointer]int
 
-	Mutual []Mutual // mutual introductions that went on, or ended
-	Errs   []error  // channels that couldn't be looked at, or written to
+	Knocking int      // doors of strangers that I go on knocking at
+	Mutual   []Mutual // mutual introductions that went on, or ended
+	Errs     []error  // channels that couldn't be looked at, or written to
 }
 
 // Refusal is a message that was verified to be from a contact, or from a
@@ -115,6 +116,9 @@ func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 	}
 	if err := p.knockAgain(ctx); err != nil {
 		report.Errs = append(report.Errs, err)
+	}
+	if report.Knocking, err = p.count(bucketKnocks); err != nil {
+		return report, err
 	}
 	return report, ctx.Err()
 }

@@ -40,7 +40,7 @@ func quick(challenge [32]byte, puzzle int, answer uint64) [length]byte {
 
 func quickStamp(t testing.TB, on Letter, price Price, at time.Time) []byte {
 	t.Helper()
-	stamp, err := makeStamp(context.Background(), on, price, SeedAt(at), nil, quick)
+	stamp, err := makeStamp(context.Background(), nil, on, price, SeedAt(at), nil, quick)
 	require.NoError(t, err)
 	return stamp
 }
@@ -85,6 +85,43 @@ func TestWorkStopsWithItsContext(t *testing.T) {
 		_, err = Make(ctx, letter, Price{Puzzles: MaxPuzzles, Bits: 1}, now, nil)
 	}
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// However often it is interrupted, the work gets done, and none of it twice.
+func TestInterruptedWorkGoesOn(t *testing.T) {
+	var stamp []byte
+	hashes, rounds := 0, 0
+	for done := false; !done; rounds++ {
+		require.LessOrEqual(t, rounds, DefaultPuzzles)
+		ctx, cancel := context.WithCancel(context.Background())
+		before := 0
+		counted := func(challenge [32]byte, puzzle int, answer uint64) [length]byte {
+			before++
+			return quick(challenge, puzzle, answer)
+		}
+		more, err := makeStamp(ctx, stamp, letter, Price{}, SeedAt(now), func(answered, _ int) { hashes, before = hashes+before, 0; cancel() }, counted)
+		cancel()
+		if stamp = more; err == nil {
+			done = true
+		} else {
+			require.ErrorIs(t, err, context.Canceled)
+		}
+	}
+	require.Greater(t, rounds, 1)
+	whole := 0
+	want, err := makeStamp(context.Background(), nil, letter, Price{}, SeedAt(now), nil, func(challenge [32]byte, puzzle int, answer uint64) [length]byte {
+		whole++
+		return quick(challenge, puzzle, answer)
+	})
+	require.NoError(t, err)
+	require.Equal(t, want, stamp)
+	require.Equal(t, whole, hashes)
+	// What is begun for another seed, or is garbage, is begun anew.
+	for _, begun := range [][]byte{quickStamp(t, letter, Price{Puzzles: 3}, now.Add(-Seed)), []byte("garbage")} {
+		again, err := makeStamp(context.Background(), begun, letter, Price{}, SeedAt(now), nil, quick)
+		require.NoError(t, err)
+		require.Equal(t, want, again)
+	}
 }
 
 func TestPricesAreBounded(t *testing.T) {

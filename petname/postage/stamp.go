@@ -91,24 +91,34 @@ func zeroes(h [length]byte) int { return bits.LeadingZeros64(binary.BigEndian.Ui
 // Progress is told how many of a stamp's puzzles are answered, after each.
 type Progress func(answered, of int)
 
-// Make does the work for a letter, on one processor, and gives the stamp. It
-// stops with the context. A nil progress is told nothing.
+// Make does the work for a letter, on one processor, and gives the stamp. A nil
+// progress is told nothing. Make stops with the context: beside its error is the
+// stamp as far as it got, nil or for [Resume].
 func Make(ctx context.Context, on Letter, price Price, now time.Time, progress Progress) ([]byte, error) {
-	return makeStamp(ctx, on, price, SeedAt(now), progress, hash)
+	return Resume(ctx, nil, on, price, now, progress)
 }
 
-func makeStamp(ctx context.Context, on Letter, price Price, seed uint64, progress Progress, hash hashFunc) ([]byte, error) {
+// Resume is Make that goes on with a stamp for the same letter which Make or
+// Resume began. What was begun for another seed is begun anew.
+func Resume(ctx context.Context, begun []byte, on Letter, price Price, now time.Time, progress Progress) ([]byte, error) {
+	return makeStamp(ctx, begun, on, price, SeedAt(now), progress, hash)
+}
+
+func makeStamp(ctx context.Context, begun []byte, on Letter, price Price, seed uint64, progress Progress, hash hashFunc) ([]byte, error) {
 	price = price.OrDefault()
 	if err := price.check(); err != nil {
 		return nil, err
 	}
 	challenge := on.challenge(seed)
 	w := wireStamp{Version: stampVersion, Seed: seed, Answers: []uint64{}}
-	for puzzle := range price.Puzzles {
+	if old, err := decode(begun); err == nil && old.Seed == seed {
+		w.Answers = old.Answers[:min(len(old.Answers), price.Puzzles)]
+	}
+	for puzzle := len(w.Answers); puzzle < price.Puzzles; puzzle++ {
 		answer := uint64(0)
 		for zeroes(hash(challenge, puzzle, answer)) < price.Bits {
 			if err := ctx.Err(); err != nil {
-				return nil, err
+				return w.partial(), err
 			}
 			answer++
 		}
@@ -118,4 +128,16 @@ func makeStamp(ctx context.Context, on Letter, price Price, seed uint64, progres
 		}
 	}
 	return encoder.Marshal(w)
+}
+
+// partial is a stamp that isn't ready; nil: nothing was answered yet.
+func (w wireStamp) partial() []byte {
+	if len(w.Answers) == 0 {
+		return nil
+	}
+	b, err := encoder.Marshal(w)
+	if err != nil {
+		return nil // unreachable: numbers
+	}
+	return b
 }

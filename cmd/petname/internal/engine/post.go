@@ -225,6 +225,7 @@ type Fetch struct {
 	Refused  int    `json:"refused"`            // messages that were not taken
 	Waiting  int    `json:"waiting"`            // messages of mine that nobody has fetched yet
 	Stranded int    `json:"stranded,omitempty"` // of mine that can't go out any more: my key has gone on since, or the contact was removed. Told once
+	Knocking int    `json:"knocking"`           // doors of strangers that this home goes on knocking at
 	Problem  string `json:"problem"`            // why not all could be looked at; empty: all were
 }
 
@@ -256,7 +257,7 @@ func (e *Engine) fetch(ctx context.Context, passphrase string, strangers bool) (
 			return nil, err
 		}
 	}
-	out := &Fetch{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused)}
+	out := &Fetch{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused), Knocking: report.Knocking}
 	for _, n := range report.Waiting {
 		out.Waiting += n
 	}
