@@ -15,8 +15,8 @@ import (
 // Bounds of the inbox: what is over them is refused when it comes, and stays
 // with who sent it.
 const (
-	MaxInbox     = 1000 // suggestions that wait
-	MaxInboxFrom = 50   // of them by one person, or by strangers together
+	MaxInbox     = 1000 // suggestions that wait, but for strangers'
+	MaxInboxFrom = 50   // of them by one person; and, apart, by strangers together
 )
 
 var (
@@ -38,17 +38,20 @@ var (
 
 // Suggest puts what came in into the inbox, where it names nobody, and reports
 // whether it is new there. It is for pairings and for mutual introductions
-// (package mutual); what somebody signed by itself goes to [Book.Receive]. Of
-// the suggestion ID, At and State are not read, and of a Mutual or Acquainted
-// one nothing but its kind, channel and evidence: the signed request, or the
-// transcript.
+// (package mutual); what somebody signed by itself goes to [Book.Receive], or, of
+// a stranger, to [Book.ReceiveStranger]. Of the suggestion ID, At and State are
+// not read, and of a Mutual or Acquainted one nothing but its kind, channel and
+// evidence: the signed request, or the transcript.
 //
 // What was heard before is no error and changes nothing, whatever was decided.
 // [ErrOwnPointer], [ErrMuted], [ErrInboxFull]; for a mutual introduction also
 // [ErrNotForMe] and, of an offer, [ErrStranger].
 func (b *Book) Suggest(s Suggestion) (SuggestionID, bool, error) {
-	if s.Kind == Mutual || s.Kind == Acquainted {
+	switch s.Kind {
+	case Mutual, Acquainted:
 		return b.suggestMutual(s)
+	case Stranger: // has to pay
+		return SuggestionID{}, false, fmt.Errorf("suggestion of a stranger: %w", ErrStranger)
 	}
 	w := wireSuggestion{Kind: string(s.Kind), Suggested: s.Suggested, Nickname: s.Nickname, Note: s.Note, Channel: s.Channel,
 		Next: s.Next.Bytes(), Evidence: s.Evidence}
@@ -91,13 +94,20 @@ func (b *Book) suggestMutual(s Suggestion) (SuggestionID, bool, error) {
 }
 
 func (b *Book) suggest(tx *ledger.Tx, w wireSuggestion) (bool, error) {
+	if known, err := b.heardBefore(tx.View(), w); err != nil || known {
+		return false, err
+	}
+	return true, appendAct(tx, act{Op: opSuggest, Suggestion: &w})
+}
+
+// heardBefore tells whether a suggestion is there already; an error, that it
+// can't be taken in.
+func (b *Book) heardBefore(v *ledger.View, w wireSuggestion) (bool, error) {
 	if err := w.check(); err != nil {
 		return false, err
 	}
-	id := w.id()
-	v := tx.View()
-	if state, err := getState[suggestionState](v, tableInbox, id.row()); err != nil || state.Said != nil {
-		return false, err
+	if state, err := getState[suggestionState](v, tableInbox, w.id().row()); err != nil || state.Said != nil {
+		return err == nil, err
 	}
 	if w.About != nil && SuggestionKind(w.Kind) != Question {
 		about, err := pointer.FromBytes(w.About)
@@ -113,10 +123,7 @@ func (b *Book) suggest(tx *ledger.Tx, w wireSuggestion) (bool, error) {
 			}
 		}
 	}
-	if err := b.room(v, w); err != nil {
-		return false, err
-	}
-	return true, appendAct(tx, act{Op: opSuggest, Suggestion: &w})
+	return false, b.room(v, w)
 }
 
 func cmpErr(err, otherwise error) error {
@@ -126,22 +133,24 @@ func cmpErr(err, otherwise error) error {
 	return otherwise
 }
 
-// room refuses when as much waits as may: in all, and of one person. Strangers
-// count as one, and those whom I met, or consented to, not at all.
+// room refuses when as much waits as may: in all, and of one person. Those whom
+// I met, or consented to, are not counted, and strangers apart.
 func (b *Book) room(v *ledger.View, w wireSuggestion) error {
-	if kind := SuggestionKind(w.Kind); kind.met() || kind == Acquainted {
+	switch kind := SuggestionKind(w.Kind); {
+	case kind.met(), kind == Acquainted:
 		return nil
+	case kind == Stranger:
+		return b.strangerRoom(v, w)
 	}
 	all, same := 0, 0
 	for s, err := range b.pending(v) {
 		if err != nil {
 			return err
 		}
-		if s.State != Pending {
+		if s.State != Pending || s.Kind == Stranger {
 			continue
 		}
-		stranger := SuggestionKind(w.Kind) == Stranger && s.Kind == Stranger
-		if all++; stranger || w.By != nil && bytes.Equal(s.By.Bytes(), w.By) {
+		if all++; w.By != nil && bytes.Equal(s.By.Bytes(), w.By) {
 			same++
 		}
 	}

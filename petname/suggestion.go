@@ -46,7 +46,7 @@ type Suggestion struct {
 	Suggested string             // a name that is suggested: hostile text
 	Nickname  string             // what Pointer calls itself, as far as it was said: hostile text
 	Note      string             // hostile text
-	Channel   string             // how it came: "drop", "direct", "file", "link", "code"
+	Channel   string             // how it came: "drop", "doorstep", "file", "link", "code"
 	At        time.Time          // when this book first heard it
 	Expires   time.Time          // zero: never
 	Evidence  []byte             // the signed statement, or the transcript of the pairing

@@ -106,7 +106,7 @@ retrying), 8 conflict, 130 interrupted.`,
 		a.initVerb(), a.idVerb(), a.addVerb(), a.listVerb(), a.findVerb(), a.showVerb(), a.whoisVerb(), a.whyVerb(),
 		a.renameVerb(), a.rmVerb(), a.undoVerb(), a.logVerb(), a.shareVerb(), a.unshareVerb(),
 		a.keepVerb(), a.unkeepVerb(),
-		a.inviteVerb(), a.pairVerb(), a.introduceVerb(), a.retractVerb(), a.inboxVerb(), a.acceptVerb(), a.declineVerb(),
+		a.inviteVerb(), a.pairVerb(), a.introduceVerb(), a.retractVerb(), a.knockVerb(), a.inboxVerb(), a.acceptVerb(), a.declineVerb(),
 		a.disputeVerb(), a.denyVerb(), a.evidenceVerb(),
 		a.publishVerb(), a.resolveVerb(), a.recordVerb(), a.keyVerb(), a.joinVerb(), a.nodeVerb(),
 		a.doctorVerb(), a.demoVerb(), a.completionVerb(), a.versionVerb(),
@@ -219,6 +219,7 @@ func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *eng
 	if err != nil {
 		return nil, nil, err
 	}
+	e.ProgressTo(a.working())
 	out, failed := e.Do(a.ctx, verb, raw)
 	if err := e.Close(); err != nil && failed == nil {
 		failed = engine.Classify(err)

@@ -22,23 +22,26 @@ var mayImport = map[string][]string{
 	"dht":            {"pointer"},
 	"dht/delegated":  {"dht", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
-	"dht/drop":       {"dht", "pointer"},
+	"dht/drop":       {"dht", "dht/seal", "pointer"},
 	"dht/kad":        {"dht", "dht/keep", "pointer"},
 	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
 	"dht/keep":       {"dht", "pointer"},
+	"dht/seal":       {"pointer"},
 
 	"petname":           {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual"},
 	"petname/introduce": {"petname/mutual", "pointer"},
 	"petname/mutual":    {"pointer"},
 	"petname/pair":      {"dht", "pointer"},
-	"petname/peer":      {"dht", "dht/drop", "petname", "petname/introduce", "petname/mutual", "petname/pair", "pointer"},
+	"petname/peer":      {"dht", "dht/drop", "petname", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer"},
 
 	"petname/peer/direct": {"dht", "pointer"},
+	"petname/postage":     {"pointer"},
+	"petname/doorstep":    {"dht", "dht/seal", "petname/postage", "pointer"},
 
 	"cmd/petname":    {"*"},
 	"examples/embed": {"petname", "ledger", "dht", "pointer"},
 
-	"cmd/petname/internal/home":   {"petname", "ledger", "dht", "dht/delegated", "pointer"},
+	"cmd/petname/internal/home":   {"petname", "petname/postage", "ledger", "dht", "dht/delegated", "pointer"},
 	"cmd/petname/internal/engine": {"*"},
 	"cmd/petname/internal/socket": {"cmd/petname/internal/engine"},
 }

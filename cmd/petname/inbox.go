@@ -20,9 +20,18 @@ func (a *app) inboxVerb() *cobra.Command {
 introduced, by whom, under which name, and what you know already. Nobody in it
 has a name in your book, or gets one without you: see accept and decline.
 
+Strangers, whom nobody introduces, stand apart, below the others. They are looked
+for with --strangers; or always, also by a running node, with strangers = true in
+the home's config.toml, which your card then says when you publish. It is off
+until you ask for it, as it shows: who is asked for letters of strangers can see
+whose they are, and the IP address of who wants them. Each letter has to have
+cost its writer some seconds of work; stranger_puzzles = N asks for more (8 as a
+rule, at most 64).
+
 What came by mail or on a memory stick is taken in from FILEs, or with - from
 standard input; then nothing is fetched.`,
 		Example: `  petname inbox
+  petname inbox --strangers
   petname inbox from-alice.txt
   petname accept 482133 --as bob`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -42,14 +51,35 @@ standard input; then nothing is fetched.`,
 				a.hint("nothing waits for you")
 			}
 			return a.show(out, err, err == nil, func(w *bufio.Writer) {
-				for _, s := range out.Suggestions {
-					suggestion(w, a.style(), s, idDigits(out.Suggestions, s))
-				}
+				waiting(w, a.style(), out.Suggestions)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&request.Offline, "offline", false, "what is here already: fetch nothing")
+	cmd.Flags().BoolVar(&request.Strangers, "strangers", false, "look for letters of strangers, too, this time")
+	cmd.MarkFlagsMutuallyExclusive("offline", "strangers")
 	return cmd
+}
+
+// waiting are all suggestions, strangers' below the others.
+func waiting(w *bufio.Writer, st petname.Style, all []engine.Suggestion) {
+	known, strangers := all[:0:0], all[:0:0]
+	for _, s := range all {
+		if petname.SuggestionKind(s.Kind) == petname.Stranger {
+			strangers = append(strangers, s)
+		} else {
+			known = append(known, s)
+		}
+	}
+	for _, s := range known {
+		suggestion(w, st, s, idDigits(all, s))
+	}
+	if len(strangers) > 0 {
+		fmt.Fprintf(w, "strangers: nobody you know says who they are\n")
+	}
+	for _, s := range strangers {
+		suggestion(w, st, s, idDigits(all, s))
+	}
 }
 
 // leastDigits is how many of a suggestion's twelve digits are shown at least.

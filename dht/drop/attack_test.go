@@ -46,7 +46,7 @@ func forge(t *testing.T, key *pointer.Key, to person, s signed, sequence uint64,
 	require.NoError(t, err)
 	b, err := encoder.Marshal(s)
 	require.NoError(t, err)
-	payload, err := seal(theirs.seal, key.Pointer(), sequence, b)
+	payload, err := sealFor(theirs.seal, key.Pointer(), sequence, b)
 	require.NoError(t, err)
 	rec, err := pointer.Sign(key, pointer.Fields{Sequence: sequence, Expires: now.Add(Epoch), Payload: payload})
 	require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/seal"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -369,8 +370,8 @@ func TestCardWithoutTheHybridKeyIsSealedToX25519(t *testing.T) {
 	put(t, a, store, now)
 	require.Len(t, take(t, b, store, now), 1)
 	put(t, b, store, now)
-	require.Equal(t, uint16(kemX25519), a.theirs.seal.KEM().ID())
-	require.Equal(t, uint16(kemHybrid), b.theirs.seal.KEM().ID(), "it is the default")
+	require.Equal(t, uint16(seal.X25519), a.theirs.seal.KEM().ID())
+	require.Equal(t, uint16(seal.Hybrid), b.theirs.seal.KEM().ID(), "it is the default")
 }
 
 func TestOpenRefuses(t *testing.T) {

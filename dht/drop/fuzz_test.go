@@ -167,13 +167,3 @@ func TestFuzzSeedsAreAcceptedAndRefused(t *testing.T) {
 		require.Greater(t, len(c.seeds), c.want, name)
 	}
 }
-
-func TestPaddingIsZeroesAndNothingElse(t *testing.T) {
-	b, err := unpad([]byte{0, 2, 'h', 'i', 0, 0})
-	require.NoError(t, err)
-	require.Equal(t, "hi", string(b))
-	for _, padded := range [][]byte{nil, {0}, {0, 3, 'h', 'i'}, {0, 2, 'h', 'i', 0, 1}, {0xff, 0xff, 0}} {
-		_, err := unpad(padded)
-		require.Error(t, err)
-	}
-}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/petnames-go/petnames/dht/seal"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -99,7 +100,7 @@ func TestRecordsOfOneChannelShareNothing(t *testing.T) {
 			require.NoError(t, err)
 			var pb ipnspb.IpnsRecord
 			require.NoError(t, proto.Unmarshal(b, &pb))
-			for _, part := range [][]byte{rec.Payload()[headSize:], pb.GetSignatureV2()} {
+			for _, part := range [][]byte{rec.Payload()[seal.HeadSize:], pb.GetSignatureV2()} {
 				for i := range len(part) - window {
 					key := string(part[i : i+window])
 					other, ok := seen[key]

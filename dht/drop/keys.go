@@ -10,15 +10,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/petnames-go/petnames/dht/seal"
 	"github.com/petnames-go/petnames/pointer"
-)
-
-// The KEMs that a seal may be for (RFC 9180, §7.1; draft-ietf-hpke-pq).
-const (
-	kemX25519 = 0x0020
-	kemHybrid = 0x647a // MLKEM768X25519
 )
 
 const (
@@ -52,17 +48,18 @@ type Party struct {
 // mine are the keys of Self, sorted out.
 type mine struct {
 	channel []*ecdh.PrivateKey // X25519; the first is today's
-	sealing map[uint16][]hpke.PrivateKey
+	sealing []hpke.PrivateKey
 }
 
 func sortKeys(keys []hpke.PrivateKey) (mine, error) {
-	m := mine{sealing: map[uint16][]hpke.PrivateKey{}}
+	m := mine{sealing: slices.Clone(keys)}
+	count := map[uint16]int{}
 	for _, k := range keys {
 		id := k.KEM().ID()
-		if m.sealing[id] = append(m.sealing[id], k); len(m.sealing[id]) > maxKeys {
+		if count[id]++; count[id] > maxKeys {
 			return mine{}, fmt.Errorf("over %d sealing keys for KEM %04x", maxKeys, id)
 		}
-		if id != kemX25519 {
+		if id != seal.X25519 {
 			continue
 		}
 		b, err := k.Bytes()
@@ -87,27 +84,20 @@ type theirs struct {
 	seal    hpke.PublicKey
 }
 
-// pick takes the first key of each KEM, which is today's. A hybrid key that is
-// malformed is an error and no reason to seal to the weaker one.
+// pick takes the first key of each KEM, which is today's.
 func pick(keys []pointer.SealingKey) (t theirs, err error) {
 	for _, k := range keys {
-		switch {
-		case k.KEM == kemX25519 && t.channel == nil:
-			if t.channel, err = ecdh.X25519().NewPublicKey(k.Key); err != nil {
-				return theirs{}, errors.New("the party's X25519 key is malformed")
-			}
-		case k.KEM == kemHybrid && t.seal == nil:
-			if t.seal, err = hpke.MLKEM768X25519().NewPublicKey(k.Key); err != nil {
-				return theirs{}, errors.New("the party's MLKEM768X25519 key is malformed")
-			}
+		if k.KEM != seal.X25519 || t.channel != nil {
+			continue
+		}
+		if t.channel, err = ecdh.X25519().NewPublicKey(k.Key); err != nil {
+			return theirs{}, errors.New("the party's X25519 key is malformed")
 		}
 	}
 	if t.channel == nil {
 		return theirs{}, errors.New("the party's card offers no X25519 key: ask for a newer one")
 	}
-	if t.seal == nil {
-		t.seal, err = hpke.NewDHKEMPublicKey(t.channel)
-	}
+	t.seal, err = seal.Pick(keys)
 	return t, err
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/petnames-go/petnames/dht/seal"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -21,12 +22,7 @@ const (
 	// fits, sealed to the larger key.
 	MaxMessage = 8192
 
-	sealVersion   = 1
 	letterVersion = 1
-
-	headSize   = 1 + 2 // version and KEM of a payload
-	lengthSize = 2     // of the letter, before the padding
-	tagSize    = 16    // of ChaCha20-Poly1305 (RFC 8439, §2.8)
 
 	// maxCounter bounds counters, so that adding to one never overflows.
 	maxCounter = 1 << 62
@@ -179,98 +175,20 @@ func decodeLetter(b []byte) (letter, signed, error) {
 	return l, s, nil
 }
 
-// encapsulated is how long the encapsulated key of a KEM is, in bytes; 0: it is
-// none of ours.
-func encapsulated(kem uint16) int {
-	switch kem {
-	case kemX25519:
-		return 32
-	case kemHybrid:
-		return 1088 + 32
-	}
-	return 0
-}
-
-// room is how long the bytes to seal may be in a payload of a size.
-func room(kem uint16, size int) int {
-	return size - headSize - encapsulated(kem) - tagSize - lengthSize
-}
-
-func head(kem uint16) []byte {
-	return binary.BigEndian.AppendUint16([]byte{sealVersion}, kem)
-}
-
 func sealInfo(at pointer.Pointer) []byte {
 	return append([]byte("petnames/drop/seal/v1\x00"), at.Bytes()...)
 }
 
-// extra is the additional data of the seal: the payload's head, and the
-// record's sequence.
-func extra(head []byte, sequence uint64) []byte {
-	return binary.BigEndian.AppendUint64(bytes.Clone(head), sequence)
+// sealExtra binds a seal to its record's sequence.
+func sealExtra(sequence uint64) []byte { return binary.BigEndian.AppendUint64(nil, sequence) }
+
+// sealFor encrypts what a record under at is to carry.
+func sealFor(to hpke.PublicKey, at pointer.Pointer, sequence uint64, b []byte) ([]byte, error) {
+	return seal.Seal(to, sealInfo(at), sealExtra(sequence), sizes[:], b)
 }
 
-// seal pads and encrypts: payload = version (1 byte) ‖ KEM (2) ‖ encapsulated
-// key ‖ ciphertext of (length (2) ‖ what is sealed ‖ zeroes).
-func seal(to hpke.PublicKey, at pointer.Pointer, sequence uint64, b []byte) ([]byte, error) {
-	kem := to.KEM().ID()
-	for _, size := range sizes {
-		most := room(kem, size)
-		if len(b) > most {
-			continue
-		}
-		padded := make([]byte, lengthSize+most)
-		binary.BigEndian.PutUint16(padded, uint16(len(b)))
-		copy(padded[lengthSize:], b)
-		enc, sender, err := hpke.NewSender(to, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), sealInfo(at))
-		if err != nil {
-			return nil, err
-		}
-		start := head(kem)
-		sealed, err := sender.Seal(extra(start, sequence), padded)
-		if err != nil {
-			return nil, err
-		}
-		return append(append(start, enc...), sealed...), nil
-	}
-	return nil, fmt.Errorf("%d bytes don't fit into a record", len(b))
-}
-
-// unseal undoes seal, with whichever of the keys it is for.
-func unseal(keys map[uint16][]hpke.PrivateKey, at pointer.Pointer, sequence uint64, payload []byte) ([]byte, error) {
-	if len(payload) < headSize || payload[0] != sealVersion {
-		return nil, errors.New("is no seal of this version")
-	}
-	start, rest := payload[:headSize], payload[headSize:]
-	kem := binary.BigEndian.Uint16(start[1:])
-	size := encapsulated(kem)
-	if size == 0 || len(rest) < size+tagSize {
-		return nil, fmt.Errorf("is sealed for KEM %04x, or cut short", kem)
-	}
-	for _, key := range keys[kem] {
-		recipient, err := hpke.NewRecipient(rest[:size], key, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), sealInfo(at))
-		if err != nil {
-			continue
-		}
-		padded, err := recipient.Open(extra(start, sequence), rest[size:])
-		if err != nil {
-			continue
-		}
-		return unpad(padded)
-	}
-	return nil, errors.New("is sealed for no key that is here")
-}
-
-func unpad(padded []byte) ([]byte, error) {
-	if len(padded) < lengthSize {
-		return nil, errors.New("is cut short")
-	}
-	n := int(binary.BigEndian.Uint16(padded))
-	b := padded[lengthSize:]
-	if n > len(b) || len(bytes.TrimRight(b[n:], "\x00")) > 0 {
-		return nil, errors.New("is padded wrong")
-	}
-	return b[:n], nil
+func unseal(keys []hpke.PrivateKey, at pointer.Pointer, sequence uint64, payload []byte) ([]byte, error) {
+	return seal.Open(keys, sealInfo(at), sealExtra(sequence), payload)
 }
 
 // open reads a record of the other's, and checks that the other said it: to me,

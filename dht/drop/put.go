@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/seal"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -47,7 +48,7 @@ type fitted struct {
 func (c *Channel) fitting() fitted {
 	// What is sealed, with one byte for the length of the list, and no
 	// messages: its integers at their longest.
-	left := room(c.theirs.seal.KEM().ID(), sizes[len(sizes)-1]) - envelope(c.self.Pointer, c.party)
+	left := seal.Room(c.theirs.seal.KEM().ID(), sizes[len(sizes)-1]) - envelope(c.self.Pointer, c.party)
 	f := fitted{last: c.base}
 	for _, m := range c.queue {
 		if left -= cborHead(len(m)) + len(m); left < 0 {
@@ -126,7 +127,7 @@ func (c *Channel) outgoing(now time.Time) (pointer.Record, fitted, error) {
 	if err != nil {
 		return fail(err)
 	}
-	payload, err := seal(c.theirs.seal, key.Pointer(), sequence, b)
+	payload, err := sealFor(c.theirs.seal, key.Pointer(), sequence, b)
 	if err != nil {
 		return fail(err)
 	}

@@ -26,6 +26,9 @@
 // network keeps it. What a contact has not read by the time its own key goes on is
 // sent to the next.
 //
+// Who isn't in somebody's book can knock at their door, for the price of some
+// work: see [Peer.Knock], and packages postage and doorstep.
+//
 // The identity's key is handed in with each call that signs, and not kept: a
 // book without it can fetch, but neither send nor acknowledge.
 package peer

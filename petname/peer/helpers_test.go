@@ -15,6 +15,7 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -54,6 +55,8 @@ type person struct {
 	clock   *clock
 	sealing []hpke.PrivateKey
 	file    string
+	links   []pointer.CardLink
+	price   *postage.Price // asked of strangers; nil: they aren't heard
 }
 
 func newPerson(t testing.TB, c *clock, network dht.Store, name string) *person {
@@ -78,7 +81,13 @@ func (p *person) open(t testing.TB) {
 	t.Helper()
 	var err error
 	p.Peer, err = Open(Config{Book: p.book, Records: &dht.Resolver{Stores: []dht.Store{p.network}, Now: p.clock.Now}, Store: p.network,
-		Me: p.me, Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, File: p.file, Now: p.clock.Now})
+		Me: p.me, Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, File: p.file, Now: p.clock.Now,
+		Strangers: func() (postage.Price, bool) {
+			if p.price == nil {
+				return postage.Price{}, false
+			}
+			return *p.price, true
+		}})
 	require.NoError(t, err)
 }
 
@@ -109,7 +118,7 @@ func (p *person) me(context.Context) (pair.Identity, error) {
 // publish puts a card into the network.
 func (p *person) publish(t testing.TB) {
 	t.Helper()
-	card := pointer.Card{Nickname: p.name, Next: p.next()}
+	card := pointer.Card{Nickname: p.name, Next: p.next(), Links: p.links}
 	for _, k := range p.sealing {
 		card.Sealing = append(card.Sealing, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})
 	}

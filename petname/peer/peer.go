@@ -17,6 +17,7 @@ import (
 	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -29,10 +30,13 @@ type Config struct {
 	Wake    func()                                       // is called when somebody handed something over, so that a Sync is due; nil: nothing
 	Me      func(context.Context) (pair.Identity, error) // what those whom I pair with are told
 	Sealing func() ([]hpke.PrivateKey, error)            // this home's, the current ones first
-	File    string                                       // what is on its way is kept here; one process at a time
-	Now     func() time.Time                             // nil: time.Now
-	Rand    io.Reader                                    // nil: crypto/rand
-	Wait    time.Duration                                // how long to wait while another process has the file open
+	// Strangers says whether to look for letters of strangers, and what they have
+	// to pay; nil: never. It shows whose doorstep is looked at: see package doorstep.
+	Strangers func() (postage.Price, bool)
+	File      string           // what is on its way is kept here; one process at a time
+	Now       func() time.Time // nil: time.Now
+	Rand      io.Reader        // nil: crypto/rand
+	Wait      time.Duration    // how long to wait while another process has the file open
 }
 
 // Peer is one person's presence. It is safe for concurrent use.
@@ -45,9 +49,11 @@ type Peer struct {
 	offers   map[string]*offering            // that this process steps
 	outcomes map[string]chan outcome         // by invitation: what nobody has waited for yet
 	shelf    *shelf
+	stamps   *postage.Verifier
 
 	sharing  sync.Mutex // what is said to an audience, in turn
 	sessions sync.Mutex // of mutual introductions, to read one and write it back
+	knocking sync.Mutex // the work is done once
 }
 
 // ErrNoSealing: a contact's card has no key to seal messages with.
@@ -68,7 +74,7 @@ func Open(c Config) (*Peer, error) {
 		return nil, fmt.Errorf("messages %q: %w", c.File, err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown, bucketInvited, bucketStarted, bucketOutbox, bucketFormer, bucketShared} {
+		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown, bucketInvited, bucketStarted, bucketOutbox, bucketFormer, bucketShared, bucketKnocks} {
 			if _, err := tx.CreateBucketIfNotExists(bucket); err != nil {
 				return err
 			}
@@ -78,7 +84,8 @@ func Open(c Config) (*Peer, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("messages %q: %w", c.File, err), db.Close())
 	}
-	p := &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering), outcomes: make(map[string]chan outcome), shelf: newShelf(c.Now)}
+	p := &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering), outcomes: make(map[string]chan outcome), shelf: newShelf(c.Now),
+		stamps: postage.NewVerifier(c.Now)}
 	p.shelf.wake = c.Wake
 	return p, nil
 }

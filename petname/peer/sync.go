@@ -30,16 +30,18 @@ var (
 
 // Report is what a Sync did.
 type Report struct {
-	Polled  int                     // channels that were looked at
-	Fresh   []petname.Suggestion    // what is new in the inbox
-	Refused []Refusal               // what came and was not taken
-	Waiting map[pointer.Pointer]int // messages that are not acknowledged yet
-	Lost    uint64                  // messages that can't come any more: see [drop.Mail]
-	Mutual  []Mutual                // mutual introductions that went on, or ended
-	Errs    []error                 // channels that couldn't be looked at, or written to
+	Polled   int                     // channels that were looked at, and my doorstep
+	Fresh    []petname.Suggestion    // what is new in the inbox
+	Refused  []Refusal               // what came and was not taken
+	Waiting  map[pointer.Pointer]int // messages that are not acknowledged yet
+	Lost     uint64                  // messages that can't come any more: see [drop.Mail]
+	Knocking int                     // doors of strangers that I go on knocking at
+	Mutual   []Mutual                // mutual introductions that went on, or ended
+	Errs     []error                 // channels that couldn't be looked at, or written to
 }
 
-// Refusal is a message that was verified to be from a contact, and not taken.
+// Refusal is a message that was verified to be from a contact, or from a
+// stranger, and not taken.
 type Refusal struct {
 	By  pointer.Pointer
 	Err error
@@ -73,6 +75,19 @@ func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 			report.add(one)
 		})
 	}
+	if p.c.Strangers != nil {
+		if price, open := p.c.Strangers(); open {
+			wg.Go(func() {
+				one, err := p.Doorstep(ctx, price)
+				if err != nil {
+					one.Errs = append(one.Errs, err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				report.add(one)
+			})
+		}
+	}
 	wg.Wait()
 	taken, err := p.StepInvitations(ctx, key)
 	report.Fresh = append(report.Fresh, taken...)
@@ -90,6 +105,12 @@ func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 			return report, err
 		}
 		p.flushAll(ctx, key, &report)
+	}
+	if err := p.knockAgain(ctx); err != nil {
+		report.Errs = append(report.Errs, err)
+	}
+	if report.Knocking, err = p.count(bucketKnocks); err != nil {
+		return report, err
 	}
 	return report, ctx.Err()
 }
@@ -203,6 +224,11 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 	mail, err := p.receive(ctx, party, c, &report)
 	if err != nil {
 		return fail(err)
+	}
+	if !mail.Written.IsZero() { // it knows me
+		if err := p.answered(party); err != nil {
+			return fail(err)
+		}
 	}
 	if err := p.syncFormer(ctx, party, &report); err != nil {
 		return fail(err)

@@ -44,6 +44,7 @@ type Engine struct {
 	aside      *kad.Node       // a node's client with a throw-away peer key; nil until it is needed
 	asideOf    *kad.Node       // the network that it was made beside
 	asideSince time.Time
+	progress   func(answered, of int) // of a knock's work; nil: nobody is told
 
 	keeper     *keep.Keeper // nil: no node
 	passphrase string       // of the identity; empty: the node has none
@@ -145,6 +146,8 @@ var ops = map[string]func(e *Engine, ctx context.Context, args json.RawMessage) 
 	"inbox":     op((*Engine).Inbox),
 	"accept":    op((*Engine).Accept),
 	"decline":   op((*Engine).Decline),
+	"knock":     op((*Engine).Knock),
+	"unknock":   op((*Engine).StopKnocking),
 	"introduce": op((*Engine).Introduce),
 	"retract":   op((*Engine).Retract),
 	"dispute":   op((*Engine).Dispute),

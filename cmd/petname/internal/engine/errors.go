@@ -151,6 +151,8 @@ func Classify(err error) *Error {
 		return set("expired", ExitUnverified, "ask for a new invitation")
 	case errors.Is(err, peer.ErrNotOut):
 		return set("not_found", ExitNotFound, "petname invite")
+	case errors.Is(err, peer.ErrKnocks):
+		return set("too_many", ExitConflict, "petname knock --stop POINTER")
 	case errors.Is(err, peer.ErrNoSealing):
 		return set("no_sealing", ExitNotFound, "ask them to publish again, or give it to them as a file: -o FILE")
 	case errors.Is(err, petname.ErrChanged):

@@ -17,6 +17,7 @@ import (
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -52,6 +53,7 @@ func TestClassify(t *testing.T) {
 		{petname.ErrNotFound, "not_found", 3, ""},
 		{dht.ErrNotFound, "not_found", 3, ""},
 		{petname.ErrNothingToUndo, "not_found", 3, ""},
+		{peer.ErrKnocks, "too_many", 8, "petname knock --stop POINTER"},
 		{home.ErrNoHome, "no_home", 3, "petname init"},
 		{home.ErrExists, "home_exists", 8, "petname id"},
 		{home.ErrInside, "usage", 2, "petname init --recovery FILE --passphrase-file FILE"},

@@ -34,8 +34,9 @@ type Suggestion struct {
 
 // InboxArgs are the arguments of inbox.
 type InboxArgs struct {
-	Offline    bool     `json:"offline"` // what is here already
-	Texts      [][]byte `json:"texts"`   // of files, to be taken in first
+	Offline    bool     `json:"offline"`   // what is here already
+	Texts      [][]byte `json:"texts"`     // of files, to be taken in first
+	Strangers  bool     `json:"strangers"` // look for strangers' letters, too
 	Passphrase string   `json:"passphrase,omitempty"`
 }
 
@@ -58,7 +59,7 @@ func (e *Engine) Inbox(ctx context.Context, a InboxArgs) (*Inbox, error) {
 		fetching, cancel := context.WithTimeout(ctx, syncTimeout)
 		defer cancel()
 		var err error
-		if out.Fetched, err = e.fetch(fetching, a.Passphrase); err != nil {
+		if out.Fetched, err = e.fetch(fetching, a.Passphrase, a.Strangers); err != nil {
 			return nil, err
 		}
 	}

@@ -89,6 +89,7 @@ func (e *Engine) Join(ctx context.Context, a JoinArgs) (*Joined, error) {
 		return nil, err
 	}
 	was, unread := e.home.Config()
+	c.Strangers, c.StrangerPuzzles = was.Strangers, was.StrangerPuzzles // what isn't about networks stays
 	if err := e.home.SetConfig(c); err != nil {
 		return nil, err
 	}

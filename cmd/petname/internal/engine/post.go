@@ -38,7 +38,8 @@ func (e *Engine) presence() (*peer.Peer, error) {
 	// Letters lie in the network under pointers that nobody can tell whose they
 	// are: who carries them there is not to be told by a peer key, either.
 	letters := &letters{engine: e}
-	p, err := peer.Open(peer.Config{Book: e.book, Records: &cards{engine: e}, Store: letters, Me: e.me, Direct: e.directly, Wake: e.wakePost, Sealing: e.sealing, File: e.home.PostFile(), Wait: time.Second})
+	p, err := peer.Open(peer.Config{Book: e.book, Records: &cards{engine: e}, Store: letters, Me: e.me, Direct: e.directly, Wake: e.wakePost, Sealing: e.sealing,
+		Strangers: e.strangers, File: e.home.PostFile(), Wait: time.Second})
 	if err == nil {
 		e.post = p
 	}
@@ -218,16 +219,17 @@ func (e *Engine) sent(how peer.Sent, err error, sent *string) error {
 
 // Fetch is the result of fetching.
 type Fetch struct {
-	Network string `json:"network"` // "ok", "off" or "unreachable"
-	Polled  int    `json:"polled"`  // contacts whose letters were looked for
-	Fresh   int    `json:"fresh"`   // suggestions that are new
-	Refused int    `json:"refused"` // messages that were not taken
-	Waiting int    `json:"waiting"` // messages of mine that nobody has fetched yet
-	Problem string `json:"problem"` // why not all could be looked at; empty: all were
+	Network  string `json:"network"`  // "ok", "off" or "unreachable"
+	Polled   int    `json:"polled"`   // contacts whose letters were looked for
+	Fresh    int    `json:"fresh"`    // suggestions that are new
+	Refused  int    `json:"refused"`  // messages that were not taken
+	Waiting  int    `json:"waiting"`  // messages of mine that nobody has fetched yet
+	Knocking int    `json:"knocking"` // doors of strangers that this home goes on knocking at
+	Problem  string `json:"problem"`  // why not all could be looked at; empty: all were
 }
 
 // fetch gets what others left for me, and brings on its way what is due.
-func (e *Engine) fetch(ctx context.Context, passphrase string) (*Fetch, error) {
+func (e *Engine) fetch(ctx context.Context, passphrase string, strangers bool) (*Fetch, error) {
 	c, err := e.home.Config()
 	if err != nil {
 		return nil, err
@@ -249,7 +251,12 @@ func (e *Engine) fetch(ctx context.Context, passphrase string) (*Fetch, error) {
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, err
 	}
-	out := &Fetch{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused)}
+	if strangers {
+		if err := e.lookOutside(ctx, p, &report); err != nil {
+			return nil, err
+		}
+	}
+	out := &Fetch{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused), Knocking: report.Knocking}
 	for _, n := range report.Waiting {
 		out.Waiting += n
 	}
@@ -300,7 +307,7 @@ func (e *Engine) startPost() {
 func (e *Engine) fetchQuietly() {
 	ctx, cancel := context.WithTimeout(e.running, syncTimeout)
 	defer cancel()
-	if _, err := e.fetch(ctx, ""); err != nil && e.running.Err() == nil {
+	if _, err := e.fetch(ctx, "", false); err != nil && e.running.Err() == nil {
 		e.log.Warn("letters", "error", err)
 	}
 }

@@ -269,6 +269,9 @@ func (e *Engine) card(id home.Identity, addresses bool) (pointer.Card, error) {
 		return pointer.Card{}, err
 	}
 	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.Public(), Succession: newest(id.Succession)}
+	if card.Links, err = e.doorLinks(); err != nil {
+		return pointer.Card{}, err
+	}
 	if !addresses {
 		return card, nil
 	}

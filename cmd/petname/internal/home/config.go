@@ -10,6 +10,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"github.com/petnames-go/petnames/dht/delegated"
+	"github.com/petnames-go/petnames/petname/postage"
 )
 
 // Config is config.toml.
@@ -22,6 +23,12 @@ type Config struct {
 	// Routers are the URLs of HTTP routers to ask and store with beside the
 	// network, which may be "off".
 	Routers []string `toml:"routers"`
+	// Strangers says whether to look for letters of people who are in nobody's
+	// book here. Off until it is asked for: looking shows whose home this is.
+	Strangers bool `toml:"strangers"`
+	// StrangerPuzzles is how much work such a letter has to have cost; 0: as much
+	// as usual.
+	StrangerPuzzles int `toml:"stranger_puzzles"`
 }
 
 // Config reads config.toml; without the file nothing is joined. Keys that it
@@ -47,6 +54,9 @@ func (h Home) Config() (Config, error) {
 	case "off", "ipfs", "lan", "peers":
 	default:
 		return Config{}, fmt.Errorf("config %q: network %q is none of off, ipfs, lan, peers", name, c.Network)
+	}
+	if c.StrangerPuzzles < 0 || c.StrangerPuzzles > postage.MaxPuzzles {
+		return Config{}, fmt.Errorf("config %q: stranger_puzzles %d is not from 0 to %d", name, c.StrangerPuzzles, postage.MaxPuzzles)
 	}
 	for i, r := range c.Routers {
 		if c.Routers[i], err = delegated.ParseURL(r); err != nil {

@@ -255,7 +255,7 @@ func TestConfig(t *testing.T) {
 	c, err = h.Config()
 	require.NoError(t, err)
 	require.Equal(t, want, c)
-	want = Config{Network: "off", Bootstrap: []string{}, Routers: []string{"http://127.0.0.1:8080", "https://router.example"}}
+	want = Config{Network: "off", Bootstrap: []string{}, Routers: []string{"http://127.0.0.1:8080", "https://router.example"}, Strangers: true, StrangerPuzzles: 3}
 	require.NoError(t, h.SetConfig(want))
 	c, err = h.Config()
 	require.NoError(t, err)
@@ -269,6 +269,8 @@ func TestConfig(t *testing.T) {
 		"[a.b]\nc = 1":                         "unknown key",
 		"network = \"lan\"\nbootstrap = \"x\"": "config.toml",
 		"routers = [\"nonsense\"]":             "neither http",
+		"strangers = 1":                        "config.toml",
+		"stranger_puzzles = 65":                "not from 0 to 64",
 	} {
 		require.NoError(t, os.WriteFile(h.path(configFile), []byte(text), 0o600))
 		_, err := h.Config()

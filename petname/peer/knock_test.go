@@ -1,0 +1,323 @@
+package peer
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/doorstep"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/postage"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// cheap is a price that tests can pay: eight hashes are to be expected.
+var cheap = postage.Price{Puzzles: 2, Bits: 2}
+
+// strangers are Alice, who hears strangers, and Sam, whom she doesn't know. He
+// has her pointer.
+func strangers(t testing.TB) (alice, sam *person) {
+	c := newClock()
+	network := &dht.Memory{Now: c.Now}
+	alice, sam = newPerson(t, c, network, "alice"), newPerson(t, c, network, "sam")
+	alice.price = &cheap
+	return alice, sam
+}
+
+func (p *person) knock(t testing.TB, to *person, note string) Knocked {
+	t.Helper()
+	knocked, err := p.Knock(context.Background(), p.key, Knock{To: pointerOf(to.name), Note: note, Price: cheap})
+	require.NoError(t, err)
+	require.Equal(t, Stored, knocked.Sent)
+	return knocked
+}
+
+func TestAStrangerWhoPaidIsInTheInboxAndCanBeAnswered(t *testing.T) {
+	alice, sam := strangers(t)
+	sam.knock(t, alice, "we met on the market")
+	report := alice.fetch(t)
+	require.Len(t, report.Fresh, 1)
+	s := report.Fresh[0]
+	require.Equal(t, petname.Stranger, s.Kind)
+	require.Equal(t, pointerOf("sam"), s.Pointer)
+	require.Equal(t, pointerOf("sam"), s.By)
+	require.Equal(t, sam.next(), s.Next)
+	require.Equal(t, "sam", s.Suggested)
+	require.Equal(t, "we met on the market", s.Note)
+	require.Equal(t, "doorstep", s.Channel)
+	require.Equal(t, alice.clock.now.Add(KnockLife), s.Expires)
+	require.Equal(t, []petname.Suggestion{s}, alice.inbox(t))
+	hashes := alice.stamps.Hashes()
+	require.EqualValues(t, cheap.Puzzles, hashes)
+
+	// It comes once, also after a restart, and the work is checked once.
+	require.Empty(t, alice.fetch(t).Fresh)
+	require.Equal(t, hashes, alice.stamps.Hashes())
+	alice.reopen(t)
+	require.Empty(t, alice.fetch(t).Fresh)
+	require.Zero(t, alice.stamps.Hashes())
+
+	// Accepted, she can introduce people to him; he stops knocking when he hears it.
+	n, err := petname.ParseName("market sam")
+	require.NoError(t, err)
+	_, err = alice.book.Accept(s.ID, n, petname.Acceptance{})
+	require.NoError(t, err)
+	sam.knows(t, alice)
+	carol := newPerson(t, alice.clock, alice.network, "carol")
+	_, err = alice.Send(context.Background(), alice.key, pointerOf("sam"), alice.introduces(t, carol, sam))
+	require.NoError(t, err)
+	require.Len(t, sam.fetch(t).Fresh, 1)
+	was, err := sam.StopKnocking(pointerOf("alice"))
+	require.NoError(t, err)
+	require.False(t, was)
+}
+
+func TestWhoDoesntHearStrangersDoesntLook(t *testing.T) {
+	alice, sam := strangers(t)
+	alice.price = nil
+	sam.knock(t, alice, "hello")
+	require.Empty(t, alice.fetch(t).Fresh)
+	require.Empty(t, alice.inbox(t))
+	// Unless asked to.
+	report, err := alice.Doorstep(context.Background(), cheap)
+	require.NoError(t, err)
+	require.Len(t, report.Fresh, 1)
+}
+
+// A letter lives four hours, and its writer longer.
+func TestWhoIsAwayForDaysIsKnockedForAgain(t *testing.T) {
+	alice, sam := strangers(t)
+	sam.knock(t, alice, "hello")
+	alice.clock.now = alice.clock.now.Add(3 * 24 * time.Hour)
+	require.Empty(t, alice.fetch(t).Fresh, "the first letter is gone")
+	sam.reopen(t)
+	sam.fetch(t)
+	require.Len(t, alice.fetch(t).Fresh, 1)
+	first := alice.inbox(t)
+
+	// Knocking again says the same: nothing new, and no work for her.
+	hashes := alice.stamps.Hashes()
+	alice.clock.now = alice.clock.now.Add(3 * time.Hour)
+	sam.fetch(t)
+	require.Empty(t, alice.fetch(t).Fresh)
+	require.Equal(t, first, alice.inbox(t))
+	require.Equal(t, hashes, alice.stamps.Hashes())
+
+	// Declined, it stays so; and in the end it is over.
+	_, err := alice.book.Decline(first[0].ID, false)
+	require.NoError(t, err)
+	alice.clock.now = alice.clock.now.Add(3 * time.Hour)
+	sam.fetch(t)
+	require.Empty(t, alice.fetch(t).Fresh)
+	require.Empty(t, alice.inbox(t))
+	alice.clock.now = alice.clock.now.Add(KnockLife)
+	sam.fetch(t)
+	was, err := sam.StopKnocking(pointerOf("alice"))
+	require.NoError(t, err)
+	require.False(t, was)
+}
+
+// leaves puts a letter onto somebody's doorstep that no honest side would.
+func (p *person) leaves(t testing.TB, stamp, statement []byte) {
+	t.Helper()
+	me, err := p.me(context.Background())
+	require.NoError(t, err)
+	_, err = doorstep.Leave(context.Background(), p.network, pointerOf(p.name), me.Sealing, doorstep.Letter{Stamp: stamp, Statement: statement}, p.clock.now)
+	require.NoError(t, err)
+}
+
+// says is what a stranger says of itself to somebody.
+func (p *person) says(t testing.TB, to *person, note string) []byte {
+	t.Helper()
+	b, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(p.name), Suggested: p.name, Note: note,
+		Expires: p.clock.now.Add(Life)}.Sign(p.key, nil, p.clock.now)
+	require.NoError(t, err)
+	return b
+}
+
+func (p *person) pays(t testing.TB, to *person, statement []byte, price postage.Price, at time.Time) []byte {
+	t.Helper()
+	on := postage.Letter{To: pointerOf(to.name), From: pointerOf(p.name), Message: introduce.Hash(statement)}
+	stamp, err := postage.Make(context.Background(), on, price, at, nil)
+	require.NoError(t, err)
+	return stamp
+}
+
+// Each is an attack on the price: none is heard.
+func TestWhoDidntPayIsNotHeard(t *testing.T) {
+	alice, sam := strangers(t)
+	dear := postage.Price{Puzzles: 32, Bits: 1} // that nobody pays by chance
+	alice.price = &dear
+	bob := newPerson(t, alice.clock, alice.network, "bob")
+	now := alice.clock.now
+	said, other := sam.says(t, alice, "hello"), sam.says(t, alice, "other")
+	paid := sam.pays(t, alice, other, dear, now)
+	toBob := sam.says(t, bob, "hello")
+	for name, letter := range map[string]struct{ stamp, statement []byte }{
+		"no stamp":                   {[]byte("stamp"), said},
+		"a cheaper stamp":            {sam.pays(t, alice, said, postage.Price{Puzzles: 31, Bits: 1}, now), said},
+		"a stamp of another message": {paid, said},
+		"a stamp for somebody else":  {sam.pays(t, bob, said, dear, now), said},
+		"another's stamp":            {bob.pays(t, alice, said, dear, now), said},
+		"a letter to somebody else":  {sam.pays(t, bob, toBob, dear, now), toBob},
+		"an old stamp":               {sam.pays(t, alice, said, dear, now.Add(-3*postage.Seed)), said},
+		"a stamp of the future":      {sam.pays(t, alice, said, dear, now.Add(postage.Seed)), said},
+		"garbage":                    {[]byte("stamp"), []byte("garbage")},
+	} {
+		// Each on a network of its own, so that none hides another.
+		network := &dht.Memory{Now: alice.clock.Now}
+		alice.network = network
+		alice.reopen(t)
+		alice.leaves(t, letter.stamp, letter.statement)
+		require.Empty(t, alice.fetch(t).Fresh, name)
+		require.Empty(t, alice.inbox(t), name)
+	}
+	alice.leaves(t, sam.pays(t, alice, said, dear, now), said)
+	require.Len(t, alice.fetch(t).Fresh, 1, "and the honest one is")
+}
+
+// Garbage that looks like letters costs some hashes a second, however many have
+// paid nothing, and no more when it lies there on.
+func TestGarbageOnTheDoorstepCostsLittle(t *testing.T) {
+	alice, sam := strangers(t)
+	price := postage.Price{Puzzles: 8, Bits: 30} // nobody gets one right by chance
+	alice.price = &price
+	stamp := sam.pays(t, alice, []byte("x"), postage.Price{Puzzles: 8, Bits: 1}, alice.clock.now)
+	before := uint64(0)
+	for round := range 5 {
+		for i := range doorstep.Places {
+			alice.leaves(t, stamp, sam.says(t, alice, fmt.Sprint(round, " ", i)))
+		}
+		report := alice.fetch(t)
+		require.Empty(t, report.Fresh)
+		require.LessOrEqual(t, alice.stamps.Hashes(), uint64((round+1)*doorstep.Places))
+		before = alice.stamps.Hashes()
+		alice.fetch(t)
+		require.Equal(t, before, alice.stamps.Hashes(), "the same garbage, again")
+	}
+	require.LessOrEqual(t, before, uint64(postage.Rate), "at one moment")
+}
+
+// Who blocks the doorstep for two hours blocks it: the letter waits, is told to,
+// and gets there in the next.
+func TestABlockedDoorstepIsTriedAgain(t *testing.T) {
+	alice, sam := strangers(t)
+	squatted := &blocked{Store: alice.network, until: alice.clock.now.Add(time.Hour), now: alice.clock.Now}
+	sam.network = squatted
+	sam.reopen(t)
+	knocked, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: cheap})
+	require.ErrorIs(t, err, dht.ErrOlder)
+	require.Equal(t, Queued, knocked.Sent)
+	require.Empty(t, alice.fetch(t).Fresh)
+	alice.clock.now = alice.clock.now.Add(2 * time.Hour)
+	sam.fetch(t)
+	require.Len(t, alice.fetch(t).Fresh, 1)
+}
+
+// blocked is a network in which somebody is always a little ahead.
+type blocked struct {
+	dht.Store
+	until time.Time
+	now   func() time.Time
+}
+
+func (b *blocked) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	if b.now().Before(b.until) {
+		return dht.Receipt{Asked: 1, Refused: 1}, dht.ErrOlder
+	}
+	return b.Store.Put(ctx, p, record)
+}
+
+func TestInterruptedWorkLeavesNothing(t *testing.T) {
+	alice, sam := strangers(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	knocked, err := sam.Knock(ctx, sam.key, Knock{To: pointerOf("alice"), Price: postage.Price{Puzzles: postage.MaxPuzzles, Bits: 2},
+		Progress: func(int, int) { cancel() }})
+	require.ErrorIs(t, err, context.Canceled)
+	require.Empty(t, knocked.Sent)
+	was, err := sam.StopKnocking(pointerOf("alice"))
+	require.NoError(t, err)
+	require.False(t, was)
+	require.Empty(t, alice.fetch(t).Fresh)
+}
+
+// A Sync has little time, and the work may take longer: it is gone on with.
+func TestWorkThatASyncHasNoTimeForGoesOn(t *testing.T) {
+	alice, sam := strangers(t)
+	alice.price = &postage.Price{Puzzles: 20, Bits: 2}
+	_, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: *alice.price})
+	require.NoError(t, err)
+	require.Equal(t, 1, sam.fetch(t).Knocking)
+	alice.clock.now = alice.clock.now.Add(3 * postage.Seed)
+	kept := func() (w wireKnock) {
+		require.NoError(t, sam.db.View(func(tx *bbolt.Tx) error {
+			return decoder.Unmarshal(tx.Bucket(bucketKnocks).Get(pointerOf("alice").Bytes()), &w)
+		}))
+		return w
+	}
+	// One whose time is over after the first puzzle.
+	w := kept()
+	ctx, cancel := context.WithCancel(context.Background())
+	require.ErrorIs(t, sam.stamp(ctx, &w, pointerOf("alice"), func(int, int) { cancel() }), context.Canceled)
+	require.NotEmpty(t, w.Stamp)
+	require.False(t, w.Made)
+	require.NoError(t, sam.saveKnock(pointerOf("alice"), w))
+
+	sam.fetch(t)
+	require.Len(t, alice.fetch(t).Fresh, 1)
+	whole := kept()
+	require.True(t, whole.Made && whole.Left)
+	const head = 8 // bytes before the answers
+	require.Equal(t, w.Stamp[head:], whole.Stamp[head:len(w.Stamp)], "what was done is kept")
+}
+
+func TestOneKnocksAtSoManyDoors(t *testing.T) {
+	alice, sam := strangers(t)
+	require.NoError(t, sam.saveKnock(pointerOf("alice"), wireKnock{}))
+	for i := range maxKnocks - 1 {
+		h := sha256.Sum256(fmt.Append(nil, "door ", i))
+		require.NoError(t, sam.saveKnock(pointerOf(string(h[:])), wireKnock{}))
+	}
+	_, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: cheap})
+	require.ErrorIs(t, err, ErrKnocks)
+	was, err := sam.StopKnocking(pointerOf("alice"))
+	require.NoError(t, err)
+	require.True(t, was)
+	sam.knock(t, alice, "hello")
+}
+
+func TestNobodyKnocksWhereNothingCanBeSealed(t *testing.T) {
+	alice, sam := strangers(t)
+	_, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("nobody"), Price: cheap})
+	require.ErrorIs(t, err, dht.ErrNotFound)
+	_, err = sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("sam"), Price: cheap})
+	require.Error(t, err)
+	_, err = sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: cheap, Life: petname.MaxStrangerLife + time.Hour})
+	require.ErrorContains(t, err, "30 days")
+	require.Empty(t, alice.fetch(t).Fresh)
+}
+
+// A card says whether its owner looks, and how many puzzles it asks for.
+func TestTheCardSaysWhatToPay(t *testing.T) {
+	alice, sam := strangers(t)
+	alice.price = &postage.Price{Puzzles: 3, Bits: 1}
+	require.False(t, sam.knock(t, alice, "hello").Open, "it says nothing, and they may not be heard")
+	alice.fetch(t)
+	require.Empty(t, alice.inbox(t), "two puzzles are too few")
+
+	alice.links = []pointer.CardLink{doorstep.Link(3)}
+	alice.clock.now = alice.clock.now.Add(2 * time.Minute)
+	alice.publish(t)
+	knocked, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: postage.Price{Bits: 1}})
+	require.NoError(t, err)
+	require.True(t, knocked.Open)
+	require.Equal(t, 3, knocked.Price.Puzzles)
+	require.Len(t, alice.fetch(t).Fresh, 1)
+}

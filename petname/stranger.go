@@ -1,0 +1,99 @@
+package petname
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const (
+	// MaxStrangerLife bounds how long a stranger's letter waits in the inbox.
+	MaxStrangerLife = 30 * 24 * time.Hour
+
+	// strangersEvery is how long a stranger's letter takes its place in the
+	// list even when it has expired sooner: each leaves an entry in the ledger
+	// for good, and so they must not come faster than that.
+	strangersEvery = 7 * 24 * time.Hour
+)
+
+// ReceiveStranger takes in what somebody who is not in the book says of itself,
+// an introduction by the very pointer that it is about, and reports whether it
+// is new. It waits in the inbox as a [Stranger]: apart from all others, at most
+// [MaxInboxFrom] together, one by each, for [MaxStrangerLife] at most; an expired
+// one keeps its place until a week after it came, unless it is declined.
+//
+// paid tells whether they have done the work that a stranger has to do (package
+// postage), and is asked last: only if its nil would let the letter in.
+//
+// Who is in the book is a [*NamedError], and no stranger; whoever introduces
+// somebody else is refused as [ErrStranger]. Its other errors are those of
+// [Book.Receive], [ErrInboxFull] among them, and of paid.
+func (b *Book) ReceiveStranger(signed []byte, channel string, paid func(introduce.Introduction) error) (SuggestionID, bool, error) {
+	i, err := introduce.OpenIntroduction(signed, b.now())
+	if err != nil {
+		return SuggestionID{}, false, err
+	}
+	switch {
+	case i.By != i.About:
+		return SuggestionID{}, false, fmt.Errorf("by %s, about somebody else: %w", i.By, ErrStranger)
+	case i.Expires.Sub(b.now()) > MaxStrangerLife:
+		return SuggestionID{}, false, fmt.Errorf("by %s: %w: is good for over %d days", i.By, introduce.ErrInvalid, MaxStrangerLife/(24*time.Hour))
+	case !b.mine(i.To):
+		return SuggestionID{}, false, fmt.Errorf("by %s, to %s: %w", i.By, i.To, ErrNotForMe)
+	}
+	w := saidBy(i, Stranger, signed, channel)
+	known := false
+	err = b.ledger.Read(func(v *ledger.View) (err error) {
+		if err := stranger(v, i.By); err != nil {
+			return err
+		}
+		known, err = b.heardBefore(v, w)
+		return err
+	})
+	if err != nil || known {
+		return w.id(), false, err
+	}
+	if err := paid(i); err != nil {
+		return SuggestionID{}, false, err
+	}
+	fresh := false
+	err = b.update(func(tx *ledger.Tx) (err error) {
+		if err := stranger(tx.View(), i.By); err != nil {
+			return err
+		}
+		fresh, err = b.suggest(tx, w)
+		return err
+	})
+	return w.id(), fresh && err == nil, err
+}
+
+// stranger refuses who is in the book.
+func stranger(v *ledger.View, p pointer.Pointer) error {
+	c, err := named(v, p)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return cmpErr(err, &NamedError{Name: c.Name, Contact: p})
+}
+
+// strangerRoom is room, for a stranger.
+func (b *Book) strangerRoom(v *ledger.View, w wireSuggestion) error {
+	now, n := b.now(), 0
+	for s, err := range b.pending(v) {
+		if err != nil {
+			return err
+		}
+		if s.Kind != Stranger || s.State != Pending && now.Sub(s.At) >= strangersEvery {
+			continue
+		}
+		if n++; n >= MaxInboxFrom || s.State == Pending && bytes.Equal(s.By.Bytes(), w.By) {
+			return fmt.Errorf("by a stranger: %w", ErrInboxFull)
+		}
+	}
+	return nil
+}
