@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	var e *engine.Error
 	if !errors.As(err, &e) {
-		e = engine.Usage("%v", err).With("petname --help")
+		e = engine.Usage("%v", err).With(cmd.CommandPath() + " --help")
 	}
 	a.fail(e)
 	return e.Exit
@@ -325,7 +325,7 @@ func isCommand(next string) bool {
 
 // sameHome makes a command to paste be about the home that this one is about.
 func (a *app) sameHome(next string) string {
-	if a.home == "" || next == "petname --help" {
+	if a.home == "" || strings.HasSuffix(next, " --help") {
 		return next
 	}
 	home := "petname --home " + engine.ShellWord(a.home) + " "

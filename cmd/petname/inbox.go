@@ -2,7 +2,10 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,15 +44,31 @@ standard input; then nothing is fetched.`,
 			if err == nil && len(out.Suggestions) == 0 {
 				a.hint("nothing waits for you")
 			}
-			return a.show(out, err, err == nil, func(w *bufio.Writer) {
+			err = a.show(out, err, err == nil, func(w *bufio.Writer) {
 				for _, s := range out.Suggestions {
 					suggestion(w, a.style(), s, idDigits(out.Suggestions, s))
 				}
 			})
+			if err == nil && len(out.Suggestions) > 0 {
+				s := out.Suggestions[0]
+				a.hint("decide, as here of the first:\n  %s\n  petname decline %s", answer(s, idDigits(out.Suggestions, s)), idDigits(out.Suggestions, s))
+			}
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&request.Offline, "offline", false, "what is here already: fetch nothing")
 	return cmd
+}
+
+// answer is the command that takes up a suggestion.
+func answer(s engine.Suggestion, digits string) string {
+	switch petname.SuggestionKind(s.Kind) {
+	case petname.Mutual:
+		return "petname accept " + digits
+	case petname.Question:
+		return "petname deny " + digits
+	}
+	return "petname accept " + digits + " --as NAME"
 }
 
 // leastDigits is how many of a suggestion's twelve digits are shown at least.
@@ -216,6 +235,9 @@ func (a *app) suggestionOrFile(arg string, id *string, text *[]byte) error {
 	if isDigits(arg) {
 		*id = arg
 		return nil
+	}
+	if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) && arg != "-" {
+		return engine.Usage("%q is no number of the inbox, and no file", arg).With("petname inbox")
 	}
 	b, err := a.readUpTo(arg, maxStdin+1)
 	if err != nil {

@@ -35,7 +35,10 @@ sees the label, the pointer, and so that you know its owner.`,
 					return err
 				}
 				err = a.ask("share", request, &out)
-				return a.show(out, err, out.Sent != "", func(w *bufio.Writer) { edges(w, a.style(), out) })
+				return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
+					fmt.Fprintln(w, sentText(out.Sent), "them")
+					edges(w, a.style(), out)
+				})
 			}
 			err = a.ask("public", engine.NoArgs{}, &before)
 			if err == nil {
