@@ -163,8 +163,8 @@ shows, or its first digits. An introduction that came by mail or on a memory
 stick is read from FILE, or with - from standard input. The name is yours to
 choose, whatever was suggested.
 
-An offer to be introduced to each other is accepted without --as: who it is shows
-in your inbox when both of you have agreed.
+An offer to be introduced to each other is accepted without --as: who it is
+shows in your inbox when both of you have agreed.
 
 With --instead NAME that contact gives way, in one step: for when the key that
 you were given was never theirs. petname why keeps who gave it to you.`,
@@ -210,8 +210,8 @@ func (a *app) declineVerb() *cobra.Command {
 		Short: "Turn a suggestion down",
 		Long: `Take a suggestion out of the inbox; N and FILE are as for accept. With --never,
 nothing more is heard of the pointer, whoever introduces it, unless you add it
-yourself or pair with its owner. Nobody is told, but for an offer to be introduced
-to each other.`,
+yourself or pair with its owner. Nobody is told, but for an offer to be
+introduced to each other.`,
 		Example: `  petname decline 482133
   petname decline 482133 --never`,
 		Args: cobra.ExactArgs(1),

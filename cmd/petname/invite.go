@@ -22,9 +22,9 @@ func (a *app) inviteVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "invite",
 		Short: "Pair with somebody you meet, speak or write to",
-		Long: `Make an invitation, and wait until somebody takes it: they end in your inbox, and
-you in theirs, each with the other's proven key. There are three ways to hand it
-over:
+		Long: `Make an invitation, and wait until somebody takes it: they end in your inbox,
+and you in theirs, each with the other's proven key. There are three ways to
+hand it over:
 
   speak     the code, four words long: over the telephone, say. Whoever guesses
             has one try, and you see that it failed

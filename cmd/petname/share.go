@@ -19,9 +19,9 @@ func (a *app) shareVerb() *cobra.Command {
 alice/LABEL. Without --as the label is what the contact calls itself; your own
 petname for it stays private.
 
---to NAME tells one contact alone: it travels sealed, and nobody else can resolve
-it. --public means everybody, from your next publication on: whoever looks you up
-sees the label, the pointer, and so that you know its owner.`,
+--to NAME tells one contact alone: it travels sealed, and nobody else can
+resolve it. --public means everybody, from your next publication on: whoever
+looks you up sees the label, the pointer, and so that you know its owner.`,
 		Example: `  petname share bob --as bob --to carol
   petname share bob --as bob --public
   petname publish`,
