@@ -23,9 +23,9 @@ func (a *app) addVerb() *cobra.Command {
 		Short: "Give somebody a name",
 		Long: `Give the owner of a pointer a name of your own. A link (petname id prints one)
 is better than a bare pointer: mistyping shows, and the next key is pinned.
-With - the link is read from standard input. Adding the same again is fine. A name
-that you could take for another one is asked about, or refused with exit status 5
-where nobody can be asked.`,
+With - the link is read from standard input. Adding the same again is fine. A
+name that you could take for another one is asked about, or refused with exit
+status 5 where nobody can be asked.`,
 		Example: `  petname add bob 'petname:k51…?c=…&s=…'
   petname add "Aunt Mary" k51qzi5uqu5d…
   petname add bob - < bobs-link.txt`,

@@ -59,7 +59,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	var e *engine.Error
 	if !errors.As(err, &e) {
-		e = engine.Usage("%v", err).With("petname --help")
+		e = engine.Usage("%v", err).With(cmd.CommandPath() + " --help")
 	}
 	a.fail(e)
 	return e.Exit
@@ -89,7 +89,8 @@ retrying), 8 conflict, 130 interrupted.`,
 		Example: `  petname init --nickname "Alice L"
   petname id
   petname add bob 'petname:k51…'
-  petname resolve bob`,
+  petname resolve bob
+  petname invite`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -102,15 +103,20 @@ retrying), 8 conflict, 130 interrupted.`,
 	f.BoolVar(&a.noInput, "no-input", false, "never ask")
 	f.StringVar(&a.passphraseFile, "passphrase-file", "", "`file` whose first line unlocks the identity key")
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(
-		a.initVerb(), a.idVerb(), a.addVerb(), a.listVerb(), a.findVerb(), a.showVerb(), a.whoisVerb(), a.whyVerb(),
-		a.renameVerb(), a.rmVerb(), a.undoVerb(), a.logVerb(), a.shareVerb(), a.unshareVerb(),
-		a.keepVerb(), a.unkeepVerb(),
-		a.inviteVerb(), a.pairVerb(), a.introduceVerb(), a.retractVerb(), a.knockVerb(), a.inboxVerb(), a.acceptVerb(), a.declineVerb(),
-		a.disputeVerb(), a.denyVerb(), a.evidenceVerb(),
-		a.publishVerb(), a.resolveVerb(), a.recordVerb(), a.keyVerb(), a.joinVerb(), a.nodeVerb(),
-		a.doctorVerb(), a.demoVerb(), a.completionVerb(), a.versionVerb(),
-	)
+	group := func(title string, verbs ...*cobra.Command) {
+		root.AddGroup(&cobra.Group{ID: title, Title: title})
+		for _, v := range verbs {
+			v.GroupID = title
+		}
+		root.AddCommand(verbs...)
+	}
+	group("You:", a.initVerb(), a.idVerb(), a.keyVerb(), a.publishVerb())
+	group("Your book:", a.addVerb(), a.listVerb(), a.findVerb(), a.showVerb(), a.whoisVerb(), a.whyVerb(),
+		a.renameVerb(), a.rmVerb(), a.undoVerb(), a.logVerb())
+	group("From one to another:", a.inviteVerb(), a.pairVerb(), a.introduceVerb(), a.retractVerb(), a.knockVerb(), a.inboxVerb(), a.acceptVerb(), a.declineVerb(),
+		a.shareVerb(), a.unshareVerb(), a.disputeVerb(), a.denyVerb(), a.evidenceVerb())
+	group("The network:", a.joinVerb(), a.nodeVerb(), a.resolveVerb(), a.recordVerb(), a.keepVerb(), a.unkeepVerb())
+	root.AddCommand(a.doctorVerb(), a.demoVerb(), a.completionVerb(), a.versionVerb())
 	return root
 }
 
@@ -326,7 +332,7 @@ func isCommand(next string) bool {
 
 // sameHome makes a command to paste be about the home that this one is about.
 func (a *app) sameHome(next string) string {
-	if a.home == "" || next == "petname --help" {
+	if a.home == "" || strings.HasSuffix(next, " --help") {
 		return next
 	}
 	home := "petname --home " + engine.ShellWord(a.home) + " "

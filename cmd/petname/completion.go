@@ -14,7 +14,8 @@ func (a *app) completionVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print a script that completes verbs and your petnames",
-		Long:  "Print a script for your shell. Petnames are completed from your book, with how you know them.",
+		Long: `Print a script for your shell. Petnames are completed from your book, with how
+you know them.`,
 		Example: `  source <(petname completion bash)
   petname completion zsh > "${fpath[1]}/_petname"
   petname completion fish > ~/.config/fish/completions/petname.fish`,

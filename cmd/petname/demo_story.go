@@ -172,6 +172,10 @@ func (d *demo) story(nodes int) []chapter {
 			}
 			return "bob did sign it, but has signed a newer one: " + message, d.still(ids["bob"], secondPath)
 		}},
+		{"Alice introduces bob to carol, who is away", func() (string, error) { return d.introduced(ids) }},
+		{"Carol is back, and accepts, under a name of hers", func() (string, error) { return d.accepted(ids) }},
+		{"Bob and carol pair, by a code that he speaks", func() (string, error) { return d.paired(ids) }},
+		{"A code with one wrong word is dead for both", func() (string, error) { return d.mistyped() }},
 		{"Alice goes on to her next key, and carol follows", func() (string, error) {
 			var turned engine.Rotated
 			if err := d.must("alice", &turned, "key", "rotate"); err != nil {

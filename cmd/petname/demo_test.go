@@ -33,7 +33,7 @@ func TestDemo(t *testing.T) {
 	dec.DisallowUnknownFields()
 	require.NoError(t, dec.Decode(&out))
 	require.Equal(t, 1, out.V)
-	require.Len(t, out.Steps, 13)
+	require.Len(t, out.Steps, 17)
 	for _, s := range out.Steps {
 		require.True(t, s.OK, s.Name)
 		require.NotEmpty(t, s.Name)
@@ -92,24 +92,34 @@ func TestDemoFails(t *testing.T) {
 	}
 }
 
-// The checks of the story fail when the network lies: here it has no node left
-// by the time that names are resolved.
+// The checks of the story fail when what they check isn't so: the network has no
+// node left by the time that names are resolved, or alice took back what carol is
+// about to read.
 func TestDemoChecks(t *testing.T) {
-	var stdout, stderr bytes.Buffer
-	a := &app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, json: true}
-	err := a.tell(context.Background(), "", func(d *demo) []chapter {
-		var out []chapter
-		for _, c := range d.story(4) {
-			if strings.Contains(c.name, "resolves, through the DHT") {
-				out = append(out, chapter{"sabotage", func() (string, error) { d.network.close(); return "", nil }})
+	for _, test := range []struct {
+		before   string
+		sabotage func(d *demo) (string, error)
+		failed   string
+	}{
+		{"resolves, through the DHT", func(d *demo) (string, error) { d.network.close(); return "", nil }, "resolve"},
+		{"Carol is back", func(d *demo) (string, error) { return "", d.must("alice", nil, "retract", "bobby", "--to", "caz") }, "carol's inbox has []"},
+	} {
+		var stdout, stderr bytes.Buffer
+		a := &app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, json: true}
+		err := a.tell(context.Background(), "", func(d *demo) []chapter {
+			var out []chapter
+			for _, c := range d.story(4) {
+				if strings.Contains(c.name, test.before) {
+					out = append(out, chapter{"sabotage", func() (string, error) { return test.sabotage(d) }})
+				}
+				out = append(out, c)
 			}
-			out = append(out, c)
-		}
-		return out
-	})
-	require.Error(t, err)
-	require.Contains(t, err.Error(), "resolve")
-	var out told
-	require.NoError(t, json.Unmarshal(stdout.Bytes(), &out))
-	require.False(t, out.Steps[len(out.Steps)-1].OK)
+			return out
+		})
+		require.ErrorContains(t, err, test.failed)
+		var out told
+		require.NoError(t, json.Unmarshal(stdout.Bytes(), &out))
+		require.False(t, out.Steps[len(out.Steps)-1].OK)
+		require.Equal(t, "sabotage", out.Steps[len(out.Steps)-2].Name)
+	}
 }

@@ -75,9 +75,10 @@ func (a *app) evidenceVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "evidence FILE",
 		Short: "Check the proof that somebody introduced a wrong key",
-		Long: `Verify what petname why -o wrote, anybody's: that the introducer signed that a key
-is somebody's, and that the holder of another key signed that it isn't theirs.
-It needs no home. Whose the other key is, you know if you paired with its owner.
+		Long: `Verify what petname why -o wrote, anybody's: that the introducer signed that a
+key is somebody's, and that the holder of another key signed that it isn't
+theirs. It needs no home. Whose the other key is, you know if you paired with
+its owner.
 
 Exit status 6 if it doesn't verify.`,
 		Example: `  petname evidence proof.txt`,
@@ -105,9 +106,9 @@ func (a *app) disputeVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dispute NAME",
 		Short: "Ask somebody whether the other key that you were given is theirs",
-		Long: `When you accepted somebody instead of a key that you were introduced to before, ask
-them about that other key. They see the introduction that was signed, and can
-deny that the key is theirs: petname deny. Their denial and the introduction
+		Long: `When you accepted somebody instead of a key that you were introduced to before,
+ask them about that other key. They see the introduction that was signed, and
+can deny that the key is theirs: petname deny. Their denial and the introduction
 prove to anybody who said what: petname why NAME -o FILE.
 
 It travels like an introduction: sealed, or with -o as a file.`,
@@ -164,9 +165,9 @@ func (a *app) denyVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deny N|FILE",
 		Short: "Deny that a key that was introduced as yours is yours",
-		Long: `Answer a question in your inbox (petname dispute asks it): sign that the key which
-somebody introduced as yours isn't. N and FILE are as for accept. Whoever gets
-your answer can show it to others, with the introduction.
+		Long: `Answer a question in your inbox (petname dispute asks it): sign that the key
+which somebody introduced as yours isn't. N and FILE are as for accept. Whoever
+gets your answer can show it to others, with the introduction.
 
 Your own keys, those of before among them, can't be denied.`,
 		Example: `  petname deny 482133`,

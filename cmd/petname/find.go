@@ -10,7 +10,8 @@ func (a *app) findVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "find TEXT",
 		Short: "Find names and nicknames that contain a text",
-		Long:  "Find the contacts whose name, or whose nickname, contains a text. Case doesn't matter.",
+		Long: `Find the contacts whose name, or whose nickname, contains a text. Case doesn't
+matter.`,
 		Example: `  petname find ali
   petname find "bob w"`,
 		Args: cobra.ExactArgs(1),

@@ -2,7 +2,12 @@ package main
 
 import (
 	"context"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -19,6 +24,9 @@ func TestHelp(t *testing.T) {
 	for verb := range verbs(a.root()) {
 		require.NotEmpty(t, verb.Short, verb.CommandPath())
 		require.NotEmpty(t, verb.Example, "%s has no example", verb.CommandPath())
+		for line := range strings.Lines(verb.Long) {
+			require.LessOrEqual(t, len([]rune(strings.TrimSuffix(line, "\n"))), 80, "%s: %s", verb.CommandPath(), line)
+		}
 		for _, line := range strings.Split(verb.Example, "\n") {
 			words := shellWords(line)
 			if at := index(words, "petname"); at >= 0 {
@@ -38,6 +46,46 @@ func TestHelp(t *testing.T) {
 		})
 	}
 	require.Greater(t, examples, 40)
+}
+
+// A next step that is shown as a command to paste is one: its verb is there, and
+// where all of it is known here, the whole parses.
+func TestHintsAreCommands(t *testing.T) {
+	known := map[string]bool{}
+	for verb := range verbs((&app{ctx: context.Background()}).root()) {
+		known[verb.Name()] = true
+	}
+	hints := 0
+	for _, folder := range []string{".", filepath.Join("internal", "engine")} {
+		files, err := filepath.Glob(filepath.Join(folder, "*.go"))
+		require.NoError(t, err)
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+			require.NoError(t, err)
+			ast.Inspect(parsed, func(n ast.Node) bool {
+				l, is := n.(*ast.BasicLit)
+				if !is || l.Kind != token.STRING {
+					return true
+				}
+				text, err := strconv.Unquote(l.Value)
+				require.NoError(t, err)
+				words := strings.Fields(text)
+				if !isCommand(text) || len(words) < 2 || strings.ContainsAny(text, "\n%") || words[1] == "--home" || words[1] == "--help" {
+					return true
+				}
+				hints++
+				require.True(t, known[words[1]], "%s: %q", file, text)
+				if !strings.HasSuffix(text, " ") { // more of it is put behind
+					require.NoError(t, parses(words[1:]), "%s: %q", file, text)
+				}
+				return true
+			})
+		}
+	}
+	require.Greater(t, hints, 30)
 }
 
 // What the examples are held to can be broken.

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,9 +53,14 @@ standard input; then nothing is fetched.`,
 			if err == nil && len(out.Suggestions) == 0 {
 				a.hint("nothing waits for you")
 			}
-			return a.show(out, err, err == nil, func(w *bufio.Writer) {
+			err = a.show(out, err, err == nil, func(w *bufio.Writer) {
 				waiting(w, a.style(), out.Suggestions)
 			})
+			if err == nil && len(out.Suggestions) > 0 {
+				s := out.Suggestions[0]
+				a.hint("decide, as here of the first:\n  %s\n  petname decline %s", answer(s, idDigits(out.Suggestions, s)), idDigits(out.Suggestions, s))
+			}
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&request.Offline, "offline", false, "what is here already: fetch nothing")
@@ -80,6 +88,17 @@ func waiting(w *bufio.Writer, st petname.Style, all []engine.Suggestion) {
 	for _, s := range strangers {
 		suggestion(w, st, s, idDigits(all, s))
 	}
+}
+
+// answer is the command that takes up a suggestion.
+func answer(s engine.Suggestion, digits string) string {
+	switch petname.SuggestionKind(s.Kind) {
+	case petname.Mutual:
+		return "petname accept " + digits
+	case petname.Question:
+		return "petname deny " + digits
+	}
+	return "petname accept " + digits + " --as NAME"
 }
 
 // leastDigits is how many of a suggestion's twelve digits are shown at least.
@@ -174,8 +193,8 @@ shows, or its first digits. An introduction that came by mail or on a memory
 stick is read from FILE, or with - from standard input. The name is yours to
 choose, whatever was suggested.
 
-An offer to be introduced to each other is accepted without --as: who it is shows
-in your inbox when both of you have agreed.
+An offer to be introduced to each other is accepted without --as: who it is
+shows in your inbox when both of you have agreed.
 
 With --instead NAME that contact gives way, in one step: for when the key that
 you were given was never theirs. petname why keeps who gave it to you.`,
@@ -221,8 +240,8 @@ func (a *app) declineVerb() *cobra.Command {
 		Short: "Turn a suggestion down",
 		Long: `Take a suggestion out of the inbox; N and FILE are as for accept. With --never,
 nothing more is heard of the pointer, whoever introduces it, unless you add it
-yourself or pair with its owner. Nobody is told, but for an offer to be introduced
-to each other.`,
+yourself or pair with its owner. Nobody is told, but for an offer to be
+introduced to each other.`,
 		Example: `  petname decline 482133
   petname decline 482133 --never`,
 		Args: cobra.ExactArgs(1),
@@ -246,6 +265,9 @@ func (a *app) suggestionOrFile(arg string, id *string, text *[]byte) error {
 	if isDigits(arg) {
 		*id = arg
 		return nil
+	}
+	if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) && arg != "-" {
+		return engine.Usage("%q is no number of the inbox, and no file", arg).With("petname inbox")
 	}
 	b, err := a.readUpTo(arg, maxStdin+1)
 	if err != nil {

@@ -18,9 +18,9 @@ func (a *app) introduceVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "introduce NAME --to NAME",
 		Short: "Tell somebody who somebody else is",
-		Long: `Sign, for one of your contacts, what another one's pointer is. They see it in their
-inbox, and decide; the name in their book is theirs to choose. What you call
-people stays with you: suggested is what the contact calls itself, or --as.
+		Long: `Sign, for one of your contacts, what another one's pointer is. They see it in
+their inbox, and decide; the name in their book is theirs to choose. What you
+call people stays with you: suggested is what the contact calls itself, or --as.
 
 With --both they are introduced to each other, and both are asked first: neither
 gets the other's pointer before both have agreed.
@@ -96,9 +96,9 @@ func (a *app) retractVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retract NAME --to NAME",
 		Short: "Take an introduction back",
-		Long: `Tell the contact whom you introduced somebody to that you take it back. If it was
-not taken up yet, it goes out of their inbox; if it was, their petname why shows
-that you did.`,
+		Long: `Tell the contact whom you introduced somebody to that you take it back. If it
+was not taken up yet, it goes out of their inbox; if it was, their petname why
+shows that you did.`,
 		Example:           `  petname retract bob --to alice`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeNames,

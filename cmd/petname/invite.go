@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,9 +22,9 @@ func (a *app) inviteVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "invite",
 		Short: "Pair with somebody you meet, speak or write to",
-		Long: `Make an invitation, and wait until somebody takes it: they end in your inbox, and
-you in theirs, each with the other's proven key. There are three ways to hand it
-over:
+		Long: `Make an invitation, and wait until somebody takes it: they end in your inbox,
+and you in theirs, each with the other's proven key. There are three ways to
+hand it over:
 
   speak     the code, four words long: over the telephone, say. Whoever guesses
             has one try, and you see that it failed
@@ -81,11 +82,16 @@ func (a *app) invite(do func(verb string, args, result any) error, request engin
 		}
 		out.File = file
 	}
-	err := a.show(out, nil, true, func(w *bufio.Writer) { invitation(w, a.style(), out, qr) })
+	err := a.show(out, nil, true, func(w *bufio.Writer) { invitation(w, out) })
+	if err == nil && !noWait {
+		a.hint("waiting until %s for somebody to take it; ^C ends the code, not the link", out.Expires.Local().Format(time.TimeOnly))
+	}
+	if err == nil && qr {
+		err = a.drawQR(out.Compact)
+	}
 	if err != nil || noWait {
 		return err
 	}
-	a.hint("waiting until %s for somebody to take it; ^C ends the code, not the link", out.Expires.Local().Format(time.TimeOnly))
 	var s engine.Suggestion
 	for {
 		err := do("await", engine.AwaitArgs{ID: out.ID}, &s)
@@ -102,12 +108,12 @@ func (a *app) invite(do func(verb string, args, result any) error, request engin
 	}
 	return a.show(s, nil, true, func(w *bufio.Writer) {
 		suggestion(w, a.style(), s, s.ID[:leastDigits])
-		fmt.Fprintf(w, "%s\n  petname accept %s --as NAME\n", "if that is whom you meant:", s.ID[:leastDigits])
+		fmt.Fprintf(w, "if that is whom you meant:\n  %s\n", a.sameHome("petname accept "+s.ID[:leastDigits]+" --as NAME"))
 	})
 }
 
-// invitation is all three ways to hand it over.
-func invitation(w *bufio.Writer, st petname.Style, out engine.Invited, qr bool) {
+// invitation is the ways to hand it over, but for the QR code.
+func invitation(w *bufio.Writer, out engine.Invited) {
 	if out.Code != "" {
 		fmt.Fprintf(w, "say\n  petname pair %s\n", out.Code)
 	}
@@ -119,14 +125,37 @@ func invitation(w *bufio.Writer, st petname.Style, out engine.Invited, qr bool) 
 	if out.File != "" {
 		field(w, "QR code", filepath.Clean(out.File))
 	}
-	if !qr || out.Compact == "" {
-		return
+}
+
+// drawQR shows a QR code at the end of what is on the terminal: the last rows
+// are those that are in view. It has rows of its own, which nothing may break.
+func (a *app) drawQR(text string) error {
+	if a.json || text == "" {
+		return nil
 	}
-	drawn, err := pair.TerminalQR(out.Compact, st == petname.Colour)
+	drawn, err := pair.TerminalQR(text, a.style() == petname.Colour)
 	if err != nil {
-		return // the link is there
+		return nil // the link is there
 	}
-	fmt.Fprintf(w, "\n%s", drawn)
+	if wide := columns(a.stdout); wide > 0 && wide < qrColumns(drawn) {
+		a.warn("the terminal is too narrow for the QR code; a picture has no such bounds:\n  petname invite -o qr.png")
+		return nil
+	}
+	if _, err := fmt.Fprintf(a.stdout, "\n%s", drawn); err != nil {
+		return engine.Classify(err)
+	}
+	return nil
+}
+
+// qrColumns is how wide a QR code is: its blocks take one column each.
+func qrColumns(drawn string) (n int) {
+	line, _, _ := strings.Cut(drawn, "\n")
+	for i := 0; i < len(line); i += unit(line[i:]) {
+		if line[i] != '\x1b' {
+			n++
+		}
+	}
+	return n
 }
 
 func (a *app) pairVerb() *cobra.Command {

@@ -18,14 +18,16 @@ func (a *app) keepVerb() *cobra.Command {
 		Use:   "keep [NAME…]",
 		Short: "Keep somebody's name alive while their machine is off",
 		Long: `Have your node put the records of contacts again before the network forgets
-them, for as long as they are valid: so a name survives its owner's closed laptop.
-It looks first, and puts nothing while enough others hold the newest record. No key
-of theirs is needed. Without NAME, say who is kept, and how it goes.
+them, for as long as they are valid: so a name survives its owner's closed
+laptop. It looks first, and puts nothing while enough others hold the newest
+record. No key of theirs is needed. Without NAME, say who is kept, and how it
+goes.
 
-It is off unless you ask for it, as it shows whom you know: whoever stores such a
-record sees the IP address that it came from. Each contact's record travels under a
-peer key of its own, so that peer keys alone link none of them to your node, nor to
-each other. It ends when you remove the contact, or with petname unkeep.`,
+It is off unless you ask for it, as it shows whom you know: whoever stores such
+a record sees the IP address that it came from. Each contact's record travels
+under a peer key of its own, so that peer keys alone link none of them to your
+node, nor to each other. It ends when you remove the contact, or with petname
+unkeep.`,
 		Example: `  petname keep bob
   petname keep --all
   petname keep --json`,

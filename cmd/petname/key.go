@@ -29,12 +29,12 @@ func (a *app) keyRotateVerb() *cobra.Command {
 		Short: "Go on to your next key, and so to a new pointer",
 		Long: `Go on to the key that your cards have committed to, which makes you a new
 pointer. Whoever has your link, or has seen your card, follows: they hold the
-commitment, and only that key opens it. The old key signs one last record, and is
-then overwritten; publish stores both records.
+commitment, and only that key opens it. The old key signs one last record, and
+is then overwritten; publish stores both records.
 
 Do it when the old key may be in others' hands, and keep the next one elsewhere:
-with --next it comes from the recovery file that init wrote, and --recovery names
-a new file for the key after it.`,
+with --next it comes from the recovery file that init wrote, and --recovery
+names a new file for the key after it.`,
 		Example: `  petname key rotate
   petname key rotate --next alice.key --recovery alice2.key --passphrase-file pass.txt`,
 		Args: cobra.NoArgs,

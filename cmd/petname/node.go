@@ -33,7 +33,8 @@ where it can be reached.
 
 It puts your own record again before the network forgets it, and signs it anew
 before it expires; for that, an identity that is locked needs --passphrase-file.
-Records of others are put again only for those whom you keep: petname keep --help.
+Records of others are put again only for those whom you keep: petname keep
+--help.
 
 With --http it is a router for others as well: it answers /routing/v1/ipns/…
 (get and put) for the DHT that it is in, /healthz and /metrics. Give a loopback

@@ -20,7 +20,8 @@ func (a *app) recordVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record",
 		Short: "Export, inspect and store signed records",
-		Long:  "Records verify by themselves: carry them as files, look into them, store them for anyone.",
+		Long: `Records verify by themselves: carry them as files, look into them, store them
+for anyone.`,
 		Example: `  petname record export -o mine.record
   petname record inspect mine.record
   petname record put bobs.record`,

@@ -4,11 +4,13 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/term"
 
+	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -48,10 +50,10 @@ func rows(w io.Writer, text string, wide int) error {
 	return err
 }
 
-// broken is one line in rows. Pointers, and a line that is nothing but a link,
-// stay whole: they are to be copied.
+// broken is one line in rows. Pointers, a line that is nothing but a link, and
+// the command that takes an invitation stay whole: they are to be copied.
 func broken(b *strings.Builder, line string, wide int) {
-	if _, err := pointer.ParseLink(strings.TrimSuffix(line, "\n")); err == nil {
+	if copied(strings.TrimSuffix(line, "\n")) {
 		b.WriteString(line)
 		return
 	}
@@ -74,6 +76,16 @@ func broken(b *strings.Builder, line string, wide int) {
 		b.WriteString(line[i:end])
 		at, i, fresh = at+n, end, line[i] == ' '
 	}
+}
+
+// copied reports whether a line is nothing but a link, or takes an invitation.
+func copied(line string) bool {
+	if link, is := strings.CutPrefix(line, "  petname pair "); is {
+		_, err := pair.ParseTicket(link, time.Time{})
+		return err == nil
+	}
+	_, err := pointer.ParseLink(line)
+	return err == nil
 }
 
 // word is what stands before the next space.

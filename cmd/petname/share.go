@@ -19,9 +19,9 @@ func (a *app) shareVerb() *cobra.Command {
 alice/LABEL. Without --as the label is what the contact calls itself; your own
 petname for it stays private.
 
---to NAME tells one contact alone: it travels sealed, and nobody else can resolve
-it. --public means everybody, from your next publication on: whoever looks you up
-sees the label, the pointer, and so that you know its owner.`,
+--to NAME tells one contact alone: it travels sealed, and nobody else can
+resolve it. --public means everybody, from your next publication on: whoever
+looks you up sees the label, the pointer, and so that you know its owner.`,
 		Example: `  petname share bob --as bob --to carol
   petname share bob --as bob --public
   petname publish`,
@@ -35,7 +35,10 @@ sees the label, the pointer, and so that you know its owner.`,
 					return err
 				}
 				err = a.ask("share", request, &out)
-				return a.show(out, err, out.Sent != "", func(w *bufio.Writer) { edges(w, a.style(), out) })
+				return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
+					fmt.Fprintln(w, sentText(out.Sent), "them")
+					edges(w, a.style(), out)
+				})
 			}
 			err = a.ask("public", engine.NoArgs{}, &before)
 			if err == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +29,10 @@ contact alone.`,
 					return err
 				}
 				err = a.ask("unshare", request, &out)
-				return a.show(out, err, out.Sent != "", func(w *bufio.Writer) { edges(w, a.style(), out) })
+				return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
+					fmt.Fprintln(w, sentText(out.Sent), "them")
+					edges(w, a.style(), out)
+				})
 			}
 			err = a.ask("unshare", request, &out)
 			if err = a.show(out, err, err == nil, func(w *bufio.Writer) { edges(w, a.style(), out) }); err == nil {

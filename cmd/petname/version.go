@@ -12,9 +12,10 @@ import (
 
 func (a *app) versionVerb() *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Long:    "Print the version of this program, of Go, and of the Unicode tables that names are compared with.",
+		Use:   "version",
+		Short: "Print the version",
+		Long: `Print the version of this program, of Go, and of the Unicode tables that names
+are compared with.`,
 		Example: `  petname version`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

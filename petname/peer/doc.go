@@ -1,10 +1,18 @@
 // Package peer is one person's running presence: it carries what people say to
 // each other, and puts what others said into the inbox of the book.
 //
-//	p, err := peer.Open(peer.Config{Book: book, Records: resolver, Store: node, Sealing: keys, File: "post.db"})
+//	p, err := peer.Open(peer.Config{Book: book, Records: resolver, Store: node, Me: me, Sealing: keys, File: "post.db"})
 //	…
-//	sent, err := p.Introduce(ctx, identity, bob, peer.Introduction{To: alice, Suggested: "Bob W"})
-//	report, err := p.Sync(ctx, identity)
+//	signed, err := introduce.Introduction{To: alice, About: bob, Suggested: "Bob W", Expires: end}.Sign(identity, nil, now)
+//	sent, err := p.Send(ctx, identity, alice, signed)
+//	report, err := p.Sync(ctx, identity)          // at Alice's: it is in her inbox
+//
+// People who meet, speak or write to each other pair by package pair:
+//
+//	invited, err := p.Invite(ctx, identity, peer.Terms{Code: true, Terms: pair.Terms{Expires: end}})
+//	s, err := p.Wait(ctx, invited.ID)
+//	…
+//	s, err := p.Pair(ctx, identity, code)         // at the other's
 //
 // Messages travel by package drop: sealed, in records of the network that
 // nobody else can read or tell apart, and so also while the other is away. What

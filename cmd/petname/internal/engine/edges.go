@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/petnames-go/petnames/petname"
@@ -177,7 +178,7 @@ func (e *Engine) tell(ctx context.Context, to petname.Contact, passphrase string
 	how, err := p.ShareWith(ctx, key, to.Pointer)
 	if how == "" {
 		undo()
-		return nil, err
+		return nil, noCard(err, fmt.Sprintf("%q has", to.Name))
 	}
 	out := &Edges{Edges: []Edge{}, Added: added, To: to.Pointer.String()}
 	sent := e.sent(how, err, &out.Sent)

@@ -136,13 +136,13 @@ func Classify(err error) *Error {
 	case errors.Is(err, pair.ErrOccupied):
 		return set("occupied", ExitConflict, "petname invite")
 	case errors.Is(err, pair.ErrWrongCode):
-		return set("wrong_code", ExitUnverified, "petname invite makes a new code")
+		return set("wrong_code", ExitUnverified, "petname invite")
 	case errors.Is(err, pair.ErrBurnt):
-		return set("code_used", ExitUnverified, "petname invite makes a new code")
+		return set("code_used", ExitUnverified, "petname invite")
 	case errors.Is(err, pair.ErrTampered):
-		return set("tampered", ExitUnverified, "petname invite makes a new code and link")
+		return set("tampered", ExitUnverified, "petname invite")
 	case errors.Is(err, pair.ErrTimeout):
-		return set("timeout", ExitNetwork, "petname invite makes a new code")
+		return set("timeout", ExitNetwork, "petname invite")
 	case errors.Is(err, pair.ErrSelf):
 		return set("own_pointer", ExitConflict, "hand it to somebody else")
 	case errors.As(err, &refused):

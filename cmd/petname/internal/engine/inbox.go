@@ -227,7 +227,11 @@ func (e *Engine) acceptAs(s petname.Suggestion, a AcceptArgs) (*Contact, error) 
 // into the inbox first.
 func (e *Engine) meant(digits string, text []byte) (petname.Suggestion, error) {
 	if text == nil {
-		return e.book.Suggestion(digits)
+		s, err := e.book.Suggestion(digits)
+		if errors.Is(err, petname.ErrNotFound) {
+			return s, &Error{Code: "not_found", Exit: ExitNotFound, Message: fmt.Sprintf("no suggestion has the number %q", digits), Next: "petname inbox"}
+		}
+		return s, err
 	}
 	ids, err := e.receive(text)
 	if err != nil {

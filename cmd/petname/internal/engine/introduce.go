@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/petnames-go/petnames/petname"
@@ -117,6 +119,7 @@ func (e *Engine) introduceBoth(ctx context.Context, key crypto.Signer, about mut
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	m, how, err := p.IntroduceBoth(ctx, key, about, other, expires)
+	err = noCard(err, "one of them has")
 	if how == "" {
 		return nil, err
 	}
@@ -168,6 +171,9 @@ func (e *Engine) Retract(ctx context.Context, a RetractArgs) (*Introducing, erro
 		return out, err
 	}
 	found, how, err := p.Retract(ctx, key, to.Pointer, about.Pointer)
+	if how == "" && errors.Is(err, petname.ErrNotFound) {
+		return nil, &Error{Code: "not_found", Exit: ExitNotFound, Message: fmt.Sprintf("you did not introduce %q to %q, or it has expired", a.Name, a.To)}
+	}
 	if how == "" {
 		return nil, err
 	}

@@ -199,7 +199,19 @@ func (e *Engine) send(ctx context.Context, key crypto.Signer, to petname.Contact
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	how, err := p.Send(ctx, key, to.Pointer, signed)
+	if how == "" {
+		err = noCard(err, fmt.Sprintf("%q has", to.Name))
+	}
 	return e.sent(how, err, sent)
+}
+
+// noCard says of whom there is no card in the network what that means here.
+func noCard(err error, who string) error {
+	if !errors.Is(err, dht.ErrNotFound) {
+		return err
+	}
+	return &Error{Code: "no_card", Exit: ExitNotFound, Message: who + " published nothing yet, so there is no key to seal a message with",
+		Next: "ask them to publish, or pair with them; an introduction can go as a file, too: -o FILE"}
 }
 
 func (e *Engine) sent(how peer.Sent, err error, sent *string) error {

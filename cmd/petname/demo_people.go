@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/peer"
+)
+
+// The steps of the story in which pointers travel between people.
+
+// introduced has alice tell carol who bob is.
+func (d *demo) introduced(ids map[string]*engine.Identity) (string, error) {
+	if err := d.must("alice", nil, "add", "caz", ids["carol"].Link); err != nil {
+		return "", err
+	}
+	var out engine.Introducing
+	if err := d.must("alice", &out, "introduce", "bobby", "--to", "caz"); err != nil {
+		return "", err
+	}
+	if out.Sent != string(peer.Stored) || out.Pointer != ids["bob"].Pointer || out.To != ids["carol"].Pointer {
+		return "", fmt.Errorf("%q: %s introduced to %s", out.Sent, out.Pointer, out.To)
+	}
+	if out.Suggested != nicknameOf["bob"] {
+		return "", fmt.Errorf("what alice suggests is %q", out.Suggested)
+	}
+	return fmt.Sprintf("sealed, it waits in the DHT; suggested is %q, and not what alice calls him", out.Suggested), nil
+}
+
+// accepted has carol find the introduction, and give bob a name.
+func (d *demo) accepted(ids map[string]*engine.Identity) (string, error) {
+	var in engine.Inbox
+	if err := d.must("carol", &in, "inbox"); err != nil {
+		return "", err
+	}
+	if len(in.Suggestions) != 1 || in.Suggestions[0].By != ids["alice"].Pointer || in.Suggestions[0].Pointer != ids["bob"].Pointer {
+		return "", fmt.Errorf("carol's inbox has %v", in.Suggestions)
+	}
+	s := in.Suggestions[0]
+	if err := d.unnamed("carol", ids["bob"].Pointer); err != nil {
+		return "", err
+	}
+	var c engine.Contact
+	if err := d.must("carol", &c, "accept", s.ID[:leastDigits], "--as", "robert"); err != nil {
+		return "", err
+	}
+	if c.Name != "robert" || c.Pointer != ids["bob"].Pointer || len(c.Provenance) != 1 || c.Provenance[0].By != ids["alice"].Pointer {
+		return "", fmt.Errorf("carol's %s is %s, by %v", c.Name, c.Pointer, c.Provenance)
+	}
+	if _, err := d.resolved(ids["bob"], secondPath, "network", "carol", "resolve", "robert", "--fresh"); err != nil {
+		return "", err
+	}
+	return "in carol's book: " + line(petname.Plain, c), nil
+}
+
+// unnamed checks that nobody has a name by what lies in the inbox.
+func (d *demo) unnamed(who, p string) error {
+	var out engine.Contacts
+	if exit, message := d.quietly(who, &out, "list"); exit != 0 {
+		return fmt.Errorf("%s: list ended with status %d: %s", who, exit, message)
+	}
+	if slices.ContainsFunc(out.Contacts, func(c engine.Contact) bool { return c.Pointer == p }) {
+		return fmt.Errorf("%s has a name before %s gave one", p, who)
+	}
+	return nil
+}
+
+// paired has bob and carol pair by a code.
+func (d *demo) paired(ids map[string]*engine.Identity) (string, error) {
+	invited, end, err := d.invites("bob")
+	if err != nil {
+		return "", err
+	}
+	var c engine.PairedContact
+	err = d.must("carol", &c, "pair", invited.Code, "--as", "robert")
+	if exit, message := end(err == nil); err == nil && exit != 0 {
+		err = fmt.Errorf("bob: invite ended with status %d: %s", exit, message)
+	}
+	if err != nil {
+		return "", err
+	}
+	if c.Pointer != ids["bob"].Pointer || c.Name != "robert" {
+		return "", fmt.Errorf("carol paired with %s, %q", c.Pointer, c.Name)
+	}
+	var in engine.Inbox
+	if exit, message := d.quietly("bob", &in, "inbox", "--offline"); exit != 0 || len(in.Suggestions) != 1 {
+		return "", fmt.Errorf("bob's inbox has %v: %s", in.Suggestions, message)
+	}
+	s := in.Suggestions[0]
+	if s.Kind != string(petname.Paired) || s.Pointer != ids["carol"].Pointer {
+		return "", fmt.Errorf("bob paired with %s: %s", s.Pointer, s.Kind)
+	}
+	if err := d.must("bob", nil, "accept", s.ID[:leastDigits], "--as", "carol"); err != nil {
+		return "", err
+	}
+	return "by way of the DHT: each has the other's key, proven, and carol that it is the one\nwhich alice introduced", nil
+}
+
+// mistyped has carol mistype a code.
+func (d *demo) mistyped() (string, error) {
+	invited, end, err := d.invites("bob")
+	if err != nil {
+		return "", err
+	}
+	at := strings.LastIndexByte(invited.Code, '-') + 1
+	wrong := invited.Code[:at] + "zoo"
+	if wrong == invited.Code {
+		wrong = invited.Code[:at] + "abandon"
+	}
+	exit, message := d.petname("carol", nil, "pair", wrong)
+	inviter, _ := end(exit == engine.ExitUnverified)
+	if exit != engine.ExitUnverified || inviter != engine.ExitUnverified {
+		return "", fmt.Errorf("a wrong code ended with status %d and, for bob, %d: %s", exit, inviter, message)
+	}
+	again, refused := d.petname("carol", nil, "pair", invited.Code)
+	if again != engine.ExitConflict {
+		return "", fmt.Errorf("the right code, afterwards, ended with status %d: %s", again, refused)
+	}
+	for _, who := range []string{"bob", "carol"} {
+		var in engine.Inbox
+		if exit, message := d.quietly(who, &in, "inbox", "--offline"); exit != 0 || len(in.Suggestions) > 0 {
+			return "", fmt.Errorf("%s's inbox has %v: %s", who, in.Suggestions, message)
+		}
+	}
+	return "both are told, and then the right words don't pair, either: who guesses has\none try with each of them, among four million", nil
+}
+
+// quietly is petname for what only checks, which a person need not type.
+func (d *demo) quietly(who string, result any, args ...string) (exit int, message string) {
+	commands := d.commands
+	exit, message = d.petname(who, result, args...)
+	d.commands = commands
+	return exit, message
+}
+
+// invites has somebody make an invitation, and gives it while they wait for
+// whom it is for. end waits for what comes of it or, when nothing will, stops.
+func (d *demo) invites(who string) (invited engine.Invited, end func(comes bool) (exit int, message string), err error) {
+	d.commands = append(d.commands, "petname --home "+who+" invite")
+	ctx, cancel := context.WithCancel(d.ctx)
+	out, in := io.Pipe()
+	exit, stderr := make(chan int, 1), &bytes.Buffer{}
+	go func() {
+		exit <- run(ctx, []string{"--home", filepath.Join(d.dir, who), "--json", "--no-input", "invite"}, strings.NewReader(""), in, stderr)
+		in.Close()
+	}()
+	end = func(comes bool) (int, string) {
+		if !comes {
+			cancel()
+		}
+		defer cancel()
+		status := <-exit
+		return status, strings.TrimSpace(stderr.String())
+	}
+	err = json.NewDecoder(out).Decode(&invited)
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	if err == nil {
+		return invited, end, nil
+	}
+	_, message := end(false)
+	return invited, nil, fmt.Errorf("%s: invite: %w: %s", who, err, message)
+}
