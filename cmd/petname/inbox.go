@@ -23,13 +23,13 @@ func (a *app) inboxVerb() *cobra.Command {
 introduced, by whom, under which name, and what you know already. Nobody in it
 has a name in your book, or gets one without you: see accept and decline.
 
-Strangers, whom nobody introduces, stand apart, below the others. They are looked
-for with --strangers; or always, also by a running node, with strangers = true in
-the home's config.toml, which your card then says when you publish. It is off
-until you ask for it, as it shows: who is asked for letters of strangers can see
-whose they are, and the IP address of who wants them. Each letter has to have
-cost its writer some seconds of work; stranger_puzzles = N asks for more (8 as a
-rule, at most 64).
+Strangers, whom nobody introduces, stand apart, below the others. They are
+looked for with --strangers; or always, also by a running node, with strangers
+= true in the home's config.toml, which your card then says when you publish.
+It is off until you ask for it, as it shows: who is asked for letters of
+strangers can see whose they are, and the IP address of who wants them. Each
+letter has to have cost its writer some seconds of work; stranger_puzzles = N
+asks for more (8 as a rule, at most 64).
 
 What came by mail or on a memory stick is taken in from FILEs, or with - from
 standard input; then nothing is fetched.`,
