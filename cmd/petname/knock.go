@@ -19,13 +19,14 @@ func (a *app) knockVerb() *cobra.Command {
 		Short: "Write to somebody who doesn't know you",
 		Long: `Leave a letter for somebody in whose book you are not: your pointer, a name for
 you, and a note. It is sealed to the keys of their card. A stranger has to show
-that the letter cost some seconds of work; this computer does it, and ^C stops it.
+that the letter cost some seconds of work; this computer does it, and ^C stops
+it.
 
-Whether they look for letters of strangers, their card may say; whether they read
-it, nobody does. It lies there for some hours, and your node, or petname inbox,
-leaves it again until they answer, it expires, or you --stop. Anybody can see that
-somebody knocks at their door, though not who; and can block it. An invitation
-(petname invite) is the surer way.
+Whether they look for letters of strangers, their card may say; whether they
+read it, nobody does. It lies there for some hours, and your node, or petname
+inbox, leaves it again until they answer, it expires, or you --stop. Anybody
+can see that somebody knocks at their door, though not who; and can block it.
+An invitation (petname invite) is the surer way.
 
 To hear their answer, have them in your book, and publish.`,
 		Example: `  petname knock k51qzi5uqu5d… --note "we met at the market on Sunday"
