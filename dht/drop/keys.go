@@ -26,8 +26,8 @@ const (
 	// whole multiples of it since 1970, UTC.
 	Epoch = 7 * 24 * time.Hour
 
-	// maxKeys bounds the keys of each KEM that a party may have at once: today's
-	// and those that were replaced.
+	// maxKeys bounds the keys of each KEM that are looked and opened with: today's
+	// and those that were replaced last. What was sent to older ones isn't found.
 	maxKeys = 8
 )
 
@@ -59,9 +59,10 @@ func sortKeys(keys []hpke.PrivateKey) (mine, error) {
 	m := mine{sealing: map[uint16][]hpke.PrivateKey{}}
 	for _, k := range keys {
 		id := k.KEM().ID()
-		if m.sealing[id] = append(m.sealing[id], k); len(m.sealing[id]) > maxKeys {
-			return mine{}, fmt.Errorf("over %d sealing keys for KEM %04x", maxKeys, id)
+		if len(m.sealing[id]) == maxKeys {
+			continue
 		}
+		m.sealing[id] = append(m.sealing[id], k)
 		if id != kemX25519 {
 			continue
 		}
