@@ -38,6 +38,9 @@ standard input; then nothing is fetched.`,
 			if err == nil && out.Fetched != nil && out.Fetched.Problem != "" {
 				a.warn("not everything could be fetched: %s", out.Fetched.Problem)
 			}
+			if err == nil && out.Fetched != nil {
+				fetched(a, *out.Fetched)
+			}
 			if err == nil && len(out.Suggestions) == 0 {
 				a.hint("nothing waits for you")
 			}
@@ -50,6 +53,19 @@ standard input; then nothing is fetched.`,
 	}
 	cmd.Flags().BoolVar(&request.Offline, "offline", false, "what is here already: fetch nothing")
 	return cmd
+}
+
+// fetched says what would else be lost without a word.
+func fetched(a *app, f engine.Fetch) {
+	if f.Lost > 0 {
+		a.warn("messages that can't come any more, as this home or the sender's was restored from an old copy: %d", f.Lost)
+	}
+	if f.Refused > 0 {
+		a.warn("messages that were not taken, such as of who is not in your book, or expired: %d", f.Refused)
+	}
+	if f.Waiting > 0 {
+		a.hint("messages of yours that are not fetched yet: %d", f.Waiting)
+	}
 }
 
 // leastDigits is how many of a suggestion's twelve digits are shown at least.
