@@ -46,7 +46,7 @@ standard input; then nothing is fetched.`,
 			}
 			return a.show(out, err, err == nil, func(w *bufio.Writer) {
 				for _, s := range out.Suggestions {
-					suggestion(w, a.style(), s, idDigits(out.Suggestions, s))
+					suggestion(w, a.style(), s)
 				}
 			})
 		},
@@ -68,23 +68,9 @@ func fetched(a *app, f engine.Fetch) {
 	}
 }
 
-// leastDigits is how many of a suggestion's twelve digits are shown at least.
-const leastDigits = 6
-
-// idDigits are as many digits of a suggestion's ID as tell it from the others.
-func idDigits(all []engine.Suggestion, s engine.Suggestion) string {
-	n := leastDigits
-	for _, o := range all {
-		for o.ID != s.ID && n < len(s.ID) && o.ID[:n] == s.ID[:n] {
-			n++
-		}
-	}
-	return s.ID[:n]
-}
-
 // suggestion is one of the inbox, with all that there is to decide by.
-func suggestion(w *bufio.Writer, st petname.Style, s engine.Suggestion, digits string) {
-	fmt.Fprintf(w, "%s  %s\n", digits, headline(st, s))
+func suggestion(w *bufio.Writer, st petname.Style, s engine.Suggestion) {
+	fmt.Fprintf(w, "%s  %s\n", s.Digits, headline(st, s))
 	if s.Suggested != "" {
 		field(w, "as", suggestedName(st, s))
 	}

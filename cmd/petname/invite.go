@@ -101,8 +101,8 @@ func (a *app) invite(do func(verb string, args, result any) error, request engin
 		return nil // it is in the inbox; there is one object on stdout
 	}
 	return a.show(s, nil, true, func(w *bufio.Writer) {
-		suggestion(w, a.style(), s, s.ID[:leastDigits])
-		fmt.Fprintf(w, "%s\n  petname accept %s --as NAME\n", "if that is whom you meant:", s.ID[:leastDigits])
+		suggestion(w, a.style(), s)
+		fmt.Fprintf(w, "%s\n  petname accept %s --as NAME\n", "if that is whom you meant:", s.Digits)
 	})
 }
 
@@ -163,7 +163,7 @@ or link is read from standard input.`,
 				fmt.Fprintf(w, "paired with %s\n", nickname(a.style(), c.Nickname, c.Pointer))
 			})
 			if err == nil && c.Suggestion != "" && c.Name == "" {
-				a.hint("give them a name:\n  petname accept %s --as NAME", c.Suggestion[:leastDigits])
+				a.hint("give them a name:\n  petname accept %s --as NAME", c.Suggestion)
 			}
 			return err
 		},
