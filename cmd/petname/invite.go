@@ -158,9 +158,12 @@ or link is read from standard input.`,
 			err = a.show(c, err, c.Pointer != "", func(w *bufio.Writer) {
 				if c.Suggestion == "" || c.Name != "" {
 					fmt.Fprintln(w, line(a.style(), c.Contact))
-					return
+				} else {
+					fmt.Fprintf(w, "paired with %s\n", nickname(a.style(), c.Nickname, c.Pointer))
 				}
-				fmt.Fprintf(w, "paired with %s\n", nickname(a.style(), c.Nickname, c.Pointer))
+				if c.Purpose != "" {
+					field(w, "for", a.style().Text(c.Purpose))
+				}
 			})
 			if err == nil && c.Suggestion != "" && c.Name == "" {
 				a.hint("give them a name:\n  petname accept %s --as NAME", c.Suggestion)
