@@ -253,6 +253,32 @@ func (b *Book) Suggestion(digits string) (Suggestion, error) {
 	return found[0], nil
 }
 
+// Digits gives as many of a suggestion's digits as tell it from every other, those
+// that were decided on among them, but at least some. Two that somebody made to have
+// the same ones can't be told apart by them: then it gives all.
+func (b *Book) Digits(id SuggestionID, least int) (string, error) {
+	digits := id.String()
+	n := min(least, len(digits))
+	err := b.ledger.Read(func(v *ledger.View) error {
+		for ; n < len(digits); n++ {
+			others := false
+			for kv, err := range v.Scan(tableInbox, []byte(digits[:n])) {
+				if err != nil {
+					return err
+				}
+				if others = !bytes.Equal(kv.Key, id.row()); others {
+					break
+				}
+			}
+			if !others {
+				return nil
+			}
+		}
+		return nil
+	})
+	return digits[:n], err
+}
+
 // Acceptance says how the user accepts a suggestion.
 type Acceptance struct {
 	Lookalike bool            // as in [Source]

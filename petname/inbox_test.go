@@ -334,3 +334,30 @@ func TestDevicesAgreeOnTheInbox(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, x, y)
 }
+
+func TestTheDigitsThatAreShownMeanOneSuggestion(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	var ids []SuggestionID
+	for i := range 25 {
+		id := receive(t, b, introduced(t, "alice", "me", string(rune('a'+i))))
+		if i%2 == 0 {
+			_, err := b.Decline(id, false)
+			require.NoError(t, err)
+		}
+		ids = append(ids, id)
+	}
+	longer := false
+	for _, id := range ids {
+		digits, err := b.Digits(id, 1)
+		require.NoError(t, err)
+		longer = longer || len(digits) > 1
+		s, err := b.Suggestion(digits)
+		require.NoError(t, err)
+		require.Equal(t, id, s.ID)
+	}
+	require.True(t, longer, "25 have more than ten first digits")
+	digits, err := b.Digits(ids[0], 6)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(digits), 6)
+}

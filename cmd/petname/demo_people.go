@@ -49,7 +49,7 @@ func (d *demo) accepted(ids map[string]*engine.Identity) (string, error) {
 		return "", err
 	}
 	var c engine.Contact
-	if err := d.must("carol", &c, "accept", s.ID[:leastDigits], "--as", "robert"); err != nil {
+	if err := d.must("carol", &c, "accept", s.Digits, "--as", "robert"); err != nil {
 		return "", err
 	}
 	if c.Name != "robert" || c.Pointer != ids["bob"].Pointer || len(c.Provenance) != 1 || c.Provenance[0].By != ids["alice"].Pointer {
@@ -98,7 +98,7 @@ func (d *demo) paired(ids map[string]*engine.Identity) (string, error) {
 	if s.Kind != string(petname.Paired) || s.Pointer != ids["carol"].Pointer {
 		return "", fmt.Errorf("bob paired with %s: %s", s.Pointer, s.Kind)
 	}
-	if err := d.must("bob", nil, "accept", s.ID[:leastDigits], "--as", "carol"); err != nil {
+	if err := d.must("bob", nil, "accept", s.Digits, "--as", "carol"); err != nil {
 		return "", err
 	}
 	return "by way of the DHT: each has the other's key, proven, and carol that it is the one\nwhich alice introduced", nil

@@ -50,6 +50,9 @@ standard input; then nothing is fetched.`,
 			if err == nil && out.Fetched != nil && out.Fetched.Problem != "" {
 				a.warn("not everything could be fetched: %s", out.Fetched.Problem)
 			}
+			if err == nil && out.Fetched != nil {
+				fetched(a, *out.Fetched)
+			}
 			if err == nil && len(out.Suggestions) == 0 {
 				a.hint("nothing waits for you")
 			}
@@ -58,7 +61,7 @@ standard input; then nothing is fetched.`,
 			})
 			if err == nil && len(out.Suggestions) > 0 {
 				s := out.Suggestions[0]
-				a.hint("decide, as here of the first:\n  %s\n  petname decline %s", answer(s, idDigits(out.Suggestions, s)), idDigits(out.Suggestions, s))
+				a.hint("decide, as here of the first:\n  %s\n  petname decline %s", answer(s), s.Digits)
 			}
 			return err
 		},
@@ -80,44 +83,43 @@ func waiting(w *bufio.Writer, st petname.Style, all []engine.Suggestion) {
 		}
 	}
 	for _, s := range known {
-		suggestion(w, st, s, idDigits(all, s))
+		suggestion(w, st, s)
 	}
 	if len(strangers) > 0 {
 		fmt.Fprintf(w, "strangers: nobody you know says who they are\n")
 	}
 	for _, s := range strangers {
-		suggestion(w, st, s, idDigits(all, s))
+		suggestion(w, st, s)
 	}
 }
 
 // answer is the command that takes up a suggestion.
-func answer(s engine.Suggestion, digits string) string {
+func answer(s engine.Suggestion) string {
 	switch petname.SuggestionKind(s.Kind) {
 	case petname.Mutual:
-		return "petname accept " + digits
+		return "petname accept " + s.Digits
 	case petname.Question:
-		return "petname deny " + digits
+		return "petname deny " + s.Digits
 	}
-	return "petname accept " + digits + " --as NAME"
+	return "petname accept " + s.Digits + " --as NAME"
 }
 
-// leastDigits is how many of a suggestion's twelve digits are shown at least.
-const leastDigits = 6
-
-// idDigits are as many digits of a suggestion's ID as tell it from the others.
-func idDigits(all []engine.Suggestion, s engine.Suggestion) string {
-	n := leastDigits
-	for _, o := range all {
-		for o.ID != s.ID && n < len(s.ID) && o.ID[:n] == s.ID[:n] {
-			n++
-		}
+// fetched says what would else be lost without a word.
+func fetched(a *app, f engine.Fetch) {
+	if f.Lost > 0 {
+		a.warn("messages that can't come any more, as this home or the sender's was restored from an old copy: %d", f.Lost)
 	}
-	return s.ID[:n]
+	if f.Refused > 0 {
+		a.warn("messages that were not taken, such as of who is not in your book, or expired: %d", f.Refused)
+	}
+	if f.Waiting > 0 {
+		a.hint("messages of yours that are not fetched yet: %d", f.Waiting)
+	}
 }
 
 // suggestion is one of the inbox, with all that there is to decide by.
-func suggestion(w *bufio.Writer, st petname.Style, s engine.Suggestion, digits string) {
-	fmt.Fprintf(w, "%s  %s\n", digits, headline(st, s))
+func suggestion(w *bufio.Writer, st petname.Style, s engine.Suggestion) {
+	fmt.Fprintf(w, "%s  %s\n", s.Digits, headline(st, s))
 	if s.Suggested != "" {
 		field(w, "as", suggestedName(st, s))
 	}

@@ -107,8 +107,8 @@ func (a *app) invite(do func(verb string, args, result any) error, request engin
 		return nil // it is in the inbox; there is one object on stdout
 	}
 	return a.show(s, nil, true, func(w *bufio.Writer) {
-		suggestion(w, a.style(), s, s.ID[:leastDigits])
-		fmt.Fprintf(w, "if that is whom you meant:\n  %s\n", a.sameHome("petname accept "+s.ID[:leastDigits]+" --as NAME"))
+		suggestion(w, a.style(), s)
+		fmt.Fprintf(w, "if that is whom you meant:\n  %s\n", a.sameHome("petname accept "+s.Digits+" --as NAME"))
 	})
 }
 
@@ -187,12 +187,15 @@ or link is read from standard input.`,
 			err = a.show(c, err, c.Pointer != "", func(w *bufio.Writer) {
 				if c.Suggestion == "" || c.Name != "" {
 					fmt.Fprintln(w, line(a.style(), c.Contact))
-					return
+				} else {
+					fmt.Fprintf(w, "paired with %s\n", nickname(a.style(), c.Nickname, c.Pointer))
 				}
-				fmt.Fprintf(w, "paired with %s\n", nickname(a.style(), c.Nickname, c.Pointer))
+				if c.Purpose != "" {
+					field(w, "for", a.style().Text(c.Purpose))
+				}
 			})
 			if err == nil && c.Suggestion != "" && c.Name == "" {
-				a.hint("give them a name:\n  petname accept %s --as NAME", c.Suggestion[:leastDigits])
+				a.hint("give them a name:\n  petname accept %s --as NAME", c.Suggestion)
 			}
 			return err
 		},

@@ -10,7 +10,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/dht/seal"
@@ -22,8 +21,8 @@ const (
 	// whole multiples of it since 1970, UTC.
 	Epoch = 7 * 24 * time.Hour
 
-	// maxKeys bounds the keys of each KEM that a party may have at once: today's
-	// and those that were replaced.
+	// maxKeys bounds the keys of each KEM that are looked and opened with: today's
+	// and those that were replaced last. What was sent to older ones isn't found.
 	maxKeys = 8
 )
 
@@ -52,13 +51,14 @@ type mine struct {
 }
 
 func sortKeys(keys []hpke.PrivateKey) (mine, error) {
-	m := mine{sealing: slices.Clone(keys)}
+	m := mine{}
 	count := map[uint16]int{}
 	for _, k := range keys {
 		id := k.KEM().ID()
 		if count[id]++; count[id] > maxKeys {
-			return mine{}, fmt.Errorf("over %d sealing keys for KEM %04x", maxKeys, id)
+			continue
 		}
+		m.sealing = append(m.sealing, k)
 		if id != seal.X25519 {
 			continue
 		}

@@ -19,6 +19,7 @@ const (
 	MaxOffers  = 16  // that one introducer made me, and that go on; over them they are declined at once
 	MaxStarted = 100 // by me, that go on
 
+	maxDeclines   = 64  // that wait for an introducer who makes too many
 	maxRemembered = 256 // of one introducer, until their end comes; over them no more is heard
 )
 
@@ -307,7 +308,12 @@ func (p *Peer) invite(by pointer.Pointer, request []byte) (*invited, error) {
 	}
 	if going >= MaxOffers || kept >= maxRemembered {
 		out := v.Decline()
-		err := p.db.Update(func(tx *bbolt.Tx) error { return post(tx, out) })
+		err := p.db.Update(func(tx *bbolt.Tx) error {
+			if queued(tx, by) >= maxDeclines {
+				return nil // who makes offers without end, and hears no answer, gets none
+			}
+			return post(tx, out)
+		})
 		if err != nil {
 			return nil, err
 		}

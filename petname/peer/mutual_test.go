@@ -3,10 +3,12 @@ package peer
 import (
 	"context"
 	"crypto"
+	"crypto/rand"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/mutual"
@@ -391,4 +393,21 @@ func TestACrashBeforeTheChannelIsStoredChangesNothing(t *testing.T) {
 	carol.acquainted(t, bob)
 	require.Equal(t, mutual.Active, alice.of(t).Phase)
 	require.Empty(t, alice.fetch(t).Waiting)
+}
+
+func TestWhoMakesOffersWithoutEndFillsNothing(t *testing.T) {
+	alice, _, carol := three(t)
+	for i := range MaxOffers + maxDeclines + 20 {
+		_, out, err := mutual.Start(carol.clock.now, rand.Reader, carol.key, mutual.Party{Pointer: pointerOf("alice"), Suggested: "x"},
+			mutual.Party{Pointer: pointerOf(string(rune('A' + i))), Suggested: "y"}, carol.clock.now.Add(Life))
+		require.NoError(t, err)
+		_, _ = alice.takeMutual(pointerOf("carol"), out[0].Bytes, &Report{})
+	}
+	require.NoError(t, alice.db.View(func(tx *bbolt.Tx) error {
+		require.Equal(t, maxDeclines, queued(tx, pointerOf("carol")))
+		return nil
+	}))
+	all, err := alice.Mutuals()
+	require.NoError(t, err)
+	require.Len(t, all, MaxOffers)
 }

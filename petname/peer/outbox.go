@@ -44,6 +44,16 @@ func push(tx *bbolt.Tx, to pointer.Pointer, m []byte) error {
 	return outbox.Put(binary.BigEndian.AppendUint64(to.Bytes(), n), m)
 }
 
+// queued is how many messages are in the outbox for a party.
+func queued(tx *bbolt.Tx, to pointer.Pointer) (n int) {
+	prefix := to.Bytes()
+	at := tx.Bucket(bucketOutbox).Cursor()
+	for k, _ := at.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = at.Next() {
+		n++
+	}
+	return n
+}
+
 // unload moves what there is for a party into its channel, whose turn it is, in
 // one transaction: it gets there once.
 func (p *Peer) unload(to pointer.Pointer, c *line) error {

@@ -229,9 +229,9 @@ func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error)
 	case event.Paired != nil:
 		o.over = ErrNotOut
 		defer p.forget(id)
-		s, err = p.met(*event.Paired, petname.Paired)
+		s, err = p.met(*event.Paired, petname.Paired, "")
 	case event.Taken != nil:
-		s, err = p.met(*event.Taken, petname.Taken)
+		s, err = p.met(*event.Taken, petname.Taken, "")
 	}
 	switch {
 	case s != nil:
@@ -242,12 +242,13 @@ func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error)
 	return s, err
 }
 
-// met puts who was met into the inbox, and keeps where it says it can be reached.
-func (p *Peer) met(m pair.Paired, kind petname.SuggestionKind) (*petname.Suggestion, error) {
+// met puts who was met into the inbox, with what its invitation was for, and keeps
+// where it says it can be reached.
+func (p *Peer) met(m pair.Paired, kind petname.SuggestionKind, purpose string) (*petname.Suggestion, error) {
 	if err := p.remember(m.Them.Pointer, known{Sealing: m.Them.Sealing, Addresses: m.Them.Addresses}); err != nil {
 		return nil, err
 	}
-	id, _, err := p.c.Book.Suggest(petname.Suggestion{Kind: kind, Pointer: m.Them.Pointer, Next: m.Them.Next, Nickname: m.Them.Nickname,
+	id, _, err := p.c.Book.Suggest(petname.Suggestion{Kind: kind, Pointer: m.Them.Pointer, Next: m.Them.Next, Nickname: m.Them.Nickname, Note: purpose,
 		Channel: m.Channel, Evidence: m.Transcript})
 	if err != nil {
 		return nil, err
@@ -285,7 +286,12 @@ func (p *Peer) Pair(ctx context.Context, key crypto.Signer, text string) (petnam
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
-	s, err := p.met(*event.Paired, petname.Paired)
+	purpose := ""
+	if take, ok := stepper.(*pair.Take); ok {
+		invitation, _ := take.Invitation()
+		purpose = invitation.Purpose
+	}
+	s, err := p.met(*event.Paired, petname.Paired, purpose)
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
@@ -346,7 +352,7 @@ func (p *Peer) saveOffer(_ context.Context, state []byte, taken *pair.Paired) er
 	}
 	if taken != nil {
 		// The inbox takes what comes twice once.
-		if _, err := p.met(*taken, petname.Taken); err != nil {
+		if _, err := p.met(*taken, petname.Taken, ""); err != nil {
 			return err
 		}
 	}

@@ -139,6 +139,7 @@ func TestALinkIsTakenWhileTheInviterIsAwayAndCountsWhenConfirmed(t *testing.T) {
 		require.Equal(t, petname.Taken, report.Fresh[0].Kind)
 		s := <-done
 		require.Equal(t, pointerOf("alice"), s.Pointer)
+		require.Equal(t, "choir", s.Note, "what it is for")
 
 		alice.reopen(t)
 		_, err = alice.Sync(ctx, alice.key)
@@ -166,7 +167,7 @@ func TestALinkIsTakenWhileTheInviterIsAwayAndCountsWhenConfirmed(t *testing.T) {
 // Who paired can be written to, and needs no card in the network for that.
 func TestWhoPairedCanBeWrittenTo(t *testing.T) {
 	alice, bob, carol := three(t)
-	_, err := alice.met(pair.Paired{Them: pair.Identity{Pointer: pointerOf("dave"), Sealing: mustMe(carol).Sealing}, Channel: pair.ChannelCode, Transcript: []byte("t")}, petname.Paired)
+	_, err := alice.met(pair.Paired{Them: pair.Identity{Pointer: pointerOf("dave"), Sealing: mustMe(carol).Sealing}, Channel: pair.ChannelCode, Transcript: []byte("t")}, petname.Paired, "")
 	require.NoError(t, err)
 	keys, _, err := alice.reach(context.Background(), pointerOf("dave"))
 	require.NoError(t, err)

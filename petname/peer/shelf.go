@@ -131,6 +131,10 @@ func (c counter) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.R
 		return refused, fmt.Errorf("put for %s: %w", p, dht.ErrOlder)
 	}
 	s.mu.Lock()
+	if newer, came := s.came[p]; came && newer.Compare(r) > 0 { // meanwhile
+		s.mu.Unlock()
+		return refused, fmt.Errorf("put for %s: %w", p, dht.ErrOlder)
+	}
 	s.came[p] = r
 	wake := s.wake
 	s.mu.Unlock()

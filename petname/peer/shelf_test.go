@@ -112,7 +112,7 @@ func TestLettersGoDirectlyWhenTheNetworkIsGone(t *testing.T) {
 			}
 			return alice.Counter()
 		}
-		_, err := p.met(paired(bob), "paired") // says where it is
+		_, err := p.met(paired(bob), "paired", "") // says where it is
 		require.NoError(t, err)
 	}
 	require.NoError(t, alice.remember(pointerOf("carol"), known{Sealing: mustMe(carol).Sealing, Addresses: [][]byte{{1}}}))

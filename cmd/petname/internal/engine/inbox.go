@@ -15,6 +15,7 @@ import (
 // Suggestion is one of the inbox, as the verbs print it.
 type Suggestion struct {
 	ID         string     `json:"id"`
+	Digits     string     `json:"digits"` // the first of ID, as many as tell it from all others
 	Kind       string     `json:"kind"`
 	Pointer    string     `json:"pointer"`    // empty: not known before both agree
 	By         string     `json:"by"`         // pointer of who says so; empty: the pointer itself
@@ -76,10 +77,17 @@ func (e *Engine) Inbox(ctx context.Context, a InboxArgs) (*Inbox, error) {
 	return out, nil
 }
 
+// leastDigits is how many of a suggestion's twelve digits are shown at least.
+const leastDigits = 6
+
 // suggestion is one with all that this home knows of whom it is about.
 func (e *Engine) suggestion(s petname.Suggestion) (*Suggestion, error) {
 	out := &Suggestion{ID: s.ID.String(), Kind: string(s.Kind), Suggested: petname.Clean(s.Suggested), Note: petname.Clean(s.Note),
 		Channel: petname.Clean(s.Channel), At: s.At, Lookalikes: []string{}, State: string(s.State)}
+	var err error
+	if out.Digits, err = e.book.Digits(s.ID, leastDigits); err != nil {
+		return nil, err
+	}
 	if !s.Expires.IsZero() {
 		out.Expires = &s.Expires
 	}

@@ -198,6 +198,13 @@ func checkPeer(t string) error {
 func (e *Engine) reenter(ctx context.Context, c home.Config) (*kad.Node, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.aside != nil { // nothing of this home stays in a network that is left
+		aside := e.aside
+		e.aside, e.asideOf = nil, nil
+		if err := aside.Close(); err != nil {
+			return nil, err
+		}
+	}
 	if e.network != nil {
 		old := e.network
 		e.network = nil

@@ -150,6 +150,7 @@ type PairArgs struct {
 type PairedContact struct {
 	Contact
 	Suggestion string `json:"suggestion,omitempty"`
+	Purpose    string `json:"purpose,omitempty"` // of the invitation, cleaned
 }
 
 // Pair takes an invitation or a code.
@@ -176,7 +177,7 @@ func (e *Engine) Pair(ctx context.Context, a PairArgs) (*PairedContact, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &PairedContact{Suggestion: s.ID.String(), Contact: Contact{Pointer: s.Pointer.String(), Nickname: petname.Clean(s.Nickname), Next: s.Next.String(),
+	out := &PairedContact{Suggestion: s.ID.String(), Purpose: petname.Clean(s.Note), Contact: Contact{Pointer: s.Pointer.String(), Nickname: petname.Clean(s.Nickname), Next: s.Next.String(),
 		Provenance: []Fact{{Kind: string(s.Kind), By: "me", Channel: s.Channel, At: s.At}}}}
 	if c, err := e.book.ByPointer(s.Pointer); err == nil {
 		out.Name = c.Name.String()
@@ -199,7 +200,7 @@ func (e *Engine) Pair(ctx context.Context, a PairArgs) (*PairedContact, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &PairedContact{Contact: *named}, nil
+	return &PairedContact{Contact: *named, Purpose: out.Purpose}, nil
 }
 
 // stepInvitations looks after the invitations that are out, while a node runs.

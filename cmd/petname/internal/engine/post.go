@@ -24,6 +24,7 @@ const (
 	syncTimeout = 30 * time.Second // to fetch, for a verb that was asked to
 	syncEvery   = 5 * time.Minute  // by a node
 	stepEvery   = 3 * time.Second  // likewise, while an invitation is out
+	wakeRest    = time.Second      // at least, between two times that others made it fetch
 	sendTimeout = 20 * time.Second
 	asideLife   = time.Hour // of a throw-away peer key: what is fetched under one can be put together by who is asked
 )
@@ -46,24 +47,25 @@ func (e *Engine) presence() (*peer.Peer, error) {
 	return p, err
 }
 
+// sealing gives the keys that letters are opened with. Those whose time is over
+// are erased on the way: a home that never publishes has to, too.
 func (e *Engine) sealing() ([]hpke.PrivateKey, error) {
-	s, err := e.home.Sealing()
+	read := e.home.Sealing
+	if e.publish.TryLock() { // or else a publication is about to replace them
+		defer e.publish.Unlock()
+		read = func() (home.Sealing, error) { return e.home.EraseSealing(time.Now()) }
+	}
+	s, err := read()
 	return s.All(), err
 }
 
-// cards finds the cards of contacts, in the networks that are joined.
+// cards finds the cards of contacts, in the networks that are joined. Who looks for
+// all of somebody's friends, time and again, is not to be told by a peer key: they
+// are looked for as letters are.
 type cards struct{ engine *Engine }
 
 func (c *cards) Best(ctx context.Context, p pointer.Pointer, level dht.Level) (dht.Result, error) {
-	stores, offline := c.engine.joined(ctx)
-	if offline != nil {
-		stores = nil // what this home holds is good until it expires
-	}
-	result, err := c.engine.resolver(stores...).Best(ctx, p, level)
-	if err != nil && offline != nil {
-		return result, offline
-	}
-	return result, err
+	return c.engine.resolver(&letters{engine: c.engine}).Best(ctx, p, level)
 }
 
 // letters are all stores that are joined, as one, reached without the node's
@@ -100,14 +102,34 @@ func (l *letters) stores(ctx context.Context) ([]dht.Store, error) {
 }
 
 func (l *letters) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return l.GetAt(ctx, p, dht.LevelFresh)
+}
+
+// GetAt asks each store no further than it has to for a level.
+func (l *letters) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		stores, err := l.stores(ctx)
 		if err != nil {
 			yield(dht.Answer{Source: dht.SourceNetwork}, err)
 			return
 		}
+		for i, s := range stores {
+			if seeker, ok := s.(dht.Seeker); ok {
+				stores[i] = at{seeker, level}
+			}
+		}
 		dht.All(stores).Get(ctx, p)(yield)
 	}
+}
+
+// at is a store that is asked for one level.
+type at struct {
+	dht.Seeker
+	level dht.Level
+}
+
+func (a at) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return a.GetAt(ctx, p, a.level)
 }
 
 func (l *letters) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
@@ -237,6 +259,7 @@ type Fetch struct {
 	Refused  int    `json:"refused"`  // messages that were not taken
 	Waiting  int    `json:"waiting"`  // messages of mine that nobody has fetched yet
 	Knocking int    `json:"knocking"` // doors of strangers that this home goes on knocking at
+	Lost     uint64 `json:"lost"`     // messages to me that can't come any more
 	Problem  string `json:"problem"`  // why not all could be looked at; empty: all were
 }
 
@@ -268,7 +291,7 @@ func (e *Engine) fetch(ctx context.Context, passphrase string, strangers bool) (
 			return nil, err
 		}
 	}
-	out := &Fetch{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused), Knocking: report.Knocking}
+	out := &Fetch{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused), Knocking: report.Knocking, Lost: report.Lost}
 	for _, n := range report.Waiting {
 		out.Waiting += n
 	}
@@ -294,18 +317,25 @@ func (e *Engine) startPost() {
 	e.mu.Unlock()
 	e.runs.Go(func() {
 		fetch, step := time.NewTicker(syncEvery), time.NewTicker(stepEvery)
+		soon := time.NewTimer(0) // at once, first
 		defer fetch.Stop()
 		defer step.Stop()
-		for first := true; ; first = false {
-			if first {
-				e.fetchQuietly()
-			}
+		defer soon.Stop()
+		var rested time.Time // until when nobody's knocking is answered
+		look := func() {
+			began := time.Now()
+			e.fetchQuietly()
+			rested = time.Now().Add(min(max(wakeRest, 4*time.Since(began)), syncTimeout))
+		}
+		for {
 			select {
 			case <-fetch.C:
-				e.fetchQuietly()
+				look()
 			case <-step.C:
+			case <-soon.C:
+				look()
 			case <-wake: // something came, or an invitation went out
-				e.fetchQuietly()
+				soon.Reset(time.Until(rested))
 			case <-e.running.Done():
 				return
 			}

@@ -491,6 +491,24 @@ func TestReplacedSealingKeysAreKeptForAWhile(t *testing.T) {
 
 // A home from before there were sealing keys gets them when they are needed,
 // once, and readable by its owner alone.
+// A home that publishes nothing any more, or can't, erases all the same.
+func TestReplacedSealingKeysAreErasedWithoutNewOnes(t *testing.T) {
+	h := create(t, Plan{})
+	first, err := h.Sealing()
+	require.NoError(t, err)
+	second, err := h.RenewSealing(first.Made.Add(time.Hour), 0)
+	require.NoError(t, err)
+	kept, err := h.EraseSealing(first.Made.Add(SealingKept))
+	require.NoError(t, err)
+	require.Len(t, kept.All(), 4)
+	_, err = h.EraseSealing(first.Made.Add(SealingKept + time.Hour))
+	require.NoError(t, err)
+	read, err := h.Sealing()
+	require.NoError(t, err)
+	require.Len(t, read.All(), 2)
+	require.True(t, slices.EqualFunc(second.Public(), read.Public(), equalKeys))
+}
+
 func TestAnOlderHomeGetsSealingKeys(t *testing.T) {
 	h := create(t, Plan{})
 	require.NoError(t, os.Remove(h.path(sealingFile)))

@@ -103,6 +103,13 @@ func (h Home) Sealing() (Sealing, error) {
 // RenewSealing replaces the keys if they are as old as that, and erases those
 // whose time is over. A card with the new ones is to be published next.
 func (h Home) RenewSealing(now time.Time, age time.Duration) (Sealing, error) {
+	return h.turnSealing(now, &age)
+}
+
+// EraseSealing erases the keys whose time is over.
+func (h Home) EraseSealing(now time.Time) (Sealing, error) { return h.turnSealing(now, nil) }
+
+func (h Home) turnSealing(now time.Time, age *time.Duration) (Sealing, error) {
 	s, err := h.Sealing()
 	if err != nil {
 		return Sealing{}, err
@@ -113,7 +120,7 @@ func (h Home) RenewSealing(now time.Time, age time.Duration) (Sealing, error) {
 		changed = changed || over
 		return over
 	})
-	if since := now.Sub(s.Made); since >= age {
+	if age != nil && now.Sub(s.Made) >= *age {
 		keys, err := makeSealing()
 		if err != nil {
 			return Sealing{}, err
