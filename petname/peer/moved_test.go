@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"crypto/ed25519"
 	"testing"
 	"time"
 
@@ -10,7 +11,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// goesOn has somebody's key go on to the next, and publishes a card of it.
+// goesOn has somebody's key go on to the next: a last record of the one, and a
+// first of the other.
 func (p *person) goesOn(t testing.TB) (from, to pointer.Pointer, chain []pointer.Succession) {
 	t.Helper()
 	next := testKey(p.name + "'s next")
@@ -18,17 +20,26 @@ func (p *person) goesOn(t testing.TB) (from, to pointer.Pointer, chain []pointer
 	require.NoError(t, err)
 	step, err := pointer.Succeed(pointerOf(p.name), next, after, p.key)
 	require.NoError(t, err)
-	require.NoError(t, p.book.Rotated([]pointer.Succession{step}))
+	chain = []pointer.Succession{step}
+	require.NoError(t, p.book.Rotated(chain))
+	to, err = pointer.FromPublicKey(next.Public())
+	require.NoError(t, err)
+	p.publishes(t, p.key, 1, pointer.Card{Nickname: p.name, Next: p.next(), Successor: to})
+	p.publishes(t, next, 0, pointer.Card{Nickname: p.name, Next: after, Succession: chain})
 	p.key = next
-	card := pointer.Card{Nickname: p.name, Next: after}
+	return pointerOf(p.name), to, chain
+}
+
+// publishes puts a card out, with the sealing keys of now.
+func (p *person) publishes(t testing.TB, key ed25519.PrivateKey, later uint64, card pointer.Card) {
+	t.Helper()
 	for _, k := range p.sealing {
 		card.Sealing = append(card.Sealing, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})
 	}
-	r, err := pointer.Sign(next, pointer.Fields{Sequence: uint64(p.clock.Now().Unix()), Expires: p.clock.Now().AddDate(0, 3, 0), TTL: time.Minute, Card: &card})
+	r, err := pointer.Sign(key, pointer.Fields{Sequence: uint64(p.clock.Now().Unix()) + later, Expires: p.clock.Now().AddDate(0, 3, 0), TTL: time.Minute, Card: &card})
 	require.NoError(t, err)
 	_, err = p.network.Put(context.Background(), r.Pointer(), r.Bytes())
 	require.NoError(t, err)
-	return pointerOf(p.name), r.Pointer(), []pointer.Succession{step}
 }
 
 func TestAfterMyKeyWentOnWhatIsOnItsWayComesAndIWriteOn(t *testing.T) {
@@ -101,4 +112,20 @@ func TestWhatAContactHasNotReadFollowsItToItsNextKey(t *testing.T) {
 	require.Len(t, found, 1, "it is the same person")
 	carol.fetch(t)
 	require.Empty(t, carol.inbox(t))
+}
+
+// Nobody has to resolve anybody by hand.
+func TestASyncLearnsThatAContactsKeyWentOn(t *testing.T) {
+	alice, bob, carol := three(t)
+	_, err := alice.Send(context.Background(), alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+	require.NoError(t, err)
+	_, to, _ := carol.goesOn(t)                            // before she ever looked
+	alice.clock.now = alice.clock.now.Add(2 * time.Minute) // what was cached is old
+	alice.fetch(t)
+	require.Equal(t, map[pointer.Pointer]int{to: 1}, alice.fetch(t).Waiting)
+	require.Len(t, carol.fetch(t).Fresh, 1)
+	require.Empty(t, alice.fetch(t).Waiting)
+	c, err := alice.book.ByPointer(pointerOf("carol"))
+	require.NoError(t, err)
+	require.Equal(t, to, c.Pointer)
 }

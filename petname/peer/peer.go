@@ -160,7 +160,14 @@ func (p *Peer) reach(ctx context.Context, who pointer.Pointer) ([]pointer.Sealin
 	}
 	result, err := p.c.Records.Best(ctx, who, dht.LevelAny)
 	if err == nil {
-		if card, _ := result.Record.Card(); len(card.Sealing) > 0 {
+		card, _ := result.Record.Card()
+		if !card.Successor.IsZero() {
+			// The book follows it if that is proven, and the next Sync the book.
+			if _, err := p.c.Book.Resolve(ctx, p.c.Records, who.String(), dht.LevelAny); err != nil && ctx.Err() != nil {
+				return nil, nil, err
+			}
+		}
+		if len(card.Sealing) > 0 {
 			if len(card.Nodes) > 0 {
 				return card.Sealing, card.Nodes, nil
 			}
