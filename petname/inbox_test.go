@@ -361,3 +361,32 @@ func TestTheDigitsThatAreShownMeanOneSuggestion(t *testing.T) {
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, len(digits), 6)
 }
+
+// Who knows somebody by an earlier key is led on by an introduction to the next
+// one, by what proves it and by nothing else.
+func TestASuccessionTravelsWithAnIntroduction(t *testing.T) {
+	step, err := pointer.Succeed(pointerOf("bob"), testKey("next bob"), pointer.Commitment{}, testKey("bob"))
+	require.NoError(t, err)
+	knows := newTestBook(t)
+	_, err = knows.Add(mustName("bob"), pointer.Link{Pointer: pointerOf("bob"), Next: commitment("bob")}, Source{})
+	require.NoError(t, err)
+	none, err := knows.Succession(pointerOf("bob"))
+	require.NoError(t, err)
+	require.Empty(t, none)
+	require.NoError(t, knows.Succeed(pointerOf("bob"), []pointer.Succession{step}))
+	chain, err := knows.Succession(pointerOf("bob"))
+	require.NoError(t, err)
+	require.Equal(t, []pointer.Succession{step}, chain)
+
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	_, err = b.Add(mustName("robert"), pointer.Link{Pointer: pointerOf("bob"), Next: commitment("bob")}, Source{})
+	require.NoError(t, err)
+	id := receive(t, b, introduced(t, "alice", "me", "next bob", func(i *introduce.Introduction) { i.Chain, i.Next = chain, pointer.Commitment{} }))
+	c, err := b.ByName(mustName("robert"))
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("next bob"), c.Pointer)
+	s, err := b.Suggestion(id.String())
+	require.NoError(t, err)
+	require.Equal(t, c.Pointer, s.Pointer)
+}

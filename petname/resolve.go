@@ -86,6 +86,12 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		if hop.Result.Record.Pointer() == hop.Pointer {
 			res.Hops = append(res.Hops, hop)
 		}
+		if errors.Is(err, dht.ErrNotFound) && i < len(parts)-1 {
+			// Who shares with me alone needs nothing published for it.
+			if _, told, terr := b.toldEdge(hop.Pointer, parts[i+1]); terr == nil && told {
+				res.Hops, err = append(res.Hops, hop), nil
+			}
+		}
 		if err != nil {
 			return res, &PathError{path, part, err}
 		}

@@ -136,3 +136,59 @@ func (c Contact) disagrees(chain []pointer.Succession) error {
 	}
 	return nil
 }
+
+// maxTold bounds the steps of a succession that go with an introduction.
+const maxTold = 8
+
+// Succession is how the contact with that pointer came to where it is now, as far
+// as the book knows: its newest steps, for those who know it by an earlier key.
+// Nil: it never moved.
+func (b *Book) Succession(p pointer.Pointer) ([]pointer.Succession, error) {
+	var chain []pointer.Succession
+	err := b.ledger.Read(func(v *ledger.View) error {
+		c, err := named(v, p)
+		if err != nil {
+			return err
+		}
+		known := make(map[[2]pointer.Pointer]pointer.Succession)
+		for kv, err := range v.Scan(tableContacts, c.ID.Bytes()) {
+			if err != nil {
+				return err
+			}
+			if len(kv.Key) == len(c.ID.Bytes()) {
+				continue // the contact's own
+			}
+			f, err := decodeState[factState](tableContacts, kv.Value)
+			if err != nil || f.Chain == nil {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			steps, err := pointer.ParseSuccession(f.Chain)
+			if err != nil {
+				return err
+			}
+			for _, s := range steps {
+				to, err := pointer.FromPublicKey(s.New)
+				if err != nil {
+					return err
+				}
+				if old, there := known[[2]pointer.Pointer{s.Old, to}]; !there || old.OldSignature == nil {
+					known[[2]pointer.Pointer{s.Old, to}] = s
+				}
+			}
+		}
+		for i := 1; i < len(c.trail); i++ {
+			s, there := known[[2]pointer.Pointer{c.trail[i-1].pointer, c.trail[i].pointer}]
+			if !there {
+				chain = nil
+				continue
+			}
+			chain = append(chain, s)
+		}
+		chain = chain[max(0, len(chain)-maxTold):]
+		return nil
+	})
+	return chain, err
+}

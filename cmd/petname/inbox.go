@@ -187,6 +187,7 @@ func headline(st petname.Style, s engine.Suggestion) string {
 
 func (a *app) acceptVerb() *cobra.Command {
 	var request engine.AcceptArgs
+	var never bool
 	cmd := &cobra.Command{
 		Use:   "accept N|FILE --as NAME",
 		Short: "Take up a suggestion, under a name of yours",
@@ -212,6 +213,9 @@ you were given was never theirs. petname why keeps who gave it to you.`,
 					return err
 				}
 			}
+			if never {
+				return a.decline(engine.DeclineArgs{ID: request.ID, Text: request.Text, Never: true})
+			}
 			var c engine.AcceptedContact
 			err = a.ask("accept", request, &c)
 			if a.wanted(err) {
@@ -230,6 +234,7 @@ you were given was never theirs. petname why keeps who gave it to you.`,
 	f := cmd.Flags()
 	f.StringVar(&request.As, "as", "", "the `name` that you give")
 	f.BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
+	f.BoolVar(&never, "never", false, "as decline --never: name nobody, and hear no more of that pointer")
 	f.StringVar(&request.Instead, "instead", "", "a `name` of yours that gives way")
 	completeFlag(cmd, "instead", a.completeMoreNames)
 	return cmd
@@ -251,15 +256,20 @@ introduced to each other.`,
 			if err := a.suggestionOrFile(args[0], &request.ID, &request.Text); err != nil {
 				return err
 			}
-			var s engine.Suggestion
-			err := a.ask("decline", request, &s)
-			return a.show(s, err, err == nil, func(w *bufio.Writer) {
-				fmt.Fprintf(w, "declined: %s %s\n", headline(a.style(), s), suggestedName(a.style(), s))
-			})
+			return a.decline(request)
 		},
 	}
 	cmd.Flags().BoolVar(&request.Never, "never", false, "and hear no more of that pointer")
 	return cmd
+}
+
+// decline turns a suggestion down, and says which.
+func (a *app) decline(request engine.DeclineArgs) error {
+	var s engine.Suggestion
+	err := a.ask("decline", request, &s)
+	return a.show(s, err, err == nil, func(w *bufio.Writer) {
+		fmt.Fprintf(w, "declined: %s %s\n", headline(a.style(), s), suggestedName(a.style(), s))
+	})
 }
 
 // suggestionOrFile tells the digits of a suggestion from the name of a file.

@@ -84,7 +84,11 @@ func (e *Engine) Introduce(ctx context.Context, a IntroduceArgs) (*Introducing, 
 	if a.Both {
 		return e.introduceBoth(ctx, key, mutual.Party{Pointer: about.Pointer, Suggested: name.String(), Note: a.Note}, to, now.Add(a.Expires))
 	}
-	signed, err := introduce.Introduction{To: to.Pointer, About: about.Pointer, Next: about.Next, Suggested: name.String(), Note: a.Note,
+	chain, err := e.book.Succession(about.Pointer)
+	if err != nil {
+		return nil, err
+	}
+	signed, err := introduce.Introduction{To: to.Pointer, About: about.Pointer, Next: about.Next, Chain: chain, Suggested: name.String(), Note: a.Note,
 		Expires: now.Add(a.Expires)}.Sign(key, nil, now)
 	if err != nil {
 		return nil, Usage("%v", err)

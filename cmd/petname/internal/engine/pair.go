@@ -3,9 +3,12 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/home"
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/peer"
@@ -89,7 +92,7 @@ func (e *Engine) Invite(ctx context.Context, a InviteArgs) (*Invited, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := (&letters{engine: e}).stores(ctx); err != nil {
+	if err := e.somebodyThere(ctx); err != nil {
 		return nil, err
 	}
 	p, err := e.presence()
@@ -106,6 +109,21 @@ func (e *Engine) Invite(ctx context.Context, a InviteArgs) (*Invited, error) {
 		out.Code = invited.Code.Secret()
 	}
 	return out, nil
+}
+
+// somebodyThere refuses at once what would wait in vain, in a network in which
+// nobody is left.
+func (e *Engine) somebodyThere(ctx context.Context) error {
+	stores, err := (&letters{engine: e}).stores(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range stores {
+		if node, ok := s.(*kad.Node); !ok || node.Peers() > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: nobody is left in the network that was joined", dht.ErrUnreachable)
 }
 
 // whom is the pointer that a text means: a contact's, or itself one.
@@ -166,7 +184,7 @@ func (e *Engine) Pair(ctx context.Context, a PairArgs) (*PairedContact, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := (&letters{engine: e}).stores(ctx); err != nil {
+	if err := e.somebodyThere(ctx); err != nil {
 		return nil, err
 	}
 	p, err := e.presence()
