@@ -3,11 +3,14 @@ package peer
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -128,4 +131,25 @@ func TestASyncLearnsThatAContactsKeyWentOn(t *testing.T) {
 	c, err := alice.book.ByPointer(pointerOf("carol"))
 	require.NoError(t, err)
 	require.Equal(t, to, c.Pointer)
+}
+
+// An invitation is signed by a key: when that has gone on, nobody can answer for
+// it, and its maker is told, in the same process and after a restart.
+func TestAnInvitationOfAnEarlierKeyIsVoidAndThatIsTold(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		c := newClock()
+		network := &dht.Memory{Now: c.Now}
+		alice := newPerson(t, c, network, "alice")
+		_, err := alice.Invite(context.Background(), alice.key, Terms{Terms: pair.Terms{Expires: c.now.Add(time.Hour)}})
+		require.NoError(t, err)
+		alice.goesOn(t)
+		if restart {
+			alice.reopen(t)
+		}
+		report, err := alice.Sync(context.Background(), alice.key)
+		require.NoError(t, err)
+		require.ErrorIs(t, errors.Join(report.Errs...), ErrOldInvitation)
+		require.False(t, alice.Inviting())
+		require.Empty(t, alice.fetch(t).Fresh)
+	}
 }

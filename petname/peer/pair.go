@@ -42,8 +42,9 @@ type Invited struct {
 // offering is an invitation or a code in this process.
 type offering struct {
 	stepper pair.Stepper
-	offer   *pair.Offer // nil: a code
-	mu      sync.Mutex  // one step at a time
+	offer   *pair.Offer     // nil: a code
+	by      pointer.Pointer // the key of mine that it is signed by
+	mu      sync.Mutex      // one step at a time
 	over    error
 }
 
@@ -76,7 +77,7 @@ func (p *Peer) Invite(ctx context.Context, key crypto.Signer, terms Terms) (Invi
 	invitation := offer.Invitation()
 	id := invitation.ID()
 	out := Invited{ID: hex.EncodeToString(id[:]), Link: invitation, Expires: invitation.Expires}
-	p.keep(out.ID, &offering{stepper: offer, offer: offer})
+	p.keep(out.ID, &offering{stepper: offer, offer: offer, by: self.Identity.Pointer})
 	if _, err := p.step(ctx, out.ID); err != nil && pair.Final(err) {
 		return Invited{}, err
 	}
@@ -91,7 +92,7 @@ func (p *Peer) Invite(ctx context.Context, key crypto.Signer, terms Terms) (Invi
 		if err != nil {
 			return Invited{}, err
 		}
-		p.keep(codeID(out.ID), &offering{stepper: code})
+		p.keep(codeID(out.ID), &offering{stepper: code, by: self.Identity.Pointer})
 		_, err = p.step(ctx, codeID(out.ID))
 		if !errors.Is(err, pair.ErrOccupied) {
 			if err != nil && pair.Final(err) {
@@ -212,9 +213,15 @@ func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error)
 	if o.over != nil {
 		return nil, o.over
 	}
-	event, err := o.stepper.Step(ctx, p.store(nil), p.c.Now())
+	var event pair.Event
+	var err error
+	if o.by == p.c.Book.Identity() {
+		event, err = o.stepper.Step(ctx, p.store(nil), p.c.Now())
+	} else {
+		err = ErrOldInvitation
+	}
 	if err != nil {
-		if pair.Final(err) {
+		if over(err) {
 			o.over = err
 			p.came(id, outcome{err: err})
 			p.forget(id)
@@ -241,6 +248,12 @@ func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error)
 	}
 	return s, err
 }
+
+// ErrOldInvitation: my key has gone on since.
+var ErrOldInvitation = errors.New("an invitation was made under your earlier key, and is void: make a new one")
+
+// over reports whether nothing more will come of an invitation.
+func over(err error) bool { return pair.Final(err) || errors.Is(err, ErrOldInvitation) }
 
 // met puts who was met into the inbox, with what its invitation was for, and keeps
 // where it says it can be reached.
@@ -378,8 +391,9 @@ func (p *Peer) count(bucket []byte) (n int, err error) {
 // StepInvitations looks once at each invitation that is out, those of before a
 // restart among them, and gives what was taken since.
 func (p *Peer) StepInvitations(ctx context.Context, key crypto.Signer) ([]petname.Suggestion, error) {
-	if err := p.resume(ctx, key); err != nil {
-		return nil, err
+	void := p.resume(ctx, key)
+	if void != nil && !errors.Is(void, ErrOldInvitation) {
+		return nil, void
 	}
 	p.mu.Lock()
 	var ids []string
@@ -388,7 +402,7 @@ func (p *Peer) StepInvitations(ctx context.Context, key crypto.Signer) ([]petnam
 	}
 	p.mu.Unlock()
 	var taken []petname.Suggestion
-	var errs []error
+	errs := []error{void}
 	for _, id := range ids {
 		s, err := p.step(ctx, id)
 		if err != nil && !errors.Is(err, pair.ErrTimeout) && !errors.Is(err, pair.ErrExpired) {
@@ -431,17 +445,16 @@ func (p *Peer) resume(ctx context.Context, key crypto.Signer) error {
 	if err != nil {
 		return err
 	}
+	var void error
 	for id, state := range states {
 		offer, err := pair.ResumeOffer(self, state, p.saveOffer)
 		if err != nil { // of another key, before it went on: nobody can answer it any more
-			if err := p.dropOffer(id); err != nil {
-				return err
-			}
+			void = errors.Join(ErrOldInvitation, p.dropOffer(id))
 			continue
 		}
-		p.keep(id, &offering{stepper: offer, offer: offer})
+		p.keep(id, &offering{stepper: offer, offer: offer, by: self.Identity.Pointer})
 	}
-	return nil
+	return void
 }
 
 // known is what somebody said of itself when we paired.

@@ -74,7 +74,7 @@ func Open(c Config) (*Peer, error) {
 		return nil, fmt.Errorf("messages %q: %w", c.File, err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown, bucketInvited, bucketStarted, bucketOutbox, bucketFormer, bucketShared, bucketKnocks} {
+		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown, bucketInvited, bucketStarted, bucketOutbox, bucketFormer, bucketShared, bucketKnocks, bucketHeard} {
 			if _, err := tx.CreateBucketIfNotExists(bucket); err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -300,8 +301,37 @@ func (p *Peer) take(ctx context.Context, by pointer.Pointer, m drop.Message, rep
 	return false, fmt.Errorf("message of kind %d, which this version doesn't know", msg.Kind)
 }
 
+// maxHeard is how many statements of one contact a day are written into the
+// book: what is over it waits with who sent it.
+const maxHeard = 100
+
+var bucketHeard = []byte("heard") // pointer → day since 1970 (8 bytes) ‖ statements of that day (8 bytes)
+
+// heardToday is how many statements of a contact were written today.
+func (p *Peer) heardToday(by pointer.Pointer) (day, n uint64, err error) {
+	day = uint64(max(0, p.c.Now().Unix()) / (24 * 60 * 60))
+	row, err := p.get(bucketHeard, by.Bytes())
+	if err == nil && len(row) == 16 && binary.BigEndian.Uint64(row) == day {
+		n = binary.BigEndian.Uint64(row[8:])
+	}
+	return day, n, err
+}
+
 func (p *Peer) takeStatement(by pointer.Pointer, signed []byte, report *Report) (bool, error) {
+	day, n, err := p.heardToday(by)
+	if err != nil {
+		return true, err
+	}
+	if n >= maxHeard {
+		return true, fmt.Errorf("%d statements of %s were taken today: the rest waits with who sent it", n, by)
+	}
 	id, fresh, err := p.c.Book.Receive(signed, "drop")
+	if fresh && err == nil {
+		row := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, day), n+1)
+		if err := p.put1(bucketHeard, by.Bytes(), row); err != nil {
+			return true, err
+		}
+	}
 	switch {
 	case errors.Is(err, petname.ErrInboxFull):
 		return true, fmt.Errorf("%w: it waits with who sent it", err)

@@ -144,3 +144,62 @@ func TestSharedNamesAreReadByTheirAudienceAlone(t *testing.T) {
 	_, err = resolve(carol)
 	require.ErrorIs(t, err, petname.ErrNotFound)
 }
+
+// Who only paired, and never published, can share names all the same.
+func TestASharedNameNeedsNoRecordOfWhoShares(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	label, err := petname.ParseName("bobby")
+	require.NoError(t, err)
+	_, err = alice.book.ShareWith(pointerOf("carol"), pointerOf("bob"), label)
+	require.NoError(t, err)
+	_, err = alice.ShareWith(ctx, alice.key, pointerOf("carol"))
+	require.NoError(t, err)
+	carol.fetch(t)
+	bobs := &dht.Memory{Now: alice.clock.Now}
+	bob.network = bobs
+	bob.publish(t)
+	r, err := carol.book.Resolve(ctx, &dht.Resolver{Stores: []dht.Store{bobs}, Now: alice.clock.Now}, "alice/bobby", dht.LevelAny)
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("bob"), r.Last().Pointer)
+	require.Len(t, r.Hops, 2)
+	require.True(t, r.Hops[0].Told)
+	_, err = carol.book.Resolve(ctx, &dht.Resolver{Stores: []dht.Store{bobs}, Now: alice.clock.Now}, "alice/other", dht.LevelAny)
+	require.ErrorIs(t, err, dht.ErrNotFound)
+}
+
+// A contact that never stops talking fills neither the book nor the disk.
+func TestAContactIsHeardSoOftenADay(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	retract := func(n int) {
+		for i := range n {
+			signed, err := introduce.Retraction{To: pointerOf("carol"), ID: introduce.ID{byte(i), byte(i >> 8), byte(alice.clock.now.Day())}}.Sign(alice.key, alice.clock.now)
+			require.NoError(t, err)
+			_, err = alice.Send(ctx, alice.key, pointerOf("carol"), signed)
+			require.NoError(t, err)
+		}
+	}
+	entries := func() (n uint64) {
+		for _, h := range carol.book.Ledger().Heads() {
+			n += h.Number
+		}
+		return n
+	}
+	before := entries()
+	retract(maxHeard + 20)
+	for range 12 {
+		carol.fetch(t)
+		alice.fetch(t)
+	}
+	require.Equal(t, uint64(maxHeard), entries()-before)
+	require.Equal(t, 20, alice.fetch(t).Waiting[pointerOf("carol")], "the rest stays with who sent it")
+	alice.clock.now = alice.clock.now.Add(24 * time.Hour)
+	for range 12 {
+		carol.fetch(t)
+		alice.fetch(t)
+	}
+	require.Equal(t, uint64(maxHeard+20), entries()-before)
+	require.Empty(t, alice.fetch(t).Waiting)
+	_ = bob
+}
