@@ -69,6 +69,25 @@ func (a *app) completeMoreNames(_ *cobra.Command, args []string, typed string) (
 	return names, directive
 }
 
+// completeSuggestions offers the numbers of what waits in the inbox; where there
+// are none, the shell's own files.
+func (a *app) completeSuggestions(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out engine.Inbox
+	if err := a.ask("inbox", engine.InboxArgs{Offline: true}, &out); err != nil {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	var numbers []string
+	for _, s := range out.Suggestions {
+		if digits := idDigits(out.Suggestions, s); strings.HasPrefix(digits, typed) {
+			numbers = append(numbers, digits+"\t"+headline(petname.Plain, s)+" "+suggestedName(petname.Plain, s))
+		}
+	}
+	return numbers, cobra.ShellCompDirectiveDefault
+}
+
 // completeFlag says what completes a flag's value.
 func completeFlag(cmd *cobra.Command, flag string, complete cobra.CompletionFunc) {
 	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {

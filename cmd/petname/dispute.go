@@ -170,8 +170,9 @@ which somebody introduced as yours isn't. N and FILE are as for accept. Whoever
 gets your answer can show it to others, with the introduction.
 
 Your own keys, those of before among them, can't be denied.`,
-		Example: `  petname deny 482133`,
-		Args:    cobra.ExactArgs(1),
+		Example:           `  petname deny 482133`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeSuggestions,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			if err := freeFile(file); err != nil {
 				return err

@@ -203,7 +203,8 @@ With --instead NAME that contact gives way, in one step: for when the key that
 you were given was never theirs. petname why keeps who gave it to you.`,
 		Example: `  petname accept 482133 --as bob
   petname accept from-alice.txt --as bob`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeSuggestions,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			if err := a.suggestionOrFile(args[0], &request.ID, &request.Text); err != nil {
 				return err
@@ -251,7 +252,8 @@ yourself or pair with its owner. Nobody is told, but for an offer to be
 introduced to each other.`,
 		Example: `  petname decline 482133
   petname decline 482133 --never`,
-		Args: cobra.ExactArgs(1),
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeSuggestions,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := a.suggestionOrFile(args[0], &request.ID, &request.Text); err != nil {
 				return err

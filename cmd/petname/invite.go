@@ -32,9 +32,9 @@ hand it over:
   send      the link. Whoever has it can take it, so look who took it before you
             accept them; --for refuses all others
 
-A code lives while this command waits, or for ten minutes while a node runs. A
-link lives as long as it says: while nobody waits, a running node answers, or
-petname inbox.`,
+A code lives while this command waits, or for ten minutes while a node runs, and
+is made only then. A link lives as long as it says: while nobody waits, a
+running node answers, or petname inbox.`,
 		Example: `  petname invite
   petname invite --qr
   petname invite --expires 48h --for k51qzi5uqu5d…`,
@@ -49,7 +49,7 @@ petname inbox.`,
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
-			request.Code = true
+			request.Code, request.Wait = true, !noWait
 			return a.together(func(do func(verb string, args, result any) error) error {
 				return a.invite(do, request, qr, noWait, file)
 			})
@@ -115,9 +115,9 @@ func (a *app) invite(do func(verb string, args, result any) error, request engin
 // invitation is the ways to hand it over, but for the QR code.
 func invitation(w *bufio.Writer, out engine.Invited) {
 	if out.Code != "" {
-		fmt.Fprintf(w, "say\n  petname pair %s\n", out.Code)
+		fmt.Fprintf(w, "say\n  petname pair %s\nor ", out.Code)
 	}
-	fmt.Fprintf(w, "or send\n  petname pair %s\n", engine.ShellWord(out.Link))
+	fmt.Fprintf(w, "send\n  petname pair %s\n", engine.ShellWord(out.Link))
 	field(w, "good until", out.Expires.Local().Format(time.DateTime))
 	if out.Uses > 1 {
 		field(w, "uses", fmt.Sprint(out.Uses))

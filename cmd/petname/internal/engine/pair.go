@@ -55,6 +55,7 @@ type InviteArgs struct {
 	Purpose    string        `json:"purpose"`
 	For        string        `json:"for"`  // a pointer or a name; empty: anybody
 	Code       bool          `json:"code"` // one to be spoken, too
+	Wait       bool          `json:"wait"` // await follows: else a code is made only by a node, which can answer
 	Passphrase string        `json:"passphrase,omitempty"`
 }
 
@@ -80,7 +81,10 @@ func (e *Engine) Invite(ctx context.Context, a InviteArgs) (*Invited, error) {
 	if len(a.Purpose) > pair.MaxPurpose {
 		return nil, Usage("--purpose of %d bytes: at most %d", len(a.Purpose), pair.MaxPurpose)
 	}
-	terms := peer.Terms{Code: a.Code, Terms: pair.Terms{Expires: time.Now().Add(a.Expires).Truncate(time.Second), Uses: a.Uses, Purpose: a.Purpose}}
+	e.mu.Lock()
+	answered := a.Wait || e.serving
+	e.mu.Unlock()
+	terms := peer.Terms{Code: a.Code && answered, Terms: pair.Terms{Expires: time.Now().Add(a.Expires).Truncate(time.Second), Uses: a.Uses, Purpose: a.Purpose}}
 	if a.For != "" {
 		who, err := e.whom(a.For)
 		if err != nil {
