@@ -81,7 +81,7 @@ func (a *app) completeSuggestions(_ *cobra.Command, args []string, typed string)
 	}
 	var numbers []string
 	for _, s := range out.Suggestions {
-		if digits := idDigits(out.Suggestions, s); strings.HasPrefix(digits, typed) {
+		if digits := s.Digits; strings.HasPrefix(digits, typed) {
 			numbers = append(numbers, digits+"\t"+headline(petname.Plain, s)+" "+suggestedName(petname.Plain, s))
 		}
 	}
