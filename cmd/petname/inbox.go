@@ -24,12 +24,15 @@ introduced, by whom, under which name, and what you know already. Nobody in it
 has a name in your book, or gets one without you: see accept and decline.
 
 Strangers, whom nobody introduces, stand apart, below the others. They are
-looked for with --strangers; or always, also by a running node, with strangers
-= true in the home's config.toml, which your card then says when you publish.
-It is off until you ask for it, as it shows: who is asked for letters of
+looked for with --strangers; or always, also by a running node, when the home's
+config.toml says "strangers = true", and your card says so when you publish. It
+is off until you ask for it, as it shows: who is asked for letters of
 strangers can see whose they are, and the IP address of who wants them. Each
-letter has to have cost its writer some seconds of work; stranger_puzzles = N
+letter has to have cost its writer some seconds of work; "stranger_puzzles = N"
 asks for more (8 as a rule, at most 64).
+
+With a locked identity letters are read, and acknowledged when it is unlocked:
+by --passphrase-file, or by a node that has it.
 
 What came by mail or on a memory stick is taken in from FILEs, or with - from
 standard input; then nothing is fetched.`,
@@ -37,7 +40,12 @@ standard input; then nothing is fetched.`,
   petname inbox --strangers
   petname inbox from-alice.txt
   petname accept 482133 --as bob`,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(_ *cobra.Command, args []string) (err error) {
+			if a.passphraseFile != "" { // nobody is asked for it: letters can be read without
+				if request.Passphrase, err = a.passphrase(); err != nil {
+					return err
+				}
+			}
 			for _, file := range args {
 				text, err := a.readUpTo(file, maxStdin+1)
 				if err != nil {
@@ -46,7 +54,7 @@ standard input; then nothing is fetched.`,
 				request.Texts = append(request.Texts, text)
 			}
 			var out engine.Inbox
-			err := a.ask("inbox", request, &out)
+			err = a.ask("inbox", request, &out)
 			if err == nil && out.Fetched != nil && out.Fetched.Problem != "" {
 				a.warn("not everything could be fetched: %s", out.Fetched.Problem)
 			}

@@ -11,6 +11,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
@@ -215,8 +216,8 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 		return report
 	}
 	c, err := p.channel(ctx, key, party)
-	if errors.Is(err, ErrNoSealing) {
-		return report // it can't have written
+	if errors.Is(err, ErrNoSealing) || errors.Is(err, dht.ErrNotFound) && !p.has(party) {
+		return report // there is no channel with it
 	}
 	if err != nil {
 		return fail(err)

@@ -203,3 +203,13 @@ func TestAContactIsHeardSoOftenADay(t *testing.T) {
 	require.Empty(t, alice.fetch(t).Waiting)
 	_ = bob
 }
+
+// A contact that never published is no reason to complain at each look.
+func TestAContactWithoutACardIsPassedOver(t *testing.T) {
+	alice, _, _ := three(t)
+	n, err := petname.ParseName("dave")
+	require.NoError(t, err)
+	_, err = alice.book.Add(n, pointer.Link{Pointer: pointerOf("dave")}, petname.Source{})
+	require.NoError(t, err)
+	alice.fetch(t)
+}
