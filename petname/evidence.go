@@ -36,11 +36,11 @@ func (b *Book) Evidence(p pointer.Pointer) ([]Evidence, error) {
 			return err
 		}
 		seen := map[pointer.Pointer]bool{id: true}
-		for todo := []pointer.Pointer{id}; len(todo) > 0; todo = todo[1:] {
-			if all, err = b.evidence(v, all, todo[0], todo[0] != id); err != nil {
+		for next := []pointer.Pointer{id}; len(next) > 0; next = next[1:] {
+			if all, err = b.evidence(v, all, next[0], next[0] != id); err != nil {
 				return err
 			}
-			for kv, err := range v.Scan(tableInstead, todo[0].Bytes()) {
+			for kv, err := range v.Scan(tableInstead, next[0].Bytes()) {
 				if err != nil {
 					return err
 				}
@@ -50,7 +50,7 @@ func (b *Book) Evidence(p pointer.Pointer) ([]Evidence, error) {
 				}
 				if !seen[gave] && len(seen) < maxRivals {
 					seen[gave] = true
-					todo = append(todo, gave)
+					next = append(next, gave)
 				}
 			}
 		}

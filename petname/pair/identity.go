@@ -9,6 +9,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -144,6 +145,18 @@ type Self struct {
 	Identity Identity
 	// Random is where secrets are drawn from; nil means crypto/rand.
 	Random io.Reader
+	// Direct is the store of who is at these addresses: what is for one of whom
+	// they are known by then is left there, too. Nil: it is reached by way of the
+	// other store alone.
+	Direct func(addresses [][]byte) dht.Store
+}
+
+// with is where what is for somebody is left.
+func (s Self) with(store dht.Store, them Identity) dht.Store {
+	if s.Direct == nil || len(them.Addresses) == 0 {
+		return store
+	}
+	return dht.All{store, s.Direct(them.Addresses)}
 }
 
 // ready checks that the key is the identity's, and gives the encoded identity.

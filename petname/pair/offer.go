@@ -50,6 +50,7 @@ type reply struct {
 	event   Event
 	in      int // the box that it answers
 	take    [32]byte
+	them    Identity
 }
 
 // Invite makes an invitation, and saves it before anybody can take it.
@@ -163,7 +164,7 @@ func (o *Offer) Step(ctx context.Context, store dht.Store, now time.Time) (Event
 // send puts the pending answer out.
 func (o *Offer) send(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
 	r := o.pending
-	err := r.box.put(ctx, store, r.message, 1, o.invitation.Expires.Add(2*Grace))
+	err := r.box.put(ctx, o.self.with(store, r.them), r.message, 1, o.invitation.Expires.Add(2*Grace))
 	if err != nil && !errors.Is(err, dht.ErrOlder) {
 		return Event{}, err
 	}
@@ -200,6 +201,7 @@ func (o *Offer) judge(ctx context.Context, now time.Time, message []byte) (*repl
 	r := &reply{
 		box:     o.invitation.takenBox(message),
 		message: encode(wireTaken{Kind: kindTaken, Sealed: seal(s.key(roleInviter), encode(proof))}),
+		them:    them,
 	}
 	if status != 0 || again {
 		return r, nil

@@ -220,6 +220,9 @@ func (o *CodeOffer) refuse(ctx context.Context, store dht.Store, now time.Time, 
 
 // send puts the answer out; nobody is paired before that is done.
 func (o *CodeOffer) send(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
+	if o.answered != nil {
+		store = o.self.with(store, o.answered.Them)
+	}
 	err := o.slot.box(boxAnswer).put(ctx, store, o.answer, 1, now.Add(CodeLife))
 	switch {
 	case err != nil && o.verdict != nil && (errors.Is(err, dht.ErrOlder) || !now.Before(o.expires)):

@@ -54,6 +54,7 @@ type person struct {
 	network dht.Store
 	clock   *clock
 	sealing []hpke.PrivateKey
+	at      [][]byte // the addresses that it tells those whom it pairs with
 	file    string
 	links   []pointer.CardLink
 	price   *postage.Price // asked of strangers; nil: they aren't heard
@@ -108,7 +109,7 @@ func (p *person) next() pointer.Commitment {
 
 // me is what those whom it pairs with are told.
 func (p *person) me(context.Context) (pair.Identity, error) {
-	id := pair.Identity{Pointer: pointerOf(p.name), Next: p.next(), Nickname: p.name}
+	id := pair.Identity{Pointer: pointerOf(p.name), Next: p.next(), Nickname: p.name, Addresses: p.at}
 	for _, k := range p.sealing {
 		id.Sealing = append(id.Sealing, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})
 	}

@@ -326,7 +326,7 @@ func looksLikeTicket(text string) bool {
 
 func (p *Peer) self(ctx context.Context, key crypto.Signer) (pair.Self, error) {
 	me, err := p.c.Me(ctx)
-	return pair.Self{Key: key, Identity: me}, err
+	return pair.Self{Key: key, Identity: me, Direct: p.c.Direct}, err
 }
 
 // burn notes that a code had its try.

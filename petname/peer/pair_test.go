@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // two strangers, on a network. Their clocks are the bubble's.
@@ -162,6 +164,57 @@ func TestALinkIsTakenWhileTheInviterIsAwayAndCountsWhenConfirmed(t *testing.T) {
 		require.ErrorAs(t, err, new(*pair.RefusedError))
 		require.Len(t, alice.inbox(t), 0)
 	})
+}
+
+// closing is a network that takes nothing more once somebody has put something
+// into it so often.
+type closing struct {
+	dht.Store
+	left *atomic.Int32
+}
+
+func (c closing) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	if c.left.Add(-1) < 0 {
+		return dht.Receipt{}, dht.ErrUnreachable
+	}
+	return c.Store.Put(ctx, p, record)
+}
+
+// As soon as one side knows where the other can be reached, it needs no network
+// to answer it.
+func TestAnAnswerGoesDirectlyToWhoCanBeReached(t *testing.T) {
+	for _, byCode := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			alice, bob := two(t)
+			ctx := context.Background()
+			bob.at = [][]byte{[]byte("where bob is")}
+			alice.c.Direct = func(at [][]byte) dht.Store {
+				require.Equal(t, bob.at, at)
+				return bob.Counter()
+			}
+			left := new(atomic.Int32)
+			left.Store(2) // the invitation, and the offer of the code
+			alice.c.Store = closing{alice.network, left}
+			invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(10 * time.Minute)}, Code: true})
+			require.NoError(t, err)
+			require.Zero(t, left.Load())
+			text := invited.Link.Link()
+			if byCode {
+				text = invited.Code.Secret()
+			}
+			done := make(chan petname.Suggestion)
+			go func() {
+				s, err := alice.Wait(ctx, invited.ID)
+				require.NoError(t, err)
+				done <- s
+			}()
+			s, err := bob.Pair(ctx, bob.key, text)
+			require.NoError(t, err)
+			require.Equal(t, pointerOf("alice"), s.Pointer)
+			s = <-done
+			require.Equal(t, pointerOf("bob"), s.Pointer)
+		})
+	}
 }
 
 // Who paired can be written to, and needs no card in the network for that.
