@@ -99,6 +99,12 @@ func (g *get) run(ctx context.Context) error {
 		g.walk.requests.Wait()
 		done()
 	}
+	goesOn := false
+	defer func() {
+		if !goesOn { // whatever the caller's loop did: panic, or end its goroutine
+			end()
+		}
+	}()
 	g.walk = n.walk(g.key, dht_pb.Message_GET_VALUE)
 	g.gate.walk = g.walk
 	if g.level == dht.LevelAny {
@@ -118,9 +124,9 @@ func (g *get) run(ctx context.Context) error {
 	g.asked = max(g.asked, g.walk.asked)
 	if err != nil || g.level == dht.LevelAny {
 		g.remember()
-		end()
 		return err
 	}
+	goesOn = true
 	go func() {
 		defer end()
 		g.tail(working)
