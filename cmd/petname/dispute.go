@@ -29,6 +29,19 @@ func (a *app) writeNew(file string, b []byte) error {
 	return nil
 }
 
+// carried writes a statement that is to be carried as a file, and notes in the
+// result where. done: it is on standard output, and nothing is left to show.
+func (a *app) carried(file string, armored *[]byte, at *string) (done bool, err error) {
+	if err := a.writeNew(file, *armored); err != nil {
+		return false, err
+	}
+	if file == "-" {
+		return !a.json, nil
+	}
+	*at, *armored = file, nil
+	return false, nil
+}
+
 // freeFile refuses the name of a file that is there already.
 func freeFile(file string) error {
 	if file == "" || file == "-" {
@@ -49,14 +62,8 @@ func (a *app) proof(contact, file string) error {
 	if err := a.ask("proof", engine.NameArgs{Name: contact}, &out); err != nil {
 		return err
 	}
-	if err := a.writeNew(file, out.Armored); err != nil {
+	if done, err := a.carried(file, &out.Armored, &out.File); done || err != nil {
 		return err
-	}
-	if file == "-" && !a.json {
-		return nil
-	}
-	if file != "-" {
-		out.File, out.Armored = file, nil
 	}
 	return a.show(out, nil, true, func(w *bufio.Writer) { contradictions(w, a.style(), out.Contradictions) })
 }
@@ -136,14 +143,8 @@ It travels like an introduction: sealed, or with -o as a file.`,
 // disputed shows a question or a denial, and writes it if it is to be carried.
 func (a *app) disputed(out engine.Disputed, err error, file string) error {
 	if err == nil && file != "" {
-		if err := a.writeNew(file, out.Armored); err != nil {
+		if done, err := a.carried(file, &out.Armored, &out.File); done || err != nil {
 			return err
-		}
-		if file == "-" && !a.json {
-			return nil
-		}
-		if file != "-" {
-			out.File, out.Armored = file, nil
 		}
 	}
 	return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {

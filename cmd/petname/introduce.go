@@ -47,14 +47,8 @@ sees who introduces whom to whom.`,
 			var out engine.Introducing
 			err = a.ask("introduce", request, &out)
 			if err == nil && file != "" {
-				if err := a.writeNew(file, out.Armored); err != nil {
+				if done, err := a.carried(file, &out.Armored, &out.File); done || err != nil {
 					return err
-				}
-				if file == "-" && !a.json {
-					return nil
-				}
-				if file != "-" {
-					out.File, out.Armored = file, nil
 				}
 			}
 			return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {

@@ -95,39 +95,9 @@ func (c *Channel) Poll(ctx context.Context, store dht.Store, now time.Time) (Mai
 	return mail, nil
 }
 
-// fetch gets the newest records of a pointer that verify, at most maxOpened. A
-// store that floods is left.
+// fetch gets the newest records of a pointer that verify, at most maxOpened.
 func fetch(ctx context.Context, store dht.Store, p pointer.Pointer, now time.Time) ([]pointer.Record, error) {
-	var found []pointer.Record
-	var failed error
-	looked := map[string]bool{}
-	answers := 0
-	for a, err := range store.Get(ctx, p) {
-		if answers++; answers > maxAnswers {
-			break
-		}
-		if err != nil {
-			if a.Peer == "" {
-				failed = err
-			}
-			continue
-		}
-		if len(a.Record) == 0 || len(a.Record) > pointer.MaxRecord || looked[string(a.Record)] {
-			continue
-		}
-		if len(looked) == maxRecords {
-			break
-		}
-		looked[string(a.Record)] = true
-		rec, err := pointer.Open(p, a.Record, now)
-		if err != nil || slices.ContainsFunc(found, func(r pointer.Record) bool { return r.ID() == rec.ID() }) {
-			continue
-		}
-		found = append(found, rec)
-		slices.SortFunc(found, func(a, b pointer.Record) int { return b.Compare(a) })
-		found = found[:min(len(found), maxOpened)]
-	}
-	return found, failed
+	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxRecords, Kept: maxOpened})
 }
 
 // take takes a letter in, and gives the number of messages that it shows to be

@@ -150,39 +150,9 @@ func lookAt(ctx context.Context, store dht.Store, places []place, now time.Time)
 	return records, errors.Join(errs...)
 }
 
-// newest gives the newest records under a pointer that verify, at most
-// maxOpened. A store that floods is left.
+// newest gives the newest records under a pointer that verify, at most maxOpened.
 func newest(ctx context.Context, store dht.Store, p pointer.Pointer, now time.Time) ([]pointer.Record, error) {
-	var found []pointer.Record
-	var failed error
-	looked := map[string]bool{}
-	answers := 0
-	for a, err := range store.Get(ctx, p) {
-		if answers++; answers > maxAnswers {
-			break
-		}
-		if err != nil {
-			if a.Peer == "" {
-				failed = err
-			}
-			continue
-		}
-		if len(a.Record) == 0 || len(a.Record) > pointer.MaxRecord || looked[string(a.Record)] {
-			continue
-		}
-		if len(looked) == maxVerified {
-			break
-		}
-		looked[string(a.Record)] = true
-		rec, err := pointer.Open(p, a.Record, now)
-		if err != nil || slices.ContainsFunc(found, func(r pointer.Record) bool { return r.ID() == rec.ID() }) {
-			continue
-		}
-		found = append(found, rec)
-		slices.SortFunc(found, func(a, b pointer.Record) int { return b.Compare(a) })
-		found = found[:min(len(found), maxOpened)]
-	}
-	return found, failed
+	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxVerified, Kept: maxOpened})
 }
 
 // Look gives the letters on my doorstep that are sealed to one of the keys, at
