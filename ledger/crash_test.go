@@ -80,7 +80,7 @@ func commits(t *testing.T, path string, l *Ledger, updates [][]string) (out []co
 // crashed reopens a file as a crash left it, and requires exactly want.
 func crashed(t *testing.T, path string, file []byte, what string, want ...[]string) {
 	t.Helper()
-	require.NoError(t, os.WriteFile(path, file, 0o600))
+	overwrite(t, path, file)
 	l, err := Open(path, testKey("one"), multi{}, testOptions())
 	require.NoError(t, err, what)
 	got := bodies(t, l)
@@ -117,7 +117,10 @@ func TestACrashDropsTheTornWriteAndNothingBeforeIt(t *testing.T) {
 	all := commits(t, path, l, updates)
 	require.NoError(t, l.Close())
 	temp := filepath.Join(t.TempDir(), "crashed.db")
-	subsets := 0
+	subsets, most := 0, uint64(16)
+	if long() {
+		most = 256
+	}
 	for i, c := range all {
 		merge := func(pick uint64) []byte {
 			b := bytes.Clone(c.before)
@@ -131,7 +134,7 @@ func TestACrashDropsTheTornWriteAndNothingBeforeIt(t *testing.T) {
 		require.NotEmpty(t, c.data)
 		// Any subset of the data pages: all subsets of few, a sample of many.
 		n := uint64(1) << min(len(c.data), 63)
-		step := max(1, n/256)
+		step := max(1, n/most)
 		if step > 1 {
 			step |= 1
 		}
@@ -158,6 +161,9 @@ func TestACrashDropsTheTornWriteAndNothingBeforeIt(t *testing.T) {
 		}
 		// Or the meta page, up to each byte that it says something in.
 		for cut := 0; cut <= 100; cut++ {
+			if !long() && cut%8 > 1 && (cut < 78 || cut > 81) {
+				continue // within a field; the checksum ends at 80
+			}
 			b := merge(^uint64(0))
 			p := c.metaPage * page
 			copy(b[p:p+cut], c.after[p:p+cut])
@@ -170,7 +176,7 @@ func TestACrashDropsTheTornWriteAndNothingBeforeIt(t *testing.T) {
 			crashed(t, temp, b, fmt.Sprintf("commit %d, meta page up to byte %d", i, cut), want...)
 		}
 	}
-	t.Logf("%d commits, %d subsets of pages", len(all), subsets)
+	require.Greater(t, subsets, len(all))
 }
 
 // An open after a crash finds free pages that were never defaced, and does it.

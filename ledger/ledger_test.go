@@ -111,13 +111,24 @@ func identityPointer(t testing.TB) pointer.Pointer {
 	return p
 }
 
+// long reports whether the whole of a sweep runs, and not a sample of it.
+func long() bool { return os.Getenv("PETNAME_TEST_LONG") == "1" }
+
+// unsynced stops a ledger's file from being synced, for tests that do not ask
+// what the disk holds: the bytes written are the same. That Create, Join and
+// Open sync is held by TestEveryWritingDatabaseSyncs.
+func unsynced(l *Ledger) *Ledger {
+	l.db.NoSync = true
+	return l
+}
+
 func newBook(t testing.TB) (*Ledger, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	l, err := Create(path, Genesis{Identity: identity, Device: testKey("one"), DeviceName: "one"}, multi{}, testOptions())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
-	return l, path
+	return unsynced(l), path
 }
 
 func reopen(t testing.TB, l *Ledger, device string) *Ledger {
@@ -126,7 +137,7 @@ func reopen(t testing.TB, l *Ledger, device string) *Ledger {
 	l, err := Open(l.path, testKey(device), multi{}, testOptions())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, l.Close()) })
-	return l
+	return unsynced(l)
 }
 
 // missing collects what the holder of heads lacks.
@@ -148,7 +159,7 @@ func join(t testing.TB, l *Ledger, device string) *Ledger {
 	o, err := Join(path, identityPointer(t), testKey(device), slices.Values(missing(t, l, nil)), multi{}, testOptions())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, o.Close()) })
-	return o
+	return unsynced(o)
 }
 
 func pull(t testing.TB, to, from *Ledger) int {

@@ -31,14 +31,13 @@ func (raw) Apply(v *View, _ Entry, body []byte) error {
 // The view does what a map does, through reopening, rebuilding and failed
 // updates.
 func TestTheViewDoesWhatAMapDoes(t *testing.T) {
-	root := t.TempDir()
-	runs := 0
+	empty, _ := newBook(t)
+	fresh := copies(t, empty)
 	rapid.Check(t, func(rt *rapid.T) {
-		runs++
-		path := filepath.Join(root, fmt.Sprintf("%d.db", runs))
-		l, err := Create(path, Genesis{Identity: identity, Device: testKey("one"), DeviceName: "one"}, raw{}, testOptions())
+		path := fresh(rt)[0]
+		l, err := Open(path, testKey("one"), raw{}, testOptions())
 		require.NoError(rt, err)
-		l.db.NoSync = true
+		unsynced(l)
 		model := map[string]map[string]string{"a": {}, "bb": {}}
 		tables := rapid.SampledFrom([]string{"a", "bb"})
 		keys := rapid.Custom(func(t *rapid.T) string {
@@ -88,7 +87,7 @@ func TestTheViewDoesWhatAMapDoes(t *testing.T) {
 					}
 				}
 				_, err := l.Update(func(tx *Tx) error {
-					for range rapid.SampledFrom([]int{1, 3, 40}).Draw(rt, "n") {
+					for range rapid.SampledFrom([]int{1, 3, 20}).Draw(rt, "n") {
 						table, key := tables.Draw(rt, "table"), keys.Draw(rt, "key")
 						if rapid.IntRange(0, 2).Draw(rt, "op") > 0 {
 							value := strings.Repeat("v", rapid.SampledFrom([]int{0, 1, 100, 700}).Draw(rt, "size"))
@@ -131,7 +130,7 @@ func TestTheViewDoesWhatAMapDoes(t *testing.T) {
 				require.NoError(rt, l.Close())
 				l, err = Open(path, testKey("one"), raw{}, testOptions())
 				require.NoError(rt, err)
-				l.db.NoSync = true
+				unsynced(l)
 			},
 			"rebuild": func(rt *rapid.T) {
 				before := dumpAny(rt, l)
@@ -160,36 +159,53 @@ func dumpAny(t require.TestingT, l *Ledger) string {
 	return out.String()
 }
 
+// copies closes ledgers, and returns a function that makes new copies of their
+// files and returns their paths. To create a ledger costs many syncs.
+func copies(t *testing.T, ls ...*Ledger) func(require.TestingT) []string {
+	var files [][]byte
+	for _, l := range ls {
+		require.NoError(t, l.Close())
+		b, err := os.ReadFile(l.path)
+		require.NoError(t, err)
+		files = append(files, b)
+	}
+	root, made := t.TempDir(), 0
+	return func(t require.TestingT) (paths []string) {
+		for _, b := range files {
+			made++
+			path := filepath.Join(root, fmt.Sprintf("%d.db", made))
+			require.NoError(t, os.WriteFile(path, b, 0o600))
+			paths = append(paths, path)
+		}
+		return paths
+	}
+}
+
 // Whatever several devices write, and whichever way it gets around, those that
 // hold the same entries have the same view; and what one of them rebuilds is
 // what it had.
 func TestViewsDoNotDependOnTheOrderOfMerging(t *testing.T) {
-	root := t.TempDir()
-	runs := 0
+	names := []string{"one", "two", "three", "four"}
+	first, _ := newBook(t)
+	made := []*Ledger{first}
+	for _, n := range names[1:] {
+		made = append(made, join(t, first, n))
+	}
+	for _, l := range made[1:] {
+		pull(t, l, first)
+	}
+	fresh := copies(t, made...)
 	rapid.Check(t, func(rt *rapid.T) {
-		runs++
-		dir := filepath.Join(root, fmt.Sprint(runs))
-		require.NoError(rt, mkdir(dir))
-		names := []string{"one", "two", "three", "four"}
-		first, err := Create(filepath.Join(dir, "one.db"), Genesis{Identity: identity, Device: testKey("one"), DeviceName: "one"}, multi{}, testOptions())
-		require.NoError(rt, err)
-		first.db.NoSync = true
-		ls := []*Ledger{first}
+		var ls []*Ledger
 		defer func() {
 			for _, l := range ls {
 				require.NoError(rt, l.Close())
 			}
 		}()
-		for _, n := range names[1:] {
-			id, err := deviceOf(testKey(n))
+		for i, path := range fresh(rt) {
+			l, err := Open(path, testKey(names[i]), multi{}, testOptions())
 			require.NoError(rt, err)
-			require.NoError(rt, first.AdmitDevice(identity, id[:], n))
-		}
-		for _, n := range names[1:] {
-			l, err := Join(filepath.Join(dir, n+".db"), first.Identity(), testKey(n), slices.Values(collect(rt, first, nil)), multi{}, testOptions())
-			require.NoError(rt, err)
-			l.db.NoSync = true
-			ls = append(ls, l)
+			ls = append(ls, unsynced(l))
 		}
 		give := func(from, to *Ledger, shuffle bool) {
 			all := collect(rt, from, to.Heads())
@@ -288,5 +304,3 @@ func TestSawIsTheCausalPast(t *testing.T) {
 		}
 	}
 }
-
-func mkdir(dir string) error { return os.MkdirAll(dir, 0o700) }
