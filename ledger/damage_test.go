@@ -160,8 +160,9 @@ func (m *image) classify() {
 	}
 }
 
-// sample returns offsets into the file: every one in a long run, else up to n of
-// each part of the structure and 40 n of each sort of content, evenly spread.
+// sample returns offsets into the file, evenly spread: up to n of each part of
+// the structure and 40 n of each sort of content, and in a long run 50 times as
+// many.
 func (m *image) sample(n int) (offs []int) {
 	by := map[part][]int{}
 	for off, p := range m.part {
@@ -172,9 +173,10 @@ func (m *image) sample(n int) (offs []int) {
 		if p.at == partContent {
 			n *= 40
 		}
-		if n = min(n, len(all)); long() {
-			n = len(all)
+		if long() {
+			n *= 50
 		}
+		n = min(n, len(all))
 		for i := range n {
 			offs = append(offs, all[(2*i+1)*len(all)/(2*n)])
 		}
