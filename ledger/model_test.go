@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
@@ -181,9 +183,11 @@ func copies(t *testing.T, ls ...*Ledger) func(require.TestingT) []string {
 	}
 }
 
-// Whatever several devices write, and whichever way it gets around, those that
-// hold the same entries have the same view; and what one of them rebuilds is
-// what it had.
+// Whatever several devices write, by clocks that lie, and whichever way it gets
+// around, those that hold the same entries have the same view; and what one of
+// them rebuilds is what it had. What a dishonest device or carrier puts among it
+// never lands: it is refused with all that came with it, or is evidence of a
+// fork, and the honest work gets through all the same.
 func TestViewsDoNotDependOnTheOrderOfMerging(t *testing.T) {
 	names := []string{"one", "two", "three", "four"}
 	first, _ := newBook(t)
@@ -191,10 +195,22 @@ func TestViewsDoNotDependOnTheOrderOfMerging(t *testing.T) {
 	for _, n := range names[1:] {
 		made = append(made, join(t, first, n))
 	}
-	for _, l := range made[1:] {
-		pull(t, l, first)
+	for range 2 {
+		for _, l := range made {
+			for _, from := range made {
+				pull(t, l, from)
+			}
+			_, err := l.Append([]byte("a=0"))
+			require.NoError(t, err)
+		}
+	}
+	for _, l := range made {
+		for _, from := range made {
+			pull(t, l, from)
+		}
 	}
 	fresh := copies(t, made...)
+	refusals, forks := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		var ls []*Ledger
 		defer func() {
@@ -218,11 +234,37 @@ func TestViewsDoNotDependOnTheOrderOfMerging(t *testing.T) {
 		pick := rapid.IntRange(0, len(ls)-1)
 		for range rapid.IntRange(1, 30).Draw(rt, "steps") {
 			i, j := pick.Draw(rt, "i"), pick.Draw(rt, "j")
+			if i != j && rapid.IntRange(0, 3).Draw(rt, "forge") == 0 {
+				l := ls[j]
+				d := drafted(rt, l, rapid.SampledFrom(names).Draw(rt, "forger"), []byte("a=forged"))
+				if k := rapid.IntRange(-1, len(entryForgeries)-1).Draw(rt, "forgery"); k < 0 { // signed by the device itself
+					d.number--
+					d.prev = hashAt(rt, l, DeviceID(d.device), d.number-1)
+				} else if !entryForgeries[k].forge(rt, l, d) {
+					continue
+				}
+				all := collect(rt, ls[i], l.Heads())
+				all = slices.Insert(all, rapid.IntRange(0, len(all)).Draw(rt, "place"), d.wire())
+				heads := l.Heads()
+				n, err := l.Merge(slices.Values(all))
+				if errors.Is(err, ErrFork) {
+					forks++
+					require.Equal(rt, len(all)-1, n)
+					continue
+				}
+				refusals++
+				require.ErrorIs(rt, err, ErrRefused)
+				require.Zero(rt, n)
+				require.Equal(rt, heads, l.Heads())
+				continue
+			}
 			if i != j && rapid.Bool().Draw(rt, "sync") {
 				give(ls[i], ls[j], rapid.Bool().Draw(rt, "shuffle"))
 				continue
 			}
 			body := rapid.SampledFrom([]string{"a=1", "a=2", "a", "b=1", "b=2", "b", "c=1"}).Draw(rt, "body")
+			now := time.UnixMilli(rapid.Int64Range(0, 1<<42).Draw(rt, "now"))
+			ls[i].now = func() time.Time { return now }
 			_, err := ls[i].Append([]byte(body))
 			require.NoError(rt, err)
 		}
@@ -242,7 +284,13 @@ func TestViewsDoNotDependOnTheOrderOfMerging(t *testing.T) {
 			require.NoError(rt, l.Rebuild())
 			require.Equal(rt, want, dumpAny(rt, l))
 		}
+		for e, err := range ls[0].Entries() {
+			require.NoError(rt, err)
+			require.NotContains(rt, string(e.Body), "forged")
+		}
 	})
+	require.NotZero(t, refusals)
+	require.NotZero(t, forks)
 }
 
 func collect(t require.TestingT, l *Ledger, heads []Head) (out [][]byte) {
