@@ -276,7 +276,7 @@ func (l *Ledger) Close() error {
 	}
 	l.closed = true
 	if !l.clean && l.broken == nil && !l.stuck.Load() {
-		if err := l.sweepPages(); err == nil {
+		if err := l.sweepPages(true); err == nil {
 			mark := l.pages.cleanMark(l.list)
 			_, _ = l.file.WriteAt(mark[:], l.pages.markAt()) // without it the next open looks for itself
 		}
