@@ -3,6 +3,7 @@ package ledger
 import (
 	"bufio"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -15,7 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets the test binary be the second process.
+// TestMain lets the test binary be the second process, and has rapid try fewer
+// cases than its 100 if the run is not a long one.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("LEDGER_TEST_HOLD"); path != "" {
 		l, err := Open(path, testKey("one"), multi{}, testOptions())
@@ -25,6 +27,18 @@ func TestMain(m *testing.M) {
 			l.Close()
 		}
 		return
+	}
+	flag.Parse()
+	checks := "40"
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name == "rapid.checks" {
+			checks = f.Value.String()
+		}
+	})
+	if !long() {
+		if err := flag.Set("rapid.checks", checks); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }
