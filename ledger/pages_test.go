@@ -126,6 +126,9 @@ func TestAFreeListThatDoesNotHoldIsNamed(t *testing.T) {
 		m.restore(with(ids))
 		_, err := Open(m.path, testKey("one"), multi{}, testOptions())
 		require.Truef(t, named(err), "%s: %v", name, err)
+		got, err := os.ReadFile(m.path)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(m.bytes, got), "%s: it stays as it is", name)
 
 		// In a file that is open, Verify finds it.
 		m.restore(whole)
