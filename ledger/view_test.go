@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"fmt"
 	"io"
@@ -252,4 +253,42 @@ func TestAReaderNeverSeesAFileWithTheStateBeforeIt(t *testing.T) {
 	}
 	l.st.Store(after)
 	require.Equal(t, after.order, <-got)
+}
+
+func TestOnlyTheFoldWritesToAView(t *testing.T) {
+	l, _ := newBook(t)
+	_, err := l.Append([]byte("a=1"))
+	require.NoError(t, err)
+	view := dump(t, l)
+	var key []byte
+	tries := func(v *View) error {
+		for kv, err := range v.Scan("writes", nil) {
+			require.NoError(t, err)
+			key = bytes.Clone(kv.Key)
+		}
+		require.ErrorIs(t, v.Put("writes", key, []byte("2")), errReadOnly)
+		require.ErrorIs(t, v.Delete("writes", key), errReadOnly)
+		return nil
+	}
+	require.NoError(t, l.Read(tries))
+	_, err = l.Update(func(tx *Tx) error { return tries(tx.View()) })
+	require.NoError(t, err)
+	require.Equal(t, view, dump(t, l))
+	verified(t, l)
+}
+
+func TestVerifyEndsWithItsContext(t *testing.T) {
+	l, _ := newBook(t)
+	_, err := l.Append([]byte("a=1"))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	found := 0
+	for err := range l.Verify(ctx) {
+		require.ErrorIs(t, err, context.Canceled)
+		found++
+	}
+	require.NotZero(t, found)
+	_, err = l.Append([]byte("a=2"))
+	require.NoError(t, err, "that is no damage")
 }
