@@ -322,9 +322,23 @@ func TestAnErrorInUpdateChangesNothing(t *testing.T) {
 	_, err = l.Update(func(tx *Tx) error { kept, keptView = tx, tx.View(); return nil })
 	require.NoError(t, err)
 	_, err = kept.Append(nil)
-	require.Error(t, err, "the transaction is over")
-	_, err = keptView.Get("writes", nil)
-	require.Error(t, err)
+	require.ErrorIs(t, err, errClosed)
+	isOver := func(v *View) {
+		_, err := v.Get("writes", nil)
+		require.ErrorIs(t, err, errClosed)
+		require.ErrorIs(t, v.Put("writes", nil, nil), errClosed)
+		require.ErrorIs(t, v.Delete("writes", nil), errClosed)
+		_, err = v.Count("writes")
+		require.ErrorIs(t, err, errClosed)
+		_, _, err = v.Last("writes", nil)
+		require.ErrorIs(t, err, errClosed)
+		for _, err := range v.Scan("writes", nil) {
+			require.ErrorIs(t, err, errClosed)
+		}
+	}
+	isOver(keptView)
+	require.NoError(t, l.Read(func(v *View) error { keptView = v; return nil }))
+	isOver(keptView)
 	require.Equal(t, before, dump(t, l))
 	require.Equal(t, heads, l.Heads())
 	_, err = l.Append([]byte("c=1"), append([]byte("d="), make([]byte, MaxBody-2)...), nil)
