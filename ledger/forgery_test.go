@@ -611,6 +611,13 @@ func TestAStatementThatIsWrongInOneThingIsNotTaken(t *testing.T) {
 	keeps(t, a, ErrRefused, removal(func(s *statement) { s.last = 1<<62 + 1 }))
 	keeps(t, a, ErrRefused, removal(func(s *statement) { s.device = publicKey("five") }))
 
+	// What spoils a batch leaves nothing of a device that the batch admitted.
+	good := admission(func(*statement) {})
+	keeps(t, a, ErrRefused, good, []byte{0})
+	_, _, err := a.Entry(ID{deviceID("five"), 1})
+	require.Error(t, err)
+	require.NotEmpty(t, missing(t, a, []Head{{Device: deviceID("five"), Number: 1}}))
+
 	n, err := a.Merge(seq(admission(func(s *statement) { s.name = strings.Repeat("n", 64) })))
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
