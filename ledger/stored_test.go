@@ -474,3 +474,39 @@ func TestDamageThatAFoldPassesOverIsNotCommittedOver(t *testing.T) {
 		require.NoError(t, l.Close())
 	}
 }
+
+// What no signature covers, the row's checksum does: the state of the body, the
+// order of arrival, the vector.
+func TestEachByteBeforeAnEntryInItsRowIsChecked(t *testing.T) {
+	a, _ := newBook(t)
+	b := join(t, a, "two")
+	es, err := b.Append([]byte("k=1"), []byte("k=2"))
+	require.NoError(t, err)
+	pull(t, a, b)
+	id := es[0].ID()
+	key := binary.BigEndian.AppendUint64([]byte{0, 0, 0, 1}, id.Number)
+	for at, before := 0, 5; at < before; at++ {
+		edit(t, a, func(tx *bbolt.Tx) error {
+			bucket := tx.Bucket([]byte("log"))
+			v := bytes.Clone(bucket.Get(key))
+			before = bytes.Index(v, publicKey("two")) - 8
+			v[at] ^= 1
+			return bucket.Put(key, v)
+		})
+		a, err = openAs(a, "one")
+		require.NoError(t, err)
+		_, _, err = a.Entry(id)
+		require.Truef(t, named(err), "byte %d of %d: %v", at, before, err)
+		edit(t, a, func(tx *bbolt.Tx) error {
+			bucket := tx.Bucket([]byte("log"))
+			v := bytes.Clone(bucket.Get(key))
+			v[at] ^= 1
+			return bucket.Put(key, v)
+		})
+		a, err = openAs(a, "one")
+		require.NoError(t, err)
+		_, _, err = a.Entry(id)
+		require.NoError(t, err)
+	}
+	require.NoError(t, a.Close())
+}
