@@ -35,12 +35,12 @@ func createOn(files durable.FS, dir string, p Plan) (h Home, err error) {
 			return Home{}, err
 		}
 	}
-	h = Home{Dir: dir, files: durable.Or(files)}
+	h = Home{Dir: dir, files: files}
 	var made []string
 	defer func() {
 		if err != nil {
 			for i := len(made) - 1; i >= 0; i-- {
-				_ = h.files.Remove(made[i]) // only what was made here, and folders only if empty
+				_ = durable.Or(files).Remove(made[i]) // only what was made here, and folders only if empty
 			}
 		}
 	}()
@@ -79,7 +79,7 @@ func createOn(files durable.FS, dir string, p Plan) (h Home, err error) {
 	if err = write(h.path(sealingFile), sealing); err != nil {
 		return Home{}, err
 	}
-	if err = h.files.Mkdir(h.path(recordsDir)); err != nil {
+	if err = durable.Or(files).Mkdir(h.path(recordsDir)); err != nil {
 		return Home{}, err
 	}
 	made = append(made, h.path(recordsDir))
