@@ -74,6 +74,38 @@ func TestWhatAVerbWroteIsSyncedBeforeItsResult(t *testing.T) {
 	}
 }
 
+// A sync that fails, of a file, of a folder, or of the book's database, makes
+// the verb fail and say why.
+func TestAVerbReportsASyncThatFails(t *testing.T) {
+	strace, err := exec.LookPath("strace")
+	require.NoError(t, err, "strace is needed")
+	home := newHome(t)
+	require.Zero(t, verb(home, "publish", firstPath, "--wait", "none").exit)
+	for name, c := range map[string]struct {
+		call, path string // path: only of this file or folder
+		args       []string
+	}{
+		"a file":          {"fsync", "", []string{"join", "off"}},
+		"the home":        {"fsync", home, []string{"join", "off"}},
+		"another folder":  {"fsync", filepath.Dir(home), []string{"record", "export", "-o", filepath.Join(filepath.Dir(home), "mine.record")}},
+		"the records":     {"fsync", filepath.Join(home, "records"), []string{"publish", firstPath, "--wait", "none"}},
+		"the database":    {"fdatasync", "", []string{"add", "bob", newPointer(t)}},
+		"a database file": {"fdatasync", filepath.Join(home, "ledger.db"), []string{"add", "carol", newPointer(t)}},
+	} {
+		cmd := process(t, append([]string{"--home", home}, c.args...)...)
+		args := []string{strace, "-f", "-qq", "-o", filepath.Join(t.TempDir(), "strace"), "-e", "signal=none",
+			"-e", "trace=" + c.call, "-e", "inject=" + c.call + ":error=EIO"}
+		if c.path != "" {
+			args = append(args, "-P", c.path)
+		}
+		cmd.Args, cmd.Path = append(args, cmd.Args...), strace
+		var stdout, stderr bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		require.Error(t, cmd.Run(), "%s: %s", name, &stdout)
+		require.Contains(t, stderr.String(), "input/output error", name)
+	}
+}
+
 // syncs is what system calls made durable of the files under root.
 type syncs struct {
 	root     string

@@ -243,6 +243,8 @@ func TestKilledNodeKeepsWhatWasFlushed(t *testing.T) {
 	n := startNode(t, c)
 	require.NoError(t, storeAs(t, n.held, "stranger", "flushed", 100))
 	require.NoError(t, n.durable.flush())
+	n.durable.stop() // its clock would flush the next one, too
+	<-n.durable.done
 	require.NoError(t, storeAs(t, n.held, "stranger", "not flushed", 100))
 	b, err := os.ReadFile(file) // as it would be found
 	require.NoError(t, err)

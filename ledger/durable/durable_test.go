@@ -204,7 +204,11 @@ func TestMkdirAllIsDurable(t *testing.T) {
 		require.Equal(t, disk.Failed() != "", err != nil, disk)
 	}
 	root := t.TempDir()
-	made, err := durable.MkdirAll(nil, root)
+	made, err := durable.MkdirAll(raced{}, filepath.Join(root, "a", "b"))
+	require.NoError(t, err, "another process makes it at the same time")
+	require.Empty(t, made)
+	require.DirExists(t, filepath.Join(root, "a", "b"))
+	made, err = durable.MkdirAll(nil, root)
 	require.NoError(t, err)
 	require.Empty(t, made, "it is there")
 	require.NoError(t, os.WriteFile(filepath.Join(root, "file"), old, 0o600))
@@ -213,6 +217,11 @@ func TestMkdirAllIsDurable(t *testing.T) {
 	_, err = durable.MkdirAll(nil, filepath.Join(root, "file", "a"))
 	require.ErrorIs(t, err, syscall.ENOTDIR)
 }
+
+// raced is a file system on which another process makes each folder first.
+type raced struct{ durable.OS }
+
+func (r raced) Mkdir(name string) error { return errors.Join(r.OS.Mkdir(name), r.OS.Mkdir(name)) }
 
 // Sweep removes files of its prefix alone, reports one that it cannot remove,
 // and finds nothing in a folder that is not there.
