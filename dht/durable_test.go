@@ -96,6 +96,7 @@ func TestAPowerCutConfirmsNoRecord(t *testing.T) {
 // cut: so do the directory and those above it.
 func TestAPowerCutLeavesNewDirectoriesOfConfirmedRecords(t *testing.T) {
 	rec := sign(t, newKey(t), 1)
+	cut := map[string]bool{}
 	for disk := range durabletest.Crashes() {
 		path := filepath.Join(t.TempDir(), "a", "b")
 		d, err := dht.OpenDirOn(disk, path)
@@ -103,6 +104,7 @@ func TestAPowerCutLeavesNewDirectoriesOfConfirmedRecords(t *testing.T) {
 			d.Now = newClock().now
 			_, err = d.Put(t.Context(), rec.Pointer(), rec.Bytes())
 		}
+		cut[disk.Failed()] = true
 		disk.Crash()
 		d = opened(t, path)
 		b, rerr := held(t, d, rec.Pointer())
@@ -111,6 +113,7 @@ func TestAPowerCutLeavesNewDirectoriesOfConfirmedRecords(t *testing.T) {
 			require.Equal(t, rec.Bytes(), b, disk)
 		}
 	}
+	require.Contains(t, cut, "mkdir", "the disk saw the directories")
 }
 
 // A put reports each operation that fails, and leaves the old record in place

@@ -97,6 +97,21 @@ func TestCreateReportsEachFault(t *testing.T) {
 	require.Empty(t, entries)
 }
 
+// A ledger is given its name over no other file, also where there are no hard
+// links.
+func TestAFinishedLedgerReplacesNothing(t *testing.T) {
+	dir := t.TempDir()
+	temp, path := filepath.Join(dir, "ledger.db.new-1"), filepath.Join(dir, "ledger.db")
+	require.NoError(t, os.WriteFile(temp, nil, 0o600))
+	require.NoError(t, os.WriteFile(path, []byte("what was there"), 0o600))
+	for _, files := range []durable.FS{durable.OS{}, unlinkable{durable.OS{}}} {
+		require.ErrorIs(t, publish(files, temp, path), fs.ErrExist)
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, "what was there", string(b))
+	}
+}
+
 type failingRename struct{ durable.OS }
 
 func (failingRename) Rename(string, string) error { return errNoLinks }

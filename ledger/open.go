@@ -368,12 +368,9 @@ const newSuffix = ".new-"
 func publish(files durable.FS, temp, path string) error {
 	files = durable.Or(files)
 	err := files.Link(temp, path)
-	if errors.Is(err, fs.ErrExist) {
-		return err
-	}
 	if err != nil {
-		// A file system without links: the check and the rename are two steps, and
-		// a file that appears between them is lost.
+		// Something is there, or the file system has no links: then the check and
+		// the rename are two steps, and a file that appears between them is lost.
 		if _, serr := os.Lstat(path); serr == nil {
 			return fmt.Errorf("%q: %w", path, fs.ErrExist)
 		}
