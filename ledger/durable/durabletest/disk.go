@@ -100,6 +100,9 @@ func each(times uint64, fail func(after int) func(int, string) error) iter.Seq[*
 				}
 				failed = failed || len(d.ops) > after
 			}
+			if !failed && after == 0 {
+				panic("durabletest: nothing was done on the disk: what is tested goes around it")
+			}
 			if !failed {
 				return
 			}
@@ -118,6 +121,14 @@ func (d *Disk) Failed() string {
 		}
 	}
 	return ""
+}
+
+// Wrote reports whether the file or folder has its name through the disk: what
+// is written around it counts as durable.
+func (d *Disk) Wrote(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.names[name] != nil
 }
 
 // String says what was done, for the message of a test.

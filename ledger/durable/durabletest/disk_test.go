@@ -1,6 +1,7 @@
 package durabletest
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -111,6 +112,45 @@ func TestWhatAPowerCutLeaves(t *testing.T) {
 			require.ErrorIs(t, err, ErrCrashed, "after the power cut nothing is written")
 		}
 	}
+}
+
+// A test of what does not write on the disk fails: it would hold nothing. Each
+// operation of what does is cut off once, and fails once.
+func TestEachOperationIsCutOff(t *testing.T) {
+	require.Panics(t, func() {
+		for d := range Crashes() {
+			d.Crash()
+		}
+	})
+	require.Panics(t, func() {
+		for d := range Faults() {
+			require.Empty(t, d.Failed())
+		}
+	})
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	d := &Disk{}
+	require.False(t, d.Wrote(file))
+	require.NoError(t, d.Rename(file, file+"2"))
+	require.True(t, !d.Wrote(file) && d.Wrote(file+"2"))
+	run := func(d *Disk) error {
+		dir := filepath.Join(t.TempDir(), "a")
+		return errors.Join(d.Mkdir(dir), d.Chtimes(dir, time.Now()), d.Remove(dir))
+	}
+	var failed []string
+	for d := range Faults() {
+		err := run(d)
+		require.Equal(t, d.Failed() == "", err == nil)
+		failed = append(failed, d.Failed())
+	}
+	require.Equal(t, []string{"mkdir", "chtimes", "remove", ""}, failed)
+	cut := map[string]int{}
+	for d := range Crashes() {
+		_ = run(d)
+		cut[d.Failed()]++
+		d.Crash()
+	}
+	require.Equal(t, map[string]int{"mkdir": draws, "chtimes": draws, "remove": draws, "": draws}, cut)
 }
 
 // A folder that was not synced into the one above it is lost with what is in

@@ -33,7 +33,11 @@ func TestAPowerCutInCreateLeavesAWholeHomeOrNone(t *testing.T) {
 			require.Error(t, err, disk)
 			continue
 		}
-		homes++
+		if homes++; err == nil {
+			for _, name := range []string{recovery, dir, h.path(identityFile), h.path(deviceFile), h.path(peerFile), h.path(sealingFile), h.path(recordsDir)} {
+				require.True(t, disk.Wrote(name), name)
+			}
+		}
 		require.Empty(t, h.Ready(), disk)
 		id, rerr := h.Identity()
 		require.NoError(t, rerr, disk)
@@ -216,6 +220,7 @@ func TestAPowerCutInARotationLosesNoKey(t *testing.T) {
 			require.Equal(t, identity, read(t, h.path(identityFile)))
 		} else {
 			news++
+			require.True(t, disk.Wrote(fresh))
 			require.Equal(t, r.New.Pointer(), id.Pointer)
 			require.Equal(t, []byte("last"), id.Last)
 			after, rerr := readRecovery(fresh, "horse")
