@@ -177,4 +177,15 @@ func TestAPowerCutLosesFoldersAndTimes(t *testing.T) {
 	info, err := os.Stat(file)
 	require.NoError(t, err)
 	require.True(t, info.ModTime().Equal(then))
+
+	d = &Disk{}
+	f, err = d.OpenFile(file, os.O_WRONLY|os.O_APPEND)
+	require.NoError(t, err)
+	require.NoError(t, d.Chtimes(file, then.Add(time.Hour)))
+	require.NoError(t, f.Sync())
+	require.NoError(t, f.Close())
+	d.Crash()
+	info, err = os.Stat(file)
+	require.NoError(t, err)
+	require.True(t, info.ModTime().Equal(then.Add(time.Hour)))
 }
