@@ -29,9 +29,8 @@ import (
 // is written anew beside itself and renamed, durably. Appending waits for no
 // disk: a process that is killed loses what it took in since the last flush
 // (flushEvery), a power cut what the system had yet to write. Closing makes all
-// of it durable. Others hold
-// copies: that is what a DHT is. The bytes are strangers'; what can't be read
-// is set aside.
+// of it durable. Others hold copies: that is what a DHT is. The bytes are
+// strangers'; what can't be read is set aside.
 
 const (
 	entryHead    = 'n' // network, protocol: the first entry

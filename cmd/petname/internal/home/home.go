@@ -13,7 +13,8 @@
 //	node.sock       while a node runs, which then holds the ledger
 //
 // One home is one identity. [Create] makes a home, whole or not at all, and
-// never overwrites one.
+// never overwrites one. A file that is replaced is written aside, synced and
+// renamed; [Home.Book] removes what a crash left of that.
 package home
 
 import (
