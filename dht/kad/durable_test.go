@@ -115,7 +115,10 @@ func TestTheJournalReportsEachFault(t *testing.T) {
 	for d := range durabletest.Faults() {
 		path := filepath.Join(t.TempDir(), "dht.db")
 		written(t, path, puts(0, 3))
-		j, err := openJournalOn(d, path, testHead, func(entry) error { return nil })
+		require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), ".dht.db-1"), nil, 0o600)) // of a crash
+		read := 0
+		j, err := openJournalOn(d, path, testHead, func(entry) error { read++; return nil })
+		require.Equal(t, 3, read, d)
 		if err == nil {
 			err = j.flush(puts(3, 4), 1<<20, whole(puts(0, 4)))
 		}
@@ -143,7 +146,7 @@ func TestTheJournalReportsEachFault(t *testing.T) {
 			require.Equal(t, puts(0, 7), got[len(got)-7:], d)
 		}
 	}
-	for _, op := range []string{"open", "write", "sync", "close", "rename", "syncdir", ""} {
+	for _, op := range []string{"remove", "open", "write", "sync", "close", "rename", "syncdir", ""} {
 		require.Contains(t, failed, op)
 	}
 }
