@@ -187,6 +187,20 @@ func TestAPowerCutWhileADamagedJournalIsSetAside(t *testing.T) {
 	}
 }
 
+// A journal that has grown too long is written anew also if it grew before the
+// node was started.
+func TestAJournalThatWasTooLongIsWrittenAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dht.db")
+	written(t, path, slices.Repeat([]entry{newEntry(entryPut, "a", "/ipns/x", strings.Repeat("v", 60_000))}, 20))
+	j, err := openJournalOn(&durabletest.Disk{}, path, testHead, func(entry) error { return nil })
+	require.NoError(t, err)
+	require.NoError(t, j.flush(nil, 0, whole(puts(0, 1))))
+	require.NoError(t, j.close())
+	got, err := opened(t, path)
+	require.NoError(t, err)
+	require.Equal(t, puts(0, 1), got)
+}
+
 type unlinkable struct{ disk.FS }
 
 func (unlinkable) Link(string, string) error { return syscall.EPERM }
