@@ -135,7 +135,7 @@ func TestCreateNeverOverwrites(t *testing.T) {
 	require.NoError(t, os.WriteFile(other, []byte("mine"), 0o600))
 	temp := filepath.Join(filepath.Dir(other), "temp")
 	require.NoError(t, os.WriteFile(temp, nil, 0o600))
-	require.ErrorIs(t, publish(temp, other), fs.ErrExist)
+	require.ErrorIs(t, publish(nil, temp, other), fs.ErrExist)
 
 	// A Create that fails leaves nothing behind.
 	dir := t.TempDir()

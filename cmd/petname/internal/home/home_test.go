@@ -260,7 +260,7 @@ func TestConfig(t *testing.T) {
 	c, err = h.Config()
 	require.NoError(t, err)
 	require.Equal(t, want, c)
-	require.NotContains(t, strings.Join(files(t, h.Dir), " "), "config-")
+	require.NotContains(t, strings.Join(files(t, h.Dir), " "), "config.toml-")
 	for text, message := range map[string]string{
 		"network = \"lan":                      "config.toml",
 		"network = 1":                          "config.toml",
