@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age/armor"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
@@ -387,4 +389,19 @@ func TestPublishLater(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return verb(other, "resolve", out.Pointer).exit == 0
 	}, patience, 10*time.Millisecond)
+}
+
+// What init locks, age's own work factor locks: about a second for each guess.
+func TestAPassphraseIsLockedWithAgesWorkFactor(t *testing.T) {
+	dir := t.TempDir()
+	pass := filepath.Join(dir, "pass")
+	require.NoError(t, os.WriteFile(pass, []byte("horse\n"), 0o600))
+	_, end := began(t, filepath.Join(dir, "home"), "init", "--passphrase-file", pass)
+	r := end()
+	require.Zero(t, r.exit, r.stderr)
+	b, err := os.ReadFile(filepath.Join(dir, "home", "identity.key"))
+	require.NoError(t, err)
+	header, err := io.ReadAll(armor.NewReader(bytes.NewReader(b[bytes.Index(b, []byte(armor.Header)):])))
+	require.NoError(t, err)
+	require.Regexp(t, `^age-encryption\.org/v1\n-> scrypt [A-Za-z0-9+/]+ 18\n`, string(header))
 }

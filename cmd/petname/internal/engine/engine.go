@@ -28,6 +28,7 @@ type Engine struct {
 	book    *petname.Book
 	records *dht.Dir
 	log     *slog.Logger
+	work    int // scrypt's work factor, log2, for keys that are locked; 0: age's own
 
 	mu      sync.Mutex
 	network *kad.Node // nil until it is needed; the node's own while one serves
@@ -81,6 +82,10 @@ func Open(dir string, wait time.Duration) (*Engine, error) {
 
 // LogTo sets where to log; it is called before anything else.
 func (e *Engine) LogTo(l *slog.Logger) { e.log = l }
+
+// SetWorkFactor sets scrypt's work factor, log2, for keys that are locked; it is
+// called before anything else. 0, the default, is age's own.
+func (e *Engine) SetWorkFactor(log2 int) { e.work = log2 }
 
 // Close ends the network, then closes the book. What is being stored has 3
 // seconds to get done; what isn't is in the home, and is stored another time.

@@ -25,6 +25,7 @@ func TestATurnThatFailsNamesNoSuccessor(t *testing.T) {
 	e, err := Open(h.Dir, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	e.SetWorkFactor(10)
 	ctx := context.Background()
 	_, err = e.Publish(ctx, PublishArgs{Lifetime: time.Hour, Wait: "none", Passphrase: "horse"})
 	require.NoError(t, err)
