@@ -1,7 +1,10 @@
 package main
 
 import (
+	"flag"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -17,6 +20,11 @@ const cheap = 10
 func TestMain(m *testing.M) {
 	if os.Getenv("PETNAME_TEST_RUN") != "" {
 		main()
+	}
+	// Most tests wait for processes and networks, and not for this one: more of
+	// them than there are cores go on at once, unless -parallel says otherwise.
+	if err := flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
 	}
 	testscript.Main(m, map[string]func(){"petname": func() { runProcess(cheap) }})
 }
