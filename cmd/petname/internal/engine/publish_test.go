@@ -101,7 +101,7 @@ func TestTwoPublishersAtOnceEndInOneWinner(t *testing.T) {
 	me := one.book.Identity().String()
 	seen := map[string]bool{}
 	for _, e := range both {
-		res, err := e.Resolve(context.Background(), ResolveArgs{Path: me, Fresh: "fresh", Timeout: 10 * time.Second})
+		res, err := e.Resolve(context.Background(), ResolveArgs{Path: me, Fresh: "fresh", Timeout: patience})
 		require.NoError(t, err)
 		seen[res.Value] = true
 	}
@@ -166,7 +166,7 @@ func TestAPublicationInVainIsMadeUpFor(t *testing.T) {
 	require.Eventually(t, func() bool {
 		now, err := e.Status(context.Background(), NoArgs{})
 		return err == nil && now.Put != nil && now.Put.Sequence == out.Sequence && now.Put.Stored == 1
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 }
 
 // A node that joined routers alone has my record stored again by them; it doesn't

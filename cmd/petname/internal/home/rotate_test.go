@@ -19,10 +19,10 @@ func TestRotationsMakeAChainThatTheFirstCommitmentProves(t *testing.T) {
 	left := h.path("." + identityFile + "-123") // by one that was cut short
 	require.NoError(t, os.WriteFile(left, []byte("keys"), 0o600))
 	for range 3 {
+		before := read(t, h.path(identityFile))
 		r, err := h.Rotate(Turn{})
 		require.NoError(t, err)
-		before := read(t, h.path(identityFile))
-		require.NotContains(t, string(before), successionField+"AA", "nothing changes before the commit")
+		require.Equal(t, before, read(t, h.path(identityFile)), "nothing changes before the commit")
 		require.NoError(t, r.Commit(nil))
 	}
 	id, err := h.Identity()
@@ -97,6 +97,59 @@ func TestTurnsThatAreRefusedChangeNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, id.Succession, 2)
 	require.True(t, id.Locked && id.Elsewhere)
+}
+
+// A file that came to the place of the recovery file while the turn was being
+// prepared stays, and the turn isn't made: the key after the next would be lost.
+func TestATurnOverwritesNoFileThatCameMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	next, fresh := filepath.Join(dir, "next.key"), filepath.Join(dir, "n2.key")
+	h := create(t, Plan{Passphrase: "horse", Recovery: next})
+	before := read(t, h.path(identityFile))
+	r, err := h.Rotate(Turn{Passphrase: "horse", Next: next, Recovery: fresh, WorkFactor: fast})
+	require.NoError(t, err)
+	require.NoFileExists(t, fresh, "nothing changes before the commit")
+	require.NoError(t, os.WriteFile(fresh, []byte("mine"), 0o600))
+	require.ErrorIs(t, r.Commit(nil), os.ErrExist)
+	require.Equal(t, "mine", string(read(t, fresh)))
+	require.Equal(t, before, read(t, h.path(identityFile)))
+}
+
+// The recovery file is there before the identity changes, with the key that the new
+// one commits to; and stays when nobody can tell whether the turn was made.
+func TestTheRecoveryFileIsThereBeforeTheIdentityChanges(t *testing.T) {
+	dir := t.TempDir()
+	next, fresh := filepath.Join(dir, "next.key"), filepath.Join(dir, "n2.key")
+	h := create(t, Plan{Passphrase: "horse", Recovery: next})
+	r, err := h.Rotate(Turn{Passphrase: "horse", Next: next, Recovery: fresh, WorkFactor: fast})
+	require.NoError(t, err)
+	// The identity can't be replaced any more, nor read: a folder is in its place.
+	require.NoError(t, os.Remove(h.path(identityFile)))
+	require.NoError(t, os.Mkdir(h.path(identityFile), 0o700))
+	require.ErrorContains(t, r.Commit(nil), "identity key")
+	after, err := readRecovery(fresh, "horse")
+	require.NoError(t, err)
+	require.True(t, r.Next.Opens(after.Public()))
+	require.DirExists(t, h.path(identityFile))
+}
+
+// A turn that could not be made takes its recovery file away again: another one
+// would be refused there, and the key in it is committed to by nobody.
+func TestATurnThatIsNotMadeLeavesNoRecoveryFile(t *testing.T) {
+	if os.Geteuid() <= 0 {
+		t.Skip("needs a folder that its owner can't write to")
+	}
+	dir := t.TempDir()
+	next, fresh := filepath.Join(dir, "next.key"), filepath.Join(dir, "n2.key")
+	h := create(t, Plan{Passphrase: "horse", Recovery: next})
+	before := read(t, h.path(identityFile))
+	r, err := h.Rotate(Turn{Passphrase: "horse", Next: next, Recovery: fresh, WorkFactor: fast})
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(h.Dir, 0o500))
+	t.Cleanup(func() { _ = os.Chmod(h.Dir, 0o700) })
+	require.ErrorIs(t, r.Commit(nil), os.ErrPermission)
+	require.NoFileExists(t, fresh)
+	require.Equal(t, before, read(t, h.path(identityFile)))
 }
 
 // An identity key that tells of a succession which isn't signed, or leads
