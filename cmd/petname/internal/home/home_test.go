@@ -403,6 +403,8 @@ func TestDamagedKeys(t *testing.T) {
 		require.NotEmpty(t, words)
 		try := func(b []byte) error {
 			if name == deviceFile || name == peerFile { // which are read where they lie
+				// A new file each time: one that is cut and written again is flushed.
+				require.NoError(t, os.Remove(h.path(name)))
 				require.NoError(t, os.WriteFile(h.path(name), b, 0o600))
 			}
 			err := load(b)
