@@ -28,7 +28,8 @@ type Engine struct {
 	book    *petname.Book
 	records *dht.Dir
 	log     *slog.Logger
-	work    int // scrypt's work factor, log2, for keys that are locked; 0: age's own
+	settles time.Duration // bounds settle; settleTimeout, but in tests
+	work    int           // scrypt's work factor, log2, for keys that are locked; 0: age's own
 
 	mu      sync.Mutex
 	network *kad.Node // nil until it is needed; the node's own while one serves
@@ -74,7 +75,7 @@ func Open(dir string, wait time.Duration) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, book.Close())
 	}
-	e := &Engine{home: h, book: book, records: records, log: slog.New(slog.DiscardHandler)}
+	e := &Engine{home: h, book: book, records: records, log: slog.New(slog.DiscardHandler), settles: settleTimeout}
 	e.life, e.end = context.WithCancel(context.Background())
 	e.running, e.stop = context.WithCancel(e.life)
 	return e, nil
