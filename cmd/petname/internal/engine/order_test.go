@@ -171,8 +171,10 @@ func TestWhatIsNotKeptIsNotSent(t *testing.T) {
 	folder := filepath.Join(e.home.Dir, "records")
 	require.NoError(t, os.RemoveAll(folder))
 	require.NoError(t, os.WriteFile(folder, nil, 0o600))
-	_, err := e.Publish(t.Context(), PublishArgs{Lifetime: time.Hour, Wait: "some"})
-	require.Error(t, err)
+	for _, wait := range []string{"some", "all", "none"} {
+		_, err := e.Publish(t.Context(), PublishArgs{Lifetime: time.Hour, Wait: wait})
+		require.Error(t, err, wait)
+	}
 	_, puts := r.asked()
 	require.Zero(t, puts)
 }
