@@ -253,6 +253,20 @@ func TestReady(t *testing.T) {
 	require.Contains(t, problems, "peer.key")
 	require.Contains(t, problems, "can be written to by others")
 	require.Len(t, h.Ready(), 3)
+
+	h = create(t, Plan{})
+	for mode, problems := range map[os.FileMode]int{0o700: 0, 0o755: 0, 0o770: 1, 0o720: 1, 0o702: 1} {
+		require.NoError(t, os.Chmod(h.Dir, mode))
+		require.Len(t, h.Ready(), problems, "%#o", mode)
+	}
+	for _, name := range []string{identityFile, deviceFile, peerFile, sealingFile, ledgerFile} {
+		for mode, problems := range map[os.FileMode]int{0o600: 0, 0o400: 0, 0o640: 1, 0o604: 1, 0o620: 1, 0o601: 1} {
+			require.NoError(t, os.Chmod(h.Dir, 0o700))
+			require.NoError(t, os.Chmod(h.path(name), mode))
+			require.Len(t, h.Ready(), problems, "%s %#o", name, mode)
+		}
+		require.NoError(t, os.Chmod(h.path(name), 0o600))
+	}
 }
 
 func TestDefault(t *testing.T) {
