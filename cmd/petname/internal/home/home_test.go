@@ -568,6 +568,44 @@ func TestReplacedSealingKeysAreErasedWithoutNewOnes(t *testing.T) {
 	require.True(t, slices.EqualFunc(second.Public(), read.Public(), equalKeys))
 }
 
+// However often keys are replaced, the file can be read again: the oldest go first.
+func TestSealingKeysOfBeforeAreBounded(t *testing.T) {
+	h := create(t, Plan{})
+	s, err := h.Sealing()
+	require.NoError(t, err)
+	for i := range maxGenerations - 1 {
+		s.former = append(s.former, formerSealing{s.Made.Add(-time.Duration(i) * time.Minute), s.Current})
+	}
+	b, err := s.format()
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(h.path(sealingFile), b, 0o600))
+	full, err := h.Sealing()
+	require.NoError(t, err)
+	require.Len(t, full.All(), 2*maxGenerations)
+	renewed, err := h.RenewSealing(s.Made.Add(time.Hour), 0)
+	require.NoError(t, err)
+	again, err := h.Sealing()
+	require.NoError(t, err)
+	require.Len(t, again.All(), 2*maxGenerations)
+	require.Equal(t, renewed.Public(), again.Public())
+	require.Equal(t, s.former[len(s.former)-2].replaced, again.former[len(again.former)-1].replaced)
+}
+
+// A book opens beside an identity key that is another book's, or damaged: naming needs
+// none, and the verbs that do say what is wrong.
+func TestABookOpensWithoutItsIdentity(t *testing.T) {
+	h, other := create(t, Plan{}), create(t, Plan{})
+	r, err := other.Rotate(Turn{})
+	require.NoError(t, err)
+	require.NoError(t, r.Commit(nil))
+	for _, b := range [][]byte{read(t, other.path(identityFile)), []byte("damaged")} {
+		require.NoError(t, os.WriteFile(h.path(identityFile), b, 0o600))
+		book, err := h.Book(0)
+		require.NoError(t, err)
+		require.NoError(t, book.Close())
+	}
+}
+
 // A home from before there were sealing keys gets them when they are needed,
 // once, and readable by its owner alone.
 func TestAnOlderHomeGetsSealingKeys(t *testing.T) {
