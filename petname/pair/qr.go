@@ -133,10 +133,13 @@ func ReadQR(file []byte) (text string, err error) {
 	for range 2 {
 		bitmap, err := gozxing.NewBinaryBitmapFromImage(grey)
 		if err == nil {
-			if result, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{
-				gozxing.DecodeHintType_TRY_HARDER: true,
-			}); err == nil {
-				return result.GetText(), nil
+			// What locates a code in a photo misses some that are drawn, which have a
+			// mode of their own.
+			for _, mode := range []gozxing.DecodeHintType{gozxing.DecodeHintType_TRY_HARDER, gozxing.DecodeHintType_PURE_BARCODE} {
+				result, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{mode: true})
+				if err == nil {
+					return result.GetText(), nil
+				}
 			}
 		}
 		invert(grey) // a code of light modules on a dark ground

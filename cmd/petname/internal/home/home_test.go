@@ -194,11 +194,11 @@ func TestCreateQuotes(t *testing.T) {
 // whatever else is missing: init changes nothing there.
 func TestCreateIsNeverOverKeys(t *testing.T) {
 	whole := create(t, Plan{})
-	for _, name := range []string{identityFile, deviceFile, peerFile, sealingFile, ledgerFile, identityFile + partSuffix} {
+	for _, name := range []string{identityFile, deviceFile, peerFile, sealingFile, ledgerFile, identityFile + ".part"} {
 		dir := t.TempDir()
 		lone := filepath.Join(dir, name)
 		content := []byte("of an older version, or damaged")
-		if name != identityFile+partSuffix {
+		if name != identityFile+".part" {
 			content = read(t, whole.path(name))
 		}
 		require.NoError(t, os.WriteFile(lone, content, 0o600))
