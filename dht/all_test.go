@@ -48,6 +48,28 @@ func TestOneStoreThatWorksIsEnough(t *testing.T) {
 	require.ErrorIs(t, err, dht.ErrUnreachable)
 }
 
+// A member that stored with fewer peers than it wants is no success of its own:
+// the put is short when no other member has the record as it wants to, and the
+// receipt counts what the short member did either way.
+func TestAShortMemberCountsInTheReceiptOfAll(t *testing.T) {
+	ctx := t.Context()
+	rec := sign(t, newKey(t), 1)
+	short := &dht.ShortError{Receipt: dht.Receipt{Asked: 20, Stored: 3, Refused: 7, Unreachable: 10, Confirmed: 2, Groups: 3, Spread: 1}, Want: 15}
+	few := &script{puts: func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) { return short.Receipt, short }}
+	works := &dht.Memory{Now: newClock().now}
+
+	receipt, err := dht.All{few, works}.Put(ctx, rec.Pointer(), rec.Bytes())
+	require.NoError(t, err)
+	require.Equal(t, dht.Receipt{Asked: 21, Stored: 4, Refused: 7, Unreachable: 10, Confirmed: 2, Groups: 3, Spread: 1}, receipt)
+
+	receipt, err = dht.All{few, broken{}}.Put(ctx, rec.Pointer(), rec.Bytes())
+	got, ok := errors.AsType[*dht.ShortError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, short, got)
+	require.ErrorIs(t, err, errBroken)
+	require.Equal(t, dht.Receipt{Asked: 21, Stored: 3, Refused: 7, Unreachable: 11, Confirmed: 2, Groups: 3, Spread: 1}, receipt)
+}
+
 // Closing a look-up early ends those that hang.
 func TestClosingEarlyEndsAllLookUps(t *testing.T) {
 	key, err := pointer.NewKey(nil)

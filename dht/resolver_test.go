@@ -397,56 +397,58 @@ func TestAFloodIsCutOff(t *testing.T) {
 }
 
 func TestPublishKeepsFirstAndSumsReceipts(t *testing.T) {
-	c := newClock()
-	home := c.home(t)
-	k := newKey(t)
-	rec := sign(t, k, 2)
-	short := &dht.ShortError{Receipt: dht.Receipt{Asked: 10, Stored: 1, Unreachable: 9}, Want: 8}
-	var kept atomic.Int32
-	putter := func(receipt dht.Receipt, err error) dht.Store {
-		return &script{puts: func(_ context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
-			for a := range home.Get(context.Background(), p) {
-				if string(a.Record) == string(b) {
-					kept.Add(1)
+	synctest.Test(t, func(t *testing.T) { // the grace is of its clock
+		c := newClock()
+		home := c.home(t)
+		k := newKey(t)
+		rec := sign(t, k, 2)
+		short := &dht.ShortError{Receipt: dht.Receipt{Asked: 10, Stored: 1, Unreachable: 9}, Want: 8}
+		var kept atomic.Int32
+		putter := func(receipt dht.Receipt, err error) dht.Store {
+			return &script{puts: func(_ context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
+				for a := range home.Get(context.Background(), p) {
+					if string(a.Record) == string(b) {
+						kept.Add(1)
+					}
 				}
-			}
-			clear(b) // a store that writes on its argument harms nobody
-			return receipt, err
-		}}
-	}
-	r := dht.Resolver{Home: home, Now: c.now, Stores: []dht.Store{putter(dht.Receipt{Asked: 20, Stored: 19, Refused: 1}, nil)}}
-	receipt, err := r.Publish(t.Context(), rec)
-	require.NoError(t, err)
-	require.Equal(t, dht.Receipt{Asked: 20, Stored: 19, Refused: 1}, receipt)
-	require.EqualValues(t, 1, kept.Load(), "in the home before anybody else had it")
+				clear(b) // a store that writes on its argument harms nobody
+				return receipt, err
+			}}
+		}
+		r := dht.Resolver{Home: home, Now: c.now, Stores: []dht.Store{putter(dht.Receipt{Asked: 20, Stored: 19, Refused: 1}, nil)}}
+		receipt, err := r.Publish(t.Context(), rec)
+		require.NoError(t, err)
+		require.Equal(t, dht.Receipt{Asked: 20, Stored: 19, Refused: 1}, receipt)
+		require.EqualValues(t, 1, kept.Load(), "in the home before anybody else had it")
 
-	r.Stores = append(r.Stores, putter(short.Receipt, short))
-	receipt, err = r.Publish(t.Context(), rec)
-	require.NoError(t, err, "one store has it as it wants to")
-	require.Equal(t, dht.Receipt{Asked: 30, Stored: 20, Refused: 1, Unreachable: 9}, receipt)
+		r.Stores = append(r.Stores, putter(short.Receipt, short))
+		receipt, err = r.Publish(t.Context(), rec)
+		require.NoError(t, err, "one store has it as it wants to")
+		require.Equal(t, dht.Receipt{Asked: 30, Stored: 20, Refused: 1, Unreachable: 9}, receipt)
 
-	r.Stores = r.Stores[1:]
-	_, err = r.Publish(t.Context(), rec)
-	got, ok := errors.AsType[*dht.ShortError](err)
-	require.True(t, ok)
-	require.Equal(t, 8, got.Want)
+		r.Stores = r.Stores[1:]
+		_, err = r.Publish(t.Context(), rec)
+		got, ok := errors.AsType[*dht.ShortError](err)
+		require.True(t, ok)
+		require.Equal(t, 8, got.Want)
 
-	_, err = r.Publish(t.Context(), sign(t, k, 1))
-	require.ErrorIs(t, err, dht.ErrOlder)
-	r.Stores = nil
-	_, err = r.Publish(t.Context(), sign(t, k, 3))
-	require.ErrorIs(t, err, dht.ErrUnreachable)
-	_, err = r.Publish(t.Context(), signFor(t, k, 4, epoch.Add(-time.Hour)))
-	_, ok = errors.AsType[*pointer.ExpiredError](err)
-	require.True(t, ok)
-	_, err = r.Publish(t.Context(), pointer.Record{})
-	require.Error(t, err)
+		_, err = r.Publish(t.Context(), sign(t, k, 1))
+		require.ErrorIs(t, err, dht.ErrOlder)
+		r.Stores = nil
+		_, err = r.Publish(t.Context(), sign(t, k, 3))
+		require.ErrorIs(t, err, dht.ErrUnreachable)
+		_, err = r.Publish(t.Context(), signFor(t, k, 4, epoch.Add(-time.Hour)))
+		_, ok = errors.AsType[*pointer.ExpiredError](err)
+		require.True(t, ok)
+		_, err = r.Publish(t.Context(), pointer.Record{})
+		require.Error(t, err)
 
-	// My own record needs no look-up.
-	res, err := r.Best(t.Context(), k.Pointer(), dht.LevelAny)
-	require.NoError(t, err)
-	require.EqualValues(t, 3, res.Record.Sequence())
-	require.Equal(t, dht.SourceCache, res.Source)
+		// My own record needs no look-up.
+		res, err := r.Best(t.Context(), k.Pointer(), dht.LevelAny)
+		require.NoError(t, err)
+		require.EqualValues(t, 3, res.Record.Sequence())
+		require.Equal(t, dht.SourceCache, res.Source)
+	})
 }
 
 func TestAHungStoreCountsAsUnreachable(t *testing.T) {
@@ -466,6 +468,40 @@ func TestAHungStoreCountsAsUnreachable(t *testing.T) {
 		_, err = r.Publish(t.Context(), rec)
 		require.ErrorIs(t, err, dht.ErrUnreachable)
 	})
+}
+
+// A store that returns an error and an empty receipt is one peer that could not be
+// reached; a receipt that comes with an error is left as it is.
+func TestAStoreThatFailsWithoutAReceiptShowsInTheSum(t *testing.T) {
+	rec := sign(t, newKey(t), 1)
+	returns := func(receipt dht.Receipt, err error) dht.Store {
+		return &script{puts: func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) { return receipt, err }}
+	}
+	silent, works := returns(dht.Receipt{}, errBroken), returns(dht.Receipt{Asked: 20, Stored: 20}, nil)
+	refuses := returns(dht.Receipt{Asked: 3, Refused: 3}, errBroken)
+	for _, tc := range []struct {
+		stores []dht.Store
+		want   dht.Receipt
+		fails  bool
+	}{
+		{[]dht.Store{silent, works}, dht.Receipt{Asked: 21, Stored: 20, Unreachable: 1}, false},
+		{[]dht.Store{silent, silent, works}, dht.Receipt{Asked: 22, Stored: 20, Unreachable: 2}, false},
+		{[]dht.Store{silent}, dht.Receipt{Asked: 1, Unreachable: 1}, true},
+		{[]dht.Store{refuses}, dht.Receipt{Asked: 3, Refused: 3}, true},
+	} {
+		r := dht.Resolver{Stores: tc.stores, Now: newClock().now}
+		for _, publish := range []func(context.Context, pointer.Record) (dht.Receipt, error){r.Publish, r.PublishAll} {
+			synctest.Test(t, func(t *testing.T) { // no second of grace passes
+				receipt, err := publish(t.Context(), rec)
+				require.Equal(t, tc.want, receipt)
+				if tc.fails {
+					require.ErrorIs(t, err, errBroken)
+				} else {
+					require.NoError(t, err)
+				}
+			})
+		}
+	}
 }
 
 func TestADamagedHomeFailsNoLookUp(t *testing.T) {
