@@ -21,7 +21,7 @@ const week = 7 * 24 * time.Hour
 // after the first day: names that followers keep resolve until their records
 // expire, and then don't; names that nobody keeps are lost.
 func TestNamesOutliveTheirPublishers(t *testing.T) {
-	const peers, followers = 1000, 3
+	const followers = 3
 	const life = 6*24*time.Hour + 30*time.Minute
 	for _, tc := range []struct {
 		name      string
@@ -29,8 +29,8 @@ func TestNamesOutliveTheirPublishers(t *testing.T) {
 	}{{"kept by 3", followers}, {"kept by 1", 1}, {"kept by nobody", 0}} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := newModel(peers, 21)
-				b, homes, recs := kept(t, 12, life)
+				m := newModel(size(300, 1000), 21)
+				b, homes, recs := kept(t, size(4, 12), life)
 				began := time.Now()
 				// Publishers keep their own records, for a day.
 				var publishers []func()

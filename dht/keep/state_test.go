@@ -54,7 +54,6 @@ func TestDueTimesSurviveARestart(t *testing.T) {
 // hostile in its times is begun anew, or its times are brought within their
 // limits: no storm, and no record is late for it.
 func TestAHostileFileDoesNoHarm(t *testing.T) {
-	const names = 60
 	year := func(y int) string { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC).Format(time.RFC3339) }
 	entry := func(next, looked string) string {
 		return `{"next":"` + next + `","looked":"` + looked + `","put":"` + looked + `","seen":"` + looked + `","asked":-5,"holders":99999999}`
@@ -75,18 +74,15 @@ func TestAHostileFileDoesNoHarm(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "keep.json")
-				m := newModel(300, 1)
-				b, home, recs := kept(t, names, week)
+				m := newModel(size(60, 300), 1)
+				b, home, recs := kept(t, size(25, 60), week)
 				var pointers []string
 				for _, rec := range recs {
 					pointers = append(pointers, rec.Pointer().String())
 				}
 				require.NoError(t, os.WriteFile(path, []byte(file(pointers)), 0o600))
 				k, stop := start(t, Config{Network: m, Contacts: b, Home: home, Path: path})
-				for minute := 1; minute <= 30; minute++ {
-					pass(time.Minute)
-					require.LessOrEqual(t, m.walked(), walksPerMinute*(minute+1))
-				}
+				calm(t, m, 30)
 				for _, e := range k.Entries() {
 					require.LessOrEqual(t, time.Until(e.Next), longest*5/4)
 				}
