@@ -1,0 +1,99 @@
+package keep
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Walks are as many at once as one minute has, then come at their rate; a long
+// rest earns no more at once, nor does a clock of the caller's that jumps.
+func TestWalksHaveTheirRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		jumping := time.Now()
+		k := New(Config{Now: func() time.Time { jumping = jumping.Add(24 * time.Hour); return jumping }, Rand: rand.NewPCG(1, 1)})
+		take := func(n int) time.Duration {
+			began := time.Now()
+			for range n {
+				require.NoError(t, k.take(t.Context()))
+			}
+			return time.Since(began)
+		}
+		const each = time.Minute / walksPerMinute
+		require.Zero(t, take(walksPerMinute))
+		require.InDelta(t, each, take(1), float64(each/100))
+		require.InDelta(t, 2*time.Minute, take(2*walksPerMinute), float64(each/100))
+		time.Sleep(24 * time.Hour)
+		require.Zero(t, take(walksPerMinute))
+		require.InDelta(t, each, take(1), float64(each/100))
+		require.Equal(t, 4*walksPerMinute+2, k.Status().Walks)
+
+		// A caller that leaves takes none.
+		ctx, cancel := context.WithTimeout(t.Context(), each/2)
+		defer cancel()
+		require.ErrorIs(t, k.take(ctx), context.DeadlineExceeded)
+		require.Equal(t, 4*walksPerMinute+2, k.Status().Walks)
+	})
+}
+
+// Records that are overdue at the start come one after the other: their due times
+// are spread over 3 s for each, and over 2 h at most.
+func TestOverdueRecordsAreSpread(t *testing.T) {
+	for _, tc := range []struct {
+		names int
+		over  time.Duration
+	}{{40, 2 * time.Minute}, {3000, 2 * time.Hour}} {
+		synctest.Test(t, func(t *testing.T) {
+			var pointers []string
+			for n := range tc.names {
+				pointers = append(pointers, testKey(n).Pointer().String())
+			}
+			path := filepath.Join(t.TempDir(), "keep.json")
+			long := time.Now().Add(-week).UTC().Format(time.RFC3339)
+			require.NoError(t, os.WriteFile(path, []byte(allAs(pointers, `{"next":"`+long+`","looked":"`+long+`"}`)), 0o600))
+			k := New(Config{Path: path, Rand: rand.NewPCG(1, 1)})
+			var due []time.Duration
+			for _, e := range k.Entries() {
+				due = append(due, time.Until(e.Next))
+			}
+			slices.Sort(due)
+			require.Len(t, due, tc.names)
+			require.GreaterOrEqual(t, due[0], time.Duration(0))
+			require.LessOrEqual(t, due[len(due)-1], tc.over)
+			require.Less(t, due[len(due)/4], tc.over*2/5)
+			require.Greater(t, due[len(due)/4], tc.over/10, "not all of them at the start")
+			require.Greater(t, due[len(due)*3/4], tc.over*3/5, "nor before the end")
+		})
+	}
+}
+
+// Records of one region are a gap apart, on average: they are not put at once,
+// and those that are under way are few.
+func TestRecordsOfARegionAreApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const names = 60
+		m := newModel(closest, 8) // one region
+		b, home, _ := kept(t, names, week)
+		k := New(Config{Network: m, Contacts: b, Home: home, Rand: rand.NewPCG(1, 1)})
+		require.NoError(t, k.readBook())
+		k.mu.Lock()
+		for _, it := range k.items {
+			it.Next = time.Now()
+		}
+		k.mu.Unlock()
+		began := time.Now()
+		k.tend(t.Context(), k.due(time.Now()))
+		require.Equal(t, closest*names, m.putsOf(pointer.Pointer{}))
+		require.Greater(t, time.Since(began), names*maxGap*7/10)
+		require.Less(t, time.Since(began), names*maxGap*13/10)
+	})
+}
