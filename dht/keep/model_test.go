@@ -46,6 +46,7 @@ type modelPeer struct {
 	start   uint64 // of its place; those of a crowd share it
 	records map[pointer.Pointer]modelRecord
 	mute    bool // answers walks, and nothing else
+	refuses bool // to store anything
 }
 
 type modelRecord struct {
@@ -274,6 +275,9 @@ func (s *modelStranger) Put(_ context.Context, to Peer, p pointer.Pointer, b []b
 	peer, err := s.peer(to, p)
 	if err != nil {
 		return err
+	}
+	if peer.refuses {
+		return errors.New("refused")
 	}
 	return s.model.put(peer, p, b)
 }
