@@ -27,7 +27,14 @@ func piped(t *testing.T, answer func(conn net.Conn, r *http.Request)) *Client {
 	t.Helper()
 	c, err := NewClient("http://router.example")
 	require.NoError(t, err)
-	c.http.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+	c.http.Transport.(*http.Transport).DialContext = pipe(answer)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// pipe dials such a router.
+func pipe(answer func(conn net.Conn, r *http.Request)) func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
 		go func() {
 			defer far.Close()
@@ -45,8 +52,6 @@ func piped(t *testing.T, answer func(conn net.Conn, r *http.Request)) *Client {
 		}()
 		return near, nil
 	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
 }
 
 // says is a router that says one thing.

@@ -45,9 +45,11 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
-func (p *pipes) dial() net.Conn {
+func (p *pipes) dial() net.Conn { return p.dialFrom("192.0.2.1:1") }
+
+func (p *pipes) dialFrom(addr string) net.Conn {
 	near, far := net.Pipe()
-	p.conns <- far
+	p.conns <- addressed{far, addr}
 	return near
 }
 
@@ -126,15 +128,9 @@ func TestSlowAndEndlessRequestsAreCut(t *testing.T) {
 // nobody else out.
 func TestConnectionsAreBoundedPerClient(t *testing.T) {
 	c := &crowd{conns: map[netip.Prefix]int{}}
-	from := ""
 	l := newPipes()
 	c.Listener = l
-	dial := func(addr string) (near net.Conn) {
-		from = addr
-		near, far := net.Pipe()
-		l.conns <- addressed{far, from}
-		return near
-	}
+	dial := l.dialFrom
 	accepted := make(chan net.Conn, 2*maxConnsOfClient)
 	go func() {
 		for {
