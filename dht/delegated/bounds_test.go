@@ -133,6 +133,7 @@ func TestConfirmationsOfTheFutureSayNothing(t *testing.T) {
 		require.Equal(t, rec.Bytes(), asked(s, here, "GET", name, nil).Body.Bytes())
 		require.Equal(t, tc.gets, n.gets.Load(), tc.at)
 	}
+	s.Network = nil
 	now = epoch.Add(2 * time.Hour)
 	require.Equal(t, rec.Bytes(), asked(s, here, "GET", name, nil).Body.Bytes(), "at the last moment of its life")
 	now = now.Add(1)
