@@ -22,13 +22,15 @@ type fake struct {
 
 	keepsSlice, servesSlice, takesOlder, takesAnything, refusesAgain, errsNotFound bool
 	ignoresCancel, leaks, truncates, ignoresNewer, changesSlice, countsNothing     bool
-	nameless, oneSlot, putsCancelled, overcounts                                   bool
+	nameless, oneSlot, putsCancelled, silentCancel, overcounts                     bool
 }
 
 func (f *fake) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		if err := ctx.Err(); err != nil && !f.ignoresCancel {
-			yield(dht.Answer{Source: dht.SourceHome}, err)
+			if !f.silentCancel {
+				yield(dht.Answer{Source: dht.SourceHome}, err)
+			}
 			return
 		}
 		if f.leaks {
@@ -121,23 +123,24 @@ func TestTheSuiteFailsBrokenStores(t *testing.T) {
 		broken *fake
 		fails  string
 	}{
-		"keeps the slice":        {&fake{keepsSlice: true}, "a put doesn't keep or change the caller's slice"},
-		"serves its own slice":   {&fake{servesSlice: true}, "a put doesn't keep or change the caller's slice"},
-		"takes older records":    {&fake{takesOlder: true}, "an older record is refused"},
-		"takes anything":         {&fake{takesAnything: true}, "bytes that don't verify are refused"},
-		"refuses the same":       {&fake{refusesAgain: true}, "the same record may be put again"},
-		"not found is an error":  {&fake{errsNotFound: true}, "what was not put is not found, and no error"},
-		"cancelled, but goes on": {&fake{ignoresCancel: true}, "a cancelled context ends both at once"},
-		"leaves a goroutine":     {&fake{leaks: true}, "closing a get early leaves nothing running"},
-		"truncates":              {&fake{truncates: true}, "what was put is got, byte for byte"},
-		"ignores newer records":  {&fake{ignoresNewer: true}, "a newer record takes the place"},
-		"changes the slice":      {&fake{changesSlice: true}, "a put doesn't keep or change the caller's slice"},
-		"stores without a count": {&fake{countsNothing: true}, "what was put is got, byte for byte"},
-		"counts more than asked": {&fake{overcounts: true}, "what was put is got, byte for byte"},
-		"has no source":          {&fake{nameless: true}, "what was put is got, byte for byte"},
-		"takes no pointer":       {&fake{takesAnything: true}, "the zero pointer is refused"},
-		"puts when cancelled":    {&fake{putsCancelled: true}, "a cancelled context ends both at once"},
-		"mixes up pointers":      {&fake{oneSlot: true}, "concurrent puts end with the newest"},
+		"keeps the slice":          {&fake{keepsSlice: true}, "a put doesn't keep or change the caller's slice"},
+		"serves its own slice":     {&fake{servesSlice: true}, "a put doesn't keep or change the caller's slice"},
+		"takes older records":      {&fake{takesOlder: true}, "an older record is refused"},
+		"takes anything":           {&fake{takesAnything: true}, "bytes that don't verify are refused"},
+		"refuses the same":         {&fake{refusesAgain: true}, "the same record may be put again"},
+		"not found is an error":    {&fake{errsNotFound: true}, "what was not put is not found, and no error"},
+		"cancelled, but goes on":   {&fake{ignoresCancel: true}, "a cancelled context ends both at once"},
+		"leaves a goroutine":       {&fake{leaks: true}, "closing a get early leaves nothing running"},
+		"truncates":                {&fake{truncates: true}, "what was put is got, byte for byte"},
+		"ignores newer records":    {&fake{ignoresNewer: true}, "a newer record takes the place"},
+		"changes the slice":        {&fake{changesSlice: true}, "a put doesn't keep or change the caller's slice"},
+		"stores without a count":   {&fake{countsNothing: true}, "what was put is got, byte for byte"},
+		"counts more than asked":   {&fake{overcounts: true}, "what was put is got, byte for byte"},
+		"has no source":            {&fake{nameless: true}, "what was put is got, byte for byte"},
+		"takes no pointer":         {&fake{takesAnything: true}, "the zero pointer is refused"},
+		"puts when cancelled":      {&fake{putsCancelled: true}, "a cancelled context ends both at once"},
+		"cancelled without a word": {&fake{silentCancel: true}, "a cancelled context ends both at once"},
+		"mixes up pointers":        {&fake{oneSlot: true}, "concurrent puts end with the newest"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, c := range checks {
