@@ -56,6 +56,10 @@ func TestFilesAreNamedAfterPointersAndPrivate(t *testing.T) {
 		require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(file), "notes.record"), nil, 0o600))
+	other := strings.ToUpper(sign(t, newKey(t), 1).Pointer().String()) // another spelling of a pointer
+	_, err = pointer.Parse(other)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(file), other+".record"), nil, 0o600))
 	ps, err := d.Pointers()
 	require.NoError(t, err)
 	require.Equal(t, []pointer.Pointer{rec.Pointer()}, ps)

@@ -470,6 +470,45 @@ func TestAHungStoreCountsAsUnreachable(t *testing.T) {
 	})
 }
 
+// The floor is confirmed at the time that comes with it. No time leaves the one
+// that is kept alone, and a record that was never confirmed is stale.
+func TestAFloorKeepsTheTimeOfItsConfirmation(t *testing.T) {
+	for name, durable := range map[string]bool{"in memory": false, "in a home": true} {
+		t.Run(name, func(t *testing.T) {
+			c := newClock()
+			r := &dht.Resolver{Now: c.now}
+			if durable {
+				r.Home = c.home(t)
+			}
+			k := newKey(t)
+			older, rec := sign(t, k, 1), sign(t, k, 2)
+			stale := func() bool {
+				res, err := r.Best(t.Context(), k.Pointer(), dht.LevelOffline)
+				require.NoError(t, err)
+				return res.Stale
+			}
+			_, _, err := dht.KeepFloor(r, rec, time.Time{})
+			require.NoError(t, err)
+			require.True(t, stale())
+			for _, tc := range []struct {
+				rec           pointer.Record
+				at, confirmed time.Time
+			}{
+				{rec, epoch.Add(-time.Minute), epoch.Add(-time.Minute)},
+				{rec, time.Time{}, epoch.Add(-time.Minute)},
+				{rec, epoch, epoch},
+				{older, epoch.Add(time.Minute), epoch},
+			} {
+				have, confirmed, err := dht.KeepFloor(r, tc.rec, tc.at)
+				require.NoError(t, err)
+				require.Equal(t, rec.ID(), have.ID())
+				require.True(t, confirmed.Equal(tc.confirmed), confirmed)
+				require.False(t, stale())
+			}
+		})
+	}
+}
+
 // A store that returns an error and an empty receipt is one peer that could not be
 // reached; a receipt that comes with an error is left as it is.
 func TestAStoreThatFailsWithoutAReceiptShowsInTheSum(t *testing.T) {

@@ -3,7 +3,10 @@ package delegated
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
+	"iter"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -15,6 +18,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // pipes is a listener whose connections a test makes.
@@ -122,6 +128,80 @@ func TestSlowAndEndlessRequestsAreCut(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A Server bounds the time of a body also under a server that does not.
+func TestASlowBodyIsCutUnderAnyServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newPipes()
+		srv := &http.Server{Handler: eager(nil), ErrorLog: log.New(io.Discard, "", 0)}
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(l) }()
+		conn := l.dial()
+		began := time.Now()
+		_, err := io.WriteString(conn, "PUT "+path+newKey(t).Pointer().String()+" HTTP/1.1\r\nHost: x\r\nContent-Type: "+contentType+"\r\nContent-Length: 100\r\n\r\n")
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		require.Equal(t, 408, resp.StatusCode)
+		require.Equal(t, bodyTimeout, time.Since(began))
+		require.NoError(t, srv.Close())
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
+	})
+}
+
+// A network may take longer than a request may: once the request is read, its time
+// is the network's.
+func TestASlowNetworkIsWaitedFor(t *testing.T) {
+	k := newKey(t)
+	rec := sign(t, k, 1)
+	for method, body := range map[string]string{"GET": "", "PUT": string(rec.Bytes())} {
+		synctest.Test(t, func(t *testing.T) {
+			const took = 2 * bodyTimeout
+			n := &network{}
+			s := &Server{Network: slowStore{n, took}, Timeout: 3 * bodyTimeout}
+			_, err := n.Memory.Put(t.Context(), k.Pointer(), rec.Bytes())
+			require.NoError(t, err)
+			l, stop := serve(t, s)
+			conn := l.dial()
+			began := time.Now()
+			_, err = fmt.Fprintf(conn, "%s %s%s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", method, path, k.Pointer(), contentType, len(body), body)
+			require.NoError(t, err)
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			require.Equal(t, 200, resp.StatusCode)
+			if answer := readAll(t, resp); method == "GET" {
+				require.Equal(t, string(rec.Bytes()), answer)
+			}
+			require.Equal(t, took, time.Since(began))
+			stop()
+		})
+	}
+}
+
+// slowStore is a store that takes its time, unless its caller leaves.
+type slowStore struct {
+	dht.Store
+	takes time.Duration
+}
+
+func (s slowStore) wait(ctx context.Context) {
+	select {
+	case <-time.After(s.takes):
+	case <-ctx.Done():
+	}
+}
+
+func (s slowStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		s.wait(ctx)
+		s.Store.Get(ctx, p)(yield)
+	}
+}
+
+func (s slowStore) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
+	s.wait(ctx)
+	return s.Store.Put(ctx, p, b)
 }
 
 // A client that opens connections and leaves them has only so many, and keeps

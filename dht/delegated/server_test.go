@@ -88,6 +88,10 @@ func TestRefusals(t *testing.T) {
 		require.Less(t, w.Body.Len(), 300, what)
 		require.NotContains(t, w.Body.String(), "\x1b")
 		require.True(t, strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain"), what)
+		if tc.reason != "" { // a refusal of ours
+			require.Equal(t, "no-store", w.Header().Get("Cache-Control"), what)
+			require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"), what)
+		}
 	}
 	w := asked(s, here, "GET", name, nil)
 	require.Equal(t, rec.Bytes(), w.Body.Bytes())
@@ -139,6 +143,7 @@ type network struct {
 	err        error         // of everything
 	receipt    dht.Receipt   // beside it
 	block      chan struct{} // everything waits for it, if not nil
+	putting    func()        // called by a put, if not nil
 }
 
 func (n *network) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
@@ -160,6 +165,9 @@ func (n *network) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answ
 
 func (n *network) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
 	n.puts.Add(1)
+	if n.putting != nil {
+		n.putting()
+	}
 	if n.err != nil {
 		return n.receipt, n.err
 	}
@@ -272,6 +280,25 @@ func TestPutsAreAnsweredAsTheNetworkDid(t *testing.T) {
 	}
 }
 
+// A put that a newer record overtakes while the network stores it is no success:
+// the newer one stays.
+func TestARecordThatIsOvertakenIsAConflict(t *testing.T) {
+	k := newKey(t)
+	name := k.Pointer().String()
+	older, newer := sign(t, k, 1), sign(t, k, 2)
+	n := &network{}
+	s := eager(n)
+	n.putting = func() {
+		n.putting = nil
+		require.Equal(t, 200, asked(s, here, "PUT", name, newer.Bytes()).Code)
+		n.Memory = dht.Memory{} // which takes the older one
+	}
+	w := asked(s, here, "PUT", name, older.Bytes())
+	require.Equal(t, 409, w.Code)
+	require.Contains(t, w.Body.String(), "sequence 2")
+	require.Equal(t, newer.Bytes(), asked(s, here, "GET", name, nil).Body.Bytes())
+}
+
 // Each client has a bucket of its own; headers make nobody another one.
 func TestRatesArePerClient(t *testing.T) {
 	now := epoch
@@ -358,12 +385,16 @@ func TestLongRequestsAreBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Equal(t, 429, <-results)
-		for i := range maxBusy - maxBusyOfClient + 1 {
+		for i := range maxBusy - maxBusyOfClient {
 			ask(fmt.Sprintf("198.51.100.%d:1", i+1))
 		}
 		synctest.Wait()
-		require.Equal(t, 503, <-results)
 		require.Empty(t, results)
+		for range maxBusyOfClient + 1 { // a refusal takes none of its client's places
+			ask("203.0.113.1:1")
+			synctest.Wait()
+			require.Equal(t, 503, <-results)
+		}
 		close(n.block)
 		for range maxBusy {
 			require.Equal(t, 200, <-results)

@@ -2,6 +2,7 @@ package keep
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"math/rand/v2"
 	"os"
@@ -176,6 +177,85 @@ func TestOnePeerThatStoresIsNotEnough(t *testing.T) {
 		require.Equal(t, 1, e.Holders)
 		require.GreaterOrEqual(t, m.putsOf(recs[0].Pointer())/closest, 20)
 	})
+}
+
+// A record that nobody holds, and that nobody stored, was put by nobody as far as
+// can be told.
+func TestWhatNobodyStoredWasNotSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(closest, 2)
+		b, home, recs := kept(t, 1, week)
+		for _, p := range m.peers {
+			p.refuses = true
+		}
+		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
+		pass(3 * time.Hour)
+		e := k.Entries()[recs[0].Pointer()]
+		require.Contains(t, e.Problem, "stored by 0 of 20")
+		require.Zero(t, e.Put)
+		require.Zero(t, e.Seen)
+	})
+}
+
+// A proof that a record was put before the last look takes nothing from what is
+// known of a later put.
+func TestAProofOfAPutNeverSetsItBack(t *testing.T) {
+	for _, since := range []time.Duration{time.Hour, 3 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newModel(300, 2)
+			b, home, recs := kept(t, 1, week)
+			m.give(recs[0], closest)
+			k := New(Config{Network: m, Contacts: b, Home: home, Rand: rand.NewPCG(1, 1)})
+			require.NoError(t, k.readBook())
+			r, err := k.explore(t.Context(), placeOf(recs[0].Pointer()))
+			require.NoError(t, err)
+			now := time.Now()
+			it := k.items[0]
+			it.Looked, it.Seen = now.Add(-2*time.Hour), now.Add(-since)
+			it.peers = sampleOf(map[string]bool{"gone": true}) // so that all who answer are newcomers
+			e, _, err := k.lookAndPut(t.Context(), r, it)
+			require.NoError(t, err)
+			require.Equal(t, now.Add(-min(since, 2*time.Hour)), e.Seen)
+		})
+	}
+}
+
+// A look that ends with the keeper changes nothing: the record stays due.
+func TestALookThatIsCutOffStaysDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, home, recs := kept(t, 1, week)
+		path := filepath.Join(t.TempDir(), "keep.json")
+		k, stop := start(t, Config{Network: &slowNetwork{model: newModel(closest, 8)}, Contacts: b, Home: home, Path: path})
+		pass(30 * time.Second) // in the midst of the look
+		before := k.Entries()[recs[0].Pointer()]
+		require.False(t, before.Next.After(time.Now()))
+		stop()
+		require.Equal(t, before, k.Entries()[recs[0].Pointer()])
+		read, err := ReadEntries(path)
+		require.NoError(t, err)
+		require.True(t, before.Next.Equal(read[recs[0].Pointer()].Next))
+		require.Zero(t, read[recs[0].Pointer()].Looked)
+	})
+}
+
+// A newer record that the home can't keep is not put: the next look would not know
+// it for the floor.
+func TestARecordThatTheHomeCannotKeepIsNotPut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(300, 2)
+		b, home, recs := kept(t, 1, week)
+		m.give(sign(t, testKey(0), 2, week), 3)
+		k, _ := start(t, Config{Network: m, Contacts: b, Home: fullHome{home}})
+		pass(time.Minute)
+		require.Contains(t, k.Entries()[recs[0].Pointer()].Problem, "disk full")
+		require.Zero(t, m.putsOf(recs[0].Pointer()))
+	})
+}
+
+type fullHome struct{ *dht.Memory }
+
+func (fullHome) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+	return dht.Receipt{}, errors.New("disk full")
 }
 
 // Peers of a network are asked for my own record. What the home answers, a cache,
