@@ -509,6 +509,69 @@ func TestAFloorKeepsTheTimeOfItsConfirmation(t *testing.T) {
 	}
 }
 
+// A disk that fails costs the memory of a floor, and not its use in the look-up
+// that found it: the expired newest record still stands over an older one.
+func TestAFloorThatCannotBeKeptStillHolds(t *testing.T) {
+	c := newClock()
+	home := c.home(t)
+	dht.SetWrite(home, func(*os.File, []byte) error { return errBroken })
+	k := newKey(t)
+	s := peers(signFor(t, k, 9, epoch.Add(-time.Second)).Bytes(), sign(t, k, 5).Bytes())
+	_, err := (&dht.Resolver{Stores: []dht.Store{s}, Home: home, Now: c.now}).Best(t.Context(), k.Pointer(), dht.LevelStrict)
+	expired, ok := errors.AsType[*pointer.ExpiredError](err)
+	require.True(t, ok, "%v", err)
+	require.EqualValues(t, 9, expired.Record.Sequence())
+}
+
+// Stores whose answers name no peer are one each, however often they answer.
+func TestNamelessStoresAgreeOnceEach(t *testing.T) {
+	k := newKey(t)
+	b := sign(t, k, 1).Bytes()
+	nameless := func(times int) dht.Store {
+		s := &script{}
+		for range times {
+			s.says = append(s.says, said{answer: dht.Answer{Record: b, Source: dht.SourceHome}})
+		}
+		return s
+	}
+	for _, tc := range []struct {
+		stores []dht.Store
+		agreed int
+	}{
+		{[]dht.Store{nameless(4)}, 1},
+		{[]dht.Store{nameless(4), nameless(4)}, 2},
+		{[]dht.Store{nameless(1), nameless(1), nameless(1)}, 3},
+	} {
+		res, err := (&dht.Resolver{Stores: tc.stores, Now: newClock().now}).Best(t.Context(), k.Pointer(), dht.LevelStrict)
+		require.NoError(t, err)
+		require.Equal(t, tc.agreed, res.Agreed)
+	}
+}
+
+// A store that fails over and over makes an error that is bounded, and its count
+// of peers asked never goes back.
+func TestAStoreThatFailsOftenIsBounded(t *testing.T) {
+	k := newKey(t)
+	b := sign(t, k, 1).Bytes()
+	s := &script{}
+	for range 400 {
+		s.says = append(s.says, said{dht.Answer{Source: dht.SourceNetwork}, errBroken})
+	}
+	r := dht.Resolver{Stores: []dht.Store{s}, Now: newClock().now}
+	_, err := r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
+	require.ErrorIs(t, err, errBroken)
+	require.Equal(t, 32, strings.Count(err.Error(), errBroken.Error()))
+
+	r.Stores[0] = storeFunc(func(_ context.Context, yield func(dht.Answer, error) bool) {
+		_ = yield(dht.Answer{Record: b, Source: dht.SourceNetwork, Peer: "a", Asked: 20}, nil) &&
+			yield(dht.Answer{Source: dht.SourceNetwork, Peer: "b", Asked: 3}, nil)
+	})
+	res, err := r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
+	require.NoError(t, err)
+	require.Equal(t, 20, res.Asked)
+	require.Equal(t, 2, res.Answered)
+}
+
 // A store that returns an error and an empty receipt is one peer that could not be
 // reached; a receipt that comes with an error is left as it is.
 func TestAStoreThatFailsWithoutAReceiptShowsInTheSum(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -253,6 +254,17 @@ type addressed struct {
 
 func (a addressed) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a.from))
+}
+
+// After its end a gate lets nobody in.
+func TestNoHandlerRunsAfterServe(t *testing.T) {
+	var inside atomic.Int32
+	g := &gate{handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { inside.Add(1) })}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	g.ServeHTTP(httptest.NewRecorder(), r)
+	g.shut()
+	g.ServeHTTP(httptest.NewRecorder(), r)
+	require.EqualValues(t, 1, inside.Load())
 }
 
 // Serve lets requests under way end, for a while, and waits for the rest.

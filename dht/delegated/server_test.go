@@ -136,6 +136,24 @@ func TestAnswersSayHowLongTheyMayBeKept(t *testing.T) {
 	require.Equal(t, "public, max-age=15", w.Header().Get("Cache-Control"))
 }
 
+// A record that expires while it is answered may not be kept at all.
+func TestARecordThatJustExpiredMayNotBeKept(t *testing.T) {
+	calls := 0
+	s := eager(nil)
+	s.Now = func() time.Time {
+		calls++
+		return epoch.Add(time.Duration(calls) * time.Minute)
+	}
+	k := newKey(t)
+	name := k.Pointer().String()
+	rec := signUntil(t, k, 5, epoch.Add(time.Hour))
+	require.Equal(t, 200, asked(s, here, "PUT", name, rec.Bytes()).Code)
+	calls = 58 // the request is counted at 59, read at 60, and answered at 61 minutes
+	w := asked(s, here, "GET", name, nil)
+	require.Equal(t, rec.Bytes(), w.Body.Bytes())
+	require.Equal(t, "public, max-age=0, stale-while-revalidate=0, stale-if-error=0", w.Header().Get("Cache-Control"))
+}
+
 // network is a store that does what a test tells it to.
 type network struct {
 	dht.Memory

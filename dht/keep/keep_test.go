@@ -170,6 +170,7 @@ func TestLiesAreNotKept(t *testing.T) {
 		for i, b := range [][]byte{recs[0].Bytes(), sign(t, testKey(1), 7, week).Bytes(), []byte("garbage"), expired.Bytes(), {}, best.Bytes()} {
 			answers = append(answers, answer{peer: string(rune('a' + i)), record: b})
 		}
+		answers = append(answers, answer{"g", best.Bytes(), errDown}) // failed, whatever came with it
 		l, err := k.look(t.Context(), p, answers)
 		require.NoError(t, err)
 		require.Equal(t, best.ID(), l.best.ID())
@@ -189,6 +190,9 @@ func TestNothingUnderTheFloorIsPut(t *testing.T) {
 		pass(time.Hour)
 		m.give(recs[0], 3)
 		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
+		pass(time.Hour) // while three peers have it
+		require.Equal(t, 3, m.holders(recs[0]))
+		require.Equal(t, dht.ErrNotFound.Error(), k.Entries()[recs[0].Pointer()].Problem)
 		pass(3 * 24 * time.Hour)
 		require.Zero(t, m.putsOf(pointer.Pointer{}))
 		require.Equal(t, dht.ErrNotFound.Error(), k.Entries()[recs[0].Pointer()].Problem)
@@ -281,6 +285,9 @@ func TestWithoutANetwork(t *testing.T) {
 		for _, rec := range recs {
 			require.Equal(t, closest, m.holders(rec))
 		}
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		require.Zero(t, k.failed, "the next failure is the first again")
 	})
 }
 

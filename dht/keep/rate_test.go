@@ -2,6 +2,7 @@ package keep
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -74,6 +75,51 @@ func TestOverdueRecordsAreSpread(t *testing.T) {
 			require.Greater(t, due[len(due)*3/4], tc.over*3/5, "nor before the end")
 		})
 	}
+}
+
+// The rate at which peers go is learned from two looks at enough peers, half an
+// hour to 44 h apart; from nothing else, and within its limits.
+func TestTheRateAtWhichPeersGoIsLearned(t *testing.T) {
+	peers := func(from, to int) sample {
+		ids := map[string]bool{}
+		for i := from; i < to; i++ {
+			ids[string(rune('a'+i))] = true
+		}
+		return sampleOf(ids)
+	}
+	for name, tc := range map[string]struct {
+		before, after sample
+		elapsed       time.Duration
+		want          float64 // that the rate moves towards; 0: it stays
+	}{
+		"half went in two hours":  {peers(0, 20), peers(10, 30), 2 * time.Hour, math.Ln2 / 2},
+		"five peers":              {peers(0, 5), peers(0, 5), time.Hour, 1e-9},
+		"four peers":              {peers(0, 4), peers(10, 14), time.Hour, 0},
+		"half an hour":            {peers(0, 20), peers(10, 30), minElapsed, math.Ln2 * 2},
+		"less than half an hour":  {peers(0, 20), peers(10, 30), minElapsed - 1, 0},
+		"44 hours":                {peers(0, 20), peers(10, 30), 2 * longest, math.Ln2 / 44},
+		"more than 44 hours":      {peers(0, 20), peers(10, 30), 2*longest + 1, 0},
+		"all went, seen as 39/40": {peers(0, 20), peers(20, 40), 4 * time.Hour, math.Log(40) / 4},
+	} {
+		k := New(Config{})
+		k.measure(tc.before, tc.after, tc.elapsed)
+		want := startChurn
+		if tc.want > 0 {
+			want += churnShare * (tc.want - startChurn)
+		}
+		require.InDelta(t, want, k.churn, 1e-6, name)
+	}
+	k := New(Config{})
+	for range 100 {
+		k.measure(peers(0, 20), peers(20, 40), minElapsed)
+	}
+	require.Equal(t, float64(maxChurn), k.churn)
+	require.Equal(t, shortest, k.interval())
+	for range 100 {
+		k.measure(peers(0, 20), peers(0, 20), longest)
+	}
+	require.Equal(t, minChurn, k.churn)
+	require.Equal(t, longest, k.interval())
 }
 
 // Records of one region are a gap apart, on average: they are not put at once,
