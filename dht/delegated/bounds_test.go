@@ -403,7 +403,7 @@ func TestAClientsRequestsAreBounded(t *testing.T) {
 		require.Equal(t, defaultTimeout, time.Since(began))
 		settle(t, c)
 	})
-	synctest.Test(t, func(t *testing.T) { // a router that is silent before it has shown who it is
+	synctest.Test(t, func(t *testing.T) { // a router that is silent in the midst of a handshake
 		c, err := NewClient("https://router.example")
 		require.NoError(t, err)
 		c.http.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
@@ -415,6 +415,46 @@ func TestAClientsRequestsAreBounded(t *testing.T) {
 		_, err = get(t, c, newKey(t).Pointer())
 		require.ErrorIs(t, err, dht.ErrUnreachable)
 		require.Equal(t, dialTimeout, time.Since(began))
+		settle(t, c)
+	})
+}
+
+// Above the weakest level a router is asked to look again, as is any cache on the
+// way.
+func TestEachLevelAboveAnyAsksAnew(t *testing.T) {
+	directive := ""
+	c := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		directive = r.Header.Get("Cache-Control")
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	p := newKey(t).Pointer()
+	for level, want := range map[dht.Level]string{
+		"": "", dht.LevelAny: "", dht.LevelAgreed: "no-cache", dht.LevelFresh: "no-cache", dht.LevelStrict: "no-cache",
+	} {
+		directive = "none sent"
+		for _, err := range c.GetAt(t.Context(), p, level) {
+			require.NoError(t, err)
+		}
+		require.Equal(t, want, directive, level)
+	}
+}
+
+// A router that refuses, and says why at length, is read no further than its
+// reason may be long.
+func TestTheReasonOfARefusalIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var written atomic.Int64
+		c := piped(t, func(conn net.Conn, _ *http.Request) {
+			const size = 4 << 20
+			_, err := fmt.Fprintf(conn, "HTTP/1.1 500 No\r\nContent-Length: %d\r\n\r\n", size)
+			for chunk := make([]byte, 4<<10); err == nil && written.Load() < size; written.Add(int64(len(chunk))) {
+				_, err = conn.Write(chunk)
+			}
+			conn.Close()
+		})
+		_, err := get(t, c, newKey(t).Pointer())
+		told(t, err, c, dht.ErrUnreachable)
+		require.Less(t, written.Load(), int64(64<<10))
 		settle(t, c)
 	})
 }

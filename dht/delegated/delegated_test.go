@@ -118,7 +118,13 @@ func TestTheAnswerSaysWhichRouter(t *testing.T) {
 }
 
 func TestURLs(t *testing.T) {
+	label := strings.Repeat("a", 63)
+	host := strings.Repeat(label+".", 3) + label[:61] // 253
+	zeroes := "http://router.example:" + strings.Repeat("0", 512-len("http://router.example:81"))
 	for in, want := range map[string]string{
+		"http://" + label:                    "http://" + label,
+		"http://" + host:                     "http://" + host,
+		zeroes + "81":                        "http://router.example:81",
 		"http://127.0.0.1:8080":              "http://127.0.0.1:8080",
 		"http://127.0.0.1:8080/":             "http://127.0.0.1:8080",
 		"https://Router.Example/routing/v1":  "https://router.example",
@@ -140,6 +146,7 @@ func TestURLs(t *testing.T) {
 		require.Equal(t, got, again)
 	}
 	for _, bad := range []string{
+		"http://" + label + "a", "http://" + host + "a", zeroes + "081",
 		"", "router.example", "ftp://router.example", "http://", "http://:8080", "http:router.example", "//router.example",
 		"http://user@router.example", "http://user:secret@router.example", "http://@router.example",
 		"http://router.example/other", "http://router.example/routing/v1/ipns", "http://router.example//", "http://router.example/routing%2fv1",

@@ -2,7 +2,10 @@ package keep
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -132,6 +135,42 @@ func TestALockedIdentityIsToldOfInTime(t *testing.T) {
 			pass(tc.life)
 			require.Contains(t, k.Status().Own.Warning, "expired at ")
 			require.False(t, m.resolves(p.key.Pointer()))
+		})
+	}
+}
+
+// Attack: a file says that my record was seen first, or renewed last, in a far
+// future. It is renewed before it expires all the same.
+func TestAHostileFileHindersNoRenewal(t *testing.T) {
+	far := time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, set := range map[string]func(*ownState){
+		"nothing":  func(*ownState) {},
+		"seen":     func(o *ownState) { o.Since = far },
+		"renewed":  func(o *ownState) { o.Renewed = far },
+		"put":      func(o *ownState) { o.Put, o.Seen, o.Looked = far, far, far },
+		"next":     func(o *ownState) { o.Next = far },
+		"expiring": func(o *ownState) { o.Expires = far },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newModel(100, 1)
+				p := newPublisher(t, m, 48*time.Hour)
+				id := p.held().ID()
+				s := state{Version: stateVersion, Churn: startChurn, Own: ownState{Record: hex.EncodeToString(id[:]), Since: time.Now(), Expires: p.held().Expires()}}
+				s.Own.Next = time.Now().Add(time.Hour)
+				set(&s.Own)
+				c := p.config()
+				c.Path = filepath.Join(t.TempDir(), "keep.json")
+				b, err := json.Marshal(s)
+				require.NoError(t, err)
+				require.NoError(t, os.WriteFile(c.Path, b, 0o600))
+				start(t, c)
+				pass(23 * time.Hour)
+				require.Empty(t, p.lives(), "half of its life is not over")
+				pass(24 * time.Hour)
+				require.Len(t, p.lives(), 1)
+				require.True(t, m.resolves(p.key.Pointer()))
+			})
 		})
 	}
 }

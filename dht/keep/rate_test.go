@@ -122,6 +122,55 @@ func TestTheRateAtWhichPeersGoIsLearned(t *testing.T) {
 	require.Equal(t, longest, k.interval())
 }
 
+// The next look comes sooner where few hold a record: when no more than 8 of 20
+// are to be expected, and an hour from now at the soonest.
+func TestFewHoldersAreLookedForSooner(t *testing.T) {
+	now := time.Now()
+	for holders, want := range map[int]time.Duration{
+		20: 4 * time.Hour, // half are gone by then, and that is looked at first
+		12: time.Duration(math.Log(0.6/0.4) / startChurn * float64(time.Hour)),
+		10: time.Duration(math.Log(0.5/0.4) / startChurn * float64(time.Hour)),
+		8:  time.Hour,
+		1:  time.Hour,
+	} {
+		k := New(Config{Rand: rand.NewPCG(1, 1)})
+		for range 20 {
+			e := Entry{Asked: closest, Holders: holders, Seen: now}
+			k.schedule(&e, now)
+			require.InDelta(t, want, e.Next.Sub(now), float64(want)*jitter*1.01, holders)
+			require.GreaterOrEqual(t, e.Next.Sub(now), time.Hour)
+		}
+	}
+}
+
+// Each time of a file that a clock set which ran ahead makes its entry worth
+// nothing, alone; what is less than a jump ahead does not.
+func TestAnyTimeAheadIsNotBelieved(t *testing.T) {
+	now := time.Now().Round(0)
+	past := now.Add(-time.Hour)
+	for name, set := range map[string]func(e *Entry, at time.Time){
+		"looked": func(e *Entry, at time.Time) { e.Looked = at },
+		"put":    func(e *Entry, at time.Time) { e.Put = at },
+		"seen":   func(e *Entry, at time.Time) { e.Seen = at },
+	} {
+		k := New(Config{Rand: rand.NewPCG(1, 1)})
+		e := Entry{Next: now.Add(time.Hour), Looked: past, Put: past, Seen: past}
+		set(&e, now.Add(jump))
+		require.Equal(t, e, k.settled(e, now, 1), name)
+		set(&e, now.Add(jump+1))
+		got := k.settled(e, now, 1)
+		require.Zero(t, got.Looked, name)
+		require.Zero(t, got.Put, name)
+		require.Zero(t, got.Seen, name)
+		require.LessOrEqual(t, got.Next.Sub(now), longest/2, name)
+	}
+	k := New(Config{Rand: rand.NewPCG(1, 1)})
+	e := Entry{Next: now.Add(longest * 5 / 4), Looked: past}
+	require.Equal(t, e, k.settled(e, now, 1))
+	e.Next = e.Next.Add(1)
+	require.Zero(t, k.settled(e, now, 1).Looked)
+}
+
 // Records of one region are a gap apart, on average: they are not put at once,
 // and those that are under way are few.
 func TestRecordsOfARegionAreApart(t *testing.T) {

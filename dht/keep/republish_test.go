@@ -212,7 +212,7 @@ func TestAProofOfAPutNeverSetsItBack(t *testing.T) {
 			now := time.Now()
 			it := k.items[0]
 			it.Looked, it.Seen = now.Add(-2*time.Hour), now.Add(-since)
-			it.peers = sampleOf(map[string]bool{"gone": true}) // so that all who answer are newcomers
+			it.peers = sampleOf(map[string]bool{"gone": true}) // so that all that answer are newcomers
 			e, _, err := k.lookAndPut(t.Context(), r, it)
 			require.NoError(t, err)
 			require.Equal(t, now.Add(-min(since, 2*time.Hour)), e.Seen)
