@@ -459,6 +459,23 @@ func TestTheReasonOfARefusalIsBounded(t *testing.T) {
 	})
 }
 
+// Foreign words are cut to 240 bytes, between two characters, and come on one line
+// without anything that a terminal would obey.
+func TestForeignWordsAreMadeFitToShow(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                     "",
+		" plain words \r\n\tagain\u2028 ":      "plain words    again",
+		"\x1b]0;owned\x07\u202e\x00\u200b\xff": "\ufffd]0;owned\ufffd\ufffd\ufffd\ufffd\ufffd",
+		"naïve ☂":                              "naïve ☂",
+		strings.Repeat("a", maxReason):         strings.Repeat("a", maxReason),
+		strings.Repeat("a", maxReason+1):       strings.Repeat("a", maxReason) + "…",
+		strings.Repeat("☂", maxReason/3):       strings.Repeat("☂", maxReason/3),
+		"a" + strings.Repeat("☂", maxReason/3): "a" + strings.Repeat("☂", maxReason/3-1) + "…",
+	} {
+		require.Equal(t, want, short(in), "%q", in)
+	}
+}
+
 // What a client sends is the same whatever a router answered before: no cookie,
 // and no leave to compress, since what is bounded is what comes over the wire.
 func TestAClientKeepsNothingOfARouter(t *testing.T) {

@@ -41,6 +41,32 @@ func TestAClockThatJumpsCausesNoStorm(t *testing.T) {
 	}
 }
 
+// A pause that a clock ran ahead for ends when the clock is set right, and so does
+// the time for which the book counts as read.
+func TestAClockThatIsSetBackEndsAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var offset atomic.Int64
+		offset.Store(int64(5 * 24 * time.Hour))
+		now := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
+		m := newModel(100, 8)
+		m.down = true
+		b, home, recs := kept(t, 2, 60*24*time.Hour)
+		k, _ := start(t, Config{Network: m, Contacts: b, Home: home, Now: now})
+		b.keep(false, recs[1].Pointer())
+		pass(time.Hour)
+		require.Contains(t, k.Status().Said, "no network")
+		m.mu.Lock()
+		m.down = false
+		m.mu.Unlock()
+		b.keep(true, recs[1].Pointer())
+		offset.Store(0)
+		pass(longest/2 + 2*pollEvery)
+		for _, rec := range recs {
+			require.Equal(t, closest, m.holders(rec))
+		}
+	})
+}
+
 // Many overdue records, as after a week's sleep, come one after the other as
 // well.
 func TestWakingUpCausesNoStorm(t *testing.T) {
