@@ -351,6 +351,57 @@ func TestRatesArePerClient(t *testing.T) {
 	require.Equal(t, 2, until("192.0.2.1:1"))
 }
 
+// A shelf has so many records and no more, however small they are; a client
+// that has none left is forgotten.
+func TestTheNumberOfRecordsIsBounded(t *testing.T) {
+	var s shelf
+	k := newKey(t)
+	rec := signUntil(t, k, 1, epoch.Add(time.Hour))
+	many, few := client("192.0.2.1:1"), client("192.0.2.2:1")
+	s.put(rec, epoch, few)
+	for i := range maxShelved - 1 { // of no size, so that none of them is what has to go
+		p, err := pointer.Parse(fmt.Sprintf("f01721220%064x", i))
+		require.NoError(t, err)
+		s.byName[p] = nil
+	}
+	require.Equal(t, maxShelved, s.len())
+	newer := signUntil(t, k, 2, epoch.Add(time.Hour))
+	s.put(newer, epoch, many)
+	require.Equal(t, maxShelved, s.len())
+	require.Len(t, s.owners, 1)
+	require.Contains(t, s.owners, many)
+	held, ok, _ := s.get(k.Pointer(), epoch)
+	require.True(t, ok)
+	require.Equal(t, newer, held)
+
+	s.put(signUntil(t, newKey(t), 1, epoch.Add(time.Hour)), epoch, few)
+	require.Equal(t, maxShelved, s.len(), "one had to go")
+}
+
+// Of too many clients the one that was silent the longest is forgotten: a flood of
+// addresses pays no debt of a client that goes on asking.
+func TestAClientThatAsksIsNotForgotten(t *testing.T) {
+	address := func(i int) netip.Prefix {
+		return client(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1).String())
+	}
+	var l limiter
+	debtor, silent := address(0), address(1)
+	for _, c := range []netip.Prefix{debtor, silent} {
+		taken, _ := l.take(c, epoch, 1, 1)
+		require.True(t, taken)
+	}
+	for i := 2; i < maxClients; i++ {
+		l.take(address(i), epoch, 1, 1)
+	}
+	taken, _ := l.take(debtor, epoch, 1, 1)
+	require.False(t, taken)
+	l.take(address(maxClients), epoch, 1, 1)
+	taken, _ = l.take(debtor, epoch, 1, 1)
+	require.False(t, taken, "it asked a moment ago")
+	taken, _ = l.take(silent, epoch, 1, 1)
+	require.True(t, taken, "it was forgotten")
+}
+
 // What strangers leave behind is bounded: buckets, and records, of which a
 // flood displaces its own.
 func TestAFloodIsBoundedAndDisplacesItself(t *testing.T) {

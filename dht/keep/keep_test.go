@@ -285,9 +285,31 @@ func TestWithoutANetwork(t *testing.T) {
 		for _, rec := range recs {
 			require.Equal(t, closest, m.holders(rec))
 		}
+	})
+}
+
+// A network that comes back is found without a Wake as well, and its next failure
+// is the first again.
+func TestANetworkThatComesBackIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(300, 2)
+		b, home, recs := kept(t, 5, week)
+		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
+		set := func(down bool) {
+			m.mu.Lock()
+			m.down = down
+			m.mu.Unlock()
+		}
+		set(true)
+		pass(24 * time.Hour)
+		set(false)
+		pass(maxPause*11/10 + pollEvery)
+		for _, rec := range recs {
+			require.Equal(t, closest, m.holders(rec))
+		}
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		require.Zero(t, k.failed, "the next failure is the first again")
+		require.Zero(t, k.failed)
 	})
 }
 

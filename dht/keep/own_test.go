@@ -175,6 +175,30 @@ func TestAHostileFileHindersNoRenewal(t *testing.T) {
 	}
 }
 
+// What failed for want of a network is tried again at once by a Wake, and before
+// long without one.
+func TestAWakeHasMyRecordTriedAgain(t *testing.T) {
+	for woken, within := range map[bool]time.Duration{true: 0, false: retryAfter / 4} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newModel(100, 1)
+			m.down = true
+			p := newPublisher(t, m, 48*time.Hour)
+			k, _ := start(t, p.config())
+			pass(time.Minute)
+			require.Contains(t, k.Status().Own.Problem, "no network")
+			m.mu.Lock()
+			m.down = false
+			m.mu.Unlock()
+			if woken {
+				k.Wake()
+			}
+			pass(within)
+			require.Equal(t, closest, m.holders(p.held()))
+			require.Empty(t, k.Status().Own.Problem)
+		})
+	}
+}
+
 // Another device of mine published a newer record: it is the one that is put,
 // and nothing is renewed for it.
 func TestANewerRecordOfAnotherDeviceIsPut(t *testing.T) {

@@ -339,6 +339,21 @@ func TestARemovedContactLeavesTheFile(t *testing.T) {
 	}
 }
 
+// A contact that turns out to be removed when its record is due is dropped with
+// the next reading of the book, which is at once.
+func TestARemovalFoundOutHasTheBookRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(300, 1)
+		b, home, recs := kept(t, 1, week)
+		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
+		synctest.Wait()
+		require.Contains(t, k.Entries(), recs[0].Pointer())
+		b.keep(false, recs[0].Pointer())
+		pass(lot(1) + 2*maxGap + time.Second)
+		require.Empty(t, k.Entries())
+	})
+}
+
 // No more than four records of a region are under way at once, however long
 // their peers take.
 func TestFewRecordsAreUnderWayAtOnce(t *testing.T) {
