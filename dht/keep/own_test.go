@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -197,6 +198,57 @@ func TestAWakeHasMyRecordTriedAgain(t *testing.T) {
 			require.Empty(t, k.Status().Own.Problem)
 		})
 	}
+}
+
+// A network that hangs when my record is looked for, or put, holds up nothing else
+// for longer than its time.
+func TestAHangingNetworkHoldsUpNoContacts(t *testing.T) {
+	for name, tc := range map[string]struct {
+		hangs hanging
+		after time.Duration
+	}{"looking": {hanging{get: true}, lookTime}, "putting": {hanging{put: true}, putTime}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newModel(100, 1)
+				p := newPublisher(t, m, 48*time.Hour)
+				c := p.config()
+				b, home, recs := kept(t, 1, week)
+				_, err := home.Put(t.Context(), p.key.Pointer(), p.held().Bytes())
+				require.NoError(t, err)
+				c.Contacts, c.Home = b, home
+				tc.hangs.Store = modelStore{m}
+				c.Own.Store = tc.hangs
+				start(t, c)
+				pass(tc.after - time.Second)
+				require.Zero(t, m.holders(recs[0]))
+				pass(time.Second + lot(1) + 2*maxGap)
+				require.Equal(t, closest, m.holders(recs[0]))
+			})
+		})
+	}
+}
+
+// hanging is a store that hangs until its caller has had enough.
+type hanging struct {
+	dht.Store
+	get, put bool
+}
+
+func (h hanging) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		if h.get {
+			<-ctx.Done()
+		}
+		h.Store.Get(ctx, p)(yield)
+	}
+}
+
+func (h hanging) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
+	if h.put {
+		<-ctx.Done()
+		return dht.Receipt{}, ctx.Err()
+	}
+	return h.Store.Put(ctx, p, b)
 }
 
 // Another device of mine published a newer record: it is the one that is put,

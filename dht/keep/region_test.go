@@ -22,15 +22,7 @@ func TestABookCostsFarFewerWalksThanNames(t *testing.T) {
 		b, home, recs := kept(t, names, 6*24*time.Hour)
 		k, stop := start(t, Config{Network: m, Contacts: b, Home: home})
 		began := time.Now()
-		looked := func() (n int) {
-			for _, e := range k.Entries() {
-				if !e.Looked.IsZero() {
-					n++
-				}
-			}
-			return n
-		}
-		for looked() < names {
+		for looked(k.Entries()) < names {
 			pass(5 * time.Minute)
 			require.Less(t, time.Since(began), 24*time.Hour)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // What is due when, and what came of it, survives a restart: nothing is looked
@@ -47,6 +48,62 @@ func TestDueTimesSurviveARestart(t *testing.T) {
 		left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".keep-*"))
 		require.NoError(t, err)
 		require.Empty(t, left)
+	})
+}
+
+// looked counts the entries that were looked for.
+func looked(entries map[pointer.Pointer]Entry) (n int) {
+	for _, e := range entries {
+		if !e.Looked.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// What was done is in the file when the keeper ends, also in the midst of a
+// region.
+func TestTheEndOfAKeeperSavesWhatItDid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "keep.json")
+		b, home, _ := kept(t, 2*parallel, week)
+		k, stop := start(t, Config{Network: &slowNetwork{model: newModel(closest, 8)}, Contacts: b, Home: home, Path: path})
+		pass(100 * time.Second) // the first four are done, the next under way
+		done := looked(k.Entries())
+		require.Greater(t, done, 0)
+		require.Less(t, done, 2*parallel)
+		stop()
+		read, err := ReadEntries(path)
+		require.NoError(t, err)
+		require.Equal(t, done, looked(read))
+	})
+}
+
+// While region follows region, what was done is saved every minute.
+func TestALongRoundIsSavedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "keep.json")
+		m := newModel(1000, 8)
+		b, home, recs := kept(t, 60, week)
+		var pointers []string
+		for _, rec := range recs {
+			pointers = append(pointers, rec.Pointer().String())
+		}
+		require.NoError(t, os.WriteFile(path, []byte(allAs(pointers, `{}`)), 0o600))
+		k, _ := start(t, Config{Network: m, Contacts: b, Home: home, Path: path})
+		var done []int // every half minute
+		for i := range 16 {
+			pass(30 * time.Second)
+			done = append(done, looked(k.Entries()))
+			if i < 4 {
+				continue
+			}
+			read, err := ReadEntries(path)
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, looked(read), done[i-4], "two minutes ago")
+		}
+		require.Less(t, done[4], done[10], "else this tests nothing")
+		require.Less(t, done[15], len(recs), "else the round was over")
 	})
 }
 
