@@ -172,7 +172,7 @@ func TestASlowNetworkIsWaitedFor(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, 200, resp.StatusCode)
 			if answer := readAll(t, resp); method == "GET" {
-				require.Equal(t, string(rec.Bytes()), answer)
+				require.Equal(t, rec.Bytes(), []byte(answer))
 			}
 			require.Equal(t, took, time.Since(began))
 			stop()

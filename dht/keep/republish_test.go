@@ -225,7 +225,7 @@ func TestALookThatIsCutOffStaysDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, home, recs := kept(t, 1, week)
 		path := filepath.Join(t.TempDir(), "keep.json")
-		k, stop := start(t, Config{Network: &slowNetwork{model: newModel(closest, 8)}, Contacts: b, Home: home, Path: path})
+		k, stop := start(t, Config{Network: &slowNetwork{model: newModel(closest, 8), takes: time.Minute}, Contacts: b, Home: home, Path: path})
 		pass(30 * time.Second) // in the midst of the look
 		before := k.Entries()[recs[0].Pointer()]
 		require.False(t, before.Next.After(time.Now()))
@@ -360,7 +360,7 @@ func TestFewRecordsAreUnderWayAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(closest, 8)
 		b, home, recs := kept(t, 30, week)
-		slow := &slowNetwork{model: m}
+		slow := &slowNetwork{model: m, takes: time.Minute}
 		start(t, Config{Network: slow, Contacts: b, Home: home})
 		pass(6 * time.Hour)
 		require.EqualValues(t, parallel, slow.most.Load())
@@ -370,10 +370,11 @@ func TestFewRecordsAreUnderWayAtOnce(t *testing.T) {
 	})
 }
 
-// slowNetwork is a network whose peers take a minute to answer. It notes how
+// slowNetwork is a network whose peers take their time to answer. It notes how
 // many strangers were asking at one time.
 type slowNetwork struct {
 	*model
+	takes        time.Duration
 	asking, most atomic.Int32
 }
 
@@ -394,7 +395,7 @@ func (s *slowStranger) Get(ctx context.Context, from Peer, p pointer.Pointer) ([
 		for most := s.network.most.Load(); n > most && !s.network.most.CompareAndSwap(most, n); most = s.network.most.Load() {
 		}
 	}
-	time.Sleep(time.Minute) // of the bubble's clock
+	time.Sleep(s.network.takes) // of the bubble's clock
 	return s.Stranger.Get(ctx, from, p)
 }
 

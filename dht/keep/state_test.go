@@ -67,11 +67,14 @@ func TestTheEndOfAKeeperSavesWhatItDid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keep.json")
 		b, home, _ := kept(t, 2*parallel, week)
-		k, stop := start(t, Config{Network: &slowNetwork{model: newModel(closest, 8)}, Contacts: b, Home: home, Path: path})
-		pass(100 * time.Second) // the first four are done, the next under way
+		k, stop := start(t, Config{Network: &slowNetwork{model: newModel(closest, 8), takes: saveEvery / 6}, Contacts: b, Home: home, Path: path})
+		began := time.Now()
+		for looked(k.Entries()) == 0 {
+			pass(time.Second)
+		}
 		done := looked(k.Entries())
-		require.Greater(t, done, 0)
-		require.Less(t, done, 2*parallel)
+		require.Less(t, done, 2*parallel, "the others are under way")
+		require.Less(t, time.Since(began), saveEvery, "else the end of the region saves it")
 		stop()
 		read, err := ReadEntries(path)
 		require.NoError(t, err)
