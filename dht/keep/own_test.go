@@ -251,6 +251,21 @@ func (h hanging) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Rece
 	return h.Store.Put(ctx, p, b)
 }
 
+// The next look of a keeper is the first of all, my own record's included.
+func TestTheStatusHasTheFirstOfAllLooks(t *testing.T) {
+	p := newPublisher(t, newModel(closest, 1), 48*time.Hour)
+	now := time.Now()
+	for _, own := range []time.Duration{time.Hour, 3 * time.Hour} {
+		k := New(p.config())
+		k.own.Record, k.own.Next = "00", now.Add(own)
+		require.Equal(t, now.Add(own), k.Status().Next)
+		for _, after := range []time.Duration{4 * time.Hour, 2 * time.Hour, 5 * time.Hour} {
+			k.items = append(k.items, &item{Entry: Entry{Next: now.Add(after)}})
+		}
+		require.Equal(t, now.Add(min(own, 2*time.Hour)), k.Status().Next)
+	}
+}
+
 // Another device of mine published a newer record: it is the one that is put,
 // and nothing is renewed for it.
 func TestANewerRecordOfAnotherDeviceIsPut(t *testing.T) {

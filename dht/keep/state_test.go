@@ -51,6 +51,48 @@ func TestDueTimesSurviveARestart(t *testing.T) {
 	})
 }
 
+// A file of another version, or with a pointer in another spelling than its own,
+// is refused as a whole, and a keeper begins anew; so does one whose figures are
+// absurd, with figures within their limits.
+func TestOnlyTheFormThatIsWrittenIsRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keep.json")
+	text := testKey(0).Pointer().String()
+	file := func(version, pointer, churn, depth string) {
+		require.NoError(t, os.WriteFile(path, []byte(`{"v":`+version+`,"churn":`+churn+`,"depth":`+depth+`,"kept":{"`+pointer+`":{}}}`), 0o600))
+	}
+	file("1", text, "0.1", "7")
+	read, err := ReadEntries(path)
+	require.NoError(t, err)
+	require.Len(t, read, 1)
+	k := New(Config{Path: path})
+	require.Len(t, k.Entries(), 1)
+	require.Equal(t, 0.1, k.churn)
+	require.Equal(t, 7, k.depth)
+	for _, tc := range [][2]string{{"0", text}, {"2", text}, {"1", strings.ToUpper(text)}, {"1", "/ipns/" + text}, {"1", ""}} {
+		file(tc[0], tc[1], "0.1", "7")
+		_, err := ReadEntries(path)
+		require.ErrorContains(t, err, path, "%q", tc)
+		require.Empty(t, New(Config{Path: path}).Entries(), "%q", tc)
+	}
+	for _, tc := range []struct {
+		churn, depth string
+		wantChurn    float64
+		wantDepth    int
+	}{
+		{"1e300", "1000", maxChurn, 64},
+		{"1e-300", "-1", minChurn, 0},
+		{"0", "0", startChurn, 0},
+		{"-1", "64", startChurn, 64},
+	} {
+		file("1", text, tc.churn, tc.depth)
+		k := New(Config{Path: path})
+		require.Equal(t, tc.wantChurn, k.churn)
+		require.Equal(t, tc.wantDepth, k.depth)
+	}
+	_, err = ReadEntries(filepath.Join(t.TempDir(), "none"))
+	require.NoError(t, err, "no file is no entries")
+}
+
 // looked counts the entries that were looked for.
 func looked(entries map[pointer.Pointer]Entry) (n int) {
 	for _, e := range entries {
