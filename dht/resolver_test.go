@@ -523,6 +523,96 @@ func TestAFloorThatCannotBeKeptStillHolds(t *testing.T) {
 	require.EqualValues(t, 9, expired.Record.Sequence())
 }
 
+// A rollback names the newest of the records that came, whatever their order.
+func TestARollbackNamesTheNewestThatCame(t *testing.T) {
+	c := newClock()
+	k := newKey(t)
+	r := dht.Resolver{Now: c.now}
+	_, _, err := dht.KeepFloor(&r, sign(t, k, 7), epoch)
+	require.NoError(t, err)
+	r.Stores = []dht.Store{peers(sign(t, k, 3).Bytes(), sign(t, k, 5).Bytes(), sign(t, k, 4).Bytes())}
+	_, err = r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
+	rollback, ok := errors.AsType[*dht.RollbackError](err)
+	require.True(t, ok, "%v", err)
+	require.EqualValues(t, 5, rollback.Got.Sequence())
+}
+
+// An expired floor is the answer when peers have no newer record; when none of
+// them answered, that is said as well.
+func TestAnExpiredFloorAndNobodyToAskGiveBothErrors(t *testing.T) {
+	c := newClock()
+	k := newKey(t)
+	r := dht.Resolver{Now: c.now}
+	_, _, err := dht.KeepFloor(&r, sign(t, k, 7), epoch)
+	require.NoError(t, err)
+	c.pass(life + 1)
+	for _, tc := range []struct {
+		store       *script
+		unreachable bool
+	}{{peers(nil), false}, {&script{ends: errBroken}, true}} {
+		r.Stores = []dht.Store{tc.store}
+		_, err = r.Best(t.Context(), k.Pointer(), dht.LevelFresh)
+		_, ok := errors.AsType[*pointer.ExpiredError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, tc.unreachable, errors.Is(err, dht.ErrUnreachable))
+		require.NotErrorIs(t, err, dht.ErrNotFound)
+	}
+}
+
+// A record is published until the moment that it expires.
+func TestARecordIsPublishedToTheEndOfItsLife(t *testing.T) {
+	c := newClock()
+	rec := sign(t, newKey(t), 1)
+	r := dht.Resolver{Stores: []dht.Store{&dht.Memory{Now: c.now}}, Now: c.now}
+	c.pass(life)
+	_, err := r.Publish(t.Context(), rec)
+	require.NoError(t, err)
+	c.pass(1)
+	_, err = r.Publish(t.Context(), rec)
+	_, expired := errors.AsType[*pointer.ExpiredError](err)
+	require.True(t, expired, "%v", err)
+}
+
+// The second that other stores have begins with the first success, and the
+// context that they work in ends with the last of them.
+func TestTheGraceOfAPublicationIsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var working context.Context
+		takes := func(d time.Duration) dht.Store {
+			return &script{puts: func(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Receipt, error) {
+				working = ctx
+				time.Sleep(d) // of the bubble's clock
+				return dht.Receipt{Asked: 1, Stored: 1}, nil
+			}}
+		}
+		rec := sign(t, newKey(t), 1)
+		r := dht.Resolver{Now: newClock().now, Stores: []dht.Store{takes(0), takes(900 * time.Millisecond), takes(10 * time.Second)}}
+		began := time.Now()
+		receipt, err := r.Publish(t.Context(), rec)
+		require.NoError(t, err)
+		require.Equal(t, dht.Receipt{Asked: 3, Stored: 2}, receipt)
+		require.Equal(t, time.Second, time.Since(began))
+		require.NoError(t, working.Err(), "it goes on")
+		time.Sleep(9 * time.Second) // of the bubble's clock
+		synctest.Wait()
+		require.ErrorIs(t, working.Err(), context.Canceled)
+	})
+}
+
+func TestLevelsAreOrdered(t *testing.T) {
+	levels := []dht.Level{dht.LevelAny, dht.LevelAgreed, dht.LevelFresh, dht.LevelStrict}
+	for i, l := range levels {
+		for j, other := range levels {
+			require.Equal(t, i >= j, l.AtLeast(other), "%s and %s", l, other)
+		}
+		for _, none := range []dht.Level{dht.LevelOffline, "", "thorough"} {
+			require.False(t, l.AtLeast(none), "%s and %q", l, none)
+			require.False(t, none.AtLeast(l), "%s and %q", l, none)
+			require.False(t, none.AtLeast(none), none)
+		}
+	}
+}
+
 // Stores whose answers name no peer are one each, however often they answer.
 func TestNamelessStoresAgreeOnceEach(t *testing.T) {
 	k := newKey(t)
