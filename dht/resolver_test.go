@@ -577,10 +577,10 @@ func TestARecordIsPublishedToTheEndOfItsLife(t *testing.T) {
 // context that they work in ends with the last of them.
 func TestTheGraceOfAPublicationIsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var working context.Context
+		contexts := make(chan context.Context, 3)
 		takes := func(d time.Duration) dht.Store {
 			return &script{puts: func(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Receipt, error) {
-				working = ctx
+				contexts <- ctx
 				time.Sleep(d) // of the bubble's clock
 				return dht.Receipt{Asked: 1, Stored: 1}, nil
 			}}
@@ -592,6 +592,7 @@ func TestTheGraceOfAPublicationIsOne(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, dht.Receipt{Asked: 3, Stored: 2}, receipt)
 		require.Equal(t, time.Second, time.Since(began))
+		working := <-contexts
 		require.NoError(t, working.Err(), "it goes on")
 		time.Sleep(9 * time.Second) // of the bubble's clock
 		synctest.Wait()
