@@ -25,8 +25,9 @@ import (
 func largest(t testing.TB) pointer.Record {
 	t.Helper()
 	k := newKey(t)
+	expires := time.Now().Add(time.Hour).Truncate(time.Second) // a text of one length
 	for length := pointer.MaxRecord - 1000; length < pointer.MaxRecord; {
-		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa/" + strings.Repeat("a", length), Expires: time.Now().Add(time.Hour)})
+		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa/" + strings.Repeat("a", length), Expires: expires})
 		require.NoError(t, err)
 		if len(rec.Bytes()) == pointer.MaxRecord {
 			return rec
