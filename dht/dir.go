@@ -1,6 +1,7 @@
 package dht
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -35,36 +37,28 @@ type Dir struct {
 	// nil means time.Now.
 	Now func() time.Time
 
-	path string
-	mu   sync.Mutex // flock doesn't tell apart the goroutines of one file
-
-	// write is a seam for tests: how bytes get into a new file.
-	write func(*os.File, []byte) error
+	path  string
+	files durable.FS // what writes
+	mu    sync.Mutex // flock doesn't tell apart the goroutines of one file
 }
 
 // OpenDir opens the directory, and makes it (mode 0700) if it isn't there.
 // Left-overs of a crash are removed. It holds nothing open: there is no Close.
-func OpenDir(path string) (*Dir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+func OpenDir(path string) (*Dir, error) { return openDir(durable.OS{}, path) }
+
+func openDir(files durable.FS, path string) (*Dir, error) {
+	if _, err := durable.MkdirAll(files, path); err != nil {
 		return nil, fmt.Errorf("records: %w", err)
 	}
-	d := &Dir{path: path, write: func(f *os.File, b []byte) error { _, err := f.Write(b); return err }}
+	d := &Dir{path: path, files: files}
 	unlock, err := d.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	entries, err := os.ReadDir(path)
-	if err != nil {
+	// The lock is held: no other process is writing.
+	if err := durable.Sweep(files, path, tempPrefix); err != nil {
 		return nil, fmt.Errorf("records: %w", err)
-	}
-	for _, e := range entries {
-		// Who holds the lock knows that nobody is writing.
-		if strings.HasPrefix(e.Name(), tempPrefix) && e.Type().IsRegular() {
-			if err := os.Remove(filepath.Join(path, e.Name())); err != nil {
-				return nil, fmt.Errorf("records: left-over of a crash: %w", err)
-			}
-		}
 	}
 	return d, nil
 }
@@ -209,59 +203,14 @@ func (d *Dir) keep(rec pointer.Record, confirmed time.Time) (kept, error) {
 		}
 		return kept{have.record, confirmed}, nil
 	}
-	if err := d.replace(d.file(p), rec.Bytes(), confirmed); err != nil {
-		return kept{}, fmt.Errorf("records: %w", err)
-	}
-	return kept{rec, confirmed}, nil
-}
-
-// replace puts b where name is, all or nothing, and durably when it returns
-// nil. The caller holds the lock.
-func (d *Dir) replace(name string, b []byte, modified time.Time) (err error) {
-	f, err := os.CreateTemp(d.path, tempPrefix+"*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if err := d.write(f, b); err != nil {
-		return err
-	}
+	modified := confirmed
 	if modified.IsZero() {
 		modified = time.Unix(0, 0) // never confirmed: stale from the start
 	}
-	if err := f.Sync(); err != nil {
-		return err
+	if err := durable.Replace(d.files, d.file(p), tempPrefix, modified, bytes.NewReader(rec.Bytes())); err != nil {
+		return kept{}, fmt.Errorf("records: %w", err)
 	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	// After the close, which sets the time anew on Windows.
-	if err := os.Chtimes(f.Name(), modified, modified); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return err
-	}
-	return syncDir(d.path)
-}
-
-// syncDir makes a rename in the directory last. Windows has no such call, and
-// its file system journals renames.
-func syncDir(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
+	return kept{rec, confirmed}, nil
 }
 
 // lock keeps other processes, and other goroutines of this one, from writing.

@@ -211,10 +211,7 @@ func TestAFullDiskKeepsTheOldRecord(t *testing.T) {
 	old := sign(t, k, 1)
 	_, err := d.Put(t.Context(), k.Pointer(), old.Bytes())
 	require.NoError(t, err)
-	dht.SetWrite(d, func(f *os.File, b []byte) error {
-		_, _ = f.Write(b[:len(b)/2])
-		return syscall.ENOSPC
-	})
+	dht.SetFiles(d, fullDisk{})
 	newer := sign(t, k, 2)
 	receipt, err := d.Put(t.Context(), k.Pointer(), newer.Bytes())
 	require.ErrorIs(t, err, syscall.ENOSPC)

@@ -514,7 +514,7 @@ func TestAFloorKeepsTheTimeOfItsConfirmation(t *testing.T) {
 func TestAFloorThatCannotBeKeptStillHolds(t *testing.T) {
 	c := newClock()
 	home := c.home(t)
-	dht.SetWrite(home, func(*os.File, []byte) error { return errBroken })
+	dht.SetFiles(home, fullDisk{})
 	k := newKey(t)
 	s := peers(signFor(t, k, 9, epoch.Add(-time.Second)).Bytes(), sign(t, k, 5).Bytes())
 	_, err := (&dht.Resolver{Stores: []dht.Store{s}, Home: home, Now: c.now}).Best(t.Context(), k.Pointer(), dht.LevelStrict)

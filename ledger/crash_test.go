@@ -60,7 +60,13 @@ func commits(t *testing.T, path string, l *Ledger, updates [][]string) (out []co
 		l.writer.Unlock()
 		c.swept, err = os.ReadFile(path)
 		require.NoError(t, err)
-		// The file's growth is synced before any page is written.
+		// The clean mark is off, and the file's growth synced, before any page is
+		// written.
+		other := 0
+		if !bytes.Equal(c.before[:80], c.after[:80]) {
+			other = page
+		}
+		copy(c.before[other:other+page], c.after[other:other+page])
 		c.before = append(c.before, make([]byte, len(c.after)-len(c.before))...)
 		for p := 0; p*page < len(c.after); p++ {
 			if bytes.Equal(c.before[p*page:(p+1)*page], c.after[p*page:(p+1)*page]) {
@@ -80,9 +86,10 @@ func commits(t *testing.T, path string, l *Ledger, updates [][]string) (out []co
 // crashed reopens a file as a crash left it, and requires exactly want.
 func crashed(t *testing.T, path string, file []byte, what string, want ...[]string) {
 	t.Helper()
-	require.NoError(t, os.WriteFile(path, file, 0o600))
+	overwrite(t, path, file)
 	l, err := Open(path, testKey("one"), multi{}, testOptions())
 	require.NoError(t, err, what)
+	require.Zero(t, undefaced(t, path), what)
 	got := bodies(t, l)
 	ok := false
 	for _, w := range want {
@@ -117,7 +124,10 @@ func TestACrashDropsTheTornWriteAndNothingBeforeIt(t *testing.T) {
 	all := commits(t, path, l, updates)
 	require.NoError(t, l.Close())
 	temp := filepath.Join(t.TempDir(), "crashed.db")
-	subsets := 0
+	subsets, most := 0, uint64(16)
+	if long() {
+		most = 256
+	}
 	for i, c := range all {
 		merge := func(pick uint64) []byte {
 			b := bytes.Clone(c.before)
@@ -131,7 +141,7 @@ func TestACrashDropsTheTornWriteAndNothingBeforeIt(t *testing.T) {
 		require.NotEmpty(t, c.data)
 		// Any subset of the data pages: all subsets of few, a sample of many.
 		n := uint64(1) << min(len(c.data), 63)
-		step := max(1, n/256)
+		step := max(1, n/most)
 		if step > 1 {
 			step |= 1
 		}
@@ -158,6 +168,9 @@ func TestACrashDropsTheTornWriteAndNothingBeforeIt(t *testing.T) {
 		}
 		// Or the meta page, up to each byte that it says something in.
 		for cut := 0; cut <= 100; cut++ {
+			if !long() && cut%8 > 1 && (cut < 78 || cut > 81) {
+				continue // within a field; the checksum ends at 80
+			}
 			b := merge(^uint64(0))
 			p := c.metaPage * page
 			copy(b[p:p+cut], c.after[p:p+cut])
@@ -170,7 +183,7 @@ func TestACrashDropsTheTornWriteAndNothingBeforeIt(t *testing.T) {
 			crashed(t, temp, b, fmt.Sprintf("commit %d, meta page up to byte %d", i, cut), want...)
 		}
 	}
-	t.Logf("%d commits, %d subsets of pages", len(all), subsets)
+	require.Greater(t, subsets, len(all))
 }
 
 // An open after a crash finds free pages that were never defaced, and does it.
@@ -192,29 +205,11 @@ func TestAnOpenAfterACrashDefacesFreePages(t *testing.T) {
 	require.NoError(t, err)
 	temp := filepath.Join(t.TempDir(), "crashed.db")
 	require.NoError(t, os.WriteFile(temp, b, 0o600))
-	stale := func() (n int) {
-		f, err := os.Open(temp)
-		require.NoError(t, err)
-		defer f.Close()
-		p, err := openPages(f, temp, os.Getpagesize())
-		require.NoError(t, err)
-		free, _, err := p.free()
-		require.NoError(t, err)
-		for _, id := range free {
-			var h [pageHeader]byte
-			_, err := f.ReadAt(h[:], int64(id)*p.size)
-			require.NoError(t, err)
-			if h != defaced {
-				n++
-			}
-		}
-		return n
-	}
-	require.NotZero(t, stale())
+	require.NotZero(t, undefaced(t, temp))
 	o, err := Open(temp, testKey("one"), multi{}, testOptions())
 	require.NoError(t, err)
 	require.Equal(t, want, bodies(t, o))
-	require.Zero(t, stale())
+	require.Zero(t, undefaced(t, temp))
 	verified(t, o)
 	require.NoError(t, o.Close())
 }

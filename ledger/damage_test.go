@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,14 +23,30 @@ type image struct {
 	bodies []string
 	heads  []Head
 	count  int
+	pages  *pages
+	part   []part // of each byte
 }
 
-// makeImage writes n entries in a few transactions, so that the file holds free
-// pages with stale contents, and closes it.
-func makeImage(t *testing.T, n int) *image {
+// part says what a byte of the file is for.
+type part struct {
+	page string // kind of page
+	at   int    // place in the page's header, or in one of its elements; from 32 on in a meta page
+	row  string // bucket whose key or value it is in, if it is in one
+
+	bucket string // that the page is of
+}
+
+const (
+	partContent = -1 // behind the elements
+	partSlack   = -2 // in no use
+)
+
+// makeImage writes n entries of size bytes in as many transactions, so that the
+// file holds free pages with stale contents, and closes it.
+func makeImage(t *testing.T, n, size int) *image {
 	l, path := newBook(t)
 	for i := range n {
-		_, err := l.Append(fmt.Appendf(nil, "key%03d=%s", i*7%n, bytes.Repeat([]byte{'a' + byte(i%26)}, 40)))
+		_, err := l.Append(fmt.Appendf(nil, "key%03d=%s", i*7%n, bytes.Repeat([]byte{'a' + byte(i%26)}, size)))
 		require.NoError(t, err)
 	}
 	m := &image{t: t, path: path, rows: map[string]string{}}
@@ -47,7 +64,131 @@ func makeImage(t *testing.T, n int) *image {
 	b, err := os.ReadFile(path)
 	require.NoError(t, err)
 	m.bytes = b
+	m.classify()
 	return m
+}
+
+// classify fills in part. It reads the pages here, without the code under test
+// but for the way to each bucket's pages.
+func (m *image) classify() {
+	t, page := m.t, os.Getpagesize()
+	f, err := os.Open(m.path)
+	require.NoError(t, err)
+	defer f.Close()
+	m.pages, err = openPages(f, m.path, page)
+	require.NoError(t, err)
+	roots, err := m.pages.root()
+	require.NoError(t, err)
+	bucket := map[uint64]string{m.pages.meta.root: "root"}
+	for name, root := range roots {
+		seen := m.pages.newSet()
+		require.NoError(t, m.pages.walk(root, seen, nil))
+		for id := range m.pages.meta.end {
+			if seen.has(id) {
+				bucket[id] = name
+			}
+		}
+	}
+	m.part = make([]part, len(m.bytes))
+	fill := func(from, n int, p part) {
+		for i := range n {
+			m.part[from+i] = p
+		}
+	}
+	for id := 0; id*page < len(m.bytes); id++ {
+		b := m.bytes[id*page:]
+		name, used := bucket[uint64(id)]
+		switch flags := ne.Uint16(b[8:]); {
+		case id < 2:
+			name = fmt.Sprint("meta ", uint64(id) == uint64(m.pages.meta.slot))
+		case uint64(id) == m.pages.meta.freelist:
+			name = "free list"
+		case !used:
+			name = "unused"
+		case flags == flagBranch:
+			name = "branch"
+		case name != "root":
+			name = "leaf"
+		}
+		kind := part{page: name, bucket: bucket[uint64(id)]} // none of a page that is in no use
+		slack := kind
+		slack.at = partSlack
+		fill(id*page, page, slack)
+		head := pageHeader
+		if id < 2 {
+			head = 80
+		}
+		for i := range head {
+			m.part[id*page+i].at = i
+		}
+		if name == "free list" {
+			for i := range 8 * int(ne.Uint16(b[10:])) {
+				m.part[id*page+pageHeader+i].at = 32 + i%8
+			}
+		}
+		if id < 2 {
+			for i := range cleanSize {
+				m.part[id*page+cleanOffset+i].at = 80 + i
+			}
+		}
+		if !used {
+			continue
+		}
+		for i := range int(ne.Uint16(b[10:])) {
+			at := pageHeader + i*elemSize
+			for j := range elemSize {
+				m.part[id*page+at+j].at = pageHeader + j
+			}
+			pos, size := int(ne.Uint32(b[at:])), int(ne.Uint32(b[at+4:]))
+			if name != "branch" {
+				pos, size = int(ne.Uint32(b[at+4:])), int(ne.Uint32(b[at+8:]))+int(ne.Uint32(b[at+12:]))
+			}
+			p := kind
+			p.at = partContent
+			if name == "leaf" {
+				p.row = bucket[uint64(id)]
+			}
+			fill(id*page+at+pos, size, p)
+			if name != "root" {
+				continue
+			}
+			// A small bucket stands in its parent's value, behind its header.
+			in, key := at+pos+int(ne.Uint32(b[at+8:]))+16, string(b[at+pos:at+pos+int(ne.Uint32(b[at+8:]))])
+			if ne.Uint64(b[in-16:]) != 0 {
+				continue
+			}
+			for j := range int(ne.Uint16(b[in+10:])) {
+				e := in + pageHeader + j*elemSize
+				from := e + int(ne.Uint32(b[e+4:]))
+				fill(id*page+from, int(ne.Uint32(b[e+8:]))+int(ne.Uint32(b[e+12:])), part{page: name, at: partContent, row: key, bucket: kind.bucket})
+			}
+		}
+	}
+}
+
+// sample returns offsets into the file, evenly spread: up to n of each part of
+// the structure and 40 n of each sort of content, and in a long run 50 times as
+// many.
+func (m *image) sample(n int) (offs []int) {
+	by := map[part][]int{}
+	for off, p := range m.part {
+		by[p] = append(by[p], off)
+	}
+	for p, all := range by {
+		n := n
+		if p.at == partContent {
+			n *= 40
+		}
+		if long() {
+			n *= 50
+		}
+		n = min(n, len(all))
+		for i := range n {
+			offs = append(offs, all[(2*i+1)*len(all)/(2*n)])
+		}
+	}
+	slices.Sort(offs)
+	return offs
 }
 
 func named(err error) bool {
@@ -102,6 +243,9 @@ func (m *image) check(l *Ledger, extra int) error {
 		if n, err := v.Count("writes"); !meet(err) && n != m.count+extra {
 			wrong("count %d", n)
 		}
+		if n, err := v.Count("absent"); !meet(err) && n != 0 {
+			wrong("count %d of a table without rows", n)
+		}
 		_, ok, err := v.Last("writes", nil)
 		if !meet(err) && !ok {
 			wrong("no last row")
@@ -142,7 +286,7 @@ func (m *image) try(write bool) (met error) {
 			met = err
 			return nil
 		}
-		return l
+		return unsynced(l)
 	}
 	l := open()
 	if l == nil {
@@ -189,63 +333,84 @@ func (m *image) flip(off int, with byte, write bool) (met error) {
 	return m.try(write)
 }
 
-// restore makes b the file, in place: truncating first would be slow on ext4.
-func (m *image) restore(b []byte) {
-	f, err := os.OpenFile(m.path, os.O_RDWR, 0)
-	require.NoError(m.t, err)
+func (m *image) restore(b []byte) { overwrite(m.t, m.path, b) }
+
+// overwrite makes b the file, in place: truncating first would be slow on ext4.
+func overwrite(t *testing.T, path string, b []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	require.NoError(t, err)
 	_, err = f.WriteAt(b, 0)
-	require.NoError(m.t, err)
-	require.NoError(m.t, f.Truncate(int64(len(b))))
-	require.NoError(m.t, f.Close())
+	require.NoError(t, err)
+	require.NoError(t, f.Truncate(int64(len(b))))
+	require.NoError(t, f.Close())
+}
+
+// flips tries each of the offsets with its byte changed. Each byte of a row of
+// the view or the log has to be met, of the others those that are read.
+func (m *image) flips(offs []int) {
+	met := map[string]int{}
+	for i, off := range offs {
+		p := m.part[off]
+		if m.flip(off, []byte{0x01, 0x80, 0xff, 0x10, 0x03, 0x02, 0x04}[(i+off)%7], false) != nil {
+			met[p.page]++
+			met[p.row]++
+			continue
+		}
+		require.Falsef(m.t, p.row == bucketView || p.row == bucketLog, "byte %d, in a row of the %s, was not met", off, p.row)
+	}
+	for _, kind := range []string{bucketView, bucketLog, bucketIndex, "leaf", "root", "free list"} {
+		require.NotZerof(m.t, met[kind], "no damage to %q was met: %v", kind, met)
+	}
 }
 
 func TestAFlippedByteIsNamedAndNeverServed(t *testing.T) {
-	m := makeImage(t, 6)
-	met := 0
-	for off := range m.bytes {
-		if off%256 != 0 && bytes.Count(m.bytes[off&^15:off|15], []byte{0}) == 15 {
-			continue // slack between pages' contents: a sample will do
-		}
-		if m.flip(off, []byte{0x01, 0x80, 0xff, 0x10, 0x03}[off%5], false) != nil {
-			met++
-		}
-	}
-	t.Logf("%d of %d bytes are met when everything is read", met, len(m.bytes))
-	require.Greater(t, met, 1000)
+	m := makeImage(t, 6, 40)
+	m.flips(m.sample(2))
 }
 
 func TestAFlippedByteInALargerTree(t *testing.T) {
-	m := makeImage(t, 150)
-	page := os.Getpagesize()
-	met, tried := 0, 0
-	for off := range m.bytes {
-		in := off % page
-		kind := m.bytes[off-in+8]
-		// The head of each page, all of the pages that lead to others, and a
-		// sample of the rest.
-		if in < 16 || (kind == flagBranch || kind == flagFree) && in < 200 || off%1009 == 0 {
-			tried++
-			if m.flip(off, []byte{0x01, 0xff, 0x02, 0x04, 0x08, 0x10, 0x20}[off%7], false) != nil {
-				met++
-			}
+	m := makeImage(t, 40, 700)
+	offs := m.sample(1)
+	if !long() { // the other test has the meta pages, and slack is slack
+		offs = slices.DeleteFunc(offs, func(off int) bool { return off < 2*os.Getpagesize() || m.part[off].at == partSlack })
+	}
+	branches := 0
+	for _, off := range offs {
+		if m.part[off].page == "branch" {
+			branches++
 		}
 	}
-	t.Logf("%d of %d changed bytes are met when everything is read", met, tried)
+	require.Greater(t, branches, 32)
+	m.flips(offs)
 }
 
 func TestWritingOnUnmetDamageDestroysNothing(t *testing.T) {
-	m := makeImage(t, 6)
-	for off := range m.bytes {
-		in := off % os.Getpagesize()
-		if in < 64 || off%211 == 0 {
-			m.flip(off, []byte{0x01, 0x80, 0xff, 0x02, 0x04}[off%5], true)
+	m := makeImage(t, 6, 40)
+	wrote := 0
+	for i, off := range m.sample(1) {
+		if m.flip(off, []byte{0x01, 0x80, 0xff, 0x02, 0x04}[(i+off)%5], true) == nil {
+			wrote++
 		}
 	}
+	require.NotZero(t, wrote)
 }
 
+// A file that is shorter than what was written is refused. What bbolt allocates
+// beyond that holds nothing, and is not missed.
 func TestACutFileIsNamed(t *testing.T) {
-	m := makeImage(t, 40)
 	page := os.Getpagesize()
+	var m *image
+	for n := 30; ; n++ { // until its last page is one that Open does not look at
+		require.Less(t, n, 60)
+		m = makeImage(t, n, 40)
+		last := m.part[(int(m.pages.meta.end)-1)*page]
+		if last.page == "unused" || last.page == "leaf" && last.bucket == bucketView {
+			break
+		}
+	}
+	end := int(m.pages.meta.end) * page
+	require.Less(t, end, len(m.bytes), "the file has slack behind its last page")
 	cut := func(n int) {
 		defer func() {
 			if r := recover(); r != nil {
@@ -253,16 +418,30 @@ func TestACutFileIsNamed(t *testing.T) {
 			}
 		}()
 		m.restore(m.bytes[:n])
-		m.try(false)
+		l, err := Open(m.path, testKey("one"), multi{}, testOptions())
+		if n < end {
+			require.Truef(t, named(err), "cut to %d of %d bytes: %v", n, end, err)
+			return
+		}
+		require.NoError(t, err)
+		require.NoErrorf(t, m.check(l, 0), "cut to %d bytes, of which %d are in use", n, end)
+		verified(t, l)
+		require.NoError(t, l.Close())
 	}
 	for n := 0; n < len(m.bytes); n += page {
+		if n > end+page && n%(16*page) != 0 && !long() {
+			continue // all slack
+		}
 		cut(n)
 		cut(n + 1)
-		cut(n + page - 1)
 		cut(n + page/2)
+		cut(n + page - 1)
 	}
-	for n := len(m.bytes) - page; n < len(m.bytes); n += 5 {
-		cut(n)
+	cut(len(m.bytes))
+	if long() {
+		for n := end - page; n <= end+page; n++ {
+			cut(n)
+		}
 	}
 }
 
@@ -279,8 +458,20 @@ func TestGarbageIsNoLedger(t *testing.T) {
 }
 
 func TestVerifyFindsWhatReadingMeets(t *testing.T) {
-	m := makeImage(t, 6)
-	for off := 0; off < len(m.bytes); off += 7 {
+	m := makeImage(t, 6, 40)
+	verify := func(l *Ledger) (found int) {
+		for err := range l.Verify(context.Background()) {
+			require.Truef(t, named(err), "%v", err)
+			found++
+		}
+		return found
+	}
+	l, err := Open(m.path, testKey("one"), multi{}, testOptions())
+	require.NoError(t, err)
+	require.Zero(t, verify(l))
+	require.NoError(t, l.Close())
+	checked := map[string]int{}
+	for _, off := range m.sample(1) {
 		if m.flip(off, 0x55, false) == nil {
 			continue
 		}
@@ -291,21 +482,19 @@ func TestVerifyFindsWhatReadingMeets(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		found := 0
-		for err := range l.Verify(context.Background()) {
-			require.Truef(t, named(err), "%v", err)
-			found++
-		}
-		require.NotZerof(t, found, "byte %d", off)
+		require.NotZerof(t, verify(l), "byte %d", off)
+		checked[m.part[off].row]++
 		require.NoError(t, l.Close())
 	}
+	require.NotZero(t, checked[bucketView])
+	require.NotZero(t, checked[bucketLog])
 }
 
 // Every pointer of every branch page, led to every branch page and to a leaf:
 // a cycle among branches would have bbolt recurse until the stack ends the
 // process, which nothing can recover.
 func TestNoPointerBetweenPagesLeadsAstray(t *testing.T) {
-	m := makeImage(t, 150)
+	m := makeImage(t, 40, 700)
 	page := os.Getpagesize()
 	var branches, targets []int
 	for p := 2; p*page < len(m.bytes); p++ {
@@ -332,4 +521,56 @@ func TestNoPointerBetweenPagesLeadsAstray(t *testing.T) {
 		}
 	}
 	require.NotZero(t, met)
+}
+
+// A row that its page no longer counts, or a page that its parent no longer
+// counts, is missed by a scan and not passed over.
+func TestAScanMissesEveryRowThatIsGone(t *testing.T) {
+	m := makeImage(t, 40, 700)
+	page := os.Getpagesize()
+	tried := map[string]int{}
+	for p := 2; p*page < len(m.bytes); p++ {
+		part := m.part[p*page]
+		if part.bucket != bucketView {
+			continue
+		}
+		b := bytes.Clone(m.bytes)
+		h := b[p*page:]
+		n := ne.Uint16(h[10:])
+		if part.page == "branch" { // the second of its pages goes, and the third takes its place
+			require.Greater(t, n, uint16(2))
+			for at := pageHeader + elemSize; at < pageHeader+int(n-1)*elemSize; at += elemSize {
+				copy(h[at:at+elemSize], h[at+elemSize:at+2*elemSize])
+				ne.PutUint32(h[at:], ne.Uint32(h[at:])+elemSize) // counted from the element
+			}
+		}
+		ne.PutUint16(h[10:], n-1)
+		m.restore(b)
+		l, err := Open(m.path, testKey("one"), multi{}, testOptions())
+		require.NoError(t, err)
+		err = l.Read(func(v *View) error {
+			for _, err := range v.Scan("writes", nil) {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		require.Truef(t, named(err), "%s %d: %v", part.page, p, err)
+		require.NoError(t, l.Close())
+		tried[part.page]++
+	}
+	require.NotZero(t, tried["branch"])
+	require.Greater(t, tried["leaf"], 3)
+}
+
+// Verify holds the log to the heads that are in memory.
+func TestVerifyFindsAHeadThatIsNotTheOneKnown(t *testing.T) {
+	l, _ := newBook(t)
+	_, err := l.Append([]byte("a=1"))
+	require.NoError(t, err)
+	st := l.st.Load().clone()
+	st.devices[0].hash[0] ^= 1
+	l.st.Store(st)
+	require.Equal(t, 1, verifies(t, l))
 }

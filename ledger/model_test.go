@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/bbolt"
@@ -31,14 +33,13 @@ func (raw) Apply(v *View, _ Entry, body []byte) error {
 // The view does what a map does, through reopening, rebuilding and failed
 // updates.
 func TestTheViewDoesWhatAMapDoes(t *testing.T) {
-	root := t.TempDir()
-	runs := 0
+	empty, _ := newBook(t)
+	fresh := copies(t, empty)
 	rapid.Check(t, func(rt *rapid.T) {
-		runs++
-		path := filepath.Join(root, fmt.Sprintf("%d.db", runs))
-		l, err := Create(path, Genesis{Identity: identity, Device: testKey("one"), DeviceName: "one"}, raw{}, testOptions())
+		path := fresh(rt)[0]
+		l, err := Open(path, testKey("one"), raw{}, testOptions())
 		require.NoError(rt, err)
-		l.db.NoSync = true
+		unsynced(l)
 		model := map[string]map[string]string{"a": {}, "bb": {}}
 		tables := rapid.SampledFrom([]string{"a", "bb"})
 		keys := rapid.Custom(func(t *rapid.T) string {
@@ -88,7 +89,7 @@ func TestTheViewDoesWhatAMapDoes(t *testing.T) {
 					}
 				}
 				_, err := l.Update(func(tx *Tx) error {
-					for range rapid.SampledFrom([]int{1, 3, 40}).Draw(rt, "n") {
+					for range rapid.SampledFrom([]int{1, 3, 20}).Draw(rt, "n") {
 						table, key := tables.Draw(rt, "table"), keys.Draw(rt, "key")
 						if rapid.IntRange(0, 2).Draw(rt, "op") > 0 {
 							value := strings.Repeat("v", rapid.SampledFrom([]int{0, 1, 100, 700}).Draw(rt, "size"))
@@ -131,7 +132,7 @@ func TestTheViewDoesWhatAMapDoes(t *testing.T) {
 				require.NoError(rt, l.Close())
 				l, err = Open(path, testKey("one"), raw{}, testOptions())
 				require.NoError(rt, err)
-				l.db.NoSync = true
+				unsynced(l)
 			},
 			"rebuild": func(rt *rapid.T) {
 				before := dumpAny(rt, l)
@@ -160,36 +161,67 @@ func dumpAny(t require.TestingT, l *Ledger) string {
 	return out.String()
 }
 
-// Whatever several devices write, and whichever way it gets around, those that
-// hold the same entries have the same view; and what one of them rebuilds is
-// what it had.
+// copies closes ledgers, and returns a function that makes new copies of their
+// files and returns their paths. To create a ledger costs many syncs.
+func copies(t *testing.T, ls ...*Ledger) func(require.TestingT) []string {
+	var files [][]byte
+	for _, l := range ls {
+		require.NoError(t, l.Close())
+		b, err := os.ReadFile(l.path)
+		require.NoError(t, err)
+		files = append(files, b)
+	}
+	root, made := t.TempDir(), 0
+	return func(t require.TestingT) (paths []string) {
+		for _, b := range files {
+			made++
+			path := filepath.Join(root, fmt.Sprintf("%d.db", made))
+			require.NoError(t, os.WriteFile(path, b, 0o600))
+			paths = append(paths, path)
+		}
+		return paths
+	}
+}
+
+// Whatever several devices write, by clocks that lie, and whichever way it gets
+// around, those that hold the same entries have the same view; and what one of
+// them rebuilds is what it had. What a dishonest device or carrier puts among it
+// never lands: it is refused with all that came with it, or is evidence of a
+// fork, and the honest work gets through all the same.
 func TestViewsDoNotDependOnTheOrderOfMerging(t *testing.T) {
-	root := t.TempDir()
-	runs := 0
+	names := []string{"one", "two", "three", "four"}
+	first, _ := newBook(t)
+	made := []*Ledger{first}
+	for _, n := range names[1:] {
+		made = append(made, join(t, first, n))
+	}
+	for range 2 {
+		for _, l := range made {
+			for _, from := range made {
+				pull(t, l, from)
+			}
+			_, err := l.Append([]byte("a=0"))
+			require.NoError(t, err)
+		}
+	}
+	for _, l := range made {
+		for _, from := range made {
+			pull(t, l, from)
+		}
+	}
+	fresh := copies(t, made...)
+	refusals, forks := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
-		runs++
-		dir := filepath.Join(root, fmt.Sprint(runs))
-		require.NoError(rt, mkdir(dir))
-		names := []string{"one", "two", "three", "four"}
-		first, err := Create(filepath.Join(dir, "one.db"), Genesis{Identity: identity, Device: testKey("one"), DeviceName: "one"}, multi{}, testOptions())
-		require.NoError(rt, err)
-		first.db.NoSync = true
-		ls := []*Ledger{first}
+		var ls []*Ledger
 		defer func() {
 			for _, l := range ls {
 				require.NoError(rt, l.Close())
 			}
 		}()
-		for _, n := range names[1:] {
-			id, err := deviceOf(testKey(n))
+		for i, path := range fresh(rt) {
+			l, err := Open(path, testKey(names[i]), multi{}, testOptions())
 			require.NoError(rt, err)
-			require.NoError(rt, first.AdmitDevice(identity, id[:], n))
-		}
-		for _, n := range names[1:] {
-			l, err := Join(filepath.Join(dir, n+".db"), first.Identity(), testKey(n), slices.Values(collect(rt, first, nil)), multi{}, testOptions())
-			require.NoError(rt, err)
-			l.db.NoSync = true
-			ls = append(ls, l)
+			ls = append(ls, unsynced(l))
 		}
 		give := func(from, to *Ledger, shuffle bool) {
 			all := collect(rt, from, to.Heads())
@@ -202,11 +234,37 @@ func TestViewsDoNotDependOnTheOrderOfMerging(t *testing.T) {
 		pick := rapid.IntRange(0, len(ls)-1)
 		for range rapid.IntRange(1, 30).Draw(rt, "steps") {
 			i, j := pick.Draw(rt, "i"), pick.Draw(rt, "j")
+			if i != j && rapid.IntRange(0, 3).Draw(rt, "forge") == 0 {
+				l := ls[j]
+				d := drafted(rt, l, rapid.SampledFrom(names).Draw(rt, "forger"), []byte("a=forged"))
+				if k := rapid.IntRange(-1, len(entryForgeries)-1).Draw(rt, "forgery"); k < 0 { // signed by the device itself
+					d.number--
+					d.prev = hashAt(rt, l, DeviceID(d.device), d.number-1)
+				} else if !entryForgeries[k].forge(rt, l, d) {
+					continue
+				}
+				all := collect(rt, ls[i], l.Heads())
+				all = slices.Insert(all, rapid.IntRange(0, len(all)).Draw(rt, "place"), d.wire())
+				heads := l.Heads()
+				n, err := l.Merge(slices.Values(all))
+				if errors.Is(err, ErrFork) {
+					forks++
+					require.Equal(rt, len(all)-1, n)
+					continue
+				}
+				refusals++
+				require.ErrorIs(rt, err, ErrRefused)
+				require.Zero(rt, n)
+				require.Equal(rt, heads, l.Heads())
+				continue
+			}
 			if i != j && rapid.Bool().Draw(rt, "sync") {
 				give(ls[i], ls[j], rapid.Bool().Draw(rt, "shuffle"))
 				continue
 			}
 			body := rapid.SampledFrom([]string{"a=1", "a=2", "a", "b=1", "b=2", "b", "c=1"}).Draw(rt, "body")
+			now := time.UnixMilli(rapid.Int64Range(0, 1<<42).Draw(rt, "now"))
+			ls[i].now = func() time.Time { return now }
 			_, err := ls[i].Append([]byte(body))
 			require.NoError(rt, err)
 		}
@@ -226,7 +284,13 @@ func TestViewsDoNotDependOnTheOrderOfMerging(t *testing.T) {
 			require.NoError(rt, l.Rebuild())
 			require.Equal(rt, want, dumpAny(rt, l))
 		}
+		for e, err := range ls[0].Entries() {
+			require.NoError(rt, err)
+			require.NotContains(rt, string(e.Body), "forged")
+		}
 	})
+	require.NotZero(t, refusals)
+	require.NotZero(t, forks)
 }
 
 func collect(t require.TestingT, l *Ledger, heads []Head) (out [][]byte) {
@@ -288,5 +352,3 @@ func TestSawIsTheCausalPast(t *testing.T) {
 		}
 	}
 }
-
-func mkdir(dir string) error { return os.MkdirAll(dir, 0o700) }

@@ -11,7 +11,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -20,6 +19,7 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -54,6 +54,8 @@ type Options struct {
 	Now  func() time.Time // the clock that entries show; time.Now if nil
 	Rand io.Reader        // for the book's id and for signers that want it; crypto/rand if nil
 	Wait time.Duration    // how long to wait for another process to let go of the file; 0: not at all
+
+	files durable.FS // what a new file gets its name by; nil: the operating system's
 }
 
 // Genesis is what a book begins with.
@@ -124,6 +126,8 @@ func Open(path string, device crypto.Signer, f Fold, o Options) (*Ledger, error)
 	if err := l.open(o.Wait); err != nil {
 		return nil, fmt.Errorf("opening the ledger: %w", err)
 	}
+	// Best effort: another process may be creating a ledger here, in vain.
+	_ = durable.Sweep(o.files, filepath.Dir(path), filepath.Base(path)+newSuffix)
 	return l, nil
 }
 
@@ -276,7 +280,7 @@ func (l *Ledger) Close() error {
 	}
 	l.closed = true
 	if !l.clean && l.broken == nil && !l.stuck.Load() {
-		if err := l.sweepPages(); err == nil {
+		if err := l.sweepPages(true); err == nil {
 			mark := l.pages.cleanMark(l.list)
 			_, _ = l.file.WriteAt(mark[:], l.pages.markAt()) // without it the next open looks for itself
 		}
@@ -313,12 +317,12 @@ func build(path string, device crypto.Signer, f Fold, o Options, fill func(w *wr
 	if _, err := io.ReadFull(rand.Reader, suffix[:]); err != nil {
 		return fail(err)
 	}
-	temp := path + ".new-" + hex.EncodeToString(suffix[:])
+	temp := path + newSuffix + hex.EncodeToString(suffix[:])
 	l, err := newLedger(temp, device, f, o)
 	if err != nil {
 		return fail(err)
 	}
-	defer os.Remove(temp) // the name is random: it is ours, however far this comes
+	defer durable.Or(o.files).Remove(temp) // the name is random: it is ours, however far this comes
 	if err := l.openFile(os.O_RDWR|os.O_CREATE|os.O_EXCL, o.Wait); err != nil {
 		return fail(err)
 	}
@@ -327,10 +331,7 @@ func build(path string, device crypto.Signer, f Fold, o Options, fill func(w *wr
 		err = cerr
 	}
 	if err == nil {
-		err = publish(temp, path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = publish(o.files, temp, path)
 	}
 	if err != nil {
 		return fail(err)
@@ -360,28 +361,23 @@ func (l *Ledger) fill(fill func(w *writing) error) (err error) {
 	return l.write(fill)
 }
 
-// publish gives the finished file its name, never over another.
-func publish(temp, path string) error {
-	err := os.Link(temp, path)
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	// A file system without links: the check and the rename are two steps, and
-	// a file that appears between them is lost.
-	if _, serr := os.Lstat(path); serr == nil {
-		return fmt.Errorf("%q: %w", path, fs.ErrExist)
-	}
-	return os.Rename(temp, path)
-}
+// newSuffix is followed by random letters in the name of an unfinished file.
+const newSuffix = ".new-"
 
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" { // directories cannot be synced there
-		return nil
+// publish gives the finished file its name, durably and never over another.
+func publish(files durable.FS, temp, path string) error {
+	files = durable.Or(files)
+	err := files.Link(temp, path)
+	if err != nil {
+		// Something is there, or the file system has no links: then the check and
+		// the rename are two steps, and a file that appears between them is lost.
+		if _, serr := os.Lstat(path); serr == nil {
+			return fmt.Errorf("%q: %w", path, fs.ErrExist)
+		}
+		err = files.Rename(temp, path)
 	}
-	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	return d.Sync()
+	return files.SyncDir(filepath.Dir(path))
 }

@@ -433,7 +433,8 @@ func (p *pages) deface(ids []uint64) error {
 
 // The clean mark says, in the unused tail of the newest meta page, that all free
 // pages of this transaction are defaced, and what their list sums to. It is not
-// synced: without it, the next open looks for itself.
+// synced: without it, the next open looks for itself. It is taken off, and that
+// is synced, before the first commit after an open.
 //
 //	clean mark = "cleanpn1" ‖ transaction 8 ‖ checksum of the free list 4 ‖ crc32c of all that 4
 
@@ -443,6 +444,14 @@ func (p *pages) cleanMark(list uint32) (b [cleanSize]byte) {
 	ne.PutUint32(b[16:], list)
 	ne.PutUint32(b[20:], crc32.Checksum(b[:20], castagnoli))
 	return b
+}
+
+// unmark takes the clean mark off, before free pages are written to.
+func (p *pages) unmark() error {
+	if _, err := p.f.WriteAt(make([]byte, cleanSize), p.markAt()); err != nil {
+		return err
+	}
+	return p.f.Sync()
 }
 
 func (p *pages) markAt() int64 { return p.meta.slot*p.size + cleanOffset }

@@ -189,6 +189,11 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 		}
 	}
 	w.st.txn = tx.ID()
+	if l.clean { // what a torn commit leaves on free pages has to be defaced
+		if err := l.pages.unmark(); err != nil {
+			return fmt.Errorf("writing %q: %w", l.path, err)
+		}
+	}
 	ended, l.clean = true, false
 	if err := l.commit(tx); err != nil {
 		// Whether the meta page reached the disk is not known.
@@ -280,14 +285,18 @@ func (w *writing) apply(e Entry, body []byte) error {
 // sweep defaces the pages that the last commits set free, unless a reader may
 // still be on them: then the next sweep does. The writer lock must be held.
 func (l *Ledger) sweep() {
-	if !l.gate.TryLock() {
-		return
+	alone := l.gate.TryLock()
+	if alone {
+		defer l.gate.Unlock()
 	}
-	defer l.gate.Unlock()
-	_ = l.sweepPages() // what fails here only leaves pages for the next open to deface
+	_ = l.sweepPages(alone) // what fails here only leaves pages for the next open to deface
 }
 
-func (l *Ledger) sweepPages() error {
+// sweepPages looks up which pages are free and defaces those that are not yet,
+// if deface is set. The gate must be held then.
+func (l *Ledger) sweepPages(deface bool) error {
+	known := l.free
+	l.free = []uint64{}
 	p, err := openPages(l.file, l.path, int(l.pages.size))
 	if err != nil {
 		return err
@@ -296,16 +305,21 @@ func (l *Ledger) sweepPages() error {
 	if err != nil {
 		return err
 	}
-	l.pages = p
 	fresh := make([]uint64, 0, 16)
 	for i, j := 0, 0; i < len(free); i++ {
-		for j < len(l.free) && l.free[j] < free[i] {
+		for j < len(known) && known[j] < free[i] {
 			j++
 		}
-		if j == len(l.free) || l.free[j] != free[i] {
+		if j == len(known) || known[j] != free[i] {
 			fresh = append(fresh, free[i])
+		} else {
+			l.free = append(l.free, free[i]) // not written to by the commits since
 		}
 	}
+	if !deface {
+		return nil
+	}
+	l.pages = p
 	if err := p.deface(fresh); err != nil {
 		return err
 	}

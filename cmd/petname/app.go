@@ -41,6 +41,7 @@ type app struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+	work   int // scrypt's work factor, log2, for what is locked; 0: age's own
 
 	home           string
 	json           bool
@@ -54,12 +55,16 @@ const bookWait = 5 * time.Second
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
+	return a.run(args)
+}
+
+func (a *app) run(args []string) int {
 	root := a.root()
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	cmd, err := root.ExecuteContextC(ctx)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	cmd, err := root.ExecuteContextC(a.ctx)
 	if err == nil {
 		return 0
 	}
@@ -226,6 +231,7 @@ func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *eng
 		return nil, nil, err
 	}
 	e.ProgressTo(a.working())
+	e.SetWorkFactor(a.work)
 	out, failed := e.Do(a.ctx, verb, raw)
 	if err := e.Close(); err != nil && failed == nil {
 		failed = engine.Classify(err)

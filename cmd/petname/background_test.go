@@ -26,7 +26,9 @@ type background struct {
 	err    error
 }
 
-const patience = 30 * time.Second // for what should take much less
+// patience is a guard against a hang, and holds no promise about time: what it
+// bounds takes milliseconds on a quiet machine.
+const patience = 3 * time.Minute
 
 func node(ts *testscript.TestScript, neg bool, args []string) {
 	line := start(ts, args[0], append([]string{"--home", ts.MkAbs(args[1]), "node"}, args[2:]...))
@@ -115,17 +117,12 @@ func end(ts *testscript.TestScript, neg bool, args []string) {
 	if args[1] != "none" {
 		ts.Check(n.cmd.Process.Signal(signals[args[1]]))
 	}
-	began := time.Now()
 	select {
 	case <-n.done:
 	case <-time.After(patience):
 		ts.Fatalf("node %s didn't end", args[0])
 	}
-	ts.Logf("ended in %s", time.Since(began))
 	if got := strconv.Itoa(n.cmd.ProcessState.ExitCode()); got != args[2] {
 		ts.Fatalf("node %s ended with %s: %v: %s", args[0], got, n.err, n.stderr.String())
-	}
-	if time.Since(began) > 8*time.Second {
-		ts.Fatalf("node %s took %s to end", args[0], time.Since(began))
 	}
 }

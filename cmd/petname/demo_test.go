@@ -22,6 +22,7 @@ type told struct {
 // The story holds; each step says what happened and what a person would type;
 // and the homes are left to play with, offline.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "homes")
 	var stdout, stderr bytes.Buffer
 	exit := run(context.Background(), []string{"demo", "--nodes", "6", "--keep", dir, "--json"}, strings.NewReader(""), &stdout, &stderr)
@@ -96,6 +97,7 @@ func TestDemoFails(t *testing.T) {
 // node left by the time that names are resolved, or alice took back what carol is
 // about to read.
 func TestDemoChecks(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		before   string
 		sabotage func(d *demo) (string, error)

@@ -31,6 +31,7 @@ var changing = []struct {
 // What people read, verb for verb, is as it was looked at and found good in
 // testdata/golden.txt; -update writes it anew.
 func TestGolden(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	me, bob := filepath.Join(dir, "me"), filepath.Join(dir, "bob")
 	require.Zero(t, verb(bob, "init", "--nickname", "Bob Wonder").exit)

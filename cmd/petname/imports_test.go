@@ -18,15 +18,18 @@ const module = "github.com/petnames-go/petnames/"
 // the module it may import, in ordinary code and in its tests.
 var mayImport = map[string][]string{
 	"pointer":        {},
-	"ledger":         {"pointer"},
-	"dht":            {"pointer"},
+	"ledger":         {"ledger/durable", "pointer"},
+	"dht":            {"ledger/durable", "pointer"},
 	"dht/delegated":  {"dht", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
 	"dht/drop":       {"dht", "dht/seal", "pointer"},
-	"dht/kad":        {"dht", "dht/keep", "pointer"},
+	"dht/kad":        {"dht", "dht/keep", "ledger/durable", "pointer"},
 	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
-	"dht/keep":       {"dht", "pointer"},
+	"dht/keep":       {"dht", "ledger/durable", "pointer"},
 	"dht/seal":       {"pointer"},
+
+	"ledger/durable":             {},
+	"ledger/durable/durabletest": {"ledger/durable"},
 
 	"petname":           {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual"},
 	"petname/introduce": {"petname/mutual", "pointer"},
@@ -41,7 +44,7 @@ var mayImport = map[string][]string{
 	"cmd/petname":    {"*"},
 	"examples/embed": {"petname", "ledger", "dht", "pointer"},
 
-	"cmd/petname/internal/home":   {"petname", "petname/postage", "ledger", "dht", "dht/delegated", "pointer"},
+	"cmd/petname/internal/home":   {"petname", "petname/postage", "ledger", "ledger/durable", "dht", "dht/delegated", "pointer"},
 	"cmd/petname/internal/engine": {"*"},
 	"cmd/petname/internal/socket": {"cmd/petname/internal/engine"},
 }
@@ -76,6 +79,9 @@ func TestImportRules(t *testing.T) {
 			}
 			if own == "dht/dhttest" && !slices.Contains(p.Imports, imported) && strings.HasPrefix(name, "dht") {
 				continue // the suite is for the tests of stores
+			}
+			if own == "ledger/durable/durabletest" && !slices.Contains(p.Imports, imported) {
+				continue // the file system is for the tests of what writes
 			}
 			require.Contains(t, allowed, own, "package %s imports %s", name, own)
 		}

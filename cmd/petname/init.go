@@ -39,6 +39,7 @@ alone, under the same passphrase: take it off this computer.`,
 				return engine.Usage("--recovery writes an encrypted file, and needs a passphrase").
 					With("petname init --recovery FILE --passphrase-file FILE")
 			}
+			plan.WorkFactor = a.work
 			id, err := engine.Init(dir, plan)
 			if err != nil {
 				err = engine.Classify(err)

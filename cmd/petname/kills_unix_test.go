@@ -65,6 +65,7 @@ func toJSON(t testing.TB, v any) string {
 // stored the record, and those of them that live on have it, and give it to who
 // resolves. PETNAME_TEST_NODES=30 makes it the network of the figures.
 func TestKilledMidPublish(t *testing.T) {
+	t.Parallel()
 	size := 9
 	if text := os.Getenv("PETNAME_TEST_NODES"); text != "" {
 		n, err := strconv.Atoi(text)
@@ -170,7 +171,7 @@ func TestKilledMidPublish(t *testing.T) {
 		require.NoError(t, m.cmd.Process.Signal(syscall.SIGTERM))
 	}
 	for _, m := range survivors {
-		ended(t, m.background, patience)
+		ended(t, m.background)
 		require.Zero(t, m.cmd.ProcessState.ExitCode(), m.stderr.String())
 	}
 }

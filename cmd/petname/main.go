@@ -13,7 +13,11 @@ import (
 	"github.com/libp2p/go-libp2p/gologshim"
 )
 
-func main() {
+func main() { runProcess(0) }
+
+// runProcess runs the command and exits. work is scrypt's work factor, log2, for
+// what is locked; 0 is age's own, which takes a second each time: tests take less.
+func runProcess(work int) {
 	// libp2p logs to standard error by itself, where an error is one object, and
 	// what strangers wrote is cleaned. Whoever asks for its log gets it.
 	if os.Getenv("GOLOG_LOG_LEVEL") == "" {
@@ -21,5 +25,6 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	a := &app{ctx: ctx, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, work: work}
+	os.Exit(a.run(os.Args[1:]))
 }

@@ -1,17 +1,30 @@
 package main
 
 import (
+	"flag"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// cheap is scrypt's work factor in scripts: no secret is at stake, and age's own
+// takes a second of CPU time for each file.
+const cheap = 10
+
 // TestMain lets the test binary be the command: scripts, and tests that kill
-// it, run "petname" as a process of its own.
+// it, run "petname" as a process of its own. With PETNAME_TEST_RUN it is main
+// itself.
 func TestMain(m *testing.M) {
 	if os.Getenv("PETNAME_TEST_RUN") != "" {
 		main()
 	}
-	testscript.Main(m, map[string]func(){"petname": main})
+	// Most tests wait for processes and networks, and not for this one: more of
+	// them than there are cores go on at once, unless -parallel says otherwise.
+	if err := flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
+	}
+	testscript.Main(m, map[string]func(){"petname": func() { runProcess(cheap) }})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age/armor"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
@@ -106,35 +108,41 @@ func times(t *testing.T, usually int) int {
 	return n
 }
 
-// killed starts a verb and kills it at a random moment, or lets it end.
-func killed(t *testing.T, random *rand.Rand, within time.Duration, home string, args ...string) result {
-	cmd, end := began(t, home, args...)
-	timer := time.AfterFunc(time.Duration(random.Int64N(int64(within))), func() { _ = cmd.Process.Kill() })
-	defer timer.Stop()
-	return end()
+// killer starts verbs and kills them at random moments.
+type killer struct {
+	random *rand.Rand
+	within time.Duration // of these moments: about half of the verbs end before, whatever else the machine does
 }
 
-// lasts is how long a verb takes, more or less.
-func lasts(t *testing.T, home string, args ...string) time.Duration {
-	start := time.Now()
-	_, end := began(t, home, args...)
+func newKiller(seed uint64) *killer {
+	return &killer{rand.New(rand.NewPCG(seed, seed)), 100 * time.Millisecond}
+}
+
+// killed starts a verb and kills it, or lets it end.
+func (k *killer) killed(t *testing.T, home string, args ...string) result {
+	cmd, end := began(t, home, args...)
+	timer := time.AfterFunc(time.Duration(k.random.Int64N(int64(k.within))), func() { _ = cmd.Process.Kill() })
+	defer timer.Stop()
 	r := end()
-	require.Zero(t, r.exit, r.stderr)
-	return time.Since(start)
+	if r.exit == 0 {
+		k.within = max(k.within*3/4, time.Microsecond)
+	} else {
+		k.within = k.within * 4 / 3
+	}
+	return r
 }
 
 // Killed at any moment, add loses nothing that it had confirmed, and leaves a
 // book that opens. PETNAME_TEST_KILLS says how often.
 func TestKilledAdd(t *testing.T) {
-	const seed = 1
-	random := rand.New(rand.NewPCG(seed, seed))
+	t.Parallel()
+	killer := newKiller(1)
 	home := newHome(t)
-	confirmed := map[string]string{"first": newPointer(t)}
-	within := lasts(t, home, "add", "first", confirmed["first"]) * 5 / 4
+	confirmed := map[string]string{}
 	cut, unconfirmed := 0, 0
 	for i := range times(t, 50) {
 		name, p := fmt.Sprintf("name%d", i), newPointer(t)
-		if r := killed(t, random, within, home, "add", name, p); r.exit == 0 {
+		if r := killer.killed(t, home, "add", name, p); r.exit == 0 {
 			confirmed[name] = p
 		} else {
 			cut++
@@ -151,7 +159,8 @@ func TestKilledAdd(t *testing.T) {
 		require.Len(t, have, len(confirmed), "round %d", i)
 	}
 	require.NotZero(t, cut, "none was killed in time: nothing was tested")
-	t.Logf("within %s: %d killed, %d of them after the entry was durable, %d names", within, cut, unconfirmed, len(confirmed))
+	require.NotEmpty(t, confirmed, "each was killed in time: nothing was tested")
+	t.Logf("within %s: %d killed, %d of them after the entry was durable, %d names", killer.within, cut, unconfirmed, len(confirmed))
 	r := verb(home, "log", "--verify")
 	require.Zero(t, r.exit, r.stderr)
 	r = verb(home, "doctor")
@@ -160,13 +169,12 @@ func TestKilledAdd(t *testing.T) {
 
 // Killed at any moment, init leaves a home, or none and says so.
 func TestKilledInit(t *testing.T) {
-	const seed = 2
-	random := rand.New(rand.NewPCG(seed, seed))
-	within := lasts(t, filepath.Join(t.TempDir(), "home"), "init") * 5 / 4
+	t.Parallel()
+	killer := newKiller(2)
 	whole, none, cut := 0, 0, 0
 	for range times(t, 30) {
 		home := filepath.Join(t.TempDir(), "home")
-		first := killed(t, random, within, home, "init")
+		first := killer.killed(t, home, "init")
 		id := verb(home, "id", "--json")
 		if id.exit == 0 {
 			whole++
@@ -185,13 +193,17 @@ func TestKilledInit(t *testing.T) {
 		require.Equal(t, engine.ExitConflict, again.exit)
 		require.Contains(t, again.failure(t).Message, "cut short")
 	}
-	t.Logf("within %s: %d whole, %d nothing yet, %d cut short", within, whole, none, cut)
+	require.NotZero(t, whole, "each was killed in time: nothing was tested")
+	require.NotZero(t, none+cut, "none was killed in time: nothing was tested")
+	t.Logf("within %s: %d whole, %d nothing yet, %d cut short", killer.within, whole, none, cut)
 }
 
 // Ten at once, without a node and with one: all end well, and none is lost.
 func TestParallelAdds(t *testing.T) {
+	t.Parallel()
 	for _, withNode := range []bool{false, true} {
 		t.Run(fmt.Sprintf("node=%v", withNode), func(t *testing.T) {
+			t.Parallel()
 			home := newHome(t)
 			if withNode {
 				serving(t, home)
@@ -215,6 +227,7 @@ func TestParallelAdds(t *testing.T) {
 
 // One name for ten at once: one gets it, and the others hear of it.
 func TestParallelSameName(t *testing.T) {
+	t.Parallel()
 	home := newHome(t)
 	var ends []func() result
 	for range 10 {
@@ -285,11 +298,13 @@ func silent(t *testing.T) (addr string, asked <-chan struct{}) {
 // A node that is killed, or stopped, while it does a verb takes that verb with
 // it, says so or is seen to be gone, and is in nobody's way.
 func TestNodeEndsMidVerb(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("signals")
 	}
 	for _, how := range []string{"KILL", "TERM"} {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			home := newHome(t)
 			n := serving(t, home)
 			require.Zero(t, verb(home, "add", "bob", newPointer(t)).exit)
@@ -297,12 +312,10 @@ func TestNodeEndsMidVerb(t *testing.T) {
 			_, end := began(t, home, "join", addr, "--json") // through the node, which now waits for an answer
 			<-asked
 			require.NoError(t, n.cmd.Process.Signal(signals[how]))
-			start := time.Now()
 			r := end()
 			require.NotZero(t, r.exit)
 			require.NotEmpty(t, r.failure(t).Message)
-			<-n.done
-			require.Less(t, time.Since(start), 8*time.Second)
+			ended(t, n)
 			if how == "TERM" {
 				require.Zero(t, n.cmd.ProcessState.ExitCode(), n.stderr.String())
 			}
@@ -316,6 +329,7 @@ func TestNodeEndsMidVerb(t *testing.T) {
 // A verb that is interrupted while the network keeps it waiting ends at once,
 // with 130: on its own, and in a node, which goes on.
 func TestInterrupted(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		t.Skip("signals")
 	}
@@ -325,6 +339,7 @@ func TestInterrupted(t *testing.T) {
 				continue // a node has just found out that nobody is there, and fails at once
 			}
 			t.Run(fmt.Sprintf("%s/node=%v", args[0], withNode), func(t *testing.T) {
+				t.Parallel()
 				home := newHome(t)
 				require.Zero(t, verb(home, "add", "bob", newPointer(t)).exit)
 				addr, asked := silent(t)
@@ -347,11 +362,9 @@ func TestInterrupted(t *testing.T) {
 				case <-time.After(patience):
 					t.Fatal("the network was never asked")
 				}
-				start := time.Now()
 				require.NoError(t, cmd.Process.Signal(os.Interrupt))
 				r := end()
 				require.Equal(t, engine.ExitInterrupted, r.exit, "%s %s", r.stdout, r.stderr)
-				require.Less(t, time.Since(start), 4*time.Second)
 				require.Equal(t, "interrupted", r.failure(t).Code)
 				require.Empty(t, r.stdout)
 				if n != nil {
@@ -365,6 +378,7 @@ func TestInterrupted(t *testing.T) {
 
 // What --wait none left to the node ends up stored.
 func TestPublishLater(t *testing.T) {
+	t.Parallel()
 	hub, home := newHome(t), newHome(t)
 	cmd := process(t)
 	n := startNode(cmd.Path, cmd.Env, []string{"--home", hub, "node", "--json"})
@@ -387,4 +401,21 @@ func TestPublishLater(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return verb(other, "resolve", out.Pointer).exit == 0
 	}, patience, 10*time.Millisecond)
+}
+
+// What init locks, age's own work factor locks: about a second for each guess.
+func TestAPassphraseIsLockedWithAgesWorkFactor(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	pass := filepath.Join(dir, "pass")
+	require.NoError(t, os.WriteFile(pass, []byte("horse\n"), 0o600))
+	_, end := began(t, filepath.Join(dir, "home"), "init", "--passphrase-file", pass)
+	r := end()
+	require.Zero(t, r.exit, r.stderr)
+	b, err := os.ReadFile(filepath.Join(dir, "home", "identity.key"))
+	require.NoError(t, err)
+	plain, err := io.ReadAll(armor.NewReader(bytes.NewReader(b[bytes.Index(b, []byte(armor.Header)):])))
+	require.NoError(t, err)
+	stanza := bytes.SplitN(plain, []byte("\n"), 3)[1]
+	require.Regexp(t, `^-> scrypt [A-Za-z0-9+/]+ 18$`, string(stanza))
 }

@@ -2,16 +2,17 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -67,23 +68,14 @@ func (a *app) recordExportVerb() *cobra.Command {
 	return cmd
 }
 
-// writeFile writes a whole file or leaves what was there.
-func writeFile(name string, b []byte) error {
+// writeFile writes a whole file, durably, or leaves what was there.
+func writeFile(name string, b []byte) error { return writeFileOn(nil, name, b) }
+
+func writeFileOn(files durable.FS, name string, b []byte) error {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		return os.WriteFile(name, b, 0o600) // a device or a pipe: /dev/stdout
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".record-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return durable.Replace(files, name, ".record-", time.Time{}, bytes.NewReader(b))
 }
 
 func (a *app) recordInspectVerb() *cobra.Command {

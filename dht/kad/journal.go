@@ -11,6 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
+
+	disk "github.com/petnames-go/petnames/ledger/durable"
 )
 
 // The journal is what a node keeps on disk: the records that it holds for
@@ -23,11 +26,11 @@ import (
 //	fields                each its length (uvarint) and its bytes
 //
 // and is only appended to, until it is twice as long as what it holds; then it
-// is written anew beside itself and renamed. Appending waits for no disk: a
-// process that is killed loses what it took in since the last flush
-// (flushEvery), a power cut what the system had yet to write. Others hold
-// copies: that is what a DHT is. The bytes are strangers'; what can't be read
-// is set aside.
+// is written anew beside itself and renamed, durably. Appending waits for no
+// disk: a process that is killed loses what it took in since the last flush
+// (flushEvery), a power cut what the system had yet to write. Closing makes all
+// of it durable. Others hold copies: that is what a DHT is. The bytes are
+// strangers'; what can't be read is set aside.
 
 const (
 	entryHead    = 'n' // network, protocol: the first entry
@@ -105,7 +108,8 @@ func readEntry(r io.Reader) (entry, error) {
 // journal is an open journal. It is used by one goroutine at a time.
 type journal struct {
 	path   string
-	file   *os.File // nil: to be written anew
+	files  disk.FS
+	file   disk.File // nil: to be written anew
 	length int64
 }
 
@@ -115,36 +119,54 @@ type journal struct {
 // came before the damage stays. The error says what was set aside; the journal
 // is usable all the same, and is written anew at the next flush.
 func openJournal(path string, head entry, take func(entry) error) (*journal, error) {
-	j := &journal{path: path}
+	return openJournalOn(disk.OS{}, path, head, take)
+}
+
+func openJournalOn(files disk.FS, path string, head entry, take func(entry) error) (*journal, error) {
+	j := &journal{path: path, files: files}
+	unswept := disk.Sweep(files, filepath.Dir(path), j.tempPrefix())
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return j, nil
+		return j, unswept
 	}
-	if err != nil {
-		return j, err
-	}
-	err = readJournal(bufio.NewReader(f), head, take)
-	if cerr := f.Close(); err == nil {
-		err = cerr
+	if err == nil {
+		err = readJournal(bufio.NewReader(f), head, take)
+		info, serr := f.Stat()
+		if serr == nil {
+			j.length = info.Size()
+		}
+		err = errors.Join(err, serr, f.Close())
 	}
 	if err != nil {
 		aside := path + ".damaged"
 		if errors.Is(err, errOtherNetwork) {
 			aside = path + ".other"
 		}
-		return j, fmt.Errorf("%q: %w; set aside as %q", path, errors.Join(err, os.Rename(path, aside)), filepath.Base(aside))
+		return j, fmt.Errorf("%q: %w; set aside as %q", path, errors.Join(err, j.setAside(aside)), filepath.Base(aside))
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		return j, err
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return j, errors.Join(err, file.Close())
-	}
-	j.file, j.length = file, info.Size()
-	return j, nil
+	return j, errors.Join(unswept, j.reopen())
 }
+
+// setAside gives the file another name. It keeps its own until it is written
+// anew: a crash before that loses nothing.
+func (j *journal) setAside(aside string) error {
+	_ = j.files.Remove(aside) // an earlier one
+	err := j.files.Link(j.path, aside)
+	if err != nil { // a file system without links
+		err = j.files.Rename(j.path, aside)
+	}
+	return errors.Join(err, j.files.SyncDir(filepath.Dir(j.path)))
+}
+
+func (j *journal) reopen() error {
+	file, err := j.files.OpenFile(j.path, os.O_WRONLY|os.O_APPEND)
+	if err == nil {
+		j.file = file
+	}
+	return err
+}
+
+func (j *journal) tempPrefix() string { return "." + filepath.Base(j.path) + "-" }
 
 var errOtherNetwork = errors.New("of another network")
 
@@ -188,39 +210,31 @@ func (j *journal) flush(changes []entry, held int, all func() []entry) error {
 	return j.rewrite(all())
 }
 
-func (j *journal) rewrite(all []entry) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(j.path), ".dht-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	length, err := writeEntries(f, all)
-	if err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
+func (j *journal) rewrite(all []entry) error {
 	if j.file != nil { // Windows replaces no file that is open
 		err := j.file.Close()
 		if j.file = nil; err != nil {
 			return err
 		}
 	}
-	if err := f.Close(); err != nil {
+	content := journalContent{entries: all}
+	if err := disk.Replace(j.files, j.path, j.tempPrefix(), time.Time{}, &content); err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), j.path); err != nil {
-		return err
-	}
-	j.file, err = os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0)
-	j.length = length
-	return err
+	j.length = content.length
+	return j.reopen()
+}
+
+// journalContent is a whole journal to be written.
+type journalContent struct {
+	entries []entry
+	length  int64 // of what was written
+}
+
+// WriteTo is io.WriterTo's.
+func (c *journalContent) WriteTo(w io.Writer) (n int64, err error) {
+	c.length, err = writeEntries(w, c.entries)
+	return c.length, err
 }
 
 // writeEntries writes entries, some at a time, and says how many bytes they are.

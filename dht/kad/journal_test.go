@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/ledger/durable/durabletest"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -51,7 +52,7 @@ func TestJournalCutAndFlippedAnywhere(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, b, 0o600))
 		_ = os.Remove(path + ".damaged")
 		var got []entry
-		j, err := openJournal(path, testHead, func(e entry) error { got = append(got, e); return nil })
+		j, err := openJournalOn(&durabletest.Disk{}, path, testHead, func(e entry) error { got = append(got, e); return nil })
 		require.Equal(t, damaged, err != nil, "%s at %d: %v", what, at, err)
 		require.Len(t, got, want, "%s at %d", what, at)
 		for i, e := range got {
@@ -64,7 +65,7 @@ func TestJournalCutAndFlippedAnywhere(t *testing.T) {
 		}
 		require.NoError(t, j.flush(nil, 0, func() []entry { return append([]entry{testHead}, got...) }))
 		require.NoError(t, j.close())
-		j, err = openJournal(path, testHead, func(entry) error { want--; return nil })
+		j, err = openJournalOn(&durabletest.Disk{}, path, testHead, func(entry) error { want--; return nil })
 		require.NoError(t, err)
 		require.NoError(t, j.close())
 		require.Zero(t, want)
@@ -242,6 +243,8 @@ func TestKilledNodeKeepsWhatWasFlushed(t *testing.T) {
 	n := startNode(t, c)
 	require.NoError(t, storeAs(t, n.held, "stranger", "flushed", 100))
 	require.NoError(t, n.durable.flush())
+	n.durable.stop() // its clock would flush the next one, too
+	<-n.durable.done
 	require.NoError(t, storeAs(t, n.held, "stranger", "not flushed", 100))
 	b, err := os.ReadFile(file) // as it would be found
 	require.NoError(t, err)

@@ -44,10 +44,12 @@ import (
 	"iter"
 	"log/slog"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -138,6 +140,8 @@ type Config struct {
 	Now      func() time.Time // nil: time.Now
 	Rand     rand.Source      // of the jitter; nil: seeded by the system
 	Logger   *slog.Logger     // nil: nothing is logged
+
+	files durable.FS // what writes the file; nil: the operating system's
 }
 
 // Keeper keeps records. Its methods are safe for concurrent use; Run runs once
@@ -185,6 +189,9 @@ func New(c Config) *Keeper {
 	k.bucket = bucket{tokens: walksPerMinute, at: time.Now()}
 	if c.Path == "" {
 		return k
+	}
+	if err := durable.Sweep(c.files, filepath.Dir(c.Path), tempPrefix(c.Path)); err != nil {
+		k.log.Warn("due times", "error", err)
 	}
 	s, err := readState(c.Path)
 	if err != nil {

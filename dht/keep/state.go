@@ -1,6 +1,7 @@
 package keep
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -124,34 +126,21 @@ func (k *Keeper) save() {
 	}
 	k.dirty, k.saved = false, time.Now()
 	k.mu.Unlock()
-	if err := s.write(k.c.Path); err != nil {
+	if err := s.write(k.c.files, k.c.Path); err != nil {
 		k.log.Error("due times not saved", "error", err)
+		k.mu.Lock()
+		k.dirty = true // to be tried again
+		k.mu.Unlock()
 	}
 }
 
-func (s state) write(path string) (err error) {
+// tempPrefix begins the names of unfinished files.
+func tempPrefix(path string) string { return "." + filepath.Base(path) + "-" }
+
+func (s state) write(files durable.FS, path string) error {
 	b, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".keep-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return durable.Replace(files, path, tempPrefix(path), time.Time{}, bytes.NewReader(b))
 }

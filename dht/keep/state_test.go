@@ -45,7 +45,7 @@ func TestDueTimesSurviveARestart(t *testing.T) {
 		}
 		require.Equal(t, strangers, m.met())
 		stop()
-		left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".keep-*"))
+		left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".keep.json-*"))
 		require.NoError(t, err)
 		require.Empty(t, left)
 	})

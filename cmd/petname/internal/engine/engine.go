@@ -28,6 +28,8 @@ type Engine struct {
 	book    *petname.Book
 	records *dht.Dir
 	log     *slog.Logger
+	settles time.Duration // bounds settle; settleTimeout, but in tests
+	work    int           // scrypt's work factor, log2, for keys that are locked; 0: age's own
 
 	mu      sync.Mutex
 	network *kad.Node // nil until it is needed; the node's own while one serves
@@ -73,7 +75,7 @@ func Open(dir string, wait time.Duration) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, book.Close())
 	}
-	e := &Engine{home: h, book: book, records: records, log: slog.New(slog.DiscardHandler)}
+	e := &Engine{home: h, book: book, records: records, log: slog.New(slog.DiscardHandler), settles: settleTimeout}
 	e.life, e.end = context.WithCancel(context.Background())
 	e.running, e.stop = context.WithCancel(e.life)
 	return e, nil
@@ -81,6 +83,10 @@ func Open(dir string, wait time.Duration) (*Engine, error) {
 
 // LogTo sets where to log; it is called before anything else.
 func (e *Engine) LogTo(l *slog.Logger) { e.log = l }
+
+// SetWorkFactor sets scrypt's work factor, log2, for keys that are locked; it is
+// called before anything else. 0, the default, is age's own.
+func (e *Engine) SetWorkFactor(log2 int) { e.work = log2 }
 
 // Close ends the network, then closes the book. What is being stored has 3
 // seconds to get done; what isn't is in the home, and is stored another time.

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,16 +21,21 @@ import (
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/peer"
+	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Every documented error has a code, an exit status and a next step, however
-// deep it is wrapped.
+// Every error that Classify knows has a code, an exit status and a next step, however
+// deep it is wrapped; the table leaves none out.
 func TestClassify(t *testing.T) {
 	bob, err := petname.ParseName("bob's")
 	require.NoError(t, err)
 	_, badName := petname.ParseName("a/b")
+	tested := map[string]bool{}
 	for _, test := range []struct {
 		err  error
 		code string
@@ -39,6 +48,7 @@ func TestClassify(t *testing.T) {
 		{&petname.NamedError{Name: bob}, "already_named", 8, `petname rename 'bob'\''s' NEW`},
 		{&petname.ConflictError{Name: bob}, "conflict", 8, "petname rename POINTER NEW, or petname rm POINTER, for one of them"},
 		{&petname.DuplicityError{}, "duplicity", 6, "ask the owner, over another way, for the link"},
+		{&petname.SuccessionError{Err: errors.New("unsigned")}, "succession", 6, "ask the owner, over another way, for the link"},
 		{&dht.RollbackError{}, "rollback", 6, "try again, or ask the owner to publish"},
 		{&pointer.ExpiredError{}, "expired", 6, "ask the owner to publish again"},
 		{dht.ErrRejected, "invalid", 6, ""},
@@ -49,6 +59,28 @@ func TestClassify(t *testing.T) {
 		{dht.ErrUnreachable, "network", 7, "check the network and try again: petname doctor"},
 		{context.DeadlineExceeded, "network", 7, "check the network and try again: petname doctor"},
 		{context.Canceled, "interrupted", 130, ""},
+		{&introduce.ExpiredError{}, "expired", 6, "ask who introduced them to do it again"},
+		{introduce.ErrInvalid, "invalid", 6, "ask who sent it to send it again"},
+		{mutual.ErrInvalid, "invalid", 6, "ask who sent it to send it again"},
+		{petname.ErrStranger, "stranger", 6, "petname add NAME LINK, for who says it, if you know them"},
+		{petname.ErrNotForMe, "not_for_me", 6, "ask who introduces them to do it for you"},
+		{petname.ErrMuted, "muted", 8, "petname add NAME LINK, if you know better now"},
+		{petname.ErrInboxFull, "inbox_full", 8, "petname inbox"},
+		{petname.ErrDecided, "decided", 8, "petname inbox"},
+		{peer.ErrMalformed, "usage", 2, "petname pair --help"},
+		{pair.ErrOccupied, "occupied", 8, "petname invite"},
+		{pair.ErrWrongCode, "wrong_code", 6, "petname invite"},
+		{pair.ErrBurnt, "code_used", 6, "petname invite"},
+		{pair.ErrTampered, "tampered", 6, "petname invite"},
+		{pair.ErrTimeout, "timeout", 7, "petname invite"},
+		{pair.ErrSelf, "own_pointer", 8, "hand it to somebody else"},
+		{&pair.RefusedError{}, "refused", 6, "ask for a new invitation"},
+		{pair.ErrExpired, "expired", 6, "ask for a new invitation"},
+		{peer.ErrNotOut, "not_found", 3, "petname invite"},
+		{peer.ErrNoSealing, "no_sealing", 3, "ask them to publish again, or give it to them as a file: -o FILE"},
+		{petname.ErrChanged, "conflict", 8, "petname log"},
+		{home.ErrNextElsewhere, "locked", 4, "petname key rotate --next FILE --recovery NEWFILE --passphrase-file FILE"},
+		{home.ErrNextWrong, "wrong_key", 6, "give the recovery file that was written last"},
 		{petname.ErrOwnPointer, "own_pointer", 8, "petname id"},
 		{petname.ErrNotFound, "not_found", 3, ""},
 		{dht.ErrNotFound, "not_found", 3, ""},
@@ -74,10 +106,114 @@ func TestClassify(t *testing.T) {
 			require.Equal(t, test.next, got.Next, "%v", err)
 			require.NotEmpty(t, got.Message, "%v", err)
 		}
+		tested[test.code+" "+test.next] = true
+		tested[test.code] = true
+	}
+	classes := classes(t)
+	require.Greater(t, len(classes), 40)
+	for _, class := range classes {
+		require.True(t, tested[class], "no row of the table is %q", class)
 	}
 	require.Nil(t, Classify(nil))
 	require.Equal(t, "expired", Classify(fmt.Errorf("%w; %w", dht.ErrUnreachable, &pointer.ExpiredError{})).Code,
 		"an expired record is the stronger word")
+}
+
+// classes are the code and the next step of each error that Classify knows, read in
+// its source; the code alone where the step is put together.
+func classes(t *testing.T) (out []string) {
+	file, err := parser.ParseFile(token.NewFileSet(), "errors.go", nil, 0)
+	require.NoError(t, err)
+	text := func(e ast.Expr) (string, bool) {
+		l, ok := e.(*ast.BasicLit)
+		if !ok {
+			return "", false
+		}
+		s, err := strconv.Unquote(l.Value)
+		require.NoError(t, err)
+		return s, true
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) != 3 {
+			return true
+		}
+		if f, ok := call.Fun.(*ast.Ident); !ok || f.Name != "set" {
+			return true
+		}
+		class, ok := text(call.Args[0])
+		require.True(t, ok)
+		if next, ok := text(call.Args[2]); ok {
+			class += " " + next
+		}
+		out = append(out, class)
+		return true
+	})
+	return out
+}
+
+// The bounds of arguments: what is at one is taken, what is beyond is usage, and
+// changes nothing.
+func TestArgumentsHaveBounds(t *testing.T) {
+	e := opened(t)
+	ctx := context.Background()
+	publish := func(change func(a *PublishArgs)) func() error {
+		return func() error {
+			a := PublishArgs{Path: "/ipfs/bafkqaaa", TTL: time.Minute, Lifetime: time.Hour, Wait: "none"}
+			change(&a)
+			return a.check()
+		}
+	}
+	long := "/ipfs/bafkqaaa/" + strings.Repeat("x", maxPath)
+	resolve := func(a ResolveArgs) func() error {
+		return func() error {
+			a.Path = e.book.Identity().String()
+			_, err := e.Resolve(ctx, a)
+			return err
+		}
+	}
+	invite := func(a InviteArgs) func() error {
+		return func() error { _, err := e.Invite(ctx, a); return err }
+	}
+	other, err := pointer.NewKey(nil)
+	require.NoError(t, err)
+	knock := func(a KnockArgs) func() error {
+		return func() error {
+			a.To = other.Pointer().String()
+			_, err := e.Knock(ctx, a)
+			return err
+		}
+	}
+	for name, c := range map[string]struct{ good, bad func() error }{
+		"path":          {publish(func(a *PublishArgs) { a.Path = long[:maxPath] }), publish(func(a *PublishArgs) { a.Path = long[:maxPath+1] })},
+		"path's form":   {publish(func(a *PublishArgs) { a.Path = "/ipns/k51qzi5uqu5dj14f9vvbpgm71vgojks1ptxr1ucs1z2ojs8omwb4s0wbkjpnnr" }), publish(func(a *PublishArgs) { a.Path = "bafkqaaa" })},
+		"lifetime":      {publish(func(a *PublishArgs) { a.Lifetime = maxLifetime }), publish(func(a *PublishArgs) { a.Lifetime = maxLifetime + 1 })},
+		"no lifetime":   {publish(func(a *PublishArgs) { a.Lifetime, a.TTL = 1, 0 }), publish(func(a *PublishArgs) { a.Lifetime, a.TTL = 0, 0 })},
+		"TTL":           {publish(func(a *PublishArgs) { a.TTL = time.Hour }), publish(func(a *PublishArgs) { a.TTL = time.Hour + 1 })},
+		"negative TTL":  {publish(func(a *PublishArgs) { a.TTL = 0 }), publish(func(a *PublishArgs) { a.TTL = -1 })},
+		"wait":          {publish(func(a *PublishArgs) { a.Wait = "all" }), publish(func(a *PublishArgs) { a.Wait = "" })},
+		"timeout":       {resolve(ResolveArgs{Offline: true, Timeout: maxTimeout}), resolve(ResolveArgs{Offline: true, Timeout: maxTimeout + 1})},
+		"no timeout":    {resolve(ResolveArgs{Offline: true, Timeout: 1}), resolve(ResolveArgs{Offline: true})},
+		"level":         {resolve(ResolveArgs{Fresh: "strict", Timeout: patience}), resolve(ResolveArgs{Fresh: "any", Timeout: patience})},
+		"fresh offline": {resolve(ResolveArgs{Fresh: "fresh", Timeout: patience}), resolve(ResolveArgs{Fresh: "fresh", Offline: true, Timeout: patience})},
+		"expires":       {invite(InviteArgs{Expires: time.Minute, Uses: 1}), invite(InviteArgs{Expires: time.Minute - 1, Uses: 1})},
+		"expires late":  {invite(InviteArgs{Expires: maxLifetime, Uses: 1}), invite(InviteArgs{Expires: maxLifetime + 1, Uses: 1})},
+		"uses":          {invite(InviteArgs{Expires: time.Hour, Uses: pair.MaxUses}), invite(InviteArgs{Expires: time.Hour, Uses: pair.MaxUses + 1})},
+		"no use":        {invite(InviteArgs{Expires: time.Hour, Uses: 1}), invite(InviteArgs{Expires: time.Hour})},
+		"purpose": {invite(InviteArgs{Expires: time.Hour, Uses: 1, Purpose: strings.Repeat("x", pair.MaxPurpose)}),
+			invite(InviteArgs{Expires: time.Hour, Uses: 1, Purpose: strings.Repeat("x", pair.MaxPurpose+1)})},
+		"knock expires":      {knock(KnockArgs{Expires: time.Hour}), knock(KnockArgs{Expires: time.Hour - 1})},
+		"knock expires late": {knock(KnockArgs{Expires: petname.MaxStrangerLife}), knock(KnockArgs{Expires: petname.MaxStrangerLife + 1})},
+		"puzzles":            {knock(KnockArgs{Expires: time.Hour, Puzzles: postage.MaxPuzzles}), knock(KnockArgs{Expires: time.Hour, Puzzles: postage.MaxPuzzles + 1})},
+		"negative puzzles":   {knock(KnockArgs{Expires: time.Hour}), knock(KnockArgs{Expires: time.Hour, Puzzles: -1})},
+		"note": {knock(KnockArgs{Expires: time.Hour, Note: strings.Repeat("x", introduce.MaxNote)}),
+			knock(KnockArgs{Expires: time.Hour, Note: strings.Repeat("x", introduce.MaxNote+1)})},
+	} {
+		if err := c.good(); err != nil { // the next thing that is missing is a network, or a record
+			require.Contains(t, []string{"not_joined", "not_found"}, Classify(err).Code, "%s: %v", name, err)
+		}
+		require.Equal(t, "usage", Classify(c.bad()).Code, name)
+	}
 }
 
 // What is quoted comes out of a shell as it went in: checked by rule, since a
@@ -159,6 +295,9 @@ func TestBound(t *testing.T) {
 	require.Equal(t, []string{"/ip6/::1/tcp/0"}, bound([]string{"/ip6/::1/tcp/0"}, addrs), "nothing of that kind")
 }
 
+// patience is a guard against a hang: what it bounds takes milliseconds.
+const patience = 2 * time.Minute
+
 func opened(t *testing.T) *Engine {
 	dir := t.TempDir() + "/home"
 	_, err := home.Create(dir, home.Plan{})
@@ -172,14 +311,21 @@ func opened(t *testing.T) *Engine {
 // Arguments that are none, and verbs that don't exist, are errors.
 func TestDo(t *testing.T) {
 	e := opened(t)
+	wrong := `{"name":1,"target":1,"path":1,"names":1,"targets":1,"record":1,"label":1,"text":1,"old":1,"id":1,"to":1,"for":1,"offline":1,"next":1}`
+	var takeNone []string
 	for verb := range ops {
-		for _, args := range []string{"", "[]", `"x"`, "{", `{"name":1,"target":1,"path":1,"names":1,"targets":1,"record":1,"label":1,"text":1,"old":1}`} {
+		for _, args := range []string{"", "[]", `"x"`, "{", wrong} {
 			_, failed := e.Do(context.Background(), verb, []byte(args))
-			if args == "[]" || args == "" || args == `"x"` || args == "{" {
+			switch {
+			case args == wrong && (failed == nil || !strings.HasPrefix(failed.Message, "arguments: ")):
+				takeNone = append(takeNone, verb)
+			default:
 				require.NotNil(t, failed, "%s %q", verb, args)
+				require.Contains(t, failed.Message, "arguments: ", "%s %q", verb, args)
 			}
 		}
 	}
+	require.ElementsMatch(t, []string{"doctor", "id", "kept", "list", "public", "status", "undo"}, takeNone)
 	_, failed := e.Do(context.Background(), "bogus", []byte("{}"))
 	require.Equal(t, ExitUsage, failed.Exit)
 }
@@ -204,7 +350,7 @@ func TestJoinDuringResolve(t *testing.T) {
 		go func() {
 			var odd *Error
 			for range 20 {
-				_, failed := node.Do(context.Background(), "resolve", []byte(fmt.Sprintf(`{"path":%q,"fresh":"fresh","timeout":%d}`, key.Pointer(), 5*time.Second)))
+				_, failed := node.Do(context.Background(), "resolve", []byte(fmt.Sprintf(`{"path":%q,"fresh":"fresh","timeout":%d}`, key.Pointer(), patience)))
 				if failed == nil || failed.Exit != ExitNetwork && failed.Exit != ExitNotFound {
 					odd = failed
 				}

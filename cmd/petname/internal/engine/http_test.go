@@ -63,10 +63,13 @@ func TestNodeServesHTTP(t *testing.T) {
 	receipt, err := c.Put(t.Context(), key.Pointer(), record.Bytes())
 	require.NoError(t, err)
 	require.Equal(t, 1, receipt.Stored)
+	answers := 0
 	for a, err := range c.Get(t.Context(), key.Pointer()) {
 		require.NoError(t, err)
 		require.Equal(t, record.Bytes(), a.Record)
+		answers++
 	}
+	require.Equal(t, 1, answers)
 	// What strangers put is no record of this home's.
 	pointers, err := e.records.Pointers()
 	require.NoError(t, err)

@@ -50,5 +50,5 @@ func TestWhatIsLookedForOfContactsIsNotByTheNodesOwnPeer(t *testing.T) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	require.Nil(t, e.aside)
-	require.Eventually(t, func() bool { return !connected(hub.network, aside) }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !connected(hub.network, aside) }, patience, 10*time.Millisecond)
 }

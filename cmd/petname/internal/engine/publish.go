@@ -176,7 +176,7 @@ func (e *Engine) settle(ctx context.Context) {
 	if network == nil || serving {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
+	ctx, cancel := context.WithTimeout(ctx, e.settles)
 	defer cancel()
 	_ = network.Wait(ctx) // fewer copies than there could be: what was promised is there
 }

@@ -39,7 +39,7 @@ func (e *Engine) Rotate(ctx context.Context, a RotateArgs) (*Rotated, error) {
 	if err := e.keepLast(ctx, id); err != nil {
 		return nil, err
 	}
-	r, err := e.home.Rotate(home.Turn{Passphrase: a.Passphrase, Next: a.Next, Recovery: a.Recovery})
+	r, err := e.home.Rotate(home.Turn{Passphrase: a.Passphrase, Next: a.Next, Recovery: a.Recovery, WorkFactor: e.work})
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && a.Next != "":
 		return nil, Usage("%v", err)

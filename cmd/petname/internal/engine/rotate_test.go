@@ -25,6 +25,7 @@ func TestATurnThatFailsNamesNoSuccessor(t *testing.T) {
 	e, err := Open(h.Dir, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	e.SetWorkFactor(10)
 	ctx := context.Background()
 	_, err = e.Publish(ctx, PublishArgs{Lifetime: time.Hour, Wait: "none", Passphrase: "horse"})
 	require.NoError(t, err)
@@ -55,9 +56,12 @@ func TestTheLastRecordIsNotLostWithTheProcess(t *testing.T) {
 	require.NoError(t, err)
 	files, err := filepath.Glob(filepath.Join(e.home.Dir, "records", "*"))
 	require.NoError(t, err)
+	require.NotEmpty(t, files)
 	for _, file := range files {
 		require.NoError(t, os.Remove(file))
 	}
+	_, _, err = e.held(old)
+	require.Equal(t, "not_found", Classify(err).Code)
 	id, err := e.identity()
 	require.NoError(t, err)
 	require.NoError(t, e.keepLast(ctx, id))

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/BurntSushi/toml"
 
 	"github.com/petnames-go/petnames/dht/delegated"
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname/postage"
 )
 
@@ -84,17 +86,20 @@ func (h Home) replace(file string, b []byte) error {
 	if info, err := os.Lstat(name); err == nil && info.IsDir() {
 		return fmt.Errorf("%q: is a folder, and should be a file", name)
 	}
-	f, err := os.CreateTemp(h.Dir, "."+file+"-*")
-	if err != nil {
-		return err
+	return durable.Replace(h.files, name, tempPrefix(file), time.Time{}, bytes.NewReader(b))
+}
+
+// tempPrefix begins the names of unfinished files of a name.
+func tempPrefix(file string) string { return "." + file + "-" }
+
+// sweep removes what a crash left of replace: keys among it that nobody would
+// look for. The caller has the book open, so that no other process is replacing
+// anything.
+func (h Home) sweep() error {
+	for _, file := range []string{identityFile, sealingFile, configFile} {
+		if err := durable.Sweep(h.files, h.Dir, tempPrefix(file)); err != nil {
+			return fmt.Errorf("home %q: %w", h.Dir, err)
+		}
 	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return err
-	}
-	return syncDir(h.Dir)
+	return nil
 }

@@ -6,10 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"time"
 
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -25,7 +24,9 @@ type Plan struct {
 // Create makes a home in dir, which must be empty or not there. What it began
 // is taken away again when it fails. The identity key is written last: a home
 // without one isn't a home.
-func Create(dir string, p Plan) (h Home, err error) {
+func Create(dir string, p Plan) (h Home, err error) { return createOn(nil, dir, p) }
+
+func createOn(files durable.FS, dir string, p Plan) (h Home, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return Home{}, err
 	}
@@ -34,15 +35,12 @@ func Create(dir string, p Plan) (h Home, err error) {
 			return Home{}, err
 		}
 	}
-	h = Home{dir}
+	h = Home{Dir: dir, files: files}
 	var made []string
 	defer func() {
 		if err != nil {
-			// What the ledger began under another name is ours to take away.
-			begun, _ := filepath.Glob(filepath.Join(globQuote(dir), ledgerFile+".*"))
-			made = append(made, begun...)
 			for i := len(made) - 1; i >= 0; i-- {
-				os.Remove(made[i]) // only what was made here, and folders only if empty
+				_ = durable.Or(files).Remove(made[i]) // only what was made here, and folders only if empty
 			}
 		}
 	}()
@@ -50,7 +48,7 @@ func Create(dir string, p Plan) (h Home, err error) {
 		return Home{}, err
 	}
 	write := func(name string, b []byte) error {
-		if err := writeNew(name, b); err != nil {
+		if err := durable.Create(h.files, name, b); err != nil {
 			return err
 		}
 		made = append(made, name)
@@ -81,7 +79,7 @@ func Create(dir string, p Plan) (h Home, err error) {
 	if err = write(h.path(sealingFile), sealing); err != nil {
 		return Home{}, err
 	}
-	if err = os.Mkdir(h.path(recordsDir), 0o700); err != nil {
+	if err = durable.Or(files).Mkdir(h.path(recordsDir)); err != nil {
 		return Home{}, err
 	}
 	made = append(made, h.path(recordsDir))
@@ -110,29 +108,11 @@ func Create(dir string, p Plan) (h Home, err error) {
 		return Home{}, err
 	}
 	// Whole or not at all: half an identity would pass for a home.
-	if err = write(h.path(identityFile+partSuffix), b); err != nil {
-		return Home{}, err
-	}
-	if err = os.Rename(h.path(identityFile+partSuffix), h.path(identityFile)); err != nil {
-		return Home{}, err
-	}
 	made = append(made, h.path(identityFile))
-	for _, folder := range []string{h.Dir, filepath.Dir(h.Dir)} {
-		if err = syncDir(folder); err != nil {
-			return Home{}, err
-		}
+	if err = h.replace(identityFile, b); err != nil {
+		return Home{}, err
 	}
 	return h, nil
-}
-
-const partSuffix = ".part"
-
-// globQuote makes a path be taken as it is by filepath.Glob.
-func globQuote(path string) string {
-	if runtime.GOOS == "windows" { // whose file names have no * and no ?
-		return path
-	}
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
 // recoveryPlace is the absolute path for the recovery file, which must be new,
@@ -154,39 +134,12 @@ func recoveryPlace(dir, file, passphrase string) (string, error) {
 	return name, nil
 }
 
-// syncDir makes what was created in a folder last. Windows has no such thing.
-func syncDir(name string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(name)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil // one above the home that may be passed through, but not read
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
 // claim makes the folder, or finds it empty.
 func (h Home) claim() (made []string, err error) {
 	entries, err := os.ReadDir(h.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		for parent := filepath.Dir(h.Dir); ; parent = filepath.Dir(parent) {
-			if _, err := os.Lstat(parent); !errors.Is(err, fs.ErrNotExist) {
-				break
-			}
-			made = append([]string{parent}, made...)
-		}
-		if err := os.MkdirAll(filepath.Dir(h.Dir), 0o700); err != nil {
-			return made, err
-		}
-		if err := os.Mkdir(h.Dir, 0o700); err != nil {
-			return made, err
-		}
-		return append(made, h.Dir), nil
+		return durable.MkdirAll(h.files, h.Dir)
 	case err != nil:
 		if info, serr := os.Stat(h.Dir); serr == nil && !info.IsDir() {
 			return nil, fmt.Errorf("home %q: is a file, not a folder", h.Dir)
@@ -205,23 +158,6 @@ func (h Home) claim() (made []string, err error) {
 		}
 	}
 	return nil, nil
-}
-
-// writeNew writes a secret file that must not be there yet, to the disk.
-func writeNew(name string, b []byte) (err error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err = errors.Join(err, f.Close()); err != nil {
-			os.Remove(name)
-		}
-	}()
-	if _, err = f.Write(b); err != nil {
-		return err
-	}
-	return f.Sync()
 }
 
 func deviceName() string {

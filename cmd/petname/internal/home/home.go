@@ -13,7 +13,8 @@
 //	node.sock       while a node runs, which then holds the ledger
 //
 // One home is one identity. [Create] makes a home, whole or not at all, and
-// never overwrites one.
+// never overwrites one. A file that is replaced is written aside, synced and
+// renamed; [Home.Book] removes what a crash left of that.
 package home
 
 import (
@@ -27,6 +28,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname"
 )
 
@@ -47,6 +49,8 @@ const (
 // Home is a home that exists. What it holds is opened by its methods.
 type Home struct {
 	Dir string
+
+	files durable.FS // what writes; nil: the operating system's
 }
 
 var (
@@ -109,7 +113,7 @@ func Open(dir string) (Home, error) {
 	} else if err != nil {
 		return Home{}, fmt.Errorf("home %q: %w", dir, err)
 	}
-	return Home{dir}, nil
+	return Home{Dir: dir}, nil
 }
 
 func (h Home) path(name string) string { return filepath.Join(h.Dir, name) }
@@ -123,6 +127,9 @@ func (h Home) Book(wait time.Duration) (*petname.Book, error) {
 	book, err := petname.Open(h.path(ledgerFile), device, petname.Options{Wait: wait})
 	if err != nil {
 		return nil, err
+	}
+	if err := h.sweep(); err != nil {
+		return nil, errors.Join(err, book.Close())
 	}
 	// A key that is damaged, or another book's, is for the verbs that need it to tell.
 	id, err := h.Identity()

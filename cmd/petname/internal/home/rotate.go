@@ -3,10 +3,9 @@ package home
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -109,23 +108,19 @@ func (r *Rotation) Commit(last []byte) error {
 		return err
 	}
 	if r.recovery != nil {
-		if err := writeNew(r.recoverAt, r.recovery); err != nil {
-			return fmt.Errorf("recovery file: %w", err)
-		}
-		if err := syncDir(filepath.Dir(r.recoverAt)); err != nil {
+		if err := durable.Create(r.home.files, r.recoverAt, r.recovery); err != nil {
 			return fmt.Errorf("recovery file: %w", err)
 		}
 	}
 	// A turn that was cut short left keys behind in a file that nobody looks at.
-	if left, err := filepath.Glob(filepath.Join(globQuote(r.home.Dir), "."+identityFile+"-*")); err == nil {
-		for _, name := range left {
-			os.Remove(name)
-		}
+	err = r.home.sweep()
+	if err == nil {
+		err = r.home.replace(identityFile, b)
 	}
-	if err := r.home.replace(identityFile, b); err != nil {
+	if err != nil {
 		// Of no use if the turn wasn't made, and the only copy if it was.
 		if id, ierr := r.home.Identity(); r.recovery != nil && ierr == nil && id.Pointer == r.Old.Pointer() {
-			os.Remove(r.recoverAt)
+			_ = durable.Or(r.home.files).Remove(r.recoverAt)
 		}
 		return fmt.Errorf("identity key: %w", err)
 	}

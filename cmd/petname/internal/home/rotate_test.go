@@ -1,8 +1,10 @@
 package home
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,10 +21,10 @@ func TestRotationsMakeAChainThatTheFirstCommitmentProves(t *testing.T) {
 	left := h.path("." + identityFile + "-123") // by one that was cut short
 	require.NoError(t, os.WriteFile(left, []byte("keys"), 0o600))
 	for range 3 {
+		before := read(t, h.path(identityFile))
 		r, err := h.Rotate(Turn{})
 		require.NoError(t, err)
-		before := read(t, h.path(identityFile))
-		require.NotContains(t, string(before), successionField+"AA", "nothing changes before the commit")
+		require.Equal(t, before, read(t, h.path(identityFile)), "nothing changes before the commit")
 		require.NoError(t, r.Commit(nil))
 	}
 	id, err := h.Identity()
@@ -99,6 +101,59 @@ func TestTurnsThatAreRefusedChangeNothing(t *testing.T) {
 	require.True(t, id.Locked && id.Elsewhere)
 }
 
+// A file that came to the place of the recovery file while the turn was being
+// prepared stays, and the turn isn't made: the key after the next would be lost.
+func TestATurnOverwritesNoFileThatCameMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	next, fresh := filepath.Join(dir, "next.key"), filepath.Join(dir, "n2.key")
+	h := create(t, Plan{Passphrase: "horse", Recovery: next})
+	before := read(t, h.path(identityFile))
+	r, err := h.Rotate(Turn{Passphrase: "horse", Next: next, Recovery: fresh, WorkFactor: fast})
+	require.NoError(t, err)
+	require.NoFileExists(t, fresh, "nothing changes before the commit")
+	require.NoError(t, os.WriteFile(fresh, []byte("mine"), 0o600))
+	require.ErrorIs(t, r.Commit(nil), os.ErrExist)
+	require.Equal(t, "mine", string(read(t, fresh)))
+	require.Equal(t, before, read(t, h.path(identityFile)))
+}
+
+// The recovery file is there before the identity changes, with the key that the new
+// one commits to; and stays when nobody can tell whether the turn was made.
+func TestTheRecoveryFileIsThereBeforeTheIdentityChanges(t *testing.T) {
+	dir := t.TempDir()
+	next, fresh := filepath.Join(dir, "next.key"), filepath.Join(dir, "n2.key")
+	h := create(t, Plan{Passphrase: "horse", Recovery: next})
+	r, err := h.Rotate(Turn{Passphrase: "horse", Next: next, Recovery: fresh, WorkFactor: fast})
+	require.NoError(t, err)
+	// The identity can't be replaced any more, nor read: a folder is in its place.
+	require.NoError(t, os.Remove(h.path(identityFile)))
+	require.NoError(t, os.Mkdir(h.path(identityFile), 0o700))
+	require.ErrorContains(t, r.Commit(nil), "identity key")
+	after, err := readRecovery(fresh, "horse")
+	require.NoError(t, err)
+	require.True(t, r.Next.Opens(after.Public()))
+	require.DirExists(t, h.path(identityFile))
+}
+
+// A turn that could not be made takes its recovery file away again: another one
+// would be refused there, and the key in it is committed to by nobody.
+func TestATurnThatIsNotMadeLeavesNoRecoveryFile(t *testing.T) {
+	if os.Geteuid() <= 0 {
+		t.Skip("needs a folder that its owner can't write to")
+	}
+	dir := t.TempDir()
+	next, fresh := filepath.Join(dir, "next.key"), filepath.Join(dir, "n2.key")
+	h := create(t, Plan{Passphrase: "horse", Recovery: next})
+	before := read(t, h.path(identityFile))
+	r, err := h.Rotate(Turn{Passphrase: "horse", Next: next, Recovery: fresh, WorkFactor: fast})
+	require.NoError(t, err)
+	require.NoError(t, os.Chmod(h.Dir, 0o500))
+	t.Cleanup(func() { _ = os.Chmod(h.Dir, 0o700) })
+	require.ErrorIs(t, r.Commit(nil), os.ErrPermission)
+	require.NoFileExists(t, fresh)
+	require.Equal(t, before, read(t, h.path(identityFile)))
+}
+
 // An identity key that tells of a succession which isn't signed, or leads
 // elsewhere, is damaged: it must not make a stranger's pointer mine.
 func TestAForgedSuccessionIsNoIdentity(t *testing.T) {
@@ -128,6 +183,101 @@ func TestAForgedSuccessionIsNoIdentity(t *testing.T) {
 	require.NoError(t, err)
 	_, err = parseIdentity(unsigned)
 	require.ErrorContains(t, err, "damaged")
+}
+
+// A passphrase that is given for the recovery file alone doesn't lock an identity that
+// wasn't locked; the last record stands beside the new key.
+func TestATurnLocksNoIdentityThatWasNot(t *testing.T) {
+	h := create(t, Plan{})
+	file := filepath.Join(t.TempDir(), "next.key")
+	r, err := h.Rotate(Turn{Passphrase: "horse", Recovery: file, WorkFactor: fast})
+	require.NoError(t, err)
+	require.NoError(t, r.Commit([]byte("the last record")))
+	id, err := h.Identity()
+	require.NoError(t, err)
+	require.False(t, id.Locked)
+	require.True(t, id.Elsewhere)
+	require.Equal(t, "the last record", string(id.Last))
+	require.Equal(t, r.New.Pointer(), keyOf(t, h).Pointer())
+	next, err := readRecovery(file, "horse")
+	require.NoError(t, err)
+	require.True(t, id.Next.Opens(next.Public()))
+}
+
+// Each step of a succession is signed by both keys, also those before the last.
+func TestEveryStepOfASuccessionIsVerified(t *testing.T) {
+	h := create(t, Plan{})
+	for range 2 {
+		r, err := h.Rotate(Turn{})
+		require.NoError(t, err)
+		require.NoError(t, r.Commit(nil))
+	}
+	id, err := h.Identity()
+	require.NoError(t, err)
+	require.Len(t, id.Succession, 2)
+	key := keyOf(t, h)
+	for i := range id.Succession {
+		for _, old := range []bool{false, true} {
+			chain := slices.Clone(id.Succession)
+			signature := &chain[i].NewSignature
+			if old {
+				signature = &chain[i].OldSignature
+			}
+			*signature = slices.Clone(*signature)
+			(*signature)[0] ^= 1
+			b, err := secrets{current: key, next: key, succession: chain}.format()
+			require.NoError(t, err)
+			_, err = parseIdentity(b)
+			require.ErrorContains(t, err, "damaged", "step %d", i)
+		}
+	}
+}
+
+// A recovery file of another version is told to be one; its key isn't used.
+func TestARecoveryFileOfAnotherVersionIsRefused(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "next.key")
+	create(t, Plan{Passphrase: "horse", Recovery: name})
+	b := read(t, name)
+	_, err := readRecovery(name, "horse")
+	require.NoError(t, err)
+	other := bytes.Replace(b, []byte("# petname recovery 1\n"), []byte("# petname recovery 2\n"), 1)
+	require.NotEqual(t, b, other)
+	require.NoError(t, os.WriteFile(name, other, 0o600))
+	_, err = readRecovery(name, "horse")
+	require.ErrorContains(t, err, "not one of this version")
+}
+
+// A succession that is as long as one may be is kept, and the turn after it refused
+// before anything is made of it.
+func TestASuccessionHasABound(t *testing.T) {
+	h := create(t, Plan{})
+	key := func() *pointer.Key {
+		k, err := pointer.NewKey(nil)
+		require.NoError(t, err)
+		return k
+	}
+	keys := []*pointer.Key{key()}
+	var chain []pointer.Succession
+	for len(chain) < pointer.MaxKept {
+		next, after := key(), key()
+		commitment, err := pointer.Commit(after.Public())
+		require.NoError(t, err)
+		old := keys[len(keys)-1]
+		step, err := pointer.Succeed(old.Pointer(), next, commitment, old)
+		require.NoError(t, err)
+		keys, chain = append(keys, next), append(chain, step)
+	}
+	for _, length := range []int{pointer.MaxKept - 1, pointer.MaxKept} {
+		b, err := secrets{current: keys[length], next: key(), succession: chain[:length]}.format()
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(h.path(identityFile), b, 0o600))
+		_, err = h.Rotate(Turn{})
+		if length < pointer.MaxKept {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, "begin a new identity")
+		}
+	}
 }
 
 func keyOf(t *testing.T, h Home) *pointer.Key {

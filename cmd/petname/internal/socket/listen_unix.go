@@ -3,7 +3,9 @@
 package socket
 
 import (
+	"io/fs"
 	"net"
+	"os"
 	"syscall"
 )
 
@@ -14,4 +16,10 @@ func listenPrivate(path string) (net.Listener, error) {
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)
 	return net.Listen("unix", path)
+}
+
+// owned reports whether a file is of the user that this process acts for.
+func owned(info fs.FileInfo) bool {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(s.Uid) == os.Geteuid()
 }

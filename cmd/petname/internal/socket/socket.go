@@ -76,9 +76,9 @@ func Path(dir string) (string, error) {
 	return path, nil
 }
 
-// trusted finds the folder of a hashed socket closed to others: who could write
-// to it could answer in the node's place, and be told a passphrase. A socket in
-// the home is as safe as the home.
+// trusted finds the folder of a hashed socket to be this user's and closed to
+// others: who could write to it could answer in the node's place, and be told a
+// passphrase. A socket in the home is as safe as the home.
 func trusted(path string) error {
 	if filepath.Base(path) == sockName {
 		return nil
@@ -90,6 +90,8 @@ func trusted(path string) error {
 		return err
 	case !info.IsDir():
 		return fmt.Errorf("%q is not a folder", folder)
+	case !owned(info):
+		return fmt.Errorf("folder %q is another user's: remove it, or set XDG_RUNTIME_DIR", folder)
 	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
 		return fmt.Errorf("folder %q is open to others (mode %#o): chmod 700 it", folder, info.Mode().Perm())
 	}

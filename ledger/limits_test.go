@@ -1,0 +1,329 @@
+package ledger
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha512"
+	"fmt"
+	"iter"
+	"slices"
+	"testing"
+
+	"filippo.io/edwards25519"
+	"github.com/stretchr/testify/require"
+)
+
+// follow is the entry after d of the same device, which saw one entry.
+func follow(d *draft, saw *draft, body []byte) *draft {
+	n := *d
+	n.number, n.clock, n.prev, n.seen = d.number+1, d.clock+1, d.hash(), nil
+	if saw != nil {
+		n.seen = []draftHead{{device: saw.device, number: saw.number, hash: saw.hash()}}
+	}
+	n.setBody(body)
+	return &n
+}
+
+func TestTheFormOfAnEntryIsBounded(t *testing.T) {
+	a := scene(t)
+	try := func(change func(d *draft)) error {
+		d := drafted(t, a, "two", []byte("k=1"))
+		change(d)
+		_, err := parseEntry(a.Book(), d.entry())
+		return err
+	}
+	saw := func(n int) func(d *draft) {
+		return func(d *draft) {
+			d.seen = nil
+			for i := range n {
+				id := DeviceID{byte(i >> 8), byte(i)}
+				d.seen = append(d.seen, draftHead{device: id[:], number: 1, hash: make([]byte, 32)})
+			}
+		}
+	}
+	good := map[string]func(d *draft){
+		"as it is":           func(*draft) {},
+		"the highest number": func(d *draft) { d.number = 1 << 62 },
+		"the highest clock":  func(d *draft) { d.clock = 1 << 62 },
+		"the longest body":   func(d *draft) { d.length = 64 << 10 },
+		"256 devices seen":   saw(256),
+		"the highest seen":   func(d *draft) { d.seen[0].number = 1 << 62 },
+	}
+	bad := map[string]func(d *draft){
+		"number 0":                  func(d *draft) { d.number = 0 },
+		"a number over the limit":   func(d *draft) { d.number = 1<<62 + 1 },
+		"a clock over the limit":    func(d *draft) { d.clock = 1<<62 + 1 },
+		"a body over the limit":     func(d *draft) { d.length = 64<<10 + 1 },
+		"257 devices seen":          saw(257),
+		"saw entry 0":               func(d *draft) { d.seen[0].number = 0 },
+		"saw a number too high":     func(d *draft) { d.seen[0].number = 1<<62 + 1 },
+		"an entry before the first": func(d *draft) { d.number = 1 },
+	}
+	for name, change := range good {
+		require.NoError(t, try(change), name)
+	}
+	for name, change := range bad {
+		require.ErrorIs(t, try(change), errMalformed, name)
+	}
+}
+
+// An entry may have seen one that is not the latest of its device here, and
+// need not have seen what the latest saw.
+func TestAnEntryMayHaveSeenLessThanIsHere(t *testing.T) {
+	a := scene(t)
+	four := deviceID("four")
+	d := drafted(t, a, "two", []byte("k=two"))
+	require.True(t, slices.ContainsFunc(d.seen, func(h draftHead) bool { return bytes.Equal(h.device, four[:]) }))
+	three := drafted(t, a, "three", []byte("k=three"))
+	three.seen = nil
+	_, err := a.Merge(seq(three.wire()))
+	require.NoError(t, err)
+	last := drafted(t, a, "four", []byte("k=four")) // saw three's new entry
+	require.NotEmpty(t, last.seen)
+	_, err = a.Merge(seq(last.wire()))
+	require.NoError(t, err)
+	require.Equal(t, last.number, a.st.Load().device(four).head)
+	n, err := a.Merge(seq(d.wire())) // saw four's entry before that
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	verified(t, a)
+}
+
+// waiting yields an entry that waits for others, without end, and counts.
+func waiting(b []byte, pulled *int) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for *pulled < 3*maxDeferred {
+			if *pulled++; !yield(b) {
+				return
+			}
+		}
+	}
+}
+
+func TestEntriesThatWaitAreBounded(t *testing.T) {
+	a := scene(t)
+	d := drafted(t, a, "two", []byte("k=1"))
+	d.number++
+	heads, pulled := a.Heads(), 0
+	_, err := a.Merge(waiting(d.wire(), &pulled))
+	require.ErrorIs(t, err, ErrRefused)
+	require.Equal(t, maxDeferred+1, pulled, "by number")
+
+	d.setBody(make([]byte, MaxBody))
+	w := d.wire()
+	pulled = 0
+	_, err = a.Merge(waiting(w, &pulled))
+	require.ErrorIs(t, err, ErrRefused)
+	require.Equal(t, maxDeferredBytes/len(w)+1, pulled, "by size")
+	require.Equal(t, heads, a.Heads())
+}
+
+// Two devices answer each other, the clock of one always behind the other's:
+// sorted by the clocks, each pass over those that wait takes one pair.
+func TestPassesOverEntriesThatWaitAreBounded(t *testing.T) {
+	a := scene(t)
+	exchange := func(pairs int) (out [][]byte) {
+		low, high := drafted(t, a, "two", []byte("k=0")), drafted(t, a, "three", []byte("k=0"))
+		high.clock += 1 << 50
+		i := slices.IndexFunc(high.seen, func(h draftHead) bool { return bytes.Equal(h.device, low.device) })
+		high.seen[i].number, high.seen[i].hash = low.number, low.hash()
+		for i := range pairs {
+			if i > 0 {
+				low = follow(low, high, fmt.Appendf(nil, "k=%d", i))
+				high = follow(high, low, fmt.Appendf(nil, "k=%d", i))
+			}
+			out = append(out, low.wire(), high.wire())
+		}
+		slices.Reverse(out)
+		return out
+	}
+	keeps(t, a, ErrRefused, exchange(maxPasses+1)...)
+	n, err := a.Merge(seq(exchange(maxPasses)...))
+	require.NoError(t, err)
+	require.Equal(t, 2*maxPasses, n)
+	verified(t, a)
+}
+
+func TestABookHasABoundedNumberOfDevices(t *testing.T) {
+	a, _ := newBook(t)
+	require.NoError(t, a.write(func(w *writing) error {
+		for i := len(w.st.devices); i < maxDevices-1; i++ {
+			name := fmt.Sprint("device ", i)
+			body, _, err := admit(w.st.book, identity, nil, deviceID(name), name)
+			require.NoError(t, err)
+			require.NoError(t, w.system(KindAdmit, body))
+			_, err = w.append(KindAdmit, body)
+			require.NoError(t, err)
+		}
+		return nil
+	}))
+	require.NoError(t, a.AdmitDevice(identity, publicKey("two"), "two"))
+	require.Len(t, a.Devices(), maxDevices)
+	require.Error(t, a.AdmitDevice(identity, publicKey("three"), "three"))
+	s := admits(t, a, "three")
+	d := drafted(t, a, "two", s.body())
+	d.kind = 2
+	keeps(t, a, ErrRefused, d.wire())
+	require.NoError(t, a.AdmitDevice(identity, publicKey("two"), "renamed"), "it is one of them")
+	a = reopen(t, a, "one")
+	require.Len(t, a.Devices(), maxDevices)
+}
+
+func TestOfTwoRemovalsTheEarlierEndCounts(t *testing.T) {
+	a := scene(t)
+	two := drafted(t, a, "two", []byte("k=2"))
+	third := follow(two, nil, []byte("k=3"))
+	fourth := follow(third, nil, []byte("k=4"))
+	_, err := a.Merge(seq(two.wire(), third.wire(), fourth.wire()))
+	require.NoError(t, err)
+	remove := func(by string, last uint64) []byte {
+		s := removes(t, a, "two", last)
+		d := drafted(t, a, by, s.body())
+		d.kind = 3
+		return d.wire()
+	}
+	early, late := remove("three", two.number), remove("four", third.number)
+	fresh := copies(t, a)
+	var dumps []string
+	for _, order := range [][][][]byte{{{early}, {late}}, {{late}, {early}}, {{early, late}}, {{late, early}}} {
+		l, err := Open(fresh(t)[0], testKey("one"), multi{}, testOptions())
+		require.NoError(t, err)
+		unsynced(l)
+		for _, batch := range order {
+			n, err := l.Merge(seq(batch...))
+			require.NoError(t, err)
+			require.Equal(t, len(batch), n)
+		}
+		d := l.Devices()[l.st.Load().index[deviceID("two")]]
+		require.True(t, d.Removed)
+		require.Equal(t, two.number, d.Last)
+		require.Equal(t, two.number, d.Head)
+		n, err := l.Merge(seq(third.wire()))
+		require.ErrorIs(t, err, ErrRefused)
+		require.Zero(t, n)
+		verified(t, l)
+		dumps = append(dumps, dump(t, l))
+		require.NoError(t, l.Close())
+	}
+	for _, d := range dumps {
+		require.Equal(t, dumps[0], d)
+	}
+}
+
+// A removal that comes before the last entries that count does not refuse them.
+func TestARemovedDevicesEntriesUpToItsEndCount(t *testing.T) {
+	a := scene(t)
+	two := drafted(t, a, "two", []byte("k=counts"))
+	later := follow(two, nil, []byte("k=late"))
+	s := removes(t, a, "two", two.number)
+	d := drafted(t, a, "three", s.body())
+	d.kind = 3
+	_, err := a.Merge(seq(d.wire()))
+	require.NoError(t, err)
+	n, err := a.Merge(seq(two.wire(), later.wire()))
+	require.ErrorIs(t, err, ErrRefused)
+	require.Equal(t, 1, n)
+	require.Equal(t, []string{"counts"}, get(t, a, "k"))
+	verified(t, a)
+}
+
+// Only what a device has signed is evidence against it.
+func TestNobodyElseMakesADevicesFork(t *testing.T) {
+	a := scene(t)
+	here := drafted(t, a, "two", []byte("k=1"))
+	next := follow(here, nil, []byte("k=2"))
+	_, err := a.Merge(seq(here.wire(), next.wire()))
+	require.NoError(t, err)
+	other := *here
+	other.setBody([]byte("k=other"))
+	last := follow(next, nil, []byte("k=3"))
+	last.prev = other.hash() // of another branch
+	for _, d := range []draft{other, *last} {
+		framed := d
+		framed.key = testKey("three")
+		keeps(t, a, ErrRefused, framed.wire())
+		framed = d
+		framed.book = bytes.Clone(d.book)
+		framed.book[0] ^= 1
+		keeps(t, a, ErrRefused, framed.wire())
+	}
+	forks, err := a.Forks()
+	require.NoError(t, err)
+	require.Empty(t, forks)
+
+	// The same entry under another signature that holds is no fork either.
+	again := *here
+	again.sign = func([]byte) []byte {
+		return signedOtherwise(again.key, append([]byte(again.signDomain), again.hash()...))
+	}
+	require.NotEqual(t, here.wire(), again.wire())
+	n, err := a.Merge(seq(again.wire()))
+	require.NoError(t, err)
+	require.Zero(t, n)
+	forks, err = a.Forks()
+	require.NoError(t, err)
+	require.Empty(t, forks)
+
+	// What it has signed is.
+	for _, d := range []draft{other, *last} {
+		keeps(t, a, ErrFork, d.wire())
+	}
+	forks, err = a.Forks()
+	require.NoError(t, err)
+	require.Len(t, forks, 2)
+	require.Equal(t, here.hash(), hashOfFork(forks[0].Kept))
+	require.Equal(t, other.hash(), hashOfFork(forks[0].Other))
+	require.Equal(t, next.hash(), hashOfFork(forks[1].Kept))
+	require.Equal(t, last.hash(), hashOfFork(forks[1].Other))
+	for i, d := range []draft{other, *last} {
+		raw, _, body, err := unwire(forks[i].Wire)
+		require.NoError(t, err)
+		require.Equal(t, d.entry(), raw)
+		require.False(t, body)
+	}
+}
+
+func hashOfFork(e Entry) []byte { h := e.Hash(); return h[:] }
+
+// signedOtherwise signs with another nonce than RFC 8032 prescribes.
+func signedOtherwise(key ed25519.PrivateKey, message []byte) []byte {
+	h := sha512.Sum512(key.Seed())
+	secret, err := edwards25519.NewScalar().SetBytesWithClamping(h[:32])
+	if err != nil {
+		panic(err)
+	}
+	nonce := sha512.Sum512(append([]byte("another nonce"), message...))
+	r, err := edwards25519.NewScalar().SetUniformBytes(nonce[:])
+	if err != nil {
+		panic(err)
+	}
+	point := new(edwards25519.Point).ScalarBaseMult(r).Bytes()
+	k := sha512.Sum512(append(append(bytes.Clone(point), key.Public().(ed25519.PublicKey)...), message...))
+	challenge, err := edwards25519.NewScalar().SetUniformBytes(k[:])
+	if err != nil {
+		panic(err)
+	}
+	return append(point, edwards25519.NewScalar().MultiplyAdd(challenge, secret, r).Bytes()...)
+}
+
+// Evidence is bounded for each device: one device's does not keep out another's.
+func TestEvidenceOfForksIsBoundedForEachDevice(t *testing.T) {
+	a := scene(t)
+	fork := func(device string, i int) []byte {
+		d := drafted(t, a, device, fmt.Appendf(nil, "k=%d", i))
+		d.prev[0] ^= 1
+		return d.wire()
+	}
+	for i := range maxForks + 3 {
+		keeps(t, a, ErrFork, fork("two", i))
+	}
+	keeps(t, a, ErrFork, fork("three", 0))
+	keeps(t, a, ErrFork, fork("three", 0)) // is kept once
+	count := map[DeviceID]int{}
+	forks, err := a.Forks()
+	require.NoError(t, err)
+	for _, f := range forks {
+		count[f.Other.ID().Device]++
+	}
+	require.Equal(t, map[DeviceID]int{deviceID("two"): maxForks, deviceID("three"): 1}, count)
+}
