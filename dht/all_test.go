@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -48,23 +50,57 @@ func TestOneStoreThatWorksIsEnough(t *testing.T) {
 	require.ErrorIs(t, err, dht.ErrUnreachable)
 }
 
-// Closing a look-up early ends those that hang.
-func TestClosingEarlyEndsAllLookUps(t *testing.T) {
-	key, err := pointer.NewKey(nil)
+// A member that stored with fewer peers than it wants is no success of its own:
+// the put is short when no other member has the record as it wants to, and the
+// receipt counts what the short member did either way.
+func TestAShortMemberCountsInTheReceiptOfAll(t *testing.T) {
+	ctx := t.Context()
+	rec := sign(t, newKey(t), 1)
+	short := &dht.ShortError{Receipt: dht.Receipt{Asked: 20, Stored: 3, Refused: 7, Unreachable: 10, Confirmed: 2, Groups: 3, Spread: 1}, Want: 15}
+	few := &script{puts: func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) { return short.Receipt, short }}
+	works := &dht.Memory{Now: newClock().now}
+
+	receipt, err := dht.All{few, works}.Put(ctx, rec.Pointer(), rec.Bytes())
 	require.NoError(t, err)
-	for range (dht.All{hangs{}, new(dht.Memory), hangs{}}).Get(context.Background(), key.Pointer()) {
-		break
-	}
+	require.Equal(t, dht.Receipt{Asked: 21, Stored: 4, Refused: 7, Unreachable: 10, Confirmed: 2, Groups: 3, Spread: 1}, receipt)
+
+	receipt, err = dht.All{few, broken{}}.Put(ctx, rec.Pointer(), rec.Bytes())
+	got, ok := errors.AsType[*dht.ShortError](err)
+	require.True(t, ok, "%v", err)
+	require.Equal(t, short, got)
+	require.ErrorIs(t, err, errBroken)
+	require.Equal(t, dht.Receipt{Asked: 21, Stored: 3, Refused: 7, Unreachable: 11, Confirmed: 2, Groups: 3, Spread: 1}, receipt)
 }
 
-// hangs is a store that answers when its caller has had enough.
-type hangs struct{ broken }
+// Closing a look-up early ends those that hang, and waits for them. The bubble
+// fails if one of them is left.
+func TestClosingEarlyEndsAllLookUps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		key, err := pointer.NewKey(nil)
+		require.NoError(t, err)
+		var ended atomic.Int32
+		hung := storeFunc(func(ctx context.Context, yield func(dht.Answer, error) bool) {
+			<-ctx.Done()
+			time.Sleep(time.Second) // of the bubble's clock
+			ended.Add(1)
+		})
+		for range (dht.All{hung, new(dht.Memory), hung}).Get(t.Context(), key.Pointer()) {
+			break
+		}
+		require.EqualValues(t, 2, ended.Load())
+	})
+}
 
-func (hangs) Get(ctx context.Context, _ pointer.Pointer) iter.Seq2[dht.Answer, error] {
-	return func(yield func(dht.Answer, error) bool) {
-		<-ctx.Done()
-		yield(dht.Answer{}, ctx.Err())
+// A look-up that is cancelled says so, also when no store does.
+func TestACancelledLookUpOfAllFails(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	mute := storeFunc(func(context.Context, func(dht.Answer, error) bool) {})
+	var failed []error
+	for _, err := range (dht.All{mute, mute}).Get(ctx, sign(t, newKey(t), 1).Pointer()) {
+		failed = append(failed, err)
 	}
+	require.Equal(t, []error{context.Canceled}, failed)
 }
 
 // broken is a store that is down.

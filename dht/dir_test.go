@@ -56,6 +56,10 @@ func TestFilesAreNamedAfterPointersAndPrivate(t *testing.T) {
 		require.Equal(t, os.FileMode(0o700), info.Mode().Perm())
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(file), "notes.record"), nil, 0o600))
+	other := strings.ToUpper(sign(t, newKey(t), 1).Pointer().String()) // another spelling of a pointer
+	_, err = pointer.Parse(other)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(file), other+".record"), nil, 0o600))
 	ps, err := d.Pointers()
 	require.NoError(t, err)
 	require.Equal(t, []pointer.Pointer{rec.Pointer()}, ps)
@@ -118,6 +122,86 @@ func TestADamagedFileIsReportedAndNeverServed(t *testing.T) {
 	require.ErrorContains(t, err, "plain file")
 	_, err = d.Put(t.Context(), k.Pointer(), whole)
 	require.Error(t, err)
+}
+
+// A record file of 64 MiB costs no more memory than the largest record: what is
+// over it is not read.
+func TestAHugeRecordFileIsNotReadWhole(t *testing.T) {
+	const size = 64 << 20
+	d := newClock().home(t)
+	rec := sign(t, newKey(t), 1)
+	file := dht.RecordFile(d, rec.Pointer())
+	require.NoError(t, os.WriteFile(file, rec.Bytes(), 0o600))
+	require.NoError(t, os.Truncate(file, size)) // sparse
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	b, err := held(t, d, rec.Pointer())
+	runtime.ReadMemStats(&after)
+	require.Nil(t, b)
+	require.ErrorContains(t, err, "damaged")
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(size/4))
+
+	// The largest record is not cut.
+	largest := signOfSize(t, newKey(t), pointer.MaxRecord)
+	_, err = d.Put(t.Context(), largest.Pointer(), largest.Bytes())
+	require.NoError(t, err)
+	b, err = held(t, d, largest.Pointer())
+	require.NoError(t, err)
+	require.Equal(t, largest.Bytes(), b)
+}
+
+// signOfSize makes a record of exactly so many bytes.
+func signOfSize(t testing.TB, k *pointer.Key, size int) pointer.Record {
+	t.Helper()
+	for length := size - 1000; length < size; {
+		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa/" + strings.Repeat("a", length), Expires: epoch.Add(life)})
+		require.NoError(t, err)
+		if len(rec.Bytes()) == size {
+			return rec
+		}
+		length += max(1, (size-len(rec.Bytes()))/2)
+	}
+	t.Fatal("no record of this size")
+	return pointer.Record{}
+}
+
+// A symbolic link is not followed, even to a record that verifies, and the put
+// that replaces it leaves its target alone.
+func TestALinkAsARecordFileIsNotFollowed(t *testing.T) {
+	d := newClock().home(t)
+	k := newKey(t)
+	old, newer := sign(t, k, 1), sign(t, k, 2)
+	file := dht.RecordFile(d, k.Pointer())
+	target := filepath.Join(t.TempDir(), "elsewhere")
+	require.NoError(t, os.WriteFile(target, old.Bytes(), 0o600))
+	if err := os.Symlink(target, file); err != nil && runtime.GOOS == "windows" {
+		t.Skip(err)
+	}
+	b, err := held(t, d, k.Pointer())
+	require.Nil(t, b)
+	require.ErrorContains(t, err, "no plain file")
+	for _, rec := range []pointer.Record{old, newer} { // also the one that it leads to
+		require.NoError(t, os.RemoveAll(file))
+		require.NoError(t, os.Symlink(target, file))
+		_, err = d.Put(t.Context(), k.Pointer(), rec.Bytes())
+		require.NoError(t, err)
+		b, err = held(t, d, k.Pointer())
+		require.NoError(t, err)
+		require.Equal(t, rec.Bytes(), b)
+		info, err := os.Lstat(file)
+		require.NoError(t, err)
+		require.True(t, info.Mode().IsRegular(), "the link itself was replaced")
+		untouched, err := os.ReadFile(target)
+		require.NoError(t, err)
+		require.Equal(t, old.Bytes(), untouched)
+	}
+	// Left-overs of a crash are plain files: a link that is named like one is kept.
+	link := filepath.Join(filepath.Dir(file), ".new-link")
+	require.NoError(t, os.Symlink(target, link))
+	_, err = dht.OpenDir(filepath.Dir(file))
+	require.NoError(t, err)
+	_, err = os.Lstat(link)
+	require.NoError(t, err)
 }
 
 func TestAFullDiskKeepsTheOldRecord(t *testing.T) {

@@ -397,56 +397,58 @@ func TestAFloodIsCutOff(t *testing.T) {
 }
 
 func TestPublishKeepsFirstAndSumsReceipts(t *testing.T) {
-	c := newClock()
-	home := c.home(t)
-	k := newKey(t)
-	rec := sign(t, k, 2)
-	short := &dht.ShortError{Receipt: dht.Receipt{Asked: 10, Stored: 1, Unreachable: 9}, Want: 8}
-	var kept atomic.Int32
-	putter := func(receipt dht.Receipt, err error) dht.Store {
-		return &script{puts: func(_ context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
-			for a := range home.Get(context.Background(), p) {
-				if string(a.Record) == string(b) {
-					kept.Add(1)
+	synctest.Test(t, func(t *testing.T) { // the grace is of its clock
+		c := newClock()
+		home := c.home(t)
+		k := newKey(t)
+		rec := sign(t, k, 2)
+		short := &dht.ShortError{Receipt: dht.Receipt{Asked: 10, Stored: 1, Unreachable: 9}, Want: 8}
+		var kept atomic.Int32
+		putter := func(receipt dht.Receipt, err error) dht.Store {
+			return &script{puts: func(_ context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
+				for a := range home.Get(context.Background(), p) {
+					if string(a.Record) == string(b) {
+						kept.Add(1)
+					}
 				}
-			}
-			clear(b) // a store that writes on its argument harms nobody
-			return receipt, err
-		}}
-	}
-	r := dht.Resolver{Home: home, Now: c.now, Stores: []dht.Store{putter(dht.Receipt{Asked: 20, Stored: 19, Refused: 1}, nil)}}
-	receipt, err := r.Publish(t.Context(), rec)
-	require.NoError(t, err)
-	require.Equal(t, dht.Receipt{Asked: 20, Stored: 19, Refused: 1}, receipt)
-	require.EqualValues(t, 1, kept.Load(), "in the home before anybody else had it")
+				clear(b) // a store that writes on its argument harms nobody
+				return receipt, err
+			}}
+		}
+		r := dht.Resolver{Home: home, Now: c.now, Stores: []dht.Store{putter(dht.Receipt{Asked: 20, Stored: 19, Refused: 1}, nil)}}
+		receipt, err := r.Publish(t.Context(), rec)
+		require.NoError(t, err)
+		require.Equal(t, dht.Receipt{Asked: 20, Stored: 19, Refused: 1}, receipt)
+		require.EqualValues(t, 1, kept.Load(), "in the home before anybody else had it")
 
-	r.Stores = append(r.Stores, putter(short.Receipt, short))
-	receipt, err = r.Publish(t.Context(), rec)
-	require.NoError(t, err, "one store has it as it wants to")
-	require.Equal(t, dht.Receipt{Asked: 30, Stored: 20, Refused: 1, Unreachable: 9}, receipt)
+		r.Stores = append(r.Stores, putter(short.Receipt, short))
+		receipt, err = r.Publish(t.Context(), rec)
+		require.NoError(t, err, "one store has it as it wants to")
+		require.Equal(t, dht.Receipt{Asked: 30, Stored: 20, Refused: 1, Unreachable: 9}, receipt)
 
-	r.Stores = r.Stores[1:]
-	_, err = r.Publish(t.Context(), rec)
-	got, ok := errors.AsType[*dht.ShortError](err)
-	require.True(t, ok)
-	require.Equal(t, 8, got.Want)
+		r.Stores = r.Stores[1:]
+		_, err = r.Publish(t.Context(), rec)
+		got, ok := errors.AsType[*dht.ShortError](err)
+		require.True(t, ok)
+		require.Equal(t, 8, got.Want)
 
-	_, err = r.Publish(t.Context(), sign(t, k, 1))
-	require.ErrorIs(t, err, dht.ErrOlder)
-	r.Stores = nil
-	_, err = r.Publish(t.Context(), sign(t, k, 3))
-	require.ErrorIs(t, err, dht.ErrUnreachable)
-	_, err = r.Publish(t.Context(), signFor(t, k, 4, epoch.Add(-time.Hour)))
-	_, ok = errors.AsType[*pointer.ExpiredError](err)
-	require.True(t, ok)
-	_, err = r.Publish(t.Context(), pointer.Record{})
-	require.Error(t, err)
+		_, err = r.Publish(t.Context(), sign(t, k, 1))
+		require.ErrorIs(t, err, dht.ErrOlder)
+		r.Stores = nil
+		_, err = r.Publish(t.Context(), sign(t, k, 3))
+		require.ErrorIs(t, err, dht.ErrUnreachable)
+		_, err = r.Publish(t.Context(), signFor(t, k, 4, epoch.Add(-time.Hour)))
+		_, ok = errors.AsType[*pointer.ExpiredError](err)
+		require.True(t, ok)
+		_, err = r.Publish(t.Context(), pointer.Record{})
+		require.Error(t, err)
 
-	// My own record needs no look-up.
-	res, err := r.Best(t.Context(), k.Pointer(), dht.LevelAny)
-	require.NoError(t, err)
-	require.EqualValues(t, 3, res.Record.Sequence())
-	require.Equal(t, dht.SourceCache, res.Source)
+		// My own record needs no look-up.
+		res, err := r.Best(t.Context(), k.Pointer(), dht.LevelAny)
+		require.NoError(t, err)
+		require.EqualValues(t, 3, res.Record.Sequence())
+		require.Equal(t, dht.SourceCache, res.Source)
+	})
 }
 
 func TestAHungStoreCountsAsUnreachable(t *testing.T) {
@@ -466,6 +468,233 @@ func TestAHungStoreCountsAsUnreachable(t *testing.T) {
 		_, err = r.Publish(t.Context(), rec)
 		require.ErrorIs(t, err, dht.ErrUnreachable)
 	})
+}
+
+// The floor is confirmed at the time that comes with it. No time leaves the one
+// that is kept alone, and a record that was never confirmed is stale.
+func TestAFloorKeepsTheTimeOfItsConfirmation(t *testing.T) {
+	for name, durable := range map[string]bool{"in memory": false, "in a home": true} {
+		t.Run(name, func(t *testing.T) {
+			c := newClock()
+			r := &dht.Resolver{Now: c.now}
+			if durable {
+				r.Home = c.home(t)
+			}
+			k := newKey(t)
+			older, rec := sign(t, k, 1), sign(t, k, 2)
+			stale := func() bool {
+				res, err := r.Best(t.Context(), k.Pointer(), dht.LevelOffline)
+				require.NoError(t, err)
+				return res.Stale
+			}
+			_, _, err := dht.KeepFloor(r, rec, time.Time{})
+			require.NoError(t, err)
+			require.True(t, stale())
+			for _, tc := range []struct {
+				rec           pointer.Record
+				at, confirmed time.Time
+			}{
+				{rec, epoch.Add(-time.Minute), epoch.Add(-time.Minute)},
+				{rec, time.Time{}, epoch.Add(-time.Minute)},
+				{rec, epoch, epoch},
+				{older, epoch.Add(time.Minute), epoch},
+			} {
+				have, confirmed, err := dht.KeepFloor(r, tc.rec, tc.at)
+				require.NoError(t, err)
+				require.Equal(t, rec.ID(), have.ID())
+				require.True(t, confirmed.Equal(tc.confirmed), confirmed)
+				require.False(t, stale())
+			}
+		})
+	}
+}
+
+// A disk that fails costs the memory of a floor, and not its use in the look-up
+// that found it: the expired newest record still stands over an older one.
+func TestAFloorThatCannotBeKeptStillHolds(t *testing.T) {
+	c := newClock()
+	home := c.home(t)
+	dht.SetFiles(home, fullDisk{})
+	k := newKey(t)
+	s := peers(signFor(t, k, 9, epoch.Add(-time.Second)).Bytes(), sign(t, k, 5).Bytes())
+	_, err := (&dht.Resolver{Stores: []dht.Store{s}, Home: home, Now: c.now}).Best(t.Context(), k.Pointer(), dht.LevelStrict)
+	expired, ok := errors.AsType[*pointer.ExpiredError](err)
+	require.True(t, ok, "%v", err)
+	require.EqualValues(t, 9, expired.Record.Sequence())
+}
+
+// A rollback names the newest of the records that came, whatever their order.
+func TestARollbackNamesTheNewestThatCame(t *testing.T) {
+	c := newClock()
+	k := newKey(t)
+	r := dht.Resolver{Now: c.now}
+	_, _, err := dht.KeepFloor(&r, sign(t, k, 7), epoch)
+	require.NoError(t, err)
+	r.Stores = []dht.Store{peers(sign(t, k, 3).Bytes(), sign(t, k, 5).Bytes(), sign(t, k, 4).Bytes())}
+	_, err = r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
+	rollback, ok := errors.AsType[*dht.RollbackError](err)
+	require.True(t, ok, "%v", err)
+	require.EqualValues(t, 5, rollback.Got.Sequence())
+}
+
+// An expired floor is the answer when peers have no newer record; when none of
+// them answered, that is said as well.
+func TestAnExpiredFloorAndNobodyToAskGiveBothErrors(t *testing.T) {
+	c := newClock()
+	k := newKey(t)
+	r := dht.Resolver{Now: c.now}
+	_, _, err := dht.KeepFloor(&r, sign(t, k, 7), epoch)
+	require.NoError(t, err)
+	c.pass(life + 1)
+	for _, tc := range []struct {
+		store       *script
+		unreachable bool
+	}{{peers(nil), false}, {&script{ends: errBroken}, true}} {
+		r.Stores = []dht.Store{tc.store}
+		_, err = r.Best(t.Context(), k.Pointer(), dht.LevelFresh)
+		_, ok := errors.AsType[*pointer.ExpiredError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, tc.unreachable, errors.Is(err, dht.ErrUnreachable))
+		require.NotErrorIs(t, err, dht.ErrNotFound)
+	}
+}
+
+// A record is published until the moment that it expires.
+func TestARecordIsPublishedToTheEndOfItsLife(t *testing.T) {
+	c := newClock()
+	rec := sign(t, newKey(t), 1)
+	r := dht.Resolver{Stores: []dht.Store{&dht.Memory{Now: c.now}}, Now: c.now}
+	c.pass(life)
+	_, err := r.Publish(t.Context(), rec)
+	require.NoError(t, err)
+	c.pass(1)
+	_, err = r.Publish(t.Context(), rec)
+	_, expired := errors.AsType[*pointer.ExpiredError](err)
+	require.True(t, expired, "%v", err)
+}
+
+// The second that other stores have begins with the first success, and the
+// context that they work in ends with the last of them.
+func TestTheGraceOfAPublicationIsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		contexts := make(chan context.Context, 3)
+		takes := func(d time.Duration) dht.Store {
+			return &script{puts: func(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Receipt, error) {
+				contexts <- ctx
+				time.Sleep(d) // of the bubble's clock
+				return dht.Receipt{Asked: 1, Stored: 1}, nil
+			}}
+		}
+		rec := sign(t, newKey(t), 1)
+		r := dht.Resolver{Now: newClock().now, Stores: []dht.Store{takes(0), takes(900 * time.Millisecond), takes(10 * time.Second)}}
+		began := time.Now()
+		receipt, err := r.Publish(t.Context(), rec)
+		require.NoError(t, err)
+		require.Equal(t, dht.Receipt{Asked: 3, Stored: 2}, receipt)
+		require.Equal(t, time.Second, time.Since(began))
+		working := <-contexts
+		require.NoError(t, working.Err(), "it goes on")
+		time.Sleep(9 * time.Second) // of the bubble's clock
+		synctest.Wait()
+		require.ErrorIs(t, working.Err(), context.Canceled)
+	})
+}
+
+func TestLevelsAreOrdered(t *testing.T) {
+	levels := []dht.Level{dht.LevelAny, dht.LevelAgreed, dht.LevelFresh, dht.LevelStrict}
+	for i, l := range levels {
+		for j, other := range levels {
+			require.Equal(t, i >= j, l.AtLeast(other), "%s and %s", l, other)
+		}
+		for _, none := range []dht.Level{dht.LevelOffline, "", "thorough"} {
+			require.False(t, l.AtLeast(none), "%s and %q", l, none)
+			require.False(t, none.AtLeast(l), "%s and %q", l, none)
+			require.False(t, none.AtLeast(none), none)
+		}
+	}
+}
+
+// Stores whose answers name no peer are one each, however often they answer.
+func TestNamelessStoresAgreeOnceEach(t *testing.T) {
+	k := newKey(t)
+	b := sign(t, k, 1).Bytes()
+	nameless := func(times int) dht.Store {
+		s := &script{}
+		for range times {
+			s.says = append(s.says, said{answer: dht.Answer{Record: b, Source: dht.SourceHome}})
+		}
+		return s
+	}
+	for _, tc := range []struct {
+		stores []dht.Store
+		agreed int
+	}{
+		{[]dht.Store{nameless(4)}, 1},
+		{[]dht.Store{nameless(4), nameless(4)}, 2},
+		{[]dht.Store{nameless(1), nameless(1), nameless(1)}, 3},
+	} {
+		res, err := (&dht.Resolver{Stores: tc.stores, Now: newClock().now}).Best(t.Context(), k.Pointer(), dht.LevelStrict)
+		require.NoError(t, err)
+		require.Equal(t, tc.agreed, res.Agreed)
+	}
+}
+
+// A store that fails over and over makes an error that is bounded, and its count
+// of peers asked never goes back.
+func TestAStoreThatFailsOftenIsBounded(t *testing.T) {
+	k := newKey(t)
+	b := sign(t, k, 1).Bytes()
+	s := &script{}
+	for range 400 {
+		s.says = append(s.says, said{dht.Answer{Source: dht.SourceNetwork}, errBroken})
+	}
+	r := dht.Resolver{Stores: []dht.Store{s}, Now: newClock().now}
+	_, err := r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
+	require.ErrorIs(t, err, errBroken)
+	require.Equal(t, 32, strings.Count(err.Error(), errBroken.Error()))
+
+	r.Stores[0] = storeFunc(func(_ context.Context, yield func(dht.Answer, error) bool) {
+		_ = yield(dht.Answer{Record: b, Source: dht.SourceNetwork, Peer: "a", Asked: 20}, nil) &&
+			yield(dht.Answer{Source: dht.SourceNetwork, Peer: "b", Asked: 3}, nil)
+	})
+	res, err := r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
+	require.NoError(t, err)
+	require.Equal(t, 20, res.Asked)
+	require.Equal(t, 2, res.Answered)
+}
+
+// A store that returns an error and an empty receipt is one peer that could not be
+// reached; a receipt that comes with an error is left as it is.
+func TestAStoreThatFailsWithoutAReceiptShowsInTheSum(t *testing.T) {
+	rec := sign(t, newKey(t), 1)
+	returns := func(receipt dht.Receipt, err error) dht.Store {
+		return &script{puts: func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) { return receipt, err }}
+	}
+	silent, works := returns(dht.Receipt{}, errBroken), returns(dht.Receipt{Asked: 20, Stored: 20}, nil)
+	refuses := returns(dht.Receipt{Asked: 3, Refused: 3}, errBroken)
+	for _, tc := range []struct {
+		stores []dht.Store
+		want   dht.Receipt
+		fails  bool
+	}{
+		{[]dht.Store{silent, works}, dht.Receipt{Asked: 21, Stored: 20, Unreachable: 1}, false},
+		{[]dht.Store{silent, silent, works}, dht.Receipt{Asked: 22, Stored: 20, Unreachable: 2}, false},
+		{[]dht.Store{silent}, dht.Receipt{Asked: 1, Unreachable: 1}, true},
+		{[]dht.Store{refuses}, dht.Receipt{Asked: 3, Refused: 3}, true},
+	} {
+		r := dht.Resolver{Stores: tc.stores, Now: newClock().now}
+		for _, publish := range []func(context.Context, pointer.Record) (dht.Receipt, error){r.Publish, r.PublishAll} {
+			synctest.Test(t, func(t *testing.T) { // no second of grace passes
+				receipt, err := publish(t.Context(), rec)
+				require.Equal(t, tc.want, receipt)
+				if tc.fails {
+					require.ErrorIs(t, err, errBroken)
+				} else {
+					require.NoError(t, err)
+				}
+			})
+		}
+	}
 }
 
 func TestADamagedHomeFailsNoLookUp(t *testing.T) {

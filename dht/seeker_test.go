@@ -90,6 +90,17 @@ func TestAReceiptDoubts(t *testing.T) {
 		{dht.Receipt{Asked: 20, Stored: 16, Groups: 14, Spread: 15}, ""},
 		{dht.Receipt{Asked: 20, Stored: 16, Groups: 1, Spread: 15}, "one group of addresses"},
 		{dht.Receipt{Asked: 20, Stored: 16, Groups: 16, Spread: 2}, "14 of 16"},
+		// The edges of each condition, on both sides.
+		{dht.Receipt{Asked: 20, Stored: 3, Groups: 1, Spread: 3}, ""},
+		{dht.Receipt{Asked: 20, Stored: 4, Groups: 1, Spread: 4}, "one group of addresses"},
+		{dht.Receipt{Asked: 20, Stored: 4, Groups: 2, Spread: 4}, ""},
+		{dht.Receipt{Asked: 20, Stored: 4, Groups: 0, Spread: 4}, ""},
+		{dht.Receipt{Asked: 20, Stored: 3, Groups: 3, Spread: 1}, ""},
+		{dht.Receipt{Asked: 20, Stored: 4, Groups: 4, Spread: 1}, "3 of 4"},
+		{dht.Receipt{Asked: 20, Stored: 16, Groups: 16, Spread: 8}, ""},
+		{dht.Receipt{Asked: 20, Stored: 16, Groups: 16, Spread: 7}, "9 of 16"},
+		{dht.Receipt{Asked: 20, Stored: 17, Groups: 16, Spread: 8}, "9 of 17"},
+		{dht.Receipt{Asked: 20, Stored: 16, Groups: 16, Spread: 0}, ""},
 	} {
 		if tc.doubt == "" {
 			require.Empty(t, tc.receipt.Doubt(), "%+v", tc.receipt)

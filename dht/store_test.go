@@ -13,6 +13,23 @@ func TestMemoryIsAStore(t *testing.T) {
 	dhttest.Run(t, func(*testing.T) dht.Store { return new(dht.Memory) })
 }
 
+// The answers of a Memory come from this machine, unless it stands for another
+// source.
+func TestAMemorysAnswersHaveItsSource(t *testing.T) {
+	rec := sign(t, newKey(t), 1)
+	for source, want := range map[dht.Source]dht.Source{"": dht.SourceHome, dht.SourceNetwork: dht.SourceNetwork} {
+		m := &dht.Memory{Source: source, Now: newClock().now}
+		for range 2 { // with a record, and without
+			for a, err := range m.Get(t.Context(), rec.Pointer()) {
+				require.NoError(t, err)
+				require.Equal(t, want, a.Source)
+			}
+			_, err := m.Put(t.Context(), rec.Pointer(), rec.Bytes())
+			require.NoError(t, err)
+		}
+	}
+}
+
 func TestDirIsAStore(t *testing.T) {
 	dhttest.Run(t, func(t *testing.T) dht.Store {
 		d, err := dht.OpenDir(t.TempDir())

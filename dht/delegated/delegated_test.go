@@ -38,9 +38,16 @@ func signUntil(t testing.TB, k *pointer.Key, sequence uint64, expires time.Time)
 	return rec
 }
 
-// newClient is a client of a router in this process.
+// newClient is a client of a router in this process. A machine that is busy fails
+// none of its requests: the deadlines that a Server sets go by the machine's clock,
+// and are left to the tests in bubbles.
 func newClient(t testing.TB, h http.Handler) *Client {
 	t.Helper()
+	if router, ok := h.(*Server); ok {
+		h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			router.ServeHTTP(struct{ http.ResponseWriter }{w}, r) // which can't set any
+		})
+	}
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return clientOf(t, s.URL)
@@ -50,6 +57,7 @@ func clientOf(t testing.TB, url string) *Client {
 	t.Helper()
 	c, err := NewClient(url)
 	require.NoError(t, err)
+	c.Timeout = time.Minute
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c
 }
@@ -68,7 +76,7 @@ func get(t testing.TB, c *Client, p pointer.Pointer) (answer dht.Answer, err err
 
 // eager is a server that doesn't limit what a suite does.
 func eager(network dht.Store) *Server {
-	return &Server{Network: network, Rate: 1e6, Burst: 1e6}
+	return &Server{Network: network, Timeout: time.Minute, Rate: 1e6, Burst: 1e6}
 }
 
 func TestClientOfServer(t *testing.T) {
@@ -110,7 +118,13 @@ func TestTheAnswerSaysWhichRouter(t *testing.T) {
 }
 
 func TestURLs(t *testing.T) {
+	label := strings.Repeat("a", 63)
+	host := strings.Repeat(label+".", 3) + label[:61] // 253
+	zeroes := "http://router.example:" + strings.Repeat("0", 512-len("http://router.example:81"))
 	for in, want := range map[string]string{
+		"http://" + label:                    "http://" + label,
+		"http://" + host:                     "http://" + host,
+		zeroes + "81":                        "http://router.example:81",
 		"http://127.0.0.1:8080":              "http://127.0.0.1:8080",
 		"http://127.0.0.1:8080/":             "http://127.0.0.1:8080",
 		"https://Router.Example/routing/v1":  "https://router.example",
@@ -132,6 +146,7 @@ func TestURLs(t *testing.T) {
 		require.Equal(t, got, again)
 	}
 	for _, bad := range []string{
+		"http://" + label + "a", "http://" + host + "a", zeroes + "081",
 		"", "router.example", "ftp://router.example", "http://", "http://:8080", "http:router.example", "//router.example",
 		"http://user@router.example", "http://user:secret@router.example", "http://@router.example",
 		"http://router.example/other", "http://router.example/routing/v1/ipns", "http://router.example//", "http://router.example/routing%2fv1",

@@ -27,7 +27,14 @@ func piped(t *testing.T, answer func(conn net.Conn, r *http.Request)) *Client {
 	t.Helper()
 	c, err := NewClient("http://router.example")
 	require.NoError(t, err)
-	c.http.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
+	c.http.Transport.(*http.Transport).DialContext = pipe(answer)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// pipe dials such a router.
+func pipe(answer func(conn net.Conn, r *http.Request)) func(context.Context, string, string) (net.Conn, error) {
+	return func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
 		go func() {
 			defer far.Close()
@@ -45,8 +52,6 @@ func piped(t *testing.T, answer func(conn net.Conn, r *http.Request)) *Client {
 		}()
 		return near, nil
 	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
 }
 
 // says is a router that says one thing.
@@ -108,6 +113,7 @@ func TestARouterThatMisbehavesIsNamedInTime(t *testing.T) {
 		{"fails", says("HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\ndelegate!"), dht.ErrUnreachable, `500 Internal Server Error: "delegate!"`, dht.ErrUnreachable},
 		{"fails and drips why", endless("HTTP/1.1 500 No\r\n\r\n", []byte{'x'}, time.Second), dht.ErrUnreachable, "500 Internal Server Error", dht.ErrUnreachable},
 		{"fails in strange words", says("HTTP/1.1 599 \r\n\r\n\x1b]0;owned\x07\u202e\r\n$ rm"), dht.ErrUnreachable, "599", dht.ErrUnreachable},
+		{"had to wait for it", says("HTTP/1.1 408 No\r\n\r\nslow"), dht.ErrUnreachable, `408 Request Timeout: "slow"`, dht.ErrUnreachable},
 		{"limits", says("HTTP/1.1 429 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"), dht.ErrUnreachable, `try again after "7"`, dht.ErrUnreachable},
 		{"refuses", says("HTTP/1.1 400 No\r\n\r\nbecause"), dht.ErrUnreachable, `400 Bad Request: "because"`, &dht.ShortError{}},
 		{"has a newer one", says("HTTP/1.1 409 No\r\n\r\nsequence 9"), dht.ErrUnreachable, `409 Conflict: "sequence 9"`, dht.ErrOlder},

@@ -3,9 +3,13 @@ package delegated
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
+	"iter"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -15,6 +19,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // pipes is a listener whose connections a test makes.
@@ -45,9 +52,11 @@ func (p *pipes) Close() error {
 
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
 
-func (p *pipes) dial() net.Conn {
+func (p *pipes) dial() net.Conn { return p.dialFrom("192.0.2.1:1") }
+
+func (p *pipes) dialFrom(addr string) net.Conn {
 	near, far := net.Pipe()
-	p.conns <- far
+	p.conns <- addressed{far, addr}
 	return near
 }
 
@@ -122,19 +131,87 @@ func TestSlowAndEndlessRequestsAreCut(t *testing.T) {
 	}
 }
 
+// A Server bounds the time of a body also under a server that does not.
+func TestASlowBodyIsCutUnderAnyServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newPipes()
+		srv := &http.Server{Handler: eager(nil), ErrorLog: log.New(io.Discard, "", 0)}
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(l) }()
+		conn := l.dial()
+		began := time.Now()
+		_, err := io.WriteString(conn, "PUT "+path+newKey(t).Pointer().String()+" HTTP/1.1\r\nHost: x\r\nContent-Type: "+contentType+"\r\nContent-Length: 100\r\n\r\n")
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		require.NoError(t, err)
+		require.Equal(t, 408, resp.StatusCode)
+		require.Equal(t, bodyTimeout, time.Since(began))
+		require.NoError(t, srv.Close())
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
+	})
+}
+
+// A network may take longer than a request may: once the request is read, its time
+// is the network's.
+func TestASlowNetworkIsWaitedFor(t *testing.T) {
+	k := newKey(t)
+	rec := sign(t, k, 1)
+	for method, body := range map[string]string{"GET": "", "PUT": string(rec.Bytes())} {
+		synctest.Test(t, func(t *testing.T) {
+			const took = 2 * bodyTimeout
+			n := &network{}
+			s := &Server{Network: slowStore{n, took}, Timeout: 3 * bodyTimeout}
+			_, err := n.Memory.Put(t.Context(), k.Pointer(), rec.Bytes())
+			require.NoError(t, err)
+			l, stop := serve(t, s)
+			conn := l.dial()
+			began := time.Now()
+			_, err = fmt.Fprintf(conn, "%s %s%s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", method, path, k.Pointer(), contentType, len(body), body)
+			require.NoError(t, err)
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			require.Equal(t, 200, resp.StatusCode)
+			if answer := readAll(t, resp); method == "GET" {
+				require.Equal(t, rec.Bytes(), []byte(answer))
+			}
+			require.Equal(t, took, time.Since(began))
+			stop()
+		})
+	}
+}
+
+// slowStore is a store that takes its time, unless its caller leaves.
+type slowStore struct {
+	dht.Store
+	takes time.Duration
+}
+
+func (s slowStore) wait(ctx context.Context) {
+	select {
+	case <-time.After(s.takes):
+	case <-ctx.Done():
+	}
+}
+
+func (s slowStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		s.wait(ctx)
+		s.Store.Get(ctx, p)(yield)
+	}
+}
+
+func (s slowStore) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
+	s.wait(ctx)
+	return s.Store.Put(ctx, p, b)
+}
+
 // A client that opens connections and leaves them has only so many, and keeps
 // nobody else out.
 func TestConnectionsAreBoundedPerClient(t *testing.T) {
 	c := &crowd{conns: map[netip.Prefix]int{}}
-	from := ""
 	l := newPipes()
 	c.Listener = l
-	dial := func(addr string) (near net.Conn) {
-		from = addr
-		near, far := net.Pipe()
-		l.conns <- addressed{far, from}
-		return near
-	}
+	dial := l.dialFrom
 	accepted := make(chan net.Conn, 2*maxConnsOfClient)
 	go func() {
 		for {
@@ -177,6 +254,17 @@ type addressed struct {
 
 func (a addressed) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a.from))
+}
+
+// After its end a gate lets nobody in.
+func TestNoHandlerRunsAfterServe(t *testing.T) {
+	var inside atomic.Int32
+	g := &gate{handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { inside.Add(1) })}
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	g.ServeHTTP(httptest.NewRecorder(), r)
+	g.shut()
+	g.ServeHTTP(httptest.NewRecorder(), r)
+	require.EqualValues(t, 1, inside.Load())
 }
 
 // Serve lets requests under way end, for a while, and waits for the rest.

@@ -88,6 +88,10 @@ func TestRefusals(t *testing.T) {
 		require.Less(t, w.Body.Len(), 300, what)
 		require.NotContains(t, w.Body.String(), "\x1b")
 		require.True(t, strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain"), what)
+		if tc.reason != "" { // a refusal of ours
+			require.Equal(t, "no-store", w.Header().Get("Cache-Control"), what)
+			require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"), what)
+		}
 	}
 	w := asked(s, here, "GET", name, nil)
 	require.Equal(t, rec.Bytes(), w.Body.Bytes())
@@ -132,6 +136,24 @@ func TestAnswersSayHowLongTheyMayBeKept(t *testing.T) {
 	require.Equal(t, "public, max-age=15", w.Header().Get("Cache-Control"))
 }
 
+// A record that expires while it is answered may not be kept at all.
+func TestARecordThatJustExpiredMayNotBeKept(t *testing.T) {
+	calls := 0
+	s := eager(nil)
+	s.Now = func() time.Time {
+		calls++
+		return epoch.Add(time.Duration(calls) * time.Minute)
+	}
+	k := newKey(t)
+	name := k.Pointer().String()
+	rec := signUntil(t, k, 5, epoch.Add(time.Hour))
+	require.Equal(t, 200, asked(s, here, "PUT", name, rec.Bytes()).Code)
+	calls = 58 // the request is counted at 59, read at 60, and answered at 61 minutes
+	w := asked(s, here, "GET", name, nil)
+	require.Equal(t, rec.Bytes(), w.Body.Bytes())
+	require.Equal(t, "public, max-age=0, stale-while-revalidate=0, stale-if-error=0", w.Header().Get("Cache-Control"))
+}
+
 // network is a store that does what a test tells it to.
 type network struct {
 	dht.Memory
@@ -139,6 +161,7 @@ type network struct {
 	err        error         // of everything
 	receipt    dht.Receipt   // beside it
 	block      chan struct{} // everything waits for it, if not nil
+	putting    func()        // called by a put, if not nil
 }
 
 func (n *network) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
@@ -160,6 +183,9 @@ func (n *network) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answ
 
 func (n *network) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
 	n.puts.Add(1)
+	if n.putting != nil {
+		n.putting()
+	}
 	if n.err != nil {
 		return n.receipt, n.err
 	}
@@ -272,6 +298,25 @@ func TestPutsAreAnsweredAsTheNetworkDid(t *testing.T) {
 	}
 }
 
+// A put that a newer record overtakes while the network stores it is no success:
+// the newer one stays.
+func TestARecordThatIsOvertakenIsAConflict(t *testing.T) {
+	k := newKey(t)
+	name := k.Pointer().String()
+	older, newer := sign(t, k, 1), sign(t, k, 2)
+	n := &network{}
+	s := eager(n)
+	n.putting = func() {
+		n.putting = nil
+		require.Equal(t, 200, asked(s, here, "PUT", name, newer.Bytes()).Code)
+		n.Memory = dht.Memory{} // which takes the older one
+	}
+	w := asked(s, here, "PUT", name, older.Bytes())
+	require.Equal(t, 409, w.Code)
+	require.Contains(t, w.Body.String(), "sequence 2")
+	require.Equal(t, newer.Bytes(), asked(s, here, "GET", name, nil).Body.Bytes())
+}
+
 // Each client has a bucket of its own; headers make nobody another one.
 func TestRatesArePerClient(t *testing.T) {
 	now := epoch
@@ -304,6 +349,57 @@ func TestRatesArePerClient(t *testing.T) {
 	require.Zero(t, until("192.0.2.1:1"))
 	now = now.Add(time.Second)
 	require.Equal(t, 2, until("192.0.2.1:1"))
+}
+
+// A shelf has so many records and no more, however small they are; a client
+// that has none left is forgotten.
+func TestTheNumberOfRecordsIsBounded(t *testing.T) {
+	var s shelf
+	k := newKey(t)
+	rec := signUntil(t, k, 1, epoch.Add(time.Hour))
+	many, few := client("192.0.2.1:1"), client("192.0.2.2:1")
+	s.put(rec, epoch, few)
+	for i := range maxShelved - 1 { // of no size, so that none of them is what has to go
+		p, err := pointer.Parse(fmt.Sprintf("f01721220%064x", i))
+		require.NoError(t, err)
+		s.byName[p] = nil
+	}
+	require.Equal(t, maxShelved, s.len())
+	newer := signUntil(t, k, 2, epoch.Add(time.Hour))
+	s.put(newer, epoch, many)
+	require.Equal(t, maxShelved, s.len())
+	require.Len(t, s.owners, 1)
+	require.Contains(t, s.owners, many)
+	held, ok, _ := s.get(k.Pointer(), epoch)
+	require.True(t, ok)
+	require.Equal(t, newer, held)
+
+	s.put(signUntil(t, newKey(t), 1, epoch.Add(time.Hour)), epoch, few)
+	require.Equal(t, maxShelved, s.len(), "one had to go")
+}
+
+// Of too many clients the one that was silent the longest is forgotten: a flood of
+// addresses pays no debt of a client that goes on asking.
+func TestAClientThatAsksIsNotForgotten(t *testing.T) {
+	address := func(i int) netip.Prefix {
+		return client(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1).String())
+	}
+	var l limiter
+	debtor, silent := address(0), address(1)
+	for _, c := range []netip.Prefix{debtor, silent} {
+		taken, _ := l.take(c, epoch, 1, 1)
+		require.True(t, taken)
+	}
+	for i := 2; i < maxClients; i++ {
+		l.take(address(i), epoch, 1, 1)
+	}
+	taken, _ := l.take(debtor, epoch, 1, 1)
+	require.False(t, taken)
+	l.take(address(maxClients), epoch, 1, 1)
+	taken, _ = l.take(debtor, epoch, 1, 1)
+	require.False(t, taken, "it asked a moment ago")
+	taken, _ = l.take(silent, epoch, 1, 1)
+	require.True(t, taken, "it was forgotten")
 }
 
 // What strangers leave behind is bounded: buckets, and records, of which a
@@ -358,12 +454,16 @@ func TestLongRequestsAreBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Equal(t, 429, <-results)
-		for i := range maxBusy - maxBusyOfClient + 1 {
+		for i := range maxBusy - maxBusyOfClient {
 			ask(fmt.Sprintf("198.51.100.%d:1", i+1))
 		}
 		synctest.Wait()
-		require.Equal(t, 503, <-results)
 		require.Empty(t, results)
+		for range maxBusyOfClient + 1 { // a refusal takes none of its client's places
+			ask("203.0.113.1:1")
+			synctest.Wait()
+			require.Equal(t, 503, <-results)
+		}
 		close(n.block)
 		for range maxBusy {
 			require.Equal(t, 200, <-results)

@@ -24,8 +24,9 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// patience bounds each call into a store; no store of ours needs a tenth.
-const patience = 20 * time.Second
+// patience bounds each call into a store, so that one that hangs fails the check.
+// No store of ours needs a hundredth of it, however busy the machine is.
+const patience = time.Minute
 
 // Run runs the suite, each check on a store of its own that newStore makes. It
 // may be a view of a network: then several answers may bring one record.
@@ -223,10 +224,13 @@ func checkCancelled(t tb, s dht.Store) {
 	require.ErrorIs(t, failed, context.Canceled)
 	_, err := s.Put(ctx, rec.Pointer(), rec.Bytes())
 	require.ErrorIs(t, err, context.Canceled)
-	require.Less(t, time.Since(began), patience/4)
+	require.Less(t, time.Since(began), patience)
 }
 
-func checkEarly(t tb, s dht.Store) {
+func checkEarly(t tb, s dht.Store) { checkEarlyWithin(t, s, patience) }
+
+// checkEarlyWithin waits for a while until what a get left running has ended.
+func checkEarlyWithin(t tb, s dht.Store, limit time.Duration) {
 	rec := sign(t, newKey(t), 1)
 	mustPut(t, s, rec)
 	before := goroutines()
@@ -236,7 +240,7 @@ func checkEarly(t tb, s dht.Store) {
 		}
 	}
 	var left []string
-	for deadline := time.Now().Add(patience / 10); ; runtime.Gosched() {
+	for deadline := time.Now().Add(limit); ; runtime.Gosched() {
 		left = nil
 		for id, stack := range goroutines() {
 			if _, old := before[id]; !old {

@@ -21,20 +21,23 @@ type fake struct {
 	records map[pointer.Pointer][]byte
 
 	keepsSlice, servesSlice, takesOlder, takesAnything, refusesAgain, errsNotFound bool
-	ignoresCancel, leaks, truncates                                                bool
+	ignoresCancel, leaks, truncates, ignoresNewer, changesSlice, countsNothing     bool
+	nameless, oneSlot, putsCancelled, silentCancel, overcounts                     bool
 }
 
 func (f *fake) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		if err := ctx.Err(); err != nil && !f.ignoresCancel {
-			yield(dht.Answer{Source: dht.SourceHome}, err)
+			if !f.silentCancel {
+				yield(dht.Answer{Source: dht.SourceHome}, err)
+			}
 			return
 		}
 		if f.leaks {
 			go f.wait()
 		}
 		f.mu.Lock()
-		b := f.records[p]
+		b := f.records[f.slot(p)]
 		f.mu.Unlock()
 		switch {
 		case b == nil && f.errsNotFound:
@@ -45,15 +48,27 @@ func (f *fake) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer,
 		case b != nil && !f.servesSlice:
 			b = append([]byte(nil), b...)
 		}
+		if f.nameless {
+			yield(dht.Answer{Record: b}, nil)
+			return
+		}
 		yield(dht.Answer{Record: b, Source: dht.SourceHome}, nil)
 	}
+}
+
+// slot is where a record is kept: each pointer's in a place of its own.
+func (f *fake) slot(p pointer.Pointer) pointer.Pointer {
+	if f.oneSlot {
+		return pointer.Pointer{}
+	}
+	return p
 }
 
 // wait is the goroutine that a leaking store leaves behind: it never ends.
 func (f *fake) wait() { select {} }
 
 func (f *fake) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
-	if err := ctx.Err(); err != nil && !f.ignoresCancel {
+	if err := ctx.Err(); err != nil && !f.ignoresCancel && !f.putsCancelled {
 		return dht.Receipt{}, err
 	}
 	rec, err := pointer.Open(p, b, time.Now())
@@ -61,20 +76,32 @@ func (f *fake) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receip
 		return dht.Receipt{Asked: 1, Refused: 1}, err
 	}
 	f.mu.Lock()
-	have := f.records[p]
+	have := f.records[f.slot(p)]
 	defer f.mu.Unlock()
 	if held, err := pointer.Open(p, have, time.Now()); err == nil && !f.takesOlder {
 		if c := held.Compare(rec); c > 0 || c == 0 && f.refusesAgain {
 			return dht.Receipt{Asked: 1, Refused: 1}, fmt.Errorf("fake: %w", dht.ErrOlder)
+		} else if c < 0 && f.ignoresNewer {
+			return dht.Receipt{Asked: 1, Stored: 1}, nil
 		}
 	}
 	if f.records == nil {
 		f.records = map[pointer.Pointer][]byte{}
 	}
+	given := b
 	if !f.keepsSlice {
 		b = append([]byte(nil), b...)
 	}
-	f.records[p] = b
+	f.records[f.slot(p)] = b
+	if f.changesSlice {
+		given[0] ^= 1
+	}
+	switch {
+	case f.countsNothing:
+		return dht.Receipt{Asked: 1}, nil
+	case f.overcounts:
+		return dht.Receipt{Asked: 1, Stored: 1, Unreachable: 1}, nil
+	}
 	return dht.Receipt{Asked: 1, Stored: 1}, nil
 }
 
@@ -96,26 +123,39 @@ func TestTheSuiteFailsBrokenStores(t *testing.T) {
 		broken *fake
 		fails  string
 	}{
-		"keeps the slice":        {&fake{keepsSlice: true}, "a put doesn't keep or change the caller's slice"},
-		"serves its own slice":   {&fake{servesSlice: true}, "a put doesn't keep or change the caller's slice"},
-		"takes older records":    {&fake{takesOlder: true}, "an older record is refused"},
-		"takes anything":         {&fake{takesAnything: true}, "bytes that don't verify are refused"},
-		"refuses the same":       {&fake{refusesAgain: true}, "the same record may be put again"},
-		"not found is an error":  {&fake{errsNotFound: true}, "what was not put is not found, and no error"},
-		"cancelled, but goes on": {&fake{ignoresCancel: true}, "a cancelled context ends both at once"},
-		"leaves a goroutine":     {&fake{leaks: true}, "closing a get early leaves nothing running"},
-		"truncates":              {&fake{truncates: true}, "what was put is got, byte for byte"},
+		"keeps the slice":          {&fake{keepsSlice: true}, "a put doesn't keep or change the caller's slice"},
+		"serves its own slice":     {&fake{servesSlice: true}, "a put doesn't keep or change the caller's slice"},
+		"takes older records":      {&fake{takesOlder: true}, "an older record is refused"},
+		"takes anything":           {&fake{takesAnything: true}, "bytes that don't verify are refused"},
+		"refuses the same":         {&fake{refusesAgain: true}, "the same record may be put again"},
+		"not found is an error":    {&fake{errsNotFound: true}, "what was not put is not found, and no error"},
+		"cancelled, but goes on":   {&fake{ignoresCancel: true}, "a cancelled context ends both at once"},
+		"leaves a goroutine":       {&fake{leaks: true}, "closing a get early leaves nothing running"},
+		"truncates":                {&fake{truncates: true}, "what was put is got, byte for byte"},
+		"ignores newer records":    {&fake{ignoresNewer: true}, "a newer record takes the place"},
+		"changes the slice":        {&fake{changesSlice: true}, "a put doesn't keep or change the caller's slice"},
+		"stores without a count":   {&fake{countsNothing: true}, "what was put is got, byte for byte"},
+		"counts more than asked":   {&fake{overcounts: true}, "what was put is got, byte for byte"},
+		"has no source":            {&fake{nameless: true}, "what was put is got, byte for byte"},
+		"takes no pointer":         {&fake{takesAnything: true}, "the zero pointer is refused"},
+		"puts when cancelled":      {&fake{putsCancelled: true}, "a cancelled context ends both at once"},
+		"cancelled without a word": {&fake{silentCancel: true}, "a cancelled context ends both at once"},
+		"mixes up pointers":        {&fake{oneSlot: true}, "concurrent puts end with the newest"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, c := range checks {
 				if c.name != tc.fails {
 					continue
 				}
+				check := c.check
+				if tc.broken.leaks { // for ever: not to be waited for
+					check = func(t tb, s dht.Store) { checkEarlyWithin(t, s, 0) }
+				}
 				w := &witness{}
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					c.check(w, tc.broken)
+					check(w, tc.broken)
 				}()
 				<-done
 				require.True(t, w.failed)

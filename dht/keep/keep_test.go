@@ -21,7 +21,7 @@ const week = 7 * 24 * time.Hour
 // after the first day: names that followers keep resolve until their records
 // expire, and then don't; names that nobody keeps are lost.
 func TestNamesOutliveTheirPublishers(t *testing.T) {
-	const peers, followers = 1000, 3
+	const followers = 3
 	const life = 6*24*time.Hour + 30*time.Minute
 	for _, tc := range []struct {
 		name      string
@@ -29,8 +29,8 @@ func TestNamesOutliveTheirPublishers(t *testing.T) {
 	}{{"kept by 3", followers}, {"kept by 1", 1}, {"kept by nobody", 0}} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := newModel(peers, 21)
-				b, homes, recs := kept(t, 12, life)
+				m := newModel(size(300, 1000), 21)
+				b, homes, recs := kept(t, size(4, 12), life)
 				began := time.Now()
 				// Publishers keep their own records, for a day.
 				var publishers []func()
@@ -170,6 +170,7 @@ func TestLiesAreNotKept(t *testing.T) {
 		for i, b := range [][]byte{recs[0].Bytes(), sign(t, testKey(1), 7, week).Bytes(), []byte("garbage"), expired.Bytes(), {}, best.Bytes()} {
 			answers = append(answers, answer{peer: string(rune('a' + i)), record: b})
 		}
+		answers = append(answers, answer{"g", best.Bytes(), errDown}) // failed, whatever came with it
 		l, err := k.look(t.Context(), p, answers)
 		require.NoError(t, err)
 		require.Equal(t, best.ID(), l.best.ID())
@@ -189,6 +190,9 @@ func TestNothingUnderTheFloorIsPut(t *testing.T) {
 		pass(time.Hour)
 		m.give(recs[0], 3)
 		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
+		pass(time.Hour) // while three peers have it
+		require.Equal(t, 3, m.holders(recs[0]))
+		require.Equal(t, dht.ErrNotFound.Error(), k.Entries()[recs[0].Pointer()].Problem)
 		pass(3 * 24 * time.Hour)
 		require.Zero(t, m.putsOf(pointer.Pointer{}))
 		require.Equal(t, dht.ErrNotFound.Error(), k.Entries()[recs[0].Pointer()].Problem)
@@ -281,6 +285,31 @@ func TestWithoutANetwork(t *testing.T) {
 		for _, rec := range recs {
 			require.Equal(t, closest, m.holders(rec))
 		}
+	})
+}
+
+// A network that comes back is found without a Wake as well, and its next failure
+// is the first again.
+func TestANetworkThatComesBackIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(300, 2)
+		b, home, recs := kept(t, 5, week)
+		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
+		set := func(down bool) {
+			m.mu.Lock()
+			m.down = down
+			m.mu.Unlock()
+		}
+		set(true)
+		pass(24 * time.Hour)
+		set(false)
+		pass(maxPause*11/10 + pollEvery)
+		for _, rec := range recs {
+			require.Equal(t, closest, m.holders(rec))
+		}
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		require.Zero(t, k.failed)
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"iter"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -45,6 +46,7 @@ type modelPeer struct {
 	start   uint64 // of its place; those of a crowd share it
 	records map[pointer.Pointer]modelRecord
 	mute    bool // answers walks, and nothing else
+	refuses bool // to store anything
 }
 
 type modelRecord struct {
@@ -274,6 +276,9 @@ func (s *modelStranger) Put(_ context.Context, to Peer, p pointer.Pointer, b []b
 	if err != nil {
 		return err
 	}
+	if peer.refuses {
+		return errors.New("refused")
+	}
 	return s.model.put(peer, p, b)
 }
 
@@ -414,6 +419,28 @@ func start(t *testing.T, c Config) (k *Keeper, stop func()) {
 	})
 	t.Cleanup(stop)
 	return k, stop
+}
+
+// size is how large a test is: as large as it ever was if PETNAME_TEST_LONG is 1.
+func size(usual, long int) int {
+	if os.Getenv("PETNAME_TEST_LONG") == "1" {
+		return long
+	}
+	return usual
+}
+
+// calm lets some minutes pass, and holds each to the rates of walks and of
+// records. Walks come at their rate, after as many as one minute has at once;
+// records of a region, each under a peer key of its own, a second apart or more
+// on average.
+func calm(t *testing.T, m *model, minutes int) {
+	t.Helper()
+	for range minutes {
+		walks, strangers := m.walked(), m.met()
+		pass(time.Minute)
+		require.LessOrEqual(t, m.walked()-walks, 2*walksPerMinute)
+		require.LessOrEqual(t, m.met()-strangers, 60)
+	}
 }
 
 // pass lets time pass, and all that is due in it happen.

@@ -2,7 +2,11 @@ package keep
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"iter"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -133,6 +137,132 @@ func TestALockedIdentityIsToldOfInTime(t *testing.T) {
 			require.Contains(t, k.Status().Own.Warning, "expired at ")
 			require.False(t, m.resolves(p.key.Pointer()))
 		})
+	}
+}
+
+// Attack: a file says that my record was seen first, or renewed last, in a far
+// future. It is renewed before it expires all the same.
+func TestAHostileFileHindersNoRenewal(t *testing.T) {
+	far := time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, set := range map[string]func(*ownState){
+		"nothing":  func(*ownState) {},
+		"seen":     func(o *ownState) { o.Since = far },
+		"renewed":  func(o *ownState) { o.Renewed = far },
+		"put":      func(o *ownState) { o.Put, o.Seen, o.Looked = far, far, far },
+		"next":     func(o *ownState) { o.Next = far },
+		"expiring": func(o *ownState) { o.Expires = far },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newModel(100, 1)
+				p := newPublisher(t, m, 48*time.Hour)
+				id := p.held().ID()
+				s := state{Version: stateVersion, Churn: startChurn, Own: ownState{Record: hex.EncodeToString(id[:]), Since: time.Now(), Expires: p.held().Expires()}}
+				s.Own.Next = time.Now().Add(time.Hour)
+				set(&s.Own)
+				c := p.config()
+				c.Path = filepath.Join(t.TempDir(), "keep.json")
+				b, err := json.Marshal(s)
+				require.NoError(t, err)
+				require.NoError(t, os.WriteFile(c.Path, b, 0o600))
+				start(t, c)
+				pass(23 * time.Hour)
+				require.Empty(t, p.lives(), "half of its life is not over")
+				pass(24 * time.Hour)
+				require.Len(t, p.lives(), 1)
+				require.True(t, m.resolves(p.key.Pointer()))
+			})
+		})
+	}
+}
+
+// What failed for want of a network is tried again at once by a Wake, and before
+// long without one.
+func TestAWakeHasMyRecordTriedAgain(t *testing.T) {
+	for woken, within := range map[bool]time.Duration{true: 0, false: retryAfter / 4} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newModel(100, 1)
+			m.down = true
+			p := newPublisher(t, m, 48*time.Hour)
+			k, _ := start(t, p.config())
+			pass(time.Minute)
+			require.Contains(t, k.Status().Own.Problem, "no network")
+			m.mu.Lock()
+			m.down = false
+			m.mu.Unlock()
+			if woken {
+				k.Wake()
+			}
+			pass(within)
+			require.Equal(t, closest, m.holders(p.held()))
+			require.Empty(t, k.Status().Own.Problem)
+		})
+	}
+}
+
+// A network that hangs when my record is looked for, or put, holds up nothing else
+// for longer than its time.
+func TestAHangingNetworkHoldsUpNoContacts(t *testing.T) {
+	for name, tc := range map[string]struct {
+		hangs hanging
+		after time.Duration
+	}{"looking": {hanging{get: true}, lookTime}, "putting": {hanging{put: true}, putTime}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newModel(100, 1)
+				p := newPublisher(t, m, 48*time.Hour)
+				c := p.config()
+				b, home, recs := kept(t, 1, week)
+				_, err := home.Put(t.Context(), p.key.Pointer(), p.held().Bytes())
+				require.NoError(t, err)
+				c.Contacts, c.Home = b, home
+				tc.hangs.Store = modelStore{m}
+				c.Own.Store = tc.hangs
+				start(t, c)
+				pass(tc.after - time.Second)
+				require.Zero(t, m.holders(recs[0]))
+				pass(time.Second + lot(1) + 2*maxGap)
+				require.Equal(t, closest, m.holders(recs[0]))
+			})
+		})
+	}
+}
+
+// hanging is a store that hangs until its caller has had enough.
+type hanging struct {
+	dht.Store
+	get, put bool
+}
+
+func (h hanging) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		if h.get {
+			<-ctx.Done()
+		}
+		h.Store.Get(ctx, p)(yield)
+	}
+}
+
+func (h hanging) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
+	if h.put {
+		<-ctx.Done()
+		return dht.Receipt{}, ctx.Err()
+	}
+	return h.Store.Put(ctx, p, b)
+}
+
+// The next look of a keeper is the first of all, my own record's included.
+func TestTheStatusHasTheFirstOfAllLooks(t *testing.T) {
+	p := newPublisher(t, newModel(closest, 1), 48*time.Hour)
+	now := time.Now()
+	for _, own := range []time.Duration{time.Hour, 3 * time.Hour} {
+		k := New(p.config())
+		k.own.Record, k.own.Next = "00", now.Add(own)
+		require.Equal(t, now.Add(own), k.Status().Next)
+		for _, after := range []time.Duration{4 * time.Hour, 2 * time.Hour, 5 * time.Hour} {
+			k.items = append(k.items, &item{Entry: Entry{Next: now.Add(after)}})
+		}
+		require.Equal(t, now.Add(min(own, 2*time.Hour)), k.Status().Next)
 	}
 }
 

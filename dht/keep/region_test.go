@@ -1,6 +1,8 @@
 package keep
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -11,30 +13,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A book of 10,000 names costs far fewer than 10,000 walks, and each record
-// reaches the 20 peers that are closest to it, none less.
+// A book of many names costs far fewer walks than names, and each record reaches
+// the 20 peers that are closest to it, none less.
 func TestABookCostsFarFewerWalksThanNames(t *testing.T) {
-	const names, peers, goal = 10000, 2000, 300
+	names, peers, goal := size(600, 10000), size(300, 2000), size(50, 300)
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(peers, 3)
 		b, home, recs := kept(t, names, 6*24*time.Hour)
 		k, stop := start(t, Config{Network: m, Contacts: b, Home: home})
 		began := time.Now()
-		looked := func() (n int) {
-			for _, e := range k.Entries() {
-				if !e.Looked.IsZero() {
-					n++
-				}
-			}
-			return n
-		}
-		for looked() < names {
+		for looked(k.Entries()) < names {
 			pass(5 * time.Minute)
 			require.Less(t, time.Since(began), 24*time.Hour)
 		}
 		walks, took := m.walked(), time.Since(began)
 		stop()
-		for i := 0; i < names; i += 7 { // counting them is what takes time
+		for i := 0; i < names; i += size(1, 7) { // counting them is what takes time
 			require.Equal(t, closest, m.holders(recs[i]))
 		}
 		t.Logf("%d names in a network of %d peers: %d walks against %d (%.1f names a walk), in %s", names, peers, walks, names, float64(names)/float64(walks), took)
@@ -111,9 +105,11 @@ func TestACrowdBoundsTheWalks(t *testing.T) {
 		m := newModel(500, 11)
 		near := placeOf(testKey(0).Pointer())
 		crowded := sibling(near, 6)
-		for n, crowd := 0, 0; crowd < 800; n++ { // share 12 bits, as hardly two honest peers do
-			if p := (Peer{ID: fmt.Sprint("crowd ", n)}); common(p.place(), crowded) >= 12 {
-				m.join(p)
+		var id [16]byte
+		for n, crowd := uint64(0), 0; crowd < 800; n++ { // share 12 bits, as hardly two honest peers do
+			binary.BigEndian.PutUint64(id[:], n)
+			if common(sha256.Sum256(id[:]), crowded) >= 12 {
+				m.join(Peer{ID: string(id[:])})
 				crowd++
 			}
 		}

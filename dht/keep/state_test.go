@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // What is due when, and what came of it, survives a restart: nothing is looked
@@ -50,11 +51,111 @@ func TestDueTimesSurviveARestart(t *testing.T) {
 	})
 }
 
+// A file of another version, or with a pointer in another spelling than its own,
+// is refused as a whole, and a keeper begins anew; so does one whose figures are
+// absurd, with figures within their limits.
+func TestOnlyTheFormThatIsWrittenIsRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keep.json")
+	text := testKey(0).Pointer().String()
+	file := func(version, pointer, churn, depth string) {
+		require.NoError(t, os.WriteFile(path, []byte(`{"v":`+version+`,"churn":`+churn+`,"depth":`+depth+`,"kept":{"`+pointer+`":{}}}`), 0o600))
+	}
+	file("1", text, "0.1", "7")
+	read, err := ReadEntries(path)
+	require.NoError(t, err)
+	require.Len(t, read, 1)
+	k := New(Config{Path: path})
+	require.Len(t, k.Entries(), 1)
+	require.Equal(t, 0.1, k.churn)
+	require.Equal(t, 7, k.depth)
+	for _, tc := range [][2]string{{"0", text}, {"2", text}, {"1", strings.ToUpper(text)}, {"1", "/ipns/" + text}, {"1", ""}} {
+		file(tc[0], tc[1], "0.1", "7")
+		_, err := ReadEntries(path)
+		require.ErrorContains(t, err, path, "%q", tc)
+		require.Empty(t, New(Config{Path: path}).Entries(), "%q", tc)
+	}
+	for _, tc := range []struct {
+		churn, depth string
+		wantChurn    float64
+		wantDepth    int
+	}{
+		{"1e300", "1000", maxChurn, 64},
+		{"1e-300", "-1", minChurn, 0},
+		{"0", "0", startChurn, 0},
+		{"-1", "64", startChurn, 64},
+	} {
+		file("1", text, tc.churn, tc.depth)
+		k := New(Config{Path: path})
+		require.Equal(t, tc.wantChurn, k.churn)
+		require.Equal(t, tc.wantDepth, k.depth)
+	}
+	_, err = ReadEntries(filepath.Join(t.TempDir(), "none"))
+	require.NoError(t, err, "no file is no entries")
+}
+
+// looked counts the entries that were looked for.
+func looked(entries map[pointer.Pointer]Entry) (n int) {
+	for _, e := range entries {
+		if !e.Looked.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// What was done is in the file when the keeper ends, also in the midst of a
+// region.
+func TestTheEndOfAKeeperSavesWhatItDid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "keep.json")
+		b, home, _ := kept(t, 2*parallel, week)
+		k, stop := start(t, Config{Network: &slowNetwork{model: newModel(closest, 8), takes: saveEvery / 6}, Contacts: b, Home: home, Path: path})
+		began := time.Now()
+		for looked(k.Entries()) == 0 {
+			pass(time.Second)
+		}
+		done := looked(k.Entries())
+		require.Less(t, done, 2*parallel, "the others are under way")
+		require.Less(t, time.Since(began), saveEvery, "else the end of the region saves it")
+		stop()
+		read, err := ReadEntries(path)
+		require.NoError(t, err)
+		require.Equal(t, done, looked(read))
+	})
+}
+
+// While region follows region, what was done is saved every minute.
+func TestALongRoundIsSavedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "keep.json")
+		m := newModel(1000, 8)
+		b, home, recs := kept(t, 60, week)
+		var pointers []string
+		for _, rec := range recs {
+			pointers = append(pointers, rec.Pointer().String())
+		}
+		require.NoError(t, os.WriteFile(path, []byte(allAs(pointers, `{}`)), 0o600))
+		k, _ := start(t, Config{Network: m, Contacts: b, Home: home, Path: path})
+		var done []int // every half minute
+		for i := range 16 {
+			pass(30 * time.Second)
+			done = append(done, looked(k.Entries()))
+			if i < 4 {
+				continue
+			}
+			read, err := ReadEntries(path)
+			require.NoError(t, err)
+			require.GreaterOrEqual(t, looked(read), done[i-4], "two minutes ago")
+		}
+		require.Less(t, done[4], done[10], "else this tests nothing")
+		require.Less(t, done[15], len(recs), "else the round was over")
+	})
+}
+
 // Attack: a file that is damaged, of a later version, huge in its numbers, or
 // hostile in its times is begun anew, or its times are brought within their
 // limits: no storm, and no record is late for it.
 func TestAHostileFileDoesNoHarm(t *testing.T) {
-	const names = 60
 	year := func(y int) string { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC).Format(time.RFC3339) }
 	entry := func(next, looked string) string {
 		return `{"next":"` + next + `","looked":"` + looked + `","put":"` + looked + `","seen":"` + looked + `","asked":-5,"holders":99999999}`
@@ -75,18 +176,15 @@ func TestAHostileFileDoesNoHarm(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "keep.json")
-				m := newModel(300, 1)
-				b, home, recs := kept(t, names, week)
+				m := newModel(size(60, 300), 1)
+				b, home, recs := kept(t, size(25, 60), week)
 				var pointers []string
 				for _, rec := range recs {
 					pointers = append(pointers, rec.Pointer().String())
 				}
 				require.NoError(t, os.WriteFile(path, []byte(file(pointers)), 0o600))
 				k, stop := start(t, Config{Network: m, Contacts: b, Home: home, Path: path})
-				for minute := 1; minute <= 30; minute++ {
-					pass(time.Minute)
-					require.LessOrEqual(t, m.walked(), walksPerMinute*(minute+1))
-				}
+				calm(t, m, 30)
 				for _, e := range k.Entries() {
 					require.LessOrEqual(t, time.Until(e.Next), longest*5/4)
 				}

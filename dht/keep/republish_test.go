@@ -1,0 +1,407 @@
+package keep
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// A look puts a record that all hold when less than two hours are left of the 40
+// h since it was last put, to the nanosecond; and the look comes by then, however
+// slowly peers go.
+func TestARecordThatAllHoldIsPutBefore40Hours(t *testing.T) {
+	for _, tc := range []struct {
+		since time.Duration
+		puts  int
+	}{{forgotten - shortest - 1, 0}, {forgotten - shortest, closest}} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newModel(300, 2)
+			b, home, recs := kept(t, 1, week)
+			m.give(recs[0], closest)
+			k := New(Config{Network: m, Contacts: b, Home: home, Rand: rand.NewPCG(1, 1)})
+			require.NoError(t, k.readBook())
+			r, err := k.explore(t.Context(), placeOf(recs[0].Pointer()))
+			require.NoError(t, err)
+			now := time.Now()
+			it := k.items[0]
+			it.Looked, it.Seen = now.Add(-longest), now.Add(-tc.since)
+			e, _, err := k.lookAndPut(t.Context(), r, it)
+			require.NoError(t, err)
+			require.Equal(t, closest, e.Holders)
+			require.Equal(t, tc.puts, m.putsOf(recs[0].Pointer()))
+			require.Equal(t, tc.puts > 0, e.Put.Equal(now))
+			require.Equal(t, tc.puts > 0, e.Seen.Equal(now))
+		})
+	}
+	k := New(Config{Rand: rand.NewPCG(1, 1)})
+	k.churn = minChurn
+	now := k.c.Now()
+	for since := time.Duration(0); since <= forgotten-shortest/2; since += time.Hour {
+		for range 20 {
+			e := Entry{Seen: now.Add(-since), Asked: closest, Holders: closest}
+			k.schedule(&e, now)
+			require.LessOrEqual(t, e.Next.Sub(e.Seen), forgotten, since)
+		}
+	}
+}
+
+// putTimes runs a keeper of one record, whose peers all stay, for two weeks, and
+// returns when the record was put. After each look, change is called.
+func putTimes(t *testing.T, change func(m *model, rec pointer.Record)) (puts []time.Time) {
+	m := newModel(300, 2)
+	b, home, recs := kept(t, 1, 3*week)
+	rec := recs[0]
+	m.give(rec, closest)
+	k, stop := start(t, Config{Network: m, Contacts: b, Home: home})
+	defer stop()
+	var looked, put time.Time
+	for range 2 * week / (30 * time.Minute) {
+		pass(30 * time.Minute)
+		e := k.Entries()[rec.Pointer()]
+		if !e.Put.Equal(put) {
+			put = e.Put
+			puts = append(puts, put)
+		}
+		if !e.Looked.Equal(looked) {
+			looked = e.Looked
+			change(m, rec)
+		}
+	}
+	return puts
+}
+
+// Attack: one peer after the other comes near a record and claims to hold it. It
+// proves no put by anybody else: the record is put as often as without them.
+func TestOneHolderThatCameLaterIsNoPut(t *testing.T) {
+	for name, change := range map[string]func(*model, pointer.Record){
+		"none comes": func(*model, pointer.Record) {},
+		"one comes": func(m *model, rec pointer.Record) {
+			m.mu.Lock()
+			gone := m.around(placeOf(rec.Pointer()))[closest-1].ID
+			delete(m.live, gone)
+			for n, p := range m.peers {
+				if p.ID == gone {
+					m.peers[n] = m.newPeer(m.newID())
+					for !m.among(m.peers[n], rec) { // as near as one can get by trying
+						delete(m.live, m.peers[n].ID)
+						m.peers[n] = m.newPeer(m.newID())
+					}
+				}
+			}
+			m.mu.Unlock()
+			m.give(rec, closest)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				puts := putTimes(t, change)
+				require.GreaterOrEqual(t, len(puts), int(2*week/forgotten))
+				for i := range puts[1:] {
+					// The look is due by 40 h, and takes a gap and a walk or two.
+					require.LessOrEqual(t, puts[i+1].Sub(puts[i]), forgotten+time.Minute)
+				}
+			})
+		})
+	}
+}
+
+// among reports whether a peer is one of the closest to a record.
+func (m *model) among(p *modelPeer, rec pointer.Record) bool {
+	for _, o := range m.around(placeOf(rec.Pointer())) {
+		if o == p {
+			return true
+		}
+	}
+	return false
+}
+
+// Three newcomers that hold a record, and are half of the newcomers at least,
+// prove that it was put since; fewer do not.
+func TestHowManyNewcomersProveAPut(t *testing.T) {
+	old := map[string]bool{"a": true, "b": true, "c": true, "d": true, "e": true}
+	for _, tc := range []struct {
+		before             sample
+		newcomers, holding int
+		put                bool
+	}{
+		{sampleOf(old), 0, 0, false},
+		{sampleOf(old), 1, 1, false},
+		{sampleOf(old), 2, 2, false},
+		{sampleOf(old), 3, 2, false},
+		{sampleOf(old), 3, 3, true},
+		{sampleOf(old), 6, 3, true},
+		{sampleOf(old), 7, 3, false},
+		{nil, 3, 3, false},
+	} {
+		l := look{answered: map[string]bool{}, holders: map[string]bool{}}
+		for id := range old { // all of these hold it, and prove nothing
+			l.answered[id], l.holders[id] = true, true
+		}
+		for i := range tc.newcomers {
+			id := "new " + string(rune('a'+i))
+			if l.answered[id] = true; i < tc.holding {
+				l.holders[id] = true
+			}
+		}
+		require.Equal(t, tc.put, putByOthers(tc.before, l), "%+v", tc)
+	}
+}
+
+// Attack: one peer claims to hold a record, and to have stored it, and 19 refuse
+// it. The one does not stop its being put again, soon and each time.
+func TestOnePeerThatStoresIsNotEnough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(closest, 2)
+		b, home, recs := kept(t, 1, week)
+		m.give(recs[0], 1)
+		for _, p := range m.peers {
+			_, holds := m.get(p, recs[0].Pointer())
+			p.refuses = !holds
+		}
+		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
+		pass(24 * time.Hour)
+		e := k.Entries()[recs[0].Pointer()]
+		require.Equal(t, "stored by 1 of 20 peers, and 10 are wanted", e.Problem)
+		require.Equal(t, 1, e.Holders)
+		require.GreaterOrEqual(t, m.putsOf(recs[0].Pointer())/closest, 20)
+	})
+}
+
+// A record that nobody holds, and that nobody stored, was put by nobody as far as
+// can be told.
+func TestWhatNobodyStoredWasNotSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(closest, 2)
+		b, home, recs := kept(t, 1, week)
+		for _, p := range m.peers {
+			p.refuses = true
+		}
+		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
+		pass(3 * time.Hour)
+		e := k.Entries()[recs[0].Pointer()]
+		require.Contains(t, e.Problem, "stored by 0 of 20")
+		require.Zero(t, e.Put)
+		require.Zero(t, e.Seen)
+	})
+}
+
+// A proof that a record was put before the last look takes nothing from what is
+// known of a later put.
+func TestAProofOfAPutNeverSetsItBack(t *testing.T) {
+	for _, since := range []time.Duration{time.Hour, 3 * time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			m := newModel(300, 2)
+			b, home, recs := kept(t, 1, week)
+			m.give(recs[0], closest)
+			k := New(Config{Network: m, Contacts: b, Home: home, Rand: rand.NewPCG(1, 1)})
+			require.NoError(t, k.readBook())
+			r, err := k.explore(t.Context(), placeOf(recs[0].Pointer()))
+			require.NoError(t, err)
+			now := time.Now()
+			it := k.items[0]
+			it.Looked, it.Seen = now.Add(-2*time.Hour), now.Add(-since)
+			it.peers = sampleOf(map[string]bool{"gone": true}) // so that all that answer are newcomers
+			e, _, err := k.lookAndPut(t.Context(), r, it)
+			require.NoError(t, err)
+			require.Equal(t, now.Add(-min(since, 2*time.Hour)), e.Seen)
+		})
+	}
+}
+
+// A look that ends with the keeper changes nothing: the record stays due.
+func TestALookThatIsCutOffStaysDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, home, recs := kept(t, 1, week)
+		path := filepath.Join(t.TempDir(), "keep.json")
+		k, stop := start(t, Config{Network: &slowNetwork{model: newModel(closest, 8), takes: time.Minute}, Contacts: b, Home: home, Path: path})
+		pass(30 * time.Second) // in the midst of the look
+		before := k.Entries()[recs[0].Pointer()]
+		require.False(t, before.Next.After(time.Now()))
+		stop()
+		require.Equal(t, before, k.Entries()[recs[0].Pointer()])
+		read, err := ReadEntries(path)
+		require.NoError(t, err)
+		require.True(t, before.Next.Equal(read[recs[0].Pointer()].Next))
+		require.Zero(t, read[recs[0].Pointer()].Looked)
+	})
+}
+
+// A newer record that the home can't keep is not put: the next look would not know
+// it for the floor.
+func TestARecordThatTheHomeCannotKeepIsNotPut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(300, 2)
+		b, home, recs := kept(t, 1, week)
+		m.give(sign(t, testKey(0), 2, week), 3)
+		k, _ := start(t, Config{Network: m, Contacts: b, Home: fullHome{home}})
+		pass(time.Minute)
+		require.Contains(t, k.Entries()[recs[0].Pointer()].Problem, "disk full")
+		require.Zero(t, m.putsOf(recs[0].Pointer()))
+	})
+}
+
+type fullHome struct{ *dht.Memory }
+
+func (fullHome) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+	return dht.Receipt{}, errors.New("disk full")
+}
+
+// Peers of a network are asked for my own record. What the home answers, a cache,
+// a router, or the node out of its own store, counts neither as a peer nor as a
+// holder.
+func TestTheOwnNodeIsNoHolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(closest, 1)
+		p := newPublisher(t, m, 48*time.Hour)
+		rec := p.held().Bytes()
+		answers := lookBy(t.Context(), answering{
+			{Record: rec, Source: dht.SourceHome},
+			{Record: rec, Source: dht.SourceHome, Peer: "home"},
+			{Record: rec, Source: dht.SourceCache, Peer: "cache"},
+			{Record: rec, Source: dht.SourceRouter, Peer: "http://router.example"},
+			{Record: rec, Source: dht.SourceNetwork}, // the node itself
+			{Record: rec, Source: dht.SourceNetwork, Peer: "peer"},
+			{Source: dht.SourceNetwork, Peer: "none"},
+		}, p.key.Pointer())
+		require.Equal(t, []answer{{"peer", rec, nil}, {"none", nil, nil}}, answers)
+		k := New(p.config())
+		l, err := k.look(t.Context(), p.key.Pointer(), answers)
+		require.NoError(t, err)
+		require.Equal(t, map[string]bool{"peer": true}, l.holders)
+
+		// Nor is the home a holder of what nobody else has.
+		l, err = k.look(t.Context(), p.key.Pointer(), nil)
+		require.NoError(t, err)
+		require.True(t, l.found)
+		require.Empty(t, l.holders)
+	})
+}
+
+// answering is a store that answers as it stands.
+type answering []dht.Answer
+
+func (s answering) Get(context.Context, pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		for _, a := range s {
+			if !yield(a, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (answering) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+	return dht.Receipt{}, errDown
+}
+
+// A contact that is removed leaves the file, at once when the keeper is woken and
+// with the next reading of the book otherwise; nothing names it there any more.
+func TestARemovedContactLeavesTheFile(t *testing.T) {
+	for _, woken := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "keep.json")
+			m := newModel(300, 1)
+			b, home, recs := kept(t, 3, week)
+			k, _ := start(t, Config{Network: m, Contacts: b, Home: home, Path: path})
+			pass(2 * time.Minute)
+			read, err := ReadEntries(path)
+			require.NoError(t, err)
+			require.Len(t, read, len(recs))
+			gone := recs[1].Pointer()
+			b.keep(false, gone)
+			if woken {
+				k.Wake()
+				synctest.Wait()
+			} else {
+				pass(pollEvery + time.Minute)
+			}
+			file, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.NotContains(t, string(file), gone.String())
+			read, err = ReadEntries(path)
+			require.NoError(t, err)
+			require.Len(t, read, len(recs)-1)
+			require.NotContains(t, k.Entries(), gone)
+			require.Equal(t, len(recs)-1, k.Status().Kept)
+		})
+	}
+}
+
+// A contact that turns out to be removed when its record is due is dropped with
+// the next reading of the book, which is at once.
+func TestARemovalFoundOutHasTheBookRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(300, 1)
+		b, home, recs := kept(t, 1, week)
+		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
+		synctest.Wait()
+		require.Contains(t, k.Entries(), recs[0].Pointer())
+		b.keep(false, recs[0].Pointer())
+		pass(lot(1) + 2*maxGap + time.Second)
+		require.Empty(t, k.Entries())
+	})
+}
+
+// No more than four records of a region are under way at once, however long
+// their peers take.
+func TestFewRecordsAreUnderWayAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(closest, 8)
+		b, home, recs := kept(t, 30, week)
+		slow := &slowNetwork{model: m, takes: time.Minute}
+		start(t, Config{Network: slow, Contacts: b, Home: home})
+		pass(6 * time.Hour)
+		require.EqualValues(t, parallel, slow.most.Load())
+		for _, rec := range recs {
+			require.Equal(t, closest, m.holders(rec))
+		}
+	})
+}
+
+// slowNetwork is a network whose peers take their time to answer. It notes how
+// many strangers were asking at one time.
+type slowNetwork struct {
+	*model
+	takes        time.Duration
+	asking, most atomic.Int32
+}
+
+func (n *slowNetwork) Stranger(ctx context.Context) (Stranger, error) {
+	s, err := n.model.Stranger(ctx)
+	return &slowStranger{Stranger: s, network: n}, err
+}
+
+type slowStranger struct {
+	Stranger
+	network *slowNetwork
+	asks    atomic.Bool
+}
+
+func (s *slowStranger) Get(ctx context.Context, from Peer, p pointer.Pointer) ([]byte, error) {
+	if !s.asks.Swap(true) {
+		n := s.network.asking.Add(1)
+		for most := s.network.most.Load(); n > most && !s.network.most.CompareAndSwap(most, n); most = s.network.most.Load() {
+		}
+	}
+	time.Sleep(s.network.takes) // of the bubble's clock
+	return s.Stranger.Get(ctx, from, p)
+}
+
+func (s *slowStranger) Close() error {
+	if s.asks.Load() {
+		s.network.asking.Add(-1)
+	}
+	return s.Stranger.Close()
+}
