@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"iter"
+	"os"
 	"testing"
 	"time"
 
@@ -205,7 +206,11 @@ func TestALetterCannotBeMoved(t *testing.T) {
 	squat(t, other, alice.pointer, now.Add(-postage.Seed), first, taken.Sequence()+1, taken.Payload())
 	require.Empty(t, alice.look(t, other, now))
 
-	for i := range taken.Payload() { // nor changed
+	every := 61 // bytes of the payload: each part of it is hit
+	if os.Getenv("PETNAME_TEST_LONG") != "" {
+		every = 1
+	}
+	for i := 0; i < payloadSize; i += every { // nor changed
 		b := taken.Payload()
 		b[i] ^= 1
 		_, err := seal.Open(alice.keys, sealInfo(taken.Pointer()), sealExtra(taken.Sequence()), b)

@@ -182,16 +182,15 @@ func TestASecondUseIsRefusedAndToldSo(t *testing.T) {
 }
 
 func TestOfTwoAtOnceOneIsPaired(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		uses := rapid.IntRange(1, 3).Draw(t, "uses")
+	race := func(t require.TestingT, uses, many int, steps func() []int) {
 		p := newParty(t, Terms{Uses: uses})
 		link := p.offer.Invitation().Link()
 		var takers []*Take
-		for n := range rapid.IntRange(1, 5).Draw(t, "takers") {
+		for n := range many {
 			takers = append(takers, p.take(t, newSelf(t, byte(2+n), "T"), link))
 		}
-		for _, x := range rapid.SliceOfN(rapid.SampledFrom(takers), 0, 10).Draw(t, "steps") {
-			p.stepTake(t, x)
+		for _, n := range steps() {
+			p.stepTake(t, takers[n])
 		}
 		paired := 0
 		for _, o := range p.settle(t, takers...) {
@@ -203,6 +202,16 @@ func TestOfTwoAtOnceOneIsPaired(t *testing.T) {
 		}
 		require.Equal(t, min(uses, len(takers)), paired)
 		require.Len(t, p.disk.taken, paired)
+	}
+	for uses := 1; uses <= 2; uses++ {
+		race(t, uses, uses+1, func() []int { return nil }) // all step by step, side by side
+	}
+	quickly(t, 15)
+	rapid.Check(t, func(t *rapid.T) {
+		uses, many := rapid.IntRange(1, 3).Draw(t, "uses"), rapid.IntRange(1, 5).Draw(t, "takers")
+		race(t, uses, many, func() []int {
+			return rapid.SliceOfN(rapid.IntRange(0, many-1), 0, 10).Draw(t, "steps")
+		})
 	})
 }
 

@@ -114,6 +114,7 @@ func (m *meeting) requireNobodyWrong(t require.TestingT) {
 }
 
 func TestACodePairsWhicheverSideStartsFirst(t *testing.T) {
+	quickly(t, 30)
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMeeting(t, theCode, "742 TUNN orbi candy")
 		m.clock.after(time.Duration(rapid.IntRange(0, 600).Draw(t, "start")) * time.Second)

@@ -90,6 +90,7 @@ func (p *person) open(t testing.TB) {
 			return *p.price, true
 		}})
 	require.NoError(t, err)
+	p.db.NoSync = true // no test takes the power away
 }
 
 // reopen is what a restart does.
