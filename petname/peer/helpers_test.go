@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/hpke"
 	"crypto/sha256"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -18,6 +19,20 @@ import (
 	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
 )
+
+// TestMain keeps the files of the tests in memory where the system has a folder
+// for that: no test waits for a disk that others use.
+func TestMain(m *testing.M) {
+	code := 1
+	defer func() { os.Exit(code) }()
+	if dir, err := os.MkdirTemp("/dev/shm", "petnames-"); err == nil {
+		defer func() { _ = os.RemoveAll(dir) }()
+		if err := os.Setenv("TMPDIR", dir); err != nil {
+			panic(err)
+		}
+	}
+	code = m.Run()
+}
 
 func testKey(seed string) ed25519.PrivateKey {
 	h := sha256.Sum256([]byte("peer test " + seed))
@@ -90,7 +105,6 @@ func (p *person) open(t testing.TB) {
 			return *p.price, true
 		}})
 	require.NoError(t, err)
-	p.db.NoSync = true // no test takes the power away
 }
 
 // reopen is what a restart does.

@@ -254,7 +254,7 @@ func TestInterruptedWorkLeavesNothing(t *testing.T) {
 // A Sync has little time, and the work may take longer: it is gone on with.
 func TestWorkThatASyncHasNoTimeForGoesOn(t *testing.T) {
 	alice, sam := strangers(t)
-	alice.price = &postage.Price{Puzzles: 20, Bits: 2}
+	alice.price = &postage.Price{Puzzles: 6, Bits: 2}
 	_, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: *alice.price})
 	require.NoError(t, err)
 	require.Equal(t, 1, sam.fetch(t).Knocking)

@@ -397,7 +397,7 @@ func TestACrashBeforeTheChannelIsStoredChangesNothing(t *testing.T) {
 
 func TestWhoMakesOffersWithoutEndFillsNothing(t *testing.T) {
 	alice, _, carol := three(t)
-	for i := range MaxOffers + maxDeclines + 20 {
+	for i := range MaxOffers + maxDeclines + 4 {
 		_, out, err := mutual.Start(carol.clock.now, rand.Reader, carol.key, mutual.Party{Pointer: pointerOf("alice"), Suggested: "x"},
 			mutual.Party{Pointer: pointerOf(string(rune('A' + i))), Suggested: "y"}, carol.clock.now.Add(Life))
 		require.NoError(t, err)
