@@ -469,6 +469,29 @@ func TestHoldersOfTheSecretCanDisturbAndNotDeceive(t *testing.T) {
 	})
 }
 
+// A holder of the compact form has the secret, and so can write into the card's
+// place: an invitation of its own that has the very same secret is refused, though
+// all of it is right but the inviter.
+func TestAnotherInvitersInvitationWithTheSameSecretIsRefused(t *testing.T) {
+	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
+	p := newParty(t, Terms{})
+	inv := p.offer.Invitation()
+	var w wireSigned
+	require.NoError(t, decode(inv.signed, maxInvitation, &w))
+	w.Body.Inviter = mallory.Identity.Pointer.Bytes()
+	var err error
+	w.Signature, err = mallory.sign(domainInvite, w.Body)
+	require.NoError(t, err)
+	trap, err := openInvitation(encode(w))
+	require.NoError(t, err, "it is an invitation like any other")
+	require.Equal(t, inv.secret, trap.secret)
+	plant(t, p.store, cardBox(inv.secret), seal(cardKey(inv.secret), trap.signed), 9, p.clock.now().Add(time.Hour))
+	x := p.take(t, bob, inv.Compact())
+	require.ErrorIs(t, p.stepTake(t, x).err, ErrTampered)
+	_, fetched := x.Invitation()
+	require.False(t, fetched)
+}
+
 // Another who was forwarded the invitation sees that somebody took it, and not
 // who.
 func TestOtherHoldersCannotReadWhoTookIt(t *testing.T) {

@@ -177,6 +177,27 @@ func TestAStampIsGoodDuringItsSeedAndTheNext(t *testing.T) {
 	require.ErrorIs(t, v.Verify(ahead, letter, price), ErrSeed)
 }
 
+// A stamp is good during its seed and the next, and in both it is good once: the
+// verifier forgets it only when its time is over, and not when the seed changes.
+func TestAStampIsNotGoodAgainAfterTheSeedChanged(t *testing.T) {
+	v, c := quickVerifier()
+	stamp := quickStamp(t, letter, price, now)
+	require.NoError(t, v.Verify(stamp, letter, price))
+	hashes := v.Hashes()
+	c.now = now.Add(Seed)
+	require.Equal(t, SeedAt(now)+1, SeedAt(c.now))
+	fresh := letter // another letter makes it look through what it remembers
+	fresh.Message[0] ^= 1
+	require.NoError(t, v.Verify(quickStamp(t, fresh, price, c.now), fresh, price))
+	require.ErrorIs(t, v.Verify(stamp, letter, price), ErrSeen)
+	require.EqualValues(t, hashes+uint64(price.Puzzles), v.Hashes())
+	c.now = now.Add(2 * Seed)
+	require.ErrorIs(t, v.Verify(stamp, letter, price), ErrSeed)
+
+	// The next seed's stamp for the same letter is new work.
+	require.NoError(t, v.Verify(quickStamp(t, letter, price, c.now), letter, price))
+}
+
 // One stamp doesn't make two, and its answers don't answer for each other.
 func TestAStampCannotBeSplit(t *testing.T) {
 	v, _ := quickVerifier()
