@@ -277,6 +277,41 @@ func TestWhatDoesntFitIsNotLeft(t *testing.T) {
 	require.ErrorContains(t, err, "no key")
 }
 
+// A letter has one encoding, one version, and its bounds.
+func TestAnotherEncodingOfALetterIsRefused(t *testing.T) {
+	good, err := letter("hello").encode()
+	require.NoError(t, err)
+	require.Equal(t, append([]byte{0x83, 1, 0x45}, "stamp\x45hello"...), good)
+	_, err = decodeLetter(good)
+	require.NoError(t, err)
+	for why, bad := range map[string][]byte{
+		"a head in two bytes":   append([]byte{0x98, 3}, good[1:]...),
+		"a number in two bytes": append([]byte{0x83, 0x18}, good[1:]...),
+		"a length in two bytes": append([]byte{0x83, 1, 0x58, 5}, good[3:]...),
+		"an open end":           append(append([]byte{0x9f}, good[1:]...), 0xff),
+		"one more":              append(append([]byte{0x84}, good[1:]...), 0),
+		"a tag":                 append([]byte{0xc6}, good...),
+		"more behind it":        append(bytes.Clone(good), 0),
+		"another version":       append([]byte{0x83, 2}, good[2:]...),
+		"no stamp":              append([]byte{0x83, 1, 0x40}, good[8:]...),
+		"no statement":          append(bytes.Clone(good[:8]), 0x40),
+		"a long stamp":          encoded(t, make([]byte, postage.MaxStamp+1), []byte("x")),
+		"a long statement":      encoded(t, []byte("x"), make([]byte, MaxStatement+1)),
+	} {
+		_, err := decodeLetter(bad)
+		require.Error(t, err, why)
+	}
+	_, err = decodeLetter(encoded(t, make([]byte, postage.MaxStamp), make([]byte, MaxStatement)))
+	require.NoError(t, err)
+}
+
+func encoded(t testing.TB, stamp, statement []byte) []byte {
+	t.Helper()
+	b, err := encoder.Marshal(wireLetter{Version: letterVersion, Stamp: stamp, Statement: statement})
+	require.NoError(t, err)
+	return b
+}
+
 func FuzzLetter(f *testing.F) {
 	good, err := letter("hello").encode()
 	require.NoError(f, err)

@@ -331,6 +331,12 @@ func TestAStrangersSessionHasNoKeyInCommon(t *testing.T) {
 
 func TestNoPartOfAMessageTellsWhoPairs(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
+	var err error
+	m.alice, m.bob = newSelf(t, 1, "Alice Longname"), newSelf(t, 2, "Bob Longname") // that no ciphertext has by chance
+	m.offer, err = OfferCode(m.alice, mustCode(t, theCode), m.aliceNotes.burn)
+	require.NoError(t, err)
+	m.take, err = TakeCode(m.bob, mustCode(t, theCode), m.bobNotes.burn)
+	require.NoError(t, err)
 	m.settle(t)
 	m.requirePaired(t)
 	for _, name := range []string{boxOffer, boxTake, boxAnswer} {

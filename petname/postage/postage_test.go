@@ -307,6 +307,40 @@ func TestGarbageIsRefusedBeforeHashing(t *testing.T) {
 	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/rounds, uint64(16<<10), "far from a MiB")
 }
 
+// A stamp has one encoding: another would make a second stamp of the same work.
+func TestAnotherEncodingOfAStampIsRefused(t *testing.T) {
+	v, _ := quickVerifier()
+	good := quickStamp(t, letter, price, now)
+	require.Equal(t, []byte{0x83, stampVersion, 0x1a}, good[:3])
+	answers := good[7:]
+	require.Equal(t, byte(0x80+price.Puzzles), answers[0])
+	for why, bad := range map[string][]byte{
+		"a head in two bytes":    append([]byte{0x98, 3}, good[1:]...),
+		"a version in two bytes": append([]byte{0x83, 0x18}, good[1:]...),
+		"a seed in nine bytes":   append(append([]byte{0x83, 1, 0x1b, 0, 0, 0, 0}, good[3:7]...), answers...),
+		"answers' head longer":   append(append(bytes.Clone(good[:7]), 0x98, byte(price.Puzzles)), answers[1:]...),
+		"an open end":            append(append([]byte{0x9f}, good[1:]...), 0xff),
+		"one more":               append(append([]byte{0x84}, good[1:]...), 0),
+		"a tag":                  append([]byte{0xc6}, good...),
+		"more behind it":         append(bytes.Clone(good), 0),
+		"another version":        append([]byte{0x83, 2}, good[2:]...),
+		"no answers":             append(bytes.Clone(good[:7]), 0x80),
+	} {
+		require.ErrorIs(t, v.Verify(bad, letter, price), ErrInvalid, why)
+	}
+	require.Zero(t, v.Hashes())
+	w, err := decode(good)
+	require.NoError(t, err)
+	for n, fits := range map[int]bool{MaxPuzzles: true, MaxPuzzles + 1: false} {
+		w.Answers = make([]uint64, n)
+		b, err := encoder.Marshal(w)
+		require.NoError(t, err)
+		_, err = decode(b)
+		require.Equal(t, fits, err == nil, n)
+	}
+	require.NoError(t, v.Verify(good, letter, price))
+}
+
 // Whatever comes, what is remembered is bounded; and nothing that was good is
 // forgotten while it could be used again.
 func TestMemoryIsBoundedAndForgetsNothingThatIsStillGood(t *testing.T) {
