@@ -71,6 +71,7 @@ type person struct {
 	sealing []hpke.PrivateKey
 	at      [][]byte // the addresses that it tells those whom it pairs with
 	file    string
+	ledger  string // the book's file
 	links   []pointer.CardLink
 	price   *postage.Price // asked of strangers; nil: they aren't heard
 }
@@ -80,8 +81,8 @@ func newPerson(t testing.TB, c *clock, network dht.Store, name string) *person {
 	dir := t.TempDir()
 	book, err := petname.Create(filepath.Join(dir, "ledger.db"), testKey(name), testKey(name+"'s device"), petname.Options{Now: c.Now})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, book.Close()) })
-	p := &person{name: name, key: testKey(name), book: book, network: network, clock: c, file: filepath.Join(dir, "post.db")}
+	p := &person{name: name, key: testKey(name), book: book, network: network, clock: c, file: filepath.Join(dir, "post.db"), ledger: filepath.Join(dir, "ledger.db")}
+	t.Cleanup(func() { require.NoError(t, p.book.Close()) })
 	for _, kem := range []hpke.KEM{hpke.DHKEM(ecdh.X25519()), hpke.MLKEM768X25519()} {
 		key, err := kem.GenerateKey()
 		require.NoError(t, err)
