@@ -277,6 +277,25 @@ func TestWhatDoesntFitIsNotLeft(t *testing.T) {
 	require.ErrorContains(t, err, "no key")
 }
 
+// All letters are of one size: one of another, though sealed to the owner, is
+// passed over.
+func TestALetterOfAnotherSizeIsPassedOver(t *testing.T) {
+	at := now
+	alice := newOwner(t, "alice")
+	key, err := seal.Pick(alice.sealing)
+	require.NoError(t, err)
+	plain, err := letter("hello").encode()
+	require.NoError(t, err)
+	for size, found := range map[int]int{payloadSize: 1, payloadSize - 1: 0, payloadSize / 2: 0, payloadSize + 1: 0} {
+		store := memory(&at)
+		p := placeOf(alice.pointer, postage.SeedAt(now), 0).key.Pointer()
+		payload, err := seal.Seal(key, sealInfo(p), sealExtra(7), []int{size}, plain)
+		require.NoError(t, err)
+		squat(t, store, alice.pointer, now, 0, 7, payload)
+		require.Len(t, alice.look(t, store, now), found, size)
+	}
+}
+
 // A letter has one encoding, one version, and its bounds.
 func TestAnotherEncodingOfALetterIsRefused(t *testing.T) {
 	good, err := letter("hello").encode()

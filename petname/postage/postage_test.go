@@ -341,6 +341,15 @@ func TestAnotherEncodingOfAStampIsRefused(t *testing.T) {
 	require.NoError(t, v.Verify(good, letter, price))
 }
 
+// What is remembered as wrong is a stamp at a price: it may still pay a lower one.
+func TestAStampThatIsShortOfOnePriceMayPayAnother(t *testing.T) {
+	v, _ := quickVerifier()
+	stamp := quickStamp(t, letter, price, now)
+	dear := Price{Puzzles: price.Puzzles, Bits: MaxBits}
+	require.ErrorIs(t, v.Verify(stamp, letter, dear), ErrInvalid)
+	require.NoError(t, v.Verify(stamp, letter, price))
+}
+
 // Whatever comes, what is remembered is bounded; and nothing that was good is
 // forgotten while it could be used again.
 func TestMemoryIsBoundedAndForgetsNothingThatIsStillGood(t *testing.T) {
