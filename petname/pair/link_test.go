@@ -424,6 +424,17 @@ func TestHoldersOfTheSecretCanDisturbAndNotDeceive(t *testing.T) {
 		require.NoError(t, err)
 		require.Nil(t, r)
 	})
+	t.Run("a take under the inviter's own key", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		ticket, err := ParseTicket(p.offer.Invitation().Link(), p.clock.now())
+		require.NoError(t, err)
+		x := &Take{self: p.alice, identity: p.offer.identity, ticket: ticket}
+		require.NoError(t, x.prepare(*ticket.Invitation))
+		r, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
+		require.NoError(t, err, "it holds up nothing")
+		require.Nil(t, r)
+		require.Equal(t, 1, p.offer.Left())
+	})
 	t.Run("a take replayed, which is one use", func(t *testing.T) {
 		p := newParty(t, Terms{Uses: 3})
 		x := p.take(t, bob, p.offer.Invitation().Link())
