@@ -68,11 +68,12 @@ func (c *clock) after(d time.Duration) { c.at = c.at.Add(d) }
 // notes is a durable Burn in memory; every mark that it notes also goes to log.
 type notes struct {
 	marks map[string]bool
+	until time.Time // of the last
 	log   *[]string
 	fail  error
 }
 
-func (n *notes) burn(_ context.Context, mark string, _ time.Time) error {
+func (n *notes) burn(_ context.Context, mark string, until time.Time) error {
 	if n.fail != nil {
 		return n.fail
 	}
@@ -82,7 +83,7 @@ func (n *notes) burn(_ context.Context, mark string, _ time.Time) error {
 	if n.marks == nil {
 		n.marks = map[string]bool{}
 	}
-	n.marks[mark] = true
+	n.marks[mark], n.until = true, until
 	if n.log != nil {
 		*n.log = append(*n.log, "burn "+mark)
 	}

@@ -146,6 +146,37 @@ func TestAWrongCodeFailsOnBothSidesAndBurnsTheSlotFirst(t *testing.T) {
 	}
 }
 
+// A code is dead for a day: far longer than anybody types it again.
+func TestATryIsNotedForADay(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	m.settle(t)
+	m.requirePaired(t)
+	for _, notes := range []*notes{m.aliceNotes, m.bobNotes} {
+		require.WithinRange(t, notes.until, start.Add(24*time.Hour), start.Add(24*time.Hour+CodeLife))
+	}
+}
+
+// putless is a network that can be read and not written to.
+type putless struct{ dht.Store }
+
+func (putless) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+	return dht.Receipt{}, dht.ErrUnreachable
+}
+
+// An offer that could not be put in its ten minutes is made anew for the next.
+func TestAnOfferThatWasLateIsOfTheNextSlot(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	network := m.store.Store
+	m.store.Store = putless{network}
+	require.ErrorIs(t, m.stepOffer(t).err, dht.ErrUnreachable)
+	require.False(t, m.offerOutcome.over())
+	m.clock.after(bucketLength)
+	m.store.Store = network
+	m.settle(t)
+	m.requirePaired(t)
+	require.Equal(t, m.slot.bucket+1, m.take.slot.bucket)
+}
+
 func TestNothingGoesOutWhileTheBurnIsNotDurable(t *testing.T) {
 	full := errors.New("the disk is full")
 	m := newMeeting(t, theCode, theCode)
