@@ -302,6 +302,10 @@ func TestAPayloadIsBounded(t *testing.T) {
 		require.ErrorIs(t, err, ErrInvalid, name)
 		require.Equal(t, Invited, p.bob.phase())
 	}
+	for size, fits := range map[int]bool{saltSize: true, saltSize - 1: false, saltSize + 1: false, 0: false} {
+		_, err := encodePayload(payloadOf("bob"), make([]byte, size))
+		require.Equal(t, fits, err == nil, size)
+	}
 	// The largest there is fits every bound: a message's, and the transcript's.
 	i, out, err := Start(now, seeded("large"), alice, Party{bob.Pointer(), strings.Repeat("x", MaxText), strings.Repeat("x", MaxNote)},
 		Party{carol.Pointer(), strings.Repeat("x", MaxText), strings.Repeat("x", MaxNote)}, now.Add(life))
