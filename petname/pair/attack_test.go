@@ -429,6 +429,28 @@ func requireFirm(t *testing.T, good []byte) {
 	}
 	var w wireTranscript
 	require.NoError(t, decode(good, maxTranscript, &w))
+	foreign := map[string]func(w *wireTranscript){ // none of which is signed
+		"an invitation": func(w *wireTranscript) { w.Invitation = []byte{1} },
+		"an ephemeral":  func(w *wireTranscript) { w.Ephemeral = []byte{1} },
+		"a nonce":       func(w *wireTranscript) { w.Nonce = []byte{1} },
+		"three shares":  func(w *wireTranscript) { w.Shares = [][]byte{w.Shares[0], w.Shares[1], {1}} },
+		"three blinds":  func(w *wireTranscript) { w.Blinds = [][]byte{w.Blinds[0], w.Blinds[1], {1}} },
+	}
+	if w.Channel == ChannelLink {
+		foreign = map[string]func(w *wireTranscript){
+			"a place":  func(w *wireTranscript) { w.Place = "1-zoo" },
+			"a bucket": func(w *wireTranscript) { w.Bucket = 1 },
+			"shares":   func(w *wireTranscript) { w.Shares = [][]byte{{1}, {2}} },
+			"blinds":   func(w *wireTranscript) { w.Blinds = [][]byte{{1}, {2}} },
+		}
+	}
+	foreign["three signatures"] = func(w *wireTranscript) { w.Sigs = [][]byte{w.Sigs[0], w.Sigs[1], {1}} }
+	for why, change := range foreign {
+		bad := w
+		change(&bad)
+		_, err := ParseTranscript(encode(bad))
+		require.Error(t, err, why)
+	}
 	for why, change := range map[string]func(w *wireTranscript){
 		"the two swapped":    func(w *wireTranscript) { w.Inviter, w.Taker = w.Taker, w.Inviter },
 		"signatures swapped": func(w *wireTranscript) { w.Sigs = [][]byte{w.Sigs[1], w.Sigs[0]} },

@@ -239,6 +239,56 @@ func TestALateUseIsRefusedAndToldSo(t *testing.T) {
 	require.True(t, o.over())
 }
 
+// A taker waits for as long as the inviter still answers, after the end.
+func TestATakerWaitsForTheGraceAfterTheEnd(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		p := newParty(t, Terms{})
+		inv := p.offer.Invitation()
+		x := p.take(t, newSelf(t, 2, "Bob"), inv.Link())
+		p.stepTake(t, x)
+		p.clock.at = inv.Expires.Add(Grace - time.Second)
+		require.False(t, p.stepTake(t, x).over())
+		if answered {
+			p.step(t)
+			requireReason(t, ReasonExpired, p.stepTake(t, x))
+			continue
+		}
+		p.clock.after(time.Second)
+		require.ErrorIs(t, p.stepTake(t, x).err, ErrTimeout)
+	}
+}
+
+// ahead is a network in which something newer stands that it doesn't show.
+type ahead struct {
+	dht.Store
+	sequence uint64
+}
+
+func (a ahead) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	r, err := pointer.Open(p, record, start)
+	if err != nil || r.Sequence() < a.sequence {
+		return dht.Receipt{}, errors.Join(err, dht.ErrOlder)
+	}
+	return a.Store.Put(ctx, p, record)
+}
+
+func TestATakerGoesPastWhatItCannotSee(t *testing.T) {
+	p := newParty(t, Terms{})
+	p.step(t)
+	network := p.store.Store
+	p.store.Store = ahead{network, 3}
+	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	for range 3 {
+		require.False(t, p.stepTake(t, x).over())
+	}
+	p.store.Store = network
+	require.NotNil(t, p.settle(t, x)[0].event.Paired)
+	f, ok, err := p.offer.invitation.takeBoxes()[0].look(context.Background(), network, p.clock.now())
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.EqualValues(t, 3, f.sequence)
+}
+
 func TestAForwardedInvitationForSomebodyIsRefusedToOthers(t *testing.T) {
 	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
 	p := newParty(t, Terms{For: bob.Identity.Pointer})
