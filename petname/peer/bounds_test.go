@@ -194,3 +194,42 @@ func TestQuietContactsTakeTurns(t *testing.T) {
 		require.Equal(t, rounds*maxQuiet/quiet, n, p)
 	}
 }
+
+// What a channel has no room for stays in the outbox, in order, and goes out when
+// there is room.
+func TestWhatAChannelHasNoRoomForStaysInTheOutbox(t *testing.T) {
+	alice, bob, _ := three(t)
+	body := make([]byte, drop.MaxMessage-8)
+	const fit, all = drop.MaxQueueBytes / drop.MaxMessage, drop.MaxQueueBytes/drop.MaxMessage + 3
+	require.NoError(t, alice.db.Update(func(tx *bbolt.Tx) error {
+		for i := range all {
+			body[0] = byte(i)
+			b, err := message{Kind: kindMutual, Body: body}.encode()
+			if err != nil {
+				return err
+			}
+			if err := push(tx, pointerOf(bob.name), b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	_, waiting, err := alice.flush(context.Background(), alice.key, pointerOf("bob"))
+	require.Error(t, err)
+	require.GreaterOrEqual(t, waiting, fit)
+	var firsts []byte
+	require.NoError(t, alice.db.View(func(tx *bbolt.Tx) error {
+		require.Equal(t, all-waiting, queued(tx, pointerOf("bob")))
+		queue, err := drop.Unacknowledged(tx.Bucket(bucketChannels).Get(pointerOf("bob").Bytes()))
+		require.NoError(t, err)
+		err = tx.Bucket(bucketOutbox).ForEach(func(_, b []byte) error { queue = append(queue, b); return nil })
+		for _, b := range queue {
+			m, err := decodeMessage(b)
+			require.NoError(t, err)
+			firsts = append(firsts, m.Body[0])
+		}
+		return err
+	}))
+	require.Len(t, firsts, all, "none is lost, and none is there twice")
+	require.IsIncreasing(t, firsts)
+}

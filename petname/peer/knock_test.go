@@ -324,3 +324,66 @@ func TestTheCardSaysWhatToPay(t *testing.T) {
 	require.Equal(t, 3, knocked.Price.Puzzles)
 	require.Len(t, alice.fetch(t).Fresh, 1)
 }
+
+// What was knocked with is signed by a key: when that has gone on, it ends.
+func TestKnockingEndsWithTheKeyThatSigned(t *testing.T) {
+	alice, sam := strangers(t)
+	sam.knock(t, alice, "hello")
+	sam.goesOn(t)
+	require.Zero(t, sam.fetch(t).Knocking)
+	was, err := sam.StopKnocking(pointerOf("alice"))
+	require.NoError(t, err)
+	require.False(t, was)
+}
+
+// A Sync does the work for one letter at most.
+func TestASyncDoesTheWorkForOneLetter(t *testing.T) {
+	alice, sam := strangers(t)
+	sue := newPerson(t, alice.clock, alice.network, "sue")
+	sam.knock(t, alice, "hello")
+	sam.knock(t, sue, "hello")
+	alice.clock.now = alice.clock.now.Add(2 * postage.Seed)
+	made := func() (n int) {
+		require.NoError(t, sam.db.View(func(tx *bbolt.Tx) error {
+			return tx.Bucket(bucketKnocks).ForEach(func(_, b []byte) error {
+				var w wireKnock
+				if w.Seed = 0; decoder.Unmarshal(b, &w) == nil && w.Seed == postage.SeedAt(alice.clock.now) && w.Left {
+					n++
+				}
+				return nil
+			})
+		}))
+		return n
+	}
+	for want := range 3 {
+		require.Equal(t, want, made())
+		require.Equal(t, 2, sam.fetch(t).Knocking)
+	}
+	require.Equal(t, 2, made())
+}
+
+// A stamp that the verifier has seen, and the book has not, is paid for.
+func TestALetterThatWasPaidForIsTakenInLater(t *testing.T) {
+	alice, sam := strangers(t)
+	said := sam.says(t, alice, "hello")
+	stamp := sam.pays(t, alice, said, cheap, alice.clock.now)
+	on := postage.Letter{To: pointerOf("alice"), From: pointerOf("sam"), Message: introduce.Hash(said)}
+	require.NoError(t, alice.stamps.Verify(stamp, on, cheap)) // and then the inbox was full, say
+	alice.leaves(t, stamp, said)
+	require.Len(t, alice.fetch(t).Fresh, 1)
+}
+
+// A sender whose clock is ahead is not refused: its letter waits until its time
+// has come. One that paid nothing is refused, and that is told.
+func TestAStampAheadOfItsTimeWaits(t *testing.T) {
+	alice, sam := strangers(t)
+	said := sam.says(t, alice, "hello")
+	alice.leaves(t, sam.pays(t, alice, said, cheap, alice.clock.now.Add(postage.Seed)), said)
+	report := alice.fetch(t)
+	require.Empty(t, report.Fresh)
+	require.Empty(t, report.Refused)
+	alice.leaves(t, []byte("stamp"), said)
+	require.Len(t, alice.fetch(t).Refused, 1)
+	alice.clock.now = alice.clock.now.Add(postage.Seed)
+	require.Len(t, alice.fetch(t).Fresh, 1)
+}
