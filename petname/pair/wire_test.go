@@ -114,10 +114,10 @@ func TestAnIdentityIsBounded(t *testing.T) {
 	} {
 		id := newSelf(t, 1, "Alice").Identity
 		c.change(&id)
-		b, err := id.encode()
+		_, err := id.encode()
 		require.Equal(t, c.fits, err == nil, name)
 		// From outside it comes encoded.
-		b = encode(wireIdentity{1, id.Pointer.Bytes(), id.Next.Bytes(), id.Sealing, id.Nickname, id.Addresses})
+		b := encode(wireIdentity{1, id.Pointer.Bytes(), id.Next.Bytes(), id.Sealing, id.Nickname, id.Addresses})
 		got, err := parseIdentity(b)
 		require.Equal(t, c.fits, err == nil, name)
 		if c.fits {
