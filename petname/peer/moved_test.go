@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/mutual"
@@ -317,4 +318,49 @@ func TestWhatAnEarlierKeySignedIsRefused(t *testing.T) {
 	all, err := alice.Mutuals()
 	require.NoError(t, err)
 	require.Empty(t, all)
+}
+
+// The channels of an earlier key are read for two epochs: for so long a contact
+// that doesn't know of the next key may write there, and be found.
+func TestAFormerChannelIsReadForTwoEpochs(t *testing.T) {
+	for after, found := range map[time.Duration]int{2*drop.Epoch - time.Hour: 1, 2*drop.Epoch + time.Hour: 0} {
+		alice, bob, carol := three(t)
+		ctx := context.Background()
+		_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+		require.NoError(t, err)
+		carol.fetch(t)
+		require.Empty(t, alice.fetch(t).Waiting)
+		alice.goesOn(t)
+		alice.fetch(t)
+		alice.clock.now = alice.clock.now.Add(after)
+		if found == 0 {
+			alice.fetch(t) // the last look
+		}
+		_, err = carol.Send(ctx, carol.key, pointerOf("alice"), carol.introduces(t, bob, alice))
+		require.NoError(t, err)
+		require.Len(t, alice.fetch(t).Fresh, found, after)
+	}
+}
+
+// A channel is laid aside once, and its time doesn't begin anew.
+func TestAChannelIsRetiredOnce(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+	require.NoError(t, err)
+	alice.goesOn(t)
+	var first []former
+	for range 2 {
+		_, err := alice.channel(ctx, alice.key, pointerOf("carol"))
+		require.NoError(t, err)
+		require.False(t, alice.has(pointerOf("carol")))
+		all, err := alice.formers()
+		require.NoError(t, err)
+		require.Len(t, all, 1)
+		if first == nil {
+			first = all
+		}
+		require.Equal(t, first, all)
+		alice.clock.now = alice.clock.now.Add(time.Hour)
+	}
 }
