@@ -92,6 +92,8 @@ func TestALockedHomeProvesLater(t *testing.T) {
 	require.True(t, p.bob.v.NeedsKey())
 	_, err := p.bob.v.Authenticate(now, seeded("x"), carol)
 	require.Error(t, err, "another's key")
+	_, err = p.bob.v.Authenticate(now, seeded("x"), nil)
+	require.ErrorContains(t, err, "key is needed")
 	out, err := p.bob.v.Authenticate(now, seeded("x"), bob)
 	require.NoError(t, err)
 	require.Len(t, out, 2, "proof and confirmation")

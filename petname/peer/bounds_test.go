@@ -142,7 +142,7 @@ func TestIntroductionsThatOneStartedAreBounded(t *testing.T) {
 // Sessions are remembered until their end, also those that are over, so that none
 // can be played again; and so they are bounded, for each introducer.
 func TestRememberedOffersAreBounded(t *testing.T) {
-	alice, bob, carol := three(t)
+	alice, bob, _ := three(t)
 	bob.fill(t, alice, maxRemembered-1)
 	for _, taken := range []bool{true, false} {
 		_, out, err := mutual.Start(bob.clock.now, rand.Reader, alice.key, mutual.Party{Pointer: pointerOf("bob"), Suggested: "x"},
@@ -160,7 +160,6 @@ func TestRememberedOffersAreBounded(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, all, maxRemembered)
 	require.Len(t, bob.inbox(t), 1)
-	_ = carol
 }
 
 // Contacts that never wrote are asked for in turns, so many at a time, and each

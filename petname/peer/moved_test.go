@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/drop"
@@ -362,5 +364,37 @@ func TestAChannelIsRetiredOnce(t *testing.T) {
 		}
 		require.Equal(t, first, all)
 		alice.clock.now = alice.clock.now.Add(time.Hour)
+	}
+}
+
+// What is in the outbox follows, too, behind what was sent before it; nothing is
+// left for the earlier key.
+func TestAllThatIsQueuedFollowsOnceAndInOrder(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+	require.NoError(t, err)
+	require.NoError(t, alice.db.Update(func(tx *bbolt.Tx) error {
+		return errors.Join(push(tx, pointerOf("carol"), []byte("second")), push(tx, pointerOf("carol"), []byte("third")), push(tx, pointerOf("bob"), []byte("bob's")))
+	}))
+	from, to, chain := carol.goesOn(t)
+	require.NoError(t, alice.book.Succeed(from, chain))
+	for range 2 {
+		at, err := alice.follow(from)
+		require.NoError(t, err)
+		require.Equal(t, to, at)
+		require.False(t, alice.has(from))
+		require.NoError(t, alice.db.View(func(tx *bbolt.Tx) error {
+			require.Zero(t, queued(tx, from))
+			require.Equal(t, 1, queued(tx, pointerOf("bob")))
+			require.Equal(t, 3, queued(tx, to))
+			var waiting []string
+			at := tx.Bucket(bucketOutbox).Cursor()
+			for k, v := at.Seek(to.Bytes()); bytes.HasPrefix(k, to.Bytes()); k, v = at.Next() {
+				waiting = append(waiting, string(v))
+			}
+			require.Equal(t, []string{"second", "third"}, waiting[1:])
+			return nil
+		}))
 	}
 }
