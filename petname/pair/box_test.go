@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ type said struct {
 	answers []dht.Answer
 	errs    []error // of the answers; may be shorter
 	flood   bool
-	given   int
+	given   atomic.Int32
 
 	receipt dht.Receipt
 	err     error
@@ -33,7 +34,7 @@ func (s *said) Get(context.Context, pointer.Pointer) iter.Seq2[dht.Answer, error
 				if i < len(s.errs) {
 					err = s.errs[i]
 				}
-				s.given++
+				s.given.Add(1)
 				if !yield(a, err) {
 					return
 				}
@@ -78,7 +79,7 @@ func TestAStoreThatFloodsABoxIsLeft(t *testing.T) {
 	_, ok, err := b.look(context.Background(), store, start)
 	require.NoError(t, err)
 	require.False(t, ok)
-	require.Equal(t, maxAnswers+1, store.given)
+	require.EqualValues(t, maxAnswers+1, store.given.Load())
 }
 
 // That the network can't be reached is an error only where nothing was found; that
@@ -108,19 +109,19 @@ func TestAMessageIsLeftWhenOnePeerHasIt(t *testing.T) {
 	b := newBox([]byte("secret"), nil, "box")
 	short := func(stored int) error { return &dht.ShortError{Receipt: dht.Receipt{Stored: stored}, Want: 8} }
 	for name, c := range map[string]struct {
-		store said
+		store *said
 		left  bool
 	}{
-		"all":                  {said{receipt: dht.Receipt{Stored: 8}}, true},
-		"one, by the error":    {said{err: short(1)}, true},
-		"one, by the receipt":  {said{receipt: dht.Receipt{Stored: 1}, err: short(0)}, true},
-		"none":                 {said{err: short(0)}, false},
-		"the network is away":  {said{err: dht.ErrUnreachable}, false},
-		"something newer":      {said{err: dht.ErrOlder}, false},
-		"away, and a receipt":  {said{receipt: dht.Receipt{Stored: 1}, err: dht.ErrUnreachable}, false},
-		"older, and a receipt": {said{receipt: dht.Receipt{Stored: 1}, err: dht.ErrOlder}, false},
+		"all":                  {&said{receipt: dht.Receipt{Stored: 8}}, true},
+		"one, by the error":    {&said{err: short(1)}, true},
+		"one, by the receipt":  {&said{receipt: dht.Receipt{Stored: 1}, err: short(0)}, true},
+		"none":                 {&said{err: short(0)}, false},
+		"the network is away":  {&said{err: dht.ErrUnreachable}, false},
+		"something newer":      {&said{err: dht.ErrOlder}, false},
+		"away, and a receipt":  {&said{receipt: dht.Receipt{Stored: 1}, err: dht.ErrUnreachable}, false},
+		"older, and a receipt": {&said{receipt: dht.Receipt{Stored: 1}, err: dht.ErrOlder}, false},
 	} {
-		err := b.put(context.Background(), &c.store, []byte("m"), 1, start.Add(time.Hour))
+		err := b.put(context.Background(), c.store, []byte("m"), 1, start.Add(time.Hour))
 		if c.left {
 			require.NoError(t, err, name)
 		} else {
