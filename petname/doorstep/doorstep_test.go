@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"iter"
+	"os"
 	"testing"
 	"time"
 
@@ -205,7 +206,11 @@ func TestALetterCannotBeMoved(t *testing.T) {
 	squat(t, other, alice.pointer, now.Add(-postage.Seed), first, taken.Sequence()+1, taken.Payload())
 	require.Empty(t, alice.look(t, other, now))
 
-	for i := range taken.Payload() { // nor changed
+	every := 61 // bytes of the payload: each part of it is hit
+	if os.Getenv("PETNAME_TEST_LONG") != "" {
+		every = 1
+	}
+	for i := 0; i < payloadSize; i += every { // nor changed
 		b := taken.Payload()
 		b[i] ^= 1
 		_, err := seal.Open(alice.keys, sealInfo(taken.Pointer()), sealExtra(taken.Sequence()), b)
@@ -270,6 +275,60 @@ func TestWhatDoesntFitIsNotLeft(t *testing.T) {
 	}
 	_, err = Leave(ctx, store, alice.pointer, nil, letter("x"), now)
 	require.ErrorContains(t, err, "no key")
+}
+
+// All letters are of one size: one of another, though sealed to the owner, is
+// passed over.
+func TestALetterOfAnotherSizeIsPassedOver(t *testing.T) {
+	at := now
+	alice := newOwner(t, "alice")
+	key, err := seal.Pick(alice.sealing)
+	require.NoError(t, err)
+	plain, err := letter("hello").encode()
+	require.NoError(t, err)
+	for size, found := range map[int]int{payloadSize: 1, payloadSize - 1: 0, payloadSize / 2: 0, payloadSize + 1: 0} {
+		store := memory(&at)
+		p := placeOf(alice.pointer, postage.SeedAt(now), 0).key.Pointer()
+		payload, err := seal.Seal(key, sealInfo(p), sealExtra(7), []int{size}, plain)
+		require.NoError(t, err)
+		squat(t, store, alice.pointer, now, 0, 7, payload)
+		require.Len(t, alice.look(t, store, now), found, size)
+	}
+}
+
+// A letter has one encoding, one version, and its bounds.
+func TestAnotherEncodingOfALetterIsRefused(t *testing.T) {
+	good, err := letter("hello").encode()
+	require.NoError(t, err)
+	require.Equal(t, append([]byte{0x83, 1, 0x45}, "stamp\x45hello"...), good)
+	_, err = decodeLetter(good)
+	require.NoError(t, err)
+	for why, bad := range map[string][]byte{
+		"a head in two bytes":   append([]byte{0x98, 3}, good[1:]...),
+		"a number in two bytes": append([]byte{0x83, 0x18}, good[1:]...),
+		"a length in two bytes": append([]byte{0x83, 1, 0x58, 5}, good[3:]...),
+		"an open end":           append(append([]byte{0x9f}, good[1:]...), 0xff),
+		"one more":              append(append([]byte{0x84}, good[1:]...), 0),
+		"a tag":                 append([]byte{0xc6}, good...),
+		"more behind it":        append(bytes.Clone(good), 0),
+		"another version":       append([]byte{0x83, 2}, good[2:]...),
+		"no stamp":              append([]byte{0x83, 1, 0x40}, good[8:]...),
+		"no statement":          append(bytes.Clone(good[:8]), 0x40),
+		"a long stamp":          encoded(t, make([]byte, postage.MaxStamp+1), []byte("x")),
+		"a long statement":      encoded(t, []byte("x"), make([]byte, MaxStatement+1)),
+	} {
+		_, err := decodeLetter(bad)
+		require.Error(t, err, why)
+	}
+	_, err = decodeLetter(encoded(t, make([]byte, postage.MaxStamp), make([]byte, MaxStatement)))
+	require.NoError(t, err)
+}
+
+func encoded(t testing.TB, stamp, statement []byte) []byte {
+	t.Helper()
+	b, err := encoder.Marshal(wireLetter{Version: letterVersion, Stamp: stamp, Statement: statement})
+	require.NoError(t, err)
+	return b
 }
 
 func FuzzLetter(f *testing.F) {

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdh"
 	"crypto/sha256"
+	"io"
 	"testing"
 	"time"
 
@@ -294,7 +295,7 @@ func TestWhatIsPassedOnCannotBeChanged(t *testing.T) {
 		p := starts(t, "tamper")
 		m := p.until(kind, bob)
 		state := p.bob.v.State()
-		for at := range m.Bytes {
+		for at := range flips(m.Bytes) {
 			b := bytes.Clone(m.Bytes)
 			b[at] ^= 1 << (at % 8)
 			v, err := RestoreInvitee(state)
@@ -418,10 +419,14 @@ func TestAnInviteeCannotBeSomebodyElse(t *testing.T) {
 		p := starts(t, "liar at last")
 		p.until(KindAuth, carol)
 		require.Equal(t, Authenticated, p.bob.phase(), name)
-		payload, err := encodePayload(payloadOf("carol"), make([]byte, saltSize))
-		require.NoError(t, err)
 		require.NotNil(t, p.carol.v.secret)
-		p.bob.refuses(lie(p, p.carol.v.agreed, payload), Invalid)
+		honest, err := p.carol.v.agreed.auth(seeded("truth"), carol, p.i.requests[2].session, 2, p.carol.v.payload)
+		require.NoError(t, err)
+		v, err := RestoreInvitee(p.bob.v.State())
+		require.NoError(t, err)
+		_, err = v.Handle(now, alice.Pointer(), honest)
+		require.NoError(t, err, "the truth is taken")
+		p.bob.refuses(lie(p, p.carol.v.agreed, p.carol.v.payload), Invalid)
 	}
 
 	// An ephemeral key of low order would make a secret that everybody knows.
@@ -526,7 +531,7 @@ func TestATranscriptCannotBeMadeUp(t *testing.T) {
 	} {
 		require.ErrorIs(t, changed(t, transcript, change), ErrInvalid, name)
 	}
-	for at := range transcript {
+	for at := range flips(transcript) {
 		b := bytes.Clone(transcript)
 		b[at] ^= 1 << (at % 8)
 		_, err := Verify(b)
@@ -544,4 +549,107 @@ func resigned(t testing.TB, request []byte, by *pointer.Key) []byte {
 	m, err = w.sign(by)
 	require.NoError(t, err)
 	return m.raw
+}
+
+// again is an offer with the session, the salts and so the hidden pointers of
+// another one, that says something else of Carol: all that differs is the hash
+// of the request.
+func again(t testing.TB, name string) (first, second *play) {
+	t.Helper()
+	first = starts(t, name)
+	i, out, err := Start(now, seeded(name), alice, party(bob, "Bob W"), party(carol, "Trudy"), now.Add(life))
+	require.NoError(t, err)
+	second = &play{t: t, i: i, bob: receives(t, bob, "bob", out[0].Bytes), carol: receives(t, carol, "carol", out[1].Bytes)}
+	require.Equal(t, first.bob.v.request.session, second.bob.v.request.session)
+	require.Equal(t, first.bob.v.request.Hidden, second.bob.v.request.Hidden)
+	require.NotEqual(t, first.bob.v.request.raw, second.bob.v.request.raw)
+	return first, second
+}
+
+// An introducer that signed two requests, and a contact that consented to one of
+// them, don't make a consent to the other: neither in the evidence, nor in a
+// stored session, nor before the introducer.
+func TestOnesOwnConsentIsToThisRequestAlone(t *testing.T) {
+	p, q := again(t, "two requests")
+	p.run(p.accepts(), nil)
+	require.Equal(t, Active, p.bob.phase())
+	require.NoError(t, changed(t, p.bob.v.Transcript(), func(*wireTranscript) {}))
+	require.ErrorIs(t, changed(t, p.bob.v.Transcript(), func(w *wireTranscript) { w.Request = q.bob.v.request.raw }), ErrInvalid)
+
+	p, q = again(t, "two requests, at rest")
+	p.bob.accept()
+	var w wireInvitee
+	require.NoError(t, decodeInto(p.bob.v.State(), maxState, &w))
+	_, err := RestoreInvitee(encode(w))
+	require.NoError(t, err)
+	w.Request = q.bob.v.request.raw
+	_, err = RestoreInvitee(encode(w))
+	require.ErrorIs(t, err, ErrInvalid)
+
+	p, q = again(t, "two requests, at the introducer")
+	out := p.bob.accept()
+	_, err = q.i.Handle(now, bob.Pointer(), out[0].Bytes)
+	var ended *EndedError
+	require.ErrorAs(t, err, &ended)
+	require.Equal(t, Invalid, ended.Reason)
+}
+
+// misled signs with another key than it shows.
+type misled struct {
+	*pointer.Key
+	by *pointer.Key
+}
+
+func (m misled) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return m.by.Sign(random, message, opts)
+}
+
+// What a foreign signer (an agent, hardware) returns is verified before it is
+// sent, and changes nothing when it is wrong.
+func TestAWrongSignatureOfOnesOwnIsNotSent(t *testing.T) {
+	_, _, err := Start(now, seeded("x"), misled{alice, dave}, party(bob, "Bob"), party(carol, "Caro"), now.Add(life))
+	require.ErrorIs(t, err, ErrInvalid)
+	p := starts(t, "foreign signer")
+	_, err = p.bob.v.Accept(now, seeded("x"), misled{bob, dave}, payloadOf("bob"))
+	require.ErrorIs(t, err, ErrInvalid)
+	require.Equal(t, Invited, p.bob.phase())
+	reveal := p.until(KindReveal, bob)
+	_, err = p.bob.v.Handle(now, reveal.from, reveal.Bytes)
+	require.NoError(t, err)
+	out, err := p.bob.v.Authenticate(now, seeded("x"), misled{bob, dave})
+	require.ErrorIs(t, err, ErrInvalid)
+	require.Empty(t, out)
+	require.Equal(t, Revealed, p.bob.phase())
+	_, err = p.bob.v.Authenticate(now, seeded("x"), bob)
+	require.NoError(t, err)
+}
+
+// No session lives for ever, however it is signed: the bound is on the signed
+// times, to the millisecond, and holds for the evidence, too.
+func TestASignedRequestsLifeIsBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		life  time.Duration
+		taken bool
+	}{
+		"the longest": {MaxLife, true}, "the shortest": {time.Millisecond, true}, "over it": {MaxLife + time.Millisecond, false},
+		"a year": {365 * 24 * time.Hour, false}, "none": {0, false}, "negative": {-time.Millisecond, false},
+	} {
+		salt := make([]byte, saltSize)
+		m, err := newRequest(now, alice, Session{1}, 1, bob.Pointer(), party(carol, "Caro"), salt, now.Add(c.life))
+		require.NoError(t, err, name)
+		_, err = OpenRequest(m.raw, now.Add(-time.Millisecond))
+		if !c.taken {
+			require.ErrorIs(t, err, ErrInvalid, name)
+			_, err = Receive(now.Add(-time.Second), bob.Pointer(), alice.Pointer(), m.raw)
+			require.ErrorIs(t, err, ErrInvalid, name)
+			continue
+		}
+		require.NoError(t, err, name)
+		_, err = Receive(now, bob.Pointer(), alice.Pointer(), m.raw)
+		require.NoError(t, err, name)
+	}
+	own, err := newRequest(now, alice, Session{1}, 1, alice.Pointer(), party(carol, "Caro"), make([]byte, saltSize), now.Add(life))
+	require.NoError(t, err)
+	_, err = OpenRequest(own.raw, now)
+	require.ErrorIs(t, err, ErrInvalid, "to who makes it")
 }

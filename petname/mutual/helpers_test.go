@@ -3,8 +3,12 @@ package mutual
 import (
 	"bytes"
 	"crypto/sha256"
+	"flag"
 	"io"
+	"iter"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -24,6 +28,34 @@ func testKey(name string) *pointer.Key {
 		panic(err)
 	}
 	return k
+}
+
+// flips yields where to change a message: at every fourth byte, or at every one
+// if PETNAME_TEST_LONG is set. No field but a map's key is shorter.
+func flips(b []byte) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		every := 4
+		if os.Getenv("PETNAME_TEST_LONG") != "" {
+			every = 1
+		}
+		for at := 0; at < len(b); at += every {
+			if !yield(at) {
+				return
+			}
+		}
+	}
+}
+
+// quickly bounds the runs of a rapid property that is slow, unless
+// PETNAME_TEST_LONG is set or the command line has a number of its own.
+func quickly(t testing.TB, checks int) {
+	t.Helper()
+	f := flag.Lookup("rapid.checks")
+	if os.Getenv("PETNAME_TEST_LONG") != "" || f.Value.String() != f.DefValue {
+		return
+	}
+	require.NoError(t, f.Value.Set(strconv.Itoa(checks)))
+	t.Cleanup(func() { require.NoError(t, f.Value.Set(f.DefValue)) })
 }
 
 // Alice introduces Bob and Carol to each other; Mallory is a key that Alice made up.

@@ -92,6 +92,8 @@ func TestALockedHomeProvesLater(t *testing.T) {
 	require.True(t, p.bob.v.NeedsKey())
 	_, err := p.bob.v.Authenticate(now, seeded("x"), carol)
 	require.Error(t, err, "another's key")
+	_, err = p.bob.v.Authenticate(now, seeded("x"), nil)
+	require.ErrorContains(t, err, "key is needed")
 	out, err := p.bob.v.Authenticate(now, seeded("x"), bob)
 	require.NoError(t, err)
 	require.Len(t, out, 2, "proof and confirmation")
@@ -225,9 +227,12 @@ func TestWhatComesTwiceIsTakenOnce(t *testing.T) {
 // However messages are lost, doubled and turned around: who is Active has the
 // right one, whom they consented to, and who has verified them.
 func TestNoScheduleMakesAHalfOpenContact(t *testing.T) {
+	quickly(t, 25)
+	stale := starts(t, "stale")
+	old := stale.run(stale.accepts(), nil)
 	rapid.Check(t, func(rt *rapid.T) {
-		p, stale := starts(t, "schedule"), starts(t, "stale")
-		queue := append(p.accepts(), stale.run(stale.accepts(), nil)...)
+		p := starts(t, "schedule")
+		queue := append(p.accepts(), old...)
 		for step := 0; len(queue) > 0 && step < 60; step++ {
 			at := rapid.IntRange(0, len(queue)-1).Draw(rt, "which")
 			m := queue[at]
@@ -298,6 +303,10 @@ func TestAPayloadIsBounded(t *testing.T) {
 		_, err := p.bob.v.Accept(now, seeded("x"), bob, pl)
 		require.ErrorIs(t, err, ErrInvalid, name)
 		require.Equal(t, Invited, p.bob.phase())
+	}
+	for size, fits := range map[int]bool{saltSize: true, saltSize - 1: false, saltSize + 1: false, 0: false} {
+		_, err := encodePayload(payloadOf("bob"), make([]byte, size))
+		require.Equal(t, fits, err == nil, size)
 	}
 	// The largest there is fits every bound: a message's, and the transcript's.
 	i, out, err := Start(now, seeded("large"), alice, Party{bob.Pointer(), strings.Repeat("x", MaxText), strings.Repeat("x", MaxNote)},

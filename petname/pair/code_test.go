@@ -1,6 +1,7 @@
 package pair
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -109,7 +110,9 @@ func TestTheSecretIsNoPartOfTheSlot(t *testing.T) {
 		for _, box := range []string{boxOffer, boxTake, boxAnswer} {
 			require.Equal(t, c.slot(at).key(box).Pointer(), other.slot(at).key(box).Pointer())
 		}
-		require.NotContains(t, string(c.slot(at).id())+"-", "-"+pointer.Word(int(c.secret[0]))+"-")
+		place := fmt.Sprintf("%d-%s", c.number, pointer.Word(int(c.first)))
+		id := fmt.Sprintf("\x15petnames/pair/slot/v1%c%s\x08", len(place), place)
+		require.Equal(t, binary.BigEndian.AppendUint64([]byte(id), uint64(at.Unix()/600)), c.slot(at).id())
 		require.Equal(t, c.place(), other.place())
 	})
 }

@@ -279,6 +279,14 @@ func TestAStateThatWasChangedIsRefused(t *testing.T) {
 	change("one taker twice", func(w *wireState) { w.Takers = append(w.Takers, w.Takers[0]) })
 	change("the inviter", func(w *wireState) { w.Takers = append(w.Takers, s.invitation.Inviter.Bytes()) })
 	change("another version", func(w *wireState) { w.Version = 2 })
+	p := newParty(t, Terms{Uses: 2, For: newKey(t, 2).Pointer()})
+	for seed, fits := range map[byte]bool{2: true, 3: false} {
+		var w wireState
+		require.NoError(t, decode(p.offer.State(), maxState, &w))
+		w.Takers = [][]byte{newKey(t, seed).Pointer().Bytes()}
+		_, err := parseState(encode(w))
+		require.Equal(t, fits, err == nil, "for somebody else")
+	}
 	for cut := range good {
 		_, err := parseState(good[:cut])
 		require.Error(t, err, cut)

@@ -2,9 +2,13 @@ package pair
 
 import (
 	"context"
+	"flag"
 	"io"
 	"iter"
 	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -12,6 +16,18 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
 )
+
+// quickly bounds the runs of a rapid property that is slow, unless
+// PETNAME_TEST_LONG is set or the command line has a number of its own.
+func quickly(t testing.TB, checks int) {
+	t.Helper()
+	f := flag.Lookup("rapid.checks")
+	if os.Getenv("PETNAME_TEST_LONG") != "" || f.Value.String() != f.DefValue {
+		return
+	}
+	require.NoError(t, f.Value.Set(strconv.Itoa(checks)))
+	t.Cleanup(func() { require.NoError(t, f.Value.Set(f.DefValue)) })
+}
 
 // newRandom is a stream of bytes that a seed fixes.
 func newRandom(seed byte) io.Reader { return rand.NewChaCha8([32]byte{seed}) }
@@ -52,11 +68,12 @@ func (c *clock) after(d time.Duration) { c.at = c.at.Add(d) }
 // notes is a durable Burn in memory; every mark that it notes also goes to log.
 type notes struct {
 	marks map[string]bool
+	until time.Time // of the last
 	log   *[]string
 	fail  error
 }
 
-func (n *notes) burn(_ context.Context, mark string, _ time.Time) error {
+func (n *notes) burn(_ context.Context, mark string, until time.Time) error {
 	if n.fail != nil {
 		return n.fail
 	}
@@ -66,7 +83,7 @@ func (n *notes) burn(_ context.Context, mark string, _ time.Time) error {
 	if n.marks == nil {
 		n.marks = map[string]bool{}
 	}
-	n.marks[mark] = true
+	n.marks[mark], n.until = true, until
 	if n.log != nil {
 		*n.log = append(*n.log, "burn "+mark)
 	}

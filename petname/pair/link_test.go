@@ -182,16 +182,15 @@ func TestASecondUseIsRefusedAndToldSo(t *testing.T) {
 }
 
 func TestOfTwoAtOnceOneIsPaired(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		uses := rapid.IntRange(1, 3).Draw(t, "uses")
+	race := func(t require.TestingT, uses, many int, steps func() []int) {
 		p := newParty(t, Terms{Uses: uses})
 		link := p.offer.Invitation().Link()
 		var takers []*Take
-		for n := range rapid.IntRange(1, 5).Draw(t, "takers") {
+		for n := range many {
 			takers = append(takers, p.take(t, newSelf(t, byte(2+n), "T"), link))
 		}
-		for _, x := range rapid.SliceOfN(rapid.SampledFrom(takers), 0, 10).Draw(t, "steps") {
-			p.stepTake(t, x)
+		for _, n := range steps() {
+			p.stepTake(t, takers[n])
 		}
 		paired := 0
 		for _, o := range p.settle(t, takers...) {
@@ -203,6 +202,16 @@ func TestOfTwoAtOnceOneIsPaired(t *testing.T) {
 		}
 		require.Equal(t, min(uses, len(takers)), paired)
 		require.Len(t, p.disk.taken, paired)
+	}
+	for uses := 1; uses <= 2; uses++ {
+		race(t, uses, uses+1, func() []int { return nil }) // all step by step, side by side
+	}
+	quickly(t, 15)
+	rapid.Check(t, func(t *rapid.T) {
+		uses, many := rapid.IntRange(1, 3).Draw(t, "uses"), rapid.IntRange(1, 5).Draw(t, "takers")
+		race(t, uses, many, func() []int {
+			return rapid.SliceOfN(rapid.IntRange(0, many-1), 0, 10).Draw(t, "steps")
+		})
 	})
 }
 
@@ -228,6 +237,56 @@ func TestALateUseIsRefusedAndToldSo(t *testing.T) {
 	o := p.step(t)
 	require.ErrorIs(t, o.err, ErrExpired)
 	require.True(t, o.over())
+}
+
+// A taker waits for as long as the inviter still answers, after the end.
+func TestATakerWaitsForTheGraceAfterTheEnd(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		p := newParty(t, Terms{})
+		inv := p.offer.Invitation()
+		x := p.take(t, newSelf(t, 2, "Bob"), inv.Link())
+		p.stepTake(t, x)
+		p.clock.at = inv.Expires.Add(Grace - time.Second)
+		require.False(t, p.stepTake(t, x).over())
+		if answered {
+			p.step(t)
+			requireReason(t, ReasonExpired, p.stepTake(t, x))
+			continue
+		}
+		p.clock.after(time.Second)
+		require.ErrorIs(t, p.stepTake(t, x).err, ErrTimeout)
+	}
+}
+
+// ahead is a network in which something newer stands that it doesn't show.
+type ahead struct {
+	dht.Store
+	sequence uint64
+}
+
+func (a ahead) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	r, err := pointer.Open(p, record, start)
+	if err != nil || r.Sequence() < a.sequence {
+		return dht.Receipt{}, errors.Join(err, dht.ErrOlder)
+	}
+	return a.Store.Put(ctx, p, record)
+}
+
+func TestATakerGoesPastWhatItCannotSee(t *testing.T) {
+	p := newParty(t, Terms{})
+	p.step(t)
+	network := p.store.Store
+	p.store.Store = ahead{network, 3}
+	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	for range 3 {
+		require.False(t, p.stepTake(t, x).over())
+	}
+	p.store.Store = network
+	require.NotNil(t, p.settle(t, x)[0].event.Paired)
+	f, ok, err := p.offer.invitation.takeBoxes()[0].look(context.Background(), network, p.clock.now())
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.EqualValues(t, 3, f.sequence)
 }
 
 func TestAForwardedInvitationForSomebodyIsRefusedToOthers(t *testing.T) {
@@ -415,6 +474,17 @@ func TestHoldersOfTheSecretCanDisturbAndNotDeceive(t *testing.T) {
 		require.NoError(t, err)
 		require.Nil(t, r)
 	})
+	t.Run("a take under the inviter's own key", func(t *testing.T) {
+		p := newParty(t, Terms{})
+		ticket, err := ParseTicket(p.offer.Invitation().Link(), p.clock.now())
+		require.NoError(t, err)
+		x := &Take{self: p.alice, identity: p.offer.identity, ticket: ticket}
+		require.NoError(t, x.prepare(*ticket.Invitation))
+		r, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
+		require.NoError(t, err, "it holds up nothing")
+		require.Nil(t, r)
+		require.Equal(t, 1, p.offer.Left())
+	})
 	t.Run("a take replayed, which is one use", func(t *testing.T) {
 		p := newParty(t, Terms{Uses: 3})
 		x := p.take(t, bob, p.offer.Invitation().Link())
@@ -460,12 +530,37 @@ func TestHoldersOfTheSecretCanDisturbAndNotDeceive(t *testing.T) {
 	})
 }
 
+// A holder of the compact form has the secret, and so can write into the card's
+// place: an invitation of its own that has the very same secret is refused, though
+// all of it is right but the inviter.
+func TestAnotherInvitersInvitationWithTheSameSecretIsRefused(t *testing.T) {
+	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
+	p := newParty(t, Terms{})
+	inv := p.offer.Invitation()
+	var w wireSigned
+	require.NoError(t, decode(inv.signed, maxInvitation, &w))
+	w.Body.Inviter = mallory.Identity.Pointer.Bytes()
+	var err error
+	w.Signature, err = mallory.sign(domainInvite, w.Body)
+	require.NoError(t, err)
+	trap, err := openInvitation(encode(w))
+	require.NoError(t, err, "it is an invitation like any other")
+	require.Equal(t, inv.secret, trap.secret)
+	plant(t, p.store, cardBox(inv.secret), seal(cardKey(inv.secret), trap.signed), 9, p.clock.now().Add(time.Hour))
+	x := p.take(t, bob, inv.Compact())
+	require.ErrorIs(t, p.stepTake(t, x).err, ErrTampered)
+	_, fetched := x.Invitation()
+	require.False(t, fetched)
+}
+
 // Another who was forwarded the invitation sees that somebody took it, and not
 // who.
 func TestOtherHoldersCannotReadWhoTookIt(t *testing.T) {
 	p := newParty(t, Terms{})
 	inv := p.offer.Invitation()
-	bob := newSelf(t, 2, "Bob")
+	bob := newSelf(t, 2, "Bob Longname") // that no ciphertext has by chance
+	p.alice.Identity.Nickname = "Alice Longname"
+	p.resume(t)
 	x := p.take(t, bob, inv.Link())
 	p.settle(t, x)
 	take, ok := peek(t, p.store, inv.takeBoxes()[0], p.clock.now())
@@ -481,8 +576,8 @@ func TestOtherHoldersCannotReadWhoTookIt(t *testing.T) {
 	answer, ok := peek(t, p.store, inv.takenBox(take), p.clock.now())
 	require.True(t, ok)
 	for _, message := range [][]byte{take, answer} {
-		require.NotContains(t, string(message), "Bob")
-		require.NotContains(t, string(message), "Alice")
+		require.NotContains(t, string(message), "Longname")
+		require.NotContains(t, string(message), string(bob.Identity.Pointer.Bytes()[6:]))
 	}
 }
 

@@ -167,16 +167,18 @@ func TestAPhotoIsRead(t *testing.T) {
 	code, err := png.Decode(bytes.NewReader(b))
 	require.NoError(t, err)
 	// Large, off the middle, a little turned, grey, and compressed badly.
-	photo := image.NewRGBA(image.Rect(0, 0, 3000, 2000))
-	for y := range 2000 {
-		for x := range 3000 {
-			u, v := (x-1100)*95/300+(y-400)*12/300, (y-400)*95/300-(x-1100)*12/300
-			c := color.Gray{Y: 170}
+	photo := image.NewRGBA(image.Rect(0, 0, 1800, 1200))
+	require.Greater(t, photo.Rect.Dx(), workSide, "it is made smaller")
+	for y := range photo.Rect.Dy() {
+		for x := range photo.Rect.Dx() {
+			u, v := ((x-700)*95+(y-200)*12)/200, ((y-200)*95-(x-700)*12)/200
+			c := color.RGBA{170, 170, 170, 255}
 			if (image.Point{u, v}).In(code.Bounds()) {
-				c = color.GrayModel.Convert(code.At(u, v)).(color.Gray)
-				c.Y = 50 + c.Y/2
+				r, _, _, _ := code.At(u, v).RGBA()
+				c.R = 50 + uint8(r>>9)
+				c.G, c.B = c.R, c.R
 			}
-			photo.Set(x, y, c)
+			photo.SetRGBA(x, y, c)
 		}
 	}
 	var jpg bytes.Buffer

@@ -114,6 +114,7 @@ func (m *meeting) requireNobodyWrong(t require.TestingT) {
 }
 
 func TestACodePairsWhicheverSideStartsFirst(t *testing.T) {
+	quickly(t, 30)
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMeeting(t, theCode, "742 TUNN orbi candy")
 		m.clock.after(time.Duration(rapid.IntRange(0, 600).Draw(t, "start")) * time.Second)
@@ -143,6 +144,37 @@ func TestAWrongCodeFailsOnBothSidesAndBurnsTheSlotFirst(t *testing.T) {
 		}, m.log, "each side notes that the code is used before it shows anything")
 		require.NotContains(t, m.offerOutcome.err.Error(), "orbit")
 	}
+}
+
+// A code is dead for a day: far longer than anybody types it again.
+func TestATryIsNotedForADay(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	m.settle(t)
+	m.requirePaired(t)
+	for _, notes := range []*notes{m.aliceNotes, m.bobNotes} {
+		require.WithinRange(t, notes.until, start.Add(24*time.Hour), start.Add(24*time.Hour+CodeLife))
+	}
+}
+
+// putless is a network that can be read and not written to.
+type putless struct{ dht.Store }
+
+func (putless) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+	return dht.Receipt{}, dht.ErrUnreachable
+}
+
+// An offer that could not be put in its ten minutes is made anew for the next.
+func TestAnOfferThatWasLateIsOfTheNextSlot(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	network := m.store.Store
+	m.store.Store = putless{network}
+	require.ErrorIs(t, m.stepOffer(t).err, dht.ErrUnreachable)
+	require.False(t, m.offerOutcome.over())
+	m.clock.after(bucketLength)
+	m.store.Store = network
+	m.settle(t)
+	m.requirePaired(t)
+	require.Equal(t, m.slot.bucket+1, m.take.slot.bucket)
 }
 
 func TestNothingGoesOutWhileTheBurnIsNotDurable(t *testing.T) {

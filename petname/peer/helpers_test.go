@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/hpke"
 	"crypto/sha256"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -18,6 +19,20 @@ import (
 	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
 )
+
+// TestMain keeps the files of the tests in memory where the system has a folder
+// for that: no test waits for a disk that others use.
+func TestMain(m *testing.M) {
+	code := 1
+	defer func() { os.Exit(code) }()
+	if dir, err := os.MkdirTemp("/dev/shm", "petnames-"); err == nil {
+		defer func() { _ = os.RemoveAll(dir) }()
+		if err := os.Setenv("TMPDIR", dir); err != nil {
+			panic(err)
+		}
+	}
+	code = m.Run()
+}
 
 func testKey(seed string) ed25519.PrivateKey {
 	h := sha256.Sum256([]byte("peer test " + seed))
@@ -56,6 +71,7 @@ type person struct {
 	sealing []hpke.PrivateKey
 	at      [][]byte // the addresses that it tells those whom it pairs with
 	file    string
+	ledger  string // the book's file
 	links   []pointer.CardLink
 	price   *postage.Price // asked of strangers; nil: they aren't heard
 }
@@ -65,8 +81,8 @@ func newPerson(t testing.TB, c *clock, network dht.Store, name string) *person {
 	dir := t.TempDir()
 	book, err := petname.Create(filepath.Join(dir, "ledger.db"), testKey(name), testKey(name+"'s device"), petname.Options{Now: c.Now})
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, book.Close()) })
-	p := &person{name: name, key: testKey(name), book: book, network: network, clock: c, file: filepath.Join(dir, "post.db")}
+	p := &person{name: name, key: testKey(name), book: book, network: network, clock: c, file: filepath.Join(dir, "post.db"), ledger: filepath.Join(dir, "ledger.db")}
+	t.Cleanup(func() { require.NoError(t, p.book.Close()) })
 	for _, kem := range []hpke.KEM{hpke.DHKEM(ecdh.X25519()), hpke.MLKEM768X25519()} {
 		key, err := kem.GenerateKey()
 		require.NoError(t, err)

@@ -45,17 +45,18 @@ func (p *Peer) Said(signed []byte) error {
 		return err
 	}
 	return p.db.Update(func(tx *bbolt.Tx) error {
-		said := tx.Bucket(bucketSaid)
-		if err := said.Put(saidKey(i), signed); err != nil {
-			return err
+		said, key := tx.Bucket(bucketSaid), saidKey(i)
+		if said.Get(key) != nil {
+			return nil
 		}
-		for n := said.Stats().KeyN; n > maxSaid; n-- {
+		// Stats counts what was there before this transaction.
+		for n := said.Stats().KeyN; n >= maxSaid; n-- {
 			k, _ := said.Cursor().First()
 			if err := said.Delete(k); err != nil {
 				return err
 			}
 		}
-		return nil
+		return said.Put(key, signed)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -137,7 +138,7 @@ func (p *person) leaves(t testing.TB, stamp, statement []byte) {
 func (p *person) says(t testing.TB, to *person, note string) []byte {
 	t.Helper()
 	b, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(p.name), Suggested: p.name, Note: note,
-		Expires: p.clock.now.Add(Life)}.Sign(p.key, nil, p.clock.now)
+		Expires: p.clock.now.Add(Life)}.Sign(p.key, rand.NewChaCha8(sha256.Sum256([]byte(p.name+to.name+note))), p.clock.now)
 	require.NoError(t, err)
 	return b
 }
@@ -153,7 +154,9 @@ func (p *person) pays(t testing.TB, to *person, statement []byte, price postage.
 // Each is an attack on the price: none is heard.
 func TestWhoDidntPayIsNotHeard(t *testing.T) {
 	alice, sam := strangers(t)
-	dear := postage.Price{Puzzles: 32, Bits: 1} // that nobody pays by chance
+	// Statements and stamps are the same in each run, and none of the wrong ones
+	// answers all puzzles by chance.
+	dear := postage.Price{Puzzles: 8, Bits: 1}
 	alice.price = &dear
 	bob := newPerson(t, alice.clock, alice.network, "bob")
 	now := alice.clock.now
@@ -162,7 +165,7 @@ func TestWhoDidntPayIsNotHeard(t *testing.T) {
 	toBob := sam.says(t, bob, "hello")
 	for name, letter := range map[string]struct{ stamp, statement []byte }{
 		"no stamp":                   {[]byte("stamp"), said},
-		"a cheaper stamp":            {sam.pays(t, alice, said, postage.Price{Puzzles: 31, Bits: 1}, now), said},
+		"a cheaper stamp":            {sam.pays(t, alice, said, postage.Price{Puzzles: 7, Bits: 1}, now), said},
 		"a stamp of another message": {paid, said},
 		"a stamp for somebody else":  {sam.pays(t, bob, said, dear, now), said},
 		"another's stamp":            {bob.pays(t, alice, said, dear, now), said},
@@ -251,7 +254,7 @@ func TestInterruptedWorkLeavesNothing(t *testing.T) {
 // A Sync has little time, and the work may take longer: it is gone on with.
 func TestWorkThatASyncHasNoTimeForGoesOn(t *testing.T) {
 	alice, sam := strangers(t)
-	alice.price = &postage.Price{Puzzles: 20, Bits: 2}
+	alice.price = &postage.Price{Puzzles: 6, Bits: 2}
 	_, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: *alice.price})
 	require.NoError(t, err)
 	require.Equal(t, 1, sam.fetch(t).Knocking)
@@ -319,5 +322,68 @@ func TestTheCardSaysWhatToPay(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, knocked.Open)
 	require.Equal(t, 3, knocked.Price.Puzzles)
+	require.Len(t, alice.fetch(t).Fresh, 1)
+}
+
+// What was knocked with is signed by a key: when that has gone on, it ends.
+func TestKnockingEndsWithTheKeyThatSigned(t *testing.T) {
+	alice, sam := strangers(t)
+	sam.knock(t, alice, "hello")
+	sam.goesOn(t)
+	require.Zero(t, sam.fetch(t).Knocking)
+	was, err := sam.StopKnocking(pointerOf("alice"))
+	require.NoError(t, err)
+	require.False(t, was)
+}
+
+// A Sync does the work for one letter at most.
+func TestASyncDoesTheWorkForOneLetter(t *testing.T) {
+	alice, sam := strangers(t)
+	sue := newPerson(t, alice.clock, alice.network, "sue")
+	sam.knock(t, alice, "hello")
+	sam.knock(t, sue, "hello")
+	alice.clock.now = alice.clock.now.Add(2 * postage.Seed)
+	made := func() (n int) {
+		require.NoError(t, sam.db.View(func(tx *bbolt.Tx) error {
+			return tx.Bucket(bucketKnocks).ForEach(func(_, b []byte) error {
+				var w wireKnock
+				if w.Seed = 0; decoder.Unmarshal(b, &w) == nil && w.Seed == postage.SeedAt(alice.clock.now) && w.Left {
+					n++
+				}
+				return nil
+			})
+		}))
+		return n
+	}
+	for want := range 3 {
+		require.Equal(t, want, made())
+		require.Equal(t, 2, sam.fetch(t).Knocking)
+	}
+	require.Equal(t, 2, made())
+}
+
+// A stamp that the verifier has seen, and the book has not, is paid for.
+func TestALetterThatWasPaidForIsTakenInLater(t *testing.T) {
+	alice, sam := strangers(t)
+	said := sam.says(t, alice, "hello")
+	stamp := sam.pays(t, alice, said, cheap, alice.clock.now)
+	on := postage.Letter{To: pointerOf("alice"), From: pointerOf("sam"), Message: introduce.Hash(said)}
+	require.NoError(t, alice.stamps.Verify(stamp, on, cheap)) // and then the inbox was full, say
+	alice.leaves(t, stamp, said)
+	require.Len(t, alice.fetch(t).Fresh, 1)
+}
+
+// A sender whose clock is ahead is not refused: its letter waits until its time
+// has come. One that paid nothing is refused, and that is told.
+func TestAStampAheadOfItsTimeWaits(t *testing.T) {
+	alice, sam := strangers(t)
+	said := sam.says(t, alice, "hello")
+	alice.leaves(t, sam.pays(t, alice, said, cheap, alice.clock.now.Add(postage.Seed)), said)
+	report := alice.fetch(t)
+	require.Empty(t, report.Fresh)
+	require.Empty(t, report.Refused)
+	alice.leaves(t, []byte("stamp"), said)
+	require.Len(t, alice.fetch(t).Refused, 1)
+	alice.clock.now = alice.clock.now.Add(postage.Seed)
 	require.Len(t, alice.fetch(t).Fresh, 1)
 }

@@ -1,15 +1,25 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/rand"
 	"errors"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -151,5 +161,240 @@ func TestAnInvitationOfAnEarlierKeyIsVoidAndThatIsTold(t *testing.T) {
 		require.ErrorIs(t, errors.Join(report.Errs...), ErrOldInvitation)
 		require.False(t, alice.Inviting())
 		require.Empty(t, alice.fetch(t).Fresh)
+	}
+}
+
+// noFold keeps no view: the book that opens the file makes its own.
+type noFold struct{}
+
+func (noFold) Version() string                                { return "none" }
+func (noFold) Apply(*ledger.View, ledger.Entry, []byte) error { return nil }
+
+// device is the same person's book on another device.
+func (p *person) device(t testing.TB) *petname.Book {
+	t.Helper()
+	name := p.name + "'s other device"
+	file := filepath.Join(t.TempDir(), "ledger.db")
+	require.NoError(t, p.book.Ledger().AdmitDevice(p.key, testKey(name).Public().(ed25519.PublicKey), "other"))
+	l, err := ledger.Join(file, p.book.Identity(), testKey(name), slices.Values(lacks(t, p.book, nil)), noFold{}, ledger.Options{})
+	require.NoError(t, err)
+	require.NoError(t, l.Close())
+	b, err := petname.Open(file, testKey(name), petname.Options{Now: p.clock.Now})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	return b
+}
+
+func lacks(t testing.TB, b *petname.Book, heads []ledger.Head) (entries [][]byte) {
+	t.Helper()
+	for e, err := range b.Ledger().Missing(heads) {
+		require.NoError(t, err)
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// forks has somebody's key go on, and shows another device of p's another
+// succession by the same two keys; then p knows both.
+func (p *person) forks(t testing.TB, other *person) (from, to pointer.Pointer) {
+	t.Helper()
+	device := p.device(t)
+	from, to, chain := other.goesOn(t)
+	after, err := pointer.Commit(testKey("a thief's").Public())
+	require.NoError(t, err)
+	second, err := pointer.Succeed(from, testKey(other.name+"'s next"), after, testKey(other.name))
+	require.NoError(t, err)
+	require.NoError(t, p.book.Succeed(from, chain))
+	require.NoError(t, device.Succeed(from, []pointer.Succession{second}))
+	_, err = p.book.Ledger().Merge(slices.Values(lacks(t, device, p.book.Ledger().Heads())))
+	require.NoError(t, err)
+	c, err := p.book.ByPointer(from)
+	require.NoError(t, err)
+	require.True(t, c.Duplicity)
+	require.Equal(t, to, c.Pointer)
+	return from, to
+}
+
+// With two successions on record nobody knows whose the next key is: what waits
+// for the contact stays where it is, and nothing is taken from either key.
+func TestUnderDuplicityNothingIsSentToOrTakenFromTheNextKey(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+	require.NoError(t, err)
+	byTheOld := carol.introduces(t, bob, alice)
+	_, err = carol.Send(ctx, carol.key, pointerOf("alice"), byTheOld)
+	require.NoError(t, err)
+	from, to := alice.forks(t, carol)
+	alice.clock.now = alice.clock.now.Add(13 * time.Hour) // what isn't acknowledged is due again
+	carol.reopen(t)
+	_, err = carol.Send(ctx, carol.key, pointerOf("alice"), carol.introduces(t, bob, alice))
+	require.NoError(t, err)
+	for range 2 {
+		report, err := alice.Sync(ctx, alice.key)
+		require.NoError(t, err)
+		require.Empty(t, report.Fresh)
+		require.Equal(t, map[pointer.Pointer]int{from: 1}, report.Waiting)
+		require.False(t, alice.has(to))
+		alice.reopen(t)
+	}
+	require.Empty(t, alice.inbox(t))
+	report, err := carol.Sync(ctx, carol.key)
+	require.NoError(t, err)
+	require.Equal(t, 1, report.Waiting[pointerOf("alice")], "what the next key said is not acknowledged")
+	parties, err := alice.parties()
+	require.NoError(t, err)
+	require.NotContains(t, parties, to)
+}
+
+// A contact that was removed is neither read nor written to, and nothing goes to
+// its next key. Added again, the channel goes on.
+func TestARemovedContactIsNeitherReadNorWrittenTo(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+	require.NoError(t, err)
+	_, err = carol.Send(ctx, carol.key, pointerOf("alice"), carol.introduces(t, bob, alice))
+	require.NoError(t, err)
+	_, err = alice.book.Remove(pointerOf("carol"))
+	require.NoError(t, err)
+	alice.clock.now = alice.clock.now.Add(13 * time.Hour) // what isn't acknowledged is due again
+	left := new(atomic.Int32)
+	left.Store(100)
+	alice.network = closing{alice.network, left}
+	alice.reopen(t)
+	report := alice.fetch(t)
+	require.Equal(t, 1, report.Polled, "Bob alone")
+	require.Empty(t, report.Fresh)
+	require.EqualValues(t, 100, left.Load(), "nothing is put")
+	require.Empty(t, alice.inbox(t))
+	require.Equal(t, 1, carol.fetch(t).Waiting[pointerOf("alice")])
+
+	alice.knows(t, carol)
+	require.Len(t, alice.fetch(t).Fresh, 1)
+	require.Empty(t, carol.fetch(t).Waiting)
+	require.Empty(t, alice.fetch(t).Waiting, "she had read it")
+}
+
+func TestWhatIsQueuedForARemovedContactDoesNotFollowItsKey(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+	require.NoError(t, err)
+	from, to, chain := carol.goesOn(t)
+	require.NoError(t, alice.book.Succeed(from, chain))
+	_, err = alice.book.Remove(to)
+	require.NoError(t, err)
+	alice.fetch(t)
+	require.True(t, alice.has(from), "it stays where it is")
+	require.False(t, alice.has(to))
+	waiting, err := alice.addressees()
+	require.NoError(t, err)
+	require.Empty(t, waiting)
+}
+
+// An earlier key of a contact may be a thief's: what it signs is refused, on
+// whatever channel it comes, and holds up nothing.
+func TestWhatAnEarlierKeySignedIsRefused(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	old := carol.introduces(t, bob, alice)
+	_, offer, err := mutual.Start(alice.clock.now, rand.Reader, carol.key, mutual.Party{Pointer: pointerOf("alice"), Suggested: "x"},
+		mutual.Party{Pointer: pointerOf("bob"), Suggested: "y"}, alice.clock.now.Add(Life))
+	require.NoError(t, err)
+	from, to, chain := carol.goesOn(t)
+	require.NoError(t, alice.book.Succeed(from, chain))
+	alice.fetch(t)
+	for _, m := range []message{{Kind: kindStatement, Body: old}, {Kind: kindMutual, Body: offer[0].Bytes}, {Kind: kindStatement, Body: carol.introduces(t, bob, alice)}} {
+		_, err = carol.send(ctx, carol.key, pointerOf("alice"), m)
+		require.NoError(t, err)
+	}
+	alice.clock.now = alice.clock.now.Add(time.Minute)
+	report := alice.fetch(t)
+	require.Len(t, report.Refused, 2)
+	require.Equal(t, to, report.Refused[0].By)
+	require.ErrorIs(t, report.Refused[0].Err, petname.ErrStranger)
+	require.ErrorIs(t, report.Refused[1].Err, mutual.ErrNotMine)
+	require.Len(t, report.Fresh, 1, "what the new key signed is taken")
+	require.Equal(t, to, report.Fresh[0].By)
+	all, err := alice.Mutuals()
+	require.NoError(t, err)
+	require.Empty(t, all)
+}
+
+// The channels of an earlier key are read for two epochs: for so long a contact
+// that doesn't know of the next key may write there, and be found.
+func TestAFormerChannelIsReadForTwoEpochs(t *testing.T) {
+	for after, found := range map[time.Duration]int{2*drop.Epoch - time.Hour: 1, 2*drop.Epoch + time.Hour: 0} {
+		alice, bob, carol := three(t)
+		ctx := context.Background()
+		_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+		require.NoError(t, err)
+		carol.fetch(t)
+		require.Empty(t, alice.fetch(t).Waiting)
+		alice.goesOn(t)
+		alice.fetch(t)
+		alice.clock.now = alice.clock.now.Add(after)
+		if found == 0 {
+			alice.fetch(t) // the last look
+		}
+		_, err = carol.Send(ctx, carol.key, pointerOf("alice"), carol.introduces(t, bob, alice))
+		require.NoError(t, err)
+		require.Len(t, alice.fetch(t).Fresh, found, after)
+	}
+}
+
+// A channel is laid aside once, and its time doesn't begin anew.
+func TestAChannelIsRetiredOnce(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+	require.NoError(t, err)
+	alice.goesOn(t)
+	var first []former
+	for range 2 {
+		_, err := alice.channel(ctx, alice.key, pointerOf("carol"))
+		require.NoError(t, err)
+		require.False(t, alice.has(pointerOf("carol")))
+		all, err := alice.formers()
+		require.NoError(t, err)
+		require.Len(t, all, 1)
+		if first == nil {
+			first = all
+		}
+		require.Equal(t, first, all)
+		alice.clock.now = alice.clock.now.Add(time.Hour)
+	}
+}
+
+// What is in the outbox follows, too, behind what was sent before it; nothing is
+// left for the earlier key.
+func TestAllThatIsQueuedFollowsOnceAndInOrder(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+	require.NoError(t, err)
+	require.NoError(t, alice.db.Update(func(tx *bbolt.Tx) error {
+		return errors.Join(push(tx, pointerOf("carol"), []byte("second")), push(tx, pointerOf("carol"), []byte("third")), push(tx, pointerOf("bob"), []byte("bob's")))
+	}))
+	from, to, chain := carol.goesOn(t)
+	require.NoError(t, alice.book.Succeed(from, chain))
+	for range 2 {
+		at, err := alice.follow(from)
+		require.NoError(t, err)
+		require.Equal(t, to, at)
+		require.False(t, alice.has(from))
+		require.NoError(t, alice.db.View(func(tx *bbolt.Tx) error {
+			require.Zero(t, queued(tx, from))
+			require.Equal(t, 1, queued(tx, pointerOf("bob")))
+			require.Equal(t, 3, queued(tx, to))
+			var waiting []string
+			at := tx.Bucket(bucketOutbox).Cursor()
+			for k, v := at.Seek(to.Bytes()); bytes.HasPrefix(k, to.Bytes()); k, v = at.Next() {
+				waiting = append(waiting, string(v))
+			}
+			require.Equal(t, []string{"second", "third"}, waiting[1:])
+			return nil
+		}))
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -397,7 +398,7 @@ func TestACrashBeforeTheChannelIsStoredChangesNothing(t *testing.T) {
 
 func TestWhoMakesOffersWithoutEndFillsNothing(t *testing.T) {
 	alice, _, carol := three(t)
-	for i := range MaxOffers + maxDeclines + 20 {
+	for i := range MaxOffers + maxDeclines + 4 {
 		_, out, err := mutual.Start(carol.clock.now, rand.Reader, carol.key, mutual.Party{Pointer: pointerOf("alice"), Suggested: "x"},
 			mutual.Party{Pointer: pointerOf(string(rune('A' + i))), Suggested: "y"}, carol.clock.now.Add(Life))
 		require.NoError(t, err)
@@ -410,4 +411,86 @@ func TestWhoMakesOffersWithoutEndFillsNothing(t *testing.T) {
 	all, err := alice.Mutuals()
 	require.NoError(t, err)
 	require.Len(t, all, MaxOffers)
+}
+
+// What a session that is over would still say is not sent; other messages are.
+func TestAnEndedSessionTakesItsOwnMessagesAlone(t *testing.T) {
+	alice, bob, carol := three(t)
+	ended, goes := alice.offers(t, bob, carol), alice.offers(t, carol, bob)
+	var kept []mutual.Session
+	for _, session := range []mutual.Session{ended.Session, goes.Session} {
+		i, err := alice.loadStarted(session)
+		require.NoError(t, err)
+		require.NoError(t, alice.db.Update(func(tx *bbolt.Tx) error { return post(tx, i.Withdraw()) }))
+	}
+	require.NoError(t, alice.drop(bucketStarted, ended.Session[:], ended.Session))
+	require.NoError(t, alice.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketOutbox).ForEach(func(_, b []byte) error {
+			m, err := decodeMessage(b)
+			require.NoError(t, err)
+			session, _, err := mutual.SessionOf(m.Body)
+			kept = append(kept, session)
+			return err
+		})
+	}))
+	require.Equal(t, []mutual.Session{goes.Session, goes.Session}, kept)
+	require.Equal(t, goes.Session, alice.of(t).Session)
+}
+
+func TestAnOfferThatTheInboxHasNoRoomForWaits(t *testing.T) {
+	alice, bob, carol := three(t)
+	for i := range petname.MaxInboxFrom {
+		b, err := introduce.Introduction{To: pointerOf("carol"), About: pointerOf(string(rune('A' + i))), Suggested: "x",
+			Expires: alice.clock.now.Add(Life)}.Sign(alice.key, nil, alice.clock.now)
+		require.NoError(t, err)
+		_, _, err = carol.book.Receive(b, "drop")
+		require.NoError(t, err)
+	}
+	alice.offers(t, bob, carol)
+	for range 2 {
+		report := carol.fetch(t)
+		require.Empty(t, report.Fresh)
+		require.Len(t, report.Refused, 1)
+		require.ErrorIs(t, report.Refused[0].Err, petname.ErrInboxFull)
+		require.Equal(t, 1, alice.fetch(t).Waiting[pointerOf("carol")], "it is not acknowledged")
+	}
+	_, err := carol.book.Decline(carol.inbox(t)[0].ID, false)
+	require.NoError(t, err)
+	carol.offered(t)
+	require.NotContains(t, alice.fetch(t).Waiting, pointerOf("carol"))
+}
+
+// An offer that the book refuses leaves no session behind.
+func TestAnOfferByAStrangerLeavesNothing(t *testing.T) {
+	_, _, carol := three(t)
+	_, out, err := mutual.Start(carol.clock.now, rand.Reader, testKey("mallory"), mutual.Party{Pointer: pointerOf("carol"), Suggested: "x"},
+		mutual.Party{Pointer: pointerOf("bob"), Suggested: "y"}, carol.clock.now.Add(Life))
+	require.NoError(t, err)
+	stop, err := carol.takeMutual(pointerOf("mallory"), out[0].Bytes, &Report{})
+	require.ErrorIs(t, err, petname.ErrStranger)
+	require.False(t, stop)
+	all, err := carol.Mutuals()
+	require.NoError(t, err)
+	require.Empty(t, all)
+}
+
+// What a contact said of itself when it paired stands, whatever a third party's
+// introduction brings.
+func TestAnIntroductionDoesNotReplaceWhatAPairingTold(t *testing.T) {
+	alice, bob, carol := three(t)
+	told := known{Sealing: mustMe(alice).Sealing, Addresses: [][]byte{{1}}}
+	require.NoError(t, bob.remember(pointerOf("carol"), told))
+	alice.offers(t, bob, carol)
+	bob.accepts(t, bob.offered(t))
+	carol.accepts(t, carol.offered(t))
+	for range 3 {
+		for _, p := range []*person{alice, bob, carol} {
+			p.fetch(t)
+		}
+	}
+	require.Equal(t, mutual.Active, bob.of(t).Phase)
+	require.Len(t, bob.inbox(t), 1)
+	now, err := bob.known(pointerOf("carol"))
+	require.NoError(t, err)
+	require.Equal(t, told, now)
 }

@@ -165,7 +165,7 @@ var ErrNotOut = errors.New("no such invitation is out: it was used up, or has ex
 // Wait waits until somebody takes an invitation, by its link or its code, and
 // gives the suggestion that this is in the inbox.
 func (p *Peer) Wait(ctx context.Context, id string) (petname.Suggestion, error) {
-	tick := time.NewTicker(Every)
+	tick := time.NewTicker(p.c.Every)
 	defer tick.Stop()
 	came := p.outcome(id)
 	var failed error
@@ -295,7 +295,7 @@ func (p *Peer) Pair(ctx context.Context, key crypto.Signer, text string) (petnam
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
-	event, err := pair.Run(ctx, stepper, p.store(addresses), p.c.Now, Every)
+	event, err := pair.Run(ctx, stepper, p.store(addresses), p.c.Now, p.c.Every)
 	if err != nil {
 		return petname.Suggestion{}, err
 	}

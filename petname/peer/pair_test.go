@@ -76,6 +76,99 @@ func TestAWrongCodeIsToldToBothAndIsDead(t *testing.T) {
 	})
 }
 
+// The network has forgotten everything, so that nothing but the note on disk says
+// that the code had its try: on either side, after a restart.
+func TestACodeThatHadItsTryIsDeadAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alice, bob := two(t)
+		ctx := context.Background()
+		invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(10 * time.Minute)}, Code: true})
+		require.NoError(t, err)
+		failed := make(chan error)
+		go func() {
+			_, err := alice.Wait(ctx, invited.ID)
+			failed <- err
+		}()
+		wrong := invited.Code.String()[:len(invited.Code.String())-len("…")] + "zoo-zoo"
+		_, err = bob.Pair(ctx, bob.key, wrong)
+		require.ErrorIs(t, err, pair.ErrWrongCode)
+		require.ErrorIs(t, <-failed, pair.ErrWrongCode)
+
+		// To Bob, in a network that is empty but for an offer of Mallory's.
+		empty, left := &dht.Memory{}, new(atomic.Int32)
+		left.Store(100)
+		mallory := newPerson(t, alice.clock, empty, "mallory")
+		forgetful := func(context.Context, string, time.Time) error { return nil }
+		offer, err := pair.OfferCode(mallory.side(t), invited.Code, forgetful)
+		require.NoError(t, err)
+		_, err = offer.Step(ctx, empty, time.Now())
+		require.NoError(t, err)
+		bob.network = closing{empty, left}
+		bob.reopen(t)
+		_, err = bob.Pair(ctx, bob.key, invited.Code.Secret())
+		require.ErrorIs(t, err, pair.ErrBurnt)
+		require.EqualValues(t, 100, left.Load(), "and he shows nothing")
+
+		// To Alice, in another, to a taker with the right words.
+		empty = &dht.Memory{}
+		alice.network = empty
+		alice.reopen(t)
+		again, err := pair.OfferCode(alice.side(t), invited.Code, alice.burn)
+		require.NoError(t, err)
+		_, err = again.Step(ctx, empty, time.Now())
+		require.NoError(t, err)
+		take, err := pair.TakeCode(mallory.side(t), invited.Code, forgetful)
+		require.NoError(t, err)
+		_, err = take.Step(ctx, empty, time.Now())
+		require.NoError(t, err)
+		_, err = again.Step(ctx, empty, time.Now())
+		require.ErrorIs(t, err, pair.ErrBurnt)
+		_, err = take.Step(ctx, empty, time.Now())
+		require.ErrorIs(t, err, pair.ErrWrongCode)
+	})
+}
+
+// side is one that pairs by hand.
+func (p *person) side(t testing.TB) pair.Self {
+	t.Helper()
+	self, err := p.self(context.Background(), p.key)
+	require.NoError(t, err)
+	return self
+}
+
+func TestAUsedCodesMarkIsKeptForAsLongAsItCounts(t *testing.T) {
+	ctx := context.Background()
+	alice, _ := strangers(t)
+	end := alice.clock.now.Add(24 * time.Hour)
+	require.NoError(t, alice.burn(ctx, "taker 1-zoo", end))
+	require.NoError(t, alice.burn(ctx, "inviter 1-zoo", end), "each side has its own")
+	for _, at := range []time.Time{alice.clock.now, end.Add(-time.Hour), end} {
+		alice.clock.now = at
+		alice.reopen(t)
+		require.ErrorIs(t, alice.burn(ctx, "taker 1-zoo", at.Add(24*time.Hour)), pair.ErrBurnt)
+	}
+	alice.clock.now = end.Add(2 * time.Second)
+	require.NoError(t, alice.burn(ctx, "taker 1-zoo", alice.clock.now.Add(time.Hour)))
+	n, err := alice.count(bucketBurnt)
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "what counts no longer is gone")
+}
+
+func TestInvitationsThatAreOutAreBounded(t *testing.T) {
+	alice, _ := strangers(t)
+	terms := Terms{Terms: pair.Terms{Expires: alice.clock.now.Add(time.Hour)}}
+	_, err := alice.Invite(context.Background(), alice.key, terms)
+	require.NoError(t, err)
+	for i := range maxOffers - 1 {
+		require.NoError(t, alice.put1(bucketOffers, []byte{byte(i)}, []byte("state")))
+	}
+	_, err = alice.Invite(context.Background(), alice.key, terms)
+	require.ErrorContains(t, err, "64 invitations are out")
+	require.NoError(t, alice.dropOffer("\x00"))
+	_, err = alice.Invite(context.Background(), alice.key, terms)
+	require.NoError(t, err)
+}
+
 // A node steps what is out by itself, and may be quicker than who waits.
 func TestWhoWaitsIsToldWhatANodeSawFirst(t *testing.T) {
 	for _, right := range []bool{true, false} {

@@ -37,6 +37,7 @@ type Config struct {
 	Now       func() time.Time // nil: time.Now
 	Rand      io.Reader        // nil: crypto/rand
 	Wait      time.Duration    // how long to wait while another process has the file open
+	Every     time.Duration    // how often the network is looked at while somebody waits; 0: the constant
 }
 
 // Peer is one person's presence. It is safe for concurrent use.
@@ -68,6 +69,9 @@ func Open(c Config) (*Peer, error) {
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Reader
+	}
+	if c.Every <= 0 {
+		c.Every = Every
 	}
 	db, err := bbolt.Open(c.File, 0o600, &bbolt.Options{Timeout: max(c.Wait, time.Millisecond), NoStatistics: true})
 	if err != nil {

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -84,19 +85,42 @@ func TestAShelfRefusesWhatDoesNotVerifyAndWhatIsOld(t *testing.T) {
 }
 
 func TestAShelfIsBounded(t *testing.T) {
+	ctx := context.Background()
 	c := newClock()
 	mine := newShelf(c.Now)
+	kept := shelfRecord(t, c, "kept", 1)
+	_, err := mine.Put(ctx, kept.Pointer(), kept.Bytes())
+	require.ErrorIs(t, err, errShelf)
 	for i := range maxShelf + 10 {
 		c.now = c.now.Add(time.Millisecond)
-		key, err := pointer.NewKey(nil)
-		require.NoError(t, err)
-		onShelf(t, mine, key.Pointer())
-		_ = i
+		p := pointerOf(fmt.Sprint(i))
+		onShelf(t, mine, p)
+		if len(mine.said) < maxShelf {
+			mine.said[p] = kept
+		}
 	}
-	require.LessOrEqual(t, len(mine.awaited), maxShelf)
+	require.Len(t, mine.awaited, maxShelf)
+	came := shelfRecord(t, c, "0", 1)
+	_, err = counter{mine}.Put(ctx, came.Pointer(), came.Bytes())
+	require.NoError(t, err)
+	more := shelfRecord(t, c, "more", 1)
+	_, err = mine.Put(ctx, more.Pointer(), more.Bytes())
+	require.ErrorIs(t, err, errShelf)
+	require.Len(t, mine.said, maxShelf)
+	require.Nil(t, onShelf(t, counter{mine}, more.Pointer()), "there is no room")
+
 	c.now = c.now.Add(awaitTime)
 	onShelf(t, mine, pointerOf("x"))
 	require.Len(t, mine.awaited, 1, "what was long ago makes room")
+	require.Empty(t, mine.came, "and what came for it is gone")
+	c.now = c.now.Add(time.Hour)
+	late := shelfRecord(t, c, "late", 1)
+	for range 2 { // the first makes room
+		_, err = mine.Put(ctx, late.Pointer(), late.Bytes())
+		require.ErrorIs(t, err, errShelf)
+	}
+	require.Equal(t, late.Bytes(), onShelf(t, counter{mine}, late.Pointer()))
+	require.Len(t, mine.said, 1)
 }
 
 // Two who can reach each other need no network between.

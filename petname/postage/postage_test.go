@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math"
+	"runtime"
 	"testing"
 	"time"
 
@@ -176,6 +177,27 @@ func TestAStampIsGoodDuringItsSeedAndTheNext(t *testing.T) {
 	require.ErrorIs(t, v.Verify(ahead, letter, price), ErrSeed)
 }
 
+// A stamp is good during its seed and the next, and in both it is good once: the
+// verifier forgets it only when its time is over, and not when the seed changes.
+func TestAStampIsNotGoodAgainAfterTheSeedChanged(t *testing.T) {
+	v, c := quickVerifier()
+	stamp := quickStamp(t, letter, price, now)
+	require.NoError(t, v.Verify(stamp, letter, price))
+	hashes := v.Hashes()
+	c.now = now.Add(Seed)
+	require.Equal(t, SeedAt(now)+1, SeedAt(c.now))
+	fresh := letter // another letter makes it look through what it remembers
+	fresh.Message[0] ^= 1
+	require.NoError(t, v.Verify(quickStamp(t, fresh, price, c.now), fresh, price))
+	require.ErrorIs(t, v.Verify(stamp, letter, price), ErrSeen)
+	require.EqualValues(t, hashes+uint64(price.Puzzles), v.Hashes())
+	c.now = now.Add(2 * Seed)
+	require.ErrorIs(t, v.Verify(stamp, letter, price), ErrSeed)
+
+	// The next seed's stamp for the same letter is new work.
+	require.NoError(t, v.Verify(quickStamp(t, letter, price, c.now), letter, price))
+}
+
 // One stamp doesn't make two, and its answers don't answer for each other.
 func TestAStampCannotBeSplit(t *testing.T) {
 	v, _ := quickVerifier()
@@ -273,13 +295,59 @@ func TestGarbageIsRefusedBeforeHashing(t *testing.T) {
 		require.ErrorIs(t, v.Verify(bytes.Repeat([]byte{byte(n)}, n), letter, price), ErrInvalid)
 	}
 	require.EqualValues(t, 1, v.Hashes())
-	grown := testing.Benchmark(func(b *testing.B) {
-		for b.Loop() {
-			_ = v.Verify(bad, letter, price)
-			_ = v.Verify(make([]byte, MaxStamp+1), letter, price)
-		}
-	})
-	require.Less(t, grown.AllocedBytesPerOp(), int64(16<<10), "far from a MiB")
+	const rounds = 100
+	long := make([]byte, MaxStamp+1)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range rounds {
+		_ = v.Verify(bad, letter, price)
+		_ = v.Verify(long, letter, price)
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/rounds, uint64(16<<10), "far from a MiB")
+}
+
+// A stamp has one encoding: another would make a second stamp of the same work.
+func TestAnotherEncodingOfAStampIsRefused(t *testing.T) {
+	v, _ := quickVerifier()
+	good := quickStamp(t, letter, price, now)
+	require.Equal(t, []byte{0x83, stampVersion, 0x1a}, good[:3])
+	answers := good[7:]
+	require.Equal(t, byte(0x80+price.Puzzles), answers[0])
+	for why, bad := range map[string][]byte{
+		"a head in two bytes":    append([]byte{0x98, 3}, good[1:]...),
+		"a version in two bytes": append([]byte{0x83, 0x18}, good[1:]...),
+		"a seed in nine bytes":   append(append([]byte{0x83, 1, 0x1b, 0, 0, 0, 0}, good[3:7]...), answers...),
+		"answers' head longer":   append(append(bytes.Clone(good[:7]), 0x98, byte(price.Puzzles)), answers[1:]...),
+		"an open end":            append(append([]byte{0x9f}, good[1:]...), 0xff),
+		"one more":               append(append([]byte{0x84}, good[1:]...), 0),
+		"a tag":                  append([]byte{0xc6}, good...),
+		"more behind it":         append(bytes.Clone(good), 0),
+		"another version":        append([]byte{0x83, 2}, good[2:]...),
+		"no answers":             append(bytes.Clone(good[:7]), 0x80),
+	} {
+		require.ErrorIs(t, v.Verify(bad, letter, price), ErrInvalid, why)
+	}
+	require.Zero(t, v.Hashes())
+	w, err := decode(good)
+	require.NoError(t, err)
+	for n, fits := range map[int]bool{MaxPuzzles: true, MaxPuzzles + 1: false} {
+		w.Answers = make([]uint64, n)
+		b, err := encoder.Marshal(w)
+		require.NoError(t, err)
+		_, err = decode(b)
+		require.Equal(t, fits, err == nil, n)
+	}
+	require.NoError(t, v.Verify(good, letter, price))
+}
+
+// What is remembered as wrong is a stamp at a price: it may still pay a lower one.
+func TestAStampThatIsShortOfOnePriceMayPayAnother(t *testing.T) {
+	v, _ := quickVerifier()
+	stamp := quickStamp(t, letter, price, now)
+	dear := Price{Puzzles: price.Puzzles, Bits: MaxBits}
+	require.ErrorIs(t, v.Verify(stamp, letter, dear), ErrInvalid)
+	require.NoError(t, v.Verify(stamp, letter, price))
 }
 
 // Whatever comes, what is remembered is bounded; and nothing that was good is

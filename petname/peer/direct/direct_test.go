@@ -4,12 +4,19 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
+	"io"
+	"iter"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/stretchr/testify/require"
 
@@ -92,22 +99,141 @@ func TestWhoIsAwayIsLeftAloneForAWhile(t *testing.T) {
 	at := addresses(t, there)
 	require.NoError(t, there.Close())
 	resting := new(Resting)
-	dials := 0
-	store := Dial(func(context.Context) (host.Host, error) { dials++; return here, nil }, at, resting)
+	counted := &counting{Host: here}
+	store := Dial(func(context.Context) (host.Host, error) { return counted, nil }, at, resting)
 	r, _ := signed(t, 1)
 	_, err := get(store, r.Pointer())
 	require.ErrorIs(t, err, dht.ErrUnreachable)
+	require.Equal(t, 1, counted.connects)
 	require.True(t, resting.rests(there.ID()))
-	began := time.Now()
 	_, err = store.Put(context.Background(), r.Pointer(), r.Bytes())
 	require.ErrorIs(t, err, dht.ErrUnreachable)
-	require.Less(t, time.Since(began), dialTime)
+	require.Equal(t, 1, counted.connects, "it isn't dialled again")
+	resting.until[there.ID()] = time.Now().Add(-time.Second)
+	_, err = get(store, r.Pointer())
+	require.ErrorIs(t, err, dht.ErrUnreachable)
+	require.Equal(t, 2, counted.connects, "and after a while it is")
+}
+
+// counting is a host that counts what it dials.
+type counting struct {
+	host.Host
+	connects int
+}
+
+func (c *counting) Connect(ctx context.Context, info peer.AddrInfo) error {
+	c.connects++
+	return c.Host.Connect(ctx, info)
+}
+
+func TestRestingEndsAndIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r Resting
+		require.False(t, r.rests("a"))
+		r.rest("a")
+		require.True(t, r.rests("a"))
+		require.False(t, r.rests("b"))
+		time.Sleep(restTime - 1)
+		require.True(t, r.rests("a"))
+		time.Sleep(time.Nanosecond)
+		require.False(t, r.rests("a"))
+		for i := range 3 * maxResting {
+			r.rest(peer.ID(fmt.Sprint(i)))
+			require.LessOrEqual(t, len(r.until), maxResting)
+		}
+	})
+}
+
+// served is a host that a test hands streams to.
+type served struct {
+	host.Host
+	handler network.StreamHandler
+}
+
+func (s *served) SetStreamHandler(_ protocol.ID, h network.StreamHandler) { s.handler = h }
+
+// stream is one without a network. Its deadline is the test's to look at.
+type stream struct {
+	network.Stream
+	in            io.Reader
+	out           bytes.Buffer
+	reset, closed bool
+	deadline      time.Time
+}
+
+func (s *stream) Read(b []byte) (int, error)     { return s.in.Read(b) }
+func (s *stream) Write(b []byte) (int, error)    { return s.out.Write(b) }
+func (s *stream) Reset() error                   { s.reset = true; return nil }
+func (s *stream) Close() error                   { s.closed = true; return nil }
+func (s *stream) SetDeadline(at time.Time) error { s.deadline = at; return nil }
+
+// slow is a store that answers when it is let.
+type slow struct {
+	dht.Store
+	let   chan struct{}
+	asked *atomic.Int32
+}
+
+func (s slow) Get(ctx context.Context, _ pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		s.asked.Add(1)
+		select {
+		case <-s.let:
+			yield(dht.Answer{}, nil)
+		case <-ctx.Done():
+			yield(dht.Answer{}, ctx.Err())
+		}
+	}
+}
+
+func TestSoManyStreamsAreServedAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := signed(t, 1)
+		request := append(appendField([]byte{opGet}, r.Pointer().Bytes()), 0, 0)
+		store, h := slow{let: make(chan struct{}), asked: new(atomic.Int32)}, new(served)
+		Serve(h, store)
+		streams := make([]*stream, maxStreams)
+		for i := range streams {
+			streams[i] = &stream{in: bytes.NewReader(request)}
+			go h.handler(streams[i])
+		}
+		synctest.Wait()
+		require.EqualValues(t, maxStreams, store.asked.Load())
+		more := &stream{in: bytes.NewReader(request)}
+		h.handler(more)
+		require.True(t, more.reset, "one more is refused at once")
+		require.Empty(t, more.out.Bytes())
+		require.EqualValues(t, maxStreams, store.asked.Load())
+		close(store.let)
+		synctest.Wait()
+		for _, s := range streams {
+			require.Equal(t, []byte{statusDone, 0, 0}, s.out.Bytes())
+			require.True(t, s.closed && !s.reset)
+			require.Equal(t, time.Now().Add(streamTime), s.deadline)
+		}
+		again := &stream{in: bytes.NewReader(request)}
+		h.handler(again)
+		require.True(t, again.closed, "there is room again")
+	})
+}
+
+// A store that takes its time doesn't hold a stream for longer than it may last.
+func TestAStreamEndsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := signed(t, 1)
+		h, s := new(served), &stream{in: bytes.NewReader(append(appendField([]byte{opGet}, r.Pointer().Bytes()), 0, 0))}
+		Serve(h, slow{let: make(chan struct{}), asked: new(atomic.Int32)})
+		began := time.Now()
+		h.handler(s)
+		require.Equal(t, streamTime, time.Since(began))
+	})
 }
 
 // Addresses are what somebody said: any bytes.
 func TestHostileAddressesReachNobody(t *testing.T) {
 	here := newHost(t, false)
 	r, _ := signed(t, 1)
+	require.Len(t, dial(here, manyAddresses()).(*store).addresses, maxAddresses)
 	for name, at := range map[string][][]byte{
 		"none": nil, "garbage": {[]byte("garbage"), nil}, "without a peer": {ma.StringCast("/ip4/127.0.0.1/tcp/1").Bytes()},
 		"myself": {ma.StringCast("/ip4/127.0.0.1/tcp/1/p2p/" + here.ID().String()).Bytes()},

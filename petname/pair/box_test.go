@@ -1,0 +1,132 @@
+package pair
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// said is a store that answers what it is told to, over and over if it floods,
+// and takes what it is put as it is told to.
+type said struct {
+	answers []dht.Answer
+	errs    []error // of the answers; may be shorter
+	flood   bool
+	given   atomic.Int32
+
+	receipt dht.Receipt
+	err     error
+}
+
+func (s *said) Get(context.Context, pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		for again := true; again; again = s.flood {
+			for i, a := range s.answers {
+				var err error
+				if i < len(s.errs) {
+					err = s.errs[i]
+				}
+				s.given.Add(1)
+				if !yield(a, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *said) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+	return s.receipt, s.err
+}
+
+func TestABoxHoldsTheNewestMessageThatFits(t *testing.T) {
+	b, other := newBox([]byte("secret"), nil, "box"), newBox([]byte("secret"), nil, "other")
+	record := func(of box, message string, sequence uint64, expires time.Time) dht.Answer {
+		r, err := pointer.Sign(of.key, pointer.Fields{Sequence: sequence, Expires: expires, Payload: []byte(message)})
+		require.NoError(t, err)
+		return dht.Answer{Record: r.Bytes()}
+	}
+	end := start.Add(time.Hour)
+	long := make([]byte, maxMessage)
+	older, newer := record(b, "older", 1, end), record(b, "newer", 2, end)
+	rest := []dht.Answer{record(other, "of another box", 9, end), record(b, "expired", 9, start.Add(-time.Second)), record(b, string(long)+"x", 9, end),
+		{Record: []byte("garbage")}, {}}
+	for name, answers := range map[string][]dht.Answer{"older first": {older, newer}, "newer first": {newer, older}} {
+		f, ok, err := b.look(context.Background(), &said{answers: append(answers, rest...)}, start)
+		require.NoError(t, err)
+		require.True(t, ok, name)
+		require.Equal(t, found{[]byte("newer"), 2, true}, f, name)
+	}
+	_, ok, err := b.look(context.Background(), &said{answers: rest}, start)
+	require.NoError(t, err)
+	require.False(t, ok)
+	f, ok, err := b.look(context.Background(), &said{answers: []dht.Answer{record(b, string(long), 1, end)}}, start)
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Len(t, f.message, maxMessage, "the longest")
+}
+
+func TestAStoreThatFloodsABoxIsLeft(t *testing.T) {
+	b, store := newBox([]byte("secret"), nil, "box"), &said{answers: []dht.Answer{{Record: []byte("garbage")}}, flood: true}
+	_, ok, err := b.look(context.Background(), store, start)
+	require.NoError(t, err)
+	require.False(t, ok)
+	require.EqualValues(t, maxAnswers+1, store.given.Load())
+}
+
+// That the network can't be reached is an error only where nothing was found; that
+// one of its peers failed is none.
+func TestABoxThatCannotBeLookedIntoIsAnError(t *testing.T) {
+	b, away := newBox([]byte("secret"), nil, "box"), errors.New("away")
+	r, err := pointer.Sign(b.key, pointer.Fields{Sequence: 1, Expires: start.Add(time.Hour), Payload: []byte("m")})
+	require.NoError(t, err)
+	_, _, err = b.look(context.Background(), &said{answers: []dht.Answer{{}}, errs: []error{away}}, start)
+	require.ErrorIs(t, err, away)
+	_, ok, err := b.look(context.Background(), &said{answers: []dht.Answer{{}, {Record: r.Bytes()}}, errs: []error{away}}, start)
+	require.NoError(t, err)
+	require.True(t, ok)
+	_, ok, err = b.look(context.Background(), &said{answers: []dht.Answer{{Peer: "one"}}, errs: []error{away}}, start)
+	require.NoError(t, err)
+	require.False(t, ok)
+	_, err = lookAll(context.Background(), &said{answers: []dht.Answer{{}}, errs: []error{away}}, start, []box{b, b})
+	require.ErrorIs(t, err, away)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, _, err = b.look(ctx, &said{}, start)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// A put counts when one peer at least has the message.
+func TestAMessageIsLeftWhenOnePeerHasIt(t *testing.T) {
+	b := newBox([]byte("secret"), nil, "box")
+	short := func(stored int) error { return &dht.ShortError{Receipt: dht.Receipt{Stored: stored}, Want: 8} }
+	for name, c := range map[string]struct {
+		store *said
+		left  bool
+	}{
+		"all":                  {&said{receipt: dht.Receipt{Stored: 8}}, true},
+		"one, by the error":    {&said{err: short(1)}, true},
+		"one, by the receipt":  {&said{receipt: dht.Receipt{Stored: 1}, err: short(0)}, true},
+		"none":                 {&said{err: short(0)}, false},
+		"the network is away":  {&said{err: dht.ErrUnreachable}, false},
+		"something newer":      {&said{err: dht.ErrOlder}, false},
+		"away, and a receipt":  {&said{receipt: dht.Receipt{Stored: 1}, err: dht.ErrUnreachable}, false},
+		"older, and a receipt": {&said{receipt: dht.Receipt{Stored: 1}, err: dht.ErrOlder}, false},
+	} {
+		err := b.put(context.Background(), c.store, []byte("m"), 1, start.Add(time.Hour))
+		if c.left {
+			require.NoError(t, err, name)
+		} else {
+			require.Error(t, err, name)
+			require.False(t, Final(err), name)
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package pair
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// With fixed keys, randomness and clock the evidence of a pairing, and so each
+// statement that is signed and each hash in it, is the same in every version of
+// this program.
+func TestTheFormatIsFixed(t *testing.T) {
+	m := newMeeting(t, theCode, theCode)
+	m.settle(t)
+	m.requirePaired(t)
+	p := newParty(t, Terms{Uses: 2, Purpose: "lunch"})
+	o := p.settle(t, p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link()))
+	identity, err := m.alice.Identity.encode()
+	require.NoError(t, err)
+	for name, c := range map[string]struct {
+		b    []byte
+		hash string
+	}{
+		"identity":             {identity, "f72efd65fffdf88368282e5f0773700e"},
+		"offer":                {m.offer.offer, "e9156381df4263942e0433fef1a0dff6"},
+		"evidence of a code":   {m.takeOutcome.event.Paired.Transcript, "47178064066b2542613b5776ec837351"},
+		"invitation":           {p.offer.invitation.signed, "c51571f968d28a3f638775e80d63dce2"},
+		"state":                {p.disk.state, "543adeb8b0cb06c3341c1588bdab1b94"},
+		"evidence of a link":   {o[0].event.Paired.Transcript, "cdd38af648d14c0a9b589e4ecd8df685"},
+		"a box of the code":    {m.slot.key(boxAnswer).Pointer().Bytes(), "686fb034eea19fc3e13c15c739f8971b"},
+		"a box of the link":    {p.offer.invitation.takeBoxes()[1].key.Pointer().Bytes(), "404e96946b145907c1e47eb69cc551b3"},
+		"the card's box":       {cardBox(p.offer.invitation.secret).key.Pointer().Bytes(), "76a55c11cbfb5e7793e52de456c05bf7"},
+		"the card's key":       {cardKey(p.offer.invitation.secret), "7d36cd7011e0e818226786b68a417dd7"},
+		"the code's seal":      {m.take.session.key(roleTaker), "0675d55eeecad7518b584c143f94a0ea"},
+		"the inviter's seal":   {m.take.session.key(roleInviter), "6f6376c9fd76019c90abcb9d9e3205d6"},
+		"the code's tag":       {m.take.session.tag(roleTaker), "db417bc490ad9437b7b290af66387aee"},
+		"the box of an answer": {p.offer.invitation.takenBox([]byte("take")).key.Pointer().Bytes(), "cfd49f531d1ca088151870feeb8b372d"},
+	} {
+		sum := sha256.Sum256(c.b)
+		require.Equal(t, c.hash, hex.EncodeToString(sum[:16]), name)
+	}
+}
+
+// Both signatures of a pairing are over all that its doc names: a part that is
+// changed makes another statement.
+func TestEachPartOfAStatementIsSigned(t *testing.T) {
+	p := newParty(t, Terms{})
+	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	require.NoError(t, x.prepare(*x.ticket.Invitation))
+	s := x.session
+	take := s.statement(x.identity, x.own.Nonce)
+	back := s.statementBack(x.own, 0, p.offer.identity)
+	other := newParty(t, Terms{Purpose: "another"})
+	for part, of := range map[string]any{
+		"invitation": linkSession{other.offer.invitation, s.ephemeral, s.shared}.statement(x.identity, x.own.Nonce),
+		"ephemeral":  linkSession{s.invitation, []byte("another"), s.shared}.statement(x.identity, x.own.Nonce),
+		"nonce":      s.statement(x.identity, []byte("another")),
+		"taker":      s.statement(p.offer.identity, x.own.Nonce),
+	} {
+		require.NotEqual(t, encode(take), encode(of), part)
+	}
+	changed := x.own
+	changed.Signature = []byte("another")
+	for part, of := range map[string]any{
+		"what the taker signed": linkSession{other.offer.invitation, s.ephemeral, s.shared}.statementBack(x.own, 0, p.offer.identity),
+		"its signature":         s.statementBack(changed, 0, p.offer.identity),
+		"status":                s.statementBack(x.own, ReasonUsed, p.offer.identity),
+		"inviter":               s.statementBack(x.own, 0, x.identity),
+	} {
+		require.NotEqual(t, encode(back), encode(of), part)
+	}
+}

@@ -1,0 +1,234 @@
+package peer
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
+
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// A message has one encoding: another is refused, whatever it carries.
+func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
+	alice, bob, carol := three(t)
+	good, err := message{Kind: kindStatement, Body: alice.introduces(t, bob, carol)}.encode()
+	require.NoError(t, err)
+	require.Equal(t, []byte{0x82, 1, 0x59}, good[:3])
+	for why, bad := range map[string][]byte{
+		"a head in two bytes":    append([]byte{0x98, 2}, good[1:]...),
+		"a kind in two bytes":    append([]byte{0x82, 0x18}, good[1:]...),
+		"a length in five bytes": append([]byte{0x82, 1, 0x5a, 0, 0}, good[3:]...),
+		"an open end":            append(append([]byte{0x9f}, good[1:]...), 0xff),
+		"one more":               append(append([]byte{0x83}, good[1:]...), 0),
+		"a tag":                  append([]byte{0xc6}, good...),
+		"more behind it":         append(bytes.Clone(good), 0),
+	} {
+		var report Report
+		stop, err := carol.take(context.Background(), pointerOf("alice"), drop.Message{Bytes: bad}, &report)
+		require.ErrorContains(t, err, "message", why)
+		require.False(t, stop, "it holds up nothing")
+		require.Empty(t, carol.inbox(t), why)
+	}
+	for n, fits := range map[int]bool{drop.MaxMessage: true, drop.MaxMessage + 1: false} {
+		b, err := message{Kind: kindMutual, Body: make([]byte, n-5)}.encode()
+		require.NoError(t, err)
+		require.Len(t, b, n)
+		_, err = decodeMessage(b)
+		require.Equal(t, fits, err == nil, n)
+	}
+	_, err = carol.take(context.Background(), pointerOf("alice"), drop.Message{Bytes: good}, &Report{})
+	require.NoError(t, err)
+	require.Len(t, carol.inbox(t), 1)
+}
+
+// What the book could not take in, the disk being full, say, is not acknowledged:
+// it comes again.
+func TestWhatTheBookCouldNotTakeInComesAgain(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+	require.NoError(t, err)
+	alice.offers(t, bob, carol)
+	c, err := carol.channel(ctx, carol.key, pointerOf("alice"))
+	require.NoError(t, err)
+	require.NoError(t, carol.book.Close())
+	var report Report
+	mail, err := carol.receive(ctx, pointerOf("alice"), c, &report)
+	require.NoError(t, err)
+	require.Len(t, mail.Messages, 2)
+	require.Len(t, report.Refused, 1, "all behind it waits, too")
+	require.NoError(t, carol.save(pointerOf("alice"), c))
+
+	carol.book, err = petname.Open(carol.ledger, testKey("carol's device"), petname.Options{Now: carol.clock.Now})
+	require.NoError(t, err)
+	carol.reopen(t)
+	require.Len(t, carol.fetch(t).Fresh, 2)
+	require.NotContains(t, alice.fetch(t).Waiting, pointerOf("carol"))
+}
+
+// The introductions that can be taken back are bounded: the oldest go first.
+func TestRememberedIntroductionsAreBounded(t *testing.T) {
+	alice, bob, carol := three(t)
+	said := func(at time.Time) introduce.Introduction {
+		alice.clock.now = at
+		signed := alice.introduces(t, bob, carol)
+		require.NoError(t, alice.Said(signed))
+		i, err := introduce.OpenIntroduction(signed, at)
+		require.NoError(t, err)
+		return i
+	}
+	start := alice.clock.now
+	oldest, second := said(start), said(start.Add(time.Second))
+	require.NoError(t, alice.db.Update(func(tx *bbolt.Tx) error {
+		for i := range maxSaid - 2 {
+			if err := tx.Bucket(bucketSaid).Put(saidKey(introduce.Introduction{Made: start.Add(time.Minute), ID: introduce.ID{byte(i), byte(i >> 8)}}), []byte("x")); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	last := said(start.Add(time.Hour))
+	n, err := alice.count(bucketSaid)
+	require.NoError(t, err)
+	require.Equal(t, maxSaid, n)
+	for i, there := range map[*introduce.Introduction]bool{&oldest: false, &second: true, &last: true} {
+		b, err := alice.get(bucketSaid, saidKey(*i))
+		require.NoError(t, err)
+		require.Equal(t, there, b != nil)
+	}
+}
+
+// fill makes sessions with Alice as introducer, as they are stored by p: n that
+// she started, or that she offered to p and that were declined.
+func (p *person) fill(t testing.TB, alice *person, n int) {
+	t.Helper()
+	for i := range n {
+		s, out, err := mutual.Start(p.clock.now, rand.Reader, alice.key, mutual.Party{Pointer: pointerOf("bob"), Suggested: "x"},
+			mutual.Party{Pointer: pointerOf(fmt.Sprint("other ", i)), Suggested: "y"}, p.clock.now.Add(Life))
+		require.NoError(t, err)
+		if p == alice {
+			require.NoError(t, p.saveStarted(s, nil))
+			continue
+		}
+		v, err := mutual.Receive(p.clock.now, pointerOf(p.name), pointerOf("alice"), out[0].Bytes)
+		require.NoError(t, err)
+		v.Decline()
+		require.NoError(t, p.saveInvited(invited{Invitee: v, told: true}, nil))
+	}
+}
+
+func TestIntroductionsThatOneStartedAreBounded(t *testing.T) {
+	alice, bob, carol := three(t)
+	alice.fill(t, alice, MaxStarted-1)
+	m := alice.offers(t, bob, carol)
+	parties := [2]mutual.Party{{Pointer: pointerOf("bob")}, {Pointer: pointerOf("carol")}}
+	_, _, err := alice.IntroduceBoth(context.Background(), alice.key, parties[0], parties[1], time.Time{})
+	require.ErrorIs(t, err, ErrTooMany)
+	_, _, err = alice.WithdrawMutual(context.Background(), alice.key, m.Session)
+	require.NoError(t, err)
+	alice.offers(t, bob, carol)
+}
+
+// Sessions are remembered until their end, also those that are over, so that none
+// can be played again; and so they are bounded, for each introducer.
+func TestRememberedOffersAreBounded(t *testing.T) {
+	alice, bob, _ := three(t)
+	bob.fill(t, alice, maxRemembered-1)
+	for _, taken := range []bool{true, false} {
+		_, out, err := mutual.Start(bob.clock.now, rand.Reader, alice.key, mutual.Party{Pointer: pointerOf("bob"), Suggested: "x"},
+			mutual.Party{Pointer: pointerOf("carol"), Suggested: "y"}, bob.clock.now.Add(Life))
+		require.NoError(t, err)
+		stop, err := bob.takeMutual(pointerOf("alice"), out[0].Bytes, &Report{})
+		require.False(t, stop)
+		if taken {
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, ErrTooMany)
+		}
+	}
+	all, err := bob.Mutuals()
+	require.NoError(t, err)
+	require.Len(t, all, maxRemembered)
+	require.Len(t, bob.inbox(t), 1)
+}
+
+// Contacts that never wrote are asked for in turns, so many at a time, and each
+// gets its turn, also over restarts.
+func TestQuietContactsTakeTurns(t *testing.T) {
+	alice, bob, carol := three(t)
+	_, err := alice.Send(context.Background(), alice.key, pointerOf("bob"), alice.introduces(t, carol, bob))
+	require.NoError(t, err)
+	const quiet = maxQuiet + maxQuiet/2
+	for i := range quiet - 1 { // and Carol
+		n, err := petname.ParseName(fmt.Sprint("quiet ", i))
+		require.NoError(t, err)
+		_, err = alice.book.Add(n, pointer.Link{Pointer: pointerOf(fmt.Sprint("quiet ", i))}, petname.Source{})
+		require.NoError(t, err)
+	}
+	asked := make(map[pointer.Pointer]int)
+	const rounds = 6
+	for range rounds {
+		parties, err := alice.parties()
+		require.NoError(t, err)
+		require.Len(t, parties, 1+maxQuiet)
+		for _, p := range parties {
+			asked[p]++
+		}
+		alice.reopen(t)
+	}
+	require.Equal(t, rounds, asked[pointerOf("bob")], "there was a message, and it is looked at each time")
+	delete(asked, pointerOf("bob"))
+	require.Len(t, asked, quiet)
+	for p, n := range asked {
+		require.Equal(t, rounds*maxQuiet/quiet, n, p)
+	}
+}
+
+// What a channel has no room for stays in the outbox, in order, and goes out when
+// there is room.
+func TestWhatAChannelHasNoRoomForStaysInTheOutbox(t *testing.T) {
+	alice, bob, _ := three(t)
+	body := make([]byte, drop.MaxMessage-8)
+	const fit, all = drop.MaxQueueBytes / drop.MaxMessage, drop.MaxQueueBytes/drop.MaxMessage + 3
+	require.NoError(t, alice.db.Update(func(tx *bbolt.Tx) error {
+		for i := range all {
+			body[0] = byte(i)
+			b, err := message{Kind: kindMutual, Body: body}.encode()
+			if err != nil {
+				return err
+			}
+			if err := push(tx, pointerOf(bob.name), b); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	_, waiting, err := alice.flush(context.Background(), alice.key, pointerOf("bob"))
+	require.Error(t, err)
+	require.GreaterOrEqual(t, waiting, fit)
+	var firsts []byte
+	require.NoError(t, alice.db.View(func(tx *bbolt.Tx) error {
+		require.Equal(t, all-waiting, queued(tx, pointerOf("bob")))
+		queue, err := drop.Unacknowledged(tx.Bucket(bucketChannels).Get(pointerOf("bob").Bytes()))
+		require.NoError(t, err)
+		err = tx.Bucket(bucketOutbox).ForEach(func(_, b []byte) error { queue = append(queue, b); return nil })
+		for _, b := range queue {
+			m, err := decodeMessage(b)
+			require.NoError(t, err)
+			firsts = append(firsts, m.Body[0])
+		}
+		return err
+	}))
+	require.Len(t, firsts, all, "none is lost, and none is there twice")
+	require.IsIncreasing(t, firsts)
+}
