@@ -150,6 +150,7 @@ func TestALaterKeyOfTheIntroducerRetracts(t *testing.T) {
 	require.True(t, isRetracted())
 	receive(t, b, retraction(t, "next a", waits))
 	require.Empty(t, inbox(t, b))
+	require.NotContains(t, dump(t, b), tablePending+" ", "nor is it among those that wait")
 }
 
 // One device has the introduction and the other its retraction: when they meet,

@@ -167,6 +167,8 @@ func TestEnvelopesThatBreakTheRulesAreRefused(t *testing.T) {
 		"V1 Validity missing":       func(pb *ipnspb.IpnsRecord) { v1(pb); pb.Validity = nil },
 		"V1 Sequence missing":       func(pb *ipnspb.IpnsRecord) { v1(pb); pb.Sequence = nil },
 		"V1 TTL missing":            func(pb *ipnspb.IpnsRecord) { v1(pb); pb.Ttl = nil },
+		"Value disagrees, unsigned": func(pb *ipnspb.IpnsRecord) { v1(pb); pb.SignatureV1, pb.Value = nil, []byte("/ipfs/bafkqaab") },
+		"Value agrees, alone":       func(pb *ipnspb.IpnsRecord) { pb.Value = []byte(NoValue) },
 		"lone V1 signature":         func(pb *ipnspb.IpnsRecord) { pb.SignatureV1 = []byte{1} },
 		"key of someone else":       func(pb *ipnspb.IpnsRecord) { pb.PubKey = otherKey },
 		"key is no key":             func(pb *ipnspb.IpnsRecord) { pb.PubKey = []byte{1, 2, 3} },
@@ -184,6 +186,7 @@ func TestEnvelopesThatBreakTheRulesAreRefused(t *testing.T) {
 	}
 	for name, change := range map[string]func(*ipnspb.IpnsRecord){
 		"V1 fields that agree": v1,
+		"the same, unsigned":   func(pb *ipnspb.IpnsRecord) { v1(pb); pb.SignatureV1 = nil },
 		"own key inside":       func(pb *ipnspb.IpnsRecord) { pb.PubKey = ownKey },
 	} {
 		_, err := Open(key.Pointer(), seal(key, data, change), testNow)

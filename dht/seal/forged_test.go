@@ -76,6 +76,7 @@ func TestPayloadsThatAreNotAsSealedAreRefused(t *testing.T) {
 			"half a head":                  good[:2],
 			"the head alone":               good[:HeadSize],
 			"half the encapsulated key":    good[:enc/2],
+			"the encapsulated key cut":     good[:enc-1],
 			"no ciphertext":                good[:enc],
 			"half a tag":                   good[:enc+tagSize/2],
 			"a tag alone":                  good[:enc+tagSize],
@@ -101,6 +102,11 @@ func TestPayloadsThatAreNotAsSealedAreRefused(t *testing.T) {
 			_, err := Open(keys, []byte(place[0]), []byte(place[1]), good)
 			require.Error(t, err, "KEM %04x: %s", key.KEM().ID(), name)
 		}
+		for _, version := range []byte{0, 2, 255} {
+			forged := sealRaw(t, version, key.PublicKey(), []byte{0, 2, 'h', 'i', 0, 0})
+			_, err := Open(keys, []byte("info"), []byte("extra"), forged)
+			require.ErrorContains(t, err, "version", "truly sealed as of version %d", version)
+		}
 		_, err = Open([]hpke.PrivateKey{otherClassic, otherHybrid}, []byte("info"), []byte("extra"), good)
 		require.ErrorContains(t, err, "no key that is here")
 		b, err := Open(keys, []byte("info"), []byte("extra"), good)
@@ -109,12 +115,13 @@ func TestPayloadsThatAreNotAsSealedAreRefused(t *testing.T) {
 	}
 }
 
-// sealRaw seals what is padded already, as no honest sender would pad it.
-func sealRaw(t testing.TB, to hpke.PublicKey, padded []byte) []byte {
+// sealRaw seals what is padded already, as no honest sender would, in a payload of
+// any version.
+func sealRaw(t testing.TB, version byte, to hpke.PublicKey, padded []byte) []byte {
 	t.Helper()
 	enc, sender, err := hpke.NewSender(to, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("info"))
 	require.NoError(t, err)
-	start := []byte{1, byte(to.KEM().ID() >> 8), byte(to.KEM().ID())}
+	start := []byte{version, byte(to.KEM().ID() >> 8), byte(to.KEM().ID())}
 	sealed, err := sender.Seal(append(bytes.Clone(start), "extra"...), padded)
 	require.NoError(t, err)
 	return append(append(start, enc...), sealed...)
@@ -126,7 +133,7 @@ func TestSealedPaddingIsChecked(t *testing.T) {
 	classic, hybrid := fixed(t, 7)
 	for _, key := range []hpke.PrivateKey{classic, hybrid} {
 		open := func(padded []byte) ([]byte, error) {
-			return Open([]hpke.PrivateKey{key}, []byte("info"), []byte("extra"), sealRaw(t, key.PublicKey(), padded))
+			return Open([]hpke.PrivateKey{key}, []byte("info"), []byte("extra"), sealRaw(t, 1, key.PublicKey(), padded))
 		}
 		b, err := open([]byte{0, 2, 'h', 'i', 0, 0})
 		require.NoError(t, err)

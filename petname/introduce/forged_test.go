@@ -405,3 +405,64 @@ func TestWhatASignerReturnsIsVerified(t *testing.T) {
 		require.ErrorIs(t, err, ErrInvalid, name)
 	}
 }
+
+// Whoever asks what a statement claims to be is told of no kind that isn't known.
+func TestUnknownKindsHaveNoOpener(t *testing.T) {
+	f := honest(t)[KindRetraction]
+	for _, kind := range []int{0, 6, 255} {
+		_, err := KindOf(f.with(1, kind).statement(t, alice))
+		require.ErrorIs(t, err, ErrInvalid, kind)
+	}
+	for _, b := range [][]byte{nil, {0xa0}, []byte("garbage"), {0xf6}} {
+		_, err := KindOf(b)
+		require.ErrorIs(t, err, ErrInvalid)
+	}
+}
+
+func TestAllKindsOpenAsSigned(t *testing.T) {
+	all := honest(t)
+	intro := all[KindIntroduction].statement(t, alice)
+	id := ID(bytes.Repeat([]byte{7}, 16))
+	wantIntro := introduction()
+	wantIntro.ID, wantIntro.By, wantIntro.Made = id, alice.Pointer(), now
+
+	gotIntro, err := OpenIntroduction(intro, now)
+	require.NoError(t, err)
+	require.Equal(t, wantIntro, gotIntro)
+	r, err := OpenRetraction(all[KindRetraction].statement(t, alice))
+	require.NoError(t, err)
+	require.Equal(t, Retraction{By: alice.Pointer(), To: carol.Pointer(), ID: id, Made: now}, r)
+	q, about, err := OpenQuestion(all[KindQuestion].statement(t, carol))
+	require.NoError(t, err)
+	require.Equal(t, Question{By: carol.Pointer(), To: bob.Pointer(), Subject: intro, Made: now}, q)
+	require.Equal(t, wantIntro, about)
+	d, err := OpenDenial(all[KindDenial].statement(t, dave))
+	require.NoError(t, err)
+	require.Equal(t, Denial{By: dave.Pointer(), About: bob.Pointer(), Subject: Hash(intro), Made: now}, d)
+}
+
+// The bounds of a text that statements are looked for in, and the blocks of others.
+func TestArmorIsReadWithinItsBounds(t *testing.T) {
+	b := signed(t, introduction())
+	block := string(Armor(b))
+	fill := func(n int) []byte { return []byte(block + strings.Repeat("x", n-len(block))) }
+	got, err := Dearmor(fill(maxArmored))
+	require.NoError(t, err)
+	require.Equal(t, [][]byte{b}, got)
+	_, err = Dearmor(fill(maxArmored + 1))
+	require.ErrorIs(t, err, ErrInvalid)
+	eight := slices.Repeat([][]byte{{1}}, maxArmoredBlocks)
+	got, err = Dearmor(Armor(eight...))
+	require.NoError(t, err)
+	require.Equal(t, eight, got)
+
+	other := strings.ReplaceAll(block, "PETNAMES STATEMENT", "CERTIFICATE")
+	got, err = Dearmor([]byte(other + block + other))
+	require.NoError(t, err)
+	require.Equal(t, [][]byte{b}, got, "blocks of another type are passed over")
+	_, err = Dearmor([]byte(other))
+	require.ErrorIs(t, err, ErrInvalid)
+	headed := strings.Replace(block, "-----\n", "-----\nFrom: mallory\n\n", 1)
+	_, err = Dearmor([]byte(headed))
+	require.ErrorIs(t, err, ErrInvalid, "what isn't signed stands in no block")
+}
