@@ -273,6 +273,35 @@ func TestEdgesOfAnEarlierKeyAreNotRead(t *testing.T) {
 	require.Contains(t, told.Edges, "new")
 }
 
+// Of a contact with two next keys nothing is read that it shares, whichever of the
+// two signed it; nor what another device wrote down and was shared with somebody
+// else.
+func TestEdgesThatMayNotBeMeantForMeAreNotRead(t *testing.T) {
+	books := testDevices(t, 2)
+	pinnedAlice(t, books[0])
+	mustAdd(t, books[0], "dave", "dave")
+	receive(t, books[0], sharedBy(t, "a", 1, "bob", "bob"))
+	sync(t, books...)
+	for _, b := range books {
+		require.NoError(t, b.Learn(pointerOf("a"), pointer.Card{Next: commitment("a")}))
+	}
+	told, err := books[0].Told(pointerOf("a"))
+	require.NoError(t, err)
+	require.Contains(t, told.Edges, "bob")
+	_, err = books[1].Ledger().Append(marshal(act{Op: opLearn, Contact: pointerOf("a").Bytes(), Fact: &wireFact{Kind: "link", By: "me", Channel: "api", Next: commitment("other").Bytes()}}))
+	require.NoError(t, err)
+	forAnother, err := introduce.Edges{To: pointerOf("carol"), Version: 1, Edges: map[string]pointer.Edge{"bob": {Pointer: pointerOf("bob")}}}.Sign(testKey("dave"), epoch)
+	require.NoError(t, err)
+	_, err = books[1].Ledger().Append(marshal(act{Op: opHear, Statement: forAnother, Channel: "drop"}))
+	require.NoError(t, err)
+	sync(t, books...)
+	told, err = books[0].Told(pointerOf("a"))
+	require.NoError(t, err)
+	require.Empty(t, told.Edges)
+	_, err = books[0].Told(pointerOf("dave"))
+	require.ErrorIs(t, err, ErrNotForMe)
+}
+
 // The attack: an introduction that is dated ahead would wait, and have to be
 // remembered, for as long as its maker likes.
 func TestAnIntroductionFromTheFutureIsRefused(t *testing.T) {

@@ -142,6 +142,9 @@ func TestNothingIsSaidThatIsNotDurable(t *testing.T) {
 		require.ErrorIs(t, err, errUnsaved)
 	}
 	refused(a)
+	a.State()
+	mustSend(t, a, "two")
+	refused(a)
 	put(t, a, store, now)
 	mail := poll(t, b, store, now)
 	b.State()
