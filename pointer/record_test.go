@@ -388,6 +388,21 @@ func TestEmbeddedKeyOfNoRecord(t *testing.T) {
 		_, ok := Embedded(b)
 		require.False(t, ok)
 	}
+	// Nor is one looked for in what is too long for a record.
+	own, err := encodeKey(testKey(1).Public())
+	require.NoError(t, err)
+	padded := func(n int) []byte {
+		b, err := proto.Marshal(&ipnspb.IpnsRecord{PubKey: own, Data: make([]byte, n)})
+		require.NoError(t, err)
+		return b
+	}
+	n := MaxRecord - len(padded(9000)) + 9000
+	found, ok := Embedded(padded(n))
+	require.True(t, ok)
+	require.Equal(t, testKey(1).Pointer(), found)
+	require.Len(t, padded(n+1), MaxRecord+1)
+	_, ok = Embedded(padded(n + 1))
+	require.False(t, ok)
 }
 
 // Unsigned bytes must not cost more than their size: boxo's decoder, asked
