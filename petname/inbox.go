@@ -135,7 +135,7 @@ func cmpErr(err, otherwise error) error {
 }
 
 // room refuses when as much waits as may: in all, and of one person. Those whom
-// I met, or consented to, are not counted, and strangers apart.
+// I met, or consented to, come in all the same, and strangers are counted apart.
 func (b *Book) room(v *ledger.View, w wireSuggestion) error {
 	switch kind := SuggestionKind(w.Kind); {
 	case kind.met(), kind == Acquainted:

@@ -1,0 +1,214 @@
+package petname
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// The inbox is bounded over all introducers, strangers apart: the thousandth
+// waits, and one more doesn't come in.
+func TestTheInboxIsBoundedOverAllIntroducers(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	mustAdd(t, b, "dave", "dave")
+	// Another device has received them, of whatever bound.
+	var bodies [][]byte
+	for range MaxInbox - 1 {
+		signed := introduced(t, "alice", "me", "bob")
+		opened, err := introduce.OpenIntroduction(signed, epoch)
+		require.NoError(t, err)
+		w := saidBy(opened, Introduced, signed, "drop")
+		bodies = append(bodies, marshal(act{Op: opSuggest, Suggestion: &w}))
+	}
+	_, err := b.Ledger().Append(bodies...)
+	require.NoError(t, err)
+	_, _, err = b.ReceiveStranger(knocks(t, "sam"), "doorstep", hasPaid)
+	require.NoError(t, err)
+	receive(t, b, introduced(t, "dave", "me", "carol"))
+	require.Len(t, inbox(t, b), MaxInbox+1)
+	_, _, err = b.Receive(introduced(t, "dave", "me", "erin"), "drop")
+	require.ErrorIs(t, err, ErrInboxFull)
+	_, _, err = b.Suggest(Suggestion{Kind: Paired, Pointer: pointerOf("frank"), Channel: "code", Evidence: []byte("transcript")})
+	require.NoError(t, err, "a pairing comes in all the same")
+	declined := 0
+	for _, s := range inbox(t, b) {
+		if s.By == pointerOf("alice") && declined < 2 {
+			_, err = b.Decline(s.ID, false)
+			require.NoError(t, err)
+			declined++
+		}
+	}
+	receive(t, b, introduced(t, "dave", "me", "erin"))
+}
+
+// What has expired takes no place.
+func TestExpiredIntroductionsTakeNoPlace(t *testing.T) {
+	now := epoch
+	options := testOptions()
+	options.Now = func() time.Time { return now }
+	b, err := Create(filepath.Join(fastDir(t), "ledger.db"), testKey("me"), testKey("one"), options)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	mustAdd(t, b, "alice", "alice")
+	for i := range MaxInboxFrom {
+		receive(t, b, introduced(t, "alice", "me", fmt.Sprint(i), func(x *introduce.Introduction) { x.Expires = epoch.Add(time.Hour) }))
+	}
+	more := introduced(t, "alice", "me", "more")
+	now = epoch.Add(time.Hour - time.Millisecond)
+	_, _, err = b.Receive(more, "drop")
+	require.ErrorIs(t, err, ErrInboxFull)
+	require.Len(t, inbox(t, b), MaxInboxFrom)
+	id := inbox(t, b)[0].ID
+	now = epoch.Add(time.Hour)
+	require.Empty(t, inbox(t, b))
+	_, err = b.Accept(id, mustName("late"), Acceptance{})
+	require.ErrorIs(t, err, ErrDecided)
+	receive(t, b, more)
+}
+
+// What names nobody can't be accepted, and nobody gives way to itself.
+func TestWhatCannotBeAcceptedIsRefused(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	mustAdd(t, b, "bob", "bob")
+	question, err := introduce.Question{To: pointerOf("me"), Subject: introduced(t, "dave", "alice", "me")}.Sign(testKey("alice"), epoch)
+	require.NoError(t, err)
+	asked := receive(t, b, question)
+	id := receive(t, b, introduced(t, "alice", "me", "bob"))
+	n, view := entries(b), dump(t, b)
+	_, err = b.Accept(asked, mustName("x"), Acceptance{})
+	require.ErrorContains(t, err, "names nobody")
+	_, err = b.Accept(id, mustName("robert"), Acceptance{Instead: pointerOf("bob")})
+	require.ErrorContains(t, err, "itself")
+	_, err = b.Accept(id, mustName("robert"), Acceptance{Instead: pointerOf("nobody")})
+	require.ErrorIs(t, err, ErrNotFound)
+	_, err = b.Accept(SuggestionID{1}, mustName("robert"), Acceptance{})
+	require.ErrorIs(t, err, ErrNotFound)
+	for _, decide := range []func(SuggestionID) error{b.Consent, b.Withdraw} {
+		require.ErrorContains(t, decide(id), "no offer")
+		require.ErrorContains(t, decide(asked), "no offer")
+		require.ErrorIs(t, decide(SuggestionID{1}), ErrNotFound)
+	}
+	_, err = b.Decline(SuggestionID{1}, false)
+	require.ErrorIs(t, err, ErrNotFound)
+	_, err = b.Suggestion(id.String() + "0")
+	require.ErrorIs(t, err, ErrNotFound)
+	_, err = b.Suggestion("")
+	require.ErrorIs(t, err, ErrNotFound)
+	require.Equal(t, n, entries(b))
+	require.Equal(t, view, dump(t, b))
+
+	// Nor what was accepted, declined.
+	c, err := b.Accept(id, mustName("bob"), Acceptance{})
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("bob"), c.Pointer)
+	_, err = b.Decline(id, false)
+	require.ErrorIs(t, err, ErrDecided)
+}
+
+// A contact's trail has 64 keys at most, whatever its owner signs and whatever a
+// device writes down; and an introduction carries the newest steps of it.
+func TestATrailIsBounded(t *testing.T) {
+	steps := trail(t, maxTrail+6)
+	b := newTestBook(t)
+	_, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{})
+	require.NoError(t, err)
+	require.NoError(t, b.Succeed(pointerOf("trail 0"), steps[:32]))
+	at := func(b *Book) pointer.Pointer { return must(b.Lookup(mustName("alice"))) }
+	require.Equal(t, pointerOf("trail 32"), at(b))
+	var tooLong *SuccessionError
+	require.ErrorAs(t, b.Succeed(pointerOf("trail 32"), steps[32:64]), &tooLong)
+	require.ErrorContains(t, tooLong, "over 64 keys long")
+	require.Equal(t, pointerOf("trail 32"), at(b))
+	require.NoError(t, b.Succeed(pointerOf("trail 32"), steps[32:63]))
+	require.Equal(t, pointerOf("trail 63"), at(b))
+	require.ErrorAs(t, b.Succeed(pointerOf("trail 63"), steps[63:64]), &tooLong)
+	told, err := b.Succession(pointerOf("trail 0"))
+	require.NoError(t, err)
+	require.Equal(t, steps[63-maxTold:63], told)
+
+	for _, piece := range [][]pointer.Succession{steps[63:], steps[60:66]} {
+		evidence, err := pointer.EncodeSuccession(piece)
+		require.NoError(t, err)
+		_, err = b.Ledger().Append(marshal(act{Op: opAdvance, Contact: pointerOf("trail 0").Bytes(), Fact: &wireFact{Kind: factSuccession}, Chain: evidence}))
+		require.NoError(t, err)
+	}
+	require.Equal(t, pointerOf("trail 64"), at(b), "the 64th after the first, and no further")
+	c := must(b.ByName(mustName("alice")))
+	require.Len(t, c.trail, maxTrail+1)
+	_, err = b.ByPointer(pointerOf("trail 65"))
+	require.ErrorIs(t, err, ErrNotFound)
+}
+
+// A contact with more edges than one act tells of can be removed all the same.
+func TestAContactWithMoreEdgesThanAnActHoldsIsRemoved(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	var bodies [][]byte
+	for i := range maxActEdges + 5 {
+		bodies = append(bodies, marshal(act{Op: opShare, Contact: pointerOf("alice").Bytes(), Label: fmt.Sprint("label ", i)}))
+	}
+	_, err := b.Ledger().Append(bodies...)
+	require.NoError(t, err)
+	require.Len(t, must(b.PublicEdges()), maxActEdges+5)
+	_, err = b.Remove(pointerOf("alice"))
+	require.NoError(t, err)
+	require.Empty(t, must(b.PublicEdges()))
+	must(b.Undo())
+	require.Len(t, must(b.PublicEdges()), maxActEdges+5)
+}
+
+// So can one with more names in conflict.
+func TestAContactWithMoreNamesThanAnActHoldsIsRemoved(t *testing.T) {
+	a, b := twoDevices(t)
+	was := make([]wireWas, maxWas)
+	for i := range was {
+		was[i].Name = fmt.Sprint("name ", i)
+	}
+	// An undo says many names at once; the other device says one more.
+	require.NoError(t, b.SetNickname("me"))
+	_, err := b.Ledger().Append(marshal(act{Op: opUndo, Number: 1, Contact: pointerOf("a").Bytes(), Was: was}))
+	require.NoError(t, err)
+	must(a.Rename(pointerOf("a"), mustName("one more"), Source{}))
+	sync(t, a, b)
+	require.Len(t, must(a.ByPointer(pointerOf("a"))).Conflict.Names, maxWas+1)
+	_, err = a.Remove(pointerOf("a"))
+	require.NoError(t, err)
+	sync(t, a, b)
+	for _, book := range []*Book{a, b} {
+		require.Empty(t, contacts(t, book))
+		require.False(t, must(book.ByPointer(pointerOf("a"))).Removed.IsZero())
+	}
+}
+
+// An act undoes an earlier one of its device: not itself, nor what comes later.
+func TestAnUndoOfWhatIsNotEarlierSaysNothing(t *testing.T) {
+	_, b := twoDevices(t)
+	require.NoError(t, b.SetNickname("me"))
+	own := func() (n uint64) {
+		for _, h := range b.Ledger().Heads() {
+			if h.Device == b.Ledger().Device() {
+				n = h.Number
+			}
+		}
+		return n
+	}
+	undo := func(number uint64) {
+		_, err := b.Ledger().Append(marshal(act{Op: opUndo, Number: number, Contact: pointerOf("a").Bytes(), Was: []wireWas{{Name: "undone"}}}))
+		require.NoError(t, err)
+	}
+	view := dump(t, b)
+	undo(own() + 1)
+	undo(own() + 2)
+	undo(1 << 60)
+	require.Equal(t, view, dump(t, b))
+	undo(own())
+	require.Equal(t, "undone", must(b.ByPointer(pointerOf("a"))).Name.String(), "else the acts say nothing for another reason")
+}
