@@ -212,3 +212,68 @@ func TestAnUndoOfWhatIsNotEarlierSaysNothing(t *testing.T) {
 	undo(own())
 	require.Equal(t, "undone", must(b.ByPointer(pointerOf("a"))).Name.String(), "else the acts say nothing for another reason")
 }
+
+// What two devices published without knowing of each other comes to one: the
+// higher sequence, and of one sequence one value, whichever was heard first.
+func TestPublicationsOfSeveralDevicesComeToOne(t *testing.T) {
+	low, high, other := Published{"/ipfs/low", 4}, Published{"/ipfs/b", 5}, Published{"/ipfs/a", 5}
+	for _, c := range [][3]Published{{low, high, high}, {high, low, high}, {high, other, high}, {other, high, high}} {
+		a, b := twoDevices(t)
+		require.NoError(t, a.Reserve(c[0]))
+		require.NoError(t, b.Reserve(c[1]))
+		sync(t, a, b)
+		require.Equal(t, dump(t, a), dump(t, b))
+		for _, book := range []*Book{a, b} {
+			require.Equal(t, c[2], must(book.Published()))
+			require.ErrorContains(t, book.Reserve(Published{"/ipfs/z", 5}), "used already")
+		}
+	}
+}
+
+// Nicknames that two devices gave me at once come to one, the same on both.
+func TestNicknamesOfSeveralDevicesComeToOne(t *testing.T) {
+	for _, names := range [][2]string{{"Ann", "Zoe"}, {"Zoe", "Ann"}} {
+		a, b := twoDevices(t)
+		require.NoError(t, a.SetNickname(names[0]))
+		require.NoError(t, b.SetNickname(names[1]))
+		sync(t, a, b)
+		require.Equal(t, dump(t, a), dump(t, b))
+		require.Equal(t, must(a.Nickname()), must(b.Nickname()))
+		require.NoError(t, b.SetNickname("Eve"))
+		sync(t, a, b)
+		require.Equal(t, "Eve", must(a.Nickname()))
+	}
+}
+
+// A name of a contact in conflict is nobody's to take: the answer is the conflict,
+// and not who has the name.
+func TestANameOfAContactInConflictIsNotTaken(t *testing.T) {
+	a, b := twoDevices(t)
+	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
+	must(b.Rename(pointerOf("a"), mustName("ali"), Source{}))
+	sync(t, a, b)
+	for _, name := range []string{"al", "ali"} {
+		_, err := a.Add(mustName(name), link("b"), Source{})
+		var conflict *ConflictError
+		require.ErrorAs(t, err, &conflict, name)
+		require.Len(t, conflict.Contacts, 1)
+		require.Equal(t, pointerOf("a"), conflict.Contacts[0].ID)
+	}
+}
+
+// A nickname that came with two facts is known as long as one of them is.
+func TestANicknameHeardTwiceStaysWhenOneFactIsUndone(t *testing.T) {
+	a, b := twoDevices(t)
+	lissy := pointer.Link{Pointer: pointerOf("a"), Nickname: "Lissy", Next: commitment("a")}
+	must(a.Add(mustName("alice"), lissy, Source{}))
+	pull(t, b, a)
+	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
+	must(b.Rename(pointerOf("a"), mustName("ali"), Source{}))
+	sync(t, a, b)
+	must(a.Add(mustName("al"), lissy, Source{})) // settles it, and says the nickname again
+	must(a.Undo())
+	require.NotNil(t, must(a.ByPointer(pointerOf("a"))).Conflict)
+	like := must(a.Lookalikes("lissy", pointerOf("b")))
+	require.Len(t, like, 1)
+	require.Equal(t, LikeNickname, like[0].Kind)
+}
