@@ -277,3 +277,20 @@ func TestANicknameHeardTwiceStaysWhenOneFactIsUndone(t *testing.T) {
 	require.Len(t, like, 1)
 	require.Equal(t, LikeNickname, like[0].Kind)
 }
+
+// The attack: a card of a key that was come to without the old key's signature, by
+// a thief of that key, which another device wrote down before it knew. It pins
+// nothing; a link that the user gives does.
+func TestACardOnRecordPinsNothingAtAKeyThatTheOldOneDidNotSign(t *testing.T) {
+	for kind, pins := range map[string]bool{factCard: false, "link": true} {
+		b := newTestBook(t)
+		pinnedAlice(t, b)
+		require.NoError(t, b.Succeed(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+		_, err := b.Ledger().Append(marshal(act{Op: opLearn, Contact: pointerOf("a").Bytes(), Of: pointerOf("next a").Bytes(),
+			Fact: &wireFact{Kind: kind, By: "x", Channel: "record", Next: mustCommit("thief").Bytes()}}))
+		require.NoError(t, err)
+		require.NoError(t, b.Succeed(pointerOf("next a"), chain(stepTo(t, "next a", "thief", commitment("thief")))))
+		c := must(b.ByName(mustName("alice")))
+		require.Equal(t, pins, c.Pointer == pointerOf("thief"), kind)
+	}
+}
