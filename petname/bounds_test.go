@@ -294,3 +294,87 @@ func TestACardOnRecordPinsNothingAtAKeyThatTheOldOneDidNotSign(t *testing.T) {
 		require.Equal(t, pins, c.Pointer == pointerOf("thief"), kind)
 	}
 }
+
+// A contact of whom two commitments are on record moves by none of them.
+func TestNothingMovesAContactInDuplicity(t *testing.T) {
+	a, b := twoDevices(t)
+	must(a.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}, Source{}))
+	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit("thief")}, Source{}))
+	sync(t, a, b)
+	require.True(t, must(a.ByPointer(pointerOf("a"))).Duplicity)
+	n := entries(a)
+	for _, to := range []pointer.Succession{step(t, "a"), stepTo(t, "a", "thief", commitment("thief"))} {
+		require.NoError(t, a.Succeed(pointerOf("a"), chain(to)))
+		require.Equal(t, n, entries(a))
+		require.Equal(t, pointerOf("a"), must(a.Lookup(mustName("alice"))))
+	}
+}
+
+// The old key's signature that comes later, with another commitment than a link
+// pinned meanwhile, is recorded as evidence: then it is duplicity, and shown.
+func TestALaterSignatureAgainstALinkIsKeptAsEvidence(t *testing.T) {
+	b := newTestBook(t)
+	pinnedAlice(t, b)
+	require.NoError(t, b.Succeed(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("next a"), Next: commitment("linked")}, Source{}))
+	facts := len(must(b.ByName(mustName("alice"))).Provenance)
+	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	c := must(b.ByName(mustName("alice")))
+	require.Len(t, c.Provenance, facts+1)
+	require.True(t, c.Duplicity)
+	require.Equal(t, pointerOf("next a"), c.Pointer)
+}
+
+// A label that its own reader would be led to itself by is refused, in whatever
+// pointer of its both are named.
+func TestNobodyIsSharedWithItself(t *testing.T) {
+	b := newTestBook(t)
+	pinnedAlice(t, b)
+	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	n := entries(b)
+	for _, audience := range []string{"a", "next a"} {
+		for _, shared := range []string{"a", "next a"} {
+			_, err := b.ShareWith(pointerOf(audience), pointerOf(shared), mustName("me too"))
+			require.ErrorContains(t, err, "who would read it")
+		}
+	}
+	require.Equal(t, n, entries(b))
+}
+
+// Keeping many passes over a contact whose removal is in conflict, as keeping one
+// refuses it.
+func TestAContactWhoseRemovalIsInConflictIsNotKept(t *testing.T) {
+	a, b := twoDevices(t)
+	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
+	must(b.Remove(pointerOf("a")))
+	sync(t, a, b)
+	mustAdd(t, a, "bob", "bob")
+	n := entries(a)
+	_, err := a.Keep(pointerOf("a"), true)
+	require.ErrorAs(t, err, new(*ConflictError))
+	require.NoError(t, a.KeepAll([]pointer.Pointer{pointerOf("a")}, true))
+	require.Equal(t, n, entries(a))
+	require.NoError(t, a.KeepAll([]pointer.Pointer{pointerOf("a"), pointerOf("bob")}, true))
+	require.True(t, isKept(t, a, "bob"))
+	require.False(t, isKept(t, a, "a"))
+}
+
+// A contact's own denial of an introduction of another key of its own, which never
+// took anybody's place, accuses nobody.
+func TestADenialOfWhatGaveWayToNobodyProvesNothing(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	pinned := pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}
+	must(b.Add(mustName("bob"), pinned, Source{}))
+	truth := introduced(t, "alice", "me", "a")
+	receive(t, b, truth)
+	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	denial, err := introduce.Deny(truth, testKey("next a"), epoch)
+	require.NoError(t, err)
+	receive(t, b, denial)
+	evidence := must(b.Evidence(pointerOf("a")))
+	require.Len(t, evidence, 2)
+	proof, err := b.Contradictions(pointerOf("a"))
+	require.NoError(t, err)
+	require.Empty(t, proof)
+}

@@ -361,7 +361,7 @@ func hostileAct(rt *rapid.T) []byte {
 // name never has two contacts.
 func TestHostileActsKeepTheBijection(t *testing.T) {
 	newDir := rapidDirs(t)
-	tryLaw(t, 40, func(rt *rapid.T) {
+	tryLaw(t, 25, func(rt *rapid.T) {
 		books := devices(rt, newDir(rt), 3)
 		defer func() {
 			for _, b := range books {
