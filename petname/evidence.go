@@ -110,12 +110,7 @@ func (e *Evidence) suggestion(v *ledger.View, row []byte, now time.Time) error {
 	case Paired, Taken:
 		e.By = s.Pointer
 	case Introduced:
-		i, err := introduce.OpenIntroduction(s.Evidence, time.Time{})
-		if err != nil {
-			return err
-		}
-		retracted, err := v.Get(tableRetracted, append(slices.Clone(i.ID[:]), i.By.Bytes()...))
-		e.Retracted = retracted != nil
+		e.Retracted, err = retracted(v, s.Evidence)
 		return err
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -293,4 +294,35 @@ func rapidDirs(t *testing.T) func(rt *rapid.T) string {
 		rt.Cleanup(func() { require.NoError(rt, os.RemoveAll(dir)) }) // thousands of books are more than a small memory holds
 		return dir
 	}
+}
+
+// long reports whether laws are to be tried at their full size.
+func long() bool { return os.Getenv("PETNAME_TEST_LONG") == "1" }
+
+// tryLaw is rapid.Check of a law that costs much. By default the law is tried on
+// a fixed number of histories from a fixed seed, so that what has to happen in
+// some of them does; at full size as often as rapid is told to, from a new seed.
+func tryLaw(t *testing.T, checks int, law func(*rapid.T)) {
+	t.Helper()
+	if !long() {
+		for name, value := range map[string]string{"rapid.checks": fmt.Sprint(checks), "rapid.seed": "20260102"} {
+			f := flag.Lookup(name)
+			before := f.Value.String()
+			require.NoError(t, f.Value.Set(value))
+			defer func() { require.NoError(t, f.Value.Set(before)) }()
+		}
+	}
+	rapid.Check(t, law)
+}
+
+// sample is every n-th of a list; all of it when the tests run at full size.
+func sample[T any](all []T, n int) []T {
+	if long() {
+		return all
+	}
+	var some []T
+	for i := 0; i < len(all); i += n {
+		some = append(some, all[i])
+	}
+	return some
 }

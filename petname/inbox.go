@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -134,7 +135,7 @@ func cmpErr(err, otherwise error) error {
 }
 
 // room refuses when as much waits as may: in all, and of one person. Those whom
-// I met, or consented to, are not counted, and strangers apart.
+// I met, or consented to, come in all the same, and strangers are counted apart.
 func (b *Book) room(v *ledger.View, w wireSuggestion) error {
 	switch kind := SuggestionKind(w.Kind); {
 	case kind.met(), kind == Acquainted:
@@ -186,7 +187,45 @@ func readSuggestion(v *ledger.View, row []byte, now time.Time) (Suggestion, erro
 		return Suggestion{}, errRow
 	}
 	copy(id[:], row[len(row)-len(id):])
-	return state.suggestion(id, now)
+	s, err := state.suggestion(id, now)
+	if err != nil || s.State != Pending || s.Kind != Introduced {
+		return s, err
+	}
+	// Another device may have received the retraction, and not the introduction.
+	taken, err := retracted(v, s.Evidence)
+	if taken {
+		s.State = Withdrawn
+	}
+	return s, err
+}
+
+// retracted reports whether the introducer has taken a signed introduction back,
+// by the key that signed it or a later one.
+func retracted(v *ledger.View, introduction []byte) (bool, error) {
+	if n, err := v.Count(tableRetracted); n == 0 || err != nil {
+		return false, err
+	}
+	i, err := introduce.OpenIntroduction(introduction, time.Time{})
+	if err != nil {
+		return false, err
+	}
+	introducer, err := owner(v, i.By)
+	if err != nil {
+		return false, err
+	}
+	for kv, err := range v.Scan(tableRetracted, i.ID[:]) {
+		if err != nil {
+			return false, err
+		}
+		by, err := pointer.Restore(kv.Key[len(i.ID):])
+		if err != nil {
+			return false, err
+		}
+		if who, err := owner(v, by); err != nil || who == introducer {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // Inbox yields the suggestions that wait for the user, oldest first.
@@ -351,7 +390,7 @@ func (b *Book) standing(v *ledger.View, id SuggestionID) (Suggestion, error) {
 	if state.Said == nil {
 		return Suggestion{}, fmt.Errorf("suggestion %s: %w", id, ErrNotFound)
 	}
-	s, err := state.suggestion(id, b.now())
+	s, err := readSuggestion(v, id.row(), b.now())
 	if err == nil && s.State != Pending {
 		err = fmt.Errorf("suggestion %s: %s: %w", id, s.State, ErrDecided)
 	}

@@ -42,7 +42,7 @@ var nicknames = []string{"", "", "alice", "wolf", "B\u043eb", "\x1b[2Jalice", "J
 func TestLawLookalikesAreAnswered(t *testing.T) {
 	newDir := rapidDirs(t)
 	refused, overridden, free := 0, 0, 0
-	rapid.Check(t, func(rt *rapid.T) {
+	tryLaw(t, 50, func(rt *rapid.T) {
 		b, err := Create(filepath.Join(newDir(rt), "ledger.db"), testKey("me"), testKey("one"), testOptions())
 		require.NoError(rt, err)
 		defer func() { require.NoError(rt, b.Close()) }()
@@ -129,7 +129,7 @@ func TestLawLookalikesAreAnswered(t *testing.T) {
 func TestLawMergedLookalikesAreShown(t *testing.T) {
 	newDir := rapidDirs(t)
 	met := 0
-	rapid.Check(t, func(rt *rapid.T) {
+	tryLaw(t, 50, func(rt *rapid.T) {
 		books := devices(rt, newDir(rt), 2)
 		defer func() {
 			for _, b := range books {
@@ -310,7 +310,7 @@ func TestLawNothingIsAcceptedInSilence(t *testing.T) {
 // device, keeps pointer, provenance and history, and shows at once.
 func TestLawRenamingKeepsAllElse(t *testing.T) {
 	newDir := rapidDirs(t)
-	rapid.Check(t, func(rt *rapid.T) {
+	tryLaw(t, 30, func(rt *rapid.T) {
 		books := devices(rt, newDir(rt), 2)
 		defer func() {
 			for _, b := range books {

@@ -32,7 +32,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 	newDir := rapidDirs(t)
 	names := []string{"alice", "Alice", "bob", "carol", "dora"}
 	conflicts, moved, twins, settled := 0, 0, 0, map[string]int{}
-	rapid.Check(t, func(rt *rapid.T) {
+	tryLaw(t, 25, func(rt *rapid.T) {
 		books := devices(rt, newDir(rt), rapid.IntRange(2, 4).Draw(rt, "devices"))
 		defer func() {
 			for _, b := range books {

@@ -119,7 +119,7 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 		pool = append(pool, pointerOf(seed))
 	}
 	me := pointerOf("me")
-	rapid.Check(t, func(rt *rapid.T) {
+	tryLaw(t, 25, func(rt *rapid.T) {
 		path := filepath.Join(newDir(rt), "ledger.db")
 		o := testOptions()
 		b, err := Create(path, testKey("me"), testKey("one"), o)

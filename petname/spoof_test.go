@@ -277,17 +277,27 @@ func leftAlone(n string) map[string][]string {
 	return all
 }
 
+// target is a name that attacks are made on, with its looks.
+type target struct {
+	Name
+	looks []look
+}
+
+func targetOf(n Name) target { return target{n, looks(n)} }
+
 // caught says how a text that is meant to be taken for a name fares: refused as
 // no name or as the same name, told of as a look-alike, told of for its scripts
 // alone, or let pass.
-func caught(victim Name, text string) string {
+func caught(victim target, text string) string {
 	n, err := ParseName(text)
-	switch {
-	case err != nil:
+	if err != nil {
 		return "refused"
-	case n.key == victim.key:
+	}
+	if n.key == victim.key {
 		return "the same"
-	case alike(looksOfNew(n), looks(victim)), reservedFor(looksOfNew(n)) != "":
+	}
+	switch mine := looksOfNew(n); {
+	case alike(mine, victim.looks), reservedFor(mine) != "":
 		return "alike"
 	case mixes(n.text) != nil:
 		return "mixed"
@@ -302,6 +312,7 @@ func TestSpoof(t *testing.T) {
 	names, scripts := honestNames(t)
 	require.GreaterOrEqual(t, len(names), 2000)
 	require.GreaterOrEqual(t, scripts, 10)
+	names = sample(names, 7)
 	r := rand.New(rand.NewPCG(4, 39))
 	total, detected, classes, rates := 0, 0, 0, 0.0
 	report := func(class string, how map[string]int, passed []string) {
@@ -309,15 +320,18 @@ func TestSpoof(t *testing.T) {
 		for _, count := range how {
 			n += count
 		}
+		rate := 100 * float64(n-how["PASSED"]) / float64(n)
 		total, detected = total+n, detected+n-how["PASSED"]
-		classes, rates = classes+1, rates+100*float64(n-how["PASSED"])/float64(n)
+		classes, rates = classes+1, rates+rate
+		require.Positive(t, n, class)
+		require.GreaterOrEqual(t, rate, 99.5, class) // a class of few attacks doesn't show in the rate of all
 		t.Logf("%-36s %6d attacks, %7.3f%% detected: %5d refused, %5d the same, %5d alike, %5d mixed, %4d passed %q", class, n,
-			100*float64(n-how["PASSED"])/float64(n), how["refused"], how["the same"], how["alike"], how["mixed"], how["PASSED"], passed[:min(len(passed), 6)])
+			rate, how["refused"], how["the same"], how["alike"], how["mixed"], how["PASSED"], passed[:min(len(passed), 6)])
 	}
 	for _, a := range attacks() {
 		how, passed := map[string]int{}, []string(nil)
 		for _, name := range names {
-			victim := mustName(name)
+			victim := targetOf(mustName(name))
 			for _, text := range a.make(name, r) {
 				if text == name {
 					continue
@@ -339,7 +353,7 @@ func TestSpoof(t *testing.T) {
 			for _, pair := range a.make(name) {
 				victim, err := ParseName(pair[0])
 				require.NoError(t, err)
-				result := caught(victim, pair[1])
+				result := caught(targetOf(victim), pair[1])
 				if how[result]++; result == "PASSED" {
 					passed = append(passed, fmt.Sprint(pair))
 				}
@@ -358,13 +372,14 @@ func TestSpoof(t *testing.T) {
 	}
 	classesAlone := map[string]*alone{}
 	for _, name := range names {
+		victim := targetOf(mustName(name))
 		for class, texts := range leftAlone(name) {
 			if classesAlone[class] == nil {
 				classesAlone[class] = &alone{}
 			}
 			for _, text := range texts {
 				c := classesAlone[class]
-				if c.all++; caught(mustName(name), text) == "PASSED" {
+				if c.all++; caught(victim, text) == "PASSED" {
 					c.passed++
 					c.example = name + " " + text
 				}
@@ -440,7 +455,7 @@ func TestSpoofInABook(t *testing.T) {
 		for _, n := range namings {
 			texts := a.make(n.Name.text, r)
 			for _, text := range texts[:min(2, len(texts))] {
-				want := caught(n.Name, text)
+				want := caught(targetOf(n.Name), text)
 				tried[want]++
 				fake, err := ParseName(text)
 				if want == "refused" {

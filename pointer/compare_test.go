@@ -2,10 +2,13 @@ package pointer
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/sha512"
 	"slices"
 	"testing"
 	"time"
 
+	"filippo.io/edwards25519"
 	"github.com/ipfs/boxo/ipns"
 	ipnspb "github.com/ipfs/boxo/ipns/pb"
 	"github.com/stretchr/testify/require"
@@ -103,4 +106,64 @@ func TestIDAndOrderIgnoreTheEnvelope(t *testing.T) {
 			require.Equal(t, r.Bytes(), again.Bytes(), name)
 		}
 	}
+}
+
+// Of records with one sequence and one end the signature decides, as it stands
+// before the data in the bytes that boxo compares. Of many pairs some would be
+// ordered the other way by what they say.
+func TestOfOneSequenceAndEndTheSignatureDecides(t *testing.T) {
+	var records []Record
+	for ttl := range 8 {
+		r, err := Sign(testKey(1), Fields{Sequence: 1, Expires: testEnd, TTL: time.Duration(ttl)})
+		require.NoError(t, err)
+		records = append(records, r)
+	}
+	otherwise := 0
+	for i, a := range records {
+		for _, b := range records[i+1:] {
+			at, err := ipns.Validator{}.Select("", [][]byte{a.Bytes(), b.Bytes()})
+			require.NoError(t, err)
+			require.Equal(t, at == 0, a.Compare(b) > 0)
+			require.Equal(t, a.Compare(b), -b.Compare(a))
+			if (bytes.Compare(a.signed, b.signed) > 0) != (a.Compare(b) > 0) {
+				otherwise++
+			}
+		}
+	}
+	require.Positive(t, otherwise)
+}
+
+// A signer whose signatures are not a function of the message, as some hardware's
+// are, can sign one document twice: both records say the same.
+func TestOneDocumentSignedTwiceIsOneRecord(t *testing.T) {
+	key := testKey(1)
+	one, err := Sign(key, Fields{Sequence: 1, Expires: testEnd})
+	require.NoError(t, err)
+	var pb ipnspb.IpnsRecord
+	require.NoError(t, proto.Unmarshal(one.Bytes(), &pb))
+	pb.SignatureV2 = signedAnew(t, key, append([]byte("ipns-signature:"), pb.GetData()...))
+	b, err := proto.Marshal(&pb)
+	require.NoError(t, err)
+	other, err := Open(key.Pointer(), b, testNow)
+	require.NoError(t, err)
+	require.NotEqual(t, one.Bytes(), other.Bytes())
+	require.Equal(t, one.ID(), other.ID())
+	require.Zero(t, one.Compare(other))
+	require.Zero(t, other.Compare(one))
+}
+
+// signedAnew is a signature of RFC 8032, §5.1.6, but for its nonce.
+func signedAnew(t testing.TB, key *Key, message []byte) []byte {
+	t.Helper()
+	h := sha512.Sum512(key.private.key.Seed())
+	secret, err := edwards25519.NewScalar().SetBytesWithClamping(h[:32])
+	require.NoError(t, err)
+	seed := sha512.Sum512([]byte("another nonce"))
+	nonce, err := edwards25519.NewScalar().SetUniformBytes(seed[:])
+	require.NoError(t, err)
+	commitment := new(edwards25519.Point).ScalarBaseMult(nonce).Bytes()
+	sum := sha512.Sum512(slices.Concat(commitment, key.Public().(ed25519.PublicKey), message))
+	challenge, err := edwards25519.NewScalar().SetUniformBytes(sum[:])
+	require.NoError(t, err)
+	return append(commitment, edwards25519.NewScalar().MultiplyAdd(challenge, secret, nonce).Bytes()...)
 }

@@ -82,7 +82,7 @@ func TestValidlySignedRecordsThatBreakTheRulesAreRefused(t *testing.T) {
 		"metadata: NaN":                  encodeMap(with(honest(), entry{"_x", []byte{0xfb, 0x7f, 0xf8, 0, 0, 0, 0, 0, 0}})),
 		"metadata: float of 32 bits":     encodeMap(with(honest(), entry{"_x", []byte{0xfa, 0x3f, 0x80, 0, 0}})),
 		"metadata: undefined":            encodeMap(with(honest(), entry{"_x", []byte{0xf7}})),
-		"metadata: an unknown tag":       encodeMap(with(honest(), entry{"_x", []byte{0xd8, 43, 0x41, 0x00}})),
+		"metadata: an unknown tag":       encodeMap(with(honest(), entry{"_x", append([]byte{0xd8, 43}, mustCBOR(append([]byte{0}, cid.MustParse("bafkqaaa").Bytes()...))...)})),
 		"metadata: a link of text":       encodeMap(with(honest(), entry{"_x", []byte{0xd8, 42, 0x61, 'a'}})),
 		"metadata: a link to nothing":    encodeMap(with(honest(), entry{"_x", []byte{0xd8, 42, 0x40}})),
 		"metadata: a link behind a one":  encodeMap(with(honest(), entry{"_x", append([]byte{0xd8, 42}, mustCBOR(append([]byte{1}, cid.MustParse("bafkqaaa").Bytes()...))...)})),
@@ -96,6 +96,7 @@ func TestValidlySignedRecordsThatBreakTheRulesAreRefused(t *testing.T) {
 		"metadata: infinity":             encodeMap(with(honest(), entry{"_x", []byte{0xfb, 0x7f, 0xf0, 0, 0, 0, 0, 0, 0}})),
 		"metadata: duplicate inner key":  encodeMap(with(honest(), entry{"_x", []byte{0xa2, 0x61, 'a', 0x00, 0x61, 'a', 0x00}})),
 		"metadata: nested 40 deep":       encodeMap(with(honest(), entry{"_x", append(deep, 0x00)})),
+		"metadata: nested 16 deep":       encodeMap(with(honest(), entry{"_x", append(bytes.Repeat([]byte{0x81}, maxDepth), 0x00)})),
 		"metadata: unsorted nested keys": encodeMap(with(honest(), entry{"_x", []byte{0xa2, 0x61, 'b', 0x00, 0x61, 'a', 0x00}})),
 		"metadata: a length of 2^63":     encodeMap(with(honest(), entry{"_x", []byte{0x5b, 0x80, 0, 0, 0, 0, 0, 0, 0}})),
 		"metadata: a list of 2^32":       encodeMap(with(honest(), entry{"_x", []byte{0x9b, 0, 0, 0, 1, 0, 0, 0, 0}})),
@@ -128,6 +129,7 @@ func TestValidlySignedRecordsThatBreakTheRulesAreRefused(t *testing.T) {
 	// is refused for the way it was made.
 	for name, data := range map[string][]byte{
 		"metadata":            encodeMap(with(honest(), entry{"_x", mustCBOR(1.5)}, entry{"_y", mustCBOR([]any{true, nil, "é", -5})})),
+		"metadata: 15 deep":   encodeMap(with(honest(), entry{"_x", append(bytes.Repeat([]byte{0x81}, maxDepth-1), 0x00)})),
 		"metadata: a link":    encodeMap(with(honest(), entry{"_x", append([]byte{0xd8, 42}, mustCBOR(append([]byte{0}, cid.MustParse("bafkqaaa").Bytes()...))...)})),
 		"card":                card([]byte{0xa1, 0x01, 0x01}),
 		"payload":             encodeMap(with(honest(), entry{payloadKey, mustCBOR([]byte{0})})),
@@ -167,6 +169,8 @@ func TestEnvelopesThatBreakTheRulesAreRefused(t *testing.T) {
 		"V1 Validity missing":       func(pb *ipnspb.IpnsRecord) { v1(pb); pb.Validity = nil },
 		"V1 Sequence missing":       func(pb *ipnspb.IpnsRecord) { v1(pb); pb.Sequence = nil },
 		"V1 TTL missing":            func(pb *ipnspb.IpnsRecord) { v1(pb); pb.Ttl = nil },
+		"Value disagrees, unsigned": func(pb *ipnspb.IpnsRecord) { v1(pb); pb.SignatureV1, pb.Value = nil, []byte("/ipfs/bafkqaab") },
+		"Value agrees, alone":       func(pb *ipnspb.IpnsRecord) { pb.Value = []byte(NoValue) },
 		"lone V1 signature":         func(pb *ipnspb.IpnsRecord) { pb.SignatureV1 = []byte{1} },
 		"key of someone else":       func(pb *ipnspb.IpnsRecord) { pb.PubKey = otherKey },
 		"key is no key":             func(pb *ipnspb.IpnsRecord) { pb.PubKey = []byte{1, 2, 3} },
@@ -184,6 +188,7 @@ func TestEnvelopesThatBreakTheRulesAreRefused(t *testing.T) {
 	}
 	for name, change := range map[string]func(*ipnspb.IpnsRecord){
 		"V1 fields that agree": v1,
+		"the same, unsigned":   func(pb *ipnspb.IpnsRecord) { v1(pb); pb.SignatureV1 = nil },
 		"own key inside":       func(pb *ipnspb.IpnsRecord) { pb.PubKey = ownKey },
 	} {
 		_, err := Open(key.Pointer(), seal(key, data, change), testNow)
@@ -385,6 +390,21 @@ func TestEmbeddedKeyOfNoRecord(t *testing.T) {
 		_, ok := Embedded(b)
 		require.False(t, ok)
 	}
+	// Nor is one looked for in what is too long for a record.
+	own, err := encodeKey(testKey(1).Public())
+	require.NoError(t, err)
+	padded := func(n int) []byte {
+		b, err := proto.Marshal(&ipnspb.IpnsRecord{PubKey: own, Data: make([]byte, n)})
+		require.NoError(t, err)
+		return b
+	}
+	n := MaxRecord - len(padded(9000)) + 9000
+	found, ok := Embedded(padded(n))
+	require.True(t, ok)
+	require.Equal(t, testKey(1).Pointer(), found)
+	require.Len(t, padded(n+1), MaxRecord+1)
+	_, ok = Embedded(padded(n + 1))
+	require.False(t, ok)
 }
 
 // Unsigned bytes must not cost more than their size: boxo's decoder, asked

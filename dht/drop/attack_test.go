@@ -7,6 +7,7 @@ import (
 	"crypto/ecdh"
 	"encoding/hex"
 	"iter"
+	"os"
 	"testing"
 	"time"
 
@@ -424,6 +425,9 @@ func TestEveryByteOfAPayloadCounts(t *testing.T) {
 	_, _, rec := overheard(t, alice, bob)
 	payload := rec.Payload()
 	for i := range payload {
+		if i > 64 && i < len(payload)-64 && i%5 != 0 && os.Getenv("PETNAME_TEST_LONG") != "1" {
+			continue // of the long middle every fifth
+		}
 		payload[i] ^= 1
 		_, err := unseal(b.mine.sealing, rec.Pointer(), rec.Sequence(), payload)
 		require.Error(t, err, i)

@@ -142,6 +142,9 @@ func TestNothingIsSaidThatIsNotDurable(t *testing.T) {
 		require.ErrorIs(t, err, errUnsaved)
 	}
 	refused(a)
+	a.State()
+	mustSend(t, a, "two")
+	refused(a)
 	put(t, a, store, now)
 	mail := poll(t, b, store, now)
 	b.State()
@@ -294,6 +297,30 @@ func TestSequenceSurvivesALostStateAndAClockSetBack(t *testing.T) {
 	require.Equal(t, []string{"late"}, take(t, b, store, now))
 }
 
+// A sender's sequence that once ran far ahead counts in its epoch alone: what it
+// says in the next one is newer, and its acknowledgements are taken.
+func TestALaterEpochIsNewerWhateverTheSequence(t *testing.T) {
+	_, _, a, b := pair(t)
+	store, now := newArchive(), start
+	key, _, err := a.own(now)
+	require.NoError(t, err)
+	a.last = numbered{At: key.Pointer().Bytes(), Sequence: 1 << 50}
+	mustSend(t, a, "one")
+	put(t, a, store, now)
+	require.Equal(t, []string{"one"}, take(t, b, store, now))
+	require.Equal(t, uint64(1<<50+1), b.seen.Sequence)
+
+	now = now.Add(Epoch)
+	mustSend(t, b, "answer")
+	put(t, b, store, now)
+	require.Equal(t, []string{"answer"}, take(t, a, store, now))
+	mustSend(t, a, "two")
+	put(t, a, store, now)
+	require.Equal(t, []string{"two"}, take(t, b, store, now), "the record of the epoch before is there, too")
+	require.Zero(t, b.Waiting())
+	require.Equal(t, uint64(now.UnixMilli()), b.seen.Sequence)
+}
+
 func TestOutgoingRecordComesByAnotherWay(t *testing.T) {
 	_, _, a, b := pair(t)
 	now := start
@@ -401,6 +428,7 @@ func TestOpenRefuses(t *testing.T) {
 		"no pointer":                    {Self{Sealing: alice.sealing}, bob.party(), nil},
 		"no party":                      {alice.self(), Party{Sealing: none.Sealing}, nil},
 		"oneself":                       {alice.self(), alice.party(), nil},
+		"oneself, by other keys":        {alice.self(), newPerson(t, 1, 99).party(), nil},
 		"a party without an X25519 key": {alice.self(), none, nil},
 		"a malformed hybrid key":        {alice.self(), broken, nil},
 		"a malformed X25519 key":        {alice.self(), short, nil},

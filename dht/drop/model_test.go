@@ -172,7 +172,7 @@ func (m *model) settle(t tb) {
 }
 
 func TestEveryMessageIsProcessedOnceAndInOrder(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	tryLaw(t, 30, func(t *rapid.T) {
 		m := newModel(t)
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			m.step(t)
@@ -193,7 +193,7 @@ func TestEveryMessageIsProcessedOnceAndInOrder(t *testing.T) {
 // With old states restored on either side, at any time: what is in a queue
 // comes at least once, and whatever doesn't come is told.
 func TestRestoredStatesLoseNothingInSilence(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	tryLaw(t, 40, func(t *rapid.T) {
 		m := newModel(t)
 		owed := [2]map[string]bool{{}, {}}
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {

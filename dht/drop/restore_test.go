@@ -94,6 +94,8 @@ func TestRecipientWithAnOldStateIsToldWhatIsLost(t *testing.T) {
 	mail := poll(t, b, store, now)
 	require.Equal(t, []string{"four"}, texts(mail.Messages))
 	require.Equal(t, uint64(2), mail.Lost)
+	_, err := b.Outgoing(now)
+	require.ErrorIs(t, err, errUnsaved, "a crash would forget it, and tell it again")
 	require.Equal(t, uint64(4), mail.Messages[0].Counter)
 	require.Zero(t, poll(t, b, store, now).Lost, "it is told once")
 	require.Equal(t, []string{"four"}, take(t, b, store, now))
@@ -249,4 +251,25 @@ func TestChainHoldsTheNumberAndTheMessage(t *testing.T) {
 	require.NotEqual(t, at.next([]byte("m")).Chain, at.next([]byte("n")).Chain)
 	require.NotEqual(t, at.next([]byte("m")).Chain, mark{Counter: 2, Chain: hash{1}}.next([]byte("m")).Chain)
 	require.NotEqual(t, at.next([]byte("m")).Chain, mark{Counter: 1, Chain: hash{2}}.next([]byte("m")).Chain)
+}
+
+// That the sender still shows what was acknowledged is not forgotten by a restart:
+// the acknowledgement is put again.
+func TestAnAcknowledgementThatIsOwedOutlivesARestart(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	store, now := newArchive(), start
+	mustSend(t, a, "one")
+	put(t, a, store, now)
+	require.Equal(t, []string{"one"}, take(t, b, store, now))
+	put(t, b, newArchive(), now) // is lost
+	require.False(t, b.Due(now))
+	now = now.Add(Again)
+	put(t, a, store, now)
+	require.Empty(t, take(t, b, store, now))
+	b = mustOpen(t, bob, alice, b.State())
+	require.True(t, b.Due(now))
+	put(t, b, store, now)
+	poll(t, a, store, now)
+	require.Zero(t, a.Waiting())
+	require.False(t, mustOpen(t, bob, alice, b.State()).Due(now))
 }

@@ -5,10 +5,15 @@ import (
 	"context"
 	"crypto/ecdh"
 	"crypto/hpke"
+	"flag"
 	"iter"
+	"os"
+	"strconv"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
@@ -23,6 +28,19 @@ var ctx = context.Background()
 type tb interface {
 	require.TestingT
 	Helper()
+}
+
+// tryLaw is rapid.Check of a law that costs much: on few histories by default,
+// on as many as rapid is told to with PETNAME_TEST_LONG=1.
+func tryLaw(t *testing.T, checks int, law func(*rapid.T)) {
+	t.Helper()
+	if os.Getenv("PETNAME_TEST_LONG") != "1" {
+		f := flag.Lookup("rapid.checks")
+		before := f.Value.String()
+		require.NoError(t, f.Value.Set(strconv.Itoa(checks)))
+		defer func() { require.NoError(t, f.Value.Set(before)) }()
+	}
+	rapid.Check(t, law)
 }
 
 // person has an identity and sealing keys out of two bytes.

@@ -23,6 +23,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -90,7 +91,7 @@ func Seal(to hpke.PublicKey, info, extra []byte, sizes []int, b []byte) ([]byte,
 	kem := to.KEM().ID()
 	for _, size := range sizes {
 		most := Room(kem, size)
-		if len(b) > most {
+		if len(b) > most || len(b) > math.MaxUint16 {
 			continue
 		}
 		padded := make([]byte, lengthSize+most)

@@ -15,6 +15,9 @@ import (
 // remembers it.
 const MaxLife = 366 * 24 * time.Hour
 
+// maxSkew is by how much an introducer's clock may be ahead of the recipient's.
+const maxSkew = 24 * time.Hour
+
 // Introduction is what an introducer says to one recipient about one pointer. It
 // is no petname, neither the introducer's, which never leaves its book, nor the
 // recipient's: a name is suggested at most.
@@ -67,7 +70,8 @@ func (i Introduction) Sign(introducer crypto.Signer, random io.Reader, now time.
 }
 
 // OpenIntroduction parses and verifies an introduction. One that has expired
-// comes inside an [*ExpiredError]; every other error wraps [ErrInvalid].
+// comes inside an [*ExpiredError]; every other error wraps [ErrInvalid]. With the
+// zero time, for one that was received before, only its own bounds are checked.
 func OpenIntroduction(b []byte, now time.Time) (Introduction, error) {
 	o, err := open(b, KindIntroduction)
 	if err != nil {
@@ -82,6 +86,8 @@ func OpenIntroduction(b []byte, now time.Time) (Introduction, error) {
 		return Introduction{}, fmt.Errorf("introduction: %w", invalid("names one pointer twice"))
 	case i.Expires.Sub(i.Made) > MaxLife:
 		return Introduction{}, fmt.Errorf("introduction: %w", invalid("is good for over %d days", MaxLife/(24*time.Hour)))
+	case !now.IsZero() && i.Expires.Sub(now) > MaxLife+maxSkew:
+		return Introduction{}, fmt.Errorf("introduction: %w", invalid("was made in the future, and would be good for %s", i.Expires.Sub(now)))
 	case len(i.Chain) > 0 && !leads(i.Chain, i.About):
 		return Introduction{}, fmt.Errorf("introduction: %w", invalid("its succession doesn't lead to who is introduced"))
 	case !now.Before(i.Expires):

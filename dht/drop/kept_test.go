@@ -1,0 +1,406 @@
+package drop
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdh"
+	"crypto/ed25519"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// golden reads hexadecimal with comments.
+func golden(t testing.TB, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", file))
+	require.NoError(t, err)
+	var digits strings.Builder
+	for line := range strings.Lines(string(text)) {
+		line, _, _ = strings.Cut(line, "#")
+		digits.WriteString(strings.Join(strings.Fields(line), ""))
+	}
+	b, err := hex.DecodeString(digits.String())
+	require.NoError(t, err)
+	return b
+}
+
+func cborOf(t testing.TB, v any) []byte {
+	t.Helper()
+	mode, err := cbor.CoreDetEncOptions().EncMode()
+	require.NoError(t, err)
+	b, err := mode.Marshal(v)
+	require.NoError(t, err)
+	return b
+}
+
+// documented is what the package's comment says of the first letter of alice to
+// bob at start, worked out from it with nothing of the package.
+type documented struct {
+	record  ed25519.PrivateKey
+	at      []byte
+	channel [32]byte
+	streams [2][32]byte // alice's and bob's, at their beginning
+}
+
+func document(t testing.TB, alice, bob person) documented {
+	t.Helper()
+	x25519 := func(p person) *ecdh.PrivateKey {
+		b, err := p.sealing[0].Bytes()
+		require.NoError(t, err)
+		key, err := ecdh.X25519().NewPrivateKey(b)
+		require.NoError(t, err)
+		return key
+	}
+	a, b := alice.key.Pointer().Bytes(), bob.key.Pointer().Bytes()
+	own, other := x25519(alice), x25519(bob)
+	secret, err := other.ECDH(own.PublicKey())
+	require.NoError(t, err)
+	epoch := start.Unix() / (7 * 24 * 3600)
+	info := cborOf(t, []any{a, b, own.PublicKey().Bytes(), other.PublicKey().Bytes(), epoch})
+	seed, err := hkdf.Key(sha256.New, secret, []byte("petnames/drop/record/v1"), string(info), 32)
+	require.NoError(t, err)
+	d := documented{record: ed25519.NewKeyFromSeed(seed)}
+	d.at = append([]byte{0x00, 0x24, 0x08, 0x01, 0x12, 0x20}, d.record.Public().(ed25519.PublicKey)...)
+	both := [][]byte{a, b}
+	if bytes.Compare(a, b) > 0 {
+		both = [][]byte{b, a}
+	}
+	d.channel = sha256.Sum256(append([]byte("petnames/drop/channel/v1\x00"), cborOf(t, both)...))
+	for i, from := range [][]byte{a, b} {
+		d.streams[i] = sha256.Sum256(append(append([]byte("petnames/drop/stream/v1\x00"), d.channel[:]...), from...))
+	}
+	return d
+}
+
+// next is the chain after one message more.
+func chained(chain [32]byte, counter uint64, message string) [32]byte {
+	b := binary.BigEndian.AppendUint64(append([]byte("petnames/drop/message/v1\x00"), chain[:]...), counter)
+	return sha256.Sum256(append(b, message...))
+}
+
+// letter is the signed letter with two messages and nothing acknowledged.
+func (d documented) letter(t testing.TB, alice, bob person, messages ...string) []byte {
+	t.Helper()
+	sent := make([]any, len(messages))
+	for i, m := range messages {
+		sent[i] = []byte(m)
+	}
+	letter := cborOf(t, []any{1, alice.key.Pointer().Bytes(), bob.key.Pointer().Bytes(), d.channel[:], d.at, start.UnixMilli(), start.UnixMilli(),
+		[]any{0, d.streams[0][:]}, sent, []any{0, d.streams[1][:]}})
+	sum := sha256.Sum256(letter)
+	signature, err := alice.key.Sign(nil, append([]byte("petnames/drop/letter/v1\x00"), sum[:]...), crypto.Hash(0))
+	require.NoError(t, err)
+	return cborOf(t, []any{signature, letter})
+}
+
+func TestALetterIsAsDocumented(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	d := document(t, alice, bob)
+	mustSend(t, a, "one", "two")
+	a.State()
+	rec, err := a.Outgoing(start)
+	require.NoError(t, err)
+	require.Equal(t, d.at, rec.Pointer().Bytes())
+	require.Equal(t, uint64(start.UnixMilli()), rec.Sequence())
+	require.Equal(t, time.Unix((start.Unix()/(7*24*3600)+2)*7*24*3600, 0).UTC(), rec.Expires())
+	sealed, err := unseal(b.mine.sealing, rec.Pointer(), rec.Sequence(), rec.Payload())
+	require.NoError(t, err)
+	require.Equal(t, hex.EncodeToString(d.letter(t, alice, bob, "one", "two")), hex.EncodeToString(sealed))
+
+	mail := deliver(t, b, rec, start)
+	require.Equal(t, []string{"one", "two"}, texts(mail.Messages))
+	chain := d.streams[0]
+	for i, m := range []string{"one", "two"} {
+		chain = chained(chain, uint64(i+1), m)
+		require.Equal(t, chain, mail.Messages[i].ID)
+	}
+}
+
+// A record that was stored once is read for ever.
+func TestARecordThatIsStoredIsRead(t *testing.T) {
+	alice, bob, _, b := pair(t)
+	d := document(t, alice, bob)
+	at, err := pointer.FromBytes(d.at)
+	require.NoError(t, err)
+	rec, err := pointer.Open(at, golden(t, "record.hex"), start)
+	require.NoError(t, err)
+	mail := deliver(t, b, rec, start)
+	require.Equal(t, []string{"one", "two"}, texts(mail.Messages))
+	require.Equal(t, start, mail.Written)
+	require.Zero(t, mail.Refused)
+	require.Zero(t, mail.Lost)
+}
+
+// So is a state: of a channel with a message under way, one acknowledged, one
+// that came, and a party that changed its key.
+func TestAStateThatIsStoredIsRead(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	store := newArchive()
+	mustSend(t, a, "one")
+	exchange(t, a, b, store, start)
+	mustSend(t, b, "answer")
+	put(t, b, store, start.Add(time.Second))
+	require.Equal(t, []string{"answer"}, take(t, a, store, start.Add(time.Second)))
+	mustSend(t, a, "two")
+	put(t, a, store, start.Add(time.Minute))
+	require.NoError(t, a.Rekey(bob.renewed(t, 22).party()))
+	stored := golden(t, "state.hex")
+	require.Equal(t, hex.EncodeToString(stored), hex.EncodeToString(a.State()))
+	again, err := Open(alice.self(), bob.renewed(t, 22).party(), stored)
+	require.NoError(t, err)
+	require.Equal(t, stored, again.State())
+	require.Equal(t, 1, again.Waiting())
+	owner, err := Owner(stored)
+	require.NoError(t, err)
+	require.Equal(t, alice.key.Pointer(), owner)
+	waiting, err := Unacknowledged(stored)
+	require.NoError(t, err)
+	require.Equal(t, [][]byte{[]byte("two")}, waiting)
+}
+
+// Each of these differs in one field from a state that opens.
+func TestStatesThatAreMalformedAreRefused(t *testing.T) {
+	alice, bob, a, _ := pair(t)
+	mustSend(t, a, "one")
+	good, err := decodeState(a.State())
+	require.NoError(t, err)
+	open := func(s state) error {
+		_, err := Open(alice.self(), bob.party(), cborOf(t, s))
+		return err
+	}
+	require.NoError(t, open(good))
+	for name, change := range map[string]func(*state){
+		"version 0":                    func(s *state) { s.Version = 0 },
+		"version 2":                    func(s *state) { s.Version = 2 },
+		"another's":                    func(s *state) { s.Self = bob.key.Pointer().Bytes() },
+		"of another channel":           func(s *state) { s.Channel[31] ^= 1 },
+		"an X25519 key cut":            func(s *state) { s.Theirs = s.Theirs[:31] },
+		"no X25519 key":                func(s *state) { s.Theirs = nil },
+		"an X25519 key before, cut":    func(s *state) { s.Before = s.Theirs[:31] },
+		"an X25519 key before, empty":  func(s *state) { s.Before = []byte{} },
+		"acknowledged over the limit":  func(s *state) { s.Base.Counter = maxCounter + 1 },
+		"processed over the limit":     func(s *state) { s.Have.Counter = maxCounter + 1 },
+		"a sequence over the limit":    func(s *state) { s.Last.Sequence = pointer.MaxSequence + 1 },
+		"no queue":                     func(s *state) { s.Queue = nil },
+		"no last record":               func(s *state) { s.Last.At = nil },
+		"no record put":                func(s *state) { s.Put.At = nil },
+		"1001 messages":                func(s *state) { s.Queue = slicesOf(MaxQueue + 1) },
+		"a message of no bytes":        func(s *state) { s.Queue = [][]byte{{}} },
+		"a message of nothing":         func(s *state) { s.Queue = [][]byte{nil} },
+		"a message of 8193 bytes":      func(s *state) { s.Queue = [][]byte{make([]byte, MaxMessage+1)} },
+		"messages of 1 MiB and a byte": func(s *state) { s.Queue = append(megabyte(), []byte{1}) },
+	} {
+		s := good
+		change(&s)
+		require.Error(t, open(s), name)
+		_, err := Unacknowledged(cborOf(t, s))
+		if name != "another's" && name != "of another channel" && !strings.HasPrefix(name, "an X25519") && name != "no X25519 key" {
+			require.Error(t, err, name)
+		}
+	}
+	for name, change := range map[string]func(*state){
+		"acknowledged up to the limit": func(s *state) { s.Base.Counter = maxCounter },
+		"the highest sequence":         func(s *state) { s.Last.Sequence = pointer.MaxSequence },
+		"1000 messages":                func(s *state) { s.Queue = slicesOf(MaxQueue) },
+		"messages of 1 MiB":            func(s *state) { s.Queue = megabyte() },
+		"a key before":                 func(s *state) { s.Before = alice.party().Sealing[0].Key },
+	} {
+		s := good
+		change(&s)
+		require.NoError(t, open(s), name)
+	}
+	// And in its encoding alone.
+	b := a.State()
+	for name, b := range map[string][]byte{
+		"the length in two bytes": append([]byte{0x98, b[0] & 31}, b[1:]...),
+		"the version in two":      append([]byte{b[0], 0x18, 1}, b[2:]...),
+		"an indefinite list":      append(append([]byte{0x9f}, b[1:]...), 0xff),
+		"a field more":            append(append([]byte{b[0] + 1}, b[1:]...), 0xf6),
+		"a field less":            append([]byte{b[0] - 1}, b[1:len(b)-1]...),
+		"tagged":                  append([]byte{0xd9, 0xd9, 0xf7}, b...),
+		"a byte behind it":        append(bytes.Clone(b), 0),
+	} {
+		_, err := Open(alice.self(), bob.party(), b)
+		require.Error(t, err, name)
+		_, err = Owner(b)
+		require.Error(t, err, name)
+	}
+}
+
+func megabyte() (queue [][]byte) {
+	for range MaxQueueBytes / MaxMessage {
+		queue = append(queue, make([]byte, MaxMessage))
+	}
+	return queue
+}
+
+// Each of these is truly signed by alice and in its place, and breaks one bound
+// or the one encoding.
+func TestLettersOverTheirBoundsAreRefused(t *testing.T) {
+	alice, bob, _, _ := pair(t)
+	l, _, rec := overheard(t, alice, bob)
+	key := recordKeyOf(t, alice, bob, start)
+	resigned := func(letter []byte) signed {
+		signature, err := alice.key.Sign(nil, statement(letter), crypto.Hash(0))
+		require.NoError(t, err)
+		return signed{Signature: signature, Letter: letter}
+	}
+	come := func(s signed) Mail {
+		return deliver(t, mustOpen(t, bob, alice, nil), forge(t, key, bob, s, rec.Sequence(), start), start)
+	}
+	for name, change := range map[string]func(*letter){
+		"of version 0":              func(l *letter) { l.Version = 0 },
+		"of version 2":              func(l *letter) { l.Version = 2 },
+		"a base over the limit":     func(l *letter) { l.Base.Counter = maxCounter + 1 },
+		"an ack over the limit":     func(l *letter) { l.Ack.Counter = maxCounter + 1 },
+		"no list of messages":       func(l *letter) { l.Messages = nil },
+		"1001 messages":             func(l *letter) { l.Messages = slicesOf(MaxQueue + 1) },
+		"an empty message":          func(l *letter) { l.Messages = append(l.Messages, []byte{}) },
+		"a message of 8193 bytes":   func(l *letter) { l.Messages = [][]byte{make([]byte, MaxMessage+1)} },
+		"a message of 8192 is fine": func(l *letter) { l.Messages = [][]byte{make([]byte, MaxMessage)} },
+		"1000 messages are fine":    func(l *letter) { l.Messages = slicesOf(MaxQueue) },
+		"the limits are fine":       func(l *letter) { l.Base.Counter, l.Ack.Counter = maxCounter, maxCounter },
+	} {
+		changed := l
+		change(&changed)
+		mail := come(resigned(cborOf(t, changed)))
+		if strings.HasSuffix(name, "fine") {
+			require.Zero(t, mail.Refused, name)
+			require.NotEmpty(t, mail.Messages, name)
+			continue
+		}
+		require.Equal(t, 1, mail.Refused, name)
+		require.Empty(t, mail.Messages, name)
+	}
+	b := cborOf(t, l)
+	require.Zero(t, come(resigned(b)).Refused)
+	for name, spelling := range map[string][]byte{
+		"the length in two bytes": append([]byte{0x98, b[0] & 31}, b[1:]...),
+		"the version in two":      append([]byte{b[0], 0x18, 1}, b[2:]...),
+		"an indefinite list":      append(append([]byte{0x9f}, b[1:]...), 0xff),
+		"a field more":            append(append([]byte{b[0] + 1}, b[1:]...), 0xf6),
+		"tagged":                  append([]byte{0xd9, 0xd9, 0xf7}, b...),
+		"a byte behind it":        append(bytes.Clone(b), 0),
+		"cut by a byte":           b[:len(b)-1],
+	} {
+		require.Equal(t, 1, come(resigned(spelling)).Refused, name)
+	}
+	for name, change := range map[string]func(*signed){
+		"a signature of 63 bytes": func(s *signed) { s.Signature = s.Signature[:63] },
+		"a signature of 65 bytes": func(s *signed) { s.Signature = append(bytes.Clone(s.Signature), 0) },
+		"no signature":            func(s *signed) { s.Signature = nil },
+	} {
+		s := resigned(b)
+		change(&s)
+		require.Equal(t, 1, come(s).Refused, name)
+	}
+}
+
+// What is acknowledged is the last that was processed: not what was read, not
+// what was processed after the state was stored.
+func TestOnlyWhatIsProcessedIsAcknowledged(t *testing.T) {
+	alice, bob, a, b := pair(t)
+	store := newArchive()
+	acknowledged := func() mark {
+		t.Helper()
+		rec, err := b.Outgoing(start)
+		require.NoError(t, err)
+		l, err := mustOpen(t, alice, bob, nil).open(rec)
+		require.NoError(t, err)
+		return l.Ack
+	}
+	mustSend(t, a, "one", "two", "three")
+	put(t, a, store, start)
+	mail := poll(t, b, store, start)
+	require.Len(t, mail.Messages, 3)
+	b.State()
+	require.Equal(t, firstMark(b.id, alice.key.Pointer()), acknowledged(), "read, and not processed")
+	put(t, b, store, start)
+	poll(t, a, store, start)
+	require.Equal(t, 3, a.Waiting())
+
+	require.NoError(t, b.Done(mail.Messages[0])) // the processing of the second fails
+	_, err := b.Outgoing(start)
+	require.ErrorIs(t, err, errUnsaved, "nor what is processed and not yet durable")
+	saved := b.State()
+	require.Equal(t, mark{Counter: 1, Chain: mail.Messages[0].ID}, acknowledged())
+	put(t, b, store, start.Add(time.Second))
+	poll(t, a, store, start.Add(time.Second))
+	require.Equal(t, 2, a.Waiting())
+	require.Equal(t, mail.Messages[1:], poll(t, b, store, start.Add(time.Second)).Messages, "it comes again")
+
+	// Processed, and forgotten by a crash before the state was stored.
+	require.NoError(t, b.Done(mail.Messages[2]))
+	b = mustOpen(t, bob, alice, saved)
+	require.Equal(t, mark{Counter: 1, Chain: mail.Messages[0].ID}, acknowledged())
+	put(t, a, store, start.Add(time.Minute))
+	require.Equal(t, []string{"two", "three"}, texts(poll(t, b, store, start.Add(time.Minute)).Messages))
+	put(t, b, store, start.Add(time.Minute))
+	poll(t, a, store, start.Add(time.Minute))
+	require.Equal(t, 2, a.Waiting())
+}
+
+// Of the keys over the bound those that were replaced first are left out, of each
+// kind by itself: what was sent to the oldest that is kept is still found.
+func TestTheOldestKeptKeysAreFoundAndOpened(t *testing.T) {
+	alice, _, _, _ := pair(t)
+	var people []person // bob, with his keys from the newest to the oldest
+	bob := newPerson(t, 2, 100)
+	people = append(people, bob)
+	for i := range byte(maxKeys) {
+		people = append([]person{newPerson(t, 2, 101+i)}, people...)
+	}
+	self := bob.self()
+	self.Sealing = nil
+	for _, p := range people {
+		self.Sealing = append(self.Sealing, p.sealing...)
+	}
+	for age, p := range people {
+		for name, keys := range map[string]int{"hybrid": 2, "X25519": 1} {
+			to := p
+			to.sealing = to.sealing[:keys]
+			a := mustOpen(t, alice, to, nil)
+			store := newArchive()
+			mustSend(t, a, "hello")
+			put(t, a, store, start)
+			b, err := Open(self, alice.party(), nil)
+			require.NoError(t, err)
+			mail := poll(t, b, store, start)
+			require.Zero(t, mail.Refused)
+			if age < maxKeys {
+				require.Equal(t, []string{"hello"}, texts(mail.Messages), "%s key number %d", name, age)
+			} else {
+				require.Empty(t, mail.Messages, "%s key number %d", name, age)
+			}
+		}
+	}
+	// What is written now is written under today's key.
+	b, err := Open(self, alice.party(), nil)
+	require.NoError(t, err)
+	mustSend(t, b, "hello")
+	store := newArchive()
+	put(t, b, store, start)
+	require.Equal(t, []string{"hello"}, take(t, mustOpen(t, alice, people[0], nil), store, start))
+}
+
+// Numbers end before they could overflow.
+func TestMessagesAreNotNumberedPastTheLimit(t *testing.T) {
+	_, _, a, _ := pair(t)
+	a.base.Counter = maxCounter - MaxQueue
+	require.NoError(t, a.Send([]byte("last")))
+	a.base.Counter++
+	require.ErrorContains(t, a.Send([]byte("over")), "limit")
+	require.Equal(t, 1, a.Waiting())
+}

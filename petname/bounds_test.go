@@ -1,0 +1,380 @@
+package petname
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// The inbox is bounded over all introducers, strangers apart: the thousandth
+// waits, and one more doesn't come in.
+func TestTheInboxIsBoundedOverAllIntroducers(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	mustAdd(t, b, "dave", "dave")
+	// Another device has received them, of whatever bound.
+	var bodies [][]byte
+	for range MaxInbox - 1 {
+		signed := introduced(t, "alice", "me", "bob")
+		opened, err := introduce.OpenIntroduction(signed, epoch)
+		require.NoError(t, err)
+		w := saidBy(opened, Introduced, signed, "drop")
+		bodies = append(bodies, marshal(act{Op: opSuggest, Suggestion: &w}))
+	}
+	_, err := b.Ledger().Append(bodies...)
+	require.NoError(t, err)
+	_, _, err = b.ReceiveStranger(knocks(t, "sam"), "doorstep", hasPaid)
+	require.NoError(t, err)
+	receive(t, b, introduced(t, "dave", "me", "carol"))
+	require.Len(t, inbox(t, b), MaxInbox+1)
+	_, _, err = b.Receive(introduced(t, "dave", "me", "erin"), "drop")
+	require.ErrorIs(t, err, ErrInboxFull)
+	_, _, err = b.Suggest(Suggestion{Kind: Paired, Pointer: pointerOf("frank"), Channel: "code", Evidence: []byte("transcript")})
+	require.NoError(t, err, "a pairing comes in all the same")
+	declined := 0
+	for _, s := range inbox(t, b) {
+		if s.By == pointerOf("alice") && declined < 2 {
+			_, err = b.Decline(s.ID, false)
+			require.NoError(t, err)
+			declined++
+		}
+	}
+	receive(t, b, introduced(t, "dave", "me", "erin"))
+}
+
+// What has expired takes no place.
+func TestExpiredIntroductionsTakeNoPlace(t *testing.T) {
+	now := epoch
+	options := testOptions()
+	options.Now = func() time.Time { return now }
+	b, err := Create(filepath.Join(fastDir(t), "ledger.db"), testKey("me"), testKey("one"), options)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	mustAdd(t, b, "alice", "alice")
+	for i := range MaxInboxFrom {
+		receive(t, b, introduced(t, "alice", "me", fmt.Sprint(i), func(x *introduce.Introduction) { x.Expires = epoch.Add(time.Hour) }))
+	}
+	more := introduced(t, "alice", "me", "more")
+	now = epoch.Add(time.Hour - time.Millisecond)
+	_, _, err = b.Receive(more, "drop")
+	require.ErrorIs(t, err, ErrInboxFull)
+	require.Len(t, inbox(t, b), MaxInboxFrom)
+	id := inbox(t, b)[0].ID
+	now = epoch.Add(time.Hour)
+	require.Empty(t, inbox(t, b))
+	_, err = b.Accept(id, mustName("late"), Acceptance{})
+	require.ErrorIs(t, err, ErrDecided)
+	receive(t, b, more)
+}
+
+// What names nobody can't be accepted, and nobody gives way to itself.
+func TestWhatCannotBeAcceptedIsRefused(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	mustAdd(t, b, "bob", "bob")
+	question, err := introduce.Question{To: pointerOf("me"), Subject: introduced(t, "dave", "alice", "me")}.Sign(testKey("alice"), epoch)
+	require.NoError(t, err)
+	asked := receive(t, b, question)
+	id := receive(t, b, introduced(t, "alice", "me", "bob"))
+	n, view := entries(b), dump(t, b)
+	_, err = b.Accept(asked, mustName("x"), Acceptance{})
+	require.ErrorContains(t, err, "names nobody")
+	_, err = b.Accept(id, mustName("robert"), Acceptance{Instead: pointerOf("bob")})
+	require.ErrorContains(t, err, "itself")
+	_, err = b.Accept(id, mustName("robert"), Acceptance{Instead: pointerOf("nobody")})
+	require.ErrorIs(t, err, ErrNotFound)
+	_, err = b.Accept(SuggestionID{1}, mustName("robert"), Acceptance{})
+	require.ErrorIs(t, err, ErrNotFound)
+	for _, decide := range []func(SuggestionID) error{b.Consent, b.Withdraw} {
+		require.ErrorContains(t, decide(id), "no offer")
+		require.ErrorContains(t, decide(asked), "no offer")
+		require.ErrorIs(t, decide(SuggestionID{1}), ErrNotFound)
+	}
+	_, err = b.Decline(SuggestionID{1}, false)
+	require.ErrorIs(t, err, ErrNotFound)
+	_, err = b.Suggestion(id.String() + "0")
+	require.ErrorIs(t, err, ErrNotFound)
+	_, err = b.Suggestion("")
+	require.ErrorIs(t, err, ErrNotFound)
+	require.Equal(t, n, entries(b))
+	require.Equal(t, view, dump(t, b))
+
+	// Nor what was accepted, declined.
+	c, err := b.Accept(id, mustName("bob"), Acceptance{})
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("bob"), c.Pointer)
+	_, err = b.Decline(id, false)
+	require.ErrorIs(t, err, ErrDecided)
+}
+
+// A contact's trail has 64 keys at most, whatever its owner signs and whatever a
+// device writes down; and an introduction carries the newest steps of it.
+func TestATrailIsBounded(t *testing.T) {
+	steps := trail(t, maxTrail+6)
+	b := newTestBook(t)
+	_, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{})
+	require.NoError(t, err)
+	require.NoError(t, b.Succeed(pointerOf("trail 0"), steps[:32]))
+	at := func(b *Book) pointer.Pointer { return must(b.Lookup(mustName("alice"))) }
+	require.Equal(t, pointerOf("trail 32"), at(b))
+	var tooLong *SuccessionError
+	require.ErrorAs(t, b.Succeed(pointerOf("trail 32"), steps[32:64]), &tooLong)
+	require.ErrorContains(t, tooLong, "over 64 keys long")
+	require.Equal(t, pointerOf("trail 32"), at(b))
+	require.NoError(t, b.Succeed(pointerOf("trail 32"), steps[32:63]))
+	require.Equal(t, pointerOf("trail 63"), at(b))
+	require.ErrorAs(t, b.Succeed(pointerOf("trail 63"), steps[63:64]), &tooLong)
+	told, err := b.Succession(pointerOf("trail 0"))
+	require.NoError(t, err)
+	require.Equal(t, steps[63-maxTold:63], told)
+
+	for _, piece := range [][]pointer.Succession{steps[63:], steps[60:66]} {
+		evidence, err := pointer.EncodeSuccession(piece)
+		require.NoError(t, err)
+		_, err = b.Ledger().Append(marshal(act{Op: opAdvance, Contact: pointerOf("trail 0").Bytes(), Fact: &wireFact{Kind: factSuccession}, Chain: evidence}))
+		require.NoError(t, err)
+	}
+	require.Equal(t, pointerOf("trail 64"), at(b), "the 64th after the first, and no further")
+	c := must(b.ByName(mustName("alice")))
+	require.Len(t, c.trail, maxTrail+1)
+	_, err = b.ByPointer(pointerOf("trail 65"))
+	require.ErrorIs(t, err, ErrNotFound)
+}
+
+// A contact with more edges than one act tells of can be removed all the same.
+func TestAContactWithMoreEdgesThanAnActHoldsIsRemoved(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	var bodies [][]byte
+	for i := range maxActEdges + 5 {
+		bodies = append(bodies, marshal(act{Op: opShare, Contact: pointerOf("alice").Bytes(), Label: fmt.Sprint("label ", i)}))
+	}
+	_, err := b.Ledger().Append(bodies...)
+	require.NoError(t, err)
+	require.Len(t, must(b.PublicEdges()), maxActEdges+5)
+	_, err = b.Remove(pointerOf("alice"))
+	require.NoError(t, err)
+	require.Empty(t, must(b.PublicEdges()))
+	must(b.Undo())
+	require.Len(t, must(b.PublicEdges()), maxActEdges+5)
+}
+
+// So can one with more names in conflict.
+func TestAContactWithMoreNamesThanAnActHoldsIsRemoved(t *testing.T) {
+	a, b := twoDevices(t)
+	was := make([]wireWas, maxWas)
+	for i := range was {
+		was[i].Name = fmt.Sprint("name ", i)
+	}
+	// An undo says many names at once; the other device says one more.
+	require.NoError(t, b.SetNickname("me"))
+	_, err := b.Ledger().Append(marshal(act{Op: opUndo, Number: 1, Contact: pointerOf("a").Bytes(), Was: was}))
+	require.NoError(t, err)
+	must(a.Rename(pointerOf("a"), mustName("one more"), Source{}))
+	sync(t, a, b)
+	require.Len(t, must(a.ByPointer(pointerOf("a"))).Conflict.Names, maxWas+1)
+	_, err = a.Remove(pointerOf("a"))
+	require.NoError(t, err)
+	sync(t, a, b)
+	for _, book := range []*Book{a, b} {
+		require.Empty(t, contacts(t, book))
+		require.False(t, must(book.ByPointer(pointerOf("a"))).Removed.IsZero())
+	}
+}
+
+// An act undoes an earlier one of its device: not itself, nor what comes later.
+func TestAnUndoOfWhatIsNotEarlierSaysNothing(t *testing.T) {
+	_, b := twoDevices(t)
+	require.NoError(t, b.SetNickname("me"))
+	own := func() (n uint64) {
+		for _, h := range b.Ledger().Heads() {
+			if h.Device == b.Ledger().Device() {
+				n = h.Number
+			}
+		}
+		return n
+	}
+	undo := func(number uint64) {
+		_, err := b.Ledger().Append(marshal(act{Op: opUndo, Number: number, Contact: pointerOf("a").Bytes(), Was: []wireWas{{Name: "undone"}}}))
+		require.NoError(t, err)
+	}
+	view := dump(t, b)
+	undo(own() + 1)
+	undo(own() + 2)
+	undo(1 << 60)
+	require.Equal(t, view, dump(t, b))
+	undo(own())
+	require.Equal(t, "undone", must(b.ByPointer(pointerOf("a"))).Name.String(), "else the acts say nothing for another reason")
+}
+
+// What two devices published without knowing of each other comes to one: the
+// higher sequence, and of one sequence one value, whichever was heard first.
+func TestPublicationsOfSeveralDevicesComeToOne(t *testing.T) {
+	low, high, other := Published{"/ipfs/low", 4}, Published{"/ipfs/b", 5}, Published{"/ipfs/a", 5}
+	for _, c := range [][3]Published{{low, high, high}, {high, low, high}, {high, other, high}, {other, high, high}} {
+		a, b := twoDevices(t)
+		require.NoError(t, a.Reserve(c[0]))
+		require.NoError(t, b.Reserve(c[1]))
+		sync(t, a, b)
+		require.Equal(t, dump(t, a), dump(t, b))
+		for _, book := range []*Book{a, b} {
+			require.Equal(t, c[2], must(book.Published()))
+			require.ErrorContains(t, book.Reserve(Published{"/ipfs/z", 5}), "used already")
+		}
+	}
+}
+
+// Nicknames that two devices gave me at once come to one, the same on both.
+func TestNicknamesOfSeveralDevicesComeToOne(t *testing.T) {
+	for _, names := range [][2]string{{"Ann", "Zoe"}, {"Zoe", "Ann"}} {
+		a, b := twoDevices(t)
+		require.NoError(t, a.SetNickname(names[0]))
+		require.NoError(t, b.SetNickname(names[1]))
+		sync(t, a, b)
+		require.Equal(t, dump(t, a), dump(t, b))
+		require.Equal(t, must(a.Nickname()), must(b.Nickname()))
+		require.NoError(t, b.SetNickname("Eve"))
+		sync(t, a, b)
+		require.Equal(t, "Eve", must(a.Nickname()))
+	}
+}
+
+// A name of a contact in conflict is nobody's to take: the answer is the conflict,
+// and not who has the name.
+func TestANameOfAContactInConflictIsNotTaken(t *testing.T) {
+	a, b := twoDevices(t)
+	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
+	must(b.Rename(pointerOf("a"), mustName("ali"), Source{}))
+	sync(t, a, b)
+	for _, name := range []string{"al", "ali"} {
+		_, err := a.Add(mustName(name), link("b"), Source{})
+		var conflict *ConflictError
+		require.ErrorAs(t, err, &conflict, name)
+		require.Len(t, conflict.Contacts, 1)
+		require.Equal(t, pointerOf("a"), conflict.Contacts[0].ID)
+	}
+}
+
+// A nickname that came with two facts is known as long as one of them is.
+func TestANicknameHeardTwiceStaysWhenOneFactIsUndone(t *testing.T) {
+	a, b := twoDevices(t)
+	lissy := pointer.Link{Pointer: pointerOf("a"), Nickname: "Lissy", Next: commitment("a")}
+	must(a.Add(mustName("alice"), lissy, Source{}))
+	pull(t, b, a)
+	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
+	must(b.Rename(pointerOf("a"), mustName("ali"), Source{}))
+	sync(t, a, b)
+	must(a.Add(mustName("al"), lissy, Source{})) // settles it, and says the nickname again
+	must(a.Undo())
+	require.NotNil(t, must(a.ByPointer(pointerOf("a"))).Conflict)
+	like := must(a.Lookalikes("lissy", pointerOf("b")))
+	require.Len(t, like, 1)
+	require.Equal(t, LikeNickname, like[0].Kind)
+}
+
+// The attack: a card of a key that was come to without the old key's signature, by
+// a thief of that key, which another device wrote down before it knew. It pins
+// nothing; a link that the user gives does.
+func TestACardOnRecordPinsNothingAtAKeyThatTheOldOneDidNotSign(t *testing.T) {
+	for kind, pins := range map[string]bool{factCard: false, "link": true} {
+		b := newTestBook(t)
+		pinnedAlice(t, b)
+		require.NoError(t, b.Succeed(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+		_, err := b.Ledger().Append(marshal(act{Op: opLearn, Contact: pointerOf("a").Bytes(), Of: pointerOf("next a").Bytes(),
+			Fact: &wireFact{Kind: kind, By: "x", Channel: "record", Next: mustCommit("thief").Bytes()}}))
+		require.NoError(t, err)
+		require.NoError(t, b.Succeed(pointerOf("next a"), chain(stepTo(t, "next a", "thief", commitment("thief")))))
+		c := must(b.ByName(mustName("alice")))
+		require.Equal(t, pins, c.Pointer == pointerOf("thief"), kind)
+	}
+}
+
+// A contact of whom two commitments are on record moves by none of them.
+func TestNothingMovesAContactInDuplicity(t *testing.T) {
+	a, b := twoDevices(t)
+	must(a.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}, Source{}))
+	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit("thief")}, Source{}))
+	sync(t, a, b)
+	require.True(t, must(a.ByPointer(pointerOf("a"))).Duplicity)
+	n := entries(a)
+	for _, to := range []pointer.Succession{step(t, "a"), stepTo(t, "a", "thief", commitment("thief"))} {
+		require.NoError(t, a.Succeed(pointerOf("a"), chain(to)))
+		require.Equal(t, n, entries(a))
+		require.Equal(t, pointerOf("a"), must(a.Lookup(mustName("alice"))))
+	}
+}
+
+// The old key's signature that comes later, with another commitment than a link
+// pinned meanwhile, is recorded as evidence: then it is duplicity, and shown.
+func TestALaterSignatureAgainstALinkIsKeptAsEvidence(t *testing.T) {
+	b := newTestBook(t)
+	pinnedAlice(t, b)
+	require.NoError(t, b.Succeed(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("next a"), Next: commitment("linked")}, Source{}))
+	facts := len(must(b.ByName(mustName("alice"))).Provenance)
+	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	c := must(b.ByName(mustName("alice")))
+	require.Len(t, c.Provenance, facts+1)
+	require.True(t, c.Duplicity)
+	require.Equal(t, pointerOf("next a"), c.Pointer)
+}
+
+// A label that its own reader would be led to itself by is refused, in whatever
+// pointer of its both are named.
+func TestNobodyIsSharedWithItself(t *testing.T) {
+	b := newTestBook(t)
+	pinnedAlice(t, b)
+	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	n := entries(b)
+	for _, audience := range []string{"a", "next a"} {
+		for _, shared := range []string{"a", "next a"} {
+			_, err := b.ShareWith(pointerOf(audience), pointerOf(shared), mustName("me too"))
+			require.ErrorContains(t, err, "who would read it")
+		}
+	}
+	require.Equal(t, n, entries(b))
+}
+
+// Keeping many passes over a contact whose removal is in conflict, as keeping one
+// refuses it.
+func TestAContactWhoseRemovalIsInConflictIsNotKept(t *testing.T) {
+	a, b := twoDevices(t)
+	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
+	must(b.Remove(pointerOf("a")))
+	sync(t, a, b)
+	mustAdd(t, a, "bob", "bob")
+	n := entries(a)
+	_, err := a.Keep(pointerOf("a"), true)
+	require.ErrorAs(t, err, new(*ConflictError))
+	require.NoError(t, a.KeepAll([]pointer.Pointer{pointerOf("a")}, true))
+	require.Equal(t, n, entries(a))
+	require.NoError(t, a.KeepAll([]pointer.Pointer{pointerOf("a"), pointerOf("bob")}, true))
+	require.True(t, isKept(t, a, "bob"))
+	require.False(t, isKept(t, a, "a"))
+}
+
+// A contact's own denial of an introduction of another key of its own, which never
+// took anybody's place, accuses nobody.
+func TestADenialOfWhatGaveWayToNobodyProvesNothing(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	pinned := pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}
+	must(b.Add(mustName("bob"), pinned, Source{}))
+	truth := introduced(t, "alice", "me", "a")
+	receive(t, b, truth)
+	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	denial, err := introduce.Deny(truth, testKey("next a"), epoch)
+	require.NoError(t, err)
+	receive(t, b, denial)
+	evidence := must(b.Evidence(pointerOf("a")))
+	require.Len(t, evidence, 2)
+	proof, err := b.Contradictions(pointerOf("a"))
+	require.NoError(t, err)
+	require.Empty(t, proof)
+}
