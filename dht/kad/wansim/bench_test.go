@@ -44,6 +44,10 @@ func small() bool {
 // over the goals that the big one is measured by.
 func TestWAN(t *testing.T) {
 	control := !small()
+	gates := struct{ holders, publishOracle, publish float64 }{19, 1.7, 0.32}
+	if !control { // of three operations, the median is anybody's
+		gates.holders, gates.publishOracle, gates.publish = 18, 2.5, 0.5
+	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	var m measures
@@ -82,11 +86,11 @@ func TestWAN(t *testing.T) {
 	if r.Publish.P50 > 0 {
 		require.Zero(t, r.Failed)
 		require.GreaterOrEqual(t, r.HoldersAtReturn.Min, 14, "15 is the goal")
-		require.GreaterOrEqual(t, r.HoldersAfter.Mean, 19.)
-		require.LessOrEqual(t, r.Ratios.PublishOracle, 1.7)
+		require.GreaterOrEqual(t, r.HoldersAfter.Mean, gates.holders)
+		require.LessOrEqual(t, r.Ratios.PublishOracle, gates.publishOracle)
 	}
 	if r.KadPutTuned != nil {
-		require.LessOrEqual(t, r.Ratios.Publish, 0.32)
+		require.LessOrEqual(t, r.Ratios.Publish, gates.publish)
 		require.LessOrEqual(t, r.Ratios.Agreed, 0.18)
 		require.LessOrEqual(t, r.Ratios.Fresh, 0.2)
 	}
