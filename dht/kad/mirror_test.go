@@ -212,8 +212,10 @@ func TestAPeerAtTheMirrorTooCountsOnce(t *testing.T) {
 		require.Equal(t, len(peers), receipt.Stored)
 		asked := 0
 		for a, err := range client().Get(t.Context(), rec.Pointer()) {
-			require.NoError(t, err)
-			asked = a.Asked
+			if err != nil {
+				require.ErrorIs(t, err, dht.ErrSurrounded, "so few are expected there")
+			}
+			asked = max(asked, a.Asked)
 		}
 		require.Equal(t, len(peers), asked)
 		for _, p := range peers {
