@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
@@ -92,12 +93,51 @@ func TestHostileAnnouncementsAreBounded(t *testing.T) {
 	require.Len(t, infos, 1)
 	require.Len(t, infos[0].Addrs, 2)
 
-	n := started(t, Config{})
-	d := &discovery{node: n, found: make(chan struct{}), slots: make(chan struct{}, maxFound)}
-	for range maxFound { // as many dials as may be are under way
-		d.slots <- struct{}{}
-	}
-	d.HandlePeerFound(infos[0])
-	d.HandlePeerFound(peer.AddrInfo{ID: n.host.ID()})
-	require.Empty(t, n.host.Peerstore().Addrs(infos[0].ID), "dialled past the bound")
+	simulate(t, func(t *testing.T) {
+		n := startNode(t, Config{})
+		d := &discovery{node: n, found: make(chan struct{}), slots: make(chan struct{}, maxFound)}
+		dialled := func(info peer.AddrInfo) bool {
+			d.HandlePeerFound(info)
+			require.NoError(t, n.Wait(t.Context()))
+			return len(n.host.Peerstore().Addrs(info.ID)) > 0
+		}
+		for range maxFound { // as many dials as may be are under way
+			d.slots <- struct{}{}
+		}
+		require.False(t, dialled(infos[0]), "past the bound")
+		<-d.slots
+		d.HandlePeerFound(peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()})
+		require.Len(t, d.slots, maxFound-1, "it does not dial itself")
+		require.True(t, dialled(infos[0]), "one of them has ended")
+		require.Len(t, d.slots, maxFound-1)
+
+		// Of a flood at once, some are dialled, and the others passed over.
+		for range maxFound - 1 {
+			<-d.slots
+		}
+		began := time.Now()
+		var flood []peer.AddrInfo
+		for range 3 * maxFound {
+			flood = append(flood, peer.AddrInfo{ID: randomPeer(t), Addrs: []ma.Multiaddr{silentAddr(t)}})
+			d.HandlePeerFound(flood[len(flood)-1])
+		}
+		require.NoError(t, n.Wait(t.Context()))
+		tried := 0
+		for _, info := range flood {
+			if len(n.host.Peerstore().Addrs(info.ID)) > 0 {
+				tried++
+			}
+		}
+		require.Equal(t, maxFound, tried)
+		require.GreaterOrEqual(t, time.Since(began), retryAfter, "each is tried once more")
+		select {
+		case <-d.found:
+			t.Fatal("nobody was found")
+		default:
+		}
+		server := startServers(t, 1)[0]
+		require.True(t, dialled(peer.AddrInfo{ID: server.host.ID(), Addrs: server.host.Addrs()}))
+		<-d.found
+		require.Equal(t, 1, n.Peers())
+	})
 }
