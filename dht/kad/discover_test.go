@@ -34,7 +34,7 @@ func TestPeersOfALocalNetworkAreFound(t *testing.T) {
 		out, err := exec.Command("ip", args...).CombinedOutput()
 		require.NoError(t, err, "ip %v: %s", args, out)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	listen := []string{"/ip4/192.168.77.1/tcp/0"}
 	a := started(t, Config{Listen: listen, Server: true, Discover: true})
@@ -47,7 +47,7 @@ func TestPeersOfALocalNetworkAreFound(t *testing.T) {
 		}
 	}
 	client := started(t, Config{Discover: true})
-	require.Positive(t, client.Peers())
+	require.Eventually(t, func() bool { return client.Peers() > 0 }, time.Minute, time.Millisecond)
 
 	key, err := pointer.NewKey(nil)
 	require.NoError(t, err)
@@ -56,6 +56,7 @@ func TestPeersOfALocalNetworkAreFound(t *testing.T) {
 	_, err = client.Put(ctx, record.Pointer(), record.Bytes())
 	require.NoError(t, err)
 	other := started(t, Config{Discover: true})
+	require.Eventually(t, func() bool { return other.Peers() > 0 }, time.Minute, time.Millisecond)
 	best, err := (&dht.Resolver{Stores: []dht.Store{other}}).Best(ctx, record.Pointer(), dht.LevelFresh)
 	require.NoError(t, err)
 	require.Equal(t, record.Bytes(), best.Record.Bytes())

@@ -101,7 +101,7 @@ func TestQUICAndTCPAndOtherProtocols(t *testing.T) {
 		server := startNode(t, Config{Listen: []string{listen}, Server: true, Protocol: "/ours/kad/1.0.0"})
 		require.Len(t, server.Addrs(), 1)
 		require.Contains(t, server.Addrs()[0], "/p2p/"+server.ID())
-		client := startNode(t, Config{Bootstrap: server.Addrs(), Protocol: "/ours/kad/1.0.0"})
+		client := startNode(t, Config{Bootstrap: server.Addrs(), Protocol: "/ours/kad/1.0.0", DialTimeout: 10 * time.Second})
 		require.Equal(t, 1, client.Peers())
 		rec := sign(t, newKey(t), 1)
 		receipt, err := client.Put(within(t, 10*time.Second), rec.Pointer(), rec.Bytes())

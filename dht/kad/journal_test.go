@@ -330,105 +330,110 @@ func FuzzJournal(f *testing.F) {
 // its bootstrap peer is gone, into its network; one with a damaged file comes
 // back empty-handed, says so, and serves.
 func TestRestartKeepsRecordsAndPeers(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "dht.db")
-	key := peerKey(t)
-	servers := startServers(t, 5)
-	entrance, others := servers[0], servers[1:]
-	for _, n := range others { // the first ones joined a smaller network
-		_, err := n.Join(within(t, 10*time.Second), entrance.Addrs())
+	simulate(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "dht.db")
+		key := peerKey(t)
+		servers := startServers(t, 5)
+		entrance, others := servers[0], servers[1:]
+		for _, n := range others { // the first ones joined a smaller network
+			_, err := n.Join(within(t, 10*time.Second), entrance.Addrs())
+			require.NoError(t, err)
+		}
+		c := Config{Key: key, Listen: loopback, Server: true, Bootstrap: entrance.Addrs(), File: file}
+		n := startNode(t, c)
+		require.Equal(t, 5, n.Peers())
+		k := newKey(t)
+		rec := sign(t, k, 1)
+		_, err := startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
 		require.NoError(t, err)
-	}
-	c := Config{Key: key, Listen: loopback, Server: true, Bootstrap: entrance.Addrs(), File: file}
-	n, err := Start(within(t, 10*time.Second), c)
-	require.NoError(t, err)
-	require.Equal(t, 5, n.Peers())
-	k := newKey(t)
-	rec := sign(t, k, 1)
-	_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
-	require.NoError(t, err)
-	require.Eventually(t, func() bool { return n.Status().Held == 1 }, 5*time.Second, 5*time.Millisecond)
-	require.NoError(t, n.Close())
-	require.NoError(t, n.Close(), "and once more")
-	require.NoError(t, entrance.Close())
+		require.Equal(t, 1, n.Status().Held)
+		require.NoError(t, n.Close())
+		require.NoError(t, n.Close(), "and once more")
+		require.NoError(t, entrance.Close())
 
-	n = startNode(t, c)
-	require.Equal(t, 1, n.Status().Held)
-	require.GreaterOrEqual(t, n.Peers(), 4, "it re-entered by the peers that it knew")
-	require.NoError(t, n.Refused())
-	held, err := n.local.Get(t.Context(), routingKey(k.Pointer()))
-	require.NoError(t, err)
-	require.Equal(t, rec.Bytes(), held.GetValue())
-	require.NoError(t, n.Close())
+		n = startNode(t, c)
+		require.Equal(t, 1, n.Status().Held)
+		require.GreaterOrEqual(t, n.Peers(), 4, "it re-entered by the peers that it knew")
+		require.NoError(t, n.Refused())
+		held, err := n.local.Get(t.Context(), routingKey(k.Pointer()))
+		require.NoError(t, err)
+		require.Equal(t, rec.Bytes(), held.GetValue())
+		require.NoError(t, n.Close())
 
-	// Entered from elsewhere, it must not lead the one network into the other.
-	elsewhere := c
-	elsewhere.Bootstrap = startServers(t, 1)[0].Addrs()
-	n = startNode(t, elsewhere)
-	require.Equal(t, 1, n.Peers())
-	require.Equal(t, 1, n.Status().Held)
-	require.NoError(t, n.Close())
+		// Entered from elsewhere, it must not lead the one network into the other.
+		elsewhere := c
+		elsewhere.Bootstrap = startServers(t, 1)[0].Addrs()
+		n = startNode(t, elsewhere)
+		require.Equal(t, 1, n.Peers())
+		require.Equal(t, 1, n.Status().Held)
+		require.NoError(t, n.Close())
 
-	b, err := os.ReadFile(file)
-	require.NoError(t, err)
-	b[len(b)/2] ^= 1
-	require.NoError(t, os.WriteFile(file, b, 0o600))
-	var told bytes.Buffer
-	c.Logger = slog.New(slog.NewTextHandler(&told, nil))
-	n = startNode(t, c)
-	require.Contains(t, told.String(), "damaged")
-	_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
-	require.NoError(t, err)
-	require.NoError(t, n.Close())
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		b[len(b)/2] ^= 1
+		require.NoError(t, os.WriteFile(file, b, 0o600))
+		var told bytes.Buffer
+		c.Logger = slog.New(slog.NewTextHandler(&told, nil))
+		n = startNode(t, c)
+		require.Contains(t, told.String(), "damaged")
+		_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
+		require.NoError(t, err)
+		require.NoError(t, n.Close())
 
-	c.File = filepath.Join(t.TempDir(), "not there", "dht.db")
-	_, err = Start(within(t, 10*time.Second), c)
-	require.Error(t, err, "a place that can't be written to is told at once")
+		c.File = filepath.Join(t.TempDir(), "not there", "dht.db")
+		_, err = Start(within(t, 10*time.Second), c)
+		require.Error(t, err, "a place that can't be written to is told at once")
+	})
 }
 
 // A record that expired while the node was down is gone when it is back.
 func TestRestartCollectsTheExpired(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "dht.db")
-	now := time.Now()
-	c := Config{Key: peerKey(t), Listen: loopback, Server: true, File: file, Now: func() time.Time { return now }}
-	n := startNode(t, c)
-	k := newKey(t)
-	rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: now.Add(time.Hour), TTL: time.Minute})
-	require.NoError(t, err)
-	_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
-	require.NoError(t, err)
-	require.NoError(t, n.Close())
-	now = now.Add(2 * time.Hour)
-	n = startNode(t, c)
-	require.Zero(t, n.Status().Held)
-	require.NoError(t, n.Close())
-	b, err := os.ReadFile(file)
-	require.NoError(t, err)
-	deleted := false
-	require.NoError(t, readJournal(bytes.NewReader(b), n.durable.head(), func(e entry) error {
-		deleted = deleted || e.kind == entryDelete
-		return nil
-	}))
-	require.True(t, deleted, "on disk, too")
+	simulate(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "dht.db")
+		now := time.Now()
+		c := Config{Key: peerKey(t), Listen: loopback, Server: true, File: file, Now: func() time.Time { return now }}
+		n := startNode(t, c)
+		k := newKey(t)
+		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: now.Add(time.Hour), TTL: time.Minute})
+		require.NoError(t, err)
+		_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
+		require.NoError(t, err)
+		require.NoError(t, n.Close())
+		now = now.Add(2 * time.Hour)
+		n = startNode(t, c)
+		require.Zero(t, n.Status().Held)
+		require.NoError(t, n.Close())
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		deleted := false
+		require.NoError(t, readJournal(bytes.NewReader(b), n.durable.head(), func(e entry) error {
+			deleted = deleted || e.kind == entryDelete
+			return nil
+		}))
+		require.True(t, deleted, "on disk, too")
+	})
 }
 
 // What a killed node had flushed is there: a flush is no promise to the disk,
 // but the system has it.
 func TestKilledNodeKeepsWhatWasFlushed(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "dht.db")
-	c := Config{Key: peerKey(t), Listen: loopback, Server: true, File: file}
-	n := startNode(t, c)
-	require.NoError(t, storeAs(t, n.held, "stranger", "flushed", 100))
-	require.NoError(t, n.durable.flush())
-	require.NoError(t, storeAs(t, n.held, "stranger", "not flushed", 100))
-	b, err := os.ReadFile(file) // as it would be found
-	require.NoError(t, err)
-	file = filepath.Join(t.TempDir(), "dht.db")
-	require.NoError(t, os.WriteFile(file, b, 0o600))
-	c.File = file
-	c.Key = peerKey(t)
-	again := startNode(t, c)
-	require.True(t, holds(again.held, "flushed"))
-	require.False(t, holds(again.held, "not flushed"))
+	simulate(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "dht.db")
+		c := Config{Key: peerKey(t), Listen: loopback, Server: true, File: file}
+		n := startNode(t, c)
+		require.NoError(t, storeAs(t, n.held, "stranger", "flushed", 100))
+		require.NoError(t, n.durable.flush())
+		require.NoError(t, storeAs(t, n.held, "stranger", "not flushed", 100))
+		b, err := os.ReadFile(file) // as it would be found
+		require.NoError(t, err)
+		file = filepath.Join(t.TempDir(), "dht.db")
+		require.NoError(t, os.WriteFile(file, b, 0o600))
+		c.File = file
+		c.Key = peerKey(t)
+		again := startNode(t, c)
+		require.True(t, holds(again.held, "flushed"))
+		require.False(t, holds(again.held, "not flushed"))
+	})
 }
 
 func peerKey(t testing.TB) ed25519.PrivateKey {

@@ -36,7 +36,8 @@ func simulate(t *testing.T, test func(t *testing.T)) {
 		}}
 		s.net.Start()
 		simulations.Store(t, s)
-		t.Cleanup(func() {
+		t.Cleanup(func() { // of the nodes and hosts has been before
+			time.Sleep(time.Minute) // what still waits for a timer ends
 			simulations.Delete(t)
 			s.net.Close()
 		})

@@ -269,3 +269,21 @@ func TestDisjointPathsEndWithTheirContext(t *testing.T) {
 		require.Equal(t, 100*time.Millisecond, time.Since(began))
 	})
 }
+
+// A peer that stands where the closest stand is asked at once, though all slots
+// are taken.
+func TestANearPeerNeedsNoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWalk("self", worldKey, func(context.Context, peer.AddrInfo) (reply, error) { return reply{}, nil })
+		for i := range inFlight + 2 {
+			w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
+		}
+		nearest := w.contacts[0]
+		w.size = size2(nearPeers / nearest.span) // and no other is near
+		set(w.contacts[1:inFlight+1], func(c *contact) { c.state, c.naming = asking, waiting })
+		w.send(t.Context())
+		w.requests.Wait()
+		require.Equal(t, asking, nearest.state)
+		require.Equal(t, heard, w.contacts[inFlight+1].state)
+	})
+}
