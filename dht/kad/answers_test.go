@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p-kad-dht/pb"
@@ -189,7 +191,8 @@ func TestTheFirstToAcknowledgeConfirmNothing(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 4)
 		client := startClient(t, nodes...)
-		rec := sign(t, newKey(t), 1)
+		k := newKey(t)
+		rec := sign(t, k, 1)
 		_, err := client.PutAll(t.Context(), rec.Pointer(), rec.Bytes())
 		require.NoError(t, err)
 		var all []string
@@ -203,10 +206,13 @@ func TestTheFirstToAcknowledgeConfirmNothing(t *testing.T) {
 			require.Equal(t, len(nodes)-i, confirmed())
 			all = append(all, nodes[i].ID())
 		}
-		newer := sign(t, newKey(t), 2)
-		n, err := client.Confirm(t.Context(), newer.Pointer(), newer.Bytes())
+		client.noteFirst(rec.Pointer(), nil)
+		n, err := client.Confirm(t.Context(), rec.Pointer(), sign(t, k, 2).Bytes())
 		require.NoError(t, err)
-		require.Zero(t, n, "nobody has it")
+		require.Zero(t, n, "they have an older one")
+		own, err := nodes[0].Confirm(t.Context(), rec.Pointer(), rec.Bytes())
+		require.NoError(t, err)
+		require.Equal(t, len(nodes)-1, own, "a server's own copy confirms nothing")
 		for range 3 * maxFirsts {
 			client.noteFirst(newKey(t).Pointer(), all)
 			require.LessOrEqual(t, len(client.firsts), maxFirsts)
@@ -237,8 +243,8 @@ func TestAServersOwnCopyComesLast(t *testing.T) {
 	})
 }
 
-// What a look-up taught is in the routing table: peers that answered, and not
-// those that could not be reached, nor any that only memory named.
+// A look-up teaches the routing table who answered and who could not be reached,
+// but not of peers that only memory named: asking them makes nobody known.
 func TestALookUpTeachesTheTable(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 3)
@@ -246,10 +252,7 @@ func TestALookUpTeachesTheTable(t *testing.T) {
 		acquaint(t, n, peer.AddrInfo{ID: nodes[0].host.ID(), Addrs: nodes[0].host.Addrs()})
 		gone := peer.AddrInfo{ID: randomPeer(t), Addrs: []ma.Multiaddr{silentAddr(t)}}
 		acquaint(t, n, gone)
-		rec := sign(t, newKey(t), 1)
-		once := startScripted(t, [sha256.Size]byte{}, 0, 256, func(req *dht_pb.Message) *dht_pb.Message { return nil })
-		n.memory.keep(rec.Pointer(), []*contact{{AddrInfo: once.AddrInfo}})
-		_, answers, _ := collect(t.Context(), n, rec.Pointer())
+		_, answers, _ := collect(t.Context(), n, newKey(t).Pointer())
 		require.Equal(t, len(nodes), answers)
 		require.NoError(t, n.Wait(t.Context()))
 		table := n.dht.RoutingTable()
@@ -257,8 +260,29 @@ func TestALookUpTeachesTheTable(t *testing.T) {
 			require.NotEmpty(t, table.Find(node.host.ID()))
 		}
 		require.Empty(t, table.Find(gone.ID))
-		require.Equal(t, 1, once.count(dht_pb.Message_GET_VALUE))
 	})
+	n := startNode(t, Config{})
+	g := &get{node: n}
+	for name, c := range map[string]struct {
+		known, remembered bool
+		err               error
+		late, want        bool
+	}{
+		"answered":                   {want: true},
+		"remembered, and answered":   {remembered: true},
+		"known, and answered":        {known: true, remembered: true, want: true},
+		"unreachable":                {known: true, err: dht.ErrUnreachable},
+		"remembered and unreachable": {known: true, remembered: true, err: dht.ErrUnreachable},
+		"lied":                       {known: true, err: errLied, want: true},
+		"late":                       {known: true, err: dht.ErrUnreachable, late: true, want: true},
+	} {
+		c1 := &contact{AddrInfo: peer.AddrInfo{ID: randomPeer(t)}, remembered: c.remembered}
+		if c.known {
+			acquaint(t, n, c1.AddrInfo)
+		}
+		g.learn(t.Context(), event{contact: c1, err: c.err, late: c.late})
+		require.Equal(t, c.want, n.dht.RoutingTable().Find(c1.ID) != "", name)
+	}
 }
 
 // In what a look-up saw, a record that does not verify is as none, and only
@@ -309,15 +333,22 @@ func TestWhatTheSizeIsReadFrom(t *testing.T) {
 
 // Wait ends with its context, or when nothing goes on any more.
 func TestWaitEndsWithItsContext(t *testing.T) {
-	n := startNode(t, Config{})
-	_, leave, err := n.enter(t.Context())
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	require.ErrorIs(t, n.Wait(ctx), context.Canceled)
-	waited := make(chan error)
-	go func() { waited <- n.Wait(context.Background()) }()
-	leave()
-	require.NoError(t, <-waited)
-	require.NoError(t, n.Wait(ctx), "there is nothing to wait for")
+	simulate(t, func(t *testing.T) {
+		n := startNode(t, Config{})
+		_, leave, err := n.enter(t.Context())
+		require.NoError(t, err)
+		leave = sync.OnceFunc(leave)
+		t.Cleanup(leave) // or Close waits for it
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		require.ErrorIs(t, n.Wait(ctx), context.Canceled)
+		waited := make(chan error, 1)
+		guard := within(t, time.Minute)
+		go func() { waited <- n.Wait(guard) }()
+		synctest.Wait()
+		require.Empty(t, waited, "something goes on")
+		leave()
+		require.NoError(t, <-waited)
+		require.NoError(t, n.Wait(ctx), "there is nothing to wait for")
+	})
 }

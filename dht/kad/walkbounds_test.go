@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/libp2p/go-libp2p-kad-dht/pb"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
@@ -285,5 +288,53 @@ func TestANearPeerNeedsNoSlot(t *testing.T) {
 		w.requests.Wait()
 		require.Equal(t, asking, nearest.state)
 		require.Equal(t, heard, w.contacts[inFlight+1].state)
+	})
+}
+
+// Of n peers, the j-th by distance is expected at j/n of the space: what lies
+// nearer than that is not counted, and what lies at it is.
+func TestOnlyPeersWhereTheyAreExpectedAreCounted(t *testing.T) {
+	s := size2(1000)
+	for name, c := range map[string]struct {
+		spans []float64
+		want  int
+	}{
+		"nobody":                     {nil, 0},
+		"one at the key":             {[]float64{0}, 1},
+		"where they are expected":    {[]float64{0.003, 0, 0.002, 0.001}, 4},
+		"the second is too near":     {[]float64{0, 0.0009}, 1},
+		"two of them at the key":     {[]float64{0, 0, 0.001, 0.002}, 3},
+		"five at the key, one apart": {[]float64{0, 0, 0, 0, 0, 0.001}, 2},
+	} {
+		var peers []*contact
+		for _, span := range c.spans {
+			peers = append(peers, at(span))
+		}
+		require.Equal(t, c.want, s.plausible(peers), name)
+		require.Equal(t, len(peers), size{}.plausible(peers), "of a network of unknown size, all")
+	}
+}
+
+// A look-up beside the key brings up to 60 peers that may live, the closest
+// first.
+func TestAProbeBringsABoundedNumberOfPeers(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		n := startNode(t, Config{})
+		supposeSize(n, 200)
+		var seeds []peer.AddrInfo
+		for range 8 {
+			seeds = append(seeds, startScripted(t, worldTarget, 5, 256, func(req *dht_pb.Message) *dht_pb.Message {
+				return dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
+			}).AddrInfo)
+		}
+		alive := slices.Clone(seeds)
+		for range 100 {
+			seeds = append(seeds, peer.AddrInfo{ID: randomPeer(t), Addrs: []ma.Multiaddr{silentAddr(t)}})
+		}
+		found := n.probeNear(t.Context(), worldTarget, seeds)
+		require.Len(t, found, 3*closest)
+		for _, p := range alive {
+			require.True(t, slices.ContainsFunc(found, func(f peer.AddrInfo) bool { return f.ID == p.ID }))
+		}
 	})
 }
