@@ -151,8 +151,8 @@ func TestARecordAtTheMirrorAloneIsFound(t *testing.T) {
 			}
 			return n
 		}
-		look := func(n *Node) (sequences []uint64, last error) {
-			for a, err := range n.GetAt(t.Context(), k.Pointer(), dht.LevelFresh) {
+		look := func(n *Node, level dht.Level) (sequences []uint64, last error) {
+			for a, err := range n.GetAt(t.Context(), k.Pointer(), level) {
 				if last = err; a.Record == nil {
 					continue
 				}
@@ -163,7 +163,7 @@ func TestARecordAtTheMirrorAloneIsFound(t *testing.T) {
 			return sequences, last
 		}
 		n := client()
-		got, err := look(n)
+		got, err := look(n, dht.LevelFresh)
 		require.NoError(t, err)
 		require.NotContains(t, got, uint64(2), "the mirror alone has it")
 		require.NoError(t, n.Wait(t.Context()))
@@ -171,12 +171,18 @@ func TestARecordAtTheMirrorAloneIsFound(t *testing.T) {
 
 		n = client()
 		supposeSize(n, 200)
-		got, err = look(n)
+		got, err = look(n, dht.LevelFresh)
 		require.ErrorIs(t, err, dht.ErrSurrounded)
 		require.Equal(t, []uint64{1, 2}, got[:2], "it must not come after the agreement on an older one")
 		require.Greater(t, len(got), 2)
+		require.Less(t, len(got), len(crowd), "the crowd's agreement is not counted")
 		require.NoError(t, n.Wait(t.Context()))
 		require.Equal(t, 1, mirror.count(dht_pb.Message_GET_VALUE))
+
+		n = client()
+		supposeSize(n, 200)
+		got, _ = look(n, dht.LevelAny)
+		require.Equal(t, len(crowd)+1, len(got), "where nobody's agreement is counted, all answers are yielded")
 
 		n = client()
 		supposeSize(n, 200)
