@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
@@ -33,7 +34,7 @@ func TestPeersOfALocalNetworkAreFound(t *testing.T) {
 		out, err := exec.Command("ip", args...).CombinedOutput()
 		require.NoError(t, err, "ip %v: %s", args, out)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	listen := []string{"/ip4/192.168.77.1/tcp/0"}
 	a := started(t, Config{Listen: listen, Server: true, Discover: true})
@@ -46,7 +47,7 @@ func TestPeersOfALocalNetworkAreFound(t *testing.T) {
 		}
 	}
 	client := started(t, Config{Discover: true})
-	require.Positive(t, client.Peers())
+	require.Eventually(t, func() bool { return client.Peers() > 0 }, time.Minute, time.Millisecond)
 
 	key, err := pointer.NewKey(nil)
 	require.NoError(t, err)
@@ -55,6 +56,7 @@ func TestPeersOfALocalNetworkAreFound(t *testing.T) {
 	_, err = client.Put(ctx, record.Pointer(), record.Bytes())
 	require.NoError(t, err)
 	other := started(t, Config{Discover: true})
+	require.Eventually(t, func() bool { return other.Peers() > 0 }, time.Minute, time.Millisecond)
 	best, err := (&dht.Resolver{Stores: []dht.Store{other}}).Best(ctx, record.Pointer(), dht.LevelFresh)
 	require.NoError(t, err)
 	require.Equal(t, record.Bytes(), best.Record.Bytes())
@@ -92,12 +94,51 @@ func TestHostileAnnouncementsAreBounded(t *testing.T) {
 	require.Len(t, infos, 1)
 	require.Len(t, infos[0].Addrs, 2)
 
-	n := started(t, Config{})
-	d := &discovery{node: n, found: make(chan struct{}), slots: make(chan struct{}, maxFound)}
-	for range maxFound { // as many dials as may be are under way
-		d.slots <- struct{}{}
-	}
-	d.HandlePeerFound(infos[0])
-	d.HandlePeerFound(peer.AddrInfo{ID: n.host.ID()})
-	require.Empty(t, n.host.Peerstore().Addrs(infos[0].ID), "dialled past the bound")
+	simulate(t, func(t *testing.T) {
+		n := startNode(t, Config{})
+		d := &discovery{node: n, found: make(chan struct{}), slots: make(chan struct{}, maxFound)}
+		dialled := func(info peer.AddrInfo) bool {
+			d.HandlePeerFound(info)
+			require.NoError(t, n.Wait(t.Context()))
+			return len(n.host.Peerstore().Addrs(info.ID)) > 0
+		}
+		for range maxFound { // as many dials as may be are under way
+			d.slots <- struct{}{}
+		}
+		require.False(t, dialled(infos[0]), "past the bound")
+		<-d.slots
+		d.HandlePeerFound(peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()})
+		require.Len(t, d.slots, maxFound-1, "it does not dial itself")
+		require.True(t, dialled(infos[0]), "one of them has ended")
+		require.Len(t, d.slots, maxFound-1)
+
+		// Of a flood at once, some are dialled, and the others passed over.
+		for range maxFound - 1 {
+			<-d.slots
+		}
+		began := time.Now()
+		var flood []peer.AddrInfo
+		for range 3 * maxFound {
+			flood = append(flood, peer.AddrInfo{ID: randomPeer(t), Addrs: []ma.Multiaddr{silentAddr(t)}})
+			d.HandlePeerFound(flood[len(flood)-1])
+		}
+		require.NoError(t, n.Wait(t.Context()))
+		tried := 0
+		for _, info := range flood {
+			if len(n.host.Peerstore().Addrs(info.ID)) > 0 {
+				tried++
+			}
+		}
+		require.Equal(t, maxFound, tried)
+		require.GreaterOrEqual(t, time.Since(began), retryAfter, "each is tried once more")
+		select {
+		case <-d.found:
+			t.Fatal("nobody was found")
+		default:
+		}
+		server := startServers(t, 1)[0]
+		require.True(t, dialled(peer.AddrInfo{ID: server.host.ID(), Addrs: server.host.Addrs()}))
+		<-d.found
+		require.Equal(t, 1, n.Peers())
+	})
 }

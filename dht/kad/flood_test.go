@@ -27,64 +27,66 @@ func bulky(t testing.TB) (key string, value []byte) {
 // bound, in its own books and in the heap; holds what an honest peer gave it
 // before; and serves honest peers at the same time and afterwards.
 func TestFloodIsBounded(t *testing.T) {
-	const (
-		limit    = 2 << 20
-		flooders = 6
-		each     = 150 // so 8 MB in all
-	)
-	heap := func() uint64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	n := startNode(t, Config{Listen: loopback, Server: true})
-	n.held.limit = limit
-	honest := newKey(t)
-	before := sign(t, honest, 1)
-	client := startClient(t, n)
-	_, err := client.Put(within(t, 10*time.Second), honest.Pointer(), before.Bytes())
-	require.NoError(t, err)
+	simulate(t, func(t *testing.T) {
+		const (
+			limit    = 2 << 20
+			flooders = 6
+			each     = 150 // so 8 MB in all
+		)
+		heap := func() uint64 {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		n := startNode(t, Config{Listen: loopback, Server: true})
+		n.held.limit = limit
+		honest := newKey(t)
+		before := sign(t, honest, 1)
+		client := startClient(t, n)
+		_, err := client.Put(within(t, 10*time.Second), honest.Pointer(), before.Bytes())
+		require.NoError(t, err)
 
-	from := heap()
-	var wg sync.WaitGroup
-	for range flooders {
-		s := newOutsider(t, n)
-		type flood struct {
-			key   string
-			value []byte
-		}
-		var all []flood
-		for range each {
-			key, value := bulky(t)
-			all = append(all, flood{key, value})
-		}
-		wg.Go(func() {
-			ctx := within(t, 30*time.Second)
-			for _, f := range all {
-				s.ask(ctx, storing(f.key, f.value))
+		from := heap()
+		var wg sync.WaitGroup
+		for range flooders {
+			s := newOutsider(t, n)
+			type flood struct {
+				key   string
+				value []byte
 			}
-			_ = s.Close()
-		})
-	}
-	_, err = client.Put(within(t, 10*time.Second), honest.Pointer(), sign(t, honest, 2).Bytes())
-	require.NoError(t, err, "in the middle of it")
-	wg.Wait()
-	grown := int64(heap()) - int64(from)
-	status := n.Status()
-	t.Logf("%d of %d records held, %d bytes of them; the heap grew by %d bytes; %d cut off", status.Held, flooders*each, status.Bytes, grown, len(status.CutOffs))
-	require.LessOrEqual(t, status.Bytes, limit)
-	require.Greater(t, status.Bytes, limit/2, "or nothing was tested")
-	require.Less(t, grown, int64(3*limit))
-	_, answers, errs := collect(within(t, 10*time.Second), startClient(t, n), honest.Pointer())
-	require.Empty(t, errs)
-	require.Equal(t, 1, answers)
-	rec, err := n.local.Get(t.Context(), routingKey(honest.Pointer()))
-	require.NoError(t, err)
-	held, err := pointer.Open(honest.Pointer(), rec.GetValue(), time.Now())
-	require.NoError(t, err)
-	require.EqualValues(t, 2, held.Sequence())
-	for _, c := range status.CutOffs {
-		t.Log(c)
-	}
+			var all []flood
+			for range each {
+				key, value := bulky(t)
+				all = append(all, flood{key, value})
+			}
+			wg.Go(func() {
+				ctx := within(t, 30*time.Second)
+				for _, f := range all {
+					s.ask(ctx, storing(f.key, f.value))
+				}
+				_ = s.Close()
+			})
+		}
+		_, err = client.Put(within(t, 10*time.Second), honest.Pointer(), sign(t, honest, 2).Bytes())
+		require.NoError(t, err, "in the middle of it")
+		wg.Wait()
+		grown := int64(heap()) - int64(from)
+		status := n.Status()
+		t.Logf("%d of %d records held, %d bytes of them; the heap grew by %d bytes; %d cut off", status.Held, flooders*each, status.Bytes, grown, len(status.CutOffs))
+		require.LessOrEqual(t, status.Bytes, limit)
+		require.Greater(t, status.Bytes, limit/2, "or nothing was tested")
+		require.Less(t, grown, int64(3*limit))
+		_, answers, errs := collect(within(t, 10*time.Second), startClient(t, n), honest.Pointer())
+		require.Empty(t, errs)
+		require.Equal(t, 1, answers)
+		rec, err := n.local.Get(t.Context(), routingKey(honest.Pointer()))
+		require.NoError(t, err)
+		held, err := pointer.Open(honest.Pointer(), rec.GetValue(), time.Now())
+		require.NoError(t, err)
+		require.EqualValues(t, 2, held.Sequence())
+		for _, c := range status.CutOffs {
+			t.Log(c)
+		}
+	})
 }

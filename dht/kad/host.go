@@ -64,9 +64,14 @@ func (n *Node) hostOptions(c Config, key crypto.PrivKey) ([]libp2p.Option, error
 		options = append(options, libp2p.ResourceManager(resources), libp2p.ConnectionGater(gater{n.guard}))
 	}
 	if len(c.Listen) == 0 {
-		return append(options, libp2p.NoListenAddrs), nil
+		options = append(options, libp2p.NoListenAddrs)
+	} else {
+		options = append(options, libp2p.ListenAddrStrings(c.Listen...))
 	}
-	return append(options, libp2p.ListenAddrStrings(c.Listen...)), nil
+	if n.wire != nil {
+		options = append(options, n.wire()...)
+	}
+	return options, nil
 }
 
 // readKey reads a peer key, and says whose it is.

@@ -4,15 +4,24 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ipfs/go-datastore"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/ledger/durable/durabletest"
@@ -49,6 +58,16 @@ func TestJournalCutAndFlippedAnywhere(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "dht.db")
 	check := func(b []byte, want int, damaged bool, what string, at int) {
+		var read []entry
+		err := readJournal(bytes.NewReader(b), testHead, func(e entry) error { read = append(read, e); return nil })
+		require.Equal(t, damaged, err != nil, "%s at %d: %v", what, at, err)
+		require.Len(t, read, want, "%s at %d", what, at)
+		for i, e := range read {
+			require.Equal(t, entries[i+1], e)
+		}
+		if at%20 != 0 {
+			return // the file's part is the same, and takes a disk
+		}
 		require.NoError(t, os.WriteFile(path, b, 0o600))
 		_ = os.Remove(path + ".damaged")
 		var got []entry
@@ -121,6 +140,164 @@ func TestJournalIsWrittenAnew(t *testing.T) {
 	require.Equal(t, 1, n)
 }
 
+// rawEntry is an entry as it should stand in a journal, but for its length.
+func rawEntry(length uint32, payload []byte) []byte {
+	b := binary.BigEndian.AppendUint32(nil, length)
+	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)))
+	return append(b, payload...)
+}
+
+// An entry of up to 64 KiB is read, and one that says to be longer, or shorter
+// than a kind, is damage, before memory is taken for it; so is one whose length,
+// or the length of one of its fields, is not that of what stands there. All
+// else about each is right.
+func TestLengthsInAJournal(t *testing.T) {
+	field := func(size int) []byte { // a payload of exactly that size
+		b := binary.AppendUvarint([]byte{entryDelete}, uint64(size-4))
+		b = append(b, make([]byte, size-len(b))...)
+		require.Len(t, b, size)
+		return b
+	}
+	entryOf := func(payload []byte) []byte { return rawEntry(uint32(len(payload)), payload) }
+	fieldOf := func(length ...byte) []byte { return entryOf(append([]byte{entryDelete}, length...)) }
+	for name, c := range map[string]struct {
+		bytes []byte
+		good  bool
+		read  int // bytes, at most, of the bad ones
+	}{
+		"as long as may be":         {entryOf(field(maxEntry)), true, 0},
+		"a byte longer":             {entryOf(field(maxEntry + 1)), false, 8},
+		"as long as can be said":    {rawEntry(math.MaxUint32, field(100)), false, 8},
+		"nothing":                   {entryOf(nil), false, 8},
+		"a kind alone":              {entryOf([]byte{entryDelete}), true, 0},
+		"longer than what is there": {rawEntry(101, field(100)), false, 109},
+		"shorter":                   {rawEntry(99, field(100)), false, 107},
+		"an empty field":            {fieldOf(0), true, 0},
+		"a field":                   {fieldOf(2, 'a', 'b'), true, 0},
+		"a field that is too long":  {fieldOf(3, 'a', 'b'), false, 100},
+		"a field of 2^63 bytes":     {fieldOf(0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 'a'), false, 100},
+		"a field of 2^64-1 bytes":   {fieldOf(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 'a'), false, 100},
+		"a length over 64 bits":     {fieldOf(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 'a'), false, 100},
+		"a length without its end":  {fieldOf(0x80), false, 100},
+		"a second field's length":   {fieldOf(1, 'a', 2, 'b'), false, 100},
+	} {
+		r := bytes.NewReader(append(bytes.Clone(c.bytes), journalBytes(testHead)...))
+		e, err := readEntry(r)
+		if c.good {
+			require.NoError(t, err, name)
+			require.Equal(t, byte(entryDelete), e.kind, name)
+			e, err = readEntry(r)
+			require.NoError(t, err, "what comes after %s", name)
+			require.Equal(t, testHead, e)
+			continue
+		}
+		require.ErrorIs(t, err, errTorn, name)
+		require.LessOrEqual(t, int(r.Size())-r.Len(), c.read, name)
+	}
+	// At the end, too: an entry that is cut off is no end.
+	_, err := readEntry(bytes.NewReader(rawEntry(101, field(100))))
+	require.ErrorIs(t, err, errTorn)
+	_, err = readEntry(bytes.NewReader(nil))
+	require.ErrorIs(t, err, io.EOF)
+}
+
+// What a node writes it can read: the largest record that it may hold, and the
+// addresses of peers however many and long they are.
+func TestTheLargestEntriesCanBeRead(t *testing.T) {
+	n := startNode(t, Config{Bootstrap: []string{"/ip4/127.0.0.1/tcp/1/p2p/" + randomPeer(t).String()}, DialTimeout: time.Millisecond})
+	hash := "/certhash/u" + base64.RawURLEncoding.EncodeToString(append([]byte{0x12, 32}, make([]byte, 32)...))
+	for range 3 * maxKnown {
+		info := peer.AddrInfo{ID: randomPeer(t)}
+		for i := range 8 {
+			info.Addrs = append(info.Addrs, ma.StringCast(fmt.Sprintf("/ip4/192.168.1.%d/udp/4001/quic-v1/webtransport", i+1)+strings.Repeat(hash, 8)))
+		}
+		n.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.PermanentAddrTTL)
+		_, _ = n.dht.RoutingTable().TryAddPeer(info.ID, true, false) // until its bucket is full
+	}
+	require.Greater(t, n.Peers(), maxKnown)
+	known := n.acquaintances()
+	require.Equal(t, n.tag(), known[0])
+	size := 0
+	peers := map[string]int{}
+	for _, text := range known[1:] {
+		size += len(text)
+		peers[text[strings.LastIndex(text, "/"):]]++
+	}
+	require.LessOrEqual(t, size, maxKnownBytes)
+	require.Greater(t, size, maxKnownBytes-1000, "or nothing was cut")
+	require.LessOrEqual(t, len(peers), maxKnown)
+	for _, addrs := range peers {
+		require.LessOrEqual(t, addrs, maxKnownAddrs)
+	}
+	for _, id := range n.dht.RoutingTable().ListPeers() {
+		n.host.Peerstore().ClearAddrs(id)
+		n.host.Peerstore().AddAddr(id, ma.StringCast("/ip4/192.168.1.1/tcp/1"), peerstore.PermanentAddrTTL)
+	}
+	require.Len(t, n.acquaintances(), 1+maxKnown)
+
+	require.NoError(t, n.held.Put(t.Context(), datastore.NewKey("/ipns/"+strings.Repeat("k", 100)), make([]byte, maxRequest)))
+	entries := []entry{newEntry(entryPeers, known...)}
+	for name := range n.held.items {
+		entries = append(entries, n.held.entry(name))
+	}
+	r := bytes.NewReader(journalBytes(entries...))
+	for _, want := range entries {
+		got, err := readEntry(r)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+}
+
+// Of the peers in a journal no more are believed than a node writes, and none
+// that are no addresses of peers, or of another network.
+func TestKnownPeersOfAJournalAreBounded(t *testing.T) {
+	var addrs []string
+	for range maxKnown + 10 {
+		addrs = append(addrs, "/ip4/127.0.0.1/tcp/1/p2p/"+randomPeer(t).String())
+	}
+	remembered := func(fields ...string) []peer.AddrInfo {
+		n, err := configure(Config{Server: true})
+		require.NoError(t, err)
+		path := filepath.Join(t.TempDir(), "dht.db")
+		m := &durable{node: n}
+		require.NoError(t, os.WriteFile(path, journalBytes(m.head(), newEntry(entryPeers, fields...)), 0o600))
+		m, err = n.remember(path)
+		require.NoError(t, err)
+		n.durable = m
+		require.NoError(t, n.forget())
+		return m.known
+	}
+	n, err := configure(Config{Server: true})
+	require.NoError(t, err)
+	require.Len(t, remembered(append([]string{n.tag()}, addrs...)...), maxKnown)
+	require.Len(t, remembered(n.tag(), addrs[0]), 1)
+	require.Empty(t, remembered("another tag", addrs[0]))
+	require.Empty(t, remembered(n.tag(), addrs[0], "/ip4/127.0.0.1/tcp/1"))
+	require.Empty(t, remembered(n.tag()))
+}
+
+// An entry that is whole, but of no kind that there is or with other fields, is
+// damage as well.
+func TestUnknownEntriesAreDamage(t *testing.T) {
+	for _, e := range []entry{
+		newEntry('x', "a"), newEntry(entryHead, "lan", "/ipfs/lan/kad/1.0.0"), newEntry(entryPut, "a", "b"),
+		newEntry(entryPut, "a", "b", "c", "d"), newEntry(entryDelete), newEntry(entryDelete, "a", "b"), newEntry(entryPeers),
+	} {
+		n, err := configure(Config{Server: true})
+		require.NoError(t, err)
+		path := filepath.Join(t.TempDir(), "dht.db")
+		m := &durable{node: n}
+		b := journalBytes(m.head(), newEntry(entryPut, "a", "/ipns/before", "value"), e, newEntry(entryPut, "a", "/ipns/after", "value"))
+		require.NoError(t, os.WriteFile(path, b, 0o600))
+		n.durable, err = n.remember(path)
+		require.NoError(t, err)
+		require.Contains(t, n.held.items, "/ipns/before")
+		require.NotContains(t, n.held.items, "/ipns/after", "kind %q with %d fields", e.kind, len(e.fields))
+		require.FileExists(t, path+".damaged")
+		require.NoError(t, n.forget())
+	}
+}
+
 // FuzzJournal: bytes of strangers, or of a broken disk, end in entries or in an
 // error, never in a panic; what was read is written back to the same bytes.
 func FuzzJournal(f *testing.F) {
@@ -154,107 +331,110 @@ func FuzzJournal(f *testing.F) {
 // its bootstrap peer is gone, into its network; one with a damaged file comes
 // back empty-handed, says so, and serves.
 func TestRestartKeepsRecordsAndPeers(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "dht.db")
-	key := peerKey(t)
-	servers := startServers(t, 5)
-	entrance, others := servers[0], servers[1:]
-	for _, n := range others { // the first ones joined a smaller network
-		_, err := n.Join(within(t, 10*time.Second), entrance.Addrs())
+	simulate(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "dht.db")
+		key := peerKey(t)
+		servers := startServers(t, 5)
+		entrance, others := servers[0], servers[1:]
+		for _, n := range others { // the first ones joined a smaller network
+			_, err := n.Join(within(t, 10*time.Second), entrance.Addrs())
+			require.NoError(t, err)
+		}
+		c := Config{Key: key, Listen: loopback, Server: true, Bootstrap: entrance.Addrs(), File: file}
+		n := startNode(t, c)
+		require.Equal(t, 5, n.Peers())
+		k := newKey(t)
+		rec := sign(t, k, 1)
+		_, err := startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
 		require.NoError(t, err)
-	}
-	c := Config{Key: key, Listen: loopback, Server: true, Bootstrap: entrance.Addrs(), File: file}
-	n, err := Start(within(t, 10*time.Second), c)
-	require.NoError(t, err)
-	require.Equal(t, 5, n.Peers())
-	k := newKey(t)
-	rec := sign(t, k, 1)
-	_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
-	require.NoError(t, err)
-	require.Eventually(t, func() bool { return n.Status().Held == 1 }, 5*time.Second, 5*time.Millisecond)
-	require.NoError(t, n.Close())
-	require.NoError(t, n.Close(), "and once more")
-	require.NoError(t, entrance.Close())
+		require.Equal(t, 1, n.Status().Held)
+		require.NoError(t, n.Close())
+		require.NoError(t, n.Close(), "and once more")
+		require.NoError(t, entrance.Close())
 
-	n = startNode(t, c)
-	require.Equal(t, 1, n.Status().Held)
-	require.GreaterOrEqual(t, n.Peers(), 4, "it re-entered by the peers that it knew")
-	require.NoError(t, n.Refused())
-	held, err := n.local.Get(t.Context(), routingKey(k.Pointer()))
-	require.NoError(t, err)
-	require.Equal(t, rec.Bytes(), held.GetValue())
-	require.NoError(t, n.Close())
+		n = startNode(t, c)
+		require.Equal(t, 1, n.Status().Held)
+		require.GreaterOrEqual(t, n.Peers(), 4, "it re-entered by the peers that it knew")
+		require.NoError(t, n.Refused())
+		held, err := n.local.Get(t.Context(), routingKey(k.Pointer()))
+		require.NoError(t, err)
+		require.Equal(t, rec.Bytes(), held.GetValue())
+		require.NoError(t, n.Close())
 
-	// Entered from elsewhere, it must not lead the one network into the other.
-	elsewhere := c
-	elsewhere.Bootstrap = startServers(t, 1)[0].Addrs()
-	n = startNode(t, elsewhere)
-	require.Equal(t, 1, n.Peers())
-	require.Equal(t, 1, n.Status().Held)
-	require.NoError(t, n.Close())
+		// Entered from elsewhere, it must not lead the one network into the other.
+		elsewhere := c
+		elsewhere.Bootstrap = startServers(t, 1)[0].Addrs()
+		n = startNode(t, elsewhere)
+		require.Equal(t, 1, n.Peers())
+		require.Equal(t, 1, n.Status().Held)
+		require.NoError(t, n.Close())
 
-	b, err := os.ReadFile(file)
-	require.NoError(t, err)
-	b[len(b)/2] ^= 1
-	require.NoError(t, os.WriteFile(file, b, 0o600))
-	var told bytes.Buffer
-	c.Logger = slog.New(slog.NewTextHandler(&told, nil))
-	n = startNode(t, c)
-	require.Contains(t, told.String(), "damaged")
-	_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
-	require.NoError(t, err)
-	require.NoError(t, n.Close())
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		b[len(b)/2] ^= 1
+		require.NoError(t, os.WriteFile(file, b, 0o600))
+		var told bytes.Buffer
+		c.Logger = slog.New(slog.NewTextHandler(&told, nil))
+		n = startNode(t, c)
+		require.Contains(t, told.String(), "damaged")
+		_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
+		require.NoError(t, err)
+		require.NoError(t, n.Close())
 
-	c.File = filepath.Join(t.TempDir(), "not there", "dht.db")
-	_, err = Start(within(t, 10*time.Second), c)
-	require.Error(t, err, "a place that can't be written to is told at once")
+		c.File = filepath.Join(t.TempDir(), "not there", "dht.db")
+		_, err = Start(within(t, 10*time.Second), c)
+		require.Error(t, err, "a place that can't be written to is told at once")
+	})
 }
 
 // A record that expired while the node was down is gone when it is back.
 func TestRestartCollectsTheExpired(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "dht.db")
-	now := time.Now()
-	c := Config{Key: peerKey(t), Listen: loopback, Server: true, File: file, Now: func() time.Time { return now }}
-	n := startNode(t, c)
-	k := newKey(t)
-	rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: now.Add(time.Hour), TTL: time.Minute})
-	require.NoError(t, err)
-	_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
-	require.NoError(t, err)
-	require.NoError(t, n.Close())
-	now = now.Add(2 * time.Hour)
-	n = startNode(t, c)
-	require.Zero(t, n.Status().Held)
-	require.NoError(t, n.Close())
-	b, err := os.ReadFile(file)
-	require.NoError(t, err)
-	deleted := false
-	require.NoError(t, readJournal(bytes.NewReader(b), n.durable.head(), func(e entry) error {
-		deleted = deleted || e.kind == entryDelete
-		return nil
-	}))
-	require.True(t, deleted, "on disk, too")
+	simulate(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "dht.db")
+		now := time.Now()
+		c := Config{Key: peerKey(t), Listen: loopback, Server: true, File: file, Now: func() time.Time { return now }}
+		n := startNode(t, c)
+		k := newKey(t)
+		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: now.Add(time.Hour), TTL: time.Minute})
+		require.NoError(t, err)
+		_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
+		require.NoError(t, err)
+		require.NoError(t, n.Close())
+		now = now.Add(2 * time.Hour)
+		n = startNode(t, c)
+		require.Zero(t, n.Status().Held)
+		require.NoError(t, n.Close())
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		deleted := false
+		require.NoError(t, readJournal(bytes.NewReader(b), n.durable.head(), func(e entry) error {
+			deleted = deleted || e.kind == entryDelete
+			return nil
+		}))
+		require.True(t, deleted, "on disk, too")
+	})
 }
 
 // What a killed node had flushed is there: a flush is no promise to the disk,
 // but the system has it.
 func TestKilledNodeKeepsWhatWasFlushed(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "dht.db")
-	c := Config{Key: peerKey(t), Listen: loopback, Server: true, File: file}
-	n := startNode(t, c)
-	require.NoError(t, storeAs(t, n.held, "stranger", "flushed", 100))
-	require.NoError(t, n.durable.flush())
-	n.durable.stop() // its clock would flush the next one, too
-	<-n.durable.done
-	require.NoError(t, storeAs(t, n.held, "stranger", "not flushed", 100))
-	b, err := os.ReadFile(file) // as it would be found
-	require.NoError(t, err)
-	file = filepath.Join(t.TempDir(), "dht.db")
-	require.NoError(t, os.WriteFile(file, b, 0o600))
-	c.File = file
-	c.Key = peerKey(t)
-	again := startNode(t, c)
-	require.True(t, holds(again.held, "flushed"))
-	require.False(t, holds(again.held, "not flushed"))
+	simulate(t, func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "dht.db")
+		c := Config{Key: peerKey(t), Listen: loopback, Server: true, File: file}
+		n := startNode(t, c)
+		require.NoError(t, storeAs(t, n.held, "stranger", "flushed", 100))
+		require.NoError(t, n.durable.flush())
+		require.NoError(t, storeAs(t, n.held, "stranger", "not flushed", 100))
+		b, err := os.ReadFile(file) // as it would be found
+		require.NoError(t, err)
+		file = filepath.Join(t.TempDir(), "dht.db")
+		require.NoError(t, os.WriteFile(file, b, 0o600))
+		c.File = file
+		c.Key = peerKey(t)
+		again := startNode(t, c)
+		require.True(t, holds(again.held, "flushed"))
+		require.False(t, holds(again.held, "not flushed"))
+	})
 }
 
 func peerKey(t testing.TB) ed25519.PrivateKey {

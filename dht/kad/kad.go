@@ -30,6 +30,7 @@ import (
 	"time"
 
 	"github.com/ipfs/boxo/ipns"
+	"github.com/libp2p/go-libp2p"
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p-kad-dht/amino"
 	"github.com/libp2p/go-libp2p-kad-dht/records"
@@ -78,6 +79,10 @@ type Config struct {
 	// caller's to close. Key, Listen and part of DialTimeout (what the host was
 	// made with) are the host's business then.
 	Host host.Host
+
+	// wire returns options of each host that the node makes: the simulated
+	// network of the tests. nil: none
+	wire func() []libp2p.Option
 }
 
 // Node is a running node. Its methods are safe for concurrent use.
@@ -93,8 +98,9 @@ type Node struct {
 	network  Network
 	server   bool
 	dialing  time.Duration
-	seeds    []peer.AddrInfo // from Config.Bootstrap
-	relay    []peer.AddrInfo // from Config.Relays
+	wire     func() []libp2p.Option // from Config.wire
+	seeds    []peer.AddrInfo        // from Config.Bootstrap
+	relay    []peer.AddrInfo        // from Config.Relays
 	now      func() time.Time
 	log      *slog.Logger
 
@@ -183,7 +189,7 @@ func start(c Config) (*Node, error) {
 
 // configure checks a configuration and fills in what it leaves open.
 func configure(c Config) (_ *Node, err error) {
-	n := &Node{server: c.Server, dialing: c.DialTimeout, now: c.Now, log: c.Logger, network: c.Network}
+	n := &Node{server: c.Server, dialing: c.DialTimeout, wire: c.wire, now: c.Now, log: c.Logger, network: c.Network}
 	switch n.network {
 	case LAN, "":
 		n.network, n.protocol = LAN, "/ipfs/lan/kad/1.0.0"

@@ -15,55 +15,59 @@ import (
 )
 
 func TestHoldersAreRemembered(t *testing.T) {
-	nodes := startServers(t, 12)
-	client := startClient(t, nodes[0])
-	rec := sign(t, newKey(t), 1)
-	ctx := within(t, 30*time.Second)
-	_, err := client.Put(ctx, rec.Pointer(), rec.Bytes())
-	require.NoError(t, err)
-	require.NoError(t, client.Wait(ctx))
-	require.Empty(t, client.memory.recall(rec.Pointer()))
-	r := dht.Resolver{Stores: []dht.Store{client}}
-	for range 2 {
-		res, err := r.Best(ctx, rec.Pointer(), dht.LevelFresh)
+	simulate(t, func(t *testing.T) {
+		nodes := startServers(t, 12)
+		client := startClient(t, nodes[0])
+		rec := sign(t, newKey(t), 1)
+		ctx := within(t, 30*time.Second)
+		_, err := client.Put(ctx, rec.Pointer(), rec.Bytes())
 		require.NoError(t, err)
-		require.Equal(t, dht.LevelFresh, res.Freshness)
 		require.NoError(t, client.Wait(ctx))
-		require.GreaterOrEqual(t, len(client.memory.recall(rec.Pointer())), 5)
-	}
-	require.Empty(t, client.memory.recall(newKey(t).Pointer()))
+		require.Empty(t, client.memory.recall(rec.Pointer()))
+		r := dht.Resolver{Stores: []dht.Store{client}}
+		for range 2 {
+			res, err := r.Best(ctx, rec.Pointer(), dht.LevelFresh)
+			require.NoError(t, err)
+			require.Equal(t, dht.LevelFresh, res.Freshness)
+			require.NoError(t, client.Wait(ctx))
+			require.GreaterOrEqual(t, len(client.memory.recall(rec.Pointer())), 5)
+		}
+		require.Empty(t, client.memory.recall(newKey(t).Pointer()))
+	})
 }
 
 // Whoever owned the neighbourhood of a name when it was last looked up is in
 // the memory, answers first, and agrees on what was newest then. As nobody else
 // names them any more, that is not enough to be believed.
 func TestWhoOwnedANeighbourhoodOnceHasNoHoldOnTheName(t *testing.T) {
-	nodes := startServers(t, 24)
-	k := newKey(t)
-	old, newest := sign(t, k, 1), sign(t, k, 2)
-	_, err := startClient(t, nodes...).PutAll(within(t, 20*time.Second), k.Pointer(), newest.Bytes())
-	require.NoError(t, err)
+	simulate(t, func(t *testing.T) {
+		nodes := startServers(t, 24)
+		k := newKey(t)
+		old, newest := sign(t, k, 1), sign(t, k, 2)
+		_, err := startClient(t, nodes...).PutAll(within(t, 20*time.Second), k.Pointer(), newest.Bytes())
+		require.NoError(t, err)
 
-	client := startClient(t, nodes[0])
-	var once []*contact
-	for range 12 {
-		infos, err := parseAddrs(startLiar(t, answering(routingKey(k.Pointer()), old.Bytes())))
-		require.NoError(t, err)
-		once = append(once, &contact{AddrInfo: infos[0]})
-	}
-	for range 5 {
-		client.memory.keep(k.Pointer(), once)
-		res, err := (&dht.Resolver{Stores: []dht.Store{client}}).Best(within(t, 20*time.Second), k.Pointer(), dht.LevelFresh)
-		require.NoError(t, err)
-		require.Equal(t, newest.Bytes(), res.Record.Bytes())
-		require.Equal(t, dht.LevelFresh, res.Freshness)
-		require.NoError(t, client.Wait(within(t, 5*time.Second)))
-		for _, p := range client.memory.recall(k.Pointer()) {
-			for _, c := range once {
-				require.NotEqual(t, c.ID, p.ID, "who gave an older record is not remembered")
+		client := startClient(t, nodes[0])
+		var once []*contact
+		for range 12 {
+			infos, err := parseAddrs(startLiar(t, answering(routingKey(k.Pointer()), old.Bytes())))
+			require.NoError(t, err)
+			once = append(once, &contact{AddrInfo: infos[0]})
+		}
+		for range 5 {
+			client.memory.keep(k.Pointer(), once)
+			res, err := (&dht.Resolver{Stores: []dht.Store{client}}).Best(within(t, 20*time.Second), k.Pointer(), dht.LevelFresh)
+			require.NoError(t, err)
+			require.Equal(t, newest.Bytes(), res.Record.Bytes())
+			require.Equal(t, dht.LevelFresh, res.Freshness)
+			require.NoError(t, client.Wait(within(t, 5*time.Second)))
+			for _, p := range client.memory.recall(k.Pointer()) {
+				for _, c := range once {
+					require.NotEqual(t, c.ID, p.ID, "who gave an older record is not remembered")
+				}
 			}
 		}
-	}
+	})
 }
 
 func TestMemoryIsBounded(t *testing.T) {
@@ -88,61 +92,65 @@ func TestMemoryIsBounded(t *testing.T) {
 }
 
 func TestLaggardsAreRepaired(t *testing.T) {
-	nodes := startServers(t, 8)
-	client := startClient(t, nodes...)
-	k := newKey(t)
-	older, newest := sign(t, k, 1), sign(t, k, 2)
-	ctx := within(t, 30*time.Second)
-	key := routingKey(k.Pointer())
-	for i, n := range nodes {
-		rec := newest
-		if i >= 6 {
-			continue // has none
-		} else if i >= 4 {
-			rec = older
-		}
-		require.NoError(t, client.store(ctx, peer.AddrInfo{ID: n.host.ID()}, key, rec.Bytes()))
-	}
-	held := func() (n int) {
-		for _, node := range nodes {
-			if client.holds(ctx, peer.AddrInfo{ID: node.host.ID()}, key, newest) {
-				n++
+	simulate(t, func(t *testing.T) {
+		nodes := startServers(t, 8)
+		client := startClient(t, nodes...)
+		k := newKey(t)
+		older, newest := sign(t, k, 1), sign(t, k, 2)
+		ctx := within(t, 30*time.Second)
+		key := routingKey(k.Pointer())
+		for i, n := range nodes {
+			rec := newest
+			if i >= 6 {
+				continue // has none
+			} else if i >= 4 {
+				rec = older
 			}
+			require.NoError(t, client.store(ctx, peer.AddrInfo{ID: n.host.ID()}, key, rec.Bytes()))
 		}
-		return n
-	}
-	r := dht.Resolver{Stores: []dht.Store{client}}
-	_, err := r.Best(ctx, k.Pointer(), dht.LevelOffline)
-	require.Error(t, err)
-	require.Equal(t, 4, held(), "offline asks and sends nobody anything")
-	res, err := r.Best(ctx, k.Pointer(), dht.LevelStrict)
-	require.NoError(t, err)
-	require.Equal(t, 4, res.Agreed)
-	require.NoError(t, client.Wait(ctx))
-	require.Equal(t, 8, held())
+		held := func() (n int) {
+			for _, node := range nodes {
+				if client.holds(ctx, peer.AddrInfo{ID: node.host.ID()}, key, newest) {
+					n++
+				}
+			}
+			return n
+		}
+		r := dht.Resolver{Stores: []dht.Store{client}}
+		_, err := r.Best(ctx, k.Pointer(), dht.LevelOffline)
+		require.Error(t, err)
+		require.Equal(t, 4, held(), "offline asks and sends nobody anything")
+		res, err := r.Best(ctx, k.Pointer(), dht.LevelStrict)
+		require.NoError(t, err)
+		require.Equal(t, 4, res.Agreed)
+		require.NoError(t, client.Wait(ctx))
+		require.Equal(t, 8, held())
+	})
 }
 
 func TestRepairsAreBounded(t *testing.T) {
-	nodes := startServers(t, 1)
-	client := startClient(t, nodes...)
-	k := newKey(t)
-	rec := sign(t, k, 1)
-	ctx := within(t, 30*time.Second)
-	require.NoError(t, client.store(ctx, peer.AddrInfo{ID: nodes[0].host.ID()}, routingKey(k.Pointer()), rec.Bytes()))
-	puts := make(chan struct{}, 100)
-	var addrs []string
-	for range 12 {
-		addrs = append(addrs, startLiar(t, func(s network.Stream, req *dht_pb.Message) {
-			if req.GetType() == dht_pb.Message_PUT_VALUE {
-				puts <- struct{}{}
-			}
-			send(s, dht_pb.NewMessage(req.GetType(), req.GetKey(), 0))
-		})...)
-	}
-	_, err := client.Join(ctx, addrs)
-	require.NoError(t, err)
-	_, err = (&dht.Resolver{Stores: []dht.Store{client}}).Best(ctx, k.Pointer(), dht.LevelStrict)
-	require.NoError(t, err)
-	require.NoError(t, client.Wait(ctx))
-	require.Len(t, puts, maxRepairs)
+	simulate(t, func(t *testing.T) {
+		nodes := startServers(t, 1)
+		client := startClient(t, nodes...)
+		k := newKey(t)
+		rec := sign(t, k, 1)
+		ctx := within(t, 30*time.Second)
+		require.NoError(t, client.store(ctx, peer.AddrInfo{ID: nodes[0].host.ID()}, routingKey(k.Pointer()), rec.Bytes()))
+		puts := make(chan struct{}, 100)
+		var addrs []string
+		for range 12 {
+			addrs = append(addrs, startLiar(t, func(s network.Stream, req *dht_pb.Message) {
+				if req.GetType() == dht_pb.Message_PUT_VALUE {
+					puts <- struct{}{}
+				}
+				send(s, dht_pb.NewMessage(req.GetType(), req.GetKey(), 0))
+			})...)
+		}
+		_, err := client.Join(ctx, addrs)
+		require.NoError(t, err)
+		_, err = (&dht.Resolver{Stores: []dht.Store{client}}).Best(ctx, k.Pointer(), dht.LevelStrict)
+		require.NoError(t, err)
+		require.NoError(t, client.Wait(ctx))
+		require.Len(t, puts, maxRepairs)
+	})
 }

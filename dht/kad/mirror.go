@@ -3,6 +3,7 @@ package kad
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/libp2p/go-libp2p-kad-dht/pb"
 	kb "github.com/libp2p/go-libp2p-kbucket"
@@ -33,12 +34,16 @@ func (n *Node) mirror(ctx context.Context, w *walk) []*contact {
 	return m.nearest(closest, answered)
 }
 
-// mirrored asks the peers at the mirror for the record.
+// mirrored asks the peers at the mirror for the record, except those that the
+// walk has asked.
 func (g *get) mirrored(ctx context.Context) {
 	n := g.node
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	contacts := n.mirror(ctx, g.walk)
+	contacts := slices.DeleteFunc(n.mirror(ctx, g.walk), func(c *contact) bool {
+		known := g.walk.known[c.ID]
+		return known != nil && known.state == answered
+	})
 	events := make(chan event, len(contacts))
 	for _, c := range contacts {
 		go func() {

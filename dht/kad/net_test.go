@@ -12,6 +12,8 @@ import (
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
 	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
@@ -32,24 +34,40 @@ func within(t testing.TB, d time.Duration) context.Context {
 
 func startNode(t testing.TB, c Config) *Node {
 	t.Helper()
-	n, err := Start(within(t, 10*time.Second), c)
+	if s := simulationOf(t); s != nil {
+		c.wire, c.Listen = s.options, nil
+	}
+	n, err := Start(within(t, time.Minute), c)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = n.Close() })
 	return n
 }
 
-// startServers makes a network of n of our servers that know each other.
+// startServers makes a network of n of our servers that know each other, as
+// if they had been joined: their connections are the larger part of the time
+// that a network takes.
 func startServers(t testing.TB, n int) []*Node {
 	t.Helper()
 	nodes := make([]*Node, n)
 	for i := range nodes {
-		c := Config{Listen: loopback, Server: true, DialTimeout: 10 * time.Second} // a busy machine is no dead peer
-		if i > 0 {
-			c.Bootstrap = nodes[0].Addrs()
+		nodes[i] = startNode(t, Config{Listen: loopback, Server: true, DialTimeout: 10 * time.Second}) // a busy machine is no dead peer
+	}
+	for _, node := range nodes {
+		for _, other := range nodes {
+			if other != node {
+				acquaint(t, node, peer.AddrInfo{ID: other.host.ID(), Addrs: other.host.Addrs()})
+			}
 		}
-		nodes[i] = startNode(t, c)
 	}
 	return nodes
+}
+
+// acquaint puts a peer into a node's routing table.
+func acquaint(t testing.TB, n *Node, info peer.AddrInfo) {
+	t.Helper()
+	n.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.PermanentAddrTTL)
+	_, err := n.dht.RoutingTable().TryAddPeer(info.ID, true, false)
+	require.NoError(t, err)
 }
 
 func startClient(t testing.TB, of ...*Node) *Node {
@@ -78,10 +96,17 @@ func startStock(t testing.TB, mode kaddht.ModeOpt, bootstrap ...string) *kaddht.
 	return d
 }
 
-func startHost(t testing.TB) host.Host {
+func startHost(t testing.TB, more ...libp2p.Option) host.Host {
 	t.Helper()
-	h, err := libp2p.New(libp2p.ListenAddrStrings(loopback...), libp2p.DisableRelay(), libp2p.DisableMetrics(),
-		libp2p.ForceReachabilityPrivate(), libp2p.DisableIdentifyAddressDiscovery())
+	options := append([]libp2p.Option{
+		libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ForceReachabilityPrivate(), libp2p.DisableIdentifyAddressDiscovery(),
+	}, more...)
+	if s := simulationOf(t); s != nil {
+		options = append(options, s.options()...)
+	} else {
+		options = append(options, libp2p.ListenAddrStrings(loopback...))
+	}
+	h, err := libp2p.New(options...)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = h.Close() })
 	return h

@@ -96,7 +96,7 @@ func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte, all boo
 		return dht.Receipt{}, nil, err
 	}
 	working, cancel := context.WithCancelCause(working)
-	d := &delivery{node: n, walk: w, key: key, record: rec, sent: map[*contact]bool{}, acked: map[*contact]bool{}, outcome: make(chan outcome, 1), all: all}
+	d := &delivery{node: n, walk: w, key: key, record: rec, sent: map[peer.ID]bool{}, acked: map[*contact]bool{}, outcome: make(chan outcome, 1), all: all}
 	w.open = d.open
 	go func() {
 		defer done()
@@ -133,7 +133,7 @@ type delivery struct {
 	walk    *walk
 	key     string
 	record  pointer.Record
-	sent    map[*contact]bool
+	sent    map[peer.ID]bool
 	acked   map[*contact]bool
 	first   []string // who acknowledged first
 	refused []*contact
@@ -308,10 +308,10 @@ func (d *delivery) looked() bool {
 func (d *delivery) send(ctx context.Context, contacts []*contact) {
 	n := d.node
 	for _, c := range contacts {
-		if d.sent[c] || len(d.sent) >= maxAsked {
+		if d.sent[c.ID] || len(d.sent) >= maxAsked {
 			continue
 		}
-		d.sent[c] = true
+		d.sent[c.ID] = true
 		d.receipt.Asked++
 		d.requests.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, requestTimeout)

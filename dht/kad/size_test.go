@@ -75,28 +75,30 @@ func TestTheSizeIsNoPlainAverage(t *testing.T) {
 }
 
 func TestOnlyRandomKeysAreSamples(t *testing.T) {
-	nodes := startServers(t, 24)
-	client := startClient(t, nodes[0])
-	rec := sign(t, newKey(t), 1)
-	ctx := within(t, 30*time.Second)
-	for range minSamples {
-		_, err := client.Put(ctx, rec.Pointer(), rec.Bytes())
-		require.NoError(t, err)
-		_, err = (&dht.Resolver{Stores: []dht.Store{client}}).Best(ctx, rec.Pointer(), dht.LevelStrict)
-		require.NoError(t, err)
-	}
-	require.NoError(t, client.Wait(ctx))
-	require.Zero(t, client.sampler.count(), "what is put or got is no sample")
-	for range minSamples {
-		require.NoError(t, client.sample(ctx))
-	}
-	got := client.size()
-	t.Logf("24 peers are estimated at %.1f ± %.0f %%", got.peers, 100*got.doubt)
-	require.InDelta(t, 24, got.peers, 24*5*got.doubt)
-	for range maxSamples {
-		client.sampler.add(make([]float64, closest))
-	}
-	require.Equal(t, maxSamples, client.sampler.count())
+	simulate(t, func(t *testing.T) {
+		nodes := startServers(t, 24)
+		client := startClient(t, nodes[0])
+		rec := sign(t, newKey(t), 1)
+		ctx := within(t, 30*time.Second)
+		for range minSamples {
+			_, err := client.Put(ctx, rec.Pointer(), rec.Bytes())
+			require.NoError(t, err)
+			_, err = (&dht.Resolver{Stores: []dht.Store{client}}).Best(ctx, rec.Pointer(), dht.LevelStrict)
+			require.NoError(t, err)
+		}
+		require.NoError(t, client.Wait(ctx))
+		require.Zero(t, client.sampler.count(), "what is put or got is no sample")
+		for range minSamples {
+			require.NoError(t, client.sample(ctx))
+		}
+		got := client.size()
+		t.Logf("24 peers are estimated at %.1f ± %.0f %%", got.peers, 100*got.doubt)
+		require.InDelta(t, 24, got.peers, 24*5*got.doubt)
+		for range maxSamples {
+			client.sampler.add(make([]float64, closest))
+		}
+		require.Equal(t, maxSamples, client.sampler.count())
+	})
 }
 
 func TestTooMany(t *testing.T) {

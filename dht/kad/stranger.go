@@ -45,7 +45,7 @@ func (n *Node) Stranger(ctx context.Context) (keep.Stranger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kad: stranger: %w", err)
 	}
-	s := &stranger{node: n, as: &Node{protocol: n.protocol, network: n.network, dialing: n.dialing, now: n.now, log: n.log}}
+	s := &stranger{node: n, as: &Node{protocol: n.protocol, network: n.network, dialing: n.dialing, wire: n.wire, now: n.now, log: n.log}}
 	h, err := s.as.newHost(Config{}, key)
 	if err != nil {
 		return nil, fmt.Errorf("kad: stranger: %w", err)

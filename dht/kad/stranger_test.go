@@ -24,72 +24,76 @@ import (
 // A stranger finds the peers around a place, and gets from and puts to them,
 // without the node's peer key.
 func TestAStrangerWalksGetsAndPuts(t *testing.T) {
-	nodes := startServers(t, 12)
-	client := startClient(t, nodes[3])
-	ctx := within(t, 30*time.Second)
-	s, err := client.Stranger(ctx)
-	require.NoError(t, err)
-	defer s.Close()
-	rec := sign(t, newKey(t), 3)
-	place := keep.Place(sha256.Sum256([]byte(routingKey(rec.Pointer()))))
-	at, peers, err := s.Walk(ctx, place, 4)
-	require.NoError(t, err)
-	require.GreaterOrEqual(t, sharedBits(at, place), 4)
-	require.NotEqual(t, place, at)
+	simulate(t, func(t *testing.T) {
+		nodes := startServers(t, 12)
+		client := startClient(t, nodes[3])
+		ctx := within(t, 30*time.Second)
+		s, err := client.Stranger(ctx)
+		require.NoError(t, err)
+		defer s.Close()
+		rec := sign(t, newKey(t), 3)
+		place := keep.Place(sha256.Sum256([]byte(routingKey(rec.Pointer()))))
+		at, peers, err := s.Walk(ctx, place, 4)
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, sharedBits(at, place), 4)
+		require.NotEqual(t, place, at)
 
-	// They are servers, in the order of their distances; on a busy machine one
-	// or another was too slow.
-	require.GreaterOrEqual(t, len(peers), len(nodes)*3/4)
-	var last []byte
-	for _, p := range peers {
-		require.NotEmpty(t, p.Addrs)
-		require.True(t, slices.ContainsFunc(nodes, func(n *Node) bool { return string(n.host.ID()) == p.ID }))
-		d := sha256.Sum256([]byte(p.ID))
-		for i := range d {
-			d[i] ^= at[i]
+		// They are servers, in the order of their distances; on a busy machine one
+		// or another was too slow.
+		require.GreaterOrEqual(t, len(peers), len(nodes)*3/4)
+		var last []byte
+		for _, p := range peers {
+			require.NotEmpty(t, p.Addrs)
+			require.True(t, slices.ContainsFunc(nodes, func(n *Node) bool { return string(n.host.ID()) == p.ID }))
+			d := sha256.Sum256([]byte(p.ID))
+			for i := range d {
+				d[i] ^= at[i]
+			}
+			require.Negative(t, bytes.Compare(last, d[:]))
+			last = d[:]
 		}
-		require.Negative(t, bytes.Compare(last, d[:]))
-		last = d[:]
-	}
 
-	for _, p := range peers {
-		have, err := s.Get(ctx, p, rec.Pointer())
-		require.NoError(t, err)
-		require.Nil(t, have)
-		require.NoError(t, s.Put(ctx, p, rec.Pointer(), rec.Bytes()))
-		have, err = s.Get(ctx, p, rec.Pointer())
-		require.NoError(t, err)
-		require.Equal(t, rec.Bytes(), have)
-	}
-	require.Error(t, s.Put(ctx, peers[0], newKey(t).Pointer(), rec.Bytes()), "another's record")
-	older := sign(t, newKey(t), 1)
-	require.NoError(t, s.Put(ctx, peers[0], older.Pointer(), older.Bytes()))
+		for _, p := range peers {
+			have, err := s.Get(ctx, p, rec.Pointer())
+			require.NoError(t, err)
+			require.Nil(t, have)
+			require.NoError(t, s.Put(ctx, p, rec.Pointer(), rec.Bytes()))
+			have, err = s.Get(ctx, p, rec.Pointer())
+			require.NoError(t, err)
+			require.Equal(t, rec.Bytes(), have)
+		}
+		require.Error(t, s.Put(ctx, peers[0], newKey(t).Pointer(), rec.Bytes()), "another's record")
+		older := sign(t, newKey(t), 1)
+		require.NoError(t, s.Put(ctx, peers[0], older.Pointer(), older.Bytes()))
+	})
 }
 
 // What is gone is unreachable, and a stranger of a closed node does nothing.
 func TestAStrangerOfDeadPeers(t *testing.T) {
-	nodes := startServers(t, 3)
-	client := startClient(t, nodes[0])
-	ctx := within(t, 20*time.Second)
-	s, err := client.Stranger(ctx)
-	require.NoError(t, err)
-	defer s.Close()
-	gone := keep.Peer{ID: string(nodes[2].host.ID()), Addrs: []string{nodes[2].host.Addrs()[0].String()}}
-	require.NoError(t, nodes[2].Close())
-	_, err = s.Get(ctx, gone, newKey(t).Pointer())
-	require.ErrorIs(t, err, dht.ErrUnreachable)
-	require.NoError(t, client.Close())
-	_, _, err = s.Walk(ctx, keep.Place{}, 0)
-	require.Error(t, err)
-	_, err = client.Stranger(ctx)
-	require.ErrorIs(t, err, errClosed)
+	simulate(t, func(t *testing.T) {
+		nodes := startServers(t, 3)
+		client := startClient(t, nodes[0])
+		ctx := within(t, 20*time.Second)
+		s, err := client.Stranger(ctx)
+		require.NoError(t, err)
+		defer s.Close()
+		gone := keep.Peer{ID: string(nodes[2].host.ID()), Addrs: []string{nodes[2].host.Addrs()[0].String()}}
+		require.NoError(t, nodes[2].Close())
+		_, err = s.Get(ctx, gone, newKey(t).Pointer())
+		require.ErrorIs(t, err, dht.ErrUnreachable)
+		require.NoError(t, client.Close())
+		_, _, err = s.Walk(ctx, keep.Place{}, 0)
+		require.Error(t, err)
+		_, err = client.Stranger(ctx)
+		require.ErrorIs(t, err, errClosed)
 
-	lonely := startNode(t, Config{})
-	s, err = lonely.Stranger(ctx)
-	require.NoError(t, err)
-	defer s.Close()
-	_, _, err = s.Walk(ctx, keep.Place{}, 0)
-	require.ErrorIs(t, err, dht.ErrUnreachable)
+		lonely := startNode(t, Config{})
+		s, err = lonely.Stranger(ctx)
+		require.NoError(t, err)
+		defer s.Close()
+		_, _, err = s.Walk(ctx, keep.Place{}, 0)
+		require.ErrorIs(t, err, dht.ErrUnreachable)
+	})
 }
 
 // witness is a peer that notes who asks what, and otherwise is an ordinary one.
@@ -147,69 +151,71 @@ func (f fewKept) Keeps(p pointer.Pointer) (bool, error) { return slices.Contains
 // keeps several contacts, none of these keys is the node's, none speaks of two
 // contacts, and none that walks speaks of any.
 func TestPeersCannotLinkWhatAKeeperKeeps(t *testing.T) {
-	w := &witness{said: map[peer.ID][]*dht_pb.Message{}}
-	nodes := startServers(t, 6)
-	client := startClient(t, nodes...)
-	for _, n := range nodes {
-		w.watch(n)
-	}
-	var contacts fewKept
-	home := &dht.Memory{}
-	for range 4 {
-		rec := sign(t, newKey(t), 1)
-		_, err := home.Put(t.Context(), rec.Pointer(), rec.Bytes())
-		require.NoError(t, err)
-		contacts = append(contacts, rec.Pointer())
-	}
-	ctx, cancel := context.WithCancel(within(t, 60*time.Second))
-	defer cancel()
-	k := keep.New(keep.Config{Network: client, Contacts: contacts, Home: home})
-	done := make(chan error)
-	go func() { done <- k.Run(ctx) }()
-	require.Eventually(t, func() bool {
-		put := 0
-		for _, e := range k.Entries() {
-			if !e.Put.IsZero() {
-				require.Equal(t, len(nodes), e.Holders)
-				put++
-			}
+	simulate(t, func(t *testing.T) {
+		w := &witness{said: map[peer.ID][]*dht_pb.Message{}}
+		nodes := startServers(t, 6)
+		client := startClient(t, nodes...)
+		for _, n := range nodes {
+			w.watch(n)
 		}
-		return put == len(contacts)
-	}, 50*time.Second, 20*time.Millisecond)
-	cancel()
-	<-done
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	keyOf := map[string]bool{}
-	for _, p := range contacts {
-		keyOf[routingKey(p)] = true
-	}
-	speakers := map[string]int{}
-	for who, said := range w.said {
-		if who == client.host.ID() {
+		var contacts fewKept
+		home := &dht.Memory{}
+		for range 4 {
+			rec := sign(t, newKey(t), 1)
+			_, err := home.Put(t.Context(), rec.Pointer(), rec.Bytes())
+			require.NoError(t, err)
+			contacts = append(contacts, rec.Pointer())
+		}
+		ctx, cancel := context.WithCancel(within(t, 60*time.Second))
+		defer cancel()
+		k := keep.New(keep.Config{Network: client, Contacts: contacts, Home: home})
+		done := make(chan error)
+		go func() { done <- k.Run(ctx) }()
+		require.Eventually(t, func() bool {
+			put := 0
+			for _, e := range k.Entries() {
+				if !e.Put.IsZero() {
+					require.Equal(t, len(nodes), e.Holders)
+					put++
+				}
+			}
+			return put == len(contacts)
+		}, 50*time.Second, 20*time.Millisecond)
+		cancel()
+		<-done
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		keyOf := map[string]bool{}
+		for _, p := range contacts {
+			keyOf[routingKey(p)] = true
+		}
+		speakers := map[string]int{}
+		for who, said := range w.said {
+			if who == client.host.ID() {
+				for _, m := range said {
+					require.False(t, keyOf[string(m.GetKey())], "the node's own key spoke of a contact")
+				}
+				continue
+			}
+			about := map[string]bool{}
+			walked := false
 			for _, m := range said {
-				require.False(t, keyOf[string(m.GetKey())], "the node's own key spoke of a contact")
+				if m.GetType() == dht_pb.Message_FIND_NODE {
+					walked = true
+					require.False(t, keyOf[string(m.GetKey())])
+				}
+				if keyOf[string(m.GetKey())] {
+					about[string(m.GetKey())] = true
+				}
 			}
-			continue
-		}
-		about := map[string]bool{}
-		walked := false
-		for _, m := range said {
-			if m.GetType() == dht_pb.Message_FIND_NODE {
-				walked = true
-				require.False(t, keyOf[string(m.GetKey())])
-			}
-			if keyOf[string(m.GetKey())] {
-				about[string(m.GetKey())] = true
+			require.LessOrEqual(t, len(about), 1)
+			require.False(t, walked && len(about) > 0)
+			for key := range about {
+				speakers[key]++
 			}
 		}
-		require.LessOrEqual(t, len(about), 1)
-		require.False(t, walked && len(about) > 0)
-		for key := range about {
-			speakers[key]++
-		}
-	}
-	require.Len(t, speakers, len(contacts))
+		require.Len(t, speakers, len(contacts))
+	})
 }
 
 // A key to walk to tells nothing but the bits asked for.

@@ -13,68 +13,74 @@ import (
 )
 
 func TestStrictAsksEachPeerOnce(t *testing.T) {
-	nodes := startServers(t, 24)
-	client := startClient(t, nodes[0])
-	rec := sign(t, newKey(t), 1)
-	ctx := within(t, 30*time.Second)
-	_, err := client.PutAll(ctx, rec.Pointer(), rec.Bytes())
-	require.NoError(t, err)
-	heard, have := map[string]int{}, 0
-	for a, err := range startClient(t, nodes[5]).GetAt(ctx, rec.Pointer(), dht.LevelStrict) {
-		require.NoError(t, err)
-		if a.Record != nil { // of more peers than it was put to, one may have none
-			require.Equal(t, rec.Bytes(), a.Record)
-			have++
-		}
-		heard[a.Peer]++
-	}
-	require.GreaterOrEqual(t, len(heard), closest)
-	require.NotZero(t, have)
-	for who, n := range heard {
-		require.Equal(t, 1, n, who)
-	}
-}
-
-// Whatever a caller's loop does, the look-up ends with it, and the node can be
-// closed.
-func TestALookUpEndsWithItsCallersLoop(t *testing.T) {
-	for _, level := range []dht.Level{dht.LevelAny, dht.LevelFresh, dht.LevelStrict} {
-		nodes := startServers(t, 5)
+	simulate(t, func(t *testing.T) {
+		nodes := startServers(t, 24)
 		client := startClient(t, nodes[0])
 		rec := sign(t, newKey(t), 1)
 		ctx := within(t, 30*time.Second)
 		_, err := client.PutAll(ctx, rec.Pointer(), rec.Bytes())
 		require.NoError(t, err)
-		require.PanicsWithValue(t, "enough", func() {
-			for range client.GetAt(ctx, rec.Pointer(), level) {
-				panic("enough")
+		heard, have := map[string]int{}, 0
+		for a, err := range startClient(t, nodes[5]).GetAt(ctx, rec.Pointer(), dht.LevelStrict) {
+			require.NoError(t, err)
+			if a.Record != nil { // of more peers than it was put to, one may have none
+				require.Equal(t, rec.Bytes(), a.Record)
+				have++
 			}
-		})
-		require.NoError(t, client.Wait(within(t, 20*time.Second)), "at level %s", level)
-	}
+			heard[a.Peer]++
+		}
+		require.GreaterOrEqual(t, len(heard), closest)
+		require.NotZero(t, have)
+		for who, n := range heard {
+			require.Equal(t, 1, n, who)
+		}
+	})
+}
+
+// Whatever a caller's loop does, the look-up ends with it, and the node can be
+// closed.
+func TestALookUpEndsWithItsCallersLoop(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		for _, level := range []dht.Level{dht.LevelAny, dht.LevelFresh, dht.LevelStrict} {
+			nodes := startServers(t, 5)
+			client := startClient(t, nodes[0])
+			rec := sign(t, newKey(t), 1)
+			ctx := within(t, 30*time.Second)
+			_, err := client.PutAll(ctx, rec.Pointer(), rec.Bytes())
+			require.NoError(t, err)
+			require.PanicsWithValue(t, "enough", func() {
+				for range client.GetAt(ctx, rec.Pointer(), level) {
+					panic("enough")
+				}
+			})
+			require.NoError(t, client.Wait(within(t, 20*time.Second)), "at level %s", level)
+		}
+	})
 }
 
 // Peers may say that they stored it, and have nothing.
 func TestOnlyWhatIsReadBackIsConfirmed(t *testing.T) {
-	nodes := startServers(t, 9)
-	client := startClient(t, nodes...)
-	var addrs []string
-	for range 6 {
-		addrs = append(addrs, startLiar(t, func(s network.Stream, req *dht_pb.Message) {
-			m := dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
-			if req.GetType() == dht_pb.Message_PUT_VALUE {
-				m.Record = record.MakePutRecord(string(req.GetKey()), req.GetRecord().GetValue())
-			}
-			send(s, m)
-		})...)
-	}
-	ctx := within(t, 30*time.Second)
-	_, err := client.Join(ctx, addrs)
-	require.NoError(t, err)
-	rec := sign(t, newKey(t), 1)
-	receipt, err := client.PutAll(ctx, rec.Pointer(), rec.Bytes())
-	require.NoError(t, err)
-	require.Equal(t, 15, receipt.Stored, "words are counted as words")
-	require.LessOrEqual(t, receipt.Confirmed, len(nodes))
-	require.GreaterOrEqual(t, receipt.Confirmed, len(nodes)-15/4, "all but the first quarter")
+	simulate(t, func(t *testing.T) {
+		nodes := startServers(t, 9)
+		client := startClient(t, nodes...)
+		var addrs []string
+		for range 6 {
+			addrs = append(addrs, startLiar(t, func(s network.Stream, req *dht_pb.Message) {
+				m := dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
+				if req.GetType() == dht_pb.Message_PUT_VALUE {
+					m.Record = record.MakePutRecord(string(req.GetKey()), req.GetRecord().GetValue())
+				}
+				send(s, m)
+			})...)
+		}
+		ctx := within(t, 30*time.Second)
+		_, err := client.Join(ctx, addrs)
+		require.NoError(t, err)
+		rec := sign(t, newKey(t), 1)
+		receipt, err := client.PutAll(ctx, rec.Pointer(), rec.Bytes())
+		require.NoError(t, err)
+		require.Equal(t, 15, receipt.Stored, "words are counted as words")
+		require.LessOrEqual(t, receipt.Confirmed, len(nodes))
+		require.GreaterOrEqual(t, receipt.Confirmed, len(nodes)-15/4, "all but the first quarter")
+	})
 }

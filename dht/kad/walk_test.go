@@ -1,6 +1,7 @@
 package kad
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -29,18 +30,27 @@ type world struct {
 
 const worldKey = "/ipns/a key"
 
-func distance(id peer.ID) (d [sha256.Size]byte) {
-	target := sha256.Sum256([]byte(worldKey))
-	d = sha256.Sum256([]byte(id))
-	for i := range d {
-		d[i] ^= target[i]
-	}
-	return d
-}
+var worldTarget = sha256.Sum256([]byte(worldKey))
 
 func byDistance(a, b peer.ID) int {
-	x, y := distance(a), distance(b)
-	return slices.Compare(x[:], y[:])
+	x, y := distanceOf(worldTarget, a), distanceOf(worldTarget, b)
+	return bytes.Compare(x[:], y[:])
+}
+
+// sortByDistance sorts peers by their distance from a target, hashing each once.
+func sortByDistance(target [sha256.Size]byte, peers []peer.ID) {
+	type placed struct {
+		distance [sha256.Size]byte
+		id       peer.ID
+	}
+	all := make([]placed, len(peers))
+	for i, id := range peers {
+		all[i] = placed{distanceOf(target, id), id}
+	}
+	slices.SortFunc(all, func(a, b placed) int { return bytes.Compare(a.distance[:], b.distance[:]) })
+	for i, p := range all {
+		peers[i] = p.id
+	}
 }
 
 // newWorld makes n peers, of whom each knows the closest to itself and some
@@ -50,19 +60,24 @@ func newWorld(r *rand.Rand, n int, dead float64) *world {
 	for i := range n {
 		w.peers = append(w.peers, peer.ID(fmt.Sprintf("peer %d %d", i, r.Uint64())))
 	}
-	slices.SortFunc(w.peers, byDistance)
+	sortByDistance(worldTarget, w.peers)
 	for i, id := range w.peers {
 		w.dead[id] = r.Float64() < dead
 		w.latency[id] = time.Duration(20+r.IntN(280)) * time.Millisecond
 		// A peer's answer: the closest to the key of those it knows. The
 		// nearer it is, the more of its neighbourhood it knows.
-		list := slices.Clone(w.peers[max(0, i-30):min(n, i+30)])
-		for range 60 {
-			list = append(list, w.peers[r.IntN(n)])
+		var ranks []int
+		for rank := max(0, i-30); rank < min(n, i+30); rank++ {
+			ranks = append(ranks, rank)
 		}
-		slices.SortFunc(list, byDistance)
-		list = slices.DeleteFunc(slices.Compact(list), func(p peer.ID) bool { return p == id })
-		w.lists[id] = list[:min(maxCloser, len(list))]
+		for range 60 {
+			ranks = append(ranks, r.IntN(n))
+		}
+		slices.Sort(ranks)
+		ranks = slices.DeleteFunc(slices.Compact(ranks), func(rank int) bool { return rank == i })
+		for _, rank := range ranks[:min(maxCloser, len(ranks))] {
+			w.lists[id] = append(w.lists[id], w.peers[rank])
+		}
 	}
 	return w
 }
@@ -194,7 +209,8 @@ func TestHostileListsAreBounded(t *testing.T) {
 		for i := range near {
 			near[i] = peer.ID(fmt.Sprint("sybil ", i))
 		}
-		slices.SortFunc(near, func(a, b peer.ID) int { return byDistance(b, a) })
+		sortByDistance(worldTarget, near)
+		slices.Reverse(near)
 		var next atomic.Int64
 		walk := newWalk("self", worldKey, func(context.Context, peer.AddrInfo) (reply, error) {
 			var r reply
@@ -218,7 +234,8 @@ func TestATrickleOfAnswersEndsInTime(t *testing.T) {
 		for i := range names {
 			names[i] = peer.ID(fmt.Sprint("trickle ", i))
 		}
-		slices.SortFunc(names, func(a, b peer.ID) int { return byDistance(b, a) })
+		sortByDistance(worldTarget, names)
+		slices.Reverse(names)
 		next := map[peer.ID]peer.ID{}
 		for i := range names[1:] {
 			next[names[i]] = names[i+1]

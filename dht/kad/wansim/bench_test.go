@@ -2,7 +2,10 @@ package wansim
 
 import (
 	"flag"
+	"os"
 	"runtime"
+	"runtime/debug"
+	"strings"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -25,9 +28,27 @@ var (
 	jsonFlag     = flag.String("json", "", "write the figures to this file")
 )
 
-// The gates hold the medians of the small network, which an ordinary test run
-// can afford, to somewhat over the goals that the big one is measured by.
+// small makes a run that no flag of this package asks for as small as an
+// ordinary test run can afford, without what no gate speaks of. With
+// PETNAME_TEST_LONG=1 it keeps the sizes of the flags.
+func small() bool {
+	asked := os.Getenv("PETNAME_TEST_LONG") != ""
+	flag.Visit(func(f *flag.Flag) { asked = asked || !strings.HasPrefix(f.Name, "test.") })
+	if !asked {
+		*liveFlag, *deadFlag, *opsFlag, *sybilsFlag, *resolvesFlag = 60, 20, 3, 30, 1
+	}
+	return !asked
+}
+
+// The gates hold the medians of a network that a test run can afford to somewhat
+// over the goals that the big one is measured by.
 func TestWAN(t *testing.T) {
+	control := !small()
+	gates := struct{ holders, publishOracle, publish float64 }{19, 1.7, 0.32}
+	if !control { // of three operations, the median is anybody's
+		gates.holders, gates.publishOracle, gates.publish = 18, 2.5, 0.5
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	var m measures
 	t.Run("operations", func(t *testing.T) {
@@ -36,7 +57,7 @@ func TestWAN(t *testing.T) {
 			w := newWAN(t, *liveFlag, *deadFlag, *seedFlag)
 			defer w.close()
 			for i := range *opsFlag {
-				w.operations(i, &m, !*oursFlag)
+				w.operations(i, &m, !*oursFlag, control)
 			}
 		})
 	})
@@ -48,6 +69,7 @@ func TestWAN(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWAN(t, *liveFlag, *deadFlag, *seedFlag)
 			defer w.close()
+			w.control = control
 			m.sybil = w.attacked(*sybilsFlag, *resolvesFlag)
 			m.sybil.Strict = w.quarter(*resolvesFlag)
 		})
@@ -64,23 +86,26 @@ func TestWAN(t *testing.T) {
 	if r.Publish.P50 > 0 {
 		require.Zero(t, r.Failed)
 		require.GreaterOrEqual(t, r.HoldersAtReturn.Min, 14, "15 is the goal")
-		require.GreaterOrEqual(t, r.HoldersAfter.Mean, 19.)
-		require.LessOrEqual(t, r.Ratios.PublishOracle, 1.7)
+		require.GreaterOrEqual(t, r.HoldersAfter.Mean, gates.holders)
+		require.LessOrEqual(t, r.Ratios.PublishOracle, gates.publishOracle)
 	}
 	if r.KadPutTuned != nil {
-		require.LessOrEqual(t, r.Ratios.Publish, 0.32)
+		require.LessOrEqual(t, r.Ratios.Publish, gates.publish)
 		require.LessOrEqual(t, r.Ratios.Agreed, 0.18)
 		require.LessOrEqual(t, r.Ratios.Fresh, 0.2)
 	}
 	if r.Sybil != nil {
-		require.GreaterOrEqual(t, r.Sybil.FoundNewest, r.Sybil.Resolves*9/10)
-		require.GreaterOrEqual(t, r.Sybil.Strict.FoundNewest, r.Sybil.Strict.Resolves*9/10)
+		// One of ten may fail; of fewer none.
+		require.GreaterOrEqual(t, r.Sybil.FoundNewest, r.Sybil.Resolves-r.Sybil.Resolves/10)
+		require.GreaterOrEqual(t, r.Sybil.Strict.FoundNewest, r.Sybil.Strict.Resolves-r.Sybil.Strict.Resolves/10)
+		require.Positive(t, r.Sybil.Strict.Resolves)
 	}
 }
 
 // operations runs each kind of operation once, all on records of their own or
-// on the one that ours has put.
-func (w *wan) operations(i int, m *measures, kad bool) {
+// on the one that ours has put. Without control, kad-dht runs with the dial
+// timeout of ours alone.
+func (w *wan) operations(i int, m *measures, kad, control bool) {
 	rec := w.newRecords(1)[0]
 	w.publish(i, rec, m)
 	w.resolve(kindAny, i, rec, dht.LevelAny, &m.any, m)
@@ -93,9 +118,11 @@ func (w *wan) operations(i int, m *measures, kad bool) {
 	if !kad {
 		return
 	}
-	w.kadSearch(kindKadSearch, i, rec.Pointer(), 0, &m.kadFirst, &m.kadEnd)
+	if control {
+		w.kadSearch(kindKadSearch, i, rec.Pointer(), 0, &m.kadFirst, &m.kadEnd)
+		w.kadPut(kindKadPut, i, w.newRecords(1)[0], 0, &m.kadPut)
+	}
 	w.kadSearch(kindKadSearchTuned, i, rec.Pointer(), time.Second, &m.kadFirstTuned, &m.kadEndTuned)
-	w.kadPut(kindKadPut, i, w.newRecords(1)[0], 0, &m.kadPut)
 	other := w.newRecords(1)[0]
 	w.kadPut(kindKadPutTuned, i, other, time.Second, &m.kadPutTuned)
 	_, near := w.holders(other)

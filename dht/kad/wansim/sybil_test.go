@@ -48,8 +48,8 @@ var attacks = []attack{attackNothing, attackOld, attackNames, attackFirst, attac
 
 const (
 	firstSybil = 50_000 // its host's number
-	poolSize   = 200_000
-	perKey     = 4 // resolves, each by another client
+	poolFactor = 4      // keys that are ground for each that is needed, on average
+	perKey     = 4      // resolves, each by another client
 )
 
 // sybilFigures: of the resolves at fresh against IDs ground for the key, and
@@ -103,8 +103,8 @@ func poolKey(index uint64) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed)
 }
 
-func (w *wan) grind() pool {
-	p := make(pool, poolSize)
+func (w *wan) grind(number int) pool {
+	p := make(pool, poolFactor*number*len(w.known))
 	for i := range p {
 		key, err := crypto.UnmarshalEd25519PublicKey(poolKey(uint64(i)).Public().(ed25519.PublicKey))
 		require.NoError(w.t, err)
@@ -262,7 +262,7 @@ func (w *wan) expel(s *sybils) {
 // attacked runs resolves at fresh against each attack.
 func (w *wan) attacked(number, resolves int) *sybilFigures {
 	out := &sybilFigures{Kinds: map[attack]*attackedFigure{}}
-	ground := w.grind()
+	ground := w.grind(number)
 	next := 0
 	for _, a := range attacks {
 		f := &attackedFigure{}
@@ -342,6 +342,9 @@ func (w *wan) underAttack(f *attackedFigure, place, resolves int, recs []pointer
 			w.t.Logf("resolve %d.%d: not the newest: %v %v", place, i, fmt.Sprintf("%s, %d agreed", res.Freshness, res.Agreed), err)
 		}
 		w.endOurs(n, h)
+	}
+	if !w.control {
+		return
 	}
 	// The control, with a record newer still.
 	var unused series

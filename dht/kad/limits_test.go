@@ -1,0 +1,297 @@
+package kad
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/libp2p/go-libp2p-kad-dht/pb"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/stretchr/testify/require"
+)
+
+// guardAt is a guard with a clock of its own.
+func guardAt(l limits) (g *guard, now *time.Time) {
+	g = newGuard(l, slog.New(slog.DiscardHandler), newHeldStore(maxHeld, time.Now))
+	clock := time.Unix(1e9, 0)
+	g.now = func() time.Time { return clock }
+	return g, &clock
+}
+
+// requests has a peer send a request, and reports whether it was let through.
+func (g *guard) requests(p peer.ID, source string, kind dht_pb.Message_MessageType) bool {
+	s := &guardedStream{guard: g, peer: p, source: source}
+	req := storing("/ipns/key", []byte("value"))
+	req.Type = kind
+	g.request(context.Background(), s, req)
+	if s.putting != "" {
+		g.store.settle(s.putting)
+	}
+	return !s.refused && req.Key != nil && req.Record != nil
+}
+
+// Peers of one address group have together four times what one may store,
+// however many they are; others, and requests that store nothing, are not
+// affected.
+func TestTheStoresOfAnAddressGroupAreBounded(t *testing.T) {
+	for _, kind := range []dht_pb.Message_MessageType{dht_pb.Message_PUT_VALUE, dht_pb.Message_ADD_PROVIDER} {
+		l := defaultLimits
+		l.stores = rate{3, 1}
+		g, now := guardAt(l)
+		passed := 0
+		for i := range 10 {
+			for range 2 { // under the rate of each
+				if g.requests(peer.ID(fmt.Sprint("peer ", i)), "8.8.8.0/24", kind) {
+					passed++
+				}
+			}
+		}
+		require.Equal(t, 3*groupFactor, passed, kind)
+		require.True(t, g.requests("peer 9", "8.8.8.0/24", dht_pb.Message_GET_VALUE))
+		require.True(t, g.requests("another", "8.8.9.0/24", kind))
+		*now = now.Add(2 * time.Second)
+		for i := range 10 {
+			require.Equal(t, i < 2*groupFactor, g.requests(peer.ID(fmt.Sprint("late ", i)), "8.8.8.0/24", kind), "it fills up four times as fast")
+		}
+		for i := range 20 { // peers of one machine
+			id := peer.ID(fmt.Sprint("local ", i))
+			require.True(t, g.requests(id, id.String(), kind))
+		}
+	}
+}
+
+// Within its own rate a peer is served, over it refused: of requests, and of
+// stores, which are fewer.
+func TestTheRatesOfAPeer(t *testing.T) {
+	l := defaultLimits
+	l.requests, l.stores = rate{5, 1}, rate{3, 1}
+	g, now := guardAt(l)
+	for i := range 5 {
+		require.Equal(t, i < 3, g.requests("p", "group", dht_pb.Message_PUT_VALUE))
+	}
+	require.False(t, g.requests("p", "group", dht_pb.Message_GET_VALUE), "those refused were requests as well")
+	*now = now.Add(time.Second)
+	require.True(t, g.requests("p", "group", dht_pb.Message_GET_VALUE))
+	require.False(t, g.requests("p", "group", dht_pb.Message_GET_VALUE))
+}
+
+// Each cut-off of a peer is twice as long as the one before, up to six hours;
+// one that ended six hours ago is forgotten. While it lasts nothing is let
+// through, and afterwards the peer begins anew.
+func TestCutOffsGrowAndAreForgotten(t *testing.T) {
+	l := defaultLimits
+	l.strikes, l.stores = rate{1, 0}, rate{1, 0}
+	g, now := guardAt(l)
+	p := peer.ID("p")
+	var hungUp []peer.ID
+	g.hangUp = func(p peer.ID) { hungUp = append(hungUp, p) }
+	cut := func() time.Duration {
+		require.True(t, g.requests(p, p.String(), dht_pb.Message_PUT_VALUE), "a fresh start")
+		g.strike("p", 1, "once")
+		require.Empty(t, g.cutOffs(), "is forgiven")
+		g.strike("p", 1, "twice")
+		out := g.cutOffs()
+		require.Len(t, out, 1)
+		require.Equal(t, "twice", out[0].Reason)
+		until := out[0].Until
+		require.False(t, g.allows("p"))
+		require.False(t, g.requests(p, p.String(), dht_pb.Message_GET_VALUE))
+		require.True(t, g.requests("q", peer.ID("q").String(), dht_pb.Message_GET_VALUE))
+		g.strike("p", 100, "while it is out")
+		require.Equal(t, until, g.cutOffs()[0].Until)
+		d := until.Sub(*now)
+		*now = until.Add(-time.Nanosecond)
+		require.False(t, g.allows("p"))
+		*now = until
+		require.True(t, g.allows("p"))
+		return d
+	}
+	for i, want := range []time.Duration{10, 20, 40, 80, 160, 320, 360, 360} {
+		require.Equal(t, want*time.Minute, cut())
+		require.Len(t, hungUp, i+1)
+		*now = now.Add(maxCutOff) // it is remembered as long
+	}
+	*now = now.Add(time.Nanosecond)
+	require.Equal(t, 10*time.Minute, cut())
+}
+
+// Of too many cut-offs, the one that ends first makes room; the list has the
+// longest first.
+func TestTheCutOffThatEndsFirstMakesRoom(t *testing.T) {
+	g, now := guardAt(defaultLimits)
+	for i := range maxCutOffs {
+		g.cut[peer.ID(fmt.Sprint(i))] = &cutOff{until: now.Add(time.Duration(1+(i+500)%maxCutOffs) * time.Second)}
+	}
+	out := g.cutOffs()
+	require.Len(t, out, maxCutOffs)
+	for i := range out[1:] {
+		require.True(t, out[i].Until.After(out[i+1].Until))
+	}
+	soonest := peer.ID(out[maxCutOffs-1].Peer)
+	for p := range g.cut {
+		if p.String() == out[maxCutOffs-1].Peer {
+			soonest = p
+		}
+	}
+	g.strike("new", 1000, "abuse")
+	require.Len(t, g.cut, maxCutOffs)
+	require.NotContains(t, g.cut, soonest)
+	require.Contains(t, g.cut, peer.ID("new"))
+}
+
+// An account is forgotten only when it owes nothing, as long as others do not.
+func TestAccountsThatOweAreKept(t *testing.T) {
+	g, now := guardAt(defaultLimits)
+	require.True(t, g.account("debtor", *now).requests.take(g.limits.requests, 4000, *now))
+	for i := range maxAccounts - 1 {
+		require.True(t, g.account(fmt.Sprint(i), *now).requests.take(g.limits.requests, 1, *now))
+	}
+	*now = now.Add(2 * time.Second)
+	g.account("new", *now)
+	require.Len(t, g.accounts, 2)
+	require.NotZero(t, g.accounts["debtor"].requests.used)
+}
+
+// fakeStream is a stream of which only the peer is known; it notes what is
+// done to it.
+type fakeStream struct {
+	network.Stream
+	peer       peer.ID
+	reset      bool
+	write      time.Time
+	writeFails error
+}
+
+func (s *fakeStream) Conn() network.Conn                  { return fakeConn{peer: s.peer} }
+func (s *fakeStream) Reset() error                        { s.reset = true; return nil }
+func (s *fakeStream) SetWriteDeadline(at time.Time) error { s.write = at; return nil }
+func (s *fakeStream) Write(p []byte) (int, error)         { return len(p), s.writeFails }
+
+type fakeConn struct {
+	network.Conn
+	peer peer.ID
+}
+
+func (c fakeConn) RemotePeer() peer.ID { return c.peer }
+func (c fakeConn) RemoteMultiaddr() ma.Multiaddr {
+	return ma.StringCast("/ip4/8.8.8.8/tcp/1")
+}
+
+// Of all streams that there may be, the one that has been silent for the longest
+// makes room, and no peer has more than its share.
+func TestTheMostSilentStreamMakesRoom(t *testing.T) {
+	l := defaultLimits
+	l.streams, l.peerStreams = 3, 2
+	g, now := guardAt(l)
+	open := map[string]*fakeStream{}
+	admit := func(name string, p peer.ID) (*guardedStream, error) {
+		*now = now.Add(time.Second)
+		open[name] = &fakeStream{peer: p}
+		return g.admit(open[name])
+	}
+	first, err := admit("first", "a")
+	require.NoError(t, err)
+	second, err := admit("second", "a")
+	require.NoError(t, err)
+	_, err = admit("one too many", "a")
+	require.ErrorIs(t, err, errTooMany)
+	_, err = admit("third", "b")
+	require.NoError(t, err)
+	*now = now.Add(time.Second)
+	g.request(t.Context(), first, dht_pb.NewMessage(dht_pb.Message_PING, []byte("key"), 0))
+	_, err = admit("fourth", "c")
+	require.NoError(t, err)
+	require.True(t, open["second"].reset)
+	for _, name := range []string{"first", "third", "fourth"} {
+		require.False(t, open[name].reset, name)
+	}
+	require.Len(t, g.streams, 3)
+	second.end() // its handler notices later
+	require.Equal(t, map[peer.ID]int{"a": 1, "b": 1, "c": 1}, g.open)
+}
+
+// What a request was worth is settled when the next begins: a store that is not
+// confirmed counts a little, one that there was no room for not at all, and what
+// no implementation sends much.
+func TestWhatARequestCounts(t *testing.T) {
+	for name, c := range map[string]struct {
+		request func(*guardedStream)
+		strikes float64
+	}{
+		"confirmed": {func(s *guardedStream) {
+			s.handling, s.putting = true, "key"
+			_, _ = s.Write(nil)
+		}, 0},
+		"not confirmed":     {func(s *guardedStream) { s.handling, s.putting = true, "key" }, strikeRefused},
+		"no room":           {func(s *guardedStream) { s.handling, s.putting = true, "full" }, 0},
+		"over the rate":     {func(s *guardedStream) { s.handling, s.refused = true, true }, strikeRefused},
+		"not understood":    {func(*guardedStream) {}, strikeBroken},
+		"nothing was read":  {func(s *guardedStream) { s.read = false }, 0},
+		"read, no store":    {func(s *guardedStream) { s.handling = true }, 0},
+		"not fully written": {func(s *guardedStream) { s.handling, s.putting = true, "key"; fail(s); _, _ = s.Write(nil) }, strikeRefused},
+	} {
+		g, now := guardAt(defaultLimits)
+		g.store.expect("full", "someone")
+		g.store.pending["full"].full = true
+		s := &guardedStream{Stream: &fakeStream{}, guard: g, peer: "p", read: true}
+		c.request(s)
+		s.settle()
+		require.InDelta(t, c.strikes, g.account(s.peer.String(), *now).strikes.used, 0, name)
+		s.settle()
+		require.InDelta(t, c.strikes, g.account(s.peer.String(), *now).strikes.used, 0, "%s, once", name)
+	}
+}
+
+func fail(s *guardedStream) { s.Stream.(*fakeStream).writeFails = network.ErrReset }
+
+// An answer that the peer does not read ends in time.
+func TestAnswersHaveADeadline(t *testing.T) {
+	var st fakeStream
+	s := &guardedStream{Stream: &st, guard: newGuard(defaultLimits, nil, nil)}
+	before := time.Now()
+	_, err := s.Write([]byte("answer"))
+	require.NoError(t, err)
+	require.False(t, st.write.Before(before.Add(defaultLimits.slowest)))
+	require.False(t, st.write.After(time.Now().Add(defaultLimits.slowest)))
+}
+
+// The host as a whole takes no more connections and streams than its limits, of
+// all peers and of one.
+func TestTheHostsResourcesAreBounded(t *testing.T) {
+	r, err := resources()
+	require.NoError(t, err)
+	defer r.Close()
+	opened := func(dir network.Direction, of func(int) peer.ID, most int) (n int) {
+		for i := range most {
+			c, err := r.OpenConnection(dir, false, ma.StringCast(fmt.Sprintf("/ip4/8.%d.%d.1/tcp/1", i/256, i%256)))
+			if err != nil {
+				break
+			}
+			defer c.Done()
+			if c.SetPeer(of(i)) != nil {
+				break
+			}
+			n++
+		}
+		return n
+	}
+	many := func(i int) peer.ID { return peer.ID(fmt.Sprint(i)) }
+	one := func(int) peer.ID { return "one" }
+	require.Equal(t, 320, opened(network.DirInbound, many, 1000))
+	require.Equal(t, 384, opened(network.DirOutbound, many, 1000))
+	require.Equal(t, 8, opened(network.DirInbound, one, 100))
+	streams := 0
+	for range 1000 {
+		s, err := r.OpenStream("one", network.DirInbound)
+		if err != nil {
+			break
+		}
+		defer s.Done()
+		streams++
+	}
+	require.Equal(t, 128, streams)
+}

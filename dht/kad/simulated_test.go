@@ -1,0 +1,70 @@
+package kad
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/x/simlibp2p"
+	"github.com/marcopolo/simnet"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+// simulated is a network of packets in memory, each of which takes 5 ms of the
+// virtual time of a synctest bubble. The walks' deadlines are real time
+// otherwise, and a busy machine lets peers look dead.
+type simulated struct {
+	net *simnet.Simnet
+
+	mu   sync.Mutex
+	last int // number of the last host
+}
+
+var simulations sync.Map // *testing.T of a bubble: its *simulated
+
+// simulate runs a test in a bubble with a simulated network: startNode,
+// startHost and what is built on them make their hosts there.
+func simulate(t *testing.T, test func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		s := &simulated{net: &simnet.Simnet{
+			LatencyFunc: simnet.StaticLatency(5 * time.Millisecond), Logger: slog.New(slog.DiscardHandler),
+		}}
+		s.net.Start()
+		simulations.Store(t, s)
+		t.Cleanup(func() { // of the nodes and hosts has been before
+			time.Sleep(time.Minute) // what still waits for a timer ends
+			simulations.Delete(t)
+			s.net.Close()
+		})
+		test(t)
+	})
+}
+
+// simulationOf returns the network of a test's bubble; nil if the test has none.
+func simulationOf(t testing.TB) *simulated {
+	s, _ := simulations.Load(t)
+	sim, _ := s.(*simulated)
+	return sim
+}
+
+// addr returns an address that no other host has.
+func (s *simulated) addr() ma.Multiaddr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last++
+	return ma.StringCast(fmt.Sprintf("/ip4/10.0.%d.%d/udp/4001/quic-v1", s.last/250, s.last%250+1))
+}
+
+// options are those of one more host of the network.
+func (s *simulated) options() []libp2p.Option {
+	link := simnet.LinkSettings{BitsPerSecond: 100 * simlibp2p.OneMbps}
+	return []libp2p.Option{
+		libp2p.ListenAddrs(s.addr()),
+		simlibp2p.QUICSimnet(s.net, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}),
+	}
+}

@@ -1,0 +1,340 @@
+package kad
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p-kad-dht/pb"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+)
+
+// Of more names than a walk keeps, the furthest are forgotten, but none that was
+// asked; a walk does not hear of itself, nor of a peer twice.
+func TestAWalkKeepsTheClosestNames(t *testing.T) {
+	w := newWalk("self", worldKey, nil)
+	var all []peer.ID
+	for i := range maxHeard + 500 {
+		all = append(all, peer.ID(fmt.Sprint("peer ", i)))
+	}
+	byPlace := append([]peer.ID(nil), all...)
+	sortByDistance(worldTarget, byPlace)
+	furthest := byPlace[len(byPlace)-1]
+	w.hear(peer.AddrInfo{ID: furthest})
+	w.known[furthest].state = asking
+	for _, id := range all {
+		w.hear(peer.AddrInfo{ID: id})
+		w.hear(peer.AddrInfo{ID: id})
+		w.hear(peer.AddrInfo{ID: "self"})
+		require.LessOrEqual(t, len(w.contacts), maxHeard)
+	}
+	require.Equal(t, append(byPlace[:maxHeard-1:maxHeard-1], furthest), ids(w.contacts))
+	require.Len(t, w.known, maxHeard)
+}
+
+// Not more requests than there are slots are on their way at once, but for those
+// to peers that stand where the closest stand.
+func TestRequestsAtOnceAreBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		size size
+		want int
+	}{"size unknown": {size{}, inFlight}, "all are near": {size2(1), everybody - 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			now, most := 0, 0
+			w := newWalk("self", worldKey, func(context.Context, peer.AddrInfo) (reply, error) {
+				mu.Lock()
+				now++
+				most = max(most, now)
+				mu.Unlock()
+				time.Sleep(100 * time.Millisecond)
+				mu.Lock()
+				defer mu.Unlock()
+				now--
+				return reply{}, nil
+			})
+			w.size = c.size
+			for i := range everybody - 1 {
+				w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
+			}
+			require.NoError(t, w.run(t.Context(), func(event) bool { return true }))
+			require.Equal(t, c.want, most, name)
+			require.Len(t, w.live(), everybody-1, name)
+		})
+	}
+}
+
+// A patient walk waits for late peers that would be among the closest, for a
+// second; another one ends without them.
+func TestAPatientWalkWaitsForTheClosest(t *testing.T) {
+	for _, patient := range []bool{false, true} {
+		for _, late := range []time.Duration{lastDeadline - time.Millisecond, lastDeadline + time.Millisecond} {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(rand.New(rand.NewPCG(1, 1)), 60, 0)
+				for _, id := range w.peers {
+					w.latency[id] = 50 * time.Millisecond
+				}
+				w.latency[w.peers[0]] = late
+				walk := w.walk(w.peers...)
+				walk.patient = patient
+				began := time.Now()
+				require.NoError(t, walk.run(t.Context(), func(event) bool { return true }))
+				live := ids(walk.live())
+				require.Len(t, live, closest)
+				if patient && late < lastDeadline {
+					require.Equal(t, w.peers[:closest], live)
+				} else {
+					require.Equal(t, w.peers[1:closest+1], live)
+				}
+				if patient {
+					require.Equal(t, min(late, lastDeadline), time.Since(began).Truncate(time.Millisecond))
+				}
+			})
+		}
+	}
+}
+
+// Beside peers from memory, a few others of the closest are asked, that are to
+// name them; without memory nobody besides.
+func TestVouchersAreOthersThanTheRemembered(t *testing.T) {
+	w := newWalk("self", worldKey, nil)
+	for i := range 30 {
+		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("other ", i))})
+	}
+	require.Empty(t, w.vouchers())
+	var once []peer.AddrInfo
+	for i := range 12 {
+		once = append(once, peer.AddrInfo{ID: peer.ID(fmt.Sprint("once ", i))})
+	}
+	w.recall(append(once, peer.AddrInfo{ID: "self"}, peer.AddrInfo{ID: "other 1"}))
+	require.False(t, w.known["other 1"].remembered)
+	require.NotContains(t, w.known, peer.ID("self"))
+	first := w.vouchers()[0]
+	first.state = failed
+	vouchers := w.vouchers()
+	require.Len(t, vouchers, maxVouchers)
+	for i, c := range vouchers {
+		require.False(t, c.remembered)
+		require.NotEqual(t, failed, c.state)
+		require.True(t, i == 0 || byDistance(vouchers[i-1].ID, c.ID) < 0)
+	}
+}
+
+// A put is done when 15 peers have the record whose rank among the living is
+// within 20, as far as can be told, and some of the very closest named others.
+func TestEnoughAcknowledgements(t *testing.T) {
+	now := time.Now()
+	type span struct{ from, to int }
+	for name, c := range map[string]struct {
+		acked  span
+		change func(*delivery, []*contact)
+		want   bool
+	}{
+		"the first 15":              {span{0, 15}, nil, true},
+		"ranks 5 to 19":             {span{4, 19}, nil, true},
+		"ranks 6 to 20":             {span{5, 20}, nil, false},
+		"14":                        {span{0, 14}, nil, false},
+		"the caller waits for all":  {span{0, 15}, func(d *delivery, _ []*contact) { d.all = true }, false},
+		"nobody was asked for more": {span{0, 15}, func(_ *delivery, cs []*contact) { set(cs[:4], func(c *contact) { c.naming = unasked }) }, false},
+		"one of 4 named others":     {span{0, 15}, func(_ *delivery, cs []*contact) { set(cs[:3], func(c *contact) { c.naming = waiting }) }, false},
+		"two of 4 named others":     {span{0, 15}, func(_ *delivery, cs []*contact) { set(cs[:2], func(c *contact) { c.naming = waiting }) }, true},
+		"the dead have no rank":     {span{5, 20}, func(_ *delivery, cs []*contact) { set(cs[:5], func(c *contact) { c.state = failed }) }, true},
+		"5 may live":                {span{9, 24}, func(_ *delivery, cs []*contact) { set(cs[4:9], func(c *contact) { c.state = heard }) }, false},
+		"5 instead may live":        {span{5, 20}, func(_ *delivery, cs []*contact) { set(cs[:5], func(c *contact) { c.state = heard }) }, true},
+		"6 were just asked": {span{6, 21}, func(_ *delivery, cs []*contact) {
+			set(cs[:6], func(c *contact) { c.state, c.since = asking, now })
+		}, false},
+		"6 have been silent": {span{6, 21}, func(_ *delivery, cs []*contact) {
+			set(cs[:6], func(c *contact) { c.state, c.since = slow, now.Add(-answersWithin) })
+		}, true},
+	} {
+		w := newWalk("self", worldKey, nil)
+		for i := range 30 {
+			w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
+		}
+		set(w.contacts, func(c *contact) { c.state, c.naming = answered, named })
+		d := &delivery{walk: w, acked: map[*contact]bool{}}
+		d.receipt.Stored = c.acked.to - c.acked.from
+		set(w.contacts[c.acked.from:c.acked.to], func(c *contact) { d.acked[c] = true })
+		if c.change != nil {
+			c.change(d, w.contacts)
+		}
+		require.Equal(t, c.want, d.enough(now), name)
+	}
+}
+
+func set(cs []*contact, change func(*contact)) {
+	for _, c := range cs {
+		change(c)
+	}
+}
+
+// The look-ups by which a crowd is gone around aim at eight places of the region,
+// one in each eighth of its radius, and start from all that may live.
+func TestACrowdIsGoneAroundAllOverTheRegion(t *testing.T) {
+	w := newWalk("self", worldKey, nil)
+	w.size = size2(1000)
+	for i := range 20 {
+		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
+	}
+	w.contacts[3].state = failed
+	var mu sync.Mutex
+	eighths := map[int]int{}
+	w.probe = func(_ context.Context, target [sha256.Size]byte, seeds []peer.AddrInfo) []peer.AddrInfo {
+		mu.Lock()
+		defer mu.Unlock()
+		offset := binary.BigEndian.Uint64(target[:]) ^ binary.BigEndian.Uint64(w.target[:])
+		eighths[int(float64(offset)/(1<<64)*1000/nearPeers*probes)]++
+		if len(seeds) != 19 {
+			eighths[-1]++
+		}
+		return nil
+	}
+	w.surround(t.Context())
+	w.requests.Wait()
+	require.Equal(t, map[int]int{0: 1, 1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 6: 1, 7: 1}, eighths)
+	require.Equal(t, probes, w.crowd.probing)
+	w.contacts = nil
+	require.False(t, w.done(time.Now()), "the walk waits for them")
+	for range probes {
+		w.take(<-w.events)
+	}
+	require.True(t, w.done(time.Now()))
+	for _, peers := range []float64{1, 100, 10_000} {
+		at := sha256.Sum256([]byte(keyNear(w.target, peers)))
+		region := nearPeers / peers
+		require.Less(t, float64(binary.BigEndian.Uint64(at[:])^binary.BigEndian.Uint64(w.target[:]))/(1<<64), max(region, 1./16)/8)
+	}
+}
+
+// The paths of a strict look-up share no peer, and none is asked again by the
+// walk that comes after them.
+func TestThePathsShareNoPeer(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		n := startNode(t, Config{})
+		w := newWorld(rand.New(rand.NewPCG(11, 12)), 200, 0.2)
+		var mu sync.Mutex
+		asked := map[peer.ID]int{}
+		g := &get{node: n, pointer: newKey(t).Pointer(), key: worldKey, level: dht.LevelStrict, walk: w.walk(w.sample(rand.New(rand.NewPCG(1, 3)), 30)...)}
+		g.gate.walk = g.walk
+		g.walk.ask = func(ctx context.Context, p peer.AddrInfo) (reply, error) {
+			r, err := w.ask(ctx, p)
+			if err == nil {
+				mu.Lock()
+				asked[p.ID]++
+				mu.Unlock()
+			}
+			return r, err
+		}
+		yielded := map[string]int{}
+		g.yield = func(a dht.Answer, _ error) bool {
+			yielded[a.Peer]++
+			return true
+		}
+		require.NoError(t, g.disjoint(t.Context()))
+		require.GreaterOrEqual(t, len(yielded), paths*pathPeers)
+		for id, times := range asked {
+			require.Equal(t, 1, times, id)
+			require.LessOrEqual(t, yielded[id.String()], 1)
+		}
+		require.NoError(t, g.walk.run(t.Context(), func(event) bool { return true }))
+		for id, times := range asked {
+			require.Equal(t, 1, times, id)
+		}
+		require.Len(t, g.walk.live(), closest)
+	})
+}
+
+// A strict look-up that its caller ends, or whose context ends, ends.
+func TestDisjointPathsEndWithTheirContext(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		n := startNode(t, Config{})
+		w := newWorld(rand.New(rand.NewPCG(13, 14)), 50, 1) // nobody answers
+		stop := errors.New("stop")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(100*time.Millisecond, func() { cancel(stop) })
+		g := &get{node: n, pointer: newKey(t).Pointer(), key: worldKey, level: dht.LevelStrict, walk: w.walk(w.peers...), yield: func(dht.Answer, error) bool { return true }}
+		g.gate.walk = g.walk
+		began := time.Now()
+		require.ErrorIs(t, g.disjoint(ctx), stop)
+		require.Equal(t, 100*time.Millisecond, time.Since(began))
+	})
+}
+
+// A peer that stands where the closest stand is asked at once, though all slots
+// are taken.
+func TestANearPeerNeedsNoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWalk("self", worldKey, func(context.Context, peer.AddrInfo) (reply, error) { return reply{}, nil })
+		for i := range inFlight + 2 {
+			w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
+		}
+		nearest := w.contacts[0]
+		w.size = size2(nearPeers / nearest.span) // and no other is near
+		set(w.contacts[1:inFlight+1], func(c *contact) { c.state, c.naming = asking, waiting })
+		w.send(t.Context())
+		w.requests.Wait()
+		require.Equal(t, asking, nearest.state)
+		require.Equal(t, heard, w.contacts[inFlight+1].state)
+	})
+}
+
+// Of n peers, the j-th by distance is expected at j/n of the space: what lies
+// nearer than that is not counted, and what lies at it is.
+func TestOnlyPeersWhereTheyAreExpectedAreCounted(t *testing.T) {
+	s := size2(1000)
+	for name, c := range map[string]struct {
+		spans []float64
+		want  int
+	}{
+		"nobody":                     {nil, 0},
+		"one at the key":             {[]float64{0}, 1},
+		"where they are expected":    {[]float64{0.003, 0, 0.002, 0.001}, 4},
+		"the second is too near":     {[]float64{0, 0.0009}, 1},
+		"two of them at the key":     {[]float64{0, 0, 0.001, 0.002}, 3},
+		"five at the key, one apart": {[]float64{0, 0, 0, 0, 0, 0.001}, 2},
+	} {
+		var peers []*contact
+		for _, span := range c.spans {
+			peers = append(peers, at(span))
+		}
+		require.Equal(t, c.want, s.plausible(peers), name)
+		require.Equal(t, len(peers), size{}.plausible(peers), "of a network of unknown size, all")
+	}
+}
+
+// A look-up beside the key brings up to 60 peers that may live, the closest
+// first.
+func TestAProbeBringsABoundedNumberOfPeers(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		n := startNode(t, Config{})
+		supposeSize(n, 200)
+		var seeds []peer.AddrInfo
+		for range 8 {
+			seeds = append(seeds, startScripted(t, worldTarget, 5, 256, func(req *dht_pb.Message) *dht_pb.Message {
+				return dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
+			}).AddrInfo)
+		}
+		alive := slices.Clone(seeds)
+		for range 100 {
+			seeds = append(seeds, peer.AddrInfo{ID: randomPeer(t), Addrs: []ma.Multiaddr{silentAddr(t)}})
+		}
+		found := n.probeNear(t.Context(), worldTarget, seeds)
+		require.Len(t, found, 3*closest)
+		for _, p := range alive {
+			require.True(t, slices.ContainsFunc(found, func(f peer.AddrInfo) bool { return f.ID == p.ID }))
+		}
+	})
+}
