@@ -419,7 +419,7 @@ func requireFirm(t *testing.T, good []byte) {
 	require.NoError(t, err)
 	zeroes := make([]byte, 32)
 	for at := range good {
-		if bytes.HasPrefix(good[at:], zeroes) && at%64 != 0 && os.Getenv("PETNAME_TEST_LONG") == "" {
+		if bytes.HasPrefix(good[at:], zeroes) && at%64 != 0 && os.Getenv("PETNAME_TEST_LONG") != "1" {
 			continue // in the middle of a sealing key
 		}
 		bad := slices.Clone(good)

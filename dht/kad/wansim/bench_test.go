@@ -32,7 +32,7 @@ var (
 // ordinary test run can afford, without what no gate speaks of. With
 // PETNAME_TEST_LONG=1 it keeps the sizes of the flags.
 func small() bool {
-	asked := os.Getenv("PETNAME_TEST_LONG") != ""
+	asked := os.Getenv("PETNAME_TEST_LONG") == "1"
 	flag.Visit(func(f *flag.Flag) { asked = asked || !strings.HasPrefix(f.Name, "test.") })
 	if !asked {
 		*liveFlag, *deadFlag, *opsFlag, *sybilsFlag, *resolvesFlag = 60, 20, 3, 30, 1
