@@ -28,6 +28,7 @@ func TestWhatAVerbWroteIsSyncedBeforeItsResult(t *testing.T) {
 	home, secret := filepath.Join(root, "a", "home"), filepath.Join(t.TempDir(), "passphrase")
 	require.NoError(t, os.WriteFile(secret, []byte("horse\n"), 0o600))
 	next, after, record := filepath.Join(root, "next.key"), filepath.Join(root, "after.key"), filepath.Join(root, "mine.record")
+	letter := filepath.Join(root, "letter")
 	for _, c := range []struct {
 		args   []string
 		writes []string // at least these, under the root
@@ -36,6 +37,8 @@ func TestWhatAVerbWroteIsSyncedBeforeItsResult(t *testing.T) {
 			"a/home/device.key", "a/home/peer.key", "a/home/sealing.key", "a/home/ledger.db"}},
 		{[]string{"add", "bob", newPointer(t)}, []string{"a/home/ledger.db"}},
 		{[]string{"rename", "bob", "carol"}, []string{"a/home/ledger.db"}},
+		{[]string{"add", "dave", newPointer(t)}, []string{"a/home/ledger.db"}},
+		{[]string{"introduce", "dave", "--to", "carol", "--as", "dave", "-o", letter, "--passphrase-file", secret}, []string{"letter", "a/home/post.db"}},
 		{[]string{"publish", firstPath, "--wait", "none", "--passphrase-file", secret}, []string{"a/home/ledger.db", "a/home/records/*.record"}},
 		{[]string{"record", "export", "-o", record}, []string{"mine.record"}},
 		{[]string{"record", "export", "-o", record}, []string{"mine.record"}}, // over the file that is there

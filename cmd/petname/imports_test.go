@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"petname/introduce": {"petname/mutual", "pointer"},
 	"petname/mutual":    {"pointer"},
 	"petname/pair":      {"dht", "pointer"},
-	"petname/peer":      {"dht", "dht/drop", "ledger", "petname", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer"},
+	"petname/peer":      {"dht", "dht/drop", "ledger", "ledger/durable", "petname", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer"},
 
 	"petname/peer/direct": {"dht", "pointer"},
 	"petname/postage":     {"pointer"},

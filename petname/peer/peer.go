@@ -8,6 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/postage"
@@ -73,6 +77,7 @@ func Open(c Config) (*Peer, error) {
 	if c.Every <= 0 {
 		c.Every = Every
 	}
+	_, statErr := os.Stat(c.File)
 	db, err := bbolt.Open(c.File, 0o600, &bbolt.Options{Timeout: max(c.Wait, time.Millisecond), NoStatistics: true})
 	if err != nil {
 		return nil, fmt.Errorf("messages %q: %w", c.File, err)
@@ -85,6 +90,9 @@ func Open(c Config) (*Peer, error) {
 		}
 		return nil
 	})
+	if err == nil && errors.Is(statErr, fs.ErrNotExist) { // bbolt syncs the file, and not its name
+		err = durable.OS{}.SyncDir(filepath.Dir(c.File))
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("messages %q: %w", c.File, err), db.Close())
 	}
