@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -63,14 +62,12 @@ func toJSON(t testing.TB, v any) string {
 // In a network of nodes, each a process, a third of which is killed in the
 // middle of a publication, what publish reports is true: as many as it says have
 // stored the record, and those of them that live on have it, and give it to who
-// resolves. PETNAME_TEST_NODES=30 makes it the network of the figures.
+// resolves.
 func TestKilledMidPublish(t *testing.T) {
 	t.Parallel()
 	size := 9
-	if text := os.Getenv("PETNAME_TEST_NODES"); text != "" {
-		n, err := strconv.Atoi(text)
-		require.NoError(t, err)
-		size = n
+	if long() {
+		size = 30
 	}
 	kills := size / 3
 	start := time.Now()

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -97,15 +96,15 @@ func names(t testing.TB, home string) map[string]string {
 	return all
 }
 
-// times is how often a test of chance is repeated: less by default.
-func times(t *testing.T, usually int) int {
-	text := os.Getenv("PETNAME_TEST_KILLS")
-	if text == "" {
-		return usually
+// long reports whether the tests of chance run often, and networks are large.
+func long() bool { return os.Getenv("PETNAME_TEST_LONG") == "1" }
+
+// times returns how often a test of chance is repeated.
+func times(usually int) int {
+	if long() {
+		return 4 * usually
 	}
-	n, err := strconv.Atoi(text)
-	require.NoError(t, err)
-	return n
+	return usually
 }
 
 // killer starts verbs and kills them at random moments.
@@ -133,14 +132,14 @@ func (k *killer) killed(t *testing.T, home string, args ...string) result {
 }
 
 // Killed at any moment, add loses nothing that it had confirmed, and leaves a
-// book that opens. PETNAME_TEST_KILLS says how often.
+// book that opens.
 func TestKilledAdd(t *testing.T) {
 	t.Parallel()
 	killer := newKiller(1)
 	home := newHome(t)
 	confirmed := map[string]string{}
 	cut, unconfirmed := 0, 0
-	for i := range times(t, 50) {
+	for i := range times(50) {
 		name, p := fmt.Sprintf("name%d", i), newPointer(t)
 		if r := killer.killed(t, home, "add", name, p); r.exit == 0 {
 			confirmed[name] = p
@@ -172,7 +171,7 @@ func TestKilledInit(t *testing.T) {
 	t.Parallel()
 	killer := newKiller(2)
 	whole, none, cut := 0, 0, 0
-	for range times(t, 30) {
+	for range times(30) {
 		home := filepath.Join(t.TempDir(), "home")
 		first := killer.killed(t, home, "init")
 		id := verb(home, "id", "--json")
