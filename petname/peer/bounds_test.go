@@ -18,6 +18,14 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
+// What a Peer stores is durable when the call returns, as bbolt's defaults have it.
+func TestThePeersDatabaseSyncs(t *testing.T) {
+	alice, _, _ := three(t)
+	require.False(t, alice.db.NoSync)
+	require.False(t, alice.db.NoGrowSync)
+	require.False(t, alice.db.NoFreelistSync)
+}
+
 // A message has one encoding: another is refused, whatever it carries.
 func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 	alice, bob, carol := three(t)
