@@ -106,6 +106,9 @@ func TestRememberedIntroductionsAreBounded(t *testing.T) {
 		return nil
 	}))
 	last := said(start.Add(time.Hour))
+	signed, err := alice.get(bucketSaid, saidKey(last))
+	require.NoError(t, err)
+	require.NoError(t, alice.Said(signed), "one that is remembered displaces none")
 	n, err := alice.count(bucketSaid)
 	require.NoError(t, err)
 	require.Equal(t, maxSaid, n)
