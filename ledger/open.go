@@ -365,7 +365,7 @@ func (l *Ledger) fill(fill func(w *writing) error) (err error) {
 // newSuffix is followed by random letters in the name of an unfinished file.
 const newSuffix = ".new-"
 
-// publish gives the finished file its name, durably and never over another.
+// publish renames the finished file, durably, and never replaces another file.
 func publish(files durable.FS, temp, path string) error {
 	files = durable.Or(files)
 	err := files.Link(temp, path)

@@ -147,8 +147,8 @@ func openJournalOn(files disk.FS, path string, head entry, take func(entry) erro
 	return j, errors.Join(unswept, j.reopen())
 }
 
-// setAside gives the file another name. It keeps its own until it is written
-// anew: a crash before that loses nothing.
+// setAside links the file to another name. The old name stays until the journal
+// is written anew: a crash before that loses nothing.
 func (j *journal) setAside(aside string) error {
 	_ = j.files.Remove(aside) // an earlier one
 	err := j.files.Link(j.path, aside)

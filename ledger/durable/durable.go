@@ -4,9 +4,9 @@
 //	err := durable.Replace(nil, "config.toml", ".config.toml-", time.Time{}, bytes.NewReader(b))
 //	err = durable.Create(nil, "recovery.key", secret)
 //
-// Files are made with mode 0600 and folders with mode 0700. Every function is
-// given an [FS]; nil is the operating system's, and package durabletest has one
-// that loses what was not synced.
+// Files are made with mode 0600 and folders with mode 0700. Every function takes
+// an [FS]; nil is the operating system's, and package durabletest has one that
+// loses what was not synced.
 package durable
 
 import (
@@ -55,8 +55,8 @@ func Or(fsys FS) FS {
 	return fsys
 }
 
-// Replace gives the file name the content, and the modification time unless
-// that is zero. The content is written under a name of prefix and random
+// Replace replaces the content of the file name, and sets the modification time
+// unless that is zero. The content is written under a name of prefix and random
 // letters in the same folder, synced and renamed; [Sweep] removes what a crash
 // leaves of that. After an error the old file is as it was, but for one of the
 // last step: if the folder cannot be synced, the new content may be in place
@@ -177,10 +177,10 @@ func (OS) OpenFile(name string, flag int) (File, error) {
 // Mkdir makes a folder with mode 0700.
 func (OS) Mkdir(name string) error { return os.Mkdir(name, 0o700) }
 
-// Link gives a file a second name, which must not be there.
+// Link makes newname a second name of the file oldname; newname must not exist.
 func (OS) Link(oldname, newname string) error { return os.Link(oldname, newname) }
 
-// Rename gives a file another name, over what has that.
+// Rename renames a file or folder, and replaces a file that has the new name.
 func (OS) Rename(oldname, newname string) error { return os.Rename(oldname, newname) }
 
 // Remove removes a file or an empty folder.

@@ -18,6 +18,14 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
+// What a Peer stores is durable when the call returns, as bbolt's defaults have it.
+func TestThePeersDatabaseSyncs(t *testing.T) {
+	alice, _, _ := three(t)
+	require.False(t, alice.db.NoSync)
+	require.False(t, alice.db.NoGrowSync)
+	require.False(t, alice.db.NoFreelistSync)
+}
+
 // A message has one encoding: another is refused, whatever it carries.
 func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 	alice, bob, carol := three(t)
@@ -98,6 +106,9 @@ func TestRememberedIntroductionsAreBounded(t *testing.T) {
 		return nil
 	}))
 	last := said(start.Add(time.Hour))
+	signed, err := alice.get(bucketSaid, saidKey(last))
+	require.NoError(t, err)
+	require.NoError(t, alice.Said(signed), "one that is remembered displaces none")
 	n, err := alice.count(bucketSaid)
 	require.NoError(t, err)
 	require.Equal(t, maxSaid, n)

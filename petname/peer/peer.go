@@ -41,7 +41,7 @@ type Config struct {
 	Now       func() time.Time // nil: time.Now
 	Rand      io.Reader        // nil: crypto/rand
 	Wait      time.Duration    // how long to wait while another process has the file open
-	Every     time.Duration    // how often the network is looked at while somebody waits; 0: the constant
+	Every     time.Duration    // interval of the look-ups of Wait and Pair; 0: the constant Every
 }
 
 // Peer is one person's presence. It is safe for concurrent use.

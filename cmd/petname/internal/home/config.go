@@ -92,9 +92,8 @@ func (h Home) replace(file string, b []byte) error {
 // tempPrefix begins the names of unfinished files of a name.
 func tempPrefix(file string) string { return "." + file + "-" }
 
-// sweep removes what a crash left of replace: keys among it that nobody would
-// look for. The caller has the book open, so that no other process is replacing
-// anything.
+// sweep removes the unfinished files that a crash left of replace: some hold
+// keys. The caller has the book open, so no other process is replacing a file.
 func (h Home) sweep() error {
 	for _, file := range []string{identityFile, sealingFile, configFile} {
 		if err := durable.Sweep(h.files, h.Dir, tempPrefix(file)); err != nil {
