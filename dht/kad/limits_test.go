@@ -295,3 +295,21 @@ func TestTheHostsResourcesAreBounded(t *testing.T) {
 	}
 	require.Equal(t, 128, streams)
 }
+
+// A put that is let through is expected from its source, so that what it stores
+// counts against that source; one that is refused, and a get, are not.
+func TestAPutIsExpectedFromItsSource(t *testing.T) {
+	l := defaultLimits
+	l.stores = rate{1, 0}
+	g, _ := guardAt(l)
+	send := func(kind dht_pb.Message_MessageType, key string) {
+		req := storing(key, []byte("value"))
+		req.Type = kind
+		g.request(t.Context(), &guardedStream{guard: g, peer: "p", source: "8.8.8.0/24"}, req)
+	}
+	send(dht_pb.Message_GET_VALUE, "/ipns/got")
+	send(dht_pb.Message_PUT_VALUE, "/ipns/put")
+	send(dht_pb.Message_PUT_VALUE, "/ipns/refused")
+	require.Len(t, g.store.pending, 1)
+	require.Equal(t, "8.8.8.0/24", g.store.pending["/ipns/put"].source)
+}
