@@ -318,6 +318,13 @@ func TestWhatTheSizeIsReadFrom(t *testing.T) {
 	require.Zero(t, s.count())
 	s.add(make([]float64, fewestSampled))
 	require.Equal(t, 1, s.count())
+	for i := range 2 * maxSamples {
+		s.add(slices.Repeat([]float64{float64(i)}, closest))
+	}
+	require.Len(t, s.samples, maxSamples)
+	for i, spans := range s.samples {
+		require.InDelta(t, maxSamples+i, spans[0], 0, "the newest are kept")
+	}
 
 	n := startNode(t, Config{})
 	for range closest - 1 {
@@ -440,5 +447,18 @@ func TestAServerPutsNothingOlderThanItsOwnCopy(t *testing.T) {
 		require.Zero(t, peer.count(dht_pb.Message_PUT_VALUE))
 		_, err = n.Put(t.Context(), k.Pointer(), newer.Bytes())
 		require.NoError(t, err)
+	})
+}
+
+// A peer that is hung up on is connected no more, and in no table.
+func TestHangingUpForgetsAPeer(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		server := startServers(t, 1)[0]
+		n := startClient(t, server)
+		require.Equal(t, 1, n.Peers())
+		require.Len(t, n.host.Network().ConnsToPeer(server.host.ID()), 1)
+		n.hangUp(server.host.ID())
+		require.Zero(t, n.Peers())
+		require.Empty(t, n.host.Network().ConnsToPeer(server.host.ID()))
 	})
 }
