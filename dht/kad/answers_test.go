@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -317,6 +318,13 @@ func TestWhatTheSizeIsReadFrom(t *testing.T) {
 	require.Zero(t, s.count())
 	s.add(make([]float64, fewestSampled))
 	require.Equal(t, 1, s.count())
+	for i := range 2 * maxSamples {
+		s.add(slices.Repeat([]float64{float64(i)}, closest))
+	}
+	require.Len(t, s.samples, maxSamples)
+	for i, spans := range s.samples {
+		require.InDelta(t, maxSamples+i, spans[0], 0, "the newest are kept")
+	}
 
 	n := startNode(t, Config{})
 	for range closest - 1 {
@@ -350,5 +358,107 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		leave()
 		require.NoError(t, <-waited)
 		require.NoError(t, n.Wait(ctx), "there is nothing to wait for")
+	})
+}
+
+// Close returns when what it ended is over.
+func TestCloseWaitsForWhatItEnds(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		n := startNode(t, Config{})
+		ctx, leave, err := n.enter(t.Context())
+		require.NoError(t, err)
+		closed := make(chan error, 1)
+		go func() { closed <- n.Close() }()
+		synctest.Wait()
+		require.ErrorIs(t, context.Cause(ctx), errClosed)
+		require.Empty(t, closed)
+		leave()
+		require.NoError(t, <-closed)
+	})
+}
+
+// A node does not join by itself.
+func TestANodeDoesNotJoinByItself(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		n := startServers(t, 1)[0]
+		connected, err := n.Join(t.Context(), n.Addrs())
+		require.Zero(t, connected)
+		require.ErrorIs(t, err, dht.ErrUnreachable)
+		require.ErrorContains(t, err, "no peers but ourselves")
+	})
+}
+
+// What peers acknowledge is the record under its key; three of four are enough,
+// two are not; and a quarter of those that acknowledged are remembered as the
+// first.
+func TestAcknowledgementsAreCounted(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		rec := sign(t, newKey(t), 1)
+		acknowledge := func(req *dht_pb.Message) *dht_pb.Message { return keeping(rec, req) }
+		refuse := func(change func(*dht_pb.Message)) func(*dht_pb.Message) *dht_pb.Message {
+			return func(req *dht_pb.Message) *dht_pb.Message {
+				m := dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
+				if req.GetType() == dht_pb.Message_PUT_VALUE {
+					m.Record = req.GetRecord()
+					change(m)
+				}
+				return m
+			}
+		}
+		otherKey := refuse(func(m *dht_pb.Message) { m.Record.Key = []byte("/ipns/another") })
+		otherValue := refuse(func(m *dht_pb.Message) { m.Record.Value = append(m.Record.Value, 0) })
+		noRecord := refuse(func(m *dht_pb.Message) { m.Record = nil })
+		put := func(answers ...func(*dht_pb.Message) *dht_pb.Message) (dht.Receipt, []string, error) {
+			n := startNode(t, Config{})
+			for _, answer := range answers {
+				acquaint(t, n, startScripted(t, [sha256.Size]byte{}, 0, 256, answer).AddrInfo)
+			}
+			return n.put(t.Context(), rec.Pointer(), rec.Bytes(), true)
+		}
+		receipt, first, err := put(acknowledge, acknowledge, acknowledge, otherKey)
+		require.NoError(t, err)
+		require.Equal(t, dht.Receipt{Asked: 4, Stored: 3, Refused: 1}, receipt)
+		require.Empty(t, first, "a quarter of three")
+		receipt, _, err = put(acknowledge, acknowledge, otherValue, noRecord)
+		require.Equal(t, dht.Receipt{Asked: 4, Stored: 2, Refused: 2}, receipt)
+		var short *dht.ShortError
+		require.ErrorAs(t, err, &short)
+		require.Equal(t, 3, short.Want)
+		_, first, err = put(slices.Repeat([]func(*dht_pb.Message) *dht_pb.Message{acknowledge}, 9)...)
+		require.NoError(t, err)
+		require.Len(t, first, 2)
+	})
+}
+
+// A server whose own copy is newer puts no older record, whatever peers there are.
+func TestAServerPutsNothingOlderThanItsOwnCopy(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		n := startServers(t, 1)[0]
+		k := newKey(t)
+		newer, older := sign(t, k, 2), sign(t, k, 1)
+		_, err := n.Put(t.Context(), k.Pointer(), newer.Bytes())
+		require.ErrorIs(t, err, dht.ErrUnreachable)
+		_, err = n.Put(t.Context(), k.Pointer(), older.Bytes())
+		require.ErrorIs(t, err, dht.ErrOlder)
+		peer := startScripted(t, [sha256.Size]byte{}, 0, 256, func(req *dht_pb.Message) *dht_pb.Message { return keeping(older, req) })
+		acquaint(t, n, peer.AddrInfo)
+		_, err = n.Put(t.Context(), k.Pointer(), older.Bytes())
+		require.ErrorIs(t, err, dht.ErrOlder)
+		require.Zero(t, peer.count(dht_pb.Message_PUT_VALUE))
+		_, err = n.Put(t.Context(), k.Pointer(), newer.Bytes())
+		require.NoError(t, err)
+	})
+}
+
+// A peer that is hung up on is connected no more, and in no table.
+func TestHangingUpForgetsAPeer(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		server := startServers(t, 1)[0]
+		n := startClient(t, server)
+		require.Equal(t, 1, n.Peers())
+		require.Len(t, n.host.Network().ConnsToPeer(server.host.ID()), 1)
+		n.hangUp(server.host.ID())
+		require.Zero(t, n.Peers())
+		require.Empty(t, n.host.Network().ConnsToPeer(server.host.ID()))
 	})
 }

@@ -56,6 +56,9 @@ func (n *Node) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) it
 		if g.stopped {
 			return
 		}
+		if n.ctx.Err() != nil { // the requests may have ended before the walk, as if nobody were left
+			err = errClosed
+		}
 		if err != nil {
 			answer.Asked = g.asked
 			if !yield(answer, fmt.Errorf("kad: get: %w", err)) || ctx.Err() != nil {

@@ -324,12 +324,14 @@ func TestUnreachableBootstrapIsAClearErrorInTime(t *testing.T) {
 }
 
 func TestMalformedConfigsAreRefused(t *testing.T) {
+	long := peerKey(t)
 	for name, c := range map[string]Config{
 		"network":          {Network: "internet"},
 		"bootstrap":        {Bootstrap: []string{"example.org:4001"}},
 		"bootstrap, no id": {Bootstrap: []string{"/ip4/127.0.0.1/tcp/1"}},
 		"listen":           {Listen: []string{"127.0.0.1:0"}},
 		"key":              {Key: make([]byte, 5)},
+		"long key":         {Key: append(long, long[32:]...)},
 	} {
 		n, err := Start(t.Context(), c)
 		require.Error(t, err, name)

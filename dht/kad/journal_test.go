@@ -380,10 +380,45 @@ func TestRestartKeepsRecordsAndPeers(t *testing.T) {
 		_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
 		require.NoError(t, err)
 		require.NoError(t, n.Close())
+	})
+}
 
-		c.File = filepath.Join(t.TempDir(), "not there", "dht.db")
-		_, err = Start(within(t, 10*time.Second), c)
-		require.Error(t, err, "a place that can't be written to is told at once")
+// A node does not start with a file that it cannot write.
+func TestAPlaceThatCannotBeWrittenIsToldAtOnce(t *testing.T) {
+	n, err := Start(t.Context(), Config{Listen: loopback, Server: true, File: filepath.Join(t.TempDir(), "not there", "dht.db")})
+	if err == nil {
+		_ = n.Close()
+	}
+	require.Error(t, err)
+}
+
+// A node that is stopped leaves the peers that it knew at the end, however lately
+// it wrote those that it knew before.
+func TestTheLastPeersAreWritten(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		servers := startServers(t, 1)
+		file := filepath.Join(t.TempDir(), "dht.db")
+		n := startNode(t, Config{Server: true, File: file, Bootstrap: servers[0].Addrs()})
+		written := func() (peers []string) {
+			b, err := os.ReadFile(file)
+			require.NoError(t, err)
+			require.NoError(t, readJournal(bytes.NewReader(b), n.durable.head(), func(e entry) error {
+				if e.kind == entryPeers {
+					peers = nil
+					for _, f := range e.fields[1:] {
+						peers = append(peers, string(f))
+					}
+				}
+				return nil
+			}))
+			return peers
+		}
+		time.Sleep(flushEvery + time.Second)
+		require.Equal(t, servers[0].Addrs(), written())
+		late := startServers(t, 1)[0]
+		acquaint(t, n, peer.AddrInfo{ID: late.host.ID(), Addrs: late.host.Addrs()})
+		require.NoError(t, n.Close())
+		require.ElementsMatch(t, append(servers[0].Addrs(), late.Addrs()...), written())
 	})
 }
 

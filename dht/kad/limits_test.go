@@ -1,7 +1,9 @@
 package kad
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -294,4 +296,57 @@ func TestTheHostsResourcesAreBounded(t *testing.T) {
 		streams++
 	}
 	require.Equal(t, 128, streams)
+}
+
+// A put that is let through is expected from its source, so that what it stores
+// counts against that source; one that is refused, and a get, are not.
+func TestAPutIsExpectedFromItsSource(t *testing.T) {
+	l := defaultLimits
+	l.stores = rate{1, 0}
+	g, _ := guardAt(l)
+	send := func(kind dht_pb.Message_MessageType, key string) {
+		req := storing(key, []byte("value"))
+		req.Type = kind
+		g.request(t.Context(), &guardedStream{guard: g, peer: "p", source: "8.8.8.0/24"}, req)
+	}
+	send(dht_pb.Message_GET_VALUE, "/ipns/got")
+	send(dht_pb.Message_PUT_VALUE, "/ipns/put")
+	send(dht_pb.Message_PUT_VALUE, "/ipns/refused")
+	require.Len(t, g.store.pending, 1)
+	require.Equal(t, "8.8.8.0/24", g.store.pending["/ipns/put"].source)
+}
+
+// A peer that is cut off is neither dialled nor let in, and its streams are
+// refused.
+func TestWhoIsCutOffIsKeptOut(t *testing.T) {
+	l := defaultLimits
+	l.strikes = rate{1, 0}
+	g, _ := guardAt(l)
+	gate := gater{g}
+	for _, cut := range []bool{false, true} {
+		if cut {
+			g.strike("p", 2, "abuse")
+		}
+		require.Equal(t, !cut, gate.InterceptPeerDial("p"))
+		require.Equal(t, !cut, gate.InterceptSecured(network.DirInbound, "p", nil))
+		_, err := g.admit(&fakeStream{peer: "p"})
+		require.Equal(t, !cut, err == nil)
+		require.True(t, gate.InterceptPeerDial("q") && gate.InterceptSecured(network.DirInbound, "q", nil))
+	}
+}
+
+// A request may be 32 KiB long, and not a byte longer.
+func TestTheLengthOfARequest(t *testing.T) {
+	for length, want := range map[uint64]bool{1: true, maxRequest: true, maxRequest + 1: false, 1 << 21: false, 1 << 63: false} {
+		s := &guardedStream{Stream: &deadlines{}, guard: newGuard(defaultLimits, nil, nil)}
+		require.Equal(t, want, s.follow(binary.AppendUvarint(nil, length)), length)
+		if want {
+			require.True(t, s.follow(make([]byte, length-1)))
+			require.False(t, s.read)
+			require.True(t, s.follow(make([]byte, 1)))
+			require.True(t, s.read)
+		}
+	}
+	s := &guardedStream{Stream: &deadlines{}, guard: newGuard(defaultLimits, nil, nil)}
+	require.False(t, s.follow(bytes.Repeat([]byte{0x80}, 4)), "a length that does not end")
 }

@@ -1,6 +1,7 @@
 package kad
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p-kad-dht/pb"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
@@ -89,6 +91,15 @@ func TestMemoryIsBounded(t *testing.T) {
 	require.Len(t, m.recall(ps[0]), 3)
 	require.Len(t, m.entries, maxRemembered)
 	require.Equal(t, maxRemembered, m.order.Len())
+	many := &contact{}
+	for i := range 2 * rememberAddrs {
+		many.Addrs = append(many.Addrs, ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", i+1)))
+	}
+	last := newKey(t).Pointer()
+	m.keep(last, []*contact{many})
+	require.Equal(t, many.Addrs[:rememberAddrs], m.recall(last)[0].Addrs)
+	require.Len(t, m.recall(ps[0]), 3, "it was asked for")
+	require.Empty(t, m.recall(ps[1]), "the one not asked for since is the next")
 }
 
 func TestLaggardsAreRepaired(t *testing.T) {
@@ -152,5 +163,35 @@ func TestRepairsAreBounded(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, client.Wait(ctx))
 		require.Len(t, puts, maxRepairs)
+	})
+}
+
+// Where the size of the network is known, only peers that stand where the closest
+// stand are sent the record that they lack.
+func TestOnlyTheNearAreRepaired(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		rec := sign(t, newKey(t), 1)
+		target := sha256.Sum256([]byte(routingKey(rec.Pointer())))
+		n := startNode(t, Config{})
+		supposeSize(n, 200) // the closest 20 and their dead are within 27/200
+		lacking := func(least, most int) *scripted {
+			return startScripted(t, target, least, most, func(req *dht_pb.Message) *dht_pb.Message {
+				return dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
+			})
+		}
+		holder := startScripted(t, target, 3, 256, func(req *dht_pb.Message) *dht_pb.Message { return keeping(rec, req) })
+		near, far := []*scripted{lacking(3, 256), lacking(3, 256)}, []*scripted{lacking(0, 1), lacking(0, 1)}
+		for _, p := range append(append([]*scripted{holder}, near...), far...) {
+			acquaint(t, n, p.AddrInfo)
+		}
+		found, answers, errs := collect(t.Context(), n, rec.Pointer())
+		require.Len(t, found, 1)
+		require.Equal(t, 5, answers)
+		require.Empty(t, errs)
+		require.NoError(t, n.Wait(t.Context()))
+		for i := range 2 {
+			require.Equal(t, 1, near[i].count(dht_pb.Message_PUT_VALUE))
+			require.Zero(t, far[i].count(dht_pb.Message_PUT_VALUE))
+		}
 	})
 }

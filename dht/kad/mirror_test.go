@@ -14,6 +14,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-msgio"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
@@ -130,11 +131,12 @@ func TestARecordAtTheMirrorAloneIsFound(t *testing.T) {
 		// The place of the mirror itself, and its neighbours, share the bits of
 		// the target behind the first.
 		mirror := startScripted(t, opposite, 4, 256, func(req *dht_pb.Message) *dht_pb.Message { return keeping(newest, req) })
+		gone := &scripted{AddrInfo: peer.AddrInfo{ID: randomPeer(t), Addrs: []ma.Multiaddr{silentAddr(t)}}}
 		var crowd []*scripted
 		lying := func(req *dht_pb.Message) *dht_pb.Message {
 			m := keeping(old, req)
 			if at := sha256.Sum256(req.GetKey()); sharedBits(at, opposite) >= 4 {
-				return withCloser(m, mirror) // of the other half they own nothing
+				return withCloser(m, mirror, gone) // of the other half they own nothing
 			}
 			return withCloser(m, crowd...)
 		}
@@ -186,8 +188,9 @@ func TestARecordAtTheMirrorAloneIsFound(t *testing.T) {
 
 		n = client()
 		supposeSize(n, 200)
-		_, err = n.Put(t.Context(), k.Pointer(), sign(t, k, 3).Bytes())
+		receipt, _, err := n.put(t.Context(), k.Pointer(), sign(t, k, 3).Bytes(), true)
 		require.NoError(t, err)
+		require.Equal(t, len(crowd)+1, receipt.Asked, "those at the mirror that answered")
 		require.NoError(t, n.Wait(t.Context()))
 		require.Equal(t, 1, mirror.count(dht_pb.Message_PUT_VALUE))
 	})

@@ -8,12 +8,17 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	dht_pb "github.com/libp2p/go-libp2p-kad-dht/pb"
+	record "github.com/libp2p/go-libp2p-record"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/peerstore"
+	ma "github.com/multiformats/go-multiaddr"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/petnames-go/petnames/dht"
@@ -215,6 +220,49 @@ func TestPeersCannotLinkWhatAKeeperKeeps(t *testing.T) {
 			}
 		}
 		require.Len(t, speakers, len(contacts))
+	})
+}
+
+// A stranger ends with its node; it dials no address that a node would not; and
+// of a peer that refuses a record which it has, in a copy that was added to, it
+// says that the peer has it.
+func TestAStrangerIsAsCarefulAsItsNode(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		rec := sign(t, newKey(t), 1)
+		carried := protowire.AppendVarint(protowire.AppendTag(rec.Bytes(), 99, protowire.VarintType), 1)
+		refusing := func(have []byte) *scripted {
+			return startScripted(t, [sha256.Size]byte{}, 0, 256, func(req *dht_pb.Message) *dht_pb.Message {
+				if req.GetType() == dht_pb.Message_PUT_VALUE {
+					return nil
+				}
+				m := dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
+				if have != nil {
+					m.Record = record.MakePutRecord(string(req.GetKey()), have)
+				}
+				return m
+			})
+		}
+		as := func(p *scripted) keep.Peer { return keep.Peer{ID: string(p.ID), Addrs: []string{p.Addrs[0].String()}} }
+		n := startNode(t, Config{})
+		made, err := n.Stranger(t.Context())
+		require.NoError(t, err)
+		s := made.(*stranger)
+		require.NoError(t, s.Put(t.Context(), as(refusing(carried)), rec.Pointer(), rec.Bytes()))
+		require.ErrorIs(t, s.Put(t.Context(), as(refusing(nil)), rec.Pointer(), rec.Bytes()), errRefused)
+		require.ErrorIs(t, s.Put(t.Context(), as(refusing(sign(t, newKey(t), 1).Bytes())), rec.Pointer(), rec.Bytes()), errRefused)
+
+		id := randomPeer(t)
+		for _, addr := range []string{"/dns4/example.org/tcp/1", "/ip4/10.0.0.1/tcp/1"} {
+			n.host.Peerstore().AddAddr(id, ma.StringCast(addr), peerstore.PermanentAddrTTL)
+		}
+		require.Equal(t, []ma.Multiaddr{ma.StringCast("/ip4/10.0.0.1/tcp/1")}, s.addressed(peer.AddrInfo{ID: id}).Addrs)
+		own := []ma.Multiaddr{ma.StringCast("/ip4/10.0.0.2/tcp/1")}
+		require.Equal(t, own, s.addressed(peer.AddrInfo{ID: id, Addrs: own}).Addrs)
+
+		require.NotEmpty(t, s.as.host.Network().Conns())
+		require.NoError(t, n.Close())
+		synctest.Wait()
+		require.Empty(t, s.as.host.Network().Conns())
 	})
 }
 

@@ -338,3 +338,49 @@ func TestAProbeBringsABoundedNumberOfPeers(t *testing.T) {
 		}
 	})
 }
+
+// Who refused a record lives; and while one of the very closest is still asked
+// for closer peers, a walk is not over.
+func TestWhatAWalkTakesFromAPut(t *testing.T) {
+	w := newWalk("self", worldKey, nil)
+	for i := range 4 {
+		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
+	}
+	for i, c := range []struct {
+		err  error
+		want state
+	}{{nil, answered}, {errRefused, answered}, {dht.ErrUnreachable, failed}, {errLied, failed}} {
+		w.take(event{contact: w.contacts[i], put: true, err: c.err})
+		require.Equal(t, c.want, w.contacts[i].state, i)
+		require.Equal(t, unasked, w.contacts[i].naming)
+	}
+	w.take(event{contact: w.contacts[1], err: errRefused})
+	require.Equal(t, answered, w.contacts[1].state, "it did live")
+	require.Equal(t, named, w.contacts[1].naming)
+
+	now := time.Now()
+	w.namers = 1
+	require.True(t, w.done(now))
+	w.contacts[0].naming = waiting
+	require.False(t, w.done(now))
+	w.namers = 0
+	require.True(t, w.done(now))
+}
+
+// A peer whose request ended with its path has not had its time: the walk that
+// comes after the paths asks it again.
+func TestAPeerThatItsPathLeftIsAskedAgain(t *testing.T) {
+	simulate(t, func(t *testing.T) {
+		n := startNode(t, Config{})
+		w := newWorld(rand.New(rand.NewPCG(15, 16)), 100, 0)
+		late := w.peers[2]
+		w.latency[late] = lastDeadline - 50*time.Millisecond
+		g := &get{node: n, pointer: newKey(t).Pointer(), key: worldKey, level: dht.LevelStrict, walk: w.walk(w.peers...), yield: func(dht.Answer, error) bool { return true }}
+		g.gate.walk = g.walk
+		require.NoError(t, g.disjoint(t.Context()))
+		require.False(t, g.told[late])
+		g.walk.patient = true
+		require.NoError(t, g.walk.run(t.Context(), func(event) bool { return true }))
+		require.Contains(t, ids(g.walk.live()), late)
+	})
+}
