@@ -566,18 +566,21 @@ func TestAnInterruptionIsTheCallers(t *testing.T) {
 	delete(ops, "test")
 }
 
-// What the network can't mend uses no sequence up: of a configuration that can't be
-// read, a publication says so before it signs anything.
+// A configuration that can't be read, or leads into no network, is nothing that waiting
+// would mend: it uses no sequence up.
 func TestADamagedConfigurationUsesNoSequence(t *testing.T) {
-	e := opened(t)
-	require.NoError(t, os.WriteFile(filepath.Join(e.home.Dir, "config.toml"), []byte("network = ["), 0o600))
-	for _, wait := range []string{"none", "some"} {
-		out, err := e.Publish(t.Context(), PublishArgs{Lifetime: time.Hour, Wait: wait})
-		require.Nil(t, out)
-		require.NotEqual(t, ExitNetwork, Classify(err).Exit, "%v", err)
-		last, err := e.book.Published()
-		require.NoError(t, err)
-		require.Zero(t, last.Sequence)
+	for _, text := range []string{"network = [", "network = \"peers\"\nbootstrap = [\"/ip4/127.0.0.1/tcp/1\"]\n"} {
+		e := opened(t)
+		require.NoError(t, os.WriteFile(filepath.Join(e.home.Dir, "config.toml"), []byte(text), 0o600))
+		for _, wait := range []string{"none", "some"} {
+			out, err := e.Publish(t.Context(), PublishArgs{Lifetime: time.Hour, Wait: wait})
+			require.Nil(t, out)
+			require.Error(t, err)
+			require.NotEqual(t, ExitNetwork, Classify(err).Exit, "%v", err)
+			last, err := e.book.Published()
+			require.NoError(t, err)
+			require.Zero(t, last.Sequence)
+		}
 	}
 }
 
