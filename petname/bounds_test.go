@@ -378,3 +378,25 @@ func TestADenialOfWhatGaveWayToNobodyProvesNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, proof)
 }
+
+// Of contacts that gave way to one another the evidence has as many as fit one list.
+func TestTheEvidenceOfContactsThatGaveWayIsBounded(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	var bodies [][]byte
+	for i := range maxRivals + 6 {
+		about := fmt.Sprint("bob ", i)
+		signed := introduced(t, "alice", "me", about)
+		w := saidBy(must(introduce.OpenIntroduction(signed, epoch)), Introduced, signed, "drop")
+		bodies = append(bodies, marshal(act{Op: opSuggest, Suggestion: &w}))
+		if i > 0 {
+			bodies = append(bodies, marshal(act{Op: opName, Contact: pointerOf(about).Bytes(), Name: about,
+				Fact: &wireFact{Kind: string(Introduced), By: "me", Channel: "drop"}, Instead: pointerOf(fmt.Sprint("bob ", i-1)).Bytes()}))
+		}
+	}
+	_, err := b.Ledger().Append(bodies...)
+	require.NoError(t, err)
+	for i, want := range map[int]int{maxRivals - 2: maxRivals - 1, maxRivals - 1: maxRivals, maxRivals + 5: maxRivals} {
+		require.Len(t, must(b.Evidence(pointerOf(fmt.Sprint("bob ", i)))), want, i)
+	}
+}

@@ -92,3 +92,25 @@ func TestUndoIsRefused(t *testing.T) {
 		require.Equal(t, &TakenError{al, pointerOf("b")}, refused(t, a))
 	})
 }
+
+// An acceptance takes back with it the removal of the contact that gave way, and no
+// other removal that stands before it.
+func TestUndoOfAnAcceptanceTakesBackNoOtherRemoval(t *testing.T) {
+	for _, c := range []struct {
+		instead string
+		back    bool
+	}{{"carol", true}, {"dave", false}} {
+		b := newTestBook(t)
+		mustAdd(t, b, "carol", "carol")
+		must(b.Remove(pointerOf("carol")))
+		_, err := b.Ledger().Append(marshal(act{Op: opName, Contact: pointerOf("bob").Bytes(), Name: "bob",
+			Fact: &wireFact{Kind: string(Paired), By: "me", Channel: "link"}, Instead: pointerOf(c.instead).Bytes()}))
+		require.NoError(t, err)
+		require.Equal(t, pointerOf("bob"), must(b.ByName(mustName("bob"))).Pointer)
+		must(b.Undo())
+		_, err = b.ByName(mustName("bob"))
+		require.ErrorIs(t, err, ErrNotFound)
+		_, err = b.ByName(mustName("carol"))
+		require.Equal(t, c.back, err == nil, c.instead)
+	}
+}

@@ -171,3 +171,14 @@ func TestNothingIsSignedAfterTheEnd(t *testing.T) {
 	require.Empty(t, out)
 	p.bob.ended(Expired)
 }
+
+// Consent is given once: what was said with it can't be replaced.
+func TestConsentIsGivenOnce(t *testing.T) {
+	p := starts(t, "twice")
+	p.bob.accept()
+	before := p.bob.v.State()
+	out, err := p.bob.v.Accept(now, seeded("x"), bob, payloadOf("bob"))
+	require.Error(t, err)
+	require.Empty(t, out)
+	require.Equal(t, before, p.bob.v.State())
+}

@@ -66,9 +66,11 @@ func TestEachPartOfAStatementIsSigned(t *testing.T) {
 	for part, of := range map[string]any{
 		"what the taker signed": linkSession{other.offer.invitation, s.ephemeral, s.shared}.statementBack(x.own, 0, p.offer.identity),
 		"its signature":         s.statementBack(changed, 0, p.offer.identity),
-		"status":                s.statementBack(x.own, ReasonUsed, p.offer.identity),
 		"inviter":               s.statementBack(x.own, 0, x.identity),
 	} {
 		require.NotEqual(t, encode(back), encode(of), part)
 	}
+	refusal := func(why Reason) []byte { return encode(s.statementBack(x.own, why, nil)) }
+	require.NotEqual(t, refusal(ReasonUsed), refusal(ReasonExpired), "status")
+	require.NotEqual(t, refusal(0), refusal(ReasonUsed), "status")
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -563,4 +564,84 @@ func TestAnInterruptionIsTheCallers(t *testing.T) {
 		require.Equal(t, ExitNetwork, failed.Exit, name)
 	}
 	delete(ops, "test")
+}
+
+// A configuration that can't be read, or leads into no network, is nothing that waiting
+// would mend: it uses no sequence up.
+func TestADamagedConfigurationUsesNoSequence(t *testing.T) {
+	for _, text := range []string{"network = [", "network = \"peers\"\nbootstrap = [\"/ip4/127.0.0.1/tcp/1\"]\n"} {
+		e := opened(t)
+		require.NoError(t, os.WriteFile(filepath.Join(e.home.Dir, "config.toml"), []byte(text), 0o600))
+		for _, wait := range []string{"none", "some"} {
+			out, err := e.Publish(t.Context(), PublishArgs{Lifetime: time.Hour, Wait: wait})
+			require.Nil(t, out)
+			require.Error(t, err)
+			require.NotEqual(t, ExitNetwork, Classify(err).Exit, "%v", err)
+			last, err := e.book.Published()
+			require.NoError(t, err)
+			require.Zero(t, last.Sequence)
+		}
+	}
+}
+
+// A publication that waits for all fails when one has refused the record.
+func TestPublishingToAllFailsWhenOneRefuses(t *testing.T) {
+	e, r := opened(t), newRouter(t)
+	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusBadRequest) }))
+	t.Cleanup(refuses.Close)
+	require.NoError(t, e.home.SetConfig(home.Config{Network: "off", Routers: []string{r.URL, refuses.URL}}))
+	for wait, exit := range map[string]int{"some": 0, "all": ExitNetwork} {
+		out, err := e.Publish(t.Context(), PublishArgs{Lifetime: time.Hour, Wait: wait})
+		require.Equal(t, 1, out.Stored)
+		require.Equal(t, 1, out.Refused)
+		if exit == 0 {
+			require.NoError(t, err)
+		} else {
+			require.Equal(t, exit, Classify(err).Exit, "%v", err)
+		}
+	}
+}
+
+// A publication that its caller gave up is interrupted, whatever the network made of
+// it, and its record is kept.
+func TestAPublicationThatWasGivenUpIsInterrupted(t *testing.T) {
+	e, r := opened(t), newRouter(t)
+	uses(t, e, r)
+	ctx, cancel := context.WithCancel(t.Context())
+	r.put = func([]byte) { cancel() }
+	out, err := e.Publish(ctx, PublishArgs{Lifetime: time.Hour, Wait: "some"})
+	require.Equal(t, ExitInterrupted, Classify(err).Exit, "%v", err)
+	held, _, err := e.held(e.book.Identity())
+	require.NoError(t, err)
+	require.Equal(t, out.Sequence, held.Sequence())
+}
+
+// Whoever was removed is not removed again.
+func TestTheRemovedAreNotRemovedAgain(t *testing.T) {
+	e := opened(t)
+	key, err := pointer.NewKey(nil)
+	require.NoError(t, err)
+	_, err = e.Add(t.Context(), AddArgs{Name: "bob", Target: key.Pointer().String()})
+	require.NoError(t, err)
+	_, err = e.Rm(t.Context(), NameArgs{Name: "bob"})
+	require.NoError(t, err)
+	_, err = e.Rm(t.Context(), NameArgs{Name: key.Pointer().String()})
+	require.Equal(t, "not_found", Classify(err).Code, "%v", err)
+}
+
+// Completion is offered as many names as it can show.
+func TestSuggestionsAreBounded(t *testing.T) {
+	e := opened(t)
+	var namings []petname.Naming
+	for i := range maxSuggestions + 1 {
+		key, err := pointer.NewKey(nil)
+		require.NoError(t, err)
+		name, err := petname.ParseName(fmt.Sprintf("bob %d", i))
+		require.NoError(t, err)
+		namings = append(namings, petname.Naming{Name: name, Link: pointer.Link{Pointer: key.Pointer()}, Source: petname.Source{Lookalike: true}})
+	}
+	require.NoError(t, e.book.AddAll(namings))
+	out, err := e.Suggest(t.Context(), FindArgs{Text: "bob"})
+	require.NoError(t, err)
+	require.Len(t, out.Contacts, maxSuggestions)
 }

@@ -7,8 +7,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -51,4 +53,53 @@ func TestWhatIsLookedForOfContactsIsNotByTheNodesOwnPeer(t *testing.T) {
 	defer e.mu.Unlock()
 	require.Nil(t, e.aside)
 	require.Eventually(t, func() bool { return !connected(hub.network, aside) }, patience, 10*time.Millisecond)
+}
+
+// A throw-away peer key is used for an hour, and no longer: what is asked under one
+// can be put together.
+func TestAThrowAwayPeerIsReplacedAfterItsLife(t *testing.T) {
+	e := served(t, served(t, nil).network.Addrs())
+	c, err := e.home.Config()
+	require.NoError(t, err)
+	used := func(ago time.Duration) string {
+		e.mu.Lock()
+		e.asideSince = e.asideSince.Add(-ago)
+		e.mu.Unlock()
+		node, err := e.nameless(t.Context(), c)
+		require.NoError(t, err)
+		return node.ID()
+	}
+	first := used(0)
+	require.Equal(t, first, used(asideLife/2))
+	require.NotEqual(t, first, used(asideLife/2))
+}
+
+// Relays are for the public network: a node of another one starts with none.
+func TestRelaysAreForThePublicNetwork(t *testing.T) {
+	e := opened(t)
+	relay := "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWGQh4PZmNNXHpLHPVGNWQx9VHjKVWcMVLwMtHaSd7LqKC"
+	_, err := e.Serve(t.Context(), []string{"/ip4/127.0.0.1/tcp/0"}, relay)
+	require.Equal(t, ExitUsage, Classify(err).Exit, "%v", err)
+	unreached(t, e)
+}
+
+// Whoever was paired under a name that is taken waits in the inbox, and the failure
+// says who it is.
+func TestAPairingStandsWhateverBecomesOfTheName(t *testing.T) {
+	alice := served(t, nil)
+	bob := opened(t)
+	_, err := bob.Join(t.Context(), JoinArgs{Targets: alice.network.Addrs()})
+	require.NoError(t, err)
+	_, err = bob.Add(t.Context(), AddArgs{Name: "alice", Target: opened(t).book.Identity().String()})
+	require.NoError(t, err)
+	require.NoError(t, alice.home.SetConfig(home.Config{Network: "peers", Bootstrap: alice.network.Addrs()}))
+	invited, err := alice.Invite(t.Context(), InviteArgs{Expires: time.Hour, Uses: 1})
+	require.NoError(t, err)
+	out, err := bob.Pair(t.Context(), PairArgs{Text: invited.Link, As: "alice"})
+	require.Equal(t, "name_taken", Classify(err).Code, "%v", err)
+	require.Equal(t, alice.book.Identity().String(), out.Pointer)
+	require.Equal(t, "petname accept "+out.Suggestion+" --as NAME", Classify(err).Next)
+	waits, err := bob.book.Suggestion(out.Suggestion)
+	require.NoError(t, err)
+	require.Equal(t, petname.Pending, waits.State)
 }

@@ -135,25 +135,6 @@ func TestTheRecoveryFileIsThereBeforeTheIdentityChanges(t *testing.T) {
 	require.DirExists(t, h.path(identityFile))
 }
 
-// A turn that could not be made takes its recovery file away again: another one
-// would be refused there, and the key in it is committed to by nobody.
-func TestATurnThatIsNotMadeLeavesNoRecoveryFile(t *testing.T) {
-	if os.Geteuid() <= 0 {
-		t.Skip("needs a folder that its owner can't write to")
-	}
-	dir := t.TempDir()
-	next, fresh := filepath.Join(dir, "next.key"), filepath.Join(dir, "n2.key")
-	h := create(t, Plan{Passphrase: "horse", Recovery: next})
-	before := read(t, h.path(identityFile))
-	r, err := h.Rotate(Turn{Passphrase: "horse", Next: next, Recovery: fresh, WorkFactor: fast})
-	require.NoError(t, err)
-	require.NoError(t, os.Chmod(h.Dir, 0o500))
-	t.Cleanup(func() { _ = os.Chmod(h.Dir, 0o700) })
-	require.ErrorIs(t, r.Commit(nil), os.ErrPermission)
-	require.NoFileExists(t, fresh)
-	require.Equal(t, before, read(t, h.path(identityFile)))
-}
-
 // An identity key that tells of a succession which isn't signed, or leads
 // elsewhere, is damaged: it must not make a stranger's pointer mine.
 func TestAForgedSuccessionIsNoIdentity(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -298,6 +300,86 @@ func TestAStopWaitsForNoSilentClient(t *testing.T) {
 	})
 }
 
+// listener accepts what it is given, errors among it, until it is closed.
+type listener struct {
+	accepts chan any
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func newListener(accepts ...any) *listener {
+	l := &listener{accepts: make(chan any, len(accepts)), closed: make(chan struct{})}
+	for _, a := range accepts {
+		l.accepts <- a
+	}
+	return l
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case a := <-l.accepts:
+		if err, failed := a.(error); failed {
+			return nil, err
+		}
+		return a.(net.Conn), nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *listener) Addr() net.Addr { return nil }
+
+// A connection that can't be accepted, for want of file descriptors say, ends no node.
+func TestServingGoesOnAfterAFailedAccept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		client, server := net.Pipe()
+		defer client.Close()
+		go Serve(ctx, newListener(syscall.EMFILE, syscall.EMFILE, server), "v1", func(_ context.Context, _ string, args json.RawMessage) (json.RawMessage, *engine.Error) {
+			return args, nil
+		})
+		began := time.Now()
+		_, err := client.Write([]byte(`{"v":1,"program":"v1","verb":"echo","args":{"x":1}}`))
+		require.NoError(t, err)
+		var a answer
+		require.NoError(t, json.NewDecoder(client).Decode(&a))
+		require.JSONEq(t, `{"x":1}`, string(a.Result))
+		require.Equal(t, 2*acceptPause, time.Since(began), "it pauses between two tries")
+	})
+}
+
+// Serving ends when the last verb has: what a verb still has to put in order is done.
+func TestServingEndsAfterItsVerbs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		client, server := net.Pipe()
+		defer client.Close()
+		var done atomic.Bool
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			Serve(ctx, newListener(server), "v1", func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, *engine.Error) {
+				<-ctx.Done()
+				time.Sleep(time.Hour)
+				done.Store(true)
+				return nil, nil
+			})
+		}()
+		_, err := client.Write([]byte(`{"v":1,"program":"v1","verb":"wait","args":{}}`))
+		require.NoError(t, err)
+		synctest.Wait() // the verb has begun
+		cancel()
+		<-ended
+		require.True(t, done.Load())
+	})
+}
+
 // A request of 1 MiB is read, and one that is a byte longer is refused as too long;
 // each is right in all else.
 func TestARequestHasABound(t *testing.T) {
@@ -499,6 +581,28 @@ func TestNothingIsSentIntoAFolderThatIsNotTrusted(t *testing.T) {
 	require.NoError(t, os.Rename(folder, real))
 	require.NoError(t, os.Symlink(real, folder))
 	refused("not a folder")
+}
+
+// A caller that gave up before it asked is told that, not that there is no node: it is
+// not to do the verb itself.
+func TestACallerThatGaveUpAsksNobody(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, _, err := Do(ctx, short(t), "v1", "echo", json.RawMessage(`{}`))
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, ErrNoNode)
+}
+
+// A socket is in its home up to the length that every system takes.
+func TestThePathOfASocketIsBounded(t *testing.T) {
+	t.Setenv("XDG_RUNTIME_DIR", short(t))
+	root := short(t)
+	for _, length := range []int{maxPath, maxPath + 1} {
+		dir := filepath.Join(root, strings.Repeat("x", length-len(root)-len("/"+sockName)-1))
+		path, err := Path(dir)
+		require.NoError(t, err)
+		require.Equal(t, length == maxPath, path == filepath.Join(dir, sockName), path)
+	}
 }
 
 // A home too deep for a socket has it in the user's runtime folder, if nobody
