@@ -75,7 +75,7 @@ func TestACrashLeavesTheOldRecordOrTheNew(t *testing.T) {
 	dir := filepath.Dir(dht.RecordFile(d, k.Pointer()))
 
 	// What a crash in the middle of a put leaves: a part of a temporary file.
-	left := filepath.Join(dir, ".new-123")
+	left := filepath.Join(dir, ".new-ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	require.NoError(t, os.WriteFile(left, sign(t, k, 2).Bytes()[:50], 0o600))
 	d, err = dht.OpenDir(dir)
 	require.NoError(t, err)
@@ -196,7 +196,7 @@ func TestALinkAsARecordFileIsNotFollowed(t *testing.T) {
 		require.Equal(t, old.Bytes(), untouched)
 	}
 	// Left-overs of a crash are plain files: a link that is named like one is kept.
-	link := filepath.Join(filepath.Dir(file), ".new-link")
+	link := filepath.Join(filepath.Dir(file), ".new-ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	require.NoError(t, os.Symlink(target, link))
 	_, err = dht.OpenDir(filepath.Dir(file))
 	require.NoError(t, err)

@@ -121,8 +121,8 @@ func TestAnOpenRemovesNothingElse(t *testing.T) {
 	l, path := newBook(t)
 	require.NoError(t, l.Close())
 	dir := filepath.Dir(path)
-	kept := []string{"ledger.db", "ledger.db.bak", "ledger.dbx.new-1", "other.db.new-1"}
-	for _, name := range append(kept[1:], "ledger.db.new-0123456789abcdef") {
+	kept := []string{"ledger.db", "ledger.db.bak", "ledger.db.new-laptop", "ledger.dbx.new-ABCDEFGHIJKLMNOPQRSTUVWXYZ", "other.db.new-ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+	for _, name := range append(kept[1:], "ledger.db.new-ABCDEFGHIJKLMNOPQRSTUVWXYZ") {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
 	}
 	l, err := Open(path, testKey("one"), multi{}, testOptions())

@@ -3,7 +3,6 @@ package ledger
 import (
 	"crypto"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -314,11 +313,7 @@ func build(path string, device crypto.Signer, f Fold, o Options, fill func(w *wr
 	if _, err := os.Lstat(path); err == nil {
 		return fail(fmt.Errorf("%q: %w", path, fs.ErrExist))
 	}
-	var suffix [8]byte
-	if _, err := io.ReadFull(rand.Reader, suffix[:]); err != nil {
-		return fail(err)
-	}
-	temp := path + newSuffix + hex.EncodeToString(suffix[:])
+	temp := durable.TempName(path + newSuffix)
 	l, err := newLedger(temp, device, f, o)
 	if err != nil {
 		return fail(err)

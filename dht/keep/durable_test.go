@@ -90,7 +90,7 @@ func TestASaveThatFailedIsRepeated(t *testing.T) {
 func TestALeftOverThatStaysDoesNoHarm(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keep.json")
 	require.NoError(t, (state{Version: stateVersion, Churn: 0.25}).write(&durabletest.Disk{}, path))
-	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), ".keep.json-1"), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), ".keep.json-ABCDEFGHIJKLMNOPQRSTUVWXYZ"), nil, 0o600))
 	for disk := range durabletest.Faults() {
 		var log bytes.Buffer
 		k := New(Config{Contacts: &book{}, Home: &dht.Memory{}, Path: path, Logger: slog.New(slog.NewTextHandler(&log, nil)), files: disk})

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -63,7 +64,7 @@ func Or(fsys FS) FS {
 // without being durable.
 func Replace(fsys FS, name, prefix string, modified time.Time, content io.WriterTo) error {
 	fsys = Or(fsys)
-	temp := filepath.Join(filepath.Dir(name), prefix+rand.Text())
+	temp := filepath.Join(filepath.Dir(name), TempName(prefix))
 	stamp := func() error {
 		if modified.IsZero() {
 			return nil
@@ -146,16 +147,27 @@ func MkdirAll(fsys FS, dir string) (made []string, err error) {
 	return made, fsys.SyncDir(parent)
 }
 
-// Sweep removes what a crash left of Replace: the files in a folder whose names
-// begin with its prefix. The caller keeps others from replacing files there
-// meanwhile.
-func Sweep(fsys FS, dir, prefix string) error {
+// TempName returns a new name for an unfinished file: the prefix and 26 random
+// letters and digits.
+func TempName(prefix string) string { return prefix + rand.Text() }
+
+// isTempName reports whether TempName can have made the name.
+func isTempName(name, prefix string) bool {
+	text, ok := strings.CutPrefix(name, prefix)
+	return ok && len(text) == 26 && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
+}
+
+// Sweep removes the unfinished files that a crash left in a folder: regular
+// files with a name that [TempName] returns for one of the prefixes. The caller
+// keeps others from replacing files there meanwhile.
+func Sweep(fsys FS, dir string, prefixes ...string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("left-overs of a crash: %w", err)
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), prefix) || !e.Type().IsRegular() {
+		made := func(prefix string) bool { return isTempName(e.Name(), prefix) }
+		if !e.Type().IsRegular() || !slices.ContainsFunc(prefixes, made) {
 			continue
 		}
 		if err := Or(fsys).Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -203,7 +215,7 @@ func (OS) SyncDir(name string) error {
 	if err != nil {
 		return err
 	}
-	if err = d.Sync(); errors.Is(err, syscall.EINVAL) {
+	if err = d.Sync(); errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
 		err = nil
 	}
 	return errors.Join(err, d.Close())

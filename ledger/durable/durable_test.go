@@ -223,24 +223,25 @@ type raced struct{ durable.OS }
 
 func (r raced) Mkdir(name string) error { return errors.Join(r.OS.Mkdir(name), r.OS.Mkdir(name)) }
 
-// Sweep removes files of its prefix alone, reports one that it cannot remove,
+// Sweep removes the files that TempName named alone, reports one that it cannot remove,
 // and finds nothing in a folder that is not there.
 func TestSweepRemovesLeftOversAlone(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{".new-a", ".new-b", ".newer", "file", "a.new-b"} {
+	const a, b = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "23456723456723456723456723"
+	kept := []string{".new-" + a, ".new-" + b[1:], ".new-" + b + "A", ".new-2026", ".new-laptop", "a.new-" + b, "file"}
+	for _, name := range append(kept[1:], ".new-"+b, ".old-"+a, durable.TempName(".new-")) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), old, 0o600))
 	}
-	require.NoError(t, os.Mkdir(filepath.Join(dir, ".new-folder"), 0o700))
-	kept := []string{".new-folder", ".newer", "a.new-b", "file"}
+	require.NoError(t, os.Mkdir(filepath.Join(dir, kept[0]), 0o700))
 	for disk := range durabletest.Faults() {
-		err := durable.Sweep(disk, dir, ".new-")
+		err := durable.Sweep(disk, dir, ".new-", ".old-")
 		if disk.Failed() != "" {
 			require.ErrorIs(t, err, syscall.ENOSPC)
 			require.Greater(t, len(names(t, dir)), len(kept))
 			continue
 		}
 		require.NoError(t, err)
-		require.Equal(t, kept, names(t, dir))
+		require.ElementsMatch(t, kept, names(t, dir))
 	}
 	require.NoError(t, durable.Sweep(nil, filepath.Join(dir, "none"), ".new-"))
 	require.Error(t, durable.Sweep(nil, filepath.Join(dir, "file"), ".new-"))

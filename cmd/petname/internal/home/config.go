@@ -95,10 +95,9 @@ func tempPrefix(file string) string { return "." + file + "-" }
 // sweep removes the unfinished files that a crash left of replace: some hold
 // keys. The caller has the book open, so no other process is replacing a file.
 func (h Home) sweep() error {
-	for _, file := range []string{identityFile, sealingFile, configFile} {
-		if err := durable.Sweep(h.files, h.Dir, tempPrefix(file)); err != nil {
-			return fmt.Errorf("home %q: %w", h.Dir, err)
-		}
+	err := durable.Sweep(h.files, h.Dir, tempPrefix(identityFile), tempPrefix(sealingFile), tempPrefix(configFile))
+	if err != nil {
+		return fmt.Errorf("home %q: %w", h.Dir, err)
 	}
 	return nil
 }

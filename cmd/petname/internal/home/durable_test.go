@@ -271,8 +271,10 @@ func TestARotationReportsEachFault(t *testing.T) {
 func TestLeftOversAreRemovedWhenTheBookIsOpened(t *testing.T) {
 	h := create(t, Plan{})
 	whole := files(t, h.Dir)
-	left := []string{".config.toml-1", ".identity.key-1", ".sealing.key-1"}
-	for _, name := range append(left, ".notes-1", ".identity.keys") {
+	left := []string{
+		".config.toml-ABCDEFGHIJKLMNOPQRSTUVWXYZ", ".identity.key-ABCDEFGHIJKLMNOPQRSTUVWXYZ", ".sealing.key-ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+	}
+	for _, name := range append(left, ".identity.key-20261129", ".identity.keys") {
 		require.NoError(t, os.WriteFile(h.path(name), []byte("keys"), 0o600))
 	}
 	for disk := range durabletest.Faults() {
@@ -283,7 +285,7 @@ func TestLeftOversAreRemovedWhenTheBookIsOpened(t *testing.T) {
 			continue
 		}
 		require.NoError(t, err)
-		require.ElementsMatch(t, append(whole, ".notes-1", ".identity.keys"), files(t, h.Dir))
+		require.ElementsMatch(t, append(whole, ".identity.key-20261129", ".identity.keys"), files(t, h.Dir))
 
 		require.NoError(t, os.WriteFile(h.path(left[0]), nil, 0o600)) // another process may be writing it
 		_, err = h.Book(0)
