@@ -279,10 +279,8 @@ func (l *Ledger) Close() error {
 	}
 	l.closed = true
 	if !l.clean && l.broken == nil && !l.stuck.Load() {
-		// Synced in between: after a power cut, the mark stands for what is there.
-		if l.sweepPages(true) == nil && l.file.Sync() == nil {
-			mark := l.pages.cleanMark(l.list)
-			_, _ = l.file.WriteAt(mark[:], l.pages.markAt()) // without it the next open looks for itself
+		if l.sweepPages(true) == nil {
+			_ = l.pages.markClean(l.list) // without it the next open looks for itself
 		}
 	}
 	return l.shut()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"hash/fnv"
+	"io"
 	"os"
 )
 
@@ -49,10 +50,18 @@ var (
 
 // pages reads the pages of one file.
 type pages struct {
-	f    *os.File
+	f    pageFile
 	size int64
 	path string
 	meta meta
+}
+
+// pageFile is the file of the pages, beside bbolt's own access to it.
+type pageFile interface {
+	io.ReaderAt
+	io.WriterAt
+	Stat() (os.FileInfo, error)
+	Sync() error
 }
 
 // meta is what the newest valid meta page says.
@@ -70,7 +79,7 @@ func (p *pages) badPage(id uint64, format string, args ...any) error {
 }
 
 // openPages reads the newest meta page.
-func openPages(f *os.File, path string, pageSize int) (*pages, error) {
+func openPages(f pageFile, path string, pageSize int) (*pages, error) {
 	p := &pages{f: f, size: int64(pageSize), path: path}
 	found := false
 	for slot := range int64(2) {
@@ -444,6 +453,17 @@ func (p *pages) cleanMark(list uint32) (b [cleanSize]byte) {
 	ne.PutUint32(b[16:], list)
 	ne.PutUint32(b[20:], crc32.Checksum(b[:20], castagnoli))
 	return b
+}
+
+// markClean sets the clean mark. The sync is first: after a power cut, a mark
+// stands for free pages that are defaced on the disk.
+func (p *pages) markClean(list uint32) error {
+	if err := p.f.Sync(); err != nil {
+		return err
+	}
+	mark := p.cleanMark(list)
+	_, err := p.f.WriteAt(mark[:], p.markAt())
+	return err
 }
 
 // unmark takes the clean mark off, before free pages are written to.

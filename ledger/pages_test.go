@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -144,4 +145,43 @@ func TestAFreeListThatDoesNotHoldIsNamed(t *testing.T) {
 	require.NotZero(t, verifies(t, l))
 	m.restore(whole)
 	require.NoError(t, l.Close())
+}
+
+// recordedFile is a file of pages that records what is written and synced.
+type recordedFile struct {
+	pageFile
+	calls []string
+}
+
+func (r *recordedFile) WriteAt(b []byte, at int64) (int, error) {
+	r.calls = append(r.calls, fmt.Sprintf("write %d at %d", len(b), at))
+	return r.pageFile.WriteAt(b, at)
+}
+
+func (r *recordedFile) Sync() error {
+	r.calls = append(r.calls, "sync")
+	return r.pageFile.Sync()
+}
+
+// The clean mark is off on the disk before the first commit writes to free
+// pages, and on after all of them were defaced on the disk.
+func TestTheCleanMarkIsSyncedAgainstThePages(t *testing.T) {
+	l, _ := newBook(t)
+	l = reopen(t, l, "one")
+	require.True(t, l.clean)
+	file := &recordedFile{pageFile: l.file}
+	l.pages.f = file
+	mark := fmt.Sprintf("write %d at %d", cleanSize, l.pages.markAt())
+	_, err := l.Append([]byte("a=1"))
+	require.NoError(t, err)
+	require.Equal(t, []string{mark, "sync"}, file.calls[:2])
+
+	l.free = []uint64{} // nothing is known of the pages: Close defaces them all
+	file.calls = nil
+	mark = fmt.Sprintf("write %d at %d", cleanSize, l.pages.markAt())
+	require.NoError(t, l.Close())
+	last := len(file.calls) - 2
+	require.Positive(t, last, "pages were defaced")
+	require.Equal(t, []string{"sync", mark}, file.calls[last:])
+	require.NotContains(t, file.calls[:last], mark)
 }

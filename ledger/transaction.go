@@ -297,7 +297,7 @@ func (l *Ledger) sweep() {
 func (l *Ledger) sweepPages(deface bool) error {
 	known := l.free
 	l.free = []uint64{}
-	p, err := openPages(l.file, l.path, int(l.pages.size))
+	p, err := openPages(l.pages.f, l.path, int(l.pages.size))
 	if err != nil {
 		return err
 	}

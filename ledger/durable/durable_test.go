@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -228,7 +229,7 @@ func (r raced) Mkdir(name string) error { return errors.Join(r.OS.Mkdir(name), r
 func TestSweepRemovesLeftOversAlone(t *testing.T) {
 	dir := t.TempDir()
 	const a, b = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "23456723456723456723456723"
-	kept := []string{".new-" + a, ".new-" + b[1:], ".new-" + b + "A", ".new-2026", ".new-laptop", "a.new-" + b, "file"}
+	kept := []string{".new-" + a, ".new-" + b[1:], ".new-" + b + "A", ".new-" + strings.ToLower(a), ".new-2026", ".new-laptop", "a.new-" + b, "file"}
 	for _, name := range append(kept[1:], ".new-"+b, ".old-"+a, durable.TempName(".new-")) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), old, 0o600))
 	}

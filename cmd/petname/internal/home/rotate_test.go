@@ -18,7 +18,7 @@ func TestRotationsMakeAChainThatTheFirstCommitmentProves(t *testing.T) {
 	h := create(t, Plan{})
 	first, err := h.Identity()
 	require.NoError(t, err)
-	left := h.path("." + identityFile + "-123") // by one that was cut short
+	left := h.path("." + identityFile + "-ABCDEFGHIJKLMNOPQRSTUVWXYZ") // by one that was cut short
 	require.NoError(t, os.WriteFile(left, []byte("keys"), 0o600))
 	for range 3 {
 		before := read(t, h.path(identityFile))
