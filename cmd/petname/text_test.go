@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -69,5 +70,24 @@ func TestOneNameIsNotShownAsTwo(t *testing.T) {
 	for _, fake := range []string{"alice / bob", "alice ／ bob", "alice ⁄ bob", "alice ∕ bob", "alice ╱ bob"} {
 		_, err := petname.ParseName(fake)
 		require.Error(t, err, "a name reads as two: %q", fake)
+	}
+}
+
+// What stands behind "--" is an argument, whatever it looks like: an error about such a
+// command line is text, and one about any other with --json is an object.
+func TestAnArgumentIsNoFlag(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		json bool
+	}{
+		{[]string{"list", "--", "--json"}, false},
+		{[]string{"list", "--json", "--", "x"}, true},
+		{[]string{"list", "--bogus", "--json"}, true},
+		{[]string{"list", "--bogus"}, false},
+	} {
+		var stdout, stderr bytes.Buffer
+		require.Equal(t, engine.ExitUsage, run(t.Context(), c.args, strings.NewReader(""), &stdout, &stderr), c.args)
+		require.Empty(t, stdout.String(), c.args)
+		require.Equal(t, c.json, strings.HasPrefix(stderr.String(), `{"v":1,"error":`), "%v: %s", c.args, &stderr)
 	}
 }
