@@ -457,6 +457,7 @@ func TestHangingUpForgetsAPeer(t *testing.T) {
 		n := startClient(t, server)
 		require.Equal(t, 1, n.Peers())
 		require.Len(t, n.host.Network().ConnsToPeer(server.host.ID()), 1)
+		time.Sleep(time.Second) // until kad-dht has seen for itself that it is a server
 		n.hangUp(server.host.ID())
 		require.Zero(t, n.Peers())
 		require.Empty(t, n.host.Network().ConnsToPeer(server.host.ID()))
