@@ -91,3 +91,11 @@ func TestAnArgumentIsNoFlag(t *testing.T) {
 		require.Equal(t, c.json, strings.HasPrefix(stderr.String(), `{"v":1,"error":`), "%v: %s", c.args, &stderr)
 	}
 }
+
+// A link in an object is there to be copied as it is; what a terminal would obey or
+// hide is escaped.
+func TestALinkInAnObjectIsAsItIs(t *testing.T) {
+	b, err := marshal(map[string]string{"link": "petname:k51?a=b&c=<d>\x1b\u202e\U000e0001"})
+	require.NoError(t, err)
+	require.Equal(t, `{"link":"petname:k51?a=b&c=<d>\u001b\u202e\udb40\udc01"}`, string(b))
+}
