@@ -26,8 +26,8 @@ type background struct {
 	err    error
 }
 
-// patience is a guard against a hang, and holds no promise about time: what it
-// bounds takes milliseconds on a quiet machine.
+// patience is a guard against a hang, and is no promise about time: the
+// operations that it bounds take milliseconds on a quiet machine.
 const patience = 3 * time.Minute
 
 func node(ts *testscript.TestScript, neg bool, args []string) {

@@ -17,11 +17,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Each verb that changes a home, as a process of its own, has synced all that
-// it wrote there, and the folders in which it made names, before it writes its
-// result to stdout. The system calls are those that strace sees, so this holds
-// for the database of the book as well. Needs strace (Debian: strace).
-func TestWhatAVerbWroteIsSyncedBeforeItsResult(t *testing.T) {
+// Each verb that changes a home runs as a separate process. Before it writes
+// its result to stdout it has synced every file that it wrote in the home, and
+// every folder in which it created names. The test observes system calls with
+// strace, so this covers the database of the book as well. It needs strace
+// (Debian: strace).
+func TestAVerbSyncsItsFilesBeforeItsResult(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	require.NoError(t, err, "strace is needed")
 	root := t.TempDir()
@@ -41,7 +42,7 @@ func TestWhatAVerbWroteIsSyncedBeforeItsResult(t *testing.T) {
 		{[]string{"introduce", "dave", "--to", "carol", "--as", "dave", "-o", letter, "--passphrase-file", secret}, []string{"letter", "a/home/post.db"}},
 		{[]string{"publish", firstPath, "--wait", "none", "--passphrase-file", secret}, []string{"a/home/ledger.db", "a/home/records/*.record"}},
 		{[]string{"record", "export", "-o", record}, []string{"mine.record"}},
-		{[]string{"record", "export", "-o", record}, []string{"mine.record"}}, // over the file that is there
+		{[]string{"record", "export", "-o", record}, []string{"mine.record"}}, // replaces the existing file
 		{[]string{"join", "off"}, []string{"a/home/config.toml"}},
 		{[]string{"key", "rotate", "--next", next, "--recovery", after, "--passphrase-file", secret},
 			[]string{"after.key", "a/home/identity.key", "a/home/sealing.key", "a/home/records/*.record"}},
@@ -77,8 +78,8 @@ func TestWhatAVerbWroteIsSyncedBeforeItsResult(t *testing.T) {
 	}
 }
 
-// A sync that fails, of a file, of a folder, or of the book's database, makes
-// the verb fail and say why.
+// When a sync of a file, of a folder, or of the book's database fails, the verb
+// fails and reports the reason.
 func TestAVerbReportsASyncThatFails(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	require.NoError(t, err, "strace is needed")
@@ -109,16 +110,16 @@ func TestAVerbReportsASyncThatFails(t *testing.T) {
 	}
 }
 
-// syncs is what system calls made durable of the files under root.
+// syncs records which files under root the system calls made durable.
 type syncs struct {
 	root     string
 	n        int             // calls so far
-	known    map[string]bool // names that are there
-	content  map[string]int  // files whose content is not synced, and the last write
-	unsynced map[string]bool // names that are not synced
-	ever     map[string]bool // files that were written
-	began    map[string]int  // syncs that are under way, by thread
-	shown    bool            // stdout was written to
+	known    map[string]bool // existing names
+	content  map[string]int  // files with unsynced content, and the number of the last write
+	unsynced map[string]bool // unsynced names
+	ever     map[string]bool // files that were written at any time
+	began    map[string]int  // syncs in progress, by thread
+	shown    bool            // stdout has been written to
 	faults   []string
 }
 
@@ -164,16 +165,16 @@ func (s *syncs) call(line string) {
 		}
 		s.write(fd[2], rest)
 	case "openat", "mkdir", "mkdirat", "link", "linkat", "rename", "renameat", "renameat2", "unlink", "unlinkat":
-		// Of a call that another thread's interrupted, the names are in its first line.
+		// A call that another thread interrupted has its names in the first line.
 		if !resumed && !failed {
 			s.names(name, straceName.FindAllStringSubmatch(rest, 2), rest)
 		}
 	}
 }
 
-// write notes a write. The ledger's sweep of pages that are free, and its mark
-// of a clean end, need not be durable (ledger's crash tests hold that): they are
-// the only writes to it of less than a page.
+// write records a write. The ledger's sweep of free pages and its mark of a
+// clean end need not be durable; the ledger's crash tests check that. They are
+// the only writes to the ledger of less than a page.
 func (s *syncs) write(path, rest string) {
 	if !strings.HasPrefix(path, s.root+"/") {
 		return
@@ -186,7 +187,7 @@ func (s *syncs) write(path, rest string) {
 		if length < 512 {
 			return
 		}
-		// The page that makes a commit count is written once its data is synced.
+		// The page that makes a commit count is written after its data is synced.
 		if _, dirty := s.content[path]; length == os.Getpagesize() && offset < 2*length && dirty {
 			s.faults = append(s.faults, path+": the meta page was written before the data was synced")
 		}
@@ -226,7 +227,8 @@ func (s *syncs) names(call string, names [][]string, rest string) {
 	}
 }
 
-// synced notes the end of a sync of a file or a folder that began at a call.
+// synced records the end of a sync of a file or a folder that began at the
+// given call.
 func (s *syncs) synced(path string, began int) {
 	if n, ok := s.content[path]; ok && n < began {
 		delete(s.content, path)
@@ -243,7 +245,7 @@ func (s *syncs) check(when string) {
 		s.faults = append(s.faults, path+": its content is not synced "+when)
 	}
 	for path := range s.unsynced {
-		if s.ever[path] { // a lock file need not outlive anything
+		if s.ever[path] { // a lock file need not be durable
 			s.faults = append(s.faults, path+": its name is not synced "+when)
 		}
 	}

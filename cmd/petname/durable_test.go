@@ -12,9 +12,9 @@ import (
 )
 
 // A power cut after any operation of writing a record or a statement to a file
-// leaves what was there or the new file, whole, and the new one after a nil
-// error; a fault is reported and leaves what was there.
-func TestAFileThatIsWrittenOutlivesAPowerCut(t *testing.T) {
+// leaves the old content or the whole new file, and the new file after a nil
+// error. A fault is reported and leaves the old content.
+func TestAWrittenFileSurvivesAPowerCut(t *testing.T) {
 	for disk := range durabletest.Crashes() {
 		name := filepath.Join(t.TempDir(), "a.record")
 		require.NoError(t, os.WriteFile(name, []byte("what was there"), 0o600))

@@ -81,7 +81,7 @@ func TestImportRules(t *testing.T) {
 				continue // the suite is for the tests of stores
 			}
 			if own == "ledger/durable/durabletest" && !slices.Contains(p.Imports, imported) {
-				continue // the file system is for the tests of what writes
+				continue // packages that write files may import the file system in tests
 			}
 			require.Contains(t, allowed, own, "package %s imports %s", name, own)
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// cheap is scrypt's work factor in scripts: no secret is at stake, and age's own
-// takes a second of CPU time for each file.
+// cheap is scrypt's work factor in scripts: no secret is at stake, and age's
+// default takes a second of CPU time for each file.
 const cheap = 10
 
 // TestMain lets the test binary be the command: scripts, and tests that kill
@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv("PETNAME_TEST_RUN") != "" {
 		main()
 	}
-	// Most tests wait for processes and networks, and not for this one: more of
-	// them than there are cores go on at once, unless -parallel says otherwise.
+	// Most tests wait for processes and networks rather than for the CPU. More
+	// of them than there are cores run at once, unless -parallel is set.
 	if err := flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}

@@ -181,7 +181,7 @@ func TestNodeRestarts(t *testing.T) {
 		n = serving(t, home, "--json")
 		now := status(t, home)
 		require.Equal(t, 1, now.Held.Records)
-		require.Eventually(t, func() bool { // the friend, by the address that was remembered
+		require.Eventually(t, func() bool { // the friend, by the remembered address
 			now := status(t, home)
 			return now.Peers == 1 && now.Problem == ""
 		}, patience, 10*time.Millisecond)
@@ -269,7 +269,7 @@ func TestStopMidPublish(t *testing.T) {
 				_, end := began(t, home, "publish", firstPath, "--json")
 				<-peer.asked
 				require.NoError(t, n.cmd.Process.Signal(signals["TERM"]))
-				require.Eventually(t, func() bool { // it is stopping
+				require.Eventually(t, func() bool { // the node is stopping
 					_, err := os.Stat(filepath.Join(home, "node.sock"))
 					return err != nil
 				}, patience, time.Millisecond)
@@ -277,14 +277,15 @@ func TestStopMidPublish(t *testing.T) {
 				case "finished":
 					close(peer.free)
 				case "twice":
-					_ = n.cmd.Process.Signal(signals["TERM"]) // an error: it has ended
+					_ = n.cmd.Process.Signal(signals["TERM"]) // an error: the process has ended
 				}
 				ended(t, n)
 				r = end()
 				if (how == "saved") == (n.cmd.ProcessState.ExitCode() == 0 && r.exit != 0) {
 					break
 				}
-				// Its time to finish was over before this process was scheduled again.
+				// The deadline to finish passed before this process was scheduled
+				// again.
 				t.Logf("attempt %d came too late", attempt)
 			}
 			var out engine.Published

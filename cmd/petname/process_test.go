@@ -96,10 +96,10 @@ func names(t testing.TB, home string) map[string]string {
 	return all
 }
 
-// long reports whether the tests of chance run often, and networks are large.
+// long reports whether random tests run often and networks are large.
 func long() bool { return os.Getenv("PETNAME_TEST_LONG") == "1" }
 
-// times returns how often a test of chance is repeated.
+// times returns the number of repetitions of a random test.
 func times(usually int) int {
 	if long() {
 		return 4 * usually
@@ -110,14 +110,14 @@ func times(usually int) int {
 // killer starts verbs and kills them at random moments.
 type killer struct {
 	random *rand.Rand
-	within time.Duration // of these moments: about half of the verbs end before, whatever else the machine does
+	within time.Duration // the window of these moments: about half of the verbs end before, on a machine of any speed
 }
 
 func newKiller(seed uint64) *killer {
 	return &killer{rand.New(rand.NewPCG(seed, seed)), 100 * time.Millisecond}
 }
 
-// killed starts a verb and kills it, or lets it end.
+// killed starts a verb and kills it, unless it ends first.
 func (k *killer) killed(t *testing.T, home string, args ...string) result {
 	cmd, end := began(t, home, args...)
 	timer := time.AfterFunc(time.Duration(k.random.Int64N(int64(k.within))), func() { _ = cmd.Process.Kill() })
@@ -158,7 +158,7 @@ func TestKilledAdd(t *testing.T) {
 		require.Len(t, have, len(confirmed), "round %d", i)
 	}
 	require.NotZero(t, cut, "none was killed in time: nothing was tested")
-	require.NotEmpty(t, confirmed, "each was killed in time: nothing was tested")
+	require.NotEmpty(t, confirmed, "every verb was killed in time: nothing was tested")
 	t.Logf("within %s: %d killed, %d of them after the entry was durable, %d names", killer.within, cut, unconfirmed, len(confirmed))
 	r := verb(home, "log", "--verify")
 	require.Zero(t, r.exit, r.stderr)
@@ -192,7 +192,7 @@ func TestKilledInit(t *testing.T) {
 		require.Equal(t, engine.ExitConflict, again.exit)
 		require.Contains(t, again.failure(t).Message, "cut short")
 	}
-	require.NotZero(t, whole, "each was killed in time: nothing was tested")
+	require.NotZero(t, whole, "every verb was killed in time: nothing was tested")
 	require.NotZero(t, none+cut, "none was killed in time: nothing was tested")
 	t.Logf("within %s: %d whole, %d nothing yet, %d cut short", killer.within, whole, none, cut)
 }
@@ -402,8 +402,9 @@ func TestPublishLater(t *testing.T) {
 	}, patience, 10*time.Millisecond)
 }
 
-// What init locks, age's own work factor locks: about a second for each guess.
-func TestAPassphraseIsLockedWithAgesWorkFactor(t *testing.T) {
+// init locks files with age's default work factor: about a second for each
+// guess.
+func TestAPassphraseIsLockedWithAgesDefaultWorkFactor(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	pass := filepath.Join(dir, "pass")

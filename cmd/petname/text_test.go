@@ -73,8 +73,9 @@ func TestOneNameIsNotShownAsTwo(t *testing.T) {
 	}
 }
 
-// What stands behind "--" is an argument, whatever it looks like: an error about such a
-// command line is text, and one about any other with --json is an object.
+// After "--" every word is an argument, even if it looks like a flag. An error
+// about such a command line is text. An error about any other command line with
+// --json is an object.
 func TestAnArgumentIsNoFlag(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -92,8 +93,8 @@ func TestAnArgumentIsNoFlag(t *testing.T) {
 	}
 }
 
-// A link in an object is there to be copied as it is; what a terminal would obey or
-// hide is escaped.
+// A link in an object is unchanged, so that it can be copied. Characters that a
+// terminal would interpret or hide are escaped.
 func TestALinkInAnObjectIsAsItIs(t *testing.T) {
 	b, err := marshal(map[string]string{"link": "petname:k51?a=b&c=<d>\x1b\u202e\U000e0001"})
 	require.NoError(t, err)

@@ -29,8 +29,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Every error that Classify knows has a code, an exit status and a next step, however
-// deep it is wrapped; the table leaves none out.
+// Every error that Classify recognizes has a code, an exit status and a next
+// step, however deep it is wrapped. The table is complete.
 func TestClassify(t *testing.T) {
 	bob, err := petname.ParseName("bob's")
 	require.NoError(t, err)
@@ -119,8 +119,9 @@ func TestClassify(t *testing.T) {
 		"an expired record is the stronger word")
 }
 
-// classes are the code and the next step of each error that Classify knows, read in
-// its source; the code alone where the step is put together.
+// classes are the code and the next step of each error that Classify
+// recognizes, read from its source. An entry has the code alone where Classify
+// composes the step.
 func classes(t *testing.T) (out []string) {
 	file, err := parser.ParseFile(token.NewFileSet(), "errors.go", nil, 0)
 	require.NoError(t, err)
@@ -152,8 +153,8 @@ func classes(t *testing.T) (out []string) {
 	return out
 }
 
-// The bounds of arguments: what is at one is taken, what is beyond is usage, and
-// changes nothing.
+// Arguments have bounds. A value at a bound is accepted. A value beyond it is a
+// usage error and changes nothing.
 func TestArgumentsHaveBounds(t *testing.T) {
 	e := opened(t)
 	ctx := context.Background()
@@ -209,7 +210,7 @@ func TestArgumentsHaveBounds(t *testing.T) {
 		"note": {knock(KnockArgs{Expires: time.Hour, Note: strings.Repeat("x", introduce.MaxNote)}),
 			knock(KnockArgs{Expires: time.Hour, Note: strings.Repeat("x", introduce.MaxNote+1)})},
 	} {
-		if err := c.good(); err != nil { // the next thing that is missing is a network, or a record
+		if err := c.good(); err != nil { // the next missing thing is a network or a record
 			require.Contains(t, []string{"not_joined", "not_found"}, Classify(err).Code, "%s: %v", name, err)
 		}
 		require.Equal(t, "usage", Classify(c.bad()).Code, name)
@@ -295,7 +296,8 @@ func TestBound(t *testing.T) {
 	require.Equal(t, []string{"/ip6/::1/tcp/0"}, bound([]string{"/ip6/::1/tcp/0"}, addrs), "nothing of that kind")
 }
 
-// patience is a guard against a hang: what it bounds takes milliseconds.
+// patience is a guard against a hang: the operations that it bounds take
+// milliseconds.
 const patience = 2 * time.Minute
 
 func opened(t *testing.T) *Engine {

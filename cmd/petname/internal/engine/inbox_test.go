@@ -18,8 +18,8 @@ func newKey(t *testing.T) *pointer.Key {
 	return key
 }
 
-// offered is an opened home in whose inbox a contact's offer of a mutual introduction
-// waits. No session goes with it: what would change one finds none.
+// offered returns an opened home whose inbox contains a contact's offer of a
+// mutual introduction, without a stored session.
 func offered(t *testing.T) (*Engine, petname.SuggestionID) {
 	e, by := opened(t), newKey(t)
 	_, err := e.Add(t.Context(), AddArgs{Name: "alice", Target: by.Pointer().String()})
@@ -32,16 +32,16 @@ func offered(t *testing.T) (*Engine, petname.SuggestionID) {
 	return e, id
 }
 
-// An offer that was decided on takes no consent.
-func TestADecidedOfferTakesNoConsent(t *testing.T) {
+// An offer that is already decided accepts no consent.
+func TestADecidedOfferAcceptsNoConsent(t *testing.T) {
 	e, id := offered(t)
 	require.NoError(t, e.book.Consent(id))
 	_, err := e.Accept(t.Context(), AcceptArgs{ID: id.String()})
 	require.Equal(t, "decided", Classify(err).Code, "%v", err)
 }
 
-// An offer of which it isn't known yet whom it is about is not declined for ever, and
-// waits on.
+// An offer whose contact is not known yet cannot be declined for ever, and
+// remains pending.
 func TestAnOfferIsNotDeclinedForEver(t *testing.T) {
 	e, id := offered(t)
 	_, err := e.Decline(t.Context(), DeclineArgs{ID: id.String(), Never: true})
@@ -51,8 +51,8 @@ func TestAnOfferIsNotDeclinedForEver(t *testing.T) {
 	require.Equal(t, petname.Pending, s.State)
 }
 
-// A link that pins another next key than the contact's is duplicity, and shows the
-// contact as the book has it.
+// A link that pins another next key than the contact's causes duplicity. The
+// result shows the contact as it is in the book.
 func TestALinkWithAnotherNextKeyIsDuplicity(t *testing.T) {
 	e, bob := opened(t), newKey(t)
 	link := func() (string, pointer.Commitment) {
@@ -76,16 +76,15 @@ func TestALinkWithAnotherNextKeyIsDuplicity(t *testing.T) {
 	}
 }
 
-// Nobody knocks at the own door.
-func TestNobodyKnocksAtTheOwnDoor(t *testing.T) {
+// Knock refuses the owner's pointer.
+func TestKnockRefusesTheOwnPointer(t *testing.T) {
 	e := opened(t)
 	_, err := e.Knock(t.Context(), KnockArgs{To: e.book.Identity().String(), Expires: time.Hour})
 	require.Equal(t, "own_pointer", Classify(err).Code, "%v", err)
 }
 
-// What is given for the pointer of a record, and is none, is wrong usage: with a home
-// and without.
-func TestAPointerThatIsNoneIsWrongUsage(t *testing.T) {
+// An invalid pointer for a record is a usage error, with a home and without.
+func TestAnInvalidPointerIsAUsageError(t *testing.T) {
 	e := opened(t)
 	for _, text := range []string{"a/b", "k51qzi5uqu5dlvj"} {
 		a := InspectArgs{Record: []byte("record"), Pointer: text}
@@ -97,8 +96,8 @@ func TestAPointerThatIsNoneIsWrongUsage(t *testing.T) {
 	}
 }
 
-// Of whom everybody is, one is told of too: all are kept by an explicit yes alone.
-func TestEverybodyIsKeptByAnExplicitYesAlone(t *testing.T) {
+// Keep --all requires an explicit yes even if the book has only one contact.
+func TestKeepAllRequiresAnExplicitYes(t *testing.T) {
 	e := opened(t)
 	_, err := e.Add(t.Context(), AddArgs{Name: "bob", Target: newKey(t).Pointer().String()})
 	require.NoError(t, err)

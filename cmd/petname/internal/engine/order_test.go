@@ -24,11 +24,11 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// router is an HTTP router that has no record, and stores what it is given; it
-// counts what it is asked for.
+// router is an HTTP router without records. It accepts the records that it
+// receives and counts its requests.
 type router struct {
 	*httptest.Server
-	put func(record []byte) // as it comes, before it is answered; nil: nothing
+	put func(record []byte) // called with each record before the response; nil: no call
 
 	mu         sync.Mutex
 	gets, puts int
@@ -54,19 +54,19 @@ func newRouter(t *testing.T) *router {
 	return r
 }
 
-// asked is how often it was asked, and given something, until now.
+// asked returns the numbers of GET and PUT requests so far.
 func (r *router) asked() (gets, puts int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.gets, r.puts
 }
 
-// uses has the home use a router, without asking it anything yet.
+// uses configures a router for the home without sending it a request.
 func uses(t *testing.T, e *Engine, r *router) {
 	require.NoError(t, e.home.SetConfig(home.Config{Network: "off", Routers: []string{r.URL}}))
 }
 
-// copied opens a copy of a home, as it is on the disk at this moment.
+// copied opens a copy of a home as it is on the disk at this moment.
 func copied(e *Engine, dir string) (*Engine, error) {
 	if err := os.CopyFS(dir, os.DirFS(e.home.Dir)); err != nil {
 		return nil, err
@@ -83,9 +83,9 @@ func copied(e *Engine, dir string) (*Engine, error) {
 	return Open(dir, 0)
 }
 
-// When a record leaves the machine its sequence is used up on the disk, and the
-// record is there too: a home that is cut off at this moment signs no other under
-// that sequence.
+// Before a record leaves the machine, its sequence is reserved on the disk and
+// the record is stored there. A home that crashes at this moment signs no other
+// record under that sequence.
 func TestASequenceIsReservedBeforeItsRecordGoesOut(t *testing.T) {
 	e, r := opened(t), newRouter(t)
 	uses(t, e, r)
@@ -119,8 +119,8 @@ func TestASequenceIsReservedBeforeItsRecordGoesOut(t *testing.T) {
 	}
 }
 
-// A publication that can't be made uses no sequence up, and sends nothing.
-func TestWhatIsNotSignedUsesNoSequence(t *testing.T) {
+// A publication that fails before signing uses no sequence and sends nothing.
+func TestAnUnsignedPublicationUsesNoSequence(t *testing.T) {
 	for name, spoil := range map[string]func(t *testing.T, e *Engine){
 		"a card that is too large": func(t *testing.T, e *Engine) {
 			for i := range 12 {
@@ -149,7 +149,7 @@ func TestWhatIsNotSignedUsesNoSequence(t *testing.T) {
 			e, r := opened(t), newRouter(t)
 			uses(t, e, r)
 			spoil(t, e)
-			long := "/ipfs/bafkqaaa/" + strings.Repeat("x", 4000) // which fits with a smaller card
+			long := "/ipfs/bafkqaaa/" + strings.Repeat("x", 4000) // fits with a smaller card
 			_, err := e.Publish(t.Context(), PublishArgs{Path: long, Lifetime: time.Hour, Wait: "some", V1: true})
 			require.Error(t, err)
 			require.NotEqual(t, ExitNetwork, Classify(err).Exit, "%v", err)
@@ -164,9 +164,9 @@ func TestWhatIsNotSignedUsesNoSequence(t *testing.T) {
 	}
 }
 
-// A record that the home can't keep is not sent: nothing would be there to put again,
-// nor to hold the next one against.
-func TestWhatIsNotKeptIsNotSent(t *testing.T) {
+// A record that the home cannot store is not sent. Otherwise the home could not
+// republish it or compare the next record with it.
+func TestARecordThatTheHomeCannotStoreIsNotSent(t *testing.T) {
 	e, r := opened(t), newRouter(t)
 	uses(t, e, r)
 	folder := filepath.Join(e.home.Dir, "records")
@@ -180,8 +180,9 @@ func TestWhatIsNotKeptIsNotSent(t *testing.T) {
 	require.Zero(t, puts)
 }
 
-// What the home holds of its own record counts as well as its book: after a restore
-// of an old book the next sequence is above both, and the value stays.
+// Both the book and the home's own record determine the next sequence. After a
+// restore of an old book the next sequence is above both, and the value stays
+// the same.
 func TestTheNextSequenceIsAboveTheRecordThatTheHomeHas(t *testing.T) {
 	e := opened(t)
 	id, err := e.identity()
@@ -196,7 +197,7 @@ func TestTheNextSequenceIsAboveTheRecordThatTheHomeHas(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 42, out.Sequence)
 	require.Equal(t, "/ipfs/bafkqaaa", out.Value)
-	// Above the last sequence there is none: nothing is signed.
+	// Nothing is signed after the highest sequence.
 	last, err := pointer.Sign(key, pointer.Fields{Sequence: pointer.MaxSequence, Expires: time.Now().Add(time.Hour)})
 	require.NoError(t, err)
 	_, err = e.records.Put(t.Context(), last.Pointer(), last.Bytes())
@@ -207,7 +208,7 @@ func TestTheNextSequenceIsAboveTheRecordThatTheHomeHas(t *testing.T) {
 
 var madeLine = regexp.MustCompile(`(?m)^# made: .*$`)
 
-// aged has the home's sealing keys be made so long ago.
+// aged sets the creation time of the home's sealing keys to the given age.
 func aged(t *testing.T, e *Engine, ago time.Duration) {
 	name := filepath.Join(e.home.Dir, "sealing.key")
 	b, err := os.ReadFile(name)
@@ -217,7 +218,7 @@ func aged(t *testing.T, e *Engine, ago time.Duration) {
 	require.NoError(t, os.WriteFile(name, madeLine.ReplaceAll(b, []byte(made)), 0o600))
 }
 
-// replaced has keys of before in the home that were replaced so long ago, and
+// replaced adds former sealing keys to the home, replaced at the given age, and
 // returns their lines.
 func replaced(t *testing.T, e *Engine, ago time.Duration) string {
 	name := filepath.Join(e.home.Dir, "sealing.key")
@@ -231,8 +232,8 @@ func replaced(t *testing.T, e *Engine, ago time.Duration) string {
 	return lines
 }
 
-// A publication replaces sealing keys after 30 days, and no sooner; its card has the
-// new ones.
+// A publication replaces sealing keys after 30 days, and not before. Its card
+// contains the new keys.
 func TestAPublicationReplacesSealingKeysThatAreOld(t *testing.T) {
 	const day = 24 * time.Hour
 	for ago, renewed := range map[time.Duration]bool{30*day - time.Hour: false, 30*day + time.Hour: true} {
@@ -246,7 +247,7 @@ func TestAPublicationReplacesSealingKeysThatAreOld(t *testing.T) {
 		require.NoError(t, err)
 		if renewed {
 			require.NotEqual(t, before.Public(), after.Public())
-			require.Len(t, after.All(), 4, "those of before open what is on its way")
+			require.Len(t, after.All(), 4, "the former keys open messages under way")
 		} else {
 			require.Equal(t, before.Public(), after.Public())
 		}
@@ -258,8 +259,9 @@ func TestAPublicationReplacesSealingKeysThatAreOld(t *testing.T) {
 	}
 }
 
-// A home that never publishes erases sealing keys 30 days after they were replaced,
-// whenever it looks for letters; not while a publication is about to replace them.
+// A home that never publishes erases sealing keys 30 days after they were
+// replaced, whenever it fetches messages. It does not erase them while a
+// publication is about to replace them.
 func TestOldSealingKeysAreErasedWithoutAPublication(t *testing.T) {
 	const day = 24 * time.Hour
 	for ago, erased := range map[time.Duration]bool{30*day - time.Hour: false, 30*day + time.Hour: true} {
@@ -294,8 +296,8 @@ func TestOldSealingKeysAreErasedWithoutAPublication(t *testing.T) {
 	}
 }
 
-// A rotation replaces the sealing keys, however young: a thief of the one may have
-// the others.
+// A rotation replaces the sealing keys of any age: a thief of the identity key
+// may have the sealing keys too.
 func TestARotationReplacesTheSealingKeys(t *testing.T) {
 	e := opened(t)
 	before, err := e.home.Sealing()
@@ -314,9 +316,9 @@ func TestARotationReplacesTheSealingKeys(t *testing.T) {
 	require.Equal(t, after.Public(), card.Sealing)
 }
 
-// A rotation of the identity holds off publications, and the other way round: what is
-// signed by a key is signed before that key is gone.
-func TestARotationAndAPublicationGoOneAfterTheOther(t *testing.T) {
+// A rotation of the identity waits for a publication, and a publication waits
+// for a rotation. A record is signed by a key before that key is removed.
+func TestARotationAndAPublicationDoNotOverlap(t *testing.T) {
 	e := opened(t)
 	var wg sync.WaitGroup
 	for i := range 12 {
@@ -344,9 +346,10 @@ func TestARotationAndAPublicationGoOneAfterTheOther(t *testing.T) {
 	}
 }
 
-// A renewal is of the same record: its value, its TTL, its life, its form, under the
-// next sequence, signed with the passphrase that the node was given.
-func TestARenewalIsOfTheSameRecord(t *testing.T) {
+// A renewal has the value, the TTL, the lifetime and the form of the old
+// record, under the next sequence. It is signed with the passphrase that the
+// node received.
+func TestARenewalKeepsTheFieldsOfTheRecord(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "home")
 	_, err := home.Create(dir, home.Plan{Passphrase: "horse", WorkFactor: 2})
 	require.NoError(t, err)
@@ -380,18 +383,19 @@ func TestARenewalIsOfTheSameRecord(t *testing.T) {
 		life := time.Until(renewed.Expires())
 		require.Greater(t, life, 8*time.Hour)
 		require.LessOrEqual(t, life, 9*time.Hour)
-		// A life that is not known, or too long, is one that a publication takes.
+		// An unknown or too long lifetime is replaced by one that a publication
+		// accepts.
 		require.NoError(t, e.renew(t.Context(), old, 0))
 		require.NoError(t, e.renew(t.Context(), old, 2*maxLifetime))
 	}
-	// A renewal that nobody stored is none.
+	// A renewal fails if no peer stored it.
 	old, _, err := e.held(e.book.Identity())
 	require.NoError(t, err)
 	r.Close()
 	require.Equal(t, ExitNetwork, Classify(e.renew(t.Context(), old, time.Hour)).Exit)
 }
 
-// unreached is a way to say that nothing at all was asked.
+// unreached requires that the engine sent no requests.
 func unreached(t *testing.T, e *Engine) {
 	t.Helper()
 	e.mu.Lock()
@@ -400,8 +404,9 @@ func unreached(t *testing.T, e *Engine) {
 	require.Nil(t, e.aside)
 }
 
-// With no network joined no verb enters one; what needs one says so.
-func TestNothingIsAskedWithNoNetworkJoined(t *testing.T) {
+// Without a joined network no verb enters one. A verb that needs a network
+// reports that.
+func TestNoVerbSendsRequestsWithoutAJoinedNetwork(t *testing.T) {
 	e := opened(t)
 	key, err := pointer.NewKey(nil)
 	require.NoError(t, err)
@@ -451,11 +456,11 @@ func TestNothingIsAskedWithNoNetworkJoined(t *testing.T) {
 	unreached(t, e)
 }
 
-// A verb asks a network that was joined only when it has to: not for what is here, nor
-// for what is fresh enough.
-func TestAVerbAsksOnlyWhenItHasTo(t *testing.T) {
+// A verb queries a joined network only if it must: not for a record that the
+// home has, and not for one that is fresh enough.
+func TestAVerbQueriesTheNetworkOnlyIfNeeded(t *testing.T) {
 	e, r := opened(t), newRouter(t)
-	// The DHT can't be entered: who tries fails.
+	// The DHT cannot be entered: every attempt fails.
 	require.NoError(t, e.home.SetConfig(home.Config{Network: "peers", Bootstrap: []string{"/ip4/127.0.0.1/tcp/1/p2p/12D3KooWGQh4PZmNNXHpLHPVGNWQx9VHjKVWcMVLwMtHaSd7LqKC"}, Routers: []string{r.URL}}))
 	ctx := t.Context()
 	key, err := pointer.NewKey(nil)
@@ -492,22 +497,23 @@ func TestAVerbAsksOnlyWhenItHasTo(t *testing.T) {
 	require.Zero(t, puts)
 	unreached(t, e)
 
-	// A record that doesn't verify is put nowhere.
+	// A record that does not verify is not put anywhere.
 	forged := append([]byte(nil), record.Bytes()...)
 	forged[len(forged)-1] ^= 1
 	_, err = e.Put(ctx, InspectArgs{Record: forged, Pointer: "bob"})
 	require.Equal(t, ExitUnverified, Classify(err).Exit, "%v", err)
 	_, puts = r.asked()
 	require.Zero(t, puts)
-	// Fresh does ask.
+	// LevelFresh queries the network.
 	_, err = e.Resolve(ctx, ResolveArgs{Path: "bob", Fresh: "agreed", Timeout: patience})
 	require.Error(t, err)
 	gets, _ = r.asked()
 	require.NotZero(t, gets)
 }
 
-// After join off nothing is asked any more of what was joined before.
-func TestALeftRouterIsAskedNothing(t *testing.T) {
+// After "join off" the engine sends no request to a network that was joined
+// before.
+func TestALeftRouterReceivesNoRequests(t *testing.T) {
 	e, r := opened(t), newRouter(t)
 	ctx := t.Context()
 	_, err := e.Join(ctx, JoinArgs{Targets: []string{r.URL}})
@@ -527,9 +533,10 @@ func TestALeftRouterIsAskedNothing(t *testing.T) {
 	require.Equal(t, puts, nowPuts)
 }
 
-// A record that was put in vain by publish --wait some is saved, its sequence used up,
-// and the failure says so; the next one goes above it.
-func TestAPublicationInVainIsSavedAndSaysSo(t *testing.T) {
+// If no peer stores the record of publish --wait some, the record is saved and
+// its sequence is used. The error states that, and the next record has a higher
+// sequence.
+func TestAFailedPublicationIsSavedAndReported(t *testing.T) {
 	e, r := opened(t), newRouter(t)
 	uses(t, e, r)
 	r.Close()
@@ -537,7 +544,7 @@ func TestAPublicationInVainIsSavedAndSaysSo(t *testing.T) {
 	c := Classify(err)
 	require.Equal(t, ExitNetwork, c.Exit)
 	require.Contains(t, c.Message, "signed and saved here, but stored by nobody yet")
-	require.Contains(t, c.Message, r.URL, "who failed is named")
+	require.Contains(t, c.Message, r.URL, "the failed router is named")
 	require.Equal(t, "petname publish", c.Next)
 	require.Zero(t, out.Stored)
 	held, _, err := e.held(e.book.Identity())
@@ -545,9 +552,9 @@ func TestAPublicationInVainIsSavedAndSaysSo(t *testing.T) {
 	require.Equal(t, out.Sequence, held.Sequence())
 }
 
-// A verb whose caller gave up reports that alone; one whose network was taken away by
-// another verb failed for want of a network.
-func TestAnInterruptionIsTheCallers(t *testing.T) {
+// A verb whose caller cancelled it reports only the cancellation. A verb fails
+// for lack of a network if another verb removes that network during the call.
+func TestACancelledVerbReportsTheCancellation(t *testing.T) {
 	e := opened(t)
 	for name, err := range map[string]error{"cancelled": context.Canceled, "network": dht.ErrUnreachable, "deadline": context.DeadlineExceeded} {
 		ops["test"] = func(*Engine, context.Context, json.RawMessage) (any, error) {
@@ -566,8 +573,8 @@ func TestAnInterruptionIsTheCallers(t *testing.T) {
 	delete(ops, "test")
 }
 
-// A configuration that can't be read, or leads into no network, is nothing that waiting
-// would mend: it uses no sequence up.
+// An unreadable configuration, or one without a network, does not improve by
+// waiting: a publication fails and uses no sequence.
 func TestADamagedConfigurationUsesNoSequence(t *testing.T) {
 	for _, text := range []string{"network = [", "network = \"peers\"\nbootstrap = [\"/ip4/127.0.0.1/tcp/1\"]\n"} {
 		e := opened(t)
@@ -584,7 +591,7 @@ func TestADamagedConfigurationUsesNoSequence(t *testing.T) {
 	}
 }
 
-// A publication that waits for all fails when one has refused the record.
+// A publication that waits for all routers fails if one refuses the record.
 func TestPublishingToAllFailsWhenOneRefuses(t *testing.T) {
 	e, r := opened(t), newRouter(t)
 	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusBadRequest) }))
@@ -602,9 +609,9 @@ func TestPublishingToAllFailsWhenOneRefuses(t *testing.T) {
 	}
 }
 
-// A publication that its caller gave up is interrupted, whatever the network made of
-// it, and its record is kept.
-func TestAPublicationThatWasGivenUpIsInterrupted(t *testing.T) {
+// A publication whose caller cancelled it is interrupted, whatever the network
+// returned, and its record is kept.
+func TestACancelledPublicationIsInterrupted(t *testing.T) {
 	e, r := opened(t), newRouter(t)
 	uses(t, e, r)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -616,7 +623,7 @@ func TestAPublicationThatWasGivenUpIsInterrupted(t *testing.T) {
 	require.Equal(t, out.Sequence, held.Sequence())
 }
 
-// Whoever was removed is not removed again.
+// A removed contact cannot be removed again.
 func TestTheRemovedAreNotRemovedAgain(t *testing.T) {
 	e := opened(t)
 	key, err := pointer.NewKey(nil)
@@ -629,7 +636,7 @@ func TestTheRemovedAreNotRemovedAgain(t *testing.T) {
 	require.Equal(t, "not_found", Classify(err).Code, "%v", err)
 }
 
-// Completion is offered as many names as it can show.
+// Completion suggests at most as many names as it can show.
 func TestSuggestionsAreBounded(t *testing.T) {
 	e := opened(t)
 	var namings []petname.Naming

@@ -55,8 +55,8 @@ func TestWhatIsLookedForOfContactsIsNotByTheNodesOwnPeer(t *testing.T) {
 	require.Eventually(t, func() bool { return !connected(hub.network, aside) }, patience, 10*time.Millisecond)
 }
 
-// A throw-away peer key is used for an hour, and no longer: what is asked under one
-// can be put together.
+// A throw-away peer key is used for an hour at most: requests under one key can
+// be linked.
 func TestAThrowAwayPeerIsReplacedAfterItsLife(t *testing.T) {
 	e := served(t, served(t, nil).network.Addrs())
 	c, err := e.home.Config()
@@ -74,7 +74,8 @@ func TestAThrowAwayPeerIsReplacedAfterItsLife(t *testing.T) {
 	require.NotEqual(t, first, used(asideLife/2))
 }
 
-// Relays are for the public network: a node of another one starts with none.
+// Only a node of the public network uses relays. A node of another network
+// starts with none.
 func TestRelaysAreForThePublicNetwork(t *testing.T) {
 	e := opened(t)
 	relay := "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWGQh4PZmNNXHpLHPVGNWQx9VHjKVWcMVLwMtHaSd7LqKC"
@@ -83,9 +84,9 @@ func TestRelaysAreForThePublicNetwork(t *testing.T) {
 	unreached(t, e)
 }
 
-// Whoever was paired under a name that is taken waits in the inbox, and the failure
-// says who it is.
-func TestAPairingStandsWhateverBecomesOfTheName(t *testing.T) {
+// If a contact is paired under a name that is taken, the contact waits in the
+// inbox, and the error contains its pointer.
+func TestAPairingStandsIfTheNameIsTaken(t *testing.T) {
 	alice := served(t, nil)
 	bob := opened(t)
 	_, err := bob.Join(t.Context(), JoinArgs{Targets: alice.network.Addrs()})

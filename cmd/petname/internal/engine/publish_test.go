@@ -47,7 +47,7 @@ func TestPublishSettles(t *testing.T) {
 		out, err := e.Publish(context.Background(), PublishArgs{Lifetime: time.Hour, Wait: wait})
 		if err == nil {
 			require.GreaterOrEqual(t, out.Stored, 15)
-		} else { // on a machine that is too busy to dial each in time
+		} else { // on a machine that is too busy to dial each peer in time
 			require.Equal(t, ExitNetwork, Classify(err).Exit, "%v", err)
 			require.NotZero(t, out.Stored)
 		}

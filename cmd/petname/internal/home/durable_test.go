@@ -13,13 +13,14 @@ import (
 	"github.com/petnames-go/petnames/ledger/durable/durabletest"
 )
 
-// A power cut after any operation of Create leaves a whole home or none, and a
-// whole one after a nil error, its folder and those above it among what is
-// durable. With a recovery file: that one is whole, too, if there is a home.
+// A power cut after any operation of Create leaves a whole home or none. After
+// a nil error it leaves a whole home, and its folder and the folders above it
+// are durable. If a home with a recovery file exists, the recovery file is
+// whole too.
 func TestAPowerCutInCreateLeavesAWholeHomeOrNone(t *testing.T) {
 	homes, n := 0, 0
 	for disk := range durabletest.Crashes() {
-		// Of the five ways to lose what was not synced, one or two at each operation.
+		// Each operation tries one or two of the five ways to lose unsynced data.
 		if n++; n%3 != 0 && os.Getenv("PETNAME_TEST_LONG") != "1" {
 			continue
 		}
@@ -55,8 +56,8 @@ func TestAPowerCutInCreateLeavesAWholeHomeOrNone(t *testing.T) {
 	require.NotZero(t, homes)
 }
 
-// Whichever operation of Create fails, the error is returned and nothing is
-// left of the home, of the folders above it, or of the recovery file.
+// When any operation of Create fails, Create returns the error and leaves
+// nothing of the home, of the folders above it, or of the recovery file.
 func TestCreateReportsEachFault(t *testing.T) {
 	for disk := range durabletest.Faults() {
 		root := t.TempDir()
@@ -70,8 +71,7 @@ func TestCreateReportsEachFault(t *testing.T) {
 	}
 }
 
-// A Create that is refused removes nothing, whatever a file that is there is
-// called.
+// A Create that is refused removes no file, whatever its name.
 func TestARefusedCreateRemovesNothing(t *testing.T) {
 	h := create(t, Plan{})
 	names := []string{"ledger.db.bak", "ledger.db.new-1", ".identity.key-1", "identity.key.part"}
@@ -89,7 +89,7 @@ func TestARefusedCreateRemovesNothing(t *testing.T) {
 	require.Equal(t, before, files(t, h.Dir))
 }
 
-// crashHome is a home of the given files alone.
+// crashHome is a home with only the given files.
 func crashHome(t *testing.T, files map[string][]byte) Home {
 	t.Helper()
 	h := Home{Dir: t.TempDir()}
@@ -100,7 +100,7 @@ func crashHome(t *testing.T, files map[string][]byte) Home {
 }
 
 // A power cut after any operation of a change of the settings leaves the old
-// ones or the new ones, and the new ones after a nil error.
+// settings or the new ones, and the new ones after a nil error.
 func TestAPowerCutLeavesTheOldSettingsOrTheNew(t *testing.T) {
 	old, newer := Config{Network: "lan"}, Config{Network: "ipfs", StrangerPuzzles: 1}
 	for disk := range durabletest.Crashes() {
@@ -134,7 +134,7 @@ func TestAPowerCutLeavesTheOldSettingsOrTheNew(t *testing.T) {
 	}
 }
 
-// withoutEmpty makes lists of none comparable.
+// withoutEmpty makes empty lists comparable.
 func withoutEmpty(c Config) Config {
 	if len(c.Bootstrap)+len(c.Routers) == 0 {
 		c.Bootstrap, c.Routers = nil, nil
@@ -142,9 +142,9 @@ func withoutEmpty(c Config) Config {
 	return c
 }
 
-// A power cut after any operation of a renewal leaves the old sealing keys or
-// the old ones and the new; keys that a caller got, and may have published, are
-// there. Those of a home without any as well.
+// A power cut after any operation of a renewal leaves the old sealing keys, or
+// the old and the new ones. Keys that a caller received, and may have
+// published, are stored. The same holds for a home that had no sealing keys.
 func TestAPowerCutLosesNoSealingKey(t *testing.T) {
 	made := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	b, err := newSealing(made)
@@ -193,9 +193,8 @@ func keyTexts(t *testing.T, s Sealing) []string {
 }
 
 // A power cut after any operation of a rotation leaves the old identity or the
-// new one. Where it is the new one, the recovery file has the key after it; and
-// a rotation that was cut short leaves no keys lying about once the next one
-// was made.
+// new one. With the new identity, the recovery file has the key after it. The
+// next rotation removes the keys that an interrupted rotation left.
 func TestAPowerCutInARotationLosesNoKey(t *testing.T) {
 	dir := t.TempDir()
 	recovery := filepath.Join(dir, "next.key")
@@ -237,8 +236,8 @@ func TestAPowerCutInARotationLosesNoKey(t *testing.T) {
 	require.NotZero(t, news)
 }
 
-// Whichever operation of a rotation fails, the error is returned, and the
-// recovery file is there if the new identity is, and else is not.
+// When any operation of a rotation fails, the error is returned. The recovery
+// file exists if and only if the new identity is in place.
 func TestARotationReportsEachFault(t *testing.T) {
 	recovery := filepath.Join(t.TempDir(), "next.key")
 	first := create(t, Plan{Passphrase: "horse", Recovery: recovery})
@@ -266,9 +265,9 @@ func TestARotationReportsEachFault(t *testing.T) {
 	}
 }
 
-// What a crash left of a change is removed when the book is opened the next
-// time, by the process that has it and no other: keys among it.
-func TestLeftOversAreRemovedWhenTheBookIsOpened(t *testing.T) {
+// The process that opens the book, and holds its lock, removes the files that a
+// crash left of a change, including files of keys.
+func TestOpeningTheBookRemovesLeftOvers(t *testing.T) {
 	h := create(t, Plan{})
 	whole := files(t, h.Dir)
 	left := []string{

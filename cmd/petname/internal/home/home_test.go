@@ -190,9 +190,9 @@ func TestCreateQuotes(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A folder that has any file of keys, or a book, in it is no place for a new home,
-// whatever else is missing: init changes nothing there.
-func TestCreateIsNeverOverKeys(t *testing.T) {
+// Create refuses a folder that contains any file of keys, or a book, whatever
+// else is missing. init changes nothing there.
+func TestCreateNeverOverwritesKeys(t *testing.T) {
 	whole := create(t, Plan{})
 	for _, name := range []string{identityFile, deviceFile, peerFile, sealingFile, ledgerFile, identityFile + ".part"} {
 		dir := t.TempDir()
@@ -214,7 +214,7 @@ func TestCreateIsNeverOverKeys(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return
 	}
-	dir := t.TempDir() // keys on a disk that isn't mounted
+	dir := t.TempDir() // keys on a disk that is not mounted
 	away := filepath.Join(t.TempDir(), "away")
 	require.NoError(t, os.Symlink(away, filepath.Join(dir, identityFile)))
 	_, err := Create(dir, Plan{})
@@ -222,11 +222,11 @@ func TestCreateIsNeverOverKeys(t *testing.T) {
 	require.Equal(t, []string{identityFile}, files(t, dir))
 	require.NoFileExists(t, away)
 	_, err = Open(dir)
-	require.NoError(t, err, "a home, whose key can't be read now")
+	require.NoError(t, err, "a home with an unreadable key")
 }
 
-// A recovery file goes over no other file, nor through a link to a place where there
-// is none yet.
+// A recovery file replaces no other file, and is not written through a link to
+// a missing file.
 func TestARecoveryFileIsNeverOverAnother(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("links")
@@ -401,7 +401,7 @@ func TestDamagedKeys(t *testing.T) {
 			return err
 		},
 		peerFile: func([]byte) error {
-			_, err := h.PeerKey() // another one may come out: PKCS #8 has no checksum, and nothing signs with it
+			_, err := h.PeerKey() // another key may result: PKCS #8 has no checksum, and nothing signs with it
 			return err
 		},
 		sealingFile: func(b []byte) error {
@@ -416,8 +416,8 @@ func TestDamagedKeys(t *testing.T) {
 		words := secretWords(whole)
 		require.NotEmpty(t, words)
 		try := func(b []byte) error {
-			if name == deviceFile || name == peerFile { // which are read where they lie
-				// A new file each time: one that is cut and written again is flushed.
+			if name == deviceFile || name == peerFile { // these files are read in place
+				// A new file each time: truncating and rewriting a file flushes it.
 				require.NoError(t, os.Remove(h.path(name)))
 				require.NoError(t, os.WriteFile(h.path(name), b, 0o600))
 			}
@@ -568,8 +568,9 @@ func TestReplacedSealingKeysAreErasedWithoutNewOnes(t *testing.T) {
 	require.True(t, slices.EqualFunc(second.Public(), read.Public(), equalKeys))
 }
 
-// However often keys are replaced, the file can be read again: the oldest go first.
-func TestSealingKeysOfBeforeAreBounded(t *testing.T) {
+// The file of sealing keys can be read after any number of replacements: the
+// oldest keys are removed first.
+func TestFormerSealingKeysAreBounded(t *testing.T) {
 	h := create(t, Plan{})
 	s, err := h.Sealing()
 	require.NoError(t, err)
@@ -591,8 +592,9 @@ func TestSealingKeysOfBeforeAreBounded(t *testing.T) {
 	require.Equal(t, s.former[len(s.former)-2].replaced, again.former[len(again.former)-1].replaced)
 }
 
-// A book opens beside an identity key that is another book's, or damaged: naming needs
-// none, and the verbs that do say what is wrong.
+// A book opens beside an identity key that is damaged or belongs to another
+// book. Naming needs no identity key, and the verbs that need one report the
+// problem.
 func TestABookOpensWithoutItsIdentity(t *testing.T) {
 	h, other := create(t, Plan{}), create(t, Plan{})
 	r, err := other.Rotate(Turn{})
@@ -606,8 +608,8 @@ func TestABookOpensWithoutItsIdentity(t *testing.T) {
 	}
 }
 
-// A home from before there were sealing keys gets them when they are needed,
-// once, and readable by its owner alone.
+// A home from before sealing keys existed receives them once, when they are
+// needed, readable only by its owner.
 func TestAnOlderHomeGetsSealingKeys(t *testing.T) {
 	h := create(t, Plan{})
 	require.NoError(t, os.Remove(h.path(sealingFile)))

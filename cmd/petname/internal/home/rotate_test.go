@@ -18,7 +18,7 @@ func TestRotationsMakeAChainThatTheFirstCommitmentProves(t *testing.T) {
 	h := create(t, Plan{})
 	first, err := h.Identity()
 	require.NoError(t, err)
-	left := h.path("." + identityFile + "-ABCDEFGHIJKLMNOPQRSTUVWXYZ") // by one that was cut short
+	left := h.path("." + identityFile + "-ABCDEFGHIJKLMNOPQRSTUVWXYZ") // left by an interrupted rotation
 	require.NoError(t, os.WriteFile(left, []byte("keys"), 0o600))
 	for range 3 {
 		before := read(t, h.path(identityFile))
@@ -101,9 +101,10 @@ func TestTurnsThatAreRefusedChangeNothing(t *testing.T) {
 	require.True(t, id.Locked && id.Elsewhere)
 }
 
-// A file that came to the place of the recovery file while the turn was being
-// prepared stays, and the turn isn't made: the key after the next would be lost.
-func TestATurnOverwritesNoFileThatCameMeanwhile(t *testing.T) {
+// If another file takes the name of the recovery file while a rotation is being
+// prepared, that file stays and the rotation fails. Otherwise the key after the
+// next would be lost.
+func TestARotationOverwritesNoFileCreatedMeanwhile(t *testing.T) {
 	dir := t.TempDir()
 	next, fresh := filepath.Join(dir, "next.key"), filepath.Join(dir, "n2.key")
 	h := create(t, Plan{Passphrase: "horse", Recovery: next})
@@ -117,15 +118,16 @@ func TestATurnOverwritesNoFileThatCameMeanwhile(t *testing.T) {
 	require.Equal(t, before, read(t, h.path(identityFile)))
 }
 
-// The recovery file is there before the identity changes, with the key that the new
-// one commits to; and stays when nobody can tell whether the turn was made.
-func TestTheRecoveryFileIsThereBeforeTheIdentityChanges(t *testing.T) {
+// The recovery file exists before the identity changes, and has the key to
+// which the new identity commits. It stays if the state of the rotation cannot
+// be determined.
+func TestTheRecoveryFileIsWrittenBeforeTheIdentityChanges(t *testing.T) {
 	dir := t.TempDir()
 	next, fresh := filepath.Join(dir, "next.key"), filepath.Join(dir, "n2.key")
 	h := create(t, Plan{Passphrase: "horse", Recovery: next})
 	r, err := h.Rotate(Turn{Passphrase: "horse", Next: next, Recovery: fresh, WorkFactor: fast})
 	require.NoError(t, err)
-	// The identity can't be replaced any more, nor read: a folder is in its place.
+	// The identity can no longer be replaced or read: a folder is in its place.
 	require.NoError(t, os.Remove(h.path(identityFile)))
 	require.NoError(t, os.Mkdir(h.path(identityFile), 0o700))
 	require.ErrorContains(t, r.Commit(nil), "identity key")
@@ -166,9 +168,9 @@ func TestAForgedSuccessionIsNoIdentity(t *testing.T) {
 	require.ErrorContains(t, err, "damaged")
 }
 
-// A passphrase that is given for the recovery file alone doesn't lock an identity that
-// wasn't locked; the last record stands beside the new key.
-func TestATurnLocksNoIdentityThatWasNot(t *testing.T) {
+// A passphrase that is given only for the recovery file does not lock an
+// unlocked identity. The last record is stored beside the new key.
+func TestARotationDoesNotLockAnUnlockedIdentity(t *testing.T) {
 	h := create(t, Plan{})
 	file := filepath.Join(t.TempDir(), "next.key")
 	r, err := h.Rotate(Turn{Passphrase: "horse", Recovery: file, WorkFactor: fast})
@@ -185,7 +187,8 @@ func TestATurnLocksNoIdentityThatWasNot(t *testing.T) {
 	require.True(t, id.Next.Opens(next.Public()))
 }
 
-// Each step of a succession is signed by both keys, also those before the last.
+// Reading an identity verifies both signatures of each step of the succession,
+// not only of the last step.
 func TestEveryStepOfASuccessionIsVerified(t *testing.T) {
 	h := create(t, Plan{})
 	for range 2 {
@@ -214,7 +217,8 @@ func TestEveryStepOfASuccessionIsVerified(t *testing.T) {
 	}
 }
 
-// A recovery file of another version is told to be one; its key isn't used.
+// A recovery file of another version is reported as such, and its key is not
+// used.
 func TestARecoveryFileOfAnotherVersionIsRefused(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "next.key")
 	create(t, Plan{Passphrase: "horse", Recovery: name})
@@ -228,8 +232,8 @@ func TestARecoveryFileOfAnotherVersionIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "not one of this version")
 }
 
-// A succession that is as long as one may be is kept, and the turn after it refused
-// before anything is made of it.
+// A succession of the maximum length is kept. The next rotation is refused
+// before it creates anything.
 func TestASuccessionHasABound(t *testing.T) {
 	h := create(t, Plan{})
 	key := func() *pointer.Key {

@@ -23,7 +23,8 @@ import (
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
-// patience is a guard against a hang: what it bounds takes milliseconds.
+// patience is a guard against a hang: the operations that it bounds take
+// milliseconds.
 const patience = time.Minute
 
 // No test leaves a goroutine behind.
@@ -186,8 +187,8 @@ func TestHostileClients(t *testing.T) {
 	stop()
 }
 
-// piped serves one connection without a system below it, so that its time is the
-// bubble's.
+// piped serves one connection in memory, so that its deadlines follow the clock
+// of the bubble.
 func piped(ctx context.Context, do Handler) (client net.Conn, ended <-chan struct{}) {
 	client, server := net.Pipe()
 	done := make(chan struct{})
@@ -199,9 +200,9 @@ func piped(ctx context.Context, do Handler) (client net.Conn, ended <-chan struc
 	return client, done
 }
 
-// A client that says nothing, or half of a request, is answered with an error when
-// its time is over, and let go; its verb is never begun.
-func TestASilentClientIsLetGo(t *testing.T) {
+// A client that sends nothing, or half of a request, receives an error at its
+// deadline and is disconnected. Its verb never starts.
+func TestASilentClientIsDisconnected(t *testing.T) {
 	for _, said := range []string{"", `{"v":1,"program":"v1","verb":"echo"`} {
 		synctest.Test(t, func(t *testing.T) {
 			client, ended := piped(t.Context(), func(context.Context, string, json.RawMessage) (json.RawMessage, *engine.Error) {
@@ -223,9 +224,9 @@ func TestASilentClientIsLetGo(t *testing.T) {
 	}
 }
 
-// A verb takes the time that it takes: the bound on the request's coming in is none
-// on the answer.
-func TestAVerbMayTakeItsTime(t *testing.T) {
+// A verb may take any time: the deadline for the request does not bound the
+// response.
+func TestAVerbMayExceedTheRequestDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, ended := piped(t.Context(), func(ctx context.Context, _ string, args json.RawMessage) (json.RawMessage, *engine.Error) {
 			select {
@@ -246,7 +247,7 @@ func TestAVerbMayTakeItsTime(t *testing.T) {
 	})
 }
 
-// A verb is interrupted when its caller hangs up.
+// A verb is cancelled when its client disconnects.
 func TestAVerbEndsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, ended := piped(context.Background(), func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, *engine.Error) {
@@ -260,9 +261,9 @@ func TestAVerbEndsWithItsCaller(t *testing.T) {
 	})
 }
 
-// A client that doesn't read its answer is let go when its time is over, and holds
-// up no stop for longer than a second.
-func TestADeafClientIsLetGo(t *testing.T) {
+// A client that does not read its response is disconnected at its deadline, and
+// delays a stop by at most a second.
+func TestAClientThatDoesNotReadIsDisconnected(t *testing.T) {
 	echo := func(_ context.Context, _ string, args json.RawMessage) (json.RawMessage, *engine.Error) {
 		return args, nil
 	}
@@ -274,7 +275,7 @@ func TestADeafClientIsLetGo(t *testing.T) {
 			defer client.Close()
 			_, err := client.Write([]byte(`{"v":1,"program":"v1","verb":"echo","args":{}}`))
 			require.NoError(t, err)
-			synctest.Wait() // it is writing
+			synctest.Wait() // the server is writing
 			began, within := time.Now(), writeTimeout
 			if stopped {
 				cancel()
@@ -286,13 +287,13 @@ func TestADeafClientIsLetGo(t *testing.T) {
 	}
 }
 
-// A stop is held up by no client that has said nothing yet.
+// A client that has sent nothing yet does not delay a stop.
 func TestAStopWaitsForNoSilentClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		client, ended := piped(ctx, nil)
 		defer client.Close()
-		synctest.Wait() // it is reading
+		synctest.Wait() // the server is reading
 		began := time.Now()
 		cancel()
 		<-ended
@@ -300,7 +301,8 @@ func TestAStopWaitsForNoSilentClient(t *testing.T) {
 	})
 }
 
-// listener accepts what it is given, errors among it, until it is closed.
+// listener returns the given connections and errors from Accept, until it is
+// closed.
 type listener struct {
 	accepts chan any
 	closed  chan struct{}
@@ -334,7 +336,8 @@ func (l *listener) Close() error {
 
 func (l *listener) Addr() net.Addr { return nil }
 
-// A connection that can't be accepted, for want of file descriptors say, ends no node.
+// A failed Accept, for example for lack of file descriptors, does not end the
+// server.
 func TestServingGoesOnAfterAFailedAccept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -354,7 +357,7 @@ func TestServingGoesOnAfterAFailedAccept(t *testing.T) {
 	})
 }
 
-// Serving ends when the last verb has: what a verb still has to put in order is done.
+// Serve returns after the last verb returns, so that each verb can clean up.
 func TestServingEndsAfterItsVerbs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -380,8 +383,8 @@ func TestServingEndsAfterItsVerbs(t *testing.T) {
 	})
 }
 
-// A request of 1 MiB is read, and one that is a byte longer is refused as too long;
-// each is right in all else.
+// A request of 1 MiB is read. A request that is one byte longer is refused as
+// too long. Both are otherwise correct.
 func TestARequestHasABound(t *testing.T) {
 	sized := func(size int) []byte {
 		const around = len(`{"v":1,"program":"v1","verb":"echo","args":""}`)
@@ -410,7 +413,7 @@ func (c *counting) Read(b []byte) (int, error) {
 }
 
 // A request of another version of the protocol, or of another version of the
-// command, does nothing, whatever it asks for but a stop.
+// command, does nothing, unless it is a stop.
 func TestAnotherVersionDoesNothing(t *testing.T) {
 	for request, begun := range map[string]bool{
 		`{"v":1,"program":"v1","verb":"echo","args":{}}`: true,
@@ -493,8 +496,8 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// The socket is its owner's alone from the moment that it is there: no mask of the
-// process opens it, and the process has its own again afterwards.
+// Only the owner can access the socket from the moment that it exists. The
+// umask of the process has no effect on its mode, and is restored afterwards.
 func TestASocketIsPrivateFromTheStart(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no modes")
@@ -502,7 +505,7 @@ func TestASocketIsPrivateFromTheStart(t *testing.T) {
 	old := setUmask(0)
 	defer setUmask(old)
 	path := filepath.Join(short(t), "s")
-	l, err := listenPrivate(path) // which is all before the change of its mode
+	l, err := listenPrivate(path) // before the server changes its mode
 	require.NoError(t, err)
 	defer l.Close()
 	info, err := os.Lstat(path)
@@ -511,10 +514,11 @@ func TestASocketIsPrivateFromTheStart(t *testing.T) {
 	require.Zero(t, setUmask(0))
 }
 
-// A client sends nothing to a socket whose folder another user can write to, or
-// owns, or that is no folder: what listens there may be another's, and a request
-// can have a passphrase in it. Nor does a node listen there.
-func TestNothingIsSentIntoAFolderThatIsNotTrusted(t *testing.T) {
+// A client sends nothing to a socket in a folder that another user owns or can
+// write to, or whose folder is not a folder. Another user may be listening
+// there, and a request can contain a passphrase. A node does not listen there
+// either.
+func TestAClientSendsNothingIntoAnUntrustedFolder(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no modes")
 	}
@@ -572,7 +576,7 @@ func TestNothingIsSentIntoAFolderThatIsNotTrusted(t *testing.T) {
 		refused("open to others")
 	}
 	require.NoError(t, os.Chmod(folder, 0o700))
-	if os.Geteuid() == 0 { // which alone may give it away, and may enter it then
+	if os.Geteuid() == 0 { // only root may change the owner, and may enter the folder afterwards
 		require.NoError(t, os.Chown(folder, 65534, -1))
 		refused("another user's")
 		require.NoError(t, os.Chown(folder, 0, -1))
@@ -583,9 +587,9 @@ func TestNothingIsSentIntoAFolderThatIsNotTrusted(t *testing.T) {
 	refused("not a folder")
 }
 
-// A caller that gave up before it asked is told that, not that there is no node: it is
-// not to do the verb itself.
-func TestACallerThatGaveUpAsksNobody(t *testing.T) {
+// A cancelled caller receives its cancellation error, and not ErrNoNode: it
+// must not run the verb itself.
+func TestACancelledCallerSendsNoRequest(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, _, err := Do(ctx, short(t), "v1", "echo", json.RawMessage(`{}`))
@@ -593,7 +597,7 @@ func TestACallerThatGaveUpAsksNobody(t *testing.T) {
 	require.NotErrorIs(t, err, ErrNoNode)
 }
 
-// A socket is in its home up to the length that every system takes.
+// A socket lies in its home if its path is no longer than every system allows.
 func TestThePathOfASocketIsBounded(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", short(t))
 	root := short(t)
@@ -661,7 +665,7 @@ func FuzzRequest(f *testing.F) {
 		require.Equal(t, req.Verb, back.Verb)
 		require.Equal(t, req.V, back.V)
 		require.Equal(t, req.Program, back.Program)
-		var escaped bytes.Buffer // json.Marshal writes < > and & so
+		var escaped bytes.Buffer // json.Marshal escapes <, > and &
 		json.HTMLEscape(&escaped, compact.Bytes())
 		require.Equal(t, escaped.String(), string(back.Args))
 	})
