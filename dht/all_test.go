@@ -50,9 +50,9 @@ func TestOneStoreThatWorksIsEnough(t *testing.T) {
 	require.ErrorIs(t, err, dht.ErrUnreachable)
 }
 
-// A member that stored with fewer peers than it wants is no success of its own:
-// the put is short when no other member has the record as it wants to, and the
-// receipt counts what the short member did either way.
+// All does not count a member as successful if it stored with fewer peers than
+// it wants. The put is short unless another member stored with as many peers as
+// it wants. The receipt counts the peers of the short member in both cases.
 func TestAShortMemberCountsInTheReceiptOfAll(t *testing.T) {
 	ctx := t.Context()
 	rec := sign(t, newKey(t), 1)
@@ -72,8 +72,8 @@ func TestAShortMemberCountsInTheReceiptOfAll(t *testing.T) {
 	require.Equal(t, dht.Receipt{Asked: 21, Stored: 3, Refused: 7, Unreachable: 11, Confirmed: 2, Groups: 3, Spread: 1}, receipt)
 }
 
-// Closing a look-up early ends those that hang, and waits for them. The bubble
-// fails if one of them is left.
+// Ending a look-up early cancels the look-ups that hang and waits for them. The
+// bubble fails if one of them is left.
 func TestClosingEarlyEndsAllLookUps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		key, err := pointer.NewKey(nil)
@@ -81,7 +81,7 @@ func TestClosingEarlyEndsAllLookUps(t *testing.T) {
 		var ended atomic.Int32
 		hung := storeFunc(func(ctx context.Context, yield func(dht.Answer, error) bool) {
 			<-ctx.Done()
-			time.Sleep(time.Second) // of the bubble's clock
+			time.Sleep(time.Second) // on the clock of the bubble
 			ended.Add(1)
 		})
 		for range (dht.All{hung, new(dht.Memory), hung}).Get(t.Context(), key.Pointer()) {
@@ -91,7 +91,7 @@ func TestClosingEarlyEndsAllLookUps(t *testing.T) {
 	})
 }
 
-// A look-up that is cancelled says so, also when no store does.
+// A cancelled look-up returns the cancellation error, even if no store does.
 func TestACancelledLookUpOfAllFails(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

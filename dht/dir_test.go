@@ -124,8 +124,8 @@ func TestADamagedFileIsReportedAndNeverServed(t *testing.T) {
 	require.Error(t, err)
 }
 
-// A record file of 64 MiB costs no more memory than the largest record: what is
-// over it is not read.
+// A record file of 64 MiB uses no more memory than the largest record: Dir does
+// not read beyond the limit.
 func TestAHugeRecordFileIsNotReadWhole(t *testing.T) {
 	const size = 64 << 20
 	d := newClock().home(t)
@@ -141,7 +141,7 @@ func TestAHugeRecordFileIsNotReadWhole(t *testing.T) {
 	require.ErrorContains(t, err, "damaged")
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(size/4))
 
-	// The largest record is not cut.
+	// The largest record is not truncated.
 	largest := signOfSize(t, newKey(t), pointer.MaxRecord)
 	_, err = d.Put(t.Context(), largest.Pointer(), largest.Bytes())
 	require.NoError(t, err)
@@ -150,7 +150,7 @@ func TestAHugeRecordFileIsNotReadWhole(t *testing.T) {
 	require.Equal(t, largest.Bytes(), b)
 }
 
-// signOfSize makes a record of exactly so many bytes.
+// signOfSize returns a record of exactly size bytes.
 func signOfSize(t testing.TB, k *pointer.Key, size int) pointer.Record {
 	t.Helper()
 	for length := size - 1000; length < size; {
@@ -165,8 +165,8 @@ func signOfSize(t testing.TB, k *pointer.Key, size int) pointer.Record {
 	return pointer.Record{}
 }
 
-// A symbolic link is not followed, even to a record that verifies, and the put
-// that replaces it leaves its target alone.
+// Dir does not follow a symbolic link, even to a record that verifies. A put
+// replaces the link and leaves its target unchanged.
 func TestALinkAsARecordFileIsNotFollowed(t *testing.T) {
 	d := newClock().home(t)
 	k := newKey(t)
@@ -180,7 +180,7 @@ func TestALinkAsARecordFileIsNotFollowed(t *testing.T) {
 	b, err := held(t, d, k.Pointer())
 	require.Nil(t, b)
 	require.ErrorContains(t, err, "no plain file")
-	for _, rec := range []pointer.Record{old, newer} { // also the one that it leads to
+	for _, rec := range []pointer.Record{old, newer} { // also the record in the link's target
 		require.NoError(t, os.RemoveAll(file))
 		require.NoError(t, os.Symlink(target, file))
 		_, err = d.Put(t.Context(), k.Pointer(), rec.Bytes())
@@ -195,7 +195,7 @@ func TestALinkAsARecordFileIsNotFollowed(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, old.Bytes(), untouched)
 	}
-	// Left-overs of a crash are plain files: a link that is named like one is kept.
+	// Left-overs of a crash are plain files: a link with such a name is kept.
 	link := filepath.Join(filepath.Dir(file), ".new-ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	require.NoError(t, os.Symlink(target, link))
 	_, err = dht.OpenDir(filepath.Dir(file))

@@ -12,8 +12,9 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// A pipe is not opened, which would wait for the other end: what a writer has
-// ready for its reader is neither taken nor served. A put replaces the pipe.
+// Dir does not open a named pipe, since that would block until the other end is
+// opened. It neither consumes nor serves data that a writer has ready. A put
+// replaces the pipe.
 func TestAPipeAsARecordFileIsNotOpened(t *testing.T) {
 	d := newClock().home(t)
 	rec := sign(t, newKey(t), 1)
@@ -21,7 +22,7 @@ func TestAPipeAsARecordFileIsNotOpened(t *testing.T) {
 	require.NoError(t, unix.Mkfifo(file, 0o600))
 	piped := make(chan error, 1)
 	go func() {
-		w, err := os.OpenFile(file, os.O_WRONLY, 0) // until somebody opens it to read
+		w, err := os.OpenFile(file, os.O_WRONLY, 0) // blocks until a reader opens the pipe
 		if err == nil {
 			_, err = w.Write(rec.Bytes())
 			w.Close()
@@ -35,7 +36,7 @@ func TestAPipeAsARecordFileIsNotOpened(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, ps, 1)
 
-	// The pipe stays under another name, so that the writer can be let go.
+	// The pipe stays under another name, so that the writer can be released.
 	aside := file + ".aside"
 	require.NoError(t, os.Link(file, aside))
 	_, err = d.Put(t.Context(), rec.Pointer(), rec.Bytes())

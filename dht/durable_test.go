@@ -28,7 +28,8 @@ func (f fullFile) Write(b []byte) (int, error) {
 	return n, syscall.ENOSPC
 }
 
-// opened is a directory on a file system that syncs nothing: the tests are quick.
+// opened returns a directory on a file system without syncs, so that the tests
+// are quick.
 func opened(t *testing.T, path string) *dht.Dir {
 	t.Helper()
 	d, err := dht.OpenDirOn(&durabletest.Disk{}, path)
@@ -37,9 +38,9 @@ func opened(t *testing.T, path string) *dht.Dir {
 	return d
 }
 
-// A power cut after any operation of a put leaves the old record or the new
-// one, whole, the new one once the put is confirmed, and nothing else in the
-// directory.
+// A power cut after any operation of a put leaves the whole old record or the
+// whole new one, and nothing else in the directory. After a confirmed put it
+// leaves the new one.
 func TestAPowerCutLeavesTheOldRecordOrTheNew(t *testing.T) {
 	k := newKey(t)
 	old, newer := sign(t, k, 1), sign(t, k, 2)
@@ -66,8 +67,8 @@ func TestAPowerCutLeavesTheOldRecordOrTheNew(t *testing.T) {
 	}
 }
 
-// A record that was never confirmed to be the newest is not taken for one that
-// was, whatever a power cut left: the file's time is as durable as its content.
+// After any power cut, a record without a confirmation is not taken for a
+// confirmed one. The file's time is as durable as its content.
 func TestAPowerCutConfirmsNoRecord(t *testing.T) {
 	rec := sign(t, newKey(t), 1)
 	served := 0
@@ -76,7 +77,8 @@ func TestAPowerCutConfirmsNoRecord(t *testing.T) {
 		d, err := dht.OpenDirOn(disk, path)
 		if err == nil {
 			d.Now = newClock().now
-			// A look-up that only one unconfirmed answer was received for.
+			// KeepUnconfirmed acts as a look-up that received one unconfirmed
+			// answer.
 			err = dht.KeepUnconfirmed(d, rec)
 		}
 		disk.Crash()
@@ -92,9 +94,9 @@ func TestAPowerCutConfirmsNoRecord(t *testing.T) {
 	require.NotZero(t, served)
 }
 
-// A record that was put into a directory that OpenDir made outlives a power
-// cut: so do the directory and those above it.
-func TestAPowerCutLeavesNewDirectoriesOfConfirmedRecords(t *testing.T) {
+// A record that was put into a directory that OpenDir created survives a power
+// cut, as do the directory and the directories above it.
+func TestNewDirectoriesSurviveAPowerCut(t *testing.T) {
 	rec := sign(t, newKey(t), 1)
 	cut := map[string]bool{}
 	for disk := range durabletest.Crashes() {
@@ -113,11 +115,11 @@ func TestAPowerCutLeavesNewDirectoriesOfConfirmedRecords(t *testing.T) {
 			require.Equal(t, rec.Bytes(), b, disk)
 		}
 	}
-	require.Contains(t, cut, "mkdir", "the disk saw the directories")
+	require.Contains(t, cut, "mkdir", "the disk created the directories")
 }
 
-// A put reports each operation that fails, and leaves the old record in place
-// unless the new one is there already.
+// A put reports each failed operation, and leaves the old record in place
+// unless the new one is already there.
 func TestAPutReportsEachFault(t *testing.T) {
 	k := newKey(t)
 	old, newer := sign(t, k, 1), sign(t, k, 2)

@@ -114,7 +114,7 @@ func TestTheFloorNeverGoesDown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
 				if durable && os.Getenv("PETNAME_TEST_LONG") != "1" && rapid.IntRange(0, 3).Draw(rt, "one in four") > 0 {
-					return // a disk takes its time
+					return // disk operations are slow
 				}
 				c := newClock()
 				var home *dht.Dir

@@ -10,8 +10,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Newest returns the newest records that verify, the newest first and each once,
-// whatever order they come in.
+// Newest returns the newest records that verify, newest first and each once, in
+// whatever order they arrive.
 func TestNewestAreInOrderAndVerified(t *testing.T) {
 	k := newKey(t)
 	tampered := sign(t, k, 9).Bytes()
@@ -32,7 +32,8 @@ func sequences(records []pointer.Record) (s []uint64) {
 	return s
 }
 
-// Each bound of Newest is exact: as much as it allows is taken, and no more.
+// Each bound of Newest is exact: a value at the bound is accepted, and one
+// beyond it is not.
 func TestTheBoundsOfNewestAreExact(t *testing.T) {
 	k := newKey(t)
 	var records [][]byte
@@ -58,8 +59,8 @@ func TestTheBoundsOfNewestAreExact(t *testing.T) {
 	}
 }
 
-// A record that comes in two encodings, with and without the fields of its first
-// version, is one record.
+// A record that arrives in two encodings, with and without the fields of
+// version 1, is one record.
 func TestNewestCountsARecordOnceInAnyEncoding(t *testing.T) {
 	k := newKey(t)
 	fields := pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 2, Expires: epoch.Add(life), TTL: ttl}
@@ -75,8 +76,8 @@ func TestNewestCountsARecordOnceInAnyEncoding(t *testing.T) {
 	require.Equal(t, []uint64{2, 1}, sequences(found))
 }
 
-// The failure of a whole store is the error of Newest, beside what was found;
-// that of a single peer is none.
+// If a whole store fails, Newest returns its error with the records found. The
+// failure of a single peer is not an error.
 func TestNewestReportsTheStoresFailure(t *testing.T) {
 	k := newKey(t)
 	peerFails := said{dht.Answer{Source: dht.SourceNetwork, Peer: "x"}, errors.New("malformed")}
@@ -91,7 +92,8 @@ func TestNewestReportsTheStoresFailure(t *testing.T) {
 	require.ErrorIs(t, err, errBroken)
 	require.Len(t, found, 1)
 
-	// Bytes that were looked at before end nothing, also when no others may be.
+	// Bytes that were checked before do not end the look-up, even if no others
+	// are allowed.
 	s = peers(sign(t, k, 1).Bytes())
 	s.says = append(s.says, s.says[0])
 	s.ends = errBroken
@@ -99,7 +101,7 @@ func TestNewestReportsTheStoresFailure(t *testing.T) {
 	require.ErrorIs(t, err, errBroken)
 }
 
-// A rejection names the router that it is about, once, and no peer of a DHT.
+// A rejection names its router once, and names no peer of a DHT.
 func TestRejectionsNameRouters(t *testing.T) {
 	for _, tc := range []struct {
 		r    dht.Rejection

@@ -397,7 +397,7 @@ func TestAFloodIsCutOff(t *testing.T) {
 }
 
 func TestPublishKeepsFirstAndSumsReceipts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // the grace is of its clock
+	synctest.Test(t, func(t *testing.T) { // the grace period follows the clock of the bubble
 		c := newClock()
 		home := c.home(t)
 		k := newKey(t)
@@ -411,7 +411,7 @@ func TestPublishKeepsFirstAndSumsReceipts(t *testing.T) {
 						kept.Add(1)
 					}
 				}
-				clear(b) // a store that writes on its argument harms nobody
+				clear(b) // a store may modify its argument without effect on other stores
 				return receipt, err
 			}}
 		}
@@ -419,7 +419,7 @@ func TestPublishKeepsFirstAndSumsReceipts(t *testing.T) {
 		receipt, err := r.Publish(t.Context(), rec)
 		require.NoError(t, err)
 		require.Equal(t, dht.Receipt{Asked: 20, Stored: 19, Refused: 1}, receipt)
-		require.EqualValues(t, 1, kept.Load(), "in the home before anybody else had it")
+		require.EqualValues(t, 1, kept.Load(), "stored in the home before any put to a store")
 
 		r.Stores = append(r.Stores, putter(short.Receipt, short))
 		receipt, err = r.Publish(t.Context(), rec)
@@ -443,7 +443,7 @@ func TestPublishKeepsFirstAndSumsReceipts(t *testing.T) {
 		_, err = r.Publish(t.Context(), pointer.Record{})
 		require.Error(t, err)
 
-		// My own record needs no look-up.
+		// The owner's record needs no look-up.
 		res, err := r.Best(t.Context(), k.Pointer(), dht.LevelAny)
 		require.NoError(t, err)
 		require.EqualValues(t, 3, res.Record.Sequence())
@@ -470,8 +470,8 @@ func TestAHungStoreCountsAsUnreachable(t *testing.T) {
 	})
 }
 
-// The floor is confirmed at the time that comes with it. No time leaves the one
-// that is kept alone, and a record that was never confirmed is stale.
+// The floor is confirmed at the given time. A zero time leaves the stored
+// confirmation unchanged, and a record without a confirmation is stale.
 func TestAFloorKeepsTheTimeOfItsConfirmation(t *testing.T) {
 	for name, durable := range map[string]bool{"in memory": false, "in a home": true} {
 		t.Run(name, func(t *testing.T) {
@@ -509,8 +509,8 @@ func TestAFloorKeepsTheTimeOfItsConfirmation(t *testing.T) {
 	}
 }
 
-// A disk that fails costs the memory of a floor, and not its use in the look-up
-// that found it: the expired newest record still stands over an older one.
+// If the disk fails, the floor is not stored, but the look-up that found it
+// uses it: the expired newest record takes precedence over an older one.
 func TestAFloorThatCannotBeKeptStillHolds(t *testing.T) {
 	c := newClock()
 	home := c.home(t)
@@ -523,8 +523,9 @@ func TestAFloorThatCannotBeKeptStillHolds(t *testing.T) {
 	require.EqualValues(t, 9, expired.Record.Sequence())
 }
 
-// A rollback names the newest of the records that came, whatever their order.
-func TestARollbackNamesTheNewestThatCame(t *testing.T) {
+// A rollback error names the newest of the received records, in whatever order
+// they arrived.
+func TestARollbackNamesTheNewestReceivedRecord(t *testing.T) {
 	c := newClock()
 	k := newKey(t)
 	r := dht.Resolver{Now: c.now}
@@ -537,9 +538,9 @@ func TestARollbackNamesTheNewestThatCame(t *testing.T) {
 	require.EqualValues(t, 5, rollback.Got.Sequence())
 }
 
-// An expired floor is the answer when peers have no newer record; when none of
-// them answered, that is said as well.
-func TestAnExpiredFloorAndNobodyToAskGiveBothErrors(t *testing.T) {
+// The look-up returns the expired floor if the peers have no newer record. If
+// no peer answered, the error also wraps ErrUnreachable.
+func TestAnExpiredFloorWithoutReachablePeersReturnsBothErrors(t *testing.T) {
 	c := newClock()
 	k := newKey(t)
 	r := dht.Resolver{Now: c.now}
@@ -559,7 +560,7 @@ func TestAnExpiredFloorAndNobodyToAskGiveBothErrors(t *testing.T) {
 	}
 }
 
-// A record is published until the moment that it expires.
+// A record can be published until the moment that it expires.
 func TestARecordIsPublishedToTheEndOfItsLife(t *testing.T) {
 	c := newClock()
 	rec := sign(t, newKey(t), 1)
@@ -573,15 +574,15 @@ func TestARecordIsPublishedToTheEndOfItsLife(t *testing.T) {
 	require.True(t, expired, "%v", err)
 }
 
-// The second that other stores have begins with the first success, and the
-// context that they work in ends with the last of them.
+// After the first success the other stores have one more second. Their context
+// ends when the last of them returns.
 func TestTheGraceOfAPublicationIsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		contexts := make(chan context.Context, 3)
 		takes := func(d time.Duration) dht.Store {
 			return &script{puts: func(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Receipt, error) {
 				contexts <- ctx
-				time.Sleep(d) // of the bubble's clock
+				time.Sleep(d) // on the clock of the bubble
 				return dht.Receipt{Asked: 1, Stored: 1}, nil
 			}}
 		}
@@ -594,7 +595,7 @@ func TestTheGraceOfAPublicationIsOne(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(began))
 		working := <-contexts
 		require.NoError(t, working.Err(), "it goes on")
-		time.Sleep(9 * time.Second) // of the bubble's clock
+		time.Sleep(9 * time.Second) // on the clock of the bubble
 		synctest.Wait()
 		require.ErrorIs(t, working.Err(), context.Canceled)
 	})
@@ -614,8 +615,9 @@ func TestLevelsAreOrdered(t *testing.T) {
 	}
 }
 
-// Stores whose answers name no peer are one each, however often they answer.
-func TestNamelessStoresAgreeOnceEach(t *testing.T) {
+// Stores whose answers name no peer count as one peer each, however often they
+// answer.
+func TestStoresWithoutPeerNamesCountOnceEach(t *testing.T) {
 	k := newKey(t)
 	b := sign(t, k, 1).Bytes()
 	nameless := func(times int) dht.Store {
@@ -639,8 +641,8 @@ func TestNamelessStoresAgreeOnceEach(t *testing.T) {
 	}
 }
 
-// A store that fails over and over makes an error that is bounded, and its count
-// of peers asked never goes back.
+// A store that fails repeatedly produces an error of bounded size, and its
+// count of asked peers never decreases.
 func TestAStoreThatFailsOftenIsBounded(t *testing.T) {
 	k := newKey(t)
 	b := sign(t, k, 1).Bytes()
@@ -663,8 +665,8 @@ func TestAStoreThatFailsOftenIsBounded(t *testing.T) {
 	require.Equal(t, 2, res.Answered)
 }
 
-// A store that returns an error and an empty receipt is one peer that could not be
-// reached; a receipt that comes with an error is left as it is.
+// A store that returns an error and an empty receipt counts as one unreachable
+// peer. A receipt that is not empty beside an error is unchanged.
 func TestAStoreThatFailsWithoutAReceiptShowsInTheSum(t *testing.T) {
 	rec := sign(t, newKey(t), 1)
 	returns := func(receipt dht.Receipt, err error) dht.Store {
@@ -684,7 +686,7 @@ func TestAStoreThatFailsWithoutAReceiptShowsInTheSum(t *testing.T) {
 	} {
 		r := dht.Resolver{Stores: tc.stores, Now: newClock().now}
 		for _, publish := range []func(context.Context, pointer.Record) (dht.Receipt, error){r.Publish, r.PublishAll} {
-			synctest.Test(t, func(t *testing.T) { // no second of grace passes
+			synctest.Test(t, func(t *testing.T) { // the grace period of one second does not start
 				receipt, err := publish(t.Context(), rec)
 				require.Equal(t, tc.want, receipt)
 				if tc.fails {

@@ -90,7 +90,7 @@ func TestAReceiptDoubts(t *testing.T) {
 		{dht.Receipt{Asked: 20, Stored: 16, Groups: 14, Spread: 15}, ""},
 		{dht.Receipt{Asked: 20, Stored: 16, Groups: 1, Spread: 15}, "one group of addresses"},
 		{dht.Receipt{Asked: 20, Stored: 16, Groups: 16, Spread: 2}, "14 of 16"},
-		// The edges of each condition, on both sides.
+		// These are the bounds of each condition, on both sides.
 		{dht.Receipt{Asked: 20, Stored: 3, Groups: 1, Spread: 3}, ""},
 		{dht.Receipt{Asked: 20, Stored: 4, Groups: 1, Spread: 4}, "one group of addresses"},
 		{dht.Receipt{Asked: 20, Stored: 4, Groups: 2, Spread: 4}, ""},

@@ -13,8 +13,8 @@ func TestMemoryIsAStore(t *testing.T) {
 	dhttest.Run(t, func(*testing.T) dht.Store { return new(dht.Memory) })
 }
 
-// The answers of a Memory come from this machine, unless it stands for another
-// source.
+// The answers of a Memory have the source SourceHome, unless the Memory has
+// another source.
 func TestAMemorysAnswersHaveItsSource(t *testing.T) {
 	rec := sign(t, newKey(t), 1)
 	for source, want := range map[dht.Source]dht.Source{"": dht.SourceHome, dht.SourceNetwork: dht.SourceNetwork} {

@@ -21,11 +21,11 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// largest is a record of exactly as many bytes as one may have.
+// largest returns a record of exactly the maximum size.
 func largest(t testing.TB) pointer.Record {
 	t.Helper()
 	k := newKey(t)
-	expires := time.Now().Add(time.Hour).Truncate(time.Second) // a text of one length
+	expires := time.Now().Add(time.Hour).Truncate(time.Second) // text of a constant length
 	for length := pointer.MaxRecord - 1000; length < pointer.MaxRecord; {
 		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa/" + strings.Repeat("a", length), Expires: expires})
 		require.NoError(t, err)
@@ -46,8 +46,8 @@ func (u unread) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// A record of exactly the limit passes the server and the client; a byte more is
-// refused by each, whether its length is announced or not.
+// A record of exactly the limit passes the server and the client. Both refuse a
+// record that is one byte longer, whether its length is announced or not.
 func TestTheLimitOfARecordIsExact(t *testing.T) {
 	rec := largest(t)
 	name, b := rec.Pointer().String(), rec.Bytes()
@@ -75,7 +75,7 @@ func TestTheLimitOfARecordIsExact(t *testing.T) {
 		c := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", contentType)
 			if !announced {
-				w.(http.Flusher).Flush() // chunks
+				w.(http.Flusher).Flush() // forces chunks
 			}
 			_, _ = w.Write(map[string][]byte{http.MethodGet: over, http.MethodPut: nil}[r.Method])
 		}))
@@ -107,10 +107,10 @@ func TestTheLimitOfARecordIsExact(t *testing.T) {
 	require.Equal(t, b, a.Record)
 }
 
-// A confirmation that lies in the future, since the clock went back, says
-// nothing: the network is asked again. Nor is a record served that has expired by
-// the clock of now.
-func TestConfirmationsOfTheFutureSayNothing(t *testing.T) {
+// A confirmation in the future, after the clock was set back, is not valid: the
+// server asks the network again. A record that has expired by the current clock
+// is not served.
+func TestConfirmationsInTheFutureAreNotValid(t *testing.T) {
 	now := epoch.Add(time.Hour)
 	n := &network{}
 	n.Now = func() time.Time { return now }
@@ -126,9 +126,9 @@ func TestConfirmationsOfTheFutureSayNothing(t *testing.T) {
 	}{
 		{time.Hour, 0},
 		{time.Hour + 5*time.Minute - 1, 0},
-		{time.Hour - 1, 1}, // before it was confirmed, which confirms it anew
+		{time.Hour - 1, 1}, // before its confirmation, which is renewed
 		{time.Hour - 1, 1},
-		{time.Hour + 5*time.Minute - 1, 2}, // the TTL is over exactly then
+		{time.Hour + 5*time.Minute - 1, 2}, // the end of the TTL
 	} {
 		now = epoch.Add(tc.at)
 		require.Equal(t, rec.Bytes(), asked(s, here, "GET", name, nil).Body.Bytes())
@@ -141,8 +141,8 @@ func TestConfirmationsOfTheFutureSayNothing(t *testing.T) {
 	require.Equal(t, "text/plain; charset=utf-8", asked(s, here, "GET", name, nil).Header().Get("Content-Type"))
 }
 
-// serve runs a handler under Serve on pipes, in a bubble, and returns a function
-// that ends it.
+// serve runs a handler under Serve on pipes, in a bubble, and returns a
+// function that stops it.
 func serve(t *testing.T, h http.Handler) (l *pipes, stop func()) {
 	t.Helper()
 	l = newPipes()
@@ -152,7 +152,7 @@ func serve(t *testing.T, h http.Handler) (l *pipes, stop func()) {
 	return l, func() {
 		cancel()
 		require.NoError(t, <-served)
-		time.Sleep(2 * time.Hour) // of the bubble's clock
+		time.Sleep(2 * time.Hour) // on the clock of the bubble
 		synctest.Wait()
 	}
 }
@@ -182,7 +182,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 			for port := range maxConnsOfClient {
 				conn := l.dialFrom(fmt.Sprintf("192.0.2.%d:%d", client, port+1))
 				open = append(open, conn)
-				if port == 0 { // one that was used is counted all the same
+				if port == 0 { // a used connection counts as well
 					_, err := io.WriteString(conn, request)
 					require.NoError(t, err)
 					resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
@@ -206,8 +206,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 	})
 }
 
-// Headers of 8 KiB are read, with what the standard library reads beyond; longer
-// ones are refused, by the router as by its client.
+// Headers of up to 8 KiB, plus the standard library's margin, are read. The
+// router and the client refuse longer ones.
 func TestLongHeadersAreRefused(t *testing.T) {
 	for size, status := range map[int]int{8 << 10: 200, 13 << 10: 431} {
 		synctest.Test(t, func(t *testing.T) {
@@ -237,9 +237,10 @@ func TestLongHeadersAreRefused(t *testing.T) {
 	}
 }
 
-// A client that sends a request and reads no answer holds a handler and a
-// connection for a bounded time; so does a connection between requests.
-func TestSilentClientsAreCut(t *testing.T) {
+// A client that sends a request and does not read the response holds a handler
+// and a connection for a bounded time. An idle connection between requests has
+// a bound as well.
+func TestSilentClientsAreDisconnected(t *testing.T) {
 	big := bytes.Repeat([]byte("x"), 1<<20)
 	plain := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(big) })
 	request := "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -256,7 +257,7 @@ func TestSilentClientsAreCut(t *testing.T) {
 				left := make(chan time.Time, 1)
 				l, stop := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					tc.handler.ServeHTTP(w, r)
-					_ = http.NewResponseController(w).Flush() // blocks until it is read, or cut
+					_ = http.NewResponseController(w).Flush() // blocks until the client reads it, or the connection is closed
 					left <- time.Now()
 				}))
 				conn := l.dial()
@@ -279,7 +280,7 @@ func TestSilentClientsAreCut(t *testing.T) {
 			resp, err := http.ReadResponse(in, nil)
 			require.NoError(t, err)
 			require.Empty(t, readAll(t, resp))
-			time.Sleep(rest) // of the bubble's clock
+			time.Sleep(rest) // on the clock of the bubble
 		}
 		began := time.Now()
 		_, err := conn.Read(make([]byte, 1))
@@ -289,8 +290,9 @@ func TestSilentClientsAreCut(t *testing.T) {
 	})
 }
 
-// Attack: a router under https sends the client on to http, on its own host. It
-// isn't followed, and no connection is made; nor from http to https.
+// Attack: an https router redirects the client to http on the same host. The
+// client does not follow the redirect and opens no connection. It does not
+// follow one from http to https either.
 func TestNoRedirectChangesTheScheme(t *testing.T) {
 	k := newKey(t)
 	rec := sign(t, k, 1)
@@ -309,7 +311,8 @@ func TestNoRedirectChangesTheScheme(t *testing.T) {
 				c, err := NewClient(from + "://router.example")
 				require.NoError(t, err)
 				transport := c.http.Transport.(*http.Transport)
-				// A connection that DialTLSContext makes is taken to be encrypted.
+				// The client assumes that a connection from DialTLSContext is
+				// encrypted.
 				transport.DialContext, transport.DialTLSContext = dialed, redirects
 				if from == "http" {
 					transport.DialContext, transport.DialTLSContext = redirects, dialed
@@ -327,8 +330,9 @@ func TestNoRedirectChangesTheScheme(t *testing.T) {
 	}
 }
 
-// On its own host a router may send the client on three times, and no more. A put
-// that would become a get is not followed, since it would store nothing.
+// A client follows at most three redirects on the router's own host. It does
+// not follow a redirect that turns a PUT into a GET, since the GET would store
+// nothing.
 func TestRedirectsOnTheRoutersHostAreFew(t *testing.T) {
 	k := newKey(t)
 	rec := sign(t, k, 1)
@@ -373,8 +377,8 @@ func TestRedirectsOnTheRoutersHostAreFew(t *testing.T) {
 	}
 }
 
-// A client has no more connections to a router than a router takes requests of
-// one client, and none waits longer than its time.
+// A client opens at most as many connections to a router as the router accepts
+// requests of one client. No request waits longer than its timeout.
 func TestAClientsRequestsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := piped(t, func(conn net.Conn, _ *http.Request) { _, _ = conn.Read(make([]byte, 1)) })
@@ -404,7 +408,7 @@ func TestAClientsRequestsAreBounded(t *testing.T) {
 		require.Equal(t, defaultTimeout, time.Since(began))
 		settle(t, c)
 	})
-	synctest.Test(t, func(t *testing.T) { // a router that is silent in the midst of a handshake
+	synctest.Test(t, func(t *testing.T) { // the router is silent during the handshake
 		c, err := NewClient("https://router.example")
 		require.NoError(t, err)
 		c.http.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
@@ -420,9 +424,9 @@ func TestAClientsRequestsAreBounded(t *testing.T) {
 	})
 }
 
-// Above the weakest level a router is asked to look again, as is any cache on the
-// way.
-func TestEachLevelAboveAnyAsksAnew(t *testing.T) {
+// At each level above LevelAny the client sends no-cache, so that the router
+// and caches on the way look again.
+func TestEachLevelAboveAnySendsNoCache(t *testing.T) {
 	directive := ""
 	c := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		directive = r.Header.Get("Cache-Control")
@@ -440,8 +444,8 @@ func TestEachLevelAboveAnyAsksAnew(t *testing.T) {
 	}
 }
 
-// A router that refuses, and says why at length, is read no further than its
-// reason may be long.
+// If a router refuses with a long reason, the client reads no more than the
+// maximum length of a reason.
 func TestTheReasonOfARefusalIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var written atomic.Int64
@@ -460,9 +464,9 @@ func TestTheReasonOfARefusalIsBounded(t *testing.T) {
 	})
 }
 
-// Foreign words are cut to 240 bytes, between two characters, and come on one line
-// without anything that a terminal would obey.
-func TestForeignWordsAreMadeFitToShow(t *testing.T) {
+// Text from a router is cut to 240 bytes at a character boundary. It is on one
+// line, without control characters for a terminal.
+func TestTextFromARouterIsSafeToPrint(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                                     "",
 		" plain words \r\n\tagain\u2028 ":      "plain words    again",
@@ -477,9 +481,10 @@ func TestForeignWordsAreMadeFitToShow(t *testing.T) {
 	}
 }
 
-// What a client sends is the same whatever a router answered before: no cookie,
-// and no leave to compress, since what is bounded is what comes over the wire.
-func TestAClientKeepsNothingOfARouter(t *testing.T) {
+// The requests of a client are the same whatever a router answered before. The
+// client stores no cookies, and does not accept compression, since the size on
+// the wire is what it bounds.
+func TestAClientStoresNothingFromARouter(t *testing.T) {
 	var seen []http.Header
 	c := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen = append(seen, r.Header)

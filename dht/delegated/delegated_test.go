@@ -38,14 +38,14 @@ func signUntil(t testing.TB, k *pointer.Key, sequence uint64, expires time.Time)
 	return rec
 }
 
-// newClient is a client of a router in this process. A machine that is busy fails
-// none of its requests: the deadlines that a Server sets go by the machine's clock,
-// and are left to the tests in bubbles.
+// newClient returns a client of a router in this process. A busy machine fails
+// none of its requests: the deadlines that a Server sets use the machine's
+// clock, so only the tests in bubbles set them.
 func newClient(t testing.TB, h http.Handler) *Client {
 	t.Helper()
 	if router, ok := h.(*Server); ok {
 		h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			router.ServeHTTP(struct{ http.ResponseWriter }{w}, r) // which can't set any
+			router.ServeHTTP(struct{ http.ResponseWriter }{w}, r) // this writer cannot set deadlines
 		})
 	}
 	s := httptest.NewServer(h)

@@ -131,8 +131,9 @@ func TestSlowAndEndlessRequestsAreCut(t *testing.T) {
 	}
 }
 
-// A Server bounds the time of a body also under a server that does not.
-func TestASlowBodyIsCutUnderAnyServer(t *testing.T) {
+// A Server bounds the time of a body even under an http.Server without such a
+// bound.
+func TestASlowBodyIsCutOffUnderAnyServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipes()
 		srv := &http.Server{Handler: eager(nil), ErrorLog: log.New(io.Discard, "", 0)}
@@ -151,8 +152,8 @@ func TestASlowBodyIsCutUnderAnyServer(t *testing.T) {
 	})
 }
 
-// A network may take longer than a request may: once the request is read, its time
-// is the network's.
+// A network may take longer than the deadline for a request. The deadline ends
+// when the request is read.
 func TestASlowNetworkIsWaitedFor(t *testing.T) {
 	k := newKey(t)
 	rec := sign(t, k, 1)
@@ -180,7 +181,7 @@ func TestASlowNetworkIsWaitedFor(t *testing.T) {
 	}
 }
 
-// slowStore is a store that takes its time, unless its caller leaves.
+// slowStore is a store that responds after a delay, unless its caller cancels.
 type slowStore struct {
 	dht.Store
 	takes time.Duration
@@ -256,7 +257,7 @@ func (a addressed) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a.from))
 }
 
-// After its end a gate lets nobody in.
+// A gate refuses every request after its end.
 func TestNoHandlerRunsAfterServe(t *testing.T) {
 	var inside atomic.Int32
 	g := &gate{handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { inside.Add(1) })}

@@ -88,7 +88,7 @@ func TestRefusals(t *testing.T) {
 		require.Less(t, w.Body.Len(), 300, what)
 		require.NotContains(t, w.Body.String(), "\x1b")
 		require.True(t, strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain"), what)
-		if tc.reason != "" { // a refusal of ours
+		if tc.reason != "" { // refused by the Server itself
 			require.Equal(t, "no-store", w.Header().Get("Cache-Control"), what)
 			require.Equal(t, "nosniff", w.Header().Get("X-Content-Type-Options"), what)
 		}
@@ -136,8 +136,8 @@ func TestAnswersSayHowLongTheyMayBeKept(t *testing.T) {
 	require.Equal(t, "public, max-age=15", w.Header().Get("Cache-Control"))
 }
 
-// A record that expires while it is answered may not be kept at all.
-func TestARecordThatJustExpiredMayNotBeKept(t *testing.T) {
+// The response for a record that expires during the request must not be cached.
+func TestAnExpiringRecordMustNotBeCached(t *testing.T) {
 	calls := 0
 	s := eager(nil)
 	s.Now = func() time.Time {
@@ -298,9 +298,9 @@ func TestPutsAreAnsweredAsTheNetworkDid(t *testing.T) {
 	}
 }
 
-// A put that a newer record overtakes while the network stores it is no success:
-// the newer one stays.
-func TestARecordThatIsOvertakenIsAConflict(t *testing.T) {
+// A put fails if a newer record arrives while the network stores the older one.
+// The newer record stays.
+func TestAPutOvertakenByANewerRecordIsAConflict(t *testing.T) {
 	k := newKey(t)
 	name := k.Pointer().String()
 	older, newer := sign(t, k, 1), sign(t, k, 2)
@@ -309,7 +309,7 @@ func TestARecordThatIsOvertakenIsAConflict(t *testing.T) {
 	n.putting = func() {
 		n.putting = nil
 		require.Equal(t, 200, asked(s, here, "PUT", name, newer.Bytes()).Code)
-		n.Memory = dht.Memory{} // which takes the older one
+		n.Memory = dht.Memory{} // the new Memory accepts the older record
 	}
 	w := asked(s, here, "PUT", name, older.Bytes())
 	require.Equal(t, 409, w.Code)
@@ -351,15 +351,15 @@ func TestRatesArePerClient(t *testing.T) {
 	require.Equal(t, 2, until("192.0.2.1:1"))
 }
 
-// A shelf has so many records and no more, however small they are; a client
-// that has none left is forgotten.
+// A shelf holds a bounded number of records, however small they are. A client
+// without records is forgotten.
 func TestTheNumberOfRecordsIsBounded(t *testing.T) {
 	var s shelf
 	k := newKey(t)
 	rec := signUntil(t, k, 1, epoch.Add(time.Hour))
 	many, few := client("192.0.2.1:1"), client("192.0.2.2:1")
 	s.put(rec, epoch, few)
-	for i := range maxShelved - 1 { // of no size, so that none of them is what has to go
+	for i := range maxShelved - 1 { // of size zero, so that none of them is removed
 		p, err := pointer.Parse(fmt.Sprintf("f01721220%064x", i))
 		require.NoError(t, err)
 		s.byName[p] = nil
@@ -378,9 +378,10 @@ func TestTheNumberOfRecordsIsBounded(t *testing.T) {
 	require.Equal(t, maxShelved, s.len(), "one had to go")
 }
 
-// Of too many clients the one that was silent the longest is forgotten: a flood of
-// addresses pays no debt of a client that goes on asking.
-func TestAClientThatAsksIsNotForgotten(t *testing.T) {
+// When there are too many clients, the limiter forgets the client that has been
+// silent the longest. A flood of new addresses does not clear the account of a
+// client that keeps sending requests.
+func TestTheAccountOfAnActiveClientIsKept(t *testing.T) {
 	address := func(i int) netip.Prefix {
 		return client(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1).String())
 	}
@@ -459,7 +460,7 @@ func TestLongRequestsAreBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Empty(t, results)
-		for range maxBusyOfClient + 1 { // a refusal takes none of its client's places
+		for range maxBusyOfClient + 1 { // a refused request uses none of its client's slots
 			ask("203.0.113.1:1")
 			synctest.Wait()
 			require.Equal(t, 503, <-results)

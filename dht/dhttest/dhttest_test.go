@@ -56,7 +56,7 @@ func (f *fake) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer,
 	}
 }
 
-// slot is where a record is kept: each pointer's in a place of its own.
+// slot returns where a record is kept: each pointer has a slot of its own.
 func (f *fake) slot(p pointer.Pointer) pointer.Pointer {
 	if f.oneSlot {
 		return pointer.Pointer{}
@@ -148,7 +148,7 @@ func TestTheSuiteFailsBrokenStores(t *testing.T) {
 					continue
 				}
 				check := c.check
-				if tc.broken.leaks { // for ever: not to be waited for
+				if tc.broken.leaks { // leaks for ever: do not wait for it
 					check = func(t tb, s dht.Store) { checkEarlyWithin(t, s, 0) }
 				}
 				w := &witness{}

@@ -426,7 +426,7 @@ func TestEveryByteOfAPayloadCounts(t *testing.T) {
 	payload := rec.Payload()
 	for i := range payload {
 		if i > 64 && i < len(payload)-64 && i%5 != 0 && os.Getenv("PETNAME_TEST_LONG") != "1" {
-			continue // of the long middle every fifth
+			continue // every fifth byte of the long middle
 		}
 		payload[i] ^= 1
 		_, err := unseal(b.mine.sealing, rec.Pointer(), rec.Sequence(), payload)

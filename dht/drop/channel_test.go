@@ -297,8 +297,8 @@ func TestSequenceSurvivesALostStateAndAClockSetBack(t *testing.T) {
 	require.Equal(t, []string{"late"}, take(t, b, store, now))
 }
 
-// A sender's sequence that once ran far ahead counts in its epoch alone: what it
-// says in the next one is newer, and its acknowledgements are taken.
+// A very high sequence of a sender counts only in its epoch. The message of the
+// next epoch is newer, and its acknowledgements are accepted.
 func TestALaterEpochIsNewerWhateverTheSequence(t *testing.T) {
 	_, _, a, b := pair(t)
 	store, now := newArchive(), start
@@ -316,7 +316,7 @@ func TestALaterEpochIsNewerWhateverTheSequence(t *testing.T) {
 	require.Equal(t, []string{"answer"}, take(t, a, store, now))
 	mustSend(t, a, "two")
 	put(t, a, store, now)
-	require.Equal(t, []string{"two"}, take(t, b, store, now), "the record of the epoch before is there, too")
+	require.Equal(t, []string{"two"}, take(t, b, store, now), "the record of the previous epoch is available, too")
 	require.Zero(t, b.Waiting())
 	require.Equal(t, uint64(now.UnixMilli()), b.seen.Sequence)
 }

@@ -45,13 +45,13 @@ func cborOf(t testing.TB, v any) []byte {
 	return b
 }
 
-// documented is what the package's comment says of the first letter of alice to
-// bob at start, worked out from it with nothing of the package.
+// documented is the first message of alice to bob at start, computed from the
+// package's documentation without the package's code.
 type documented struct {
 	record  ed25519.PrivateKey
 	at      []byte
 	channel [32]byte
-	streams [2][32]byte // alice's and bob's, at their beginning
+	streams [2][32]byte // alice's and bob's, in their initial state
 }
 
 func document(t testing.TB, alice, bob person) documented {
@@ -84,13 +84,13 @@ func document(t testing.TB, alice, bob person) documented {
 	return d
 }
 
-// next is the chain after one message more.
+// next returns the chain after one more message.
 func chained(chain [32]byte, counter uint64, message string) [32]byte {
 	b := binary.BigEndian.AppendUint64(append([]byte("petnames/drop/message/v1\x00"), chain[:]...), counter)
 	return sha256.Sum256(append(b, message...))
 }
 
-// letter is the signed letter with two messages and nothing acknowledged.
+// letter returns the signed message with two payloads and no acknowledgement.
 func (d documented) letter(t testing.TB, alice, bob person, messages ...string) []byte {
 	t.Helper()
 	sent := make([]any, len(messages))
@@ -128,7 +128,7 @@ func TestALetterIsAsDocumented(t *testing.T) {
 	}
 }
 
-// A record that was stored once is read for ever.
+// A stored record is readable in every later version.
 func TestARecordThatIsStoredIsRead(t *testing.T) {
 	alice, bob, _, b := pair(t)
 	d := document(t, alice, bob)
@@ -143,8 +143,8 @@ func TestARecordThatIsStoredIsRead(t *testing.T) {
 	require.Zero(t, mail.Lost)
 }
 
-// So is a state: of a channel with a message under way, one acknowledged, one
-// that came, and a party that changed its key.
+// A stored state is readable in every later version: a channel with one message
+// under way, one acknowledged, one received, and a party with a new key.
 func TestAStateThatIsStoredIsRead(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store := newArchive()
@@ -170,8 +170,8 @@ func TestAStateThatIsStoredIsRead(t *testing.T) {
 	require.Equal(t, [][]byte{[]byte("two")}, waiting)
 }
 
-// Each of these differs in one field from a state that opens.
-func TestStatesThatAreMalformedAreRefused(t *testing.T) {
+// Each of these states differs in one field from a valid one.
+func TestMalformedStatesAreRefused(t *testing.T) {
 	alice, bob, a, _ := pair(t)
 	mustSend(t, a, "one")
 	good, err := decodeState(a.State())
@@ -221,7 +221,7 @@ func TestStatesThatAreMalformedAreRefused(t *testing.T) {
 		change(&s)
 		require.NoError(t, open(s), name)
 	}
-	// And in its encoding alone.
+	// These differ only in their encoding.
 	b := a.State()
 	for name, b := range map[string][]byte{
 		"the length in two bytes": append([]byte{0x98, b[0] & 31}, b[1:]...),
@@ -246,8 +246,8 @@ func megabyte() (queue [][]byte) {
 	return queue
 }
 
-// Each of these is truly signed by alice and in its place, and breaks one bound
-// or the one encoding.
+// Each of these messages is correctly signed by alice and in its place, and
+// breaks one bound or the canonical encoding.
 func TestLettersOverTheirBoundsAreRefused(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	l, _, rec := overheard(t, alice, bob)
@@ -308,8 +308,8 @@ func TestLettersOverTheirBoundsAreRefused(t *testing.T) {
 	}
 }
 
-// What is acknowledged is the last that was processed: not what was read, not
-// what was processed after the state was stored.
+// An acknowledgement covers the last processed message. It does not cover
+// messages that were only read, or processed after the state was stored.
 func TestOnlyWhatIsProcessedIsAcknowledged(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store := newArchive()
@@ -331,7 +331,7 @@ func TestOnlyWhatIsProcessedIsAcknowledged(t *testing.T) {
 	poll(t, a, store, start)
 	require.Equal(t, 3, a.Waiting())
 
-	require.NoError(t, b.Done(mail.Messages[0])) // the processing of the second fails
+	require.NoError(t, b.Done(mail.Messages[0])) // the processing of the second message fails
 	_, err := b.Outgoing(start)
 	require.ErrorIs(t, err, errUnsaved, "nor what is processed and not yet durable")
 	saved := b.State()
@@ -339,9 +339,10 @@ func TestOnlyWhatIsProcessedIsAcknowledged(t *testing.T) {
 	put(t, b, store, start.Add(time.Second))
 	poll(t, a, store, start.Add(time.Second))
 	require.Equal(t, 2, a.Waiting())
-	require.Equal(t, mail.Messages[1:], poll(t, b, store, start.Add(time.Second)).Messages, "it comes again")
+	require.Equal(t, mail.Messages[1:], poll(t, b, store, start.Add(time.Second)).Messages, "it is delivered again")
 
-	// Processed, and forgotten by a crash before the state was stored.
+	// The message is processed, but a crash before the state is stored loses
+	// that.
 	require.NoError(t, b.Done(mail.Messages[2]))
 	b = mustOpen(t, bob, alice, saved)
 	require.Equal(t, mark{Counter: 1, Chain: mail.Messages[0].ID}, acknowledged())
@@ -352,8 +353,9 @@ func TestOnlyWhatIsProcessedIsAcknowledged(t *testing.T) {
 	require.Equal(t, 2, a.Waiting())
 }
 
-// Of the keys over the bound those that were replaced first are left out, of each
-// kind by itself: what was sent to the oldest that is kept is still found.
+// If there are more keys than the bound, the keys that were replaced first are
+// dropped, for each kind separately. Messages to the oldest kept key are still
+// found.
 func TestTheOldestKeptKeysAreFoundAndOpened(t *testing.T) {
 	alice, _, _, _ := pair(t)
 	var people []person // bob, with his keys from the newest to the oldest
@@ -386,7 +388,7 @@ func TestTheOldestKeptKeysAreFoundAndOpened(t *testing.T) {
 			}
 		}
 	}
-	// What is written now is written under today's key.
+	// New messages are sealed to the current key.
 	b, err := Open(self, alice.party(), nil)
 	require.NoError(t, err)
 	mustSend(t, b, "hello")
@@ -395,7 +397,7 @@ func TestTheOldestKeptKeysAreFoundAndOpened(t *testing.T) {
 	require.Equal(t, []string{"hello"}, take(t, mustOpen(t, alice, people[0], nil), store, start))
 }
 
-// Numbers end before they could overflow.
+// A channel refuses to send before its message numbers could overflow.
 func TestMessagesAreNotNumberedPastTheLimit(t *testing.T) {
 	_, _, a, _ := pair(t)
 	a.base.Counter = maxCounter - MaxQueue

@@ -95,7 +95,7 @@ func TestRecipientWithAnOldStateIsToldWhatIsLost(t *testing.T) {
 	require.Equal(t, []string{"four"}, texts(mail.Messages))
 	require.Equal(t, uint64(2), mail.Lost)
 	_, err := b.Outgoing(now)
-	require.ErrorIs(t, err, errUnsaved, "a crash would forget it, and tell it again")
+	require.ErrorIs(t, err, errUnsaved, "a crash would lose the state and report it again")
 	require.Equal(t, uint64(4), mail.Messages[0].Counter)
 	require.Zero(t, poll(t, b, store, now).Lost, "it is told once")
 	require.Equal(t, []string{"four"}, take(t, b, store, now))
@@ -253,15 +253,15 @@ func TestChainHoldsTheNumberAndTheMessage(t *testing.T) {
 	require.NotEqual(t, at.next([]byte("m")).Chain, mark{Counter: 1, Chain: hash{2}}.next([]byte("m")).Chain)
 }
 
-// That the sender still shows what was acknowledged is not forgotten by a restart:
-// the acknowledgement is put again.
-func TestAnAcknowledgementThatIsOwedOutlivesARestart(t *testing.T) {
+// After a restart the recipient still knows that the sender shows acknowledged
+// messages. It puts the acknowledgement again.
+func TestAPendingAcknowledgementSurvivesARestart(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store, now := newArchive(), start
 	mustSend(t, a, "one")
 	put(t, a, store, now)
 	require.Equal(t, []string{"one"}, take(t, b, store, now))
-	put(t, b, newArchive(), now) // is lost
+	put(t, b, newArchive(), now) // this record is lost
 	require.False(t, b.Due(now))
 	now = now.Add(Again)
 	put(t, a, store, now)

@@ -30,8 +30,9 @@ type tb interface {
 	Helper()
 }
 
-// tryLaw is rapid.Check of a law that costs much: on few histories by default,
-// on as many as rapid is told to with PETNAME_TEST_LONG=1.
+// tryLaw calls rapid.Check for an expensive law. By default it checks a few
+// histories. With PETNAME_TEST_LONG=1 it checks as many as rapid's flags
+// require.
 func tryLaw(t *testing.T, checks int, law func(*rapid.T)) {
 	t.Helper()
 	if os.Getenv("PETNAME_TEST_LONG") != "1" {

@@ -15,7 +15,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// fixed are the keys of a seed, of both kinds.
+// fixed returns keys of both kinds, derived from a seed.
 func fixed(t testing.TB, seed byte) (classic, hybrid hpke.PrivateKey) {
 	t.Helper()
 	classic, err := hpke.DHKEM(ecdh.X25519()).NewPrivateKey(bytes.Repeat([]byte{seed}, 32))
@@ -40,8 +40,8 @@ func golden(t testing.TB, file string) []byte {
 	return b
 }
 
-// What was sealed once is opened for ever: payloads that are stored, one of them
-// by another program.
+// Stored payloads are opened in every later version. Another program made one
+// of them.
 func TestPayloadsKeepTheirWireFormat(t *testing.T) {
 	classic, hybrid := fixed(t, 7)
 	for file, key := range map[string]hpke.PrivateKey{"x25519.hex": classic, "hybrid.hex": hybrid} {
@@ -56,9 +56,9 @@ func TestPayloadsKeepTheirWireFormat(t *testing.T) {
 	}
 }
 
-// Each of these differs in one thing from a payload that opens, or is opened with
-// one thing that is another than it was sealed with.
-func TestPayloadsThatAreNotAsSealedAreRefused(t *testing.T) {
+// Each of these payloads differs in one thing from a valid one, or is opened
+// with one argument that differs from the one it was sealed with.
+func TestAlteredPayloadsAreRefused(t *testing.T) {
 	classic, hybrid := fixed(t, 7)
 	otherClassic, otherHybrid := fixed(t, 9)
 	keys := []hpke.PrivateKey{otherClassic, classic, otherHybrid, hybrid}
@@ -115,8 +115,8 @@ func TestPayloadsThatAreNotAsSealedAreRefused(t *testing.T) {
 	}
 }
 
-// sealRaw seals what is padded already, as no honest sender would, in a payload of
-// any version.
+// sealRaw seals data that is already padded, in a payload of any version, as no
+// honest sender would.
 func sealRaw(t testing.TB, version byte, to hpke.PublicKey, padded []byte) []byte {
 	t.Helper()
 	enc, sender, err := hpke.NewSender(to, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("info"))
@@ -127,8 +127,8 @@ func sealRaw(t testing.TB, version byte, to hpke.PublicKey, padded []byte) []byt
 	return append(append(start, enc...), sealed...)
 }
 
-// Padding that isn't zeroes would be a second payload of one message, and room for
-// what nobody reads.
+// Nonzero padding would allow a second payload for one message, and hidden data
+// that no recipient reads.
 func TestSealedPaddingIsChecked(t *testing.T) {
 	classic, hybrid := fixed(t, 7)
 	for _, key := range []hpke.PrivateKey{classic, hybrid} {
@@ -156,8 +156,8 @@ func TestSealedPaddingIsChecked(t *testing.T) {
 	}
 }
 
-// Of many keys the oldest still opens what was sealed to it, whatever stands
-// before it, and whatever the order of the kinds is.
+// With many keys the oldest still opens payloads sealed to it, whatever keys
+// stand before it and in whatever order the kinds are.
 func TestTheOldestKeyStillOpens(t *testing.T) {
 	var keys []hpke.PrivateKey
 	for seed := byte(1); seed <= 10; seed++ {
@@ -173,7 +173,7 @@ func TestTheOldestKeyStillOpens(t *testing.T) {
 	}
 }
 
-// The keys of a card stand in order, today's first.
+// The keys of a card are in order, the current key first.
 func TestTheFirstKeyOfAKindIsPicked(t *testing.T) {
 	classic, hybrid := fixed(t, 1)
 	otherClassic, otherHybrid := fixed(t, 2)
@@ -204,8 +204,9 @@ func TestTheFirstKeyOfAKindIsPicked(t *testing.T) {
 	}
 }
 
-// Sizes without room, and messages that no length can say, are errors.
-func TestWhatDoesNotFitIsNotSealed(t *testing.T) {
+// Sizes without room for a message, and messages whose length cannot be
+// encoded, are errors.
+func TestAMessageThatDoesNotFitIsNotSealed(t *testing.T) {
 	classic, hybrid := fixed(t, 7)
 	for _, key := range []hpke.PrivateKey{classic, hybrid} {
 		overhead := -Room(key.KEM().ID(), 0)

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The program does what its comment says: it prints the one hop of the name.
+// The program prints the one hop of the name, as its comment describes.
 func TestTheExamplePrintsWhereTheNameLeads(t *testing.T) {
 	read, write, err := os.Pipe()
 	require.NoError(t, err)
