@@ -25,9 +25,10 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A message is taken up to its bound, and no memory before its bytes come.
+// A message is accepted up to its size limit, and its memory is allocated only
+// as its bytes arrive.
 func TestTheLengthOfAMessage(t *testing.T) {
-	message := func(size int) []byte { // a key that fills it
+	message := func(size int) []byte { // a key that fills the message
 		b := protowire.AppendTag(nil, 2, protowire.BytesType)
 		key := size - len(b) - len(protowire.AppendVarint(nil, uint64(size)))
 		b = protowire.AppendBytes(b, make([]byte, key))
@@ -41,16 +42,17 @@ func TestTheLengthOfAMessage(t *testing.T) {
 	require.ErrorIs(t, err, errLied)
 	_, err = readMessage(bytes.NewReader(message(100)[:100]))
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "one byte is missing")
-	long := append([]byte{0xe4, 0x80, 0x00}, make([]byte, 100)...) // 100, in three bytes
+	long := append([]byte{0xe4, 0x80, 0x00}, make([]byte, 100)...) // 100, encoded in three bytes
 	_, err = readMessage(bytes.NewReader(long))
 	require.ErrorIs(t, err, errLied)
 }
 
-// Of an answer, as much is taken as an honest one has: 20 peers, 12 addresses of
-// each, 256 bytes of each address; and a record of 10 KiB, of the key asked for.
+// A node keeps no more of an answer than an honest answer contains: 20 peers,
+// 12 addresses of each, 256 bytes of each address, and a record of 10 KiB for
+// the requested key.
 func TestAnAnswerIsCutToWhatAnHonestOneHas(t *testing.T) {
 	n := &Node{host: startHost(t), network: LAN}
-	addr := func(size int) []byte { // exactly as long
+	addr := func(size int) []byte { // exactly size bytes long
 		b := ma.StringCast("/ip4/127.0.0.1/tcp/1").Bytes()
 		path := ma.StringCast("/http-path/x").Bytes()
 		code := path[:len(path)-2]
@@ -95,9 +97,9 @@ func TestAnAnswerIsCutToWhatAnHonestOneHas(t *testing.T) {
 	}
 }
 
-// An address that another peer named is dialled if it is one of the network's
-// kind: nothing that resolves names or goes by a relay, and no public network
-// leads into a private one.
+// A node dials an address that another peer named only if the address is of the
+// network's kind. It dials no address that needs name resolution or a relay,
+// and a public network does not lead to a private address.
 func TestWhatMayBeDialled(t *testing.T) {
 	relay := "/p2p/" + randomPeer(t).String() + "/p2p-circuit"
 	for addr, want := range map[string][2]bool{ // of a LAN, of IPFS
@@ -125,8 +127,8 @@ func TestWhatMayBeDialled(t *testing.T) {
 	}
 }
 
-// forge returns a record in which one bit of the signature is wrong, and nothing
-// else.
+// forge returns a record whose signature has one wrong bit and which is
+// otherwise correct.
 func forge(t testing.TB, rec pointer.Record) []byte {
 	t.Helper()
 	b := rec.Bytes()
@@ -146,9 +148,9 @@ func forge(t testing.TB, rec pointer.Record) []byte {
 	return nil
 }
 
-// Peers that refuse a record make it an older one only by a newer one that
-// verifies.
-func TestOnlyANewerRecordThatVerifiesMakesOneOlder(t *testing.T) {
+// Peers that refuse a record make Put return ErrOlder only if they have a newer
+// record that verifies.
+func TestOnlyANewerRecordThatVerifiesMakesAPutOlder(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		k := newKey(t)
 		mine, newer := sign(t, k, 2), sign(t, k, 3)
@@ -186,9 +188,9 @@ func TestOnlyANewerRecordThatVerifiesMakesOneOlder(t *testing.T) {
 	})
 }
 
-// Whoever acknowledged a put among the first is not counted as confirming it;
-// for how many puts that is remembered is bounded.
-func TestTheFirstToAcknowledgeConfirmNothing(t *testing.T) {
+// Confirm does not count the peers that acknowledged the put first. The number
+// of puts whose first peers are stored is bounded.
+func TestTheFirstAcknowledgingPeersConfirmNothing(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 4)
 		client := startClient(t, nodes...)
@@ -210,7 +212,7 @@ func TestTheFirstToAcknowledgeConfirmNothing(t *testing.T) {
 		client.noteFirst(rec.Pointer(), nil)
 		n, err := client.Confirm(t.Context(), rec.Pointer(), sign(t, k, 2).Bytes())
 		require.NoError(t, err)
-		require.Zero(t, n, "they have an older one")
+		require.Zero(t, n, "the peers have an older record")
 		own, err := nodes[0].Confirm(t.Context(), rec.Pointer(), rec.Bytes())
 		require.NoError(t, err)
 		require.Equal(t, len(nodes)-1, own, "a server's own copy confirms nothing")
@@ -221,7 +223,8 @@ func TestTheFirstToAcknowledgeConfirmNothing(t *testing.T) {
 	})
 }
 
-// A server's own copy comes last, as what it is, at every level.
+// At every level a server yields its own copy last, with SourceHome and without
+// a peer.
 func TestAServersOwnCopyComesLast(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 3)
@@ -244,9 +247,9 @@ func TestAServersOwnCopyComesLast(t *testing.T) {
 	})
 }
 
-// A look-up teaches the routing table who answered and who could not be reached,
-// but not of peers that only memory named: asking them makes nobody known.
-func TestALookUpTeachesTheTable(t *testing.T) {
+// A look-up adds the peers that answered to the routing table and removes those
+// that could not be reached. It does not add a remembered peer that answered.
+func TestALookUpUpdatesTheRoutingTable(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 3)
 		n := startNode(t, Config{})
@@ -286,8 +289,8 @@ func TestALookUpTeachesTheTable(t *testing.T) {
 	}
 }
 
-// In what a look-up saw, a record that does not verify is as none, and only
-// peers that answered lag behind the best.
+// A holder's record that does not verify counts as no record, and only peers
+// that answered lag behind the best record.
 func TestHoldersOfTheBest(t *testing.T) {
 	k := newKey(t)
 	h := &holders{open: func(b []byte) (pointer.Record, error) { return pointer.Open(k.Pointer(), b, time.Now()) }}
@@ -310,9 +313,10 @@ func TestHoldersOfTheBest(t *testing.T) {
 	}
 }
 
-// Fewer than eight closest peers are no sample; a table of fewer than twenty
-// peers is no estimate; and samples of random keys go before the table.
-func TestWhatTheSizeIsReadFrom(t *testing.T) {
+// Fewer than eight closest peers are not a sample. A table of fewer than twenty
+// peers yields no estimate. Samples of random keys take precedence over the
+// table.
+func TestTheSourcesOfTheSizeEstimate(t *testing.T) {
 	var s sampler
 	s.add(make([]float64, fewestSampled-1))
 	require.Zero(t, s.count())
@@ -339,14 +343,14 @@ func TestWhatTheSizeIsReadFrom(t *testing.T) {
 	require.InEpsilon(t, 5000, n.size().peers, 0.01)
 }
 
-// Wait ends with its context, or when nothing goes on any more.
+// Wait ends with its context, or when no operation is in progress.
 func TestWaitEndsWithItsContext(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
 		_, leave, err := n.enter(t.Context())
 		require.NoError(t, err)
 		leave = sync.OnceFunc(leave)
-		t.Cleanup(leave) // or Close waits for it
+		t.Cleanup(leave) // otherwise Close waits for the operation
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		require.ErrorIs(t, n.Wait(ctx), context.Canceled)
@@ -354,15 +358,15 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		guard := within(t, time.Minute)
 		go func() { waited <- n.Wait(guard) }()
 		synctest.Wait()
-		require.Empty(t, waited, "something goes on")
+		require.Empty(t, waited, "an operation is in progress")
 		leave()
 		require.NoError(t, <-waited)
 		require.NoError(t, n.Wait(ctx), "there is nothing to wait for")
 	})
 }
 
-// Close returns when what it ended is over.
-func TestCloseWaitsForWhatItEnds(t *testing.T) {
+// Close returns after the operations that it cancels have ended.
+func TestCloseWaitsForCancelledOperations(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
 		ctx, leave, err := n.enter(t.Context())
@@ -377,7 +381,7 @@ func TestCloseWaitsForWhatItEnds(t *testing.T) {
 	})
 }
 
-// A node does not join by itself.
+// A node does not join a network by itself.
 func TestANodeDoesNotJoinByItself(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startServers(t, 1)[0]
@@ -388,9 +392,9 @@ func TestANodeDoesNotJoinByItself(t *testing.T) {
 	})
 }
 
-// What peers acknowledge is the record under its key; three of four are enough,
-// two are not; and a quarter of those that acknowledged are remembered as the
-// first.
+// An acknowledgement contains the record under its key. Three of four are
+// enough, two are not. A quarter of the peers that acknowledged are remembered
+// as the first.
 func TestAcknowledgementsAreCounted(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		rec := sign(t, newKey(t), 1)
@@ -430,7 +434,8 @@ func TestAcknowledgementsAreCounted(t *testing.T) {
 	})
 }
 
-// A server whose own copy is newer puts no older record, whatever peers there are.
+// A server whose own copy is newer puts no older record, whatever peers it
+// knows.
 func TestAServerPutsNothingOlderThanItsOwnCopy(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startServers(t, 1)[0]
@@ -450,14 +455,14 @@ func TestAServerPutsNothingOlderThanItsOwnCopy(t *testing.T) {
 	})
 }
 
-// A peer that is hung up on is connected no more, and in no table.
+// A peer that is hung up on is disconnected and in no table.
 func TestHangingUpForgetsAPeer(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		server := startServers(t, 1)[0]
 		n := startClient(t, server)
 		require.Equal(t, 1, n.Peers())
 		require.Len(t, n.host.Network().ConnsToPeer(server.host.ID()), 1)
-		time.Sleep(time.Second) // until kad-dht has seen for itself that it is a server
+		time.Sleep(time.Second) // until kad-dht has detected that the peer is a server
 		n.hangUp(server.host.ID())
 		require.Zero(t, n.Peers())
 		require.Empty(t, n.host.Network().ConnsToPeer(server.host.ID()))

@@ -17,9 +17,9 @@ import (
 
 const inNamespace = "PETNAMES_TEST_NAMESPACE"
 
-// Nodes and clients of a local network find one another by multicast, with no
-// address given. The network is one that this test makes: a network namespace,
-// where the process can reach nobody else.
+// Nodes and clients of a local network find each other by multicast without a
+// given address. The test creates the network: a network namespace in which the
+// process reaches no other network.
 func TestPeersOfALocalNetworkAreFound(t *testing.T) {
 	if os.Getenv(inNamespace) == "" {
 		runInNamespace(t)

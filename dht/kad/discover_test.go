@@ -39,7 +39,7 @@ func TestHostileAnnouncementsAreBounded(t *testing.T) {
 			require.NoError(t, n.Wait(t.Context()))
 			return len(n.host.Peerstore().Addrs(info.ID)) > 0
 		}
-		for range maxFound { // as many dials as may be are under way
+		for range maxFound { // the maximum number of dials is in progress
 			d.slots <- struct{}{}
 		}
 		require.False(t, dialled(infos[0]), "past the bound")
@@ -49,7 +49,8 @@ func TestHostileAnnouncementsAreBounded(t *testing.T) {
 		require.True(t, dialled(infos[0]), "one of them has ended")
 		require.Len(t, d.slots, maxFound-1)
 
-		// Of a flood at once, some are dialled, and the others passed over.
+		// Of many peers found at once, the node dials some and ignores the
+		// others.
 		for range maxFound - 1 {
 			<-d.slots
 		}
@@ -70,7 +71,7 @@ func TestHostileAnnouncementsAreBounded(t *testing.T) {
 		require.GreaterOrEqual(t, time.Since(began), retryAfter, "each is tried once more")
 		select {
 		case <-d.found:
-			t.Fatal("nobody was found")
+			t.Fatal("no peer was found")
 		default:
 		}
 		server := startServers(t, 1)[0]

@@ -16,7 +16,7 @@ import (
 	"github.com/petnames-go/petnames/ledger/durable/durabletest"
 )
 
-// puts are entries of a journal, each another one.
+// puts returns different entries of a journal.
 func puts(from, to int) []entry {
 	var all []entry
 	for i := from; i < to; i++ {
@@ -25,8 +25,8 @@ func puts(from, to int) []entry {
 	return all
 }
 
-// opened reads a journal to its end, or to where it is damaged, on a file
-// system that syncs nothing, and returns what it has.
+// opened reads a journal to its end or to its first damage, on a file system
+// without syncs, and returns its entries.
 func opened(t *testing.T, path string) (got []entry, failed error) {
 	t.Helper()
 	j, err := openJournalOn(&durabletest.Disk{}, path, testHead, func(e entry) error { got = append(got, e); return nil })
@@ -36,27 +36,27 @@ func opened(t *testing.T, path string) (got []entry, failed error) {
 	return got, err
 }
 
-// written is a journal of some entries, closed.
+// written creates a journal of the given entries and closes it.
 func written(t *testing.T, path string, entries []entry) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, journalBytes(append([]entry{testHead}, entries...)...), 0o600))
 }
 
-// whole is a rewrite of a journal with the entries.
+// whole returns a rewrite of a journal with the entries.
 func whole(entries []entry) func() []entry {
 	return func() []entry { return append([]entry{testHead}, entries...) }
 }
 
-// A power cut after any operation of writing the journal anew leaves the old
-// one or the new one, whole, and the new one if that reported no error. The
-// next open removes what else is left.
+// A power cut after any operation of a rewrite leaves the whole old journal or
+// the whole new one, and the new one if the rewrite returned no error. The next
+// open removes the left-overs.
 func TestAPowerCutLeavesTheOldJournalOrTheNew(t *testing.T) {
 	old, newer := puts(0, 3), puts(2, 6)
 	for d := range durabletest.Crashes() {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "dht.db")
 		written(t, path, old)
-		other := filepath.Join(dir, ".other.db-1") // another node's
+		other := filepath.Join(dir, ".other.db-1") // the file of another node
 		require.NoError(t, os.WriteFile(other, nil, 0o600))
 		j, err := openJournalOn(d, path, testHead, func(entry) error { return nil })
 		if err == nil {
@@ -77,10 +77,10 @@ func TestAPowerCutLeavesTheOldJournalOrTheNew(t *testing.T) {
 	}
 }
 
-// A power cut while entries are appended loses none but the last of them; what
-// was there when the journal was written anew stays. Once it is closed without
-// an error nothing is lost.
-func TestAPowerCutLosesAppendedEntriesAtMost(t *testing.T) {
+// A power cut while entries are appended loses only the last of them. Entries
+// from before the last rewrite stay. After a Close without an error nothing is
+// lost.
+func TestAPowerCutLosesOnlyAppendedEntries(t *testing.T) {
 	first, lost := puts(0, 3), 0
 	for d := range durabletest.Crashes() {
 		path := filepath.Join(t.TempDir(), "dht.db")
@@ -108,14 +108,14 @@ func TestAPowerCutLosesAppendedEntriesAtMost(t *testing.T) {
 	require.NotZero(t, lost)
 }
 
-// Whichever operation fails, of opening, writing anew, appending and closing,
-// an error is returned; and the next flush makes up for all of it.
+// When any operation of opening, rewriting, appending or closing fails, an
+// error is returned. The next flush writes everything that is missing.
 func TestTheJournalReportsEachFault(t *testing.T) {
 	failed := map[string]bool{}
 	for d := range durabletest.Faults() {
 		path := filepath.Join(t.TempDir(), "dht.db")
 		written(t, path, puts(0, 3))
-		require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), ".dht.db-ABCDEFGHIJKLMNOPQRSTUVWXYZ"), nil, 0o600)) // of a crash
+		require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), ".dht.db-ABCDEFGHIJKLMNOPQRSTUVWXYZ"), nil, 0o600)) // left by a crash
 		read := 0
 		j, err := openJournalOn(d, path, testHead, func(entry) error { read++; return nil })
 		require.Equal(t, 3, read, d)
@@ -137,7 +137,7 @@ func TestTheJournalReportsEachFault(t *testing.T) {
 			continue
 		}
 		require.ErrorIs(t, err, syscall.ENOSPC, d)
-		if slices.Contains([]string{"open", "write", "rename", "syncdir"}, d.Failed()) { // not of closing
+		if slices.Contains([]string{"open", "write", "rename", "syncdir"}, d.Failed()) { // not operations of Close
 			require.NoError(t, j.flush(nil, 1<<20, whole(puts(0, 6))), d)
 			require.NoError(t, j.flush(puts(6, 7), 1<<20, whole(puts(0, 7))), d)
 			require.NoError(t, j.close(), d)
@@ -151,8 +151,8 @@ func TestTheJournalReportsEachFault(t *testing.T) {
 	}
 }
 
-// A damaged journal is set aside, and what came before the damage stays, also
-// after a power cut in the midst of that, one after another.
+// A damaged journal is set aside, and the entries before the damage stay. This
+// holds after repeated power cuts during the operation.
 func TestAPowerCutWhileADamagedJournalIsSetAside(t *testing.T) {
 	entries := puts(0, 4)
 	b := journalBytes(append([]entry{testHead}, entries...)...)
@@ -175,10 +175,10 @@ func TestAPowerCutWhileADamagedJournalIsSetAside(t *testing.T) {
 			if err == nil {
 				require.NoError(t, rerr, d)
 			}
-			if err == nil || name == "links" { // a rename leaves a moment without a journal
+			if err == nil || name == "links" { // between the links there is no journal
 				require.Equal(t, entries[:3], got, "%s: %v", name, d)
 			}
-			if rerr == nil && len(got) > 0 { // it was written anew
+			if rerr == nil && len(got) > 0 { // the journal was rewritten
 				aside, err := os.ReadFile(path + ".damaged")
 				require.NoError(t, err, d)
 				require.Equal(t, b, aside, d)
@@ -187,8 +187,8 @@ func TestAPowerCutWhileADamagedJournalIsSetAside(t *testing.T) {
 	}
 }
 
-// A journal that has grown too long is written anew also if it grew before the
-// node was started.
+// A journal that is too long is rewritten, even if it grew before the node was
+// started.
 func TestAJournalThatWasTooLongIsWrittenAnew(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dht.db")
 	written(t, path, slices.Repeat([]entry{newEntry(entryPut, "a", "/ipns/x", strings.Repeat("v", 60_000))}, 20))
@@ -205,10 +205,10 @@ type unlinkable struct{ disk.FS }
 
 func (unlinkable) Link(string, string) error { return syscall.EPERM }
 
-// A journal that cannot be opened is set aside as well: it is not overwritten.
+// A journal that cannot be opened is also set aside, and not overwritten.
 func TestAJournalThatCannotBeOpenedIsSetAside(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dht.db")
-	if err := os.Symlink(path, path); err != nil { // leads to itself: it can be removed, and not opened
+	if err := os.Symlink(path, path); err != nil { // a link to itself: it can be removed, but not opened
 		t.Skip(err)
 	}
 	j, err := openJournalOn(&durabletest.Disk{}, path, testHead, nil)

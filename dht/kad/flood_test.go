@@ -31,7 +31,7 @@ func TestFloodIsBounded(t *testing.T) {
 		const (
 			limit    = 2 << 20
 			flooders = 6
-			each     = 150 // so 8 MB in all
+			each     = 150 // 8 MB in total
 		)
 		heap := func() uint64 {
 			runtime.GC()

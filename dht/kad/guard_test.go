@@ -124,7 +124,7 @@ func TestFlooderIsCutOffForAWhile(t *testing.T) {
 		require.Eventually(t, func() bool { return n.host.Network().Connectedness(flooder.ID()) != network.Connected }, 5*time.Second, time.Millisecond)
 		infos, err := parseAddrs(n.Addrs())
 		require.NoError(t, err)
-		_ = flooder.Connect(within(t, 10*time.Second), infos[0]) // it may think that it is connected, for a moment
+		_ = flooder.Connect(within(t, 10*time.Second), infos[0]) // Connect may succeed before the node closes the connection
 		require.Nil(t, flooder.ask(within(t, 10*time.Second), dht_pb.NewMessage(dht_pb.Message_PING, nil, 0)))
 		require.ErrorIs(t, second(n.query(within(t, 10*time.Second), peer.AddrInfo{ID: flooder.ID(), Addrs: flooder.Addrs()}, dht_pb.Message_PING, "")), dht.ErrUnreachable)
 
@@ -164,7 +164,7 @@ func TestAbuseIsCutOff(t *testing.T) {
 		"forged":      {frame(storing(routingKey(k.Pointer()), forged)), 257, "refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n, _ := limited(t, func(*limits) {}) // no time passes in which abuse is forgiven
+			n, _ := limited(t, func(*limits) {}) // with a stopped clock, so that no strikes expire
 			s := newOutsider(t, n)
 			times := 0
 			for ; !n.isCutOff(s.ID()); times++ {
@@ -176,7 +176,8 @@ func TestAbuseIsCutOff(t *testing.T) {
 				_, err = st.Read(make([]byte, 1))
 				require.Error(t, err)
 				_ = st.Reset()
-				// It is counted when its handler is done, which the peer may see before.
+				// The guard counts it when the handler returns. The peer may see the reset
+				// before.
 				require.Eventually(t, func() bool {
 					n.guard.mu.Lock()
 					defer n.guard.mu.Unlock()
@@ -206,7 +207,7 @@ func TestStreamsAreBounded(t *testing.T) {
 			for range 12 {
 				st, err := hog.NewStream(within(t, 10*time.Second), n.host.ID(), n.protocol)
 				require.NoError(t, err)
-				_, _ = st.Write([]byte{40}) // 40 bytes will come: never
+				_, _ = st.Write([]byte{40}) // announces 40 bytes that never arrive
 			}
 			require.Eventually(t, func() bool {
 				n.guard.mu.Lock()

@@ -102,10 +102,10 @@ func TestLiarsOnlyGetThemselvesRejected(t *testing.T) {
 
 		liars := map[string]struct {
 			lie    lie
-			reason string // in its rejection; "": it is as good as dead
+			reason string // in its rejection; "": the peer counts as unreachable
 		}{
 			"tampered":             {answering(key, tampered), "verify"},
-			"rollback":             {answering(key, oldest.Bytes()), "none"}, // if it comes first, a better one comes later
+			"rollback":             {answering(key, oldest.Bytes()), "none"}, // if it arrives first, a better one arrives later
 			"other pointer's":      {answering(key, other.Bytes()), "verify"},
 			"other key":            {answering(routingKey(other.Pointer()), other.Bytes()), "another key"},
 			"record over 10 KiB":   {answering(key, make([]byte, pointer.MaxRecord+1)), "over 10240"},
@@ -170,7 +170,7 @@ func TestLiarsOnlyGetThemselvesRejected(t *testing.T) {
 			}
 		}
 
-		// The same peers as a put sees them.
+		// These peers also receive a put.
 		newer := sign(t, k, 4)
 		receipt, err := client.Put(within(t, 20*time.Second), p, newer.Bytes())
 		short, ok := err.(interface{ Unwrap() error })
@@ -238,7 +238,7 @@ func addSilent(t testing.TB, n *Node, count int) {
 	}
 }
 
-// silentAddr returns an address that takes packets and never answers.
+// silentAddr returns an address that accepts packets and never answers.
 func silentAddr(t testing.TB) ma.Multiaddr {
 	t.Helper()
 	if s := simulationOf(t); s != nil {
@@ -255,7 +255,8 @@ func silentAddr(t testing.TB) ma.Multiaddr {
 func TestSilentPeersDontCostTheirTimeout(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 24)
-		// With a dial timeout over the bound, only the soft deadline can hold it.
+		// With a dial timeout above the bound, only the soft deadline can end the
+		// dial.
 		client := startNode(t, Config{Bootstrap: nodes[0].Addrs(), DialTimeout: 30 * time.Second})
 		addSilent(t, client, 8)
 		rec := sign(t, newKey(t), 1)

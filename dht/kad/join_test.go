@@ -33,6 +33,6 @@ func TestRefusedSaysWhy(t *testing.T) {
 		}
 		n := startNode(t, Config{Bootstrap: append(other.Addrs(), right.Addrs()...)})
 		require.NoError(t, n.Refused(), "one is enough")
-		require.NoError(t, right.Refused(), "nobody was asked")
+		require.NoError(t, right.Refused(), "no peer was asked")
 	})
 }

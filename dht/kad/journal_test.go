@@ -66,7 +66,7 @@ func TestJournalCutAndFlippedAnywhere(t *testing.T) {
 			require.Equal(t, entries[i+1], e)
 		}
 		if at%20 != 0 {
-			return // the file's part is the same, and takes a disk
+			return // the file's part is the same, and is slow on a disk
 		}
 		require.NoError(t, os.WriteFile(path, b, 0o600))
 		_ = os.Remove(path + ".damaged")
@@ -140,19 +140,19 @@ func TestJournalIsWrittenAnew(t *testing.T) {
 	require.Equal(t, 1, n)
 }
 
-// rawEntry is an entry as it should stand in a journal, but for its length.
+// rawEntry is an entry in a journal's format, without its length.
 func rawEntry(length uint32, payload []byte) []byte {
 	b := binary.BigEndian.AppendUint32(nil, length)
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(payload, crc32.MakeTable(crc32.Castagnoli)))
 	return append(b, payload...)
 }
 
-// An entry of up to 64 KiB is read, and one that says to be longer, or shorter
-// than a kind, is damage, before memory is taken for it; so is one whose length,
-// or the length of one of its fields, is not that of what stands there. All
-// else about each is right.
+// An entry of up to 64 KiB is read. An entry whose length is larger, or too
+// small for a kind, is damage, and no memory is allocated for it. An entry is
+// also damage if its length, or the length of one of its fields, does not match
+// its content. Each of these entries is otherwise correct.
 func TestLengthsInAJournal(t *testing.T) {
-	field := func(size int) []byte { // a payload of exactly that size
+	field := func(size int) []byte { // a payload of exactly size bytes
 		b := binary.AppendUvarint([]byte{entryDelete}, uint64(size-4))
 		b = append(b, make([]byte, size-len(b))...)
 		require.Len(t, b, size)
@@ -163,7 +163,7 @@ func TestLengthsInAJournal(t *testing.T) {
 	for name, c := range map[string]struct {
 		bytes []byte
 		good  bool
-		read  int // bytes, at most, of the bad ones
+		read  int // bytes read of the bad entries, at most
 	}{
 		"as long as may be":         {entryOf(field(maxEntry)), true, 0},
 		"a byte longer":             {entryOf(field(maxEntry + 1)), false, 8},
@@ -187,22 +187,22 @@ func TestLengthsInAJournal(t *testing.T) {
 			require.NoError(t, err, name)
 			require.Equal(t, byte(entryDelete), e.kind, name)
 			e, err = readEntry(r)
-			require.NoError(t, err, "what comes after %s", name)
+			require.NoError(t, err, "the entry after %s", name)
 			require.Equal(t, testHead, e)
 			continue
 		}
 		require.ErrorIs(t, err, errTorn, name)
 		require.LessOrEqual(t, int(r.Size())-r.Len(), c.read, name)
 	}
-	// At the end, too: an entry that is cut off is no end.
+	// An incomplete entry at the end is damage, too.
 	_, err := readEntry(bytes.NewReader(rawEntry(101, field(100))))
 	require.ErrorIs(t, err, errTorn)
 	_, err = readEntry(bytes.NewReader(nil))
 	require.ErrorIs(t, err, io.EOF)
 }
 
-// What a node writes it can read: the largest record that it may hold, and the
-// addresses of peers however many and long they are.
+// A node can read every entry that it writes: the largest record that it may
+// hold, and any number of peer addresses of any length.
 func TestTheLargestEntriesCanBeRead(t *testing.T) {
 	n := startNode(t, Config{Bootstrap: []string{"/ip4/127.0.0.1/tcp/1/p2p/" + randomPeer(t).String()}, DialTimeout: time.Millisecond})
 	hash := "/certhash/u" + base64.RawURLEncoding.EncodeToString(append([]byte{0x12, 32}, make([]byte, 32)...))
@@ -248,8 +248,8 @@ func TestTheLargestEntriesCanBeRead(t *testing.T) {
 	}
 }
 
-// Of the peers in a journal no more are believed than a node writes, and none
-// that are no addresses of peers, or of another network.
+// A node reads at most as many peers from a journal as it writes. It ignores
+// addresses that are not peer addresses or belong to another network.
 func TestKnownPeersOfAJournalAreBounded(t *testing.T) {
 	var addrs []string
 	for range maxKnown + 10 {
@@ -276,8 +276,8 @@ func TestKnownPeersOfAJournalAreBounded(t *testing.T) {
 	require.Empty(t, remembered(n.tag()))
 }
 
-// An entry that is whole, but of no kind that there is or with other fields, is
-// damage as well.
+// A complete entry of an unknown kind, or with other fields than its kind has,
+// is damage as well.
 func TestUnknownEntriesAreDamage(t *testing.T) {
 	for _, e := range []entry{
 		newEntry('x', "a"), newEntry(entryHead, "lan", "/ipfs/lan/kad/1.0.0"), newEntry(entryPut, "a", "b"),
@@ -336,7 +336,7 @@ func TestRestartKeepsRecordsAndPeers(t *testing.T) {
 		key := peerKey(t)
 		servers := startServers(t, 5)
 		entrance, others := servers[0], servers[1:]
-		for _, n := range others { // the first ones joined a smaller network
+		for _, n := range others { // the first nodes joined a smaller network
 			_, err := n.Join(within(t, 10*time.Second), entrance.Addrs())
 			require.NoError(t, err)
 		}
@@ -361,7 +361,7 @@ func TestRestartKeepsRecordsAndPeers(t *testing.T) {
 		require.Equal(t, rec.Bytes(), held.GetValue())
 		require.NoError(t, n.Close())
 
-		// Entered from elsewhere, it must not lead the one network into the other.
+		// A node that enters another network must not connect the two networks.
 		elsewhere := c
 		elsewhere.Bootstrap = startServers(t, 1)[0].Addrs()
 		n = startNode(t, elsewhere)
@@ -384,7 +384,7 @@ func TestRestartKeepsRecordsAndPeers(t *testing.T) {
 }
 
 // A node does not start with a file that it cannot write.
-func TestAPlaceThatCannotBeWrittenIsToldAtOnce(t *testing.T) {
+func TestAnUnusablePathIsReportedAtStart(t *testing.T) {
 	n, err := Start(t.Context(), Config{Listen: loopback, Server: true, File: filepath.Join(t.TempDir(), "not there", "dht.db")})
 	if err == nil {
 		_ = n.Close()
@@ -392,8 +392,8 @@ func TestAPlaceThatCannotBeWrittenIsToldAtOnce(t *testing.T) {
 	require.Error(t, err)
 }
 
-// A node that is stopped leaves the peers that it knew at the end, however lately
-// it wrote those that it knew before.
+// A node that stops writes the peers that it knows at the end, however recent
+// its previous list is.
 func TestTheLastPeersAreWritten(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		servers := startServers(t, 1)
@@ -460,7 +460,7 @@ func TestKilledNodeKeepsWhatWasFlushed(t *testing.T) {
 		require.NoError(t, storeAs(t, n.held, "stranger", "flushed", 100))
 		require.NoError(t, n.durable.flush())
 		require.NoError(t, storeAs(t, n.held, "stranger", "not flushed", 100))
-		b, err := os.ReadFile(file) // as it would be found
+		b, err := os.ReadFile(file) // the file content after a crash
 		require.NoError(t, err)
 		file = filepath.Join(t.TempDir(), "dht.db")
 		require.NoError(t, os.WriteFile(file, b, 0o600))

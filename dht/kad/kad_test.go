@@ -24,15 +24,16 @@ func TestPutAndGetThroughANetworkOf24(t *testing.T) {
 		require.NoError(t, err)
 		t.Logf("put in %v: %+v", time.Since(began), receipt)
 		require.GreaterOrEqual(t, receipt.Stored, 15)
-		// What the put left behind goes on to the others: of so few, all that are known.
+		// The put continues in the background with the other peers: in so small a
+		// network, with all known peers.
 		require.NoError(t, client.Wait(within(t, 10*time.Second)))
 
 		other := startClient(t, nodes[17])
 		began = time.Now()
 		found, answers, errs := collect(within(t, 20*time.Second), other, rec.Pointer())
 		t.Logf("get in %v: %d of %d answers, errors %v", time.Since(began), len(found), answers, errs)
-		// Those beyond the 20 closest have it, and are asked, if somebody on the way
-		// names them.
+		// The peers beyond the 20 closest have the record, and the look-up asks
+		// them if another peer names them.
 		require.GreaterOrEqual(t, len(found), closest)
 		for _, b := range found {
 			require.Equal(t, rec.Bytes(), b)

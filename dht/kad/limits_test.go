@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// guardAt is a guard with a clock of its own.
+// guardAt returns a guard with its own clock.
 func guardAt(l limits) (g *guard, now *time.Time) {
 	g = newGuard(l, slog.New(slog.DiscardHandler), newHeldStore(maxHeld, time.Now))
 	clock := time.Unix(1e9, 0)
@@ -24,7 +24,8 @@ func guardAt(l limits) (g *guard, now *time.Time) {
 	return g, &clock
 }
 
-// requests has a peer send a request, and reports whether it was let through.
+// requests passes a peer's request to the guard, and reports whether the guard
+// allowed it.
 func (g *guard) requests(p peer.ID, source string, kind dht_pb.Message_MessageType) bool {
 	s := &guardedStream{guard: g, peer: p, source: source}
 	req := storing("/ipns/key", []byte("value"))
@@ -36,9 +37,9 @@ func (g *guard) requests(p peer.ID, source string, kind dht_pb.Message_MessageTy
 	return !s.refused && req.Key != nil && req.Record != nil
 }
 
-// Peers of one address group have together four times what one may store,
-// however many they are; others, and requests that store nothing, are not
-// affected.
+// All peers of one address group together may store four times as much as one
+// peer, however many they are. Other peers, and requests that store nothing,
+// are not affected.
 func TestTheStoresOfAnAddressGroupAreBounded(t *testing.T) {
 	for _, kind := range []dht_pb.Message_MessageType{dht_pb.Message_PUT_VALUE, dht_pb.Message_ADD_PROVIDER} {
 		l := defaultLimits
@@ -46,7 +47,7 @@ func TestTheStoresOfAnAddressGroupAreBounded(t *testing.T) {
 		g, now := guardAt(l)
 		passed := 0
 		for i := range 10 {
-			for range 2 { // under the rate of each
+			for range 2 { // below the rate of each peer
 				if g.requests(peer.ID(fmt.Sprint("peer ", i)), "8.8.8.0/24", kind) {
 					passed++
 				}
@@ -59,15 +60,15 @@ func TestTheStoresOfAnAddressGroupAreBounded(t *testing.T) {
 		for i := range 10 {
 			require.Equal(t, i < 2*groupFactor, g.requests(peer.ID(fmt.Sprint("late ", i)), "8.8.8.0/24", kind), "it fills up four times as fast")
 		}
-		for i := range 20 { // peers of one machine
+		for i := range 20 { // peers on one machine
 			id := peer.ID(fmt.Sprint("local ", i))
 			require.True(t, g.requests(id, id.String(), kind))
 		}
 	}
 }
 
-// Within its own rate a peer is served, over it refused: of requests, and of
-// stores, which are fewer.
+// A peer is served within its rate and refused above it. The rate of stores is
+// lower than the rate of requests.
 func TestTheRatesOfAPeer(t *testing.T) {
 	l := defaultLimits
 	l.requests, l.stores = rate{5, 1}, rate{3, 1}
@@ -81,9 +82,10 @@ func TestTheRatesOfAPeer(t *testing.T) {
 	require.False(t, g.requests("p", "group", dht_pb.Message_GET_VALUE))
 }
 
-// Each cut-off of a peer is twice as long as the one before, up to six hours;
-// one that ended six hours ago is forgotten. While it lasts nothing is let
-// through, and afterwards the peer begins anew.
+// Each cut-off of a peer is twice as long as the previous one, up to six hours.
+// A cut-off is forgotten six hours after its end. During a cut-off the guard
+// refuses every request of the peer. Afterwards the peer starts without
+// strikes.
 func TestCutOffsGrowAndAreForgotten(t *testing.T) {
 	l := defaultLimits
 	l.strikes, l.stores = rate{1, 0}, rate{1, 0}
@@ -115,15 +117,15 @@ func TestCutOffsGrowAndAreForgotten(t *testing.T) {
 	for i, want := range []time.Duration{10, 20, 40, 80, 160, 320, 360, 360} {
 		require.Equal(t, want*time.Minute, cut())
 		require.Len(t, hungUp, i+1)
-		*now = now.Add(maxCutOff) // it is remembered as long
+		*now = now.Add(maxCutOff) // a cut-off is remembered for this time
 	}
 	*now = now.Add(time.Nanosecond)
 	require.Equal(t, 10*time.Minute, cut())
 }
 
-// Of too many cut-offs, the one that ends first makes room; the list has the
-// longest first.
-func TestTheCutOffThatEndsFirstMakesRoom(t *testing.T) {
+// When there are too many cut-offs, the one that ends first is removed. The
+// list is sorted by end, latest first.
+func TestTheCutOffThatEndsFirstIsRemoved(t *testing.T) {
 	g, now := guardAt(defaultLimits)
 	for i := range maxCutOffs {
 		g.cut[peer.ID(fmt.Sprint(i))] = &cutOff{until: now.Add(time.Duration(1+(i+500)%maxCutOffs) * time.Second)}
@@ -145,8 +147,8 @@ func TestTheCutOffThatEndsFirstMakesRoom(t *testing.T) {
 	require.Contains(t, g.cut, peer.ID("new"))
 }
 
-// An account is forgotten only when it owes nothing, as long as others do not.
-func TestAccountsThatOweAreKept(t *testing.T) {
+// The guard forgets an account with usage left only if every account has some.
+func TestAccountsWithUsageLeftAreKept(t *testing.T) {
 	g, now := guardAt(defaultLimits)
 	require.True(t, g.account("debtor", *now).requests.take(g.limits.requests, 4000, *now))
 	for i := range maxAccounts - 1 {
@@ -158,8 +160,7 @@ func TestAccountsThatOweAreKept(t *testing.T) {
 	require.NotZero(t, g.accounts["debtor"].requests.used)
 }
 
-// fakeStream is a stream of which only the peer is known; it notes what is
-// done to it.
+// fakeStream is a stream with only a peer. It records the calls of its methods.
 type fakeStream struct {
 	network.Stream
 	peer       peer.ID
@@ -183,9 +184,9 @@ func (c fakeConn) RemoteMultiaddr() ma.Multiaddr {
 	return ma.StringCast("/ip4/8.8.8.8/tcp/1")
 }
 
-// Of all streams that there may be, the one that has been silent for the longest
-// makes room, and no peer has more than its share.
-func TestTheMostSilentStreamMakesRoom(t *testing.T) {
+// When there are too many streams, the guard resets the one that has been
+// silent the longest. No peer has more streams than its limit.
+func TestTheMostSilentStreamIsReset(t *testing.T) {
 	l := defaultLimits
 	l.streams, l.peerStreams = 3, 2
 	g, now := guardAt(l)
@@ -212,14 +213,14 @@ func TestTheMostSilentStreamMakesRoom(t *testing.T) {
 		require.False(t, open[name].reset, name)
 	}
 	require.Len(t, g.streams, 3)
-	second.end() // its handler notices later
+	second.end() // its handler ends later
 	require.Equal(t, map[peer.ID]int{"a": 1, "b": 1, "c": 1}, g.open)
 }
 
-// What a request was worth is settled when the next begins: a store that is not
-// confirmed counts a little, one that there was no room for not at all, and what
-// no implementation sends much.
-func TestWhatARequestCounts(t *testing.T) {
+// The guard counts strikes for a request when the next request begins. An
+// unconfirmed store counts a little, a store without room counts nothing, and a
+// message that no implementation sends counts much.
+func TestTheStrikesOfARequest(t *testing.T) {
 	for name, c := range map[string]struct {
 		request func(*guardedStream)
 		strikes float64
@@ -250,7 +251,7 @@ func TestWhatARequestCounts(t *testing.T) {
 
 func fail(s *guardedStream) { s.Stream.(*fakeStream).writeFails = network.ErrReset }
 
-// An answer that the peer does not read ends in time.
+// Writing a response has a deadline, even if the peer does not read it.
 func TestAnswersHaveADeadline(t *testing.T) {
 	var st fakeStream
 	s := &guardedStream{Stream: &st, guard: newGuard(defaultLimits, nil, nil)}
@@ -261,8 +262,7 @@ func TestAnswersHaveADeadline(t *testing.T) {
 	require.False(t, st.write.After(time.Now().Add(defaultLimits.slowest)))
 }
 
-// The host as a whole takes no more connections and streams than its limits, of
-// all peers and of one.
+// The host limits its connections and streams, in total and for each peer.
 func TestTheHostsResourcesAreBounded(t *testing.T) {
 	r, err := resources()
 	require.NoError(t, err)
@@ -298,8 +298,8 @@ func TestTheHostsResourcesAreBounded(t *testing.T) {
 	require.Equal(t, 128, streams)
 }
 
-// A put that is let through is expected from its source, so that what it stores
-// counts against that source; one that is refused, and a get, are not.
+// A put that the guard allows is expected from its source, so that its record
+// counts against that source. This does not apply to a refused put or to a get.
 func TestAPutIsExpectedFromItsSource(t *testing.T) {
 	l := defaultLimits
 	l.stores = rate{1, 0}
@@ -316,9 +316,9 @@ func TestAPutIsExpectedFromItsSource(t *testing.T) {
 	require.Equal(t, "8.8.8.0/24", g.store.pending["/ipns/put"].source)
 }
 
-// A peer that is cut off is neither dialled nor let in, and its streams are
+// A peer that is cut off is neither dialled nor accepted, and its streams are
 // refused.
-func TestWhoIsCutOffIsKeptOut(t *testing.T) {
+func TestAPeerThatIsCutOffIsKeptOut(t *testing.T) {
 	l := defaultLimits
 	l.strikes = rate{1, 0}
 	g, _ := guardAt(l)
@@ -335,7 +335,7 @@ func TestWhoIsCutOffIsKeptOut(t *testing.T) {
 	}
 }
 
-// A request may be 32 KiB long, and not a byte longer.
+// A request may be up to 32 KiB long.
 func TestTheLengthOfARequest(t *testing.T) {
 	for length, want := range map[uint64]bool{1: true, maxRequest: true, maxRequest + 1: false, 1 << 21: false, 1 << 63: false} {
 		s := &guardedStream{Stream: &deadlines{}, guard: newGuard(defaultLimits, nil, nil)}

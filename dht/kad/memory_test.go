@@ -65,7 +65,7 @@ func TestWhoOwnedANeighbourhoodOnceHasNoHoldOnTheName(t *testing.T) {
 			require.NoError(t, client.Wait(within(t, 5*time.Second)))
 			for _, p := range client.memory.recall(k.Pointer()) {
 				for _, c := range once {
-					require.NotEqual(t, c.ID, p.ID, "who gave an older record is not remembered")
+					require.NotEqual(t, c.ID, p.ID, "a peer with an older record is not remembered")
 				}
 			}
 		}
@@ -113,7 +113,7 @@ func TestLaggardsAreRepaired(t *testing.T) {
 		for i, n := range nodes {
 			rec := newest
 			if i >= 6 {
-				continue // has none
+				continue // this peer has no record
 			} else if i >= 4 {
 				rec = older
 			}
@@ -130,7 +130,7 @@ func TestLaggardsAreRepaired(t *testing.T) {
 		r := dht.Resolver{Stores: []dht.Store{client}}
 		_, err := r.Best(ctx, k.Pointer(), dht.LevelOffline)
 		require.Error(t, err)
-		require.Equal(t, 4, held(), "offline asks and sends nobody anything")
+		require.Equal(t, 4, held(), "offline sends no requests")
 		res, err := r.Best(ctx, k.Pointer(), dht.LevelStrict)
 		require.NoError(t, err)
 		require.Equal(t, 4, res.Agreed)
@@ -166,8 +166,8 @@ func TestRepairsAreBounded(t *testing.T) {
 	})
 }
 
-// Where the size of the network is known, only peers that stand where the closest
-// stand are sent the record that they lack.
+// If the size of the network is known, only peers at the distance of the
+// closest receive the record that they lack.
 func TestOnlyTheNearAreRepaired(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		rec := sign(t, newKey(t), 1)

@@ -22,16 +22,16 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// scripted is a peer that answers each request as a function has it, and notes
-// what it was asked.
+// scripted is a peer that answers each request with a function, and records its
+// requests.
 type scripted struct {
 	peer.AddrInfo
 	mu    sync.Mutex
 	asked []*dht_pb.Message
 }
 
-// startScripted starts a peer whose place shares between least and most leading
-// bits with the target. An answer of nil resets the stream.
+// startScripted starts a peer whose place shares at least least and at most
+// most leading bits with the target. A nil answer resets the stream.
 func startScripted(t testing.TB, target [sha256.Size]byte, least, most int, answer func(*dht_pb.Message) *dht_pb.Message) *scripted {
 	t.Helper()
 	var key crypto.PrivKey
@@ -95,7 +95,7 @@ func withCloser(m *dht_pb.Message, peers ...*scripted) *dht_pb.Message {
 	return m
 }
 
-// keeping answers as a peer that holds a record, and acknowledges puts.
+// keeping answers as a peer that holds a record and acknowledges puts.
 func keeping(rec pointer.Record, req *dht_pb.Message) *dht_pb.Message {
 	m := dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
 	switch req.GetType() {
@@ -107,7 +107,7 @@ func keeping(rec pointer.Record, req *dht_pb.Message) *dht_pb.Message {
 	return m
 }
 
-// supposeSize has a node believe that the network has so many peers.
+// supposeSize sets the node's estimate of the network's size.
 func supposeSize(n *Node, peers int) {
 	for range minSamples {
 		var spans []float64
@@ -118,32 +118,32 @@ func supposeSize(n *Node, peers int) {
 	}
 }
 
-// Where a crowd surrounds the key, and hides the honest peers of its half of the
-// space, a record that stands at the mirror alone is found, and is put there.
-// Only a crowd makes a look-up go to the mirror.
-func TestARecordAtTheMirrorAloneIsFound(t *testing.T) {
+// If Sybils surround the key and hide the honest peers of its half of the key
+// space, a look-up finds a record that only the mirror has, and a put stores
+// there. A look-up queries the mirror only if the key is surrounded.
+func TestARecordOnlyAtTheMirrorIsFound(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		k := newKey(t)
 		old, newest := sign(t, k, 1), sign(t, k, 2)
 		target := sha256.Sum256([]byte(routingKey(k.Pointer())))
 		opposite := target
 		opposite[0] ^= 0x80
-		// The place of the mirror itself, and its neighbours, share the bits of
-		// the target behind the first.
+		// The place of the mirror and the places near it share all bits of the
+		// target except the first.
 		mirror := startScripted(t, opposite, 4, 256, func(req *dht_pb.Message) *dht_pb.Message { return keeping(newest, req) })
 		gone := &scripted{AddrInfo: peer.AddrInfo{ID: randomPeer(t), Addrs: []ma.Multiaddr{silentAddr(t)}}}
 		var crowd []*scripted
 		lying := func(req *dht_pb.Message) *dht_pb.Message {
 			m := keeping(old, req)
 			if at := sha256.Sum256(req.GetKey()); sharedBits(at, opposite) >= 4 {
-				return withCloser(m, mirror, gone) // of the other half they own nothing
+				return withCloser(m, mirror, gone) // the attackers own no peers in the other half
 			}
 			return withCloser(m, crowd...)
 		}
 		for range 10 {
 			crowd = append(crowd, startScripted(t, target, 8, 256, lying))
 		}
-		for range 3 { // older, and where such peers are expected
+		for range 3 { // with an older record, at the expected places
 			crowd = append(crowd, startScripted(t, target, 3, 5, lying))
 		}
 		client := func() *Node {
@@ -169,7 +169,7 @@ func TestARecordAtTheMirrorAloneIsFound(t *testing.T) {
 		require.NoError(t, err)
 		require.NotContains(t, got, uint64(2), "the mirror alone has it")
 		require.NoError(t, n.Wait(t.Context()))
-		require.Zero(t, len(mirror.asked), "nobody has business there without a crowd")
+		require.Zero(t, len(mirror.asked), "without Sybils no look-up goes to the mirror")
 
 		n = client()
 		supposeSize(n, 200)
@@ -184,7 +184,7 @@ func TestARecordAtTheMirrorAloneIsFound(t *testing.T) {
 		n = client()
 		supposeSize(n, 200)
 		got, _ = look(n, dht.LevelAny)
-		require.Equal(t, len(crowd)+1, len(got), "where nobody's agreement is counted, all answers are yielded")
+		require.Equal(t, len(crowd)+1, len(got), "if agreement is not counted, all answers are yielded")
 
 		n = client()
 		supposeSize(n, 200)
@@ -196,8 +196,8 @@ func TestARecordAtTheMirrorAloneIsFound(t *testing.T) {
 	})
 }
 
-// A peer that stands about the key and at its mirror, as all do in a small
-// network, is sent a record once, asked for it once, and counted once.
+// A peer that is near both the key and its mirror, as every peer in a small
+// network is, receives a record once, is asked for it once, and counts once.
 func TestAPeerAtTheMirrorTooCountsOnce(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		rec := sign(t, newKey(t), 1)

@@ -79,7 +79,7 @@ func TestLoopbackRunsNoMore(t *testing.T) {
 // Relays are looked for among the peers of the routing table that have a public
 // address, once there is one, and no more are given than asked for.
 func TestRelaysComeFromTheTable(t *testing.T) {
-	n := startNode(t, Config{}) // a server looks after its table: it would dial them
+	n := startNode(t, Config{}) // a server would dial them to maintain its table
 	public := map[peer.ID]bool{}
 	for i := range 6 {
 		id := randomPeer(t)

@@ -43,14 +43,14 @@ func startNode(t testing.TB, c Config) *Node {
 	return n
 }
 
-// startServers makes a network of n of our servers that know each other, as
-// if they had been joined: their connections are the larger part of the time
-// that a network takes.
+// startServers creates a network of n servers that know each other as if they
+// had joined. Connecting all of them would take most of the time to create the
+// network.
 func startServers(t testing.TB, n int) []*Node {
 	t.Helper()
 	nodes := make([]*Node, n)
 	for i := range nodes {
-		nodes[i] = startNode(t, Config{Listen: loopback, Server: true, DialTimeout: 10 * time.Second}) // a busy machine is no dead peer
+		nodes[i] = startNode(t, Config{Listen: loopback, Server: true, DialTimeout: 10 * time.Second}) // a slow answer on a busy machine must not count as a dead peer
 	}
 	for _, node := range nodes {
 		for _, other := range nodes {
@@ -62,7 +62,7 @@ func startServers(t testing.TB, n int) []*Node {
 	return nodes
 }
 
-// acquaint puts a peer into a node's routing table.
+// acquaint adds a peer to a node's routing table.
 func acquaint(t testing.TB, n *Node, info peer.AddrInfo) {
 	t.Helper()
 	n.host.Peerstore().AddAddrs(info.ID, info.Addrs, peerstore.PermanentAddrTTL)

@@ -14,9 +14,9 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// simulated is a network of packets in memory, each of which takes 5 ms of the
-// virtual time of a synctest bubble. The walks' deadlines are real time
-// otherwise, and a busy machine lets peers look dead.
+// simulated is a network of packets in memory. Each packet takes 5 ms of the
+// virtual time of a synctest bubble. Without a bubble, the walks' deadlines are
+// in real time, and peers on a busy machine can appear dead.
 type simulated struct {
 	net *simnet.Simnet
 
@@ -24,10 +24,10 @@ type simulated struct {
 	last int // number of the last host
 }
 
-var simulations sync.Map // *testing.T of a bubble: its *simulated
+var simulations sync.Map // *testing.T of a bubble → *simulated
 
 // simulate runs a test in a bubble with a simulated network: startNode,
-// startHost and what is built on them make their hosts there.
+// startHost and the functions that use them create their hosts there.
 func simulate(t *testing.T, test func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -36,8 +36,8 @@ func simulate(t *testing.T, test func(t *testing.T)) {
 		}}
 		s.net.Start()
 		simulations.Store(t, s)
-		t.Cleanup(func() { // of the nodes and hosts has been before
-			time.Sleep(time.Minute) // what still waits for a timer ends
+		t.Cleanup(func() { // runs after the cleanup of the nodes and hosts
+			time.Sleep(time.Minute) // pending timers end
 			simulations.Delete(t)
 			s.net.Close()
 		})
@@ -60,7 +60,7 @@ func (s *simulated) addr() ma.Multiaddr {
 	return ma.StringCast(fmt.Sprintf("/ip4/10.0.%d.%d/udp/4001/quic-v1", s.last/250, s.last%250+1))
 }
 
-// options are those of one more host of the network.
+// options are the options of one more host of the network.
 func (s *simulated) options() []libp2p.Option {
 	link := simnet.LinkSettings{BitsPerSecond: 100 * simlibp2p.OneMbps}
 	return []libp2p.Option{

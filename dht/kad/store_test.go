@@ -15,9 +15,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// What the node stored itself is not crowded out by others as long as it takes
-// no more than half of the room; beyond that it gives way to them, the furthest
-// of it first.
+// Other peers' records do not displace the node's own records while these use
+// at most half of the room. Beyond that the node's own records are removed
+// first, the furthest of them first.
 func TestOwnRecordsHaveHalfOfTheRoom(t *testing.T) {
 	const limit = 64 << 10
 	s := testStore(limit)
@@ -43,8 +43,8 @@ func TestOwnRecordsHaveHalfOfTheRoom(t *testing.T) {
 	requireNearest(t, s, own)
 }
 
-// requireNearest checks that of some keys those are held that lie nearest to
-// the node.
+// requireNearest checks that the store holds the keys nearest to the node, out
+// of the given ones.
 func requireNearest(t *testing.T, s *heldStore, keys []string) {
 	t.Helper()
 	slices.SortFunc(keys, func(a, b string) int { return cmp.Compare(farOff(s, a), farOff(s, b)) })
@@ -59,9 +59,9 @@ func requireNearest(t *testing.T, s *heldStore, keys []string) {
 	}
 }
 
-// Of one source's records the nearest stay; of two sources that hold about as
-// much, so do the nearest of both; and who holds more than another by more than
-// 4 KiB loses first, however near its records are.
+// The nearest records of one source stay. If two sources hold about the same
+// amount, the nearest records of both stay. If one source holds over 4 KiB more
+// than another, its records are removed first, however near they are.
 func TestTheFurthestOfTheLargestSourceGoesFirst(t *testing.T) {
 	s := testStore(64 << 10)
 	var keys []string
@@ -91,7 +91,7 @@ func TestTheFurthestOfTheLargestSourceGoesFirst(t *testing.T) {
 	}
 	require.Greater(t, s.costOf("greedy"), s.costOf("modest")+fair)
 
-	s = testStore(60 << 10) // twice 7.5 times 4 KiB
+	s = testStore(60 << 10) // two times 7.5 times 4 KiB
 	for i := range 200 {
 		_ = storeAs(t, s, "near", near[i], 400)
 		_ = storeAs(t, s, "far", far[i], 400)
@@ -100,9 +100,9 @@ func TestTheFurthestOfTheLargestSourceGoesFirst(t *testing.T) {
 	require.GreaterOrEqual(t, s.costOf("near"), s.costOf("far")+fair-1500, "the further of about equal ones lose")
 }
 
-// A put counts against the source that it is expected from, what names a
-// provider against the provider, and any other is the node's own; one that there
-// was no room for is reported where it is settled, once.
+// A put counts against the source from which it is expected. A provider record
+// counts against the provider. Any other put counts as the node's own. settle
+// reports a put without room, once.
 func TestPutsCountAgainstTheirSource(t *testing.T) {
 	s := testStore(1 << 20)
 	value, err := proto.Marshal(record.MakePutRecord("key", []byte("value")))
@@ -114,16 +114,17 @@ func TestPutsCountAgainstTheirSource(t *testing.T) {
 	require.Equal(t, "them too", source("/ipns/a"))
 	require.False(t, s.settle("key"))
 	require.NoError(t, s.Put(t.Context(), datastore.NewKey("/ipns/b"), value))
-	require.Equal(t, "them too", source("/ipns/b"), "one of the two is still on its way")
+	require.Equal(t, "them too", source("/ipns/b"), "one of the two puts is still under way")
 	require.False(t, s.settle("key"))
 	require.Empty(t, s.pending)
-	require.False(t, s.settle("key"), "nobody is expected")
+	require.False(t, s.settle("key"), "no put is expected")
 	require.NoError(t, s.Put(t.Context(), datastore.NewKey("/ipns/c"), value))
 	require.Equal(t, ours, source("/ipns/c"))
 	require.NoError(t, s.Put(t.Context(), datastore.NewKey("/providers/content/provider"), []byte{0xff}))
 	require.Equal(t, "provider", source("/providers/content/provider"))
 
-	// Ours is ours, whoever puts it as well.
+	// A record that the node stored stays the node's own record, even if a peer
+	// puts the same record later.
 	s.expect("key", "them")
 	require.NoError(t, s.Put(t.Context(), datastore.NewKey("/ipns/c"), value))
 	require.Equal(t, ours, source("/ipns/c"))
@@ -134,7 +135,7 @@ func TestPutsCountAgainstTheirSource(t *testing.T) {
 	require.NoError(t, s.Put(t.Context(), datastore.NewKey("/ipns/a"), value))
 	require.Equal(t, ours, source("/ipns/a"), "though others hold less")
 
-	s = testStore(100) // less than any takes
+	s = testStore(100) // less than any record needs
 	s.expect("key", "them")
 	require.ErrorIs(t, s.Put(t.Context(), datastore.NewKey("/ipns/a"), value), errFull)
 	require.True(t, s.settle("key"))
@@ -142,9 +143,9 @@ func TestPutsCountAgainstTheirSource(t *testing.T) {
 	require.Zero(t, s.cost)
 }
 
-// A full store looks for what has expired once a minute, not at each put; a
-// clock that is set back does not keep it from it.
-func TestTheExpiredAreLookedForOnceAMinute(t *testing.T) {
+// A full store looks for expired records once a minute, not at each put, and
+// also after the clock is set back.
+func TestAFullStoreLooksForExpiredRecordsOnceAMinute(t *testing.T) {
 	start := time.Unix(1e9, 0)
 	now := start
 	s := newHeldStore(1<<10, func() time.Time { return now })
@@ -166,8 +167,8 @@ func TestTheExpiredAreLookedForOnceAMinute(t *testing.T) {
 	require.Equal(t, now, s.collected)
 }
 
-// What is changed, dropped or deleted is noted for the journal, and what is as
-// it was is not.
+// The store notes changed, removed and deleted records for the journal, and
+// does not note unchanged ones.
 func TestChangesAreNoted(t *testing.T) {
 	s := testStore(8 << 10)
 	for i := range 20 {

@@ -43,8 +43,8 @@ func TestAStrangerWalksGetsAndPuts(t *testing.T) {
 		require.GreaterOrEqual(t, sharedBits(at, place), 4)
 		require.NotEqual(t, place, at)
 
-		// They are servers, in the order of their distances; on a busy machine one
-		// or another was too slow.
+		// The peers are servers, sorted by distance. On a busy machine some of
+		// them may be too slow.
 		require.GreaterOrEqual(t, len(peers), len(nodes)*3/4)
 		var last []byte
 		for _, p := range peers {
@@ -198,7 +198,7 @@ func TestPeersCannotLinkWhatAKeeperKeeps(t *testing.T) {
 		for who, said := range w.said {
 			if who == client.host.ID() {
 				for _, m := range said {
-					require.False(t, keyOf[string(m.GetKey())], "the node's own key spoke of a contact")
+					require.False(t, keyOf[string(m.GetKey())], "the node used its own key for a contact's record")
 				}
 				continue
 			}
@@ -223,9 +223,9 @@ func TestPeersCannotLinkWhatAKeeperKeeps(t *testing.T) {
 	})
 }
 
-// A stranger ends with its node; it dials no address that a node would not; and
-// of a peer that refuses a record which it has, in a copy that was added to, it
-// says that the peer has it.
+// A throw-away host ends with its node, and dials only addresses that a node
+// would. If a peer refuses a record that it already has, in a copy with extra
+// fields, the host counts the peer as having it.
 func TestAStrangerIsAsCarefulAsItsNode(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		rec := sign(t, newKey(t), 1)

@@ -23,7 +23,7 @@ func TestStrictAsksEachPeerOnce(t *testing.T) {
 		heard, have := map[string]int{}, 0
 		for a, err := range startClient(t, nodes[5]).GetAt(ctx, rec.Pointer(), dht.LevelStrict) {
 			require.NoError(t, err)
-			if a.Record != nil { // of more peers than it was put to, one may have none
+			if a.Record != nil { // with more peers than it was put to, some may not have it
 				require.Equal(t, rec.Bytes(), a.Record)
 				have++
 			}

@@ -37,7 +37,8 @@ func byDistance(a, b peer.ID) int {
 	return bytes.Compare(x[:], y[:])
 }
 
-// sortByDistance sorts peers by their distance from a target, hashing each once.
+// sortByDistance sorts peers by their distance from a target, and hashes each
+// once.
 func sortByDistance(target [sha256.Size]byte, peers []peer.ID) {
 	type placed struct {
 		distance [sha256.Size]byte

@@ -21,8 +21,8 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// Of more names than a walk keeps, the furthest are forgotten, but none that was
-// asked; a walk does not hear of itself, nor of a peer twice.
+// A walk that receives more names than it keeps forgets the furthest ones, but
+// none that was asked. It ignores its own name and duplicates.
 func TestAWalkKeepsTheClosestNames(t *testing.T) {
 	w := newWalk("self", worldKey, nil)
 	var all []peer.ID
@@ -44,8 +44,8 @@ func TestAWalkKeepsTheClosestNames(t *testing.T) {
 	require.Len(t, w.known, maxHeard)
 }
 
-// Not more requests than there are slots are on their way at once, but for those
-// to peers that stand where the closest stand.
+// A walk sends at most as many requests at once as it has slots, not counting
+// requests to peers that are as near as the closest are expected.
 func TestRequestsAtOnceAreBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		size size
@@ -76,8 +76,8 @@ func TestRequestsAtOnceAreBounded(t *testing.T) {
 	}
 }
 
-// A patient walk waits for late peers that would be among the closest, for a
-// second; another one ends without them.
+// A patient walk waits up to a second for late peers that would be among the
+// closest. Another walk ends without them.
 func TestAPatientWalkWaitsForTheClosest(t *testing.T) {
 	for _, patient := range []bool{false, true} {
 		for _, late := range []time.Duration{lastDeadline - time.Millisecond, lastDeadline + time.Millisecond} {
@@ -106,8 +106,8 @@ func TestAPatientWalkWaitsForTheClosest(t *testing.T) {
 	}
 }
 
-// Beside peers from memory, a few others of the closest are asked, that are to
-// name them; without memory nobody besides.
+// In addition to remembered peers, a walk asks a few of the closest other peers
+// for their names of peers. Without remembered peers it asks no such vouchers.
 func TestVouchersAreOthersThanTheRemembered(t *testing.T) {
 	w := newWalk("self", worldKey, nil)
 	for i := range 30 {
@@ -132,8 +132,8 @@ func TestVouchersAreOthersThanTheRemembered(t *testing.T) {
 	}
 }
 
-// A put is done when 15 peers have the record whose rank among the living is
-// within 20, as far as can be told, and some of the very closest named others.
+// A put is done if at least 15 peers with ranks within the estimated 20 closest
+// live peers have the record, and some of the very closest have named others.
 func TestEnoughAcknowledgements(t *testing.T) {
 	now := time.Now()
 	type span struct{ from, to int }
@@ -181,9 +181,10 @@ func set(cs []*contact, change func(*contact)) {
 	}
 }
 
-// The look-ups by which a crowd is gone around aim at eight places of the region,
-// one in each eighth of its radius, and start from all that may live.
-func TestACrowdIsGoneAroundAllOverTheRegion(t *testing.T) {
+// The look-ups that bypass a group of Sybils aim at eight places of the region,
+// one in each eighth of its radius. They start from all peers that may be
+// alive.
+func TestTheProbesCoverTheWholeRegion(t *testing.T) {
 	w := newWalk("self", worldKey, nil)
 	w.size = size2(1000)
 	for i := range 20 {
@@ -219,8 +220,8 @@ func TestACrowdIsGoneAroundAllOverTheRegion(t *testing.T) {
 	}
 }
 
-// The paths of a strict look-up share no peer, and none is asked again by the
-// walk that comes after them.
+// The paths of a strict look-up share no peer, and the walk after them asks
+// none of their peers again.
 func TestThePathsShareNoPeer(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
@@ -257,11 +258,11 @@ func TestThePathsShareNoPeer(t *testing.T) {
 	})
 }
 
-// A strict look-up that its caller ends, or whose context ends, ends.
+// The paths of a strict look-up end when the context is cancelled.
 func TestDisjointPathsEndWithTheirContext(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
-		w := newWorld(rand.New(rand.NewPCG(13, 14)), 50, 1) // nobody answers
+		w := newWorld(rand.New(rand.NewPCG(13, 14)), 50, 1) // no peer answers
 		stop := errors.New("stop")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(100*time.Millisecond, func() { cancel(stop) })
@@ -273,8 +274,8 @@ func TestDisjointPathsEndWithTheirContext(t *testing.T) {
 	})
 }
 
-// A peer that stands where the closest stand is asked at once, though all slots
-// are taken.
+// A walk asks a peer that is as near as the closest are expected immediately,
+// even if all slots are in use.
 func TestANearPeerNeedsNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWalk("self", worldKey, func(context.Context, peer.AddrInfo) (reply, error) { return reply{}, nil })
@@ -282,7 +283,7 @@ func TestANearPeerNeedsNoSlot(t *testing.T) {
 			w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
 		}
 		nearest := w.contacts[0]
-		w.size = size2(nearPeers / nearest.span) // and no other is near
+		w.size = size2(nearPeers / nearest.span) // no other peer is that near
 		set(w.contacts[1:inFlight+1], func(c *contact) { c.state, c.naming = asking, waiting })
 		w.send(t.Context())
 		w.requests.Wait()
@@ -291,8 +292,8 @@ func TestANearPeerNeedsNoSlot(t *testing.T) {
 	})
 }
 
-// Of n peers, the j-th by distance is expected at j/n of the space: what lies
-// nearer than that is not counted, and what lies at it is.
+// Of n peers, the j-th by distance is expected at j/n of the key space. A peer
+// that is nearer than that is not counted. A peer exactly there is counted.
 func TestOnlyPeersWhereTheyAreExpectedAreCounted(t *testing.T) {
 	s := size2(1000)
 	for name, c := range map[string]struct {
@@ -315,9 +316,9 @@ func TestOnlyPeersWhereTheyAreExpectedAreCounted(t *testing.T) {
 	}
 }
 
-// A look-up beside the key brings up to 60 peers that may live, the closest
+// A look-up near the key returns up to 60 peers that may be alive, the closest
 // first.
-func TestAProbeBringsABoundedNumberOfPeers(t *testing.T) {
+func TestAProbeReturnsABoundedNumberOfPeers(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
 		supposeSize(n, 200)
@@ -339,9 +340,9 @@ func TestAProbeBringsABoundedNumberOfPeers(t *testing.T) {
 	})
 }
 
-// Who refused a record lives; and while one of the very closest is still asked
-// for closer peers, a walk is not over.
-func TestWhatAWalkTakesFromAPut(t *testing.T) {
+// A peer that refused a record is alive. While one of the very closest is still
+// asked for closer peers, a walk is not done.
+func TestTheStateOfAPeerAfterAPut(t *testing.T) {
 	w := newWalk("self", worldKey, nil)
 	for i := range 4 {
 		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
@@ -367,8 +368,8 @@ func TestWhatAWalkTakesFromAPut(t *testing.T) {
 	require.True(t, w.done(now))
 }
 
-// A peer whose request ended with its path has not had its time: the walk that
-// comes after the paths asks it again.
+// If a path ends before a peer answers, the walk after the paths asks that peer
+// again.
 func TestAPeerThatItsPathLeftIsAskedAgain(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})

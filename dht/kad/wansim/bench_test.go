@@ -28,9 +28,9 @@ var (
 	jsonFlag     = flag.String("json", "", "write the figures to this file")
 )
 
-// small makes a run that no flag of this package asks for as small as an
-// ordinary test run can afford, without what no gate speaks of. With
-// PETNAME_TEST_LONG=1 it keeps the sizes of the flags.
+// small reduces a run without flags of this package to the size of an ordinary
+// test run, and omits the measures that have no gate. With PETNAME_TEST_LONG=1
+// the flags keep their sizes.
 func small() bool {
 	asked := os.Getenv("PETNAME_TEST_LONG") == "1"
 	flag.Visit(func(f *flag.Flag) { asked = asked || !strings.HasPrefix(f.Name, "test.") })
@@ -40,12 +40,12 @@ func small() bool {
 	return !asked
 }
 
-// The gates hold the medians of a network that a test run can afford to somewhat
-// over the goals that the big one is measured by.
+// The gates bound the medians of the small network of a test run somewhat above
+// the goals for the big network.
 func TestWAN(t *testing.T) {
 	control := !small()
 	gates := struct{ holders, publishOracle, publish float64 }{19, 1.7, 0.32}
-	if !control { // of three operations, the median is anybody's
+	if !control { // the median of three operations varies much
 		gates.holders, gates.publishOracle, gates.publish = 18, 2.5, 0.5
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
@@ -95,16 +95,16 @@ func TestWAN(t *testing.T) {
 		require.LessOrEqual(t, r.Ratios.Fresh, 0.2)
 	}
 	if r.Sybil != nil {
-		// One of ten may fail; of fewer none.
+		// At most one of ten may fail, and none of fewer than ten.
 		require.GreaterOrEqual(t, r.Sybil.FoundNewest, r.Sybil.Resolves-r.Sybil.Resolves/10)
 		require.GreaterOrEqual(t, r.Sybil.Strict.FoundNewest, r.Sybil.Strict.Resolves-r.Sybil.Strict.Resolves/10)
 		require.Positive(t, r.Sybil.Strict.Resolves)
 	}
 }
 
-// operations runs each kind of operation once, all on records of their own or
-// on the one that ours has put. Without control, kad-dht runs with the dial
-// timeout of ours alone.
+// operations runs each kind of operation once, on separate records or on the
+// record that this package's node has put. Without control, kad-dht runs only
+// with this package's dial timeout.
 func (w *wan) operations(i int, m *measures, kad, control bool) {
 	rec := w.newRecords(1)[0]
 	w.publish(i, rec, m)

@@ -66,8 +66,8 @@ type wan struct {
 	mu       sync.Mutex
 	received map[peer.ID]int // requests, by who sent them
 
-	sybils  *sybils // of the key under attack; nil: none
-	control bool    // kad-dht puts and searches under attack as well
+	sybils  *sybils // of the attacked key; nil: none
+	control bool    // kad-dht also puts and searches under attack
 }
 
 // Addresses are spread over 20.0.0.0/8, so that neighbours by number share no

@@ -48,8 +48,8 @@ var attacks = []attack{attackNothing, attackOld, attackNames, attackFirst, attac
 
 const (
 	firstSybil = 50_000 // its host's number
-	poolFactor = 4      // keys that are ground for each that is needed, on average
-	perKey     = 4      // resolves, each by another client
+	poolFactor = 4      // average number of generated keys for each needed key
+	perKey     = 4      // resolves, each by a different client
 )
 
 // sybilFigures: of the resolves at fresh against IDs ground for the key, and
