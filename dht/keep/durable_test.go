@@ -13,22 +13,22 @@ import (
 	"github.com/petnames-go/petnames/ledger/durable/durabletest"
 )
 
-// saves is a keeper of a file, with a state that is not the file's.
+// saves returns a keeper of a file, with a state that differs from the file's.
 func saves(path string, churn float64, log *slog.Logger) *Keeper {
 	k := New(Config{Contacts: &book{}, Home: &dht.Memory{}, Path: path, Logger: log})
 	k.churn, k.dirty = churn, true
 	return k
 }
 
-// A power cut after any operation of a save leaves the old state or the new
-// one, whole, and after a save that reported no error the new one. The next
-// keeper removes what else is left.
+// A power cut after any operation of a save leaves the whole old state or the
+// whole new one, and the new one if the save reported no error. The next keeper
+// removes the left-overs.
 func TestAPowerCutLeavesTheOldStateOrTheNew(t *testing.T) {
 	for disk := range durabletest.Crashes() {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "keep.json")
 		require.NoError(t, (state{Version: stateVersion, Churn: 0.25}).write(&durabletest.Disk{}, path))
-		other := filepath.Join(dir, ".other.json-1") // another keeper's
+		other := filepath.Join(dir, ".other.json-1") // the file of another keeper
 		require.NoError(t, os.WriteFile(other, nil, 0o600))
 		var log bytes.Buffer
 		k := saves(path, 0.125, slog.New(slog.NewTextHandler(&log, nil)))
@@ -51,8 +51,8 @@ func TestAPowerCutLeavesTheOldStateOrTheNew(t *testing.T) {
 	}
 }
 
-// A save that fails, whatever operation it is that does, is logged, leaves the
-// old state unless the new one is in place, and is tried again by the next one.
+// When any operation of a save fails, the keeper logs the error and repeats the
+// save the next time. The old state stays unless the new one is in place.
 func TestASaveThatFailedIsRepeated(t *testing.T) {
 	for disk := range durabletest.Faults() {
 		dir := t.TempDir()
@@ -73,7 +73,7 @@ func TestASaveThatFailedIsRepeated(t *testing.T) {
 			require.Contains(t, log.String(), "not saved", disk)
 			require.InDelta(t, 0.25, s.Churn, 0, disk)
 		}
-		k.save() // nothing has changed since
+		k.save() // nothing has changed since the last save
 		s, err = readState(path)
 		require.NoError(t, err)
 		require.InDelta(t, 0.125, s.Churn, 0, disk)
@@ -82,7 +82,7 @@ func TestASaveThatFailedIsRepeated(t *testing.T) {
 		require.Len(t, files, 1)
 		before := disk.String()
 		k.save()
-		require.Equal(t, before, disk.String(), "what is saved is not saved again")
+		require.Equal(t, before, disk.String(), "the saved state is not saved again")
 	}
 }
 

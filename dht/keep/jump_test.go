@@ -16,7 +16,8 @@ func TestAClockThatJumpsCausesNoStorm(t *testing.T) {
 	for _, by := range []time.Duration{5 * 24 * time.Hour, -5 * 24 * time.Hour, 100 * 365 * 24 * time.Hour, -50 * 365 * 24 * time.Hour, 25 * time.Hour, -25 * time.Hour} {
 		t.Run(by.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				// So many in each region that to put them at once is a storm.
+				// Each region has so many records that putting them at once would
+				// be a storm.
 				m := newModel(size(60, 1000), 8)
 				b, home, recs := kept(t, size(100, 200), 200*365*24*time.Hour)
 				var offset atomic.Int64
@@ -41,8 +42,8 @@ func TestAClockThatJumpsCausesNoStorm(t *testing.T) {
 	}
 }
 
-// A pause that a clock ran ahead for ends when the clock is set right, and so does
-// the time for which the book counts as read.
+// When a clock that ran ahead is set right, pauses that end in the future are
+// dropped, and the book is read again.
 func TestAClockThatIsSetBackEndsAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var offset atomic.Int64
@@ -67,8 +68,8 @@ func TestAClockThatIsSetBackEndsAPause(t *testing.T) {
 	})
 }
 
-// Many overdue records, as after a week's sleep, come one after the other as
-// well.
+// Many overdue records, as after a week of sleep, are republished one after the
+// other as well.
 func TestWakingUpCausesNoStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := t.TempDir() + "/keep.json"

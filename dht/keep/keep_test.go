@@ -170,7 +170,7 @@ func TestLiesAreNotKept(t *testing.T) {
 		for i, b := range [][]byte{recs[0].Bytes(), sign(t, testKey(1), 7, week).Bytes(), []byte("garbage"), expired.Bytes(), {}, best.Bytes()} {
 			answers = append(answers, answer{peer: string(rune('a' + i)), record: b})
 		}
-		answers = append(answers, answer{"g", best.Bytes(), errDown}) // failed, whatever came with it
+		answers = append(answers, answer{"g", best.Bytes(), errDown}) // failed, despite its record
 		l, err := k.look(t.Context(), p, answers)
 		require.NoError(t, err)
 		require.Equal(t, best.ID(), l.best.ID())
@@ -190,7 +190,7 @@ func TestNothingUnderTheFloorIsPut(t *testing.T) {
 		pass(time.Hour)
 		m.give(recs[0], 3)
 		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
-		pass(time.Hour) // while three peers have it
+		pass(time.Hour) // three peers have it in the meantime
 		require.Equal(t, 3, m.holders(recs[0]))
 		require.Equal(t, dht.ErrNotFound.Error(), k.Entries()[recs[0].Pointer()].Problem)
 		pass(3 * 24 * time.Hour)
@@ -288,8 +288,8 @@ func TestWithoutANetwork(t *testing.T) {
 	})
 }
 
-// A network that comes back is found without a Wake as well, and its next failure
-// is the first again.
+// The keeper notices a working network without a Wake as well. The next failure
+// then counts as the first.
 func TestANetworkThatComesBackIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(300, 2)

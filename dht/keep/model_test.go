@@ -46,7 +46,7 @@ type modelPeer struct {
 	start   uint64 // of its place; those of a crowd share it
 	records map[pointer.Pointer]modelRecord
 	mute    bool // answers walks, and nothing else
-	refuses bool // to store anything
+	refuses bool // to store any record
 }
 
 type modelRecord struct {
@@ -421,7 +421,7 @@ func start(t *testing.T, c Config) (k *Keeper, stop func()) {
 	return k, stop
 }
 
-// size is how large a test is: as large as it ever was if PETNAME_TEST_LONG is 1.
+// size is the size of a test: the full one if PETNAME_TEST_LONG is 1.
 func size(usual, long int) int {
 	if os.Getenv("PETNAME_TEST_LONG") == "1" {
 		return long
@@ -429,10 +429,10 @@ func size(usual, long int) int {
 	return usual
 }
 
-// calm lets some minutes pass, and holds each to the rates of walks and of
-// records. Walks come at their rate, after as many as one minute has at once;
-// records of a region, each under a peer key of its own, a second apart or more
-// on average.
+// calm advances the clock by some minutes and checks the rates of walks and of
+// records in each. Walks come at their rate, after a burst of at most the walks
+// of one minute. Records of a region, each under a different peer key, are at
+// least a second apart on average.
 func calm(t *testing.T, m *model, minutes int) {
 	t.Helper()
 	for range minutes {

@@ -140,8 +140,8 @@ func TestALockedIdentityIsToldOfInTime(t *testing.T) {
 	}
 }
 
-// Attack: a file says that my record was seen first, or renewed last, in a far
-// future. It is renewed before it expires all the same.
+// Attack: a state file claims that the owner's record was first seen, or last
+// renewed, far in the future. The keeper renews the record before it expires.
 func TestAHostileFileHindersNoRenewal(t *testing.T) {
 	far := time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, set := range map[string]func(*ownState){
@@ -176,9 +176,9 @@ func TestAHostileFileHindersNoRenewal(t *testing.T) {
 	}
 }
 
-// What failed for want of a network is tried again at once by a Wake, and before
-// long without one.
-func TestAWakeHasMyRecordTriedAgain(t *testing.T) {
+// A Wake immediately retries an operation that failed for lack of a network.
+// Without a Wake the keeper retries it soon.
+func TestAWakeRetriesTheOwnRecord(t *testing.T) {
 	for woken, within := range map[bool]time.Duration{true: 0, false: retryAfter / 4} {
 		synctest.Test(t, func(t *testing.T) {
 			m := newModel(100, 1)
@@ -200,8 +200,8 @@ func TestAWakeHasMyRecordTriedAgain(t *testing.T) {
 	}
 }
 
-// A network that hangs when my record is looked for, or put, holds up nothing else
-// for longer than its time.
+// A network that hangs during a look-up or a put of the owner's record delays
+// other work by no more than the timeout.
 func TestAHangingNetworkHoldsUpNoContacts(t *testing.T) {
 	for name, tc := range map[string]struct {
 		hangs hanging
@@ -228,7 +228,7 @@ func TestAHangingNetworkHoldsUpNoContacts(t *testing.T) {
 	}
 }
 
-// hanging is a store that hangs until its caller has had enough.
+// hanging is a store that hangs until its caller cancels.
 type hanging struct {
 	dht.Store
 	get, put bool
@@ -251,7 +251,8 @@ func (h hanging) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Rece
 	return h.Store.Put(ctx, p, b)
 }
 
-// The next look of a keeper is the first of all, my own record's included.
+// The next look in Status is the earliest one of all, including the owner's
+// record.
 func TestTheStatusHasTheFirstOfAllLooks(t *testing.T) {
 	p := newPublisher(t, newModel(closest, 1), 48*time.Hour)
 	now := time.Now()

@@ -16,8 +16,9 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Walks are as many at once as one minute has, then come at their rate; a long
-// rest earns no more at once, nor does a clock of the caller's that jumps.
+// Walks start in a burst of at most one minute's number, then at their rate. A
+// long pause does not increase the burst, nor does a jump of the caller's
+// clock.
 func TestWalksHaveTheirRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		jumping := time.Now()
@@ -38,7 +39,7 @@ func TestWalksHaveTheirRate(t *testing.T) {
 		require.InDelta(t, each, take(1), float64(each/100))
 		require.Equal(t, 4*walksPerMinute+2, k.Status().Walks)
 
-		// A caller that leaves takes none.
+		// A cancelled call uses no walk.
 		ctx, cancel := context.WithTimeout(t.Context(), each/2)
 		defer cancel()
 		require.ErrorIs(t, k.take(ctx), context.DeadlineExceeded)
@@ -46,8 +47,8 @@ func TestWalksHaveTheirRate(t *testing.T) {
 	})
 }
 
-// Records that are overdue at the start come one after the other: their due times
-// are spread over 3 s for each, and over 2 h at most.
+// Records that are overdue at the start are looked for one after the other:
+// their due times are spread over 3 s for each, and over 2 h at most.
 func TestOverdueRecordsAreSpread(t *testing.T) {
 	for _, tc := range []struct {
 		names int
@@ -77,9 +78,10 @@ func TestOverdueRecordsAreSpread(t *testing.T) {
 	}
 }
 
-// The rate at which peers go is learned from two looks at enough peers, half an
-// hour to 44 h apart; from nothing else, and within its limits.
-func TestTheRateAtWhichPeersGoIsLearned(t *testing.T) {
+// The keeper estimates the rate at which peers leave from two looks at enough
+// peers, half an hour to 44 h apart. It uses no other looks, and keeps the
+// estimate within its limits.
+func TestTheRateAtWhichPeersLeaveIsEstimated(t *testing.T) {
 	peers := func(from, to int) sample {
 		ids := map[string]bool{}
 		for i := from; i < to; i++ {
@@ -90,7 +92,7 @@ func TestTheRateAtWhichPeersGoIsLearned(t *testing.T) {
 	for name, tc := range map[string]struct {
 		before, after sample
 		elapsed       time.Duration
-		want          float64 // that the rate moves towards; 0: it stays
+		want          float64 // value that the rate approaches; 0: unchanged
 	}{
 		"half went in two hours":  {peers(0, 20), peers(10, 30), 2 * time.Hour, math.Ln2 / 2},
 		"five peers":              {peers(0, 5), peers(0, 5), time.Hour, 1e-9},
@@ -122,12 +124,12 @@ func TestTheRateAtWhichPeersGoIsLearned(t *testing.T) {
 	require.Equal(t, longest, k.interval())
 }
 
-// The next look comes sooner where few hold a record: when no more than 8 of 20
-// are to be expected, and an hour from now at the soonest.
+// The next look comes sooner if few peers hold a record: when 8 of 20 holders
+// are expected to remain, but not within the next hour.
 func TestFewHoldersAreLookedForSooner(t *testing.T) {
 	now := time.Now()
 	for holders, want := range map[int]time.Duration{
-		20: 4 * time.Hour, // half are gone by then, and that is looked at first
+		20: 4 * time.Hour, // half of the holders are gone by then, and this bound comes first
 		12: time.Duration(math.Log(0.6/0.4) / startChurn * float64(time.Hour)),
 		10: time.Duration(math.Log(0.5/0.4) / startChurn * float64(time.Hour)),
 		8:  time.Hour,
@@ -143,8 +145,8 @@ func TestFewHoldersAreLookedForSooner(t *testing.T) {
 	}
 }
 
-// Each time of a file that a clock set which ran ahead makes its entry worth
-// nothing, alone; what is less than a jump ahead does not.
+// If a time in a file lies more than a jump ahead of the clock, the keeper
+// discards the times of this entry. It accepts times up to a jump ahead.
 func TestAnyTimeAheadIsNotBelieved(t *testing.T) {
 	now := time.Now().Round(0)
 	past := now.Add(-time.Hour)
@@ -171,8 +173,8 @@ func TestAnyTimeAheadIsNotBelieved(t *testing.T) {
 	require.Zero(t, k.settled(e, now, 1).Looked)
 }
 
-// Records of one region are a gap apart, on average: they are not put at once,
-// and those that are under way are few.
+// Records of one region are put a gap apart on average, not at once, and few
+// are in progress at the same time.
 func TestRecordsOfARegionAreApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const names = 60

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A book of many names costs far fewer walks than names, and each record reaches
-// the 20 peers that are closest to it, none less.
+// A book of many names needs far fewer walks than names, and each record
+// reaches the 20 peers that are closest to it.
 func TestABookCostsFarFewerWalksThanNames(t *testing.T) {
 	names, peers, goal := size(600, 10000), size(300, 2000), size(50, 300)
 	synctest.Test(t, func(t *testing.T) {
@@ -28,7 +28,7 @@ func TestABookCostsFarFewerWalksThanNames(t *testing.T) {
 		}
 		walks, took := m.walked(), time.Since(began)
 		stop()
-		for i := 0; i < names; i += size(1, 7) { // counting them is what takes time
+		for i := 0; i < names; i += size(1, 7) { // counting them is slow
 			require.Equal(t, closest, m.holders(recs[i]))
 		}
 		t.Logf("%d names in a network of %d peers: %d walks against %d (%.1f names a walk), in %s", names, peers, walks, names, float64(names)/float64(walks), took)
@@ -106,7 +106,7 @@ func TestACrowdBoundsTheWalks(t *testing.T) {
 		near := placeOf(testKey(0).Pointer())
 		crowded := sibling(near, 6)
 		var id [16]byte
-		for n, crowd := uint64(0), 0; crowd < 800; n++ { // share 12 bits, as hardly two honest peers do
+		for n, crowd := uint64(0), 0; crowd < 800; n++ { // they share 12 bits, which two honest peers rarely do
 			binary.BigEndian.PutUint64(id[:], n)
 			if common(sha256.Sum256(id[:]), crowded) >= 12 {
 				m.join(Peer{ID: string(id[:])})

@@ -18,9 +18,9 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A look puts a record that all hold when less than two hours are left of the 40
-// h since it was last put, to the nanosecond; and the look comes by then, however
-// slowly peers go.
+// A look puts a record that all peers hold if less than two hours remain of the
+// 40 h since the last put, exact to the nanosecond. The look is scheduled
+// before the 40 h end, however slowly peers leave.
 func TestARecordThatAllHoldIsPutBefore40Hours(t *testing.T) {
 	for _, tc := range []struct {
 		since time.Duration
@@ -57,8 +57,8 @@ func TestARecordThatAllHoldIsPutBefore40Hours(t *testing.T) {
 	}
 }
 
-// putTimes runs a keeper of one record, whose peers all stay, for two weeks, and
-// returns when the record was put. After each look, change is called.
+// putTimes runs a keeper of one record with a constant set of peers for two
+// weeks, and returns the times of its puts. It calls change after each look.
 func putTimes(t *testing.T, change func(m *model, rec pointer.Record)) (puts []time.Time) {
 	m := newModel(300, 2)
 	b, home, recs := kept(t, 1, 3*week)
@@ -82,9 +82,10 @@ func putTimes(t *testing.T, change func(m *model, rec pointer.Record)) (puts []t
 	return puts
 }
 
-// Attack: one peer after the other comes near a record and claims to hold it. It
-// proves no put by anybody else: the record is put as often as without them.
-func TestOneHolderThatCameLaterIsNoPut(t *testing.T) {
+// Attack: peers one after the other arrive near a record and claim to hold it.
+// This is no proof of another put: the keeper puts the record as often as
+// without these peers.
+func TestOneNewHolderIsNoProofOfAPut(t *testing.T) {
 	for name, change := range map[string]func(*model, pointer.Record){
 		"none comes": func(*model, pointer.Record) {},
 		"one comes": func(m *model, rec pointer.Record) {
@@ -94,7 +95,7 @@ func TestOneHolderThatCameLaterIsNoPut(t *testing.T) {
 			for n, p := range m.peers {
 				if p.ID == gone {
 					m.peers[n] = m.newPeer(m.newID())
-					for !m.among(m.peers[n], rec) { // as near as one can get by trying
+					for !m.among(m.peers[n], rec) { // as near as an attacker can get by trying keys
 						delete(m.live, m.peers[n].ID)
 						m.peers[n] = m.newPeer(m.newID())
 					}
@@ -109,7 +110,8 @@ func TestOneHolderThatCameLaterIsNoPut(t *testing.T) {
 				puts := putTimes(t, change)
 				require.GreaterOrEqual(t, len(puts), int(2*week/forgotten))
 				for i := range puts[1:] {
-					// The look is due by 40 h, and takes a gap and a walk or two.
+					// The look is due by 40 h, and then takes a gap and a walk or
+					// two.
 					require.LessOrEqual(t, puts[i+1].Sub(puts[i]), forgotten+time.Minute)
 				}
 			})
@@ -127,9 +129,9 @@ func (m *model) among(p *modelPeer, rec pointer.Record) bool {
 	return false
 }
 
-// Three newcomers that hold a record, and are half of the newcomers at least,
-// prove that it was put since; fewer do not.
-func TestHowManyNewcomersProveAPut(t *testing.T) {
+// Three new peers that hold a record, and are at least half of the new peers,
+// prove a later put. Fewer do not.
+func TestTheNumberOfNewHoldersThatProveAPut(t *testing.T) {
 	old := map[string]bool{"a": true, "b": true, "c": true, "d": true, "e": true}
 	for _, tc := range []struct {
 		before             sample
@@ -146,7 +148,7 @@ func TestHowManyNewcomersProveAPut(t *testing.T) {
 		{nil, 3, 3, false},
 	} {
 		l := look{answered: map[string]bool{}, holders: map[string]bool{}}
-		for id := range old { // all of these hold it, and prove nothing
+		for id := range old { // the old peers hold it, and prove nothing
 			l.answered[id], l.holders[id] = true, true
 		}
 		for i := range tc.newcomers {
@@ -159,8 +161,8 @@ func TestHowManyNewcomersProveAPut(t *testing.T) {
 	}
 }
 
-// Attack: one peer claims to hold a record, and to have stored it, and 19 refuse
-// it. The one does not stop its being put again, soon and each time.
+// Attack: one peer claims to hold a record and to have stored it, and 19 refuse
+// it. The keeper puts the record again soon, each time.
 func TestOnePeerThatStoresIsNotEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(closest, 2)
@@ -179,9 +181,9 @@ func TestOnePeerThatStoresIsNotEnough(t *testing.T) {
 	})
 }
 
-// A record that nobody holds, and that nobody stored, was put by nobody as far as
-// can be told.
-func TestWhatNobodyStoredWasNotSeen(t *testing.T) {
+// If no peer holds a record and no peer stored it, its entry has no time of a
+// put.
+func TestARecordThatNoPeerStoredHasNoPutTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(closest, 2)
 		b, home, recs := kept(t, 1, week)
@@ -197,8 +199,7 @@ func TestWhatNobodyStoredWasNotSeen(t *testing.T) {
 	})
 }
 
-// A proof that a record was put before the last look takes nothing from what is
-// known of a later put.
+// A proof of a put before the last look does not replace a later known put.
 func TestAProofOfAPutNeverSetsItBack(t *testing.T) {
 	for _, since := range []time.Duration{time.Hour, 3 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
@@ -212,7 +213,7 @@ func TestAProofOfAPutNeverSetsItBack(t *testing.T) {
 			now := time.Now()
 			it := k.items[0]
 			it.Looked, it.Seen = now.Add(-2*time.Hour), now.Add(-since)
-			it.peers = sampleOf(map[string]bool{"gone": true}) // so that all that answer are newcomers
+			it.peers = sampleOf(map[string]bool{"gone": true}) // so that all peers that answer are new
 			e, _, err := k.lookAndPut(t.Context(), r, it)
 			require.NoError(t, err)
 			require.Equal(t, now.Add(-min(since, 2*time.Hour)), e.Seen)
@@ -220,13 +221,13 @@ func TestAProofOfAPutNeverSetsItBack(t *testing.T) {
 	}
 }
 
-// A look that ends with the keeper changes nothing: the record stays due.
+// A look that ends with the keeper changes nothing: the record remains due.
 func TestALookThatIsCutOffStaysDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, home, recs := kept(t, 1, week)
 		path := filepath.Join(t.TempDir(), "keep.json")
 		k, stop := start(t, Config{Network: &slowNetwork{model: newModel(closest, 8), takes: time.Minute}, Contacts: b, Home: home, Path: path})
-		pass(30 * time.Second) // in the midst of the look
+		pass(30 * time.Second) // during the look
 		before := k.Entries()[recs[0].Pointer()]
 		require.False(t, before.Next.After(time.Now()))
 		stop()
@@ -238,9 +239,9 @@ func TestALookThatIsCutOffStaysDue(t *testing.T) {
 	})
 }
 
-// A newer record that the home can't keep is not put: the next look would not know
-// it for the floor.
-func TestARecordThatTheHomeCannotKeepIsNotPut(t *testing.T) {
+// A newer record that the home cannot store is not put: the next look could not
+// use it as the floor.
+func TestARecordThatTheHomeCannotStoreIsNotPut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(300, 2)
 		b, home, recs := kept(t, 1, week)
@@ -258,9 +259,9 @@ func (fullHome) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, erro
 	return dht.Receipt{}, errors.New("disk full")
 }
 
-// Peers of a network are asked for my own record. What the home answers, a cache,
-// a router, or the node out of its own store, counts neither as a peer nor as a
-// holder.
+// The keeper asks peers of the network for the owner's record. Answers of the
+// home, a cache, a router, or the node's own store count neither as peers nor
+// as holders.
 func TestTheOwnNodeIsNoHolder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(closest, 1)
@@ -271,7 +272,7 @@ func TestTheOwnNodeIsNoHolder(t *testing.T) {
 			{Record: rec, Source: dht.SourceHome, Peer: "home"},
 			{Record: rec, Source: dht.SourceCache, Peer: "cache"},
 			{Record: rec, Source: dht.SourceRouter, Peer: "http://router.example"},
-			{Record: rec, Source: dht.SourceNetwork}, // the node itself
+			{Record: rec, Source: dht.SourceNetwork}, // the node's own store
 			{Record: rec, Source: dht.SourceNetwork, Peer: "peer"},
 			{Source: dht.SourceNetwork, Peer: "none"},
 		}, p.key.Pointer())
@@ -281,7 +282,7 @@ func TestTheOwnNodeIsNoHolder(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, map[string]bool{"peer": true}, l.holders)
 
-		// Nor is the home a holder of what nobody else has.
+		// The home is not a holder of a record that no peer has, either.
 		l, err = k.look(t.Context(), p.key.Pointer(), nil)
 		require.NoError(t, err)
 		require.True(t, l.found)
@@ -289,7 +290,7 @@ func TestTheOwnNodeIsNoHolder(t *testing.T) {
 	})
 }
 
-// answering is a store that answers as it stands.
+// answering is a store that yields its elements as answers.
 type answering []dht.Answer
 
 func (s answering) Get(context.Context, pointer.Pointer) iter.Seq2[dht.Answer, error] {
@@ -306,8 +307,9 @@ func (answering) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, err
 	return dht.Receipt{}, errDown
 }
 
-// A contact that is removed leaves the file, at once when the keeper is woken and
-// with the next reading of the book otherwise; nothing names it there any more.
+// A removed contact disappears from the state file: immediately after a Wake,
+// and otherwise when the book is read next. The file then does not contain its
+// pointer.
 func TestARemovedContactLeavesTheFile(t *testing.T) {
 	for _, woken := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -339,8 +341,8 @@ func TestARemovedContactLeavesTheFile(t *testing.T) {
 	}
 }
 
-// A contact that turns out to be removed when its record is due is dropped with
-// the next reading of the book, which is at once.
+// If a contact turns out to be removed when its record is due, the keeper reads
+// the book immediately and drops it.
 func TestARemovalFoundOutHasTheBookRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(300, 1)
@@ -354,9 +356,9 @@ func TestARemovalFoundOutHasTheBookRead(t *testing.T) {
 	})
 }
 
-// No more than four records of a region are under way at once, however long
-// their peers take.
-func TestFewRecordsAreUnderWayAtOnce(t *testing.T) {
+// At most four records of a region are in progress at once, however long the
+// peers take.
+func TestFewRecordsAreInProgressAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(closest, 8)
 		b, home, recs := kept(t, 30, week)
@@ -370,8 +372,8 @@ func TestFewRecordsAreUnderWayAtOnce(t *testing.T) {
 	})
 }
 
-// slowNetwork is a network whose peers take their time to answer. It notes how
-// many strangers were asking at one time.
+// slowNetwork is a network whose peers answer after a delay. It records how
+// many throw-away hosts were asking at the same time.
 type slowNetwork struct {
 	*model
 	takes        time.Duration
@@ -395,7 +397,7 @@ func (s *slowStranger) Get(ctx context.Context, from Peer, p pointer.Pointer) ([
 		for most := s.network.most.Load(); n > most && !s.network.most.CompareAndSwap(most, n); most = s.network.most.Load() {
 		}
 	}
-	time.Sleep(s.network.takes) // of the bubble's clock
+	time.Sleep(s.network.takes) // on the clock of the bubble
 	return s.Stranger.Get(ctx, from, p)
 }
 

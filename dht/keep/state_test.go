@@ -51,10 +51,10 @@ func TestDueTimesSurviveARestart(t *testing.T) {
 	})
 }
 
-// A file of another version, or with a pointer in another spelling than its own,
-// is refused as a whole, and a keeper begins anew; so does one whose figures are
-// absurd, with figures within their limits.
-func TestOnlyTheFormThatIsWrittenIsRead(t *testing.T) {
+// A file of another version, or with a pointer in a non-canonical spelling, is
+// refused as a whole, and the keeper starts without state. Figures outside
+// their limits are replaced by figures within them.
+func TestOnlyTheWrittenFormIsRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keep.json")
 	text := testKey(0).Pointer().String()
 	file := func(version, pointer, churn, depth string) {
@@ -93,7 +93,7 @@ func TestOnlyTheFormThatIsWrittenIsRead(t *testing.T) {
 	require.NoError(t, err, "no file is no entries")
 }
 
-// looked counts the entries that were looked for.
+// looked returns the number of entries that have been looked for.
 func looked(entries map[pointer.Pointer]Entry) (n int) {
 	for _, e := range entries {
 		if !e.Looked.IsZero() {
@@ -103,8 +103,8 @@ func looked(entries map[pointer.Pointer]Entry) (n int) {
 	return n
 }
 
-// What was done is in the file when the keeper ends, also in the midst of a
-// region.
+// When the keeper ends, even in the middle of a region, the file contains the
+// work done so far.
 func TestTheEndOfAKeeperSavesWhatItDid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keep.json")
@@ -124,8 +124,9 @@ func TestTheEndOfAKeeperSavesWhatItDid(t *testing.T) {
 	})
 }
 
-// While region follows region, what was done is saved every minute.
-func TestALongRoundIsSavedMeanwhile(t *testing.T) {
+// While the keeper processes one region after the other, it saves its work
+// every minute.
+func TestALongRoundIsSavedEveryMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keep.json")
 		m := newModel(1000, 8)
@@ -136,7 +137,7 @@ func TestALongRoundIsSavedMeanwhile(t *testing.T) {
 		}
 		require.NoError(t, os.WriteFile(path, []byte(allAs(pointers, `{}`)), 0o600))
 		k, _ := start(t, Config{Network: m, Contacts: b, Home: home, Path: path})
-		var done []int // every half minute
+		var done []int // one element each half minute
 		for i := range 16 {
 			pass(30 * time.Second)
 			done = append(done, looked(k.Entries()))
@@ -147,7 +148,7 @@ func TestALongRoundIsSavedMeanwhile(t *testing.T) {
 			require.NoError(t, err)
 			require.GreaterOrEqual(t, looked(read), done[i-4], "two minutes ago")
 		}
-		require.Less(t, done[4], done[10], "else this tests nothing")
+		require.Less(t, done[4], done[10], "otherwise this tests nothing")
 		require.Less(t, done[15], len(recs), "else the round was over")
 	})
 }
