@@ -55,7 +55,7 @@ func TestReadersSeeWholeTransactions(t *testing.T) {
 			}
 		})
 	}
-	few := func() bool { // until every reader has read often, whatever the load
+	few := func() bool { // until every reader has read often, under any load
 		return min(reads[0].Load(), reads[1].Load(), reads[2].Load()) < 4
 	}
 	for i := 0; i < 30 || few() && !t.Failed(); i++ {

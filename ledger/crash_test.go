@@ -60,8 +60,8 @@ func commits(t *testing.T, path string, l *Ledger, updates [][]string) (out []co
 		l.writer.Unlock()
 		c.swept, err = os.ReadFile(path)
 		require.NoError(t, err)
-		// The clean mark is off, and the file's growth synced, before any page is
-		// written.
+		// The clean mark is removed, and the file's growth synced, before any
+		// page is written.
 		other := 0
 		if !bytes.Equal(c.before[:80], c.after[:80]) {
 			other = page

@@ -27,18 +27,18 @@ type image struct {
 	part   []part // of each byte
 }
 
-// part says what a byte of the file is for.
+// part describes the purpose of a byte of the file.
 type part struct {
 	page string // kind of page
-	at   int    // place in the page's header, or in one of its elements; from 32 on in a meta page
-	row  string // bucket whose key or value it is in, if it is in one
+	at   int    // offset in the page's header or in one of its elements; from 32 on in a meta page
+	row  string // bucket that contains the byte in a key or value, if any
 
-	bucket string // that the page is of
+	bucket string // bucket of the page
 }
 
 const (
-	partContent = -1 // behind the elements
-	partSlack   = -2 // in no use
+	partContent = -1 // after the elements
+	partSlack   = -2 // unused
 )
 
 // makeImage writes n entries of size bytes in as many transactions, so that the
@@ -68,8 +68,8 @@ func makeImage(t *testing.T, n, size int) *image {
 	return m
 }
 
-// classify fills in part. It reads the pages here, without the code under test
-// but for the way to each bucket's pages.
+// classify sets part. It reads the pages itself. Only the path to each bucket's
+// pages comes from the code under test.
 func (m *image) classify() {
 	t, page := m.t, os.Getpagesize()
 	f, err := os.Open(m.path)
@@ -110,7 +110,7 @@ func (m *image) classify() {
 		case name != "root":
 			name = "leaf"
 		}
-		kind := part{page: name, bucket: bucket[uint64(id)]} // none of a page that is in no use
+		kind := part{page: name, bucket: bucket[uint64(id)]} // an unused page has no bucket
 		slack := kind
 		slack.at = partSlack
 		fill(id*page, page, slack)
@@ -152,7 +152,7 @@ func (m *image) classify() {
 			if name != "root" {
 				continue
 			}
-			// A small bucket stands in its parent's value, behind its header.
+			// A small bucket is stored in its parent's value, after its header.
 			in, key := at+pos+int(ne.Uint32(b[at+8:]))+16, string(b[at+pos:at+pos+int(ne.Uint32(b[at+8:]))])
 			if ne.Uint64(b[in-16:]) != 0 {
 				continue
@@ -166,9 +166,9 @@ func (m *image) classify() {
 	}
 }
 
-// sample returns offsets into the file, evenly spread: up to n of each part of
-// the structure and 40 n of each sort of content, and in a long run 50 times as
-// many.
+// sample returns evenly spaced offsets into the file: up to n of each part of
+// the structure and 40 n of each kind of content. A long run returns 50 times
+// as many.
 func (m *image) sample(n int) (offs []int) {
 	by := map[part][]int{}
 	for off, p := range m.part {
@@ -335,7 +335,8 @@ func (m *image) flip(off int, with byte, write bool) (met error) {
 
 func (m *image) restore(b []byte) { overwrite(m.t, m.path, b) }
 
-// overwrite makes b the file, in place: truncating first would be slow on ext4.
+// overwrite writes b to the file in place: truncating first would be slow on
+// ext4.
 func overwrite(t *testing.T, path string, b []byte) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -346,8 +347,9 @@ func overwrite(t *testing.T, path string, b []byte) {
 	require.NoError(t, f.Close())
 }
 
-// flips tries each of the offsets with its byte changed. Each byte of a row of
-// the view or the log has to be met, of the others those that are read.
+// flips changes the byte at each of the offsets in turn. A changed byte in a
+// row of the view or the log must be detected. A changed byte elsewhere must be
+// detected if it is read.
 func (m *image) flips(offs []int) {
 	met := map[string]int{}
 	for i, off := range offs {
@@ -357,10 +359,10 @@ func (m *image) flips(offs []int) {
 			met[p.row]++
 			continue
 		}
-		require.Falsef(m.t, p.row == bucketView || p.row == bucketLog, "byte %d, in a row of the %s, was not met", off, p.row)
+		require.Falsef(m.t, p.row == bucketView || p.row == bucketLog, "byte %d, in a row of the %s, was not detected", off, p.row)
 	}
 	for _, kind := range []string{bucketView, bucketLog, bucketIndex, "leaf", "root", "free list"} {
-		require.NotZerof(m.t, met[kind], "no damage to %q was met: %v", kind, met)
+		require.NotZerof(m.t, met[kind], "no damage to %q was detected: %v", kind, met)
 	}
 }
 
@@ -372,7 +374,7 @@ func TestAFlippedByteIsNamedAndNeverServed(t *testing.T) {
 func TestAFlippedByteInALargerTree(t *testing.T) {
 	m := makeImage(t, 40, 700)
 	offs := m.sample(1)
-	if !long() { // the other test has the meta pages, and slack is slack
+	if !long() { // the other test covers the meta pages, and slack needs few samples
 		offs = slices.DeleteFunc(offs, func(off int) bool { return off < 2*os.Getpagesize() || m.part[off].at == partSlack })
 	}
 	branches := 0
@@ -396,12 +398,12 @@ func TestWritingOnUnmetDamageDestroysNothing(t *testing.T) {
 	require.NotZero(t, wrote)
 }
 
-// A file that is shorter than what was written is refused. What bbolt allocates
-// beyond that holds nothing, and is not missed.
+// Open refuses a file that is shorter than its written part. The space that
+// bbolt allocates beyond that is empty, and may be missing.
 func TestACutFileIsNamed(t *testing.T) {
 	page := os.Getpagesize()
 	var m *image
-	for n := 30; ; n++ { // until its last page is one that Open does not look at
+	for n := 30; ; n++ { // until Open does not read the last page
 		require.Less(t, n, 60)
 		m = makeImage(t, n, 40)
 		last := m.part[(int(m.pages.meta.end)-1)*page]
@@ -430,7 +432,7 @@ func TestACutFileIsNamed(t *testing.T) {
 	}
 	for n := 0; n < len(m.bytes); n += page {
 		if n > end+page && n%(16*page) != 0 && !long() {
-			continue // all slack
+			continue // only slack
 		}
 		cut(n)
 		cut(n + 1)
@@ -523,9 +525,9 @@ func TestNoPointerBetweenPagesLeadsAstray(t *testing.T) {
 	require.NotZero(t, met)
 }
 
-// A row that its page no longer counts, or a page that its parent no longer
-// counts, is missed by a scan and not passed over.
-func TestAScanMissesEveryRowThatIsGone(t *testing.T) {
+// A scan reports a row that its page no longer counts, and a page that its
+// parent no longer counts.
+func TestAScanReportsEveryMissingRow(t *testing.T) {
 	m := makeImage(t, 40, 700)
 	page := os.Getpagesize()
 	tried := map[string]int{}
@@ -537,11 +539,11 @@ func TestAScanMissesEveryRowThatIsGone(t *testing.T) {
 		b := bytes.Clone(m.bytes)
 		h := b[p*page:]
 		n := ne.Uint16(h[10:])
-		if part.page == "branch" { // the second of its pages goes, and the third takes its place
+		if part.page == "branch" { // removes its second page and moves the third there
 			require.Greater(t, n, uint16(2))
 			for at := pageHeader + elemSize; at < pageHeader+int(n-1)*elemSize; at += elemSize {
 				copy(h[at:at+elemSize], h[at+elemSize:at+2*elemSize])
-				ne.PutUint32(h[at:], ne.Uint32(h[at:])+elemSize) // counted from the element
+				ne.PutUint32(h[at:], ne.Uint32(h[at:])+elemSize) // an offset relative to the element
 			}
 		}
 		ne.PutUint16(h[10:], n-1)
@@ -564,8 +566,8 @@ func TestAScanMissesEveryRowThatIsGone(t *testing.T) {
 	require.Greater(t, tried["leaf"], 3)
 }
 
-// Verify holds the log to the heads that are in memory.
-func TestVerifyFindsAHeadThatIsNotTheOneKnown(t *testing.T) {
+// Verify compares the log with the heads in memory.
+func TestVerifyFindsAHeadThatDiffersFromMemory(t *testing.T) {
 	l, _ := newBook(t)
 	_, err := l.Append([]byte("a=1"))
 	require.NoError(t, err)

@@ -32,8 +32,8 @@ func createOn(files durable.FS, path string) error {
 }
 
 // A power cut after any operation of Create leaves no ledger or a whole one,
-// and a whole one after a nil error, also where there are no hard links. The
-// next open removes what else is left.
+// and a whole one after a nil error. This also holds without hard links. The
+// next open removes the left-overs.
 func TestAPowerCutInCreateLeavesNoLedgerOrAWholeOne(t *testing.T) {
 	for name, on := range map[string]func(durable.FS) durable.FS{
 		"links": func(files durable.FS) durable.FS { return files },
@@ -68,8 +68,8 @@ func TestAPowerCutInCreateLeavesNoLedgerOrAWholeOne(t *testing.T) {
 	}
 }
 
-// Create reports each operation that fails, and leaves no unfinished file; only
-// after the ledger has its name can it be there.
+// Create reports each failed operation and leaves no unfinished file. The
+// ledger can exist only after it received its name.
 func TestCreateReportsEachFault(t *testing.T) {
 	failed := map[string]bool{}
 	for disk := range durabletest.Faults() {
@@ -78,7 +78,7 @@ func TestCreateReportsEachFault(t *testing.T) {
 		err := createOn(disk, path)
 		failed[disk.Failed()] = true
 		switch disk.Failed() {
-		case "", "remove", "link": // without links it is renamed; what stays is swept
+		case "", "remove", "link": // without links it is renamed; the left-over is swept
 			require.NoError(t, err, disk)
 		default:
 			require.ErrorIs(t, err, syscall.ENOSPC, disk)
@@ -97,7 +97,7 @@ func TestCreateReportsEachFault(t *testing.T) {
 	require.Empty(t, entries)
 }
 
-// A ledger is given its name over no other file, also where there are no hard
+// Create does not replace another file with the ledger, even without hard
 // links.
 func TestAFinishedLedgerReplacesNothing(t *testing.T) {
 	dir := t.TempDir()
@@ -116,7 +116,7 @@ type failingRename struct{ durable.OS }
 
 func (failingRename) Rename(string, string) error { return errNoLinks }
 
-// An open removes no file but what a Create of the same ledger left unfinished.
+// Open removes only files that an unfinished Create of the same ledger left.
 func TestAnOpenRemovesNothingElse(t *testing.T) {
 	l, path := newBook(t)
 	require.NoError(t, l.Close())

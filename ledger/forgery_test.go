@@ -14,13 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The forgeries here are made from the formats in the package's comment, by an
-// encoder of their own, so that nothing under test makes them. Each is wrong in
-// one thing: all that depends on it (hashes, lengths, signatures) is right, so
-// that no other check can refuse it in the place of the one meant.
+// These forgeries are built from the formats in the package's comment with a
+// separate encoder, so that they do not depend on the code under test. Each is
+// wrong in one thing. Everything that depends on it (hashes, lengths,
+// signatures) is right, so that only the intended check can refuse it.
 
-// cborWriter writes CBOR. The head of number wide, counted from 0, is a size
-// longer than it need be, if there is one.
+// cborWriter writes CBOR. The head with number wide, counted from 0, is encoded
+// one size longer than necessary.
 type cborWriter struct {
 	b           []byte
 	heads, wide int
@@ -68,7 +68,7 @@ type draft struct {
 	book                   []byte
 	hashDomain, signDomain string
 	wide, wideWire         int  // heads in the entry, and around it
-	more, moreWire         bool // the array is said to have an element more than it has
+	more, moreWire         bool // the array header counts one element more than the array has
 	sign                   func(sig []byte) []byte
 	tail, wireTail         []byte
 }
@@ -77,7 +77,7 @@ type draftHead struct {
 	device []byte
 	number uint64
 	hash   []byte
-	more   bool // likewise
+	more   bool // as in draft
 }
 
 func count(b bool) uint64 {
@@ -114,13 +114,13 @@ func (d *draft) encode(sig []byte) *cborWriter {
 	return w
 }
 
-// hash is the hash that the entry goes by. It covers the bytes as they are.
+// hash returns the hash of the entry. It covers the bytes as encoded.
 func (d *draft) hash() []byte {
 	h := sha256.New()
 	h.Write([]byte(d.hashDomain))
 	h.Write(d.book)
 	unsigned := d.encode(nil)
-	if unsigned.heads-1 == d.wide { // the signature's own head is not covered
+	if unsigned.heads-1 == d.wide { // the hash does not cover the signature's head
 		plain := *d
 		plain.wide = -1
 		unsigned = plain.encode(nil)
@@ -196,21 +196,21 @@ func publicKey(name string) []byte { return testKey(name).Public().(ed25519.Publ
 
 func deviceID(name string) DeviceID { return DeviceID(publicKey(name)) }
 
-// admits is an honest admission of a device to l's book.
+// admits returns an honest admission of a device to l's book.
 func admits(t require.TestingT, l *Ledger, device string) statement {
 	book := l.Book()
 	return statement{domain: "petnames/ledger/admit/v1\x00", book: book[:], identity: l.Identity().Bytes(), device: publicKey(device), name: device, key: identity, wide: -1}
 }
 
-// removes is an honest removal of a device from l's book.
+// removes returns an honest removal of a device from l's book.
 func removes(t require.TestingT, l *Ledger, device string, last uint64) statement {
 	s := admits(t, l, device)
 	s.removal, s.domain, s.last = true, "petnames/ledger/remove/v1\x00", last
 	return s
 }
 
-// drafted is an honest next entry of a device of l's book, by a device that
-// holds all that l holds.
+// drafted returns an honest next entry of a device of l's book, as if the
+// device held every entry of l.
 func drafted(t require.TestingT, l *Ledger, device string, body []byte) *draft {
 	id, book := deviceID(device), l.Book()
 	own := l.st.Load().device(id)
@@ -233,7 +233,7 @@ func drafted(t require.TestingT, l *Ledger, device string, body []byte) *draft {
 	return d
 }
 
-// hashAt is the hash of an entry in l.
+// hashAt returns the hash of an entry in l.
 func hashAt(t require.TestingT, l *Ledger, device DeviceID, number uint64) []byte {
 	e, _, err := l.Entry(ID{device, number})
 	require.NoError(t, err)
@@ -241,11 +241,11 @@ func hashAt(t require.TestingT, l *Ledger, device DeviceID, number uint64) []byt
 	return h[:]
 }
 
-// A forgery makes an honest draft wrong in one thing, or reports that it cannot.
+// A forgery changes one thing in an honest draft, or reports that it cannot.
 type forgery struct {
 	name  string
 	forge func(t require.TestingT, l *Ledger, d *draft) bool
-	fork  bool // it is reported as a fork, and does not spoil what comes with it
+	fork  bool // it is reported as a fork, and the rest of the batch is merged
 }
 
 func always(change func(d *draft)) func(require.TestingT, *Ledger, *draft) bool {
@@ -258,7 +258,7 @@ func flipBit(sig []byte) []byte {
 	return sig
 }
 
-// entryForgeries are good for every kind of entry.
+// entryForgeries apply to every kind of entry.
 var entryForgeries = []forgery{
 	{name: "version 0", forge: always(func(d *draft) { d.version = 0 })},
 	{name: "version 2", forge: always(func(d *draft) { d.version = 2 })},
@@ -311,7 +311,7 @@ var entryForgeries = []forgery{
 		at, _ := slices.BinarySearchFunc(d.seen, stranger.device, func(h draftHead, id []byte) int { return bytes.Compare(h.device, id) })
 		d.seen = slices.Insert(d.seen, at, stranger)
 	})},
-	{name: "saw an entry that is not there", forge: withSeen(func(h *draftHead) { h.number++ })}, // and the hash is the head's
+	{name: "saw an entry that is not there", forge: withSeen(func(h *draftHead) { h.number++ })}, // with the hash of the head
 	{name: "saw another entry", forge: withSeen(func(h *draftHead) { h.hash[31] ^= 1 }), fork: true},
 	{name: "saw entry 0", forge: withSeen(func(h *draftHead) { h.number = 0 })},
 	{name: "saw 31 bytes of a device", forge: withSeen(func(h *draftHead) { h.device = h.device[:31] })},
@@ -382,7 +382,7 @@ var entryForgeries = []forgery{
 		own := l.st.Load().device(DeviceID(d.device))
 		for i := range d.seen {
 			h := &d.seen[i]
-			if h.number-1 > pastOf(own.past, DeviceID(h.device)) { // what the head's hash would be right for
+			if h.number-1 > pastOf(own.past, DeviceID(h.device)) { // the number for which the head's hash would be right
 				h.number--
 				return true
 			}
@@ -402,7 +402,8 @@ func withSeen(change func(h *draftHead)) func(require.TestingT, *Ledger, *draft)
 	}
 }
 
-// sawBefore lists an entry that the device had listed, or one that many before.
+// sawBefore lists an entry that the device had already listed, or one that is
+// less entries older.
 func sawBefore(less uint64) func(require.TestingT, *Ledger, *draft) bool {
 	return func(t require.TestingT, l *Ledger, d *draft) bool {
 		for _, m := range l.st.Load().device(DeviceID(d.device)).past {
@@ -410,15 +411,15 @@ func sawBefore(less uint64) func(require.TestingT, *Ledger, *draft) bool {
 				continue
 			}
 			old := draftHead{device: m.device[:], number: m.number - less, hash: hashAt(t, l, m.device, m.number-less)}
-			d.seen = []draftHead{old} // alone: all that it had seen was seen with it
+			d.seen = []draftHead{old} // alone: the device saw the other entries together with it
 			return true
 		}
 		return false
 	}
 }
 
-// withoutWhatItSaw returns seen with one head alone, if that saw what d's device
-// had not seen.
+// withoutWhatItSaw returns seen with only the head h, if h's entry saw an entry
+// that d's device had not seen.
 func withoutWhatItSaw(l *Ledger, d *draft, h draftHead, past []mark) ([]draftHead, bool) {
 	own := l.st.Load().device(DeviceID(d.device))
 	for _, m := range past {
@@ -429,7 +430,7 @@ func withoutWhatItSaw(l *Ledger, d *draft, h draftHead, past []mark) ([]draftHea
 	return nil, false
 }
 
-// statementForgeries are good for admissions and removals.
+// statementForgeries apply to admissions and removals.
 var statementForgeries = []struct {
 	name  string
 	forge func(l *Ledger, s *statement)
@@ -458,8 +459,9 @@ func pointerBytes(name string) []byte {
 	return append([]byte{0x00, 36, 0x08, 0x01, 0x12, 32}, publicKey(name)...)
 }
 
-// scene is a book of devices one to four, held by one: three has written, four
-// has twice after seeing that, and two has seen neither.
+// scene returns the book of device one, with devices one to four: three has
+// written one entry, four has written two after seeing it, and two has seen
+// none of these.
 func scene(t testing.TB) *Ledger {
 	a, _ := newBook(t)
 	two, three := join(t, a, "two"), join(t, a, "three")
@@ -472,12 +474,12 @@ func scene(t testing.TB) *Ledger {
 		require.NoError(t, err)
 	}
 	pull(t, a, two)
-	pull(t, a, four) // and what it has of three
+	pull(t, a, four) // with the entry of three
 	return a
 }
 
-// keeps requires that a merge takes nothing of some entries: no head moves, and
-// no row of the view changes.
+// keeps requires that a merge accepts none of the given entries: no head moves,
+// and no row of the view changes.
 func keeps(t *testing.T, l *Ledger, want error, entries ...[]byte) {
 	t.Helper()
 	view, heads, devices, order := dump(t, l), l.Heads(), l.Devices(), l.st.Load().order
@@ -490,7 +492,7 @@ func keeps(t *testing.T, l *Ledger, want error, entries ...[]byte) {
 	require.Equal(t, order, l.st.Load().order)
 }
 
-func TestAnEntryThatIsWrongInOneThingIsNotTaken(t *testing.T) {
+func TestAnEntryThatIsWrongInOneThingIsRefused(t *testing.T) {
 	a := scene(t)
 	base := func(kind string) *draft {
 		switch kind {
@@ -543,7 +545,8 @@ func TestAnEntryThatIsWrongInOneThingIsNotTaken(t *testing.T) {
 			}
 		})
 	}
-	// What all of them are made from is good. A removal that cuts comes last.
+	// Every base of the forgeries is itself accepted. A removal that ends a
+	// device comes last.
 	for _, kind := range []string{"entry", "admission", "removal"} {
 		n, err := a.Merge(seq(base(kind).wire()))
 		require.NoError(t, err, kind)
@@ -552,7 +555,7 @@ func TestAnEntryThatIsWrongInOneThingIsNotTaken(t *testing.T) {
 	verified(t, a)
 }
 
-func TestAStatementThatIsWrongInOneThingIsNotTaken(t *testing.T) {
+func TestAStatementThatIsWrongInOneThingIsRefused(t *testing.T) {
 	a := scene(t)
 	entry := func(kind uint64, body []byte) []byte {
 		d := drafted(t, a, "two", body)
@@ -611,7 +614,7 @@ func TestAStatementThatIsWrongInOneThingIsNotTaken(t *testing.T) {
 	keeps(t, a, ErrRefused, removal(func(s *statement) { s.last = 1<<62 + 1 }))
 	keeps(t, a, ErrRefused, removal(func(s *statement) { s.device = publicKey("five") }))
 
-	// What spoils a batch leaves nothing of a device that the batch admitted.
+	// A refused batch leaves nothing of a device that the batch admitted.
 	good := admission(func(*statement) {})
 	keeps(t, a, ErrRefused, good, []byte{0})
 	_, _, err := a.Entry(ID{deviceID("five"), 1})
@@ -627,7 +630,7 @@ func TestAStatementThatIsWrongInOneThingIsNotTaken(t *testing.T) {
 	verified(t, a)
 }
 
-func TestAGenesisThatIsWrongInOneThingBeginsNoBook(t *testing.T) {
+func TestAGenesisThatIsWrongInOneThingCreatesNoBook(t *testing.T) {
 	a, _ := newBook(t)
 	genesis := func(change func(d *draft), say func(s *statement)) []byte {
 		s := admits(t, a, "one")

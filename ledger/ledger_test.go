@@ -111,12 +111,12 @@ func identityPointer(t testing.TB) pointer.Pointer {
 	return p
 }
 
-// long reports whether the whole of a sweep runs, and not a sample of it.
+// long reports whether sweeps run in full, and not on a sample.
 func long() bool { return os.Getenv("PETNAME_TEST_LONG") == "1" }
 
-// unsynced stops a ledger's file from being synced, for tests that do not ask
-// what the disk holds: the bytes written are the same. That Create, Join and
-// Open sync is held by TestEveryWritingDatabaseSyncs.
+// unsynced disables the syncs of a ledger's file, for tests that do not examine
+// the state of the disk. The written bytes are the same.
+// TestEveryWritingDatabaseSyncs checks that Create, Join and Open sync.
 func unsynced(l *Ledger) *Ledger {
 	l.db.NoSync = true
 	return l

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// follow is the entry after d of the same device, which saw one entry.
+// follow returns the entry after d of the same device, which saw one entry.
 func follow(d *draft, saw *draft, body []byte) *draft {
 	n := *d
 	n.number, n.clock, n.prev, n.seen = d.number+1, d.clock+1, d.hash(), nil
@@ -67,9 +67,9 @@ func TestTheFormOfAnEntryIsBounded(t *testing.T) {
 	}
 }
 
-// An entry may have seen one that is not the latest of its device here, and
-// need not have seen what the latest saw.
-func TestAnEntryMayHaveSeenLessThanIsHere(t *testing.T) {
+// An entry may have seen an entry that is not the latest of its device in this
+// ledger. It need not have seen the entries that the latest one saw.
+func TestAnEntryMayHaveSeenLessThanTheLedgerHas(t *testing.T) {
 	a := scene(t)
 	four := deviceID("four")
 	d := drafted(t, a, "two", []byte("k=two"))
@@ -83,13 +83,13 @@ func TestAnEntryMayHaveSeenLessThanIsHere(t *testing.T) {
 	_, err = a.Merge(seq(last.wire()))
 	require.NoError(t, err)
 	require.Equal(t, last.number, a.st.Load().device(four).head)
-	n, err := a.Merge(seq(d.wire())) // saw four's entry before that
+	n, err := a.Merge(seq(d.wire())) // saw four's previous entry
 	require.NoError(t, err)
 	require.Equal(t, 1, n)
 	verified(t, a)
 }
 
-// waiting yields an entry that waits for others, without end, and counts.
+// waiting yields the same deferred entry without end, and counts the calls.
 func waiting(b []byte, pulled *int) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for *pulled < 3*maxDeferred {
@@ -118,8 +118,9 @@ func TestEntriesThatWaitAreBounded(t *testing.T) {
 	require.Equal(t, heads, a.Heads())
 }
 
-// Two devices answer each other, the clock of one always behind the other's:
-// sorted by the clocks, each pass over those that wait takes one pair.
+// Two devices answer each other, and the clock of one is always behind the
+// other's. Sorted by clock, each pass over the deferred entries accepts one
+// pair.
 func TestPassesOverEntriesThatWaitAreBounded(t *testing.T) {
 	a := scene(t)
 	exchange := func(pairs int) (out [][]byte) {
@@ -210,8 +211,8 @@ func TestOfTwoRemovalsTheEarlierEndCounts(t *testing.T) {
 	}
 }
 
-// A removal that comes before the last entries that count does not refuse them.
-func TestARemovedDevicesEntriesUpToItsEndCount(t *testing.T) {
+// A removal does not refuse entries up to its end that arrive after it.
+func TestEntriesUpToARemovalsEndAreAccepted(t *testing.T) {
 	a := scene(t)
 	two := drafted(t, a, "two", []byte("k=counts"))
 	later := follow(two, nil, []byte("k=late"))
@@ -227,8 +228,8 @@ func TestARemovedDevicesEntriesUpToItsEndCount(t *testing.T) {
 	verified(t, a)
 }
 
-// Only what a device has signed is evidence against it.
-func TestNobodyElseMakesADevicesFork(t *testing.T) {
+// Only entries that a device has signed are evidence against it.
+func TestOnlyADevicesOwnEntriesAreEvidenceOfAFork(t *testing.T) {
 	a := scene(t)
 	here := drafted(t, a, "two", []byte("k=1"))
 	next := follow(here, nil, []byte("k=2"))
@@ -251,7 +252,7 @@ func TestNobodyElseMakesADevicesFork(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, forks)
 
-	// The same entry under another signature that holds is no fork either.
+	// The same entry under another valid signature is not a fork, either.
 	again := *here
 	again.sign = func([]byte) []byte {
 		return signedOtherwise(again.key, append([]byte(again.signDomain), again.hash()...))
@@ -264,7 +265,7 @@ func TestNobodyElseMakesADevicesFork(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, forks)
 
-	// What it has signed is.
+	// Entries that it has signed are evidence.
 	for _, d := range []draft{other, *last} {
 		keeps(t, a, ErrFork, d.wire())
 	}
@@ -285,7 +286,7 @@ func TestNobodyElseMakesADevicesFork(t *testing.T) {
 
 func hashOfFork(e Entry) []byte { h := e.Hash(); return h[:] }
 
-// signedOtherwise signs with another nonce than RFC 8032 prescribes.
+// signedOtherwise signs with a different nonce than RFC 8032 specifies.
 func signedOtherwise(key ed25519.PrivateKey, message []byte) []byte {
 	h := sha512.Sum512(key.Seed())
 	secret, err := edwards25519.NewScalar().SetBytesWithClamping(h[:32])
@@ -306,7 +307,8 @@ func signedOtherwise(key ed25519.PrivateKey, message []byte) []byte {
 	return append(point, edwards25519.NewScalar().MultiplyAdd(challenge, secret, r).Bytes()...)
 }
 
-// Evidence is bounded for each device: one device's does not keep out another's.
+// Evidence is bounded for each device: the evidence of one device does not
+// displace another's.
 func TestEvidenceOfForksIsBoundedForEachDevice(t *testing.T) {
 	a := scene(t)
 	fork := func(device string, i int) []byte {
@@ -318,7 +320,7 @@ func TestEvidenceOfForksIsBoundedForEachDevice(t *testing.T) {
 		keeps(t, a, ErrFork, fork("two", i))
 	}
 	keeps(t, a, ErrFork, fork("three", 0))
-	keeps(t, a, ErrFork, fork("three", 0)) // is kept once
+	keeps(t, a, ErrFork, fork("three", 0)) // stored once
 	count := map[DeviceID]int{}
 	forks, err := a.Forks()
 	require.NoError(t, err)

@@ -120,7 +120,7 @@ func TestMergeTakesAnyOrderAndRepetition(t *testing.T) {
 	require.Same(t, before, a.st.Load(), "nothing was written")
 }
 
-// Valid entries in the worst order cost one pass, not one for each of them.
+// Valid entries in the worst order need one pass, not one for each entry.
 func TestOrderOfEntriesDoesNotMultiplyTheCost(t *testing.T) {
 	a, _ := newBook(t)
 	b := join(t, a, "two")

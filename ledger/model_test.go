@@ -161,8 +161,8 @@ func dumpAny(t require.TestingT, l *Ledger) string {
 	return out.String()
 }
 
-// copies closes ledgers, and returns a function that makes new copies of their
-// files and returns their paths. To create a ledger costs many syncs.
+// copies closes ledgers. It returns a function that copies their files and
+// returns the paths of the copies. Creating a ledger would need many syncs.
 func copies(t *testing.T, ls ...*Ledger) func(require.TestingT) []string {
 	var files [][]byte
 	for _, l := range ls {
@@ -183,11 +183,11 @@ func copies(t *testing.T, ls ...*Ledger) func(require.TestingT) []string {
 	}
 }
 
-// Whatever several devices write, by clocks that lie, and whichever way it gets
-// around, those that hold the same entries have the same view; and what one of
-// them rebuilds is what it had. What a dishonest device or carrier puts among it
-// never lands: it is refused with all that came with it, or is evidence of a
-// fork, and the honest work gets through all the same.
+// Several devices write entries with wrong clocks and exchange them in any
+// order. Devices that hold the same entries have the same view, and Rebuild
+// does not change it. A ledger accepts no entries of a dishonest device or
+// carrier: it refuses the batch, or records evidence of a fork. Honest entries
+// are accepted nevertheless.
 func TestViewsDoNotDependOnTheOrderOfMerging(t *testing.T) {
 	names := []string{"one", "two", "three", "four"}
 	first, _ := newBook(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// undefaced counts the free pages of a file that are not defaced.
+// undefaced returns the number of free pages of a file that are not defaced.
 func undefaced(t *testing.T, path string) (n int) {
 	t.Helper()
 	f, err := os.Open(path)
@@ -38,8 +38,8 @@ func TestFreePagesAreDefacedAfterEachCommit(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, undefaced(t, path))
 	}
-	// A reader may still be on pages that a commit sets free: they stay, and the
-	// next sweep takes them.
+	// A reader may still use pages that a commit frees: these pages stay, and
+	// the next sweep defaces them.
 	l.gate.RLock()
 	_, err := l.Append([]byte("a=2"))
 	l.gate.RUnlock()
@@ -50,10 +50,10 @@ func TestFreePagesAreDefacedAfterEachCommit(t *testing.T) {
 	require.Zero(t, undefaced(t, path))
 }
 
-// A closed file says that its free pages are defaced; nothing else may say so.
-func TestOnlyACloseLeavesAFileClean(t *testing.T) {
+// Only a closed file is marked as having defaced free pages.
+func TestOnlyCloseMarksAFileAsClean(t *testing.T) {
 	l, path := newBook(t)
-	require.True(t, l.clean, "it was created and closed")
+	require.True(t, l.clean, "Create closed the file")
 	_, err := l.Append([]byte("a=1"))
 	require.NoError(t, err)
 	crashed := func() bool {
@@ -73,13 +73,13 @@ func TestOnlyACloseLeavesAFileClean(t *testing.T) {
 	_, err = l.Append([]byte("a=2"))
 	require.NoError(t, err)
 	require.True(t, crashed())
-	l.broken = os.ErrDeadlineExceeded // what free pages hold is not known
+	l.broken = os.ErrDeadlineExceeded // the content of free pages is unknown
 	l = reopen(t, l, "one")
 	require.False(t, l.clean)
 	verified(t, l)
 }
 
-// freeList returns the free list's page of an image, and its ids.
+// freeList returns the page of the free list of an image, and its ids.
 func (m *image) freeList() (page []byte, ids []uint64) {
 	page = m.bytes[int64(m.pages.meta.freelist)*m.pages.size:][:m.pages.size]
 	for i := range int(ne.Uint16(page[10:])) {
@@ -127,7 +127,7 @@ func TestAFreeListThatDoesNotHoldIsNamed(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(m.bytes, got), "%s: it stays as it is", name)
 
-		// In a file that is open, Verify finds it.
+		// Verify finds the damage in an open file.
 		m.restore(whole)
 		l, err := Open(m.path, testKey("one"), multi{}, testOptions())
 		require.NoError(t, err)
@@ -137,7 +137,7 @@ func TestAFreeListThatDoesNotHoldIsNamed(t *testing.T) {
 		m.restore(whole)
 		require.NoError(t, l.Close())
 	}
-	// A page that is in no list is lost, which is no danger.
+	// A page that is in no list is lost, which does no harm.
 	m.restore(whole)
 	l, err := Open(m.path, testKey("one"), multi{}, testOptions())
 	require.NoError(t, err)
@@ -147,7 +147,7 @@ func TestAFreeListThatDoesNotHoldIsNamed(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
-// recordedFile is a file of pages that records what is written and synced.
+// recordedFile is a file of pages that records writes and syncs.
 type recordedFile struct {
 	pageFile
 	calls []string
@@ -163,8 +163,8 @@ func (r *recordedFile) Sync() error {
 	return r.pageFile.Sync()
 }
 
-// The clean mark is off on the disk before the first commit writes to free
-// pages, and on after all of them were defaced on the disk.
+// On the disk, the clean mark is removed before the first commit writes to free
+// pages, and set after all of them were defaced.
 func TestTheCleanMarkIsSyncedAgainstThePages(t *testing.T) {
 	l, _ := newBook(t)
 	l = reopen(t, l, "one")
@@ -176,7 +176,7 @@ func TestTheCleanMarkIsSyncedAgainstThePages(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{mark, "sync"}, file.calls[:2])
 
-	l.free = []uint64{} // nothing is known of the pages: Close defaces them all
+	l.free = []uint64{} // the state of the pages is unknown: Close defaces them all
 	file.calls = nil
 	mark = fmt.Sprintf("write %d at %d", cleanSize, l.pages.markAt())
 	require.NoError(t, l.Close())

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets the test binary be the second process, and has rapid try fewer
-// cases than its 100 if the run is not a long one.
+// TestMain runs the test binary as the second process if requested. Unless the
+// run is long, it reduces rapid's 100 cases.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("LEDGER_TEST_HOLD"); path != "" {
 		l, err := Open(path, testKey("one"), multi{}, testOptions())

@@ -14,10 +14,10 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// Rows here are changed with their checksums made right, as a program would that
-// writes to the file behind the package's back: what a row says is checked too.
+// These tests change rows and correct their checksums, as another program might
+// that writes to the file. The ledger also checks the content of a row.
 
-// edit closes a ledger and changes its file with bbolt alone.
+// edit closes a ledger and changes its file directly with bbolt.
 func edit(t *testing.T, l *Ledger, change func(tx *bbolt.Tx) error) {
 	t.Helper()
 	require.NoError(t, l.Close())
@@ -51,7 +51,7 @@ func logRow(index uint32, number uint64, change func(entry, body []byte) ([]byte
 	}
 }
 
-// checksummed returns a row with its checksum made right.
+// checksummed returns a row with a correct checksum.
 func checksummed(bucket string, key, row []byte) []byte {
 	row = bytes.Clone(row)
 	sum := crc32.Checksum(slices.Concat([]byte(bucket), key, row[4:]), crc32.MakeTable(crc32.Castagnoli))
@@ -59,7 +59,7 @@ func checksummed(bucket string, key, row []byte) []byte {
 	return row
 }
 
-// verifies counts what Verify finds.
+// verifies returns the number of errors that Verify yields.
 func verifies(t *testing.T, l *Ledger) (found int) {
 	t.Helper()
 	for err := range l.Verify(t.Context()) {
@@ -77,7 +77,7 @@ func openAs(l *Ledger, device string) (*Ledger, error) {
 	return o, err
 }
 
-func TestWhatARowSaysIsCheckedThoughItsChecksumHolds(t *testing.T) {
+func TestTheContentOfARowIsCheckedDespiteAValidChecksum(t *testing.T) {
 	keep := func(entry, body []byte) ([]byte, []byte) { return entry, body }
 	for _, c := range []struct {
 		name   string
@@ -132,7 +132,7 @@ func TestWhatARowSaysIsCheckedThoughItsChecksumHolds(t *testing.T) {
 	}
 }
 
-func TestAnEntryInAnothersPlaceIsDamage(t *testing.T) {
+func TestAnEntryInTheRowOfAnotherIsDamage(t *testing.T) {
 	l, _ := newBook(t)
 	es, err := l.Append([]byte("a=1"), []byte("b=2"), []byte("c=3"))
 	require.NoError(t, err)
@@ -148,8 +148,8 @@ func TestAnEntryInAnothersPlaceIsDamage(t *testing.T) {
 	require.NotZero(t, verifies(t, l))
 }
 
-// The device's key may sign another entry into the place of one: what follows
-// names the one before it by its hash, and so do those that saw it.
+// A device's key may sign another entry with the same number. The next entry of
+// the device, and the entries that saw it, name the original by its hash.
 func TestTheChainOfTheLogIsVerified(t *testing.T) {
 	a, _ := newBook(t)
 	b := join(t, a, "two")
@@ -311,7 +311,7 @@ func TestEvidenceOfAForkIsCheckedWhenRead(t *testing.T) {
 	}
 }
 
-// dbFold shows the database that a view is of.
+// dbFold passes the database of a view to a function.
 type dbFold struct {
 	multi
 	show func(db *bbolt.DB)
@@ -322,8 +322,8 @@ func (f dbFold) Apply(v *View, e Entry, body []byte) error {
 	return f.multi.Apply(v, e, body)
 }
 
-// What Append returns nil for is on the disk because bbolt syncs its data, the
-// growth of the file and the list of free pages.
+// An entry for which Append returned nil is on the disk, because bbolt syncs
+// its data, the growth of the file and the list of free pages.
 func TestEveryWritingDatabaseSyncs(t *testing.T) {
 	looked := 0
 	syncs := func(db *bbolt.DB) {
@@ -340,7 +340,7 @@ func TestEveryWritingDatabaseSyncs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 1, looked)
 	require.NoError(t, a.AdmitDevice(identity, publicKey("two"), "two"))
-	// Here the fold sees the file that is about to get its name.
+	// In Join, the fold receives the file before the file gets its name.
 	b, err := Join(t.TempDir()+"/two.db", identityPointer(t), testKey("two"), seq(missing(t, a, nil)...), f, testOptions())
 	require.NoError(t, err)
 	require.Equal(t, 2, looked)
@@ -360,11 +360,11 @@ func TestNothingIsWrittenAfterACommitThatFailed(t *testing.T) {
 	view, heads := dump(t, l), l.Heads()
 	info, err := os.Stat(path)
 	require.NoError(t, err)
-	l.db.MaxSize = int(info.Size()) // the disk is full
+	l.db.MaxSize = int(info.Size()) // simulates a full disk
 	big := make([]byte, MaxBody)
 	_, err = l.Append(append([]byte("b="), big[2:]...), append([]byte("c="), big[2:]...))
 	require.ErrorIs(t, err, berrors.ErrMaxSizeReached)
-	l.db.MaxSize = 0 // and is no more
+	l.db.MaxSize = 0 // the disk has room again
 	require.Equal(t, view, dump(t, l))
 	require.Equal(t, heads, l.Heads())
 	for range 2 {
@@ -373,7 +373,7 @@ func TestNothingIsWrittenAfterACommitThatFailed(t *testing.T) {
 	}
 	require.Error(t, l.Rebuild())
 	require.Error(t, l.AdmitDevice(identity, publicKey("two"), "two"))
-	require.Equal(t, []string{"1"}, get(t, l, "a"), "reading goes on")
+	require.Equal(t, []string{"1"}, get(t, l, "a"), "reads still work")
 	require.Equal(t, view, dump(t, l))
 	require.Equal(t, heads, l.Heads())
 
@@ -384,7 +384,7 @@ func TestNothingIsWrittenAfterACommitThatFailed(t *testing.T) {
 	verified(t, l)
 }
 
-func TestNothingIsWrittenAfterAWriteThatMetDamage(t *testing.T) {
+func TestNothingIsWrittenAfterAWriteFoundDamage(t *testing.T) {
 	l, path := newBook(t)
 	_, err := l.Append([]byte("a=needle in a row"))
 	require.NoError(t, err)
@@ -399,13 +399,13 @@ func TestNothingIsWrittenAfterAWriteThatMetDamage(t *testing.T) {
 	require.NoError(t, err)
 	_, err = l.Append([]byte("a=2"))
 	require.Truef(t, named(err), "%v", err)
-	_, err = f.WriteAt(whole, 0) // and the damage goes away
+	_, err = f.WriteAt(whole, 0) // repairs the damage
 	require.NoError(t, err)
 	for range 2 {
 		_, err = l.Append([]byte("a=2"))
 		require.Truef(t, named(err), "%v", err)
 	}
-	require.Equal(t, []string{"needle in a row"}, get(t, l, "a"), "reading goes on")
+	require.Equal(t, []string{"needle in a row"}, get(t, l, "a"), "reads still work")
 	require.Equal(t, heads, l.Heads())
 	l = reopen(t, l, "one")
 	_, err = l.Append([]byte("a=2"))
@@ -414,7 +414,7 @@ func TestNothingIsWrittenAfterAWriteThatMetDamage(t *testing.T) {
 	verified(t, l)
 }
 
-// careless passes over every error of the view.
+// careless ignores every error of the view.
 type careless struct{}
 
 func (careless) Version() string { return multi{}.Version() }
@@ -437,7 +437,7 @@ func (careless) Apply(v *View, _ Entry, body []byte) error {
 	return nil
 }
 
-func TestDamageThatAFoldPassesOverIsNotCommittedOver(t *testing.T) {
+func TestDamageThatAFoldIgnoresPreventsTheCommit(t *testing.T) {
 	key, err := rowKey("writes", []byte("a"))
 	require.NoError(t, err)
 	for _, op := range []string{"get", "put", "delete", "scan", "last", "count", "nothing"} {
@@ -475,8 +475,8 @@ func TestDamageThatAFoldPassesOverIsNotCommittedOver(t *testing.T) {
 	}
 }
 
-// What no signature covers, the row's checksum does: the state of the body, the
-// order of arrival, the vector.
+// The row's checksum covers the parts without a signature: the state of the
+// body, the order of arrival and the vector.
 func TestEachByteBeforeAnEntryInItsRowIsChecked(t *testing.T) {
 	a, _ := newBook(t)
 	b := join(t, a, "two")

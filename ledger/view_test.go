@@ -50,8 +50,8 @@ func TestKeysAndValuesAreBounded(t *testing.T) {
 	}
 }
 
-// A scan sees the rows that are put in before it comes to them, does not see
-// those that are deleted, and none twice.
+// A scan yields rows that are inserted after its position, does not yield
+// deleted rows, and yields no row twice.
 func TestATableMayBeWrittenToDuringAScan(t *testing.T) {
 	var got []string
 	require.NoError(t, folded(t, func(v *View) error {
@@ -68,13 +68,13 @@ func TestATableMayBeWrittenToDuringAScan(t *testing.T) {
 			got = append(got, k)
 			switch k {
 			case "b":
-				err = v.Put("t", []byte("a"), nil) // behind
+				err = v.Put("t", []byte("a"), nil) // before the position of the scan
 			case "d":
-				err = v.Put("t", []byte("e"), nil) // before it
+				err = v.Put("t", []byte("e"), nil) // after the position of the scan
 			case "e":
 				err = v.Delete("t", []byte("f"))
 			case "h":
-				err = v.Delete("t", []byte("h")) // the row itself
+				err = v.Delete("t", []byte("h")) // the current row
 			}
 			if err != nil {
 				return err
@@ -87,7 +87,7 @@ func TestATableMayBeWrittenToDuringAScan(t *testing.T) {
 	require.Equal(t, []string{"b", "d", "e", "h"}, got)
 }
 
-func TestAScanStartsWhereItIsTold(t *testing.T) {
+func TestAScanStartsAtTheGivenKey(t *testing.T) {
 	require.NoError(t, folded(t, func(v *View) error {
 		for _, k := range []string{"a", "b1", "b2", "b3", "c"} {
 			if err := v.Put("t", []byte(k), nil); err != nil {
@@ -133,7 +133,7 @@ func TestMergeKeepsNoSliceOfItsCallers(t *testing.T) {
 		require.NoError(t, err)
 	}
 	all := missing(t, b, a.Heads())
-	slices.Reverse(all) // all but one have to wait
+	slices.Reverse(all) // all but one are deferred
 	n, err := a.Merge(reused(all))
 	require.NoError(t, err)
 	require.Equal(t, 5, n)
@@ -141,9 +141,9 @@ func TestMergeKeepsNoSliceOfItsCallers(t *testing.T) {
 	verified(t, a)
 }
 
-// An entry that a removed device did not sign spoils what comes with it, as any
-// other does.
-func TestALateEntryIsLeftOutOnlyIfItsDeviceSignedIt(t *testing.T) {
+// A late entry that the removed device did not sign causes the refusal of the
+// whole batch, as any other forgery does.
+func TestALateEntryIsSkippedOnlyIfItsDeviceSignedIt(t *testing.T) {
 	a := scene(t)
 	s := removes(t, a, "two", 1)
 	d := drafted(t, a, "three", s.body())
@@ -173,7 +173,7 @@ func TestAdmittingADeviceAgainRenamesIt(t *testing.T) {
 	require.Len(t, a.Devices(), 2)
 }
 
-// short is a device key whose signatures lack a byte.
+// short is a device key whose signatures are one byte too short.
 type short struct{ crypto.Signer }
 
 func (s short) Sign(rand io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
@@ -213,7 +213,7 @@ func TestAFileOfAnotherFormatIsNotOpened(t *testing.T) {
 	require.False(t, named(err), "it is not damaged: %v", err)
 }
 
-// The index holds what reading seldom meets, such as evidence of forks.
+// The index contains data that is rarely read, such as evidence of forks.
 func TestVerifyFindsDamageInTheIndex(t *testing.T) {
 	a := scene(t)
 	d := drafted(t, a, "two", []byte("k=other"))
@@ -234,8 +234,8 @@ func TestVerifyFindsDamageInTheIndex(t *testing.T) {
 	require.Truef(t, named(err), "%v", err)
 }
 
-// Between a commit and the moment that its state is set, readers wait.
-func TestAReaderNeverSeesAFileWithTheStateBeforeIt(t *testing.T) {
+// A reader waits between a commit and the update of the state in memory.
+func TestAReaderNeverSeesANewFileWithTheOldState(t *testing.T) {
 	l, _ := newBook(t)
 	before := l.st.Load()
 	_, err := l.Append([]byte("a=1"))

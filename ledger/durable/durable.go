@@ -1,12 +1,13 @@
-// Package durable writes files so that a nil error outlives a power cut, and so
-// that a power cut at any moment leaves an old content or a new one:
+// Package durable writes files so that a write with a nil error survives a
+// power cut, and a power cut at any moment leaves the old content or the new
+// one:
 //
 //	err := durable.Replace(nil, "config.toml", ".config.toml-", time.Time{}, bytes.NewReader(b))
 //	err = durable.Create(nil, "recovery.key", secret)
 //
-// Files are made with mode 0600 and folders with mode 0700. Every function takes
-// an [FS]; nil is the operating system's, and package durabletest has one that
-// loses what was not synced.
+// Files are created with mode 0600 and folders with mode 0700. Every function
+// takes an [FS]; nil is the operating system's. Package durabletest has an FS
+// that loses unsynced data.
 package durable
 
 import (
@@ -25,8 +26,8 @@ import (
 	"time"
 )
 
-// FS is what changes files and folders. Each method is as the function of
-// package os.
+// FS changes files and folders. Each method acts as the function of package os
+// with the same name.
 type FS interface {
 	OpenFile(name string, flag int) (File, error)
 	Mkdir(name string) error
@@ -35,7 +36,7 @@ type FS interface {
 	Remove(name string) error
 	Chtimes(name string, modified time.Time) error
 
-	// SyncDir makes durable which names the folder has.
+	// SyncDir makes the names in the folder durable.
 	SyncDir(name string) error
 }
 
@@ -48,7 +49,7 @@ type File interface {
 // OS is the FS of the operating system.
 type OS struct{}
 
-// Or returns fsys, or the operating system's if there is none.
+// Or returns fsys, or OS if fsys is nil.
 func Or(fsys FS) FS {
 	if fsys == nil {
 		return OS{}
@@ -57,10 +58,10 @@ func Or(fsys FS) FS {
 }
 
 // Replace replaces the content of the file name, and sets the modification time
-// unless that is zero. The content is written under a name of prefix and random
-// letters in the same folder, synced and renamed; [Sweep] removes what a crash
-// leaves of that. After an error the old file is as it was, but for one of the
-// last step: if the folder cannot be synced, the new content may be in place
+// unless it is zero. It writes the content to a file in the same folder, named
+// prefix plus random letters, syncs it and renames it. [Sweep] removes the
+// files that a crash leaves. After an error the old file is unchanged, with one
+// exception: if the folder cannot be synced, the new content may be in place
 // without being durable.
 func Replace(fsys FS, name, prefix string, modified time.Time, content io.WriterTo) error {
 	fsys = Or(fsys)
@@ -75,7 +76,7 @@ func Replace(fsys FS, name, prefix string, modified time.Time, content io.Writer
 	if err != nil {
 		return err
 	}
-	// Closing the file has set its time anew on Windows.
+	// On Windows, closing the file sets its time again.
 	if err = stamp(); err == nil {
 		err = fsys.Rename(temp, name)
 	}
@@ -85,9 +86,9 @@ func Replace(fsys FS, name, prefix string, modified time.Time, content io.Writer
 	return fsys.SyncDir(filepath.Dir(name))
 }
 
-// Create makes a file that must not be there yet; if it is, the error is
-// fs.ErrExist and the file stays as it is. After another error there is no such
-// file. A crash can leave a part of it.
+// Create creates a file that must not exist yet. If it exists, the error is
+// fs.ErrExist and the file is unchanged. After any other error the file does
+// not exist. A crash can leave a part of the file.
 func Create(fsys FS, name string, b []byte) error {
 	fsys = Or(fsys)
 	err := create(fsys, name, bytes.NewReader(b), func() error { return nil })
@@ -100,7 +101,7 @@ func Create(fsys FS, name string, b []byte) error {
 	return nil
 }
 
-// create makes a new file whose content is durable, and whose name is not yet.
+// create creates a new file with durable content. Its name is not durable yet.
 func create(fsys FS, name string, content io.WriterTo, stamp func() error) error {
 	f, err := fsys.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
@@ -119,8 +120,8 @@ func create(fsys FS, name string, content io.WriterTo, stamp func() error) error
 	return nil
 }
 
-// MkdirAll makes a folder and those above it that are missing, durably. It
-// returns those that it made, outermost first, also beside an error.
+// MkdirAll creates a folder and its missing parents durably. It returns the
+// folders that it created, outermost first, also with an error.
 func MkdirAll(fsys FS, dir string) (made []string, err error) {
 	fsys = Or(fsys)
 	info, err := os.Stat(dir)
@@ -141,7 +142,7 @@ func MkdirAll(fsys FS, dir string) (made []string, err error) {
 	err = fsys.Mkdir(dir)
 	if err == nil {
 		made = append(made, dir)
-	} else if !errors.Is(err, fs.ErrExist) { // another process may have made it
+	} else if !errors.Is(err, fs.ErrExist) { // another process may have created it
 		return made, err
 	}
 	return made, fsys.SyncDir(parent)
@@ -151,7 +152,7 @@ func MkdirAll(fsys FS, dir string) (made []string, err error) {
 // letters and digits.
 func TempName(prefix string) string { return prefix + rand.Text() }
 
-// isTempName reports whether TempName can have made the name.
+// isTempName reports whether TempName may have returned the name.
 func isTempName(name, prefix string) bool {
 	text, ok := strings.CutPrefix(name, prefix)
 	return ok && len(text) == 26 && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
@@ -159,7 +160,7 @@ func isTempName(name, prefix string) bool {
 
 // Sweep removes the unfinished files that a crash left in a folder: regular
 // files with a name that [TempName] returns for one of the prefixes. The caller
-// keeps others from replacing files there meanwhile.
+// must prevent concurrent calls of Replace there.
 func Sweep(fsys FS, dir string, prefixes ...string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -177,7 +178,7 @@ func Sweep(fsys FS, dir string, prefixes ...string) error {
 	return nil
 }
 
-// OpenFile opens a file, and makes it with mode 0600 if flag says so.
+// OpenFile opens a file, and creates it with mode 0600 if flag has os.O_CREATE.
 func (OS) OpenFile(name string, flag int) (File, error) {
 	f, err := os.OpenFile(name, flag, 0o600)
 	if err != nil {
@@ -186,13 +187,14 @@ func (OS) OpenFile(name string, flag int) (File, error) {
 	return f, nil
 }
 
-// Mkdir makes a folder with mode 0700.
+// Mkdir creates a folder with mode 0700.
 func (OS) Mkdir(name string) error { return os.Mkdir(name, 0o700) }
 
-// Link makes newname a second name of the file oldname; newname must not exist.
+// Link creates newname as a second name of the file oldname; newname must not
+// exist.
 func (OS) Link(oldname, newname string) error { return os.Link(oldname, newname) }
 
-// Rename renames a file or folder, and replaces a file that has the new name.
+// Rename renames a file or folder, and replaces a file with the new name.
 func (OS) Rename(oldname, newname string) error { return os.Rename(oldname, newname) }
 
 // Remove removes a file or an empty folder.
@@ -202,8 +204,8 @@ func (OS) Remove(name string) error { return os.Remove(name) }
 func (OS) Chtimes(name string, modified time.Time) error { return os.Chtimes(name, modified, modified) }
 
 // SyncDir syncs a folder. Windows has no such call, and its file system
-// journals renames. A folder that may be used but not read cannot be synced,
-// nor can any on a file system that has no such call: that is no error.
+// journals renames. SyncDir returns nil if the folder may be used but not read,
+// or if its file system does not support the call.
 func (OS) SyncDir(name string) error {
 	if runtime.GOOS == "windows" {
 		return nil

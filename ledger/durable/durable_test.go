@@ -29,7 +29,7 @@ func replace(files durable.FS, name string, b []byte) error {
 	return durable.Replace(files, name, ".new-", written, bytes.NewReader(b))
 }
 
-// content is a file's content; nil: there is none.
+// content returns a file's content, or nil if it does not exist.
 func content(t *testing.T, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(name)
@@ -40,7 +40,7 @@ func content(t *testing.T, name string) []byte {
 	return b
 }
 
-// names lists a folder.
+// names lists the names in a folder.
 func names(t *testing.T, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -52,9 +52,9 @@ func names(t *testing.T, dir string) []string {
 	return all
 }
 
-// A power cut after any operation of Replace leaves the old content or the new
-// one, each whole, and the new one with its time after a nil error. What else
-// is left is swept away.
+// A power cut after any operation of Replace leaves the whole old content or
+// the whole new one. After a nil error it leaves the new content with its time.
+// Sweep removes the left-overs.
 func TestReplaceIsAllOrNothing(t *testing.T) {
 	for _, had := range [][]byte{nil, old} {
 		outcomes := map[string]int{}
@@ -95,9 +95,9 @@ func TestReplaceIsAllOrNothing(t *testing.T) {
 	}
 }
 
-// Whichever operation of Replace fails, the error is returned and the old file
-// is as it was, alone in its folder; only once the file has its name can the
-// new one be in place.
+// When any operation of Replace fails, the error is returned and the old file
+// is unchanged and alone in its folder. Only after the rename can the new one
+// be in place.
 func TestReplaceReportsEachFault(t *testing.T) {
 	failed := map[string]bool{}
 	for disk := range durabletest.Faults() {
@@ -131,8 +131,8 @@ func (failing) WriteTo(io.Writer) (int64, error) { return 0, errFailing }
 
 var errFailing = errors.New("no content")
 
-// A power cut after any operation of Create leaves no more than the file, and
-// the whole of it after a nil error.
+// A power cut after any operation of Create leaves at most the file, and the
+// whole file after a nil error.
 func TestCreateIsDurable(t *testing.T) {
 	for disk := range durabletest.Crashes() {
 		dir := t.TempDir()
@@ -148,8 +148,8 @@ func TestCreateIsDurable(t *testing.T) {
 	}
 }
 
-// Whichever operation of Create fails, the error is returned and there is no
-// file.
+// When any operation of Create fails, the error is returned and the file does
+// not exist.
 func TestCreateReportsEachFault(t *testing.T) {
 	failed := map[string]bool{}
 	for disk := range durabletest.Faults() {
@@ -168,8 +168,7 @@ func TestCreateReportsEachFault(t *testing.T) {
 	}
 }
 
-// Create replaces nothing that is there: no file, folder, or link that leads
-// nowhere.
+// Create replaces no existing file, folder, or dangling link.
 func TestCreateReplacesNothing(t *testing.T) {
 	dir := t.TempDir()
 	file, folder, link := filepath.Join(dir, "file"), filepath.Join(dir, "folder"), filepath.Join(dir, "link")
@@ -183,8 +182,9 @@ func TestCreateReplacesNothing(t *testing.T) {
 	require.Equal(t, []string{"file", "folder", "link"}, names(t, dir))
 }
 
-// Folders that MkdirAll made outlive a power cut, each in the one above it; it
-// returns those that it made, and makes no folder over a file.
+// Folders that MkdirAll created survive a power cut with their parents.
+// MkdirAll returns the folders that it created, and does not replace a file
+// with a folder.
 func TestMkdirAllIsDurable(t *testing.T) {
 	for disk := range durabletest.Crashes() {
 		root := t.TempDir()
@@ -211,7 +211,7 @@ func TestMkdirAllIsDurable(t *testing.T) {
 	require.DirExists(t, filepath.Join(root, "a", "b"))
 	made, err = durable.MkdirAll(nil, root)
 	require.NoError(t, err)
-	require.Empty(t, made, "it is there")
+	require.Empty(t, made, "it exists")
 	require.NoError(t, os.WriteFile(filepath.Join(root, "file"), old, 0o600))
 	_, err = durable.MkdirAll(nil, filepath.Join(root, "file"))
 	require.ErrorIs(t, err, syscall.ENOTDIR)
@@ -219,14 +219,14 @@ func TestMkdirAllIsDurable(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ENOTDIR)
 }
 
-// raced is a file system on which another process makes each folder first.
+// raced is a file system on which another process creates each folder first.
 type raced struct{ durable.OS }
 
 func (r raced) Mkdir(name string) error { return errors.Join(r.OS.Mkdir(name), r.OS.Mkdir(name)) }
 
-// Sweep removes the files that TempName named alone, reports one that it cannot remove,
-// and finds nothing in a folder that is not there.
-func TestSweepRemovesLeftOversAlone(t *testing.T) {
+// Sweep removes only files named by TempName, reports a file that it cannot
+// remove, and removes nothing from a missing folder.
+func TestSweepRemovesOnlyLeftOvers(t *testing.T) {
 	dir := t.TempDir()
 	const a, b = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "23456723456723456723456723"
 	kept := []string{".new-" + a, ".new-" + b[1:], ".new-" + b + "A", ".new-" + strings.ToLower(a), ".new-2026", ".new-laptop", "a.new-" + b, "file"}
@@ -248,8 +248,8 @@ func TestSweepRemovesLeftOversAlone(t *testing.T) {
 	require.Error(t, durable.Sweep(nil, filepath.Join(dir, "file"), ".new-"))
 }
 
-// On a real disk files are for their owner alone, an older one has lost its
-// content, and a file system that cannot sync folders is no error.
+// On a real disk, only the owner can access the files, Replace replaces old
+// content, and a file system that cannot sync folders causes no error.
 func TestFilesOfTheOperatingSystem(t *testing.T) {
 	dir, err := durable.MkdirAll(nil, filepath.Join(t.TempDir(), "folder"))
 	require.NoError(t, err)

@@ -1,5 +1,5 @@
-// Package durabletest has a file system that loses what was not synced, for
-// tests of what is written with package durable.
+// Package durabletest has a file system that loses unsynced data, for tests of
+// code that writes with package durable.
 //
 //	for disk := range durabletest.Crashes() { // after each operation in turn
 //		dir := t.TempDir()
@@ -27,44 +27,44 @@ import (
 	"github.com/petnames-go/petnames/ledger/durable"
 )
 
-// ErrCrashed is what every operation after the power cut returns.
+// ErrCrashed is returned by every operation after the power cut.
 var ErrCrashed = errors.New("the power is cut")
 
 const (
-	draws   = 5    // what a power cut leaves, for each operation
+	draws   = 5    // simulated results of a power cut for each operation
 	maximum = 1000 // operations of one run
 )
 
-// Disk is a durable.FS on real files that knows which part of them is durable.
-// Files that it has not changed are. The zero value never fails.
+// Disk is a durable.FS on real files that tracks which part of them is durable.
+// Files that it has not changed are durable. The zero value never fails.
 type Disk struct {
-	fail func(n int, op string) error // before the nth operation, from 1
+	fail func(n int, op string) error // called before the nth operation, from 1
 	rng  *rand.Rand
-	draw uint64 // 0: all that is not durable is lost; 1: nothing is; 2: content is, names are not; more: by chance
+	draw uint64 // 0: all unsynced data is lost; 1: nothing is lost; 2: content is kept, names are lost; above: random
 
 	mu      sync.Mutex
 	ops     []string
-	names   map[string]*inode // as the processes see them; nil: none
-	durable map[string]*inode // as they are on the disk
-	pending []change          // of the one that are not in the other
+	names   map[string]*inode // current state, as processes see it; nil: no file
+	durable map[string]*inode // state on the disk
+	pending []change          // changes of names that are not durable
 }
 
 type inode struct {
 	dir             bool
 	content, synced []byte
-	modified, kept  time.Time // zero: as the system has it
+	modified, kept  time.Time // zero: the modification time of the real file
 }
 
-// change is one operation on the names of a folder: several at once for a
-// rename.
+// change is one operation on the names of a folder. A rename changes several
+// names at once.
 type change struct {
 	dir   string
 	names map[string]*inode
 }
 
 // Crashes yields disks that lose power after no operation, the first, the
-// second and so on, each several times with other losses, until a run needs
-// fewer operations. The run ends with a call of Crash.
+// second and so on, several times each with different losses. It ends when a
+// run needs fewer operations. The caller ends each run with a call of Crash.
 func Crashes() iter.Seq[*Disk] {
 	return each(draws, func(after int) func(int, string) error {
 		return func(n int, _ string) error {
@@ -76,8 +76,8 @@ func Crashes() iter.Seq[*Disk] {
 	})
 }
 
-// Faults yields disks whose first, second and so on operation fails as on a
-// full disk, until a run needs fewer operations.
+// Faults yields disks whose first, second and so on operation fails with
+// ENOSPC. It ends when a run needs fewer operations.
 func Faults() iter.Seq[*Disk] {
 	return each(1, func(after int) func(int, string) error {
 		return func(n int, op string) error {
@@ -123,22 +123,22 @@ func (d *Disk) Failed() string {
 	return ""
 }
 
-// Wrote reports whether the file or folder has its name through the disk: what
-// is written around it counts as durable.
+// Wrote reports whether the file or folder got its name through the disk. Files
+// written by other means count as durable.
 func (d *Disk) Wrote(name string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.names[name] != nil
 }
 
-// String says what was done, for the message of a test.
+// String describes the operations, for the message of a test.
 func (d *Disk) String() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return fmt.Sprintf("draw %d, %q", d.draw, d.ops)
 }
 
-// begin counts an operation; the lock is held when it returns.
+// begin counts an operation. It returns with the lock held.
 func (d *Disk) begin(op string) error {
 	d.mu.Lock()
 	if d.names == nil {
@@ -151,7 +151,7 @@ func (d *Disk) begin(op string) error {
 	return d.fail(len(d.ops), op)
 }
 
-// look returns what has a name, which is durable if it was never changed.
+// look returns the inode of a name. It is durable if it was never changed.
 func (d *Disk) look(name string) *inode {
 	if node, ok := d.names[name]; ok {
 		return node
@@ -179,7 +179,7 @@ func (d *Disk) change(names map[string]*inode) {
 	d.pending = append(d.pending, c)
 }
 
-// OpenFile is durable.FS's.
+// OpenFile implements durable.FS.
 func (d *Disk) OpenFile(name string, flag int) (durable.File, error) {
 	err := d.begin("open")
 	defer d.mu.Unlock()
@@ -198,7 +198,7 @@ func (d *Disk) OpenFile(name string, flag int) (durable.File, error) {
 	return &file{d, f, node}, nil
 }
 
-// Mkdir is durable.FS's.
+// Mkdir implements durable.FS.
 func (d *Disk) Mkdir(name string) error {
 	err := d.begin("mkdir")
 	defer d.mu.Unlock()
@@ -213,7 +213,7 @@ func (d *Disk) Mkdir(name string) error {
 	return nil
 }
 
-// Link is durable.FS's.
+// Link implements durable.FS.
 func (d *Disk) Link(oldname, newname string) error {
 	err := d.begin("link")
 	defer d.mu.Unlock()
@@ -229,7 +229,7 @@ func (d *Disk) Link(oldname, newname string) error {
 	return nil
 }
 
-// Rename is durable.FS's.
+// Rename implements durable.FS.
 func (d *Disk) Rename(oldname, newname string) error {
 	err := d.begin("rename")
 	defer d.mu.Unlock()
@@ -245,7 +245,7 @@ func (d *Disk) Rename(oldname, newname string) error {
 	return nil
 }
 
-// Remove is durable.FS's.
+// Remove implements durable.FS.
 func (d *Disk) Remove(name string) error {
 	err := d.begin("remove")
 	defer d.mu.Unlock()
@@ -260,7 +260,7 @@ func (d *Disk) Remove(name string) error {
 	return nil
 }
 
-// Chtimes is durable.FS's.
+// Chtimes implements durable.FS.
 func (d *Disk) Chtimes(name string, modified time.Time) error {
 	err := d.begin("chtimes")
 	defer d.mu.Unlock()
@@ -273,7 +273,7 @@ func (d *Disk) Chtimes(name string, modified time.Time) error {
 	return os.Chtimes(name, modified, modified)
 }
 
-// SyncDir is durable.FS's.
+// SyncDir implements durable.FS.
 func (d *Disk) SyncDir(name string) error {
 	err := d.begin("syncdir")
 	defer d.mu.Unlock()
@@ -295,7 +295,7 @@ type file struct {
 	node *inode
 }
 
-// Write writes half if it fails, as on a full disk.
+// Write writes half of the data if it fails, as on a full disk.
 func (f *file) Write(b []byte) (int, error) {
 	err := f.disk.begin("write")
 	defer f.disk.mu.Unlock()
@@ -320,22 +320,22 @@ func (f *file) Sync() error {
 	return err
 }
 
-// Close closes the file also when it fails.
+// Close closes the file even if it fails.
 func (f *file) Close() error {
 	err := f.disk.begin("close")
 	defer f.disk.mu.Unlock()
 	return errors.Join(err, f.f.Close())
 }
 
-// Crash cuts the power: it makes the real files those that the disk had. Of
-// what was not synced, a change of a folder's names is there or not, and a
-// file's content is there, torn, filled with zeros, or lost.
+// Crash cuts the power: it changes the real files to the state on the disk. An
+// unsynced change of a folder's names may be lost. Unsynced content of a file
+// may be present, torn, filled with zeros, or lost.
 func (d *Disk) Crash() {
 	_ = d.begin("crash")
 	defer d.mu.Unlock()
 	d.ops = d.ops[:len(d.ops)-1]
 	before, done := d.fail, len(d.ops)
-	d.fail = func(n int, op string) error { // what is still running is cut off
+	d.fail = func(n int, op string) error { // operations still in progress fail
 		if n <= done && before != nil {
 			return before(n, op)
 		}
@@ -347,7 +347,7 @@ func (d *Disk) Crash() {
 		}
 	}
 	drawn := map[*inode][]byte{}
-	for _, name := range slices.Sorted(maps.Keys(d.durable)) { // a folder before what is in it
+	for _, name := range slices.Sorted(maps.Keys(d.durable)) { // parents first
 		node := d.durable[name]
 		if node != nil && node.dir {
 			continue
@@ -357,7 +357,7 @@ func (d *Disk) Crash() {
 			continue
 		}
 		if _, err := os.Lstat(filepath.Dir(name)); errors.Is(err, fs.ErrNotExist) {
-			continue // with its folder
+			continue // its folder is missing
 		}
 		content, ok := drawn[node]
 		if !ok {
@@ -371,7 +371,7 @@ func (d *Disk) Crash() {
 	}
 }
 
-// tear draws what is left of a file.
+// tear returns a random remainder of a file's content.
 func (d *Disk) tear(node *inode) []byte {
 	b, durable := node.content, len(node.synced)
 	if len(b) == durable {
@@ -384,7 +384,8 @@ func (d *Disk) tear(node *inode) []byte {
 	return b
 }
 
-// choose draws a number under n: 0 is what loses most.
+// choose returns a random number below n. Draw 0 returns the choice that loses
+// most.
 func (d *Disk) choose(n int) int {
 	switch {
 	case d.draw == 1:

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// left is what a power cut leaves of a folder.
+// left returns the content of a folder after a power cut.
 func left(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -24,8 +24,8 @@ func left(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// The disk loses what was not synced, and nothing that was: each of these ways
-// to write a file carelessly is told from the careful one.
+// The disk loses unsynced data and keeps synced data. The results distinguish
+// each careless way to write a file from the careful one.
 func TestWhatAPowerCutLeaves(t *testing.T) {
 	const create = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	write := func(d *Disk, name string, flag int, b string, synced bool) {
@@ -114,8 +114,9 @@ func TestWhatAPowerCutLeaves(t *testing.T) {
 	}
 }
 
-// A test of what does not write on the disk fails: it would hold nothing. Each
-// operation of what does is cut off once, and fails once.
+// A test of code that writes around the disk fails, since it would test
+// nothing. For code that writes to the disk, each operation is cut off once and
+// fails once.
 func TestEachOperationIsCutOff(t *testing.T) {
 	require.Panics(t, func() {
 		for d := range Crashes() {
@@ -153,8 +154,8 @@ func TestEachOperationIsCutOff(t *testing.T) {
 	require.Equal(t, map[string]int{"mkdir": draws, "chtimes": draws, "remove": draws, "": draws}, cut)
 }
 
-// A folder that was not synced into the one above it is lost with what is in
-// it; a time that was set after the last sync is lost.
+// A folder that was not synced into its parent is lost with its content. A time
+// that was set after the last sync is lost.
 func TestAPowerCutLosesFoldersAndTimes(t *testing.T) {
 	root := t.TempDir()
 	dir := filepath.Join(root, "a")
