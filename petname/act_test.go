@@ -12,7 +12,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// trail is a chain of n steps, each signed by both keys.
+// trail returns a succession chain of n steps, each signed by both keys.
 func trail(t testing.TB, n int) []pointer.Succession {
 	t.Helper()
 	var steps []pointer.Succession
@@ -22,9 +22,9 @@ func trail(t testing.TB, n int) []pointer.Succession {
 	return steps
 }
 
-// Each of these acts is canonical and has the fields of its op, and breaks one
-// bound; with the bound just kept it is read.
-func TestActsThatBreakABoundSayNothing(t *testing.T) {
+// Each of these acts is canonical, has the fields of its op, and breaks one
+// bound. The same act at the bound is valid.
+func TestActsThatBreakABoundHaveNoEffect(t *testing.T) {
 	p, q := pointerOf("a").Bytes(), pointerOf("b").Bytes()
 	lowOrder := append([]byte{0x00, 0x24, 0x08, 0x01, 0x12, 0x20}, make([]byte, 32)...)
 	long := strings.Repeat
@@ -73,7 +73,8 @@ func TestActsThatBreakABoundSayNothing(t *testing.T) {
 		change(&a)
 		return a
 	}
-	// An introduction of a key by itself: a stranger's, and no contact's.
+	// This introduction of a key by itself is a contact request. A contact
+	// cannot send it.
 	self, err := introduce.Introduction{To: pointerOf("me"), About: pointerOf("a"), Expires: epoch.AddDate(0, 1, 0)}.Sign(testKey("a"), &noise{}, epoch)
 	require.NoError(t, err)
 	opened, err := introduce.OpenIntroduction(self, epoch)

@@ -12,13 +12,14 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// The inbox is bounded over all introducers, strangers apart: the thousandth
-// waits, and one more doesn't come in.
+// The inbox is bounded over all introducers, not counting contact requests: it
+// accepts 1000 introductions and refuses the next one.
 func TestTheInboxIsBoundedOverAllIntroducers(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	mustAdd(t, b, "dave", "dave")
-	// Another device has received them, of whatever bound.
+	// Another device received these introductions, without regard to the bound
+	// for each introducer.
 	var bodies [][]byte
 	for range MaxInbox - 1 {
 		signed := introduced(t, "alice", "me", "bob")
@@ -36,7 +37,7 @@ func TestTheInboxIsBoundedOverAllIntroducers(t *testing.T) {
 	_, _, err = b.Receive(introduced(t, "dave", "me", "erin"), "drop")
 	require.ErrorIs(t, err, ErrInboxFull)
 	_, _, err = b.Suggest(Suggestion{Kind: Paired, Pointer: pointerOf("frank"), Channel: "code", Evidence: []byte("transcript")})
-	require.NoError(t, err, "a pairing comes in all the same")
+	require.NoError(t, err, "a pairing is accepted nevertheless")
 	declined := 0
 	for _, s := range inbox(t, b) {
 		if s.By == pointerOf("alice") && declined < 2 {
@@ -48,8 +49,8 @@ func TestTheInboxIsBoundedOverAllIntroducers(t *testing.T) {
 	receive(t, b, introduced(t, "dave", "me", "erin"))
 }
 
-// What has expired takes no place.
-func TestExpiredIntroductionsTakeNoPlace(t *testing.T) {
+// Expired introductions do not count towards the bound of the inbox.
+func TestExpiredIntroductionsDoNotCount(t *testing.T) {
 	now := epoch
 	options := testOptions()
 	options.Now = func() time.Time { return now }
@@ -73,7 +74,8 @@ func TestExpiredIntroductionsTakeNoPlace(t *testing.T) {
 	receive(t, b, more)
 }
 
-// What names nobody can't be accepted, and nobody gives way to itself.
+// Accept refuses a suggestion that names no contact, and a replacement of a
+// contact by itself.
 func TestWhatCannotBeAcceptedIsRefused(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
@@ -105,7 +107,7 @@ func TestWhatCannotBeAcceptedIsRefused(t *testing.T) {
 	require.Equal(t, n, entries(b))
 	require.Equal(t, view, dump(t, b))
 
-	// Nor what was accepted, declined.
+	// Decline refuses an accepted suggestion.
 	c, err := b.Accept(id, mustName("bob"), Acceptance{})
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("bob"), c.Pointer)
@@ -113,9 +115,10 @@ func TestWhatCannotBeAcceptedIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, ErrDecided)
 }
 
-// A contact's trail has 64 keys at most, whatever its owner signs and whatever a
-// device writes down; and an introduction carries the newest steps of it.
-func TestATrailIsBounded(t *testing.T) {
+// A contact's succession chain has at most 64 keys, whatever its owner signs
+// and whatever acts a device writes. An introduction contains the newest steps
+// of the chain.
+func TestASuccessionChainIsBounded(t *testing.T) {
 	steps := trail(t, maxTrail+6)
 	b := newTestBook(t)
 	_, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{})
@@ -147,7 +150,7 @@ func TestATrailIsBounded(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotFound)
 }
 
-// A contact with more edges than one act tells of can be removed all the same.
+// A contact with more edges than one act can list can be removed.
 func TestAContactWithMoreEdgesThanAnActHoldsIsRemoved(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
@@ -165,14 +168,14 @@ func TestAContactWithMoreEdgesThanAnActHoldsIsRemoved(t *testing.T) {
 	require.Len(t, must(b.PublicEdges()), maxActEdges+5)
 }
 
-// So can one with more names in conflict.
+// A contact with more names in conflict than one act can list can be removed.
 func TestAContactWithMoreNamesThanAnActHoldsIsRemoved(t *testing.T) {
 	a, b := twoDevices(t)
 	was := make([]wireWas, maxWas)
 	for i := range was {
 		was[i].Name = fmt.Sprint("name ", i)
 	}
-	// An undo says many names at once; the other device says one more.
+	// An undo records many names at once; the other device records one more.
 	require.NoError(t, b.SetNickname("me"))
 	_, err := b.Ledger().Append(marshal(act{Op: opUndo, Number: 1, Contact: pointerOf("a").Bytes(), Was: was}))
 	require.NoError(t, err)
@@ -188,8 +191,9 @@ func TestAContactWithMoreNamesThanAnActHoldsIsRemoved(t *testing.T) {
 	}
 }
 
-// An act undoes an earlier one of its device: not itself, nor what comes later.
-func TestAnUndoOfWhatIsNotEarlierSaysNothing(t *testing.T) {
+// An act undoes an earlier act of its device. It cannot undo itself or a later
+// one.
+func TestAnUndoOfALaterActHasNoEffect(t *testing.T) {
 	_, b := twoDevices(t)
 	require.NoError(t, b.SetNickname("me"))
 	own := func() (n uint64) {
@@ -210,12 +214,13 @@ func TestAnUndoOfWhatIsNotEarlierSaysNothing(t *testing.T) {
 	undo(1 << 60)
 	require.Equal(t, view, dump(t, b))
 	undo(own())
-	require.Equal(t, "undone", must(b.ByPointer(pointerOf("a"))).Name.String(), "else the acts say nothing for another reason")
+	require.Equal(t, "undone", must(b.ByPointer(pointerOf("a"))).Name.String(), "otherwise the acts have no effect for another reason")
 }
 
-// What two devices published without knowing of each other comes to one: the
-// higher sequence, and of one sequence one value, whichever was heard first.
-func TestPublicationsOfSeveralDevicesComeToOne(t *testing.T) {
+// Concurrent publications of two devices merge to one: the one with the higher
+// sequence, and for equal sequences the same value on both devices, in whatever
+// order they arrive.
+func TestPublicationsOfSeveralDevicesMergeToOne(t *testing.T) {
 	low, high, other := Published{"/ipfs/low", 4}, Published{"/ipfs/b", 5}, Published{"/ipfs/a", 5}
 	for _, c := range [][3]Published{{low, high, high}, {high, low, high}, {high, other, high}, {other, high, high}} {
 		a, b := twoDevices(t)
@@ -230,8 +235,9 @@ func TestPublicationsOfSeveralDevicesComeToOne(t *testing.T) {
 	}
 }
 
-// Nicknames that two devices gave me at once come to one, the same on both.
-func TestNicknamesOfSeveralDevicesComeToOne(t *testing.T) {
+// The owner's nicknames that two devices set concurrently merge to one, the
+// same on both.
+func TestNicknamesOfSeveralDevicesMergeToOne(t *testing.T) {
 	for _, names := range [][2]string{{"Ann", "Zoe"}, {"Zoe", "Ann"}} {
 		a, b := twoDevices(t)
 		require.NoError(t, a.SetNickname(names[0]))
@@ -245,9 +251,9 @@ func TestNicknamesOfSeveralDevicesComeToOne(t *testing.T) {
 	}
 }
 
-// A name of a contact in conflict is nobody's to take: the answer is the conflict,
-// and not who has the name.
-func TestANameOfAContactInConflictIsNotTaken(t *testing.T) {
+// The names of a contact in conflict are not available to another contact. Add
+// returns the conflict.
+func TestANameOfAContactInConflictIsNotAvailable(t *testing.T) {
 	a, b := twoDevices(t)
 	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
 	must(b.Rename(pointerOf("a"), mustName("ali"), Source{}))
@@ -261,8 +267,9 @@ func TestANameOfAContactInConflictIsNotTaken(t *testing.T) {
 	}
 }
 
-// A nickname that came with two facts is known as long as one of them is.
-func TestANicknameHeardTwiceStaysWhenOneFactIsUndone(t *testing.T) {
+// A nickname that two facts contain is known as long as one of them is in
+// effect.
+func TestANicknameInTwoFactsStaysWhenOneIsUndone(t *testing.T) {
 	a, b := twoDevices(t)
 	lissy := pointer.Link{Pointer: pointerOf("a"), Nickname: "Lissy", Next: commitment("a")}
 	must(a.Add(mustName("alice"), lissy, Source{}))
@@ -270,7 +277,7 @@ func TestANicknameHeardTwiceStaysWhenOneFactIsUndone(t *testing.T) {
 	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
 	must(b.Rename(pointerOf("a"), mustName("ali"), Source{}))
 	sync(t, a, b)
-	must(a.Add(mustName("al"), lissy, Source{})) // settles it, and says the nickname again
+	must(a.Add(mustName("al"), lissy, Source{})) // resolves the conflict and states the nickname again
 	must(a.Undo())
 	require.NotNil(t, must(a.ByPointer(pointerOf("a"))).Conflict)
 	like := must(a.Lookalikes("lissy", pointerOf("b")))
@@ -278,10 +285,10 @@ func TestANicknameHeardTwiceStaysWhenOneFactIsUndone(t *testing.T) {
 	require.Equal(t, LikeNickname, like[0].Kind)
 }
 
-// The attack: a card of a key that was come to without the old key's signature, by
-// a thief of that key, which another device wrote down before it knew. It pins
-// nothing; a link that the user gives does.
-func TestACardOnRecordPinsNothingAtAKeyThatTheOldOneDidNotSign(t *testing.T) {
+// Attack: a thief of a key publishes a card under a successor that the old key
+// did not sign. Another device recorded the card before it knew of the theft.
+// The card pins nothing. A link from the user pins the next key.
+func TestACardPinsNothingAtAKeyThatTheOldKeyDidNotSign(t *testing.T) {
 	for kind, pins := range map[string]bool{factCard: false, "link": true} {
 		b := newTestBook(t)
 		pinnedAlice(t, b)
@@ -295,8 +302,8 @@ func TestACardOnRecordPinsNothingAtAKeyThatTheOldOneDidNotSign(t *testing.T) {
 	}
 }
 
-// A contact of whom two commitments are on record moves by none of them.
-func TestNothingMovesAContactInDuplicity(t *testing.T) {
+// A contact with two commitments on record advances to neither next key.
+func TestAContactInDuplicityDoesNotAdvance(t *testing.T) {
 	a, b := twoDevices(t)
 	must(a.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}, Source{}))
 	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit("thief")}, Source{}))
@@ -310,8 +317,9 @@ func TestNothingMovesAContactInDuplicity(t *testing.T) {
 	}
 }
 
-// The old key's signature that comes later, with another commitment than a link
-// pinned meanwhile, is recorded as evidence: then it is duplicity, and shown.
+// After a link has pinned a commitment, a later signature of the old key for
+// another commitment is recorded as evidence. The contact is then shown as in
+// duplicity.
 func TestALaterSignatureAgainstALinkIsKeptAsEvidence(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
@@ -325,9 +333,9 @@ func TestALaterSignatureAgainstALinkIsKeptAsEvidence(t *testing.T) {
 	require.Equal(t, pointerOf("next a"), c.Pointer)
 }
 
-// A label that its own reader would be led to itself by is refused, in whatever
-// pointer of its both are named.
-func TestNobodyIsSharedWithItself(t *testing.T) {
+// ShareWith refuses to share a contact with the contact itself, whether an
+// earlier or a current pointer names either of them.
+func TestAContactIsNotSharedWithItself(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
@@ -341,8 +349,7 @@ func TestNobodyIsSharedWithItself(t *testing.T) {
 	require.Equal(t, n, entries(b))
 }
 
-// Keeping many passes over a contact whose removal is in conflict, as keeping one
-// refuses it.
+// KeepAll skips a contact whose removal is in conflict. Keep refuses it.
 func TestAContactWhoseRemovalIsInConflictIsNotKept(t *testing.T) {
 	a, b := twoDevices(t)
 	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
@@ -359,9 +366,9 @@ func TestAContactWhoseRemovalIsInConflictIsNotKept(t *testing.T) {
 	require.False(t, isKept(t, a, "a"))
 }
 
-// A contact's own denial of an introduction of another key of its own, which never
-// took anybody's place, accuses nobody.
-func TestADenialOfWhatGaveWayToNobodyProvesNothing(t *testing.T) {
+// A contact's denial of an introduction of its own other key is no
+// contradiction if that introduction replaced no contact.
+func TestADenialWithoutAReplacedContactProvesNothing(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	pinned := pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}
@@ -379,8 +386,9 @@ func TestADenialOfWhatGaveWayToNobodyProvesNothing(t *testing.T) {
 	require.Empty(t, proof)
 }
 
-// Of contacts that gave way to one another the evidence has as many as fit one list.
-func TestTheEvidenceOfContactsThatGaveWayIsBounded(t *testing.T) {
+// The evidence contains as many of the contacts that replaced one another as
+// fit one list.
+func TestTheEvidenceOfReplacedContactsIsBounded(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	var bodies [][]byte

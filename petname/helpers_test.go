@@ -296,12 +296,12 @@ func rapidDirs(t *testing.T) func(rt *rapid.T) string {
 	}
 }
 
-// long reports whether laws are to be tried at their full size.
+// long reports whether laws are checked at full size.
 func long() bool { return os.Getenv("PETNAME_TEST_LONG") == "1" }
 
-// tryLaw is rapid.Check of a law that costs much. By default the law is tried on
-// a fixed number of histories from a fixed seed, so that what has to happen in
-// some of them does; at full size as often as rapid is told to, from a new seed.
+// tryLaw calls rapid.Check for an expensive law. By default it checks a fixed
+// number of histories from a fixed seed, so that certain cases always occur. At
+// full size it checks as many as rapid's flags require, from a new seed.
 func tryLaw(t *testing.T, checks int, law func(*rapid.T)) {
 	t.Helper()
 	if !long() {
@@ -315,7 +315,8 @@ func tryLaw(t *testing.T, checks int, law func(*rapid.T)) {
 	rapid.Check(t, law)
 }
 
-// sample is every n-th of a list; all of it when the tests run at full size.
+// sample returns every n-th element of a list, or all of it if the tests run at
+// full size.
 func sample[T any](all []T, n int) []T {
 	if long() {
 		return all

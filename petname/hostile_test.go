@@ -276,7 +276,8 @@ func TestAFloodFromADeviceHoldsNobodyUp(t *testing.T) {
 		facts = 1500
 	}
 	for i := range facts {
-		// Facts of one contact, over 1 MiB of them at full size, and all the world called alice.
+		// These are facts of one contact, over 1 MiB of them at full size, and
+		// contacts that are all called alice.
 		bodies = append(bodies, marshal(act{Op: opLearn, Contact: pointerOf("a").Bytes(), Fact: fact}))
 		if i%(facts/75) == 0 {
 			p := pointerOf(fmt.Sprint("flood ", i)).Bytes()

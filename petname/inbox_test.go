@@ -318,7 +318,7 @@ func TestToldEdgesOnlyGoOn(t *testing.T) {
 func TestDevicesAgreeOnTheInbox(t *testing.T) {
 	books := testDevices(t, 2)
 	a, z := books[0], books[1]
-	z.now = clockFrom(epoch) // in the year of its entries an introduction would be from the future
+	z.now = clockFrom(epoch) // at the default time of its entries, the introduction would be dated in the future
 	mustAdd(t, a, "alice", "alice")
 	sync(t, a, z)
 	signed := introduced(t, "alice", "me", "bob")

@@ -393,9 +393,9 @@ func TestNicknamesOfOthersAreReasons(t *testing.T) {
 	require.Equal(t, []LikeKind(nil), like("lissy", "b"))
 }
 
-// Nobody hides in a crowd: as many nicknames as are compared are told apart from a
-// name, and behind one more it counts as alike.
-func TestACrowdHidesNobody(t *testing.T) {
+// Many nicknames hide no contact: the book compares a name with a bounded
+// number of nicknames, and with one more the name counts as alike.
+func TestManyNicknamesHideNoContact(t *testing.T) {
 	b := newTestBook(t)
 	like := func() (kinds []LikeKind) {
 		for _, l := range must(b.Lookalikes("alicé", pointerOf("x"))) {

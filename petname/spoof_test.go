@@ -277,7 +277,7 @@ func leftAlone(n string) map[string][]string {
 	return all
 }
 
-// target is a name that attacks are made on, with its looks.
+// target is a name under attack, with its looks.
 type target struct {
 	Name
 	looks []look
@@ -324,7 +324,7 @@ func TestSpoof(t *testing.T) {
 		total, detected = total+n, detected+n-how["PASSED"]
 		classes, rates = classes+1, rates+rate
 		require.Positive(t, n, class)
-		require.GreaterOrEqual(t, rate, 99.5, class) // a class of few attacks doesn't show in the rate of all
+		require.GreaterOrEqual(t, rate, 99.5, class) // the overall rate does not show the failures of a class with few attacks
 		t.Logf("%-36s %6d attacks, %7.3f%% detected: %5d refused, %5d the same, %5d alike, %5d mixed, %4d passed %q", class, n,
 			rate, how["refused"], how["the same"], how["alike"], how["mixed"], how["PASSED"], passed[:min(len(passed), 6)])
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// introductionID is that of a signed introduction.
+// introductionID returns the ID of a signed introduction.
 func introductionID(t testing.TB, signed []byte) introduce.ID {
 	t.Helper()
 	i, err := introduce.OpenIntroduction(signed, time.Time{})
@@ -20,7 +20,8 @@ func introductionID(t testing.TB, signed []byte) introduce.ID {
 	return i.ID
 }
 
-// retraction takes an introduction to me back, by a key.
+// retraction returns a retraction of an introduction to the owner, signed by a
+// key.
 func retraction(t testing.TB, by string, introduction []byte) []byte {
 	t.Helper()
 	b, err := introduce.Retraction{To: pointerOf("me"), ID: introductionID(t, introduction)}.Sign(testKey(by), epoch)
@@ -28,7 +29,7 @@ func retraction(t testing.TB, by string, introduction []byte) []byte {
 	return b
 }
 
-// sharedBy are edges that a key shares with me.
+// sharedBy returns edges that a key shares with the owner.
 func sharedBy(t testing.TB, by string, version uint64, label, to string) []byte {
 	t.Helper()
 	b, err := introduce.Edges{To: pointerOf("me"), Version: version, Edges: map[string]pointer.Edge{label: {Pointer: pointerOf(to)}}}.Sign(testKey(by), epoch)
@@ -36,7 +37,8 @@ func sharedBy(t testing.TB, by string, version uint64, label, to string) []byte 
 	return b
 }
 
-// statementsBy is a statement of each kind that a key signs, all to me.
+// statementsBy returns a statement of each kind that a key signs, all addressed
+// to the owner.
 func statementsBy(t testing.TB, by string) map[string][]byte {
 	t.Helper()
 	intro := introduced(t, by, "me", "bob")
@@ -50,12 +52,12 @@ func statementsBy(t testing.TB, by string) map[string][]byte {
 	}
 }
 
-// The attack: a thief has a key that a contact has left behind. What it signs is
-// not the contact's word any more, of whatever kind.
+// Attack: a thief has a former key of a contact. Statements of any kind that
+// this key signs are no longer accepted as the contact's.
 func TestStatementsOfAnEarlierKeyAreRefused(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	for name, signed := range statementsBy(t, "a") { // while it is her key
+	for name, signed := range statementsBy(t, "a") { // signed while it is her current key
 		_, fresh, err := b.Receive(signed, "drop")
 		require.NoError(t, err, name)
 		require.True(t, fresh, name)
@@ -74,7 +76,8 @@ func TestStatementsOfAnEarlierKeyAreRefused(t *testing.T) {
 	}
 }
 
-// A contact of whom two next keys are on record may be two: neither is heard.
+// A contact with two next keys on record may be two parties: the book accepts
+// statements of neither key.
 func TestStatementsOfAContactInDuplicityAreRefused(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
@@ -94,7 +97,7 @@ func TestStatementsOfAContactInDuplicityAreRefused(t *testing.T) {
 }
 
 // Of two introductions by one introducer, even about one pointer, a retraction
-// takes out the one that it names.
+// removes only the one that it names.
 func TestARetractionLeavesTheIntroducersOtherStatements(t *testing.T) {
 	for _, about := range []string{"bob", "carol"} {
 		for _, first := range []bool{false, true} {
@@ -122,8 +125,9 @@ func TestARetractionLeavesTheIntroducersOtherStatements(t *testing.T) {
 	}
 }
 
-// The key of an introducer may have gone on between an introduction and its
-// retraction; which is hers then, and nobody else's.
+// The key of an introducer may be rotated between an introduction and its
+// retraction. The next key can retract the introduction, and no other contact
+// can.
 func TestALaterKeyOfTheIntroducerRetracts(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
@@ -150,11 +154,11 @@ func TestALaterKeyOfTheIntroducerRetracts(t *testing.T) {
 	require.True(t, isRetracted())
 	receive(t, b, retraction(t, "next a", waits))
 	require.Empty(t, inbox(t, b))
-	require.NotContains(t, dump(t, b), tablePending+" ", "nor is it among those that wait")
+	require.NotContains(t, dump(t, b), tablePending+" ", "and it is not pending, either")
 }
 
-// One device has the introduction and the other its retraction: when they meet,
-// nothing is left to accept, on either.
+// One device has received the introduction and another its retraction. After
+// they synchronize, neither has a suggestion to accept.
 func TestARetractionThatAnotherDeviceReceivedCounts(t *testing.T) {
 	books := testDevices(t, 2)
 	mustAdd(t, books[0], "alice", "alice")
@@ -179,10 +183,10 @@ func TestARetractionThatAnotherDeviceReceivedCounts(t *testing.T) {
 	}
 }
 
-// Edges that a contact shares never go back to an older list: not by a replay,
-// nor when the contact was removed and named again, nor by another device that
-// heard less.
-func TestSharedEdgesNeverGoBack(t *testing.T) {
+// A contact's shared edges are never replaced by an older list: not by a
+// replay, not after the contact was removed and added again, and not by another
+// device with older data.
+func TestSharedEdgesAreNeverReplacedByOlderOnes(t *testing.T) {
 	books := testDevices(t, 2)
 	mustAdd(t, books[0], "alice", "alice")
 	sync(t, books...)
@@ -214,15 +218,15 @@ func TestSharedEdgesNeverGoBack(t *testing.T) {
 	}
 	_, err := b.Remove(pointerOf("alice"))
 	require.NoError(t, err)
-	require.Empty(t, labels(b), "nobody's")
+	require.Empty(t, labels(b), "without a contact there are no edges")
 	mustAdd(t, b, "alice", "alice")
 	_, fresh, err := b.Receive(sharedBy(t, "alice", 2, "two", "bob"), "drop")
 	require.NoError(t, err)
 	require.False(t, fresh)
 	require.Equal(t, []string{"three"}, labels(b))
 
-	// A device that writes an old list down all the same turns nothing back, in
-	// whatever order it is folded.
+	// An old list in an act of another device replaces nothing, in whatever
+	// order the acts are folded.
 	_, err = books[1].Ledger().Append(marshal(act{Op: opHear, Statement: sharedBy(t, "alice", 1, "one", "bob"), Channel: "drop"}))
 	require.NoError(t, err)
 	sync(t, books...)
@@ -233,8 +237,8 @@ func TestSharedEdgesNeverGoBack(t *testing.T) {
 	}
 }
 
-// Two devices that received different lists of one version come to one of them,
-// whichever comes first.
+// Two devices that received different lists of one version agree on one of
+// them, in whatever order the lists arrive.
 func TestSharedEdgesOfOneVersionAreOneListOnAllDevices(t *testing.T) {
 	one, other := sharedBy(t, "alice", 1, "one", "bob"), sharedBy(t, "alice", 1, "other", "bob")
 	want, err := introduce.OpenEdges(slices.MinFunc([][]byte{one, other}, bytes.Compare))
@@ -255,8 +259,8 @@ func TestSharedEdgesOfOneVersionAreOneListOnAllDevices(t *testing.T) {
 	}
 }
 
-// What a key shared that the contact has left behind is not read any more: it may
-// be a thief's.
+// Edges that a former key of a contact shared are not read: they may be a
+// thief's.
 func TestEdgesOfAnEarlierKeyAreNotRead(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
@@ -273,10 +277,10 @@ func TestEdgesOfAnEarlierKeyAreNotRead(t *testing.T) {
 	require.Contains(t, told.Edges, "new")
 }
 
-// Of a contact with two next keys nothing is read that it shares, whichever of the
-// two signed it; nor what another device wrote down and was shared with somebody
-// else.
-func TestEdgesThatMayNotBeMeantForMeAreNotRead(t *testing.T) {
+// The book reads no shared edges of a contact with two next keys, whichever key
+// signed them. It also reads no edges that another device recorded and that are
+// addressed to another party.
+func TestEdgesOfAnUncertainKeyOrForAnotherPartyAreNotRead(t *testing.T) {
 	books := testDevices(t, 2)
 	pinnedAlice(t, books[0])
 	mustAdd(t, books[0], "dave", "dave")
@@ -302,8 +306,8 @@ func TestEdgesThatMayNotBeMeantForMeAreNotRead(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotForMe)
 }
 
-// The attack: an introduction that is dated ahead would wait, and have to be
-// remembered, for as long as its maker likes.
+// Attack: an introduction with a date in the future would wait, and have to be
+// remembered, for as long as its introducer likes.
 func TestAnIntroductionFromTheFutureIsRefused(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
@@ -323,7 +327,8 @@ func TestAnIntroductionFromTheFutureIsRefused(t *testing.T) {
 	require.Len(t, inbox(t, b), 1)
 }
 
-// A statement in another spelling is refused, and so can't be a second one.
+// A statement in another encoding is refused, and so cannot count as a second
+// statement.
 func TestStatementsInAnotherEncodingAreRefused(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "a", "a")

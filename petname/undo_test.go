@@ -93,8 +93,8 @@ func TestUndoIsRefused(t *testing.T) {
 	})
 }
 
-// An acceptance takes back with it the removal of the contact that gave way, and no
-// other removal that stands before it.
+// Undoing an acceptance undoes the removal of the contact that it replaced, and
+// no earlier removal.
 func TestUndoOfAnAcceptanceTakesBackNoOtherRemoval(t *testing.T) {
 	for _, c := range []struct {
 		instead string

@@ -206,11 +206,11 @@ func TestALetterCannotBeMoved(t *testing.T) {
 	squat(t, other, alice.pointer, now.Add(-postage.Seed), first, taken.Sequence()+1, taken.Payload())
 	require.Empty(t, alice.look(t, other, now))
 
-	every := 61 // bytes of the payload: each part of it is hit
+	every := 61 // bytes of the payload: the step reaches each part of it
 	if os.Getenv("PETNAME_TEST_LONG") == "1" {
 		every = 1
 	}
-	for i := 0; i < payloadSize; i += every { // nor changed
+	for i := 0; i < payloadSize; i += every { // a changed byte is refused, too
 		b := taken.Payload()
 		b[i] ^= 1
 		_, err := seal.Open(alice.keys, sealInfo(taken.Pointer()), sealExtra(taken.Sequence()), b)
@@ -277,9 +277,9 @@ func TestWhatDoesntFitIsNotLeft(t *testing.T) {
 	require.ErrorContains(t, err, "no key")
 }
 
-// All letters are of one size: one of another, though sealed to the owner, is
-// passed over.
-func TestALetterOfAnotherSizeIsPassedOver(t *testing.T) {
+// All messages have the same size. A message of another size is ignored, even
+// if it is sealed to the owner.
+func TestAMessageOfAnotherSizeIsIgnored(t *testing.T) {
 	at := now
 	alice := newOwner(t, "alice")
 	key, err := seal.Pick(alice.sealing)
@@ -296,8 +296,8 @@ func TestALetterOfAnotherSizeIsPassedOver(t *testing.T) {
 	}
 }
 
-// A letter has one encoding, one version, and its bounds.
-func TestAnotherEncodingOfALetterIsRefused(t *testing.T) {
+// A message has one encoding and one version, and it is within its bounds.
+func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 	good, err := letter("hello").encode()
 	require.NoError(t, err)
 	require.Equal(t, append([]byte{0x83, 1, 0x45}, "stamp\x45hello"...), good)

@@ -19,8 +19,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// fields are a statement by the numbers of its keys, as the package's comment
-// has them: the tests here use nothing of the package to make a statement.
+// fields are a statement by the numbers of its keys, as documented in the
+// package's comment. These tests build statements without the package's code.
 type fields map[int]any
 
 func canonical(t testing.TB, v any) []byte {
@@ -39,7 +39,7 @@ func sign(t testing.TB, key *pointer.Key, message []byte) []byte {
 	return signature
 }
 
-// statement signs the fields by a key, whatever they say.
+// statement signs the fields with a key, whatever they contain.
 func (f fields) statement(t testing.TB, key *pointer.Key) []byte {
 	t.Helper()
 	f = maps.Clone(f)
@@ -48,7 +48,7 @@ func (f fields) statement(t testing.TB, key *pointer.Key) []byte {
 	return canonical(t, f)
 }
 
-// honest is a statement of each kind.
+// honest returns a statement of each kind.
 func honest(t testing.TB) map[Kind]fields {
 	a, b, c, d := alice.Pointer().Bytes(), bob.Pointer().Bytes(), carol.Pointer().Bytes(), dave.Pointer().Bytes()
 	made := now.UnixMilli()
@@ -64,7 +64,7 @@ func honest(t testing.TB) map[Kind]fields {
 	}
 }
 
-// signers are those of the honest statements.
+// signers are the signers of the honest statements.
 var signers = map[Kind]*pointer.Key{KindIntroduction: alice, KindRetraction: alice, KindEdges: alice, KindQuestion: carol, KindDenial: dave}
 
 func openAs(kind Kind, b []byte, at time.Time) error {
@@ -84,8 +84,8 @@ func openAs(kind Kind, b []byte, at time.Time) error {
 	return err
 }
 
-// The bytes of each kind don't change: golden ones, of keys and an id that are
-// fixed, which the fields above and the package both come to.
+// The bytes of each kind do not change. The golden bytes, of fixed keys and a
+// fixed id, equal the encoding of the fields above and of the package.
 func TestStatementsKeepTheirWireFormat(t *testing.T) {
 	text, err := os.ReadFile("testdata/statements.hex")
 	require.NoError(t, err)
@@ -120,7 +120,7 @@ func TestStatementsKeepTheirWireFormat(t *testing.T) {
 	}
 }
 
-// with is f with changes: nil takes a field out.
+// with returns f with changes: nil removes a field.
 func (f fields) with(pairs ...any) fields {
 	f = maps.Clone(f)
 	for i := 0; i < len(pairs); i += 2 {
@@ -131,8 +131,8 @@ func (f fields) with(pairs ...any) fields {
 	return f
 }
 
-// Each of these is truly signed by the key that it names, in canonical encoding,
-// and breaks one rule.
+// Each of these statements is correctly signed by the key that it names, is
+// canonical, and breaks one rule.
 func TestSignedStatementsThatBreakARuleAreRefused(t *testing.T) {
 	all := honest(t)
 	made := now.UnixMilli()
@@ -242,7 +242,7 @@ func TestSignedStatementsThatBreakARuleAreRefused(t *testing.T) {
 		require.Less(t, len(err.Error()), 600, name)
 	}
 
-	// What is just within the bounds is opened.
+	// A statement at the bounds is opened.
 	for name, r := range map[string]rule{
 		"name of 64 bytes":                {KindIntroduction, intro.with(8, strings.Repeat("x", 64)), now},
 		"note of 512 bytes":               {KindIntroduction, intro.with(9, strings.Repeat("x", 512)), now},
@@ -262,7 +262,8 @@ func TestSignedStatementsThatBreakARuleAreRefused(t *testing.T) {
 	}
 }
 
-// The bound on a statement's length is its own: no field of these is too long.
+// The bound of a statement's length is separate: no field of these statements
+// is too long.
 func TestStatementsAreRefusedFromOneByteOverTheLimit(t *testing.T) {
 	padded := func(padding int) []byte {
 		edges := map[string]any{}
@@ -276,7 +277,7 @@ func TestStatementsAreRefusedFromOneByteOverTheLimit(t *testing.T) {
 	}
 	padding := 2000
 	for len(padded(padding)) < MaxStatement {
-		padding += max(1, (MaxStatement-len(padded(padding)))/2) // a longer label may have a longer head
+		padding += max(1, (MaxStatement-len(padded(padding)))/2) // the head of a longer label may be longer
 	}
 	require.Len(t, padded(padding), MaxStatement)
 	require.NoError(t, openAs(KindEdges, padded(padding), now))
@@ -287,7 +288,7 @@ func TestStatementsAreRefusedFromOneByteOverTheLimit(t *testing.T) {
 	require.ErrorIs(t, err, ErrInvalid)
 }
 
-// Each of these is a right statement but for its signature.
+// Each of these statements is correct except for its signature.
 func TestStatementsWithAnotherSignatureAreRefused(t *testing.T) {
 	for kind, f := range honest(t) {
 		unsigned := canonical(t, f)
@@ -321,15 +322,16 @@ func TestStatementsWithAnotherSignatureAreRefused(t *testing.T) {
 	}
 }
 
-// Each of these is a right and rightly signed statement in another spelling: the
-// signature is over the canonical form, which a reader of lax CBOR comes to.
+// Each of these statements is correct and correctly signed, but in a
+// non-canonical encoding. The signature covers the canonical form, which a lax
+// CBOR decoder would reconstruct.
 func TestStatementsHaveOneEncoding(t *testing.T) {
 	for kind, f := range honest(t) {
 		b := f.statement(t, signers[kind])
 		require.NoError(t, openAs(kind, b, now))
 		require.Equal(t, []byte{0xa0 | byte(len(f)+1), 1, byte(kind), 2, 0x58, 38}, b[:6])
 		count := b[0]
-		by, rest := b[3:3+3+38], b[3+3+38:] // key 2 with its value, and what comes behind
+		by, rest := b[3:3+3+38], b[3+3+38:] // key 2 with its value, and the rest
 		splice := func(parts ...[]byte) []byte { return slices.Concat(parts...) }
 		for name, spelling := range map[string][]byte{
 			"a length in two bytes":    splice([]byte{0xb8, count & 31}, b[1:]),
@@ -354,7 +356,8 @@ func TestStatementsHaveOneEncoding(t *testing.T) {
 		} {
 			require.ErrorIs(t, openAs(kind, spelling, now), ErrInvalid, "kind %d: %s", kind, name)
 		}
-		// What is empty is absent: a field that is there and empty is another spelling.
+		// An empty value is absent: a field with an empty value is another
+		// encoding.
 		for key, empty := range map[int]any{3: []byte{}, 5: []byte{}, 6: []byte{}, 7: []byte{}, 8: "", 9: "", 10: 0, 11: map[string]any{}, 12: 0, 13: []byte{}, 14: []byte{}} {
 			if _, there := f[key]; there {
 				continue
@@ -368,8 +371,8 @@ func TestStatementsHaveOneEncoding(t *testing.T) {
 	}
 }
 
-// A contradiction is about one key of one introduction: a denial that names the
-// introduction by its hash, and another key, is none.
+// A contradiction concerns one key of one introduction. A denial that names the
+// introduction by its hash, but another key, is no contradiction.
 func TestADenialOfAnotherKeyIsNoContradiction(t *testing.T) {
 	lie := signed(t, introduction())
 	hash := Hash(lie)
@@ -380,7 +383,7 @@ func TestADenialOfAnotherKeyIsNoContradiction(t *testing.T) {
 	require.ErrorIs(t, err, ErrInvalid)
 }
 
-// lyingSigner has a key, and signs by another way.
+// lyingSigner shows one key and signs by another method.
 type lyingSigner struct {
 	*pointer.Key
 	signature []byte
@@ -390,9 +393,9 @@ func (s lyingSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) 
 	return s.signature, nil
 }
 
-// A foreign signer (an agent, hardware) that signs something else, or nothing,
-// has no statement to give away.
-func TestWhatASignerReturnsIsVerified(t *testing.T) {
+// If a foreign signer (an agent, hardware) returns a wrong signature or none,
+// Sign returns no statement.
+func TestTheSignatureOfASignerIsVerified(t *testing.T) {
 	for name, signature := range map[string][]byte{"nothing": nil, "zeroes": make([]byte, 64)} {
 		lying := lyingSigner{alice, signature}
 		_, err := introduction().Sign(lying, nil, now)
@@ -406,7 +409,7 @@ func TestWhatASignerReturnsIsVerified(t *testing.T) {
 	}
 }
 
-// Whoever asks what a statement claims to be is told of no kind that isn't known.
+// KindOf returns ErrInvalid for an unknown kind.
 func TestUnknownKindsHaveNoOpener(t *testing.T) {
 	f := honest(t)[KindRetraction]
 	for _, kind := range []int{0, 6, 255} {
@@ -441,7 +444,7 @@ func TestAllKindsOpenAsSigned(t *testing.T) {
 	require.Equal(t, Denial{By: dave.Pointer(), About: bob.Pointer(), Subject: Hash(intro), Made: now}, d)
 }
 
-// The bounds of a text that statements are looked for in, and the blocks of others.
+// Dearmor reads a text within bounds, and skips blocks of other types.
 func TestArmorIsReadWithinItsBounds(t *testing.T) {
 	b := signed(t, introduction())
 	block := string(Armor(b))
@@ -464,5 +467,5 @@ func TestArmorIsReadWithinItsBounds(t *testing.T) {
 	require.ErrorIs(t, err, ErrInvalid)
 	headed := strings.Replace(block, "-----\n", "-----\nFrom: mallory\n\n", 1)
 	_, err = Dearmor([]byte(headed))
-	require.ErrorIs(t, err, ErrInvalid, "what isn't signed stands in no block")
+	require.ErrorIs(t, err, ErrInvalid, "a block with an unsigned header is refused")
 }

@@ -425,7 +425,7 @@ func TestAnInviteeCannotBeSomebodyElse(t *testing.T) {
 		v, err := RestoreInvitee(p.bob.v.State())
 		require.NoError(t, err)
 		_, err = v.Handle(now, alice.Pointer(), honest)
-		require.NoError(t, err, "the truth is taken")
+		require.NoError(t, err, "the honest proof is accepted")
 		p.bob.refuses(lie(p, p.carol.v.agreed, p.carol.v.payload), Invalid)
 	}
 
@@ -551,9 +551,8 @@ func resigned(t testing.TB, request []byte, by *pointer.Key) []byte {
 	return m.raw
 }
 
-// again is an offer with the session, the salts and so the hidden pointers of
-// another one, that says something else of Carol: all that differs is the hash
-// of the request.
+// again starts two offers with the same session, salts and hidden pointers, but
+// different data about Carol. Only the hash of the request differs.
 func again(t testing.TB, name string) (first, second *play) {
 	t.Helper()
 	first = starts(t, name)
@@ -566,10 +565,10 @@ func again(t testing.TB, name string) (first, second *play) {
 	return first, second
 }
 
-// An introducer that signed two requests, and a contact that consented to one of
-// them, don't make a consent to the other: neither in the evidence, nor in a
-// stored session, nor before the introducer.
-func TestOnesOwnConsentIsToThisRequestAlone(t *testing.T) {
+// An introducer signs two requests, and a contact consents to one of them. The
+// consent does not count for the other: not in the evidence, not in a stored
+// session, and not for the introducer.
+func TestAConsentIsForOneRequest(t *testing.T) {
 	p, q := again(t, "two requests")
 	p.run(p.accepts(), nil)
 	require.Equal(t, Active, p.bob.phase())
@@ -594,7 +593,7 @@ func TestOnesOwnConsentIsToThisRequestAlone(t *testing.T) {
 	require.Equal(t, Invalid, ended.Reason)
 }
 
-// misled signs with another key than it shows.
+// misled signs with another key than its public key.
 type misled struct {
 	*pointer.Key
 	by *pointer.Key
@@ -604,9 +603,9 @@ func (m misled) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) (
 	return m.by.Sign(random, message, opts)
 }
 
-// What a foreign signer (an agent, hardware) returns is verified before it is
-// sent, and changes nothing when it is wrong.
-func TestAWrongSignatureOfOnesOwnIsNotSent(t *testing.T) {
+// The signature of a foreign signer (an agent, hardware) is verified before it
+// is sent. A wrong signature changes nothing.
+func TestAWrongSignatureOfTheSignerIsNotSent(t *testing.T) {
 	_, _, err := Start(now, seeded("x"), misled{alice, dave}, party(bob, "Bob"), party(carol, "Caro"), now.Add(life))
 	require.ErrorIs(t, err, ErrInvalid)
 	p := starts(t, "foreign signer")
@@ -624,8 +623,8 @@ func TestAWrongSignatureOfOnesOwnIsNotSent(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// No session lives for ever, however it is signed: the bound is on the signed
-// times, to the millisecond, and holds for the evidence, too.
+// Every session has a bounded life, whatever the introducer signs. The bound
+// applies to the signed times, to the millisecond, and to the evidence as well.
 func TestASignedRequestsLifeIsBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		life  time.Duration
@@ -651,5 +650,5 @@ func TestASignedRequestsLifeIsBounded(t *testing.T) {
 	own, err := newRequest(now, alice, Session{1}, 1, alice.Pointer(), party(carol, "Caro"), make([]byte, saltSize), now.Add(life))
 	require.NoError(t, err)
 	_, err = OpenRequest(own.raw, now)
-	require.ErrorIs(t, err, ErrInvalid, "to who makes it")
+	require.ErrorIs(t, err, ErrInvalid, "addressed to its own introducer")
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// spellings are other encodings of a message, a map whose first two entries are
-// its kind and its session: each says the same, or a little more.
+// spellings returns other encodings of a message, a map whose first two entries
+// are its kind and its session. Some of them have additional content.
 func spellings(t testing.TB, m []byte) map[string][]byte {
 	t.Helper()
 	require.Equal(t, byte(5), m[0]>>5)
@@ -31,8 +31,8 @@ func spellings(t testing.TB, m []byte) map[string][]byte {
 	}
 }
 
-// A message has one encoding. Signatures are over that one, so another that is
-// accepted would be another message under the same signature.
+// A message has one encoding. Signatures cover that encoding, so accepting a
+// second one would allow another message under the same signature.
 func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 	said, _, _, _ := messages(t)
 	kinds := map[Kind]bool{}
@@ -51,7 +51,7 @@ func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 	require.Len(t, kinds, len(shapes), "of each kind")
 }
 
-// The parts that are lists, likewise.
+// The parts of a message that are lists have one encoding, too.
 func TestAnotherEncodingOfAListIsRefused(t *testing.T) {
 	_, invitee, introducer, transcript := messages(t)
 	payload, err := encodePayload(payloadOf("bob"), make([]byte, saltSize))

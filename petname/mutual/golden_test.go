@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// item and list are canonical CBOR that the package has no part in.
+// item and list encode canonical CBOR without the package's code.
 func item(major byte, n uint64) []byte {
 	switch {
 	case n < 24:
@@ -29,8 +29,8 @@ func number(n uint64) []byte   { return item(0, n) }
 func octets(b []byte) []byte   { return append(item(2, uint64(len(b))), b...) }
 func list(of ...[]byte) []byte { return append(item(4, uint64(len(of))), bytes.Join(of, nil)...) }
 
-// The hash that both sign is the one that the package's doc describes, built here
-// without the package's code, and no part of it can change without the hash.
+// The hash that both parties sign is the documented one, built here without the
+// package's code. Changing any part changes the hash.
 func TestTheTranscriptsHashCoversTheSessionAndBothConsents(t *testing.T) {
 	fixed := func() (message, [3]message) {
 		request := message{wire: wire{Session: bytes.Repeat([]byte{1}, 32), Expires: 1_767_225_600_000, By: []byte("introducer")}}
@@ -60,8 +60,8 @@ func TestTheTranscriptsHashCoversTheSessionAndBothConsents(t *testing.T) {
 	}
 }
 
-// A session with fixed randomness and clock has the same messages in every
-// version of this program, to the byte.
+// A session with fixed randomness and a fixed clock has the same message bytes
+// in every version of this program.
 func TestTheFormatIsFixed(t *testing.T) {
 	p := starts(t, "golden")
 	all := append([]sent{{alice.Pointer(), Outgoing{bob.Pointer(), p.bob.v.request.raw}}, {alice.Pointer(), Outgoing{carol.Pointer(), p.carol.v.request.raw}}},
@@ -79,8 +79,8 @@ func TestTheFormatIsFixed(t *testing.T) {
 	require.Equal(t, "60335a0b6d1d7da71dc84a74add06764e6cc8f4e891d6730845ffaf7f32d0dc8", hex.EncodeToString(transcript[:]), "evidence")
 }
 
-// What a REQUEST hides, what a consent says of the payload, the proof and the
-// MAC are as the package's doc describes them.
+// The hidden parts of a REQUEST, the commitments of a consent to the payload,
+// the proof and the MAC are as documented in the package's comment.
 func TestHashesAreAsDescribed(t *testing.T) {
 	sum := func(domain string, of ...[]byte) [32]byte {
 		return sha256.Sum256(append([]byte(domain), list(of...)...))

@@ -30,8 +30,9 @@ func testKey(name string) *pointer.Key {
 	return k
 }
 
-// flips yields where to change a message: at every fourth byte, or at every one
-// if PETNAME_TEST_LONG is set. No field but a map's key is shorter.
+// flips yields the offsets of a message to change: every fourth byte, or every
+// byte if PETNAME_TEST_LONG is set. Only the keys of maps are shorter than four
+// bytes.
 func flips(b []byte) iter.Seq[int] {
 	return func(yield func(int) bool) {
 		every := 4
@@ -46,8 +47,8 @@ func flips(b []byte) iter.Seq[int] {
 	}
 }
 
-// quickly bounds the runs of a rapid property that is slow, unless
-// PETNAME_TEST_LONG is set or the command line has a number of its own.
+// quickly reduces the runs of a slow rapid property, unless PETNAME_TEST_LONG
+// is set or the command line sets a number.
 func quickly(t testing.TB, checks int) {
 	t.Helper()
 	f := flag.Lookup("rapid.checks")

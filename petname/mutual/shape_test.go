@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A message has the fields of its kind, no others, and each in its bounds.
+// A message has exactly the fields of its kind, each within its bounds.
 func TestAMessageHasTheShapeOfItsKind(t *testing.T) {
 	said, _, _, _ := messages(t)
 	good := make(map[Kind]map[int]any)
@@ -47,7 +47,7 @@ func TestAMessageHasTheShapeOfItsKind(t *testing.T) {
 			less := maps.Clone(m)
 			delete(less, key)
 			refuses(less, "kind %d without field %d", kind, key)
-			if b, ok := m[key].([]byte); ok && !slices.Contains([]int{6, 7, 16, 17, 18}, key) { // pointers and parts have several sizes
+			if b, ok := m[key].([]byte); ok && !slices.Contains([]int{6, 7, 16, 17, 18}, key) { // pointers and parts have variable sizes
 				refuses(with(kind, key, b[1:]), "kind %d, short field %d", kind, key)
 				refuses(with(kind, key, append(bytes.Clone(b), 0)), "kind %d, long field %d", kind, key)
 			}
@@ -84,11 +84,11 @@ func TestAMessageHasTheShapeOfItsKind(t *testing.T) {
 	require.ErrorContains(t, decodeInto(long, MaxMessage, new(wire)), "6001 bytes")
 }
 
-// The introducer passes on a proof and a confirmation of the side that they are
-// of, in their order, and until its end.
-func TestTheIntroducerHoldsSidesAndOrder(t *testing.T) {
+// The introducer forwards a proof and a confirmation only from their own side,
+// in their order, and before the end of the session.
+func TestTheIntroducerChecksSidesAndOrder(t *testing.T) {
 	for name, c := range map[string]struct {
-		kind  Kind // the first of its kind that comes to the introducer is changed
+		kind  Kind // the first message of this kind to the introducer is changed
 		wrong func(p *play, m *message)
 	}{
 		"a proof of the other side":        {KindAuth, func(_ *play, m *message) { m.Side = other(m.Side) }},
@@ -102,7 +102,7 @@ func TestTheIntroducerHoldsSidesAndOrder(t *testing.T) {
 	} {
 		p := starts(t, "sides")
 		m := p.until(c.kind, alice)
-		if name == "a confirmation before the other proof" { // after one's own
+		if name == "a confirmation before the other proof" { // after the same side's proof
 			_, err := p.deliver(m)
 			require.NoError(t, err)
 		}
@@ -113,8 +113,8 @@ func TestTheIntroducerHoldsSidesAndOrder(t *testing.T) {
 		var ended *EndedError
 		require.ErrorAs(t, err, &ended, name)
 		require.Equal(t, Unexpected, ended.Reason, name)
-		require.Len(t, out, 2, "both are told")
-		require.Equal(t, &Introducer{phase: Ended, reason: Unexpected, requests: p.i.requests}, p.i, "and nothing is left")
+		require.Len(t, out, 2, "both contacts are notified")
+		require.Equal(t, &Introducer{phase: Ended, reason: Unexpected, requests: p.i.requests}, p.i, "and no state remains")
 	}
 	p := starts(t, "the end")
 	m := p.until(KindAuth, alice)
@@ -122,16 +122,16 @@ func TestTheIntroducerHoldsSidesAndOrder(t *testing.T) {
 	var ended *EndedError
 	require.ErrorAs(t, err, &ended)
 	require.Equal(t, Expired, ended.Reason)
-	require.Empty(t, out, "nothing is passed on")
+	require.Empty(t, out, "nothing is forwarded")
 
 	p = starts(t, "done")
 	p.run(p.accepts(), nil)
 	phase, _ := p.i.Phase()
 	require.Equal(t, Active, phase)
-	require.Equal(t, [3][]byte{}, p.i.salts, "what opens the requests is erased")
+	require.Equal(t, [3][]byte{}, p.i.salts, "the salts of the requests are erased")
 }
 
-// A confirmation with the right MAC says whose it is.
+// A confirmation with a valid MAC, but for the wrong side, is refused.
 func TestAConfirmationIsOfTheOthersSide(t *testing.T) {
 	p := starts(t, "whose confirmation")
 	m := mustDecode(t, p.until(KindActivate, bob).Bytes)
@@ -139,7 +139,7 @@ func TestAConfirmationIsOfTheOthersSide(t *testing.T) {
 	p.bob.refuses(encode(m.wire), Invalid)
 }
 
-// A proof is sealed under the key of its side, too.
+// The seal of a proof depends on the side of its sender.
 func TestAProofUnderTheOtherSidesSealIsRefused(t *testing.T) {
 	p := starts(t, "whose seal")
 	m := mustDecode(t, p.until(KindAuth, bob).Bytes)
@@ -152,7 +152,8 @@ func TestAProofUnderTheOtherSidesSealIsRefused(t *testing.T) {
 	p.bob.refuses(encode(m.wire), Invalid)
 }
 
-// Nobody consents to, or proves anything in, a session whose end has come.
+// After the end of a session its parties neither consent to it nor prove
+// anything in it.
 func TestNothingIsSignedAfterTheEnd(t *testing.T) {
 	end := now.Add(life)
 	p := starts(t, "too late")
@@ -172,7 +173,7 @@ func TestNothingIsSignedAfterTheEnd(t *testing.T) {
 	p.bob.ended(Expired)
 }
 
-// Consent is given once: what was said with it can't be replaced.
+// Accept succeeds once: its statement cannot be replaced.
 func TestConsentIsGivenOnce(t *testing.T) {
 	p := starts(t, "twice")
 	p.bob.accept()

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A stored session is read again only as it was written: with the parts of its
-// phase, of one session.
+// A stored session is accepted only in the form in which it was written: with
+// the parts of its phase, from one session.
 func TestAnInviteesStateThatWasChangedIsRefused(t *testing.T) {
 	p, q := again(t, "state")
 	states := map[Phase][]byte{Invited: p.bob.v.State()}
@@ -19,12 +19,13 @@ func TestAnInviteesStateThatWasChangedIsRefused(t *testing.T) {
 	})
 	states[Active] = p.bob.v.State()
 	q.run(q.accepts(), nil)
-	elsewhere := func(b []byte) []byte { // the same message, of another session
+	elsewhere := func(b []byte) []byte { // the same message, from another session
 		m := mustDecode(t, b)
 		m.Session = make([]byte, hashSize)
 		return encode(m.wire)
 	}
-	// Bob with a key proves at once: a session that waits for its key is made so.
+	// Bob proves immediately if his key is available, so the session is created
+	// without it.
 	r := starts(t, "revealed")
 	reveal := r.until(KindReveal, bob)
 	_, err := r.bob.v.Handle(now, reveal.from, reveal.Bytes)
@@ -57,7 +58,7 @@ func TestAnInviteesStateThatWasChangedIsRefused(t *testing.T) {
 				if w.Phase, w.Reason = other, 0; other == Ended {
 					w.Reason = Declined
 				}
-				if phase == Ended || phase == Invited { // these two have the same parts
+				if phase == Ended || phase == Invited { // these two phases have the same parts
 					w.Payload = []byte("something")
 				}
 			})

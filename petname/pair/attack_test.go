@@ -332,7 +332,7 @@ func TestAStrangersSessionHasNoKeyInCommon(t *testing.T) {
 func TestNoPartOfAMessageTellsWhoPairs(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	var err error
-	m.alice, m.bob = newSelf(t, 1, "Alice Longname"), newSelf(t, 2, "Bob Longname") // that no ciphertext has by chance
+	m.alice, m.bob = newSelf(t, 1, "Alice Longname"), newSelf(t, 2, "Bob Longname") // names that no ciphertext contains by chance
 	m.offer, err = OfferCode(m.alice, mustCode(t, theCode), m.aliceNotes.burn)
 	require.NoError(t, err)
 	m.take, err = TakeCode(m.bob, mustCode(t, theCode), m.bobNotes.burn)
@@ -429,7 +429,7 @@ func requireFirm(t *testing.T, good []byte) {
 	}
 	var w wireTranscript
 	require.NoError(t, decode(good, maxTranscript, &w))
-	foreign := map[string]func(w *wireTranscript){ // none of which is signed
+	foreign := map[string]func(w *wireTranscript){ // no signature covers these fields
 		"an invitation": func(w *wireTranscript) { w.Invitation = []byte{1} },
 		"an ephemeral":  func(w *wireTranscript) { w.Ephemeral = []byte{1} },
 		"a nonce":       func(w *wireTranscript) { w.Nonce = []byte{1} },

@@ -14,11 +14,11 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// said is a store that answers what it is told to, over and over if it floods,
-// and takes what it is put as it is told to.
+// said is a store with scripted answers and put results. If it floods, it
+// repeats its answers.
 type said struct {
 	answers []dht.Answer
-	errs    []error // of the answers; may be shorter
+	errs    []error // errors of the answers; may be shorter
 	flood   bool
 	given   atomic.Int32
 
@@ -74,7 +74,7 @@ func TestABoxHoldsTheNewestMessageThatFits(t *testing.T) {
 	require.Len(t, f.message, maxMessage, "the longest")
 }
 
-func TestAStoreThatFloodsABoxIsLeft(t *testing.T) {
+func TestAFloodedBoxIsAbandoned(t *testing.T) {
 	b, store := newBox([]byte("secret"), nil, "box"), &said{answers: []dht.Answer{{Record: []byte("garbage")}}, flood: true}
 	_, ok, err := b.look(context.Background(), store, start)
 	require.NoError(t, err)
@@ -82,9 +82,9 @@ func TestAStoreThatFloodsABoxIsLeft(t *testing.T) {
 	require.EqualValues(t, maxAnswers+1, store.given.Load())
 }
 
-// That the network can't be reached is an error only where nothing was found; that
-// one of its peers failed is none.
-func TestABoxThatCannotBeLookedIntoIsAnError(t *testing.T) {
+// An unreachable network is an error only if no message was found. The failure
+// of one peer is not an error.
+func TestAnUnreadableBoxIsAnError(t *testing.T) {
 	b, away := newBox([]byte("secret"), nil, "box"), errors.New("away")
 	r, err := pointer.Sign(b.key, pointer.Fields{Sequence: 1, Expires: start.Add(time.Hour), Payload: []byte("m")})
 	require.NoError(t, err)
@@ -104,8 +104,8 @@ func TestABoxThatCannotBeLookedIntoIsAnError(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// A put counts when one peer at least has the message.
-func TestAMessageIsLeftWhenOnePeerHasIt(t *testing.T) {
+// A put succeeds if at least one peer has the message.
+func TestAMessageIsPutWhenOnePeerHasIt(t *testing.T) {
 	b := newBox([]byte("secret"), nil, "box")
 	short := func(stored int) error { return &dht.ShortError{Receipt: dht.Receipt{Stored: stored}, Want: 8} }
 	for name, c := range map[string]struct {

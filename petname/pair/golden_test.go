@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// With fixed keys, randomness and clock the evidence of a pairing, and so each
-// statement that is signed and each hash in it, is the same in every version of
-// this program.
+// With fixed keys, randomness and a fixed clock, the evidence of a pairing is
+// the same in every version of this program, including each signed statement
+// and each hash.
 func TestTheFormatIsFixed(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.settle(t)
@@ -43,8 +43,8 @@ func TestTheFormatIsFixed(t *testing.T) {
 	}
 }
 
-// Both signatures of a pairing are over all that its doc names: a part that is
-// changed makes another statement.
+// Both signatures of a pairing cover every part that the documentation lists: a
+// changed part makes another statement.
 func TestEachPartOfAStatementIsSigned(t *testing.T) {
 	p := newParty(t, Terms{})
 	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())

@@ -17,8 +17,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// quickly bounds the runs of a rapid property that is slow, unless
-// PETNAME_TEST_LONG is set or the command line has a number of its own.
+// quickly reduces the runs of a slow rapid property, unless PETNAME_TEST_LONG
+// is set or the command line sets a number.
 func quickly(t testing.TB, checks int) {
 	t.Helper()
 	f := flag.Lookup("rapid.checks")
@@ -68,7 +68,7 @@ func (c *clock) after(d time.Duration) { c.at = c.at.Add(d) }
 // notes is a durable Burn in memory; every mark that it notes also goes to log.
 type notes struct {
 	marks map[string]bool
-	until time.Time // of the last
+	until time.Time // of the last note
 	log   *[]string
 	fail  error
 }

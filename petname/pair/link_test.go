@@ -204,7 +204,7 @@ func TestOfTwoAtOnceOneIsPaired(t *testing.T) {
 		require.Len(t, p.disk.taken, paired)
 	}
 	for uses := 1; uses <= 2; uses++ {
-		race(t, uses, uses+1, func() []int { return nil }) // all step by step, side by side
+		race(t, uses, uses+1, func() []int { return nil }) // all takers step in parallel
 	}
 	quickly(t, 15)
 	rapid.Check(t, func(t *rapid.T) {
@@ -239,7 +239,8 @@ func TestALateUseIsRefusedAndToldSo(t *testing.T) {
 	require.True(t, o.over())
 }
 
-// A taker waits for as long as the inviter still answers, after the end.
+// After the end of an invitation, a taker still waits for the grace period in
+// which the inviter answers.
 func TestATakerWaitsForTheGraceAfterTheEnd(t *testing.T) {
 	for _, answered := range []bool{true, false} {
 		p := newParty(t, Terms{})
@@ -258,7 +259,8 @@ func TestATakerWaitsForTheGraceAfterTheEnd(t *testing.T) {
 	}
 }
 
-// ahead is a network in which something newer stands that it doesn't show.
+// ahead is a network with a newer record that it does not yield. It refuses
+// older records.
 type ahead struct {
 	dht.Store
 	sequence uint64
@@ -272,7 +274,7 @@ func (a ahead) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.R
 	return a.Store.Put(ctx, p, record)
 }
 
-func TestATakerGoesPastWhatItCannotSee(t *testing.T) {
+func TestATakerExceedsTheSequenceOfAHiddenRecord(t *testing.T) {
 	p := newParty(t, Terms{})
 	p.step(t)
 	network := p.store.Store
@@ -481,7 +483,7 @@ func TestHoldersOfTheSecretCanDisturbAndNotDeceive(t *testing.T) {
 		x := &Take{self: p.alice, identity: p.offer.identity, ticket: ticket}
 		require.NoError(t, x.prepare(*ticket.Invitation))
 		r, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
-		require.NoError(t, err, "it holds up nothing")
+		require.NoError(t, err, "it delays nothing")
 		require.Nil(t, r)
 		require.Equal(t, 1, p.offer.Left())
 	})
@@ -530,9 +532,9 @@ func TestHoldersOfTheSecretCanDisturbAndNotDeceive(t *testing.T) {
 	})
 }
 
-// A holder of the compact form has the secret, and so can write into the card's
-// place: an invitation of its own that has the very same secret is refused, though
-// all of it is right but the inviter.
+// A holder of the compact form has the secret, and can therefore replace the
+// card. An invitation of its own with the same secret is refused: it is correct
+// except for the inviter.
 func TestAnotherInvitersInvitationWithTheSameSecretIsRefused(t *testing.T) {
 	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
 	p := newParty(t, Terms{})
@@ -558,7 +560,7 @@ func TestAnotherInvitersInvitationWithTheSameSecretIsRefused(t *testing.T) {
 func TestOtherHoldersCannotReadWhoTookIt(t *testing.T) {
 	p := newParty(t, Terms{})
 	inv := p.offer.Invitation()
-	bob := newSelf(t, 2, "Bob Longname") // that no ciphertext has by chance
+	bob := newSelf(t, 2, "Bob Longname") // a name that no ciphertext contains by chance
 	p.alice.Identity.Nickname = "Alice Longname"
 	p.resume(t)
 	x := p.take(t, bob, inv.Link())

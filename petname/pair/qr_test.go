@@ -142,8 +142,8 @@ func TestAPNGScansBack(t *testing.T) {
 	require.Error(t, err)
 }
 
-// The decoder's way to locate a code in a photo misses about one drawn code in
-// thirty, these among them.
+// The decoder's locator for photos misses about one drawn code in thirty,
+// including these.
 func TestDrawnCodesThatALocatorMissesAreRead(t *testing.T) {
 	for _, c := range []struct{ blocks, seed byte }{{2, 18}, {3, 38}, {4, 25}, {6, 55}} {
 		var b []byte

@@ -146,8 +146,8 @@ func TestAWrongCodeFailsOnBothSidesAndBurnsTheSlotFirst(t *testing.T) {
 	}
 }
 
-// A code is dead for a day: far longer than anybody types it again.
-func TestATryIsNotedForADay(t *testing.T) {
+// A used code stays burnt for a day, much longer than a user retries it.
+func TestAUsedCodeIsNotedForADay(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.settle(t)
 	m.requirePaired(t)
@@ -156,15 +156,16 @@ func TestATryIsNotedForADay(t *testing.T) {
 	}
 }
 
-// putless is a network that can be read and not written to.
+// putless is a network that can be read but not written.
 type putless struct{ dht.Store }
 
 func (putless) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
 	return dht.Receipt{}, dht.ErrUnreachable
 }
 
-// An offer that could not be put in its ten minutes is made anew for the next.
-func TestAnOfferThatWasLateIsOfTheNextSlot(t *testing.T) {
+// If an offer cannot be put within its ten-minute slot, the inviter creates a
+// new one for the next slot.
+func TestALateOfferMovesToTheNextSlot(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	network := m.store.Store
 	m.store.Store = putless{network}

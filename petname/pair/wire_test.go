@@ -12,7 +12,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A field has one size, or a bound: a byte more, or less, and the message is none.
+// A field has one size, or a bound. A message with one byte more or less is
+// refused.
 func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 	s := newSamples(t)
 	into := func(b []byte, w any) {
@@ -38,9 +39,9 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 	linkProof := wireLinkProof{Identity: s.identity, Nonce: make([]byte, nonceSize), Signature: []byte("s")}
 	for name, c := range map[string]struct {
 		message any
-		kind    *uint8 // nil: it has none
+		kind    *uint8 // nil: the message has no kind
 		fixed   []*[]byte
-		sealed  *[]byte // nil: it has none
+		sealed  *[]byte // nil: the message has no sealed part
 		parse   func([]byte) error
 	}{
 		"offer":      {&offer, &offer.Kind, []*[]byte{&offer.Share, &offer.Commit}, nil, func(b []byte) error { _, err := parseOffer(b); return err }},
@@ -76,7 +77,7 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 		}
 		require.NoError(t, c.parse(encode(c.message)), name)
 	}
-	// An answer accepts with an identity, or refuses without.
+	// An answer either accepts and has an identity, or refuses and has none.
 	for status, id := range map[Reason][]byte{0: nil, ReasonUsed: s.identity} {
 		_, err := parseTakenProof(encode(wireTakenProof{Status: status, Identity: id, Signature: []byte("s")}))
 		require.Error(t, err, status)
@@ -85,7 +86,7 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 		_, err := parseTakenProof(encode(wireTakenProof{Status: status, Identity: id, Signature: []byte("s")}))
 		require.NoError(t, err, status)
 	}
-	// What is read is bounded before it is decoded, and to the byte.
+	// The size of received data is checked before decoding, exact to the byte.
 	whole := encode(wireOffer{Kind: kindOffer, Share: make([]byte, shareSize), Commit: make([]byte, hashSize)})
 	require.NoError(t, decode(whole, len(whole), new(wireOffer)))
 	require.ErrorContains(t, decode(whole, len(whole)-1, new(wireOffer)), "bytes long")
@@ -116,7 +117,7 @@ func TestAnIdentityIsBounded(t *testing.T) {
 		c.change(&id)
 		_, err := id.encode()
 		require.Equal(t, c.fits, err == nil, name)
-		// From outside it comes encoded.
+		// Data from the network is encoded.
 		b := encode(wireIdentity{1, id.Pointer.Bytes(), id.Next.Bytes(), id.Sealing, id.Nickname, id.Addresses})
 		got, err := parseIdentity(b)
 		require.Equal(t, c.fits, err == nil, name)
@@ -143,7 +144,7 @@ func addressesOf(n, size int) (addresses [][]byte) {
 	return addresses
 }
 
-// misled signs with another key than it shows.
+// misled signs with another key than its public key.
 type misled struct {
 	*pointer.Key
 	by *pointer.Key
@@ -153,9 +154,9 @@ func (m misled) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) (
 	return m.by.Sign(random, message, opts)
 }
 
-// What a foreign signer (an agent, hardware) returns is verified before it is
-// used: nothing goes out under a wrong signature.
-func TestAWrongSignatureOfOnesOwnIsNotUsed(t *testing.T) {
+// The signature of a foreign signer (an agent, hardware) is verified before it
+// is used. A message with a wrong signature is not sent.
+func TestAWrongSignatureOfTheSignerIsNotUsed(t *testing.T) {
 	wrong := newSelf(t, 1, "Alice")
 	wrong.Key = misled{newKey(t, 1), newKey(t, 9)}
 	_, err := wrong.sign(domainCode, codeStatement{Role: roleTaker})

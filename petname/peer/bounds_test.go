@@ -18,7 +18,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// What a Peer stores is durable when the call returns, as bbolt's defaults have it.
+// Data that a Peer stores is durable when the call returns, as with bbolt's
+// defaults.
 func TestThePeersDatabaseSyncs(t *testing.T) {
 	alice, _, _ := three(t)
 	require.False(t, alice.db.NoSync)
@@ -26,7 +27,8 @@ func TestThePeersDatabaseSyncs(t *testing.T) {
 	require.False(t, alice.db.NoFreelistSync)
 }
 
-// A message has one encoding: another is refused, whatever it carries.
+// A message has one encoding. Another encoding is refused, whatever it
+// contains.
 func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 	alice, bob, carol := three(t)
 	good, err := message{Kind: kindStatement, Body: alice.introduces(t, bob, carol)}.encode()
@@ -44,7 +46,7 @@ func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 		var report Report
 		stop, err := carol.take(context.Background(), pointerOf("alice"), drop.Message{Bytes: bad}, &report)
 		require.ErrorContains(t, err, "message", why)
-		require.False(t, stop, "it holds up nothing")
+		require.False(t, stop, "it delays nothing")
 		require.Empty(t, carol.inbox(t), why)
 	}
 	for n, fits := range map[int]bool{drop.MaxMessage: true, drop.MaxMessage + 1: false} {
@@ -59,9 +61,9 @@ func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 	require.Len(t, carol.inbox(t), 1)
 }
 
-// What the book could not take in, the disk being full, say, is not acknowledged:
-// it comes again.
-func TestWhatTheBookCouldNotTakeInComesAgain(t *testing.T) {
+// If the book cannot store a message, for example because the disk is full, the
+// peer does not acknowledge it, and it is delivered again.
+func TestAMessageThatTheBookCannotStoreIsDeliveredAgain(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
 	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
@@ -84,7 +86,8 @@ func TestWhatTheBookCouldNotTakeInComesAgain(t *testing.T) {
 	require.NotContains(t, alice.fetch(t).Waiting, pointerOf("carol"))
 }
 
-// The introductions that can be taken back are bounded: the oldest go first.
+// The number of introductions that can be retracted is bounded: the oldest are
+// removed first.
 func TestRememberedIntroductionsAreBounded(t *testing.T) {
 	alice, bob, carol := three(t)
 	said := func(at time.Time) introduce.Introduction {
@@ -119,8 +122,8 @@ func TestRememberedIntroductionsAreBounded(t *testing.T) {
 	}
 }
 
-// fill makes sessions with Alice as introducer, as they are stored by p: n that
-// she started, or that she offered to p and that were declined.
+// fill stores n sessions with Alice as introducer in p: sessions that she
+// started if p is Alice, or else sessions that she offered to p and p declined.
 func (p *person) fill(t testing.TB, alice *person, n int) {
 	t.Helper()
 	for i := range n {
@@ -138,7 +141,7 @@ func (p *person) fill(t testing.TB, alice *person, n int) {
 	}
 }
 
-func TestIntroductionsThatOneStartedAreBounded(t *testing.T) {
+func TestStartedIntroductionsAreBounded(t *testing.T) {
 	alice, bob, carol := three(t)
 	alice.fill(t, alice, MaxStarted-1)
 	m := alice.offers(t, bob, carol)
@@ -150,8 +153,8 @@ func TestIntroductionsThatOneStartedAreBounded(t *testing.T) {
 	alice.offers(t, bob, carol)
 }
 
-// Sessions are remembered until their end, also those that are over, so that none
-// can be played again; and so they are bounded, for each introducer.
+// Sessions are remembered until their end, even after they are over, so that
+// they cannot be replayed. Their number is bounded for each introducer.
 func TestRememberedOffersAreBounded(t *testing.T) {
 	alice, bob, _ := three(t)
 	bob.fill(t, alice, maxRemembered-1)
@@ -173,8 +176,8 @@ func TestRememberedOffersAreBounded(t *testing.T) {
 	require.Len(t, bob.inbox(t), 1)
 }
 
-// Contacts that never wrote are asked for in turns, so many at a time, and each
-// gets its turn, also over restarts.
+// Contacts that never sent a message are queried in turns, a bounded number at
+// a time. Each contact is queried in its turn, also across restarts.
 func TestQuietContactsTakeTurns(t *testing.T) {
 	alice, bob, carol := three(t)
 	_, err := alice.Send(context.Background(), alice.key, pointerOf("bob"), alice.introduces(t, carol, bob))
@@ -197,7 +200,7 @@ func TestQuietContactsTakeTurns(t *testing.T) {
 		}
 		alice.reopen(t)
 	}
-	require.Equal(t, rounds, asked[pointerOf("bob")], "there was a message, and it is looked at each time")
+	require.Equal(t, rounds, asked[pointerOf("bob")], "Bob sent a message, and is queried each time")
 	delete(asked, pointerOf("bob"))
 	require.Len(t, asked, quiet)
 	for p, n := range asked {
@@ -205,8 +208,8 @@ func TestQuietContactsTakeTurns(t *testing.T) {
 	}
 }
 
-// What a channel has no room for stays in the outbox, in order, and goes out when
-// there is room.
+// Messages for which a channel has no room stay in the outbox, in order, and
+// are sent when there is room.
 func TestWhatAChannelHasNoRoomForStaysInTheOutbox(t *testing.T) {
 	alice, bob, _ := three(t)
 	body := make([]byte, drop.MaxMessage-8)

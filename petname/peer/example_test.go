@@ -98,7 +98,7 @@ func open(nickname string, network dht.Store) *person {
 		Me:      func(context.Context) (pair.Identity, error) { return me, nil },
 		Sealing: func() ([]hpke.PrivateKey, error) { return []hpke.PrivateKey{sealing}, nil },
 		File:    filepath.Join(dir, "post.db"),
-		Every:   10 * time.Millisecond, // a network of one process is asked quickly
+		Every:   10 * time.Millisecond, // a network in one process can be queried often
 	})
 	check(err)
 	return &person{p, key, book, dir}

@@ -20,8 +20,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// TestMain keeps the files of the tests in memory where the system has a folder
-// for that: no test waits for a disk that others use.
+// TestMain keeps the files of the tests in memory if the system has a folder
+// for that, so that no test waits for a busy disk.
 func TestMain(m *testing.M) {
 	code := 1
 	defer func() { os.Exit(code) }()

@@ -154,8 +154,8 @@ func (p *person) pays(t testing.TB, to *person, statement []byte, price postage.
 // Each is an attack on the price: none is heard.
 func TestWhoDidntPayIsNotHeard(t *testing.T) {
 	alice, sam := strangers(t)
-	// Statements and stamps are the same in each run, and none of the wrong ones
-	// answers all puzzles by chance.
+	// Statements and stamps are the same in each run, and none of the wrong
+	// stamps solves all puzzles by chance.
 	dear := postage.Price{Puzzles: 8, Bits: 1}
 	alice.price = &dear
 	bob := newPerson(t, alice.clock, alice.network, "bob")
@@ -325,7 +325,8 @@ func TestTheCardSaysWhatToPay(t *testing.T) {
 	require.Len(t, alice.fetch(t).Fresh, 1)
 }
 
-// What was knocked with is signed by a key: when that has gone on, it ends.
+// A contact request is signed by a key. When that key is rotated, the request
+// ends.
 func TestKnockingEndsWithTheKeyThatSigned(t *testing.T) {
 	alice, sam := strangers(t)
 	sam.knock(t, alice, "hello")
@@ -336,8 +337,8 @@ func TestKnockingEndsWithTheKeyThatSigned(t *testing.T) {
 	require.False(t, was)
 }
 
-// A Sync does the work for one letter at most.
-func TestASyncDoesTheWorkForOneLetter(t *testing.T) {
+// A Sync does the proof of work for one message at most.
+func TestASyncDoesTheWorkForOneMessage(t *testing.T) {
 	alice, sam := strangers(t)
 	sue := newPerson(t, alice.clock, alice.network, "sue")
 	sam.knock(t, alice, "hello")
@@ -362,19 +363,21 @@ func TestASyncDoesTheWorkForOneLetter(t *testing.T) {
 	require.Equal(t, 2, made())
 }
 
-// A stamp that the verifier has seen, and the book has not, is paid for.
-func TestALetterThatWasPaidForIsTakenInLater(t *testing.T) {
+// A stamp that the verifier has seen, but whose message the book has not
+// stored, counts as paid.
+func TestAPaidMessageIsAcceptedLater(t *testing.T) {
 	alice, sam := strangers(t)
 	said := sam.says(t, alice, "hello")
 	stamp := sam.pays(t, alice, said, cheap, alice.clock.now)
 	on := postage.Letter{To: pointerOf("alice"), From: pointerOf("sam"), Message: introduce.Hash(said)}
-	require.NoError(t, alice.stamps.Verify(stamp, on, cheap)) // and then the inbox was full, say
+	require.NoError(t, alice.stamps.Verify(stamp, on, cheap)) // and then the inbox was full
 	alice.leaves(t, stamp, said)
 	require.Len(t, alice.fetch(t).Fresh, 1)
 }
 
-// A sender whose clock is ahead is not refused: its letter waits until its time
-// has come. One that paid nothing is refused, and that is told.
+// A sender whose clock is ahead is not refused: its message waits until its
+// time has come. A message without proof of work is refused, and the report
+// lists it.
 func TestAStampAheadOfItsTimeWaits(t *testing.T) {
 	alice, sam := strangers(t)
 	said := sam.says(t, alice, "hello")

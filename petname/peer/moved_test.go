@@ -164,13 +164,13 @@ func TestAnInvitationOfAnEarlierKeyIsVoidAndThatIsTold(t *testing.T) {
 	}
 }
 
-// noFold keeps no view: the book that opens the file makes its own.
+// noFold keeps no view: the book that opens the file creates it.
 type noFold struct{}
 
 func (noFold) Version() string                                { return "none" }
 func (noFold) Apply(*ledger.View, ledger.Entry, []byte) error { return nil }
 
-// device is the same person's book on another device.
+// device returns the book of the same person on another device.
 func (p *person) device(t testing.TB) *petname.Book {
 	t.Helper()
 	name := p.name + "'s other device"
@@ -194,8 +194,8 @@ func lacks(t testing.TB, b *petname.Book, heads []ledger.Head) (entries [][]byte
 	return entries
 }
 
-// forks has somebody's key go on, and shows another device of p's another
-// succession by the same two keys; then p knows both.
+// forks rotates the key of other, and passes another succession by the same two
+// keys to another device of p. After a merge p has both successions.
 func (p *person) forks(t testing.TB, other *person) (from, to pointer.Pointer) {
 	t.Helper()
 	device := p.device(t)
@@ -215,9 +215,10 @@ func (p *person) forks(t testing.TB, other *person) (from, to pointer.Pointer) {
 	return from, to
 }
 
-// With two successions on record nobody knows whose the next key is: what waits
-// for the contact stays where it is, and nothing is taken from either key.
-func TestUnderDuplicityNothingIsSentToOrTakenFromTheNextKey(t *testing.T) {
+// With two successions on record the owner of the next key is unknown. Queued
+// messages for the contact stay queued, and no messages are accepted from
+// either key.
+func TestUnderDuplicityNothingIsSentToOrAcceptedFromTheNextKey(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
 	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
@@ -226,7 +227,7 @@ func TestUnderDuplicityNothingIsSentToOrTakenFromTheNextKey(t *testing.T) {
 	_, err = carol.Send(ctx, carol.key, pointerOf("alice"), byTheOld)
 	require.NoError(t, err)
 	from, to := alice.forks(t, carol)
-	alice.clock.now = alice.clock.now.Add(13 * time.Hour) // what isn't acknowledged is due again
+	alice.clock.now = alice.clock.now.Add(13 * time.Hour) // unacknowledged messages are due again
 	carol.reopen(t)
 	_, err = carol.Send(ctx, carol.key, pointerOf("alice"), carol.introduces(t, bob, alice))
 	require.NoError(t, err)
@@ -241,14 +242,14 @@ func TestUnderDuplicityNothingIsSentToOrTakenFromTheNextKey(t *testing.T) {
 	require.Empty(t, alice.inbox(t))
 	report, err := carol.Sync(ctx, carol.key)
 	require.NoError(t, err)
-	require.Equal(t, 1, report.Waiting[pointerOf("alice")], "what the next key said is not acknowledged")
+	require.Equal(t, 1, report.Waiting[pointerOf("alice")], "a message of the next key is not acknowledged")
 	parties, err := alice.parties()
 	require.NoError(t, err)
 	require.NotContains(t, parties, to)
 }
 
-// A contact that was removed is neither read nor written to, and nothing goes to
-// its next key. Added again, the channel goes on.
+// No messages are received from or sent to a removed contact, or its next key.
+// If the contact is added again, the channel continues.
 func TestARemovedContactIsNeitherReadNorWrittenTo(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
@@ -258,7 +259,7 @@ func TestARemovedContactIsNeitherReadNorWrittenTo(t *testing.T) {
 	require.NoError(t, err)
 	_, err = alice.book.Remove(pointerOf("carol"))
 	require.NoError(t, err)
-	alice.clock.now = alice.clock.now.Add(13 * time.Hour) // what isn't acknowledged is due again
+	alice.clock.now = alice.clock.now.Add(13 * time.Hour) // unacknowledged messages are due again
 	left := new(atomic.Int32)
 	left.Store(100)
 	alice.network = closing{alice.network, left}
@@ -273,10 +274,10 @@ func TestARemovedContactIsNeitherReadNorWrittenTo(t *testing.T) {
 	alice.knows(t, carol)
 	require.Len(t, alice.fetch(t).Fresh, 1)
 	require.Empty(t, carol.fetch(t).Waiting)
-	require.Empty(t, alice.fetch(t).Waiting, "she had read it")
+	require.Empty(t, alice.fetch(t).Waiting, "she has already processed it")
 }
 
-func TestWhatIsQueuedForARemovedContactDoesNotFollowItsKey(t *testing.T) {
+func TestMessagesForARemovedContactDoNotFollowItsKey(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
 	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
@@ -286,16 +287,16 @@ func TestWhatIsQueuedForARemovedContactDoesNotFollowItsKey(t *testing.T) {
 	_, err = alice.book.Remove(to)
 	require.NoError(t, err)
 	alice.fetch(t)
-	require.True(t, alice.has(from), "it stays where it is")
+	require.True(t, alice.has(from), "it remains under the old key")
 	require.False(t, alice.has(to))
 	waiting, err := alice.addressees()
 	require.NoError(t, err)
 	require.Empty(t, waiting)
 }
 
-// An earlier key of a contact may be a thief's: what it signs is refused, on
-// whatever channel it comes, and holds up nothing.
-func TestWhatAnEarlierKeySignedIsRefused(t *testing.T) {
+// A thief may have an earlier key of a contact. Statements that it signs are
+// refused on every channel, and delay nothing.
+func TestStatementsOfAnEarlierKeyAreRefused(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
 	old := carol.introduces(t, bob, alice)
@@ -315,15 +316,15 @@ func TestWhatAnEarlierKeySignedIsRefused(t *testing.T) {
 	require.Equal(t, to, report.Refused[0].By)
 	require.ErrorIs(t, report.Refused[0].Err, petname.ErrStranger)
 	require.ErrorIs(t, report.Refused[1].Err, mutual.ErrNotMine)
-	require.Len(t, report.Fresh, 1, "what the new key signed is taken")
+	require.Len(t, report.Fresh, 1, "a statement of the new key is accepted")
 	require.Equal(t, to, report.Fresh[0].By)
 	all, err := alice.Mutuals()
 	require.NoError(t, err)
 	require.Empty(t, all)
 }
 
-// The channels of an earlier key are read for two epochs: for so long a contact
-// that doesn't know of the next key may write there, and be found.
+// The channels of an earlier key are read for two epochs. In this time,
+// messages from a contact that does not know of the next key are found there.
 func TestAFormerChannelIsReadForTwoEpochs(t *testing.T) {
 	for after, found := range map[time.Duration]int{2*drop.Epoch - time.Hour: 1, 2*drop.Epoch + time.Hour: 0} {
 		alice, bob, carol := three(t)
@@ -335,14 +336,14 @@ func TestAFormerChannelIsReadForTwoEpochs(t *testing.T) {
 		alice.goesOn(t)
 		alice.fetch(t)
 		alice.clock.now = alice.clock.now.Add(after)
-		alice.fetch(t) // the last look, once the epochs are over
+		alice.fetch(t) // the last look-up, if the epochs are over
 		_, err = carol.Send(ctx, carol.key, pointerOf("alice"), carol.introduces(t, bob, alice))
 		require.NoError(t, err)
 		require.Len(t, alice.fetch(t).Fresh, found, after)
 	}
 }
 
-// A channel is laid aside once, and its time doesn't begin anew.
+// A channel is retired once, and its time does not start again.
 func TestAChannelIsRetiredOnce(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
@@ -365,8 +366,8 @@ func TestAChannelIsRetiredOnce(t *testing.T) {
 	}
 }
 
-// What is in the outbox follows, too, behind what was sent before it; nothing is
-// left for the earlier key.
+// Messages in the outbox follow the contact to its next key, after the messages
+// that were sent before. No messages remain for the earlier key.
 func TestAllThatIsQueuedFollowsOnceAndInOrder(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()

@@ -413,8 +413,9 @@ func TestWhoMakesOffersWithoutEndFillsNothing(t *testing.T) {
 	require.Len(t, all, MaxOffers)
 }
 
-// What a session that is over would still say is not sent; other messages are.
-func TestAnEndedSessionTakesItsOwnMessagesAlone(t *testing.T) {
+// When a session is over, its queued messages are not sent. Other messages are
+// sent.
+func TestAnEndedSessionRemovesOnlyItsOwnMessages(t *testing.T) {
 	alice, bob, carol := three(t)
 	ended, goes := alice.offers(t, bob, carol), alice.offers(t, carol, bob)
 	var kept []mutual.Session
@@ -460,8 +461,8 @@ func TestAnOfferThatTheInboxHasNoRoomForWaits(t *testing.T) {
 	require.NotContains(t, alice.fetch(t).Waiting, pointerOf("carol"))
 }
 
-// An offer that the book refuses leaves no session behind.
-func TestAnOfferByAStrangerLeavesNothing(t *testing.T) {
+// An offer that the book refuses leaves no stored session.
+func TestAnOfferByAnUnknownSenderLeavesNoSession(t *testing.T) {
 	_, _, carol := three(t)
 	_, out, err := mutual.Start(carol.clock.now, rand.Reader, testKey("mallory"), mutual.Party{Pointer: pointerOf("carol"), Suggested: "x"},
 		mutual.Party{Pointer: pointerOf("bob"), Suggested: "y"}, carol.clock.now.Add(Life))
@@ -474,9 +475,9 @@ func TestAnOfferByAStrangerLeavesNothing(t *testing.T) {
 	require.Empty(t, all)
 }
 
-// What a contact said of itself when it paired stands, whatever a third party's
-// introduction brings.
-func TestAnIntroductionDoesNotReplaceWhatAPairingTold(t *testing.T) {
+// The data that a contact sent when it paired stays, whatever an introduction
+// by a third party contains.
+func TestAnIntroductionDoesNotReplaceDataFromAPairing(t *testing.T) {
 	alice, bob, carol := three(t)
 	told := known{Sealing: mustMe(alice).Sealing, Addresses: [][]byte{{1}}}
 	require.NoError(t, bob.remember(pointerOf("carol"), told))

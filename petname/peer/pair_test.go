@@ -76,9 +76,9 @@ func TestAWrongCodeIsToldToBothAndIsDead(t *testing.T) {
 	})
 }
 
-// The network has forgotten everything, so that nothing but the note on disk says
-// that the code had its try: on either side, after a restart.
-func TestACodeThatHadItsTryIsDeadAfterARestart(t *testing.T) {
+// The network has lost all data, so that only the note on disk shows that the
+// code was tried. The code is burnt on both sides after a restart.
+func TestATriedCodeIsBurntAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		alice, bob := two(t)
 		ctx := context.Background()
@@ -94,7 +94,7 @@ func TestACodeThatHadItsTryIsDeadAfterARestart(t *testing.T) {
 		require.ErrorIs(t, err, pair.ErrWrongCode)
 		require.ErrorIs(t, <-failed, pair.ErrWrongCode)
 
-		// To Bob, in a network that is empty but for an offer of Mallory's.
+		// Bob reads a network that contains only an offer of Mallory.
 		empty, left := &dht.Memory{}, new(atomic.Int32)
 		left.Store(100)
 		mallory := newPerson(t, alice.clock, empty, "mallory")
@@ -107,9 +107,9 @@ func TestACodeThatHadItsTryIsDeadAfterARestart(t *testing.T) {
 		bob.reopen(t)
 		_, err = bob.Pair(ctx, bob.key, invited.Code.Secret())
 		require.ErrorIs(t, err, pair.ErrBurnt)
-		require.EqualValues(t, 100, left.Load(), "and he shows nothing")
+		require.EqualValues(t, 100, left.Load(), "and Bob puts nothing")
 
-		// To Alice, in another, to a taker with the right words.
+		// Alice reads another network, with a taker that has the right words.
 		empty = &dht.Memory{}
 		alice.network = empty
 		alice.reopen(t)
@@ -128,7 +128,7 @@ func TestACodeThatHadItsTryIsDeadAfterARestart(t *testing.T) {
 	})
 }
 
-// side is one that pairs by hand.
+// side returns the identity of a person who pairs step by step.
 func (p *person) side(t testing.TB) pair.Self {
 	t.Helper()
 	self, err := p.self(context.Background(), p.key)
@@ -136,12 +136,12 @@ func (p *person) side(t testing.TB) pair.Self {
 	return self
 }
 
-func TestAUsedCodesMarkIsKeptForAsLongAsItCounts(t *testing.T) {
+func TestTheMarkOfAUsedCodeIsKeptUntilItsEnd(t *testing.T) {
 	ctx := context.Background()
 	alice, _ := strangers(t)
 	end := alice.clock.now.Add(24 * time.Hour)
 	require.NoError(t, alice.burn(ctx, "taker 1-zoo", end))
-	require.NoError(t, alice.burn(ctx, "inviter 1-zoo", end), "each side has its own")
+	require.NoError(t, alice.burn(ctx, "inviter 1-zoo", end), "each side has its own mark")
 	for _, at := range []time.Time{alice.clock.now, end.Add(-time.Hour), end} {
 		alice.clock.now = at
 		alice.reopen(t)
@@ -151,10 +151,10 @@ func TestAUsedCodesMarkIsKeptForAsLongAsItCounts(t *testing.T) {
 	require.NoError(t, alice.burn(ctx, "taker 1-zoo", alice.clock.now.Add(time.Hour)))
 	n, err := alice.count(bucketBurnt)
 	require.NoError(t, err)
-	require.Equal(t, 1, n, "what counts no longer is gone")
+	require.Equal(t, 1, n, "an expired mark is removed")
 }
 
-func TestInvitationsThatAreOutAreBounded(t *testing.T) {
+func TestPendingInvitationsAreBounded(t *testing.T) {
 	alice, _ := strangers(t)
 	terms := Terms{Terms: pair.Terms{Expires: alice.clock.now.Add(time.Hour)}}
 	_, err := alice.Invite(context.Background(), alice.key, terms)

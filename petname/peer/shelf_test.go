@@ -112,10 +112,10 @@ func TestAShelfIsBounded(t *testing.T) {
 	c.now = c.now.Add(awaitTime)
 	onShelf(t, mine, pointerOf("x"))
 	require.Len(t, mine.awaited, 1, "what was long ago makes room")
-	require.Empty(t, mine.came, "and what came for it is gone")
+	require.Empty(t, mine.came, "and its received data is removed")
 	c.now = c.now.Add(time.Hour)
 	late := shelfRecord(t, c, "late", 1)
-	for range 2 { // the first makes room
+	for range 2 { // the first removes another
 		_, err = mine.Put(ctx, late.Pointer(), late.Bytes())
 		require.ErrorIs(t, err, errShelf)
 	}

@@ -177,16 +177,17 @@ func TestAStampIsGoodDuringItsSeedAndTheNext(t *testing.T) {
 	require.ErrorIs(t, v.Verify(ahead, letter, price), ErrSeed)
 }
 
-// A stamp is good during its seed and the next, and in both it is good once: the
-// verifier forgets it only when its time is over, and not when the seed changes.
-func TestAStampIsNotGoodAgainAfterTheSeedChanged(t *testing.T) {
+// A stamp is valid during its seed and the next one, and only once in that
+// time. The verifier forgets it only after that time, and not when the seed
+// changes.
+func TestAStampIsNotValidAgainAfterTheSeedChanged(t *testing.T) {
 	v, c := quickVerifier()
 	stamp := quickStamp(t, letter, price, now)
 	require.NoError(t, v.Verify(stamp, letter, price))
 	hashes := v.Hashes()
 	c.now = now.Add(Seed)
 	require.Equal(t, SeedAt(now)+1, SeedAt(c.now))
-	fresh := letter // another letter makes it look through what it remembers
+	fresh := letter // a stamp for another message makes the verifier search its memory
 	fresh.Message[0] ^= 1
 	require.NoError(t, v.Verify(quickStamp(t, fresh, price, c.now), fresh, price))
 	require.ErrorIs(t, v.Verify(stamp, letter, price), ErrSeen)
@@ -194,7 +195,7 @@ func TestAStampIsNotGoodAgainAfterTheSeedChanged(t *testing.T) {
 	c.now = now.Add(2 * Seed)
 	require.ErrorIs(t, v.Verify(stamp, letter, price), ErrSeed)
 
-	// The next seed's stamp for the same letter is new work.
+	// A stamp for the same message with the next seed is new work.
 	require.NoError(t, v.Verify(quickStamp(t, letter, price, c.now), letter, price))
 }
 
@@ -307,7 +308,8 @@ func TestGarbageIsRefusedBeforeHashing(t *testing.T) {
 	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/rounds, uint64(16<<10), "far from a MiB")
 }
 
-// A stamp has one encoding: another would make a second stamp of the same work.
+// A stamp has one encoding: another encoding would be a second stamp for the
+// same work.
 func TestAnotherEncodingOfAStampIsRefused(t *testing.T) {
 	v, _ := quickVerifier()
 	good := quickStamp(t, letter, price, now)
@@ -341,8 +343,9 @@ func TestAnotherEncodingOfAStampIsRefused(t *testing.T) {
 	require.NoError(t, v.Verify(good, letter, price))
 }
 
-// What is remembered as wrong is a stamp at a price: it may still pay a lower one.
-func TestAStampThatIsShortOfOnePriceMayPayAnother(t *testing.T) {
+// A stamp is remembered as wrong for one price. It may still be sufficient for
+// a lower price.
+func TestAStampBelowOnePriceMayPayAnother(t *testing.T) {
 	v, _ := quickVerifier()
 	stamp := quickStamp(t, letter, price, now)
 	dear := Price{Puzzles: price.Puzzles, Bits: MaxBits}

@@ -115,7 +115,7 @@ func TestWhoIsAwayIsLeftAloneForAWhile(t *testing.T) {
 	require.Equal(t, 2, counted.connects, "and after a while it is")
 }
 
-// counting is a host that counts what it dials.
+// counting is a host that counts its dials.
 type counting struct {
 	host.Host
 	connects int
@@ -144,7 +144,7 @@ func TestRestingEndsAndIsBounded(t *testing.T) {
 	})
 }
 
-// served is a host that a test hands streams to.
+// served is a host to which a test passes streams.
 type served struct {
 	host.Host
 	handler network.StreamHandler
@@ -152,7 +152,7 @@ type served struct {
 
 func (s *served) SetStreamHandler(_ protocol.ID, h network.StreamHandler) { s.handler = h }
 
-// stream is one without a network. Its deadline is the test's to look at.
+// stream is a stream without a network. The test can inspect its deadline.
 type stream struct {
 	network.Stream
 	in            io.Reader
@@ -167,7 +167,7 @@ func (s *stream) Reset() error                   { s.reset = true; return nil }
 func (s *stream) Close() error                   { s.closed = true; return nil }
 func (s *stream) SetDeadline(at time.Time) error { s.deadline = at; return nil }
 
-// slow is a store that answers when it is let.
+// slow is a store that answers when the test releases it.
 type slow struct {
 	dht.Store
 	let   chan struct{}
@@ -186,7 +186,7 @@ func (s slow) Get(ctx context.Context, _ pointer.Pointer) iter.Seq2[dht.Answer, 
 	}
 }
 
-func TestSoManyStreamsAreServedAtATime(t *testing.T) {
+func TestTheNumberOfServedStreamsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := signed(t, 1)
 		request := append(appendField([]byte{opGet}, r.Pointer().Bytes()), 0, 0)
@@ -217,7 +217,8 @@ func TestSoManyStreamsAreServedAtATime(t *testing.T) {
 	})
 }
 
-// A store that takes its time doesn't hold a stream for longer than it may last.
+// A slow store does not keep a stream open beyond the stream's maximum
+// duration.
 func TestAStreamEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := signed(t, 1)
