@@ -108,10 +108,10 @@ func TestIDAndOrderIgnoreTheEnvelope(t *testing.T) {
 	}
 }
 
-// Of records with one sequence and one end the signature decides, as it stands
-// before the data in the bytes that boxo compares. Of many pairs some would be
-// ordered the other way by what they say.
-func TestOfOneSequenceAndEndTheSignatureDecides(t *testing.T) {
+// For records with the same sequence and the same end, the signatures determine
+// the order, since they stand before the data in the bytes that boxo compares.
+// For some of the pairs the order of the data would be the opposite.
+func TestForEqualSequencesAndEndsTheSignatureDecides(t *testing.T) {
 	var records []Record
 	for ttl := range 8 {
 		r, err := Sign(testKey(1), Fields{Sequence: 1, Expires: testEnd, TTL: time.Duration(ttl)})
@@ -133,8 +133,8 @@ func TestOfOneSequenceAndEndTheSignatureDecides(t *testing.T) {
 	require.Positive(t, otherwise)
 }
 
-// A signer whose signatures are not a function of the message, as some hardware's
-// are, can sign one document twice: both records say the same.
+// A signer whose signatures are not a function of the message, such as some
+// hardware, can sign one document twice. The two records have the same content.
 func TestOneDocumentSignedTwiceIsOneRecord(t *testing.T) {
 	key := testKey(1)
 	one, err := Sign(key, Fields{Sequence: 1, Expires: testEnd})
@@ -152,7 +152,8 @@ func TestOneDocumentSignedTwiceIsOneRecord(t *testing.T) {
 	require.Zero(t, other.Compare(one))
 }
 
-// signedAnew is a signature of RFC 8032, §5.1.6, but for its nonce.
+// signedAnew is a signature according to RFC 8032, §5.1.6, except for its
+// nonce.
 func signedAnew(t testing.TB, key *Key, message []byte) []byte {
 	t.Helper()
 	h := sha512.Sum512(key.private.key.Seed())

@@ -56,8 +56,8 @@ func TestSuccessionsKeepTheirWireFormat(t *testing.T) {
 	require.Equal(t, keptChain(t), parsed, "it shares nothing with the caller")
 }
 
-// Each of these differs in one thing from a chain of one step that is read.
-func TestKeptSuccessionsThatAreMalformedAreRefused(t *testing.T) {
+// Each of these chains differs in one thing from a valid chain of one step.
+func TestMalformedSuccessionsAreRefused(t *testing.T) {
 	p := hex.EncodeToString(testKey(1).Pointer().Bytes())
 	k := hex.EncodeToString(testKey(2).Pointer().Bytes())[4:]
 	c := hex.EncodeToString(testCommitment(testKey(3)).Bytes())
@@ -114,7 +114,7 @@ func TestKeptSuccessionsThatAreMalformedAreRefused(t *testing.T) {
 	}
 }
 
-func TestSuccessionsOverTheirBoundsAreNotKept(t *testing.T) {
+func TestSuccessionsOverTheirBoundsAreRefused(t *testing.T) {
 	step := keptChain(t)[0]
 	edit := func(change func(*Succession)) []Succession {
 		s := step
@@ -146,8 +146,8 @@ func make129(step Succession) []Succession {
 	return chain
 }
 
-// Verify believes nothing of a step but its signatures; with each of them wrong,
-// or over another step, it names the key.
+// Verify checks both signatures of a step. If one of them is wrong, or covers
+// another step, the error names the key.
 func TestAStepIsVerifiedByBothSignatures(t *testing.T) {
 	step := keptChain(t)[0]
 	to, err := step.Verify()

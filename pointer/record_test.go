@@ -390,7 +390,7 @@ func TestEmbeddedKeyOfNoRecord(t *testing.T) {
 		_, ok := Embedded(b)
 		require.False(t, ok)
 	}
-	// Nor is one looked for in what is too long for a record.
+	// Embedded does not look for a key in data that is too long for a record.
 	own, err := encodeKey(testKey(1).Public())
 	require.NoError(t, err)
 	padded := func(n int) []byte {

@@ -74,7 +74,7 @@ func TestSignRefusesWhatOpenWould(t *testing.T) {
 		_, err := Sign(key, f)
 		require.ErrorContains(t, err, "signing a record: ", name)
 		if strings.Contains(name, "too l") {
-			require.ErrorContains(t, err, "shorten", name) // what to do
+			require.ErrorContains(t, err, "shorten", name) // the remedy
 		}
 		require.Less(t, len(err.Error()), 600)
 	}

@@ -31,7 +31,8 @@ func honestChain(t testing.TB, first byte, n int, old func(i int) bool) []Succes
 func always(int) bool { return true }
 
 func TestHonestChainsAreFollowedFromAnyPoint(t *testing.T) {
-	// Each step, signed by the old key and not: drawing picks of them.
+	// These are steps with and without the signature of the old key, from which
+	// the law draws.
 	both := honestChain(t, 1, maxSuccession, always)
 	alone := honestChain(t, 1, maxSuccession, func(int) bool { return false })
 	rapid.Check(t, func(rt *rapid.T) {
