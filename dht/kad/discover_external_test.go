@@ -70,3 +70,10 @@ func runInNamespace(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	require.Contains(t, string(out), "--- PASS: "+t.Name())
 }
+
+func started(t *testing.T, c Config) *Node {
+	n, err := Start(context.Background(), c)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, n.Close()) })
+	return n
+}

@@ -1,7 +1,6 @@
 package kad
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -9,13 +8,6 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 	"github.com/stretchr/testify/require"
 )
-
-func started(t *testing.T, c Config) *Node {
-	n, err := Start(context.Background(), c)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, n.Close()) })
-	return n
-}
 
 // An announcement is anybody's: what it says of addresses is held to be that,
 // and a flood of them makes no more than a bounded number of dials.
