@@ -14,7 +14,6 @@ import (
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/delegated"
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/dht/keep"
 	"github.com/petnames-go/petnames/petname"
@@ -34,11 +33,11 @@ type Engine struct {
 	mu      sync.Mutex
 	network *kad.Node // nil until it is needed; the node's own while one serves
 	serving bool
-	own     kad.Config // what the node serves with; zero: a throw-away client
-	clients map[string]*delegated.Client
-	web     *web      // nil: HTTP isn't served
-	began   time.Time // when it began to
-	lastPut *LastPut  // nil: none yet
+	own     kad.Config              // what the node serves with; zero: a throw-away client
+	clients map[string]routerClient // by URL
+	web     *web                    // nil: HTTP isn't served
+	began   time.Time               // when it began to
+	lastPut *LastPut                // nil: none yet
 
 	post       *peer.Peer      // nil until it is needed
 	wake       chan<- struct{} // has a node look after its invitations; nil: no node

@@ -9,21 +9,29 @@ import (
 	"github.com/petnames-go/petnames/dht/delegated"
 )
 
+// routerClient is one router; a [*delegated.Client], except in tests.
+type routerClient interface {
+	dht.Seeker
+	Check(context.Context) error
+	Close() error
+}
+
 // routers are the clients of the routers that were joined. They are kept, and
 // their connections with them, for the verbs to come.
-func (e *Engine) routers(c home.Config) ([]*delegated.Client, error) {
+func (e *Engine) routers(c home.Config) ([]routerClient, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var out []*delegated.Client
+	var out []routerClient
 	for _, url := range c.Routers {
 		router, ok := e.clients[url]
 		if !ok {
-			var err error
-			if router, err = delegated.NewClient(url); err != nil {
+			client, err := delegated.NewClient(url)
+			if err != nil {
 				return nil, err
 			}
+			router = client
 			if e.clients == nil {
-				e.clients = map[string]*delegated.Client{}
+				e.clients = map[string]routerClient{}
 			}
 			e.clients[url] = router
 		}
