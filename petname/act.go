@@ -7,6 +7,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -280,14 +281,14 @@ func (a act) check() error {
 			return err
 		}
 	}
-	if a.Name != "" && !nameable(a.Name) {
-		return fmt.Errorf("%s can't be a name", quote(a.Name))
+	if a.Name != "" && !name.IsName(a.Name) {
+		return fmt.Errorf("%s can't be a name", name.Quote(a.Name))
 	}
 	if a.Op == opProfile && len(a.Name) > pointer.MaxNickname {
 		return fmt.Errorf("nickname of %d bytes", len(a.Name))
 	}
-	if a.Label != "" && !labelable(a.Label) {
-		return fmt.Errorf("%s can't be a label", quote(a.Label))
+	if a.Label != "" && !name.IsLabel(a.Label) {
+		return fmt.Errorf("%s can't be a label", name.Quote(a.Label))
 	}
 	if a.Fact != nil {
 		if err := a.Fact.check(); err != nil {
@@ -333,8 +334,8 @@ func (a act) checkBefore() error {
 		}
 	}
 	for _, e := range a.Private {
-		if !labelable(e.Label) {
-			return fmt.Errorf("%s can't have been a label", quote(e.Label))
+		if !name.IsLabel(e.Label) {
+			return fmt.Errorf("%s can't have been a label", name.Quote(e.Label))
 		}
 		if _, err := pointer.FromBytes(e.Audience); err != nil {
 			return fmt.Errorf("edge's audience %w", err)
@@ -347,13 +348,13 @@ func (a act) checkBefore() error {
 		}
 	}
 	for _, w := range a.Was {
-		if w.Name != "" && (w.Removed || !nameable(w.Name)) || w.At < 0 || w.At > maxAt {
-			return fmt.Errorf("%s can't have been the name", quote(w.Name))
+		if w.Name != "" && (w.Removed || !name.IsName(w.Name)) || w.At < 0 || w.At > maxAt {
+			return fmt.Errorf("%s can't have been the name", name.Quote(w.Name))
 		}
 	}
 	for _, e := range a.Edges {
-		if !labelable(e.Label) {
-			return fmt.Errorf("%s can't have been a label", quote(e.Label))
+		if !name.IsLabel(e.Label) {
+			return fmt.Errorf("%s can't have been a label", name.Quote(e.Label))
 		}
 		if e.Contact == nil {
 			continue
@@ -368,11 +369,11 @@ func (a act) checkBefore() error {
 func (f wireFact) check() error {
 	for _, text := range []string{f.Kind, f.By, f.Channel} {
 		if len(text) > maxSourceText {
-			return fmt.Errorf("source %s: is over %d bytes", quote(text), maxSourceText)
+			return fmt.Errorf("source %s: is over %d bytes", name.Quote(text), maxSourceText)
 		}
 	}
 	if len(f.Nickname) > pointer.MaxNickname {
-		return fmt.Errorf("nickname %s: is over %d bytes", quote(f.Nickname), pointer.MaxNickname)
+		return fmt.Errorf("nickname %s: is over %d bytes", name.Quote(f.Nickname), pointer.MaxNickname)
 	}
 	if f.Next == nil {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -115,7 +116,7 @@ func TestActsThatBreakABoundHaveNoEffect(t *testing.T) {
 		"the audience": {act{Op: opShare, Contact: p, Label: "pal", Audience: lowOrder},
 			act{Op: opShare, Contact: p, Label: "pal", Audience: q}},
 		"a label":                   {act{Op: opShare, Contact: p, Label: long("l", pointer.MaxLabel+1)}, act{Op: opShare, Contact: p, Label: long("l", pointer.MaxLabel)}},
-		"a name":                    {act{Op: opName, Contact: p, Name: long("n", MaxName+1)}, act{Op: opName, Contact: p, Name: long("n", MaxName)}},
+		"a name":                    {act{Op: opName, Contact: p, Name: long("n", name.MaxLen+1)}, act{Op: opName, Contact: p, Name: long("n", name.MaxLen)}},
 		"my nickname":               {act{Op: opProfile, Name: long("n", pointer.MaxNickname+1)}, act{Op: opProfile, Name: long("n", pointer.MaxNickname)}},
 		"the kind of a fact":        {fact(func(f *wireFact) { f.Kind = long("x", 257) }), fact(func(f *wireFact) { f.Kind = long("x", 256) })},
 		"the source of a fact":      {fact(func(f *wireFact) { f.By = long("x", 257) }), fact(func(f *wireFact) { f.By = long("x", 256) })},

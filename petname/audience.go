@@ -7,6 +7,7 @@ import (
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -29,12 +30,12 @@ func audienceOf(v *ledger.View, with *pointer.Pointer) ([]byte, error) {
 // ShareWith makes the contact with that pointer reachable under a label of mine,
 // for one other contact alone: it is in no card, and travels sealed. Errors as
 // for [Book.SharePublic].
-func (b *Book) ShareWith(audience, p pointer.Pointer, label Name) (Edge, error) {
+func (b *Book) ShareWith(audience, p pointer.Pointer, label name.Name) (Edge, error) {
 	return b.share(p, label, &audience)
 }
 
 // UnshareWith takes a label back from its audience, and returns what it was.
-func (b *Book) UnshareWith(audience pointer.Pointer, label Name) (Edge, error) {
+func (b *Book) UnshareWith(audience pointer.Pointer, label name.Name) (Edge, error) {
 	return b.unshare(label, &audience)
 }
 

@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -30,7 +31,7 @@ func benchSetting(b *testing.B, variable string, n int) int {
 	return n
 }
 
-func benchName(i int) Name { return mustName(fmt.Sprintf("Friend %07d", i)) }
+func benchName(i int) name.Name { return mustName(fmt.Sprintf("Friend %07d", i)) }
 
 // benchPointer is a pointer that no one has the key of: as cheap to make as a
 // hash, unlike a key.
@@ -97,7 +98,7 @@ func BenchmarkLookupAgainstBbolt(b *testing.B) {
 	n := benchSize(b)
 	path := benchBook(b, n)
 	const count = 20_000
-	names, keys := make([]Name, count), make([][]byte, count)
+	names, keys := make([]name.Name, count), make([][]byte, count)
 	for i := range names {
 		names[i] = benchName(int(uint64(i) * 2654435761 % uint64(n)))
 		keys[i] = append([]byte("\x05names"), names[i].Key()...)
@@ -236,19 +237,19 @@ func BenchmarkAddCheckedAgainstBlind(b *testing.B) {
 }
 
 func BenchmarkLooks(b *testing.B) {
-	for _, name := range []string{"Friend 0001234", "Nguyễn Văn Ánh", "محمد السعدي", "Алексей Смирнов"} {
-		b.Run(name, func(b *testing.B) {
-			n := mustName(name)
+	for _, text := range []string{"Friend 0001234", "Nguyễn Văn Ánh", "محمد السعدي", "Алексей Смирнов"} {
+		b.Run(text, func(b *testing.B) {
+			n := mustName(text)
 			for b.Loop() {
-				looks(n)
+				name.Looks(n)
 			}
 		})
 	}
 }
 
-func BenchmarkParseName(b *testing.B) {
+func BenchmarkParse(b *testing.B) {
 	for b.Loop() {
-		if _, err := ParseName("Friend 0001234"); err != nil {
+		if _, err := name.Parse("Friend 0001234"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -112,7 +113,7 @@ func TestContactsInConflictAreListedOnce(t *testing.T) {
 // and the contact its name, within one answer.
 func TestReadersAndWritersAtOnce(t *testing.T) {
 	b := newTestBook(t)
-	names := []Name{mustName("alice"), mustName("bob"), mustName("carol")}
+	names := []name.Name{mustName("alice"), mustName("bob"), mustName("carol")}
 	const writers, rounds = 3, 40
 	var writing, reading stdsync.WaitGroup
 	done := make(chan struct{})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -44,7 +45,7 @@ func (s Source) fact(l pointer.Link) *wireFact {
 // ([*ConflictError]), and a link whose commitment isn't the one pinned for the
 // pointer ([*DuplicityError]). A contact that was removed,
 // or is in conflict, can be added again: that is the user picking.
-func (b *Book) Add(n Name, l pointer.Link, s Source) (Contact, error) {
+func (b *Book) Add(n name.Name, l pointer.Link, s Source) (Contact, error) {
 	var c Contact
 	err := b.update(func(tx *ledger.Tx) (err error) {
 		if err = b.add(tx, n, l, s); err == nil {
@@ -60,7 +61,7 @@ func (b *Book) Add(n Name, l pointer.Link, s Source) (Contact, error) {
 
 // Naming is one name to be given by [Book.AddAll].
 type Naming struct {
-	Name   Name
+	Name   name.Name
 	Link   pointer.Link
 	Source Source
 }
@@ -78,16 +79,16 @@ func (b *Book) AddAll(namings []Naming) error {
 	})
 }
 
-func (b *Book) add(tx *ledger.Tx, n Name, l pointer.Link, s Source) error {
+func (b *Book) add(tx *ledger.Tx, n name.Name, l pointer.Link, s Source) error {
 	return b.accept(tx, n, l, s, nil, nil)
 }
 
 // accept is add for what was suggested: that it was goes into the same entry,
 // and so does who gave way.
-func (b *Book) accept(tx *ledger.Tx, n Name, l pointer.Link, s Source, item, instead []byte) error {
+func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item, instead []byte) error {
 	switch {
 	case n.IsZero():
-		return &NameError{"", "is empty"}
+		return &name.Error{Reason: "is empty"}
 	case l.Pointer.IsZero():
 		return errors.New("add: no pointer given")
 	case b.mine(l.Pointer):
@@ -115,15 +116,15 @@ func (b *Book) accept(tx *ledger.Tx, n Name, l pointer.Link, s Source, item, ins
 	if err := free(v, n, id); err != nil {
 		return err
 	}
-	if !c.Name.IsZero() && c.Name.key != n.key {
+	if !c.Name.IsZero() && c.Name.Key() != n.Key() {
 		return &NamedError{c.Name, l.Pointer}
 	}
-	if c.Name.key != n.key {
+	if c.Name.Key() != n.Key() {
 		if err := distinct(v, n, id, s.Lookalike); err != nil {
 			return err
 		}
 	}
-	if c.Name.key == n.key {
+	if c.Name.Key() == n.Key() {
 		if l.Next.IsZero() || l.Next == c.commitment(l.Pointer) {
 			if item == nil {
 				return nil // known already
@@ -132,7 +133,7 @@ func (b *Book) accept(tx *ledger.Tx, n Name, l pointer.Link, s Source, item, ins
 		}
 		n = c.Name
 	}
-	a := act{Op: opName, Contact: id.Bytes(), Name: n.text, Fact: fact, Lookalike: s.Lookalike, Of: of(id, l.Pointer), Item: item, Instead: instead}
+	a := act{Op: opName, Contact: id.Bytes(), Name: n.String(), Fact: fact, Lookalike: s.Lookalike, Of: of(id, l.Pointer), Item: item, Instead: instead}
 	if found {
 		var edges []wireShare
 		if a.Was, edges, err = before(v, c); err != nil {
@@ -208,8 +209,8 @@ func before(v *ledger.View, c Contact) ([]wireWas, []wireShare, error) {
 }
 
 // free tells whether the contact with that pointer may have the name.
-func free(v *ledger.View, n Name, p pointer.Pointer) error {
-	r, err := claimants(v, n.key, 2)
+func free(v *ledger.View, n name.Name, p pointer.Pointer) error {
+	r, err := claimants(v, n.Key(), 2)
 	if err != nil {
 		return err
 	}
@@ -243,21 +244,21 @@ func (b *Book) update(fn func(tx *ledger.Tx) error) error {
 // provenance and history. It settles a conflict over the contact's names.
 // Of the source only Lookalike counts. Errors as for Add; [ErrNotFound] for a
 // pointer without a name.
-func (b *Book) Rename(p pointer.Pointer, n Name, s Source) (Contact, error) {
+func (b *Book) Rename(p pointer.Pointer, n name.Name, s Source) (Contact, error) {
 	if n.IsZero() {
-		return Contact{}, &NameError{"", "is empty"}
+		return Contact{}, &name.Error{Reason: "is empty"}
 	}
 	return b.change(p, func(v *ledger.View, c Contact) (act, error) {
-		if err := free(v, n, c.ID); err != nil || c.Name.text == n.text {
+		if err := free(v, n, c.ID); err != nil || c.Name.String() == n.String() {
 			return act{}, err
 		}
-		if c.Name.key != n.key {
+		if c.Name.Key() != n.Key() {
 			if err := distinct(v, n, c.ID, s.Lookalike); err != nil {
 				return act{}, err
 			}
 		}
 		was, _, err := before(v, c)
-		return act{Op: opName, Contact: c.ID.Bytes(), Name: n.text, Was: was, Lookalike: s.Lookalike}, err
+		return act{Op: opName, Contact: c.ID.Bytes(), Name: n.String(), Was: was, Lookalike: s.Lookalike}, err
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -17,7 +18,7 @@ import (
 type Contact struct {
 	Pointer    pointer.Pointer    // where it is now, by the succession of its keys
 	ID         pointer.Pointer    // the first pointer learnt of it; stays the same
-	Name       Name               // zero: none
+	Name       name.Name          // zero: none
 	Next       pointer.Commitment // the one on record for Pointer; zero: none was given yet, or see Duplicity
 	Nickname   string             // what it calls itself, as first heard: hostile text
 	Provenance []Fact             // in the order of their times
@@ -53,7 +54,7 @@ const (
 // behind. Nothing picks silently: the name doesn't resolve until the user has
 // renamed or removed one side, or added the contact again.
 type Conflict struct {
-	Names    []Name            // different names that this contact was given
+	Names    []name.Name       // different names that this contact was given
 	Removed  bool              // it was removed too, or its adding undone
 	Pointers []pointer.Pointer // other contacts that were given the same name, or have come to the same pointer; at most 64 are listed
 }
@@ -86,14 +87,14 @@ type claim struct {
 	At      int64 // when it was removed: ms since 1970
 }
 
-func newClaim(id ledger.ID, name string, removed bool, at int64) claim {
-	c := claim{Device: id.Device[:], Number: id.Number, Name: name, Removed: removed}
+func newClaim(id ledger.ID, text string, removed bool, at int64) claim {
+	c := claim{Device: id.Device[:], Number: id.Number, Name: text, Removed: removed}
 	if removed {
 		c.At = at
 	}
-	if name != "" {
-		n := recorded(name)
-		c.Text, c.Key = n.text, n.key
+	if text != "" {
+		n := name.Recorded(text)
+		c.Text, c.Key = n.String(), n.Key()
 	}
 	return c
 }
@@ -106,7 +107,7 @@ func entryID(device []byte, number uint64) ledger.ID {
 
 func (c claim) id() ledger.ID { return entryID(c.Device, c.Number) }
 
-func (c claim) name() Name { return Name{c.Text, c.Key} }
+func (c claim) name() name.Name { return name.Restore(c.Text, c.Key) }
 
 // compareClaims sorts by entry, then by what is said: an entry that undoes the
 // settling of a conflict says several things.
@@ -126,8 +127,8 @@ func (s contactState) keys() []string {
 }
 
 // names are the different names that the contact claims, as typed.
-func (s contactState) names() []Name {
-	var names []Name
+func (s contactState) names() []name.Name {
+	var names []name.Name
 	for _, c := range s.Claims {
 		if n := c.name(); !n.IsZero() && !slices.Contains(names, n) {
 			names = append(names, n)
@@ -172,12 +173,12 @@ func (s contactState) was(v *ledger.View, id pointer.Pointer) ([]wireWas, error)
 
 // isAs reports whether the contact is called what the act made it.
 func (s contactState) isAs(a act) bool {
-	name := Name{}
+	var n name.Name
 	if a.Op == opName {
-		name = recorded(a.Name)
+		n = name.Recorded(a.Name)
 	}
 	for _, c := range s.Claims {
-		if c.name() != name || c.Removed != (a.Op == opRemove) {
+		if c.name() != n || c.Removed != (a.Op == opRemove) {
 			return false
 		}
 	}
@@ -199,7 +200,7 @@ func (s contactState) contact(id pointer.Pointer) Contact {
 	if len(keys) > 1 {
 		c.Conflict = &Conflict{Removed: keys[0] == ""}
 		for _, cl := range s.Claims {
-			if n := cl.name(); !n.IsZero() && !slices.ContainsFunc(c.Conflict.Names, func(o Name) bool { return o.key == n.key }) {
+			if n := cl.name(); !n.IsZero() && !slices.ContainsFunc(c.Conflict.Names, func(o name.Name) bool { return o.Key() == n.Key() }) {
 				c.Conflict.Names = append(c.Conflict.Names, n)
 			}
 		}

@@ -1,23 +1,21 @@
 // Package petname is one person's book of names: who is called what by me, how
 // I came to know, and where a path of names leads.
 //
-// A [Book] has a [Name] for each [Contact] and a contact for each name, and
+// A [Book] has a [name.Name] for each [Contact] and a contact for each name, and
 // keeps every change in a signed ledger. Only the user's own act binds a name:
 // [Book.Add], [Book.Rename]. [Book.Resolve] walks a path such as "alice/bob"
 // over records that verify:
 //
 //	book, err := petname.Create("ledger.db", identity, device, petname.Options{})
 //	…
-//	name, err := petname.ParseName("alice")
+//	alice, err := name.Parse("alice")
 //	link, err := pointer.ParseLink("petname:k51…?c=…&s=…")
-//	contact, err := book.Add(name, link, petname.Source{})
+//	contact, err := book.Add(alice, link, petname.Source{})
 //	resolution, err := book.Resolve(ctx, &dht.Resolver{Stores: stores}, "alice/bob", dht.LevelAny)
 //
-// Three kinds of name never mix, neither in types nor on the screen ([Style]):
-// petnames (mine, a [Name]), edge names (a path from one of mine, an [EdgeName]),
-// and nicknames (what somebody calls itself: hostile text, a [Nickname]). Other
-// foreign text goes through [Clean]; [Render] and [Unrender] put petnames in the
-// place of pointers in a chat, and back.
+// Package [name] has the rules for names and for the display of foreign text.
+// [Render] and [Unrender] put petnames in the place of pointers in a chat, and
+// back.
 //
 // A name that could be taken for another one, for what somebody else calls
 // itself, or for a word such as "me", and one that mixes scripts, is refused

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -39,7 +40,7 @@ type edgeClaim struct {
 // edgeKey is the row of a label: of a public one for a nil audience, else of one
 // for the contact with that id.
 func edgeKey(audience []byte, label string) []byte {
-	return append(edgePrefix(audience), recorded(label).key...)
+	return append(edgePrefix(audience), name.Recorded(label).Key()...)
 }
 
 // edgePrefix is what the rows of an audience start with.
@@ -102,13 +103,13 @@ func byLabel(edges []wireShare) [][]wireShare {
 
 // CheckLabel refuses what can't be an edge's label: labels are names too, of
 // at most pointer.MaxLabel bytes. The error is a [*NameError].
-func CheckLabel(label string) (Name, error) {
-	n, err := ParseName(label)
+func CheckLabel(label string) (name.Name, error) {
+	n, err := name.Parse(label)
 	if err != nil {
-		return Name{}, err
+		return name.Name{}, err
 	}
-	if len(n.text) > pointer.MaxLabel {
-		return Name{}, &NameError{label, fmt.Sprintf("is %d bytes long, over %d for a label", len(n.text), pointer.MaxLabel)}
+	if len(n.String()) > pointer.MaxLabel {
+		return name.Name{}, &name.Error{Text: label, Reason: fmt.Sprintf("is %d bytes long, over %d for a label", len(n.String()), pointer.MaxLabel)}
 	}
 	return n, nil
 }
@@ -116,12 +117,12 @@ func CheckLabel(label string) (Name, error) {
 // SharePublic makes the contact with that pointer reachable under a label of
 // mine, for everybody, from the next record that I publish on. A label that
 // leads to somebody else is a [*TakenError]; one in conflict is settled by it.
-func (b *Book) SharePublic(p pointer.Pointer, label Name) (Edge, error) {
+func (b *Book) SharePublic(p pointer.Pointer, label name.Name) (Edge, error) {
 	return b.share(p, label, nil)
 }
 
-func (b *Book) share(p pointer.Pointer, label Name, with *pointer.Pointer) (Edge, error) {
-	if _, err := CheckLabel(label.text); err != nil {
+func (b *Book) share(p pointer.Pointer, label name.Name, with *pointer.Pointer) (Edge, error) {
+	if _, err := CheckLabel(label.String()); err != nil {
 		return Edge{}, err
 	}
 	var e Edge
@@ -141,7 +142,7 @@ func (b *Book) share(p pointer.Pointer, label Name, with *pointer.Pointer) (Edge
 		if bytes.Equal(c.ID.Bytes(), audience) {
 			return fmt.Errorf("label %q leads to who would read it", label)
 		}
-		state, err := readEdge(v, audience, label.text)
+		state, err := readEdge(v, audience, label.String())
 		if err != nil {
 			return err
 		}
@@ -155,12 +156,12 @@ func (b *Book) share(p pointer.Pointer, label Name, with *pointer.Pointer) (Edge
 			}
 			return &TakenError{label, was.Pointer}
 		}
-		a := act{Op: opShare, Contact: c.ID.Bytes(), Label: label.text, Audience: audience}
+		a := act{Op: opShare, Contact: c.ID.Bytes(), Label: label.String(), Audience: audience}
 		a.setShares(state.was(audience))
 		if err := appendAct(tx, a); err != nil {
 			return err
 		}
-		if state, err = readEdge(v, audience, label.text); err != nil {
+		if state, err = readEdge(v, audience, label.String()); err != nil {
 			return err
 		}
 		e, _, err = state.edge(v)
@@ -174,16 +175,16 @@ func (b *Book) share(p pointer.Pointer, label Name, with *pointer.Pointer) (Edge
 
 // Unshare takes a public label back, and returns what it was. Records that were
 // published keep it until they expire.
-func (b *Book) Unshare(label Name) (Edge, error) { return b.unshare(label, nil) }
+func (b *Book) Unshare(label name.Name) (Edge, error) { return b.unshare(label, nil) }
 
-func (b *Book) unshare(label Name, with *pointer.Pointer) (Edge, error) {
+func (b *Book) unshare(label name.Name, with *pointer.Pointer) (Edge, error) {
 	var was Edge
 	err := b.update(func(tx *ledger.Tx) error {
 		audience, err := audienceOf(tx.View(), with)
 		if err != nil {
 			return err
 		}
-		state, err := readEdge(tx.View(), audience, label.text)
+		state, err := readEdge(tx.View(), audience, label.String())
 		if err != nil {
 			return err
 		}
@@ -194,7 +195,7 @@ func (b *Book) unshare(label Name, with *pointer.Pointer) (Edge, error) {
 		if !shared {
 			return fmt.Errorf("label %q: %w", label, ErrNotFound)
 		}
-		a := act{Op: opUnshare, Label: label.text, Audience: audience}
+		a := act{Op: opUnshare, Label: label.String(), Audience: audience}
 		a.setShares(state.was(audience))
 		return appendAct(tx, a)
 	})
@@ -230,7 +231,7 @@ func (s edgeState) edge(v *ledger.View) (Edge, bool, error) {
 			return Edge{}, false, err
 		}
 		e.Conflict = e.Conflict || found && e.Pointer != c.Pointer || c.Conflict != nil && c.Conflict.Removed
-		e.Label, e.Contact, e.Pointer, found = recorded(cl.Label).text, c, c.Pointer, true
+		e.Label, e.Contact, e.Pointer, found = name.Recorded(cl.Label).String(), c, c.Pointer, true
 	}
 	e.Conflict = e.Conflict || found && unshared
 	return e, found, nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -24,7 +25,7 @@ var (
 
 // TakenError: the name, or the label, belongs to another contact.
 type TakenError struct {
-	Name    Name
+	Name    name.Name
 	Contact pointer.Pointer
 }
 
@@ -34,7 +35,7 @@ func (e *TakenError) Error() string {
 
 // NamedError: the contact already has another name.
 type NamedError struct {
-	Name    Name
+	Name    name.Name
 	Contact pointer.Pointer
 }
 
@@ -45,7 +46,7 @@ func (e *NamedError) Error() string {
 // ConflictError: edits on several devices gave one name to several contacts or
 // one contact several names, and the user has not yet picked.
 type ConflictError struct {
-	Name     Name      // as asked for; zero when asked by pointer
+	Name     name.Name // as asked for; zero when asked by pointer
 	Contacts []Contact // the candidates; at most 64 are listed
 }
 

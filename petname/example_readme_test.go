@@ -13,6 +13,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -22,7 +23,7 @@ func whereIsAna(ctx context.Context, book *petname.Book, link string, store dht.
 	if err != nil {
 		return "", err
 	}
-	ana, err := petname.ParseName("ana")
+	ana, err := name.Parse("ana")
 	if err != nil {
 		return "", err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -56,11 +57,11 @@ func Example() {
 			return err
 		}
 		defer book.Close()
-		name, err := petname.ParseName("Alice")
+		her, err := name.Parse("Alice")
 		if err != nil {
 			return err
 		}
-		if _, err := book.Add(name, pointer.Link{Pointer: pa}, petname.Source{}); err != nil {
+		if _, err := book.Add(her, pointer.Link{Pointer: pa}, petname.Source{}); err != nil {
 			return err
 		}
 		res, err := book.Resolve(ctx, &dht.Resolver{Stores: []dht.Store{store}}, "alice/bob", dht.LevelAny)
@@ -68,7 +69,7 @@ func Example() {
 			return err
 		}
 		for _, hop := range res.Hops {
-			fmt.Println(hop.Name, "is", petname.Nickname{Text: hop.Card.Nickname, Pointer: hop.Pointer})
+			fmt.Println(hop.Name, "is", name.Nickname{Text: hop.Card.Nickname, Pointer: hop.Pointer})
 		}
 		return nil
 	}()
@@ -101,7 +102,7 @@ func ExampleRender() {
 		if err != nil {
 			return err
 		}
-		name, err := petname.ParseName("Bob W")
+		name, err := name.Parse("Bob W")
 		if err != nil {
 			return err
 		}

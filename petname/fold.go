@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -55,7 +56,7 @@ type fold struct {
 // Version names the rules and the Unicode tables that the keys are made with:
 // with either changed, the ledger derives the view again.
 func (fold) Version() string {
-	return "petname/9 unicode/" + UnicodeVersion + " categories/" + unicode.Version + " confusables/" + published{}.Version()
+	return "petname/9 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
@@ -179,7 +180,7 @@ func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
 		return err
 	}
 	// Of a stranger none are kept: see relook.
-	if n, some := heardOf(a.Fact.Nickname); some && len(state.names()) > 0 {
+	if n, some := name.OfNickname(a.Fact.Nickname); some && len(state.names()) > 0 {
 		if err := f.setLooks(v, rowNickname, a.Contact, n, true); err != nil {
 			return err
 		}
@@ -297,7 +298,7 @@ func (f fold) forget(v *ledger.View, contact []byte, undone ledger.ID) error {
 	if err := v.Delete(tableContacts, key); err != nil {
 		return err
 	}
-	n, some := heardOf(fact.Fact.Nickname)
+	n, some := name.OfNickname(fact.Fact.Nickname)
 	if !some {
 		return nil
 	}
@@ -305,7 +306,7 @@ func (f fold) forget(v *ledger.View, contact []byte, undone ledger.ID) error {
 		if err != nil {
 			return err
 		}
-		if o, _ := heardOf(other.Fact.Nickname); o == n {
+		if o, _ := name.OfNickname(other.Fact.Nickname); o == n {
 			return nil
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -58,8 +59,8 @@ func mustCommit(seed string) pointer.Commitment {
 
 func link(seed string) pointer.Link { return pointer.Link{Pointer: pointerOf(seed)} }
 
-func mustName(s string) Name {
-	n, err := ParseName(s)
+func mustName(s string) name.Name {
+	n, err := name.Parse(s)
 	if err != nil {
 		panic(err)
 	}
@@ -213,7 +214,7 @@ func contacts(t tb, b *Book) (all []Contact) {
 func checkBijection(t tb, b *Book, names []string) {
 	t.Helper()
 	byKey := make(map[string]pointer.Pointer)
-	byPointer := make(map[pointer.Pointer]Name)
+	byPointer := make(map[pointer.Pointer]name.Name)
 	seen := make(map[pointer.Pointer]bool)
 	for _, c := range contacts(t, b) {
 		require.Falsef(t, seen[c.ID], "%s is listed twice", c.ID)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -285,9 +286,9 @@ func (b *Book) Suggestion(digits string) (Suggestion, error) {
 	case err != nil:
 		return Suggestion{}, err
 	case len(found) == 0:
-		return Suggestion{}, fmt.Errorf("suggestion %s: %w", quote(digits), ErrNotFound)
+		return Suggestion{}, fmt.Errorf("suggestion %s: %w", name.Quote(digits), ErrNotFound)
 	case len(found) > 1:
-		return Suggestion{}, fmt.Errorf("several suggestions start with %s: give more of the digits", quote(digits))
+		return Suggestion{}, fmt.Errorf("several suggestions start with %s: give more of the digits", name.Quote(digits))
 	}
 	return found[0], nil
 }
@@ -327,7 +328,7 @@ type Acceptance struct {
 
 // Accept gives a name to whom a suggestion is about: the user's own act. Errors
 // as for [Book.Add]; [ErrDecided] when the suggestion no longer stands.
-func (b *Book) Accept(id SuggestionID, n Name, a Acceptance) (Contact, error) {
+func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, error) {
 	var c Contact
 	err := b.update(func(tx *ledger.Tx) error {
 		s, err := b.standing(tx.View(), id)

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -64,7 +64,7 @@ func TestLawLookalikesAreAnswered(t *testing.T) {
 					}
 				}
 			}
-			var was Name
+			var was name.Name
 			if op := rapid.IntRange(0, 5).Draw(rt, "op"); op == 0 {
 				_, err = b.Remove(p)
 				require.True(rt, err == nil || documented(err))
@@ -107,7 +107,7 @@ func TestLawLookalikesAreAnswered(t *testing.T) {
 		for i, one := range now {
 			for _, other := range now[i+1:] {
 				require.NotEqual(rt, one.Name.Key(), other.Name.Key())
-				if alike(looks(one.Name), looks(other.Name)) { // numbers as numbers
+				if name.Alike(name.Looks(one.Name), name.Looks(other.Name)) { // numbers as numbers
 					require.True(rt, told[one.ID][one.Name.Key()] || told[other.ID][other.Name.Key()], "%q and %q", one.Name, other.Name)
 				}
 			}
@@ -157,7 +157,7 @@ func TestLawMergedLookalikesAreShown(t *testing.T) {
 						continue
 					}
 					shown := slices.ContainsFunc(like, func(l Likeness) bool { return l.Kind == LikeName && l.Contact.ID == other.ID })
-					require.Equal(rt, alike(looks(one.Name), looks(other.Name)), shown, "%q and %q", one.Name, other.Name)
+					require.Equal(rt, name.Alike(name.Looks(one.Name), name.Looks(other.Name)), shown, "%q and %q", one.Name, other.Name)
 					if shown {
 						met++
 					}
@@ -223,20 +223,20 @@ func TestLawOnlyTheUserNames(t *testing.T) {
 	require.Equal(t, dht.SourceNetwork, must(w.resolve("alice")).Last().Result.Source)
 }
 
-// The same law, by the shape of the API. A Name comes from ParseName alone, and
-// so from what somebody hands to it: nothing decodes into one, nothing that
+// The same law, by the shape of the API. A Name comes from name.Parse, and so from
+// what is handed to it, or from the book: nothing decodes into one, nothing that
 // comes over the network holds one, and what takes one is an act of the user or
-// a question. (That `petname.Name{"alice", "alice"}` doesn't compile outside of
+// a question. (That `name.Name{"alice", "alice"}` doesn't compile outside of
 // the package is Go's.)
 func TestLawNamesAreNotDecoded(t *testing.T) {
-	name := reflect.TypeFor[Name]()
-	for i := range name.NumField() {
-		require.False(t, name.Field(i).IsExported())
+	typ := reflect.TypeFor[name.Name]()
+	for i := range typ.NumField() {
+		require.False(t, typ.Field(i).IsExported())
 	}
 	for _, decoder := range []reflect.Type{
 		reflect.TypeFor[encoding.TextUnmarshaler](), reflect.TypeFor[encoding.BinaryUnmarshaler](), reflect.TypeFor[json.Unmarshaler](), reflect.TypeFor[cbor.Unmarshaler](),
 	} {
-		require.False(t, reflect.PointerTo(name).Implements(decoder), "%v fills a Name", decoder)
+		require.False(t, reflect.PointerTo(typ).Implements(decoder), "%v fills a Name", decoder)
 	}
 	var naming Naming
 	require.Error(t, json.Unmarshal([]byte(`{"Name":"alice"}`), &naming))
@@ -246,17 +246,17 @@ func TestLawNamesAreNotDecoded(t *testing.T) {
 	require.True(t, naming.Name.IsZero())
 	for _, network := range []reflect.Type{
 		reflect.TypeFor[pointer.Card](), reflect.TypeFor[pointer.Link](), reflect.TypeFor[pointer.Record](), reflect.TypeFor[pointer.Succession](),
-		reflect.TypeFor[dht.Answer](), reflect.TypeFor[dht.Result](), reflect.TypeFor[Hop](), reflect.TypeFor[Resolution](), reflect.TypeFor[Nickname](), reflect.TypeFor[Fact](),
+		reflect.TypeFor[dht.Answer](), reflect.TypeFor[dht.Result](), reflect.TypeFor[Hop](), reflect.TypeFor[Resolution](), reflect.TypeFor[name.Nickname](), reflect.TypeFor[Fact](),
 		reflect.TypeFor[Suggestion](), reflect.TypeFor[Evidence](), reflect.TypeFor[introduce.Introduction](), reflect.TypeFor[introduce.Edges](),
 	} {
-		require.False(t, holds(network, name, nil), "%v holds a petname", network)
+		require.False(t, holds(network, typ, nil), "%v holds a petname", network)
 	}
 	var takers []string
 	book := reflect.TypeFor[*Book]()
 	for i := range book.NumMethod() {
 		m := book.Method(i)
 		for j := 1; j < m.Type.NumIn(); j++ {
-			if holds(m.Type.In(j), name, nil) {
+			if holds(m.Type.In(j), typ, nil) {
 				takers = append(takers, m.Name)
 				break
 			}
@@ -300,7 +300,7 @@ func TestLawNothingIsAcceptedInSilence(t *testing.T) {
 		require.Error(t, b.AddAll([]Naming{{mustName("bob"), link("b"), Source{}}, naming}))
 	}
 	must(b.Add(mustName("bob"), link("b"), Source{}))
-	_, err := b.Rename(pointerOf("b"), Name{}, Source{Lookalike: true})
+	_, err := b.Rename(pointerOf("b"), name.Name{}, Source{Lookalike: true})
 	require.Error(t, err)
 	require.Equal(t, n+1, entries(b))
 }
@@ -413,18 +413,4 @@ func TestManyNicknamesHideNoContact(t *testing.T) {
 	require.Contains(t, like(), LikeNickname)
 	_, err := b.Add(mustName("alicé"), link("x"), Source{})
 	require.ErrorAs(t, err, new(*LookalikeError))
-}
-
-// Each of the reserved words is one that somebody could be called by, and few
-// honest names read as one.
-func TestTheReservedWordsAreNames(t *testing.T) {
-	for _, word := range reserved {
-		_, err := ParseName(word)
-		require.NoError(t, err)
-		require.NotEmpty(t, reservedFor(looksOf(word)), word)
-		require.NotEmpty(t, reservedFor(looksOf(strings.ToUpper(word)+".")), word)
-	}
-	for _, honest := range []string{"Mel", "Amy", "Yolanda", "Admir", "Noah", "Anda Popescu", "Sen Gupta", "Ben", "Rooty", "Yousef", "Ming", "나영", "私市", "Я-на"} {
-		require.Empty(t, reservedFor(looksOf(honest)), honest)
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -70,7 +71,7 @@ func event(e ledger.Entry, a act) Event {
 	}
 	for _, w := range a.Was {
 		if w.Name != "" {
-			ev.Was = append(ev.Was, recorded(w.Name).text)
+			ev.Was = append(ev.Was, name.Recorded(w.Name).String())
 		}
 	}
 	if a.Fact != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -32,9 +33,9 @@ type Likeness struct {
 func (l Likeness) String() string {
 	switch l.Kind {
 	case LikeName:
-		return fmt.Sprintf("looks like %s", quote(l.Text))
+		return fmt.Sprintf("looks like %s", name.Quote(l.Text))
 	case LikeNickname:
-		whose := quote(l.Contact.Name.text)
+		whose := name.Quote(l.Contact.Name.String())
 		if l.Contact.Name.IsZero() {
 			whose = "the contact " + l.Contact.ID.String()
 		}
@@ -48,7 +49,7 @@ func (l Likeness) String() string {
 // LookalikeError: the name isn't taken, and could be taken for something else.
 // Whether it is meant is for the user to say: Source.Lookalike.
 type LookalikeError struct {
-	Name Name
+	Name name.Name
 	Like []Likeness // at least one; at most 8 are listed
 }
 
@@ -86,26 +87,26 @@ const (
 
 var errLook = errors.New("row of the looks: malformed")
 
-func lookKey(l look, kind byte, contact []byte, text string) []byte {
+func lookKey(l name.Look, kind byte, contact []byte, text string) []byte {
 	sum := sha256.Sum256([]byte(text))
 	return append(lookPrefix(l, kind, contact), sum[:8]...)
 }
 
 // lookPrefix is what the rows of one contact start with.
-func lookPrefix(l look, kind byte, contact []byte) []byte {
+func lookPrefix(l name.Look, kind byte, contact []byte) []byte {
 	sum := sha256.Sum256(contact)
-	return append(append(l.row(), kind), sum[:8]...)
+	return append(append(l.Row(), kind), sum[:8]...)
 }
 
 // setLooks notes, or takes back, that a contact has a name or a nickname.
-func (f fold) setLooks(v *ledger.View, kind byte, contact []byte, n Name, there bool) error {
+func (f fold) setLooks(v *ledger.View, kind byte, contact []byte, n name.Name, there bool) error {
 	if f.blind {
 		return nil
 	}
 	value := append(binary.AppendUvarint([]byte{kind}, uint64(len(contact))), contact...)
-	value = append(value, n.text...)
-	for _, l := range looks(n) {
-		key := lookKey(l, kind, contact, n.text)
+	value = append(value, n.String()...)
+	for _, l := range name.Looks(n) {
+		key := lookKey(l, kind, contact, n.String())
 		if there {
 			if err := v.Put(tableLooks, key, value); err != nil {
 				return err
@@ -132,13 +133,13 @@ func decodeLook(b []byte) (kind byte, id pointer.Pointer, text string, err error
 
 // relook brings the rows of a contact's old and new names up to date, and those
 // of its nicknames when it comes to have a name, or has none any more.
-func (f fold) relook(v *ledger.View, contact []byte, before, after []Name) error {
+func (f fold) relook(v *ledger.View, contact []byte, before, after []name.Name) error {
 	if named := len(after) > 0; named != (len(before) > 0) && !f.blind {
 		for fact, err := range factsOf(v, contact) {
 			if err != nil {
 				return err
 			}
-			if n, some := heardOf(fact.Fact.Nickname); some {
+			if n, some := name.OfNickname(fact.Fact.Nickname); some {
 				if err := f.setLooks(v, rowNickname, contact, n, named); err != nil {
 					return err
 				}
@@ -162,19 +163,9 @@ func (f fold) relook(v *ledger.View, contact []byte, before, after []Name) error
 	return nil
 }
 
-// heardOf is a nickname as a Name to be compared with others; false for none.
-func heardOf(nickname string) (Name, bool) {
-	text := Clean(nickname)
-	key, err := compareKey(text)
-	if err != nil {
-		key = strings.ToLower(text)
-	}
-	return Name{text, key}, text != ""
-}
-
 // distinct refuses a name that could be taken for something else, unless the
 // user has been told.
-func distinct(v *ledger.View, n Name, id pointer.Pointer, told bool) error {
+func distinct(v *ledger.View, n name.Name, id pointer.Pointer, told bool) error {
 	if told {
 		return nil
 	}
@@ -188,23 +179,23 @@ func distinct(v *ledger.View, n Name, id pointer.Pointer, told bool) error {
 // likenesses are the reasons why a name of the contact with that id could be
 // taken for something else. Its own names and nicknames are none: nobody is
 // taken for another.
-func likenesses(v *ledger.View, n Name, own pointer.Pointer) ([]Likeness, error) {
-	mine := looksOfNew(n)
+func likenesses(v *ledger.View, n name.Name, own pointer.Pointer) ([]Likeness, error) {
+	mine := name.LooksOfNew(n)
 	like, err := likeOthers(v, mine, own)
 	if err != nil {
 		return nil, err
 	}
-	if word := reservedFor(mine); word != "" {
+	if word := name.ReservedFor(mine); word != "" {
 		like = append(like, Likeness{Kind: LikeReserved, Text: word})
 	}
-	if scripts := mixes(n.text); scripts != nil {
+	if scripts := name.MixedScripts(n.String()); scripts != nil {
 		like = append(like, Likeness{Kind: LikeScripts, Text: strings.Join(scripts, " and ")})
 	}
 	return like[:min(len(like), maxLike)], nil
 }
 
 // likeOthers finds the names, and then the nicknames, of other contacts.
-func likeOthers(v *ledger.View, mine []look, own pointer.Pointer) ([]Likeness, error) {
+func likeOthers(v *ledger.View, mine []name.Look, own pointer.Pointer) ([]Likeness, error) {
 	search := likeSearch{v: v, mine: mine, own: own}
 	names, err := search.rows(rowName, LikeName)
 	if err != nil || len(names) == maxLike {
@@ -217,7 +208,7 @@ func likeOthers(v *ledger.View, mine []look, own pointer.Pointer) ([]Likeness, e
 // likeSearch looks for what is taken for one of some looks.
 type likeSearch struct {
 	v    *ledger.View
-	mine []look
+	mine []name.Look
 	own  pointer.Pointer // whose they are
 	read int             // rows, so far
 }
@@ -229,7 +220,7 @@ func (s *likeSearch) rows(kind byte, as LikeKind) ([]Likeness, error) {
 	done := map[pointer.Pointer]bool{s.own: true}
 	var found []Likeness
 	for _, l := range s.mine {
-		prefix := append(l.row(), kind)
+		prefix := append(l.Row(), kind)
 		read, ofOne := 0, 0
 		var last pointer.Pointer
 		for from := prefix; from != nil; {
@@ -248,7 +239,7 @@ func (s *likeSearch) rows(kind byte, as LikeKind) ([]Likeness, error) {
 				}
 				many := read > maxLooks
 				if !done[id] {
-					if !many && ofOne <= maxLooksOfOne && !alike(s.mine, looksOf(text)) {
+					if !many && ofOne <= maxLooksOfOne && !name.Alike(s.mine, name.LooksOf(text)) {
 						continue
 					}
 					c, _, err := readContact(s.v, id)
@@ -286,7 +277,7 @@ func behind(prefix []byte) []byte {
 // reasons of a [LookalikeError] it costs no more in a crowd that all calls
 // itself the same.
 func (b *Book) NamesLike(text string, p pointer.Pointer) ([]string, error) {
-	n, some := heardOf(text)
+	n, some := name.OfNickname(text)
 	if !some {
 		return nil, nil
 	}
@@ -296,7 +287,7 @@ func (b *Book) NamesLike(text string, p pointer.Pointer) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		search := likeSearch{v: v, mine: looksOfNew(n), own: id}
+		search := likeSearch{v: v, mine: name.LooksOfNew(n), own: id}
 		like, err := search.rows(rowName, LikeName)
 		for _, l := range like {
 			names = append(names, l.Text)
@@ -310,7 +301,7 @@ func (b *Book) NamesLike(text string, p pointer.Pointer) ([]string, error) {
 // a nickname) could be taken for: the reasons for which [Book.Add] would want
 // an answer, and no more than a reading of the book.
 func (b *Book) Lookalikes(text string, p pointer.Pointer) ([]Likeness, error) {
-	n, some := heardOf(text)
+	n, some := name.OfNickname(text)
 	if !some {
 		return nil, nil
 	}

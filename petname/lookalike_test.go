@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -53,7 +54,7 @@ func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
 			require.ErrorIs(t, err, ErrNotFound)
 		}
 		// The same contact may be called so: nobody is taken for another.
-		must(b.Rename(pointerOf("honest"), alike, Source{Lookalike: mixes(alike.text) != nil}))
+		must(b.Rename(pointerOf("honest"), alike, Source{Lookalike: name.MixedScripts(alike.String()) != nil}))
 		must(b.Rename(pointerOf("honest"), mustName(pair[0]), Source{}))
 
 		must(b.Add(mustName("somebody"), pointer.Link{Pointer: pointerOf("sly")}, Source{}))
@@ -184,15 +185,15 @@ func TestOneContactWithManyNicknamesCostsLittle(t *testing.T) {
 		found int
 	}{{"somebody", 2}, {"sly", 1}, {"honest", 1}} {
 		require.NoError(t, b.ledger.Read(func(v *ledger.View) error {
-			search := likeSearch{v: v, mine: looksOfNew(mustName("alice")), own: pointerOf(who.own)}
+			search := likeSearch{v: v, mine: name.LooksOfNew(mustName("alice")), own: pointerOf(who.own)}
 			found, err := search.rows(rowNickname, LikeNickname)
 			require.NoError(t, err)
 			require.Len(t, found, who.found, who.own)
 			require.LessOrEqual(t, search.read, 16, who.own)
 
 			// Not alike by their marks, and compared up to a bound.
-			search = likeSearch{v: v, mine: looksOfNew(mustName("álice")), own: pointerOf("somebody")}
-			require.False(t, alike(search.mine, looksOf("àlice")))
+			search = likeSearch{v: v, mine: name.LooksOfNew(mustName("álice")), own: pointerOf("somebody")}
+			require.False(t, name.Alike(search.mine, name.LooksOf("àlice")))
 			found, err = search.rows(rowNickname, LikeNickname)
 			require.Len(t, found, 2)
 			require.Greater(t, search.read, maxLooksOfOne)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -44,7 +45,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			chain(step(rt, "a")), chain(step(rt, "a"), step(rt, "next a")), chain(stepTo(rt, "a", "next a", commitment("x"))), chain(stepTo(rt, "a", "b", commitment("b"))), chain(unsigned(rt, "a", "next a", commitment("x"))),
 		}
 		pick := rapid.IntRange(0, len(books)-1)
-		drawName := func() Name { return mustName(rapid.SampledFrom(names).Draw(rt, "name")) }
+		drawName := func() name.Name { return mustName(rapid.SampledFrom(names).Draw(rt, "name")) }
 		check := func(b *Book, err error) {
 			if err != nil {
 				require.Truef(rt, documented(err), "%v", err)
@@ -161,11 +162,11 @@ func TestConcurrentEdits(t *testing.T) {
 	alice, al, ali := mustName("alice"), mustName("al"), mustName("ali")
 	pa, pb := pointerOf("a"), pointerOf("b")
 	type do func(t *testing.T, b *Book)
-	rename := func(n Name) do {
+	rename := func(n name.Name) do {
 		return func(t *testing.T, b *Book) { _, err := b.Rename(pa, n, Source{}); require.NoError(t, err) }
 	}
 	remove := func(t *testing.T, b *Book) { _, err := b.Remove(pa); require.NoError(t, err) }
-	add := func(n Name, l pointer.Link) do {
+	add := func(n name.Name, l pointer.Link) do {
 		return func(t *testing.T, b *Book) { _, err := b.Add(n, l, Source{}); require.NoError(t, err) }
 	}
 	seq := func(dos ...do) do {
@@ -177,7 +178,7 @@ func TestConcurrentEdits(t *testing.T) {
 	}
 	undo := func(t *testing.T, b *Book) { _, err := b.Undo(); require.NoError(t, err) }
 	nothing := func(*testing.T, *Book) {}
-	names := func(ns ...Name) func(*testing.T, *Book) {
+	names := func(ns ...name.Name) func(*testing.T, *Book) {
 		return func(t *testing.T, b *Book) {
 			c, err := b.ByPointer(pa)
 			require.NoError(t, err)
@@ -191,7 +192,7 @@ func TestConcurrentEdits(t *testing.T) {
 			require.False(t, c.Conflict.Removed)
 		}
 	}
-	gone := func(ns ...Name) func(*testing.T, *Book) {
+	gone := func(ns ...name.Name) func(*testing.T, *Book) {
 		return func(t *testing.T, b *Book) {
 			c, err := b.ByPointer(pa)
 			require.NoError(t, err)
@@ -230,7 +231,7 @@ func TestConcurrentEdits(t *testing.T) {
 			require.Equal(t, al, conflict.Name)
 			require.Len(t, conflict.Contacts, 2)
 			for _, c := range conflict.Contacts {
-				require.Equal(t, []Name{al}, c.Conflict.Names)
+				require.Equal(t, []name.Name{al}, c.Conflict.Names)
 				require.Len(t, c.Conflict.Pointers, 1)
 				require.NotEqual(t, c.ID, c.Conflict.Pointers[0])
 			}

@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -63,7 +64,7 @@ func (m *model) heard(p pointer.Pointer) bool {
 	return c.name != "" || !c.removed.IsZero() || len(c.facts) > 0
 }
 
-func (m *model) holder(n Name) (pointer.Pointer, bool) {
+func (m *model) holder(n name.Name) (pointer.Pointer, bool) {
 	for p, c := range m.contacts {
 		if c.name != "" && mustName(c.name).Key() == n.Key() {
 			return p, true
@@ -80,7 +81,7 @@ func (m *model) learn(p pointer.Pointer, f modelFact) {
 
 // add gives the error that the book has to give, or does it and says whether
 // anything changed.
-func (m *model) add(n Name, l pointer.Link, me pointer.Pointer) (want error, changed bool) {
+func (m *model) add(n name.Name, l pointer.Link, me pointer.Pointer) (want error, changed bool) {
 	c, pinned := m.contacts[l.Pointer], m.next(l.Pointer)
 	other, taken := m.holder(n)
 	switch {
@@ -128,7 +129,7 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 		m := &model{contacts: map[pointer.Pointer]modelContact{}, edges: map[string]modelEdge{}}
 
 		pointers := rapid.SampledFrom(pool)
-		drawName := func() Name { return mustName(rapid.SampledFrom(modelNames).Draw(rt, "name")) }
+		drawName := func() name.Name { return mustName(rapid.SampledFrom(modelNames).Draw(rt, "name")) }
 		drawNext := func() pointer.Commitment {
 			return rapid.SampledFrom([]pointer.Commitment{{}, {}, commitment("x"), commitment("y")}).Draw(rt, "next")
 		}
@@ -424,7 +425,7 @@ func TestRenamingKeepsPointerAndProvenance(t *testing.T) {
 	removed, err := b.Remove(l.Pointer)
 	require.NoError(t, err)
 	require.False(t, removed.Removed.IsZero())
-	before.Name, before.Removed = Name{}, removed.Removed
+	before.Name, before.Removed = name.Name{}, removed.Removed
 	require.Equal(t, before, removed)
 	require.Equal(t, []Fact{{Pointer: l.Pointer, Kind: "link", By: "me", Channel: "stdin", At: before.Provenance[0].At, Nickname: "Al", Next: commitment("x"), Entry: ledger.ID{Device: b.Ledger().Device(), Number: 2}}}, removed.Provenance)
 }

@@ -4,20 +4,21 @@ import (
 	"fmt"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
 // SetNickname sets what my card will call me; "" for nothing.
 func (b *Book) SetNickname(nickname string) error {
 	if nickname != "" {
-		n, err := ParseName(nickname)
+		n, err := name.Parse(nickname)
 		if err != nil {
 			return fmt.Errorf("nick%w", err)
 		}
-		nickname = n.text
+		nickname = n.String()
 	}
 	if len(nickname) > pointer.MaxNickname {
-		return &NameError{nickname, fmt.Sprintf("is %d bytes long, over %d for a nickname", len(nickname), pointer.MaxNickname)}
+		return &name.Error{Text: nickname, Reason: fmt.Sprintf("is %d bytes long, over %d for a nickname", len(nickname), pointer.MaxNickname)}
 	}
 	return b.update(func(tx *ledger.Tx) error {
 		state, err := getState[profileState](tx.View(), tableProfile, []byte(keyNickname))

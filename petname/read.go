@@ -7,12 +7,13 @@ import (
 	"strings"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
 // Lookup gives the pointer behind a name, the one that its contact is at now, at
 // about the cost of one read of the index. ErrNotFound, or a [*ConflictError].
-func (b *Book) Lookup(n Name) (pointer.Pointer, error) {
+func (b *Book) Lookup(n name.Name) (pointer.Pointer, error) {
 	var p pointer.Pointer
 	err := b.ledger.Read(func(v *ledger.View) error {
 		c, err := lookup(v, n)
@@ -31,13 +32,13 @@ func (b *Book) Lookup(n Name) (pointer.Pointer, error) {
 	return p, nil
 }
 
-func lookup(v *ledger.View, n Name) (claimant, error) {
-	stored, err := v.Get(tableNames, []byte(n.key))
+func lookup(v *ledger.View, n name.Name) (claimant, error) {
+	stored, err := v.Get(tableNames, []byte(n.Key()))
 	if err != nil {
 		return claimant{}, err
 	}
 	if stored == nil {
-		return claimant{}, fmt.Errorf("%q: %w", n.text, ErrNotFound)
+		return claimant{}, fmt.Errorf("%q: %w", n.String(), ErrNotFound)
 	}
 	c, one, err := decodeRow(stored)
 	if err != nil {
@@ -50,8 +51,8 @@ func lookup(v *ledger.View, n Name) (claimant, error) {
 }
 
 // conflictOver gathers what a name in conflict could mean.
-func conflictOver(v *ledger.View, n Name) error {
-	r, err := claimants(v, n.key, maxRivals)
+func conflictOver(v *ledger.View, n name.Name) error {
+	r, err := claimants(v, n.Key(), maxRivals)
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (c *Contact) addRivals(v *ledger.View, keys []string) error {
 				continue
 			}
 			if c.Conflict == nil {
-				c.Conflict = &Conflict{Names: []Name{c.Name}}
+				c.Conflict = &Conflict{Names: []name.Name{c.Name}}
 			}
 			c.Conflict.add(other.id)
 		}
@@ -118,19 +119,19 @@ func (c *Contact) addRivals(v *ledger.View, keys []string) error {
 				continue
 			}
 			if c.Conflict == nil {
-				c.Conflict = &Conflict{Names: []Name{c.Name}}
+				c.Conflict = &Conflict{Names: []name.Name{c.Name}}
 			}
 			c.Conflict.add(other)
 		}
 	}
 	if c.Conflict != nil {
-		c.Name = Name{}
+		c.Name = name.Name{}
 	}
 	return nil
 }
 
 // ByName gives the contact with a name. ErrNotFound, or a [*ConflictError].
-func (b *Book) ByName(n Name) (Contact, error) {
+func (b *Book) ByName(n name.Name) (Contact, error) {
 	var c Contact
 	err := b.ledger.Read(func(v *ledger.View) error {
 		found, err := lookup(v, n)
@@ -167,7 +168,7 @@ func (b *Book) Find(text string) (Contact, error) {
 	if p, err := pointer.Parse(text); err == nil {
 		return b.ByPointer(p)
 	}
-	n, err := ParseName(text)
+	n, err := name.Parse(text)
 	if err != nil {
 		return Contact{}, err
 	}
@@ -185,7 +186,7 @@ func (b *Book) ContactsAfter(key string) iter.Seq2[Contact, error] {
 
 // Prefix yields the contacts whose comparison key starts as that of text does.
 func (b *Book) Prefix(text string) iter.Seq2[Contact, error] {
-	key, err := compareKey(text)
+	key, err := name.Key(text)
 	if err != nil {
 		key = text
 	}
@@ -269,19 +270,19 @@ func (b *Book) Search(text string) iter.Seq2[Contact, error] {
 }
 
 func searchKey(text string) string {
-	if key, err := compareKey(text); err == nil {
+	if key, err := name.Key(text); err == nil {
 		return key
 	}
 	return strings.ToLower(text)
 }
 
 func (c Contact) matches(want string) bool {
-	if strings.Contains(c.Name.key, want) || strings.Contains(searchKey(c.Nickname), want) {
+	if strings.Contains(c.Name.Key(), want) || strings.Contains(searchKey(c.Nickname), want) {
 		return true
 	}
 	if c.Conflict != nil {
 		for _, n := range c.Conflict.Names {
-			if strings.Contains(n.key, want) {
+			if strings.Contains(n.Key(), want) {
 				return true
 			}
 		}

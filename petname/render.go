@@ -9,6 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -36,7 +37,7 @@ type Rendering struct {
 func Render(text string, b *Book) (Rendering, error) {
 	var r Rendering
 	var out strings.Builder
-	text = atSigns.Replace(scrub(text, true))
+	text = atSigns.Replace(name.Scrub(text, true))
 	at := 0
 	for _, m := range mentions(text) {
 		writeLiteral(&out, text, at, m.start)
@@ -87,7 +88,7 @@ func Unrender(text string, b *Book, unnamed ...pointer.Pointer) (string, error) 
 		}
 		p, err := b.mentioned(form, unnamed)
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", quote(form[0]), err)
+			return "", fmt.Errorf("%s: %w", name.Quote(form[0]), err)
 		}
 		out = append(out, p.String()...)
 		i += len(form[0])
@@ -116,12 +117,12 @@ func (b *Book) mention(l pointer.Link, rest string) (string, bool, error) {
 		return "", false, err
 	}
 	// A name that these tables don't know can't be typed.
-	if n := c.Name; !n.IsZero() && !strings.HasPrefix(n.key, "\x00") {
+	if n := c.Name; !n.IsZero() && !strings.HasPrefix(n.Key(), "\x00") {
 		next, _ := utf8.DecodeRuneInString(rest)
-		if plainName.MatchString(n.text) && (rest == "" || next != '…' && !plainName.MatchString("x"+string(next))) {
-			return "@" + n.text, true, nil
+		if plainName.MatchString(n.String()) && (rest == "" || next != '…' && !plainName.MatchString("x"+string(next))) {
+			return "@" + n.String(), true, nil
 		}
-		return `@"` + quoteName.Replace(n.text) + `"`, true, nil
+		return `@"` + quoteName.Replace(n.String()) + `"`, true, nil
 	}
 	nick := l.Nickname
 	if c.Nickname != "" {
@@ -132,7 +133,7 @@ func (b *Book) mention(l pointer.Link, rest string) (string, bool, error) {
 			return "", false, err
 		}
 	}
-	return "@" + Nickname{nick, l.Pointer}.String(), false, nil
+	return "@" + name.Nickname{Text: nick, Pointer: l.Pointer}.String(), false, nil
 }
 
 // mentioned is whom a mention means.
@@ -149,11 +150,11 @@ func (b *Book) mentioned(form []string, unnamed []pointer.Pointer) (pointer.Poin
 		}
 		return found[0], nil
 	}
-	name := form[3]
+	text := form[3]
 	if form[2] != "" {
-		name = unquoteName.ReplaceAllString(form[2], "$1")
+		text = unquoteName.ReplaceAllString(form[2], "$1")
 	}
-	n, err := ParseName(name)
+	n, err := name.Parse(text)
 	if err != nil {
 		return pointer.Pointer{}, err
 	}
@@ -184,7 +185,7 @@ func writeLiteral(out *strings.Builder, text string, from, to int) {
 // pathMark is the arrow that a text starts with; empty: none.
 func pathMark(text string) string {
 	r, n := utf8.DecodeRuneInString(text)
-	if !strings.ContainsRune(pathMarks, r) {
+	if !strings.ContainsRune(name.PathMarks, r) {
 		return ""
 	}
 	return text[:n]

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -127,7 +128,7 @@ func TestRenderAndBack(t *testing.T) {
 	}
 	seen := map[int]int{}
 	rapid.Check(t, func(rt *rapid.T) {
-		wire := scrub(strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 12).Draw(rt, "pieces"), ""), true)
+		wire := name.Scrub(strings.Join(rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 12).Draw(rt, "pieces"), ""), true)
 		r, err := Render(wire, b)
 		require.NoError(rt, err)
 		back, err := Unrender(r.Text, b, r.Unnamed...)
@@ -164,11 +165,11 @@ func FuzzRender(f *testing.F) {
 	f.Fuzz(func(t *testing.T, wire string) {
 		r, err := Render(wire, b)
 		require.NoError(t, err)
-		require.Equal(t, r.Text, scrub(r.Text, true), "what is shown is clean")
+		require.Equal(t, r.Text, name.Scrub(r.Text, true), "what is shown is clean")
 		if back, err := Unrender(r.Text, b, r.Unnamed...); err == nil {
 			again, err := Render(back, b)
 			require.NoError(t, err)
-			require.Equal(t, len(mentions(scrub(wire, true))), len(mentions(back)), "%q %q", back, again.Text)
+			require.Equal(t, len(mentions(name.Scrub(wire, true))), len(mentions(back)), "%q %q", back, again.Text)
 		} else {
 			t.Fatalf("%q: %v", r.Text, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -49,9 +50,9 @@ type PathError struct {
 
 func (e *PathError) Error() string {
 	if e.Part == e.Path {
-		return fmt.Sprintf("%s: %v", quote(e.Path), e.Err)
+		return fmt.Sprintf("%s: %v", name.Quote(e.Path), e.Err)
 	}
-	return fmt.Sprintf("%s, at %s: %v", quote(e.Path), quote(e.Part), e.Err)
+	return fmt.Sprintf("%s, at %s: %v", name.Quote(e.Path), name.Quote(e.Part), e.Err)
 }
 
 func (e *PathError) Unwrap() error { return e.Err }
@@ -119,7 +120,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 			}
 		}
 		if err != nil {
-			return res, &PathError{path, parts[i+1], fmt.Errorf("%s %w", quote(part), err)}
+			return res, &PathError{path, parts[i+1], fmt.Errorf("%s %w", name.Quote(part), err)}
 		}
 		if p, pinned, err = b.edge(edge); err != nil {
 			return res, &PathError{path, parts[i+1], err}
@@ -143,7 +144,7 @@ func splitPath(path string) ([]string, error) {
 				continue
 			}
 		}
-		if _, err := ParseName(part); err != nil {
+		if _, err := name.Parse(part); err != nil {
 			return nil, err
 		}
 	}
@@ -332,7 +333,7 @@ func follow(edges map[string]pointer.Edge, label string) (pointer.Edge, error) {
 	want := searchKey(label)
 	var found []pointer.Edge
 	for l, e := range edges {
-		if n, err := ParseName(l); err == nil && n.key == want {
+		if n, err := name.Parse(l); err == nil && n.Key() == want {
 			found = append(found, e)
 		}
 	}

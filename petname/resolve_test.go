@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -72,7 +73,7 @@ func at(t *testing.T, res Resolution, err error, part string, hops int) error {
 	require.ErrorAs(t, err, &path)
 	require.Equal(t, part, path.Part)
 	require.Len(t, res.Hops, hops)
-	require.Equal(t, err.Error(), Clean(err.Error()), "fit to be shown")
+	require.Equal(t, err.Error(), name.Clean(err.Error()), "fit to be shown")
 	return path.Err
 }
 
@@ -158,7 +159,7 @@ func TestPathsThatAreNone(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{"", "/", "alice/", "/alice", "alice//bob", "alice/\x1b", "alice/" + pointerOf("a").String(), "alice/petname:x", strings.Repeat("x", 200), "alice/\u2044"} {
 		res, err := w.book.Resolve(t.Context(), nil, path, dht.LevelAny) // nobody is asked
-		var bad *NameError
+		var bad *name.Error
 		require.ErrorAs(t, err, &bad, "%q", path)
 		require.Empty(t, res.Hops)
 	}

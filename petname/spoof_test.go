@@ -13,7 +13,10 @@ import (
 	"unicode"
 
 	"github.com/stretchr/testify/require"
+	"go.mau.fi/util/confusable"
+	"golang.org/x/text/unicode/bidi"
 
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -78,7 +81,7 @@ func doubles() map[string][]rune {
 		if !unicode.IsGraphic(r) {
 			continue
 		}
-		to := published{}.Prototype(r)
+		to := confusable.GetReplacement(r)
 		if to == "" {
 			to = string(r)
 		}
@@ -216,7 +219,7 @@ func attacks() []attack {
 // reordered are pairs that stand alike on the screen in another order: a name
 // from right to left with a number, in paragraphs of each direction.
 func reordered(n string) [][2]string {
-	if !turns(n) || strings.ContainsRune(n, ' ') {
+	if !rightToLeft(n) || strings.ContainsRune(n, ' ') {
 		return nil
 	}
 	return [][2]string{{n + " 12", "12 " + n}, {"7 " + n, n + " 7"}, {"Bob " + n + " 12", "Bob 12 " + n}, {n + " (3)", "(3) " + n}}
@@ -279,27 +282,27 @@ func leftAlone(n string) map[string][]string {
 
 // target is a name under attack, with its looks.
 type target struct {
-	Name
-	looks []look
+	name.Name
+	looks []name.Look
 }
 
-func targetOf(n Name) target { return target{n, looks(n)} }
+func targetOf(n name.Name) target { return target{n, name.Looks(n)} }
 
 // caught says how a text that is meant to be taken for a name fares: refused as
 // no name or as the same name, told of as a look-alike, told of for its scripts
 // alone, or let pass.
 func caught(victim target, text string) string {
-	n, err := ParseName(text)
+	n, err := name.Parse(text)
 	if err != nil {
 		return "refused"
 	}
-	if n.key == victim.key {
+	if n.Key() == victim.Key() {
 		return "the same"
 	}
-	switch mine := looksOfNew(n); {
-	case alike(mine, victim.looks), reservedFor(mine) != "":
+	switch mine := name.LooksOfNew(n); {
+	case name.Alike(mine, victim.looks), name.ReservedFor(mine) != "":
 		return "alike"
-	case mixes(n.text) != nil:
+	case name.MixedScripts(n.String()) != nil:
 		return "mixed"
 	}
 	return "PASSED"
@@ -349,9 +352,9 @@ func TestSpoof(t *testing.T) {
 		make  func(name string) [][2]string
 	}{{"another order on the screen", reordered}, {"Han twins", twinned}, {"emoji in another form", redrawn}} {
 		how, passed := map[string]int{}, []string(nil)
-		for _, name := range names {
-			for _, pair := range a.make(name) {
-				victim, err := ParseName(pair[0])
+		for _, honest := range names {
+			for _, pair := range a.make(honest) {
+				victim, err := name.Parse(pair[0])
 				require.NoError(t, err)
 				result := caught(targetOf(victim), pair[1])
 				if how[result]++; result == "PASSED" {
@@ -407,31 +410,31 @@ func TestSpoofFalseAlarms(t *testing.T) {
 		what  string
 		names []string
 	}{{"names", names}, {"numbered names", numbered}, {"words", ordinaryWords(t)}, {"names and words", slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(names), ordinaryWords(t)...))))}} {
-		bySkeleton := make(map[string][]Name)
+		bySkeleton := make(map[string][]name.Name)
 		warned, pairs := map[string][]string{}, 0
 		for _, text := range list.names {
-			n, mine := mustName(text), []look(nil)
-			mine = looksOfNew(n)
+			n, mine := mustName(text), []name.Look(nil)
+			mine = name.LooksOfNew(n)
 			var like []string
 			for _, l := range mine {
-				for _, other := range bySkeleton[l.skeleton] {
-					if other.key != n.key && alike(mine, looks(other)) && !slices.Contains(like, other.text) {
-						like = append(like, other.text)
+				for _, other := range bySkeleton[string(l.Row())] {
+					if other.Key() != n.Key() && name.Alike(mine, name.Looks(other)) && !slices.Contains(like, other.String()) {
+						like = append(like, other.String())
 						pairs++
 					}
 				}
 			}
-			if word := reservedFor(mine); word != "" {
+			if word := name.ReservedFor(mine); word != "" {
 				like = append(like, "the word "+word)
 			}
-			if mixes(n.text) != nil {
+			if name.MixedScripts(n.String()) != nil {
 				like = append(like, "mixed scripts")
 			}
 			if like != nil {
 				warned[text] = like
 			}
-			for _, l := range looks(n) {
-				bySkeleton[l.skeleton] = append(bySkeleton[l.skeleton], n)
+			for _, l := range name.Looks(n) {
+				bySkeleton[string(l.Row())] = append(bySkeleton[string(l.Row())], n)
 			}
 		}
 		rate := 100 * float64(len(warned)) / float64(len(list.names))
@@ -453,11 +456,11 @@ func TestSpoofInABook(t *testing.T) {
 	tried := map[string]int{}
 	for _, a := range attacks() {
 		for _, n := range namings {
-			texts := a.make(n.Name.text, r)
+			texts := a.make(n.Name.String(), r)
 			for _, text := range texts[:min(2, len(texts))] {
 				want := caught(targetOf(n.Name), text)
 				tried[want]++
-				fake, err := ParseName(text)
+				fake, err := name.Parse(text)
 				if want == "refused" {
 					require.Error(t, err)
 					continue
@@ -481,4 +484,13 @@ func TestSpoofInABook(t *testing.T) {
 	for _, how := range []string{"refused", "the same", "alike"} {
 		require.Positive(t, tried[how], how)
 	}
+}
+
+// rightToLeft reports whether a text has a letter of a script that is written
+// from right to left.
+func rightToLeft(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool {
+		p, _ := bidi.LookupRune(r)
+		return p.Class() == bidi.R || p.Class() == bidi.AL
+	})
 }

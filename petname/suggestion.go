@@ -15,6 +15,7 @@ import (
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -155,7 +156,7 @@ func (a act) checkHeard() error {
 		return fmt.Errorf("suggestion with an id of %d bytes", len(a.Item))
 	}
 	if a.Verdict > verdictConsent || len(a.Channel) > maxSourceText {
-		return fmt.Errorf("verdict %d, channel %s", a.Verdict, quote(a.Channel))
+		return fmt.Errorf("verdict %d, channel %s", a.Verdict, name.Quote(a.Channel))
 	}
 	if a.Statement != nil {
 		if len(a.Statement) > introduce.MaxStatement {
@@ -246,7 +247,7 @@ func (w wireSuggestion) check() error {
 			return errors.New("suggestion says what its request or transcript doesn't")
 		}
 	default:
-		return fmt.Errorf("suggestion of kind %s", quote(w.Kind))
+		return fmt.Errorf("suggestion of kind %s", name.Quote(w.Kind))
 	}
 	return nil
 }

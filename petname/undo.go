@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -139,7 +140,7 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 		if w.Name == "" || w.Contested {
 			continue
 		}
-		if err := free(tx.View(), recorded(w.Name), contact); err != nil {
+		if err := free(tx.View(), name.Recorded(w.Name), contact); err != nil {
 			return err
 		}
 		c, _, err := readContact(tx.View(), contact)
@@ -185,7 +186,7 @@ func edgeStands(v *ledger.View, audience []byte, label string, contact []byte) e
 		return err
 	}
 	if found && !e.Conflict {
-		return &TakenError{recorded(label), e.Pointer}
+		return &TakenError{name.Recorded(label), e.Pointer}
 	}
-	return fmt.Errorf("label %q: %w", recorded(label), ErrChanged)
+	return fmt.Errorf("label %q: %w", name.Recorded(label), ErrChanged)
 }

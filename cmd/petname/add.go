@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 // maxStdin bounds what add reads of a link, in bytes.
@@ -67,7 +67,7 @@ func (a *app) wanted(err error) bool {
 	if !errors.As(err, &e) || e.Code != "lookalike" || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
 		return false
 	}
-	_ = rows(a.stderr, petname.Clean(e.Message)+".\nGive it all the same? Type yes: ", columns(a.stderr))
+	_ = rows(a.stderr, name.Clean(e.Message)+".\nGive it all the same? Type yes: ", columns(a.stderr))
 	return yes(a.stdin)
 }
 

@@ -22,17 +22,17 @@ import (
 	"golang.org/x/term"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/cmd/petname/internal/socket"
 	"github.com/petnames-go/petnames/ledger"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 // What is printed where: a verb's result goes to stdout, as one JSON object
 // with --json and as text for people without; errors, hints and progress go to
 // stderr, hints only to a terminal. A command to copy stands on a line of its
 // own. Text of foreign origin is cleaned on its way, and inside our lines loses
-// the marks of names (petname.Style); not so in JSON, where a field says what it
+// the marks of names (name.Style); not so in JSON, where a field says what it
 // is, nor in an error, which quotes its input and begins with "petname:".
 
 // app is one call of the command.
@@ -325,9 +325,9 @@ func (a *app) fail(failed *engine.Error) {
 		return
 	}
 	if isCommand(e.Next) {
-		fmt.Fprintf(a.stderr, "try:\n  %s\n", petname.Clean(e.Next))
+		fmt.Fprintf(a.stderr, "try:\n  %s\n", name.Clean(e.Next))
 	} else {
-		fmt.Fprintf(a.stderr, "try: %s\n", petname.Clean(e.Next))
+		fmt.Fprintf(a.stderr, "try: %s\n", name.Clean(e.Next))
 	}
 }
 
@@ -355,7 +355,7 @@ func (a *app) sameHome(next string) string {
 func cleanLines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
-		lines[i] = petname.Clean(line)
+		lines[i] = name.Clean(line)
 	}
 	return strings.Join(lines, "\n  ")
 }
@@ -376,23 +376,23 @@ func (a *app) warn(format string, args ...any) {
 	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
 	for i, line := range lines {
 		if command, ok := strings.CutPrefix(line, "  "); ok {
-			lines[i] = "  " + a.sameHome(petname.Clean(command))
+			lines[i] = "  " + a.sameHome(name.Clean(command))
 		} else {
-			lines[i] = petname.Clean(line)
+			lines[i] = name.Clean(line)
 		}
 	}
 	fmt.Fprintln(a.stderr, strings.Join(lines, "\n"))
 }
 
 // style is how names are shown on stdout.
-func (a *app) style() petname.Style {
+func (a *app) style() name.Style {
 	switch {
 	case !isTerminal(a.stdout):
-		return petname.Plain
+		return name.Plain
 	case os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "":
-		return petname.Terminal
+		return name.Terminal
 	}
-	return petname.Colour
+	return name.Colour
 }
 
 func isTerminal(stream any) bool {

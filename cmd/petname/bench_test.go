@@ -13,8 +13,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -30,7 +31,7 @@ func filled(b *testing.B, names int) string {
 		for i := from; i < min(from+10_000, names); i++ {
 			key, err := pointer.NewKey(nil)
 			require.NoError(b, err)
-			name, err := petname.ParseName(fmt.Sprintf("name %d", i))
+			name, err := name.Parse(fmt.Sprintf("name %d", i))
 			require.NoError(b, err)
 			namings = append(namings, petname.Naming{Name: name, Link: pointer.Link{Pointer: key.Pointer()}})
 		}

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 func (a *app) completionVerb() *cobra.Command {
@@ -63,7 +63,7 @@ func (a *app) completeMoreNames(_ *cobra.Command, args []string, typed string) (
 	var names []string
 	for _, c := range out.Contacts {
 		if c.Name != "" && !slices.Contains(args, c.Name) {
-			names = append(names, c.Name+"\t"+nickname(petname.Plain, c.Nickname, c.Pointer)+" "+provenance(petname.Plain, c))
+			names = append(names, c.Name+"\t"+nickname(name.Plain, c.Nickname, c.Pointer)+" "+provenance(name.Plain, c))
 		}
 	}
 	return names, directive
@@ -82,7 +82,7 @@ func (a *app) completeSuggestions(_ *cobra.Command, args []string, typed string)
 	var numbers []string
 	for _, s := range out.Suggestions {
 		if digits := s.Digits; strings.HasPrefix(digits, typed) {
-			numbers = append(numbers, digits+"\t"+headline(petname.Plain, s)+" "+suggestedName(petname.Plain, s))
+			numbers = append(numbers, digits+"\t"+headline(name.Plain, s)+" "+suggestedName(name.Plain, s))
 		}
 	}
 	return numbers, cobra.ShellCompDirectiveDefault

@@ -12,6 +12,7 @@ import (
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/peer"
 )
 
@@ -58,7 +59,7 @@ func (d *demo) accepted(ids map[string]*engine.Identity) (string, error) {
 	if _, err := d.resolved(ids["bob"], secondPath, "network", "carol", "resolve", "robert", "--fresh"); err != nil {
 		return "", err
 	}
-	return "in carol's book: " + line(petname.Plain, c), nil
+	return "in carol's book: " + line(name.Plain, c), nil
 }
 
 // unnamed checks that nobody has a name by what lies in the inbox.

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -88,7 +88,7 @@ func (d *demo) story(nodes int) []chapter {
 			if c.Name != "alice" || c.Pointer != ids["alice"].Pointer {
 				return "", fmt.Errorf("carol's alice is %s", c.Pointer)
 			}
-			return "in carol's book: " + line(petname.Plain, c), nil
+			return "in carol's book: " + line(name.Plain, c), nil
 		}},
 		{"The name resolves, through the DHT", func() (string, error) {
 			return d.resolved(ids["alice"], firstPath, "network", "carol", "resolve", "alice")

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 // writeNew writes what a verb made to a file that isn't there yet, or to
@@ -68,7 +68,7 @@ func (a *app) proof(contact, file string) error {
 	return a.show(out, nil, true, func(w *bufio.Writer) { contradictions(w, a.style(), out.Contradictions) })
 }
 
-func contradictions(w *bufio.Writer, st petname.Style, all []engine.Contradiction) {
+func contradictions(w *bufio.Writer, st name.Style, all []engine.Contradiction) {
 	for _, c := range all {
 		fmt.Fprintf(w, "%s introduced\n", nickname(st, "", c.By))
 		field(w, "as", nickname(st, c.Suggested, c.Pointer))
@@ -151,7 +151,7 @@ func (a *app) disputed(out engine.Disputed, err error, file string) error {
 		st := a.style()
 		to := nickname(st, "", out.To)
 		if out.ToName != "" {
-			to = name(st, out.ToName)
+			to = shownName(st, out.ToName)
 		}
 		fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), to)
 		for _, p := range out.Pointers {

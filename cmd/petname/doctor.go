@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 func (a *app) doctorVerb() *cobra.Command {
@@ -38,7 +38,7 @@ the book, every record; and whether the network that was joined answers.`,
 					if !c.OK {
 						mark = "BAD"
 					}
-					fmt.Fprintf(w, "%s  %-9s %s\n", mark, c.Name, petname.Clean(c.Detail))
+					fmt.Fprintf(w, "%s  %-9s %s\n", mark, c.Name, name.Clean(c.Detail))
 				}
 			})
 		},

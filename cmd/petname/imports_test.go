@@ -31,20 +31,21 @@ var mayImport = map[string][]string{
 	"ledger/durable":             {},
 	"ledger/durable/durabletest": {"ledger/durable"},
 
-	"petname":           {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual"},
+	"petname":           {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name"},
 	"petname/introduce": {"petname/mutual", "pointer"},
 	"petname/mutual":    {"pointer"},
+	"petname/name":      {"pointer"},
 	"petname/pair":      {"dht", "pointer"},
-	"petname/peer":      {"dht", "dht/drop", "ledger", "ledger/durable", "petname", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer"},
+	"petname/peer":      {"dht", "dht/drop", "ledger", "ledger/durable", "petname", "petname/name", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer"},
 
 	"petname/peer/direct": {"dht", "pointer"},
 	"petname/postage":     {"pointer"},
 	"petname/doorstep":    {"dht", "dht/seal", "petname/postage", "pointer"},
 
 	"cmd/petname":    {"*"},
-	"examples/embed": {"petname", "ledger", "dht", "pointer"},
+	"examples/embed": {"petname", "petname/name", "ledger", "dht", "pointer"},
 
-	"cmd/petname/internal/home":   {"petname", "petname/postage", "ledger", "ledger/durable", "dht", "dht/delegated", "pointer"},
+	"petname/home":                {"petname", "petname/postage", "ledger", "ledger/durable", "dht", "dht/delegated", "pointer"},
 	"cmd/petname/internal/engine": {"*"},
 	"cmd/petname/internal/socket": {"cmd/petname/internal/engine"},
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 func (a *app) inboxVerb() *cobra.Command {
@@ -81,7 +82,7 @@ standard input; then nothing is fetched.`,
 }
 
 // waiting are all suggestions, strangers' below the others.
-func waiting(w *bufio.Writer, st petname.Style, all []engine.Suggestion) {
+func waiting(w *bufio.Writer, st name.Style, all []engine.Suggestion) {
 	known, strangers := all[:0:0], all[:0:0]
 	for _, s := range all {
 		if petname.SuggestionKind(s.Kind) == petname.Stranger {
@@ -126,7 +127,7 @@ func fetched(a *app, f engine.Fetch) {
 }
 
 // suggestion is one of the inbox, with all that there is to decide by.
-func suggestion(w *bufio.Writer, st petname.Style, s engine.Suggestion) {
+func suggestion(w *bufio.Writer, st name.Style, s engine.Suggestion) {
 	fmt.Fprintf(w, "%s  %s\n", s.Digits, headline(st, s))
 	if s.Suggested != "" {
 		field(w, "as", suggestedName(st, s))
@@ -141,7 +142,7 @@ func suggestion(w *bufio.Writer, st petname.Style, s engine.Suggestion) {
 		field(w, "note", st.Text(s.Note))
 	}
 	if s.Name != "" {
-		field(w, "in your book", name(st, s.Name))
+		field(w, "in your book", shownName(st, s.Name))
 	}
 	if s.Removed != nil {
 		field(w, "REMOVED", "by you, "+s.Removed.Local().Format(time.DateTime))
@@ -160,7 +161,7 @@ func suggestion(w *bufio.Writer, st petname.Style, s engine.Suggestion) {
 }
 
 // suggestedName is a name that somebody suggests: quoted, as no name of mine is.
-func suggestedName(st petname.Style, s engine.Suggestion) string {
+func suggestedName(st name.Style, s engine.Suggestion) string {
 	if s.Pointer == "" {
 		return `"~` + st.Text(s.Suggested) + `"`
 	}
@@ -168,11 +169,11 @@ func suggestedName(st petname.Style, s engine.Suggestion) string {
 }
 
 // headline says what is suggested, and by whom.
-func headline(st petname.Style, s engine.Suggestion) string {
+func headline(st name.Style, s engine.Suggestion) string {
 	by := "somebody"
 	switch {
 	case s.ByName != "":
-		by = name(st, s.ByName)
+		by = shownName(st, s.ByName)
 	case s.By != "":
 		by = nickname(st, "", s.By)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
+	"github.com/petnames-go/petnames/petname/home"
 )
 
 func (a *app) initVerb() *cobra.Command {

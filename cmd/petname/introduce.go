@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/peer"
 )
 
@@ -53,7 +53,7 @@ sees who introduces whom to whom.`,
 			}
 			return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
-				fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), name(st, out.ToName))
+				fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), shownName(st, out.ToName))
 				if out.Both {
 					fmt.Fprintln(w, "  and the other: both are asked")
 				}
@@ -108,7 +108,7 @@ shows that you did.`,
 			err = a.ask("retract", request, &out)
 			return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
-				fmt.Fprintf(w, "taken back: %s  (%s)\n", nickname(st, out.Suggested, out.Pointer), petname.Clean(sentText(out.Sent))+" "+name(st, out.ToName))
+				fmt.Fprintf(w, "taken back: %s  (%s)\n", nickname(st, out.Suggested, out.Pointer), name.Clean(sentText(out.Sent))+" "+shownName(st, out.ToName))
 			})
 		},
 	}

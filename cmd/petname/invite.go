@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 )
 
@@ -133,7 +133,7 @@ func (a *app) drawQR(text string) error {
 	if a.json || text == "" {
 		return nil
 	}
-	drawn, err := pair.TerminalQR(text, a.style() == petname.Colour)
+	drawn, err := pair.TerminalQR(text, a.style() == name.Colour)
 	if err != nil {
 		return nil // the link is there
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 func (a *app) keepVerb() *cobra.Command {
@@ -90,14 +90,14 @@ for two days at the most.`,
 	return cmd
 }
 
-func kept(w *bufio.Writer, s petname.Style, out engine.Kept) {
+func kept(w *bufio.Writer, s name.Style, out engine.Kept) {
 	if len(out.Kept) == 0 {
 		fmt.Fprintln(w, "nobody is kept")
 	}
 	for _, k := range out.Kept {
 		who := "(in conflict)"
 		if k.Name != "" {
-			who = name(s, k.Name)
+			who = shownName(s, k.Name)
 		}
 		fmt.Fprintf(w, "%s  %s", who, nickname(s, "", k.Pointer))
 		switch {
@@ -106,7 +106,7 @@ func kept(w *bufio.Writer, s petname.Style, out engine.Kept) {
 		case k.Looked == nil:
 			fmt.Fprintf(w, "  first look %s", at(*k.Next))
 		case k.Problem != "":
-			fmt.Fprintf(w, "  %s; again %s", petname.Clean(k.Problem), at(*k.Next))
+			fmt.Fprintf(w, "  %s; again %s", name.Clean(k.Problem), at(*k.Next))
 		default:
 			fmt.Fprintf(w, "  %d of %s hold it; next look %s", k.Holders, peers(k.Asked), at(*k.Next))
 		}
@@ -126,7 +126,7 @@ func keeping(w *bufio.Writer, k engine.KeepStatus) {
 		text += ", next look " + at(*k.Next)
 	}
 	if k.Last != nil {
-		text += fmt.Sprintf("; last %s: %s", at(*k.Last), petname.Clean(k.Result))
+		text += fmt.Sprintf("; last %s: %s", at(*k.Last), name.Clean(k.Result))
 	}
 	field(w, "keeps alive", text)
 	if k.Own == nil {
@@ -137,7 +137,7 @@ func keeping(w *bufio.Writer, k engine.KeepStatus) {
 		own += ", put again " + at(*k.Own.Next)
 	}
 	if k.Own.Problem != "" {
-		own += "; " + petname.Clean(k.Own.Problem)
+		own += "; " + name.Clean(k.Own.Problem)
 	}
 	field(w, "my record", own)
 	if k.Own.Warning != "" {

@@ -48,7 +48,7 @@ To hear their answer, have them in your book, and publish.`,
 				st := a.style()
 				who := nickname(st, "", out.To)
 				if out.ToName != "" {
-					who = name(st, out.ToName)
+					who = shownName(st, out.ToName)
 				}
 				if out.Sent == string(peer.Stored) {
 					fmt.Fprintf(w, "knocked: lies on the doorstep of %s\n", who)
@@ -83,7 +83,7 @@ func (a *app) stopKnocking(request engine.KnockArgs) error {
 	return a.show(out, err, err == nil, func(w *bufio.Writer) {
 		who := nickname(a.style(), "", out.To)
 		if out.ToName != "" {
-			who = name(a.style(), out.ToName)
+			who = shownName(a.style(), out.ToName)
 		}
 		if !out.Was {
 			fmt.Fprintf(w, "you were not knocking at the door of %s\n", who)

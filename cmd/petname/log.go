@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 func (a *app) logVerb() *cobra.Command {
@@ -35,7 +35,7 @@ checked: every signature, hash and row.`,
 					fmt.Fprintf(w, "%s  %s  %s\n", e.At.Local().Format(time.DateTime), e.ID, happened(a.style(), e))
 				}
 				for _, p := range out.Problems {
-					fmt.Fprintf(w, "PROBLEM: %s\n", petname.Clean(p))
+					fmt.Fprintf(w, "PROBLEM: %s\n", name.Clean(p))
 				}
 				if out.Verified {
 					fmt.Fprintln(w, "every entry verified")
@@ -48,7 +48,7 @@ checked: every signature, hash and row.`,
 }
 
 // happened is an entry in words.
-func happened(s petname.Style, e engine.Entry) string {
+func happened(s name.Style, e engine.Entry) string {
 	who := ""
 	if e.Pointer != "" {
 		who = nickname(s, "", e.Pointer)
@@ -56,9 +56,9 @@ func happened(s petname.Style, e engine.Entry) string {
 	switch e.Op {
 	case "name":
 		if e.Was != nil {
-			return fmt.Sprintf("renamed %s to %s (%s)", nameList(s, e.Was), name(s, e.Name), who) + although(e)
+			return fmt.Sprintf("renamed %s to %s (%s)", nameList(s, e.Was), shownName(s, e.Name), who) + although(e)
 		}
-		return fmt.Sprintf("named %s %s (%s)", who, name(s, e.Name), s.Text(e.Kind)) + although(e)
+		return fmt.Sprintf("named %s %s (%s)", who, shownName(s, e.Name), s.Text(e.Kind)) + although(e)
 	case "remove":
 		return fmt.Sprintf("removed %s (%s)", nameList(s, e.Was), who)
 	case "learn":

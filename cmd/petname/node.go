@@ -16,7 +16,7 @@ import (
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/cmd/petname/internal/socket"
 	"github.com/petnames-go/petnames/ledger"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 func (a *app) nodeVerb() *cobra.Command {
@@ -285,11 +285,11 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 				}
 				field(w, "network", fmt.Sprintf("%s, %s in the routing table", s.Network, peers(s.Peers)))
 				if s.Problem != "" {
-					field(w, "problem", petname.Clean(s.Problem))
+					field(w, "problem", name.Clean(s.Problem))
 				}
 				field(w, "stores", fmt.Sprintf("%s, %s of %s", records(s.Held.Records), size(s.Held.Bytes), size(s.Held.Limit)))
 				for _, c := range s.CutOff {
-					field(w, "cut off", fmt.Sprintf("%s until %s: %s", c.Peer, c.Until.Local().Format(time.DateTime), petname.Clean(c.Reason)))
+					field(w, "cut off", fmt.Sprintf("%s until %s: %s", c.Peer, c.Until.Local().Format(time.DateTime), name.Clean(c.Reason)))
 				}
 				field(w, "book", fmt.Sprintf("%d names", s.Names))
 				field(w, "running", fmt.Sprintf("for %s, with %s of memory", time.Duration(s.Uptime*float64(time.Second)).Round(time.Second), size(int(s.Memory))))
@@ -305,7 +305,7 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 					}
 					field(w, "published", fmt.Sprintf("sequence %d: %d of %s say that they store it, %s", p.Sequence, p.Stored, peers(p.Asked), confirmed))
 					if p.Doubt != "" {
-						field(w, "DOUBT", petname.Clean(p.Doubt))
+						field(w, "DOUBT", name.Clean(p.Doubt))
 					}
 				}
 				keeping(w, s.Keep)

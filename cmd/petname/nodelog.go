@@ -7,7 +7,7 @@ import (
 	"os"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 // logger is where the node logs: warnings to standard error unless told
@@ -41,12 +41,12 @@ func (a *app) logger(to string, verbose bool) (_ *slog.Logger, end func(), _ err
 func cleanAttr(_ []string, attr slog.Attr) slog.Attr {
 	switch v := attr.Value.Resolve(); v.Kind() {
 	case slog.KindString:
-		attr.Value = slog.StringValue(petname.Clean(v.String()))
+		attr.Value = slog.StringValue(name.Clean(v.String()))
 	case slog.KindAny:
 		switch any := v.Any().(type) {
 		case *slog.Source, slog.Level, []string: // our own
 		default:
-			attr.Value = slog.StringValue(petname.Clean(fmt.Sprint(any)))
+			attr.Value = slog.StringValue(name.Clean(fmt.Sprint(any)))
 		}
 	}
 	return attr

@@ -13,7 +13,7 @@ import (
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/ledger/durable"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -163,11 +163,11 @@ func (a *app) readUpTo(name string, most int) ([]byte, error) {
 	return b, nil
 }
 
-func recordLines(w *bufio.Writer, s petname.Style, r engine.RecordInfo) {
+func recordLines(w *bufio.Writer, s name.Style, r engine.RecordInfo) {
 	if r.Valid {
 		fmt.Fprintf(w, "valid, %d bytes\n", r.Size)
 	} else {
-		fmt.Fprintf(w, "NOT VALID: %s (%d bytes)\n", petname.Clean(r.Reason), r.Size)
+		fmt.Fprintf(w, "NOT VALID: %s (%d bytes)\n", name.Clean(r.Reason), r.Size)
 	}
 	if r.Pointer != "" {
 		field(w, "pointer", r.Pointer)

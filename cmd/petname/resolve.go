@@ -9,7 +9,7 @@ import (
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 func (a *app) resolveVerb() *cobra.Command {
@@ -48,7 +48,7 @@ nobody.`,
 	return cmd
 }
 
-func resolution(w *bufio.Writer, s petname.Style, out engine.Resolved) {
+func resolution(w *bufio.Writer, s name.Style, out engine.Resolved) {
 	if !out.Verified {
 		fmt.Fprintln(w, "NOT VERIFIED; it got as far as")
 	}

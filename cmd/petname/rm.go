@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 func (a *app) rmVerb() *cobra.Command {
@@ -24,10 +24,10 @@ send brings the contact back. petname undo does.`,
 			var c engine.Contact
 			err := a.ask("rm", engine.NameArgs{Name: args[0]}, &c)
 			err = a.show(c, err, err == nil, func(w *bufio.Writer) {
-				fmt.Fprintf(w, "removed %s  %s\n", name(a.style(), c.Name), nickname(a.style(), c.Nickname, c.Pointer))
+				fmt.Fprintf(w, "removed %s  %s\n", shownName(a.style(), c.Name), nickname(a.style(), c.Nickname, c.Pointer))
 			})
 			if err == nil && len(c.Shared) > 0 {
-				a.warn("it was public as %s: your next publication leaves that out", ownEdges(petname.Plain, c.Shared))
+				a.warn("it was public as %s: your next publication leaves that out", ownEdges(name.Plain, c.Shared))
 			}
 			return err
 		},

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 func (a *app) shareVerb() *cobra.Command {
@@ -63,7 +63,7 @@ looks you up sees the label, the pointer, and so that you know its owner.`,
 	return cmd
 }
 
-func edges(w *bufio.Writer, s petname.Style, out engine.Edges) {
+func edges(w *bufio.Writer, s name.Style, out engine.Edges) {
 	switch {
 	case len(out.Edges) == 0 && out.To != "":
 		fmt.Fprintln(w, "nothing is shared with it alone any more")
@@ -71,7 +71,7 @@ func edges(w *bufio.Writer, s petname.Style, out engine.Edges) {
 		fmt.Fprintln(w, "nothing is public")
 	}
 	for _, e := range out.Edges {
-		fmt.Fprintf(w, "%s → %s  (your %s)", ownEdge(s, e.Label), e.Pointer, name(s, e.Name))
+		fmt.Fprintf(w, "%s → %s  (your %s)", ownEdge(s, e.Label), e.Pointer, shownName(s, e.Name))
 		if e.Conflict {
 			fmt.Fprint(w, "  IN CONFLICT: not published")
 		}

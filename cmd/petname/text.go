@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -19,17 +19,17 @@ import (
 // looks of package petname; "(…)" is a remark, which no petname starts as.
 
 // nickname shows what somebody calls itself, never to be taken for a petname.
-func nickname(s petname.Style, nick, text string) string {
+func nickname(s name.Style, nick, text string) string {
 	p, err := pointer.Parse(text)
 	if err != nil {
 		return s.Text(text)
 	}
-	return s.Show(petname.Nickname{Text: nick, Pointer: p}) + remark(nick)
+	return s.Show(name.Nickname{Text: nick, Pointer: p}) + remark(nick)
 }
 
 // name shows a petname.
-func name(s petname.Style, text string) string {
-	n, err := petname.ParseName(text)
+func shownName(s name.Style, text string) string {
+	n, err := name.Parse(text)
 	if err != nil { // of a device with other Unicode tables; no remark all the same
 		return strings.NewReplacer("(", "[", ")", "]").Replace(s.Text(text))
 	}
@@ -38,25 +38,25 @@ func name(s petname.Style, text string) string {
 
 // remark says what a name reads as, when that isn't a name.
 func remark(text string) string {
-	if reads := petname.ReadsAs(text); reads != "" {
+	if reads := name.ReadsAs(text); reads != "" {
 		return " (reads as a " + reads + ")"
 	}
 	return ""
 }
 
 // edgeName shows a path of names: of labels, from a petname or a pointer.
-func edgeName(s petname.Style, from, text string, labels ...string) string {
-	if n, err := petname.ParseName(from); err == nil {
+func edgeName(s name.Style, from, text string, labels ...string) string {
+	if n, err := name.Parse(from); err == nil {
 		return s.Show(n.Edge(labels...))
 	}
 	p, _ := pointer.Parse(text) // from is none, or of a device with other Unicode tables
-	return s.Show(petname.Nickname{Pointer: p}.Edge(labels...))
+	return s.Show(name.Nickname{Pointer: p}.Edge(labels...))
 }
 
 // ownEdge shows a label of mine; nobody is called me without having been asked.
-func ownEdge(s petname.Style, label string) string { return edgeName(s, "me", "", label) }
+func ownEdge(s name.Style, label string) string { return edgeName(s, "me", "", label) }
 
-func ownEdges(s petname.Style, labels []string) string {
+func ownEdges(s name.Style, labels []string) string {
 	shown := make([]string, len(labels))
 	for i, label := range labels {
 		shown[i] = ownEdge(s, label)
@@ -66,20 +66,20 @@ func ownEdges(s petname.Style, labels []string) string {
 
 // nameList shows several names. A slash is between them, which none has: a name
 // with a comma, or an "and", is no two names.
-func nameList(s petname.Style, texts []string) string {
+func nameList(s name.Style, texts []string) string {
 	shown := make([]string, len(texts))
 	for i, text := range texts {
-		shown[i] = name(s, text)
+		shown[i] = shownName(s, text)
 	}
 	return strings.Join(shown, " / ")
 }
 
 // line is a contact on one line: the petname, what it calls itself, and how I
 // know.
-func line(st petname.Style, c engine.Contact) string {
+func line(st name.Style, c engine.Contact) string {
 	s := "(no name)"
 	if c.Name != "" {
-		s = name(st, c.Name)
+		s = shownName(st, c.Name)
 	}
 	s += "  " + nickname(st, c.Nickname, c.Pointer)
 	if how := provenance(st, c); how != "" {
@@ -101,7 +101,7 @@ func line(st petname.Style, c engine.Contact) string {
 }
 
 // provenance is how I know a contact, in a few words.
-func provenance(s petname.Style, c engine.Contact) string {
+func provenance(s name.Style, c engine.Contact) string {
 	if len(c.Provenance) == 0 {
 		return ""
 	}
@@ -115,14 +115,14 @@ func provenance(s petname.Style, c engine.Contact) string {
 }
 
 // details is a contact in full.
-func details(w io.Writer, s petname.Style, c engine.Contact) {
+func details(w io.Writer, s name.Style, c engine.Contact) {
 	switch {
 	case c.Me:
 		fmt.Fprintln(w, "(this is you)")
 	case c.Name == "":
 		fmt.Fprintln(w, "(no name)")
 	default:
-		fmt.Fprintln(w, name(s, c.Name))
+		fmt.Fprintln(w, shownName(s, c.Name))
 	}
 	field(w, "pointer", c.Pointer)
 	if c.Nickname != "" {
@@ -157,7 +157,7 @@ func details(w io.Writer, s petname.Style, c engine.Contact) {
 	}
 }
 
-func conflict(w io.Writer, s petname.Style, c engine.Contact) {
+func conflict(w io.Writer, s name.Style, c engine.Contact) {
 	if len(c.Conflict.Names) > 1 || c.Conflict.Removed {
 		what := "named " + nameList(s, c.Conflict.Names)
 		if c.Conflict.Removed {
@@ -170,7 +170,7 @@ func conflict(w io.Writer, s petname.Style, c engine.Contact) {
 	}
 }
 
-func cardLines(w io.Writer, s petname.Style, of engine.Contact) {
+func cardLines(w io.Writer, s name.Style, of engine.Contact) {
 	c := of.Card
 	state := "until " + c.Expires.Local().Format(time.DateTime)
 	if c.Expired {
@@ -217,7 +217,7 @@ const maxPath = 2048
 // cut, visibly, where ten kilobytes of escapes would fill the screen.
 func contentPath(value string) string {
 	// The slash behind it: the end of a path is no end of a name.
-	if petname.Clean(value) == value && petname.Plain.Text(value+"/") == value+"/" && !strings.Contains(value, "  ") {
+	if name.Clean(value) == value && name.Plain.Text(value+"/") == value+"/" && !strings.Contains(value, "  ") {
 		return value
 	}
 	var b strings.Builder

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 // A path that is copied off the screen is the path that was published, or
@@ -51,24 +51,24 @@ func TestTextOfOthersInOurLinesHasNoMarks(t *testing.T) {
 	fact := engine.Fact{Kind: `"~Bob W" k51…sxel2r ⇒ x.2`, By: "me", Channel: "api"}
 	c := engine.Contact{Name: "alice", Provenance: []engine.Fact{fact},
 		Card: &engine.Card{Value: "/ipfs/bafkqaaa/~a.1", Links: []string{`x "~Bob W" k51…sxel2r`, "web https://a.example/~alice/v1.2"}}}
-	require.Contains(t, line(petname.Plain, c), "'-Bob W' k51…sxel2r > x·2, ")
+	require.Contains(t, line(name.Plain, c), "'-Bob W' k51…sxel2r > x·2, ")
 	var out strings.Builder
-	details(&out, petname.Plain, c)
+	details(&out, name.Plain, c)
 	require.Contains(t, out.String(), "  link          x '-Bob W' k51…sxel2r\n")
 	require.Contains(t, out.String(), "  link          web https://a.example/~alice/v1.2\n")
 	require.Contains(t, out.String(), "  points to     /ipfs/bafkqaaa/~a.1\n")
-	require.Contains(t, happened(petname.Plain, engine.Entry{Op: "name", Name: "alice", Kind: fact.Kind}), "('-Bob W' k51…sxel2r > x·2)")
+	require.Contains(t, happened(name.Plain, engine.Entry{Op: "name", Name: "alice", Kind: fact.Kind}), "('-Bob W' k51…sxel2r > x·2)")
 }
 
 // A former name with a comma in it is one name, and is not read as two.
 func TestOneNameIsNotShownAsTwo(t *testing.T) {
 	pointer := "k51qzi5uqu5dj14f9vvbpgm71vgojks1ptxr1ucs1z2ojs8omwb4s0wbkjpnnr"
-	one := happened(petname.Plain, engine.Entry{Op: "remove", Was: []string{"alice, bob"}, Pointer: pointer})
-	two := happened(petname.Plain, engine.Entry{Op: "remove", Was: []string{"alice", "bob"}, Pointer: pointer})
+	one := happened(name.Plain, engine.Entry{Op: "remove", Was: []string{"alice, bob"}, Pointer: pointer})
+	two := happened(name.Plain, engine.Entry{Op: "remove", Was: []string{"alice", "bob"}, Pointer: pointer})
 	require.Equal(t, "removed alice, bob (k51…kjpnnr)", one)
 	require.Equal(t, "removed alice / bob (k51…kjpnnr)", two)
 	for _, fake := range []string{"alice / bob", "alice ／ bob", "alice ⁄ bob", "alice ∕ bob", "alice ╱ bob"} {
-		_, err := petname.ParseName(fake)
+		_, err := name.Parse(fake)
 		require.Error(t, err, "a name reads as two: %q", fake)
 	}
 }

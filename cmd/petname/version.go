@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 func (a *app) versionVerb() *cobra.Command {
@@ -23,7 +23,7 @@ are compared with.`,
 				Version string `json:"version"`
 				Go      string `json:"go"`
 				Unicode string `json:"unicode"`
-			}{programVersion(), runtime.Version(), petname.UnicodeVersion}
+			}{programVersion(), runtime.Version(), name.UnicodeVersion}
 			return a.show(out, nil, true, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "petname %s, %s, Unicode %s\n", out.Version, out.Go, out.Unicode)
 			})

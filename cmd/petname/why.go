@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
-	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 func (a *app) whyVerb() *cobra.Command {
@@ -46,11 +46,11 @@ written to a file, for anybody to check: see dispute and evidence.`,
 }
 
 // evidence is one thing on record about a contact.
-func evidence(w *bufio.Writer, st petname.Style, e engine.Evidence) {
+func evidence(w *bufio.Writer, st name.Style, e engine.Evidence) {
 	by := st.Text(e.By)
 	switch {
 	case e.ByName != "":
-		by = name(st, e.ByName)
+		by = shownName(st, e.ByName)
 	case e.Entry == "":
 		by = nickname(st, "", e.By)
 	}

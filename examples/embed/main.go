@@ -12,6 +12,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -36,7 +37,7 @@ func main() {
 	book, err := petname.Create(filepath.Join(dir, "ledger.db"), keys[0], keys[1], petname.Options{})
 	check(err)
 	defer book.Close()
-	bob, err := petname.ParseName("bob")
+	bob, err := name.Parse("bob")
 	check(err)
 	_, err = book.Add(bob, pointer.Link{Pointer: keys[2].Pointer()}, petname.Source{})
 	check(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -184,7 +185,7 @@ func TestQuietContactsTakeTurns(t *testing.T) {
 	require.NoError(t, err)
 	const quiet = maxQuiet + maxQuiet/2
 	for i := range quiet - 1 { // and Carol
-		n, err := petname.ParseName(fmt.Sprint("quiet ", i))
+		n, err := name.Parse(fmt.Sprint("quiet ", i))
 		require.NoError(t, err)
 		_, err = alice.book.Add(n, pointer.Link{Pointer: pointerOf(fmt.Sprint("quiet ", i))}, petname.Source{})
 		require.NoError(t, err)

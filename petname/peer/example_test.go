@@ -13,6 +13,7 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
@@ -56,7 +57,7 @@ func Example() {
 	for _, s := range report.Fresh {
 		by, err := ben.book.ByPointer(s.By)
 		check(err)
-		fmt.Printf("%s suggests %q\n", by.Name, petname.Clean(s.Suggested))
+		fmt.Printf("%s suggests %q\n", by.Name, name.Clean(s.Suggested))
 		ben.accept(s, "choir girl")
 	}
 	for c, err := range ben.book.Contacts() {
@@ -105,8 +106,8 @@ func open(nickname string, network dht.Store) *person {
 }
 
 // accept is the user's own act.
-func (p *person) accept(s petname.Suggestion, name string) {
-	n, err := petname.ParseName(name)
+func (p *person) accept(s petname.Suggestion, as string) {
+	n, err := name.Parse(as)
 	check(err)
 	_, err = p.book.Accept(s.ID, n, petname.Acceptance{})
 	check(err)

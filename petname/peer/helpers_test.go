@@ -15,6 +15,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
@@ -153,7 +154,7 @@ func (p *person) link() pointer.Link {
 func (p *person) knows(t testing.TB, others ...*person) {
 	t.Helper()
 	for _, o := range others {
-		n, err := petname.ParseName(o.name)
+		n, err := name.Parse(o.name)
 		require.NoError(t, err)
 		_, err = p.book.Add(n, o.link(), petname.Source{})
 		require.NoError(t, err)

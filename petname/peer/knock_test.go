@@ -15,6 +15,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/doorstep"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -66,7 +67,7 @@ func TestAStrangerWhoPaidIsInTheInboxAndCanBeAnswered(t *testing.T) {
 	require.Zero(t, alice.stamps.Hashes())
 
 	// Accepted, she can introduce people to him; he stops knocking when he hears it.
-	n, err := petname.ParseName("market sam")
+	n, err := name.Parse("market sam")
 	require.NoError(t, err)
 	_, err = alice.book.Accept(s.ID, n, petname.Acceptance{})
 	require.NoError(t, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -104,7 +105,7 @@ func TestTwoAreIntroducedToEachOther(t *testing.T) {
 			require.Empty(t, report.Waiting)
 		}
 	}
-	name, err := petname.ParseName("bob")
+	name, err := name.Parse("bob")
 	require.NoError(t, err)
 	c, err := carol.book.Accept(s.ID, name, petname.Acceptance{})
 	require.NoError(t, err)
@@ -253,7 +254,7 @@ func TestALyingIntroducerLeavesTheProof(t *testing.T) {
 		}
 	}
 	s := bob.inbox(t)[0]
-	name, err := petname.ParseName("carol")
+	name, err := name.Parse("carol")
 	require.NoError(t, err)
 	_, err = bob.book.Accept(s.ID, name, petname.Acceptance{})
 	require.NoError(t, err)

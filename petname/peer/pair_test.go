@@ -11,6 +11,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -241,7 +242,7 @@ func TestALinkIsTakenWhileTheInviterIsAwayAndCountsWhenConfirmed(t *testing.T) {
 		require.NoError(t, err)
 		waiting := alice.inbox(t)
 		require.Len(t, waiting, 1)
-		n, err := petname.ParseName("bob")
+		n, err := name.Parse("bob")
 		require.NoError(t, err)
 		c, err := alice.book.Accept(waiting[0].ID, n, petname.Acceptance{})
 		require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -114,7 +115,7 @@ func TestWhatIsRefusedHoldsUpNothing(t *testing.T) {
 func TestSharedNamesAreReadByTheirAudienceAlone(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
-	label, err := petname.ParseName("bobby")
+	label, err := name.Parse("bobby")
 	require.NoError(t, err)
 	_, err = alice.book.ShareWith(pointerOf("carol"), pointerOf("bob"), label)
 	require.NoError(t, err)
@@ -149,7 +150,7 @@ func TestSharedNamesAreReadByTheirAudienceAlone(t *testing.T) {
 func TestASharedNameNeedsNoRecordOfWhoShares(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
-	label, err := petname.ParseName("bobby")
+	label, err := name.Parse("bobby")
 	require.NoError(t, err)
 	_, err = alice.book.ShareWith(pointerOf("carol"), pointerOf("bob"), label)
 	require.NoError(t, err)
@@ -207,7 +208,7 @@ func TestAContactIsHeardSoOftenADay(t *testing.T) {
 // A contact that never published is no reason to complain at each look.
 func TestAContactWithoutACardIsPassedOver(t *testing.T) {
 	alice, _, _ := three(t)
-	n, err := petname.ParseName("dave")
+	n, err := name.Parse("dave")
 	require.NoError(t, err)
 	_, err = alice.book.Add(n, pointer.Link{Pointer: pointerOf("dave")}, petname.Source{})
 	require.NoError(t, err)

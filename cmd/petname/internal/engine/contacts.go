@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -88,7 +89,7 @@ type NoArgs struct{}
 
 func contact(c petname.Contact) Contact {
 	out := Contact{
-		Name: c.Name.String(), Pointer: c.Pointer.String(), Nickname: petname.Clean(c.Nickname),
+		Name: c.Name.String(), Pointer: c.Pointer.String(), Nickname: name.Clean(c.Nickname),
 		Provenance: []Fact{}, Duplicity: c.Duplicity,
 	}
 	for _, f := range c.Provenance {
@@ -119,7 +120,7 @@ type AddArgs struct {
 
 // Add gives a name to a pointer.
 func (e *Engine) Add(_ context.Context, a AddArgs) (*Contact, error) {
-	name, err := petname.ParseName(a.Name)
+	name, err := name.Parse(a.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +232,7 @@ func (e *Engine) flagged(c petname.Contact) (*Contact, error) {
 // and by its own petname: two devices can have named without knowing of each
 // other, and who was told once may have forgotten.
 func (e *Engine) flag(c *Contact, p pointer.Pointer) (err error) {
-	c.ReadsAs = petname.ReadsAs(c.Nickname)
+	c.ReadsAs = name.ReadsAs(c.Nickname)
 	if c.Lookalikes, err = e.book.NamesLike(c.Nickname, p); err == nil {
 		c.NamedLike, err = e.book.NamesLike(c.Name, p)
 	}
@@ -252,7 +253,7 @@ type RenameArgs struct {
 
 // Rename gives a contact another name.
 func (e *Engine) Rename(_ context.Context, a RenameArgs) (*Contact, error) {
-	name, err := petname.ParseName(a.New)
+	name, err := name.Parse(a.New)
 	if err != nil {
 		return nil, err
 	}
@@ -314,7 +315,7 @@ func (e *Engine) Why(ctx context.Context, a NameArgs) (*Contact, error) {
 		return nil, err
 	}
 	for _, s := range said {
-		one := Evidence{Fact: Fact{s.Kind, s.By.String(), petname.Clean(s.Channel), s.At}, Pointer: s.Pointer.String(), Suggested: petname.Clean(s.Suggested),
+		one := Evidence{Fact: Fact{s.Kind, s.By.String(), name.Clean(s.Channel), s.At}, Pointer: s.Pointer.String(), Suggested: name.Clean(s.Suggested),
 			State: string(s.State), Retracted: s.Retracted, Instead: s.Instead, Transcript: s.Statement}
 		out.Evidence = append(out.Evidence, one)
 	}
@@ -338,7 +339,7 @@ func (e *Engine) full(c petname.Contact) *Contact {
 	out.Evidence = []Evidence{}
 	for _, f := range c.Provenance {
 		out.Evidence = append(out.Evidence, Evidence{Fact: Fact{f.Kind, f.By, f.Channel, f.At},
-			Pointer: f.Pointer.String(), Nickname: petname.Clean(f.Nickname), Next: f.Next.String(), Entry: f.Entry.String()})
+			Pointer: f.Pointer.String(), Nickname: name.Clean(f.Nickname), Next: f.Next.String(), Entry: f.Entry.String()})
 	}
 	if r, expired, err := e.held(c.Pointer); err == nil {
 		out.Card = card(r, expired)
@@ -359,16 +360,16 @@ func card(r pointer.Record, expired bool) *Card {
 	if !ok {
 		return out
 	}
-	out.Nickname, out.Next = petname.Clean(c.Nickname), c.Next.String()
+	out.Nickname, out.Next = name.Clean(c.Nickname), c.Next.String()
 	for _, label := range slices.Sorted(maps.Keys(c.Edges)) {
-		shown := petname.Clean(label)
+		shown := name.Clean(label)
 		// Of two labels that are shown as one, the one is meant that can be typed.
 		if _, taken := out.Edges[shown]; !taken || shown == label {
 			out.Edges[shown] = c.Edges[label].Pointer.String()
 		}
 	}
 	for _, l := range c.Links {
-		out.Links = append(out.Links, petname.Clean(l.Rel+" "+l.Target))
+		out.Links = append(out.Links, name.Clean(l.Rel+" "+l.Target))
 	}
 	return out
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 // Contradiction is an introduction, and the denial of its key.
@@ -55,7 +56,7 @@ func (e *Engine) Proof(_ context.Context, a NameArgs) (*Proof, error) {
 
 func contradiction(c introduce.Contradiction) Contradiction {
 	return Contradiction{By: c.Introduction.By.String(), To: c.Introduction.To.String(), Pointer: c.Introduction.About.String(),
-		Suggested: petname.Clean(c.Introduction.Suggested), Made: c.Introduction.Made, DeniedBy: c.Denial.By.String(), Denied: c.Denial.Made}
+		Suggested: name.Clean(c.Introduction.Suggested), Made: c.Introduction.Made, DeniedBy: c.Denial.By.String(), Denied: c.Denial.Made}
 }
 
 // CheckProof verifies the contradictions in a text: pairs of an introduction and

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
+	"github.com/petnames-go/petnames/petname/home"
 )
 
 // Check is one thing that the doctor looked at.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 // Edge is an edge of mine: public, or for one contact.
@@ -84,9 +85,9 @@ func (e *Engine) Share(ctx context.Context, a ShareArgs) (*Edges, error) {
 }
 
 // labelled are the contacts that are to be shared, and under which labels.
-func (e *Engine) labelled(a ShareArgs) ([]petname.Contact, []petname.Name, error) {
+func (e *Engine) labelled(a ShareArgs) ([]petname.Contact, []name.Name, error) {
 	var contacts []petname.Contact
-	var labels []petname.Name
+	var labels []name.Name
 	for _, name := range a.Names { // all are looked at before any is shared
 		c, err := e.find(name)
 		if err != nil {

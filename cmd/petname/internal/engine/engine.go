@@ -12,11 +12,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/dht/keep"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/petname/peer/direct"
 )

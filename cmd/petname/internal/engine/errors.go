@@ -8,12 +8,13 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
@@ -61,7 +62,7 @@ func Classify(err error) *Error {
 	}
 	var (
 		own       *Error
-		name      *petname.NameError
+		name      *name.Error
 		taken     *petname.TakenError
 		alike     *petname.LookalikeError
 		named     *petname.NamedError

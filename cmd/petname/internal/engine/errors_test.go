@@ -16,13 +16,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/petname/postage"
@@ -32,9 +33,9 @@ import (
 // Every error that Classify recognizes has a code, an exit status and a next
 // step, however deep it is wrapped. The table is complete.
 func TestClassify(t *testing.T) {
-	bob, err := petname.ParseName("bob's")
+	bob, err := name.Parse("bob's")
 	require.NoError(t, err)
-	_, badName := petname.ParseName("a/b")
+	_, badName := name.Parse("a/b")
 	tested := map[string]bool{}
 	for _, test := range []struct {
 		err  error

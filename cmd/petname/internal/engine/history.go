@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -35,10 +36,10 @@ type Entries struct {
 }
 
 func entry(ev petname.Event) Entry {
-	out := Entry{ID: ev.ID.String(), At: ev.At, Op: ev.Op, Name: petname.Clean(ev.Name), Label: petname.Clean(ev.Label),
+	out := Entry{ID: ev.ID.String(), At: ev.At, Op: ev.Op, Name: name.Clean(ev.Name), Label: name.Clean(ev.Label),
 		Undoes: ev.Undoes, Value: ev.Value, Sequence: ev.Sequence, Dropped: ev.Dropped, Lookalike: ev.Lookalike}
 	for _, was := range ev.Was {
-		out.Was = append(out.Was, petname.Clean(was))
+		out.Was = append(out.Was, name.Clean(was))
 	}
 	if !ev.Contact.IsZero() {
 		out.Pointer = ev.Contact.String()

@@ -3,8 +3,9 @@ package engine
 import (
 	"context"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -50,7 +51,7 @@ func (e *Engine) ID(_ context.Context, _ NoArgs) (*Identity, error) {
 		return nil, err
 	}
 	return &Identity{
-		Pointer: id.Pointer.String(), Nickname: petname.Clean(nickname), Device: e.book.Ledger().Device().String(), Next: id.Next.String(),
+		Pointer: id.Pointer.String(), Nickname: name.Clean(nickname), Device: e.book.Ledger().Device().String(), Next: id.Next.String(),
 		Link:     pointer.Link{Pointer: id.Pointer, Next: id.Next, Nickname: nickname}.String(),
 		Words:    id.Pointer.Words().String(),
 		Recovery: id.Recovery(), Sequence: last.Sequence, Locked: id.Locked,

@@ -6,9 +6,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -82,8 +83,8 @@ const leastDigits = 6
 
 // suggestion is one with all that this home knows of whom it is about.
 func (e *Engine) suggestion(s petname.Suggestion) (*Suggestion, error) {
-	out := &Suggestion{ID: s.ID.String(), Kind: string(s.Kind), Suggested: petname.Clean(s.Suggested), Note: petname.Clean(s.Note),
-		Channel: petname.Clean(s.Channel), At: s.At, Lookalikes: []string{}, State: string(s.State)}
+	out := &Suggestion{ID: s.ID.String(), Kind: string(s.Kind), Suggested: name.Clean(s.Suggested), Note: name.Clean(s.Note),
+		Channel: name.Clean(s.Channel), At: s.At, Lookalikes: []string{}, State: string(s.State)}
 	var err error
 	if out.Digits, err = e.book.Digits(s.ID, leastDigits); err != nil {
 		return nil, err
@@ -117,7 +118,7 @@ func (e *Engine) suggestion(s petname.Suggestion) (*Suggestion, error) {
 			}
 		}
 	}
-	out.Nickname = petname.Clean(nickname)
+	out.Nickname = name.Clean(nickname)
 	for i, text := range []string{s.Suggested, nickname} {
 		if i > 0 && text == s.Suggested {
 			break
@@ -207,7 +208,7 @@ func (e *Engine) acceptAs(s petname.Suggestion, a AcceptArgs) (*Contact, error) 
 		return nil, Usage("what shall %s be called? The name is yours to choose", s.Pointer.Short()).
 			With("petname accept " + s.ID.String() + " --as NAME")
 	}
-	name, err := petname.ParseName(a.As)
+	name, err := name.Parse(a.As)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -183,7 +184,7 @@ func (e *Engine) Retract(ctx context.Context, a RetractArgs) (*Introducing, erro
 	}
 	i := found[len(found)-1]
 	out := &Introducing{ID: hex.EncodeToString(i.ID[:]), To: to.Pointer.String(), ToName: to.Name.String(), Pointer: about.Pointer.String(),
-		Suggested: petname.Clean(i.Suggested), Expires: i.Expires}
+		Suggested: name.Clean(i.Suggested), Expires: i.Expires}
 	return out, e.sent(how, err, &out.Sent)
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/keep"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -75,7 +76,7 @@ func (e *Engine) listKept() (*Kept, error) {
 		k := KeptContact{Name: c.Name.String(), Pointer: c.Pointer.String()}
 		if entry, ok := entries[c.Pointer]; ok {
 			k.Next, k.Looked, k.Put = timeOrNull(entry.Next), timeOrNull(entry.Looked), timeOrNull(entry.Put)
-			k.Holders, k.Asked, k.Problem = entry.Holders, entry.Asked, petname.Clean(entry.Problem)
+			k.Holders, k.Asked, k.Problem = entry.Holders, entry.Asked, name.Clean(entry.Problem)
 		}
 		out.Kept = append(out.Kept, k)
 	}
@@ -360,10 +361,10 @@ func (e *Engine) keepStatus() (KeepStatus, error) {
 		}
 		kept++
 	}
-	out := KeepStatus{Kept: kept, Next: timeOrNull(s.Next), Last: timeOrNull(s.Last), Result: petname.Clean(s.Said), Walks: s.Walks, Every: s.Every.Seconds()}
+	out := KeepStatus{Kept: kept, Next: timeOrNull(s.Next), Last: timeOrNull(s.Last), Result: name.Clean(s.Said), Walks: s.Walks, Every: s.Every.Seconds()}
 	if s.Own != nil {
 		out.Own = &KeptOwn{Next: timeOrNull(s.Own.Next), Put: timeOrNull(s.Own.Put), Holders: s.Own.Holders, Asked: s.Own.Asked,
-			Expires: s.Own.Expires.UTC(), Problem: petname.Clean(s.Own.Problem), Warning: s.Own.Warning}
+			Expires: s.Own.Expires.UTC(), Problem: name.Clean(s.Own.Problem), Warning: s.Own.Warning}
 	}
 	return out, nil
 }

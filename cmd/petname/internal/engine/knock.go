@@ -6,10 +6,11 @@ import (
 	"errors"
 	"time"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/doorstep"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
@@ -60,7 +61,7 @@ func (e *Engine) Knock(ctx context.Context, a KnockArgs) (*Knocking, error) {
 	if a.Expires < time.Hour || a.Expires > petname.MaxStrangerLife {
 		return nil, Usage("--expires %s: must be at least an hour and at most %d days", a.Expires, petname.MaxStrangerLife/(24*time.Hour))
 	}
-	to, name, err := e.atDoor(a.To)
+	to, toName, err := e.atDoor(a.To)
 	if err != nil {
 		return nil, err
 	}
@@ -98,14 +99,14 @@ func (e *Engine) Knock(ctx context.Context, a KnockArgs) (*Knocking, error) {
 		return nil, err
 	}
 	i := knocked.Introduction
-	out := &Knocking{To: to.String(), ToName: name, Pointer: i.About.String(), Suggested: petname.Clean(i.Suggested), Note: petname.Clean(i.Note),
+	out := &Knocking{To: to.String(), ToName: toName, Pointer: i.About.String(), Suggested: name.Clean(i.Suggested), Note: name.Clean(i.Note),
 		Expires: i.Expires, ID: hex.EncodeToString(i.ID[:]), Open: knocked.Open, Puzzles: knocked.Price.Puzzles, Took: time.Since(began).Seconds()}
 	return out, e.sent(knocked.Sent, err, &out.Sent)
 }
 
 // StopKnocking ends that.
 func (e *Engine) StopKnocking(_ context.Context, a KnockArgs) (*Stopped, error) {
-	to, name, err := e.atDoor(a.To)
+	to, toName, err := e.atDoor(a.To)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +118,7 @@ func (e *Engine) StopKnocking(_ context.Context, a KnockArgs) (*Stopped, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Stopped{To: to.String(), ToName: name, Was: was}, nil
+	return &Stopped{To: to.String(), ToName: toName, Was: was}, nil
 }
 
 // atDoor is the pointer that a text means, and my petname for it, if I have one.

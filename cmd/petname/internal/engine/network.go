@@ -13,10 +13,10 @@ import (
 
 	"github.com/multiformats/go-multiaddr"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/delegated"
 	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
 )
 

@@ -18,9 +18,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -643,7 +644,7 @@ func TestSuggestionsAreBounded(t *testing.T) {
 	for i := range maxSuggestions + 1 {
 		key, err := pointer.NewKey(nil)
 		require.NoError(t, err)
-		name, err := petname.ParseName(fmt.Sprintf("bob %d", i))
+		name, err := name.Parse(fmt.Sprintf("bob %d", i))
 		require.NoError(t, err)
 		namings = append(namings, petname.Naming{Name: name, Link: pointer.Link{Pointer: key.Pointer()}, Source: petname.Source{Lookalike: true}})
 	}

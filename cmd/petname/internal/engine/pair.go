@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
@@ -177,10 +178,10 @@ type PairedContact struct {
 
 // Pair takes an invitation or a code.
 func (e *Engine) Pair(ctx context.Context, a PairArgs) (*PairedContact, error) {
-	var name petname.Name
+	var as name.Name
 	if a.As != "" {
 		var err error
-		if name, err = petname.ParseName(a.As); err != nil {
+		if as, err = name.Parse(a.As); err != nil {
 			return nil, err
 		}
 	}
@@ -199,7 +200,7 @@ func (e *Engine) Pair(ctx context.Context, a PairArgs) (*PairedContact, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &PairedContact{Suggestion: s.ID.String(), Purpose: petname.Clean(s.Note), Contact: Contact{Pointer: s.Pointer.String(), Nickname: petname.Clean(s.Nickname), Next: s.Next.String(),
+	out := &PairedContact{Suggestion: s.ID.String(), Purpose: name.Clean(s.Note), Contact: Contact{Pointer: s.Pointer.String(), Nickname: name.Clean(s.Nickname), Next: s.Next.String(),
 		Provenance: []Fact{{Kind: string(s.Kind), By: "me", Channel: s.Channel, At: s.At}}}}
 	if c, err := e.book.ByPointer(s.Pointer); err == nil {
 		out.Name = c.Name.String()
@@ -207,10 +208,10 @@ func (e *Engine) Pair(ctx context.Context, a PairArgs) (*PairedContact, error) {
 	if err := e.flag(&out.Contact, s.Pointer); err != nil {
 		return nil, err
 	}
-	if name.IsZero() {
+	if as.IsZero() {
 		return out, nil
 	}
-	c, err := e.book.Accept(s.ID, name, petname.Acceptance{Lookalike: a.Lookalike})
+	c, err := e.book.Accept(s.ID, as, petname.Acceptance{Lookalike: a.Lookalike})
 	if err != nil {
 		// They are paired, whatever became of the name.
 		failed := *Classify(err)

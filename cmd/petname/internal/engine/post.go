@@ -11,10 +11,11 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/host"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/petname/peer/direct"
 	"github.com/petnames-go/petnames/pointer"
@@ -300,7 +301,7 @@ func (e *Engine) fetch(ctx context.Context, passphrase string, strangers bool) (
 	}
 	if failed := errors.Join(append(report.Errs, err)...); failed != nil {
 		e.log.Info("not all letters could be looked for", "error", failed)
-		out.Problem = petname.Clean(Classify(failed).Message)
+		out.Problem = name.Clean(Classify(failed).Message)
 		if report.Polled == 0 {
 			out.Network = "unreachable"
 		}

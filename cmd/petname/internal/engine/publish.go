@@ -10,9 +10,9 @@ import (
 
 	"github.com/ipfs/boxo/path"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
 )
 

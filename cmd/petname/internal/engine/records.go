@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -42,7 +43,7 @@ func describe(r pointer.Record) *RecordInfo {
 	info := &RecordInfo{Pointer: r.Pointer().String(), Value: r.Value(), Sequence: r.Sequence(), Expires: &expires,
 		TTL: r.TTL().Seconds(), Size: len(r.Bytes()), Valid: true}
 	if c, ok := r.Card(); ok {
-		info.Nickname = petname.Clean(c.Nickname)
+		info.Nickname = name.Clean(c.Nickname)
 	}
 	return info
 }
@@ -127,7 +128,7 @@ func (e *Engine) find(text string) (petname.Contact, error) {
 }
 
 func malformed(text string, err error) error {
-	var name *petname.NameError
+	var name *name.Error
 	if !errors.Is(err, petname.ErrNotFound) && !errors.As(err, &name) || len(text) < shortestPointer || strings.ContainsAny(text, " /") {
 		return err
 	}
@@ -204,7 +205,7 @@ func whose(a InspectArgs, find func(string) (pointer.Pointer, error)) (p pointer
 func inspectAs(record []byte, p pointer.Pointer) (pointer.Record, *RecordInfo, error) {
 	r, expired, err := openAny(p, record)
 	if err != nil {
-		return pointer.Record{}, &RecordInfo{Pointer: p.String(), Size: len(record), Reason: petname.Clean(err.Error())}, err
+		return pointer.Record{}, &RecordInfo{Pointer: p.String(), Size: len(record), Reason: name.Clean(err.Error())}, err
 	}
 	info := describe(r)
 	if expired {
@@ -217,7 +218,7 @@ func inspectAs(record []byte, p pointer.Pointer) (pointer.Record, *RecordInfo, e
 func nobodys(record []byte) *RecordInfo {
 	info := &RecordInfo{Size: len(record), Reason: "pointer needed"}
 	if err := pointer.Malformed(record); err != nil {
-		info.Reason = petname.Clean(err.Error())
+		info.Reason = name.Clean(err.Error())
 	}
 	return info
 }
@@ -226,7 +227,7 @@ func nobodys(record []byte) *RecordInfo {
 // else's.
 func needsPointer(record []byte) error {
 	if err := pointer.Malformed(record); err != nil {
-		return &Error{Code: "invalid", Exit: ExitUnverified, Message: petname.Clean(err.Error())}
+		return &Error{Code: "invalid", Exit: ExitUnverified, Message: name.Clean(err.Error())}
 	}
 	return &Error{Code: "pointer_needed", Exit: ExitUsage, Message: "the record verifies against nobody that this home knows",
 		Next: "give whose it is: --pointer k51…"}

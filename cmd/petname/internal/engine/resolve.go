@@ -9,6 +9,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 // ResolveArgs are the arguments of resolve.
@@ -124,11 +125,11 @@ func (e *Engine) Resolve(ctx context.Context, a ResolveArgs) (*Resolved, error) 
 }
 
 func resolved(res petname.Resolution) *Resolved {
-	out := &Resolved{Name: petname.Clean(res.Path), Hops: []Hop{}, Rejected: []string{}}
+	out := &Resolved{Name: name.Clean(res.Path), Hops: []Hop{}, Rejected: []string{}}
 	for _, h := range res.Hops {
 		r := h.Result
 		hop := Hop{
-			Name: petname.Clean(h.Name), Pointer: h.Pointer.String(), Value: r.Record.Value(), Sequence: r.Record.Sequence(),
+			Name: name.Clean(h.Name), Pointer: h.Pointer.String(), Value: r.Record.Value(), Sequence: r.Record.Sequence(),
 			Expires: r.Record.Expires(), Source: string(r.Source), Freshness: string(r.Freshness),
 			Asked: r.Asked, Answered: r.Answered, Agreed: r.Agreed, Stale: r.Stale,
 		}
@@ -140,7 +141,7 @@ func resolved(res petname.Resolution) *Resolved {
 		}
 		out.Hops = append(out.Hops, hop)
 		for _, rejection := range r.Rejected {
-			out.Rejected = append(out.Rejected, petname.Clean(rejection.String()))
+			out.Rejected = append(out.Rejected, name.Clean(rejection.String()))
 		}
 	}
 	if len(res.Hops) == 0 {
@@ -149,7 +150,7 @@ func resolved(res petname.Resolution) *Resolved {
 	last := res.Last()
 	hop, expires := out.Hops[len(out.Hops)-1], last.Result.Record.Expires()
 	out.Pointer, out.Value, out.Sequence, out.Expires = hop.Pointer, hop.Value, hop.Sequence, &expires
-	out.TTL, out.Nickname = last.Result.Record.TTL().Seconds(), petname.Clean(last.Card.Nickname)
+	out.TTL, out.Nickname = last.Result.Record.TTL().Seconds(), name.Clean(last.Card.Nickname)
 	out.Source, out.Freshness, out.Stale = hop.Source, hop.Freshness, hop.Stale
 	out.Asked, out.Answered, out.Agreed = hop.Asked, hop.Answered, hop.Agreed
 	out.Former, out.Unproven = hop.Former, hop.Unproven

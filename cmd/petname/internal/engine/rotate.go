@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
 )
 

@@ -4,9 +4,9 @@ import (
 	"context"
 	"strings"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/delegated"
+	"github.com/petnames-go/petnames/petname/home"
 )
 
 // routerClient is one router; a [*delegated.Client], except in tests.

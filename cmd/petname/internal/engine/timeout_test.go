@@ -13,8 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/home"
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
 )
 

@@ -1,4 +1,4 @@
-package petname
+package name
 
 import (
 	"strings"
@@ -36,11 +36,11 @@ const (
 // It makes nothing trustworthy. Inside other text, names have looks of their
 // own: see [Style].
 func Clean(s string) string {
-	return bound(strings.TrimSpace(scrub(s, false)), maxClean, maxCleanGraphemes)
+	return bound(strings.TrimSpace(Scrub(s, false)), maxClean, maxCleanGraphemes)
 }
 
-// scrub is Clean without its bounds; lines says that line feeds stay.
-func scrub(s string, lines bool) string {
+// Scrub is [Clean] without its bounds on length. With lines, line feeds stay.
+func Scrub(s string, lines bool) string {
 	var out []rune
 	marks, nonspacing := 0, 0
 	joiners := false

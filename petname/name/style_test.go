@@ -1,4 +1,4 @@
-package petname
+package name
 
 import (
 	"flag"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/petnames-go/petnames/pointer"
 	"github.com/stretchr/testify/require"
 )
 
@@ -69,7 +70,7 @@ func FuzzLooksAreDistinct(f *testing.F) {
 		require.True(t, strings.HasPrefix(edge, "alice ⇒ "), edge)
 		require.Equal(t, 1, strings.Count(edge, "⇒"))
 		require.NotContains(t, edge, `"`)
-		n, err := ParseName(s)
+		n, err := Parse(s)
 		if err != nil {
 			return
 		}
@@ -88,7 +89,7 @@ func TestReadsAs(t *testing.T) {
 	p := pointerOf("a")
 	for text, want := range map[string]string{
 		"alice": "", "Bob W": "", "J. R.": "", "Dr. Who": "", "Bob.": "", "v1.2": "", "3.14": "", "O'Neil": "", "1984": "", "Anna-Maria": "", "deadbeef": "", "Müller & Söhne": "", "bob.2": "", "": "", "李明": "", "e.g.": "", "½ Bob": "", "Bob ⅓": "", "Ann ℅ Bob": "", "℀": "",
-		p.String(): "pointer", strings.ToUpper(p.String()): "pointer", p.Short(): "pointer", link("a").String(): "pointer", "petname:anything": "pointer", "did:web:x": "pointer", "12D3KooWabc": "pointer", "k51…": "pointer", "Qm…abcdef": "pointer", "k51qzi5uqu5d": "pointer",
+		p.String(): "pointer", strings.ToUpper(p.String()): "pointer", p.Short(): "pointer", pointer.Link{Pointer: p}.String(): "pointer", "petname:anything": "pointer", "did:web:x": "pointer", "12D3KooWabc": "pointer", "k51…": "pointer", "Qm…abcdef": "pointer", "k51qzi5uqu5d": "pointer",
 		"alice/bob": "path", "a／b": "path", "alice ⇒ bob": "path", `C:\Users`: "path", "C：＼Users": "path", "a﹨b": "path", "1⁄2 Bob": "path", "½/Bob": "path", "a∕b": "path", "https://bob.example": "path", "~/x": "path",
 		"bob.example": "domain", "www.bob.co.uk": "domain", "bob@bob.example": "domain", "ＢＯＢ．ｅｘａｍｐｌｅ": "domain", "пример.рф": "domain", "xn--80ak6aa92e.example": "domain", "192.0.2.7": "domain", "192.0.2.7:80": "domain", "bob.example:8080": "domain", "例え。テスト": "domain", "bob.xn--p1ai": "domain",
 		"SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8": "fingerprint", "3AA5 C343 71FE 0C3B": "fingerprint", "16:27:ac:a5:76:28:2d:36": "fingerprint", "0x1f98431c8ad98523631a": "fingerprint",

@@ -1,4 +1,4 @@
-package petname
+package name
 
 import (
 	"errors"
@@ -14,7 +14,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Name is a petname: text that I chose, normalised for comparison by the PRECIS
+// Name is a petname: text that the owner of a book chose, normalised for comparison by the PRECIS
 // Nickname profile (RFC 8266). Two names are the same when their comparison
 // keys are: case, width, and the number of spaces don't tell names apart. The
 // spelling that was typed is kept for display. The zero value is no name.
@@ -23,35 +23,35 @@ type Name struct {
 }
 
 // MaxName bounds a name, in bytes of UTF-8 in normal form C.
-const MaxName = 128
+const MaxLen = 128
 
 // UnicodeVersion is the version of the tables that comparison keys are made
 // with; a book made with others derives its keys again when it is opened.
 const UnicodeVersion = precis.UnicodeVersion
 
 // NameError says why a text is no name. Text is the input.
-type NameError struct {
+type Error struct {
 	Text   string
 	Reason string
 }
 
-func (e *NameError) Error() string {
-	return fmt.Sprintf("name %s %s", quote(e.Text), e.Reason)
+func (e *Error) Error() string {
+	return fmt.Sprintf("name %s %s", Quote(e.Text), e.Reason)
 }
 
-// ParseName reads a name. Refused, with a [*NameError]: the empty name, a name
-// over [MaxName], one with a slash (which reads as a path), one that reads as a
+// Parse reads a name. Refused, with an [*Error]: the empty name, a name
+// over [MaxLen], one with a slash (which reads as a path), one that reads as a
 // pointer or a link, a flag, or as a nickname is shown, and what RFC 8266
 // refuses: controls, invisible and unassigned code points. A blank that counts
 // as a letter or a symbol, a combining mark with nothing to stand on, and what
 // [Clean] would change, are refused too.
-func ParseName(s string) (Name, error) {
+func Parse(s string) (Name, error) {
 	n, refused := normalise(s)
 	if refused == nil {
 		refused = unfit(n)
 	}
 	if refused != nil {
-		return Name{}, &NameError{s, refused.reason}
+		return Name{}, &Error{s, refused.reason}
 	}
 	return n, nil
 }
@@ -81,8 +81,8 @@ func apostrophes(text string) (n int) {
 	return n
 }
 
-// pathMarks are the arrow between the names of a path, and those like it.
-const pathMarks = "\u21d2\u27f9\u21e8\u21db\u2907\u27be\u2970"
+// PathMarks are the arrow between the names of a path, and those like it.
+const PathMarks = "\u21d2\u27f9\u21e8\u21db\u2907\u27be\u2970"
 
 // refusal is why a text is no name.
 type refusal struct {
@@ -99,8 +99,8 @@ func normalise(s string) (Name, *refusal) {
 	if !utf8.ValidString(s) {
 		return refuse("is not valid UTF-8")
 	}
-	if len(s) > MaxName {
-		return refuse("is %d bytes long, over %d", len(s), MaxName)
+	if len(s) > MaxLen {
+		return refuse("is %d bytes long, over %d", len(s), MaxLen)
 	}
 	joined, unknown := false, rune(-1)
 	for _, r := range s {
@@ -116,15 +116,15 @@ func normalise(s string) (Name, *refusal) {
 		}
 	}
 	text := norm.NFC.String(strings.Join(strings.FieldsFunc(s, unicode.IsSpace), " "))
-	key, err := compareKey(text)
+	key, err := Key(text)
 	switch {
 	case text == "":
 		return refuse("is empty")
-	case len(text) > MaxName:
-		return refuse("is %d bytes long in normal form, over %d", len(text), MaxName)
+	case len(text) > MaxLen:
+		return refuse("is %d bytes long in normal form, over %d", len(text), MaxLen)
 	case strings.ContainsAny(text, slashes):
 		return refuse("has a slash: it reads as a path, not as one name")
-	case strings.ContainsAny(text, pathMarks+"\ufffd"):
+	case strings.ContainsAny(text, PathMarks+"\ufffd"):
 		return refuse("has a character that shows paths or broken text")
 	case strings.ContainsAny(text[:len(string(firstRune(text)))], "~\u223c\u02dc\uff5e\"\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\u301d\u301e"):
 		return refuse("starts as a nickname is shown, with a quotation mark or a tilde")
@@ -167,9 +167,9 @@ func blank(r rune) bool {
 	return unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector, unicode.Noncharacter_Code_Point)
 }
 
-// compareKey is RFC 8266's comparison, applied until it is stable as its §2.4
-// asks: one pass can leave work for another.
-func compareKey(text string) (string, error) {
+// Key returns the comparison key of a text by RFC 8266. The rules are applied
+// until the key is stable, as §2.4 asks: one pass can leave work for another.
+func Key(text string) (string, error) {
 	key := text
 	for range 4 {
 		next, err := precis.Nickname.CompareKey(key)
@@ -189,16 +189,19 @@ func compareKey(text string) (string, error) {
 // own, which equals no other and isn't reached by typing it. A name that no
 // tables let pass is none at all.
 
-// nameable reports whether a text in the ledger is a name.
-func nameable(s string) bool {
+// IsName reports whether a text in a ledger is a name. It accepts a text that
+// only this version's Unicode tables refuse: another device may have newer ones.
+func IsName(s string) bool {
 	_, refused := normalise(s)
 	return refused == nil || refused.tables
 }
 
-func labelable(s string) bool { return len(s) <= pointer.MaxLabel && nameable(s) }
+// IsLabel reports whether a text is a Name that is short enough to label an edge.
+func IsLabel(s string) bool { return len(s) <= pointer.MaxLabel && IsName(s) }
 
-// recorded is the Name of a text in the ledger that is nameable.
-func recorded(s string) Name {
+// Recorded returns the Name of a text in the ledger that [IsName] accepts. A text
+// that this version's Unicode tables refuse is shown escaped, and equals no other.
+func Recorded(s string) Name {
 	n, refused := normalise(s)
 	if refused == nil {
 		return n
@@ -214,6 +217,9 @@ func recorded(s string) Name {
 	return Name{text.String(), "\x00" + s}
 }
 
+// Restore returns the Name that had this String and this Key. It checks neither.
+func Restore(text, key string) Name { return Name{text, key} }
+
 // String is the name as it was typed, but for white space around it.
 func (n Name) String() string { return n.text }
 
@@ -226,8 +232,8 @@ func (n Name) IsZero() bool { return n.text == "" }
 // MarshalText gives the spelling.
 func (n Name) MarshalText() ([]byte, error) { return []byte(n.text), nil }
 
-// quote repeats an input in an error: escaped, the invisible too, and bounded.
-func quote(s string) string {
+// Quote repeats an input in an error: escaped, the invisible too, and bounded.
+func Quote(s string) string {
 	const most = 100
 	more := ""
 	if len(s) > most {
@@ -242,4 +248,15 @@ func quote(s string) string {
 		}
 	}
 	return b.String() + more
+}
+
+// OfNickname returns a nickname as a Name, to be compared with others. It reports
+// false for a nickname that is empty once it is cleaned.
+func OfNickname(nickname string) (Name, bool) {
+	text := Clean(nickname)
+	key, err := Key(text)
+	if err != nil {
+		key = strings.ToLower(text)
+	}
+	return Name{text, key}, text != ""
 }

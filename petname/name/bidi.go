@@ -1,4 +1,4 @@
-package petname
+package name
 
 import (
 	"slices"

@@ -1,4 +1,4 @@
-package petname
+package name
 
 import (
 	"slices"
@@ -87,9 +87,10 @@ func scriptsOf(r rune) scriptSet {
 	return nil
 }
 
-// mixes are the scripts of a text when it isn't of a single one (UTS #39,
-// §5.1): when no script or writing system has all of its characters.
-func mixes(s string) []string {
+// MixedScripts returns the scripts of a text that is not of a single one (UTS
+// #39, §5.1): no script or writing system has all of its characters. It returns
+// nil for a text of a single script.
+func MixedScripts(s string) []string {
 	var common scriptSet // of all so far
 	var seen []string
 	all, last := true, "Latin"

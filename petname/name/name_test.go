@@ -1,9 +1,8 @@
-package petname
+package name
 
 import (
 	"encoding/hex"
 	"math/big"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -30,7 +28,7 @@ func TestRFC8266Examples(t *testing.T) {
 		{"\u265a", "\u265a"}, // black chess king
 		{"Richard \u2163", "richard iv"},
 	} {
-		n, err := ParseName(test.nickname)
+		n, err := Parse(test.nickname)
 		require.NoError(t, err)
 		require.Equal(t, test.compared, n.Key())
 		require.Equal(t, test.nickname, n.String(), "the spelling stays")
@@ -62,7 +60,7 @@ func TestNamesInManyScripts(t *testing.T) {
 	}
 	scripts := map[string]bool{}
 	for _, s := range names {
-		n, err := ParseName(s)
+		n, err := Parse(s)
 		require.NoErrorf(t, err, "%q", s)
 		require.Equal(t, s, n.String())
 		require.NotEmpty(t, n.Key())
@@ -112,7 +110,7 @@ func TestRefusedNames(t *testing.T) {
 		`"~Bob W" k51…sxel2r`, "~alice", "“Bob”", "«Bob»", "alice ⇒ bob", "alice╱bob", "alice⟋bob", "bob\ufffd", "k51…sxel2r", "K51…sxel2r",
 		pointerOf("a").String() + ".",
 	} {
-		_, err := ParseName(looks)
+		_, err := Parse(looks)
 		require.Error(t, err, "%q reads as another kind of name", looks)
 	}
 	tests := []refused{
@@ -129,19 +127,19 @@ func TestRefusedNames(t *testing.T) {
 		{"a\U0003fffdb", "unassigned"}, {"\u0378", "unassigned"}, {"\ufdd0", "invisible"}, {"\U0010ffff", "invisible"},
 		{"\ue000", "control"}, // private use
 		{"\u0301", "combining"}, {"\u0338alice", "combining"}, {" \u20e3x", "combining"},
-		{strings.Repeat("a", MaxName+1), "over 128"}, {strings.Repeat("é", MaxName/2) + "x", "over 128"},
-		{strings.Repeat("\u0958", MaxName/3), "normal form"}, // two code points each in normal form C
+		{strings.Repeat("a", MaxLen+1), "over 128"}, {strings.Repeat("é", MaxLen/2) + "x", "over 128"},
+		{strings.Repeat("\u0958", MaxLen/3), "normal form"}, // two code points each in normal form C
 		{"\xff", "UTF-8"}, {"a\xc3", "UTF-8"}, {"\xed\xa0\x80", "UTF-8"}, {"\xc0\xaf", "UTF-8"},
 	}
 	for _, form := range pasted(t) {
 		tests = append(tests, refused{form, "pointer|slash"}, refused{" " + form + "\u00a0", "pointer|slash"})
-		if !strings.Contains(form, "/") && len(form) < MaxName/3 {
+		if !strings.Contains(form, "/") && len(form) < MaxLen/3 {
 			tests = append(tests, refused{strings.Map(func(r rune) rune { return r - '!' + '！' }, form), "pointer"})
 		}
 	}
 	for _, test := range tests {
-		n, err := ParseName(test.text)
-		var bad *NameError
+		n, err := Parse(test.text)
+		var bad *Error
 		require.ErrorAsf(t, err, &bad, "%q", test.text)
 		require.Equal(t, test.text, bad.Text)
 		require.True(t, n.IsZero())
@@ -153,9 +151,11 @@ func TestRefusedNames(t *testing.T) {
 
 // A link is a name in none of its spellings.
 func TestNoLinkIsAName(t *testing.T) {
-	l := pointer.Link{Pointer: pointerOf("a"), Next: commitment("x"), Nickname: "Al"}
-	for _, s := range []string{l.String(), strings.ToUpper(l.String()), link("a").String()} {
-		_, err := ParseName(s)
+	next, err := pointer.Commit(testKey("next x").Public())
+	require.NoError(t, err)
+	l := pointer.Link{Pointer: pointerOf("a"), Next: next, Nickname: "Al"}
+	for _, s := range []string{l.String(), strings.ToUpper(l.String()), pointer.Link{Pointer: pointerOf("a")}.String()} {
+		_, err := Parse(s)
 		require.Error(t, err, s)
 	}
 }
@@ -168,113 +168,39 @@ func TestNoNameIsBlankOrStartsAsAnotherLook(t *testing.T) {
 		"\u275d~Bob W\u275e k51", "''~Bob W''", "\u02bc\u2019Bob", "\u3003Bob", "\u2053Bob", "\u301cBob", "\u2033Bob",
 		"\uff08no name\uff09", "\u2768no name\u2769", "\u207dme", "\u2985this is you", "\ufe59no name",
 	} {
-		_, err := ParseName(s)
+		_, err := Parse(s)
 		require.Error(t, err, "%q", s)
 	}
 	for _, s := range []string{"'t Hooft", "\u2019t Hooft", "[work] Bob", "Bob (work)", "O''Neil", "\u201aBob"} {
-		_, err := ParseName(s)
+		_, err := Parse(s)
 		require.NoError(t, err, "%q", s)
 	}
 	require.Equal(t, "alice", Clean("al\U0001d159ice\ufffc"))
 }
 
-func FuzzParseName(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	for _, s := range []string{"alice", "Σίσυφος", "ﷺ", "\u0958", "Å", "a\u0301", "\u00a8", "한글", "\U000e0061", strings.Repeat("ﷺ", 42), "ΑΣ ΑΣΑ", "İstanbul"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		n, err := ParseName(s)
+		n, err := Parse(s)
 		if err != nil {
 			require.True(t, n.IsZero())
 			return
 		}
-		require.True(t, nameable(s))
-		require.Equal(t, n, recorded(s))
+		require.True(t, IsName(s))
+		require.Equal(t, n, Recorded(s))
 		require.True(t, utf8.ValidString(n.String()))
-		require.LessOrEqual(t, len(n.String()), MaxName)
+		require.LessOrEqual(t, len(n.String()), MaxLen)
 		require.Equal(t, n.String(), Clean(n.String()), "what is shown is clean")
-		again, err := ParseName(n.String())
+		again, err := Parse(n.String())
 		require.NoError(t, err, "a name is a name when typed again")
 		require.Equal(t, n, again)
-		key, err := compareKey(n.Key())
+		key, err := Key(n.Key())
 		require.NoError(t, err)
 		require.Equal(t, n.Key(), key, "the key is stable")
 		require.NotContains(t, n.String(), "/")
 		_, err = pointer.Parse(n.String())
 		require.Error(t, err)
 	})
-}
-
-// otherTables is the fold of a build with other Unicode tables, under which
-// names that differ in case are not the same.
-type otherTables struct{}
-
-func (otherTables) Version() string { return "petname/3 unicode/1.1.0 categories/1.1.0" }
-
-func (otherTables) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
-	a, err := decodeAct(body)
-	if err != nil {
-		return err
-	}
-	id, err := pointer.FromBytes(a.Contact)
-	if err != nil {
-		return err
-	}
-	return v.Put(tableNames, []byte(a.Name), claimant{id: id}.row())
-}
-
-// The view that a build with other tables made is made anew when the book is
-// opened; names that were two under those tables and are one under these are in
-// conflict then, and the user settles it.
-func TestOtherUnicodeTablesMakeAConflict(t *testing.T) {
-	require.Contains(t, fold{}.Version(), UnicodeVersion)
-	require.Contains(t, fold{}.Version(), unicode.Version)
-	path := filepath.Join(fastDir(t), "ledger.db")
-	o := testOptions()
-	l, err := ledger.Create(path, ledger.Genesis{Identity: testKey("me"), Device: testKey("one"), DeviceName: "one"}, otherTables{}, o.ledger())
-	require.NoError(t, err)
-	for seed, name := range map[string]string{"a": "straße", "b": "STRASSE", "c": "Strasse", "d": "dora"} {
-		_, err := l.Append(marshal(act{Op: opName, Contact: pointerOf(seed).Bytes(), Name: name}))
-		require.NoError(t, err)
-	}
-	require.NoError(t, l.Close())
-
-	b, err := Open(path, testKey("one"), o)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, b.Close()) }()
-	checkBijection(t, b, []string{"straße", "strasse", "dora"})
-	require.Equal(t, pointerOf("d"), must(b.Lookup(mustName("Dora"))))
-	require.Equal(t, pointerOf("a"), must(b.Lookup(mustName("straße"))))
-	_, err = b.Lookup(mustName("Strasse"))
-	var conflict *ConflictError
-	require.ErrorAs(t, err, &conflict)
-	require.Len(t, conflict.Contacts, 2)
-	must(b.Rename(pointerOf("b"), mustName("the other street"), Source{}))
-	require.Equal(t, pointerOf("c"), must(b.Lookup(mustName("Strasse"))))
-}
-
-// A name from a device with newer tables is a name of its own here: it is kept,
-// shown escaped, equals no other, and can be renamed and undone.
-func TestNamesThatTheseTablesDoNotKnow(t *testing.T) {
-	a, b := twoDevices(t)
-	newer := "ali\u0378ce"
-	_, err := ParseName(newer)
-	require.Error(t, err)
-	_, err = b.Ledger().Append(marshal(act{Op: opName, Contact: pointerOf("a").Bytes(), Name: newer}))
-	require.NoError(t, err)
-	pull(t, a, b)
-	c := must(a.ByPointer(pointerOf("a")))
-	require.Equal(t, `ali\u{378}ce`, c.Name.String())
-	require.Equal(t, c.Name.String(), Clean(c.Name.String()))
-	checkBijection(t, a, []string{"alice"})
-	_, err = a.Lookup(mustName(`ali\u{378}ce`))
-	require.ErrorIs(t, err, ErrNotFound, "what is typed is another name")
-	must(a.Rename(c.ID, mustName("al"), Source{}))
-	must(a.Undo())
-	require.Equal(t, c.Name, must(a.ByPointer(pointerOf("a"))).Name)
-	require.Len(t, slices.Collect(func(yield func(Contact) bool) {
-		for c := range a.Prefix("") {
-			yield(c)
-		}
-	}), 1)
 }

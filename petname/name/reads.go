@@ -1,4 +1,4 @@
-package petname
+package name
 
 import (
 	"regexp"
@@ -19,7 +19,7 @@ var (
 // ReadsAs says what a name that people might take for something else than a
 // name reads as: "pointer", "path", "domain" or "fingerprint"; "" for none of
 // them. What shows such a name says so beside it. Petnames can't be pointers or
-// paths: ParseName refuses them. The slash in a fraction or a sign (½, ℅) is one
+// paths: Parse refuses them. The slash in a fraction or a sign (½, ℅) is one
 // of their own, and not of a path.
 func ReadsAs(text string) string {
 	written := Clean(text)
@@ -31,7 +31,7 @@ func ReadsAs(text string) string {
 	switch {
 	case perr == nil, strings.HasPrefix(fold, "petname:"), strings.HasPrefix(fold, "did:"), strings.HasPrefix(fold, "ipns:"), pointerForm.MatchString(text):
 		return "pointer"
-	case strings.ContainsAny(written, slashes+"\\\uff3c\ufe68"+pathMarks):
+	case strings.ContainsAny(written, slashes+"\\\uff3c\ufe68"+PathMarks):
 		return "path"
 	case domainForm.MatchString(text):
 		return "domain"

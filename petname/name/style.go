@@ -1,4 +1,4 @@
-package petname
+package name
 
 import (
 	"regexp"
@@ -177,7 +177,7 @@ func isQuote(r rune) bool {
 
 // isArrow: what reads as the mark between the names of a path.
 func isArrow(r rune) bool {
-	return strings.ContainsRune(pathMarks+"\u2192\u27f6\u2794\u279c\u279d\u279e", r)
+	return strings.ContainsRune(PathMarks+"\u2192\u27f6\u2794\u279c\u279d\u279e", r)
 }
 
 // settled is a clean text in normal form C, which can take a letter and its

@@ -1,4 +1,4 @@
-package petname
+package name
 
 import (
 	"testing"
@@ -16,17 +16,17 @@ func TestTwinsAreOneLook(t *testing.T) {
 		for _, r := range group {
 			require.Empty(t, in[r], "%c is in two groups", r)
 			in[r] = group
-			require.True(t, alike(looksOf("x"+string(first)+"x"), looksOf("x"+string(r)+"x")), "%c %c", first, r)
+			require.True(t, Alike(LooksOf("x"+string(first)+"x"), LooksOf("x"+string(r)+"x")), "%c %c", first, r)
 		}
-		skeleton := looksOf("x" + string(first) + "x")[0].skeleton
+		skeleton := LooksOf("x" + string(first) + "x")[0].skeleton
 		require.Empty(t, groups[skeleton], "%s looks as another group", group)
 		groups[skeleton] = group
 	}
 	for r, letter := range signLetters {
 		require.Empty(t, in[r], "%c is a twin", r)
-		require.True(t, alike(looksOf("x"+string(r)+"x"), looksOf("x"+string(letter)+"x")), "%c %c", r, letter)
+		require.True(t, Alike(LooksOf("x"+string(r)+"x"), LooksOf("x"+string(letter)+"x")), "%c %c", r, letter)
 	}
 	for _, pair := range [][2]string{{"Bob ❤", "Bob ☀"}, {"大", "太"}, {"王", "玉"}, {"冯", "马"}, {"Groß", "Grob"}, {"10€", "10"}, {"Bob+", "Bob"}, {"a$b", "a@b"}} {
-		require.False(t, alike(looksOf(pair[0]), looksOf(pair[1])), "%q", pair)
+		require.False(t, Alike(LooksOf(pair[0]), LooksOf(pair[1])), "%q", pair)
 	}
 }

@@ -1,4 +1,4 @@
-package petname
+package name
 
 import (
 	"crypto/sha256"
@@ -19,31 +19,36 @@ type confusables interface {
 	Prototype(r rune) string
 }
 
+// ConfusablesVersion is the version of the Unicode data on confusable characters
+// (UTS #39) that looks are made with.
+const ConfusablesVersion = "16.0.0"
+
 // published is the data as go.mau.fi/util has it; its file was compared with
 // version 17.0.0, which has 210 more characters and other prototypes for 39.
 type published struct{}
 
-func (published) Version() string         { return "16.0.0" }
+func (published) Version() string         { return ConfusablesVersion }
 func (published) Prototype(r rune) string { return confusable.GetReplacement(r) }
 
-// A look is one way in which a text is seen: its skeleton (UTS #39, §4) without
+// A Look is one way in which a text is seen: its skeleton (UTS #39, §4) without
 // marks, and the marks on each of its characters.
-type look struct {
+type Look struct {
 	skeleton string
 	marks    []string // those of each character, as far as any has some
 }
 
-func (l look) equal(o look) bool { return l.skeleton == o.skeleton && slices.Equal(l.marks, o.marks) }
+func (l Look) equal(o Look) bool { return l.skeleton == o.skeleton && slices.Equal(l.marks, o.marks) }
 
-// row is the start of the rows of the table of looks.
-func (l look) row() []byte {
+// Row returns a digest of the skeleton: 12 bytes, equal for looks whose marks alone
+// differ.
+func (l Look) Row() []byte {
 	sum := sha256.Sum256([]byte(l.skeleton))
 	return sum[:12]
 }
 
 // like reports whether one look is the other with marks added: "José" and
 // "Jose" are taken for each other, "Hà" and "Hạ" are two names.
-func (l look) like(o look) bool {
+func (l Look) like(o Look) bool {
 	return l.skeleton == o.skeleton && (within(l.marks, o.marks) || within(o.marks, l.marks))
 }
 
@@ -59,22 +64,25 @@ func within(few, many []string) bool {
 	return true
 }
 
-func alike(a, b []look) bool {
-	return slices.ContainsFunc(a, func(l look) bool { return slices.ContainsFunc(b, l.like) })
+// Alike reports whether two texts could be taken for each other: they have a look in
+// common, or looks of which one is the other with marks added.
+func Alike(a, b []Look) bool {
+	return slices.ContainsFunc(a, func(l Look) bool { return slices.ContainsFunc(b, l.like) })
 }
 
-// looks are the ways in which a name is seen: as typed, in lower case, in upper
+// Looks returns the ways in which a name is seen: as typed, in lower case, in upper
 // case, and where it has text from right to left, in paragraphs of both
 // directions. Two cases aren't enough: "paypaI" looks like "paypal" as typed
 // alone, "Marк" with a Cyrillic к like "Mark" in upper case alone. Most names
 // look the same in all three.
-func looks(n Name) []look { return looksBy(published{}, n, false) }
+func Looks(n Name) []Look { return looksBy(published{}, n, false) }
 
-// looksOfNew are those of a name that is to be given: a number in it may be
-// meant to be read as a word. Of the names that there are, numbers are numbers.
-func looksOfNew(n Name) []look { return looksBy(published{}, n, true) }
+// LooksOfNew is [Looks] for a name that is about to enter the book: a number in it
+// may be meant to be read as a word. In names that are in the book, numbers are
+// numbers.
+func LooksOfNew(n Name) []Look { return looksBy(published{}, n, true) }
 
-func looksBy(data confusables, n Name, numbers bool) []look {
+func looksBy(data confusables, n Name, numbers bool) []Look {
 	text, lower := trimEnds(n.text), trimEnds(n.key)
 	forms := []string{
 		strings.ReplaceAll(readDigits(text, 'b', false), "cl", "d"), // "Clara" looks little like "Dara"
@@ -89,7 +97,7 @@ func looksBy(data confusables, n Name, numbers bool) []look {
 	if numbers {
 		forms = append(forms, readDigits(lower, 'b', true), strings.ToUpper(readDigits(lower, 'b', true)))
 	}
-	var found []look
+	var found []Look
 	for i, s := range forms {
 		if slices.Contains(forms[:i], s) {
 			continue
@@ -124,13 +132,13 @@ func sharpS(s string) string {
 	return b.String()
 }
 
-// looksOf is looks for a text that need not be a name: a nickname.
-func looksOf(text string) []look {
-	key, err := compareKey(text)
+// LooksOf is [Looks] for a text that need not be a name: a nickname.
+func LooksOf(text string) []Look {
+	key, err := Key(text)
 	if err != nil {
 		key = strings.ToLower(text)
 	}
-	return looks(Name{text, key})
+	return Looks(Name{text, key})
 }
 
 // trimEnds takes off what is hardly seen before and behind a name. What stands
@@ -316,7 +324,7 @@ func skeletal(data confusables, s string) string {
 // all whose skeletons are, and for more. Marks on letters of alphabets are set
 // apart, and so are those that the data takes for such marks, and all that a
 // letter doesn't come with in normal form C; vowel signs stay in their places.
-func seen(data confusables, cells []cell) look {
+func seen(data confusables, cells []cell) Look {
 	l := &sight{bases: make([]rune, 0, len(cells))}
 	for _, c := range cells {
 		if r, plain := plainLetter(c); plain {
@@ -349,7 +357,7 @@ func seen(data confusables, cells []cell) look {
 		}
 	}
 	l.joinVV()
-	return look{string(l.bases), l.marks}
+	return Look{string(l.bases), l.marks}
 }
 
 func alphabetic(r rune) bool {
@@ -424,7 +432,7 @@ var reserved = []string{
 var reservedLooks = once.OnceValue(func() map[string][]reservedLook {
 	found := make(map[string][]reservedLook)
 	for _, word := range reserved {
-		for _, l := range looksOf(word) {
+		for _, l := range LooksOf(word) {
 			found[l.skeleton] = append(found[l.skeleton], reservedLook{word, l})
 		}
 	}
@@ -433,14 +441,14 @@ var reservedLooks = once.OnceValue(func() map[string][]reservedLook {
 
 type reservedLook struct {
 	word string
-	look look
+	Look Look
 }
 
-// reservedFor is the reserved word that looks are taken for; "" for none.
-func reservedFor(ls []look) string {
+// ReservedFor returns the reserved word that could be read in looks; "" for none.
+func ReservedFor(ls []Look) string {
 	for _, l := range ls {
 		for _, r := range reservedLooks()[l.skeleton] {
-			if r.look.like(l) {
+			if r.Look.like(l) {
 				return r.word
 			}
 		}
