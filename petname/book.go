@@ -20,6 +20,7 @@ type Book struct {
 	ledger *ledger.Ledger
 	now    func() time.Time
 	moved  atomic.Pointer[[]pointer.Pointer] // my pointers after the first, in turn; nil: none
+	notify func(Event)                       // Options.OnChange
 }
 
 // Options may be left zero.
@@ -28,6 +29,10 @@ type Options struct {
 	Rand       io.Reader        // nil: crypto/rand
 	Wait       time.Duration    // how long to wait while another process has the book open
 	DeviceName string           // for Create: how this device shows in the log
+
+	// OnChange is called after each change of this device, once it is durable, by
+	// the goroutine that made it. It may read the book. Nil: nothing is called.
+	OnChange func(Event)
 }
 
 func (o Options) ledger() ledger.Options {
@@ -59,7 +64,7 @@ func newBook(l *ledger.Ledger, o Options) *Book {
 	if now == nil {
 		now = time.Now
 	}
-	return &Book{ledger: l, now: now}
+	return &Book{ledger: l, now: now, notify: o.OnChange}
 }
 
 // Close lets go of the file.

@@ -236,8 +236,16 @@ func appendAct(tx *ledger.Tx, a act) error {
 }
 
 func (b *Book) update(fn func(tx *ledger.Tx) error) error {
-	_, err := b.ledger.Update(fn)
-	return err
+	entries, err := b.ledger.Update(fn)
+	if err != nil || b.notify == nil {
+		return err
+	}
+	for _, e := range entries {
+		if entry, body, err := b.ledger.Entry(e.ID()); err == nil { // or else it is damaged already, which its readers report
+			b.notify(logged(entry, body))
+		}
+	}
+	return nil
 }
 
 // Rename gives another name to the contact with that pointer, which keeps its

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,15 +10,16 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // maxStdin bounds what add reads of a link, in bytes.
 const maxStdin = 64 << 10
 
 func (a *app) addVerb() *cobra.Command {
-	var request engine.AddArgs
+	var request addArgs
 	cmd := &cobra.Command{
 		Use:   "add NAME POINTER|LINK|-",
 		Short: "Give somebody a name",
@@ -36,14 +38,14 @@ status 5 where nobody can be asked.`,
 			if args[1] == "-" {
 				b, err := io.ReadAll(io.LimitReader(a.stdin, maxStdin+1))
 				if err != nil {
-					return engine.Classify(err)
+					return classify(err)
 				}
 				if len(b) > maxStdin {
-					return engine.Usage("standard input: over %d bytes, and no link is", maxStdin)
+					return usage("standard input: over %d bytes, and no link is", maxStdin)
 				}
 				request.Target, request.Channel = strings.TrimSpace(string(b)), "stdin"
 			}
-			var c engine.Contact
+			var c contact
 			err := a.ask("add", request, &c)
 			if a.wanted(err) {
 				request.Lookalike = true
@@ -51,7 +53,7 @@ status 5 where nobody can be asked.`,
 			}
 			err = a.show(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(a.style(), c)) })
 			if err == nil && c.Next == "" && len(c.Provenance) > 0 && c.Provenance[0].Kind == "typed" {
-				a.hint("a bare pointer has no checksum: compare its words with\n  petname show %s", engine.ShellWord(args[0]))
+				a.hint("a bare pointer has no checksum: compare its words with\n  petname show %s", shellWord(args[0]))
 			}
 			return err
 		},
@@ -63,7 +65,7 @@ status 5 where nobody can be asked.`,
 // wanted asks whether a name that looks like another is meant. Nothing but a yes
 // is one: not silence, not the end of input, not Enter.
 func (a *app) wanted(err error) bool {
-	var e *engine.Error
+	var e *failure
 	if !errors.As(err, &e) || e.Code != "lookalike" || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
 		return false
 	}
@@ -76,4 +78,44 @@ func (a *app) wanted(err error) bool {
 func yes(r io.Reader) bool {
 	answer, err := bufio.NewReader(io.LimitReader(r, 100)).ReadString('\n')
 	return err == nil && strings.TrimSpace(answer) == "yes"
+}
+
+// addArgs are the arguments of add.
+type addArgs struct {
+	Name      string `json:"name"`
+	Target    string `json:"target"`    // a pointer or a link
+	Channel   string `json:"channel"`   // "argument" or "stdin"
+	Lookalike bool   `json:"lookalike"` // the user was told what the name looks like
+}
+
+func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
+	if _, err := name.Parse(a.Name); err != nil {
+		return nil, err
+	}
+	link, err := parseTarget(a.Target)
+	if err != nil {
+		return nil, err
+	}
+	c, err := v.agent.Add(a.Name, link, petname.Source{Channel: a.Channel, Lookalike: a.Lookalike})
+	if err != nil {
+		return v.inTheWay(err, link.Pointer), err
+	}
+	return v.flagged(c)
+}
+
+// parseTarget reads what people hand over: a link or a pointer. Twelve words are
+// recognised, to say what they are for.
+func parseTarget(text string) (pointer.Link, error) {
+	link, err := pointer.ParseLink(text)
+	if err == nil {
+		return link, nil
+	}
+	if len(strings.Fields(text)) > 1 {
+		if _, werr := pointer.ParseWords(text); werr != nil {
+			return pointer.Link{}, usage("%v", werr)
+		}
+		return pointer.Link{}, usage("twelve words are for comparing: they can't be turned back into a pointer").
+			With("ask for the link (petname id), and compare its words with petname whois")
+	}
+	return pointer.Link{}, usage("%v", err)
 }

@@ -21,9 +21,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/cmd/petname/internal/socket"
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/name"
 )
@@ -73,9 +74,9 @@ func (a *app) run(args []string) int {
 	if i := slices.Index(args, "--json"); i >= 0 && !slices.Contains(args[:i], "--") {
 		a.json = true
 	}
-	var e *engine.Error
+	var e *failure
 	if !errors.As(err, &e) {
-		e = engine.Usage("%v", err).With(cmd.CommandPath() + " --help")
+		e = usage("%v", err).With(cmd.CommandPath() + " --help")
 	}
 	a.fail(e)
 	return e.Exit
@@ -132,7 +133,7 @@ func (a *app) dir() (string, error) {
 	}
 	dir, err := home.Default()
 	if err != nil {
-		return "", engine.Classify(err)
+		return "", classify(err)
 	}
 	return dir, nil
 }
@@ -145,19 +146,19 @@ func (a *app) ask(verb string, args any, result any) error {
 		return err
 	}
 	if _, err := home.Open(dir); err != nil {
-		return engine.Classify(err)
+		return classify(err)
 	}
 	raw, err := json.Marshal(args)
 	if err != nil {
-		return engine.Classify(err)
+		return classify(err)
 	}
 	out, failed, err := a.anywhere(dir, verb, raw)
 	if err != nil {
-		return engine.Classify(err)
+		return classify(err)
 	}
 	if out != nil {
 		if err := json.Unmarshal(out, result); err != nil {
-			return engine.Classify(err)
+			return classify(err)
 		}
 	}
 	if failed != nil {
@@ -168,7 +169,7 @@ func (a *app) ask(verb string, args any, result any) error {
 
 // anywhere does a verb in the home's node or in this process, whichever gets at
 // the book within bookWait: a node may be about to start, or to stop.
-func (a *app) anywhere(dir, verb string, raw json.RawMessage) (json.RawMessage, *engine.Error, error) {
+func (a *app) anywhere(dir, verb string, raw json.RawMessage) (json.RawMessage, *failure, error) {
 	for deadline := time.Now().Add(bookWait); ; {
 		out, failed, err := socket.Do(a.ctx, dir, programVersion(), verb, raw)
 		if !errors.Is(err, socket.ErrNoNode) {
@@ -189,28 +190,28 @@ func (a *app) together(fn func(do func(verb string, args, result any) error) err
 		return err
 	}
 	if _, err := home.Open(dir); err != nil {
-		return engine.Classify(err)
+		return classify(err)
 	}
 	_, _, err = socket.Do(a.ctx, dir, programVersion(), "id", json.RawMessage("{}"))
 	if err == nil {
 		return fn(a.ask)
 	}
 	if !errors.Is(err, socket.ErrNoNode) {
-		return engine.Classify(err)
+		return classify(err)
 	}
-	e, err := engine.Open(dir, bookWait)
+	v, err := a.open(dir, bookWait)
 	if err != nil {
-		return engine.Classify(err)
+		return classify(err)
 	}
 	err = fn(func(verb string, args, result any) error {
 		raw, err := json.Marshal(args)
 		if err != nil {
-			return engine.Classify(err)
+			return classify(err)
 		}
-		out, failed := e.Do(a.ctx, verb, raw)
+		out, failed := v.do(a.ctx, verb, raw)
 		if out != nil {
 			if err := json.Unmarshal(out, result); err != nil {
-				return engine.Classify(err)
+				return classify(err)
 			}
 		}
 		if failed != nil {
@@ -218,23 +219,30 @@ func (a *app) together(fn func(do func(verb string, args, result any) error) err
 		}
 		return nil
 	})
-	if cerr := e.Close(); cerr != nil && err == nil {
-		err = engine.Classify(cerr)
+	if cerr := v.agent.Close(); cerr != nil && err == nil {
+		err = classify(cerr)
 	}
 	return err
 }
 
+// open opens the home in this process.
+func (a *app) open(dir string, wait time.Duration) (*verbs, error) {
+	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{}), Wait: wait})
+	if err != nil {
+		return nil, err
+	}
+	return &verbs{agent: ag, progress: a.working(), work: a.work}, nil
+}
+
 // here does a verb in this process.
-func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *engine.Error, error) {
-	e, err := engine.Open(dir, bookWait/10)
+func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *failure, error) {
+	v, err := a.open(dir, bookWait/10)
 	if err != nil {
 		return nil, nil, err
 	}
-	e.ProgressTo(a.working())
-	e.SetWorkFactor(a.work)
-	out, failed := e.Do(a.ctx, verb, raw)
-	if err := e.Close(); err != nil && failed == nil {
-		failed = engine.Classify(err)
+	out, failed := v.do(a.ctx, verb, raw)
+	if err := v.agent.Close(); err != nil && failed == nil {
+		failed = classify(err)
 	}
 	return out, failed, nil
 }
@@ -257,7 +265,7 @@ func (a *app) show(result any, err error, tell bool, text func(w *bufio.Writer))
 		werr = rows(a.stdout, out.String(), columns(a.stdout))
 	}
 	if werr != nil && err == nil {
-		return engine.Classify(werr)
+		return classify(werr)
 	}
 	return err
 }
@@ -265,20 +273,20 @@ func (a *app) show(result any, err error, tell bool, text func(w *bufio.Writer))
 // promised reports whether a verb that failed so prints its object all the
 // same: whoever asked can see what there is to choose, distrust or retry.
 func promised(err error) bool {
-	exit := engine.Classify(err).Exit
-	return exit >= engine.ExitChoose && exit <= engine.ExitConflict
+	exit := classify(err).Exit
+	return exit >= exitChoose && exit <= exitConflict
 }
 
 func (a *app) showJSON(result any, err error) error {
 	b, merr := marshal(result)
 	if merr != nil {
-		return engine.Classify(merr)
+		return classify(merr)
 	}
 	// Every object starts with the version of its form.
 	b = append([]byte(`{"v":1,`), bytes.TrimPrefix(b, []byte("{"))...)
 	b = bytes.Replace(b, []byte(`{"v":1,}`), []byte(`{"v":1}`), 1)
 	if _, werr := a.stdout.Write(append(b, '\n')); werr != nil && err == nil {
-		return engine.Classify(werr)
+		return classify(werr)
 	}
 	return err
 }
@@ -307,13 +315,13 @@ func marshal(v any) ([]byte, error) {
 }
 
 // fail prints an error.
-func (a *app) fail(failed *engine.Error) {
+func (a *app) fail(failed *failure) {
 	e := *failed
 	e.Next = a.sameHome(e.Next)
 	if a.json {
 		b, err := marshal(struct {
-			V     int           `json:"v"`
-			Error *engine.Error `json:"error"`
+			V     int      `json:"v"`
+			Error *failure `json:"error"`
 		}{1, &e})
 		if err == nil {
 			fmt.Fprintf(a.stderr, "%s\n", b)
@@ -341,7 +349,7 @@ func (a *app) sameHome(next string) string {
 	if a.home == "" || strings.HasSuffix(next, " --help") {
 		return next
 	}
-	home := "petname --home " + engine.ShellWord(a.home) + " "
+	home := "petname --home " + shellWord(a.home) + " "
 	if rest, ok := strings.CutPrefix(next, "petname "); ok {
 		next = home + rest
 	}
@@ -405,7 +413,7 @@ func (a *app) passphrase() (string, error) {
 	if a.passphraseFile != "" {
 		p, err := home.ReadPassphrase(a.passphraseFile)
 		if err != nil {
-			return "", engine.Usage("%v", err)
+			return "", usage("%v", err)
 		}
 		return p, nil
 	}
@@ -415,11 +423,11 @@ func (a *app) passphrase() (string, error) {
 	}
 	h, err := home.Open(dir)
 	if err != nil {
-		return "", engine.Classify(err)
+		return "", classify(err)
 	}
 	id, err := h.Identity()
 	if err != nil {
-		return "", engine.Classify(err)
+		return "", classify(err)
 	}
 	if !id.Locked || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
 		return "", nil
@@ -428,7 +436,7 @@ func (a *app) passphrase() (string, error) {
 	b, err := term.ReadPassword(int(a.stdin.(*os.File).Fd()))
 	fmt.Fprintln(a.stderr)
 	if err != nil {
-		return "", engine.Classify(err)
+		return "", classify(err)
 	}
 	return string(b), nil
 }

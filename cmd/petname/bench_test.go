@@ -24,7 +24,7 @@ func filled(b *testing.B, names int) string {
 	dir := filepath.Join(b.TempDir(), "home")
 	h, err := home.Create(dir, home.Plan{})
 	require.NoError(b, err)
-	book, err := h.Book(0)
+	book, err := h.Book(petname.Options{})
 	require.NoError(b, err)
 	for from := 0; from < names; from += 10_000 {
 		var namings []petname.Naming

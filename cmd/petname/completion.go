@@ -1,12 +1,13 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/name"
 )
 
@@ -34,7 +35,7 @@ you know them.`,
 				err = cmd.Root().GenPowerShellCompletionWithDesc(a.stdout)
 			}
 			if err != nil {
-				return engine.Classify(err)
+				return classify(err)
 			}
 			return nil
 		},
@@ -56,8 +57,8 @@ func (a *app) completeMoreNames(_ *cobra.Command, args []string, typed string) (
 	if strings.Contains(typed, "/") {
 		return nil, directive
 	}
-	var out engine.Contacts
-	if err := a.ask("suggest", engine.FindArgs{Text: typed}, &out); err != nil {
+	var out contactList
+	if err := a.ask("suggest", findArgs{Text: typed}, &out); err != nil {
 		return nil, directive
 	}
 	var names []string
@@ -75,8 +76,8 @@ func (a *app) completeSuggestions(_ *cobra.Command, args []string, typed string)
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	var out engine.Inbox
-	if err := a.ask("inbox", engine.InboxArgs{Offline: true}, &out); err != nil {
+	var out inbox
+	if err := a.ask("inbox", inboxArgs{Offline: true}, &out); err != nil {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
 	var numbers []string
@@ -93,4 +94,19 @@ func completeFlag(cmd *cobra.Command, flag string, complete cobra.CompletionFunc
 	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
 		panic(err) // there is no such flag: a mistake in this program
 	}
+}
+
+// maxSuggestions bounds completion.
+const maxSuggestions = 100
+
+// suggest returns the contacts whose name starts with a text.
+func (v *verbs) suggest(_ context.Context, a findArgs) (*contactList, error) {
+	return v.gather(func(yield func(petname.Contact, error) bool) {
+		n := 0
+		for c, err := range v.agent.Prefix(a.Text) {
+			if n++; n > maxSuggestions || !yield(c, err) {
+				return
+			}
+		}
+	})
 }

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 func (a *app) demoVerb() *cobra.Command {
@@ -32,7 +30,7 @@ commands. Nothing leaves this machine. Exit status 1 if any step fails.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if nodes < 3 || nodes > 200 {
-				return engine.Usage("--nodes %d: must be between 3 and 200", nodes)
+				return usage("--nodes %d: must be between 3 and 200", nodes)
 			}
 			if !a.json {
 				fmt.Fprintf(a.stdout, "Three people, %d DHT nodes, one machine. Real keys, real sockets.\n", nodes)
@@ -60,7 +58,7 @@ func (a *app) tell(ctx context.Context, keep string, story func(d *demo) []chapt
 	dir := keep
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "petname-demo-"); err != nil {
-			return engine.Classify(err)
+			return classify(err)
 		}
 		defer os.RemoveAll(dir)
 	} else if err := emptyDir(dir); err != nil {
@@ -113,11 +111,11 @@ func (d *demo) end(keep string) error {
 	for _, s := range d.steps {
 		total += s.Took
 		if !s.OK {
-			failed = &engine.Error{Code: "demo", Exit: engine.ExitFailure, Message: "step failed: " + s.Name + ": " + s.Detail}
+			failed = &failure{Code: "demo", Exit: exitFailure, Message: "step failed: " + s.Name + ": " + s.Detail}
 		}
 	}
 	if d.ctx.Err() != nil && d.app.ctx.Err() != nil {
-		failed = engine.Classify(context.Canceled)
+		failed = classify(context.Canceled)
 	}
 	err := d.app.show(struct {
 		Steps []step `json:"steps"`
@@ -127,7 +125,7 @@ func (d *demo) end(keep string) error {
 		}
 	})
 	if keep != "" {
-		d.app.hint("\nthe homes are yours to play with:\n  petname --home %s list", engine.ShellWord(filepath.Join(keep, "carol")))
+		d.app.hint("\nthe homes are yours to play with:\n  petname --home %s list", shellWord(filepath.Join(keep, "carol")))
 	}
 	return err
 }
@@ -138,10 +136,10 @@ func emptyDir(dir string) error {
 		err = os.MkdirAll(dir, 0o700)
 	}
 	if err != nil {
-		return engine.Classify(err)
+		return classify(err)
 	}
 	if len(entries) > 0 {
-		return &engine.Error{Code: "exists", Exit: engine.ExitConflict, Message: fmt.Sprintf("--keep %q: the folder is not empty", dir)}
+		return &failure{Code: "exists", Exit: exitConflict, Message: fmt.Sprintf("--keep %q: the folder is not empty", dir)}
 	}
 	return nil
 }
@@ -165,10 +163,10 @@ func (d *demo) petname(who string, result any, args ...string) (exit int, messag
 	exit = run(d.ctx, full, strings.NewReader(""), &stdout, &stderr)
 	if result != nil && stdout.Len() > 0 {
 		if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
-			return engine.ExitFailure, err.Error()
+			return exitFailure, err.Error()
 		}
 	}
-	var failed struct{ Error engine.Error }
+	var failed struct{ Error failure }
 	if json.Unmarshal(stderr.Bytes(), &failed) == nil {
 		message = failed.Error.Message
 	} else {
@@ -192,7 +190,7 @@ func typed(args []string) string {
 		if filepath.IsAbs(arg) && strings.HasSuffix(arg, ".record") {
 			arg = filepath.Base(arg)
 		}
-		words[i] = engine.ShellWord(arg)
+		words[i] = shellWord(arg)
 	}
 	return strings.Join(words, " ")
 }

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/peer"
@@ -19,11 +18,11 @@ import (
 // The steps of the story in which pointers travel between people.
 
 // introduced has alice tell carol who bob is.
-func (d *demo) introduced(ids map[string]*engine.Identity) (string, error) {
+func (d *demo) introduced(ids map[string]*identity) (string, error) {
 	if err := d.must("alice", nil, "add", "caz", ids["carol"].Link); err != nil {
 		return "", err
 	}
-	var out engine.Introducing
+	var out introduced
 	if err := d.must("alice", &out, "introduce", "bobby", "--to", "caz"); err != nil {
 		return "", err
 	}
@@ -37,8 +36,8 @@ func (d *demo) introduced(ids map[string]*engine.Identity) (string, error) {
 }
 
 // accepted has carol find the introduction, and give bob a name.
-func (d *demo) accepted(ids map[string]*engine.Identity) (string, error) {
-	var in engine.Inbox
+func (d *demo) accepted(ids map[string]*identity) (string, error) {
+	var in inbox
 	if err := d.must("carol", &in, "inbox"); err != nil {
 		return "", err
 	}
@@ -49,7 +48,7 @@ func (d *demo) accepted(ids map[string]*engine.Identity) (string, error) {
 	if err := d.unnamed("carol", ids["bob"].Pointer); err != nil {
 		return "", err
 	}
-	var c engine.Contact
+	var c contact
 	if err := d.must("carol", &c, "accept", s.Digits, "--as", "robert"); err != nil {
 		return "", err
 	}
@@ -64,23 +63,23 @@ func (d *demo) accepted(ids map[string]*engine.Identity) (string, error) {
 
 // unnamed checks that nobody has a name by what lies in the inbox.
 func (d *demo) unnamed(who, p string) error {
-	var out engine.Contacts
+	var out contactList
 	if exit, message := d.quietly(who, &out, "list"); exit != 0 {
 		return fmt.Errorf("%s: list ended with status %d: %s", who, exit, message)
 	}
-	if slices.ContainsFunc(out.Contacts, func(c engine.Contact) bool { return c.Pointer == p }) {
+	if slices.ContainsFunc(out.Contacts, func(c contact) bool { return c.Pointer == p }) {
 		return fmt.Errorf("%s has a name before %s gave one", p, who)
 	}
 	return nil
 }
 
 // paired has bob and carol pair by a code.
-func (d *demo) paired(ids map[string]*engine.Identity) (string, error) {
+func (d *demo) paired(ids map[string]*identity) (string, error) {
 	invited, end, err := d.invites("bob")
 	if err != nil {
 		return "", err
 	}
-	var c engine.PairedContact
+	var c paired
 	err = d.must("carol", &c, "pair", invited.Code, "--as", "robert")
 	if exit, message := end(err == nil); err == nil && exit != 0 {
 		err = fmt.Errorf("bob: invite ended with status %d: %s", exit, message)
@@ -91,7 +90,7 @@ func (d *demo) paired(ids map[string]*engine.Identity) (string, error) {
 	if c.Pointer != ids["bob"].Pointer || c.Name != "robert" {
 		return "", fmt.Errorf("carol paired with %s, %q", c.Pointer, c.Name)
 	}
-	var in engine.Inbox
+	var in inbox
 	if exit, message := d.quietly("bob", &in, "inbox", "--offline"); exit != 0 || len(in.Suggestions) != 1 {
 		return "", fmt.Errorf("bob's inbox has %v: %s", in.Suggestions, message)
 	}
@@ -117,16 +116,16 @@ func (d *demo) mistyped() (string, error) {
 		wrong = invited.Code[:at] + "abandon"
 	}
 	exit, message := d.petname("carol", nil, "pair", wrong)
-	inviter, _ := end(exit == engine.ExitUnverified)
-	if exit != engine.ExitUnverified || inviter != engine.ExitUnverified {
+	inviter, _ := end(exit == exitUnverified)
+	if exit != exitUnverified || inviter != exitUnverified {
 		return "", fmt.Errorf("a wrong code ended with status %d and, for bob, %d: %s", exit, inviter, message)
 	}
 	again, refused := d.petname("carol", nil, "pair", invited.Code)
-	if again != engine.ExitConflict {
+	if again != exitConflict {
 		return "", fmt.Errorf("the right code, afterwards, ended with status %d: %s", again, refused)
 	}
 	for _, who := range []string{"bob", "carol"} {
-		var in engine.Inbox
+		var in inbox
 		if exit, message := d.quietly(who, &in, "inbox", "--offline"); exit != 0 || len(in.Suggestions) > 0 {
 			return "", fmt.Errorf("%s's inbox has %v: %s", who, in.Suggestions, message)
 		}
@@ -144,7 +143,7 @@ func (d *demo) quietly(who string, result any, args ...string) (exit int, messag
 
 // invites has somebody make an invitation, and gives it while they wait for
 // whom it is for. end waits for what comes of it or, when nothing will, stops.
-func (d *demo) invites(who string) (invited engine.Invited, end func(comes bool) (exit int, message string), err error) {
+func (d *demo) invites(who string) (invited invited, end func(comes bool) (exit int, message string), err error) {
 	d.commands = append(d.commands, "petname --home "+who+" invite")
 	ctx, cancel := context.WithCancel(d.ctx)
 	out, in := io.Pipe()

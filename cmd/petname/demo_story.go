@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -26,14 +25,14 @@ type chapter struct {
 // story is the steps, in their order. Each checks what it claims.
 func (d *demo) story(nodes int) []chapter {
 	people := []string{"alice", "bob", "carol"}
-	ids := map[string]*engine.Identity{}
-	var before engine.Resolved // bob, before his update
+	ids := map[string]*identity{}
+	var before resolved // bob, before his update
 	old, forged := filepath.Join(d.dir, "old.record"), filepath.Join(d.dir, "forged.record")
 
 	return []chapter{
 		{"Keys are made: a pointer is the hash of one", func() (string, error) {
 			for _, who := range people {
-				id := &engine.Identity{}
+				id := &identity{}
 				if err := d.must(who, nil, "init", "--nickname", nicknameOf[who]); err != nil {
 					return "", err
 				}
@@ -58,7 +57,7 @@ func (d *demo) story(nodes int) []chapter {
 		{"Cards are published, signed by their owners", func() (string, error) {
 			detail := ""
 			for _, who := range people {
-				var out engine.Published
+				var out published
 				if err := d.must(who, &out, "publish", firstPath); err != nil {
 					return "", err
 				}
@@ -81,7 +80,7 @@ func (d *demo) story(nodes int) []chapter {
 			return link.String() + "\nmistype one letter, and it is refused", nil
 		}},
 		{"Carol gives alice a petname: hers alone", func() (string, error) {
-			var c engine.Contact
+			var c contact
 			if err := d.must("carol", &c, "add", "alice", ids["alice"].Link); err != nil {
 				return "", err
 			}
@@ -112,7 +111,7 @@ func (d *demo) story(nodes int) []chapter {
 			if err := d.must("alice", nil, "share", "bobby", "--as", "bob", "--public"); err != nil {
 				return "", err
 			}
-			var out engine.Published
+			var out published
 			if err := d.must("alice", &out, "publish"); err != nil {
 				return "", err
 			}
@@ -141,7 +140,7 @@ func (d *demo) story(nodes int) []chapter {
 			if err := d.must("bob", nil, "publish", secondPath); err != nil {
 				return "", err
 			}
-			var after engine.Resolved
+			var after resolved
 			if err := d.must("carol", &after, "resolve", "alice/bob", "--fresh"); err != nil {
 				return "", err
 			}
@@ -154,17 +153,17 @@ func (d *demo) story(nodes int) []chapter {
 			if err := forge(forged); err != nil {
 				return "", err
 			}
-			var info engine.RecordInfo
+			var info recordInfo
 			exit, message := d.petname("carol", &info, "record", "put", forged, "--pointer", ids["bob"].Pointer)
-			if exit != engine.ExitUnverified || info.Valid {
+			if exit != exitUnverified || info.Valid {
 				return "", fmt.Errorf("a record that mallory signed for bob ended with status %d", exit)
 			}
 			return "mallory signed it, not bob: " + message, d.still(ids["bob"], secondPath)
 		}},
 		{"An older record is refused", func() (string, error) {
-			var info engine.RecordInfo
+			var info recordInfo
 			exit, message := d.petname("carol", &info, "record", "put", old, "--pointer", ids["bob"].Pointer)
-			if exit != engine.ExitUnverified {
+			if exit != exitUnverified {
 				return "", fmt.Errorf("bob's record from before ended with status %d", exit)
 			}
 			if !info.Valid {
@@ -177,14 +176,14 @@ func (d *demo) story(nodes int) []chapter {
 		{"Bob and carol pair, by a code that he speaks", func() (string, error) { return d.paired(ids) }},
 		{"A code with one wrong word is dead for both", func() (string, error) { return d.mistyped() }},
 		{"Alice goes on to her next key, and carol follows", func() (string, error) {
-			var turned engine.Rotated
+			var turned rotated
 			if err := d.must("alice", &turned, "key", "rotate"); err != nil {
 				return "", err
 			}
 			if err := d.must("alice", nil, "publish"); err != nil {
 				return "", err
 			}
-			var out engine.Resolved
+			var out resolved
 			if err := d.must("carol", &out, "resolve", "alice", "--fresh"); err != nil {
 				return "", err
 			}
@@ -199,8 +198,8 @@ func (d *demo) story(nodes int) []chapter {
 var nicknameOf = map[string]string{"alice": "Alice L", "bob": "Bob W", "carol": "Carol"}
 
 // resolved resolves, and checks the answer.
-func (d *demo) resolved(want *engine.Identity, value, source, who string, args ...string) (string, error) {
-	var out engine.Resolved
+func (d *demo) resolved(want *identity, value, source, who string, args ...string) (string, error) {
+	var out resolved
 	if err := d.must(who, &out, args...); err != nil {
 		return "", err
 	}
@@ -211,7 +210,7 @@ func (d *demo) resolved(want *engine.Identity, value, source, who string, args .
 }
 
 // still checks that nothing has changed for carol.
-func (d *demo) still(want *engine.Identity, value string) error {
+func (d *demo) still(want *identity, value string) error {
 	_, err := d.resolved(want, value, "network", "carol", "resolve", want.Pointer, "--fresh")
 	return err
 }

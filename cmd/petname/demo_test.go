@@ -10,8 +10,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 type told struct {
@@ -59,7 +57,7 @@ func TestDemo(t *testing.T) {
 	require.Zero(t, verb(carol, "resolve", "alice", "--offline").exit)
 	require.Zero(t, verb(carol, "resolve", "alice/bob", "--offline").exit)
 	r := verb(filepath.Join(dir, "alice"), "demo", "--keep", dir)
-	require.Equal(t, engine.ExitConflict, r.exit)
+	require.Equal(t, exitConflict, r.exit)
 	require.Contains(t, r.stderr, "not empty")
 }
 
@@ -77,7 +75,7 @@ func TestDemoFails(t *testing.T) {
 			}
 		})
 		require.Error(t, err)
-		require.Equal(t, engine.ExitFailure, engine.Classify(err).Exit)
+		require.Equal(t, exitFailure, classify(err).Exit)
 		require.Contains(t, err.Error(), "it broke")
 		require.False(t, after)
 		if !asJSON {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 )
 
@@ -24,7 +27,7 @@ func (a *app) writeNew(file string, b []byte) error {
 		return err
 	}
 	if err := writeFile(file, b); err != nil {
-		return engine.Classify(err)
+		return classify(err)
 	}
 	return nil
 }
@@ -48,7 +51,7 @@ func freeFile(file string) error {
 		return nil
 	}
 	if info, err := os.Lstat(file); err == nil && info.Mode().IsRegular() || err == nil && info.IsDir() {
-		return engine.Usage("-o %q: there is a file of that name already", file)
+		return usage("-o %q: there is a file of that name already", file)
 	}
 	return nil
 }
@@ -58,8 +61,8 @@ func (a *app) proof(contact, file string) error {
 	if err := freeFile(file); err != nil {
 		return err
 	}
-	var out engine.Proof
-	if err := a.ask("proof", engine.NameArgs{Name: contact}, &out); err != nil {
+	var out proof
+	if err := a.ask("proof", nameArgs{Name: contact}, &out); err != nil {
 		return err
 	}
 	if done, err := a.carried(file, &out.Armored, &out.File); done || err != nil {
@@ -68,7 +71,7 @@ func (a *app) proof(contact, file string) error {
 	return a.show(out, nil, true, func(w *bufio.Writer) { contradictions(w, a.style(), out.Contradictions) })
 }
 
-func contradictions(w *bufio.Writer, st name.Style, all []engine.Contradiction) {
+func contradictions(w *bufio.Writer, st name.Style, all []contradiction) {
 	for _, c := range all {
 		fmt.Fprintf(w, "%s introduced\n", nickname(st, "", c.By))
 		field(w, "as", nickname(st, c.Suggested, c.Pointer))
@@ -95,9 +98,9 @@ Exit status 6 if it doesn't verify.`,
 			if err != nil {
 				return err
 			}
-			out, err := engine.CheckProof(text)
+			out, err := checkProof(text)
 			if err != nil {
-				return engine.Classify(err)
+				return classify(err)
 			}
 			return a.show(out, nil, true, func(w *bufio.Writer) {
 				fmt.Fprintln(w, "verified:")
@@ -108,7 +111,7 @@ Exit status 6 if it doesn't verify.`,
 }
 
 func (a *app) disputeVerb() *cobra.Command {
-	var request engine.DisputeArgs
+	var request disputeArgs
 	var file string
 	cmd := &cobra.Command{
 		Use:   "dispute NAME",
@@ -131,7 +134,7 @@ It travels like an introduction: sealed, or with -o as a file.`,
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
-			var out engine.Disputed
+			var out disputed
 			err = a.ask("dispute", request, &out)
 			return a.disputed(out, err, file)
 		},
@@ -141,7 +144,7 @@ It travels like an introduction: sealed, or with -o as a file.`,
 }
 
 // disputed shows a question or a denial, and writes it if it is to be carried.
-func (a *app) disputed(out engine.Disputed, err error, file string) error {
+func (a *app) disputed(out disputed, err error, file string) error {
 	if err == nil && file != "" {
 		if done, err := a.carried(file, &out.Armored, &out.File); done || err != nil {
 			return err
@@ -161,7 +164,7 @@ func (a *app) disputed(out engine.Disputed, err error, file string) error {
 }
 
 func (a *app) denyVerb() *cobra.Command {
-	var request engine.DenyArgs
+	var request denyArgs
 	var file string
 	cmd := &cobra.Command{
 		Use:   "deny N|FILE",
@@ -185,14 +188,140 @@ Your own keys, those of before among them, can't be denied.`,
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
-			var out engine.Disputed
+			var out disputed
 			err = a.ask("deny", request, &out)
-			if e := (*engine.Error)(nil); errors.As(err, &e) && e.Code == "own_pointer" {
-				return e.With("petname decline " + engine.ShellWord(args[0]))
+			if e := (*failure)(nil); errors.As(err, &e) && e.Code == "own_pointer" {
+				return e.With("petname decline " + shellWord(args[0]))
 			}
 			return a.disputed(out, err, file)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "write it to a `file` instead of sending it; - for standard output")
 	return cmd
+}
+
+// contradiction is an introduction, and the denial of its key.
+type contradiction struct {
+	By        string    `json:"by"` // pointer of the introducer
+	To        string    `json:"to"`
+	Pointer   string    `json:"pointer"` // that was introduced
+	Suggested string    `json:"suggested"`
+	Made      time.Time `json:"made"`
+	DeniedBy  string    `json:"denied_by"` // pointer of the contact that denies it
+	Denied    time.Time `json:"denied"`
+}
+
+// proof is the result of why -o, and of evidence.
+type proof struct {
+	Contradictions []contradiction `json:"contradictions"`
+	File           string          `json:"file,omitempty"`
+	Armored        []byte          `json:"armored,omitempty"`
+}
+
+// proof returns what proves that introducers gave wrong keys for a contact.
+func (v *verbs) proof(_ context.Context, a nameArgs) (*proof, error) {
+	c, err := v.agent.Lookup(a.Name)
+	if err != nil {
+		return nil, err
+	}
+	all, signed, err := v.agent.Contradictions(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "nothing on record about " + c.Pointer.String() + " contradicts an introduction",
+			Next: "petname dispute " + shellWord(a.Name)}
+	}
+	out := &proof{Contradictions: []contradiction{}}
+	for i, one := range all {
+		out.Contradictions = append(out.Contradictions, asContradiction(one))
+		out.Armored = append(out.Armored, introduce.Armor(signed[2*i], signed[2*i+1])...)
+	}
+	return out, nil
+}
+
+func asContradiction(c introduce.Contradiction) contradiction {
+	return contradiction{By: c.Introduction.By.String(), To: c.Introduction.To.String(), Pointer: c.Introduction.About.String(),
+		Suggested: name.Clean(c.Introduction.Suggested), Made: c.Introduction.Made, DeniedBy: c.Denial.By.String(), Denied: c.Denial.Made}
+}
+
+// checkProof verifies the contradictions in a text: pairs of an introduction and
+// its denial.
+func checkProof(text []byte) (*proof, error) {
+	statements, err := introduce.Dearmor(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(statements)%2 != 0 {
+		return nil, &failure{Code: "invalid", Exit: exitUnverified, Message: "an introduction without a denial, or the other way round, proves nothing"}
+	}
+	out := &proof{Contradictions: []contradiction{}}
+	for i := 0; i < len(statements); i += 2 {
+		one, err := introduce.OpenContradiction(statements[i], statements[i+1])
+		if err != nil {
+			return nil, err
+		}
+		out.Contradictions = append(out.Contradictions, asContradiction(one))
+	}
+	return out, nil
+}
+
+// disputeArgs are the arguments of dispute.
+type disputeArgs struct {
+	Name       string `json:"name"`
+	File       bool   `json:"file"`
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+// disputed is the result of dispute and of deny.
+type disputed struct {
+	To       string   `json:"to"`
+	ToName   string   `json:"to_name"`
+	Pointers []string `json:"pointers"` // the keys that are asked about, or denied
+	Sent     string   `json:"sent"`     // as in introduce
+	File     string   `json:"file"`
+	Armored  []byte   `json:"armored,omitempty"`
+}
+
+func asDisputed(s agent.Statements, file bool) *disputed {
+	out := &disputed{To: s.To.Pointer.String(), ToName: s.To.Name.String(), Pointers: append([]string{}, pointerTexts(s.Pointers)...), Sent: string(s.Sent)}
+	if file {
+		out.Sent, out.Armored = "file", introduce.Armor(s.Signed...)
+	}
+	return out
+}
+
+func (v *verbs) dispute(ctx context.Context, a disputeArgs) (*disputed, error) {
+	s, err := v.with(a.Passphrase).Dispute(ctx, a.Name, a.File)
+	if errors.Is(err, agent.ErrNothingToDispute) {
+		return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "no key that was introduced to you gave way to " + s.To.Pointer.String() + ": there is nothing to ask",
+			Next: "petname why " + shellWord(a.Name)}
+	}
+	if len(s.Signed) == 0 {
+		return nil, err
+	}
+	return asDisputed(s, a.File), delivery(s.Sent, err)
+}
+
+// denyArgs are the arguments of deny.
+type denyArgs struct {
+	ID         string `json:"id"`
+	Text       []byte `json:"text"`
+	File       bool   `json:"file"`
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+func (v *verbs) deny(ctx context.Context, a denyArgs) (*disputed, error) {
+	asked, err := v.meant(a.ID, a.Text)
+	if err != nil {
+		return nil, err
+	}
+	if asked.Kind != petname.Question {
+		return nil, usage("%s asks nothing of you", asked.ID).With("petname inbox")
+	}
+	s, err := v.with(a.Passphrase).Deny(ctx, asked.ID, a.File)
+	if len(s.Signed) == 0 {
+		return nil, err
+	}
+	return asDisputed(s, a.File), delivery(s.Sent, err)
 }

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
 )
 
@@ -20,15 +22,15 @@ the book, every record; and whether the network that was joined answers.`,
   petname doctor --json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			var out engine.Checks
-			err := a.ask("doctor", engine.NoArgs{}, &out)
-			if c := engine.Classify(err); err != nil && out.Checks == nil && c.Exit == engine.ExitFailure {
+			var out checks
+			err := a.ask("doctor", noArgs{}, &out)
+			if c := classify(err); err != nil && out.Checks == nil && c.Exit == exitFailure {
 				// The home doesn't open: say what of it is well, and what not.
 				dir, derr := a.dir()
 				if derr != nil {
 					return derr
 				}
-				if alone, aerr := engine.DoctorAlone(dir, c); alone != nil {
+				if alone, aerr := doctorAlone(dir, c); alone != nil {
 					out, err = *alone, aerr
 				}
 			}
@@ -43,4 +45,47 @@ the book, every record; and whether the network that was joined answers.`,
 			})
 		},
 	}
+}
+
+// checks is the result of doctor.
+type checks struct {
+	Checks []check `json:"checks"`
+}
+
+// check is one thing that the doctor looked at.
+type check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
+func asChecks(all []agent.Check) *checks {
+	out := &checks{}
+	for _, c := range all {
+		out.Checks = append(out.Checks, check(c))
+	}
+	return out
+}
+
+func (v *verbs) doctor(ctx context.Context, _ noArgs) (*checks, error) {
+	out := asChecks(v.agent.Check(ctx))
+	for _, c := range out.Checks {
+		if !c.OK {
+			return out, &failure{Code: "unhealthy", Exit: exitFailure, Message: c.Name + ": " + c.Detail}
+		}
+	}
+	return out, nil
+}
+
+// doctorAlone is doctor for a home that doesn't open, with the error that says
+// why. Nil when there is no home at all.
+func doctorAlone(dir string, closed error) (*checks, error) {
+	all, err := agent.CheckClosed(dir, closed)
+	if err != nil {
+		return nil, err
+	}
+	if full, err := filepath.Abs(dir); err == nil {
+		dir = full
+	}
+	return asChecks(all), &failure{Code: "unhealthy", Exit: exitFailure, Message: "book: " + closed.Error(), Next: "put back a copy of " + shellWord(dir)}
 }

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"github.com/spf13/cobra"
+	"context"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/spf13/cobra"
 )
 
 func (a *app) findVerb() *cobra.Command {
@@ -16,7 +16,16 @@ matter.`,
   petname find "bob w"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.contacts("find", engine.FindArgs{Text: args[0]}, "nobody like that")
+			return a.contacts("find", findArgs{Text: args[0]}, "nobody like that")
 		},
 	}
+}
+
+// findArgs are the arguments of find and of completion.
+type findArgs struct {
+	Text string `json:"text"`
+}
+
+func (v *verbs) find(_ context.Context, a findArgs) (*contactList, error) {
+	return v.gather(v.agent.Search(a.Text))
 }

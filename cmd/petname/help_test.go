@@ -21,7 +21,7 @@ import (
 func TestHelp(t *testing.T) {
 	a := &app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}
 	examples := 0
-	for verb := range verbs(a.root()) {
+	for verb := range verbTree(a.root()) {
 		require.NotEmpty(t, verb.Short, verb.CommandPath())
 		require.NotEmpty(t, verb.Example, "%s has no example", verb.CommandPath())
 		for line := range strings.Lines(verb.Long) {
@@ -52,7 +52,7 @@ func TestHelp(t *testing.T) {
 // where all of it is known here, the whole parses.
 func TestHintsAreCommands(t *testing.T) {
 	known := map[string]bool{}
-	for verb := range verbs((&app{ctx: context.Background()}).root()) {
+	for verb := range verbTree((&app{ctx: context.Background()}).root()) {
 		known[verb.Name()] = true
 	}
 	hints := 0
@@ -100,14 +100,14 @@ func TestHelpCatches(t *testing.T) {
 func parses(args []string) error {
 	a := &app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}
 	root := a.root()
-	for verb := range verbs(root) {
+	for verb := range verbTree(root) {
 		verb.RunE = func(*cobra.Command, []string) error { return nil }
 	}
 	root.SetArgs(args)
 	return root.Execute()
 }
 
-func verbs(root *cobra.Command) func(yield func(*cobra.Command) bool) {
+func verbTree(root *cobra.Command) func(yield func(*cobra.Command) bool) {
 	return func(yield func(*cobra.Command) bool) {
 		var walk func(c *cobra.Command) bool
 		walk = func(c *cobra.Command) bool {

@@ -2,11 +2,12 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/pointer"
 	"github.com/spf13/cobra"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 func (a *app) idVerb() *cobra.Command {
@@ -19,8 +20,8 @@ that lets them follow you to your next key. The words are for comparing aloud.`,
   petname id --json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			var id engine.Identity
-			err := a.ask("id", engine.NoArgs{}, &id)
+			var id identity
+			err := a.ask("id", noArgs{}, &id)
 			return a.show(id, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "%s\n\n", id.Link)
 				field(w, "pointer", id.Pointer)
@@ -40,4 +41,34 @@ that lets them follow you to your next key. The words are for comparing aloud.`,
 			})
 		},
 	}
+}
+
+// identity is the result of id and of init.
+type identity struct {
+	Pointer  string `json:"pointer"`
+	Nickname string `json:"nickname"`
+	Device   string `json:"device"`
+	Next     string `json:"next"` // the commitment to the next key
+	Link     string `json:"link"`
+	Words    string `json:"words"`
+	Recovery string `json:"recovery"`
+	Sequence uint64 `json:"sequence"` // of the last publication; 0: none
+	Locked   bool   `json:"locked"`
+}
+
+func asIdentity(id agent.Identity) identity {
+	return identity{
+		Pointer: id.Pointer.String(), Nickname: id.Nickname, Device: id.Device, Next: id.Next.String(),
+		Link:  pointer.Link{Pointer: id.Pointer, Next: id.Next, Nickname: id.Nickname}.String(),
+		Words: id.Pointer.Words().String(), Recovery: id.Recovery, Sequence: id.Sequence, Locked: id.Locked,
+	}
+}
+
+func (v *verbs) id(context.Context, noArgs) (*identity, error) {
+	id, err := v.agent.Identity()
+	if err != nil {
+		return nil, err
+	}
+	out := asIdentity(id)
+	return &out, nil
 }

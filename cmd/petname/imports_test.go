@@ -31,12 +31,14 @@ var mayImport = map[string][]string{
 	"ledger/durable":             {},
 	"ledger/durable/durabletest": {"ledger/durable"},
 
-	"petname":           {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name"},
-	"petname/introduce": {"petname/mutual", "pointer"},
-	"petname/mutual":    {"pointer"},
-	"petname/name":      {"pointer"},
-	"petname/pair":      {"dht", "pointer"},
-	"petname/peer":      {"dht", "dht/drop", "ledger", "ledger/durable", "petname", "petname/name", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer"},
+	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name"},
+	"petname/agent":        {"dht", "dht/delegated", "dht/keep", "ledger", "petname", "petname/doorstep", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/peer", "petname/postage", "pointer"},
+	"petname/agent/libp2p": {"dht", "dht/kad", "petname/agent", "petname/peer/direct"},
+	"petname/introduce":    {"petname/mutual", "pointer"},
+	"petname/mutual":       {"pointer"},
+	"petname/name":         {"pointer"},
+	"petname/pair":         {"dht", "pointer"},
+	"petname/peer":         {"dht", "dht/drop", "ledger", "ledger/durable", "petname", "petname/name", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer"},
 
 	"petname/peer/direct": {"dht", "pointer"},
 	"petname/postage":     {"pointer"},
@@ -46,13 +48,12 @@ var mayImport = map[string][]string{
 	"examples/embed": {"petname", "petname/name", "ledger", "dht", "pointer"},
 
 	"petname/home":                {"petname", "petname/postage", "ledger", "ledger/durable", "dht", "dht/delegated", "pointer"},
-	"cmd/petname/internal/engine": {"*"},
-	"cmd/petname/internal/socket": {"cmd/petname/internal/engine"},
+	"cmd/petname/internal/socket": {},
 }
 
 // mayUseHost are the rooms that may import a libp2p host or the DHT on it, and
 // so link them into whoever embeds them.
-var mayUseHost = []string{"dht/kad", "petname/peer/direct", "cmd/petname", "cmd/petname/internal/engine", "cmd/petname/internal/socket"}
+var mayUseHost = []string{"dht/kad", "petname/peer/direct", "petname/agent/libp2p", "cmd/petname"}
 
 type listed struct {
 	ImportPath   string

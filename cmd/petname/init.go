@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/home"
 )
 
@@ -32,20 +32,20 @@ alone, under the same passphrase: take it off this computer.`,
 			}
 			if a.passphraseFile != "" {
 				if plan.Passphrase, err = home.ReadPassphrase(a.passphraseFile); err != nil {
-					return engine.Usage("%v", err)
+					return usage("%v", err)
 				}
 			}
 			if plan.Recovery != "" && plan.Passphrase == "" {
-				return engine.Usage("--recovery writes an encrypted file, and needs a passphrase").
+				return usage("--recovery writes an encrypted file, and needs a passphrase").
 					With("petname init --recovery FILE --passphrase-file FILE")
 			}
 			plan.WorkFactor = a.work
-			id, err := engine.Init(dir, plan)
-			if err != nil {
-				err = engine.Classify(err)
-				id = &engine.Identity{}
-				if promised(err) { // there is a home: say whose, if it tells
-					_ = a.ask("id", engine.NoArgs{}, id)
+			var id identity
+			err = a.create(dir, plan)
+			if err == nil || promised(err) { // of a home that is there already, say whose it is
+				ierr := a.ask("id", noArgs{}, &id)
+				if err == nil {
+					err = ierr
 				}
 			}
 			err = a.show(struct {
@@ -67,4 +67,17 @@ alone, under the same passphrase: take it off this computer.`,
 	cmd.Flags().StringVar(&plan.Nickname, "nickname", "", "what you call yourself: a `name` of at most 64 bytes, public once you publish")
 	cmd.Flags().StringVar(&plan.Recovery, "recovery", "", "new `file` to keep the next key in, instead of this home")
 	return cmd
+}
+
+// create creates a home.
+func (a *app) create(dir string, plan home.Plan) error {
+	if plan.Nickname != "" {
+		if _, err := petname.CheckLabel(plan.Nickname); err != nil {
+			return classify(err)
+		}
+	}
+	if _, err := home.Create(dir, plan); err != nil {
+		return classify(err)
+	}
+	return nil
 }

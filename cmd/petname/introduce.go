@@ -2,18 +2,21 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/peer"
 )
 
 func (a *app) introduceVerb() *cobra.Command {
-	var request engine.IntroduceArgs
+	var request introduceArgs
 	var file string
 	cmd := &cobra.Command{
 		Use:   "introduce NAME --to NAME",
@@ -35,7 +38,7 @@ sees who introduces whom to whom.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			if request.To == "" {
-				return engine.Usage("introduce %q to whom?", args[0]).With("petname introduce " + engine.ShellWord(args[0]) + " --to NAME")
+				return usage("introduce %q to whom?", args[0]).With("petname introduce " + shellWord(args[0]) + " --to NAME")
 			}
 			request.Name, request.File = args[0], file != ""
 			if err := freeFile(file); err != nil {
@@ -44,7 +47,7 @@ sees who introduces whom to whom.`,
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
-			var out engine.Introducing
+			var out introduced
 			err = a.ask("introduce", request, &out)
 			if err == nil && file != "" {
 				if done, err := a.carried(file, &out.Armored, &out.File); done || err != nil {
@@ -86,7 +89,7 @@ func sentText(sent string) string {
 }
 
 func (a *app) retractVerb() *cobra.Command {
-	var request engine.RetractArgs
+	var request retractArgs
 	cmd := &cobra.Command{
 		Use:   "retract NAME --to NAME",
 		Short: "Take an introduction back",
@@ -98,13 +101,13 @@ shows that you did.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			if request.To == "" {
-				return engine.Usage("whom did you introduce %q to?", args[0]).With("petname retract " + engine.ShellWord(args[0]) + " --to NAME")
+				return usage("whom did you introduce %q to?", args[0]).With("petname retract " + shellWord(args[0]) + " --to NAME")
 			}
 			request.Name = args[0]
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
-			var out engine.Introducing
+			var out introduced
 			err = a.ask("retract", request, &out)
 			return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
@@ -115,4 +118,87 @@ shows that you did.`,
 	cmd.Flags().StringVar(&request.To, "to", "", "who was told: a `name`")
 	completeFlag(cmd, "to", a.completeMoreNames)
 	return cmd
+}
+
+// introduceArgs are the arguments of introduce.
+type introduceArgs struct {
+	Name       string        `json:"name"`
+	To         string        `json:"to"`
+	As         string        `json:"as"` // empty: what the contact calls itself
+	Note       string        `json:"note"`
+	Both       bool          `json:"both"`
+	Expires    time.Duration `json:"expires"`
+	File       bool          `json:"file"` // return it instead of sending it
+	Passphrase string        `json:"passphrase,omitempty"`
+}
+
+// introduced is the result of introduce and of retract.
+type introduced struct {
+	ID        string    `json:"id"`
+	To        string    `json:"to"`
+	ToName    string    `json:"to_name"`
+	Pointer   string    `json:"pointer"`
+	Suggested string    `json:"suggested"`
+	Expires   time.Time `json:"expires"`
+	Sent      string    `json:"sent"`           // "stored": the network has it; "queued": it waits in this home; "file"
+	File      string    `json:"file"`           // where it was written
+	Both      bool      `json:"both,omitempty"` // both are asked first
+	Armored   []byte    `json:"armored,omitempty"`
+}
+
+func asIntroduced(i agent.Introduced) *introduced {
+	return &introduced{ID: i.ID, To: i.To.Pointer.String(), ToName: i.To.Name.String(), Pointer: i.About.String(), Suggested: name.Clean(i.Suggested),
+		Expires: i.Expires, Sent: string(i.Sent), Both: i.Both}
+}
+
+func (v *verbs) introduce(ctx context.Context, a introduceArgs) (*introduced, error) {
+	if a.Both && a.File {
+		return nil, usage("--both takes an answer from each of them: it can't go by a file")
+	}
+	if len(a.Note) > introduce.MaxNote {
+		return nil, usage("--note of %d bytes: at most %d", len(a.Note), introduce.MaxNote)
+	}
+	i, err := v.with(a.Passphrase).Introduce(ctx, agent.Introduction{About: a.Name, To: a.To, As: a.As, Note: a.Note, Life: a.Expires, Both: a.Both, SignOnly: a.File})
+	var nameless *agent.NoNicknameError
+	if errors.As(err, &nameless) {
+		return nil, classify(err).With("petname introduce " + shellWord(a.Name) + " --to " + shellWord(a.To) + " --as NAME")
+	}
+	if i.Sent == "" && i.Signed == nil {
+		return nil, err
+	}
+	out := asIntroduced(i)
+	if a.File {
+		out.Sent, out.Armored = "file", introduce.Armor(i.Signed)
+	}
+	return out, delivery(i.Sent, err)
+}
+
+// retractArgs are the arguments of retract.
+type retractArgs struct {
+	Name       string `json:"name"`
+	To         string `json:"to"`
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+func (v *verbs) retract(ctx context.Context, a retractArgs) (*introduced, error) {
+	i, err := v.with(a.Passphrase).Retract(ctx, a.Name, a.To)
+	if errors.Is(err, agent.ErrNotIntroduced) {
+		return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: fmt.Sprintf("you did not introduce %q to %q, or it has expired", a.Name, a.To)}
+	}
+	if i.Sent == "" {
+		return nil, err
+	}
+	return asIntroduced(i), delivery(i.Sent, err)
+}
+
+// delivery returns the error of a message that is queued: it waits in the home.
+func delivery(sent agent.Delivery, err error) error {
+	if sent != agent.Queued {
+		return err
+	}
+	c := *classify(err)
+	c.Code, c.Exit = "queued", exitNetwork
+	c.Message = "kept, and not on its way yet: " + c.Message
+	c.Next = "petname inbox tries again, and so does a running node"
+	return &c
 }

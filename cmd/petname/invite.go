@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -10,13 +11,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 )
 
 func (a *app) inviteVerb() *cobra.Command {
-	var request engine.InviteArgs
+	var request inviteArgs
 	var qr, noWait bool
 	var file string
 	cmd := &cobra.Command{
@@ -44,7 +46,7 @@ running node answers, or petname inbox.`,
 				return err
 			}
 			if file == "-" {
-				return engine.Usage("-o %q: a picture goes to a file", file)
+				return usage("-o %q: a picture goes to a file", file)
 			}
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
@@ -67,18 +69,18 @@ running node answers, or petname inbox.`,
 	return cmd
 }
 
-func (a *app) invite(do func(verb string, args, result any) error, request engine.InviteArgs, qr, noWait bool, file string) error {
-	var out engine.Invited
+func (a *app) invite(do func(verb string, args, result any) error, request inviteArgs, qr, noWait bool, file string) error {
+	var out invited
 	if err := do("invite", request, &out); err != nil {
 		return a.show(out, err, false, nil)
 	}
 	if file != "" {
 		picture, err := pair.PNG(out.Link)
 		if err != nil {
-			return engine.Classify(err)
+			return classify(err)
 		}
 		if err := writeFile(file, picture); err != nil {
-			return engine.Classify(err)
+			return classify(err)
 		}
 		out.File = file
 	}
@@ -92,10 +94,10 @@ func (a *app) invite(do func(verb string, args, result any) error, request engin
 	if err != nil || noWait {
 		return err
 	}
-	var s engine.Suggestion
+	var s suggestion
 	for {
-		err := do("await", engine.AwaitArgs{ID: out.ID}, &s)
-		if e := (*engine.Error)(nil); errors.As(err, &e) && e.Code == "timeout" && time.Now().Before(out.Expires) {
+		err := do("await", awaitArgs{ID: out.ID}, &s)
+		if e := (*failure)(nil); errors.As(err, &e) && e.Code == "timeout" && time.Now().Before(out.Expires) {
 			continue // the code's time is over, and not yet the link's
 		}
 		if err != nil {
@@ -107,17 +109,17 @@ func (a *app) invite(do func(verb string, args, result any) error, request engin
 		return nil // it is in the inbox; there is one object on stdout
 	}
 	return a.show(s, nil, true, func(w *bufio.Writer) {
-		suggestion(w, a.style(), s)
+		suggestionLines(w, a.style(), s)
 		fmt.Fprintf(w, "if that is whom you meant:\n  %s\n", a.sameHome("petname accept "+s.Digits+" --as NAME"))
 	})
 }
 
 // invitation is the ways to hand it over, but for the QR code.
-func invitation(w *bufio.Writer, out engine.Invited) {
+func invitation(w *bufio.Writer, out invited) {
 	if out.Code != "" {
 		fmt.Fprintf(w, "say\n  petname pair %s\nor ", out.Code)
 	}
-	fmt.Fprintf(w, "send\n  petname pair %s\n", engine.ShellWord(out.Link))
+	fmt.Fprintf(w, "send\n  petname pair %s\n", shellWord(out.Link))
 	field(w, "good until", out.Expires.Local().Format(time.DateTime))
 	if out.Uses > 1 {
 		field(w, "uses", fmt.Sprint(out.Uses))
@@ -142,7 +144,7 @@ func (a *app) drawQR(text string) error {
 		return nil
 	}
 	if _, err := fmt.Fprintf(a.stdout, "\n%s", drawn); err != nil {
-		return engine.Classify(err)
+		return classify(err)
 	}
 	return nil
 }
@@ -159,7 +161,7 @@ func qrColumns(drawn string) (n int) {
 }
 
 func (a *app) pairVerb() *cobra.Command {
-	var request engine.PairArgs
+	var request pairArgs
 	var qr string
 	cmd := &cobra.Command{
 		Use:   "pair CODE|LINK|--qr FILE",
@@ -182,11 +184,11 @@ or link is read from standard input.`,
 				return err
 			}
 			a.hint("waiting for the other side")
-			var c engine.PairedContact
+			var c paired
 			err = a.ask("pair", request, &c)
 			err = a.show(c, err, c.Pointer != "", func(w *bufio.Writer) {
 				if c.Suggestion == "" || c.Name != "" {
-					fmt.Fprintln(w, line(a.style(), c.Contact))
+					fmt.Fprintln(w, line(a.style(), c.contact))
 				} else {
 					fmt.Fprintf(w, "paired with %s\n", nickname(a.style(), c.Nickname, c.Pointer))
 				}
@@ -214,7 +216,7 @@ const maxPicture = 32 << 20
 func (a *app) invitationText(args []string, qr string) (string, error) {
 	switch {
 	case qr != "" && len(args) > 0, qr == "" && len(args) == 0:
-		return "", engine.Usage("give one: a code, a link, or --qr FILE").With("petname pair CODE")
+		return "", usage("give one: a code, a link, or --qr FILE").With("petname pair CODE")
 	case qr != "":
 		b, err := a.readUpTo(qr, maxPicture+1)
 		if err != nil {
@@ -222,7 +224,7 @@ func (a *app) invitationText(args []string, qr string) (string, error) {
 		}
 		text, err := pair.ReadQR(b)
 		if err != nil {
-			return "", engine.Usage("--qr %q: %v", qr, err)
+			return "", usage("--qr %q: %v", qr, err)
 		}
 		return text, nil
 	case len(args) == 1 && args[0] == "-":
@@ -234,4 +236,109 @@ func (a *app) invitationText(args []string, qr string) (string, error) {
 		text += " " + word
 	}
 	return text, nil
+}
+
+// inviteArgs are the arguments of invite.
+type inviteArgs struct {
+	Uses       int           `json:"uses"`
+	Expires    time.Duration `json:"expires"`
+	Purpose    string        `json:"purpose"`
+	For        string        `json:"for"`  // a pointer or a name; empty: anybody
+	Code       bool          `json:"code"` // one to be spoken, too
+	Wait       bool          `json:"wait"` // await follows: else a code is made only by a node, which can answer
+	Passphrase string        `json:"passphrase,omitempty"`
+}
+
+// invited is the result of invite.
+type invited struct {
+	Link    string    `json:"link"`
+	Code    string    `json:"code"` // empty: none to be spoken
+	Expires time.Time `json:"expires"`
+	Uses    int       `json:"uses"`
+	ID      string    `json:"id"`
+	Compact string    `json:"compact,omitempty"` // what a QR code in a terminal has
+	File    string    `json:"file,omitempty"`    // where a QR code was written
+}
+
+func (v *verbs) invite(ctx context.Context, a inviteArgs) (*invited, error) {
+	if a.Expires < time.Minute || a.Expires > agent.MaxLifetime {
+		return nil, usage("--expires %s: must be at least a minute and at most %s", a.Expires, agent.MaxLifetime)
+	}
+	if a.Uses < 1 || a.Uses > pair.MaxUses {
+		return nil, usage("--uses %d: must be from 1 to %d", a.Uses, pair.MaxUses)
+	}
+	if len(a.Purpose) > pair.MaxPurpose {
+		return nil, usage("--purpose of %d bytes: at most %d", len(a.Purpose), pair.MaxPurpose)
+	}
+	i, err := v.with(a.Passphrase).Invite(ctx, agent.InvitationTerms{Uses: a.Uses, Life: a.Expires, Purpose: a.Purpose, For: a.For, Code: a.Code, Awaited: a.Wait})
+	if err != nil {
+		return nil, err
+	}
+	return &invited{Link: i.Link, Code: i.Code, Expires: i.Expires, Uses: i.Uses, ID: i.ID, Compact: i.Compact}, nil
+}
+
+// awaitArgs are the arguments of await.
+type awaitArgs struct {
+	ID string `json:"id"`
+}
+
+// await waits until an invitation is accepted.
+func (v *verbs) await(ctx context.Context, a awaitArgs) (*suggestion, error) {
+	s, err := v.agent.AwaitPairing(ctx, a.ID)
+	if err != nil {
+		return nil, err
+	}
+	return v.asSuggestion(s)
+}
+
+// pairArgs are the arguments of pair.
+type pairArgs struct {
+	Text       string `json:"text"` // a code, a link, or what a QR code has
+	As         string `json:"as"`
+	Lookalike  bool   `json:"lookalike"`
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+// paired is the result of pair: a contact, and where it waits if it has no name
+// yet.
+type paired struct {
+	contact
+	Suggestion string `json:"suggestion,omitempty"`
+	Purpose    string `json:"purpose,omitempty"` // of the invitation, cleaned
+}
+
+func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
+	if a.As != "" {
+		if _, err := name.Parse(a.As); err != nil {
+			return nil, err
+		}
+	}
+	s, err := v.with(a.Passphrase).Pair(ctx, a.Text)
+	if err != nil {
+		return nil, err
+	}
+	out := &paired{Suggestion: s.ID.String(), Purpose: name.Clean(s.Note), contact: contact{Pointer: s.Pointer.String(), Nickname: name.Clean(s.Nickname), Next: s.Next.String(),
+		Provenance: []fact{{Kind: string(s.Kind), By: "me", Channel: s.Channel, At: s.At}}}}
+	if c, err := v.agent.ByPointer(s.Pointer); err == nil {
+		out.Name = c.Name.String()
+	}
+	if err := v.flag(&out.contact, s.Pointer); err != nil {
+		return nil, err
+	}
+	if a.As == "" {
+		return out, nil
+	}
+	c, err := v.agent.Accept(s.ID, a.As, petname.Acceptance{Lookalike: a.Lookalike})
+	if err != nil {
+		// They are paired, whatever became of the name.
+		failed := *classify(err)
+		failed.Message = "paired, and waiting in the inbox, but " + failed.Message
+		failed.Next = "petname accept " + s.ID.String() + " --as NAME"
+		return out, &failed
+	}
+	named, err := v.flagged(c)
+	if err != nil {
+		return nil, err
+	}
+	return &paired{contact: *named, Purpose: out.Purpose}, nil
 }

@@ -2,11 +2,11 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 func (a *app) joinVerb() *cobra.Command {
@@ -33,8 +33,8 @@ answers within 5 seconds (exit status 7).`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: cobra.FixedCompletions([]string{"ipfs", "lan", "off"}, cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(_ *cobra.Command, args []string) error {
-			var out engine.Joined
-			err := a.ask("join", engine.JoinArgs{Targets: args}, &out)
+			var out joined
+			err := a.ask("join", joinArgs{Targets: args}, &out)
 			return a.show(out, err, err == nil, func(w *bufio.Writer) {
 				switch {
 				case out.Network != "off":
@@ -48,4 +48,31 @@ answers within 5 seconds (exit status 7).`,
 			})
 		},
 	}
+}
+
+// joinArgs are the arguments of join.
+type joinArgs struct {
+	Targets []string `json:"targets"`
+}
+
+// joined is the result of join.
+type joined struct {
+	Network   string   `json:"network"`
+	Bootstrap []string `json:"bootstrap"`
+	Routers   []string `json:"routers"`
+	Peers     int      `json:"peers"` // that the routing table has now
+}
+
+func (v *verbs) join(ctx context.Context, a joinArgs) (*joined, error) {
+	j, err := v.agent.Join(ctx, a.Targets...)
+	if j.Network == "" {
+		return nil, err
+	}
+	out := &joined{Network: j.Network, Bootstrap: j.Bootstrap, Routers: j.Routers, Peers: j.Peers}
+	if err != nil {
+		c := *classify(err)
+		c.Message = "saved, but " + strings.ReplaceAll(c.Message, "\n", "; ")
+		return out, &c
+	}
+	return out, nil
 }

@@ -2,18 +2,20 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/dht/keep"
 	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 func (a *app) keepVerb() *cobra.Command {
-	var request engine.KeepArgs
+	var request keepArgs
 	cmd := &cobra.Command{
 		Use:   "keep [NAME…]",
 		Short: "Keep somebody's name alive while their machine is off",
@@ -34,16 +36,16 @@ unkeep.`,
 		ValidArgsFunction: a.completeMoreNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			request.Names = args
-			var out engine.Kept
+			var out keptList
 			if len(args) == 0 && !request.All {
-				err := a.ask("kept", engine.NoArgs{}, &out)
+				err := a.ask("kept", noArgs{}, &out)
 				return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, a.style(), out) })
 			}
-			var before engine.Kept
-			err := a.ask("kept", engine.NoArgs{}, &before)
+			var before keptList
+			err := a.ask("kept", noArgs{}, &before)
 			if err == nil {
 				if len(before.Kept) == 0 && (!request.All || request.Yes) {
-					a.warn("%s", engine.KeepVisible)
+					a.warn("%s", keepVisible)
 				}
 				err = a.ask("keep", request, &out)
 			}
@@ -61,7 +63,7 @@ unkeep.`,
 
 // keepAll asks whether to show whom I know. Nothing but a yes is one.
 func (a *app) keepAll(err error) bool {
-	var e *engine.Error
+	var e *failure
 	if !errors.As(err, &e) || e.Code != "keep_all" || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
 		return false
 	}
@@ -70,7 +72,7 @@ func (a *app) keepAll(err error) bool {
 }
 
 func (a *app) unkeepVerb() *cobra.Command {
-	var request engine.KeepArgs
+	var request keepArgs
 	cmd := &cobra.Command{
 		Use:   "unkeep NAME… | --all",
 		Short: "No longer keep somebody's name alive",
@@ -81,7 +83,7 @@ for two days at the most.`,
 		ValidArgsFunction: a.completeMoreNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			request.Names = args
-			var out engine.Kept
+			var out keptList
 			err := a.ask("unkeep", request, &out)
 			return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, a.style(), out) })
 		},
@@ -90,7 +92,7 @@ for two days at the most.`,
 	return cmd
 }
 
-func kept(w *bufio.Writer, s name.Style, out engine.Kept) {
+func kept(w *bufio.Writer, s name.Style, out keptList) {
 	if len(out.Kept) == 0 {
 		fmt.Fprintln(w, "nobody is kept")
 	}
@@ -117,7 +119,7 @@ func kept(w *bufio.Writer, s name.Style, out engine.Kept) {
 func at(t time.Time) string { return t.Local().Format(time.DateTime) }
 
 // keeping is what the node's status says of it.
-func keeping(w *bufio.Writer, k engine.KeepStatus) {
+func keeping(w *bufio.Writer, k keepStatus) {
 	text := fmt.Sprintf("%d contacts", k.Kept)
 	if k.Kept == 1 {
 		text = "1 contact"
@@ -143,4 +145,169 @@ func keeping(w *bufio.Writer, k engine.KeepStatus) {
 	if k.Own.Warning != "" {
 		field(w, "WARNING", "my record "+k.Own.Warning)
 	}
+}
+
+// keepVisible is what keeping somebody's records shows.
+const keepVisible = "While a node of yours runs, it puts their records again before the network\n" +
+	"forgets them. Whoever stores those can see that your IP address does, and so\n" +
+	"that somebody there knows their owners: of all names that are kept, whom you know.\n" +
+	"petname unkeep takes it back."
+
+// keepArgs are the arguments of keep and unkeep.
+type keepArgs struct {
+	Names []string `json:"names"`
+	All   bool     `json:"all"`
+	Yes   bool     `json:"yes"` // for keep all: what it shows was told
+}
+
+// keptList is the result of keep and unkeep: all that are kept now.
+type keptList struct {
+	Kept  []keptContact `json:"kept"`
+	Added []string      `json:"added,omitempty"` // pointers that this call made kept
+	// Visible says, of the first, what it shows.
+	Visible string `json:"visible,omitempty"`
+}
+
+// keptContact is a contact whose records are kept, and what came of it on this
+// device.
+type keptContact struct {
+	Name    string     `json:"name"` // empty: in conflict
+	Pointer string     `json:"pointer"`
+	Next    *time.Time `json:"next"`    // when it is looked for next; null: no node ran yet
+	Looked  *time.Time `json:"looked"`  // the last time; null: never
+	Put     *time.Time `json:"put"`     // the last time that it had to be put; null: never
+	Holders int        `json:"holders"` // of the asked, at the last look
+	Asked   int        `json:"asked"`
+	Problem string     `json:"problem"` // of the last time; empty: none
+}
+
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC().Truncate(time.Second)
+	return &t
+}
+
+func (v *verbs) kept(context.Context, noArgs) (*keptList, error) {
+	known, err := v.agent.Republishing()
+	if err != nil {
+		return nil, err
+	}
+	out := &keptList{Kept: []keptContact{}}
+	for c, err := range v.agent.Kept() {
+		if err != nil {
+			return nil, err
+		}
+		k := keptContact{Name: c.Name.String(), Pointer: c.Pointer.String()}
+		if r, ok := known[c.Pointer]; ok {
+			k.Next, k.Looked, k.Put = timeOrNull(r.Next), timeOrNull(r.Looked), timeOrNull(r.Put)
+			k.Holders, k.Asked, k.Problem = r.Holders, r.Asked, name.Clean(r.Problem)
+		}
+		out.Kept = append(out.Kept, k)
+	}
+	return out, nil
+}
+
+func (v *verbs) keep(ctx context.Context, a keepArgs) (*keptList, error) { return v.mark(ctx, a, true) }
+func (v *verbs) unkeep(ctx context.Context, a keepArgs) (*keptList, error) {
+	return v.mark(ctx, a, false)
+}
+
+func (v *verbs) mark(ctx context.Context, a keepArgs, on bool) (*keptList, error) {
+	before, err := v.kept(ctx, noArgs{})
+	if err != nil {
+		return nil, err
+	}
+	if a.All == (len(a.Names) > 0) {
+		return nil, usage("give names, or --all")
+	}
+	ids, err := v.toMark(a, on)
+	if err != nil {
+		return before, err
+	}
+	if on && a.All && !a.Yes && len(ids) > 0 {
+		return before, &failure{Code: "keep_all", Exit: exitChoose,
+			Message: fmt.Sprintf("that is everybody in your book (%d more), and it shows.\n", len(ids)) + keepVisible,
+			Next:    "petname keep --all --yes"}
+	}
+	if err := v.agent.Keep(ids, on); err != nil {
+		return before, err
+	}
+	out, err := v.kept(ctx, noArgs{})
+	if err != nil {
+		return nil, err
+	}
+	was := map[string]bool{}
+	for _, k := range before.Kept {
+		was[k.Pointer] = true
+	}
+	for _, k := range out.Kept {
+		if !was[k.Pointer] {
+			out.Added = append(out.Added, k.Pointer)
+		}
+	}
+	if len(before.Kept) == 0 && len(out.Added) > 0 {
+		out.Visible = keepVisible
+	}
+	return out, nil
+}
+
+// toMark finds the contacts that are meant: all are looked up before any is
+// marked.
+func (v *verbs) toMark(a keepArgs, on bool) (ids []pointer.Pointer, err error) {
+	for _, text := range a.Names {
+		c, err := v.agent.Lookup(text)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, c.ID)
+	}
+	if !a.All {
+		return ids, nil
+	}
+	all := v.agent.Contacts()
+	if !on {
+		all = v.agent.Kept()
+	}
+	for c, err := range all {
+		if err != nil {
+			return nil, err
+		}
+		if c.Kept != on && (c.Conflict == nil || !on) {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids, nil
+}
+
+// keepStatus is what the node does for the records that it keeps.
+type keepStatus struct {
+	Kept   int        `json:"kept"`   // contacts
+	Next   *time.Time `json:"next"`   // of any look, at the owner's record too; null: none is to come
+	Last   *time.Time `json:"last"`   // since the node started; null: none
+	Result string     `json:"result"` // of the last
+	Walks  int        `json:"walks"`  // since the node started
+	Every  float64    `json:"every"`  // seconds between looks at one record, by how fast peers go
+	Own    *keptOwn   `json:"own"`    // null: nothing was published
+}
+
+// keptOwn is about the owner's record.
+type keptOwn struct {
+	Next    *time.Time `json:"next"`
+	Put     *time.Time `json:"put"`
+	Holders int        `json:"holders"`
+	Asked   int        `json:"asked"`
+	Expires time.Time  `json:"expires"`
+	Problem string     `json:"problem"`
+	Warning string     `json:"warning"` // that it expires, and can't be renewed
+}
+
+func asKeepStatus(kept int, s keep.Status) keepStatus {
+	out := keepStatus{Kept: kept, Next: timeOrNull(s.Next), Last: timeOrNull(s.Last), Result: name.Clean(s.Said), Walks: s.Walks, Every: s.Every.Seconds()}
+	if s.Own != nil {
+		out.Own = &keptOwn{Next: timeOrNull(s.Own.Next), Put: timeOrNull(s.Own.Put), Holders: s.Own.Holders, Asked: s.Own.Asked,
+			Expires: s.Own.Expires.UTC(), Problem: name.Clean(s.Own.Problem), Warning: s.Own.Warning}
+	}
+	return out
 }

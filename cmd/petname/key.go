@@ -2,12 +2,15 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/spf13/cobra"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 func (a *app) keyVerb() *cobra.Command {
@@ -23,7 +26,7 @@ func (a *app) keyVerb() *cobra.Command {
 }
 
 func (a *app) keyRotateVerb() *cobra.Command {
-	var request engine.RotateArgs
+	var request rotateArgs
 	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Go on to your next key, and so to a new pointer",
@@ -45,17 +48,17 @@ names a new file for the key after it.`,
 					continue
 				}
 				if *file, err = filepath.Abs(*file); err != nil { // the node may run elsewhere
-					return engine.Classify(err)
+					return classify(err)
 				}
 			}
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
 			if request.Recovery != "" && request.Passphrase == "" {
-				return engine.Usage("--recovery writes an encrypted file, and needs a passphrase").
+				return usage("--recovery writes an encrypted file, and needs a passphrase").
 					With("petname key rotate --recovery FILE --passphrase-file FILE")
 			}
-			var out engine.Rotated
+			var out rotated
 			err = a.ask("rotate", request, &out)
 			err = a.show(out, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
@@ -71,4 +74,30 @@ names a new file for the key after it.`,
 	cmd.Flags().StringVar(&request.Next, "next", "", "the recovery `file` that has the next key")
 	cmd.Flags().StringVar(&request.Recovery, "recovery", "", "new `file` to keep the key after it in, instead of this home")
 	return cmd
+}
+
+// rotateArgs are the arguments of key rotate.
+type rotateArgs struct {
+	Next       string `json:"next"`     // absolute path of the recovery file with the next key; empty: the home has it
+	Recovery   string `json:"recovery"` // absolute path for the key after it; empty: the home
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+// rotated is the result of key rotate.
+type rotated struct {
+	identity
+	Former []string `json:"former"` // the pointers until now, oldest first
+}
+
+func (v *verbs) rotate(ctx context.Context, a rotateArgs) (*rotated, error) {
+	r, err := v.only(a.Passphrase).Rotate(ctx, agent.Rotation{Next: a.Next, Recovery: a.Recovery, WorkFactor: v.work})
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && a.Next != "":
+		return nil, usage("%v", err)
+	case errors.Is(err, home.ErrInside):
+		return nil, usage("%v", err).With("name a file outside of " + v.agent.Dir())
+	case err != nil:
+		return nil, err
+	}
+	return &rotated{identity: asIdentity(r.Identity), Former: pointerTexts(r.Former)}, nil
 }

@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 // member is a node of a test's network, and where it logs.
@@ -83,7 +81,7 @@ func TestKilledMidPublish(t *testing.T) {
 	}
 	s := newStranger(t)
 	check := func(what string, r result, pointer string) {
-		var out engine.Published
+		var out published
 		require.NoError(t, json.Unmarshal([]byte(r.stdout), &out), "%s", r.stderr)
 		told, holders, dead := 0, 0, 0
 		for _, m := range network {
@@ -117,7 +115,7 @@ func TestKilledMidPublish(t *testing.T) {
 		require.Zero(t, verb(reader, "join", survivors[len(survivors)-1].addr).exit)
 		got := verb(reader, "resolve", pointer, "--fresh", "--json")
 		require.Zero(t, got.exit, got.stderr)
-		var resolved engine.Resolved
+		var resolved resolved
 		require.NoError(t, json.Unmarshal([]byte(got.stdout), &resolved))
 		require.Equal(t, out.Sequence, resolved.Sequence)
 		require.Equal(t, out.Value, resolved.Value)
@@ -149,7 +147,7 @@ func TestKilledMidPublish(t *testing.T) {
 	for _, m := range victims {
 		<-m.done
 	}
-	require.Contains(t, []int{0, engine.ExitNetwork}, r.exit, r.stderr)
+	require.Contains(t, []int{0, exitNetwork}, r.exit, r.stderr)
 	check("killed meanwhile", r, pointer)
 
 	home, pointer = publisher()

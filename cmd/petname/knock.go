@@ -2,18 +2,25 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/petname/postage"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 func (a *app) knockVerb() *cobra.Command {
-	var request engine.KnockArgs
+	var request knockArgs
 	cmd := &cobra.Command{
 		Use:   "knock POINTER|LINK|NAME",
 		Short: "Write to somebody who doesn't know you",
@@ -42,7 +49,7 @@ To hear their answer, have them in your book, and publish.`,
 				return err
 			}
 			a.hint("working for it, some seconds")
-			var out engine.Knocking
+			var out knocked
 			err = a.ask("knock", request, &out)
 			err = a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
@@ -77,8 +84,8 @@ To hear their answer, have them in your book, and publish.`,
 	return cmd
 }
 
-func (a *app) stopKnocking(request engine.KnockArgs) error {
-	var out engine.Stopped
+func (a *app) stopKnocking(request knockArgs) error {
+	var out unknocked
 	err := a.ask("unknock", request, &out)
 	return a.show(out, err, err == nil, func(w *bufio.Writer) {
 		who := nickname(a.style(), "", out.To)
@@ -113,4 +120,87 @@ func (a *app) working() func(answered, of int) {
 		}
 		fmt.Fprintf(a.stderr, "\rworking: %d of %d puzzles", answered, of)
 	}
+}
+
+// knockArgs are the arguments of knock.
+type knockArgs struct {
+	To         string        `json:"to"` // a pointer, a link or a name
+	As         string        `json:"as"` // the name to suggest; empty: the nickname
+	Note       string        `json:"note"`
+	Puzzles    int           `json:"puzzles"` // 0: as many as their card asks for
+	Expires    time.Duration `json:"expires"`
+	Stop       bool          `json:"stop"` // end the request
+	Passphrase string        `json:"passphrase,omitempty"`
+}
+
+// knocked is the result of knock.
+type knocked struct {
+	To        string    `json:"to"`
+	ToName    string    `json:"to_name"` // the petname for them; empty: none
+	Pointer   string    `json:"pointer"` // the owner's
+	Suggested string    `json:"suggested"`
+	Note      string    `json:"note"`
+	Expires   time.Time `json:"expires"`
+	ID        string    `json:"id"`
+	Sent      string    `json:"sent"`    // "stored": it is in their request mailbox; "queued": it waits in this home
+	Open      bool      `json:"open"`    // their card says that they look
+	Puzzles   int       `json:"puzzles"` // that were solved
+	Took      float64   `json:"took"`    // seconds
+}
+
+// unknocked is the result of knock --stop.
+type unknocked struct {
+	To     string `json:"to"`
+	ToName string `json:"to_name"`
+	Was    bool   `json:"was"` // there was a request
+}
+
+func (v *verbs) knock(ctx context.Context, a knockArgs) (*knocked, error) {
+	began := time.Now()
+	if len(a.Note) > introduce.MaxNote {
+		return nil, usage("--note of %d bytes: at most %d", len(a.Note), introduce.MaxNote)
+	}
+	if a.Puzzles < 0 || a.Puzzles > agent.MaxPuzzles {
+		return nil, usage("--puzzles %d: at most %d", a.Puzzles, agent.MaxPuzzles)
+	}
+	if a.Expires < time.Hour || a.Expires > agent.MaxRequestLife {
+		return nil, usage("--expires %s: must be at least an hour and at most %d days", a.Expires, agent.MaxRequestLife/(24*time.Hour))
+	}
+	to, toName, err := v.recipient(a.To)
+	if err != nil {
+		return nil, err
+	}
+	r, err := v.with(a.Passphrase).RequestContact(ctx, agent.Request{To: to.String(), As: a.As, Note: a.Note, Life: a.Expires, Puzzles: a.Puzzles, Progress: v.progress})
+	if r.Sent == "" {
+		return nil, err
+	}
+	i := r.Introduction
+	return &knocked{To: to.String(), ToName: toName, Pointer: i.About.String(), Suggested: name.Clean(i.Suggested), Note: name.Clean(i.Note),
+		Expires: i.Expires, ID: hex.EncodeToString(i.ID[:]), Sent: string(r.Sent), Open: r.Open, Puzzles: r.Puzzles, Took: time.Since(began).Seconds()}, delivery(r.Sent, err)
+}
+
+func (v *verbs) unknock(_ context.Context, a knockArgs) (*unknocked, error) {
+	to, toName, err := v.recipient(a.To)
+	if err != nil {
+		return nil, err
+	}
+	was, err := v.agent.CancelRequest(to)
+	if err != nil {
+		return nil, err
+	}
+	return &unknocked{To: to.String(), ToName: toName, Was: was}, nil
+}
+
+// recipient returns the pointer that a text means, and the petname for it, if it
+// has one.
+func (v *verbs) recipient(text string) (pointer.Pointer, string, error) {
+	to, err := v.agent.PointerOf(text)
+	if err != nil {
+		return pointer.Pointer{}, "", err
+	}
+	c, err := v.agent.ByPointer(to)
+	if err != nil && !errors.Is(err, petname.ErrNotFound) {
+		return pointer.Pointer{}, "", err
+	}
+	return to, c.Name.String(), nil
 }

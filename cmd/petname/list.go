@@ -2,11 +2,10 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 func (a *app) listVerb() *cobra.Command {
@@ -19,14 +18,14 @@ func (a *app) listVerb() *cobra.Command {
   petname list --json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return a.contacts("list", engine.NoArgs{}, "nobody has a name yet:\n  petname add NAME LINK")
+			return a.contacts("list", noArgs{}, "nobody has a name yet:\n  petname add NAME LINK")
 		},
 	}
 }
 
 // contacts asks for contacts and lists them.
 func (a *app) contacts(verb string, args any, none string) error {
-	var out engine.Contacts
+	var out contactList
 	err := a.ask(verb, args, &out)
 	if err == nil && len(out.Contacts) == 0 {
 		a.hint("%s", none)
@@ -36,4 +35,8 @@ func (a *app) contacts(verb string, args any, none string) error {
 			fmt.Fprintln(w, line(a.style(), c))
 		}
 	})
+}
+
+func (v *verbs) list(context.Context, noArgs) (*contactList, error) {
+	return v.gather(v.agent.Contacts())
 }

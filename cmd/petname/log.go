@@ -2,13 +2,15 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 func (a *app) logVerb() *cobra.Command {
@@ -24,11 +26,11 @@ checked: every signature, hash and row.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
-			request := engine.LogArgs{Verify: verify}
+			request := logArgs{Verify: verify}
 			if len(args) == 1 {
 				request.Name = args[0]
 			}
-			var out engine.Entries
+			var out entries
 			err := a.ask("log", request, &out)
 			return a.show(out, err, out.Entries != nil, func(w *bufio.Writer) {
 				for _, e := range out.Entries {
@@ -48,7 +50,7 @@ checked: every signature, hash and row.`,
 }
 
 // happened is an entry in words.
-func happened(s name.Style, e engine.Entry) string {
+func happened(s name.Style, e entry) string {
 	who := ""
 	if e.Pointer != "" {
 		who = nickname(s, "", e.Pointer)
@@ -92,9 +94,84 @@ func happened(s name.Style, e engine.Entry) string {
 	return "(written by a newer petname)"
 }
 
-func although(e engine.Entry) string {
+func although(e entry) string {
 	if e.Lookalike {
 		return ", though it could mislead"
 	}
 	return ""
+}
+
+// entry is one entry of the history as the verbs print it.
+type entry struct {
+	ID        string    `json:"id"`
+	At        time.Time `json:"at"`
+	Op        string    `json:"op"`
+	Pointer   string    `json:"pointer,omitempty"`
+	Name      string    `json:"name,omitempty"`
+	Was       []string  `json:"was,omitempty"` // several: it was in conflict
+	Label     string    `json:"label,omitempty"`
+	Kind      string    `json:"kind,omitempty"` // of the fact that came with it
+	Undoes    uint64    `json:"undoes,omitempty"`
+	Value     string    `json:"value,omitempty"`
+	Sequence  uint64    `json:"sequence,omitempty"`
+	Lookalike bool      `json:"lookalike,omitempty"` // named though it looks like another
+	Dropped   bool      `json:"dropped,omitempty"`
+}
+
+// entries is the result of log.
+type entries struct {
+	Entries  []entry  `json:"entries"`
+	Verified bool     `json:"verified,omitempty"` // every entry, body and row was checked and held
+	Problems []string `json:"problems,omitempty"`
+}
+
+func asEntry(ev petname.Event) entry {
+	out := entry{ID: ev.ID.String(), At: ev.At, Op: ev.Op, Name: name.Clean(ev.Name), Label: name.Clean(ev.Label),
+		Undoes: ev.Undoes, Value: ev.Value, Sequence: ev.Sequence, Dropped: ev.Dropped, Lookalike: ev.Lookalike}
+	for _, was := range ev.Was {
+		out.Was = append(out.Was, name.Clean(was))
+	}
+	if !ev.Contact.IsZero() {
+		out.Pointer = ev.Contact.String()
+	}
+	if ev.Fact != nil {
+		out.Kind = ev.Fact.Kind
+	}
+	return out
+}
+
+// logArgs are the arguments of log.
+type logArgs struct {
+	Name   string `json:"name"` // empty: everything
+	Verify bool   `json:"verify"`
+}
+
+func (v *verbs) log(ctx context.Context, a logArgs) (*entries, error) {
+	var only pointer.Pointer
+	if a.Name != "" {
+		c, err := v.agent.Lookup(a.Name)
+		if err != nil {
+			return nil, err
+		}
+		only = c.ID
+	}
+	out := &entries{Entries: []entry{}}
+	if a.Verify {
+		for _, err := range v.agent.Verify(ctx) {
+			out.Problems = append(out.Problems, err.Error())
+		}
+		out.Verified = len(out.Problems) == 0
+	}
+	for ev, err := range v.agent.Log() {
+		if err != nil {
+			return out, err
+		}
+		if only.IsZero() || ev.Contact == only {
+			out.Entries = append(out.Entries, asEntry(ev))
+		}
+	}
+	if len(out.Problems) > 0 {
+		return out, &failure{Code: "damaged", Exit: exitUnverified, Message: out.Problems[0], Next: "petname doctor"}
+	}
+	return out, nil
 }

@@ -8,14 +8,18 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/metrics"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/cmd/petname/internal/socket"
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/agent/libp2p"
+	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/name"
 )
 
@@ -94,44 +98,63 @@ func (a *app) serve(o nodeOptions) (err error) {
 	if err := a.alone(dir); err != nil {
 		return err
 	}
-	e, err := engine.Open(dir, bookWait)
+	passphrase, err := a.nodePassphrase()
+	if err != nil {
+		return err
+	}
+	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Listen: o.listen, Relays: o.relays}), Passphrase: passphrase, Log: o.logger, Wait: bookWait})
 	if errors.Is(err, ledger.ErrInUse) { // by a node that began with this one, perhaps
 		if err := a.alone(dir); err != nil {
 			return err
 		}
 	}
 	if err != nil {
-		return engine.Classify(err)
+		return classify(err)
 	}
 	defer func() {
-		if cerr := e.Close(); cerr != nil && err == nil {
-			err = engine.Classify(cerr)
+		if cerr := ag.Close(); cerr != nil && err == nil {
+			err = classify(cerr)
 		}
 	}()
-	e.LogTo(o.logger)
-	if a.passphraseFile != "" {
-		passphrase, err := a.passphrase()
-		if err != nil {
-			return err
-		}
-		if err := e.Unlock(passphrase); err != nil {
-			return engine.Classify(err)
+	if passphrase != nil {
+		if err := ag.Unlock(); err != nil {
+			return classify(err)
 		}
 	}
-	if o.http != nil {
-		if err := e.ListenHTTP(*o.http); err != nil {
-			return engine.Classify(err)
-		}
+	if err := a.checkRelays(dir, o.relays); err != nil {
+		return err
 	}
 	ctx, stop := context.WithCancel(a.ctx)
 	defer stop()
-	status, err := e.Serve(ctx, o.listen, o.relays...)
+	v := &verbs{agent: ag, work: a.work}
+	var w *web
+	if o.http != nil {
+		if w, err = listenHTTP(*o.http); err != nil {
+			return err
+		}
+		defer w.listener.Close()
+		v.http = w.url
+	}
+	if err := ag.Start(ctx); err != nil {
+		return classify(err)
+	}
+	if w != nil {
+		var serving sync.WaitGroup
+		defer serving.Wait()
+		defer stop()
+		serving.Go(func() {
+			if err := w.serve(ctx, ag); err != nil {
+				o.logger.Error("HTTP ended", "error", err)
+			}
+		})
+	}
+	status, err := v.status(ctx, noArgs{})
 	if err != nil {
-		return engine.Classify(err)
+		return classify(err)
 	}
 	l, err := socket.Listen(dir)
 	if err != nil {
-		return engine.Classify(err)
+		return classify(err)
 	}
 	defer l.Close()
 	if err := a.serving(*status, nil); err != nil {
@@ -143,7 +166,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 	a.hint("stop it with ^C or\n  petname node stop")
 	o.logger.Info("serving", "peer", status.Peer, "addrs", status.Addrs, "network", status.Network, "peers", status.Peers)
 	defer o.logger.Info("stopping")
-	socket.Serve(ctx, l, programVersion(), func(request context.Context, verb string, args json.RawMessage) (json.RawMessage, *engine.Error) {
+	socket.Serve(ctx, l, programVersion(), func(request context.Context, verb string, args json.RawMessage) (json.RawMessage, *failure) {
 		if verb == "stop" {
 			stop()
 			return nil, nil
@@ -153,16 +176,45 @@ func (a *app) serve(o nodeOptions) (err error) {
 			request, cancel = finishing(request, ctx)
 			defer cancel()
 		}
-		out, failed := e.Do(request, verb, args)
-		if failed != nil && failed.Exit == engine.ExitInterrupted && ctx.Err() != nil { // not by who asked
+		out, failed := v.do(request, verb, args)
+		if failed != nil && failed.Exit == exitInterrupted && ctx.Err() != nil { // not by who asked
 			message := strings.Replace(failed.Message, "interrupted", "the node was stopped meanwhile", 1) // it may say what was saved
-			failed = &engine.Error{Code: "network", Exit: engine.ExitNetwork, Message: message, Next: "try again"}
+			failed = &failure{Code: "network", Exit: exitNetwork, Message: message, Next: "try again"}
 		}
 		if verb == "status" && failed == nil {
 			return withPid(out), nil
 		}
 		return out, failed
 	})
+	return nil
+}
+
+// nodePassphrase returns what the node unlocks the identity with while it runs;
+// nil: it doesn't.
+func (a *app) nodePassphrase() (func() ([]byte, error), error) {
+	if a.passphraseFile == "" {
+		return nil, nil
+	}
+	passphrase, err := a.passphrase()
+	if err != nil {
+		return nil, err
+	}
+	return func() ([]byte, error) { return []byte(passphrase), nil }, nil
+}
+
+// checkRelays refuses relays on any network but the public one.
+func (a *app) checkRelays(dir string, relays []string) error {
+	h, err := home.Open(dir)
+	if err != nil {
+		return classify(err)
+	}
+	c, err := h.Config()
+	if err != nil {
+		return classify(err)
+	}
+	if len(relays) > 0 && c.Network != "ipfs" {
+		return usage("--relay is for the public network, and %q is joined", c.Network).With("petname join ipfs")
+	}
 	return nil
 }
 
@@ -190,16 +242,16 @@ func finishing(request, stopping context.Context) (context.Context, context.Canc
 
 // alone reports that a node of the home runs already, and where it is reached.
 func (a *app) alone(dir string) error {
-	var s engine.Status
-	if err := a.node("status", &s); err != nil && engine.Classify(err).Code != "version" {
+	var s nodeStatus
+	if err := a.node("status", &s); err != nil && classify(err).Code != "version" {
 		return nil
 	}
-	return a.serving(s, &engine.Error{Code: "node_running", Exit: engine.ExitConflict,
+	return a.serving(s, &failure{Code: "node_running", Exit: exitConflict,
 		Message: fmt.Sprintf("a node of %q is running already", dir), Next: "petname node stop"})
 }
 
 // serving says on one line where a node can be reached.
-func (a *app) serving(s engine.Status, err error) error {
+func (a *app) serving(s nodeStatus, err error) error {
 	if s.Addrs == nil {
 		s.Addrs = []string{}
 	}
@@ -227,7 +279,7 @@ func records(n int) string {
 }
 
 func withPid(out json.RawMessage) json.RawMessage {
-	var s engine.Status
+	var s nodeStatus
 	if err := json.Unmarshal(out, &s); err != nil {
 		return out
 	}
@@ -247,10 +299,10 @@ func (a *app) node(verb string, result any) error {
 	}
 	out, failed, err := socket.Do(a.ctx, dir, programVersion(), verb, json.RawMessage("{}"))
 	if errors.Is(err, socket.ErrNoNode) {
-		return &engine.Error{Code: "no_node", Exit: engine.ExitNotFound, Message: "no node of this home is running", Next: "petname node"}
+		return &failure{Code: "no_node", Exit: exitNotFound, Message: "no node of this home is running", Next: "petname node"}
 	}
 	if err != nil {
-		return engine.Classify(err)
+		return classify(err)
 	}
 	if failed != nil {
 		return failed
@@ -259,7 +311,7 @@ func (a *app) node(verb string, result any) error {
 		return nil
 	}
 	if err := json.Unmarshal(out, result); err != nil {
-		return engine.Classify(err)
+		return classify(err)
 	}
 	return nil
 }
@@ -271,7 +323,7 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 		Example: `  petname node status --json`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			var s engine.Status
+			var s nodeStatus
 			if err := a.node("status", &s); err != nil {
 				return err
 			}
@@ -325,16 +377,16 @@ func (a *app) gone() error {
 	if err != nil {
 		return err
 	}
-	e, err := engine.Open(dir, stopWait)
+	v, err := a.open(dir, stopWait)
 	if errors.Is(err, ledger.ErrInUse) {
-		return &engine.Error{Code: "in_use", Exit: engine.ExitNetwork, Message: fmt.Sprintf("the node was told to stop, and has not ended in %s", stopWait),
+		return &failure{Code: "in_use", Exit: exitNetwork, Message: fmt.Sprintf("the node was told to stop, and has not ended in %s", stopWait),
 			Next: "petname node status"}
 	}
 	if err != nil {
 		return nil // it has ended; what is wrong with the book is for others to tell
 	}
-	if err := e.Close(); err != nil {
-		return engine.Classify(err)
+	if err := v.agent.Close(); err != nil {
+		return classify(err)
 	}
 	return nil
 }
@@ -355,4 +407,77 @@ func (a *app) nodeStopVerb() *cobra.Command {
 			return a.show(struct{}{}, nil, true, func(w *bufio.Writer) { fmt.Fprintln(w, "stopped") })
 		},
 	}
+}
+
+// nodeStatus is the result of node and node status.
+type nodeStatus struct {
+	Peer    string   `json:"peer"`
+	Addrs   []string `json:"addrs"`
+	HTTP    string   `json:"http"` // empty: not served
+	Network string   `json:"network"`
+	Problem string   `json:"problem"` // why nobody is in the routing table; empty: some peer is, or none has to be
+	Peers   int      `json:"peers"`   // in the routing table
+	Names   int      `json:"names"`   // in the book
+	Held    held     `json:"held"`
+	CutOff  []cutOff `json:"cut_off"` // peers that are kept out for a while
+	Uptime  float64  `json:"uptime"`  // seconds
+	Memory  uint64   `json:"memory"`  // bytes that the process has from the system
+	Pid     int      `json:"pid,omitempty"`
+
+	Keep keepStatus `json:"keep"`
+	Put  *lastPut   `json:"put"` // null: none since the node began
+}
+
+// held is what the node stores for the network.
+type held struct {
+	Records int `json:"records"`
+	Bytes   int `json:"bytes"`
+	Limit   int `json:"limit"` // bytes, with what the records cost besides
+}
+
+// cutOff is a peer that abused the node.
+type cutOff struct {
+	Peer   string    `json:"peer"`
+	Until  time.Time `json:"until"`
+	Reason string    `json:"reason"`
+}
+
+// lastPut is what became of the last record of the owner that the node stored.
+type lastPut struct {
+	Sequence  uint64     `json:"sequence"`
+	At        time.Time  `json:"at"`
+	Asked     int        `json:"asked"`
+	Stored    int        `json:"stored"`    // said so
+	Confirmed *int       `json:"confirmed"` // returned it, those that acknowledged it first aside; null: not looked yet
+	Doubt     string     `json:"doubt,omitempty"`
+	Problem   string     `json:"problem,omitempty"` // of confirming, or why that can't be
+	Looked    *time.Time `json:"looked"`
+}
+
+func (v *verbs) status(context.Context, noArgs) (*nodeStatus, error) {
+	now, err := v.agent.Status()
+	if err != nil {
+		return nil, err
+	}
+	out := &nodeStatus{Peer: now.Peer, Addrs: now.Addrs, HTTP: v.http, Network: now.Network, Problem: now.Problem, Peers: now.Peers, Names: now.Names,
+		Held: held{now.Holding.Records, now.Holding.Bytes, now.Holding.Limit}, CutOff: []cutOff{}, Uptime: now.Uptime.Seconds(), Memory: memory(),
+		Keep: asKeepStatus(now.Kept, now.Republisher)}
+	for _, c := range now.Holding.CutOff {
+		out.CutOff = append(out.CutOff, cutOff{c.Peer, c.Until.UTC().Truncate(time.Second), c.Reason})
+	}
+	if p := now.Put; p != nil {
+		out.Put = &lastPut{Sequence: p.Sequence, At: p.At, Asked: p.Receipt.Asked, Stored: p.Receipt.Stored, Confirmed: p.Confirmed,
+			Doubt: p.Receipt.Doubt(), Looked: timeOrNull(p.Looked)}
+		if p.Problem != nil {
+			out.Put.Problem = plainer(p.Problem).Error()
+		}
+	}
+	return out, nil
+}
+
+// memory returns what the Go runtime has from the system, and hasn't returned.
+func memory() uint64 {
+	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
 }

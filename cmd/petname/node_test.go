@@ -27,8 +27,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -108,10 +108,10 @@ func address(t testing.TB, n *background) string {
 	return started.Addrs[0]
 }
 
-func status(t testing.TB, home string) engine.Status {
+func status(t testing.TB, home string) nodeStatus {
 	r := verb(home, "node", "status", "--json")
 	require.Zero(t, r.exit, r.stderr)
-	var s engine.Status
+	var s nodeStatus
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &s))
 	return s
 }
@@ -133,7 +133,7 @@ func TestBootstrapOfAnotherNetwork(t *testing.T) {
 	t.Cleanup(func() { _ = other.Close() })
 	home := newHome(t)
 	r := verb(home, "join", other.Addrs()[0], "--json")
-	require.Equal(t, engine.ExitNetwork, r.exit)
+	require.Equal(t, exitNetwork, r.exit)
 	told := `of another network: it is there, but serves "/other/kad/1.0.0", not ` + lanProtocol
 	require.Contains(t, r.failure(t).Message, told)
 	require.Contains(t, r.failure(t).Message, other.ID())
@@ -288,7 +288,7 @@ func TestStopMidPublish(t *testing.T) {
 				// again.
 				t.Logf("attempt %d came too late", attempt)
 			}
-			var out engine.Published
+			var out published
 			switch how {
 			case "finished":
 				require.Zero(t, n.cmd.ProcessState.ExitCode())
@@ -324,7 +324,7 @@ func TestStandardErrorIsOneObject(t *testing.T) {
 	taken := fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", l.Addr().(*net.TCPAddr).Port)
 	_, end := began(t, newHome(t), "node", "--listen", taken, "--json")
 	r := end()
-	require.Equal(t, engine.ExitFailure, r.exit)
+	require.Equal(t, exitFailure, r.exit)
 	require.Contains(t, r.failure(t).Message, taken)
 }
 
@@ -339,7 +339,7 @@ func TestStoppedIsStopped(t *testing.T) {
 	<-peer.asked // who says nothing, so that stopping takes a while
 	stop := verb(home, "node", "stop")
 	require.Zero(t, stop.exit, stop.stderr)
-	e, err := engine.Open(home, 0)
+	e, err := agent.Open(context.Background(), home, agent.Options{})
 	require.NoError(t, err)
 	require.NoError(t, e.Close())
 	close(peer.free)

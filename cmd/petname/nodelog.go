@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/petname/name"
 )
 
@@ -23,7 +22,7 @@ func (a *app) logger(to string, verbose bool) (_ *slog.Logger, end func(), _ err
 	case to != "" && to != "-":
 		f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
-			return nil, nil, engine.Classify(fmt.Errorf("log: %w", err))
+			return nil, nil, classify(fmt.Errorf("log: %w", err))
 		}
 		level, w, end = slog.LevelInfo, f, func() { _ = f.Close() }
 	}

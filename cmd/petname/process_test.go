@@ -21,7 +21,6 @@ import (
 	"filippo.io/age/armor"
 	"github.com/stretchr/testify/require"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -41,8 +40,8 @@ type result struct {
 	stderr string
 }
 
-func (r result) failure(t testing.TB) engine.Error {
-	var failed struct{ Error engine.Error }
+func (r result) failure(t testing.TB) failure {
+	var failed struct{ Error failure }
 	require.NoError(t, json.Unmarshal([]byte(r.stderr), &failed), "%q", r.stderr)
 	return failed.Error
 }
@@ -87,7 +86,7 @@ func newPointer(t testing.TB) string {
 func names(t testing.TB, home string) map[string]string {
 	r := verb(home, "list", "--json")
 	require.Zero(t, r.exit, r.stderr)
-	var out engine.Contacts
+	var out contactList
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &out))
 	all := map[string]string{}
 	for _, c := range out.Contacts {
@@ -177,7 +176,7 @@ func TestKilledInit(t *testing.T) {
 		id := verb(home, "id", "--json")
 		if id.exit == 0 {
 			whole++
-			require.Equal(t, engine.ExitConflict, verb(home, "init", "--json").exit)
+			require.Equal(t, exitConflict, verb(home, "init", "--json").exit)
 			require.Zero(t, verb(home, "doctor").exit)
 			continue
 		}
@@ -189,7 +188,7 @@ func TestKilledInit(t *testing.T) {
 			continue
 		}
 		cut++
-		require.Equal(t, engine.ExitConflict, again.exit)
+		require.Equal(t, exitConflict, again.exit)
 		require.Contains(t, again.failure(t).Message, "cut short")
 	}
 	require.NotZero(t, whole, "every verb was killed in time: nothing was tested")
@@ -240,7 +239,7 @@ func TestParallelSameName(t *testing.T) {
 			won++
 			continue
 		}
-		require.Equal(t, engine.ExitConflict, r.exit, r.stderr)
+		require.Equal(t, exitConflict, r.exit, r.stderr)
 		require.Equal(t, "name_taken", r.failure(t).Code)
 	}
 	require.Equal(t, 1, won)
@@ -363,7 +362,7 @@ func TestInterrupted(t *testing.T) {
 				}
 				require.NoError(t, cmd.Process.Signal(os.Interrupt))
 				r := end()
-				require.Equal(t, engine.ExitInterrupted, r.exit, "%s %s", r.stdout, r.stderr)
+				require.Equal(t, exitInterrupted, r.exit, "%s %s", r.stdout, r.stderr)
 				require.Equal(t, "interrupted", r.failure(t).Code)
 				require.Empty(t, r.stdout)
 				if n != nil {
@@ -392,7 +391,7 @@ func TestPublishLater(t *testing.T) {
 	require.Zero(t, r.exit, r.stderr)
 	r = verb(home, "publish", firstPath, "--wait", "none", "--json")
 	require.Zero(t, r.exit, r.stderr)
-	var out engine.Published
+	var out published
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &out))
 	// A third person sees it, as soon as it is there.
 	other := newHome(t)

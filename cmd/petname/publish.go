@@ -2,16 +2,20 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/pointer"
 	"github.com/spf13/cobra"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 func (a *app) publishVerb() *cobra.Command {
-	var request engine.PublishArgs
+	var request publishArgs
 	cmd := &cobra.Command{
 		Use:   "publish [PATH]",
 		Short: "Publish what your pointer points to, and your card",
@@ -29,14 +33,14 @@ again to count who gives it back, none once it is signed and saved here.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if request.Path = args[0]; request.Path == "" {
-					return engine.Usage("PATH is empty; leave it out to keep the last one")
+					return usage("PATH is empty; leave it out to keep the last one")
 				}
 			}
 			var err error
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
-			var out engine.Published
+			var out published
 			err = a.ask("publish", request, &out)
 			if err == nil && request.Wait != "none" && out.Asked >= 20 && out.Stored < 10 {
 				a.warn("only %d of %d peers stored it: publish again later", out.Stored, out.Asked)
@@ -81,4 +85,96 @@ again to count who gives it back, none once it is signed and saved here.`,
 	f.BoolVar(&request.Addresses, "addresses", false, "put your node's network addresses into the record, for everybody")
 	f.BoolVar(&request.V1, "v1", false, "sign in the old way too, for readers from before 2021")
 	return cmd
+}
+
+// publishArgs are the arguments of publish.
+type publishArgs struct {
+	Path       string        `json:"path"` // empty: the last one stays
+	TTL        time.Duration `json:"ttl"`
+	Lifetime   time.Duration `json:"lifetime"`
+	Wait       string        `json:"wait"` // none, some, all
+	Addresses  bool          `json:"addresses"`
+	V1         bool          `json:"v1"`
+	Passphrase string        `json:"passphrase,omitempty"`
+}
+
+// published is the result of publish.
+type published struct {
+	Pointer     string    `json:"pointer"`
+	Value       string    `json:"value"`
+	Sequence    uint64    `json:"sequence"`
+	Expires     time.Time `json:"expires"`
+	TTL         float64   `json:"ttl"` // seconds
+	Asked       int       `json:"asked"`
+	Stored      int       `json:"stored"`
+	Refused     int       `json:"refused"`
+	Unreachable int       `json:"unreachable"`
+	Confirmed   int       `json:"confirmed"`       // returned it when asked anew; 0 unless waited for all
+	Doubt       string    `json:"doubt,omitempty"` // why those that stored it may be one attacker
+	Took        float64   `json:"took"`            // seconds
+	Edges       []string  `json:"edges,omitempty"`
+	Former      []string  `json:"former,omitempty"`   // earlier pointers whose last record was stored again
+	Stranded    []string  `json:"stranded,omitempty"` // those whose last record nobody stored: look-ups there aren't led on
+}
+
+var waits = map[string]agent.Wait{"none": agent.WaitNone, "some": agent.WaitSome, "all": agent.WaitAll}
+
+func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) {
+	wait, ok := waits[a.Wait]
+	if !ok {
+		return nil, usage("--wait %q: is none of none, some, all", a.Wait)
+	}
+	p, err := v.only(a.Passphrase).PublishDraft(ctx, func(d *agent.Draft) error {
+		if a.Path != "" {
+			d.Value = a.Path
+		}
+		d.TTL, d.Lifetime, d.Wait, d.Addresses, d.V1 = a.TTL, a.Lifetime, wait, a.Addresses, a.V1
+		return nil
+	})
+	if errors.Is(err, agent.ErrNotServing) {
+		return nil, usage("--addresses needs a running node, whose addresses they are").With("petname node")
+	}
+	if p.Sequence == 0 {
+		return nil, err
+	}
+	out := &published{Pointer: p.Pointer.String(), Value: p.Value, Sequence: p.Sequence, Expires: p.Expires, TTL: p.TTL.Seconds(),
+		Asked: p.Receipt.Asked, Stored: p.Receipt.Stored, Refused: p.Receipt.Refused, Unreachable: p.Receipt.Unreachable,
+		Confirmed: p.Receipt.Confirmed, Doubt: p.Receipt.Doubt(), Took: p.Took.Seconds(), Edges: p.Edges,
+		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.Stranded)}
+	if err != nil {
+		return out, unsent(err, p.Receipt.Stored)
+	}
+	return out, nil
+}
+
+func pointerTexts(ps []pointer.Pointer) []string {
+	var texts []string
+	for _, p := range ps {
+		texts = append(texts, p.String())
+	}
+	return texts
+}
+
+// unsent says of a failed publication that nothing is lost.
+func unsent(err error, stored int) error {
+	c := *classify(err)
+	var short *dht.ShortError
+	switch {
+	case errors.As(err, &short):
+		c.Message = short.Error()
+	case errors.Is(err, dht.ErrUnreachable):
+		c.Message = "nobody could be reached"
+	}
+	if reasons := routerReasons(err); reasons != "" && !strings.Contains(c.Message, reasons) {
+		c.Message = strings.TrimSuffix(c.Message, "; try again") + ": " + reasons
+	}
+	how := "not stored as widely as wanted"
+	if stored == 0 {
+		how = "stored by nobody yet"
+	}
+	c.Message = "signed and saved here, but " + how + ": " + strings.TrimPrefix(c.Message, "publish: ")
+	if c.Exit == exitNetwork && c.Code != "not_joined" {
+		c.Next = "petname publish"
+	}
+	return &c
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/ledger/durable"
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -44,21 +45,21 @@ func (a *app) recordExportVerb() *cobra.Command {
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if file == "" {
-				return engine.Usage("say where to: -o FILE")
+				return usage("say where to: -o FILE")
 			}
 			if info, err := os.Stat(file); file == "-" || err == nil && info.IsDir() {
-				return engine.Usage("-o %q: give the name of a file to write", file)
+				return usage("-o %q: give the name of a file to write", file)
 			}
-			var request engine.ExportArgs
+			var request exportArgs
 			if len(args) == 1 {
 				request.Name = args[0]
 			}
-			var out engine.RecordInfo
+			var out recordInfo
 			if err := a.ask("export", request, &out); err != nil {
 				return err
 			}
 			if err := writeFile(file, out.Bytes); err != nil {
-				return engine.Classify(err)
+				return classify(err)
 			}
 			out.Bytes = nil
 			return a.show(out, nil, true, func(w *bufio.Writer) { recordLines(w, a.style(), out) })
@@ -79,7 +80,7 @@ func writeFileOn(files durable.FS, name string, b []byte) error {
 }
 
 func (a *app) recordInspectVerb() *cobra.Command {
-	var request engine.InspectArgs
+	var request inspectArgs
 	cmd := &cobra.Command{
 		Use:   "inspect FILE",
 		Short: "Say what a record says, and whether it verifies",
@@ -94,13 +95,13 @@ and those of your contacts. Exit status 6 when it doesn't verify or has expired,
 			if request.Record, err = a.readRecord(args[0]); err != nil {
 				return err
 			}
-			var out *engine.RecordInfo
+			var out *recordInfo
 			err = a.ask("inspect", request, &out)
-			var e *engine.Error
+			var e *failure
 			if errors.As(err, &e) && e.Code == "no_home" {
 				// A record needs no home to be looked at.
-				if out, err = engine.InspectAlone(request); err != nil {
-					err = engine.Classify(err)
+				if out, err = inspectAlone(request); err != nil {
+					err = classify(err)
 				}
 			}
 			return a.record(out, err)
@@ -112,7 +113,7 @@ and those of your contacts. Exit status 6 when it doesn't verify or has expired,
 }
 
 // record shows what is known of a record.
-func (a *app) record(out *engine.RecordInfo, err error) error {
+func (a *app) record(out *recordInfo, err error) error {
 	if out == nil {
 		return err
 	}
@@ -120,7 +121,7 @@ func (a *app) record(out *engine.RecordInfo, err error) error {
 }
 
 func (a *app) recordPutVerb() *cobra.Command {
-	var request engine.InspectArgs
+	var request inspectArgs
 	cmd := &cobra.Command{
 		Use:   "put FILE",
 		Short: "Store a record in the network, whoever signed it",
@@ -133,7 +134,7 @@ anyone can keep a friend's record alive until it expires.`,
 			if request.Record, err = a.readRecord(args[0]); err != nil {
 				return err
 			}
-			var out *engine.RecordInfo
+			var out *recordInfo
 			err = a.ask("put", request, &out)
 			return a.record(out, err)
 		},
@@ -151,19 +152,19 @@ func (a *app) readUpTo(name string, most int) ([]byte, error) {
 	if name != "-" {
 		file, err := os.Open(name)
 		if err != nil {
-			return nil, engine.Usage("%v", err)
+			return nil, usage("%v", err)
 		}
 		defer file.Close()
 		f = file
 	}
 	b, err := io.ReadAll(io.LimitReader(f, int64(most)))
 	if err != nil {
-		return nil, engine.Usage("%v", err)
+		return nil, usage("%v", err)
 	}
 	return b, nil
 }
 
-func recordLines(w *bufio.Writer, s name.Style, r engine.RecordInfo) {
+func recordLines(w *bufio.Writer, s name.Style, r recordInfo) {
 	if r.Valid {
 		fmt.Fprintf(w, "valid, %d bytes\n", r.Size)
 	} else {
@@ -184,4 +185,185 @@ func recordLines(w *bufio.Writer, s name.Style, r engine.RecordInfo) {
 		field(w, "stored", fmt.Sprintf("by %d of %s asked (%d refused, %d unreachable)",
 			r.Receipt.Stored, peers(r.Receipt.Asked), r.Receipt.Refused, r.Receipt.Unreachable))
 	}
+}
+
+// recordInfo is the result of the record verbs. Times are in UTC, the TTL in
+// seconds.
+type recordInfo struct {
+	Pointer  string     `json:"pointer"`
+	Value    string     `json:"value"`
+	Sequence uint64     `json:"sequence"`
+	Expires  *time.Time `json:"expires"`
+	TTL      float64    `json:"ttl"`
+	Size     int        `json:"size"`
+	Valid    bool       `json:"valid"`
+	Reason   string     `json:"reason"` // why it isn't
+	Nickname string     `json:"nickname,omitempty"`
+
+	Bytes   []byte      `json:"bytes,omitempty"`   // export: what to write, on its way to the command
+	Receipt *putReceipt `json:"receipt,omitempty"` // put
+}
+
+// putReceipt counts the peers of a put.
+type putReceipt struct {
+	Asked       int `json:"asked"`
+	Stored      int `json:"stored"`
+	Refused     int `json:"refused"`
+	Unreachable int `json:"unreachable"`
+}
+
+func describe(r pointer.Record) *recordInfo {
+	expires := r.Expires()
+	info := &recordInfo{Pointer: r.Pointer().String(), Value: r.Value(), Sequence: r.Sequence(), Expires: &expires,
+		TTL: r.TTL().Seconds(), Size: len(r.Bytes()), Valid: true}
+	if c, ok := r.Card(); ok {
+		info.Nickname = name.Clean(c.Nickname)
+	}
+	return info
+}
+
+func openAny(p pointer.Pointer, b []byte) (r pointer.Record, expired bool, err error) {
+	r, err = pointer.Open(p, b, time.Now())
+	var old *pointer.ExpiredError
+	if errors.As(err, &old) {
+		return old.Record, true, nil
+	}
+	return r, false, err
+}
+
+// exportArgs are the arguments of record export.
+type exportArgs struct {
+	Name string `json:"name"` // a name or a pointer; empty: the owner's
+}
+
+// export returns the newest record that the home holds.
+func (v *verbs) export(_ context.Context, a exportArgs) (*recordInfo, error) {
+	p := v.agent.Pointer()
+	if a.Name != "" {
+		var err error
+		if p, err = v.pointerOf(a.Name); err != nil {
+			return nil, err
+		}
+	}
+	r, expired, err := v.agent.Held(p)
+	if a.Name == "" && errors.As(err, new(*agent.NoRecordError)) {
+		return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "you have not published a record yet", Next: "petname publish"}
+	}
+	if err != nil {
+		return nil, err
+	}
+	info := describe(r)
+	if expired {
+		info.Valid, info.Reason = false, "expired"
+	}
+	info.Bytes = r.Bytes()
+	return info, nil
+}
+
+// inspectArgs are the arguments of record inspect and record put.
+type inspectArgs struct {
+	Record  []byte `json:"record"`
+	Pointer string `json:"pointer"` // whose it should be; empty: try
+}
+
+// inspect opens a record and says what it is, or why it doesn't verify.
+func (v *verbs) inspect(_ context.Context, a inspectArgs) (*recordInfo, error) {
+	_, info, err := v.opened(a)
+	return info, err
+}
+
+func (v *verbs) opened(a inspectArgs) (pointer.Record, *recordInfo, error) {
+	p, certain, err := whose(a, v.pointerOf)
+	if err != nil {
+		return pointer.Record{}, nil, err
+	}
+	if certain {
+		return inspectAs(a.Record, p)
+	}
+	candidates := []pointer.Pointer{v.agent.Pointer()}
+	for c, err := range v.agent.Contacts() {
+		if err != nil {
+			return pointer.Record{}, nil, err
+		}
+		candidates = append(candidates, c.Pointer)
+	}
+	for _, p := range candidates {
+		if r, _, err := openAny(p, a.Record); err == nil {
+			return inspectAs(a.Record, r.Pointer())
+		}
+	}
+	return pointer.Record{}, nobodys(a.Record), needsPointer(a.Record)
+}
+
+// inspectAlone is inspect without a home: the pointer is given, or stands in the
+// record.
+func inspectAlone(a inspectArgs) (*recordInfo, error) {
+	p, certain, err := whose(a, pointer.Parse)
+	if err != nil {
+		return nil, err
+	}
+	if !certain {
+		return nobodys(a.Record), needsPointer(a.Record)
+	}
+	_, info, err := inspectAs(a.Record, p)
+	return info, err
+}
+
+// whose returns the pointer to hold a record against, and whether it is certain.
+func whose(a inspectArgs, find func(string) (pointer.Pointer, error)) (p pointer.Pointer, certain bool, err error) {
+	if a.Pointer == "" {
+		p, certain = pointer.Embedded(a.Record)
+		return p, certain, nil
+	}
+	if p, err = find(a.Pointer); err != nil {
+		if c := classify(err); c.Code == "bad_name" || c.Code == "failure" {
+			return p, false, usage("--pointer %q: no pointer and no name: %v", a.Pointer, err)
+		}
+		return p, false, err
+	}
+	return p, true, nil
+}
+
+func inspectAs(record []byte, p pointer.Pointer) (pointer.Record, *recordInfo, error) {
+	r, expired, err := openAny(p, record)
+	if err != nil {
+		return pointer.Record{}, &recordInfo{Pointer: p.String(), Size: len(record), Reason: name.Clean(err.Error())}, err
+	}
+	info := describe(r)
+	if expired {
+		info.Valid, info.Reason = false, "expired"
+		return r, info, &pointer.ExpiredError{Record: r}
+	}
+	return r, info, nil
+}
+
+func nobodys(record []byte) *recordInfo {
+	info := &recordInfo{Size: len(record), Reason: "pointer needed"}
+	if err := pointer.Malformed(record); err != nil {
+		info.Reason = name.Clean(err.Error())
+	}
+	return info
+}
+
+// needsPointer tells bytes that are nobody's record from one that is of a key
+// that this home does not know.
+func needsPointer(record []byte) error {
+	if err := pointer.Malformed(record); err != nil {
+		return &failure{Code: "invalid", Exit: exitUnverified, Message: name.Clean(err.Error())}
+	}
+	return &failure{Code: "pointer_needed", Exit: exitUsage, Message: "the record verifies against nobody that this home knows",
+		Next: "give whose it is: --pointer k51…"}
+}
+
+// put verifies a record and stores it in the network: anyone can, for anyone.
+func (v *verbs) put(ctx context.Context, a inspectArgs) (*recordInfo, error) {
+	r, info, err := v.opened(a)
+	if err != nil {
+		return info, err
+	}
+	receipt, err := v.agent.PutRecord(ctx, r)
+	if !errors.Is(err, agent.ErrNotJoined) {
+		info.Receipt = &putReceipt{receipt.Asked, receipt.Stored, receipt.Refused, receipt.Unreachable}
+	}
+	return info, err
 }

@@ -2,15 +2,17 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
 	"github.com/spf13/cobra"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 func (a *app) renameVerb() *cobra.Command {
-	var request engine.RenameArgs
+	var request renameArgs
 	cmd := &cobra.Command{
 		Use:   "rename OLD NEW",
 		Short: "Give somebody another name",
@@ -21,7 +23,7 @@ be a pointer, which settles a conflict between two of your devices.`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
-			var c engine.Contact
+			var c contact
 			request.Old, request.New = args[0], args[1]
 			err := a.ask("rename", request, &c)
 			if a.wanted(err) {
@@ -33,4 +35,26 @@ be a pointer, which settles a conflict between two of your devices.`,
 	}
 	cmd.Flags().BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
 	return cmd
+}
+
+// renameArgs are the arguments of rename.
+type renameArgs struct {
+	Old       string `json:"old"`
+	New       string `json:"new"`
+	Lookalike bool   `json:"lookalike"`
+}
+
+func (v *verbs) rename(_ context.Context, a renameArgs) (*contact, error) {
+	if _, err := name.Parse(a.New); err != nil {
+		return nil, err
+	}
+	old, err := v.agent.Lookup(a.Old)
+	if err != nil {
+		return v.inTheWay(err, pointer.Pointer{}), err
+	}
+	c, err := v.agent.Rename(old.ID.String(), a.New, petname.Source{Lookalike: a.Lookalike})
+	if err != nil {
+		return v.inTheWay(err, old.ID), err
+	}
+	return v.flagged(c)
 }

@@ -2,18 +2,24 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/delegated"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 func (a *app) resolveVerb() *cobra.Command {
-	var request engine.ResolveArgs
+	var request resolveArgs
 	cmd := &cobra.Command{
 		Use:   "resolve NAME[/LABEL…]|POINTER",
 		Short: "Find out what a name points to",
@@ -34,7 +40,7 @@ nobody.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			request.Path = args[0]
-			var out engine.Resolved
+			var out resolved
 			err := a.ask("resolve", request, &out)
 			return a.show(out, err, len(out.Hops) > 0, func(w *bufio.Writer) { resolution(w, a.style(), out) })
 		},
@@ -48,7 +54,7 @@ nobody.`,
 	return cmd
 }
 
-func resolution(w *bufio.Writer, s name.Style, out engine.Resolved) {
+func resolution(w *bufio.Writer, s name.Style, out resolved) {
 	if !out.Verified {
 		fmt.Fprintln(w, "NOT VERIFIED; it got as far as")
 	}
@@ -81,7 +87,7 @@ func resolution(w *bufio.Writer, s name.Style, out engine.Resolved) {
 }
 
 // source says where an answer came from and how far that can be relied on.
-func source(out engine.Resolved) string {
+func source(out resolved) string {
 	s := out.Source
 	switch out.Source {
 	case "network", "router":
@@ -95,4 +101,174 @@ func source(out engine.Resolved) string {
 		s += "; past its time to look again"
 	}
 	return s
+}
+
+// resolveArgs are the arguments of resolve.
+type resolveArgs struct {
+	Path    string        `json:"path"`  // NAME[/EDGE…] or a pointer
+	Fresh   string        `json:"fresh"` // a level over any: the network is asked; empty: the cache may do
+	Offline bool          `json:"offline"`
+	Timeout time.Duration `json:"timeout"`
+}
+
+// resolved is the result of resolve. It describes the last hop; with an error,
+// the last one that was reached, and Verified is false.
+type resolved struct {
+	Name      string     `json:"name"`
+	Pointer   string     `json:"pointer"`
+	Hops      []hop      `json:"hops"`
+	Value     string     `json:"value"`
+	Sequence  uint64     `json:"sequence"`
+	Expires   *time.Time `json:"expires"`
+	TTL       float64    `json:"ttl"` // seconds
+	Nickname  string     `json:"nickname"`
+	Source    string     `json:"source"`
+	Freshness string     `json:"freshness"`
+	Asked     int        `json:"asked"`
+	Answered  int        `json:"answered"`
+	Agreed    int        `json:"agreed"`
+	Stale     bool       `json:"stale"`
+	Former    []string   `json:"former,omitempty"`   // pointers that this one is proven to succeed, oldest first
+	Unproven  string     `json:"unproven,omitempty"` // a successor that is named, and that nothing proves
+	Rejected  []string   `json:"rejected"`           // answers that were no use, and why
+	Verified  bool       `json:"verified"`
+}
+
+// hop is one step of a path.
+type hop struct {
+	Name      string    `json:"name"`
+	Pointer   string    `json:"pointer"`
+	Value     string    `json:"value"`
+	Sequence  uint64    `json:"sequence"`
+	Expires   time.Time `json:"expires"`
+	Source    string    `json:"source"`
+	Freshness string    `json:"freshness"`
+	Asked     int       `json:"asked"`
+	Answered  int       `json:"answered"`
+	Agreed    int       `json:"agreed"`
+	Stale     bool      `json:"stale"`
+	Former    []string  `json:"former,omitempty"`
+	Unproven  string    `json:"unproven,omitempty"`
+}
+
+func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
+	if a.Fresh != "" && a.Offline {
+		return nil, usage("--fresh asks the network and --offline doesn't: choose one")
+	}
+	if a.Timeout <= 0 || a.Timeout > agent.MaxTimeout {
+		return nil, usage("timeout %s: must be over 0 and at most %s", a.Timeout, agent.MaxTimeout)
+	}
+	level := dht.LevelAny
+	switch {
+	case a.Fresh != "":
+		if level = dht.Level(a.Fresh); level != dht.LevelAgreed && level != dht.LevelFresh && level != dht.LevelStrict {
+			return nil, usage("--fresh=%s: is none of agreed, fresh, strict", a.Fresh)
+		}
+	case a.Offline:
+		level = dht.LevelOffline
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
+	defer cancel()
+	res, err := v.agent.Resolve(ctx, a.Path, level)
+	out := asResolved(res)
+	if err != nil {
+		if out.Pointer == "" {
+			first, _, _ := strings.Cut(a.Path, "/")
+			if p, perr := v.pointerOf(first); perr == nil {
+				out.Pointer = p.String()
+			}
+		}
+		return out, plainer(err)
+	}
+	out.Verified = true
+	if a.Fresh == "" {
+		return out, nil
+	}
+	for _, h := range res.Hops {
+		if level != dht.LevelFresh && !h.Freshness.AtLeast(level) { // fresh is as many as can be found
+			return out, &failure{Code: "network", Exit: exitNetwork, Next: "try again, or settle for less with --fresh=agreed",
+				Message: fmt.Sprintf("the answer is %s, not %s: %d peers agree, and not all that were found could be asked", h.Freshness, level, h.Agreed)}
+		}
+	}
+	return out, nil
+}
+
+// pointerOf returns what a name, or a pointer in any form, points to, in the book
+// or not.
+func (v *verbs) pointerOf(text string) (pointer.Pointer, error) {
+	if p, err := pointer.Parse(text); err == nil {
+		return p, nil
+	}
+	c, err := v.agent.Lookup(text)
+	return c.Pointer, err
+}
+
+func asResolved(res agent.Resolution) *resolved {
+	out := &resolved{Name: name.Clean(res.Path), Hops: []hop{}, Rejected: []string{}}
+	for _, h := range res.Hops {
+		one := hop{
+			Name: name.Clean(h.Name), Pointer: h.Pointer.String(), Value: h.Value, Sequence: h.Sequence,
+			Expires: h.Expires, Source: string(h.Source), Freshness: string(h.Freshness),
+			Asked: h.Asked, Answered: h.Answered, Agreed: h.Agreed, Stale: h.Stale, Former: pointerTexts(h.Former),
+		}
+		if !h.Unproven.IsZero() {
+			one.Unproven = h.Unproven.String()
+		}
+		out.Hops = append(out.Hops, one)
+	}
+	for _, rejection := range res.Rejected {
+		out.Rejected = append(out.Rejected, name.Clean(rejection))
+	}
+	if len(res.Hops) == 0 {
+		return out
+	}
+	last, expires := out.Hops[len(out.Hops)-1], res.Expires
+	out.Pointer, out.Value, out.Sequence, out.Expires = last.Pointer, last.Value, last.Sequence, &expires
+	out.TTL, out.Nickname = res.TTL.Seconds(), name.Clean(res.Nickname)
+	out.Source, out.Freshness, out.Stale = last.Source, last.Freshness, last.Stale
+	out.Asked, out.Answered, out.Agreed = last.Asked, last.Answered, last.Agreed
+	out.Former, out.Unproven = last.Former, last.Unproven
+	return out
+}
+
+// plainer drops from a failure of the network what only its layers care for.
+func plainer(err error) error {
+	c := classify(err)
+	if c.Code != "network" {
+		return err
+	}
+	message := "nobody could be reached"
+	if errors.Is(err, context.DeadlineExceeded) {
+		message = "no answer in time"
+	}
+	if reasons := routerReasons(err); reasons != "" {
+		message = "nobody could be reached: " + reasons
+	}
+	var path *petname.PathError
+	if errors.As(err, &path) {
+		message = (&petname.PathError{Path: path.Path, Part: path.Part, Err: errors.New(message)}).Error()
+	}
+	return &failure{Code: c.Code, Exit: c.Exit, Next: c.Next, Message: message}
+}
+
+// routerReasons returns what routers stated as reasons in an error, "" for none.
+func routerReasons(err error) string {
+	var reasons []string
+	var walk func(error)
+	walk = func(err error) {
+		if e, ok := err.(*delegated.RouterError); ok {
+			reasons = append(reasons, e.Error())
+			return
+		}
+		switch e := err.(type) {
+		case interface{ Unwrap() error }:
+			walk(e.Unwrap())
+		case interface{ Unwrap() []error }:
+			for _, err := range e.Unwrap() {
+				walk(err)
+			}
+		}
+	}
+	walk(err)
+	return strings.Join(reasons, "; ")
 }

@@ -2,12 +2,13 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 func (a *app) rmVerb() *cobra.Command {
@@ -21,8 +22,8 @@ send brings the contact back. petname undo does.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
-			var c engine.Contact
-			err := a.ask("rm", engine.NameArgs{Name: args[0]}, &c)
+			var c contact
+			err := a.ask("rm", nameArgs{Name: args[0]}, &c)
 			err = a.show(c, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "removed %s  %s\n", shownName(a.style(), c.Name), nickname(a.style(), c.Nickname, c.Pointer))
 			})
@@ -32,4 +33,18 @@ send brings the contact back. petname undo does.`,
 			return err
 		},
 	}
+}
+
+func (v *verbs) rm(_ context.Context, a nameArgs) (*contact, error) {
+	c, err := v.agent.Lookup(a.Name)
+	if err != nil {
+		return v.inTheWay(err, pointer.Pointer{}), err
+	}
+	was, shared := c.Name, v.labels(c.ID)
+	if c, err = v.agent.Remove(c.ID.String()); err != nil {
+		return nil, err
+	}
+	out := asContact(c)
+	out.Name, out.Shared = was.String(), shared
+	return &out, nil
 }

@@ -2,16 +2,21 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
+	"iter"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
 )
 
 func (a *app) shareVerb() *cobra.Command {
-	var request engine.ShareArgs
+	var request shareArgs
 	cmd := &cobra.Command{
 		Use:   "share NAME… --to NAME|--public [--as LABEL]",
 		Short: "Let others reach somebody by way of your name",
@@ -29,7 +34,7 @@ looks you up sees the label, the pointer, and so that you know its owner.`,
 		ValidArgsFunction: a.completeMoreNames,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			request.Names = args
-			var before, out engine.Edges
+			var before, out edgeList
 			if request.To != "" && !request.Public {
 				if request.Passphrase, err = a.passphrase(); err != nil {
 					return err
@@ -40,15 +45,15 @@ looks you up sees the label, the pointer, and so that you know its owner.`,
 					edges(w, a.style(), out)
 				})
 			}
-			err = a.ask("public", engine.NoArgs{}, &before)
+			err = a.ask("public", noArgs{}, &before)
 			if err == nil {
 				if request.Public && len(before.Edges) == 0 {
-					a.warn("%s", engine.Visible)
+					a.warn("%s", shareVisible)
 				}
 				err = a.ask("share", request, &out)
 			}
 			if err == nil && len(before.Edges) == 0 {
-				a.hint("take it back before then with\n  petname unshare %s", engine.ShellWord(out.Added[0]))
+				a.hint("take it back before then with\n  petname unshare %s", shellWord(out.Added[0]))
 			}
 			if err = a.show(out, err, err == nil, func(w *bufio.Writer) { edges(w, a.style(), out) }); err == nil {
 				a.hint("now publish it:\n  petname publish")
@@ -63,7 +68,7 @@ looks you up sees the label, the pointer, and so that you know its owner.`,
 	return cmd
 }
 
-func edges(w *bufio.Writer, s name.Style, out engine.Edges) {
+func edges(w *bufio.Writer, s name.Style, out edgeList) {
 	switch {
 	case len(out.Edges) == 0 && out.To != "":
 		fmt.Fprintln(w, "nothing is shared with it alone any more")
@@ -77,4 +82,113 @@ func edges(w *bufio.Writer, s name.Style, out engine.Edges) {
 		}
 		fmt.Fprintln(w)
 	}
+}
+
+// edge is an edge of the owner's: public, or for one contact.
+type edge struct {
+	Label    string `json:"label"`
+	Pointer  string `json:"pointer"`
+	Name     string `json:"name"` // the petname for it, which stays here
+	Conflict bool   `json:"conflict"`
+}
+
+// edgeList is the result of share and unshare: all that is public from the next
+// publication on, or all that one contact alone may read.
+type edgeList struct {
+	Edges []edge   `json:"edges"`
+	Added []string `json:"added,omitempty"` // labels that this call added
+	To    string   `json:"to,omitempty"`    // pointer of the contact that they are for; empty: everybody
+	Sent  string   `json:"sent,omitempty"`  // with To: "stored" or "queued"
+	// Visible says, of the first, what it shows to everybody.
+	Visible string `json:"visible,omitempty"`
+}
+
+// shareVisible is what everybody can see of a public edge.
+const shareVisible = "From your next publication on, everybody who looks you up can see\n" +
+	"the label, the pointer behind it, and so that you know its owner.\n" +
+	"Until then petname unshare takes it back."
+
+func asEdges(edges iter.Seq2[petname.Edge, error]) (*edgeList, error) {
+	out := &edgeList{Edges: []edge{}}
+	for e, err := range edges {
+		if err != nil {
+			return nil, err
+		}
+		out.Edges = append(out.Edges, edge{e.Label, e.Pointer.String(), e.Contact.Name.String(), e.Conflict})
+	}
+	return out, nil
+}
+
+// public returns all that is public already.
+func (v *verbs) public(context.Context, noArgs) (*edgeList, error) { return asEdges(v.agent.Edges()) }
+
+// shareArgs are the arguments of share.
+type shareArgs struct {
+	Names  []string `json:"names"`
+	Label  string   `json:"label"` // empty: the contact's nickname
+	Public bool     `json:"public"`
+	To     string   `json:"to"` // a contact; empty: everybody
+
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+func (v *verbs) share(ctx context.Context, a shareArgs) (*edgeList, error) {
+	if a.Public == (a.To != "") {
+		return nil, usage("share with whom? With one contact, or with everybody").
+			With("petname share NAME --as LABEL --to CONTACT, or petname share NAME --as LABEL --public")
+	}
+	if a.Label != "" && len(a.Names) > 1 {
+		return nil, usage("--as gives one label, and %d names were given", len(a.Names))
+	}
+	if a.To != "" {
+		added, sent, err := v.with(a.Passphrase).ShareWith(ctx, a.To, a.Names, a.Label)
+		return v.sharedWith(a.To, added, sent, a.nameless(err))
+	}
+	before, err := asEdges(v.agent.Edges())
+	if err != nil {
+		return nil, err
+	}
+	added, err := v.agent.Share(a.Names, a.Label)
+	if err != nil {
+		return before, a.nameless(err)
+	}
+	out, err := asEdges(v.agent.Edges())
+	if err != nil {
+		return nil, err
+	}
+	out.Added = added
+	if len(before.Edges) == 0 {
+		out.Visible = strings.ReplaceAll(shareVisible, "\n", " ")
+	}
+	return out, nil
+}
+
+// nameless adds the next step to the error of a contact without a nickname.
+func (a shareArgs) nameless(err error) error {
+	var none *agent.NoNicknameError
+	if !errors.As(err, &none) {
+		return err
+	}
+	audience := "--public"
+	if a.To != "" {
+		audience = "--to " + shellWord(a.To)
+	}
+	return classify(err).With("petname share " + shellWord(none.Text) + " --as LABEL " + audience)
+}
+
+// sharedWith returns what one contact alone may read, after a change of it.
+func (v *verbs) sharedWith(text string, added []string, sent agent.Delivery, err error) (*edgeList, error) {
+	if sent == "" {
+		return nil, err
+	}
+	to, ferr := v.agent.Lookup(text)
+	if ferr != nil {
+		return nil, ferr
+	}
+	out, ferr := asEdges(v.agent.EdgesWith(to))
+	if ferr != nil {
+		return nil, ferr
+	}
+	out.Added, out.To, out.Sent = added, to.Pointer.String(), string(sent)
+	return out, delivery(sent, err)
 }

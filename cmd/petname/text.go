@@ -10,7 +10,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -76,7 +75,7 @@ func nameList(s name.Style, texts []string) string {
 
 // line is a contact on one line: the petname, what it calls itself, and how I
 // know.
-func line(st name.Style, c engine.Contact) string {
+func line(st name.Style, c contact) string {
 	s := "(no name)"
 	if c.Name != "" {
 		s = shownName(st, c.Name)
@@ -101,7 +100,7 @@ func line(st name.Style, c engine.Contact) string {
 }
 
 // provenance is how I know a contact, in a few words.
-func provenance(s name.Style, c engine.Contact) string {
+func provenance(s name.Style, c contact) string {
 	if len(c.Provenance) == 0 {
 		return ""
 	}
@@ -115,7 +114,7 @@ func provenance(s name.Style, c engine.Contact) string {
 }
 
 // details is a contact in full.
-func details(w io.Writer, s name.Style, c engine.Contact) {
+func details(w io.Writer, s name.Style, c contact) {
 	switch {
 	case c.Me:
 		fmt.Fprintln(w, "(this is you)")
@@ -157,7 +156,7 @@ func details(w io.Writer, s name.Style, c engine.Contact) {
 	}
 }
 
-func conflict(w io.Writer, s name.Style, c engine.Contact) {
+func conflict(w io.Writer, s name.Style, c contact) {
 	if len(c.Conflict.Names) > 1 || c.Conflict.Removed {
 		what := "named " + nameList(s, c.Conflict.Names)
 		if c.Conflict.Removed {
@@ -170,7 +169,7 @@ func conflict(w io.Writer, s name.Style, c engine.Contact) {
 	}
 }
 
-func cardLines(w io.Writer, s name.Style, of engine.Contact) {
+func cardLines(w io.Writer, s name.Style, of contact) {
 	c := of.Card
 	state := "until " + c.Expires.Local().Format(time.DateTime)
 	if c.Expired {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/petname/name"
 )
 
@@ -48,23 +47,23 @@ func TestOnlyALineOfYesIsAYes(t *testing.T) {
 // What others wrote between our own words has no mark of a name; a link that is
 // to be copied stays as it is.
 func TestTextOfOthersInOurLinesHasNoMarks(t *testing.T) {
-	fact := engine.Fact{Kind: `"~Bob W" k51…sxel2r ⇒ x.2`, By: "me", Channel: "api"}
-	c := engine.Contact{Name: "alice", Provenance: []engine.Fact{fact},
-		Card: &engine.Card{Value: "/ipfs/bafkqaaa/~a.1", Links: []string{`x "~Bob W" k51…sxel2r`, "web https://a.example/~alice/v1.2"}}}
+	known := fact{Kind: `"~Bob W" k51…sxel2r ⇒ x.2`, By: "me", Channel: "api"}
+	c := contact{Name: "alice", Provenance: []fact{known},
+		Card: &contactCard{Value: "/ipfs/bafkqaaa/~a.1", Links: []string{`x "~Bob W" k51…sxel2r`, "web https://a.example/~alice/v1.2"}}}
 	require.Contains(t, line(name.Plain, c), "'-Bob W' k51…sxel2r > x·2, ")
 	var out strings.Builder
 	details(&out, name.Plain, c)
 	require.Contains(t, out.String(), "  link          x '-Bob W' k51…sxel2r\n")
 	require.Contains(t, out.String(), "  link          web https://a.example/~alice/v1.2\n")
 	require.Contains(t, out.String(), "  points to     /ipfs/bafkqaaa/~a.1\n")
-	require.Contains(t, happened(name.Plain, engine.Entry{Op: "name", Name: "alice", Kind: fact.Kind}), "('-Bob W' k51…sxel2r > x·2)")
+	require.Contains(t, happened(name.Plain, entry{Op: "name", Name: "alice", Kind: known.Kind}), "('-Bob W' k51…sxel2r > x·2)")
 }
 
 // A former name with a comma in it is one name, and is not read as two.
 func TestOneNameIsNotShownAsTwo(t *testing.T) {
 	pointer := "k51qzi5uqu5dj14f9vvbpgm71vgojks1ptxr1ucs1z2ojs8omwb4s0wbkjpnnr"
-	one := happened(name.Plain, engine.Entry{Op: "remove", Was: []string{"alice, bob"}, Pointer: pointer})
-	two := happened(name.Plain, engine.Entry{Op: "remove", Was: []string{"alice", "bob"}, Pointer: pointer})
+	one := happened(name.Plain, entry{Op: "remove", Was: []string{"alice, bob"}, Pointer: pointer})
+	two := happened(name.Plain, entry{Op: "remove", Was: []string{"alice", "bob"}, Pointer: pointer})
 	require.Equal(t, "removed alice, bob (k51…kjpnnr)", one)
 	require.Equal(t, "removed alice / bob (k51…kjpnnr)", two)
 	for _, fake := range []string{"alice / bob", "alice ／ bob", "alice ⁄ bob", "alice ∕ bob", "alice ╱ bob"} {
@@ -87,7 +86,7 @@ func TestAnArgumentIsNoFlag(t *testing.T) {
 		{[]string{"list", "--bogus"}, false},
 	} {
 		var stdout, stderr bytes.Buffer
-		require.Equal(t, engine.ExitUsage, run(t.Context(), c.args, strings.NewReader(""), &stdout, &stderr), c.args)
+		require.Equal(t, exitUsage, run(t.Context(), c.args, strings.NewReader(""), &stdout, &stderr), c.args)
 		require.Empty(t, stdout.String(), c.args)
 		require.Equal(t, c.json, strings.HasPrefix(stderr.String(), `{"v":1,"error":`), "%v: %s", c.args, &stderr)
 	}

@@ -2,11 +2,12 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 
+	"github.com/petnames-go/petnames/petname"
 	"github.com/spf13/cobra"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 func (a *app) undoVerb() *cobra.Command {
@@ -19,8 +20,8 @@ share or unshare. Again goes further back.`,
   petname undo`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			var c engine.Contact
-			err := a.ask("undo", engine.NoArgs{}, &c)
+			var c contact
+			err := a.ask("undo", noArgs{}, &c)
 			return a.show(c, err, err == nil, func(w *bufio.Writer) {
 				if c.Undone != nil {
 					fmt.Fprintf(w, "took back: %s\n", happened(a.style(), *c.Undone))
@@ -31,4 +32,24 @@ share or unshare. Again goes further back.`,
 			})
 		},
 	}
+}
+
+func (v *verbs) undo(context.Context, noArgs) (*contact, error) {
+	ev, err := v.agent.Undo()
+	if err != nil {
+		return v.inTheWay(err, ev.Contact), err
+	}
+	undone := asEntry(ev)
+	if ev.Contact.IsZero() { // of a label
+		return &contact{Provenance: []fact{}, Undone: &undone}, nil
+	}
+	c, err := v.agent.ByPointer(ev.Contact)
+	if errors.Is(err, petname.ErrNotFound) { // its adding was undone
+		c = petname.Contact{ID: ev.Contact, Pointer: ev.Contact}
+	} else if err != nil {
+		return nil, err
+	}
+	out := asContact(c)
+	out.Undone = &undone
+	return &out, nil
 }

@@ -2,15 +2,14 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 func (a *app) unshareVerb() *cobra.Command {
-	var request engine.UnshareArgs
+	var request unshareArgs
 	cmd := &cobra.Command{
 		Use:   "unshare LABEL",
 		Short: "Take back a label that you shared",
@@ -23,7 +22,7 @@ contact alone.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			request.Label = args[0]
-			var out engine.Edges
+			var out edgeList
 			if request.To != "" {
 				if request.Passphrase, err = a.passphrase(); err != nil {
 					return err
@@ -44,4 +43,23 @@ contact alone.`,
 	cmd.Flags().StringVar(&request.To, "to", "", "one that you shared with a contact alone: a `name`")
 	completeFlag(cmd, "to", a.completeMoreNames)
 	return cmd
+}
+
+// unshareArgs are the arguments of unshare.
+type unshareArgs struct {
+	Label string `json:"label"`
+	To    string `json:"to"` // a contact; empty: everybody
+
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+func (v *verbs) unshare(ctx context.Context, a unshareArgs) (*edgeList, error) {
+	if a.To != "" {
+		sent, err := v.with(a.Passphrase).UnshareWith(ctx, a.To, a.Label)
+		return v.sharedWith(a.To, nil, sent, err)
+	}
+	if err := v.agent.Unshare(a.Label); err != nil {
+		return nil, err
+	}
+	return asEdges(v.agent.Edges())
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"strings"
 
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
 	"github.com/spf13/cobra"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 func (a *app) whoisVerb() *cobra.Command {
@@ -20,7 +22,71 @@ everybody in the book.`,
   petname whois canyon tube loop rocket stone jar visit exile rib chief melt van`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.about("whois", engine.WhoisArgs{Target: strings.Join(args, " ")})
+			return a.about("whois", whoisArgs{Target: strings.Join(args, " ")})
 		},
 	}
+}
+
+// whoisArgs are the arguments of whois.
+type whoisArgs struct {
+	Target string `json:"target"` // a pointer, a link, or twelve words
+}
+
+// whois finds a pointer in the book. Beside a "not found" comes what the link and
+// the home say of it.
+func (v *verbs) whois(_ context.Context, a whoisArgs) (*contact, error) {
+	if len(strings.Fields(a.Target)) > 1 {
+		return v.whoseWords(a.Target)
+	}
+	link, err := parseTarget(a.Target)
+	if err != nil {
+		return nil, err
+	}
+	return v.whoseLink(link)
+}
+
+func (v *verbs) whoseLink(link pointer.Link) (*contact, error) {
+	if link.Pointer == v.agent.Pointer() {
+		id, err := v.id(context.Background(), noArgs{})
+		if err != nil {
+			return nil, err
+		}
+		return &contact{Pointer: id.Pointer, Nickname: id.Nickname, Words: id.Words, Link: id.Link, Me: true, Provenance: []fact{}}, nil
+	}
+	c, err := v.agent.ByPointer(link.Pointer)
+	if err == nil {
+		if err := c.Pinned(link.Pointer, link.Next); err != nil && !link.Next.IsZero() {
+			return v.full(c), err
+		}
+		if c.Name.IsZero() && c.Conflict == nil && c.Removed.IsZero() {
+			return v.full(c), &failure{Code: "not_found", Exit: exitNotFound, Message: c.Pointer.String() + " has no name in the book any more"}
+		}
+		return v.full(c), nil
+	}
+	if !errors.Is(err, petname.ErrNotFound) {
+		return nil, err
+	}
+	unknown := v.full(petname.Contact{ID: link.Pointer, Pointer: link.Pointer, Nickname: link.Nickname, Next: link.Next})
+	return unknown, &failure{Code: "not_found", Exit: exitNotFound, Message: link.Pointer.String() + " is not in the book",
+		Next: "petname add NAME " + shellWord(unknown.Link)}
+}
+
+// whoseWords finds the pointer that twelve words were read from.
+func (v *verbs) whoseWords(text string) (*contact, error) {
+	words, err := pointer.ParseWords(text)
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	if v.agent.Pointer().Words() == words {
+		return v.whoseLink(pointer.Link{Pointer: v.agent.Pointer()})
+	}
+	for c, err := range v.agent.Contacts() {
+		if err != nil {
+			return nil, err
+		}
+		if c.Pointer.Words() == words {
+			return v.full(c), nil
+		}
+	}
+	return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "nobody in the book has a pointer with these words"}
 }

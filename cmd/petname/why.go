@@ -2,13 +2,15 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 func (a *app) whyVerb() *cobra.Command {
@@ -30,13 +32,13 @@ written to a file, for anybody to check: see dispute and evidence.`,
 			if file != "" {
 				return a.proof(args[0], file)
 			}
-			var c engine.Contact
-			err := a.ask("why", engine.NameArgs{Name: args[0]}, &c)
+			var c contact
+			err := a.ask("why", nameArgs{Name: args[0]}, &c)
 			return a.show(c, err, err == nil, func(w *bufio.Writer) {
 				s := a.style()
 				fmt.Fprintln(w, line(s, c))
 				for _, e := range c.Evidence {
-					evidence(w, s, e)
+					evidenceLines(w, s, e)
 				}
 			})
 		},
@@ -45,8 +47,8 @@ written to a file, for anybody to check: see dispute and evidence.`,
 	return cmd
 }
 
-// evidence is one thing on record about a contact.
-func evidence(w *bufio.Writer, st name.Style, e engine.Evidence) {
+// evidenceLines shows one thing on record about a contact.
+func evidenceLines(w *bufio.Writer, st name.Style, e evidence) {
 	by := st.Text(e.By)
 	switch {
 	case e.ByName != "":
@@ -82,4 +84,30 @@ func evidence(w *bufio.Writer, st name.Style, e engine.Evidence) {
 	if e.Next != "" {
 		field(w, "  next key", e.Next)
 	}
+}
+
+// why returns where what is known of a contact came from.
+func (v *verbs) why(_ context.Context, a nameArgs) (*contact, error) {
+	c, err := v.agent.Lookup(a.Name)
+	if err != nil {
+		return v.inTheWay(err, pointer.Pointer{}), err
+	}
+	out := v.full(c)
+	stated, err := v.agent.Evidence(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range stated {
+		out.Evidence = append(out.Evidence, evidence{fact: fact{s.Kind, s.By.String(), name.Clean(s.Channel), s.At}, Pointer: s.Pointer.String(), Suggested: name.Clean(s.Suggested),
+			State: string(s.State), Retracted: s.Retracted, Instead: s.Instead, Transcript: s.Statement})
+	}
+	for i := range out.Evidence {
+		if by, err := pointer.Parse(out.Evidence[i].By); err == nil {
+			if c, err := v.agent.ByPointer(by); err == nil {
+				out.Evidence[i].ByName = c.Name.String()
+			}
+		}
+	}
+	slices.SortStableFunc(out.Evidence, func(a, b evidence) int { return a.At.Compare(b.At) })
+	return out, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/ledger/durable/durabletest"
+	"github.com/petnames-go/petnames/petname"
 )
 
 // A power cut after any operation of Create leaves a whole home or none. After
@@ -278,7 +279,7 @@ func TestOpeningTheBookRemovesLeftOvers(t *testing.T) {
 	}
 	for disk := range durabletest.Faults() {
 		h.files = disk
-		book, err := h.Book(0)
+		book, err := h.Book(petname.Options{})
 		if disk.Failed() != "" {
 			require.ErrorIs(t, err, syscall.ENOSPC, "one that cannot be removed is reported")
 			continue
@@ -287,7 +288,7 @@ func TestOpeningTheBookRemovesLeftOvers(t *testing.T) {
 		require.ElementsMatch(t, append(whole, ".identity.key-20261129", ".identity.keys"), files(t, h.Dir))
 
 		require.NoError(t, os.WriteFile(h.path(left[0]), nil, 0o600)) // another process may be writing it
-		_, err = h.Book(0)
+		_, err = h.Book(petname.Options{})
 		require.Error(t, err, "it is in use")
 		require.FileExists(t, h.path(left[0]))
 		require.NoError(t, book.Close())

@@ -25,7 +25,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger/durable"
@@ -118,13 +117,14 @@ func Open(dir string) (Home, error) {
 
 func (h Home) path(name string) string { return filepath.Join(h.Dir, name) }
 
-// Book opens the book, waiting up to wait for another process that has it.
-func (h Home) Book(wait time.Duration) (*petname.Book, error) {
+// Book opens the book. It fails with [ledger.ErrInUse] when another process has it
+// and does not close it within o.Wait.
+func (h Home) Book(o petname.Options) (*petname.Book, error) {
 	device, err := readKey(h.path(deviceFile))
 	if err != nil {
 		return nil, err
 	}
-	book, err := petname.Open(h.path(ledgerFile), device, petname.Options{Wait: wait})
+	book, err := petname.Open(h.path(ledgerFile), device, o)
 	if err != nil {
 		return nil, err
 	}

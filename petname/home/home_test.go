@@ -19,6 +19,7 @@ import (
 	"filippo.io/age/armor"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -65,7 +66,7 @@ func TestCreate(t *testing.T) {
 	again, err := Open(h.Dir)
 	require.NoError(t, err)
 	require.Equal(t, h, again)
-	book, err := h.Book(0)
+	book, err := h.Book(petname.Options{})
 	require.NoError(t, err)
 	require.Equal(t, id.Pointer, book.Identity())
 	require.NoError(t, book.Close())
@@ -602,7 +603,7 @@ func TestABookOpensWithoutItsIdentity(t *testing.T) {
 	require.NoError(t, r.Commit(nil))
 	for _, b := range [][]byte{read(t, other.path(identityFile)), []byte("damaged")} {
 		require.NoError(t, os.WriteFile(h.path(identityFile), b, 0o600))
-		book, err := h.Book(0)
+		book, err := h.Book(petname.Options{})
 		require.NoError(t, err)
 		require.NoError(t, book.Close())
 	}

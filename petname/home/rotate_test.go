@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -39,7 +40,7 @@ func TestRotationsMakeAChainThatTheFirstCommitmentProves(t *testing.T) {
 	require.Equal(t, id.Pointer, key.Pointer())
 	require.Empty(t, h.Ready())
 	require.NoFileExists(t, left)
-	book, err := h.Book(0)
+	book, err := h.Book(petname.Options{})
 	require.NoError(t, err)
 	require.Equal(t, id.Pointer, book.Identity())
 	require.NoError(t, book.Close())

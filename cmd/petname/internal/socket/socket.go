@@ -18,8 +18,6 @@ import (
 	"runtime"
 	"sync"
 	"time"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 const (
@@ -45,9 +43,32 @@ type request struct {
 type answer struct {
 	V      int             `json:"v"`
 	Result json.RawMessage `json:"result,omitempty"`
-	Error  *engine.Error   `json:"error,omitempty"`
+	Error  *Failure        `json:"error,omitempty"`
 	Exit   int             `json:"exit,omitempty"`
 }
+
+// Failure is how a verb fails: a stable code for programs, a message and the next
+// step for people, and the exit status of the command.
+type Failure struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Next    string `json:"next"` // a command to copy, or a sentence; may be empty
+	Exit    int    `json:"-"`
+}
+
+func (e *Failure) Error() string { return e.Message }
+
+// With replaces the next step, and returns the failure.
+func (e *Failure) With(next string) *Failure {
+	e.Next = next
+	return e
+}
+
+// The exit statuses of what goes wrong here.
+const (
+	failureStatus = 1
+	usageStatus   = 2
+)
 
 // ErrNoNode: no node of this home is running.
 var ErrNoNode = errors.New("no node is running")
@@ -127,7 +148,7 @@ func Listen(dir string) (net.Listener, error) {
 }
 
 // Handler does a verb.
-type Handler func(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *engine.Error)
+type Handler func(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *Failure)
 
 // Serve answers requests with do until ctx ends or the listener is closed. It
 // closes the listener, and waits for those under way: do is to give up when its
@@ -170,10 +191,10 @@ func serve(ctx context.Context, conn net.Conn, program string, do Handler) {
 	var a answer
 	switch {
 	case err != nil:
-		a.Error = engine.Usage("%v", err)
+		a.Error = &Failure{Code: "usage", Message: err.Error(), Exit: usageStatus}
 	case (req.V != version || req.Program != program) && req.Verb != "stop":
 		// Any petname may stop a node, or nothing could.
-		a.Error = &engine.Error{Code: "version", Exit: engine.ExitFailure,
+		a.Error = &Failure{Code: "version", Exit: failureStatus,
 			Message: fmt.Sprintf("the running node is petname %q, and this is %q: restart the node", program, req.Program), Next: "petname node stop"}
 	default:
 		_ = conn.SetReadDeadline(time.Time{})
@@ -208,7 +229,7 @@ func decode(r io.Reader) (request, error) {
 }
 
 // Do has the running node do a verb. [ErrNoNode] when none answers the socket.
-func Do(ctx context.Context, dir, program, verb string, args json.RawMessage) (json.RawMessage, *engine.Error, error) {
+func Do(ctx context.Context, dir, program, verb string, args json.RawMessage) (json.RawMessage, *Failure, error) {
 	path, err := Path(dir)
 	if err != nil { // no node could be listening there either
 		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
@@ -236,7 +257,7 @@ func Do(ctx context.Context, dir, program, verb string, args json.RawMessage) (j
 	}
 	if a.Error != nil {
 		if a.Error.Exit = a.Exit; a.Exit == 0 { // never 0 on a failure, whatever answers
-			a.Error.Exit = engine.ExitFailure
+			a.Error.Exit = failureStatus
 		}
 	}
 	return a.Result, a.Error, nil

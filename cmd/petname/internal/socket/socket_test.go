@@ -19,8 +19,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 )
 
 // patience is a guard against a hang: the operations that it bounds take
@@ -59,18 +57,18 @@ func serving(t *testing.T, dir string) (stop func()) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		Serve(ctx, l, "v1", func(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *engine.Error) {
+		Serve(ctx, l, "v1", func(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *Failure) {
 			switch verb {
 			case "wait":
 				<-ctx.Done()
-				return nil, &engine.Error{Code: "interrupted", Exit: engine.ExitInterrupted}
+				return nil, &Failure{Code: "interrupted", Exit: 130}
 			case "stop":
 				cancel()
 				return nil, nil
 			case "big":
 				return json.RawMessage(`"` + strings.Repeat("x", 8<<20) + `"`), nil
 			case "fail":
-				return json.RawMessage(`{"a":1}`), &engine.Error{Code: "name_taken", Message: "m", Next: "n", Exit: engine.ExitConflict}
+				return json.RawMessage(`{"a":1}`), &Failure{Code: "name_taken", Message: "m", Next: "n", Exit: 8}
 			}
 			return args, nil
 		})
@@ -87,7 +85,7 @@ func serving(t *testing.T, dir string) (stop func()) {
 	return stop
 }
 
-func do(t *testing.T, dir, verb, args string) (string, *engine.Error) {
+func do(t *testing.T, dir, verb, args string) (string, *Failure) {
 	out, failed, err := Do(context.Background(), dir, "v1", verb, json.RawMessage(args))
 	require.NoError(t, err)
 	return string(out), failed
@@ -103,7 +101,7 @@ func TestDo(t *testing.T) {
 	require.JSONEq(t, `{"x":"y"}`, out)
 	out, failed = do(t, dir, "fail", `{}`)
 	require.JSONEq(t, `{"a":1}`, out)
-	require.Equal(t, &engine.Error{Code: "name_taken", Message: "m", Next: "n", Exit: engine.ExitConflict}, failed)
+	require.Equal(t, &Failure{Code: "name_taken", Message: "m", Next: "n", Exit: 8}, failed)
 	out, failed = do(t, dir, "big", `{}`)
 	require.Nil(t, failed)
 	require.Len(t, out, 8<<20+2)
@@ -127,7 +125,7 @@ func TestVersion(t *testing.T) {
 	_, failed, err := Do(context.Background(), dir, "v2", "echo", json.RawMessage(`{}`))
 	require.NoError(t, err)
 	require.Equal(t, "version", failed.Code)
-	require.Equal(t, engine.ExitFailure, failed.Exit)
+	require.Equal(t, failureStatus, failed.Exit)
 	require.Contains(t, failed.Message, "restart the node")
 	require.Equal(t, "petname node stop", failed.Next)
 	_, failed, err = Do(context.Background(), dir, "v2", "stop", json.RawMessage(`{}`))
@@ -205,7 +203,7 @@ func piped(ctx context.Context, do Handler) (client net.Conn, ended <-chan struc
 func TestASilentClientIsDisconnected(t *testing.T) {
 	for _, said := range []string{"", `{"v":1,"program":"v1","verb":"echo"`} {
 		synctest.Test(t, func(t *testing.T) {
-			client, ended := piped(t.Context(), func(context.Context, string, json.RawMessage) (json.RawMessage, *engine.Error) {
+			client, ended := piped(t.Context(), func(context.Context, string, json.RawMessage) (json.RawMessage, *Failure) {
 				t.Error("a verb was begun")
 				return nil, nil
 			})
@@ -217,7 +215,7 @@ func TestASilentClientIsDisconnected(t *testing.T) {
 			}
 			var a answer
 			require.NoError(t, json.NewDecoder(client).Decode(&a))
-			require.Equal(t, engine.ExitUsage, a.Exit)
+			require.Equal(t, usageStatus, a.Exit)
 			<-ended
 			require.Equal(t, readTimeout, time.Since(began))
 		})
@@ -228,12 +226,12 @@ func TestASilentClientIsDisconnected(t *testing.T) {
 // response.
 func TestAVerbMayExceedTheRequestDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, ended := piped(t.Context(), func(ctx context.Context, _ string, args json.RawMessage) (json.RawMessage, *engine.Error) {
+		client, ended := piped(t.Context(), func(ctx context.Context, _ string, args json.RawMessage) (json.RawMessage, *Failure) {
 			select {
 			case <-time.After(10 * readTimeout):
 				return args, nil
 			case <-ctx.Done():
-				return nil, &engine.Error{Code: "interrupted", Exit: engine.ExitInterrupted}
+				return nil, &Failure{Code: "interrupted", Exit: 130}
 			}
 		})
 		defer client.Close()
@@ -250,7 +248,7 @@ func TestAVerbMayExceedTheRequestDeadline(t *testing.T) {
 // A verb is cancelled when its client disconnects.
 func TestAVerbEndsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, ended := piped(context.Background(), func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, *engine.Error) {
+		client, ended := piped(context.Background(), func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, *Failure) {
 			<-ctx.Done()
 			return nil, nil
 		})
@@ -264,7 +262,7 @@ func TestAVerbEndsWithItsCaller(t *testing.T) {
 // A client that does not read its response is disconnected at its deadline, and
 // delays a stop by at most a second.
 func TestAClientThatDoesNotReadIsDisconnected(t *testing.T) {
-	echo := func(_ context.Context, _ string, args json.RawMessage) (json.RawMessage, *engine.Error) {
+	echo := func(_ context.Context, _ string, args json.RawMessage) (json.RawMessage, *Failure) {
 		return args, nil
 	}
 	for _, stopped := range []bool{false, true} {
@@ -344,7 +342,7 @@ func TestServingGoesOnAfterAFailedAccept(t *testing.T) {
 		defer cancel()
 		client, server := net.Pipe()
 		defer client.Close()
-		go Serve(ctx, newListener(syscall.EMFILE, syscall.EMFILE, server), "v1", func(_ context.Context, _ string, args json.RawMessage) (json.RawMessage, *engine.Error) {
+		go Serve(ctx, newListener(syscall.EMFILE, syscall.EMFILE, server), "v1", func(_ context.Context, _ string, args json.RawMessage) (json.RawMessage, *Failure) {
 			return args, nil
 		})
 		began := time.Now()
@@ -367,7 +365,7 @@ func TestServingEndsAfterItsVerbs(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			Serve(ctx, newListener(server), "v1", func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, *engine.Error) {
+			Serve(ctx, newListener(server), "v1", func(ctx context.Context, _ string, _ json.RawMessage) (json.RawMessage, *Failure) {
 				<-ctx.Done()
 				time.Sleep(time.Hour)
 				done.Store(true)
@@ -427,7 +425,7 @@ func TestAnotherVersionDoesNothing(t *testing.T) {
 		`{"v":1,"program":"v2","verb":"Stop","args":{}}`: false,
 	} {
 		did := false
-		client, ended := piped(t.Context(), func(context.Context, string, json.RawMessage) (json.RawMessage, *engine.Error) {
+		client, ended := piped(t.Context(), func(context.Context, string, json.RawMessage) (json.RawMessage, *Failure) {
 			did = true
 			return nil, nil
 		})
@@ -444,7 +442,7 @@ func TestAnotherVersionDoesNothing(t *testing.T) {
 			continue
 		}
 		require.Equal(t, "version", a.Error.Code, request)
-		require.Equal(t, engine.ExitFailure, a.Exit, request)
+		require.Equal(t, failureStatus, a.Exit, request)
 	}
 }
 

@@ -1,16 +1,15 @@
-package engine
+package main
 
 import (
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/petnames-go/petnames/dht/delegated"
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"github.com/petnames-go/petnames/dht/delegated"
-	"github.com/petnames-go/petnames/dht/kad"
 )
 
 // meters is what /metrics shows: of the Go runtime and of this node, nothing
@@ -21,7 +20,7 @@ type meters struct {
 	seconds  *prometheus.HistogramVec
 }
 
-func newMeters(e *Engine, router *delegated.Server) *meters {
+func newMeters(a *agent.Agent, router *delegated.Server) *meters {
 	m := &meters{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -36,22 +35,21 @@ func newMeters(e *Engine, router *delegated.Server) *meters {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "petnames_http_records", Help: "Records that the router holds in memory.",
 		}, func() float64 { return float64(router.Records()) }),
-		e.gauge("petnames_dht_peers", "Peers in the DHT's routing table.", func(s kad.Status) int { return s.Peers }),
-		e.gauge("petnames_dht_held_records", "Records that the node holds for others.", func(s kad.Status) int { return s.Held }),
-		e.gauge("petnames_dht_held_bytes", "Bytes of the records that the node holds for others.", func(s kad.Status) int { return s.Bytes }),
-		e.gauge("petnames_dht_cut_off_peers", "Peers that are cut off for a while.", func(s kad.Status) int { return len(s.CutOffs) }))
+		gauge(a, "petnames_dht_peers", "Peers in the DHT's routing table.", func(s agent.Status) int { return s.Peers }),
+		gauge(a, "petnames_dht_held_records", "Records that the node holds for others.", func(s agent.Status) int { return s.Holding.Records }),
+		gauge(a, "petnames_dht_held_bytes", "Bytes of the records that the node holds for others.", func(s agent.Status) int { return s.Holding.Bytes }),
+		gauge(a, "petnames_dht_cut_off_peers", "Peers that are cut off for a while.", func(s agent.Status) int { return len(s.Holding.CutOff) }))
 	return m
 }
 
-// gauge tells one figure of the DHT's node, 0 while there is none.
-func (e *Engine) gauge(name, help string, of func(kad.Status) int) prometheus.GaugeFunc {
+// gauge returns a metric of the agent's status, 0 while there is none.
+func gauge(a *agent.Agent, name, help string, of func(agent.Status) int) prometheus.GaugeFunc {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if e.network == nil {
+		s, err := a.Status()
+		if err != nil {
 			return 0
 		}
-		return float64(of(e.network.Status()))
+		return float64(of(s))
 	})
 }
 

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"errors"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// contact is a contact as the verbs print it.
+type contact struct {
+	Name       string           `json:"name"` // empty: it has none
+	Pointer    string           `json:"pointer"`
+	Nickname   string           `json:"nickname"`                    // what it calls itself, cleaned
+	ReadsAs    string           `json:"nickname_reads_as,omitempty"` // "pointer", "path", "domain" or "fingerprint"
+	Lookalikes []string         `json:"lookalikes,omitempty"`        // other petnames that its nickname looks like
+	NamedLike  []string         `json:"name_lookalikes,omitempty"`   // those that its petname looks like
+	Provenance []fact           `json:"provenance"`
+	Removed    *time.Time       `json:"removed"`  // null: not removed
+	Conflict   *contactConflict `json:"conflict"` // null: none
+	Me         bool             `json:"me,omitempty"`
+	Words      string           `json:"words,omitempty"`
+	Link       string           `json:"link,omitempty"`
+	Next       string           `json:"next,omitempty"`
+	Duplicity  bool             `json:"duplicity,omitempty"`
+	Shared     []string         `json:"shared,omitempty"` // labels under which it is public
+	Card       *contactCard     `json:"card,omitempty"`
+	Evidence   []evidence       `json:"evidence,omitempty"`
+	Undone     *entry           `json:"undone,omitempty"` // by undo: what was taken back
+}
+
+// fact is where something known of a contact came from.
+type fact struct {
+	Kind    string    `json:"kind"`
+	By      string    `json:"by"`
+	Channel string    `json:"channel"`
+	At      time.Time `json:"at"`
+}
+
+// evidence is a fact with all that came with it, or what others stated about the
+// contact, believed or not.
+type evidence struct {
+	fact
+	Pointer    string `json:"pointer"` // that it is about, or, of a succession, led to
+	Nickname   string `json:"nickname"`
+	Next       string `json:"next"`
+	Entry      string `json:"entry"`                // of the ledger; empty: what was only suggested
+	ByName     string `json:"by_name,omitempty"`    // the petname of the contact that stated it
+	Suggested  string `json:"suggested,omitempty"`  // the name that was suggested, cleaned
+	State      string `json:"state,omitempty"`      // of a suggestion: what became of it
+	Retracted  bool   `json:"retracted,omitempty"`  // it was taken back
+	Instead    bool   `json:"instead,omitempty"`    // about a contact that gave way to this one
+	Transcript []byte `json:"transcript,omitempty"` // what was signed
+}
+
+// contactConflict is what devices disagree on.
+type contactConflict struct {
+	Names    []string `json:"names"`
+	Pointers []string `json:"pointers"`
+	Removed  bool     `json:"removed"`
+}
+
+// contactCard is the newest record of a contact that this home has, and the card
+// in it.
+type contactCard struct {
+	Value    string            `json:"value"`
+	Sequence uint64            `json:"sequence"`
+	Expires  time.Time         `json:"expires"`
+	Expired  bool              `json:"expired"`
+	Nickname string            `json:"nickname"`
+	Next     string            `json:"next"`
+	Edges    map[string]string `json:"edges"` // label, cleaned → pointer
+	Links    []string          `json:"links"`
+}
+
+// contactList is the result of list and find.
+type contactList struct {
+	Contacts []contact `json:"contacts"`
+}
+
+func asContact(c petname.Contact) contact {
+	out := contact{
+		Name: c.Name.String(), Pointer: c.Pointer.String(), Nickname: name.Clean(c.Nickname),
+		Provenance: []fact{}, Duplicity: c.Duplicity,
+	}
+	for _, f := range c.Provenance {
+		out.Provenance = append(out.Provenance, fact{f.Kind, f.By, f.Channel, f.At})
+	}
+	if !c.Removed.IsZero() {
+		out.Removed = &c.Removed
+	}
+	if c.Conflict != nil {
+		out.Conflict = &contactConflict{Names: []string{}, Pointers: []string{}, Removed: c.Conflict.Removed}
+		for _, n := range c.Conflict.Names {
+			out.Conflict.Names = append(out.Conflict.Names, n.String())
+		}
+		for _, p := range c.Conflict.Pointers {
+			out.Conflict.Pointers = append(out.Conflict.Pointers, p.String())
+		}
+	}
+	return out
+}
+
+func (v *verbs) gather(contacts iter.Seq2[petname.Contact, error]) (*contactList, error) {
+	out := &contactList{Contacts: []contact{}}
+	for c, err := range contacts {
+		if err != nil {
+			return nil, err
+		}
+		one, err := v.flagged(c)
+		if err != nil {
+			return nil, err
+		}
+		out.Contacts = append(out.Contacts, *one)
+	}
+	return out, nil
+}
+
+// flagged returns a contact with what it could be taken for.
+func (v *verbs) flagged(c petname.Contact) (*contact, error) {
+	out := asContact(c)
+	if err := v.flag(&out, c.Pointer); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// flag notes which other petnames a contact could be taken for, by its nickname
+// and by its own petname: two devices can have named without knowing of each
+// other, and a warning may have been forgotten.
+func (v *verbs) flag(c *contact, p pointer.Pointer) (err error) {
+	c.ReadsAs = name.ReadsAs(c.Nickname)
+	if c.Lookalikes, err = v.agent.NamesLike(c.Nickname, p); err == nil {
+		c.NamedLike, err = v.agent.NamesLike(c.Name, p)
+	}
+	return err
+}
+
+// inTheWay returns the contact that a change was refused for: the one that has
+// the name, one that looks like it, or the one that it was about.
+func (v *verbs) inTheWay(err error, p pointer.Pointer) *contact {
+	var taken *petname.TakenError
+	if errors.As(err, &taken) {
+		p = taken.Contact
+	}
+	var alike *petname.LookalikeError
+	if errors.As(err, &alike) && !alike.Like[0].Contact.ID.IsZero() {
+		p = alike.Like[0].Contact.ID
+	}
+	if p == v.agent.Pointer() {
+		return &contact{Pointer: p.String(), Me: true, Provenance: []fact{}}
+	}
+	c, err := v.agent.ByPointer(p)
+	if err != nil {
+		return &contact{Provenance: []fact{}}
+	}
+	out := asContact(c)
+	return &out
+}
+
+// full returns all that this home knows of a contact.
+func (v *verbs) full(c petname.Contact) *contact {
+	out := asContact(c)
+	out.Words = c.Pointer.Words().String()
+	out.Next = c.Next.String()
+	out.Link = pointer.Link{Pointer: c.Pointer, Next: c.Next, Nickname: c.Nickname}.String()
+	out.Shared = v.labels(c.ID)
+	out.Evidence = []evidence{}
+	for _, f := range c.Provenance {
+		out.Evidence = append(out.Evidence, evidence{fact: fact{f.Kind, f.By, f.Channel, f.At},
+			Pointer: f.Pointer.String(), Nickname: name.Clean(f.Nickname), Next: f.Next.String(), Entry: f.Entry.String()})
+	}
+	if r, expired, err := v.agent.Held(c.Pointer); err == nil {
+		out.Card = asCard(r, expired)
+		if out.Card.Nickname != "" {
+			out.Nickname = out.Card.Nickname
+		}
+	}
+	_ = v.flag(&out, c.Pointer) // what it could be taken for is left out when the book is damaged
+	return &out
+}
+
+// labels returns the public labels of a contact.
+func (v *verbs) labels(id pointer.Pointer) []string {
+	var labels []string
+	for edge, err := range v.agent.Edges() {
+		if err == nil && edge.Contact.ID == id {
+			labels = append(labels, edge.Label)
+		}
+	}
+	return labels
+}
+
+func asCard(r pointer.Record, expired bool) *contactCard {
+	out := &contactCard{Value: r.Value(), Sequence: r.Sequence(), Expires: r.Expires(), Expired: expired,
+		Edges: map[string]string{}, Links: []string{}}
+	c, ok := r.Card()
+	if !ok {
+		return out
+	}
+	out.Nickname, out.Next = name.Clean(c.Nickname), c.Next.String()
+	for _, label := range slices.Sorted(maps.Keys(c.Edges)) {
+		shown := name.Clean(label)
+		// Of two labels that are shown as one, the one is meant that can be typed.
+		if _, taken := out.Edges[shown]; !taken || shown == label {
+			out.Edges[shown] = c.Edges[label].Pointer.String()
+		}
+	}
+	for _, l := range c.Links {
+		out.Links = append(out.Links, name.Clean(l.Rel+" "+l.Target))
+	}
+	return out
+}

@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/petnames-go/petnames/petname/home"
+)
+
+// Check is one thing that was checked.
+type Check struct {
+	Name   string // "files", "identity", "book", "records", "config", "network", "routers"
+	OK     bool
+	Detail string // for people
+}
+
+type checks []Check
+
+func (c *checks) add(name, good string, problems ...error) {
+	check := Check{Name: name, OK: len(problems) == 0, Detail: good}
+	if !check.OK {
+		var texts []string
+		for _, err := range problems {
+			texts = append(texts, err.Error())
+		}
+		check.Detail = strings.Join(texts, "; ")
+	}
+	*c = append(*c, check)
+}
+
+// Check checks everything in the home, and whether the networks that were joined
+// respond.
+func (a *Agent) Check(ctx context.Context) []Check {
+	var out checks
+	out.add("files", a.home.Dir, a.home.Ready()...)
+	if id, err := a.Identity(); err != nil {
+		out.add("identity", "", err)
+	} else {
+		out.add("identity", id.Pointer.String()+", the next key "+id.Recovery)
+	}
+	names, err := a.book.Count()
+	if err != nil {
+		out.add("book", "", err)
+	} else {
+		out.add("book", fmt.Sprintf("%d names, every entry verified", names), a.Verify(ctx)...)
+	}
+	a.checkRecords(&out)
+	a.checkNetwork(ctx, &out)
+	return out
+}
+
+// CheckClosed checks what it can of a home that does not open, for the reason
+// given. It fails when there is no home at all.
+func CheckClosed(dir string, reason error) ([]Check, error) {
+	h, err := home.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	var out checks
+	one := func(name, good string, err error) {
+		if err != nil {
+			out.add(name, "", err)
+		} else {
+			out.add(name, good)
+		}
+	}
+	one("files", h.Dir, errors.Join(h.Ready()...))
+	id, err := h.Identity()
+	one("identity", id.Pointer.String()+", the next key "+id.Recovery(), err)
+	one("book", "", reason)
+	c, err := h.Config()
+	one("config", "network "+c.Network, err)
+	return out, nil
+}
+
+func (s *state) checkRecords(out *checks) {
+	pointers, err := s.records.Pointers()
+	if err != nil {
+		out.add("records", "", err)
+		return
+	}
+	var problems []error
+	expired := 0
+	for _, p := range pointers {
+		_, old, err := s.held(p)
+		if err != nil {
+			problems = append(problems, err)
+		}
+		if old {
+			expired++
+		}
+	}
+	out.add("records", fmt.Sprintf("%d verified, %d of them expired", len(pointers), expired), problems...)
+}
+
+func (s *state) checkNetwork(ctx context.Context, out *checks) {
+	c, err := s.home.Config()
+	if err != nil {
+		out.add("config", "", err)
+		return
+	}
+	out.add("config", strings.Join(append([]string{"network " + c.Network}, c.Routers...), ", "))
+	if c.Network != "off" {
+		switch node, err := s.network(ctx); {
+		case err != nil:
+			out.add("network", "", err)
+		case node.Peers() == 0:
+			out.add("network", "", errors.New("none of the peers to join by answered"))
+		default:
+			out.add("network", fmt.Sprintf("%d peers", node.Peers()))
+		}
+	}
+	if len(c.Routers) > 0 {
+		out.add("routers", "all answer", s.tryRouters(ctx, c)...)
+	}
+}

@@ -1,0 +1,152 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Contacts yields the contacts that have a petname, in the order of their names.
+func (a *Agent) Contacts() iter.Seq2[petname.Contact, error] { return a.book.Contacts() }
+
+// Search yields the contacts whose petname or nickname contains a text.
+func (a *Agent) Search(text string) iter.Seq2[petname.Contact, error] { return a.book.Search(text) }
+
+// Prefix yields the contacts whose petname starts with a text.
+func (a *Agent) Prefix(text string) iter.Seq2[petname.Contact, error] { return a.book.Prefix(text) }
+
+// Lookup returns the contact that a text means: a petname, or a pointer in any
+// form that [pointer.Parse] reads. It fails with [petname.ErrNotFound], with a
+// [*petname.ConflictError], or with an [*ArgumentError] for what must have been
+// meant as a pointer and is none.
+func (a *Agent) Lookup(text string) (petname.Contact, error) {
+	c, err := a.book.Find(text)
+	return c, malformed(text, err)
+}
+
+// ByPointer returns the contact that has, or had, a pointer.
+func (a *Agent) ByPointer(p pointer.Pointer) (petname.Contact, error) { return a.book.ByPointer(p) }
+
+// PointerOf returns what a petname, a link, or a pointer in any form points to,
+// in the book or not.
+func (a *Agent) PointerOf(text string) (pointer.Pointer, error) {
+	c, err := a.Lookup(text)
+	if err == nil {
+		return c.Pointer, nil
+	}
+	if link, perr := pointer.ParseLink(text); perr == nil {
+		return link.Pointer, nil
+	}
+	return pointer.Pointer{}, err
+}
+
+// shortestPointer is about the length of the shortest text that people paste for
+// a pointer.
+const shortestPointer = 40
+
+// malformed replaces the error of a text that no contact is called by, and that
+// was most likely to be a pointer.
+func malformed(text string, err error) error {
+	if !errors.Is(err, petname.ErrNotFound) && !errors.As(err, new(*name.Error)) || len(text) < shortestPointer || strings.ContainsAny(text, " /") {
+		return err
+	}
+	if _, perr := pointer.Parse(text); perr != nil {
+		return &ArgumentError{"pointer", perr.Error()}
+	}
+	return err
+}
+
+// Add gives a petname to what a link points to: the owner's own act. Its errors
+// are those of [petname.Book.Add]; a name that could be taken for another is
+// refused with a [*petname.LookalikeError] unless the source says that the user
+// was told.
+func (a *Agent) Add(text string, l pointer.Link, s petname.Source) (petname.Contact, error) {
+	n, err := name.Parse(text)
+	if err != nil {
+		return petname.Contact{}, err
+	}
+	return a.book.Add(n, l, s)
+}
+
+// Rename gives the contact that a text means another petname: see
+// [petname.Book.Rename].
+func (a *Agent) Rename(old, text string, s petname.Source) (petname.Contact, error) {
+	n, err := name.Parse(text)
+	if err != nil {
+		return petname.Contact{}, err
+	}
+	c, err := a.Lookup(old)
+	if err != nil {
+		return petname.Contact{}, err
+	}
+	return a.book.Rename(c.ID, n, s)
+}
+
+// Remove takes the petname of the contact away that a text means. What is known of
+// the contact stays on record.
+func (a *Agent) Remove(text string) (petname.Contact, error) {
+	c, err := a.Lookup(text)
+	if err != nil {
+		return petname.Contact{}, err
+	}
+	return a.book.Remove(c.ID)
+}
+
+// Undo takes back the last change to the book that was made on this device, and
+// returns it.
+func (a *Agent) Undo() (petname.Event, error) { return a.book.Undo() }
+
+// Log yields the history of the book, oldest first.
+func (a *Agent) Log() iter.Seq2[petname.Event, error] { return a.book.Log() }
+
+// Verify checks every entry of the book, every hash and every row, and returns
+// what does not hold.
+func (a *Agent) Verify(ctx context.Context) []error {
+	var problems []error
+	for err := range a.book.Ledger().Verify(ctx) {
+		problems = append(problems, err)
+	}
+	forks, err := a.book.Ledger().Forks()
+	if err != nil {
+		problems = append(problems, err)
+	}
+	for _, fork := range forks {
+		problems = append(problems, fmt.Errorf("fork: device wrote two entries %s: it was copied or stolen", fork.Other.ID()))
+	}
+	return problems
+}
+
+// NamesLike returns the petnames that a text could be taken for, those of the
+// contact with that pointer aside.
+func (a *Agent) NamesLike(text string, p pointer.Pointer) ([]string, error) {
+	return a.book.NamesLike(text, p)
+}
+
+// Evidence returns what others stated about a contact, believed or not.
+func (a *Agent) Evidence(p pointer.Pointer) ([]petname.Evidence, error) { return a.book.Evidence(p) }
+
+// Contradictions returns the introductions of a contact that its own denial
+// contradicts: what proves that an introducer gave a wrong key.
+func (a *Agent) Contradictions(p pointer.Pointer) ([]introduce.Contradiction, [][]byte, error) {
+	pairs, err := a.book.Contradictions(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	var all []introduce.Contradiction
+	var signed [][]byte
+	for _, pair := range pairs {
+		one, err := introduce.OpenContradiction(pair[0], pair[1])
+		if err != nil {
+			return nil, nil, err
+		}
+		all, signed = append(all, one), append(signed, pair[0], pair[1])
+	}
+	return all, signed, nil
+}

@@ -1,0 +1,26 @@
+// Package agent is a running person: a home with keys and a book, the networks
+// that it uses, and what goes on between its owner and others. An application
+// embeds it; the command petname is its first user.
+//
+//	a, err := agent.Open(ctx, dir, agent.Options{
+//		Create:    &agent.Profile{Nickname: "Ana"},
+//		Transport: libp2p.New(libp2p.Options{}), // or nil: HTTP routers only
+//	})
+//	…
+//	defer a.Close()
+//	_, err = a.Join(ctx, "/ip4/192.0.2.7/tcp/4001/p2p/12D3Koo…")
+//	_, err = a.Publish(ctx, func(d *agent.Draft) error { d.Value = "/ipfs/bafy…"; return nil })
+//	_, err = a.Add("bob", link, petname.Source{})
+//	res, err := a.Resolve(ctx, "bob", dht.LevelAny)
+//
+// Nothing leaves the machine before Join. What methods return are plain values.
+// A method that needs the identity key asks Options.Passphrase when the key is
+// locked: Publish, Rotate, Introduce, Share with one contact, Invite, Pair,
+// AcceptMutual, Dispute, Deny, RequestContact.
+//
+// [Agent.Run] does what continues in the background: it is reached by others,
+// fetches messages, and republishes. A short-lived program leaves it out, and uses
+// a throw-away peer key.
+//
+// One process at a time has a home open.
+package agent

@@ -1,0 +1,133 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/petname/peer"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Errors of other packages come through as they are: [home.ErrNoHome],
+// [home.ErrLocked], [ledger.ErrInUse], those of packages petname, dht, pair and
+// introduce.
+var (
+	// ErrNotJoined is returned when a network is needed and none was joined.
+	ErrNotJoined = errors.New("no network is joined")
+
+	// ErrNoTransport is returned when a DHT is needed and the agent has no
+	// Transport.
+	ErrNoTransport = errors.New("no transport for a DHT: HTTP routers alone can be used")
+
+	// ErrNotServing is returned when an agent is needed that runs, and is reached
+	// by others.
+	ErrNotServing = errors.New("no node is running")
+
+	// ErrSameContact is returned when two names mean one contact.
+	ErrSameContact = errors.New("are one contact")
+
+	// ErrNoSuggestion is returned when no suggestion has the number that was given.
+	ErrNoSuggestion = errors.New("no suggestion has that number")
+
+	// ErrNotIntroduced is returned when there is no introduction to retract.
+	ErrNotIntroduced = errors.New("there is no such introduction, or it has expired")
+
+	// ErrNothingToDispute is returned when no key that was introduced gave way to
+	// the contact's.
+	ErrNothingToDispute = errors.New("no introduced key gave way to this one")
+
+	errRoutersOnly = errors.New("only routers have it, and what they did with it can't be seen")
+)
+
+// The errors of messages and of invitations.
+var (
+	ErrMalformed   = peer.ErrMalformed // a code, link or QR code that is none
+	ErrNoSealing   = peer.ErrNoSealing // a contact's card has no key to seal messages with
+	ErrNotInvited  = peer.ErrNotOut    // no such invitation is under way
+	ErrMaxRequests = peer.ErrKnocks    // too many contact requests are under way
+)
+
+// ArgumentError is returned for an argument that cannot be used. Nothing has
+// changed then.
+type ArgumentError struct {
+	Name   string // which one: "value", "lifetime", "ttl", "pointer", …
+	Reason string // for people; the argument is quoted in it
+}
+
+func (e *ArgumentError) Error() string { return e.Reason }
+
+// AddressError is returned for an address of a network, a peer, a router or a
+// relay that cannot be used. Nothing has changed then.
+type AddressError struct {
+	Kind    string // "network", "router", "peer", "listen" or "relay"
+	Address string
+	Reason  string // for people; the address is quoted in it
+}
+
+func (e *AddressError) Error() string { return e.Reason }
+
+// MismatchError is returned when the identity key of a home is not that of its
+// book.
+type MismatchError struct {
+	Key, Book pointer.Pointer
+	Dir       string
+}
+
+func (e *MismatchError) Error() string {
+	return "the identity key is of " + e.Key.String() + ", and the book is of " + e.Book.String()
+}
+
+// NoRecordError is returned when the home holds no record of a pointer.
+type NoRecordError struct{ Pointer pointer.Pointer }
+
+func (e *NoRecordError) Error() string { return "this home holds no record of " + e.Pointer.String() }
+
+// Unwrap returns [dht.ErrNotFound].
+func (e *NoRecordError) Unwrap() error { return dht.ErrNotFound }
+
+// NoNicknameError is returned when a contact has no nickname to pass on: the
+// owner's petname for it stays private.
+type NoNicknameError struct {
+	Text string    // as the contact was asked for
+	Name name.Name // the petname
+	To   string    // what the nickname is needed for: "to suggest"
+}
+
+func (e *NoNicknameError) Error() string {
+	return fmt.Sprintf("%q has no nickname %s, and your petname for it stays private", e.Name, e.To)
+}
+
+// NoCardError is returned when a message cannot be sealed because its recipient
+// has published no record yet.
+type NoCardError struct {
+	Name name.Name // of the contact; zero: one of two
+	err  error
+}
+
+func (e *NoCardError) Error() string {
+	recipient := "one of them has"
+	if !e.Name.IsZero() {
+		recipient = fmt.Sprintf("%q has", e.Name)
+	}
+	return recipient + " published nothing yet, so there is no key to seal a message with"
+}
+
+func (e *NoCardError) Unwrap() error { return e.err }
+
+// noCard returns the error that a missing record means for a message.
+func noCard(err error, to name.Name) error {
+	if !errors.Is(err, dht.ErrNotFound) {
+		return err
+	}
+	return &NoCardError{to, err}
+}
+
+// isNetwork reports whether an error is one of the network: what was wanted is
+// worth trying again.
+func isNetwork(err error) bool {
+	return errors.Is(err, ErrNotJoined) || errors.Is(err, dht.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.As(err, new(*dht.ShortError))
+}

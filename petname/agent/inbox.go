@@ -1,0 +1,99 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
+)
+
+// Inbox yields the suggestions that wait for the owner's decision: introductions,
+// pairings, contact requests. Nothing in it names anybody in the book.
+func (a *Agent) Inbox() iter.Seq2[petname.Suggestion, error] { return a.book.Inbox() }
+
+// Suggestion returns the suggestion with a number, or with the first digits of
+// one. It fails with [ErrNoSuggestion].
+func (a *Agent) Suggestion(digits string) (petname.Suggestion, error) {
+	s, err := a.book.Suggestion(digits)
+	if errors.Is(err, petname.ErrNotFound) {
+		return s, fmt.Errorf("%w: %q", ErrNoSuggestion, digits)
+	}
+	return s, err
+}
+
+// Digits returns the first digits of a suggestion's number: as many as tell it
+// from all others in the inbox, and at least so many.
+func (a *Agent) Digits(id petname.SuggestionID, least int) (string, error) {
+	return a.book.Digits(id, least)
+}
+
+// Accept gives a petname to what a suggestion is about. Its errors are those of
+// [petname.Book.Accept].
+func (a *Agent) Accept(id petname.SuggestionID, text string, how petname.Acceptance) (petname.Contact, error) {
+	n, err := name.Parse(text)
+	if err != nil {
+		return petname.Contact{}, err
+	}
+	s, err := a.book.Suggestion(id.String())
+	if err != nil {
+		return petname.Contact{}, err
+	}
+	if how.Nickname == "" {
+		how.Nickname = a.nicknameOf(s.Pointer)
+	}
+	return a.book.Accept(id, n, how)
+}
+
+// AcceptMutual consents to an offer of a mutual introduction. Which contact it is
+// shows in the inbox when both have consented.
+func (a *Agent) AcceptMutual(ctx context.Context, id petname.SuggestionID) (Delivery, error) {
+	s, err := a.book.Suggestion(id.String())
+	if err != nil {
+		return "", err
+	}
+	if s.State != petname.Pending {
+		return "", fmt.Errorf("suggestion %s: %s: %w", s.ID, s.State, petname.ErrDecided)
+	}
+	key, err := a.key()
+	if err != nil {
+		return "", err
+	}
+	p, err := a.exchange()
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	_, sent, err := p.AcceptMutual(ctx, key, s.ID)
+	return sent, queued(sent, err)
+}
+
+// Decline takes a suggestion out of the inbox; with never, what it is about is not
+// suggested again. The introducer of a mutual introduction is notified, now or
+// when the identity is next unlocked.
+func (a *Agent) Decline(ctx context.Context, id petname.SuggestionID, never bool) (petname.Suggestion, error) {
+	s, err := a.book.Suggestion(id.String())
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	if s.Kind != petname.Mutual || never {
+		return a.book.Decline(id, never)
+	}
+	key, err := a.keyIfUnlocked()
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	p, err := a.exchange()
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	if _, sent, err := p.DeclineMutual(ctx, key, id); sent == "" && err != nil {
+		return petname.Suggestion{}, err
+	} // that the introducer is notified later is no failure: it is declined
+	return a.book.Suggestion(id.String())
+}

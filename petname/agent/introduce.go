@@ -1,0 +1,279 @@
+package agent
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/petname/peer"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Introduction is what one contact is told about another.
+type Introduction struct {
+	About    string        // a petname or a pointer in the book
+	To       string        // likewise
+	As       string        // the name to suggest; empty: what About calls itself
+	Note     string        // at most introduce.MaxNote bytes
+	Life     time.Duration // how long it can be accepted
+	Both     bool          // introduce the two to each other, when both have consented
+	SignOnly bool          // return the signed statement instead of sending it
+}
+
+// Introduced is an introduction that was made, or was retracted.
+type Introduced struct {
+	ID        string // of the introduction, or of the mutual one: hexadecimal
+	To        petname.Contact
+	About     pointer.Pointer
+	Suggested string
+	Expires   time.Time
+	Both      bool
+	Sent      Delivery // empty with SignOnly
+	Signed    []byte   // with SignOnly
+}
+
+// Introduce signs, for one contact, which key another one has, and sends it. The
+// error beside a Delivery of [Queued] says why it waits.
+func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, error) {
+	about, err := a.Lookup(i.About)
+	if err != nil {
+		return Introduced{}, err
+	}
+	to, err := a.Lookup(i.To)
+	if err != nil {
+		return Introduced{}, err
+	}
+	if about.ID == to.ID {
+		return Introduced{}, fmt.Errorf("%q and %q %w", i.About, i.To, ErrSameContact)
+	}
+	if err := about.Pinned(about.Pointer, about.Next); err != nil && !about.Next.IsZero() {
+		return Introduced{}, err
+	}
+	label, err := a.label(i.About, about, i.As, "to suggest")
+	if err != nil {
+		return Introduced{}, err
+	}
+	key, err := a.key()
+	if err != nil {
+		return Introduced{}, err
+	}
+	now := a.now()
+	out := Introduced{To: to, About: about.Pointer, Both: i.Both}
+	if i.Both {
+		m, sent, err := a.introduceBoth(ctx, key, mutual.Party{Pointer: about.Pointer, Suggested: label.String(), Note: i.Note}, to, now.Add(i.Life))
+		out.ID, out.Suggested, out.Expires, out.Sent = hex.EncodeToString(m.Session[:]), label.String(), m.Expires, sent
+		return out, err
+	}
+	chain, err := a.book.Succession(about.Pointer)
+	if err != nil {
+		return Introduced{}, err
+	}
+	signed, err := introduce.Introduction{To: to.Pointer, About: about.Pointer, Next: about.Next, Chain: chain, Suggested: label.String(), Note: i.Note,
+		Expires: now.Add(i.Life)}.Sign(key, nil, now)
+	if err != nil {
+		return Introduced{}, &ArgumentError{"introduction", err.Error()}
+	}
+	made, err := introduce.OpenIntroduction(signed, now)
+	if err != nil {
+		return Introduced{}, err
+	}
+	out.ID, out.Suggested, out.Expires = hex.EncodeToString(made.ID[:]), label.String(), made.Expires
+	if i.SignOnly {
+		p, err := a.exchange()
+		if err != nil {
+			return Introduced{}, err
+		}
+		out.Signed = signed
+		return out, p.Said(signed)
+	}
+	out.Sent, err = a.send(ctx, key, to, signed)
+	return out, err
+}
+
+// label returns the name under which a contact is passed on: as, or else what the
+// contact calls itself. The owner's petname for it stays private.
+func (a *Agent) label(text string, c petname.Contact, as, what string) (name.Name, error) {
+	if as == "" {
+		as = a.shownNickname(c)
+	}
+	if as == "" {
+		return name.Name{}, &NoNicknameError{Text: text, Name: c.Name, To: what}
+	}
+	return petname.CheckLabel(as)
+}
+
+// introduceBoth asks both whether they want to be introduced to each other.
+func (a *Agent) introduceBoth(ctx context.Context, key *pointer.Key, about mutual.Party, to petname.Contact, expires time.Time) (peer.Mutual, Delivery, error) {
+	p, err := a.exchange()
+	if err != nil {
+		return peer.Mutual{}, "", err
+	}
+	other := mutual.Party{Pointer: to.Pointer}
+	if n, err := petname.CheckLabel(a.shownNickname(to)); err == nil {
+		other.Suggested = n.String()
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	m, sent, err := p.IntroduceBoth(ctx, key, about, other, expires)
+	return m, sent, queued(sent, noCard(err, name.Name{}))
+}
+
+// Retract takes back what the owner stated to one contact about another: a mutual
+// introduction that is under way, or else an introduction. It fails with
+// [ErrNotIntroduced].
+func (a *Agent) Retract(ctx context.Context, about, to string) (Introduced, error) {
+	subject, err := a.Lookup(about)
+	if err != nil {
+		return Introduced{}, err
+	}
+	recipient, err := a.Lookup(to)
+	if err != nil {
+		return Introduced{}, err
+	}
+	key, err := a.key()
+	if err != nil {
+		return Introduced{}, err
+	}
+	p, err := a.exchange()
+	if err != nil {
+		return Introduced{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	if out, found, err := a.retractMutual(ctx, p, key, recipient, subject); found || err != nil {
+		return out, err
+	}
+	found, sent, err := p.Retract(ctx, key, recipient.Pointer, subject.Pointer)
+	if sent == "" && errors.Is(err, petname.ErrNotFound) {
+		return Introduced{}, ErrNotIntroduced
+	}
+	if sent == "" {
+		return Introduced{}, err
+	}
+	i := found[len(found)-1]
+	return Introduced{ID: hex.EncodeToString(i.ID[:]), To: recipient, About: subject.Pointer, Suggested: i.Suggested, Expires: i.Expires, Sent: sent}, queued(sent, err)
+}
+
+// retractMutual takes back a mutual introduction of two contacts that is under
+// way.
+func (a *Agent) retractMutual(ctx context.Context, p *peer.Peer, key *pointer.Key, to, about petname.Contact) (out Introduced, found bool, err error) {
+	all, err := p.Mutuals()
+	if err != nil {
+		return Introduced{}, false, err
+	}
+	for _, m := range all {
+		both := m.Parties == [2]pointer.Pointer{to.Pointer, about.Pointer} || m.Parties == [2]pointer.Pointer{about.Pointer, to.Pointer}
+		if !both || m.Phase >= mutual.Active {
+			continue
+		}
+		m, sent, err := p.WithdrawMutual(ctx, key, m.Session)
+		if sent == "" {
+			return Introduced{}, true, err
+		}
+		return Introduced{ID: hex.EncodeToString(m.Session[:]), To: to, About: about.Pointer, Expires: m.Expires, Both: true, Sent: sent}, true, queued(sent, err)
+	}
+	return Introduced{}, false, nil
+}
+
+// Statements are what the owner signed for one contact about keys.
+type Statements struct {
+	To       petname.Contact
+	Pointers []pointer.Pointer // the keys that are asked about, or denied
+	Sent     Delivery          // empty when they were signed only
+	Signed   [][]byte
+}
+
+// Dispute asks a contact about the keys that were introduced to the owner as the
+// contact's, and that gave way to the contact's own. With signOnly the questions
+// are not sent. It fails with [ErrNothingToDispute].
+func (a *Agent) Dispute(ctx context.Context, text string, signOnly bool) (Statements, error) {
+	c, err := a.Lookup(text)
+	if err != nil {
+		return Statements{}, err
+	}
+	stated, err := a.book.Evidence(c.ID)
+	if err != nil {
+		return Statements{}, err
+	}
+	key, err := a.key()
+	if err != nil {
+		return Statements{}, err
+	}
+	out := Statements{To: c}
+	for _, s := range stated {
+		subject, err := s.Subject()
+		if err != nil {
+			return Statements{}, err
+		}
+		if subject == nil || !s.Instead {
+			continue
+		}
+		signed, err := introduce.Question{To: c.Pointer, Subject: subject}.Sign(key, a.now())
+		if err != nil {
+			return Statements{}, err
+		}
+		out.Pointers, out.Signed = append(out.Pointers, s.Pointer), append(out.Signed, signed)
+	}
+	if len(out.Signed) == 0 {
+		return Statements{To: c}, ErrNothingToDispute
+	}
+	return a.sendAll(ctx, key, out, signOnly)
+}
+
+// Deny answers a question about a key: it is not the owner's. With signOnly the
+// answer is not sent.
+func (a *Agent) Deny(ctx context.Context, id petname.SuggestionID, signOnly bool) (Statements, error) {
+	s, err := a.book.Suggestion(id.String())
+	if err != nil {
+		return Statements{}, err
+	}
+	if s.Kind != petname.Question {
+		return Statements{}, &ArgumentError{"suggestion", fmt.Sprintf("%s asks nothing of you", s.ID)}
+	}
+	q, _, err := introduce.OpenQuestion(s.Evidence)
+	if err != nil {
+		return Statements{}, err
+	}
+	if a.book.Mine(s.Pointer) {
+		return Statements{}, petname.ErrOwnPointer
+	}
+	to, err := a.book.ByPointer(s.By)
+	if err != nil {
+		return Statements{}, err
+	}
+	key, err := a.key()
+	if err != nil {
+		return Statements{}, err
+	}
+	signed, err := introduce.Deny(q.Subject, key, a.now())
+	if err != nil {
+		return Statements{}, err
+	}
+	out, err := a.sendAll(ctx, key, Statements{To: to, Pointers: []pointer.Pointer{s.Pointer}, Signed: [][]byte{signed}}, signOnly)
+	if out.Sent == "" && !signOnly {
+		return Statements{}, err
+	}
+	if _, derr := a.book.Decline(s.ID, false); derr != nil { // it is answered
+		return out, derr
+	}
+	return out, err
+}
+
+func (a *Agent) sendAll(ctx context.Context, key *pointer.Key, s Statements, signOnly bool) (Statements, error) {
+	if signOnly {
+		return s, nil
+	}
+	for _, signed := range s.Signed {
+		var err error
+		if s.Sent, err = a.send(ctx, key, s.To, signed); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,159 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/petname/peer"
+)
+
+// stepTimeout bounds one look at the invitations that are under way.
+const stepTimeout = 20 * time.Second
+
+// ErrPairTimeout is returned when the other party of a code does not respond in
+// time.
+var ErrPairTimeout = pair.ErrTimeout
+
+// InvitationTerms are what an invitation to pair allows.
+type InvitationTerms struct {
+	Uses    int           // how many may accept the link; at most pair.MaxUses
+	Life    time.Duration // of the link: at least a minute, at most MaxLifetime
+	Purpose string        // which the other party sees; at most pair.MaxPurpose bytes
+	For     string        // the only one who may accept the link: a petname or a pointer; empty: anybody
+	Code    bool          // make a code to be spoken too, for at most ten minutes, if it can be answered:
+	Awaited bool          // by a call of AwaitPairing that follows, or by an agent that runs
+}
+
+// Invitation is an invitation to pair.
+type Invitation struct {
+	ID      string
+	Link    string // "petname-invite:…"
+	Code    string // to be spoken, such as "742-tunnel-orbit-candy"; empty: none
+	Compact string // for a QR code in a terminal
+	Uses    int
+	Expires time.Time
+}
+
+// Invite makes an invitation to pair: a link, and a code to be spoken. An agent
+// that runs answers, or one whose AwaitPairing is called, or whose Fetch is; a
+// code is answered only by the first two.
+func (a *Agent) Invite(ctx context.Context, t InvitationTerms) (Invitation, error) {
+	if t.Life < time.Minute || t.Life > MaxLifetime {
+		return Invitation{}, &ArgumentError{"life", fmt.Sprintf("an invitation for %s: must be at least a minute and at most %s", t.Life, MaxLifetime)}
+	}
+	if t.Uses < 1 || t.Uses > pair.MaxUses {
+		return Invitation{}, &ArgumentError{"uses", fmt.Sprintf("an invitation for %d uses: must be from 1 to %d", t.Uses, pair.MaxUses)}
+	}
+	if len(t.Purpose) > pair.MaxPurpose {
+		return Invitation{}, &ArgumentError{"purpose", fmt.Sprintf("purpose of %d bytes: at most %d", len(t.Purpose), pair.MaxPurpose)}
+	}
+	terms := peer.Terms{Code: t.Code && (t.Awaited || a.isServing()), Terms: pair.Terms{Expires: a.now().Add(t.Life).Truncate(time.Second), Uses: t.Uses, Purpose: t.Purpose}}
+	if t.For != "" {
+		var err error
+		if terms.For, err = a.PointerOf(t.For); err != nil {
+			return Invitation{}, err
+		}
+	}
+	key, err := a.key()
+	if err != nil {
+		return Invitation{}, err
+	}
+	if err := (&unlinkableStore{a.state}).reachable(ctx); err != nil {
+		return Invitation{}, err
+	}
+	p, err := a.exchange()
+	if err != nil {
+		return Invitation{}, err
+	}
+	invited, err := p.Invite(ctx, key, terms)
+	if err != nil {
+		return Invitation{}, err
+	}
+	a.syncSoon()
+	out := Invitation{ID: invited.ID, Link: invited.Link.Link(), Compact: invited.Link.Compact(), Uses: t.Uses, Expires: invited.Expires}
+	if !invited.Code.IsZero() {
+		out.Code = invited.Code.Secret()
+	}
+	return out, nil
+}
+
+// AwaitPairing waits until an invitation is accepted, and returns the suggestion
+// that is in the inbox then. It fails with [ErrPairTimeout] when a code expires;
+// the link may live on.
+func (a *Agent) AwaitPairing(ctx context.Context, id string) (petname.Suggestion, error) {
+	p, err := a.exchange()
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	return p.Wait(ctx, id)
+}
+
+// Pair accepts an invitation: a code, a link, or what a QR code contains. It waits
+// for the other party, whose key is proven then, and returns the suggestion that
+// is in the inbox: [Agent.Accept] gives it a petname.
+func (a *Agent) Pair(ctx context.Context, text string) (petname.Suggestion, error) {
+	key, err := a.key()
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	if err := (&unlinkableStore{a.state}).reachable(ctx); err != nil {
+		return petname.Suggestion{}, err
+	}
+	p, err := a.exchange()
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	return p.Pair(ctx, key, text)
+}
+
+// self returns what the other party of a pairing learns.
+func (a *Agent) self(context.Context) (pair.Identity, error) {
+	id, err := a.identity()
+	if err != nil {
+		return pair.Identity{}, err
+	}
+	nickname, err := a.book.Nickname()
+	if err != nil {
+		return pair.Identity{}, err
+	}
+	keys, err := a.home.Sealing()
+	if err != nil {
+		return pair.Identity{}, err
+	}
+	out := pair.Identity{Pointer: id.Pointer, Next: id.Next, Sealing: keys.Public(), Nickname: nickname}
+	addresses, err := a.addresses()
+	if errors.Is(err, ErrNotServing) {
+		return out, nil
+	}
+	for _, address := range addresses {
+		if len(address) <= pair.MaxAddress && len(out.Addresses) < pair.MaxAddresses {
+			out.Addresses = append(out.Addresses, address)
+		}
+	}
+	return out, err
+}
+
+// stepInvitations answers the invitations that are under way, while the agent
+// runs.
+func (a *Agent) stepInvitations(ctx context.Context) error {
+	p, err := a.exchange()
+	if err != nil || !p.Inviting() {
+		return err
+	}
+	key, err := a.key()
+	if errors.Is(err, home.ErrLocked) {
+		return nil // none can be answered
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	_, err = p.StepInvitations(ctx, key)
+	return err
+}

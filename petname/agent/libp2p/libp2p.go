@@ -1,0 +1,152 @@
+// Package libp2p is the libp2p transport of an agent: a node of the DHT on a host
+// of its own, and streams on which agents hand each other records directly.
+package libp2p
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/peer/direct"
+)
+
+// Options may be left zero: the agent dials others, and nothing listens.
+type Options struct {
+	Listen []string // multiaddrs, TCP and QUIC, while the agent runs
+	Relays []string // multiaddrs that end in /p2p/ID, to be reached by on the public network; nil: any that are found
+}
+
+// New returns a transport. An address that cannot be used fails when the agent
+// starts, with an [*agent.AddressError].
+func New(o Options) agent.Transport {
+	return &transport{listen: slices.Clone(o.Listen), relays: slices.Clone(o.Relays)}
+}
+
+type transport struct {
+	relays  []string
+	resting direct.Resting // peers that could not be reached a moment ago
+
+	mu     sync.Mutex
+	listen []string // with the ports that were bound in the place of port 0
+}
+
+// Bootstrap returns the bootstrap peers of the public network.
+func (t *transport) Bootstrap(network string) []string {
+	if network == "ipfs" {
+		return kad.PublicBootstrap()
+	}
+	return nil
+}
+
+// Start starts a node.
+func (t *transport) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, error) {
+	k := kad.Config{Network: kad.LAN, Bootstrap: c.Bootstrap, Discover: c.Discover, Logger: c.Log}
+	if c.Network == "ipfs" {
+		k.Network = kad.IPFS
+	}
+	if c.Key == nil {
+		n, err := kad.Start(ctx, k)
+		if err != nil {
+			return nil, err
+		}
+		return &node{n, &t.resting}, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.check(c.Network); err != nil {
+		return nil, err
+	}
+	key, ok := c.Key.(ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("peer key: is a %T, not an Ed25519 key", c.Key)
+	}
+	k.Key, k.Listen, k.Server, k.File = key, t.listen, true, c.File
+	if c.Network == "ipfs" {
+		k.Relays = t.relays
+	}
+	n, err := kad.Start(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	// Others know this node by its addresses: the next network finds it under the
+	// same.
+	t.listen = bound(t.listen, n.Addrs())
+	return &node{n, &t.resting}, nil
+}
+
+func (t *transport) check(network string) error {
+	for _, l := range t.listen {
+		if _, err := multiaddr.NewMultiaddr(l); err != nil {
+			return &agent.AddressError{Kind: "listen", Address: l, Reason: fmt.Sprintf("listen address %q: %v", l, err)}
+		}
+	}
+	for _, r := range t.relays {
+		m, err := multiaddr.NewMultiaddr(r)
+		if err != nil {
+			return &agent.AddressError{Kind: "relay", Address: r, Reason: fmt.Sprintf("relay address %q: %v", r, err)}
+		}
+		if _, err := m.ValueForProtocol(multiaddr.P_P2P); err != nil {
+			return &agent.AddressError{Kind: "relay", Address: r, Reason: fmt.Sprintf("relay address %q doesn't end in /p2p/ and the relay's ID", r)}
+		}
+	}
+	return nil
+}
+
+// bound replaces port 0 in addresses to listen on by the port that was bound.
+func bound(listen, addrs []string) []string {
+	out := slices.Clone(listen)
+	taken := map[string]bool{}
+	for i, l := range listen {
+		parts := strings.Split(l, "/") // "", ip4, 127.0.0.1, tcp, 0, …
+		if len(parts) < 5 || parts[4] != "0" {
+			continue
+		}
+		for _, addr := range addrs {
+			got := strings.Split(addr, "/")
+			if len(got) < len(parts)+2 || taken[got[3]+got[4]] || got[1] != parts[1] || got[3] != parts[3] ||
+				!slices.Equal(got[5:len(parts)], parts[5:]) || got[len(parts)] != "p2p" {
+				continue
+			}
+			taken[got[3]+got[4]] = true
+			parts[4] = got[4]
+			out[i] = strings.Join(parts, "/")
+			break
+		}
+	}
+	return out
+}
+
+// node is a kad node, as an agent uses it.
+type node struct {
+	*kad.Node
+	resting *direct.Resting
+}
+
+var _ agent.Node = (*node)(nil)
+
+// Status returns what the node holds.
+func (n *node) Status() agent.Holding {
+	s := n.Node.Status()
+	out := agent.Holding{Records: s.Held, Bytes: s.Bytes, Limit: s.Limit}
+	for _, c := range s.CutOffs {
+		out.CutOff = append(out.CutOff, agent.CutOff{Peer: c.Peer, Until: c.Until, Reason: c.Reason})
+	}
+	return out
+}
+
+// Serve lets other agents hand over records.
+func (n *node) Serve(store dht.Store) { direct.Serve(n.Host(), store) }
+
+// Dial returns the store of another agent.
+func (n *node) Dial(addresses [][]byte) dht.Store {
+	return direct.Dial(func(context.Context) (host.Host, error) { return n.Host(), nil }, addresses, n.resting)
+}

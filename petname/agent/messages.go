@@ -1,0 +1,273 @@
+package agent
+
+import (
+	"context"
+	"crypto/hpke"
+	"errors"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/petname/peer"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const (
+	syncTimeout = 30 * time.Second // to fetch, for a caller that asked for it
+	syncEvery   = 5 * time.Minute  // by an agent that runs
+	stepEvery   = 3 * time.Second  // likewise, while an invitation is under way
+	syncRest    = time.Second      // at least, between two times that others caused
+	sendTimeout = 20 * time.Second
+)
+
+// Delivery says how far a message has come. Beside [Queued] the error of the
+// method says why.
+type Delivery = peer.Sent
+
+const (
+	Stored = peer.Stored // the network has it
+	Queued = peer.Queued // it waits in the home, and goes out with a later Fetch
+)
+
+// exchange returns what carries messages, opened when it is first needed.
+func (a *Agent) exchange() (*peer.Peer, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.messages != nil {
+		return a.messages, nil
+	}
+	p, err := peer.Open(peer.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Me: a.self,
+		Direct: func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
+		Wake:   a.syncSoon, Sealing: a.sealing, Strangers: a.unknownSenders, File: a.home.PostFile(), Wait: time.Second, Now: a.now})
+	if err == nil {
+		a.messages = p
+	}
+	return p, err
+}
+
+// closeMessages ends what carries messages.
+func (s *state) closeMessages() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var err error
+	if s.messages != nil {
+		err = s.messages.Close()
+		s.messages = nil
+	}
+	if s.unlinkable != nil {
+		err = errors.Join(err, s.unlinkable.Close())
+		s.unlinkable = nil
+	}
+	return err
+}
+
+// sealing returns the keys that messages are opened with. Those whose time is
+// over are erased first: a home that never publishes has to, too.
+func (s *state) sealing() ([]hpke.PrivateKey, error) {
+	read := s.home.Sealing
+	if s.publishing.TryLock() { // or else a publication is about to replace them
+		defer s.publishing.Unlock()
+		read = func() (home.Sealing, error) { return s.home.EraseSealing(s.now()) }
+	}
+	keys, err := read()
+	return keys.All(), err
+}
+
+// serveMessages lets others hand over messages, while the node can be reached.
+func (a *Agent) serveMessages() {
+	a.mu.Lock()
+	serving, node := a.serving, a.node
+	a.mu.Unlock()
+	if !serving || node == nil {
+		return
+	}
+	p, err := a.exchange()
+	if err != nil {
+		a.log.Warn("messages", "error", err)
+		return
+	}
+	node.Serve(p.Counter())
+}
+
+// send sends a signed statement to a contact.
+func (a *Agent) send(ctx context.Context, key *pointer.Key, to petname.Contact, signed []byte) (Delivery, error) {
+	p, err := a.exchange()
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	sent, err := p.Send(ctx, key, to.Pointer, signed)
+	if sent == "" {
+		err = noCard(err, to.Name)
+	}
+	return sent, queued(sent, err)
+}
+
+// queued returns the error of a message that waits in the home: there is one.
+func queued(sent Delivery, err error) error {
+	if sent == Queued && err == nil {
+		return dht.ErrUnreachable
+	}
+	if sent == Stored {
+		return nil
+	}
+	return err
+}
+
+// Fetched is what a [Agent.Fetch] came to.
+type Fetched struct {
+	Network  string // "ok", "off" or "unreachable"
+	Polled   int    // contacts whose messages were looked for
+	Fresh    int    // suggestions that are new
+	Refused  int    // messages that were not accepted
+	Waiting  int    // messages of this home that their recipients have not fetched yet
+	Requests int    // contact requests of this home that are kept up
+	Lost     uint64 // messages to this home that can no longer come
+	Problem  error  // why not everything could be looked at; nil: everything was
+}
+
+// Fetch fetches what others left for this home, and sends what waits here. With
+// unknownSenders it looks for contact requests as well, this time. While the
+// identity is locked, what comes is acknowledged another time.
+func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error) {
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	c, err := a.home.Config()
+	if err != nil {
+		return Fetched{}, err
+	}
+	if c.Network == "off" && len(c.Routers) == 0 {
+		return Fetched{Network: "off"}, nil
+	}
+	p, err := a.exchange()
+	if err != nil {
+		return Fetched{}, err
+	}
+	key, err := a.keyIfUnlocked()
+	if err != nil {
+		return Fetched{}, err
+	}
+	report, err := p.Sync(ctx, key)
+	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return Fetched{}, err
+	}
+	if unknownSenders {
+		if err := a.fetchRequests(ctx, p, &report); err != nil {
+			return Fetched{}, err
+		}
+	}
+	out := Fetched{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused), Requests: report.Knocking, Lost: report.Lost}
+	for _, n := range report.Waiting {
+		out.Waiting += n
+	}
+	for _, r := range report.Refused {
+		a.log.Info("message refused", "by", r.By, "reason", r.Err)
+	}
+	if out.Problem = errors.Join(append(report.Errs, err)...); out.Problem != nil {
+		a.log.Info("not all messages could be looked for", "error", out.Problem)
+		if report.Polled == 0 {
+			out.Network = "unreachable"
+		}
+	}
+	return out, nil
+}
+
+// runMessages fetches now and then, and answers the invitations that are under
+// way, until the agent closes.
+func (a *Agent) runMessages() {
+	wake := make(chan struct{}, 1)
+	a.mu.Lock()
+	a.wakeSync = wake
+	a.mu.Unlock()
+	a.loops.Go(func() {
+		fetch, step := time.NewTicker(syncEvery), time.NewTicker(stepEvery)
+		soon := time.NewTimer(0) // at once, first
+		defer fetch.Stop()
+		defer step.Stop()
+		defer soon.Stop()
+		var rested time.Time // until when nothing that others do causes a look
+		look := func() {
+			began := time.Now()
+			a.fetchQuietly()
+			rested = time.Now().Add(min(max(syncRest, 4*time.Since(began)), syncTimeout))
+		}
+		for {
+			select {
+			case <-fetch.C:
+				look()
+			case <-step.C:
+			case <-soon.C:
+				look()
+			case <-wake: // a message came, or an invitation was made
+				soon.Reset(time.Until(rested))
+			case <-a.running.Done():
+				return
+			}
+			if err := a.stepInvitations(a.running); err != nil && a.running.Err() == nil {
+				a.log.Info("invitations", "error", err)
+			}
+		}
+	})
+}
+
+func (a *Agent) fetchQuietly() {
+	if _, err := a.Fetch(a.running, false); err != nil && a.running.Err() == nil {
+		a.log.Warn("messages", "error", err)
+	}
+}
+
+// syncSoon has an agent that runs look at messages and invitations at once.
+func (s *state) syncSoon() {
+	s.mu.Lock()
+	wake := s.wakeSync
+	s.mu.Unlock()
+	select {
+	case wake <- struct{}{}:
+	default: // the agent does not run, or is about to look
+	}
+}
+
+// Receive takes in what stands in a text, such as an armored file: statements
+// that others signed, as [introduce.Armor] has them. It returns the suggestions
+// in it; what only takes effect is none.
+func (a *Agent) Receive(text []byte) ([]petname.SuggestionID, error) {
+	statements, err := introduce.Dearmor(text)
+	if err != nil {
+		return nil, err
+	}
+	var ids []petname.SuggestionID
+	for _, signed := range statements {
+		id, _, err := a.book.Receive(signed, "file")
+		if err != nil {
+			return nil, err
+		}
+		if id != (petname.SuggestionID{}) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// nicknameOf returns the nickname in the newest record of a pointer that this
+// home holds; "" for none. It is hostile text.
+func (s *state) nicknameOf(p pointer.Pointer) string {
+	r, _, err := s.held(p)
+	if err != nil {
+		return ""
+	}
+	card, _ := r.Card()
+	return card.Nickname
+}
+
+// shownNickname returns what a contact calls itself: in its newest record, or
+// else as it was first learnt. It is cleaned.
+func (s *state) shownNickname(c petname.Contact) string {
+	if nickname := name.Clean(s.nicknameOf(c.Pointer)); nickname != "" {
+		return nickname
+	}
+	return name.Clean(c.Nickname)
+}

@@ -1,0 +1,291 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/multiformats/go-multiaddr"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/delegated"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// joinTimeout bounds how long entering a network holds up what needs it.
+const joinTimeout = 5 * time.Second
+
+// Joined is a network that was joined.
+type Joined struct {
+	Network   string   // "off", "ipfs", "lan", or "peers" for a private set of peers
+	Bootstrap []string // multiaddrs of peers to enter by
+	Routers   []string // URLs
+	Peers     int      // in the routing table now
+}
+
+// Join saves which networks to use, enters the DHT among them, and asks the
+// routers whether they are there. It replaces what was joined before. Targets
+// are "ipfs", "lan", or "off" alone; multiaddrs of peers, which end in /p2p/ID;
+// and URLs of HTTP routers.
+//
+// An address that cannot be used is an [*AddressError], and changes nothing. An
+// error beside a Joined whose Network is set says why a network that was saved
+// could not be entered: it wraps [dht.ErrUnreachable] if nobody was there.
+func (a *Agent) Join(ctx context.Context, targets ...string) (Joined, error) {
+	if err := ctx.Err(); err != nil {
+		return Joined{}, err
+	}
+	c, err := a.parseJoin(targets)
+	if err != nil {
+		return Joined{}, err
+	}
+	was, unread := a.home.Config()
+	c.Strangers, c.StrangerPuzzles = was.Strangers, was.StrangerPuzzles // what isn't about networks stays
+	if err := a.home.SetConfig(c); err != nil {
+		return Joined{}, err
+	}
+	out := Joined{Network: c.Network, Bootstrap: c.Bootstrap, Routers: c.Routers}
+	defer a.wakeRepublisher()
+	defer a.events.publish(Event{Kind: NetworkChanged})
+	tried := make(chan []error, 1)
+	go func() { tried <- a.tryRouters(ctx, c) }()
+	if unread != nil || was.Network != "off" || c.Network != "off" { // else a node goes on as it is
+		out.Peers, err = a.joinDHT(ctx, c)
+	}
+	return out, errors.Join(append([]error{err}, <-tried...)...)
+}
+
+func (a *Agent) joinDHT(ctx context.Context, c home.Config) (peers int, err error) {
+	if c.Network == "off" {
+		return 0, a.leave(ctx)
+	}
+	node, err := a.reenter(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	a.serveMessages()
+	if peers = node.Peers(); peers > 0 {
+		return peers, nil
+	}
+	return 0, noPeers(c, node)
+}
+
+// noPeers says why a node has no peers.
+func noPeers(c home.Config, node Node) error {
+	switch refused := node.Refused(); {
+	case c.Network == "lan":
+		return fmt.Errorf("%w: no peer has announced itself on the local network yet", dht.ErrUnreachable)
+	case refused != nil:
+		return fmt.Errorf("none of the peers to join by let us in: %w", refused)
+	}
+	return fmt.Errorf("%w: the peers to join by are gone again", dht.ErrUnreachable)
+}
+
+// parseJoin reads what to join: at most one DHT by name, peers to enter it by,
+// or a private set of them, and any number of routers.
+func (s *state) parseJoin(targets []string) (home.Config, error) {
+	c := home.Config{Network: "off", Bootstrap: []string{}, Routers: []string{}}
+	for _, t := range targets {
+		switch {
+		case t == "off":
+			if len(targets) > 1 {
+				return home.Config{}, &AddressError{"network", t, fmt.Sprintf("%q stands alone", t)}
+			}
+		case t == "lan" || t == "ipfs":
+			if (c.Network == "lan" || c.Network == "ipfs") && c.Network != t {
+				return home.Config{}, &AddressError{"network", t, fmt.Sprintf("%q and %q are two networks: choose one", c.Network, t)}
+			}
+			c.Network = t
+		case strings.Contains(t, "://") || hasPrefixFold(t, "http:") || hasPrefixFold(t, "https:"):
+			r, err := delegated.ParseURL(t)
+			if err != nil {
+				return home.Config{}, &AddressError{"router", t, err.Error()}
+			}
+			if !slices.Contains(c.Routers, r) {
+				c.Routers = append(c.Routers, r)
+			}
+		default:
+			if err := checkPeer(t); err != nil {
+				return home.Config{}, err
+			}
+			c.Bootstrap = append(c.Bootstrap, t)
+		}
+	}
+	if c.Network == "off" && len(c.Bootstrap) > 0 {
+		c.Network = "peers"
+	}
+	switch {
+	case c.Network == "off":
+	case s.transport == nil:
+		return home.Config{}, ErrNoTransport
+	case c.Network == "ipfs":
+		c.Bootstrap = append(s.transport.Bootstrap(c.Network), c.Bootstrap...)
+	}
+	return c, nil
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// checkPeer checks the address of a peer to join by.
+func checkPeer(t string) error {
+	m, err := multiaddr.NewMultiaddr(t)
+	if err != nil {
+		return &AddressError{"peer", t, fmt.Sprintf("%q is none of ipfs, lan, off, no router's URL, and no multiaddr: %v", t, err)}
+	}
+	if _, err := m.ValueForProtocol(multiaddr.P_P2P); err != nil {
+		return &AddressError{"peer ID", t, fmt.Sprintf("multiaddr %q doesn't end in /p2p/ and the peer's ID", t)}
+	}
+	return nil
+}
+
+// lazyNetwork is the DHT as a store that is entered when it is first asked: an
+// answer from the cache needs none.
+type lazyNetwork struct {
+	state *state
+	err   error // of entering; read it after the look-up
+	mu    sync.Mutex
+}
+
+func (l *lazyNetwork) enter(ctx context.Context) (Node, error) {
+	node, err := l.state.network(ctx)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+	return node, err
+}
+
+func (l *lazyNetwork) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return l.GetAt(ctx, p, dht.LevelFresh)
+}
+
+func (l *lazyNetwork) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		node, err := l.enter(ctx)
+		if err != nil {
+			yield(dht.Answer{Source: dht.SourceNetwork}, fmt.Errorf("%w: %w", dht.ErrUnreachable, err))
+			return
+		}
+		node.GetAt(ctx, p, level)(yield)
+	}
+}
+
+func (l *lazyNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	node, err := l.enter(ctx)
+	if err != nil {
+		return dht.Receipt{}, err
+	}
+	return node.Put(ctx, p, record)
+}
+
+// PutAll is for a publication that waits for all.
+func (l *lazyNetwork) PutAll(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	node, err := l.enter(ctx)
+	if err != nil {
+		return dht.Receipt{}, err
+	}
+	return node.PutAll(ctx, p, record)
+}
+
+// network returns the node, and enters the network first if that was not done
+// yet.
+func (s *state) network(ctx context.Context) (Node, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.node != nil {
+		return s.node, nil
+	}
+	c, err := s.home.Config()
+	if err != nil {
+		return nil, err
+	}
+	if c.Network == "off" {
+		return nil, ErrNotJoined
+	}
+	// An agent that does not serve uses a throw-away peer key: nobody can tell
+	// which peer looks up which pointer.
+	n, err := s.enter(ctx, c, s.own)
+	if err != nil {
+		return nil, err
+	}
+	s.node = n
+	return n, nil
+}
+
+// enter starts a node and dials the network's peers, for a bounded time.
+func (s *state) enter(ctx context.Context, c home.Config, n NodeConfig) (Node, error) {
+	if s.transport == nil {
+		return nil, ErrNoTransport
+	}
+	n.Network, n.Bootstrap, n.Log = c.Network, c.Bootstrap, s.log
+	n.Discover = c.Network == "lan"
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	return s.transport.Start(ctx, n)
+}
+
+// reenter leaves the network that was joined, if any, and enters another.
+func (s *state) reenter(ctx context.Context, c home.Config) (Node, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unlinkable != nil { // nothing of this home stays in a network that is left
+		old := s.unlinkable
+		s.unlinkable, s.unlinkableOf = nil, nil
+		if err := old.Close(); err != nil {
+			return nil, err
+		}
+	}
+	if s.node != nil {
+		old := s.node
+		s.node = nil
+		if err := old.Close(); err != nil {
+			return nil, err
+		}
+	}
+	n, err := s.enter(ctx, c, s.own)
+	if err != nil {
+		return nil, err
+	}
+	s.node = n
+	return n, nil
+}
+
+// leave stays on the machine: an agent that serves still listens, and knows
+// nobody.
+func (a *Agent) leave(ctx context.Context) error {
+	a.mu.Lock()
+	serving := a.serving && a.transport != nil
+	a.mu.Unlock()
+	if !serving {
+		return nil
+	}
+	_, err := a.reenter(ctx, home.Config{Network: "off"})
+	a.serveMessages()
+	return err
+}
+
+// addresses returns the node's own, as a card has them: multiaddrs in binary
+// form.
+func (s *state) addresses() ([][]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.serving || s.node == nil {
+		return nil, ErrNotServing
+	}
+	var out [][]byte
+	for _, text := range s.node.Addrs() {
+		m, err := multiaddr.NewMultiaddr(text)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, m.Bytes())
+	}
+	return out, nil
+}

@@ -1,0 +1,173 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	ipns_pb "github.com/ipfs/boxo/ipns/pb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Kept yields the contacts whose records an agent that runs republishes.
+func (a *Agent) Kept() iter.Seq2[petname.Contact, error] { return a.book.Kept() }
+
+// Keep marks contacts, by their IDs: an agent that runs looks for their records
+// now and then, and republishes one before the network drops it. Peers that store
+// the record see the IP address that it came from. With on false it no longer does.
+func (a *Agent) Keep(ids []pointer.Pointer, on bool) error { return a.book.KeepAll(ids, on) }
+
+// Republishing is what the agent knows of a record that it republishes. It is a
+// plain value.
+type Republishing = keep.Entry
+
+// Republishing returns what is known of each contact's record that is
+// republished; of an agent that does not run, what it knew when it last did.
+func (a *Agent) Republishing() (map[pointer.Pointer]Republishing, error) {
+	if k := a.theRepublisher(); k != nil {
+		return k.Entries(), nil
+	}
+	entries, err := keep.ReadEntries(a.home.KeepFile())
+	if err != nil {
+		a.log.Warn("due times not read", "error", err) // an agent that runs begins them anew
+	}
+	return entries, nil
+}
+
+// runRepublisher republishes records, until the agent closes.
+func (a *Agent) runRepublisher() {
+	k := keep.New(keep.Config{
+		Network: republished{a.state}, Contacts: &keptContacts{book: a.book}, Home: a.records, Path: a.home.KeepFile(), Now: a.now, Logger: a.log,
+		Own: &keep.Own{Pointer: a.book.Identity, Store: &ownNetwork{lazyNetwork{state: a.state}}, Locked: a.locked, Renew: a.renew},
+	})
+	a.mu.Lock()
+	a.republisher = k
+	a.mu.Unlock()
+	a.loops.Go(func() { _ = k.Run(a.running) })
+}
+
+func (s *state) theRepublisher() *keep.Keeper {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.republisher
+}
+
+// wakeRepublisher notifies the republisher of a change of the book or the network.
+func (s *state) wakeRepublisher() {
+	if k := s.theRepublisher(); k != nil {
+		k.Wake()
+	}
+}
+
+// renew publishes the owner's record anew before it expires: the same value, for
+// as long as it was valid for.
+func (a *Agent) renew(ctx context.Context, old pointer.Record, life time.Duration) error {
+	out, err := a.PublishDraft(ctx, func(d *Draft) error {
+		d.TTL, d.Lifetime, d.V1 = old.TTL(), life.Round(time.Second), hasV1(old.Bytes())
+		if d.Lifetime <= 0 {
+			d.Lifetime = DefaultLifetime
+		}
+		d.TTL, d.Lifetime = min(d.TTL, d.Lifetime), min(d.Lifetime, MaxLifetime)
+		if c, ok := old.Card(); ok {
+			d.Addresses = len(c.Nodes) > 0
+		}
+		return nil
+	})
+	if err != nil && out.Receipt.Stored == 0 {
+		return err
+	}
+	return nil
+}
+
+// hasV1 reports whether a record is signed in the old way too.
+func hasV1(record []byte) bool {
+	var pb ipns_pb.IpnsRecord
+	return proto.Unmarshal(record, &pb) == nil && len(pb.GetSignatureV1()) > 0
+}
+
+// ownNetwork is where an agent that runs looks for the owner's record, and
+// republishes it: the routers that were joined, too. The last records of the keys
+// before are stored with it, which lead look-ups on.
+type ownNetwork struct{ lazyNetwork }
+
+func (n *ownNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	s := n.state
+	rec, err := pointer.Open(p, record, s.now())
+	if err != nil {
+		return dht.Receipt{}, err
+	}
+	stores, err := s.joined(ctx)
+	if err != nil {
+		return dht.Receipt{}, err
+	}
+	receipt, err := s.resolver(stores...).Publish(ctx, rec)
+	s.notePut(rec, receipt, false, err) // one that was published in vain is stored by now
+	if id, ierr := s.identity(); ierr == nil {
+		s.putFormer(ctx, id, stores)
+	}
+	return receipt, err
+}
+
+// republished is the network for the records of contacts: the one that the agent
+// is in at the time.
+type republished struct{ state *state }
+
+func (r republished) Stranger(ctx context.Context) (keep.Stranger, error) {
+	r.state.mu.Lock()
+	node := r.state.node
+	r.state.mu.Unlock()
+	if node == nil {
+		return nil, fmt.Errorf("%w: no network is joined", dht.ErrUnreachable)
+	}
+	return node.Stranger(ctx)
+}
+
+// keptContacts are those of the book.
+type keptContacts struct {
+	book *petname.Book
+	mu   sync.Mutex
+	ids  map[pointer.Pointer]pointer.Pointer // by where they are now
+}
+
+func (k *keptContacts) Kept() iter.Seq2[pointer.Pointer, error] {
+	return func(yield func(pointer.Pointer, error) bool) {
+		ids := map[pointer.Pointer]pointer.Pointer{}
+		defer func() {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.ids = ids
+		}()
+		for c, err := range k.book.Kept() {
+			if err != nil {
+				yield(pointer.Pointer{}, err)
+				return
+			}
+			ids[c.Pointer] = c.ID
+			if !yield(c.Pointer, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (k *keptContacts) Keeps(p pointer.Pointer) (bool, error) {
+	k.mu.Lock()
+	id, known := k.ids[p]
+	k.mu.Unlock()
+	if !known {
+		id = p
+	}
+	c, err := k.book.ByPointer(id)
+	if errors.Is(err, petname.ErrNotFound) {
+		return false, nil
+	}
+	return c.Kept && c.Pointer == p, err
+}

@@ -1,0 +1,135 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/doorstep"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/peer"
+	"github.com/petnames-go/petnames/petname/postage"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const (
+	// RequestLife is how long a [Request] can be accepted unless it says otherwise.
+	RequestLife = peer.KnockLife
+
+	// MaxRequestLife bounds it.
+	MaxRequestLife = petname.MaxStrangerLife
+
+	// DefaultPuzzles is the usual proof of work of a request, in puzzles.
+	DefaultPuzzles = postage.DefaultPuzzles
+
+	// MaxPuzzles bounds it.
+	MaxPuzzles = postage.MaxPuzzles
+)
+
+// Request is a contact request: the owner introduces itself to somebody in whose
+// book it is not.
+type Request struct {
+	To       string        // a petname, a pointer or a link
+	As       string        // the name to suggest; empty: the owner's nickname
+	Note     string        // at most introduce.MaxNote bytes
+	Life     time.Duration // how long it can be accepted; 0: RequestLife
+	Puzzles  int           // proof of work, in puzzles; 0: as many as the recipient's card asks for
+	Progress func(done, of int)
+}
+
+// Requested is a contact request that was made.
+type Requested struct {
+	To           pointer.Pointer
+	Introduction introduce.Introduction // of the owner
+	Puzzles      int                    // that were solved
+	Open         bool                   // the recipient's card says that it looks for requests
+	Sent         Delivery
+}
+
+// RequestContact makes a contact request, with a proof of work, and leaves it in
+// the recipient's request mailbox; an agent that runs, or Fetch, keeps it there
+// until it expires or [Agent.CancelRequest] is called.
+func (a *Agent) RequestContact(ctx context.Context, r Request) (Requested, error) {
+	to, err := a.PointerOf(r.To)
+	if err != nil {
+		return Requested{}, err
+	}
+	if to == a.book.Identity() {
+		return Requested{}, petname.ErrOwnPointer
+	}
+	if r.As == "" {
+		if r.As, err = a.book.Nickname(); err != nil {
+			return Requested{}, err
+		}
+	}
+	if r.As != "" {
+		label, err := petname.CheckLabel(r.As)
+		if err != nil {
+			return Requested{}, err
+		}
+		r.As = label.String()
+	}
+	key, err := a.key()
+	if err != nil {
+		return Requested{}, err
+	}
+	if _, err := (&unlinkableStore{a.state}).stores(ctx); err != nil {
+		return Requested{}, err
+	}
+	p, err := a.exchange()
+	if err != nil {
+		return Requested{}, err
+	}
+	made, err := p.Knock(ctx, key, peer.Knock{To: to, Suggested: r.As, Note: r.Note, Life: r.Life, Price: postage.Price{Puzzles: r.Puzzles}, Progress: r.Progress})
+	return Requested{To: to, Introduction: made.Introduction, Puzzles: made.Price.Puzzles, Open: made.Open, Sent: made.Sent}, queued(made.Sent, err)
+}
+
+// CancelRequest ends a contact request, and reports whether there was one.
+func (a *Agent) CancelRequest(to pointer.Pointer) (bool, error) {
+	p, err := a.exchange()
+	if err != nil {
+		return false, err
+	}
+	return p.StopKnocking(to)
+}
+
+// price returns the proof of work that contact requests to this home need.
+func price(c home.Config) postage.Price { return postage.Price{Puzzles: c.StrangerPuzzles} }
+
+// unknownSenders reports whether the home looks for contact requests by itself,
+// and their price.
+func (s *state) unknownSenders() (postage.Price, bool) {
+	c, err := s.home.Config()
+	if err != nil {
+		s.log.Warn("contact requests", "error", err)
+		return postage.Price{}, false
+	}
+	return price(c), c.Strangers
+}
+
+// fetchRequests looks for contact requests once, though the home doesn't by
+// itself.
+func (s *state) fetchRequests(ctx context.Context, p *peer.Peer, report *peer.Report) error {
+	c, err := s.home.Config()
+	if err != nil || c.Strangers {
+		return err
+	}
+	one, err := p.Doorstep(ctx, price(c))
+	report.Polled += one.Polled
+	report.Fresh = append(report.Fresh, one.Fresh...)
+	report.Refused = append(report.Refused, one.Refused...)
+	if err != nil {
+		report.Errs = append(report.Errs, err)
+	}
+	return nil
+}
+
+// requestLinks returns what the owner's card says about contact requests.
+func (s *state) requestLinks() ([]pointer.CardLink, error) {
+	c, err := s.home.Config()
+	if err != nil || !c.Strangers {
+		return nil, err
+	}
+	return []pointer.CardLink{doorstep.Link(c.StrangerPuzzles)}, nil
+}

@@ -1,0 +1,145 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+const (
+	// DefaultTimeout bounds a Resolve whose context has no deadline.
+	DefaultTimeout = 30 * time.Second
+
+	// MaxTimeout is the longest that a Resolve takes.
+	MaxTimeout = 10 * time.Minute
+)
+
+// Hop is one step of a path: a verified record, and how it was found. It is a
+// plain value.
+type Hop struct {
+	Name      string // the petname or pointer, or the label of an edge: hostile text
+	Pointer   pointer.Pointer
+	Value     string // what the pointer points to: hostile text
+	Sequence  uint64
+	Expires   time.Time
+	TTL       time.Duration
+	Nickname  string // hostile text
+	Record    []byte // as it was signed
+	Source    dht.Source
+	Freshness dht.Level
+	Asked     int // peers
+	Answered  int
+	Agreed    int
+	Stale     bool              // from the home, past the time to look again
+	Former    []pointer.Pointer // pointers that this one is proven to succeed, oldest first
+	Unproven  pointer.Pointer   // a successor that the card names and no commitment proves; zero: none
+}
+
+// Resolution is where a path leads. It is a plain value.
+type Resolution struct {
+	Path     string
+	Hop               // the last
+	Hops     []Hop    // all, in turn; with an error, those that were reached
+	Rejected []string // answers that were no use, and why: hostile text
+}
+
+// Resolve walks a path of names: a petname or a pointer, then labels of edges,
+// separated by slashes. Every record on the way is verified; a level over
+// [dht.LevelAny] asks the network, whatever the home holds. The context bounds
+// it, to [MaxTimeout] at most.
+//
+// Errors are a [*petname.PathError] around what is wrong with a part, or
+// [ErrNotJoined]. The hops that were reached come back beside an error.
+func (a *Agent) Resolve(ctx context.Context, path string, level dht.Level) (Resolution, error) {
+	timeout := DefaultTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(time.Until(deadline), MaxTimeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	network := &lazyNetwork{state: a.state}
+	resolver := a.resolver(a.sources(network)...)
+	resolver.Timeout = timeout
+	res, err := a.book.Resolve(ctx, resolver, path, level)
+	out := resolution(res)
+	if err == nil {
+		return out, nil
+	}
+	var at *petname.PathError
+	if errors.As(err, &at) && at.Part == at.Path { // a name alone is no path: what is wrong with it says it all
+		err = malformed(path, at.Err)
+	}
+	// That no network was joined, or the configuration can't be read, is the
+	// cause worth reporting, unless what came out is stronger: a record that
+	// expired or fails to verify.
+	if cause := network.err; cause != nil && isNetwork(err) && !errors.Is(cause, context.Canceled) && (!isNetwork(cause) || errors.Is(cause, ErrNotJoined)) {
+		err = cause
+	}
+	return out, err
+}
+
+func resolution(res petname.Resolution) Resolution {
+	out := Resolution{Path: res.Path}
+	for _, h := range res.Hops {
+		r := h.Result
+		out.Hops = append(out.Hops, Hop{
+			Name: h.Name, Pointer: h.Pointer, Value: r.Record.Value(), Sequence: r.Record.Sequence(), Expires: r.Record.Expires(), TTL: r.Record.TTL(),
+			Nickname: h.Card.Nickname, Record: r.Record.Bytes(), Source: r.Source, Freshness: r.Freshness,
+			Asked: r.Asked, Answered: r.Answered, Agreed: r.Agreed, Stale: r.Stale, Former: h.Former, Unproven: h.Unproven,
+		})
+		for _, rejection := range r.Rejected {
+			out.Rejected = append(out.Rejected, rejection.String())
+		}
+	}
+	if n := len(out.Hops); n > 0 {
+		out.Hop = out.Hops[n-1]
+	}
+	return out
+}
+
+// Held returns the newest record of a pointer that the home holds, and whether
+// it has expired. It fails with a [*NoRecordError].
+func (a *Agent) Held(p pointer.Pointer) (r pointer.Record, expired bool, err error) { return a.held(p) }
+
+func (s *state) held(p pointer.Pointer) (r pointer.Record, expired bool, err error) {
+	for a, err := range s.records.Get(context.Background(), p) {
+		if err != nil {
+			return pointer.Record{}, false, err
+		}
+		if a.Record == nil {
+			break
+		}
+		return s.openAny(p, a.Record)
+	}
+	return pointer.Record{}, false, &NoRecordError{p}
+}
+
+// openAny opens a record that may have expired.
+func (s *state) openAny(p pointer.Pointer, b []byte) (r pointer.Record, expired bool, err error) {
+	r, err = pointer.Open(p, b, s.now())
+	var old *pointer.ExpiredError
+	if errors.As(err, &old) {
+		return old.Record, true, nil
+	}
+	return r, false, err
+}
+
+// PutRecord stores a record in the networks that were joined, whoever signed it:
+// anyone can keep a record alive until it expires.
+func (a *Agent) PutRecord(ctx context.Context, r pointer.Record) (dht.Receipt, error) {
+	stores, err := a.joined(ctx)
+	if err != nil {
+		return dht.Receipt{}, err
+	}
+	receipt, err := a.resolver(stores...).Publish(ctx, r)
+	a.settle(ctx)
+	if err != nil {
+		return receipt, fmt.Errorf("record put: %w", err)
+	}
+	return receipt, nil
+}

@@ -1,0 +1,70 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/delegated"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Router returns an HTTP router for others, to be served under /routing/v1/: it
+// gets records from the DHT that the agent is in, and puts them there. The agent
+// has to be started.
+func (a *Agent) Router() *delegated.Server { return &delegated.Server{Network: ownDHT{a.state}} }
+
+// ownDHT is what an agent's router stands for: the DHT, and what the node holds of
+// it. The routers that this home joined are not asked on behalf of others: one may
+// be this node, or ask it in turn. While no DHT is joined the node is one of its
+// own, and all of it.
+type ownDHT struct{ state *state }
+
+// current returns the running node, and reports whether it stands alone.
+func (d ownDHT) current() (node Node, alone bool, err error) {
+	s := d.state
+	c, err := s.home.Config()
+	if err != nil {
+		return nil, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.node == nil { // between two networks
+		return nil, false, fmt.Errorf("%w: no DHT is running", dht.ErrUnreachable)
+	}
+	return s.node, c.Network == "off" && s.node.Peers() == 0, nil
+}
+
+// Get asks the DHT.
+func (d ownDHT) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		node, alone, err := d.current()
+		if err != nil {
+			yield(dht.Answer{Source: dht.SourceNetwork}, err)
+			return
+		}
+		for a, err := range node.Get(ctx, p) {
+			if alone && a.Peer == "" && errors.Is(err, dht.ErrUnreachable) {
+				a, err = dht.Answer{Source: dht.SourceHome}, nil // that there is no peer to ask is no failure
+			}
+			if !yield(a, err) {
+				return
+			}
+		}
+	}
+}
+
+// Put stores in the DHT; a node that stands alone stores its copy.
+func (d ownDHT) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	node, alone, err := d.current()
+	if err != nil {
+		return dht.Receipt{}, err
+	}
+	receipt, err := node.Put(ctx, p, record)
+	if alone && receipt == (dht.Receipt{}) && errors.Is(err, dht.ErrUnreachable) {
+		return dht.Receipt{Asked: 1, Stored: 1}, nil
+	}
+	return receipt, err
+}

@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"context"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/delegated"
+	"github.com/petnames-go/petnames/petname/home"
+)
+
+// router is one HTTP router; a [*delegated.Client], except in tests.
+type router interface {
+	dht.Seeker
+	Check(context.Context) error
+	Close() error
+}
+
+// routers returns the clients of the routers that were joined. They are reused,
+// and their connections with them.
+func (s *state) routers(c home.Config) ([]router, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []router
+	for _, url := range c.Routers {
+		r, ok := s.clients[url]
+		if !ok {
+			client, err := delegated.NewClient(url)
+			if err != nil {
+				return nil, err
+			}
+			r = client
+			if s.clients == nil {
+				s.clients = map[string]router{}
+			}
+			s.clients[url] = r
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// withoutDHT reports whether routers are all that there is to ask: no DHT was
+// joined, and no peer has joined ours.
+func (s *state) withoutDHT(c home.Config) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.Network == "off" && len(c.Routers) > 0 && (s.node == nil || s.node.Peers() == 0)
+}
+
+// sources returns what a look-up asks at once: the DHT and every router. What is
+// wrong with the configuration is reported by the DHT, when it is asked: answers
+// of the home need none.
+func (s *state) sources(network *lazyNetwork) []dht.Store {
+	stores := []dht.Store{network}
+	c, err := s.home.Config()
+	if err != nil {
+		return stores
+	}
+	routers, err := s.routers(c)
+	if err != nil {
+		return stores
+	}
+	if s.withoutDHT(c) {
+		stores = nil
+	}
+	for _, r := range routers {
+		stores = append(stores, r)
+	}
+	return stores
+}
+
+// joined returns where records are put, and looked for before that. Without
+// routers it has entered the DHT; beside routers that waits until it is asked, so
+// that none waits for the other.
+func (s *state) joined(ctx context.Context) ([]dht.Store, error) {
+	c, err := s.home.Config()
+	if err != nil {
+		return nil, err
+	}
+	if len(c.Routers) > 0 {
+		return s.sources(&lazyNetwork{state: s}), nil
+	}
+	network, err := s.network(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []dht.Store{network}, nil
+}
+
+func (s *state) resolver(stores ...dht.Store) *dht.Resolver {
+	return &dht.Resolver{Stores: stores, Home: s.records, Now: s.now}
+}
+
+// tryRouters asks each router, all at once, whether it is there.
+func (s *state) tryRouters(ctx context.Context, c home.Config) []error {
+	routers, err := s.routers(c)
+	if err != nil {
+		return []error{err}
+	}
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	answers := make([]chan error, len(routers))
+	for i, r := range routers {
+		answers[i] = make(chan error, 1)
+		go func() { answers[i] <- r.Check(ctx) }()
+	}
+	var failed []error
+	for _, answer := range answers {
+		if err := <-answer; err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return failed
+}

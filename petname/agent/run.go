@@ -1,0 +1,176 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Run does everything that continues in the background, until ctx ends: it enters
+// the network that was joined, under the home's own peer key, so that others reach
+// this agent; fetches messages and answers invitations; republishes the owner's
+// record, renews it while the identity can be unlocked, and republishes the
+// records of the contacts that are kept.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := a.Start(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case <-a.life.Done():
+	}
+	a.stop()
+	a.loops.Wait()
+	return nil
+}
+
+// Start begins what [Agent.Run] does, and returns when others can reach this
+// agent. It ends with Close. The context bounds the start alone. A configuration
+// that cannot be used fails, a network without peers does not: see
+// [Status.Problem].
+func (a *Agent) Start(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if a.isServing() {
+		return nil
+	}
+	c, err := a.home.Config()
+	if err != nil {
+		return err
+	}
+	if a.transport != nil {
+		key, err := a.home.PeerKey()
+		if err != nil {
+			return err
+		}
+		a.mu.Lock()
+		a.own = NodeConfig{Key: key, File: a.home.NodeFile()}
+		a.mu.Unlock()
+		if _, err := a.reenter(ctx, c); err != nil {
+			return err
+		}
+	}
+	a.mu.Lock()
+	a.serving, a.began = true, a.now()
+	a.mu.Unlock()
+	a.serveMessages()
+	a.runRepublisher()
+	a.runMessages()
+	return nil
+}
+
+func (s *state) isServing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.serving
+}
+
+// Status is what an agent that runs is doing. It is a plain value.
+type Status struct {
+	Peer    string   // ID of the node; empty: it has none
+	Addrs   []string // multiaddrs of the node
+	Network string   // as in config.toml
+	Problem string   // why nobody is in the routing table; empty: some peer is, or none has to be
+	Peers   int      // in the routing table
+	Names   int      // in the book
+	Holding Holding
+	Uptime  time.Duration
+
+	Kept        int         // contacts whose records are republished
+	Republisher keep.Status // zero: it does not run yet
+	Put         *LastPut    // nil: none since the start
+}
+
+// Status returns what the agent is doing. It fails with [ErrNotServing] when it
+// was not started.
+func (a *Agent) Status() (Status, error) {
+	c, err := a.home.Config()
+	if err != nil {
+		return Status{}, err
+	}
+	names, err := a.book.Count()
+	if err != nil {
+		return Status{}, err
+	}
+	s := Status{Network: c.Network, Names: names, Addrs: []string{}}
+	if k := a.theRepublisher(); k != nil {
+		s.Republisher = k.Status()
+		for _, err := range a.book.Kept() { // the republisher reads the book when it gets to it
+			if err != nil {
+				return Status{}, err
+			}
+			s.Kept++
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.serving || a.node == nil && a.transport != nil {
+		return Status{}, ErrNotServing
+	}
+	s.Uptime, s.Put = a.now().Sub(a.began), a.lastPut
+	if a.node == nil {
+		return s, nil
+	}
+	s.Peer, s.Addrs, s.Peers, s.Holding = a.node.ID(), a.node.Addrs(), a.node.Peers(), a.node.Status()
+	if s.Peers == 0 && c.Network != "off" {
+		s.Problem = noPeers(c, a.node).Error()
+	}
+	return s, nil
+}
+
+// LastPut is what became of the last record of the owner that an agent which runs
+// stored. It is a plain value.
+type LastPut struct {
+	Sequence  uint64
+	At        time.Time
+	Receipt   dht.Receipt
+	Confirmed *int      // peers that returned it, those that acknowledged it first aside; nil: not looked yet
+	Problem   error     // of confirming, or why that can't be
+	Looked    time.Time // zero: not yet
+}
+
+// notePut notes what a publication came to, for [Agent.Status]. What it stored as
+// widely as wanted is not republished for a while. An agent that serves looks for
+// the record when the last copies are stored: what peers say of a put proves
+// nothing.
+func (s *state) notePut(record pointer.Record, receipt dht.Receipt, confirmed bool, err error) {
+	if k := s.theRepublisher(); k != nil && err == nil {
+		k.Stored(record, receipt)
+	}
+	last := &LastPut{Sequence: record.Sequence(), At: s.now().UTC().Truncate(time.Second), Receipt: receipt}
+	if confirmed {
+		last.Confirmed, last.Looked = &receipt.Confirmed, last.At
+	}
+	s.mu.Lock()
+	node, serving := s.node, s.serving
+	if alone := node != nil && node.Peers() == 0; alone && receipt.Stored > 0 {
+		// A router's word is all that there is: no peer was asked, and so none
+		// failed to return it.
+		last.Confirmed, last.Looked, last.Problem, confirmed = nil, time.Time{}, errRoutersOnly, true
+	}
+	s.lastPut = last
+	s.mu.Unlock()
+	if !serving || node == nil || confirmed || receipt.Stored == 0 {
+		return
+	}
+	s.tail.Go(func() {
+		ctx, cancel := context.WithTimeout(s.running, tailTimeout) // closing waits for no look
+		defer cancel()
+		if node.Wait(ctx) != nil {
+			return
+		}
+		n, err := node.Confirm(ctx, record.Pointer(), record.Bytes())
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.lastPut != last {
+			return // another one was published meanwhile
+		}
+		done := *last
+		done.Confirmed, done.Looked, done.Problem = &n, s.now().UTC().Truncate(time.Second), err
+		s.lastPut = &done
+	})
+}

@@ -1,0 +1,150 @@
+package agent
+
+import (
+	"context"
+	"iter"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
+)
+
+// Edges yields the public edges: the labels under which everybody who looks the
+// owner up finds contacts, from the next publication on.
+func (a *Agent) Edges() iter.Seq2[petname.Edge, error] { return a.book.Edges() }
+
+// EdgesWith yields the edges that one contact alone may read.
+func (a *Agent) EdgesWith(contact petname.Contact) iter.Seq2[petname.Edge, error] {
+	return a.book.EdgesWith(contact.ID)
+}
+
+// Share makes contacts reachable under labels for everybody: under label, or else
+// each under what it calls itself. It returns the labels. From the next
+// publication on everybody can see them, and the pointers behind them.
+func (a *Agent) Share(names []string, label string) ([]string, error) {
+	contacts, labels, err := a.labels(names, label)
+	if err != nil {
+		return nil, err
+	}
+	var added []string
+	for i, c := range contacts {
+		if _, err := a.book.SharePublic(c.ID, labels[i]); err != nil {
+			return added, err
+		}
+		added = append(added, labels[i].String())
+	}
+	return added, nil
+}
+
+// ShareWith makes contacts reachable under labels for one contact alone, and sends
+// it the edges. It returns the labels that are new. What cannot be sealed for the
+// contact is not changed.
+func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label string) ([]string, Delivery, error) {
+	audience, err := a.Lookup(to)
+	if err != nil {
+		return nil, "", err
+	}
+	contacts, labels, err := a.labels(names, label)
+	if err != nil {
+		return nil, "", err
+	}
+	var added []string
+	undo := func() {
+		for _, text := range added {
+			if n, err := petname.CheckLabel(text); err == nil {
+				_, _ = a.book.UnshareWith(audience.ID, n)
+			}
+		}
+	}
+	sent, err := a.sendEdges(ctx, audience, undo, func() error {
+		before := make(map[string]bool)
+		for edge, err := range a.book.EdgesWith(audience.ID) {
+			if err != nil {
+				return err
+			}
+			if n, err := petname.CheckLabel(edge.Label); err == nil && !edge.Conflict {
+				before[n.Key()] = true
+			}
+		}
+		for i, c := range contacts {
+			if _, err := a.book.ShareWith(audience.ID, c.ID, labels[i]); err != nil {
+				undo()
+				return err
+			}
+			if !before[labels[i].Key()] { // what stood before stays, whatever becomes of this
+				added = append(added, labels[i].String())
+			}
+		}
+		return nil
+	})
+	return added, sent, err
+}
+
+// Unshare takes a public label back.
+func (a *Agent) Unshare(label string) error {
+	n, err := petname.CheckLabel(label)
+	if err != nil {
+		return err
+	}
+	_, err = a.book.Unshare(n)
+	return err
+}
+
+// UnshareWith takes a label back that one contact alone may read.
+func (a *Agent) UnshareWith(ctx context.Context, to, label string) (Delivery, error) {
+	n, err := petname.CheckLabel(label)
+	if err != nil {
+		return "", err
+	}
+	audience, err := a.Lookup(to)
+	if err != nil {
+		return "", err
+	}
+	var was petname.Edge
+	return a.sendEdges(ctx, audience, func() { _, _ = a.book.ShareWith(audience.ID, was.Contact.ID, n) }, func() error {
+		was, err = a.book.UnshareWith(audience.ID, n)
+		return err
+	})
+}
+
+// labels returns the contacts that names mean, and the labels for them. All are
+// looked up before any is shared.
+func (a *Agent) labels(names []string, label string) ([]petname.Contact, []name.Name, error) {
+	var contacts []petname.Contact
+	var labels []name.Name
+	for _, text := range names {
+		c, err := a.Lookup(text)
+		if err != nil {
+			return nil, nil, err
+		}
+		l, err := a.label(text, c, label, "to share it by")
+		if err != nil {
+			return nil, nil, err
+		}
+		contacts, labels = append(contacts, c), append(labels, l)
+	}
+	return contacts, labels, nil
+}
+
+// sendEdges changes what a contact alone may read, and sends it. A change that
+// cannot be sent or queued is undone.
+func (a *Agent) sendEdges(ctx context.Context, to petname.Contact, undo func(), change func() error) (Delivery, error) {
+	key, err := a.key()
+	if err != nil {
+		return "", err
+	}
+	p, err := a.exchange()
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	if err := change(); err != nil {
+		return "", err
+	}
+	sent, err := p.ShareWith(ctx, key, to.Pointer)
+	if sent == "" {
+		undo()
+		return "", noCard(err, to.Name)
+	}
+	return sent, queued(sent, err)
+}

@@ -1,0 +1,78 @@
+package agent
+
+import (
+	"context"
+	"crypto"
+	"log/slog"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Transport starts nodes of a DHT: package agent/libp2p has one. An agent
+// without a Transport uses HTTP routers alone, and links no libp2p host.
+type Transport interface {
+	// Start starts a node and enters its network, for a bounded time. That no
+	// peer responds is no error. The context bounds the start alone.
+	Start(ctx context.Context, c NodeConfig) (Node, error)
+
+	// Bootstrap returns the multiaddrs to enter a public network by: "ipfs".
+	Bootstrap(network string) []string
+}
+
+// NodeConfig is how a [Transport] starts a node.
+type NodeConfig struct {
+	Network   string        // "ipfs", or anything else for a private or local network
+	Bootstrap []string      // multiaddrs that end in /p2p/ID
+	Discover  bool          // find peers of the local network by multicast, and be found
+	Key       crypto.Signer // the peer key; nil: a key that is thrown away, and a node that only dials
+	File      string        // where a node with a Key stores what it holds for others; empty: memory
+	Log       *slog.Logger
+}
+
+// Node is a running node of a DHT. Its methods are safe for concurrent use.
+type Node interface {
+	dht.Seeker
+	dht.Thorough
+	keep.Network
+
+	ID() string      // the peer ID
+	Addrs() []string // multiaddrs that end in /p2p/ID
+	Peers() int      // in the routing table
+	Refused() error  // why the peers to enter by refused the node; nil: they did not
+	Status() Holding
+
+	// Confirm counts the peers that return a record which was put, those that
+	// acknowledged it first aside.
+	Confirm(ctx context.Context, p pointer.Pointer, record []byte) (int, error)
+
+	// Wait waits for the puts that continue in the background.
+	Wait(ctx context.Context) error
+
+	// Serve answers other agents that ask for records, or hand some over,
+	// over streams of their own, until the node is closed.
+	Serve(store dht.Store)
+
+	// Dial returns the store of the agent at one of these addresses:
+	// multiaddrs in binary form that end in /p2p/ID.
+	Dial(addresses [][]byte) dht.Store
+
+	Close() error
+}
+
+// Holding is what a node holds for its network, and which peers it has cut off.
+type Holding struct {
+	Records int // that it stores for others
+	Bytes   int
+	Limit   int // in bytes, with what the records cost besides
+	CutOff  []CutOff
+}
+
+// CutOff is a peer that abused the node.
+type CutOff struct {
+	Peer   string
+	Until  time.Time
+	Reason string
+}

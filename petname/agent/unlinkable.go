@@ -1,0 +1,188 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// unlinkableLife bounds how long one throw-away peer key is used: the peers that
+// are asked can link what is fetched under one.
+const unlinkableLife = time.Hour
+
+// unlinkableStore is all stores that were joined, as one, reached without the
+// agent's own peer key. Messages are stored under pointers that nobody can link
+// to their parties, and the cards of all contacts are looked for again and
+// again: the peer key must not link them either.
+type unlinkableStore struct{ state *state }
+
+func (u *unlinkableStore) stores(ctx context.Context) ([]dht.Store, error) {
+	c, err := u.state.home.Config()
+	if err != nil {
+		return nil, err
+	}
+	routers, err := u.state.routers(c)
+	if err != nil {
+		return nil, err
+	}
+	var stores []dht.Store
+	for _, r := range routers {
+		stores = append(stores, r)
+	}
+	if c.Network != "off" {
+		network, err := u.state.unlinkableNode(ctx, c)
+		if err != nil && len(stores) == 0 {
+			return nil, fmt.Errorf("%w: %w", dht.ErrUnreachable, err)
+		}
+		if err == nil {
+			stores = append(stores, network)
+		}
+	}
+	if len(stores) == 0 {
+		return nil, ErrNotJoined
+	}
+	return stores, nil
+}
+
+// reachable fails at once when every network that was joined is without peers.
+func (u *unlinkableStore) reachable(ctx context.Context) error {
+	stores, err := u.stores(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range stores {
+		if node, ok := s.(Node); !ok || node.Peers() > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: nobody is left in the network that was joined", dht.ErrUnreachable)
+}
+
+func (u *unlinkableStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return u.GetAt(ctx, p, dht.LevelFresh)
+}
+
+// GetAt asks each store no further than it has to for a level.
+func (u *unlinkableStore) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		stores, err := u.stores(ctx)
+		if err != nil {
+			yield(dht.Answer{Source: dht.SourceNetwork}, err)
+			return
+		}
+		for i, s := range stores {
+			if seeker, ok := s.(dht.Seeker); ok {
+				stores[i] = atLevel{seeker, level}
+			}
+		}
+		dht.All(stores).Get(ctx, p)(yield)
+	}
+}
+
+// atLevel is a store that is asked for one level.
+type atLevel struct {
+	dht.Seeker
+	level dht.Level
+}
+
+func (l atLevel) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return l.GetAt(ctx, p, l.level)
+}
+
+func (u *unlinkableStore) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	stores, err := u.stores(ctx)
+	if err != nil {
+		return dht.Receipt{}, err
+	}
+	return dht.All(stores).Put(ctx, p, record)
+}
+
+// cards finds the cards of contacts.
+type cards struct{ state *state }
+
+func (c *cards) Best(ctx context.Context, p pointer.Pointer, level dht.Level) (dht.Result, error) {
+	return c.state.resolver(&unlinkableStore{c.state}).Best(ctx, p, level)
+}
+
+// unlinkableNode returns a node under a peer key that is thrown away: the agent's
+// only one, or, of an agent that serves, a client beside it.
+func (s *state) unlinkableNode(ctx context.Context, c home.Config) (Node, error) {
+	s.mu.Lock()
+	serving, node := s.serving, s.node
+	s.mu.Unlock()
+	if !serving {
+		return s.network(ctx)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unlinkable != nil && s.unlinkableOf == node && s.now().Sub(s.unlinkableSince) < unlinkableLife {
+		return s.unlinkable, nil
+	}
+	if old := s.unlinkable; old != nil {
+		s.unlinkable = nil
+		s.tail.Go(func() { // it may still be in use
+			select {
+			case <-time.After(syncTimeout):
+			case <-s.running.Done():
+			}
+			_ = old.Close()
+		})
+	}
+	if node == nil {
+		return nil, dht.ErrUnreachable
+	}
+	// The node itself is a way in, whichever other peers are gone.
+	c.Bootstrap = append(node.Addrs(), c.Bootstrap...)
+	n, err := s.enter(ctx, c, NodeConfig{})
+	if err != nil {
+		return nil, err
+	}
+	s.unlinkable, s.unlinkableOf, s.unlinkableSince = n, node, s.now()
+	return n, nil
+}
+
+// directStore is the store of the agent at some addresses, dialled without the
+// agent's own peer key.
+type directStore struct {
+	state     *state
+	addresses [][]byte
+}
+
+func (d *directStore) dial(ctx context.Context) (dht.Store, error) {
+	c, err := d.state.home.Config()
+	if err != nil {
+		return nil, err
+	}
+	if c.Network == "off" {
+		return nil, ErrNotJoined
+	}
+	node, err := d.state.unlinkableNode(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return node.Dial(d.addresses), nil
+}
+
+func (d *directStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		store, err := d.dial(ctx)
+		if err != nil {
+			yield(dht.Answer{Source: dht.SourceNetwork, Peer: "direct", Asked: 1}, fmt.Errorf("%w: %w", dht.ErrUnreachable, err))
+			return
+		}
+		store.Get(ctx, p)(yield)
+	}
+}
+
+func (d *directStore) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	store, err := d.dial(ctx)
+	if err != nil {
+		return dht.Receipt{Asked: 1, Unreachable: 1}, fmt.Errorf("%w: %w", dht.ErrUnreachable, err)
+	}
+	return store.Put(ctx, p, record)
+}
