@@ -72,6 +72,7 @@ type Config struct {
 	Relays      []string           // multiaddrs ending in /p2p/…, for a server of IPFS that can't be reached; nil: any it finds
 	File        string             // keeps what a server stores, and the peers it knows; one node at a time. "": memory only
 	DialTimeout time.Duration      // for one peer; 0: 1 s
+	Timeout     time.Duration      // the hard end of one request, dial and all; 0: 2.5 s
 	Now         func() time.Time   // by which records expire; nil: time.Now
 	Logger      *slog.Logger       // nil: nothing is logged
 
@@ -98,6 +99,7 @@ type Node struct {
 	network  Network
 	server   bool
 	dialing  time.Duration
+	timeout  time.Duration          // of one request
 	wire     func() []libp2p.Option // from Config.wire
 	seeds    []peer.AddrInfo        // from Config.Bootstrap
 	relay    []peer.AddrInfo        // from Config.Relays
@@ -189,7 +191,7 @@ func start(c Config) (*Node, error) {
 
 // configure checks a configuration and fills in what it leaves open.
 func configure(c Config) (_ *Node, err error) {
-	n := &Node{server: c.Server, dialing: c.DialTimeout, wire: c.wire, now: c.Now, log: c.Logger, network: c.Network}
+	n := &Node{server: c.Server, dialing: c.DialTimeout, timeout: c.Timeout, wire: c.wire, now: c.Now, log: c.Logger, network: c.Network}
 	switch n.network {
 	case LAN, "":
 		n.network, n.protocol = LAN, "/ipfs/lan/kad/1.0.0"
@@ -200,6 +202,9 @@ func configure(c Config) (_ *Node, err error) {
 	}
 	if c.Protocol != "" {
 		n.protocol = protocol.ID(c.Protocol)
+	}
+	if n.timeout <= 0 {
+		n.timeout = requestTimeout
 	}
 	if n.dialing <= 0 {
 		n.dialing = defaultDialTimeout
