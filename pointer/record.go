@@ -121,6 +121,17 @@ func (e *ExpiredError) Error() string {
 // ErrInvalid is wrapped by every error of [Open] but [ExpiredError].
 var ErrInvalid = errors.New("record does not verify")
 
+// OpenExpired is [Open] for a record that may have expired: it reports whether it
+// has, instead of an [*ExpiredError].
+func OpenExpired(p Pointer, record []byte, now time.Time) (r Record, expired bool, err error) {
+	r, err = Open(p, record, now)
+	var old *ExpiredError
+	if errors.As(err, &old) {
+		return old.Record, true, nil
+	}
+	return r, false, err
+}
+
 // Open parses and verifies a record in one step; there is no way to hold an
 // unverified one. It refuses all that boxo's ipns.ValidateWithName refuses, and
 // beyond it: fields that are missing, sequences over [MaxSequence], values that
