@@ -66,6 +66,9 @@ func (b *Book) Suggest(s Suggestion) (SuggestionID, bool, error) {
 	if !s.Expires.IsZero() {
 		w.Expires = s.Expires.UnixMilli()
 	}
+	if err := w.verify(introduce.Open); err != nil {
+		return SuggestionID{}, false, err
+	}
 	fresh := false
 	err := b.update(func(tx *ledger.Tx) (err error) {
 		fresh, err = b.suggest(tx, w)
@@ -206,10 +209,11 @@ func retracted(v *ledger.View, introduction []byte) (bool, error) {
 	if n, err := v.Count(tableRetracted); n == 0 || err != nil {
 		return false, err
 	}
-	i, err := introduce.OpenIntroduction(introduction, time.Time{})
+	s, err := introduce.Restore(introduction)
 	if err != nil {
 		return false, err
 	}
+	i, _ := s.Introduction()
 	introducer, err := owner(v, i.By)
 	if err != nil {
 		return false, err

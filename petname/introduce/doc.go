@@ -5,14 +5,19 @@
 //
 //	i := introduce.Introduction{To: alice, About: bob, Next: commitment, Suggested: "Bob W", Expires: end}
 //	signed, err := i.Sign(identity, nil, time.Now())
+//	send(signed.Bytes())
 //	…
-//	i, err = introduce.OpenIntroduction(signed, time.Now())
+//	signed, err = introduce.Open(received)
+//	if i, ok := signed.Introduction(); ok {
+//		err = i.CheckTime(time.Now())
+//	}
 //
-// Opening parses and verifies in one step: there is no unverified statement. A
-// statement says who speaks and to whom, under the speaker's signature, so that
-// nobody can hand it on as said to somebody else; it is no judgement of what is
-// said. What a recipient does with it is up to its book, package petname: it
-// becomes a suggestion, and names nobody.
+// [Open] parses and verifies bytes once, where they enter, and a [Statement] is
+// verified: what processes a statement further takes that type and not bytes. A
+// statement names its signer and its recipient under the signature, so that it
+// can't be passed on as a statement to another recipient. It is no judgement of
+// its content. What a recipient does with it is up to its book, package petname:
+// it becomes a suggestion, and names no contact.
 //
 // # Statements
 //

@@ -138,10 +138,10 @@ func (p *person) leaves(t testing.TB, stamp, statement []byte) {
 // says is what a stranger says of itself to somebody.
 func (p *person) says(t testing.TB, to *person, note string) []byte {
 	t.Helper()
-	b, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(p.name), Suggested: p.name, Note: note,
+	s, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(p.name), Suggested: p.name, Note: note,
 		Expires: p.clock.now.Add(Life)}.Sign(p.key, rand.NewChaCha8(sha256.Sum256([]byte(p.name+to.name+note))), p.clock.now)
 	require.NoError(t, err)
-	return b
+	return s.Bytes()
 }
 
 func (p *person) pays(t testing.TB, to *person, statement []byte, price postage.Price, at time.Time) []byte {

@@ -26,12 +26,12 @@ func three(t testing.TB) (alice, bob, carol *person) {
 }
 
 // introduces is what somebody says to another about a third.
-func (p *person) introduces(t testing.TB, about, to *person) []byte {
+func (p *person) introduces(t testing.TB, about, to *person) introduce.Statement {
 	t.Helper()
-	b, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(about.name), Next: about.next(), Suggested: about.name,
+	s, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(about.name), Next: about.next(), Suggested: about.name,
 		Expires: p.clock.now.Add(Life)}.Sign(p.key, nil, p.clock.now)
 	require.NoError(t, err)
-	return b
+	return s
 }
 
 func TestAnIntroductionReachesWhoWasAway(t *testing.T) {
@@ -103,9 +103,9 @@ func TestWhatIsRefusedHoldsUpNothing(t *testing.T) {
 	}
 	send(message{Kind: kindStatement, Body: []byte("garbage")})
 	send(message{Kind: 200, Body: []byte("of a later version")})
-	send(message{Kind: kindStatement, Body: alice.introduces(t, carol, bob)}) // said to somebody else
-	send(message{Kind: kindStatement, Body: bob.introduces(t, alice, carol)}) // by a stranger
-	send(message{Kind: kindStatement, Body: alice.introduces(t, bob, carol)})
+	send(message{Kind: kindStatement, Body: alice.introduces(t, carol, bob).Bytes()}) // said to somebody else
+	send(message{Kind: kindStatement, Body: bob.introduces(t, alice, carol).Bytes()}) // by a stranger
+	send(message{Kind: kindStatement, Body: alice.introduces(t, bob, carol).Bytes()})
 	report := carol.fetch(t)
 	require.Len(t, report.Refused, 4)
 	require.Len(t, report.Fresh, 1)

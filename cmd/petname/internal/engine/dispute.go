@@ -34,29 +34,26 @@ func (e *Engine) Proof(_ context.Context, a NameArgs) (*Proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	pairs, err := e.book.Contradictions(c.ID)
+	found, err := e.book.Contradictions(c.ID)
 	if err != nil {
 		return nil, err
 	}
-	if len(pairs) == 0 {
+	if len(found) == 0 {
 		return nil, &Error{Code: "not_found", Exit: ExitNotFound, Message: "nothing on record about " + c.Pointer.String() + " contradicts an introduction",
 			Next: "petname dispute " + ShellWord(a.Name)}
 	}
 	out := &Proof{Contradictions: []Contradiction{}}
-	for _, pair := range pairs {
-		one, err := introduce.OpenContradiction(pair[0], pair[1])
-		if err != nil {
-			return nil, err
-		}
+	for _, one := range found {
 		out.Contradictions = append(out.Contradictions, contradiction(one))
-		out.Armored = append(out.Armored, introduce.Armor(pair[0], pair[1])...)
+		out.Armored = append(out.Armored, introduce.Armor(one.Bytes())...)
 	}
 	return out, nil
 }
 
 func contradiction(c introduce.Contradiction) Contradiction {
-	return Contradiction{By: c.Introduction.By.String(), To: c.Introduction.To.String(), Pointer: c.Introduction.About.String(),
-		Suggested: name.Clean(c.Introduction.Suggested), Made: c.Introduction.Made, DeniedBy: c.Denial.By.String(), Denied: c.Denial.Made}
+	i, d := c.Introduction(), c.Denial()
+	return Contradiction{By: i.By.String(), To: i.To.String(), Pointer: i.About.String(),
+		Suggested: name.Clean(i.Suggested), Made: i.Made, DeniedBy: d.By.String(), Denied: d.Made}
 }
 
 // CheckProof verifies the contradictions in a text: pairs of an introduction and
@@ -113,13 +110,13 @@ func (e *Engine) Dispute(ctx context.Context, a DisputeArgs) (*Disputed, error) 
 		return nil, err
 	}
 	out := &Disputed{To: c.Pointer.String(), ToName: c.Name.String(), Pointers: []string{}}
-	var questions [][]byte
+	var questions []introduce.Statement
 	for _, s := range said {
-		subject, err := s.Subject()
+		subject, introduced, err := s.Subject()
 		if err != nil {
 			return nil, err
 		}
-		if subject == nil || !s.Instead {
+		if !introduced || !s.Instead {
 			continue
 		}
 		signed, err := introduce.Question{To: c.Pointer, Subject: subject}.Sign(key, time.Now())
@@ -153,10 +150,11 @@ func (e *Engine) Deny(ctx context.Context, a DenyArgs) (*Disputed, error) {
 	if s.Kind != petname.Question {
 		return nil, Usage("%s asks nothing of you", s.ID).With("petname inbox")
 	}
-	q, _, err := introduce.OpenQuestion(s.Evidence)
+	asked, err := introduce.Open(s.Evidence, introduce.KindQuestion)
 	if err != nil {
 		return nil, err
 	}
+	q, _ := asked.Question()
 	if e.book.Mine(s.Pointer) {
 		return nil, petname.ErrOwnPointer
 	}
@@ -173,7 +171,7 @@ func (e *Engine) Deny(ctx context.Context, a DenyArgs) (*Disputed, error) {
 		return nil, err
 	}
 	out := &Disputed{To: to.Pointer.String(), ToName: to.Name.String(), Pointers: []string{s.Pointer.String()}}
-	err = e.carry(ctx, key, to, a.File, [][]byte{signed}, out)
+	err = e.carry(ctx, key, to, a.File, []introduce.Statement{signed}, out)
 	if out.Sent == "" {
 		return nil, err
 	}
@@ -184,9 +182,12 @@ func (e *Engine) Deny(ctx context.Context, a DenyArgs) (*Disputed, error) {
 }
 
 // carry sends statements to a contact, or gives them back as a file's text.
-func (e *Engine) carry(ctx context.Context, key crypto.Signer, to petname.Contact, file bool, statements [][]byte, out *Disputed) error {
+func (e *Engine) carry(ctx context.Context, key crypto.Signer, to petname.Contact, file bool, statements []introduce.Statement, out *Disputed) error {
 	if file {
-		out.Sent, out.Armored = "file", introduce.Armor(statements...)
+		out.Sent = "file"
+		for _, signed := range statements {
+			out.Armored = append(out.Armored, introduce.Armor(signed.Bytes())...)
+		}
 		return nil
 	}
 	for _, signed := range statements {

@@ -262,7 +262,11 @@ func (e *Engine) receive(text []byte) ([]petname.SuggestionID, error) {
 		return nil, err
 	}
 	var ids []petname.SuggestionID
-	for _, signed := range statements {
+	for _, b := range statements {
+		signed, err := introduce.Open(b)
+		if err != nil {
+			return nil, err
+		}
 		id, _, err := e.book.Receive(signed, "file")
 		if err != nil {
 			return nil, err

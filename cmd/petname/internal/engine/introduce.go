@@ -94,10 +94,7 @@ func (e *Engine) Introduce(ctx context.Context, a IntroduceArgs) (*Introducing, 
 	if err != nil {
 		return nil, Usage("%v", err)
 	}
-	i, err := introduce.OpenIntroduction(signed, now)
-	if err != nil {
-		return nil, err
-	}
+	i, _ := signed.Introduction()
 	out := &Introducing{ID: hex.EncodeToString(i.ID[:]), To: to.Pointer.String(), ToName: to.Name.String(), Pointer: about.Pointer.String(),
 		Suggested: name.String(), Expires: i.Expires}
 	if a.File {
@@ -105,7 +102,7 @@ func (e *Engine) Introduce(ctx context.Context, a IntroduceArgs) (*Introducing, 
 		if err != nil {
 			return nil, err
 		}
-		out.Sent, out.Armored = "file", introduce.Armor(signed)
+		out.Sent, out.Armored = "file", introduce.Armor(signed.Bytes())
 		return out, p.Said(signed)
 	}
 	return out, e.send(ctx, key, to, signed, &out.Sent)

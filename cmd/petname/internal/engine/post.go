@@ -15,6 +15,7 @@ import (
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/petname/peer/direct"
@@ -214,7 +215,7 @@ func (e *Engine) nameless(ctx context.Context, c home.Config) (*kad.Node, error)
 }
 
 // send brings a statement on its way to a contact, and says how far it came.
-func (e *Engine) send(ctx context.Context, key crypto.Signer, to petname.Contact, signed []byte, sent *string) error {
+func (e *Engine) send(ctx context.Context, key crypto.Signer, to petname.Contact, signed introduce.Statement, sent *string) error {
 	p, err := e.presence()
 	if err != nil {
 		return err
