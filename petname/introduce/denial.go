@@ -20,9 +20,11 @@ type Subject struct {
 
 // OpenSubject parses and verifies the evidence of an introduction, expired or not.
 // Its errors wrap [ErrInvalid].
-func OpenSubject(b []byte) (Subject, error) {
+func OpenSubject(b []byte) (Subject, error) { return openSubject(b, false) }
+
+func openSubject(b []byte, stored bool) (Subject, error) {
 	if len(b) > 0 && b[0]>>5 == 5 { // a statement is a CBOR map, and a transcript an array
-		s, err := Open(b, KindIntroduction)
+		s, err := open(b, stored, []Kind{KindIntroduction})
 		i, _ := s.Introduction()
 		return Subject{s.raw, i}, err
 	}
@@ -55,9 +57,9 @@ func (q Question) Sign(asker crypto.Signer, now time.Time) (Statement, error) {
 	return wire{Kind: KindQuestion, To: q.To.Bytes(), Made: millis(now), Subject: q.Subject.raw}.sign(asker)
 }
 
-// question returns the content of a question, its subject verified.
+// question returns the content of a question, its subject opened as well.
 func (p *parsed) question() (Question, error) {
-	s, err := OpenSubject(p.Subject)
+	s, err := openSubject(p.Subject, p.stored)
 	if err != nil {
 		return Question{}, err
 	}
