@@ -182,6 +182,28 @@ func TestARetractionThatAnotherDeviceReceivedCounts(t *testing.T) {
 	}
 }
 
+// Decline returns a suggestion as the book reads it afterwards, also if another
+// device received its retraction.
+func TestDeclineReturnsTheSuggestionAsItIsRead(t *testing.T) {
+	for _, never := range []bool{false, true} {
+		books := testDevices(t, 2)
+		mustAdd(t, books[0], "alice", "alice")
+		sync(t, books...)
+		signed := introduced(t, "alice", "me", "bob")
+		id := receive(t, books[0], signed)
+		receive(t, books[1], retraction(t, "alice", signed))
+		sync(t, books...)
+		for range 2 { // declining again changes nothing
+			s, err := books[0].Decline(id, never)
+			require.NoError(t, err)
+			require.Equal(t, Declined, s.State)
+			read, err := books[0].Suggestion(id.String())
+			require.NoError(t, err)
+			require.Equal(t, read, s)
+		}
+	}
+}
+
 // A contact's shared edges are never replaced by an older list: not by a
 // replay, not after the contact was removed and added again, and not by another
 // device with older data.
