@@ -182,6 +182,36 @@ func TestARetractionThatAnotherDeviceReceivedCounts(t *testing.T) {
 	}
 }
 
+// The book accepts evidence in a suggestion only if it verifies, a contact request
+// only as a request, and the zero Statement not at all. Nothing is written.
+func TestWhatWasNotVerifiedIsRefused(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	n, view := entries(b), dump(t, b)
+	for name, signed := range map[string][]byte{"introduction": introduced(t, "alice", "me", "bob"), "question": statementsBy(t, "alice")["question"]} {
+		s := must(introduce.Open(signed))
+		w := saidBy(s, Introduced, "file")
+		if s.Kind() == introduce.KindQuestion {
+			w = askedBy(s, "file")
+		}
+		suggestion := must(suggestionState{Said: &w}.suggestion(w.id(), epoch))
+		suggestion.Evidence[len(suggestion.Evidence)-1] ^= 1
+		_, fresh, err := b.Suggest(suggestion)
+		require.ErrorIs(t, err, introduce.ErrInvalid, name)
+		require.False(t, fresh, name)
+	}
+	_, _, err := b.Receive(introduce.Statement{}, "file")
+	require.ErrorIs(t, err, introduce.ErrInvalid)
+	for name, signed := range statementsBy(t, "sam") {
+		if name != "introduction" {
+			_, _, err := b.receiveStrangerBytes(signed, "doorstep", mustNotBeAsked(t))
+			require.ErrorIs(t, err, introduce.ErrInvalid, name)
+		}
+	}
+	require.Equal(t, n, entries(b))
+	require.Equal(t, view, dump(t, b))
+}
+
 // Decline returns a suggestion as the book reads it afterwards, also if another
 // device received its retraction.
 func TestDeclineReturnsTheSuggestionAsItIsRead(t *testing.T) {

@@ -187,6 +187,26 @@ func TestWhoDidntPayIsNotHeard(t *testing.T) {
 	require.Len(t, alice.fetch(t).Fresh, 1, "and the honest one is")
 }
 
+// Attack: a request in the name of another sender, and one that has expired, both
+// with proof of work. They are passed over.
+func TestAForgedRequestIsPassedOver(t *testing.T) {
+	alice, sam := strangers(t)
+	forged := sam.says(t, alice, "hello")
+	forged[len(forged)-1] ^= 1
+	entries := alice.book.Ledger().Heads()
+	alice.leaves(t, sam.pays(t, alice, forged, cheap, alice.clock.now), forged)
+	expired := sam.says(t, alice, "hello")
+	alice.clock.now = alice.clock.now.Add(Life)
+	alice.publish(t)
+	alice.leaves(t, sam.pays(t, alice, expired, cheap, alice.clock.now), expired)
+	for range 2 {
+		report := alice.fetch(t)
+		require.Empty(t, report.Fresh)
+		require.Empty(t, report.Refused)
+	}
+	require.Equal(t, entries, alice.book.Ledger().Heads())
+}
+
 // Garbage that looks like letters costs some hashes a second, however many have
 // paid nothing, and no more when it lies there on.
 func TestGarbageOnTheDoorstepCostsLittle(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -30,6 +31,28 @@ func offered(t *testing.T) (*Engine, petname.SuggestionID) {
 	id, _, err := e.book.Suggest(petname.Suggestion{Kind: petname.Mutual, Channel: "drop", Evidence: out[0].Bytes})
 	require.NoError(t, err)
 	return e, id
+}
+
+// A file with a statement whose signature was changed is refused, and nothing of
+// it is stored.
+func TestAForgedStatementInAFileIsRefused(t *testing.T) {
+	e, alice := opened(t), newKey(t)
+	_, err := e.Add(t.Context(), AddArgs{Name: "alice", Target: alice.Pointer().String()})
+	require.NoError(t, err)
+	i := introduce.Introduction{To: e.book.Identity(), About: newKey(t).Pointer(), Expires: time.Now().Add(time.Hour)}
+	signed, err := i.Sign(alice, nil, time.Now())
+	require.NoError(t, err)
+	forged := signed.Bytes()
+	forged[len(forged)-1] ^= 1
+	heads := e.book.Ledger().Heads()
+	_, err = e.Inbox(t.Context(), InboxArgs{Texts: [][]byte{introduce.Armor(forged)}})
+	require.Equal(t, ExitUnverified, Classify(err).Exit, "%v", err)
+	_, err = e.Accept(t.Context(), AcceptArgs{Text: introduce.Armor(forged), As: "bob"})
+	require.Equal(t, ExitUnverified, Classify(err).Exit, "%v", err)
+	require.Equal(t, heads, e.book.Ledger().Heads())
+	in, err := e.Inbox(t.Context(), InboxArgs{Texts: [][]byte{introduce.Armor(signed.Bytes())}})
+	require.NoError(t, err)
+	require.Len(t, in.Suggestions, 1)
 }
 
 // An offer that is already decided accepts no consent.
