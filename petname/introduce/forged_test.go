@@ -411,7 +411,7 @@ func TestTheSignatureOfASignerIsVerified(t *testing.T) {
 	}
 }
 
-// KindOf returns ErrInvalid for an unknown kind.
+// Open returns ErrInvalid for an unknown kind.
 func TestUnknownKindsHaveNoOpener(t *testing.T) {
 	f := honest(t)[KindRetraction]
 	for _, kind := range []int{0, 6, 255} {
