@@ -7,6 +7,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -194,14 +195,15 @@ var (
 	}()
 )
 
-// encode gives the body of an entry. It refuses what decodeAct would: an act
-// that the fold passed over would be lost without a word.
+// encode returns the body of an entry. It refuses what decodeAct would, since the
+// fold passes over that without an error. It verifies no signature of a statement
+// again: an act is made from verified ones.
 func (a act) encode() ([]byte, error) {
 	body, err := actEncoder.Marshal(a)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := decodeAct(body); err != nil {
+	if _, _, err := openAct(body, introduce.Restore); err != nil {
 		return nil, err
 	}
 	return body, nil
@@ -209,18 +211,37 @@ func (a act) encode() ([]byte, error) {
 
 var errCanonical = errors.New("act: is not in canonical encoding")
 
+// opener is introduce.Open, or introduce.Restore.
+type opener func([]byte, ...introduce.Kind) (introduce.Statement, error)
+
+// decodeAct reads the body of an entry, of whatever device, and verifies it.
 func decodeAct(body []byte) (act, error) {
+	a, _, err := openAct(body, introduce.Open)
+	return a, err
+}
+
+// openAct returns an act, and the statement in it, the zero value if it has none.
+func openAct(body []byte, open opener) (act, introduce.Statement, error) {
+	fail := func(err error) (act, introduce.Statement, error) { return act{}, introduce.Statement{}, err }
 	var a act
 	if err := actDecoder.Unmarshal(body, &a); err != nil {
-		return act{}, fmt.Errorf("act: %w", err)
+		return fail(fmt.Errorf("act: %w", err))
 	}
 	if again, err := actEncoder.Marshal(a); err != nil || !bytes.Equal(again, body) {
-		return act{}, errCanonical
+		return fail(errCanonical)
 	}
-	if err := a.check(); err != nil {
-		return act{}, fmt.Errorf("act: %s: %w", a.Op, err)
+	err := a.check()
+	if err == nil && a.Suggestion != nil {
+		err = a.Suggestion.verify(open)
 	}
-	return a, nil
+	var s introduce.Statement
+	if err == nil && a.Statement != nil {
+		s, err = open(a.Statement, introduce.KindRetraction, introduce.KindEdges, introduce.KindDenial)
+	}
+	if err != nil {
+		return fail(fmt.Errorf("act: %s: %w", a.Op, err))
+	}
+	return a, s, nil
 }
 
 // shapes say which fields an op has.

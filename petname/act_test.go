@@ -78,10 +78,8 @@ func TestActsThatBreakABoundHaveNoEffect(t *testing.T) {
 	// cannot send it.
 	self, err := introduce.Introduction{To: pointerOf("me"), About: pointerOf("a"), Expires: epoch.AddDate(0, 1, 0)}.Sign(testKey("a"), &noise{}, epoch)
 	require.NoError(t, err)
-	opened, err := introduce.OpenIntroduction(self, epoch)
-	require.NoError(t, err)
 	bySelf := func(kind SuggestionKind) act {
-		w := saidBy(opened, kind, self, "drop")
+		w := saidBy(self, kind, "drop")
 		return act{Op: opSuggest, Suggestion: &w}
 	}
 	wereNamed := make([]wireWas, maxWas+1)

@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -60,7 +61,7 @@ func (fold) Version() string {
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
-	a, err := decodeAct(body)
+	a, heard, err := openAct(body, introduce.Open) // a body may be another device's: verified here, on each
 	if err != nil {
 		return nil
 	}
@@ -115,7 +116,7 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 	case opDecide:
 		return f.decide(v, a)
 	case opHear:
-		return f.hear(v, e, a)
+		return f.hear(v, e, a, heard)
 	}
 	return nil
 }

@@ -134,19 +134,6 @@ func (a *Agent) Evidence(p pointer.Pointer) ([]petname.Evidence, error) { return
 
 // Contradictions returns the introductions of a contact that its own denial
 // contradicts: what proves that an introducer gave a wrong key.
-func (a *Agent) Contradictions(p pointer.Pointer) ([]introduce.Contradiction, [][]byte, error) {
-	pairs, err := a.book.Contradictions(p)
-	if err != nil {
-		return nil, nil, err
-	}
-	var all []introduce.Contradiction
-	var signed [][]byte
-	for _, pair := range pairs {
-		one, err := introduce.OpenContradiction(pair[0], pair[1])
-		if err != nil {
-			return nil, nil, err
-		}
-		all, signed = append(all, one), append(signed, pair[0], pair[1])
-	}
-	return all, signed, nil
+func (a *Agent) Contradictions(p pointer.Pointer) ([]introduce.Contradiction, error) {
+	return a.book.Contradictions(p)
 }

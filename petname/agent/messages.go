@@ -93,7 +93,7 @@ func (a *Agent) serveMessages() {
 }
 
 // send sends a signed statement to a contact.
-func (a *Agent) send(ctx context.Context, key *pointer.Key, to petname.Contact, signed []byte) (Delivery, error) {
+func (a *Agent) send(ctx context.Context, key *pointer.Key, to petname.Contact, signed introduce.Statement) (Delivery, error) {
 	p, err := a.exchange()
 	if err != nil {
 		return "", err
@@ -240,7 +240,11 @@ func (a *Agent) Receive(text []byte) ([]petname.SuggestionID, error) {
 		return nil, err
 	}
 	var ids []petname.SuggestionID
-	for _, signed := range statements {
+	for _, b := range statements {
+		signed, err := introduce.Open(b)
+		if err != nil {
+			return nil, err
+		}
 		id, _, err := a.book.Receive(signed, "file")
 		if err != nil {
 			return nil, err

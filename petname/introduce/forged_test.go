@@ -71,15 +71,15 @@ func openAs(kind Kind, b []byte, at time.Time) error {
 	var err error
 	switch kind {
 	case KindIntroduction:
-		_, err = OpenIntroduction(b, at)
+		_, err = openIntroduction(b, at)
 	case KindRetraction:
-		_, err = OpenRetraction(b)
+		_, err = openRetraction(b)
 	case KindEdges:
-		_, err = OpenEdges(b)
+		_, err = openEdges(b)
 	case KindQuestion:
-		_, _, err = OpenQuestion(b)
+		_, _, err = openQuestion(b)
 	case KindDenial:
-		_, err = OpenDenial(b)
+		_, err = openDenial(b)
 	}
 	return err
 }
@@ -105,14 +105,16 @@ func TestStatementsKeepTheirWireFormat(t *testing.T) {
 	id := ID(bytes.Repeat([]byte{7}, 16))
 	intro := golden["introduction"]
 	for name, signed := range map[string]func() ([]byte, error){
-		"introduction": func() ([]byte, error) { return introduction().Sign(alice, bytes.NewReader(id[:]), now) },
-		"retraction":   func() ([]byte, error) { return Retraction{To: carol.Pointer(), ID: id}.Sign(alice, now) },
+		"introduction": func() ([]byte, error) { return bytesOf(introduction().Sign(alice, bytes.NewReader(id[:]), now)) },
+		"retraction":   func() ([]byte, error) { return bytesOf(Retraction{To: carol.Pointer(), ID: id}.Sign(alice, now)) },
 		"edges": func() ([]byte, error) {
-			return Edges{To: carol.Pointer(), Version: 7, Edges: map[string]pointer.Edge{
-				"bob": {Pointer: bob.Pointer(), Next: commitment(dave)}, "dave": {Pointer: dave.Pointer()}}}.Sign(alice, now)
+			return bytesOf(Edges{To: carol.Pointer(), Version: 7, Edges: map[string]pointer.Edge{
+				"bob": {Pointer: bob.Pointer(), Next: commitment(dave)}, "dave": {Pointer: dave.Pointer()}}}.Sign(alice, now))
 		},
-		"question": func() ([]byte, error) { return Question{To: bob.Pointer(), Subject: intro}.Sign(carol, now) },
-		"denial":   func() ([]byte, error) { return Deny(intro, dave, now) },
+		"question": func() ([]byte, error) {
+			return bytesOf(Question{To: bob.Pointer(), Subject: subjectOf(t, intro)}.Sign(carol, now))
+		},
+		"denial": func() ([]byte, error) { return bytesOf(Deny(subjectOf(t, intro), dave, now)) },
 	} {
 		b, err := signed()
 		require.NoError(t, err)
@@ -282,9 +284,9 @@ func TestStatementsAreRefusedFromOneByteOverTheLimit(t *testing.T) {
 	require.Len(t, padded(padding), MaxStatement)
 	require.NoError(t, openAs(KindEdges, padded(padding), now))
 	require.ErrorIs(t, openAs(KindEdges, padded(padding+1), now), ErrInvalid)
-	_, err := KindOf(padded(padding))
+	_, err := kindOf(padded(padding))
 	require.NoError(t, err)
-	_, err = KindOf(padded(padding + 1))
+	_, err = kindOf(padded(padding + 1))
 	require.ErrorIs(t, err, ErrInvalid)
 }
 
@@ -404,20 +406,20 @@ func TestTheSignatureOfASignerIsVerified(t *testing.T) {
 		require.ErrorIs(t, err, ErrInvalid, name)
 		_, err = Edges{To: carol.Pointer(), Version: 1}.Sign(lying, now)
 		require.ErrorIs(t, err, ErrInvalid, name)
-		_, err = Deny(signed(t, introduction()), lyingSigner{dave, signature}, now)
+		_, err = Deny(subjectOf(t, signed(t, introduction())), lyingSigner{dave, signature}, now)
 		require.ErrorIs(t, err, ErrInvalid, name)
 	}
 }
 
-// KindOf returns ErrInvalid for an unknown kind.
+// Open returns ErrInvalid for an unknown kind.
 func TestUnknownKindsHaveNoOpener(t *testing.T) {
 	f := honest(t)[KindRetraction]
 	for _, kind := range []int{0, 6, 255} {
-		_, err := KindOf(f.with(1, kind).statement(t, alice))
+		_, err := kindOf(f.with(1, kind).statement(t, alice))
 		require.ErrorIs(t, err, ErrInvalid, kind)
 	}
 	for _, b := range [][]byte{nil, {0xa0}, []byte("garbage"), {0xf6}} {
-		_, err := KindOf(b)
+		_, err := kindOf(b)
 		require.ErrorIs(t, err, ErrInvalid)
 	}
 }
@@ -429,17 +431,17 @@ func TestAllKindsOpenAsSigned(t *testing.T) {
 	wantIntro := introduction()
 	wantIntro.ID, wantIntro.By, wantIntro.Made = id, alice.Pointer(), now
 
-	gotIntro, err := OpenIntroduction(intro, now)
+	gotIntro, err := openIntroduction(intro, now)
 	require.NoError(t, err)
 	require.Equal(t, wantIntro, gotIntro)
-	r, err := OpenRetraction(all[KindRetraction].statement(t, alice))
+	r, err := openRetraction(all[KindRetraction].statement(t, alice))
 	require.NoError(t, err)
 	require.Equal(t, Retraction{By: alice.Pointer(), To: carol.Pointer(), ID: id, Made: now}, r)
-	q, about, err := OpenQuestion(all[KindQuestion].statement(t, carol))
+	q, about, err := openQuestion(all[KindQuestion].statement(t, carol))
 	require.NoError(t, err)
-	require.Equal(t, Question{By: carol.Pointer(), To: bob.Pointer(), Subject: intro, Made: now}, q)
+	require.Equal(t, Question{By: carol.Pointer(), To: bob.Pointer(), Subject: subjectOf(t, intro), Made: now}, q)
 	require.Equal(t, wantIntro, about)
-	d, err := OpenDenial(all[KindDenial].statement(t, dave))
+	d, err := openDenial(all[KindDenial].statement(t, dave))
 	require.NoError(t, err)
 	require.Equal(t, Denial{By: dave.Pointer(), About: bob.Pointer(), Subject: Hash(intro), Made: now}, d)
 }

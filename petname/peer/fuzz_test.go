@@ -14,7 +14,7 @@ import (
 // never name anybody.
 func FuzzMessage(f *testing.F) {
 	alice, bob, carol := three(f)
-	statement, err := message{Kind: kindStatement, Body: alice.introduces(f, bob, carol)}.encode()
+	statement, err := message{Kind: kindStatement, Body: alice.introduces(f, bob, carol).Bytes()}.encode()
 	require.NoError(f, err)
 	f.Add(statement)
 	offer, err := message{Kind: kindMutual, Body: []byte("request")}.encode()
