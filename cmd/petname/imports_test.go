@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"petname/mutual":    {"pointer"},
 	"petname/name":      {"pointer"},
 	"petname/pair":      {"dht", "pointer"},
+	"petname/pair/qr":   {"petname/pair", "pointer"},
 	"petname/peer":      {"dht", "dht/drop", "ledger", "ledger/durable", "petname", "petname/name", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer"},
 
 	"petname/peer/direct": {"dht", "pointer"},
@@ -53,6 +54,10 @@ var mayImport = map[string][]string{
 // mayUseHost are the rooms that may import a libp2p host or the DHT on it, and
 // so link them into whoever embeds them.
 var mayUseHost = []string{"dht/kad", "petname/peer/direct", "cmd/petname", "cmd/petname/internal/engine", "cmd/petname/internal/socket"}
+
+// mayUseImages are the packages that may link package image, and the command,
+// which reads and draws QR codes.
+var mayUseImages = []string{"petname/pair/qr", "cmd/petname"}
 
 type listed struct {
 	ImportPath   string
@@ -91,6 +96,11 @@ func TestImportRules(t *testing.T) {
 				require.False(t, isHost(dep), "package %s links %s", name, dep)
 			}
 		}
+		if !slices.Contains(mayUseImages, name) {
+			for _, dep := range p.Deps {
+				require.False(t, isImage(dep), "package %s links %s", name, dep)
+			}
+		}
 		if strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "examples/") {
 			continue
 		}
@@ -115,6 +125,10 @@ func isHost(path string) bool {
 		}
 	}
 	return false
+}
+
+func isImage(path string) bool {
+	return path == "image" || strings.HasPrefix(path, "image/") || strings.HasPrefix(path, "golang.org/x/image")
 }
 
 func list(t *testing.T) map[string]listed {

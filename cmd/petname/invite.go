@@ -12,7 +12,7 @@ import (
 
 	"github.com/petnames-go/petnames/cmd/petname/internal/engine"
 	"github.com/petnames-go/petnames/petname/name"
-	"github.com/petnames-go/petnames/petname/pair"
+	qrcode "github.com/petnames-go/petnames/petname/pair/qr"
 )
 
 func (a *app) inviteVerb() *cobra.Command {
@@ -73,7 +73,7 @@ func (a *app) invite(do func(verb string, args, result any) error, request engin
 		return a.show(out, err, false, nil)
 	}
 	if file != "" {
-		picture, err := pair.PNG(out.Link)
+		picture, err := qrcode.PNG(out.Link)
 		if err != nil {
 			return engine.Classify(err)
 		}
@@ -133,7 +133,7 @@ func (a *app) drawQR(text string) error {
 	if a.json || text == "" {
 		return nil
 	}
-	drawn, err := pair.TerminalQR(text, a.style() == name.Colour)
+	drawn, err := qrcode.Terminal(text, a.style() == name.Colour)
 	if err != nil {
 		return nil // the link is there
 	}
@@ -220,7 +220,7 @@ func (a *app) invitationText(args []string, qr string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		text, err := pair.ReadQR(b)
+		text, err := qrcode.Read(b)
 		if err != nil {
 			return "", engine.Usage("--qr %q: %v", qr, err)
 		}
