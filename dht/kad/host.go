@@ -1,7 +1,6 @@
 package kad
 
 import (
-	"crypto/ed25519"
 	"fmt"
 
 	"github.com/libp2p/go-libp2p"
@@ -72,22 +71,6 @@ func (n *Node) hostOptions(c Config, key crypto.PrivKey) ([]libp2p.Option, error
 		options = append(options, n.wire()...)
 	}
 	return options, nil
-}
-
-// readKey reads a peer key, and says whose it is.
-func readKey(k ed25519.PrivateKey) (crypto.PrivKey, peer.ID, error) {
-	if len(k) != ed25519.PrivateKeySize {
-		return nil, "", fmt.Errorf("the peer key has %d bytes; Ed25519's has %d", len(k), ed25519.PrivateKeySize)
-	}
-	key, err := crypto.UnmarshalEd25519PrivateKey(k)
-	if err != nil {
-		return nil, "", fmt.Errorf("peer key: %w", err)
-	}
-	id, err := peer.IDFromPrivateKey(key)
-	if err != nil {
-		return nil, "", fmt.Errorf("peer key: %w", err)
-	}
-	return key, id, nil
 }
 
 // publicFilters are the rules of the public network, as go-libp2p-kad-dht's

@@ -21,6 +21,7 @@ package kad
 
 import (
 	"context"
+	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
@@ -62,18 +63,18 @@ const (
 // Config is a node's configuration. The zero value is a client of a LAN that
 // knows nobody yet.
 type Config struct {
-	Key         ed25519.PrivateKey // the peer key; nil: a throw-away one
-	Listen      []string           // multiaddrs, TCP and QUIC; nil: dial only
-	Server      bool               // answer others, and store for them. On IPFS: once others can reach us
-	Bootstrap   []string           // multiaddrs ending in /p2p/…; nil: nobody. For IPFS see PublicBootstrap
-	Network     Network            // "": LAN
-	Discover    bool               // look for peers of the local network by multicast DNS, and be found if listening
-	Protocol    string             // overrides the network's protocol, such as "/ours/kad/1.0.0"
-	Relays      []string           // multiaddrs ending in /p2p/…, for a server of IPFS that can't be reached; nil: any it finds
-	File        string             // keeps what a server stores, and the peers it knows; one node at a time. "": memory only
-	DialTimeout time.Duration      // for one peer; 0: 1 s
-	Now         func() time.Time   // by which records expire; nil: time.Now
-	Logger      *slog.Logger       // nil: nothing is logged
+	Key         crypto.Signer    // the peer key, Ed25519; nil: a throw-away one
+	Listen      []string         // multiaddrs, TCP and QUIC; nil: dial only
+	Server      bool             // answer others, and store for them. On IPFS: once others can reach us
+	Bootstrap   []string         // multiaddrs ending in /p2p/…; nil: nobody. For IPFS see PublicBootstrap
+	Network     Network          // "": LAN
+	Discover    bool             // look for peers of the local network by multicast DNS, and be found if listening
+	Protocol    string           // overrides the network's protocol, such as "/ours/kad/1.0.0"
+	Relays      []string         // multiaddrs ending in /p2p/…, for a server of IPFS that can't be reached; nil: any it finds
+	File        string           // keeps what a server stores, and the peers it knows; one node at a time. "": memory only
+	DialTimeout time.Duration    // for one peer; 0: 1 s
+	Now         func() time.Time // by which records expire; nil: time.Now
+	Logger      *slog.Logger     // nil: nothing is logged
 
 	// Host, if set, is run on instead of a host of our own; it stays the
 	// caller's to close. Key, Listen and part of DialTimeout (what the host was
@@ -163,9 +164,11 @@ func start(c Config) (*Node, error) {
 		return n, n.runOn(c.Host)
 	}
 	if c.Key == nil {
-		if _, c.Key, err = ed25519.GenerateKey(rand.Reader); err != nil {
+		_, throwAway, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
 			return nil, err
 		}
+		c.Key = throwAway
 	}
 	key, id, err := readKey(c.Key)
 	if err != nil {
