@@ -22,7 +22,8 @@ import (
 
 	"github.com/makiuchi-d/gozxing"
 	"github.com/makiuchi-d/gozxing/qrcode"
-	goqr "github.com/piglig/go-qr"
+	"github.com/makiuchi-d/gozxing/qrcode/decoder"
+	"github.com/makiuchi-d/gozxing/qrcode/encoder"
 )
 
 const (
@@ -35,7 +36,8 @@ const (
 	// version 6 (41) half.
 	maxTerminal = 46
 
-	pngScale = 8 // pixels a module
+	maxVersion = 40 // the largest there is
+	pngScale   = 8  // pixels a module
 )
 
 // Terminal returns a QR code of text, drawn with half blocks. It fits a terminal
@@ -53,9 +55,10 @@ func Terminal(text string, colour bool) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("qr code for a terminal: %w: make an image instead", err)
 	}
-	margin := min(quiet, (maxTerminal-code.Size())/2)
-	side := code.Size() + 2*margin
-	dark := func(x, y int) bool { return code.Module(x-margin, y-margin) } // false outside
+	size := code.GetMatrix().GetWidth()
+	margin := min(quiet, (maxTerminal-size)/2)
+	side := size + 2*margin
+	dark := func(x, y int) bool { return module(code, x-margin, y-margin) }
 	var b strings.Builder
 	for y := 0; y < side; y += 2 {
 		if colour {
@@ -87,15 +90,15 @@ func blockIndex(lit bool) int {
 // zone, 8 pixels a module. It returns an error if the text is too long for any
 // QR code (at most 2,953 bytes fit).
 func PNG(text string) ([]byte, error) {
-	code, err := encode(text, goqr.MaxVersion)
+	code, err := encode(text, maxVersion)
 	if err != nil {
 		return nil, fmt.Errorf("qr code: %w", err)
 	}
-	side := (code.Size() + 2*quiet) * pngScale
+	side := (code.GetMatrix().GetWidth() + 2*quiet) * pngScale
 	img := image.NewPaletted(image.Rect(0, 0, side, side), color.Palette{color.White, color.Black})
 	for y := range side {
 		for x := range side {
-			if code.Module(x/pngScale-quiet, y/pngScale-quiet) {
+			if module(code, x/pngScale-quiet, y/pngScale-quiet) {
 				img.SetColorIndex(x, y, 1)
 			}
 		}
@@ -109,16 +112,25 @@ func PNG(text string) ([]byte, error) {
 
 // encode returns the code of the smallest version that holds the text, with the
 // most error correction that fits that version.
-func encode(text string, maxVersion int) (*goqr.QrCode, error) {
-	segments, err := goqr.MakeSegments(text)
-	if err != nil {
-		return nil, fmt.Errorf("its text can't be encoded: %w", err)
-	}
-	code, err := goqr.EncodeSegments(segments, goqr.Low, goqr.MinVersion, maxVersion, -1, true)
-	if err != nil {
+func encode(text string, largest int) (*encoder.QRCode, error) {
+	best, err := encoder.Encoder_encodeWithoutHint(text, decoder.ErrorCorrectionLevel_L)
+	if err != nil || best.GetVersion().GetVersionNumber() > largest {
 		return nil, fmt.Errorf("%d characters are too many for it", len(text))
 	}
-	return code, nil
+	for _, level := range []decoder.ErrorCorrectionLevel{decoder.ErrorCorrectionLevel_M, decoder.ErrorCorrectionLevel_Q, decoder.ErrorCorrectionLevel_H} {
+		code, err := encoder.Encoder_encodeWithoutHint(text, level)
+		if err != nil || code.GetVersion() != best.GetVersion() {
+			break
+		}
+		best = code
+	}
+	return best, nil
+}
+
+// module reports whether a module of a code is dark; those around it are light.
+func module(code *encoder.QRCode, x, y int) bool {
+	m := code.GetMatrix()
+	return x >= 0 && y >= 0 && x < m.GetWidth() && y < m.GetHeight() && m.Get(x, y) == 1
 }
 
 // Bounds on an image from outside: with them no file makes Read use more than

@@ -19,7 +19,9 @@ import (
 
 	"github.com/makiuchi-d/gozxing"
 	"github.com/makiuchi-d/gozxing/qrcode"
+	goqr "github.com/piglig/go-qr"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
@@ -131,6 +133,33 @@ func TestATerminalQRFitsAndScansOnDarkAndLight(t *testing.T) {
 
 	_, err = Terminal(strings.Repeat("A", 196), true)
 	require.ErrorContains(t, err, "make an image instead")
+}
+
+// Another encoder, with the same mask, makes the same code: in each mode, of
+// each version, and with the most error correction that its version allows.
+func TestCodesAreThoseOfAnotherEncoder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		alphabet := rapid.SampledFrom([]string{"0123456789", "0123456789ABCXYZ $%*+-./:", "abc-_é語"}).Draw(t, "alphabet")
+		seed := rapid.Uint64().Draw(t, "seed")
+		letters, random := []rune(alphabet), rand.New(rand.NewPCG(seed, 0))
+		var b strings.Builder
+		for range rapid.IntRange(1, 1200).Draw(t, "length") {
+			b.WriteRune(letters[random.IntN(len(letters))])
+		}
+		text := b.String()
+		code, err := encode(text, maxVersion)
+		require.NoError(t, err)
+		segments, err := goqr.MakeSegments(text)
+		require.NoError(t, err)
+		other, err := goqr.EncodeSegments(segments, goqr.Low, goqr.MinVersion, goqr.MaxVersion, code.GetMaskPattern(), true)
+		require.NoError(t, err)
+		require.Equal(t, other.Size(), code.GetMatrix().GetWidth())
+		for y := -1; y <= other.Size(); y++ {
+			for x := -1; x <= other.Size(); x++ {
+				require.Equal(t, other.Module(x, y), module(code, x, y), "%d %d", x, y)
+			}
+		}
+	})
 }
 
 func TestAPNGScansBack(t *testing.T) {
