@@ -96,6 +96,9 @@ func TestImportRules(t *testing.T) {
 				require.False(t, isHost(dep), "package %s links %s", name, dep)
 			}
 		}
+		for _, dep := range p.Deps {
+			require.False(t, isUnused(dep), "package %s links %s", name, dep)
+		}
 		if !slices.Contains(mayUseImages, name) {
 			for _, dep := range p.Deps {
 				require.False(t, isImage(dep), "package %s links %s", name, dep)
@@ -121,6 +124,19 @@ func isHost(path string) bool {
 		"github.com/libp2p/go-libp2p-kad-dht",
 	} {
 		if path == strings.TrimSuffix(host, "/") || strings.HasSuffix(host, "/") && strings.HasPrefix(path, host) {
+			return true
+		}
+	}
+	return false
+}
+
+// isUnused reports whether a package belongs to a transport that no node uses.
+// Package libp2p links all of them: see dht/kad/parts.go.
+func isUnused(path string) bool {
+	for _, unused := range []string{
+		"github.com/pion/", "github.com/quic-go/webtransport-go", "github.com/gorilla/websocket", "github.com/libp2p/go-libp2p/config",
+	} {
+		if strings.HasPrefix(path, unused) {
 			return true
 		}
 	}

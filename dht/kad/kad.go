@@ -31,7 +31,6 @@ import (
 	"time"
 
 	"github.com/ipfs/boxo/ipns"
-	"github.com/libp2p/go-libp2p"
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p-kad-dht/amino"
 	"github.com/libp2p/go-libp2p-kad-dht/records"
@@ -81,9 +80,9 @@ type Config struct {
 	// made with) are the host's business then.
 	Host host.Host
 
-	// wire returns options of each host that the node makes: the simulated
-	// network of the tests. nil: none
-	wire func() []libp2p.Option
+	// wire changes the plan of each host that the node makes: for the simulated
+	// network of the tests. nil: it stays
+	wire func(*hostPlan)
 }
 
 // Node is a running node. Its methods are safe for concurrent use.
@@ -99,9 +98,9 @@ type Node struct {
 	network  Network
 	server   bool
 	dialing  time.Duration
-	wire     func() []libp2p.Option // from Config.wire
-	seeds    []peer.AddrInfo        // from Config.Bootstrap
-	relay    []peer.AddrInfo        // from Config.Relays
+	wire     func(*hostPlan) // from Config.wire
+	seeds    []peer.AddrInfo // from Config.Bootstrap
+	relay    []peer.AddrInfo // from Config.Relays
 	now      func() time.Time
 	log      *slog.Logger
 
