@@ -59,6 +59,12 @@ func BenchmarkStart(b *testing.B) {
 	line := filepath.Join(b.TempDir(), "line.go")
 	require.NoError(b, os.WriteFile(line, []byte("package main\n\nimport \"fmt\"\n\nfunc main() { fmt.Println(\"line\") }\n"), 0o600))
 	commands := []string{build(b, line), build(b, ".")}
+	for _, path := range commands { // the page cache holds a linker's output in pieces that are slower to map
+		program, err := os.ReadFile(path)
+		require.NoError(b, err)
+		require.NoError(b, os.Remove(path))
+		require.NoError(b, os.WriteFile(path, program, 0o700))
+	}
 	took := make([][]float64, len(commands))
 	for b.Loop() {
 		for i, path := range commands {
