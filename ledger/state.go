@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"maps"
 	"slices"
+	"sync"
 
 	"go.etcd.io/bbolt"
 
@@ -23,8 +24,8 @@ const (
 
 var (
 	viewName = []byte(bucketView)
-	viewSalt = crc32.Checksum(viewName, castagnoli)
-	logSalt  = crc32.Checksum([]byte(bucketLog), castagnoli)
+	viewSalt = sync.OnceValue(func() uint32 { return crc32.Checksum(viewName, castagnoli()) })
+	logSalt  = sync.OnceValue(func() uint32 { return crc32.Checksum([]byte(bucketLog), castagnoli()) })
 
 	bookKey      = []byte("book")
 	devicePrefix = []byte("device")

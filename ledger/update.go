@@ -53,7 +53,7 @@ func (l *Ledger) Read(fn func(v *View) error) error {
 		tx  viewTx
 		c   chain
 		buf [64]byte
-	}{c: chain{name: bucketView, path: l.path, salt: viewSalt}}
+	}{c: chain{name: bucketView, path: l.path, salt: viewSalt()}}
 	r.v.viewTx, r.tx.c, r.tx.buf = &r.tx, &r.c, r.buf[:0]
 	defer func() {
 		r.tx.done = true

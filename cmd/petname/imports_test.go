@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"petname/mutual":       {"pointer"},
 	"petname/name":         {"pointer"},
 	"petname/pair":         {"dht", "pointer"},
+	"petname/pair/qr":      {"petname/pair", "pointer"},
 	"petname/peer":         {"dht", "dht/drop", "ledger", "ledger/durable", "petname", "petname/name", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer"},
 
 	"petname/peer/direct": {"dht", "pointer"},
@@ -54,6 +55,10 @@ var mayImport = map[string][]string{
 // mayUseHost are the rooms that may import a libp2p host or the DHT on it, and
 // so link them into whoever embeds them.
 var mayUseHost = []string{"dht/kad", "petname/peer/direct", "petname/agent/libp2p", "cmd/petname"}
+
+// mayUseImages are the packages that may link package image, and the command,
+// which reads and draws QR codes.
+var mayUseImages = []string{"petname/pair/qr", "cmd/petname"}
 
 type listed struct {
 	ImportPath   string
@@ -92,6 +97,14 @@ func TestImportRules(t *testing.T) {
 				require.False(t, isHost(dep), "package %s links %s", name, dep)
 			}
 		}
+		for _, dep := range p.Deps {
+			require.False(t, isUnused(dep), "package %s links %s", name, dep)
+		}
+		if !slices.Contains(mayUseImages, name) {
+			for _, dep := range p.Deps {
+				require.False(t, isImage(dep), "package %s links %s", name, dep)
+			}
+		}
 		if strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "examples/") {
 			continue
 		}
@@ -116,6 +129,23 @@ func isHost(path string) bool {
 		}
 	}
 	return false
+}
+
+// isUnused reports whether a package belongs to a transport that no node uses.
+// Package libp2p links all of them: see dht/kad/parts.go.
+func isUnused(path string) bool {
+	for _, unused := range []string{
+		"github.com/pion/", "github.com/quic-go/webtransport-go", "github.com/gorilla/websocket", "github.com/libp2p/go-libp2p/config",
+	} {
+		if strings.HasPrefix(path, unused) {
+			return true
+		}
+	}
+	return false
+}
+
+func isImage(path string) bool {
+	return path == "image" || strings.HasPrefix(path, "image/") || strings.HasPrefix(path, "golang.org/x/image")
 }
 
 func list(t *testing.T) map[string]listed {

@@ -4,7 +4,6 @@ package libp2p
 
 import (
 	"context"
-	"crypto/ed25519"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,11 +70,7 @@ func (t *transport) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, 
 	if err := t.check(c.Network); err != nil {
 		return nil, err
 	}
-	key, ok := c.Key.(ed25519.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("peer key: is a %T, not an Ed25519 key", c.Key)
-	}
-	k.Key, k.Listen, k.Server, k.File = key, t.listen, true, c.File
+	k.Key, k.Listen, k.Server, k.File = c.Key, t.listen, true, c.File
 	if c.Network == "ipfs" {
 		k.Relays = t.relays
 	}
