@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // An act is the body of a ledger entry: one thing that the user did to the
@@ -171,33 +170,13 @@ const (
 	maxAt         = 1 << 46 // ms since 1970: as far as an entry's clock goes
 )
 
-var (
-	actEncoder = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	actDecoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-			IndefLength:       cbor.IndefLengthForbidden,
-			TagsMd:            cbor.TagsForbidden,
-			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-			MaxNestedLevels:   8,
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-)
+// actBounds are those of acts and of the rows of the view.
+var actBounds = canonical.Bounds{Nesting: 8}
 
 // encode gives the body of an entry. It refuses what decodeAct would: an act
 // that the fold passed over would be lost without a word.
 func (a act) encode() ([]byte, error) {
-	body, err := actEncoder.Marshal(a)
+	body, err := canonical.Marshal(a)
 	if err != nil {
 		return nil, err
 	}
@@ -207,15 +186,10 @@ func (a act) encode() ([]byte, error) {
 	return body, nil
 }
 
-var errCanonical = errors.New("act: is not in canonical encoding")
-
 func decodeAct(body []byte) (act, error) {
 	var a act
-	if err := actDecoder.Unmarshal(body, &a); err != nil {
+	if err := canonical.Unmarshal(body, &a, actBounds); err != nil {
 		return act{}, fmt.Errorf("act: %w", err)
-	}
-	if again, err := actEncoder.Marshal(a); err != nil || !bytes.Equal(again, body) {
-		return act{}, errCanonical
 	}
 	if err := a.check(); err != nil {
 		return act{}, fmt.Errorf("act: %s: %w", a.Op, err)

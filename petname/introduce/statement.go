@@ -1,7 +1,6 @@
 package introduce
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
@@ -10,9 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // ErrInvalid: a statement doesn't verify.
@@ -103,33 +101,13 @@ var shapes = map[Kind]struct{ must, may field }{
 	KindDenial:       {has(6) | has(13), 0},
 }
 
-var (
-	encoder = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	decoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-			IndefLength:       cbor.IndefLengthForbidden,
-			TagsMd:            cbor.TagsForbidden,
-			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-			MaxNestedLevels:   4,
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-)
+// bounds are those of a statement.
+var bounds = canonical.Bounds{Size: MaxStatement}
 
 // signed is what the signature is over.
 func (w wire) signed() ([]byte, error) {
 	w.Signature = nil
-	b, err := encoder.Marshal(w)
+	b, err := canonical.Marshal(w)
 	return append([]byte(domain), b...), err
 }
 
@@ -148,7 +126,7 @@ func (w wire) sign(key crypto.Signer) ([]byte, error) {
 	if w.Signature, err = key.Sign(rand.Reader, message, crypto.Hash(0)); err != nil {
 		return nil, err
 	}
-	b, err := encoder.Marshal(w)
+	b, err := canonical.Marshal(w)
 	if err != nil {
 		return nil, err
 	}
@@ -173,14 +151,8 @@ func invalid(format string, args ...any) error {
 // open parses and verifies a statement of a kind.
 func open(b []byte, kind Kind) (opened, error) {
 	var o opened
-	if len(b) > MaxStatement {
-		return opened{}, invalid("%d bytes, over %d", len(b), MaxStatement)
-	}
-	if err := decoder.Unmarshal(b, &o.wire); err != nil {
+	if err := canonical.Unmarshal(b, &o.wire, bounds); err != nil {
 		return opened{}, invalid("%v", err)
-	}
-	if again, err := encoder.Marshal(o.wire); err != nil || !bytes.Equal(again, b) {
-		return opened{}, invalid("is not in canonical encoding")
 	}
 	if o.Kind != kind {
 		return opened{}, invalid("is of kind %d, not %d", o.Kind, kind)
@@ -254,11 +226,8 @@ func Hash(signed []byte) [sha256.Size]byte { return sha256.Sum256(signed) }
 // KindOf is what a signed statement claims to say; opening it tells whether it
 // does.
 func KindOf(b []byte) (Kind, error) {
-	if len(b) > MaxStatement {
-		return 0, invalid("%d bytes, over %d", len(b), MaxStatement)
-	}
 	var w wire
-	if err := decoder.Unmarshal(b, &w); err != nil {
+	if err := canonical.UnmarshalLoose(b, &w, bounds); err != nil {
 		return 0, invalid("%v", err)
 	}
 	if _, known := shapes[w.Kind]; !known {

@@ -16,6 +16,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 var (
@@ -480,12 +481,12 @@ func (k known) encode() ([]byte, error) {
 	for _, s := range k.Sealing {
 		w.Sealing = append(w.Sealing, wireSealing{KEM: s.KEM, Key: s.Key})
 	}
-	return encoder.Marshal(w)
+	return canonical.Marshal(w)
 }
 
 func decodeKnown(b []byte) (known, error) {
 	var w wireKnown
-	if err := decoder.Unmarshal(b, &w); err != nil {
+	if err := canonical.UnmarshalLoose(b, &w, canonical.Bounds{}); err != nil {
 		return known{}, err
 	}
 	k := known{Addresses: w.Addresses}
