@@ -25,7 +25,9 @@ const (
 )
 
 // decoders are those built so far, one for each set of bounds in use: a program
-// has a few. A slice is never changed once it is stored here.
+// has a few. The slice is replaced and never changed. Of two goroutines that
+// replace it at the same time one may drop what the other built, which is then
+// built again.
 var decoders atomic.Pointer[[]decoder]
 
 type decoder struct {
@@ -37,22 +39,19 @@ type decoder struct {
 // It panics for bounds out of their range, which are a programming error.
 func (b Bounds) decoding() cbor.DecMode {
 	b.Size = 0
-	for {
-		built := decoders.Load()
-		var all []decoder
-		if built != nil {
-			all = *built
-		}
-		for _, d := range all {
-			if d.bounds == b {
-				return d.mode
-			}
-		}
-		more := append(slices.Clip(all), decoder{b, b.build()})
-		if decoders.CompareAndSwap(built, &more) {
-			return more[len(more)-1].mode
+	var built []decoder
+	if all := decoders.Load(); all != nil {
+		built = *all
+	}
+	for _, d := range built {
+		if d.bounds == b {
+			return d.mode
 		}
 	}
+	mode := b.build()
+	built = append(slices.Clip(built), decoder{b, mode})
+	decoders.Store(&built)
+	return mode
 }
 
 func (b Bounds) build() cbor.DecMode {

@@ -78,7 +78,7 @@ func walk(b []byte, nesting int) (rest []byte, err error) {
 	case 7:
 		return rest, simple(info, n)
 	}
-	if nesting == 0 || n > defaultLength {
+	if nesting == 0 || n > 131072 {
 		return nil, errWalk
 	}
 	var last, zero []byte
