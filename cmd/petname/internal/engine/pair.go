@@ -33,7 +33,7 @@ func (e *Engine) me(context.Context) (pair.Identity, error) {
 	if err != nil {
 		return pair.Identity{}, err
 	}
-	out := pair.Identity{Pointer: id.Pointer, Next: id.Next, Sealing: keys.Public(), Nickname: nickname}
+	out := pair.Identity{Pointer: id.Pointer, Details: pointer.Details{Next: id.Next, Sealing: keys.Public(), Nickname: nickname}}
 	e.mu.Lock()
 	serving := e.serving && e.network != nil
 	e.mu.Unlock()
@@ -42,7 +42,7 @@ func (e *Engine) me(context.Context) (pair.Identity, error) {
 	}
 	addresses, err := e.addresses()
 	for _, a := range addresses {
-		if len(a) <= pair.MaxAddress && len(out.Addresses) < pair.MaxAddresses {
+		if len(a) <= pointer.MaxAddress && len(out.Addresses) < pointer.MaxAddresses {
 			out.Addresses = append(out.Addresses, a)
 		}
 	}
