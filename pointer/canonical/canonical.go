@@ -16,7 +16,9 @@
 //     integers and floats are in the shortest form; nothing follows the item.
 //
 // Tags, indefinite lengths, texts that are not UTF-8, NaN and infinities are
-// refused at any place. Finite floats are read only into float types and any.
+// refused. Finite floats are read only into float types and any. Into an any,
+// keys that Go cannot compare are refused, too: lists, maps, and integers below
+// -2^63.
 //
 // The functions of this package are safe for concurrent use. They keep none of
 // the caller's bytes, and no work is done before the first call.
@@ -31,9 +33,9 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// Raw is one encoded item, copied as it is by both Marshal and Unmarshal. The
-// caller holds it to be canonical: [Unmarshal] into an any does that for all of
-// the input.
+// Raw is one encoded item, copied as it is by both Marshal and Unmarshal, which
+// check only that it is well-formed. To hold it to the canonical encoding, call
+// [Unmarshal] for all of the input with an any first.
 type Raw = cbor.RawMessage
 
 var (
