@@ -109,6 +109,10 @@ func (r *reader) null() bool {
 // bounds are those of statements and of the rows of the index.
 var bounds = canonical.Bounds{Elements: 1024, Pairs: 16}
 
+// readRow reads a row of the index. Rows have checksums, and a row is not held
+// to one encoding.
+func readRow(b []byte, row any) error { return canonical.UnmarshalLoose(b, row, bounds) }
+
 // wire is how an entry travels: [entry, body or null].
 func wire(entry, body []byte, withBody bool) []byte {
 	b := make([]byte, 0, len(entry)+len(body)+16)

@@ -143,7 +143,7 @@ func loadState(tx *bbolt.Tx, path string) (st *state, err error) {
 	if b == nil {
 		return bad(bookKey, errAbsent)
 	}
-	if err := canonical.UnmarshalLoose(b, &book, bounds); err != nil || len(book.Book) != len(BookID{}) || book.Devices > maxDevices {
+	if err := readRow(b, &book); err != nil || len(book.Book) != len(BookID{}) || book.Devices > maxDevices {
 		return bad(bookKey, errors.Join(errChecksum, err))
 	}
 	if book.Format != fileFormat {
@@ -161,7 +161,7 @@ func loadState(tx *bbolt.Tx, path string) (st *state, err error) {
 			return nil, err
 		}
 		row := &rows[i]
-		if err := canonical.UnmarshalLoose(b, row, bounds); err != nil || len(row.ID) != len(DeviceID{}) || len(row.Hash) != len(Hash{}) {
+		if err := readRow(b, row); err != nil || len(row.ID) != len(DeviceID{}) || len(row.Hash) != len(Hash{}) {
 			return bad(deviceKey(i), errors.Join(errChecksum, err))
 		}
 		d := device{id: DeviceID(row.ID), name: row.Name, head: row.Head, hash: Hash(row.Hash), clock: row.Clock, removed: row.Removed, last: row.Last}

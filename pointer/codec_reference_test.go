@@ -226,3 +226,18 @@ func FuzzCodecAgainstReference(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) { codecsAgree(t, b) })
 }
+
+// Lists and maps under unknown keys are bounded as they were, to the element.
+func TestUnknownItemsAreBoundedAsBefore(t *testing.T) {
+	for _, n := range []int{maxList, maxList + 1} {
+		pairs := make(map[int]int)
+		for i := range n {
+			pairs[i] = 0
+		}
+		for _, v := range []any{make([]int, n), pairs} {
+			b, err := referenceEncoder.Marshal(map[int]any{keyVersion: cardVersion, 100: v})
+			require.NoError(t, err)
+			require.Equal(t, n == maxList, codecsAgree(t, b))
+		}
+	}
+}

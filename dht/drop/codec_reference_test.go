@@ -2,7 +2,9 @@ package drop
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
@@ -49,10 +51,37 @@ func referenceDecode[T any](b []byte, v *T) error {
 	return nil
 }
 
+func referenceDecodeLetter(b []byte) (letter, signed, error) {
+	var s signed
+	if err := referenceDecode(b, &s); err != nil {
+		return letter{}, signed{}, fmt.Errorf("what is sealed %w", err)
+	}
+	if len(s.Signature) != ed25519.SignatureSize {
+		return letter{}, signed{}, fmt.Errorf("its signature has %d bytes", len(s.Signature))
+	}
+	var l letter
+	if err := referenceDecode(s.Letter, &l); err != nil {
+		return letter{}, signed{}, fmt.Errorf("letter %w", err)
+	}
+	if err := l.check(); err != nil {
+		return letter{}, signed{}, fmt.Errorf("letter %w", err)
+	}
+	return l, s, nil
+}
+
+// opened is what a sealed letter is read as.
+type opened struct {
+	letter letter
+	signed signed
+}
+
 func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
 	for _, agree := range []func(require.TestingT, []byte) bool{agreeOn[signed], agreeOn[letter], agreeOn[state]} {
 		accepted = agree(t, b) || accepted
 	}
+	canonicaltest.Agree(t, b,
+		func(b []byte) (o opened, err error) { o.letter, o.signed, err = decodeLetter(b); return },
+		func(b []byte) (o opened, err error) { o.letter, o.signed, err = referenceDecodeLetter(b); return })
 	return accepted
 }
 
@@ -85,4 +114,15 @@ func FuzzCodecAgainstReference(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) { codecsAgree(t, b) })
+}
+
+// Lists are bounded as they were, to the element.
+func TestListsAreBoundedAsBefore(t *testing.T) {
+	for _, n := range []int{1024, 1024 + 1} {
+		for _, v := range []any{letter{Messages: make([][]byte, n)}, state{Queue: make([][]byte, n)}} {
+			b, err := referenceEncoder.Marshal(v)
+			require.NoError(t, err)
+			require.Equal(t, n == 1024, codecsAgree(t, b))
+		}
+	}
 }

@@ -187,3 +187,12 @@ func FuzzCodecAgainstReference(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) { codecsAgree(t, b) })
 }
+
+// Lists are bounded as they were, to the element.
+func TestListsAreBoundedAsBefore(t *testing.T) {
+	for _, n := range []int{64, 64 + 1} {
+		b, err := referenceEncoder.Marshal(wireState{Version: 1, Takers: make([][]byte, n)})
+		require.NoError(t, err)
+		require.Equal(t, n == 64, codecsAgree(t, b))
+	}
+}

@@ -150,3 +150,22 @@ func FuzzCodecAgainstReference(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) { codecsAgree(t, b) })
 }
+
+// What a contact stated is written as before, and messages are bounded as before.
+func TestKnownAndMessagesAreWrittenAsBefore(t *testing.T) {
+	for _, keys := range [][]pointer.SealingKey{nil, {}, {{KEM: 0x20, Key: []byte("key")}}} {
+		for _, addresses := range [][][]byte{nil, {}, {{1}}} {
+			now, err := encodeKnown(pointer.Details{Sealing: keys, Addresses: addresses, Nickname: "not stored"})
+			require.NoError(t, err)
+			before, err := referenceKnown{keys, addresses}.encode()
+			require.NoError(t, err)
+			require.Equal(t, before, now)
+		}
+	}
+	for _, size := range []int{drop.MaxMessage, drop.MaxMessage + 1} {
+		b, err := referenceEncoder.Marshal(message{Kind: kindMutual, Body: make([]byte, size-5)}) // behind heads of 1, 1 and 3 bytes
+		require.NoError(t, err)
+		require.Len(t, b, size)
+		require.Equal(t, size == drop.MaxMessage, canonicaltest.Agree(t, b, decodeMessage, referenceDecodeMessage))
+	}
+}

@@ -71,7 +71,14 @@ func codecsAgree(t require.TestingT, b []byte) bool {
 func codecSeeds(t testing.TB) [][]byte {
 	most, err := referenceEncoder.Marshal(wireStamp{Version: stampVersion, Seed: 1 << 63, Answers: make([]uint64, MaxPuzzles)})
 	require.NoError(t, err)
-	return [][]byte{quickStamp(t, letter, price, now), most, {0x83, 1, 0x18, 0x18, 0x81, 0}}
+	w := wireStamp{Version: stampVersion, Seed: 1 << 63, Answers: make([]uint64, MaxPuzzles)}
+	for i := range w.Answers {
+		w.Answers[i] = 1 << 63
+	}
+	longest, err := referenceEncoder.Marshal(w)
+	require.NoError(t, err)
+	require.Len(t, longest, MaxStamp)
+	return [][]byte{quickStamp(t, letter, price, now), most, longest, {0x83, 1, 0x18, 0x18, 0x81, 0}}
 }
 
 // What is accepted, and what is written, is what it was before.
