@@ -37,7 +37,7 @@ func introducedBoth(t testing.TB, by, me, third string) (offer, transcript []byt
 		v, err := mutual.Receive(epoch, o.To, pointerOf(by), o.Bytes)
 		require.NoError(t, err)
 		invitees[o.To] = v
-		out, err := v.Accept(epoch, random, testKey(keys[o.To]), mutual.Payload{Next: commitment(keys[o.To]), Nickname: "~" + keys[o.To]})
+		out, err := v.Accept(epoch, random, testKey(keys[o.To]), pointer.Details{Next: commitment(keys[o.To]), Nickname: "~" + keys[o.To]})
 		require.NoError(t, err)
 		send(o.To, out)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // The tables of the view that the fold keeps.
@@ -360,14 +361,14 @@ func getState[T any](v *ledger.View, table string, key []byte) (T, error) {
 
 func decodeState[T any](table string, b []byte) (T, error) {
 	var state T
-	if err := actDecoder.Unmarshal(b, &state); err != nil {
+	if err := canonical.UnmarshalLoose(b, &state, actBounds); err != nil {
 		return state, fmt.Errorf("table %s: %w", table, err)
 	}
 	return state, nil
 }
 
 func putState(v *ledger.View, table string, key []byte, state any) error {
-	b, err := actEncoder.Marshal(state)
+	b, err := canonical.Marshal(state)
 	if err != nil {
 		return err
 	}

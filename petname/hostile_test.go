@@ -15,6 +15,7 @@ import (
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // goodActs are one act of each shape.
@@ -90,7 +91,7 @@ var heard = func() (h said) {
 	return h
 }()
 
-func marshal(a any) []byte { return must(actEncoder.Marshal(a)) }
+func marshal(a any) []byte { return canonical.MustMarshal(a) }
 
 func TestActsReadAsTheyWereWritten(t *testing.T) {
 	for name, a := range goodActs() {
@@ -240,7 +241,7 @@ func TestHostileBodiesSayNothing(t *testing.T) {
 		require.Error(t, err, name)
 		switch name {
 		case "length in two bytes", "keys unsorted", "undo to no list", "contact empty":
-			require.ErrorIs(t, err, errCanonical, name)
+			require.ErrorIs(t, err, canonical.ErrNotCanonical, name)
 		}
 		_, err = b.Ledger().Append(body)
 		require.NoError(t, err, name)

@@ -17,6 +17,7 @@ import (
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // SuggestionKind is how a suggestion came about.
@@ -279,8 +280,8 @@ func mutually(kind SuggestionKind, evidence []byte, channel string) (wireSuggest
 }
 
 func equalSaid(a, b wireSuggestion) bool {
-	x, err := actEncoder.Marshal(a)
-	y, err2 := actEncoder.Marshal(b)
+	x, err := canonical.Marshal(a)
+	y, err2 := canonical.Marshal(b)
 	return err == nil && err2 == nil && bytes.Equal(x, y)
 }
 
@@ -300,8 +301,8 @@ func (f fold) suggest(v *ledger.View, e ledger.Entry, a act) error {
 
 // smaller picks one of two tellings of the same, in whatever order they come.
 func smaller(a, b wireSuggestion) bool {
-	x, err := actEncoder.Marshal(a)
-	y, err2 := actEncoder.Marshal(b)
+	x, err := canonical.Marshal(a)
+	y, err2 := canonical.Marshal(b)
 	return err == nil && err2 == nil && bytes.Compare(x, y) < 0
 }
 

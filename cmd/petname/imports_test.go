@@ -17,33 +17,36 @@ const module = "github.com/petnames-go/petnames/"
 // mayImport is who may import whom: every package of the module, and what of
 // the module it may import, in ordinary code and in its tests.
 var mayImport = map[string][]string{
-	"pointer":        {},
-	"ledger":         {"ledger/durable", "pointer"},
+	"pointer":        {"pointer/canonical"},
+	"ledger":         {"ledger/durable", "pointer", "pointer/canonical"},
 	"dht":            {"ledger/durable", "pointer"},
 	"dht/delegated":  {"dht", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
-	"dht/drop":       {"dht", "dht/seal", "pointer"},
+	"dht/drop":       {"dht", "dht/seal", "pointer", "pointer/canonical"},
 	"dht/kad":        {"dht", "dht/keep", "ledger/durable", "pointer"},
 	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
 	"dht/keep":       {"dht", "ledger/durable", "pointer"},
 	"dht/seal":       {"pointer"},
 
+	"pointer/canonical":               {},
+	"pointer/canonical/canonicaltest": {},
+
 	"ledger/durable":             {},
 	"ledger/durable/durabletest": {"ledger/durable"},
 
-	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name"},
+	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},
 	"petname/agent":        {"dht", "dht/delegated", "dht/keep", "ledger", "petname", "petname/doorstep", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/peer", "petname/postage", "pointer"},
 	"petname/agent/libp2p": {"dht", "dht/kad", "petname/agent", "petname/peer/direct"},
-	"petname/introduce":    {"petname/mutual", "pointer"},
-	"petname/mutual":       {"pointer"},
+	"petname/introduce":    {"petname/mutual", "pointer", "pointer/canonical"},
+	"petname/mutual":       {"pointer", "pointer/canonical"},
 	"petname/name":         {"pointer"},
-	"petname/pair":         {"dht", "pointer"},
+	"petname/pair":         {"dht", "pointer", "pointer/canonical"},
 	"petname/pair/qr":      {"petname/pair", "pointer"},
-	"petname/peer":         {"dht", "dht/drop", "ledger", "ledger/durable", "petname", "petname/name", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer"},
+	"petname/peer":         {"dht", "dht/drop", "ledger", "ledger/durable", "petname", "petname/name", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer", "pointer/canonical"},
 
 	"petname/peer/direct": {"dht", "pointer"},
-	"petname/postage":     {"pointer"},
-	"petname/doorstep":    {"dht", "dht/seal", "petname/postage", "pointer"},
+	"petname/postage":     {"pointer", "pointer/canonical"},
+	"petname/doorstep":    {"dht", "dht/seal", "petname/postage", "pointer", "pointer/canonical"},
 
 	"cmd/petname":    {"*"},
 	"examples/embed": {"petname", "petname/name", "ledger", "dht", "pointer"},
@@ -89,6 +92,9 @@ func TestImportRules(t *testing.T) {
 			}
 			if own == "ledger/durable/durabletest" && !slices.Contains(p.Imports, imported) {
 				continue // packages that write files may import the file system in tests
+			}
+			if own == "pointer/canonical/canonicaltest" && !slices.Contains(p.Imports, imported) {
+				continue // it is for the tests of formats
 			}
 			require.Contains(t, allowed, own, "package %s imports %s", name, own)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/petname/pair"
 	qrcode "github.com/petnames-go/petnames/petname/pair/qr"
 )
 

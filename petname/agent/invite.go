@@ -10,6 +10,7 @@ import (
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/peer"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // stepTimeout bounds one look at the invitations that are under way.
@@ -125,13 +126,13 @@ func (a *Agent) self(context.Context) (pair.Identity, error) {
 	if err != nil {
 		return pair.Identity{}, err
 	}
-	out := pair.Identity{Pointer: id.Pointer, Next: id.Next, Sealing: keys.Public(), Nickname: nickname}
+	out := pair.Identity{Pointer: id.Pointer, Details: pointer.Details{Next: id.Next, Sealing: keys.Public(), Nickname: nickname}}
 	addresses, err := a.addresses()
 	if errors.Is(err, ErrNotServing) {
 		return out, nil
 	}
 	for _, address := range addresses {
-		if len(address) <= pair.MaxAddress && len(out.Addresses) < pair.MaxAddresses {
+		if len(address) <= pointer.MaxAddress && len(out.Addresses) < pointer.MaxAddresses {
 			out.Addresses = append(out.Addresses, address)
 		}
 	}

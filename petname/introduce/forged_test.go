@@ -23,7 +23,7 @@ import (
 // package's comment. These tests build statements without the package's code.
 type fields map[int]any
 
-func canonical(t testing.TB, v any) []byte {
+func encodeCanonical(t testing.TB, v any) []byte {
 	t.Helper()
 	mode, err := cbor.CoreDetEncOptions().EncMode()
 	require.NoError(t, err)
@@ -44,8 +44,8 @@ func (f fields) statement(t testing.TB, key *pointer.Key) []byte {
 	t.Helper()
 	f = maps.Clone(f)
 	delete(f, 15)
-	f[15] = sign(t, key, append([]byte("petnames/statement/v1\x00"), canonical(t, f)...))
-	return canonical(t, f)
+	f[15] = sign(t, key, append([]byte("petnames/statement/v1\x00"), encodeCanonical(t, f)...))
+	return encodeCanonical(t, f)
 }
 
 // honest returns a statement of each kind.
@@ -293,7 +293,7 @@ func TestStatementsAreRefusedFromOneByteOverTheLimit(t *testing.T) {
 // Each of these statements is correct except for its signature.
 func TestStatementsWithAnotherSignatureAreRefused(t *testing.T) {
 	for kind, f := range honest(t) {
-		unsigned := canonical(t, f)
+		unsigned := encodeCanonical(t, f)
 		domain := []byte("petnames/statement/v1\x00")
 		key := signers[kind]
 		other := testKey("other")
@@ -301,7 +301,7 @@ func TestStatementsWithAnotherSignatureAreRefused(t *testing.T) {
 			"of another key":           sign(t, other, append(bytes.Clone(domain), unsigned...)),
 			"without the domain":       sign(t, key, unsigned),
 			"under another domain":     sign(t, key, append([]byte("petnames/statement/v2\x00"), unsigned...)),
-			"over another statement":   sign(t, key, append(bytes.Clone(domain), canonical(t, f.with(4, now.UnixMilli()+1))...)),
+			"over another statement":   sign(t, key, append(bytes.Clone(domain), encodeCanonical(t, f.with(4, now.UnixMilli()+1))...)),
 			"over the signed one":      sign(t, key, append(bytes.Clone(domain), f.statement(t, key)...)),
 			"over the hash":            sign(t, key, func() []byte { sum := Hash(append(bytes.Clone(domain), unsigned...)); return sum[:] }()),
 			"cut by a byte":            sign(t, key, append(bytes.Clone(domain), unsigned...))[:63],
@@ -314,7 +314,7 @@ func TestStatementsWithAnotherSignatureAreRefused(t *testing.T) {
 			if signature != nil {
 				with[15] = signature
 			}
-			err := openAs(kind, canonical(t, with), now)
+			err := openAs(kind, encodeCanonical(t, with), now)
 			if name == "right, and so it is fine" {
 				require.NoError(t, err, kind)
 				continue
@@ -364,10 +364,10 @@ func TestStatementsHaveOneEncoding(t *testing.T) {
 			if _, there := f[key]; there {
 				continue
 			}
-			signature := f.with(15, sign(t, signers[kind], append([]byte("petnames/statement/v1\x00"), canonical(t, f)...)))
+			signature := f.with(15, sign(t, signers[kind], append([]byte("petnames/statement/v1\x00"), encodeCanonical(t, f)...)))
 			for _, value := range []any{empty, nil} {
 				signature[key] = value
-				require.ErrorIs(t, openAs(kind, canonical(t, signature), now), ErrInvalid, "kind %d: %d is %v", kind, key, value)
+				require.ErrorIs(t, openAs(kind, encodeCanonical(t, signature), now), ErrInvalid, "kind %d: %d is %v", kind, key, value)
 			}
 		}
 	}

@@ -1,7 +1,6 @@
 package introduce
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
@@ -11,9 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // ErrInvalid is wrapped by every error of this package that is about foreign
@@ -117,33 +115,13 @@ var shapes = map[Kind]struct{ must, may field }{
 	KindDenial:       {has(6) | has(13), 0},
 }
 
-var (
-	encoder = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	decoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-			IndefLength:       cbor.IndefLengthForbidden,
-			TagsMd:            cbor.TagsForbidden,
-			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-			MaxNestedLevels:   4,
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-)
+// bounds are those of a statement.
+var bounds = canonical.Bounds{Size: MaxStatement}
 
 // signed is what the signature is over.
 func (w wire) signed() ([]byte, error) {
 	w.Signature = nil
-	b, err := encoder.Marshal(w)
+	b, err := canonical.Marshal(w)
 	return append([]byte(domain), b...), err
 }
 
@@ -163,7 +141,7 @@ func (w wire) sign(key crypto.Signer) (Statement, error) {
 	if w.Signature, err = key.Sign(rand.Reader, message, crypto.Hash(0)); err != nil {
 		return fail(err)
 	}
-	b, err := encoder.Marshal(w)
+	b, err := canonical.Marshal(w)
 	if err != nil {
 		return fail(err)
 	}
@@ -192,11 +170,8 @@ func parse(b []byte, stored bool, kinds []Kind) (parsed, error) {
 	if len(b) > MaxStatement {
 		return p, invalid("%d bytes, over %d", len(b), MaxStatement)
 	}
-	if err := decoder.Unmarshal(b, &p.wire); err != nil {
+	if err := canonical.Unmarshal(b, &p.wire, bounds); err != nil {
 		return p, invalid("%v", err)
-	}
-	if again, err := encoder.Marshal(p.wire); err != nil || !bytes.Equal(again, b) {
-		return p, invalid("is not in canonical encoding")
 	}
 	if len(kinds) > 0 && !slices.Contains(kinds, p.Kind) {
 		return p, invalid("is of kind %d, not %v", p.Kind, kinds)

@@ -17,6 +17,7 @@ import (
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 var bucketKnocks = []byte("knocks") // pointer at whose door I knock → wireKnock
@@ -145,7 +146,7 @@ func (p *Peer) leave(ctx context.Context, to pointer.Pointer, w wireKnock) error
 }
 
 func (p *Peer) saveKnock(to pointer.Pointer, w wireKnock) error {
-	b, err := encoder.Marshal(w)
+	b, err := canonical.Marshal(w)
 	if err != nil {
 		return err
 	}
@@ -197,7 +198,7 @@ func (p *Peer) knockAgain(ctx context.Context) error {
 				return fmt.Errorf("knocking: %w", err)
 			}
 			var w wireKnock
-			if err := decoder.Unmarshal(b, &w); err != nil {
+			if err := canonical.UnmarshalLoose(b, &w, canonical.Bounds{}); err != nil {
 				return fmt.Errorf("knocking at %s: %w", to, err)
 			}
 			s, err := introduce.Open(w.Statement, introduce.KindIntroduction)

@@ -19,6 +19,7 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // cheap is a price that tests can pay: eight hashes are to be expected.
@@ -284,7 +285,7 @@ func TestWorkThatASyncHasNoTimeForGoesOn(t *testing.T) {
 	alice.clock.now = alice.clock.now.Add(3 * postage.Seed)
 	kept := func() (w wireKnock) {
 		require.NoError(t, sam.db.View(func(tx *bbolt.Tx) error {
-			return decoder.Unmarshal(tx.Bucket(bucketKnocks).Get(pointerOf("alice").Bytes()), &w)
+			return canonical.UnmarshalLoose(tx.Bucket(bucketKnocks).Get(pointerOf("alice").Bytes()), &w, canonical.Bounds{})
 		}))
 		return w
 	}
@@ -371,7 +372,7 @@ func TestASyncDoesTheWorkForOneMessage(t *testing.T) {
 		require.NoError(t, sam.db.View(func(tx *bbolt.Tx) error {
 			return tx.Bucket(bucketKnocks).ForEach(func(_, b []byte) error {
 				var w wireKnock
-				if w.Seed = 0; decoder.Unmarshal(b, &w) == nil && w.Seed == postage.SeedAt(alice.clock.now) && w.Left {
+				if w.Seed = 0; canonical.UnmarshalLoose(b, &w, canonical.Bounds{}) == nil && w.Seed == postage.SeedAt(alice.clock.now) && w.Left {
 					n++
 				}
 				return nil

@@ -81,7 +81,7 @@ func invitation(t require.TestingT) pair.Invitation {
 		return k
 	}
 	k := key(1)
-	self := pair.Self{Key: k, Random: rand.NewChaCha8([32]byte{51}), Identity: pair.Identity{Pointer: k.Pointer(), Nickname: "Alice"}}
+	self := pair.Self{Key: k, Random: rand.NewChaCha8([32]byte{51}), Identity: pair.Identity{Pointer: k.Pointer(), Details: pointer.Details{Nickname: "Alice"}}}
 	self.Identity.Addresses = [][]byte{
 		append([]byte{4, 203, 0, 113, 7, 0x91, 2, 0x0f, 0xa1, 0xcd, 3, 0xa5, 3, 0x26}, key(77).Pointer().Bytes()...), // /ip4/203.0.113.7/udp/4001/quic-v1/p2p/…
 	}
