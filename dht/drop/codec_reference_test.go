@@ -97,10 +97,7 @@ func codecSeeds(t testing.TB) (seeds [][]byte) {
 		require.NoError(t, referenceDecode(b, &s))
 		seeds = append(seeds, b, s.Letter)
 	}
-	for _, b := range stateSeeds(t)[:3] {
-		seeds = append(seeds, b)
-	}
-	return seeds
+	return append(seeds, stateSeeds(t)[:3]...)
 }
 
 // What is accepted, and what is written, is what it was before.

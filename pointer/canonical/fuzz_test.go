@@ -112,7 +112,7 @@ func walk(b []byte, nesting int) (rest []byte, err error) {
 
 // simple checks simple values and floats.
 func simple(info byte, n uint64) error {
-	float := math.NaN()
+	var float float64
 	switch info {
 	case 24:
 		if n >= 32 {
