@@ -9,6 +9,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/pointer/canonical"
 	"github.com/petnames-go/petnames/pointer/canonical/canonicaltest"
 )
@@ -47,7 +48,14 @@ func referenceDecodeAct(body []byte) (act, error) {
 	if again, err := referenceEncoder.Marshal(a); err != nil || !bytes.Equal(again, body) {
 		return act{}, errors.New("act: is not in canonical encoding")
 	}
-	if err := a.check(); err != nil {
+	err := a.check()
+	if err == nil && a.Suggestion != nil {
+		err = a.Suggestion.verify(introduce.Open)
+	}
+	if err == nil && a.Statement != nil {
+		_, err = introduce.Open(a.Statement, introduce.KindRetraction, introduce.KindEdges, introduce.KindDenial)
+	}
+	if err != nil {
 		return act{}, fmt.Errorf("act: %s: %w", a.Op, err)
 	}
 	return a, nil
