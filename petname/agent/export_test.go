@@ -114,3 +114,6 @@ func Subscribers(a *Agent) int {
 	defer a.events.mu.Unlock()
 	return len(a.events.subscribers)
 }
+
+// Notify publishes a change of a contact.
+func Notify(a *Agent, p pointer.Pointer) { a.events.publish(Event{BookChanged, p}) }

@@ -165,3 +165,47 @@ func longest(t *testing.T, requests []time.Duration) (most time.Duration) {
 	}
 	return most
 }
+
+// refusing is a router that has no record and stores none. It counts the requests
+// about the owner's own pointer and about others.
+type refusing struct {
+	own pointer.Pointer
+
+	mu           sync.Mutex
+	mine, others int
+}
+
+func (r *refusing) count(p pointer.Pointer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p == r.own {
+		r.mine++
+	} else {
+		r.others++
+	}
+}
+
+func (r *refusing) counts() (own, others int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mine, r.others
+}
+
+func (r *refusing) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return r.GetAt(ctx, p, dht.LevelAny)
+}
+
+func (r *refusing) GetAt(_ context.Context, p pointer.Pointer, _ dht.Level) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		r.count(p)
+		yield(dht.Answer{Source: dht.SourceNetwork, Asked: 1}, dht.ErrUnreachable)
+	}
+}
+
+func (r *refusing) Put(_ context.Context, p pointer.Pointer, _ []byte) (dht.Receipt, error) {
+	r.count(p)
+	return dht.Receipt{Asked: 1, Unreachable: 1}, dht.ErrUnreachable
+}
+
+func (*refusing) Check(context.Context) error { return nil }
+func (*refusing) Close() error                { return nil }
