@@ -75,37 +75,31 @@ func cancelled(t *testing.T) context.Context {
 
 // A home that cannot be opened is a typed error, and nothing on the disk changes.
 func TestOpenOfABadHomeChangesNothing(t *testing.T) {
+	none := func() string { return filepath.Join(t.TempDir(), "none") }
+	inside, there := none(), filepath.Join(t.TempDir(), "next.key")
+	require.NoError(t, os.WriteFile(there, []byte("x"), 0o600))
+	recovery := func(file string) agent.Options {
+		return agent.Options{Create: &agent.Profile{Passphrase: "horse", WorkFactor: 2, Recovery: file}}
+	}
 	create := agent.Options{Create: &agent.Profile{Nickname: "Ana"}}
 	inUse := opened(t).Dir()
 	for name, c := range map[string]struct {
 		ctx  context.Context
 		dir  string
 		o    agent.Options
-		want error
+		want error // nil: any
 	}{
-		"no home":                        {t.Context(), filepath.Join(t.TempDir(), "none"), agent.Options{}, home.ErrNoHome},
+		"no home":                        {t.Context(), none(), agent.Options{}, home.ErrNoHome},
 		"an empty folder":                {t.Context(), t.TempDir(), agent.Options{}, home.ErrNoHome},
 		"in use":                         {t.Context(), inUse, agent.Options{}, ledger.ErrInUse},
 		"in use, to be created":          {t.Context(), inUse, create, ledger.ErrInUse},
 		"in use, after a wait":           {t.Context(), inUse, agent.Options{Wait: time.Millisecond}, ledger.ErrInUse},
 		"a cancelled context":            {cancelled(t), closedHome(t, agent.Profile{}), agent.Options{}, context.Canceled},
-		"a cancelled context, no home":   {cancelled(t), filepath.Join(t.TempDir(), "none"), create, context.Canceled},
-		"a recovery file in the home":    {t.Context(), filepath.Join(t.TempDir(), "none"), agent.Options{}, home.ErrNoHome},
-		"a recovery file that is there":  {},
-		"a nickname that cannot be used": {},
+		"a cancelled context, no home":   {cancelled(t), none(), create, context.Canceled},
+		"a recovery file in the home":    {t.Context(), inside, recovery(filepath.Join(inside, "next.key")), home.ErrInside},
+		"a recovery file that is there":  {t.Context(), filepath.Join(filepath.Dir(there), "none"), recovery(there), fs.ErrExist},
+		"a nickname that cannot be used": {t.Context(), none(), agent.Options{Create: &agent.Profile{Nickname: "a/b"}}, nil},
 	} {
-		switch name {
-		case "a recovery file in the home":
-			c.o.Create, c.want = &agent.Profile{Passphrase: "horse", WorkFactor: 2, Recovery: filepath.Join(c.dir, "next.key")}, home.ErrInside
-		case "a recovery file that is there":
-			there := filepath.Join(t.TempDir(), "next.key")
-			require.NoError(t, os.WriteFile(there, []byte("x"), 0o600))
-			c.ctx, c.dir = t.Context(), filepath.Join(filepath.Dir(there), "none")
-			c.o.Create, c.want = &agent.Profile{Passphrase: "horse", WorkFactor: 2, Recovery: there}, fs.ErrExist
-		case "a nickname that cannot be used":
-			c.ctx, c.dir = t.Context(), filepath.Join(t.TempDir(), "none")
-			c.o.Create = &agent.Profile{Nickname: "a/b"}
-		}
 		t.Run(name, func(t *testing.T) {
 			same := unchanged(t, filepath.Dir(c.dir))
 			a, err := agent.Open(c.ctx, c.dir, c.o)

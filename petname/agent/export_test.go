@@ -98,7 +98,10 @@ func KeepLast(ctx context.Context, a *Agent) error {
 
 // StopLoops ends what Start began, and returns when it has ended.
 func StopLoops(a *Agent) {
-	a.stop()
+	a.mu.Lock()
+	stop := a.stop
+	a.mu.Unlock()
+	stop()
 	a.loops.Wait()
 }
 
