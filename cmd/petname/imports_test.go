@@ -44,8 +44,9 @@ var mayImport = map[string][]string{
 	"petname/postage":     {"pointer"},
 	"petname/doorstep":    {"dht", "dht/seal", "petname/postage", "pointer"},
 
-	"cmd/petname":    {"*"},
-	"examples/embed": {"petname", "petname/name", "ledger", "dht", "pointer"},
+	"cmd/petname":        {"*"},
+	"examples/embed":     {"dht", "petname", "petname/agent", "petname/agent/libp2p", "pointer"},
+	"examples/embedhttp": {"dht", "dht/delegated", "petname", "petname/agent", "pointer"},
 
 	"petname/home":                {"petname", "petname/postage", "ledger", "ledger/durable", "dht", "dht/delegated", "pointer"},
 	"cmd/petname/internal/socket": {},
@@ -53,7 +54,7 @@ var mayImport = map[string][]string{
 
 // mayUseHost are the rooms that may import a libp2p host or the DHT on it, and
 // so link them into whoever embeds them.
-var mayUseHost = []string{"dht/kad", "petname/peer/direct", "petname/agent/libp2p", "cmd/petname"}
+var mayUseHost = []string{"dht/kad", "petname/peer/direct", "petname/agent/libp2p", "cmd/petname", "examples/embed"}
 
 type listed struct {
 	ImportPath   string
