@@ -142,9 +142,8 @@ func TestANilEditPublishesTheLastValue(t *testing.T) {
 	require.True(t, r.Expires().Equal(now.Add(agent.DefaultLifetime)), r.Expires())
 }
 
-// WaitSome and WaitAll store the record before they return; WaitAll counts who
-// returns it. WaitNone leaves it in the home, and an agent that runs stores it
-// afterwards.
+// WaitSome and WaitAll store the record before they return. WaitNone leaves it in
+// the home, and an agent that runs stores it afterwards.
 func TestWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := openedWith(t, agent.Options{})
@@ -164,7 +163,7 @@ func TestWait(t *testing.T) {
 		require.Equal(t, 1, r.puts)
 		all := publish(agent.WaitAll)
 		require.Equal(t, 2, r.puts)
-		require.Equal(t, dht.Receipt{Asked: 1, Stored: 1, Confirmed: 1}, all.Receipt)
+		require.Equal(t, dht.Receipt{Asked: 1, Stored: 1}, all.Receipt, "a router is not asked again")
 
 		require.NoError(t, a.Start(t.Context()))
 		synctest.Wait()
@@ -180,4 +179,18 @@ func TestWait(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, last.Sequence, status.Put.Sequence)
 	})
+}
+
+// WaitAll counts the peers of the DHT that return the record; WaitSome does not.
+func TestWaitAllCountsThePeersThatReturnTheRecord(t *testing.T) {
+	hub := served(t, nil)
+	served(t, addrs(t, hub))
+	a := opened(t)
+	join(t, a, addrs(t, hub)...)
+	for wait, confirmed := range map[agent.Wait]int{agent.WaitSome: 0, agent.WaitAll: 2} {
+		out, err := a.PublishDraft(t.Context(), draft(wait))
+		require.NoError(t, err)
+		require.Equal(t, 2, out.Receipt.Stored)
+		require.Equal(t, confirmed, out.Receipt.Confirmed)
+	}
 }
