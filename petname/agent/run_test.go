@@ -174,9 +174,11 @@ func TestAStartThatFailsLeavesAClient(t *testing.T) {
 	hub := served(t, nil)
 	a := openedWith(t, agent.Options{Transport: libp2p.New(libp2p.Options{Listen: []string{"/ip4/300.0.0.1/tcp/0"}})})
 	join(t, a, addrs(t, hub)...)
+	same := unchanged(t, a.Dir())
 	var bad *agent.AddressError
 	require.ErrorAs(t, a.Start(t.Context()), &bad)
 	require.Equal(t, "listen", bad.Kind)
+	same()
 	_, err := a.Status()
 	require.ErrorIs(t, err, agent.ErrNotServing)
 	out, err := a.PublishDraft(t.Context(), draft(agent.WaitSome))
