@@ -143,7 +143,7 @@ func TestASuccessionChainIsBounded(t *testing.T) {
 	}
 	require.Equal(t, pointerOf("trail 64"), at(b), "the 64th after the first, and no further")
 	c := must(b.ByName(mustName("alice")))
-	require.Len(t, c.trail, maxTrail+1)
+	require.Len(t, c.Trail, maxTrail+1)
 	_, err = b.ByPointer(pointerOf("trail 65"))
 	require.ErrorIs(t, err, ErrNotFound)
 }

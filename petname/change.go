@@ -372,6 +372,6 @@ func learnt(v *ledger.View, p pointer.Pointer, card pointer.Card) (bool, error) 
 	if err != nil || !found {
 		return true, err
 	}
-	at := c.station(p)
-	return at.weak || !at.next.IsZero(), c.Pinned(p, card.Next)
+	at := c.step(p)
+	return at.Unsigned || !at.Next.IsZero(), c.Pinned(p, card.Next)
 }

@@ -27,8 +27,16 @@ type Contact struct {
 	Duplicity  bool               // two different commitments to one next key, or two successions, are on record: Provenance has them
 	Kept       bool               // its records are put again while a node runs: see Keep
 
-	trail     []station       // from ID to Pointer
-	duplicity *DuplicityError // nil: none
+	Trail         []Step          // the pointers from ID to Pointer
+	Contradiction *DuplicityError // what Duplicity means; nil: none
+}
+
+// Step is a pointer of a contact's succession, and the commitment to the key
+// after it.
+type Step struct {
+	Pointer  pointer.Pointer
+	Next     pointer.Commitment // zero: none is known
+	Unsigned bool               // reached without the signature of the key before
 }
 
 // Fact is one thing known of a contact and where it came from. It is no

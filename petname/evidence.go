@@ -65,8 +65,8 @@ func (b *Book) evidence(v *ledger.View, all []Evidence, id pointer.Pointer, inst
 	if err != nil {
 		return nil, err
 	}
-	for _, at := range c.trail {
-		prefix := at.pointer.Bytes()
+	for _, at := range c.Trail {
+		prefix := at.Pointer.Bytes()
 		for kv, err := range v.Scan(tableAbout, prefix) {
 			if err != nil {
 				return nil, err
@@ -75,7 +75,7 @@ func (b *Book) evidence(v *ledger.View, all []Evidence, id pointer.Pointer, inst
 			if len(rest) == 0 {
 				return nil, errRow
 			}
-			e := Evidence{Pointer: at.pointer, Instead: instead}
+			e := Evidence{Pointer: at.Pointer, Instead: instead}
 			if rest[0] == aboutDenial {
 				err = e.denial(kv.Value)
 			} else {
@@ -172,5 +172,5 @@ func (b *Book) Contradictions(p pointer.Pointer) ([]introduce.Contradiction, err
 
 // had reports whether a pointer is, or was, the contact's.
 func (c Contact) had(p pointer.Pointer) bool {
-	return slices.ContainsFunc(c.trail, func(t station) bool { return t.pointer == p })
+	return slices.ContainsFunc(c.Trail, func(s Step) bool { return s.Pointer == p })
 }

@@ -26,6 +26,7 @@ type Event struct {
 	Undoes    uint64          // undo: the number of the entry of the same device
 	Value     string          // publish
 	Sequence  uint64          // publish
+	Item      SuggestionID    // name, learn, decide: the suggestion that was decided; undo: the one that is open again; zero: none
 	Dropped   bool            // the body was dropped: nothing more is known
 }
 
@@ -74,6 +75,7 @@ func event(e ledger.Entry, a act) Event {
 			ev.Was = append(ev.Was, name.Recorded(w.Name).String())
 		}
 	}
+	copy(ev.Item[:], a.Item)
 	if a.Fact != nil {
 		next, _ := a.Fact.next() // likewise
 		ev.Fact = &Fact{Kind: a.Fact.Kind, By: a.Fact.By, Channel: a.Fact.Channel, At: ev.At,

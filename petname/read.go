@@ -72,7 +72,7 @@ func conflictOver(v *ledger.View, n name.Name) error {
 func readContact(v *ledger.View, id pointer.Pointer) (Contact, bool, error) {
 	stored, err := v.Get(tableContacts, id.Bytes())
 	if err != nil || stored == nil {
-		return Contact{ID: id, Pointer: id, trail: []station{{pointer: id}}}, false, err
+		return Contact{ID: id, Pointer: id, Trail: []Step{{Pointer: id}}}, false, err
 	}
 	state, err := decodeState[contactState](tableContacts, stored)
 	if err != nil {

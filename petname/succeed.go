@@ -59,29 +59,29 @@ func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succe
 	if err := c.disagrees(chain); err != nil {
 		return c, nil, err
 	}
-	from := c.station(c.Pointer)
-	for i := range c.trail[1:] { // what was come to weakly may be signed here
-		if steps := stepsFrom(c.trail[i].pointer, chain); c.trail[i+1].weak && len(steps) > 0 && steps[0].OldSignature != nil {
-			from = c.trail[i]
+	from := c.step(c.Pointer)
+	for i := range c.Trail[1:] { // what was come to weakly may be signed here
+		if steps := stepsFrom(c.Trail[i].Pointer, chain); c.Trail[i+1].Unsigned && len(steps) > 0 && steps[0].OldSignature != nil {
+			from = c.Trail[i]
 			break
 		}
 	}
-	steps := stepsFrom(from.pointer, chain)
-	if len(steps) == 0 || from.next.IsZero() || c.Duplicity {
+	steps := stepsFrom(from.Pointer, chain)
+	if len(steps) == 0 || from.Next.IsZero() || c.Duplicity {
 		return c, nil, nil
 	}
-	to, _, err := pointer.Follow(from.pointer, from.next, steps)
+	to, _, err := pointer.Follow(from.Pointer, from.Next, steps)
 	if err != nil {
-		return c, nil, &SuccessionError{from.pointer, err}
+		return c, nil, &SuccessionError{from.Pointer, err}
 	}
 	if to == c.Pointer {
 		return c, steps, nil
 	}
-	if len(c.trail)+len(steps) > maxTrail {
+	if len(c.Trail)+len(steps) > maxTrail {
 		return c, nil, &SuccessionError{c.Pointer, fmt.Errorf("it is over %d keys long", maxTrail)}
 	}
-	for _, s := range c.trail {
-		if s.pointer == to {
+	for _, s := range c.Trail {
+		if s.Pointer == to {
 			return c, nil, &SuccessionError{c.Pointer, errors.New("it leads in a circle")}
 		}
 	}
@@ -119,19 +119,19 @@ func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succe
 // one new key that commits to two next ones is duplicity, if the old key signed
 // both. Without its signature anybody who came by the new key could say so.
 func (c Contact) disagrees(chain []pointer.Succession) error {
-	for i, to := range c.trail[1:] {
-		from := c.trail[i]
-		steps := stepsFrom(from.pointer, chain)
+	for i, to := range c.Trail[1:] {
+		from := c.Trail[i]
+		steps := stepsFrom(from.Pointer, chain)
 		if len(steps) == 0 {
 			continue
 		}
 		led, err := steps[0].Verify()
-		if err != nil || led != to.pointer {
-			return &SuccessionError{from.pointer, errors.New("it is not the one that is on record")}
+		if err != nil || led != to.Pointer {
+			return &SuccessionError{from.Pointer, errors.New("it is not the one that is on record")}
 		}
 		next := steps[0].Next
-		if steps[0].OldSignature != nil && !to.weak && next != to.next && !next.IsZero() && !to.next.IsZero() {
-			return &DuplicityError{to.pointer, to.next, next}
+		if steps[0].OldSignature != nil && !to.Unsigned && next != to.Next && !next.IsZero() && !to.Next.IsZero() {
+			return &DuplicityError{to.Pointer, to.Next, next}
 		}
 	}
 	return nil
@@ -179,8 +179,8 @@ func (b *Book) Succession(p pointer.Pointer) ([]pointer.Succession, error) {
 				}
 			}
 		}
-		for i := 1; i < len(c.trail); i++ {
-			s, there := known[[2]pointer.Pointer{c.trail[i-1].pointer, c.trail[i].pointer}]
+		for i := 1; i < len(c.Trail); i++ {
+			s, there := known[[2]pointer.Pointer{c.Trail[i-1].Pointer, c.Trail[i].Pointer}]
 			if !there {
 				chain = nil
 				continue

@@ -17,13 +17,6 @@ import (
 // facts on record, in whatever order they came: so devices that know the same
 // are of one mind.
 
-// station is a pointer on a trail, and the commitment to the key after it.
-type station struct {
-	pointer pointer.Pointer
-	next    pointer.Commitment // zero: none is known
-	weak    bool               // come to without the signature of the key before
-}
-
 // maxTrail bounds a trail, in pointers after the first.
 const maxTrail = 64
 
@@ -85,11 +78,11 @@ func (c *Contact) addFacts(v *ledger.View) error {
 // key: that is duplicity. The trail goes on as far as the next key is proven all
 // the same, and ends where two are.
 //
-// At a station that was come to without the old key's signature cards pin
+// At a step that was reached without the old key's signature cards pin
 // nothing: whoever has the key there signs them, and it may be a thief who came
 // late. What a person hands over does.
 func (c *Contact) follow(steps []pointer.Succession) {
-	at := station{pointer: c.ID}
+	at := Step{Pointer: c.ID}
 	for {
 		var pins []pointer.Commitment
 		pin := func(next pointer.Commitment) {
@@ -97,59 +90,59 @@ func (c *Contact) follow(steps []pointer.Succession) {
 				pins = append(pins, next)
 			}
 		}
-		pin(at.next)
+		pin(at.Next)
 		for _, f := range c.Provenance {
-			if f.Pointer == at.pointer && !(at.weak && f.Kind == factCard) {
+			if f.Pointer == at.Pointer && !(at.Unsigned && f.Kind == factCard) {
 				pin(f.Next)
 			}
 		}
-		if at.next = (pointer.Commitment{}); len(pins) > 0 {
-			at.next = pins[0]
+		if at.Next = (pointer.Commitment{}); len(pins) > 0 {
+			at.Next = pins[0]
 		}
-		if len(pins) > 1 && c.duplicity == nil {
-			c.duplicity = &DuplicityError{at.pointer, pins[0], pins[1]}
+		if len(pins) > 1 && c.Contradiction == nil {
+			c.Contradiction = &DuplicityError{at.Pointer, pins[0], pins[1]}
 		}
-		if c.trail = append(c.trail, at); len(c.trail) > maxTrail {
+		if c.Trail = append(c.Trail, at); len(c.Trail) > maxTrail {
 			break
 		}
-		on, ok := c.onwards(at.pointer, pins, steps)
-		if !ok || slices.ContainsFunc(c.trail, func(s station) bool { return s.pointer == on.pointer }) {
+		on, ok := c.onwards(at.Pointer, pins, steps)
+		if !ok || slices.ContainsFunc(c.Trail, func(s Step) bool { return s.Pointer == on.Pointer }) {
 			break
 		}
 		at = on
 	}
-	c.Pointer, c.Next, c.Duplicity = at.pointer, at.next, c.duplicity != nil
+	c.Pointer, c.Next, c.Duplicity = at.Pointer, at.Next, c.Contradiction != nil
 	if c.Duplicity {
 		c.Next = pointer.Commitment{}
 	}
 }
 
-// onwards is the station after a pointer: where the steps lead that open what
+// onwards is the step after a pointer: where the steps lead that open what
 // was pinned for it. A step that the old key signed goes before one that it
 // didn't; two that it signed, with different commitments, are duplicity, and
 // prove neither.
-func (c *Contact) onwards(from pointer.Pointer, pins []pointer.Commitment, steps []pointer.Succession) (on station, ok bool) {
+func (c *Contact) onwards(from pointer.Pointer, pins []pointer.Commitment, steps []pointer.Succession) (on Step, ok bool) {
 	var next []pointer.Commitment // as signed by the old key
 	for _, s := range steps {
 		if s.Old != from || !slices.ContainsFunc(pins, func(pin pointer.Commitment) bool { return pin.Opens(s.New) }) {
 			continue
 		}
 		led, err := pointer.FromPublicKey(s.New)
-		if err != nil || ok && led != on.pointer {
-			return station{}, false // two pins, and two keys that open them
+		if err != nil || ok && led != on.Pointer {
+			return Step{}, false // two pins, and two keys that open them
 		}
-		on.pointer, ok = led, true
+		on.Pointer, ok = led, true
 		if s.OldSignature != nil && !slices.Contains(next, s.Next) {
 			next = append(next, s.Next)
 		}
 	}
 	switch {
 	case len(next) == 1:
-		on.next = next[0]
+		on.Next = next[0]
 	case len(next) == 0:
-		on.weak = true
-	case c.duplicity == nil:
-		c.duplicity = &DuplicityError{on.pointer, next[0], next[1]}
+		on.Unsigned = true
+	case c.Contradiction == nil:
+		c.Contradiction = &DuplicityError{on.Pointer, next[0], next[1]}
 	}
 	return on, ok
 }
@@ -157,8 +150,8 @@ func (c *Contact) onwards(from pointer.Pointer, pins []pointer.Commitment, steps
 // Pinned compares a commitment of one of the contact's pointers with the one on
 // record: an error when they, or those on record, differ.
 func (c Contact) Pinned(p pointer.Pointer, next pointer.Commitment) error {
-	if c.duplicity != nil {
-		return c.duplicity
+	if c.Contradiction != nil {
+		return c.Contradiction
 	}
 	have := c.commitment(p)
 	if !next.IsZero() && !have.IsZero() && next != have {
@@ -167,19 +160,19 @@ func (c Contact) Pinned(p pointer.Pointer, next pointer.Commitment) error {
 	return nil
 }
 
-// station is the one of a pointer of the contact's; of another, one that nothing
-// is known of.
-func (c Contact) station(p pointer.Pointer) station {
-	for _, s := range c.trail {
-		if s.pointer == p {
+// step returns the one of a pointer of the contact's; of another, one of which
+// nothing is known.
+func (c Contact) step(p pointer.Pointer) Step {
+	for _, s := range c.Trail {
+		if s.Pointer == p {
 			return s
 		}
 	}
-	return station{pointer: p}
+	return Step{Pointer: p}
 }
 
 // commitment is the one on record for a pointer of the contact's.
-func (c Contact) commitment(p pointer.Pointer) pointer.Commitment { return c.station(p).next }
+func (c Contact) commitment(p pointer.Pointer) pointer.Commitment { return c.step(p).Next }
 
 func (f wireFact) next() (pointer.Commitment, error) {
 	if f.Next == nil {
@@ -301,8 +294,8 @@ func (f fold) retrail(v *ledger.View, contact []byte) error {
 	before := state.Trail
 	was := state.now(contact)
 	state.Trail = nil
-	for _, s := range c.trail[1:] {
-		state.Trail = append(state.Trail, s.pointer.Bytes())
+	for _, s := range c.Trail[1:] {
+		state.Trail = append(state.Trail, s.Pointer.Bytes())
 	}
 	if slices.EqualFunc(before, state.Trail, bytes.Equal) {
 		return nil

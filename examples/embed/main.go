@@ -1,5 +1,11 @@
-// Command embed is the smallest program that embeds the library: it opens a
-// book, names a pointer, resolves the name over a store, and prints the hops.
+// Command embed is a whole person on package agent: it creates a home or opens it,
+// joins a network, publishes, adds a contact by its link, and resolves the
+// contact's name.
+//
+//	embed DIR MULTIADDR LINK
+//
+// MULTIADDR is the address of a peer of the network, as petname node prints it,
+// LINK what petname id prints.
 package main
 
 import (
@@ -7,49 +13,42 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"path/filepath"
-	"time"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
-	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/pointer"
 )
 
 func main() {
-	dir, err := os.MkdirTemp("", "embed-")
-	check(err)
-	defer os.RemoveAll(dir)
-	var keys [3]*pointer.Key // mine, my device's, and bob's
-	for i := range keys {
-		keys[i], err = pointer.NewKey(nil)
-		check(err)
-	}
-
-	// Bob, somewhere else, publishes into a store that nobody has to trust.
-	store := &dht.Memory{}
-	record, err := pointer.Sign(keys[2], pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: time.Now().Add(time.Hour)})
-	check(err)
-	_, err = store.Put(context.Background(), record.Pointer(), record.Bytes())
-	check(err)
-
-	// I give his pointer a name of mine, and resolve it.
-	book, err := petname.Create(filepath.Join(dir, "ledger.db"), keys[0], keys[1], petname.Options{})
-	check(err)
-	defer book.Close()
-	bob, err := name.Parse("bob")
-	check(err)
-	_, err = book.Add(bob, pointer.Link{Pointer: keys[2].Pointer()}, petname.Source{})
-	check(err)
-	resolution, err := book.Resolve(context.Background(), &dht.Resolver{Stores: []dht.Store{store}}, "bob", dht.LevelAny)
-	check(err)
-	for _, hop := range resolution.Hops {
-		fmt.Println(hop.Name, hop.Pointer, hop.Result.Record.Value(), hop.Result.Source)
-	}
-}
-
-func check(err error) {
+	value, err := person(context.Background(), os.Args[1], os.Args[2], os.Args[3])
 	if err != nil {
 		log.Fatal(err)
 	}
+	fmt.Println(value)
+}
+
+// person returns what the holder of the link has published.
+func person(ctx context.Context, dir, network, link string) (string, error) {
+	a, err := agent.Open(ctx, dir, agent.Options{Create: &agent.Profile{Nickname: "Ana"}, Transport: libp2p.New(libp2p.Options{})})
+	if err != nil {
+		return "", err
+	}
+	defer a.Close()
+	if _, err := a.Join(ctx, network); err != nil {
+		return "", err
+	}
+	if _, err := a.Publish(ctx, func(d *agent.Draft) error { d.Value = "/ipfs/bafkqaaa"; return nil }); err != nil {
+		return "", err
+	}
+	bob, err := pointer.ParseLink(link) // checked: a mistyped one is refused
+	if err != nil {
+		return "", err
+	}
+	if _, err := a.Add("bob", bob, petname.Source{}); err != nil {
+		return "", err
+	}
+	found, err := a.Resolve(ctx, "bob", dht.LevelAny)
+	return found.Value, err
 }

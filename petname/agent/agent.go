@@ -75,12 +75,16 @@ type state struct {
 	republisher *keep.Keeper // nil: the agent does not run
 
 	publishing sync.Mutex     // one publication at a time: sequences are taken in turn
+	starting   sync.Mutex     // held while the agent starts, or ends what Start began
+	closed     bool           // under starting
 	loops      sync.WaitGroup // of Start
-	running    context.Context
-	stop       context.CancelFunc
-	tail       sync.WaitGroup  // what continues after its method returned, and is given time to end
-	life       context.Context // ends with Close
-	end        context.CancelFunc
+	tail       sync.WaitGroup // what continues after its method returned, and is given time to end
+
+	// Of the time from Start to the end of Run or to Close.
+	running context.Context // of loops; under mu
+	stop    context.CancelFunc
+	life    context.Context // of tail: it ends later; under mu
+	end     context.CancelFunc
 }
 
 // Open opens the home in dir, and creates it first if Create says so and there
@@ -112,8 +116,7 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 		return nil, errors.Join(err, s.book.Close())
 	}
 	s.records.Now = o.Now
-	s.life, s.end = context.WithCancel(context.Background())
-	s.running, s.stop = context.WithCancel(s.life)
+	s.begin()
 	return &Agent{state: s, ask: o.Passphrase}, nil
 }
 
@@ -134,29 +137,15 @@ func (a *Agent) WithPassphrase(ask func() ([]byte, error)) *Agent { return &Agen
 // waits up to 3 seconds for what is being stored; the rest is in the home, and is
 // stored another time.
 func (a *Agent) Close() error {
-	a.stop()
-	a.loops.Wait()
-	err := a.closeMessages()
-	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
-	defer cancel()
-	late := context.AfterFunc(ctx, a.end)
-	a.tail.Wait()
-	late()
-	a.end()
+	a.starting.Lock()
+	defer a.starting.Unlock()
+	a.closed = true
+	err := a.halt()
 	a.events.close()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, router := range a.clients {
 		_ = router.Close() // idle connections; there is nothing to lose
-	}
-	if a.node != nil {
-		// A put returns when enough have confirmed; let the last of the closest
-		// peers get the record as well. A client has settled already.
-		if a.serving {
-			_ = a.node.Wait(ctx)
-		}
-		err = errors.Join(err, a.node.Close())
-		a.node = nil
 	}
 	return errors.Join(err, a.book.Close())
 }

@@ -26,6 +26,9 @@ var (
 	// by others.
 	ErrNotServing = errors.New("no node is running")
 
+	// ErrClosed is returned when an agent that was closed is started.
+	ErrClosed = errors.New("the agent is closed")
+
 	// ErrSameContact is returned when two names mean one contact.
 	ErrSameContact = errors.New("are one contact")
 
@@ -62,7 +65,7 @@ func (e *ArgumentError) Error() string { return e.Reason }
 // AddressError is returned for an address of a network, a peer, a router or a
 // relay that cannot be used. Nothing has changed then.
 type AddressError struct {
-	Kind    string // "network", "router", "peer", "listen" or "relay"
+	Kind    string // "network", "router", "peer", "peer ID" (an address without one), "listen" or "relay"
 	Address string
 	Reason  string // for people; the address is quoted in it
 }

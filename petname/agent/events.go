@@ -137,6 +137,9 @@ func (s *state) changed(e petname.Event) {
 		event.Kind = RecordChanged
 	}
 	s.events.publish(event)
+	if event.Kind == BookChanged && e.Item != (petname.SuggestionID{}) { // it decided a suggestion, or took that back
+		s.events.publish(Event{InboxChanged, e.Contact})
+	}
 	switch e.Op {
 	case "name", "remove", "undo": // which records are kept, and what a contact alone may read
 		s.wakeRepublisher()

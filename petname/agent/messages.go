@@ -182,6 +182,7 @@ func (a *Agent) runMessages() {
 	wake := make(chan struct{}, 1)
 	a.mu.Lock()
 	a.wakeSync = wake
+	running := a.running
 	a.mu.Unlock()
 	a.loops.Go(func() {
 		fetch, step := time.NewTicker(syncEvery), time.NewTicker(stepEvery)
@@ -192,7 +193,7 @@ func (a *Agent) runMessages() {
 		var rested time.Time // until when nothing that others do causes a look
 		look := func() {
 			began := time.Now()
-			a.fetchQuietly()
+			a.fetchQuietly(running)
 			rested = time.Now().Add(min(max(syncRest, 4*time.Since(began)), syncTimeout))
 		}
 		for {
@@ -204,18 +205,18 @@ func (a *Agent) runMessages() {
 				look()
 			case <-wake: // a message came, or an invitation was made
 				soon.Reset(time.Until(rested))
-			case <-a.running.Done():
+			case <-running.Done():
 				return
 			}
-			if err := a.stepInvitations(a.running); err != nil && a.running.Err() == nil {
+			if err := a.stepInvitations(running); err != nil && running.Err() == nil {
 				a.log.Info("invitations", "error", err)
 			}
 		}
 	})
 }
 
-func (a *Agent) fetchQuietly() {
-	if _, err := a.Fetch(a.running, false); err != nil && a.running.Err() == nil {
+func (a *Agent) fetchQuietly(ctx context.Context) {
+	if _, err := a.Fetch(ctx, false); err != nil && ctx.Err() == nil {
 		a.log.Warn("messages", "error", err)
 	}
 }

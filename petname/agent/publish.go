@@ -218,13 +218,13 @@ func (s *state) settle(ctx context.Context) {
 // serves does; for others the record stays in the home.
 func (a *Agent) storeLater(record pointer.Record, id home.Identity) {
 	a.mu.Lock()
-	serving := a.serving
+	serving, life := a.serving, a.life
 	a.mu.Unlock()
 	if !serving {
 		return
 	}
 	a.tail.Go(func() {
-		ctx, cancel := context.WithTimeout(a.life, tailTimeout)
+		ctx, cancel := context.WithTimeout(life, tailTimeout)
 		defer cancel()
 		stores, err := a.joined(ctx)
 		if err == nil {

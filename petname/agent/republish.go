@@ -51,8 +51,9 @@ func (a *Agent) runRepublisher() {
 	})
 	a.mu.Lock()
 	a.republisher = k
+	running := a.running
 	a.mu.Unlock()
-	a.loops.Go(func() { _ = k.Run(a.running) })
+	a.loops.Go(func() { _ = k.Run(running) })
 }
 
 func (s *state) theRepublisher() *keep.Keeper {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -13,31 +14,83 @@ import (
 // the network that was joined, under the home's own peer key, so that others reach
 // this agent; fetches messages and answers invitations; republishes the owner's
 // record, renews it while the identity can be unlocked, and republishes the
-// records of the contacts that are kept.
+// records of the contacts that are kept. When it returns, nothing of that
+// continues, and nothing listens; it can run again.
 func (a *Agent) Run(ctx context.Context) error {
 	if err := a.Start(ctx); err != nil {
 		return err
 	}
+	a.mu.Lock()
+	running := a.running
+	a.mu.Unlock()
 	select {
 	case <-ctx.Done():
-	case <-a.life.Done():
+	case <-running.Done():
 	}
-	a.stop()
+	a.starting.Lock()
+	defer a.starting.Unlock()
+	return a.halt()
+}
+
+// begin makes the contexts of what runs from now on, unless they are in use.
+func (s *state) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running != nil && s.running.Err() == nil {
+		return
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	s.running, s.stop = context.WithCancel(s.life)
+}
+
+// halt ends what Start began, waits up to [settleTimeout] for what is being
+// stored, and leaves the network. Nothing listens then.
+func (a *Agent) halt() error {
+	a.mu.Lock()
+	stop, end := a.stop, a.end
+	a.mu.Unlock()
+	stop()
 	a.loops.Wait()
-	return nil
+	err := a.closeMessages()
+	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
+	late := context.AfterFunc(ctx, end)
+	a.tail.Wait()
+	late()
+	end()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.node != nil {
+		// A put returns when enough have confirmed; let the last of the closest
+		// peers get the record as well. A client has settled already.
+		if a.serving {
+			_ = a.node.Wait(ctx)
+		}
+		err = errors.Join(err, a.node.Close())
+		a.node = nil
+	}
+	a.serving, a.own, a.republisher, a.wakeSync = false, NodeConfig{}, nil, nil
+	return err
 }
 
 // Start begins what [Agent.Run] does, and returns when others can reach this
-// agent. It ends with Close. The context bounds the start alone. A configuration
-// that cannot be used fails, a network without peers does not: see
-// [Status.Problem].
+// agent. It ends with Close, or with a Run. The context bounds the start alone. A
+// configuration that cannot be used fails, a network without peers does not: see
+// [Status.Problem]. Start of an agent that runs does nothing; it fails with
+// [ErrClosed] after Close.
 func (a *Agent) Start(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	a.starting.Lock()
+	defer a.starting.Unlock()
+	if a.closed {
+		return ErrClosed
+	}
 	if a.isServing() {
 		return nil
 	}
+	a.begin()
 	c, err := a.home.Config()
 	if err != nil {
 		return err
@@ -51,6 +104,9 @@ func (a *Agent) Start(ctx context.Context) error {
 		a.own = NodeConfig{Key: key, File: a.home.NodeFile()}
 		a.mu.Unlock()
 		if _, err := a.reenter(ctx, c); err != nil {
+			a.mu.Lock()
+			a.own = NodeConfig{}
+			a.mu.Unlock()
 			return err
 		}
 	}
@@ -146,7 +202,7 @@ func (s *state) notePut(record pointer.Record, receipt dht.Receipt, confirmed bo
 		last.Confirmed, last.Looked = &receipt.Confirmed, last.At
 	}
 	s.mu.Lock()
-	node, serving := s.node, s.serving
+	node, serving, running := s.node, s.serving, s.running
 	if alone := node != nil && node.Peers() == 0; alone && receipt.Stored > 0 {
 		// A router's word is all that there is: no peer was asked, and so none
 		// failed to return it.
@@ -158,7 +214,7 @@ func (s *state) notePut(record pointer.Record, receipt dht.Receipt, confirmed bo
 		return
 	}
 	s.tail.Go(func() {
-		ctx, cancel := context.WithTimeout(s.running, tailTimeout) // closing waits for no look
+		ctx, cancel := context.WithTimeout(running, tailTimeout) // closing waits for no look
 		defer cancel()
 		if node.Wait(ctx) != nil {
 			return

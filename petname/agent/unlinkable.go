@@ -125,10 +125,11 @@ func (s *state) unlinkableNode(ctx context.Context, c home.Config) (Node, error)
 	}
 	if old := s.unlinkable; old != nil {
 		s.unlinkable = nil
+		running := s.running
 		s.tail.Go(func() { // it may still be in use
 			select {
 			case <-time.After(syncTimeout):
-			case <-s.running.Done():
+			case <-running.Done():
 			}
 			_ = old.Close()
 		})

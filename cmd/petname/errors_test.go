@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/petname/peer"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Every error that classify recognizes has a code, an exit status and a next
+// step, however deep it is wrapped. The table is complete.
+func TestClassify(t *testing.T) {
+	bob, err := name.Parse("bob's")
+	require.NoError(t, err)
+	_, badName := name.Parse("a/b")
+	p := newKey(t).Pointer()
+	tested := map[string]bool{}
+	for _, test := range []struct {
+		err  error
+		code string
+		exit int
+		next string
+	}{
+		{badName, "bad_name", 2, ""},
+		{&petname.TakenError{Name: bob}, "name_taken", 8, `petname show 'bob'\''s'`},
+		{&petname.LookalikeError{}, "lookalike", 5, "choose another name, or give it all the same with --allow-lookalike"},
+		{&petname.NamedError{Name: bob}, "already_named", 8, `petname rename 'bob'\''s' NEW`},
+		{&petname.ConflictError{Name: bob}, "conflict", 8, "petname rename POINTER NEW, or petname rm POINTER, for one of them"},
+		{&petname.DuplicityError{}, "duplicity", 6, "ask the owner, over another way, for the link"},
+		{&petname.SuccessionError{Err: errors.New("unsigned")}, "succession", 6, "ask the owner, over another way, for the link"},
+		{&dht.RollbackError{}, "rollback", 6, "try again, or ask the owner to publish"},
+		{&pointer.ExpiredError{}, "expired", 6, "ask the owner to publish again"},
+		{dht.ErrRejected, "invalid", 6, ""},
+		{pointer.ErrInvalid, "invalid", 6, ""},
+		{dht.ErrOlder, "older", 6, ""},
+		{&ledger.DamagedError{}, "damaged", 1, "petname doctor"},
+		{&dht.ShortError{}, "network", 7, "check the network and try again: petname doctor"},
+		{dht.ErrUnreachable, "network", 7, "check the network and try again: petname doctor"},
+		{context.DeadlineExceeded, "network", 7, "check the network and try again: petname doctor"},
+		{context.Canceled, "interrupted", 130, ""},
+		{&introduce.ExpiredError{}, "expired", 6, "ask who introduced them to do it again"},
+		{introduce.ErrInvalid, "invalid", 6, "ask who sent it to send it again"},
+		{mutual.ErrInvalid, "invalid", 6, "ask who sent it to send it again"},
+		{petname.ErrStranger, "stranger", 6, "petname add NAME LINK, for who says it, if you know them"},
+		{petname.ErrNotForMe, "not_for_me", 6, "ask who introduces them to do it for you"},
+		{petname.ErrMuted, "muted", 8, "petname add NAME LINK, if you know better now"},
+		{petname.ErrInboxFull, "inbox_full", 8, "petname inbox"},
+		{petname.ErrDecided, "decided", 8, "petname inbox"},
+		{peer.ErrMalformed, "usage", 2, "petname pair --help"},
+		{pair.ErrOccupied, "occupied", 8, "petname invite"},
+		{pair.ErrWrongCode, "wrong_code", 6, "petname invite"},
+		{pair.ErrBurnt, "code_used", 6, "petname invite"},
+		{pair.ErrTampered, "tampered", 6, "petname invite"},
+		{pair.ErrTimeout, "timeout", 7, "petname invite"},
+		{pair.ErrSelf, "own_pointer", 8, "hand it to somebody else"},
+		{&pair.RefusedError{}, "refused", 6, "ask for a new invitation"},
+		{pair.ErrExpired, "expired", 6, "ask for a new invitation"},
+		{peer.ErrNotOut, "not_found", 3, "petname invite"},
+		{peer.ErrNoSealing, "no_sealing", 3, "ask them to publish again, or give it to them as a file: -o FILE"},
+		{petname.ErrChanged, "conflict", 8, "petname log"},
+		{home.ErrNextElsewhere, "locked", 4, "petname key rotate --next FILE --recovery NEWFILE --passphrase-file FILE"},
+		{home.ErrNextWrong, "wrong_key", 6, "give the recovery file that was written last"},
+		{petname.ErrOwnPointer, "own_pointer", 8, "petname id"},
+		{petname.ErrNotFound, "not_found", 3, ""},
+		{dht.ErrNotFound, "not_found", 3, ""},
+		{petname.ErrNothingToUndo, "not_found", 3, ""},
+		{peer.ErrKnocks, "too_many", 8, "petname knock --stop POINTER"},
+		{home.ErrNoHome, "no_home", 3, "petname init"},
+		{home.ErrExists, "home_exists", 8, "petname id"},
+		{home.ErrInside, "usage", 2, "petname init --recovery FILE --passphrase-file FILE"},
+		{home.ErrLocked, "locked", 4, "give the passphrase with --passphrase-file, or on a terminal"},
+		{home.ErrPassphrase, "wrong_passphrase", 4, ""},
+		{ledger.ErrInUse, "in_use", 7, "wait for the other petname to end, and try again"},
+		{fs.ErrExist, "exists", 8, ""},
+		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, "disk_full", 1, "make room on the disk and try again"},
+		{errors.New("else"), "failure", 1, ""},
+		{usage("bad"), "usage", 2, ""},
+		{usage("bad").With("do"), "usage", 2, "do"},
+		{agent.ErrNotJoined, "not_joined", 7, "petname join --help"},
+
+		{&agent.ArgumentError{Name: "ttl", Reason: "bad"}, "usage", 2, ""},
+		{&agent.ArgumentError{Name: "path", Reason: "bad"}, "usage", 2, "a content path starts with /ipfs/ or /ipns/"},
+		{&agent.AddressError{Kind: "network", Reason: "bad"}, "usage", 2, ""},
+		{&agent.AddressError{Kind: "router", Reason: "bad"}, "usage", 2, "one looks like http://127.0.0.1:8080, as petname node --http prints it"},
+		{&agent.AddressError{Kind: "peer", Reason: "bad"}, "usage", 2, "one looks like /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…, as petname node prints it"},
+		{&agent.AddressError{Kind: "peer ID", Reason: "bad"}, "usage", 2, ""},
+		{&agent.AddressError{Kind: "listen", Reason: "bad"}, "usage", 2, "petname node --listen /ip4/127.0.0.1/tcp/0"},
+		{&agent.AddressError{Kind: "relay", Reason: "bad"}, "usage", 2, ""},
+		{&agent.MismatchError{Dir: "/home"}, "damaged", 1, "put the files that belong together back into /home"},
+		{&agent.NoRecordError{Pointer: p}, "not_found", 3, "petname resolve " + p.String()},
+		{&agent.NoNicknameError{Name: bob, To: "to suggest"}, "usage", 2, ""},
+		{agent.ErrSameContact, "usage", 2, ""},
+		{&agent.NoCardError{Name: bob}, "no_card", 3, "ask them to publish, or pair with them; an introduction can go as a file, too: -o FILE"},
+	} {
+		for _, err := range []error{test.err, fmt.Errorf("while at it: %w", test.err), errors.Join(errors.New("another"), test.err)} {
+			got := classify(err)
+			require.Equal(t, test.code, got.Code, "%v", err)
+			require.Equal(t, test.exit, got.Exit, "%v", err)
+			require.Equal(t, test.next, got.Next, "%v", err)
+			require.NotEmpty(t, got.Message, "%v", err)
+		}
+		tested[test.code+" "+test.next] = true
+		tested[test.code] = true
+	}
+	classes := classes(t)
+	require.Greater(t, len(classes), 40)
+	for _, class := range classes {
+		require.True(t, tested[class], "no row of the table is %q", class)
+	}
+	require.Nil(t, classify(nil))
+	require.Equal(t, "expired", classify(fmt.Errorf("%w; %w", dht.ErrUnreachable, &pointer.ExpiredError{})).Code,
+		"that a record has expired is the more specific cause")
+}
+
+// classes are the code and the next step of each error that classify recognizes,
+// read from its source. An entry has the code alone where classify composes the
+// step.
+func classes(t *testing.T) (out []string) {
+	file, err := parser.ParseFile(token.NewFileSet(), "errors.go", nil, 0)
+	require.NoError(t, err)
+	text := func(e ast.Expr) (string, bool) {
+		l, ok := e.(*ast.BasicLit)
+		if !ok {
+			return "", false
+		}
+		s, err := strconv.Unquote(l.Value)
+		require.NoError(t, err)
+		return s, true
+	}
+	ast.Inspect(file, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) != 3 {
+			return true
+		}
+		if f, ok := call.Fun.(*ast.Ident); !ok || f.Name != "set" {
+			return true
+		}
+		class, ok := text(call.Args[0])
+		require.True(t, ok)
+		if next, ok := text(call.Args[2]); ok {
+			class += " " + next
+		}
+		out = append(out, class)
+		return true
+	})
+	return out
+}
+
+// What is quoted comes out of a shell as it went in: checked by rule, since a
+// quote can't be left within one.
+func TestShellWord(t *testing.T) {
+	for word, want := range map[string]string{
+		"bob": "bob", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "`x`": "'`x`'", "a\nb": "'a\nb'",
+		"/ip4/127.0.0.1/tcp/1": "/ip4/127.0.0.1/tcp/1", "~": "'~'", "#x": "'#x'", "é": "'é'", "\\": `'\'`, "a&b": "'a&b'",
+	} {
+		require.Equal(t, want, shellWord(word))
+	}
+}
+
+// Targets that cannot be joined are usage errors, and no step repeats a secret of
+// a URL.
+func TestBadTargetsAreUsageErrors(t *testing.T) {
+	v := opened(t)
+	const peer = "/p2p/12D3KooWGQh4PZmNNXHpLHPVGNWQx9VHjKVWcMVLwMtHaSd7LqKC"
+	for _, bad := range []string{"x", "OFF", "ipfs lan", "off off", "off lan", "off http://a.example", "http://a.example off",
+		"/ip4/127.0.0.1/tcp/1", "/ip4/300.0.0.1/tcp/1" + peer, "/ip4/127.0.0.1/tcp/1" + peer + " off", "/p2p/x",
+		"http://", "http:a.example", "ftp://a.example", "http://user:secret@a.example", "https://a.example/x", "lan http://a.example:0", "a.example:80"} {
+		out, err := v.join(t.Context(), joinArgs{Targets: strings.Fields(bad)})
+		require.Nil(t, out)
+		require.Equal(t, exitUsage, classify(err).Exit, bad)
+		require.NotContains(t, classify(err).Next, "secret")
+	}
+}

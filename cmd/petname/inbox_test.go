@@ -1,0 +1,118 @@
+package main
+
+import (
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// offered returns verbs over a home whose inbox contains a contact's offer of a
+// mutual introduction, without a stored session. decide acts on the offer before.
+func offered(t *testing.T, decide func(*petname.Book, petname.SuggestionID)) (*verbs, petname.SuggestionID) {
+	by := newKey(t)
+	var id petname.SuggestionID
+	v := opened(t, func(b *petname.Book) {
+		alice, err := name.Parse("alice")
+		require.NoError(t, err)
+		_, err = b.Add(alice, pointer.Link{Pointer: by.Pointer()}, petname.Source{})
+		require.NoError(t, err)
+		_, out, err := mutual.Start(time.Now(), rand.Reader, by, mutual.Party{Pointer: b.Identity(), Suggested: "x"},
+			mutual.Party{Pointer: newKey(t).Pointer(), Suggested: "y"}, time.Now().Add(time.Hour))
+		require.NoError(t, err)
+		id, _, err = b.Suggest(petname.Suggestion{Kind: petname.Mutual, Channel: "drop", Evidence: out[0].Bytes})
+		require.NoError(t, err)
+		if decide != nil {
+			decide(b, id)
+		}
+	})
+	return v, id
+}
+
+// An offer that is already decided accepts no consent.
+func TestADecidedOfferAcceptsNoConsent(t *testing.T) {
+	v, id := offered(t, func(b *petname.Book, id petname.SuggestionID) { require.NoError(t, b.Consent(id)) })
+	_, err := v.accept(t.Context(), acceptArgs{ID: id.String()})
+	require.Equal(t, "decided", classify(err).Code, "%v", err)
+}
+
+// An offer whose contact is not known yet cannot be declined for ever, and
+// remains pending.
+func TestAnOfferIsNotDeclinedForEver(t *testing.T) {
+	v, id := offered(t, nil)
+	_, err := v.decline(t.Context(), declineArgs{ID: id.String(), Never: true})
+	require.ErrorContains(t, err, "for ever")
+	s, err := v.agent.Suggestion(id.String())
+	require.NoError(t, err)
+	require.Equal(t, petname.Pending, s.State)
+}
+
+// If a contact is paired under a name that is taken, the contact waits in the
+// inbox, and the error contains its pointer.
+func TestAPairingStandsIfTheNameIsTaken(t *testing.T) {
+	alice, status := started(t)
+	bob := opened(t)
+	_, err := bob.join(t.Context(), joinArgs{Targets: status.Addrs})
+	require.NoError(t, err)
+	_, err = bob.add(t.Context(), addArgs{Name: "alice", Target: newPointer(t)})
+	require.NoError(t, err)
+	require.NoError(t, homeOf(t, alice).SetConfig(home.Config{Network: "peers", Bootstrap: status.Addrs}))
+	invited, err := alice.invite(t.Context(), inviteArgs{Expires: time.Hour, Uses: 1})
+	require.NoError(t, err)
+	out, err := bob.pair(t.Context(), pairArgs{Text: invited.Link, As: "alice"})
+	require.Equal(t, "name_taken", classify(err).Code, "%v", err)
+	require.Equal(t, alice.agent.Pointer().String(), out.Pointer)
+	require.Equal(t, "petname accept "+out.Suggestion+" --as NAME", classify(err).Next)
+	waits, err := bob.agent.Suggestion(out.Suggestion)
+	require.NoError(t, err)
+	require.Equal(t, petname.Pending, waits.State)
+}
+
+// Knock refuses the owner's pointer.
+func TestKnockRefusesTheOwnPointer(t *testing.T) {
+	v := opened(t)
+	_, err := v.knock(t.Context(), knockArgs{To: v.agent.Pointer().String(), Expires: time.Hour})
+	require.Equal(t, "own_pointer", classify(err).Code, "%v", err)
+}
+
+// A suggestion that is not there is named in the failure, with the next step.
+func TestANumberOfNoSuggestionIsNotFound(t *testing.T) {
+	v := opened(t)
+	_, err := v.accept(t.Context(), acceptArgs{ID: "123456", As: "bob"})
+	require.Equal(t, &failure{Code: "not_found", Exit: exitNotFound, Message: `no suggestion has the number "123456"`, Next: "petname inbox"}, classify(err))
+	require.NotErrorIs(t, err, agent.ErrNoSuggestion)
+}
+
+// A file with a statement whose signature was changed is refused, and nothing of
+// it is stored.
+func TestAForgedStatementInAFileIsRefused(t *testing.T) {
+	v, alice := opened(t), newKey(t)
+	_, err := v.add(t.Context(), addArgs{Name: "alice", Target: alice.Pointer().String()})
+	require.NoError(t, err)
+	i := introduce.Introduction{To: v.agent.Pointer(), About: newKey(t).Pointer(), Expires: time.Now().Add(time.Hour)}
+	signed, err := i.Sign(alice, nil, time.Now())
+	require.NoError(t, err)
+	forged := signed.Bytes()
+	forged[len(forged)-1] ^= 1
+	before, err := v.log(t.Context(), logArgs{})
+	require.NoError(t, err)
+	_, err = v.inbox(t.Context(), inboxArgs{Texts: [][]byte{introduce.Armor(forged)}})
+	require.Equal(t, exitUnverified, classify(err).Exit, "%v", err)
+	_, err = v.accept(t.Context(), acceptArgs{Text: introduce.Armor(forged), As: "bob"})
+	require.Equal(t, exitUnverified, classify(err).Exit, "%v", err)
+	after, err := v.log(t.Context(), logArgs{})
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+	in, err := v.inbox(t.Context(), inboxArgs{Texts: [][]byte{introduce.Armor(signed.Bytes())}})
+	require.NoError(t, err)
+	require.Len(t, in.Suggestions, 1)
+}

@@ -1,0 +1,122 @@
+package agent
+
+import (
+	"context"
+	"crypto/hpke"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// What the tests in package agent_test need of an agent. They are functions, not
+// methods: a test looks at all methods of an Agent.
+
+type Router = router
+
+const (
+	JoinTimeout    = joinTimeout
+	LookTimeout    = lookTimeout
+	SyncTimeout    = syncTimeout
+	SyncEvery      = syncEvery
+	SyncRest       = syncRest
+	SendTimeout    = sendTimeout
+	UnlinkableLife = unlinkableLife
+	MaxValue       = maxValue
+	MaxPending     = maxPending
+)
+
+var (
+	HasV1     = hasV1
+	IsNetwork = isNetwork
+
+	CheckDraft = Draft.check
+)
+
+func HomeOf(a *Agent) home.Home       { return a.home }
+func BookOf(a *Agent) *petname.Book   { return a.book }
+func RecordsOf(a *Agent) *dht.Dir     { return a.records }
+func CardsOf(a *Agent) *cards         { return &cards{a.state} }
+func OwnNetworkOf(a *Agent) dht.Store { return &ownNetwork{lazyNetwork{state: a.state}} }
+func IsLocked(a *Agent) bool          { return a.locked() }
+
+func NodeOf(a *Agent) Node {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.node
+}
+
+func UnlinkableOf(a *Agent) Node {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.unlinkable
+}
+
+// UnlinkableNode returns the node with a throw-away key, after the one in use has
+// become older.
+func UnlinkableNode(ctx context.Context, a *Agent, older time.Duration) (Node, error) {
+	c, err := a.home.Config()
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	a.unlinkableSince = a.unlinkableSince.Add(-older)
+	a.mu.Unlock()
+	return a.unlinkableNode(ctx, c)
+}
+
+func SetRouter(a *Agent, url string, r Router) { a.clients = map[string]router{url: r} }
+
+func SetSettleTimeout(a *Agent, d time.Duration) { a.settles = d }
+
+func ParseJoin(a *Agent, targets ...string) (home.Config, error) { return a.parseJoin(targets) }
+
+func JoinedStores(ctx context.Context, a *Agent) ([]dht.Store, error) { return a.joined(ctx) }
+
+func SealingOf(a *Agent) ([]hpke.PrivateKey, error) { return a.sealing() }
+
+// WhilePublishing calls fn as if a publication were under way.
+func WhilePublishing(a *Agent, fn func()) {
+	a.publishing.Lock()
+	defer a.publishing.Unlock()
+	fn()
+}
+
+func Renew(ctx context.Context, a *Agent, old pointer.Record, life time.Duration) error {
+	return a.renew(ctx, old, life)
+}
+
+func KeepLast(ctx context.Context, a *Agent) error {
+	id, err := a.identity()
+	if err != nil {
+		return err
+	}
+	return a.keepLast(ctx, id)
+}
+
+// StopLoops ends what Start began, and returns when it has ended.
+func StopLoops(a *Agent) {
+	a.mu.Lock()
+	stop := a.stop
+	a.mu.Unlock()
+	stop()
+	a.loops.Wait()
+}
+
+// LifeOf returns the context that ends with Close.
+func LifeOf(a *Agent) context.Context { return a.life }
+
+// WaitTail waits for what continues after its method returned.
+func WaitTail(a *Agent) { a.tail.Wait() }
+
+// Subscribers counts the receivers of changes.
+func Subscribers(a *Agent) int {
+	a.events.mu.Lock()
+	defer a.events.mu.Unlock()
+	return len(a.events.subscribers)
+}
+
+// Notify publishes a change of a contact.
+func Notify(a *Agent, p pointer.Pointer) { a.events.publish(Event{BookChanged, p}) }

@@ -1,0 +1,130 @@
+package agent_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/kad"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// horse returns the passphrase of a test.
+func horse() ([]byte, error) { return []byte("horse"), nil }
+
+// A rotation of the identity waits for a publication, and a publication waits
+// for a rotation. A record is signed by a key before that key is removed.
+func TestARotationAndAPublicationDoNotOverlap(t *testing.T) {
+	a := opened(t)
+	var wg sync.WaitGroup
+	for i := range 12 {
+		wg.Go(func() {
+			if i%3 == 0 {
+				_, err := a.Rotate(context.Background(), agent.Rotation{})
+				assert.NoError(t, err)
+				return
+			}
+			_, err := a.Publish(context.Background(), draft(agent.WaitNone))
+			assert.NoError(t, err)
+		})
+	}
+	wg.Wait()
+	id, err := agent.HomeOf(a).Identity()
+	require.NoError(t, err)
+	require.Len(t, id.Succession, 4)
+	require.Equal(t, id.Pointer, a.Pointer())
+	for _, s := range id.Succession { // the last record of each key names its successor
+		card, ok := held(t, a, s.Old).Card()
+		require.True(t, ok)
+		require.False(t, card.Successor.IsZero())
+	}
+}
+
+// A rotation that fails publishes no successor: the key after it, to which the
+// record commits, would be lost, and another rotation would contradict it.
+func TestARotationThatFailsNamesNoSuccessor(t *testing.T) {
+	dir := t.TempDir()
+	next := filepath.Join(dir, "next.key")
+	a := openedWith(t, agent.Options{Create: &agent.Profile{Passphrase: "horse", Recovery: next, WorkFactor: 10}, Passphrase: horse})
+	_, err := a.Publish(t.Context(), draft(agent.WaitNone))
+	require.NoError(t, err)
+	old := a.Pointer()
+	before := held(t, a, old)
+
+	_, err = a.Rotate(t.Context(), agent.Rotation{Next: next, Recovery: filepath.Join(dir, "not there", "n2.key"), WorkFactor: 10})
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.Equal(t, before.Bytes(), held(t, a, old).Bytes())
+	require.Equal(t, old, a.Pointer())
+}
+
+// A rotation is complete even if the process ends right after it: the last record
+// of the old key is stored beside the key that it names.
+func TestTheLastRecordSurvivesTheProcess(t *testing.T) {
+	a := opened(t)
+	_, err := a.Publish(t.Context(), draft(agent.WaitNone))
+	require.NoError(t, err)
+	old := a.Pointer()
+	_, err = a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	last := held(t, a, old)
+	files, err := filepath.Glob(filepath.Join(a.Dir(), "records", "*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		require.NoError(t, os.Remove(file))
+	}
+	_, _, err = a.Held(old)
+	require.ErrorIs(t, err, dht.ErrNotFound)
+	require.NoError(t, agent.KeepLast(t.Context(), a))
+	again := held(t, a, old)
+	require.Equal(t, last.Bytes(), again.Bytes())
+	card, ok := again.Card()
+	require.True(t, ok)
+	id, err := agent.HomeOf(a).Identity()
+	require.NoError(t, err)
+	require.Equal(t, id.Pointer, card.Successor)
+	require.Equal(t, id.Succession, card.Succession)
+}
+
+// The last record has a higher sequence than the network's newest, which a home
+// that was restored from a copy does not know. The attack: a thief of the old key
+// used the highest sequence. That prevents neither the rotation nor a publication
+// under the new key, whose value is not the thief's.
+func TestTheLastRecordIsAboveTheNetworks(t *testing.T) {
+	for _, sequence := range []uint64{9, pointer.MaxSequence - 2, pointer.MaxSequence} {
+		hub, err := kad.Start(t.Context(), kad.Config{Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Server: true})
+		require.NoError(t, err)
+		t.Cleanup(func() { hub.Close() })
+		a := opened(t)
+		ctx := t.Context()
+		join(t, a, hub.Addrs()...)
+		_, err = a.Publish(ctx, draft(agent.WaitSome, value("/ipfs/bafkqaaa")))
+		require.NoError(t, err)
+		theirs, err := pointer.Sign(ownKey(t, a), pointer.Fields{Value: "/ipfs/bafkqabdumvzxi", Sequence: sequence, Expires: time.Now().Add(time.Hour)})
+		require.NoError(t, err)
+		stores, err := agent.JoinedStores(ctx, a)
+		require.NoError(t, err)
+		require.Len(t, stores, 1)
+		_, err = stores[0].Put(ctx, theirs.Pointer(), theirs.Bytes())
+		require.NoError(t, err)
+
+		_, err = a.Rotate(ctx, agent.Rotation{})
+		require.NoError(t, err)
+		require.Equal(t, min(sequence+1, pointer.MaxSequence), held(t, a, theirs.Pointer()).Sequence())
+		for range 2 {
+			out, err := a.PublishDraft(ctx, draft(agent.WaitSome))
+			require.NoError(t, err)
+			require.Equal(t, "/ipfs/bafkqaaa", out.Value)
+			require.Less(t, out.Sequence, uint64(9))
+			require.Equal(t, []pointer.Pointer{theirs.Pointer()}, out.Former)
+		}
+	}
+}
