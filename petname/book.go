@@ -20,6 +20,7 @@ type Book struct {
 	ledger *ledger.Ledger
 	now    func() time.Time
 	moved  atomic.Pointer[[]pointer.Pointer] // my pointers after the first, in turn; nil: none
+	tx     *ledger.Tx                        // the transaction that this book belongs to: see Update; nil: none
 }
 
 // Options may be left zero.

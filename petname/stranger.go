@@ -48,7 +48,7 @@ func (b *Book) ReceiveStranger(signed []byte, channel string, paid func(introduc
 	}
 	w := saidBy(i, Stranger, signed, channel)
 	known := false
-	err = b.ledger.Read(func(v *ledger.View) (err error) {
+	err = b.read(func(v *ledger.View) (err error) {
 		if err := stranger(v, i.By); err != nil {
 			return err
 		}
