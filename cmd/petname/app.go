@@ -202,6 +202,7 @@ func (a *app) together(fn func(do func(verb string, args, result any) error) err
 	if err != nil {
 		return engine.Classify(err)
 	}
+	a.notice(e)
 	err = fn(func(verb string, args, result any) error {
 		raw, err := json.Marshal(args)
 		if err != nil {
@@ -230,6 +231,7 @@ func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *eng
 	if err != nil {
 		return nil, nil, err
 	}
+	a.notice(e)
 	e.ProgressTo(a.working())
 	e.SetWorkFactor(a.work)
 	out, failed := e.Do(a.ctx, verb, raw)
@@ -237,6 +239,13 @@ func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *eng
 		failed = engine.Classify(err)
 	}
 	return out, failed, nil
+}
+
+// notice prints what an open could not read.
+func (a *app) notice(e *engine.Engine) {
+	if err := e.Notice(); err != nil {
+		a.warn("%v", err)
+	}
 }
 
 // show prints a result: as one JSON object, or by text. err is what the verb

@@ -108,6 +108,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 			err = engine.Classify(cerr)
 		}
 	}()
+	a.notice(e)
 	e.LogTo(o.logger)
 	if a.passphraseFile != "" {
 		passphrase, err := a.passphrase()

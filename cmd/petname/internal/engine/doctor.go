@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/peer"
 )
 
 // Check is one thing that the doctor looked at.
@@ -43,6 +44,7 @@ func (e *Engine) Doctor(ctx context.Context, _ NoArgs) (*Checks, error) {
 	} else {
 		add("book", fmt.Sprintf("%d names, every entry verified", names), e.verify(ctx)...)
 	}
+	e.doctorMessages(add)
 	e.doctorRecords(add)
 	e.doctorNetwork(ctx, add)
 	for _, c := range out.Checks {
@@ -75,6 +77,22 @@ func DoctorAlone(dir string, closed error) (*Checks, error) {
 	c, err := h.Config()
 	add("config", "network "+c.Network, err)
 	return out, &Error{Code: "unhealthy", Exit: ExitFailure, Message: "book: " + closed.Error(), Next: "put back a copy of " + ShellWord(h.Dir)}
+}
+
+func (e *Engine) doctorMessages(add func(name, good string, problems ...string)) {
+	if _, err := e.presence(); err != nil {
+		add("messages", "", err.Error())
+		return
+	}
+	rows, errs := peer.Check(e.book)
+	kept, err := e.home.Damaged()
+	if err != nil {
+		errs = append(errs, err)
+	}
+	for _, file := range kept {
+		errs = append(errs, fmt.Errorf("%q has messages of an older version that could not be read: remove it when it is of no more use", file))
+	}
+	add("messages", fmt.Sprintf("%d rows verified", rows), texts(errs)...)
 }
 
 func (e *Engine) doctorRecords(add func(name, good string, problems ...string)) {

@@ -40,6 +40,7 @@ type Engine struct {
 	lastPut *LastPut                // nil: none yet
 
 	post       *peer.Peer      // nil until it is needed
+	lost       error           // the notice of messages of an older version that could not be read; nil: none
 	wake       chan<- struct{} // has a node look after its invitations; nil: no node
 	resting    direct.Resting  // whom nobody could be reached at a moment ago
 	aside      *kad.Node       // a node's client with a throw-away peer key; nil until it is needed
@@ -77,7 +78,18 @@ func Open(dir string, wait time.Duration) (*Engine, error) {
 	e := &Engine{home: h, book: book, records: records, log: slog.New(slog.DiscardHandler), settles: settleTimeout}
 	e.life, e.end = context.WithCancel(context.Background())
 	e.running, e.stop = context.WithCancel(e.life)
+	if h.Older() {
+		_, _ = e.presence() // what fails is reported by each verb that needs it, and by the doctor
+	}
 	return e, nil
+}
+
+// Notice returns the notice of an open that could not read all messages of an
+// older version, nil if there is none.
+func (e *Engine) Notice() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.lost
 }
 
 // LogTo sets where to log; it is called before anything else.

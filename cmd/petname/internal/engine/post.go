@@ -40,12 +40,16 @@ func (e *Engine) presence() (*peer.Peer, error) {
 	// Letters lie in the network under pointers that nobody can tell whose they
 	// are: who carries them there is not to be told by a peer key, either.
 	letters := &letters{engine: e}
-	p, err := peer.Open(peer.Config{Book: e.book, Records: &cards{engine: e}, Store: letters, Me: e.me, Direct: e.directly, Wake: e.wakePost, Sealing: e.sealing,
-		Strangers: e.strangers, File: e.home.PostFile(), Wait: time.Second})
-	if err == nil {
-		e.post = p
+	lost, err := e.home.TakeOver(e.book, peer.TakeRow)
+	if err != nil {
+		return nil, err
 	}
-	return p, err
+	if lost != nil {
+		e.lost = lost
+	}
+	e.post = peer.Open(peer.Config{Book: e.book, Records: &cards{engine: e}, Store: letters, Me: e.me, Direct: e.directly, Wake: e.wakePost, Sealing: e.sealing,
+		Strangers: e.strangers})
+	return e.post, nil
 }
 
 // sealing gives the keys that letters are opened with. Those whose time is over
@@ -371,10 +375,6 @@ func (e *Engine) closePost() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var err error
-	if e.post != nil {
-		err = e.post.Close()
-		e.post = nil
-	}
 	if e.aside != nil {
 		err = errors.Join(err, e.aside.Close())
 		e.aside = nil
