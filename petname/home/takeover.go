@@ -26,8 +26,8 @@ import (
 const stub = "petnames: no database. The messages of this home are in ledger.db, which this version of petname is too old for.\n"
 
 // markTable is the device-local table of the mark, markKey its key. The value is
-// the SHA-256 hash of the file, zero if there was none, and the text of its
-// damage, empty if it was whole.
+// the SHA-256 hash of the file, and the text of its damage, empty if it was
+// whole.
 const markTable = "taken over"
 
 var markKey = []byte(postFile)
@@ -76,9 +76,9 @@ func (h Home) post() (postState, error) {
 
 // TakeOver makes sure that the home's messages are in the device-local tables of
 // its book: those that an older version left in post.db are moved there, once,
-// each row by take, whose error is a row that cannot be read. A crash at any
-// moment, or an error, leaves nothing half: the next call goes on. The notice is
-// nil unless the file was damaged.
+// each row by take, whose error is a row that cannot be read. It puts a stub in
+// the place of the file, in a new home too. After a crash at any moment, or an
+// error, the next call goes on. The notice is nil unless the file was damaged.
 func (h Home) TakeOver(book *petname.Book, take func(local *ledger.View, row ledger.BoltRow) error) (*DamagedMessagesError, error) {
 	notice, err := h.takeOver(book, take)
 	if err != nil {
@@ -89,36 +89,41 @@ func (h Home) TakeOver(book *petname.Book, take func(local *ledger.View, row led
 
 func (h Home) takeOver(book *petname.Book, take func(local *ledger.View, row ledger.BoltRow) error) (*DamagedMessagesError, error) {
 	state, err := h.post()
-	if err != nil || state == postStub {
+	switch {
+	case err != nil, state == postStub:
 		return nil, err
+	case state == postAbsent: // a new home
+		return nil, h.replace(postFile, []byte(stub))
 	}
-	var sum [sha256.Size]byte
-	if state == postOlder {
-		if sum, err = hashFile(h.path(postFile)); err != nil {
-			return nil, err
-		}
+	sum, err := hashFile(h.path(postFile))
+	if err != nil {
+		return nil, err
 	}
 	taken, damage, err := mark(book)
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case taken == nil:
-		if damage, err = h.moveRows(book, state, sum, take); err != nil {
-			return nil, err
-		}
-	case state == postOlder && sum != *taken:
-		damage = "it was written after the messages had moved to " + ledgerFile
+	if taken == nil {
+		damage, err = h.moveRows(book, sum, take)
+	}
+	if errors.Is(err, errInUse) || taken != nil && sum != *taken {
+		damage, err = "it was written after the messages had moved to "+ledgerFile, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	var notice *DamagedMessagesError
-	if damage != "" && state == postOlder {
+	if damage != "" {
 		notice = &DamagedMessagesError{Damage: damage}
-		if notice.Kept, err = h.keepDamaged(); err != nil {
+		if notice.Kept, err = h.keepDamaged(sum); err != nil {
 			return nil, err
 		}
 	}
 	return notice, h.replace(postFile, []byte(stub))
 }
+
+// errInUse is returned when rows would come to those that a table has already.
+var errInUse = errors.New("the tables are in use")
 
 // mark returns the hash of the file that was taken over, and its damage; nil if
 // none was.
@@ -140,23 +145,28 @@ func mark(book *petname.Book) (taken *[sha256.Size]byte, damage string, err erro
 
 // moveRows commits the rows of the file and the mark, and returns what of it is
 // damaged.
-func (h Home) moveRows(book *petname.Book, state postState, sum [sha256.Size]byte, take func(local *ledger.View, row ledger.BoltRow) error) (damage string, err error) {
+func (h Home) moveRows(book *petname.Book, sum [sha256.Size]byte, take func(local *ledger.View, row ledger.BoltRow) error) (damage string, err error) {
 	info, err := os.Stat(h.path(postFile))
-	if err != nil && state == postOlder {
+	if err != nil || info.Size() == 0 { // an empty one was never begun
 		return "", err
 	}
 	err = book.Update(func(_ *petname.Book, local *ledger.View) error {
 		var found damages
-		if state == postOlder && info.Size() > 0 { // an empty one was never begun
-			for row, err := range ledger.ReadBolt(h.path(postFile)) {
-				if err == nil {
-					if err = take(local, row); err != nil {
-						err = fmt.Errorf("%s %x: %w", row.Bucket, row.Key, err)
-					}
+		bucket := ""
+		for row, err := range ledger.ReadBolt(h.path(postFile)) {
+			if err == nil && row.Bucket != bucket {
+				bucket = row.Bucket
+				if n, err := local.Count(bucket); err == nil && n > 0 {
+					return errInUse
 				}
-				if err != nil {
-					found.add(err)
+			}
+			if err == nil {
+				if err = take(local, row); err != nil {
+					err = fmt.Errorf("%s %x: %w", row.Bucket, row.Key, err)
 				}
+			}
+			if err != nil {
+				found.add(err)
 			}
 		}
 		damage = found.String()
@@ -166,19 +176,15 @@ func (h Home) moveRows(book *petname.Book, state postState, sum [sha256.Size]byt
 }
 
 // keepDamaged links the file to a name under which it stays, and returns that.
-func (h Home) keepDamaged() (string, error) {
+func (h Home) keepDamaged(sum [sha256.Size]byte) (string, error) {
 	file := h.path(postFile)
-	info, err := os.Stat(file)
-	if err != nil {
-		return "", err
-	}
 	for n := 0; ; n++ {
 		kept := h.path(damagedFile)
 		if n > 0 {
 			kept = fmt.Sprintf("%s.%d", kept, n)
 		}
-		there, err := os.Lstat(kept)
-		if err == nil && !os.SameFile(info, there) {
+		there, err := hashFile(kept)
+		if err == nil && there != sum {
 			continue // of an earlier time
 		}
 		if errors.Is(err, fs.ErrNotExist) {

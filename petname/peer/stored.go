@@ -38,9 +38,9 @@ func TakeRow(local *ledger.View, row ledger.BoltRow) error {
 	return at.store(local, parts)
 }
 
-// Check reads every row of the tables, and returns their number and the errors of
-// those that cannot be read.
-func Check(book *petname.Book) (rows int, problems []error) {
+// Check reads every row of the tables, and returns an error for each that cannot
+// be read.
+func Check(book *petname.Book) (problems []error) {
 	err := book.Ledger().ReadLocal(func(local *ledger.View) error {
 		for _, table := range []string{tableChannels, tableQueue, tableTurns, tableSaid, tableOffers, tableBurnt, tableKnown, tableInvited,
 			tableStarted, tableOutbox, tableShared, tableKnocks, tableHeard, tableFormer, tableFormerQueue} {
@@ -48,7 +48,6 @@ func Check(book *petname.Book) (rows int, problems []error) {
 				if err != nil {
 					return err
 				}
-				rows++
 				if err := checkStored(local, table, row); err != nil {
 					problems = append(problems, fmt.Errorf("%s %x: %w", table, row.Key, err))
 				}
@@ -59,7 +58,7 @@ func Check(book *petname.Book) (rows int, problems []error) {
 	if err != nil {
 		problems = append(problems, err)
 	}
-	return rows, problems
+	return problems
 }
 
 func checkStored(local *ledger.View, table string, row ledger.KV) error {

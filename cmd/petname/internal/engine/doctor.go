@@ -42,9 +42,8 @@ func (e *Engine) Doctor(ctx context.Context, _ NoArgs) (*Checks, error) {
 	if err != nil {
 		add("book", "", err.Error())
 	} else {
-		add("book", fmt.Sprintf("%d names, every entry verified", names), e.verify(ctx)...)
+		add("book", fmt.Sprintf("%d names, every entry verified", names), append(e.verify(ctx), e.verifyMessages()...)...)
 	}
-	e.doctorMessages(add)
 	e.doctorRecords(add)
 	e.doctorNetwork(ctx, add)
 	for _, c := range out.Checks {
@@ -79,12 +78,13 @@ func DoctorAlone(dir string, closed error) (*Checks, error) {
 	return out, &Error{Code: "unhealthy", Exit: ExitFailure, Message: "book: " + closed.Error(), Next: "put back a copy of " + ShellWord(h.Dir)}
 }
 
-func (e *Engine) doctorMessages(add func(name, good string, problems ...string)) {
+// verifyMessages reads every message and session in the book's device-local
+// tables.
+func (e *Engine) verifyMessages() []string {
 	if _, err := e.presence(); err != nil {
-		add("messages", "", err.Error())
-		return
+		return []string{err.Error()}
 	}
-	rows, errs := peer.Check(e.book)
+	errs := peer.Check(e.book)
 	kept, err := e.home.Damaged()
 	if err != nil {
 		errs = append(errs, err)
@@ -92,7 +92,7 @@ func (e *Engine) doctorMessages(add func(name, good string, problems ...string))
 	for _, file := range kept {
 		errs = append(errs, fmt.Errorf("%q has messages of an older version that could not be read: remove it when it is of no more use", file))
 	}
-	add("messages", fmt.Sprintf("%d rows verified", rows), texts(errs)...)
+	return texts(errs)
 }
 
 func (e *Engine) doctorRecords(add func(name, good string, problems ...string)) {
