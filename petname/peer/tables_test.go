@@ -14,6 +14,7 @@ import (
 	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -136,4 +137,33 @@ func TestEachMessageUnderWayHasARow(t *testing.T) {
 	require.Empty(t, alice.rows(t, tableQueue, at.key))
 	require.Empty(t, alice.rows(t, tableChannels, at.key))
 	require.Equal(t, bobs, alice.rows(t, tableQueue, other.key))
+}
+
+// An introduction whose succession shows duplicity is received as a refusal, once,
+// and stays in the inbox: it does not hold up the messages behind it.
+func TestAnIntroductionThatShowsDuplicityDelaysNothing(t *testing.T) {
+	alice, bob, carol := three(t)
+	bob.knows(t, carol)
+	from, to, chain := carol.goesOn(t)
+	require.NoError(t, bob.book.Succeed(from, chain))
+	after, err := pointer.Commit(testKey("another third").Public())
+	require.NoError(t, err)
+	other, err := pointer.Succeed(from, testKey("carol's next"), after, testKey("carol"))
+	require.NoError(t, err)
+	ctx := context.Background()
+	signed, err := introduce.Introduction{To: pointerOf("bob"), About: to, Chain: []pointer.Succession{other}, Suggested: "carol",
+		Expires: alice.clock.now.Add(Life)}.Sign(alice.key, nil, alice.clock.now)
+	require.NoError(t, err)
+	_, err = alice.Send(ctx, alice.key, pointerOf("bob"), signed)
+	require.NoError(t, err)
+	sam := newPerson(t, alice.clock, alice.network, "sam")
+	_, err = alice.Send(ctx, alice.key, pointerOf("bob"), alice.introduces(t, sam, bob))
+	require.NoError(t, err)
+	report := bob.fetch(t)
+	require.Len(t, report.Refused, 1)
+	require.ErrorAs(t, report.Refused[0].Err, new(*petname.DuplicityError))
+	require.Len(t, report.Fresh, 1)
+	require.Len(t, bob.inbox(t), 2)
+	require.Empty(t, bob.fetch(t).Refused)
+	require.Empty(t, alice.fetch(t).Waiting)
 }
