@@ -239,6 +239,32 @@ func TestAnOlderHomeSurvivesAKillInTheTakeOver(t *testing.T) {
 	}
 }
 
+// Killed as a process at a random moment of its first verb, it does too.
+func TestKilledTakeOver(t *testing.T) {
+	t.Parallel()
+	killer := newKiller(5)
+	whole, cut := 0, 0
+	for range times(16) {
+		dir := olderHome(t, "alice")
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.toml"), []byte("network = \"off\"\n"), 0o600))
+		copied := filepath.Join(t.TempDir(), "post.db")
+		b, err := os.ReadFile(filepath.Join(dir, "post.db"))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(copied, b, 0o600))
+		older := bolted(t, copied)
+		if killer.killed(t, dir, "list").exit == 0 {
+			whole++
+		} else {
+			cut++
+		}
+		holdsAll(t, dir, "alice")
+		taken(t, dir, older)
+		stubbed(t, dir)
+	}
+	require.NotZero(t, whole, "every verb was killed in time: nothing was tested")
+	require.NotZero(t, cut, "none was killed in time: nothing was tested")
+}
+
 // Of a damaged post.db what can be read is taken over; the file is kept, the
 // command warns once, and the doctor reports it until it is removed.
 func TestADamagedOlderHomeKeepsWhatCanBeRead(t *testing.T) {

@@ -345,10 +345,11 @@ func (p *Peer) offer(tx tx, s *invited, request []byte, report *Report) (stop bo
 	if !fresh {
 		return false, nil
 	}
-	return false, tx.tell(id, report)
+	return false, tx.addFresh(id, report)
 }
 
-func (tx tx) tell(id petname.SuggestionID, report *Report) error {
+// addFresh reports a suggestion that is new in the inbox.
+func (tx tx) addFresh(id petname.SuggestionID, report *Report) error {
 	s, err := tx.book.Suggestion(id.String())
 	if err == nil {
 		report.Fresh = append(report.Fresh, s)
@@ -427,7 +428,7 @@ func (p *Peer) conclude(tx tx, s invited, report *Report) error {
 	if !fresh {
 		return nil
 	}
-	return tx.tell(id, report)
+	return tx.addFresh(id, report)
 }
 
 // prove sends what needs the identity's key, and waited for it.

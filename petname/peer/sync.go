@@ -361,7 +361,7 @@ func (p *Peer) takeStatement(tx tx, by pointer.Pointer, signed []byte, report *R
 	case errors.Is(err, petname.ErrInboxFull):
 		return true, fmt.Errorf("%w: it waits with who sent it", err)
 	case err == nil && fresh && id != (petname.SuggestionID{}):
-		err := tx.tell(id, report)
+		err := tx.addFresh(id, report)
 		return err != nil, err
 	case err == nil, refusal(err):
 		return false, err

@@ -33,8 +33,8 @@ const (
 	tableFormerQueue = "former queue" // likewise ‖ number (8 bytes) → message
 )
 
-// tx is one transaction over the book and the tables. Whoever is in one takes
-// none of the locks of Peer.
+// tx is one transaction over the book and the tables. The functions that run in
+// one take none of the locks of Peer.
 type tx struct {
 	book  *petname.Book
 	local *ledger.View
