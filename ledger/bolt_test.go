@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -92,6 +93,17 @@ func TestReadBoltYieldsEveryRow(t *testing.T) {
 	for _, err := range ReadBolt(filepath.Join(t.TempDir(), "none")) {
 		require.ErrorIs(t, err, fs.ErrNotExist)
 	}
+	nested, _ := bolted(t, 4096)
+	db, err := bbolt.Open(nested, 0o600, &bbolt.Options{NoSync: true})
+	require.NoError(t, err)
+	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.Bucket([]byte("small")).CreateBucket([]byte("nested"))
+		return err
+	}))
+	require.NoError(t, db.Close())
+	got, errs := readBolt(t, nested)
+	require.Len(t, got, 64)
+	require.ErrorContains(t, errs[0], "within bucket")
 	for _, b := range [][]byte{nil, []byte("hello"), make([]byte, 1<<16)} {
 		path := filepath.Join(t.TempDir(), "garbage")
 		require.NoError(t, os.WriteFile(path, b, 0o600))
@@ -206,4 +218,69 @@ func TestReadBoltFollowsNoPointerAstray(t *testing.T) {
 		}
 	}
 	require.NotZero(t, met)
+
+	// Neither an older version of a leaf, among the free pages, nor a leaf of
+	// another place or bucket is read for the leaf that is meant.
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	overwrite(t, path, whole)
+	p, err := openPages(f, path, size)
+	require.NoError(t, err)
+	free, _, err := p.free()
+	require.NoError(t, err)
+	stale := 0
+	for id := 2; id*size < len(whole); id++ {
+		page := whole[id*size:]
+		if ne.Uint64(page) != uint64(id) || ne.Uint16(page[8:]) != flagBranch || slices.Contains(free, uint64(id)) {
+			continue
+		}
+		for i := range int(ne.Uint16(page[10:])) {
+			at := id*size + pageHeader + i*elemSize + 8
+			for to := uint64(2); to < p.meta.end; to++ {
+				if h := whole[to*size:]; ne.Uint64(h) != to || ne.Uint16(h[8:]) != flagLeaf || ne.Uint64(whole[at:]) == to {
+					continue
+				}
+				if !slices.Contains(free, to) && i > 2 && to%3 > 0 {
+					continue // a sample
+				}
+				b := bytes.Clone(whole)
+				ne.PutUint64(b[at:], to)
+				overwrite(t, path, b)
+				got, errs := readBolt(t, path)
+				require.NotEmpty(t, errs)
+				for key := range got {
+					require.Contains(t, want, key)
+				}
+				stale++
+			}
+		}
+	}
+	require.NotZero(t, stale)
+
+	// A chain of branch pages, each of which is met once, ends.
+	long := bytes.Index(whole, []byte("longlong"))/size + 2
+	b := bytes.Clone(whole)
+	for id := long; id < long+40; id++ {
+		page := b[id*size:]
+		clear(page[:size])
+		ne.PutUint64(page, uint64(id))
+		ne.PutUint16(page[8:], flagBranch)
+		ne.PutUint16(page[10:], 1)
+		ne.PutUint32(page[pageHeader:], elemSize)
+		ne.PutUint32(page[pageHeader+4:], 100)
+		ne.PutUint64(page[pageHeader+8:], uint64(id+1))
+		copy(page[pageHeader+elemSize:], fmt.Sprintf("%0100d", 0))
+	}
+	led := false
+	for id := 2; id < long && !led; id++ {
+		if page := b[id*size:]; ne.Uint64(page) == uint64(id) && ne.Uint16(page[8:]) == flagBranch && !slices.Contains(free, uint64(id)) {
+			ne.PutUint64(page[pageHeader+8:], uint64(long))
+			led = true
+		}
+	}
+	require.True(t, led)
+	overwrite(t, path, b)
+	_, errs := readBolt(t, path)
+	require.Contains(t, fmt.Sprint(errs), "too deep")
 }
