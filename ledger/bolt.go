@@ -30,17 +30,11 @@ func ReadBolt(path string) iter.Seq2[BoltRow, error] {
 			return
 		}
 		defer f.Close()
-		info, err := f.Stat()
-		if err != nil {
-			yield(BoltRow{}, err)
-			return
-		}
 		p, err := openPages(f, path, boltPageSize(f))
 		if err != nil {
 			yield(BoltRow{}, err)
 			return
 		}
-		p.meta.end = min(p.meta.end, uint64(info.Size()/p.size)) // the file may be cut
 		r := &boltReader{pages: p, seen: p.newSet(), yield: yield}
 		if _, _, ok := readMeta(f, (1-p.meta.slot)*p.size); !ok {
 			r.report(p.bad("the meta pages", errors.New("one is not valid: the last change may be missing")))

@@ -41,7 +41,11 @@ func bolted(t *testing.T, pageSize int) (path string, rows map[string]string) {
 	for i := range 60 {
 		put("tree", fmt.Sprintf("%0100d", i*37%60), fmt.Sprintf("%0300d", i))
 	}
+	for i := range 12 {
+		put("zone", fmt.Sprintf("!%099d", i), fmt.Sprintf("%0300d", i))
+	}
 	put("long", "key", string(bytes.Repeat([]byte("long"), 20_000)))
+	put("tree", fmt.Sprintf("%0100d", 7), rows[fmt.Sprintf("tree/%0100d", 7)]) // an older copy of the leaf stays
 	require.NoError(t, db.Close())
 	return path, rows
 }
@@ -102,7 +106,7 @@ func TestReadBoltYieldsEveryRow(t *testing.T) {
 	}))
 	require.NoError(t, db.Close())
 	got, errs := readBolt(t, nested)
-	require.Len(t, got, 64)
+	require.Len(t, got, 76)
 	require.ErrorContains(t, errs[0], "within bucket")
 	for _, b := range [][]byte{nil, []byte("hello"), make([]byte, 1<<16)} {
 		path := filepath.Join(t.TempDir(), "garbage")
@@ -261,23 +265,27 @@ func TestReadBoltFollowsNoPointerAstray(t *testing.T) {
 	// A chain of branch pages, each of which is met once, ends.
 	long := bytes.Index(whole, []byte("longlong"))/size + 2
 	b := bytes.Clone(whole)
-	for id := long; id < long+40; id++ {
-		page := b[id*size:]
-		clear(page[:size])
-		ne.PutUint64(page, uint64(id))
-		ne.PutUint16(page[8:], flagBranch)
-		ne.PutUint16(page[10:], 1)
-		ne.PutUint32(page[pageHeader:], elemSize)
-		ne.PutUint32(page[pageHeader+4:], 100)
-		ne.PutUint64(page[pageHeader+8:], uint64(id+1))
-		copy(page[pageHeader+elemSize:], fmt.Sprintf("%0100d", 0))
-	}
 	led := false
 	for id := 2; id < long && !led; id++ {
-		if page := b[id*size:]; ne.Uint64(page) == uint64(id) && ne.Uint16(page[8:]) == flagBranch && !slices.Contains(free, uint64(id)) {
-			ne.PutUint64(page[pageHeader+8:], uint64(long))
-			led = true
+		page := b[id*size:]
+		if ne.Uint64(page) != uint64(id) || ne.Uint16(page[8:]) != flagBranch || slices.Contains(free, uint64(id)) {
+			continue
 		}
+		ne.PutUint64(page[pageHeader+8:], uint64(long))
+		from := pageHeader + int(ne.Uint32(page[pageHeader:]))
+		key := page[from : from+int(ne.Uint32(page[pageHeader+4:]))]
+		for id := long; id < long+40; id++ {
+			page := b[id*size:]
+			clear(page[:size])
+			ne.PutUint64(page, uint64(id))
+			ne.PutUint16(page[8:], flagBranch)
+			ne.PutUint16(page[10:], 1)
+			ne.PutUint32(page[pageHeader:], elemSize)
+			ne.PutUint32(page[pageHeader+4:], uint32(len(key)))
+			ne.PutUint64(page[pageHeader+8:], uint64(id+1))
+			copy(page[pageHeader+elemSize:], key)
+		}
+		led = true
 	}
 	require.True(t, led)
 	overwrite(t, path, b)

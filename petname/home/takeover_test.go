@@ -289,6 +289,30 @@ func TestAPowerCutInATakeOverLosesNothing(t *testing.T) {
 		refused(t, h)
 		require.NoError(t, book.Close())
 	}
+	// Nor does it lose the file of which something could not be read.
+	original[bytes.Index(original, bytes.Repeat([]byte{9}, 300))+7] ^= 1
+	damaged := copied(t, whole)
+	require.NoError(t, os.WriteFile(damaged.path(postFile), original, 0o600))
+	for disk := range durabletest.Crashes() {
+		h := copied(t, damaged)
+		h.files = disk
+		book, notice, err := opened(t, h)
+		disk.Crash()
+		require.Equal(t, err == nil, notice != nil, disk)
+		require.NoError(t, book.Close())
+		b, rerr := os.ReadFile(h.path(postFile))
+		require.NoError(t, rerr, disk)
+		if string(b) == stub {
+			b, rerr = os.ReadFile(h.path(damagedFile))
+			require.NoError(t, rerr, disk)
+		}
+		require.True(t, bytes.Equal(b, original), disk)
+		h.files = nil
+		book, _, err = opened(t, h)
+		require.NoError(t, err, disk)
+		require.Equal(t, 59, rows(t, book), disk)
+		require.NoError(t, book.Close())
+	}
 	for disk := range durabletest.Faults() {
 		h := copied(t, whole)
 		h.files = disk

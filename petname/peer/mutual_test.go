@@ -491,3 +491,22 @@ func TestAnIntroductionDoesNotReplaceDataFromAPairing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, told, now)
 }
+
+// Consent to an offer whose end has come is not noted in the book.
+func TestConsentThatComesTooLateIsNotNoted(t *testing.T) {
+	alice, bob, carol := three(t)
+	alice.offers(t, bob, carol)
+	offer := bob.offered(t)
+	bob.clock.now = offer.Expires.Add(time.Hour)
+	entries := func() (n int) {
+		for _, err := range bob.book.Log() {
+			require.NoError(t, err)
+			n++
+		}
+		return n
+	}
+	before := entries()
+	_, _, err := bob.AcceptMutual(context.Background(), bob.key, offer.ID)
+	require.ErrorAs(t, err, new(*mutual.EndedError))
+	require.Equal(t, before, entries())
+}
