@@ -3,14 +3,14 @@ package ledger
 import (
 	"encoding/binary"
 
-	"github.com/fxamacker/cbor/v2"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // Entries are written and read by the few lines here, because a strict reader
 // of one fixed shape has nothing to configure: every head must be minimal, so
 // what it accepts has one spelling. A test holds the writer to fxamacker's core
 // deterministic encoding (RFC 8949 §4.2.1). Statements, which are rare, go
-// through that library.
+// through package canonical.
 
 const (
 	cborUint  byte = 0 << 5
@@ -106,39 +106,12 @@ func (r *reader) null() bool {
 	return true
 }
 
-// The library's modes, built once and never changed.
-var (
-	encMode, encErr = cbor.CoreDetEncOptions().EncMode()
-	decMode, decErr = cbor.DecOptions{
-		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
-		IndefLength:      cbor.IndefLengthForbidden,
-		TagsMd:           cbor.TagsForbidden,
-		MaxNestedLevels:  4,
-		MaxArrayElements: 1024,
-		MaxMapPairs:      16,
-	}.DecMode()
-)
+// bounds are those of statements and of the rows of the index.
+var bounds = canonical.Bounds{Elements: 1024, Pairs: 16}
 
-// canonical encodes a statement or a row in core deterministic CBOR.
-func canonical(v any) []byte {
-	if encErr != nil {
-		panic("ledger: " + encErr.Error())
-	}
-	b, err := encMode.Marshal(v)
-	if err != nil {
-		panic("ledger: " + err.Error()) // only structs of this package come here
-	}
-	return b
-}
-
-// decode reads into v, strictly; the caller compares with canonical(v) where
-// foreign bytes must have one spelling.
-func decode(b []byte, v any) error {
-	if decErr != nil {
-		return decErr
-	}
-	return decMode.Unmarshal(b, v)
-}
+// readRow reads a row of the index. Rows have checksums, and a row is not held
+// to one encoding.
+func readRow(b []byte, row any) error { return canonical.UnmarshalLoose(b, row, bounds) }
 
 // wire is how an entry travels: [entry, body or null].
 func wire(entry, body []byte, withBody bool) []byte {

@@ -31,13 +31,16 @@ const (
 )
 
 var (
-	castagnoli  = crc32.MakeTable(crc32.Castagnoli)
 	sentinelKey = []byte{0}
 
 	errAbsent   = errors.New("a row is missing")
 	errChecksum = errors.New("the checksum does not hold")
 	errOrder    = errors.New("rows are out of order")
 )
+
+// castagnoli returns the table of the checksums, which package hash/crc32 makes
+// at the first call.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // chain is one bucket of linked rows within one transaction.
 type chain struct {
@@ -63,7 +66,7 @@ func (r rowAt) String() string {
 }
 
 func newChain(tx *bbolt.Tx, name, path string) (*chain, error) {
-	c := &chain{name: name, path: path, salt: crc32.Checksum([]byte(name), castagnoli)}
+	c := &chain{name: name, path: path, salt: crc32.Checksum([]byte(name), castagnoli())}
 	return c, c.find(tx)
 }
 
@@ -87,7 +90,7 @@ func createChain(tx *bbolt.Tx, bucket, name, path string) (*chain, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &chain{b: b, name: name, path: path, salt: crc32.Checksum([]byte(name), castagnoli)}
+	c := &chain{b: b, name: name, path: path, salt: crc32.Checksum([]byte(name), castagnoli())}
 	return c, b.Put(sentinelKey, c.row(sentinelKey, lastRow, nil))
 }
 
@@ -106,14 +109,14 @@ func (c *chain) link(key []byte) uint32 {
 	if key == nil {
 		return lastRow
 	}
-	return crc32.Update(^c.salt, castagnoli, key)
+	return crc32.Update(^c.salt, castagnoli(), key)
 }
 
 func (c *chain) row(key []byte, next uint32, payload []byte) []byte {
 	v := make([]byte, rowHeader+len(payload))
 	binary.LittleEndian.PutUint32(v[4:], next)
 	copy(v[rowHeader:], payload)
-	binary.LittleEndian.PutUint32(v, crc32.Update(crc32.Update(c.salt, castagnoli, key), castagnoli, v[4:]))
+	binary.LittleEndian.PutUint32(v, crc32.Update(crc32.Update(c.salt, castagnoli(), key), castagnoli(), v[4:]))
 	return v
 }
 
@@ -122,7 +125,7 @@ func (c *chain) open(key, v []byte) (next uint32, payload []byte, err error) {
 	if len(v) < rowHeader || len(v) > maxRow || len(key) > bbolt.MaxKeySize {
 		return 0, nil, c.damaged(key[:min(len(key), 256)], errChecksum)
 	}
-	if crc32.Update(crc32.Update(c.salt, castagnoli, key), castagnoli, v[4:]) != binary.LittleEndian.Uint32(v) {
+	if crc32.Update(crc32.Update(c.salt, castagnoli(), key), castagnoli(), v[4:]) != binary.LittleEndian.Uint32(v) {
 		return 0, nil, c.damaged(key, errChecksum)
 	}
 	return binary.LittleEndian.Uint32(v[4:]), v[rowHeader:len(v):len(v)], nil

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 const (
@@ -49,12 +50,12 @@ type removal struct {
 
 func (a admission) message() []byte {
 	a.Signature = []byte{}
-	return append([]byte(admitDomain), canonical(a)...)
+	return append([]byte(admitDomain), canonical.MustMarshal(a)...)
 }
 
 func (r removal) message() []byte {
 	r.Signature = []byte{}
-	return append([]byte(removeDomain), canonical(r)...)
+	return append([]byte(removeDomain), canonical.MustMarshal(r)...)
 }
 
 func checkName(name string) error {
@@ -97,7 +98,7 @@ func admit(book BookID, identity crypto.Signer, rand io.Reader, device DeviceID,
 	if a.Signature, err = sign(identity, rand, a.message()); err != nil {
 		return nil, p, fmt.Errorf("admitting a device: %w", err)
 	}
-	return canonical(a), p, nil
+	return canonical.MustMarshal(a), p, nil
 }
 
 // parseAdmission reads and verifies an admission. The zero pointer accepts any
@@ -107,10 +108,10 @@ func parseAdmission(body []byte, book BookID, identity pointer.Pointer) (admissi
 	fail := func(err error) (admission, BookID, pointer.Pointer, error) {
 		return a, book, identity, fmt.Errorf("admission: %w", err)
 	}
-	if err := decode(body, &a); err != nil {
+	if err := canonical.Unmarshal(body, &a, bounds); err != nil {
 		return fail(err)
 	}
-	if !bytes.Equal(canonical(a), body) || len(a.Book) != len(book) || len(a.Device) != len(DeviceID{}) {
+	if len(a.Book) != len(book) || len(a.Device) != len(DeviceID{}) {
 		return fail(errors.New("not canonical"))
 	}
 	if err := checkName(a.Name); err != nil {
@@ -136,11 +137,11 @@ func parseAdmission(body []byte, book BookID, identity pointer.Pointer) (admissi
 // parseRemoval reads and verifies a removal.
 func parseRemoval(body []byte, book BookID, identity pointer.Pointer) (removal, error) {
 	var r removal
-	if err := decode(body, &r); err != nil {
+	if err := canonical.Unmarshal(body, &r, bounds); err != nil {
 		return r, fmt.Errorf("removal: %w", err)
 	}
 	switch {
-	case !bytes.Equal(canonical(r), body) || len(r.Device) != len(DeviceID{}) || r.Last > maxNumber:
+	case len(r.Device) != len(DeviceID{}) || r.Last > maxNumber:
 		return r, errors.New("removal: not canonical")
 	case !bytes.Equal(r.Book, book[:]):
 		return r, fmt.Errorf("removal: for book %x, this is %q", r.Book, book)

@@ -71,7 +71,7 @@ func openLog(tx *bbolt.Tx, st *state, path string) (*logBucket, error) {
 }
 
 func (g *logBucket) sum(key, v []byte) uint32 {
-	return crc32.Update(crc32.Update(logSalt, castagnoli, key), castagnoli, v[4:])
+	return crc32.Update(crc32.Update(logSalt(), castagnoli(), key), castagnoli(), v[4:])
 }
 
 func (g *logBucket) put(index uint32, number uint64, r record) (err error) {

@@ -411,7 +411,7 @@ func (p *pages) freeList() (list []byte, sum uint32, err error) {
 	if n > (uint64(len(b))-at)/8 {
 		return nil, 0, p.badPage(id, "%d free pages do not fit", n)
 	}
-	return b[at : at+8*n], crc32.Checksum(b[:at+8*n], castagnoli), nil
+	return b[at : at+8*n], crc32.Checksum(b[:at+8*n], castagnoli()), nil
 }
 
 // free returns the ids of the free pages and the checksum of their list.
@@ -451,7 +451,7 @@ func (p *pages) cleanMark(list uint32) (b [cleanSize]byte) {
 	copy(b[:], cleanTag[:])
 	ne.PutUint64(b[8:], p.meta.txn)
 	ne.PutUint32(b[16:], list)
-	ne.PutUint32(b[20:], crc32.Checksum(b[:20], castagnoli))
+	ne.PutUint32(b[20:], crc32.Checksum(b[:20], castagnoli()))
 	return b
 }
 

@@ -7,10 +7,12 @@ import (
 	"hash/crc32"
 	"maps"
 	"slices"
+	"sync"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // The buckets of the file.
@@ -23,8 +25,8 @@ const (
 
 var (
 	viewName = []byte(bucketView)
-	viewSalt = crc32.Checksum(viewName, castagnoli)
-	logSalt  = crc32.Checksum([]byte(bucketLog), castagnoli)
+	viewSalt = sync.OnceValue(func() uint32 { return crc32.Checksum(viewName, castagnoli()) })
+	logSalt  = sync.OnceValue(func() uint32 { return crc32.Checksum([]byte(bucketLog), castagnoli()) })
 
 	bookKey      = []byte("book")
 	devicePrefix = []byte("device")
@@ -117,12 +119,12 @@ func (s *state) save(c *chain) error {
 		for _, m := range d.past {
 			row.Past = append(row.Past, pastRow{Index: s.index[m.device], Number: m.number})
 		}
-		if _, err := c.put(deviceKey(i), canonical(row)); err != nil {
+		if _, err := c.put(deviceKey(i), canonical.MustMarshal(row)); err != nil {
 			return err
 		}
 	}
 	row := bookRow{Format: fileFormat, Book: s.book[:], Identity: s.identity.Bytes(), Order: s.order, Fold: s.fold, Devices: uint64(len(s.devices))}
-	_, err := c.put(bookKey, canonical(row))
+	_, err := c.put(bookKey, canonical.MustMarshal(row))
 	return err
 }
 
@@ -142,7 +144,7 @@ func loadState(tx *bbolt.Tx, path string) (st *state, err error) {
 	if b == nil {
 		return bad(bookKey, errAbsent)
 	}
-	if err := decode(b, &book); err != nil || len(book.Book) != len(BookID{}) || book.Devices > maxDevices {
+	if err := readRow(b, &book); err != nil || len(book.Book) != len(BookID{}) || book.Devices > maxDevices {
 		return bad(bookKey, errors.Join(errChecksum, err))
 	}
 	if book.Format != fileFormat {
@@ -160,7 +162,7 @@ func loadState(tx *bbolt.Tx, path string) (st *state, err error) {
 			return nil, err
 		}
 		row := &rows[i]
-		if err := decode(b, row); err != nil || len(row.ID) != len(DeviceID{}) || len(row.Hash) != len(Hash{}) {
+		if err := readRow(b, row); err != nil || len(row.ID) != len(DeviceID{}) || len(row.Hash) != len(Hash{}) {
 			return bad(deviceKey(i), errors.Join(errChecksum, err))
 		}
 		d := device{id: DeviceID(row.ID), name: row.Name, head: row.Head, hash: Hash(row.Hash), clock: row.Clock, removed: row.Removed, last: row.Last}

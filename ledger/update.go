@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // Book returns the id of the book.
@@ -53,7 +54,7 @@ func (l *Ledger) Read(fn func(v *View) error) error {
 		tx  viewTx
 		c   chain
 		buf [64]byte
-	}{c: chain{name: bucketView, path: l.path, salt: viewSalt}}
+	}{c: chain{name: bucketView, path: l.path, salt: viewSalt()}}
 	r.v.viewTx, r.tx.c, r.tx.buf = &r.tx, &r.c, r.buf[:0]
 	defer func() {
 		r.tx.done = true
@@ -237,7 +238,7 @@ func (l *Ledger) RemoveDevice(identity crypto.Signer, id DeviceID) error {
 		if r.Signature, err = sign(identity, l.rand, r.message()); err != nil {
 			return fmt.Errorf("removing a device: %w", err)
 		}
-		body := canonical(r)
+		body := canonical.MustMarshal(r)
 		if err := w.system(KindRemove, body); err != nil {
 			return err
 		}

@@ -37,7 +37,7 @@ func introducedBoth(t testing.TB, by, me, third string) (offer, transcript []byt
 		v, err := mutual.Receive(epoch, o.To, pointerOf(by), o.Bytes)
 		require.NoError(t, err)
 		invitees[o.To] = v
-		out, err := v.Accept(epoch, random, testKey(keys[o.To]), mutual.Payload{Next: commitment(keys[o.To]), Nickname: "~" + keys[o.To]})
+		out, err := v.Accept(epoch, random, testKey(keys[o.To]), pointer.Details{Next: commitment(keys[o.To]), Nickname: "~" + keys[o.To]})
 		require.NoError(t, err)
 		send(o.To, out)
 	}
@@ -141,7 +141,7 @@ func TestAMutualIntroductionIsVerifiedWhereverItComesFrom(t *testing.T) {
 	for kind, evidence := range map[SuggestionKind][]byte{Mutual: offer, Acquainted: transcript} {
 		w, _, err := mutually(kind, evidence, "drop")
 		require.NoError(t, err)
-		require.NoError(t, w.check())
+		require.NoError(t, checked(w))
 		for name, lie := range map[string]func(w *wireSuggestion){
 			"by":        func(w *wireSuggestion) { w.By = pointerOf("dave").Bytes() },
 			"about":     func(w *wireSuggestion) { w.About = pointerOf("dave").Bytes() },
@@ -152,7 +152,7 @@ func TestAMutualIntroductionIsVerifiedWhereverItComesFrom(t *testing.T) {
 		} {
 			forged := w
 			lie(&forged)
-			require.Error(t, forged.check(), name)
+			require.Error(t, checked(forged), name)
 		}
 	}
 	paired, _, err := b.Suggest(Suggestion{Kind: Paired, Pointer: pointerOf("bob"), Evidence: []byte("transcript")})
@@ -178,28 +178,31 @@ func TestAMutualIntroductionToAWrongKeyCanBeProven(t *testing.T) {
 
 	all, err := b.Evidence(pointerOf("bob"))
 	require.NoError(t, err)
-	var subject []byte
+	var subject introduce.Subject
 	for _, e := range all {
 		if e.Instead {
-			subject, err = e.Subject()
+			var introduced bool
+			subject, introduced, err = e.Subject()
 			require.NoError(t, err)
+			require.True(t, introduced)
 		}
 	}
-	require.NotContains(t, string(subject), "~not bob", "what was told in confidence stays")
+	require.NotContains(t, string(subject.Bytes()), "~not bob", "what was told in confidence stays")
 	question, err := introduce.Question{To: pointerOf("bob"), Subject: subject}.Sign(testKey("me"), epoch)
 	require.NoError(t, err)
-	q, said, err := introduce.OpenQuestion(question)
-	require.NoError(t, err)
+	q, asked := question.Question()
+	require.True(t, asked)
+	said := q.Subject.Introduction()
 	require.Equal(t, pointerOf("alice"), said.By)
 	require.Equal(t, pointerOf("not bob"), said.About)
 	denial, err := introduce.Deny(q.Subject, testKey("bob"), epoch)
 	require.NoError(t, err)
-	receive(t, b, denial)
+	receive(t, b, denial.Bytes())
 	proof, err := b.Contradictions(pointerOf("bob"))
 	require.NoError(t, err)
 	require.Len(t, proof, 1)
-	found, err := introduce.OpenContradiction(proof[0][0], proof[0][1])
+	found, err := introduce.OpenContradiction(proof[0].Bytes())
 	require.NoError(t, err)
-	require.Equal(t, pointerOf("alice"), found.Introduction.By)
-	require.Equal(t, "The not bob", found.Introduction.Suggested)
+	require.Equal(t, pointerOf("alice"), found.Introduction().By)
+	require.Equal(t, "The not bob", found.Introduction().Suggested)
 }

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/fxamacker/cbor/v2"
-
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // An act is the body of a ledger entry: one thing that the user did to the
@@ -171,56 +171,51 @@ const (
 	maxAt         = 1 << 46 // ms since 1970: as far as an entry's clock goes
 )
 
-var (
-	actEncoder = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	actDecoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-			IndefLength:       cbor.IndefLengthForbidden,
-			TagsMd:            cbor.TagsForbidden,
-			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-			MaxNestedLevels:   8,
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-)
+// actBounds are those of acts and of the rows of the view.
+var actBounds = canonical.Bounds{Nesting: 8}
 
-// encode gives the body of an entry. It refuses what decodeAct would: an act
-// that the fold passed over would be lost without a word.
+// encode returns the body of an entry. It refuses what decodeAct would, since the
+// fold passes over that without an error. It verifies no signature of a statement
+// again: an act is made from verified ones.
 func (a act) encode() ([]byte, error) {
-	body, err := actEncoder.Marshal(a)
+	body, err := canonical.Marshal(a)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := decodeAct(body); err != nil {
+	if _, _, err := openAct(body, introduce.Restore); err != nil {
 		return nil, err
 	}
 	return body, nil
 }
 
-var errCanonical = errors.New("act: is not in canonical encoding")
+// opener is introduce.Open, or introduce.Restore.
+type opener func([]byte, ...introduce.Kind) (introduce.Statement, error)
 
+// decodeAct reads the body of an entry, of whatever device, and verifies it.
 func decodeAct(body []byte) (act, error) {
+	a, _, err := openAct(body, introduce.Open)
+	return a, err
+}
+
+// openAct returns an act, and the statement in it, the zero value if it has none.
+func openAct(body []byte, open opener) (act, introduce.Statement, error) {
+	fail := func(err error) (act, introduce.Statement, error) { return act{}, introduce.Statement{}, err }
 	var a act
-	if err := actDecoder.Unmarshal(body, &a); err != nil {
-		return act{}, fmt.Errorf("act: %w", err)
+	if err := canonical.Unmarshal(body, &a, actBounds); err != nil {
+		return fail(fmt.Errorf("act: %w", err))
 	}
-	if again, err := actEncoder.Marshal(a); err != nil || !bytes.Equal(again, body) {
-		return act{}, errCanonical
+	err := a.check()
+	if err == nil && a.Suggestion != nil {
+		err = a.Suggestion.verify(open)
 	}
-	if err := a.check(); err != nil {
-		return act{}, fmt.Errorf("act: %s: %w", a.Op, err)
+	var s introduce.Statement
+	if err == nil && a.Statement != nil {
+		s, err = open(a.Statement, introduce.KindRetraction, introduce.KindEdges, introduce.KindDenial)
 	}
-	return a, nil
+	if err != nil {
+		return fail(fmt.Errorf("act: %s: %w", a.Op, err))
+	}
+	return a, s, nil
 }
 
 // shapes say which fields an op has.

@@ -75,13 +75,9 @@ func (b *Book) Audiences() ([]pointer.Pointer, error) {
 }
 
 // receiveEdges keeps what a contact shares with me.
-func (b *Book) receiveEdges(signed []byte, channel string) (bool, error) {
-	edges, err := introduce.OpenEdges(signed)
-	if err != nil {
-		return false, err
-	}
+func (b *Book) receiveEdges(s introduce.Statement, edges introduce.Edges, channel string) (bool, error) {
 	fresh := false
-	err = b.update(func(tx *ledger.Tx) error {
+	err := b.update(func(tx *ledger.Tx) error {
 		v := tx.View()
 		if _, err := b.heard(v, edges.By, edges.To); err != nil {
 			return err
@@ -91,7 +87,7 @@ func (b *Book) receiveEdges(signed []byte, channel string) (bool, error) {
 			return err
 		}
 		if old.Statement != nil {
-			before, err := introduce.OpenEdges(old.Statement)
+			before, err := old.edges()
 			if err != nil {
 				return err
 			}
@@ -100,7 +96,7 @@ func (b *Book) receiveEdges(signed []byte, channel string) (bool, error) {
 			}
 		}
 		fresh = true
-		return appendAct(tx, act{Op: opHear, Statement: signed, Channel: channel})
+		return appendAct(tx, act{Op: opHear, Statement: s.Bytes(), Channel: channel})
 	})
 	return fresh, err
 }
@@ -121,7 +117,7 @@ func (b *Book) Told(p pointer.Pointer) (introduce.Edges, error) {
 		if err != nil || told.Statement == nil {
 			return err
 		}
-		if edges, err = introduce.OpenEdges(told.Statement); err != nil {
+		if edges, err = told.edges(); err != nil {
 			return err
 		}
 		if !b.mine(edges.To) {

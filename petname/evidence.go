@@ -95,7 +95,8 @@ func (e *Evidence) denial(row []byte) error {
 	if err != nil {
 		return err
 	}
-	d, err := introduce.OpenDenial(told.Statement)
+	s, err := introduce.Restore(told.Statement)
+	d, _ := s.Denial()
 	e.Kind, e.By, e.Channel, e.At, e.Statement = "denied", d.By, told.Channel, time.UnixMilli(told.At).UTC(), told.Statement
 	return err
 }
@@ -116,24 +117,30 @@ func (e *Evidence) suggestion(v *ledger.View, row []byte, now time.Time) error {
 	return nil
 }
 
-// Subject is what can be shown to others of how the pointer was introduced: a
-// signed introduction, or the transcript of a mutual one, without what was told in
-// confidence; nil: it wasn't introduced.
-func (e Evidence) Subject() ([]byte, error) {
+// Subject returns what can be shown to others of how the pointer was introduced,
+// verified: a signed introduction, or the transcript of a mutual one, without what
+// is confidential; false: it wasn't introduced.
+func (e Evidence) Subject() (introduce.Subject, bool, error) {
+	shown := e.Statement
 	switch SuggestionKind(e.Kind) {
 	case Introduced:
-		return e.Statement, nil
 	case Acquainted:
-		return mutual.Redact(e.Statement)
+		var err error
+		if shown, err = mutual.Redact(e.Statement); err != nil {
+			return introduce.Subject{}, false, err
+		}
+	default:
+		return introduce.Subject{}, false, nil
 	}
-	return nil, nil
+	s, err := introduce.OpenSubject(shown)
+	return s, err == nil, err
 }
 
 // Contradictions gives what proves that an introducer named a wrong key for the
 // contact with that pointer, by the contact's own word: see
 // [introduce.Contradiction]. That anybody else's key isn't the one that was
 // introduced goes without saying, and proves nothing.
-func (b *Book) Contradictions(p pointer.Pointer) ([][2][]byte, error) {
+func (b *Book) Contradictions(p pointer.Pointer) ([]introduce.Contradiction, error) {
 	c, err := b.ByPointer(p)
 	if err != nil {
 		return nil, err
@@ -142,21 +149,21 @@ func (b *Book) Contradictions(p pointer.Pointer) ([][2][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var found [][2][]byte
+	var found []introduce.Contradiction
 	for _, i := range all {
-		subject, err := i.Subject()
+		subject, introduced, err := i.Subject()
 		if err != nil {
 			return nil, err
 		}
-		if subject == nil || !i.Instead {
+		if !introduced || !i.Instead {
 			continue
 		}
 		for _, d := range all {
 			if d.Kind != "denied" || !c.had(d.By) {
 				continue
 			}
-			if _, err := introduce.OpenContradiction(subject, d.Statement); err == nil {
-				found = append(found, [2][]byte{subject, d.Statement})
+			if c, err := introduce.OpenContradiction(subject.Bytes(), d.Statement); err == nil {
+				found = append(found, c)
 			}
 		}
 	}

@@ -7,8 +7,10 @@ import (
 	"unicode"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // The tables of the view that the fold keeps.
@@ -60,7 +62,7 @@ func (fold) Version() string {
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
-	a, err := decodeAct(body)
+	a, heard, err := openAct(body, introduce.Open) // a body may be another device's: verified here, on each
 	if err != nil {
 		return nil
 	}
@@ -115,7 +117,7 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 	case opDecide:
 		return f.decide(v, a)
 	case opHear:
-		return f.hear(v, e, a)
+		return f.hear(v, e, a, heard)
 	}
 	return nil
 }
@@ -359,14 +361,14 @@ func getState[T any](v *ledger.View, table string, key []byte) (T, error) {
 
 func decodeState[T any](table string, b []byte) (T, error) {
 	var state T
-	if err := actDecoder.Unmarshal(b, &state); err != nil {
+	if err := canonical.UnmarshalLoose(b, &state, actBounds); err != nil {
 		return state, fmt.Errorf("table %s: %w", table, err)
 	}
 	return state, nil
 }
 
 func putState(v *ledger.View, table string, key []byte, state any) error {
-	b, err := actEncoder.Marshal(state)
+	b, err := canonical.Marshal(state)
 	if err != nil {
 		return err
 	}

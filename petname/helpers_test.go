@@ -17,6 +17,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -65,6 +66,43 @@ func mustName(s string) name.Name {
 		panic(err)
 	}
 	return n
+}
+
+// receiveBytes opens a statement and receives it.
+func (b *Book) receiveBytes(signed []byte, channel string) (SuggestionID, bool, error) {
+	s, err := introduce.Open(signed)
+	if err != nil {
+		return SuggestionID{}, false, err
+	}
+	return b.Receive(s, channel)
+}
+
+// receiveStrangerBytes opens a statement and receives it from an unknown sender.
+func (b *Book) receiveStrangerBytes(signed []byte, channel string, paid func(introduce.Introduction) error) (SuggestionID, bool, error) {
+	s, err := introduce.Open(signed)
+	if err != nil {
+		return SuggestionID{}, false, err
+	}
+	return b.ReceiveStranger(s, channel, paid)
+}
+
+// opened returns a statement, and its content as an introduction.
+func opened(signed []byte) (introduce.Statement, introduce.Introduction) {
+	s := must(introduce.Open(signed))
+	i, _ := s.Introduction()
+	return s, i
+}
+
+// checked checks a suggestion as the fold does.
+func checked(w wireSuggestion) error {
+	if err := w.check(); err != nil {
+		return err
+	}
+	return w.verify(introduce.Open)
+}
+
+func subjectOf(introduction []byte) introduce.Subject {
+	return must(introduce.OpenSubject(introduction))
 }
 
 // noise is seeded randomness.

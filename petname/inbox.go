@@ -66,6 +66,9 @@ func (b *Book) Suggest(s Suggestion) (SuggestionID, bool, error) {
 	if !s.Expires.IsZero() {
 		w.Expires = s.Expires.UnixMilli()
 	}
+	if err := w.verify(introduce.Open); err != nil {
+		return SuggestionID{}, false, err
+	}
 	fresh := false
 	err := b.update(func(tx *ledger.Tx) (err error) {
 		fresh, err = b.suggest(tx, w)
@@ -206,10 +209,11 @@ func retracted(v *ledger.View, introduction []byte) (bool, error) {
 	if n, err := v.Count(tableRetracted); n == 0 || err != nil {
 		return false, err
 	}
-	i, err := introduce.OpenIntroduction(introduction, time.Time{})
+	s, err := introduce.Restore(introduction)
 	if err != nil {
 		return false, err
 	}
+	i, _ := s.Introduction()
 	introducer, err := owner(v, i.By)
 	if err != nil {
 		return false, err
@@ -382,14 +386,20 @@ func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, erro
 	return c, nil
 }
 
+// stated returns the row of a suggestion. [ErrNotFound], also if another device
+// decided on it and it was not received here yet.
+func stated(v *ledger.View, id SuggestionID) (suggestionState, error) {
+	state, err := getState[suggestionState](v, tableInbox, id.row())
+	if err == nil && state.Said == nil {
+		err = fmt.Errorf("suggestion %s: %w", id, ErrNotFound)
+	}
+	return state, err
+}
+
 // standing reads a suggestion that waits.
 func (b *Book) standing(v *ledger.View, id SuggestionID) (Suggestion, error) {
-	state, err := getState[suggestionState](v, tableInbox, id.row())
-	if err != nil {
+	if _, err := stated(v, id); err != nil {
 		return Suggestion{}, err
-	}
-	if state.Said == nil {
-		return Suggestion{}, fmt.Errorf("suggestion %s: %w", id, ErrNotFound)
 	}
 	s, err := readSuggestion(v, id.row(), b.now())
 	if err == nil && s.State != Pending {
@@ -408,31 +418,22 @@ func (b *Book) Decline(id SuggestionID, never bool) (Suggestion, error) {
 	}
 	var s Suggestion
 	err := b.update(func(tx *ledger.Tx) error {
-		state, err := getState[suggestionState](tx.View(), tableInbox, id.row())
+		state, err := stated(tx.View(), id)
 		if err != nil {
 			return err
 		}
-		if state.Said == nil {
-			return fmt.Errorf("suggestion %s: %w", id, ErrNotFound)
-		}
-		if s, err = state.suggestion(id, b.now()); err != nil {
-			return err
-		}
-		if never && s.Pointer.IsZero() {
+		if never && state.Said.About == nil {
 			return fmt.Errorf("suggestion %s: whom it is about isn't known yet, and so can't be declined for ever", id)
 		}
 		if len(state.Accepted) > 0 {
-			return fmt.Errorf("suggestion %s: %s: %w", id, s.State, ErrDecided)
+			return fmt.Errorf("suggestion %s: %s: %w", id, Accepted, ErrDecided)
 		}
 		if !slices.Contains(state.Verdicts, decision) {
 			if err := appendAct(tx, act{Op: opDecide, Item: id[:], Verdict: decision}); err != nil {
 				return err
 			}
 		}
-		if state, err = getState[suggestionState](tx.View(), tableInbox, id.row()); err != nil {
-			return err
-		}
-		s, err = state.suggestion(id, b.now())
+		s, err = readSuggestion(tx.View(), id.row(), b.now())
 		return err
 	})
 	return s, err
@@ -448,12 +449,9 @@ func (b *Book) Withdraw(id SuggestionID) error { return b.decideOffer(id, verdic
 
 func (b *Book) decideOffer(id SuggestionID, decision verdict) error {
 	return b.update(func(tx *ledger.Tx) error {
-		state, err := getState[suggestionState](tx.View(), tableInbox, id.row())
+		state, err := stated(tx.View(), id)
 		if err != nil {
 			return err
-		}
-		if state.Said == nil {
-			return fmt.Errorf("suggestion %s: %w", id, ErrNotFound)
 		}
 		if SuggestionKind(state.Said.Kind) != Mutual {
 			return fmt.Errorf("suggestion %s is no offer to introduce", id)

@@ -4,40 +4,38 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Receive takes in what somebody signed (package introduce), and reports whether
-// it said anything new. An introduction or a question waits in the inbox; a
-// retraction takes one out of it; edges are read by [Book.Resolve] in the stead
-// of the signer's card; a denial is kept as evidence. channel is how it came.
+// Receive takes a verified statement in, and reports whether it is new. An
+// introduction or a question waits in the inbox; a retraction takes an introduction
+// out of it; edges are read by [Book.Resolve] instead of the signer's card; a denial
+// is kept as evidence. channel is how the statement came.
 //
-// Only contacts are heard, [ErrStranger] otherwise, and only what was said to
-// me, [ErrNotForMe]; a denial is for everybody. Its other errors are those of
-// [Book.Suggest] and of package introduce. Nothing that is received names or
-// unnames anybody.
-func (b *Book) Receive(signed []byte, channel string) (SuggestionID, bool, error) {
-	kind, err := introduce.KindOf(signed)
-	if err != nil {
-		return SuggestionID{}, false, err
+// Statements of contacts alone are accepted, [ErrStranger] otherwise, and only
+// those to the owner, [ErrNotForMe]; a denial has no recipient. The other errors
+// are those of [Book.Suggest], of [introduce.Introduction.CheckTime], and, for the
+// zero Statement, [introduce.ErrInvalid]. A statement never names or unnames a
+// contact.
+func (b *Book) Receive(s introduce.Statement, channel string) (SuggestionID, bool, error) {
+	if i, is := s.Introduction(); is {
+		return b.receiveIntroduction(s, i, channel)
 	}
-	switch kind {
-	case introduce.KindIntroduction:
-		return b.receiveIntroduction(signed, channel)
-	case introduce.KindQuestion:
-		return b.receiveQuestion(signed, channel)
-	case introduce.KindRetraction:
-		fresh, err := b.receiveRetraction(signed, channel)
-		return SuggestionID{}, fresh, err
-	case introduce.KindEdges:
-		fresh, err := b.receiveEdges(signed, channel)
-		return SuggestionID{}, fresh, err
+	if q, is := s.Question(); is {
+		return b.receiveQuestion(s, q, channel)
 	}
-	fresh, err := b.receiveDenial(signed, channel)
+	var fresh bool
+	err := introduce.ErrInvalid
+	if r, is := s.Retraction(); is {
+		fresh, err = b.receiveRetraction(s, r, channel)
+	} else if edges, is := s.Edges(); is {
+		fresh, err = b.receiveEdges(s, edges, channel)
+	} else if d, is := s.Denial(); is {
+		fresh, err = b.receiveDenial(s, d, channel)
+	}
 	return SuggestionID{}, fresh, err
 }
 
@@ -60,14 +58,13 @@ func (b *Book) heard(v *ledger.View, by, to pointer.Pointer) (Contact, error) {
 	return c, nil
 }
 
-func (b *Book) receiveIntroduction(signed []byte, channel string) (SuggestionID, bool, error) {
-	i, err := introduce.OpenIntroduction(signed, b.now())
-	if err != nil {
+func (b *Book) receiveIntroduction(s introduce.Statement, i introduce.Introduction, channel string) (SuggestionID, bool, error) {
+	if err := i.CheckTime(b.now()); err != nil {
 		return SuggestionID{}, false, err
 	}
-	w := saidBy(i, Introduced, signed, channel)
+	w := saidBy(s, Introduced, channel)
 	fresh := false
-	err = b.update(func(tx *ledger.Tx) error {
+	err := b.update(func(tx *ledger.Tx) error {
 		if _, err := b.heard(tx.View(), i.By, i.To); err != nil {
 			return err
 		}
@@ -90,30 +87,22 @@ func (b *Book) receiveIntroduction(signed []byte, channel string) (SuggestionID,
 	return w.id(), fresh, nil
 }
 
-func (b *Book) receiveQuestion(signed []byte, channel string) (SuggestionID, bool, error) {
-	q, i, err := introduce.OpenQuestion(signed)
-	if err != nil {
-		return SuggestionID{}, false, err
-	}
-	w := askedBy(q, i, signed, channel)
+func (b *Book) receiveQuestion(s introduce.Statement, q introduce.Question, channel string) (SuggestionID, bool, error) {
+	w := askedBy(s, channel)
 	fresh := false
-	err = b.update(func(tx *ledger.Tx) error {
-		if _, err := b.heard(tx.View(), q.By, q.To); err != nil {
-			return err
+	err := b.update(func(tx *ledger.Tx) error {
+		_, err := b.heard(tx.View(), q.By, q.To)
+		if err == nil {
+			fresh, err = b.suggest(tx, w)
 		}
-		fresh, err = b.suggest(tx, w)
 		return err
 	})
 	return w.id(), fresh, err
 }
 
-func (b *Book) receiveRetraction(signed []byte, channel string) (bool, error) {
-	r, err := introduce.OpenRetraction(signed)
-	if err != nil {
-		return false, err
-	}
+func (b *Book) receiveRetraction(s introduce.Statement, r introduce.Retraction, channel string) (bool, error) {
 	fresh := false
-	err = b.update(func(tx *ledger.Tx) error {
+	err := b.update(func(tx *ledger.Tx) error {
 		v := tx.View()
 		by, err := b.heard(v, r.By, r.To)
 		if err != nil {
@@ -124,20 +113,21 @@ func (b *Book) receiveRetraction(signed []byte, channel string) (bool, error) {
 			return err
 		}
 		fresh = true
-		if err := appendAct(tx, act{Op: opHear, Statement: signed, Channel: channel}); err != nil {
+		if err := appendAct(tx, act{Op: opHear, Statement: s.Bytes(), Channel: channel}); err != nil {
 			return err
 		}
-		for s, err := range b.pending(v) {
+		for waiting, err := range b.pending(v) {
 			if err != nil {
 				return err
 			}
-			if s.Kind != Introduced {
+			if waiting.Kind != Introduced {
 				continue
 			}
-			i, err := introduce.OpenIntroduction(s.Evidence, time.Time{})
+			stored, err := introduce.Restore(waiting.Evidence)
 			if err != nil {
 				return err
 			}
+			i, _ := stored.Introduction()
 			// The introducer's key may have gone on since.
 			if who, err := owner(v, i.By); err != nil || who != by.ID || i.ID != r.ID {
 				if err != nil {
@@ -145,30 +135,26 @@ func (b *Book) receiveRetraction(signed []byte, channel string) (bool, error) {
 				}
 				continue
 			}
-			return appendAct(tx, act{Op: opDecide, Item: s.ID[:], Verdict: verdictWithdraw})
+			return appendAct(tx, act{Op: opDecide, Item: waiting.ID[:], Verdict: verdictWithdraw})
 		}
 		return nil
 	})
 	return fresh, err
 }
 
-func (b *Book) receiveDenial(signed []byte, channel string) (bool, error) {
-	d, err := introduce.OpenDenial(signed)
-	if err != nil {
-		return false, err
-	}
+func (b *Book) receiveDenial(s introduce.Statement, d introduce.Denial, channel string) (bool, error) {
 	fresh := false
-	err = b.update(func(tx *ledger.Tx) error {
+	err := b.update(func(tx *ledger.Tx) error {
 		if _, err := b.heard(tx.View(), d.By, b.Identity()); err != nil {
 			return err
 		}
-		hash := introduce.Hash(signed)
+		hash := introduce.Hash(s.Bytes())
 		known, err := tx.View().Get(tableAbout, slices.Concat(d.About.Bytes(), []byte{aboutDenial}, hash[:]))
 		if err != nil || known != nil {
 			return err
 		}
 		fresh = true
-		return appendAct(tx, act{Op: opHear, Statement: signed, Channel: channel})
+		return appendAct(tx, act{Op: opHear, Statement: s.Bytes(), Channel: channel})
 	})
 	return fresh, err
 }

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	stdsync "sync" // tests have a function called sync
 	"unicode"
 	"unicode/utf8"
 
@@ -80,7 +81,7 @@ func Unrender(text string, b *Book, unnamed ...pointer.Pointer) (string, error) 
 		}
 		k := backslashes(text[:i])
 		out = out[:len(out)-k+k/2]
-		form := mentionForm.FindStringSubmatch(text[i:])
+		form := mentionForm().FindStringSubmatch(text[i:])
 		if k%2 == 1 || form == nil {
 			out = append(out, '@')
 			i++
@@ -101,14 +102,19 @@ var atSigns = strings.NewReplacer("\uff20", "@", "\ufe6b", "@")
 
 // mentionForm is a mention: a nickname and the pointer's short form, a name in
 // quotation marks, or a name of letters and digits.
-var mentionForm = regexp.MustCompile(`^@(?:(?:"~[^"]*" )?([0-9a-z]{3}…[0-9a-z]{6})|"((?:[^"\\~]|\\.)(?:[^"\\]|\\.)*)"|([\p{L}\p{N}][\p{L}\p{M}\p{N}_\x{200c}\x{200d}]*))`)
+var mentionForm = lazily(`^@(?:(?:"~[^"]*" )?([0-9a-z]{3}…[0-9a-z]{6})|"((?:[^"\\~]|\\.)(?:[^"\\]|\\.)*)"|([\p{L}\p{N}][\p{L}\p{M}\p{N}_\x{200c}\x{200d}]*))`)
 
-var plainName = regexp.MustCompile(`^[\p{L}\p{N}][\p{L}\p{M}\p{N}_\x{200c}\x{200d}]*$`)
+var plainName = lazily(`^[\p{L}\p{N}][\p{L}\p{M}\p{N}_\x{200c}\x{200d}]*$`)
 
 var (
 	quoteName   = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
-	unquoteName = regexp.MustCompile(`\\(.)`)
+	unquoteName = lazily(`\\(.)`)
 )
+
+// lazily returns a regular expression that is compiled at its first use.
+func lazily(expression string) func() *regexp.Regexp {
+	return stdsync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 // mention is how a pointer shows, and whether by a petname.
 func (b *Book) mention(l pointer.Link, rest string) (string, bool, error) {
@@ -119,7 +125,7 @@ func (b *Book) mention(l pointer.Link, rest string) (string, bool, error) {
 	// A name that these tables don't know can't be typed.
 	if n := c.Name; !n.IsZero() && !strings.HasPrefix(n.Key(), "\x00") {
 		next, _ := utf8.DecodeRuneInString(rest)
-		if plainName.MatchString(n.String()) && (rest == "" || next != '…' && !plainName.MatchString("x"+string(next))) {
+		if plainName().MatchString(n.String()) && (rest == "" || next != '…' && !plainName().MatchString("x"+string(next))) {
 			return "@" + n.String(), true, nil
 		}
 		return `@"` + quoteName.Replace(n.String()) + `"`, true, nil
@@ -152,7 +158,7 @@ func (b *Book) mentioned(form []string, unnamed []pointer.Pointer) (pointer.Poin
 	}
 	text := form[3]
 	if form[2] != "" {
-		text = unquoteName.ReplaceAllString(form[2], "$1")
+		text = unquoteName().ReplaceAllString(form[2], "$1")
 	}
 	n, err := name.Parse(text)
 	if err != nil {
@@ -208,12 +214,12 @@ type found struct {
 }
 
 // pointerText is what may be a pointer in some form, or a link.
-var pointerText = regexp.MustCompile(`(?i)(?:petname:|ipns://|/ipns/|did:key:)?[0-9a-z_-]{40,}(?:\?[0-9a-z%+&=._~*-]*)?`)
+var pointerText = lazily(`(?i)(?:petname:|ipns://|/ipns/|did:key:)?[0-9a-z_-]{40,}(?:\?[0-9a-z%+&=._~*-]*)?`)
 
 // mentions finds the pointers and links in a text.
 func mentions(text string) []found {
 	var all []found
-	for _, at := range pointerText.FindAllStringIndex(text, -1) {
+	for _, at := range pointerText().FindAllStringIndex(text, -1) {
 		before, _ := utf8.DecodeLastRuneInString(text[:at[0]])
 		if !boundary(text[:at[0]]) || at[0] > 0 && strings.ContainsRune("/:=?&#", before) {
 			continue

@@ -150,7 +150,7 @@ func mentionsOf(screen string, real []found) (shown []string) {
 		return nil
 	}
 	for i := range screen {
-		if screen[i] == '@' && boundary(screen[:i]) && backslashes(screen[:i])%2 == 0 && mentionForm.MatchString(screen[i:]) {
+		if screen[i] == '@' && boundary(screen[:i]) && backslashes(screen[:i])%2 == 0 && mentionForm().MatchString(screen[i:]) {
 			shown = append(shown, screen[i:])
 		}
 	}

@@ -15,8 +15,7 @@ import (
 // introductionID returns the ID of a signed introduction.
 func introductionID(t testing.TB, signed []byte) introduce.ID {
 	t.Helper()
-	i, err := introduce.OpenIntroduction(signed, time.Time{})
-	require.NoError(t, err)
+	_, i := opened(signed)
 	return i.ID
 }
 
@@ -24,17 +23,17 @@ func introductionID(t testing.TB, signed []byte) introduce.ID {
 // key.
 func retraction(t testing.TB, by string, introduction []byte) []byte {
 	t.Helper()
-	b, err := introduce.Retraction{To: pointerOf("me"), ID: introductionID(t, introduction)}.Sign(testKey(by), epoch)
+	s, err := introduce.Retraction{To: pointerOf("me"), ID: introductionID(t, introduction)}.Sign(testKey(by), epoch)
 	require.NoError(t, err)
-	return b
+	return s.Bytes()
 }
 
 // sharedBy returns edges that a key shares with the owner.
 func sharedBy(t testing.TB, by string, version uint64, label, to string) []byte {
 	t.Helper()
-	b, err := introduce.Edges{To: pointerOf("me"), Version: version, Edges: map[string]pointer.Edge{label: {Pointer: pointerOf(to)}}}.Sign(testKey(by), epoch)
+	s, err := introduce.Edges{To: pointerOf("me"), Version: version, Edges: map[string]pointer.Edge{label: {Pointer: pointerOf(to)}}}.Sign(testKey(by), epoch)
 	require.NoError(t, err)
-	return b
+	return s.Bytes()
 }
 
 // statementsBy returns a statement of each kind that a key signs, all addressed
@@ -42,13 +41,13 @@ func sharedBy(t testing.TB, by string, version uint64, label, to string) []byte 
 func statementsBy(t testing.TB, by string) map[string][]byte {
 	t.Helper()
 	intro := introduced(t, by, "me", "bob")
-	question, err := introduce.Question{To: pointerOf("me"), Subject: introduced(t, "dave", by, "me")}.Sign(testKey(by), epoch)
+	question, err := introduce.Question{To: pointerOf("me"), Subject: subjectOf(introduced(t, "dave", by, "me"))}.Sign(testKey(by), epoch)
 	require.NoError(t, err)
-	denial, err := introduce.Deny(introduced(t, "dave", "me", "false"), testKey(by), epoch)
+	denial, err := introduce.Deny(subjectOf(introduced(t, "dave", "me", "false")), testKey(by), epoch)
 	require.NoError(t, err)
 	return map[string][]byte{
 		"introduction": intro, "retraction": retraction(t, by, introduced(t, by, "me", "carol")), "edges": sharedBy(t, by, 1, "bob", "bob"),
-		"question": question, "denial": denial,
+		"question": question.Bytes(), "denial": denial.Bytes(),
 	}
 }
 
@@ -58,19 +57,19 @@ func TestStatementsOfAnEarlierKeyAreRefused(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	for name, signed := range statementsBy(t, "a") { // signed while it is her current key
-		_, fresh, err := b.Receive(signed, "drop")
+		_, fresh, err := b.receiveBytes(signed, "drop")
 		require.NoError(t, err, name)
 		require.True(t, fresh, name)
 	}
 	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
 	n := entries(b)
 	for name, signed := range statementsBy(t, "a") {
-		_, _, err := b.Receive(signed, "drop")
+		_, _, err := b.receiveBytes(signed, "drop")
 		require.ErrorIs(t, err, ErrStranger, name)
 	}
 	require.Equal(t, n, entries(b))
 	for name, signed := range statementsBy(t, "next a") {
-		_, fresh, err := b.Receive(signed, "drop")
+		_, fresh, err := b.receiveBytes(signed, "drop")
 		require.NoError(t, err, name)
 		require.True(t, fresh, name)
 	}
@@ -89,9 +88,9 @@ func TestStatementsOfAContactInDuplicityAreRefused(t *testing.T) {
 	require.NoError(t, books[1].Succeed(pointerOf("a"), chain(stepTo(t, "a", "next a", commitment("other")))))
 	sync(t, books...)
 	for name, signed := range statementsBy(t, "next a") {
-		_, _, err := b.Receive(signed, "drop")
+		_, _, err := b.receiveBytes(signed, "drop")
 		require.NoError(t, err, name)
-		_, _, err = books[0].Receive(signed, "drop")
+		_, _, err = books[0].receiveBytes(signed, "drop")
 		require.ErrorIs(t, err, ErrStranger, name)
 	}
 }
@@ -144,7 +143,7 @@ func TestALaterKeyOfTheIntroducerRetracts(t *testing.T) {
 		return evidence[0].Retracted
 	}
 	for _, signed := range [][]byte{waits, accepted} {
-		_, _, err := b.Receive(retraction(t, "dave", signed), "drop")
+		_, _, err := b.receiveBytes(retraction(t, "dave", signed), "drop")
 		require.NoError(t, err)
 	}
 	require.Len(t, inbox(t, b), 1, "another's retraction")
@@ -183,6 +182,58 @@ func TestARetractionThatAnotherDeviceReceivedCounts(t *testing.T) {
 	}
 }
 
+// The book accepts evidence in a suggestion only if it verifies, a contact request
+// only as a request, and the zero Statement not at all. Nothing is written.
+func TestWhatWasNotVerifiedIsRefused(t *testing.T) {
+	b := newTestBook(t)
+	mustAdd(t, b, "alice", "alice")
+	n, view := entries(b), dump(t, b)
+	for name, signed := range map[string][]byte{"introduction": introduced(t, "alice", "me", "bob"), "question": statementsBy(t, "alice")["question"]} {
+		s := must(introduce.Open(signed))
+		w := saidBy(s, Introduced, "file")
+		if s.Kind() == introduce.KindQuestion {
+			w = askedBy(s, "file")
+		}
+		suggestion := must(suggestionState{Said: &w}.suggestion(w.id(), epoch))
+		suggestion.Evidence[len(suggestion.Evidence)-1] ^= 1
+		_, fresh, err := b.Suggest(suggestion)
+		require.ErrorIs(t, err, introduce.ErrInvalid, name)
+		require.False(t, fresh, name)
+	}
+	_, _, err := b.Receive(introduce.Statement{}, "file")
+	require.ErrorIs(t, err, introduce.ErrInvalid)
+	for name, signed := range statementsBy(t, "sam") {
+		if name != "introduction" {
+			_, _, err := b.receiveStrangerBytes(signed, "doorstep", mustNotBeAsked(t))
+			require.ErrorIs(t, err, introduce.ErrInvalid, name)
+		}
+	}
+	require.Equal(t, n, entries(b))
+	require.Equal(t, view, dump(t, b))
+}
+
+// Decline returns a suggestion as the book reads it afterwards, also if another
+// device received its retraction.
+func TestDeclineReturnsTheSuggestionAsItIsRead(t *testing.T) {
+	for _, never := range []bool{false, true} {
+		books := testDevices(t, 2)
+		mustAdd(t, books[0], "alice", "alice")
+		sync(t, books...)
+		signed := introduced(t, "alice", "me", "bob")
+		id := receive(t, books[0], signed)
+		receive(t, books[1], retraction(t, "alice", signed))
+		sync(t, books...)
+		for range 2 { // declining again changes nothing
+			s, err := books[0].Decline(id, never)
+			require.NoError(t, err)
+			require.Equal(t, Declined, s.State)
+			read, err := books[0].Suggestion(id.String())
+			require.NoError(t, err)
+			require.Equal(t, read, s)
+		}
+	}
+}
+
 // A contact's shared edges are never replaced by an older list: not by a
 // replay, not after the contact was removed and added again, and not by another
 // device with older data.
@@ -208,7 +259,7 @@ func TestSharedEdgesAreNeverReplacedByOlderOnes(t *testing.T) {
 		"the same": sharedBy(t, "alice", 3, "three", "bob"), "of the same version": sharedBy(t, "alice", 3, "other", "bob"),
 		"older": sharedBy(t, "alice", 2, "two", "bob"), "the first": sharedBy(t, "alice", 1, "one", "bob"),
 	} {
-		_, fresh, err := b.Receive(old, "drop")
+		_, fresh, err := b.receiveBytes(old, "drop")
 		require.NoError(t, err, name)
 		require.False(t, fresh, name)
 	}
@@ -220,7 +271,7 @@ func TestSharedEdgesAreNeverReplacedByOlderOnes(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, labels(b), "without a contact there are no edges")
 	mustAdd(t, b, "alice", "alice")
-	_, fresh, err := b.Receive(sharedBy(t, "alice", 2, "two", "bob"), "drop")
+	_, fresh, err := b.receiveBytes(sharedBy(t, "alice", 2, "two", "bob"), "drop")
 	require.NoError(t, err)
 	require.False(t, fresh)
 	require.Equal(t, []string{"three"}, labels(b))
@@ -241,8 +292,10 @@ func TestSharedEdgesAreNeverReplacedByOlderOnes(t *testing.T) {
 // them, in whatever order the lists arrive.
 func TestSharedEdgesOfOneVersionAreOneListOnAllDevices(t *testing.T) {
 	one, other := sharedBy(t, "alice", 1, "one", "bob"), sharedBy(t, "alice", 1, "other", "bob")
-	want, err := introduce.OpenEdges(slices.MinFunc([][]byte{one, other}, bytes.Compare))
+	list, err := introduce.Open(slices.MinFunc([][]byte{one, other}, bytes.Compare))
 	require.NoError(t, err)
+	want, is := list.Edges()
+	require.True(t, is)
 	for _, signed := range [][2][]byte{{one, other}, {other, one}} {
 		books := testDevices(t, 2)
 		mustAdd(t, books[0], "alice", "alice")
@@ -296,7 +349,7 @@ func TestEdgesOfAnUncertainKeyOrForAnotherPartyAreNotRead(t *testing.T) {
 	require.NoError(t, err)
 	forAnother, err := introduce.Edges{To: pointerOf("carol"), Version: 1, Edges: map[string]pointer.Edge{"bob": {Pointer: pointerOf("bob")}}}.Sign(testKey("dave"), epoch)
 	require.NoError(t, err)
-	_, err = books[1].Ledger().Append(marshal(act{Op: opHear, Statement: forAnother, Channel: "drop"}))
+	_, err = books[1].Ledger().Append(marshal(act{Op: opHear, Statement: forAnother.Bytes(), Channel: "drop"}))
 	require.NoError(t, err)
 	sync(t, books...)
 	told, err = books[0].Told(pointerOf("a"))
@@ -316,10 +369,10 @@ func TestAnIntroductionFromTheFutureIsRefused(t *testing.T) {
 		i := introduce.Introduction{To: pointerOf("me"), About: pointerOf("bob"), Expires: made.Add(introduce.MaxLife)}
 		signed, err := i.Sign(testKey("alice"), nil, made)
 		require.NoError(t, err)
-		return signed
+		return signed.Bytes()
 	}
 	for _, ahead := range []time.Duration{24*time.Hour + time.Minute, 30 * 365 * 24 * time.Hour} {
-		_, _, err := b.Receive(by(ahead), "drop")
+		_, _, err := b.receiveBytes(by(ahead), "drop")
 		require.ErrorIs(t, err, introduce.ErrInvalid, ahead)
 		require.Empty(t, inbox(t, b))
 	}
@@ -334,7 +387,7 @@ func TestStatementsInAnotherEncodingAreRefused(t *testing.T) {
 	mustAdd(t, b, "a", "a")
 	for name, signed := range statementsBy(t, "a") {
 		spelling := slices.Concat([]byte{0xb8, signed[0] & 31}, signed[1:]) // the map's length in two bytes
-		_, _, err := b.Receive(spelling, "drop")
+		_, _, err := b.receiveBytes(spelling, "drop")
 		require.ErrorIs(t, err, introduce.ErrInvalid, name)
 	}
 }

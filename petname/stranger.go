@@ -33,9 +33,12 @@ const (
 // Who is in the book is a [*NamedError], and no stranger; whoever introduces
 // somebody else is refused as [ErrStranger]. Its other errors are those of
 // [Book.Receive], [ErrInboxFull] among them, and of paid.
-func (b *Book) ReceiveStranger(signed []byte, channel string, paid func(introduce.Introduction) error) (SuggestionID, bool, error) {
-	i, err := introduce.OpenIntroduction(signed, b.now())
-	if err != nil {
+func (b *Book) ReceiveStranger(s introduce.Statement, channel string, paid func(introduce.Introduction) error) (SuggestionID, bool, error) {
+	i, is := s.Introduction()
+	if !is {
+		return SuggestionID{}, false, fmt.Errorf("%w: is of kind %d, and no introduction", introduce.ErrInvalid, s.Kind())
+	}
+	if err := i.CheckTime(b.now()); err != nil {
 		return SuggestionID{}, false, err
 	}
 	switch {
@@ -46,9 +49,9 @@ func (b *Book) ReceiveStranger(signed []byte, channel string, paid func(introduc
 	case !b.mine(i.To):
 		return SuggestionID{}, false, fmt.Errorf("by %s, to %s: %w", i.By, i.To, ErrNotForMe)
 	}
-	w := saidBy(i, Stranger, signed, channel)
+	w := saidBy(s, Stranger, channel)
 	known := false
-	err = b.ledger.Read(func(v *ledger.View) (err error) {
+	err := b.ledger.Read(func(v *ledger.View) (err error) {
 		if err := stranger(v, i.By); err != nil {
 			return err
 		}

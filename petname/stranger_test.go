@@ -27,7 +27,7 @@ func TestAStrangerWaitsApartAndNamesNobody(t *testing.T) {
 	b := newTestBook(t)
 	signed := knocks(t, "sam")
 	asked := 0
-	id, fresh, err := b.ReceiveStranger(signed, "doorstep", func(i introduce.Introduction) error {
+	id, fresh, err := b.receiveStrangerBytes(signed, "doorstep", func(i introduce.Introduction) error {
 		asked++
 		require.Equal(t, pointerOf("sam"), i.By)
 		return nil
@@ -50,7 +50,7 @@ func TestAStrangerWaitsApartAndNamesNobody(t *testing.T) {
 	require.Equal(t, commitment("sam"), c.Next)
 
 	// A contact is no stranger any more, and needs no stamp.
-	_, _, err = b.ReceiveStranger(knocks(t, "sam"), "doorstep", mustNotBeAsked(t))
+	_, _, err = b.receiveStrangerBytes(knocks(t, "sam"), "doorstep", mustNotBeAsked(t))
 	require.ErrorAs(t, err, new(*NamedError))
 }
 
@@ -66,7 +66,7 @@ func TestNobodyIsAskedForPaymentInVain(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	declined := knocks(t, "dan")
-	id, _, err := b.ReceiveStranger(declined, "doorstep", hasPaid)
+	id, _, err := b.receiveStrangerBytes(declined, "doorstep", hasPaid)
 	require.NoError(t, err)
 	_, err = b.Decline(id, true)
 	require.NoError(t, err)
@@ -88,20 +88,19 @@ func TestNobodyIsAskedForPaymentInVain(t *testing.T) {
 		"declined before":   {declined, func(err error) bool { return err == nil }},
 		"declined for ever": {knocks(t, "dan"), is(ErrMuted)},
 	} {
-		_, fresh, err := b.ReceiveStranger(c.signed, "doorstep", mustNotBeAsked(t))
+		_, fresh, err := b.receiveStrangerBytes(c.signed, "doorstep", mustNotBeAsked(t))
 		require.True(t, c.check(err), "%s: %v", name, err)
 		require.False(t, fresh, name)
 	}
 	require.Empty(t, inbox(t, b))
 	unpaid := errors.New("not paid")
-	_, _, err = b.ReceiveStranger(knocks(t, "sam"), "doorstep", func(introduce.Introduction) error { return unpaid })
+	_, _, err = b.receiveStrangerBytes(knocks(t, "sam"), "doorstep", func(introduce.Introduction) error { return unpaid })
 	require.ErrorIs(t, err, unpaid)
 	require.Empty(t, inbox(t, b))
 	// And Receive hears no strangers, whatever they have.
-	_, _, err = b.Receive(knocks(t, "sam"), "file")
+	_, _, err = b.receiveBytes(knocks(t, "sam"), "file")
 	require.ErrorIs(t, err, ErrStranger)
-	i, err := introduce.OpenIntroduction(knocks(t, "sam"), epoch)
-	require.NoError(t, err)
+	_, i := opened(knocks(t, "sam"))
 	_, _, err = b.Suggest(Suggestion{Kind: Stranger, Pointer: i.About, By: i.By, Next: i.Next, Suggested: i.Suggested, Note: i.Note, Expires: i.Expires,
 		Channel: "doorstep", Evidence: knocks(t, "sam")})
 	require.ErrorIs(t, err, ErrStranger)
@@ -123,22 +122,22 @@ func TestStrangersFillTheirOwnListAlone(t *testing.T) {
 		if i%2 == 0 {
 			life = time.Hour
 		}
-		_, fresh, err := b.ReceiveStranger(knocks(t, fmt.Sprint("stranger ", i), func(x *introduce.Introduction) { x.Expires = epoch.Add(life) }), "doorstep", hasPaid)
+		_, fresh, err := b.receiveStrangerBytes(knocks(t, fmt.Sprint("stranger ", i), func(x *introduce.Introduction) { x.Expires = epoch.Add(life) }), "doorstep", hasPaid)
 		require.NoError(t, err)
 		require.True(t, fresh)
 	}
 	more := knocks(t, "one more")
-	_, _, err = b.ReceiveStranger(more, "doorstep", mustNotBeAsked(t))
+	_, _, err = b.receiveStrangerBytes(more, "doorstep", mustNotBeAsked(t))
 	require.ErrorIs(t, err, ErrInboxFull)
 	receive(t, b, introduced(t, "alice", "me", "bob")) // contacts are heard all the same
 
 	// A short life makes no room sooner than in a week.
 	now = epoch.Add(strangersEvery - time.Hour)
 	require.Len(t, inbox(t, b), MaxInboxFrom/2+1)
-	_, _, err = b.ReceiveStranger(more, "doorstep", mustNotBeAsked(t))
+	_, _, err = b.receiveStrangerBytes(more, "doorstep", mustNotBeAsked(t))
 	require.ErrorIs(t, err, ErrInboxFull)
 	now = epoch.Add(strangersEvery + time.Hour)
-	_, fresh, err := b.ReceiveStranger(more, "doorstep", hasPaid)
+	_, fresh, err := b.receiveStrangerBytes(more, "doorstep", hasPaid)
 	require.NoError(t, err)
 	require.True(t, fresh)
 
@@ -146,7 +145,7 @@ func TestStrangersFillTheirOwnListAlone(t *testing.T) {
 	for i := range MaxInboxFrom - 1 {
 		receive(t, b, introduced(t, "alice", "me", fmt.Sprint("friend ", i)))
 	}
-	_, fresh, err = b.ReceiveStranger(knocks(t, "and another"), "doorstep", hasPaid)
+	_, fresh, err = b.receiveStrangerBytes(knocks(t, "and another"), "doorstep", hasPaid)
 	require.NoError(t, err)
 	require.True(t, fresh)
 }
@@ -154,14 +153,14 @@ func TestStrangersFillTheirOwnListAlone(t *testing.T) {
 // Declining makes room, and one stranger takes one place.
 func TestOneLetterOfAStrangerWaitsAtATime(t *testing.T) {
 	b := newTestBook(t)
-	id, _, err := b.ReceiveStranger(knocks(t, "sam"), "doorstep", hasPaid)
+	id, _, err := b.receiveStrangerBytes(knocks(t, "sam"), "doorstep", hasPaid)
 	require.NoError(t, err)
 	second := knocks(t, "sam", func(i *introduce.Introduction) { i.Note = "again" })
-	_, _, err = b.ReceiveStranger(second, "doorstep", mustNotBeAsked(t))
+	_, _, err = b.receiveStrangerBytes(second, "doorstep", mustNotBeAsked(t))
 	require.ErrorIs(t, err, ErrInboxFull)
 	_, err = b.Decline(id, false)
 	require.NoError(t, err)
-	_, fresh, err := b.ReceiveStranger(second, "doorstep", hasPaid)
+	_, fresh, err := b.receiveStrangerBytes(second, "doorstep", hasPaid)
 	require.NoError(t, err)
 	require.True(t, fresh)
 }

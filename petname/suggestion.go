@@ -17,6 +17,7 @@ import (
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // SuggestionKind is how a suggestion came about.
@@ -139,6 +140,13 @@ type toldState struct {
 	Statement []byte
 }
 
+// edges returns the edges that a row of the view keeps.
+func (t toldState) edges() (introduce.Edges, error) {
+	s, err := introduce.Restore(t.Statement)
+	edges, _ := s.Edges()
+	return edges, err
+}
+
 func (w wireSuggestion) id() SuggestionID {
 	h := sha256.New()
 	h.Write([]byte("petnames/suggestion/v1\x00" + w.Kind + "\x00"))
@@ -149,8 +157,8 @@ func (w wireSuggestion) id() SuggestionID {
 // row is a suggestion's key in the tables.
 func (id SuggestionID) row() []byte { return append([]byte(id.String()), id[:]...) }
 
-// checkHeard holds what others said to its shape: whatever they signed verifies
-// here, too, so that no device can put words into somebody's mouth.
+// checkHeard checks the shape and the bounds of what others signed. Its evidence
+// is verified apart.
 func (a act) checkHeard() error {
 	if a.Item != nil && len(a.Item) != len(SuggestionID{}) {
 		return fmt.Errorf("suggestion with an id of %d bytes", len(a.Item))
@@ -158,38 +166,13 @@ func (a act) checkHeard() error {
 	if a.Verdict > verdictConsent || len(a.Channel) > maxSourceText {
 		return fmt.Errorf("verdict %d, channel %s", a.Verdict, name.Quote(a.Channel))
 	}
-	if a.Statement != nil {
-		if len(a.Statement) > introduce.MaxStatement {
-			return fmt.Errorf("statement of %d bytes", len(a.Statement))
-		}
-		if err := checkStatement(a.Statement); err != nil {
-			return err
-		}
-	}
 	if a.Suggestion == nil {
 		return nil
 	}
 	return a.Suggestion.check()
 }
 
-func checkStatement(b []byte) error {
-	kind, err := introduce.KindOf(b)
-	if err != nil {
-		return err
-	}
-	switch kind {
-	case introduce.KindRetraction:
-		_, err = introduce.OpenRetraction(b)
-	case introduce.KindEdges:
-		_, err = introduce.OpenEdges(b)
-	case introduce.KindDenial:
-		_, err = introduce.OpenDenial(b)
-	default:
-		err = fmt.Errorf("statement of kind %d", kind)
-	}
-	return err
-}
-
+// check checks the shape and the bounds of a suggestion.
 func (w wireSuggestion) check() error {
 	for _, mh := range [][]byte{w.By, w.About} {
 		if mh == nil {
@@ -216,51 +199,64 @@ func (w wireSuggestion) check() error {
 	}
 	switch kind := SuggestionKind(w.Kind); kind {
 	case Introduced, Stranger:
-		i, err := introduce.OpenIntroduction(w.Evidence, time.Time{})
-		if err != nil {
-			return err
-		}
-		if !equalSaid(w, saidBy(i, kind, w.Evidence, w.Channel)) {
-			return errors.New("suggestion says what its introduction doesn't")
-		}
-		if self := i.By == i.About; self != (kind == Stranger) {
+		if self := bytes.Equal(w.By, w.About); self != (kind == Stranger) {
 			return errors.New("who is introduced by itself is a stranger, and nobody else")
-		}
-	case Question:
-		q, i, err := introduce.OpenQuestion(w.Evidence)
-		if err != nil {
-			return err
-		}
-		if !equalSaid(w, askedBy(q, i, w.Evidence, w.Channel)) {
-			return errors.New("suggestion asks what its question doesn't")
 		}
 	case Paired, Taken:
 		if w.By != nil || w.About == nil {
 			return errors.New("pairing with nobody, or by somebody else")
 		}
-	case Mutual, Acquainted:
-		said, _, err := mutually(kind, w.Evidence, w.Channel)
-		if err != nil {
-			return err
-		}
-		if !equalSaid(w, said) {
-			return errors.New("suggestion says what its request or transcript doesn't")
-		}
+	case Question, Mutual, Acquainted:
 	default:
 		return fmt.Errorf("suggestion of kind %s", name.Quote(w.Kind))
 	}
 	return nil
 }
 
-// saidBy is an introduction as a suggestion.
-func saidBy(i introduce.Introduction, kind SuggestionKind, signed []byte, channel string) wireSuggestion {
-	return wireSuggestion{Kind: string(kind), By: i.By.Bytes(), About: i.About.Bytes(), Next: i.Next.Bytes(), Suggested: i.Suggested,
-		Note: i.Note, Expires: i.Expires.UnixMilli(), Channel: channel, Evidence: signed}
+// verify verifies the evidence of a suggestion, so that no device can attribute a
+// statement to a contact that didn't sign it, and that the suggestion says what its
+// evidence does. A pairing has no evidence that can be verified.
+func (w wireSuggestion) verify(open opener) error {
+	var said wireSuggestion
+	switch kind := SuggestionKind(w.Kind); kind {
+	case Introduced, Stranger:
+		s, err := open(w.Evidence, introduce.KindIntroduction)
+		if err != nil {
+			return err
+		}
+		said = saidBy(s, kind, w.Channel)
+	case Question:
+		s, err := open(w.Evidence, introduce.KindQuestion)
+		if err != nil {
+			return err
+		}
+		said = askedBy(s, w.Channel)
+	case Mutual, Acquainted:
+		var err error
+		if said, _, err = mutually(kind, w.Evidence, w.Channel); err != nil {
+			return err
+		}
+	default:
+		return nil
+	}
+	if !equalSaid(w, said) {
+		return errors.New("suggestion says what its evidence doesn't")
+	}
+	return nil
 }
 
-// askedBy is a question as a suggestion.
-func askedBy(q introduce.Question, i introduce.Introduction, signed []byte, channel string) wireSuggestion {
-	return wireSuggestion{Kind: string(Question), By: q.By.Bytes(), About: i.About.Bytes(), Suggested: i.Suggested, Channel: channel, Evidence: signed}
+// saidBy returns an introduction as a suggestion.
+func saidBy(s introduce.Statement, kind SuggestionKind, channel string) wireSuggestion {
+	i, _ := s.Introduction()
+	return wireSuggestion{Kind: string(kind), By: i.By.Bytes(), About: i.About.Bytes(), Next: i.Next.Bytes(), Suggested: i.Suggested,
+		Note: i.Note, Expires: i.Expires.UnixMilli(), Channel: channel, Evidence: s.Bytes()}
+}
+
+// askedBy returns a question as a suggestion.
+func askedBy(s introduce.Statement, channel string) wireSuggestion {
+	q, _ := s.Question()
+	i := q.Subject.Introduction()
+	return wireSuggestion{Kind: string(Question), By: q.By.Bytes(), About: i.About.Bytes(), Suggested: i.Suggested, Channel: channel, Evidence: s.Bytes()}
 }
 
 // mutually is an offer to introduce, or what came of it, as a suggestion, and the
@@ -284,8 +280,8 @@ func mutually(kind SuggestionKind, evidence []byte, channel string) (wireSuggest
 }
 
 func equalSaid(a, b wireSuggestion) bool {
-	x, err := actEncoder.Marshal(a)
-	y, err2 := actEncoder.Marshal(b)
+	x, err := canonical.Marshal(a)
+	y, err2 := canonical.Marshal(b)
 	return err == nil && err2 == nil && bytes.Equal(x, y)
 }
 
@@ -305,8 +301,8 @@ func (f fold) suggest(v *ledger.View, e ledger.Entry, a act) error {
 
 // smaller picks one of two tellings of the same, in whatever order they come.
 func smaller(a, b wireSuggestion) bool {
-	x, err := actEncoder.Marshal(a)
-	y, err2 := actEncoder.Marshal(b)
+	x, err := canonical.Marshal(a)
+	y, err2 := canonical.Marshal(b)
 	return err == nil && err2 == nil && bytes.Compare(x, y) < 0
 }
 
@@ -366,36 +362,19 @@ func (f fold) decide(v *ledger.View, a act) error {
 	})
 }
 
-// hear keeps a statement: the newest edges of each who shares some, retractions,
-// and denials.
-func (f fold) hear(v *ledger.View, e ledger.Entry, a act) error {
+// hear keeps a statement: the newest edges of each contact that shares some,
+// retractions, and denials.
+func (f fold) hear(v *ledger.View, e ledger.Entry, a act, s introduce.Statement) error {
 	told := toldState{At: e.Time().UnixMilli(), Channel: a.Channel, Statement: a.Statement}
-	kind, err := introduce.KindOf(a.Statement)
-	if err != nil {
-		return err
-	}
-	switch kind {
-	case introduce.KindRetraction:
-		r, err := introduce.OpenRetraction(a.Statement)
-		if err != nil {
-			return err
-		}
+	if r, is := s.Retraction(); is {
 		return v.Put(tableRetracted, append(slices.Clone(r.ID[:]), r.By.Bytes()...), []byte{})
-	case introduce.KindEdges:
-		edges, err := introduce.OpenEdges(a.Statement)
-		if err != nil {
-			return err
-		}
-		return f.keepTold(v, tableTold, edges.By.Bytes(), told, edges.Version)
-	case introduce.KindDenial:
-		d, err := introduce.OpenDenial(a.Statement)
-		if err != nil {
-			return err
-		}
-		hash := introduce.Hash(a.Statement)
-		return f.keepTold(v, tableAbout, slices.Concat(d.About.Bytes(), []byte{aboutDenial}, hash[:]), told, 0)
 	}
-	return nil
+	if edges, is := s.Edges(); is {
+		return f.keepTold(v, tableTold, edges.By.Bytes(), told, edges.Version)
+	}
+	d, _ := s.Denial()
+	hash := introduce.Hash(a.Statement)
+	return f.keepTold(v, tableAbout, slices.Concat(d.About.Bytes(), []byte{aboutDenial}, hash[:]), told, 0)
 }
 
 // keepTold keeps the statement with the higher version, or else the lesser
@@ -408,7 +387,7 @@ func (f fold) keepTold(v *ledger.View, table string, key []byte, told toldState,
 	if old.Statement != nil {
 		before := uint64(0)
 		if table == tableTold {
-			edges, err := introduce.OpenEdges(old.Statement)
+			edges, err := old.edges()
 			if err != nil {
 				return err
 			}

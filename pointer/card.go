@@ -8,7 +8,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"github.com/fxamacker/cbor/v2"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // Card is what the owner of a pointer says about itself. It travels inside the
@@ -41,7 +41,7 @@ type Card struct {
 	Succession []Succession
 	Successor  Pointer
 
-	unknown map[int64]cbor.RawMessage
+	unknown map[int64]canonical.Raw
 }
 
 // SealingKey is a public key to seal messages to the owner with, and the HPKE
@@ -95,35 +95,8 @@ type wireEdge struct {
 	Next    []byte
 }
 
-// Modes are built once: building them is slow, and they are safe for
-// concurrent use.
-var (
-	cardEncoder = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	cardDecoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			DupMapKey:        cbor.DupMapKeyEnforcedAPF,
-			IndefLength:      cbor.IndefLengthForbidden,
-			TagsMd:           cbor.TagsForbidden,
-			MaxNestedLevels:  16,
-			MaxArrayElements: maxList,
-			MaxMapPairs:      maxList,
-			// A NaN is a map key that equals no other: two of them are no
-			// duplicates to Go, and have no order.
-			NaN: cbor.NaNDecodeForbidden,
-			Inf: cbor.InfDecodeForbidden,
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-)
+// cardBounds are those of cards and of succession chains.
+var cardBounds = canonical.Bounds{Nesting: 16, Elements: maxList, Pairs: maxList}
 
 // Encode gives the card's one canonical encoding, or an error when a field is
 // over its bounds.
@@ -167,7 +140,7 @@ func (c Card) Encode() ([]byte, error) {
 	for key, raw := range c.unknown {
 		m[key] = raw
 	}
-	b, err := cardEncoder.Marshal(m)
+	b, err := canonical.Marshal(m)
 	if err != nil {
 		return nil, fmt.Errorf("card: %w", err)
 	}
@@ -245,15 +218,12 @@ func ParseCard(b []byte) (Card, error) {
 func parseCard(b []byte) (Card, error) {
 	// 1. Canonical as CBOR, down to the values of unknown keys.
 	var whole any
-	if err := cardDecoder.Unmarshal(b, &whole); err != nil {
-		return Card{}, errors.New("is not the CBOR of a card") // err repeats hostile text
-	}
-	if again, err := cardEncoder.Marshal(whole); err != nil || !bytes.Equal(again, b) {
-		return Card{}, errNotCanonical
+	if err := canonical.Unmarshal(b, &whole, cardBounds); err != nil {
+		return Card{}, err
 	}
 	// 2. The known fields.
-	var m map[int64]cbor.RawMessage
-	if err := cardDecoder.Unmarshal(b, &m); err != nil {
+	var m map[int64]canonical.Raw
+	if err := canonical.UnmarshalLoose(b, &m, cardBounds); err != nil {
 		return Card{}, errors.New("is not a map with integer keys")
 	}
 	var version uint64
@@ -316,21 +286,19 @@ func parseCard(b []byte) (Card, error) {
 		return Card{}, errors.Unwrap(err)
 	}
 	if !bytes.Equal(again, b) {
-		return Card{}, errNotCanonical
+		return Card{}, canonical.ErrNotCanonical
 	}
 	return c, nil
 }
 
-var errNotCanonical = errors.New("is not in its canonical encoding")
-
 // take decodes one field, when it is there, and takes it out of m.
-func take(m map[int64]cbor.RawMessage, key int64, into any) error {
+func take(m map[int64]canonical.Raw, key int64, into any) error {
 	raw, ok := m[key]
 	if !ok {
 		return nil
 	}
 	delete(m, key)
-	if err := cardDecoder.Unmarshal(raw, into); err != nil {
+	if err := canonical.UnmarshalLoose(raw, into, cardBounds); err != nil {
 		return fmt.Errorf("field %d is not what it should be", key)
 	}
 	return nil

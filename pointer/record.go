@@ -48,7 +48,6 @@ type Record struct {
 	pointer  Pointer
 	bytes    []byte
 	signed   []byte // the DAG-CBOR document under the signature
-	seal     []byte // the signature over it
 	value    string
 	sequence uint64
 	expires  time.Time
@@ -96,17 +95,21 @@ func (r Record) Card() (Card, bool) {
 // signed.
 func (r Record) Payload() []byte { return bytes.Clone(r.payload) }
 
-// Compare orders two records of one pointer: negative when r is older than
-// other, zero when both say the same. It is the order of boxo's
-// ipns.Validator.Select: the sequence, then the later end. That goes on to
-// compare bytes, some of which anybody can rewrite; of a V2 record as its owner
-// made it the signature comes first, and so it does here. Otherwise two devices
-// that published at one moment would each hold to another record than the peers.
+// Compare orders two records of one pointer: it returns a negative number if r
+// is older than other, and 0 if both carry the same signed data. The order is
+// that of boxo's ipns.Validator.Select: by sequence, then by end, then by the
+// bytes of [Record.Bytes]. Otherwise two devices that publish at one moment
+// would keep another record than the peers of the network do.
+//
+// The bytes of a record with a V1 signature start with the unsigned copy of the
+// value and that signature, which no reader verifies: any peer can move such a
+// record among those of equal sequence and end. Records without one are ordered
+// by their V2 signature.
 func (r Record) Compare(other Record) int {
 	if order := cmp.Or(cmp.Compare(r.sequence, other.sequence), r.expires.Compare(other.expires)); order != 0 || bytes.Equal(r.signed, other.signed) {
 		return order
 	}
-	return cmp.Or(bytes.Compare(r.seal, other.seal), bytes.Compare(r.signed, other.signed))
+	return bytes.Compare(r.bytes, other.bytes)
 }
 
 // ExpiredError carries a record that verifies and has expired.
@@ -120,6 +123,17 @@ func (e *ExpiredError) Error() string {
 
 // ErrInvalid is wrapped by every error of [Open] but [ExpiredError].
 var ErrInvalid = errors.New("record does not verify")
+
+// OpenExpired is [Open] for a record that may have expired: it reports whether it
+// has, instead of an [*ExpiredError].
+func OpenExpired(p Pointer, record []byte, now time.Time) (r Record, expired bool, err error) {
+	r, err = Open(p, record, now)
+	var old *ExpiredError
+	if errors.As(err, &old) {
+		return old.Record, true, nil
+	}
+	return r, false, err
+}
 
 // Open parses and verifies a record in one step; there is no way to hold an
 // unverified one. It refuses all that boxo's ipns.ValidateWithName refuses, and
@@ -252,7 +266,7 @@ func parseRecord(b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 	if err != nil {
 		return fail(err)
 	}
-	r := Record{signed: pb.GetData(), seal: pb.GetSignatureV2(), sequence: d.sequence, ttl: time.Duration(d.ttl)}
+	r := Record{signed: pb.GetData(), sequence: d.sequence, ttl: time.Duration(d.ttl)}
 	if r.value, err = contentPath(d.value); err != nil {
 		return fail(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // Succession is one step from an old pointer to the next: the new key shows
@@ -92,7 +94,7 @@ func (s Succession) statement() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := cardEncoder.Marshal([]any{s.Old.Bytes(), encoded, s.Next.Bytes()})
+	b, err := canonical.Marshal([]any{s.Old.Bytes(), encoded, s.Next.Bytes()})
 	if err != nil {
 		return nil, err
 	}
@@ -217,14 +219,14 @@ func EncodeSuccession(chain []Succession) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("succession: %w", err)
 	}
-	return cardEncoder.Marshal(wire)
+	return canonical.Marshal(wire)
 }
 
 // ParseSuccession reads what [EncodeSuccession] wrote, and nothing else. It
 // verifies nothing.
 func ParseSuccession(b []byte) ([]Succession, error) {
 	var wire []wireSuccession
-	if err := cardDecoder.Unmarshal(b, &wire); err != nil || len(wire) == 0 {
+	if err := canonical.UnmarshalLoose(b, &wire, cardBounds); err != nil || len(wire) == 0 {
 		return nil, errors.New("succession: is not the CBOR of a chain") // err repeats hostile text
 	}
 	chain, err := openSuccession(wire, MaxKept)
@@ -234,7 +236,7 @@ func ParseSuccession(b []byte) ([]Succession, error) {
 	if again, err := EncodeSuccession(chain); err != nil {
 		return nil, err
 	} else if !bytes.Equal(again, b) {
-		return nil, fmt.Errorf("succession: %w", errNotCanonical)
+		return nil, fmt.Errorf("succession: %w", canonical.ErrNotCanonical)
 	}
 	return chain, nil
 }

@@ -38,11 +38,12 @@ import (
 
 // app is one call of the command.
 type app struct {
-	ctx    context.Context
-	stdin  io.Reader
-	stdout io.Writer
-	stderr io.Writer
-	work   int // scrypt's work factor, log2, for what is locked; 0: age's own
+	ctx     context.Context
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+	timeout time.Duration // of one request to a peer of the DHT; 0: as usual
+	work    int           // scrypt's work factor, log2, for what is locked; 0: age's own
 
 	home           string
 	json           bool
@@ -227,7 +228,7 @@ func (a *app) together(fn func(do func(verb string, args, result any) error) err
 
 // open opens the home in this process.
 func (a *app) open(dir string, wait time.Duration) (*verbs, error) {
-	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{}), Wait: wait})
+	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), Wait: wait})
 	if err != nil {
 		return nil, err
 	}

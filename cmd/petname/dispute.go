@@ -224,7 +224,7 @@ func (v *verbs) proof(_ context.Context, a nameArgs) (*proof, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, signed, err := v.agent.Contradictions(c.ID)
+	all, err := v.agent.Contradictions(c.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -233,16 +233,17 @@ func (v *verbs) proof(_ context.Context, a nameArgs) (*proof, error) {
 			Next: "petname dispute " + shellWord(a.Name)}
 	}
 	out := &proof{Contradictions: []contradiction{}}
-	for i, one := range all {
+	for _, one := range all {
 		out.Contradictions = append(out.Contradictions, asContradiction(one))
-		out.Armored = append(out.Armored, introduce.Armor(signed[2*i], signed[2*i+1])...)
+		out.Armored = append(out.Armored, introduce.Armor(one.Bytes())...)
 	}
 	return out, nil
 }
 
 func asContradiction(c introduce.Contradiction) contradiction {
-	return contradiction{By: c.Introduction.By.String(), To: c.Introduction.To.String(), Pointer: c.Introduction.About.String(),
-		Suggested: name.Clean(c.Introduction.Suggested), Made: c.Introduction.Made, DeniedBy: c.Denial.By.String(), Denied: c.Denial.Made}
+	i, d := c.Introduction(), c.Denial()
+	return contradiction{By: i.By.String(), To: i.To.String(), Pointer: i.About.String(),
+		Suggested: name.Clean(i.Suggested), Made: i.Made, DeniedBy: d.By.String(), Denied: d.Made}
 }
 
 // checkProof verifies the contradictions in a text: pairs of an introduction and
@@ -286,7 +287,10 @@ type disputed struct {
 func asDisputed(s agent.Statements, file bool) *disputed {
 	out := &disputed{To: s.To.Pointer.String(), ToName: s.To.Name.String(), Pointers: append([]string{}, pointerTexts(s.Pointers)...), Sent: string(s.Sent)}
 	if file {
-		out.Sent, out.Armored = "file", introduce.Armor(s.Signed...)
+		out.Sent = "file"
+		for _, signed := range s.Signed {
+			out.Armored = append(out.Armored, introduce.Armor(signed.Bytes())...)
+		}
 	}
 	return out
 }

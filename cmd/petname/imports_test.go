@@ -17,32 +17,36 @@ const module = "github.com/petnames-go/petnames/"
 // mayImport is who may import whom: every package of the module, and what of
 // the module it may import, in ordinary code and in its tests.
 var mayImport = map[string][]string{
-	"pointer":        {},
-	"ledger":         {"ledger/durable", "pointer"},
+	"pointer":        {"pointer/canonical"},
+	"ledger":         {"ledger/durable", "pointer", "pointer/canonical"},
 	"dht":            {"ledger/durable", "pointer"},
 	"dht/delegated":  {"dht", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
-	"dht/drop":       {"dht", "dht/seal", "pointer"},
+	"dht/drop":       {"dht", "dht/seal", "pointer", "pointer/canonical"},
 	"dht/kad":        {"dht", "dht/keep", "ledger/durable", "pointer"},
 	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
 	"dht/keep":       {"dht", "ledger/durable", "pointer"},
 	"dht/seal":       {"pointer"},
 
+	"pointer/canonical":               {},
+	"pointer/canonical/canonicaltest": {},
+
 	"ledger/durable":             {},
 	"ledger/durable/durabletest": {"ledger/durable"},
 
-	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name"},
+	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},
 	"petname/agent":        {"dht", "dht/delegated", "dht/keep", "ledger", "petname", "petname/doorstep", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/peer", "petname/postage", "pointer"},
 	"petname/agent/libp2p": {"dht", "dht/kad", "petname/agent", "petname/peer/direct"},
-	"petname/introduce":    {"petname/mutual", "pointer"},
-	"petname/mutual":       {"pointer"},
+	"petname/introduce":    {"petname/mutual", "pointer", "pointer/canonical"},
+	"petname/mutual":       {"pointer", "pointer/canonical"},
 	"petname/name":         {"pointer"},
-	"petname/pair":         {"dht", "pointer"},
-	"petname/peer":         {"dht", "dht/drop", "ledger", "ledger/durable", "petname", "petname/name", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer"},
+	"petname/pair":         {"dht", "pointer", "pointer/canonical"},
+	"petname/pair/qr":      {"petname/pair", "pointer"},
+	"petname/peer":         {"dht", "dht/drop", "ledger", "ledger/durable", "petname", "petname/name", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer", "pointer/canonical"},
 
 	"petname/peer/direct": {"dht", "pointer"},
-	"petname/postage":     {"pointer"},
-	"petname/doorstep":    {"dht", "dht/seal", "petname/postage", "pointer"},
+	"petname/postage":     {"pointer", "pointer/canonical"},
+	"petname/doorstep":    {"dht", "dht/seal", "petname/postage", "pointer", "pointer/canonical"},
 
 	"cmd/petname":        {"*"},
 	"examples/embed":     {"dht", "petname", "petname/agent", "petname/agent/libp2p", "pointer"},
@@ -55,6 +59,10 @@ var mayImport = map[string][]string{
 // mayUseHost are the rooms that may import a libp2p host or the DHT on it, and
 // so link them into whoever embeds them.
 var mayUseHost = []string{"dht/kad", "petname/peer/direct", "petname/agent/libp2p", "cmd/petname", "examples/embed"}
+
+// mayUseImages are the packages that may link package image, and the command,
+// which reads and draws QR codes.
+var mayUseImages = []string{"petname/pair/qr", "cmd/petname"}
 
 type listed struct {
 	ImportPath   string
@@ -86,6 +94,9 @@ func TestImportRules(t *testing.T) {
 			if own == "ledger/durable/durabletest" && !slices.Contains(p.Imports, imported) {
 				continue // packages that write files may import the file system in tests
 			}
+			if own == "pointer/canonical/canonicaltest" && !slices.Contains(p.Imports, imported) {
+				continue // it is for the tests of formats
+			}
 			if name == "petname/agent" && (own == "petname/agent/libp2p" || own == "dht/kad") && !slices.Contains(p.Imports, imported) {
 				continue // its tests run agents on real nodes
 			}
@@ -94,6 +105,14 @@ func TestImportRules(t *testing.T) {
 		if !slices.Contains(mayUseHost, name) {
 			for _, dep := range p.Deps {
 				require.False(t, isHost(dep), "package %s links %s", name, dep)
+			}
+		}
+		for _, dep := range p.Deps {
+			require.False(t, isUnused(dep), "package %s links %s", name, dep)
+		}
+		if !slices.Contains(mayUseImages, name) {
+			for _, dep := range p.Deps {
+				require.False(t, isImage(dep), "package %s links %s", name, dep)
 			}
 		}
 		if strings.HasPrefix(name, "cmd/") || strings.HasPrefix(name, "examples/") {
@@ -120,6 +139,23 @@ func isHost(path string) bool {
 		}
 	}
 	return false
+}
+
+// isUnused reports whether a package belongs to a transport that no node uses.
+// Package libp2p links all of them: see dht/kad/parts.go.
+func isUnused(path string) bool {
+	for _, unused := range []string{
+		"github.com/pion/", "github.com/quic-go/webtransport-go", "github.com/gorilla/websocket", "github.com/libp2p/go-libp2p/config",
+	} {
+		if strings.HasPrefix(path, unused) {
+			return true
+		}
+	}
+	return false
+}
+
+func isImage(path string) bool {
+	return path == "image" || strings.HasPrefix(path, "image/") || strings.HasPrefix(path, "golang.org/x/image")
 }
 
 func list(t *testing.T) map[string]listed {

@@ -10,6 +10,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
@@ -89,4 +90,29 @@ func TestANumberOfNoSuggestionIsNotFound(t *testing.T) {
 	_, err := v.accept(t.Context(), acceptArgs{ID: "123456", As: "bob"})
 	require.Equal(t, &failure{Code: "not_found", Exit: exitNotFound, Message: `no suggestion has the number "123456"`, Next: "petname inbox"}, classify(err))
 	require.NotErrorIs(t, err, agent.ErrNoSuggestion)
+}
+
+// A file with a statement whose signature was changed is refused, and nothing of
+// it is stored.
+func TestAForgedStatementInAFileIsRefused(t *testing.T) {
+	v, alice := opened(t), newKey(t)
+	_, err := v.add(t.Context(), addArgs{Name: "alice", Target: alice.Pointer().String()})
+	require.NoError(t, err)
+	i := introduce.Introduction{To: v.agent.Pointer(), About: newKey(t).Pointer(), Expires: time.Now().Add(time.Hour)}
+	signed, err := i.Sign(alice, nil, time.Now())
+	require.NoError(t, err)
+	forged := signed.Bytes()
+	forged[len(forged)-1] ^= 1
+	before, err := v.log(t.Context(), logArgs{})
+	require.NoError(t, err)
+	_, err = v.inbox(t.Context(), inboxArgs{Texts: [][]byte{introduce.Armor(forged)}})
+	require.Equal(t, exitUnverified, classify(err).Exit, "%v", err)
+	_, err = v.accept(t.Context(), acceptArgs{Text: introduce.Armor(forged), As: "bob"})
+	require.Equal(t, exitUnverified, classify(err).Exit, "%v", err)
+	after, err := v.log(t.Context(), logArgs{})
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+	in, err := v.inbox(t.Context(), inboxArgs{Texts: [][]byte{introduce.Armor(signed.Bytes())}})
+	require.NoError(t, err)
+	require.Len(t, in.Suggestions, 1)
 }

@@ -163,12 +163,12 @@ func (v *verbs) introduce(ctx context.Context, a introduceArgs) (*introduced, er
 	if errors.As(err, &nameless) {
 		return nil, classify(err).With("petname introduce " + shellWord(a.Name) + " --to " + shellWord(a.To) + " --as NAME")
 	}
-	if i.Sent == "" && i.Signed == nil {
+	if i.Sent == "" && i.Signed.IsZero() {
 		return nil, err
 	}
 	out := asIntroduced(i)
 	if a.File {
-		out.Sent, out.Armored = "file", introduce.Armor(i.Signed)
+		out.Sent, out.Armored = "file", introduce.Armor(i.Signed.Bytes())
 	}
 	return out, delivery(i.Sent, err)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
+	qrcode "github.com/petnames-go/petnames/petname/pair/qr"
 )
 
 func (a *app) inviteVerb() *cobra.Command {
@@ -75,7 +76,7 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 		return a.show(out, err, false, nil)
 	}
 	if file != "" {
-		picture, err := pair.PNG(out.Link)
+		picture, err := qrcode.PNG(out.Link)
 		if err != nil {
 			return classify(err)
 		}
@@ -135,7 +136,7 @@ func (a *app) drawQR(text string) error {
 	if a.json || text == "" {
 		return nil
 	}
-	drawn, err := pair.TerminalQR(text, a.style() == name.Colour)
+	drawn, err := qrcode.Terminal(text, a.style() == name.Colour)
 	if err != nil {
 		return nil // the link is there
 	}
@@ -222,7 +223,7 @@ func (a *app) invitationText(args []string, qr string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		text, err := pair.ReadQR(b)
+		text, err := qrcode.Read(b)
 		if err != nil {
 			return "", usage("--qr %q: %v", qr, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -13,6 +14,10 @@ import (
 // cheap is scrypt's work factor in scripts: no secret is at stake, and age's
 // default takes a second of CPU time for each file.
 const cheap = 10
+
+// patient bounds a request to a peer in scripts: a slow response on a busy machine
+// must not count as a dead peer.
+const patient = 15 * time.Second
 
 // TestMain lets the test binary be the command: scripts, and tests that kill
 // it, run "petname" as a process of its own. With PETNAME_TEST_RUN it is main
@@ -26,5 +31,5 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"petname": func() { runProcess(cheap) }})
+	testscript.Main(m, map[string]func(){"petname": func() { runProcess(cheap, patient) }})
 }

@@ -102,7 +102,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Listen: o.listen, Relays: o.relays}), Passphrase: passphrase, Log: o.logger, Wait: bookWait})
+	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Listen: o.listen, Relays: o.relays, Timeout: a.timeout}), Passphrase: passphrase, Log: o.logger, Wait: bookWait})
 	if errors.Is(err, ledger.ErrInUse) { // by a node that began with this one, perhaps
 		if err := a.alone(dir); err != nil {
 			return err

@@ -222,15 +222,6 @@ func describe(r pointer.Record) *recordInfo {
 	return info
 }
 
-func openAny(p pointer.Pointer, b []byte) (r pointer.Record, expired bool, err error) {
-	r, err = pointer.Open(p, b, time.Now())
-	var old *pointer.ExpiredError
-	if errors.As(err, &old) {
-		return old.Record, true, nil
-	}
-	return r, false, err
-}
-
 // exportArgs are the arguments of record export.
 type exportArgs struct {
 	Name string `json:"name"` // a name or a pointer; empty: the owner's
@@ -288,7 +279,7 @@ func (v *verbs) opened(a inspectArgs) (pointer.Record, *recordInfo, error) {
 		candidates = append(candidates, c.Pointer)
 	}
 	for _, p := range candidates {
-		if r, _, err := openAny(p, a.Record); err == nil {
+		if r, _, err := pointer.OpenExpired(p, a.Record, time.Now()); err == nil {
 			return inspectAs(a.Record, r.Pointer())
 		}
 	}
@@ -325,7 +316,7 @@ func whose(a inspectArgs, find func(string) (pointer.Pointer, error)) (p pointer
 }
 
 func inspectAs(record []byte, p pointer.Pointer) (pointer.Record, *recordInfo, error) {
-	r, expired, err := openAny(p, record)
+	r, expired, err := pointer.OpenExpired(p, record, time.Now())
 	if err != nil {
 		return pointer.Record{}, &recordInfo{Pointer: p.String(), Size: len(record), Reason: name.Clean(err.Error())}, err
 	}

@@ -2,9 +2,12 @@ package delegated
 
 import (
 	"container/list"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // maxClients bounds the table of clients. Beyond it, who was silent the longest
@@ -39,33 +42,34 @@ type limiter struct {
 
 type bucket struct {
 	who    netip.Prefix
-	tokens float64
-	at     time.Time // when tokens was true
-	busy   int       // requests that the network is asked for
+	tokens *rate.Limiter // nil: none was taken yet
+	busy   int           // requests that the network is asked for
 }
 
-// take takes a token, and otherwise says how long until there is one. Buckets
-// hold burst tokens and gain rate a second.
-func (l *limiter) take(who netip.Prefix, now time.Time, rate, burst float64) (ok bool, wait time.Duration) {
+// take takes a token, and otherwise returns the time until there is one. Buckets
+// hold burst tokens, at least 1, and gain perSecond.
+func (l *limiter) take(who netip.Prefix, now time.Time, perSecond, burst float64) (ok bool, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := l.bucket(who, now, burst)
-	if passed := now.Sub(b.at); passed > 0 {
-		b.tokens = min(burst, b.tokens+passed.Seconds()*rate)
+	b := l.bucket(who)
+	if b.tokens == nil {
+		b.tokens = rate.NewLimiter(rate.Limit(perSecond), int(min(burst, math.MaxInt32)))
 	}
-	b.at = now // also when the clock went back: the tokens stay
-	if b.tokens < 1 {
-		return false, time.Duration((1 - b.tokens) / rate * float64(time.Second))
+	// Unlike AllowN, a cancelled reservation notes the time when the clock went
+	// back: the tokens stay, and more are gained from now on.
+	token := b.tokens.ReserveN(now, 1)
+	if wait := token.DelayFrom(now); wait > 0 {
+		token.CancelAt(now)
+		return false, wait
 	}
-	b.tokens--
 	return true, 0
 }
 
 // begin counts a long request in, unless the client has most under way.
-func (l *limiter) begin(who netip.Prefix, now time.Time, burst float64, most int) (end func(), ok bool) {
+func (l *limiter) begin(who netip.Prefix, most int) (end func(), ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := l.bucket(who, now, burst)
+	b := l.bucket(who)
 	if b.busy >= most {
 		return nil, false
 	}
@@ -77,7 +81,7 @@ func (l *limiter) begin(who netip.Prefix, now time.Time, burst float64, most int
 	}, true
 }
 
-func (l *limiter) bucket(who netip.Prefix, now time.Time, burst float64) *bucket {
+func (l *limiter) bucket(who netip.Prefix) *bucket {
 	if e, ok := l.buckets[who]; ok {
 		l.recent.MoveToFront(e)
 		return e.Value.(*bucket)
@@ -90,7 +94,7 @@ func (l *limiter) bucket(who netip.Prefix, now time.Time, burst float64) *bucket
 		delete(l.buckets, oldest.Value.(*bucket).who)
 		l.recent.Remove(oldest)
 	}
-	b := &bucket{who: who, tokens: burst, at: now}
+	b := &bucket{who: who}
 	l.buckets[who] = l.recent.PushFront(b)
 	return b
 }

@@ -279,7 +279,7 @@ func body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 
 // begin takes a place among those that the network is asked for.
 func (s *Server) begin(w http.ResponseWriter, r *http.Request) (end func(), ok bool) {
-	done, ok := s.limiter.begin(client(r.RemoteAddr), s.now(), s.burst(), maxBusyOfClient)
+	done, ok := s.limiter.begin(client(r.RemoteAddr), maxBusyOfClient)
 	if !ok {
 		tooMany(w, time.Second, "too many requests from your address at once")
 		return nil, false

@@ -15,6 +15,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // overheard is Alice's true letter to Bob, as Bob can take it out of its record.
@@ -45,7 +46,7 @@ func forge(t *testing.T, key *pointer.Key, to person, s signed, sequence uint64,
 	t.Helper()
 	theirs, err := pick(to.party().Sealing)
 	require.NoError(t, err)
-	b, err := encoder.Marshal(s)
+	b, err := canonical.Marshal(s)
 	require.NoError(t, err)
 	payload, err := sealFor(theirs.seal, key.Pointer(), sequence, b)
 	require.NoError(t, err)
@@ -72,7 +73,7 @@ func signLetter(t *testing.T, l letter, by *pointer.Key) signed {
 	b, err := l.sign(by)
 	require.NoError(t, err)
 	var s signed
-	require.NoError(t, decode(b, &s))
+	require.NoError(t, canonical.Unmarshal(b, &s, bounds))
 	return s
 }
 
@@ -87,7 +88,7 @@ func TestRecipientCannotForgeTheSender(t *testing.T) {
 
 	changed := l
 	changed.Messages = [][]byte{[]byte("pay Bob")}
-	changedBytes, err := encoder.Marshal(changed)
+	changedBytes, err := canonical.Marshal(changed)
 	require.NoError(t, err)
 	later := l
 	later.Sequence++

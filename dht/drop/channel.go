@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 const (
@@ -138,7 +139,7 @@ func channelID(a, b pointer.Pointer) hash {
 	if bytes.Compare(first, second) > 0 {
 		first, second = second, first
 	}
-	both, err := encoder.Marshal([][]byte{first, second})
+	both, err := canonical.Marshal([][]byte{first, second})
 	if err != nil {
 		panic(err) // byte strings encode
 	}

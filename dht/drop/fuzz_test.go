@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // letterSeeds are what is sealed, of several kinds, and what is none.
@@ -53,9 +54,9 @@ func checkLetter(t tb, b []byte) bool {
 	}
 	require.NotNil(t, l.Messages)
 	require.LessOrEqual(t, len(l.Messages), MaxQueue)
-	inner, err := encoder.Marshal(l)
+	inner, err := canonical.Marshal(l)
 	require.NoError(t, err)
-	again, err := encoder.Marshal(signed{Signature: s.Signature, Letter: inner})
+	again, err := canonical.Marshal(signed{Signature: s.Signature, Letter: inner})
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(b, again), "what is accepted encodes to the same bytes")
 	return true
@@ -90,7 +91,7 @@ func checkState(t tb, b []byte) bool {
 		require.Less(t, len(err.Error()), 300)
 		return false
 	}
-	again, err := encoder.Marshal(s)
+	again, err := canonical.Marshal(s)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(b, again), "what is accepted encodes to the same bytes")
 	return true

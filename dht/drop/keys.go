@@ -14,6 +14,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht/seal"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 const (
@@ -127,7 +128,7 @@ func recordKey(private *ecdh.PrivateKey, public *ecdh.PublicKey, from, to pointe
 	if !sending {
 		fromKey, toKey = toKey, fromKey
 	}
-	info, err := encoder.Marshal([]any{from.Bytes(), to.Bytes(), fromKey, toKey, epoch})
+	info, err := canonical.Marshal([]any{from.Bytes(), to.Bytes(), fromKey, toKey, epoch})
 	if err != nil {
 		return nil, err
 	}

@@ -11,10 +11,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/petnames-go/petnames/dht/seal"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 const (
@@ -64,43 +63,8 @@ type signed struct {
 	Letter    []byte
 }
 
-// Modes are built once: building them is slow, and they are safe for
-// concurrent use.
-var (
-	encoder = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	decoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			DupMapKey:        cbor.DupMapKeyEnforcedAPF,
-			IndefLength:      cbor.IndefLengthForbidden,
-			TagsMd:           cbor.TagsForbidden,
-			MaxNestedLevels:  8,
-			MaxArrayElements: 1024, // MaxQueue fits
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-)
-
-var errCanonical = errors.New("is not in its canonical encoding")
-
-// decode takes the one canonical encoding of v, and nothing else.
-func decode[T any](b []byte, v *T) error {
-	if err := decoder.Unmarshal(b, v); err != nil {
-		return errors.New("is not the CBOR that it should be") // err repeats hostile text
-	}
-	if again, err := encoder.Marshal(*v); err != nil || !bytes.Equal(again, b) {
-		return errCanonical
-	}
-	return nil
-}
+// bounds are those of letters and states: MaxQueue fits.
+var bounds = canonical.Bounds{Nesting: 8, Elements: 1024}
 
 // firstMark is where the stream of one direction begins.
 func firstMark(channel hash, from pointer.Pointer) mark {
@@ -129,7 +93,7 @@ func (l letter) check() error {
 		return fmt.Errorf("has a counter over %d", uint64(maxCounter))
 	}
 	if l.Messages == nil {
-		return errCanonical // an empty list is one
+		return canonical.ErrNotCanonical // an empty list is one
 	}
 	if len(l.Messages) > MaxQueue {
 		return fmt.Errorf("has %d messages, over %d", len(l.Messages), MaxQueue)
@@ -144,7 +108,7 @@ func (l letter) check() error {
 
 // sign gives the bytes to seal.
 func (l letter) sign(key crypto.Signer) ([]byte, error) {
-	b, err := encoder.Marshal(l)
+	b, err := canonical.Marshal(l)
 	if err != nil {
 		return nil, err
 	}
@@ -152,21 +116,21 @@ func (l letter) sign(key crypto.Signer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encoder.Marshal(signed{Signature: sig, Letter: b})
+	return canonical.Marshal(signed{Signature: sig, Letter: b})
 }
 
 // decodeLetter reads what was sealed. Whose it is, and whether the signature is
 // right, is for [Channel.open] to say.
 func decodeLetter(b []byte) (letter, signed, error) {
 	var s signed
-	if err := decode(b, &s); err != nil {
+	if err := canonical.Unmarshal(b, &s, bounds); err != nil {
 		return letter{}, signed{}, fmt.Errorf("what is sealed %w", err)
 	}
 	if len(s.Signature) != ed25519.SignatureSize {
 		return letter{}, signed{}, fmt.Errorf("its signature has %d bytes", len(s.Signature))
 	}
 	var l letter
-	if err := decode(s.Letter, &l); err != nil {
+	if err := canonical.Unmarshal(s.Letter, &l, bounds); err != nil {
 		return letter{}, signed{}, fmt.Errorf("letter %w", err)
 	}
 	if err := l.check(); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 const stateVersion = 1
@@ -49,7 +50,7 @@ func (c *Channel) State() []byte {
 	if s.Put.At == nil {
 		s.Put.At = []byte{}
 	}
-	b, err := encoder.Marshal(s)
+	b, err := canonical.Marshal(s)
 	if err != nil {
 		panic(err) // numbers and byte strings encode
 	}
@@ -59,7 +60,7 @@ func (c *Channel) State() []byte {
 
 func decodeState(b []byte) (state, error) {
 	var s state
-	if err := decode(b, &s); err != nil {
+	if err := canonical.Unmarshal(b, &s, bounds); err != nil {
 		return state{}, err
 	}
 	if s.Version != stateVersion {
@@ -69,7 +70,7 @@ func decodeState(b []byte) (state, error) {
 		return state{}, errors.New("has a counter over its limit")
 	}
 	if s.Queue == nil || s.Last.At == nil || s.Put.At == nil {
-		return state{}, errCanonical
+		return state{}, canonical.ErrNotCanonical
 	}
 	if len(s.Queue) > MaxQueue {
 		return state{}, fmt.Errorf("has %d messages, over %d", len(s.Queue), MaxQueue)

@@ -211,9 +211,11 @@ func (n *Node) walk(key string, t dht_pb.Message_MessageType) *walk {
 }
 
 func (n *Node) bareWalk(key string, t dht_pb.Message_MessageType) *walk {
-	return newWalk(n.host.ID(), key, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
+	w := newWalk(n.host.ID(), key, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
 		return n.query(ctx, p, t, key)
 	})
+	w.timeout = n.timeout
+	return w
 }
 
 // seed gives the walk its first peers: from the routing table, and if that is

@@ -28,12 +28,6 @@ type limits struct {
 	cutOff      time.Duration // the first time; twice as long each further time, up to maxCutOff
 }
 
-// rate is a token bucket.
-type rate struct {
-	burst     float64
-	perSecond float64
-}
-
 // What an honest peer needs is far below these: a walk asks a peer once or
 // twice, and a keeper of 10,000 names in a network of 30 puts 7,000 of them to
 // each a day. A peer that is over its rate is refused, and one that goes on all
@@ -110,29 +104,6 @@ func newGuard(l limits, log *slog.Logger, store *heldStore) *guard {
 	}
 }
 
-// bucket is how much of a rate is used up; the zero value is nothing.
-type bucket struct {
-	used float64
-	at   time.Time
-}
-
-// take uses up n, if there is as much.
-func (b *bucket) take(r rate, n float64, now time.Time) bool {
-	b.drain(r, now)
-	if b.used+n > r.burst {
-		return false
-	}
-	b.used += n
-	return true
-}
-
-func (b *bucket) drain(r rate, now time.Time) {
-	if passed := now.Sub(b.at).Seconds(); passed > 0 {
-		b.used = max(0, b.used-passed*r.perSecond)
-	}
-	b.at = now
-}
-
 // account gives the account of a peer or a group. Of too many, those that owe
 // nothing are forgotten, then any.
 func (g *guard) account(name string, now time.Time) *account {
@@ -142,10 +113,7 @@ func (g *guard) account(name string, now time.Time) *account {
 	if len(g.accounts) >= maxAccounts && now.Sub(g.swept).Abs() > time.Second {
 		g.swept = now
 		for other, a := range g.accounts {
-			a.requests.drain(g.limits.requests, now)
-			a.stores.drain(g.limits.stores, now)
-			a.strikes.drain(g.limits.strikes, now)
-			if a.requests.used+a.stores.used+a.strikes.used == 0 {
+			if a.requests.used(now)+a.stores.used(now)+a.strikes.used(now) == 0 {
 				delete(g.accounts, other)
 			}
 		}
@@ -269,7 +237,7 @@ func (g *guard) request(_ context.Context, s network.Stream, req *dht_pb.Message
 }
 
 // strike counts abuse against a peer, and cuts it off when it is too much.
-func (g *guard) strike(p peer.ID, weight float64, reason string) {
+func (g *guard) strike(p peer.ID, weight int, reason string) {
 	now := g.now()
 	g.mu.Lock()
 	if g.isCut(p, now) || g.account(p.String(), now).strikes.take(g.limits.strikes, weight, now) {

@@ -1,17 +1,14 @@
 package kad
 
 import (
-	"crypto/ed25519"
 	"fmt"
 
-	"github.com/libp2p/go-libp2p"
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p-kad-dht/amino"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
-	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -20,74 +17,50 @@ import (
 // newHost makes a host that says nothing that isn't needed. What it runs to be
 // reached is in services.
 func (n *Node) newHost(c Config, key crypto.PrivKey) (host.Host, error) {
-	options, err := n.hostOptions(c, key)
+	plan, err := n.planHost(c, key)
 	if err != nil {
 		return nil, err
 	}
-	h, err := libp2p.New(options...)
+	h, err := plan.start()
 	if err != nil {
 		return nil, fmt.Errorf("listen on %q: %w", c.Listen, err)
 	}
 	return h, nil
 }
 
-func (n *Node) hostOptions(c Config, key crypto.PrivKey) ([]libp2p.Option, error) {
-	options := []libp2p.Option{
-		libp2p.UserAgent("petnames"),
-		libp2p.Identity(key),
-		libp2p.Transport(quic.NewTransport),
-		libp2p.DisableMetrics(),
-		libp2p.WithDialTimeout(n.dialing),
-		// The limit for private addresses is another one.
-		libp2p.SwarmOpts(swarm.WithDialTimeoutLocal(n.dialing)),
+func (n *Node) planHost(c Config, key crypto.PrivKey) (hostPlan, error) {
+	plan := hostPlan{PeerKey: key, DialTimeout: n.dialing}
+	for _, listen := range c.Listen {
+		a, err := ma.NewMultiaddr(listen)
+		if err != nil {
+			return hostPlan{}, fmt.Errorf("listen on %q: %w", listen, err)
+		}
+		plan.ListenAddrs = append(plan.ListenAddrs, a)
 	}
 	if n.network == IPFS {
-		options = append(options, libp2p.Transport(tcp.NewTCPTransport))
+		plan.AddressDiscovery = true
+		plan.UDPBlackHoleSuccessCounter = &swarm.BlackHoleSuccessCounter{N: 100, MinSuccesses: 5, Name: "UDP"}
+		plan.IPv6BlackHoleSuccessCounter = &swarm.BlackHoleSuccessCounter{N: 100, MinSuccesses: 5, Name: "IPv6"}
 	} else {
-		options = append(options,
-			// Two peers of a LAN hear of each other at one moment. Dialling each
-			// other from the ports that they listen on, they would make one
-			// connection between them in which both are the client, and fail.
-			libp2p.Transport(tcp.NewTCPTransport, tcp.DisableReuseport()),
-			libp2p.DisableIdentifyAddressDiscovery(),
-			// A few dead peers on a small network are no sign that UDP is blocked.
-			libp2p.UDPBlackHoleSuccessCounter(nil),
-			libp2p.IPv6BlackHoleSuccessCounter(nil),
-		)
+		// Two peers of a LAN hear of each other at one moment. Dialling each
+		// other from the ports that they listen on, they would make one
+		// connection between them in which both are the client, and fail.
+		plan.TCP = []tcp.Option{tcp.DisableReuseport()}
+		// A few dead peers on a small network are no sign that UDP is blocked:
+		// there are no counters.
 	}
-	options = append(options, n.services(c.Listen)...)
-	if n.server {
-		resources, err := resources()
-		if err != nil {
-			return nil, err
-		}
-		options = append(options, libp2p.ResourceManager(resources), libp2p.ConnectionGater(gater{n.guard}))
-	}
-	if len(c.Listen) == 0 {
-		options = append(options, libp2p.NoListenAddrs)
-	} else {
-		options = append(options, libp2p.ListenAddrStrings(c.Listen...))
-	}
+	n.services(c.Listen, &plan)
 	if n.wire != nil {
-		options = append(options, n.wire()...)
+		n.wire(&plan)
 	}
-	return options, nil
-}
-
-// readKey reads a peer key, and says whose it is.
-func readKey(k ed25519.PrivateKey) (crypto.PrivKey, peer.ID, error) {
-	if len(k) != ed25519.PrivateKeySize {
-		return nil, "", fmt.Errorf("the peer key has %d bytes; Ed25519's has %d", len(k), ed25519.PrivateKeySize)
+	var err error
+	if n.server {
+		plan.ConnectionGater = gater{n.guard}
+		plan.ResourceManager, err = resources()
+	} else {
+		plan.ResourceManager, err = clientResources()
 	}
-	key, err := crypto.UnmarshalEd25519PrivateKey(k)
-	if err != nil {
-		return nil, "", fmt.Errorf("peer key: %w", err)
-	}
-	id, err := peer.IDFromPrivateKey(key)
-	if err != nil {
-		return nil, "", fmt.Errorf("peer key: %w", err)
-	}
-	return key, id, nil
+	return plan, err
 }
 
 // publicFilters are the rules of the public network, as go-libp2p-kad-dht's

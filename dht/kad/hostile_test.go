@@ -3,7 +3,9 @@ package kad
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/rsa"
 	"encoding/binary"
 	"net"
 	"runtime"
@@ -331,8 +333,10 @@ func TestMalformedConfigsAreRefused(t *testing.T) {
 		"bootstrap":        {Bootstrap: []string{"example.org:4001"}},
 		"bootstrap, no id": {Bootstrap: []string{"/ip4/127.0.0.1/tcp/1"}},
 		"listen":           {Listen: []string{"127.0.0.1:0"}},
-		"key":              {Key: make([]byte, 5)},
+		"key":              {Key: ed25519.PrivateKey(make([]byte, 5))},
 		"long key":         {Key: append(long, long[32:]...)},
+		"no key":           {Key: ed25519.PrivateKey(nil)},
+		"RSA key":          {Key: &rsa.PrivateKey{}},
 	} {
 		n, err := Start(t.Context(), c)
 		require.Error(t, err, name)

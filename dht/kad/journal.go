@@ -42,7 +42,9 @@ const (
 	maxEntry = 64 << 10 // bytes
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// castagnoli returns the table of the checksums, which package hash/crc32 makes
+// at the first call.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // errTorn is a journal that ends, or breaks, in the middle.
 var errTorn = errors.New("damaged")
@@ -69,7 +71,7 @@ func (e entry) append(b []byte) []byte {
 	}
 	payload := b[start+8:]
 	binary.BigEndian.PutUint32(b[start:], uint32(len(payload)))
-	binary.BigEndian.PutUint32(b[start+4:], crc32.Checksum(payload, castagnoli))
+	binary.BigEndian.PutUint32(b[start+4:], crc32.Checksum(payload, castagnoli()))
 	return b
 }
 
@@ -90,7 +92,7 @@ func readEntry(r io.Reader) (entry, error) {
 	if _, err := io.ReadFull(r, payload); err != nil {
 		return entry{}, fmt.Errorf("%w: %v", errTorn, err)
 	}
-	if crc32.Checksum(payload, castagnoli) != binary.BigEndian.Uint32(head[4:]) {
+	if crc32.Checksum(payload, castagnoli()) != binary.BigEndian.Uint32(head[4:]) {
 		return entry{}, fmt.Errorf("%w: checksum", errTorn)
 	}
 	e := entry{kind: payload[0]}

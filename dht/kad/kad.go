@@ -21,6 +21,7 @@ package kad
 
 import (
 	"context"
+	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
@@ -30,7 +31,6 @@ import (
 	"time"
 
 	"github.com/ipfs/boxo/ipns"
-	"github.com/libp2p/go-libp2p"
 	kaddht "github.com/libp2p/go-libp2p-kad-dht"
 	"github.com/libp2p/go-libp2p-kad-dht/amino"
 	"github.com/libp2p/go-libp2p-kad-dht/records"
@@ -62,27 +62,28 @@ const (
 // Config is a node's configuration. The zero value is a client of a LAN that
 // knows nobody yet.
 type Config struct {
-	Key         ed25519.PrivateKey // the peer key; nil: a throw-away one
-	Listen      []string           // multiaddrs, TCP and QUIC; nil: dial only
-	Server      bool               // answer others, and store for them. On IPFS: once others can reach us
-	Bootstrap   []string           // multiaddrs ending in /p2p/…; nil: nobody. For IPFS see PublicBootstrap
-	Network     Network            // "": LAN
-	Discover    bool               // look for peers of the local network by multicast DNS, and be found if listening
-	Protocol    string             // overrides the network's protocol, such as "/ours/kad/1.0.0"
-	Relays      []string           // multiaddrs ending in /p2p/…, for a server of IPFS that can't be reached; nil: any it finds
-	File        string             // keeps what a server stores, and the peers it knows; one node at a time. "": memory only
-	DialTimeout time.Duration      // for one peer; 0: 1 s
-	Now         func() time.Time   // by which records expire; nil: time.Now
-	Logger      *slog.Logger       // nil: nothing is logged
+	Key         crypto.Signer    // the peer key, Ed25519; nil: a throw-away one
+	Listen      []string         // multiaddrs, TCP and QUIC; nil: dial only
+	Server      bool             // answer others, and store for them. On IPFS: once others can reach us
+	Bootstrap   []string         // multiaddrs ending in /p2p/…; nil: nobody. For IPFS see PublicBootstrap
+	Network     Network          // "": LAN
+	Discover    bool             // look for peers of the local network by multicast DNS, and be found if listening
+	Protocol    string           // overrides the network's protocol, such as "/ours/kad/1.0.0"
+	Relays      []string         // multiaddrs ending in /p2p/…, for a server of IPFS that can't be reached; nil: any it finds
+	File        string           // keeps what a server stores, and the peers it knows; one node at a time. "": memory only
+	DialTimeout time.Duration    // for one peer; 0: 1 s
+	Timeout     time.Duration    // the hard end of one request, dial and all; 0: 2.5 s
+	Now         func() time.Time // by which records expire; nil: time.Now
+	Logger      *slog.Logger     // nil: nothing is logged
 
 	// Host, if set, is run on instead of a host of our own; it stays the
 	// caller's to close. Key, Listen and part of DialTimeout (what the host was
 	// made with) are the host's business then.
 	Host host.Host
 
-	// wire returns options of each host that the node makes: the simulated
-	// network of the tests. nil: none
-	wire func() []libp2p.Option
+	// wire changes the plan of each host that the node makes: for the simulated
+	// network of the tests. nil: it stays
+	wire func(*hostPlan)
 }
 
 // Node is a running node. Its methods are safe for concurrent use.
@@ -98,9 +99,10 @@ type Node struct {
 	network  Network
 	server   bool
 	dialing  time.Duration
-	wire     func() []libp2p.Option // from Config.wire
-	seeds    []peer.AddrInfo        // from Config.Bootstrap
-	relay    []peer.AddrInfo        // from Config.Relays
+	timeout  time.Duration   // of one request
+	wire     func(*hostPlan) // from Config.wire
+	seeds    []peer.AddrInfo // from Config.Bootstrap
+	relay    []peer.AddrInfo // from Config.Relays
 	now      func() time.Time
 	log      *slog.Logger
 
@@ -163,9 +165,11 @@ func start(c Config) (*Node, error) {
 		return n, n.runOn(c.Host)
 	}
 	if c.Key == nil {
-		if _, c.Key, err = ed25519.GenerateKey(rand.Reader); err != nil {
+		_, throwAway, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
 			return nil, err
 		}
+		c.Key = throwAway
 	}
 	key, id, err := readKey(c.Key)
 	if err != nil {
@@ -189,7 +193,7 @@ func start(c Config) (*Node, error) {
 
 // configure checks a configuration and fills in what it leaves open.
 func configure(c Config) (_ *Node, err error) {
-	n := &Node{server: c.Server, dialing: c.DialTimeout, wire: c.wire, now: c.Now, log: c.Logger, network: c.Network}
+	n := &Node{server: c.Server, dialing: c.DialTimeout, timeout: c.Timeout, wire: c.wire, now: c.Now, log: c.Logger, network: c.Network}
 	switch n.network {
 	case LAN, "":
 		n.network, n.protocol = LAN, "/ipfs/lan/kad/1.0.0"
@@ -200,6 +204,9 @@ func configure(c Config) (_ *Node, err error) {
 	}
 	if c.Protocol != "" {
 		n.protocol = protocol.ID(c.Protocol)
+	}
+	if n.timeout <= 0 {
+		n.timeout = requestTimeout
 	}
 	if n.dialing <= 0 {
 		n.dialing = defaultDialTimeout

@@ -157,7 +157,7 @@ func TestAccountsWithUsageLeftAreKept(t *testing.T) {
 	*now = now.Add(2 * time.Second)
 	g.account("new", *now)
 	require.Len(t, g.accounts, 2)
-	require.NotZero(t, g.accounts["debtor"].requests.used)
+	require.NotZero(t, g.accounts["debtor"].requests.used(*now))
 }
 
 // fakeStream is a stream with only a peer. It records the calls of its methods.
@@ -243,9 +243,9 @@ func TestTheStrikesOfARequest(t *testing.T) {
 		s := &guardedStream{Stream: &fakeStream{}, guard: g, peer: "p", read: true}
 		c.request(s)
 		s.settle()
-		require.InDelta(t, c.strikes, g.account(s.peer.String(), *now).strikes.used, 0, name)
+		require.InDelta(t, c.strikes, g.account(s.peer.String(), *now).strikes.used(*now), 0, name)
 		s.settle()
-		require.InDelta(t, c.strikes, g.account(s.peer.String(), *now).strikes.used, 0, "%s, once", name)
+		require.InDelta(t, c.strikes, g.account(s.peer.String(), *now).strikes.used(*now), 0, "%s, once", name)
 	}
 }
 

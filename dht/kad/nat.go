@@ -4,11 +4,9 @@ import (
 	"context"
 	"slices"
 
-	"github.com/libp2p/go-libp2p"
-	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/autorelay"
-	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	basichost "github.com/libp2p/go-libp2p/p2p/host/basic"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 )
@@ -21,24 +19,17 @@ import (
 // private networks have addresses that work as they are, and nobody to ask; and
 // who only asks questions, or listens on this machine alone, needs no way in.
 // They run none of it.
-func (n *Node) services(listen []string) []libp2p.Option {
+func (n *Node) services(listen []string, plan *hostPlan) {
 	if n.network != IPFS || !n.server || !slices.ContainsFunc(listen, beyond) {
-		return []libp2p.Option{
-			libp2p.DisableRelay(),
-			libp2p.ForceReachabilityPrivate(), // asks nobody
-		}
+		plan.Private = true
+		return
 	}
-	relay := libp2p.EnableAutoRelayWithPeerSource(n.relays)
+	plan.Relay, plan.EnableHolePunching = true, true
+	plan.EnableNATService, plan.EnableAutoNATv2 = true, true
+	plan.NATManager = basichost.NewNATManager
+	plan.AutoRelayOpts = []autorelay.Option{autorelay.WithPeerSource(n.relays)}
 	if len(n.relay) > 0 {
-		relay = libp2p.EnableAutoRelayWithStaticRelays(n.relay)
-	}
-	return []libp2p.Option{
-		libp2p.EnableRelay(),
-		relay,
-		libp2p.EnableHolePunching(),
-		libp2p.EnableNATService(),
-		libp2p.EnableAutoNATv2(),
-		libp2p.NATPortMap(),
+		plan.AutoRelayOpts = []autorelay.Option{autorelay.WithStaticRelays(n.relay)}
 	}
 }
 
@@ -79,23 +70,4 @@ func (n *Node) relays(ctx context.Context, num int) <-chan peer.AddrInfo {
 		}
 	}()
 	return out
-}
-
-// resources bounds what the host itself spends on strangers: connections,
-// streams of all protocols, and the memory that those reserve. They are the same on
-// every machine; a connection manager trims below them.
-func resources() (network.ResourceManager, error) {
-	defaults := rcmgr.DefaultLimits
-	libp2p.SetDefaultServiceLimits(&defaults)
-	limits := rcmgr.PartialLimitConfig{
-		System: rcmgr.ResourceLimits{
-			Conns: 512, ConnsInbound: 320, ConnsOutbound: 384, FD: 512,
-			Streams: 4096, StreamsInbound: 1536, StreamsOutbound: 4096,
-			Memory: 128 << 20,
-		},
-		PeerDefault: rcmgr.ResourceLimits{
-			Conns: 16, ConnsInbound: 8, Streams: 384, StreamsInbound: 128, StreamsOutbound: 256, Memory: 16 << 20,
-		},
-	}
-	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Build(defaults.Scale(1<<30, 4096))), rcmgr.WithMetricsDisabled())
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	ma "github.com/multiformats/go-multiaddr"
@@ -15,20 +14,16 @@ import (
 
 // built is what a host of a configuration would run. None is started: one of the
 // public network would look for a router at once.
-func built(t *testing.T, c Config) libp2p.Config {
+func built(t *testing.T, c Config) hostPlan {
 	t.Helper()
 	n, err := configure(c)
 	require.NoError(t, err)
 	key, _, err := readKey(peerKey(t))
 	require.NoError(t, err)
-	options, err := n.hostOptions(c, key)
+	plan, err := n.planHost(c, key)
 	require.NoError(t, err)
-	var host libp2p.Config
-	require.NoError(t, host.Apply(options...))
-	if host.ResourceManager != nil {
-		require.NoError(t, host.ResourceManager.Close())
-	}
-	return host
+	require.NoError(t, plan.ResourceManager.Close())
+	return plan
 }
 
 // Only a server of the public network runs what a peer behind a home router
@@ -50,18 +45,22 @@ func TestServicesOfEachKind(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := built(t, c.Config)
 			require.Equal(t, c.public, h.Relay, "reaches and is reached by relays")
-			require.Equal(t, c.public, h.EnableAutoRelay)
+			require.Equal(t, c.public, h.AutoRelayOpts != nil)
 			require.Equal(t, c.public, h.EnableHolePunching)
 			require.Equal(t, c.public, h.EnableAutoNATv2)
-			require.Equal(t, c.public, h.AutoNATConfig.EnableService)
-			require.Equal(t, c.public, h.AutoNATConfig.ForceReachability == nil)
+			require.Equal(t, c.public, h.EnableNATService)
+			require.Equal(t, c.public, !h.Private)
 			require.Equal(t, c.public, h.NATManager != nil)
-			require.False(t, h.EnableRelayService, "relaying for others is nobody's part here")
 			require.Equal(t, c.Server, h.ConnectionGater != nil)
+			onIPFS := c.Network == IPFS
+			require.Equal(t, onIPFS, h.AddressDiscovery)
+			require.Equal(t, onIPFS, h.UDPBlackHoleSuccessCounter != nil)
+			require.Equal(t, onIPFS, h.IPv6BlackHoleSuccessCounter != nil)
+			require.Equal(t, onIPFS, h.TCP == nil, "ports are reused")
 		})
 	}
 	static := built(t, Config{Network: IPFS, Server: true, Listen: everywhere, Relays: []string{"/ip4/203.0.113.1/tcp/1/p2p/" + randomPeer(t).String()}})
-	require.True(t, static.EnableAutoRelay)
+	require.NotNil(t, static.AutoRelayOpts)
 	_, err := configure(Config{Relays: []string{"/ip4/203.0.113.1/tcp/1"}})
 	require.Error(t, err)
 }

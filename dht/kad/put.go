@@ -314,7 +314,7 @@ func (d *delivery) send(ctx context.Context, contacts []*contact) {
 		d.sent[c.ID] = true
 		d.receipt.Asked++
 		d.requests.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+			ctx, cancel := context.WithTimeout(ctx, n.timeout)
 			defer cancel()
 			err := n.store(ctx, c.AddrInfo, d.key, d.record.Bytes())
 			if errors.Is(err, errRefused) && n.holds(ctx, c.AddrInfo, d.key, d.record) {

@@ -3,15 +3,18 @@ package kad
 import (
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/p2p/transport/quicreuse"
 	"github.com/libp2p/go-libp2p/x/simlibp2p"
 	"github.com/marcopolo/simnet"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 )
 
 // simulated is a network of packets in memory. Each packet takes 5 ms of the
@@ -62,9 +65,29 @@ func (s *simulated) addr() ma.Multiaddr {
 
 // options are the options of one more host of the network.
 func (s *simulated) options() []libp2p.Option {
-	link := simnet.LinkSettings{BitsPerSecond: 100 * simlibp2p.OneMbps}
-	return []libp2p.Option{
-		libp2p.ListenAddrs(s.addr()),
-		simlibp2p.QUICSimnet(s.net, simnet.NodeBiDiLinkSettings{Downlink: link, Uplink: link}),
+	return []libp2p.Option{libp2p.ListenAddrs(s.addr()), simlibp2p.QUICSimnet(s.net, link())}
+}
+
+// connect plans a node's host as one more host of the network.
+func (s *simulated) connect(plan *hostPlan) {
+	addr := s.addr()
+	plan.ListenAddrs = []ma.Multiaddr{addr}
+	plan.QUICReuse = []quicreuse.Option{
+		quicreuse.OverrideSourceIPSelector(func() (quicreuse.SourceIPSelector, error) { return from{addr}, nil }),
+		quicreuse.OverrideListenUDP(func(_ string, address *net.UDPAddr) (net.PacketConn, error) {
+			return s.net.NewEndpoint(address, link()), nil
+		}),
 	}
+}
+
+func link() simnet.NodeBiDiLinkSettings {
+	one := simnet.LinkSettings{BitsPerSecond: 100 * simlibp2p.OneMbps}
+	return simnet.NodeBiDiLinkSettings{Downlink: one, Uplink: one}
+}
+
+// from selects the address of a simulated host as the source of its packets.
+type from struct{ addr ma.Multiaddr }
+
+func (f from) PreferredSourceIPForDestination(*net.UDPAddr) (net.IP, error) {
+	return manet.ToIP(f.addr)
 }

@@ -45,7 +45,7 @@ func (n *Node) Stranger(ctx context.Context) (keep.Stranger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kad: stranger: %w", err)
 	}
-	s := &stranger{node: n, as: &Node{protocol: n.protocol, network: n.network, dialing: n.dialing, wire: n.wire, now: n.now, log: n.log}}
+	s := &stranger{node: n, as: &Node{protocol: n.protocol, network: n.network, dialing: n.dialing, timeout: n.timeout, wire: n.wire, now: n.now, log: n.log}}
 	h, err := s.as.newHost(Config{}, key)
 	if err != nil {
 		return nil, fmt.Errorf("kad: stranger: %w", err)
@@ -151,7 +151,7 @@ func (s *stranger) request(ctx context.Context, p keep.Peer) (_ context.Context,
 	if err != nil {
 		return nil, nil, info, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.as.timeout)
 	return ctx, func() {
 		cancel()
 		leave()

@@ -83,10 +83,11 @@ type walk struct {
 	known    map[peer.ID]*contact
 	k        int // how many are looked for
 	asked    int
-	slots    int  // requests at once, besides those to the near
-	spare    int  // peers asked beyond the k closest, as some of these will be dead
-	patient  bool // waits for late ones that would be among the closest
-	size     size // of the network; unknown: nobody is near before others are known
+	slots    int           // requests at once, besides those to the near
+	spare    int           // peers asked beyond the k closest, as some of these will be dead
+	timeout  time.Duration // of one request; 0: requestTimeout
+	patient  bool          // waits for late ones that would be among the closest
+	size     size          // of the network; unknown: nobody is near before others are known
 
 	// open, if set, is told of each peer before it is asked, and may send it
 	// something itself, which ends in an event with put set. If that is all that
@@ -292,7 +293,7 @@ func (w *walk) send(ctx context.Context) {
 		}
 		c.naming = waiting
 		w.requests.Go(func() {
-			ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+			ctx, cancel := context.WithTimeout(ctx, cmp.Or(w.timeout, requestTimeout))
 			defer cancel()
 			r, err := w.ask(ctx, c.AddrInfo)
 			w.events <- event{contact: c, reply: r, err: err}

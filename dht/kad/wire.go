@@ -180,7 +180,7 @@ func (n *Node) mayDial(a ma.Multiaddr) bool {
 	return n.network != IPFS || manet.IsPublicAddr(a)
 }
 
-// requestTimeout is the hard end of one request, dial and all.
+// requestTimeout is the default hard end of one request, dial and all.
 const requestTimeout = 2500 * time.Millisecond
 
 // query asks one peer for the key, and for peers closer to it.

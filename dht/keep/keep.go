@@ -48,6 +48,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/pointer"
@@ -150,6 +152,7 @@ type Keeper struct {
 	c    Config
 	log  *slog.Logger
 	wake chan struct{}
+	rate *rate.Limiter // of the walks
 
 	mu     sync.Mutex
 	rng    *rand.Rand
@@ -166,13 +169,13 @@ type Keeper struct {
 	dirty  bool
 	saved  time.Time
 	clock  clock
-	bucket bucket
 }
 
 // New makes a keeper, with the due times of its file. A file that can't be
 // read is begun anew.
 func New(c Config) *Keeper {
 	k := &Keeper{c: c, log: c.Logger, wake: make(chan struct{}, 1), churn: startChurn}
+	k.rate = rate.NewLimiter(rate.Every(time.Minute/walksPerMinute), walksPerMinute)
 	if k.log == nil {
 		k.log = slog.New(slog.DiscardHandler)
 	}
@@ -186,7 +189,6 @@ func New(c Config) *Keeper {
 	k.rng = rand.New(source)
 	now := k.c.Now()
 	k.clock.start(now)
-	k.bucket = bucket{tokens: walksPerMinute, at: time.Now()}
 	if c.Path == "" {
 		return k
 	}

@@ -292,30 +292,15 @@ func (k *Keeper) settled(e Entry, now time.Time, overdue int) Entry {
 	return e
 }
 
-// bucket bounds the walks, whatever the time of day does.
-type bucket struct {
-	tokens float64
-	at     time.Time
-}
-
-// take waits for the next walk's turn.
+// take waits until the next walk may start. The rate goes by the monotonic
+// clock, whatever the time of day does.
 func (k *Keeper) take(ctx context.Context) error {
-	for {
-		k.mu.Lock()
-		now := time.Now()
-		k.bucket.tokens = min(walksPerMinute, k.bucket.tokens+walksPerMinute*now.Sub(k.bucket.at).Minutes())
-		k.bucket.at = now
-		missing := 1 - k.bucket.tokens
-		if missing <= 0 {
-			k.bucket.tokens--
-			k.walks++
-			k.mu.Unlock()
-			return nil
-		}
-		k.mu.Unlock()
-		sleep(ctx, time.Duration(missing/walksPerMinute*float64(time.Minute))+time.Millisecond)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	if k.rate.Wait(ctx) != nil { // also if ctx ends before the next walk may start
+		<-ctx.Done()
+		return ctx.Err()
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.walks++
+	return nil
 }

@@ -177,7 +177,7 @@ type Identity struct {
 	Locked   bool   // the identity key needs a passphrase
 }
 
-// Identity returns who the owner is. It needs no passphrase.
+// Identity returns what the home says about its owner. It needs no passphrase.
 func (a *Agent) Identity() (Identity, error) {
 	id, err := a.identity()
 	if err != nil {

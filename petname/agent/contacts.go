@@ -16,10 +16,10 @@ import (
 // Contacts yields the contacts that have a petname, in the order of their names.
 func (a *Agent) Contacts() iter.Seq2[petname.Contact, error] { return a.book.Contacts() }
 
-// Search yields the contacts whose petname or nickname contains a text.
+// Search yields the contacts with a text in their petname or nickname.
 func (a *Agent) Search(text string) iter.Seq2[petname.Contact, error] { return a.book.Search(text) }
 
-// Prefix yields the contacts whose petname starts with a text.
+// Prefix yields the contacts with a petname that starts with a text.
 func (a *Agent) Prefix(text string) iter.Seq2[petname.Contact, error] { return a.book.Prefix(text) }
 
 // Lookup returns the contact that a text means: a petname, or a pointer in any
@@ -63,7 +63,7 @@ func malformed(text string, err error) error {
 	return err
 }
 
-// Add gives a petname to what a link points to: the owner's own act. Its errors
+// Add enters what a link points to under a petname: the owner's own act. Its errors
 // are those of [petname.Book.Add]; a name that could be taken for another is
 // refused with a [*petname.LookalikeError] unless the source says that the user
 // was told.
@@ -75,7 +75,7 @@ func (a *Agent) Add(text string, l pointer.Link, s petname.Source) (petname.Cont
 	return a.book.Add(n, l, s)
 }
 
-// Rename gives the contact that a text means another petname: see
+// Rename changes the petname of the contact that a text means: see
 // [petname.Book.Rename].
 func (a *Agent) Rename(old, text string, s petname.Source) (petname.Contact, error) {
 	n, err := name.Parse(text)
@@ -134,19 +134,6 @@ func (a *Agent) Evidence(p pointer.Pointer) ([]petname.Evidence, error) { return
 
 // Contradictions returns the introductions of a contact that its own denial
 // contradicts: what proves that an introducer gave a wrong key.
-func (a *Agent) Contradictions(p pointer.Pointer) ([]introduce.Contradiction, [][]byte, error) {
-	pairs, err := a.book.Contradictions(p)
-	if err != nil {
-		return nil, nil, err
-	}
-	var all []introduce.Contradiction
-	var signed [][]byte
-	for _, pair := range pairs {
-		one, err := introduce.OpenContradiction(pair[0], pair[1])
-		if err != nil {
-			return nil, nil, err
-		}
-		all, signed = append(all, one), append(signed, pair[0], pair[1])
-	}
-	return all, signed, nil
+func (a *Agent) Contradictions(p pointer.Pointer) ([]introduce.Contradiction, error) {
+	return a.book.Contradictions(p)
 }

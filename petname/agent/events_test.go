@@ -47,7 +47,7 @@ func introduced(t *testing.T, a *agent.Agent, by *pointer.Key, about pointer.Poi
 	t.Helper()
 	signed, err := introduce.Introduction{To: a.Pointer(), About: about, Suggested: "dora", Expires: time.Now().Add(time.Hour)}.Sign(by, nil, time.Now())
 	require.NoError(t, err)
-	return introduce.Armor(signed)
+	return introduce.Armor(signed.Bytes())
 }
 
 // Each change of a home is an event of its kind, about its contact. What fails is

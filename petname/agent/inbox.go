@@ -30,7 +30,7 @@ func (a *Agent) Digits(id petname.SuggestionID, least int) (string, error) {
 	return a.book.Digits(id, least)
 }
 
-// Accept gives a petname to what a suggestion is about. Its errors are those of
+// Accept enters what a suggestion is about under a petname. Its errors are those of
 // [petname.Book.Accept].
 func (a *Agent) Accept(id petname.SuggestionID, text string, how petname.Acceptance) (petname.Contact, error) {
 	n, err := name.Parse(text)

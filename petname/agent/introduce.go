@@ -34,8 +34,8 @@ type Introduced struct {
 	Suggested string
 	Expires   time.Time
 	Both      bool
-	Sent      Delivery // empty with SignOnly
-	Signed    []byte   // with SignOnly
+	Sent      Delivery            // empty with SignOnly
+	Signed    introduce.Statement // with SignOnly
 }
 
 // Introduce signs, for one contact, which key another one has, and sends it. The
@@ -79,10 +79,7 @@ func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, erro
 	if err != nil {
 		return Introduced{}, &ArgumentError{"introduction", err.Error()}
 	}
-	made, err := introduce.OpenIntroduction(signed, now)
-	if err != nil {
-		return Introduced{}, err
-	}
+	made, _ := signed.Introduction()
 	out.ID, out.Suggested, out.Expires = hex.EncodeToString(made.ID[:]), label.String(), made.Expires
 	if i.SignOnly {
 		p, err := a.exchange()
@@ -186,7 +183,7 @@ type Statements struct {
 	To       petname.Contact
 	Pointers []pointer.Pointer // the keys that are asked about, or denied
 	Sent     Delivery          // empty when they were signed only
-	Signed   [][]byte
+	Signed   []introduce.Statement
 }
 
 // Dispute asks a contact about the keys that were introduced to the owner as the
@@ -207,11 +204,11 @@ func (a *Agent) Dispute(ctx context.Context, text string, signOnly bool) (Statem
 	}
 	out := Statements{To: c}
 	for _, s := range stated {
-		subject, err := s.Subject()
+		subject, introduced, err := s.Subject()
 		if err != nil {
 			return Statements{}, err
 		}
-		if subject == nil || !s.Instead {
+		if !introduced || !s.Instead {
 			continue
 		}
 		signed, err := introduce.Question{To: c.Pointer, Subject: subject}.Sign(key, a.now())
@@ -236,10 +233,11 @@ func (a *Agent) Deny(ctx context.Context, id petname.SuggestionID, signOnly bool
 	if s.Kind != petname.Question {
 		return Statements{}, &ArgumentError{"suggestion", fmt.Sprintf("%s asks nothing of you", s.ID)}
 	}
-	q, _, err := introduce.OpenQuestion(s.Evidence)
+	asked, err := introduce.Open(s.Evidence, introduce.KindQuestion)
 	if err != nil {
 		return Statements{}, err
 	}
+	q, _ := asked.Question()
 	if a.book.Mine(s.Pointer) {
 		return Statements{}, petname.ErrOwnPointer
 	}
@@ -255,7 +253,7 @@ func (a *Agent) Deny(ctx context.Context, id petname.SuggestionID, signOnly bool
 	if err != nil {
 		return Statements{}, err
 	}
-	out, err := a.sendAll(ctx, key, Statements{To: to, Pointers: []pointer.Pointer{s.Pointer}, Signed: [][]byte{signed}}, signOnly)
+	out, err := a.sendAll(ctx, key, Statements{To: to, Pointers: []pointer.Pointer{s.Pointer}, Signed: []introduce.Statement{signed}}, signOnly)
 	if out.Sent == "" && !signOnly {
 		return Statements{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/peer"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // stepTimeout bounds one look at the invitations that are under way.
@@ -40,8 +41,8 @@ type Invitation struct {
 }
 
 // Invite makes an invitation to pair: a link, and a code to be spoken. An agent
-// that runs answers, or one whose AwaitPairing is called, or whose Fetch is; a
-// code is answered only by the first two.
+// that runs answers, and so do AwaitPairing and Fetch; a code is answered by the
+// first two alone.
 func (a *Agent) Invite(ctx context.Context, t InvitationTerms) (Invitation, error) {
 	if t.Life < time.Minute || t.Life > MaxLifetime {
 		return Invitation{}, &ArgumentError{"life", fmt.Sprintf("an invitation for %s: must be at least a minute and at most %s", t.Life, MaxLifetime)}
@@ -94,8 +95,8 @@ func (a *Agent) AwaitPairing(ctx context.Context, id string) (petname.Suggestion
 }
 
 // Pair accepts an invitation: a code, a link, or what a QR code contains. It waits
-// for the other party, whose key is proven then, and returns the suggestion that
-// is in the inbox: [Agent.Accept] gives it a petname.
+// for the other party, which proves its key, and returns the suggestion that is in
+// the inbox then: [Agent.Accept] names it.
 func (a *Agent) Pair(ctx context.Context, text string) (petname.Suggestion, error) {
 	key, err := a.key()
 	if err != nil {
@@ -125,13 +126,13 @@ func (a *Agent) self(context.Context) (pair.Identity, error) {
 	if err != nil {
 		return pair.Identity{}, err
 	}
-	out := pair.Identity{Pointer: id.Pointer, Next: id.Next, Sealing: keys.Public(), Nickname: nickname}
+	out := pair.Identity{Pointer: id.Pointer, Details: pointer.Details{Next: id.Next, Sealing: keys.Public(), Nickname: nickname}}
 	addresses, err := a.addresses()
 	if errors.Is(err, ErrNotServing) {
 		return out, nil
 	}
 	for _, address := range addresses {
-		if len(address) <= pair.MaxAddress && len(out.Addresses) < pair.MaxAddresses {
+		if len(address) <= pointer.MaxAddress && len(out.Addresses) < pointer.MaxAddresses {
 			out.Addresses = append(out.Addresses, address)
 		}
 	}

@@ -64,8 +64,8 @@ func (s *state) closeMessages() error {
 	return err
 }
 
-// sealing returns the keys that messages are opened with. Those whose time is
-// over are erased first: a home that never publishes has to, too.
+// sealing returns the keys that messages are opened with. Those that are
+// past their time are erased first: a home that never publishes has to, too.
 func (s *state) sealing() ([]hpke.PrivateKey, error) {
 	read := s.home.Sealing
 	if s.publishing.TryLock() { // or else a publication is about to replace them
@@ -93,7 +93,7 @@ func (a *Agent) serveMessages() {
 }
 
 // send sends a signed statement to a contact.
-func (a *Agent) send(ctx context.Context, key *pointer.Key, to petname.Contact, signed []byte) (Delivery, error) {
+func (a *Agent) send(ctx context.Context, key *pointer.Key, to petname.Contact, signed introduce.Statement) (Delivery, error) {
 	p, err := a.exchange()
 	if err != nil {
 		return "", err
@@ -121,7 +121,7 @@ func queued(sent Delivery, err error) error {
 // Fetched is what a [Agent.Fetch] came to.
 type Fetched struct {
 	Network  string // "ok", "off" or "unreachable"
-	Polled   int    // contacts whose messages were looked for
+	Polled   int    // contacts that were asked for messages
 	Fresh    int    // suggestions that are new
 	Refused  int    // messages that were not accepted
 	Waiting  int    // messages of this home that their recipients have not fetched yet
@@ -241,7 +241,11 @@ func (a *Agent) Receive(text []byte) ([]petname.SuggestionID, error) {
 		return nil, err
 	}
 	var ids []petname.SuggestionID
-	for _, signed := range statements {
+	for _, b := range statements {
+		signed, err := introduce.Open(b)
+		if err != nil {
+			return nil, err
+		}
 		id, _, err := a.book.Receive(signed, "file")
 		if err != nil {
 			return nil, err

@@ -35,7 +35,7 @@ type Joined struct {
 // and URLs of HTTP routers.
 //
 // An address that cannot be used is an [*AddressError], and changes nothing. An
-// error beside a Joined whose Network is set says why a network that was saved
+// error beside a Joined that has a Network says why a network that was saved
 // could not be entered: it wraps [dht.ErrUnreachable] if nobody was there.
 func (a *Agent) Join(ctx context.Context, targets ...string) (Joined, error) {
 	if err := ctx.Err(); err != nil {

@@ -80,8 +80,8 @@ type Published struct {
 	TTL      time.Duration
 	Edges    []string          // labels of the public edges in the card
 	Receipt  dht.Receipt       // zero with WaitNone
-	Former   []pointer.Pointer // earlier pointers of the owner whose last record was stored again
-	Stranded []pointer.Pointer // those whose last record no peer stored: look-ups there are not led on
+	Former   []pointer.Pointer // earlier pointers of the owner; their last records were stored again
+	Stranded []pointer.Pointer // those with a last record that no peer stored: look-ups there are not led on
 	Took     time.Duration
 }
 

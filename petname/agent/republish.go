@@ -17,7 +17,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Kept yields the contacts whose records an agent that runs republishes.
+// Kept yields the contacts that are kept: an agent that runs republishes their
+// records.
 func (a *Agent) Kept() iter.Seq2[petname.Contact, error] { return a.book.Kept() }
 
 // Keep marks contacts, by their IDs: an agent that runs looks for their records

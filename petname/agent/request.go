@@ -27,8 +27,8 @@ const (
 	MaxPuzzles = postage.MaxPuzzles
 )
 
-// Request is a contact request: the owner introduces itself to somebody in whose
-// book it is not.
+// Request is a contact request: the owner introduces itself to the
+// owner of another book, which it is not in.
 type Request struct {
 	To       string        // a petname, a pointer or a link
 	As       string        // the name to suggest; empty: the owner's nickname

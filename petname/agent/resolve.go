@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// DefaultTimeout bounds a Resolve whose context has no deadline.
+	// DefaultTimeout bounds a Resolve with a context without a deadline.
 	DefaultTimeout = 30 * time.Second
 
 	// MaxTimeout is the longest that a Resolve takes.
@@ -114,23 +114,13 @@ func (s *state) held(p pointer.Pointer) (r pointer.Record, expired bool, err err
 		if a.Record == nil {
 			break
 		}
-		return s.openAny(p, a.Record)
+		return pointer.OpenExpired(p, a.Record, s.now())
 	}
 	return pointer.Record{}, false, &NoRecordError{p}
 }
 
-// openAny opens a record that may have expired.
-func (s *state) openAny(p pointer.Pointer, b []byte) (r pointer.Record, expired bool, err error) {
-	r, err = pointer.Open(p, b, s.now())
-	var old *pointer.ExpiredError
-	if errors.As(err, &old) {
-		return old.Record, true, nil
-	}
-	return r, false, err
-}
-
-// PutRecord stores a record in the networks that were joined, whoever signed it:
-// anyone can keep a record alive until it expires.
+// PutRecord stores a record in the networks that were joined. The key is not
+// needed: anyone can keep a record alive until it expires.
 func (a *Agent) PutRecord(ctx context.Context, r pointer.Record) (dht.Receipt, error) {
 	stores, err := a.joined(ctx)
 	if err != nil {

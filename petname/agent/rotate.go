@@ -21,8 +21,8 @@ type Rotated struct {
 	Former []pointer.Pointer // the pointers until now, oldest first
 }
 
-// Rotate replaces the identity key by the next one, which gives the owner a new
-// pointer. The old key signs a last record, which names its successor, and is
+// Rotate replaces the identity key by the next one, and the
+// owner's pointer with it. The old key signs a last record, which names its successor, and is
 // then gone from this home. [Agent.Publish] stores both records.
 //
 // Rotate fails with [home.ErrLocked], [home.ErrNextElsewhere] when the next key
@@ -109,7 +109,7 @@ func (s *state) keepLast(ctx context.Context, id home.Identity) error {
 	if id.Last == nil || len(id.Succession) == 0 {
 		return nil
 	}
-	record, expired, err := s.openAny(id.Succession[len(id.Succession)-1].Old, id.Last)
+	record, expired, err := pointer.OpenExpired(id.Succession[len(id.Succession)-1].Old, id.Last, s.now())
 	if err != nil || expired {
 		return nil // damaged, or too old: of no use to anybody, and no reason to stay
 	}

@@ -136,7 +136,7 @@ type Status struct {
 	Holding Holding
 	Uptime  time.Duration
 
-	Kept        int         // contacts whose records are republished
+	Kept        int         // contacts with records that are republished
 	Republisher keep.Status // zero: it does not run yet
 	Put         *LastPut    // nil: none since the start
 }

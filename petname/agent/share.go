@@ -8,8 +8,8 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
-// Edges yields the public edges: the labels under which everybody who looks the
-// owner up finds contacts, from the next publication on.
+// Edges yields the public edges: the labels under which everybody finds contacts
+// when looking the owner up, from the next publication on.
 func (a *Agent) Edges() iter.Seq2[petname.Edge, error] { return a.book.Edges() }
 
 // EdgesWith yields the edges that one contact alone may read.

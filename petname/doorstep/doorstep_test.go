@@ -18,6 +18,7 @@ import (
 	"github.com/petnames-go/petnames/dht/seal"
 	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 var (
@@ -326,7 +327,7 @@ func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 
 func encoded(t testing.TB, stamp, statement []byte) []byte {
 	t.Helper()
-	b, err := encoder.Marshal(wireLetter{Version: letterVersion, Stamp: stamp, Statement: statement})
+	b, err := canonical.Marshal(wireLetter{Version: letterVersion, Stamp: stamp, Statement: statement})
 	require.NoError(t, err)
 	return b
 }

@@ -1,14 +1,11 @@
 package doorstep
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-
-	"github.com/fxamacker/cbor/v2"
 
 	"github.com/petnames-go/petnames/dht/seal"
 	"github.com/petnames-go/petnames/petname/postage"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // Letter is what is left on a doorstep.
@@ -34,27 +31,6 @@ type wireLetter struct {
 	Statement []byte
 }
 
-var (
-	encoder = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	decoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			IndefLength:     cbor.IndefLengthForbidden,
-			TagsMd:          cbor.TagsForbidden,
-			MaxNestedLevels: 4,
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-)
-
 func (l Letter) check() error {
 	if len(l.Stamp) == 0 || len(l.Stamp) > postage.MaxStamp || len(l.Statement) == 0 || len(l.Statement) > MaxStatement {
 		return fmt.Errorf("letter with a stamp of %d bytes and a statement of %d: at most %d and %d fit",
@@ -67,16 +43,13 @@ func (l Letter) encode() ([]byte, error) {
 	if err := l.check(); err != nil {
 		return nil, err
 	}
-	return encoder.Marshal(wireLetter{Version: letterVersion, Stamp: l.Stamp, Statement: l.Statement})
+	return canonical.Marshal(wireLetter{Version: letterVersion, Stamp: l.Stamp, Statement: l.Statement})
 }
 
 func decodeLetter(b []byte) (Letter, error) {
 	var w wireLetter
-	if err := decoder.Unmarshal(b, &w); err != nil {
-		return Letter{}, errors.New("letter is not the CBOR that it should be") // err repeats hostile text
-	}
-	if again, err := encoder.Marshal(w); err != nil || !bytes.Equal(again, b) {
-		return Letter{}, errors.New("letter is not in its canonical encoding")
+	if err := canonical.Unmarshal(b, &w, canonical.Bounds{}); err != nil {
+		return Letter{}, fmt.Errorf("letter %w", err)
 	}
 	if w.Version != letterVersion {
 		return Letter{}, fmt.Errorf("letter is of version %d, and this program knows %d", w.Version, letterVersion)

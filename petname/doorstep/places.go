@@ -18,6 +18,7 @@ import (
 	"github.com/petnames-go/petnames/dht/seal"
 	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // Places is how many letters a doorstep has room for at a time: each is a
@@ -42,7 +43,7 @@ var ErrShut = errors.New("somebody has blocked their doorstep: try again in some
 type place struct{ key *pointer.Key }
 
 func placeOf(owner pointer.Pointer, seed uint64, n int) place {
-	info, err := encoder.Marshal([]any{seed, n})
+	info, err := canonical.Marshal([]any{seed, n})
 	if err != nil {
 		panic(err) // unreachable: two numbers
 	}

@@ -23,8 +23,8 @@ func Armor(signed ...[]byte) []byte {
 	return out
 }
 
-// Dearmor finds the statements in a text, whatever stands around them, as a mail
-// has it. They aren't opened yet. A text without any is an error.
+// Dearmor returns the statements in a text, with other text around them, such as
+// that of a mail. They are not verified: see [Open]. A text without any is an error.
 func Dearmor(text []byte) ([][]byte, error) {
 	if len(text) > maxArmored {
 		return nil, invalid("a text of %d bytes, over %d", len(text), maxArmored)

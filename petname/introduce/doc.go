@@ -1,18 +1,23 @@
-// Package introduce has the signed statements by which people tell each other
-// of third ones: what an introducer says to one recipient about one pointer,
-// how it is taken back, the names that are shared with one audience, and what
-// proves that an introducer gave a wrong key.
+// Package introduce has the signed statements by which contacts introduce other
+// contacts: the introduction of one pointer to one recipient, its retraction, the
+// names that are shared with one recipient, and the question and the denial that
+// prove that an introducer signed a wrong key.
 //
 //	i := introduce.Introduction{To: alice, About: bob, Next: commitment, Suggested: "Bob W", Expires: end}
 //	signed, err := i.Sign(identity, nil, time.Now())
+//	send(signed.Bytes())
 //	…
-//	i, err = introduce.OpenIntroduction(signed, time.Now())
+//	signed, err = introduce.Open(received)
+//	if i, ok := signed.Introduction(); ok {
+//		err = i.CheckTime(time.Now())
+//	}
 //
-// Opening parses and verifies in one step: there is no unverified statement. A
-// statement says who speaks and to whom, under the speaker's signature, so that
-// nobody can hand it on as said to somebody else; it is no judgement of what is
-// said. What a recipient does with it is up to its book, package petname: it
-// becomes a suggestion, and names nobody.
+// [Open] parses and verifies bytes once, where they enter, and a [Statement] is
+// verified: what processes a statement further takes that type and not bytes. A
+// statement names its signer and its recipient under the signature, so that it
+// can't be passed on as a statement to another recipient. It is no judgement of
+// its content. What a recipient does with it is up to its book, package petname:
+// it becomes a suggestion, and names no contact.
 //
 // # Statements
 //
@@ -21,20 +26,20 @@
 //
 //	statement = {
 //	  1: kind                1 introduction, 2 retraction, 3 edges, 4 question, 5 denial
-//	  2: by                  pointer of who says and signs it
-//	  3: to                  pointer of whom it is said to; absent for a denial, which is for everybody
-//	  4: made                ms since 1970, by the clock of who signs
-//	  ? 5: id                bytes .size 16: of the introduction, or the one that is taken back
-//	  ? 6: about             pointer: who is introduced; the key that is denied
-//	  ? 7: next              the commitment to the next key of who is introduced
-//	  ? 8: suggested         text, 1 to 64 bytes: a name for them
+//	  2: by                  pointer of the signer
+//	  3: to                  pointer of the recipient; absent for a denial, which has none
+//	  4: made                ms since 1970, by the clock of the signer
+//	  ? 5: id                bytes .size 16: of the introduction, or the one that is retracted
+//	  ? 6: about             pointer: the one that is introduced; the key that is denied
+//	  ? 7: next              the commitment to the next key of the contact that is introduced
+//	  ? 8: suggested         text, 1 to 64 bytes: a name for it
 //	  ? 9: note              text, 1 to 512 bytes
 //	  ? 10: expires          ms since 1970
 //	  ? 11: edges            {label: [pointer, commitment or null]}
-//	  ? 12: version          of the edges: rises
+//	  ? 12: version          of the edges: higher in each newer list
 //	  ? 13: subject          bytes: the signed introduction, or transcript of a mutual one, that is asked
 //	                         about, or its hash in a denial
-//	  ? 14: succession       how the pointer that is introduced came from earlier ones
+//	  ? 14: succession       from earlier pointers of the contact to the one that is introduced
 //	  15: signature          over "petnames/statement/v1\0" ‖ the statement without it
 //	}
 //
@@ -43,6 +48,6 @@
 // In a file or a mail a statement stands as a PEM block (RFC 7468) of type
 // PETNAMES STATEMENT: see [Armor].
 //
-// Sources: SPKI/SDSI (RFC 2693) for names that are local to who gives them;
+// Sources: SPKI/SDSI (RFC 2693) for names that are local to their issuer;
 // Briar's introduction protocol for what an introducer may and may not do.
 package introduce

@@ -2,7 +2,6 @@ package introduce
 
 import (
 	"crypto"
-	"fmt"
 	"time"
 	"unicode/utf8"
 
@@ -12,8 +11,8 @@ import (
 // MaxEdges bounds the edges that are shared with one audience.
 const MaxEdges = 64
 
-// Edges are the names that somebody shares with one person alone: all that there
-// are, from this version on. Of two, the one with the higher version stands.
+// Edges are all the names that a sharer shares with one recipient alone. Of two
+// such statements the one with the higher version counts.
 type Edges struct {
 	By      pointer.Pointer // set by Sign
 	To      pointer.Pointer
@@ -22,8 +21,8 @@ type Edges struct {
 	Made    time.Time               // set by Sign
 }
 
-// Sign gives the signed statement.
-func (e Edges) Sign(sharer crypto.Signer, now time.Time) ([]byte, error) {
+// Sign returns the signed statement.
+func (e Edges) Sign(sharer crypto.Signer, now time.Time) (Statement, error) {
 	w := wire{Kind: KindEdges, To: e.To.Bytes(), Made: millis(now), Version: e.Version}
 	for label, edge := range e.Edges {
 		if w.Edges == nil {
@@ -31,37 +30,26 @@ func (e Edges) Sign(sharer crypto.Signer, now time.Time) ([]byte, error) {
 		}
 		w.Edges[label] = wireEdge{Pointer: edge.Pointer.Bytes(), Next: edge.Next.Bytes()}
 	}
-	b, err := w.sign(sharer)
-	if err != nil {
-		return nil, fmt.Errorf("edges: %w", err)
-	}
-	if _, err := OpenEdges(b); err != nil {
-		return nil, err
-	}
-	return b, nil
+	return w.sign(sharer)
 }
 
-// OpenEdges parses and verifies edges. Its errors wrap [ErrInvalid].
-func OpenEdges(b []byte) (Edges, error) {
-	o, err := open(b, KindEdges)
-	if err != nil {
-		return Edges{}, fmt.Errorf("edges: %w", err)
+// edges returns the content of edges, checked.
+func (p *parsed) edges() (e Edges, err error) {
+	if len(p.Edges) > MaxEdges || p.Version > pointer.MaxSequence {
+		return Edges{}, invalid("%d of them, over %d, or version %d", len(p.Edges), MaxEdges, p.Version)
 	}
-	if len(o.Edges) > MaxEdges || o.Version > pointer.MaxSequence {
-		return Edges{}, fmt.Errorf("edges: %w", invalid("%d of them, over %d, or version %d", len(o.Edges), MaxEdges, o.Version))
-	}
-	e := Edges{By: o.by, To: o.to, Version: o.Version, Made: o.made, Edges: make(map[string]pointer.Edge, len(o.Edges))}
-	for label, w := range o.Edges {
+	e = Edges{By: p.by, To: p.to, Version: p.Version, Made: p.made, Edges: make(map[string]pointer.Edge, len(p.Edges))}
+	for label, w := range p.Edges {
 		if label == "" || len(label) > pointer.MaxLabel || !utf8.ValidString(label) {
-			return Edges{}, fmt.Errorf("edges: %w", invalid("label of %d bytes, or not UTF-8", len(label)))
+			return Edges{}, invalid("label of %d bytes, or not UTF-8", len(label))
 		}
 		edge := pointer.Edge{}
-		if edge.Pointer, err = pointer.FromBytes(w.Pointer); err != nil {
-			return Edges{}, fmt.Errorf("edges: %w", invalid("label %q: %v", label, err))
+		if edge.Pointer, err = p.pointer(w.Pointer); err != nil {
+			return Edges{}, invalid("label %q: %v", label, err)
 		}
 		if w.Next != nil {
 			if edge.Next, err = pointer.CommitmentFromBytes(w.Next); err != nil {
-				return Edges{}, fmt.Errorf("edges: %w", invalid("label %q: %v", label, err))
+				return Edges{}, invalid("label %q: %v", label, err)
 			}
 		}
 		e.Edges[label] = edge

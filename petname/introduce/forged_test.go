@@ -23,7 +23,7 @@ import (
 // package's comment. These tests build statements without the package's code.
 type fields map[int]any
 
-func canonical(t testing.TB, v any) []byte {
+func encodeCanonical(t testing.TB, v any) []byte {
 	t.Helper()
 	mode, err := cbor.CoreDetEncOptions().EncMode()
 	require.NoError(t, err)
@@ -44,8 +44,8 @@ func (f fields) statement(t testing.TB, key *pointer.Key) []byte {
 	t.Helper()
 	f = maps.Clone(f)
 	delete(f, 15)
-	f[15] = sign(t, key, append([]byte("petnames/statement/v1\x00"), canonical(t, f)...))
-	return canonical(t, f)
+	f[15] = sign(t, key, append([]byte("petnames/statement/v1\x00"), encodeCanonical(t, f)...))
+	return encodeCanonical(t, f)
 }
 
 // honest returns a statement of each kind.
@@ -71,15 +71,15 @@ func openAs(kind Kind, b []byte, at time.Time) error {
 	var err error
 	switch kind {
 	case KindIntroduction:
-		_, err = OpenIntroduction(b, at)
+		_, err = openIntroduction(b, at)
 	case KindRetraction:
-		_, err = OpenRetraction(b)
+		_, err = openRetraction(b)
 	case KindEdges:
-		_, err = OpenEdges(b)
+		_, err = openEdges(b)
 	case KindQuestion:
-		_, _, err = OpenQuestion(b)
+		_, _, err = openQuestion(b)
 	case KindDenial:
-		_, err = OpenDenial(b)
+		_, err = openDenial(b)
 	}
 	return err
 }
@@ -105,14 +105,16 @@ func TestStatementsKeepTheirWireFormat(t *testing.T) {
 	id := ID(bytes.Repeat([]byte{7}, 16))
 	intro := golden["introduction"]
 	for name, signed := range map[string]func() ([]byte, error){
-		"introduction": func() ([]byte, error) { return introduction().Sign(alice, bytes.NewReader(id[:]), now) },
-		"retraction":   func() ([]byte, error) { return Retraction{To: carol.Pointer(), ID: id}.Sign(alice, now) },
+		"introduction": func() ([]byte, error) { return bytesOf(introduction().Sign(alice, bytes.NewReader(id[:]), now)) },
+		"retraction":   func() ([]byte, error) { return bytesOf(Retraction{To: carol.Pointer(), ID: id}.Sign(alice, now)) },
 		"edges": func() ([]byte, error) {
-			return Edges{To: carol.Pointer(), Version: 7, Edges: map[string]pointer.Edge{
-				"bob": {Pointer: bob.Pointer(), Next: commitment(dave)}, "dave": {Pointer: dave.Pointer()}}}.Sign(alice, now)
+			return bytesOf(Edges{To: carol.Pointer(), Version: 7, Edges: map[string]pointer.Edge{
+				"bob": {Pointer: bob.Pointer(), Next: commitment(dave)}, "dave": {Pointer: dave.Pointer()}}}.Sign(alice, now))
 		},
-		"question": func() ([]byte, error) { return Question{To: bob.Pointer(), Subject: intro}.Sign(carol, now) },
-		"denial":   func() ([]byte, error) { return Deny(intro, dave, now) },
+		"question": func() ([]byte, error) {
+			return bytesOf(Question{To: bob.Pointer(), Subject: subjectOf(t, intro)}.Sign(carol, now))
+		},
+		"denial": func() ([]byte, error) { return bytesOf(Deny(subjectOf(t, intro), dave, now)) },
 	} {
 		b, err := signed()
 		require.NoError(t, err)
@@ -282,16 +284,16 @@ func TestStatementsAreRefusedFromOneByteOverTheLimit(t *testing.T) {
 	require.Len(t, padded(padding), MaxStatement)
 	require.NoError(t, openAs(KindEdges, padded(padding), now))
 	require.ErrorIs(t, openAs(KindEdges, padded(padding+1), now), ErrInvalid)
-	_, err := KindOf(padded(padding))
+	_, err := kindOf(padded(padding))
 	require.NoError(t, err)
-	_, err = KindOf(padded(padding + 1))
+	_, err = kindOf(padded(padding + 1))
 	require.ErrorIs(t, err, ErrInvalid)
 }
 
 // Each of these statements is correct except for its signature.
 func TestStatementsWithAnotherSignatureAreRefused(t *testing.T) {
 	for kind, f := range honest(t) {
-		unsigned := canonical(t, f)
+		unsigned := encodeCanonical(t, f)
 		domain := []byte("petnames/statement/v1\x00")
 		key := signers[kind]
 		other := testKey("other")
@@ -299,7 +301,7 @@ func TestStatementsWithAnotherSignatureAreRefused(t *testing.T) {
 			"of another key":           sign(t, other, append(bytes.Clone(domain), unsigned...)),
 			"without the domain":       sign(t, key, unsigned),
 			"under another domain":     sign(t, key, append([]byte("petnames/statement/v2\x00"), unsigned...)),
-			"over another statement":   sign(t, key, append(bytes.Clone(domain), canonical(t, f.with(4, now.UnixMilli()+1))...)),
+			"over another statement":   sign(t, key, append(bytes.Clone(domain), encodeCanonical(t, f.with(4, now.UnixMilli()+1))...)),
 			"over the signed one":      sign(t, key, append(bytes.Clone(domain), f.statement(t, key)...)),
 			"over the hash":            sign(t, key, func() []byte { sum := Hash(append(bytes.Clone(domain), unsigned...)); return sum[:] }()),
 			"cut by a byte":            sign(t, key, append(bytes.Clone(domain), unsigned...))[:63],
@@ -312,7 +314,7 @@ func TestStatementsWithAnotherSignatureAreRefused(t *testing.T) {
 			if signature != nil {
 				with[15] = signature
 			}
-			err := openAs(kind, canonical(t, with), now)
+			err := openAs(kind, encodeCanonical(t, with), now)
 			if name == "right, and so it is fine" {
 				require.NoError(t, err, kind)
 				continue
@@ -362,10 +364,10 @@ func TestStatementsHaveOneEncoding(t *testing.T) {
 			if _, there := f[key]; there {
 				continue
 			}
-			signature := f.with(15, sign(t, signers[kind], append([]byte("petnames/statement/v1\x00"), canonical(t, f)...)))
+			signature := f.with(15, sign(t, signers[kind], append([]byte("petnames/statement/v1\x00"), encodeCanonical(t, f)...)))
 			for _, value := range []any{empty, nil} {
 				signature[key] = value
-				require.ErrorIs(t, openAs(kind, canonical(t, signature), now), ErrInvalid, "kind %d: %d is %v", kind, key, value)
+				require.ErrorIs(t, openAs(kind, encodeCanonical(t, signature), now), ErrInvalid, "kind %d: %d is %v", kind, key, value)
 			}
 		}
 	}
@@ -404,20 +406,20 @@ func TestTheSignatureOfASignerIsVerified(t *testing.T) {
 		require.ErrorIs(t, err, ErrInvalid, name)
 		_, err = Edges{To: carol.Pointer(), Version: 1}.Sign(lying, now)
 		require.ErrorIs(t, err, ErrInvalid, name)
-		_, err = Deny(signed(t, introduction()), lyingSigner{dave, signature}, now)
+		_, err = Deny(subjectOf(t, signed(t, introduction())), lyingSigner{dave, signature}, now)
 		require.ErrorIs(t, err, ErrInvalid, name)
 	}
 }
 
-// KindOf returns ErrInvalid for an unknown kind.
+// Open returns ErrInvalid for an unknown kind.
 func TestUnknownKindsHaveNoOpener(t *testing.T) {
 	f := honest(t)[KindRetraction]
 	for _, kind := range []int{0, 6, 255} {
-		_, err := KindOf(f.with(1, kind).statement(t, alice))
+		_, err := kindOf(f.with(1, kind).statement(t, alice))
 		require.ErrorIs(t, err, ErrInvalid, kind)
 	}
 	for _, b := range [][]byte{nil, {0xa0}, []byte("garbage"), {0xf6}} {
-		_, err := KindOf(b)
+		_, err := kindOf(b)
 		require.ErrorIs(t, err, ErrInvalid)
 	}
 }
@@ -429,17 +431,17 @@ func TestAllKindsOpenAsSigned(t *testing.T) {
 	wantIntro := introduction()
 	wantIntro.ID, wantIntro.By, wantIntro.Made = id, alice.Pointer(), now
 
-	gotIntro, err := OpenIntroduction(intro, now)
+	gotIntro, err := openIntroduction(intro, now)
 	require.NoError(t, err)
 	require.Equal(t, wantIntro, gotIntro)
-	r, err := OpenRetraction(all[KindRetraction].statement(t, alice))
+	r, err := openRetraction(all[KindRetraction].statement(t, alice))
 	require.NoError(t, err)
 	require.Equal(t, Retraction{By: alice.Pointer(), To: carol.Pointer(), ID: id, Made: now}, r)
-	q, about, err := OpenQuestion(all[KindQuestion].statement(t, carol))
+	q, about, err := openQuestion(all[KindQuestion].statement(t, carol))
 	require.NoError(t, err)
-	require.Equal(t, Question{By: carol.Pointer(), To: bob.Pointer(), Subject: intro, Made: now}, q)
+	require.Equal(t, Question{By: carol.Pointer(), To: bob.Pointer(), Subject: subjectOf(t, intro), Made: now}, q)
 	require.Equal(t, wantIntro, about)
-	d, err := OpenDenial(all[KindDenial].statement(t, dave))
+	d, err := openDenial(all[KindDenial].statement(t, dave))
 	require.NoError(t, err)
 	require.Equal(t, Denial{By: dave.Pointer(), About: bob.Pointer(), Subject: Hash(intro), Made: now}, d)
 }

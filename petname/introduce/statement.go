@@ -1,24 +1,24 @@
 package introduce
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// ErrInvalid: a statement doesn't verify.
+// ErrInvalid is wrapped by every error of this package that is about foreign
+// bytes, except [ExpiredError].
 var ErrInvalid = errors.New("statement does not verify")
 
-// ExpiredError: an authentic introduction whose end has come.
+// ExpiredError is returned for a verified introduction that has expired.
 type ExpiredError struct {
 	Introduction Introduction
 }
@@ -27,7 +27,7 @@ func (e *ExpiredError) Error() string {
 	return fmt.Sprintf("introduction by %s: expired on %s", e.Introduction.By, e.Introduction.Expires.Format(time.RFC3339))
 }
 
-// Kind is what a statement says.
+// Kind is the kind of a statement.
 type Kind uint8
 
 const (
@@ -37,6 +37,18 @@ const (
 	KindQuestion
 	KindDenial
 )
+
+var kindTexts = [...]string{
+	KindIntroduction: "introduction", KindRetraction: "retraction", KindEdges: "edges", KindQuestion: "question", KindDenial: "denial",
+}
+
+// String returns the name of a kind; "" for an unknown one.
+func (k Kind) String() string {
+	if int(k) < len(kindTexts) {
+		return kindTexts[k]
+	}
+	return ""
+}
 
 // Bounds of a statement.
 const (
@@ -49,7 +61,7 @@ const (
 	domain    = "petnames/statement/v1\x00"
 )
 
-// ID is an introduction's, chosen at random by the introducer.
+// ID identifies an introduction. The introducer draws it at random.
 type ID [idSize]byte
 
 // wire is any statement, encoded.
@@ -103,66 +115,46 @@ var shapes = map[Kind]struct{ must, may field }{
 	KindDenial:       {has(6) | has(13), 0},
 }
 
-var (
-	encoder = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	decoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-			IndefLength:       cbor.IndefLengthForbidden,
-			TagsMd:            cbor.TagsForbidden,
-			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-			MaxNestedLevels:   4,
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-)
+// bounds are those of a statement.
+var bounds = canonical.Bounds{Size: MaxStatement}
 
 // signed is what the signature is over.
 func (w wire) signed() ([]byte, error) {
 	w.Signature = nil
-	b, err := encoder.Marshal(w)
+	b, err := canonical.Marshal(w)
 	return append([]byte(domain), b...), err
 }
 
-// sign completes a statement by the key of who says it, and checks that it
-// opens: what a foreign signer (an agent, hardware) gives is verified first.
-func (w wire) sign(key crypto.Signer) ([]byte, error) {
+// sign returns w, signed by a key. The result is opened: the signature of a
+// foreign signer (an agent, hardware) is verified before it is used.
+func (w wire) sign(key crypto.Signer) (Statement, error) {
+	fail := func(err error) (Statement, error) { return Statement{}, fmt.Errorf("%s: %w", w.Kind, err) }
 	by, err := pointer.FromPublicKey(key.Public())
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	w.By = by.Bytes()
 	message, err := w.signed()
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	if w.Signature, err = key.Sign(rand.Reader, message, crypto.Hash(0)); err != nil {
-		return nil, err
+		return fail(err)
 	}
-	b, err := encoder.Marshal(w)
+	b, err := canonical.Marshal(w)
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
-	if _, err := open(b, w.Kind); err != nil {
-		return nil, err
-	}
-	return b, nil
+	return Open(b, w.Kind)
 }
 
-// opened is a statement that verified.
-type opened struct {
+// parsed is a statement in canonical encoding, with the fields of its kind.
+type parsed struct {
 	wire
+	stored        bool // read by Restore
 	by, to, about pointer.Pointer
 	next          pointer.Commitment
+	chain         []pointer.Succession
 	made, expires time.Time
 }
 
@@ -170,76 +162,79 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)
 }
 
-// open parses and verifies a statement of a kind.
-func open(b []byte, kind Kind) (opened, error) {
-	var o opened
+// parse decodes a statement of one of these kinds, of any kind if there are
+// none, and checks everything except its signature and its content. With stored,
+// it also leaves out the curve arithmetic for the pointers.
+func parse(b []byte, stored bool, kinds []Kind) (parsed, error) {
+	p := parsed{stored: stored}
 	if len(b) > MaxStatement {
-		return opened{}, invalid("%d bytes, over %d", len(b), MaxStatement)
+		return p, invalid("%d bytes, over %d", len(b), MaxStatement)
 	}
-	if err := decoder.Unmarshal(b, &o.wire); err != nil {
-		return opened{}, invalid("%v", err)
+	if err := canonical.Unmarshal(b, &p.wire, bounds); err != nil {
+		return p, invalid("%v", err)
 	}
-	if again, err := encoder.Marshal(o.wire); err != nil || !bytes.Equal(again, b) {
-		return opened{}, invalid("is not in canonical encoding")
+	if len(kinds) > 0 && !slices.Contains(kinds, p.Kind) {
+		return p, invalid("is of kind %d, not %v", p.Kind, kinds)
 	}
-	if o.Kind != kind {
-		return opened{}, invalid("is of kind %d, not %d", o.Kind, kind)
+	if _, known := shapes[p.Kind]; !known {
+		return p, invalid("is of kind %d, which this version doesn't know", p.Kind)
 	}
-	if err := o.check(); err != nil {
-		return opened{}, err
+	if err := p.check(); err != nil {
+		return p, err
 	}
-	message, err := o.signed()
-	if err != nil {
-		return opened{}, invalid("%v", err)
-	}
-	if err := o.by.Verify(message, o.Signature); err != nil {
-		return opened{}, invalid("%v", err)
-	}
-	return o, nil
+	return p, nil
 }
 
-// check holds a statement to its shape, and every part of it to its bounds.
-func (o *opened) check() (err error) {
-	shape, known := shapes[o.Kind]
-	if f := o.fields(); !known || f&shape.must != shape.must || f&^(shape.must|shape.may) != 0 {
+// pointer reads a pointer of the statement.
+func (p *parsed) pointer(mh []byte) (pointer.Pointer, error) {
+	if p.stored {
+		return pointer.Restore(mh)
+	}
+	return pointer.FromBytes(mh)
+}
+
+// check checks the shape of a statement and the bounds of its parts.
+func (p *parsed) check() (err error) {
+	shape := shapes[p.Kind]
+	if f := p.fields(); f&shape.must != shape.must || f&^(shape.must|shape.may) != 0 {
 		return invalid("has not the fields of its kind")
 	}
-	for _, p := range []struct {
+	for _, part := range []struct {
 		name string
 		mh   []byte
 		into *pointer.Pointer
-	}{{"by", o.By, &o.by}, {"to", o.To, &o.to}, {"about", o.About, &o.about}} {
-		if p.mh == nil && p.name != "by" {
+	}{{"by", p.By, &p.by}, {"to", p.To, &p.to}, {"about", p.About, &p.about}} {
+		if part.mh == nil && part.name != "by" {
 			continue
 		}
-		if *p.into, err = pointer.FromBytes(p.mh); err != nil {
-			return invalid("%s: %v", p.name, err)
+		if *part.into, err = p.pointer(part.mh); err != nil {
+			return invalid("%s: %v", part.name, err)
 		}
 	}
-	if o.Next != nil {
-		if o.next, err = pointer.CommitmentFromBytes(o.Next); err != nil {
+	if p.Next != nil {
+		if p.next, err = pointer.CommitmentFromBytes(p.Next); err != nil {
 			return invalid("%v", err)
 		}
 	}
-	if o.ID != nil && len(o.ID) != idSize {
-		return invalid("id of %d bytes, not %d", len(o.ID), idSize)
+	if p.ID != nil && len(p.ID) != idSize {
+		return invalid("id of %d bytes, not %d", len(p.ID), idSize)
 	}
-	if o.Made <= 0 || o.Made > maxMillis || o.Expires < 0 || o.Expires > maxMillis {
+	if p.Made <= 0 || p.Made > maxMillis || p.Expires < 0 || p.Expires > maxMillis {
 		return invalid("made or expires out of range")
 	}
-	o.made, o.expires = time.UnixMilli(o.Made).UTC(), time.UnixMilli(o.Expires).UTC()
+	p.made, p.expires = time.UnixMilli(p.Made).UTC(), time.UnixMilli(p.Expires).UTC()
 	switch {
-	case len(o.Suggested) > MaxText || !utf8.ValidString(o.Suggested):
-		return invalid("suggested name of %d bytes, or not UTF-8", len(o.Suggested))
-	case len(o.Note) > MaxNote || !utf8.ValidString(o.Note):
-		return invalid("note of %d bytes, or not UTF-8", len(o.Note))
-	case o.Kind == KindDenial && len(o.Subject) != sha256.Size:
-		return invalid("subject of %d bytes, not %d", len(o.Subject), sha256.Size)
+	case len(p.Suggested) > MaxText || !utf8.ValidString(p.Suggested):
+		return invalid("suggested name of %d bytes, or not UTF-8", len(p.Suggested))
+	case len(p.Note) > MaxNote || !utf8.ValidString(p.Note):
+		return invalid("note of %d bytes, or not UTF-8", len(p.Note))
+	case p.Kind == KindDenial && len(p.Subject) != sha256.Size:
+		return invalid("subject of %d bytes, not %d", len(p.Subject), sha256.Size)
 	}
-	if o.Succession == nil {
+	if p.Succession == nil {
 		return nil
 	}
-	if _, err := pointer.ParseSuccession(o.Succession); err != nil {
+	if p.chain, err = pointer.ParseSuccession(p.Succession); err != nil {
 		return invalid("%v", err)
 	}
 	return nil
@@ -248,21 +243,5 @@ func (o *opened) check() (err error) {
 // millis is a time as statements have it.
 func millis(t time.Time) int64 { return t.UnixMilli() }
 
-// Hash identifies a signed statement.
+// Hash returns the hash that identifies a signed statement.
 func Hash(signed []byte) [sha256.Size]byte { return sha256.Sum256(signed) }
-
-// KindOf is what a signed statement claims to say; opening it tells whether it
-// does.
-func KindOf(b []byte) (Kind, error) {
-	if len(b) > MaxStatement {
-		return 0, invalid("%d bytes, over %d", len(b), MaxStatement)
-	}
-	var w wire
-	if err := decoder.Unmarshal(b, &w); err != nil {
-		return 0, invalid("%v", err)
-	}
-	if _, known := shapes[w.Kind]; !known {
-		return 0, invalid("is of kind %d, which this version doesn't know", w.Kind)
-	}
-	return w.Kind, nil
-}

@@ -93,7 +93,7 @@ func TestAPointerSwappedOnOneSideIsNoticed(t *testing.T) {
 	accepts := p.accepts()
 	secret, err := ecdh.X25519().NewPrivateKey(bytes.Repeat([]byte{7}, 32))
 	require.NoError(t, err)
-	payload, err := encodePayload(Payload{Nickname: "~carol"}, make([]byte, saltSize))
+	payload, err := encodePayload(pointer.Details{Nickname: "~carol"}, make([]byte, saltSize))
 	require.NoError(t, err)
 
 	// To Bob, Alice had made a request that hides Mallory's pointer.
@@ -165,7 +165,7 @@ func TestARevealBeforeConsentIsRefused(t *testing.T) {
 	p.run(p.from(carol, p.carol.accept()), nil)
 	early := revealing(p.i, p.i.salts[1], carol.Pointer(), p.i.accepts[2])
 	p.bob.refuses(early, Unexpected)
-	_, err := p.bob.v.Accept(now, seeded("x"), bob, Payload{})
+	_, err := p.bob.v.Accept(now, seeded("x"), bob, pointer.Details{})
 	require.Error(t, err)
 }
 
@@ -404,7 +404,7 @@ func TestAnInviteeCannotBeSomebodyElse(t *testing.T) {
 			return b
 		},
 		"another payload": func(p *play, a agreed, _ []byte) []byte {
-			other, err := encodePayload(Payload{Nickname: "~somebody else"}, make([]byte, saltSize))
+			other, err := encodePayload(pointer.Details{Nickname: "~somebody else"}, make([]byte, saltSize))
 			require.NoError(t, err)
 			b, err := a.auth(seeded("lie"), carol, p.i.requests[2].session, 2, other)
 			require.NoError(t, err)

@@ -103,7 +103,7 @@ func FuzzTranscript(f *testing.F) {
 }
 
 func FuzzPayload(f *testing.F) {
-	for _, p := range []Payload{{}, payloadOf("bob")} {
+	for _, p := range []pointer.Details{{}, payloadOf("bob")} {
 		b, err := encodePayload(p, make([]byte, saltSize))
 		require.NoError(f, err)
 		f.Add(b)

@@ -70,12 +70,12 @@ func party(k *pointer.Key, name string) Party {
 	return Party{Pointer: k.Pointer(), Suggested: name, Note: "from the choir"}
 }
 
-func payloadOf(name string) Payload {
+func payloadOf(name string) pointer.Details {
 	next, err := pointer.Commit(testKey(name + "'s next").Public())
 	if err != nil {
 		panic(err)
 	}
-	return Payload{Next: next, Nickname: "~" + name, Addresses: [][]byte{[]byte("the address of " + name)},
+	return pointer.Details{Next: next, Nickname: "~" + name, Addresses: [][]byte{[]byte("the address of " + name)},
 		Sealing: []pointer.SealingKey{{KEM: 0x20, Key: bytes.Repeat([]byte{name[0]}, 32)}}}
 }
 

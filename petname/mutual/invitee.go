@@ -71,7 +71,7 @@ func (v *Invitee) Transcript() []byte { return bytes.Clone(v.transcript) }
 // Accept consents, and fixes what the other will be told if it does, too. The
 // signer is the identity's. random is for the nonce, the ephemeral key and the
 // salt.
-func (v *Invitee) Accept(now time.Time, random io.Reader, signer crypto.Signer, p Payload) ([]Outgoing, error) {
+func (v *Invitee) Accept(now time.Time, random io.Reader, signer crypto.Signer, d pointer.Details) ([]Outgoing, error) {
 	if err := v.running(now); err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (v *Invitee) Accept(now time.Time, random io.Reader, signer crypto.Signer, 
 	if err != nil {
 		return nil, err
 	}
-	payload, err := encodePayload(p, salt)
+	payload, err := encodePayload(d, salt)
 	if err != nil {
 		return nil, fmt.Errorf("payload: %w", err)
 	}

@@ -10,9 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 var (
@@ -119,44 +118,12 @@ var shapes = map[Kind]struct{ must, may fields }{
 	KindAbort:    {keys(2, 20), 0},
 }
 
-var (
-	encoder = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	decoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden,
-			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField, MaxNestedLevels: 4,
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-)
-
-func encode(v any) []byte {
-	b, err := encoder.Marshal(v)
-	if err != nil {
-		panic(err) // structs of integers, strings and byte strings encode
-	}
-	return b
-}
+func encode(v any) []byte { return canonical.MustMarshal(v) }
 
 // decodeInto reads what encode wrote, and nothing else.
 func decodeInto(b []byte, limit int, into any) error {
-	if len(b) > limit {
-		return invalid("%d bytes, over %d", len(b), limit)
-	}
-	if err := decoder.Unmarshal(b, into); err != nil {
+	if err := canonical.Unmarshal(b, into, canonical.Bounds{Size: limit}); err != nil {
 		return invalid("%v", err)
-	}
-	if again, err := encoder.Marshal(into); err != nil || !bytes.Equal(again, b) {
-		return invalid("is not in canonical encoding")
 	}
 	return nil
 }

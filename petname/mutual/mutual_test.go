@@ -130,7 +130,7 @@ func TestADeclineEndsItForBothAtAnyTime(t *testing.T) {
 	p.run(append(out, p.from(carol, p.carol.accept())...), nil)
 	p.bob.ended(Declined)
 	p.carol.ended(Declined)
-	_, err := p.bob.v.Accept(now, seeded("x"), bob, Payload{})
+	_, err := p.bob.v.Accept(now, seeded("x"), bob, pointer.Details{})
 	require.ErrorAs(t, err, new(*EndedError))
 }
 
@@ -282,22 +282,22 @@ func TestWhatCannotBeOfferedIsNot(t *testing.T) {
 }
 
 func TestAPayloadIsBounded(t *testing.T) {
-	big := func(p Payload) Payload {
+	big := func(p pointer.Details) pointer.Details {
 		p.Sealing = []pointer.SealingKey{{KEM: 1, Key: make([]byte, 32)}, {KEM: 2, Key: make([]byte, 1216)}}
 		p.Addresses = nil
-		for range MaxAddresses {
-			p.Addresses = append(p.Addresses, make([]byte, maxAddress))
+		for range pointer.MaxAddresses {
+			p.Addresses = append(p.Addresses, make([]byte, pointer.MaxAddress))
 		}
 		p.Nickname = strings.Repeat("n", pointer.MaxNickname)
 		return p
 	}
-	for name, pl := range map[string]Payload{
-		"keys":      {Sealing: make([]pointer.SealingKey, MaxSealing+1)},
+	for name, pl := range map[string]pointer.Details{
+		"keys":      {Sealing: make([]pointer.SealingKey, pointer.MaxSealing+1)},
 		"an empty":  {Sealing: []pointer.SealingKey{{KEM: 1}}},
 		"addresses": {Addresses: [][]byte{{1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}, {1}}},
-		"long":      {Addresses: [][]byte{make([]byte, maxAddress+1)}},
+		"long":      {Addresses: [][]byte{make([]byte, pointer.MaxAddress+1)}},
 		"nickname":  {Nickname: strings.Repeat("x", pointer.MaxNickname+1)},
-		"all":       {Sealing: []pointer.SealingKey{{KEM: 1, Key: make([]byte, maxKey)}, {KEM: 2, Key: make([]byte, maxKey)}}},
+		"all":       {Sealing: []pointer.SealingKey{{KEM: 1, Key: make([]byte, pointer.MaxSealingKey)}, {KEM: 2, Key: make([]byte, pointer.MaxSealingKey)}}},
 	} {
 		p := starts(t, "bounds")
 		_, err := p.bob.v.Accept(now, seeded("x"), bob, pl)
@@ -328,9 +328,9 @@ func TestAPayloadIsBounded(t *testing.T) {
 
 func TestOnlyTheKeyThatWasAskedConsents(t *testing.T) {
 	p := starts(t, "key")
-	_, err := p.bob.v.Accept(now, seeded("x"), carol, Payload{})
+	_, err := p.bob.v.Accept(now, seeded("x"), carol, pointer.Details{})
 	require.Error(t, err)
-	_, err = p.bob.v.Accept(now, seeded("x"), nil, Payload{})
+	_, err = p.bob.v.Accept(now, seeded("x"), nil, pointer.Details{})
 	require.Error(t, err)
 	_, err = Receive(now, carol.Pointer(), alice.Pointer(), p.bob.v.request.raw)
 	require.ErrorIs(t, err, ErrNotMine)

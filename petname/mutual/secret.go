@@ -108,20 +108,20 @@ func (a agreed) auth(random io.Reader, signer crypto.Signer, session Session, si
 
 // openAuth opens and verifies an AUTH: by the consent of that side it knows
 // whose signature and which payload there must be.
-func (a agreed) openAuth(m message, accept message) (sealedAuth, Payload, error) {
+func (a agreed) openAuth(m message, accept message) (sealedAuth, pointer.Details, error) {
 	var inside sealedAuth
 	if len(m.Sealed) < gcmNonceSize || m.Side != accept.Side {
-		return sealedAuth{}, Payload{}, invalid("proof that is no one's, or my own")
+		return sealedAuth{}, pointer.Details{}, invalid("proof that is no one's, or my own")
 	}
 	plain, err := a.aead(m.Side).Open(nil, m.Sealed[:gcmNonceSize], m.Sealed[gcmNonceSize:], a.aad(m.Side))
 	if err != nil {
-		return sealedAuth{}, Payload{}, invalid("proof: %v", err)
+		return sealedAuth{}, pointer.Details{}, invalid("proof: %v", err)
 	}
 	if err := decodeInto(plain, maxSealed, &inside); err != nil {
-		return sealedAuth{}, Payload{}, err
+		return sealedAuth{}, pointer.Details{}, err
 	}
 	if err := verifyProof(a.transcript, accept, inside.Signature); err != nil {
-		return sealedAuth{}, Payload{}, err
+		return sealedAuth{}, pointer.Details{}, err
 	}
 	p, err := openCommitted(inside.Payload, accept)
 	return inside, p, err
@@ -136,13 +136,13 @@ func verifyProof(transcript [hashSize]byte, accept message, signature []byte) er
 }
 
 // openCommitted opens the payload that a consent spoke of.
-func openCommitted(payload []byte, accept message) (Payload, error) {
+func openCommitted(payload []byte, accept message) (pointer.Details, error) {
 	if h := payloadHash(payload); subtle.ConstantTimeCompare(h[:], accept.Payload) != 1 {
-		return Payload{}, invalid("%s tells something else than it consented to tell", accept.by)
+		return pointer.Details{}, invalid("%s tells something else than it consented to tell", accept.by)
 	}
 	p, err := openPayload(payload)
 	if err != nil {
-		return Payload{}, fmt.Errorf("payload: %w", err)
+		return pointer.Details{}, fmt.Errorf("payload: %w", err)
 	}
 	return p, nil
 }

@@ -32,7 +32,7 @@ type wireTranscript struct {
 type Summary struct {
 	Request  Request
 	Pointer  pointer.Pointer // of the other, as the introducer told it
-	Payload  Payload         // what the other told of itself; the zero value when Redacted
+	Payload  pointer.Details // what the other told of itself; the zero value when Redacted
 	Redacted bool
 }
 

@@ -1,6 +1,7 @@
 package name
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"unicode"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/rivo/uniseg"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 )
 
 // A note says what it says, and starts no look of a name.
@@ -59,5 +61,14 @@ func FuzzFreeText(f *testing.F) {
 		if words := strings.Fields(text); len(words) > 0 && !strings.ContainsAny(words[len(words)-1], slashes) {
 			require.False(t, trailingNumber.MatchString(text), text)
 		}
+	})
+}
+
+var trailingNumber = regexp.MustCompile(`\.([0-9]+)$`)
+
+func TestTheFullStopBeforeATrailingNumberIsMarked(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringOf(rapid.SampledFrom([]rune("a.0 9\u0665\u00b7\n"))).Draw(t, "text")
+		require.Equal(t, trailingNumber.ReplaceAllString(text, "\u00b7$1"), markTrailingNumber(text))
 	})
 }

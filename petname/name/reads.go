@@ -3,18 +3,24 @@ package name
 import (
 	"regexp"
 	"strings"
+	"sync"
 
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/petnames-go/petnames/pointer"
 )
 
+// Each form is compiled at its first use.
 var (
-	domainForm = regexp.MustCompile(`^(?:[^\s@/]+@)?(?:[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}_-]*)[.。．｡])+(?:\p{L}[\p{L}\p{M}]+|xn--[a-zA-Z0-9-]+)\.?(?::[0-9]+)?$|^(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?::[0-9]+)?$`)
+	domainForm = lazily(`^(?:[^\s@/]+@)?(?:[\p{L}\p{N}](?:[\p{L}\p{M}\p{N}_-]*)[.。．｡])+(?:\p{L}[\p{L}\p{M}]+|xn--[a-zA-Z0-9-]+)\.?(?::[0-9]+)?$|^(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?::[0-9]+)?$`)
 	// Hex digits, alone or in groups; letters and digits of a hash or a key in one run.
-	fingerprintForm = regexp.MustCompile(`^(?:0x|[A-Za-z0-9]{2,10}:)?[0-9A-Fa-f]{2,}(?:[ :-]?[0-9A-Fa-f]{2,})*$|^(?:[A-Za-z0-9+=]{2,10}[:-])?[A-Za-z0-9+=_-]{24,}$`)
-	pointerForm     = regexp.MustCompile(`(?i)^(?:k51|12d3koo|qm|z6mk|b[a-z]f?)[a-z0-9]{0,60}(?:…|\.\.\.?)|^(?:k51|12d3koo)[a-z0-9]{3,}`)
+	fingerprintForm = lazily(`^(?:0x|[A-Za-z0-9]{2,10}:)?[0-9A-Fa-f]{2,}(?:[ :-]?[0-9A-Fa-f]{2,})*$|^(?:[A-Za-z0-9+=]{2,10}[:-])?[A-Za-z0-9+=_-]{24,}$`)
+	pointerForm     = lazily(`(?i)^(?:k51|12d3koo|qm|z6mk|b[a-z]f?)[a-z0-9]{0,60}(?:…|\.\.\.?)|^(?:k51|12d3koo)[a-z0-9]{3,}`)
 )
+
+func lazily(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 // ReadsAs says what a name that people might take for something else than a
 // name reads as: "pointer", "path", "domain" or "fingerprint"; "" for none of
@@ -29,13 +35,13 @@ func ReadsAs(text string) string {
 	_, werr := pointer.ParseWords(text)
 	mixed := strings.ContainsAny(text, "0123456789") && strings.ContainsAny(fold, "abcdefghijklmnopqrstuvwxyz")
 	switch {
-	case perr == nil, strings.HasPrefix(fold, "petname:"), strings.HasPrefix(fold, "did:"), strings.HasPrefix(fold, "ipns:"), pointerForm.MatchString(text):
+	case perr == nil, strings.HasPrefix(fold, "petname:"), strings.HasPrefix(fold, "did:"), strings.HasPrefix(fold, "ipns:"), pointerForm().MatchString(text):
 		return "pointer"
 	case strings.ContainsAny(written, slashes+"\\\uff3c\ufe68"+PathMarks):
 		return "path"
-	case domainForm.MatchString(text):
+	case domainForm().MatchString(text):
 		return "domain"
-	case werr == nil, len(text) >= 8 && fingerprintForm.MatchString(text) && mixed:
+	case werr == nil, len(text) >= 8 && fingerprintForm().MatchString(text) && mixed:
 		return "fingerprint"
 	}
 	return ""

@@ -39,9 +39,19 @@ var extended = []struct {
 	{0xff70, 0xff70, scriptSet{"Hiragana", "Katakana"}}, {0xff9e, 0xff9f, scriptSet{"Hiragana", "Katakana"}},
 }
 
-// augmented are the writing systems that a script is part of.
-var augmented = map[string]scriptSet{
-	"Han": {"Hanb", "Jpan", "Kore"}, "Hiragana": {"Jpan"}, "Katakana": {"Jpan"}, "Hangul": {"Kore"}, "Bopomofo": {"Hanb"},
+// augmented returns the writing systems that a script is part of.
+func augmented(script string) scriptSet {
+	switch script {
+	case "Han":
+		return scriptSet{"Hanb", "Jpan", "Kore"}
+	case "Hiragana", "Katakana":
+		return scriptSet{"Jpan"}
+	case "Hangul":
+		return scriptSet{"Kore"}
+	case "Bopomofo":
+		return scriptSet{"Hanb"}
+	}
+	return nil
 }
 
 // everyday are the scripts that most names are in, which are looked at first.
@@ -76,13 +86,13 @@ func scriptsOf(r rune) scriptSet {
 		if r <= e.to {
 			var set scriptSet
 			for _, name := range e.in {
-				set = append(append(set, name), augmented[name]...)
+				set = append(append(set, name), augmented(name)...)
 			}
 			return set
 		}
 	}
 	if name := script(r); name != "" {
-		return append(scriptSet{name}, augmented[name]...)
+		return append(scriptSet{name}, augmented(name)...)
 	}
 	return nil
 }

@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"slices"
 	"strings"
-	once "sync" // "sync" is what the tests call bringing devices together
+	"sync"
 	"unicode"
 
 	"go.mau.fi/util/confusable"
@@ -206,10 +206,30 @@ func trimmings(data confusables, cells []cell) [][]cell {
 	return all
 }
 
-// digitLetters are what UTS #39 doesn't say: digits beside letters are read as
-// letters. What it does say (0 and O, 1 and l) goes by the data. That it was a
+// digitLetter returns the letter that a digit beside letters is read as, which
+// UTS #39 leaves open. What it states (0 and O, 1 and l) goes by the data. The
 // digit stays as a mark, so that "name6" is like "nameb" and not like "name8".
-var digitLetters = map[rune]rune{'0': 'o', '2': 'z', '3': 'e', '4': 'a', '5': 's', '7': 't', '8': 'b', '9': 'g'}
+func digitLetter(r rune) (letter rune, is bool) {
+	switch r {
+	case '0':
+		return 'o', true
+	case '2':
+		return 'z', true
+	case '3':
+		return 'e', true
+	case '4':
+		return 'a', true
+	case '5':
+		return 's', true
+	case '7':
+		return 't', true
+	case '8':
+		return 'b', true
+	case '9':
+		return 'g', true
+	}
+	return 0, false
+}
 
 // readDigits reads the digits of words that have letters of a script with such
 // shapes, or of all words, 6 as the letter given.
@@ -224,7 +244,7 @@ func readDigits(s string, six rune, all bool) string {
 		}
 		var b strings.Builder
 		for _, r := range word {
-			letter, is := digitLetters[r]
+			letter, is := digitLetter(r)
 			switch {
 			case r == '0':
 				b.WriteRune(letter)
@@ -277,16 +297,33 @@ func cellsOf(s string) []cell {
 // points, joiners among them.
 func ignorable(r rune) bool { return blank(r) || unicode.Is(unicode.Cf, r) }
 
-// instead are characters that UTS #39 holds apart and people don't, and those
-// that a letter with a mark has in the data as its one prototype, while
+// instead returns what replaces a character that UTS #39 holds apart and readers
+// don't, or that is in the data the one prototype of a letter with a mark, while
 // skeletons are made of letters and marks apart.
-var instead = map[rune]string{
-	'ة': "o\u0308", 'ɲ': "n\u0326", 'ƫ': "t\u0326", 'ꭑ': "m\u0323",
-	'リ': "り", 'ヘ': "へ", '\u030b': "\u0308", '\u030a': "\u0307",
+func instead(r rune) (other string, is bool) {
+	switch r {
+	case 'ة':
+		return "o\u0308", true
+	case 'ɲ':
+		return "n\u0326", true
+	case 'ƫ':
+		return "t\u0326", true
+	case 'ꭑ':
+		return "m\u0323", true
+	case 'リ':
+		return "り", true
+	case 'ヘ':
+		return "へ", true
+	case '\u030b':
+		return "\u0308", true
+	case '\u030a':
+		return "\u0307", true
+	}
+	return "", false
 }
 
 func prototype(data confusables, r rune) string {
-	if other, is := ours[r]; is {
+	if other, is := ours()[r]; is {
 		r = other
 	}
 	to := data.Prototype(r)
@@ -301,7 +338,7 @@ func prototype(data confusables, r rune) string {
 	}
 	var b strings.Builder
 	for _, r := range to {
-		if other, is := instead[r]; is {
+		if other, is := instead(r); is {
 			b.WriteString(other)
 		} else {
 			b.WriteRune(r)
@@ -429,7 +466,7 @@ var reserved = []string{
 }
 
 // reservedLooks are the looks of the reserved words, by skeleton.
-var reservedLooks = once.OnceValue(func() map[string][]reservedLook {
+var reservedLooks = sync.OnceValue(func() map[string][]reservedLook {
 	found := make(map[string][]reservedLook)
 	for _, word := range reserved {
 		for _, l := range LooksOf(word) {

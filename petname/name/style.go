@@ -1,7 +1,6 @@
 package name
 
 import (
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -141,7 +140,7 @@ func unmarked(text string) string {
 	}, settled(text))
 	text = settled(text)
 	text = strings.Join(strings.Fields(text), " ")
-	text = trailingNumber.ReplaceAllString(text, "\u00b7$1")
+	text = markTrailingNumber(text)
 	return bound(text, maxClean, maxNickname)
 }
 
@@ -165,7 +164,7 @@ func markless(text string) string {
 		return r
 	}, Clean(text))
 	if !path {
-		text = trailingNumber.ReplaceAllString(text, "\u00b7$1")
+		text = markTrailingNumber(text)
 	}
 	return bound(text, maxClean, maxCleanGraphemes)
 }
@@ -194,7 +193,15 @@ func settled(text string) string {
 	return text
 }
 
-var trailingNumber = regexp.MustCompile(`\.([0-9]+)$`)
+// markTrailingNumber returns a text with a middle dot in place of the full stop
+// before a number at its end.
+func markTrailingNumber(text string) string {
+	before := strings.TrimRight(text, "0123456789")
+	if stem, is := strings.CutSuffix(before, "."); is && before != text {
+		return stem + "\u00b7" + text[len(before):]
+	}
+	return text
+}
 
 // The marks of remarks and nicknames, in any script's form of them.
 const (

@@ -1,6 +1,9 @@
 package name
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // What follows is our own, beside the data of UTS #39: where people take one
 // character for another and the data is silent, or says something else. Each
@@ -9,9 +12,11 @@ import "strings"
 // signLetters are signs that are read as letters in a word: the data has letters
 // for letters. A sign that stands before or behind a name is hardly seen as well,
 // and the name is compared without it, too: see endSigns.
-var signLetters = map[rune]rune{
-	'$': 's', '§': 's', '@': 'a', '!': 'l', '¡': 'l', '€': 'e', 'Ꞓ': 'e', 'ꞓ': 'e', '£': 'l', '¥': 'y', '₿': 'b', '+': 't',
-	'©': 'c', '®': 'r', '°': 'o', '¤': 'o', '√': 'v', '∂': 'd', '∆': 'a', '∀': 'a', '∃': 'e', '❗': 'l', '❕': 'l', '💲': 's', '➕': 't',
+func signLetters() map[rune]rune {
+	return map[rune]rune{
+		'$': 's', '§': 's', '@': 'a', '!': 'l', '¡': 'l', '€': 'e', 'Ꞓ': 'e', 'ꞓ': 'e', '£': 'l', '¥': 'y', '₿': 'b', '+': 't',
+		'©': 'c', '®': 'r', '°': 'o', '¤': 'o', '√': 'v', '∂': 'd', '∆': 'a', '∀': 'a', '∃': 'e', '❗': 'l', '❕': 'l', '💲': 's', '➕': 't',
+	}
 }
 
 // endSigns are hardly seen at the ends of a name, and stand for a letter at
@@ -42,10 +47,11 @@ var twins = []string{
 	"🔑🗝", "🏠⌂🏡", "☝👆", "👍🖒", "👎🖓", "✌🖔", "🔔🕭", "🔊🕪", "✏✎🖉", "❄❅❆", "✦✧",
 }
 
-// ours is what a character is taken for by our own tables; itself, mostly.
-var ours = func() map[rune]rune {
+// ours returns what a character is taken for by our own tables; a character that
+// is not in it is taken for itself.
+var ours = sync.OnceValue(func() map[rune]rune {
 	all := make(map[rune]rune)
-	for from, to := range signLetters {
+	for from, to := range signLetters() {
 		all[from] = to
 	}
 	for _, group := range twins {
@@ -59,7 +65,7 @@ var ours = func() map[rune]rune {
 		all['🅐'+i], all['🅰'+i] = 'a'+i, 'a'+i
 	}
 	return all
-}()
+})
 
 // skinTone reports whether r colours the emoji before it, which is no part of a look.
 func skinTone(r rune) bool { return r >= '\U0001f3fb' && r <= '\U0001f3ff' }

@@ -11,7 +11,7 @@
 // An [Invitation], as a link or a QR code, is for everything that carries text:
 //
 //	offer, err := pair.Invite(ctx, self, pair.Terms{Expires: end}, save)
-//	text := offer.Invitation().Link()                 // or Compact, TerminalQR, PNG
+//	text := offer.Invitation().Link()                 // or Compact, which package qr draws
 //	…
 //	ticket, err := pair.ParseTicket(text, now)
 //	take, err := pair.TakeTicket(self, ticket)
@@ -132,6 +132,6 @@
 // for ristretto255; Krawczyk, "SIGMA: the 'SIGn-and-MAc' approach to
 // authenticated Diffie-Hellman and its use in the IKE protocols" (2003); RFC
 // 5869 for HKDF; RFC 7748 for X25519; RFC 8949 §4.2.1 for the canonical CBOR;
-// magic-wormhole for the idea of a spoken place and secret; ISO/IEC 18004 for QR
-// codes.
+// magic-wormhole for the idea of a spoken place and secret; ISO/IEC 18004 for the
+// alphabet of the compact form.
 package pair

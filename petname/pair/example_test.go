@@ -15,7 +15,7 @@ func person(nickname string) pair.Self {
 	if err != nil {
 		panic(err)
 	}
-	return pair.Self{Key: key, Identity: pair.Identity{Pointer: key.Pointer(), Nickname: nickname}}
+	return pair.Self{Key: key, Identity: pair.Identity{Pointer: key.Pointer(), Details: pointer.Details{Nickname: nickname}}}
 }
 
 // Two who are on the telephone pair by four spoken words.

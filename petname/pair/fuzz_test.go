@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // samples are one good message of each kind, out of real runs.
@@ -162,7 +164,7 @@ func TestOtherEncodingsAreRefused(t *testing.T) {
 		err := c.parse(long)
 		require.Error(t, err, name)
 		if name != "failure" { // which is then tried as an answer
-			require.ErrorIs(t, err, errNotCanonical, name)
+			require.ErrorIs(t, err, canonical.ErrNotCanonical, name)
 		}
 		require.Error(t, c.parse(append(bytes.Clone(c.good), 0)), name)
 	}

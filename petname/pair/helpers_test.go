@@ -47,9 +47,12 @@ func newSelf(t require.TestingT, seed byte, nickname string) Self {
 		Key:    k,
 		Random: newRandom(seed + 50),
 		Identity: Identity{
-			Pointer: k.Pointer(), Next: next, Nickname: nickname,
-			Sealing:   []pointer.SealingKey{{KEM: 0x20, Key: make([]byte, 32)}, {KEM: 0x647a, Key: make([]byte, 1216)}},
-			Addresses: [][]byte{{4, 127, 0, 0, 1, 6, 0x0f, 0xa1, seed}},
+			Pointer: k.Pointer(),
+			Details: pointer.Details{
+				Next: next, Nickname: nickname,
+				Sealing:   []pointer.SealingKey{{KEM: 0x20, Key: make([]byte, 32)}, {KEM: 0x647a, Key: make([]byte, 1216)}},
+				Addresses: [][]byte{{4, 127, 0, 0, 1, 6, 0x0f, 0xa1, seed}},
+			},
 		},
 	}
 }

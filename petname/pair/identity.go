@@ -7,34 +7,19 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Identity is what one side of a pairing gives the other. The pointer is
-// proven by its key's signature; all the rest is that key's own claim: the
-// nickname is hostile until it is cleaned, and the addresses are multiaddrs in
-// binary form that nobody has checked.
+// Identity is what one side of a pairing states to the other. The pointer is
+// proven by its key's signature; the details are that key's own claims.
 type Identity struct {
-	Pointer   pointer.Pointer
-	Next      pointer.Commitment // zero: none
-	Sealing   []pointer.SealingKey
-	Nickname  string   // ≤ pointer.MaxNickname bytes
-	Addresses [][]byte // ≤ MaxAddresses, each of 1 to MaxAddress bytes
+	Pointer pointer.Pointer
+	pointer.Details
 }
 
-const (
-	// MaxAddresses and MaxAddress bound the addresses that one side tells the
-	// other, in number and in bytes each.
-	MaxAddresses = 8
-	MaxAddress   = 256
-
-	maxSealing    = 4
-	maxSealingKey = 2048 // bytes: MLKEM768X25519 has 1216
-	maxIdentity   = 6 << 10
-)
+const maxIdentity = 6 << 10 // bytes, encoded
 
 // wireIdentity is an Identity on the wire.
 type wireIdentity struct {
@@ -63,31 +48,10 @@ func (id Identity) check() error {
 	if id.Pointer.IsZero() {
 		return errors.New("has no pointer")
 	}
-	if len(id.Nickname) > pointer.MaxNickname || !utf8.ValidString(id.Nickname) {
-		return fmt.Errorf("its nickname is over %d bytes long, or not UTF-8", pointer.MaxNickname)
-	}
-	if len(id.Sealing) > maxSealing {
-		return fmt.Errorf("has %d sealing keys, over %d", len(id.Sealing), maxSealing)
-	}
-	for _, s := range id.Sealing {
-		if len(s.Key) == 0 || len(s.Key) > maxSealingKey {
-			return fmt.Errorf("its sealing key for KEM %d is %d bytes long", s.KEM, len(s.Key))
-		}
-	}
-	return checkAddresses(id.Addresses)
+	return id.Details.Check()
 }
 
-func checkAddresses(addresses [][]byte) error {
-	if len(addresses) > MaxAddresses {
-		return fmt.Errorf("has %d addresses, over %d", len(addresses), MaxAddresses)
-	}
-	for _, a := range addresses {
-		if len(a) == 0 || len(a) > MaxAddress {
-			return fmt.Errorf("has an address of %d bytes", len(a))
-		}
-	}
-	return nil
-}
+func checkAddresses(addresses [][]byte) error { return pointer.Details{Addresses: addresses}.Check() }
 
 // parseIdentity reads the canonical encoding. Nothing is proven by it: whose
 // it is, a signature over it has to say.
@@ -107,7 +71,7 @@ func readIdentity(b []byte) (Identity, error) {
 	if w.Version != 1 {
 		return Identity{}, fmt.Errorf("has version %d, and this program knows 1", w.Version)
 	}
-	id := Identity{Sealing: w.Sealing, Nickname: w.Nickname, Addresses: w.Addresses}
+	id := Identity{Details: pointer.Details{Sealing: w.Sealing, Nickname: w.Nickname, Addresses: w.Addresses}}
 	var err error
 	if id.Pointer, err = pointer.FromBytes(w.Pointer); err != nil {
 		return Identity{}, err

@@ -19,7 +19,7 @@ func TestAnInvitationIsReadAsItWasWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		self := newSelf(t, 1, "Alice")
 		self.Random = newRandom(rapid.Byte().Draw(t, "seed"))
-		self.Identity.Addresses = rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 1, MaxAddress), 0, MaxAddresses).Draw(t, "addresses")
+		self.Identity.Addresses = rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 1, pointer.MaxAddress), 0, pointer.MaxAddresses).Draw(t, "addresses")
 		terms := Terms{
 			Expires: start.Add(time.Duration(rapid.IntRange(1, 1e6).Draw(t, "life")) * time.Second),
 			Uses:    rapid.IntRange(1, MaxUses).Draw(t, "uses"),
@@ -111,8 +111,8 @@ func TestTheLargestIdentityFitsARecord(t *testing.T) {
 		self := newSelf(t, seed, strings.Repeat("n", pointer.MaxNickname))
 		self.Identity.Sealing = []pointer.SealingKey{{KEM: 1, Key: make([]byte, 2048)}, {KEM: 2, Key: make([]byte, 1600)}}
 		self.Identity.Addresses = nil
-		for range MaxAddresses {
-			self.Identity.Addresses = append(self.Identity.Addresses, make([]byte, MaxAddress))
+		for range pointer.MaxAddresses {
+			self.Identity.Addresses = append(self.Identity.Addresses, make([]byte, pointer.MaxAddress))
 		}
 		b, err := self.Identity.encode()
 		require.NoError(t, err)

@@ -385,7 +385,7 @@ func TestPairingNeedsItsParts(t *testing.T) {
 		},
 		"too much to say": func() error {
 			id := alice.Identity
-			id.Addresses = make([][]byte, MaxAddresses+1)
+			id.Addresses = make([][]byte, pointer.MaxAddresses+1)
 			_, err := TakeCode(Self{Key: alice.Key, Identity: id}, code, (&notes{}).burn)
 			return err
 		},

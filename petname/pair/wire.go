@@ -1,7 +1,6 @@
 package pair
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
@@ -13,63 +12,17 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// Modes are built once: building them is slow, and they are safe for
-// concurrent use.
-var (
-	encoder = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	decoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-			IndefLength:       cbor.IndefLengthForbidden,
-			TagsMd:            cbor.TagsForbidden,
-			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-			MaxNestedLevels:   8,
-			MaxArrayElements:  64,
-			MaxMapPairs:       16,
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-)
-
-var errNotCanonical = errors.New("is not in its canonical encoding")
-
-// encode gives the canonical CBOR of a wire type of this package, all of which
-// can be encoded.
-func encode(v any) []byte {
-	b, err := encoder.Marshal(v)
-	if err != nil {
-		panic(err) // unreachable: no wire type holds what CBOR can't
-	}
-	return b
-}
+// encode returns the canonical CBOR of a wire type of this package.
+func encode(v any) []byte { return canonical.MustMarshal(v) }
 
 // decode reads canonical CBOR of at most the given size, and nothing else,
 // into a wire type. Errors don't repeat the input, which may hold secrets.
 func decode(b []byte, most int, into any) error {
-	if len(b) > most {
-		return fmt.Errorf("is %d bytes long, over %d", len(b), most)
-	}
-	if err := decoder.Unmarshal(b, into); err != nil {
-		return errors.New("is not of the right form")
-	}
-	if !bytes.Equal(encode(into), b) {
-		return errNotCanonical
-	}
-	return nil
+	return canonical.Unmarshal(b, into, canonical.Bounds{Size: most, Nesting: 8, Elements: 64, Pairs: 16})
 }
 
 // derive is HKDF-SHA-512 (RFC 5869) of a secret for one purpose.

@@ -32,7 +32,7 @@ func TestThePeersDatabaseSyncs(t *testing.T) {
 // contains.
 func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 	alice, bob, carol := three(t)
-	good, err := message{Kind: kindStatement, Body: alice.introduces(t, bob, carol)}.encode()
+	good, err := message{Kind: kindStatement, Body: alice.introduces(t, bob, carol).Bytes()}.encode()
 	require.NoError(t, err)
 	require.Equal(t, []byte{0x82, 1, 0x59}, good[:3])
 	for why, bad := range map[string][]byte{
@@ -95,8 +95,8 @@ func TestRememberedIntroductionsAreBounded(t *testing.T) {
 		alice.clock.now = at
 		signed := alice.introduces(t, bob, carol)
 		require.NoError(t, alice.Said(signed))
-		i, err := introduce.OpenIntroduction(signed, at)
-		require.NoError(t, err)
+		i, is := signed.Introduction()
+		require.True(t, is)
 		return i
 	}
 	start := alice.clock.now
@@ -110,7 +110,9 @@ func TestRememberedIntroductionsAreBounded(t *testing.T) {
 		return nil
 	}))
 	last := said(start.Add(time.Hour))
-	signed, err := alice.get(bucketSaid, saidKey(last))
+	b, err := alice.get(bucketSaid, saidKey(last))
+	require.NoError(t, err)
+	signed, err := introduce.Open(b)
 	require.NoError(t, err)
 	require.NoError(t, alice.Said(signed), "one that is remembered displaces none")
 	n, err := alice.count(bucketSaid)

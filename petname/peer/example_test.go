@@ -90,8 +90,8 @@ func open(nickname string, network dht.Store) *person {
 	check(err)
 	sealing, err := hpke.DHKEM(ecdh.X25519()).GenerateKey() // an app keeps it
 	check(err)
-	me := pair.Identity{Pointer: key.Pointer(), Nickname: nickname,
-		Sealing: []pointer.SealingKey{{KEM: sealing.KEM().ID(), Key: sealing.PublicKey().Bytes()}}}
+	me := pair.Identity{Pointer: key.Pointer(), Details: pointer.Details{Nickname: nickname,
+		Sealing: []pointer.SealingKey{{KEM: sealing.KEM().ID(), Key: sealing.PublicKey().Bytes()}}}}
 	p, err := peer.Open(peer.Config{
 		Book:    book,
 		Records: &dht.Resolver{Stores: []dht.Store{network}},

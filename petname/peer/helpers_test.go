@@ -126,7 +126,7 @@ func (p *person) next() pointer.Commitment {
 
 // me is what those whom it pairs with are told.
 func (p *person) me(context.Context) (pair.Identity, error) {
-	id := pair.Identity{Pointer: pointerOf(p.name), Next: p.next(), Nickname: p.name, Addresses: p.at}
+	id := pair.Identity{Pointer: pointerOf(p.name), Details: pointer.Details{Next: p.next(), Nickname: p.name, Addresses: p.at}}
 	for _, k := range p.sealing {
 		id.Sealing = append(id.Sealing, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})
 	}

@@ -15,18 +15,18 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Send brings a signed statement to whom it is said. It is durable here when
-// Send returns without Sent being empty; an error beside [Queued] says why it
-// waits.
-func (p *Peer) Send(ctx context.Context, key crypto.Signer, to pointer.Pointer, signed []byte) (Sent, error) {
-	if kind, err := introduce.KindOf(signed); err != nil {
-		return "", err
-	} else if kind == introduce.KindIntroduction {
-		if err := p.Said(signed); err != nil {
+// Send sends a statement to its recipient. It is durable here when Send returns
+// without Sent being empty; an error beside [Queued] says why it waits.
+func (p *Peer) Send(ctx context.Context, key crypto.Signer, to pointer.Pointer, s introduce.Statement) (Sent, error) {
+	switch s.Kind() {
+	case 0:
+		return "", introduce.ErrInvalid
+	case introduce.KindIntroduction:
+		if err := p.Said(s); err != nil {
 			return "", err
 		}
 	}
-	return p.send(ctx, key, to, message{Kind: kindStatement, Body: signed})
+	return p.send(ctx, key, to, message{Kind: kindStatement, Body: s.Bytes()})
 }
 
 // Life is how long an introduction is good for unless something else is said.
@@ -37,12 +37,12 @@ var bucketSaid = []byte("said") // id of an introduction → it, signed by me
 // maxSaid bounds the introductions by me that are remembered: the oldest go first.
 const maxSaid = 10_000
 
-// Said keeps an introduction by me, so that it can be taken back; Send does so
-// by itself.
-func (p *Peer) Said(signed []byte) error {
-	i, err := introduce.OpenIntroduction(signed, time.Time{})
-	if err != nil {
-		return err
+// Said keeps an introduction by the owner, so that it can be retracted; Send calls
+// it.
+func (p *Peer) Said(s introduce.Statement) error {
+	i, is := s.Introduction()
+	if !is {
+		return fmt.Errorf("%w: is of kind %d, and no introduction", introduce.ErrInvalid, s.Kind())
 	}
 	return p.db.Update(func(tx *bbolt.Tx) error {
 		said, key := tx.Bucket(bucketSaid), saidKey(i)
@@ -56,7 +56,7 @@ func (p *Peer) Said(signed []byte) error {
 				return err
 			}
 		}
-		return said.Put(key, signed)
+		return said.Put(key, s.Bytes())
 	})
 }
 
@@ -81,8 +81,9 @@ func (p *Peer) Retract(ctx context.Context, key crypto.Signer, to, about pointer
 	var found []introduce.Introduction
 	err := p.db.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketSaid).ForEach(func(_, signed []byte) error {
-			i, err := introduce.OpenIntroduction(signed, p.c.Now())
-			if err == nil && p.same(i.To, to) && p.same(i.About, about) {
+			s, err := introduce.Open(signed, introduce.KindIntroduction) // a row of this file has no checksum
+			i, _ := s.Introduction()
+			if err == nil && i.CheckTime(p.c.Now()) == nil && p.same(i.To, to) && p.same(i.About, about) {
 				found = append(found, i)
 			}
 			return nil

@@ -17,6 +17,7 @@ import (
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 var bucketKnocks = []byte("knocks") // pointer at whose door I knock → wireKnock
@@ -85,9 +86,7 @@ func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (Knocked, 
 		return fail(err)
 	}
 	out := Knocked{Price: k.Price}
-	if out.Introduction, err = introduce.OpenIntroduction(signed, now); err != nil {
-		return fail(err)
-	}
+	out.Introduction, _ = signed.Introduction()
 	if life := out.Introduction.Expires.Sub(now); life > petname.MaxStrangerLife {
 		return fail(fmt.Errorf("knocking for %s: at most %d days", life, petname.MaxStrangerLife/(24*time.Hour)))
 	}
@@ -107,7 +106,7 @@ func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (Knocked, 
 		out.Price.Puzzles = asked
 	}
 	out.Price = out.Price.OrDefault()
-	w := wireKnock{Statement: signed, Puzzles: out.Price.Puzzles, Bits: out.Price.Bits}
+	w := wireKnock{Statement: signed.Bytes(), Puzzles: out.Price.Puzzles, Bits: out.Price.Bits}
 	if err := p.stamp(ctx, &w, k.To, k.Progress); err != nil {
 		return fail(err)
 	}
@@ -147,7 +146,7 @@ func (p *Peer) leave(ctx context.Context, to pointer.Pointer, w wireKnock) error
 }
 
 func (p *Peer) saveKnock(to pointer.Pointer, w wireKnock) error {
-	b, err := encoder.Marshal(w)
+	b, err := canonical.Marshal(w)
 	if err != nil {
 		return err
 	}
@@ -199,11 +198,12 @@ func (p *Peer) knockAgain(ctx context.Context) error {
 				return fmt.Errorf("knocking: %w", err)
 			}
 			var w wireKnock
-			if err := decoder.Unmarshal(b, &w); err != nil {
+			if err := canonical.UnmarshalLoose(b, &w, canonical.Bounds{}); err != nil {
 				return fmt.Errorf("knocking at %s: %w", to, err)
 			}
-			i, err := introduce.OpenIntroduction(w.Statement, now)
-			if err != nil || i.By != p.c.Book.Identity() { // expired; or my key has gone on since
+			s, err := introduce.Open(w.Statement, introduce.KindIntroduction)
+			i, _ := s.Introduction()
+			if err != nil || i.CheckTime(now) != nil || i.By != p.c.Book.Identity() { // expired; or my key has gone on since
 				over = append(over, bytes.Clone(k))
 			} else if !w.Left || w.Seed != postage.SeedAt(now) {
 				due = append(due, knock{to, w})
@@ -258,11 +258,12 @@ func (p *Peer) Doorstep(ctx context.Context, price postage.Price) (Report, error
 	}
 	report.Polled++
 	for _, l := range letters {
-		i, err := introduce.OpenIntroduction(l.Statement, now)
-		if err != nil {
+		s, err := introduce.Open(l.Statement, introduce.KindIntroduction)
+		i, _ := s.Introduction()
+		if err != nil || i.CheckTime(now) != nil {
 			continue
 		}
-		id, fresh, err := p.c.Book.ReceiveStranger(l.Statement, "doorstep", func(i introduce.Introduction) error {
+		id, fresh, err := p.c.Book.ReceiveStranger(s, "doorstep", func(i introduce.Introduction) error {
 			on := postage.Letter{To: i.To, From: i.By, Message: introduce.Hash(l.Statement)}
 			err := p.stamps.Verify(l.Stamp, on, price)
 			if errors.Is(err, postage.ErrSeen) {

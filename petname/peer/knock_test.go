@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // cheap is a price that tests can pay: eight hashes are to be expected.
@@ -138,10 +140,10 @@ func (p *person) leaves(t testing.TB, stamp, statement []byte) {
 // says is what a stranger says of itself to somebody.
 func (p *person) says(t testing.TB, to *person, note string) []byte {
 	t.Helper()
-	b, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(p.name), Suggested: p.name, Note: note,
+	s, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(p.name), Suggested: p.name, Note: note,
 		Expires: p.clock.now.Add(Life)}.Sign(p.key, rand.NewChaCha8(sha256.Sum256([]byte(p.name+to.name+note))), p.clock.now)
 	require.NoError(t, err)
-	return b
+	return s.Bytes()
 }
 
 func (p *person) pays(t testing.TB, to *person, statement []byte, price postage.Price, at time.Time) []byte {
@@ -185,6 +187,27 @@ func TestWhoDidntPayIsNotHeard(t *testing.T) {
 	}
 	alice.leaves(t, sam.pays(t, alice, said, dear, now), said)
 	require.Len(t, alice.fetch(t).Fresh, 1, "and the honest one is")
+}
+
+// Attack: a request in the name of another sender, and one that has expired, both
+// with proof of work. They are passed over.
+func TestAForgedRequestIsPassedOver(t *testing.T) {
+	alice, sam := strangers(t)
+	said := sam.says(t, alice, "hello")
+	forged := bytes.Clone(said)
+	forged[len(forged)-1] ^= 1
+	entries := alice.book.Ledger().Heads()
+	passedOver := func(statement []byte) {
+		alice.leaves(t, sam.pays(t, alice, statement, cheap, alice.clock.now), statement)
+		report := alice.fetch(t)
+		require.Empty(t, report.Fresh)
+		require.Empty(t, report.Refused)
+		require.Equal(t, entries, alice.book.Ledger().Heads())
+	}
+	passedOver(forged)
+	alice.clock.now = alice.clock.now.Add(Life)
+	alice.publish(t)
+	passedOver(said)
 }
 
 // Garbage that looks like letters costs some hashes a second, however many have
@@ -262,7 +285,7 @@ func TestWorkThatASyncHasNoTimeForGoesOn(t *testing.T) {
 	alice.clock.now = alice.clock.now.Add(3 * postage.Seed)
 	kept := func() (w wireKnock) {
 		require.NoError(t, sam.db.View(func(tx *bbolt.Tx) error {
-			return decoder.Unmarshal(tx.Bucket(bucketKnocks).Get(pointerOf("alice").Bytes()), &w)
+			return canonical.UnmarshalLoose(tx.Bucket(bucketKnocks).Get(pointerOf("alice").Bytes()), &w, canonical.Bounds{})
 		}))
 		return w
 	}
@@ -349,7 +372,7 @@ func TestASyncDoesTheWorkForOneMessage(t *testing.T) {
 		require.NoError(t, sam.db.View(func(tx *bbolt.Tx) error {
 			return tx.Bucket(bucketKnocks).ForEach(func(_, b []byte) error {
 				var w wireKnock
-				if w.Seed = 0; decoder.Unmarshal(b, &w) == nil && w.Seed == postage.SeedAt(alice.clock.now) && w.Left {
+				if w.Seed = 0; canonical.UnmarshalLoose(b, &w, canonical.Bounds{}) == nil && w.Seed == postage.SeedAt(alice.clock.now) && w.Left {
 					n++
 				}
 				return nil

@@ -1,13 +1,10 @@
 package peer
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 
-	"github.com/fxamacker/cbor/v2"
-
 	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // kind is what a message is.
@@ -25,38 +22,12 @@ type message struct {
 	Body []byte
 }
 
-var (
-	encoder = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	decoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			DupMapKey: cbor.DupMapKeyEnforcedAPF, IndefLength: cbor.IndefLengthForbidden, TagsMd: cbor.TagsForbidden,
-			ExtraReturnErrors: cbor.ExtraDecErrorUnknownField, MaxNestedLevels: 4,
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-)
-
-func (m message) encode() ([]byte, error) { return encoder.Marshal(m) }
+func (m message) encode() ([]byte, error) { return canonical.Marshal(m) }
 
 func decodeMessage(b []byte) (message, error) {
 	var m message
-	if len(b) > drop.MaxMessage {
-		return message{}, fmt.Errorf("message of %d bytes", len(b))
-	}
-	if err := decoder.Unmarshal(b, &m); err != nil {
+	if err := canonical.Unmarshal(b, &m, canonical.Bounds{Size: drop.MaxMessage}); err != nil {
 		return message{}, fmt.Errorf("message: %w", err)
-	}
-	if again, err := m.encode(); err != nil || !bytes.Equal(again, b) {
-		return message{}, errors.New("message: is not in canonical encoding")
 	}
 	return m, nil
 }

@@ -306,7 +306,7 @@ func TestStatementsOfAnEarlierKeyAreRefused(t *testing.T) {
 	from, to, chain := carol.goesOn(t)
 	require.NoError(t, alice.book.Succeed(from, chain))
 	alice.fetch(t)
-	for _, m := range []message{{Kind: kindStatement, Body: old}, {Kind: kindMutual, Body: offer[0].Bytes}, {Kind: kindStatement, Body: carol.introduces(t, bob, alice)}} {
+	for _, m := range []message{{Kind: kindStatement, Body: old.Bytes()}, {Kind: kindMutual, Body: offer[0].Bytes}, {Kind: kindStatement, Body: carol.introduces(t, bob, alice).Bytes()}} {
 		_, err = carol.send(ctx, carol.key, pointerOf("alice"), m)
 		require.NoError(t, err)
 	}

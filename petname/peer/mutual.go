@@ -133,12 +133,11 @@ func (p *Peer) AcceptMutual(ctx context.Context, key crypto.Signer, offer petnam
 	if err != nil {
 		return Mutual{}, "", err
 	}
-	payload := mutual.Payload{Next: me.Next, Sealing: me.Sealing, Nickname: me.Nickname, Addresses: me.Addresses}
 	m, err := p.answer(offer, func(v *mutual.Invitee) ([]mutual.Outgoing, error) {
 		if phase, _ := v.Phase(); phase > mutual.Invited && phase <= mutual.Active {
 			return nil, nil
 		}
-		return v.Accept(p.c.Now(), p.c.Rand, key, payload)
+		return v.Accept(p.c.Now(), p.c.Rand, key, me.Details)
 	})
 	if err != nil {
 		return Mutual{}, "", err
@@ -411,7 +410,7 @@ func (p *Peer) conclude(s invited, report *Report) error {
 	if before, err := p.known(summary.Pointer); err != nil {
 		return err
 	} else if before.Sealing == nil {
-		if err := p.remember(summary.Pointer, known{Sealing: summary.Payload.Sealing, Addresses: summary.Payload.Addresses}); err != nil {
+		if err := p.remember(summary.Pointer, summary.Payload); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // The buckets of mutual introductions. Whoever reads one and writes it back has
@@ -44,7 +45,7 @@ func invitedKey(by pointer.Pointer, session mutual.Session) []byte {
 
 func decodeInvited(b []byte) (*invited, error) {
 	var w invitedState
-	if err := decoder.Unmarshal(b, &w); err != nil {
+	if err := canonical.UnmarshalLoose(b, &w, canonical.Bounds{}); err != nil {
 		return nil, fmt.Errorf("mutual introduction: %w", err)
 	}
 	v, err := mutual.RestoreInvitee(w.State)
@@ -111,7 +112,7 @@ func (p *Peer) startedAll() (all []*mutual.Introducer, err error) {
 
 // saveInvited makes a session, and what it says, durable in one.
 func (p *Peer) saveInvited(s invited, out []mutual.Outgoing) error {
-	b, err := encoder.Marshal(invitedState{State: s.State(), Offer: s.offer[:], Told: s.told})
+	b, err := canonical.Marshal(invitedState{State: s.State(), Offer: s.offer[:], Told: s.told})
 	if err != nil {
 		return err
 	}

@@ -480,7 +480,7 @@ func TestAnOfferByAnUnknownSenderLeavesNoSession(t *testing.T) {
 // by a third party contains.
 func TestAnIntroductionDoesNotReplaceDataFromAPairing(t *testing.T) {
 	alice, bob, carol := three(t)
-	told := known{Sealing: mustMe(alice).Sealing, Addresses: [][]byte{{1}}}
+	told := pointer.Details{Sealing: mustMe(alice).Sealing, Addresses: [][]byte{{1}}}
 	require.NoError(t, bob.remember(pointerOf("carol"), told))
 	alice.offers(t, bob, carol)
 	bob.accepts(t, bob.offered(t))

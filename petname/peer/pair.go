@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"encoding/hex"
@@ -16,6 +15,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 var (
@@ -258,7 +258,7 @@ func over(err error) bool { return pair.Final(err) || errors.Is(err, ErrOldInvit
 // met puts who was met into the inbox, with what its invitation was for, and keeps
 // where it says it can be reached.
 func (p *Peer) met(m pair.Paired, kind petname.SuggestionKind, purpose string) (*petname.Suggestion, error) {
-	if err := p.remember(m.Them.Pointer, known{Sealing: m.Them.Sealing, Addresses: m.Them.Addresses}); err != nil {
+	if err := p.remember(m.Them.Pointer, m.Them.Details); err != nil {
 		return nil, err
 	}
 	id, _, err := p.c.Book.Suggest(petname.Suggestion{Kind: kind, Pointer: m.Them.Pointer, Next: m.Them.Next, Nickname: m.Them.Nickname, Note: purpose,
@@ -457,50 +457,36 @@ func (p *Peer) resume(ctx context.Context, key crypto.Signer) error {
 	return void
 }
 
-// known is what somebody said of itself when we paired.
-type known struct {
+// wireKnown is what a contact stated about itself, as far as it is stored: its
+// sealing keys and its addresses.
+type wireKnown struct {
+	_         struct{} `cbor:",toarray"`
 	Sealing   []pointer.SealingKey
 	Addresses [][]byte
 }
 
-type wireKnown struct {
-	_         struct{} `cbor:",toarray"`
-	Sealing   []wireSealing
-	Addresses [][]byte
-}
-
-type wireSealing struct {
-	_   struct{} `cbor:",toarray"`
-	KEM uint16
-	Key []byte
-}
-
-func (k known) encode() ([]byte, error) {
-	w := wireKnown{Sealing: []wireSealing{}, Addresses: k.Addresses}
-	for _, s := range k.Sealing {
-		w.Sealing = append(w.Sealing, wireSealing{KEM: s.KEM, Key: s.Key})
+func encodeKnown(d pointer.Details) ([]byte, error) {
+	w := wireKnown{Sealing: d.Sealing, Addresses: d.Addresses}
+	if w.Sealing == nil {
+		w.Sealing = []pointer.SealingKey{}
 	}
-	return encoder.Marshal(w)
+	return canonical.Marshal(w)
 }
 
-func decodeKnown(b []byte) (known, error) {
+func decodeKnown(b []byte) (pointer.Details, error) {
 	var w wireKnown
-	if err := decoder.Unmarshal(b, &w); err != nil {
-		return known{}, err
+	if err := canonical.Unmarshal(b, &w, canonical.Bounds{}); err != nil {
+		return pointer.Details{}, err
 	}
-	k := known{Addresses: w.Addresses}
-	for _, s := range w.Sealing {
-		k.Sealing = append(k.Sealing, pointer.SealingKey{KEM: s.KEM, Key: s.Key})
+	if w.Sealing == nil {
+		return pointer.Details{}, canonical.ErrNotCanonical // an empty list is one
 	}
-	if again, err := k.encode(); err != nil || !bytes.Equal(again, b) {
-		return known{}, errors.New("is not in canonical encoding")
-	}
-	return k, nil
+	return pointer.Details{Sealing: w.Sealing, Addresses: w.Addresses}, nil
 }
 
 // remember keeps what somebody said of itself when we paired.
-func (p *Peer) remember(who pointer.Pointer, k known) error {
-	b, err := k.encode()
+func (p *Peer) remember(who pointer.Pointer, d pointer.Details) error {
+	b, err := encodeKnown(d)
 	if err != nil {
 		return err
 	}
@@ -509,18 +495,18 @@ func (p *Peer) remember(who pointer.Pointer, k known) error {
 
 // known gives what somebody said of itself when we paired; the zero value when
 // we didn't.
-func (p *Peer) known(who pointer.Pointer) (known, error) {
+func (p *Peer) known(who pointer.Pointer) (pointer.Details, error) {
 	var b []byte
 	err := p.db.View(func(tx *bbolt.Tx) error {
 		b = append(b, tx.Bucket(bucketKnown).Get(who.Bytes())...)
 		return nil
 	})
 	if err != nil || b == nil {
-		return known{}, err
+		return pointer.Details{}, err
 	}
 	k, err := decodeKnown(b)
 	if err != nil {
-		return known{}, fmt.Errorf("what %s said when we paired: %w", who, err)
+		return pointer.Details{}, fmt.Errorf("what %s said when we paired: %w", who, err)
 	}
 	return k, nil
 }

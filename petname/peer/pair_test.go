@@ -314,7 +314,7 @@ func TestAnAnswerGoesDirectlyToWhoCanBeReached(t *testing.T) {
 // Who paired can be written to, and needs no card in the network for that.
 func TestWhoPairedCanBeWrittenTo(t *testing.T) {
 	alice, bob, carol := three(t)
-	_, err := alice.met(pair.Paired{Them: pair.Identity{Pointer: pointerOf("dave"), Sealing: mustMe(carol).Sealing}, Channel: pair.ChannelCode, Transcript: []byte("t")}, petname.Paired, "")
+	_, err := alice.met(pair.Paired{Them: pair.Identity{Pointer: pointerOf("dave"), Details: pointer.Details{Sealing: mustMe(carol).Sealing}}, Channel: pair.ChannelCode, Transcript: []byte("t")}, petname.Paired, "")
 	require.NoError(t, err)
 	keys, _, err := alice.reach(context.Background(), pointerOf("dave"))
 	require.NoError(t, err)

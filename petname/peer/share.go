@@ -11,6 +11,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // bucketShared has what was last said to an audience: id of the contact →
@@ -49,7 +50,7 @@ func (p *Peer) shareWith(ctx context.Context, key crypto.Signer, audience pointe
 	var last sharedState
 	b, err := p.get(bucketShared, c.ID.Bytes())
 	if err == nil && b != nil {
-		err = decoder.Unmarshal(b, &last)
+		err = canonical.UnmarshalLoose(b, &last, canonical.Bounds{})
 	}
 	if err != nil {
 		return "", false, fmt.Errorf("what was shared with %s: %w", c.ID, err)
@@ -68,7 +69,7 @@ func (p *Peer) shareWith(ctx context.Context, key crypto.Signer, audience pointe
 	if sent, err = p.Send(ctx, key, c.Pointer, signed); sent == "" {
 		return "", false, err
 	}
-	row, rerr := encoder.Marshal(sharedState{Version: version, Said: hash})
+	row, rerr := canonical.Marshal(sharedState{Version: version, Said: hash})
 	if rerr == nil {
 		rerr = p.put1(bucketShared, c.ID.Bytes(), row)
 	}
@@ -81,7 +82,7 @@ func saying(by pointer.Pointer, edges map[string]pointer.Edge) ([]byte, error) {
 	for label, e := range edges {
 		said[label] = [2][]byte{e.Pointer.Bytes(), e.Next.Bytes()}
 	}
-	b, err := encoder.Marshal([]any{by.Bytes(), said})
+	b, err := canonical.Marshal([]any{by.Bytes(), said})
 	hash := sha256.Sum256(b)
 	return hash[:], err
 }

@@ -139,8 +139,8 @@ func TestLettersGoDirectlyWhenTheNetworkIsGone(t *testing.T) {
 		_, err := p.met(paired(bob), "paired", "") // says where it is
 		require.NoError(t, err)
 	}
-	require.NoError(t, alice.remember(pointerOf("carol"), known{Sealing: mustMe(carol).Sealing, Addresses: [][]byte{{1}}}))
-	require.NoError(t, carol.remember(pointerOf("alice"), known{Sealing: mustMe(alice).Sealing, Addresses: [][]byte{{1}}}))
+	require.NoError(t, alice.remember(pointerOf("carol"), pointer.Details{Sealing: mustMe(carol).Sealing, Addresses: [][]byte{{1}}}))
+	require.NoError(t, carol.remember(pointerOf("alice"), pointer.Details{Sealing: mustMe(alice).Sealing, Addresses: [][]byte{{1}}}))
 	alice.c.Store, carol.c.Store = dht.All{}, dht.All{}
 
 	_, err := carol.Sync(ctx, carol.key) // she waits

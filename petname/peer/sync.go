@@ -318,13 +318,17 @@ func (p *Peer) heardToday(by pointer.Pointer) (day, n uint64, err error) {
 	return day, n, err
 }
 
-func (p *Peer) takeStatement(by pointer.Pointer, signed []byte, report *Report) (bool, error) {
+func (p *Peer) takeStatement(by pointer.Pointer, body []byte, report *Report) (bool, error) {
 	day, n, err := p.heardToday(by)
 	if err != nil {
 		return true, err
 	}
 	if n >= maxHeard {
 		return true, fmt.Errorf("%d statements of %s were taken today: the rest waits with who sent it", n, by)
+	}
+	signed, err := introduce.Open(body)
+	if err != nil {
+		return false, err
 	}
 	id, fresh, err := p.c.Book.Receive(signed, "drop")
 	if fresh && err == nil {

@@ -26,12 +26,12 @@ func three(t testing.TB) (alice, bob, carol *person) {
 }
 
 // introduces is what somebody says to another about a third.
-func (p *person) introduces(t testing.TB, about, to *person) []byte {
+func (p *person) introduces(t testing.TB, about, to *person) introduce.Statement {
 	t.Helper()
-	b, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(about.name), Next: about.next(), Suggested: about.name,
+	s, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(about.name), Next: about.next(), Suggested: about.name,
 		Expires: p.clock.now.Add(Life)}.Sign(p.key, nil, p.clock.now)
 	require.NoError(t, err)
-	return b
+	return s
 }
 
 func TestAnIntroductionReachesWhoWasAway(t *testing.T) {
@@ -103,13 +103,47 @@ func TestWhatIsRefusedHoldsUpNothing(t *testing.T) {
 	}
 	send(message{Kind: kindStatement, Body: []byte("garbage")})
 	send(message{Kind: 200, Body: []byte("of a later version")})
-	send(message{Kind: kindStatement, Body: alice.introduces(t, carol, bob)}) // said to somebody else
-	send(message{Kind: kindStatement, Body: bob.introduces(t, alice, carol)}) // by a stranger
-	send(message{Kind: kindStatement, Body: alice.introduces(t, bob, carol)})
+	send(message{Kind: kindStatement, Body: alice.introduces(t, carol, bob).Bytes()}) // said to somebody else
+	send(message{Kind: kindStatement, Body: bob.introduces(t, alice, carol).Bytes()}) // by a stranger
+	send(message{Kind: kindStatement, Body: alice.introduces(t, bob, carol).Bytes()})
 	report := carol.fetch(t)
 	require.Len(t, report.Refused, 4)
 	require.Len(t, report.Fresh, 1)
 	require.Empty(t, alice.fetch(t).Waiting)
+}
+
+// Attack: a contact relays statements of another contact with a changed signature.
+// They are refused when they come, and nothing is written.
+func TestAForgedStatementIsRefusedWhenItComes(t *testing.T) {
+	alice, bob, carol := three(t)
+	introduction := alice.introduces(t, bob, carol)
+	retraction, err := introduce.Retraction{To: pointerOf("carol"), ID: introduce.ID{1}}.Sign(alice.key, alice.clock.now)
+	require.NoError(t, err)
+	edges, err := introduce.Edges{To: pointerOf("carol"), Version: 1}.Sign(alice.key, alice.clock.now)
+	require.NoError(t, err)
+	entries := carol.book.Ledger().Heads()
+	for _, s := range []introduce.Statement{introduction, retraction, edges} {
+		forged := s.Bytes()
+		forged[len(forged)-1] ^= 1
+		var report Report
+		stop, err := carol.takeStatement(pointerOf("alice"), forged, &report)
+		require.ErrorIs(t, err, introduce.ErrInvalid)
+		require.False(t, stop, "it holds up nothing that comes behind it")
+		require.Empty(t, report.Fresh)
+	}
+	require.Equal(t, entries, carol.book.Ledger().Heads())
+	_, err = alice.Send(context.Background(), alice.key, pointerOf("carol"), introduce.Statement{})
+	require.ErrorIs(t, err, introduce.ErrInvalid)
+	require.ErrorIs(t, alice.Said(retraction), introduce.ErrInvalid)
+}
+
+// What has expired can't be retracted: its recipient no longer has it.
+func TestAnExpiredIntroductionIsNotRetracted(t *testing.T) {
+	alice, bob, carol := three(t)
+	require.NoError(t, alice.Said(alice.introduces(t, bob, carol)))
+	alice.clock.now = alice.clock.now.Add(Life)
+	_, _, err := alice.Retract(context.Background(), alice.key, pointerOf("carol"), pointerOf("bob"))
+	require.ErrorIs(t, err, petname.ErrNotFound)
 }
 
 func TestSharedNamesAreReadByTheirAudienceAlone(t *testing.T) {

@@ -49,6 +49,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // The default price: 1024 hashes are to be expected for a stamp, and 8 for
@@ -95,7 +96,7 @@ type Letter struct {
 
 // challenge is what the puzzles of a letter are made of, at a time.
 func (l Letter) challenge(seed uint64) [sha256.Size]byte {
-	b, err := encoder.Marshal([]any{l.To.Bytes(), l.From.Bytes(), l.Message[:], seed})
+	b, err := canonical.Marshal([]any{l.To.Bytes(), l.From.Bytes(), l.Message[:], seed})
 	if err != nil {
 		panic(err) // unreachable: bytes and a number
 	}

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 var now = time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC) // in the middle of a seed's time
@@ -151,7 +152,7 @@ func TestAStampIsForOneLetterAndTime(t *testing.T) {
 	w, err := decode(stamp)
 	require.NoError(t, err)
 	w.Seed++
-	later, err := encoder.Marshal(w)
+	later, err := canonical.Marshal(w)
 	require.NoError(t, err)
 	c.now = now.Add(Seed)
 	require.ErrorIs(t, v.Verify(later, letter, Price{}), ErrInvalid)
@@ -209,20 +210,20 @@ func TestAStampCannotBeSplit(t *testing.T) {
 		"the first half":  w.Answers[:half.Puzzles],
 		"the second half": w.Answers[half.Puzzles:],
 	} {
-		stamp, err := encoder.Marshal(wireStamp{Version: stampVersion, Seed: w.Seed, Answers: answers})
+		stamp, err := canonical.Marshal(wireStamp{Version: stampVersion, Seed: w.Seed, Answers: answers})
 		require.NoError(t, err)
 		require.ErrorIs(t, v.Verify(stamp, letter, Price{}), ErrInvalid, name)
 	}
 	require.Zero(t, v.Hashes(), "too few answers are refused unhashed")
 	// Even where half is enough, the second half answers other puzzles.
-	stamp, err := encoder.Marshal(wireStamp{Version: stampVersion, Seed: w.Seed, Answers: w.Answers[half.Puzzles:]})
+	stamp, err := canonical.Marshal(wireStamp{Version: stampVersion, Seed: w.Seed, Answers: w.Answers[half.Puzzles:]})
 	require.NoError(t, err)
 	require.ErrorIs(t, v.Verify(stamp, letter, half), ErrInvalid)
 	// One answer, over and over.
 	for i := range w.Answers {
 		w.Answers[i] = w.Answers[0]
 	}
-	stamp, err = encoder.Marshal(w)
+	stamp, err = canonical.Marshal(w)
 	require.NoError(t, err)
 	require.ErrorIs(t, v.Verify(stamp, letter, Price{}), ErrInvalid)
 }
@@ -233,13 +234,13 @@ func TestMoreAnswersMakeNoNewStamp(t *testing.T) {
 	v, _ := quickVerifier()
 	w, err := decode(quickStamp(t, letter, Price{Puzzles: 6, Bits: 3}, now))
 	require.NoError(t, err)
-	long, err := encoder.Marshal(w)
+	long, err := canonical.Marshal(w)
 	require.NoError(t, err)
 	require.NoError(t, v.Verify(long, letter, price))
 	hashes := v.Hashes()
 	require.EqualValues(t, price.Puzzles, hashes, "only what is asked for is hashed")
 	w.Answers[5]++
-	long, err = encoder.Marshal(w)
+	long, err = canonical.Marshal(w)
 	require.NoError(t, err)
 	require.ErrorIs(t, v.Verify(long, letter, price), ErrSeen)
 	require.ErrorIs(t, v.Verify(quickStamp(t, letter, price, now), letter, price), ErrSeen)
@@ -254,7 +255,7 @@ func TestAFloodOfGarbageIsHashedAtTheRateOnly(t *testing.T) {
 		for i := range w.Answers {
 			w.Answers[i] = math.MaxUint32 + uint64(n)
 		}
-		b, err := encoder.Marshal(w)
+		b, err := canonical.Marshal(w)
 		require.NoError(t, err)
 		return b
 	}
@@ -285,7 +286,7 @@ func TestGarbageIsRefusedBeforeHashing(t *testing.T) {
 	w, err := decode(good)
 	require.NoError(t, err)
 	w.Answers[0] = math.MaxUint64
-	bad, err := encoder.Marshal(w)
+	bad, err := canonical.Marshal(w)
 	require.NoError(t, err)
 	require.ErrorIs(t, v.Verify(bad, letter, price), ErrInvalid)
 	require.EqualValues(t, 1, v.Hashes())
@@ -335,7 +336,7 @@ func TestAnotherEncodingOfAStampIsRefused(t *testing.T) {
 	require.NoError(t, err)
 	for n, fits := range map[int]bool{MaxPuzzles: true, MaxPuzzles + 1: false} {
 		w.Answers = make([]uint64, n)
-		b, err := encoder.Marshal(w)
+		b, err := canonical.Marshal(w)
 		require.NoError(t, err)
 		_, err = decode(b)
 		require.Equal(t, fits, err == nil, n)
@@ -381,7 +382,7 @@ func TestMemoryIsBoundedAndForgetsNothingThatIsStillGood(t *testing.T) {
 
 	for n := range 2 * maxSeen { // those that are wrong
 		c.now = c.now.Add(100 * time.Millisecond)
-		stamp, err := encoder.Marshal(wireStamp{Version: stampVersion, Seed: SeedAt(c.now), Answers: []uint64{uint64(n) << 20}})
+		stamp, err := canonical.Marshal(wireStamp{Version: stampVersion, Seed: SeedAt(c.now), Answers: []uint64{uint64(n) << 20}})
 		require.NoError(t, err)
 		require.Error(t, v.Verify(stamp, on(-2), Price{Puzzles: 1, Bits: MaxBits}))
 	}
@@ -423,7 +424,7 @@ func FuzzStamp(f *testing.F) {
 			require.ErrorIs(t, err, ErrInvalid)
 			return
 		}
-		again, err := encoder.Marshal(w)
+		again, err := canonical.Marshal(w)
 		require.NoError(t, err)
 		require.Equal(t, b, again)
 		require.LessOrEqual(t, len(w.Answers), MaxPuzzles)

@@ -1,7 +1,6 @@
 package postage
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,8 +8,9 @@ import (
 	"math/bits"
 	"time"
 
-	"github.com/fxamacker/cbor/v2"
 	"golang.org/x/crypto/argon2"
+
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // ErrInvalid: a stamp that is none, or doesn't pay for the letter that it is on.
@@ -36,39 +36,11 @@ type wireStamp struct {
 	Answers []uint64
 }
 
-var (
-	encoder = func() cbor.EncMode {
-		mode, err := cbor.CoreDetEncOptions().EncMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-	decoder = func() cbor.DecMode {
-		mode, err := cbor.DecOptions{
-			IndefLength:      cbor.IndefLengthForbidden,
-			TagsMd:           cbor.TagsForbidden,
-			MaxNestedLevels:  4,
-			MaxArrayElements: MaxPuzzles,
-		}.DecMode()
-		if err != nil {
-			panic(err) // constant options
-		}
-		return mode
-	}()
-)
-
 // decode reads a stamp, in the one encoding that it has.
 func decode(b []byte) (wireStamp, error) {
 	var w wireStamp
-	if len(b) > MaxStamp {
-		return wireStamp{}, fmt.Errorf("%w: it has %d bytes, over %d", ErrInvalid, len(b), MaxStamp)
-	}
-	if err := decoder.Unmarshal(b, &w); err != nil {
-		return wireStamp{}, fmt.Errorf("%w: it is not the CBOR that it should be", ErrInvalid)
-	}
-	if again, err := encoder.Marshal(w); err != nil || !bytes.Equal(again, b) {
-		return wireStamp{}, fmt.Errorf("%w: it is not in its canonical encoding", ErrInvalid)
+	if err := canonical.Unmarshal(b, &w, canonical.Bounds{Size: MaxStamp, Elements: MaxPuzzles}); err != nil {
+		return wireStamp{}, fmt.Errorf("%w: it %v", ErrInvalid, err)
 	}
 	if w.Version != stampVersion || len(w.Answers) == 0 || len(w.Answers) > MaxPuzzles {
 		return wireStamp{}, fmt.Errorf("%w: it is of version %d, with %d answers", ErrInvalid, w.Version, len(w.Answers))
@@ -127,7 +99,7 @@ func makeStamp(ctx context.Context, begun []byte, on Letter, price Price, seed u
 			progress(puzzle+1, price.Puzzles)
 		}
 	}
-	return encoder.Marshal(w)
+	return canonical.Marshal(w)
 }
 
 // partial is a stamp that isn't ready; nil: nothing was answered yet.
@@ -135,7 +107,7 @@ func (w wireStamp) partial() []byte {
 	if len(w.Answers) == 0 {
 		return nil
 	}
-	b, err := encoder.Marshal(w)
+	b, err := canonical.Marshal(w)
 	if err != nil {
 		return nil // unreachable: numbers
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 const (
@@ -117,7 +119,7 @@ func (v *Verifier) Verify(stamp []byte, on Letter, price Price) error {
 
 // id tells a stamp and what is asked of it from all others.
 func (v *Verifier) id(challenge [32]byte, w wireStamp, price Price) ([32]byte, error) {
-	b, err := encoder.Marshal([]any{challenge[:], w.Answers, price.Bits})
+	b, err := canonical.Marshal([]any{challenge[:], w.Answers, price.Bits})
 	return sha256.Sum256(b), err
 }
 

@@ -1,4 +1,14 @@
-package pair
+// Package qr writes and reads QR codes (ISO/IEC 18004): [Terminal] draws one
+// with block elements, [PNG] returns one as an image file, and [Read] reads the
+// text of one in an image file.
+//
+//	drawn, err := qr.Terminal(invitation.Compact(), true)
+//	file, err := qr.PNG(invitation.Link())
+//	text, err := qr.Read(file)
+//
+// The text is opaque to this package. Its functions are safe for concurrent
+// use. The package links image decoders; package pair does not.
+package qr
 
 import (
 	"bytes"
@@ -12,7 +22,8 @@ import (
 
 	"github.com/makiuchi-d/gozxing"
 	"github.com/makiuchi-d/gozxing/qrcode"
-	qr "github.com/piglig/go-qr"
+	"github.com/makiuchi-d/gozxing/qrcode/decoder"
+	"github.com/makiuchi-d/gozxing/qrcode/encoder"
 )
 
 const (
@@ -25,26 +36,29 @@ const (
 	// version 6 (41) half.
 	maxTerminal = 46
 
-	pngScale = 8 // pixels a module
+	maxVersion = 40 // the largest there is
+	pngScale   = 8  // pixels a module
 )
 
-// TerminalQR draws a QR code out of half blocks that fits a terminal of 80
-// columns and 24 rows, with the last row left for a prompt: at most 46 columns
-// and 23 rows. Up to 154 characters of digits, capitals and $%*+-./: fit with
-// the whole quiet zone, as [Invitation.Compact] does.
+// Terminal returns a QR code of text, drawn with half blocks. It fits a terminal
+// of 80 columns and 24 rows with the last row left for a prompt: at most 46
+// columns and 23 rows, each row ended by a line feed. Up to 154 characters of
+// digits, capitals and $%*+-./: fit with the whole quiet zone. Terminal returns
+// an error if the text is too long for this size.
 //
-// In colour, black on white is asked for outright (of the 256 colours, those
-// that no theme changes), so the code scans on a dark and on a light terminal.
+// With colour, the code is drawn in black on white (of the 256 colours, those
+// that no theme changes), so it scans on a dark and on a light terminal.
 // Without, the blocks are drawn for light text on a dark ground; on a light
-// ground it comes out inverted, which many scanners read, and not all.
-func TerminalQR(text string, colour bool) (string, error) {
-	code, err := encodeQR(text, 6)
+// ground the code is inverted, and not every scanner reads it.
+func Terminal(text string, colour bool) (string, error) {
+	code, err := encode(text, 6)
 	if err != nil {
 		return "", fmt.Errorf("qr code for a terminal: %w: make an image instead", err)
 	}
-	margin := min(quiet, (maxTerminal-code.Size())/2)
-	side := code.Size() + 2*margin
-	dark := func(x, y int) bool { return code.Module(x-margin, y-margin) } // false outside
+	size := code.GetMatrix().GetWidth()
+	margin := min(quiet, (maxTerminal-size)/2)
+	side := size + 2*margin
+	dark := func(x, y int) bool { return module(code, x-margin, y-margin) }
 	var b strings.Builder
 	for y := 0; y < side; y += 2 {
 		if colour {
@@ -61,8 +75,8 @@ func TerminalQR(text string, colour bool) (string, error) {
 	return b.String(), nil
 }
 
-// halves are the block elements by which halves of the cell are lit: none, the
-// lower, the upper, both.
+// halves are the block elements by the lit halves of the cell: none, the lower,
+// the upper, both.
 var halves = [4]string{" ", "▄", "▀", "█"}
 
 func blockIndex(lit bool) int {
@@ -72,17 +86,19 @@ func blockIndex(lit bool) int {
 	return 0
 }
 
-// PNG draws a QR code as a PNG, black on white, with its quiet zone.
+// PNG returns a QR code of text as a PNG file, black on white, with its quiet
+// zone, 8 pixels a module. It returns an error if the text is too long for any
+// QR code (at most 2,953 bytes fit).
 func PNG(text string) ([]byte, error) {
-	code, err := encodeQR(text, qr.MaxVersion)
+	code, err := encode(text, maxVersion)
 	if err != nil {
 		return nil, fmt.Errorf("qr code: %w", err)
 	}
-	side := (code.Size() + 2*quiet) * pngScale
+	side := (code.GetMatrix().GetWidth() + 2*quiet) * pngScale
 	img := image.NewPaletted(image.Rect(0, 0, side, side), color.Palette{color.White, color.Black})
 	for y := range side {
 		for x := range side {
-			if code.Module(x/pngScale-quiet, y/pngScale-quiet) {
+			if module(code, x/pngScale-quiet, y/pngScale-quiet) {
 				img.SetColorIndex(x, y, 1)
 			}
 		}
@@ -94,34 +110,44 @@ func PNG(text string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// encodeQR takes the smallest version, with the most error correction that
-// fits into it.
-func encodeQR(text string, maxVersion int) (*qr.QrCode, error) {
-	segments, err := qr.MakeSegments(text)
-	if err != nil {
-		return nil, fmt.Errorf("its text can't be encoded: %w", err)
-	}
-	code, err := qr.EncodeSegments(segments, qr.Low, qr.MinVersion, maxVersion, -1, true)
-	if err != nil {
+// encode returns the code of the smallest version that holds the text, with the
+// most error correction that fits that version.
+func encode(text string, largest int) (*encoder.QRCode, error) {
+	best, err := encoder.Encoder_encodeWithoutHint(text, decoder.ErrorCorrectionLevel_L)
+	if err != nil || best.GetVersion().GetVersionNumber() > largest {
 		return nil, fmt.Errorf("%d characters are too many for it", len(text))
 	}
-	return code, nil
+	for _, level := range []decoder.ErrorCorrectionLevel{decoder.ErrorCorrectionLevel_M, decoder.ErrorCorrectionLevel_Q, decoder.ErrorCorrectionLevel_H} {
+		code, err := encoder.Encoder_encodeWithoutHint(text, level)
+		if err != nil || code.GetVersion() != best.GetVersion() {
+			break
+		}
+		best = code
+	}
+	return best, nil
 }
 
-// Bounds on an image from outside, so that no file makes this process take
-// more than some 200 MB and a few seconds.
+// module reports whether a module of a code is dark; those around it are light.
+func module(code *encoder.QRCode, x, y int) bool {
+	m := code.GetMatrix()
+	return x >= 0 && y >= 0 && x < m.GetWidth() && y < m.GetHeight() && m.Get(x, y) == 1
+}
+
+// Bounds on an image from outside: with them no file makes Read use more than
+// about 200 MB and a few seconds.
 const (
 	maxImage  = 16 << 20 // bytes
-	maxPixels = 24 << 20 // a photo of a telephone has 12 million
+	maxPixels = 24 << 20 // a telephone's photo has 12 million
 	maxScans  = 256      // of a progressive JPEG; ordinary ones have ten
-	workSide  = 1600     // pixels that the longer side is cut to
+	workSide  = 1600     // pixels of the longer side after shrink
 )
 
-// ReadQR reads the text of a QR code out of a PNG or JPEG file, such as a photo
-// or a screenshot. The text is hostile.
-func ReadQR(file []byte) (text string, err error) {
+// Read returns the text of the QR code in a PNG or JPEG file, such as a photo or
+// a screenshot. The text is untrusted. Read returns an error if the file is over
+// 16 MiB or 24 million pixels, is no such image, or has no readable code.
+func Read(file []byte) (text string, err error) {
 	defer func() {
-		if r := recover(); r != nil { // the decoder's: the image is hostile
+		if r := recover(); r != nil { // of the decoder: the image is untrusted
 			text, err = "", errors.New("image: the qr code in it can't be read")
 		}
 	}()
@@ -133,8 +159,8 @@ func ReadQR(file []byte) (text string, err error) {
 	for range 2 {
 		bitmap, err := gozxing.NewBinaryBitmapFromImage(grey)
 		if err == nil {
-			// What locates a code in a photo misses some that are drawn, which have a
-			// mode of their own.
+			// The locator for photos misses some drawn codes. The decoder has another
+			// mode for those.
 			for _, mode := range []gozxing.DecodeHintType{gozxing.DecodeHintType_TRY_HARDER, gozxing.DecodeHintType_PURE_BARCODE} {
 				result, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{mode: true})
 				if err == nil {
@@ -176,8 +202,8 @@ func openImage(file []byte) (image.Image, error) {
 	return img, nil
 }
 
-// shrink makes a grey image of at most workSide pixels a side, each the mean of
-// a square of the original's. What is transparent counts as white.
+// shrink returns a grey image of at most workSide pixels a side. Each pixel is
+// the mean of a square of the original's. Transparent pixels count as white.
 func shrink(img image.Image) *image.Gray {
 	bounds := img.Bounds()
 	by := max((max(bounds.Dx(), bounds.Dy())+workSide-1)/workSide, 1)

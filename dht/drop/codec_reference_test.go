@@ -1,0 +1,125 @@
+package drop
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/pointer/canonical"
+	"github.com/petnames-go/petnames/pointer/canonical/canonicaltest"
+)
+
+// The set-up of this package's codec before package canonical, and its checks of
+// the encoding, word for word: what was accepted then decides what is accepted
+// now. The tests below hold package canonical to it.
+var (
+	referenceEncoder = func() cbor.EncMode {
+		mode, err := cbor.CoreDetEncOptions().EncMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+	referenceDecoder = func() cbor.DecMode {
+		mode, err := cbor.DecOptions{
+			DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+			IndefLength:      cbor.IndefLengthForbidden,
+			TagsMd:           cbor.TagsForbidden,
+			MaxNestedLevels:  8,
+			MaxArrayElements: 1024, // MaxQueue fits
+		}.DecMode()
+		if err != nil {
+			panic(err) // constant options
+		}
+		return mode
+	}()
+)
+
+// referenceDecode takes the one canonical encoding of v, and nothing else.
+func referenceDecode[T any](b []byte, v *T) error {
+	if err := referenceDecoder.Unmarshal(b, v); err != nil {
+		return errors.New("is not the CBOR that it should be") // err repeats hostile text
+	}
+	if again, err := referenceEncoder.Marshal(*v); err != nil || !bytes.Equal(again, b) {
+		return canonical.ErrNotCanonical
+	}
+	return nil
+}
+
+func referenceDecodeLetter(b []byte) (letter, signed, error) {
+	var s signed
+	if err := referenceDecode(b, &s); err != nil {
+		return letter{}, signed{}, fmt.Errorf("what is sealed %w", err)
+	}
+	if len(s.Signature) != ed25519.SignatureSize {
+		return letter{}, signed{}, fmt.Errorf("its signature has %d bytes", len(s.Signature))
+	}
+	var l letter
+	if err := referenceDecode(s.Letter, &l); err != nil {
+		return letter{}, signed{}, fmt.Errorf("letter %w", err)
+	}
+	if err := l.check(); err != nil {
+		return letter{}, signed{}, fmt.Errorf("letter %w", err)
+	}
+	return l, s, nil
+}
+
+// opened is what a sealed letter is read as.
+type opened struct {
+	letter letter
+	signed signed
+}
+
+func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
+	for _, agree := range []func(require.TestingT, []byte) bool{agreeOn[signed], agreeOn[letter], agreeOn[state]} {
+		accepted = agree(t, b) || accepted
+	}
+	canonicaltest.Agree(t, b,
+		func(b []byte) (o opened, err error) { o.letter, o.signed, err = decodeLetter(b); return },
+		func(b []byte) (o opened, err error) { o.letter, o.signed, err = referenceDecodeLetter(b); return })
+	return accepted
+}
+
+func agreeOn[T any](t require.TestingT, b []byte) bool {
+	current := canonicaltest.Codec{Marshal: canonical.Marshal, Unmarshal: func(b []byte, v any) error { return canonical.Unmarshal(b, v, bounds) }}
+	reference := canonicaltest.Codec{Marshal: referenceEncoder.Marshal, Unmarshal: func(b []byte, v any) error { return referenceDecode(b, v.(*T)) }}
+	return canonicaltest.AgreeOn[T](t, b, current, reference)
+}
+
+func codecSeeds(t testing.TB) (seeds [][]byte) {
+	for _, b := range letterSeeds(t)[:2] {
+		var s signed
+		require.NoError(t, referenceDecode(b, &s))
+		seeds = append(seeds, b, s.Letter)
+	}
+	return append(seeds, stateSeeds(t)[:3]...)
+}
+
+// What is accepted, and what is written, is what it was before.
+func TestCodecAgreesWithReference(t *testing.T) {
+	canonicaltest.CheckVariants(t, codecSeeds(t), codecsAgree)
+}
+
+func FuzzCodecAgainstReference(f *testing.F) {
+	canonicaltest.RequireCorpus(f, f.Name())
+	for _, b := range codecSeeds(f) {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) { codecsAgree(t, b) })
+}
+
+// Lists are bounded as they were, to the element.
+func TestListsAreBoundedAsBefore(t *testing.T) {
+	for _, n := range []int{1024, 1024 + 1} {
+		for _, v := range []any{letter{Messages: make([][]byte, n)}, state{Queue: make([][]byte, n)}} {
+			b, err := referenceEncoder.Marshal(v)
+			require.NoError(t, err)
+			require.Equal(t, n == 1024, codecsAgree(t, b))
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package kad
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+
+	ic "github.com/libp2p/go-libp2p/core/crypto"
+	cryptopb "github.com/libp2p/go-libp2p/core/crypto/pb"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// readKey returns a peer key in libp2p's form, and its peer ID.
+func readKey(k crypto.Signer) (ic.PrivKey, peer.ID, error) {
+	key, err := hostKey(k)
+	if err != nil {
+		return nil, "", fmt.Errorf("peer key: %w", err)
+	}
+	id, err := peer.IDFromPrivateKey(key)
+	if err != nil {
+		return nil, "", fmt.Errorf("peer key: %w", err)
+	}
+	return key, id, nil
+}
+
+func hostKey(k crypto.Signer) (ic.PrivKey, error) {
+	if private, is := k.(ed25519.PrivateKey); is {
+		if len(private) != ed25519.PrivateKeySize {
+			return nil, fmt.Errorf("it has %d bytes; Ed25519's has %d", len(private), ed25519.PrivateKeySize)
+		}
+		return ic.UnmarshalEd25519PrivateKey(private)
+	}
+	public, is := k.Public().(ed25519.PublicKey)
+	if !is {
+		return nil, fmt.Errorf("it is a %T, and not one of Ed25519", k.Public())
+	}
+	key, err := ic.UnmarshalEd25519PublicKey(public)
+	if err != nil {
+		return nil, err
+	}
+	s := signerKey{Signer: k, public: key}
+	if _, err := rand.Read(s.secret[:]); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// signerKey is a libp2p key that signs with a crypto.Signer.
+type signerKey struct {
+	crypto.Signer
+	public ic.PubKey
+	secret [32]byte
+}
+
+var _ ic.PrivKey = signerKey{}
+
+func (k signerKey) Sign(message []byte) ([]byte, error) {
+	return k.Signer.Sign(rand.Reader, message, crypto.Hash(0))
+}
+
+func (k signerKey) GetPublic() ic.PubKey   { return k.public }
+func (k signerKey) Type() cryptopb.KeyType { return cryptopb.KeyType_Ed25519 }
+
+// Equals reports whether two keys have one public key.
+func (k signerKey) Equals(other ic.Key) bool {
+	private, is := other.(ic.PrivKey)
+	return is && k.public.Equals(private.GetPublic())
+}
+
+// Raw returns 32 random bytes of this host instead of the private key, which
+// the signer does not reveal. go-libp2p derives the keys of QUIC's stateless
+// resets and address tokens from them, and they are of no use beyond the host.
+func (k signerKey) Raw() ([]byte, error) { return append([]byte(nil), k.secret[:]...), nil }

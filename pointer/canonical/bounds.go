@@ -1,0 +1,84 @@
+package canonical
+
+import (
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// Bounds are a format's own, beside its shape. They are checked before anything
+// is allocated for the items that they bound. The zero value suits a flat
+// message or record. A format's bounds are part of it: a change of theirs
+// changes what it accepts.
+type Bounds struct {
+	Size     int // bytes of the whole; 0: not bounded here
+	Nesting  int // levels of lists and maps within each other, 4 to 65535; 0: 4
+	Elements int // of each list, 16 or more; 0: 131072
+	Pairs    int // of each map, 16 or more; 0: 131072
+}
+
+const (
+	defaultNesting = 4
+	defaultLength  = 1 << 17
+)
+
+// decoders are those built so far, one for each set of bounds in use: a program
+// has a few. The slice is replaced and never changed. Of two goroutines that
+// replace it at the same time one may drop what the other built, which is then
+// built again.
+var decoders atomic.Pointer[[]decoder]
+
+type decoder struct {
+	bounds Bounds
+	mode   cbor.DecMode
+}
+
+// decoding returns the decoder for the bounds, which is built at the first use.
+// It panics for bounds out of their range, which are a programming error.
+func (b Bounds) decoding() cbor.DecMode {
+	b.Size = 0
+	var built []decoder
+	if all := decoders.Load(); all != nil {
+		built = *all
+	}
+	for _, d := range built {
+		if d.bounds == b {
+			return d.mode
+		}
+	}
+	mode := b.build()
+	built = append(slices.Clip(built), decoder{b, mode})
+	decoders.Store(&built)
+	return mode
+}
+
+func (b Bounds) build() cbor.DecMode {
+	if b.Nesting == 0 {
+		b.Nesting = defaultNesting
+	}
+	if b.Elements == 0 {
+		b.Elements = defaultLength
+	}
+	if b.Pairs == 0 {
+		b.Pairs = defaultLength
+	}
+	mode, err := cbor.DecOptions{
+		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+		IndefLength:       cbor.IndefLengthForbidden,
+		TagsMd:            cbor.TagsForbidden,
+		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+		MaxNestedLevels:   b.Nesting,
+		MaxArrayElements:  b.Elements,
+		MaxMapPairs:       b.Pairs,
+		// A NaN is a map key that equals no other: two of them are no
+		// duplicates to Go, and have no order.
+		NaN: cbor.NaNDecodeForbidden,
+		Inf: cbor.InfDecodeForbidden,
+	}.DecMode()
+	if err != nil {
+		panic(fmt.Errorf("canonical: %w", err))
+	}
+	return mode
+}
