@@ -26,6 +26,7 @@ var opaque = map[reflect.Type]string{
 	reflect.TypeFor[name.Name]():          "String and Key, Restore",
 	reflect.TypeFor[time.Time]():          "MarshalText, UnmarshalText",
 
+	reflect.TypeFor[introduce.Statement]():     "Bytes, Open",
 	reflect.TypeFor[introduce.Contradiction](): "Bytes, OpenContradiction",
 }
 
@@ -142,6 +143,9 @@ func TestOpaqueValuesMarshalThemselves(t *testing.T) {
 
 	introduced, err := introduce.Introduction{To: newKey(t).Pointer(), About: newKey(t).Pointer(), Expires: time.Now().Add(time.Hour)}.Sign(key, nil, time.Now())
 	require.NoError(t, err)
+	statement, err := introduce.Open(introduced.Bytes())
+	require.NoError(t, err)
+	require.Equal(t, introduced, statement)
 	subject, err := introduce.OpenSubject(introduced.Bytes())
 	require.NoError(t, err)
 	denied, err := introduce.Deny(subject, newKey(t), time.Now())
