@@ -107,7 +107,7 @@ func TestEachChangeIsAnEventOfItsKind(t *testing.T) {
 	})
 }
 
-// A receiver that is slow holds up nobody, gets no event twice, and loses contacts,
+// A slow receiver delays no change, gets no event twice, and loses contacts,
 // but never the kind of a change.
 func TestASlowReceiverLosesDetailsOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -57,7 +57,7 @@ func bubbled() int {
 	return len(bubbledGoroutine.FindAll(b[:runtime.Stack(b, true)], -1))
 }
 
-// Run ends with its context. Nothing listens then, and the status says that the
+// Run ends with its context. Nothing listens then, and Status reports that the
 // agent does not run. It can run again, under the same peer key.
 func TestRunLeavesNoListener(t *testing.T) {
 	a, hub := opened(t), served(t, nil)
