@@ -248,24 +248,27 @@ func TestADHTNeedsATransport(t *testing.T) {
 }
 
 // A method with a cancelled context fails with the context's error, and nothing on
-// the disk changes.
+// the disk changes, with a network and without.
 func TestACancelledContextChangesNothing(t *testing.T) {
-	a, r := opened(t), newRouter(t)
-	uses(t, a, r)
 	ctx := cancelled(t)
-	for method, call := range map[string]func() error{
-		"Join":         func() error { _, err := a.Join(ctx, "off"); return err },
-		"Publish":      func() error { _, err := a.Publish(ctx, draft(agent.WaitSome)); return err },
-		"PublishDraft": func() error { _, err := a.PublishDraft(ctx, nil); return err },
-		"Rotate":       func() error { _, err := a.Rotate(ctx, agent.Rotation{}); return err },
-		"Start":        func() error { return a.Start(ctx) },
-		"Run":          func() error { return a.Run(ctx) },
-	} {
-		same := unchanged(t, a.Dir())
-		require.ErrorIs(t, call(), context.Canceled, method)
-		same()
+	r := newRouter(t)
+	joined, off := opened(t), opened(t)
+	uses(t, joined, r)
+	for _, a := range []*agent.Agent{joined, off} {
+		for method, call := range map[string]func() error{
+			"Join":         func() error { _, err := a.Join(ctx, "off"); return err },
+			"Publish":      func() error { _, err := a.Publish(ctx, draft(agent.WaitSome)); return err },
+			"PublishDraft": func() error { _, err := a.PublishDraft(ctx, draft(agent.WaitNone)); return err },
+			"Rotate":       func() error { _, err := a.Rotate(ctx, agent.Rotation{}); return err },
+			"Start":        func() error { return a.Start(ctx) },
+			"Run":          func() error { return a.Run(ctx) },
+		} {
+			same := unchanged(t, a.Dir())
+			require.ErrorIs(t, call(), context.Canceled, method)
+			same()
+		}
+		unreached(t, a)
 	}
 	gets, puts := r.asked()
 	require.Zero(t, gets+puts)
-	unreached(t, a)
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // A draft has bounds. A value at a bound is accepted. A value beyond it is an
-// ArgumentError that says which one.
+// ArgumentError with its name.
 func TestADraftHasBounds(t *testing.T) {
 	long := "/ipfs/bafkqaaa/" + strings.Repeat("x", agent.MaxValue)
 	for name, c := range map[string]struct {

@@ -19,6 +19,7 @@ type Router = router
 const (
 	JoinTimeout    = joinTimeout
 	LookTimeout    = lookTimeout
+	SettleTimeout  = settleTimeout
 	SyncTimeout    = syncTimeout
 	SyncEvery      = syncEvery
 	SyncRest       = syncRest

@@ -25,6 +25,9 @@ var opaque = map[reflect.Type]string{
 	reflect.TypeFor[pointer.Record]():     "Bytes, Open",
 	reflect.TypeFor[name.Name]():          "String and Key, Restore",
 	reflect.TypeFor[time.Time]():          "MarshalText, UnmarshalText",
+
+	reflect.TypeFor[introduce.Statement]():     "Bytes, Open",
+	reflect.TypeFor[introduce.Contradiction](): "Bytes, OpenContradiction",
 }
 
 // notSent are the results that are no values: they stay in the process that holds
@@ -137,4 +140,19 @@ func TestOpaqueValuesMarshalThemselves(t *testing.T) {
 	reopened, err := pointer.Open(p, record.Bytes(), time.Now())
 	require.NoError(t, err)
 	require.Equal(t, record, reopened)
+
+	introduced, err := introduce.Introduction{To: newKey(t).Pointer(), About: newKey(t).Pointer(), Expires: time.Now().Add(time.Hour)}.Sign(key, nil, time.Now())
+	require.NoError(t, err)
+	statement, err := introduce.Open(introduced.Bytes())
+	require.NoError(t, err)
+	require.Equal(t, introduced, statement)
+	subject, err := introduce.OpenSubject(introduced.Bytes())
+	require.NoError(t, err)
+	denied, err := introduce.Deny(subject, newKey(t), time.Now())
+	require.NoError(t, err)
+	contradiction, err := introduce.OpenContradiction(introduced.Bytes(), denied.Bytes())
+	require.NoError(t, err)
+	same, err := introduce.OpenContradiction(contradiction.Bytes())
+	require.NoError(t, err)
+	require.Equal(t, contradiction, same)
 }

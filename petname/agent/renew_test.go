@@ -13,7 +13,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// unverified reports whether an error says that a record was rejected.
+// unverified reports whether an error means that a record was rejected.
 func unverified(err error) bool {
 	return errors.Is(err, dht.ErrRejected) || errors.Is(err, pointer.ErrInvalid) || errors.Is(err, dht.ErrOlder) ||
 		errors.As(err, new(*dht.RollbackError)) || errors.As(err, new(*pointer.ExpiredError))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -48,7 +49,15 @@ func run(t *testing.T, a *agent.Agent) (end func()) {
 	}
 }
 
-// Run ends with its context. Nothing listens then, and the status says that the
+var bubbledGoroutine = regexp.MustCompile(`(?m)^goroutine \d+ .*synctest bubble`)
+
+// bubbled counts the goroutines of synctest bubbles.
+func bubbled() int {
+	b := make([]byte, 1<<20)
+	return len(bubbledGoroutine.FindAll(b[:runtime.Stack(b, true)], -1))
+}
+
+// Run ends with its context. Nothing listens then, and Status reports that the
 // agent does not run. It can run again, under the same peer key.
 func TestRunLeavesNoListener(t *testing.T) {
 	a, hub := opened(t), served(t, nil)
@@ -78,7 +87,8 @@ func TestRunLeavesNoListener(t *testing.T) {
 	}
 }
 
-// Run leaves no goroutine behind.
+// Run leaves no goroutine behind. It waits for what is being stored, for a bounded
+// time.
 func TestRunLeavesNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := openedWith(t, agent.Options{})
@@ -87,20 +97,22 @@ func TestRunLeavesNoGoroutine(t *testing.T) {
 		_, err := a.Publish(t.Context(), draft(agent.WaitNone))
 		require.NoError(t, err)
 		synctest.Wait()
-		before := runtime.NumGoroutine()
+		before := bubbled()
 		for range 3 {
+			began := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 			defer cancel()
-			ended := make(chan error)
+			ended := make(chan error, 1)
 			go func() { ended <- a.Run(ctx) }()
 			synctest.Wait()
-			require.Greater(t, runtime.NumGoroutine(), before)
+			require.Greater(t, bubbled(), before)
+			time.Sleep(time.Hour - 2*agent.LookTimeout)
 			_, err = a.PublishDraft(t.Context(), draft(agent.WaitNone)) // stored by a router that never responds
 			require.NoError(t, err)
-			time.Sleep(time.Hour)
 			require.NoError(t, <-ended)
+			require.Equal(t, time.Hour+agent.SettleTimeout, time.Since(began))
 			synctest.Wait()
-			require.LessOrEqual(t, runtime.NumGoroutine(), before)
+			require.Equal(t, before, bubbled())
 		}
 	})
 }
