@@ -58,9 +58,9 @@ type rowAt struct {
 }
 
 func (r rowAt) String() string {
-	if r.c.name == bucketView && len(r.key) > 1 && len(r.key) > int(r.key[0]) && r.key[0] > 0 {
+	if (r.c.name == bucketView || r.c.name == bucketLocal) && len(r.key) > 1 && len(r.key) > int(r.key[0]) && r.key[0] > 0 {
 		n := 1 + int(r.key[0])
-		return fmt.Sprintf("view table %q key %q", r.key[1:n], r.key[n:])
+		return fmt.Sprintf("%s table %q key %q", r.c.name, r.key[1:n], r.key[n:])
 	}
 	return fmt.Sprintf("%s row %q", r.c.name, r.key)
 }

@@ -44,12 +44,18 @@ func commits(t *testing.T, path string, l *Ledger, updates [][]string) (out []co
 		c.added = u
 		c.before, err = os.ReadFile(path)
 		require.NoError(t, err)
-		bs := make([][]byte, len(u))
-		for i := range u {
-			bs[i] = []byte(u[i])
-		}
 		l.gate.RLock() // as a reader does, who holds the sweep off
-		_, err = l.Append(bs...)
+		_, err = l.Update(func(tx *Tx) error {
+			for _, body := range u {
+				if _, err := tx.Append([]byte(body)); err != nil {
+					return err
+				}
+				if err := tx.Local().Put("received", []byte(body), []byte(body)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		l.gate.RUnlock()
 		require.NoError(t, err)
 		all = append(all, u...)
@@ -107,6 +113,7 @@ func crashed(t *testing.T, path string, file []byte, what string, want ...[]stri
 		return nil
 	}), what)
 	require.Equal(t, len(got), rows, what)
+	require.ElementsMatch(t, got, local(t, l, "received"), "%s: the device-local rows are of the same commits", what)
 	require.NoError(t, l.Close())
 }
 

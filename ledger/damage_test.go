@@ -19,6 +19,7 @@ type image struct {
 	bytes  []byte
 	path   string
 	rows   map[string]string // table/key → value
+	local  map[string]string // key → value of the device-local table
 	absent []string          // keys that are not there, around those that are
 	bodies []string
 	heads  []Head
@@ -46,10 +47,14 @@ const (
 func makeImage(t *testing.T, n, size int) *image {
 	l, path := newBook(t)
 	for i := range n {
-		_, err := l.Append(fmt.Appendf(nil, "key%03d=%s", i*7%n, bytes.Repeat([]byte{'a' + byte(i%26)}, size)))
+		value := bytes.Repeat([]byte{'a' + byte(i%26)}, size)
+		_, err := l.Update(func(tx *Tx) error {
+			_, err := tx.Append(fmt.Appendf(nil, "key%03d=%s", i*7%n, value))
+			return errors.Join(err, tx.Local().Put("received", fmt.Appendf(nil, "row%03d", i*7%n), value))
+		})
 		require.NoError(t, err)
 	}
-	m := &image{t: t, path: path, rows: map[string]string{}}
+	m := &image{t: t, path: path, rows: map[string]string{}, local: map[string]string{}}
 	require.NoError(t, l.Read(func(v *View) error {
 		for kv, err := range v.Scan("writes", nil) {
 			require.NoError(t, err)
@@ -57,6 +62,15 @@ func makeImage(t *testing.T, n, size int) *image {
 			m.absent = append(m.absent, string(kv.Key)+"\x00", string(kv.Key[:len(kv.Key)-1]))
 		}
 		m.count = len(m.rows)
+		return nil
+	}))
+	require.NoError(t, l.ReadLocal(func(v *View) error {
+		for kv, err := range v.Scan("received", nil) {
+			require.NoError(t, err)
+			m.local[string(kv.Key)] = string(kv.Value)
+			m.absent = append(m.absent, string(kv.Key)+"\x00")
+		}
+		require.Len(t, m.local, n)
 		return nil
 	}))
 	m.bodies, m.heads = bodies(t, l), l.Heads()
@@ -252,6 +266,41 @@ func (m *image) check(l *Ledger, extra int) error {
 		}
 		return nil
 	}))
+	meet(l.ReadLocal(func(v *View) error {
+		for k, want := range m.local {
+			got, err := v.Get("received", []byte(k))
+			if !meet(err) && string(got) != want {
+				wrong("local row %q: %q", k, got)
+			}
+		}
+		for _, k := range m.absent {
+			got, err := v.Get("received", []byte(k))
+			if !meet(err) && got != nil {
+				wrong("absent local row %q: %q", k, got)
+			}
+		}
+		n, whole := 0, true
+		for kv, err := range v.Scan("received", nil) {
+			if meet(err) {
+				whole = false
+				break
+			}
+			n++
+			if want, ok := m.local[string(kv.Key)]; !ok || want != string(kv.Value) {
+				wrong("scanned local %q: %q", kv.Key, kv.Value)
+			}
+		}
+		if whole && n != len(m.local) {
+			wrong("%d local rows", n)
+		}
+		if n, err := v.Count("received"); !meet(err) && n != len(m.local) {
+			wrong("local count %d", n)
+		}
+		if n, err := v.Count("absent"); !meet(err) && n != 0 {
+			wrong("local count %d of a table without rows", n)
+		}
+		return nil
+	}))
 	var got []string
 	whole := true
 	for e, err := range l.Entries() {
@@ -348,7 +397,7 @@ func overwrite(t *testing.T, path string, b []byte) {
 }
 
 // flips changes the byte at each of the offsets in turn. A changed byte in a
-// row of the view or the log must be detected. A changed byte elsewhere must be
+// row of the view, the log or the device-local tables must be detected. A changed byte elsewhere must be
 // detected if it is read.
 func (m *image) flips(offs []int) {
 	met := map[string]int{}
@@ -359,9 +408,9 @@ func (m *image) flips(offs []int) {
 			met[p.row]++
 			continue
 		}
-		require.Falsef(m.t, p.row == bucketView || p.row == bucketLog, "byte %d, in a row of the %s, was not detected", off, p.row)
+		require.Falsef(m.t, p.row == bucketView || p.row == bucketLog || p.row == bucketLocal, "byte %d, in a row of the %s, was not detected", off, p.row)
 	}
-	for _, kind := range []string{bucketView, bucketLog, bucketIndex, "leaf", "root", "free list"} {
+	for _, kind := range []string{bucketView, bucketLog, bucketLocal, bucketIndex, "leaf", "root", "free list"} {
 		require.NotZerof(m.t, met[kind], "no damage to %q was detected: %v", kind, met)
 	}
 }
@@ -407,7 +456,7 @@ func TestACutFileIsNamed(t *testing.T) {
 		require.Less(t, n, 60)
 		m = makeImage(t, n, 40)
 		last := m.part[(int(m.pages.meta.end)-1)*page]
-		if last.page == "unused" || last.page == "leaf" && last.bucket == bucketView {
+		if last.page == "unused" || last.page == "leaf" && (last.bucket == bucketView || last.bucket == bucketLocal) {
 			break
 		}
 	}
@@ -490,6 +539,7 @@ func TestVerifyFindsWhatReadingMeets(t *testing.T) {
 	}
 	require.NotZero(t, checked[bucketView])
 	require.NotZero(t, checked[bucketLog])
+	require.NotZero(t, checked[bucketLocal])
 }
 
 // Every pointer of every branch page, led to every branch page and to a leaf:

@@ -11,6 +11,11 @@
 //		return err
 //	})
 //
+// Beside the view, which is made of the entries alone, the file has device-local
+// tables: rows that one device keeps for itself, that no entry holds and no sync
+// sends. Tx.Local changes them in the transaction of the entries, with the same
+// checksums; a rebuild of the view leaves them as they are.
+//
 // It knows entries, devices and hashes; what a body says is the Fold's business.
 // It opens no network: Heads, Missing and Merge move entries between the devices
 // of a book over any stream, file or drop.

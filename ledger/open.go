@@ -42,7 +42,7 @@ type Ledger struct {
 	closed  bool         // under gate
 	pages   *pages       // replaced under gate
 	stuck   atomic.Bool  // bbolt's locks may be held for good
-	trusted [3]atomic.Bool
+	trusted [4]atomic.Bool
 	st      atomic.Pointer[state]
 	file    *os.File
 	db      *bbolt.DB
@@ -338,14 +338,17 @@ func (l *Ledger) fill(fill func(w *writing) error) (err error) {
 		return err
 	}
 	err = l.db.Update(func(tx *bbolt.Tx) error {
-		if _, err := createChain(tx, bucketIndex, bucketIndex, l.path); err != nil {
+		index, err := createChain(tx, bucketIndex, bucketIndex, l.path)
+		if err != nil {
 			return err
 		}
 		if _, err := tx.CreateBucket([]byte(bucketLog)); err != nil {
 			return err
 		}
-		_, err := createChain(tx, bucketView, bucketView, l.path)
-		return err
+		if _, err := createChain(tx, bucketView, bucketView, l.path); err != nil {
+			return err
+		}
+		return createLocal(tx, index)
 	})
 	if err != nil {
 		return err

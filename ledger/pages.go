@@ -83,17 +83,11 @@ func openPages(f pageFile, path string, pageSize int) (*pages, error) {
 	p := &pages{f: f, size: int64(pageSize), path: path}
 	found := false
 	for slot := range int64(2) {
-		var b [80]byte
-		if _, err := f.ReadAt(b[:], slot*p.size); err != nil {
+		got, _, ok := readMeta(f, slot*p.size)
+		if !ok {
 			continue
 		}
-		m := b[pageHeader:]
-		sum := fnv.New64a()
-		sum.Write(m[:56])
-		if ne.Uint32(m) != metaMagic || ne.Uint64(m[56:]) != sum.Sum64() {
-			continue
-		}
-		got := meta{slot: slot, root: ne.Uint64(m[16:]), freelist: ne.Uint64(m[32:]), end: ne.Uint64(m[40:]), txn: ne.Uint64(m[48:])}
+		got.slot = slot
 		if !found || got.txn > p.meta.txn {
 			p.meta, found = got, true
 		}
@@ -102,6 +96,21 @@ func openPages(f pageFile, path string, pageSize int) (*pages, error) {
 		return nil, p.bad("the meta pages", errors.New("neither is valid"))
 	}
 	return p, nil
+}
+
+// readMeta reads a meta page, and the page size that it states.
+func readMeta(f io.ReaderAt, at int64) (m meta, pageSize uint32, ok bool) {
+	var b [80]byte
+	if _, err := f.ReadAt(b[:], at); err != nil {
+		return meta{}, 0, false
+	}
+	c := b[pageHeader:]
+	sum := fnv.New64a()
+	sum.Write(c[:56])
+	if ne.Uint32(c) != metaMagic || ne.Uint64(c[56:]) != sum.Sum64() {
+		return meta{}, 0, false
+	}
+	return meta{root: ne.Uint64(c[16:]), freelist: ne.Uint64(c[32:]), end: ne.Uint64(c[40:]), txn: ne.Uint64(c[48:])}, ne.Uint32(c[8:]), true
 }
 
 // checkSize holds the file to the length that the meta page implies.

@@ -20,6 +20,7 @@ const (
 	bucketIndex = "index" // a chain: the book, the devices and their heads, evidence of forks
 	bucketLog   = "log"   // the entries
 	bucketView  = "view"  // a chain: the fold's tables
+	bucketLocal = "local" // a chain: the device-local tables
 	fileFormat  = 1
 )
 
@@ -31,6 +32,7 @@ var (
 	bookKey      = []byte("book")
 	devicePrefix = []byte("device")
 	forkPrefix   = []byte("fork")
+	localKey     = []byte("local") // there since the bucket of the device-local tables is
 )
 
 // state is what the index bucket holds, in memory. A committed one is never

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -60,7 +61,7 @@ func (l *Ledger) trust(tx *bbolt.Tx, bucket int) (err error) {
 	if l.trusted[bucket].Load() {
 		return nil
 	}
-	name := [...]string{bucketIndex, bucketLog, bucketView}[bucket]
+	name := [...]string{bucketIndex, bucketLog, bucketView, bucketLocal}[bucket]
 	defer rescue(&err, l.path, place(name))
 	b := tx.Bucket([]byte(name))
 	if b == nil {
@@ -79,6 +80,7 @@ const (
 	trustIndex = iota
 	trustLog
 	trustView
+	trustLocal
 )
 
 // read runs fn in a read-only transaction.
@@ -141,6 +143,7 @@ type writing struct {
 	index *chain
 	log   *logBucket
 	view  *View
+	local *View
 }
 
 // write runs fn in a read-write transaction and makes what it did durable. On
@@ -176,7 +179,7 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 	if err := w.open(); err != nil {
 		return err
 	}
-	defer func() { w.view.done = true }()
+	defer func() { w.view.done, w.local.done = true, true }()
 	if err := fn(w); err != nil {
 		return err
 	}
@@ -206,7 +209,7 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 }
 
 func (w *writing) open() (err error) {
-	for i := range w.l.trusted {
+	for i := range trustLocal {
 		if err := w.l.trust(w.tx, i); err != nil {
 			return err
 		}
@@ -218,14 +221,17 @@ func (w *writing) open() (err error) {
 		return err
 	}
 	c, err := w.l.openChain(w.tx, bucketView)
+	if err != nil {
+		return err
+	}
 	w.view = &View{&viewTx{c: c, counts: map[string]uint64{}}, true}
-	return err
+	return w.openLocal()
 }
 
-// finish brings the view and the index up to date.
+// finish brings the view, the device-local tables and the index up to date.
 func (w *writing) finish() error {
-	if w.view.failed != nil {
-		return w.view.failed
+	if err := cmp.Or(w.view.failed, w.local.failed); err != nil {
+		return err
 	}
 	if w.st.stale {
 		if err := w.replay(bucketView); err != nil {
@@ -233,6 +239,9 @@ func (w *writing) finish() error {
 		}
 	}
 	if err := w.view.flush(); err != nil {
+		return err
+	}
+	if err := w.local.flush(); err != nil {
 		return err
 	}
 	return w.st.save(w.index)

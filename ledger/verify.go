@@ -9,8 +9,8 @@ import (
 )
 
 // Verify walks everything: every page that is in use or free, every entry's
-// signature, chain and body, every row of the view, and the view against a
-// replay of the entries. It yields each damage that it finds, in no particular
+// signature, chain and body, every row of the view, the view against a replay of
+// the entries, and every row of the device-local tables. It yields each damage that it finds, in no particular
 // order, and ctx's error if that ends it. Nothing yielded means that all holds.
 //
 // It holds off writers meanwhile, and needs memory for a second view.
@@ -27,6 +27,7 @@ func (l *Ledger) Verify(ctx context.Context) iter.Seq[error] {
 			w.verifyLog(ctx, report)
 			report(w.verifyChain(ctx, w.index))
 			report(w.verifyView(ctx))
+			report(w.verifyLocal(ctx))
 			return errNothing
 		})
 		if err != nil && !errors.Is(err, errNothing) {

@@ -30,16 +30,17 @@ type Fold interface {
 // KV is one row of a table.
 type KV struct{ Key, Value []byte }
 
-// View gives access to the tables within one transaction. It belongs to the
-// goroutine that got it, and ends with the transaction: slices that it returned
-// must be copied to be kept. Tables come into being by the first Put. Put and
-// Delete fail in a Read.
+// View gives access to tables within one transaction: those of the fold, or the
+// device-local ones (Tx.Local, Ledger.ReadLocal). It belongs to the goroutine
+// that got it, and ends with the transaction: slices that it returned must be
+// copied to be kept. Tables come into being by the first Put. Put and Delete
+// fail in a Read.
 //
 // A *DamagedError is returned for any row that is not what was written, and for
 // a row that is missing though it was never deleted.
 type View struct {
 	*viewTx
-	write bool // for the fold; others only read
+	write bool // for the fold, and for device-local tables in an Update
 }
 
 // viewTx is what the Views of one transaction share.

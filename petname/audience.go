@@ -52,7 +52,7 @@ func (b *Book) EdgesFor(audience pointer.Pointer) (map[string]pointer.Edge, erro
 // read nothing any more among them.
 func (b *Book) Audiences() ([]pointer.Pointer, error) {
 	var all []pointer.Pointer
-	err := b.ledger.Read(func(v *ledger.View) error {
+	err := b.read(func(v *ledger.View) error {
 		for kv, err := range v.Scan(tableEdges, []byte{audiencePrivate}) {
 			if err != nil {
 				return err
@@ -105,7 +105,7 @@ func (b *Book) receiveEdges(s introduce.Statement, edges introduce.Edges, channe
 // under the key that it has now; empty when it never shared anything.
 func (b *Book) Told(p pointer.Pointer) (introduce.Edges, error) {
 	var edges introduce.Edges
-	err := b.ledger.Read(func(v *ledger.View) error {
+	err := b.read(func(v *ledger.View) error {
 		c, err := named(v, p)
 		if errors.Is(err, ErrNotFound) {
 			return nil

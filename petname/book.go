@@ -21,6 +21,7 @@ type Book struct {
 	now    func() time.Time
 	moved  atomic.Pointer[[]pointer.Pointer] // my pointers after the first, in turn; nil: none
 	notify func(Event)                       // Options.OnChange
+	tx     *ledger.Tx                        // the transaction that this book belongs to: see Update; nil: none
 }
 
 // Options may be left zero.

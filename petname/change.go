@@ -235,7 +235,25 @@ func appendAct(tx *ledger.Tx, a act) error {
 	return err
 }
 
+// Update runs fn in one durable transaction over the book and the device-local
+// tables of its file (package ledger): when it returns nil both are durable, and
+// after an error neither has changed. fn receives the tables, and a book whose
+// methods read and change the book within the transaction; Close, Ledger, Log
+// and Undo are not for it. Both end with fn, which must not use b. A change that
+// the book refuses leaves the transaction as it was; fn must return every other
+// error. Updates exclude one another.
+func (b *Book) Update(fn func(book *Book, local *ledger.View) error) error {
+	return b.update(func(tx *ledger.Tx) error {
+		inner := &Book{ledger: b.ledger, now: b.now, tx: tx}
+		inner.moved.Store(b.moved.Load())
+		return fn(inner, tx.Local())
+	})
+}
+
 func (b *Book) update(fn func(tx *ledger.Tx) error) error {
+	if b.tx != nil {
+		return fn(b.tx)
+	}
 	entries, err := b.ledger.Update(fn)
 	if err != nil || b.notify == nil {
 		return err
@@ -246,6 +264,13 @@ func (b *Book) update(fn func(tx *ledger.Tx) error) error {
 		}
 	}
 	return nil
+}
+
+func (b *Book) read(fn func(v *ledger.View) error) error {
+	if b.tx != nil {
+		return fn(b.tx.View())
+	}
+	return b.ledger.Read(fn)
 }
 
 // Rename gives another name to the contact with that pointer, which keeps its
@@ -342,7 +367,7 @@ func (b *Book) Learn(p pointer.Pointer, card pointer.Card) error {
 	}
 	// Most often there is nothing to write, and so no need to wait for a writer.
 	var known bool
-	err := b.ledger.Read(func(v *ledger.View) (err error) {
+	err := b.read(func(v *ledger.View) (err error) {
 		known, err = learnt(v, p, card)
 		return err
 	})

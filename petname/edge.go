@@ -307,7 +307,7 @@ func (b *Book) Edges() iter.Seq2[Edge, error] { return b.edges(nil) }
 func (b *Book) edges(with *pointer.Pointer) iter.Seq2[Edge, error] {
 	return func(yield func(Edge, error) bool) {
 		var edges []Edge // as many as fit a record: few
-		err := b.ledger.Read(func(v *ledger.View) error {
+		err := b.read(func(v *ledger.View) error {
 			audience, err := audienceOf(v, with)
 			if err != nil {
 				return err

@@ -30,7 +30,7 @@ type Evidence struct {
 // times.
 func (b *Book) Evidence(p pointer.Pointer) ([]Evidence, error) {
 	var all []Evidence
-	err := b.ledger.Read(func(v *ledger.View) error {
+	err := b.read(func(v *ledger.View) error {
 		id, err := owner(v, p)
 		if err != nil {
 			return err

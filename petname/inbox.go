@@ -237,7 +237,7 @@ func retracted(v *ledger.View, introduction []byte) (bool, error) {
 func (b *Book) Inbox() iter.Seq2[Suggestion, error] {
 	return func(yield func(Suggestion, error) bool) {
 		var waiting []Suggestion // MaxInbox at most, but for what was merged
-		err := b.ledger.Read(func(v *ledger.View) error {
+		err := b.read(func(v *ledger.View) error {
 			for s, err := range b.pending(v) {
 				if err != nil {
 					return err
@@ -265,7 +265,7 @@ func (b *Book) Inbox() iter.Seq2[Suggestion, error] {
 // few digits to tell are an error; [ErrNotFound].
 func (b *Book) Suggestion(digits string) (Suggestion, error) {
 	var found []Suggestion
-	err := b.ledger.Read(func(v *ledger.View) error {
+	err := b.read(func(v *ledger.View) error {
 		if len(digits) == 0 || len(digits) > 12 {
 			return nil
 		}
@@ -303,7 +303,7 @@ func (b *Book) Suggestion(digits string) (Suggestion, error) {
 func (b *Book) Digits(id SuggestionID, least int) (string, error) {
 	digits := id.String()
 	n := min(least, len(digits))
-	err := b.ledger.Read(func(v *ledger.View) error {
+	err := b.read(func(v *ledger.View) error {
 		for ; n < len(digits); n++ {
 			others := false
 			for kv, err := range v.Scan(tableInbox, []byte(digits[:n])) {

@@ -150,7 +150,7 @@ func (b *Book) Kept() iter.Seq2[Contact, error] {
 }
 
 func (b *Book) keptAfter(from []byte) (contacts []Contact, next []byte, err error) {
-	err = b.ledger.Read(func(v *ledger.View) error {
+	err = b.read(func(v *ledger.View) error {
 		for kv, err := range v.ScanFrom(tableKept, nil, from) {
 			if err != nil {
 				return err

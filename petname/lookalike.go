@@ -282,7 +282,7 @@ func (b *Book) NamesLike(text string, p pointer.Pointer) ([]string, error) {
 		return nil, nil
 	}
 	var names []string
-	err := b.ledger.Read(func(v *ledger.View) error {
+	err := b.read(func(v *ledger.View) error {
 		id, err := owner(v, p)
 		if err != nil {
 			return err
@@ -306,7 +306,7 @@ func (b *Book) Lookalikes(text string, p pointer.Pointer) ([]Likeness, error) {
 		return nil, nil
 	}
 	var like []Likeness
-	err := b.ledger.Read(func(v *ledger.View) error {
+	err := b.read(func(v *ledger.View) error {
 		id, err := owner(v, p)
 		if err == nil {
 			like, err = likenesses(v, n, id)

@@ -33,7 +33,7 @@ func (b *Book) SetNickname(nickname string) error {
 // of their words is taken, the same on all.
 func (b *Book) Nickname() (string, error) {
 	var nickname string
-	err := b.ledger.Read(func(v *ledger.View) error {
+	err := b.read(func(v *ledger.View) error {
 		state, err := getState[profileState](v, tableProfile, []byte(keyNickname))
 		for _, c := range state.Claims {
 			nickname = c.Text
@@ -54,7 +54,7 @@ type Published struct {
 // sequence of its own.
 func (b *Book) Published() (Published, error) {
 	var p Published
-	err := b.ledger.Read(func(v *ledger.View) error {
+	err := b.read(func(v *ledger.View) error {
 		for _, mine := range b.own() {
 			state, err := getState[publishedState](v, tablePublished, publishedKey(of(b.ledger.Identity(), mine)))
 			if err != nil {

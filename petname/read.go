@@ -15,7 +15,7 @@ import (
 // about the cost of one read of the index. ErrNotFound, or a [*ConflictError].
 func (b *Book) Lookup(n name.Name) (pointer.Pointer, error) {
 	var p pointer.Pointer
-	err := b.ledger.Read(func(v *ledger.View) error {
+	err := b.read(func(v *ledger.View) error {
 		c, err := lookup(v, n)
 		if p = c.id; err != nil || !c.moved {
 			return err
@@ -133,7 +133,7 @@ func (c *Contact) addRivals(v *ledger.View, keys []string) error {
 // ByName gives the contact with a name. ErrNotFound, or a [*ConflictError].
 func (b *Book) ByName(n name.Name) (Contact, error) {
 	var c Contact
-	err := b.ledger.Read(func(v *ledger.View) error {
+	err := b.read(func(v *ledger.View) error {
 		found, err := lookup(v, n)
 		if err == nil {
 			c, _, err = readContact(v, found.id)
@@ -148,7 +148,7 @@ func (b *Book) ByName(n name.Name) (Contact, error) {
 // never heard of it.
 func (b *Book) ByPointer(p pointer.Pointer) (Contact, error) {
 	var c Contact
-	err := b.ledger.Read(func(v *ledger.View) error {
+	err := b.read(func(v *ledger.View) error {
 		id, err := owner(v, p)
 		if err != nil {
 			return err
@@ -219,7 +219,7 @@ func (b *Book) contacts(prefix string, from []byte) iter.Seq2[Contact, error] {
 
 // readChunk reads on from a key, and gives the key to go on from; nil at the end.
 func (b *Book) readChunk(prefix string, from []byte, seen map[pointer.Pointer]bool) (contacts []Contact, next []byte, err error) {
-	err = b.ledger.Read(func(v *ledger.View) error {
+	err = b.read(func(v *ledger.View) error {
 		rows := 0
 		for kv, err := range v.ScanFrom(tableNames, []byte(prefix), from) {
 			if err != nil {
@@ -292,7 +292,7 @@ func (c Contact) matches(want string) bool {
 
 // Count is the number of names in the book.
 func (b *Book) Count() (n int, err error) {
-	err = b.ledger.Read(func(v *ledger.View) error {
+	err = b.read(func(v *ledger.View) error {
 		n, err = v.Count(tableNames)
 		return err
 	})

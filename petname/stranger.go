@@ -51,7 +51,7 @@ func (b *Book) ReceiveStranger(s introduce.Statement, channel string, paid func(
 	}
 	w := saidBy(s, Stranger, channel)
 	known := false
-	err := b.ledger.Read(func(v *ledger.View) (err error) {
+	err := b.read(func(v *ledger.View) (err error) {
 		if err := stranger(v, i.By); err != nil {
 			return err
 		}

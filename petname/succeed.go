@@ -20,7 +20,7 @@ import (
 // [*ConflictError].
 func (b *Book) Succeed(old pointer.Pointer, chain []pointer.Succession) error {
 	var news bool
-	err := b.ledger.Read(func(v *ledger.View) error { // most often there is nothing to write
+	err := b.read(func(v *ledger.View) error { // most often there is nothing to write
 		_, steps, err := b.onward(v, old, chain)
 		news = len(steps) > 0
 		return err
@@ -145,7 +145,7 @@ const maxTold = 8
 // Nil: it never moved.
 func (b *Book) Succession(p pointer.Pointer) ([]pointer.Succession, error) {
 	var chain []pointer.Succession
-	err := b.ledger.Read(func(v *ledger.View) error {
+	err := b.read(func(v *ledger.View) error {
 		c, err := named(v, p)
 		if err != nil {
 			return err

@@ -34,7 +34,7 @@ var errMoved = errors.New("the book was changed at the same time")
 
 func (b *Book) undoNewest() (Event, error) {
 	var id ledger.ID
-	err := b.ledger.Read(func(v *ledger.View) (err error) {
+	err := b.read(func(v *ledger.View) (err error) {
 		id, err = b.undoable(v)
 		return err
 	})

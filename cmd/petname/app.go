@@ -204,6 +204,7 @@ func (a *app) together(fn func(do func(verb string, args, result any) error) err
 	if err != nil {
 		return classify(err)
 	}
+	a.notice(v.agent)
 	err = fn(func(verb string, args, result any) error {
 		raw, err := json.Marshal(args)
 		if err != nil {
@@ -241,11 +242,19 @@ func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *fai
 	if err != nil {
 		return nil, nil, err
 	}
+	a.notice(v.agent)
 	out, failed := v.do(a.ctx, verb, raw)
 	if err := v.agent.Close(); err != nil && failed == nil {
 		failed = classify(err)
 	}
 	return out, failed, nil
+}
+
+// notice prints what an open could not read.
+func (a *app) notice(ag *agent.Agent) {
+	if err := ag.Notice(); err != nil {
+		a.warn("%v", err)
+	}
 }
 
 // show prints a result: as one JSON object, or by text. err is what the verb

@@ -39,7 +39,7 @@ func TestAVerbSyncsItsFilesBeforeItsResult(t *testing.T) {
 		{[]string{"add", "bob", newPointer(t)}, []string{"a/home/ledger.db"}},
 		{[]string{"rename", "bob", "carol"}, []string{"a/home/ledger.db"}},
 		{[]string{"add", "dave", newPointer(t)}, []string{"a/home/ledger.db"}},
-		{[]string{"introduce", "dave", "--to", "carol", "--as", "dave", "-o", letter, "--passphrase-file", secret}, []string{"letter", "a/home/post.db"}},
+		{[]string{"introduce", "dave", "--to", "carol", "--as", "dave", "-o", letter, "--passphrase-file", secret}, []string{"letter", "a/home/ledger.db", "a/home/post.db"}},
 		{[]string{"publish", firstPath, "--wait", "none", "--passphrase-file", secret}, []string{"a/home/ledger.db", "a/home/records/*.record"}},
 		{[]string{"record", "export", "-o", record}, []string{"mine.record"}},
 		{[]string{"record", "export", "-o", record}, []string{"mine.record"}}, // replaces the existing file

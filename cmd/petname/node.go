@@ -116,6 +116,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 			err = classify(cerr)
 		}
 	}()
+	a.notice(ag)
 	if passphrase != nil {
 		if err := ag.Unlock(); err != nil {
 			return classify(err)

@@ -165,9 +165,27 @@ func TestAStateThatIsStoredIsRead(t *testing.T) {
 	owner, err := Owner(stored)
 	require.NoError(t, err)
 	require.Equal(t, alice.key.Pointer(), owner)
-	waiting, err := Unacknowledged(stored)
+	parts, err := Split(stored)
 	require.NoError(t, err)
-	require.Equal(t, [][]byte{[]byte("two")}, waiting)
+	require.Equal(t, [][]byte{[]byte("two")}, parts.Queue)
+	require.Equal(t, uint64(2), parts.First)
+	require.Equal(t, parts, a.Parts())
+	joined, err := parts.Join()
+	require.NoError(t, err)
+	require.Equal(t, stored, joined)
+	require.Less(t, len(parts.Head), 1024)
+	owner, err = Owner(parts.Head)
+	require.NoError(t, err)
+	require.Equal(t, alice.key.Pointer(), owner)
+	for name, wrong := range map[string]Parts{
+		"a message too many before": {Head: parts.Head, First: parts.First - 1, Queue: [][]byte{[]byte("one"), []byte("two")}},
+		"messages behind a gap":     {Head: parts.Head, First: parts.First + 1, Queue: parts.Queue},
+		"messages in the head":      {Head: stored, First: parts.First, Queue: parts.Queue},
+		"no head":                   {First: parts.First, Queue: parts.Queue},
+	} {
+		_, err := wrong.Join()
+		require.Error(t, err, name)
+	}
 }
 
 // Each of these states differs in one field from a valid one.
@@ -205,7 +223,7 @@ func TestMalformedStatesAreRefused(t *testing.T) {
 		s := good
 		change(&s)
 		require.Error(t, open(s), name)
-		_, err := Unacknowledged(cborOf(t, s))
+		_, err := Split(cborOf(t, s))
 		if name != "another's" && name != "of another channel" && !strings.HasPrefix(name, "an X25519") && name != "no X25519 key" {
 			require.Error(t, err, name)
 		}

@@ -33,7 +33,59 @@ type state struct {
 // State is the channel for storing, in canonical CBOR. It is to be durable
 // before the next [Channel.Put], so that nothing is said to the party that a
 // crash forgets. It is as secret as the messages.
-func (c *Channel) State() []byte {
+func (c *Channel) State() []byte { return c.state().encode() }
+
+// Parts is a channel for storing in small rows: its head, of less than 1 KiB,
+// and a row for each message that the party has not acknowledged.
+type Parts struct {
+	Head  []byte   // a State without messages
+	First uint64   // the number of the first message; the others follow without gaps
+	Queue [][]byte // the messages, in the order in which they were sent
+}
+
+// Parts is State for storing in rows, which are to be durable together.
+func (c *Channel) Parts() Parts { return c.state().parts() }
+
+// Split takes a state apart.
+func Split(state []byte) (Parts, error) {
+	s, err := decodeState(state)
+	if err != nil {
+		return Parts{}, fmt.Errorf("state: %w", err)
+	}
+	return s.parts(), nil
+}
+
+// Join returns the state that has these parts. Messages that are not those that
+// the head goes on with are an error.
+func (p Parts) Join() ([]byte, error) {
+	s, err := decodeState(p.Head)
+	if err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
+	if len(s.Queue) > 0 || len(p.Queue) > 0 && p.First != s.Base.Counter+1 {
+		return nil, fmt.Errorf("state: messages from number %d on do not belong to it", p.First)
+	}
+	s.Queue = append(s.Queue, p.Queue...)
+	return s.encode(), nil
+}
+
+func (s state) parts() Parts {
+	p := Parts{First: s.Base.Counter + 1, Queue: s.Queue}
+	s.Queue = [][]byte{}
+	p.Head = s.encode()
+	return p
+}
+
+func (s state) encode() []byte {
+	b, err := canonical.Marshal(s)
+	if err != nil {
+		panic(err) // numbers and byte strings encode
+	}
+	return b
+}
+
+// state is the channel as it is stored.
+func (c *Channel) state() state {
 	s := state{
 		Version: stateVersion, Self: c.self.Pointer.Bytes(), Channel: c.id, Theirs: c.theirs.channel.Bytes(),
 		Base: c.base, Queue: c.queue, Last: c.last, Put: c.put, Have: c.have, Seen: c.seen, Unaware: c.unaware,
@@ -50,12 +102,8 @@ func (c *Channel) State() []byte {
 	if s.Put.At == nil {
 		s.Put.At = []byte{}
 	}
-	b, err := canonical.Marshal(s)
-	if err != nil {
-		panic(err) // numbers and byte strings encode
-	}
 	c.unsaved = false
-	return b
+	return s
 }
 
 func decodeState(b []byte) (state, error) {
@@ -95,17 +143,6 @@ func Owner(state []byte) (pointer.Pointer, error) {
 		return pointer.Pointer{}, fmt.Errorf("state: %w", err)
 	}
 	return pointer.FromBytes(s.Self)
-}
-
-// Unacknowledged are the messages in a state that the party hasn't acknowledged,
-// in the order in which they were sent: for a party that is to be written to on
-// another channel, as its key has gone on.
-func Unacknowledged(state []byte) ([][]byte, error) {
-	s, err := decodeState(state)
-	if err != nil {
-		return nil, fmt.Errorf("state: %w", err)
-	}
-	return s.Queue, nil
 }
 
 func (c *Channel) restore(b []byte) error {

@@ -67,6 +67,7 @@ type state struct {
 	lastPut *LastPut          // nil: none yet
 
 	messages        *peer.Peer      // nil until it is needed
+	lost            error           // messages of an older version that could not be read; nil: none
 	wakeSync        chan<- struct{} // starts a look at messages and invitations; nil: the agent does not run
 	unlinkable      Node            // of a serving agent: a client with a throw-away peer key; nil until it is needed
 	unlinkableOf    Node            // the node that it was made beside
@@ -117,7 +118,19 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	}
 	s.records.Now = o.Now
 	s.begin()
-	return &Agent{state: s, ask: o.Passphrase}, nil
+	a := &Agent{state: s, ask: o.Passphrase}
+	if h.Older() {
+		_, _ = a.exchange() // what fails is reported by each method that needs it, and by Check
+	}
+	return a, nil
+}
+
+// Notice returns the notice of an Open that could not read all messages of an
+// older version of the home; nil if there is none.
+func (a *Agent) Notice() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lost
 }
 
 func create(dir string, p Profile) (home.Home, error) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/peer"
 )
 
 // Check is one thing that was checked.
@@ -44,11 +45,28 @@ func (a *Agent) Check(ctx context.Context) []Check {
 	if err != nil {
 		out.add("book", "", err)
 	} else {
-		out.add("book", fmt.Sprintf("%d names, every entry verified", names), a.Verify(ctx)...)
+		out.add("book", fmt.Sprintf("%d names, every entry verified", names), append(a.Verify(ctx), a.checkMessages()...)...)
 	}
 	a.checkRecords(&out)
 	a.checkNetwork(ctx, &out)
 	return out
+}
+
+// checkMessages reads every message and session in the book's device-local
+// tables.
+func (a *Agent) checkMessages() []error {
+	if _, err := a.exchange(); err != nil {
+		return []error{err}
+	}
+	problems := peer.Check(a.book)
+	kept, err := a.home.Damaged()
+	if err != nil {
+		problems = append(problems, err)
+	}
+	for _, file := range kept {
+		problems = append(problems, fmt.Errorf("%q has messages of an older version that could not be read: remove it when it is of no more use", file))
+	}
+	return problems
 }
 
 // CheckClosed checks what it can of a home that does not open, for the reason

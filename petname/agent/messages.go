@@ -39,29 +39,30 @@ func (a *Agent) exchange() (*peer.Peer, error) {
 	if a.messages != nil {
 		return a.messages, nil
 	}
-	p, err := peer.Open(peer.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Me: a.self,
-		Direct: func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
-		Wake:   a.syncSoon, Sealing: a.sealing, Strangers: a.unknownSenders, File: a.home.PostFile(), Wait: time.Second, Now: a.now})
-	if err == nil {
-		a.messages = p
+	lost, err := a.home.TakeOver(a.book, peer.TakeRow)
+	if err != nil {
+		return nil, err
 	}
-	return p, err
+	if lost != nil {
+		a.lost = lost
+	}
+	a.messages = peer.Open(peer.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Me: a.self,
+		Direct: func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
+		Wake:   a.syncSoon, Sealing: a.sealing, Strangers: a.unknownSenders, Now: a.now})
+	return a.messages, nil
 }
 
 // closeMessages ends what carries messages.
 func (s *state) closeMessages() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var err error
-	if s.messages != nil {
-		err = s.messages.Close()
-		s.messages = nil
+	s.messages = nil
+	if s.unlinkable == nil {
+		return nil
 	}
-	if s.unlinkable != nil {
-		err = errors.Join(err, s.unlinkable.Close())
-		s.unlinkable = nil
-	}
-	return err
+	old := s.unlinkable
+	s.unlinkable = nil
+	return old.Close()
 }
 
 // sealing returns the keys that messages are opened with. Those that are

@@ -95,7 +95,7 @@ func tempPrefix(file string) string { return "." + file + "-" }
 // sweep removes the unfinished files that a crash left of replace: some hold
 // keys. The caller has the book open, so no other process is replacing a file.
 func (h Home) sweep() error {
-	err := durable.Sweep(h.files, h.Dir, tempPrefix(identityFile), tempPrefix(sealingFile), tempPrefix(configFile))
+	err := durable.Sweep(h.files, h.Dir, tempPrefix(identityFile), tempPrefix(sealingFile), tempPrefix(configFile), tempPrefix(postFile))
 	if err != nil {
 		return fmt.Errorf("home %q: %w", h.Dir, err)
 	}

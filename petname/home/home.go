@@ -4,13 +4,15 @@
 //	device.key      signs the ledger's entries                                      0600
 //	peer.key        the libp2p host's                                               0600
 //	sealing.key     what others seal messages to this home with                     0600
-//	ledger.db       the book
+//	ledger.db       the book, and in its device-local tables messages on their way to
+//	                others and how far theirs have come
 //	records/        my record, and the newest seen of everybody: the floor
 //	config.toml     the networks joined
 //	dht.db          what the node stores for others, and the peers that it knows
-//	post.db         messages on their way to others, and how far theirs have come
 //	keep.json       when the records that a node keeps alive are looked for next
 //	node.sock       while a node runs, which then holds the ledger
+//	post.db         a stub: an older version had the messages here (see [Home.TakeOver])
+//	post.db.damaged what of those could not be read
 //
 // One home is one identity. [Create] makes a home, whole or not at all, and
 // never overwrites one. A file that is replaced is written aside, synced and
@@ -43,6 +45,7 @@ const (
 	nodeFile     = "dht.db"
 	keepFile     = "keep.json"
 	postFile     = "post.db"
+	damagedFile  = "post.db.damaged"
 )
 
 // Home is a home that exists. What it holds is opened by its methods.
@@ -147,9 +150,6 @@ func (h Home) Records() (*dht.Dir, error) { return dht.OpenDir(h.path(recordsDir
 
 // NodeFile is where the node keeps what it stores for others.
 func (h Home) NodeFile() string { return h.path(nodeFile) }
-
-// PostFile is where messages that are on their way are kept.
-func (h Home) PostFile() string { return h.path(postFile) }
 
 // KeepFile is where a node notes when it looks for which record next.
 func (h Home) KeepFile() string { return h.path(keepFile) }

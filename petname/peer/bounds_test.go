@@ -5,13 +5,15 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/bbolt"
 
 	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
@@ -19,13 +21,25 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Data that a Peer stores is durable when the call returns, as with bbolt's
-// defaults.
-func TestThePeersDatabaseSyncs(t *testing.T) {
-	alice, _, _ := three(t)
-	require.False(t, alice.db.NoSync)
-	require.False(t, alice.db.NoGrowSync)
-	require.False(t, alice.db.NoFreelistSync)
+// Data that a Peer stores is durable when the call returns: it is in the book's
+// file, which syncs (see package ledger).
+func TestWhatAPeerStoresIsInTheBooksFile(t *testing.T) {
+	alice, bob, carol := three(t)
+	_, err := alice.Send(context.Background(), alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
+	require.NoError(t, err)
+	b, err := os.ReadFile(alice.ledger) // as a kill leaves it
+	require.NoError(t, err)
+	copied := filepath.Join(t.TempDir(), "ledger.db")
+	require.NoError(t, os.WriteFile(copied, b, 0o600))
+	alice.ledger = copied
+	alice.reopen(t)
+	require.Equal(t, map[pointer.Pointer]int{pointerOf("carol"): 1}, alice.fetch(t).Waiting)
+	for err := range alice.book.Ledger().Verify(t.Context()) {
+		require.NoError(t, err)
+	}
+	entries, err := os.ReadDir(filepath.Dir(copied))
+	require.NoError(t, err)
+	require.Len(t, entries, 1, "there is no other file")
 }
 
 // A message has one encoding. Another encoding is refused, whatever it
@@ -78,10 +92,9 @@ func TestAMessageThatTheBookCannotStoreIsDeliveredAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, mail.Messages, 2)
 	require.Len(t, report.Refused, 1, "all behind it waits, too")
-	require.NoError(t, carol.save(pointerOf("alice"), c))
+	carol.reopen(t)
+	require.NoError(t, carol.save(c))
 
-	carol.book, err = petname.Open(carol.ledger, testKey("carol's device"), petname.Options{Now: carol.clock.Now})
-	require.NoError(t, err)
 	carol.reopen(t)
 	require.Len(t, carol.fetch(t).Fresh, 2)
 	require.NotContains(t, alice.fetch(t).Waiting, pointerOf("carol"))
@@ -101,25 +114,25 @@ func TestRememberedIntroductionsAreBounded(t *testing.T) {
 	}
 	start := alice.clock.now
 	oldest, second := said(start), said(start.Add(time.Second))
-	require.NoError(t, alice.db.Update(func(tx *bbolt.Tx) error {
+	alice.edit(t, func(local *ledger.View) error {
 		for i := range maxSaid - 2 {
-			if err := tx.Bucket(bucketSaid).Put(saidKey(introduce.Introduction{Made: start.Add(time.Minute), ID: introduce.ID{byte(i), byte(i >> 8)}}), []byte("x")); err != nil {
+			if err := local.Put(tableSaid, saidKey(introduce.Introduction{Made: start.Add(time.Minute), ID: introduce.ID{byte(i), byte(i >> 8)}}), []byte("x")); err != nil {
 				return err
 			}
 		}
 		return nil
-	}))
+	})
 	last := said(start.Add(time.Hour))
-	b, err := alice.get(bucketSaid, saidKey(last))
+	b, err := alice.get(tableSaid, saidKey(last))
 	require.NoError(t, err)
 	signed, err := introduce.Open(b)
 	require.NoError(t, err)
 	require.NoError(t, alice.Said(signed), "one that is remembered displaces none")
-	n, err := alice.count(bucketSaid)
+	n, err := alice.count(tableSaid)
 	require.NoError(t, err)
 	require.Equal(t, maxSaid, n)
 	for i, there := range map[*introduce.Introduction]bool{&oldest: false, &second: true, &last: true} {
-		b, err := alice.get(bucketSaid, saidKey(*i))
+		b, err := alice.get(tableSaid, saidKey(*i))
 		require.NoError(t, err)
 		require.Equal(t, there, b != nil)
 	}
@@ -217,35 +230,30 @@ func TestWhatAChannelHasNoRoomForStaysInTheOutbox(t *testing.T) {
 	alice, bob, _ := three(t)
 	body := make([]byte, drop.MaxMessage-8)
 	const fit, all = drop.MaxQueueBytes / drop.MaxMessage, drop.MaxQueueBytes/drop.MaxMessage + 3
-	require.NoError(t, alice.db.Update(func(tx *bbolt.Tx) error {
+	alice.edit(t, func(local *ledger.View) error {
 		for i := range all {
 			body[0] = byte(i)
 			b, err := message{Kind: kindMutual, Body: body}.encode()
 			if err != nil {
 				return err
 			}
-			if err := push(tx, pointerOf(bob.name), b); err != nil {
+			if err := push(local, pointerOf(bob.name), b); err != nil {
 				return err
 			}
 		}
 		return nil
-	}))
+	})
 	_, waiting, err := alice.flush(context.Background(), alice.key, pointerOf("bob"))
 	require.Error(t, err)
 	require.GreaterOrEqual(t, waiting, fit)
 	var firsts []byte
-	require.NoError(t, alice.db.View(func(tx *bbolt.Tx) error {
-		require.Equal(t, all-waiting, queued(tx, pointerOf("bob")))
-		queue, err := drop.Unacknowledged(tx.Bucket(bucketChannels).Get(pointerOf("bob").Bytes()))
+	outbox := alice.rows(t, tableOutbox, nil)
+	require.Len(t, outbox, all-waiting)
+	for _, b := range append(alice.rows(t, tableQueue, pointerOf("bob").Bytes()), outbox...) {
+		m, err := decodeMessage(b)
 		require.NoError(t, err)
-		err = tx.Bucket(bucketOutbox).ForEach(func(_, b []byte) error { queue = append(queue, b); return nil })
-		for _, b := range queue {
-			m, err := decodeMessage(b)
-			require.NoError(t, err)
-			firsts = append(firsts, m.Body[0])
-		}
-		return err
-	}))
+		firsts = append(firsts, m.Body[0])
+	}
 	require.Len(t, firsts, all, "none is lost, and none is there twice")
 	require.IsIncreasing(t, firsts)
 }

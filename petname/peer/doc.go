@@ -1,7 +1,7 @@
 // Package peer is one person's running presence: it carries what people say to
 // each other, and puts what others said into the inbox of the book.
 //
-//	p, err := peer.Open(peer.Config{Book: book, Records: resolver, Store: node, Me: me, Sealing: keys, File: "post.db"})
+//	p := peer.Open(peer.Config{Book: book, Records: resolver, Store: node, Me: me, Sealing: keys})
 //	…
 //	signed, err := introduce.Introduction{To: alice, About: bob, Suggested: "Bob W", Expires: end}.Sign(identity, nil, now)
 //	sent, err := p.Send(ctx, identity, alice, signed)

@@ -92,16 +92,14 @@ func open(nickname string, network dht.Store) *person {
 	check(err)
 	me := pair.Identity{Pointer: key.Pointer(), Details: pointer.Details{Nickname: nickname,
 		Sealing: []pointer.SealingKey{{KEM: sealing.KEM().ID(), Key: sealing.PublicKey().Bytes()}}}}
-	p, err := peer.Open(peer.Config{
+	p := peer.Open(peer.Config{
 		Book:    book,
 		Records: &dht.Resolver{Stores: []dht.Store{network}},
 		Store:   network,
 		Me:      func(context.Context) (pair.Identity, error) { return me, nil },
 		Sealing: func() ([]hpke.PrivateKey, error) { return []hpke.PrivateKey{sealing}, nil },
-		File:    filepath.Join(dir, "post.db"),
 		Every:   10 * time.Millisecond, // a network in one process can be queried often
 	})
-	check(err)
 	return &person{p, key, book, dir}
 }
 
@@ -114,7 +112,6 @@ func (p *person) accept(s petname.Suggestion, as string) {
 }
 
 func (p *person) close() {
-	check(p.Close())
 	check(p.book.Close())
 	check(os.RemoveAll(p.dir))
 }

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdh"
 	"crypto/ed25519"
@@ -14,7 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/postage"
@@ -71,8 +75,8 @@ type person struct {
 	clock   *clock
 	sealing []hpke.PrivateKey
 	at      [][]byte // the addresses that it tells those whom it pairs with
-	file    string
-	ledger  string // the book's file
+	ledger  string   // the book's file
+	chain   []pointer.Succession
 	links   []pointer.CardLink
 	price   *postage.Price // asked of strangers; nil: they aren't heard
 }
@@ -82,7 +86,7 @@ func newPerson(t testing.TB, c *clock, network dht.Store, name string) *person {
 	dir := t.TempDir()
 	book, err := petname.Create(filepath.Join(dir, "ledger.db"), testKey(name), testKey(name+"'s device"), petname.Options{Now: c.Now})
 	require.NoError(t, err)
-	p := &person{name: name, key: testKey(name), book: book, network: network, clock: c, file: filepath.Join(dir, "post.db"), ledger: filepath.Join(dir, "ledger.db")}
+	p := &person{name: name, key: testKey(name), book: book, network: network, clock: c, ledger: filepath.Join(dir, "ledger.db")}
 	t.Cleanup(func() { require.NoError(t, p.book.Close()) })
 	for _, kem := range []hpke.KEM{hpke.DHKEM(ecdh.X25519()), hpke.MLKEM768X25519()} {
 		key, err := kem.GenerateKey()
@@ -90,30 +94,84 @@ func newPerson(t testing.TB, c *clock, network dht.Store, name string) *person {
 		p.sealing = append(p.sealing, key)
 	}
 	p.publish(t)
-	p.open(t)
-	t.Cleanup(func() { require.NoError(t, p.Close()) })
+	p.open()
 	return p
 }
 
-func (p *person) open(t testing.TB) {
-	t.Helper()
-	var err error
-	p.Peer, err = Open(Config{Book: p.book, Records: &dht.Resolver{Stores: []dht.Store{p.network}, Now: p.clock.Now}, Store: p.network,
-		Me: p.me, Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, File: p.file, Now: p.clock.Now,
+func (p *person) open() {
+	p.Peer = Open(Config{Book: p.book, Records: &dht.Resolver{Stores: []dht.Store{p.network}, Now: p.clock.Now}, Store: p.network,
+		Me: p.me, Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, Now: p.clock.Now,
 		Strangers: func() (postage.Price, bool) {
 			if p.price == nil {
 				return postage.Price{}, false
 			}
 			return *p.price, true
 		}})
-	require.NoError(t, err)
 }
 
 // reopen is what a restart does.
 func (p *person) reopen(t testing.TB) {
 	t.Helper()
-	require.NoError(t, p.Close())
-	p.open(t)
+	require.NoError(t, p.book.Close())
+	var err error
+	p.book, err = petname.Open(p.ledger, testKey(p.name+"'s device"), petname.Options{Now: p.clock.Now})
+	require.NoError(t, err)
+	require.NoError(t, p.book.Rotated(p.chain))
+	p.open()
+}
+
+// take and takeMutual run the Peer's methods in a transaction of their own.
+func (p *person) take(_ context.Context, by pointer.Pointer, m drop.Message, report *Report) (stop bool, err error) {
+	p.sessions.Lock()
+	defer p.sessions.Unlock()
+	if failed := p.update(func(tx tx) error {
+		if stop, err = p.Peer.take(tx, by, m, report); stop {
+			return err
+		}
+		return nil
+	}); failed != nil {
+		return true, failed
+	}
+	return false, err
+}
+
+func (p *person) takeMutual(by pointer.Pointer, body []byte, report *Report) (stop bool, err error) {
+	b, err := message{Kind: kindMutual, Body: body}.encode()
+	if err != nil {
+		return false, err
+	}
+	return p.take(context.Background(), by, drop.Message{Bytes: b}, report)
+}
+
+func (p *person) remember(who pointer.Pointer, k pointer.Details) error {
+	return p.update(func(tx tx) error { return remember(tx.local, who, k) })
+}
+
+// edit changes the tables.
+func (p *person) edit(t testing.TB, change func(local *ledger.View) error) {
+	t.Helper()
+	require.NoError(t, p.update(func(tx tx) error { return change(tx.local) }))
+}
+
+// rows returns the values of a table.
+func (p *person) rows(t testing.TB, table string, prefix []byte) (values [][]byte) {
+	t.Helper()
+	require.NoError(t, p.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(table, prefix) {
+			require.NoError(t, err)
+			values = append(values, bytes.Clone(row.Value))
+		}
+		return nil
+	}))
+	return values
+}
+
+func (p *person) loadStarted(session mutual.Session) (i *mutual.Introducer, err error) {
+	err = p.view(func(local *ledger.View) error {
+		i, err = loadStarted(local, session)
+		return err
+	})
+	return i, err
 }
 
 func (p *person) next() pointer.Commitment {

@@ -8,8 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/pointer"
@@ -32,8 +31,6 @@ func (p *Peer) Send(ctx context.Context, key crypto.Signer, to pointer.Pointer, 
 // Life is how long an introduction is good for unless something else is said.
 const Life = 30 * 24 * time.Hour
 
-var bucketSaid = []byte("said") // id of an introduction → it, signed by me
-
 // maxSaid bounds the introductions by me that are remembered: the oldest go first.
 const maxSaid = 10_000
 
@@ -44,19 +41,28 @@ func (p *Peer) Said(s introduce.Statement) error {
 	if !is {
 		return fmt.Errorf("%w: is of kind %d, and no introduction", introduce.ErrInvalid, s.Kind())
 	}
-	return p.db.Update(func(tx *bbolt.Tx) error {
-		said, key := tx.Bucket(bucketSaid), saidKey(i)
-		if said.Get(key) != nil {
-			return nil
+	return p.update(func(tx tx) error {
+		key := saidKey(i)
+		if old, err := tx.local.Get(tableSaid, key); err != nil || old != nil {
+			return err
 		}
-		// Stats counts what was there before this transaction.
-		for n := said.Stats().KeyN; n >= maxSaid; n-- {
-			k, _ := said.Cursor().First()
-			if err := said.Delete(k); err != nil {
+		n, err := tx.local.Count(tableSaid)
+		if err != nil {
+			return err
+		}
+		for row, err := range tx.local.Scan(tableSaid, nil) {
+			if err != nil {
 				return err
 			}
+			if n < maxSaid {
+				break
+			}
+			if err := tx.local.Delete(tableSaid, row.Key); err != nil {
+				return err
+			}
+			n--
 		}
-		return said.Put(key, s.Bytes())
+		return tx.local.Put(tableSaid, key, s.Bytes())
 	})
 }
 
@@ -79,16 +85,24 @@ func saidKey(i introduce.Introduction) []byte {
 // has not expired, and gives what that was.
 func (p *Peer) Retract(ctx context.Context, key crypto.Signer, to, about pointer.Pointer) ([]introduce.Introduction, Sent, error) {
 	var found []introduce.Introduction
-	err := p.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketSaid).ForEach(func(_, signed []byte) error {
-			s, err := introduce.Open(signed, introduce.KindIntroduction) // a row of this file has no checksum
-			i, _ := s.Introduction()
-			if err == nil && i.CheckTime(p.c.Now()) == nil && p.same(i.To, to) && p.same(i.About, about) {
-				found = append(found, i)
+	var all []introduce.Introduction
+	err := p.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableSaid, nil) {
+			if err != nil {
+				return err
 			}
-			return nil
-		})
+			s, err := introduce.Restore(row.Value, introduce.KindIntroduction) // the row has a checksum
+			if i, _ := s.Introduction(); err == nil && i.CheckTime(p.c.Now()) == nil {
+				all = append(all, i)
+			}
+		}
+		return nil
 	})
+	for _, i := range all {
+		if p.same(i.To, to) && p.same(i.About, about) {
+			found = append(found, i)
+		}
+	}
 	if err != nil || len(found) == 0 {
 		return nil, "", cmp.Or(err, fmt.Errorf("%s was not introduced to %s, or it has expired: %w", about, to, petname.ErrNotFound))
 	}
@@ -101,8 +115,7 @@ func (p *Peer) Retract(ctx context.Context, key crypto.Signer, to, about pointer
 		if sent, err = p.Send(ctx, key, to, signed); sent == "" {
 			return nil, "", err
 		}
-		err = p.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketSaid).Delete(saidKey(i)) })
-		if err != nil {
+		if err := p.delete1(tableSaid, saidKey(i)); err != nil {
 			return nil, "", err
 		}
 	}

@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto"
@@ -9,9 +8,8 @@ import (
 	"fmt"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/doorstep"
 	"github.com/petnames-go/petnames/petname/introduce"
@@ -19,8 +17,6 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
-
-var bucketKnocks = []byte("knocks") // pointer at whose door I knock → wireKnock
 
 const (
 	// KnockLife is for how long somebody is knocked for unless something else is
@@ -90,7 +86,7 @@ func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (Knocked, 
 	if life := out.Introduction.Expires.Sub(now); life > petname.MaxStrangerLife {
 		return fail(fmt.Errorf("knocking for %s: at most %d days", life, petname.MaxStrangerLife/(24*time.Hour)))
 	}
-	if n, err := p.count(bucketKnocks); err != nil || n >= maxKnocks {
+	if n, err := p.count(tableKnocks); err != nil || n >= maxKnocks {
 		return fail(cmpErr(err, ErrKnocks))
 	}
 	// Work for somebody to whom nothing can be sealed would be in vain.
@@ -150,27 +146,26 @@ func (p *Peer) saveKnock(to pointer.Pointer, w wireKnock) error {
 	if err != nil {
 		return err
 	}
-	return p.put1(bucketKnocks, to.Bytes(), b)
+	return p.put1(tableKnocks, to.Bytes(), b)
 }
 
 // StopKnocking ends knocking at somebody's door, and reports whether I did. What
 // lies there goes within four hours.
 func (p *Peer) StopKnocking(to pointer.Pointer) (was bool, err error) {
-	err = p.db.Update(func(tx *bbolt.Tx) error {
-		was = tx.Bucket(bucketKnocks).Get(to.Bytes()) != nil
-		return tx.Bucket(bucketKnocks).Delete(to.Bytes())
+	err = p.update(func(tx tx) error {
+		row, err := tx.local.Get(tableKnocks, to.Bytes())
+		if was = row != nil; err != nil || !was {
+			return err
+		}
+		return tx.local.Delete(tableKnocks, to.Bytes())
 	})
 	return was, err
 }
 
 // answered ends knocking at the door of somebody who wrote.
 func (p *Peer) answered(by pointer.Pointer) error {
-	knocking := false
-	err := p.db.View(func(tx *bbolt.Tx) error {
-		knocking = tx.Bucket(bucketKnocks).Get(by.Bytes()) != nil
-		return nil
-	})
-	if err != nil || !knocking { // most often, and then there is nothing to write
+	row, err := p.get(tableKnocks, by.Bytes())
+	if err != nil || row == nil { // most often, and then there is nothing to write
 		return err
 	}
 	_, err = p.StopKnocking(by)
@@ -190,33 +185,37 @@ func (p *Peer) knockAgain(ctx context.Context) error {
 	}
 	var due []knock
 	now := p.c.Now()
-	err := p.db.Update(func(tx *bbolt.Tx) error {
-		var over [][]byte
-		err := tx.Bucket(bucketKnocks).ForEach(func(k, b []byte) error {
-			to, err := pointer.FromBytes(k)
+	var over []pointer.Pointer
+	err := p.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableKnocks, nil) {
+			if err != nil {
+				return err
+			}
+			to, err := pointer.FromBytes(row.Key)
 			if err != nil {
 				return fmt.Errorf("knocking: %w", err)
 			}
 			var w wireKnock
-			if err := canonical.UnmarshalLoose(b, &w, canonical.Bounds{}); err != nil {
+			if err := canonical.UnmarshalLoose(row.Value, &w, canonical.Bounds{}); err != nil {
 				return fmt.Errorf("knocking at %s: %w", to, err)
 			}
-			s, err := introduce.Open(w.Statement, introduce.KindIntroduction)
+			s, err := introduce.Restore(w.Statement, introduce.KindIntroduction) // the row has a checksum
 			i, _ := s.Introduction()
-			if err != nil || i.CheckTime(now) != nil || i.By != p.c.Book.Identity() { // expired; or my key has gone on since
-				over = append(over, bytes.Clone(k))
+			if err != nil || i.CheckTime(now) != nil || i.By != p.c.Book.Identity() { // expired; or the owner's key has been rotated since
+				over = append(over, to)
 			} else if !w.Left || w.Seed != postage.SeedAt(now) {
 				due = append(due, knock{to, w})
 			}
-			return nil
-		})
-		for _, k := range over {
-			err = errors.Join(err, tx.Bucket(bucketKnocks).Delete(k))
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
+	}
+	for _, to := range over {
+		if _, err := p.StopKnocking(to); err != nil {
+			return err
+		}
 	}
 	var errs []error
 	worked := false

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/bbolt"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
@@ -284,9 +283,9 @@ func TestWorkThatASyncHasNoTimeForGoesOn(t *testing.T) {
 	require.Equal(t, 1, sam.fetch(t).Knocking)
 	alice.clock.now = alice.clock.now.Add(3 * postage.Seed)
 	kept := func() (w wireKnock) {
-		require.NoError(t, sam.db.View(func(tx *bbolt.Tx) error {
-			return canonical.UnmarshalLoose(tx.Bucket(bucketKnocks).Get(pointerOf("alice").Bytes()), &w, canonical.Bounds{})
-		}))
+		b, err := sam.get(tableKnocks, pointerOf("alice").Bytes())
+		require.NoError(t, err)
+		require.NoError(t, canonical.UnmarshalLoose(b, &w, canonical.Bounds{}))
 		return w
 	}
 	// One whose time is over after the first puzzle.
@@ -369,15 +368,12 @@ func TestASyncDoesTheWorkForOneMessage(t *testing.T) {
 	sam.knock(t, sue, "hello")
 	alice.clock.now = alice.clock.now.Add(2 * postage.Seed)
 	made := func() (n int) {
-		require.NoError(t, sam.db.View(func(tx *bbolt.Tx) error {
-			return tx.Bucket(bucketKnocks).ForEach(func(_, b []byte) error {
-				var w wireKnock
-				if w.Seed = 0; canonical.UnmarshalLoose(b, &w, canonical.Bounds{}) == nil && w.Seed == postage.SeedAt(alice.clock.now) && w.Left {
-					n++
-				}
-				return nil
-			})
-		}))
+		for _, b := range sam.rows(t, tableKnocks, nil) {
+			var w wireKnock
+			if canonical.UnmarshalLoose(b, &w, canonical.Bounds{}) == nil && w.Seed == postage.SeedAt(alice.clock.now) && w.Left {
+				n++
+			}
+		}
 		return n
 	}
 	for want := range 3 {

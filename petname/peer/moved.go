@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,20 +8,15 @@ import (
 	"slices"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// bucketFormer has the channels of keys that I had before: pointer of the party ‖
-// my pointer then → until when they are looked at (8 bytes, ms since 1970) ‖ state.
-//
 // A channel is between two pointers. When mine has gone on, a new one begins with
 // each party, and the one of before is still read: whoever hasn't heard of it
 // writes there. It can't be written to, the key being gone.
-var bucketFormer = []byte("former")
 
 // formerKept is as long as a record of the other's can be found in.
 const formerKept = 2 * drop.Epoch
@@ -33,39 +27,51 @@ type former struct {
 	state       []byte
 }
 
-func (f former) put(tx *bbolt.Tx) error {
-	value := binary.BigEndian.AppendUint64(nil, uint64(f.until.UnixMilli()))
-	return tx.Bucket(bucketFormer).Put(f.key(), append(value, f.state...))
+func (f former) at() place {
+	return place{heads: tableFormer, queue: tableFormerQueue, key: slices.Concat(f.party.Bytes(), f.self.Bytes()),
+		prefix: binary.BigEndian.AppendUint64(nil, uint64(f.until.UnixMilli()))}
 }
-
-func (f former) key() []byte { return slices.Concat(f.party.Bytes(), f.self.Bytes()) }
 
 // retire lays a channel of a former key of mine aside, whose turn it is.
 func (p *Peer) retire(to, self pointer.Pointer, state []byte) error {
-	f := former{to, self, p.c.Now().Add(formerKept), state}
-	return p.db.Update(func(tx *bbolt.Tx) error {
-		return errors.Join(f.put(tx), tx.Bucket(bucketChannels).Delete(to.Bytes()))
+	parts, err := drop.Split(state)
+	if err != nil {
+		return err
+	}
+	f := former{party: to, self: self, until: p.c.Now().Add(formerKept)}
+	return p.update(func(tx tx) error {
+		if err := f.at().store(tx.local, parts); err != nil {
+			return err
+		}
+		return placeOf(to).remove(tx.local)
 	})
 }
 
 // formers are all the channels of before.
 func (p *Peer) formers() (all []former, err error) {
-	err = p.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketFormer).ForEach(func(k, v []byte) error {
-			mine := len(p.c.Book.Identity().Bytes()) // as long as that of any Ed25519 key
+	mine := len(p.c.Book.Identity().Bytes()) // as long as that of any Ed25519 key
+	err = p.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableFormer, nil) {
+			if err != nil {
+				return err
+			}
+			k, v := row.Key, row.Value
 			if len(k) < mine || len(v) < 8 {
 				return fmt.Errorf("former channel: row of %d and %d bytes", len(k), len(v))
 			}
-			f := former{until: time.UnixMilli(int64(binary.BigEndian.Uint64(v))), state: bytes.Clone(v[8:])}
+			f := former{until: time.UnixMilli(int64(binary.BigEndian.Uint64(v)))}
 			if f.party, err = pointer.FromBytes(k[:len(k)-mine]); err == nil {
 				f.self, err = pointer.FromBytes(k[len(k)-mine:])
+			}
+			if err == nil {
+				f.state, err = f.at().load(local)
 			}
 			if err != nil {
 				return fmt.Errorf("former channel: %w", err)
 			}
 			all = append(all, f)
-			return nil
-		})
+		}
+		return nil
 	})
 	return all, err
 }
@@ -101,7 +107,7 @@ func (p *Peer) syncOne(ctx context.Context, f former, report *Report) error {
 	if err != nil {
 		return err
 	}
-	l := &line{c, p.store(addresses)}
+	l := &line{c, p.store(addresses), f.at()}
 	if _, err := p.receive(ctx, f.party, l, report); err != nil {
 		return err
 	}
@@ -112,13 +118,10 @@ func (p *Peer) syncOne(ctx context.Context, f former, report *Report) error {
 	case waiting > 0:
 		report.Waiting[f.party] += waiting
 	}
-	f.state = l.State()
-	return p.db.Update(func(tx *bbolt.Tx) error {
-		if over {
-			return tx.Bucket(bucketFormer).Delete(f.key())
-		}
-		return f.put(tx)
-	})
+	if !over {
+		return p.save(l)
+	}
+	return p.update(func(tx tx) error { return l.at.remove(tx.local) })
 }
 
 // follow gives where the contact with a pointer is now. If its key has gone on,
@@ -133,30 +136,20 @@ func (p *Peer) follow(from pointer.Pointer) (to pointer.Pointer, err error) {
 		return from, err
 	}
 	defer p.turn(from)()
-	return c.Pointer, p.db.Update(func(tx *bbolt.Tx) error {
-		channels, outbox := tx.Bucket(bucketChannels), tx.Bucket(bucketOutbox)
-		var waiting [][]byte
-		if state := channels.Get(from.Bytes()); state != nil {
-			if waiting, err = drop.Unacknowledged(state); err != nil {
-				return err
+	return c.Pointer, p.update(func(tx tx) error {
+		for _, table := range []string{tableQueue, tableOutbox} {
+			for row, err := range tx.local.Scan(table, from.Bytes()) {
+				if err != nil {
+					return err
+				}
+				if err := push(tx.local, c.Pointer, row.Value); err != nil {
+					return err
+				}
+				if err := tx.local.Delete(table, row.Key); err != nil {
+					return err
+				}
 			}
 		}
-		prefix := from.Bytes()
-		var keys [][]byte
-		at := outbox.Cursor()
-		for k, v := at.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = at.Next() {
-			keys, waiting = append(keys, bytes.Clone(k)), append(waiting, bytes.Clone(v))
-		}
-		for _, k := range keys {
-			if err := outbox.Delete(k); err != nil {
-				return err
-			}
-		}
-		for _, m := range waiting {
-			if err := push(tx, c.Pointer, m); err != nil {
-				return err
-			}
-		}
-		return channels.Delete(from.Bytes())
+		return tx.local.Delete(tableChannels, from.Bytes())
 	})
 }

@@ -1,7 +1,6 @@
 package peer
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/bbolt"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/drop"
@@ -34,7 +32,8 @@ func (p *person) goesOn(t testing.TB) (from, to pointer.Pointer, chain []pointer
 	step, err := pointer.Succeed(pointerOf(p.name), next, after, p.key)
 	require.NoError(t, err)
 	chain = []pointer.Succession{step}
-	require.NoError(t, p.book.Rotated(chain))
+	p.chain = append(p.chain, step)
+	require.NoError(t, p.book.Rotated(p.chain))
 	to, err = pointer.FromPublicKey(next.Public())
 	require.NoError(t, err)
 	p.publishes(t, p.key, 1, pointer.Card{Nickname: p.name, Next: p.next(), Successor: to})
@@ -373,9 +372,9 @@ func TestAllThatIsQueuedFollowsOnceAndInOrder(t *testing.T) {
 	ctx := context.Background()
 	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
-	require.NoError(t, alice.db.Update(func(tx *bbolt.Tx) error {
-		return errors.Join(push(tx, pointerOf("carol"), []byte("second")), push(tx, pointerOf("carol"), []byte("third")), push(tx, pointerOf("bob"), []byte("bob's")))
-	}))
+	alice.edit(t, func(local *ledger.View) error {
+		return errors.Join(push(local, pointerOf("carol"), []byte("second")), push(local, pointerOf("carol"), []byte("third")), push(local, pointerOf("bob"), []byte("bob's")))
+	})
 	from, to, chain := carol.goesOn(t)
 	require.NoError(t, alice.book.Succeed(from, chain))
 	for range 2 {
@@ -383,17 +382,11 @@ func TestAllThatIsQueuedFollowsOnceAndInOrder(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, to, at)
 		require.False(t, alice.has(from))
-		require.NoError(t, alice.db.View(func(tx *bbolt.Tx) error {
-			require.Zero(t, queued(tx, from))
-			require.Equal(t, 1, queued(tx, pointerOf("bob")))
-			require.Equal(t, 3, queued(tx, to))
-			var waiting []string
-			at := tx.Bucket(bucketOutbox).Cursor()
-			for k, v := at.Seek(to.Bytes()); bytes.HasPrefix(k, to.Bytes()); k, v = at.Next() {
-				waiting = append(waiting, string(v))
-			}
-			require.Equal(t, []string{"second", "third"}, waiting[1:])
-			return nil
-		}))
+		require.Empty(t, alice.rows(t, tableQueue, from.Bytes()))
+		require.Empty(t, alice.rows(t, tableOutbox, from.Bytes()))
+		require.Len(t, alice.rows(t, tableOutbox, pointerOf("bob").Bytes()), 1)
+		waiting := alice.rows(t, tableOutbox, to.Bytes())
+		require.Len(t, waiting, 3)
+		require.Equal(t, [][]byte{[]byte("second"), []byte("third")}, waiting[1:])
 	}
 }

@@ -7,8 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/pointer"
@@ -110,7 +109,11 @@ func (p *Peer) WithdrawMutual(ctx context.Context, key crypto.Signer, session mu
 func (p *Peer) withdraw(session mutual.Session) (*mutual.Introducer, error) {
 	p.sessions.Lock()
 	defer p.sessions.Unlock()
-	i, err := p.loadStarted(session)
+	var i *mutual.Introducer
+	err := p.view(func(local *ledger.View) (err error) {
+		i, err = loadStarted(local, session)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -138,12 +141,9 @@ func (p *Peer) AcceptMutual(ctx context.Context, key crypto.Signer, offer petnam
 			return nil, nil
 		}
 		return v.Accept(p.c.Now(), p.c.Rand, key, me.Details)
-	})
+	}, func(book *petname.Book) error { return book.Consent(offer) })
 	if err != nil {
 		return Mutual{}, "", err
-	}
-	if err := p.c.Book.Consent(offer); err != nil {
-		return m, "", err
 	}
 	sent, err := p.flushTo(ctx, key, m.By)
 	return m, sent, err
@@ -156,10 +156,10 @@ func (p *Peer) DeclineMutual(ctx context.Context, key crypto.Signer, offer petna
 		if phase, _ := v.Phase(); phase == mutual.Active {
 			return nil, fmt.Errorf("suggestion %s: you were introduced already: %w", offer, petname.ErrDecided)
 		}
-		if _, err := p.c.Book.Decline(offer, false); err != nil {
-			return nil, err
-		}
 		return v.Decline(), nil
+	}, func(book *petname.Book) error {
+		_, err := book.Decline(offer, false)
+		return err
 	})
 	if err != nil {
 		return Mutual{}, "", err
@@ -168,8 +168,9 @@ func (p *Peer) DeclineMutual(ctx context.Context, key crypto.Signer, offer petna
 	return m, sent, err
 }
 
-// answer changes the session of an offer, and makes what it says durable.
-func (p *Peer) answer(offer petname.SuggestionID, change func(*mutual.Invitee) ([]mutual.Outgoing, error)) (Mutual, error) {
+// answer changes the session of an offer, and makes what it says durable,
+// together with what decide changes in the book.
+func (p *Peer) answer(offer petname.SuggestionID, change func(*mutual.Invitee) ([]mutual.Outgoing, error), decide func(*petname.Book) error) (Mutual, error) {
 	p.sessions.Lock()
 	defer p.sessions.Unlock()
 	all, err := p.invitedAll()
@@ -185,7 +186,14 @@ func (p *Peer) answer(offer petname.SuggestionID, change func(*mutual.Invitee) (
 		if err != nil && !errors.As(err, &ended) {
 			return Mutual{}, err
 		}
-		return s.mutual(), errors.Join(err, p.saveInvited(s, out))
+		return s.mutual(), errors.Join(err, p.update(func(tx tx) error {
+			if ended == nil {
+				if err := decide(tx.book); err != nil {
+					return err
+				}
+			}
+			return putInvited(tx.local, s, out)
+		}))
 	}
 	return Mutual{}, fmt.Errorf("suggestion %s is no offer that this device was made, or its end has come: %w", offer, petname.ErrNotFound)
 }
@@ -226,15 +234,14 @@ func (s invited) mutual() Mutual {
 }
 
 // takeMutual processes a message of a mutual introduction: see take. What it
-// makes the session say is in the outbox when it returns.
-func (p *Peer) takeMutual(by pointer.Pointer, body []byte, report *Report) (stop bool, err error) {
+// makes the session say is in the outbox when it returns. The caller has
+// p.sessions.
+func (p *Peer) takeMutual(tx tx, by pointer.Pointer, body []byte, report *Report) (stop bool, err error) {
 	session, kind, err := mutual.SessionOf(body)
 	if err != nil {
 		return false, err
 	}
-	p.sessions.Lock()
-	defer p.sessions.Unlock()
-	i, err := p.loadStarted(session)
+	i, err := loadStarted(tx.local, session)
 	if err != nil {
 		return true, err
 	}
@@ -244,14 +251,14 @@ func (p *Peer) takeMutual(by pointer.Pointer, body []byte, report *Report) (stop
 	if i != nil {
 		before := started(i)
 		out, err := i.Handle(p.c.Now(), by, body)
-		return p.took(err, before, func() Mutual { return started(i) }, func() error { return p.saveStarted(i, out) }, report)
+		return p.took(err, before, func() Mutual { return started(i) }, func() error { return putStarted(tx.local, i, out) }, report)
 	}
-	s, err := p.loadInvited(by, session)
+	s, err := loadInvited(tx.local, by, session)
 	if err != nil {
 		return true, err
 	}
 	if s == nil && kind == mutual.KindRequest {
-		if s, err = p.invite(by, body); err != nil {
+		if s, err = p.invite(tx, by, body); err != nil {
 			return !refusal(err) && !errors.As(err, new(*mutual.EndedError)) && !errors.Is(err, ErrTooMany), err
 		}
 	}
@@ -260,11 +267,11 @@ func (p *Peer) takeMutual(by pointer.Pointer, body []byte, report *Report) (stop
 	}
 	before := s.mutual()
 	out, err := s.Handle(p.c.Now(), by, body)
-	stop, err = p.took(err, before, s.mutual, func() error { return p.saveInvited(*s, out) }, report)
+	stop, err = p.took(err, before, s.mutual, func() error { return putInvited(tx.local, *s, out) }, report)
 	if phase, _ := s.Phase(); err != nil || phase != mutual.Invited {
 		return stop, err
 	}
-	return p.offer(s, body, report)
+	return p.offer(tx, s, body, report)
 }
 
 // took makes durable what a message changed.
@@ -286,12 +293,12 @@ func (p *Peer) took(err error, before Mutual, now func() Mutual, save func() err
 }
 
 // invite keeps a new offer, unless there are too many.
-func (p *Peer) invite(by pointer.Pointer, request []byte) (*invited, error) {
+func (p *Peer) invite(tx tx, by pointer.Pointer, request []byte) (*invited, error) {
 	v, err := mutual.Receive(p.c.Now(), p.c.Book.Identity(), by, request)
 	if err != nil {
 		return nil, err
 	}
-	all, err := p.invitedAll()
+	all, err := invitedRows(tx.local)
 	if err != nil {
 		return nil, err
 	}
@@ -306,45 +313,43 @@ func (p *Peer) invite(by pointer.Pointer, request []byte) (*invited, error) {
 		}
 	}
 	if going >= MaxOffers || kept >= maxRemembered {
-		out := v.Decline()
-		err := p.db.Update(func(tx *bbolt.Tx) error {
-			if queued(tx, by) >= maxDeclines {
-				return nil // who makes offers without end, and hears no answer, gets none
-			}
-			return post(tx, out)
-		})
+		n, err := queued(tx.local, by)
+		if err == nil && n < maxDeclines { // who makes offers without end, and hears no answer, gets none
+			err = post(tx.local, v.Decline())
+		}
 		if err != nil {
 			return nil, err
 		}
 		return nil, fmt.Errorf("by %s: %w: it was declined", by, ErrTooMany)
 	}
 	s := &invited{Invitee: v}
-	return s, p.saveInvited(*s, nil)
+	return s, putInvited(tx.local, *s, nil)
 }
 
 // offer puts an offer into the inbox. Whoever is not heard leaves nothing behind.
-func (p *Peer) offer(s *invited, request []byte, report *Report) (stop bool, err error) {
-	id, fresh, err := p.c.Book.Suggest(petname.Suggestion{Kind: petname.Mutual, Channel: "drop", Evidence: request})
+func (p *Peer) offer(tx tx, s *invited, request []byte, report *Report) (stop bool, err error) {
+	id, fresh, err := tx.book.Suggest(petname.Suggestion{Kind: petname.Mutual, Channel: "drop", Evidence: request})
 	switch {
 	case errors.Is(err, petname.ErrInboxFull):
 		return true, fmt.Errorf("%w: it waits with who sent it", err)
 	case err != nil && refusal(err):
-		return false, errors.Join(err, p.forgetOffer(s.key()))
+		return false, errors.Join(err, tx.local.Delete(tableInvited, s.key()))
 	case err != nil:
 		return true, err
 	}
 	s.offer = id
-	if err := p.saveInvited(*s, nil); err != nil {
+	if err := putInvited(tx.local, *s, nil); err != nil {
 		return true, err
 	}
 	if !fresh {
 		return false, nil
 	}
-	return false, p.tell(id, report)
+	return false, tx.addFresh(id, report)
 }
 
-func (p *Peer) tell(id petname.SuggestionID, report *Report) error {
-	s, err := p.c.Book.Suggestion(id.String())
+// addFresh reports a suggestion that is new in the inbox.
+func (tx tx) addFresh(id petname.SuggestionID, report *Report) error {
+	s, err := tx.book.Suggestion(id.String())
 	if err == nil {
 		report.Fresh = append(report.Fresh, s)
 	}
@@ -364,33 +369,38 @@ func (p *Peer) settle(report *Report) error {
 		if s.told || phase < mutual.Active {
 			continue
 		}
-		if err := p.conclude(s, report); err != nil {
+		var one Report
+		err := p.update(func(tx tx) error {
+			if err := p.conclude(tx, s, &one); err != nil {
+				return err
+			}
+			s.told = true
+			return putInvited(tx.local, s, nil)
+		})
+		if err != nil {
 			report.Errs = append(report.Errs, err)
 			continue
 		}
-		s.told = true
-		if err := p.saveInvited(s, nil); err != nil {
-			return err
-		}
+		report.add(one)
 	}
 	return nil
 }
 
-func (p *Peer) conclude(s invited, report *Report) error {
+func (p *Peer) conclude(tx tx, s invited, report *Report) error {
 	phase, reason := s.Phase()
 	offered := s.offer != petname.SuggestionID{}
 	if phase == mutual.Ended {
 		if !offered || reason == mutual.Expired { // the inbox knows when it expires
 			return nil
 		}
-		offer, err := p.c.Book.Suggestion(s.offer.String())
+		offer, err := tx.book.Suggestion(s.offer.String())
 		if err != nil || offer.State == petname.Declined {
 			return err // by me
 		}
-		return p.c.Book.Withdraw(s.offer)
+		return tx.book.Withdraw(s.offer)
 	}
 	if offered {
-		if err := p.c.Book.Consent(s.offer); err != nil {
+		if err := tx.book.Consent(s.offer); err != nil {
 			return err
 		}
 	}
@@ -398,7 +408,7 @@ func (p *Peer) conclude(s invited, report *Report) error {
 	if err != nil {
 		return err
 	}
-	id, fresh, err := p.c.Book.Suggest(petname.Suggestion{Kind: petname.Acquainted, Channel: "drop", Evidence: s.Transcript()})
+	id, fresh, err := tx.book.Suggest(petname.Suggestion{Kind: petname.Acquainted, Channel: "drop", Evidence: s.Transcript()})
 	if err != nil && refusal(err) {
 		report.Refused = append(report.Refused, Refusal{s.Request().By, err})
 		return nil
@@ -407,17 +417,17 @@ func (p *Peer) conclude(s invited, report *Report) error {
 		return err
 	}
 	// Where to write to it, until there is a card; what it told me itself stands.
-	if before, err := p.known(summary.Pointer); err != nil {
+	if before, err := knownOf(tx.local, summary.Pointer); err != nil {
 		return err
 	} else if before.Sealing == nil {
-		if err := p.remember(summary.Pointer, summary.Payload); err != nil {
+		if err := remember(tx.local, summary.Pointer, summary.Payload); err != nil {
 			return err
 		}
 	}
 	if !fresh {
 		return nil
 	}
-	return p.tell(id, report)
+	return tx.addFresh(id, report)
 }
 
 // prove sends what needs the identity's key, and waited for it.
@@ -463,7 +473,7 @@ func (p *Peer) expire(report *Report) error {
 		if i.Expire(now) {
 			report.Mutual = append(report.Mutual, started(i))
 		}
-		if err := p.drop(bucketStarted, m.Session[:], m.Session); err != nil {
+		if err := p.drop(tableStarted, m.Session[:], m.Session); err != nil {
 			return err
 		}
 	}
@@ -479,7 +489,7 @@ func (p *Peer) expire(report *Report) error {
 		if s.Expire(now) {
 			report.Mutual = append(report.Mutual, s.mutual())
 		}
-		if err := p.drop(bucketInvited, s.key(), m.Session); err != nil {
+		if err := p.drop(tableInvited, s.key(), m.Session); err != nil {
 			return err
 		}
 	}

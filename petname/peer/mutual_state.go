@@ -1,26 +1,18 @@
 package peer
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// The buckets of mutual introductions. Whoever reads one and writes it back has
-// p.sessions.
-var (
-	bucketInvited = []byte("invited") // pointer of the introducer ‖ session → invitedState
-	bucketStarted = []byte("started") // session → state of a mutual.Introducer
-)
-
-// invited is a session that somebody offered me.
+// invited is a session that somebody offered me. Whoever reads one of these, or
+// one of mine, and writes it back, has p.sessions.
 type invited struct {
 	*mutual.Invitee
 	offer petname.SuggestionID // in the inbox; zero: it isn't there yet
@@ -60,26 +52,18 @@ func decodeInvited(b []byte) (*invited, error) {
 	return s, nil
 }
 
-func (p *Peer) get(bucket, key []byte) (value []byte, err error) {
-	err = p.db.View(func(tx *bbolt.Tx) error {
-		value = bytes.Clone(tx.Bucket(bucket).Get(key))
-		return nil
-	})
-	return value, err
-}
-
-// loadInvited gives nil if there is none.
-func (p *Peer) loadInvited(by pointer.Pointer, session mutual.Session) (*invited, error) {
-	b, err := p.get(bucketInvited, invitedKey(by, session))
+// loadInvited returns nil if there is none.
+func loadInvited(local *ledger.View, by pointer.Pointer, session mutual.Session) (*invited, error) {
+	b, err := local.Get(tableInvited, invitedKey(by, session))
 	if err != nil || b == nil {
 		return nil, err
 	}
 	return decodeInvited(b)
 }
 
-// loadStarted gives nil if there is none.
-func (p *Peer) loadStarted(session mutual.Session) (*mutual.Introducer, error) {
-	b, err := p.get(bucketStarted, session[:])
+// loadStarted returns nil if there is none.
+func loadStarted(local *ledger.View, session mutual.Session) (*mutual.Introducer, error) {
+	b, err := local.Get(tableStarted, session[:])
 	if err != nil || b == nil {
 		return nil, err
 	}
@@ -87,83 +71,92 @@ func (p *Peer) loadStarted(session mutual.Session) (*mutual.Introducer, error) {
 }
 
 func (p *Peer) invitedAll() (all []invited, err error) {
-	err = p.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketInvited).ForEach(func(_, b []byte) error {
-			s, err := decodeInvited(b)
-			if err == nil {
-				all = append(all, *s)
-			}
-			return err
-		})
+	err = p.view(func(local *ledger.View) error {
+		all, err = invitedRows(local)
+		return err
 	})
 	return all, err
 }
 
+func invitedRows(local *ledger.View) (all []invited, err error) {
+	for row, err := range local.Scan(tableInvited, nil) {
+		if err != nil {
+			return nil, err
+		}
+		s, err := decodeInvited(row.Value)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, *s)
+	}
+	return all, nil
+}
+
 func (p *Peer) startedAll() (all []*mutual.Introducer, err error) {
-	err = p.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketStarted).ForEach(func(_, b []byte) error {
-			i, err := mutual.RestoreIntroducer(b)
+	err = p.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableStarted, nil) {
+			if err != nil {
+				return err
+			}
+			i, err := mutual.RestoreIntroducer(row.Value)
+			if err != nil {
+				return err
+			}
 			all = append(all, i)
-			return err
-		})
+		}
+		return nil
 	})
 	return all, err
 }
 
 // saveInvited makes a session, and what it says, durable in one.
 func (p *Peer) saveInvited(s invited, out []mutual.Outgoing) error {
+	return p.update(func(tx tx) error { return putInvited(tx.local, s, out) })
+}
+
+func putInvited(local *ledger.View, s invited, out []mutual.Outgoing) error {
 	b, err := canonical.Marshal(invitedState{State: s.State(), Offer: s.offer[:], Told: s.told})
 	if err != nil {
 		return err
 	}
-	return p.db.Update(func(tx *bbolt.Tx) error {
-		if err := tx.Bucket(bucketInvited).Put(s.key(), b); err != nil {
-			return err
-		}
-		return post(tx, out)
-	})
+	if err := local.Put(tableInvited, s.key(), b); err != nil {
+		return err
+	}
+	return post(local, out)
 }
 
 // saveStarted: likewise.
 func (p *Peer) saveStarted(i *mutual.Introducer, out []mutual.Outgoing) error {
-	session := i.Requests()[0].Session
-	return p.db.Update(func(tx *bbolt.Tx) error {
-		if err := tx.Bucket(bucketStarted).Put(session[:], i.State()); err != nil {
-			return err
-		}
-		return post(tx, out)
-	})
+	return p.update(func(tx tx) error { return putStarted(tx.local, i, out) })
 }
 
-// forgetOffer takes out an offer that nothing was said on.
-func (p *Peer) forgetOffer(key []byte) error {
-	return p.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketInvited).Delete(key) })
+func putStarted(local *ledger.View, i *mutual.Introducer, out []mutual.Outgoing) error {
+	session := i.Requests()[0].Session
+	if err := local.Put(tableStarted, session[:], i.State()); err != nil {
+		return err
+	}
+	return post(local, out)
 }
 
 // drop takes out a session whose end has come, and what of it is still in the
 // outbox: nobody would take it any more.
-func (p *Peer) drop(bucket, key []byte, session mutual.Session) error {
-	return p.db.Update(func(tx *bbolt.Tx) error {
-		outbox := tx.Bucket(bucketOutbox)
-		var late [][]byte
-		err := outbox.ForEach(func(k, v []byte) error {
-			m, err := decodeMessage(v)
+func (p *Peer) drop(table string, key []byte, session mutual.Session) error {
+	return p.update(func(tx tx) error {
+		for row, err := range tx.local.Scan(tableOutbox, nil) {
+			if err != nil {
+				return err
+			}
+			m, err := decodeMessage(row.Value)
 			if err != nil {
 				return fmt.Errorf("outbox: %w", err)
 			}
-			if of, _, err := mutual.SessionOf(m.Body); err == nil && of == session {
-				late = append(late, bytes.Clone(k))
+			if of, _, err := mutual.SessionOf(m.Body); err != nil || of != session {
+				continue
 			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for _, k := range late {
-			if err := outbox.Delete(k); err != nil {
+			if err := tx.local.Delete(tableOutbox, row.Key); err != nil {
 				return err
 			}
 		}
-		return tx.Bucket(bucket).Delete(key)
+		return tx.local.Delete(table, key)
 	})
 }

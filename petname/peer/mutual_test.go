@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.etcd.io/bbolt"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
@@ -405,10 +405,7 @@ func TestWhoMakesOffersWithoutEndFillsNothing(t *testing.T) {
 		require.NoError(t, err)
 		_, _ = alice.takeMutual(pointerOf("carol"), out[0].Bytes, &Report{})
 	}
-	require.NoError(t, alice.db.View(func(tx *bbolt.Tx) error {
-		require.Equal(t, maxDeclines, queued(tx, pointerOf("carol")))
-		return nil
-	}))
+	require.Len(t, alice.rows(t, tableOutbox, pointerOf("carol").Bytes()), maxDeclines)
 	all, err := alice.Mutuals()
 	require.NoError(t, err)
 	require.Len(t, all, MaxOffers)
@@ -423,18 +420,16 @@ func TestAnEndedSessionRemovesOnlyItsOwnMessages(t *testing.T) {
 	for _, session := range []mutual.Session{ended.Session, goes.Session} {
 		i, err := alice.loadStarted(session)
 		require.NoError(t, err)
-		require.NoError(t, alice.db.Update(func(tx *bbolt.Tx) error { return post(tx, i.Withdraw()) }))
+		alice.edit(t, func(local *ledger.View) error { return post(local, i.Withdraw()) })
 	}
-	require.NoError(t, alice.drop(bucketStarted, ended.Session[:], ended.Session))
-	require.NoError(t, alice.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketOutbox).ForEach(func(_, b []byte) error {
-			m, err := decodeMessage(b)
-			require.NoError(t, err)
-			session, _, err := mutual.SessionOf(m.Body)
-			kept = append(kept, session)
-			return err
-		})
-	}))
+	require.NoError(t, alice.drop(tableStarted, ended.Session[:], ended.Session))
+	for _, b := range alice.rows(t, tableOutbox, nil) {
+		m, err := decodeMessage(b)
+		require.NoError(t, err)
+		session, _, err := mutual.SessionOf(m.Body)
+		require.NoError(t, err)
+		kept = append(kept, session)
+	}
 	require.Equal(t, []mutual.Session{goes.Session, goes.Session}, kept)
 	require.Equal(t, goes.Session, alice.of(t).Session)
 }
@@ -495,4 +490,23 @@ func TestAnIntroductionDoesNotReplaceDataFromAPairing(t *testing.T) {
 	now, err := bob.known(pointerOf("carol"))
 	require.NoError(t, err)
 	require.Equal(t, told, now)
+}
+
+// Consent to an offer whose end has come is not noted in the book.
+func TestConsentThatComesTooLateIsNotNoted(t *testing.T) {
+	alice, bob, carol := three(t)
+	alice.offers(t, bob, carol)
+	offer := bob.offered(t)
+	bob.clock.now = offer.Expires.Add(time.Hour)
+	entries := func() (n int) {
+		for _, err := range bob.book.Log() {
+			require.NoError(t, err)
+			n++
+		}
+		return n
+	}
+	before := entries()
+	_, _, err := bob.AcceptMutual(context.Background(), bob.key, offer.ID)
+	require.ErrorAs(t, err, new(*mutual.EndedError))
+	require.Equal(t, before, entries())
 }

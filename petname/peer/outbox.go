@@ -4,104 +4,110 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// bucketOutbox has what is to be sent and isn't in its channel yet: pointer of
-// whom it is to ‖ number → message. So what a message makes a session say to
-// somebody else is durable together with the session, and waits for the turn of
-// that channel.
-var bucketOutbox = []byte("outbox")
+// The outbox has what is to be sent and isn't in its channel yet. So what a
+// message makes a session say to somebody else is durable together with the
+// session, and waits for the turn of that channel.
 
 // post puts messages into the outbox, in the transaction that makes them due.
-func post(tx *bbolt.Tx, out []mutual.Outgoing) error {
+func post(local *ledger.View, out []mutual.Outgoing) error {
 	for _, o := range out {
 		b, err := message{Kind: kindMutual, Body: o.Bytes}.encode()
 		if err != nil {
 			return err
 		}
-		if err := push(tx, o.To, b); err != nil {
+		if err := push(local, o.To, b); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// push puts one message into the outbox.
-func push(tx *bbolt.Tx, to pointer.Pointer, m []byte) error {
-	outbox := tx.Bucket(bucketOutbox)
-	n, err := outbox.NextSequence()
+// push puts one message into the outbox, behind all others to that party.
+func push(local *ledger.View, to pointer.Pointer, m []byte) error {
+	n := uint64(1)
+	last, there, err := local.Last(tableOutbox, to.Bytes())
 	if err != nil {
 		return err
 	}
-	return outbox.Put(binary.BigEndian.AppendUint64(to.Bytes(), n), m)
+	if there {
+		at, err := place{key: to.Bytes()}.number(last.Key)
+		if err != nil {
+			return fmt.Errorf("outbox: %w", err)
+		}
+		n = at + 1
+	}
+	return local.Put(tableOutbox, numbered(to.Bytes(), n), m)
 }
 
 // queued is how many messages are in the outbox for a party.
-func queued(tx *bbolt.Tx, to pointer.Pointer) (n int) {
-	prefix := to.Bytes()
-	at := tx.Bucket(bucketOutbox).Cursor()
-	for k, _ := at.Seek(prefix); bytes.HasPrefix(k, prefix); k, _ = at.Next() {
+func queued(local *ledger.View, to pointer.Pointer) (n int, err error) {
+	for _, err := range local.Scan(tableOutbox, to.Bytes()) {
+		if err != nil {
+			return 0, err
+		}
 		n++
 	}
-	return n
+	return n, nil
 }
 
 // unload moves what there is for a party into its channel, whose turn it is, in
 // one transaction: it gets there once.
 func (p *Peer) unload(to pointer.Pointer, c *line) error {
-	prefix := to.Bytes()
-	var keys, waiting [][]byte
-	err := p.db.View(func(tx *bbolt.Tx) error {
-		at := tx.Bucket(bucketOutbox).Cursor()
-		for k, v := at.Seek(prefix); bytes.HasPrefix(k, prefix); k, v = at.Next() {
-			keys, waiting = append(keys, bytes.Clone(k)), append(waiting, bytes.Clone(v))
-		}
-		return nil
+	n := 0
+	err := p.view(func(local *ledger.View) (err error) { // most often there is nothing to write
+		n, err = queued(local, to)
+		return err
 	})
-	if err != nil || len(keys) == 0 {
+	if err != nil || n == 0 {
 		return err
 	}
-	sent := 0
 	var full error
-	for _, b := range waiting {
-		if full = c.Send(b); full != nil {
-			break
-		}
-		sent++
-	}
-	err = p.db.Update(func(tx *bbolt.Tx) error {
-		for _, k := range keys[:sent] {
-			if err := tx.Bucket(bucketOutbox).Delete(k); err != nil {
+	err = p.update(func(tx tx) error {
+		for row, err := range tx.local.Scan(tableOutbox, to.Bytes()) {
+			if err != nil {
+				return err
+			}
+			if full = c.Send(row.Value); full != nil {
+				break
+			}
+			if err := tx.local.Delete(tableOutbox, row.Key); err != nil {
 				return err
 			}
 		}
-		return tx.Bucket(bucketChannels).Put(to.Bytes(), c.State())
+		return c.at.store(tx.local, c.Parts())
 	})
 	return errors.Join(full, err)
 }
 
 // addressees are those for whom something is in the outbox.
 func (p *Peer) addressees() (to []pointer.Pointer, err error) {
-	err = p.db.View(func(tx *bbolt.Tx) error {
-		at := tx.Bucket(bucketOutbox).Cursor()
-		for k, _ := at.First(); k != nil; {
-			if len(k) < 8 {
-				return fmt.Errorf("outbox: key of %d bytes", len(k))
+	err = p.view(func(local *ledger.View) error {
+		var last []byte
+		for row, err := range local.Scan(tableOutbox, nil) {
+			if err != nil {
+				return err
 			}
-			one, err := pointer.FromBytes(k[:len(k)-8])
+			if len(row.Key) < 8 {
+				return fmt.Errorf("outbox: key of %d bytes", len(row.Key))
+			}
+			key := row.Key[:len(row.Key)-8]
+			if bytes.Equal(key, last) {
+				continue
+			}
+			last = bytes.Clone(key)
+			one, err := pointer.FromBytes(last)
 			if err != nil {
 				return fmt.Errorf("outbox: %w", err)
 			}
 			to = append(to, one)
-			k, _ = at.Seek(append(bytes.Clone(k[:len(k)-8]), bytes.Repeat([]byte{0xff}, 9)...))
 		}
 		return nil
 	})
@@ -116,10 +122,10 @@ func (p *Peer) flush(ctx context.Context, key crypto.Signer, to pointer.Pointer)
 	if err != nil {
 		return Queued, 0, err
 	}
-	if err := errors.Join(p.unload(to, c), p.save(to, c)); err != nil {
+	if err := errors.Join(p.unload(to, c), p.save(c)); err != nil {
 		return Queued, c.Waiting(), err
 	}
-	receipt, err := p.put(ctx, to, c)
+	receipt, err := p.put(ctx, c)
 	if receipt.Stored > 0 {
 		return Stored, c.Waiting(), nil
 	}

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"encoding/hex"
@@ -10,18 +11,11 @@ import (
 	"sync"
 	"time"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
-)
-
-var (
-	bucketOffers = []byte("offers") // id → state of an invitation that is still good
-	bucketBurnt  = []byte("burnt")  // mark of a code that had its try → until when that counts, RFC 3339
-	bucketKnown  = []byte("known")  // pointer → what it said of itself when we paired
 )
 
 // Every is how often the network is looked at while somebody waits.
@@ -67,7 +61,7 @@ func (p *Peer) Invite(ctx context.Context, key crypto.Signer, terms Terms) (Invi
 	if err != nil {
 		return Invited{}, err
 	}
-	if n, err := p.count(bucketOffers); err != nil || n >= maxOffers {
+	if n, err := p.count(tableOffers); err != nil || n >= maxOffers {
 		return Invited{}, cmpErr(err, fmt.Errorf("%d invitations are out already: wait until some have expired", maxOffers))
 	}
 	offer, err := pair.Invite(ctx, self, terms.Terms, p.saveOffer)
@@ -257,16 +251,24 @@ func over(err error) bool { return pair.Final(err) || errors.Is(err, ErrOldInvit
 
 // met puts who was met into the inbox, with what its invitation was for, and keeps
 // where it says it can be reached.
-func (p *Peer) met(m pair.Paired, kind petname.SuggestionKind, purpose string) (*petname.Suggestion, error) {
-	if err := p.remember(m.Them.Pointer, m.Them.Details); err != nil {
+func (p *Peer) met(m pair.Paired, kind petname.SuggestionKind, purpose string) (s *petname.Suggestion, err error) {
+	err = p.update(func(tx tx) error {
+		s, err = tx.met(m, kind, purpose)
+		return err
+	})
+	return s, err
+}
+
+func (tx tx) met(m pair.Paired, kind petname.SuggestionKind, purpose string) (*petname.Suggestion, error) {
+	if err := remember(tx.local, m.Them.Pointer, m.Them.Details); err != nil {
 		return nil, err
 	}
-	id, _, err := p.c.Book.Suggest(petname.Suggestion{Kind: kind, Pointer: m.Them.Pointer, Next: m.Them.Next, Nickname: m.Them.Nickname, Note: purpose,
+	id, _, err := tx.book.Suggest(petname.Suggestion{Kind: kind, Pointer: m.Them.Pointer, Next: m.Them.Next, Nickname: m.Them.Nickname, Note: purpose,
 		Channel: m.Channel, Evidence: m.Transcript})
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.c.Book.Suggestion(id.String())
+	s, err := tx.book.Suggestion(id.String())
 	return &s, err
 }
 
@@ -331,28 +333,23 @@ func (p *Peer) self(ctx context.Context, key crypto.Signer) (pair.Self, error) {
 
 // burn notes that a code had its try.
 func (p *Peer) burn(_ context.Context, mark string, until time.Time) error {
-	return p.db.Update(func(tx *bbolt.Tx) error {
-		burnt := tx.Bucket(bucketBurnt)
+	return p.update(func(tx tx) error {
 		now := p.c.Now()
-		var old [][]byte
-		err := burnt.ForEach(func(k, v []byte) error {
-			if end, err := time.Parse(time.RFC3339, string(v)); err != nil || now.After(end) {
-				old = append(old, append([]byte{}, k...))
+		for row, err := range tx.local.Scan(tableBurnt, nil) {
+			if err != nil {
+				return err
 			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		for _, k := range old {
-			if err := burnt.Delete(k); err != nil {
+			if end, err := time.Parse(time.RFC3339, string(row.Value)); err == nil && !now.After(end) {
+				continue
+			}
+			if err := tx.local.Delete(tableBurnt, row.Key); err != nil {
 				return err
 			}
 		}
-		if burnt.Get([]byte(mark)) != nil {
-			return pair.ErrBurnt
+		if old, err := tx.local.Get(tableBurnt, []byte(mark)); err != nil || old != nil {
+			return cmpErr(err, pair.ErrBurnt)
 		}
-		return burnt.Put([]byte(mark), []byte(until.UTC().Add(time.Second).Format(time.RFC3339)))
+		return tx.local.Put(tableBurnt, []byte(mark), []byte(until.UTC().Add(time.Second).Format(time.RFC3339)))
 	})
 }
 
@@ -363,30 +360,18 @@ func (p *Peer) saveOffer(_ context.Context, state []byte, taken *pair.Paired) er
 	if err != nil {
 		return err
 	}
-	if taken != nil {
-		// The inbox takes what comes twice once.
-		if _, err := p.met(*taken, petname.Taken, ""); err != nil {
-			return err
+	return p.update(func(tx tx) error {
+		if taken != nil {
+			// The inbox takes what comes twice once.
+			if _, err := tx.met(*taken, petname.Taken, ""); err != nil {
+				return err
+			}
 		}
-	}
-	return p.put1(bucketOffers, []byte(hex.EncodeToString(id[:])), state)
-}
-
-func (p *Peer) dropOffer(id string) error {
-	return p.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketOffers).Delete([]byte(id)) })
-}
-
-func (p *Peer) put1(bucket, key, value []byte) error {
-	return p.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucket).Put(key, value) })
-}
-
-func (p *Peer) count(bucket []byte) (n int, err error) {
-	err = p.db.View(func(tx *bbolt.Tx) error {
-		n = tx.Bucket(bucket).Stats().KeyN
-		return nil
+		return tx.local.Put(tableOffers, []byte(hex.EncodeToString(id[:])), state)
 	})
-	return n, err
 }
+
+func (p *Peer) dropOffer(id string) error { return p.delete1(tableOffers, []byte(id)) }
 
 // StepInvitations looks once at each invitation that is out, those of before a
 // restart among them, and gives what was taken since.
@@ -423,20 +408,23 @@ func (p *Peer) Inviting() bool {
 	if n > 0 {
 		return true
 	}
-	n, err := p.count(bucketOffers)
+	n, err := p.count(tableOffers)
 	return err == nil && n > 0
 }
 
 // resume goes on with the invitations of before a restart.
 func (p *Peer) resume(ctx context.Context, key crypto.Signer) error {
 	states := make(map[string][]byte)
-	err := p.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketOffers).ForEach(func(k, v []byte) error {
-			if p.offering(string(k)) == nil {
-				states[string(k)] = append([]byte{}, v...)
+	err := p.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableOffers, nil) {
+			if err != nil {
+				return err
 			}
-			return nil
-		})
+			if p.offering(string(row.Key)) == nil {
+				states[string(row.Key)] = bytes.Clone(row.Value)
+			}
+		}
+		return nil
 	})
 	if err != nil || len(states) == 0 || key == nil {
 		return err
@@ -485,22 +473,26 @@ func decodeKnown(b []byte) (pointer.Details, error) {
 }
 
 // remember keeps what somebody said of itself when we paired.
-func (p *Peer) remember(who pointer.Pointer, d pointer.Details) error {
+func remember(local *ledger.View, who pointer.Pointer, d pointer.Details) error {
 	b, err := encodeKnown(d)
 	if err != nil {
 		return err
 	}
-	return p.put1(bucketKnown, who.Bytes(), b)
+	return local.Put(tableKnown, who.Bytes(), b)
 }
 
-// known gives what somebody said of itself when we paired; the zero value when
+// known returns what somebody said of itself when we paired; the zero value when
 // we didn't.
-func (p *Peer) known(who pointer.Pointer) (pointer.Details, error) {
-	var b []byte
-	err := p.db.View(func(tx *bbolt.Tx) error {
-		b = append(b, tx.Bucket(bucketKnown).Get(who.Bytes())...)
-		return nil
+func (p *Peer) known(who pointer.Pointer) (k pointer.Details, err error) {
+	err = p.view(func(local *ledger.View) error {
+		k, err = knownOf(local, who)
+		return err
 	})
+	return k, err
+}
+
+func knownOf(local *ledger.View, who pointer.Pointer) (pointer.Details, error) {
+	b, err := local.Get(tableKnown, who.Bytes())
 	if err != nil || b == nil {
 		return pointer.Details{}, err
 	}

@@ -150,7 +150,7 @@ func TestTheMarkOfAUsedCodeIsKeptUntilItsEnd(t *testing.T) {
 	}
 	alice.clock.now = end.Add(2 * time.Second)
 	require.NoError(t, alice.burn(ctx, "taker 1-zoo", alice.clock.now.Add(time.Hour)))
-	n, err := alice.count(bucketBurnt)
+	n, err := alice.count(tableBurnt)
 	require.NoError(t, err)
 	require.Equal(t, 1, n, "an expired mark is removed")
 }
@@ -161,7 +161,7 @@ func TestPendingInvitationsAreBounded(t *testing.T) {
 	_, err := alice.Invite(context.Background(), alice.key, terms)
 	require.NoError(t, err)
 	for i := range maxOffers - 1 {
-		require.NoError(t, alice.put1(bucketOffers, []byte{byte(i)}, []byte("state")))
+		require.NoError(t, alice.put1(tableOffers, []byte{byte(i)}, []byte("state")))
 	}
 	_, err = alice.Invite(context.Background(), alice.key, terms)
 	require.ErrorContains(t, err, "64 invitations are out")

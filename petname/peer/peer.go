@@ -8,17 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/drop"
-	"github.com/petnames-go/petnames/ledger/durable"
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/petname/postage"
@@ -27,7 +22,7 @@ import (
 
 // Config is what a presence is made of.
 type Config struct {
-	Book    *petname.Book
+	Book    *petname.Book                                // its device-local tables have what is on its way
 	Records petname.Records                              // finds the cards of contacts
 	Store   dht.Store                                    // where messages are left: a client with a peer key of its own
 	Direct  func(addresses [][]byte) dht.Store           // the shelf of who is at these addresses; nil: nobody is reached directly
@@ -37,17 +32,14 @@ type Config struct {
 	// Strangers says whether to look for letters of strangers, and what they have
 	// to pay; nil: never. It shows whose doorstep is looked at: see package doorstep.
 	Strangers func() (postage.Price, bool)
-	File      string           // what is on its way is kept here; one process at a time
 	Now       func() time.Time // nil: time.Now
 	Rand      io.Reader        // nil: crypto/rand
-	Wait      time.Duration    // how long to wait while another process has the file open
 	Every     time.Duration    // interval of the look-ups of Wait and Pair; 0: the constant Every
 }
 
 // Peer is one person's presence. It is safe for concurrent use.
 type Peer struct {
-	c  Config
-	db *bbolt.DB
+	c Config
 
 	mu       sync.Mutex
 	turns    map[pointer.Pointer]*sync.Mutex // a channel is not for two at a time
@@ -64,10 +56,8 @@ type Peer struct {
 // ErrNoSealing: a contact's card has no key to seal messages with.
 var ErrNoSealing = errors.New("its card has no key to seal messages with: it has to publish again, or be told by a file")
 
-var bucketChannels = []byte("channels") // pointer of the party → state of the channel
-
-// Open opens a presence.
-func Open(c Config) (*Peer, error) {
+// Open opens a presence. It ends with its book.
+func Open(c Config) *Peer {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -77,33 +67,11 @@ func Open(c Config) (*Peer, error) {
 	if c.Every <= 0 {
 		c.Every = Every
 	}
-	_, statErr := os.Stat(c.File)
-	db, err := bbolt.Open(c.File, 0o600, &bbolt.Options{Timeout: max(c.Wait, time.Millisecond), NoStatistics: true})
-	if err != nil {
-		return nil, fmt.Errorf("messages %q: %w", c.File, err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, bucket := range [][]byte{bucketChannels, bucketTurns, bucketSaid, bucketOffers, bucketBurnt, bucketKnown, bucketInvited, bucketStarted, bucketOutbox, bucketFormer, bucketShared, bucketKnocks, bucketHeard} {
-			if _, err := tx.CreateBucketIfNotExists(bucket); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err == nil && errors.Is(statErr, fs.ErrNotExist) { // bbolt syncs the file, and not its name
-		err = durable.OS{}.SyncDir(filepath.Dir(c.File))
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("messages %q: %w", c.File, err), db.Close())
-	}
-	p := &Peer{c: c, db: db, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering), outcomes: make(map[string]chan outcome), shelf: newShelf(c.Now),
+	p := &Peer{c: c, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering), outcomes: make(map[string]chan outcome), shelf: newShelf(c.Now),
 		stamps: postage.NewVerifier(c.Now)}
 	p.shelf.wake = c.Wake
-	return p, nil
+	return p
 }
-
-// Close lets go of the file.
-func (p *Peer) Close() error { return p.db.Close() }
 
 // turn waits for the turn at a channel, and gives what ends it.
 func (p *Peer) turn(party pointer.Pointer) (end func()) {
@@ -126,9 +94,10 @@ func (p *Peer) channel(ctx context.Context, key crypto.Signer, to pointer.Pointe
 		return nil, err
 	}
 	var state []byte
-	err = p.db.View(func(tx *bbolt.Tx) error {
-		state = append(state, tx.Bucket(bucketChannels).Get(to.Bytes())...)
-		return nil
+	at := placeOf(to)
+	err = p.view(func(local *ledger.View) error {
+		state, err = at.load(local)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -154,13 +123,14 @@ func (p *Peer) channel(ctx context.Context, key crypto.Signer, to pointer.Pointe
 	if err != nil {
 		return nil, err
 	}
-	return &line{c, p.store(addresses)}, nil
+	return &line{c, p.store(addresses), at}, nil
 }
 
-// line is a channel, and where its records are.
+// line is a channel, where its records are, and where it is stored.
 type line struct {
 	*drop.Channel
 	store dht.Store
+	at    place
 }
 
 // reach gives the keys to write to somebody with, and the addresses that it may
@@ -196,14 +166,14 @@ func (p *Peer) reach(ctx context.Context, who pointer.Pointer) ([]pointer.Sealin
 }
 
 // save makes where a channel stands durable.
-func (p *Peer) save(to pointer.Pointer, c *line) error {
-	return p.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketChannels).Put(to.Bytes(), c.State()) })
+func (p *Peer) save(c *line) error {
+	return p.update(func(tx tx) error { return c.at.store(tx.local, c.Parts()) })
 }
 
 // put writes my record to a channel, if it is due, and keeps that it is there.
-func (p *Peer) put(ctx context.Context, to pointer.Pointer, c *line) (dht.Receipt, error) {
+func (p *Peer) put(ctx context.Context, c *line) (dht.Receipt, error) {
 	receipt, err := c.Put(ctx, c.store, p.c.Now())
-	return receipt, errors.Join(err, p.save(to, c))
+	return receipt, errors.Join(err, p.save(c))
 }
 
 // Sent says where a message is.
@@ -229,10 +199,10 @@ func (p *Peer) send(ctx context.Context, key crypto.Signer, to pointer.Pointer, 
 	if err := c.Send(b); err != nil {
 		return "", err
 	}
-	if err := p.save(to, c); err != nil {
+	if err := p.save(c); err != nil {
 		return "", err
 	}
-	receipt, err := p.put(ctx, to, c)
+	receipt, err := p.put(ctx, c)
 	if receipt.Stored > 0 {
 		return Stored, nil
 	}

@@ -14,11 +14,8 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// bucketShared has what was last said to an audience: id of the contact →
-// sharedState. Whatever changes what one may read, an undo or a removal, another
+// sharedState is what was last said to an audience. Whatever changes what one may read, an undo or a removal, another
 // device or a key that went on, is so seen, and said, by the next Sync.
-var bucketShared = []byte("shared")
-
 type sharedState struct {
 	_       struct{} `cbor:",toarray"`
 	Version uint64
@@ -48,7 +45,7 @@ func (p *Peer) shareWith(ctx context.Context, key crypto.Signer, audience pointe
 		return "", false, err
 	}
 	var last sharedState
-	b, err := p.get(bucketShared, c.ID.Bytes())
+	b, err := p.get(tableShared, c.ID.Bytes())
 	if err == nil && b != nil {
 		err = canonical.UnmarshalLoose(b, &last, canonical.Bounds{})
 	}
@@ -71,7 +68,7 @@ func (p *Peer) shareWith(ctx context.Context, key crypto.Signer, audience pointe
 	}
 	row, rerr := canonical.Marshal(sharedState{Version: version, Said: hash})
 	if rerr == nil {
-		rerr = p.put1(bucketShared, c.ID.Bytes(), row)
+		rerr = p.put1(tableShared, c.ID.Bytes(), row)
 	}
 	return sent, true, errors.Join(err, rerr)
 }

@@ -9,10 +9,9 @@ import (
 	"fmt"
 	"sync"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
@@ -25,10 +24,7 @@ const (
 	maxParallel = 8  // channels at a time
 )
 
-var (
-	bucketTurns = []byte("turns")
-	keyLast     = []byte("last") // the comparison key of the contact that was asked for last
-)
+var keyLast = []byte("last")
 
 // Report is what a Sync did.
 type Report struct {
@@ -111,7 +107,7 @@ func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 	if err := p.knockAgain(ctx); err != nil {
 		report.Errs = append(report.Errs, err)
 	}
-	if report.Knocking, err = p.count(bucketKnocks); err != nil {
+	if report.Knocking, err = p.count(tableKnocks); err != nil {
 		return report, err
 	}
 	return report, ctx.Err()
@@ -133,16 +129,23 @@ func (r *Report) add(o Report) {
 func (p *Peer) parties() ([]pointer.Pointer, error) {
 	var last []byte
 	var with []pointer.Pointer
-	err := p.db.View(func(tx *bbolt.Tx) error {
-		last = bytes.Clone(tx.Bucket(bucketTurns).Get(keyLast))
-		return tx.Bucket(bucketChannels).ForEach(func(k, _ []byte) error {
-			to, err := pointer.FromBytes(k)
+	err := p.view(func(local *ledger.View) error {
+		row, err := local.Get(tableTurns, keyLast)
+		if err != nil {
+			return err
+		}
+		last = bytes.Clone(row)
+		for row, err := range local.Scan(tableChannels, nil) {
+			if err != nil {
+				return err
+			}
+			to, err := pointer.FromBytes(row.Key)
 			if err != nil {
 				return fmt.Errorf("channel: %w", err)
 			}
 			with = append(with, to)
-			return nil
-		})
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -177,7 +180,9 @@ func (p *Peer) parties() ([]pointer.Pointer, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = p.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketTurns).Put(keyLast, []byte(next)) })
+	if next != string(last) {
+		err = p.put1(tableTurns, keyLast, []byte(next))
+	}
 	return append(parties, quiet...), err
 }
 
@@ -240,12 +245,12 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 	}
 	known := c.Waiting() > 0 || len(mail.Messages) > 0 || !mail.Written.IsZero()
 	if known || p.has(party) {
-		if err := p.save(party, c); err != nil {
+		if err := p.save(c); err != nil {
 			return fail(err)
 		}
 	}
 	if key != nil && c.Due(p.c.Now()) {
-		if receipt, err := p.put(ctx, party, c); err != nil && receipt.Stored == 0 {
+		if receipt, err := p.put(ctx, c); err != nil && receipt.Stored == 0 {
 			report.Errs = append(report.Errs, err)
 		}
 	}
@@ -263,41 +268,62 @@ func (p *Peer) receive(ctx context.Context, party pointer.Pointer, c *line, repo
 	}
 	report.Lost += mail.Lost
 	for _, m := range mail.Messages {
-		stop, err := p.take(ctx, party, m, report)
+		stop, err := p.receiveOne(party, c, m, report)
 		if err != nil {
 			report.Refused = append(report.Refused, Refusal{party, err})
 		}
 		if stop {
 			break
 		}
-		if err := c.Done(m); err != nil {
-			return mail, err
-		}
 	}
 	return mail, nil
 }
 
-func (p *Peer) has(party pointer.Pointer) (known bool) {
-	_ = p.db.View(func(tx *bbolt.Tx) error {
-		known = tx.Bucket(bucketChannels).Get(party.Bytes()) != nil
-		return nil
+// receiveOne processes one message in one commit: what it changes in the book and
+// in the tables, and that the channel has it, without which it is not
+// acknowledged. stop reports that nothing has changed, and that the message and
+// all after it stay for another time; an error, that it was not taken.
+func (p *Peer) receiveOne(party pointer.Pointer, c *line, m drop.Message, report *Report) (stop bool, refused error) {
+	p.sessions.Lock()
+	defer p.sessions.Unlock()
+	before := *c.Channel
+	var one Report
+	err := p.update(func(tx tx) error {
+		if stop, refused = p.take(tx, party, m, &one); stop {
+			return refused
+		}
+		if err := c.Done(m); err != nil {
+			return err
+		}
+		return c.at.store(tx.local, c.Parts())
 	})
-	return known
+	if err != nil {
+		*c.Channel = before // as it is stored
+		return true, err
+	}
+	report.add(one)
+	return false, refused
 }
 
-// take processes one message: what it says is durable when it returns. stop says
-// that it stays where it is, and all after it, for another time; an error that
-// it was not taken.
-func (p *Peer) take(ctx context.Context, by pointer.Pointer, m drop.Message, report *Report) (stop bool, err error) {
+func (p *Peer) has(party pointer.Pointer) bool {
+	head, _ := p.get(tableChannels, party.Bytes())
+	return head != nil
+}
+
+// take processes one message: what it says is in the transaction when it returns.
+// stop reports that the message stays where it is, and all after it, for another
+// time, always with an error; an error alone, that it was not taken. The caller
+// has p.sessions.
+func (p *Peer) take(tx tx, by pointer.Pointer, m drop.Message, report *Report) (stop bool, err error) {
 	msg, err := decodeMessage(m.Bytes)
 	if err != nil {
 		return false, err
 	}
 	switch msg.Kind {
 	case kindStatement:
-		return p.takeStatement(by, msg.Body, report)
+		return p.takeStatement(tx, by, msg.Body, report)
 	case kindMutual:
-		return p.takeMutual(by, msg.Body, report)
+		return p.takeMutual(tx, by, msg.Body, report)
 	}
 	return false, fmt.Errorf("message of kind %d, which this version doesn't know", msg.Kind)
 }
@@ -306,20 +332,18 @@ func (p *Peer) take(ctx context.Context, by pointer.Pointer, m drop.Message, rep
 // book: what is over it waits with who sent it.
 const maxHeard = 100
 
-var bucketHeard = []byte("heard") // pointer → day since 1970 (8 bytes) ‖ statements of that day (8 bytes)
-
 // heardToday is how many statements of a contact were written today.
-func (p *Peer) heardToday(by pointer.Pointer) (day, n uint64, err error) {
+func (p *Peer) heardToday(local *ledger.View, by pointer.Pointer) (day, n uint64, err error) {
 	day = uint64(max(0, p.c.Now().Unix()) / (24 * 60 * 60))
-	row, err := p.get(bucketHeard, by.Bytes())
+	row, err := local.Get(tableHeard, by.Bytes())
 	if err == nil && len(row) == 16 && binary.BigEndian.Uint64(row) == day {
 		n = binary.BigEndian.Uint64(row[8:])
 	}
 	return day, n, err
 }
 
-func (p *Peer) takeStatement(by pointer.Pointer, body []byte, report *Report) (bool, error) {
-	day, n, err := p.heardToday(by)
+func (p *Peer) takeStatement(tx tx, by pointer.Pointer, body []byte, report *Report) (bool, error) {
+	day, n, err := p.heardToday(tx.local, by)
 	if err != nil {
 		return true, err
 	}
@@ -330,10 +354,10 @@ func (p *Peer) takeStatement(by pointer.Pointer, body []byte, report *Report) (b
 	if err != nil {
 		return false, err
 	}
-	id, fresh, err := p.c.Book.Receive(signed, "drop")
+	id, fresh, err := tx.book.Receive(signed, "drop")
 	if fresh && err == nil {
 		row := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, day), n+1)
-		if err := p.put1(bucketHeard, by.Bytes(), row); err != nil {
+		if err := tx.local.Put(tableHeard, by.Bytes(), row); err != nil {
 			return true, err
 		}
 	}
@@ -341,12 +365,8 @@ func (p *Peer) takeStatement(by pointer.Pointer, body []byte, report *Report) (b
 	case errors.Is(err, petname.ErrInboxFull):
 		return true, fmt.Errorf("%w: it waits with who sent it", err)
 	case err == nil && fresh && id != (petname.SuggestionID{}):
-		s, err := p.c.Book.Suggestion(id.String())
-		if err != nil {
-			return true, err
-		}
-		report.Fresh = append(report.Fresh, s)
-		return false, nil
+		err := tx.addFresh(id, report)
+		return err != nil, err
 	case err == nil, refusal(err):
 		return false, err
 	}
@@ -360,5 +380,5 @@ func refusal(err error) bool {
 			return true
 		}
 	}
-	return errors.As(err, new(*introduce.ExpiredError)) || errors.As(err, new(*petname.ConflictError))
+	return errors.As(err, new(*introduce.ExpiredError)) || errors.As(err, new(*petname.ConflictError)) || errors.As(err, new(*petname.DuplicityError))
 }

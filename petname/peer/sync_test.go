@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
@@ -126,7 +127,9 @@ func TestAForgedStatementIsRefusedWhenItComes(t *testing.T) {
 		forged := s.Bytes()
 		forged[len(forged)-1] ^= 1
 		var report Report
-		stop, err := carol.takeStatement(pointerOf("alice"), forged, &report)
+		b, err := message{Kind: kindStatement, Body: forged}.encode()
+		require.NoError(t, err)
+		stop, err := carol.take(context.Background(), pointerOf("alice"), drop.Message{Bytes: b}, &report)
 		require.ErrorIs(t, err, introduce.ErrInvalid)
 		require.False(t, stop, "it holds up nothing that comes behind it")
 		require.Empty(t, report.Fresh)

@@ -1,0 +1,469 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/hpke"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/bbolt"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/petname/peer"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// then runs a test at the time when the homes of testdata/home-v0 were made.
+func then(t *testing.T, test func(t *testing.T)) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2026, 11, 29, 15, 50, 0, 0, time.UTC))) // no time outside of the bubble
+		test(t)
+	})
+}
+
+// olderHome is a copy of a home that an older version left.
+func olderHome(t *testing.T, name string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), name)
+	copyHome(t, filepath.Join("testdata", "home-v0", name), dir)
+	return dir
+}
+
+func copyHome(t *testing.T, from, to string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return os.MkdirAll(filepath.Join(to, rel), 0o700)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(to, rel), b, 0o600)
+	}))
+}
+
+// contents are the files of a home.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all[path] = string(b)
+		return err
+	}))
+	return all
+}
+
+// holdsAll requires that a home shows what the older version showed of it.
+func holdsAll(t *testing.T, dir, name string) {
+	t.Helper()
+	for _, verbName := range []string{"list", "log", "inbox"} {
+		want, err := os.ReadFile(filepath.Join("testdata", "home-v0", name+"."+verbName+".json"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		require.NoError(t, err)
+		got := verb(dir, verbName, "--json")
+		require.Zero(t, got.exit, got.stderr)
+		if verbName == "inbox" { // there was a network then
+			var was, is inbox
+			require.NoError(t, json.Unmarshal(want, &was))
+			require.NoError(t, json.Unmarshal([]byte(got.stdout), &is))
+			require.NotEmpty(t, is.Suggestions)
+			require.Equal(t, was.Suggestions, is.Suggestions)
+			continue
+		}
+		require.JSONEq(t, string(want), got.stdout, "%s of %s", verbName, name)
+	}
+	doctor := verb(dir, "doctor")
+	require.Zero(t, doctor.exit, doctor.stdout+doctor.stderr)
+}
+
+// bolted returns the rows of an older post.db, by bucket and key.
+func bolted(t *testing.T, file string) map[string]map[string]string {
+	t.Helper()
+	db, err := bbolt.Open(file, 0o600, nil)
+	require.NoError(t, err)
+	defer db.Close()
+	all := map[string]map[string]string{}
+	require.NoError(t, db.View(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+			all[string(name)] = map[string]string{}
+			return b.ForEach(func(k, v []byte) error {
+				all[string(name)][string(k)] = string(v)
+				return nil
+			})
+		})
+	}))
+	return all
+}
+
+// taken requires that every row of the older file is in the tables; channels are
+// for the tests of sending.
+func taken(t *testing.T, dir string, older map[string]map[string]string) {
+	t.Helper()
+	h, err := home.Open(dir)
+	require.NoError(t, err)
+	book, err := h.Book(petname.Options{})
+	require.NoError(t, err)
+	defer book.Close()
+	require.Empty(t, peer.Check(book))
+	require.NoError(t, book.Ledger().ReadLocal(func(local *ledger.View) error {
+		for table, rows := range older {
+			n, err := local.Count(table)
+			require.NoError(t, err)
+			require.Len(t, rows, n, table)
+			for key, want := range rows {
+				got, err := local.Get(table, []byte(key))
+				require.NoError(t, err)
+				require.NotNil(t, got, table)
+				if table != "channels" && table != "former" {
+					require.Equal(t, want, string(got), table)
+				}
+			}
+		}
+		return nil
+	}))
+}
+
+// stubbed requires that an older version neither opens nor replaces post.db.
+func stubbed(t *testing.T, dir string) {
+	t.Helper()
+	file := filepath.Join(dir, "post.db")
+	before, err := os.ReadFile(file)
+	require.NoError(t, err)
+	_, err = bbolt.Open(file, 0o600, &bbolt.Options{Timeout: time.Millisecond})
+	require.Error(t, err)
+	after, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+}
+
+// The homes of an older version open with everything in them, the doctor finds
+// nothing, and opening again changes nothing.
+func TestAnOlderHomeOpensWithEverythingInIt(t *testing.T) {
+	for _, name := range []string{"alice", "bob"} {
+		then(t, func(t *testing.T) {
+			dir := olderHome(t, name)
+			copied := filepath.Join(t.TempDir(), "post.db")
+			b, err := os.ReadFile(filepath.Join(dir, "post.db"))
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(copied, b, 0o600))
+			older := bolted(t, copied)
+			require.NotEmpty(t, older)
+			r := verb(dir, "join", "off")
+			require.Zero(t, r.exit, r.stderr)
+			taken(t, dir, older)
+			holdsAll(t, dir, name)
+			stubbed(t, dir)
+			before := contents(t, dir)
+			holdsAll(t, dir, name)
+			require.Zero(t, verb(dir, "log", "--verify").exit)
+			require.Equal(t, before, contents(t, dir))
+		})
+	}
+}
+
+// Killed at any moment of the take-over, an older home opens with the same in it.
+func TestAnOlderHomeSurvivesAKillInTheTakeOver(t *testing.T) {
+	for _, name := range []string{"alice", "bob"} {
+		then(t, func(t *testing.T) {
+			dir := olderHome(t, name)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "config.toml"), []byte("network = \"off\"\n"), 0o600))
+			original, err := os.ReadFile(filepath.Join(dir, "post.db"))
+			require.NoError(t, err)
+			copied := filepath.Join(t.TempDir(), "post.db")
+			require.NoError(t, os.WriteFile(copied, original, 0o600))
+			older := bolted(t, copied)
+			var killed []string
+			kill := func() string {
+				k := filepath.Join(t.TempDir(), "home")
+				copyHome(t, dir, k)
+				killed = append(killed, k)
+				return k
+			}
+			kill()
+			h, err := home.Open(dir)
+			require.NoError(t, err)
+			book, err := h.Book(petname.Options{})
+			require.NoError(t, err)
+			_, err = h.TakeOver(book, func(local *ledger.View, row ledger.BoltRow) error {
+				kill()
+				return peer.TakeRow(local, row)
+			})
+			require.NoError(t, err)
+			kill()
+			// Between the commit and the stub, which is renamed into its place.
+			k := kill()
+			require.NoError(t, os.WriteFile(filepath.Join(k, "post.db"), original, 0o600))
+			require.NoError(t, os.WriteFile(filepath.Join(k, ".post.db-ABCDEFGHIJKLMNOPQRSTUVWXYZ"), []byte("petn"), 0o600))
+			require.NoError(t, book.Close())
+			kill()
+			for _, k := range killed {
+				require.Zero(t, verb(k, "id").exit)
+				taken(t, k, older)
+				holdsAll(t, k, name)
+				stubbed(t, k)
+				require.NoFileExists(t, filepath.Join(k, ".post.db-ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+				require.NoFileExists(t, filepath.Join(k, "post.db.damaged"))
+			}
+		})
+	}
+}
+
+// Killed as a process at a random moment of its first verb, it does too.
+func TestKilledTakeOver(t *testing.T) {
+	t.Parallel()
+	killer := newKiller(5)
+	whole, cut := 0, 0
+	for range times(16) {
+		dir := olderHome(t, "alice")
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.toml"), []byte("network = \"off\"\n"), 0o600))
+		copied := filepath.Join(t.TempDir(), "post.db")
+		b, err := os.ReadFile(filepath.Join(dir, "post.db"))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(copied, b, 0o600))
+		older := bolted(t, copied)
+		if killer.killed(t, dir, "list").exit == 0 {
+			whole++
+		} else {
+			cut++
+		}
+		holdsAll(t, dir, "alice")
+		taken(t, dir, older)
+		stubbed(t, dir)
+	}
+	require.NotZero(t, whole, "every verb was killed in time: nothing was tested")
+	require.NotZero(t, cut, "none was killed in time: nothing was tested")
+}
+
+// Of a damaged post.db what can be read is taken over; the file is kept, the
+// command warns once, and the doctor reports it until it is removed.
+func TestADamagedOlderHomeKeepsWhatCanBeRead(t *testing.T) {
+	then(t, func(t *testing.T) {
+		for name, damage := range map[string]func(b []byte) []byte{
+			"a cut":     func(b []byte) []byte { return b[:3*4096] },
+			"a meta":    func(b []byte) []byte { b[4096+40] ^= 1; return b },
+			"a message": func(b []byte) []byte { return bytes.Replace(b, []byte("Dave"), []byte("D\xffve"), -1) },
+			"garbage":   func(b []byte) []byte { return bytes.Repeat([]byte{0xed}, len(b)) },
+		} {
+			dir := olderHome(t, "alice")
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "config.toml"), []byte("network = \"off\"\n"), 0o600))
+			file := filepath.Join(dir, "post.db")
+			b, err := os.ReadFile(file)
+			require.NoError(t, err)
+			b = damage(b)
+			require.NoError(t, os.WriteFile(file, b, 0o600))
+			r := verb(dir, "list")
+			require.Zero(t, r.exit, name)
+			require.Contains(t, r.stderr, "post.db.damaged", name)
+			require.Empty(t, verb(dir, "list").stderr, name)
+			stubbed(t, dir)
+			kept, err := os.ReadFile(file + ".damaged")
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(b, kept), name)
+			r = verb(dir, "doctor")
+			require.Equal(t, 1, r.exit, name)
+			require.Contains(t, r.stdout, "post.db.damaged", name)
+			require.NoError(t, os.Remove(file+".damaged"))
+			holdsAll(t, dir, "alice")
+		}
+	})
+}
+
+// memoryNet is a store in memory that counts what is put, by pointer.
+type memoryNet struct {
+	dht.Memory
+	mu   sync.Mutex
+	puts map[pointer.Pointer]int
+}
+
+func (n *memoryNet) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	n.mu.Lock()
+	n.puts[p]++
+	n.mu.Unlock()
+	return n.Memory.Put(ctx, p, record)
+}
+
+// counted returns how often each record was put since it was called last.
+func (n *memoryNet) counted() map[pointer.Pointer]int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	puts := maps.Clone(n.puts)
+	clear(n.puts)
+	return puts
+}
+
+// running is an older home whose messages are fetched and sent.
+type running struct {
+	*peer.Peer
+	home home.Home
+	book *petname.Book
+	key  *pointer.Key
+	net  *memoryNet
+}
+
+func older(t *testing.T, dir string, net *memoryNet) *running {
+	t.Helper()
+	h, err := home.Open(dir)
+	require.NoError(t, err)
+	r := &running{home: h, net: net}
+	id, err := h.Identity()
+	require.NoError(t, err)
+	r.key, err = id.Key("")
+	require.NoError(t, err)
+	r.start(t)
+	t.Cleanup(func() { require.NoError(t, r.book.Close()) })
+	return r
+}
+
+// start opens the home, again if it is open.
+func (r *running) start(t *testing.T) {
+	t.Helper()
+	if r.book != nil {
+		require.NoError(t, r.book.Close())
+	}
+	var err error
+	r.book, err = r.home.Book(petname.Options{})
+	require.NoError(t, err)
+	notice, err := r.home.TakeOver(r.book, peer.TakeRow)
+	require.NoError(t, err)
+	require.Nil(t, notice)
+	records, err := r.home.Records()
+	require.NoError(t, err)
+	sealing, err := r.home.Sealing()
+	require.NoError(t, err)
+	id, err := r.home.Identity()
+	require.NoError(t, err)
+	r.Peer = peer.Open(peer.Config{Book: r.book, Store: r.net, Records: &dht.Resolver{Stores: []dht.Store{r.net}, Home: records},
+		Sealing: func() ([]hpke.PrivateKey, error) { return sealing.All(), nil },
+		Me: func(context.Context) (pair.Identity, error) {
+			return pair.Identity{Pointer: id.Pointer, Details: pointer.Details{Next: id.Next, Sealing: sealing.Public(), Nickname: "me"}}, nil
+		}})
+}
+
+func (r *running) sync(t *testing.T) peer.Report {
+	t.Helper()
+	report, err := r.Sync(context.Background(), r.key)
+	require.NoError(t, err)
+	for _, err := range report.Errs { // an invitation of before the rotation, in the older version too
+		require.ErrorIs(t, err, peer.ErrOldInvitation)
+	}
+	require.Empty(t, report.Refused)
+	return report
+}
+
+func (r *running) inbox(t *testing.T) (kinds []string) {
+	t.Helper()
+	for s, err := range r.book.Inbox() {
+		require.NoError(t, err)
+		kinds = append(kinds, string(s.Kind))
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+// networkOf returns a network that has the records of the homes.
+func networkOf(t *testing.T, dirs ...string) *memoryNet {
+	t.Helper()
+	net := &memoryNet{puts: map[pointer.Pointer]int{}}
+	for _, dir := range dirs {
+		h, err := home.Open(dir)
+		require.NoError(t, err)
+		records, err := h.Records()
+		require.NoError(t, err)
+		pointers, err := records.Pointers()
+		require.NoError(t, err)
+		for _, p := range pointers {
+			for a, err := range records.Get(context.Background(), p) {
+				require.NoError(t, err)
+				_, err := net.Put(context.Background(), p, a.Record)
+				require.NoError(t, err)
+			}
+		}
+	}
+	net.counted()
+	return net
+}
+
+// What waits in an older home is sent once, and what was delivered is not sent
+// again, whatever is restarted between.
+func TestAnOlderHomeSendsWhatWaitsOnce(t *testing.T) {
+	then(t, func(t *testing.T) {
+		dirs := []string{olderHome(t, "alice"), olderHome(t, "bob")}
+		net := networkOf(t, dirs...)
+		alice, bob := older(t, dirs[0], net), older(t, dirs[1], net)
+		david, err := pointer.Parse("k51qzi5uqu5dku4fctp0l4d6312um3aqdvti052jbq3wuk5o8d2xnxx1kk8vak")
+		require.NoError(t, err)
+		carrie, err := pointer.Parse("k51qzi5uqu5dlz6w5qb5h3vjusuiewug1y9zp4z3lhdb7iu09ao7x70jfy3g1c")
+		require.NoError(t, err)
+		// The introduction of dave to carrie, and to bob what is shared with him,
+		// under the key after the rotation.
+		toBob, toCarrie := alice.mailbox(t, bob.key.Pointer()), alice.mailbox(t, carrie)
+		for i := range 3 {
+			report := alice.sync(t)
+			require.Equal(t, 2, report.Waiting[carrie], "with one under the key before, which nobody can send again")
+			if i == 0 {
+				require.Equal(t, map[pointer.Pointer]int{toBob: 1, toCarrie: 1}, net.counted())
+			}
+			report = bob.sync(t)
+			require.Empty(t, report.Fresh)
+			require.Equal(t, []string{"introduced"}, bob.inbox(t))
+			told, err := bob.book.Told(alice.key.Pointer())
+			require.NoError(t, err)
+			require.Equal(t, david, told.Edges["david"].Pointer)
+			if i == 0 {
+				require.Equal(t, map[pointer.Pointer]int{bob.mailbox(t, alice.key.Pointer()): 1}, net.counted(), "the acknowledgement")
+			}
+			require.Empty(t, net.counted())
+			alice.start(t)
+			bob.start(t)
+		}
+		require.Equal(t, 3, alice.sync(t).Waiting[bob.key.Pointer()], "those under the key before")
+		require.Empty(t, net.counted())
+	})
+}
+
+// mailbox is the pointer of the record to a contact now.
+func (r *running) mailbox(t *testing.T, to pointer.Pointer) pointer.Pointer {
+	t.Helper()
+	result, err := (&dht.Resolver{Stores: []dht.Store{r.net}}).Best(context.Background(), to, dht.LevelAny)
+	require.NoError(t, err)
+	card, ok := result.Record.Card()
+	require.True(t, ok)
+	sealing, err := r.home.Sealing()
+	require.NoError(t, err)
+	c, err := drop.Open(drop.Self{Pointer: r.key.Pointer(), Signer: r.key, Sealing: sealing.All()}, drop.Party{Pointer: to, Sealing: card.Sealing}, nil)
+	require.NoError(t, err)
+	c.State()
+	record, err := c.Outgoing(time.Now())
+	require.NoError(t, err)
+	return record.Pointer()
+}

@@ -1,0 +1,156 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"go.etcd.io/bbolt"
+)
+
+// The device-local tables are a chain of their own, with rows and counts as in
+// the view. A file that a version without them wrote has no such bucket: the
+// first write makes it, with a row of the index that says that it is there, so
+// that a damaged name of the bucket is not taken for empty tables.
+
+// Local gives access to the device-local tables: what this device keeps for
+// itself, in the transaction of the entries. They are outside of the log and the
+// view: no Fold reads them, no other device receives them, and Rebuild, Merge
+// and DropBody leave them as they are. Tables and bounds are those of a View: 64
+// bytes of a table's name, 4 KiB of a key, 1 MiB of a value.
+func (t *Tx) Local() *View { return t.w.local }
+
+// ReadLocal passes the device-local tables as of now to fn, which cannot write
+// to them. Inside fn, no method of the ledger may be called.
+func (l *Ledger) ReadLocal(fn func(local *View) error) error {
+	absent, err := l.readLocal(fn)
+	if !absent {
+		return err
+	}
+	// An older version's file. The writing makes the bucket.
+	if err := l.write(func(*writing) error { return nil }); err != nil {
+		return err
+	}
+	_, err = l.readLocal(fn)
+	return err
+}
+
+// readLocal reports whether the bucket is absent, and then does not call fn.
+func (l *Ledger) readLocal(fn func(local *View) error) (absent bool, err error) {
+	l.gate.RLock()
+	defer l.gate.RUnlock()
+	if err := l.usable(); err != nil {
+		return false, err
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	tx, err := l.begin(false)
+	if err != nil {
+		return false, err
+	}
+	v := &View{viewTx: &viewTx{}}
+	defer func() {
+		v.done = true
+		l.rollback(tx)
+	}()
+	if absent, err = l.localAbsent(tx); absent || err != nil {
+		return absent, err
+	}
+	if err := l.trust(tx, trustLocal); err != nil {
+		return false, err
+	}
+	if v.c, err = l.openChain(tx, bucketLocal); err != nil {
+		return false, err
+	}
+	return false, fn(v)
+}
+
+// localAbsent reports whether the bucket was never made.
+func (l *Ledger) localAbsent(tx *bbolt.Tx) (absent bool, err error) {
+	defer rescue(&err, l.path, place(bucketLocal))
+	if tx.Bucket([]byte(bucketLocal)) != nil {
+		return false, nil
+	}
+	if err := l.trust(tx, trustIndex); err != nil {
+		return false, err
+	}
+	index, err := newChain(tx, bucketIndex, l.path)
+	if err != nil {
+		return false, err
+	}
+	made, err := index.get(localKey)
+	if err == nil && made != nil {
+		err = &DamagedError{Path: l.path, At: bucketLocal, Err: errors.New("the bucket is missing")}
+	}
+	return err == nil, err
+}
+
+// openLocal opens the device-local tables for writing, and makes them first in
+// an older version's file.
+func (w *writing) openLocal() error {
+	w.local = &View{&viewTx{counts: map[string]uint64{}}, true}
+	absent, err := w.l.localAbsent(w.tx)
+	if err == nil && absent {
+		err = createLocal(w.tx, w.index)
+	}
+	if err == nil {
+		err = w.l.trust(w.tx, trustLocal)
+	}
+	if err == nil {
+		w.local.c, err = w.l.openChain(w.tx, bucketLocal)
+	}
+	return err
+}
+
+// createLocal makes the bucket, and the row of the index that goes with it.
+func createLocal(tx *bbolt.Tx, index *chain) (err error) {
+	defer rescue(&err, index.path, place(bucketLocal))
+	if _, err := createChain(tx, bucketLocal, bucketLocal, index.path); err != nil {
+		return err
+	}
+	_, err = index.put(localKey, []byte{})
+	return err
+}
+
+// verifyLocal reads every row of the device-local tables, and compares the kept
+// counts with the rows.
+func (w *writing) verifyLocal(ctx context.Context) error {
+	c := w.local.c
+	kept, rows := map[string]uint64{}, map[string]uint64{}
+	for s := c.scan(append(bytes.Clone(sentinelKey), 0)); ; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		k, payload, err := s.next()
+		if err != nil {
+			return err
+		}
+		if k == nil {
+			break
+		}
+		if k[0] == 0 {
+			n, size := binary.Uvarint(payload)
+			if size != len(payload) || n == 0 {
+				return c.damaged(k, errChecksum)
+			}
+			kept[string(k[1:])] = n
+			continue
+		}
+		if len(k) <= int(k[0]) {
+			return c.damaged(k, errors.New("it is of no table"))
+		}
+		rows[string(k[1:1+k[0]])]++
+	}
+	for table := range rows {
+		if kept[table] != rows[table] {
+			return c.damaged(countKey(table), fmt.Errorf("%d rows are counted, and %d are there", kept[table], rows[table]))
+		}
+		delete(kept, table)
+	}
+	for table, n := range kept {
+		return c.damaged(countKey(table), fmt.Errorf("%d rows are counted, and none is there", n))
+	}
+	return nil
+}
