@@ -163,6 +163,10 @@ func TestArgumentsHaveBounds(t *testing.T) {
 		require.NoError(t, err)
 		return id.Sequence
 	}
+	flags := map[string]string{ // that the message names
+		"wait": "--wait", "level": "--fresh", "fresh offline": "--offline", "expires": "--expires", "expires late": "--expires", "uses": "--uses", "no use": "--uses",
+		"purpose": "--purpose", "knock expires": "--expires", "knock expires late": "--expires", "puzzles": "--puzzles", "negative puzzles": "--puzzles", "note": "--note",
+	}
 	for name, c := range map[string]struct{ good, bad func() error }{
 		"path":          {publish(func(a *publishArgs) { a.Path = long[:maxPath] }), publish(func(a *publishArgs) { a.Path = long[:maxPath+1] })},
 		"path's form":   {publish(func(a *publishArgs) { a.Path = "/ipns/k51qzi5uqu5dj14f9vvbpgm71vgojks1ptxr1ucs1z2ojs8omwb4s0wbkjpnnr" }), publish(func(a *publishArgs) { a.Path = "bafkqaaa" })},
@@ -192,7 +196,9 @@ func TestArgumentsHaveBounds(t *testing.T) {
 			require.Contains(t, []string{"not_joined", "not_found"}, classify(err).Code, "%s: %v", name, err)
 		}
 		before := sequence()
-		require.Equal(t, "usage", classify(c.bad()).Code, name)
+		err := c.bad()
+		require.Equal(t, "usage", classify(err).Code, name)
+		require.ErrorContains(t, err, flags[name], name)
 		require.Equal(t, before, sequence(), name)
 	}
 }
