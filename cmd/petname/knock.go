@@ -14,7 +14,6 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
-	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -78,7 +77,7 @@ To hear their answer, have them in your book, and publish.`,
 	f.StringVar(&request.Note, "note", "", "a `text`: who you are, and why you write")
 	f.StringVar(&request.As, "as", "", "the `name` to suggest for you (default: your nickname)")
 	f.DurationVar(&request.Expires, "expires", agent.RequestLife, "how `long` it can be taken up")
-	f.IntVar(&request.Puzzles, "puzzles", 0, fmt.Sprintf("how much work to do, up to %d (default: what their card asks for, or %d)", postage.MaxPuzzles, postage.DefaultPuzzles))
+	f.IntVar(&request.Puzzles, "puzzles", 0, fmt.Sprintf("how much work to do, up to %d (default: what their card asks for, or %d)", agent.MaxPuzzles, agent.DefaultPuzzles))
 	f.BoolVar(&request.Stop, "stop", false, "don't knock there any more")
 	return cmd
 }
