@@ -11,8 +11,8 @@ import (
 	"strings"
 
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
-	"github.com/petnames-go/petnames/petname/peer"
 )
 
 // The steps of the story in which pointers travel between people.
@@ -26,7 +26,7 @@ func (d *demo) introduced(ids map[string]*identity) (string, error) {
 	if err := d.must("alice", &out, "introduce", "bobby", "--to", "caz"); err != nil {
 		return "", err
 	}
-	if out.Sent != string(peer.Stored) || out.Pointer != ids["bob"].Pointer || out.To != ids["carol"].Pointer {
+	if out.Sent != string(agent.Stored) || out.Pointer != ids["bob"].Pointer || out.To != ids["carol"].Pointer {
 		return "", fmt.Errorf("%q: %s introduced to %s", out.Sent, out.Pointer, out.To)
 	}
 	if out.Suggested != nicknameOf["bob"] {

@@ -36,7 +36,7 @@ var mayImport = map[string][]string{
 
 	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},
 	"petname/agent":        {"dht", "dht/delegated", "dht/keep", "ledger", "petname", "petname/doorstep", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/peer", "petname/postage", "pointer"},
-	"petname/agent/libp2p": {"dht", "dht/kad", "petname/agent", "petname/peer/direct"},
+	"petname/agent/libp2p": {"dht", "dht/kad", "petname/agent", "pointer"},
 	"petname/introduce":    {"petname/mutual", "pointer", "pointer/canonical"},
 	"petname/mutual":       {"pointer", "pointer/canonical"},
 	"petname/name":         {"pointer"},
@@ -44,9 +44,8 @@ var mayImport = map[string][]string{
 	"petname/pair/qr":      {"petname/pair", "pointer"},
 	"petname/peer":         {"dht", "dht/drop", "ledger", "petname", "petname/name", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer", "pointer/canonical"},
 
-	"petname/peer/direct": {"dht", "pointer"},
-	"petname/postage":     {"pointer", "pointer/canonical"},
-	"petname/doorstep":    {"dht", "dht/seal", "petname/postage", "pointer", "pointer/canonical"},
+	"petname/postage":  {"pointer", "pointer/canonical"},
+	"petname/doorstep": {"dht", "dht/seal", "petname/postage", "pointer", "pointer/canonical"},
 
 	"cmd/petname":        {"*"},
 	"examples/embed":     {"dht", "petname", "petname/agent", "petname/agent/libp2p", "pointer"},
@@ -58,7 +57,7 @@ var mayImport = map[string][]string{
 
 // mayUseHost are the rooms that may import a libp2p host or the DHT on it, and
 // so link them into whoever embeds them.
-var mayUseHost = []string{"dht/kad", "petname/peer/direct", "petname/agent/libp2p", "cmd/petname", "examples/embed"}
+var mayUseHost = []string{"dht/kad", "petname/agent/libp2p", "cmd/petname", "examples/embed"}
 
 // mayUseImages are the packages that may link package image, and the command,
 // which reads and draws QR codes.

@@ -12,7 +12,6 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
-	"github.com/petnames-go/petnames/petname/peer"
 )
 
 func (a *app) introduceVerb() *cobra.Command {
@@ -71,7 +70,7 @@ sees who introduces whom to whom.`,
 	f.StringVar(&request.As, "as", "", "the `name` to suggest (default: what the contact calls itself)")
 	f.StringVar(&request.Note, "note", "", "a `text` to go with it")
 	f.BoolVar(&request.Both, "both", false, "introduce them to each other, if both agree")
-	f.DurationVar(&request.Expires, "expires", peer.Life, "how `long` it can be taken up")
+	f.DurationVar(&request.Expires, "expires", agent.IntroductionLife, "how `long` it can be taken up")
 	f.StringVarP(&file, "output", "o", "", "write it to a `file` instead of sending it; - for standard output")
 	completeFlag(cmd, "to", a.completeMoreNames)
 	return cmd
@@ -80,7 +79,7 @@ sees who introduces whom to whom.`,
 // sentText says how far a message came.
 func sentText(sent string) string {
 	switch sent {
-	case string(peer.Stored):
+	case string(agent.Stored):
 		return "sent: waits in the network for"
 	case "file":
 		return "written for"

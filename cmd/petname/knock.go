@@ -14,8 +14,6 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
-	"github.com/petnames-go/petnames/petname/peer"
-	"github.com/petnames-go/petnames/petname/postage"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -57,7 +55,7 @@ To hear their answer, have them in your book, and publish.`,
 				if out.ToName != "" {
 					who = shownName(st, out.ToName)
 				}
-				if out.Sent == string(peer.Stored) {
+				if out.Sent == string(agent.Stored) {
 					fmt.Fprintf(w, "knocked: lies on the doorstep of %s\n", who)
 				} else {
 					fmt.Fprintf(w, "NOT SENT YET, for %s\n", who)
@@ -78,8 +76,8 @@ To hear their answer, have them in your book, and publish.`,
 	f := cmd.Flags()
 	f.StringVar(&request.Note, "note", "", "a `text`: who you are, and why you write")
 	f.StringVar(&request.As, "as", "", "the `name` to suggest for you (default: your nickname)")
-	f.DurationVar(&request.Expires, "expires", peer.KnockLife, "how `long` it can be taken up")
-	f.IntVar(&request.Puzzles, "puzzles", 0, fmt.Sprintf("how much work to do, up to %d (default: what their card asks for, or %d)", postage.MaxPuzzles, postage.DefaultPuzzles))
+	f.DurationVar(&request.Expires, "expires", agent.RequestLife, "how `long` it can be taken up")
+	f.IntVar(&request.Puzzles, "puzzles", 0, fmt.Sprintf("how much work to do, up to %d (default: what their card asks for, or %d)", agent.MaxPuzzles, agent.DefaultPuzzles))
 	f.BoolVar(&request.Stop, "stop", false, "don't knock there any more")
 	return cmd
 }

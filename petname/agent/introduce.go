@@ -15,7 +15,10 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Introduction is what one contact is told about another.
+// IntroductionLife is how long an introduction can be accepted, as a rule.
+const IntroductionLife = peer.Life
+
+// Introduction is what one contact is to learn about another.
 type Introduction struct {
 	About    string        // a petname or a pointer in the book
 	To       string        // likewise

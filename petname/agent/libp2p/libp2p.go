@@ -10,13 +10,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/kad"
 	"github.com/petnames-go/petnames/petname/agent"
-	"github.com/petnames-go/petnames/petname/peer/direct"
 )
 
 // Options may be left zero: the agent dials others, and nothing listens.
@@ -38,7 +36,7 @@ func New(o Options) agent.Transport {
 type transport struct {
 	relays  []string
 	timeout time.Duration
-	resting direct.Resting // peers that could not be reached a moment ago
+	resting resting // peers that could not be reached a moment ago
 
 	mu     sync.Mutex
 	listen []string // with the ports that were bound in the place of port 0
@@ -129,7 +127,7 @@ func bound(listen, addrs []string) []string {
 // node is a kad node, as an agent uses it.
 type node struct {
 	*kad.Node
-	resting *direct.Resting
+	resting *resting
 }
 
 var _ agent.Node = (*node)(nil)
@@ -145,9 +143,9 @@ func (n *node) Status() agent.Holding {
 }
 
 // Serve lets other agents hand over records.
-func (n *node) Serve(store dht.Store) { direct.Serve(n.Host(), store) }
+func (n *node) Serve(store dht.Store) { serveRecords(n.Host(), store) }
 
 // Dial returns the store of another agent.
 func (n *node) Dial(addresses [][]byte) dht.Store {
-	return direct.Dial(func(context.Context) (host.Host, error) { return n.Host(), nil }, addresses, n.resting)
+	return dialRecords(n.Host(), addresses, n.resting)
 }

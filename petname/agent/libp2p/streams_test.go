@@ -1,4 +1,4 @@
-package direct
+package libp2p
 
 import (
 	"bytes"
@@ -48,7 +48,7 @@ func addresses(t testing.TB, h host.Host) (all [][]byte) {
 }
 
 func dial(h host.Host, at [][]byte) dht.Store {
-	return Dial(func(context.Context) (host.Host, error) { return h, nil }, at, new(Resting))
+	return dialRecords(h, at, new(resting))
 }
 
 func signed(t testing.TB, sequence uint64) (pointer.Record, *pointer.Key) {
@@ -75,7 +75,7 @@ func get(s dht.Store, p pointer.Pointer) (found []byte, failed error) {
 func TestRecordsGoOverARealStream(t *testing.T) {
 	there, here := newHost(t, true), newHost(t, false)
 	shelf := new(dht.Memory)
-	Serve(there, shelf)
+	serveRecords(there, shelf)
 	store := dial(here, addresses(t, there))
 	r, _ := signed(t, 1)
 	found, err := get(store, r.Pointer())
@@ -98,18 +98,18 @@ func TestWhoIsAwayIsLeftAloneForAWhile(t *testing.T) {
 	there, here := newHost(t, true), newHost(t, false)
 	at := addresses(t, there)
 	require.NoError(t, there.Close())
-	resting := new(Resting)
+	away := new(resting)
 	counted := &counting{Host: here}
-	store := Dial(func(context.Context) (host.Host, error) { return counted, nil }, at, resting)
+	store := dialRecords(counted, at, away)
 	r, _ := signed(t, 1)
 	_, err := get(store, r.Pointer())
 	require.ErrorIs(t, err, dht.ErrUnreachable)
 	require.Equal(t, 1, counted.connects)
-	require.True(t, resting.rests(there.ID()))
+	require.True(t, away.rests(there.ID()))
 	_, err = store.Put(context.Background(), r.Pointer(), r.Bytes())
 	require.ErrorIs(t, err, dht.ErrUnreachable)
 	require.Equal(t, 1, counted.connects, "it isn't dialled again")
-	resting.until[there.ID()] = time.Now().Add(-time.Second)
+	away.until[there.ID()] = time.Now().Add(-time.Second)
 	_, err = get(store, r.Pointer())
 	require.ErrorIs(t, err, dht.ErrUnreachable)
 	require.Equal(t, 2, counted.connects, "and after a while it is")
@@ -128,7 +128,7 @@ func (c *counting) Connect(ctx context.Context, info peer.AddrInfo) error {
 
 func TestRestingEndsAndIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var r Resting
+		var r resting
 		require.False(t, r.rests("a"))
 		r.rest("a")
 		require.True(t, r.rests("a"))
@@ -191,7 +191,7 @@ func TestTheNumberOfServedStreamsIsBounded(t *testing.T) {
 		r, _ := signed(t, 1)
 		request := append(appendField([]byte{opGet}, r.Pointer().Bytes()), 0, 0)
 		store, h := slow{let: make(chan struct{}), asked: new(atomic.Int32)}, new(served)
-		Serve(h, store)
+		serveRecords(h, store)
 		streams := make([]*stream, maxStreams)
 		for i := range streams {
 			streams[i] = &stream{in: bytes.NewReader(request)}
@@ -223,7 +223,7 @@ func TestAStreamEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := signed(t, 1)
 		h, s := new(served), &stream{in: bytes.NewReader(append(appendField([]byte{opGet}, r.Pointer().Bytes()), 0, 0))}
-		Serve(h, slow{let: make(chan struct{}), asked: new(atomic.Int32)})
+		serveRecords(h, slow{let: make(chan struct{}), asked: new(atomic.Int32)})
 		began := time.Now()
 		h.handler(s)
 		require.Equal(t, streamTime, time.Since(began))
@@ -256,7 +256,7 @@ func manyAddresses() (many [][]byte) {
 func TestGarbageOnAStreamIsRefused(t *testing.T) {
 	there, here := newHost(t, true), newHost(t, false)
 	shelf := new(dht.Memory)
-	Serve(there, shelf)
+	serveRecords(there, shelf)
 	r, _ := signed(t, 1)
 	whole := appendField(appendField([]byte{opPut}, r.Pointer().Bytes()), r.Bytes())
 	for name, request := range map[string][]byte{

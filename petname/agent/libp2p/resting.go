@@ -1,4 +1,4 @@
-package direct
+package libp2p
 
 import (
 	"sync"
@@ -7,10 +7,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Resting remembers who could not be reached a moment ago, so that what is sent
-// to somebody who is away doesn't wait for them each time. The zero value is
+// resting is the peers that could not be reached a moment ago: so that what is
+// sent to a peer which is away doesn't wait for it each time. The zero value is
 // ready; its clock is the machine's.
-type Resting struct {
+type resting struct {
 	mu    sync.Mutex
 	until map[peer.ID]time.Time
 }
@@ -18,13 +18,13 @@ type Resting struct {
 // maxResting bounds what is remembered.
 const maxResting = 1024
 
-func (r *Resting) rests(id peer.ID) bool {
+func (r *resting) rests(id peer.ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return time.Now().Before(r.until[id])
 }
 
-func (r *Resting) rest(id peer.ID) {
+func (r *resting) rest(id peer.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()

@@ -1,20 +1,4 @@
-// Package direct carries records between two presences that can reach each
-// other, over a stream of a libp2p host: what one would leave in the network for
-// the other it hands over, at once.
-//
-//	direct.Serve(host, presence.Counter())
-//	…
-//	store := direct.Dial(host, addresses)
-//
-// A stream proves nothing and says nothing about who speaks: records are asked
-// for and left under pointers that only the two parties can derive, and are
-// sealed and signed inside. Use a host with a throw-away peer key for dialling.
-//
-// The protocol is /petnames/records/1, one request and one answer a stream:
-//
-//	request  = operation (1 byte: 0 get, 1 put) ‖ length (2 bytes, big-endian) ‖ pointer ‖ length ‖ record
-//	answer   = status (1 byte: 0 done, 1 refused) ‖ length ‖ record, or nothing
-package direct
+package libp2p
 
 import (
 	"context"
@@ -35,8 +19,15 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Protocol is the protocol's name.
-const Protocol protocol.ID = "/petnames/records/1"
+// recordsProtocol is one request and one answer a stream:
+//
+//	request  = operation (1 byte: 0 get, 1 put) ‖ length (2 bytes, big-endian) ‖ pointer ‖ length ‖ record
+//	answer   = status (1 byte: 0 done, 1 refused) ‖ length ‖ record, or nothing
+//
+// A stream proves nothing and says nothing about its ends: records are asked for
+// and stored under pointers that only the two parties can derive, and are sealed
+// and signed inside.
+const recordsProtocol protocol.ID = "/petnames/records/1"
 
 const (
 	opGet = 0
@@ -50,15 +41,15 @@ const (
 	dialTime     = 2 * time.Second
 	maxStreams   = 32               // that are served at a time; more are refused at once
 	maxAddresses = 16               // of one party
-	restTime     = 30 * time.Second // that who can't be reached isn't tried again for
+	restTime     = 30 * time.Second // for which an unreachable peer is not tried again
 )
 
-// Serve answers others out of a store, until the host is closed. The store sees
-// nothing but well-formed pointers, and records of at most pointer.MaxRecord
+// serveRecords answers others out of a store, until the host is closed. The store
+// receives well-formed pointers only, and records of at most pointer.MaxRecord
 // bytes that it has to verify.
-func Serve(h host.Host, store dht.Store) {
+func serveRecords(h host.Host, store dht.Store) {
 	slots := make(chan struct{}, maxStreams)
-	h.SetStreamHandler(Protocol, func(s network.Stream) {
+	h.SetStreamHandler(recordsProtocol, func(s network.Stream) {
 		select {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
@@ -143,19 +134,19 @@ func readRequest(r io.Reader) (op byte, p pointer.Pointer, record []byte, err er
 	return op, p, record, err
 }
 
-// store is the shelf of somebody else.
+// store is the mailbox of another agent.
 type store struct {
-	hosts     func(context.Context) (host.Host, error)
+	host      host.Host
 	addresses []ma.Multiaddr
-	resting   *Resting
+	resting   *resting
 }
 
-// Dial gives the store of whoever is at one of these addresses, multiaddrs in
-// binary form that end in /p2p/. It dials when it is asked, for 2 seconds at
-// most, and an address at which nobody was is left alone for a while. An address
-// that is none is passed over.
-func Dial(hosts func(context.Context) (host.Host, error), addresses [][]byte, resting *Resting) dht.Store {
-	s := &store{hosts: hosts, resting: resting}
+// dialRecords returns the store of the agent at one of these addresses, multiaddrs
+// in binary form that end in /p2p/. It dials when it is asked, for 2 seconds at
+// most; an address that did not respond is not dialled again for a while, and an
+// address that is none is passed over.
+func dialRecords(h host.Host, addresses [][]byte, resting *resting) dht.Store {
+	s := &store{host: h, resting: resting}
 	for _, b := range addresses {
 		if m, err := ma.NewMultiaddrBytes(b); err == nil && len(s.addresses) < maxAddresses {
 			s.addresses = append(s.addresses, m)
@@ -164,7 +155,7 @@ func Dial(hosts func(context.Context) (host.Host, error), addresses [][]byte, re
 	return s
 }
 
-var errRefused = errors.New("they took it for nothing that they wait for")
+var errRefused = errors.New("the recipient does not wait for such a record")
 
 // Get asks for one record.
 func (s *store) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
@@ -199,24 +190,20 @@ func (s *store) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.
 	return dht.Receipt{Asked: 1, Stored: 1}, nil
 }
 
-// ask sends a request to whoever answers first of those at the addresses.
+// ask sends a request to the addresses in turn, until one responds.
 func (s *store) ask(ctx context.Context, request []byte) (status byte, record []byte, who string, err error) {
 	infos, err := peer.AddrInfosFromP2pAddrs(s.addresses...)
 	if err != nil {
 		return 0, nil, "", fmt.Errorf("address: %w", err)
 	}
-	h, err := s.hosts(ctx)
-	if err != nil {
-		return 0, nil, "", err
-	}
 	ctx, cancel := context.WithTimeout(ctx, streamTime)
 	defer cancel()
 	failed := []error{errors.New("no address to reach them at")}
 	for _, info := range infos {
-		if info.ID == h.ID() || s.resting.rests(info.ID) {
+		if info.ID == s.host.ID() || s.resting.rests(info.ID) {
 			continue
 		}
-		status, record, err = exchange(ctx, h, info, request)
+		status, record, err = exchange(ctx, s.host, info, request)
 		if err == nil {
 			return status, record, info.ID.String(), nil
 		}
@@ -234,7 +221,7 @@ func exchange(ctx context.Context, h host.Host, info peer.AddrInfo, request []by
 	if err := h.Connect(dialing, info); err != nil {
 		return 0, nil, err
 	}
-	s, err := h.NewStream(dialing, info.ID, Protocol)
+	s, err := h.NewStream(dialing, info.ID, recordsProtocol)
 	if err != nil {
 		return 0, nil, err
 	}
