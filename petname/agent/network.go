@@ -150,8 +150,16 @@ func checkPeer(t string) error {
 // answer from the cache needs none.
 type lazyNetwork struct {
 	state *state
-	err   error // of entering; read it after the look-up
 	mu    sync.Mutex
+	err   error // of entering; nil: it was not entered yet, or has been
+}
+
+// problem returns the error of entering. A request that the look-up did not wait
+// for may still set it.
+func (l *lazyNetwork) problem() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
 }
 
 func (l *lazyNetwork) enter(ctx context.Context) (Node, error) {
