@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/spf13/cobra"
 )
 
@@ -64,13 +66,18 @@ type joined struct {
 }
 
 func (v *verbs) join(ctx context.Context, a joinArgs) (*joined, error) {
-	j, err := v.agent.Join(ctx, a.Targets...)
-	if j.Network == "" {
+	err := v.agent.Join(ctx, a.Targets...)
+	var saved *agent.JoinError
+	if err != nil && !errors.As(err, &saved) {
 		return nil, err
 	}
+	j, jerr := v.agent.Joined()
+	if jerr != nil {
+		return nil, jerr
+	}
 	out := &joined{Network: j.Network, Bootstrap: j.Bootstrap, Routers: j.Routers, Peers: j.Peers}
-	if err != nil {
-		c := *classify(err)
+	if saved != nil {
+		c := *classify(saved.Err)
 		c.Message = "saved, but " + strings.ReplaceAll(c.Message, "\n", "; ")
 		return out, &c
 	}

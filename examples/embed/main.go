@@ -36,7 +36,7 @@ func person(ctx context.Context, dir, network, link string) (string, error) {
 		return "", err
 	}
 	defer a.Close()
-	if _, err := a.Join(ctx, network); err != nil {
+	if err := a.Join(ctx, network); err != nil {
 		return "", err
 	}
 	if _, err := a.Publish(ctx, func(d *agent.Draft) error { d.Value = "/ipfs/bafkqaaa"; return nil }); err != nil {

@@ -36,7 +36,7 @@ func TestAPersonResolvesAContact(t *testing.T) {
 		Transport: libp2p.New(libp2p.Options{Listen: []string{"/ip4/127.0.0.1/tcp/0"}})})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, other.Close()) })
-	_, err = other.Join(ctx, status.Addrs...)
+	err = other.Join(ctx, status.Addrs...)
 	require.NoError(t, err)
 	require.NoError(t, other.Start(ctx))
 	_, err = bob.Publish(ctx, func(d *agent.Draft) error { d.Value = "/ipfs/bafkqabdumvzxi"; return nil })

@@ -34,7 +34,7 @@ func person(ctx context.Context, dir, router, link string) (string, error) {
 		return "", err
 	}
 	defer a.Close()
-	if _, err := a.Join(ctx, router); err != nil {
+	if err := a.Join(ctx, router); err != nil {
 		return "", err
 	}
 	if _, err := a.Publish(ctx, func(d *agent.Draft) error { d.Value = "/ipfs/bafkqaaa"; return nil }); err != nil {

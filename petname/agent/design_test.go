@@ -27,7 +27,7 @@ var (
 	_ interface {
 		Close() error
 		Run(context.Context) error
-		Join(ctx context.Context, networks ...string) (agent.Joined, error)
+		Join(ctx context.Context, networks ...string) error
 
 		Pointer() pointer.Pointer
 		Link() (pointer.Link, error)

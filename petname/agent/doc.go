@@ -8,7 +8,7 @@
 //	})
 //	…
 //	defer a.Close()
-//	_, err = a.Join(ctx, "/ip4/192.0.2.7/tcp/4001/p2p/12D3Koo…")
+//	err = a.Join(ctx, "/ip4/192.0.2.7/tcp/4001/p2p/12D3Koo…")
 //	_, err = a.Publish(ctx, func(d *agent.Draft) error { d.Value = "/ipfs/bafy…"; return nil })
 //	_, err = a.Add("bob", link, petname.Source{})
 //	res, err := a.Resolve(ctx, "bob", dht.LevelAny)

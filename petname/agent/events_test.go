@@ -94,8 +94,8 @@ func TestEachChangeIsAnEventOfItsKind(t *testing.T) {
 			{"accept", func() error { _, err := a.Accept(id(), "dora", petname.Acceptance{}); return err }, both(dora), false},
 			{"undo the acceptance", func() error { _, err := a.Undo(); return err }, both(dora), false},
 			{"decline", func() error { _, err := a.Decline(ctx, id(), false); return err }, inbox(none), false},
-			{"join", func() error { _, err := a.Join(ctx, "off"); return err }, []agent.Event{{Kind: agent.NetworkChanged}}, false},
-			{"join a bad address", func() error { _, err := a.Join(ctx, "bad"); return err }, nil, true},
+			{"join", func() error { err := a.Join(ctx, "off"); return err }, []agent.Event{{Kind: agent.NetworkChanged}}, false},
+			{"join a bad address", func() error { err := a.Join(ctx, "bad"); return err }, nil, true},
 			{"publish", func() error { _, err := a.Publish(ctx, draft(agent.WaitNone)); return err }, []agent.Event{{Kind: agent.RecordChanged}}, false},
 			{"publish a bad value", func() error { _, err := a.Publish(ctx, draft(agent.WaitNone, value("bad"))); return err }, nil, true},
 			{"rotate", func() error { _, err := a.Rotate(ctx, agent.Rotation{}); return err }, []agent.Event{{Kind: agent.RecordChanged}}, false},
@@ -285,7 +285,7 @@ func TestAJoinWakesTheRepublisher(t *testing.T) {
 		synctest.Wait()
 		own, _ := r.counts()
 		require.Zero(t, own)
-		_, err = a.Join(t.Context(), routerURL)
+		err = a.Join(t.Context(), routerURL)
 		require.NoError(t, err)
 		synctest.Wait()
 		own, _ = r.counts()

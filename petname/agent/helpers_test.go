@@ -60,7 +60,7 @@ func served(t *testing.T, bootstrap []string) *agent.Agent {
 
 func join(t *testing.T, a *agent.Agent, targets ...string) {
 	t.Helper()
-	_, err := a.Join(t.Context(), targets...)
+	err := a.Join(t.Context(), targets...)
 	require.NoError(t, err)
 }
 

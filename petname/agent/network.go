@@ -21,59 +21,84 @@ import (
 // joinTimeout bounds how long entering a network holds up what needs it.
 const joinTimeout = 5 * time.Second
 
-// Joined is a network that was joined.
+// Joined is the networks that the home uses. It is a plain value.
 type Joined struct {
 	Network   string   // "off", "ipfs", "lan", or "peers" for a private set of peers
 	Bootstrap []string // multiaddrs of peers to enter by
 	Routers   []string // URLs
-	Peers     int      // in the routing table now
+	Peers     int      // in the routing table now; 0 before the network is entered
 }
+
+// JoinError is returned when networks were saved and cannot be used yet: an agent
+// tries again when it needs them. It wraps [dht.ErrUnreachable] if no peer
+// responded.
+type JoinError struct{ Err error }
+
+func (e *JoinError) Error() string { return "saved, but " + e.Err.Error() }
+
+func (e *JoinError) Unwrap() error { return e.Err }
 
 // Join saves which networks to use, enters the DHT among them, and asks the
 // routers whether they are there. It replaces what was joined before. Targets
 // are "ipfs", "lan", or "off" alone; multiaddrs of peers, which end in /p2p/ID;
 // and URLs of HTTP routers.
 //
-// An address that cannot be used is an [*AddressError], and changes nothing. An
-// error beside a Joined that has a Network says why a network that was saved
-// could not be entered: it wraps [dht.ErrUnreachable] if nobody was there.
-func (a *Agent) Join(ctx context.Context, targets ...string) (Joined, error) {
+// An address that cannot be used is an [*AddressError], and changes nothing. What
+// was saved and could not be entered is a [*JoinError].
+func (a *Agent) Join(ctx context.Context, targets ...string) error {
 	if err := ctx.Err(); err != nil {
-		return Joined{}, err
+		return err
 	}
 	c, err := a.parseJoin(targets)
 	if err != nil {
-		return Joined{}, err
+		return err
 	}
 	was, unread := a.home.Config()
 	c.Strangers, c.StrangerPuzzles = was.Strangers, was.StrangerPuzzles // what isn't about networks stays
 	if err := a.home.SetConfig(c); err != nil {
-		return Joined{}, err
+		return err
 	}
-	out := Joined{Network: c.Network, Bootstrap: c.Bootstrap, Routers: c.Routers}
 	defer a.wakeRepublisher()
 	defer a.events.publish(Event{Kind: NetworkChanged})
 	tried := make(chan []error, 1)
 	go func() { tried <- a.tryRouters(ctx, c) }()
 	if unread != nil || was.Network != "off" || c.Network != "off" { // else a node goes on as it is
-		out.Peers, err = a.joinDHT(ctx, c)
+		err = a.joinDHT(ctx, c)
 	}
-	return out, errors.Join(append([]error{err}, <-tried...)...)
+	if failed := errors.Join(append([]error{err}, <-tried...)...); failed != nil {
+		return &JoinError{failed}
+	}
+	return nil
 }
 
-func (a *Agent) joinDHT(ctx context.Context, c home.Config) (peers int, err error) {
+// Joined returns the networks that the home uses.
+func (a *Agent) Joined() (Joined, error) {
+	c, err := a.home.Config()
+	if err != nil {
+		return Joined{}, err
+	}
+	out := Joined{Network: c.Network, Bootstrap: c.Bootstrap, Routers: c.Routers}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.node != nil && c.Network != "off" {
+		out.Peers = a.node.Peers()
+	}
+	return out, nil
+}
+
+func (a *Agent) joinDHT(ctx context.Context, c home.Config) error {
 	if c.Network == "off" {
-		return 0, a.leave(ctx)
+		return a.leave(ctx)
 	}
 	node, err := a.reenter(ctx, c)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	a.serveMessages()
-	if peers = node.Peers(); peers > 0 {
-		return peers, nil
+	if node.Peers() > 0 {
+		return nil
 	}
-	return 0, noPeers(c, node)
+	return noPeers(c, node)
 }
 
 // noPeers says why a node has no peers.

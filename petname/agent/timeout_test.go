@@ -127,7 +127,7 @@ func TestEachMethodPassesItsTimeoutToTheNetwork(t *testing.T) {
 			return err
 		}, agent.LookTimeout, 30 * time.Second, agent.LookTimeout + 30*time.Second},
 		{"Join", bobs, func(ctx context.Context, a *agent.Agent) error {
-			_, err := a.Join(ctx, routerURL)
+			err := a.Join(ctx, routerURL)
 			return err
 		}, agent.JoinTimeout, never, agent.JoinTimeout},
 		{"Fetch", bobs, func(ctx context.Context, a *agent.Agent) error {
