@@ -73,9 +73,8 @@ func TestThreatsNameTestsThatExist(t *testing.T) {
 	require.NoError(t, err)
 	named := found(document(t, "petname/docs/threats.md"), "`((?:Test|Fuzz)\\w+)`")
 	require.Greater(t, len(named), 100)
-	for _, name := range named {
-		require.True(t, tests[name], "threats.md names %s", name)
-	}
+	named = slices.DeleteFunc(named, func(name string) bool { return tests[name] })
+	require.Empty(t, named, "these tests do not exist")
 	for line := range strings.Lines(document(t, "petname/docs/threats.md")) {
 		if strings.HasPrefix(line, "| ") && !strings.HasPrefix(line, "| claim |") && !strings.HasPrefix(line, "| --- |") {
 			require.Regexp(t, "`(Test|Fuzz)", line, "a claim without a test")
