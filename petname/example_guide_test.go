@@ -17,9 +17,9 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// whereIsAna names whoever handed over a link, and finds what it points to.
+// whereIsAna enters a link under the petname ana and returns what it points to.
 func whereIsAna(ctx context.Context, book *petname.Book, link string, store dht.Store) (string, error) {
-	handed, err := pointer.ParseLink(link) // checked: a mistyped one is refused
+	handed, err := pointer.ParseLink(link) // refuses a link with a typing error
 	if err != nil {
 		return "", err
 	}
@@ -30,15 +30,15 @@ func whereIsAna(ctx context.Context, book *petname.Book, link string, store dht.
 	if _, err := book.Add(ana, handed, petname.Source{Channel: "chat"}); err != nil {
 		return "", err
 	}
-	resolver := &dht.Resolver{Stores: []dht.Store{store}} // more stores: a kad.Node, a dht.Dir
+	resolver := &dht.Resolver{Stores: []dht.Store{store}} // or a kad.Node, a dht.Dir
 	where, err := book.Resolve(ctx, resolver, "ana", dht.LevelAny)
 	if err != nil {
 		return "", err
 	}
-	return where.Last().Result.Record.Value(), nil // verified against ana's pointer
+	return where.Last().Result.Record.Value(), nil // signed by the key of the link
 }
 
-func Example_readme() {
+func Example_guide() {
 	dir, _ := os.MkdirTemp("", "petname")
 	defer os.RemoveAll(dir)
 	me, _ := pointer.NewKey(nil)
@@ -58,15 +58,15 @@ func Example_readme() {
 	// Output: /ipfs/bafkqaaa <nil>
 }
 
-// The code in the README is the code above, which runs.
-func TestTheREADMEShowsCodeThatRuns(t *testing.T) {
-	readme, err := os.ReadFile(filepath.Join("..", "README.md"))
+// The code in the guide is the code above, which runs.
+func TestTheGuideShowsCodeThatRuns(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join("docs", "guide.md"))
 	require.NoError(t, err)
-	_, rest, found := strings.Cut(string(readme), "```go\n")
+	_, rest, found := strings.Cut(string(guide), "```go\n")
 	require.True(t, found)
 	shown, _, found := strings.Cut(rest, "```")
 	require.True(t, found)
-	source, err := os.ReadFile("example_readme_test.go")
+	source, err := os.ReadFile("example_guide_test.go")
 	require.NoError(t, err)
 	require.NotEmpty(t, strings.TrimSpace(shown))
 	require.Contains(t, string(source), shown)
