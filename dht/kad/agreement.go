@@ -8,7 +8,7 @@ import (
 )
 
 // counts says whether a level speaks of how many peers agree.
-func counts(l dht.Level) bool { return l != dht.LevelAny }
+func countsAgreement(l dht.Level) bool { return l != dht.LevelAny }
 
 // gate holds back answers whose agreement proves little. Whoever counts what
 // comes through it then can't be told that five agree by five IDs that one
@@ -21,78 +21,78 @@ func counts(l dht.Level) bool { return l != dht.LevelAny }
 //     at about j/n of the space, an ID that was made for the key far nearer;
 //   - only from a peer that the routing table or somebody asked in this walk has
 //     named, not memory alone.
-type gate struct {
+type agreementFilter struct {
 	walk    *walk
-	records []*repeated
+	records []*sameRecord
 	ended   bool
 }
 
 // repeated is one record, and who gave it.
-type repeated struct {
-	id   [sha256.Size]byte
-	held []heldAnswer
-	out  []*contact
+type sameRecord struct {
+	id       [sha256.Size]byte
+	pending  []pendingAnswer
+	released []*contact
 }
 
-type heldAnswer struct {
+type pendingAnswer struct {
 	contact *contact
 	answer  dht.Answer
 }
 
-func (g *gate) hold(c *contact, a dht.Answer) {
+func (g *agreementFilter) add(c *contact, a dht.Answer) {
 	id := sha256.Sum256(a.Record)
-	i := slices.IndexFunc(g.records, func(r *repeated) bool { return r.id == id })
+	i := slices.IndexFunc(g.records, func(r *sameRecord) bool { return r.id == id })
 	if i < 0 {
 		i = len(g.records)
-		g.records = append(g.records, &repeated{id: id})
+		g.records = append(g.records, &sameRecord{id: id})
 	}
-	g.records[i].held = append(g.records[i].held, heldAnswer{c, a})
+	g.records[i].pending = append(g.records[i].pending, pendingAnswer{c, a})
 }
 
 // ripe gives the answers that may pass by now.
-func (g *gate) ripe() (out []dht.Answer) {
+func (g *agreementFilter) release() (out []dht.Answer) {
 	for _, r := range g.records {
-		for len(r.held) > 0 {
+		for len(r.pending) > 0 {
 			i := 0
-			if len(r.out) > 0 {
-				if i = slices.IndexFunc(r.held, func(h heldAnswer) bool { return !h.contact.remembered }); i < 0 || !g.mayPass(r) {
+			if len(r.released) > 0 {
+				if i = slices.IndexFunc(r.pending, func(h pendingAnswer) bool { return !h.contact.cached }); i < 0 || !g.allows(r) {
 					break
 				}
 			}
-			out = append(out, r.held[i].answer)
-			r.out = append(r.out, r.held[i].contact)
-			r.held = slices.Delete(r.held, i, i+1)
+			out = append(out, r.pending[i].answer)
+			r.released = append(r.released, r.pending[i].contact)
+			r.pending = slices.Delete(r.pending, i, i+1)
 		}
 	}
 	return out
 }
 
 // mayPass says whether one more may agree with those that passed.
-func (g *gate) mayPass(r *repeated) bool {
-	if g.walk.crowd != nil && !g.ended {
+func (g *agreementFilter) allows(r *sameRecord) bool {
+	if g.walk.dense != nil && !g.ended {
 		return false
 	}
-	agreeing := slices.Clone(r.out)
-	for _, h := range r.held {
-		if !h.contact.remembered {
+	agreeing := slices.Clone(r.released)
+	for _, h := range r.pending {
+		if !h.contact.cached {
 			agreeing = append(agreeing, h.contact)
 		}
 	}
-	return len(r.out) < g.walk.size.plausible(agreeing)
+	return len(r.released) < g.walk.size.countIndependent(agreeing)
 }
 
 // end gives what is left at the walk's end. What only memory vouches for is
 // passed over, and of a crowd what may not pass even then.
-func (g *gate) end() (out []dht.Answer) {
+func (g *agreementFilter) finish() (out []dht.Answer) {
 	g.ended = true
 	for _, r := range g.records {
-		if len(r.out) > 0 {
-			r.held = slices.DeleteFunc(r.held, func(h heldAnswer) bool { return h.contact.remembered })
+		if len(r.released) > 0 {
+			r.pending = slices.DeleteFunc(r.pending, func(h pendingAnswer) bool { return h.contact.cached })
 		}
-		for len(r.held) > 0 && (len(r.out) == 0 || g.walk.crowd == nil || g.mayPass(r)) {
-			out = append(out, r.held[0].answer)
-			r.out = append(r.out, r.held[0].contact)
-			r.held = r.held[1:]
+		for len(r.pending) > 0 && (len(r.released) == 0 || g.walk.dense == nil || g.allows(r)) {
+			out = append(out, r.pending[0].answer)
+			r.released = append(r.released, r.pending[0].contact)
+			r.pending = r.pending[1:]
 		}
 	}
 	return out

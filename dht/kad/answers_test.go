@@ -39,12 +39,12 @@ func TestTheLengthOfAMessage(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, len(m.GetKey()), maxMessage-10)
 	_, err = readMessage(bytes.NewReader(message(maxMessage + 1)))
-	require.ErrorIs(t, err, errLied)
+	require.ErrorIs(t, err, errMalformed)
 	_, err = readMessage(bytes.NewReader(message(100)[:100]))
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "one byte is missing")
 	long := append([]byte{0xe4, 0x80, 0x00}, make([]byte, 100)...) // 100, encoded in three bytes
 	_, err = readMessage(bytes.NewReader(long))
-	require.ErrorIs(t, err, errLied)
+	require.ErrorIs(t, err, errMalformed)
 }
 
 // A node keeps no more of an answer than an honest answer contains: 20 peers,
@@ -93,7 +93,7 @@ func TestAnAnswerIsCutToWhatAnHonestOneHas(t *testing.T) {
 			require.Len(t, r.record, size)
 		}
 		_, err = n.readReply("another", m)
-		require.ErrorIs(t, err, errLied)
+		require.ErrorIs(t, err, errMalformed)
 	}
 }
 
@@ -205,20 +205,20 @@ func TestTheFirstAcknowledgingPeersConfirmNothing(t *testing.T) {
 				require.NoError(t, err)
 				return n
 			}
-			client.noteFirst(rec.Pointer(), all)
+			client.storeFirstAcks(rec.Pointer(), all)
 			require.Equal(t, len(nodes)-i, confirmed())
 			all = append(all, nodes[i].ID())
 		}
-		client.noteFirst(rec.Pointer(), nil)
+		client.storeFirstAcks(rec.Pointer(), nil)
 		n, err := client.Confirm(t.Context(), rec.Pointer(), sign(t, k, 2).Bytes())
 		require.NoError(t, err)
 		require.Zero(t, n, "the peers have an older record")
 		own, err := nodes[0].Confirm(t.Context(), rec.Pointer(), rec.Bytes())
 		require.NoError(t, err)
 		require.Equal(t, len(nodes)-1, own, "a server's own copy confirms nothing")
-		for range 3 * maxFirsts {
-			client.noteFirst(newKey(t).Pointer(), all)
-			require.LessOrEqual(t, len(client.firsts), maxFirsts)
+		for range 3 * maxFirstAcks {
+			client.storeFirstAcks(newKey(t).Pointer(), all)
+			require.LessOrEqual(t, len(client.firstAcks), maxFirstAcks)
 		}
 	})
 }
@@ -277,14 +277,14 @@ func TestALookUpUpdatesTheRoutingTable(t *testing.T) {
 		"known, and answered":        {known: true, remembered: true, want: true},
 		"unreachable":                {known: true, err: dht.ErrUnreachable},
 		"remembered and unreachable": {known: true, remembered: true, err: dht.ErrUnreachable},
-		"lied":                       {known: true, err: errLied, want: true},
+		"lied":                       {known: true, err: errMalformed, want: true},
 		"late":                       {known: true, err: dht.ErrUnreachable, late: true, want: true},
 	} {
-		c1 := &contact{AddrInfo: peer.AddrInfo{ID: randomPeer(t)}, remembered: c.remembered}
+		c1 := &contact{AddrInfo: peer.AddrInfo{ID: randomPeer(t)}, cached: c.remembered}
 		if c.known {
 			acquaint(t, n, c1.AddrInfo)
 		}
-		g.learn(t.Context(), event{contact: c1, err: c.err, late: c.late})
+		g.updateTable(t.Context(), event{contact: c1, err: c.err, late: c.late})
 		require.Equal(t, c.want, n.dht.RoutingTable().Find(c1.ID) != "", name)
 	}
 }
@@ -299,17 +299,17 @@ func TestHoldersOfTheBest(t *testing.T) {
 		at[i] = &contact{}
 	}
 	forged := forge(t, sign(t, k, 9))
-	h.note(at[0], nil)
-	h.note(at[1], forged)
-	require.False(t, h.lags(at[0]) || h.lags(at[1]), "behind nothing")
-	h.note(at[2], sign(t, k, 1).Bytes())
-	require.False(t, h.lags(at[2]))
+	h.add(at[0], nil)
+	h.add(at[1], forged)
+	require.False(t, h.isBehind(at[0]) || h.isBehind(at[1]), "behind nothing")
+	h.add(at[2], sign(t, k, 1).Bytes())
+	require.False(t, h.isBehind(at[2]))
 	newest := sign(t, k, 2)
-	h.note(at[3], newest.Bytes())
-	h.note(at[4], sign(t, k, 1).Bytes())
+	h.add(at[3], newest.Bytes())
+	h.add(at[4], sign(t, k, 1).Bytes())
 	require.Equal(t, newest.ID(), h.best.ID())
 	for i, want := range []bool{true, true, true, false, true, false} {
-		require.Equal(t, want, h.lags(at[i]), i)
+		require.Equal(t, want, h.isBehind(at[i]), i)
 	}
 }
 
@@ -338,7 +338,7 @@ func TestTheSourcesOfTheSizeEstimate(t *testing.T) {
 	acquaint(t, n, peer.AddrInfo{ID: randomPeer(t)})
 	got := n.size()
 	require.InDelta(t, 20, got.peers, 19)
-	require.Positive(t, got.doubt)
+	require.Positive(t, got.relError)
 	supposeSize(n, 5000)
 	require.InEpsilon(t, 5000, n.size().peers, 0.01)
 }
@@ -347,7 +347,7 @@ func TestTheSourcesOfTheSizeEstimate(t *testing.T) {
 func TestWaitEndsWithItsContext(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
-		_, leave, err := n.enter(t.Context())
+		_, leave, err := n.begin(t.Context())
 		require.NoError(t, err)
 		leave = sync.OnceFunc(leave)
 		t.Cleanup(leave) // otherwise Close waits for the operation
@@ -369,7 +369,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 func TestCloseWaitsForCancelledOperations(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
-		ctx, leave, err := n.enter(t.Context())
+		ctx, leave, err := n.begin(t.Context())
 		require.NoError(t, err)
 		closed := make(chan error, 1)
 		go func() { closed <- n.Close() }()
@@ -463,7 +463,7 @@ func TestHangingUpForgetsAPeer(t *testing.T) {
 		require.Equal(t, 1, n.Peers())
 		require.Len(t, n.host.Network().ConnsToPeer(server.host.ID()), 1)
 		time.Sleep(time.Second) // until kad-dht has detected that the peer is a server
-		n.hangUp(server.host.ID())
+		n.disconnectPeer(server.host.ID())
 		require.Zero(t, n.Peers())
 		require.Empty(t, n.host.Network().ConnsToPeer(server.host.ID()))
 	})

@@ -3,23 +3,23 @@ package kad
 import (
 	"time"
 
-	limiter "golang.org/x/time/rate"
+	"golang.org/x/time/rate"
 )
 
 // rate is the size of a token bucket, and how fast it fills up.
-type rate struct {
+type tokenRate struct {
 	burst     int
 	perSecond float64
 }
 
 // bucket is a token bucket; the zero value is full.
-type bucket struct{ tokens *limiter.Limiter }
+type bucket struct{ tokens *rate.Limiter }
 
 // take takes n tokens, if the bucket has as many. All calls for one bucket have
 // the same rate.
-func (b *bucket) take(r rate, n int, now time.Time) bool {
+func (b *bucket) take(r tokenRate, n int, now time.Time) bool {
 	if b.tokens == nil {
-		b.tokens = limiter.NewLimiter(limiter.Limit(r.perSecond), r.burst)
+		b.tokens = rate.NewLimiter(rate.Limit(r.perSecond), r.burst)
 	}
 	b.tokens.AllowN(now, 0) // notes the time, also when the clock went back and the next call fails
 	return b.tokens.AllowN(now, n)

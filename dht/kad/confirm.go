@@ -16,7 +16,7 @@ import (
 // that acknowledged it: who is made to be closest is the first to say yes.
 func (n *Node) PutAll(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
 	receipt, first, err := n.put(ctx, p, bytes.Clone(value), true)
-	n.noteFirst(p, first)
+	n.storeFirstAcks(p, first)
 	if err == nil {
 		receipt.Confirmed, err = n.confirm(ctx, p, value, first)
 	}
@@ -30,7 +30,7 @@ func (n *Node) PutAll(ctx context.Context, p pointer.Pointer, value []byte) (dht
 // counts the peers that give it back, as PutAll does.
 func (n *Node) Confirm(ctx context.Context, p pointer.Pointer, value []byte) (int, error) {
 	n.mu.Lock()
-	first := n.firsts[p]
+	first := n.firstAcks[p]
 	n.mu.Unlock()
 	confirmed, err := n.confirm(ctx, p, value, first)
 	if err != nil {
@@ -59,14 +59,14 @@ func (n *Node) confirm(ctx context.Context, p pointer.Pointer, value []byte, fir
 }
 
 // maxFirsts bounds of how many puts it is known who said yes first.
-const maxFirsts = 64
+const maxFirstAcks = 64
 
 // noteFirst remembers who acknowledged a put first, for Confirm.
-func (n *Node) noteFirst(p pointer.Pointer, first []string) {
+func (n *Node) storeFirstAcks(p pointer.Pointer, first []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, known := n.firsts[p]; n.firsts == nil || !known && len(n.firsts) >= maxFirsts {
-		n.firsts = map[pointer.Pointer][]string{}
+	if _, known := n.firstAcks[p]; n.firstAcks == nil || !known && len(n.firstAcks) >= maxFirstAcks {
+		n.firstAcks = map[pointer.Pointer][]string{}
 	}
-	n.firsts[p] = slices.Clone(first)
+	n.firstAcks[p] = slices.Clone(first)
 }

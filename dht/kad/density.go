@@ -27,30 +27,30 @@ import (
 // System" (NDSS 2024), whose defence counts peers in the same way.
 const (
 	maxRegion   = 80 // peers of a region that are asked
-	maxGroup    = 10 // of these from one group of addresses: /16 of IPv4, /32 of IPv6
+	maxPerGroup = 10 // of these from one group of addresses: /16 of IPv4, /32 of IPv6
 	probes      = 8  // look-ups of other keys of the region
 	probePeers  = 6  // closest peers that each of these wants
 	probeSlots  = 4
-	fewestCrowd = 6
-	maxGrinds   = 1 << 18 // tries for one probe's key
+	minDense    = 6
+	maxKeyTries = 1 << 18 // tries for one probe's key
 )
 
 // crowd is a walk's knowledge that its target is surrounded.
-type crowd struct {
-	probing int // probes that have not ended
+type denseRegion struct {
+	pendingProbes int // probes that have not ended
 }
 
 // crowded says whether more peers were heard of about the target than chance
 // explains. What is heard of includes the dead, which an estimate that counts
 // the living leaves out, and an estimate has its error: both to the benefit of
 // the doubt.
-func (w *walk) crowded() bool {
+func (w *walk) isDense() bool {
 	if w.size.peers == 0 {
 		return false
 	}
 	for i, c := range w.contacts {
-		expected := w.size.peers * c.span * (4./3 + 2*w.size.doubt)
-		if i+1 >= fewestCrowd && tooMany(i+1, expected) {
+		expected := w.size.peers * c.span * (4./3 + 2*w.size.relError)
+		if i+1 >= minDense && exceedsChance(i+1, expected) {
 			return true
 		}
 		if expected > 3*nearPeers {
@@ -61,8 +61,8 @@ func (w *walk) crowded() bool {
 }
 
 // surround begins the look-ups of other keys of the region.
-func (w *walk) surround(ctx context.Context) {
-	w.crowd = &crowd{probing: probes}
+func (w *walk) startProbes(ctx context.Context) {
+	w.dense = &denseRegion{pendingProbes: probes}
 	radius := nearPeers / w.size.peers
 	seeds := make([]peer.AddrInfo, 0, len(w.contacts))
 	for _, c := range w.contacts {
@@ -84,7 +84,7 @@ func (w *walk) surround(ctx context.Context) {
 // plausible is how many of the peers may be counted as independent of one
 // another: the j-th of honest ones by distance lies at about j/n of the space,
 // those that were made for the key far nearer. All, if the size is not known.
-func (s size) plausible(peers []*contact) int {
+func (s size) countIndependent(peers []*contact) int {
 	if s.peers == 0 {
 		return len(peers)
 	}
@@ -105,23 +105,23 @@ func (s size) plausible(peers []*contact) int {
 // surrounded says, at the end of a walk, whether hardly anybody but the crowd
 // answered.
 func (w *walk) surrounded() bool {
-	return w.crowd != nil && w.size.plausible(w.responders()) < closest/2
+	return w.dense != nil && w.size.countIndependent(w.responders()) < closest/2
 }
 
 // region gives those of the region that are to be asked: all who may be alive,
 // of one group of addresses only some.
-func (cr *crowd) region(w *walk) []*contact {
+func (cr *denseRegion) contacts(w *walk) []*contact {
 	var region []*contact
 	groups := map[string]int{}
 	for _, c := range w.contacts {
 		if len(region) == maxRegion || !w.near(c) && len(region) >= closest {
 			break
 		}
-		if c.state != heard && c.state != asking && c.state != answered {
+		if c.state != candidate && c.state != asking && c.state != answered {
 			continue
 		}
 		if g := addressGroup(c.Addrs); g != "" {
-			if groups[g] == maxGroup {
+			if groups[g] == maxPerGroup {
 				continue
 			}
 			groups[g]++
@@ -150,10 +150,10 @@ func addressGroup(addrs []ma.Multiaddr) string {
 // probeNear finds peers about a place in the space that is not the key's own,
 // by a look-up of a key that lies close to it.
 func (n *Node) probeNear(ctx context.Context, target [sha256.Size]byte, seeds []peer.AddrInfo) []peer.AddrInfo {
-	w := n.bareWalk(keyNear(target, n.size().peers), dht_pb.Message_FIND_NODE)
+	w := n.newPlainWalk(keyNear(target, n.size().peers), dht_pb.Message_FIND_NODE)
 	w.k, w.slots = probePeers, probeSlots
 	for _, p := range seeds {
-		w.hear(p)
+		w.add(p)
 	}
 	_ = w.run(ctx, func(e event) bool { return true }) // what it found is what there is
 	var found []peer.AddrInfo
@@ -171,7 +171,7 @@ func keyNear(target [sha256.Size]byte, peers float64) string {
 	bits := int(math.Ceil(math.Log2(max(1, peers/nearPeers)))) + 4
 	prefix := rand.Text()
 	best, nearest := prefix, uint64(math.MaxUint64)
-	for i := range uint64(maxGrinds) {
+	for i := range uint64(maxKeyTries) {
 		key := string(binary.AppendUvarint([]byte(prefix), i))
 		place := sha256.Sum256([]byte(key))
 		d := binary.BigEndian.Uint64(place[:]) ^ binary.BigEndian.Uint64(target[:])

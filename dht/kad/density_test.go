@@ -94,7 +94,7 @@ func (w *town) walk(key string, size float64, table []peer.ID) *walk {
 		probe := w.walk(keyNear(target, size), 0, nil)
 		probe.probe, probe.k, probe.slots = nil, probePeers, probeSlots
 		for _, p := range seeds {
-			probe.hear(p)
+			probe.add(p)
 		}
 		_ = probe.run(ctx, func(event) bool { return true })
 		var found []peer.AddrInfo
@@ -105,13 +105,13 @@ func (w *town) walk(key string, size float64, table []peer.ID) *walk {
 	}
 	nearest := slices.Clone(table)
 	sortByDistance(target, nearest)
-	for _, id := range nearest[:min(len(nearest), seedPeers)] {
-		walk.hear(peer.AddrInfo{ID: id})
+	for _, id := range nearest[:min(len(nearest), initialPeers)] {
+		walk.add(peer.AddrInfo{ID: id})
 	}
 	return walk
 }
 
-func size2(peers float64) size { return size{peers: peers, doubt: 0.22} }
+func size2(peers float64) size { return size{peers: peers, relError: 0.22} }
 
 func TestACrowdDoesNotHideTheRegion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestACrowdDoesNotHideTheRegion(t *testing.T) {
 			}
 			w := town.walk(key, 500, table)
 			reached += count(w)
-			require.NotNil(t, w.crowd)
+			require.NotNil(t, w.dense)
 			require.False(t, w.surrounded(), "honest peers answered")
 			require.LessOrEqual(t, w.asked, maxRegion+maxAsked/2)
 			w = town.walk(key, 500, table)
@@ -157,7 +157,7 @@ func TestNoCrowdIsSeenWhereThereIsNone(t *testing.T) {
 		for i := range 100 {
 			w := town.walk(fmt.Sprint("key ", i), 500*(0.7+0.6*r.Float64()), town.table(r, peer.ID(fmt.Sprint("client ", i)), town.honest))
 			require.NoError(t, w.run(t.Context(), func(event) bool { return true }))
-			if w.crowd != nil {
+			if w.dense != nil {
 				seen++
 			}
 		}
@@ -177,24 +177,24 @@ func TestWhereOnlyTheCrowdAnswersItIsSaid(t *testing.T) {
 
 func TestOneGroupOfAddressesIsNotTheRegion(t *testing.T) {
 	w := newWalk("self", "key", nil)
-	w.size, w.crowd = size2(1), &crowd{} // the whole space is near
+	w.size, w.dense = size2(1), &denseRegion{} // the whole space is near
 	for i := range 60 {
-		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("sybil ", i)), Addrs: []ma.Multiaddr{ma.StringCast(fmt.Sprintf("/ip4/20.1.%d.1/udp/1/quic-v1", i))}})
-		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("local ", i)), Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/1")}})
+		w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("sybil ", i)), Addrs: []ma.Multiaddr{ma.StringCast(fmt.Sprintf("/ip4/20.1.%d.1/udp/1/quic-v1", i))}})
+		w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("local ", i)), Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/1")}})
 	}
 	for i := range 10 {
-		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("honest ", i)), Addrs: []ma.Multiaddr{ma.StringCast(fmt.Sprintf("/ip6/2a0%d::1/tcp/1", i))}})
+		w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("honest ", i)), Addrs: []ma.Multiaddr{ma.StringCast(fmt.Sprintf("/ip6/2a0%d::1/tcp/1", i))}})
 	}
 	kinds := map[string]int{}
-	region := w.front()
+	region := w.toAsk()
 	for _, c := range region {
 		kinds[string(c.ID[:5])]++
 	}
-	require.Equal(t, map[string]int{"sybil": maxGroup, "local": 60, "hones": 10}, kinds)
+	require.Equal(t, map[string]int{"sybil": maxPerGroup, "local": 60, "hones": 10}, kinds)
 	for i := range 100 {
-		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("other ", i))})
+		w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("other ", i))})
 	}
-	require.Len(t, w.front(), maxRegion)
+	require.Len(t, w.toAsk(), maxRegion)
 }
 
 func at(span float64) *contact { return &contact{span: span} }
@@ -203,31 +203,31 @@ func at(span float64) *contact { return &contact{span: span} }
 func TestAgreementAtOneSpotIsHeldBack(t *testing.T) {
 	w := newWalk("self", "key", nil)
 	w.size = size2(1000)
-	g := gate{walk: w}
+	g := agreementFilter{walk: w}
 	old := dht.Answer{Record: []byte("old")}
 	for i := range 10 {
-		g.hold(at(float64(i+1)/100_000), old)
+		g.add(at(float64(i+1)/100_000), old)
 	}
-	require.Len(t, g.ripe(), 1, "the first record is shown at once")
-	g.hold(at(0.002), dht.Answer{Record: []byte("new")})
-	require.Len(t, g.ripe(), 1, "and so is another")
+	require.Len(t, g.release(), 1, "the first record is shown at once")
+	g.add(at(0.002), dht.Answer{Record: []byte("new")})
+	require.Len(t, g.release(), 1, "and so is another")
 	for i := range 4 {
-		g.hold(at(0.003+float64(i)*0.003), dht.Answer{Record: []byte("new")})
+		g.add(at(0.003+float64(i)*0.003), dht.Answer{Record: []byte("new")})
 	}
-	require.Len(t, g.ripe(), 4, "agreement where it can be expected counts")
-	w.crowd = &crowd{}
-	require.Empty(t, g.end(), "and that of a crowd does not, even at the end")
+	require.Len(t, g.release(), 4, "agreement where it can be expected counts")
+	w.dense = &denseRegion{}
+	require.Empty(t, g.finish(), "and that of a crowd does not, even at the end")
 }
 
 func TestInACrowdAgreementWaitsForTheRegion(t *testing.T) {
 	w := newWalk("self", "key", nil)
-	w.size, w.crowd = size2(1000), &crowd{}
-	g := gate{walk: w}
+	w.size, w.dense = size2(1000), &denseRegion{}
+	g := agreementFilter{walk: w}
 	for i := range 8 {
-		g.hold(at(0.002+float64(i)*0.002), dht.Answer{Record: []byte("old")})
+		g.add(at(0.002+float64(i)*0.002), dht.Answer{Record: []byte("old")})
 	}
-	require.Len(t, g.ripe(), 1)
-	require.Len(t, g.end(), 7)
+	require.Len(t, g.release(), 1)
+	require.Len(t, g.finish(), 7)
 }
 
 // Nobody in this walk, nor the table, has named them: not even at its end, when
@@ -240,17 +240,17 @@ func TestMemoryAloneVouchesForNobody(t *testing.T) {
 		for i := range 12 {
 			peers = append(peers, peer.AddrInfo{ID: peer.ID(fmt.Sprint("once ", i))})
 		}
-		w.recall(peers)
-		g := gate{walk: w}
+		w.addCached(peers)
+		g := agreementFilter{walk: w}
 		for _, c := range w.contacts {
-			g.hold(c, dht.Answer{Record: []byte("old")})
+			g.add(c, dht.Answer{Record: []byte("old")})
 		}
-		require.Len(t, g.ripe(), 1, "it may be shown")
-		w.take(event{contact: w.contacts[0], reply: reply{closer: peers}})
-		require.Empty(t, g.ripe(), "they can't vouch for one another")
+		require.Len(t, g.release(), 1, "it may be shown")
+		w.apply(event{contact: w.contacts[0], reply: reply{closer: peers}})
+		require.Empty(t, g.release(), "they can't vouch for one another")
 		other := &contact{AddrInfo: peer.AddrInfo{ID: "other"}}
-		w.take(event{contact: other, reply: reply{closer: peers[:1]}})
-		require.LessOrEqual(t, len(g.ripe()), 1)
-		require.Empty(t, g.end())
+		w.apply(event{contact: other, reply: reply{closer: peers[:1]}})
+		require.LessOrEqual(t, len(g.release()), 1)
+		require.Empty(t, g.finish())
 	}
 }

@@ -107,7 +107,7 @@ func (d *discovery) HandlePeerFound(info peer.AddrInfo) {
 	default:
 		return
 	}
-	ctx, leave, err := n.enter(n.ctx)
+	ctx, leave, err := n.begin(n.ctx)
 	if err != nil {
 		<-d.slots
 		return

@@ -21,10 +21,10 @@ const (
 )
 
 // errTaken marks a peer that another path has asked.
-var errTaken = errors.New("asked by another path")
+var errOtherPath = errors.New("asked by another path")
 
 // said is what one peer answered to any of the paths.
-type said struct {
+type pathAnswer struct {
 	path int
 	done chan struct{}
 	r    reply
@@ -34,13 +34,13 @@ type said struct {
 // disjoint finds the region by paths that share no peer, yields what these
 // peers answer, and leaves the walk knowing all that they heard of, and not
 // asking anybody again.
-func (g *get) disjoint(ctx context.Context) error {
+func (g *get) disjointPaths(ctx context.Context) error {
 	n := g.node
-	ctx, cancel := context.WithTimeoutCause(ctx, maxWalk, errCut)
+	ctx, cancel := context.WithTimeoutCause(ctx, maxWalk, errWalkLimit)
 	defer cancel()
 	var mu sync.Mutex
-	answers := map[peer.ID]*said{}
-	g.told = map[peer.ID]bool{}
+	answers := map[peer.ID]*pathAnswer{}
+	g.yielded = map[peer.ID]bool{}
 	ask := g.walk.ask
 	through := func(path int) func(context.Context, peer.AddrInfo) (reply, error) {
 		return func(ctx context.Context, p peer.AddrInfo) (reply, error) {
@@ -49,12 +49,12 @@ func (g *get) disjoint(ctx context.Context) error {
 			if s != nil && (path < 0 || s.path != path) {
 				mu.Unlock()
 				if path >= 0 {
-					return reply{}, errTaken
+					return reply{}, errOtherPath
 				}
 				<-s.done
 				return s.r, s.err
 			}
-			s = &said{path: path, done: make(chan struct{})}
+			s = &pathAnswer{path: path, done: make(chan struct{})}
 			answers[p.ID] = s
 			mu.Unlock()
 			defer close(s.done)
@@ -69,11 +69,11 @@ func (g *get) disjoint(ctx context.Context) error {
 	}
 	walks := make([]*walk, paths)
 	for i := range walks {
-		walks[i] = n.bareWalk(g.key, dht_pb.Message_GET_VALUE)
+		walks[i] = n.newPlainWalk(g.key, dht_pb.Message_GET_VALUE)
 		walks[i].k, walks[i].slots, walks[i].ask = pathPeers, pathSlots, through(i)
 	}
 	for i, c := range g.walk.contacts {
-		walks[i%paths].hear(c.AddrInfo)
+		walks[i%paths].add(c.AddrInfo)
 	}
 	events := make(chan event)
 	var running sync.WaitGroup
@@ -95,25 +95,25 @@ func (g *get) disjoint(ctx context.Context) error {
 		close(events)
 	}()
 	for e := range events {
-		if e.late || g.stopped || errors.Is(e.err, errTaken) {
+		if e.late || g.stopped || errors.Is(e.err, errOtherPath) {
 			continue
 		}
-		n.learn(ctx, e)
+		n.updateTable(ctx, e)
 		g.asked++
-		g.told[e.contact.ID] = true
-		if g.answer(e); g.stopped {
+		g.yielded[e.contact.ID] = true
+		if g.handleAnswer(e); g.stopped {
 			cancel()
 		}
 	}
 	if g.stopped {
 		return nil
 	}
-	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errCut) {
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errWalkLimit) {
 		return context.Cause(ctx)
 	}
 	for _, w := range walks {
 		for _, c := range w.contacts[:min(len(w.contacts), maxAsked)] {
-			g.walk.hear(c.AddrInfo)
+			g.walk.add(c.AddrInfo)
 		}
 	}
 	g.walk.ask = through(-1)

@@ -40,7 +40,7 @@ func TestFloodIsBounded(t *testing.T) {
 			return m.HeapAlloc
 		}
 		n := startNode(t, Config{Listen: loopback, Server: true})
-		n.held.limit = limit
+		n.store.limit = limit
 		honest := newKey(t)
 		before := sign(t, honest, 1)
 		client := startClient(t, n)

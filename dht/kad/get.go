@@ -41,7 +41,7 @@ func (n *Node) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer,
 func (n *Node) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		answer := dht.Answer{Source: dht.SourceNetwork}
-		ctx, leave, err := n.enter(ctx)
+		ctx, leave, err := n.begin(ctx)
 		if err != nil {
 			yield(answer, err)
 			return
@@ -82,9 +82,9 @@ type get struct {
 	level   dht.Level
 	yield   func(dht.Answer, error) bool
 	walk    *walk
-	gate    gate
+	filter  agreementFilter
 	holders holders
-	told    map[peer.ID]bool // by a path of strict, whose answer was yielded
+	yielded map[peer.ID]bool // by a path of strict, whose answer was yielded
 	asked   int
 	stopped bool // by the consumer
 }
@@ -92,7 +92,7 @@ type get struct {
 // run walks, and leaves the rest of the work in the background.
 func (g *get) run(ctx context.Context) error {
 	n := g.node
-	working, done, err := n.enter(context.Background()) // requests outlive the call, some
+	working, done, err := n.begin(context.Background()) // requests outlive the call, some
 	if err != nil {
 		return err
 	}
@@ -108,60 +108,60 @@ func (g *get) run(ctx context.Context) error {
 			end()
 		}
 	}()
-	g.walk = n.walk(g.key, dht_pb.Message_GET_VALUE)
-	g.gate.walk = g.walk
+	g.walk = n.newWalk(g.key, dht_pb.Message_GET_VALUE)
+	g.filter.walk = g.walk
 	if g.level == dht.LevelAny {
-		g.walk.slots, g.walk.spare = anySlots, anySpare
+		g.walk.slots, g.walk.extra = anySlots, anyExtra
 	}
 	g.holders.open = func(b []byte) (pointer.Record, error) { return pointer.Open(g.pointer, b, n.now()) }
-	if err = n.seed(ctx, g.walk); err == nil {
+	if err = n.addInitialPeers(ctx, g.walk); err == nil {
 		if g.level == dht.LevelStrict {
-			err = g.disjoint(ctx)
+			err = g.disjointPaths(ctx)
 		} else {
-			g.walk.recall(n.memory.recall(g.pointer))
+			g.walk.addCached(n.holderCache.get(g.pointer))
 		}
 	}
 	if err == nil && !g.stopped {
-		err = g.follow(ctx, working)
+		err = g.runWalk(ctx, working)
 	}
 	g.asked = max(g.asked, g.walk.asked)
 	if err != nil || g.level == dht.LevelAny {
-		g.remember()
+		g.cacheHolders()
 		return err
 	}
 	goesOn = true
 	go func() {
 		defer end()
-		g.tail(working)
+		g.finish(working)
 	}()
 	return nil
 }
 
 // follow runs the walk itself.
-func (g *get) follow(ctx, working context.Context) error {
-	bounded, cancel := context.WithTimeoutCause(ctx, maxWalk, errCut)
+func (g *get) runWalk(ctx, working context.Context) error {
+	bounded, cancel := context.WithTimeoutCause(ctx, maxWalk, errWalkLimit)
 	defer cancel()
 	err := g.walk.loop(bounded, working, func(e event) bool {
 		switch {
 		case e.late || e.contact == nil:
-		case g.told[e.contact.ID]:
+		case g.yielded[e.contact.ID]:
 			if e.err == nil {
-				g.holders.note(e.contact, e.reply.record)
+				g.holders.add(e.contact, e.reply.record)
 			}
 		default:
-			g.learn(ctx, e)
-			g.answer(e)
+			g.updateTable(ctx, e)
+			g.handleAnswer(e)
 		}
-		return !g.stopped && g.release(g.gate.ripe())
+		return !g.stopped && g.yieldAll(g.filter.release())
 	})
 	if err == nil && !g.stopped && len(g.walk.live()) == 0 {
 		err = fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, g.walk.asked)
 	}
-	if !g.stopped && ctx.Err() == nil && g.walk.crowd != nil {
-		g.mirrored(bounded)
+	if !g.stopped && ctx.Err() == nil && g.walk.dense != nil {
+		g.askMirror(bounded)
 	}
 	if !g.stopped && ctx.Err() == nil {
-		g.release(g.gate.end())
+		g.yieldAll(g.filter.finish())
 	}
 	if err == nil && !g.stopped && g.walk.surrounded() {
 		err = dht.ErrSurrounded
@@ -171,29 +171,29 @@ func (g *get) follow(ctx, working context.Context) error {
 
 // learn teaches the table, except about peers that are only remembered: asking
 // them must not make them known.
-func (g *get) learn(ctx context.Context, e event) {
-	if !e.contact.remembered || e.err != nil {
-		g.node.learn(ctx, e)
+func (g *get) updateTable(ctx context.Context, e event) {
+	if !e.contact.cached || e.err != nil {
+		g.node.updateTable(ctx, e)
 	}
 }
 
 // answer yields what a peer said, or gives it to the gate.
-func (g *get) answer(e event) {
+func (g *get) handleAnswer(e event) {
 	a := dht.Answer{Record: e.reply.record, Source: dht.SourceNetwork, Peer: e.contact.ID.String(), Asked: max(g.asked, g.walk.asked)}
 	if e.err != nil {
 		a.Record = nil
 	} else {
-		g.holders.note(e.contact, a.Record)
+		g.holders.add(e.contact, a.Record)
 	}
-	if counts(g.level) && e.err == nil && a.Record != nil {
-		g.gate.hold(e.contact, a)
+	if countsAgreement(g.level) && e.err == nil && a.Record != nil {
+		g.filter.add(e.contact, a)
 		return
 	}
 	g.stopped = !g.yield(a, e.err)
 }
 
 // release yields answers that were held back.
-func (g *get) release(answers []dht.Answer) bool {
+func (g *get) yieldAll(answers []dht.Answer) bool {
 	for _, a := range answers {
 		if !g.stopped {
 			g.stopped = !g.yield(a, nil)
@@ -204,13 +204,13 @@ func (g *get) release(answers []dht.Answer) bool {
 
 // walk makes a walk that knows the size of the network, and looks for what
 // surrounds its key.
-func (n *Node) walk(key string, t dht_pb.Message_MessageType) *walk {
-	w := n.bareWalk(key, t)
+func (n *Node) newWalk(key string, t dht_pb.Message_MessageType) *walk {
+	w := n.newPlainWalk(key, t)
 	w.size, w.probe = n.size(), n.probeNear
 	return w
 }
 
-func (n *Node) bareWalk(key string, t dht_pb.Message_MessageType) *walk {
+func (n *Node) newPlainWalk(key string, t dht_pb.Message_MessageType) *walk {
 	w := newWalk(n.host.ID(), key, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
 		return n.query(ctx, p, t, key)
 	})
@@ -220,31 +220,31 @@ func (n *Node) bareWalk(key string, t dht_pb.Message_MessageType) *walk {
 
 // seed gives the walk its first peers: from the routing table, and if that is
 // empty, by joining anew.
-func (n *Node) seed(ctx context.Context, w *walk) error {
+func (n *Node) addInitialPeers(ctx context.Context, w *walk) error {
 	table := n.dht.RoutingTable()
 	if table.Size() == 0 {
-		if len(n.seeds) == 0 {
+		if len(n.bootstrap) == 0 {
 			return fmt.Errorf("%w: no peer is known; give a bootstrap address", dht.ErrUnreachable)
 		}
 		ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 		defer cancel()
-		if _, err := n.join(ctx, n.seeds); err != nil {
+		if _, err := n.join(ctx, n.bootstrap); err != nil {
 			return err
 		}
 	}
-	for _, id := range table.NearestPeers(kb.ID(w.target[:]), seedPeers) {
-		w.hear(n.addressed(id))
+	for _, id := range table.NearestPeers(kb.ID(w.target[:]), initialPeers) {
+		w.add(n.addrInfo(id))
 	}
 	return nil
 }
 
 // addressed gives a peer with the addresses that we know of it.
-func (n *Node) addressed(id peer.ID) peer.AddrInfo {
+func (n *Node) addrInfo(id peer.ID) peer.AddrInfo {
 	return peer.AddrInfo{ID: id, Addrs: n.host.Peerstore().Addrs(id)}
 }
 
 // learn tells the routing table what a request taught about a peer.
-func (n *Node) learn(ctx context.Context, e event) {
+func (n *Node) updateTable(ctx context.Context, e event) {
 	if e.late || e.contact == nil {
 		return
 	}

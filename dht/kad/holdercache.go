@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	maxRemembered = 512       // pointers
-	rememberPeers = nearPeers // of each
-	rememberAddrs = 4         // of each peer
+	maxCached   = 512       // pointers
+	cachedPeers = nearPeers // of each
+	cachedAddrs = 4         // of each peer
 )
 
 // memory is who stood about a pointer's key when it was last looked up, those
@@ -24,18 +24,18 @@ const (
 // counts towards a level once somebody in the new walk, not from memory, has
 // named it too, and whoever held an older record or none is not remembered: so
 // one who owned a neighbourhood once has no lasting hold on the name.
-type memory struct {
+type holderCache struct {
 	mu      sync.Mutex
 	entries map[pointer.Pointer]*list.Element
 	order   list.List // of remembered; the one used last in front
 }
 
-type remembered struct {
+type cachedHolders struct {
 	pointer pointer.Pointer
 	peers   []peer.AddrInfo
 }
 
-func (m *memory) recall(p pointer.Pointer) []peer.AddrInfo {
+func (m *holderCache) get(p pointer.Pointer) []peer.AddrInfo {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e := m.entries[p]
@@ -43,14 +43,14 @@ func (m *memory) recall(p pointer.Pointer) []peer.AddrInfo {
 		return nil
 	}
 	m.order.MoveToFront(e)
-	return e.Value.(remembered).peers
+	return e.Value.(cachedHolders).peers
 }
 
-func (m *memory) keep(p pointer.Pointer, contacts []*contact) {
-	peers := make([]peer.AddrInfo, 0, min(len(contacts), rememberPeers))
-	for _, c := range contacts[:min(len(contacts), rememberPeers)] {
+func (m *holderCache) put(p pointer.Pointer, contacts []*contact) {
+	peers := make([]peer.AddrInfo, 0, min(len(contacts), cachedPeers))
+	for _, c := range contacts[:min(len(contacts), cachedPeers)] {
 		info := c.AddrInfo
-		info.Addrs = info.Addrs[:min(len(info.Addrs), rememberAddrs)]
+		info.Addrs = info.Addrs[:min(len(info.Addrs), cachedAddrs)]
 		peers = append(peers, info)
 	}
 	m.mu.Lock()
@@ -59,14 +59,14 @@ func (m *memory) keep(p pointer.Pointer, contacts []*contact) {
 		m.entries = map[pointer.Pointer]*list.Element{}
 	}
 	if e := m.entries[p]; e != nil {
-		e.Value = remembered{p, peers}
+		e.Value = cachedHolders{p, peers}
 		m.order.MoveToFront(e)
 		return
 	}
-	m.entries[p] = m.order.PushFront(remembered{p, peers})
-	if m.order.Len() > maxRemembered {
+	m.entries[p] = m.order.PushFront(cachedHolders{p, peers})
+	if m.order.Len() > maxCached {
 		last := m.order.Back()
-		delete(m.entries, last.Value.(remembered).pointer)
+		delete(m.entries, last.Value.(cachedHolders).pointer)
 		m.order.Remove(last)
 	}
 }

@@ -25,16 +25,16 @@ func TestHoldersAreRemembered(t *testing.T) {
 		_, err := client.Put(ctx, rec.Pointer(), rec.Bytes())
 		require.NoError(t, err)
 		require.NoError(t, client.Wait(ctx))
-		require.Empty(t, client.memory.recall(rec.Pointer()))
+		require.Empty(t, client.holderCache.get(rec.Pointer()))
 		r := dht.Resolver{Stores: []dht.Store{client}}
 		for range 2 {
 			res, err := r.Best(ctx, rec.Pointer(), dht.LevelFresh)
 			require.NoError(t, err)
 			require.Equal(t, dht.LevelFresh, res.Freshness)
 			require.NoError(t, client.Wait(ctx))
-			require.GreaterOrEqual(t, len(client.memory.recall(rec.Pointer())), 5)
+			require.GreaterOrEqual(t, len(client.holderCache.get(rec.Pointer())), 5)
 		}
-		require.Empty(t, client.memory.recall(newKey(t).Pointer()))
+		require.Empty(t, client.holderCache.get(newKey(t).Pointer()))
 	})
 }
 
@@ -57,13 +57,13 @@ func TestWhoOwnedANeighbourhoodOnceHasNoHoldOnTheName(t *testing.T) {
 			once = append(once, &contact{AddrInfo: infos[0]})
 		}
 		for range 5 {
-			client.memory.keep(k.Pointer(), once)
+			client.holderCache.put(k.Pointer(), once)
 			res, err := (&dht.Resolver{Stores: []dht.Store{client}}).Best(within(t, 20*time.Second), k.Pointer(), dht.LevelFresh)
 			require.NoError(t, err)
 			require.Equal(t, newest.Bytes(), res.Record.Bytes())
 			require.Equal(t, dht.LevelFresh, res.Freshness)
 			require.NoError(t, client.Wait(within(t, 5*time.Second)))
-			for _, p := range client.memory.recall(k.Pointer()) {
+			for _, p := range client.holderCache.get(k.Pointer()) {
 				for _, c := range once {
 					require.NotEqual(t, c.ID, p.ID, "a peer with an older record is not remembered")
 				}
@@ -73,33 +73,33 @@ func TestWhoOwnedANeighbourhoodOnceHasNoHoldOnTheName(t *testing.T) {
 }
 
 func TestMemoryIsBounded(t *testing.T) {
-	var m memory
+	var m holderCache
 	var crowd []*contact
 	for i := range 200 {
 		crowd = append(crowd, &contact{AddrInfo: peer.AddrInfo{ID: peer.ID(fmt.Sprint(i))}})
 	}
 	first := newKey(t).Pointer()
-	m.keep(first, crowd)
-	require.Len(t, m.recall(first), rememberPeers)
+	m.put(first, crowd)
+	require.Len(t, m.get(first), cachedPeers)
 	var ps []pointer.Pointer
-	for range maxRemembered {
+	for range maxCached {
 		ps = append(ps, newKey(t).Pointer())
-		m.keep(ps[len(ps)-1], crowd[:3])
-		m.recall(ps[0])
+		m.put(ps[len(ps)-1], crowd[:3])
+		m.get(ps[0])
 	}
-	require.Empty(t, m.recall(first), "the one that wasn't used is forgotten")
-	require.Len(t, m.recall(ps[0]), 3)
-	require.Len(t, m.entries, maxRemembered)
-	require.Equal(t, maxRemembered, m.order.Len())
+	require.Empty(t, m.get(first), "the one that wasn't used is forgotten")
+	require.Len(t, m.get(ps[0]), 3)
+	require.Len(t, m.entries, maxCached)
+	require.Equal(t, maxCached, m.order.Len())
 	many := &contact{}
-	for i := range 2 * rememberAddrs {
+	for i := range 2 * cachedAddrs {
 		many.Addrs = append(many.Addrs, ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", i+1)))
 	}
 	last := newKey(t).Pointer()
-	m.keep(last, []*contact{many})
-	require.Equal(t, many.Addrs[:rememberAddrs], m.recall(last)[0].Addrs)
-	require.Len(t, m.recall(ps[0]), 3, "it was asked for")
-	require.Empty(t, m.recall(ps[1]), "the one not asked for since is the next")
+	m.put(last, []*contact{many})
+	require.Equal(t, many.Addrs[:cachedAddrs], m.get(last)[0].Addrs)
+	require.Len(t, m.get(ps[0]), 3, "it was asked for")
+	require.Empty(t, m.get(ps[1]), "the one not asked for since is the next")
 }
 
 func TestLaggardsAreRepaired(t *testing.T) {
@@ -117,11 +117,11 @@ func TestLaggardsAreRepaired(t *testing.T) {
 			} else if i >= 4 {
 				rec = older
 			}
-			require.NoError(t, client.store(ctx, peer.AddrInfo{ID: n.host.ID()}, key, rec.Bytes()))
+			require.NoError(t, client.putTo(ctx, peer.AddrInfo{ID: n.host.ID()}, key, rec.Bytes()))
 		}
 		held := func() (n int) {
 			for _, node := range nodes {
-				if client.holds(ctx, peer.AddrInfo{ID: node.host.ID()}, key, newest) {
+				if client.peerHolds(ctx, peer.AddrInfo{ID: node.host.ID()}, key, newest) {
 					n++
 				}
 			}
@@ -146,7 +146,7 @@ func TestRepairsAreBounded(t *testing.T) {
 		k := newKey(t)
 		rec := sign(t, k, 1)
 		ctx := within(t, 30*time.Second)
-		require.NoError(t, client.store(ctx, peer.AddrInfo{ID: nodes[0].host.ID()}, routingKey(k.Pointer()), rec.Bytes()))
+		require.NoError(t, client.putTo(ctx, peer.AddrInfo{ID: nodes[0].host.ID()}, routingKey(k.Pointer()), rec.Bytes()))
 		puts := make(chan struct{}, 100)
 		var addrs []string
 		for range 12 {

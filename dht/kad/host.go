@@ -29,7 +29,7 @@ func (n *Node) newHost(c Config, key crypto.PrivKey) (host.Host, error) {
 }
 
 func (n *Node) planHost(c Config, key crypto.PrivKey) (hostPlan, error) {
-	plan := hostPlan{PeerKey: key, DialTimeout: n.dialing}
+	plan := hostPlan{PeerKey: key, DialTimeout: n.dialTimeout}
 	for _, listen := range c.Listen {
 		a, err := ma.NewMultiaddr(listen)
 		if err != nil {
@@ -49,13 +49,13 @@ func (n *Node) planHost(c Config, key crypto.PrivKey) (hostPlan, error) {
 		// A few dead peers on a small network are no sign that UDP is blocked:
 		// there are no counters.
 	}
-	n.services(c.Listen, &plan)
-	if n.wire != nil {
-		n.wire(&plan)
+	n.setReachability(c.Listen, &plan)
+	if n.adjustHost != nil {
+		n.adjustHost(&plan)
 	}
 	var err error
 	if n.server {
-		plan.ConnectionGater = gater{n.guard}
+		plan.ConnectionGater = gater{n.limiter}
 		plan.ResourceManager, err = resources()
 	} else {
 		plan.ResourceManager, err = clientResources()

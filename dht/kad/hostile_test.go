@@ -181,7 +181,7 @@ func TestLiarsOnlyGetThemselvesRejected(t *testing.T) {
 		require.ErrorAs(t, short.Unwrap(), &e)
 		require.Equal(t, len(honest), receipt.Stored, "only an echo of the record is an acknowledgement")
 		require.Equal(t, receipt, e.Receipt)
-		require.Equal(t, wanted(len(honest)+len(liars)), e.Want)
+		require.Equal(t, requiredAcks(len(honest)+len(liars)), e.Want)
 	})
 }
 
@@ -216,7 +216,7 @@ func TestAServerRefusesWhatItShould(t *testing.T) {
 		to := peer.AddrInfo{ID: server.host.ID()}
 		ctx := within(t, 20*time.Second)
 		key := routingKey(k.Pointer())
-		require.NoError(t, client.store(ctx, to, key, newer.Bytes()))
+		require.NoError(t, client.putTo(ctx, to, key, newer.Bytes()))
 		for name, b := range map[string][]byte{
 			"older":           older.Bytes(),
 			"another's":       sign(t, newKey(t), 3).Bytes(),
@@ -225,7 +225,7 @@ func TestAServerRefusesWhatItShould(t *testing.T) {
 			"truncated":       newer.Bytes()[:100],
 			"nothing at all ": nil,
 		} {
-			require.ErrorIs(t, client.store(ctx, to, key, b), errRefused, name)
+			require.ErrorIs(t, client.putTo(ctx, to, key, b), errRefused, name)
 		}
 		found, _, _ := collect(ctx, client, k.Pointer())
 		require.Equal(t, [][]byte{newer.Bytes()}, found)

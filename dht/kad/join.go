@@ -28,7 +28,7 @@ func (n *Node) Join(ctx context.Context, addrs []string) (connected int, err err
 	if err != nil {
 		return 0, fmt.Errorf("kad: join: %w", err)
 	}
-	ctx, leave, err := n.enter(ctx)
+	ctx, leave, err := n.begin(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -42,41 +42,41 @@ func (n *Node) Join(ctx context.Context, addrs []string) (connected int, err err
 // enterBy joins by the bootstrap peers and, where there are some, by the peers
 // that a node before this one knew: side by side, since either may be gone. A
 // node without any entrance knew its peers by their coming, and dials nobody.
-func (n *Node) enterBy(ctx context.Context) {
+func (n *Node) joinAtStart(ctx context.Context) {
 	var known []peer.AddrInfo
-	if n.durable != nil && (len(n.seeds) > 0 || n.discovery != nil) {
-		known = n.durable.known
+	if n.persistence != nil && (len(n.bootstrap) > 0 || n.discovery != nil) {
+		known = n.persistence.knownPeers
 	}
 	var joining sync.WaitGroup
 	again := errors.New("none")
 	if len(known) > 0 {
 		joining.Go(func() { _, again = n.join(ctx, known) })
 	}
-	if len(n.seeds) > 0 {
-		_, n.refused = n.join(ctx, n.seeds)
+	if len(n.bootstrap) > 0 {
+		_, n.joinErr = n.join(ctx, n.bootstrap)
 	}
 	joining.Wait()
 	if again == nil {
 		n.log.Info("joined by peers known before", "peers", n.Peers())
 	}
 	switch {
-	case n.refused == nil:
+	case n.joinErr == nil:
 	case again == nil:
-		n.refused = nil
+		n.joinErr = nil
 	default:
-		n.log.Info("not joined", "error", n.refused) // whoever started us asks Refused
+		n.log.Info("not joined", "error", n.joinErr) // whoever started us asks Refused
 	}
 }
 
 // Refused says why [Start] could not join: of each bootstrap peer what it
 // failed of. Nil if one let us in, or there was none to ask. Being found by
 // others later doesn't change it.
-func (n *Node) Refused() error { return n.refused }
+func (n *Node) JoinError() error { return n.joinErr }
 
 // explain says what a person can do something about when a peer let us not in:
 // it is silent, another peer answers at its address, or it is there, but of
 // another network, or no server.
-func (n *Node) explain(ctx context.Context, p peer.ID, err error) error {
+func (n *Node) explainFailure(ctx context.Context, p peer.ID, err error) error {
 	var mismatch sec.ErrPeerIDMismatch
 	switch {
 	case errors.As(err, &mismatch):
@@ -133,7 +133,7 @@ func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, 
 				r, err = n.query(ctx, peer.AddrInfo{ID: info.ID}, dht_pb.Message_FIND_NODE, self)
 			}
 			if err != nil {
-				err = n.explain(ctx, info.ID, err)
+				err = n.explainFailure(ctx, info.ID, err)
 			}
 			outcomes <- outcome{info, r, err}
 		}()
@@ -142,7 +142,7 @@ func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, 
 		return 0, fmt.Errorf("%w: no peers but ourselves to join by", dht.ErrUnreachable)
 	}
 	var errs []error
-	w := n.bareWalk(self, dht_pb.Message_FIND_NODE)
+	w := n.newPlainWalk(self, dht_pb.Message_FIND_NODE)
 	for range asked {
 		o := <-outcomes
 		if o.err != nil {
@@ -150,9 +150,9 @@ func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, 
 			continue
 		}
 		connected++
-		w.hear(o.info)
+		w.add(o.info)
 		for _, p := range o.r.closer {
-			w.hear(p)
+			w.add(p)
 		}
 	}
 	if connected == 0 {
@@ -160,7 +160,7 @@ func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, 
 	}
 	// Neighbours make the table; that some can't be found is no failure to join.
 	_ = w.run(ctx, func(e event) bool {
-		n.learn(ctx, e)
+		n.updateTable(ctx, e)
 		return true
 	})
 	return connected, nil

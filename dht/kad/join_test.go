@@ -27,12 +27,12 @@ func TestRefusedSaysWhy(t *testing.T) {
 			began := time.Now()
 			n := startNode(t, Config{Bootstrap: []string{c.addr}})
 			require.LessOrEqual(t, time.Since(began), joinTimeout, name)
-			require.ErrorIs(t, n.Refused(), dht.ErrUnreachable, name)
-			require.ErrorContains(t, n.Refused(), c.reason, name)
-			require.ErrorContains(t, n.Refused(), c.addr[strings.LastIndex(c.addr, "/")+1:], name)
+			require.ErrorIs(t, n.JoinError(), dht.ErrUnreachable, name)
+			require.ErrorContains(t, n.JoinError(), c.reason, name)
+			require.ErrorContains(t, n.JoinError(), c.addr[strings.LastIndex(c.addr, "/")+1:], name)
 		}
 		n := startNode(t, Config{Bootstrap: append(other.Addrs(), right.Addrs()...)})
-		require.NoError(t, n.Refused(), "one is enough")
-		require.NoError(t, right.Refused(), "no peer was asked")
+		require.NoError(t, n.JoinError(), "one is enough")
+		require.NoError(t, right.JoinError(), "no peer was asked")
 	})
 }

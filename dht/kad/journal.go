@@ -47,7 +47,7 @@ const (
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // errTorn is a journal that ends, or breaks, in the middle.
-var errTorn = errors.New("damaged")
+var errDamaged = errors.New("damaged")
 
 // entry is one line of the journal.
 type entry struct {
@@ -82,24 +82,24 @@ func readEntry(r io.Reader) (entry, error) {
 	if n, err := io.ReadFull(r, head[:]); n == 0 && errors.Is(err, io.EOF) {
 		return entry{}, io.EOF
 	} else if err != nil {
-		return entry{}, fmt.Errorf("%w: %v", errTorn, err) // an EOF here is no end
+		return entry{}, fmt.Errorf("%w: %v", errDamaged, err) // an EOF here is no end
 	}
 	length := binary.BigEndian.Uint32(head[:])
 	if length == 0 || length > maxEntry {
-		return entry{}, fmt.Errorf("%w: an entry of %d bytes", errTorn, length)
+		return entry{}, fmt.Errorf("%w: an entry of %d bytes", errDamaged, length)
 	}
 	payload := make([]byte, length)
 	if _, err := io.ReadFull(r, payload); err != nil {
-		return entry{}, fmt.Errorf("%w: %v", errTorn, err)
+		return entry{}, fmt.Errorf("%w: %v", errDamaged, err)
 	}
 	if crc32.Checksum(payload, castagnoli()) != binary.BigEndian.Uint32(head[4:]) {
-		return entry{}, fmt.Errorf("%w: checksum", errTorn)
+		return entry{}, fmt.Errorf("%w: checksum", errDamaged)
 	}
 	e := entry{kind: payload[0]}
 	for rest := payload[1:]; len(rest) > 0; {
 		n, size := binary.Uvarint(rest)
 		if size <= 0 || n > uint64(len(rest)-size) {
-			return entry{}, fmt.Errorf("%w: a field's length", errTorn)
+			return entry{}, fmt.Errorf("%w: a field's length", errDamaged)
 		}
 		e.fields = append(e.fields, rest[size:size+int(n)])
 		rest = rest[size+int(n):]
@@ -144,14 +144,14 @@ func openJournalOn(files disk.FS, path string, head entry, take func(entry) erro
 		if errors.Is(err, errOtherNetwork) {
 			aside = path + ".other"
 		}
-		return j, fmt.Errorf("%q: %w; set aside as %q", path, errors.Join(err, j.setAside(aside)), filepath.Base(aside))
+		return j, fmt.Errorf("%q: %w; set aside as %q", path, errors.Join(err, j.moveAside(aside)), filepath.Base(aside))
 	}
 	return j, errors.Join(unswept, j.reopen())
 }
 
 // setAside links the file to another name. The old name stays until the journal
 // is written anew: a crash before that loses nothing.
-func (j *journal) setAside(aside string) error {
+func (j *journal) moveAside(aside string) error {
 	_ = j.files.Remove(aside) // an earlier one
 	err := j.files.Link(j.path, aside)
 	if err != nil { // a file system without links
@@ -179,11 +179,11 @@ func readJournal(r io.Reader, head entry, take func(entry) error) error {
 		case errors.Is(err, io.EOF) && !first:
 			return nil
 		case errors.Is(err, io.EOF):
-			return fmt.Errorf("%w: empty", errTorn)
+			return fmt.Errorf("%w: empty", errDamaged)
 		case err != nil:
 			return err
 		case first && e.kind != entryHead:
-			return fmt.Errorf("%w: no head", errTorn)
+			return fmt.Errorf("%w: no head", errDamaged)
 		case first && !slices.EqualFunc(e.fields, head.fields, slices.Equal):
 			return errOtherNetwork
 		case first:

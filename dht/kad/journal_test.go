@@ -191,12 +191,12 @@ func TestLengthsInAJournal(t *testing.T) {
 			require.Equal(t, testHead, e)
 			continue
 		}
-		require.ErrorIs(t, err, errTorn, name)
+		require.ErrorIs(t, err, errDamaged, name)
 		require.LessOrEqual(t, int(r.Size())-r.Len(), c.read, name)
 	}
 	// An incomplete entry at the end is damage, too.
 	_, err := readEntry(bytes.NewReader(rawEntry(101, field(100))))
-	require.ErrorIs(t, err, errTorn)
+	require.ErrorIs(t, err, errDamaged)
 	_, err = readEntry(bytes.NewReader(nil))
 	require.ErrorIs(t, err, io.EOF)
 }
@@ -215,8 +215,8 @@ func TestTheLargestEntriesCanBeRead(t *testing.T) {
 		_, _ = n.dht.RoutingTable().TryAddPeer(info.ID, true, false) // until its bucket is full
 	}
 	require.Greater(t, n.Peers(), maxKnown)
-	known := n.acquaintances()
-	require.Equal(t, n.tag(), known[0])
+	known := n.peersToSave()
+	require.Equal(t, n.networkTag(), known[0])
 	size := 0
 	peers := map[string]int{}
 	for _, text := range known[1:] {
@@ -233,12 +233,12 @@ func TestTheLargestEntriesCanBeRead(t *testing.T) {
 		n.host.Peerstore().ClearAddrs(id)
 		n.host.Peerstore().AddAddr(id, ma.StringCast("/ip4/192.168.1.1/tcp/1"), peerstore.PermanentAddrTTL)
 	}
-	require.Len(t, n.acquaintances(), 1+maxKnown)
+	require.Len(t, n.peersToSave(), 1+maxKnown)
 
-	require.NoError(t, n.held.Put(t.Context(), datastore.NewKey("/ipns/"+strings.Repeat("k", 100)), make([]byte, maxRequest)))
+	require.NoError(t, n.store.Put(t.Context(), datastore.NewKey("/ipns/"+strings.Repeat("k", 100)), make([]byte, maxRequest)))
 	entries := []entry{newEntry(entryPeers, known...)}
-	for name := range n.held.items {
-		entries = append(entries, n.held.entry(name))
+	for name := range n.store.items {
+		entries = append(entries, n.store.entry(name))
 	}
 	r := bytes.NewReader(journalBytes(entries...))
 	for _, want := range entries {
@@ -259,21 +259,21 @@ func TestKnownPeersOfAJournalAreBounded(t *testing.T) {
 		n, err := configure(Config{Server: true})
 		require.NoError(t, err)
 		path := filepath.Join(t.TempDir(), "dht.db")
-		m := &durable{node: n}
+		m := &persistence{node: n}
 		require.NoError(t, os.WriteFile(path, journalBytes(m.head(), newEntry(entryPeers, fields...)), 0o600))
-		m, err = n.remember(path)
+		m, err = n.openPersistence(path)
 		require.NoError(t, err)
-		n.durable = m
-		require.NoError(t, n.forget())
-		return m.known
+		n.persistence = m
+		require.NoError(t, n.closePersistence())
+		return m.knownPeers
 	}
 	n, err := configure(Config{Server: true})
 	require.NoError(t, err)
-	require.Len(t, remembered(append([]string{n.tag()}, addrs...)...), maxKnown)
-	require.Len(t, remembered(n.tag(), addrs[0]), 1)
+	require.Len(t, remembered(append([]string{n.networkTag()}, addrs...)...), maxKnown)
+	require.Len(t, remembered(n.networkTag(), addrs[0]), 1)
 	require.Empty(t, remembered("another tag", addrs[0]))
-	require.Empty(t, remembered(n.tag(), addrs[0], "/ip4/127.0.0.1/tcp/1"))
-	require.Empty(t, remembered(n.tag()))
+	require.Empty(t, remembered(n.networkTag(), addrs[0], "/ip4/127.0.0.1/tcp/1"))
+	require.Empty(t, remembered(n.networkTag()))
 }
 
 // A complete entry of an unknown kind, or with other fields than its kind has,
@@ -286,15 +286,15 @@ func TestUnknownEntriesAreDamage(t *testing.T) {
 		n, err := configure(Config{Server: true})
 		require.NoError(t, err)
 		path := filepath.Join(t.TempDir(), "dht.db")
-		m := &durable{node: n}
+		m := &persistence{node: n}
 		b := journalBytes(m.head(), newEntry(entryPut, "a", "/ipns/before", "value"), e, newEntry(entryPut, "a", "/ipns/after", "value"))
 		require.NoError(t, os.WriteFile(path, b, 0o600))
-		n.durable, err = n.remember(path)
+		n.persistence, err = n.openPersistence(path)
 		require.NoError(t, err)
-		require.Contains(t, n.held.items, "/ipns/before")
-		require.NotContains(t, n.held.items, "/ipns/after", "kind %q with %d fields", e.kind, len(e.fields))
+		require.Contains(t, n.store.items, "/ipns/before")
+		require.NotContains(t, n.store.items, "/ipns/after", "kind %q with %d fields", e.kind, len(e.fields))
 		require.FileExists(t, path+".damaged")
-		require.NoError(t, n.forget())
+		require.NoError(t, n.closePersistence())
 	}
 }
 
@@ -311,7 +311,7 @@ func FuzzJournal(f *testing.F) {
 			e, err := readEntry(r)
 			if err != nil {
 				if !errors.Is(err, io.EOF) {
-					require.ErrorIs(t, err, errTorn)
+					require.ErrorIs(t, err, errDamaged)
 				}
 				break
 			}
@@ -355,7 +355,7 @@ func TestRestartKeepsRecordsAndPeers(t *testing.T) {
 		n = startNode(t, c)
 		require.Equal(t, 1, n.Status().Held)
 		require.GreaterOrEqual(t, n.Peers(), 4, "it re-entered by the peers that it knew")
-		require.NoError(t, n.Refused())
+		require.NoError(t, n.JoinError())
 		held, err := n.local.Get(t.Context(), routingKey(k.Pointer()))
 		require.NoError(t, err)
 		require.Equal(t, rec.Bytes(), held.GetValue())
@@ -402,7 +402,7 @@ func TestTheLastPeersAreWritten(t *testing.T) {
 		written := func() (peers []string) {
 			b, err := os.ReadFile(file)
 			require.NoError(t, err)
-			require.NoError(t, readJournal(bytes.NewReader(b), n.durable.head(), func(e entry) error {
+			require.NoError(t, readJournal(bytes.NewReader(b), n.persistence.head(), func(e entry) error {
 				if e.kind == entryPeers {
 					peers = nil
 					for _, f := range e.fields[1:] {
@@ -442,7 +442,7 @@ func TestRestartCollectsTheExpired(t *testing.T) {
 		b, err := os.ReadFile(file)
 		require.NoError(t, err)
 		deleted := false
-		require.NoError(t, readJournal(bytes.NewReader(b), n.durable.head(), func(e entry) error {
+		require.NoError(t, readJournal(bytes.NewReader(b), n.persistence.head(), func(e entry) error {
 			deleted = deleted || e.kind == entryDelete
 			return nil
 		}))
@@ -457,9 +457,9 @@ func TestKilledNodeKeepsWhatWasFlushed(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "dht.db")
 		c := Config{Key: peerKey(t), Listen: loopback, Server: true, File: file}
 		n := startNode(t, c)
-		require.NoError(t, storeAs(t, n.held, "stranger", "flushed", 100))
-		require.NoError(t, n.durable.flush())
-		require.NoError(t, storeAs(t, n.held, "stranger", "not flushed", 100))
+		require.NoError(t, storeAs(t, n.store, "stranger", "flushed", 100))
+		require.NoError(t, n.persistence.flush())
+		require.NoError(t, storeAs(t, n.store, "stranger", "not flushed", 100))
 		b, err := os.ReadFile(file) // the file content after a crash
 		require.NoError(t, err)
 		file = filepath.Join(t.TempDir(), "dht.db")
@@ -467,8 +467,8 @@ func TestKilledNodeKeepsWhatWasFlushed(t *testing.T) {
 		c.File = file
 		c.Key = peerKey(t)
 		again := startNode(t, c)
-		require.True(t, holds(again.held, "flushed"))
-		require.False(t, holds(again.held, "not flushed"))
+		require.True(t, holds(again.store, "flushed"))
+		require.False(t, holds(again.store, "not flushed"))
 	})
 }
 

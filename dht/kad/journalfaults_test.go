@@ -167,7 +167,7 @@ func TestAPowerCutWhileADamagedJournalIsSetAside(t *testing.T) {
 			require.NoError(t, os.WriteFile(path+".damaged", []byte("an earlier one"), 0o600))
 			var before []entry
 			j, err := openJournalOn(on(d), path, testHead, func(e entry) error { before = append(before, e); return nil })
-			require.ErrorIs(t, err, errTorn)
+			require.ErrorIs(t, err, errDamaged)
 			require.Equal(t, entries[:3], before)
 			err = j.flush(nil, 1<<20, whole(before))
 			d.Crash()

@@ -83,43 +83,43 @@ type Config struct {
 
 	// wire changes the plan of each host that the node makes: for the simulated
 	// network of the tests. nil: it stays
-	wire func(*hostPlan)
+	adjustHost func(*hostPlan)
 }
 
 // Node is a running node. Its methods are safe for concurrent use.
 type Node struct {
-	host     host.Host
-	borrowed bool // the host is the caller's
-	dht      *kaddht.IpfsDHT
-	local    *records.ValueStore // what peers stored with us; nil for clients
-	held     *heldStore          // where local has it
-	guard    *guard
-	durable  *durable // nil: nothing outlives the node
-	protocol protocol.ID
-	network  Network
-	server   bool
-	dialing  time.Duration
-	timeout  time.Duration   // of one request
-	wire     func(*hostPlan) // from Config.wire
-	seeds    []peer.AddrInfo // from Config.Bootstrap
-	relay    []peer.AddrInfo // from Config.Relays
-	now      func() time.Time
-	log      *slog.Logger
+	host         host.Host
+	externalHost bool // the host is the caller's
+	dht          *kaddht.IpfsDHT
+	local        *records.ValueStore // what peers stored with us; nil for clients
+	store        *boundedStore       // where local has it
+	limiter      *limiter
+	persistence  *persistence // nil: nothing outlives the node
+	protocol     protocol.ID
+	network      Network
+	server       bool
+	dialTimeout  time.Duration
+	timeout      time.Duration   // of one request
+	adjustHost   func(*hostPlan) // from Config.wire
+	bootstrap    []peer.AddrInfo // from Config.Bootstrap
+	staticRelays []peer.AddrInfo // from Config.Relays
+	now          func() time.Time
+	log          *slog.Logger
 
-	sampler   sampler       // of the network's size
-	memory    memory        // of who held what
-	discovery *discovery    // nil: none
-	running   chan struct{} // closed when the DHT is there
-	refused   error         // why Start's joining failed; nil: it didn't
+	sampler     sampler       // of the network's size
+	holderCache holderCache   // of who held what
+	discovery   *discovery    // nil: none
+	dhtStarted  chan struct{} // closed when the DHT is there
+	joinErr     error         // why Start's joining failed; nil: it didn't
 
-	chores sync.WaitGroup  // what a server does of itself
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	mu     sync.Mutex
-	closed bool
-	firsts map[pointer.Pointer][]string // who acknowledged my puts first
-	active int                          // calls, and what they left in the background
-	idle   chan struct{}                // closed when active falls to 0; nil if nobody waits
+	background sync.WaitGroup  // what a server does of itself
+	ctx        context.Context // ends with Close
+	cancel     context.CancelFunc
+	mu         sync.Mutex
+	closed     bool
+	firstAcks  map[pointer.Pointer][]string // who acknowledged my puts first
+	active     int                          // calls, and what they left in the background
+	idle       chan struct{}                // closed when active falls to 0; nil if nobody waits
 }
 
 var (
@@ -144,7 +144,7 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 			return nil, errors.Join(fmt.Errorf("kad: searching the local network: %w", err), n.Close())
 		}
 	}
-	n.enterBy(ctx)
+	n.joinAtStart(ctx)
 	if c.Discover && !c.Server && n.Peers() == 0 {
 		select { // a client is of no use before somebody is found
 		case <-n.discovery.found:
@@ -160,8 +160,8 @@ func start(c Config) (*Node, error) {
 		return nil, err
 	}
 	if c.Host != nil {
-		n.borrowed = true
-		n.held.place(c.Host.ID())
+		n.externalHost = true
+		n.store.setNode(c.Host.ID())
 		return n, n.runOn(c.Host)
 	}
 	if c.Key == nil {
@@ -176,24 +176,24 @@ func start(c Config) (*Node, error) {
 		return nil, err
 	}
 	if c.File != "" && c.Server {
-		n.held.place(id)
-		if n.durable, err = n.remember(c.File); err != nil {
+		n.store.setNode(id)
+		if n.persistence, err = n.openPersistence(c.File); err != nil {
 			return nil, err
 		}
 	}
 	h, err := n.newHost(c, key)
 	if err != nil {
-		return nil, errors.Join(err, n.forget())
+		return nil, errors.Join(err, n.closePersistence())
 	}
 	if err := n.runOn(h); err != nil {
-		return nil, errors.Join(err, h.Close(), n.forget())
+		return nil, errors.Join(err, h.Close(), n.closePersistence())
 	}
 	return n, nil
 }
 
 // configure checks a configuration and fills in what it leaves open.
 func configure(c Config) (_ *Node, err error) {
-	n := &Node{server: c.Server, dialing: c.DialTimeout, timeout: c.Timeout, wire: c.wire, now: c.Now, log: c.Logger, network: c.Network}
+	n := &Node{server: c.Server, dialTimeout: c.DialTimeout, timeout: c.Timeout, adjustHost: c.adjustHost, now: c.Now, log: c.Logger, network: c.Network}
 	switch n.network {
 	case LAN, "":
 		n.network, n.protocol = LAN, "/ipfs/lan/kad/1.0.0"
@@ -208,8 +208,8 @@ func configure(c Config) (_ *Node, err error) {
 	if n.timeout <= 0 {
 		n.timeout = requestTimeout
 	}
-	if n.dialing <= 0 {
-		n.dialing = defaultDialTimeout
+	if n.dialTimeout <= 0 {
+		n.dialTimeout = defaultDialTimeout
 	}
 	if n.now == nil {
 		n.now = time.Now
@@ -217,15 +217,15 @@ func configure(c Config) (_ *Node, err error) {
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
-	if n.seeds, err = parseAddrs(c.Bootstrap); err != nil {
+	if n.bootstrap, err = parseAddrs(c.Bootstrap); err != nil {
 		return nil, err
 	}
-	if n.relay, err = parseAddrs(c.Relays); err != nil {
+	if n.staticRelays, err = parseAddrs(c.Relays); err != nil {
 		return nil, err
 	}
-	n.running = make(chan struct{})
-	n.held = newHeldStore(maxHeld, n.now)
-	n.guard = newGuard(defaultLimits, n.log, n.held)
+	n.dhtStarted = make(chan struct{})
+	n.store = newBoundedStore(maxHeld, n.now)
+	n.limiter = newLimiter(defaultLimits, n.log, n.store)
 	return n, nil
 }
 
@@ -235,19 +235,19 @@ func (n *Node) runOn(h host.Host) (err error) {
 		"ipns": ipns.Validator{KeyBook: h.Peerstore()},
 		"pk":   record.PublicKeyValidator{},
 	}
-	n.held.place(h.ID())
-	n.guard.hangUp = n.hangUp
-	providers := newHeldStore(maxProviders, n.now)
-	providers.place(h.ID())
+	n.store.setNode(h.ID())
+	n.limiter.disconnect = n.disconnectPeer
+	providers := newBoundedStore(maxProviders, n.now)
+	providers.setNode(h.ID())
 	options := []kaddht.Option{
 		kaddht.V1ProtocolOverride(n.protocol),
 		kaddht.Validator(validator),
-		kaddht.ValueDatastore(n.held),
+		kaddht.ValueDatastore(n.store),
 		kaddht.ProviderDatastore(providers),
 		kaddht.ValueGCInterval(time.Hour),
-		kaddht.OnRequestHook(n.guard.request),
+		kaddht.OnRequestHook(n.limiter.request),
 		kaddht.Mode(mode(n.server, n.network)),
-		kaddht.BootstrapPeers(n.seeds...),
+		kaddht.BootstrapPeers(n.bootstrap...),
 	}
 	if !n.server {
 		// It would spend more on its table than on what it is there for; every
@@ -258,16 +258,16 @@ func (n *Node) runOn(h host.Host) (err error) {
 		options = append(options, publicFilters(h)...)
 	}
 	n.host = h
-	if n.dht, err = kaddht.New(guardedHost{h, n.guard}, options...); err != nil {
+	if n.dht, err = kaddht.New(limitedHost{h, n.limiter}, options...); err != nil {
 		return err
 	}
-	close(n.running)
+	close(n.dhtStarted)
 	if n.server {
-		n.local = records.NewValueStore(n.held, validator, amino.DefaultMaxRecordAge)
+		n.local = records.NewValueStore(n.store, validator, amino.DefaultMaxRecordAge)
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if n.server {
-		n.chores.Go(n.keepSampling)
+		n.background.Go(n.runSampling)
 	}
 	return nil
 }
@@ -314,12 +314,12 @@ func (n *Node) Close() error {
 		n.discovery.stop()
 	}
 	// The journal takes the peers from the routing table: first, then.
-	err := errors.Join(n.forget(), n.dht.Close())
-	if !n.borrowed {
+	err := errors.Join(n.closePersistence(), n.dht.Close())
+	if !n.externalHost {
 		err = errors.Join(err, n.host.Close())
 	}
 	_ = n.Wait(context.Background())
-	n.chores.Wait()
+	n.background.Wait()
 	return err
 }
 
@@ -349,7 +349,7 @@ func (n *Node) Wait(ctx context.Context) error {
 var errClosed = errors.New("kad: the node is closed")
 
 // enter ties ctx to the node's life, and the node's end to leave.
-func (n *Node) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
+func (n *Node) begin(ctx context.Context) (_ context.Context, leave func(), err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {

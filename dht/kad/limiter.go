@@ -18,14 +18,14 @@ import (
 
 // limits are what a server takes from strangers.
 type limits struct {
-	requests rate // of one peer
-	stores   rate // of one peer; those of one address group may have groupFactor times as many
-	strikes  rate // how much abuse is forgiven
+	requests tokenRate // of one peer
+	stores   tokenRate // of one peer; those of one address group may have groupFactor times as many
+	strikes  tokenRate // how much abuse is forgiven
 
 	streams     int           // at one time
 	peerStreams int           // of one peer
-	slowest     time.Duration // for one request to come in, and for its answer to go out
-	cutOff      time.Duration // the first time; twice as long each further time, up to maxCutOff
+	ioTimeout   time.Duration // for one request to come in, and for its answer to go out
+	firstCutOff time.Duration // the first time; twice as long each further time, up to maxCutOff
 }
 
 // What an honest peer needs is far below these: a walk asks a peer once or
@@ -33,13 +33,13 @@ type limits struct {
 // each a day. A peer that is over its rate is refused, and one that goes on all
 // the same is cut off.
 var defaultLimits = limits{
-	requests:    rate{4096, 256},
-	stores:      rate{1024, 8},
-	strikes:     rate{256, 1},
+	requests:    tokenRate{4096, 256},
+	stores:      tokenRate{1024, 8},
+	strikes:     tokenRate{256, 1},
 	streams:     512,
 	peerStreams: 64,
-	slowest:     10 * time.Second,
-	cutOff:      10 * time.Minute,
+	ioTimeout:   10 * time.Second,
+	firstCutOff: 10 * time.Minute,
 }
 
 const (
@@ -53,8 +53,8 @@ const (
 	maxAccounts = 4096 // peers and groups that accounts are kept of
 	maxCutOffs  = 1024 // peers kept out at one time
 
-	strikeRefused = 1  // a store that was not kept, a request over the rate
-	strikeBroken  = 16 // what no implementation sends
+	strikeRefused   = 1  // a store that was not kept, a request over the rate
+	strikeMalformed = 16 // what no implementation sends
 )
 
 // CutOff is a peer that is kept out for a while.
@@ -71,19 +71,19 @@ var (
 
 // guard stands between strangers and the DHT's handlers: it counts, refuses,
 // and cuts off. kad-dht's own handlers do the work.
-type guard struct {
-	limits limits
-	now    func() time.Time
-	log    *slog.Logger
-	store  *heldStore
-	hangUp func(peer.ID) // closes the connections with a peer
+type limiter struct {
+	limits     limits
+	now        func() time.Time
+	log        *slog.Logger
+	store      *boundedStore
+	disconnect func(peer.ID) // closes the connections with a peer
 
-	mu       sync.Mutex
-	accounts map[string]*account // by peer ID, or "group " and the address group
-	swept    time.Time           // when those that owe nothing were last forgotten
-	cut      map[peer.ID]*cutOff
-	streams  map[*guardedStream]struct{}
-	open     map[peer.ID]int // streams
+	mu          sync.Mutex
+	accounts    map[string]*account // by peer ID, or "group " and the address group
+	lastSweep   time.Time           // when those that owe nothing were last forgotten
+	cutOff      map[peer.ID]*cutOff
+	streams     map[*limitedStream]struct{}
+	openStreams map[peer.ID]int // streams
 }
 
 type account struct {
@@ -96,22 +96,22 @@ type cutOff struct {
 	times  int
 }
 
-func newGuard(l limits, log *slog.Logger, store *heldStore) *guard {
-	return &guard{
-		limits: l, now: time.Now, log: log, store: store, hangUp: func(peer.ID) {},
-		accounts: map[string]*account{}, cut: map[peer.ID]*cutOff{},
-		streams: map[*guardedStream]struct{}{}, open: map[peer.ID]int{},
+func newLimiter(l limits, log *slog.Logger, store *boundedStore) *limiter {
+	return &limiter{
+		limits: l, now: time.Now, log: log, store: store, disconnect: func(peer.ID) {},
+		accounts: map[string]*account{}, cutOff: map[peer.ID]*cutOff{},
+		streams: map[*limitedStream]struct{}{}, openStreams: map[peer.ID]int{},
 	}
 }
 
 // account gives the account of a peer or a group. Of too many, those that owe
 // nothing are forgotten, then any.
-func (g *guard) account(name string, now time.Time) *account {
+func (g *limiter) account(name string, now time.Time) *account {
 	if a := g.accounts[name]; a != nil {
 		return a
 	}
-	if len(g.accounts) >= maxAccounts && now.Sub(g.swept).Abs() > time.Second {
-		g.swept = now
+	if len(g.accounts) >= maxAccounts && now.Sub(g.lastSweep).Abs() > time.Second {
+		g.lastSweep = now
 		for other, a := range g.accounts {
 			if a.requests.used(now)+a.stores.used(now)+a.strikes.used(now) == 0 {
 				delete(g.accounts, other)
@@ -149,46 +149,46 @@ func sourceOf(p peer.ID, remote ma.Multiaddr) string {
 }
 
 // admit takes in a stream, or says why not.
-func (g *guard) admit(s network.Stream) (*guardedStream, error) {
-	gs := &guardedStream{Stream: s, guard: g, peer: s.Conn().RemotePeer(), source: sourceOf(s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr())}
+func (g *limiter) admit(s network.Stream) (*limitedStream, error) {
+	gs := &limitedStream{Stream: s, limiter: g, peer: s.Conn().RemotePeer(), source: sourceOf(s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr())}
 	now := g.now()
-	gs.used = now
+	gs.lastRequest = now
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
-	case g.isCut(gs.peer, now):
+	case g.isCutOff(gs.peer, now):
 		return nil, errors.New("cut off")
-	case g.open[gs.peer] >= g.limits.peerStreams:
+	case g.openStreams[gs.peer] >= g.limits.peerStreams:
 		return nil, errTooMany
 	}
 	if len(g.streams) >= g.limits.streams {
 		// Who is silent makes room for who comes to ask.
-		var idle *guardedStream
+		var idle *limitedStream
 		for other := range g.streams {
-			if idle == nil || other.used.Before(idle.used) {
+			if idle == nil || other.lastRequest.Before(idle.lastRequest) {
 				idle = other
 			}
 		}
-		g.forget(idle)
+		g.removeStream(idle)
 		_ = idle.Stream.Reset()
 	}
 	g.streams[gs] = struct{}{}
-	g.open[gs.peer]++
+	g.openStreams[gs.peer]++
 	return gs, nil
 }
 
-func (g *guard) forget(gs *guardedStream) {
+func (g *limiter) removeStream(gs *limitedStream) {
 	if _, ok := g.streams[gs]; !ok {
 		return
 	}
 	delete(g.streams, gs)
-	if g.open[gs.peer]--; g.open[gs.peer] == 0 {
-		delete(g.open, gs.peer)
+	if g.openStreams[gs.peer]--; g.openStreams[gs.peer] == 0 {
+		delete(g.openStreams, gs.peer)
 	}
 }
 
 // handle has streams that are let in handled by next.
-func (g *guard) handle(next network.StreamHandler) network.StreamHandler {
+func (g *limiter) handle(next network.StreamHandler) network.StreamHandler {
 	return func(s network.Stream) {
 		gs, err := g.admit(s)
 		if err != nil {
@@ -198,15 +198,15 @@ func (g *guard) handle(next network.StreamHandler) network.StreamHandler {
 			}
 			return
 		}
-		defer gs.end()
+		defer gs.close()
 		next(gs)
 	}
 }
 
 // request is kad-dht's hook: it runs before the request is handled. A request
 // without a key is one that every handler refuses, by resetting the stream.
-func (g *guard) request(_ context.Context, s network.Stream, req *dht_pb.Message) {
-	gs, ok := s.(*guardedStream)
+func (g *limiter) request(_ context.Context, s network.Stream, req *dht_pb.Message) {
+	gs, ok := s.(*limitedStream)
 	if !ok {
 		return
 	}
@@ -214,14 +214,14 @@ func (g *guard) request(_ context.Context, s network.Stream, req *dht_pb.Message
 	now := g.now()
 	store := req.GetType() == dht_pb.Message_PUT_VALUE || req.GetType() == dht_pb.Message_ADD_PROVIDER
 	g.mu.Lock()
-	gs.used = now
+	gs.lastRequest = now
 	a := g.account(gs.peer.String(), now)
-	allowed := !g.isCut(gs.peer, now) && a.requests.take(g.limits.requests, 1, now)
+	allowed := !g.isCutOff(gs.peer, now) && a.requests.take(g.limits.requests, 1, now)
 	if allowed && store {
 		allowed = a.stores.take(g.limits.stores, 1, now)
 		if group := gs.source; allowed && group != gs.peer.String() {
 			r := g.limits.stores
-			allowed = g.account("group "+group, now).stores.take(rate{r.burst * groupFactor, r.perSecond * groupFactor}, 1, now)
+			allowed = g.account("group "+group, now).stores.take(tokenRate{r.burst * groupFactor, r.perSecond * groupFactor}, 1, now)
 		}
 	}
 	g.mu.Unlock()
@@ -231,75 +231,75 @@ func (g *guard) request(_ context.Context, s network.Stream, req *dht_pb.Message
 		return
 	}
 	if req.GetType() == dht_pb.Message_PUT_VALUE {
-		gs.putting = string(req.GetKey())
-		g.store.expect(gs.putting, gs.source)
+		gs.putKey = string(req.GetKey())
+		g.store.expectPut(gs.putKey, gs.source)
 	}
 }
 
 // strike counts abuse against a peer, and cuts it off when it is too much.
-func (g *guard) strike(p peer.ID, weight int, reason string) {
+func (g *limiter) strike(p peer.ID, weight int, reason string) {
 	now := g.now()
 	g.mu.Lock()
-	if g.isCut(p, now) || g.account(p.String(), now).strikes.take(g.limits.strikes, weight, now) {
+	if g.isCutOff(p, now) || g.account(p.String(), now).strikes.take(g.limits.strikes, weight, now) {
 		g.mu.Unlock()
 		return
 	}
-	c := g.cut[p]
+	c := g.cutOff[p]
 	if c == nil {
-		g.makeRoom(now)
+		g.evictCutOff(now)
 		c = &cutOff{}
-		g.cut[p] = c
+		g.cutOff[p] = c
 	}
-	c.until, c.reason = now.Add(min(g.limits.cutOff<<min(c.times, 16), maxCutOff)), reason
+	c.until, c.reason = now.Add(min(g.limits.firstCutOff<<min(c.times, 16), maxCutOff)), reason
 	c.times++
 	until := c.until
 	delete(g.accounts, p.String()) // a fresh start when it is over
 	g.mu.Unlock()
 	g.log.Warn("peer cut off", "peer", p.String(), "until", until.UTC().Truncate(time.Second), "reason", reason)
-	g.hangUp(p)
+	g.disconnect(p)
 }
 
 // makeRoom forgets the cut-off that ends, or ended, first if there are too many.
-func (g *guard) makeRoom(now time.Time) {
-	if len(g.cut) < maxCutOffs {
+func (g *limiter) evictCutOff(now time.Time) {
+	if len(g.cutOff) < maxCutOffs {
 		return
 	}
 	var first peer.ID
-	for p, c := range g.cut {
-		if first == "" || c.until.Before(g.cut[first].until) {
+	for p, c := range g.cutOff {
+		if first == "" || c.until.Before(g.cutOff[first].until) {
 			first = p
 		}
 	}
-	delete(g.cut, first)
+	delete(g.cutOff, first)
 }
 
 // isCut says whether a peer is cut off. One that was is remembered for as long
 // again as the longest cut-off: the next one is longer.
-func (g *guard) isCut(p peer.ID, now time.Time) bool {
-	c := g.cut[p]
+func (g *limiter) isCutOff(p peer.ID, now time.Time) bool {
+	c := g.cutOff[p]
 	if c == nil {
 		return false
 	}
 	if now.After(c.until.Add(maxCutOff)) {
-		delete(g.cut, p)
+		delete(g.cutOff, p)
 		return false
 	}
 	return now.Before(c.until)
 }
 
 // allows is what the connection gater asks.
-func (g *guard) allows(p peer.ID) bool {
+func (g *limiter) mayConnect(p peer.ID) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return !g.isCut(p, g.now())
+	return !g.isCutOff(p, g.now())
 }
 
 // cutOffs lists who is cut off now, the longest first.
-func (g *guard) cutOffs() []CutOff {
+func (g *limiter) listCutOffs() []CutOff {
 	now := g.now()
 	out := []CutOff{}
 	g.mu.Lock()
-	for p, c := range g.cut {
+	for p, c := range g.cutOff {
 		if now.Before(c.until) {
 			out = append(out, CutOff{p.String(), c.until, c.reason})
 		}

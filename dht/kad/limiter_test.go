@@ -77,7 +77,7 @@ func limited(t testing.TB, change func(*limits)) (*Node, func(time.Duration)) {
 	n := startNode(t, Config{Listen: loopback, Server: true})
 	var mu sync.Mutex
 	now := time.Now()
-	g := n.guard
+	g := n.limiter
 	g.mu.Lock()
 	g.now = func() time.Time {
 		mu.Lock()
@@ -98,7 +98,7 @@ func limited(t testing.TB, change func(*limits)) (*Node, func(time.Duration)) {
 // again, and after the next time the while is longer.
 func TestFlooderIsCutOffForAWhile(t *testing.T) {
 	simulate(t, func(t *testing.T) {
-		n, pass := limited(t, func(l *limits) { l.stores, l.strikes = rate{10, 1}, rate{5, 0.1} })
+		n, pass := limited(t, func(l *limits) { l.stores, l.strikes = tokenRate{10, 1}, tokenRate{5, 0.1} })
 		flooder, honest := newOutsider(t, n), newOutsider(t, n)
 		flood := func() (stored, refused int) {
 			for !n.isCutOff(flooder.ID()) {
@@ -119,7 +119,7 @@ func TestFlooderIsCutOffForAWhile(t *testing.T) {
 		require.Len(t, cut, 1)
 		require.Equal(t, flooder.ID().String(), cut[0].Peer)
 		require.Contains(t, cut[0].Reason, "rate")
-		require.Equal(t, 10*time.Minute, cut[0].Until.Sub(n.guard.now()))
+		require.Equal(t, 10*time.Minute, cut[0].Until.Sub(n.limiter.now()))
 
 		require.Eventually(t, func() bool { return n.host.Network().Connectedness(flooder.ID()) != network.Connected }, 5*time.Second, time.Millisecond)
 		infos, err := parseAddrs(n.Addrs())
@@ -139,11 +139,11 @@ func TestFlooderIsCutOffForAWhile(t *testing.T) {
 		connect()
 		stored, _ = flood()
 		require.Equal(t, 10, stored)
-		require.Equal(t, 20*time.Minute, n.Status().CutOffs[0].Until.Sub(n.guard.now()))
+		require.Equal(t, 20*time.Minute, n.Status().CutOffs[0].Until.Sub(n.limiter.now()))
 	})
 }
 
-func (n *Node) isCutOff(p peer.ID) bool { return !n.guard.allows(p) }
+func (n *Node) isCutOff(p peer.ID) bool { return !n.limiter.mayConnect(p) }
 
 func second[A any](_ A, err error) error { return err }
 
@@ -179,9 +179,9 @@ func TestAbuseIsCutOff(t *testing.T) {
 				// The guard counts it when the handler returns. The peer may see the reset
 				// before.
 				require.Eventually(t, func() bool {
-					n.guard.mu.Lock()
-					defer n.guard.mu.Unlock()
-					return n.guard.open[s.ID()] == 0
+					n.limiter.mu.Lock()
+					defer n.limiter.mu.Unlock()
+					return n.limiter.openStreams[s.ID()] == 0
 				}, time.Minute, time.Millisecond)
 			}
 			require.Equal(t, c.times, times)
@@ -210,17 +210,17 @@ func TestStreamsAreBounded(t *testing.T) {
 				_, _ = st.Write([]byte{40}) // announces 40 bytes that never arrive
 			}
 			require.Eventually(t, func() bool {
-				n.guard.mu.Lock()
-				defer n.guard.mu.Unlock()
-				return n.guard.open[hog.ID()] >= 1
+				n.limiter.mu.Lock()
+				defer n.limiter.mu.Unlock()
+				return n.limiter.openStreams[hog.ID()] >= 1
 			}, 5*time.Second, time.Millisecond)
 			pass(time.Second)
 		}
 		require.NotNil(t, newOutsider(t, n).ask(within(t, 10*time.Second), ping))
-		n.guard.mu.Lock()
-		defer n.guard.mu.Unlock()
-		require.LessOrEqual(t, len(n.guard.streams), 20)
-		for p, open := range n.guard.open {
+		n.limiter.mu.Lock()
+		defer n.limiter.mu.Unlock()
+		require.LessOrEqual(t, len(n.limiter.streams), 20)
+		for p, open := range n.limiter.openStreams {
 			require.LessOrEqual(t, open, 8, p)
 		}
 	})
@@ -229,7 +229,7 @@ func TestStreamsAreBounded(t *testing.T) {
 // A request that drips in ends when its time is out.
 func TestSlowRequestEnds(t *testing.T) {
 	simulate(t, func(t *testing.T) {
-		n, _ := limited(t, func(l *limits) { l.slowest = 50 * time.Millisecond })
+		n, _ := limited(t, func(l *limits) { l.ioTimeout = 50 * time.Millisecond })
 		s := newOutsider(t, n)
 		st := s.stream(t)
 		_, err := st.Write([]byte{40, 8})
@@ -243,17 +243,17 @@ func TestSlowRequestEnds(t *testing.T) {
 // Only a request that has begun is hurried: a peer may keep a stream for later.
 func TestOnlyRequestsAreHurried(t *testing.T) {
 	var clock deadlines
-	s := &guardedStream{Stream: &clock, guard: newGuard(defaultLimits, nil, nil)}
+	s := &limitedStream{Stream: &clock, limiter: newLimiter(defaultLimits, nil, nil)}
 	ping := frame(dht_pb.NewMessage(dht_pb.Message_PING, []byte("key"), 0))
 	for range 2 {
 		for i := range ping {
 			require.Equal(t, i == 0, clock.read.IsZero())
-			require.True(t, s.follow(ping[i:i+1]))
+			require.True(t, s.parseFrames(ping[i:i+1]))
 		}
-		require.True(t, s.read)
-		s.read = false
+		require.True(t, s.requestRead)
+		s.requestRead = false
 	}
-	require.True(t, s.follow(append(ping, ping...)))
+	require.True(t, s.parseFrames(append(ping, ping...)))
 	require.True(t, clock.read.IsZero())
 }
 
@@ -266,7 +266,7 @@ func (d *deadlines) SetReadDeadline(t time.Time) error { d.read = t; return nil 
 
 // What the guard knows of peers is bounded as well.
 func TestAccountsAreBounded(t *testing.T) {
-	g := newGuard(defaultLimits, nil, newHeldStore(maxHeld, time.Now))
+	g := newLimiter(defaultLimits, nil, newBoundedStore(maxHeld, time.Now))
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -279,15 +279,15 @@ func TestAccountsAreBounded(t *testing.T) {
 	g.account("one more", now)
 	require.Len(t, g.accounts, 1, "those who owe nothing are forgotten")
 	for i := range 3 * maxCutOffs {
-		g.makeRoom(now)
-		g.cut[peer.ID(fmt.Sprint(i))] = &cutOff{until: now.Add(time.Duration(i) * time.Second)}
-		require.LessOrEqual(t, len(g.cut), maxCutOffs)
+		g.evictCutOff(now)
+		g.cutOff[peer.ID(fmt.Sprint(i))] = &cutOff{until: now.Add(time.Duration(i) * time.Second)}
+		require.LessOrEqual(t, len(g.cutOff), maxCutOffs)
 	}
 }
 
 // A clock that is set back makes nobody rich, nor poor for long.
 func TestBucket(t *testing.T) {
-	r := rate{10, 1}
+	r := tokenRate{10, 1}
 	now := time.Now()
 	var b bucket
 	for range 10 {

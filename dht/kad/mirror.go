@@ -23,12 +23,12 @@ import (
 
 // mirror finds the closest peers to the mirror of a walk's target, each of whom
 // has answered. How far they are apart is told by their spans from there.
-func (n *Node) mirror(ctx context.Context, w *walk) []*contact {
+func (n *Node) mirrorPeers(ctx context.Context, w *walk) []*contact {
 	target := w.target
 	target[0] ^= 0x80
-	m := n.bareWalk(keyNear(target, n.size().peers), dht_pb.Message_FIND_NODE)
-	for _, id := range n.dht.RoutingTable().NearestPeers(kb.ID(m.target[:]), seedPeers) {
-		m.hear(peer.AddrInfo{ID: id})
+	m := n.newPlainWalk(keyNear(target, n.size().peers), dht_pb.Message_FIND_NODE)
+	for _, id := range n.dht.RoutingTable().NearestPeers(kb.ID(m.target[:]), initialPeers) {
+		m.add(peer.AddrInfo{ID: id})
 	}
 	_ = m.run(ctx, func(event) bool { return true }) // what it found is what there is
 	return m.nearest(closest, answered)
@@ -36,11 +36,11 @@ func (n *Node) mirror(ctx context.Context, w *walk) []*contact {
 
 // mirrored asks the peers at the mirror for the record, except those that the
 // walk has asked.
-func (g *get) mirrored(ctx context.Context) {
+func (g *get) askMirror(ctx context.Context) {
 	n := g.node
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	contacts := slices.DeleteFunc(n.mirror(ctx, g.walk), func(c *contact) bool {
+	contacts := slices.DeleteFunc(n.mirrorPeers(ctx, g.walk), func(c *contact) bool {
 		known := g.walk.known[c.ID]
 		return known != nil && known.state == answered
 	})
@@ -62,9 +62,9 @@ func (g *get) mirrored(ctx context.Context) {
 		if e.err != nil && !errors.Is(e.err, dht.ErrUnreachable) {
 			n.log.Debug("no answer at the mirror", "peer", e.contact.ID, "error", e.err)
 		}
-		g.answer(e)
+		g.handleAnswer(e)
 		// A record that is new here passes at once: it must not come after the
 		// agreement of others on an older one.
-		g.release(g.gate.ripe())
+		g.yieldAll(g.filter.release())
 	}
 }

@@ -19,41 +19,41 @@ import (
 // private networks have addresses that work as they are, and nobody to ask; and
 // who only asks questions, or listens on this machine alone, needs no way in.
 // They run none of it.
-func (n *Node) services(listen []string, plan *hostPlan) {
-	if n.network != IPFS || !n.server || !slices.ContainsFunc(listen, beyond) {
+func (n *Node) setReachability(listen []string, plan *hostPlan) {
+	if n.network != IPFS || !n.server || !slices.ContainsFunc(listen, isNotLoopback) {
 		plan.Private = true
 		return
 	}
 	plan.Relay, plan.EnableHolePunching = true, true
 	plan.EnableNATService, plan.EnableAutoNATv2 = true, true
 	plan.NATManager = basichost.NewNATManager
-	plan.AutoRelayOpts = []autorelay.Option{autorelay.WithPeerSource(n.relays)}
-	if len(n.relay) > 0 {
-		plan.AutoRelayOpts = []autorelay.Option{autorelay.WithStaticRelays(n.relay)}
+	plan.AutoRelayOpts = []autorelay.Option{autorelay.WithPeerSource(n.relayCandidates)}
+	if len(n.staticRelays) > 0 {
+		plan.AutoRelayOpts = []autorelay.Option{autorelay.WithStaticRelays(n.staticRelays)}
 	}
 }
 
 // beyond says whether listening on an address makes sense to others than this
 // machine.
-func beyond(addr string) bool {
+func isNotLoopback(addr string) bool {
 	a, err := ma.NewMultiaddr(addr)
 	return err == nil && !manet.IsIPLoopback(a)
 }
 
-var _ autorelay.PeerSource = (*Node)(nil).relays
+var _ autorelay.PeerSource = (*Node)(nil).relayCandidates
 
 // relays gives peers to try as relays: those of the routing table that have a
 // public address. Most servers of the public network are willing.
-func (n *Node) relays(ctx context.Context, num int) <-chan peer.AddrInfo {
+func (n *Node) relayCandidates(ctx context.Context, num int) <-chan peer.AddrInfo {
 	out := make(chan peer.AddrInfo)
 	go func() {
 		defer close(out)
 		select {
-		case <-n.running: // the host is there before the DHT
+		case <-n.dhtStarted: // the host is there before the DHT
 		case <-ctx.Done():
 			return
 		}
-		for _, id := range shuffled(n.dht.RoutingTable().ListPeers()) {
+		for _, id := range shuffle(n.dht.RoutingTable().ListPeers()) {
 			info := n.host.Peerstore().PeerInfo(id)
 			if num == 0 {
 				return

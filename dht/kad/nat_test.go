@@ -92,19 +92,19 @@ func TestRelaysComeFromTheTable(t *testing.T) {
 		require.NoError(t, err)
 	}
 	got := 0
-	for info := range n.relays(t.Context(), 10) {
+	for info := range n.relayCandidates(t.Context(), 10) {
 		require.True(t, public[info.ID])
 		got++
 	}
 	require.Equal(t, 3, got)
-	for range n.relays(t.Context(), 2) {
+	for range n.relayCandidates(t.Context(), 2) {
 		got--
 	}
 	require.Equal(t, 1, got)
 
-	early := &Node{running: make(chan struct{})}
+	early := &Node{dhtStarted: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	_, more := <-early.relays(ctx, 1)
+	_, more := <-early.relayCandidates(ctx, 1)
 	require.False(t, more)
 }

@@ -25,35 +25,35 @@ const (
 )
 
 // durable is what outlives a node: what it holds, and whom it knows.
-type durable struct {
-	node    *Node
-	journal *journal
-	known   []peer.AddrInfo // from the journal, when it was opened
-	peers   []string        // as last written
-	saved   time.Time       // when they were
-	stop    context.CancelFunc
-	done    chan struct{}
-	once    sync.Once
+type persistence struct {
+	node       *Node
+	journal    *journal
+	knownPeers []peer.AddrInfo // from the journal, when it was opened
+	peers      []string        // as last written
+	peersSaved time.Time       // when they were
+	stop       context.CancelFunc
+	done       chan struct{}
+	once       sync.Once
 }
 
 // forget ends it; what it has stays on disk.
-func (n *Node) forget() (err error) {
-	if n.durable != nil {
-		n.durable.once.Do(func() { err = n.durable.close() })
+func (n *Node) closePersistence() (err error) {
+	if n.persistence != nil {
+		n.persistence.once.Do(func() { err = n.persistence.close() })
 	}
 	return err
 }
 
 // remember opens the journal and fills the store from it. That part of it could
 // not be read is told in the log, and is no failure: the network has it.
-func (n *Node) remember(path string) (*durable, error) {
-	m := &durable{node: n, done: make(chan struct{})}
-	s := n.held
+func (n *Node) openPersistence(path string) (*persistence, error) {
+	m := &persistence{node: n, done: make(chan struct{})}
+	s := n.store
 	j, err := openJournal(path, m.head(), func(e entry) error {
 		switch {
 		case e.kind == entryPut && len(e.fields) == 3:
-			r := s.read(string(e.fields[1]), e.fields[2])
-			_ = s.insert(&r.held, string(e.fields[0])) // full: the bound is a lower one than it was
+			r := s.parseValue(string(e.fields[1]), e.fields[2])
+			_ = s.insert(&r.heldRecord, string(e.fields[0])) // full: the bound is a lower one than it was
 		case e.kind == entryDelete && len(e.fields) == 1:
 			_ = s.Delete(context.Background(), datastore.RawKey(string(e.fields[0])))
 		case e.kind == entryPeers && len(e.fields) > 0:
@@ -62,7 +62,7 @@ func (n *Node) remember(path string) (*durable, error) {
 				m.peers = append(m.peers, string(f))
 			}
 		default:
-			return fmt.Errorf("%w: an entry of kind %q with %d fields", errTorn, e.kind, len(e.fields))
+			return fmt.Errorf("%w: an entry of kind %q with %d fields", errDamaged, e.kind, len(e.fields))
 		}
 		return nil
 	})
@@ -74,15 +74,15 @@ func (n *Node) remember(path string) (*durable, error) {
 	}
 	m.journal = j
 	// Whom we knew by other entrances may be of another network.
-	if len(m.peers) > 0 && m.peers[0] == n.tag() {
-		if m.known, err = parseAddrs(m.peers[1:]); err != nil {
-			m.known = nil
+	if len(m.peers) > 0 && m.peers[0] == n.networkTag() {
+		if m.knownPeers, err = parseAddrs(m.peers[1:]); err != nil {
+			m.knownPeers = nil
 		}
-		m.known = m.known[:min(len(m.known), maxKnown)]
+		m.knownPeers = m.knownPeers[:min(len(m.knownPeers), maxKnown)]
 	}
 	s.mu.Lock()
-	s.changed = map[string]bool{}
-	s.collect(s.now())
+	s.changedKeys = map[string]bool{}
+	s.dropExpired(s.now())
 	s.mu.Unlock()
 	// What can't be written is told at once, not after a day.
 	if err := m.flush(); err != nil {
@@ -94,14 +94,14 @@ func (n *Node) remember(path string) (*durable, error) {
 	return m, nil
 }
 
-func (m *durable) head() entry {
+func (m *persistence) head() entry {
 	return newEntry(entryHead, string(m.node.network), string(m.node.protocol))
 }
 
 // tag tells apart networks of one protocol: by where they are entered.
-func (n *Node) tag() string {
+func (n *Node) networkTag() string {
 	var entrances []string
-	for _, s := range n.seeds {
+	for _, s := range n.bootstrap {
 		entrances = append(entrances, s.ID.String())
 	}
 	slices.Sort(entrances)
@@ -110,7 +110,7 @@ func (n *Node) tag() string {
 }
 
 // run writes the journal until ctx ends.
-func (m *durable) run(ctx context.Context) {
+func (m *persistence) run(ctx context.Context) {
 	defer close(m.done)
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
@@ -130,10 +130,10 @@ func (m *durable) run(ctx context.Context) {
 }
 
 // close writes what there is to write, for good.
-func (m *durable) close() error {
+func (m *persistence) close() error {
 	m.stop()
 	<-m.done
-	m.saved = time.Time{}
+	m.peersSaved = time.Time{}
 	err := m.flush()
 	if cerr := m.journal.close(); err == nil {
 		err = cerr
@@ -145,21 +145,21 @@ func (m *durable) close() error {
 }
 
 // flush writes what has changed.
-func (m *durable) flush() error {
-	s := m.node.held
+func (m *persistence) flush() error {
+	s := m.node.store
 	var changes []entry
-	if now := time.Now(); now.Sub(m.saved) >= peersEvery {
-		if peers := m.node.acquaintances(); len(peers) > 1 {
-			m.peers, m.saved = peers, now
+	if now := time.Now(); now.Sub(m.peersSaved) >= peersEvery {
+		if peers := m.node.peersToSave(); len(peers) > 1 {
+			m.peers, m.peersSaved = peers, now
 			changes = append(changes, newEntry(entryPeers, peers...))
 		}
 	}
 	s.mu.Lock()
-	if now := s.now(); now.Sub(s.collected).Abs() > collectEvery {
-		s.collect(now)
+	if now := s.now(); now.Sub(s.lastDrop).Abs() > dropEvery {
+		s.dropExpired(now)
 	}
-	changed := s.changed
-	s.changed = map[string]bool{}
+	changed := s.changedKeys
+	s.changedKeys = map[string]bool{}
 	for name := range changed {
 		changes = append(changes, s.entry(name))
 	}
@@ -181,7 +181,7 @@ func (m *durable) flush() error {
 }
 
 // entry is how the journal has a key as it is now.
-func (s *heldStore) entry(name string) entry {
+func (s *boundedStore) entry(name string) entry {
 	h := s.items[name]
 	if h == nil {
 		return newEntry(entryDelete, name)
@@ -192,12 +192,12 @@ func (s *heldStore) entry(name string) entry {
 // acquaintances are the tag of the network and the addresses of peers in the
 // routing table, for the next time. Of more than fit, chance picks: an order
 // could be aimed at.
-func (n *Node) acquaintances() []string {
-	out := []string{n.tag()}
+func (n *Node) peersToSave() []string {
+	out := []string{n.networkTag()}
 	if n.dht == nil {
 		return out
 	}
-	peers := shuffled(n.dht.RoutingTable().ListPeers())
+	peers := shuffle(n.dht.RoutingTable().ListPeers())
 	left := maxKnownBytes
 	for _, id := range peers[:min(len(peers), maxKnown)] {
 		taken := 0
@@ -214,7 +214,7 @@ func (n *Node) acquaintances() []string {
 	return out
 }
 
-func shuffled(peers []peer.ID) []peer.ID {
+func shuffle(peers []peer.ID) []peer.ID {
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	return peers
 }

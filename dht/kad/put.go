@@ -20,20 +20,20 @@ import (
 // without asking it for closer ones first: that saves a round trip and a
 // message. Only the closest few are asked as well, and those on the way.
 const (
-	putSlots  = 8
-	putSpare  = 0
-	putNamers = 4
+	putSlots      = 8
+	putExtra      = 0
+	putAskClosest = 4
 
 	// To say that 15 of the 20 closest have it while some of the silent may be
 	// alive, and unknown ones closer, the last rank is left out.
-	surelyClosest = closest - 1
-	answersWithin = 600 * time.Millisecond // two round trips over most of the world
-	aliveAtFirst  = 0.75                   // of peers in tables
+	certainRank = closest - 1
+	answerTime  = 600 * time.Millisecond // two round trips over most of the world
+	aliveShare  = 0.75                   // of peers in tables
 )
 
 // wanted is how many of the found peers must store a record: 15 of 20, and of
 // fewer three quarters.
-func wanted(found int) int { return max(1, min(15, (3*found+3)/4)) }
+func requiredAcks(found int) int { return max(1, min(15, (3*found+3)/4)) }
 
 // Put walks to the 20 closest peers that live and stores the record with each
 // of them itself, the first ones while it still walks; so the receipt is what
@@ -56,7 +56,7 @@ func wanted(found int) int { return max(1, min(15, (3*found+3)/4)) }
 // keep nothing.
 func (n *Node) Put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
 	receipt, first, err := n.put(ctx, p, bytes.Clone(value), false)
-	n.noteFirst(p, first)
+	n.storeFirstAcks(p, first)
 	if err != nil {
 		err = fmt.Errorf("kad: put: %w", err)
 	}
@@ -71,9 +71,9 @@ func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte, all boo
 		return dht.Receipt{}, nil, err
 	}
 	key := routingKey(p)
-	w := n.walk(key, dht_pb.Message_FIND_NODE)
-	w.slots, w.spare, w.namers, w.patient = putSlots, putSpare, putNamers, true
-	seeding, leave, err := n.enter(ctx)
+	w := n.newWalk(key, dht_pb.Message_FIND_NODE)
+	w.slots, w.extra, w.askClosest, w.waitForLate = putSlots, putExtra, putAskClosest, true
+	seeding, leave, err := n.begin(ctx)
 	if err != nil {
 		return dht.Receipt{}, nil, err
 	}
@@ -82,22 +82,22 @@ func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte, all boo
 		return dht.Receipt{}, nil, err
 	}
 	if n.local != nil {
-		if err := n.keep(seeding, p, rec); err != nil {
+		if err := n.storeOwnCopy(seeding, p, rec); err != nil {
 			return dht.Receipt{}, nil, err
 		}
 	}
-	if err := n.seed(seeding, w); err != nil {
+	if err := n.addInitialPeers(seeding, w); err != nil {
 		return dht.Receipt{}, nil, err
 	}
 
 	// The work outlives the call, and so has a context of its own.
-	working, done, err := n.enter(context.Background())
+	working, done, err := n.begin(context.Background())
 	if err != nil {
 		return dht.Receipt{}, nil, err
 	}
 	working, cancel := context.WithCancelCause(working)
-	d := &delivery{node: n, walk: w, key: key, record: rec, sent: map[peer.ID]bool{}, acked: map[*contact]bool{}, outcome: make(chan outcome, 1), all: all}
-	w.open = d.open
+	d := &putOperation{node: n, walk: w, key: key, record: rec, sent: map[peer.ID]bool{}, acked: map[*contact]bool{}, outcome: make(chan putOutcome, 1), all: all}
+	w.beforeAsk = d.sendIfNear
 	go func() {
 		defer done()
 		defer cancel(nil)
@@ -105,16 +105,16 @@ func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte, all boo
 	}()
 	select {
 	case o := <-d.outcome:
-		return o.receipt, o.first, o.err
+		return o.receipt, o.firstAcks, o.err
 	case <-ctx.Done():
 		cancel(ctx.Err())
 		o := <-d.outcome
-		return o.receipt, o.first, o.err
+		return o.receipt, o.firstAcks, o.err
 	}
 }
 
 // keep stores our own copy as a peer's put would be stored.
-func (n *Node) keep(ctx context.Context, p pointer.Pointer, rec pointer.Record) error {
+func (n *Node) storeOwnCopy(ctx context.Context, p pointer.Pointer, rec pointer.Record) error {
 	key := routingKey(p)
 	if have, err := n.local.Get(ctx, key); err == nil && have != nil {
 		if held, err := pointer.Open(p, have.GetValue(), n.now()); err == nil && held.Compare(rec) > 0 {
@@ -128,74 +128,74 @@ func (n *Node) keep(ctx context.Context, p pointer.Pointer, rec pointer.Record) 
 }
 
 // delivery is one put: a walk, and one record to many peers.
-type delivery struct {
-	node    *Node
-	walk    *walk
-	key     string
-	record  pointer.Record
-	sent    map[peer.ID]bool
-	acked   map[*contact]bool
-	first   []string // who acknowledged first
-	refused []*contact
-	receipt dht.Receipt
-	all     bool // the caller waits for everybody
-	told    bool
+type putOperation struct {
+	node      *Node
+	walk      *walk
+	key       string
+	record    pointer.Record
+	sent      map[peer.ID]bool
+	acked     map[*contact]bool
+	firstAcks []string // who acknowledged first
+	refused   []*contact
+	receipt   dht.Receipt
+	all       bool // the caller waits for everybody
+	reported  bool
 
 	requests sync.WaitGroup
-	outcome  chan outcome // the answer to the caller
+	outcome  chan putOutcome // the answer to the caller
 }
 
-type outcome struct {
-	receipt dht.Receipt
-	first   []string
-	err     error
+type putOutcome struct {
+	receipt   dht.Receipt
+	firstAcks []string
+	err       error
 }
 
 // run walks and puts to the end, and tells the outcome once it is certain.
-func (d *delivery) run(ctx context.Context) {
+func (d *putOperation) run(ctx context.Context) {
 	walked := d.walk.run(ctx, func(e event) bool {
-		d.take(ctx, e)
-		d.send(ctx, d.walk.settled())
-		if !d.told && d.enough(time.Now()) {
-			d.tell(nil)
+		d.apply(ctx, e)
+		d.send(ctx, d.walk.closestAnswered())
+		if !d.reported && d.enoughAcks(time.Now()) {
+			d.report(nil)
 		}
 		return true
 	})
 	if ctx.Err() == nil {
 		d.send(ctx, d.walk.live())
 		d.send(ctx, d.walk.responders())
-		if d.walk.crowd != nil {
-			d.send(ctx, d.node.mirror(ctx, d.walk))
+		if d.walk.dense != nil {
+			d.send(ctx, d.node.mirrorPeers(ctx, d.walk))
 		}
 	}
 	for ctx.Err() == nil && d.pending() > 0 {
 		select {
 		case e := <-d.walk.events:
 			if e.put {
-				d.take(ctx, e)
+				d.apply(ctx, e)
 			}
-			if !d.told && d.enough(time.Now()) {
-				d.tell(nil)
+			if !d.reported && d.enoughAcks(time.Now()) {
+				d.report(nil)
 			}
 		case <-ctx.Done():
 		}
 	}
-	d.tell(d.judge(ctx, walked))
+	d.report(d.result(ctx, walked))
 	d.requests.Wait()
 }
 
-func (d *delivery) tell(err error) {
-	if !d.told {
-		d.told = true
-		d.receipt.Groups, d.receipt.Spread = d.independent()
-		d.outcome <- outcome{d.receipt, d.first[:len(d.first)/4], err}
+func (d *putOperation) report(err error) {
+	if !d.reported {
+		d.reported = true
+		d.receipt.Groups, d.receipt.Spread = d.addressGroups()
+		d.outcome <- putOutcome{d.receipt, d.firstAcks[:len(d.firstAcks)/4], err}
 	}
 }
 
 // judge says what the put is worth when it is over.
-func (d *delivery) judge(ctx context.Context, walked error) error {
+func (d *putOperation) result(ctx context.Context, walked error) error {
 	found := len(d.walk.live())
-	want := wanted(found)
+	want := requiredAcks(found)
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w (%d of %d peers stored it by then)", context.Cause(ctx), d.receipt.Stored, d.receipt.Asked)
@@ -208,22 +208,22 @@ func (d *delivery) judge(ctx context.Context, walked error) error {
 	if walked != nil {
 		err = fmt.Errorf("%w; %w", err, walked)
 	}
-	if d.newer(ctx) {
+	if d.peerHasNewer(ctx) {
 		err = fmt.Errorf("%w: %w", dht.ErrOlder, err)
 	}
 	return err
 }
 
 // take counts what a peer said of the record, and teaches the table the rest.
-func (d *delivery) take(ctx context.Context, e event) {
+func (d *putOperation) apply(ctx context.Context, e event) {
 	switch {
 	case !e.put:
-		d.node.learn(ctx, e)
+		d.node.updateTable(ctx, e)
 		return
 	case e.err == nil:
 		d.receipt.Stored++
 		d.acked[e.contact] = true
-		d.first = append(d.first, e.contact.ID.String())
+		d.firstAcks = append(d.firstAcks, e.contact.ID.String())
 	case errors.Is(e.err, dht.ErrUnreachable):
 		d.receipt.Unreachable++
 	default:
@@ -237,7 +237,7 @@ func (d *delivery) take(ctx context.Context, e event) {
 
 // open sends the record at once to a peer that is near, and says whether the
 // walk has to ask it, which others are for closer ones.
-func (d *delivery) open(ctx context.Context, c *contact) bool {
+func (d *putOperation) sendIfNear(ctx context.Context, c *contact) bool {
 	if !d.walk.near(c) {
 		return true
 	}
@@ -248,8 +248,8 @@ func (d *delivery) open(ctx context.Context, c *contact) bool {
 // enough says whether so many of the closest have it that the end of the walk
 // would hardly change the answer: 15 of those whose rank among the living is
 // within 20. Somebody silent counts in it by how likely it is that it lives.
-func (d *delivery) enough(now time.Time) bool {
-	if d.all || d.receipt.Stored < wanted(closest) || !d.looked() {
+func (d *putOperation) enoughAcks(now time.Time) bool {
+	if d.all || d.receipt.Stored < requiredAcks(closest) || !d.closestAsked() {
 		return false
 	}
 	rank, n := 0.0, 0
@@ -259,26 +259,26 @@ func (d *delivery) enough(now time.Time) bool {
 			continue
 		case answered:
 			rank++
-		case heard:
-			rank += aliveAtFirst
+		case candidate:
+			rank += aliveShare
 		default:
-			silent := 1 - float64(now.Sub(c.since))/float64(answersWithin)
-			lives := aliveAtFirst * max(silent, 0.02)
-			rank += lives / (lives + 1 - aliveAtFirst)
+			silent := 1 - float64(now.Sub(c.since))/float64(answerTime)
+			lives := aliveShare * max(silent, 0.02)
+			rank += lives / (lives + 1 - aliveShare)
 		}
-		if rank > surelyClosest {
+		if rank > certainRank {
 			break
 		}
 		if d.acked[c] {
 			n++
 		}
 	}
-	return n >= wanted(closest)
+	return n >= requiredAcks(closest)
 }
 
 // independent says in how many groups of public addresses those lie who have
 // it, and how many there are if they are counted no denser than the network.
-func (d *delivery) independent() (groups, spread int) {
+func (d *putOperation) addressGroups() (groups, spread int) {
 	seen := map[string]bool{}
 	var acked []*contact
 	for c := range d.acked {
@@ -288,24 +288,24 @@ func (d *delivery) independent() (groups, spread int) {
 		acked = append(acked, c)
 	}
 	if d.walk.size.peers > 0 {
-		spread = d.walk.size.plausible(acked)
+		spread = d.walk.size.countIndependent(acked)
 	}
 	return len(seen), spread
 }
 
 // looked says whether some of the very closest were asked for closer ones.
-func (d *delivery) looked() bool {
+func (d *putOperation) closestAsked() bool {
 	n := 0
-	for _, c := range d.walk.nearest(putNamers, answered) {
-		if c.naming == named {
+	for _, c := range d.walk.nearest(putAskClosest, answered) {
+		if c.closer == closerDone {
 			n++
 		}
 	}
-	return n >= putNamers/2
+	return n >= putAskClosest/2
 }
 
 // send puts to those who haven't been sent it.
-func (d *delivery) send(ctx context.Context, contacts []*contact) {
+func (d *putOperation) send(ctx context.Context, contacts []*contact) {
 	n := d.node
 	for _, c := range contacts {
 		if d.sent[c.ID] || len(d.sent) >= maxAsked {
@@ -316,8 +316,8 @@ func (d *delivery) send(ctx context.Context, contacts []*contact) {
 		d.requests.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, n.timeout)
 			defer cancel()
-			err := n.store(ctx, c.AddrInfo, d.key, d.record.Bytes())
-			if errors.Is(err, errRefused) && n.holds(ctx, c.AddrInfo, d.key, d.record) {
+			err := n.putTo(ctx, c.AddrInfo, d.key, d.record.Bytes())
+			if errors.Is(err, errRefused) && n.peerHolds(ctx, c.AddrInfo, d.key, d.record) {
 				err = nil
 			}
 			d.walk.events <- event{contact: c, put: true, err: err}
@@ -325,12 +325,12 @@ func (d *delivery) send(ctx context.Context, contacts []*contact) {
 	}
 }
 
-func (d *delivery) pending() int {
+func (d *putOperation) pending() int {
 	return d.receipt.Asked - d.receipt.Stored - d.receipt.Refused - d.receipt.Unreachable
 }
 
 // store puts to one peer; nil means that it echoed the record.
-func (n *Node) store(ctx context.Context, p peer.AddrInfo, key string, value []byte) error {
+func (n *Node) putTo(ctx context.Context, p peer.AddrInfo, key string, value []byte) error {
 	req := dht_pb.NewMessage(dht_pb.Message_PUT_VALUE, []byte(key), 0)
 	req.Record = record.MakePutRecord(key, value)
 	resp, err := n.call(ctx, p, req)
@@ -345,7 +345,7 @@ func (n *Node) store(ctx context.Context, p peer.AddrInfo, key string, value []b
 
 // holds asks a peer that refused a record whether it has it already, in a copy
 // that somebody has added to: of two such copies peers keep the greater.
-func (n *Node) holds(ctx context.Context, p peer.AddrInfo, key string, rec pointer.Record) bool {
+func (n *Node) peerHolds(ctx context.Context, p peer.AddrInfo, key string, rec pointer.Record) bool {
 	r, err := n.query(ctx, p, dht_pb.Message_GET_VALUE, key)
 	if err != nil || r.record == nil {
 		return false
@@ -356,7 +356,7 @@ func (n *Node) holds(ctx context.Context, p peer.AddrInfo, key string, rec point
 
 // newer asks a few of those who refused what they have instead. Only a
 // verified record that supersedes ours proves that ours is old.
-func (d *delivery) newer(ctx context.Context) bool {
+func (d *putOperation) peerHasNewer(ctx context.Context) bool {
 	const probes = 3
 	n := d.node
 	found := make(chan bool, probes)

@@ -93,13 +93,13 @@ func (s *sampler) estimate() size {
 	for _, spans := range s.samples {
 		points += len(spans)
 	}
-	return size{peers: fit(s.samples...), doubt: 1 / math.Sqrt(float64(points))}
+	return size{peers: fit(s.samples...), relError: 1 / math.Sqrt(float64(points))}
 }
 
 // size is an estimate: peers that live, or stand in tables as if they did.
 type size struct {
-	peers float64 // 0: unknown
-	doubt float64 // the relative standard error
+	peers    float64 // 0: unknown
+	relError float64 // the relative standard error
 }
 
 // size is what is known of the network's size.
@@ -116,7 +116,7 @@ func (n *Node) size() size {
 		return size{} // a table of everybody
 	}
 	slices.Sort(spans)
-	return size{peers: fit(spans), doubt: 1 / math.Sqrt(float64(len(spans)))}
+	return size{peers: fit(spans), relError: 1 / math.Sqrt(float64(len(spans)))}
 }
 
 func distanceOf(target [sha256.Size]byte, id peer.ID) [sha256.Size]byte {
@@ -130,19 +130,19 @@ func distanceOf(target [sha256.Size]byte, id peer.ID) [sha256.Size]byte {
 // sample looks up one random key, and keeps how near its closest peers are.
 // The walk teaches the routing table as any other does.
 func (n *Node) sample(ctx context.Context) error {
-	ctx, leave, err := n.enter(ctx)
+	ctx, leave, err := n.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, sampleDeadline)
 	defer cancel()
-	w := n.bareWalk(rand.Text(), dht_pb.Message_FIND_NODE)
-	if err := n.seed(ctx, w); err != nil {
+	w := n.newPlainWalk(rand.Text(), dht_pb.Message_FIND_NODE)
+	if err := n.addInitialPeers(ctx, w); err != nil {
 		return err
 	}
 	err = w.run(ctx, func(e event) bool {
-		n.learn(ctx, e)
+		n.updateTable(ctx, e)
 		return true
 	})
 	if err != nil {
@@ -158,7 +158,7 @@ func (n *Node) sample(ctx context.Context) error {
 
 // keepSampling goes on while the node runs. The pauses are drawn, so that a
 // thousand nodes started together don't stay together.
-func (n *Node) keepSampling() {
+func (n *Node) runSampling() {
 	for {
 		pause := sampleEvery
 		if n.sampler.count() < minSamples {
@@ -182,7 +182,7 @@ func (n *Node) keepSampling() {
 
 // tooMany says whether chance explains count peers where expected ones were to
 // be: the tail of Poisson's distribution.
-func tooMany(count int, expected float64) bool {
+func exceedsChance(count int, expected float64) bool {
 	const chance = 1e-4
 	if float64(count) <= expected {
 		return false

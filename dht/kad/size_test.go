@@ -41,7 +41,7 @@ func TestTheSizeIsReadFromWhereTheClosestLie(t *testing.T) {
 			got := s.estimate()
 			off := got.peers/float64(n) - 1
 			sum += off
-			worst = max(worst, math.Abs(off)/got.doubt)
+			worst = max(worst, math.Abs(off)/got.relError)
 		}
 		require.InDelta(t, 0, sum/rounds, 0.04, "%d peers", n)
 		require.Less(t, worst, 5.0, "in standard errors")
@@ -92,8 +92,8 @@ func TestOnlyRandomKeysAreSamples(t *testing.T) {
 			require.NoError(t, client.sample(ctx))
 		}
 		got := client.size()
-		t.Logf("24 peers are estimated at %.1f ± %.0f %%", got.peers, 100*got.doubt)
-		require.InDelta(t, 24, got.peers, 24*5*got.doubt)
+		t.Logf("24 peers are estimated at %.1f ± %.0f %%", got.peers, 100*got.relError)
+		require.InDelta(t, 24, got.peers, 24*5*got.relError)
 		for range maxSamples {
 			client.sampler.add(make([]float64, closest))
 		}
@@ -108,11 +108,11 @@ func TestTooMany(t *testing.T) {
 		for count := range 200 {
 			tail := 1 - head
 			if tail > 1e-9 && math.Abs(tail-1e-4) > 1e-9 { // or the sum from the head has no digits left
-				require.Equal(t, tail < 1e-4, tooMany(count, expected), "%d of %g, chance %g", count, expected, tail)
+				require.Equal(t, tail < 1e-4, exceedsChance(count, expected), "%d of %g, chance %g", count, expected, tail)
 			}
 			head += term
 			term *= expected / float64(count+1)
 		}
-		require.True(t, tooMany(500, expected))
+		require.True(t, exceedsChance(500, expected))
 	}
 }

@@ -18,8 +18,8 @@ type Status struct {
 
 // Status says what the node is doing.
 func (n *Node) Status() Status {
-	s := Status{Peers: n.Peers(), CutOffs: n.guard.cutOffs(), Limit: maxHeld}
-	s.Held, s.Bytes = n.held.size()
+	s := Status{Peers: n.Peers(), CutOffs: n.limiter.listCutOffs(), Limit: maxHeld}
+	s.Held, s.Bytes = n.store.size()
 	return s
 }
 
@@ -32,7 +32,7 @@ func keyText(key string) string {
 }
 
 // hangUp ends all dealings with a peer.
-func (n *Node) hangUp(p peer.ID) {
+func (n *Node) disconnectPeer(p peer.ID) {
 	n.dht.RoutingTable().RemovePeer(p)
 	_ = n.host.Network().ClosePeer(p)
 }

@@ -22,30 +22,30 @@ import (
 // Records of these tests are of no pointer: the store trusts who verified them.
 
 // storeAs puts a record as a source's put would come in.
-func storeAs(t testing.TB, s *heldStore, source, key string, size int) error {
+func storeAs(t testing.TB, s *boundedStore, source, key string, size int) error {
 	t.Helper()
 	value, err := proto.Marshal(record.MakePutRecord(key, make([]byte, size)))
 	require.NoError(t, err)
-	if source != ours {
-		s.expect(key, source)
-		defer s.settle(key)
+	if source != ownSource {
+		s.expectPut(key, source)
+		defer s.finishPut(key)
 	}
 	return s.Put(context.Background(), datastore.NewKey("/ipns/"+fmt.Sprintf("%x", key)), value)
 }
 
-func holds(s *heldStore, key string) bool {
+func holds(s *boundedStore, key string) bool {
 	has, _ := s.Has(context.Background(), datastore.NewKey("/ipns/"+fmt.Sprintf("%x", key)))
 	return has
 }
 
-func testStore(limit int) *heldStore {
-	s := newHeldStore(limit, time.Now)
-	s.place(peer.ID("the node"))
+func testStore(limit int) *boundedStore {
+	s := newBoundedStore(limit, time.Now)
+	s.setNode(peer.ID("the node"))
 	return s
 }
 
 // farOff is how far a key lies from the store's node, its first 8 bytes.
-func farOff(s *heldStore, key string) uint64 {
+func farOff(s *boundedStore, key string) uint64 {
 	d := sha256.Sum256([]byte(key))
 	return binary.BigEndian.Uint64(d[:8]) ^ binary.BigEndian.Uint64(s.self[:8])
 }
@@ -59,7 +59,7 @@ func TestFloodPushesOutItsOwn(t *testing.T) {
 		honest = append(honest, key)
 		require.NoError(t, storeAs(t, s, fmt.Sprintf("publisher %d", i%200), key, 400))
 	}
-	require.NoError(t, storeAs(t, s, ours, "our own", 400))
+	require.NoError(t, storeAs(t, s, ownSource, "our own", 400))
 	refused := 0
 	for flooder := range 8 {
 		for i := range 4000 {
@@ -120,7 +120,7 @@ func TestRecordIsCountedAgainstWhoHoldsLeast(t *testing.T) {
 // first to be forgotten on disk.
 func TestExpiredGoesFirst(t *testing.T) {
 	now := time.Now()
-	s := newHeldStore(64<<10, func() time.Time { return now })
+	s := newBoundedStore(64<<10, func() time.Time { return now })
 	k := newKey(t)
 	key := routingKey(k.Pointer())
 	value, err := proto.Marshal(record.MakePutRecord(key, sign(t, k, 1).Bytes())) // for an hour
@@ -144,8 +144,8 @@ func TestExpiredGoesFirst(t *testing.T) {
 func TestHeldStoreLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const limit = 128 << 10
-		s := newHeldStore(limit, time.Now)
-		s.place(peer.ID("the node"))
+		s := newBoundedStore(limit, time.Now)
+		s.setNode(peer.ID("the node"))
 		sources := rapid.IntRange(1, 6).Draw(t, "sources")
 		for range rapid.IntRange(1, 400).Draw(t, "steps") {
 			name := fmt.Sprintf("/ipns/%d", rapid.IntRange(0, 150).Draw(t, "key"))
@@ -153,7 +153,7 @@ func TestHeldStoreLaws(t *testing.T) {
 				require.NoError(t, s.Delete(context.Background(), datastore.NewKey(name)))
 				continue
 			}
-			from := ours
+			from := ownSource
 			if i := rapid.IntRange(0, sources).Draw(t, "source"); i > 0 {
 				from = fmt.Sprint("source ", i)
 			}
@@ -161,13 +161,13 @@ func TestHeldStoreLaws(t *testing.T) {
 			for _, src := range s.sources {
 				before[src.name] = src.cost
 			}
-			r := s.read(name, bytes.Repeat([]byte{0xff}, rapid.IntRange(0, 2000).Draw(t, "size")))
+			r := s.parseValue(name, bytes.Repeat([]byte{0xff}, rapid.IntRange(0, 2000).Draw(t, "size")))
 			charged := from
 			if old := s.items[name]; old != nil {
 				charged = old.source.name
 			}
-			_ = s.insert(&r.held, from)
-			share := limit/2/(len(before)+1) - fair // half may be our own
+			_ = s.insert(&r.heldRecord, from)
+			share := limit/2/(len(before)+1) - costTolerance // half may be our own
 			for other, cost := range before {
 				if other != from && other != charged && cost < share {
 					require.Equal(t, cost, s.costOf(other), "%s lost something to %s", other, from)
@@ -179,7 +179,7 @@ func TestHeldStoreLaws(t *testing.T) {
 			require.NotEmpty(t, src.items)
 			of := 0
 			for i, h := range src.items {
-				require.Equal(t, i, h.index)
+				require.Equal(t, i, h.heapIndex)
 				require.Same(t, h, s.items[h.name])
 				require.Same(t, src, h.source)
 				of += h.cost()
@@ -187,7 +187,7 @@ func TestHeldStoreLaws(t *testing.T) {
 				items++
 			}
 			require.Equal(t, of, src.cost)
-			require.Equal(t, name == ours, src.index < 0)
+			require.Equal(t, name == ownSource, src.heapIndex < 0)
 			cost += of
 		}
 		require.Equal(t, cost, s.cost)

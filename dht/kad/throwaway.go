@@ -20,23 +20,23 @@ import (
 // maxNear bounds the first bits of a place that a key is searched for: a
 // million hashes at the most, and regions of 20 peers in a network of 10
 // million.
-const maxNear = 19
+const maxSharedBits = 19
 
 var _ keep.Network = (*Node)(nil)
 
 // stranger is a host of its own, under a throw-away peer key. It listens
 // nowhere, keeps no routing table, and takes its first peers from the node's.
-type stranger struct {
-	node *Node // whose network it is
-	as   *Node // what acts: a node with nothing but a host
-	stop func() bool
+type throwAwayHost struct {
+	node   *Node // whose network it is
+	client *Node // what acts: a node with nothing but a host
+	stop   func() bool
 }
 
 // Stranger is a fresh presence in the network, which only the IP address links
 // to the node. Close it; it ends with the node at the latest. It costs a host,
 // and a connection of its own to each peer that it asks.
 func (n *Node) Stranger(ctx context.Context) (keep.Stranger, error) {
-	_, leave, err := n.enter(ctx)
+	_, leave, err := n.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -45,36 +45,36 @@ func (n *Node) Stranger(ctx context.Context) (keep.Stranger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kad: stranger: %w", err)
 	}
-	s := &stranger{node: n, as: &Node{protocol: n.protocol, network: n.network, dialing: n.dialing, timeout: n.timeout, wire: n.wire, now: n.now, log: n.log}}
-	h, err := s.as.newHost(Config{}, key)
+	s := &throwAwayHost{node: n, client: &Node{protocol: n.protocol, network: n.network, dialTimeout: n.dialTimeout, timeout: n.timeout, adjustHost: n.adjustHost, now: n.now, log: n.log}}
+	h, err := s.client.newHost(Config{}, key)
 	if err != nil {
 		return nil, fmt.Errorf("kad: stranger: %w", err)
 	}
-	s.as.host = h
+	s.client.host = h
 	s.stop = context.AfterFunc(n.ctx, func() { _ = h.Close() })
 	return s, nil
 }
 
 // Close ends its connections.
-func (s *stranger) Close() error {
+func (s *throwAwayHost) Close() error {
 	s.stop()
-	return s.as.host.Close()
+	return s.client.host.Close()
 }
 
 // Walk looks up a random key near a place.
-func (s *stranger) Walk(ctx context.Context, near keep.Place, shared int) (keep.Place, []keep.Peer, error) {
+func (s *throwAwayHost) Walk(ctx context.Context, near keep.Place, shared int) (keep.Place, []keep.Peer, error) {
 	n := s.node
-	ctx, leave, err := n.enter(ctx)
+	ctx, leave, err := n.begin(ctx)
 	if err != nil {
 		return keep.Place{}, nil, err
 	}
 	defer leave()
-	key := randomKey(near, min(shared, maxNear))
-	w := newWalk(s.as.host.ID(), key, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
-		return s.as.query(ctx, s.addressed(p), dht_pb.Message_FIND_NODE, key)
+	key := randomKey(near, min(shared, maxSharedBits))
+	w := newWalk(s.client.host.ID(), key, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
+		return s.client.query(ctx, s.addrInfo(p), dht_pb.Message_FIND_NODE, key)
 	})
-	w.patient = true // in no hurry
-	if err = n.seed(ctx, w); err == nil {
+	w.waitForLate = true // in no hurry
+	if err = n.addInitialPeers(ctx, w); err == nil {
 		err = w.run(ctx, func(event) bool { return true })
 	}
 	live := w.live()
@@ -87,7 +87,7 @@ func (s *stranger) Walk(ctx context.Context, near keep.Place, shared int) (keep.
 	var found []keep.Peer
 	for _, c := range live[:min(len(live), closest)] {
 		p := keep.Peer{ID: string(c.ID)}
-		for _, a := range s.addressed(c.AddrInfo).Addrs {
+		for _, a := range s.addrInfo(c.AddrInfo).Addrs {
 			p.Addrs = append(p.Addrs, a.String())
 		}
 		found = append(found, p)
@@ -97,7 +97,7 @@ func (s *stranger) Walk(ctx context.Context, near keep.Place, shared int) (keep.
 
 // addressed adds the addresses that only the node knows: those of peers that
 // came from its routing table.
-func (s *stranger) addressed(p peer.AddrInfo) peer.AddrInfo {
+func (s *throwAwayHost) addrInfo(p peer.AddrInfo) peer.AddrInfo {
 	if len(p.Addrs) == 0 {
 		for _, a := range s.node.host.Peerstore().Addrs(p.ID) {
 			if s.node.mayDial(a) {
@@ -109,36 +109,36 @@ func (s *stranger) addressed(p peer.AddrInfo) peer.AddrInfo {
 }
 
 // Get asks one peer for a record.
-func (s *stranger) Get(ctx context.Context, from keep.Peer, p pointer.Pointer) ([]byte, error) {
+func (s *throwAwayHost) Get(ctx context.Context, from keep.Peer, p pointer.Pointer) ([]byte, error) {
 	ctx, done, info, err := s.request(ctx, from)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	r, err := s.as.query(ctx, info, dht_pb.Message_GET_VALUE, routingKey(p))
+	r, err := s.client.query(ctx, info, dht_pb.Message_GET_VALUE, routingKey(p))
 	return r.record, err
 }
 
 // Put has one peer store a record. A peer that has the same one, in a copy that
 // somebody added to, has it.
-func (s *stranger) Put(ctx context.Context, to keep.Peer, p pointer.Pointer, record []byte) error {
+func (s *throwAwayHost) Put(ctx context.Context, to keep.Peer, p pointer.Pointer, record []byte) error {
 	ctx, done, info, err := s.request(ctx, to)
 	if err != nil {
 		return err
 	}
 	defer done()
-	rec, err := pointer.Open(p, record, s.as.now())
+	rec, err := pointer.Open(p, record, s.client.now())
 	if err != nil {
 		return err
 	}
-	err = s.as.store(ctx, info, routingKey(p), record)
-	if err != nil && s.as.holds(ctx, info, routingKey(p), rec) {
+	err = s.client.putTo(ctx, info, routingKey(p), record)
+	if err != nil && s.client.peerHolds(ctx, info, routingKey(p), rec) {
 		err = nil
 	}
 	return err
 }
 
-func (s *stranger) request(ctx context.Context, p keep.Peer) (_ context.Context, done func(), info peer.AddrInfo, err error) {
+func (s *throwAwayHost) request(ctx context.Context, p keep.Peer) (_ context.Context, done func(), info peer.AddrInfo, err error) {
 	info.ID = peer.ID(p.ID)
 	for _, text := range p.Addrs {
 		a, err := ma.NewMultiaddr(text)
@@ -147,11 +147,11 @@ func (s *stranger) request(ctx context.Context, p keep.Peer) (_ context.Context,
 		}
 		info.Addrs = append(info.Addrs, a)
 	}
-	ctx, leave, err := s.node.enter(ctx)
+	ctx, leave, err := s.node.begin(ctx)
 	if err != nil {
 		return nil, nil, info, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.as.timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.client.timeout)
 	return ctx, func() {
 		cancel()
 		leave()

@@ -246,7 +246,7 @@ func TestAStrangerIsAsCarefulAsItsNode(t *testing.T) {
 		n := startNode(t, Config{})
 		made, err := n.Stranger(t.Context())
 		require.NoError(t, err)
-		s := made.(*stranger)
+		s := made.(*throwAwayHost)
 		require.NoError(t, s.Put(t.Context(), as(refusing(carried)), rec.Pointer(), rec.Bytes()))
 		require.ErrorIs(t, s.Put(t.Context(), as(refusing(nil)), rec.Pointer(), rec.Bytes()), errRefused)
 		require.ErrorIs(t, s.Put(t.Context(), as(refusing(sign(t, newKey(t), 1).Bytes())), rec.Pointer(), rec.Bytes()), errRefused)
@@ -255,14 +255,14 @@ func TestAStrangerIsAsCarefulAsItsNode(t *testing.T) {
 		for _, addr := range []string{"/dns4/example.org/tcp/1", "/ip4/10.0.0.1/tcp/1"} {
 			n.host.Peerstore().AddAddr(id, ma.StringCast(addr), peerstore.PermanentAddrTTL)
 		}
-		require.Equal(t, []ma.Multiaddr{ma.StringCast("/ip4/10.0.0.1/tcp/1")}, s.addressed(peer.AddrInfo{ID: id}).Addrs)
+		require.Equal(t, []ma.Multiaddr{ma.StringCast("/ip4/10.0.0.1/tcp/1")}, s.addrInfo(peer.AddrInfo{ID: id}).Addrs)
 		own := []ma.Multiaddr{ma.StringCast("/ip4/10.0.0.2/tcp/1")}
-		require.Equal(t, own, s.addressed(peer.AddrInfo{ID: id, Addrs: own}).Addrs)
+		require.Equal(t, own, s.addrInfo(peer.AddrInfo{ID: id, Addrs: own}).Addrs)
 
-		require.NotEmpty(t, s.as.host.Network().Conns())
+		require.NotEmpty(t, s.client.host.Network().Conns())
 		require.NoError(t, n.Close())
 		synctest.Wait()
-		require.Empty(t, s.as.host.Network().Conns())
+		require.Empty(t, s.client.host.Network().Conns())
 	})
 }
 

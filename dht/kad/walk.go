@@ -18,31 +18,31 @@ import (
 // waiting for the silent ones is what makes the stock look-up slow.
 const (
 	closest      = 20                     // Kademlia's k: whom a record belongs to
-	seedPeers    = 40                     // taken from the routing table
+	initialPeers = 40                     // taken from the routing table
 	inFlight     = 20                     // requests at once (Kademlia's α)
 	anySlots     = 32                     // where one answer is enough, and the first
-	anySpare     = anySlots - closest     // hop is most of the time
+	anyExtra     = anySlots - closest     // hop is most of the time
 	maxAsked     = 200                    // peers asked in one walk
-	maxHeard     = 2000                   // names kept
+	maxContacts  = 2000                   // names kept
 	softDeadline = 250 * time.Millisecond // a silent peer loses its slot
 	lastDeadline = time.Second            // and here the walk ends without it
 	maxWalk      = 15 * time.Second
 	nearPeers    = closest * 4 / 3 // where 20 live, a quarter of all being dead
-	maxVouchers  = 10              // asked beside those from memory
-	everybody    = 40              // of so few, all are wanted
+	maxUncached  = 10              // asked beside those from memory
+	smallNetwork = 40              // of so few, all are wanted
 )
 
 // errCut ends a walk that has not found its end.
-var errCut = errors.New("gave up the walk: too many peers, or too long")
+var errWalkLimit = errors.New("gave up the walk: too many peers, or too long")
 
 type state int
 
 const (
-	heard    state = iota // known by name only
-	asking                // asked, in time
-	slow                  // asked, over the soft deadline; may answer yet
-	answered              // alive
-	failed                // dead, or a liar
+	candidate state = iota // known by name only
+	asking                 // asked, in time
+	slow                   // asked, over the soft deadline; may answer yet
+	answered               // alive
+	failed                 // dead, or a liar
 )
 
 // contact is a peer that a walk has heard of.
@@ -52,19 +52,19 @@ type contact struct {
 	span     float64 // the distance, as a part of the space
 	state    state
 	since    time.Time // of the request
-	naming   naming
+	closer   closerQuery
 
 	// remembered of an earlier walk, and not named by anybody else in this one
-	remembered bool
+	cached bool
 }
 
 // naming is what became of asking a contact for closer ones.
-type naming int
+type closerQuery int
 
 const (
-	unasked naming = iota
-	waiting
-	named // or failed to
+	closerUnasked closerQuery = iota
+	closerPending
+	closerDone // or failed to
 )
 
 // walk is an iterative look-up (Kademlia, §2.3): ask the closest peers that
@@ -79,26 +79,26 @@ type walk struct {
 	target [sha256.Size]byte
 	ask    func(context.Context, peer.AddrInfo) (reply, error)
 
-	contacts []*contact // by distance
-	known    map[peer.ID]*contact
-	k        int // how many are looked for
-	asked    int
-	slots    int           // requests at once, besides those to the near
-	spare    int           // peers asked beyond the k closest, as some of these will be dead
-	timeout  time.Duration // of one request; 0: requestTimeout
-	patient  bool          // waits for late ones that would be among the closest
-	size     size          // of the network; unknown: nobody is near before others are known
+	contacts    []*contact // by distance
+	known       map[peer.ID]*contact
+	k           int // how many are looked for
+	asked       int
+	slots       int           // requests at once, besides those to the near
+	extra       int           // peers asked beyond the k closest, as some of these will be dead
+	timeout     time.Duration // of one request; 0: requestTimeout
+	waitForLate bool          // waits for late ones that would be among the closest
+	size        size          // of the network; unknown: nobody is near before others are known
 
 	// open, if set, is told of each peer before it is asked, and may send it
 	// something itself, which ends in an event with put set. If that is all that
 	// it wants to send, it returns false.
-	open   func(context.Context, *contact) (ask bool)
-	namers int // of the closest, those that are asked even so
+	beforeAsk  func(context.Context, *contact) (ask bool)
+	askClosest int // of the closest, those that are asked even so
 
-	probe    func(context.Context, [sha256.Size]byte, []peer.AddrInfo) []peer.AddrInfo // nil: a crowd is none of this walk's business
-	recalled bool                                                                      // some of the contacts are from memory
-	crowd    *crowd                                                                    // set once somebody seems to surround the target
-	events   chan event                                                                // with room for all there can be: nobody waits for us
+	probe     func(context.Context, [sha256.Size]byte, []peer.AddrInfo) []peer.AddrInfo // nil: a crowd is none of this walk's business
+	hasCached bool                                                                      // some of the contacts are from memory
+	dense     *denseRegion                                                              // set once somebody seems to surround the target
+	events    chan event                                                                // with room for all there can be: nobody waits for us
 
 	requests sync.WaitGroup
 }
@@ -123,7 +123,7 @@ func newWalk(self peer.ID, key string, ask func(context.Context, peer.AddrInfo) 
 
 // hear takes note of a peer, once. Of too many, the furthest are forgotten: a
 // crowd of names must not keep the closest out.
-func (w *walk) hear(p peer.AddrInfo) {
+func (w *walk) add(p peer.AddrInfo) {
 	if p.ID == w.self || w.known[p.ID] != nil {
 		return
 	}
@@ -134,8 +134,8 @@ func (w *walk) hear(p peer.AddrInfo) {
 		return cmp.Or(bytes.Compare(a.distance[:], b.distance[:]), cmp.Compare(a.ID, b.ID))
 	})
 	w.contacts = slices.Insert(w.contacts, i, c)
-	for i := len(w.contacts) - 1; len(w.contacts) > maxHeard; i-- {
-		if c := w.contacts[i]; c.state == heard { // those asked are far fewer
+	for i := len(w.contacts) - 1; len(w.contacts) > maxContacts; i-- {
+		if c := w.contacts[i]; c.state == candidate { // those asked are far fewer
 			w.contacts = slices.Delete(w.contacts, i, i+1)
 			delete(w.known, c.ID)
 		}
@@ -143,13 +143,13 @@ func (w *walk) hear(p peer.AddrInfo) {
 }
 
 // recall notes peers that an earlier walk found.
-func (w *walk) recall(peers []peer.AddrInfo) {
+func (w *walk) addCached(peers []peer.AddrInfo) {
 	for _, p := range peers {
 		if w.known[p.ID] != nil || p.ID == w.self {
 			continue
 		}
-		if w.hear(p); w.known[p.ID] != nil {
-			w.known[p.ID].remembered, w.recalled = true, true
+		if w.add(p); w.known[p.ID] != nil {
+			w.known[p.ID].cached, w.hasCached = true, true
 		}
 	}
 }
@@ -171,8 +171,8 @@ func (w *walk) nearest(n int, states ...state) []*contact {
 // wanted is how many of the closest are looked for: while few are known at all,
 // everybody.
 func (w *walk) wanted() int {
-	if len(w.known) < everybody {
-		return everybody
+	if len(w.known) < smallNetwork {
+		return smallNetwork
 	}
 	return w.k
 }
@@ -190,17 +190,17 @@ func (w *walk) responders() []*contact {
 // settled gives the peers that have answered and are among the k closest (and
 // the spare ones) of all that may be alive. Since an answer names the closest
 // peers that the answerer knows, one from far away displaces itself.
-func (w *walk) settled() []*contact {
-	return slices.DeleteFunc(w.front(), func(c *contact) bool { return c.state != answered })
+func (w *walk) closestAnswered() []*contact {
+	return slices.DeleteFunc(w.toAsk(), func(c *contact) bool { return c.state != answered })
 }
 
 // front gives those who are to be asked: the k closest that may be alive, the
 // spare ones, and where there is a crowd everybody of the region.
-func (w *walk) front() []*contact {
-	if w.crowd != nil {
-		return w.crowd.region(w)
+func (w *walk) toAsk() []*contact {
+	if w.dense != nil {
+		return w.dense.contacts(w)
 	}
-	return w.nearest(w.wanted()+w.spare, heard, asking, answered)
+	return w.nearest(w.wanted()+w.extra, candidate, asking, answered)
 }
 
 // near says whether a peer stands where, by the size of the network, one of the
@@ -213,7 +213,7 @@ func (w *walk) near(c *contact) bool {
 // walk. The error is nil if the walk found its end: the k closest that
 // live have answered, or everybody who lives. No request outlives it.
 func (w *walk) run(ctx context.Context, each func(event) bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, maxWalk, errCut)
+	ctx, cancel := context.WithTimeoutCause(ctx, maxWalk, errWalkLimit)
 	defer w.requests.Wait()
 	defer cancel()
 	return w.loop(ctx, ctx, each)
@@ -227,8 +227,8 @@ func (w *walk) loop(ctx, requests context.Context, each func(event) bool) error 
 	for {
 		w.send(requests)
 		if w.done(time.Now()) {
-			if slices.ContainsFunc(w.nearest(w.wanted(), heard, answered), func(c *contact) bool { return c.state == heard }) {
-				return errCut // maxAsked kept us from asking them
+			if slices.ContainsFunc(w.nearest(w.wanted(), candidate, answered), func(c *contact) bool { return c.state == candidate }) {
+				return errWalkLimit // maxAsked kept us from asking them
 			}
 			return nil
 		}
@@ -250,9 +250,9 @@ func (w *walk) loop(ctx, requests context.Context, each func(event) bool) error 
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			w.take(e)
-			if w.probe != nil && w.crowd == nil && w.crowded() {
-				w.surround(requests)
+			w.apply(e)
+			if w.probe != nil && w.dense == nil && w.isDense() {
+				w.startProbes(requests)
 			}
 			if !each(e) {
 				return nil
@@ -265,33 +265,33 @@ func (w *walk) loop(ctx, requests context.Context, each func(event) bool) error 
 func (w *walk) send(ctx context.Context) {
 	held := 0
 	for _, c := range w.contacts {
-		if c.state == asking && c.naming == waiting && !w.near(c) {
+		if c.state == asking && c.closer == closerPending && !w.near(c) {
 			held++
 		}
 	}
 	live := 0
-	for _, c := range append(w.front(), w.vouchers()...) {
+	for _, c := range append(w.toAsk(), w.uncached()...) {
 		if w.asked >= maxAsked {
 			return
 		}
 		near := w.near(c)
-		first := live < w.namers // would be asked for closer peers whatever it is sent
+		first := live < w.askClosest // would be asked for closer peers whatever it is sent
 		live++
 		switch {
-		case c.state == heard && (near || held < w.slots):
+		case c.state == candidate && (near || held < w.slots):
 			c.state, c.since = asking, time.Now()
 			w.asked++
-			if w.open != nil && !w.open(ctx, c) && !first {
+			if w.beforeAsk != nil && !w.beforeAsk(ctx, c) && !first {
 				continue
 			}
 			if !near {
 				held++
 			}
-		case c.state == answered && c.naming == unasked && first:
+		case c.state == answered && c.closer == closerUnasked && first:
 		default:
 			continue
 		}
-		c.naming = waiting
+		c.closer = closerPending
 		w.requests.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, cmp.Or(w.timeout, requestTimeout))
 			defer cancel()
@@ -303,16 +303,16 @@ func (w *walk) send(ctx context.Context) {
 
 // vouchers gives peers to ask beside those from memory, which tell whether they
 // still stand there.
-func (w *walk) vouchers() []*contact {
-	if !w.recalled {
+func (w *walk) uncached() []*contact {
+	if !w.hasCached {
 		return nil
 	}
 	var vouchers []*contact
 	for _, c := range w.contacts {
-		if len(vouchers) == maxVouchers {
+		if len(vouchers) == maxUncached {
 			break
 		}
-		if !c.remembered && c.state != failed {
+		if !c.cached && c.state != failed {
 			vouchers = append(vouchers, c)
 		}
 	}
@@ -320,19 +320,19 @@ func (w *walk) vouchers() []*contact {
 }
 
 // take notes what an event says of who lives, and of whom else there is.
-func (w *walk) take(e event) {
+func (w *walk) apply(e event) {
 	for _, p := range e.reply.closer {
-		w.hear(p)
-		if c := w.known[p.ID]; c != nil && e.contact != nil && !e.contact.remembered {
-			c.remembered = false
+		w.add(p)
+		if c := w.known[p.ID]; c != nil && e.contact != nil && !e.contact.cached {
+			c.cached = false
 		}
 	}
 	switch {
 	case e.contact == nil:
-		w.crowd.probing--
+		w.dense.pendingProbes--
 		return
 	case !e.put:
-		e.contact.naming = named
+		e.contact.closer = closerDone
 	}
 	switch {
 	case e.err == nil || e.put && errors.Is(e.err, errRefused):
@@ -348,15 +348,15 @@ func (w *walk) take(e event) {
 // if the walk is patient, those who would be among the k.
 func (w *walk) done(now time.Time) bool {
 	wanted := w.wanted()
-	front := w.nearest(wanted, heard, asking, answered)
-	if w.crowd != nil {
-		if w.crowd.probing > 0 {
+	front := w.nearest(wanted, candidate, asking, answered)
+	if w.dense != nil {
+		if w.dense.pendingProbes > 0 {
 			return false
 		}
-		front = w.front()
+		front = w.toAsk()
 	}
 	for i, c := range front {
-		if c.state == asking || (c.state == heard && w.asked < maxAsked) || i < w.namers && c.naming == waiting {
+		if c.state == asking || (c.state == candidate && w.asked < maxAsked) || i < w.askClosest && c.closer == closerPending {
 			return false
 		}
 	}
@@ -364,7 +364,7 @@ func (w *walk) done(now time.Time) bool {
 	missing := wanted - len(live)
 	for _, c := range w.contacts {
 		switch {
-		case missing <= 0 && (!w.patient || c == live[wanted-1]) && (w.crowd == nil || !w.near(c)):
+		case missing <= 0 && (!w.waitForLate || c == live[wanted-1]) && (w.dense == nil || !w.near(c)):
 			return true // those further away would not count
 		case c.state == asking || c.state == slow && (len(live) == 0 || now.Sub(c.since) < lastDeadline):
 			return false

@@ -103,7 +103,7 @@ func (w *world) ask(ctx context.Context, p peer.AddrInfo) (reply, error) {
 func (w *world) walk(seeds ...peer.ID) *walk {
 	walk := newWalk("self", worldKey, w.ask)
 	for _, id := range seeds {
-		walk.hear(peer.AddrInfo{ID: id})
+		walk.add(peer.AddrInfo{ID: id})
 	}
 	return walk
 }
@@ -112,7 +112,7 @@ func (w *world) walk(seeds ...peer.ID) *walk {
 func (w *world) closestLive() []peer.ID {
 	var ids []peer.ID
 	for _, id := range w.peers {
-		if !w.dead[id] && (len(ids) < closest || len(w.peers) < everybody) {
+		if !w.dead[id] && (len(ids) < closest || len(w.peers) < smallNetwork) {
 			ids = append(ids, id)
 		}
 	}
@@ -140,7 +140,7 @@ func TestAWalkFindsTheClosestThatLive(t *testing.T) {
 		missed := 0
 		for range 40 {
 			w := newWorld(r, 300, 0.25)
-			walk := w.walk(w.sample(r, seedPeers)...)
+			walk := w.walk(w.sample(r, initialPeers)...)
 			began := time.Now()
 			require.NoError(t, walk.run(t.Context(), func(event) bool { return true }))
 			took = append(took, time.Since(began))
@@ -220,11 +220,11 @@ func TestHostileListsAreBounded(t *testing.T) {
 			}
 			return r, nil
 		})
-		walk.hear(peer.AddrInfo{ID: "first"})
+		walk.add(peer.AddrInfo{ID: "first"})
 		err := walk.run(t.Context(), func(event) bool { return true })
-		require.ErrorIs(t, err, errCut)
+		require.ErrorIs(t, err, errWalkLimit)
 		require.Equal(t, maxAsked, walk.asked)
-		require.LessOrEqual(t, len(walk.known), maxHeard)
+		require.LessOrEqual(t, len(walk.known), maxContacts)
 	})
 }
 
@@ -249,10 +249,10 @@ func TestATrickleOfAnswersEndsInTime(t *testing.T) {
 			}
 			return reply{closer: []peer.AddrInfo{{ID: next[p.ID]}}}, nil
 		})
-		walk.hear(peer.AddrInfo{ID: names[0]})
+		walk.add(peer.AddrInfo{ID: names[0]})
 		began := time.Now()
 		err := walk.run(t.Context(), func(event) bool { return true })
-		require.ErrorIs(t, err, errCut)
+		require.ErrorIs(t, err, errWalkLimit)
 		require.Equal(t, maxWalk, time.Since(began))
 	})
 }
@@ -285,7 +285,7 @@ func TestWalkLaws(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 0))
 			w := newWorld(r, n, dead)
-			walk := w.walk(w.sample(r, 1+r.IntN(seedPeers))...)
+			walk := w.walk(w.sample(r, 1+r.IntN(initialPeers))...)
 			spoke := map[peer.ID]bool{}
 			err := walk.run(t.Context(), func(e event) bool {
 				if e.err == nil && !e.late {
@@ -310,6 +310,6 @@ func TestWalkLaws(t *testing.T) {
 
 func TestWanted(t *testing.T) {
 	for found, want := range map[int]int{0: 1, 1: 1, 2: 2, 3: 3, 4: 3, 8: 6, 19: 15, 20: 15, 100: 15} {
-		require.Equal(t, want, wanted(found), "of %d", found)
+		require.Equal(t, want, requiredAcks(found), "of %d", found)
 	}
 }

@@ -39,7 +39,7 @@ const (
 )
 
 // errLied marks an answer that breaks the protocol.
-var errLied = errors.New("malformed answer")
+var errMalformed = errors.New("malformed answer")
 
 // errRefused marks a peer that took a request, and ended the stream.
 var errRefused = errors.New("refused")
@@ -54,13 +54,13 @@ func (n *Node) call(ctx context.Context, p peer.AddrInfo, req *dht_pb.Message) (
 	if len(p.Addrs) > 0 && n.host.Network().Connectedness(p.ID) != network.Connected {
 		n.host.Peerstore().AddAddrs(p.ID, p.Addrs, peerstore.TempAddrTTL)
 	}
-	s, err := n.host.Network().NewStream(network.WithDialPeerTimeout(ctx, n.dialing), p.ID)
+	s, err := n.host.Network().NewStream(network.WithDialPeerTimeout(ctx, n.dialTimeout), p.ID)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", dht.ErrUnreachable, err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
 	defer stop()
-	resp, err := n.talk(ctx, s, req)
+	resp, err := n.roundTrip(ctx, s, req)
 	if err == nil {
 		_ = s.Close()
 		return resp, nil
@@ -68,7 +68,7 @@ func (n *Node) call(ctx context.Context, p peer.AddrInfo, req *dht_pb.Message) (
 	gone := s.Conn().IsClosed()
 	_ = s.Reset()
 	switch {
-	case errors.Is(err, errLied):
+	case errors.Is(err, errMalformed):
 		return nil, err
 	case ctx.Err() == nil && !gone && (errors.Is(err, network.ErrReset) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
 		return nil, fmt.Errorf("%w: %w", errRefused, err)
@@ -76,7 +76,7 @@ func (n *Node) call(ctx context.Context, p peer.AddrInfo, req *dht_pb.Message) (
 	return nil, fmt.Errorf("%w: %w", dht.ErrUnreachable, err)
 }
 
-func (n *Node) talk(ctx context.Context, s network.Stream, req *dht_pb.Message) (*dht_pb.Message, error) {
+func (n *Node) roundTrip(ctx context.Context, s network.Stream, req *dht_pb.Message) (*dht_pb.Message, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = s.SetDeadline(deadline)
 	}
@@ -100,13 +100,13 @@ func readMessage(r io.Reader) (*dht_pb.Message, error) {
 	br := bufio.NewReader(r)
 	length, err := varint.ReadUvarint(br)
 	if errors.Is(err, varint.ErrOverflow) || errors.Is(err, varint.ErrNotMinimal) {
-		return nil, fmt.Errorf("%w: length: %w", errLied, err)
+		return nil, fmt.Errorf("%w: length: %w", errMalformed, err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if length > maxMessage {
-		return nil, fmt.Errorf("%w: %d bytes, over %d", errLied, length, maxMessage)
+		return nil, fmt.Errorf("%w: %d bytes, over %d", errMalformed, length, maxMessage)
 	}
 	b, err := io.ReadAll(io.LimitReader(br, int64(length)))
 	if err != nil {
@@ -117,7 +117,7 @@ func readMessage(r io.Reader) (*dht_pb.Message, error) {
 	}
 	m := new(dht_pb.Message)
 	if err := proto.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("%w: %w", errLied, err)
+		return nil, fmt.Errorf("%w: %w", errMalformed, err)
 	}
 	return m, nil
 }
@@ -135,11 +135,11 @@ func (n *Node) readReply(key string, m *dht_pb.Message) (reply, error) {
 	if rec := m.GetRecord(); rec != nil {
 		switch {
 		case !bytes.Equal(rec.GetKey(), []byte(key)):
-			return reply{}, fmt.Errorf("%w: a record of another key", errLied)
+			return reply{}, fmt.Errorf("%w: a record of another key", errMalformed)
 		case len(rec.GetValue()) > pointer.MaxRecord:
-			return reply{}, fmt.Errorf("%w: a record of %d bytes, over %d", errLied, len(rec.GetValue()), pointer.MaxRecord)
+			return reply{}, fmt.Errorf("%w: a record of %d bytes, over %d", errMalformed, len(rec.GetValue()), pointer.MaxRecord)
 		case len(rec.GetValue()) == 0:
-			return reply{}, fmt.Errorf("%w: an empty record", errLied)
+			return reply{}, fmt.Errorf("%w: an empty record", errMalformed)
 		}
 		r.record = rec.GetValue()
 	}
