@@ -7,31 +7,32 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// counts says whether a level speaks of how many peers agree.
+// countsAgreement reports whether a level depends on the number of peers that
+// agree.
 func countsAgreement(l dht.Level) bool { return l != dht.LevelAny }
 
-// gate holds back answers whose agreement proves little. Whoever counts what
-// comes through it then can't be told that five agree by five IDs that one
-// attacker made to lie at the key. The first answer with a record is let
-// through at once; one that repeats it
+// agreementFilter delays or drops answers whose agreement proves little, so
+// that five Sybils generated for the key do not count as five independent
+// peers. It releases the first answer with a record immediately. It releases an
+// answer that repeats a record only
 //
-//   - not before the walk's end, if more peers stand about the key than chance
-//     explains: then the whole region has been asked;
-//   - only if it is where it can be expected: the honest j-th closest holder lies
-//     at about j/n of the space, an ID that was made for the key far nearer;
-//   - only from a peer that the routing table or somebody asked in this walk has
-//     named, not memory alone.
+//   - at the end of the walk, if the region around the key is dense, since then
+//     the whole region has been asked;
+//   - from where it is expected: the j-th closest honest holder is at about j/n
+//     of the key space, Sybils are much nearer;
+//   - from a peer that the routing table or another peer asked in this walk has
+//     named, not only a peer in the holder cache.
 type agreementFilter struct {
 	walk    *walk
 	records []*sameRecord
 	ended   bool
 }
 
-// repeated is one record, and who gave it.
+// sameRecord is the answers that contain one record.
 type sameRecord struct {
 	id       [sha256.Size]byte
 	pending  []pendingAnswer
-	released []*contact
+	released []*contact // the peers of the released answers
 }
 
 type pendingAnswer struct {
@@ -39,23 +40,24 @@ type pendingAnswer struct {
 	answer  dht.Answer
 }
 
-func (g *agreementFilter) add(c *contact, a dht.Answer) {
+// add adds an answer that contains a record.
+func (f *agreementFilter) add(c *contact, a dht.Answer) {
 	id := sha256.Sum256(a.Record)
-	i := slices.IndexFunc(g.records, func(r *sameRecord) bool { return r.id == id })
+	i := slices.IndexFunc(f.records, func(r *sameRecord) bool { return r.id == id })
 	if i < 0 {
-		i = len(g.records)
-		g.records = append(g.records, &sameRecord{id: id})
+		i = len(f.records)
+		f.records = append(f.records, &sameRecord{id: id})
 	}
-	g.records[i].pending = append(g.records[i].pending, pendingAnswer{c, a})
+	f.records[i].pending = append(f.records[i].pending, pendingAnswer{c, a})
 }
 
-// ripe gives the answers that may pass by now.
-func (g *agreementFilter) release() (out []dht.Answer) {
-	for _, r := range g.records {
+// release returns the answers that can be released now.
+func (f *agreementFilter) release() (out []dht.Answer) {
+	for _, r := range f.records {
 		for len(r.pending) > 0 {
 			i := 0
 			if len(r.released) > 0 {
-				if i = slices.IndexFunc(r.pending, func(h pendingAnswer) bool { return !h.contact.cached }); i < 0 || !g.allows(r) {
+				if i = slices.IndexFunc(r.pending, func(h pendingAnswer) bool { return !h.contact.cached }); i < 0 || !f.allows(r) {
 					break
 				}
 			}
@@ -67,9 +69,9 @@ func (g *agreementFilter) release() (out []dht.Answer) {
 	return out
 }
 
-// mayPass says whether one more may agree with those that passed.
-func (g *agreementFilter) allows(r *sameRecord) bool {
-	if g.walk.dense != nil && !g.ended {
+// allows reports whether one more answer may agree with the released ones.
+func (f *agreementFilter) allows(r *sameRecord) bool {
+	if f.walk.dense != nil && !f.ended {
 		return false
 	}
 	agreeing := slices.Clone(r.released)
@@ -78,18 +80,19 @@ func (g *agreementFilter) allows(r *sameRecord) bool {
 			agreeing = append(agreeing, h.contact)
 		}
 	}
-	return len(r.released) < g.walk.size.countIndependent(agreeing)
+	return len(r.released) < f.walk.size.countIndependent(agreeing)
 }
 
-// end gives what is left at the walk's end. What only memory vouches for is
-// passed over, and of a crowd what may not pass even then.
-func (g *agreementFilter) finish() (out []dht.Answer) {
-	g.ended = true
-	for _, r := range g.records {
+// finish returns the remaining answers at the end of the walk. It drops answers
+// of peers that only the holder cache named, and in a dense region those that
+// allows still refuses.
+func (f *agreementFilter) finish() (out []dht.Answer) {
+	f.ended = true
+	for _, r := range f.records {
 		if len(r.released) > 0 {
 			r.pending = slices.DeleteFunc(r.pending, func(h pendingAnswer) bool { return h.contact.cached })
 		}
-		for len(r.pending) > 0 && (len(r.released) == 0 || g.walk.dense == nil || g.allows(r)) {
+		for len(r.pending) > 0 && (len(r.released) == 0 || f.walk.dense == nil || f.allows(r)) {
 			out = append(out, r.pending[0].answer)
 			r.released = append(r.released, r.pending[0].contact)
 			r.pending = r.pending[1:]

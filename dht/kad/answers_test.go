@@ -388,7 +388,7 @@ func TestANodeDoesNotJoinByItself(t *testing.T) {
 		connected, err := n.Join(t.Context(), n.Addrs())
 		require.Zero(t, connected)
 		require.ErrorIs(t, err, dht.ErrUnreachable)
-		require.ErrorContains(t, err, "no peers but ourselves")
+		require.ErrorContains(t, err, "no peers to join by except this node")
 	})
 }
 

@@ -10,10 +10,11 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// PutAll is Put, but returns when every peer that should have the record has
-// said something, and after looking it up again over disjoint paths. Peers that
-// give it back are Confirmed in the receipt, except the first quarter of those
-// that acknowledged it: who is made to be closest is the first to say yes.
+// PutAll is like [Node.Put], but returns only when every peer that should store
+// the record has answered or failed. It then looks the record up over disjoint
+// paths and counts the peers that return it in Receipt.Confirmed. It does not
+// count the first quarter of the peers that acknowledged the put, since
+// identities generated to be closest to the key tend to answer first.
 func (n *Node) PutAll(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
 	receipt, first, err := n.put(ctx, p, bytes.Clone(value), true)
 	n.storeFirstAcks(p, first)
@@ -26,8 +27,9 @@ func (n *Node) PutAll(ctx context.Context, p pointer.Pointer, value []byte) (dht
 	return receipt, err
 }
 
-// Confirm looks for a record that was put before, over disjoint paths, and
-// counts the peers that give it back, as PutAll does.
+// Confirm looks up a record that was put before, over disjoint paths, and
+// returns the number of peers that return it. As in [Node.PutAll], the peers
+// that acknowledged the put first do not count.
 func (n *Node) Confirm(ctx context.Context, p pointer.Pointer, value []byte) (int, error) {
 	n.mu.Lock()
 	first := n.firstAcks[p]
@@ -58,10 +60,11 @@ func (n *Node) confirm(ctx context.Context, p pointer.Pointer, value []byte, fir
 	return confirmed, nil
 }
 
-// maxFirsts bounds of how many puts it is known who said yes first.
+// maxFirstAcks bounds the number of puts for which the first acknowledging
+// peers are stored.
 const maxFirstAcks = 64
 
-// noteFirst remembers who acknowledged a put first, for Confirm.
+// storeFirstAcks stores the peers that acknowledged a put first, for Confirm.
 func (n *Node) storeFirstAcks(p pointer.Pointer, first []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -14,36 +14,38 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// An eclipse: whoever wants a name silenced makes so many peer IDs, until dozens
-// of them are closer to its key than any honest peer. They store what they are
-// sent, and answer nothing, or an old record; their answers name one another.
-// The 20 closest are then all theirs. What they can't do is to thin out the
-// honest peers of the region: within the radius that should hold 20 there still
-// are 20, behind them. A walk that sees more peers about its key than chance
-// puts there asks (or stores with) all of that region, and finds them by looking
-// up other keys inside it.
+// Defence against eclipse attacks. To suppress a name, an attacker generates
+// peer IDs until dozens of them are closer to the name's key than any honest
+// peer. These Sybils accept records, return nothing or an old record, and name
+// only one another, so that the 20 closest peers are all the attacker's. The
+// attacker cannot remove the honest peers of the region: the radius that is
+// expected to contain 20 peers still contains about 20 honest ones. A walk
+// measures the density of peers around its key. If the density is higher than
+// chance explains, the walk looks up other keys of the region to find its
+// peers, and asks, or stores with, all of them.
 //
 // Source: Sridhar et al., "Content Censorship in the InterPlanetary File
-// System" (NDSS 2024), whose defence counts peers in the same way.
+// System" (NDSS 2024). Its defence counts peers in the same way.
 const (
-	maxRegion   = 80 // peers of a region that are asked
-	maxPerGroup = 10 // of these from one group of addresses: /16 of IPv4, /32 of IPv6
+	maxRegion   = 80 // peers of a region to ask
+	maxPerGroup = 10 // of these, peers of one address group: an IPv4 /16 or an IPv6 /32
 	probes      = 8  // look-ups of other keys of the region
-	probePeers  = 6  // closest peers that each of these wants
+	probePeers  = 6  // closest peers that each probe looks for
 	probeSlots  = 4
-	minDense    = 6
-	maxKeyTries = 1 << 18 // tries for one probe's key
+	minDense    = 6       // peers that a dense region has at least
+	maxKeyTries = 1 << 18 // hashes to find a probe's key
 )
 
-// crowd is a walk's knowledge that its target is surrounded.
+// denseRegion is the state of a walk that found too many peers around its
+// target.
 type denseRegion struct {
 	pendingProbes int // probes that have not ended
 }
 
-// crowded says whether more peers were heard of about the target than chance
-// explains. What is heard of includes the dead, which an estimate that counts
-// the living leaves out, and an estimate has its error: both to the benefit of
-// the doubt.
+// isDense reports whether the walk knows more peers around its target than
+// chance explains. The threshold is raised for dead peers, which the walk
+// counts and an estimate of live peers does not, and for the error of the
+// estimate.
 func (w *walk) isDense() bool {
 	if w.size.peers == 0 {
 		return false
@@ -60,7 +62,8 @@ func (w *walk) isDense() bool {
 	return false
 }
 
-// surround begins the look-ups of other keys of the region.
+// startProbes marks the target's region as dense and starts look-ups of other
+// keys in it.
 func (w *walk) startProbes(ctx context.Context) {
 	w.dense = &denseRegion{pendingProbes: probes}
 	radius := nearPeers / w.size.peers
@@ -81,9 +84,10 @@ func (w *walk) startProbes(ctx context.Context) {
 	}
 }
 
-// plausible is how many of the peers may be counted as independent of one
-// another: the j-th of honest ones by distance lies at about j/n of the space,
-// those that were made for the key far nearer. All, if the size is not known.
+// countIndependent returns how many of the peers can be counted as independent
+// of one another. Of n honest peers the j-th closest is expected at j/n of the
+// key space; IDs generated for the key are much nearer. If the size is unknown,
+// all of them count.
 func (s size) countIndependent(peers []*contact) int {
 	if s.peers == 0 {
 		return len(peers)
@@ -102,15 +106,15 @@ func (s size) countIndependent(peers []*contact) int {
 	return n
 }
 
-// surrounded says, at the end of a walk, whether hardly anybody but the crowd
-// answered.
+// surrounded reports, at the end of a walk, whether the region is dense and
+// almost no peers at expected distances answered.
 func (w *walk) surrounded() bool {
 	return w.dense != nil && w.size.countIndependent(w.responders()) < closest/2
 }
 
-// region gives those of the region that are to be asked: all who may be alive,
-// of one group of addresses only some.
-func (cr *denseRegion) contacts(w *walk) []*contact {
+// contacts returns the peers of the region to ask: all that may be alive,
+// except for those above the limit for one address group.
+func (d *denseRegion) contacts(w *walk) []*contact {
 	var region []*contact
 	groups := map[string]int{}
 	for _, c := range w.contacts {
@@ -131,8 +135,9 @@ func (cr *denseRegion) contacts(w *walk) []*contact {
 	return region
 }
 
-// addressGroup is what the first public address has in common with those that
-// one provider would give to one customer; "" for peers of a local network.
+// addressGroup returns the prefix of the first public address that one provider
+// would assign to one customer: an IPv4 /16 or an IPv6 /32. It returns "" for a
+// peer without a public address.
 func addressGroup(addrs []ma.Multiaddr) string {
 	for _, a := range addrs {
 		ip, err := manet.ToIP(a)
@@ -147,15 +152,15 @@ func addressGroup(addrs []ma.Multiaddr) string {
 	return ""
 }
 
-// probeNear finds peers about a place in the space that is not the key's own,
-// by a look-up of a key that lies close to it.
+// probeNear returns up to 60 peers close to a target, by a look-up of a key
+// near it.
 func (n *Node) probeNear(ctx context.Context, target [sha256.Size]byte, seeds []peer.AddrInfo) []peer.AddrInfo {
 	w := n.newPlainWalk(keyNear(target, n.size().peers), dht_pb.Message_FIND_NODE)
 	w.k, w.slots = probePeers, probeSlots
 	for _, p := range seeds {
 		w.add(p)
 	}
-	_ = w.run(ctx, func(e event) bool { return true }) // what it found is what there is
+	_ = w.run(ctx, func(e event) bool { return true }) // an incomplete walk is useful as well
 	var found []peer.AddrInfo
 	for _, c := range w.contacts {
 		if c.state != failed && len(found) < 3*closest {
@@ -165,8 +170,9 @@ func (n *Node) probeNear(ctx context.Context, target [sha256.Size]byte, seeds []
 	return found
 }
 
-// keyNear makes a key whose place shares as many leading bits with the target
-// as tell apart the region's eighths.
+// keyNear generates a key at a distance from the target within a sixteenth of
+// the radius of the target's region, or returns the nearest key of maxKeyTries
+// attempts.
 func keyNear(target [sha256.Size]byte, peers float64) string {
 	bits := int(math.Ceil(math.Log2(max(1, peers/nearPeers)))) + 4
 	prefix := rand.Text()

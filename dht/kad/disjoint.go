@@ -9,9 +9,10 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// Disjoint paths: liars on the way can lead a walk among themselves. Walks that
-// start from different peers and never ask the same one are led astray only
-// each by its own. What they have found is then asked together.
+// Disjoint paths. Malicious peers on the way can misdirect a walk to one
+// another. If several walks start from different peers and never ask the same
+// peer, malicious peers on one path do not misdirect the others. Another walk
+// then asks all peers that the paths have found.
 //
 // Source: Baumgart and Mies, "S/Kademlia" (2007), §4.4.
 const (
@@ -20,10 +21,10 @@ const (
 	pathSlots = 8
 )
 
-// errTaken marks a peer that another path has asked.
+// errOtherPath is returned for a peer that another path has asked.
 var errOtherPath = errors.New("asked by another path")
 
-// said is what one peer answered to any of the paths.
+// pathAnswer is the answer of one peer to the path that asked it.
 type pathAnswer struct {
 	path int
 	done chan struct{}
@@ -31,18 +32,19 @@ type pathAnswer struct {
 	err  error
 }
 
-// disjoint finds the region by paths that share no peer, yields what these
-// peers answer, and leaves the walk knowing all that they heard of, and not
-// asking anybody again.
+// disjointPaths finds the region by paths that share no peer and yields the
+// answers of their peers. Afterwards the walk knows all contacts of the paths,
+// and receives the answers of the peers that a path has asked without asking
+// them again.
 func (g *get) disjointPaths(ctx context.Context) error {
 	n := g.node
 	ctx, cancel := context.WithTimeoutCause(ctx, maxWalk, errWalkLimit)
 	defer cancel()
 	var mu sync.Mutex
 	answers := map[peer.ID]*pathAnswer{}
-	g.yielded = map[peer.ID]bool{}
+	g.askedByPath = map[peer.ID]bool{}
 	ask := g.walk.ask
-	through := func(path int) func(context.Context, peer.AddrInfo) (reply, error) {
+	askOnPath := func(path int) func(context.Context, peer.AddrInfo) (reply, error) {
 		return func(ctx context.Context, p peer.AddrInfo) (reply, error) {
 			mu.Lock()
 			s := answers[p.ID]
@@ -60,7 +62,7 @@ func (g *get) disjointPaths(ctx context.Context) error {
 			defer close(s.done)
 			s.r, s.err = ask(ctx, p)
 			if s.err != nil && errors.Is(ctx.Err(), context.Canceled) {
-				mu.Lock() // the path has ended, and the peer has not had its time
+				mu.Lock() // the path ended before the peer's time to answer was over
 				delete(answers, p.ID)
 				mu.Unlock()
 			}
@@ -70,7 +72,7 @@ func (g *get) disjointPaths(ctx context.Context) error {
 	walks := make([]*walk, paths)
 	for i := range walks {
 		walks[i] = n.newPlainWalk(g.key, dht_pb.Message_GET_VALUE)
-		walks[i].k, walks[i].slots, walks[i].ask = pathPeers, pathSlots, through(i)
+		walks[i].k, walks[i].slots, walks[i].ask = pathPeers, pathSlots, askOnPath(i)
 	}
 	for i, c := range g.walk.contacts {
 		walks[i%paths].add(c.AddrInfo)
@@ -79,7 +81,7 @@ func (g *get) disjointPaths(ctx context.Context) error {
 	var running sync.WaitGroup
 	for _, w := range walks {
 		running.Go(func() {
-			// A path that comes to no end has said what it could.
+			// The answers of an incomplete path are useful as well.
 			_ = w.run(ctx, func(e event) bool {
 				select {
 				case events <- e:
@@ -100,7 +102,7 @@ func (g *get) disjointPaths(ctx context.Context) error {
 		}
 		n.updateTable(ctx, e)
 		g.asked++
-		g.yielded[e.contact.ID] = true
+		g.askedByPath[e.contact.ID] = true
 		if g.handleAnswer(e); g.stopped {
 			cancel()
 		}
@@ -116,6 +118,6 @@ func (g *get) disjointPaths(ctx context.Context) error {
 			g.walk.add(c.AddrInfo)
 		}
 	}
-	g.walk.ask = through(-1)
+	g.walk.ask = askOnPath(-1)
 	return nil
 }

@@ -2,7 +2,8 @@ package kad
 
 import "bytes"
 
-// furthest is a source's items as a heap.
+// distanceHeap is the items of a source as a heap, furthest from the node
+// first.
 type distanceHeap source
 
 func (f *distanceHeap) Len() int { return len(f.items) }
@@ -29,7 +30,8 @@ func (f *distanceHeap) Pop() any {
 	return h
 }
 
-// hoarders are the sources as a heap.
+// costHeap is a heap of sources, by decreasing cost in steps of costTolerance;
+// of equal ones, the source with the furthest item is first.
 type costHeap []*source
 
 func (c costHeap) Len() int { return len(c) }

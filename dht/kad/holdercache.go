@@ -11,23 +11,24 @@ import (
 
 const (
 	maxCached   = 512       // pointers
-	cachedPeers = nearPeers // of each
+	cachedPeers = nearPeers // of each pointer
 	cachedAddrs = 4         // of each peer
 )
 
-// memory is who stood about a pointer's key when it was last looked up, those
-// that held the best record first: the next look-up asks them at once instead
-// of finding them again. It is in memory only, and the pointers that were used
-// last are kept.
+// holderCache stores the peers around each pointer's key at the last look-up,
+// those with the best record first. The next look-up asks them immediately
+// instead of finding them again. The cache is in memory only and evicts the
+// least recently used pointers. It is safe for concurrent use.
 //
-// What it says is never believed. A peer of it is one more to ask, its answer
-// counts towards a level once somebody in the new walk, not from memory, has
-// named it too, and whoever held an older record or none is not remembered: so
-// one who owned a neighbourhood once has no lasting hold on the name.
+// Cached peers are not trusted. Such a peer is asked in addition to others; its
+// answer counts towards a level only after another peer of the new walk, which
+// is not from the cache, has named it; and a peer that returned an older record
+// or none is not cached. So an attacker that once controlled a neighbourhood
+// does not keep control of the name.
 type holderCache struct {
 	mu      sync.Mutex
 	entries map[pointer.Pointer]*list.Element
-	order   list.List // of remembered; the one used last in front
+	order   list.List // of cachedHolders, most recently used first
 }
 
 type cachedHolders struct {
@@ -35,6 +36,7 @@ type cachedHolders struct {
 	peers   []peer.AddrInfo
 }
 
+// get returns the cached peers of a pointer.
 func (m *holderCache) get(p pointer.Pointer) []peer.AddrInfo {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -46,6 +48,7 @@ func (m *holderCache) get(p pointer.Pointer) []peer.AddrInfo {
 	return e.Value.(cachedHolders).peers
 }
 
+// put caches the first cachedPeers contacts for a pointer.
 func (m *holderCache) put(p pointer.Pointer, contacts []*contact) {
 	peers := make([]peer.AddrInfo, 0, min(len(contacts), cachedPeers))
 	for _, c := range contacts[:min(len(contacts), cachedPeers)] {

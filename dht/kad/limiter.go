@@ -16,22 +16,22 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// limits are what a server takes from strangers.
+// limits bounds what peers can use of a server.
 type limits struct {
 	requests tokenRate // of one peer
-	stores   tokenRate // of one peer; those of one address group may have groupFactor times as many
-	strikes  tokenRate // how much abuse is forgiven
+	stores   tokenRate // of one peer; an address group has groupFactor times as many
+	strikes  tokenRate // abuse that is tolerated, by weight
 
 	streams     int           // at one time
-	peerStreams int           // of one peer
-	ioTimeout   time.Duration // for one request to come in, and for its answer to go out
-	firstCutOff time.Duration // the first time; twice as long each further time, up to maxCutOff
+	peerStreams int           // of one peer at one time
+	ioTimeout   time.Duration // for reading one request, and for writing its answer
+	firstCutOff time.Duration // doubled each further time, up to maxCutOff
 }
 
-// What an honest peer needs is far below these: a walk asks a peer once or
-// twice, and a keeper of 10,000 names in a network of 30 puts 7,000 of them to
-// each a day. A peer that is over its rate is refused, and one that goes on all
-// the same is cut off.
+// defaultLimits are far above the needs of an honest peer: a walk asks a peer
+// once or twice, and a node that republishes 10,000 records in a network of 30
+// peers sends each peer 7,000 of them a day. Requests above the rate are
+// refused, and a peer that continues to send them is cut off.
 var defaultLimits = limits{
 	requests:    tokenRate{4096, 256},
 	stores:      tokenRate{1024, 8},
@@ -43,21 +43,21 @@ var defaultLimits = limits{
 }
 
 const (
-	// maxRequest bounds a request, in bytes: a record of 10 KiB, or a
-	// provider's addresses, and what stands around them. kad-dht itself would
-	// take memory for 4 MiB on the word of a length prefix.
+	// maxRequest bounds a request, in bytes. It fits a record of 10 KiB, or a
+	// provider's addresses, with their framing. kad-dht itself would allocate up to
+	// 4 MiB for the length that a prefix announces.
 	maxRequest = 32 << 10
 
 	groupFactor = 4
 	maxCutOff   = 6 * time.Hour
-	maxAccounts = 4096 // peers and groups that accounts are kept of
-	maxCutOffs  = 1024 // peers kept out at one time
+	maxAccounts = 4096 // peers and address groups with an account
+	maxCutOffs  = 1024 // stored cut-offs
 
-	strikeRefused   = 1  // a store that was not kept, a request over the rate
-	strikeMalformed = 16 // what no implementation sends
+	strikeRefused   = 1  // a store that was not confirmed, a request above the rate
+	strikeMalformed = 16 // a message that no implementation sends
 )
 
-// CutOff is a peer that is kept out for a while.
+// CutOff is a peer that may not connect or make requests until a time.
 type CutOff struct {
 	Peer   string
 	Until  time.Time
@@ -65,12 +65,13 @@ type CutOff struct {
 }
 
 var (
-	errTooMany  = errors.New("over its rate")
+	errTooMany  = errors.New("too many streams of this peer")
 	errOversize = errors.New("request over 32 KiB")
 )
 
-// guard stands between strangers and the DHT's handlers: it counts, refuses,
-// and cuts off. kad-dht's own handlers do the work.
+// limiter limits the requests of peers before they reach the handlers of
+// kad-dht, and cuts off peers that exceed the limits. It is safe for concurrent
+// use.
 type limiter struct {
 	limits     limits
 	now        func() time.Time
@@ -80,10 +81,10 @@ type limiter struct {
 
 	mu          sync.Mutex
 	accounts    map[string]*account // by peer ID, or "group " and the address group
-	lastSweep   time.Time           // when those that owe nothing were last forgotten
+	lastSweep   time.Time           // when accounts without usage were last removed
 	cutOff      map[peer.ID]*cutOff
 	streams     map[*limitedStream]struct{}
-	openStreams map[peer.ID]int // streams
+	openStreams map[peer.ID]int // the number of streams
 }
 
 type account struct {
@@ -104,35 +105,36 @@ func newLimiter(l limits, log *slog.Logger, store *boundedStore) *limiter {
 	}
 }
 
-// account gives the account of a peer or a group. Of too many, those that owe
-// nothing are forgotten, then any.
-func (g *limiter) account(name string, now time.Time) *account {
-	if a := g.accounts[name]; a != nil {
+// account returns the account of a peer or a group. If there are too many
+// accounts, it first removes those without usage, then any.
+func (l *limiter) account(name string, now time.Time) *account {
+	if a := l.accounts[name]; a != nil {
 		return a
 	}
-	if len(g.accounts) >= maxAccounts && now.Sub(g.lastSweep).Abs() > time.Second {
-		g.lastSweep = now
-		for other, a := range g.accounts {
+	if len(l.accounts) >= maxAccounts && now.Sub(l.lastSweep).Abs() > time.Second {
+		l.lastSweep = now
+		for other, a := range l.accounts {
 			if a.requests.used(now)+a.stores.used(now)+a.strikes.used(now) == 0 {
-				delete(g.accounts, other)
+				delete(l.accounts, other)
 			}
 		}
 	}
-	for other := range g.accounts {
-		if len(g.accounts) < maxAccounts {
+	for other := range l.accounts {
+		if len(l.accounts) < maxAccounts {
 			break
 		}
-		delete(g.accounts, other)
+		delete(l.accounts, other)
 	}
 	a := &account{}
-	g.accounts[name] = a
+	l.accounts[name] = a
 	return a
 }
 
-// sourceOf says whom a peer's records count against: a group of addresses, as
-// hard to have many of as can be: the /24 of an IPv4 address, the /48 of an
-// IPv6 address. On a local network it is the one address, and on this machine
-// the peer, since all have the same.
+// sourceOf returns the source against which a peer's records count. It is
+// chosen so that many sources are costly for one attacker: the /24 of a public
+// IPv4 address or the /48 of an IPv6 address. On a local network it is the
+// address, and on the loopback interface, where all peers have the same
+// address, the peer ID.
 func sourceOf(p peer.ID, remote ma.Multiaddr) string {
 	ip, err := manet.ToIP(remote)
 	switch {
@@ -148,53 +150,55 @@ func sourceOf(p peer.ID, remote ma.Multiaddr) string {
 	return fmt.Sprintf("%x:%x:%x::/48", v6[0:2], v6[2:4], v6[4:6])
 }
 
-// admit takes in a stream, or says why not.
-func (g *limiter) admit(s network.Stream) (*limitedStream, error) {
-	gs := &limitedStream{Stream: s, limiter: g, peer: s.Conn().RemotePeer(), source: sourceOf(s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr())}
-	now := g.now()
+// admit registers a new stream, or returns the reason to refuse it.
+func (l *limiter) admit(s network.Stream) (*limitedStream, error) {
+	gs := &limitedStream{Stream: s, limiter: l, peer: s.Conn().RemotePeer(), source: sourceOf(s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr())}
+	now := l.now()
 	gs.lastRequest = now
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
-	case g.isCutOff(gs.peer, now):
+	case l.isCutOff(gs.peer, now):
 		return nil, errors.New("cut off")
-	case g.openStreams[gs.peer] >= g.limits.peerStreams:
+	case l.openStreams[gs.peer] >= l.limits.peerStreams:
 		return nil, errTooMany
 	}
-	if len(g.streams) >= g.limits.streams {
-		// Who is silent makes room for who comes to ask.
+	if len(l.streams) >= l.limits.streams {
+		// The stream without a request for the longest time is replaced.
 		var idle *limitedStream
-		for other := range g.streams {
+		for other := range l.streams {
 			if idle == nil || other.lastRequest.Before(idle.lastRequest) {
 				idle = other
 			}
 		}
-		g.removeStream(idle)
+		l.removeStream(idle)
 		_ = idle.Stream.Reset()
 	}
-	g.streams[gs] = struct{}{}
-	g.openStreams[gs.peer]++
+	l.streams[gs] = struct{}{}
+	l.openStreams[gs.peer]++
 	return gs, nil
 }
 
-func (g *limiter) removeStream(gs *limitedStream) {
-	if _, ok := g.streams[gs]; !ok {
+// removeStream removes a stream, if it is still registered. The caller holds
+// mu.
+func (l *limiter) removeStream(gs *limitedStream) {
+	if _, ok := l.streams[gs]; !ok {
 		return
 	}
-	delete(g.streams, gs)
-	if g.openStreams[gs.peer]--; g.openStreams[gs.peer] == 0 {
-		delete(g.openStreams, gs.peer)
+	delete(l.streams, gs)
+	if l.openStreams[gs.peer]--; l.openStreams[gs.peer] == 0 {
+		delete(l.openStreams, gs.peer)
 	}
 }
 
-// handle has streams that are let in handled by next.
-func (g *limiter) handle(next network.StreamHandler) network.StreamHandler {
+// handle returns a handler that calls next for the streams that are admitted.
+func (l *limiter) handle(next network.StreamHandler) network.StreamHandler {
 	return func(s network.Stream) {
-		gs, err := g.admit(s)
+		gs, err := l.admit(s)
 		if err != nil {
 			_ = s.Reset()
 			if errors.Is(err, errTooMany) {
-				g.strike(s.Conn().RemotePeer(), strikeRefused, "too many streams at once")
+				l.strike(s.Conn().RemotePeer(), strikeRefused, "too many streams at once")
 			}
 			return
 		}
@@ -203,28 +207,29 @@ func (g *limiter) handle(next network.StreamHandler) network.StreamHandler {
 	}
 }
 
-// request is kad-dht's hook: it runs before the request is handled. A request
-// without a key is one that every handler refuses, by resetting the stream.
-func (g *limiter) request(_ context.Context, s network.Stream, req *dht_pb.Message) {
+// request is kad-dht's request hook, which runs before the request is handled.
+// To refuse a request, it removes the key: every handler refuses a request
+// without a key by resetting the stream.
+func (l *limiter) request(_ context.Context, s network.Stream, req *dht_pb.Message) {
 	gs, ok := s.(*limitedStream)
 	if !ok {
 		return
 	}
 	gs.handling = true
-	now := g.now()
+	now := l.now()
 	store := req.GetType() == dht_pb.Message_PUT_VALUE || req.GetType() == dht_pb.Message_ADD_PROVIDER
-	g.mu.Lock()
+	l.mu.Lock()
 	gs.lastRequest = now
-	a := g.account(gs.peer.String(), now)
-	allowed := !g.isCutOff(gs.peer, now) && a.requests.take(g.limits.requests, 1, now)
+	a := l.account(gs.peer.String(), now)
+	allowed := !l.isCutOff(gs.peer, now) && a.requests.take(l.limits.requests, 1, now)
 	if allowed && store {
-		allowed = a.stores.take(g.limits.stores, 1, now)
+		allowed = a.stores.take(l.limits.stores, 1, now)
 		if group := gs.source; allowed && group != gs.peer.String() {
-			r := g.limits.stores
-			allowed = g.account("group "+group, now).stores.take(tokenRate{r.burst * groupFactor, r.perSecond * groupFactor}, 1, now)
+			r := l.limits.stores
+			allowed = l.account("group "+group, now).stores.take(tokenRate{r.burst * groupFactor, r.perSecond * groupFactor}, 1, now)
 		}
 	}
-	g.mu.Unlock()
+	l.mu.Unlock()
 	if !allowed {
 		req.Key, req.Record = nil, nil
 		gs.refused = true
@@ -232,79 +237,81 @@ func (g *limiter) request(_ context.Context, s network.Stream, req *dht_pb.Messa
 	}
 	if req.GetType() == dht_pb.Message_PUT_VALUE {
 		gs.putKey = string(req.GetKey())
-		g.store.expectPut(gs.putKey, gs.source)
+		l.store.expectPut(gs.putKey, gs.source)
 	}
 }
 
-// strike counts abuse against a peer, and cuts it off when it is too much.
-func (g *limiter) strike(p peer.ID, weight int, reason string) {
-	now := g.now()
-	g.mu.Lock()
-	if g.isCutOff(p, now) || g.account(p.String(), now).strikes.take(g.limits.strikes, weight, now) {
-		g.mu.Unlock()
+// strike counts abuse against a peer, and cuts the peer off when its strikes
+// exceed the limit.
+func (l *limiter) strike(p peer.ID, weight int, reason string) {
+	now := l.now()
+	l.mu.Lock()
+	if l.isCutOff(p, now) || l.account(p.String(), now).strikes.take(l.limits.strikes, weight, now) {
+		l.mu.Unlock()
 		return
 	}
-	c := g.cutOff[p]
+	c := l.cutOff[p]
 	if c == nil {
-		g.evictCutOff(now)
+		l.evictCutOff(now)
 		c = &cutOff{}
-		g.cutOff[p] = c
+		l.cutOff[p] = c
 	}
-	c.until, c.reason = now.Add(min(g.limits.firstCutOff<<min(c.times, 16), maxCutOff)), reason
+	c.until, c.reason = now.Add(min(l.limits.firstCutOff<<min(c.times, 16), maxCutOff)), reason
 	c.times++
 	until := c.until
-	delete(g.accounts, p.String()) // a fresh start when it is over
-	g.mu.Unlock()
-	g.log.Warn("peer cut off", "peer", p.String(), "until", until.UTC().Truncate(time.Second), "reason", reason)
-	g.disconnect(p)
+	delete(l.accounts, p.String()) // after the cut-off the peer starts without strikes
+	l.mu.Unlock()
+	l.log.Warn("peer cut off", "peer", p.String(), "until", until.UTC().Truncate(time.Second), "reason", reason)
+	l.disconnect(p)
 }
 
-// makeRoom forgets the cut-off that ends, or ended, first if there are too many.
-func (g *limiter) evictCutOff(now time.Time) {
-	if len(g.cutOff) < maxCutOffs {
+// evictCutOff removes the cut-off with the earliest end if there are too many.
+func (l *limiter) evictCutOff(now time.Time) {
+	if len(l.cutOff) < maxCutOffs {
 		return
 	}
 	var first peer.ID
-	for p, c := range g.cutOff {
-		if first == "" || c.until.Before(g.cutOff[first].until) {
+	for p, c := range l.cutOff {
+		if first == "" || c.until.Before(l.cutOff[first].until) {
 			first = p
 		}
 	}
-	delete(g.cutOff, first)
+	delete(l.cutOff, first)
 }
 
-// isCut says whether a peer is cut off. One that was is remembered for as long
-// again as the longest cut-off: the next one is longer.
-func (g *limiter) isCutOff(p peer.ID, now time.Time) bool {
-	c := g.cutOff[p]
+// isCutOff reports whether a peer is cut off. A cut-off is stored until
+// maxCutOff after its end, so that a repeated one is longer. The caller holds
+// mu.
+func (l *limiter) isCutOff(p peer.ID, now time.Time) bool {
+	c := l.cutOff[p]
 	if c == nil {
 		return false
 	}
 	if now.After(c.until.Add(maxCutOff)) {
-		delete(g.cutOff, p)
+		delete(l.cutOff, p)
 		return false
 	}
 	return now.Before(c.until)
 }
 
-// allows is what the connection gater asks.
-func (g *limiter) mayConnect(p peer.ID) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return !g.isCutOff(p, g.now())
+// mayConnect reports whether a peer may connect or be dialled.
+func (l *limiter) mayConnect(p peer.ID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.isCutOff(p, l.now())
 }
 
-// cutOffs lists who is cut off now, the longest first.
-func (g *limiter) listCutOffs() []CutOff {
-	now := g.now()
+// listCutOffs returns the current cut-offs, latest end first.
+func (l *limiter) listCutOffs() []CutOff {
+	now := l.now()
 	out := []CutOff{}
-	g.mu.Lock()
-	for p, c := range g.cutOff {
+	l.mu.Lock()
+	for p, c := range l.cutOff {
 		if now.Before(c.until) {
 			out = append(out, CutOff{p.String(), c.until, c.reason})
 		}
 	}
-	g.mu.Unlock()
+	l.mu.Unlock()
 	slices.SortFunc(out, func(a, b CutOff) int { return b.Until.Compare(a.Until) })
 	return out
 }

@@ -16,27 +16,27 @@ import (
 )
 
 const (
-	flushEvery = 5 * time.Second  // how much a killed node forgets, at most
-	peersEvery = 10 * time.Minute // how old the peers in the journal get
+	flushEvery = 5 * time.Second  // how much of its changes a killed node loses, at most
+	peersEvery = 10 * time.Minute // how old the journal's list of peers becomes
 
-	maxKnown      = 64       // peers remembered
-	maxKnownAddrs = 4        // addresses of each
-	maxKnownBytes = 32 << 10 // of all of them
+	maxKnown      = 64       // peers in the journal
+	maxKnownAddrs = 4        // addresses of each peer
+	maxKnownBytes = 32 << 10 // of all addresses
 )
 
-// durable is what outlives a node: what it holds, and whom it knows.
+// persistence writes a server's stored records and known peers to its journal.
 type persistence struct {
 	node       *Node
 	journal    *journal
-	knownPeers []peer.AddrInfo // from the journal, when it was opened
-	peers      []string        // as last written
-	peersSaved time.Time       // when they were
+	knownPeers []peer.AddrInfo // from the journal when it was opened
+	peers      []string        // the last list written
+	peersSaved time.Time       // when peers was written
 	stop       context.CancelFunc
 	done       chan struct{}
 	once       sync.Once
 }
 
-// forget ends it; what it has stays on disk.
+// closePersistence writes all changes and closes the journal, once.
 func (n *Node) closePersistence() (err error) {
 	if n.persistence != nil {
 		n.persistence.once.Do(func() { err = n.persistence.close() })
@@ -44,22 +44,23 @@ func (n *Node) closePersistence() (err error) {
 	return err
 }
 
-// remember opens the journal and fills the store from it. That part of it could
-// not be read is told in the log, and is no failure: the network has it.
+// openPersistence opens the journal and fills the store from it. An unreadable
+// part is logged and not an error, since other peers have copies of the
+// records.
 func (n *Node) openPersistence(path string) (*persistence, error) {
-	m := &persistence{node: n, done: make(chan struct{})}
+	p := &persistence{node: n, done: make(chan struct{})}
 	s := n.store
-	j, err := openJournal(path, m.head(), func(e entry) error {
+	j, err := openJournal(path, p.head(), func(e entry) error {
 		switch {
 		case e.kind == entryPut && len(e.fields) == 3:
 			r := s.parseValue(string(e.fields[1]), e.fields[2])
-			_ = s.insert(&r.heldRecord, string(e.fields[0])) // full: the bound is a lower one than it was
+			_ = s.insert(&r.heldRecord, string(e.fields[0])) // the store may be full if its limit was lowered
 		case e.kind == entryDelete && len(e.fields) == 1:
 			_ = s.Delete(context.Background(), datastore.RawKey(string(e.fields[0])))
 		case e.kind == entryPeers && len(e.fields) > 0:
-			m.peers = nil
+			p.peers = nil
 			for _, f := range e.fields {
-				m.peers = append(m.peers, string(f))
+				p.peers = append(p.peers, string(f))
 			}
 		default:
 			return fmt.Errorf("%w: an entry of kind %q with %d fields", errDamaged, e.kind, len(e.fields))
@@ -67,38 +68,39 @@ func (n *Node) openPersistence(path string) (*persistence, error) {
 		return nil
 	})
 	switch {
-	case errors.Is(err, errOtherNetwork): // it was left since
-		n.log.Info("stored records left behind", "error", err)
+	case errors.Is(err, errOtherNetwork): // the configuration changed
+		n.log.Info("stored records set aside", "error", err)
 	case err != nil:
-		n.log.Warn("stored records not all read", "error", err)
+		n.log.Warn("stored records not completely read", "error", err)
 	}
-	m.journal = j
-	// Whom we knew by other entrances may be of another network.
-	if len(m.peers) > 0 && m.peers[0] == n.networkTag() {
-		if m.knownPeers, err = parseAddrs(m.peers[1:]); err != nil {
-			m.knownPeers = nil
+	p.journal = j
+	// Peers learned through other bootstrap peers may belong to another network.
+	if len(p.peers) > 0 && p.peers[0] == n.networkTag() {
+		if p.knownPeers, err = parseAddrs(p.peers[1:]); err != nil {
+			p.knownPeers = nil
 		}
-		m.knownPeers = m.knownPeers[:min(len(m.knownPeers), maxKnown)]
+		p.knownPeers = p.knownPeers[:min(len(p.knownPeers), maxKnown)]
 	}
 	s.mu.Lock()
 	s.changedKeys = map[string]bool{}
 	s.dropExpired(s.now())
 	s.mu.Unlock()
-	// What can't be written is told at once, not after a day.
-	if err := m.flush(); err != nil {
+	// A file that cannot be written is reported at the start.
+	if err := p.flush(); err != nil {
 		return nil, fmt.Errorf("stored records: %w", err)
 	}
 	var ctx context.Context
-	ctx, m.stop = context.WithCancel(context.Background())
-	go m.run(ctx)
-	return m, nil
+	ctx, p.stop = context.WithCancel(context.Background())
+	go p.run(ctx)
+	return p, nil
 }
 
-func (m *persistence) head() entry {
-	return newEntry(entryHead, string(m.node.network), string(m.node.protocol))
+// head returns the first entry of the journal.
+func (p *persistence) head() entry {
+	return newEntry(entryHead, string(p.node.network), string(p.node.protocol))
 }
 
-// tag tells apart networks of one protocol: by where they are entered.
+// networkTag distinguishes networks of one protocol by their bootstrap peers.
 func (n *Node) networkTag() string {
 	var entrances []string
 	for _, s := range n.bootstrap {
@@ -109,9 +111,9 @@ func (n *Node) networkTag() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// run writes the journal until ctx ends.
-func (m *persistence) run(ctx context.Context) {
-	defer close(m.done)
+// run writes changes to the journal until ctx ends.
+func (p *persistence) run(ctx context.Context) {
+	defer close(p.done)
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	failed := false
@@ -121,21 +123,21 @@ func (m *persistence) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		err := m.flush()
+		err := p.flush()
 		if err != nil && !failed {
-			m.node.log.Warn("stored records not written", "error", err)
+			p.node.log.Warn("stored records not written", "error", err)
 		}
 		failed = err != nil
 	}
 }
 
-// close writes what there is to write, for good.
-func (m *persistence) close() error {
-	m.stop()
-	<-m.done
-	m.peersSaved = time.Time{}
-	err := m.flush()
-	if cerr := m.journal.close(); err == nil {
+// close writes the remaining changes and closes the journal.
+func (p *persistence) close() error {
+	p.stop()
+	<-p.done
+	p.peersSaved = time.Time{}
+	err := p.flush()
+	if cerr := p.journal.close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
@@ -144,13 +146,13 @@ func (m *persistence) close() error {
 	return nil
 }
 
-// flush writes what has changed.
-func (m *persistence) flush() error {
-	s := m.node.store
+// flush writes the changes since the previous flush.
+func (p *persistence) flush() error {
+	s := p.node.store
 	var changes []entry
-	if now := time.Now(); now.Sub(m.peersSaved) >= peersEvery {
-		if peers := m.node.peersToSave(); len(peers) > 1 {
-			m.peers, m.peersSaved = peers, now
+	if now := time.Now(); now.Sub(p.peersSaved) >= peersEvery {
+		if peers := p.node.peersToSave(); len(peers) > 1 {
+			p.peers, p.peersSaved = peers, now
 			changes = append(changes, newEntry(entryPeers, peers...))
 		}
 	}
@@ -165,10 +167,10 @@ func (m *persistence) flush() error {
 	}
 	size := s.bytes
 	s.mu.Unlock()
-	err := m.journal.flush(changes, size, func() []entry {
-		all := []entry{m.head()}
-		if len(m.peers) > 0 {
-			all = append(all, newEntry(entryPeers, m.peers...))
+	err := p.journal.flush(changes, size, func() []entry {
+		all := []entry{p.head()}
+		if len(p.peers) > 0 {
+			all = append(all, newEntry(entryPeers, p.peers...))
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -177,10 +179,10 @@ func (m *persistence) flush() error {
 		}
 		return all
 	})
-	return err // the next flush writes all: what this one lost is in it
+	return err // after an error the next flush rewrites the whole journal
 }
 
-// entry is how the journal has a key as it is now.
+// entry returns the journal entry for the current state of a key.
 func (s *boundedStore) entry(name string) entry {
 	h := s.items[name]
 	if h == nil {
@@ -189,9 +191,9 @@ func (s *boundedStore) entry(name string) entry {
 	return entry{entryPut, [][]byte{[]byte(h.source.name), []byte(h.name), h.value}}
 }
 
-// acquaintances are the tag of the network and the addresses of peers in the
-// routing table, for the next time. Of more than fit, chance picks: an order
-// could be aimed at.
+// peersToSave returns the network's tag and multiaddrs of peers in the routing
+// table, for the next start. If there are too many, it chooses at random, so
+// that no attacker can influence the choice by an order.
 func (n *Node) peersToSave() []string {
 	out := []string{n.networkTag()}
 	if n.dht == nil {

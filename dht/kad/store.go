@@ -22,38 +22,41 @@ import (
 )
 
 const (
-	// maxHeld bounds what is held for others, in bytes of memory. A record
-	// costs its length and heldOverhead, so there are at most maxHeld/heldOverhead.
+	// maxHeld bounds the memory for stored records, in bytes. A record costs its
+	// length and heldOverhead, so there are at most maxHeld/heldOverhead.
 	maxHeld      = 32 << 20
 	heldOverhead = 512
 
-	// maxProviders bounds in the same way what is held of the DHT's other
-	// half: who provides which content.
+	// maxProviders bounds in the same way the provider records, which name the
+	// peers that provide a content.
 	maxProviders = 8 << 20
 
 	dropEvery = time.Minute // at most
 )
 
-// ours is the source of what this node stored itself, not a stranger.
+// ownSource is the source of records that this node stored itself.
 const ownSource = ""
 
-// errFull is a store that refuses: what it was given is what it would drop
-// next.
-var errFull = errors.New("this node is full, and this record is the first to go")
+// errFull is returned when the store is full and the new record would be the
+// first to be removed.
+var errFull = errors.New("the store is full, and this record would be removed first")
 
-// heldStore is a datastore of bounded size, filled by strangers.
+// boundedStore is a datastore of bounded size for records of untrusted peers.
+// It is safe for concurrent use.
 //
-// When it is full, records that have expired go first; then one of whoever
-// holds the most, the one furthest from this node's ID. So one who floods
-// pushes out his own: a record whose source holds little stays, however many
-// keys were ground to lie nearer to us, which anybody can do cheaply. Where a
-// thousand sources hold one record each, the nearest to us stay: those that
-// the network looks for here. What this node stored itself goes last, as long as
-// it takes no more than half.
+// A full store first removes expired records. Then it removes records of the
+// source that uses the most room, the one furthest from this node's ID first.
+// So a flood removes records of its own source: a record whose source uses
+// little room stays, however many keys an attacker generates that are nearer to
+// the node. If a thousand sources have one record each, the records nearest to
+// the node stay, which are those that the network looks up at this node.
+// Records of the node itself are removed last, while they use at most half of
+// the room.
 //
-// A source is what is hard to have many of; see [sourceOf]. A record that
-// several sources have put is counted against the one that holds least: nobody
-// can take over another's record, and have it dropped, by putting it again.
+// Sources are chosen so that many of them are costly; see [sourceOf]. A record
+// that several sources have put counts against the source with the least room
+// in use, so that an attacker cannot cause a record's removal by putting it
+// again.
 type boundedStore struct {
 	self  [sha256.Size]byte
 	limit int
@@ -62,44 +65,45 @@ type boundedStore struct {
 	mu       sync.Mutex
 	items    map[string]*heldRecord
 	sources  map[string]*source
-	costHeap costHeap // of all sources but ours: who holds the most first
+	costHeap costHeap // of all sources except ownSource
 	cost     int
 	bytes    int
 
-	lastDrop time.Time              // when what has expired was last dropped
-	pending  map[string]*pendingPut // by record key: whose put is being handled
+	lastDrop time.Time              // when expired records were last removed
+	pending  map[string]*pendingPut // puts that kad-dht is handling, by record key
 
-	changedKeys map[string]bool // keys that the journal has yet to write; nil: no journal
+	changedKeys map[string]bool // keys to write to the journal; nil: no journal
 }
 
-// held is one record.
+// heldRecord is one stored record.
 type heldRecord struct {
 	name      string // the datastore's key
-	value     []byte // never changed
+	value     []byte // not modified after creation
 	source    *source
 	distance  [sha256.Size]byte
-	expires   time.Time // zero: at no time of its own
-	heapIndex int       // among its source's
+	expires   time.Time // zero: never
+	heapIndex int       // in the items of its source
 }
 
 func (h *heldRecord) cost() int { return len(h.name) + len(h.value) + heldOverhead }
 
-// fair is how much more one source may have than another, in bytes, and still
-// not be the first to lose something: that of the two which is further away is.
+// costTolerance is the difference in cost, in bytes, below which two sources
+// may count as equal. Of equal sources, the one with the furthest record loses
+// it.
 const costTolerance = 4 << 10
 
-// source is whoever had us hold something.
+// source is an origin of records, with the room that they use.
 type source struct {
 	name      string
-	items     []*heldRecord // a heap: the furthest first
-	cost      int
-	heapIndex int // in the hoarders; -1: not in it
+	items     []*heldRecord // as a distanceHeap
+	cost      int           // bytes
+	heapIndex int           // in the store's costHeap; -1: not in it
 }
 
 type pendingPut struct {
 	source string
 	count  int
-	full   bool // it was a good record, and there was no room
+	full   bool // the record was valid, and there was no room
 }
 
 var _ datastore.Batching = (*boundedStore)(nil)
@@ -111,12 +115,12 @@ func newBoundedStore(limit int, now func() time.Time) *boundedStore {
 	}
 }
 
-// place says whose the store is; it is empty yet, or has the same place.
+// setNode sets the node from which distances are measured. The store must be
+// empty or have the same node.
 func (s *boundedStore) setNode(id peer.ID) { s.self = sha256.Sum256([]byte(id)) }
 
-// expect says whose put of a record is about to come in; settle, that it has
-// been dealt with, and whether there was no room for it. A put that nobody was
-// expected to make is our own.
+// expectPut announces a put of a record by a source, which kad-dht is going to
+// handle. A put that was not announced is the node's own.
 func (s *boundedStore) expectPut(key, source string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,6 +133,7 @@ func (s *boundedStore) expectPut(key, source string) {
 	p.count++
 }
 
+// finishPut ends an announced put and reports whether there was no room for it.
 func (s *boundedStore) finishPut(key string) (full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +147,7 @@ func (s *boundedStore) finishPut(key string) (full bool) {
 	return p.full
 }
 
-// Put is the datastore's; kad-dht has verified the record by now.
+// Put implements datastore.Write. kad-dht has verified the record.
 func (s *boundedStore) Put(_ context.Context, key datastore.Key, value []byte) error {
 	if len(value) > maxRequest {
 		return fmt.Errorf("%d bytes, over %d", len(value), maxRequest)
@@ -164,15 +169,16 @@ func (s *boundedStore) Put(_ context.Context, key datastore.Key, value []byte) e
 	return err
 }
 
-// reading is a record as it is taken in.
+// parsedValue is a value of the datastore with the properties that the eviction
+// policy needs.
 type parsedValue struct {
 	heldRecord
-	key      string // the record's own key
-	provider string // whose it says it is; "" if it doesn't say
+	key      string // of the record
+	provider string // of a provider record; else ""
 }
 
-// read finds out what the policy needs to know of a value. What is no record is
-// about a provider, whose name ends the key.
+// parseValue parses a value of the datastore. A value that is not a record is a
+// provider record: its datastore key ends in the provider.
 func (s *boundedStore) parseValue(name string, value []byte) parsedValue {
 	r := parsedValue{heldRecord: heldRecord{name: name, value: bytes.Clone(value)}, key: name}
 	var rec recpb.Record
@@ -193,7 +199,8 @@ func (s *boundedStore) parseValue(name string, value []byte) parsedValue {
 	return r
 }
 
-// insert puts a record in, and others out if it must.
+// insert adds a record, and evicts others if the store is full. It returns
+// errFull if the new record was evicted.
 func (s *boundedStore) insert(h *heldRecord, from string) error {
 	if old := s.items[h.name]; old != nil {
 		if from != ownSource && (old.source.name == ownSource || old.source.cost <= s.costOf(from)) {
@@ -212,6 +219,7 @@ func (s *boundedStore) insert(h *heldRecord, from string) error {
 	return nil
 }
 
+// evict removes records until the store is within its limit.
 func (s *boundedStore) evict() {
 	if now := s.now(); now.Sub(s.lastDrop).Abs() > dropEvery {
 		s.dropExpired(now)
@@ -227,7 +235,7 @@ func (s *boundedStore) evict() {
 	}
 }
 
-// collect drops what has expired.
+// dropExpired removes expired records.
 func (s *boundedStore) dropExpired(now time.Time) {
 	s.lastDrop = now
 	for _, h := range s.items {
@@ -265,6 +273,8 @@ func (s *boundedStore) remove(h *heldRecord) {
 	s.updateCost(h.source, h, -1)
 }
 
+// updateCost adds an item's cost (sign 1), or subtracts it (-1), after the item
+// was added to or removed from its source.
 func (s *boundedStore) updateCost(src *source, h *heldRecord, sign int) {
 	src.cost += sign * h.cost()
 	s.cost += sign * h.cost()
@@ -283,20 +293,21 @@ func (s *boundedStore) updateCost(src *source, h *heldRecord, sign int) {
 	}
 }
 
+// markChanged marks a key to be written to the journal.
 func (s *boundedStore) markChanged(name string) {
 	if s.changedKeys != nil {
 		s.changedKeys[name] = true
 	}
 }
 
-// size is how many records are held, and their bytes.
+// size returns the number of records and the bytes of their values.
 func (s *boundedStore) size() (records, bytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.items), s.bytes
 }
 
-// Get is the datastore's. What has expired is no longer there.
+// Get implements datastore.Read. Expired records are not found.
 func (s *boundedStore) Get(_ context.Context, key datastore.Key) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -307,13 +318,13 @@ func (s *boundedStore) Get(_ context.Context, key datastore.Key) ([]byte, error)
 	return h.value, nil
 }
 
-// Has is the datastore's.
+// Has implements datastore.Read.
 func (s *boundedStore) Has(ctx context.Context, key datastore.Key) (bool, error) {
 	_, err := s.Get(ctx, key)
 	return err == nil, nil
 }
 
-// GetSize is the datastore's.
+// GetSize implements datastore.Read.
 func (s *boundedStore) GetSize(ctx context.Context, key datastore.Key) (int, error) {
 	value, err := s.Get(ctx, key)
 	if err != nil {
@@ -322,7 +333,7 @@ func (s *boundedStore) GetSize(ctx context.Context, key datastore.Key) (int, err
 	return len(value), nil
 }
 
-// Delete is the datastore's.
+// Delete implements datastore.Write.
 func (s *boundedStore) Delete(_ context.Context, key datastore.Key) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -333,7 +344,8 @@ func (s *boundedStore) Delete(_ context.Context, key datastore.Key) error {
 	return nil
 }
 
-// Query is the datastore's. kad-dht asks it to find what is over 48 hours old.
+// Query implements datastore.Read. kad-dht uses it to find records older than
+// 48 hours.
 func (s *boundedStore) Query(_ context.Context, q query.Query) (query.Results, error) {
 	s.mu.Lock()
 	all := slices.Collect(maps.Values(s.items))
@@ -350,14 +362,14 @@ func (s *boundedStore) Query(_ context.Context, q query.Query) (query.Results, e
 	return query.NaiveQueryApply(q, query.ResultsWithEntries(q, entries)), nil
 }
 
-// Batch is the datastore's.
+// Batch implements datastore.Batching.
 func (s *boundedStore) Batch(context.Context) (datastore.Batch, error) {
 	return datastore.NewBasicBatch(s), nil
 }
 
-// Sync is the datastore's. The journal is written on a clock of its own: what
-// strangers put is not worth a disk's turn each.
+// Sync implements datastore.Datastore. It does nothing: the journal is flushed
+// periodically, since a disk write for each record of a peer would be too slow.
 func (s *boundedStore) Sync(context.Context, datastore.Key) error { return nil }
 
-// Close is the datastore's.
+// Close implements datastore.Datastore. It does nothing.
 func (s *boundedStore) Close() error { return nil }

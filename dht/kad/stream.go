@@ -12,43 +12,45 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// guardedHost is a host whose streams for the DHT go by the guard. kad-dht is
-// given it in place of the host.
+// limitedHost is the host on which kad-dht runs. It limits the streams of the
+// DHT's protocol.
 type limitedHost struct {
 	host.Host
 	limiter *limiter
 }
 
+// SetStreamHandler sets a handler for streams that the limiter admits.
 func (h limitedHost) SetStreamHandler(p protocol.ID, handler network.StreamHandler) {
 	h.Host.SetStreamHandler(p, h.limiter.handle(handler))
 }
 
-// guardedStream is a stream of requests from a stranger. The handler reads a
-// request, handles it, writes the answer, and reads the next: so what is
-// handled now is over at the next read or at the end. One goroutine uses it,
-// except used, which is the guard's.
+// limitedStream is a stream of requests from a peer. The handler reads a
+// request, handles it, writes the answer, and reads the next request, so that a
+// request has ended at the next read or at the end of the stream. Except for
+// lastRequest, only one goroutine uses it.
 type limitedStream struct {
 	network.Stream
 	limiter     *limiter
 	peer        peer.ID
 	source      string
-	lastRequest time.Time // of the last request; under the guard's lock
+	lastRequest time.Time // guarded by the limiter's mu
 
-	// Where in the frames of requests the reading is.
+	// The position in the requests' framing.
 	length uint64
 	shift  uint
 	left   uint64 // bytes of the request's body
 
-	requestRead bool   // a whole request was read …
-	handling    bool   // … and understood, and is being handled
-	refused     bool   // by the guard
-	putKey      string // the key that it is to store; "": none
+	// The current request.
+	requestRead bool   // it was read to its end
+	handling    bool   // it was decoded and passed to the handler
+	refused     bool   // by the limiter
+	putKey      string // the key that it puts; "": none
 	answered    bool
 }
 
-// Read reads as the handler asks, and follows the requests' frames: one that
-// says to be too long ends the stream before memory is taken for it, and one
-// that comes too slowly when its time is out.
+// Read reads for the handler and parses the requests' framing. It resets the
+// stream before the handler allocates memory for a request that is too long,
+// and sets a deadline for the rest of a request that has begun.
 func (s *limitedStream) Read(p []byte) (int, error) {
 	s.finishRequest()
 	n, err := s.Stream.Read(p)
@@ -60,7 +62,8 @@ func (s *limitedStream) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// follow goes on through the frames; false means that one is too long.
+// parseFrames advances the framing by the bytes read. It returns false if a
+// request is too long.
 func (s *limitedStream) parseFrames(b []byte) bool {
 	for len(b) > 0 {
 		if s.left > 0 {
@@ -91,13 +94,14 @@ func (s *limitedStream) parseFrames(b []byte) bool {
 	return true
 }
 
+// requestComplete is called at the end of a request.
 func (s *limitedStream) requestComplete() {
 	s.requestRead = true
-	_ = s.SetReadDeadline(time.Time{}) // kad-dht ends a stream that is idle for a minute
+	_ = s.SetReadDeadline(time.Time{}) // kad-dht itself resets a stream that is idle for a minute
 }
 
-// Write writes the answer, for a bounded time: who asks and doesn't read is not
-// waited for.
+// Write writes an answer within the limiter's ioTimeout, so that a peer that
+// does not read it cannot block the handler.
 func (s *limitedStream) Write(p []byte) (int, error) {
 	if s.putKey != "" && !s.answered { // logged before it is confirmed
 		s.limiter.log.Debug("record stored", "peer", s.peer.String(), "key", keyText(s.putKey))
@@ -108,7 +112,7 @@ func (s *limitedStream) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// settle draws the balance of the request before.
+// finishRequest counts strikes for the request that has ended.
 func (s *limitedStream) finishRequest() {
 	if !s.requestRead {
 		return
@@ -119,7 +123,7 @@ func (s *limitedStream) finishRequest() {
 		s.limiter.strike(s.peer, strikeMalformed, "malformed requests")
 	case s.refused:
 		s.limiter.strike(s.peer, strikeRefused, "more requests or stores than its rate")
-	case full: // no fault of the peer's
+	case full: // not abuse
 		s.limiter.log.Debug("record refused", "peer", s.peer.String(), "key", keyText(s.putKey), "error", errFull)
 	case s.putKey != "" && !s.answered:
 		s.limiter.strike(s.peer, strikeRefused, "records that are refused")
@@ -127,7 +131,7 @@ func (s *limitedStream) finishRequest() {
 	s.requestRead, s.handling, s.refused, s.putKey, s.answered = false, false, false, "", false
 }
 
-// end is when the handler is done with the stream.
+// close is called when the handler has ended.
 func (s *limitedStream) close() {
 	s.finishRequest()
 	s.limiter.mu.Lock()
@@ -135,7 +139,8 @@ func (s *limitedStream) close() {
 	s.limiter.removeStream(s)
 }
 
-// gater keeps out, and doesn't dial, who is cut off.
+// gater is the connection gater. It refuses connections from and to peers that
+// are cut off.
 type gater struct{ limiter *limiter }
 
 var _ connmgr.ConnectionGater = gater{}

@@ -17,24 +17,24 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// maxNear bounds the first bits of a place that a key is searched for: a
-// million hashes at the most, and regions of 20 peers in a network of 10
-// million.
+// maxSharedBits bounds the leading bits that a random key must share with a
+// place. Finding them takes about 2^19 hashes on average, and suffices for
+// regions of 20 peers in a network of 10 million.
 const maxSharedBits = 19
 
 var _ keep.Network = (*Node)(nil)
 
-// stranger is a host of its own, under a throw-away peer key. It listens
-// nowhere, keeps no routing table, and takes its first peers from the node's.
+// throwAwayHost is a host with a throw-away peer key. It does not listen and
+// has no routing table; its first peers come from the node's.
 type throwAwayHost struct {
-	node   *Node // whose network it is
-	client *Node // what acts: a node with nothing but a host
+	node   *Node // the node of the network
+	client *Node // a node without a DHT, with only the throw-away host
 	stop   func() bool
 }
 
-// Stranger is a fresh presence in the network, which only the IP address links
-// to the node. Close it; it ends with the node at the latest. It costs a host,
-// and a connection of its own to each peer that it asks.
+// Stranger starts a host with a new peer key in the node's network. Only the IP
+// address links it to the node. The caller closes it; it also ends when the
+// node does. It costs a host, and its own connection to each peer that it asks.
 func (n *Node) Stranger(ctx context.Context) (keep.Stranger, error) {
 	_, leave, err := n.begin(ctx)
 	if err != nil {
@@ -43,25 +43,25 @@ func (n *Node) Stranger(ctx context.Context) (keep.Stranger, error) {
 	defer leave()
 	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("kad: stranger: %w", err)
+		return nil, fmt.Errorf("kad: throw-away host: %w", err)
 	}
 	s := &throwAwayHost{node: n, client: &Node{protocol: n.protocol, network: n.network, dialTimeout: n.dialTimeout, timeout: n.timeout, adjustHost: n.adjustHost, now: n.now, log: n.log}}
 	h, err := s.client.newHost(Config{}, key)
 	if err != nil {
-		return nil, fmt.Errorf("kad: stranger: %w", err)
+		return nil, fmt.Errorf("kad: throw-away host: %w", err)
 	}
 	s.client.host = h
 	s.stop = context.AfterFunc(n.ctx, func() { _ = h.Close() })
 	return s, nil
 }
 
-// Close ends its connections.
+// Close ends the host and its connections.
 func (s *throwAwayHost) Close() error {
 	s.stop()
 	return s.client.host.Close()
 }
 
-// Walk looks up a random key near a place.
+// Walk implements [keep.Stranger]: it looks up a random key near a place.
 func (s *throwAwayHost) Walk(ctx context.Context, near keep.Place, shared int) (keep.Place, []keep.Peer, error) {
 	n := s.node
 	ctx, leave, err := n.begin(ctx)
@@ -73,7 +73,7 @@ func (s *throwAwayHost) Walk(ctx context.Context, near keep.Place, shared int) (
 	w := newWalk(s.client.host.ID(), key, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
 		return s.client.query(ctx, s.addrInfo(p), dht_pb.Message_FIND_NODE, key)
 	})
-	w.waitForLate = true // in no hurry
+	w.waitForLate = true // a complete result is more important than time
 	if err = n.addInitialPeers(ctx, w); err == nil {
 		err = w.run(ctx, func(event) bool { return true })
 	}
@@ -95,8 +95,8 @@ func (s *throwAwayHost) Walk(ctx context.Context, near keep.Place, shared int) (
 	return w.target, found, nil
 }
 
-// addressed adds the addresses that only the node knows: those of peers that
-// came from its routing table.
+// addrInfo adds the addresses of a peer that came from the node's routing
+// table, which only the node has.
 func (s *throwAwayHost) addrInfo(p peer.AddrInfo) peer.AddrInfo {
 	if len(p.Addrs) == 0 {
 		for _, a := range s.node.host.Peerstore().Addrs(p.ID) {
@@ -108,7 +108,8 @@ func (s *throwAwayHost) addrInfo(p peer.AddrInfo) peer.AddrInfo {
 	return p
 }
 
-// Get asks one peer for a record.
+// Get implements [keep.Stranger]: it asks one peer for a record, which is not
+// verified.
 func (s *throwAwayHost) Get(ctx context.Context, from keep.Peer, p pointer.Pointer) ([]byte, error) {
 	ctx, done, info, err := s.request(ctx, from)
 	if err != nil {
@@ -119,8 +120,9 @@ func (s *throwAwayHost) Get(ctx context.Context, from keep.Peer, p pointer.Point
 	return r.record, err
 }
 
-// Put has one peer store a record. A peer that has the same one, in a copy that
-// somebody added to, has it.
+// Put implements [keep.Stranger]: it stores a record with one peer. A peer that
+// refuses it because it has the same record, in a copy with added fields,
+// counts as having stored it.
 func (s *throwAwayHost) Put(ctx context.Context, to keep.Peer, p pointer.Pointer, record []byte) error {
 	ctx, done, info, err := s.request(ctx, to)
 	if err != nil {
@@ -138,6 +140,8 @@ func (s *throwAwayHost) Put(ctx context.Context, to keep.Peer, p pointer.Pointer
 	return err
 }
 
+// request parses a peer's addresses and begins an operation with the request
+// timeout. The caller calls done.
 func (s *throwAwayHost) request(ctx context.Context, p keep.Peer) (_ context.Context, done func(), info peer.AddrInfo, err error) {
 	info.ID = peer.ID(p.ID)
 	for _, text := range p.Addrs {
@@ -158,8 +162,9 @@ func (s *throwAwayHost) request(ctx context.Context, p keep.Peer) (_ context.Con
 	}, info, nil
 }
 
-// randomKey is a key like a peer's ID, of which only the first bits of its
-// place are chosen. Nobody's.
+// randomKey returns a key in the form of a peer ID, which belongs to no peer.
+// Its hash shares at least the given number of leading bits with near and is
+// otherwise random.
 func randomKey(near keep.Place, shared int) string {
 	key := make([]byte, 2+sha256.Size)
 	for {
@@ -171,6 +176,7 @@ func randomKey(near keep.Place, shared int) string {
 	}
 }
 
+// sharedBits returns the number of equal leading bits.
 func sharedBits(a, b [sha256.Size]byte) int {
 	for i := range a {
 		if x := a[i] ^ b[i]; x != 0 {

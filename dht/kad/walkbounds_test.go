@@ -379,7 +379,7 @@ func TestAPeerThatItsPathLeftIsAskedAgain(t *testing.T) {
 		g := &get{node: n, pointer: newKey(t).Pointer(), key: worldKey, level: dht.LevelStrict, walk: w.walk(w.peers...), yield: func(dht.Answer, error) bool { return true }}
 		g.filter.walk = g.walk
 		require.NoError(t, g.disjointPaths(t.Context()))
-		require.False(t, g.yielded[late])
+		require.False(t, g.askedByPath[late])
 		g.walk.waitForLate = true
 		require.NoError(t, g.walk.run(t.Context(), func(event) bool { return true }))
 		require.Contains(t, ids(g.walk.live()), late)
