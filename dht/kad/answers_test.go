@@ -50,7 +50,7 @@ func TestTheLengthOfAMessage(t *testing.T) {
 // A node keeps no more of an answer than an honest answer contains: 20 peers,
 // 12 addresses of each, 256 bytes of each address, and a record of 10 KiB for
 // the requested key.
-func TestAnAnswerIsCutToWhatAnHonestOneHas(t *testing.T) {
+func TestAnswersAreTruncatedToTheSizeOfHonestOnes(t *testing.T) {
 	n := &Node{host: startHost(t), network: LAN}
 	addr := func(size int) []byte { // exactly size bytes long
 		b := ma.StringCast("/ip4/127.0.0.1/tcp/1").Bytes()
@@ -100,7 +100,7 @@ func TestAnAnswerIsCutToWhatAnHonestOneHas(t *testing.T) {
 // A node dials an address that another peer named only if the address is of the
 // network's kind. It dials no address that needs name resolution or a relay,
 // and a public network does not lead to a private address.
-func TestWhatMayBeDialled(t *testing.T) {
+func TestWhichAddressesMayBeDialled(t *testing.T) {
 	relay := "/p2p/" + randomPeer(t).String() + "/p2p-circuit"
 	for addr, want := range map[string][2]bool{ // of a LAN, of IPFS
 		"/ip4/8.8.8.8/tcp/1":             {true, true},
@@ -248,7 +248,7 @@ func TestAServersOwnCopyComesLast(t *testing.T) {
 }
 
 // A look-up adds the peers that answered to the routing table and removes those
-// that could not be reached. It does not add a remembered peer that answered.
+// that could not be reached. It does not add a cached peer that answered.
 func TestALookUpUpdatesTheRoutingTable(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 3)
@@ -268,19 +268,19 @@ func TestALookUpUpdatesTheRoutingTable(t *testing.T) {
 	n := startNode(t, Config{})
 	g := &get{node: n}
 	for name, c := range map[string]struct {
-		known, remembered bool
-		err               error
-		late, want        bool
+		known, cached bool
+		err           error
+		late, want    bool
 	}{
-		"answered":                   {want: true},
-		"remembered, and answered":   {remembered: true},
-		"known, and answered":        {known: true, remembered: true, want: true},
-		"unreachable":                {known: true, err: dht.ErrUnreachable},
-		"remembered and unreachable": {known: true, remembered: true, err: dht.ErrUnreachable},
-		"lied":                       {known: true, err: errMalformed, want: true},
-		"late":                       {known: true, err: dht.ErrUnreachable, late: true, want: true},
+		"answered":               {want: true},
+		"cached, and answered":   {cached: true},
+		"known, and answered":    {known: true, cached: true, want: true},
+		"unreachable":            {known: true, err: dht.ErrUnreachable},
+		"cached and unreachable": {known: true, cached: true, err: dht.ErrUnreachable},
+		"lied":                   {known: true, err: errMalformed, want: true},
+		"late":                   {known: true, err: dht.ErrUnreachable, late: true, want: true},
 	} {
-		c1 := &contact{AddrInfo: peer.AddrInfo{ID: randomPeer(t)}, cached: c.remembered}
+		c1 := &contact{AddrInfo: peer.AddrInfo{ID: randomPeer(t)}, cached: c.cached}
 		if c.known {
 			acquaint(t, n, c1.AddrInfo)
 		}
@@ -355,8 +355,8 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, n.Wait(ctx), context.Canceled)
 		waited := make(chan error, 1)
-		guard := within(t, time.Minute)
-		go func() { waited <- n.Wait(guard) }()
+		bounded := within(t, time.Minute)
+		go func() { waited <- n.Wait(bounded) }()
 		synctest.Wait()
 		require.Empty(t, waited, "an operation is in progress")
 		leave()
@@ -393,12 +393,12 @@ func TestANodeDoesNotJoinByItself(t *testing.T) {
 }
 
 // An acknowledgement contains the record under its key. Three of four are
-// enough, two are not. A quarter of the peers that acknowledged are remembered
+// enough, two are not. A quarter of the peers that acknowledged are reported
 // as the first.
 func TestAcknowledgementsAreCounted(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		rec := sign(t, newKey(t), 1)
-		acknowledge := func(req *dht_pb.Message) *dht_pb.Message { return keeping(rec, req) }
+		acknowledge := func(req *dht_pb.Message) *dht_pb.Message { return answerAsHolder(rec, req) }
 		refuse := func(change func(*dht_pb.Message)) func(*dht_pb.Message) *dht_pb.Message {
 			return func(req *dht_pb.Message) *dht_pb.Message {
 				m := dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
@@ -445,7 +445,7 @@ func TestAServerPutsNothingOlderThanItsOwnCopy(t *testing.T) {
 		require.ErrorIs(t, err, dht.ErrUnreachable)
 		_, err = n.Put(t.Context(), k.Pointer(), older.Bytes())
 		require.ErrorIs(t, err, dht.ErrOlder)
-		peer := startScripted(t, [sha256.Size]byte{}, 0, 256, func(req *dht_pb.Message) *dht_pb.Message { return keeping(older, req) })
+		peer := startScripted(t, [sha256.Size]byte{}, 0, 256, func(req *dht_pb.Message) *dht_pb.Message { return answerAsHolder(older, req) })
 		acquaint(t, n, peer.AddrInfo)
 		_, err = n.Put(t.Context(), k.Pointer(), older.Bytes())
 		require.ErrorIs(t, err, dht.ErrOlder)
@@ -455,8 +455,8 @@ func TestAServerPutsNothingOlderThanItsOwnCopy(t *testing.T) {
 	})
 }
 
-// A peer that is hung up on is disconnected and in no table.
-func TestHangingUpForgetsAPeer(t *testing.T) {
+// A disconnected peer has no connection and is not in the routing table.
+func TestDisconnectingRemovesAPeer(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		server := startServers(t, 1)[0]
 		n := startClient(t, server)

@@ -16,7 +16,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-func TestHoldersAreRemembered(t *testing.T) {
+func TestHoldersAreCached(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 12)
 		client := startClient(t, nodes[0])
@@ -38,10 +38,10 @@ func TestHoldersAreRemembered(t *testing.T) {
 	})
 }
 
-// Whoever owned the neighbourhood of a name when it was last looked up is in
-// the memory, answers first, and agrees on what was newest then. As nobody else
-// names them any more, that is not enough to be believed.
-func TestWhoOwnedANeighbourhoodOnceHasNoHoldOnTheName(t *testing.T) {
+// Malicious peers that surrounded a name at its last look-up are in the holder
+// cache, answer first, and agree on the record that was the newest then. If no
+// other peer names them, their agreement does not count.
+func TestACachedMaliciousNeighbourhoodIsNotBelieved(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 24)
 		k := newKey(t)
@@ -52,7 +52,7 @@ func TestWhoOwnedANeighbourhoodOnceHasNoHoldOnTheName(t *testing.T) {
 		client := startClient(t, nodes[0])
 		var once []*contact
 		for range 12 {
-			infos, err := parseAddrs(startLiar(t, answering(routingKey(k.Pointer()), old.Bytes())))
+			infos, err := parseAddrs(startMalicious(t, answerWith(routingKey(k.Pointer()), old.Bytes())))
 			require.NoError(t, err)
 			once = append(once, &contact{AddrInfo: infos[0]})
 		}
@@ -65,29 +65,29 @@ func TestWhoOwnedANeighbourhoodOnceHasNoHoldOnTheName(t *testing.T) {
 			require.NoError(t, client.Wait(within(t, 5*time.Second)))
 			for _, p := range client.holderCache.get(k.Pointer()) {
 				for _, c := range once {
-					require.NotEqual(t, c.ID, p.ID, "a peer with an older record is not remembered")
+					require.NotEqual(t, c.ID, p.ID, "a peer with an older record is not cached")
 				}
 			}
 		}
 	})
 }
 
-func TestMemoryIsBounded(t *testing.T) {
+func TestTheHolderCacheIsBounded(t *testing.T) {
 	var m holderCache
-	var crowd []*contact
+	var contacts []*contact
 	for i := range 200 {
-		crowd = append(crowd, &contact{AddrInfo: peer.AddrInfo{ID: peer.ID(fmt.Sprint(i))}})
+		contacts = append(contacts, &contact{AddrInfo: peer.AddrInfo{ID: peer.ID(fmt.Sprint(i))}})
 	}
 	first := newKey(t).Pointer()
-	m.put(first, crowd)
+	m.put(first, contacts)
 	require.Len(t, m.get(first), cachedPeers)
 	var ps []pointer.Pointer
 	for range maxCached {
 		ps = append(ps, newKey(t).Pointer())
-		m.put(ps[len(ps)-1], crowd[:3])
+		m.put(ps[len(ps)-1], contacts[:3])
 		m.get(ps[0])
 	}
-	require.Empty(t, m.get(first), "the one that wasn't used is forgotten")
+	require.Empty(t, m.get(first), "the least recently used pointer is evicted")
 	require.Len(t, m.get(ps[0]), 3)
 	require.Len(t, m.entries, maxCached)
 	require.Equal(t, maxCached, m.order.Len())
@@ -98,11 +98,11 @@ func TestMemoryIsBounded(t *testing.T) {
 	last := newKey(t).Pointer()
 	m.put(last, []*contact{many})
 	require.Equal(t, many.Addrs[:cachedAddrs], m.get(last)[0].Addrs)
-	require.Len(t, m.get(ps[0]), 3, "it was asked for")
-	require.Empty(t, m.get(ps[1]), "the one not asked for since is the next")
+	require.Len(t, m.get(ps[0]), 3, "this pointer was used again")
+	require.Empty(t, m.get(ps[1]), "this pointer is now the least recently used")
 }
 
-func TestLaggardsAreRepaired(t *testing.T) {
+func TestPeersThatAreBehindAreRepaired(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 8)
 		client := startClient(t, nodes...)
@@ -150,7 +150,7 @@ func TestRepairsAreBounded(t *testing.T) {
 		puts := make(chan struct{}, 100)
 		var addrs []string
 		for range 12 {
-			addrs = append(addrs, startLiar(t, func(s network.Stream, req *dht_pb.Message) {
+			addrs = append(addrs, startMalicious(t, func(s network.Stream, req *dht_pb.Message) {
 				if req.GetType() == dht_pb.Message_PUT_VALUE {
 					puts <- struct{}{}
 				}
@@ -179,7 +179,7 @@ func TestOnlyTheNearAreRepaired(t *testing.T) {
 				return dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
 			})
 		}
-		holder := startScripted(t, target, 3, 256, func(req *dht_pb.Message) *dht_pb.Message { return keeping(rec, req) })
+		holder := startScripted(t, target, 3, 256, func(req *dht_pb.Message) *dht_pb.Message { return answerAsHolder(rec, req) })
 		near, far := []*scripted{lacking(3, 256), lacking(3, 256)}, []*scripted{lacking(0, 1), lacking(0, 1)}
 		for _, p := range append(append([]*scripted{holder}, near...), far...) {
 			acquaint(t, n, p.AddrInfo)

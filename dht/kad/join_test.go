@@ -10,9 +10,10 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// Why a bootstrap peer doesn't let us in is told, within the time: another
-// network, a client, another peer than was meant, one that says nothing, none.
-func TestRefusedSaysWhy(t *testing.T) {
+// JoinError reports in time why a bootstrap peer could not be used: it belongs to
+// another network, is a client, is another peer than expected, is silent, or does
+// not exist.
+func TestJoinErrorReportsTheReason(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		other := startNode(t, Config{Listen: loopback, Server: true, Protocol: "/other/kad/1.0.0"})
 		client := startNode(t, Config{Listen: loopback})

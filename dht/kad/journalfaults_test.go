@@ -189,7 +189,7 @@ func TestAPowerCutWhileADamagedJournalIsSetAside(t *testing.T) {
 
 // A journal that is too long is rewritten, even if it grew before the node was
 // started.
-func TestAJournalThatWasTooLongIsWrittenAnew(t *testing.T) {
+func TestAJournalThatWasTooLongIsRewritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dht.db")
 	written(t, path, slices.Repeat([]entry{newEntry(entryPut, "a", "/ipns/x", strings.Repeat("v", 60_000))}, 20))
 	j, err := openJournalOn(&durabletest.Disk{}, path, testHead, func(entry) error { return nil })

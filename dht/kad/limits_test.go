@@ -16,15 +16,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// guardAt returns a guard with its own clock.
-func guardAt(l limits) (g *limiter, now *time.Time) {
+// limiterAt returns a limiter with its own clock.
+func limiterAt(l limits) (g *limiter, now *time.Time) {
 	g = newLimiter(l, slog.New(slog.DiscardHandler), newBoundedStore(maxHeld, time.Now))
 	clock := time.Unix(1e9, 0)
 	g.now = func() time.Time { return clock }
 	return g, &clock
 }
 
-// requests passes a peer's request to the guard, and reports whether the guard
+// requests passes a peer's request to the limiter, and reports whether the limiter
 // allowed it.
 func (g *limiter) requests(p peer.ID, source string, kind dht_pb.Message_MessageType) bool {
 	s := &limitedStream{limiter: g, peer: p, source: source}
@@ -44,7 +44,7 @@ func TestTheStoresOfAnAddressGroupAreBounded(t *testing.T) {
 	for _, kind := range []dht_pb.Message_MessageType{dht_pb.Message_PUT_VALUE, dht_pb.Message_ADD_PROVIDER} {
 		l := defaultLimits
 		l.stores = tokenRate{3, 1}
-		g, now := guardAt(l)
+		g, now := limiterAt(l)
 		passed := 0
 		for i := range 10 {
 			for range 2 { // below the rate of each peer
@@ -72,7 +72,7 @@ func TestTheStoresOfAnAddressGroupAreBounded(t *testing.T) {
 func TestTheRatesOfAPeer(t *testing.T) {
 	l := defaultLimits
 	l.requests, l.stores = tokenRate{5, 1}, tokenRate{3, 1}
-	g, now := guardAt(l)
+	g, now := limiterAt(l)
 	for i := range 5 {
 		require.Equal(t, i < 3, g.requests("p", "group", dht_pb.Message_PUT_VALUE))
 	}
@@ -83,13 +83,13 @@ func TestTheRatesOfAPeer(t *testing.T) {
 }
 
 // Each cut-off of a peer is twice as long as the previous one, up to six hours.
-// A cut-off is forgotten six hours after its end. During a cut-off the guard
+// A cut-off is removed six hours after its end. During a cut-off the limiter
 // refuses every request of the peer. Afterwards the peer starts without
 // strikes.
-func TestCutOffsGrowAndAreForgotten(t *testing.T) {
+func TestCutOffsGrowAndAreRemoved(t *testing.T) {
 	l := defaultLimits
 	l.strikes, l.stores = tokenRate{1, 0}, tokenRate{1, 0}
-	g, now := guardAt(l)
+	g, now := limiterAt(l)
 	p := peer.ID("p")
 	var hungUp []peer.ID
 	g.disconnect = func(p peer.ID) { hungUp = append(hungUp, p) }
@@ -117,7 +117,7 @@ func TestCutOffsGrowAndAreForgotten(t *testing.T) {
 	for i, want := range []time.Duration{10, 20, 40, 80, 160, 320, 360, 360} {
 		require.Equal(t, want*time.Minute, cut())
 		require.Len(t, hungUp, i+1)
-		*now = now.Add(maxCutOff) // a cut-off is remembered for this time
+		*now = now.Add(maxCutOff) // a cut-off is stored for this time
 	}
 	*now = now.Add(time.Nanosecond)
 	require.Equal(t, 10*time.Minute, cut())
@@ -126,7 +126,7 @@ func TestCutOffsGrowAndAreForgotten(t *testing.T) {
 // When there are too many cut-offs, the one that ends first is removed. The
 // list is sorted by end, latest first.
 func TestTheCutOffThatEndsFirstIsRemoved(t *testing.T) {
-	g, now := guardAt(defaultLimits)
+	g, now := limiterAt(defaultLimits)
 	for i := range maxCutOffs {
 		g.cutOff[peer.ID(fmt.Sprint(i))] = &cutOff{until: now.Add(time.Duration(1+(i+500)%maxCutOffs) * time.Second)}
 	}
@@ -147,9 +147,9 @@ func TestTheCutOffThatEndsFirstIsRemoved(t *testing.T) {
 	require.Contains(t, g.cutOff, peer.ID("new"))
 }
 
-// The guard forgets an account with usage left only if every account has some.
+// The limiter removes an account with usage left only if every account has some.
 func TestAccountsWithUsageLeftAreKept(t *testing.T) {
-	g, now := guardAt(defaultLimits)
+	g, now := limiterAt(defaultLimits)
 	require.True(t, g.account("debtor", *now).requests.take(g.limits.requests, 4000, *now))
 	for i := range maxAccounts - 1 {
 		require.True(t, g.account(fmt.Sprint(i), *now).requests.take(g.limits.requests, 1, *now))
@@ -184,12 +184,12 @@ func (c fakeConn) RemoteMultiaddr() ma.Multiaddr {
 	return ma.StringCast("/ip4/8.8.8.8/tcp/1")
 }
 
-// When there are too many streams, the guard resets the one that has been
+// When there are too many streams, the limiter resets the one that has been
 // silent the longest. No peer has more streams than its limit.
 func TestTheMostSilentStreamIsReset(t *testing.T) {
 	l := defaultLimits
 	l.streams, l.peerStreams = 3, 2
-	g, now := guardAt(l)
+	g, now := limiterAt(l)
 	open := map[string]*fakeStream{}
 	admit := func(name string, p peer.ID) (*limitedStream, error) {
 		*now = now.Add(time.Second)
@@ -217,7 +217,7 @@ func TestTheMostSilentStreamIsReset(t *testing.T) {
 	require.Equal(t, map[peer.ID]int{"a": 1, "b": 1, "c": 1}, g.openStreams)
 }
 
-// The guard counts strikes for a request when the next request begins. An
+// The limiter counts strikes for a request when the next request begins. An
 // unconfirmed store counts a little, a store without room counts nothing, and a
 // message that no implementation sends counts much.
 func TestTheStrikesOfARequest(t *testing.T) {
@@ -237,7 +237,7 @@ func TestTheStrikesOfARequest(t *testing.T) {
 		"read, no store":    {func(s *limitedStream) { s.handling = true }, 0},
 		"not fully written": {func(s *limitedStream) { s.handling, s.putKey = true, "key"; fail(s); _, _ = s.Write(nil) }, strikeRefused},
 	} {
-		g, now := guardAt(defaultLimits)
+		g, now := limiterAt(defaultLimits)
 		g.store.expectPut("full", "someone")
 		g.store.pending["full"].full = true
 		s := &limitedStream{Stream: &fakeStream{}, limiter: g, peer: "p", requestRead: true}
@@ -298,12 +298,12 @@ func TestTheHostsResourcesAreBounded(t *testing.T) {
 	require.Equal(t, 128, streams)
 }
 
-// A put that the guard allows is expected from its source, so that its record
+// A put that the limiter allows is expected from its source, so that its record
 // counts against that source. This does not apply to a refused put or to a get.
 func TestAPutIsExpectedFromItsSource(t *testing.T) {
 	l := defaultLimits
 	l.stores = tokenRate{1, 0}
-	g, _ := guardAt(l)
+	g, _ := limiterAt(l)
 	send := func(kind dht_pb.Message_MessageType, key string) {
 		req := storing(key, []byte("value"))
 		req.Type = kind
@@ -318,10 +318,10 @@ func TestAPutIsExpectedFromItsSource(t *testing.T) {
 
 // A peer that is cut off is neither dialled nor accepted, and its streams are
 // refused.
-func TestAPeerThatIsCutOffIsKeptOut(t *testing.T) {
+func TestAPeerThatIsCutOffCannotConnect(t *testing.T) {
 	l := defaultLimits
 	l.strikes = tokenRate{1, 0}
-	g, _ := guardAt(l)
+	g, _ := limiterAt(l)
 	gate := gater{g}
 	for _, cut := range []bool{false, true} {
 		if cut {

@@ -34,7 +34,7 @@ func TestOwnRecordsHaveHalfOfTheRoom(t *testing.T) {
 		require.True(t, holds(s, key), key)
 	}
 	for i := range 300 {
-		own = append(own, fmt.Sprint("more of our own ", i))
+		own = append(own, fmt.Sprint("more own records ", i))
 		_ = storeAs(t, s, ownSource, own[len(own)-1], 400)
 		require.LessOrEqual(t, s.cost, limit)
 	}
@@ -47,7 +47,7 @@ func TestOwnRecordsHaveHalfOfTheRoom(t *testing.T) {
 // of the given ones.
 func requireNearest(t *testing.T, s *boundedStore, keys []string) {
 	t.Helper()
-	slices.SortFunc(keys, func(a, b string) int { return cmp.Compare(farOff(s, a), farOff(s, b)) })
+	slices.SortFunc(keys, func(a, b string) int { return cmp.Compare(distancePrefix(s, a), distancePrefix(s, b)) })
 	held := 0
 	for held < len(keys) && holds(s, keys[held]) {
 		held++
@@ -74,7 +74,7 @@ func TestTheFurthestOfTheLargestSourceGoesFirst(t *testing.T) {
 	s = testStore(64 << 10)
 	var near, far []string
 	for i := 0; len(near) < 200 || len(far) < 200; i++ {
-		if key := fmt.Sprint("key ", i); farOff(s, key) < 1<<63 {
+		if key := fmt.Sprint("key ", i); distancePrefix(s, key) < 1<<63 {
 			near = append(near, key)
 		} else {
 			far = append(far, key)

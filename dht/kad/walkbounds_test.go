@@ -21,16 +21,16 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// A walk that receives more names than it keeps forgets the furthest ones, but
-// none that was asked. It ignores its own name and duplicates.
+// A walk that receives more than the maximum number of contacts removes the
+// furthest ones, but none that was asked. It ignores its own ID and duplicates.
 func TestAWalkKeepsTheClosestNames(t *testing.T) {
-	w := newWalk("self", worldKey, nil)
+	w := newWalk("self", modelKey, nil)
 	var all []peer.ID
 	for i := range maxContacts + 500 {
 		all = append(all, peer.ID(fmt.Sprint("peer ", i)))
 	}
 	byPlace := append([]peer.ID(nil), all...)
-	sortByDistance(worldTarget, byPlace)
+	sortByDistance(modelTarget, byPlace)
 	furthest := byPlace[len(byPlace)-1]
 	w.add(peer.AddrInfo{ID: furthest})
 	w.known[furthest].state = asking
@@ -50,11 +50,11 @@ func TestRequestsAtOnceAreBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		size size
 		want int
-	}{"size unknown": {size{}, inFlight}, "all are near": {size2(1), smallNetwork - 1}} {
+	}{"size unknown": {size{}, inFlight}, "all are near": {sizeOf(1), smallNetwork - 1}} {
 		synctest.Test(t, func(t *testing.T) {
 			var mu sync.Mutex
 			now, most := 0, 0
-			w := newWalk("self", worldKey, func(context.Context, peer.AddrInfo) (reply, error) {
+			w := newWalk("self", modelKey, func(context.Context, peer.AddrInfo) (reply, error) {
 				mu.Lock()
 				now++
 				most = max(most, now)
@@ -82,7 +82,7 @@ func TestAPatientWalkWaitsForTheClosest(t *testing.T) {
 	for _, patient := range []bool{false, true} {
 		for _, late := range []time.Duration{lastDeadline - time.Millisecond, lastDeadline + time.Millisecond} {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(rand.New(rand.NewPCG(1, 1)), 60, 0)
+				w := newModelNetwork(rand.New(rand.NewPCG(1, 1)), 60, 0)
 				for _, id := range w.peers {
 					w.latency[id] = 50 * time.Millisecond
 				}
@@ -106,10 +106,10 @@ func TestAPatientWalkWaitsForTheClosest(t *testing.T) {
 	}
 }
 
-// In addition to remembered peers, a walk asks a few of the closest other peers
-// for their names of peers. Without remembered peers it asks no such vouchers.
-func TestVouchersAreOthersThanTheRemembered(t *testing.T) {
-	w := newWalk("self", worldKey, nil)
+// In addition to cached peers, a walk asks a few of the closest other peers for
+// closer peers. Without cached peers it has no such additional peers.
+func TestUncachedPeersAreAskedBesideCachedOnes(t *testing.T) {
+	w := newWalk("self", modelKey, nil)
 	for i := range 30 {
 		w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("other ", i))})
 	}
@@ -123,12 +123,12 @@ func TestVouchersAreOthersThanTheRemembered(t *testing.T) {
 	require.NotContains(t, w.known, peer.ID("self"))
 	first := w.uncached()[0]
 	first.state = failed
-	vouchers := w.uncached()
-	require.Len(t, vouchers, maxUncached)
-	for i, c := range vouchers {
+	uncached := w.uncached()
+	require.Len(t, uncached, maxUncached)
+	for i, c := range uncached {
 		require.False(t, c.cached)
 		require.NotEqual(t, failed, c.state)
-		require.True(t, i == 0 || byDistance(vouchers[i-1].ID, c.ID) < 0)
+		require.True(t, i == 0 || byDistance(uncached[i-1].ID, c.ID) < 0)
 	}
 }
 
@@ -142,17 +142,17 @@ func TestEnoughAcknowledgements(t *testing.T) {
 		change func(*putOperation, []*contact)
 		want   bool
 	}{
-		"the first 15":              {span{0, 15}, nil, true},
-		"ranks 5 to 19":             {span{4, 19}, nil, true},
-		"ranks 6 to 20":             {span{5, 20}, nil, false},
-		"14":                        {span{0, 14}, nil, false},
-		"the caller waits for all":  {span{0, 15}, func(d *putOperation, _ []*contact) { d.all = true }, false},
-		"nobody was asked for more": {span{0, 15}, func(_ *putOperation, cs []*contact) { set(cs[:4], func(c *contact) { c.closer = closerUnasked }) }, false},
-		"one of 4 named others":     {span{0, 15}, func(_ *putOperation, cs []*contact) { set(cs[:3], func(c *contact) { c.closer = closerPending }) }, false},
-		"two of 4 named others":     {span{0, 15}, func(_ *putOperation, cs []*contact) { set(cs[:2], func(c *contact) { c.closer = closerPending }) }, true},
-		"the dead have no rank":     {span{5, 20}, func(_ *putOperation, cs []*contact) { set(cs[:5], func(c *contact) { c.state = failed }) }, true},
-		"5 may live":                {span{9, 24}, func(_ *putOperation, cs []*contact) { set(cs[4:9], func(c *contact) { c.state = candidate }) }, false},
-		"5 instead may live":        {span{5, 20}, func(_ *putOperation, cs []*contact) { set(cs[:5], func(c *contact) { c.state = candidate }) }, true},
+		"the first 15":                    {span{0, 15}, nil, true},
+		"ranks 5 to 19":                   {span{4, 19}, nil, true},
+		"ranks 6 to 20":                   {span{5, 20}, nil, false},
+		"14":                              {span{0, 14}, nil, false},
+		"the caller waits for all":        {span{0, 15}, func(d *putOperation, _ []*contact) { d.all = true }, false},
+		"none was asked for closer peers": {span{0, 15}, func(_ *putOperation, cs []*contact) { set(cs[:4], func(c *contact) { c.closer = closerUnasked }) }, false},
+		"one of 4 named others":           {span{0, 15}, func(_ *putOperation, cs []*contact) { set(cs[:3], func(c *contact) { c.closer = closerPending }) }, false},
+		"two of 4 named others":           {span{0, 15}, func(_ *putOperation, cs []*contact) { set(cs[:2], func(c *contact) { c.closer = closerPending }) }, true},
+		"the dead have no rank":           {span{5, 20}, func(_ *putOperation, cs []*contact) { set(cs[:5], func(c *contact) { c.state = failed }) }, true},
+		"5 may live":                      {span{9, 24}, func(_ *putOperation, cs []*contact) { set(cs[4:9], func(c *contact) { c.state = candidate }) }, false},
+		"5 instead may live":              {span{5, 20}, func(_ *putOperation, cs []*contact) { set(cs[:5], func(c *contact) { c.state = candidate }) }, true},
 		"6 were just asked": {span{6, 21}, func(_ *putOperation, cs []*contact) {
 			set(cs[:6], func(c *contact) { c.state, c.since = asking, now })
 		}, false},
@@ -160,7 +160,7 @@ func TestEnoughAcknowledgements(t *testing.T) {
 			set(cs[:6], func(c *contact) { c.state, c.since = slow, now.Add(-answerTime) })
 		}, true},
 	} {
-		w := newWalk("self", worldKey, nil)
+		w := newWalk("self", modelKey, nil)
 		for i := range 30 {
 			w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
 		}
@@ -185,8 +185,8 @@ func set(cs []*contact, change func(*contact)) {
 // one in each eighth of its radius. They start from all peers that may be
 // alive.
 func TestTheProbesCoverTheWholeRegion(t *testing.T) {
-	w := newWalk("self", worldKey, nil)
-	w.size = size2(1000)
+	w := newWalk("self", modelKey, nil)
+	w.size = sizeOf(1000)
 	for i := range 20 {
 		w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
 	}
@@ -225,10 +225,10 @@ func TestTheProbesCoverTheWholeRegion(t *testing.T) {
 func TestThePathsShareNoPeer(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
-		w := newWorld(rand.New(rand.NewPCG(11, 12)), 200, 0.2)
+		w := newModelNetwork(rand.New(rand.NewPCG(11, 12)), 200, 0.2)
 		var mu sync.Mutex
 		asked := map[peer.ID]int{}
-		g := &get{node: n, pointer: newKey(t).Pointer(), key: worldKey, level: dht.LevelStrict, walk: w.walk(w.sample(rand.New(rand.NewPCG(1, 3)), 30)...)}
+		g := &get{node: n, pointer: newKey(t).Pointer(), key: modelKey, level: dht.LevelStrict, walk: w.walk(w.sample(rand.New(rand.NewPCG(1, 3)), 30)...)}
 		g.filter.walk = g.walk
 		g.walk.ask = func(ctx context.Context, p peer.AddrInfo) (reply, error) {
 			r, err := w.ask(ctx, p)
@@ -262,11 +262,11 @@ func TestThePathsShareNoPeer(t *testing.T) {
 func TestDisjointPathsEndWithTheirContext(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
-		w := newWorld(rand.New(rand.NewPCG(13, 14)), 50, 1) // no peer answers
+		w := newModelNetwork(rand.New(rand.NewPCG(13, 14)), 50, 1) // no peer answers
 		stop := errors.New("stop")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(100*time.Millisecond, func() { cancel(stop) })
-		g := &get{node: n, pointer: newKey(t).Pointer(), key: worldKey, level: dht.LevelStrict, walk: w.walk(w.peers...), yield: func(dht.Answer, error) bool { return true }}
+		g := &get{node: n, pointer: newKey(t).Pointer(), key: modelKey, level: dht.LevelStrict, walk: w.walk(w.peers...), yield: func(dht.Answer, error) bool { return true }}
 		g.filter.walk = g.walk
 		began := time.Now()
 		require.ErrorIs(t, g.disjointPaths(ctx), stop)
@@ -278,12 +278,12 @@ func TestDisjointPathsEndWithTheirContext(t *testing.T) {
 // even if all slots are in use.
 func TestANearPeerNeedsNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWalk("self", worldKey, func(context.Context, peer.AddrInfo) (reply, error) { return reply{}, nil })
+		w := newWalk("self", modelKey, func(context.Context, peer.AddrInfo) (reply, error) { return reply{}, nil })
 		for i := range inFlight + 2 {
 			w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
 		}
 		nearest := w.contacts[0]
-		w.size = size2(nearPeers / nearest.span) // no other peer is that near
+		w.size = sizeOf(nearPeers / nearest.span) // no other peer is that near
 		set(w.contacts[1:inFlight+1], func(c *contact) { c.state, c.closer = asking, closerPending })
 		w.send(t.Context())
 		w.requests.Wait()
@@ -295,12 +295,12 @@ func TestANearPeerNeedsNoSlot(t *testing.T) {
 // Of n peers, the j-th by distance is expected at j/n of the key space. A peer
 // that is nearer than that is not counted. A peer exactly there is counted.
 func TestOnlyPeersWhereTheyAreExpectedAreCounted(t *testing.T) {
-	s := size2(1000)
+	s := sizeOf(1000)
 	for name, c := range map[string]struct {
 		spans []float64
 		want  int
 	}{
-		"nobody":                     {nil, 0},
+		"no peers":                   {nil, 0},
 		"one at the key":             {[]float64{0}, 1},
 		"where they are expected":    {[]float64{0.003, 0, 0.002, 0.001}, 4},
 		"the second is too near":     {[]float64{0, 0.0009}, 1},
@@ -324,7 +324,7 @@ func TestAProbeReturnsABoundedNumberOfPeers(t *testing.T) {
 		supposeSize(n, 200)
 		var seeds []peer.AddrInfo
 		for range 8 {
-			seeds = append(seeds, startScripted(t, worldTarget, 5, 256, func(req *dht_pb.Message) *dht_pb.Message {
+			seeds = append(seeds, startScripted(t, modelTarget, 5, 256, func(req *dht_pb.Message) *dht_pb.Message {
 				return dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
 			}).AddrInfo)
 		}
@@ -332,7 +332,7 @@ func TestAProbeReturnsABoundedNumberOfPeers(t *testing.T) {
 		for range 100 {
 			seeds = append(seeds, peer.AddrInfo{ID: randomPeer(t), Addrs: []ma.Multiaddr{silentAddr(t)}})
 		}
-		found := n.probeNear(t.Context(), worldTarget, seeds)
+		found := n.probeNear(t.Context(), modelTarget, seeds)
 		require.Len(t, found, 3*closest)
 		for _, p := range alive {
 			require.True(t, slices.ContainsFunc(found, func(f peer.AddrInfo) bool { return f.ID == p.ID }))
@@ -343,7 +343,7 @@ func TestAProbeReturnsABoundedNumberOfPeers(t *testing.T) {
 // A peer that refused a record is alive. While one of the very closest is still
 // asked for closer peers, a walk is not done.
 func TestTheStateOfAPeerAfterAPut(t *testing.T) {
-	w := newWalk("self", worldKey, nil)
+	w := newWalk("self", modelKey, nil)
 	for i := range 4 {
 		w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
 	}
@@ -373,10 +373,10 @@ func TestTheStateOfAPeerAfterAPut(t *testing.T) {
 func TestAPeerThatItsPathLeftIsAskedAgain(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
-		w := newWorld(rand.New(rand.NewPCG(15, 16)), 100, 0)
+		w := newModelNetwork(rand.New(rand.NewPCG(15, 16)), 100, 0)
 		late := w.peers[2]
 		w.latency[late] = lastDeadline - 50*time.Millisecond
-		g := &get{node: n, pointer: newKey(t).Pointer(), key: worldKey, level: dht.LevelStrict, walk: w.walk(w.peers...), yield: func(dht.Answer, error) bool { return true }}
+		g := &get{node: n, pointer: newKey(t).Pointer(), key: modelKey, level: dht.LevelStrict, walk: w.walk(w.peers...), yield: func(dht.Answer, error) bool { return true }}
 		g.filter.walk = g.walk
 		require.NoError(t, g.disjointPaths(t.Context()))
 		require.False(t, g.askedByPath[late])
