@@ -17,13 +17,13 @@ import (
 )
 
 var (
-	liveFlag     = flag.Int("live", 150, "peers that live")
+	liveFlag     = flag.Int("live", 150, "live peers")
 	deadFlag     = flag.Int("dead", 50, "peers in the routing tables that are dead and silent")
 	seedFlag     = flag.Uint64("seed", 1, "of keys, latencies and tables")
 	opsFlag      = flag.Int("ops", 8, "operations of each kind")
 	sybilsFlag   = flag.Int("sybils", 45, "IDs that an attacker has made to be closer to a key than any honest peer; 0: no attacks")
 	resolvesFlag = flag.Int("resolves", 1, "look-ups under each attack")
-	oursFlag     = flag.Bool("ours", false, "leave kad-dht's own side out, for tuning")
+	ownOnlyFlag  = flag.Bool("ours", false, "measure package kad only, for tuning")
 	plotFlag     = flag.String("plot", "", "write the distributions to PREFIX.svg and PREFIX.png")
 	jsonFlag     = flag.String("json", "", "write the figures to this file")
 )
@@ -57,7 +57,7 @@ func TestWAN(t *testing.T) {
 			w := newWAN(t, *liveFlag, *deadFlag, *seedFlag)
 			defer w.close()
 			for i := range *opsFlag {
-				w.operations(i, &m, !*oursFlag, control)
+				w.operations(i, &m, !*ownOnlyFlag, control)
 			}
 		})
 	})
@@ -70,8 +70,8 @@ func TestWAN(t *testing.T) {
 			w := newWAN(t, *liveFlag, *deadFlag, *seedFlag)
 			defer w.close()
 			w.control = control
-			m.sybil = w.attacked(*sybilsFlag, *resolvesFlag)
-			m.sybil.Strict = w.quarter(*resolvesFlag)
+			m.sybil = w.underEachAttack(*sybilsFlag, *resolvesFlag)
+			m.sybil.Strict = w.underRandomAdversaries(*resolvesFlag)
 		})
 	})
 	r := m.report(*liveFlag, *deadFlag, *seedFlag, *opsFlag)
