@@ -13,15 +13,18 @@ func countsAgreement(l dht.Level) bool { return l != dht.LevelAny }
 
 // agreementFilter delays or drops answers whose agreement proves little, so
 // that five Sybils generated for the key do not count as five independent
-// peers. It releases the first answer with a record immediately. It releases an
-// answer that repeats a record only
+// peers. It releases the first answer with a record immediately. Before the end
+// of the walk, it releases an answer that repeats a record only
 //
-//   - at the end of the walk, if the region around the key is dense, since then
-//     the whole region has been asked;
+//   - if the region around the key is not dense, since in a dense region the
+//     whole region is asked first;
 //   - from where it is expected: the j-th closest honest holder is at about j/n
 //     of the key space, Sybils are much nearer;
 //   - from a peer that the routing table or another peer asked in this walk has
 //     named, not only a peer in the holder cache.
+//
+// At the end, see finish, the first condition no longer applies, and the second
+// applies only in a dense region.
 type agreementFilter struct {
 	walk    *walk
 	records []*sameRecord

@@ -67,10 +67,10 @@ func (w *walk) isDense() bool {
 func (w *walk) startProbes(ctx context.Context) {
 	w.dense = &denseRegion{pendingProbes: probes}
 	radius := nearPeers / w.size.peers
-	seeds := make([]peer.AddrInfo, 0, len(w.contacts))
+	initial := make([]peer.AddrInfo, 0, len(w.contacts))
 	for _, c := range w.contacts {
 		if c.state != failed {
-			seeds = append(seeds, c.AddrInfo)
+			initial = append(initial, c.AddrInfo)
 		}
 	}
 	for i := range probes {
@@ -78,7 +78,7 @@ func (w *walk) startProbes(ctx context.Context) {
 		offset := uint64((float64(i) + 0.5) / probes * radius * math.MaxUint64)
 		binary.BigEndian.PutUint64(target[:], binary.BigEndian.Uint64(target[:])^offset)
 		w.requests.Go(func() {
-			found := w.probe(ctx, target, seeds)
+			found := w.probe(ctx, target, initial)
 			w.events <- event{reply: reply{closer: found}}
 		})
 	}
@@ -154,10 +154,10 @@ func addressGroup(addrs []ma.Multiaddr) string {
 
 // probeNear returns up to 60 peers close to a target, by a look-up of a key
 // near it.
-func (n *Node) probeNear(ctx context.Context, target [sha256.Size]byte, seeds []peer.AddrInfo) []peer.AddrInfo {
+func (n *Node) probeNear(ctx context.Context, target [sha256.Size]byte, initial []peer.AddrInfo) []peer.AddrInfo {
 	w := n.newPlainWalk(keyNear(target, n.size().peers), dht_pb.Message_FIND_NODE)
 	w.k, w.slots = probePeers, probeSlots
-	for _, p := range seeds {
+	for _, p := range initial {
 		w.add(p)
 	}
 	_ = w.run(ctx, func(e event) bool { return true }) // an incomplete walk is useful as well

@@ -65,7 +65,7 @@ type CutOff struct {
 }
 
 var (
-	errTooMany  = errors.New("too many streams of this peer")
+	errTooMany  = errors.New("too many streams of one peer")
 	errOversize = errors.New("request over 32 KiB")
 )
 

@@ -50,7 +50,8 @@ func requiredAcks(found int) int { return max(1, min(15, (3*found+3)/4)) }
 // found) acknowledged. Otherwise it wraps a [*dht.ShortError], or
 // [dht.ErrUnreachable] if no peer answered, and also [dht.ErrOlder] if a peer
 // that refused the record has a newer one that verifies. A server also stores a
-// copy itself, which the receipt does not count.
+// copy itself, which the receipt does not count; if it has a newer one, Put
+// sends nothing and returns an error that wraps ErrOlder.
 //
 // An acknowledgement proves nothing: Sybils that surround the key can
 // acknowledge and store nothing. Use [Node.PutAll] to read the record back.

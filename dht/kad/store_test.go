@@ -101,7 +101,7 @@ func TestTheFurthestOfTheLargestSourceGoesFirst(t *testing.T) {
 }
 
 // A put counts against the source from which it is expected. A provider record
-// counts against the provider. Any other put counts as the node's own. settle
+// counts against the provider. Any other put counts as the node's own. finishPut
 // reports a put without room, once.
 func TestPutsCountAgainstTheirSource(t *testing.T) {
 	s := testStore(1 << 20)

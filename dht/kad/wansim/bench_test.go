@@ -29,7 +29,7 @@ var (
 )
 
 // small reduces a run without flags of this package to the size of an ordinary
-// test run, and omits the measures that have no gate. With PETNAME_TEST_LONG=1
+// test run, and omits the measures that have no bound. With PETNAME_TEST_LONG=1
 // the flags keep their sizes.
 func small() bool {
 	asked := os.Getenv("PETNAME_TEST_LONG") == "1"
@@ -40,13 +40,13 @@ func small() bool {
 	return !asked
 }
 
-// The gates bound the medians of the small network of a test run somewhat above
+// The bounds of the medians in the small network of a test run are somewhat above
 // the goals for the big network.
 func TestWAN(t *testing.T) {
 	control := !small()
-	gates := struct{ holders, publishOracle, publish float64 }{19, 1.7, 0.32}
+	bounds := struct{ holders, publishOracle, publish float64 }{19, 1.7, 0.32}
 	if !control { // the median of three operations varies much
-		gates.holders, gates.publishOracle, gates.publish = 18, 2.5, 0.5
+		bounds.holders, bounds.publishOracle, bounds.publish = 18, 2.5, 0.5
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
@@ -86,11 +86,11 @@ func TestWAN(t *testing.T) {
 	if r.Publish.P50 > 0 {
 		require.Zero(t, r.Failed)
 		require.GreaterOrEqual(t, r.HoldersAtReturn.Min, 14, "15 is the goal")
-		require.GreaterOrEqual(t, r.HoldersAfter.Mean, gates.holders)
-		require.LessOrEqual(t, r.Ratios.PublishOracle, gates.publishOracle)
+		require.GreaterOrEqual(t, r.HoldersAfter.Mean, bounds.holders)
+		require.LessOrEqual(t, r.Ratios.PublishOracle, bounds.publishOracle)
 	}
 	if r.KadPutTuned != nil {
-		require.LessOrEqual(t, r.Ratios.Publish, gates.publish)
+		require.LessOrEqual(t, r.Ratios.Publish, bounds.publish)
 		require.LessOrEqual(t, r.Ratios.Agreed, 0.18)
 		require.LessOrEqual(t, r.Ratios.Fresh, 0.2)
 	}
