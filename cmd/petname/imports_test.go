@@ -144,7 +144,7 @@ func isHost(path string) bool {
 }
 
 // isUnused reports whether a package belongs to a transport that no node uses.
-// Package libp2p links all of them: see dht/kad/parts.go.
+// Package libp2p links all of them: see dht/kad/hostplan.go.
 func isUnused(path string) bool {
 	for _, unused := range []string{
 		"github.com/pion/", "github.com/quic-go/webtransport-go", "github.com/gorilla/websocket", "github.com/libp2p/go-libp2p/config",

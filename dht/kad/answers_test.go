@@ -39,18 +39,18 @@ func TestTheLengthOfAMessage(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, len(m.GetKey()), maxMessage-10)
 	_, err = readMessage(bytes.NewReader(message(maxMessage + 1)))
-	require.ErrorIs(t, err, errLied)
+	require.ErrorIs(t, err, errMalformed)
 	_, err = readMessage(bytes.NewReader(message(100)[:100]))
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF, "one byte is missing")
 	long := append([]byte{0xe4, 0x80, 0x00}, make([]byte, 100)...) // 100, encoded in three bytes
 	_, err = readMessage(bytes.NewReader(long))
-	require.ErrorIs(t, err, errLied)
+	require.ErrorIs(t, err, errMalformed)
 }
 
 // A node keeps no more of an answer than an honest answer contains: 20 peers,
 // 12 addresses of each, 256 bytes of each address, and a record of 10 KiB for
 // the requested key.
-func TestAnAnswerIsCutToWhatAnHonestOneHas(t *testing.T) {
+func TestAnswersAreTruncatedToTheSizeOfHonestOnes(t *testing.T) {
 	n := &Node{host: startHost(t), network: LAN}
 	addr := func(size int) []byte { // exactly size bytes long
 		b := ma.StringCast("/ip4/127.0.0.1/tcp/1").Bytes()
@@ -93,14 +93,14 @@ func TestAnAnswerIsCutToWhatAnHonestOneHas(t *testing.T) {
 			require.Len(t, r.record, size)
 		}
 		_, err = n.readReply("another", m)
-		require.ErrorIs(t, err, errLied)
+		require.ErrorIs(t, err, errMalformed)
 	}
 }
 
 // A node dials an address that another peer named only if the address is of the
 // network's kind. It dials no address that needs name resolution or a relay,
 // and a public network does not lead to a private address.
-func TestWhatMayBeDialled(t *testing.T) {
+func TestWhichAddressesMayBeDialled(t *testing.T) {
 	relay := "/p2p/" + randomPeer(t).String() + "/p2p-circuit"
 	for addr, want := range map[string][2]bool{ // of a LAN, of IPFS
 		"/ip4/8.8.8.8/tcp/1":             {true, true},
@@ -205,20 +205,20 @@ func TestTheFirstAcknowledgingPeersConfirmNothing(t *testing.T) {
 				require.NoError(t, err)
 				return n
 			}
-			client.noteFirst(rec.Pointer(), all)
+			client.storeFirstAcks(rec.Pointer(), all)
 			require.Equal(t, len(nodes)-i, confirmed())
 			all = append(all, nodes[i].ID())
 		}
-		client.noteFirst(rec.Pointer(), nil)
+		client.storeFirstAcks(rec.Pointer(), nil)
 		n, err := client.Confirm(t.Context(), rec.Pointer(), sign(t, k, 2).Bytes())
 		require.NoError(t, err)
 		require.Zero(t, n, "the peers have an older record")
 		own, err := nodes[0].Confirm(t.Context(), rec.Pointer(), rec.Bytes())
 		require.NoError(t, err)
 		require.Equal(t, len(nodes)-1, own, "a server's own copy confirms nothing")
-		for range 3 * maxFirsts {
-			client.noteFirst(newKey(t).Pointer(), all)
-			require.LessOrEqual(t, len(client.firsts), maxFirsts)
+		for range 3 * maxFirstAcks {
+			client.storeFirstAcks(newKey(t).Pointer(), all)
+			require.LessOrEqual(t, len(client.firstAcks), maxFirstAcks)
 		}
 	})
 }
@@ -248,7 +248,7 @@ func TestAServersOwnCopyComesLast(t *testing.T) {
 }
 
 // A look-up adds the peers that answered to the routing table and removes those
-// that could not be reached. It does not add a remembered peer that answered.
+// that could not be reached. It does not add a cached peer that answered.
 func TestALookUpUpdatesTheRoutingTable(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 3)
@@ -268,23 +268,23 @@ func TestALookUpUpdatesTheRoutingTable(t *testing.T) {
 	n := startNode(t, Config{})
 	g := &get{node: n}
 	for name, c := range map[string]struct {
-		known, remembered bool
-		err               error
-		late, want        bool
+		known, cached bool
+		err           error
+		late, want    bool
 	}{
-		"answered":                   {want: true},
-		"remembered, and answered":   {remembered: true},
-		"known, and answered":        {known: true, remembered: true, want: true},
-		"unreachable":                {known: true, err: dht.ErrUnreachable},
-		"remembered and unreachable": {known: true, remembered: true, err: dht.ErrUnreachable},
-		"lied":                       {known: true, err: errLied, want: true},
-		"late":                       {known: true, err: dht.ErrUnreachable, late: true, want: true},
+		"answered":               {want: true},
+		"cached, and answered":   {cached: true},
+		"known, and answered":    {known: true, cached: true, want: true},
+		"unreachable":            {known: true, err: dht.ErrUnreachable},
+		"cached and unreachable": {known: true, cached: true, err: dht.ErrUnreachable},
+		"lied":                   {known: true, err: errMalformed, want: true},
+		"late":                   {known: true, err: dht.ErrUnreachable, late: true, want: true},
 	} {
-		c1 := &contact{AddrInfo: peer.AddrInfo{ID: randomPeer(t)}, remembered: c.remembered}
+		c1 := &contact{AddrInfo: peer.AddrInfo{ID: randomPeer(t)}, cached: c.cached}
 		if c.known {
 			acquaint(t, n, c1.AddrInfo)
 		}
-		g.learn(t.Context(), event{contact: c1, err: c.err, late: c.late})
+		g.updateTable(t.Context(), event{contact: c1, err: c.err, late: c.late})
 		require.Equal(t, c.want, n.dht.RoutingTable().Find(c1.ID) != "", name)
 	}
 }
@@ -299,17 +299,17 @@ func TestHoldersOfTheBest(t *testing.T) {
 		at[i] = &contact{}
 	}
 	forged := forge(t, sign(t, k, 9))
-	h.note(at[0], nil)
-	h.note(at[1], forged)
-	require.False(t, h.lags(at[0]) || h.lags(at[1]), "behind nothing")
-	h.note(at[2], sign(t, k, 1).Bytes())
-	require.False(t, h.lags(at[2]))
+	h.add(at[0], nil)
+	h.add(at[1], forged)
+	require.False(t, h.isBehind(at[0]) || h.isBehind(at[1]), "behind nothing")
+	h.add(at[2], sign(t, k, 1).Bytes())
+	require.False(t, h.isBehind(at[2]))
 	newest := sign(t, k, 2)
-	h.note(at[3], newest.Bytes())
-	h.note(at[4], sign(t, k, 1).Bytes())
+	h.add(at[3], newest.Bytes())
+	h.add(at[4], sign(t, k, 1).Bytes())
 	require.Equal(t, newest.ID(), h.best.ID())
 	for i, want := range []bool{true, true, true, false, true, false} {
-		require.Equal(t, want, h.lags(at[i]), i)
+		require.Equal(t, want, h.isBehind(at[i]), i)
 	}
 }
 
@@ -338,7 +338,7 @@ func TestTheSourcesOfTheSizeEstimate(t *testing.T) {
 	acquaint(t, n, peer.AddrInfo{ID: randomPeer(t)})
 	got := n.size()
 	require.InDelta(t, 20, got.peers, 19)
-	require.Positive(t, got.doubt)
+	require.Positive(t, got.relError)
 	supposeSize(n, 5000)
 	require.InEpsilon(t, 5000, n.size().peers, 0.01)
 }
@@ -347,7 +347,7 @@ func TestTheSourcesOfTheSizeEstimate(t *testing.T) {
 func TestWaitEndsWithItsContext(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
-		_, leave, err := n.enter(t.Context())
+		_, leave, err := n.begin(t.Context())
 		require.NoError(t, err)
 		leave = sync.OnceFunc(leave)
 		t.Cleanup(leave) // otherwise Close waits for the operation
@@ -355,8 +355,8 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		cancel()
 		require.ErrorIs(t, n.Wait(ctx), context.Canceled)
 		waited := make(chan error, 1)
-		guard := within(t, time.Minute)
-		go func() { waited <- n.Wait(guard) }()
+		bounded := within(t, time.Minute)
+		go func() { waited <- n.Wait(bounded) }()
 		synctest.Wait()
 		require.Empty(t, waited, "an operation is in progress")
 		leave()
@@ -369,7 +369,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 func TestCloseWaitsForCancelledOperations(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
-		ctx, leave, err := n.enter(t.Context())
+		ctx, leave, err := n.begin(t.Context())
 		require.NoError(t, err)
 		closed := make(chan error, 1)
 		go func() { closed <- n.Close() }()
@@ -388,17 +388,17 @@ func TestANodeDoesNotJoinByItself(t *testing.T) {
 		connected, err := n.Join(t.Context(), n.Addrs())
 		require.Zero(t, connected)
 		require.ErrorIs(t, err, dht.ErrUnreachable)
-		require.ErrorContains(t, err, "no peers but ourselves")
+		require.ErrorContains(t, err, "no peers to join by except this node")
 	})
 }
 
 // An acknowledgement contains the record under its key. Three of four are
-// enough, two are not. A quarter of the peers that acknowledged are remembered
+// enough, two are not. A quarter of the peers that acknowledged are reported
 // as the first.
 func TestAcknowledgementsAreCounted(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		rec := sign(t, newKey(t), 1)
-		acknowledge := func(req *dht_pb.Message) *dht_pb.Message { return keeping(rec, req) }
+		acknowledge := func(req *dht_pb.Message) *dht_pb.Message { return answerAsHolder(rec, req) }
 		refuse := func(change func(*dht_pb.Message)) func(*dht_pb.Message) *dht_pb.Message {
 			return func(req *dht_pb.Message) *dht_pb.Message {
 				m := dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
@@ -445,7 +445,7 @@ func TestAServerPutsNothingOlderThanItsOwnCopy(t *testing.T) {
 		require.ErrorIs(t, err, dht.ErrUnreachable)
 		_, err = n.Put(t.Context(), k.Pointer(), older.Bytes())
 		require.ErrorIs(t, err, dht.ErrOlder)
-		peer := startScripted(t, [sha256.Size]byte{}, 0, 256, func(req *dht_pb.Message) *dht_pb.Message { return keeping(older, req) })
+		peer := startScripted(t, [sha256.Size]byte{}, 0, 256, func(req *dht_pb.Message) *dht_pb.Message { return answerAsHolder(older, req) })
 		acquaint(t, n, peer.AddrInfo)
 		_, err = n.Put(t.Context(), k.Pointer(), older.Bytes())
 		require.ErrorIs(t, err, dht.ErrOlder)
@@ -455,15 +455,15 @@ func TestAServerPutsNothingOlderThanItsOwnCopy(t *testing.T) {
 	})
 }
 
-// A peer that is hung up on is disconnected and in no table.
-func TestHangingUpForgetsAPeer(t *testing.T) {
+// A disconnected peer has no connection and is not in the routing table.
+func TestDisconnectingRemovesAPeer(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		server := startServers(t, 1)[0]
 		n := startClient(t, server)
 		require.Equal(t, 1, n.Peers())
 		require.Len(t, n.host.Network().ConnsToPeer(server.host.ID()), 1)
 		time.Sleep(time.Second) // until kad-dht has detected that the peer is a server
-		n.hangUp(server.host.ID())
+		n.disconnectPeer(server.host.ID())
 		require.Zero(t, n.Peers())
 		require.Empty(t, n.host.Network().ConnsToPeer(server.host.ID()))
 	})

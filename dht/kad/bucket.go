@@ -3,29 +3,29 @@ package kad
 import (
 	"time"
 
-	limiter "golang.org/x/time/rate"
+	"golang.org/x/time/rate"
 )
 
-// rate is the size of a token bucket, and how fast it fills up.
-type rate struct {
+// tokenRate is the size of a token bucket and its refill rate.
+type tokenRate struct {
 	burst     int
 	perSecond float64
 }
 
-// bucket is a token bucket; the zero value is full.
-type bucket struct{ tokens *limiter.Limiter }
+// bucket is a token bucket. The zero value is full.
+type bucket struct{ tokens *rate.Limiter }
 
-// take takes n tokens, if the bucket has as many. All calls for one bucket have
-// the same rate.
-func (b *bucket) take(r rate, n int, now time.Time) bool {
+// take takes n tokens and reports whether the bucket had as many. All calls for
+// one bucket must pass the same rate.
+func (b *bucket) take(r tokenRate, n int, now time.Time) bool {
 	if b.tokens == nil {
-		b.tokens = limiter.NewLimiter(limiter.Limit(r.perSecond), r.burst)
+		b.tokens = rate.NewLimiter(rate.Limit(r.perSecond), r.burst)
 	}
-	b.tokens.AllowN(now, 0) // notes the time, also when the clock went back and the next call fails
+	b.tokens.AllowN(now, 0) // sets the time, also after the clock was set back
 	return b.tokens.AllowN(now, n)
 }
 
-// used returns how many tokens a full bucket has more than this one.
+// used returns how many tokens are missing from the bucket.
 func (b *bucket) used(now time.Time) float64 {
 	if b.tokens == nil {
 		return 0

@@ -10,13 +10,14 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// PutAll is Put, but returns when every peer that should have the record has
-// said something, and after looking it up again over disjoint paths. Peers that
-// give it back are Confirmed in the receipt, except the first quarter of those
-// that acknowledged it: who is made to be closest is the first to say yes.
+// PutAll is like [Node.Put], but returns only when every peer that should store
+// the record has answered or failed. It then looks the record up over disjoint
+// paths and counts the peers that return it in Receipt.Confirmed. It does not
+// count the first quarter of the peers that acknowledged the put, since
+// identities generated to be closest to the key tend to answer first.
 func (n *Node) PutAll(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
 	receipt, first, err := n.put(ctx, p, bytes.Clone(value), true)
-	n.noteFirst(p, first)
+	n.storeFirstAcks(p, first)
 	if err == nil {
 		receipt.Confirmed, err = n.confirm(ctx, p, value, first)
 	}
@@ -26,11 +27,12 @@ func (n *Node) PutAll(ctx context.Context, p pointer.Pointer, value []byte) (dht
 	return receipt, err
 }
 
-// Confirm looks for a record that was put before, over disjoint paths, and
-// counts the peers that give it back, as PutAll does.
+// Confirm looks up a record that was put before, over disjoint paths, and
+// returns the number of peers that return it. As in [Node.PutAll], the peers
+// that acknowledged the put first do not count.
 func (n *Node) Confirm(ctx context.Context, p pointer.Pointer, value []byte) (int, error) {
 	n.mu.Lock()
-	first := n.firsts[p]
+	first := n.firstAcks[p]
 	n.mu.Unlock()
 	confirmed, err := n.confirm(ctx, p, value, first)
 	if err != nil {
@@ -58,15 +60,16 @@ func (n *Node) confirm(ctx context.Context, p pointer.Pointer, value []byte, fir
 	return confirmed, nil
 }
 
-// maxFirsts bounds of how many puts it is known who said yes first.
-const maxFirsts = 64
+// maxFirstAcks bounds the number of puts for which the first acknowledging
+// peers are stored.
+const maxFirstAcks = 64
 
-// noteFirst remembers who acknowledged a put first, for Confirm.
-func (n *Node) noteFirst(p pointer.Pointer, first []string) {
+// storeFirstAcks stores the peers that acknowledged a put first, for Confirm.
+func (n *Node) storeFirstAcks(p pointer.Pointer, first []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, known := n.firsts[p]; n.firsts == nil || !known && len(n.firsts) >= maxFirsts {
-		n.firsts = map[pointer.Pointer][]string{}
+	if _, known := n.firstAcks[p]; n.firstAcks == nil || !known && len(n.firstAcks) >= maxFirstAcks {
+		n.firstAcks = map[pointer.Pointer][]string{}
 	}
-	n.firsts[p] = slices.Clone(first)
+	n.firstAcks[p] = slices.Clone(first)
 }

@@ -11,27 +11,27 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// Peers of a local network are found by multicast DNS, as libp2p's mDNS
-// specification has it, so that Kubo's nodes are among them. A node that
-// listens answers the queries of others; one that only dials just asks. What
-// is announced is hostile until a peer has proved its key.
+// Nodes find the peers of a local network by multicast DNS, as specified by
+// libp2p, which Kubo's nodes also use. A node that listens answers queries; a
+// node that only dials sends them. Announcements are not trusted: a connection
+// proves the key of the peer.
 
 const (
-	maxFound   = 64              // peers that announcements may make us dial at one time
-	retryAfter = 6 * time.Second // libp2p refuses to dial a peer for 5 s after it failed to
+	maxFound   = 64              // announced peers that are dialled at one time
+	retryAfter = 6 * time.Second // libp2p refuses to dial a peer for 5 s after a failed dial
 	txtAddress = "dnsaddr="
 )
 
-// discovery is what looks for peers while a node runs.
+// discovery finds peers of the local network while a node runs.
 type discovery struct {
 	node  *Node
-	found chan struct{} // closed when the first peer was joined
+	found chan struct{} // closed when the first peer has been joined
 	once  sync.Once
 	slots chan struct{}
 	stop  func()
 }
 
-// discover starts to look.
+// discover starts the discovery.
 func (n *Node) discover() (*discovery, error) {
 	d := &discovery{node: n, found: make(chan struct{}), slots: make(chan struct{}, maxFound)}
 	if len(n.host.Network().ListenAddresses()) > 0 {
@@ -58,7 +58,7 @@ func (n *Node) discover() (*discovery, error) {
 	return d, nil
 }
 
-// read takes announcements until ctx ends.
+// read handles announcements until ctx ends.
 func (d *discovery) read(ctx context.Context, entries <-chan *zeroconf.ServiceEntry) {
 	for {
 		select {
@@ -75,8 +75,8 @@ func (d *discovery) read(ctx context.Context, entries <-chan *zeroconf.ServiceEn
 	}
 }
 
-// announced reads the TXT records of an announcement, and passes over what is
-// no address of a peer.
+// announced returns the peers in the TXT records of an announcement. It ignores
+// texts that are not multiaddrs.
 func announced(texts []string) []peer.AddrInfo {
 	var addrs []ma.Multiaddr
 	for _, text := range texts {
@@ -89,14 +89,14 @@ func announced(texts []string) []peer.AddrInfo {
 	}
 	infos, err := peer.AddrInfosFromP2pAddrs(addrs...)
 	if err != nil {
-		return nil // one of them names no peer: nobody of ours wrote it
+		return nil // an address without a peer ID: not from a libp2p node
 	}
 	return infos
 }
 
-// HandlePeerFound joins a peer that announced itself, behind the caller's back,
-// and tries once more if that fails: an announcement isn't repeated soon. Past
-// [maxFound] at one time a peer is passed over.
+// HandlePeerFound joins an announced peer in the background. After a failure it
+// tries once more, since an announcement is not repeated soon. It ignores peers
+// above [maxFound] at one time.
 func (d *discovery) HandlePeerFound(info peer.AddrInfo) {
 	n := d.node
 	if info.ID == n.host.ID() {
@@ -107,7 +107,7 @@ func (d *discovery) HandlePeerFound(info peer.AddrInfo) {
 	default:
 		return
 	}
-	ctx, leave, err := n.enter(n.ctx)
+	ctx, leave, err := n.begin(n.ctx)
 	if err != nil {
 		<-d.slots
 		return

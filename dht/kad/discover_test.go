@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An announcement is anybody's: what it says of addresses is held to be that,
-// and a flood of them makes no more than a bounded number of dials.
+// Announcements are not trusted: invalid addresses are ignored, and a flood of
+// announcements causes a bounded number of dials.
 func TestHostileAnnouncementsAreBounded(t *testing.T) {
 	id := "12D3KooWCLgnRGMct224q5qXf5AHVgwEhycGmWh7bP63PNowVP4n"
 	for name, texts := range map[string][]string{
@@ -34,10 +34,10 @@ func TestHostileAnnouncementsAreBounded(t *testing.T) {
 		for range maxFound { // the maximum number of dials is in progress
 			d.slots <- struct{}{}
 		}
-		require.False(t, dialled(infos[0]), "past the bound")
+		require.False(t, dialled(infos[0]), "above the bound")
 		<-d.slots
 		d.HandlePeerFound(peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()})
-		require.Len(t, d.slots, maxFound-1, "it does not dial itself")
+		require.Len(t, d.slots, maxFound-1, "the node does not dial itself")
 		require.True(t, dialled(infos[0]), "one of them has ended")
 		require.Len(t, d.slots, maxFound-1)
 

@@ -12,8 +12,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// bulky is as large a record as there can be, more or less.
-func bulky(t testing.TB) (key string, value []byte) {
+// largeRecord returns a record of about the maximum size.
+func largeRecord(t testing.TB) (key string, value []byte) {
 	t.Helper()
 	k := newKey(t)
 	rec, err := pointer.Sign(k, pointer.Fields{
@@ -23,9 +23,9 @@ func bulky(t testing.TB) (key string, value []byte) {
 	return routingKey(k.Pointer()), rec.Bytes()
 }
 
-// Flooded by real peers with records of full size, a node stays within its
-// bound, in its own books and in the heap; holds what an honest peer gave it
-// before; and serves honest peers at the same time and afterwards.
+// A node that real peers flood with records of full size stays within its bound,
+// by its own count and in the heap. It still has the record that an honest peer
+// stored before, and serves honest peers during the flood and afterwards.
 func TestFloodIsBounded(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		const (
@@ -40,7 +40,7 @@ func TestFloodIsBounded(t *testing.T) {
 			return m.HeapAlloc
 		}
 		n := startNode(t, Config{Listen: loopback, Server: true})
-		n.held.limit = limit
+		n.store.limit = limit
 		honest := newKey(t)
 		before := sign(t, honest, 1)
 		client := startClient(t, n)
@@ -50,14 +50,14 @@ func TestFloodIsBounded(t *testing.T) {
 		from := heap()
 		var wg sync.WaitGroup
 		for range flooders {
-			s := newOutsider(t, n)
+			s := newRawPeer(t, n)
 			type flood struct {
 				key   string
 				value []byte
 			}
 			var all []flood
 			for range each {
-				key, value := bulky(t)
+				key, value := largeRecord(t)
 				all = append(all, flood{key, value})
 			}
 			wg.Go(func() {
@@ -69,13 +69,13 @@ func TestFloodIsBounded(t *testing.T) {
 			})
 		}
 		_, err = client.Put(within(t, 10*time.Second), honest.Pointer(), sign(t, honest, 2).Bytes())
-		require.NoError(t, err, "in the middle of it")
+		require.NoError(t, err, "during the flood")
 		wg.Wait()
 		grown := int64(heap()) - int64(from)
 		status := n.Status()
 		t.Logf("%d of %d records held, %d bytes of them; the heap grew by %d bytes; %d cut off", status.Held, flooders*each, status.Bytes, grown, len(status.CutOffs))
 		require.LessOrEqual(t, status.Bytes, limit)
-		require.Greater(t, status.Bytes, limit/2, "or nothing was tested")
+		require.Greater(t, status.Bytes, limit/2, "the flood was too small to test anything")
 		require.Less(t, grown, int64(3*limit))
 		_, answers, errs := collect(within(t, 10*time.Second), startClient(t, n), honest.Pointer())
 		require.Empty(t, errs)

@@ -17,31 +17,39 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// routingKey is where a record lives (IPNS specification, "Routing record").
+// routingKey returns the DHT key of a pointer's record (IPNS specification,
+// "Routing record").
 func routingKey(p pointer.Pointer) string { return "/ipns/" + string(p.Bytes()) }
 
-// Get is GetAt for [dht.LevelFresh].
+// Get is [Node.GetAt] with [dht.LevelFresh].
 func (n *Node) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return n.GetAt(ctx, p, dht.LevelFresh)
 }
 
-// GetAt walks towards the pointer and yields what each peer answers, until the
-// 20 closest that live have answered (of a network of under 40 peers all, of a
-// crowded region up to 80, and those at the mirror of its key). A server's own copy comes last, with
-// [dht.SourceHome] and no peer. Answers are checked for size and key only.
+// GetAt walks towards the pointer's key and yields the answer of each peer,
+// until the 20 closest live peers have answered. In a network of fewer than 40
+// known peers it asks all of them; in a dense region it asks up to 80, and the
+// closest peers to the mirror of the key. A server yields its own copy last,
+// with [dht.SourceHome] and no peer. Only the size and the key of a record are
+// checked; the caller verifies it.
 //
-// At [dht.LevelAny] every answer is yielded when it comes. Above it, answers
-// that only repeat a record are held back for as long as their number says
-// little: see gate. At [dht.LevelStrict] three walks that share no peer find
-// the region, so that it takes liars on all three ways to hide it.
+// At [dht.LevelAny] every answer is yielded when it arrives. At higher levels
+// an answer that only repeats a record is delayed while it proves little; see
+// agreementFilter. At [dht.LevelStrict] three walks that share no peer find the
+// region, so that an attacker must have peers on all three paths to hide it.
 //
-// Above LevelAny, those of the closest that answered with an older record or
-// none are sent the best one that came: a few, in the background, after the
-// iteration ended; see [Node.Wait].
+// At levels above LevelAny, a few of the closest peers that answered with an
+// older record or none receive the best record, in the background after the
+// iteration; see [Node.Wait].
+//
+// An error that is yielded with a peer is that peer's and does not end the
+// look-up. An error without a peer is of the whole look-up, for example
+// [dht.ErrUnreachable] if no peer answered, or [dht.ErrSurrounded] if almost no
+// peers at expected distances in a dense region answered.
 func (n *Node) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		answer := dht.Answer{Source: dht.SourceNetwork}
-		ctx, leave, err := n.enter(ctx)
+		ctx, leave, err := n.begin(ctx)
 		if err != nil {
 			yield(answer, err)
 			return
@@ -56,7 +64,7 @@ func (n *Node) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) it
 		if g.stopped {
 			return
 		}
-		if n.ctx.Err() != nil { // the requests may have ended before the walk, as if nobody were left
+		if n.ctx.Err() != nil { // requests cancelled by Close look like unreachable peers
 			err = errClosed
 		}
 		if err != nil {
@@ -74,94 +82,95 @@ func (n *Node) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) it
 	}
 }
 
-// get is one look-up.
+// get is the state of one look-up.
 type get struct {
-	node    *Node
-	pointer pointer.Pointer
-	key     string
-	level   dht.Level
-	yield   func(dht.Answer, error) bool
-	walk    *walk
-	gate    gate
-	holders holders
-	told    map[peer.ID]bool // by a path of strict, whose answer was yielded
-	asked   int
-	stopped bool // by the consumer
+	node        *Node
+	pointer     pointer.Pointer
+	key         string
+	level       dht.Level
+	yield       func(dht.Answer, error) bool
+	walk        *walk
+	filter      agreementFilter
+	holders     holders
+	askedByPath map[peer.ID]bool // peers that a path of disjointPaths asked
+	asked       int
+	stopped     bool // the consumer ended the iteration
 }
 
-// run walks, and leaves the rest of the work in the background.
+// run walks, and leaves late answers and repairs to the background.
 func (g *get) run(ctx context.Context) error {
 	n := g.node
-	working, done, err := n.enter(context.Background()) // requests outlive the call, some
+	background, done, err := n.begin(context.Background()) // late requests and repairs outlive the call
 	if err != nil {
 		return err
 	}
-	working, cancel := context.WithCancel(working)
+	background, cancel := context.WithCancel(background)
 	end := func() {
 		cancel()
 		g.walk.requests.Wait()
 		done()
 	}
-	goesOn := false
+	inBackground := false
 	defer func() {
-		if !goesOn { // whatever the caller's loop did: panic, or end its goroutine
+		if !inBackground { // also if the caller's loop panics or ends its goroutine
 			end()
 		}
 	}()
-	g.walk = n.walk(g.key, dht_pb.Message_GET_VALUE)
-	g.gate.walk = g.walk
+	g.walk = n.newWalk(g.key, dht_pb.Message_GET_VALUE)
+	g.filter.walk = g.walk
 	if g.level == dht.LevelAny {
-		g.walk.slots, g.walk.spare = anySlots, anySpare
+		g.walk.slots, g.walk.extra = anySlots, anyExtra
 	}
 	g.holders.open = func(b []byte) (pointer.Record, error) { return pointer.Open(g.pointer, b, n.now()) }
-	if err = n.seed(ctx, g.walk); err == nil {
+	if err = n.addInitialPeers(ctx, g.walk); err == nil {
 		if g.level == dht.LevelStrict {
-			err = g.disjoint(ctx)
+			err = g.disjointPaths(ctx)
 		} else {
-			g.walk.recall(n.memory.recall(g.pointer))
+			g.walk.addCached(n.holderCache.get(g.pointer))
 		}
 	}
 	if err == nil && !g.stopped {
-		err = g.follow(ctx, working)
+		err = g.runWalk(ctx, background)
 	}
 	g.asked = max(g.asked, g.walk.asked)
 	if err != nil || g.level == dht.LevelAny {
-		g.remember()
+		g.cacheHolders()
 		return err
 	}
-	goesOn = true
+	inBackground = true
 	go func() {
 		defer end()
-		g.tail(working)
+		g.finish(background)
 	}()
 	return nil
 }
 
-// follow runs the walk itself.
-func (g *get) follow(ctx, working context.Context) error {
-	bounded, cancel := context.WithTimeoutCause(ctx, maxWalk, errCut)
+// runWalk walks and yields answers until the walk and the look-up at the mirror
+// end.
+func (g *get) runWalk(ctx, background context.Context) error {
+	bounded, cancel := context.WithTimeoutCause(ctx, maxWalk, errWalkLimit)
 	defer cancel()
-	err := g.walk.loop(bounded, working, func(e event) bool {
+	err := g.walk.loop(bounded, background, func(e event) bool {
 		switch {
 		case e.late || e.contact == nil:
-		case g.told[e.contact.ID]:
+		case g.askedByPath[e.contact.ID]:
 			if e.err == nil {
-				g.holders.note(e.contact, e.reply.record)
+				g.holders.add(e.contact, e.reply.record)
 			}
 		default:
-			g.learn(ctx, e)
-			g.answer(e)
+			g.updateTable(ctx, e)
+			g.handleAnswer(e)
 		}
-		return !g.stopped && g.release(g.gate.ripe())
+		return !g.stopped && g.yieldAll(g.filter.release())
 	})
 	if err == nil && !g.stopped && len(g.walk.live()) == 0 {
 		err = fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, g.walk.asked)
 	}
-	if !g.stopped && ctx.Err() == nil && g.walk.crowd != nil {
-		g.mirrored(bounded)
+	if !g.stopped && ctx.Err() == nil && g.walk.dense != nil {
+		g.askMirror(bounded)
 	}
 	if !g.stopped && ctx.Err() == nil {
-		g.release(g.gate.end())
+		g.yieldAll(g.filter.finish())
 	}
 	if err == nil && !g.stopped && g.walk.surrounded() {
 		err = dht.ErrSurrounded
@@ -169,31 +178,32 @@ func (g *get) follow(ctx, working context.Context) error {
 	return err
 }
 
-// learn teaches the table, except about peers that are only remembered: asking
-// them must not make them known.
-func (g *get) learn(ctx context.Context, e event) {
-	if !e.contact.remembered || e.err != nil {
-		g.node.learn(ctx, e)
+// updateTable updates the routing table after a request, except that asking a
+// peer of the holder cache does not add it to the table.
+func (g *get) updateTable(ctx context.Context, e event) {
+	if !e.contact.cached || e.err != nil {
+		g.node.updateTable(ctx, e)
 	}
 }
 
-// answer yields what a peer said, or gives it to the gate.
-func (g *get) answer(e event) {
+// handleAnswer yields the answer of a peer or adds it to the filter.
+func (g *get) handleAnswer(e event) {
 	a := dht.Answer{Record: e.reply.record, Source: dht.SourceNetwork, Peer: e.contact.ID.String(), Asked: max(g.asked, g.walk.asked)}
 	if e.err != nil {
 		a.Record = nil
 	} else {
-		g.holders.note(e.contact, a.Record)
+		g.holders.add(e.contact, a.Record)
 	}
-	if counts(g.level) && e.err == nil && a.Record != nil {
-		g.gate.hold(e.contact, a)
+	if countsAgreement(g.level) && e.err == nil && a.Record != nil {
+		g.filter.add(e.contact, a)
 		return
 	}
 	g.stopped = !g.yield(a, e.err)
 }
 
-// release yields answers that were held back.
-func (g *get) release(answers []dht.Answer) bool {
+// yieldAll yields answers that the filter released, and reports whether the
+// iteration continues.
+func (g *get) yieldAll(answers []dht.Answer) bool {
 	for _, a := range answers {
 		if !g.stopped {
 			g.stopped = !g.yield(a, nil)
@@ -202,15 +212,16 @@ func (g *get) release(answers []dht.Answer) bool {
 	return !g.stopped
 }
 
-// walk makes a walk that knows the size of the network, and looks for what
-// surrounds its key.
-func (n *Node) walk(key string, t dht_pb.Message_MessageType) *walk {
-	w := n.bareWalk(key, t)
+// newWalk returns a walk that knows the size of the network and probes its
+// region if that is dense.
+func (n *Node) newWalk(key string, t dht_pb.Message_MessageType) *walk {
+	w := n.newPlainWalk(key, t)
 	w.size, w.probe = n.size(), n.probeNear
 	return w
 }
 
-func (n *Node) bareWalk(key string, t dht_pb.Message_MessageType) *walk {
+// newPlainWalk returns a walk that does not measure the density of its region.
+func (n *Node) newPlainWalk(key string, t dht_pb.Message_MessageType) *walk {
 	w := newWalk(n.host.ID(), key, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
 		return n.query(ctx, p, t, key)
 	})
@@ -218,33 +229,34 @@ func (n *Node) bareWalk(key string, t dht_pb.Message_MessageType) *walk {
 	return w
 }
 
-// seed gives the walk its first peers: from the routing table, and if that is
-// empty, by joining anew.
-func (n *Node) seed(ctx context.Context, w *walk) error {
+// addInitialPeers adds the first peers of a walk, from the routing table. If
+// the table is empty, the node joins the network again first.
+func (n *Node) addInitialPeers(ctx context.Context, w *walk) error {
 	table := n.dht.RoutingTable()
 	if table.Size() == 0 {
-		if len(n.seeds) == 0 {
+		if len(n.bootstrap) == 0 {
 			return fmt.Errorf("%w: no peer is known; give a bootstrap address", dht.ErrUnreachable)
 		}
 		ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 		defer cancel()
-		if _, err := n.join(ctx, n.seeds); err != nil {
+		if _, err := n.join(ctx, n.bootstrap); err != nil {
 			return err
 		}
 	}
-	for _, id := range table.NearestPeers(kb.ID(w.target[:]), seedPeers) {
-		w.hear(n.addressed(id))
+	for _, id := range table.NearestPeers(kb.ID(w.target[:]), initialPeers) {
+		w.add(n.addrInfo(id))
 	}
 	return nil
 }
 
-// addressed gives a peer with the addresses that we know of it.
-func (n *Node) addressed(id peer.ID) peer.AddrInfo {
+// addrInfo returns a peer with the addresses in the peerstore.
+func (n *Node) addrInfo(id peer.ID) peer.AddrInfo {
 	return peer.AddrInfo{ID: id, Addrs: n.host.Peerstore().Addrs(id)}
 }
 
-// learn tells the routing table what a request taught about a peer.
-func (n *Node) learn(ctx context.Context, e event) {
+// updateTable adds a peer that answered to the routing table, and removes one
+// that could not be reached.
+func (n *Node) updateTable(ctx context.Context, e event) {
 	if e.late || e.contact == nil {
 		return
 	}

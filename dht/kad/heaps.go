@@ -2,26 +2,27 @@ package kad
 
 import "bytes"
 
-// furthest is a source's items as a heap.
-type furthest source
+// distanceHeap is the items of a source as a heap, furthest from the node
+// first.
+type distanceHeap source
 
-func (f *furthest) Len() int { return len(f.items) }
-func (f *furthest) Less(i, j int) bool {
+func (f *distanceHeap) Len() int { return len(f.items) }
+func (f *distanceHeap) Less(i, j int) bool {
 	return bytes.Compare(f.items[i].distance[:], f.items[j].distance[:]) > 0
 }
 
-func (f *furthest) Swap(i, j int) {
+func (f *distanceHeap) Swap(i, j int) {
 	f.items[i], f.items[j] = f.items[j], f.items[i]
-	f.items[i].index, f.items[j].index = i, j
+	f.items[i].heapIndex, f.items[j].heapIndex = i, j
 }
 
-func (f *furthest) Push(x any) {
-	h := x.(*held)
-	h.index = len(f.items)
+func (f *distanceHeap) Push(x any) {
+	h := x.(*heldRecord)
+	h.heapIndex = len(f.items)
 	f.items = append(f.items, h)
 }
 
-func (f *furthest) Pop() any {
+func (f *distanceHeap) Pop() any {
 	last := len(f.items) - 1
 	h := f.items[last]
 	f.items[last] = nil
@@ -29,33 +30,34 @@ func (f *furthest) Pop() any {
 	return h
 }
 
-// hoarders are the sources as a heap.
-type hoarders []*source
+// costHeap is a heap of sources, by decreasing cost in steps of costTolerance;
+// of equal ones, the source with the furthest item is first.
+type costHeap []*source
 
-func (c hoarders) Len() int { return len(c) }
-func (c hoarders) Less(i, j int) bool {
-	if a, b := c[i].cost/fair, c[j].cost/fair; a != b {
+func (c costHeap) Len() int { return len(c) }
+func (c costHeap) Less(i, j int) bool {
+	if a, b := c[i].cost/costTolerance, c[j].cost/costTolerance; a != b {
 		return a > b
 	}
 	return bytes.Compare(c[i].items[0].distance[:], c[j].items[0].distance[:]) > 0
 }
 
-func (c hoarders) Swap(i, j int) {
+func (c costHeap) Swap(i, j int) {
 	c[i], c[j] = c[j], c[i]
-	c[i].index, c[j].index = i, j
+	c[i].heapIndex, c[j].heapIndex = i, j
 }
 
-func (c *hoarders) Push(x any) {
+func (c *costHeap) Push(x any) {
 	src := x.(*source)
-	src.index = len(*c)
+	src.heapIndex = len(*c)
 	*c = append(*c, src)
 }
 
-func (c *hoarders) Pop() any {
+func (c *costHeap) Pop() any {
 	last := len(*c) - 1
 	src := (*c)[last]
 	(*c)[last] = nil
 	*c = (*c)[:last]
-	src.index = -1
+	src.heapIndex = -1
 	return src
 }

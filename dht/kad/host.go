@@ -14,8 +14,8 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// newHost makes a host that says nothing that isn't needed. What it runs to be
-// reached is in services.
+// newHost returns a started host with only the protocols that the node needs;
+// see setReachability.
 func (n *Node) newHost(c Config, key crypto.PrivKey) (host.Host, error) {
 	plan, err := n.planHost(c, key)
 	if err != nil {
@@ -28,8 +28,9 @@ func (n *Node) newHost(c Config, key crypto.PrivKey) (host.Host, error) {
 	return h, nil
 }
 
+// planHost returns the parts of the host for a configuration.
 func (n *Node) planHost(c Config, key crypto.PrivKey) (hostPlan, error) {
-	plan := hostPlan{PeerKey: key, DialTimeout: n.dialing}
+	plan := hostPlan{PeerKey: key, DialTimeout: n.dialTimeout}
 	for _, listen := range c.Listen {
 		a, err := ma.NewMultiaddr(listen)
 		if err != nil {
@@ -42,20 +43,20 @@ func (n *Node) planHost(c Config, key crypto.PrivKey) (hostPlan, error) {
 		plan.UDPBlackHoleSuccessCounter = &swarm.BlackHoleSuccessCounter{N: 100, MinSuccesses: 5, Name: "UDP"}
 		plan.IPv6BlackHoleSuccessCounter = &swarm.BlackHoleSuccessCounter{N: 100, MinSuccesses: 5, Name: "IPv6"}
 	} else {
-		// Two peers of a LAN hear of each other at one moment. Dialling each
-		// other from the ports that they listen on, they would make one
-		// connection between them in which both are the client, and fail.
+		// Two peers of a LAN can find each other at the same time. If both dialled
+		// from the port on which they listen, TCP would make one connection in
+		// which both are the client, and the handshake would fail.
 		plan.TCP = []tcp.Option{tcp.DisableReuseport()}
-		// A few dead peers on a small network are no sign that UDP is blocked:
-		// there are no counters.
+		// There are no black hole counters, because a few dead peers in a small
+		// network do not show that UDP is blocked.
 	}
-	n.services(c.Listen, &plan)
-	if n.wire != nil {
-		n.wire(&plan)
+	n.setReachability(c.Listen, &plan)
+	if n.adjustHost != nil {
+		n.adjustHost(&plan)
 	}
 	var err error
 	if n.server {
-		plan.ConnectionGater = gater{n.guard}
+		plan.ConnectionGater = gater{n.limiter}
 		plan.ResourceManager, err = resources()
 	} else {
 		plan.ResourceManager, err = clientResources()
@@ -63,8 +64,8 @@ func (n *Node) planHost(c Config, key crypto.PrivKey) (hostPlan, error) {
 	return plan, err
 }
 
-// publicFilters are the rules of the public network, as go-libp2p-kad-dht's
-// dual DHT sets them for its WAN side.
+// publicFilters returns the filters of the public network, as
+// go-libp2p-kad-dht's dual DHT sets them for its WAN side.
 func publicFilters(h host.Host) []kaddht.Option {
 	return []kaddht.Option{
 		kaddht.QueryFilter(kaddht.PublicQueryFilter),
@@ -77,8 +78,8 @@ func publicFilters(h host.Host) []kaddht.Option {
 	}
 }
 
-// PublicBootstrap lists the bootstrap peers of the public IPFS network, for
-// Config.Bootstrap. Nothing dials them unless they are put there.
+// PublicBootstrap returns the multiaddrs of the bootstrap peers of the public
+// IPFS network, for Config.Bootstrap. The package does not dial them by itself.
 func PublicBootstrap() []string {
 	var addrs []string
 	for _, a := range kaddht.DefaultBootstrapPeers {
@@ -87,7 +88,7 @@ func PublicBootstrap() []string {
 	return addrs
 }
 
-// parseAddrs reads full multiaddrs, and puts those of one peer together.
+// parseAddrs parses multiaddrs that end in /p2p/…, and groups them by peer.
 func parseAddrs(addrs []string) ([]peer.AddrInfo, error) {
 	var all []ma.Multiaddr
 	for _, s := range addrs {
@@ -103,6 +104,7 @@ func parseAddrs(addrs []string) ([]peer.AddrInfo, error) {
 	return peer.AddrInfosFromP2pAddrs(all...)
 }
 
-// Host is the libp2p host that the node runs on, for other protocols beside the
-// DHT's. It ends with the node.
+// Host returns the libp2p host of the node, on which an application can run
+// other protocols. Unless the caller supplied it in Config.Host, it ends with
+// the node.
 func (n *Node) Host() host.Host { return n.host }

@@ -28,12 +28,12 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// lie answers a request other than FIND_NODE.
-type lie func(s network.Stream, req *dht_pb.Message)
+// badAnswer answers a request other than FIND_NODE.
+type badAnswer func(s network.Stream, req *dht_pb.Message)
 
-// startLiar makes a peer that gets into routing tables by answering FIND_NODE,
-// and lies to all else.
-func startLiar(t *testing.T, l lie) []string {
+// startMalicious starts a peer that answers FIND_NODE correctly, so that it
+// gets into routing tables, and other requests by a badAnswer.
+func startMalicious(t *testing.T, answer badAnswer) []string {
 	t.Helper()
 	h := startHost(t)
 	h.SetStreamHandler("/ipfs/lan/kad/1.0.0", func(s network.Stream) {
@@ -51,7 +51,7 @@ func startLiar(t *testing.T, l lie) []string {
 				send(s, dht_pb.NewMessage(dht_pb.Message_FIND_NODE, nil, 0))
 				continue
 			}
-			l(s, req)
+			answer(s, req)
 		}
 	})
 	return stockAddrs(h)
@@ -62,8 +62,9 @@ func send(s network.Stream, m *dht_pb.Message) {
 	_, _ = s.Write(append(binary.AppendUvarint(nil, uint64(len(b))), b...))
 }
 
-// answering is a lie that is at least a message: the request with a record.
-func answering(key string, value []byte) lie {
+// answerWith returns a badAnswer that is a valid message: the request with a
+// record.
+func answerWith(key string, value []byte) badAnswer {
 	return func(s network.Stream, req *dht_pb.Message) {
 		m := dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
 		m.Record = record.MakePutRecord(key, value)
@@ -80,7 +81,7 @@ func randomPeer(t testing.TB) peer.ID {
 	return id
 }
 
-func TestLiarsOnlyGetThemselvesRejected(t *testing.T) {
+func TestOnlyMaliciousAnswersAreRejected(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		honest := startServers(t, 6)
 		k := newKey(t)
@@ -95,30 +96,30 @@ func TestLiarsOnlyGetThemselvesRejected(t *testing.T) {
 		tampered := newest.Bytes()
 		tampered[len(tampered)-1] ^= 1
 		other := sign(t, newKey(t), 9)
-		crowd := dht_pb.NewMessage(dht_pb.Message_GET_VALUE, []byte(key), 0)
+		deadPeers := dht_pb.NewMessage(dht_pb.Message_GET_VALUE, []byte(key), 0)
 		for range 1000 {
-			crowd.CloserPeers = append(crowd.CloserPeers, &dht_pb.Message_Peer{
+			deadPeers.CloserPeers = append(deadPeers.CloserPeers, &dht_pb.Message_Peer{
 				Id: []byte(randomPeer(t)), Addrs: [][]byte{ma.StringCast("/ip4/127.0.0.1/tcp/1").Bytes(), {0xff}, nil},
 			})
 		}
 
-		liars := map[string]struct {
-			lie    lie
+		malicious := map[string]struct {
+			answer badAnswer
 			reason string // in its rejection; "": the peer counts as unreachable
 		}{
-			"tampered":             {answering(key, tampered), "verify"},
-			"rollback":             {answering(key, oldest.Bytes()), "none"}, // if it arrives first, a better one arrives later
-			"other pointer's":      {answering(key, other.Bytes()), "verify"},
-			"other key":            {answering(routingKey(other.Pointer()), other.Bytes()), "another key"},
-			"record over 10 KiB":   {answering(key, make([]byte, pointer.MaxRecord+1)), "over 10240"},
-			"message over 192 KiB": {answering(key, make([]byte, maxMessage)), "over 196608"},
+			"tampered":             {answerWith(key, tampered), "verify"},
+			"rollback":             {answerWith(key, oldest.Bytes()), "none"}, // if it arrives first, a better one arrives later
+			"other pointer's":      {answerWith(key, other.Bytes()), "verify"},
+			"other key":            {answerWith(routingKey(other.Pointer()), other.Bytes()), "another key"},
+			"record over 10 KiB":   {answerWith(key, make([]byte, pointer.MaxRecord+1)), "over 10240"},
+			"message over 192 KiB": {answerWith(key, make([]byte, maxMessage)), "over 196608"},
 			"length of 2^63": {func(s network.Stream, _ *dht_pb.Message) {
 				_, _ = s.Write(binary.AppendUvarint(nil, 1<<63))
 			}, "length"},
 			"garbage": {func(s network.Stream, _ *dht_pb.Message) {
 				_, _ = s.Write(append([]byte{40}, bytes.Repeat([]byte{0xff}, 40)...))
 			}, "malformed"},
-			"empty record": {answering(key, nil), "empty"},
+			"empty record": {answerWith(key, nil), "empty"},
 			"never-ending": {func(s network.Stream, _ *dht_pb.Message) {
 				_, _ = s.Write(binary.AppendUvarint(nil, maxMessage-1))
 				for drip := time.NewTicker(50 * time.Millisecond); ; <-drip.C {
@@ -131,8 +132,8 @@ func TestLiarsOnlyGetThemselvesRejected(t *testing.T) {
 				_, _ = s.Read(make([]byte, 1))
 			}, ""},
 			"resets": {func(s network.Stream, _ *dht_pb.Message) { _ = s.Reset() }, "refused"},
-			"crowd of the dead": {func(s network.Stream, _ *dht_pb.Message) {
-				send(s, crowd)
+			"many dead peers": {func(s network.Stream, _ *dht_pb.Message) {
+				send(s, deadPeers)
 			}, "none"},
 		}
 		client := startNode(t, Config{})
@@ -140,15 +141,15 @@ func TestLiarsOnlyGetThemselvesRejected(t *testing.T) {
 		for _, n := range honest {
 			addrs = append(addrs, n.Addrs()...)
 		}
-		who := map[string]string{}
-		for name, l := range liars {
-			a := startLiar(t, l.lie)
+		nameOf := map[string]string{}
+		for name, l := range malicious {
+			a := startMalicious(t, l.answer)
 			addrs = append(addrs, a...)
-			who[a[0][strings.LastIndex(a[0], "/")+1:]] = name
+			nameOf[a[0][strings.LastIndex(a[0], "/")+1:]] = name
 		}
 		connected, err := client.Join(within(t, 20*time.Second), addrs)
 		require.NoError(t, err)
-		require.Equal(t, len(honest)+len(liars), connected)
+		require.Equal(t, len(honest)+len(malicious), connected)
 
 		r := dht.Resolver{Stores: []dht.Store{client}}
 		res, err := r.Best(within(t, 20*time.Second), p, dht.LevelStrict)
@@ -156,13 +157,13 @@ func TestLiarsOnlyGetThemselvesRejected(t *testing.T) {
 		require.Equal(t, newest.Bytes(), res.Record.Bytes())
 		require.Equal(t, dht.LevelStrict, res.Freshness)
 		require.Equal(t, len(honest), res.Agreed)
-		require.LessOrEqual(t, res.Asked, len(honest)+len(liars)+maxCloser, "a crowd is cut to what one honest answer has")
+		require.LessOrEqual(t, res.Asked, len(honest)+len(malicious)+maxCloser, "the peers of an answer are truncated to the number in an honest one")
 		reasons := map[string]string{}
 		for _, rej := range res.Rejected {
-			require.Contains(t, who, rej.Peer, "only liars are rejected: %s", rej.Reason)
-			reasons[who[rej.Peer]] = rej.Reason
+			require.Contains(t, nameOf, rej.Peer, "an honest peer was rejected: %s", rej.Reason)
+			reasons[nameOf[rej.Peer]] = rej.Reason
 		}
-		for name, l := range liars {
+		for name, l := range malicious {
 			switch l.reason {
 			case "":
 				require.NotContains(t, reasons, name)
@@ -181,16 +182,16 @@ func TestLiarsOnlyGetThemselvesRejected(t *testing.T) {
 		require.ErrorAs(t, short.Unwrap(), &e)
 		require.Equal(t, len(honest), receipt.Stored, "only an echo of the record is an acknowledgement")
 		require.Equal(t, receipt, e.Receipt)
-		require.Equal(t, wanted(len(honest)+len(liars)), e.Want)
+		require.Equal(t, requiredAcks(len(honest)+len(malicious)), e.Want)
 	})
 }
 
-func TestPeersThatNameUsAndThemselvesDontLoop(t *testing.T) {
+func TestPeersThatNameTheNodeAndThemselvesCauseNoLoop(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		server := startServers(t, 1)[0]
 		client := startNode(t, Config{})
 		var echo []byte
-		addrs := startLiar(t, func(s network.Stream, req *dht_pb.Message) {
+		addrs := startMalicious(t, func(s network.Stream, req *dht_pb.Message) {
 			m := dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
 			for range 50 {
 				m.CloserPeers = append(m.CloserPeers,
@@ -207,7 +208,7 @@ func TestPeersThatNameUsAndThemselvesDontLoop(t *testing.T) {
 	})
 }
 
-func TestAServerRefusesWhatItShould(t *testing.T) {
+func TestAServerRefusesInvalidAndOlderRecords(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		server := startServers(t, 1)[0]
 		client := startClient(t, server)
@@ -216,7 +217,7 @@ func TestAServerRefusesWhatItShould(t *testing.T) {
 		to := peer.AddrInfo{ID: server.host.ID()}
 		ctx := within(t, 20*time.Second)
 		key := routingKey(k.Pointer())
-		require.NoError(t, client.store(ctx, to, key, newer.Bytes()))
+		require.NoError(t, client.putTo(ctx, to, key, newer.Bytes()))
 		for name, b := range map[string][]byte{
 			"older":           older.Bytes(),
 			"another's":       sign(t, newKey(t), 3).Bytes(),
@@ -225,14 +226,15 @@ func TestAServerRefusesWhatItShould(t *testing.T) {
 			"truncated":       newer.Bytes()[:100],
 			"nothing at all ": nil,
 		} {
-			require.ErrorIs(t, client.store(ctx, to, key, b), errRefused, name)
+			require.ErrorIs(t, client.putTo(ctx, to, key, b), errRefused, name)
 		}
 		found, _, _ := collect(ctx, client, k.Pointer())
 		require.Equal(t, [][]byte{newer.Bytes()}, found)
 	})
 }
 
-// addSilent puts peers into a node's table that take packets and never answer.
+// addSilent adds peers to a node's routing table that accept packets and never
+// answer.
 func addSilent(t testing.TB, n *Node, count int) {
 	t.Helper()
 	for range count {
@@ -254,7 +256,7 @@ func silentAddr(t testing.TB) ma.Multiaddr {
 	return ma.StringCast("/ip4/127.0.0.1/udp/" + port + "/quic-v1")
 }
 
-func TestSilentPeersDontCostTheirTimeout(t *testing.T) {
+func TestSilentPeersDoNotDelayALookUp(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 24)
 		// With a dial timeout above the bound, only the soft deadline can end the
@@ -297,7 +299,7 @@ func TestKilledPeersAreSkipped(t *testing.T) {
 	})
 }
 
-func TestUnreachableBootstrapIsAClearErrorInTime(t *testing.T) {
+func TestAnUnreachableBootstrapPeerIsReportedInTime(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		for name, addr := range map[string]string{
 			"refuses": "/ip4/127.0.0.1/tcp/1",
@@ -344,21 +346,21 @@ func TestMalformedConfigsAreRefused(t *testing.T) {
 	}
 }
 
-func TestNobodyIsDialledUnasked(t *testing.T) {
+func TestANodeWithoutBootstrapPeersDialsNone(t *testing.T) {
 	for _, network := range []Network{LAN, IPFS} {
 		n := startNode(t, Config{Network: network, Listen: loopback, Server: network == LAN})
 		rec := sign(t, newKey(t), 1)
 		_, err := n.Put(within(t, 5*time.Second), rec.Pointer(), rec.Bytes())
 		require.ErrorIs(t, err, dht.ErrUnreachable)
 		require.Empty(t, n.host.Network().Conns())
-		require.Equal(t, 1, len(n.host.Peerstore().Peers()), "only ourselves")
+		require.Equal(t, 1, len(n.host.Peerstore().Peers()), "only the node itself")
 		require.Len(t, n.Addrs(), 1)
 		require.True(t, strings.HasPrefix(n.Addrs()[0], "/ip4/127.0.0.1/"))
 	}
 	require.NotEmpty(t, PublicBootstrap())
 }
 
-func TestCloseEndsWhatIsRunning(t *testing.T) {
+func TestCloseEndsRunningOperations(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 3)
 		client := startClient(t, nodes[0])
@@ -390,6 +392,6 @@ func TestCloseEndsWhatIsRunning(t *testing.T) {
 		require.ErrorIs(t, err, errClosed)
 		_, err = client.Join(t.Context(), nodes[0].Addrs())
 		require.ErrorIs(t, err, errClosed)
-		require.NoError(t, client.Close(), "twice is fine")
+		require.NoError(t, client.Close(), "Close can be called twice")
 	})
 }

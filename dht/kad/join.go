@@ -19,16 +19,16 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// Join dials peers by full multiaddrs (ending in /p2p/ and the peer ID), and
-// gets to know their neighbours by a walk towards ourselves. It returns how
-// many of the peers answered; none is an error that wraps
-// [dht.ErrUnreachable] and says what each failed of.
+// Join dials peers by multiaddrs that end in /p2p/ and the peer ID, and finds
+// their neighbours by a walk towards the node's own ID. It returns the number
+// of these peers that answered. If there are none, the error wraps
+// [dht.ErrUnreachable] and contains the reason for each peer.
 func (n *Node) Join(ctx context.Context, addrs []string) (connected int, err error) {
 	infos, err := parseAddrs(addrs)
 	if err != nil {
 		return 0, fmt.Errorf("kad: join: %w", err)
 	}
-	ctx, leave, err := n.enter(ctx)
+	ctx, leave, err := n.begin(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -39,44 +39,45 @@ func (n *Node) Join(ctx context.Context, addrs []string) (connected int, err err
 	return connected, nil
 }
 
-// enterBy joins by the bootstrap peers and, where there are some, by the peers
-// that a node before this one knew: side by side, since either may be gone. A
-// node without any entrance knew its peers by their coming, and dials nobody.
-func (n *Node) enterBy(ctx context.Context) {
+// joinAtStart joins through the bootstrap peers and, at the same time, through
+// the known peers of the previous run, since either may be gone. A node without
+// bootstrap peers and without discovery dials no known peers: other peers had
+// connected to it.
+func (n *Node) joinAtStart(ctx context.Context) {
 	var known []peer.AddrInfo
-	if n.durable != nil && (len(n.seeds) > 0 || n.discovery != nil) {
-		known = n.durable.known
+	if n.persistence != nil && (len(n.bootstrap) > 0 || n.discovery != nil) {
+		known = n.persistence.knownPeers
 	}
 	var joining sync.WaitGroup
-	again := errors.New("none")
+	rejoined := errors.New("none") // the error of joining through known peers
 	if len(known) > 0 {
-		joining.Go(func() { _, again = n.join(ctx, known) })
+		joining.Go(func() { _, rejoined = n.join(ctx, known) })
 	}
-	if len(n.seeds) > 0 {
-		_, n.refused = n.join(ctx, n.seeds)
+	if len(n.bootstrap) > 0 {
+		_, n.joinErr = n.join(ctx, n.bootstrap)
 	}
 	joining.Wait()
-	if again == nil {
+	if rejoined == nil {
 		n.log.Info("joined by peers known before", "peers", n.Peers())
 	}
 	switch {
-	case n.refused == nil:
-	case again == nil:
-		n.refused = nil
+	case n.joinErr == nil:
+	case rejoined == nil:
+		n.joinErr = nil
 	default:
-		n.log.Info("not joined", "error", n.refused) // whoever started us asks Refused
+		n.log.Info("not joined", "error", n.joinErr)
 	}
 }
 
-// Refused says why [Start] could not join: of each bootstrap peer what it
-// failed of. Nil if one let us in, or there was none to ask. Being found by
-// others later doesn't change it.
-func (n *Node) Refused() error { return n.refused }
+// JoinError returns the reason why [Start] could not join the network, with the
+// error of each bootstrap peer. It returns nil if a peer answered, or if there
+// was no peer to ask. Peers that connect to the node later do not change it.
+func (n *Node) JoinError() error { return n.joinErr }
 
-// explain says what a person can do something about when a peer let us not in:
-// it is silent, another peer answers at its address, or it is there, but of
-// another network, or no server.
-func (n *Node) explain(ctx context.Context, p peer.ID, err error) error {
+// explainFailure replaces an error of a join by one that the owner can act on:
+// the peer is silent, another peer answers at its address, or the peer belongs
+// to another network or is not a server.
+func (n *Node) explainFailure(ctx context.Context, p peer.ID, err error) error {
 	var mismatch sec.ErrPeerIDMismatch
 	switch {
 	case errors.As(err, &mismatch):
@@ -89,7 +90,8 @@ func (n *Node) explain(ctx context.Context, p peer.ID, err error) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lastDeadline)
 	defer cancel()
-	// A stream like everybody's waits until the peer has said what it speaks.
+	// Unlike Node.call, Host.NewStream waits until the peer has reported its
+	// protocols.
 	if s, serr := n.host.NewStream(ctx, p, n.protocol); serr == nil {
 		_ = s.Reset()
 		return err
@@ -128,21 +130,22 @@ func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, 
 		go func() {
 			r, err := n.query(ctx, peer.AddrInfo{ID: info.ID}, dht_pb.Message_FIND_NODE, self)
 			if s, ok := n.host.Network().(*swarm.Swarm); ok && errors.Is(err, swarm.ErrDialBackoff) {
-				// Somebody, kad-dht itself perhaps, has just tried in vain. We were told to.
+				// Another dial, perhaps by kad-dht, has just failed. An explicit join
+				// dials again.
 				s.Backoff().Clear(info.ID)
 				r, err = n.query(ctx, peer.AddrInfo{ID: info.ID}, dht_pb.Message_FIND_NODE, self)
 			}
 			if err != nil {
-				err = n.explain(ctx, info.ID, err)
+				err = n.explainFailure(ctx, info.ID, err)
 			}
 			outcomes <- outcome{info, r, err}
 		}()
 	}
 	if asked == 0 {
-		return 0, fmt.Errorf("%w: no peers but ourselves to join by", dht.ErrUnreachable)
+		return 0, fmt.Errorf("%w: no peers to join by except this node", dht.ErrUnreachable)
 	}
 	var errs []error
-	w := n.bareWalk(self, dht_pb.Message_FIND_NODE)
+	w := n.newPlainWalk(self, dht_pb.Message_FIND_NODE)
 	for range asked {
 		o := <-outcomes
 		if o.err != nil {
@@ -150,17 +153,17 @@ func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, 
 			continue
 		}
 		connected++
-		w.hear(o.info)
+		w.add(o.info)
 		for _, p := range o.r.closer {
-			w.hear(p)
+			w.add(p)
 		}
 	}
 	if connected == 0 {
 		return 0, fmt.Errorf("%w: %w", dht.ErrUnreachable, errors.Join(errs...))
 	}
-	// Neighbours make the table; that some can't be found is no failure to join.
+	// The walk fills the routing table. Its failure does not fail the join.
 	_ = w.run(ctx, func(e event) bool {
-		n.learn(ctx, e)
+		n.updateTable(ctx, e)
 		return true
 	})
 	return connected, nil

@@ -10,9 +10,10 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// Why a bootstrap peer doesn't let us in is told, within the time: another
-// network, a client, another peer than was meant, one that says nothing, none.
-func TestRefusedSaysWhy(t *testing.T) {
+// JoinError reports in time why a bootstrap peer could not be used: it belongs to
+// another network, is a client, is another peer than expected, is silent, or does
+// not exist.
+func TestJoinErrorReportsTheReason(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		other := startNode(t, Config{Listen: loopback, Server: true, Protocol: "/other/kad/1.0.0"})
 		client := startNode(t, Config{Listen: loopback})
@@ -27,12 +28,12 @@ func TestRefusedSaysWhy(t *testing.T) {
 			began := time.Now()
 			n := startNode(t, Config{Bootstrap: []string{c.addr}})
 			require.LessOrEqual(t, time.Since(began), joinTimeout, name)
-			require.ErrorIs(t, n.Refused(), dht.ErrUnreachable, name)
-			require.ErrorContains(t, n.Refused(), c.reason, name)
-			require.ErrorContains(t, n.Refused(), c.addr[strings.LastIndex(c.addr, "/")+1:], name)
+			require.ErrorIs(t, n.JoinError(), dht.ErrUnreachable, name)
+			require.ErrorContains(t, n.JoinError(), c.reason, name)
+			require.ErrorContains(t, n.JoinError(), c.addr[strings.LastIndex(c.addr, "/")+1:], name)
 		}
 		n := startNode(t, Config{Bootstrap: append(other.Addrs(), right.Addrs()...)})
-		require.NoError(t, n.Refused(), "one is enough")
-		require.NoError(t, right.Refused(), "no peer was asked")
+		require.NoError(t, n.JoinError(), "one is enough")
+		require.NoError(t, right.JoinError(), "no peer was asked")
 	})
 }

@@ -16,40 +16,40 @@ import (
 	disk "github.com/petnames-go/petnames/ledger/durable"
 )
 
-// The journal is what a node keeps on disk: the records that it holds for
-// others and the peers that it knows, so that it comes back as it was. It is a
-// file of entries, each
+// The journal is the file with a server's stored records and known peers, from
+// which a restarted server continues. It is a sequence of entries, each
 //
 //	length of the rest    4 bytes, big-endian
 //	CRC-32C of the rest   4 bytes
 //	kind                  1 byte
 //	fields                each its length (uvarint) and its bytes
 //
-// and is only appended to, until it is twice as long as what it holds; then it
-// is written anew beside itself and renamed, durably. Appending waits for no
-// disk: a process that is killed loses what it took in since the last flush
-// (flushEvery), a power cut what the system had yet to write. Closing makes all
-// of it durable. Others hold copies: that is what a DHT is. The bytes are
-// strangers'; what can't be read is set aside.
+// New entries are appended until the file is twice as long as its current
+// content. Then it is rewritten under a temporary name, synced and renamed.
+// Appending does not sync, because other peers of the DHT have copies of the
+// records: a killed process loses the changes since the last flush
+// (flushEvery), a power cut those that the system had not yet written. Closing
+// syncs the file. The content comes from untrusted peers; an unreadable file
+// is moved aside.
 
 const (
 	entryHead    = 'n' // network, protocol: the first entry
 	entryPut     = 'p' // source, key, value
 	entryDelete  = 'd' // key
-	entryPeers   = 'a' // tag, addresses…: all that are known, each time
+	entryPeers   = 'a' // tag, addresses…: the complete list, each time
 	journalSlack = 1 << 20
 
-	maxEntry = 64 << 10 // bytes
+	maxEntry = 64 << 10 // bytes, without length and checksum
 )
 
-// castagnoli returns the table of the checksums, which package hash/crc32 makes
-// at the first call.
+// castagnoli returns the checksums' table, which package hash/crc32 builds at
+// the first call.
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-// errTorn is a journal that ends, or breaks, in the middle.
-var errTorn = errors.New("damaged")
+// errDamaged is returned for a journal with an incomplete or invalid entry.
+var errDamaged = errors.New("damaged")
 
-// entry is one line of the journal.
+// entry is one entry of the journal.
 type entry struct {
 	kind   byte
 	fields [][]byte
@@ -75,31 +75,31 @@ func (e entry) append(b []byte) []byte {
 	return b
 }
 
-// readEntry reads one entry; io.EOF at the end, errTorn for anything else that
-// isn't whole.
+// readEntry reads one entry. It returns io.EOF at the end and errDamaged for an
+// incomplete or invalid entry.
 func readEntry(r io.Reader) (entry, error) {
 	var head [8]byte
 	if n, err := io.ReadFull(r, head[:]); n == 0 && errors.Is(err, io.EOF) {
 		return entry{}, io.EOF
 	} else if err != nil {
-		return entry{}, fmt.Errorf("%w: %v", errTorn, err) // an EOF here is no end
+		return entry{}, fmt.Errorf("%w: %v", errDamaged, err) // also for an EOF within the entry
 	}
 	length := binary.BigEndian.Uint32(head[:])
 	if length == 0 || length > maxEntry {
-		return entry{}, fmt.Errorf("%w: an entry of %d bytes", errTorn, length)
+		return entry{}, fmt.Errorf("%w: an entry of %d bytes", errDamaged, length)
 	}
 	payload := make([]byte, length)
 	if _, err := io.ReadFull(r, payload); err != nil {
-		return entry{}, fmt.Errorf("%w: %v", errTorn, err)
+		return entry{}, fmt.Errorf("%w: %v", errDamaged, err)
 	}
 	if crc32.Checksum(payload, castagnoli()) != binary.BigEndian.Uint32(head[4:]) {
-		return entry{}, fmt.Errorf("%w: checksum", errTorn)
+		return entry{}, fmt.Errorf("%w: checksum", errDamaged)
 	}
 	e := entry{kind: payload[0]}
 	for rest := payload[1:]; len(rest) > 0; {
 		n, size := binary.Uvarint(rest)
 		if size <= 0 || n > uint64(len(rest)-size) {
-			return entry{}, fmt.Errorf("%w: a field's length", errTorn)
+			return entry{}, fmt.Errorf("%w: a field's length", errDamaged)
 		}
 		e.fields = append(e.fields, rest[size:size+int(n)])
 		rest = rest[size+int(n):]
@@ -107,32 +107,32 @@ func readEntry(r io.Reader) (entry, error) {
 	return e, nil
 }
 
-// journal is an open journal. It is used by one goroutine at a time.
+// journal is an open journal. It is not safe for concurrent use.
 type journal struct {
 	path   string
 	files  disk.FS
-	file   disk.File // nil: to be written anew
+	file   disk.File // nil: the next flush rewrites the journal
 	length int64
 }
 
-// openJournal reads the journal and hands each entry to take, which returns an
-// error for one that it doesn't understand. What is damaged, or of another
-// network (the head's fields), is set aside under a name of its own, and what
-// came before the damage stays. The error says what was set aside; the journal
-// is usable all the same, and is written anew at the next flush.
-func openJournal(path string, head entry, take func(entry) error) (*journal, error) {
-	return openJournalOn(disk.OS{}, path, head, take)
+// openJournal reads the journal and passes each entry to handle, which returns
+// an error for an unknown entry. A journal that is damaged, or of another
+// network (by the head's fields), is moved aside; the entries before the damage
+// have been handled. The error names the new file. The returned journal is
+// usable even with an error, and the next flush then rewrites it.
+func openJournal(path string, head entry, handle func(entry) error) (*journal, error) {
+	return openJournalOn(disk.OS{}, path, head, handle)
 }
 
-func openJournalOn(files disk.FS, path string, head entry, take func(entry) error) (*journal, error) {
+func openJournalOn(files disk.FS, path string, head entry, handle func(entry) error) (*journal, error) {
 	j := &journal{path: path, files: files}
-	unswept := disk.Sweep(files, filepath.Dir(path), j.tempPrefix())
+	sweepErr := disk.Sweep(files, filepath.Dir(path), j.tempPrefix())
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return j, unswept
+		return j, sweepErr
 	}
 	if err == nil {
-		err = readJournal(bufio.NewReader(f), head, take)
+		err = readJournal(bufio.NewReader(f), head, handle)
 		info, serr := f.Stat()
 		if serr == nil {
 			j.length = info.Size()
@@ -144,14 +144,14 @@ func openJournalOn(files disk.FS, path string, head entry, take func(entry) erro
 		if errors.Is(err, errOtherNetwork) {
 			aside = path + ".other"
 		}
-		return j, fmt.Errorf("%q: %w; set aside as %q", path, errors.Join(err, j.setAside(aside)), filepath.Base(aside))
+		return j, fmt.Errorf("%q: %w; set aside as %q", path, errors.Join(err, j.moveAside(aside)), filepath.Base(aside))
 	}
-	return j, errors.Join(unswept, j.reopen())
+	return j, errors.Join(sweepErr, j.reopen())
 }
 
-// setAside links the file to another name. The old name stays until the journal
-// is written anew: a crash before that loses nothing.
-func (j *journal) setAside(aside string) error {
+// moveAside links the file to another name. The old name remains until the
+// journal is rewritten, so that a crash before that loses nothing.
+func (j *journal) moveAside(aside string) error {
 	_ = j.files.Remove(aside) // an earlier one
 	err := j.files.Link(j.path, aside)
 	if err != nil { // a file system without links
@@ -160,6 +160,7 @@ func (j *journal) setAside(aside string) error {
 	return errors.Join(err, j.files.SyncDir(filepath.Dir(j.path)))
 }
 
+// reopen opens the file for appending.
 func (j *journal) reopen() error {
 	file, err := j.files.OpenFile(j.path, os.O_WRONLY|os.O_APPEND)
 	if err == nil {
@@ -170,33 +171,37 @@ func (j *journal) reopen() error {
 
 func (j *journal) tempPrefix() string { return "." + filepath.Base(j.path) + "-" }
 
+// errOtherNetwork is returned for a journal or a peer of another network.
 var errOtherNetwork = errors.New("of another network")
 
-func readJournal(r io.Reader, head entry, take func(entry) error) error {
+// readJournal reads entries up to the end and passes each to handle, except the
+// head, which must have the given fields.
+func readJournal(r io.Reader, head entry, handle func(entry) error) error {
 	for first := true; ; first = false {
 		e, err := readEntry(r)
 		switch {
 		case errors.Is(err, io.EOF) && !first:
 			return nil
 		case errors.Is(err, io.EOF):
-			return fmt.Errorf("%w: empty", errTorn)
+			return fmt.Errorf("%w: empty", errDamaged)
 		case err != nil:
 			return err
 		case first && e.kind != entryHead:
-			return fmt.Errorf("%w: no head", errTorn)
+			return fmt.Errorf("%w: no head", errDamaged)
 		case first && !slices.EqualFunc(e.fields, head.fields, slices.Equal):
 			return errOtherNetwork
 		case first:
 			continue
 		}
-		if err := take(e); err != nil {
+		if err := handle(e); err != nil {
 			return err
 		}
 	}
 }
 
-// flush appends changes, or writes all that there is anew: after a failure, and
-// when the file has grown too long for it.
+// flush appends changes. It rewrites the whole journal instead, from the
+// entries that all returns, after a failure and when the file is too long for
+// the bytes held.
 func (j *journal) flush(changes []entry, held int, all func() []entry) error {
 	if j.file != nil && j.length <= 2*int64(held)+journalSlack {
 		n, err := writeEntries(j.file, changes)
@@ -204,7 +209,7 @@ func (j *journal) flush(changes []entry, held int, all func() []entry) error {
 		if err == nil {
 			return nil
 		}
-		// Half an entry may stand at its end: nothing can follow it.
+		// The file may end in an incomplete entry, so nothing can be appended.
 		err = errors.Join(err, j.file.Close())
 		j.file = nil
 		return err
@@ -212,8 +217,9 @@ func (j *journal) flush(changes []entry, held int, all func() []entry) error {
 	return j.rewrite(all())
 }
 
+// rewrite replaces the file by one with these entries, durably.
 func (j *journal) rewrite(all []entry) error {
-	if j.file != nil { // Windows replaces no file that is open
+	if j.file != nil { // Windows cannot replace an open file
 		err := j.file.Close()
 		if j.file = nil; err != nil {
 			return err
@@ -227,19 +233,20 @@ func (j *journal) rewrite(all []entry) error {
 	return j.reopen()
 }
 
-// journalContent is a whole journal to be written.
+// journalContent writes a whole journal.
 type journalContent struct {
 	entries []entry
-	length  int64 // of what was written
+	length  int64 // bytes written
 }
 
-// WriteTo is io.WriterTo's.
+// WriteTo implements io.WriterTo.
 func (c *journalContent) WriteTo(w io.Writer) (n int64, err error) {
 	c.length, err = writeEntries(w, c.entries)
 	return c.length, err
 }
 
-// writeEntries writes entries, some at a time, and says how many bytes they are.
+// writeEntries writes entries in groups of about maxEntry bytes and returns the
+// number of bytes written.
 func writeEntries(w io.Writer, entries []entry) (length int64, err error) {
 	var b []byte
 	for i, e := range entries {
@@ -256,7 +263,7 @@ func writeEntries(w io.Writer, entries []entry) (length int64, err error) {
 	return length, nil
 }
 
-// close makes what was written durable.
+// close syncs and closes the file.
 func (j *journal) close() error {
 	if j.file == nil {
 		return nil

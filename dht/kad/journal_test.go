@@ -45,13 +45,13 @@ func someEntries() []entry {
 	}
 }
 
-// Cut anywhere, the journal gives what was whole before the cut; flipped
-// anywhere, what came before the flip; and it is usable afterwards, with the
-// damaged file set aside.
+// A journal that is truncated at any byte yields the entries that are complete,
+// and one with any bit flipped the entries before it. It is usable afterwards,
+// and the damaged file is set aside.
 func TestJournalCutAndFlippedAnywhere(t *testing.T) {
 	entries := someEntries()
 	whole := journalBytes(entries...)
-	before := func(at int) (n int) { // whole entries after the head, up to a byte
+	before := func(at int) (n int) { // complete entries after the head, up to a byte
 		for n = len(entries); n > 0 && len(journalBytes(entries[:n]...)) > at; n-- {
 		}
 		return max(0, n-1)
@@ -66,7 +66,7 @@ func TestJournalCutAndFlippedAnywhere(t *testing.T) {
 			require.Equal(t, entries[i+1], e)
 		}
 		if at%20 != 0 {
-			return // the file's part is the same, and is slow on a disk
+			return // the remaining part is equal for all cases, and slow on a disk
 		}
 		require.NoError(t, os.WriteFile(path, b, 0o600))
 		_ = os.Remove(path + ".damaged")
@@ -103,7 +103,7 @@ func TestJournalCutAndFlippedAnywhere(t *testing.T) {
 	}
 }
 
-// What another network's node kept is not given to this one.
+// A node does not read the journal of another network's node.
 func TestJournalOfAnotherNetwork(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dht.db")
 	require.NoError(t, os.WriteFile(path, journalBytes(someEntries()...), 0o600))
@@ -116,9 +116,9 @@ func TestJournalOfAnotherNetwork(t *testing.T) {
 	require.NoError(t, j.close())
 }
 
-// The journal grows no longer than twice what it holds, and some slack; and a
-// write that fails, as on a full disk, costs nothing once there is room.
-func TestJournalIsWrittenAnew(t *testing.T) {
+// The journal is at most twice as long as its content, plus a constant. After a
+// failed write, as on a full disk, the next flush loses nothing.
+func TestTheJournalIsRewritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dht.db")
 	j, err := openJournal(path, testHead, nil)
 	require.NoError(t, err)
@@ -132,7 +132,7 @@ func TestJournalIsWrittenAnew(t *testing.T) {
 	}
 	require.NoError(t, j.file.Close()) // every write fails from here on
 	require.Error(t, j.flush([]entry{put}, 10_000, all))
-	require.NoError(t, j.flush(nil, 10_000, all), "and is made up for at the next turn")
+	require.NoError(t, j.flush(nil, 10_000, all), "the next flush writes everything")
 	require.NoError(t, j.close())
 	n := 0
 	_, err = openJournal(path, testHead, func(entry) error { n++; return nil })
@@ -167,7 +167,7 @@ func TestLengthsInAJournal(t *testing.T) {
 	}{
 		"as long as may be":         {entryOf(field(maxEntry)), true, 0},
 		"a byte longer":             {entryOf(field(maxEntry + 1)), false, 8},
-		"as long as can be said":    {rawEntry(math.MaxUint32, field(100)), false, 8},
+		"the largest length":        {rawEntry(math.MaxUint32, field(100)), false, 8},
 		"nothing":                   {entryOf(nil), false, 8},
 		"a kind alone":              {entryOf([]byte{entryDelete}), true, 0},
 		"longer than what is there": {rawEntry(101, field(100)), false, 109},
@@ -191,12 +191,12 @@ func TestLengthsInAJournal(t *testing.T) {
 			require.Equal(t, testHead, e)
 			continue
 		}
-		require.ErrorIs(t, err, errTorn, name)
+		require.ErrorIs(t, err, errDamaged, name)
 		require.LessOrEqual(t, int(r.Size())-r.Len(), c.read, name)
 	}
 	// An incomplete entry at the end is damage, too.
 	_, err := readEntry(bytes.NewReader(rawEntry(101, field(100))))
-	require.ErrorIs(t, err, errTorn)
+	require.ErrorIs(t, err, errDamaged)
 	_, err = readEntry(bytes.NewReader(nil))
 	require.ErrorIs(t, err, io.EOF)
 }
@@ -215,8 +215,8 @@ func TestTheLargestEntriesCanBeRead(t *testing.T) {
 		_, _ = n.dht.RoutingTable().TryAddPeer(info.ID, true, false) // until its bucket is full
 	}
 	require.Greater(t, n.Peers(), maxKnown)
-	known := n.acquaintances()
-	require.Equal(t, n.tag(), known[0])
+	known := n.peersToSave()
+	require.Equal(t, n.networkTag(), known[0])
 	size := 0
 	peers := map[string]int{}
 	for _, text := range known[1:] {
@@ -233,12 +233,12 @@ func TestTheLargestEntriesCanBeRead(t *testing.T) {
 		n.host.Peerstore().ClearAddrs(id)
 		n.host.Peerstore().AddAddr(id, ma.StringCast("/ip4/192.168.1.1/tcp/1"), peerstore.PermanentAddrTTL)
 	}
-	require.Len(t, n.acquaintances(), 1+maxKnown)
+	require.Len(t, n.peersToSave(), 1+maxKnown)
 
-	require.NoError(t, n.held.Put(t.Context(), datastore.NewKey("/ipns/"+strings.Repeat("k", 100)), make([]byte, maxRequest)))
+	require.NoError(t, n.store.Put(t.Context(), datastore.NewKey("/ipns/"+strings.Repeat("k", 100)), make([]byte, maxRequest)))
 	entries := []entry{newEntry(entryPeers, known...)}
-	for name := range n.held.items {
-		entries = append(entries, n.held.entry(name))
+	for name := range n.store.items {
+		entries = append(entries, n.store.entry(name))
 	}
 	r := bytes.NewReader(journalBytes(entries...))
 	for _, want := range entries {
@@ -255,25 +255,25 @@ func TestKnownPeersOfAJournalAreBounded(t *testing.T) {
 	for range maxKnown + 10 {
 		addrs = append(addrs, "/ip4/127.0.0.1/tcp/1/p2p/"+randomPeer(t).String())
 	}
-	remembered := func(fields ...string) []peer.AddrInfo {
+	knownPeers := func(fields ...string) []peer.AddrInfo {
 		n, err := configure(Config{Server: true})
 		require.NoError(t, err)
 		path := filepath.Join(t.TempDir(), "dht.db")
-		m := &durable{node: n}
+		m := &persistence{node: n}
 		require.NoError(t, os.WriteFile(path, journalBytes(m.head(), newEntry(entryPeers, fields...)), 0o600))
-		m, err = n.remember(path)
+		m, err = n.openPersistence(path)
 		require.NoError(t, err)
-		n.durable = m
-		require.NoError(t, n.forget())
-		return m.known
+		n.persistence = m
+		require.NoError(t, n.closePersistence())
+		return m.knownPeers
 	}
 	n, err := configure(Config{Server: true})
 	require.NoError(t, err)
-	require.Len(t, remembered(append([]string{n.tag()}, addrs...)...), maxKnown)
-	require.Len(t, remembered(n.tag(), addrs[0]), 1)
-	require.Empty(t, remembered("another tag", addrs[0]))
-	require.Empty(t, remembered(n.tag(), addrs[0], "/ip4/127.0.0.1/tcp/1"))
-	require.Empty(t, remembered(n.tag()))
+	require.Len(t, knownPeers(append([]string{n.networkTag()}, addrs...)...), maxKnown)
+	require.Len(t, knownPeers(n.networkTag(), addrs[0]), 1)
+	require.Empty(t, knownPeers("another tag", addrs[0]))
+	require.Empty(t, knownPeers(n.networkTag(), addrs[0], "/ip4/127.0.0.1/tcp/1"))
+	require.Empty(t, knownPeers(n.networkTag()))
 }
 
 // A complete entry of an unknown kind, or with other fields than its kind has,
@@ -286,20 +286,21 @@ func TestUnknownEntriesAreDamage(t *testing.T) {
 		n, err := configure(Config{Server: true})
 		require.NoError(t, err)
 		path := filepath.Join(t.TempDir(), "dht.db")
-		m := &durable{node: n}
+		m := &persistence{node: n}
 		b := journalBytes(m.head(), newEntry(entryPut, "a", "/ipns/before", "value"), e, newEntry(entryPut, "a", "/ipns/after", "value"))
 		require.NoError(t, os.WriteFile(path, b, 0o600))
-		n.durable, err = n.remember(path)
+		n.persistence, err = n.openPersistence(path)
 		require.NoError(t, err)
-		require.Contains(t, n.held.items, "/ipns/before")
-		require.NotContains(t, n.held.items, "/ipns/after", "kind %q with %d fields", e.kind, len(e.fields))
+		require.Contains(t, n.store.items, "/ipns/before")
+		require.NotContains(t, n.store.items, "/ipns/after", "kind %q with %d fields", e.kind, len(e.fields))
 		require.FileExists(t, path+".damaged")
-		require.NoError(t, n.forget())
+		require.NoError(t, n.closePersistence())
 	}
 }
 
-// FuzzJournal: bytes of strangers, or of a broken disk, end in entries or in an
-// error, never in a panic; what was read is written back to the same bytes.
+// FuzzJournal reads any bytes, which a peer or a broken disk may have caused, as
+// entries or as an error, without a panic. The entries are written back to the
+// same bytes.
 func FuzzJournal(f *testing.F) {
 	f.Add(journalBytes(someEntries()...))
 	f.Add(journalBytes(testHead)[:9])
@@ -311,7 +312,7 @@ func FuzzJournal(f *testing.F) {
 			e, err := readEntry(r)
 			if err != nil {
 				if !errors.Is(err, io.EOF) {
-					require.ErrorIs(t, err, errTorn)
+					require.ErrorIs(t, err, errDamaged)
 				}
 				break
 			}
@@ -327,9 +328,9 @@ func FuzzJournal(f *testing.F) {
 	})
 }
 
-// A node that was stopped comes back with what it held for others and, though
-// its bootstrap peer is gone, into its network; one with a damaged file comes
-// back empty-handed, says so, and serves.
+// A restarted node has the records that it had stored for others and, although
+// its bootstrap peer is gone, joins its network again. A node with a damaged file
+// starts without them, logs that, and serves.
 func TestRestartKeepsRecordsAndPeers(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "dht.db")
@@ -349,13 +350,13 @@ func TestRestartKeepsRecordsAndPeers(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, n.Status().Held)
 		require.NoError(t, n.Close())
-		require.NoError(t, n.Close(), "and once more")
+		require.NoError(t, n.Close(), "Close can be called twice")
 		require.NoError(t, entrance.Close())
 
 		n = startNode(t, c)
 		require.Equal(t, 1, n.Status().Held)
-		require.GreaterOrEqual(t, n.Peers(), 4, "it re-entered by the peers that it knew")
-		require.NoError(t, n.Refused())
+		require.GreaterOrEqual(t, n.Peers(), 4, "it joined again through known peers")
+		require.NoError(t, n.JoinError())
 		held, err := n.local.Get(t.Context(), routingKey(k.Pointer()))
 		require.NoError(t, err)
 		require.Equal(t, rec.Bytes(), held.GetValue())
@@ -373,10 +374,10 @@ func TestRestartKeepsRecordsAndPeers(t *testing.T) {
 		require.NoError(t, err)
 		b[len(b)/2] ^= 1
 		require.NoError(t, os.WriteFile(file, b, 0o600))
-		var told bytes.Buffer
-		c.Logger = slog.New(slog.NewTextHandler(&told, nil))
+		var logged bytes.Buffer
+		c.Logger = slog.New(slog.NewTextHandler(&logged, nil))
 		n = startNode(t, c)
-		require.Contains(t, told.String(), "damaged")
+		require.Contains(t, logged.String(), "damaged")
 		_, err = startClient(t, n).Put(within(t, 10*time.Second), k.Pointer(), rec.Bytes())
 		require.NoError(t, err)
 		require.NoError(t, n.Close())
@@ -402,7 +403,7 @@ func TestTheLastPeersAreWritten(t *testing.T) {
 		written := func() (peers []string) {
 			b, err := os.ReadFile(file)
 			require.NoError(t, err)
-			require.NoError(t, readJournal(bytes.NewReader(b), n.durable.head(), func(e entry) error {
+			require.NoError(t, readJournal(bytes.NewReader(b), n.persistence.head(), func(e entry) error {
 				if e.kind == entryPeers {
 					peers = nil
 					for _, f := range e.fields[1:] {
@@ -422,8 +423,8 @@ func TestTheLastPeersAreWritten(t *testing.T) {
 	})
 }
 
-// A record that expired while the node was down is gone when it is back.
-func TestRestartCollectsTheExpired(t *testing.T) {
+// A record that expired while the node was stopped is removed at the restart.
+func TestARestartRemovesExpiredRecords(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "dht.db")
 		now := time.Now()
@@ -442,7 +443,7 @@ func TestRestartCollectsTheExpired(t *testing.T) {
 		b, err := os.ReadFile(file)
 		require.NoError(t, err)
 		deleted := false
-		require.NoError(t, readJournal(bytes.NewReader(b), n.durable.head(), func(e entry) error {
+		require.NoError(t, readJournal(bytes.NewReader(b), n.persistence.head(), func(e entry) error {
 			deleted = deleted || e.kind == entryDelete
 			return nil
 		}))
@@ -450,16 +451,16 @@ func TestRestartCollectsTheExpired(t *testing.T) {
 	})
 }
 
-// What a killed node had flushed is there: a flush is no promise to the disk,
-// but the system has it.
-func TestKilledNodeKeepsWhatWasFlushed(t *testing.T) {
+// A node that was killed has what it had flushed: a flush does not sync the file,
+// but the system has the data.
+func TestAKilledNodeHasWhatWasFlushed(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "dht.db")
 		c := Config{Key: peerKey(t), Listen: loopback, Server: true, File: file}
 		n := startNode(t, c)
-		require.NoError(t, storeAs(t, n.held, "stranger", "flushed", 100))
-		require.NoError(t, n.durable.flush())
-		require.NoError(t, storeAs(t, n.held, "stranger", "not flushed", 100))
+		require.NoError(t, storeAs(t, n.store, "other peer", "flushed", 100))
+		require.NoError(t, n.persistence.flush())
+		require.NoError(t, storeAs(t, n.store, "other peer", "not flushed", 100))
 		b, err := os.ReadFile(file) // the file content after a crash
 		require.NoError(t, err)
 		file = filepath.Join(t.TempDir(), "dht.db")
@@ -467,8 +468,8 @@ func TestKilledNodeKeepsWhatWasFlushed(t *testing.T) {
 		c.File = file
 		c.Key = peerKey(t)
 		again := startNode(t, c)
-		require.True(t, holds(again.held, "flushed"))
-		require.False(t, holds(again.held, "not flushed"))
+		require.True(t, holds(again.store, "flushed"))
+		require.False(t, holds(again.store, "not flushed"))
 	})
 }
 

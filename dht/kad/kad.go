@@ -1,22 +1,27 @@
-// Package kad is a node of the libp2p Kademlia DHT: a [dht.Store] whose peers
-// are strangers.
+// Package kad runs a node of the libp2p Kademlia DHT. The node is a [dht.Store]
+// of untrusted peers.
 //
-// The node is an unmodified go-libp2p-kad-dht: its routing table, its handlers
-// and its validation of what others store with us. Only putting and getting
-// are done by a walk of this package's own, over the same messages, because
-// kad-dht's PutValue returns nil when every put failed, and waits 5 s for each
-// silent peer. Any node of the same protocol (Kubo's, say) takes part.
+// Start a node with [Start], store a record with [Node.Put], and look one up
+// with a [dht.Resolver] or with [Node.Get]:
 //
-//	node, err := kad.Start(ctx, kad.Config{Bootstrap: []string{"/ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…"}})
+//	node, err := kad.Start(ctx, kad.Config{
+//		Bootstrap: []string{"/ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…"},
+//	})
 //	defer node.Close()
 //	receipt, err := node.Put(ctx, record.Pointer(), record.Bytes())
 //
-// Nothing here is private: peers see which pointer is asked for or published,
-// and from which address.
+// The node is an unmodified go-libp2p-kad-dht: its routing table, its handlers,
+// and its validation of the records that peers store. Only Put and Get use
+// walks of this package, over the same messages, because kad-dht's PutValue
+// returns nil when every put failed, and waits 5 s for each silent peer. Any
+// node of the same protocol, such as Kubo's, can be a peer.
+//
+// Look-ups and puts are not private: peers see which pointer is requested or
+// published, and from which address.
 //
 // Sources: Maymounkov and Mazières, "Kademlia" (2002); libp2p's kad-dht
-// specification; the IPNS specification for the routing key, "/ipns/" and the
-// multihash.
+// specification; the IPNS specification for the routing key, which is "/ipns/"
+// and the multihash.
 package kad
 
 import (
@@ -42,15 +47,16 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Network says which peers a node belongs to.
+// Network is the network to which a node belongs.
 type Network string
 
 const (
-	// LAN is private peers and local networks, over /ipfs/lan/kad/1.0.0. Peers
-	// may have any address; those that go by DNS or a relay are passed over.
+	// LAN is a network of private peers or a local network, over
+	// /ipfs/lan/kad/1.0.0. Peers may have any IP address. Addresses that need DNS
+	// or a relay are ignored.
 	LAN Network = "lan"
-	// IPFS is the public Amino DHT, over /ipfs/kad/1.0.0. Peers without a
-	// public address are passed over, as the network's rules have it.
+	// IPFS is the public Amino DHT, over /ipfs/kad/1.0.0. Peers without a public
+	// address are ignored, as the rules of that network require.
 	IPFS Network = "ipfs"
 )
 
@@ -59,67 +65,67 @@ const (
 	joinTimeout        = 5 * time.Second
 )
 
-// Config is a node's configuration. The zero value is a client of a LAN that
-// knows nobody yet.
+// Config is the configuration of a node. The zero value is a client of a LAN
+// without bootstrap peers.
 type Config struct {
-	Key         crypto.Signer    // the peer key, Ed25519; nil: a throw-away one
+	Key         crypto.Signer    // the peer key, Ed25519; nil: a throw-away key
 	Listen      []string         // multiaddrs, TCP and QUIC; nil: dial only
-	Server      bool             // answer others, and store for them. On IPFS: once others can reach us
-	Bootstrap   []string         // multiaddrs ending in /p2p/…; nil: nobody. For IPFS see PublicBootstrap
+	Server      bool             // serve requests and store records; on IPFS only while peers can reach the node
+	Bootstrap   []string         // multiaddrs that end in /p2p/…; nil: none. For IPFS see PublicBootstrap
 	Network     Network          // "": LAN
-	Discover    bool             // look for peers of the local network by multicast DNS, and be found if listening
-	Protocol    string           // overrides the network's protocol, such as "/ours/kad/1.0.0"
-	Relays      []string         // multiaddrs ending in /p2p/…, for a server of IPFS that can't be reached; nil: any it finds
-	File        string           // keeps what a server stores, and the peers it knows; one node at a time. "": memory only
-	DialTimeout time.Duration    // for one peer; 0: 1 s
-	Timeout     time.Duration    // the hard end of one request, dial and all; 0: 2.5 s
-	Now         func() time.Time // by which records expire; nil: time.Now
+	Discover    bool             // find peers by multicast DNS; a node that listens also announces itself
+	Protocol    string           // replaces the network's protocol, for example "/ours/kad/1.0.0"
+	Relays      []string         // multiaddrs that end in /p2p/…, for an unreachable server; nil: any found
+	File        string           // records and peers of a server; one node at a time. "": memory only
+	DialTimeout time.Duration    // of one peer; 0: 1 s
+	Timeout     time.Duration    // of one request, including the dial; 0: 2.5 s
+	Now         func() time.Time // the clock by which records expire; nil: time.Now
 	Logger      *slog.Logger     // nil: nothing is logged
 
-	// Host, if set, is run on instead of a host of our own; it stays the
-	// caller's to close. Key, Listen and part of DialTimeout (what the host was
-	// made with) are the host's business then.
+	// Host is the host to use; nil: the node creates one. The caller closes it.
+	// The node then ignores Key, Listen and File, and does not change the dial timeouts
+	// with which the host was created.
 	Host host.Host
 
-	// wire changes the plan of each host that the node makes: for the simulated
-	// network of the tests. nil: it stays
-	wire func(*hostPlan)
+	// adjustHost changes the plan of each host that the node creates. Tests use
+	// it to connect hosts to a simulated network.
+	adjustHost func(*hostPlan)
 }
 
 // Node is a running node. Its methods are safe for concurrent use.
 type Node struct {
-	host     host.Host
-	borrowed bool // the host is the caller's
-	dht      *kaddht.IpfsDHT
-	local    *records.ValueStore // what peers stored with us; nil for clients
-	held     *heldStore          // where local has it
-	guard    *guard
-	durable  *durable // nil: nothing outlives the node
-	protocol protocol.ID
-	network  Network
-	server   bool
-	dialing  time.Duration
-	timeout  time.Duration   // of one request
-	wire     func(*hostPlan) // from Config.wire
-	seeds    []peer.AddrInfo // from Config.Bootstrap
-	relay    []peer.AddrInfo // from Config.Relays
-	now      func() time.Time
-	log      *slog.Logger
+	host         host.Host
+	externalHost bool // the caller closes the host
+	dht          *kaddht.IpfsDHT
+	local        *records.ValueStore // records that peers or this node stored; nil for clients
+	store        *boundedStore       // the datastore of local
+	limiter      *limiter
+	persistence  *persistence // nil: nothing is written to disk
+	protocol     protocol.ID
+	network      Network
+	server       bool
+	dialTimeout  time.Duration
+	timeout      time.Duration   // of one request
+	adjustHost   func(*hostPlan) // from Config.wire
+	bootstrap    []peer.AddrInfo // from Config.Bootstrap
+	staticRelays []peer.AddrInfo // from Config.Relays
+	now          func() time.Time
+	log          *slog.Logger
 
-	sampler   sampler       // of the network's size
-	memory    memory        // of who held what
-	discovery *discovery    // nil: none
-	running   chan struct{} // closed when the DHT is there
-	refused   error         // why Start's joining failed; nil: it didn't
+	sampler     sampler // of the network's size
+	holderCache holderCache
+	discovery   *discovery    // nil: none
+	dhtStarted  chan struct{} // closed when dht is set
+	joinErr     error         // why Start could not join; nil: it joined, or there were no bootstrap peers
 
-	chores sync.WaitGroup  // what a server does of itself
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	mu     sync.Mutex
-	closed bool
-	firsts map[pointer.Pointer][]string // who acknowledged my puts first
-	active int                          // calls, and what they left in the background
-	idle   chan struct{}                // closed when active falls to 0; nil if nobody waits
+	background sync.WaitGroup  // periodic work of a server
+	ctx        context.Context // ends with Close
+	cancel     context.CancelFunc
+	mu         sync.Mutex
+	closed     bool
+	firstAcks  map[pointer.Pointer][]string // IDs of the peers that acknowledged a put first
+	active     int                          // operations in progress, including their background work
+	idle       chan struct{}                // closed when active becomes 0; nil: no call of Wait is blocked
 }
 
 var (
@@ -127,11 +133,12 @@ var (
 	_ dht.Thorough = (*Node)(nil)
 )
 
-// Start starts a node and joins by the bootstrap peers, for at most 5 s; a
-// client that discovers waits as long for its first peer. Nobody answering is
-// no error: Put and Get try the bootstrap peers again, and fail with
-// [dht.ErrUnreachable] while there is nobody. The context bounds the start
-// alone; Close ends the node.
+// Start starts a node and joins the network through the bootstrap peers, for at
+// most 5 s. A client with Config.Discover waits up to the same deadline for its
+// first peer. It is no error if no peer answers: Put and Get try the bootstrap
+// peers again, and return [dht.ErrUnreachable] while there is no peer.
+// [Node.JoinError] reports why no bootstrap peer could be used. The context
+// bounds the start only; Close ends the node.
 func Start(ctx context.Context, c Config) (*Node, error) {
 	n, err := start(c)
 	if err != nil {
@@ -144,9 +151,9 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 			return nil, errors.Join(fmt.Errorf("kad: searching the local network: %w", err), n.Close())
 		}
 	}
-	n.enterBy(ctx)
+	n.joinAtStart(ctx)
 	if c.Discover && !c.Server && n.Peers() == 0 {
-		select { // a client is of no use before somebody is found
+		select { // a client cannot do anything without a peer
 		case <-n.discovery.found:
 		case <-ctx.Done():
 		}
@@ -160,8 +167,8 @@ func start(c Config) (*Node, error) {
 		return nil, err
 	}
 	if c.Host != nil {
-		n.borrowed = true
-		n.held.place(c.Host.ID())
+		n.externalHost = true
+		n.store.setNode(c.Host.ID())
 		return n, n.runOn(c.Host)
 	}
 	if c.Key == nil {
@@ -176,24 +183,24 @@ func start(c Config) (*Node, error) {
 		return nil, err
 	}
 	if c.File != "" && c.Server {
-		n.held.place(id)
-		if n.durable, err = n.remember(c.File); err != nil {
+		n.store.setNode(id)
+		if n.persistence, err = n.openPersistence(c.File); err != nil {
 			return nil, err
 		}
 	}
 	h, err := n.newHost(c, key)
 	if err != nil {
-		return nil, errors.Join(err, n.forget())
+		return nil, errors.Join(err, n.closePersistence())
 	}
 	if err := n.runOn(h); err != nil {
-		return nil, errors.Join(err, h.Close(), n.forget())
+		return nil, errors.Join(err, h.Close(), n.closePersistence())
 	}
 	return n, nil
 }
 
-// configure checks a configuration and fills in what it leaves open.
+// configure checks a configuration and applies the defaults.
 func configure(c Config) (_ *Node, err error) {
-	n := &Node{server: c.Server, dialing: c.DialTimeout, timeout: c.Timeout, wire: c.wire, now: c.Now, log: c.Logger, network: c.Network}
+	n := &Node{server: c.Server, dialTimeout: c.DialTimeout, timeout: c.Timeout, adjustHost: c.adjustHost, now: c.Now, log: c.Logger, network: c.Network}
 	switch n.network {
 	case LAN, "":
 		n.network, n.protocol = LAN, "/ipfs/lan/kad/1.0.0"
@@ -208,8 +215,8 @@ func configure(c Config) (_ *Node, err error) {
 	if n.timeout <= 0 {
 		n.timeout = requestTimeout
 	}
-	if n.dialing <= 0 {
-		n.dialing = defaultDialTimeout
+	if n.dialTimeout <= 0 {
+		n.dialTimeout = defaultDialTimeout
 	}
 	if n.now == nil {
 		n.now = time.Now
@@ -217,57 +224,57 @@ func configure(c Config) (_ *Node, err error) {
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
-	if n.seeds, err = parseAddrs(c.Bootstrap); err != nil {
+	if n.bootstrap, err = parseAddrs(c.Bootstrap); err != nil {
 		return nil, err
 	}
-	if n.relay, err = parseAddrs(c.Relays); err != nil {
+	if n.staticRelays, err = parseAddrs(c.Relays); err != nil {
 		return nil, err
 	}
-	n.running = make(chan struct{})
-	n.held = newHeldStore(maxHeld, n.now)
-	n.guard = newGuard(defaultLimits, n.log, n.held)
+	n.dhtStarted = make(chan struct{})
+	n.store = newBoundedStore(maxHeld, n.now)
+	n.limiter = newLimiter(defaultLimits, n.log, n.store)
 	return n, nil
 }
 
-// runOn starts the DHT on the host, which is closed with the node.
+// runOn starts the DHT on a host.
 func (n *Node) runOn(h host.Host) (err error) {
 	validator := record.NamespacedValidator{
 		"ipns": ipns.Validator{KeyBook: h.Peerstore()},
 		"pk":   record.PublicKeyValidator{},
 	}
-	n.held.place(h.ID())
-	n.guard.hangUp = n.hangUp
-	providers := newHeldStore(maxProviders, n.now)
-	providers.place(h.ID())
+	n.store.setNode(h.ID())
+	n.limiter.disconnect = n.disconnectPeer
+	providers := newBoundedStore(maxProviders, n.now)
+	providers.setNode(h.ID())
 	options := []kaddht.Option{
 		kaddht.V1ProtocolOverride(n.protocol),
 		kaddht.Validator(validator),
-		kaddht.ValueDatastore(n.held),
+		kaddht.ValueDatastore(n.store),
 		kaddht.ProviderDatastore(providers),
 		kaddht.ValueGCInterval(time.Hour),
-		kaddht.OnRequestHook(n.guard.request),
+		kaddht.OnRequestHook(n.limiter.request),
 		kaddht.Mode(mode(n.server, n.network)),
-		kaddht.BootstrapPeers(n.seeds...),
+		kaddht.BootstrapPeers(n.bootstrap...),
 	}
 	if !n.server {
-		// It would spend more on its table than on what it is there for; every
-		// walk refreshes a part.
+		// The refresh would cost a client more requests than its operations do,
+		// and every walk refreshes a part of the table.
 		options = append(options, kaddht.DisableAutoRefresh())
 	}
 	if n.network == IPFS {
 		options = append(options, publicFilters(h)...)
 	}
 	n.host = h
-	if n.dht, err = kaddht.New(guardedHost{h, n.guard}, options...); err != nil {
+	if n.dht, err = kaddht.New(limitedHost{h, n.limiter}, options...); err != nil {
 		return err
 	}
-	close(n.running)
+	close(n.dhtStarted)
 	if n.server {
-		n.local = records.NewValueStore(n.held, validator, amino.DefaultMaxRecordAge)
+		n.local = records.NewValueStore(n.store, validator, amino.DefaultMaxRecordAge)
 	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if n.server {
-		n.chores.Go(n.keepSampling)
+		n.background.Go(n.runSampling)
 	}
 	return nil
 }
@@ -277,17 +284,17 @@ func mode(server bool, network Network) kaddht.ModeOpt {
 	case !server:
 		return kaddht.ModeClient
 	case network == IPFS:
-		// A server that nobody can reach costs the whole network time.
+		// An unreachable server would cost every other peer dial timeouts.
 		return kaddht.ModeAuto
 	}
 	return kaddht.ModeServer
 }
 
-// ID is the node's peer ID, as text ("12D3Koo…").
+// ID returns the node's peer ID as text ("12D3Koo…").
 func (n *Node) ID() string { return n.host.ID().String() }
 
-// Addrs are the node's own addresses, each with its /p2p/ part: what others
-// bootstrap from. Empty for a node that doesn't listen.
+// Addrs returns the node's own multiaddrs, each with its /p2p/ part, for the
+// Config.Bootstrap of other nodes. It is empty for a node that does not listen.
 func (n *Node) Addrs() []string {
 	var addrs []string
 	for _, a := range n.host.Addrs() {
@@ -296,15 +303,16 @@ func (n *Node) Addrs() []string {
 	return addrs
 }
 
-// Peers is how many peers the routing table holds.
+// Peers returns the number of peers in the routing table.
 func (n *Node) Peers() int { return n.dht.RoutingTable().Size() }
 
-// DHT is the DHT that the node runs on: for what this package has no call for,
-// such as writing its routing table. Don't close it.
+// DHT returns the kad-dht node, for functions that this package does not have,
+// such as changing the routing table. The caller must not close it.
 func (n *Node) DHT() *kaddht.IpfsDHT { return n.dht }
 
-// Close ends the node and everything that it does, puts that go on in the
-// background included: [Node.Wait] first lets them end.
+// Close ends the node and all its operations, including puts that continue in
+// the background. Call [Node.Wait] before it to let them end. Close is safe to
+// call more than once.
 func (n *Node) Close() error {
 	n.mu.Lock()
 	n.closed = true
@@ -313,20 +321,20 @@ func (n *Node) Close() error {
 	if n.discovery != nil {
 		n.discovery.stop()
 	}
-	// The journal takes the peers from the routing table: first, then.
-	err := errors.Join(n.forget(), n.dht.Close())
-	if !n.borrowed {
+	// Before the DHT, because the journal's peers are read from the routing table.
+	err := errors.Join(n.closePersistence(), n.dht.Close())
+	if !n.externalHost {
 		err = errors.Join(err, n.host.Close())
 	}
 	_ = n.Wait(context.Background())
-	n.chores.Wait()
+	n.background.Wait()
 	return err
 }
 
-// Wait returns when nothing goes on any more, not even in the background, or
-// with ctx's error. [Node.Put] may return before the last of the closest peers
-// has the record; a command that ends after it leaves fewer copies if it
-// doesn't wait (a second or so).
+// Wait returns nil when no operation is in progress, including background work,
+// or the error of ctx when that ends first. [Node.Put] may return before the
+// last of the closest peers has the record. A process that exits after a Put
+// without Wait, which takes about a second, leaves fewer copies.
 func (n *Node) Wait(ctx context.Context) error {
 	n.mu.Lock()
 	if n.active == 0 {
@@ -346,10 +354,13 @@ func (n *Node) Wait(ctx context.Context) error {
 	}
 }
 
+// errClosed is returned by operations of a closed node.
 var errClosed = errors.New("kad: the node is closed")
 
-// enter ties ctx to the node's life, and the node's end to leave.
-func (n *Node) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
+// begin registers an operation and returns a context that also ends with the
+// node. The caller calls leave when the operation has ended; Wait and Close
+// wait for that.
+func (n *Node) begin(ctx context.Context) (_ context.Context, leave func(), err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {

@@ -16,23 +16,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// guardAt returns a guard with its own clock.
-func guardAt(l limits) (g *guard, now *time.Time) {
-	g = newGuard(l, slog.New(slog.DiscardHandler), newHeldStore(maxHeld, time.Now))
+// limiterAt returns a limiter with its own clock.
+func limiterAt(l limits) (g *limiter, now *time.Time) {
+	g = newLimiter(l, slog.New(slog.DiscardHandler), newBoundedStore(maxHeld, time.Now))
 	clock := time.Unix(1e9, 0)
 	g.now = func() time.Time { return clock }
 	return g, &clock
 }
 
-// requests passes a peer's request to the guard, and reports whether the guard
+// requests passes a peer's request to the limiter, and reports whether the limiter
 // allowed it.
-func (g *guard) requests(p peer.ID, source string, kind dht_pb.Message_MessageType) bool {
-	s := &guardedStream{guard: g, peer: p, source: source}
+func (g *limiter) requests(p peer.ID, source string, kind dht_pb.Message_MessageType) bool {
+	s := &limitedStream{limiter: g, peer: p, source: source}
 	req := storing("/ipns/key", []byte("value"))
 	req.Type = kind
 	g.request(context.Background(), s, req)
-	if s.putting != "" {
-		g.store.settle(s.putting)
+	if s.putKey != "" {
+		g.store.finishPut(s.putKey)
 	}
 	return !s.refused && req.Key != nil && req.Record != nil
 }
@@ -43,8 +43,8 @@ func (g *guard) requests(p peer.ID, source string, kind dht_pb.Message_MessageTy
 func TestTheStoresOfAnAddressGroupAreBounded(t *testing.T) {
 	for _, kind := range []dht_pb.Message_MessageType{dht_pb.Message_PUT_VALUE, dht_pb.Message_ADD_PROVIDER} {
 		l := defaultLimits
-		l.stores = rate{3, 1}
-		g, now := guardAt(l)
+		l.stores = tokenRate{3, 1}
+		g, now := limiterAt(l)
 		passed := 0
 		for i := range 10 {
 			for range 2 { // below the rate of each peer
@@ -71,8 +71,8 @@ func TestTheStoresOfAnAddressGroupAreBounded(t *testing.T) {
 // lower than the rate of requests.
 func TestTheRatesOfAPeer(t *testing.T) {
 	l := defaultLimits
-	l.requests, l.stores = rate{5, 1}, rate{3, 1}
-	g, now := guardAt(l)
+	l.requests, l.stores = tokenRate{5, 1}, tokenRate{3, 1}
+	g, now := limiterAt(l)
 	for i := range 5 {
 		require.Equal(t, i < 3, g.requests("p", "group", dht_pb.Message_PUT_VALUE))
 	}
@@ -83,41 +83,41 @@ func TestTheRatesOfAPeer(t *testing.T) {
 }
 
 // Each cut-off of a peer is twice as long as the previous one, up to six hours.
-// A cut-off is forgotten six hours after its end. During a cut-off the guard
+// A cut-off is removed six hours after its end. During a cut-off the limiter
 // refuses every request of the peer. Afterwards the peer starts without
 // strikes.
-func TestCutOffsGrowAndAreForgotten(t *testing.T) {
+func TestCutOffsGrowAndAreRemoved(t *testing.T) {
 	l := defaultLimits
-	l.strikes, l.stores = rate{1, 0}, rate{1, 0}
-	g, now := guardAt(l)
+	l.strikes, l.stores = tokenRate{1, 0}, tokenRate{1, 0}
+	g, now := limiterAt(l)
 	p := peer.ID("p")
 	var hungUp []peer.ID
-	g.hangUp = func(p peer.ID) { hungUp = append(hungUp, p) }
+	g.disconnect = func(p peer.ID) { hungUp = append(hungUp, p) }
 	cut := func() time.Duration {
 		require.True(t, g.requests(p, p.String(), dht_pb.Message_PUT_VALUE), "a fresh start")
 		g.strike("p", 1, "once")
-		require.Empty(t, g.cutOffs(), "is forgiven")
+		require.Empty(t, g.listCutOffs(), "is forgiven")
 		g.strike("p", 1, "twice")
-		out := g.cutOffs()
+		out := g.listCutOffs()
 		require.Len(t, out, 1)
 		require.Equal(t, "twice", out[0].Reason)
 		until := out[0].Until
-		require.False(t, g.allows("p"))
+		require.False(t, g.mayConnect("p"))
 		require.False(t, g.requests(p, p.String(), dht_pb.Message_GET_VALUE))
 		require.True(t, g.requests("q", peer.ID("q").String(), dht_pb.Message_GET_VALUE))
 		g.strike("p", 100, "while it is out")
-		require.Equal(t, until, g.cutOffs()[0].Until)
+		require.Equal(t, until, g.listCutOffs()[0].Until)
 		d := until.Sub(*now)
 		*now = until.Add(-time.Nanosecond)
-		require.False(t, g.allows("p"))
+		require.False(t, g.mayConnect("p"))
 		*now = until
-		require.True(t, g.allows("p"))
+		require.True(t, g.mayConnect("p"))
 		return d
 	}
 	for i, want := range []time.Duration{10, 20, 40, 80, 160, 320, 360, 360} {
 		require.Equal(t, want*time.Minute, cut())
 		require.Len(t, hungUp, i+1)
-		*now = now.Add(maxCutOff) // a cut-off is remembered for this time
+		*now = now.Add(maxCutOff) // a cut-off is stored for this time
 	}
 	*now = now.Add(time.Nanosecond)
 	require.Equal(t, 10*time.Minute, cut())
@@ -126,30 +126,30 @@ func TestCutOffsGrowAndAreForgotten(t *testing.T) {
 // When there are too many cut-offs, the one that ends first is removed. The
 // list is sorted by end, latest first.
 func TestTheCutOffThatEndsFirstIsRemoved(t *testing.T) {
-	g, now := guardAt(defaultLimits)
+	g, now := limiterAt(defaultLimits)
 	for i := range maxCutOffs {
-		g.cut[peer.ID(fmt.Sprint(i))] = &cutOff{until: now.Add(time.Duration(1+(i+500)%maxCutOffs) * time.Second)}
+		g.cutOff[peer.ID(fmt.Sprint(i))] = &cutOff{until: now.Add(time.Duration(1+(i+500)%maxCutOffs) * time.Second)}
 	}
-	out := g.cutOffs()
+	out := g.listCutOffs()
 	require.Len(t, out, maxCutOffs)
 	for i := range out[1:] {
 		require.True(t, out[i].Until.After(out[i+1].Until))
 	}
 	soonest := peer.ID(out[maxCutOffs-1].Peer)
-	for p := range g.cut {
+	for p := range g.cutOff {
 		if p.String() == out[maxCutOffs-1].Peer {
 			soonest = p
 		}
 	}
 	g.strike("new", 1000, "abuse")
-	require.Len(t, g.cut, maxCutOffs)
-	require.NotContains(t, g.cut, soonest)
-	require.Contains(t, g.cut, peer.ID("new"))
+	require.Len(t, g.cutOff, maxCutOffs)
+	require.NotContains(t, g.cutOff, soonest)
+	require.Contains(t, g.cutOff, peer.ID("new"))
 }
 
-// The guard forgets an account with usage left only if every account has some.
+// The limiter removes an account with usage left only if every account has some.
 func TestAccountsWithUsageLeftAreKept(t *testing.T) {
-	g, now := guardAt(defaultLimits)
+	g, now := limiterAt(defaultLimits)
 	require.True(t, g.account("debtor", *now).requests.take(g.limits.requests, 4000, *now))
 	for i := range maxAccounts - 1 {
 		require.True(t, g.account(fmt.Sprint(i), *now).requests.take(g.limits.requests, 1, *now))
@@ -184,14 +184,14 @@ func (c fakeConn) RemoteMultiaddr() ma.Multiaddr {
 	return ma.StringCast("/ip4/8.8.8.8/tcp/1")
 }
 
-// When there are too many streams, the guard resets the one that has been
+// When there are too many streams, the limiter resets the one that has been
 // silent the longest. No peer has more streams than its limit.
 func TestTheMostSilentStreamIsReset(t *testing.T) {
 	l := defaultLimits
 	l.streams, l.peerStreams = 3, 2
-	g, now := guardAt(l)
+	g, now := limiterAt(l)
 	open := map[string]*fakeStream{}
-	admit := func(name string, p peer.ID) (*guardedStream, error) {
+	admit := func(name string, p peer.ID) (*limitedStream, error) {
 		*now = now.Add(time.Second)
 		open[name] = &fakeStream{peer: p}
 		return g.admit(open[name])
@@ -213,53 +213,53 @@ func TestTheMostSilentStreamIsReset(t *testing.T) {
 		require.False(t, open[name].reset, name)
 	}
 	require.Len(t, g.streams, 3)
-	second.end() // its handler ends later
-	require.Equal(t, map[peer.ID]int{"a": 1, "b": 1, "c": 1}, g.open)
+	second.close() // its handler ends later
+	require.Equal(t, map[peer.ID]int{"a": 1, "b": 1, "c": 1}, g.openStreams)
 }
 
-// The guard counts strikes for a request when the next request begins. An
+// The limiter counts strikes for a request when the next request begins. An
 // unconfirmed store counts a little, a store without room counts nothing, and a
 // message that no implementation sends counts much.
 func TestTheStrikesOfARequest(t *testing.T) {
 	for name, c := range map[string]struct {
-		request func(*guardedStream)
+		request func(*limitedStream)
 		strikes float64
 	}{
-		"confirmed": {func(s *guardedStream) {
-			s.handling, s.putting = true, "key"
+		"confirmed": {func(s *limitedStream) {
+			s.handling, s.putKey = true, "key"
 			_, _ = s.Write(nil)
 		}, 0},
-		"not confirmed":     {func(s *guardedStream) { s.handling, s.putting = true, "key" }, strikeRefused},
-		"no room":           {func(s *guardedStream) { s.handling, s.putting = true, "full" }, 0},
-		"over the rate":     {func(s *guardedStream) { s.handling, s.refused = true, true }, strikeRefused},
-		"not understood":    {func(*guardedStream) {}, strikeBroken},
-		"nothing was read":  {func(s *guardedStream) { s.read = false }, 0},
-		"read, no store":    {func(s *guardedStream) { s.handling = true }, 0},
-		"not fully written": {func(s *guardedStream) { s.handling, s.putting = true, "key"; fail(s); _, _ = s.Write(nil) }, strikeRefused},
+		"not confirmed":     {func(s *limitedStream) { s.handling, s.putKey = true, "key" }, strikeRefused},
+		"no room":           {func(s *limitedStream) { s.handling, s.putKey = true, "full" }, 0},
+		"over the rate":     {func(s *limitedStream) { s.handling, s.refused = true, true }, strikeRefused},
+		"not understood":    {func(*limitedStream) {}, strikeMalformed},
+		"nothing was read":  {func(s *limitedStream) { s.requestRead = false }, 0},
+		"read, no store":    {func(s *limitedStream) { s.handling = true }, 0},
+		"not fully written": {func(s *limitedStream) { s.handling, s.putKey = true, "key"; fail(s); _, _ = s.Write(nil) }, strikeRefused},
 	} {
-		g, now := guardAt(defaultLimits)
-		g.store.expect("full", "someone")
+		g, now := limiterAt(defaultLimits)
+		g.store.expectPut("full", "someone")
 		g.store.pending["full"].full = true
-		s := &guardedStream{Stream: &fakeStream{}, guard: g, peer: "p", read: true}
+		s := &limitedStream{Stream: &fakeStream{}, limiter: g, peer: "p", requestRead: true}
 		c.request(s)
-		s.settle()
+		s.finishRequest()
 		require.InDelta(t, c.strikes, g.account(s.peer.String(), *now).strikes.used(*now), 0, name)
-		s.settle()
+		s.finishRequest()
 		require.InDelta(t, c.strikes, g.account(s.peer.String(), *now).strikes.used(*now), 0, "%s, once", name)
 	}
 }
 
-func fail(s *guardedStream) { s.Stream.(*fakeStream).writeFails = network.ErrReset }
+func fail(s *limitedStream) { s.Stream.(*fakeStream).writeFails = network.ErrReset }
 
 // Writing a response has a deadline, even if the peer does not read it.
 func TestAnswersHaveADeadline(t *testing.T) {
 	var st fakeStream
-	s := &guardedStream{Stream: &st, guard: newGuard(defaultLimits, nil, nil)}
+	s := &limitedStream{Stream: &st, limiter: newLimiter(defaultLimits, nil, nil)}
 	before := time.Now()
 	_, err := s.Write([]byte("answer"))
 	require.NoError(t, err)
-	require.False(t, st.write.Before(before.Add(defaultLimits.slowest)))
-	require.False(t, st.write.After(time.Now().Add(defaultLimits.slowest)))
+	require.False(t, st.write.Before(before.Add(defaultLimits.ioTimeout)))
+	require.False(t, st.write.After(time.Now().Add(defaultLimits.ioTimeout)))
 }
 
 // The host limits its connections and streams, in total and for each peer.
@@ -298,16 +298,16 @@ func TestTheHostsResourcesAreBounded(t *testing.T) {
 	require.Equal(t, 128, streams)
 }
 
-// A put that the guard allows is expected from its source, so that its record
+// A put that the limiter allows is expected from its source, so that its record
 // counts against that source. This does not apply to a refused put or to a get.
 func TestAPutIsExpectedFromItsSource(t *testing.T) {
 	l := defaultLimits
-	l.stores = rate{1, 0}
-	g, _ := guardAt(l)
+	l.stores = tokenRate{1, 0}
+	g, _ := limiterAt(l)
 	send := func(kind dht_pb.Message_MessageType, key string) {
 		req := storing(key, []byte("value"))
 		req.Type = kind
-		g.request(t.Context(), &guardedStream{guard: g, peer: "p", source: "8.8.8.0/24"}, req)
+		g.request(t.Context(), &limitedStream{limiter: g, peer: "p", source: "8.8.8.0/24"}, req)
 	}
 	send(dht_pb.Message_GET_VALUE, "/ipns/got")
 	send(dht_pb.Message_PUT_VALUE, "/ipns/put")
@@ -318,10 +318,10 @@ func TestAPutIsExpectedFromItsSource(t *testing.T) {
 
 // A peer that is cut off is neither dialled nor accepted, and its streams are
 // refused.
-func TestAPeerThatIsCutOffIsKeptOut(t *testing.T) {
+func TestAPeerThatIsCutOffCannotConnect(t *testing.T) {
 	l := defaultLimits
-	l.strikes = rate{1, 0}
-	g, _ := guardAt(l)
+	l.strikes = tokenRate{1, 0}
+	g, _ := limiterAt(l)
 	gate := gater{g}
 	for _, cut := range []bool{false, true} {
 		if cut {
@@ -338,15 +338,15 @@ func TestAPeerThatIsCutOffIsKeptOut(t *testing.T) {
 // A request may be up to 32 KiB long.
 func TestTheLengthOfARequest(t *testing.T) {
 	for length, want := range map[uint64]bool{1: true, maxRequest: true, maxRequest + 1: false, 1 << 21: false, 1 << 63: false} {
-		s := &guardedStream{Stream: &deadlines{}, guard: newGuard(defaultLimits, nil, nil)}
-		require.Equal(t, want, s.follow(binary.AppendUvarint(nil, length)), length)
+		s := &limitedStream{Stream: &deadlines{}, limiter: newLimiter(defaultLimits, nil, nil)}
+		require.Equal(t, want, s.parseFrames(binary.AppendUvarint(nil, length)), length)
 		if want {
-			require.True(t, s.follow(make([]byte, length-1)))
-			require.False(t, s.read)
-			require.True(t, s.follow(make([]byte, 1)))
-			require.True(t, s.read)
+			require.True(t, s.parseFrames(make([]byte, length-1)))
+			require.False(t, s.requestRead)
+			require.True(t, s.parseFrames(make([]byte, 1)))
+			require.True(t, s.requestRead)
 		}
 	}
-	s := &guardedStream{Stream: &deadlines{}, guard: newGuard(defaultLimits, nil, nil)}
-	require.False(t, s.follow(bytes.Repeat([]byte{0x80}, 4)), "a length that does not end")
+	s := &limitedStream{Stream: &deadlines{}, limiter: newLimiter(defaultLimits, nil, nil)}
+	require.False(t, s.parseFrames(bytes.Repeat([]byte{0x80}, 4)), "a length that does not end")
 }

@@ -12,35 +12,36 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// Attackers who stood in everybody's tables before the honest did fill, in each
-// table, the one bucket that the key lies in. Then no look-up gets past them to
-// the honest peers of the region: nobody outside knows any. But they fill no
-// other bucket. To whoever is in the other half of the space, half of it is
-// theirs to see, and whoever is in the key's half knows the other one by a bucket
-// of its own. So of a key that is surrounded, the record stands at its mirror
-// too, in the other half: a peer stores and gives what it is sent, wherever it
-// lies. To take the mirror as well takes as many identities again.
+// The mirror of a key is the place in the other half of the key space that
+// differs in the first bit only. If Sybils were in all routing tables before
+// the honest peers, they fill, in each table, the bucket that contains the key.
+// Then no peer outside the region knows an honest peer inside it, and no
+// look-up finds any. But the Sybils fill no other bucket: a peer in the key's
+// half of the space has a separate bucket for the other half. So the record of
+// a key with a dense region is also stored at the key's mirror, since peers
+// store and return records at any distance. To attack the mirror too, an
+// attacker needs as many identities again.
 
-// mirror finds the closest peers to the mirror of a walk's target, each of whom
-// has answered. How far they are apart is told by their spans from there.
-func (n *Node) mirror(ctx context.Context, w *walk) []*contact {
+// mirrorPeers returns the closest peers to the mirror of a walk's target that
+// have answered. Their spans are distances from the mirror.
+func (n *Node) mirrorPeers(ctx context.Context, w *walk) []*contact {
 	target := w.target
 	target[0] ^= 0x80
-	m := n.bareWalk(keyNear(target, n.size().peers), dht_pb.Message_FIND_NODE)
-	for _, id := range n.dht.RoutingTable().NearestPeers(kb.ID(m.target[:]), seedPeers) {
-		m.hear(peer.AddrInfo{ID: id})
+	m := n.newPlainWalk(keyNear(target, n.size().peers), dht_pb.Message_FIND_NODE)
+	for _, id := range n.dht.RoutingTable().NearestPeers(kb.ID(m.target[:]), initialPeers) {
+		m.add(peer.AddrInfo{ID: id})
 	}
-	_ = m.run(ctx, func(event) bool { return true }) // what it found is what there is
+	_ = m.run(ctx, func(event) bool { return true }) // an incomplete walk is useful as well
 	return m.nearest(closest, answered)
 }
 
-// mirrored asks the peers at the mirror for the record, except those that the
-// walk has asked.
-func (g *get) mirrored(ctx context.Context) {
+// askMirror asks the peers at the mirror for the record, except for those that
+// answered the walk.
+func (g *get) askMirror(ctx context.Context) {
 	n := g.node
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	contacts := slices.DeleteFunc(n.mirror(ctx, g.walk), func(c *contact) bool {
+	contacts := slices.DeleteFunc(n.mirrorPeers(ctx, g.walk), func(c *contact) bool {
 		known := g.walk.known[c.ID]
 		return known != nil && known.state == answered
 	})
@@ -62,9 +63,9 @@ func (g *get) mirrored(ctx context.Context) {
 		if e.err != nil && !errors.Is(e.err, dht.ErrUnreachable) {
 			n.log.Debug("no answer at the mirror", "peer", e.contact.ID, "error", e.err)
 		}
-		g.answer(e)
-		// A record that is new here passes at once: it must not come after the
-		// agreement of others on an older one.
-		g.release(g.gate.ripe())
+		g.handleAnswer(e)
+		// A record that only the mirror has is yielded immediately. It must not
+		// arrive after the agreement of others on an older one.
+		g.yieldAll(g.filter.release())
 	}
 }

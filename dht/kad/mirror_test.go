@@ -96,7 +96,7 @@ func withCloser(m *dht_pb.Message, peers ...*scripted) *dht_pb.Message {
 }
 
 // keeping answers as a peer that holds a record and acknowledges puts.
-func keeping(rec pointer.Record, req *dht_pb.Message) *dht_pb.Message {
+func answerAsHolder(rec pointer.Record, req *dht_pb.Message) *dht_pb.Message {
 	m := dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
 	switch req.GetType() {
 	case dht_pb.Message_GET_VALUE:
@@ -130,25 +130,25 @@ func TestARecordOnlyAtTheMirrorIsFound(t *testing.T) {
 		opposite[0] ^= 0x80
 		// The place of the mirror and the places near it share all bits of the
 		// target except the first.
-		mirror := startScripted(t, opposite, 4, 256, func(req *dht_pb.Message) *dht_pb.Message { return keeping(newest, req) })
+		mirror := startScripted(t, opposite, 4, 256, func(req *dht_pb.Message) *dht_pb.Message { return answerAsHolder(newest, req) })
 		gone := &scripted{AddrInfo: peer.AddrInfo{ID: randomPeer(t), Addrs: []ma.Multiaddr{silentAddr(t)}}}
-		var crowd []*scripted
+		var sybils []*scripted
 		lying := func(req *dht_pb.Message) *dht_pb.Message {
-			m := keeping(old, req)
+			m := answerAsHolder(old, req)
 			if at := sha256.Sum256(req.GetKey()); sharedBits(at, opposite) >= 4 {
 				return withCloser(m, mirror, gone) // the attackers own no peers in the other half
 			}
-			return withCloser(m, crowd...)
+			return withCloser(m, sybils...)
 		}
 		for range 10 {
-			crowd = append(crowd, startScripted(t, target, 8, 256, lying))
+			sybils = append(sybils, startScripted(t, target, 8, 256, lying))
 		}
 		for range 3 { // with an older record, at the expected places
-			crowd = append(crowd, startScripted(t, target, 3, 5, lying))
+			sybils = append(sybils, startScripted(t, target, 3, 5, lying))
 		}
 		client := func() *Node {
 			n := startNode(t, Config{})
-			for _, c := range crowd {
+			for _, c := range sybils {
 				acquaint(t, n, c.AddrInfo)
 			}
 			return n
@@ -177,20 +177,20 @@ func TestARecordOnlyAtTheMirrorIsFound(t *testing.T) {
 		require.ErrorIs(t, err, dht.ErrSurrounded)
 		require.Equal(t, []uint64{1, 2}, got[:2], "it must not come after the agreement on an older one")
 		require.Greater(t, len(got), 2)
-		require.Less(t, len(got), len(crowd), "the crowd's agreement is not counted")
+		require.Less(t, len(got), len(sybils), "the crowd's agreement is not counted")
 		require.NoError(t, n.Wait(t.Context()))
 		require.Equal(t, 1, mirror.count(dht_pb.Message_GET_VALUE))
 
 		n = client()
 		supposeSize(n, 200)
 		got, _ = look(n, dht.LevelAny)
-		require.Equal(t, len(crowd)+1, len(got), "if agreement is not counted, all answers are yielded")
+		require.Equal(t, len(sybils)+1, len(got), "if agreement is not counted, all answers are yielded")
 
 		n = client()
 		supposeSize(n, 200)
 		receipt, _, err := n.put(t.Context(), k.Pointer(), sign(t, k, 3).Bytes(), true)
 		require.NoError(t, err)
-		require.Equal(t, len(crowd)+1, receipt.Asked, "those at the mirror that answered")
+		require.Equal(t, len(sybils)+1, receipt.Asked, "those at the mirror that answered")
 		require.NoError(t, n.Wait(t.Context()))
 		require.Equal(t, 1, mirror.count(dht_pb.Message_PUT_VALUE))
 	})
@@ -198,12 +198,12 @@ func TestARecordOnlyAtTheMirrorIsFound(t *testing.T) {
 
 // A peer that is near both the key and its mirror, as every peer in a small
 // network is, receives a record once, is asked for it once, and counts once.
-func TestAPeerAtTheMirrorTooCountsOnce(t *testing.T) {
+func TestAPeerNearTheKeyAndItsMirrorCountsOnce(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		rec := sign(t, newKey(t), 1)
 		var peers []*scripted
 		for range 12 {
-			peers = append(peers, startScripted(t, [sha256.Size]byte{}, 0, 256, func(req *dht_pb.Message) *dht_pb.Message { return keeping(rec, req) }))
+			peers = append(peers, startScripted(t, [sha256.Size]byte{}, 0, 256, func(req *dht_pb.Message) *dht_pb.Message { return answerAsHolder(rec, req) }))
 		}
 		client := func() *Node {
 			n := startNode(t, Config{})

@@ -11,49 +11,48 @@ import (
 	manet "github.com/multiformats/go-multiaddr/net"
 )
 
-// services are the host's options for being reached. A server of the public
-// network has what a peer behind a home router needs: it asks the router to map
-// its port, has others try whether it can be reached (AutoNAT v1 and v2) and
-// does the same for them, and while it can't, is reached by way of relays, over
-// connections that hole punching then makes direct. Peers of a LAN and of
-// private networks have addresses that work as they are, and nobody to ask; and
-// who only asks questions, or listens on this machine alone, needs no way in.
-// They run none of it.
-func (n *Node) services(listen []string, plan *hostPlan) {
-	if n.network != IPFS || !n.server || !slices.ContainsFunc(listen, beyond) {
+// setReachability plans the services that make a host reachable. A server of
+// the public network has those that a peer behind a home router needs: it asks
+// the router to map its port, lets peers test whether it is reachable (AutoNAT
+// v1 and v2) and tests them, and while it is unreachable uses relays, whose
+// connections hole punching replaces by direct ones. Other hosts have none of
+// it: peers of a LAN or a private network have usable addresses and no public
+// peers to ask, and clients, and servers that listen on loopback only, need not
+// be reachable.
+func (n *Node) setReachability(listen []string, plan *hostPlan) {
+	if n.network != IPFS || !n.server || !slices.ContainsFunc(listen, isNotLoopback) {
 		plan.Private = true
 		return
 	}
 	plan.Relay, plan.EnableHolePunching = true, true
 	plan.EnableNATService, plan.EnableAutoNATv2 = true, true
 	plan.NATManager = basichost.NewNATManager
-	plan.AutoRelayOpts = []autorelay.Option{autorelay.WithPeerSource(n.relays)}
-	if len(n.relay) > 0 {
-		plan.AutoRelayOpts = []autorelay.Option{autorelay.WithStaticRelays(n.relay)}
+	plan.AutoRelayOpts = []autorelay.Option{autorelay.WithPeerSource(n.relayCandidates)}
+	if len(n.staticRelays) > 0 {
+		plan.AutoRelayOpts = []autorelay.Option{autorelay.WithStaticRelays(n.staticRelays)}
 	}
 }
 
-// beyond says whether listening on an address makes sense to others than this
-// machine.
-func beyond(addr string) bool {
+// isNotLoopback reports whether other machines can reach an address.
+func isNotLoopback(addr string) bool {
 	a, err := ma.NewMultiaddr(addr)
 	return err == nil && !manet.IsIPLoopback(a)
 }
 
-var _ autorelay.PeerSource = (*Node)(nil).relays
+var _ autorelay.PeerSource = (*Node)(nil).relayCandidates
 
-// relays gives peers to try as relays: those of the routing table that have a
-// public address. Most servers of the public network are willing.
-func (n *Node) relays(ctx context.Context, num int) <-chan peer.AddrInfo {
+// relayCandidates sends up to num peers to try as relays: peers of the routing
+// table with a public address. Most servers of the public network are relays.
+func (n *Node) relayCandidates(ctx context.Context, num int) <-chan peer.AddrInfo {
 	out := make(chan peer.AddrInfo)
 	go func() {
 		defer close(out)
 		select {
-		case <-n.running: // the host is there before the DHT
+		case <-n.dhtStarted: // the host starts before the DHT
 		case <-ctx.Done():
 			return
 		}
-		for _, id := range shuffled(n.dht.RoutingTable().ListPeers()) {
+		for _, id := range shuffle(n.dht.RoutingTable().ListPeers()) {
 			info := n.host.Peerstore().PeerInfo(id)
 			if num == 0 {
 				return

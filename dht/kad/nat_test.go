@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// built is what a host of a configuration would run. None is started: one of the
-// public network would look for a router at once.
+// built returns the plan of the host of a configuration. The host is not
+// started, since one of the public network would search for a router.
 func built(t *testing.T, c Config) hostPlan {
 	t.Helper()
 	n, err := configure(c)
@@ -26,9 +26,9 @@ func built(t *testing.T, c Config) hostPlan {
 	return plan
 }
 
-// Only a server of the public network runs what a peer behind a home router
-// needs: all of it. Nobody else runs any of it.
-func TestServicesOfEachKind(t *testing.T) {
+// A server of the public network runs all services that a peer behind a home
+// router needs. Other nodes run none of them.
+func TestReachabilityServicesOfEachKindOfNode(t *testing.T) {
 	everywhere := []string{"/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/0.0.0.0/tcp/0"}
 	for name, c := range map[string]struct {
 		Config
@@ -65,8 +65,8 @@ func TestServicesOfEachKind(t *testing.T) {
 	require.Error(t, err)
 }
 
-// What runs on loopback offers the DHT and libp2p's own identify and ping.
-func TestLoopbackRunsNoMore(t *testing.T) {
+// A host on loopback serves only the DHT and libp2p's identify and ping.
+func TestALoopbackHostRunsNoReachabilityServices(t *testing.T) {
 	n := startNode(t, Config{Listen: loopback, Server: true})
 	for _, p := range n.host.Mux().Protocols() {
 		for _, unwanted := range []string{"autonat", "dcutr", "circuit", "relay"} {
@@ -75,8 +75,8 @@ func TestLoopbackRunsNoMore(t *testing.T) {
 	}
 }
 
-// Relays are looked for among the peers of the routing table that have a public
-// address, once there is one, and no more are given than asked for.
+// The relay candidates are peers of the routing table with a public address, not
+// more than requested.
 func TestRelaysComeFromTheTable(t *testing.T) {
 	n := startNode(t, Config{}) // a server would dial them to maintain its table
 	public := map[peer.ID]bool{}
@@ -92,19 +92,19 @@ func TestRelaysComeFromTheTable(t *testing.T) {
 		require.NoError(t, err)
 	}
 	got := 0
-	for info := range n.relays(t.Context(), 10) {
+	for info := range n.relayCandidates(t.Context(), 10) {
 		require.True(t, public[info.ID])
 		got++
 	}
 	require.Equal(t, 3, got)
-	for range n.relays(t.Context(), 2) {
+	for range n.relayCandidates(t.Context(), 2) {
 		got--
 	}
 	require.Equal(t, 1, got)
 
-	early := &Node{running: make(chan struct{})}
+	early := &Node{dhtStarted: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	_, more := <-early.relays(ctx, 1)
+	_, more := <-early.relayCandidates(ctx, 1)
 	require.False(t, more)
 }

@@ -37,7 +37,7 @@ func within(t testing.TB, d time.Duration) context.Context {
 func startNode(t testing.TB, c Config) *Node {
 	t.Helper()
 	if s := simulationOf(t); s != nil {
-		c.wire, c.Listen = s.connect, nil
+		c.adjustHost, c.Listen = s.connect, nil
 	}
 	n, err := Start(within(t, time.Minute), c)
 	require.NoError(t, err)

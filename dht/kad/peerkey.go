@@ -11,7 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// readKey returns a peer key in libp2p's form, and its peer ID.
+// readKey converts a peer key to libp2p's form and returns it with its peer ID.
 func readKey(k crypto.Signer) (ic.PrivKey, peer.ID, error) {
 	key, err := hostKey(k)
 	if err != nil {
@@ -24,16 +24,17 @@ func readKey(k crypto.Signer) (ic.PrivKey, peer.ID, error) {
 	return key, id, nil
 }
 
+// hostKey converts an Ed25519 signer to a libp2p key.
 func hostKey(k crypto.Signer) (ic.PrivKey, error) {
 	if private, is := k.(ed25519.PrivateKey); is {
 		if len(private) != ed25519.PrivateKeySize {
-			return nil, fmt.Errorf("it has %d bytes; Ed25519's has %d", len(private), ed25519.PrivateKeySize)
+			return nil, fmt.Errorf("an Ed25519 key of %d bytes, not %d", len(private), ed25519.PrivateKeySize)
 		}
 		return ic.UnmarshalEd25519PrivateKey(private)
 	}
 	public, is := k.Public().(ed25519.PublicKey)
 	if !is {
-		return nil, fmt.Errorf("it is a %T, and not one of Ed25519", k.Public())
+		return nil, fmt.Errorf("a %T, not an Ed25519 key", k.Public())
 	}
 	key, err := ic.UnmarshalEd25519PublicKey(public)
 	if err != nil {
@@ -50,11 +51,12 @@ func hostKey(k crypto.Signer) (ic.PrivKey, error) {
 type signerKey struct {
 	crypto.Signer
 	public ic.PubKey
-	secret [32]byte
+	secret [32]byte // returned by Raw
 }
 
 var _ ic.PrivKey = signerKey{}
 
+// Sign returns the signer's signature of a message.
 func (k signerKey) Sign(message []byte) ([]byte, error) {
 	return k.Signer.Sign(rand.Reader, message, crypto.Hash(0))
 }
@@ -62,7 +64,7 @@ func (k signerKey) Sign(message []byte) ([]byte, error) {
 func (k signerKey) GetPublic() ic.PubKey   { return k.public }
 func (k signerKey) Type() cryptopb.KeyType { return cryptopb.KeyType_Ed25519 }
 
-// Equals reports whether two keys have one public key.
+// Equals reports whether two keys have the same public key.
 func (k signerKey) Equals(other ic.Key) bool {
 	private, is := other.(ic.PrivKey)
 	return is && k.public.Equals(private.GetPublic())
@@ -70,5 +72,5 @@ func (k signerKey) Equals(other ic.Key) bool {
 
 // Raw returns 32 random bytes of this host instead of the private key, which
 // the signer does not reveal. go-libp2p derives the keys of QUIC's stateless
-// resets and address tokens from them, and they are of no use beyond the host.
+// resets and address tokens from them, which only this host uses.
 func (k signerKey) Raw() ([]byte, error) { return append([]byte(nil), k.secret[:]...), nil }

@@ -16,105 +16,108 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A put sends the record to a peer that is near as soon as its name is heard,
-// without asking it for closer ones first: that saves a round trip and a
-// message. Only the closest few are asked as well, and those on the way.
+// A put sends the record to a near peer as soon as another peer names it,
+// without asking it for closer peers first. That saves a round trip and a
+// message. Only the few closest peers, and peers that are not near, are also
+// asked for closer peers.
 const (
-	putSlots  = 8
-	putSpare  = 0
-	putNamers = 4
+	putSlots      = 8
+	putExtra      = 0
+	putAskClosest = 4
 
-	// To say that 15 of the 20 closest have it while some of the silent may be
-	// alive, and unknown ones closer, the last rank is left out.
-	surelyClosest = closest - 1
-	answersWithin = 600 * time.Millisecond // two round trips over most of the world
-	aliveAtFirst  = 0.75                   // of peers in tables
+	// certainRank is the last rank that counts as one of the 20 closest while
+	// silent peers may be alive and closer peers unknown.
+	certainRank = closest - 1
+	answerTime  = 600 * time.Millisecond // two round trips between most places of the world
+	aliveShare  = 0.75                   // the assumed share of live peers in routing tables
 )
 
-// wanted is how many of the found peers must store a record: 15 of 20, and of
-// fewer three quarters.
-func wanted(found int) int { return max(1, min(15, (3*found+3)/4)) }
+// requiredAcks returns how many of the found peers must store a record: 15 of
+// 20 or more, else three quarters, and at least one.
+func requiredAcks(found int) int { return max(1, min(15, (3*found+3)/4)) }
 
-// Put walks to the 20 closest peers that live and stores the record with each
-// of them itself, the first ones while it still walks; so the receipt is what
-// the peers said. It returns as soon as 15 of those have confirmed whose rank
-// among the living is, as far as can be told, within 20; the rest of the work
-// then goes on in the background, to all 20 and to whoever else answered within
-// the radius that should hold 20: see [Node.Wait]. Otherwise it returns when all
-// have said something. Where more peers crowd about the key than chance puts
-// there, the record goes to the whole region behind them, up to 80 peers, and to
-// the 20 closest to the key's mirror, in the other half of the space; of a network
-// of under 40 known peers it goes to all.
+// Put walks to the 20 closest live peers and sends the record to each of them
+// itself, so that the receipt counts what the peers answered. It returns as
+// soon as 15 peers with an estimated rank within 20 among the live peers have
+// acknowledged. The rest of the put then continues in the background, to all 20
+// closest peers and to other peers that answered within the radius that is
+// expected to contain 20; see [Node.Wait]. Otherwise Put returns when all peers
+// have answered or failed. In a dense region the record goes to up to 80 peers
+// of the region and to the 20 closest to the mirror of the key, and in a
+// network of fewer than 40 known peers to all of them.
 //
-// Nil means that min(15, ¾ of the closest peers found), and at least one,
-// confirmed. Otherwise the error wraps a [*dht.ShortError], or
-// [dht.ErrUnreachable] if there was nobody, or [dht.ErrOlder] if a peer that
-// refused showed a newer record that verifies. A server keeps a copy of its
-// own as well, which the receipt doesn't count.
+// The error is nil if at least one peer and min(15, ¾ of the closest peers
+// found) acknowledged. Otherwise it wraps a [*dht.ShortError], or
+// [dht.ErrUnreachable] if no peer answered, and also [dht.ErrOlder] if a peer
+// that refused the record has a newer one that verifies. A server also stores a
+// copy itself, which the receipt does not count; if it has a newer one, Put
+// sends nothing and returns an error that wraps ErrOlder.
 //
-// Confirmations are words: one who surrounds the key can give all of them and
-// keep nothing.
+// An acknowledgement proves nothing: Sybils that surround the key can
+// acknowledge and store nothing. Use [Node.PutAll] to read the record back.
 func (n *Node) Put(ctx context.Context, p pointer.Pointer, value []byte) (dht.Receipt, error) {
 	receipt, first, err := n.put(ctx, p, bytes.Clone(value), false)
-	n.noteFirst(p, first)
+	n.storeFirstAcks(p, first)
 	if err != nil {
 		err = fmt.Errorf("kad: put: %w", err)
 	}
 	return receipt, err
 }
 
-// put gives the first peers that acknowledged as well.
+// put is Put, and also returns the first peers that acknowledged. If all is
+// set, it returns only when all peers have answered or failed.
 func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte, all bool) (dht.Receipt, []string, error) {
-	// Peers would refuse it as well, twenty times.
+	// An invalid record is refused here, not by each of the peers.
 	rec, err := pointer.Open(p, value, n.now())
 	if err != nil {
 		return dht.Receipt{}, nil, err
 	}
 	key := routingKey(p)
-	w := n.walk(key, dht_pb.Message_FIND_NODE)
-	w.slots, w.spare, w.namers, w.patient = putSlots, putSpare, putNamers, true
-	seeding, leave, err := n.enter(ctx)
+	w := n.newWalk(key, dht_pb.Message_FIND_NODE)
+	w.slots, w.extra, w.askClosest, w.waitForLate = putSlots, putExtra, putAskClosest, true
+	callCtx, leave, err := n.begin(ctx)
 	if err != nil {
 		return dht.Receipt{}, nil, err
 	}
 	defer leave()
-	if err := seeding.Err(); err != nil {
+	if err := callCtx.Err(); err != nil {
 		return dht.Receipt{}, nil, err
 	}
 	if n.local != nil {
-		if err := n.keep(seeding, p, rec); err != nil {
+		if err := n.storeOwnCopy(callCtx, p, rec); err != nil {
 			return dht.Receipt{}, nil, err
 		}
 	}
-	if err := n.seed(seeding, w); err != nil {
+	if err := n.addInitialPeers(callCtx, w); err != nil {
 		return dht.Receipt{}, nil, err
 	}
 
-	// The work outlives the call, and so has a context of its own.
-	working, done, err := n.enter(context.Background())
+	// The put outlives the call, so it has its own context.
+	putCtx, done, err := n.begin(context.Background())
 	if err != nil {
 		return dht.Receipt{}, nil, err
 	}
-	working, cancel := context.WithCancelCause(working)
-	d := &delivery{node: n, walk: w, key: key, record: rec, sent: map[peer.ID]bool{}, acked: map[*contact]bool{}, outcome: make(chan outcome, 1), all: all}
-	w.open = d.open
+	putCtx, cancel := context.WithCancelCause(putCtx)
+	op := &putOperation{node: n, walk: w, key: key, record: rec, sent: map[peer.ID]bool{}, acked: map[*contact]bool{}, outcome: make(chan putOutcome, 1), all: all}
+	w.beforeAsk = op.sendIfNear
 	go func() {
 		defer done()
 		defer cancel(nil)
-		d.run(working)
+		op.run(putCtx)
 	}()
 	select {
-	case o := <-d.outcome:
-		return o.receipt, o.first, o.err
+	case out := <-op.outcome:
+		return out.receipt, out.firstAcks, out.err
 	case <-ctx.Done():
 		cancel(ctx.Err())
-		o := <-d.outcome
-		return o.receipt, o.first, o.err
+		out := <-op.outcome
+		return out.receipt, out.firstAcks, out.err
 	}
 }
 
-// keep stores our own copy as a peer's put would be stored.
-func (n *Node) keep(ctx context.Context, p pointer.Pointer, rec pointer.Record) error {
+// storeOwnCopy stores a record as if a peer had put it. It returns an error
+// that wraps dht.ErrOlder if the store has a newer one.
+func (n *Node) storeOwnCopy(ctx context.Context, p pointer.Pointer, rec pointer.Record) error {
 	key := routingKey(p)
 	if have, err := n.local.Get(ctx, key); err == nil && have != nil {
 		if held, err := pointer.Open(p, have.GetValue(), n.now()); err == nil && held.Compare(rec) > 0 {
@@ -122,215 +125,224 @@ func (n *Node) keep(ctx context.Context, p pointer.Pointer, rec pointer.Record) 
 		}
 	}
 	if err := n.local.Put(ctx, key, record.MakePutRecord(key, rec.Bytes())); err != nil {
-		n.log.Warn("own copy not kept", "error", err)
+		n.log.Warn("own copy not stored", "error", err)
 	}
 	return nil
 }
 
-// delivery is one put: a walk, and one record to many peers.
-type delivery struct {
-	node    *Node
-	walk    *walk
-	key     string
-	record  pointer.Record
-	sent    map[peer.ID]bool
-	acked   map[*contact]bool
-	first   []string // who acknowledged first
-	refused []*contact
-	receipt dht.Receipt
-	all     bool // the caller waits for everybody
-	told    bool
+// putOperation is the state of one put: a walk that sends one record to many
+// peers.
+type putOperation struct {
+	node      *Node
+	walk      *walk
+	key       string
+	record    pointer.Record
+	sent      map[peer.ID]bool
+	acked     map[*contact]bool
+	firstAcks []string // IDs of the peers that acknowledged, in order of time
+	refused   []*contact
+	receipt   dht.Receipt
+	all       bool // report only when every peer has answered or failed
+	reported  bool
 
 	requests sync.WaitGroup
-	outcome  chan outcome // the answer to the caller
+	outcome  chan putOutcome // to the caller
 }
 
-type outcome struct {
-	receipt dht.Receipt
-	first   []string
-	err     error
+type putOutcome struct {
+	receipt   dht.Receipt
+	firstAcks []string
+	err       error
 }
 
-// run walks and puts to the end, and tells the outcome once it is certain.
-func (d *delivery) run(ctx context.Context) {
-	walked := d.walk.run(ctx, func(e event) bool {
-		d.take(ctx, e)
-		d.send(ctx, d.walk.settled())
-		if !d.told && d.enough(time.Now()) {
-			d.tell(nil)
+// run walks and sends the record until both have ended. It reports the outcome
+// as soon as it is certain.
+func (o *putOperation) run(ctx context.Context) {
+	walked := o.walk.run(ctx, func(e event) bool {
+		o.apply(ctx, e)
+		o.send(ctx, o.walk.closestAnswered())
+		if !o.reported && o.enoughAcks(time.Now()) {
+			o.report(nil)
 		}
 		return true
 	})
 	if ctx.Err() == nil {
-		d.send(ctx, d.walk.live())
-		d.send(ctx, d.walk.responders())
-		if d.walk.crowd != nil {
-			d.send(ctx, d.node.mirror(ctx, d.walk))
+		o.send(ctx, o.walk.live())
+		o.send(ctx, o.walk.responders())
+		if o.walk.dense != nil {
+			o.send(ctx, o.node.mirrorPeers(ctx, o.walk))
 		}
 	}
-	for ctx.Err() == nil && d.pending() > 0 {
+	for ctx.Err() == nil && o.pending() > 0 {
 		select {
-		case e := <-d.walk.events:
+		case e := <-o.walk.events:
 			if e.put {
-				d.take(ctx, e)
+				o.apply(ctx, e)
 			}
-			if !d.told && d.enough(time.Now()) {
-				d.tell(nil)
+			if !o.reported && o.enoughAcks(time.Now()) {
+				o.report(nil)
 			}
 		case <-ctx.Done():
 		}
 	}
-	d.tell(d.judge(ctx, walked))
-	d.requests.Wait()
+	o.report(o.result(ctx, walked))
+	o.requests.Wait()
 }
 
-func (d *delivery) tell(err error) {
-	if !d.told {
-		d.told = true
-		d.receipt.Groups, d.receipt.Spread = d.independent()
-		d.outcome <- outcome{d.receipt, d.first[:len(d.first)/4], err}
+// report sends the outcome to the caller, once.
+func (o *putOperation) report(err error) {
+	if !o.reported {
+		o.reported = true
+		o.receipt.Groups, o.receipt.Spread = o.addressGroups()
+		o.outcome <- putOutcome{o.receipt, o.firstAcks[:len(o.firstAcks)/4], err}
 	}
 }
 
-// judge says what the put is worth when it is over.
-func (d *delivery) judge(ctx context.Context, walked error) error {
-	found := len(d.walk.live())
-	want := wanted(found)
+// result returns the error of a put that has ended; walked is the walk's.
+func (o *putOperation) result(ctx context.Context, walked error) error {
+	found := len(o.walk.live())
+	want := requiredAcks(found)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%w (%d of %d peers stored it by then)", context.Cause(ctx), d.receipt.Stored, d.receipt.Asked)
+		return fmt.Errorf("%w (%d of %d peers stored it by then)", context.Cause(ctx), o.receipt.Stored, o.receipt.Asked)
 	case found == 0:
-		return fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, d.walk.asked)
-	case d.receipt.Stored >= want:
+		return fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, o.walk.asked)
+	case o.receipt.Stored >= want:
 		return nil
 	}
-	var err error = &dht.ShortError{Receipt: d.receipt, Want: want}
+	var err error = &dht.ShortError{Receipt: o.receipt, Want: want}
 	if walked != nil {
 		err = fmt.Errorf("%w; %w", err, walked)
 	}
-	if d.newer(ctx) {
+	if o.peerHasNewer(ctx) {
 		err = fmt.Errorf("%w: %w", dht.ErrOlder, err)
 	}
 	return err
 }
 
-// take counts what a peer said of the record, and teaches the table the rest.
-func (d *delivery) take(ctx context.Context, e event) {
+// apply counts the answer to a put, and updates the routing table after other
+// requests.
+func (o *putOperation) apply(ctx context.Context, e event) {
 	switch {
 	case !e.put:
-		d.node.learn(ctx, e)
+		o.node.updateTable(ctx, e)
 		return
 	case e.err == nil:
-		d.receipt.Stored++
-		d.acked[e.contact] = true
-		d.first = append(d.first, e.contact.ID.String())
+		o.receipt.Stored++
+		o.acked[e.contact] = true
+		o.firstAcks = append(o.firstAcks, e.contact.ID.String())
 	case errors.Is(e.err, dht.ErrUnreachable):
-		d.receipt.Unreachable++
+		o.receipt.Unreachable++
 	default:
-		d.receipt.Refused++
-		d.refused = append(d.refused, e.contact)
+		o.receipt.Refused++
+		o.refused = append(o.refused, e.contact)
 	}
 	if e.err != nil {
-		d.node.log.Debug("put failed", "peer", e.contact.ID, "error", e.err)
+		o.node.log.Debug("put failed", "peer", e.contact.ID, "error", e.err)
 	}
 }
 
-// open sends the record at once to a peer that is near, and says whether the
-// walk has to ask it, which others are for closer ones.
-func (d *delivery) open(ctx context.Context, c *contact) bool {
-	if !d.walk.near(c) {
+// sendIfNear sends the record immediately to a near peer, and reports whether
+// the walk must ask the peer for closer ones, which it does with all others.
+func (o *putOperation) sendIfNear(ctx context.Context, c *contact) bool {
+	if !o.walk.near(c) {
 		return true
 	}
-	d.send(ctx, []*contact{c})
+	o.send(ctx, []*contact{c})
 	return false
 }
 
-// enough says whether so many of the closest have it that the end of the walk
-// would hardly change the answer: 15 of those whose rank among the living is
-// within 20. Somebody silent counts in it by how likely it is that it lives.
-func (d *delivery) enough(now time.Time) bool {
-	if d.all || d.receipt.Stored < wanted(closest) || !d.looked() {
+// enoughAcks reports whether so many of the closest peers acknowledged that the
+// end of the walk would hardly change the result: 15 of those with an estimated
+// rank within 20 among the live peers. A silent peer counts in the ranks by the
+// probability that it is alive.
+func (o *putOperation) enoughAcks(now time.Time) bool {
+	if o.all || o.receipt.Stored < requiredAcks(closest) || !o.closestAsked() {
 		return false
 	}
 	rank, n := 0.0, 0
-	for _, c := range d.walk.contacts {
+	for _, c := range o.walk.contacts {
 		switch c.state {
 		case failed:
 			continue
 		case answered:
 			rank++
-		case heard:
-			rank += aliveAtFirst
+		case candidate:
+			rank += aliveShare
 		default:
-			silent := 1 - float64(now.Sub(c.since))/float64(answersWithin)
-			lives := aliveAtFirst * max(silent, 0.02)
-			rank += lives / (lives + 1 - aliveAtFirst)
+			silent := 1 - float64(now.Sub(c.since))/float64(answerTime)
+			lives := aliveShare * max(silent, 0.02)
+			rank += lives / (lives + 1 - aliveShare)
 		}
-		if rank > surelyClosest {
+		if rank > certainRank {
 			break
 		}
-		if d.acked[c] {
+		if o.acked[c] {
 			n++
 		}
 	}
-	return n >= wanted(closest)
+	return n >= requiredAcks(closest)
 }
 
-// independent says in how many groups of public addresses those lie who have
-// it, and how many there are if they are counted no denser than the network.
-func (d *delivery) independent() (groups, spread int) {
+// addressGroups returns the number of groups of public addresses of the peers
+// that acknowledged, and how many of these peers can be counted as independent
+// of one another; see size.countIndependent.
+func (o *putOperation) addressGroups() (groups, spread int) {
 	seen := map[string]bool{}
 	var acked []*contact
-	for c := range d.acked {
+	for c := range o.acked {
 		if g := addressGroup(c.Addrs); g != "" {
 			seen[g] = true
 		}
 		acked = append(acked, c)
 	}
-	if d.walk.size.peers > 0 {
-		spread = d.walk.size.plausible(acked)
+	if o.walk.size.peers > 0 {
+		spread = o.walk.size.countIndependent(acked)
 	}
 	return len(seen), spread
 }
 
-// looked says whether some of the very closest were asked for closer ones.
-func (d *delivery) looked() bool {
+// closestAsked reports whether some of the very closest peers have answered a
+// request for closer peers.
+func (o *putOperation) closestAsked() bool {
 	n := 0
-	for _, c := range d.walk.nearest(putNamers, answered) {
-		if c.naming == named {
+	for _, c := range o.walk.nearest(putAskClosest, answered) {
+		if c.closer == closerDone {
 			n++
 		}
 	}
-	return n >= putNamers/2
+	return n >= putAskClosest/2
 }
 
-// send puts to those who haven't been sent it.
-func (d *delivery) send(ctx context.Context, contacts []*contact) {
-	n := d.node
+// send sends the record to those of the contacts to which it was not yet sent.
+func (o *putOperation) send(ctx context.Context, contacts []*contact) {
+	n := o.node
 	for _, c := range contacts {
-		if d.sent[c.ID] || len(d.sent) >= maxAsked {
+		if o.sent[c.ID] || len(o.sent) >= maxAsked {
 			continue
 		}
-		d.sent[c.ID] = true
-		d.receipt.Asked++
-		d.requests.Go(func() {
+		o.sent[c.ID] = true
+		o.receipt.Asked++
+		o.requests.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, n.timeout)
 			defer cancel()
-			err := n.store(ctx, c.AddrInfo, d.key, d.record.Bytes())
-			if errors.Is(err, errRefused) && n.holds(ctx, c.AddrInfo, d.key, d.record) {
+			err := n.putTo(ctx, c.AddrInfo, o.key, o.record.Bytes())
+			if errors.Is(err, errRefused) && n.peerHolds(ctx, c.AddrInfo, o.key, o.record) {
 				err = nil
 			}
-			d.walk.events <- event{contact: c, put: true, err: err}
+			o.walk.events <- event{contact: c, put: true, err: err}
 		})
 	}
 }
 
-func (d *delivery) pending() int {
-	return d.receipt.Asked - d.receipt.Stored - d.receipt.Refused - d.receipt.Unreachable
+// pending returns the number of peers that have neither answered nor failed.
+func (o *putOperation) pending() int {
+	return o.receipt.Asked - o.receipt.Stored - o.receipt.Refused - o.receipt.Unreachable
 }
 
-// store puts to one peer; nil means that it echoed the record.
-func (n *Node) store(ctx context.Context, p peer.AddrInfo, key string, value []byte) error {
+// putTo stores a record with one peer. It returns nil only if the peer echoed
+// the record.
+func (n *Node) putTo(ctx context.Context, p peer.AddrInfo, key string, value []byte) error {
 	req := dht_pb.NewMessage(dht_pb.Message_PUT_VALUE, []byte(key), 0)
 	req.Record = record.MakePutRecord(key, value)
 	resp, err := n.call(ctx, p, req)
@@ -343,9 +355,9 @@ func (n *Node) store(ctx context.Context, p peer.AddrInfo, key string, value []b
 	return nil
 }
 
-// holds asks a peer that refused a record whether it has it already, in a copy
-// that somebody has added to: of two such copies peers keep the greater.
-func (n *Node) holds(ctx context.Context, p peer.AddrInfo, key string, rec pointer.Record) bool {
+// peerHolds reports whether a peer that refused a record already has it, in a
+// copy with added fields: peers replace such a copy only by a greater one.
+func (n *Node) peerHolds(ctx context.Context, p peer.AddrInfo, key string, rec pointer.Record) bool {
 	r, err := n.query(ctx, p, dht_pb.Message_GET_VALUE, key)
 	if err != nil || r.record == nil {
 		return false
@@ -354,24 +366,24 @@ func (n *Node) holds(ctx context.Context, p peer.AddrInfo, key string, rec point
 	return err == nil && have.ID() == rec.ID()
 }
 
-// newer asks a few of those who refused what they have instead. Only a
-// verified record that supersedes ours proves that ours is old.
-func (d *delivery) newer(ctx context.Context) bool {
+// peerHasNewer asks a few of the peers that refused the record for theirs, and
+// reports whether one is newer. Only a record that verifies is evidence.
+func (o *putOperation) peerHasNewer(ctx context.Context) bool {
 	const probes = 3
-	n := d.node
+	n := o.node
 	found := make(chan bool, probes)
-	asked := min(probes, len(d.refused))
-	for _, c := range d.refused[:asked] {
+	asked := min(probes, len(o.refused))
+	for _, c := range o.refused[:asked] {
 		go func() {
 			ctx, cancel := context.WithTimeout(ctx, lastDeadline)
 			defer cancel()
-			r, err := n.query(ctx, c.AddrInfo, dht_pb.Message_GET_VALUE, d.key)
+			r, err := n.query(ctx, c.AddrInfo, dht_pb.Message_GET_VALUE, o.key)
 			if err != nil || r.record == nil {
 				found <- false
 				return
 			}
-			have, err := pointer.Open(d.record.Pointer(), r.record, n.now())
-			found <- err == nil && have.Compare(d.record) > 0
+			have, err := pointer.Open(o.record.Pointer(), r.record, n.now())
+			found <- err == nil && have.Compare(o.record) > 0
 		}()
 	}
 	newer := false

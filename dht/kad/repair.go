@@ -10,24 +10,24 @@ import (
 )
 
 const (
-	maxRepairs     = 5           // peers that one look-up sends the best record to
-	tailDeadline   = time.Second // for the answers that are still on their way
+	maxRepairs     = 5           // peers to which one look-up sends the best record
+	lateDeadline   = time.Second // for answers that arrive after the end of the walk
 	repairDeadline = time.Second
 )
 
-// holders is what peers were seen to hold in one look-up.
+// holders is the record that each peer returned in one look-up.
 type holders struct {
 	open func([]byte) (pointer.Record, error)
-	best pointer.Record // the zero record: none
-	has  map[*contact]pointer.Record
+	best pointer.Record              // the zero record: none
+	held map[*contact]pointer.Record // the zero record: none, or an invalid one
 }
 
-// note takes what a peer answered; a record that doesn't verify is as none.
-func (h *holders) note(c *contact, record []byte) {
-	if h.has == nil {
-		h.has = map[*contact]pointer.Record{}
+// add adds the answer of a peer. A record that does not verify counts as none.
+func (h *holders) add(c *contact, record []byte) {
+	if h.held == nil {
+		h.held = map[*contact]pointer.Record{}
 	}
-	h.has[c] = pointer.Record{}
+	h.held[c] = pointer.Record{}
 	if record == nil {
 		return
 	}
@@ -35,69 +35,72 @@ func (h *holders) note(c *contact, record []byte) {
 	if err != nil {
 		return
 	}
-	h.has[c] = rec
+	h.held[c] = rec
 	if h.best.Pointer().IsZero() || rec.Compare(h.best) > 0 {
 		h.best = rec
 	}
 }
 
-// lags says whether a peer answered with less than the best.
-func (h *holders) lags(c *contact) bool {
-	rec, answered := h.has[c]
+// isBehind reports whether a peer answered with an older record than the best
+// or with none.
+func (h *holders) isBehind(c *contact) bool {
+	rec, answered := h.held[c]
 	return answered && !h.best.Pointer().IsZero() && (rec.Pointer().IsZero() || rec.ID() != h.best.ID())
 }
 
-// tail hears the requests out that a look-up left behind, remembers who held
-// what, and repairs what lags.
-func (g *get) tail(ctx context.Context) {
+// finish handles the late answers of a look-up, caches the holders, and repairs
+// peers that are behind.
+func (g *get) finish(ctx context.Context) {
 	w := g.walk
-	timeout := time.NewTimer(tailDeadline)
+	timeout := time.NewTimer(lateDeadline)
 	defer timeout.Stop()
-	for hearing := true; hearing && w.waitsFor(asking, slow); {
+	for waiting := true; waiting && w.hasState(asking, slow); {
 		select {
 		case e := <-w.events:
 			if e.contact == nil {
 				continue
 			}
-			w.take(e)
-			g.learn(ctx, e)
+			w.apply(e)
+			g.updateTable(ctx, e)
 			if e.err == nil {
-				g.holders.note(e.contact, e.reply.record)
+				g.holders.add(e.contact, e.reply.record)
 			}
 		case <-timeout.C:
-			hearing = false
+			waiting = false
 		case <-ctx.Done():
 			return
 		}
 	}
-	g.remember()
+	g.cacheHolders()
 	g.repair(ctx)
 }
 
-func (w *walk) waitsFor(states ...state) bool {
+// hasState reports whether a contact is in one of these states.
+func (w *walk) hasState(states ...state) bool {
 	return slices.ContainsFunc(w.contacts, func(c *contact) bool { return slices.Contains(states, c.state) })
 }
 
-// remember keeps who held the best record, then who may hold it.
-func (g *get) remember() {
+// cacheHolders caches the peers that hold the best record, then peers that may
+// hold it.
+func (g *get) cacheHolders() {
 	var holding, likely []*contact
-	for _, c := range g.walk.nearest(2*nearPeers, heard, asking, answered) {
-		rec, told := g.holders.has[c]
+	for _, c := range g.walk.nearest(2*nearPeers, candidate, asking, answered) {
+		rec, known := g.holders.held[c]
 		switch {
-		case g.holders.best.Pointer().IsZero() || told && (rec.Pointer().IsZero() || rec.ID() != g.holders.best.ID()):
-		case told:
+		case g.holders.best.Pointer().IsZero() || known && (rec.Pointer().IsZero() || rec.ID() != g.holders.best.ID()):
+		case known:
 			holding = append(holding, c)
-		case !c.remembered: // once is enough to be taken from memory unheard
+		case !c.cached: // a cached peer that did not answer is not cached again
 			likely = append(likely, c)
 		}
 	}
 	if len(holding) > 0 {
-		g.node.memory.keep(g.pointer, append(holding, likely...))
+		g.node.holderCache.put(g.pointer, append(holding, likely...))
 	}
 }
 
-// repair sends the best record to the closest that lack it. In a crowd the
-// closest are no better than others, and the bound is the same.
+// repair sends the best record to some of the closest peers that are behind. In
+// a dense region the number is the same, since the closest peers may be Sybils.
 func (g *get) repair(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, repairDeadline)
 	defer cancel()
@@ -108,12 +111,12 @@ func (g *get) repair(ctx context.Context) {
 		if sent == maxRepairs {
 			return
 		}
-		if !g.holders.lags(c) || g.walk.size.peers > 0 && !g.walk.near(c) {
+		if !g.holders.isBehind(c) || g.walk.size.peers > 0 && !g.walk.near(c) {
 			continue
 		}
 		sent++
 		puts.Go(func() {
-			if err := g.node.store(ctx, c.AddrInfo, g.key, g.holders.best.Bytes()); err != nil {
+			if err := g.node.putTo(ctx, c.AddrInfo, g.key, g.holders.best.Bytes()); err != nil {
 				g.node.log.Debug("not repaired", "peer", c.ID, "error", err)
 			}
 		})

@@ -12,9 +12,9 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/protocol/ping"
 )
 
-// resources bounds what the host itself spends on strangers: connections,
-// streams of all protocols, and the memory that those reserve. They are the same on
-// every machine; a connection manager trims below them.
+// resources returns the limits of a server's host: of connections, of streams
+// of all protocols, and of the memory that these reserve. They are the same on
+// every machine. The connection manager closes connections above a lower limit.
 func resources() (network.ResourceManager, error) {
 	defaults := rcmgr.DefaultLimits
 	setServiceLimits(&defaults)
@@ -31,7 +31,8 @@ func resources() (network.ResourceManager, error) {
 	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits.Build(defaults.Scale(1<<30, 4096))), rcmgr.WithMetricsDisabled())
 }
 
-// clientResources returns libp2p's default bounds, by the memory of the machine.
+// clientResources returns libp2p's default limits, which depend on the
+// machine's memory.
 func clientResources() (network.ResourceManager, error) {
 	limits := rcmgr.DefaultLimits
 	setServiceLimits(&limits)

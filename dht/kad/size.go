@@ -15,35 +15,37 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// How many peers the network has, says how far around a key its k closest must
-// be looked for, and whether more stand there than chance explains.
+// An estimate of the number of peers in the network determines within which
+// distance of a key its k closest peers are expected, and whether there are
+// more than chance explains.
 //
-// It is read from how near the closest peers are to keys that nobody could have
-// prepared for: of n peers the i-th closest is expected at i/n of the space. A
-// server looks up random keys for it, one at a time and far apart; the key of a
-// get or a put is never a sample, since that is where an attacker would stand.
-// Until there are [minSamples], and so always for a client that lives for one
-// verb, the peers of the routing table that are closest to ourselves are the
-// sample: our own ID is as good as random to those who don't know it in advance.
+// The estimate uses the distances of the closest peers to random keys: of n
+// peers the i-th closest is expected at i/n of the key space. A server looks up
+// random keys for it, one at a time and with long pauses. The key of a get or a
+// put is never a sample, since an attacker may have placed peers there. Until
+// there are [minSamples], and so always for a short-lived client, the sample is
+// the peers of the routing table that are closest to the node's own ID, which
+// is as good as a random key against an attacker that does not know it in
+// advance.
 const (
 	minSamples     = 12
-	maxSamples     = 48               // the newest are kept
+	maxSamples     = 48               // the latest
 	sampleEvery    = 10 * time.Minute // on average
-	firstSamples   = time.Minute      // between those that are still missing
-	fewestSampled  = 8                // closest peers that a sample needs
+	firstSamples   = time.Minute      // on average, until there are minSamples
+	fewestSampled  = 8                // closest peers that a sample has at least
 	sampleDeadline = 20 * time.Second
 )
 
-// span is where a distance lies in the space: of [0, 1).
+// span converts a distance to a part of the key space, in [0, 1].
 func span(d [sha256.Size]byte) float64 {
 	return float64(binary.BigEndian.Uint64(d[:8])) / (1 << 63) / 2
 }
 
-// fit gives the n that fits the spans of the closest peers of several look-ups
-// best, each in ascending order: the line through zero, span = rank/n, of least
-// squares. The average of rank/span, which looks like the same, has no
-// expectation: one peer that happens to lie at the key makes it infinite.
-// 0: not enough to go by.
+// fit estimates the number of peers n from the spans of the closest peers of
+// several look-ups, each in ascending order. It fits the line through zero,
+// span = rank/n, by least squares. The average of rank/span would not do, since
+// it has no expectation: one peer that happens to be at the key makes it
+// infinite. fit returns 0 if there is no data.
 func fit(samples ...[]float64) float64 {
 	var xy, xx float64
 	for _, spans := range samples {
@@ -59,12 +61,13 @@ func fit(samples ...[]float64) float64 {
 	return xx / xy
 }
 
-// sampler keeps the samples of a node.
+// sampler stores the samples of a node. It is safe for concurrent use.
 type sampler struct {
 	mu      sync.Mutex
 	samples [][]float64
 }
 
+// add stores the spans of one sample, in ascending order.
 func (s *sampler) add(spans []float64) {
 	if len(spans) < fewestSampled {
 		return
@@ -83,6 +86,8 @@ func (s *sampler) count() int {
 	return len(s.samples)
 }
 
+// estimate returns the size of the network, unknown while there are too few
+// samples.
 func (s *sampler) estimate() size {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,16 +98,17 @@ func (s *sampler) estimate() size {
 	for _, spans := range s.samples {
 		points += len(spans)
 	}
-	return size{peers: fit(s.samples...), doubt: 1 / math.Sqrt(float64(points))}
+	return size{peers: fit(s.samples...), relError: 1 / math.Sqrt(float64(points))}
 }
 
-// size is an estimate: peers that live, or stand in tables as if they did.
+// size is an estimate of the number of peers that are alive, or in routing
+// tables as if they were.
 type size struct {
-	peers float64 // 0: unknown
-	doubt float64 // the relative standard error
+	peers    float64 // 0: unknown
+	relError float64 // the relative standard error
 }
 
-// size is what is known of the network's size.
+// size returns the current estimate, from samples or from the routing table.
 func (n *Node) size() size {
 	if s := n.sampler.estimate(); s.peers > 0 {
 		return s
@@ -113,12 +119,13 @@ func (n *Node) size() size {
 		spans = append(spans, span(distanceOf(self, id)))
 	}
 	if len(spans) < closest {
-		return size{} // a table of everybody
+		return size{} // the network is so small that the table contains all peers
 	}
 	slices.Sort(spans)
-	return size{peers: fit(spans), doubt: 1 / math.Sqrt(float64(len(spans)))}
+	return size{peers: fit(spans), relError: 1 / math.Sqrt(float64(len(spans)))}
 }
 
+// distanceOf returns the XOR distance of a peer from a target.
 func distanceOf(target [sha256.Size]byte, id peer.ID) [sha256.Size]byte {
 	d := sha256.Sum256([]byte(id))
 	for i := range d {
@@ -127,22 +134,22 @@ func distanceOf(target [sha256.Size]byte, id peer.ID) [sha256.Size]byte {
 	return d
 }
 
-// sample looks up one random key, and keeps how near its closest peers are.
-// The walk teaches the routing table as any other does.
+// sample looks up a random key and stores the spans of its closest peers. Like
+// any walk, it updates the routing table.
 func (n *Node) sample(ctx context.Context) error {
-	ctx, leave, err := n.enter(ctx)
+	ctx, leave, err := n.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, sampleDeadline)
 	defer cancel()
-	w := n.bareWalk(rand.Text(), dht_pb.Message_FIND_NODE)
-	if err := n.seed(ctx, w); err != nil {
+	w := n.newPlainWalk(rand.Text(), dht_pb.Message_FIND_NODE)
+	if err := n.addInitialPeers(ctx, w); err != nil {
 		return err
 	}
 	err = w.run(ctx, func(e event) bool {
-		n.learn(ctx, e)
+		n.updateTable(ctx, e)
 		return true
 	})
 	if err != nil {
@@ -156,9 +163,9 @@ func (n *Node) sample(ctx context.Context) error {
 	return nil
 }
 
-// keepSampling goes on while the node runs. The pauses are drawn, so that a
-// thousand nodes started together don't stay together.
-func (n *Node) keepSampling() {
+// runSampling takes samples until the node ends. The pauses are random, so that
+// nodes started at the same time do not sample at the same time.
+func (n *Node) runSampling() {
 	for {
 		pause := sampleEvery
 		if n.sampler.count() < minSamples {
@@ -172,7 +179,7 @@ func (n *Node) keepSampling() {
 		case <-timer.C:
 		}
 		if n.Peers() == 0 {
-			continue // alone, and not to be what wakes the network
+			continue // a sample would make a node without peers join the network
 		}
 		if err := n.sample(n.ctx); err != nil {
 			n.log.Debug("network size not sampled", "error", err)
@@ -180,15 +187,15 @@ func (n *Node) keepSampling() {
 	}
 }
 
-// tooMany says whether chance explains count peers where expected ones were to
-// be: the tail of Poisson's distribution.
-func tooMany(count int, expected float64) bool {
+// exceedsChance reports whether count peers are improbable where a number is
+// expected, by the upper tail of the Poisson distribution.
+func exceedsChance(count int, expected float64) bool {
 	const chance = 1e-4
 	if float64(count) <= expected {
 		return false
 	}
-	// P(X ≥ count) = 1 - Σ e^-λ λ^i/i! for i < count; summed from above, since
-	// the tail is what is small.
+	// P(X ≥ count) = Σ e^-λ λ^i/i! for i ≥ count. The complement would lose all
+	// digits of so small a sum.
 	logP := -expected
 	for i := 1; i <= count; i++ {
 		logP += math.Log(expected / float64(i))

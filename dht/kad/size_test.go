@@ -12,8 +12,8 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// lookUps gives what look-ups at random keys of a network find: of n peers the
-// spans of the closest 20.
+// lookUps returns the results of look-ups of random keys in a network of n
+// peers: the spans of the closest 20.
 func lookUps(r *rand.Rand, n, count int) [][]float64 {
 	var samples [][]float64
 	for range count {
@@ -27,7 +27,7 @@ func lookUps(r *rand.Rand, n, count int) [][]float64 {
 	return samples
 }
 
-func TestTheSizeIsReadFromWhereTheClosestLie(t *testing.T) {
+func TestTheSizeIsEstimatedFromTheClosestPeers(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, n := range []int{60, 1000, 5000} {
 		sum, worst := 0.0, 0.0
@@ -41,17 +41,17 @@ func TestTheSizeIsReadFromWhereTheClosestLie(t *testing.T) {
 			got := s.estimate()
 			off := got.peers/float64(n) - 1
 			sum += off
-			worst = max(worst, math.Abs(off)/got.doubt)
+			worst = max(worst, math.Abs(off)/got.relError)
 		}
 		require.InDelta(t, 0, sum/rounds, 0.04, "%d peers", n)
 		require.Less(t, worst, 5.0, "in standard errors")
 	}
 }
 
-// One peer that happens to lie at a random key is nothing to the fit, and all
-// there is to the plain average of rank/span, which has no expectation: the
-// more one averages, the larger it gets.
-func TestTheSizeIsNoPlainAverage(t *testing.T) {
+// A peer that happens to be very close to a random key has little influence on
+// the fit. It dominates the average of rank/span, which has no expectation and
+// grows with the number of samples.
+func TestTheEstimateIsNotAnAverage(t *testing.T) {
 	average := func(samples [][]float64) float64 {
 		sum, n := 0.0, 0.0
 		for _, spans := range samples {
@@ -68,7 +68,8 @@ func TestTheSizeIsNoPlainAverage(t *testing.T) {
 	require.InEpsilon(t, usual, fit(samples...), 0.01)
 	require.Greater(t, average(samples), 1e6*usualAverage)
 
-	// Without any such luck: over many look-ups it is far above, and the fit isn't.
+	// Also without such a peer, the average over many look-ups is far too high, and
+	// the fit is not.
 	many := lookUps(rand.New(rand.NewPCG(5, 6)), 200, 20_000)
 	require.InEpsilon(t, 200, fit(many...), 0.02)
 	require.Greater(t, average(many), 1.3*200)
@@ -87,13 +88,13 @@ func TestOnlyRandomKeysAreSamples(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.NoError(t, client.Wait(ctx))
-		require.Zero(t, client.sampler.count(), "what is put or got is no sample")
+		require.Zero(t, client.sampler.count(), "the key of a put or a get is not a sample")
 		for range minSamples {
 			require.NoError(t, client.sample(ctx))
 		}
 		got := client.size()
-		t.Logf("24 peers are estimated at %.1f ± %.0f %%", got.peers, 100*got.doubt)
-		require.InDelta(t, 24, got.peers, 24*5*got.doubt)
+		t.Logf("24 peers are estimated at %.1f ± %.0f %%", got.peers, 100*got.relError)
+		require.InDelta(t, 24, got.peers, 24*5*got.relError)
 		for range maxSamples {
 			client.sampler.add(make([]float64, closest))
 		}
@@ -101,18 +102,18 @@ func TestOnlyRandomKeysAreSamples(t *testing.T) {
 	})
 }
 
-func TestTooMany(t *testing.T) {
+func TestExceedsChance(t *testing.T) {
 	for _, expected := range []float64{0.01, 0.5, 1, 3, 10, 27, 60} {
-		// The tail of Poisson's distribution, from its head.
+		// The tail of the Poisson distribution, as the complement.
 		head, term := 0.0, math.Exp(-expected)
 		for count := range 200 {
 			tail := 1 - head
-			if tail > 1e-9 && math.Abs(tail-1e-4) > 1e-9 { // or the sum from the head has no digits left
-				require.Equal(t, tail < 1e-4, tooMany(count, expected), "%d of %g, chance %g", count, expected, tail)
+			if tail > 1e-9 && math.Abs(tail-1e-4) > 1e-9 { // else the complement has no digits left
+				require.Equal(t, tail < 1e-4, exceedsChance(count, expected), "%d of %g, chance %g", count, expected, tail)
 			}
 			head += term
 			term *= expected / float64(count+1)
 		}
-		require.True(t, tooMany(500, expected))
+		require.True(t, exceedsChance(500, expected))
 	}
 }

@@ -7,23 +7,23 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Status is what a node is doing at the moment.
+// Status is the state of a node at one time.
 type Status struct {
 	Peers   int      // in the routing table
-	Held    int      // records, for others and of our own
-	Bytes   int      // that they take
-	Limit   int      // that they may take, with what they cost besides
-	CutOffs []CutOff // peers that are kept out, the longest first
+	Held    int      // stored records, including the node's own
+	Bytes   int      // of these records
+	Limit   int      // of the memory for stored records, in bytes
+	CutOffs []CutOff // current cut-offs, latest end first
 }
 
-// Status says what the node is doing.
+// Status returns the node's current state.
 func (n *Node) Status() Status {
-	s := Status{Peers: n.Peers(), CutOffs: n.guard.cutOffs(), Limit: maxHeld}
-	s.Held, s.Bytes = n.held.size()
+	s := Status{Peers: n.Peers(), CutOffs: n.limiter.listCutOffs(), Limit: maxHeld}
+	s.Held, s.Bytes = n.store.size()
 	return s
 }
 
-// keyText is a routing key for the log.
+// keyText returns a routing key as text for the log.
 func keyText(key string) string {
 	if p, err := pointer.FromBytes([]byte(strings.TrimPrefix(key, "/ipns/"))); err == nil {
 		return p.String()
@@ -31,8 +31,9 @@ func keyText(key string) string {
 	return "of another kind"
 }
 
-// hangUp ends all dealings with a peer.
-func (n *Node) hangUp(p peer.ID) {
+// disconnectPeer closes all connections with a peer and removes it from the
+// routing table.
+func (n *Node) disconnectPeer(p peer.ID) {
 	n.dht.RoutingTable().RemovePeer(p)
 	_ = n.host.Network().ClosePeer(p)
 }

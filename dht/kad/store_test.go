@@ -22,9 +22,9 @@ func TestOwnRecordsHaveHalfOfTheRoom(t *testing.T) {
 	const limit = 64 << 10
 	s := testStore(limit)
 	var own []string
-	for i := 0; s.costOf(ours) < limit/2-1000; i++ {
+	for i := 0; s.costOf(ownSource) < limit/2-1000; i++ {
 		own = append(own, fmt.Sprint("own ", i))
-		require.NoError(t, storeAs(t, s, ours, own[i], 400))
+		require.NoError(t, storeAs(t, s, ownSource, own[i], 400))
 	}
 	for i := range 500 {
 		_ = storeAs(t, s, fmt.Sprintf("source %d", i%50), fmt.Sprint("foreign ", i), 400)
@@ -34,20 +34,20 @@ func TestOwnRecordsHaveHalfOfTheRoom(t *testing.T) {
 		require.True(t, holds(s, key), key)
 	}
 	for i := range 300 {
-		own = append(own, fmt.Sprint("more of our own ", i))
-		_ = storeAs(t, s, ours, own[len(own)-1], 400)
+		own = append(own, fmt.Sprint("more own records ", i))
+		_ = storeAs(t, s, ownSource, own[len(own)-1], 400)
 		require.LessOrEqual(t, s.cost, limit)
 	}
-	require.InDelta(t, limit/2, s.costOf(ours), 1200)
-	require.InDelta(t, limit/2, s.cost-s.costOf(ours), 1200)
+	require.InDelta(t, limit/2, s.costOf(ownSource), 1200)
+	require.InDelta(t, limit/2, s.cost-s.costOf(ownSource), 1200)
 	requireNearest(t, s, own)
 }
 
 // requireNearest checks that the store holds the keys nearest to the node, out
 // of the given ones.
-func requireNearest(t *testing.T, s *heldStore, keys []string) {
+func requireNearest(t *testing.T, s *boundedStore, keys []string) {
 	t.Helper()
-	slices.SortFunc(keys, func(a, b string) int { return cmp.Compare(farOff(s, a), farOff(s, b)) })
+	slices.SortFunc(keys, func(a, b string) int { return cmp.Compare(distancePrefix(s, a), distancePrefix(s, b)) })
 	held := 0
 	for held < len(keys) && holds(s, keys[held]) {
 		held++
@@ -74,7 +74,7 @@ func TestTheFurthestOfTheLargestSourceGoesFirst(t *testing.T) {
 	s = testStore(64 << 10)
 	var near, far []string
 	for i := 0; len(near) < 200 || len(far) < 200; i++ {
-		if key := fmt.Sprint("key ", i); farOff(s, key) < 1<<63 {
+		if key := fmt.Sprint("key ", i); distancePrefix(s, key) < 1<<63 {
 			near = append(near, key)
 		} else {
 			far = append(far, key)
@@ -89,57 +89,57 @@ func TestTheFurthestOfTheLargestSourceGoesFirst(t *testing.T) {
 	for i := range 30 {
 		require.True(t, holds(s, far[i]), "it holds less")
 	}
-	require.Greater(t, s.costOf("greedy"), s.costOf("modest")+fair)
+	require.Greater(t, s.costOf("greedy"), s.costOf("modest")+costTolerance)
 
 	s = testStore(60 << 10) // two times 7.5 times 4 KiB
 	for i := range 200 {
 		_ = storeAs(t, s, "near", near[i], 400)
 		_ = storeAs(t, s, "far", far[i], 400)
 	}
-	require.InDelta(t, s.costOf("near"), s.costOf("far"), 2*fair)
-	require.GreaterOrEqual(t, s.costOf("near"), s.costOf("far")+fair-1500, "the further of about equal ones lose")
+	require.InDelta(t, s.costOf("near"), s.costOf("far"), 2*costTolerance)
+	require.GreaterOrEqual(t, s.costOf("near"), s.costOf("far")+costTolerance-1500, "the further of about equal ones lose")
 }
 
 // A put counts against the source from which it is expected. A provider record
-// counts against the provider. Any other put counts as the node's own. settle
+// counts against the provider. Any other put counts as the node's own. finishPut
 // reports a put without room, once.
 func TestPutsCountAgainstTheirSource(t *testing.T) {
 	s := testStore(1 << 20)
 	value, err := proto.Marshal(record.MakePutRecord("key", []byte("value")))
 	require.NoError(t, err)
 	source := func(name string) string { return s.items[name].source.name }
-	s.expect("key", "them")
-	s.expect("key", "them too")
+	s.expectPut("key", "them")
+	s.expectPut("key", "them too")
 	require.NoError(t, s.Put(t.Context(), datastore.NewKey("/ipns/a"), value))
 	require.Equal(t, "them too", source("/ipns/a"))
-	require.False(t, s.settle("key"))
+	require.False(t, s.finishPut("key"))
 	require.NoError(t, s.Put(t.Context(), datastore.NewKey("/ipns/b"), value))
 	require.Equal(t, "them too", source("/ipns/b"), "one of the two puts is still under way")
-	require.False(t, s.settle("key"))
+	require.False(t, s.finishPut("key"))
 	require.Empty(t, s.pending)
-	require.False(t, s.settle("key"), "no put is expected")
+	require.False(t, s.finishPut("key"), "no put is expected")
 	require.NoError(t, s.Put(t.Context(), datastore.NewKey("/ipns/c"), value))
-	require.Equal(t, ours, source("/ipns/c"))
+	require.Equal(t, ownSource, source("/ipns/c"))
 	require.NoError(t, s.Put(t.Context(), datastore.NewKey("/providers/content/provider"), []byte{0xff}))
 	require.Equal(t, "provider", source("/providers/content/provider"))
 
 	// A record that the node stored stays the node's own record, even if a peer
 	// puts the same record later.
-	s.expect("key", "them")
+	s.expectPut("key", "them")
 	require.NoError(t, s.Put(t.Context(), datastore.NewKey("/ipns/c"), value))
-	require.Equal(t, ours, source("/ipns/c"))
-	s.settle("key")
+	require.Equal(t, ownSource, source("/ipns/c"))
+	s.finishPut("key")
 	for i := range 5 {
-		require.NoError(t, storeAs(t, s, ours, fmt.Sprint(i), 100))
+		require.NoError(t, storeAs(t, s, ownSource, fmt.Sprint(i), 100))
 	}
 	require.NoError(t, s.Put(t.Context(), datastore.NewKey("/ipns/a"), value))
-	require.Equal(t, ours, source("/ipns/a"), "though others hold less")
+	require.Equal(t, ownSource, source("/ipns/a"), "though others hold less")
 
 	s = testStore(100) // less than any record needs
-	s.expect("key", "them")
+	s.expectPut("key", "them")
 	require.ErrorIs(t, s.Put(t.Context(), datastore.NewKey("/ipns/a"), value), errFull)
-	require.True(t, s.settle("key"))
-	require.False(t, s.settle("key"))
+	require.True(t, s.finishPut("key"))
+	require.False(t, s.finishPut("key"))
 	require.Zero(t, s.cost)
 }
 
@@ -148,23 +148,23 @@ func TestPutsCountAgainstTheirSource(t *testing.T) {
 func TestAFullStoreLooksForExpiredRecordsOnceAMinute(t *testing.T) {
 	start := time.Unix(1e9, 0)
 	now := start
-	s := newHeldStore(1<<10, func() time.Time { return now })
+	s := newBoundedStore(1<<10, func() time.Time { return now })
 	fill := func() {
 		for i := range 3 {
 			_ = storeAs(t, s, "source", fmt.Sprint(i), 600)
 		}
 	}
 	fill()
-	require.Equal(t, start, s.collected)
-	now = start.Add(collectEvery)
+	require.Equal(t, start, s.lastDrop)
+	now = start.Add(dropEvery)
 	fill()
-	require.Equal(t, start, s.collected)
-	now = start.Add(collectEvery + 1)
+	require.Equal(t, start, s.lastDrop)
+	now = start.Add(dropEvery + 1)
 	fill()
-	require.Equal(t, now, s.collected)
+	require.Equal(t, now, s.lastDrop)
 	now = start.Add(-time.Hour)
 	fill()
-	require.Equal(t, now, s.collected)
+	require.Equal(t, now, s.lastDrop)
 }
 
 // The store notes changed, removed and deleted records for the journal, and
@@ -175,26 +175,26 @@ func TestChangesAreNoted(t *testing.T) {
 		_ = storeAs(t, s, "source", fmt.Sprint("before ", i), 100)
 	}
 	before := maps.Clone(s.items)
-	s.changed = map[string]bool{}
+	s.changedKeys = map[string]bool{}
 	for i := range 20 {
 		_ = storeAs(t, s, fmt.Sprintf("source %d", i%2), fmt.Sprint("after ", i), 100)
 	}
 	dropped := 0
 	for name := range before {
-		require.Equal(t, s.items[name] == nil, s.changed[name], "%s was dropped", name)
+		require.Equal(t, s.items[name] == nil, s.changedKeys[name], "%s was dropped", name)
 		if s.items[name] == nil {
 			dropped++
 		}
 	}
 	require.Positive(t, dropped)
 	for name := range s.items {
-		require.Equal(t, before[name] == nil, s.changed[name], "%s was put", name)
+		require.Equal(t, before[name] == nil, s.changedKeys[name], "%s was put", name)
 	}
 	for name := range s.items {
-		s.changed = map[string]bool{}
+		s.changedKeys = map[string]bool{}
 		for range 2 {
 			require.NoError(t, s.Delete(context.Background(), datastore.NewKey(name)))
-			require.Equal(t, map[string]bool{name: true}, s.changed)
+			require.Equal(t, map[string]bool{name: true}, s.changedKeys)
 		}
 	}
 }

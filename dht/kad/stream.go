@@ -12,68 +12,71 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
-// guardedHost is a host whose streams for the DHT go by the guard. kad-dht is
-// given it in place of the host.
-type guardedHost struct {
+// limitedHost is the host on which kad-dht runs. It limits the streams of the
+// DHT's protocol.
+type limitedHost struct {
 	host.Host
-	guard *guard
+	limiter *limiter
 }
 
-func (h guardedHost) SetStreamHandler(p protocol.ID, handler network.StreamHandler) {
-	h.Host.SetStreamHandler(p, h.guard.handle(handler))
+// SetStreamHandler sets a handler for streams that the limiter admits.
+func (h limitedHost) SetStreamHandler(p protocol.ID, handler network.StreamHandler) {
+	h.Host.SetStreamHandler(p, h.limiter.handle(handler))
 }
 
-// guardedStream is a stream of requests from a stranger. The handler reads a
-// request, handles it, writes the answer, and reads the next: so what is
-// handled now is over at the next read or at the end. One goroutine uses it,
-// except used, which is the guard's.
-type guardedStream struct {
+// limitedStream is a stream of requests from a peer. The handler reads a
+// request, handles it, writes the answer, and reads the next request, so that a
+// request has ended at the next read or at the end of the stream. Except for
+// lastRequest, only one goroutine uses it.
+type limitedStream struct {
 	network.Stream
-	guard  *guard
-	peer   peer.ID
-	source string
-	used   time.Time // of the last request; under the guard's lock
+	limiter     *limiter
+	peer        peer.ID
+	source      string
+	lastRequest time.Time // guarded by the limiter's mu
 
-	// Where in the frames of requests the reading is.
+	// The position in the requests' framing.
 	length uint64
 	shift  uint
 	left   uint64 // bytes of the request's body
 
-	read     bool   // a whole request was read …
-	handling bool   // … and understood, and is being handled
-	refused  bool   // by the guard
-	putting  string // the key that it is to store; "": none
-	answered bool
+	// The current request.
+	requestRead bool   // it was read to its end
+	handling    bool   // it was decoded and passed to the handler
+	refused     bool   // by the limiter
+	putKey      string // the key that it puts; "": none
+	answered    bool
 }
 
-// Read reads as the handler asks, and follows the requests' frames: one that
-// says to be too long ends the stream before memory is taken for it, and one
-// that comes too slowly when its time is out.
-func (s *guardedStream) Read(p []byte) (int, error) {
-	s.settle()
+// Read reads for the handler and parses the requests' framing. It resets the
+// stream before the handler allocates memory for a request that is too long,
+// and sets a deadline for the rest of a request that has begun.
+func (s *limitedStream) Read(p []byte) (int, error) {
+	s.finishRequest()
 	n, err := s.Stream.Read(p)
-	if n > 0 && !s.follow(p[:n]) {
+	if n > 0 && !s.parseFrames(p[:n]) {
 		_ = s.Stream.Reset()
-		s.guard.strike(s.peer, strikeBroken, errOversize.Error())
+		s.limiter.strike(s.peer, strikeMalformed, errOversize.Error())
 		return 0, errOversize
 	}
 	return n, err
 }
 
-// follow goes on through the frames; false means that one is too long.
-func (s *guardedStream) follow(b []byte) bool {
+// parseFrames advances the framing by the bytes read. It returns false if a
+// request is too long.
+func (s *limitedStream) parseFrames(b []byte) bool {
 	for len(b) > 0 {
 		if s.left > 0 {
 			n := min(s.left, uint64(len(b)))
 			s.left -= n
 			b = b[n:]
 			if s.left == 0 {
-				s.complete()
+				s.requestComplete()
 			}
 			continue
 		}
 		if s.length == 0 && s.shift == 0 { // the first byte
-			_ = s.SetReadDeadline(time.Now().Add(s.guard.limits.slowest))
+			_ = s.SetReadDeadline(time.Now().Add(s.limiter.limits.ioTimeout))
 		}
 		s.length |= uint64(b[0]&0x7f) << s.shift
 		s.shift += 7
@@ -83,7 +86,7 @@ func (s *guardedStream) follow(b []byte) bool {
 		if b[0] < 0x80 {
 			s.left, s.length, s.shift = s.length, 0, 0
 			if s.left == 0 {
-				s.complete()
+				s.requestComplete()
 			}
 		}
 		b = b[1:]
@@ -91,60 +94,62 @@ func (s *guardedStream) follow(b []byte) bool {
 	return true
 }
 
-func (s *guardedStream) complete() {
-	s.read = true
-	_ = s.SetReadDeadline(time.Time{}) // kad-dht ends a stream that is idle for a minute
+// requestComplete is called at the end of a request.
+func (s *limitedStream) requestComplete() {
+	s.requestRead = true
+	_ = s.SetReadDeadline(time.Time{}) // kad-dht itself resets a stream that is idle for a minute
 }
 
-// Write writes the answer, for a bounded time: who asks and doesn't read is not
-// waited for.
-func (s *guardedStream) Write(p []byte) (int, error) {
-	if s.putting != "" && !s.answered { // logged before it is confirmed
-		s.guard.log.Debug("record stored", "peer", s.peer.String(), "key", keyText(s.putting))
+// Write writes an answer within the limiter's ioTimeout, so that a peer that
+// does not read it cannot block the handler.
+func (s *limitedStream) Write(p []byte) (int, error) {
+	if s.putKey != "" && !s.answered { // logged before it is confirmed
+		s.limiter.log.Debug("record stored", "peer", s.peer.String(), "key", keyText(s.putKey))
 	}
-	_ = s.SetWriteDeadline(time.Now().Add(s.guard.limits.slowest))
+	_ = s.SetWriteDeadline(time.Now().Add(s.limiter.limits.ioTimeout))
 	n, err := s.Stream.Write(p)
 	s.answered = err == nil
 	return n, err
 }
 
-// settle draws the balance of the request before.
-func (s *guardedStream) settle() {
-	if !s.read {
+// finishRequest counts strikes for the request that has ended.
+func (s *limitedStream) finishRequest() {
+	if !s.requestRead {
 		return
 	}
-	full := s.putting != "" && s.guard.store.settle(s.putting)
+	full := s.putKey != "" && s.limiter.store.finishPut(s.putKey)
 	switch {
 	case !s.handling:
-		s.guard.strike(s.peer, strikeBroken, "malformed requests")
+		s.limiter.strike(s.peer, strikeMalformed, "malformed requests")
 	case s.refused:
-		s.guard.strike(s.peer, strikeRefused, "more requests or stores than its rate")
-	case full: // no fault of the peer's
-		s.guard.log.Debug("record refused", "peer", s.peer.String(), "key", keyText(s.putting), "error", errFull)
-	case s.putting != "" && !s.answered:
-		s.guard.strike(s.peer, strikeRefused, "records that are refused")
+		s.limiter.strike(s.peer, strikeRefused, "more requests or stores than its rate")
+	case full: // not abuse
+		s.limiter.log.Debug("record refused", "peer", s.peer.String(), "key", keyText(s.putKey), "error", errFull)
+	case s.putKey != "" && !s.answered:
+		s.limiter.strike(s.peer, strikeRefused, "records that are refused")
 	}
-	s.read, s.handling, s.refused, s.putting, s.answered = false, false, false, "", false
+	s.requestRead, s.handling, s.refused, s.putKey, s.answered = false, false, false, "", false
 }
 
-// end is when the handler is done with the stream.
-func (s *guardedStream) end() {
-	s.settle()
-	s.guard.mu.Lock()
-	defer s.guard.mu.Unlock()
-	s.guard.forget(s)
+// close is called when the handler has ended.
+func (s *limitedStream) close() {
+	s.finishRequest()
+	s.limiter.mu.Lock()
+	defer s.limiter.mu.Unlock()
+	s.limiter.removeStream(s)
 }
 
-// gater keeps out, and doesn't dial, who is cut off.
-type gater struct{ guard *guard }
+// gater is the connection gater. It refuses connections from and to peers that
+// are cut off.
+type gater struct{ limiter *limiter }
 
 var _ connmgr.ConnectionGater = gater{}
 
-func (g gater) InterceptPeerDial(p peer.ID) bool             { return g.guard.allows(p) }
+func (g gater) InterceptPeerDial(p peer.ID) bool             { return g.limiter.mayConnect(p) }
 func (g gater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool { return true }
 func (g gater) InterceptAccept(network.ConnMultiaddrs) bool  { return true }
 func (g gater) InterceptSecured(_ network.Direction, p peer.ID, _ network.ConnMultiaddrs) bool {
-	return g.guard.allows(p)
+	return g.limiter.mayConnect(p)
 }
 
 func (g gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }

@@ -13,107 +13,111 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// The figures of a walk; package wansim measures them. There are 40 seeds
-// instead of 20 because tables hold dead peers, and a soft deadline because
-// waiting for the silent ones is what makes the stock look-up slow.
+// The parameters of a walk, measured by package wansim. A walk starts from 40
+// peers instead of 20 because routing tables contain dead peers. It has a soft
+// deadline because waiting for silent peers makes kad-dht's look-up slow.
 const (
-	closest      = 20                     // Kademlia's k: whom a record belongs to
-	seedPeers    = 40                     // taken from the routing table
+	closest      = 20                     // Kademlia's k: the number of peers that store a record
+	initialPeers = 40                     // from the routing table
 	inFlight     = 20                     // requests at once (Kademlia's α)
-	anySlots     = 32                     // where one answer is enough, and the first
-	anySpare     = anySlots - closest     // hop is most of the time
-	maxAsked     = 200                    // peers asked in one walk
-	maxHeard     = 2000                   // names kept
-	softDeadline = 250 * time.Millisecond // a silent peer loses its slot
-	lastDeadline = time.Second            // and here the walk ends without it
+	anySlots     = 32                     // at LevelAny, where the first hop takes most of the time
+	anyExtra     = anySlots - closest     // at LevelAny
+	maxAsked     = 200                    // peers that one walk asks
+	maxContacts  = 2000                   // of one walk
+	softDeadline = 250 * time.Millisecond // after it, a silent peer does not occupy a slot
+	lastDeadline = time.Second            // after it, the walk ends without the peer
 	maxWalk      = 15 * time.Second
-	nearPeers    = closest * 4 / 3 // where 20 live, a quarter of all being dead
-	maxVouchers  = 10              // asked beside those from memory
-	everybody    = 40              // of so few, all are wanted
+	nearPeers    = closest * 4 / 3 // expected within the radius of the 20 closest live peers, if a quarter is dead
+	maxUncached  = 10              // asked in addition to cached peers
+	smallNetwork = 40              // with fewer known peers, a walk looks for all
 )
 
-// errCut ends a walk that has not found its end.
-var errCut = errors.New("gave up the walk: too many peers, or too long")
+// errWalkLimit is returned when a walk reached its maximum time or number of
+// peers.
+var errWalkLimit = errors.New("the walk reached its limit of peers or time")
 
+// state is the state of a contact in a walk.
 type state int
 
 const (
-	heard    state = iota // known by name only
-	asking                // asked, in time
-	slow                  // asked, over the soft deadline; may answer yet
-	answered              // alive
-	failed                // dead, or a liar
+	candidate state = iota // not asked
+	asking                 // asked, before the soft deadline
+	slow                   // asked, after the soft deadline; may still answer
+	answered               // alive
+	failed                 // unreachable, refused the request, or sent a malformed answer
 )
 
-// contact is a peer that a walk has heard of.
+// contact is a peer that a walk knows.
 type contact struct {
 	peer.AddrInfo
 	distance [sha256.Size]byte
-	span     float64 // the distance, as a part of the space
+	span     float64 // the distance as a part of the key space
 	state    state
-	since    time.Time // of the request
-	naming   naming
+	since    time.Time // when it was asked
+	closer   closerQuery
 
-	// remembered of an earlier walk, and not named by anybody else in this one
-	remembered bool
+	cached bool // from the holder cache, and not named by any uncached peer in this walk
 }
 
-// naming is what became of asking a contact for closer ones.
-type naming int
+// closerQuery is the state of a request to a contact for closer peers.
+type closerQuery int
 
 const (
-	unasked naming = iota
-	waiting
-	named // or failed to
+	closerUnasked closerQuery = iota
+	closerPending
+	closerDone // answered or failed
 )
 
-// walk is an iterative look-up (Kademlia, §2.3): ask the closest peers that
-// are known for closer ones, until the closest that live have all answered.
+// walk is an iterative look-up (Kademlia, §2.3). It asks the closest known
+// peers for closer ones, until the closest live peers have all answered.
 //
-// It runs on the goroutine that calls run; requests run on their own and are
-// all done when run returns. What peers say can lengthen a walk up to maxAsked
-// requests and maxWalk, and can't end it early, since only failing to answer
-// takes a peer out.
+// A walk runs on the goroutine that calls run. Its requests run on their own
+// goroutines and have ended when run returns. Answers can extend a walk, up to
+// maxAsked requests and maxWalk, and cannot end it early, since only a failure
+// removes a peer.
 type walk struct {
 	self   peer.ID
 	target [sha256.Size]byte
 	ask    func(context.Context, peer.AddrInfo) (reply, error)
 
-	contacts []*contact // by distance
-	known    map[peer.ID]*contact
-	k        int // how many are looked for
-	asked    int
-	slots    int           // requests at once, besides those to the near
-	spare    int           // peers asked beyond the k closest, as some of these will be dead
-	timeout  time.Duration // of one request; 0: requestTimeout
-	patient  bool          // waits for late ones that would be among the closest
-	size     size          // of the network; unknown: nobody is near before others are known
+	contacts    []*contact // by increasing distance
+	known       map[peer.ID]*contact
+	k           int // the number of closest peers to find
+	asked       int
+	slots       int           // requests at one time, not counting those to near peers
+	extra       int           // peers to ask beyond the k closest, since some of these may be dead
+	timeout     time.Duration // of one request; 0: requestTimeout
+	waitForLate bool          // wait for late peers that would be among the closest
+	size        size          // of the network; if it is unknown, no peer is near
 
-	// open, if set, is told of each peer before it is asked, and may send it
-	// something itself, which ends in an event with put set. If that is all that
-	// it wants to send, it returns false.
-	open   func(context.Context, *contact) (ask bool)
-	namers int // of the closest, those that are asked even so
+	// beforeAsk, if set, is called for each peer before it is asked. It may send
+	// a put to the peer, which ends in an event with put set, and returns false
+	// if the peer need not be asked for closer ones.
+	beforeAsk  func(context.Context, *contact) (ask bool)
+	askClosest int // the number of closest peers that are asked even if beforeAsk returns false
 
-	probe    func(context.Context, [sha256.Size]byte, []peer.AddrInfo) []peer.AddrInfo // nil: a crowd is none of this walk's business
-	recalled bool                                                                      // some of the contacts are from memory
-	crowd    *crowd                                                                    // set once somebody seems to surround the target
-	events   chan event                                                                // with room for all there can be: nobody waits for us
+	// probe finds peers near a target, starting from others; nil: the walk does
+	// not measure the density of its region.
+	probe     func(context.Context, [sha256.Size]byte, []peer.AddrInfo) []peer.AddrInfo
+	hasCached bool         // some of the contacts are from the holder cache
+	dense     *denseRegion // nil: the region is not known to be dense
+	events    chan event   // with a buffer for all events, so that no request blocks
 
 	requests sync.WaitGroup
 }
 
-// event is the end of one request, or of one put that runs beside the walk, or
-// of a probe, or that a request is late.
+// event is the end of a request, of a put that runs beside the walk, or of a
+// probe, or a notice that a request has passed its soft deadline.
 type event struct {
-	contact *contact // nil: of a probe
+	contact *contact // nil: the end of a probe
 	put     bool
 	late    bool
 	reply   reply
 	err     error
 }
 
-// newWalk aims at the key: peers and keys share the space of sha2-256.
+// newWalk returns a walk towards a key. Peers and keys are compared by their
+// SHA-256 hashes.
 func newWalk(self peer.ID, key string, ask func(context.Context, peer.AddrInfo) (reply, error)) *walk {
 	return &walk{
 		self: self, target: sha256.Sum256([]byte(key)), ask: ask,
@@ -121,9 +125,10 @@ func newWalk(self peer.ID, key string, ask func(context.Context, peer.AddrInfo) 
 	}
 }
 
-// hear takes note of a peer, once. Of too many, the furthest are forgotten: a
-// crowd of names must not keep the closest out.
-func (w *walk) hear(p peer.AddrInfo) {
+// add adds a peer to the contacts if it is new. Of more than maxContacts it
+// removes the furthest that was not asked, so that a flood of names cannot
+// displace the closest.
+func (w *walk) add(p peer.AddrInfo) {
 	if p.ID == w.self || w.known[p.ID] != nil {
 		return
 	}
@@ -134,27 +139,27 @@ func (w *walk) hear(p peer.AddrInfo) {
 		return cmp.Or(bytes.Compare(a.distance[:], b.distance[:]), cmp.Compare(a.ID, b.ID))
 	})
 	w.contacts = slices.Insert(w.contacts, i, c)
-	for i := len(w.contacts) - 1; len(w.contacts) > maxHeard; i-- {
-		if c := w.contacts[i]; c.state == heard { // those asked are far fewer
+	for i := len(w.contacts) - 1; len(w.contacts) > maxContacts; i-- {
+		if c := w.contacts[i]; c.state == candidate { // at most maxAsked are not
 			w.contacts = slices.Delete(w.contacts, i, i+1)
 			delete(w.known, c.ID)
 		}
 	}
 }
 
-// recall notes peers that an earlier walk found.
-func (w *walk) recall(peers []peer.AddrInfo) {
+// addCached adds peers from the holder cache.
+func (w *walk) addCached(peers []peer.AddrInfo) {
 	for _, p := range peers {
 		if w.known[p.ID] != nil || p.ID == w.self {
 			continue
 		}
-		if w.hear(p); w.known[p.ID] != nil {
-			w.known[p.ID].remembered, w.recalled = true, true
+		if w.add(p); w.known[p.ID] != nil {
+			w.known[p.ID].cached, w.hasCached = true, true
 		}
 	}
 }
 
-// nearest gives up to n of the contacts in these states, closest first.
+// nearest returns up to n of the contacts in these states, closest first.
 func (w *walk) nearest(n int, states ...state) []*contact {
 	var cs []*contact
 	for _, c := range w.contacts {
@@ -168,67 +173,68 @@ func (w *walk) nearest(n int, states ...state) []*contact {
 	return cs
 }
 
-// wanted is how many of the closest are looked for: while few are known at all,
-// everybody.
+// wanted returns the number of closest peers to find. It is smallNetwork while
+// fewer are known.
 func (w *walk) wanted() int {
-	if len(w.known) < everybody {
-		return everybody
+	if len(w.known) < smallNetwork {
+		return smallNetwork
 	}
 	return w.k
 }
 
-// live gives the closest peers that answered, at most as many as are wanted,
+// live returns the closest peers that answered, at most as many as are wanted,
 // closest first.
 func (w *walk) live() []*contact { return w.nearest(w.wanted(), answered) }
 
-// responders gives those who answered and are near: more than are wanted, where
-// by chance or by malice more are.
+// responders returns the near peers that answered. In a dense region these are
+// more than are wanted.
 func (w *walk) responders() []*contact {
 	return slices.DeleteFunc(w.nearest(maxRegion, answered), func(c *contact) bool { return !w.near(c) })
 }
 
-// settled gives the peers that have answered and are among the k closest (and
-// the spare ones) of all that may be alive. Since an answer names the closest
-// peers that the answerer knows, one from far away displaces itself.
-func (w *walk) settled() []*contact {
-	return slices.DeleteFunc(w.front(), func(c *contact) bool { return c.state != answered })
+// closestAnswered returns those of the peers in toAsk that have answered.
+func (w *walk) closestAnswered() []*contact {
+	return slices.DeleteFunc(w.toAsk(), func(c *contact) bool { return c.state != answered })
 }
 
-// front gives those who are to be asked: the k closest that may be alive, the
-// spare ones, and where there is a crowd everybody of the region.
-func (w *walk) front() []*contact {
-	if w.crowd != nil {
-		return w.crowd.region(w)
+// toAsk returns the peers that must be asked: the wanted number of closest ones
+// that may be alive, the extra ones, and in a dense region all contacts of the
+// region.
+func (w *walk) toAsk() []*contact {
+	if w.dense != nil {
+		return w.dense.contacts(w)
 	}
-	return w.nearest(w.wanted()+w.spare, heard, asking, answered)
+	return w.nearest(w.wanted()+w.extra, candidate, asking, answered)
 }
 
-// near says whether a peer stands where, by the size of the network, one of the
-// k closest that live stands; a quarter of what is heard of may be dead.
+// near reports whether a peer is within the radius in which, by the size of the
+// network, the k closest live peers are expected. A quarter of the known peers
+// is assumed to be dead.
 func (w *walk) near(c *contact) bool {
 	return w.size.peers > 0 && w.size.peers*c.span <= nearPeers
 }
 
-// run walks, and calls each with every event; each returning false ends the
-// walk. The error is nil if the walk found its end: the k closest that
-// live have answered, or everybody who lives. No request outlives it.
+// run walks and calls each with every event. If each returns false, the walk
+// ends. The error is nil if the walk is complete, that is, the k closest live
+// peers or all live peers have answered, or if each ended it. No request
+// outlives run.
 func (w *walk) run(ctx context.Context, each func(event) bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, maxWalk, errCut)
+	ctx, cancel := context.WithTimeoutCause(ctx, maxWalk, errWalkLimit)
 	defer w.requests.Wait()
 	defer cancel()
 	return w.loop(ctx, ctx, each)
 }
 
-// loop is run for a walk whose requests have a context of their own, so that
-// they may be left to end.
+// loop is run with a separate context for the requests, which may then outlive
+// the walk.
 func (w *walk) loop(ctx, requests context.Context, each func(event) bool) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
 		w.send(requests)
 		if w.done(time.Now()) {
-			if slices.ContainsFunc(w.nearest(w.wanted(), heard, answered), func(c *contact) bool { return c.state == heard }) {
-				return errCut // maxAsked kept us from asking them
+			if slices.ContainsFunc(w.nearest(w.wanted(), candidate, answered), func(c *contact) bool { return c.state == candidate }) {
+				return errWalkLimit // there are peers left to ask, above maxAsked
 			}
 			return nil
 		}
@@ -250,9 +256,9 @@ func (w *walk) loop(ctx, requests context.Context, each func(event) bool) error 
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			w.take(e)
-			if w.probe != nil && w.crowd == nil && w.crowded() {
-				w.surround(requests)
+			w.apply(e)
+			if w.probe != nil && w.dense == nil && w.isDense() {
+				w.startProbes(requests)
 			}
 			if !each(e) {
 				return nil
@@ -261,37 +267,37 @@ func (w *walk) loop(ctx, requests context.Context, each func(event) bool) error 
 	}
 }
 
-// send asks whom it is time to ask.
+// send starts requests while there are free slots.
 func (w *walk) send(ctx context.Context) {
-	held := 0
+	usedSlots := 0
 	for _, c := range w.contacts {
-		if c.state == asking && c.naming == waiting && !w.near(c) {
-			held++
+		if c.state == asking && c.closer == closerPending && !w.near(c) {
+			usedSlots++
 		}
 	}
-	live := 0
-	for _, c := range append(w.front(), w.vouchers()...) {
+	rank := 0
+	for _, c := range append(w.toAsk(), w.uncached()...) {
 		if w.asked >= maxAsked {
 			return
 		}
 		near := w.near(c)
-		first := live < w.namers // would be asked for closer peers whatever it is sent
-		live++
+		first := rank < w.askClosest
+		rank++
 		switch {
-		case c.state == heard && (near || held < w.slots):
+		case c.state == candidate && (near || usedSlots < w.slots):
 			c.state, c.since = asking, time.Now()
 			w.asked++
-			if w.open != nil && !w.open(ctx, c) && !first {
+			if w.beforeAsk != nil && !w.beforeAsk(ctx, c) && !first {
 				continue
 			}
 			if !near {
-				held++
+				usedSlots++
 			}
-		case c.state == answered && c.naming == unasked && first:
+		case c.state == answered && c.closer == closerUnasked && first:
 		default:
 			continue
 		}
-		c.naming = waiting
+		c.closer = closerPending
 		w.requests.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, cmp.Or(w.timeout, requestTimeout))
 			defer cancel()
@@ -301,38 +307,38 @@ func (w *walk) send(ctx context.Context) {
 	}
 }
 
-// vouchers gives peers to ask beside those from memory, which tell whether they
-// still stand there.
-func (w *walk) vouchers() []*contact {
-	if !w.recalled {
+// uncached returns the closest contacts that are not only from the cache. Their
+// answers show whether the cached peers are still the closest.
+func (w *walk) uncached() []*contact {
+	if !w.hasCached {
 		return nil
 	}
-	var vouchers []*contact
+	var contacts []*contact
 	for _, c := range w.contacts {
-		if len(vouchers) == maxVouchers {
+		if len(contacts) == maxUncached {
 			break
 		}
-		if !c.remembered && c.state != failed {
-			vouchers = append(vouchers, c)
+		if !c.cached && c.state != failed {
+			contacts = append(contacts, c)
 		}
 	}
-	return vouchers
+	return contacts
 }
 
-// take notes what an event says of who lives, and of whom else there is.
-func (w *walk) take(e event) {
+// apply updates the contacts after an event.
+func (w *walk) apply(e event) {
 	for _, p := range e.reply.closer {
-		w.hear(p)
-		if c := w.known[p.ID]; c != nil && e.contact != nil && !e.contact.remembered {
-			c.remembered = false
+		w.add(p)
+		if c := w.known[p.ID]; c != nil && e.contact != nil && !e.contact.cached {
+			c.cached = false
 		}
 	}
 	switch {
 	case e.contact == nil:
-		w.crowd.probing--
+		w.dense.pendingProbes--
 		return
 	case !e.put:
-		e.contact.naming = named
+		e.contact.closer = closerDone
 	}
 	switch {
 	case e.err == nil || e.put && errors.Is(e.err, errRefused):
@@ -342,21 +348,21 @@ func (w *walk) take(e event) {
 	}
 }
 
-// done says whether there is nothing left to wait for: nobody among the k
-// closest is being asked or to be asked. Silent peers are waited for, a while,
-// only as long as fewer than k have answered (a small or a slow network), and
-// if the walk is patient, those who would be among the k.
+// done reports whether the walk is complete: none of the k closest peers is
+// being asked or left to ask. It waits for late peers, up to lastDeadline, only
+// while fewer than k have answered, and with waitForLate also for those that
+// would be among the k closest.
 func (w *walk) done(now time.Time) bool {
 	wanted := w.wanted()
-	front := w.nearest(wanted, heard, asking, answered)
-	if w.crowd != nil {
-		if w.crowd.probing > 0 {
+	front := w.nearest(wanted, candidate, asking, answered)
+	if w.dense != nil {
+		if w.dense.pendingProbes > 0 {
 			return false
 		}
-		front = w.front()
+		front = w.toAsk()
 	}
 	for i, c := range front {
-		if c.state == asking || (c.state == heard && w.asked < maxAsked) || i < w.namers && c.naming == waiting {
+		if c.state == asking || (c.state == candidate && w.asked < maxAsked) || i < w.askClosest && c.closer == closerPending {
 			return false
 		}
 	}
@@ -364,8 +370,8 @@ func (w *walk) done(now time.Time) bool {
 	missing := wanted - len(live)
 	for _, c := range w.contacts {
 		switch {
-		case missing <= 0 && (!w.patient || c == live[wanted-1]) && (w.crowd == nil || !w.near(c)):
-			return true // those further away would not count
+		case missing <= 0 && (!w.waitForLate || c == live[wanted-1]) && (w.dense == nil || !w.near(c)):
+			return true // peers further away do not matter
 		case c.state == asking || c.state == slow && (len(live) == 0 || now.Sub(c.since) < lastDeadline):
 			return false
 		}
@@ -373,7 +379,7 @@ func (w *walk) done(now time.Time) bool {
 	return true
 }
 
-// wait is how long nothing changes unless a request ends.
+// wait returns the time until a contact passes a deadline.
 func (w *walk) wait(now time.Time) time.Duration {
 	next := time.Hour
 	for _, c := range w.contacts {

@@ -20,20 +20,21 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// world is a network in virtual time: who knows whom, who lives, how far away.
-type world struct {
+// modelNetwork is a network in virtual time: the peers that each peer names,
+// and the latency of each live peer.
+type modelNetwork struct {
 	peers   []peer.ID // by distance to the key
 	dead    map[peer.ID]bool
-	latency map[peer.ID]time.Duration // of a request, dial and all
-	lists   map[peer.ID][]peer.ID     // whom each names
+	latency map[peer.ID]time.Duration // of a request, including the dial
+	lists   map[peer.ID][]peer.ID     // the peers that each peer names
 }
 
-const worldKey = "/ipns/a key"
+const modelKey = "/ipns/a key"
 
-var worldTarget = sha256.Sum256([]byte(worldKey))
+var modelTarget = sha256.Sum256([]byte(modelKey))
 
 func byDistance(a, b peer.ID) int {
-	x, y := distanceOf(worldTarget, a), distanceOf(worldTarget, b)
+	x, y := distanceOf(modelTarget, a), distanceOf(modelTarget, b)
 	return bytes.Compare(x[:], y[:])
 }
 
@@ -54,14 +55,14 @@ func sortByDistance(target [sha256.Size]byte, peers []peer.ID) {
 	}
 }
 
-// newWorld makes n peers, of whom each knows the closest to itself and some
-// others, and a share is dead.
-func newWorld(r *rand.Rand, n int, dead float64) *world {
-	w := &world{dead: map[peer.ID]bool{}, latency: map[peer.ID]time.Duration{}, lists: map[peer.ID][]peer.ID{}}
+// newModelNetwork returns a network of n peers. Each knows the peers closest to
+// itself and some others. A share of the peers is dead.
+func newModelNetwork(r *rand.Rand, n int, dead float64) *modelNetwork {
+	w := &modelNetwork{dead: map[peer.ID]bool{}, latency: map[peer.ID]time.Duration{}, lists: map[peer.ID][]peer.ID{}}
 	for i := range n {
 		w.peers = append(w.peers, peer.ID(fmt.Sprintf("peer %d %d", i, r.Uint64())))
 	}
-	sortByDistance(worldTarget, w.peers)
+	sortByDistance(modelTarget, w.peers)
 	for i, id := range w.peers {
 		w.dead[id] = r.Float64() < dead
 		w.latency[id] = time.Duration(20+r.IntN(280)) * time.Millisecond
@@ -83,7 +84,7 @@ func newWorld(r *rand.Rand, n int, dead float64) *world {
 	return w
 }
 
-func (w *world) ask(ctx context.Context, p peer.AddrInfo) (reply, error) {
+func (w *modelNetwork) ask(ctx context.Context, p peer.AddrInfo) (reply, error) {
 	latency := w.latency[p.ID]
 	if w.dead[p.ID] {
 		latency = time.Hour
@@ -100,26 +101,27 @@ func (w *world) ask(ctx context.Context, p peer.AddrInfo) (reply, error) {
 	return r, nil
 }
 
-func (w *world) walk(seeds ...peer.ID) *walk {
-	walk := newWalk("self", worldKey, w.ask)
+func (w *modelNetwork) walk(seeds ...peer.ID) *walk {
+	walk := newWalk("self", modelKey, w.ask)
 	for _, id := range seeds {
-		walk.hear(peer.AddrInfo{ID: id})
+		walk.add(peer.AddrInfo{ID: id})
 	}
 	return walk
 }
 
-// closestLive gives those whom a walk should find: of a few, everybody.
-func (w *world) closestLive() []peer.ID {
+// closestLive returns the peers that a walk should find. In a small network
+// these are all live peers.
+func (w *modelNetwork) closestLive() []peer.ID {
 	var ids []peer.ID
 	for _, id := range w.peers {
-		if !w.dead[id] && (len(ids) < closest || len(w.peers) < everybody) {
+		if !w.dead[id] && (len(ids) < closest || len(w.peers) < smallNetwork) {
 			ids = append(ids, id)
 		}
 	}
 	return ids
 }
 
-func (w *world) sample(r *rand.Rand, n int) []peer.ID {
+func (w *modelNetwork) sample(r *rand.Rand, n int) []peer.ID {
 	ids := slices.Clone(w.peers)
 	r.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	return ids[:min(n, len(ids))]
@@ -133,14 +135,14 @@ func ids(cs []*contact) []peer.ID {
 	return out
 }
 
-func TestAWalkFindsTheClosestThatLive(t *testing.T) {
+func TestAWalkFindsTheClosestLivePeers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		var took []time.Duration
 		missed := 0
 		for range 40 {
-			w := newWorld(r, 300, 0.25)
-			walk := w.walk(w.sample(r, seedPeers)...)
+			w := newModelNetwork(r, 300, 0.25)
+			walk := w.walk(w.sample(r, initialPeers)...)
 			began := time.Now()
 			require.NoError(t, walk.run(t.Context(), func(event) bool { return true }))
 			took = append(took, time.Since(began))
@@ -155,17 +157,17 @@ func TestAWalkFindsTheClosestThatLive(t *testing.T) {
 		}
 		slices.Sort(took)
 		t.Logf("300 peers, a quarter dead: p50 %v, p90 %v; %d of %d missed", took[20], took[36], missed, 40*closest)
-		// Not all can be found: dead peers crowd the living out of the lists.
+		// Not all can be found, since dead peers displace live ones in the lists.
 		require.LessOrEqual(t, missed, 40*closest*3/100)
 		require.Less(t, took[36], requestTimeout)
 	})
 }
 
-func TestASmallNetworkIsFoundToTheLast(t *testing.T) {
+func TestAllPeersOfASmallNetworkAreFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for n := range 30 {
-			w := newWorld(r, n+1, 0.3)
+			w := newModelNetwork(r, n+1, 0.3)
 			w.dead[w.peers[0]] = false
 			walk := w.walk(w.peers...)
 			began := time.Now()
@@ -178,7 +180,7 @@ func TestASmallNetworkIsFoundToTheLast(t *testing.T) {
 
 func TestALateAnswerCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(rand.New(rand.NewPCG(5, 6)), 3, 0)
+		w := newModelNetwork(rand.New(rand.NewPCG(5, 6)), 3, 0)
 		w.latency[w.peers[0]] = softDeadline + 400*time.Millisecond
 		walk := w.walk(w.peers...)
 		require.NoError(t, walk.run(t.Context(), func(event) bool { return true }))
@@ -186,9 +188,9 @@ func TestALateAnswerCounts(t *testing.T) {
 	})
 }
 
-func TestNobodyAliveEndsAtTheHardDeadline(t *testing.T) {
+func TestAWalkWithoutLivePeersEndsAtTheLastDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(rand.New(rand.NewPCG(7, 8)), 9, 1)
+		w := newModelNetwork(rand.New(rand.NewPCG(7, 8)), 9, 1)
 		walk := w.walk(w.peers...)
 		began := time.Now()
 		require.NoError(t, walk.run(t.Context(), func(e event) bool {
@@ -204,44 +206,44 @@ func TestNobodyAliveEndsAtTheHardDeadline(t *testing.T) {
 
 func TestHostileListsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		// Everybody answers at once, and names 20 new peers that are closer than
-		// any before: a tunnel without an end.
+		// Each peer answers immediately and names 20 new peers that are closer than
+		// all before, without an end.
 		near := make([]peer.ID, 20000)
 		for i := range near {
 			near[i] = peer.ID(fmt.Sprint("sybil ", i))
 		}
-		sortByDistance(worldTarget, near)
+		sortByDistance(modelTarget, near)
 		slices.Reverse(near)
 		var next atomic.Int64
-		walk := newWalk("self", worldKey, func(context.Context, peer.AddrInfo) (reply, error) {
+		walk := newWalk("self", modelKey, func(context.Context, peer.AddrInfo) (reply, error) {
 			var r reply
 			for range maxCloser {
 				r.closer = append(r.closer, peer.AddrInfo{ID: near[next.Add(1)]})
 			}
 			return r, nil
 		})
-		walk.hear(peer.AddrInfo{ID: "first"})
+		walk.add(peer.AddrInfo{ID: "first"})
 		err := walk.run(t.Context(), func(event) bool { return true })
-		require.ErrorIs(t, err, errCut)
+		require.ErrorIs(t, err, errWalkLimit)
 		require.Equal(t, maxAsked, walk.asked)
-		require.LessOrEqual(t, len(walk.known), maxHeard)
+		require.LessOrEqual(t, len(walk.known), maxContacts)
 	})
 }
 
-func TestATrickleOfAnswersEndsInTime(t *testing.T) {
+func TestAWalkOfSlowAnswersEndsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// Each answers just before the soft deadline and names one closer peer.
 		names := make([]peer.ID, 500)
 		for i := range names {
 			names[i] = peer.ID(fmt.Sprint("trickle ", i))
 		}
-		sortByDistance(worldTarget, names)
+		sortByDistance(modelTarget, names)
 		slices.Reverse(names)
 		next := map[peer.ID]peer.ID{}
 		for i := range names[1:] {
 			next[names[i]] = names[i+1]
 		}
-		walk := newWalk("self", worldKey, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
+		walk := newWalk("self", modelKey, func(ctx context.Context, p peer.AddrInfo) (reply, error) {
 			select {
 			case <-time.After(softDeadline - time.Millisecond):
 			case <-ctx.Done():
@@ -249,17 +251,17 @@ func TestATrickleOfAnswersEndsInTime(t *testing.T) {
 			}
 			return reply{closer: []peer.AddrInfo{{ID: next[p.ID]}}}, nil
 		})
-		walk.hear(peer.AddrInfo{ID: names[0]})
+		walk.add(peer.AddrInfo{ID: names[0]})
 		began := time.Now()
 		err := walk.run(t.Context(), func(event) bool { return true })
-		require.ErrorIs(t, err, errCut)
+		require.ErrorIs(t, err, errWalkLimit)
 		require.Equal(t, maxWalk, time.Since(began))
 	})
 }
 
-func TestAWalkStopsWhenTold(t *testing.T) {
+func TestAWalkEndsWhenItsCallbackReturnsFalse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(rand.New(rand.NewPCG(9, 10)), 100, 0.5)
+		w := newModelNetwork(rand.New(rand.NewPCG(9, 10)), 100, 0.5)
 		walk := w.walk(w.peers...)
 		events := 0
 		require.NoError(t, walk.run(t.Context(), func(event) bool { events++; return events < 5 }))
@@ -275,8 +277,8 @@ func TestAWalkStopsWhenTold(t *testing.T) {
 	})
 }
 
-// Whatever peers do, a walk ends, in bounds, and its live peers are in order,
-// did answer, and are the closest of those that did.
+// For any behaviour of the peers, a walk ends within its bounds, and its live
+// peers are in order and the closest of the peers that answered.
 func TestWalkLaws(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
@@ -284,8 +286,8 @@ func TestWalkLaws(t *testing.T) {
 		dead := rapid.Float64Range(0, 1).Draw(rt, "dead")
 		synctest.Test(t, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 0))
-			w := newWorld(r, n, dead)
-			walk := w.walk(w.sample(r, 1+r.IntN(seedPeers))...)
+			w := newModelNetwork(r, n, dead)
+			walk := w.walk(w.sample(r, 1+r.IntN(initialPeers))...)
 			spoke := map[peer.ID]bool{}
 			err := walk.run(t.Context(), func(e event) bool {
 				if e.err == nil && !e.late {
@@ -308,8 +310,8 @@ func TestWalkLaws(t *testing.T) {
 	})
 }
 
-func TestWanted(t *testing.T) {
+func TestRequiredAcks(t *testing.T) {
 	for found, want := range map[int]int{0: 1, 1: 1, 2: 2, 3: 3, 4: 3, 8: 6, 19: 15, 20: 15, 100: 15} {
-		require.Equal(t, want, wanted(found), "of %d", found)
+		require.Equal(t, want, requiredAcks(found), "of %d", found)
 	}
 }

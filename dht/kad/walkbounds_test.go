@@ -21,27 +21,27 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// A walk that receives more names than it keeps forgets the furthest ones, but
-// none that was asked. It ignores its own name and duplicates.
+// A walk that receives more than the maximum number of contacts removes the
+// furthest ones, but none that was asked. It ignores its own ID and duplicates.
 func TestAWalkKeepsTheClosestNames(t *testing.T) {
-	w := newWalk("self", worldKey, nil)
+	w := newWalk("self", modelKey, nil)
 	var all []peer.ID
-	for i := range maxHeard + 500 {
+	for i := range maxContacts + 500 {
 		all = append(all, peer.ID(fmt.Sprint("peer ", i)))
 	}
 	byPlace := append([]peer.ID(nil), all...)
-	sortByDistance(worldTarget, byPlace)
+	sortByDistance(modelTarget, byPlace)
 	furthest := byPlace[len(byPlace)-1]
-	w.hear(peer.AddrInfo{ID: furthest})
+	w.add(peer.AddrInfo{ID: furthest})
 	w.known[furthest].state = asking
 	for _, id := range all {
-		w.hear(peer.AddrInfo{ID: id})
-		w.hear(peer.AddrInfo{ID: id})
-		w.hear(peer.AddrInfo{ID: "self"})
-		require.LessOrEqual(t, len(w.contacts), maxHeard)
+		w.add(peer.AddrInfo{ID: id})
+		w.add(peer.AddrInfo{ID: id})
+		w.add(peer.AddrInfo{ID: "self"})
+		require.LessOrEqual(t, len(w.contacts), maxContacts)
 	}
-	require.Equal(t, append(byPlace[:maxHeard-1:maxHeard-1], furthest), ids(w.contacts))
-	require.Len(t, w.known, maxHeard)
+	require.Equal(t, append(byPlace[:maxContacts-1:maxContacts-1], furthest), ids(w.contacts))
+	require.Len(t, w.known, maxContacts)
 }
 
 // A walk sends at most as many requests at once as it has slots, not counting
@@ -50,11 +50,11 @@ func TestRequestsAtOnceAreBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		size size
 		want int
-	}{"size unknown": {size{}, inFlight}, "all are near": {size2(1), everybody - 1}} {
+	}{"size unknown": {size{}, inFlight}, "all are near": {sizeOf(1), smallNetwork - 1}} {
 		synctest.Test(t, func(t *testing.T) {
 			var mu sync.Mutex
 			now, most := 0, 0
-			w := newWalk("self", worldKey, func(context.Context, peer.AddrInfo) (reply, error) {
+			w := newWalk("self", modelKey, func(context.Context, peer.AddrInfo) (reply, error) {
 				mu.Lock()
 				now++
 				most = max(most, now)
@@ -66,12 +66,12 @@ func TestRequestsAtOnceAreBounded(t *testing.T) {
 				return reply{}, nil
 			})
 			w.size = c.size
-			for i := range everybody - 1 {
-				w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
+			for i := range smallNetwork - 1 {
+				w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
 			}
 			require.NoError(t, w.run(t.Context(), func(event) bool { return true }))
 			require.Equal(t, c.want, most, name)
-			require.Len(t, w.live(), everybody-1, name)
+			require.Len(t, w.live(), smallNetwork-1, name)
 		})
 	}
 }
@@ -82,13 +82,13 @@ func TestAPatientWalkWaitsForTheClosest(t *testing.T) {
 	for _, patient := range []bool{false, true} {
 		for _, late := range []time.Duration{lastDeadline - time.Millisecond, lastDeadline + time.Millisecond} {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(rand.New(rand.NewPCG(1, 1)), 60, 0)
+				w := newModelNetwork(rand.New(rand.NewPCG(1, 1)), 60, 0)
 				for _, id := range w.peers {
 					w.latency[id] = 50 * time.Millisecond
 				}
 				w.latency[w.peers[0]] = late
 				walk := w.walk(w.peers...)
-				walk.patient = patient
+				walk.waitForLate = patient
 				began := time.Now()
 				require.NoError(t, walk.run(t.Context(), func(event) bool { return true }))
 				live := ids(walk.live())
@@ -106,29 +106,29 @@ func TestAPatientWalkWaitsForTheClosest(t *testing.T) {
 	}
 }
 
-// In addition to remembered peers, a walk asks a few of the closest other peers
-// for their names of peers. Without remembered peers it asks no such vouchers.
-func TestVouchersAreOthersThanTheRemembered(t *testing.T) {
-	w := newWalk("self", worldKey, nil)
+// In addition to cached peers, a walk asks a few of the closest other peers for
+// closer peers. Without cached peers it has no such additional peers.
+func TestUncachedPeersAreAskedBesideCachedOnes(t *testing.T) {
+	w := newWalk("self", modelKey, nil)
 	for i := range 30 {
-		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("other ", i))})
+		w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("other ", i))})
 	}
-	require.Empty(t, w.vouchers())
+	require.Empty(t, w.uncached())
 	var once []peer.AddrInfo
 	for i := range 12 {
 		once = append(once, peer.AddrInfo{ID: peer.ID(fmt.Sprint("once ", i))})
 	}
-	w.recall(append(once, peer.AddrInfo{ID: "self"}, peer.AddrInfo{ID: "other 1"}))
-	require.False(t, w.known["other 1"].remembered)
+	w.addCached(append(once, peer.AddrInfo{ID: "self"}, peer.AddrInfo{ID: "other 1"}))
+	require.False(t, w.known["other 1"].cached)
 	require.NotContains(t, w.known, peer.ID("self"))
-	first := w.vouchers()[0]
+	first := w.uncached()[0]
 	first.state = failed
-	vouchers := w.vouchers()
-	require.Len(t, vouchers, maxVouchers)
-	for i, c := range vouchers {
-		require.False(t, c.remembered)
+	uncached := w.uncached()
+	require.Len(t, uncached, maxUncached)
+	for i, c := range uncached {
+		require.False(t, c.cached)
 		require.NotEqual(t, failed, c.state)
-		require.True(t, i == 0 || byDistance(vouchers[i-1].ID, c.ID) < 0)
+		require.True(t, i == 0 || byDistance(uncached[i-1].ID, c.ID) < 0)
 	}
 }
 
@@ -139,39 +139,39 @@ func TestEnoughAcknowledgements(t *testing.T) {
 	type span struct{ from, to int }
 	for name, c := range map[string]struct {
 		acked  span
-		change func(*delivery, []*contact)
+		change func(*putOperation, []*contact)
 		want   bool
 	}{
-		"the first 15":              {span{0, 15}, nil, true},
-		"ranks 5 to 19":             {span{4, 19}, nil, true},
-		"ranks 6 to 20":             {span{5, 20}, nil, false},
-		"14":                        {span{0, 14}, nil, false},
-		"the caller waits for all":  {span{0, 15}, func(d *delivery, _ []*contact) { d.all = true }, false},
-		"nobody was asked for more": {span{0, 15}, func(_ *delivery, cs []*contact) { set(cs[:4], func(c *contact) { c.naming = unasked }) }, false},
-		"one of 4 named others":     {span{0, 15}, func(_ *delivery, cs []*contact) { set(cs[:3], func(c *contact) { c.naming = waiting }) }, false},
-		"two of 4 named others":     {span{0, 15}, func(_ *delivery, cs []*contact) { set(cs[:2], func(c *contact) { c.naming = waiting }) }, true},
-		"the dead have no rank":     {span{5, 20}, func(_ *delivery, cs []*contact) { set(cs[:5], func(c *contact) { c.state = failed }) }, true},
-		"5 may live":                {span{9, 24}, func(_ *delivery, cs []*contact) { set(cs[4:9], func(c *contact) { c.state = heard }) }, false},
-		"5 instead may live":        {span{5, 20}, func(_ *delivery, cs []*contact) { set(cs[:5], func(c *contact) { c.state = heard }) }, true},
-		"6 were just asked": {span{6, 21}, func(_ *delivery, cs []*contact) {
+		"the first 15":                    {span{0, 15}, nil, true},
+		"ranks 5 to 19":                   {span{4, 19}, nil, true},
+		"ranks 6 to 20":                   {span{5, 20}, nil, false},
+		"14":                              {span{0, 14}, nil, false},
+		"the caller waits for all":        {span{0, 15}, func(d *putOperation, _ []*contact) { d.all = true }, false},
+		"none was asked for closer peers": {span{0, 15}, func(_ *putOperation, cs []*contact) { set(cs[:4], func(c *contact) { c.closer = closerUnasked }) }, false},
+		"one of 4 named others":           {span{0, 15}, func(_ *putOperation, cs []*contact) { set(cs[:3], func(c *contact) { c.closer = closerPending }) }, false},
+		"two of 4 named others":           {span{0, 15}, func(_ *putOperation, cs []*contact) { set(cs[:2], func(c *contact) { c.closer = closerPending }) }, true},
+		"the dead have no rank":           {span{5, 20}, func(_ *putOperation, cs []*contact) { set(cs[:5], func(c *contact) { c.state = failed }) }, true},
+		"5 may live":                      {span{9, 24}, func(_ *putOperation, cs []*contact) { set(cs[4:9], func(c *contact) { c.state = candidate }) }, false},
+		"5 instead may live":              {span{5, 20}, func(_ *putOperation, cs []*contact) { set(cs[:5], func(c *contact) { c.state = candidate }) }, true},
+		"6 were just asked": {span{6, 21}, func(_ *putOperation, cs []*contact) {
 			set(cs[:6], func(c *contact) { c.state, c.since = asking, now })
 		}, false},
-		"6 have been silent": {span{6, 21}, func(_ *delivery, cs []*contact) {
-			set(cs[:6], func(c *contact) { c.state, c.since = slow, now.Add(-answersWithin) })
+		"6 have been silent": {span{6, 21}, func(_ *putOperation, cs []*contact) {
+			set(cs[:6], func(c *contact) { c.state, c.since = slow, now.Add(-answerTime) })
 		}, true},
 	} {
-		w := newWalk("self", worldKey, nil)
+		w := newWalk("self", modelKey, nil)
 		for i := range 30 {
-			w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
+			w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
 		}
-		set(w.contacts, func(c *contact) { c.state, c.naming = answered, named })
-		d := &delivery{walk: w, acked: map[*contact]bool{}}
+		set(w.contacts, func(c *contact) { c.state, c.closer = answered, closerDone })
+		d := &putOperation{walk: w, acked: map[*contact]bool{}}
 		d.receipt.Stored = c.acked.to - c.acked.from
 		set(w.contacts[c.acked.from:c.acked.to], func(c *contact) { d.acked[c] = true })
 		if c.change != nil {
 			c.change(d, w.contacts)
 		}
-		require.Equal(t, c.want, d.enough(now), name)
+		require.Equal(t, c.want, d.enoughAcks(now), name)
 	}
 }
 
@@ -185,10 +185,10 @@ func set(cs []*contact, change func(*contact)) {
 // one in each eighth of its radius. They start from all peers that may be
 // alive.
 func TestTheProbesCoverTheWholeRegion(t *testing.T) {
-	w := newWalk("self", worldKey, nil)
-	w.size = size2(1000)
+	w := newWalk("self", modelKey, nil)
+	w.size = sizeOf(1000)
 	for i := range 20 {
-		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
+		w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
 	}
 	w.contacts[3].state = failed
 	var mu sync.Mutex
@@ -203,14 +203,14 @@ func TestTheProbesCoverTheWholeRegion(t *testing.T) {
 		}
 		return nil
 	}
-	w.surround(t.Context())
+	w.startProbes(t.Context())
 	w.requests.Wait()
 	require.Equal(t, map[int]int{0: 1, 1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 6: 1, 7: 1}, eighths)
-	require.Equal(t, probes, w.crowd.probing)
+	require.Equal(t, probes, w.dense.pendingProbes)
 	w.contacts = nil
 	require.False(t, w.done(time.Now()), "the walk waits for them")
 	for range probes {
-		w.take(<-w.events)
+		w.apply(<-w.events)
 	}
 	require.True(t, w.done(time.Now()))
 	for _, peers := range []float64{1, 100, 10_000} {
@@ -225,11 +225,11 @@ func TestTheProbesCoverTheWholeRegion(t *testing.T) {
 func TestThePathsShareNoPeer(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
-		w := newWorld(rand.New(rand.NewPCG(11, 12)), 200, 0.2)
+		w := newModelNetwork(rand.New(rand.NewPCG(11, 12)), 200, 0.2)
 		var mu sync.Mutex
 		asked := map[peer.ID]int{}
-		g := &get{node: n, pointer: newKey(t).Pointer(), key: worldKey, level: dht.LevelStrict, walk: w.walk(w.sample(rand.New(rand.NewPCG(1, 3)), 30)...)}
-		g.gate.walk = g.walk
+		g := &get{node: n, pointer: newKey(t).Pointer(), key: modelKey, level: dht.LevelStrict, walk: w.walk(w.sample(rand.New(rand.NewPCG(1, 3)), 30)...)}
+		g.filter.walk = g.walk
 		g.walk.ask = func(ctx context.Context, p peer.AddrInfo) (reply, error) {
 			r, err := w.ask(ctx, p)
 			if err == nil {
@@ -244,7 +244,7 @@ func TestThePathsShareNoPeer(t *testing.T) {
 			yielded[a.Peer]++
 			return true
 		}
-		require.NoError(t, g.disjoint(t.Context()))
+		require.NoError(t, g.disjointPaths(t.Context()))
 		require.GreaterOrEqual(t, len(yielded), paths*pathPeers)
 		for id, times := range asked {
 			require.Equal(t, 1, times, id)
@@ -262,14 +262,14 @@ func TestThePathsShareNoPeer(t *testing.T) {
 func TestDisjointPathsEndWithTheirContext(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
-		w := newWorld(rand.New(rand.NewPCG(13, 14)), 50, 1) // no peer answers
+		w := newModelNetwork(rand.New(rand.NewPCG(13, 14)), 50, 1) // no peer answers
 		stop := errors.New("stop")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(100*time.Millisecond, func() { cancel(stop) })
-		g := &get{node: n, pointer: newKey(t).Pointer(), key: worldKey, level: dht.LevelStrict, walk: w.walk(w.peers...), yield: func(dht.Answer, error) bool { return true }}
-		g.gate.walk = g.walk
+		g := &get{node: n, pointer: newKey(t).Pointer(), key: modelKey, level: dht.LevelStrict, walk: w.walk(w.peers...), yield: func(dht.Answer, error) bool { return true }}
+		g.filter.walk = g.walk
 		began := time.Now()
-		require.ErrorIs(t, g.disjoint(ctx), stop)
+		require.ErrorIs(t, g.disjointPaths(ctx), stop)
 		require.Equal(t, 100*time.Millisecond, time.Since(began))
 	})
 }
@@ -278,29 +278,29 @@ func TestDisjointPathsEndWithTheirContext(t *testing.T) {
 // even if all slots are in use.
 func TestANearPeerNeedsNoSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWalk("self", worldKey, func(context.Context, peer.AddrInfo) (reply, error) { return reply{}, nil })
+		w := newWalk("self", modelKey, func(context.Context, peer.AddrInfo) (reply, error) { return reply{}, nil })
 		for i := range inFlight + 2 {
-			w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
+			w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
 		}
 		nearest := w.contacts[0]
-		w.size = size2(nearPeers / nearest.span) // no other peer is that near
-		set(w.contacts[1:inFlight+1], func(c *contact) { c.state, c.naming = asking, waiting })
+		w.size = sizeOf(nearPeers / nearest.span) // no other peer is that near
+		set(w.contacts[1:inFlight+1], func(c *contact) { c.state, c.closer = asking, closerPending })
 		w.send(t.Context())
 		w.requests.Wait()
 		require.Equal(t, asking, nearest.state)
-		require.Equal(t, heard, w.contacts[inFlight+1].state)
+		require.Equal(t, candidate, w.contacts[inFlight+1].state)
 	})
 }
 
 // Of n peers, the j-th by distance is expected at j/n of the key space. A peer
 // that is nearer than that is not counted. A peer exactly there is counted.
 func TestOnlyPeersWhereTheyAreExpectedAreCounted(t *testing.T) {
-	s := size2(1000)
+	s := sizeOf(1000)
 	for name, c := range map[string]struct {
 		spans []float64
 		want  int
 	}{
-		"nobody":                     {nil, 0},
+		"no peers":                   {nil, 0},
 		"one at the key":             {[]float64{0}, 1},
 		"where they are expected":    {[]float64{0.003, 0, 0.002, 0.001}, 4},
 		"the second is too near":     {[]float64{0, 0.0009}, 1},
@@ -311,8 +311,8 @@ func TestOnlyPeersWhereTheyAreExpectedAreCounted(t *testing.T) {
 		for _, span := range c.spans {
 			peers = append(peers, at(span))
 		}
-		require.Equal(t, c.want, s.plausible(peers), name)
-		require.Equal(t, len(peers), size{}.plausible(peers), "of a network of unknown size, all")
+		require.Equal(t, c.want, s.countIndependent(peers), name)
+		require.Equal(t, len(peers), size{}.countIndependent(peers), "of a network of unknown size, all")
 	}
 }
 
@@ -324,7 +324,7 @@ func TestAProbeReturnsABoundedNumberOfPeers(t *testing.T) {
 		supposeSize(n, 200)
 		var seeds []peer.AddrInfo
 		for range 8 {
-			seeds = append(seeds, startScripted(t, worldTarget, 5, 256, func(req *dht_pb.Message) *dht_pb.Message {
+			seeds = append(seeds, startScripted(t, modelTarget, 5, 256, func(req *dht_pb.Message) *dht_pb.Message {
 				return dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
 			}).AddrInfo)
 		}
@@ -332,7 +332,7 @@ func TestAProbeReturnsABoundedNumberOfPeers(t *testing.T) {
 		for range 100 {
 			seeds = append(seeds, peer.AddrInfo{ID: randomPeer(t), Addrs: []ma.Multiaddr{silentAddr(t)}})
 		}
-		found := n.probeNear(t.Context(), worldTarget, seeds)
+		found := n.probeNear(t.Context(), modelTarget, seeds)
 		require.Len(t, found, 3*closest)
 		for _, p := range alive {
 			require.True(t, slices.ContainsFunc(found, func(f peer.AddrInfo) bool { return f.ID == p.ID }))
@@ -343,28 +343,28 @@ func TestAProbeReturnsABoundedNumberOfPeers(t *testing.T) {
 // A peer that refused a record is alive. While one of the very closest is still
 // asked for closer peers, a walk is not done.
 func TestTheStateOfAPeerAfterAPut(t *testing.T) {
-	w := newWalk("self", worldKey, nil)
+	w := newWalk("self", modelKey, nil)
 	for i := range 4 {
-		w.hear(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
+		w.add(peer.AddrInfo{ID: peer.ID(fmt.Sprint("peer ", i))})
 	}
 	for i, c := range []struct {
 		err  error
 		want state
-	}{{nil, answered}, {errRefused, answered}, {dht.ErrUnreachable, failed}, {errLied, failed}} {
-		w.take(event{contact: w.contacts[i], put: true, err: c.err})
+	}{{nil, answered}, {errRefused, answered}, {dht.ErrUnreachable, failed}, {errMalformed, failed}} {
+		w.apply(event{contact: w.contacts[i], put: true, err: c.err})
 		require.Equal(t, c.want, w.contacts[i].state, i)
-		require.Equal(t, unasked, w.contacts[i].naming)
+		require.Equal(t, closerUnasked, w.contacts[i].closer)
 	}
-	w.take(event{contact: w.contacts[1], err: errRefused})
+	w.apply(event{contact: w.contacts[1], err: errRefused})
 	require.Equal(t, answered, w.contacts[1].state, "it did live")
-	require.Equal(t, named, w.contacts[1].naming)
+	require.Equal(t, closerDone, w.contacts[1].closer)
 
 	now := time.Now()
-	w.namers = 1
+	w.askClosest = 1
 	require.True(t, w.done(now))
-	w.contacts[0].naming = waiting
+	w.contacts[0].closer = closerPending
 	require.False(t, w.done(now))
-	w.namers = 0
+	w.askClosest = 0
 	require.True(t, w.done(now))
 }
 
@@ -373,14 +373,14 @@ func TestTheStateOfAPeerAfterAPut(t *testing.T) {
 func TestAPeerThatItsPathLeftIsAskedAgain(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n := startNode(t, Config{})
-		w := newWorld(rand.New(rand.NewPCG(15, 16)), 100, 0)
+		w := newModelNetwork(rand.New(rand.NewPCG(15, 16)), 100, 0)
 		late := w.peers[2]
 		w.latency[late] = lastDeadline - 50*time.Millisecond
-		g := &get{node: n, pointer: newKey(t).Pointer(), key: worldKey, level: dht.LevelStrict, walk: w.walk(w.peers...), yield: func(dht.Answer, error) bool { return true }}
-		g.gate.walk = g.walk
-		require.NoError(t, g.disjoint(t.Context()))
-		require.False(t, g.told[late])
-		g.walk.patient = true
+		g := &get{node: n, pointer: newKey(t).Pointer(), key: modelKey, level: dht.LevelStrict, walk: w.walk(w.peers...), yield: func(dht.Answer, error) bool { return true }}
+		g.filter.walk = g.walk
+		require.NoError(t, g.disjointPaths(t.Context()))
+		require.False(t, g.askedByPath[late])
+		g.walk.waitForLate = true
 		require.NoError(t, g.walk.run(t.Context(), func(event) bool { return true }))
 		require.Contains(t, ids(g.walk.live()), late)
 	})

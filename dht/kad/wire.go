@@ -25,42 +25,46 @@ import (
 )
 
 const (
-	// maxMessage bounds an answer, in bytes: 20 peers of some dozen addresses
-	// each, and a record, take a third of it.
+	// maxMessage bounds an answer, in bytes. A record and 20 peers with a dozen
+	// addresses each take a third of it.
 	maxMessage = 192 << 10
 
-	// maxCloser bounds the peers taken from one answer: what an honest one has.
+	// maxCloser bounds the peers used of one answer. An honest answer has at most
+	// 20.
 	maxCloser = 20
 
-	// maxAddrs bounds the addresses taken of one peer, and maxAddr the length
-	// of each in bytes: WebTransport's certificate hashes are the longest.
+	// maxAddrs bounds the addresses used of one peer, and maxAddr the length of
+	// each in bytes. Addresses with WebTransport's certificate hashes are the
+	// longest.
 	maxAddrs = 12
 	maxAddr  = 256
 )
 
-// errLied marks an answer that breaks the protocol.
-var errLied = errors.New("malformed answer")
+// errMalformed is returned for an answer that violates the protocol.
+var errMalformed = errors.New("malformed answer")
 
-// errRefused marks a peer that took a request, and ended the stream.
+// errRefused is returned when a peer received a request and reset or ended the
+// stream without an answer, or echoed another record.
 var errRefused = errors.New("refused")
 
-// call sends one request over a stream of its own and reads the answer. It
-// goes around host.NewStream, which waits for identify (a round trip), and
-// sends the protocol's name along with the request (another).
+// call sends one request on a new stream and reads the answer. It does not use
+// host.NewStream, which waits for identify (a round trip), and it sends the
+// protocol's name together with the request (another).
 //
 // An error wraps dht.ErrUnreachable if the peer did not answer, errRefused if
-// it ended the stream without an answer, errLied if the answer is malformed.
+// it ended the stream without an answer, and errMalformed if the answer is
+// malformed.
 func (n *Node) call(ctx context.Context, p peer.AddrInfo, req *dht_pb.Message) (*dht_pb.Message, error) {
 	if len(p.Addrs) > 0 && n.host.Network().Connectedness(p.ID) != network.Connected {
 		n.host.Peerstore().AddAddrs(p.ID, p.Addrs, peerstore.TempAddrTTL)
 	}
-	s, err := n.host.Network().NewStream(network.WithDialPeerTimeout(ctx, n.dialing), p.ID)
+	s, err := n.host.Network().NewStream(network.WithDialPeerTimeout(ctx, n.dialTimeout), p.ID)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", dht.ErrUnreachable, err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
 	defer stop()
-	resp, err := n.talk(ctx, s, req)
+	resp, err := n.roundTrip(ctx, s, req)
 	if err == nil {
 		_ = s.Close()
 		return resp, nil
@@ -68,7 +72,7 @@ func (n *Node) call(ctx context.Context, p peer.AddrInfo, req *dht_pb.Message) (
 	gone := s.Conn().IsClosed()
 	_ = s.Reset()
 	switch {
-	case errors.Is(err, errLied):
+	case errors.Is(err, errMalformed):
 		return nil, err
 	case ctx.Err() == nil && !gone && (errors.Is(err, network.ErrReset) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)):
 		return nil, fmt.Errorf("%w: %w", errRefused, err)
@@ -76,7 +80,8 @@ func (n *Node) call(ctx context.Context, p peer.AddrInfo, req *dht_pb.Message) (
 	return nil, fmt.Errorf("%w: %w", dht.ErrUnreachable, err)
 }
 
-func (n *Node) talk(ctx context.Context, s network.Stream, req *dht_pb.Message) (*dht_pb.Message, error) {
+// roundTrip writes a request to a stream and reads the answer.
+func (n *Node) roundTrip(ctx context.Context, s network.Stream, req *dht_pb.Message) (*dht_pb.Message, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = s.SetDeadline(deadline)
 	}
@@ -94,19 +99,19 @@ func (n *Node) talk(ctx context.Context, s network.Stream, req *dht_pb.Message) 
 	return readMessage(rw)
 }
 
-// readMessage reads one length-prefixed message of at most maxMessage bytes.
-// It takes memory as bytes come, not as the prefix promises.
+// readMessage reads one length-prefixed message of at most maxMessage bytes. It
+// allocates memory as bytes arrive, not for the announced length.
 func readMessage(r io.Reader) (*dht_pb.Message, error) {
 	br := bufio.NewReader(r)
 	length, err := varint.ReadUvarint(br)
 	if errors.Is(err, varint.ErrOverflow) || errors.Is(err, varint.ErrNotMinimal) {
-		return nil, fmt.Errorf("%w: length: %w", errLied, err)
+		return nil, fmt.Errorf("%w: length: %w", errMalformed, err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if length > maxMessage {
-		return nil, fmt.Errorf("%w: %d bytes, over %d", errLied, length, maxMessage)
+		return nil, fmt.Errorf("%w: %d bytes, over %d", errMalformed, length, maxMessage)
 	}
 	b, err := io.ReadAll(io.LimitReader(br, int64(length)))
 	if err != nil {
@@ -117,29 +122,29 @@ func readMessage(r io.Reader) (*dht_pb.Message, error) {
 	}
 	m := new(dht_pb.Message)
 	if err := proto.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("%w: %w", errLied, err)
+		return nil, fmt.Errorf("%w: %w", errMalformed, err)
 	}
 	return m, nil
 }
 
-// reply is what a walk takes from an answer.
+// reply is the part of an answer that a walk uses.
 type reply struct {
 	record []byte // nil: none
 	closer []peer.AddrInfo
 }
 
-// readReply takes from a foreign message what may be taken: bounded, and of
-// the key that was asked for.
+// readReply checks a message for the requested key and returns its record and
+// peers, within the bounds.
 func (n *Node) readReply(key string, m *dht_pb.Message) (reply, error) {
 	var r reply
 	if rec := m.GetRecord(); rec != nil {
 		switch {
 		case !bytes.Equal(rec.GetKey(), []byte(key)):
-			return reply{}, fmt.Errorf("%w: a record of another key", errLied)
+			return reply{}, fmt.Errorf("%w: a record of another key", errMalformed)
 		case len(rec.GetValue()) > pointer.MaxRecord:
-			return reply{}, fmt.Errorf("%w: a record of %d bytes, over %d", errLied, len(rec.GetValue()), pointer.MaxRecord)
+			return reply{}, fmt.Errorf("%w: a record of %d bytes, over %d", errMalformed, len(rec.GetValue()), pointer.MaxRecord)
 		case len(rec.GetValue()) == 0:
-			return reply{}, fmt.Errorf("%w: an empty record", errLied)
+			return reply{}, fmt.Errorf("%w: an empty record", errMalformed)
 		}
 		r.record = rec.GetValue()
 	}
@@ -168,8 +173,9 @@ func (n *Node) readReply(key string, m *dht_pb.Message) (reply, error) {
 	return r, nil
 }
 
-// mayDial says whether an address that a stranger named is worth a dial. Names
-// of DNS would let it make us resolve what it likes.
+// mayDial reports whether the node may dial an address that a peer named.
+// Addresses with DNS names are refused, since peers could make the node resolve
+// any name.
 func (n *Node) mayDial(a ma.Multiaddr) bool {
 	if ip, err := manet.ToIP(a); err != nil || ip.IsUnspecified() || ip.IsMulticast() {
 		return false
@@ -180,10 +186,11 @@ func (n *Node) mayDial(a ma.Multiaddr) bool {
 	return n.network != IPFS || manet.IsPublicAddr(a)
 }
 
-// requestTimeout is the default hard end of one request, dial and all.
+// requestTimeout is the default timeout of one request, including the dial.
 const requestTimeout = 2500 * time.Millisecond
 
-// query asks one peer for the key, and for peers closer to it.
+// query asks one peer for the key's record, depending on the type, and for
+// closer peers.
 func (n *Node) query(ctx context.Context, p peer.AddrInfo, t dht_pb.Message_MessageType, key string) (reply, error) {
 	m, err := n.call(ctx, p, dht_pb.NewMessage(t, []byte(key), 0))
 	if err != nil {

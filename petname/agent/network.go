@@ -103,7 +103,7 @@ func (a *Agent) joinDHT(ctx context.Context, c home.Config) error {
 
 // noPeers says why a node has no peers.
 func noPeers(c home.Config, node Node) error {
-	switch refused := node.Refused(); {
+	switch refused := node.JoinError(); {
 	case c.Network == "lan":
 		return fmt.Errorf("%w: no peer has announced itself on the local network yet", dht.ErrUnreachable)
 	case refused != nil:

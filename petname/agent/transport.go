@@ -38,10 +38,10 @@ type Node interface {
 	dht.Thorough
 	keep.Network
 
-	ID() string      // the peer ID
-	Addrs() []string // multiaddrs that end in /p2p/ID
-	Peers() int      // in the routing table
-	Refused() error  // why the peers to enter by refused the node; nil: they did not
+	ID() string       // the peer ID
+	Addrs() []string  // multiaddrs that end in /p2p/ID
+	Peers() int       // in the routing table
+	JoinError() error // why Start could not join by the bootstrap peers; nil: it did, or there were none
 	Status() Holding
 
 	// Confirm counts the peers that return a record which was put, those that

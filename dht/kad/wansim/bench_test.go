@@ -17,19 +17,19 @@ import (
 )
 
 var (
-	liveFlag     = flag.Int("live", 150, "peers that live")
+	liveFlag     = flag.Int("live", 150, "live peers")
 	deadFlag     = flag.Int("dead", 50, "peers in the routing tables that are dead and silent")
 	seedFlag     = flag.Uint64("seed", 1, "of keys, latencies and tables")
 	opsFlag      = flag.Int("ops", 8, "operations of each kind")
 	sybilsFlag   = flag.Int("sybils", 45, "IDs that an attacker has made to be closer to a key than any honest peer; 0: no attacks")
 	resolvesFlag = flag.Int("resolves", 1, "look-ups under each attack")
-	oursFlag     = flag.Bool("ours", false, "leave kad-dht's own side out, for tuning")
+	ownOnlyFlag  = flag.Bool("ours", false, "measure package kad only, for tuning")
 	plotFlag     = flag.String("plot", "", "write the distributions to PREFIX.svg and PREFIX.png")
 	jsonFlag     = flag.String("json", "", "write the figures to this file")
 )
 
 // small reduces a run without flags of this package to the size of an ordinary
-// test run, and omits the measures that have no gate. With PETNAME_TEST_LONG=1
+// test run, and omits the measures that have no bound. With PETNAME_TEST_LONG=1
 // the flags keep their sizes.
 func small() bool {
 	asked := os.Getenv("PETNAME_TEST_LONG") == "1"
@@ -40,13 +40,13 @@ func small() bool {
 	return !asked
 }
 
-// The gates bound the medians of the small network of a test run somewhat above
+// The bounds of the medians in the small network of a test run are somewhat above
 // the goals for the big network.
 func TestWAN(t *testing.T) {
 	control := !small()
-	gates := struct{ holders, publishOracle, publish float64 }{19, 1.7, 0.32}
+	bounds := struct{ holders, publishOracle, publish float64 }{19, 1.7, 0.32}
 	if !control { // the median of three operations varies much
-		gates.holders, gates.publishOracle, gates.publish = 18, 2.5, 0.5
+		bounds.holders, bounds.publishOracle, bounds.publish = 18, 2.5, 0.5
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
@@ -57,7 +57,7 @@ func TestWAN(t *testing.T) {
 			w := newWAN(t, *liveFlag, *deadFlag, *seedFlag)
 			defer w.close()
 			for i := range *opsFlag {
-				w.operations(i, &m, !*oursFlag, control)
+				w.operations(i, &m, !*ownOnlyFlag, control)
 			}
 		})
 	})
@@ -70,8 +70,8 @@ func TestWAN(t *testing.T) {
 			w := newWAN(t, *liveFlag, *deadFlag, *seedFlag)
 			defer w.close()
 			w.control = control
-			m.sybil = w.attacked(*sybilsFlag, *resolvesFlag)
-			m.sybil.Strict = w.quarter(*resolvesFlag)
+			m.sybil = w.underEachAttack(*sybilsFlag, *resolvesFlag)
+			m.sybil.Strict = w.underRandomAdversaries(*resolvesFlag)
 		})
 	})
 	r := m.report(*liveFlag, *deadFlag, *seedFlag, *opsFlag)
@@ -86,11 +86,11 @@ func TestWAN(t *testing.T) {
 	if r.Publish.P50 > 0 {
 		require.Zero(t, r.Failed)
 		require.GreaterOrEqual(t, r.HoldersAtReturn.Min, 14, "15 is the goal")
-		require.GreaterOrEqual(t, r.HoldersAfter.Mean, gates.holders)
-		require.LessOrEqual(t, r.Ratios.PublishOracle, gates.publishOracle)
+		require.GreaterOrEqual(t, r.HoldersAfter.Mean, bounds.holders)
+		require.LessOrEqual(t, r.Ratios.PublishOracle, bounds.publishOracle)
 	}
 	if r.KadPutTuned != nil {
-		require.LessOrEqual(t, r.Ratios.Publish, gates.publish)
+		require.LessOrEqual(t, r.Ratios.Publish, bounds.publish)
 		require.LessOrEqual(t, r.Ratios.Agreed, 0.18)
 		require.LessOrEqual(t, r.Ratios.Fresh, 0.2)
 	}

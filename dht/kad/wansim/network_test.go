@@ -42,18 +42,19 @@ import (
 )
 
 const (
-	k = 20 // whom a record belongs to
+	replication = 20 // Kademlia's k: the number of peers that store a record
 
 	kadProtocol = protocol.ID("/ipfs/lan/kad/1.0.0")
 
-	// Hosts are numbered, and their numbers are their addresses. The clients of
-	// one operation differ by clientKinds, and are equally far from everybody.
+	// The address of a host is derived from its number. The numbers of the
+	// clients of one operation differ by a multiple of clientKinds, and these
+	// clients have equal latencies to all peers.
 	firstClient, clientKinds = 100_000, 10_000
 
 	bandwidth = 50 * simlibp2p.OneMbps
 )
 
-// wan is the network.
+// wan is the simulated network.
 type wan struct {
 	t      *testing.T
 	seed   uint64
@@ -61,29 +62,30 @@ type wan struct {
 	live   []*kaddht.IpfsDHT
 	stores map[peer.ID]datastore.Batching
 	dead   []peer.AddrInfo
-	known  []peer.AddrInfo // live and dead: whom routing tables are filled from
+	known  []peer.AddrInfo // live and dead: the candidates for routing tables
 
 	mu       sync.Mutex
-	received map[peer.ID]int // requests, by who sent them
+	requests map[peer.ID]int // received by live peers, by sender
 
-	sybils  *sybils // of the attacked key; nil: none
+	sybils  *sybils // of the attacked key; nil: no attack
 	control bool    // kad-dht also puts and searches under attack
 }
 
-// Addresses are spread over 20.0.0.0/8, so that neighbours by number share no
-// group of addresses: 0x9e3779 is odd, and 0xb382c9 its inverse modulo 2^24.
-const spreading, gathering = 0x9e3779, 0xb382c9
+// Addresses are distributed over 20.0.0.0/8, so that hosts with successive
+// numbers are in different address groups: 0x9e3779 is odd, and 0xb382c9 is its
+// inverse modulo 2^24.
+const addressMultiplier, addressInverse = 0x9e3779, 0xb382c9
 
 func addrOf(i int) ma.Multiaddr {
-	n := uint32(i) * spreading
+	n := uint32(i) * addressMultiplier
 	return ma.StringCast(fmt.Sprintf("/ip4/20.%d.%d.%d/udp/8000/quic-v1", byte(n>>16), byte(n>>8), byte(n)))
 }
 
 func numberOf(a net.Addr) uint32 {
-	return binary.BigEndian.Uint32(a.(*net.UDPAddr).IP.To4()) * gathering & 0xffffff
+	return binary.BigEndian.Uint32(a.(*net.UDPAddr).IP.To4()) * addressInverse & 0xffffff
 }
 
-// latency is a hash of the two ends.
+// latency returns the latency of a packet as a hash of the two addresses.
 func latency(seed uint64) func(*simnet.Packet) time.Duration {
 	number := func(a net.Addr) uint64 {
 		i := numberOf(a)
@@ -100,11 +102,11 @@ func latency(seed uint64) func(*simnet.Packet) time.Duration {
 }
 
 func newWAN(t *testing.T, live, dead int, seed uint64) *wan {
-	w := &wan{t: t, seed: seed, stores: map[peer.ID]datastore.Batching{}, received: map[peer.ID]int{}}
+	w := &wan{t: t, seed: seed, stores: map[peer.ID]datastore.Batching{}, requests: map[peer.ID]int{}}
 	w.net = &simnet.Simnet{LatencyFunc: latency(seed), Logger: slog.New(slog.DiscardHandler)}
 	w.net.Start()
 	for i := range live {
-		d := w.stock(w.host(i, time.Second), kaddht.ModeServer)
+		d := w.newKadDHT(w.host(i, time.Second), kaddht.ModeServer)
 		w.live = append(w.live, d)
 		w.known = append(w.known, peer.AddrInfo{ID: d.PeerID(), Addrs: []ma.Multiaddr{addrOf(i)}})
 	}
@@ -121,12 +123,12 @@ func newWAN(t *testing.T, live, dead int, seed uint64) *wan {
 
 func (w *wan) close() {
 	for _, d := range w.live {
-		w.end(d)
+		w.closeKadDHT(d)
 	}
 	w.net.Close()
 }
 
-func (w *wan) end(d *kaddht.IpfsDHT) {
+func (w *wan) closeKadDHT(d *kaddht.IpfsDHT) {
 	_ = d.Close()
 	_ = d.Host().Close()
 }
@@ -150,10 +152,11 @@ func idOf(t *testing.T, key crypto.PrivKey) peer.ID {
 	return id
 }
 
-// host makes host i; dialing 0 leaves the dial timeout as libp2p has it.
-func (w *wan) host(i int, dialing time.Duration) *counted { return w.hostOf(w.key(i), i, dialing) }
+// host returns host number i. dialing is its dial timeout; 0 is libp2p's
+// default.
+func (w *wan) host(i int, dialing time.Duration) *countingHost { return w.hostOf(w.key(i), i, dialing) }
 
-func (w *wan) hostOf(key crypto.PrivKey, i int, dialing time.Duration) *counted {
+func (w *wan) hostOf(key crypto.PrivKey, i int, dialing time.Duration) *countingHost {
 	link := simnet.LinkSettings{BitsPerSecond: bandwidth}
 	options := []libp2p.Option{
 		libp2p.Identity(key), libp2p.ListenAddrs(addrOf(i)),
@@ -167,56 +170,57 @@ func (w *wan) hostOf(key crypto.PrivKey, i int, dialing time.Duration) *counted 
 	}
 	h, err := libp2p.New(options...)
 	require.NoError(w.t, err)
-	return &counted{Host: h, streams: new(atomic.Int64)}
+	return &countingHost{Host: h, streams: new(atomic.Int64)}
 }
 
-// counted is a host that counts the streams opened by those who use it (not
-// those of libp2p's own protocols): each carries one message of package kad's,
-// answered or not.
-type counted struct {
+// countingHost is a host that counts the streams that its user opens, but not
+// those of libp2p's own protocols. Each of package kad's streams carries one
+// message, answered or not.
+type countingHost struct {
 	host.Host
 	streams *atomic.Int64
 }
 
-func (h *counted) Network() network.Network { return countedNetwork{h.Host.Network(), h.streams} }
+func (h *countingHost) Network() network.Network { return countingNetwork{h.Host.Network(), h.streams} }
 
-func (h *counted) NewStream(ctx context.Context, p peer.ID, protocols ...protocol.ID) (network.Stream, error) {
+func (h *countingHost) NewStream(ctx context.Context, p peer.ID, protocols ...protocol.ID) (network.Stream, error) {
 	h.streams.Add(1)
 	return h.Host.NewStream(ctx, p, protocols...)
 }
 
-type countedNetwork struct {
+type countingNetwork struct {
 	network.Network
 	streams *atomic.Int64
 }
 
-func (n countedNetwork) NewStream(ctx context.Context, p peer.ID) (network.Stream, error) {
+func (n countingNetwork) NewStream(ctx context.Context, p peer.ID) (network.Stream, error) {
 	n.streams.Add(1)
 	return n.Network.NewStream(ctx, p)
 }
 
-// stock is an ordinary node as others run it.
-func (w *wan) stock(h host.Host, mode kaddht.ModeOpt) *kaddht.IpfsDHT {
+// newKadDHT returns an unmodified kad-dht node.
+func (w *wan) newKadDHT(h host.Host, mode kaddht.ModeOpt) *kaddht.IpfsDHT {
 	store := dssync.MutexWrap(datastore.NewMapDatastore())
 	if mode == kaddht.ModeServer {
 		w.stores[h.ID()] = store
 	}
 	d, err := kaddht.New(h, kaddht.ProtocolPrefix("/ipfs/lan"), kaddht.Datastore(store), kaddht.Mode(mode),
-		kaddht.DisableAutoRefresh(), kaddht.BootstrapPeers(), kaddht.OnRequestHook(w.count),
+		kaddht.DisableAutoRefresh(), kaddht.BootstrapPeers(), kaddht.OnRequestHook(w.countRequest),
 		kaddht.Validator(record.NamespacedValidator{"ipns": ipns.Validator{KeyBook: h.Peerstore()}, "pk": record.PublicKeyValidator{}}))
 	require.NoError(w.t, err)
 	return d
 }
 
-// count counts what reached a live peer.
-func (w *wan) count(_ context.Context, s network.Stream, _ *dht_pb.Message) {
+// countRequest counts a request that a live peer received.
+func (w *wan) countRequest(_ context.Context, s network.Stream, _ *dht_pb.Message) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.received[s.Conn().RemotePeer()]++
+	w.requests[s.Conn().RemotePeer()]++
 }
 
-// acquaint adds to a table as time would have: whoever came first stays.
-func (w *wan) acquaint(d *kaddht.IpfsDHT, peers []peer.AddrInfo, order uint64) {
+// addToTable adds peers to a routing table in a random order. A full bucket
+// does not accept more.
+func (w *wan) addToTable(d *kaddht.IpfsDHT, peers []peer.AddrInfo, order uint64) {
 	peers = slices.Clone(peers)
 	r := mathrand.New(mathrand.NewPCG(w.seed, order))
 	r.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
@@ -229,35 +233,35 @@ func (w *wan) acquaint(d *kaddht.IpfsDHT, peers []peer.AddrInfo, order uint64) {
 	}
 }
 
-// routingKey is a record's place, after the IPNS specification.
+// routingKey returns the DHT key of a record (IPNS specification).
 func routingKey(p pointer.Pointer) string { return "/ipns/" + string(p.Bytes()) }
 
-type place [sha256.Size]byte
+type keyPlace [sha256.Size]byte
 
-func (p place) to(id peer.ID) place {
-	d := place(sha256.Sum256([]byte(id)))
+func (p keyPlace) distance(id peer.ID) keyPlace {
+	d := keyPlace(sha256.Sum256([]byte(id)))
 	for i := range d {
 		d[i] ^= p[i]
 	}
 	return d
 }
 
-// nearestTo gives the n of the peers that are nearest to the key.
+// nearestTo returns the n of the peers that are nearest to the key.
 func nearestTo(key string, n int, peers []peer.AddrInfo) []peer.AddrInfo {
-	target := place(sha256.Sum256([]byte(key)))
+	target := keyPlace(sha256.Sum256([]byte(key)))
 	return slices.SortedFunc(slices.Values(peers), func(a, b peer.AddrInfo) int {
-		x, y := target.to(a.ID), target.to(b.ID)
+		x, y := target.distance(a.ID), target.distance(b.ID)
 		return cmp.Or(bytes.Compare(x[:], y[:]), cmp.Compare(a.ID, b.ID))
 	})[:min(n, len(peers))]
 }
 
-// closest gives the k live peers that are the closest to the key.
+// closest returns the live peers that are closest to the key.
 func (w *wan) closest(key string) []peer.AddrInfo {
-	return nearestTo(key, k, w.known[:len(w.live)])
+	return nearestTo(key, replication, w.known[:len(w.live)])
 }
 
-// holders counts the live peers that hold a record, all of them and of the
-// closest k, by looking into their stores.
+// holders counts the live peers with a record in their datastores: all of them,
+// and those of the closest.
 func (w *wan) holders(rec pointer.Record) (all, near int) {
 	closest := w.closest(routingKey(rec.Pointer()))
 	for id, store := range w.stores {
@@ -275,7 +279,7 @@ func (w *wan) holders(rec pointer.Record) (all, near int) {
 	return all, near
 }
 
-// newRecord makes records of one new key, with sequences from 1.
+// newRecords returns records of one new key, with sequences from 1.
 func (w *wan) newRecords(n int) []pointer.Record {
 	key, err := pointer.NewKey(rand.Reader)
 	require.NoError(w.t, err)

@@ -25,8 +25,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// The kinds of client of one operation. Whoever gets is another than whoever
-// put, and elsewhere.
+// The kinds of client of one operation. The client that gets a record is not the
+// one that put it, and has another place.
 const (
 	kindPut = iota
 	kindAny
@@ -42,13 +42,13 @@ const (
 	kindOracleGet
 )
 
-// getting sets the clients that get apart from those that put.
-const getting = clientKinds / 2
+// getOffset separates the places of clients that get from those that put.
+const getOffset = clientKinds / 2
 
 func clientNumber(kind, place int) int { return firstClient + kind*clientKinds + place }
 
-// ours starts a node of package kad that nobody used before.
-func (w *wan) ours(kind, place int) (*kad.Node, *counted) {
+// startNode starts a new node of package kad.
+func (w *wan) startNode(kind, place int) (*kad.Node, *countingHost) {
 	h := w.host(clientNumber(kind, place), time.Second)
 	n, err := kad.Start(w.t.Context(), kad.Config{Host: h})
 	require.NoError(w.t, err)
@@ -56,22 +56,23 @@ func (w *wan) ours(kind, place int) (*kad.Node, *counted) {
 	return n, h
 }
 
-func (w *wan) endOurs(n *kad.Node, h *counted) {
+func (w *wan) closeNode(n *kad.Node, h *countingHost) {
 	require.NoError(w.t, n.Close())
 	_ = h.Close()
 }
 
-// theirs starts an ordinary client; its table is that of ours at that place.
-func (w *wan) theirs(kind, place int, dialing time.Duration) *kaddht.IpfsDHT {
-	d := w.stock(w.host(clientNumber(kind, place), dialing), kaddht.ModeClient)
+// startKadDHT starts an unmodified kad-dht client. Its routing table is filled
+// as that of package kad's node at the same place.
+func (w *wan) startKadDHT(kind, place int, dialing time.Duration) *kaddht.IpfsDHT {
+	d := w.newKadDHT(w.host(clientNumber(kind, place), dialing), kaddht.ModeClient)
 	w.fill(d, uint64(firstClient+place))
 	return d
 }
 
-// publish is our put, and what it said and did.
+// publish measures a put by package kad and the holders after it.
 func (w *wan) publish(place int, rec pointer.Record, m *measures) {
-	n, h := w.ours(kindPut, place)
-	defer w.endOurs(n, h)
+	n, h := w.startNode(kindPut, place)
+	defer w.closeNode(n, h)
 	began := time.Now()
 	receipt, err := n.Put(w.t.Context(), rec.Pointer(), rec.Bytes())
 	took := time.Since(began)
@@ -82,8 +83,8 @@ func (w *wan) publish(place int, rec pointer.Record, m *measures) {
 	m.publish.add(took, int(h.streams.Load()))
 	all, near := w.holders(rec)
 	if receipt.Stored > all {
-		m.untrue++
-		w.t.Logf("put %d: %d said to have stored it, %d have", place, receipt.Stored, all)
+		m.untrueReports++
+		w.t.Logf("put %d: %d peers acknowledged, %d have the record", place, receipt.Stored, all)
 	}
 	m.atReturn = append(m.atReturn, near)
 	require.NoError(w.t, n.Wait(w.t.Context()))
@@ -92,16 +93,17 @@ func (w *wan) publish(place int, rec pointer.Record, m *measures) {
 	m.after = append(m.after, near)
 }
 
-// resolve is our look-up of a record at a level, by a new client, and again by
-// the same client with cold connections if told so.
+// resolve measures a look-up by a new client of package kad at a level. For
+// kindAgain the same client has looked the record up before, and has no
+// connections.
 func (w *wan) resolve(kind, place int, rec pointer.Record, level dht.Level, s *series, m *measures) {
-	n, h := w.ours(kind, getting+place)
-	defer w.endOurs(n, h)
+	n, h := w.startNode(kind, getOffset+place)
+	defer w.closeNode(n, h)
 	if kind == kindAgain {
 		_, err := (&dht.Resolver{Stores: []dht.Store{n}}).Best(w.t.Context(), rec.Pointer(), level)
 		require.NoError(w.t, err)
 		require.NoError(w.t, n.Wait(w.t.Context()))
-		w.cool(n, h, place)
+		w.disconnectAll(n, h, place)
 		h.streams.Store(0)
 	}
 	began := time.Now()
@@ -114,15 +116,15 @@ func (w *wan) resolve(kind, place int, rec pointer.Record, level dht.Level, s *s
 		return
 	}
 	if all, _ := w.holders(rec); res.Agreed > all {
-		m.untrue++
-		w.t.Logf("resolve %s %d: %d said to agree, %d have it", level, place, res.Agreed, all)
+		m.untrueReports++
+		w.t.Logf("resolve %s %d: %d counted as agreeing, %d have the record", level, place, res.Agreed, all)
 	}
 	require.NoError(w.t, n.Wait(w.t.Context()))
 }
 
-// cool leaves a client nothing but what it remembers: its connections are
-// closed, nobody is backed off from, and its table is as it was at first.
-func (w *wan) cool(n *kad.Node, h *counted, place int) {
+// disconnectAll resets a client except for its holder cache: it closes the
+// connections, clears the dial back-offs, and fills the routing table again.
+func (w *wan) disconnectAll(n *kad.Node, h *countingHost, place int) {
 	for _, c := range h.Host.Network().Conns() {
 		_ = c.Close()
 	}
@@ -131,43 +133,44 @@ func (w *wan) cool(n *kad.Node, h *counted, place int) {
 	for _, info := range w.known {
 		backoff.Clear(info.ID)
 	}
-	w.fill(n.DHT(), uint64(firstClient+getting+place))
+	w.fill(n.DHT(), uint64(firstClient+getOffset+place))
 }
 
 func (w *wan) kadPut(kind, place int, rec pointer.Record, dialing time.Duration, s *series) {
-	d := w.theirs(kind, place, dialing)
-	defer w.end(d)
+	d := w.startKadDHT(kind, place, dialing)
+	defer w.closeKadDHT(d)
 	began := time.Now()
 	if err := d.PutValue(w.t.Context(), routingKey(rec.Pointer()), rec.Bytes()); err != nil {
 		w.t.Logf("PutValue %d: %v", place, err)
 	}
-	s.add(time.Since(began), w.sent(d.PeerID()))
+	s.add(time.Since(began), w.requestsOf(d.PeerID()))
 }
 
-// kadSearch gives the last value.
+// kadSearch measures a search by kad-dht and returns the last value.
 func (w *wan) kadSearch(kind, place int, p pointer.Pointer, dialing time.Duration, first, end *series) (last []byte) {
-	d := w.theirs(kind, getting+place, dialing)
-	defer w.end(d)
+	d := w.startKadDHT(kind, getOffset+place, dialing)
+	defer w.closeKadDHT(d)
 	began := time.Now()
 	values, err := d.SearchValue(w.t.Context(), routingKey(p))
 	require.NoError(w.t, err)
 	for v := range values {
 		if last == nil {
-			first.add(time.Since(began), w.sent(d.PeerID()))
+			first.add(time.Since(began), w.requestsOf(d.PeerID()))
 		}
 		last = v
 	}
-	end.add(time.Since(began), w.sent(d.PeerID()))
+	end.add(time.Since(began), w.requestsOf(d.PeerID()))
 	return last
 }
 
-func (w *wan) sent(by peer.ID) int {
+func (w *wan) requestsOf(by peer.ID) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.received[by]
+	return w.requests[by]
 }
 
-// The oracle knows the k closest live peers, and asks them all at once.
+// The oracle is a client that knows the closest live peers and asks all of them
+// at the same time.
 
 func (w *wan) oraclePut(place int, rec pointer.Record, s *series) {
 	key := routingKey(rec.Pointer())
@@ -177,22 +180,23 @@ func (w *wan) oraclePut(place int, rec pointer.Record, s *series) {
 		return bytes.Equal(resp.GetRecord().GetValue(), rec.Bytes())
 	})
 	require.GreaterOrEqual(w.t, len(took), 15)
-	s.add(took[14], k)
+	s.add(took[14], replication)
 }
 
 func (w *wan) oracleGet(place int, rec pointer.Record, first, third, fifth *series) {
 	key := routingKey(rec.Pointer())
 	req := dht_pb.NewMessage(dht_pb.Message_GET_VALUE, []byte(key), 0)
-	took := w.oracle(kindOracleGet, getting+place, key, req, func(resp *dht_pb.Message) bool {
+	took := w.oracle(kindOracleGet, getOffset+place, key, req, func(resp *dht_pb.Message) bool {
 		return bytes.Equal(resp.GetRecord().GetValue(), rec.Bytes())
 	})
 	require.GreaterOrEqual(w.t, len(took), 5)
-	first.add(took[0], k)
-	third.add(took[2], k)
-	fifth.add(took[4], k)
+	first.add(took[0], replication)
+	third.add(took[2], replication)
+	fifth.add(took[4], replication)
 }
 
-// oracle gives the times of the good answers, in order.
+// oracle returns the times of the answers for which good returns true, in
+// order.
 func (w *wan) oracle(kind, place int, key string, req *dht_pb.Message, good func(*dht_pb.Message) bool) []time.Duration {
 	h := w.host(clientNumber(kind, place), time.Second)
 	defer h.Close()
@@ -215,9 +219,9 @@ func (w *wan) oracle(kind, place int, key string, req *dht_pb.Message, good func
 	return took
 }
 
-// request is one message over a stream of its own, in two round trips when the
-// peer has to be dialled: the least there is.
-func request(ctx context.Context, h *counted, p peer.ID, req *dht_pb.Message) (*dht_pb.Message, error) {
+// request sends one message on a new stream, in two round trips if the peer
+// must be dialled, which is the minimum.
+func request(ctx context.Context, h *countingHost, p peer.ID, req *dht_pb.Message) (*dht_pb.Message, error) {
 	s, err := h.Network().NewStream(ctx, p)
 	if err != nil {
 		return nil, err

@@ -109,7 +109,7 @@ func plot(to canvas, panels []panel) {
 		}
 		row := float64(top + plotTop + 12)
 		for _, c := range p.curves {
-			if len(c.series.took) == 0 {
+			if len(c.series.times) == 0 {
 				continue
 			}
 			to.line(c.points(top), c.colour, 2.5, c.dashed)
@@ -121,7 +121,7 @@ func plot(to canvas, panels []panel) {
 }
 
 func (c curve) points(top int) [][2]float64 {
-	sorted := slices.Sorted(slices.Values(c.series.took))
+	sorted := slices.Sorted(slices.Values(c.series.times))
 	var points [][2]float64
 	for i, took := range sorted {
 		x := xOf(float64(took) / float64(time.Millisecond))
@@ -262,15 +262,15 @@ func TestThePlotShowsItsCurves(t *testing.T) {
 	img, err := png.Decode(bytes.NewReader(b))
 	require.NoError(t, err)
 	for _, c := range m.panels(1, 1)[0].curves {
-		if len(c.series.took) == 0 {
+		if len(c.series.times) == 0 {
 			continue
 		}
-		middle := c.points(0)[len(c.series.took)]
+		middle := c.points(0)[len(c.series.times)]
 		r, g, b, _ := img.At(int(middle[0]), int(middle[1])+1).RGBA()
 		require.NotEqual(t, [3]uint32{0xffff, 0xffff, 0xffff}, [3]uint32{r, g, b}, c.name)
 	}
 	s, err := os.ReadFile(prefix + ".svg")
 	require.NoError(t, err)
 	require.Contains(t, string(s), "PutValue")
-	require.NotContains(t, string(s), "SearchValue", "what wasn't measured isn't named")
+	require.NotContains(t, string(s), "SearchValue", "a series without measurements is omitted")
 }

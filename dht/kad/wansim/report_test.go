@@ -9,23 +9,24 @@ import (
 	"time"
 )
 
-// series is the times of one kind of operation, and the messages of each.
+// series is the times of the operations of one kind, and the number of messages
+// of each.
 type series struct {
-	took []time.Duration
-	rpcs []int
+	times []time.Duration
+	rpcs  []int
 }
 
 func (s *series) add(took time.Duration, rpcs int) {
-	s.took = append(s.took, took)
+	s.times = append(s.times, took)
 	s.rpcs = append(s.rpcs, rpcs)
 }
 
-// at gives a percentile in milliseconds; 0 if nothing was measured.
+// at returns a percentile in milliseconds, 0 if nothing was measured.
 func (s *series) at(percent int) float64 {
-	if len(s.took) == 0 {
+	if len(s.times) == 0 {
 		return 0
 	}
-	sorted := slices.Sorted(slices.Values(s.took))
+	sorted := slices.Sorted(slices.Values(s.times))
 	return float64(sorted[len(sorted)*percent/100].Microseconds()) / 1000
 }
 
@@ -37,14 +38,14 @@ func mean(ns []int) float64 {
 	return float64(sum) / float64(max(1, len(ns)))
 }
 
-// measures is what a run gathers.
+// measures is the results of a run.
 type measures struct {
 	publish, any, agreed, fresh, strict, again                        series
 	kadPut, kadPutTuned, kadFirst, kadEnd, kadFirstTuned, kadEndTuned series
 	oraclePut, oracleAny, oracleThird, oracleFifth                    series
-	tail                                                              []int // messages of a publish, the tail's too
+	tail                                                              []int // messages of a publish, including its background work
 	atReturn, after, kadHolders                                       []int
-	untrue, failed                                                    int
+	untrueReports, failed                                             int
 	sybil                                                             *sybilFigures
 }
 
@@ -60,7 +61,7 @@ type report struct {
 	ResolveAgreed figures `json:"resolve_agreed"`
 	ResolveFresh  figures `json:"resolve_fresh"`
 	ResolveStrict figures `json:"resolve_strict"`
-	ResolveAgain  figures `json:"resolve_again"` // at fresh, by who resolved it before; connections cold
+	ResolveAgain  figures `json:"resolve_again"` // at fresh, by a client that resolved it before, without connections
 
 	KadPut            *figures `json:"kad_put,omitempty"`
 	KadSearchEnd      *figures `json:"kad_search_end,omitempty"`
@@ -83,8 +84,9 @@ type report struct {
 	Ratios          ratios        `json:"ratios"`
 }
 
-// figures: rpcs is messages per operation, on average, when it returned: those
-// to dead peers are counted for ours, and not for kad's.
+// figures are the percentiles of one kind of operation. RPCs is the average
+// number of messages of an operation when it returned. Messages to dead peers are
+// counted for package kad and not for kad-dht.
 type figures struct {
 	P50  float64 `json:"p50_ms"`
 	P90  float64 `json:"p90_ms"`
@@ -112,7 +114,7 @@ func (s *series) figures() figures {
 }
 
 func (s *series) optional() *figures {
-	if len(s.took) == 0 {
+	if len(s.times) == 0 {
 		return nil
 	}
 	f := s.figures()
@@ -127,7 +129,7 @@ func spreadOf(ns []int) spread {
 }
 
 func ratio(a, b *series) float64 {
-	if len(b.took) == 0 {
+	if len(b.times) == 0 {
 		return 0
 	}
 	return a.at(50) / b.at(50)
@@ -143,7 +145,7 @@ func (m *measures) report(live, dead int, seed uint64, ops int) *report {
 		OraclePublish: m.oraclePut.figures(), OracleAny: m.oracleAny.figures(),
 		OracleThird: m.oracleThird.figures(), OracleFifth: m.oracleFifth.figures(),
 		HoldersAtReturn: spreadOf(m.atReturn), HoldersAfter: spreadOf(m.after), PublishRPCsAll: mean(m.tail),
-		UntrueReports: m.untrue, Failed: m.failed, Sybil: m.sybil,
+		UntrueReports: m.untrueReports, Failed: m.failed, Sybil: m.sybil,
 		Ratios: ratios{
 			Publish: ratio(&m.publish, &m.kadPutTuned), PublishOracle: ratio(&m.publish, &m.oraclePut),
 			Any: ratio(&m.any, &m.kadFirst), Agreed: ratio(&m.agreed, &m.kadEndTuned),

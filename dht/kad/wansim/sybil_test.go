@@ -29,7 +29,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// attack is what the attackers do.
+// attack is a behaviour of malicious peers.
 type attack string
 
 const (
@@ -38,13 +38,13 @@ const (
 	attackNames   attack = "name only one another"
 	attackFirst   attack = "answer with an old record, in the tables before half of the honest"
 
-	// As the last, before all of the honest: 45 IDs that fill, in every table,
-	// the whole bucket towards the key. No peer outside the region then knows
-	// an honest one inside, and no walk finds any.
-	attackFounding attack = "answer with an old record, in the tables before all of the honest"
+	// As attackFirst, but before all honest peers: 45 IDs fill, in every routing
+	// table, the whole bucket that contains the key. Then no peer outside the
+	// region knows an honest one inside, and no walk finds any.
+	attackFirstOfAll attack = "answer with an old record, in the tables before all of the honest"
 )
 
-var attacks = []attack{attackNothing, attackOld, attackNames, attackFirst, attackFounding}
+var attacks = []attack{attackNothing, attackOld, attackNames, attackFirst, attackFirstOfAll}
 
 const (
 	firstSybil = 50_000 // its host's number
@@ -52,9 +52,10 @@ const (
 	perKey     = 4      // resolves, each by a different client
 )
 
-// sybilFigures: of the resolves at fresh against IDs ground for the key, and
-// kad-dht's own as a control: its put and its search of another record of the
-// same key. Strict is against random adversaries, a quarter of the live peers.
+// sybilFigures is the results of resolves at level fresh while IDs generated
+// for the key attack it. As a control, kad-dht puts and searches another record
+// of the same key. Strict is the result at level strict while a quarter of the
+// live peers, chosen at random, is malicious.
 type sybilFigures struct {
 	Keys        int                        `json:"keys"`
 	Resolves    int                        `json:"resolves"`
@@ -74,7 +75,7 @@ type attackedFigure struct {
 	Holders      float64 `json:"holders"`     // honest ones of the 20 closest honest, on average
 	KadHolders   float64 `json:"kad_holders"` // the same after kad-dht's put
 	Stored       float64 `json:"stored"`      // as receipts say, on average
-	Flagged      int     `json:"flagged"`     // receipts that say who acknowledged stands too close together
+	Flagged      int     `json:"flagged"`     // receipts with a doubt that the peers are independent
 	PublishP50   float64 `json:"publish_p50_ms"`
 	ResolveP50   float64 `json:"resolve_p50_ms"`
 	ResolveRPCs  float64 `json:"resolve_rpcs"`
@@ -89,10 +90,11 @@ func (f *attackedFigure) finish() {
 	f.PublishP50, f.ResolveP50, f.ResolveRPCs = f.publish.at(50), f.resolve.at(50), mean(f.resolve.rpcs)
 }
 
-// pool is many keys, by where their peer IDs lie: what an attacker has ground.
-type pool []ground
+// pool is the keys that an attacker has generated, with the places of their
+// peer IDs.
+type pool []poolEntry
 
-type ground struct {
+type poolEntry struct {
 	place uint64
 	index uint64
 }
@@ -103,7 +105,7 @@ func poolKey(index uint64) ed25519.PrivateKey {
 	return ed25519.NewKeyFromSeed(seed)
 }
 
-func (w *wan) grind(number int) pool {
+func (w *wan) newPool(number int) pool {
 	p := make(pool, poolFactor*number*len(w.known))
 	for i := range p {
 		key, err := crypto.UnmarshalEd25519PublicKey(poolKey(uint64(i)).Public().(ed25519.PublicKey))
@@ -111,18 +113,18 @@ func (w *wan) grind(number int) pool {
 		id, err := peer.IDFromPublicKey(key)
 		require.NoError(w.t, err)
 		h := sha256.Sum256([]byte(id))
-		p[i] = ground{binary.BigEndian.Uint64(h[:]), uint64(i)}
+		p[i] = poolEntry{binary.BigEndian.Uint64(h[:]), uint64(i)}
 	}
 	return p
 }
 
-// nearest gives the n keys of the pool that are nearest to the target, if they
-// are nearer than every peer of the network.
+// nearest returns the n keys of the pool nearest to the target. It returns
+// false if a peer of the network is nearer than one of them.
 func (p pool) nearest(n int, key string, honest []peer.AddrInfo) ([]ed25519.PrivateKey, bool) {
 	target := sha256.Sum256([]byte(key))
 	at := binary.BigEndian.Uint64(target[:])
-	sorted := slices.SortedFunc(slices.Values(p), func(a, b ground) int { return cmp.Compare(a.place^at, b.place^at) })
-	limit := place(target).to(nearestTo(key, 1, honest)[0].ID)
+	sorted := slices.SortedFunc(slices.Values(p), func(a, b poolEntry) int { return cmp.Compare(a.place^at, b.place^at) })
+	limit := keyPlace(target).distance(nearestTo(key, 1, honest)[0].ID)
 	if sorted[n-1].place^at >= binary.BigEndian.Uint64(limit[:8]) {
 		return nil, false
 	}
@@ -133,16 +135,16 @@ func (p pool) nearest(n int, key string, honest []peer.AddrInfo) ([]ed25519.Priv
 	return keys, true
 }
 
-// liar is what attackers know of one another.
-type liar struct {
-	attack  attack
-	mu      sync.Mutex
-	old     map[string][]byte // by key: the first record seen
-	fellows []peer.AddrInfo
+// adversary is the shared state of malicious peers.
+type adversary struct {
+	attack      attack
+	mu          sync.Mutex
+	old         map[string][]byte // by key: the first record seen
+	accomplices []peer.AddrInfo
 }
 
-// handle speaks the protocol as far as the attack wants.
-func (l *liar) handle(s network.Stream) {
+// handle answers requests as the attack requires.
+func (l *adversary) handle(s network.Stream) {
 	defer s.Close()
 	_ = s.SetDeadline(time.Now().Add(time.Minute))
 	for {
@@ -168,7 +170,7 @@ func (l *liar) handle(s network.Stream) {
 	}
 }
 
-func (l *liar) answer(req *dht_pb.Message) *dht_pb.Message {
+func (l *adversary) answer(req *dht_pb.Message) *dht_pb.Message {
 	key := string(req.GetKey())
 	resp := dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
 	l.mu.Lock()
@@ -191,7 +193,7 @@ func (l *liar) answer(req *dht_pb.Message) *dht_pb.Message {
 		return nil
 	}
 	if l.attack != attackNothing {
-		for _, f := range nearestTo(key, k, l.fellows) {
+		for _, f := range nearestTo(key, replication, l.accomplices) {
 			p := &dht_pb.Message_Peer{Id: []byte(f.ID)}
 			for _, a := range f.Addrs {
 				p.Addrs = append(p.Addrs, a.Bytes())
@@ -202,15 +204,17 @@ func (l *liar) answer(req *dht_pb.Message) *dht_pb.Message {
 	return resp
 }
 
-// sybils are the attackers of one key, up and in the tables.
+// sybils are the attackers of one key, which are running and in the routing
+// tables.
 type sybils struct {
 	attack attack
 	hosts  []host.Host
 	infos  []peer.AddrInfo
 }
 
-// fill fills a table in the order in which peers came: everybody at once, but
-// the attackers when their attack has it.
+// fill fills a routing table in the order in which the peers joined: first the
+// honest peers that the attack lets join before the Sybils, then the Sybils,
+// then the others.
 func (w *wan) fill(d *kaddht.IpfsDHT, order uint64) {
 	for _, id := range d.RoutingTable().ListPeers() {
 		d.RoutingTable().RemovePeer(id)
@@ -218,7 +222,7 @@ func (w *wan) fill(d *kaddht.IpfsDHT, order uint64) {
 	early := w.known
 	if w.sybils != nil {
 		switch w.sybils.attack {
-		case attackFounding:
+		case attackFirstOfAll:
 			early = nil
 		case attackFirst:
 			early = slices.Clone(w.known)
@@ -226,14 +230,14 @@ func (w *wan) fill(d *kaddht.IpfsDHT, order uint64) {
 			r.Shuffle(len(early), func(i, j int) { early[i], early[j] = early[j], early[i] })
 			early = early[:len(early)/2]
 		}
-		w.acquaint(d, early, order)
-		w.acquaint(d, w.sybils.infos, order)
+		w.addToTable(d, early, order)
+		w.addToTable(d, w.sybils.infos, order)
 	}
-	w.acquaint(d, w.known, order)
+	w.addToTable(d, w.known, order)
 }
 
-func (w *wan) invade(keys []ed25519.PrivateKey, a attack, key string, old []byte) *sybils {
-	l := &liar{attack: a, old: map[string][]byte{key: old}}
+func (w *wan) addSybils(keys []ed25519.PrivateKey, a attack, key string, old []byte) *sybils {
+	l := &adversary{attack: a, old: map[string][]byte{key: old}}
 	s := &sybils{attack: a}
 	for i, priv := range keys {
 		h := w.hostOf(privKey(w.t, priv.Seed()), firstSybil+i, time.Second)
@@ -241,7 +245,7 @@ func (w *wan) invade(keys []ed25519.PrivateKey, a attack, key string, old []byte
 		s.hosts = append(s.hosts, h)
 		s.infos = append(s.infos, peer.AddrInfo{ID: h.ID(), Addrs: []ma.Multiaddr{addrOf(firstSybil + i)}})
 	}
-	l.fellows = s.infos
+	l.accomplices = s.infos
 	w.sybils = s
 	for i, d := range w.live {
 		w.fill(d, uint64(i))
@@ -249,7 +253,7 @@ func (w *wan) invade(keys []ed25519.PrivateKey, a attack, key string, old []byte
 	return s
 }
 
-func (w *wan) expel(s *sybils) {
+func (w *wan) removeSybils(s *sybils) {
 	w.sybils = nil
 	for _, h := range s.hosts {
 		_ = h.Close()
@@ -259,10 +263,10 @@ func (w *wan) expel(s *sybils) {
 	}
 }
 
-// attacked runs resolves at fresh against each attack.
-func (w *wan) attacked(number, resolves int) *sybilFigures {
+// underEachAttack measures resolves at level fresh under each attack.
+func (w *wan) underEachAttack(number, resolves int) *sybilFigures {
 	out := &sybilFigures{Kinds: map[attack]*attackedFigure{}}
-	ground := w.grind(number)
+	ground := w.newPool(number)
 	next := 0
 	for _, a := range attacks {
 		f := &attackedFigure{}
@@ -272,12 +276,12 @@ func (w *wan) attacked(number, resolves int) *sybilFigures {
 			key := routingKey(recs[0].Pointer())
 			keys, ok := ground.nearest(number, key, w.known)
 			if !ok {
-				continue // a peer happens to live right at the key
+				continue // a peer happens to be too near the key
 			}
 			w.put(next, recs[0], &attackedFigure{})
-			s := w.invade(keys, a, key, recs[0].Bytes())
+			s := w.addSybils(keys, a, key, recs[0].Bytes())
 			w.underAttack(f, next, resolves, recs, dht.LevelFresh)
-			w.expel(s)
+			w.removeSybils(s)
 			next++
 		}
 		f.finish()
@@ -290,10 +294,11 @@ func (w *wan) attacked(number, resolves int) *sybilFigures {
 	return out
 }
 
-// quarter turns every fourth live peer, drawn, to one of the attacks, for good.
-func (w *wan) quarter(resolves int) *attackedFigure {
+// underRandomAdversaries makes a quarter of the live peers, chosen at random,
+// malicious for the rest of the run, and measures resolves at level strict.
+func (w *wan) underRandomAdversaries(resolves int) *attackedFigure {
 	r := rand.New(rand.NewPCG(w.seed, 99))
-	liars := []*liar{{attack: attackNothing}, {attack: attackOld}, {attack: attackNames}}
+	liars := []*adversary{{attack: attackNothing}, {attack: attackOld}, {attack: attackNames}}
 	honest := w.known[:0:0]
 	for i, d := range w.live {
 		if r.IntN(4) > 0 {
@@ -301,17 +306,17 @@ func (w *wan) quarter(resolves int) *attackedFigure {
 			continue
 		}
 		l := liars[r.IntN(len(liars))]
-		l.fellows = append(l.fellows, w.known[i])
+		l.accomplices = append(l.accomplices, w.known[i])
 		d.Host().SetStreamHandler(kadProtocol, l.handle)
 		delete(w.stores, d.PeerID())
 	}
 	var fellows []peer.AddrInfo
 	for _, l := range liars {
 		l.old = map[string][]byte{}
-		fellows = append(fellows, l.fellows...)
+		fellows = append(fellows, l.accomplices...)
 	}
 	for _, l := range liars {
-		l.fellows = fellows
+		l.accomplices = fellows
 	}
 	f := &attackedFigure{}
 	for next := 2000; f.Resolves < resolves; next++ {
@@ -328,7 +333,7 @@ func (w *wan) underAttack(f *attackedFigure, place, resolves int, recs []pointer
 	f.Keys++
 	w.put(place, recs[1], f)
 	for i := range min(perKey, resolves-f.Resolves) {
-		n, h := w.ours(kindFresh, getting+place*perKey+i)
+		n, h := w.startNode(kindFresh, getOffset+place*perKey+i)
 		began := time.Now()
 		res, err := (&dht.Resolver{Stores: []dht.Store{n}}).Best(w.t.Context(), recs[0].Pointer(), level)
 		f.resolve.add(time.Since(began), int(h.streams.Load()))
@@ -341,12 +346,12 @@ func (w *wan) underAttack(f *attackedFigure, place, resolves int, recs []pointer
 		} else {
 			w.t.Logf("resolve %d.%d: not the newest: %v %v", place, i, fmt.Sprintf("%s, %d agreed", res.Freshness, res.Agreed), err)
 		}
-		w.endOurs(n, h)
+		w.closeNode(n, h)
 	}
 	if !w.control {
 		return
 	}
-	// The control, with a record newer still.
+	// The control, with an even newer record.
 	var unused series
 	w.kadPut(kindKadPutTuned, place, recs[2], time.Second, &unused)
 	_, near := w.holders(recs[2])
@@ -357,8 +362,8 @@ func (w *wan) underAttack(f *attackedFigure, place, resolves int, recs []pointer
 }
 
 func (w *wan) put(place int, rec pointer.Record, f *attackedFigure) {
-	n, h := w.ours(kindPut, place)
-	defer w.endOurs(n, h)
+	n, h := w.startNode(kindPut, place)
+	defer w.closeNode(n, h)
 	began := time.Now()
 	receipt, err := n.Put(w.t.Context(), rec.Pointer(), rec.Bytes())
 	f.publish.add(time.Since(began), int(h.streams.Load()))

@@ -167,7 +167,7 @@ func TestAPowerCutWhileADamagedJournalIsSetAside(t *testing.T) {
 			require.NoError(t, os.WriteFile(path+".damaged", []byte("an earlier one"), 0o600))
 			var before []entry
 			j, err := openJournalOn(on(d), path, testHead, func(e entry) error { before = append(before, e); return nil })
-			require.ErrorIs(t, err, errTorn)
+			require.ErrorIs(t, err, errDamaged)
 			require.Equal(t, entries[:3], before)
 			err = j.flush(nil, 1<<20, whole(before))
 			d.Crash()
@@ -189,7 +189,7 @@ func TestAPowerCutWhileADamagedJournalIsSetAside(t *testing.T) {
 
 // A journal that is too long is rewritten, even if it grew before the node was
 // started.
-func TestAJournalThatWasTooLongIsWrittenAnew(t *testing.T) {
+func TestAJournalThatWasTooLongIsRewritten(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dht.db")
 	written(t, path, slices.Repeat([]entry{newEntry(entryPut, "a", "/ipns/x", strings.Repeat("v", 60_000))}, 20))
 	j, err := openJournalOn(&durabletest.Disk{}, path, testHead, func(entry) error { return nil })

@@ -20,25 +20,25 @@ func TestStrictAsksEachPeerOnce(t *testing.T) {
 		ctx := within(t, 30*time.Second)
 		_, err := client.PutAll(ctx, rec.Pointer(), rec.Bytes())
 		require.NoError(t, err)
-		heard, have := map[string]int{}, 0
+		answers, have := map[string]int{}, 0
 		for a, err := range startClient(t, nodes[5]).GetAt(ctx, rec.Pointer(), dht.LevelStrict) {
 			require.NoError(t, err)
-			if a.Record != nil { // with more peers than it was put to, some may not have it
+			if a.Record != nil { // a few peers of the network may not have the record
 				require.Equal(t, rec.Bytes(), a.Record)
 				have++
 			}
-			heard[a.Peer]++
+			answers[a.Peer]++
 		}
-		require.GreaterOrEqual(t, len(heard), closest)
+		require.GreaterOrEqual(t, len(answers), closest)
 		require.NotZero(t, have)
-		for who, n := range heard {
-			require.Equal(t, 1, n, who)
+		for id, n := range answers {
+			require.Equal(t, 1, n, id)
 		}
 	})
 }
 
-// Whatever a caller's loop does, the look-up ends with it, and the node can be
-// closed.
+// A look-up ends with its caller's loop, however the loop ends, and the node can
+// be closed.
 func TestALookUpEndsWithItsCallersLoop(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		for _, level := range []dht.Level{dht.LevelAny, dht.LevelFresh, dht.LevelStrict} {
@@ -58,14 +58,14 @@ func TestALookUpEndsWithItsCallersLoop(t *testing.T) {
 	})
 }
 
-// Peers may say that they stored it, and have nothing.
-func TestOnlyWhatIsReadBackIsConfirmed(t *testing.T) {
+// Peers that acknowledge a put and store nothing are not counted as confirmed.
+func TestOnlyRecordsReadBackAreConfirmed(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 9)
 		client := startClient(t, nodes...)
 		var addrs []string
 		for range 6 {
-			addrs = append(addrs, startLiar(t, func(s network.Stream, req *dht_pb.Message) {
+			addrs = append(addrs, startMalicious(t, func(s network.Stream, req *dht_pb.Message) {
 				m := dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
 				if req.GetType() == dht_pb.Message_PUT_VALUE {
 					m.Record = record.MakePutRecord(string(req.GetKey()), req.GetRecord().GetValue())
@@ -79,7 +79,7 @@ func TestOnlyWhatIsReadBackIsConfirmed(t *testing.T) {
 		rec := sign(t, newKey(t), 1)
 		receipt, err := client.PutAll(ctx, rec.Pointer(), rec.Bytes())
 		require.NoError(t, err)
-		require.Equal(t, 15, receipt.Stored, "words are counted as words")
+		require.Equal(t, 15, receipt.Stored, "false acknowledgements count as acknowledgements")
 		require.LessOrEqual(t, receipt.Confirmed, len(nodes))
 		require.GreaterOrEqual(t, receipt.Confirmed, len(nodes)-15/4, "all but the first quarter")
 	})

@@ -23,7 +23,7 @@ import (
 // A host that is put together here speaks the protocols, and dials and listens
 // with the transports, of the host that package libp2p makes with the options
 // of the same meaning. It is no relay for others.
-func TestAHostIsTheOneThatLibp2pMakes(t *testing.T) {
+func TestAHostIsLikeThatOfLibp2p(t *testing.T) {
 	everywhere := []string{"/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"}
 	noRelay := autorelay.WithPeerSource(func(ctx context.Context, num int) <-chan peer.AddrInfo {
 		none := make(chan peer.AddrInfo)
@@ -85,7 +85,7 @@ func TestTheServiceLimitsAreThoseOfLibp2p(t *testing.T) {
 }
 
 // A host whose address is taken is no host, and leaves nothing open.
-func TestAHostThatCannotListenEnds(t *testing.T) {
+func TestAHostThatCannotListenIsClosed(t *testing.T) {
 	taken := startNode(t, Config{Listen: loopback, Server: true})
 	addr := taken.host.Network().ListenAddresses()[0].String()
 	for _, network := range []Network{LAN, IPFS} {

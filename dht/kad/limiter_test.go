@@ -22,30 +22,31 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// outsider is a peer of no DHT, that sends what it likes.
-type outsider struct {
+// rawPeer is a peer that is in no DHT and sends any bytes.
+type rawPeer struct {
 	host.Host
 	node *Node
 }
 
-func newOutsider(t testing.TB, n *Node) outsider {
+func newRawPeer(t testing.TB, n *Node) rawPeer {
 	t.Helper()
 	h := startHost(t)
 	infos, err := parseAddrs(n.Addrs())
 	require.NoError(t, err)
 	require.NoError(t, h.Connect(within(t, 10*time.Second), infos[0]))
-	return outsider{h, n}
+	return rawPeer{h, n}
 }
 
-func (s outsider) stream(t testing.TB) network.Stream {
+func (s rawPeer) stream(t testing.TB) network.Stream {
 	t.Helper()
 	st, err := s.NewStream(within(t, 10*time.Second), s.node.host.ID(), s.node.protocol)
 	require.NoError(t, err)
 	return st
 }
 
-// ask sends a request on a stream of its own; nil is the answer of one refused.
-func (s outsider) ask(ctx context.Context, m *dht_pb.Message) *dht_pb.Message {
+// ask sends a request on a new stream and returns the answer, nil if the
+// request was refused.
+func (s rawPeer) ask(ctx context.Context, m *dht_pb.Message) *dht_pb.Message {
 	st, err := s.NewStream(ctx, s.node.host.ID(), s.node.protocol)
 	if err != nil {
 		return nil
@@ -71,13 +72,14 @@ func storing(key string, value []byte) *dht_pb.Message {
 	return m
 }
 
-// limited is a server with limits that a test reaches soon, and its guard's clock.
+// limited returns a server with limits that a test can reach, and a function
+// that advances its limiter's clock.
 func limited(t testing.TB, change func(*limits)) (*Node, func(time.Duration)) {
 	t.Helper()
 	n := startNode(t, Config{Listen: loopback, Server: true})
 	var mu sync.Mutex
 	now := time.Now()
-	g := n.guard
+	g := n.limiter
 	g.mu.Lock()
 	g.now = func() time.Time {
 		mu.Lock()
@@ -93,13 +95,13 @@ func limited(t testing.TB, change func(*limits)) (*Node, func(time.Duration)) {
 	}
 }
 
-// A peer that stores faster than its rate is refused what is over it, and cut
-// off if it goes on; others are served meanwhile. After a while it is let in
-// again, and after the next time the while is longer.
-func TestFlooderIsCutOffForAWhile(t *testing.T) {
+// Stores above the rate of a peer are refused, and a peer that continues is cut
+// off, while other peers are served. After the cut-off the peer is served again,
+// and its next cut-off is longer.
+func TestAFloodingPeerIsCutOff(t *testing.T) {
 	simulate(t, func(t *testing.T) {
-		n, pass := limited(t, func(l *limits) { l.stores, l.strikes = rate{10, 1}, rate{5, 0.1} })
-		flooder, honest := newOutsider(t, n), newOutsider(t, n)
+		n, pass := limited(t, func(l *limits) { l.stores, l.strikes = tokenRate{10, 1}, tokenRate{5, 0.1} })
+		flooder, honest := newRawPeer(t, n), newRawPeer(t, n)
 		flood := func() (stored, refused int) {
 			for !n.isCutOff(flooder.ID()) {
 				k := newKey(t)
@@ -119,7 +121,7 @@ func TestFlooderIsCutOffForAWhile(t *testing.T) {
 		require.Len(t, cut, 1)
 		require.Equal(t, flooder.ID().String(), cut[0].Peer)
 		require.Contains(t, cut[0].Reason, "rate")
-		require.Equal(t, 10*time.Minute, cut[0].Until.Sub(n.guard.now()))
+		require.Equal(t, 10*time.Minute, cut[0].Until.Sub(n.limiter.now()))
 
 		require.Eventually(t, func() bool { return n.host.Network().Connectedness(flooder.ID()) != network.Connected }, 5*time.Second, time.Millisecond)
 		infos, err := parseAddrs(n.Addrs())
@@ -139,16 +141,17 @@ func TestFlooderIsCutOffForAWhile(t *testing.T) {
 		connect()
 		stored, _ = flood()
 		require.Equal(t, 10, stored)
-		require.Equal(t, 20*time.Minute, n.Status().CutOffs[0].Until.Sub(n.guard.now()))
+		require.Equal(t, 20*time.Minute, n.Status().CutOffs[0].Until.Sub(n.limiter.now()))
 	})
 }
 
-func (n *Node) isCutOff(p peer.ID) bool { return !n.guard.allows(p) }
+func (n *Node) isCutOff(p peer.ID) bool { return !n.limiter.mayConnect(p) }
 
 func second[A any](_ A, err error) error { return err }
 
-// What no implementation sends ends the stream at once, and soon the peer's
-// welcome: a length that promises too much, garbage, records that don't verify.
+// A message that no implementation sends (too long, malformed, or with a record
+// that does not verify) ends the stream immediately. A few of them cause a
+// cut-off.
 func TestAbuseIsCutOff(t *testing.T) {
 	k := newKey(t)
 	forged := sign(t, k, 1).Bytes()
@@ -165,7 +168,7 @@ func TestAbuseIsCutOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			n, _ := limited(t, func(*limits) {}) // with a stopped clock, so that no strikes expire
-			s := newOutsider(t, n)
+			s := newRawPeer(t, n)
 			times := 0
 			for ; !n.isCutOff(s.ID()); times++ {
 				require.Less(t, times, c.times)
@@ -176,12 +179,12 @@ func TestAbuseIsCutOff(t *testing.T) {
 				_, err = st.Read(make([]byte, 1))
 				require.Error(t, err)
 				_ = st.Reset()
-				// The guard counts it when the handler returns. The peer may see the reset
-				// before.
+				// The limiter counts it when the handler returns. The peer may receive the
+				// reset before.
 				require.Eventually(t, func() bool {
-					n.guard.mu.Lock()
-					defer n.guard.mu.Unlock()
-					return n.guard.open[s.ID()] == 0
+					n.limiter.mu.Lock()
+					defer n.limiter.mu.Unlock()
+					return n.limiter.openStreams[s.ID()] == 0
 				}, time.Minute, time.Millisecond)
 			}
 			require.Equal(t, c.times, times)
@@ -196,41 +199,41 @@ func frame(m *dht_pb.Message) []byte {
 	return append(binary.AppendUvarint(nil, uint64(len(b))), b...)
 }
 
-// Streams are bounded: a peer has no more than its number, and who sits idle on
-// all there are makes room for who comes to ask.
+// Streams are bounded for each peer and in total. If idle peers occupy all of
+// them, a new request replaces the stream that has been idle the longest.
 func TestStreamsAreBounded(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		n, pass := limited(t, func(l *limits) { l.streams, l.peerStreams = 20, 8 })
 		ping := dht_pb.NewMessage(dht_pb.Message_PING, nil, 0)
 		for range 5 {
-			hog := newOutsider(t, n)
+			hog := newRawPeer(t, n)
 			for range 12 {
 				st, err := hog.NewStream(within(t, 10*time.Second), n.host.ID(), n.protocol)
 				require.NoError(t, err)
 				_, _ = st.Write([]byte{40}) // announces 40 bytes that never arrive
 			}
 			require.Eventually(t, func() bool {
-				n.guard.mu.Lock()
-				defer n.guard.mu.Unlock()
-				return n.guard.open[hog.ID()] >= 1
+				n.limiter.mu.Lock()
+				defer n.limiter.mu.Unlock()
+				return n.limiter.openStreams[hog.ID()] >= 1
 			}, 5*time.Second, time.Millisecond)
 			pass(time.Second)
 		}
-		require.NotNil(t, newOutsider(t, n).ask(within(t, 10*time.Second), ping))
-		n.guard.mu.Lock()
-		defer n.guard.mu.Unlock()
-		require.LessOrEqual(t, len(n.guard.streams), 20)
-		for p, open := range n.guard.open {
+		require.NotNil(t, newRawPeer(t, n).ask(within(t, 10*time.Second), ping))
+		n.limiter.mu.Lock()
+		defer n.limiter.mu.Unlock()
+		require.LessOrEqual(t, len(n.limiter.streams), 20)
+		for p, open := range n.limiter.openStreams {
 			require.LessOrEqual(t, open, 8, p)
 		}
 	})
 }
 
-// A request that drips in ends when its time is out.
-func TestSlowRequestEnds(t *testing.T) {
+// A request that arrives slowly ends at its deadline.
+func TestASlowRequestIsReset(t *testing.T) {
 	simulate(t, func(t *testing.T) {
-		n, _ := limited(t, func(l *limits) { l.slowest = 50 * time.Millisecond })
-		s := newOutsider(t, n)
+		n, _ := limited(t, func(l *limits) { l.ioTimeout = 50 * time.Millisecond })
+		s := newRawPeer(t, n)
 		st := s.stream(t)
 		_, err := st.Write([]byte{40, 8})
 		require.NoError(t, err)
@@ -240,20 +243,21 @@ func TestSlowRequestEnds(t *testing.T) {
 	})
 }
 
-// Only a request that has begun is hurried: a peer may keep a stream for later.
-func TestOnlyRequestsAreHurried(t *testing.T) {
+// Only a request that has begun has a deadline: a peer may leave a stream open
+// for later requests.
+func TestOnlyABegunRequestHasADeadline(t *testing.T) {
 	var clock deadlines
-	s := &guardedStream{Stream: &clock, guard: newGuard(defaultLimits, nil, nil)}
+	s := &limitedStream{Stream: &clock, limiter: newLimiter(defaultLimits, nil, nil)}
 	ping := frame(dht_pb.NewMessage(dht_pb.Message_PING, []byte("key"), 0))
 	for range 2 {
 		for i := range ping {
 			require.Equal(t, i == 0, clock.read.IsZero())
-			require.True(t, s.follow(ping[i:i+1]))
+			require.True(t, s.parseFrames(ping[i:i+1]))
 		}
-		require.True(t, s.read)
-		s.read = false
+		require.True(t, s.requestRead)
+		s.requestRead = false
 	}
-	require.True(t, s.follow(append(ping, ping...)))
+	require.True(t, s.parseFrames(append(ping, ping...)))
 	require.True(t, clock.read.IsZero())
 }
 
@@ -264,9 +268,9 @@ type deadlines struct {
 
 func (d *deadlines) SetReadDeadline(t time.Time) error { d.read = t; return nil }
 
-// What the guard knows of peers is bounded as well.
+// The accounts and cut-offs of the limiter are bounded.
 func TestAccountsAreBounded(t *testing.T) {
-	g := newGuard(defaultLimits, nil, newHeldStore(maxHeld, time.Now))
+	g := newLimiter(defaultLimits, nil, newBoundedStore(maxHeld, time.Now))
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -277,17 +281,18 @@ func TestAccountsAreBounded(t *testing.T) {
 	}
 	now = now.Add(time.Hour)
 	g.account("one more", now)
-	require.Len(t, g.accounts, 1, "those who owe nothing are forgotten")
+	require.Len(t, g.accounts, 1, "accounts without usage are removed")
 	for i := range 3 * maxCutOffs {
-		g.makeRoom(now)
-		g.cut[peer.ID(fmt.Sprint(i))] = &cutOff{until: now.Add(time.Duration(i) * time.Second)}
-		require.LessOrEqual(t, len(g.cut), maxCutOffs)
+		g.evictCutOff(now)
+		g.cutOff[peer.ID(fmt.Sprint(i))] = &cutOff{until: now.Add(time.Duration(i) * time.Second)}
+		require.LessOrEqual(t, len(g.cutOff), maxCutOffs)
 	}
 }
 
-// A clock that is set back makes nobody rich, nor poor for long.
+// After the clock is set back, a bucket neither has extra tokens nor remains
+// empty for long.
 func TestBucket(t *testing.T) {
-	r := rate{10, 1}
+	r := tokenRate{10, 1}
 	now := time.Now()
 	var b bucket
 	for range 10 {
@@ -324,7 +329,7 @@ func TestSourceOf(t *testing.T) {
 	}
 }
 
-// A node that started and stopped leaves nothing running.
+// A node that was started and closed leaves no goroutine running.
 func TestNoGoroutineIsLeft(t *testing.T) {
 	listen := append([]string{"/ip4/127.0.0.1/udp/0/quic-v1"}, loopback...)
 	round := func() {
@@ -333,13 +338,13 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		k := newKey(t)
 		_, err := b.Put(within(t, 10*time.Second), k.Pointer(), sign(t, k, 1).Bytes())
 		require.NoError(t, err)
-		s := newOutsider(t, a)
+		s := newRawPeer(t, a)
 		_, _ = s.stream(t).Write([]byte{40})
 		require.NoError(t, b.Close())
 		require.NoError(t, a.Close())
 		require.NoError(t, s.Close())
 	}
-	round() // what is started once and for all
+	round() // starts the goroutines of the process that do not end
 	before := runtime.NumGoroutine()
 	for range 3 {
 		round()

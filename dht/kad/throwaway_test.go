@@ -26,9 +26,9 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A stranger finds the peers around a place, and gets from and puts to them,
-// without the node's peer key.
-func TestAStrangerWalksGetsAndPuts(t *testing.T) {
+// A throw-away host finds the peers around a place, and gets and puts records
+// there, without the node's peer key.
+func TestAThrowAwayHostWalksGetsAndPuts(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 12)
 		client := startClient(t, nodes[3])
@@ -73,8 +73,9 @@ func TestAStrangerWalksGetsAndPuts(t *testing.T) {
 	})
 }
 
-// What is gone is unreachable, and a stranger of a closed node does nothing.
-func TestAStrangerOfDeadPeers(t *testing.T) {
+// Dead peers are reported as unreachable, and the throw-away host of a closed
+// node returns errors.
+func TestAThrowAwayHostOfDeadPeers(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 3)
 		client := startClient(t, nodes[0])
@@ -101,13 +102,14 @@ func TestAStrangerOfDeadPeers(t *testing.T) {
 	})
 }
 
-// witness is a peer that notes who asks what, and otherwise is an ordinary one.
-type witness struct {
-	mu   sync.Mutex
-	said map[peer.ID][]*dht_pb.Message
+// recordingPeer records the requests of each peer key, and otherwise answers as
+// an ordinary peer.
+type recordingPeer struct {
+	mu       sync.Mutex
+	requests map[peer.ID][]*dht_pb.Message
 }
 
-func (w *witness) watch(n *Node) {
+func (w *recordingPeer) watch(n *Node) {
 	inner := n.protocol
 	n.host.SetStreamHandler(inner, func(s network.Stream) {
 		defer s.Close()
@@ -116,7 +118,7 @@ func (w *witness) watch(n *Node) {
 			return
 		}
 		w.mu.Lock()
-		w.said[s.Conn().RemotePeer()] = append(w.said[s.Conn().RemotePeer()], m)
+		w.requests[s.Conn().RemotePeer()] = append(w.requests[s.Conn().RemotePeer()], m)
 		w.mu.Unlock()
 		resp := dht_pb.NewMessage(m.GetType(), m.GetKey(), 0)
 		resp.Record = m.GetRecord()
@@ -137,10 +139,10 @@ func varintOf(n int) (b []byte) {
 	return append(b, byte(n))
 }
 
-// fewKept is a book of some.
-type fewKept []pointer.Pointer
+// keptContacts are the contacts with records to republish.
+type keptContacts []pointer.Pointer
 
-func (f fewKept) Kept() iter.Seq2[pointer.Pointer, error] {
+func (f keptContacts) Kept() iter.Seq2[pointer.Pointer, error] {
 	return func(yield func(pointer.Pointer, error) bool) {
 		for _, p := range f {
 			if !yield(p, nil) {
@@ -150,20 +152,21 @@ func (f fewKept) Kept() iter.Seq2[pointer.Pointer, error] {
 	}
 }
 
-func (f fewKept) Keeps(p pointer.Pointer) (bool, error) { return slices.Contains(f, p), nil }
+func (f keptContacts) Keeps(p pointer.Pointer) (bool, error) { return slices.Contains(f, p), nil }
 
-// Attack: all peers of a network note which peer key asked what. While a keeper
-// keeps several contacts, none of these keys is the node's, none speaks of two
-// contacts, and none that walks speaks of any.
-func TestPeersCannotLinkWhatAKeeperKeeps(t *testing.T) {
+// Attack: all peers of a network record the requests of each peer key. While a
+// node republishes the records of several contacts, none of these keys is the
+// node's, none requests the records of two contacts, and none that walks requests
+// any.
+func TestPeersCannotLinkRepublishedContacts(t *testing.T) {
 	simulate(t, func(t *testing.T) {
-		w := &witness{said: map[peer.ID][]*dht_pb.Message{}}
+		w := &recordingPeer{requests: map[peer.ID][]*dht_pb.Message{}}
 		nodes := startServers(t, 6)
 		client := startClient(t, nodes...)
 		for _, n := range nodes {
 			w.watch(n)
 		}
-		var contacts fewKept
+		var contacts keptContacts
 		home := &dht.Memory{}
 		for range 4 {
 			rec := sign(t, newKey(t), 1)
@@ -195,16 +198,16 @@ func TestPeersCannotLinkWhatAKeeperKeeps(t *testing.T) {
 			keyOf[routingKey(p)] = true
 		}
 		speakers := map[string]int{}
-		for who, said := range w.said {
-			if who == client.host.ID() {
-				for _, m := range said {
+		for from, requests := range w.requests {
+			if from == client.host.ID() {
+				for _, m := range requests {
 					require.False(t, keyOf[string(m.GetKey())], "the node used its own key for a contact's record")
 				}
 				continue
 			}
 			about := map[string]bool{}
 			walked := false
-			for _, m := range said {
+			for _, m := range requests {
 				if m.GetType() == dht_pb.Message_FIND_NODE {
 					walked = true
 					require.False(t, keyOf[string(m.GetKey())])
@@ -226,7 +229,7 @@ func TestPeersCannotLinkWhatAKeeperKeeps(t *testing.T) {
 // A throw-away host ends with its node, and dials only addresses that a node
 // would. If a peer refuses a record that it already has, in a copy with extra
 // fields, the host counts the peer as having it.
-func TestAStrangerIsAsCarefulAsItsNode(t *testing.T) {
+func TestAThrowAwayHostChecksAddressesAndCopies(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		rec := sign(t, newKey(t), 1)
 		carried := protowire.AppendVarint(protowire.AppendTag(rec.Bytes(), 99, protowire.VarintType), 1)
@@ -246,7 +249,7 @@ func TestAStrangerIsAsCarefulAsItsNode(t *testing.T) {
 		n := startNode(t, Config{})
 		made, err := n.Stranger(t.Context())
 		require.NoError(t, err)
-		s := made.(*stranger)
+		s := made.(*throwAwayHost)
 		require.NoError(t, s.Put(t.Context(), as(refusing(carried)), rec.Pointer(), rec.Bytes()))
 		require.ErrorIs(t, s.Put(t.Context(), as(refusing(nil)), rec.Pointer(), rec.Bytes()), errRefused)
 		require.ErrorIs(t, s.Put(t.Context(), as(refusing(sign(t, newKey(t), 1).Bytes())), rec.Pointer(), rec.Bytes()), errRefused)
@@ -255,18 +258,18 @@ func TestAStrangerIsAsCarefulAsItsNode(t *testing.T) {
 		for _, addr := range []string{"/dns4/example.org/tcp/1", "/ip4/10.0.0.1/tcp/1"} {
 			n.host.Peerstore().AddAddr(id, ma.StringCast(addr), peerstore.PermanentAddrTTL)
 		}
-		require.Equal(t, []ma.Multiaddr{ma.StringCast("/ip4/10.0.0.1/tcp/1")}, s.addressed(peer.AddrInfo{ID: id}).Addrs)
+		require.Equal(t, []ma.Multiaddr{ma.StringCast("/ip4/10.0.0.1/tcp/1")}, s.addrInfo(peer.AddrInfo{ID: id}).Addrs)
 		own := []ma.Multiaddr{ma.StringCast("/ip4/10.0.0.2/tcp/1")}
-		require.Equal(t, own, s.addressed(peer.AddrInfo{ID: id, Addrs: own}).Addrs)
+		require.Equal(t, own, s.addrInfo(peer.AddrInfo{ID: id, Addrs: own}).Addrs)
 
-		require.NotEmpty(t, s.as.host.Network().Conns())
+		require.NotEmpty(t, s.client.host.Network().Conns())
 		require.NoError(t, n.Close())
 		synctest.Wait()
-		require.Empty(t, s.as.host.Network().Conns())
+		require.Empty(t, s.client.host.Network().Conns())
 	})
 }
 
-// A key to walk to tells nothing but the bits asked for.
+// A random key contains no information except the requested bits.
 func TestRandomKeys(t *testing.T) {
 	near := keep.Place(sha256.Sum256([]byte("somewhere")))
 	further := 0
@@ -282,7 +285,7 @@ func TestRandomKeys(t *testing.T) {
 	require.InDelta(t, 32, further, 28)
 }
 
-func BenchmarkStranger(b *testing.B) {
+func BenchmarkThrowAwayHost(b *testing.B) {
 	n := startNode(b, Config{})
 	for b.Loop() {
 		s, err := n.Stranger(b.Context())

@@ -16,7 +16,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-func TestHoldersAreRemembered(t *testing.T) {
+func TestHoldersAreCached(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 12)
 		client := startClient(t, nodes[0])
@@ -25,23 +25,23 @@ func TestHoldersAreRemembered(t *testing.T) {
 		_, err := client.Put(ctx, rec.Pointer(), rec.Bytes())
 		require.NoError(t, err)
 		require.NoError(t, client.Wait(ctx))
-		require.Empty(t, client.memory.recall(rec.Pointer()))
+		require.Empty(t, client.holderCache.get(rec.Pointer()))
 		r := dht.Resolver{Stores: []dht.Store{client}}
 		for range 2 {
 			res, err := r.Best(ctx, rec.Pointer(), dht.LevelFresh)
 			require.NoError(t, err)
 			require.Equal(t, dht.LevelFresh, res.Freshness)
 			require.NoError(t, client.Wait(ctx))
-			require.GreaterOrEqual(t, len(client.memory.recall(rec.Pointer())), 5)
+			require.GreaterOrEqual(t, len(client.holderCache.get(rec.Pointer())), 5)
 		}
-		require.Empty(t, client.memory.recall(newKey(t).Pointer()))
+		require.Empty(t, client.holderCache.get(newKey(t).Pointer()))
 	})
 }
 
-// Whoever owned the neighbourhood of a name when it was last looked up is in
-// the memory, answers first, and agrees on what was newest then. As nobody else
-// names them any more, that is not enough to be believed.
-func TestWhoOwnedANeighbourhoodOnceHasNoHoldOnTheName(t *testing.T) {
+// Malicious peers that surrounded a name at its last look-up are in the holder
+// cache, answer first, and agree on the record that was the newest then. If no
+// other peer names them, their agreement does not count.
+func TestACachedMaliciousNeighbourhoodIsNotBelieved(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 24)
 		k := newKey(t)
@@ -52,57 +52,57 @@ func TestWhoOwnedANeighbourhoodOnceHasNoHoldOnTheName(t *testing.T) {
 		client := startClient(t, nodes[0])
 		var once []*contact
 		for range 12 {
-			infos, err := parseAddrs(startLiar(t, answering(routingKey(k.Pointer()), old.Bytes())))
+			infos, err := parseAddrs(startMalicious(t, answerWith(routingKey(k.Pointer()), old.Bytes())))
 			require.NoError(t, err)
 			once = append(once, &contact{AddrInfo: infos[0]})
 		}
 		for range 5 {
-			client.memory.keep(k.Pointer(), once)
+			client.holderCache.put(k.Pointer(), once)
 			res, err := (&dht.Resolver{Stores: []dht.Store{client}}).Best(within(t, 20*time.Second), k.Pointer(), dht.LevelFresh)
 			require.NoError(t, err)
 			require.Equal(t, newest.Bytes(), res.Record.Bytes())
 			require.Equal(t, dht.LevelFresh, res.Freshness)
 			require.NoError(t, client.Wait(within(t, 5*time.Second)))
-			for _, p := range client.memory.recall(k.Pointer()) {
+			for _, p := range client.holderCache.get(k.Pointer()) {
 				for _, c := range once {
-					require.NotEqual(t, c.ID, p.ID, "a peer with an older record is not remembered")
+					require.NotEqual(t, c.ID, p.ID, "a peer with an older record is not cached")
 				}
 			}
 		}
 	})
 }
 
-func TestMemoryIsBounded(t *testing.T) {
-	var m memory
-	var crowd []*contact
+func TestTheHolderCacheIsBounded(t *testing.T) {
+	var m holderCache
+	var contacts []*contact
 	for i := range 200 {
-		crowd = append(crowd, &contact{AddrInfo: peer.AddrInfo{ID: peer.ID(fmt.Sprint(i))}})
+		contacts = append(contacts, &contact{AddrInfo: peer.AddrInfo{ID: peer.ID(fmt.Sprint(i))}})
 	}
 	first := newKey(t).Pointer()
-	m.keep(first, crowd)
-	require.Len(t, m.recall(first), rememberPeers)
+	m.put(first, contacts)
+	require.Len(t, m.get(first), cachedPeers)
 	var ps []pointer.Pointer
-	for range maxRemembered {
+	for range maxCached {
 		ps = append(ps, newKey(t).Pointer())
-		m.keep(ps[len(ps)-1], crowd[:3])
-		m.recall(ps[0])
+		m.put(ps[len(ps)-1], contacts[:3])
+		m.get(ps[0])
 	}
-	require.Empty(t, m.recall(first), "the one that wasn't used is forgotten")
-	require.Len(t, m.recall(ps[0]), 3)
-	require.Len(t, m.entries, maxRemembered)
-	require.Equal(t, maxRemembered, m.order.Len())
+	require.Empty(t, m.get(first), "the least recently used pointer is evicted")
+	require.Len(t, m.get(ps[0]), 3)
+	require.Len(t, m.entries, maxCached)
+	require.Equal(t, maxCached, m.order.Len())
 	many := &contact{}
-	for i := range 2 * rememberAddrs {
+	for i := range 2 * cachedAddrs {
 		many.Addrs = append(many.Addrs, ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", i+1)))
 	}
 	last := newKey(t).Pointer()
-	m.keep(last, []*contact{many})
-	require.Equal(t, many.Addrs[:rememberAddrs], m.recall(last)[0].Addrs)
-	require.Len(t, m.recall(ps[0]), 3, "it was asked for")
-	require.Empty(t, m.recall(ps[1]), "the one not asked for since is the next")
+	m.put(last, []*contact{many})
+	require.Equal(t, many.Addrs[:cachedAddrs], m.get(last)[0].Addrs)
+	require.Len(t, m.get(ps[0]), 3, "this pointer was used again")
+	require.Empty(t, m.get(ps[1]), "this pointer is now the least recently used")
 }
 
-func TestLaggardsAreRepaired(t *testing.T) {
+func TestPeersThatAreBehindAreRepaired(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		nodes := startServers(t, 8)
 		client := startClient(t, nodes...)
@@ -117,11 +117,11 @@ func TestLaggardsAreRepaired(t *testing.T) {
 			} else if i >= 4 {
 				rec = older
 			}
-			require.NoError(t, client.store(ctx, peer.AddrInfo{ID: n.host.ID()}, key, rec.Bytes()))
+			require.NoError(t, client.putTo(ctx, peer.AddrInfo{ID: n.host.ID()}, key, rec.Bytes()))
 		}
 		held := func() (n int) {
 			for _, node := range nodes {
-				if client.holds(ctx, peer.AddrInfo{ID: node.host.ID()}, key, newest) {
+				if client.peerHolds(ctx, peer.AddrInfo{ID: node.host.ID()}, key, newest) {
 					n++
 				}
 			}
@@ -146,11 +146,11 @@ func TestRepairsAreBounded(t *testing.T) {
 		k := newKey(t)
 		rec := sign(t, k, 1)
 		ctx := within(t, 30*time.Second)
-		require.NoError(t, client.store(ctx, peer.AddrInfo{ID: nodes[0].host.ID()}, routingKey(k.Pointer()), rec.Bytes()))
+		require.NoError(t, client.putTo(ctx, peer.AddrInfo{ID: nodes[0].host.ID()}, routingKey(k.Pointer()), rec.Bytes()))
 		puts := make(chan struct{}, 100)
 		var addrs []string
 		for range 12 {
-			addrs = append(addrs, startLiar(t, func(s network.Stream, req *dht_pb.Message) {
+			addrs = append(addrs, startMalicious(t, func(s network.Stream, req *dht_pb.Message) {
 				if req.GetType() == dht_pb.Message_PUT_VALUE {
 					puts <- struct{}{}
 				}
@@ -179,7 +179,7 @@ func TestOnlyTheNearAreRepaired(t *testing.T) {
 				return dht_pb.NewMessage(req.GetType(), req.GetKey(), 0)
 			})
 		}
-		holder := startScripted(t, target, 3, 256, func(req *dht_pb.Message) *dht_pb.Message { return keeping(rec, req) })
+		holder := startScripted(t, target, 3, 256, func(req *dht_pb.Message) *dht_pb.Message { return answerAsHolder(rec, req) })
 		near, far := []*scripted{lacking(3, 256), lacking(3, 256)}, []*scripted{lacking(0, 1), lacking(0, 1)}
 		for _, p := range append(append([]*scripted{holder}, near...), far...) {
 			acquaint(t, n, p.AddrInfo)

@@ -42,28 +42,30 @@ import (
 	quicgo "github.com/quic-go/quic-go"
 )
 
-// A host is put together here, and not by package libp2p, since that links
+// This file constructs a host without package libp2p, since that package links
 // WebRTC, WebTransport and WebSocket, which no node uses: 90 packages and 6 MB.
 // The parts, their order and their defaults are those of go-libp2p v0.51.0's
 // config.NewNode; a test compares the hosts of both.
 
-// hostPlan lists the parts of a host. The fields are named as in libp2p.Config.
+// hostPlan lists the parts of a host. The fields have the names of
+// libp2p.Config.
 type hostPlan struct {
 	PeerKey     ic.PrivKey
 	ListenAddrs []ma.Multiaddr // none: dial only
 	DialTimeout time.Duration
 	TCP         []tcp.Option
-	QUICReuse   []quicreuse.Option // of the simulated network of the tests
+	QUICReuse   []quicreuse.Option // for the simulated network of the tests
 
 	ConnectionGater connmgr.ConnectionGater // nil: none
 	ResourceManager network.ResourceManager
 
-	// While nearly all dials by UDP or IPv6 fail, no more are made; nil: they are.
+	// Counters that stop dials by UDP or IPv6 while nearly all of them fail; nil:
+	// dials are not stopped.
 	UDPBlackHoleSuccessCounter, IPv6BlackHoleSuccessCounter *swarm.BlackHoleSuccessCounter
 
-	AddressDiscovery bool // learn own addresses from what peers report
+	AddressDiscovery bool // learn the host's own addresses from peers' reports
 
-	// What a peer behind a home router needs; see services.
+	// Services of a peer behind a home router; see setReachability.
 	Relay              bool
 	AutoRelayOpts      []autorelay.Option // nil: no AutoRelay
 	EnableHolePunching bool
@@ -73,14 +75,15 @@ type hostPlan struct {
 	Private            bool // treated as unreachable; no peer is asked
 }
 
-// assembled is a host that ends with what was started beside it.
+// assembled is a host with the services that end with it.
 type assembled struct {
 	*basichost.BasicHost
-	stop []func() error // in the order of the starts
+	stop []func() error // in the order in which the services started
 	once sync.Once
 }
 
-// Close is safe for concurrent use; each call returns when the host has ended.
+// Close ends the host and its services. It is safe for concurrent use; each
+// call returns after the host has ended.
 func (h *assembled) Close() (err error) {
 	h.once.Do(func() {
 		for _, stop := range slices.Backward(h.stop) {
@@ -91,8 +94,8 @@ func (h *assembled) Close() (err error) {
 	return err
 }
 
-// start makes the host and listens. The host owns the resource manager, which
-// start closes if it fails.
+// start creates the host and listens. The host closes the resource manager; if
+// start fails, it closes it itself.
 func (p hostPlan) start() (_ host.Host, err error) {
 	bus := eventbus.NewBus()
 	own, err := p.newNetwork(p.PeerKey, bus, swarm.WithDialTimeout(p.DialTimeout), swarm.WithDialTimeoutLocal(p.DialTimeout))
@@ -173,8 +176,8 @@ func (p hostPlan) start() (_ host.Host, err error) {
 	return h, nil
 }
 
-// addAutoNAT starts AutoNAT v1: it finds out whether the host can be reached,
-// and with EnableNATService tries that for peers.
+// addAutoNAT starts AutoNAT v1, which tests whether the host is reachable and,
+// with EnableNATService, performs that test for peers.
 func (p hostPlan) addAutoNAT(h *basichost.BasicHost) error {
 	options := []autonat.Option{autonat.UsingAddresses(func() []ma.Multiaddr {
 		return slices.DeleteFunc(h.AllAddrs(), func(a ma.Multiaddr) bool { return !manet.IsPublicAddr(a) })
@@ -198,8 +201,8 @@ func (p hostPlan) addAutoNAT(h *basichost.BasicHost) error {
 	return nil
 }
 
-// newDialer makes a network under a throw-away key, for AutoNAT to dial peers
-// back with. What belongs to it ends with it.
+// newDialer returns a network with a throw-away key, by which AutoNAT dials
+// peers back. Its parts are closed when the network is closed.
 func (p hostPlan) newDialer(options ...swarm.Option) (*swarm.Swarm, error) {
 	key, _, err := ic.GenerateEd25519Key(rand.Reader)
 	if err != nil {
@@ -217,7 +220,7 @@ func (p hostPlan) newDialer(options ...swarm.Option) (*swarm.Swarm, error) {
 	return own.swarm, nil
 }
 
-// parts are a network and what it dials and listens with.
+// parts is a network with its transports' shared state.
 type parts struct {
 	swarm    *swarm.Swarm
 	upgrader transport.Upgrader
@@ -228,6 +231,7 @@ func (p *parts) close() error {
 	return errors.Join(p.swarm.Close(), p.quic.Close(), p.swarm.Peerstore().Close())
 }
 
+// newNetwork returns a network that dials by QUIC and TCP.
 func (p hostPlan) newNetwork(key ic.PrivKey, bus busapi.Bus, options ...swarm.Option) (_ *parts, err error) {
 	id, err := peer.IDFromPublicKey(key.GetPublic())
 	if err != nil {
@@ -278,8 +282,8 @@ func (p hostPlan) newNetwork(key ic.PrivKey, bus busapi.Bus, options ...swarm.Op
 	return &own, nil
 }
 
-// newQUIC makes the sockets for QUIC. The resource manager decides on
-// connections before their handshakes, and on which addresses must be verified.
+// newQUIC returns the sockets for QUIC. The resource manager accepts or refuses
+// connections before their handshakes, and selects the addresses to verify.
 func (p hostPlan) newQUIC(key ic.PrivKey) (*quicreuse.ConnManager, error) {
 	raw, err := key.Raw()
 	if err != nil {
@@ -298,7 +302,7 @@ func (p hostPlan) newQUIC(key ic.PrivKey) (*quicreuse.ConnManager, error) {
 		quicreuse.ConnContext(func(ctx context.Context, client *quicgo.ClientInfo) (context.Context, error) {
 			addr, err := quicreuse.ToQuicMultiaddr(client.RemoteAddr, quicgo.Version1)
 			if err != nil {
-				addr = nil // the resource manager decides
+				addr = nil // the resource manager accepts or refuses it without an address
 			}
 			scope, err := p.ResourceManager.OpenConnection(network.DirInbound, false, addr)
 			if err != nil {

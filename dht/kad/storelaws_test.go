@@ -19,39 +19,42 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Records of these tests are of no pointer: the store trusts who verified them.
+// The records of these tests are not signed: the store relies on its caller to
+// verify them.
 
-// storeAs puts a record as a source's put would come in.
-func storeAs(t testing.TB, s *heldStore, source, key string, size int) error {
+// storeAs puts a record as a put from a source.
+func storeAs(t testing.TB, s *boundedStore, source, key string, size int) error {
 	t.Helper()
 	value, err := proto.Marshal(record.MakePutRecord(key, make([]byte, size)))
 	require.NoError(t, err)
-	if source != ours {
-		s.expect(key, source)
-		defer s.settle(key)
+	if source != ownSource {
+		s.expectPut(key, source)
+		defer s.finishPut(key)
 	}
 	return s.Put(context.Background(), datastore.NewKey("/ipns/"+fmt.Sprintf("%x", key)), value)
 }
 
-func holds(s *heldStore, key string) bool {
+func holds(s *boundedStore, key string) bool {
 	has, _ := s.Has(context.Background(), datastore.NewKey("/ipns/"+fmt.Sprintf("%x", key)))
 	return has
 }
 
-func testStore(limit int) *heldStore {
-	s := newHeldStore(limit, time.Now)
-	s.place(peer.ID("the node"))
+func testStore(limit int) *boundedStore {
+	s := newBoundedStore(limit, time.Now)
+	s.setNode(peer.ID("the node"))
 	return s
 }
 
-// farOff is how far a key lies from the store's node, its first 8 bytes.
-func farOff(s *heldStore, key string) uint64 {
+// distancePrefix returns the first 8 bytes of a key's distance from the store's
+// node.
+func distancePrefix(s *boundedStore, key string) uint64 {
 	d := sha256.Sum256([]byte(key))
 	return binary.BigEndian.Uint64(d[:8]) ^ binary.BigEndian.Uint64(s.self[:8])
 }
 
-// A flooder pushes out nothing but his own, however near to us his keys are.
-func TestFloodPushesOutItsOwn(t *testing.T) {
+// A flood from one source evicts only records of that source, however near to
+// the node its keys are.
+func TestAFloodEvictsItsOwnRecords(t *testing.T) {
 	s := testStore(1 << 20)
 	var honest []string
 	for i := range 400 {
@@ -59,13 +62,13 @@ func TestFloodPushesOutItsOwn(t *testing.T) {
 		honest = append(honest, key)
 		require.NoError(t, storeAs(t, s, fmt.Sprintf("publisher %d", i%200), key, 400))
 	}
-	require.NoError(t, storeAs(t, s, ours, "our own", 400))
+	require.NoError(t, storeAs(t, s, ownSource, "own record", 400))
 	refused := 0
 	for flooder := range 8 {
 		for i := range 4000 {
 			key := ""
-			for j := 0; ; j++ { // ground: in the nearest 16th
-				if key = fmt.Sprintf("flood %d %d %d", flooder, i, j); farOff(s, key) < 1<<60 {
+			for j := 0; ; j++ { // search for a key in the nearest sixteenth
+				if key = fmt.Sprintf("flood %d %d %d", flooder, i, j); distancePrefix(s, key) < 1<<60 {
 					break
 				}
 			}
@@ -77,18 +80,19 @@ func TestFloodPushesOutItsOwn(t *testing.T) {
 	for _, key := range honest {
 		require.True(t, holds(s, key), key)
 	}
-	require.True(t, holds(s, "our own"))
+	require.True(t, holds(s, "own record"))
 	require.LessOrEqual(t, s.cost, 1<<20)
-	require.NotZero(t, refused, "what would be dropped at once is refused, not confirmed")
+	require.NotZero(t, refused, "a record that would be removed immediately is refused, not acknowledged")
 }
 
-// With one source a record, which is the worst there is, those nearest to us stay.
-func TestManySourcesLeaveTheNearest(t *testing.T) {
+// If each record has its own source, the worst case, the records nearest to the
+// node stay.
+func TestWithManySourcesTheNearestRecordsStay(t *testing.T) {
 	s := testStore(256 << 10)
 	var near []string
 	for i := range 20_000 {
 		key := fmt.Sprintf("record %d", i)
-		if farOff(s, key) < 1<<64/20_000*100 { // about 100 of them
+		if distancePrefix(s, key) < 1<<64/20_000*100 { // about 100 of them
 			near = append(near, key)
 		}
 		_ = storeAs(t, s, fmt.Sprintf("source %d", i), key, 400)
@@ -99,8 +103,9 @@ func TestManySourcesLeaveTheNearest(t *testing.T) {
 	}
 }
 
-// Putting somebody's record again doesn't make it mine to have dropped.
-func TestRecordIsCountedAgainstWhoHoldsLeast(t *testing.T) {
+// A source cannot cause the removal of another source's record by putting it
+// again.
+func TestARecordCountsAgainstTheSmallestSource(t *testing.T) {
 	s := testStore(1 << 20)
 	require.NoError(t, storeAs(t, s, "honest", "contested", 400))
 	require.NoError(t, storeAs(t, s, "flooder", "contested too", 400))
@@ -108,7 +113,7 @@ func TestRecordIsCountedAgainstWhoHoldsLeast(t *testing.T) {
 		require.NoError(t, storeAs(t, s, "flooder", fmt.Sprint(i), 400))
 	}
 	require.NoError(t, storeAs(t, s, "flooder", "contested", 400))
-	require.NoError(t, storeAs(t, s, "honest", "contested too", 400)) // whoever came first
+	require.NoError(t, storeAs(t, s, "honest", "contested too", 400)) // in either order
 	for i := range 5000 {
 		_ = storeAs(t, s, "flooder", fmt.Sprint("more ", i), 400)
 	}
@@ -116,11 +121,11 @@ func TestRecordIsCountedAgainstWhoHoldsLeast(t *testing.T) {
 	require.True(t, holds(s, "contested too"))
 }
 
-// Expired records are not served, are dropped before any other, and are the
-// first to be forgotten on disk.
-func TestExpiredGoesFirst(t *testing.T) {
+// Expired records are not served. They are removed before any other record, and
+// their removal is written to the journal.
+func TestExpiredRecordsAreRemovedFirst(t *testing.T) {
 	now := time.Now()
-	s := newHeldStore(64<<10, func() time.Time { return now })
+	s := newBoundedStore(64<<10, func() time.Time { return now })
 	k := newKey(t)
 	key := routingKey(k.Pointer())
 	value, err := proto.Marshal(record.MakePutRecord(key, sign(t, k, 1).Bytes())) // for an hour
@@ -139,13 +144,14 @@ func TestExpiredGoesFirst(t *testing.T) {
 	require.NotContains(t, s.items, "/ipns/mortal")
 }
 
-// The law of the store: whatever is done, its books are right, it is within its
-// bound, and nobody who holds less than his share loses anything to others.
-func TestHeldStoreLaws(t *testing.T) {
+// The laws of the store: after any sequence of operations its sums are correct,
+// it is within its bound, and a source below its share has lost nothing to other
+// sources.
+func TestBoundedStoreLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const limit = 128 << 10
-		s := newHeldStore(limit, time.Now)
-		s.place(peer.ID("the node"))
+		s := newBoundedStore(limit, time.Now)
+		s.setNode(peer.ID("the node"))
 		sources := rapid.IntRange(1, 6).Draw(t, "sources")
 		for range rapid.IntRange(1, 400).Draw(t, "steps") {
 			name := fmt.Sprintf("/ipns/%d", rapid.IntRange(0, 150).Draw(t, "key"))
@@ -153,7 +159,7 @@ func TestHeldStoreLaws(t *testing.T) {
 				require.NoError(t, s.Delete(context.Background(), datastore.NewKey(name)))
 				continue
 			}
-			from := ours
+			from := ownSource
 			if i := rapid.IntRange(0, sources).Draw(t, "source"); i > 0 {
 				from = fmt.Sprint("source ", i)
 			}
@@ -161,13 +167,13 @@ func TestHeldStoreLaws(t *testing.T) {
 			for _, src := range s.sources {
 				before[src.name] = src.cost
 			}
-			r := s.read(name, bytes.Repeat([]byte{0xff}, rapid.IntRange(0, 2000).Draw(t, "size")))
+			r := s.parseValue(name, bytes.Repeat([]byte{0xff}, rapid.IntRange(0, 2000).Draw(t, "size")))
 			charged := from
 			if old := s.items[name]; old != nil {
 				charged = old.source.name
 			}
-			_ = s.insert(&r.held, from)
-			share := limit/2/(len(before)+1) - fair // half may be our own
+			_ = s.insert(&r.heldRecord, from)
+			share := limit/2/(len(before)+1) - costTolerance // half may be the node's own records
 			for other, cost := range before {
 				if other != from && other != charged && cost < share {
 					require.Equal(t, cost, s.costOf(other), "%s lost something to %s", other, from)
@@ -179,7 +185,7 @@ func TestHeldStoreLaws(t *testing.T) {
 			require.NotEmpty(t, src.items)
 			of := 0
 			for i, h := range src.items {
-				require.Equal(t, i, h.index)
+				require.Equal(t, i, h.heapIndex)
 				require.Same(t, h, s.items[h.name])
 				require.Same(t, src, h.source)
 				of += h.cost()
@@ -187,7 +193,7 @@ func TestHeldStoreLaws(t *testing.T) {
 				items++
 			}
 			require.Equal(t, of, src.cost)
-			require.Equal(t, name == ours, src.index < 0)
+			require.Equal(t, name == ownSource, src.heapIndex < 0)
 			cost += of
 		}
 		require.Equal(t, cost, s.cost)
@@ -197,8 +203,8 @@ func TestHeldStoreLaws(t *testing.T) {
 	})
 }
 
-// It is a datastore as kad-dht uses one.
-func TestHeldStoreQuery(t *testing.T) {
+// The store implements the datastore operations that kad-dht uses.
+func TestBoundedStoreQuery(t *testing.T) {
 	s := testStore(1 << 20)
 	random := rand.New(rand.NewPCG(1, 1))
 	for i := range 50 {
