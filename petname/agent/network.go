@@ -45,6 +45,9 @@ func (a *Agent) Join(ctx context.Context, targets ...string) (Joined, error) {
 	if err != nil {
 		return Joined{}, err
 	}
+	if a.isClosed() { // another process may have the home open
+		return Joined{}, ErrClosed
+	}
 	was, unread := a.home.Config()
 	c.Strangers, c.StrangerPuzzles = was.Strangers, was.StrangerPuzzles // what isn't about networks stays
 	if err := a.home.SetConfig(c); err != nil {
@@ -220,9 +223,13 @@ func (s *state) network(ctx context.Context) (Node, error) {
 }
 
 // enter starts a node and dials the network's peers, for a bounded time.
+// The caller holds mu.
 func (s *state) enter(ctx context.Context, c home.Config, n NodeConfig) (Node, error) {
 	if s.transport == nil {
 		return nil, ErrNoTransport
+	}
+	if s.closed { // nothing would close the node
+		return nil, ErrClosed
 	}
 	n.Network, n.Bootstrap, n.Log = c.Network, c.Bootstrap, s.log
 	n.Discover = c.Network == "lan"
@@ -235,12 +242,8 @@ func (s *state) enter(ctx context.Context, c home.Config, n NodeConfig) (Node, e
 func (s *state) reenter(ctx context.Context, c home.Config) (Node, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unlinkable != nil { // nothing of this home stays in a network that is left
-		old := s.unlinkable
-		s.unlinkable, s.unlinkableOf = nil, nil
-		if err := old.Close(); err != nil {
-			return nil, err
-		}
+	if err := s.closeUnlinkable(); err != nil { // nothing of this home stays in a network that is left
+		return nil, err
 	}
 	if s.node != nil {
 		old := s.node
