@@ -270,6 +270,18 @@ func TestAClosedAgentEntersNoNetwork(t *testing.T) {
 	same()
 }
 
+// A mutual introduction cannot be signed only.
+func TestAMutualIntroductionIsNotSignedOnly(t *testing.T) {
+	a := opened(t)
+	add(t, a, "bob", newKey(t).Pointer())
+	add(t, a, "carol", newKey(t).Pointer())
+	same := unchanged(t, a.Dir())
+	out, err := a.Introduce(t.Context(), agent.Introduction{About: "bob", To: "carol", As: "b", Life: time.Hour, Both: true, SignOnly: true})
+	require.ErrorAs(t, err, new(*agent.ArgumentError))
+	require.Zero(t, out)
+	same()
+}
+
 // A method with a cancelled context fails with the context's error, and nothing on
 // the disk changes, with a network and without.
 func TestACancelledContextChangesNothing(t *testing.T) {

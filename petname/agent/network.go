@@ -32,11 +32,12 @@ type Joined struct {
 // Join saves which networks to use, enters the DHT among them, and asks the
 // routers whether they are there. It replaces what was joined before. Targets
 // are "ipfs", "lan", or "off" alone; multiaddrs of peers, which end in /p2p/ID;
-// and URLs of HTTP routers.
+// and URLs of HTTP routers. No target means "off".
 //
-// An address that cannot be used is an [*AddressError], and changes nothing. An
-// error beside a Joined that has a Network says why a network that was saved
-// could not be entered: it wraps [dht.ErrUnreachable] if nobody was there.
+// An address that cannot be used is an [*AddressError], and changes nothing; so
+// are [ErrNoTransport], for a DHT without a Transport, and [ErrClosed]. An error
+// beside a Joined that has a Network says why a network that was saved could not
+// be entered: it wraps [dht.ErrUnreachable] if no peer or router responded.
 func (a *Agent) Join(ctx context.Context, targets ...string) (Joined, error) {
 	if err := ctx.Err(); err != nil {
 		return Joined{}, err

@@ -16,6 +16,13 @@ import (
 // record, renews it while the identity can be unlocked, and republishes the
 // records of the contacts that are kept. When it returns, nothing of that
 // continues, and nothing listens; it can run again.
+//
+// Messages are fetched at the start, every 5 minutes, and at once when a sender
+// reaches this agent itself, at addresses that [Draft.Addresses] published.
+// [Agent.Fetch] fetches them at any time.
+//
+// Run returns nil when it ended with ctx or with Close, and the error of
+// [Agent.Start] when it did not start: a ctx that had ended before is one.
 func (a *Agent) Run(ctx context.Context) error {
 	if err := a.Start(ctx); err != nil {
 		return err
