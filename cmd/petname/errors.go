@@ -90,6 +90,9 @@ func classify(err error) *failure {
 		next := map[string]string{"path": "a content path starts with /ipfs/ or /ipns/"}[argument.Name]
 		return set("usage", exitUsage, next)
 	case errors.As(err, &address):
+		if rest, ok := strings.CutPrefix(address.Reason, address.Kind+" address "); ok { // of a flag of node
+			e.Message = "--" + address.Kind + " " + rest
+		}
 		next := map[string]string{
 			"router": "one looks like http://127.0.0.1:8080, as petname node --http prints it",
 			"peer":   "one looks like /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…, as petname node prints it",

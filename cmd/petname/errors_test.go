@@ -19,6 +19,7 @@ import (
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
@@ -190,5 +191,24 @@ func TestBadTargetsAreUsageErrors(t *testing.T) {
 		require.Nil(t, out)
 		require.Equal(t, exitUsage, classify(err).Exit, bad)
 		require.NotContains(t, classify(err).Next, "secret")
+	}
+}
+
+// The message about an address of a flag of node names the flag.
+func TestAnAddressOfAFlagNamesTheFlag(t *testing.T) {
+	const listen = "/ip4/127.0.0.1/tcp/0"
+	for _, test := range []struct {
+		o       libp2p.Options
+		network string
+		want    string
+	}{
+		{libp2p.Options{Listen: []string{"bogus"}}, "off", `--listen "bogus": failed to parse`},
+		{libp2p.Options{Listen: []string{listen}, Relays: []string{"bogus"}}, "ipfs", `--relay "bogus": failed to parse`},
+		{libp2p.Options{Listen: []string{listen}, Relays: []string{listen}}, "ipfs", `--relay "` + listen + `" doesn't end in /p2p/ and the relay's ID`},
+	} {
+		_, err := libp2p.New(test.o).Start(t.Context(), agent.NodeConfig{Network: test.network, Key: newKey(t)})
+		f := classify(err)
+		require.Equal(t, exitUsage, f.Exit)
+		require.True(t, strings.HasPrefix(f.Message, test.want), f.Message)
 	}
 }

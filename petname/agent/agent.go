@@ -77,7 +77,7 @@ type state struct {
 
 	publishing sync.Mutex     // one publication at a time: sequences are taken in turn
 	starting   sync.Mutex     // held while the agent starts, or ends what Start began
-	closed     bool           // under starting
+	closed     bool           // under starting and mu
 	loops      sync.WaitGroup // of Start
 	tail       sync.WaitGroup // what continues after its method returned, and is given time to end
 
@@ -152,8 +152,7 @@ func (a *Agent) WithPassphrase(ask func() ([]byte, error)) *Agent { return &Agen
 func (a *Agent) Close() error {
 	a.starting.Lock()
 	defer a.starting.Unlock()
-	a.closed = true
-	err := a.halt()
+	err := a.halt(true)
 	a.events.close()
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -16,6 +16,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/pointer"
 )
 
 // digests returns a digest and the mode of each file under a folder, by path. A
@@ -245,6 +246,40 @@ func TestADHTNeedsATransport(t *testing.T) {
 	_, err := a.Publish(t.Context(), draft(agent.WaitSome))
 	require.ErrorIs(t, err, agent.ErrNoTransport)
 	require.Zero(t, sequence(t, a))
+}
+
+// A closed agent joins nothing, saves nothing in a home that another process may
+// have open by now, and enters no network.
+func TestAClosedAgentEntersNoNetwork(t *testing.T) {
+	other := addrs(t, served(t, nil))[0]
+	key := newKey(t)
+	record, err := pointer.Sign(key, pointer.Fields{Sequence: 1, Expires: time.Now().Add(time.Hour)})
+	require.NoError(t, err)
+	a := opened(t)
+	join(t, a, other)
+	require.NoError(t, a.Close())
+	same := unchanged(t, a.Dir())
+	out, err := a.Join(t.Context(), "off")
+	require.ErrorIs(t, err, agent.ErrClosed)
+	require.Zero(t, out)
+	_, err = a.PutRecord(t.Context(), record)
+	require.ErrorIs(t, err, agent.ErrClosed)
+	_, err = agent.UnlinkableNode(t.Context(), a, 0)
+	require.ErrorIs(t, err, agent.ErrClosed)
+	unreached(t, a)
+	same()
+}
+
+// A mutual introduction cannot be signed only.
+func TestAMutualIntroductionIsNotSignedOnly(t *testing.T) {
+	a := opened(t)
+	add(t, a, "bob", newKey(t).Pointer())
+	add(t, a, "carol", newKey(t).Pointer())
+	same := unchanged(t, a.Dir())
+	out, err := a.Introduce(t.Context(), agent.Introduction{About: "bob", To: "carol", As: "b", Life: time.Hour, Both: true, SignOnly: true})
+	require.ErrorAs(t, err, new(*agent.ArgumentError))
+	require.Zero(t, out)
+	same()
 }
 
 // A method with a cancelled context fails with the context's error, and nothing on

@@ -10,6 +10,7 @@
 //	defer a.Close()
 //	err = a.Join(ctx, "/ip4/192.0.2.7/tcp/4001/p2p/12D3Koo…")
 //	_, err = a.Publish(ctx, func(d *agent.Draft) error { d.Value = "/ipfs/bafy…"; return nil })
+//	link, err := pointer.ParseLink("petname:k51…") // as Bob's Agent.Link returns it
 //	_, err = a.Add("bob", link, petname.Source{})
 //	res, err := a.Resolve(ctx, "bob", dht.LevelAny)
 //
@@ -20,7 +21,7 @@
 //
 // [Agent.Run] does what continues in the background: it is reached by others,
 // fetches messages, and republishes. A short-lived program leaves it out, and uses
-// a throw-away peer key.
+// a throw-away peer key: it calls [Agent.Fetch] to receive messages.
 //
 // One process at a time has a home open.
 package agent

@@ -12,8 +12,11 @@ import (
 )
 
 // Errors of other packages come through as they are: [home.ErrNoHome],
-// [home.ErrLocked], [ledger.ErrInUse], those of packages petname, dht, pair and
-// introduce.
+// [home.ErrLocked], [ledger.ErrInUse], those of packages petname (among them
+// [petname.ErrNotFound] for a contact, an edge or the ID of a suggestion that is
+// not there), name, dht, pair, introduce and mutual. A network that does not
+// respond is [dht.ErrUnreachable], a [*dht.ShortError] or
+// [context.DeadlineExceeded].
 var (
 	// ErrNotJoined is returned when a network is needed and none was joined.
 	ErrNotJoined = errors.New("no network is joined")
@@ -26,7 +29,8 @@ var (
 	// by others.
 	ErrNotServing = errors.New("no node is running")
 
-	// ErrClosed is returned when an agent that was closed is started.
+	// ErrClosed is returned when an agent that was closed is started or joins a
+	// network. Methods that use the book fail with another error then.
 	ErrClosed = errors.New("the agent is closed")
 
 	// ErrSameContact is returned when two names mean one contact.
@@ -56,7 +60,7 @@ var (
 // ArgumentError is returned for an argument that cannot be used. Nothing has
 // changed then.
 type ArgumentError struct {
-	Name   string // which one: "value", "lifetime", "ttl", "pointer", …
+	Name   string // "value" (too long), "path" (not a content path), "lifetime", "ttl", "pointer", "introduction", "suggestion", "life", "uses" or "purpose"
 	Reason string // for people; the argument is quoted in it
 }
 

@@ -26,14 +26,18 @@ type Event struct {
 	Pointer pointer.Pointer // the contact that it is about; zero: none, or several
 }
 
-// Changes yields what changes in the home from now on, until ctx ends or the
-// agent is closed: so that a user interface need not poll. An event that equals
+// Changes yields what changes in the home from this call on, until ctx ends or the
+// agent is closed: so that a user interface need not poll. What is read from the
+// home after the call and every later change are one whole. An event that equals
 // one which was not yielded yet is left out. A receiver that is slow loses the
-// details, never the kind of a change.
+// details, never the kind of a change. The sequence can be iterated once; one that
+// is not iterated is released when ctx ends.
 func (a *Agent) Changes(ctx context.Context) iter.Seq[Event] {
+	s := a.events.subscribe()
+	stop := context.AfterFunc(ctx, func() { a.events.unsubscribe(s) })
 	return func(yield func(Event) bool) {
-		s := a.events.subscribe()
 		defer a.events.unsubscribe(s)
+		defer stop()
 		for {
 			for _, e := range s.take() {
 				if !yield(e) {

@@ -208,6 +208,28 @@ func TestChangesEnds(t *testing.T) {
 	}
 }
 
+// What changes between the call of Changes and its iteration is yielded. A sequence
+// that is not iterated is released with its context.
+func TestChangesYieldsFromItsCallOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, err := agent.Open(t.Context(), filepath.Join(t.TempDir(), "home"), agent.Options{Create: &agent.Profile{}})
+		require.NoError(t, err)
+		defer a.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		changes := a.Changes(t.Context())
+		_ = a.Changes(ctx)
+		bob := add(t, a, "bob", newKey(t).Pointer())
+		for e := range changes {
+			require.Equal(t, agent.Event{Kind: agent.BookChanged, Pointer: bob.Pointer}, e)
+			break
+		}
+		require.Equal(t, 1, agent.Subscribers(a))
+		cancel()
+		synctest.Wait()
+		require.Zero(t, agent.Subscribers(a))
+	})
+}
+
 // closed closes an agent that the test has not closed yet.
 func closed(a *agent.Agent, name string) error {
 	if name == "with Close" {

@@ -35,7 +35,7 @@ func folderOf(ctx context.Context, dir, network, link string) (string, error) {
 	if _, err = a.Add("ana", ana, petname.Source{}); err != nil {
 		return "", err
 	}
-	if _, err = a.Join(ctx, network); err != nil {
+	if err = a.Join(ctx, network); err != nil {
 		return "", err
 	}
 	found, err := a.Resolve(ctx, "ana", dht.LevelAny)

@@ -24,9 +24,9 @@ type Introduction struct {
 	To       string        // likewise
 	As       string        // the name to suggest; empty: what About calls itself
 	Note     string        // at most introduce.MaxNote bytes
-	Life     time.Duration // how long it can be accepted
+	Life     time.Duration // how long it can be accepted: over 0, at most 366 days, and 90 with Both; usually IntroductionLife
 	Both     bool          // introduce the two to each other, when both have consented
-	SignOnly bool          // return the signed statement instead of sending it
+	SignOnly bool          // return the signed statement instead of sending it; not with Both
 }
 
 // Introduced is an introduction that was made, or was retracted.
@@ -43,7 +43,15 @@ type Introduced struct {
 
 // Introduce signs, for one contact, which key another one has, and sends it. The
 // error beside a Delivery of [Queued] says why it waits.
+//
+// It fails with [petname.ErrNotFound], [ErrSameContact], a [*NoNicknameError], a
+// [*NoCardError] when the contact has published nothing yet, or an
+// [*ArgumentError] for a life or a note that cannot be used; of a mutual
+// introduction, that is [mutual.ErrInvalid].
 func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, error) {
+	if i.Both && i.SignOnly {
+		return Introduced{}, &ArgumentError{"introduction", "a mutual introduction needs an answer from each of the two: it is sent"}
+	}
 	about, err := a.Lookup(i.About)
 	if err != nil {
 		return Introduced{}, err

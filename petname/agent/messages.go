@@ -57,12 +57,7 @@ func (s *state) closeMessages() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.messages = nil
-	if s.unlinkable == nil {
-		return nil
-	}
-	old := s.unlinkable
-	s.unlinkable = nil
-	return old.Close()
+	return s.closeUnlinkable()
 }
 
 // sealing returns the keys that messages are opened with. Those that are

@@ -41,10 +41,12 @@ func (e *JoinError) Unwrap() error { return e.Err }
 // Join saves which networks to use, enters the DHT among them, and asks the
 // routers whether they are there. It replaces what was joined before. Targets
 // are "ipfs", "lan", or "off" alone; multiaddrs of peers, which end in /p2p/ID;
-// and URLs of HTTP routers.
+// and URLs of HTTP routers. No target means "off".
 //
-// An address that cannot be used is an [*AddressError], and changes nothing. What
-// was saved and could not be entered is a [*JoinError].
+// An address that cannot be used is an [*AddressError], and changes nothing; so
+// are [ErrNoTransport], for a DHT without a Transport, and [ErrClosed]. What was
+// saved and could not be entered is a [*JoinError]: it wraps [dht.ErrUnreachable]
+// if no peer or router responded.
 func (a *Agent) Join(ctx context.Context, targets ...string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -52,6 +54,9 @@ func (a *Agent) Join(ctx context.Context, targets ...string) error {
 	c, err := a.parseJoin(targets)
 	if err != nil {
 		return err
+	}
+	if a.isClosed() { // another process may have the home open
+		return ErrClosed
 	}
 	was, unread := a.home.Config()
 	c.Strangers, c.StrangerPuzzles = was.Strangers, was.StrangerPuzzles // what isn't about networks stays
@@ -253,9 +258,13 @@ func (s *state) network(ctx context.Context) (Node, error) {
 }
 
 // enter starts a node and dials the network's peers, for a bounded time.
+// The caller holds mu.
 func (s *state) enter(ctx context.Context, c home.Config, n NodeConfig) (Node, error) {
 	if s.transport == nil {
 		return nil, ErrNoTransport
+	}
+	if s.closed { // nothing would close the node
+		return nil, ErrClosed
 	}
 	n.Network, n.Bootstrap, n.Log = c.Network, c.Bootstrap, s.log
 	n.Discover = c.Network == "lan"
@@ -268,12 +277,8 @@ func (s *state) enter(ctx context.Context, c home.Config, n NodeConfig) (Node, e
 func (s *state) reenter(ctx context.Context, c home.Config) (Node, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unlinkable != nil { // nothing of this home stays in a network that is left
-		old := s.unlinkable
-		s.unlinkable, s.unlinkableOf = nil, nil
-		if err := old.Close(); err != nil {
-			return nil, err
-		}
+	if err := s.closeUnlinkable(); err != nil { // nothing of this home stays in a network that is left
+		return nil, err
 	}
 	if s.node != nil {
 		old := s.node

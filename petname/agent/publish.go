@@ -100,7 +100,8 @@ func (a *Agent) Publish(ctx context.Context, edit func(*Draft) error) (dht.Recei
 //
 // It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that
 // cannot be published, or with what edit returns, before anything has changed.
-// After that the record is in the home, whatever the error.
+// After that the record is in the home, whatever the error: [ErrNotJoined] before
+// Join, [dht.ErrUnreachable] when no store responded, or a [*dht.ShortError].
 func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Published, error) {
 	if err := ctx.Err(); err != nil {
 		return Published{}, err

@@ -53,8 +53,9 @@ type Resolution struct {
 // [dht.LevelAny] asks the network, whatever the home holds. The context bounds
 // it, to [MaxTimeout] at most.
 //
-// Errors are a [*petname.PathError] around what is wrong with a part, or
-// [ErrNotJoined]. The hops that were reached come back beside an error.
+// Errors are a [*petname.PathError] around what is wrong with a part of a path (of
+// a name or pointer alone, without it), such as [petname.ErrNotFound] or
+// [dht.ErrNotFound], or [ErrNotJoined]. The hops that were reached come back beside an error.
 func (a *Agent) Resolve(ctx context.Context, path string, level dht.Level) (Resolution, error) {
 	timeout := DefaultTimeout
 	if deadline, ok := ctx.Deadline(); ok {

@@ -16,6 +16,13 @@ import (
 // record, renews it while the identity can be unlocked, and republishes the
 // records of the contacts that are kept. When it returns, nothing of that
 // continues, and nothing listens; it can run again.
+//
+// Messages are fetched at the start, every 5 minutes, and at once when a sender
+// reaches this agent itself, at addresses that [Draft.Addresses] published.
+// [Agent.Fetch] fetches them at any time.
+//
+// Run returns nil when it ended with ctx or with Close, and the error of
+// [Agent.Start] when it did not start: a ctx that had ended before is one.
 func (a *Agent) Run(ctx context.Context) error {
 	if err := a.Start(ctx); err != nil {
 		return err
@@ -29,7 +36,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.starting.Lock()
 	defer a.starting.Unlock()
-	return a.halt()
+	return a.halt(false)
 }
 
 // begin makes the contexts of what runs from now on, unless they are in use.
@@ -44,8 +51,9 @@ func (s *state) begin() {
 }
 
 // halt ends what Start began, waits up to [settleTimeout] for what is being
-// stored, and leaves the network. Nothing listens then.
-func (a *Agent) halt() error {
+// stored, and leaves the network. Nothing listens then. A halt that closes the
+// agent enters no network again.
+func (a *Agent) halt(closes bool) error {
 	a.mu.Lock()
 	stop, end := a.stop, a.end
 	a.mu.Unlock()
@@ -69,7 +77,8 @@ func (a *Agent) halt() error {
 		err = errors.Join(err, a.node.Close())
 		a.node = nil
 	}
-	a.serving, a.own, a.republisher, a.wakeSync = false, NodeConfig{}, nil, nil
+	err = errors.Join(err, a.closeUnlinkable()) // a method that ran on may have made another
+	a.serving, a.own, a.republisher, a.wakeSync, a.closed = false, NodeConfig{}, nil, nil, a.closed || closes
 	return err
 }
 
@@ -117,6 +126,12 @@ func (a *Agent) Start(ctx context.Context) error {
 	a.runRepublisher()
 	a.runMessages()
 	return nil
+}
+
+func (s *state) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 func (s *state) isServing() bool {

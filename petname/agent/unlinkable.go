@@ -147,6 +147,17 @@ func (s *state) unlinkableNode(ctx context.Context, c home.Config) (Node, error)
 	return n, nil
 }
 
+// closeUnlinkable closes the client beside a node, if there is one. The caller
+// holds mu.
+func (s *state) closeUnlinkable() error {
+	old := s.unlinkable
+	if old == nil {
+		return nil
+	}
+	s.unlinkable, s.unlinkableOf = nil, nil
+	return old.Close()
+}
+
 // directStore is the store of the agent at some addresses, dialled without the
 // agent's own peer key.
 type directStore struct {

@@ -17,7 +17,7 @@ import (
 type Plan struct {
 	Nickname   string
 	Passphrase string // locks the identity key, and the recovery file; empty: not locked
-	Recovery   string // file to write the next key to, instead of the home; empty: the home
+	Recovery   string // file to write the next key to, instead of the home, with a Passphrase; empty: the home
 	WorkFactor int    // scrypt's, log2; 0: age's own, made to last a second
 }
 
