@@ -26,7 +26,8 @@ var (
 	// by others.
 	ErrNotServing = errors.New("no node is running")
 
-	// ErrClosed is returned when an agent that was closed is started.
+	// ErrClosed is returned when an agent that was closed is started, or needs a
+	// network.
 	ErrClosed = errors.New("the agent is closed")
 
 	// ErrSameContact is returned when two names mean one contact.

@@ -219,8 +219,12 @@ func (s *state) network(ctx context.Context) (Node, error) {
 	return n, nil
 }
 
-// enter starts a node and dials the network's peers, for a bounded time.
+// enter starts a node and dials the network's peers, for a bounded time. The
+// caller holds mu, and keeps the node for halt to close.
 func (s *state) enter(ctx context.Context, c home.Config, n NodeConfig) (Node, error) {
+	if s.closed {
+		return nil, ErrClosed
+	}
 	if s.transport == nil {
 		return nil, ErrNoTransport
 	}
