@@ -236,3 +236,18 @@ func TestConcurrentUse(t *testing.T) {
 		require.Zero(t, transport.open())
 	}
 }
+
+// An agent that runs has a second node, with a throw-away key. Both end with the
+// run.
+func TestBothNodesEndWithTheRun(t *testing.T) {
+	transport := &nodes{}
+	a := openedWith(t, agent.Options{Transport: transport})
+	require.NoError(t, agent.HomeOf(a).SetConfig(home.Config{Network: "lan"}))
+	add(t, a, "bob", newKey(t).Pointer())
+	end := run(t, a)
+	_, err := a.Fetch(t.Context(), false)
+	require.NoError(t, err)
+	require.Equal(t, 2, transport.open())
+	end()
+	require.Zero(t, transport.open())
+}
