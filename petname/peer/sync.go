@@ -240,8 +240,12 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 	if err := p.syncFormer(ctx, party, &report); err != nil {
 		return fail(err)
 	}
-	if err := p.unload(party, c); err != nil {
+	full, err := p.unload(party, c)
+	if err != nil {
 		return fail(err)
+	}
+	if full != nil {
+		report.Errs = append(report.Errs, full)
 	}
 	known := c.Waiting() > 0 || len(mail.Messages) > 0 || !mail.Written.IsZero()
 	if known || p.has(party) {
