@@ -26,13 +26,16 @@ type Event struct {
 	Pointer pointer.Pointer // the contact that it is about; zero: none, or several
 }
 
-// Changes yields what changes in the home from now on, until ctx ends or the
+// Changes yields what changes in the home from the call on, until ctx ends or the
 // agent is closed: so that a user interface need not poll. An event that equals
 // one which was not yielded yet is left out. A receiver that is slow loses the
-// details, never the kind of a change.
+// details, never the kind of a change. The sequence is for one use; end ctx when
+// it is not used.
 func (a *Agent) Changes(ctx context.Context) iter.Seq[Event] {
+	s := a.events.subscribe()
+	unused := context.AfterFunc(ctx, func() { a.events.unsubscribe(s) })
 	return func(yield func(Event) bool) {
-		s := a.events.subscribe()
+		defer unused()
 		defer a.events.unsubscribe(s)
 		for {
 			for _, e := range s.take() {
