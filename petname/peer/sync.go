@@ -359,7 +359,7 @@ func (p *Peer) takeStatement(tx tx, by pointer.Pointer, body []byte, report *Rep
 		return false, err
 	}
 	id, fresh, err := tx.book.Receive(signed, "drop")
-	if fresh && err == nil {
+	if fresh { // with a refusal, too: the introduction is in the inbox
 		row := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, day), n+1)
 		if err := tx.local.Put(tableHeard, by.Bytes(), row); err != nil {
 			return true, err
