@@ -77,6 +77,7 @@ type state struct {
 	wakeSync    chan<- struct{} // starts a look at messages and invitations; nil: the agent does not run
 	republisher *keep.Keeper    // likewise
 
+	joining    sync.Mutex     // one Join at a time: what is saved last is entered last
 	publishing sync.Mutex     // one publication at a time: sequences are taken in turn
 	starting   sync.Mutex     // held while the agent starts, or ends what Start began
 	loops      sync.WaitGroup // of Start

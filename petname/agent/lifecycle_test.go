@@ -27,11 +27,12 @@ type nodes struct {
 
 	mu              sync.Mutex
 	started, closed int
+	network         string // of the last start
 }
 
 func (n *nodes) Bootstrap(string) []string { return nil }
 
-func (n *nodes) Start(ctx context.Context, _ agent.NodeConfig) (agent.Node, error) {
+func (n *nodes) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, error) {
 	if n.start != nil {
 		if err := n.start(ctx); err != nil {
 			return nil, err
@@ -40,6 +41,7 @@ func (n *nodes) Start(ctx context.Context, _ agent.NodeConfig) (agent.Node, erro
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.started++
+	n.network = c.Network
 	return &loneNode{of: n, id: fmt.Sprint("node ", n.started)}, nil
 }
 
@@ -250,4 +252,20 @@ func TestBothNodesEndWithTheRun(t *testing.T) {
 	require.Equal(t, 2, transport.open())
 	end()
 	require.Zero(t, transport.open())
+}
+
+// Of several calls of Join the one that is saved last is entered last.
+func TestConcurrentJoins(t *testing.T) {
+	transport := &nodes{}
+	a := openedWith(t, agent.Options{Transport: transport})
+	for range 60 {
+		var joins sync.WaitGroup
+		for _, network := range []string{"lan", "ipfs", "lan", "ipfs", "lan", "ipfs", "lan", "ipfs"} {
+			joins.Go(func() { _, _ = a.Join(t.Context(), network) })
+		}
+		joins.Wait()
+		c, err := agent.HomeOf(a).Config()
+		require.NoError(t, err)
+		require.Equal(t, c.Network, transport.network)
+	}
 }

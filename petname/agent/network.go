@@ -45,6 +45,8 @@ func (a *Agent) Join(ctx context.Context, targets ...string) (Joined, error) {
 	if err != nil {
 		return Joined{}, err
 	}
+	a.joining.Lock()
+	defer a.joining.Unlock()
 	was, unread := a.home.Config()
 	c.Strangers, c.StrangerPuzzles = was.Strangers, was.StrangerPuzzles // what isn't about networks stays
 	if err := a.home.SetConfig(c); err != nil {
