@@ -258,7 +258,7 @@ func TestBothNodesEndWithTheRun(t *testing.T) {
 func TestConcurrentJoins(t *testing.T) {
 	transport := &nodes{}
 	a := openedWith(t, agent.Options{Transport: transport})
-	for range 60 {
+	for range 30 {
 		var joins sync.WaitGroup
 		for _, network := range []string{"lan", "ipfs", "lan", "ipfs", "lan", "ipfs", "lan", "ipfs"} {
 			joins.Go(func() { _, _ = a.Join(t.Context(), network) })
