@@ -269,3 +269,21 @@ func TestConcurrentJoins(t *testing.T) {
 		require.Equal(t, c.Network, transport.network)
 	}
 }
+
+// Resolve ends with its context, while the network is still being entered. For the
+// race detector.
+func TestResolveEndsBeforeANetworkIsEntered(t *testing.T) {
+	transport, starting, let := blocked()
+	a := openedWith(t, agent.Options{Transport: transport})
+	defer let()
+	require.NoError(t, agent.HomeOf(a).SetConfig(home.Config{Network: "lan"}))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := a.Resolve(ctx, newKey(t).Pointer().String(), dht.LevelFresh)
+		ended <- err
+	}()
+	<-starting
+	cancel()
+	require.ErrorIs(t, <-ended, context.Canceled)
+}

@@ -152,8 +152,16 @@ func checkPeer(t string) error {
 // answer from the cache needs none.
 type lazyNetwork struct {
 	state *state
-	err   error // of entering; read it after the look-up
 	mu    sync.Mutex
+	err   error // of entering
+}
+
+// failed returns the error of entering. A look-up that was cancelled can still be
+// entering.
+func (l *lazyNetwork) failed() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
 }
 
 func (l *lazyNetwork) enter(ctx context.Context) (Node, error) {
