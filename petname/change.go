@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -260,7 +261,7 @@ func (b *Book) update(fn func(tx *ledger.Tx) error) error {
 	}
 	for _, e := range entries {
 		if entry, body, err := b.ledger.Entry(e.ID()); err == nil { // or else it is damaged already, which its readers report
-			b.notify(logged(entry, body))
+			b.notify(logged(entry, body, introduce.Restore)) // the fold has verified it just now
 		}
 	}
 	return nil

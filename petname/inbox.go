@@ -108,8 +108,8 @@ func (b *Book) suggest(tx *ledger.Tx, w wireSuggestion) (bool, error) {
 // heardBefore tells whether a suggestion is there already; an error, that it
 // can't be taken in.
 func (b *Book) heardBefore(v *ledger.View, w wireSuggestion) (bool, error) {
-	if err := w.check(); err != nil {
-		return false, err
+	if err := w.check(); err != nil { // a fault of the statement, not of the book
+		return false, fmt.Errorf("%w: %w", introduce.ErrInvalid, err)
 	}
 	if state, err := getState[suggestionState](v, tableInbox, w.id().row()); err != nil || state.Said != nil {
 		return err == nil, err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -37,7 +38,7 @@ func (b *Book) Log() iter.Seq2[Event, error] {
 		for e, err := range b.ledger.Entries() {
 			var ev Event
 			if err == nil {
-				ev = logged(e.Entry, e.Body)
+				ev = logged(e.Entry, e.Body, introduce.Open)
 			}
 			if !yield(ev, err) {
 				return
@@ -46,7 +47,9 @@ func (b *Book) Log() iter.Seq2[Event, error] {
 	}
 }
 
-func logged(e ledger.Entry, body []byte) Event {
+// logged returns an entry as an event. Of a body that was verified before, the
+// statement in it can be opened by introduce.Restore.
+func logged(e ledger.Entry, body []byte, open opener) Event {
 	switch e.Kind() {
 	case ledger.KindGenesis:
 		return Event{ID: e.ID(), At: e.Time(), Op: "genesis"}
@@ -55,7 +58,7 @@ func logged(e ledger.Entry, body []byte) Event {
 	case ledger.KindRemove:
 		return Event{ID: e.ID(), At: e.Time(), Op: "retire"}
 	}
-	a, err := decodeAct(body)
+	a, _, err := openAct(body, open)
 	if err != nil {
 		return Event{ID: e.ID(), At: e.Time(), Op: "unknown", Dropped: body == nil}
 	}

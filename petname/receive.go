@@ -18,7 +18,9 @@ import (
 // Statements of contacts alone are accepted, [ErrStranger] otherwise, and only
 // those to the owner, [ErrNotForMe]; a denial has no recipient. The other errors
 // are those of [Book.Suggest], of [introduce.Introduction.CheckTime], and, for the
-// zero Statement, [introduce.ErrInvalid]. A statement never names or unnames a
+// zero Statement, [introduce.ErrInvalid]. An introduction whose succession fails
+// with a [*DuplicityError] or a [*ConflictError] waits in the inbox all the same:
+// what is returned beside the error says whether it is new. A statement never names or unnames a
 // contact.
 func (b *Book) Receive(s introduce.Statement, channel string) (SuggestionID, bool, error) {
 	if i, is := s.Introduction(); is {
@@ -81,7 +83,7 @@ func (b *Book) receiveIntroduction(s introduce.Statement, i introduce.Introducti
 	// A succession is worth what it proves, whoever brings it.
 	for _, s := range i.Chain {
 		if err := b.Succeed(s.Old, i.Chain); err != nil && !errors.As(err, new(*SuccessionError)) {
-			return SuggestionID{}, false, err
+			return w.id(), fresh, err
 		}
 	}
 	return w.id(), fresh, nil

@@ -58,7 +58,8 @@ type state struct {
 	settles   time.Duration // bounds settle; settleTimeout, but in tests
 	events    broker
 
-	mu      sync.Mutex
+	mu      sync.Mutex // held while a network is entered or left, which can take seconds
+	closed  bool
 	node    Node // nil until it is needed; the agent's own while it serves
 	serving bool
 	own     NodeConfig        // what the agent serves with; zero: a throw-away client
@@ -66,18 +67,19 @@ type state struct {
 	began   time.Time         // when it began to serve
 	lastPut *LastPut          // nil: none yet
 
-	messages        *peer.Peer      // nil until it is needed
-	lost            error           // messages of an older version that could not be read; nil: none
-	wakeSync        chan<- struct{} // starts a look at messages and invitations; nil: the agent does not run
-	unlinkable      Node            // of a serving agent: a client with a throw-away peer key; nil until it is needed
-	unlinkableOf    Node            // the node that it was made beside
+	messages        *peer.Peer // nil until it is needed
+	lost            error      // messages of an older version that could not be read; nil: none
+	unlinkable      Node       // of a serving agent: a client with a throw-away peer key; nil until it is needed
+	unlinkableOf    Node       // the node that it was made beside
 	unlinkableSince time.Time
 
-	republisher *keep.Keeper // nil: the agent does not run
+	wakes       sync.Mutex      // of the two below, so that a change of the book waits for no network
+	wakeSync    chan<- struct{} // starts a look at messages and invitations; nil: the agent does not run
+	republisher *keep.Keeper    // likewise
 
+	joining    sync.Mutex     // one Join at a time: what is saved last is entered last
 	publishing sync.Mutex     // one publication at a time: sequences are taken in turn
 	starting   sync.Mutex     // held while the agent starts, or ends what Start began
-	closed     bool           // under starting and mu
 	loops      sync.WaitGroup // of Start
 	tail       sync.WaitGroup // what continues after its method returned, and is given time to end
 
@@ -152,7 +154,10 @@ func (a *Agent) WithPassphrase(ask func() ([]byte, error)) *Agent { return &Agen
 func (a *Agent) Close() error {
 	a.starting.Lock()
 	defer a.starting.Unlock()
-	err := a.halt(true)
+	a.mu.Lock()
+	a.closed = true
+	a.mu.Unlock()
+	err := a.halt()
 	a.events.close()
 	a.mu.Lock()
 	defer a.mu.Unlock()

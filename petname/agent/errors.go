@@ -29,8 +29,8 @@ var (
 	// by others.
 	ErrNotServing = errors.New("no node is running")
 
-	// ErrClosed is returned when an agent that was closed is started or joins a
-	// network. Methods that use the book fail with another error then.
+	// ErrClosed is returned when an agent that was closed is started, or needs a
+	// network.
 	ErrClosed = errors.New("the agent is closed")
 
 	// ErrSameContact is returned when two names mean one contact.

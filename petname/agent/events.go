@@ -26,18 +26,17 @@ type Event struct {
 	Pointer pointer.Pointer // the contact that it is about; zero: none, or several
 }
 
-// Changes yields what changes in the home from this call on, until ctx ends or the
-// agent is closed: so that a user interface need not poll. What is read from the
-// home after the call and every later change are one whole. An event that equals
+// Changes yields what changes in the home from the call on, until ctx ends or the
+// agent is closed: so that a user interface need not poll. An event that equals
 // one which was not yielded yet is left out. A receiver that is slow loses the
-// details, never the kind of a change. The sequence can be iterated once; one that
-// is not iterated is released when ctx ends.
+// details, never the kind of a change. The sequence is for one use; end ctx when
+// it is not used.
 func (a *Agent) Changes(ctx context.Context) iter.Seq[Event] {
 	s := a.events.subscribe()
-	stop := context.AfterFunc(ctx, func() { a.events.unsubscribe(s) })
+	unused := context.AfterFunc(ctx, func() { a.events.unsubscribe(s) })
 	return func(yield func(Event) bool) {
+		defer unused()
 		defer a.events.unsubscribe(s)
-		defer stop()
 		for {
 			for _, e := range s.take() {
 				if !yield(e) {

@@ -314,3 +314,24 @@ func TestAJoinWakesTheRepublisher(t *testing.T) {
 		require.NotZero(t, own)
 	})
 }
+
+// A change between the call of Changes and its use is not lost: what a caller reads
+// after the call is never older than the first event.
+func TestChangesBeginWithTheCall(t *testing.T) {
+	a := openedWith(t, agent.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	changes := a.Changes(ctx)
+	bob := newKey(t).Pointer()
+	add(t, a, "bob", bob)
+	for e := range changes {
+		require.Equal(t, agent.Event{Kind: agent.BookChanged, Pointer: bob}, e)
+		break
+	}
+	require.Zero(t, agent.Subscribers(a))
+	unused, end := context.WithCancel(ctx)
+	a.Changes(unused)
+	require.Equal(t, 1, agent.Subscribers(a))
+	end()
+	require.Eventually(t, func() bool { return agent.Subscribers(a) == 0 }, patience, time.Millisecond)
+}

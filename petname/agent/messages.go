@@ -52,14 +52,6 @@ func (a *Agent) exchange() (*peer.Peer, error) {
 	return a.messages, nil
 }
 
-// closeMessages ends what carries messages.
-func (s *state) closeMessages() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.messages = nil
-	return s.closeUnlinkable()
-}
-
 // sealing returns the keys that messages are opened with. Those that are
 // past their time are erased first: a home that never publishes has to, too.
 func (s *state) sealing() ([]hpke.PrivateKey, error) {
@@ -176,8 +168,10 @@ func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 // way, until the agent closes.
 func (a *Agent) runMessages() {
 	wake := make(chan struct{}, 1)
-	a.mu.Lock()
+	a.wakes.Lock()
 	a.wakeSync = wake
+	a.wakes.Unlock()
+	a.mu.Lock()
 	running := a.running
 	a.mu.Unlock()
 	a.loops.Go(func() {
@@ -219,9 +213,9 @@ func (a *Agent) fetchQuietly(ctx context.Context) {
 
 // syncSoon has an agent that runs look at messages and invitations at once.
 func (s *state) syncSoon() {
-	s.mu.Lock()
+	s.wakes.Lock()
 	wake := s.wakeSync
-	s.mu.Unlock()
+	s.wakes.Unlock()
 	select {
 	case wake <- struct{}{}:
 	default: // the agent does not run, or is about to look

@@ -58,6 +58,8 @@ func (a *Agent) Join(ctx context.Context, targets ...string) error {
 	if a.isClosed() { // another process may have the home open
 		return ErrClosed
 	}
+	a.joining.Lock()
+	defer a.joining.Unlock()
 	was, unread := a.home.Config()
 	c.Strangers, c.StrangerPuzzles = was.Strangers, was.StrangerPuzzles // what isn't about networks stays
 	if err := a.home.SetConfig(c); err != nil {
@@ -181,12 +183,12 @@ func checkPeer(t string) error {
 type lazyNetwork struct {
 	state *state
 	mu    sync.Mutex
-	err   error // of entering; nil: it was not entered yet, or has been
+	err   error // of entering
 }
 
-// problem returns the error of entering. A request that the look-up did not wait
-// for may still set it.
-func (l *lazyNetwork) problem() error {
+// failed returns the error of entering. A look-up that was cancelled can still be
+// entering.
+func (l *lazyNetwork) failed() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.err
@@ -257,14 +259,14 @@ func (s *state) network(ctx context.Context) (Node, error) {
 	return n, nil
 }
 
-// enter starts a node and dials the network's peers, for a bounded time.
-// The caller holds mu.
+// enter starts a node and dials the network's peers, for a bounded time. The
+// caller holds mu, and keeps the node for halt to close.
 func (s *state) enter(ctx context.Context, c home.Config, n NodeConfig) (Node, error) {
+	if s.closed {
+		return nil, ErrClosed
+	}
 	if s.transport == nil {
 		return nil, ErrNoTransport
-	}
-	if s.closed { // nothing would close the node
-		return nil, ErrClosed
 	}
 	n.Network, n.Bootstrap, n.Log = c.Network, c.Bootstrap, s.log
 	n.Discover = c.Network == "lan"

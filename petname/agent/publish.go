@@ -219,12 +219,12 @@ func (s *state) settle(ctx context.Context) {
 // serves does; for others the record stays in the home.
 func (a *Agent) storeLater(record pointer.Record, id home.Identity) {
 	a.mu.Lock()
-	serving, life := a.serving, a.life
-	a.mu.Unlock()
-	if !serving {
+	defer a.mu.Unlock()
+	life := a.life
+	if !a.serving {
 		return
 	}
-	a.tail.Go(func() {
+	a.later(func() {
 		ctx, cancel := context.WithTimeout(life, tailTimeout)
 		defer cancel()
 		stores, err := a.joined(ctx)

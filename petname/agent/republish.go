@@ -49,16 +49,18 @@ func (a *Agent) runRepublisher() {
 		Network: republished{a.state}, Contacts: &keptContacts{book: a.book}, Home: a.records, Path: a.home.KeepFile(), Now: a.now, Logger: a.log,
 		Own: &keep.Own{Pointer: a.book.Identity, Store: &ownNetwork{lazyNetwork{state: a.state}}, Locked: a.locked, Renew: a.renew},
 	})
-	a.mu.Lock()
+	a.wakes.Lock()
 	a.republisher = k
+	a.wakes.Unlock()
+	a.mu.Lock()
 	running := a.running
 	a.mu.Unlock()
 	a.loops.Go(func() { _ = k.Run(running) })
 }
 
 func (s *state) theRepublisher() *keep.Keeper {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.wakes.Lock()
+	defer s.wakes.Unlock()
 	return s.republisher
 }
 

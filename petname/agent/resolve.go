@@ -78,7 +78,7 @@ func (a *Agent) Resolve(ctx context.Context, path string, level dht.Level) (Reso
 	// That no network was joined, or the configuration can't be read, is the
 	// cause worth reporting, unless what came out is stronger: a record that
 	// expired or fails to verify.
-	if cause := network.problem(); cause != nil && isNetwork(err) && !errors.Is(cause, context.Canceled) && (!isNetwork(cause) || errors.Is(cause, ErrNotJoined)) {
+	if cause := network.failed(); cause != nil && isNetwork(err) && !errors.Is(cause, context.Canceled) && (!isNetwork(cause) || errors.Is(cause, ErrNotJoined)) {
 		err = cause
 	}
 	return out, err

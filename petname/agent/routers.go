@@ -20,6 +20,9 @@ type router interface {
 func (s *state) routers(c home.Config) ([]router, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
 	var out []router
 	for _, url := range c.Routers {
 		r, ok := s.clients[url]

@@ -36,7 +36,13 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.starting.Lock()
 	defer a.starting.Unlock()
-	return a.halt(false)
+	a.mu.Lock()
+	ended := a.running != running
+	a.mu.Unlock()
+	if ended { // by another Run, and what runs now is not of this one
+		return nil
+	}
+	return a.halt()
 }
 
 // begin makes the contexts of what runs from now on, unless they are in use.
@@ -51,23 +57,25 @@ func (s *state) begin() {
 }
 
 // halt ends what Start began, waits up to [settleTimeout] for what is being
-// stored, and leaves the network. Nothing listens then. A halt that closes the
-// agent enters no network again.
-func (a *Agent) halt(closes bool) error {
+// stored, and leaves the network. Nothing listens then.
+func (a *Agent) halt() error {
 	a.mu.Lock()
-	stop, end := a.stop, a.end
+	end := a.end
+	a.stop() // later starts nothing any more
 	a.mu.Unlock()
-	stop()
 	a.loops.Wait()
-	err := a.closeMessages()
 	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
 	defer cancel()
 	late := context.AfterFunc(ctx, end)
 	a.tail.Wait()
 	late()
 	end()
+	a.wakes.Lock()
+	a.republisher, a.wakeSync = nil, nil
+	a.wakes.Unlock()
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	err := a.closeUnlinkable()
 	if a.node != nil {
 		// A put returns when enough have confirmed; let the last of the closest
 		// peers get the record as well. A client has settled already.
@@ -77,9 +85,18 @@ func (a *Agent) halt(closes bool) error {
 		err = errors.Join(err, a.node.Close())
 		a.node = nil
 	}
-	err = errors.Join(err, a.closeUnlinkable()) // a method that ran on may have made another
-	a.serving, a.own, a.republisher, a.wakeSync, a.closed = false, NodeConfig{}, nil, nil, a.closed || closes
+	a.serving, a.own, a.messages = false, NodeConfig{}, nil
 	return err
+}
+
+// later calls fn in the background, for halt to wait for, and reports whether it
+// does: not while what Start began ends. The caller holds mu.
+func (s *state) later(fn func()) bool {
+	if s.running.Err() != nil {
+		return false
+	}
+	s.tail.Go(fn)
+	return true
 }
 
 // Start begins what [Agent.Run] does, and returns when others can reach this
@@ -93,10 +110,13 @@ func (a *Agent) Start(ctx context.Context) error {
 	}
 	a.starting.Lock()
 	defer a.starting.Unlock()
-	if a.closed {
+	a.mu.Lock()
+	closed, serving := a.closed, a.serving
+	a.mu.Unlock()
+	if closed {
 		return ErrClosed
 	}
-	if a.isServing() {
+	if serving {
 		return nil
 	}
 	a.begin()
@@ -224,11 +244,11 @@ func (s *state) notePut(record pointer.Record, receipt dht.Receipt, confirmed bo
 		last.Confirmed, last.Looked, last.Problem, confirmed = nil, time.Time{}, errRoutersOnly, true
 	}
 	s.lastPut = last
-	s.mu.Unlock()
+	defer s.mu.Unlock()
 	if !serving || node == nil || confirmed || receipt.Stored == 0 {
 		return
 	}
-	s.tail.Go(func() {
+	s.later(func() {
 		ctx, cancel := context.WithTimeout(running, tailTimeout) // closing waits for no look
 		defer cancel()
 		if node.Wait(ctx) != nil {

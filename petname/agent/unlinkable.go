@@ -126,13 +126,16 @@ func (s *state) unlinkableNode(ctx context.Context, c home.Config) (Node, error)
 	if old := s.unlinkable; old != nil {
 		s.unlinkable = nil
 		running := s.running
-		s.tail.Go(func() { // it may still be in use
+		closing := s.later(func() { // it may still be in use
 			select {
 			case <-time.After(syncTimeout):
 			case <-running.Done():
 			}
 			_ = old.Close()
 		})
+		if !closing {
+			_ = old.Close()
+		}
 	}
 	if node == nil {
 		return nil, dht.ErrUnreachable

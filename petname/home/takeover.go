@@ -59,10 +59,17 @@ const (
 )
 
 func (h Home) post() (postState, error) {
-	f, err := os.Open(h.path(postFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(h.path(postFile)); errors.Is(err, fs.ErrNotExist) {
 		return postAbsent, nil
 	}
+	info, err := os.Stat(h.path(postFile))
+	if err != nil { // a link to a disk that is away, too: its messages must not be taken for none
+		return 0, err
+	}
+	if !info.Mode().IsRegular() && !info.IsDir() { // opening a named pipe can block for ever
+		return 0, fmt.Errorf("%q is not a file", h.path(postFile))
+	}
+	f, err := os.Open(h.path(postFile))
 	if err != nil {
 		return 0, err
 	}

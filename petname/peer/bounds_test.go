@@ -257,3 +257,36 @@ func TestWhatAChannelHasNoRoomForStaysInTheOutbox(t *testing.T) {
 	require.Len(t, firsts, all, "none is lost, and none is there twice")
 	require.IsIncreasing(t, firsts)
 }
+
+// A channel without room still acknowledges, and renews its record: the other
+// party could never make room otherwise.
+func TestAFullChannelGoesOn(t *testing.T) {
+	alice, bob, _ := three(t)
+	ctx, body := t.Context(), make([]byte, drop.MaxMessage-8)
+	alice.edit(t, func(local *ledger.View) error {
+		for i := range drop.MaxQueueBytes/drop.MaxMessage + 3 {
+			body[0] = byte(i)
+			b, err := message{Kind: 200, Body: body}.encode()
+			if err != nil {
+				return err
+			}
+			if err := push(local, pointerOf("bob"), b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	_, err := bob.send(ctx, bob.key, pointerOf("alice"), message{Kind: 200, Body: body})
+	require.NoError(t, err)
+	report, err := alice.Sync(ctx, alice.key)
+	require.NoError(t, err)
+	require.NotEmpty(t, report.Errs, "there is no room")
+	require.Empty(t, bob.fetch(t).Waiting, "and yet it acknowledges")
+	for range 400 { // until the other has fetched all
+		if _, err = alice.Sync(ctx, alice.key); err == nil && len(alice.rows(t, tableOutbox, nil)) == 0 {
+			break
+		}
+		bob.fetch(t)
+	}
+	require.Empty(t, alice.rows(t, tableOutbox, nil))
+}

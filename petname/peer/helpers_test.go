@@ -81,10 +81,13 @@ type person struct {
 	price   *postage.Price // asked of strangers; nil: they aren't heard
 }
 
+// ignored receives the changes of a book, as every agent does.
+func ignored(petname.Event) {}
+
 func newPerson(t testing.TB, c *clock, network dht.Store, name string) *person {
 	t.Helper()
 	dir := t.TempDir()
-	book, err := petname.Create(filepath.Join(dir, "ledger.db"), testKey(name), testKey(name+"'s device"), petname.Options{Now: c.Now})
+	book, err := petname.Create(filepath.Join(dir, "ledger.db"), testKey(name), testKey(name+"'s device"), petname.Options{Now: c.Now, OnChange: ignored})
 	require.NoError(t, err)
 	p := &person{name: name, key: testKey(name), book: book, network: network, clock: c, ledger: filepath.Join(dir, "ledger.db")}
 	t.Cleanup(func() { require.NoError(t, p.book.Close()) })
@@ -114,7 +117,7 @@ func (p *person) reopen(t testing.TB) {
 	t.Helper()
 	require.NoError(t, p.book.Close())
 	var err error
-	p.book, err = petname.Open(p.ledger, testKey(p.name+"'s device"), petname.Options{Now: p.clock.Now})
+	p.book, err = petname.Open(p.ledger, testKey(p.name+"'s device"), petname.Options{Now: p.clock.Now, OnChange: ignored})
 	require.NoError(t, err)
 	require.NoError(t, p.book.Rotated(p.chain))
 	p.open()

@@ -59,17 +59,17 @@ func queued(local *ledger.View, to pointer.Pointer) (n int, err error) {
 }
 
 // unload moves what there is for a party into its channel, whose turn it is, in
-// one transaction: it gets there once.
-func (p *Peer) unload(to pointer.Pointer, c *line) error {
+// one transaction: it gets there once. full reports why not all of it has room
+// there: what is in the channel goes on.
+func (p *Peer) unload(to pointer.Pointer, c *line) (full, err error) {
 	n := 0
-	err := p.view(func(local *ledger.View) (err error) { // most often there is nothing to write
+	err = p.view(func(local *ledger.View) (err error) { // most often there is nothing to write
 		n, err = queued(local, to)
 		return err
 	})
 	if err != nil || n == 0 {
-		return err
+		return nil, err
 	}
-	var full error
 	err = p.update(func(tx tx) error {
 		for row, err := range tx.local.Scan(tableOutbox, to.Bytes()) {
 			if err != nil {
@@ -84,7 +84,7 @@ func (p *Peer) unload(to pointer.Pointer, c *line) error {
 		}
 		return c.at.store(tx.local, c.Parts())
 	})
-	return errors.Join(full, err)
+	return full, err
 }
 
 // addressees are those for whom something is in the outbox.
@@ -122,14 +122,18 @@ func (p *Peer) flush(ctx context.Context, key crypto.Signer, to pointer.Pointer)
 	if err != nil {
 		return Queued, 0, err
 	}
-	if err := errors.Join(p.unload(to, c), p.save(c)); err != nil {
+	full, err := p.unload(to, c)
+	if err == nil {
+		err = p.save(c)
+	}
+	if err != nil {
 		return Queued, c.Waiting(), err
 	}
 	receipt, err := p.put(ctx, c)
-	if receipt.Stored > 0 {
+	if receipt.Stored > 0 && full == nil {
 		return Stored, c.Waiting(), nil
 	}
-	return Queued, c.Waiting(), err
+	return Queued, c.Waiting(), errors.Join(full, err)
 }
 
 // flushAll is flush for everybody.

@@ -240,8 +240,12 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 	if err := p.syncFormer(ctx, party, &report); err != nil {
 		return fail(err)
 	}
-	if err := p.unload(party, c); err != nil {
+	full, err := p.unload(party, c)
+	if err != nil {
 		return fail(err)
+	}
+	if full != nil {
+		report.Errs = append(report.Errs, full)
 	}
 	known := c.Waiting() > 0 || len(mail.Messages) > 0 || !mail.Written.IsZero()
 	if known || p.has(party) {
@@ -355,7 +359,7 @@ func (p *Peer) takeStatement(tx tx, by pointer.Pointer, body []byte, report *Rep
 		return false, err
 	}
 	id, fresh, err := tx.book.Receive(signed, "drop")
-	if fresh && err == nil {
+	if fresh { // with a refusal, too: the introduction is in the inbox
 		row := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, day), n+1)
 		if err := tx.local.Put(tableHeard, by.Bytes(), row); err != nil {
 			return true, err

@@ -106,9 +106,12 @@ func TestWhatIsRefusedHoldsUpNothing(t *testing.T) {
 	send(message{Kind: 200, Body: []byte("of a later version")})
 	send(message{Kind: kindStatement, Body: alice.introduces(t, carol, bob).Bytes()}) // said to somebody else
 	send(message{Kind: kindStatement, Body: bob.introduces(t, alice, carol).Bytes()}) // by a stranger
+	itself, err := introduce.Introduction{To: pointerOf("carol"), About: pointerOf("alice"), Expires: alice.clock.now.Add(Life)}.Sign(alice.key, nil, alice.clock.now)
+	require.NoError(t, err)
+	send(message{Kind: kindStatement, Body: itself.Bytes()})
 	send(message{Kind: kindStatement, Body: alice.introduces(t, bob, carol).Bytes()})
 	report := carol.fetch(t)
-	require.Len(t, report.Refused, 4)
+	require.Len(t, report.Refused, 5)
 	require.Len(t, report.Fresh, 1)
 	require.Empty(t, alice.fetch(t).Waiting)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -166,4 +167,31 @@ func TestAnIntroductionThatShowsDuplicityDelaysNothing(t *testing.T) {
 	require.Len(t, bob.inbox(t), 2)
 	require.Empty(t, bob.fetch(t).Refused)
 	require.Empty(t, alice.fetch(t).Waiting)
+}
+
+// Introductions whose succession is refused count as statements of the day: they
+// are in the book.
+func TestIntroductionsThatShowDuplicityAreCounted(t *testing.T) {
+	alice, bob, carol := three(t)
+	bob.knows(t, carol)
+	from, to, chain := carol.goesOn(t)
+	require.NoError(t, bob.book.Succeed(from, chain))
+	after, err := pointer.Commit(testKey("another third").Public())
+	require.NoError(t, err)
+	other, err := pointer.Succeed(from, testKey("carol's next"), after, testKey("carol"))
+	require.NoError(t, err)
+	taken := 0
+	for range maxHeard + 5 {
+		now := alice.clock.now
+		signed, err := introduce.Introduction{To: pointerOf("bob"), About: to, Chain: []pointer.Succession{other}, Expires: now.Add(time.Second)}.Sign(alice.key, nil, now)
+		require.NoError(t, err)
+		stop, err := bob.take(t.Context(), pointerOf("alice"), plaintext(t, signed), new(Report))
+		require.Error(t, err)
+		if !stop {
+			require.ErrorAs(t, err, new(*petname.DuplicityError))
+			taken++
+		}
+		alice.clock.now = now.Add(2 * time.Second) // it has expired, and makes room
+	}
+	require.Equal(t, maxHeard, taken)
 }

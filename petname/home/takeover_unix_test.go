@@ -1,0 +1,61 @@
+//go:build unix
+
+package home
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What is in the place of post.db and cannot be read is an error, and stays: no
+// named pipe makes the take-over wait, and no link to a missing file is taken for
+// a new home.
+func TestWhatIsNoPostFileStays(t *testing.T) {
+	for name, make := range map[string]func(path string) error{
+		"a named pipe":     func(path string) error { return syscall.Mkfifo(path, 0o600) },
+		"a link to itself": func(path string) error { return os.Symlink(path, path) },
+		"a link to a disk that is away": func(path string) error {
+			return os.Symlink(filepath.Join(filepath.Dir(path), "away", "post.db"), path)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, err := Create(filepath.Join(t.TempDir(), "home"), Plan{})
+			require.NoError(t, err)
+			file := h.path(postFile)
+			require.NoError(t, os.RemoveAll(file))
+			require.NoError(t, make(file))
+			before, err := os.Lstat(file)
+			require.NoError(t, err)
+			require.True(t, h.Older())
+			book, _, err := opened(t, h)
+			require.ErrorContains(t, err, "post.db")
+			require.NoError(t, book.Close())
+			after, err := os.Lstat(file)
+			require.NoError(t, err)
+			require.Equal(t, before.Mode(), after.Mode())
+		})
+	}
+}
+
+// A link to an older version's file is taken over as the file is.
+func TestALinkedPostFileIsTakenOver(t *testing.T) {
+	h, err := Create(filepath.Join(t.TempDir(), "home"), Plan{})
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(h.path(postFile)))
+	whole := older(t, h)
+	away := filepath.Join(t.TempDir(), "away")
+	require.NoError(t, os.Rename(h.path(postFile), away))
+	require.NoError(t, os.Symlink(away, h.path(postFile)))
+	book, notice, err := opened(t, h)
+	require.NoError(t, err)
+	require.Nil(t, notice)
+	require.Equal(t, 60, rows(t, book))
+	require.NoError(t, book.Close())
+	left, err := os.ReadFile(away)
+	require.NoError(t, err)
+	require.Equal(t, whole, left)
+}
