@@ -27,10 +27,11 @@ type nodes struct {
 
 	mu              sync.Mutex
 	started, closed int
-	network         string // of the last start
+	last            agent.NodeConfig // of the last start
+	public          []string         // what Bootstrap returns
 }
 
-func (n *nodes) Bootstrap(string) []string { return nil }
+func (n *nodes) Bootstrap(string) []string { return n.public }
 
 func (n *nodes) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, error) {
 	if n.start != nil {
@@ -41,7 +42,7 @@ func (n *nodes) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, erro
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.started++
-	n.network = c.Network
+	n.last = c
 	return &loneNode{of: n, id: fmt.Sprint("node ", n.started)}, nil
 }
 
@@ -266,7 +267,7 @@ func TestConcurrentJoins(t *testing.T) {
 		joins.Wait()
 		c, err := agent.HomeOf(a).Config()
 		require.NoError(t, err)
-		require.Equal(t, c.Network, transport.network)
+		require.Equal(t, c.Network, transport.last.Network)
 	}
 }
 
@@ -286,4 +287,18 @@ func TestResolveEndsBeforeANetworkIsEntered(t *testing.T) {
 	<-starting
 	cancel()
 	require.ErrorIs(t, <-ended, context.Canceled)
+}
+
+// A caller of Join and the transport share no slice with each other.
+func TestJoinSharesNoSlice(t *testing.T) {
+	const one, two = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWEgWnNwZpmMuwNZjirGhx5ujwiqzmyXNakoi81oGKX35k", "/ip4/127.0.0.1/tcp/2/p2p/12D3KooWEgWnNwZpmMuwNZjirGhx5ujwiqzmyXNakoi81oGKX35k"
+	own := []string{one, "own"}
+	transport := &nodes{public: own[:1]}
+	a := openedWith(t, agent.Options{Transport: transport})
+	joined, _ := a.Join(t.Context(), "ipfs", two)
+	require.Equal(t, []string{one, two}, joined.Bootstrap)
+	require.Equal(t, []string{one, "own"}, own)
+	joined.Bootstrap[0] = "changed"
+	require.Equal(t, []string{one, two}, transport.last.Bootstrap)
+	require.Equal(t, []string{one, "own"}, own)
 }

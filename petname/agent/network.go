@@ -157,7 +157,7 @@ func (s *state) parseJoin(targets []string) (home.Config, error) {
 	case s.transport == nil:
 		return home.Config{}, ErrNoTransport
 	case c.Network == "ipfs":
-		c.Bootstrap = append(s.transport.Bootstrap(c.Network), c.Bootstrap...)
+		c.Bootstrap = slices.Concat(s.transport.Bootstrap(c.Network), c.Bootstrap)
 	}
 	return c, nil
 }
@@ -268,7 +268,7 @@ func (s *state) enter(ctx context.Context, c home.Config, n NodeConfig) (Node, e
 	if s.transport == nil {
 		return nil, ErrNoTransport
 	}
-	n.Network, n.Bootstrap, n.Log = c.Network, c.Bootstrap, s.log
+	n.Network, n.Bootstrap, n.Log = c.Network, slices.Clone(c.Bootstrap), s.log
 	n.Discover = c.Network == "lan"
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()

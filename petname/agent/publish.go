@@ -95,8 +95,8 @@ func (a *Agent) Publish(ctx context.Context, edit func(*Draft) error) (dht.Recei
 // PublishDraft looks for the newest record of the owner, has edit change its
 // draft, signs it under the next sequence, stores it in the home and then in the
 // networks. So two writers never erase each other: edit is called again when the
-// network has a newer value than the home. A nil edit publishes the last value
-// anew.
+// network has a newer value than the home; it must not publish or rotate by
+// itself. A nil edit publishes the last value anew.
 //
 // It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that
 // cannot be published, or with what edit returns, before anything has changed.

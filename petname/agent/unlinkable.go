@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -141,7 +142,7 @@ func (s *state) unlinkableNode(ctx context.Context, c home.Config) (Node, error)
 		return nil, dht.ErrUnreachable
 	}
 	// The node itself is a way in, whichever other peers are gone.
-	c.Bootstrap = append(node.Addrs(), c.Bootstrap...)
+	c.Bootstrap = slices.Concat(node.Addrs(), c.Bootstrap)
 	n, err := s.enter(ctx, c, NodeConfig{})
 	if err != nil {
 		return nil, err
