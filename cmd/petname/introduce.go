@@ -162,7 +162,7 @@ func (v *verbs) introduce(ctx context.Context, a introduceArgs) (*introduced, er
 	if errors.As(err, &nameless) {
 		return nil, classify(err).With("petname introduce " + shellWord(a.Name) + " --to " + shellWord(a.To) + " --as NAME")
 	}
-	if i.Sent == "" && i.Signed.IsZero() {
+	if i.ID == "" || a.Both && i.Sent == "" { // else it was signed: what was signed shows even if it was not sent
 		return nil, err
 	}
 	out := asIntroduced(i)

@@ -18,6 +18,7 @@ import (
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
@@ -217,4 +218,24 @@ func TestSuggestionsAreBounded(t *testing.T) {
 	out, err := v.suggest(t.Context(), findArgs{Text: "bob"})
 	require.NoError(t, err)
 	require.Len(t, out.Contacts, maxSuggestions)
+}
+
+// An introduction that was signed and could not be sent shows what was signed,
+// beside the error. A mutual one that was not made shows nothing.
+func TestAnIntroductionThatIsNotSentShows(t *testing.T) {
+	v := opened(t)
+	bob, err := v.agent.Add("bob", pointer.Link{Pointer: newKey(t).Pointer()}, petname.Source{})
+	require.NoError(t, err)
+	carol, err := v.agent.Add("carol", pointer.Link{Pointer: newKey(t).Pointer()}, petname.Source{})
+	require.NoError(t, err)
+	args := introduceArgs{Name: "bob", To: "carol", As: "Bob", Expires: time.Hour}
+	out, err := v.introduce(t.Context(), args)
+	require.Equal(t, "not_joined", classify(err).Code)
+	require.NotNil(t, out)
+	require.NotEmpty(t, out.ID)
+	require.Equal(t, []string{bob.Pointer.String(), carol.Pointer.String(), "carol", "Bob", ""}, []string{out.Pointer, out.To, out.ToName, out.Suggested, out.Sent})
+	args.Both, args.Expires = true, 0
+	out, err = v.introduce(t.Context(), args)
+	require.ErrorIs(t, err, mutual.ErrInvalid)
+	require.Nil(t, out)
 }
