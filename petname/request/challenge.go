@@ -1,11 +1,11 @@
 // Package postage makes who writes to a stranger pay for it with work: a stamp
 // takes some seconds of a processor to make, and some milliseconds to check.
 //
-//	on := postage.Letter{To: them, From: me, Message: sha256.Sum256(message)}
-//	stamp, err := postage.Make(ctx, on, postage.Price{}, time.Now(), nil)
+//	on := Letter{To: them, From: me, Message: sha256.Sum256(message)}
+//	stamp, err := Make(ctx, on, Price{}, time.Now(), nil)
 //	…
-//	v := postage.NewVerifier(nil)
-//	err := v.Verify(stamp, on, postage.Price{})
+//	v := NewVerifier(nil)
+//	err := v.Verify(stamp, on, Price{})
 //
 // # The work
 //
@@ -28,7 +28,7 @@
 //     or kept for later.
 //   - Garbage costs a verifier next to nothing: what is too long, of another
 //     form or time, short of puzzles, or known, is refused before anything is
-//     hashed. What is hashed is at most [Rate] stamps a second, one at a time,
+//     hashed. What is hashed is at most [VerifyRate] stamps a second, one at a time,
 //     in one MiB; a stamp that is wrong costs one hash for nearly all.
 //   - What a verifier remembers is bounded. When it is full of stamps that are
 //     good, further ones have to wait: it forgets none while it could be used
@@ -40,7 +40,7 @@
 //     month, and use them then. What that can fill has to be bounded otherwise.
 //   - Processors differ, and other people's can be had for nothing. Work slows a
 //     flood down; it doesn't say who is honest.
-package postage
+package request
 
 import (
 	"cmp"
@@ -55,55 +55,55 @@ import (
 // The default price: 1024 hashes are to be expected for a stamp, and 8 for
 // checking it.
 const (
-	DefaultPuzzles = 8
-	DefaultBits    = 7
+	DefaultSolutions = 8
+	DefaultBits      = 7
 )
 
-// MaxPuzzles bounds the puzzles of a stamp, MaxBits how hard one is.
+// MaxSolutions bounds the puzzles of a stamp, MaxBits how hard one is.
 const (
-	MaxPuzzles = 64
-	MaxBits    = 32
+	MaxSolutions = 64
+	MaxBits      = 32
 )
 
-// Seed is how long a seed is that of the time; stamps are good during theirs,
+// EpochLength is how long a seed is that of the time; stamps are good during theirs,
 // and the next.
-const Seed = 2 * time.Hour
+const EpochLength = 2 * time.Hour
 
-// Price is what a stamp has to be worth.
-type Price struct {
-	Puzzles int // 1 to MaxPuzzles; 0: DefaultPuzzles
-	Bits    int // zero bits that the hash of an answer begins with, 1 to MaxBits; 0: DefaultBits
+// Difficulty is what a stamp has to be worth.
+type Difficulty struct {
+	Solutions int // 1 to MaxSolutions; 0: DefaultSolutions
+	Bits      int // zero bits that the hash of an answer begins with, 1 to MaxBits; 0: DefaultBits
 }
 
 // OrDefault fills in the defaults.
-func (p Price) OrDefault() Price {
-	return Price{cmp.Or(p.Puzzles, DefaultPuzzles), cmp.Or(p.Bits, DefaultBits)}
+func (p Difficulty) WithDefaults() Difficulty {
+	return Difficulty{cmp.Or(p.Solutions, DefaultSolutions), cmp.Or(p.Bits, DefaultBits)}
 }
 
-func (p Price) check() error {
-	if p.Puzzles < 1 || p.Puzzles > MaxPuzzles || p.Bits < 1 || p.Bits > MaxBits {
-		return fmt.Errorf("price of %d puzzles of %d bits: at most %d and %d", p.Puzzles, p.Bits, MaxPuzzles, MaxBits)
+func (p Difficulty) check() error {
+	if p.Solutions < 1 || p.Solutions > MaxSolutions || p.Bits < 1 || p.Bits > MaxBits {
+		return fmt.Errorf("price of %d puzzles of %d bits: at most %d and %d", p.Solutions, p.Bits, MaxSolutions, MaxBits)
 	}
 	return nil
 }
 
-// Letter is what a stamp pays for.
-type Letter struct {
-	To      pointer.Pointer
-	From    pointer.Pointer
-	Message [sha256.Size]byte // its hash
+// Challenge is what a stamp pays for.
+type Challenge struct {
+	To        pointer.Pointer
+	From      pointer.Pointer
+	Statement [sha256.Size]byte // its hash
 }
 
 // challenge is what the puzzles of a letter are made of, at a time.
-func (l Letter) challenge(seed uint64) [sha256.Size]byte {
-	b, err := canonical.Marshal([]any{l.To.Bytes(), l.From.Bytes(), l.Message[:], seed})
+func (l Challenge) salt(epoch uint64) [sha256.Size]byte {
+	b, err := canonical.Marshal([]any{l.To.Bytes(), l.From.Bytes(), l.Statement[:], epoch})
 	if err != nil {
 		panic(err) // unreachable: bytes and a number
 	}
 	return sha256.Sum256(append([]byte("petnames/postage/v1\x00"), b...))
 }
 
-// SeedAt numbers the seed of a time.
-func SeedAt(now time.Time) uint64 {
-	return uint64(max(now.Unix(), 0)) / uint64(Seed/time.Second)
+// EpochAt numbers the seed of a time.
+func EpochAt(now time.Time) uint64 {
+	return uint64(max(now.Unix(), 0)) / uint64(EpochLength/time.Second)
 }

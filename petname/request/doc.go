@@ -8,7 +8,7 @@
 //
 // # The places
 //
-// A doorstep has [Places] places in each seed's time (package postage: two
+// A doorstep has [Slots] places in each seed's time (package postage: two
 // hours). Each is an IPNS record under a key that everybody derives who knows
 // whose doorstep it is:
 //
@@ -36,7 +36,7 @@
 //   - A letter proves nothing: not who wrote it, nor that anybody worked for it.
 //     The signed statement says the one, and the stamp the other.
 //   - Everybody can write over a letter. Whoever puts records with the highest
-//     sequence into all places shuts the door ([ErrShut]) until the next seed's
+//     sequence into all places shuts the door ([ErrBlocked]) until the next seed's
 //     time, for the price of a few puts and no work. An invitation (package pair)
 //     is the way round: its places are known to two.
 //   - That somebody knocks at a door can be seen by all who care to look, and so
@@ -44,4 +44,4 @@
 //     doorstep: most likely its owner.
 //   - It is no mailbox: after four hours a letter is gone. The writer has to
 //     knock again, with a new stamp.
-package doorstep
+package request

@@ -1,0 +1,457 @@
+package request
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"math"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/petnames-go/petnames/pointer/canonical"
+)
+
+var testChallenge = Challenge{To: pointerOf("alice"), From: pointerOf("sam"), Statement: sha256.Sum256([]byte("hello"))}
+
+// testDifficulty is one that tests can pay.
+var testDifficulty = Difficulty{Solutions: 4, Bits: 3}
+
+// sha256Hash stands in for Argon2id where only what is hashed, and how often, counts.
+func sha256Hash(salt [32]byte, index int, solution uint64) [argonSize]byte {
+	b := binary.BigEndian.AppendUint32(salt[:], uint32(index))
+	return sha256.Sum256(binary.BigEndian.AppendUint64(b, solution))
+}
+
+func quickStamp(t testing.TB, c Challenge, difficulty Difficulty, at time.Time) []byte {
+	t.Helper()
+	stamp, err := computeStamp(context.Background(), nil, c, difficulty, EpochAt(at), nil, sha256Hash)
+	require.NoError(t, err)
+	return stamp
+}
+
+// clock is what the verifier is told.
+type clock struct{ now time.Time }
+
+func quickVerifier() (*Verifier, *clock) {
+	c := &clock{now}
+	v := NewVerifier(func() time.Time { return c.now })
+	v.hash = sha256Hash
+	return v, c
+}
+
+func TestAStampThatWasMadePaysOnce(t *testing.T) {
+	calls := 0
+	stamp, err := MakeStamp(context.Background(), testChallenge, testDifficulty, now, func(solved, of int) {
+		calls++
+		require.Equal(t, calls, solved)
+		require.Equal(t, testDifficulty.Solutions, of)
+	})
+	require.NoError(t, err)
+	require.Equal(t, testDifficulty.Solutions, calls)
+	v := NewVerifier(func() time.Time { return now })
+	require.NoError(t, v.Verify(stamp, testChallenge, testDifficulty))
+	require.ErrorIs(t, v.Verify(stamp, testChallenge, testDifficulty), ErrStampUsed, "replayed")
+	require.EqualValues(t, testDifficulty.Solutions, v.Hashes(), "what is replayed is not hashed")
+}
+
+// A stamp of another version of this program is read, and made, the same.
+func TestTheFormatIsFixed(t *testing.T) {
+	stamp, err := MakeStamp(context.Background(), testChallenge, testDifficulty, now, nil)
+	require.NoError(t, err)
+	require.Equal(t, "83011a0003c1928406090d01", hex.EncodeToString(stamp))
+}
+
+func TestWorkStopsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err := MakeStamp(ctx, testChallenge, Difficulty{Solutions: 2, Bits: 1}, now, func(int, int) { cancel() })
+	if err == nil {
+		// The second puzzle was answered by the first number.
+		_, err = MakeStamp(ctx, testChallenge, Difficulty{Solutions: MaxSolutions, Bits: 1}, now, nil)
+	}
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// However often it is interrupted, the work gets done, and none of it twice.
+func TestInterruptedWorkGoesOn(t *testing.T) {
+	var stamp []byte
+	hashes, rounds := 0, 0
+	for done := false; !done; rounds++ {
+		require.LessOrEqual(t, rounds, DefaultSolutions)
+		ctx, cancel := context.WithCancel(context.Background())
+		before := 0
+		counted := func(salt [32]byte, index int, solution uint64) [argonSize]byte {
+			before++
+			return sha256Hash(salt, index, solution)
+		}
+		more, err := computeStamp(ctx, stamp, testChallenge, Difficulty{}, EpochAt(now), func(solved, _ int) { hashes, before = hashes+before, 0; cancel() }, counted)
+		cancel()
+		if stamp = more; err == nil {
+			done = true
+		} else {
+			require.ErrorIs(t, err, context.Canceled)
+		}
+	}
+	require.Greater(t, rounds, 1)
+	whole := 0
+	want, err := computeStamp(context.Background(), nil, testChallenge, Difficulty{}, EpochAt(now), nil, func(salt [32]byte, index int, solution uint64) [argonSize]byte {
+		whole++
+		return sha256Hash(salt, index, solution)
+	})
+	require.NoError(t, err)
+	require.Equal(t, want, stamp)
+	require.Equal(t, whole, hashes)
+	// What is begun for another seed, or is garbage, is begun anew.
+	for _, partial := range [][]byte{quickStamp(t, testChallenge, Difficulty{Solutions: 3}, now.Add(-EpochLength)), []byte("garbage")} {
+		again, err := computeStamp(context.Background(), partial, testChallenge, Difficulty{}, EpochAt(now), nil, sha256Hash)
+		require.NoError(t, err)
+		require.Equal(t, want, again)
+	}
+}
+
+func TestPricesAreBounded(t *testing.T) {
+	for _, p := range []Difficulty{{-1, 1}, {1, -1}, {MaxSolutions + 1, 1}, {1, MaxBits + 1}} {
+		_, err := MakeStamp(context.Background(), testChallenge, p, now, nil)
+		require.Error(t, err, p)
+		require.Error(t, NewVerifier(nil).Verify(nil, testChallenge, p), p)
+	}
+}
+
+// What a stamp is for is all of its letter, and its time: none can be moved.
+func TestAStampIsForOneLetterAndTime(t *testing.T) {
+	v, c := quickVerifier()
+	stamp := quickStamp(t, testChallenge, Difficulty{}, now)
+	for name, change := range map[string]func(*Challenge){
+		"another recipient": func(l *Challenge) { l.To = pointerOf("bob") },
+		"another sender":    func(l *Challenge) { l.From = pointerOf("sue") },
+		"another message":   func(l *Challenge) { l.Statement[31] ^= 1 },
+		"turned round":      func(l *Challenge) { l.To, l.From = l.From, l.To },
+	} {
+		c := testChallenge
+		change(&c)
+		require.ErrorIs(t, v.Verify(stamp, c, Difficulty{}), ErrInvalidStamp, name)
+	}
+	// The same answers, dated anew.
+	w, err := decodeStamp(stamp)
+	require.NoError(t, err)
+	w.Epoch++
+	later, err := canonical.Marshal(w)
+	require.NoError(t, err)
+	c.now = now.Add(EpochLength)
+	require.ErrorIs(t, v.Verify(later, testChallenge, Difficulty{}), ErrInvalidStamp)
+	c.now = now
+	require.NoError(t, v.Verify(stamp, testChallenge, Difficulty{}))
+}
+
+// Work that was done ahead can't be used before its time, nor old work after
+// it; neither costs a hash.
+func TestAStampIsGoodDuringItsSeedAndTheNext(t *testing.T) {
+	v, c := quickVerifier()
+	for hours, want := range map[int]error{-48: ErrWrongEpoch, -4: ErrWrongEpoch, 2: ErrWrongEpoch, 720: ErrWrongEpoch} {
+		stamp := quickStamp(t, testChallenge, testDifficulty, now.Add(time.Duration(hours)*time.Hour))
+		require.ErrorIs(t, v.Verify(stamp, testChallenge, testDifficulty), want, hours)
+	}
+	require.Zero(t, v.Hashes())
+	ahead := quickStamp(t, testChallenge, testDifficulty, now.Add(EpochLength))
+	require.ErrorIs(t, v.Verify(ahead, testChallenge, testDifficulty), ErrWrongEpoch)
+	c.now = now.Add(EpochLength)
+	require.NoError(t, v.Verify(ahead, testChallenge, testDifficulty), "it was not held against the sender that its clock was ahead")
+	require.NoError(t, v.Verify(quickStamp(t, testChallenge, testDifficulty, now), testChallenge, testDifficulty), "the one before")
+	c.now = now.Add(3 * EpochLength)
+	require.ErrorIs(t, v.Verify(ahead, testChallenge, testDifficulty), ErrWrongEpoch)
+}
+
+// A stamp is valid during its seed and the next one, and only once in that
+// time. The verifier forgets it only after that time, and not when the seed
+// changes.
+func TestAStampIsNotValidAgainAfterTheSeedChanged(t *testing.T) {
+	v, c := quickVerifier()
+	stamp := quickStamp(t, testChallenge, testDifficulty, now)
+	require.NoError(t, v.Verify(stamp, testChallenge, testDifficulty))
+	hashes := v.Hashes()
+	c.now = now.Add(EpochLength)
+	require.Equal(t, EpochAt(now)+1, EpochAt(c.now))
+	fresh := testChallenge // a stamp for another message makes the verifier search its memory
+	fresh.Statement[0] ^= 1
+	require.NoError(t, v.Verify(quickStamp(t, fresh, testDifficulty, c.now), fresh, testDifficulty))
+	require.ErrorIs(t, v.Verify(stamp, testChallenge, testDifficulty), ErrStampUsed)
+	require.EqualValues(t, hashes+uint64(testDifficulty.Solutions), v.Hashes())
+	c.now = now.Add(2 * EpochLength)
+	require.ErrorIs(t, v.Verify(stamp, testChallenge, testDifficulty), ErrWrongEpoch)
+
+	// A stamp for the same message with the next seed is new work.
+	require.NoError(t, v.Verify(quickStamp(t, testChallenge, testDifficulty, c.now), testChallenge, testDifficulty))
+}
+
+// One stamp doesn't make two, and its answers don't answer for each other.
+func TestAStampCannotBeSplit(t *testing.T) {
+	v, _ := quickVerifier()
+	w, err := decodeStamp(quickStamp(t, testChallenge, Difficulty{}, now))
+	require.NoError(t, err)
+	half := Difficulty{Solutions: DefaultSolutions / 2}
+	for name, solutions := range map[string][]uint64{
+		"the first half":  w.Solutions[:half.Solutions],
+		"the second half": w.Solutions[half.Solutions:],
+	} {
+		stamp, err := canonical.Marshal(wireStamp{Version: stampVersion, Epoch: w.Epoch, Solutions: solutions})
+		require.NoError(t, err)
+		require.ErrorIs(t, v.Verify(stamp, testChallenge, Difficulty{}), ErrInvalidStamp, name)
+	}
+	require.Zero(t, v.Hashes(), "too few answers are refused unhashed")
+	// Even where half is enough, the second half answers other puzzles.
+	stamp, err := canonical.Marshal(wireStamp{Version: stampVersion, Epoch: w.Epoch, Solutions: w.Solutions[half.Solutions:]})
+	require.NoError(t, err)
+	require.ErrorIs(t, v.Verify(stamp, testChallenge, half), ErrInvalidStamp)
+	// One answer, over and over.
+	for i := range w.Solutions {
+		w.Solutions[i] = w.Solutions[0]
+	}
+	stamp, err = canonical.Marshal(w)
+	require.NoError(t, err)
+	require.ErrorIs(t, v.Verify(stamp, testChallenge, Difficulty{}), ErrInvalidStamp)
+}
+
+// A stamp that was good makes no second one by what is behind the answers that
+// count.
+func TestMoreAnswersMakeNoNewStamp(t *testing.T) {
+	v, _ := quickVerifier()
+	w, err := decodeStamp(quickStamp(t, testChallenge, Difficulty{Solutions: 6, Bits: 3}, now))
+	require.NoError(t, err)
+	long, err := canonical.Marshal(w)
+	require.NoError(t, err)
+	require.NoError(t, v.Verify(long, testChallenge, testDifficulty))
+	hashes := v.Hashes()
+	require.EqualValues(t, testDifficulty.Solutions, hashes, "only what is asked for is hashed")
+	w.Solutions[5]++
+	long, err = canonical.Marshal(w)
+	require.NoError(t, err)
+	require.ErrorIs(t, v.Verify(long, testChallenge, testDifficulty), ErrStampUsed)
+	require.ErrorIs(t, v.Verify(quickStamp(t, testChallenge, testDifficulty, now), testChallenge, testDifficulty), ErrStampUsed)
+	require.Equal(t, hashes, v.Hashes())
+}
+
+func TestAFloodOfGarbageIsHashedAtTheRateOnly(t *testing.T) {
+	v, c := quickVerifier()
+	w, err := decodeStamp(quickStamp(t, testChallenge, Difficulty{}, now))
+	require.NoError(t, err)
+	garbage := func(n int) []byte { // of the right form and time; none like another
+		for i := range w.Solutions {
+			w.Solutions[i] = math.MaxUint32 + uint64(n)
+		}
+		b, err := canonical.Marshal(w)
+		require.NoError(t, err)
+		return b
+	}
+	for n := range 10_000 {
+		require.Error(t, v.Verify(garbage(n), testChallenge, Difficulty{}))
+	}
+	// All at one moment: Rate of them, and one hash each, but for those whose
+	// made-up answer is right by chance.
+	require.LessOrEqual(t, v.Hashes(), uint64(VerifyRate*2))
+	require.GreaterOrEqual(t, v.Hashes(), uint64(VerifyRate))
+	first := v.Hashes()
+	for range 100 { // ten seconds
+		c.now = c.now.Add(100 * time.Millisecond)
+		for n := range 100 {
+			require.Error(t, v.Verify(garbage(20_000+n+int(c.now.UnixMilli()%1e9)), testChallenge, Difficulty{}))
+		}
+	}
+	require.LessOrEqual(t, v.Hashes()-first, uint64(10*VerifyRate*2))
+	// The honest one comes through as soon as there is time.
+	c.now = c.now.Add(time.Second)
+	require.NoError(t, v.Verify(quickStamp(t, testChallenge, Difficulty{}, now), testChallenge, Difficulty{}))
+}
+
+// Garbage that was found out is not hashed again, nor what is malformed at all.
+func TestGarbageIsRefusedBeforeHashing(t *testing.T) {
+	v, c := quickVerifier()
+	good := quickStamp(t, testChallenge, testDifficulty, now)
+	w, err := decodeStamp(good)
+	require.NoError(t, err)
+	w.Solutions[0] = math.MaxUint64
+	bad, err := canonical.Marshal(w)
+	require.NoError(t, err)
+	require.ErrorIs(t, v.Verify(bad, testChallenge, testDifficulty), ErrInvalidStamp)
+	require.EqualValues(t, 1, v.Hashes())
+	for n := range 1000 {
+		c.now = c.now.Add(time.Second)
+		require.ErrorIs(t, v.Verify(bad, testChallenge, testDifficulty), ErrInvalidStamp)
+		require.ErrorIs(t, v.Verify(good[:n%len(good)], testChallenge, testDifficulty), ErrInvalidStamp)
+		require.ErrorIs(t, v.Verify(bytes.Repeat([]byte{byte(n)}, n), testChallenge, testDifficulty), ErrInvalidStamp)
+	}
+	require.EqualValues(t, 1, v.Hashes())
+	const rounds = 100
+	long := make([]byte, MaxStamp+1)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range rounds {
+		_ = v.Verify(bad, testChallenge, testDifficulty)
+		_ = v.Verify(long, testChallenge, testDifficulty)
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, (after.TotalAlloc-before.TotalAlloc)/rounds, uint64(16<<10), "far from a MiB")
+}
+
+// A stamp has one encoding: another encoding would be a second stamp for the
+// same work.
+func TestAnotherEncodingOfAStampIsRefused(t *testing.T) {
+	v, _ := quickVerifier()
+	good := quickStamp(t, testChallenge, testDifficulty, now)
+	require.Equal(t, []byte{0x83, stampVersion, 0x1a}, good[:3])
+	solutions := good[7:]
+	require.Equal(t, byte(0x80+testDifficulty.Solutions), solutions[0])
+	for why, bad := range map[string][]byte{
+		"a head in two bytes":    append([]byte{0x98, 3}, good[1:]...),
+		"a version in two bytes": append([]byte{0x83, 0x18}, good[1:]...),
+		"a seed in nine bytes":   append(append([]byte{0x83, 1, 0x1b, 0, 0, 0, 0}, good[3:7]...), solutions...),
+		"answers' head longer":   append(append(bytes.Clone(good[:7]), 0x98, byte(testDifficulty.Solutions)), solutions[1:]...),
+		"an open end":            append(append([]byte{0x9f}, good[1:]...), 0xff),
+		"one more":               append(append([]byte{0x84}, good[1:]...), 0),
+		"a tag":                  append([]byte{0xc6}, good...),
+		"more behind it":         append(bytes.Clone(good), 0),
+		"another version":        append([]byte{0x83, 2}, good[2:]...),
+		"no answers":             append(bytes.Clone(good[:7]), 0x80),
+	} {
+		require.ErrorIs(t, v.Verify(bad, testChallenge, testDifficulty), ErrInvalidStamp, why)
+	}
+	require.Zero(t, v.Hashes())
+	w, err := decodeStamp(good)
+	require.NoError(t, err)
+	for n, fits := range map[int]bool{MaxSolutions: true, MaxSolutions + 1: false} {
+		w.Solutions = make([]uint64, n)
+		b, err := canonical.Marshal(w)
+		require.NoError(t, err)
+		_, err = decodeStamp(b)
+		require.Equal(t, fits, err == nil, n)
+	}
+	require.NoError(t, v.Verify(good, testChallenge, testDifficulty))
+}
+
+// A stamp is remembered as wrong for one price. It may still be sufficient for
+// a lower price.
+func TestAStampBelowOnePriceMayPayAnother(t *testing.T) {
+	v, _ := quickVerifier()
+	stamp := quickStamp(t, testChallenge, testDifficulty, now)
+	dear := Difficulty{Solutions: testDifficulty.Solutions, Bits: MaxBits}
+	require.ErrorIs(t, v.Verify(stamp, testChallenge, dear), ErrInvalidStamp)
+	require.NoError(t, v.Verify(stamp, testChallenge, testDifficulty))
+}
+
+// Whatever comes, what is remembered is bounded; and nothing that was good is
+// forgotten while it could be used again.
+func TestMemoryIsBoundedAndForgetsNothingThatIsStillGood(t *testing.T) {
+	v, c := quickVerifier()
+	one := Difficulty{Solutions: 1, Bits: 1}
+	challenge := func(n int) Challenge {
+		l := testChallenge
+		binary.BigEndian.PutUint64(l.Statement[:], uint64(n))
+		return l
+	}
+	stamps := make([][]byte, maxCached)
+	for n := range maxCached {
+		c.now = c.now.Add(200 * time.Millisecond)
+		stamps[n] = quickStamp(t, challenge(n), one, c.now)
+		require.NoError(t, v.Verify(stamps[n], challenge(n), one))
+	}
+	require.Equal(t, EpochAt(now), EpochAt(c.now), "all in one seed")
+	c.now = c.now.Add(time.Second)
+	require.ErrorIs(t, v.Verify(quickStamp(t, challenge(-1), one, c.now), challenge(-1), one), ErrBusy)
+	for n, stamp := range stamps {
+		require.ErrorIs(t, v.Verify(stamp, challenge(n), one), ErrStampUsed)
+	}
+	c.now = c.now.Add(2 * EpochLength)
+	require.NoError(t, v.Verify(quickStamp(t, challenge(-1), one, c.now), challenge(-1), one))
+	require.Len(t, v.accepted, 1)
+
+	for n := range 2 * maxCached { // those that are wrong
+		c.now = c.now.Add(100 * time.Millisecond)
+		stamp, err := canonical.Marshal(wireStamp{Version: stampVersion, Epoch: EpochAt(c.now), Solutions: []uint64{uint64(n) << 20}})
+		require.NoError(t, err)
+		require.Error(t, v.Verify(stamp, challenge(-2), Difficulty{Solutions: 1, Bits: MaxBits}))
+	}
+	require.LessOrEqual(t, len(v.rejected), maxCached)
+	require.LessOrEqual(t, len(v.accepted), maxCached)
+}
+
+// However the clock goes, no second sees more than Rate beside those saved up.
+func TestTheRateHoldsWhateverTheClockDoes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v, c := quickVerifier()
+		taken, forward := 0, time.Duration(0)
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			by := time.Duration(rapid.Int64Range(-int64(time.Hour), int64(2*time.Second)).Draw(t, "by"))
+			if c.now = c.now.Add(by); by > 0 {
+				forward += by
+			} else {
+				forward += time.Second // a jump back gives at most what a rest does
+			}
+			for range rapid.IntRange(0, 15).Draw(t, "tries") {
+				if v.allow(c.now) {
+					taken++
+				}
+			}
+		}
+		require.LessOrEqual(t, taken, VerifyRate+int(math.Ceil(forward.Seconds()*VerifyRate)))
+	})
+}
+
+func FuzzStamp(f *testing.F) {
+	good := quickStamp(f, testChallenge, testDifficulty, now)
+	f.Add(good)
+	f.Add([]byte{})
+	f.Add([]byte{0x83, 1, 0x18, 1, 0x81, 0})
+	f.Add(append(bytes.Clone(good), 0))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		w, err := decodeStamp(b)
+		if err != nil {
+			require.ErrorIs(t, err, ErrInvalidStamp)
+			return
+		}
+		again, err := canonical.Marshal(w)
+		require.NoError(t, err)
+		require.Equal(t, b, again)
+		require.LessOrEqual(t, len(w.Solutions), MaxSolutions)
+		v, _ := quickVerifier()
+		if v.Verify(b, testChallenge, testDifficulty) == nil {
+			require.Equal(t, EpochAt(now), w.Epoch)
+		}
+	})
+}
+
+// Both sides of the work, in one run: what a stamp costs who makes it, and who
+// checks it.
+func BenchmarkStamp(b *testing.B) {
+	salt := testChallenge.salt(EpochAt(now))
+	b.Run("hash", func(b *testing.B) {
+		b.ReportAllocs()
+		n := uint64(0)
+		for b.Loop() {
+			argon2id(salt, 0, n)
+			n++
+		}
+	})
+	b.Run("stamp", func(b *testing.B) {
+		var made, checked time.Duration
+		n := 0
+		for b.Loop() {
+			c := testChallenge
+			binary.BigEndian.PutUint64(c.Statement[:], uint64(n))
+			n++
+			began := time.Now()
+			stamp, err := MakeStamp(context.Background(), c, Difficulty{}, now, nil)
+			require.NoError(b, err)
+			made += time.Since(began)
+			began = time.Now()
+			require.NoError(b, NewVerifier(func() time.Time { return now }).Verify(stamp, c, Difficulty{}))
+			checked += time.Since(began)
+		}
+		b.ReportMetric(made.Seconds()/float64(n), "s/make")
+		b.ReportMetric(checked.Seconds()*1000/float64(n), "ms/check")
+		b.ReportMetric(made.Seconds()/checked.Seconds(), "ratio")
+	})
+}
