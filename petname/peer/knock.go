@@ -95,7 +95,7 @@ func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (Knocked, 
 	var asked int
 	if r, err := p.c.Records.Best(ctx, k.To, dht.LevelAny); err == nil {
 		card, _ := r.Record.Card()
-		asked, out.Open = request.FromCard(card)
+		asked, out.Open = request.RequiredSolutions(card)
 	}
 	if out.Price.Solutions == 0 {
 		out.Price.Solutions = asked

@@ -6,12 +6,12 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// cardRel is the relation of a card's link that tells of a doorstep; its target is
-// the number of puzzles that a stamp has to have there.
+// cardRel is the relation of the card link that announces a request mailbox. The
+// target of the link is the number of solutions that a stamp must have.
 const cardRel = "doorstep"
 
-// CardLink is what a card says whose owner looks at its doorstep, and asks for so
-// many puzzles; 0: [DefaultPuzzles].
+// CardLink returns the card link of an owner that reads its request mailbox and
+// requires stamps with this number of solutions; 0: [DefaultSolutions].
 func CardLink(solutions int) pointer.CardLink {
 	if solutions == 0 {
 		solutions = DefaultSolutions
@@ -19,10 +19,10 @@ func CardLink(solutions int) pointer.CardLink {
 	return pointer.CardLink{Rel: cardRel, Target: strconv.Itoa(solutions)}
 }
 
-// FromCard tells whether the owner of a card says that it looks at its doorstep, and
-// how many puzzles it asks for: at most [MaxPuzzles], however much a
-// card would like.
-func FromCard(card pointer.Card) (solutions int, accepts bool) {
+// RequiredSolutions returns the number of solutions, at most [MaxSolutions], that the
+// owner of a card requires, and whether the card states that its owner reads its
+// request mailbox. A link with any other number is ignored.
+func RequiredSolutions(card pointer.Card) (solutions int, ok bool) {
 	for _, m := range card.Links {
 		n, err := strconv.Atoi(m.Target)
 		if m.Rel == cardRel && err == nil && n >= 1 && n <= MaxSolutions && strconv.Itoa(n) == m.Target {

@@ -20,14 +20,14 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// Slots is how many letters a doorstep has room for at a time: each is a
-// look-up whenever its owner looks.
+// Slots is the number of messages that a request mailbox holds in an epoch. [Fetch]
+// does one look-up for each.
 const Slots = 4
 
 const (
-	// maxAnswers bounds what is taken from a store for one place, maxVerified
-	// how many different records of these are verified, and maxOpened how many
-	// of the newest are unsealed.
+	// maxAnswers bounds the answers of a store that are read for one slot,
+	// maxVerified the different records that are verified, and maxOpened the newest
+	// of these that are unsealed.
 	maxAnswers  = 512
 	maxVerified = 16
 	maxOpened   = 2
@@ -35,10 +35,11 @@ const (
 	recordTTL = time.Minute
 )
 
-// ErrBlocked: all places are taken by records that nothing can be put over.
-var ErrBlocked = errors.New("somebody has blocked their doorstep: try again in some hours, or ask for an invitation by another way")
+// ErrBlocked is returned by [Send] when the records in all slots of the epoch have the
+// highest sequence, so that none can be replaced.
+var ErrBlocked = errors.New("the request mailbox of the recipient is blocked: try again in two hours, or ask for an invitation")
 
-// slot is one of a doorstep.
+// slot is the key of one record of a request mailbox.
 type slot struct{ key *pointer.Key }
 
 func slotOf(owner pointer.Pointer, epoch uint64, n int) slot {
@@ -48,11 +49,11 @@ func slotOf(owner pointer.Pointer, epoch uint64, n int) slot {
 	}
 	b, err := hkdf.Key(sha256.New, owner.Bytes(), []byte("petnames/doorstep/v1"), string(info), ed25519.SeedSize)
 	if err != nil {
-		panic(err) // unreachable: the length is a fixed one
+		panic(err) // unreachable: the length is constant
 	}
 	key, err := pointer.NewKey(bytes.NewReader(b))
 	if err != nil {
-		panic(err) // unreachable: any 32 bytes are a key's
+		panic(err) // unreachable: any 32 bytes are a seed
 	}
 	return slot{key}
 }
@@ -63,17 +64,18 @@ func sealInfo(at pointer.Pointer) []byte {
 
 func sealExtra(sequence uint64) []byte { return binary.BigEndian.AppendUint64(nil, sequence) }
 
-// expiryOf is when the records of a seed end: with the last moment at which their
-// stamps are good.
+// expiryOf returns the time at which the records of an epoch expire, the end of the
+// next epoch: the stamps in them are invalid from then on.
 func expiryOf(epoch uint64) time.Time {
 	return time.Unix(int64((epoch+2)*uint64(EpochLength/time.Second)), 0).UTC()
 }
 
-// Send puts a letter onto somebody's doorstep, with the seed of now, for which
-// its stamp has to be. Errors are the store's, or [ErrBlocked].
+// Send puts a message into the request mailbox of a pointer, sealed to one of the
+// sealing keys of its card. The stamp has to be of the epoch of now. Send returns the
+// store's errors, [ErrBlocked], and an error if the message is too long or empty.
 func Send(ctx context.Context, store dht.Store, to pointer.Pointer, sealing []pointer.SealingKey, m Message, now time.Time) (dht.Receipt, error) {
 	fail := func(err error) (dht.Receipt, error) {
-		return dht.Receipt{}, fmt.Errorf("letter to %s: %w", to, err)
+		return dht.Receipt{}, fmt.Errorf("contact request to %s: %w", to, err)
 	}
 	plain, err := m.encode()
 	if err != nil {
@@ -99,13 +101,13 @@ func Send(ctx context.Context, store dht.Store, to pointer.Pointer, sealing []po
 	}
 	receipt, err := store.Put(ctx, p, rec.Bytes())
 	if err != nil {
-		return receipt, fmt.Errorf("letter to %s: %w", to, err)
+		return receipt, fmt.Errorf("contact request to %s: %w", to, err)
 	}
 	return receipt, nil
 }
 
-// chooseSlot takes the first free place from the one that the statement's hash
-// says, or else the first of them that can be written over.
+// chooseSlot returns the first free slot, starting at the one that the hash of the
+// statement selects, or else the first whose record can be replaced.
 func chooseSlot(ctx context.Context, store dht.Store, to pointer.Pointer, epoch uint64, m Message, now time.Time) (slot, uint64, error) {
 	hash := sha256.Sum256(m.Statement)
 	var slots [Slots]slot
@@ -130,8 +132,8 @@ func chooseSlot(ctx context.Context, store dht.Store, to pointer.Pointer, epoch 
 	return slot{}, 0, ErrBlocked
 }
 
-// fetchSlots gives the newest records at each place. An error is the store's, and
-// comes only when nothing at all did.
+// fetchSlots returns the newest records of each slot. It returns the errors of the
+// store only if no slot could be read.
 func fetchSlots(ctx context.Context, store dht.Store, slots []slot, now time.Time) ([][]pointer.Record, error) {
 	records, errs := make([][]pointer.Record, len(slots)), make([]error, len(slots))
 	var wg sync.WaitGroup
@@ -150,14 +152,15 @@ func fetchSlots(ctx context.Context, store dht.Store, slots []slot, now time.Tim
 	return records, errors.Join(errs...)
 }
 
-// newestRecords gives the newest records under a pointer that verify, at most maxOpened.
+// newestRecords returns the newest verified records of a pointer, at most maxOpened.
 func newestRecords(ctx context.Context, store dht.Store, p pointer.Pointer, now time.Time) ([]pointer.Record, error) {
 	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxVerified, Kept: maxOpened})
 }
 
-// Fetch gives the letters on my doorstep that are sealed to one of the keys, at
-// most 2 of each place. All that is in them is hostile: see the package's doc.
-// An error is the store's, and comes only when nothing could be looked at.
+// Fetch returns the messages in the request mailbox of the owner that are sealed to one
+// of the keys, of this epoch and the previous one, at most 2 of each slot. The messages
+// are not verified: see the package documentation. Fetch returns the errors of the
+// store only if no slot could be read.
 func Fetch(ctx context.Context, store dht.Store, owner pointer.Pointer, keys []hpke.PrivateKey, now time.Time) ([]Message, error) {
 	epoch := EpochAt(now)
 	epochs := []uint64{epoch}
@@ -172,14 +175,14 @@ func Fetch(ctx context.Context, store dht.Store, owner pointer.Pointer, keys []h
 	}
 	found, err := fetchSlots(ctx, store, slots, now)
 	if err != nil {
-		return nil, fmt.Errorf("my doorstep: %w", err)
+		return nil, fmt.Errorf("request mailbox: %w", err)
 	}
 	var messages []Message
 	for _, records := range found {
 		for _, rec := range records {
 			m, err := openMessage(keys, rec)
 			if err != nil || slices.ContainsFunc(messages, func(o Message) bool { return bytes.Equal(o.Statement, m.Statement) && bytes.Equal(o.Stamp, m.Stamp) }) {
-				continue // anybody can leave anything there
+				continue // anyone can write to the slot
 			}
 			messages = append(messages, m)
 		}
@@ -190,7 +193,7 @@ func Fetch(ctx context.Context, store dht.Store, owner pointer.Pointer, keys []h
 func openMessage(keys []hpke.PrivateKey, rec pointer.Record) (Message, error) {
 	payload := rec.Payload()
 	if len(payload) != payloadSize {
-		return Message{}, fmt.Errorf("letter of %d bytes, not %d", len(payload), payloadSize)
+		return Message{}, fmt.Errorf("payload of %d bytes, not %d", len(payload), payloadSize)
 	}
 	b, err := seal.Open(keys, sealInfo(rec.Pointer()), sealExtra(rec.Sequence()), payload)
 	if err != nil {

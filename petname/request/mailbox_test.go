@@ -22,7 +22,7 @@ import (
 
 var (
 	ctx = context.Background()
-	now = time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC) // in the middle of a seed's time
+	now = time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC) // in the middle of an epoch
 )
 
 func pointerOf(name string) pointer.Pointer {
@@ -34,7 +34,7 @@ func pointerOf(name string) pointer.Pointer {
 	return k.Pointer()
 }
 
-// owner is somebody with a door.
+// owner is a pointer with a request mailbox.
 type owner struct {
 	pointer pointer.Pointer
 	keys    []hpke.PrivateKey
@@ -75,14 +75,14 @@ func (o owner) fetch(t testing.TB, store dht.Store, at time.Time) []string {
 	return texts
 }
 
-func TestALetterIsFoundByItsOwnerForAsLongAsStampsAreGood(t *testing.T) {
+func TestMessageIsFoundByItsOwnerForAsLongAsStampsAreValid(t *testing.T) {
 	at := now
 	store := memoryStore(&at)
 	alice, bob := newOwner(t, "alice"), newOwner(t, "bob")
 	alice.send(t, store, "hello", now)
 	require.Equal(t, []string{"hello"}, alice.fetch(t, store, now))
 	require.Empty(t, bob.fetch(t, store, now))
-	// Somebody with the pointer, and without the keys.
+	// With the pointer, but without the keys.
 	messages, err := Fetch(ctx, store, alice.pointer, bob.keys, now)
 	require.NoError(t, err)
 	require.Empty(t, messages)
@@ -95,29 +95,29 @@ func TestALetterIsFoundByItsOwnerForAsLongAsStampsAreGood(t *testing.T) {
 	}
 }
 
-func TestStrangersDontWriteOverEachOtherWhileThereIsRoom(t *testing.T) {
+func TestSendersDoNotReplaceEachOtherWhileASlotIsFree(t *testing.T) {
 	at := now
 	store := memoryStore(&at)
 	alice := newOwner(t, "alice")
 	var want []string
 	for i := range Slots {
-		text := fmt.Sprint("letter ", i)
+		text := fmt.Sprint("message ", i)
 		alice.send(t, store, text, at)
 		want = append(want, text)
 	}
 	require.ElementsMatch(t, want, alice.fetch(t, store, at))
 	alice.send(t, store, "one more", at)
 	got := alice.fetch(t, store, at)
-	require.Len(t, got, Slots, "one had to give way")
+	require.Len(t, got, Slots, "one was replaced")
 	require.Contains(t, got, "one more")
-	// And the next two hours have places of their own.
+	// The next epoch has slots of its own.
 	at = at.Add(EpochLength)
 	alice.send(t, store, "later", at)
 	require.Len(t, alice.fetch(t, store, at), Slots+1)
 }
 
-// The store sees neither who wrote what, nor how much.
-func TestALetterShowsNothing(t *testing.T) {
+// A store learns neither the content nor the length of a message.
+func TestRecordShowsNothing(t *testing.T) {
 	at := now
 	alice := newOwner(t, "alice")
 	for _, text := range []string{"x", string(bytes.Repeat([]byte("hello "), MaxStatement/6))} {
@@ -142,7 +142,7 @@ func TestALetterShowsNothing(t *testing.T) {
 	}
 }
 
-// putPayload puts a record of anybody's making at a place.
+// putPayload puts a record with any payload into a slot.
 func putPayload(t testing.TB, store dht.Store, owner pointer.Pointer, at time.Time, n int, sequence uint64, payload []byte) {
 	t.Helper()
 	epoch := EpochAt(at)
@@ -153,7 +153,7 @@ func putPayload(t testing.TB, store dht.Store, owner pointer.Pointer, at time.Ti
 	require.NoError(t, err)
 }
 
-func TestGarbageOnTheDoorstepIsPassedOverAndWrittenOver(t *testing.T) {
+func TestInvalidRecordsAreSkippedAndReplaced(t *testing.T) {
 	at := now
 	store := memoryStore(&at)
 	alice := newOwner(t, "alice")
@@ -165,17 +165,17 @@ func TestGarbageOnTheDoorstepIsPassedOverAndWrittenOver(t *testing.T) {
 	require.Equal(t, []string{"hello"}, alice.fetch(t, store, now))
 }
 
-// The price of shutting a door: a few puts, every two hours.
-func TestADoorIsShutForTwoHoursByTheHighestSequence(t *testing.T) {
+// Blocking a mailbox takes a few puts in each epoch.
+func TestHighestSequenceBlocksTheMailboxForOneEpoch(t *testing.T) {
 	at := now
 	store := memoryStore(&at)
 	alice := newOwner(t, "alice")
 	for n := range Slots - 1 {
-		putPayload(t, store, alice.pointer, now, n, pointer.MaxSequence, []byte("shut"))
+		putPayload(t, store, alice.pointer, now, n, pointer.MaxSequence, []byte("blocked"))
 	}
-	alice.send(t, store, "by the last place", now)
-	require.Equal(t, []string{"by the last place"}, alice.fetch(t, store, now))
-	putPayload(t, store, alice.pointer, now, Slots-1, pointer.MaxSequence, []byte("shut"))
+	alice.send(t, store, "in the last slot", now)
+	require.Equal(t, []string{"in the last slot"}, alice.fetch(t, store, now))
+	putPayload(t, store, alice.pointer, now, Slots-1, pointer.MaxSequence, []byte("blocked"))
 	_, err := Send(ctx, store, alice.pointer, alice.sealing, message("hello"), now)
 	require.ErrorIs(t, err, ErrBlocked)
 	require.Empty(t, alice.fetch(t, store, now))
@@ -184,9 +184,9 @@ func TestADoorIsShutForTwoHoursByTheHighestSequence(t *testing.T) {
 	require.Equal(t, []string{"hello"}, alice.fetch(t, store, at))
 }
 
-// Who takes a letter up from one place, and has the places' keys as everybody
-// does, can't lay it into another, of another person or time.
-func TestALetterCannotBeMoved(t *testing.T) {
+// A message that was copied from its slot to another slot, owner or epoch, or
+// whose sequence was changed, cannot be opened.
+func TestMessageCannotBeMoved(t *testing.T) {
 	at := now
 	store := memoryStore(&at)
 	alice := newOwner(t, "alice")
@@ -206,7 +206,7 @@ func TestALetterCannotBeMoved(t *testing.T) {
 	putPayload(t, other, alice.pointer, now.Add(-EpochLength), first, taken.Sequence()+1, taken.Payload())
 	require.Empty(t, alice.fetch(t, other, now))
 
-	every := 61 // bytes of the payload: the step reaches each part of it
+	every := 61 // bytes of the payload between two changes
 	if os.Getenv("PETNAME_TEST_LONG") == "1" {
 		every = 1
 	}
@@ -218,13 +218,13 @@ func TestALetterCannotBeMoved(t *testing.T) {
 	}
 }
 
-// flood answers without end.
-type flood struct{ asked int }
+// flood is a store that yields answers without end.
+type flood struct{ answers int }
 
 func (f *flood) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		for i := 0; ; i++ {
-			f.asked++
+			f.answers++
 			if !yield(dht.Answer{Record: []byte(fmt.Sprint("garbage ", i))}, nil) {
 				return
 			}
@@ -236,14 +236,14 @@ func (f *flood) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, erro
 	return dht.Receipt{}, dht.ErrUnreachable
 }
 
-func TestAStoreThatFloodsIsLeft(t *testing.T) {
+func TestAnswersOfAStoreAreBounded(t *testing.T) {
 	store := &flood{}
 	_, err := newestRecords(ctx, store, pointerOf("alice"), now)
 	require.NoError(t, err)
-	require.LessOrEqual(t, store.asked, maxAnswers+1)
+	require.LessOrEqual(t, store.answers, maxAnswers+1)
 }
 
-func TestAStoreThatCannotBeAskedIsAnError(t *testing.T) {
+func TestUnreachableStoreIsAnError(t *testing.T) {
 	alice := newOwner(t, "alice")
 	_, err := Fetch(ctx, dht.All{failing{}}, alice.pointer, alice.keys, now)
 	require.ErrorIs(t, err, dht.ErrUnreachable)
@@ -261,7 +261,7 @@ func (failing) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error
 	return dht.Receipt{}, dht.ErrUnreachable
 }
 
-func TestWhatDoesntFitIsNotLeft(t *testing.T) {
+func TestMessageOverItsBoundsIsNotSent(t *testing.T) {
 	at := now
 	store := memoryStore(&at)
 	alice := newOwner(t, "alice")
@@ -277,9 +277,9 @@ func TestWhatDoesntFitIsNotLeft(t *testing.T) {
 	require.ErrorContains(t, err, "no key")
 }
 
-// All messages have the same size. A message of another size is ignored, even
+// All payloads have the same size. A payload of another size is ignored, even
 // if it is sealed to the owner.
-func TestAMessageOfAnotherSizeIsIgnored(t *testing.T) {
+func TestPayloadOfAnotherSizeIsIgnored(t *testing.T) {
 	at := now
 	alice := newOwner(t, "alice")
 	key, err := seal.Pick(alice.sealing)
@@ -297,7 +297,7 @@ func TestAMessageOfAnotherSizeIsIgnored(t *testing.T) {
 }
 
 // A message has one encoding and one version, and it is within its bounds.
-func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
+func TestMessageHasOneEncoding(t *testing.T) {
 	good, err := message("hello").encode()
 	require.NoError(t, err)
 	require.Equal(t, append([]byte{0x83, 1, 0x45}, "stamp\x45hello"...), good)
@@ -348,17 +348,17 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
-func TestACardSaysWhatADoorstepAsksFor(t *testing.T) {
+func TestCardStatesTheRequiredSolutions(t *testing.T) {
 	for advertised, want := range map[int]int{0: DefaultSolutions, 1: 1, MaxSolutions: MaxSolutions} {
-		solutions, accepts := FromCard(pointer.Card{Links: []pointer.CardLink{{Rel: "other", Target: "3"}, CardLink(advertised)}})
+		solutions, accepts := RequiredSolutions(pointer.Card{Links: []pointer.CardLink{{Rel: "other", Target: "3"}, CardLink(advertised)}})
 		require.True(t, accepts)
 		require.Equal(t, want, solutions)
 	}
-	// A card is its owner's to fill, and my processor isn't.
+	// A card cannot demand any amount of work from a sender.
 	for _, target := range []string{"", "0", "-1", "65", "1000000000000000000000", "08", "+8", "8 ", "eight"} {
-		_, accepts := FromCard(pointer.Card{Links: []pointer.CardLink{{Rel: cardRel, Target: target}}})
+		_, accepts := RequiredSolutions(pointer.Card{Links: []pointer.CardLink{{Rel: cardRel, Target: target}}})
 		require.False(t, accepts, target)
 	}
-	_, accepts := FromCard(pointer.Card{})
+	_, accepts := RequiredSolutions(pointer.Card{})
 	require.False(t, accepts)
 }

@@ -7,20 +7,20 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// Message is what is left on a doorstep.
+// Message is a contact request as it lies in a request mailbox.
 type Message struct {
-	Stamp     []byte // of package postage
-	Statement []byte // signed, of package introduce; at most MaxStatement
+	Stamp     []byte // from MakeStamp; at most MaxStamp bytes
+	Statement []byte // a signed statement of package introduce; at most MaxStatement bytes
 }
 
 const (
 	messageVersion = 1
 
-	// payloadSize is that of every letter: its length tells nothing.
+	// payloadSize is the size of every payload, so that it does not show the length.
 	payloadSize = 4096
 )
 
-// MaxStatement bounds a statement, in bytes: it always fits beside a stamp.
+// MaxStatement bounds a statement, in bytes. A statement fits beside any stamp.
 const MaxStatement = payloadSize - seal.HeadSize - (1088 + 32) - 16 - 2 - (1 + 1 + 3 + 3) - MaxStamp
 
 type wireMessage struct {
@@ -32,7 +32,7 @@ type wireMessage struct {
 
 func (m Message) check() error {
 	if len(m.Stamp) == 0 || len(m.Stamp) > MaxStamp || len(m.Statement) == 0 || len(m.Statement) > MaxStatement {
-		return fmt.Errorf("letter with a stamp of %d bytes and a statement of %d: at most %d and %d fit",
+		return fmt.Errorf("contact request with a stamp of %d bytes and a statement of %d: at most %d and %d fit",
 			len(m.Stamp), len(m.Statement), MaxStamp, MaxStatement)
 	}
 	return nil
@@ -48,10 +48,10 @@ func (m Message) encode() ([]byte, error) {
 func decodeMessage(b []byte) (Message, error) {
 	var w wireMessage
 	if err := canonical.Unmarshal(b, &w, canonical.Bounds{}); err != nil {
-		return Message{}, fmt.Errorf("letter %w", err)
+		return Message{}, fmt.Errorf("contact request %w", err)
 	}
 	if w.Version != messageVersion {
-		return Message{}, fmt.Errorf("letter is of version %d, and this program knows %d", w.Version, messageVersion)
+		return Message{}, fmt.Errorf("contact request is of version %d, and this program knows %d", w.Version, messageVersion)
 	}
 	m := Message{Stamp: w.Stamp, Statement: w.Statement}
 	return m, m.check()

@@ -12,9 +12,8 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical/canonicaltest"
 )
 
-// The set-up of this package's codec before package canonical, and its checks of
-// the encoding, word for word: what was accepted then decides what is accepted
-// now. The tests below hold package canonical to it.
+// The codec of this package before package canonical, unchanged. The tests below
+// require that package canonical accepts the same input.
 var (
 	messageReferenceEncoder = func() cbor.EncMode {
 		mode, err := cbor.CoreDetEncOptions().EncMode()
@@ -39,13 +38,13 @@ var (
 func referenceDecodeMessage(b []byte) (Message, error) {
 	var w wireMessage
 	if err := messageReferenceDecoder.Unmarshal(b, &w); err != nil {
-		return Message{}, errors.New("letter is not the CBOR that it should be") // err repeats hostile text
+		return Message{}, errors.New("contact request is not the CBOR that it should be") // err repeats untrusted text
 	}
 	if again, err := messageReferenceEncoder.Marshal(w); err != nil || !bytes.Equal(again, b) {
-		return Message{}, errors.New("letter is not in its canonical encoding")
+		return Message{}, errors.New("contact request is not in its canonical encoding")
 	}
 	if w.Version != messageVersion {
-		return Message{}, fmt.Errorf("letter is of version %d, and this program knows %d", w.Version, messageVersion)
+		return Message{}, fmt.Errorf("contact request is of version %d, and this program knows %d", w.Version, messageVersion)
 	}
 	m := Message{Stamp: w.Stamp, Statement: w.Statement}
 	return m, m.check()
@@ -71,7 +70,7 @@ func messageCodecSeeds(t testing.TB) [][]byte {
 	return [][]byte{good, {0x83, 1, 0x41, 1, 0x41, 2}, encoded(t, make([]byte, MaxStamp), make([]byte, 300))}
 }
 
-// What is accepted, and what is written, is what it was before.
+// The accepted input and the encoding are the same as before.
 func TestMessageCodecAgreesWithReference(t *testing.T) {
 	canonicaltest.CheckVariants(t, messageCodecSeeds(t), messageCodecsAgree)
 }

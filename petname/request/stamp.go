@@ -13,15 +13,16 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// ErrInvalidStamp: a stamp that is none, or doesn't pay for the letter that it is on.
-var ErrInvalidStamp = errors.New("stamp does not pay for the letter")
+// ErrInvalidStamp is returned for bytes that are no stamp, and for a stamp that does
+// not satisfy the challenge and the difficulty.
+var ErrInvalidStamp = errors.New("stamp does not verify")
 
 // MaxStamp bounds a stamp, in bytes.
 const MaxStamp = 1 + 1 + 9 + 2 + 9*MaxSolutions
 
 const stampVersion = 1
 
-// Argon2id's parameters.
+// Parameters of Argon2id.
 const (
 	argonPasses = 3
 	argonMemory = 1 << 10 // KiB
@@ -36,19 +37,19 @@ type wireStamp struct {
 	Solutions []uint64
 }
 
-// decodeStamp reads a stamp, in the one encoding that it has.
+// decodeStamp decodes a stamp. Other encodings than the canonical one are errors.
 func decodeStamp(b []byte) (wireStamp, error) {
 	var w wireStamp
 	if err := canonical.Unmarshal(b, &w, canonical.Bounds{Size: MaxStamp, Elements: MaxSolutions}); err != nil {
 		return wireStamp{}, fmt.Errorf("%w: it %v", ErrInvalidStamp, err)
 	}
 	if w.Version != stampVersion || len(w.Solutions) == 0 || len(w.Solutions) > MaxSolutions {
-		return wireStamp{}, fmt.Errorf("%w: it is of version %d, with %d answers", ErrInvalidStamp, w.Version, len(w.Solutions))
+		return wireStamp{}, fmt.Errorf("%w: it is of version %d, with %d solutions", ErrInvalidStamp, w.Version, len(w.Solutions))
 	}
 	return w, nil
 }
 
-// hashFunc is the hash of an answer to a puzzle.
+// hashFunc is the hash of a solution at an index; argon2id, or a faster one in tests.
 type hashFunc func(salt [32]byte, index int, solution uint64) [argonSize]byte
 
 func argon2id(salt [32]byte, index int, solution uint64) [argonSize]byte {
@@ -57,21 +58,22 @@ func argon2id(salt [32]byte, index int, solution uint64) [argonSize]byte {
 	return [argonSize]byte(argon2.IDKey(password, salt[:], argonPasses, argonMemory, argonLanes, argonSize))
 }
 
-// leadingZeros counts the zero bits that a hash begins with, as far as they count.
+// leadingZeros counts the leading zero bits of a hash, up to 64.
 func leadingZeros(h [argonSize]byte) int { return bits.LeadingZeros64(binary.BigEndian.Uint64(h[:])) }
 
-// Progress is told how many of a stamp's puzzles are answered, after each.
+// Progress is called after each solution, with the number of solutions that were
+// found and the number that are required.
 type Progress func(solved, of int)
 
-// MakeStamp does the work for a letter, on one processor, and gives the stamp. A nil
-// progress is told nothing. Make stops with the context: beside its error is the
-// stamp as far as it got, nil or for [ResumeStamp].
+// MakeStamp computes a stamp for a challenge, in the epoch of now, on one processor.
+// progress may be nil. When ctx is done, MakeStamp returns its error and the partial
+// stamp for [ResumeStamp], which is nil if it has no solution yet.
 func MakeStamp(ctx context.Context, c Challenge, difficulty Difficulty, now time.Time, progress Progress) ([]byte, error) {
 	return ResumeStamp(ctx, nil, c, difficulty, now, progress)
 }
 
-// ResumeStamp is Make that goes on with a stamp for the same letter which Make or
-// ResumeStamp began. What was begun for another seed is begun anew.
+// ResumeStamp is MakeStamp that continues a partial stamp for the same challenge. It
+// starts again if the partial stamp is of another epoch.
 func ResumeStamp(ctx context.Context, partial []byte, c Challenge, difficulty Difficulty, now time.Time, progress Progress) ([]byte, error) {
 	return computeStamp(ctx, partial, c, difficulty, EpochAt(now), progress, argon2id)
 }
@@ -102,7 +104,7 @@ func computeStamp(ctx context.Context, partial []byte, c Challenge, difficulty D
 	return canonical.Marshal(w)
 }
 
-// partial is a stamp that isn't ready; nil: nothing was answered yet.
+// encodePartial returns an incomplete stamp; nil if it has no solution yet.
 func (w wireStamp) encodePartial() []byte {
 	if len(w.Solutions) == 0 {
 		return nil

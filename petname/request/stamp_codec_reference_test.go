@@ -12,9 +12,8 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical/canonicaltest"
 )
 
-// The set-up of this package's codec before package canonical, and its checks of
-// the encoding, word for word: what was accepted then decides what is accepted
-// now. The tests below hold package canonical to it.
+// The codec of this package before package canonical, unchanged. The tests below
+// require that package canonical accepts the same input.
 var (
 	stampReferenceEncoder = func() cbor.EncMode {
 		mode, err := cbor.CoreDetEncOptions().EncMode()
@@ -49,7 +48,7 @@ func referenceDecodeStamp(b []byte) (wireStamp, error) {
 		return wireStamp{}, fmt.Errorf("%w: it is not in its canonical encoding", ErrInvalidStamp)
 	}
 	if w.Version != stampVersion || len(w.Solutions) == 0 || len(w.Solutions) > MaxSolutions {
-		return wireStamp{}, fmt.Errorf("%w: it is of version %d, with %d answers", ErrInvalidStamp, w.Version, len(w.Solutions))
+		return wireStamp{}, fmt.Errorf("%w: it is of version %d, with %d solutions", ErrInvalidStamp, w.Version, len(w.Solutions))
 	}
 	return w, nil
 }
@@ -81,7 +80,7 @@ func stampCodecSeeds(t testing.TB) [][]byte {
 	return [][]byte{quickStamp(t, testChallenge, testDifficulty, now), most, longest, {0x83, 1, 0x18, 0x18, 0x81, 0}}
 }
 
-// What is accepted, and what is written, is what it was before.
+// The accepted input and the encoding are the same as before.
 func TestStampCodecAgreesWithReference(t *testing.T) {
 	canonicaltest.CheckVariants(t, stampCodecSeeds(t), stampCodecsAgree)
 }

@@ -19,10 +19,11 @@ import (
 
 var testChallenge = Challenge{To: pointerOf("alice"), From: pointerOf("sam"), Statement: sha256.Sum256([]byte("hello"))}
 
-// testDifficulty is one that tests can pay.
+// testDifficulty is low, so that tests are fast.
 var testDifficulty = Difficulty{Solutions: 4, Bits: 3}
 
-// sha256Hash stands in for Argon2id where only what is hashed, and how often, counts.
+// sha256Hash replaces Argon2id in tests that depend on the input and the number of
+// hashes alone.
 func sha256Hash(salt [32]byte, index int, solution uint64) [argonSize]byte {
 	b := binary.BigEndian.AppendUint32(salt[:], uint32(index))
 	return sha256.Sum256(binary.BigEndian.AppendUint64(b, solution))
@@ -35,7 +36,7 @@ func quickStamp(t testing.TB, c Challenge, difficulty Difficulty, at time.Time) 
 	return stamp
 }
 
-// clock is what the verifier is told.
+// clock is the clock of a verifier.
 type clock struct{ now time.Time }
 
 func quickVerifier() (*Verifier, *clock) {
@@ -45,7 +46,7 @@ func quickVerifier() (*Verifier, *clock) {
 	return v, c
 }
 
-func TestAStampThatWasMadePaysOnce(t *testing.T) {
+func TestStampIsAcceptedOnce(t *testing.T) {
 	calls := 0
 	stamp, err := MakeStamp(context.Background(), testChallenge, testDifficulty, now, func(solved, of int) {
 		calls++
@@ -60,25 +61,25 @@ func TestAStampThatWasMadePaysOnce(t *testing.T) {
 	require.EqualValues(t, testDifficulty.Solutions, v.Hashes(), "what is replayed is not hashed")
 }
 
-// A stamp of another version of this program is read, and made, the same.
-func TestTheFormatIsFixed(t *testing.T) {
+// Other versions of this program read and compute the same stamp.
+func TestStampFormatIsFixed(t *testing.T) {
 	stamp, err := MakeStamp(context.Background(), testChallenge, testDifficulty, now, nil)
 	require.NoError(t, err)
 	require.Equal(t, "83011a0003c1928406090d01", hex.EncodeToString(stamp))
 }
 
-func TestWorkStopsWithItsContext(t *testing.T) {
+func TestMakeStampStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	_, err := MakeStamp(ctx, testChallenge, Difficulty{Solutions: 2, Bits: 1}, now, func(int, int) { cancel() })
 	if err == nil {
-		// The second puzzle was answered by the first number.
+		// The first number was a solution at index 1.
 		_, err = MakeStamp(ctx, testChallenge, Difficulty{Solutions: MaxSolutions, Bits: 1}, now, nil)
 	}
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// However often it is interrupted, the work gets done, and none of it twice.
-func TestInterruptedWorkGoesOn(t *testing.T) {
+// Work that is interrupted any number of times is finished, and none is repeated.
+func TestInterruptedWorkIsResumed(t *testing.T) {
 	var stamp []byte
 	hashes, rounds := 0, 0
 	for done := false; !done; rounds++ {
@@ -106,7 +107,7 @@ func TestInterruptedWorkGoesOn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, want, stamp)
 	require.Equal(t, whole, hashes)
-	// What is begun for another seed, or is garbage, is begun anew.
+	// Work for another epoch, and garbage, is started again.
 	for _, partial := range [][]byte{quickStamp(t, testChallenge, Difficulty{Solutions: 3}, now.Add(-EpochLength)), []byte("garbage")} {
 		again, err := computeStamp(context.Background(), partial, testChallenge, Difficulty{}, EpochAt(now), nil, sha256Hash)
 		require.NoError(t, err)
@@ -114,7 +115,7 @@ func TestInterruptedWorkGoesOn(t *testing.T) {
 	}
 }
 
-func TestPricesAreBounded(t *testing.T) {
+func TestDifficultyIsBounded(t *testing.T) {
 	for _, p := range []Difficulty{{-1, 1}, {1, -1}, {MaxSolutions + 1, 1}, {1, MaxBits + 1}} {
 		_, err := MakeStamp(context.Background(), testChallenge, p, now, nil)
 		require.Error(t, err, p)
@@ -122,8 +123,8 @@ func TestPricesAreBounded(t *testing.T) {
 	}
 }
 
-// What a stamp is for is all of its letter, and its time: none can be moved.
-func TestAStampIsForOneLetterAndTime(t *testing.T) {
+// A stamp is bound to all parts of its challenge, and to its epoch.
+func TestStampIsBoundToItsChallengeAndEpoch(t *testing.T) {
 	v, c := quickVerifier()
 	stamp := quickStamp(t, testChallenge, Difficulty{}, now)
 	for name, change := range map[string]func(*Challenge){
@@ -136,7 +137,7 @@ func TestAStampIsForOneLetterAndTime(t *testing.T) {
 		change(&c)
 		require.ErrorIs(t, v.Verify(stamp, c, Difficulty{}), ErrInvalidStamp, name)
 	}
-	// The same answers, dated anew.
+	// The same solutions with another epoch.
 	w, err := decodeStamp(stamp)
 	require.NoError(t, err)
 	w.Epoch++
@@ -148,9 +149,9 @@ func TestAStampIsForOneLetterAndTime(t *testing.T) {
 	require.NoError(t, v.Verify(stamp, testChallenge, Difficulty{}))
 }
 
-// Work that was done ahead can't be used before its time, nor old work after
-// it; neither costs a hash.
-func TestAStampIsGoodDuringItsSeedAndTheNext(t *testing.T) {
+// A stamp of a later epoch is not valid before that epoch, and an old one not after
+// the next; neither costs a hash.
+func TestStampIsValidInItsEpochAndTheNext(t *testing.T) {
 	v, c := quickVerifier()
 	for hours, want := range map[int]error{-48: ErrWrongEpoch, -4: ErrWrongEpoch, 2: ErrWrongEpoch, 720: ErrWrongEpoch} {
 		stamp := quickStamp(t, testChallenge, testDifficulty, now.Add(time.Duration(hours)*time.Hour))
@@ -166,17 +167,16 @@ func TestAStampIsGoodDuringItsSeedAndTheNext(t *testing.T) {
 	require.ErrorIs(t, v.Verify(ahead, testChallenge, testDifficulty), ErrWrongEpoch)
 }
 
-// A stamp is valid during its seed and the next one, and only once in that
-// time. The verifier forgets it only after that time, and not when the seed
-// changes.
-func TestAStampIsNotValidAgainAfterTheSeedChanged(t *testing.T) {
+// A stamp is valid in its epoch and the next one, and only once in that time. The
+// verifier forgets it after that time, and not when the epoch changes.
+func TestStampIsNotValidAgainAfterTheEpochChanged(t *testing.T) {
 	v, c := quickVerifier()
 	stamp := quickStamp(t, testChallenge, testDifficulty, now)
 	require.NoError(t, v.Verify(stamp, testChallenge, testDifficulty))
 	hashes := v.Hashes()
 	c.now = now.Add(EpochLength)
 	require.Equal(t, EpochAt(now)+1, EpochAt(c.now))
-	fresh := testChallenge // a stamp for another message makes the verifier search its memory
+	fresh := testChallenge // a stamp for another message makes the verifier search its caches
 	fresh.Statement[0] ^= 1
 	require.NoError(t, v.Verify(quickStamp(t, fresh, testDifficulty, c.now), fresh, testDifficulty))
 	require.ErrorIs(t, v.Verify(stamp, testChallenge, testDifficulty), ErrStampUsed)
@@ -184,12 +184,12 @@ func TestAStampIsNotValidAgainAfterTheSeedChanged(t *testing.T) {
 	c.now = now.Add(2 * EpochLength)
 	require.ErrorIs(t, v.Verify(stamp, testChallenge, testDifficulty), ErrWrongEpoch)
 
-	// A stamp for the same message with the next seed is new work.
+	// A stamp for the same message in the next epoch is new work.
 	require.NoError(t, v.Verify(quickStamp(t, testChallenge, testDifficulty, c.now), testChallenge, testDifficulty))
 }
 
-// One stamp doesn't make two, and its answers don't answer for each other.
-func TestAStampCannotBeSplit(t *testing.T) {
+// One stamp cannot be split into two, and a solution is valid at its index alone.
+func TestStampCannotBeSplit(t *testing.T) {
 	v, _ := quickVerifier()
 	w, err := decodeStamp(quickStamp(t, testChallenge, Difficulty{}, now))
 	require.NoError(t, err)
@@ -202,12 +202,12 @@ func TestAStampCannotBeSplit(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorIs(t, v.Verify(stamp, testChallenge, Difficulty{}), ErrInvalidStamp, name)
 	}
-	require.Zero(t, v.Hashes(), "too few answers are refused unhashed")
-	// Even where half is enough, the second half answers other puzzles.
+	require.Zero(t, v.Hashes(), "too few solutions are refused unhashed")
+	// Even where half is enough, the second half has other indices.
 	stamp, err := canonical.Marshal(wireStamp{Version: stampVersion, Epoch: w.Epoch, Solutions: w.Solutions[half.Solutions:]})
 	require.NoError(t, err)
 	require.ErrorIs(t, v.Verify(stamp, testChallenge, half), ErrInvalidStamp)
-	// One answer, over and over.
+	// One solution, repeated.
 	for i := range w.Solutions {
 		w.Solutions[i] = w.Solutions[0]
 	}
@@ -216,9 +216,8 @@ func TestAStampCannotBeSplit(t *testing.T) {
 	require.ErrorIs(t, v.Verify(stamp, testChallenge, Difficulty{}), ErrInvalidStamp)
 }
 
-// A stamp that was good makes no second one by what is behind the answers that
-// count.
-func TestMoreAnswersMakeNoNewStamp(t *testing.T) {
+// Solutions beyond those required do not make an accepted stamp a new one.
+func TestMoreSolutionsMakeNoNewStamp(t *testing.T) {
 	v, _ := quickVerifier()
 	w, err := decodeStamp(quickStamp(t, testChallenge, Difficulty{Solutions: 6, Bits: 3}, now))
 	require.NoError(t, err)
@@ -226,7 +225,7 @@ func TestMoreAnswersMakeNoNewStamp(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, v.Verify(long, testChallenge, testDifficulty))
 	hashes := v.Hashes()
-	require.EqualValues(t, testDifficulty.Solutions, hashes, "only what is asked for is hashed")
+	require.EqualValues(t, testDifficulty.Solutions, hashes, "only the required solutions are hashed")
 	w.Solutions[5]++
 	long, err = canonical.Marshal(w)
 	require.NoError(t, err)
@@ -235,11 +234,11 @@ func TestMoreAnswersMakeNoNewStamp(t *testing.T) {
 	require.Equal(t, hashes, v.Hashes())
 }
 
-func TestAFloodOfGarbageIsHashedAtTheRateOnly(t *testing.T) {
+func TestInvalidStampsAreHashedAtTheRateOnly(t *testing.T) {
 	v, c := quickVerifier()
 	w, err := decodeStamp(quickStamp(t, testChallenge, Difficulty{}, now))
 	require.NoError(t, err)
-	garbage := func(n int) []byte { // of the right form and time; none like another
+	garbage := func(n int) []byte { // well-formed, of this epoch, and all different
 		for i := range w.Solutions {
 			w.Solutions[i] = math.MaxUint32 + uint64(n)
 		}
@@ -250,8 +249,8 @@ func TestAFloodOfGarbageIsHashedAtTheRateOnly(t *testing.T) {
 	for n := range 10_000 {
 		require.Error(t, v.Verify(garbage(n), testChallenge, Difficulty{}))
 	}
-	// All at one moment: Rate of them, and one hash each, but for those whose
-	// made-up answer is right by chance.
+	// All at one moment: VerifyRate stamps, with one hash each, except those whose
+	// invented solution is valid by chance.
 	require.LessOrEqual(t, v.Hashes(), uint64(VerifyRate*2))
 	require.GreaterOrEqual(t, v.Hashes(), uint64(VerifyRate))
 	first := v.Hashes()
@@ -262,13 +261,13 @@ func TestAFloodOfGarbageIsHashedAtTheRateOnly(t *testing.T) {
 		}
 	}
 	require.LessOrEqual(t, v.Hashes()-first, uint64(10*VerifyRate*2))
-	// The honest one comes through as soon as there is time.
+	// The valid stamp is accepted as soon as a token is available.
 	c.now = c.now.Add(time.Second)
 	require.NoError(t, v.Verify(quickStamp(t, testChallenge, Difficulty{}, now), testChallenge, Difficulty{}))
 }
 
-// Garbage that was found out is not hashed again, nor what is malformed at all.
-func TestGarbageIsRefusedBeforeHashing(t *testing.T) {
+// A stamp that was rejected is not hashed again, and a malformed one never.
+func TestMalformedStampIsRefusedBeforeHashing(t *testing.T) {
 	v, c := quickVerifier()
 	good := quickStamp(t, testChallenge, testDifficulty, now)
 	w, err := decodeStamp(good)
@@ -299,7 +298,7 @@ func TestGarbageIsRefusedBeforeHashing(t *testing.T) {
 
 // A stamp has one encoding: another encoding would be a second stamp for the
 // same work.
-func TestAnotherEncodingOfAStampIsRefused(t *testing.T) {
+func TestStampHasOneEncoding(t *testing.T) {
 	v, _ := quickVerifier()
 	good := quickStamp(t, testChallenge, testDifficulty, now)
 	require.Equal(t, []byte{0x83, stampVersion, 0x1a}, good[:3])
@@ -308,14 +307,14 @@ func TestAnotherEncodingOfAStampIsRefused(t *testing.T) {
 	for why, bad := range map[string][]byte{
 		"a head in two bytes":    append([]byte{0x98, 3}, good[1:]...),
 		"a version in two bytes": append([]byte{0x83, 0x18}, good[1:]...),
-		"a seed in nine bytes":   append(append([]byte{0x83, 1, 0x1b, 0, 0, 0, 0}, good[3:7]...), solutions...),
-		"answers' head longer":   append(append(bytes.Clone(good[:7]), 0x98, byte(testDifficulty.Solutions)), solutions[1:]...),
+		"an epoch in nine bytes":   append(append([]byte{0x83, 1, 0x1b, 0, 0, 0, 0}, good[3:7]...), solutions...),
+		"solutions' head longer":   append(append(bytes.Clone(good[:7]), 0x98, byte(testDifficulty.Solutions)), solutions[1:]...),
 		"an open end":            append(append([]byte{0x9f}, good[1:]...), 0xff),
 		"one more":               append(append([]byte{0x84}, good[1:]...), 0),
 		"a tag":                  append([]byte{0xc6}, good...),
 		"more behind it":         append(bytes.Clone(good), 0),
 		"another version":        append([]byte{0x83, 2}, good[2:]...),
-		"no answers":             append(bytes.Clone(good[:7]), 0x80),
+		"no solutions":             append(bytes.Clone(good[:7]), 0x80),
 	} {
 		require.ErrorIs(t, v.Verify(bad, testChallenge, testDifficulty), ErrInvalidStamp, why)
 	}
@@ -332,19 +331,18 @@ func TestAnotherEncodingOfAStampIsRefused(t *testing.T) {
 	require.NoError(t, v.Verify(good, testChallenge, testDifficulty))
 }
 
-// A stamp is remembered as wrong for one price. It may still be sufficient for
-// a lower price.
-func TestAStampBelowOnePriceMayPayAnother(t *testing.T) {
+// A stamp is remembered as invalid for one difficulty. It may be valid for a
+// lower one.
+func TestStampBelowOneDifficultyMaySatisfyAnother(t *testing.T) {
 	v, _ := quickVerifier()
 	stamp := quickStamp(t, testChallenge, testDifficulty, now)
-	dear := Difficulty{Solutions: testDifficulty.Solutions, Bits: MaxBits}
-	require.ErrorIs(t, v.Verify(stamp, testChallenge, dear), ErrInvalidStamp)
+	hard := Difficulty{Solutions: testDifficulty.Solutions, Bits: MaxBits}
+	require.ErrorIs(t, v.Verify(stamp, testChallenge, hard), ErrInvalidStamp)
 	require.NoError(t, v.Verify(stamp, testChallenge, testDifficulty))
 }
 
-// Whatever comes, what is remembered is bounded; and nothing that was good is
-// forgotten while it could be used again.
-func TestMemoryIsBoundedAndForgetsNothingThatIsStillGood(t *testing.T) {
+// The caches are bounded, and an accepted stamp stays in them while it is valid.
+func TestCachesAreBoundedAndDropNoValidStamp(t *testing.T) {
 	v, c := quickVerifier()
 	one := Difficulty{Solutions: 1, Bits: 1}
 	challenge := func(n int) Challenge {
@@ -358,7 +356,7 @@ func TestMemoryIsBoundedAndForgetsNothingThatIsStillGood(t *testing.T) {
 		stamps[n] = quickStamp(t, challenge(n), one, c.now)
 		require.NoError(t, v.Verify(stamps[n], challenge(n), one))
 	}
-	require.Equal(t, EpochAt(now), EpochAt(c.now), "all in one seed")
+	require.Equal(t, EpochAt(now), EpochAt(c.now), "all in one epoch")
 	c.now = c.now.Add(time.Second)
 	require.ErrorIs(t, v.Verify(quickStamp(t, challenge(-1), one, c.now), challenge(-1), one), ErrBusy)
 	for n, stamp := range stamps {
@@ -368,7 +366,7 @@ func TestMemoryIsBoundedAndForgetsNothingThatIsStillGood(t *testing.T) {
 	require.NoError(t, v.Verify(quickStamp(t, challenge(-1), one, c.now), challenge(-1), one))
 	require.Len(t, v.accepted, 1)
 
-	for n := range 2 * maxCached { // those that are wrong
+	for n := range 2 * maxCached { // invalid stamps
 		c.now = c.now.Add(100 * time.Millisecond)
 		stamp, err := canonical.Marshal(wireStamp{Version: stampVersion, Epoch: EpochAt(c.now), Solutions: []uint64{uint64(n) << 20}})
 		require.NoError(t, err)
@@ -378,8 +376,8 @@ func TestMemoryIsBoundedAndForgetsNothingThatIsStillGood(t *testing.T) {
 	require.LessOrEqual(t, len(v.accepted), maxCached)
 }
 
-// However the clock goes, no second sees more than Rate beside those saved up.
-func TestTheRateHoldsWhateverTheClockDoes(t *testing.T) {
+// Whatever the clock does, no second has more than VerifyRate stamps, and one burst.
+func TestRateHoldsWhateverTheClockDoes(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v, c := quickVerifier()
 		taken, forward := 0, time.Duration(0)
@@ -388,7 +386,7 @@ func TestTheRateHoldsWhateverTheClockDoes(t *testing.T) {
 			if c.now = c.now.Add(by); by > 0 {
 				forward += by
 			} else {
-				forward += time.Second // a jump back gives at most what a rest does
+				forward += time.Second // setting the clock back adds at most one burst
 			}
 			for range rapid.IntRange(0, 15).Draw(t, "tries") {
 				if v.allow(c.now) {
@@ -423,8 +421,7 @@ func FuzzStamp(f *testing.F) {
 	})
 }
 
-// Both sides of the work, in one run: what a stamp costs who makes it, and who
-// checks it.
+// Both sides of the work in one run: the cost to make a stamp, and to verify it.
 func BenchmarkStamp(b *testing.B) {
 	salt := testChallenge.salt(EpochAt(now))
 	b.Run("hash", func(b *testing.B) {
