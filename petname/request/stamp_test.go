@@ -307,14 +307,14 @@ func TestStampHasOneEncoding(t *testing.T) {
 	for why, bad := range map[string][]byte{
 		"a head in two bytes":    append([]byte{0x98, 3}, good[1:]...),
 		"a version in two bytes": append([]byte{0x83, 0x18}, good[1:]...),
-		"an epoch in nine bytes":   append(append([]byte{0x83, 1, 0x1b, 0, 0, 0, 0}, good[3:7]...), solutions...),
-		"solutions' head longer":   append(append(bytes.Clone(good[:7]), 0x98, byte(testDifficulty.Solutions)), solutions[1:]...),
+		"an epoch in nine bytes": append(append([]byte{0x83, 1, 0x1b, 0, 0, 0, 0}, good[3:7]...), solutions...),
+		"solutions' head longer": append(append(bytes.Clone(good[:7]), 0x98, byte(testDifficulty.Solutions)), solutions[1:]...),
 		"an open end":            append(append([]byte{0x9f}, good[1:]...), 0xff),
 		"one more":               append(append([]byte{0x84}, good[1:]...), 0),
 		"a tag":                  append([]byte{0xc6}, good...),
 		"more behind it":         append(bytes.Clone(good), 0),
 		"another version":        append([]byte{0x83, 2}, good[2:]...),
-		"no solutions":             append(bytes.Clone(good[:7]), 0x80),
+		"no solutions":           append(bytes.Clone(good[:7]), 0x80),
 	} {
 		require.ErrorIs(t, v.Verify(bad, testChallenge, testDifficulty), ErrInvalidStamp, why)
 	}
