@@ -86,7 +86,7 @@ func openAs(kind Kind, b []byte, at time.Time) error {
 
 // The bytes of each kind do not change. The golden bytes, of fixed keys and a
 // fixed id, equal the encoding of the fields above and of the package.
-func TestStatementsKeepTheirWireFormat(t *testing.T) {
+func TestWireFormatIsFixed(t *testing.T) {
 	text, err := os.ReadFile("testdata/statements.hex")
 	require.NoError(t, err)
 	golden := map[string][]byte{}
@@ -269,7 +269,7 @@ func TestSignedStatementsThatBreakARuleAreRefused(t *testing.T) {
 func TestStatementsAreRefusedFromOneByteOverTheLimit(t *testing.T) {
 	padded := func(padding int) []byte {
 		edges := map[string]any{}
-		for i := range MaxEdges {
+		for i := range maxEdges {
 			label := fmt.Sprintf("%02d", i) + strings.Repeat("x", min(62, padding))
 			padding -= len(label) - 2
 			edges[label] = []any{bob.Pointer().Bytes(), commitment(dave).Bytes()}
@@ -278,10 +278,10 @@ func TestStatementsAreRefusedFromOneByteOverTheLimit(t *testing.T) {
 		return honest(t)[KindEdges].with(11, edges).statement(t, alice)
 	}
 	padding := 2000
-	for len(padded(padding)) < MaxStatement {
-		padding += max(1, (MaxStatement-len(padded(padding)))/2) // the head of a longer label may be longer
+	for len(padded(padding)) < maxStatement {
+		padding += max(1, (maxStatement-len(padded(padding)))/2) // the head of a longer label may be longer
 	}
-	require.Len(t, padded(padding), MaxStatement)
+	require.Len(t, padded(padding), maxStatement)
 	require.NoError(t, openAs(KindEdges, padded(padding), now))
 	require.ErrorIs(t, openAs(KindEdges, padded(padding+1), now), ErrInvalid)
 	_, err := kindOf(padded(padding))
@@ -361,7 +361,7 @@ func TestStatementsHaveOneEncoding(t *testing.T) {
 		// An empty value is absent: a field with an empty value is another
 		// encoding.
 		for key, empty := range map[int]any{3: []byte{}, 5: []byte{}, 6: []byte{}, 7: []byte{}, 8: "", 9: "", 10: 0, 11: map[string]any{}, 12: 0, 13: []byte{}, 14: []byte{}} {
-			if _, there := f[key]; there {
+			if _, present := f[key]; present {
 				continue
 			}
 			signature := f.with(15, sign(t, signers[kind], append([]byte("petnames/statement/v1\x00"), encodeCanonical(t, f)...)))
@@ -375,7 +375,7 @@ func TestStatementsHaveOneEncoding(t *testing.T) {
 
 // A contradiction concerns one key of one introduction. A denial that names the
 // introduction by its hash, but another key, is no contradiction.
-func TestADenialOfAnotherKeyIsNoContradiction(t *testing.T) {
+func TestDenialOfAnotherKeyIsNoContradiction(t *testing.T) {
 	lie := signed(t, introduction())
 	hash := Hash(lie)
 	f := honest(t)[KindDenial].with(13, hash[:])
@@ -385,28 +385,28 @@ func TestADenialOfAnotherKeyIsNoContradiction(t *testing.T) {
 	require.ErrorIs(t, err, ErrInvalid)
 }
 
-// lyingSigner shows one key and signs by another method.
-type lyingSigner struct {
+// wrongSigner has the public key of one key and signs with a function.
+type wrongSigner struct {
 	*pointer.Key
 	signature []byte
 }
 
-func (s lyingSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+func (s wrongSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return s.signature, nil
 }
 
 // If a foreign signer (an agent, hardware) returns a wrong signature or none,
 // Sign returns no statement.
-func TestTheSignatureOfASignerIsVerified(t *testing.T) {
+func TestSignatureOfAForeignSignerIsVerified(t *testing.T) {
 	for name, signature := range map[string][]byte{"nothing": nil, "zeroes": make([]byte, 64)} {
-		lying := lyingSigner{alice, signature}
+		lying := wrongSigner{alice, signature}
 		_, err := introduction().Sign(lying, nil, now)
 		require.ErrorIs(t, err, ErrInvalid, name)
 		_, err = Retraction{To: carol.Pointer(), ID: ID{1}}.Sign(lying, now)
 		require.ErrorIs(t, err, ErrInvalid, name)
 		_, err = Edges{To: carol.Pointer(), Version: 1}.Sign(lying, now)
 		require.ErrorIs(t, err, ErrInvalid, name)
-		_, err = Deny(subjectOf(t, signed(t, introduction())), lyingSigner{dave, signature}, now)
+		_, err = Deny(subjectOf(t, signed(t, introduction())), wrongSigner{dave, signature}, now)
 		require.ErrorIs(t, err, ErrInvalid, name)
 	}
 }
