@@ -16,15 +16,15 @@ import (
 // know: there they leave messages for each other, as records with a payload.
 // Everybody who knows as much can write into it, so a box proves nothing about
 // who wrote.
-type box struct {
+type mailbox struct {
 	key *pointer.Key
 }
 
 // The boxes of a slot.
 const (
-	boxOffer  = "offer"
-	boxTake   = "take"
-	boxAnswer = "answer"
+	mailboxOffer      = "offer"
+	mailboxAcceptance = "take"
+	mailboxAnswer     = "answer"
 )
 
 const (
@@ -37,34 +37,34 @@ const (
 	boxTTL = 10 * time.Second
 )
 
-func newBox(secret, salt []byte, info string) box {
+func newMailbox(secret, salt []byte, info string) mailbox {
 	key, err := pointer.NewKey(bytes.NewReader(derive(secret, salt, info, 32)))
 	if err != nil {
 		panic(err) // unreachable: any 32 bytes are a key's
 	}
-	return box{key}
+	return mailbox{key}
 }
 
-func (s slot) key(name string) *pointer.Key { return s.box(name).key }
+func (s slot) mailboxKey(name string) *pointer.Key { return s.mailbox(name).key }
 
-func (s slot) box(name string) box {
-	return newBox(s.id(), nil, "petnames/pair/code/v1 "+name)
+func (s slot) mailbox(name string) mailbox {
+	return newMailbox(s.id(), nil, "petnames/pair/code/v1 "+name)
 }
 
-// found is the message that stands in a box.
-type found struct {
+// storedMessage is the message that stands in a box.
+type storedMessage struct {
 	message  []byte
 	sequence uint64
-	ok       bool // there is one
+	present  bool // there is one
 }
 
-// lookAll looks into several boxes at once, as each look may be a walk through
+// fetchAll looks into several boxes at once, as each look may be a walk through
 // a network.
-func lookAll(ctx context.Context, store dht.Store, now time.Time, boxes []box) ([]found, error) {
-	all, failures := make([]found, len(boxes)), make([]error, len(boxes))
+func fetchAll(ctx context.Context, store dht.Store, now time.Time, mailboxes []mailbox) ([]storedMessage, error) {
+	all, failures := make([]storedMessage, len(mailboxes)), make([]error, len(mailboxes))
 	var looks sync.WaitGroup
-	for n, b := range boxes {
-		looks.Go(func() { all[n], _, failures[n] = b.look(ctx, store, now) })
+	for n, b := range mailboxes {
+		looks.Go(func() { all[n], _, failures[n] = b.fetch(ctx, store, now) })
 	}
 	looks.Wait()
 	for _, err := range failures {
@@ -78,7 +78,7 @@ func lookAll(ctx context.Context, store dht.Store, now time.Time, boxes []box) (
 // look gives the newest unexpired message that the store's answers bring; ok
 // is false when they bring none. An error is one of reaching the store, and
 // only when nothing was found.
-func (b box) look(ctx context.Context, store dht.Store, now time.Time) (f found, ok bool, err error) {
+func (b mailbox) fetch(ctx context.Context, store dht.Store, now time.Time) (f storedMessage, ok bool, err error) {
 	p := b.key.Pointer()
 	var best pointer.Record
 	answered := 0
@@ -103,18 +103,18 @@ func (b box) look(ctx context.Context, store dht.Store, now time.Time) (f found,
 	}
 	switch {
 	case ok:
-		return found{best.Payload(), best.Sequence(), true}, true, nil
+		return storedMessage{best.Payload(), best.Sequence(), true}, true, nil
 	case ctx.Err() != nil:
-		return found{}, false, ctx.Err()
+		return storedMessage{}, false, ctx.Err()
 	case failure != nil:
-		return found{}, false, fmt.Errorf("looking for the other side: %w", failure)
+		return storedMessage{}, false, fmt.Errorf("looking for the other side: %w", failure)
 	}
-	return found{}, false, nil
+	return storedMessage{}, false, nil
 }
 
 // put leaves a message. A put that fewer peers confirmed than the store aims at
 // is good when one did: whoever polls may find it there, and it is put again.
-func (b box) put(ctx context.Context, store dht.Store, message []byte, sequence uint64, expires time.Time) error {
+func (b mailbox) put(ctx context.Context, store dht.Store, message []byte, sequence uint64, expires time.Time) error {
 	rec, err := pointer.Sign(b.key, pointer.Fields{Sequence: sequence, Expires: expires, TTL: boxTTL, Payload: message})
 	if err != nil {
 		return final(err)

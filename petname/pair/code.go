@@ -99,7 +99,7 @@ func (c Code) Secret() string {
 	if c.IsZero() {
 		return ""
 	}
-	return c.place() + "-" + pointer.Word(int(c.secret[0])) + "-" + pointer.Word(int(c.secret[1]))
+	return c.nameplate() + "-" + pointer.Word(int(c.secret[0])) + "-" + pointer.Word(int(c.secret[1]))
 }
 
 // String is the code without its secret words, "742-tunnel-…".
@@ -107,7 +107,7 @@ func (c Code) String() string {
 	if c.IsZero() {
 		return "(no code)"
 	}
-	return c.place() + "-…"
+	return c.nameplate() + "-…"
 }
 
 // IsZero reports whether c is the invalid zero value.
@@ -122,7 +122,7 @@ func (c Code) MarshalText() ([]byte, error) {
 }
 
 // place is the public half of a code, "742-tunnel".
-func (c Code) place() string {
+func (c Code) nameplate() string {
 	return strconv.Itoa(int(c.number)) + "-" + pointer.Word(int(c.first))
 }
 
@@ -132,11 +132,11 @@ func (c Code) password() []byte {
 }
 
 const (
-	// bucketLength cuts time, so that a place is a new one every ten minutes.
-	bucketLength = 10 * time.Minute
+	// periodLength cuts time, so that a place is a new one every ten minutes.
+	periodLength = 10 * time.Minute
 
 	// CodeLife is how long a code is good for, from its offer.
-	CodeLife = bucketLength
+	CodeLife = periodLength
 
 	// maxSkew is how far the two sides' clocks may be apart.
 	maxSkew = 2 * time.Minute
@@ -145,14 +145,14 @@ const (
 // slot is where two sides meet who know a code's public half: a place in a
 // stretch of time. Nothing of the secret is in it.
 type slot struct {
-	place  string
-	bucket int64 // since 1970
+	nameplate string
+	period    int64 // since 1970
 }
 
-func (c Code) slot(t time.Time) slot { return slot{c.place(), bucketOf(t)} }
+func (c Code) slot(t time.Time) slot { return slot{c.nameplate(), periodOf(t)} }
 
-func bucketOf(t time.Time) int64 {
-	seconds, length := t.Unix(), int64(bucketLength/time.Second)
+func periodOf(t time.Time) int64 {
+	seconds, length := t.Unix(), int64(periodLength/time.Second)
 	bucket := seconds / length
 	if seconds%length < 0 {
 		bucket--
@@ -162,15 +162,15 @@ func bucketOf(t time.Time) int64 {
 
 // slotsAbout are the slots in which an offer that is still good may stand,
 // the oldest first: two or three.
-func (c Code) slotsAbout(now time.Time) []slot {
+func (c Code) slotsNear(now time.Time) []slot {
 	var slots []slot
-	for b := bucketOf(now.Add(-CodeLife - maxSkew)); b <= bucketOf(now.Add(maxSkew)); b++ {
-		slots = append(slots, slot{c.place(), b})
+	for b := periodOf(now.Add(-CodeLife - maxSkew)); b <= periodOf(now.Add(maxSkew)); b++ {
+		slots = append(slots, slot{c.nameplate(), b})
 	}
 	return slots
 }
 
 // id is the slot as it enters keys and signatures.
 func (s slot) id() []byte {
-	return lvCat([]byte("petnames/pair/slot/v1"), []byte(s.place), binary.BigEndian.AppendUint64(nil, uint64(s.bucket)))
+	return lvCat([]byte("petnames/pair/slot/v1"), []byte(s.nameplate), binary.BigEndian.AppendUint64(nil, uint64(s.period)))
 }

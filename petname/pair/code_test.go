@@ -107,13 +107,13 @@ func TestTheSecretIsNoPartOfTheSlot(t *testing.T) {
 		other.secret = [2]uint16{uint16(rapid.IntRange(0, 2047).Draw(t, "w")), uint16(rapid.IntRange(0, 2047).Draw(t, "w"))}
 		at := time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "at"), 0)
 		require.Equal(t, c.slot(at), other.slot(at))
-		for _, box := range []string{boxOffer, boxTake, boxAnswer} {
-			require.Equal(t, c.slot(at).key(box).Pointer(), other.slot(at).key(box).Pointer())
+		for _, mailbox := range []string{mailboxOffer, mailboxAcceptance, mailboxAnswer} {
+			require.Equal(t, c.slot(at).mailboxKey(mailbox).Pointer(), other.slot(at).mailboxKey(mailbox).Pointer())
 		}
 		place := fmt.Sprintf("%d-%s", c.number, pointer.Word(int(c.first)))
 		id := fmt.Sprintf("\x15petnames/pair/slot/v1%c%s\x08", len(place), place)
 		require.Equal(t, binary.BigEndian.AppendUint64([]byte(id), uint64(at.Unix()/600)), c.slot(at).id())
-		require.Equal(t, c.place(), other.place())
+		require.Equal(t, c.nameplate(), other.nameplate())
 	})
 }
 
@@ -123,7 +123,7 @@ func TestBothSidesFindOneSlotWithClocksApart(t *testing.T) {
 		offered := time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "offered"), 0)
 		after := time.Duration(rapid.Int64Range(0, int64(CodeLife)).Draw(t, "after"))
 		skew := time.Duration(rapid.Int64Range(-int64(maxSkew), int64(maxSkew)).Draw(t, "skew"))
-		slots := c.slotsAbout(offered.Add(after + skew))
+		slots := c.slotsNear(offered.Add(after + skew))
 		require.Contains(t, slots, c.slot(offered))
 		require.LessOrEqual(t, len(slots), 3)
 	})

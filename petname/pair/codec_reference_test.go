@@ -124,14 +124,14 @@ func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
 		{canonicaltest.AgreeOn[wireTranscript], maxTranscript},
 		{canonicaltest.AgreeOn[wireState], maxState},
 		{canonicaltest.AgreeOn[wireOffer], maxMessage},
-		{canonicaltest.AgreeOn[wireTake], maxMessage},
+		{canonicaltest.AgreeOn[wireAcceptance], maxMessage},
 		{canonicaltest.AgreeOn[wireAnswer], maxMessage},
 		{canonicaltest.AgreeOn[wireFailure], maxMessage},
-		{canonicaltest.AgreeOn[wireLinkTake], maxMessage},
-		{canonicaltest.AgreeOn[wireTaken], maxMessage},
+		{canonicaltest.AgreeOn[wireLinkAcceptance], maxMessage},
+		{canonicaltest.AgreeOn[wireLinkAnswer], maxMessage},
 		{canonicaltest.AgreeOn[wireProof], maxProof},
 		{canonicaltest.AgreeOn[wireLinkProof], maxProof},
-		{canonicaltest.AgreeOn[wireTakenProof], maxProof},
+		{canonicaltest.AgreeOn[wireAnswerProof], maxProof},
 	} {
 		current := canonicaltest.Codec{Marshal: canonical.Marshal, Unmarshal: func(b []byte, v any) error { return decode(b, format.limit, v) }}
 		reference := canonicaltest.Codec{Marshal: referenceEncoder.Marshal, Unmarshal: func(b []byte, v any) error { return referenceDecode(b, format.limit, v) }}
@@ -191,7 +191,7 @@ func FuzzCodecAgainstReference(f *testing.F) {
 // Lists are bounded as they were, to the element.
 func TestListsAreBoundedAsBefore(t *testing.T) {
 	for _, n := range []int{64, 64 + 1} {
-		b, err := referenceEncoder.Marshal(wireState{Version: 1, Takers: make([][]byte, n)})
+		b, err := referenceEncoder.Marshal(wireState{Version: 1, Invitees: make([][]byte, n)})
 		require.NoError(t, err)
 		require.Equal(t, n == 64, codecsAgree(t, b))
 	}

@@ -97,20 +97,20 @@ func newCPace(prs, ci []byte, random io.Reader) (cpaceSide, error) {
 	return cpaceSide{y, g.ScalarMult(y, g).Encode(nil)}, nil
 }
 
-// spoken is what a side puts on the wire: the share and associated data.
-type spoken struct {
+// cpaceMessage is what a side puts on the wire: the share and associated data.
+type cpaceMessage struct {
 	share, data []byte
 }
 
-func (s spoken) bytes() []byte { return lvCat(s.share, s.data) }
+func (s cpaceMessage) bytes() []byte { return lvCat(s.share, s.data) }
 
 // cpaceTranscript is transcript_ir: the initiator's message first.
-func cpaceTranscript(initiator, responder spoken) []byte {
+func cpaceTranscript(initiator, responder cpaceMessage) []byte {
 	return append(initiator.bytes(), responder.bytes()...)
 }
 
 // isk is the key that both sides get who used one password, ci and transcript.
-func (c cpaceSide) isk(sid []byte, peer, initiator, responder spoken) ([]byte, error) {
+func (c cpaceSide) isk(sid []byte, peer, initiator, responder cpaceMessage) ([]byte, error) {
 	k, err := scalarMultVfy(c.scalar, peer.share)
 	if err != nil {
 		return nil, err
@@ -121,14 +121,14 @@ func (c cpaceSide) isk(sid []byte, peer, initiator, responder spoken) ([]byte, e
 
 // sidOutput is the draft's public session id, unique to a run in which at
 // least one side is honest.
-func sidOutput(initiator, responder spoken) []byte {
+func sidOutput(initiator, responder cpaceMessage) []byte {
 	sum := sha512.Sum512(append([]byte("CPaceSidOutput"), cpaceTranscript(initiator, responder)...))
 	return sum[:]
 }
 
 // confirmation is the tag by which the side that said s shows that it has the
 // key: HMAC-SHA-512 over its own message, as the draft suggests.
-func confirmation(sid, isk []byte, s spoken) []byte {
+func confirmation(sid, isk []byte, s cpaceMessage) []byte {
 	key := sha512.Sum512(bytes.Join([][]byte{[]byte("CPaceMac"), sid, isk}, nil))
 	mac := hmac.New(sha512.New, key[:])
 	mac.Write(s.bytes())

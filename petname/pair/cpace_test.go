@@ -65,7 +65,7 @@ func TestCPaceFollowsTheDraftsVectors(t *testing.T) {
 	require.Equal(t, v["K"], k)
 
 	// 3. The keys of the initiator-responder setting, and the session id.
-	a, b := spoken{v["Ya"], v["ADa"]}, spoken{v["Yb"], v["ADb"]}
+	a, b := cpaceMessage{v["Ya"], v["ADa"]}, cpaceMessage{v["Yb"], v["ADb"]}
 	require.Equal(t, v["transcript_ir"], cpaceTranscript(a, b))
 	isk, err := cpaceSide{scalar: ya}.isk(v["sid"], b, a, b)
 	require.NoError(t, err)
@@ -87,7 +87,7 @@ func TestCPaceAbortsOnTheDraftsInvalidPoints(t *testing.T) {
 		_, err := scalarMultVfy(scalarOf(t, v["s"]), v[name])
 		require.ErrorIs(t, err, errIdentity, name)
 		// In a run as well, on either side.
-		own, peer := spoken{v["Ya"], v["ADa"]}, spoken{v[name], v["ADb"]}
+		own, peer := cpaceMessage{v["Ya"], v["ADa"]}, cpaceMessage{v[name], v["ADb"]}
 		_, err = cpaceSide{scalar: scalarOf(t, v["ya"])}.isk(v["sid"], peer, own, peer)
 		require.ErrorIs(t, err, errIdentity, name)
 		_, err = cpaceSide{scalar: scalarOf(t, v["yb"])}.isk(v["sid"], peer, peer, own)
@@ -108,7 +108,7 @@ func runCPace(t require.TestingT, seed byte, prsA, prsB, ciA, ciB string) (aOK, 
 	require.NoError(t, err)
 	b, err := newCPace([]byte(prsB), []byte(ciB), newRandom(seed+1))
 	require.NoError(t, err)
-	sa, sb := spoken{a.share, []byte("A")}, spoken{b.share, []byte("B")}
+	sa, sb := cpaceMessage{a.share, []byte("A")}, cpaceMessage{b.share, []byte("B")}
 	ka, err := a.isk(nil, sb, sa, sb)
 	require.NoError(t, err)
 	kb, err := b.isk(nil, sa, sa, sb)

@@ -5,8 +5,8 @@
 // There are two ways. A spoken [Code], "742-tunnel-orbit-candy", is for the
 // telephone:
 //
-//	alice, err := pair.OfferCode(self, code, burn)    // who speaks it
-//	bob, err := pair.TakeCode(self, code, burn)       // who hears it
+//	alice, err := pair.InviteByCode(self, code, burn)    // who speaks it
+//	bob, err := pair.AcceptCode(self, code, burn)       // who hears it
 //
 // An [Invitation], as a link or a QR code, is for everything that carries text:
 //
@@ -14,7 +14,7 @@
 //	text := offer.Invitation().Link()                 // or Compact, which package qr draws
 //	…
 //	ticket, err := pair.ParseTicket(text, now)
-//	take, err := pair.TakeTicket(self, ticket)
+//	take, err := pair.AcceptTicket(self, ticket)
 //
 // All four are a [Stepper]: a step looks into a [dht.Store], does what there is
 // to do, and returns. A node runs many side by side by stepping each now and
@@ -92,7 +92,7 @@
 // An invitation is its inviter's signature over pointer, commitment, addresses,
 // a secret of 128 bits, an X25519 key made for it, end, uses, purpose, and who
 // it is for. A compact form has the inviter's key and the secret; the rest is
-// found in a box that the secret leads to, sealed under the secret, and is held
+// storedMessage in a box that the secret leads to, sealed under the secret, and is held
 // against both.
 //
 //	box         message                                                 prevents
@@ -115,7 +115,7 @@
 // derived from the message that it answers.
 //
 // The first of those who hold a bearer's invitation can't be told from the one
-// whom it was meant for. [Event.Taken] says who took it; it is for the inviting
+// whom it was meant for. [Event.Accepted] says who took it; it is for the inviting
 // person to confirm that before it counts as pairing. [Terms.For] refuses all
 // others. The same identity may take an invitation again, as after a restart, and
 // counts once. There is one more box than there are uses, so that who comes late

@@ -27,7 +27,7 @@ func Example_code() {
 	if err != nil {
 		panic(err)
 	}
-	alice, err := pair.OfferCode(person("Alice"), code, burnt)
+	alice, err := pair.InviteByCode(person("Alice"), code, burnt)
 	if err != nil {
 		panic(err)
 	}
@@ -36,7 +36,7 @@ func Example_code() {
 	if err != nil {
 		panic(err)
 	}
-	bob, err := pair.TakeCode(person("Bob"), heard, burnt)
+	bob, err := pair.AcceptCode(person("Bob"), heard, burnt)
 	if err != nil {
 		panic(err)
 	}
@@ -53,8 +53,8 @@ func Example_code() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println("Alice paired with", event.Paired.Them.Nickname)
-	fmt.Println("Bob paired with", (<-done).Paired.Them.Nickname)
+	fmt.Println("Alice paired with", event.Paired.Peer.Nickname)
+	fmt.Println("Bob paired with", (<-done).Paired.Peer.Nickname)
 	// Output:
 	// Alice paired with Bob
 	// Bob paired with Alice
@@ -63,7 +63,7 @@ func Example_code() {
 // Somebody takes an invitation that was sent by mail, or scanned.
 func Example_invitation() {
 	ctx, network, now := context.Background(), &dht.Memory{}, time.Now()
-	save := func(_ context.Context, state []byte, taken *pair.Paired) error {
+	save := func(_ context.Context, state []byte, answered *pair.Paired) error {
 		return nil // a program keeps both on disk, in one transaction
 	}
 
@@ -75,20 +75,20 @@ func Example_invitation() {
 	if err != nil {
 		panic(err)
 	}
-	take, err := pair.TakeTicket(person("Bob"), ticket)
+	acceptance, err := pair.AcceptTicket(person("Bob"), ticket)
 	if err != nil {
 		panic(err)
 	}
 
-	for _, side := range []pair.Stepper{offer, take, offer, take} {
+	for _, side := range []pair.Stepper{offer, acceptance, offer, acceptance} {
 		event, err := side.Step(ctx, network, now)
 		switch {
 		case err != nil:
 			panic(err)
-		case event.Taken != nil:
-			fmt.Println("taken by", event.Taken.Them.Nickname, "whom Alice has yet to confirm")
+		case event.Accepted != nil:
+			fmt.Println("taken by", event.Accepted.Peer.Nickname, "whom Alice has yet to confirm")
 		case event.Paired != nil:
-			fmt.Println("paired with", event.Paired.Them.Nickname)
+			fmt.Println("paired with", event.Paired.Peer.Nickname)
 		}
 	}
 	// Output:

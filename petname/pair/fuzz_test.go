@@ -26,21 +26,21 @@ func newSamples(t require.TestingT) samples {
 	require.NoError(t, err)
 
 	m := newMeeting(t, theCode, theCode)
-	m.settle(t)
+	m.runToEnd(t)
 	m.requirePaired(t)
 	s.transcriptCode = m.offerOutcome.event.Paired.Transcript
-	s.offer, s.take, s.answer = m.offer.offer, m.take.take, m.offer.answer
-	s.failure = encode(wireFailure{Kind: kindFailure, Take: takeHash(s.take)})
-	s.proof = encode(m.take.own)
+	s.offer, s.take, s.answer = m.offer.offer, m.take.acceptance, m.offer.answer
+	s.failure = encode(wireFailure{Kind: kindFailure, Acceptance: acceptanceHash(s.take)})
+	s.proof = encode(m.take.ownProof)
 
 	p := newParty(t, Terms{Uses: 2, Purpose: "lunch"})
-	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
-	o := p.settle(t, x)
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	o := p.runToEnd(t, x)
 	s.transcriptLink = o[0].event.Paired.Transcript
 	s.invitation, s.state = p.offer.invitation.signed, p.disk.state
 	s.linkTake = x.message
-	s.taken, _ = peek(t, p.store, p.offer.invitation.takenBox(x.message), p.clock.now())
-	w, err := parseTaken(s.taken)
+	s.taken, _ = fetchMessage(t, p.store, p.offer.invitation.answerMailbox(x.message), p.clock.now())
+	w, err := parseLinkAnswer(s.taken)
 	require.NoError(t, err)
 	s.takenProof, err = unseal(x.session.key(roleInviter), w.Sealed)
 	require.NoError(t, err)
@@ -80,23 +80,23 @@ func FuzzMessages(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		offer, err := parseOffer(b)
 		requireSame(t, b, err, encode(wireOffer{Kind: kindOffer, Share: offer.share, Commit: offer.data}))
-		take, err := parseTake(b)
-		requireSame(t, b, err, encode(take))
+		acceptance, err := parseAcceptance(b)
+		requireSame(t, b, err, encode(acceptance))
 		answer, err := parseAnswer(b)
 		if err == nil && answer.Kind == kindFailure {
-			requireSame(t, b, err, encode(wireFailure{Kind: kindFailure, Take: answer.Take}))
+			requireSame(t, b, err, encode(wireFailure{Kind: kindFailure, Acceptance: answer.Acceptance}))
 		} else {
 			requireSame(t, b, err, encode(answer))
 		}
 		proof, err := parseProof(b)
 		requireSame(t, b, err, encode(proof))
-		linkTake, err := parseLinkTake(b)
+		linkTake, err := parseLinkAcceptance(b)
 		requireSame(t, b, err, encode(linkTake))
 		linkProof, err := parseLinkProof(b)
 		requireSame(t, b, err, encode(linkProof))
-		taken, err := parseTaken(b)
-		requireSame(t, b, err, encode(taken))
-		takenProof, err := parseTakenProof(b)
+		answered, err := parseLinkAnswer(b)
+		requireSame(t, b, err, encode(answered))
+		takenProof, err := parseAnswerProof(b)
 		requireSame(t, b, err, encode(takenProof))
 	})
 }
@@ -115,27 +115,27 @@ func FuzzBoxes(f *testing.F) {
 		m := newMeeting(t, theCode, theCode)
 		m.alice.Random = newRandom(200) // the seeds are messages of the usual stream's session
 		var err error
-		m.offer, err = OfferCode(m.alice, mustCode(t, theCode), m.aliceNotes.burn)
+		m.offer, err = InviteByCode(m.alice, mustCode(t, theCode), m.aliceNotes.markUsed)
 		require.NoError(t, err)
 		m.stepOffer(t)
-		plant(t, m.store, m.slot.box(boxTake), b, 9, m.far())
+		putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), b, 9, m.afterRecords())
 		require.Error(t, m.stepOffer(t).err)
 		require.True(t, m.offerOutcome.over())
 
 		m = newMeeting(t, theCode, theCode)
-		plant(t, m.store, m.slot.box(boxOffer), b, 9, m.far())
+		putMessage(t, m.store, m.slot.mailbox(mailboxOffer), b, 9, m.afterRecords())
 		m.stepTake(t)
-		plant(t, m.store, m.slot.box(boxAnswer), b, 9, m.far())
+		putMessage(t, m.store, m.slot.mailbox(mailboxAnswer), b, 9, m.afterRecords())
 		m.stepTake(t)
 		require.Nil(t, m.takeOutcome.event.Paired)
 
 		p := newParty(t, Terms{})
-		for _, box := range p.offer.invitation.takeBoxes() {
-			plant(t, p.store, box, b, 9, p.clock.now().Add(time.Minute))
+		for _, mailbox := range p.offer.invitation.acceptanceMailboxes() {
+			putMessage(t, p.store, mailbox, b, 9, p.clock.now().Add(time.Minute))
 		}
 		_, err = p.offer.Step(context.Background(), p.store, p.clock.now())
 		require.NoError(t, err)
-		require.Empty(t, p.offer.Takers())
+		require.Empty(t, p.offer.Invitees())
 	})
 }
 
@@ -148,12 +148,12 @@ func TestOtherEncodingsAreRefused(t *testing.T) {
 		parse func([]byte) error
 	}{
 		"offer":       {s.offer, 1, func(b []byte) error { _, err := parseOffer(b); return err }},
-		"take":        {s.take, 1, func(b []byte) error { _, err := parseTake(b); return err }},
+		"take":        {s.take, 1, func(b []byte) error { _, err := parseAcceptance(b); return err }},
 		"answer":      {s.answer, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
 		"failure":     {s.failure, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
-		"link take":   {s.linkTake, 1, func(b []byte) error { _, err := parseLinkTake(b); return err }},
-		"taken":       {s.taken, 1, func(b []byte) error { _, err := parseTaken(b); return err }},
-		"taken proof": {s.takenProof, 1, func(b []byte) error { _, err := parseTakenProof(b); return err }},
+		"link take":   {s.linkTake, 1, func(b []byte) error { _, err := parseLinkAcceptance(b); return err }},
+		"taken":       {s.taken, 1, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
+		"taken proof": {s.takenProof, 1, func(b []byte) error { _, err := parseAnswerProof(b); return err }},
 		"identity":    {s.identity, 2, func(b []byte) error { _, err := parseIdentity(b); return err }},
 		"invitation":  {s.invitation, 3, func(b []byte) error { _, err := openInvitation(b); return err }},
 		"state":       {s.state, 2, func(b []byte) error { _, err := parseState(b); return err }},
@@ -252,7 +252,7 @@ func FuzzState(f *testing.F) {
 	f.Add(newSamples(f).state)
 	alice := newSelf(f, 1, "Alice")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		o, err := ResumeOffer(alice, b, (&disk{}).save)
+		o, err := ResumeInviter(alice, b, (&savedStates{}).save)
 		if err != nil {
 			require.Nil(t, o)
 			return
@@ -265,7 +265,7 @@ func TestAStateThatWasChangedIsRefused(t *testing.T) {
 	good := newSamples(t).state
 	s, err := parseState(good)
 	require.NoError(t, err)
-	require.Len(t, s.takers, 1)
+	require.Len(t, s.invitees, 1)
 	change := func(why string, f func(w *wireState)) {
 		var w wireState
 		require.NoError(t, decode(good, maxState, &w))
@@ -276,16 +276,16 @@ func TestAStateThatWasChangedIsRefused(t *testing.T) {
 	change("another private key", func(w *wireState) { w.Private = bytes.Repeat([]byte{1}, 32) })
 	change("a short private key", func(w *wireState) { w.Private = w.Private[:31] })
 	change("more takers than uses", func(w *wireState) {
-		w.Takers = append(w.Takers, newKey(t, 3).Pointer().Bytes(), newKey(t, 4).Pointer().Bytes())
+		w.Invitees = append(w.Invitees, newKey(t, 3).Pointer().Bytes(), newKey(t, 4).Pointer().Bytes())
 	})
-	change("one taker twice", func(w *wireState) { w.Takers = append(w.Takers, w.Takers[0]) })
-	change("the inviter", func(w *wireState) { w.Takers = append(w.Takers, s.invitation.Inviter.Bytes()) })
+	change("one taker twice", func(w *wireState) { w.Invitees = append(w.Invitees, w.Invitees[0]) })
+	change("the inviter", func(w *wireState) { w.Invitees = append(w.Invitees, s.invitation.Inviter.Bytes()) })
 	change("another version", func(w *wireState) { w.Version = 2 })
 	p := newParty(t, Terms{Uses: 2, For: newKey(t, 2).Pointer()})
 	for seed, fits := range map[byte]bool{2: true, 3: false} {
 		var w wireState
 		require.NoError(t, decode(p.offer.State(), maxState, &w))
-		w.Takers = [][]byte{newKey(t, seed).Pointer().Bytes()}
+		w.Invitees = [][]byte{newKey(t, seed).Pointer().Bytes()}
 		_, err := parseState(encode(w))
 		require.Equal(t, fits, err == nil, "for somebody else")
 	}

@@ -68,20 +68,20 @@ func newClock() *clock { return &clock{start} }
 func (c *clock) now() time.Time        { return c.at }
 func (c *clock) after(d time.Duration) { c.at = c.at.Add(d) }
 
-// notes is a durable Burn in memory; every mark that it notes also goes to log.
-type notes struct {
+// usedCodes is a durable Burn in memory; every mark that it notes also goes to log.
+type usedCodes struct {
 	marks map[string]bool
 	until time.Time // of the last note
 	log   *[]string
 	fail  error
 }
 
-func (n *notes) burn(_ context.Context, mark string, until time.Time) error {
+func (n *usedCodes) markUsed(_ context.Context, mark string, until time.Time) error {
 	if n.fail != nil {
 		return n.fail
 	}
 	if n.marks[mark] {
-		return ErrBurnt
+		return ErrCodeUsed
 	}
 	if n.marks == nil {
 		n.marks = map[string]bool{}
@@ -93,8 +93,8 @@ func (n *notes) burn(_ context.Context, mark string, until time.Time) error {
 	return nil
 }
 
-// logged is a store that says what is put into it, and can fail.
-type logged struct {
+// loggingStore is a store that says what is put into it, and can fail.
+type loggingStore struct {
 	dht.Store
 	log    *[]string
 	puts   int
@@ -102,14 +102,14 @@ type logged struct {
 	broken error
 }
 
-func (l *logged) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+func (l *loggingStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	if l.broken != nil {
 		return func(yield func(dht.Answer, error) bool) { yield(dht.Answer{}, l.broken) }
 	}
 	return l.Store.Get(ctx, p)
 }
 
-func (l *logged) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+func (l *loggingStore) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	if l.broken != nil {
 		return dht.Receipt{}, l.broken
 	}
@@ -120,14 +120,14 @@ func (l *logged) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht
 	return l.Store.Put(ctx, p, record)
 }
 
-// plant writes a message into a box as anybody could who knows its key.
-func plant(t require.TestingT, store dht.Store, b box, message []byte, sequence uint64, expires time.Time) {
+// putMessage writes a message into a box as anybody could who knows its key.
+func putMessage(t require.TestingT, store dht.Store, b mailbox, message []byte, sequence uint64, expires time.Time) {
 	require.NoError(t, b.put(context.Background(), store, message, sequence, expires))
 }
 
-// peek gives what stands in a box.
-func peek(t require.TestingT, store dht.Store, b box, now time.Time) ([]byte, bool) {
-	f, ok, err := b.look(context.Background(), store, now)
+// fetchMessage gives what stands in a box.
+func fetchMessage(t require.TestingT, store dht.Store, b mailbox, now time.Time) ([]byte, bool) {
+	f, ok, err := b.fetch(context.Background(), store, now)
 	require.NoError(t, err)
 	return f.message, ok
 }

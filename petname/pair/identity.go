@@ -116,15 +116,15 @@ type Self struct {
 }
 
 // with is where what is for somebody is left.
-func (s Self) with(store dht.Store, them Identity) dht.Store {
-	if s.Direct == nil || len(them.Addresses) == 0 {
+func (s Self) storeFor(store dht.Store, peer Identity) dht.Store {
+	if s.Direct == nil || len(peer.Addresses) == 0 {
 		return store
 	}
-	return dht.All{store, s.Direct(them.Addresses)}
+	return dht.All{store, s.Direct(peer.Addresses)}
 }
 
 // ready checks that the key is the identity's, and gives the encoded identity.
-func (s Self) ready() ([]byte, error) {
+func (s Self) encodeIdentity() ([]byte, error) {
 	if s.Key == nil {
 		return nil, errors.New("pairing needs the identity key")
 	}

@@ -91,7 +91,7 @@ func (s Self) invite(t Terms) (Invitation, *ecdh.PrivateKey, error) {
 	fail := func(err error) (Invitation, *ecdh.PrivateKey, error) {
 		return Invitation{}, nil, fmt.Errorf("inviting: %w", err)
 	}
-	if _, err := s.ready(); err != nil {
+	if _, err := s.encodeIdentity(); err != nil {
 		return fail(err)
 	}
 	random := randomOr(s.Random)
@@ -292,25 +292,25 @@ func parseLink(s string) (Invitation, error) {
 
 // card is the box in which the inviter leaves the whole invitation for those
 // who have the compact form.
-func cardBox(secret [secretSize]byte) box {
-	return newBox(secret[:], nil, "petnames/pair/link/v1 invitation")
+func invitationMailbox(secret [secretSize]byte) mailbox {
+	return newMailbox(secret[:], nil, "petnames/pair/link/v1 invitation")
 }
 
-func cardKey(secret [secretSize]byte) []byte {
+func invitationKey(secret [secretSize]byte) []byte {
 	return derive(secret[:], nil, "petnames/pair/link/v1 invitation sealed", 32)
 }
 
 // takeBoxes are where takers leave their messages: one more than there are
 // uses, so that who comes late can be told.
-func (i Invitation) takeBoxes() []box {
-	boxes := make([]box, i.Uses+1)
-	for n := range boxes {
-		boxes[n] = newBox(i.secret[:], i.signed, fmt.Sprintf("petnames/pair/link/v1 take %d", n))
+func (i Invitation) acceptanceMailboxes() []mailbox {
+	mailboxes := make([]mailbox, i.Uses+1)
+	for n := range mailboxes {
+		mailboxes[n] = newMailbox(i.secret[:], i.signed, fmt.Sprintf("petnames/pair/link/v1 take %d", n))
 	}
-	return boxes
+	return mailboxes
 }
 
 // takenBox is where the answer to one message is.
-func (i Invitation) takenBox(take []byte) box {
-	return newBox(i.secret[:], slices.Concat(i.signed, take), "petnames/pair/link/v1 taken")
+func (i Invitation) answerMailbox(acceptance []byte) mailbox {
+	return newMailbox(i.secret[:], slices.Concat(i.signed, acceptance), "petnames/pair/link/v1 taken")
 }

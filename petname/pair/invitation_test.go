@@ -58,7 +58,7 @@ func TestABadInvitationIsRefused(t *testing.T) {
 		"for oneself":        {Expires: start, For: self.Identity.Pointer},
 		"an end out of time": {Expires: time.Unix(maxExpires+1, 0)},
 	} {
-		_, err := Invite(t.Context(), self, terms, (&disk{}).save)
+		_, err := Invite(t.Context(), self, terms, (&savedStates{}).save)
 		require.Error(t, err, why)
 	}
 	_, err := Invite(t.Context(), self, Terms{Expires: start}, nil)
@@ -84,11 +84,11 @@ func TestABadInvitationIsRefused(t *testing.T) {
 		require.Zero(t, ticket.Inviter, why)
 		require.Less(t, len(err.Error()), 300, why)
 	}
-	_, err = TakeTicket(self, Ticket{})
+	_, err = AcceptTicket(self, Ticket{})
 	require.Error(t, err)
 	ticket, err := ParseTicket(inv.Link(), start)
 	require.NoError(t, err)
-	_, err = TakeTicket(self, ticket)
+	_, err = AcceptTicket(self, ticket)
 	require.ErrorIs(t, err, ErrSelf)
 }
 
@@ -122,9 +122,9 @@ func TestTheLargestIdentityFitsARecord(t *testing.T) {
 	p := newParty(t, Terms{})
 	p.alice = big(1)
 	p.resume(t)
-	require.NotNil(t, p.settle(t, p.take(t, big(2), p.offer.Invitation().Link()))[0].event.Paired)
+	require.NotNil(t, p.runToEnd(t, p.accept(t, big(2), p.offer.Invitation().Link()))[0].event.Paired)
 	over := big(3)
 	over.Identity.Sealing = append(over.Identity.Sealing, pointer.SealingKey{KEM: 3, Key: make([]byte, 2048)})
-	_, err := over.ready()
+	_, err := over.encodeIdentity()
 	require.ErrorContains(t, err, "give fewer")
 }

@@ -15,21 +15,21 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// disk is a durable Save in memory.
-type disk struct {
+// savedStates is a durable Save in memory.
+type savedStates struct {
 	state []byte
 	taken []Paired
 	log   *[]string
 	fail  error
 }
 
-func (d *disk) save(_ context.Context, state []byte, taken *Paired) error {
+func (d *savedStates) save(_ context.Context, state []byte, answered *Paired) error {
 	if d.fail != nil {
 		return d.fail
 	}
 	d.state = state
-	if taken != nil {
-		d.taken = append(d.taken, *taken)
+	if answered != nil {
+		d.taken = append(d.taken, *answered)
 	}
 	if d.log != nil {
 		*d.log = append(*d.log, "save")
@@ -37,19 +37,19 @@ func (d *disk) save(_ context.Context, state []byte, taken *Paired) error {
 	return nil
 }
 
-// party is an inviter with an offer, and the network.
-type party struct {
+// linkScenario is an inviter with an offer, and the network.
+type linkScenario struct {
 	clock *clock
-	store *logged
+	store *loggingStore
 	log   []string
 	alice Self
-	disk  disk
-	offer *Offer
+	disk  savedStates
+	offer *Inviter
 }
 
-func newParty(t require.TestingT, terms Terms) *party {
-	p := &party{clock: newClock(), alice: newSelf(t, 1, "Alice")}
-	p.store = &logged{Store: &dht.Memory{Now: p.clock.now}, log: &p.log}
+func newParty(t require.TestingT, terms Terms) *linkScenario {
+	p := &linkScenario{clock: newClock(), alice: newSelf(t, 1, "Alice")}
+	p.store = &loggingStore{Store: &dht.Memory{Now: p.clock.now}, log: &p.log}
 	p.disk.log = &p.log
 	if terms.Expires.IsZero() {
 		terms.Expires = start.Add(10 * time.Minute)
@@ -59,45 +59,45 @@ func newParty(t require.TestingT, terms Terms) *party {
 	require.NoError(t, err)
 	p.store.names = map[pointer.Pointer]string{}
 	inv := p.offer.Invitation()
-	p.store.names[cardBox(inv.secret).key.Pointer()] = "invitation"
-	for n, b := range inv.takeBoxes() {
+	p.store.names[invitationMailbox(inv.secret).key.Pointer()] = "invitation"
+	for n, b := range inv.acceptanceMailboxes() {
 		p.store.names[b.key.Pointer()] = fmt.Sprint("take ", n)
 	}
 	return p
 }
 
-func (p *party) step(t require.TestingT) outcome {
+func (p *linkScenario) step(t require.TestingT) outcome {
 	event, err := p.offer.Step(context.Background(), p.store, p.clock.now())
 	return outcome{event, err}
 }
 
-func (p *party) resume(t require.TestingT) {
+func (p *linkScenario) resume(t require.TestingT) {
 	var err error
-	p.offer, err = ResumeOffer(p.alice, p.disk.state, p.disk.save)
+	p.offer, err = ResumeInviter(p.alice, p.disk.state, p.disk.save)
 	require.NoError(t, err)
 }
 
 // take begins to take what text says.
-func (p *party) take(t require.TestingT, who Self, text string) *Take {
+func (p *linkScenario) accept(t require.TestingT, self Self, text string) *Invitee {
 	ticket, err := ParseTicket(text, p.clock.now())
 	require.NoError(t, err)
-	x, err := TakeTicket(who, ticket)
+	x, err := AcceptTicket(self, ticket)
 	require.NoError(t, err)
 	return x
 }
 
-func (p *party) stepTake(t require.TestingT, x *Take) outcome {
+func (p *linkScenario) stepTake(t require.TestingT, x *Invitee) outcome {
 	event, err := x.Step(context.Background(), p.store, p.clock.now())
 	return outcome{event, err}
 }
 
 // settle steps everybody until the takers are at their ends.
-func (p *party) settle(t require.TestingT, takers ...*Take) []outcome {
-	outcomes := make([]outcome, len(takers))
+func (p *linkScenario) runToEnd(t require.TestingT, invitees ...*Invitee) []outcome {
+	outcomes := make([]outcome, len(invitees))
 	for range 100 {
 		p.step(t)
 		over := true
-		for i, x := range takers {
+		for i, x := range invitees {
 			outcomes[i] = p.stepTake(t, x)
 			over = over && outcomes[i].over()
 		}
@@ -122,16 +122,16 @@ func TestAnInvitationPairsByLinkAndByQR(t *testing.T) {
 		for _, first := range []string{"inviter", "taker"} {
 			p := newParty(t, Terms{Purpose: "lunch"})
 			bob := newSelf(t, 2, "Bob")
-			x := p.take(t, bob, text(p.offer.Invitation()))
+			x := p.accept(t, bob, text(p.offer.Invitation()))
 			if first == "taker" {
 				require.False(t, p.stepTake(t, x).over(), name)
 			}
-			o := p.settle(t, x)[0]
+			o := p.runToEnd(t, x)[0]
 			require.NoError(t, o.err)
-			require.Equal(t, p.alice.Identity, o.event.Paired.Them)
+			require.Equal(t, p.alice.Identity, o.event.Paired.Peer)
 			require.Equal(t, ChannelLink, o.event.Paired.Channel)
 			require.Len(t, p.disk.taken, 1)
-			require.Equal(t, bob.Identity, p.disk.taken[0].Them)
+			require.Equal(t, bob.Identity, p.disk.taken[0].Peer)
 			require.Equal(t, o.event.Paired.Transcript, p.disk.taken[0].Transcript, "both keep one evidence")
 			transcript, err := ParseTranscript(o.event.Paired.Transcript)
 			require.NoError(t, err)
@@ -139,8 +139,8 @@ func TestAnInvitationPairsByLinkAndByQR(t *testing.T) {
 			inv, ok := x.Invitation()
 			require.True(t, ok)
 			require.Equal(t, "lunch", inv.Purpose)
-			require.Zero(t, p.offer.Left())
-			require.Equal(t, []pointer.Pointer{bob.Identity.Pointer}, p.offer.Takers())
+			require.Zero(t, p.offer.UsesLeft())
+			require.Equal(t, []pointer.Pointer{bob.Identity.Pointer}, p.offer.Invitees())
 			require.Equal(t, o, p.stepTake(t, x), "the outcome stays")
 		}
 	}
@@ -149,7 +149,7 @@ func TestAnInvitationPairsByLinkAndByQR(t *testing.T) {
 func TestAUseIsSavedBeforeTheAnswerGoesOut(t *testing.T) {
 	p := newParty(t, Terms{})
 	p.step(t)
-	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
 	p.stepTake(t, x)
 	require.Equal(t, []string{"save", "put invitation", "put take 0"}, p.log)
 	// 1. While it can't be saved, nothing is said, and no use is counted.
@@ -159,12 +159,12 @@ func TestAUseIsSavedBeforeTheAnswerGoesOut(t *testing.T) {
 	require.ErrorIs(t, o.err, p.disk.fail)
 	require.False(t, o.over())
 	require.Equal(t, puts, p.store.puts)
-	require.Equal(t, 1, p.offer.Left())
+	require.Equal(t, 1, p.offer.UsesLeft())
 	// 2. Then, in this order.
 	p.disk.fail = nil
 	o = p.step(t)
 	require.NoError(t, o.err)
-	require.Equal(t, "Bob", o.event.Taken.Them.Nickname)
+	require.Equal(t, "Bob", o.event.Accepted.Peer.Nickname)
 	require.Equal(t, []string{"save", "put invitation", "put take 0", "save", "put "}, p.log)
 	require.Equal(t, outcome{}, p.step(t), "and once")
 	require.NoError(t, p.stepTake(t, x).err)
@@ -173,10 +173,10 @@ func TestAUseIsSavedBeforeTheAnswerGoesOut(t *testing.T) {
 func TestASecondUseIsRefusedAndToldSo(t *testing.T) {
 	p := newParty(t, Terms{})
 	link := p.offer.Invitation().Link()
-	o := p.settle(t, p.take(t, newSelf(t, 2, "Bob"), link))
+	o := p.runToEnd(t, p.accept(t, newSelf(t, 2, "Bob"), link))
 	require.NotNil(t, o[0].event.Paired)
 	for seed := range byte(3) { // they take the last box from each other
-		requireReason(t, ReasonUsed, p.settle(t, p.take(t, newSelf(t, 10+seed, "Late"), link))[0])
+		requireReason(t, ReasonUsed, p.runToEnd(t, p.accept(t, newSelf(t, 10+seed, "Late"), link))[0])
 	}
 	require.Len(t, p.disk.taken, 1)
 }
@@ -185,22 +185,22 @@ func TestOfTwoAtOnceOneIsPaired(t *testing.T) {
 	race := func(t require.TestingT, uses, many int, steps func() []int) {
 		p := newParty(t, Terms{Uses: uses})
 		link := p.offer.Invitation().Link()
-		var takers []*Take
+		var invitees []*Invitee
 		for n := range many {
-			takers = append(takers, p.take(t, newSelf(t, byte(2+n), "T"), link))
+			invitees = append(invitees, p.accept(t, newSelf(t, byte(2+n), "T"), link))
 		}
 		for _, n := range steps() {
-			p.stepTake(t, takers[n])
+			p.stepTake(t, invitees[n])
 		}
 		paired := 0
-		for _, o := range p.settle(t, takers...) {
+		for _, o := range p.runToEnd(t, invitees...) {
 			if o.event.Paired != nil {
 				paired++
 				continue
 			}
 			requireReason(t, ReasonUsed, o)
 		}
-		require.Equal(t, min(uses, len(takers)), paired)
+		require.Equal(t, min(uses, len(invitees)), paired)
 		require.Len(t, p.disk.taken, paired)
 	}
 	for uses := 1; uses <= 2; uses++ {
@@ -218,10 +218,10 @@ func TestOfTwoAtOnceOneIsPaired(t *testing.T) {
 func TestALateUseIsRefusedAndToldSo(t *testing.T) {
 	p := newParty(t, Terms{})
 	inv := p.offer.Invitation()
-	x := p.take(t, newSelf(t, 2, "Bob"), inv.Link())
+	x := p.accept(t, newSelf(t, 2, "Bob"), inv.Link())
 	p.stepTake(t, x) // in time, and read too late: the end is the inviter's to judge
 	p.clock.at = inv.Expires
-	requireReason(t, ReasonExpired, p.settle(t, x)[0])
+	requireReason(t, ReasonExpired, p.runToEnd(t, x)[0])
 	require.Empty(t, p.disk.taken)
 
 	// The taker's own clock tells it as well.
@@ -230,10 +230,10 @@ func TestALateUseIsRefusedAndToldSo(t *testing.T) {
 	require.ErrorAs(t, err, &expired)
 	require.ErrorIs(t, err, ErrExpired)
 	require.Equal(t, inv.ID(), expired.Invitation.ID())
-	late := p.take(t, newSelf(t, 3, "Carol"), inv.Compact())
+	late := p.accept(t, newSelf(t, 3, "Carol"), inv.Compact())
 	require.ErrorIs(t, p.stepTake(t, late).err, ErrExpired)
 
-	p.clock.after(Grace)
+	p.clock.after(gracePeriod)
 	o := p.step(t)
 	require.ErrorIs(t, o.err, ErrExpired)
 	require.True(t, o.over())
@@ -245,9 +245,9 @@ func TestATakerWaitsForTheGraceAfterTheEnd(t *testing.T) {
 	for _, answered := range []bool{true, false} {
 		p := newParty(t, Terms{})
 		inv := p.offer.Invitation()
-		x := p.take(t, newSelf(t, 2, "Bob"), inv.Link())
+		x := p.accept(t, newSelf(t, 2, "Bob"), inv.Link())
 		p.stepTake(t, x)
-		p.clock.at = inv.Expires.Add(Grace - time.Second)
+		p.clock.at = inv.Expires.Add(gracePeriod - time.Second)
 		require.False(t, p.stepTake(t, x).over())
 		if answered {
 			p.step(t)
@@ -259,14 +259,14 @@ func TestATakerWaitsForTheGraceAfterTheEnd(t *testing.T) {
 	}
 }
 
-// ahead is a network with a newer record that it does not yield. It refuses
+// newerStore is a network with a newer record that it does not yield. It refuses
 // older records.
-type ahead struct {
+type newerStore struct {
 	dht.Store
 	sequence uint64
 }
 
-func (a ahead) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+func (a newerStore) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	r, err := pointer.Open(p, record, start)
 	if err != nil || r.Sequence() < a.sequence {
 		return dht.Receipt{}, errors.Join(err, dht.ErrOlder)
@@ -278,14 +278,14 @@ func TestATakerExceedsTheSequenceOfAHiddenRecord(t *testing.T) {
 	p := newParty(t, Terms{})
 	p.step(t)
 	network := p.store.Store
-	p.store.Store = ahead{network, 3}
-	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	p.store.Store = newerStore{network, 3}
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
 	for range 3 {
 		require.False(t, p.stepTake(t, x).over())
 	}
 	p.store.Store = network
-	require.NotNil(t, p.settle(t, x)[0].event.Paired)
-	f, ok, err := p.offer.invitation.takeBoxes()[0].look(context.Background(), network, p.clock.now())
+	require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
+	f, ok, err := p.offer.invitation.acceptanceMailboxes()[0].fetch(context.Background(), network, p.clock.now())
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.EqualValues(t, 3, f.sequence)
@@ -296,70 +296,70 @@ func TestAForwardedInvitationForSomebodyIsRefusedToOthers(t *testing.T) {
 	p := newParty(t, Terms{For: bob.Identity.Pointer})
 	link := p.offer.Invitation().Link()
 	// 1. An honest program doesn't even try.
-	requireReason(t, ReasonOther, p.stepTake(t, p.take(t, mallory, link)))
+	requireReason(t, ReasonOtherRecipient, p.stepTake(t, p.accept(t, mallory, link)))
 	require.NotContains(t, p.log, "put take 0")
 	// 2. A dishonest one is refused by the inviter.
-	x := p.take(t, mallory, link)
-	require.NoError(t, x.prepare(*x.ticket.Invitation))
-	requireReason(t, ReasonOther, p.settle(t, x)[0])
+	x := p.accept(t, mallory, link)
+	require.NoError(t, x.newAcceptance(*x.ticket.Invitation))
+	requireReason(t, ReasonOtherRecipient, p.runToEnd(t, x)[0])
 	// 3. Who it is for still can.
-	require.NotNil(t, p.settle(t, p.take(t, bob, link))[0].event.Paired)
+	require.NotNil(t, p.runToEnd(t, p.accept(t, bob, link))[0].event.Paired)
 	require.Len(t, p.disk.taken, 1)
 }
 
 func TestABearersInvitationShowsWhoTookIt(t *testing.T) {
 	p := newParty(t, Terms{})
-	x := p.take(t, newSelf(t, 9, "Mallory"), p.offer.Invitation().Link())
-	require.NotNil(t, p.settle(t, x)[0].event.Paired)
-	require.Equal(t, "Mallory", p.disk.taken[0].Them.Nickname, "for the inviter to see, and to confirm or not")
+	x := p.accept(t, newSelf(t, 9, "Mallory"), p.offer.Invitation().Link())
+	require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
+	require.Equal(t, "Mallory", p.disk.taken[0].Peer.Nickname, "for the inviter to see, and to confirm or not")
 }
 
 func TestAnOfferGoesOnAfterARestart(t *testing.T) {
 	bob := newSelf(t, 2, "Bob")
 	t.Run("before anybody came", func(t *testing.T) {
 		p := newParty(t, Terms{})
-		x := p.take(t, bob, p.offer.Invitation().Link())
+		x := p.accept(t, bob, p.offer.Invitation().Link())
 		p.stepTake(t, x)
 		p.resume(t)
-		require.NotNil(t, p.settle(t, x)[0].event.Paired)
+		require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
 	})
 	t.Run("between the save and the answer", func(t *testing.T) {
 		p := newParty(t, Terms{})
-		x := p.take(t, bob, p.offer.Invitation().Link())
+		x := p.accept(t, bob, p.offer.Invitation().Link())
 		p.step(t)
 		p.stepTake(t, x)
-		r, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
+		r, err := p.offer.newReply(context.Background(), p.clock.now(), x.message)
 		require.NoError(t, err)
-		require.NotNil(t, r.event.Taken)
+		require.NotNil(t, r.event.Accepted)
 		p.resume(t)
-		require.Zero(t, p.offer.Left())
-		require.NotNil(t, p.settle(t, x)[0].event.Paired)
+		require.Zero(t, p.offer.UsesLeft())
+		require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
 		require.Len(t, p.disk.taken, 1, "one use")
-		requireReason(t, ReasonUsed, p.settle(t, p.take(t, newSelf(t, 3, "Carol"), p.offer.Invitation().Link()))[0])
+		requireReason(t, ReasonUsed, p.runToEnd(t, p.accept(t, newSelf(t, 3, "Carol"), p.offer.Invitation().Link()))[0])
 	})
 	t.Run("of the taker, who counts once", func(t *testing.T) {
 		p := newParty(t, Terms{})
 		link := p.offer.Invitation().Link()
-		require.NotNil(t, p.settle(t, p.take(t, bob, link))[0].event.Paired)
+		require.NotNil(t, p.runToEnd(t, p.accept(t, bob, link))[0].event.Paired)
 		again := bob
 		again.Random = newRandom(123)
-		require.NotNil(t, p.settle(t, p.take(t, again, link))[0].event.Paired)
+		require.NotNil(t, p.runToEnd(t, p.accept(t, again, link))[0].event.Paired)
 		require.Len(t, p.disk.taken, 1)
 	})
 	t.Run("withdrawn", func(t *testing.T) {
 		p := newParty(t, Terms{})
 		p.disk.fail = errors.New("the disk is full")
 		require.ErrorIs(t, p.offer.Withdraw(context.Background()), p.disk.fail)
-		require.Equal(t, 1, p.offer.Left())
+		require.Equal(t, 1, p.offer.UsesLeft())
 		p.disk.fail = nil
 		require.NoError(t, p.offer.Withdraw(context.Background()))
 		p.resume(t)
-		require.Zero(t, p.offer.Left())
-		requireReason(t, ReasonWithdrawn, p.settle(t, p.take(t, bob, p.offer.Invitation().Link()))[0])
+		require.Zero(t, p.offer.UsesLeft())
+		requireReason(t, ReasonWithdrawn, p.runToEnd(t, p.accept(t, bob, p.offer.Invitation().Link()))[0])
 	})
 	t.Run("as somebody else", func(t *testing.T) {
 		p := newParty(t, Terms{})
-		_, err := ResumeOffer(bob, p.disk.state, p.disk.save)
+		_, err := ResumeInviter(bob, p.disk.state, p.disk.save)
 		require.Error(t, err)
 	})
 }
@@ -369,9 +369,9 @@ func TestTheInvitationIsPutAgainBeforeTheNetworkForgets(t *testing.T) {
 	p.step(t)
 	for range 3 {
 		p.store.Store = &dht.Memory{Now: p.clock.now}
-		p.clock.after(putEvery)
+		p.clock.after(republishInterval)
 		require.NoError(t, p.step(t).err)
-		_, ok := peek(t, p.store, cardBox(p.offer.invitation.secret), p.clock.now())
+		_, ok := fetchMessage(t, p.store, invitationMailbox(p.offer.invitation.secret), p.clock.now())
 		require.True(t, ok)
 	}
 }
@@ -379,100 +379,100 @@ func TestTheInvitationIsPutAgainBeforeTheNetworkForgets(t *testing.T) {
 // Everybody who was forwarded an invitation can write into its boxes.
 func TestHoldersOfTheSecretCanDisturbAndNotDeceive(t *testing.T) {
 	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
-	inviterLies := func(t *testing.T, p *party, x *Take, lie func(s linkSession, own wireLinkProof) wireTakenProof) outcome {
+	inviterLies := func(t *testing.T, p *linkScenario, x *Invitee, forge func(s linkSession, own wireLinkProof) wireAnswerProof) outcome {
 		t.Helper()
 		p.stepTake(t, x)
 		s := x.session // nobody but the two has it; the liar is given it for the sake of the test
-		plant(t, p.store, p.offer.invitation.takenBox(x.message),
-			encode(wireTaken{Kind: kindTaken, Sealed: seal(s.key(roleInviter), encode(lie(s, x.own)))}), 5, p.clock.now().Add(time.Hour))
+		putMessage(t, p.store, p.offer.invitation.answerMailbox(x.message),
+			encode(wireLinkAnswer{Kind: kindLinkAnswer, Sealed: seal(s.key(roleInviter), encode(forge(s, x.ownProof)))}), 5, p.clock.now().Add(time.Hour))
 		return p.stepTake(t, x)
 	}
-	sign := func(t *testing.T, who Self, st takenStatement) []byte {
-		sig, err := who.sign(domainLink, st)
+	sign := func(t *testing.T, self Self, st answerStatement) []byte {
+		sig, err := self.sign(domainLink, st)
 		require.NoError(t, err)
 		return sig
 	}
-	says := func(t *testing.T, who Self) []byte {
-		b, err := who.Identity.encode()
+	says := func(t *testing.T, self Self) []byte {
+		b, err := self.Identity.encode()
 		require.NoError(t, err)
 		return b
 	}
 	t.Run("a no that the inviter didn't sign", func(t *testing.T) {
 		p := newParty(t, Terms{})
-		o := inviterLies(t, p, p.take(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireTakenProof {
-			return wireTakenProof{Status: ReasonUsed, Signature: sign(t, mallory, s.statementBack(own, ReasonUsed, nil))}
+		o := inviterLies(t, p, p.accept(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireAnswerProof {
+			return wireAnswerProof{Status: ReasonUsed, Signature: sign(t, mallory, s.answerStatement(own, ReasonUsed, nil))}
 		})
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
 	t.Run("a yes by somebody else", func(t *testing.T) {
 		p := newParty(t, Terms{})
-		o := inviterLies(t, p, p.take(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireTakenProof {
+		o := inviterLies(t, p, p.accept(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireAnswerProof {
 			id := says(t, mallory)
-			return wireTakenProof{Identity: id, Signature: sign(t, mallory, s.statementBack(own, 0, id))}
+			return wireAnswerProof{Identity: id, Signature: sign(t, mallory, s.answerStatement(own, 0, id))}
 		})
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
 	t.Run("the inviter's key over another's identity", func(t *testing.T) {
 		p := newParty(t, Terms{})
-		o := inviterLies(t, p, p.take(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireTakenProof {
+		o := inviterLies(t, p, p.accept(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireAnswerProof {
 			id := says(t, mallory)
-			return wireTakenProof{Identity: id, Signature: sign(t, p.alice, s.statementBack(own, 0, id))}
+			return wireAnswerProof{Identity: id, Signature: sign(t, p.alice, s.answerStatement(own, 0, id))}
 		})
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
 	t.Run("a yes to another's message", func(t *testing.T) {
 		p := newParty(t, Terms{})
-		o := inviterLies(t, p, p.take(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireTakenProof {
+		o := inviterLies(t, p, p.accept(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireAnswerProof {
 			own.Nonce = make([]byte, nonceSize)
 			id := says(t, p.alice)
-			return wireTakenProof{Identity: id, Signature: sign(t, p.alice, s.statementBack(own, 0, id))}
+			return wireAnswerProof{Identity: id, Signature: sign(t, p.alice, s.answerStatement(own, 0, id))}
 		})
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
 	t.Run("the taker's own message played back", func(t *testing.T) {
 		p := newParty(t, Terms{})
-		x := p.take(t, bob, p.offer.Invitation().Link())
+		x := p.accept(t, bob, p.offer.Invitation().Link())
 		p.stepTake(t, x)
-		w, err := parseLinkTake(x.message)
+		w, err := parseLinkAcceptance(x.message)
 		require.NoError(t, err)
-		plant(t, p.store, p.offer.invitation.takenBox(x.message), encode(wireTaken{Kind: kindTaken, Sealed: w.Sealed}), 5, p.clock.now().Add(time.Hour))
+		putMessage(t, p.store, p.offer.invitation.answerMailbox(x.message), encode(wireLinkAnswer{Kind: kindLinkAnswer, Sealed: w.Sealed}), 5, p.clock.now().Add(time.Hour))
 		require.ErrorIs(t, p.stepTake(t, x).err, ErrTampered)
 	})
 	t.Run("garbage for an answer", func(t *testing.T) {
 		p := newParty(t, Terms{})
-		x := p.take(t, bob, p.offer.Invitation().Link())
+		x := p.accept(t, bob, p.offer.Invitation().Link())
 		p.stepTake(t, x)
-		plant(t, p.store, p.offer.invitation.takenBox(x.message), []byte("x"), 5, p.clock.now().Add(time.Hour))
+		putMessage(t, p.store, p.offer.invitation.answerMailbox(x.message), []byte("x"), 5, p.clock.now().Add(time.Hour))
 		require.ErrorIs(t, p.stepTake(t, x).err, ErrTampered)
 	})
 	t.Run("a take in another's name", func(t *testing.T) {
 		p := newParty(t, Terms{})
-		x := p.take(t, mallory, p.offer.Invitation().Link())
-		require.NoError(t, x.prepare(*x.ticket.Invitation))
-		own := x.own
+		x := p.accept(t, mallory, p.offer.Invitation().Link())
+		require.NoError(t, x.newAcceptance(*x.ticket.Invitation))
+		own := x.ownProof
 		own.Identity = says(t, bob)
-		forged, err := mallory.sign(domainLink, x.session.statement(own.Identity, own.Nonce))
+		forged, err := mallory.sign(domainLink, x.session.acceptanceStatement(own.Identity, own.Nonce))
 		require.NoError(t, err)
 		for _, sig := range [][]byte{own.Signature, forged, nil} {
 			own.Signature = sig
-			x.message = encode(wireLinkTake{Kind: kindLinkTake, Ephemeral: x.session.ephemeral, Sealed: seal(x.session.key(roleTaker), encode(own))})
-			r, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
+			x.message = encode(wireLinkAcceptance{Kind: kindLinkAcceptance, Ephemeral: x.session.ephemeral, Sealed: seal(x.session.key(roleInvitee), encode(own))})
+			r, err := p.offer.newReply(context.Background(), p.clock.now(), x.message)
 			require.NoError(t, err)
 			require.Nil(t, r)
 		}
-		require.Equal(t, 1, p.offer.Left())
+		require.Equal(t, 1, p.offer.UsesLeft())
 	})
 	t.Run("another's take, carried over from an invitation of Mallory's", func(t *testing.T) {
 		p := newParty(t, Terms{})
-		trap, err := Invite(context.Background(), mallory, Terms{Expires: start.Add(time.Hour)}, (&disk{}).save)
+		trap, err := Invite(context.Background(), mallory, Terms{Expires: start.Add(time.Hour)}, (&savedStates{}).save)
 		require.NoError(t, err)
-		x := p.take(t, bob, trap.Invitation().Link())
-		require.NoError(t, x.prepare(*x.ticket.Invitation))
+		x := p.accept(t, bob, trap.Invitation().Link())
+		require.NoError(t, x.newAcceptance(*x.ticket.Invitation))
 		// Mallory opens it, and seals it for Alice with an ephemeral key of her own.
-		y := p.take(t, mallory, p.offer.Invitation().Link())
-		require.NoError(t, y.prepare(*y.ticket.Invitation))
-		message := encode(wireLinkTake{Kind: kindLinkTake, Ephemeral: y.session.ephemeral, Sealed: seal(y.session.key(roleTaker), encode(x.own))})
-		r, err := p.offer.judge(context.Background(), p.clock.now(), message)
+		y := p.accept(t, mallory, p.offer.Invitation().Link())
+		require.NoError(t, y.newAcceptance(*y.ticket.Invitation))
+		message := encode(wireLinkAcceptance{Kind: kindLinkAcceptance, Ephemeral: y.session.ephemeral, Sealed: seal(y.session.key(roleInvitee), encode(x.ownProof))})
+		r, err := p.offer.newReply(context.Background(), p.clock.now(), message)
 		require.NoError(t, err)
 		require.Nil(t, r)
 	})
@@ -480,54 +480,54 @@ func TestHoldersOfTheSecretCanDisturbAndNotDeceive(t *testing.T) {
 		p := newParty(t, Terms{})
 		ticket, err := ParseTicket(p.offer.Invitation().Link(), p.clock.now())
 		require.NoError(t, err)
-		x := &Take{self: p.alice, identity: p.offer.identity, ticket: ticket}
-		require.NoError(t, x.prepare(*ticket.Invitation))
-		r, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
+		x := &Invitee{self: p.alice, identity: p.offer.identity, ticket: ticket}
+		require.NoError(t, x.newAcceptance(*ticket.Invitation))
+		r, err := p.offer.newReply(context.Background(), p.clock.now(), x.message)
 		require.NoError(t, err, "it delays nothing")
 		require.Nil(t, r)
-		require.Equal(t, 1, p.offer.Left())
+		require.Equal(t, 1, p.offer.UsesLeft())
 	})
 	t.Run("a take replayed, which is one use", func(t *testing.T) {
 		p := newParty(t, Terms{Uses: 3})
-		x := p.take(t, bob, p.offer.Invitation().Link())
-		require.NotNil(t, p.settle(t, x)[0].event.Paired)
-		for _, b := range p.offer.invitation.takeBoxes()[1:] {
-			plant(t, p.store, b, x.message, 1, p.clock.now().Add(time.Hour))
+		x := p.accept(t, bob, p.offer.Invitation().Link())
+		require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
+		for _, b := range p.offer.invitation.acceptanceMailboxes()[1:] {
+			putMessage(t, p.store, b, x.message, 1, p.clock.now().Add(time.Hour))
 		}
 		require.Equal(t, outcome{}, p.step(t))
-		require.Equal(t, 2, p.offer.Left())
+		require.Equal(t, 2, p.offer.UsesLeft())
 	})
 	t.Run("boxes full of garbage", func(t *testing.T) {
 		p := newParty(t, Terms{Uses: 2})
-		for n, b := range p.offer.invitation.takeBoxes() {
-			plant(t, p.store, b, []byte{byte(n)}, uint64(100+n), p.clock.now().Add(time.Hour))
+		for n, b := range p.offer.invitation.acceptanceMailboxes() {
+			putMessage(t, p.store, b, []byte{byte(n)}, uint64(100+n), p.clock.now().Add(time.Hour))
 		}
-		require.NotNil(t, p.settle(t, p.take(t, bob, p.offer.Invitation().Link()))[0].event.Paired, "the last is written over")
+		require.NotNil(t, p.runToEnd(t, p.accept(t, bob, p.offer.Invitation().Link()))[0].event.Paired, "the last is written over")
 	})
 	t.Run("a box at the end of its numbers", func(t *testing.T) {
 		p := newParty(t, Terms{})
-		for _, b := range p.offer.invitation.takeBoxes() {
-			plant(t, p.store, b, []byte("x"), pointer.MaxSequence, p.clock.now().Add(time.Hour))
+		for _, b := range p.offer.invitation.acceptanceMailboxes() {
+			putMessage(t, p.store, b, []byte("x"), pointer.MaxSequence, p.clock.now().Add(time.Hour))
 		}
-		require.ErrorIs(t, p.settle(t, p.take(t, bob, p.offer.Invitation().Link()))[0].err, ErrTampered)
+		require.ErrorIs(t, p.runToEnd(t, p.accept(t, bob, p.offer.Invitation().Link()))[0].err, ErrTampered)
 	})
 	t.Run("an ephemeral key of low order", func(t *testing.T) {
 		p := newParty(t, Terms{})
-		r, err := p.offer.judge(context.Background(), p.clock.now(), encode(wireLinkTake{Kind: kindLinkTake, Ephemeral: make([]byte, 32), Sealed: []byte("x")}))
+		r, err := p.offer.newReply(context.Background(), p.clock.now(), encode(wireLinkAcceptance{Kind: kindLinkAcceptance, Ephemeral: make([]byte, 32), Sealed: []byte("x")}))
 		require.NoError(t, err)
 		require.Nil(t, r)
 	})
 	t.Run("the whole invitation, replaced by one of Mallory's", func(t *testing.T) {
 		p := newParty(t, Terms{})
 		inv := p.offer.Invitation()
-		trap, err := Invite(context.Background(), mallory, Terms{Expires: start.Add(time.Hour)}, (&disk{}).save)
+		trap, err := Invite(context.Background(), mallory, Terms{Expires: start.Add(time.Hour)}, (&savedStates{}).save)
 		require.NoError(t, err)
-		other, err := Invite(context.Background(), p.alice, Terms{Expires: start.Add(time.Hour)}, (&disk{}).save)
+		other, err := Invite(context.Background(), p.alice, Terms{Expires: start.Add(time.Hour)}, (&savedStates{}).save)
 		require.NoError(t, err)
 		for _, signed := range [][]byte{trap.invitation.signed, other.invitation.signed, []byte("x")} {
 			p.store.Store = &dht.Memory{Now: p.clock.now}
-			plant(t, p.store, cardBox(inv.secret), seal(cardKey(inv.secret), signed), 9, p.clock.now().Add(time.Hour))
-			require.ErrorIs(t, p.stepTake(t, p.take(t, bob, inv.Compact())).err, ErrTampered)
+			putMessage(t, p.store, invitationMailbox(inv.secret), seal(invitationKey(inv.secret), signed), 9, p.clock.now().Add(time.Hour))
+			require.ErrorIs(t, p.stepTake(t, p.accept(t, bob, inv.Compact())).err, ErrTampered)
 		}
 	})
 }
@@ -548,8 +548,8 @@ func TestAnotherInvitersInvitationWithTheSameSecretIsRefused(t *testing.T) {
 	trap, err := openInvitation(encode(w))
 	require.NoError(t, err, "it is an invitation like any other")
 	require.Equal(t, inv.secret, trap.secret)
-	plant(t, p.store, cardBox(inv.secret), seal(cardKey(inv.secret), trap.signed), 9, p.clock.now().Add(time.Hour))
-	x := p.take(t, bob, inv.Compact())
+	putMessage(t, p.store, invitationMailbox(inv.secret), seal(invitationKey(inv.secret), trap.signed), 9, p.clock.now().Add(time.Hour))
+	x := p.accept(t, bob, inv.Compact())
 	require.ErrorIs(t, p.stepTake(t, x).err, ErrTampered)
 	_, fetched := x.Invitation()
 	require.False(t, fetched)
@@ -563,21 +563,21 @@ func TestOtherHoldersCannotReadWhoTookIt(t *testing.T) {
 	bob := newSelf(t, 2, "Bob Longname") // a name that no ciphertext contains by chance
 	p.alice.Identity.Nickname = "Alice Longname"
 	p.resume(t)
-	x := p.take(t, bob, inv.Link())
-	p.settle(t, x)
-	take, ok := peek(t, p.store, inv.takeBoxes()[0], p.clock.now())
+	x := p.accept(t, bob, inv.Link())
+	p.runToEnd(t, x)
+	acceptance, ok := fetchMessage(t, p.store, inv.acceptanceMailboxes()[0], p.clock.now())
 	require.True(t, ok)
-	w, err := parseLinkTake(take)
+	w, err := parseLinkAcceptance(acceptance)
 	require.NoError(t, err)
-	eve := p.take(t, newSelf(t, 9, "Eve"), inv.Link())
-	require.NoError(t, eve.prepare(*eve.ticket.Invitation))
+	eve := p.accept(t, newSelf(t, 9, "Eve"), inv.Link())
+	require.NoError(t, eve.newAcceptance(*eve.ticket.Invitation))
 	s := eve.session
 	s.ephemeral = w.Ephemeral
-	_, _, err = s.checkTake(w.Sealed)
+	_, _, err = s.openAcceptance(w.Sealed)
 	require.Error(t, err)
-	answer, ok := peek(t, p.store, inv.takenBox(take), p.clock.now())
+	answer, ok := fetchMessage(t, p.store, inv.answerMailbox(acceptance), p.clock.now())
 	require.True(t, ok)
-	for _, message := range [][]byte{take, answer} {
+	for _, message := range [][]byte{acceptance, answer} {
 		require.NotContains(t, string(message), "Longname")
 		require.NotContains(t, string(message), string(bob.Identity.Pointer.Bytes()[6:]))
 	}
@@ -585,32 +585,32 @@ func TestOtherHoldersCannotReadWhoTookIt(t *testing.T) {
 
 func TestAnAnswerSaidTwiceIsSealedAnew(t *testing.T) {
 	p := newParty(t, Terms{})
-	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
-	require.NoError(t, x.prepare(*x.ticket.Invitation))
-	first, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	require.NoError(t, x.newAcceptance(*x.ticket.Invitation))
+	first, err := p.offer.newReply(context.Background(), p.clock.now(), x.message)
 	require.NoError(t, err)
 	p.alice.Identity.Addresses = [][]byte{{4, 203, 0, 113, 9, 6, 0, 80}} // moved house
 	p.resume(t)
-	second, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
+	second, err := p.offer.newReply(context.Background(), p.clock.now(), x.message)
 	require.NoError(t, err)
-	a, err := parseTaken(first.message)
+	a, err := parseLinkAnswer(first.message)
 	require.NoError(t, err)
-	b, err := parseTaken(second.message)
+	b, err := parseLinkAnswer(second.message)
 	require.NoError(t, err)
 	require.NotEqual(t, a.Sealed[:12], b.Sealed[:12], "one key and one nonce for two messages would show both")
 }
 
 func TestALinksTranscriptThatWasChangedIsNone(t *testing.T) {
 	p := newParty(t, Terms{})
-	o := p.settle(t, p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link()))
-	requireFirm(t, o[0].event.Paired.Transcript)
+	o := p.runToEnd(t, p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link()))
+	requireAllPartsSigned(t, o[0].event.Paired.Transcript)
 	inv := p.offer.Invitation()
 	require.False(t, bytes.Contains(o[0].event.Paired.Transcript, inv.secret[:]), "evidence can be shown")
 }
 
 func TestAnAwayNetworkIsTriedAgainByBothSides(t *testing.T) {
 	p := newParty(t, Terms{})
-	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Compact())
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Compact())
 	away := func() {
 		p.store.broken = dht.ErrUnreachable
 		for _, o := range []outcome{p.step(t), p.stepTake(t, x)} {
@@ -624,13 +624,13 @@ func TestAnAwayNetworkIsTriedAgainByBothSides(t *testing.T) {
 	away()
 	p.stepTake(t, x)
 	away()
-	require.NotNil(t, p.settle(t, x)[0].event.Paired)
+	require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
 }
 
 func TestATakerWhomNobodyAnswersGivesUp(t *testing.T) {
 	p := newParty(t, Terms{})
-	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
-	y := p.take(t, newSelf(t, 3, "Carol"), p.offer.Invitation().Compact())
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	y := p.accept(t, newSelf(t, 3, "Carol"), p.offer.Invitation().Compact())
 	for !p.clock.now().After(start.Add(30 * time.Minute)) {
 		p.stepTake(t, x)
 		p.stepTake(t, y)

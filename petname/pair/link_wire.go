@@ -19,7 +19,7 @@ import (
 // the taker's ephemeral key and the invitation's, so that others who hold the
 // invitation can't read them.
 type (
-	wireLinkTake struct {
+	wireLinkAcceptance struct {
 		_         struct{} `cbor:",toarray"`
 		Kind      uint8
 		Ephemeral []byte
@@ -31,12 +31,12 @@ type (
 		Nonce     []byte
 		Signature []byte
 	}
-	wireTaken struct {
+	wireLinkAnswer struct {
 		_      struct{} `cbor:",toarray"`
 		Kind   uint8
 		Sealed []byte
 	}
-	wireTakenProof struct {
+	wireAnswerProof struct {
 		_         struct{} `cbor:",toarray"`
 		Status    Reason
 		Identity  []byte
@@ -45,18 +45,18 @@ type (
 )
 
 const (
-	kindLinkTake = 5
-	kindTaken    = 6
-	nonceSize    = 32
+	kindLinkAcceptance = 5
+	kindLinkAnswer     = 6
+	nonceSize          = 32
 )
 
-func parseLinkTake(b []byte) (wireLinkTake, error) {
-	var w wireLinkTake
+func parseLinkAcceptance(b []byte) (wireLinkAcceptance, error) {
+	var w wireLinkAcceptance
 	if err := decode(b, maxMessage, &w); err != nil {
-		return wireLinkTake{}, err
+		return wireLinkAcceptance{}, err
 	}
-	if w.Kind != kindLinkTake || len(w.Ephemeral) != 32 || len(w.Sealed) > maxSealed {
-		return wireLinkTake{}, errMessage
+	if w.Kind != kindLinkAcceptance || len(w.Ephemeral) != 32 || len(w.Sealed) > maxSealed {
+		return wireLinkAcceptance{}, errMessage
 	}
 	return w, nil
 }
@@ -72,24 +72,24 @@ func parseLinkProof(b []byte) (wireLinkProof, error) {
 	return w, nil
 }
 
-func parseTaken(b []byte) (wireTaken, error) {
-	var w wireTaken
+func parseLinkAnswer(b []byte) (wireLinkAnswer, error) {
+	var w wireLinkAnswer
 	if err := decode(b, maxMessage, &w); err != nil {
-		return wireTaken{}, err
+		return wireLinkAnswer{}, err
 	}
-	if w.Kind != kindTaken || len(w.Sealed) > maxSealed {
-		return wireTaken{}, errMessage
+	if w.Kind != kindLinkAnswer || len(w.Sealed) > maxSealed {
+		return wireLinkAnswer{}, errMessage
 	}
 	return w, nil
 }
 
-func parseTakenProof(b []byte) (wireTakenProof, error) {
-	var w wireTakenProof
+func parseAnswerProof(b []byte) (wireAnswerProof, error) {
+	var w wireAnswerProof
 	if err := decode(b, maxProof, &w); err != nil {
-		return wireTakenProof{}, err
+		return wireAnswerProof{}, err
 	}
 	if (w.Status == 0) != (len(w.Identity) > 0) {
-		return wireTakenProof{}, errors.New("an answer accepts with an identity, or refuses without")
+		return wireAnswerProof{}, errors.New("an answer accepts with an identity, or refuses without")
 	}
 	return w, nil
 }
@@ -120,17 +120,17 @@ func (s linkSession) key(role string) []byte {
 		"petnames/pair/link/v1 sealed by "+role, 32)
 }
 
-func (s linkSession) statement(identity, nonce []byte) takeStatement {
+func (s linkSession) acceptanceStatement(identity, nonce []byte) acceptanceStatement {
 	id := s.invitation.ID()
-	return takeStatement{
-		Role: roleTaker, Inviter: s.invitation.Inviter.Bytes(), Invitation: id[:],
-		Ephemeral: s.ephemeral, Nonce: nonce, Taker: identityHash(identity),
+	return acceptanceStatement{
+		Role: roleInvitee, Inviter: s.invitation.Inviter.Bytes(), Invitation: id[:],
+		Ephemeral: s.ephemeral, Nonce: nonce, Invitee: identityHash(identity),
 	}
 }
 
 // statementBack is the inviter's, about a taker's proof.
-func (s linkSession) statementBack(theirs wireLinkProof, status Reason, identity []byte) takenStatement {
-	st := takenStatement{Role: roleInviter, Take: s.statement(theirs.Identity, theirs.Nonce).hash(theirs.Signature), Status: status}
+func (s linkSession) answerStatement(peerProof wireLinkProof, status Reason, identity []byte) answerStatement {
+	st := answerStatement{Role: roleInviter, Acceptance: s.acceptanceStatement(peerProof.Identity, peerProof.Nonce).hash(peerProof.Signature), Status: status}
 	if status == 0 {
 		st.Inviter = identityHash(identity)
 	}
@@ -138,8 +138,8 @@ func (s linkSession) statementBack(theirs wireLinkProof, status Reason, identity
 }
 
 // checkTake opens and verifies a taker's message.
-func (s linkSession) checkTake(sealed []byte) (Identity, wireLinkProof, error) {
-	plain, err := unseal(s.key(roleTaker), sealed)
+func (s linkSession) openAcceptance(sealed []byte) (Identity, wireLinkProof, error) {
+	plain, err := unseal(s.key(roleInvitee), sealed)
 	if err != nil {
 		return Identity{}, wireLinkProof{}, err
 	}
@@ -151,7 +151,7 @@ func (s linkSession) checkTake(sealed []byte) (Identity, wireLinkProof, error) {
 	if err != nil {
 		return Identity{}, wireLinkProof{}, err
 	}
-	if err := verify(id.Pointer, domainLink, s.statement(proof.Identity, proof.Nonce), proof.Signature); err != nil {
+	if err := verify(id.Pointer, domainLink, s.acceptanceStatement(proof.Identity, proof.Nonce), proof.Signature); err != nil {
 		return Identity{}, wireLinkProof{}, err
 	}
 	return id, proof, nil
@@ -159,17 +159,17 @@ func (s linkSession) checkTake(sealed []byte) (Identity, wireLinkProof, error) {
 
 // checkTaken opens and verifies the inviter's answer to own. A refusal comes as
 // a [*RefusedError].
-func (s linkSession) checkTaken(sealed []byte, own wireLinkProof) (Identity, wireTakenProof, error) {
-	fail := func(err error) (Identity, wireTakenProof, error) { return Identity{}, wireTakenProof{}, err }
+func (s linkSession) openAnswer(sealed []byte, own wireLinkProof) (Identity, wireAnswerProof, error) {
+	fail := func(err error) (Identity, wireAnswerProof, error) { return Identity{}, wireAnswerProof{}, err }
 	plain, err := unseal(s.key(roleInviter), sealed)
 	if err != nil {
 		return fail(err)
 	}
-	proof, err := parseTakenProof(plain)
+	proof, err := parseAnswerProof(plain)
 	if err != nil {
 		return fail(err)
 	}
-	statement := s.statementBack(own, proof.Status, proof.Identity)
+	statement := s.answerStatement(own, proof.Status, proof.Identity)
 	if err := verify(s.invitation.Inviter, domainLink, statement, proof.Signature); err != nil {
 		return fail(err)
 	}
@@ -186,12 +186,12 @@ func (s linkSession) checkTaken(sealed []byte, own wireLinkProof) (Identity, wir
 	return id, proof, nil
 }
 
-func (s linkSession) transcript(inviter wireTakenProof, taker wireLinkProof) ([]byte, error) {
+func (s linkSession) transcript(inviter wireAnswerProof, invitee wireLinkProof) ([]byte, error) {
 	id := s.invitation.ID()
 	b := encode(wireTranscript{
-		Channel: ChannelLink, Inviter: inviter.Identity, Taker: taker.Identity,
-		Sigs:       [][]byte{inviter.Signature, taker.Signature},
-		Invitation: id[:], Ephemeral: bytes.Clone(s.ephemeral), Nonce: taker.Nonce,
+		Channel: ChannelLink, Inviter: inviter.Identity, Invitee: invitee.Identity,
+		Sigs:       [][]byte{inviter.Signature, invitee.Signature},
+		Invitation: id[:], Ephemeral: bytes.Clone(s.ephemeral), Nonce: invitee.Nonce,
 	})
 	if _, err := ParseTranscript(b); err != nil {
 		return nil, fmt.Errorf("own evidence: %w", err)

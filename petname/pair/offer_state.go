@@ -15,7 +15,7 @@ type wireState struct {
 	Version    int      `cbor:"1,keyasint"`
 	Invitation []byte   `cbor:"2,keyasint"` // signed
 	Private    []byte   `cbor:"3,keyasint"` // X25519
-	Takers     [][]byte `cbor:"4,keyasint,omitempty"`
+	Invitees   [][]byte `cbor:"4,keyasint,omitempty"`
 	Withdrawn  bool     `cbor:"5,keyasint,omitempty"`
 }
 
@@ -24,17 +24,17 @@ const maxState = maxInvitation + 2048
 // State is all that an offer needs to go on after a restart, in canonical
 // CBOR. It holds the invitation's secret and private key: keep it as the
 // identity key is kept.
-func (o *Offer) State() []byte {
+func (o *Inviter) State() []byte {
 	w := wireState{Version: 1, Invitation: o.invitation.signed, Private: o.private.Bytes(), Withdrawn: o.withdrawn}
-	for _, p := range o.takers {
-		w.Takers = append(w.Takers, p.Bytes())
+	for _, p := range o.invitees {
+		w.Invitees = append(w.Invitees, p.Bytes())
 	}
 	return encode(w)
 }
 
-// ResumeOffer goes on with an offer out of the state that was saved last. What
+// ResumeInviter goes on with an offer out of the state that was saved last. What
 // has been answered is answered again when the question still stands.
-func ResumeOffer(self Self, state []byte, save Save) (*Offer, error) {
+func ResumeInviter(self Self, state []byte, save SaveState) (*Inviter, error) {
 	s, err := parseState(state)
 	if err != nil {
 		return nil, fmt.Errorf("state of an invitation: %w", err)
@@ -43,54 +43,54 @@ func ResumeOffer(self Self, state []byte, save Save) (*Offer, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.takers, o.withdrawn = s.takers, s.withdrawn
+	o.invitees, o.withdrawn = s.invitees, s.withdrawn
 	return o, nil
 }
 
-type offerState struct {
+type inviterState struct {
 	invitation Invitation
 	private    *ecdh.PrivateKey
-	takers     []pointer.Pointer
+	invitees   []pointer.Pointer
 	withdrawn  bool
 }
 
-func parseState(b []byte) (offerState, error) {
+func parseState(b []byte) (inviterState, error) {
 	var w wireState
 	if err := decode(b, maxState, &w); err != nil {
-		return offerState{}, err
+		return inviterState{}, err
 	}
 	if w.Version != 1 {
-		return offerState{}, fmt.Errorf("has version %d, and this program knows 1", w.Version)
+		return inviterState{}, fmt.Errorf("has version %d, and this program knows 1", w.Version)
 	}
-	s := offerState{withdrawn: w.Withdrawn}
+	s := inviterState{withdrawn: w.Withdrawn}
 	var err error
 	if s.invitation, err = openInvitation(w.Invitation); err != nil {
-		return offerState{}, err
+		return inviterState{}, err
 	}
 	if s.private, err = ecdh.X25519().NewPrivateKey(w.Private); err != nil {
-		return offerState{}, errors.New("its private key is none")
+		return inviterState{}, errors.New("its private key is none")
 	}
 	if !bytes.Equal(s.private.PublicKey().Bytes(), s.invitation.key) {
-		return offerState{}, errors.New("its private key is of another invitation")
+		return inviterState{}, errors.New("its private key is of another invitation")
 	}
-	if len(w.Takers) > s.invitation.Uses {
-		return offerState{}, fmt.Errorf("was taken %d times, and may be %d times", len(w.Takers), s.invitation.Uses)
+	if len(w.Invitees) > s.invitation.Uses {
+		return inviterState{}, fmt.Errorf("was taken %d times, and may be %d times", len(w.Invitees), s.invitation.Uses)
 	}
-	for _, taker := range w.Takers {
-		p, err := pointer.FromBytes(taker)
+	for _, invitee := range w.Invitees {
+		p, err := pointer.FromBytes(invitee)
 		if err != nil {
-			return offerState{}, err
+			return inviterState{}, err
 		}
-		if slices.Contains(s.takers, p) || p == s.invitation.Inviter || !s.invitation.For.IsZero() && p != s.invitation.For {
-			return offerState{}, errors.New("was taken by somebody who can't have")
+		if slices.Contains(s.invitees, p) || p == s.invitation.Inviter || !s.invitation.For.IsZero() && p != s.invitation.For {
+			return inviterState{}, errors.New("was taken by somebody who can't have")
 		}
-		s.takers = append(s.takers, p)
+		s.invitees = append(s.invitees, p)
 	}
 	return s, nil
 }
 
-// OfferID is the ID of the invitation in an offer's state.
-func OfferID(state []byte) ([32]byte, error) {
+// InvitationID is the ID of the invitation in an offer's state.
+func InvitationID(state []byte) ([32]byte, error) {
 	s, err := parseState(state)
 	if err != nil {
 		return [32]byte{}, err

@@ -22,16 +22,16 @@ func mustCode(t require.TestingT, s string) Code {
 	return c
 }
 
-// meeting is two people, a code each, and the network between them.
-type meeting struct {
+// codeScenario is two people, a code each, and the network between them.
+type codeScenario struct {
 	clock        *clock
-	store        *logged
+	store        *loggingStore
 	log          []string
 	alice, bob   Self
-	aliceNotes   *notes
-	bobNotes     *notes
-	offer        *CodeOffer
-	take         *CodeTake
+	aliceNotes   *usedCodes
+	bobNotes     *usedCodes
+	offer        *CodeInviter
+	take         *CodeInvitee
 	slot         slot
 	offerOutcome outcome
 	takeOutcome  outcome
@@ -44,33 +44,33 @@ type outcome struct {
 
 func (o outcome) over() bool { return o.event != (Event{}) || Final(o.err) }
 
-func newMeeting(t require.TestingT, aliceCode, bobCode string) *meeting {
-	m := &meeting{clock: newClock()}
-	m.store = &logged{Store: &dht.Memory{Now: m.clock.now}, log: &m.log}
+func newMeeting(t require.TestingT, aliceCode, bobCode string) *codeScenario {
+	m := &codeScenario{clock: newClock()}
+	m.store = &loggingStore{Store: &dht.Memory{Now: m.clock.now}, log: &m.log}
 	m.alice, m.bob = newSelf(t, 1, "Alice"), newSelf(t, 2, "Bob")
-	m.aliceNotes, m.bobNotes = &notes{log: &m.log}, &notes{log: &m.log}
+	m.aliceNotes, m.bobNotes = &usedCodes{log: &m.log}, &usedCodes{log: &m.log}
 	var err error
 	code := mustCode(t, aliceCode)
-	m.offer, err = OfferCode(m.alice, code, m.aliceNotes.burn)
+	m.offer, err = InviteByCode(m.alice, code, m.aliceNotes.markUsed)
 	require.NoError(t, err)
-	m.take, err = TakeCode(m.bob, mustCode(t, bobCode), m.bobNotes.burn)
+	m.take, err = AcceptCode(m.bob, mustCode(t, bobCode), m.bobNotes.markUsed)
 	require.NoError(t, err)
 	m.slot = code.slot(m.clock.now())
 	m.store.names = map[pointer.Pointer]string{}
-	for _, name := range []string{boxOffer, boxTake, boxAnswer} {
-		m.store.names[m.slot.key(name).Pointer()] = name
+	for _, name := range []string{mailboxOffer, mailboxAcceptance, mailboxAnswer} {
+		m.store.names[m.slot.mailboxKey(name).Pointer()] = name
 	}
 	return m
 }
 
-func (m *meeting) stepOffer(t require.TestingT) outcome {
+func (m *codeScenario) stepOffer(t require.TestingT) outcome {
 	event, err := m.offer.Step(context.Background(), m.store, m.clock.now())
 	require.False(t, event != (Event{}) && err != nil)
 	m.offerOutcome = outcome{event, err}
 	return m.offerOutcome
 }
 
-func (m *meeting) stepTake(t require.TestingT) outcome {
+func (m *codeScenario) stepTake(t require.TestingT) outcome {
 	event, err := m.take.Step(context.Background(), m.store, m.clock.now())
 	require.False(t, event != (Event{}) && err != nil)
 	m.takeOutcome = outcome{event, err}
@@ -78,7 +78,7 @@ func (m *meeting) stepTake(t require.TestingT) outcome {
 }
 
 // settle steps both until each is at its end, which time brings at the latest.
-func (m *meeting) settle(t require.TestingT) {
+func (m *codeScenario) runToEnd(t require.TestingT) {
 	for range 200 {
 		a, b := m.stepOffer(t), m.stepTake(t)
 		if a.over() && b.over() {
@@ -89,12 +89,12 @@ func (m *meeting) settle(t require.TestingT) {
 	require.Fail(t, "it never ends")
 }
 
-func (m *meeting) requirePaired(t require.TestingT) {
+func (m *codeScenario) requirePaired(t require.TestingT) {
 	require.NoError(t, m.offerOutcome.err)
 	require.NoError(t, m.takeOutcome.err)
 	a, b := m.offerOutcome.event.Paired, m.takeOutcome.event.Paired
-	require.Equal(t, m.bob.Identity, a.Them)
-	require.Equal(t, m.alice.Identity, b.Them)
+	require.Equal(t, m.bob.Identity, a.Peer)
+	require.Equal(t, m.alice.Identity, b.Peer)
 	require.Equal(t, ChannelCode, a.Channel)
 	require.Equal(t, a.Transcript, b.Transcript, "both keep one evidence")
 	transcript, err := ParseTranscript(a.Transcript)
@@ -104,12 +104,12 @@ func (m *meeting) requirePaired(t require.TestingT) {
 
 // requireNobodyWrong is the law of every attack: whoever pairs pairs with the
 // other honest side.
-func (m *meeting) requireNobodyWrong(t require.TestingT) {
+func (m *codeScenario) requireNoWrongPairing(t require.TestingT) {
 	if p := m.offerOutcome.event.Paired; p != nil {
-		require.Equal(t, m.bob.Identity, p.Them)
+		require.Equal(t, m.bob.Identity, p.Peer)
 	}
 	if p := m.takeOutcome.event.Paired; p != nil {
-		require.Equal(t, m.alice.Identity, p.Them)
+		require.Equal(t, m.alice.Identity, p.Peer)
 	}
 }
 
@@ -126,7 +126,7 @@ func TestACodePairsWhicheverSideStartsFirst(t *testing.T) {
 			require.False(t, m.stepOffer(t).over())
 			m.clock.after(10 * time.Second)
 		}
-		m.settle(t)
+		m.runToEnd(t)
 		m.requirePaired(t)
 		require.Equal(t, m.offerOutcome, m.stepOffer(t), "the outcome stays")
 		require.Equal(t, m.takeOutcome, m.stepTake(t), "the outcome stays")
@@ -136,7 +136,7 @@ func TestACodePairsWhicheverSideStartsFirst(t *testing.T) {
 func TestAWrongCodeFailsOnBothSidesAndBurnsTheSlotFirst(t *testing.T) {
 	for _, heard := range []string{"742-tunnel-orbit-zoo", "742-tunnel-zoo-candy", "742-tunnel-candy-orbit"} {
 		m := newMeeting(t, theCode, heard)
-		m.settle(t)
+		m.runToEnd(t)
 		require.ErrorIs(t, m.offerOutcome.err, ErrWrongCode)
 		require.ErrorIs(t, m.takeOutcome.err, ErrWrongCode)
 		require.Equal(t, []string{
@@ -149,17 +149,17 @@ func TestAWrongCodeFailsOnBothSidesAndBurnsTheSlotFirst(t *testing.T) {
 // A used code stays burnt for a day, much longer than a user retries it.
 func TestAUsedCodeIsNotedForADay(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
-	m.settle(t)
+	m.runToEnd(t)
 	m.requirePaired(t)
-	for _, notes := range []*notes{m.aliceNotes, m.bobNotes} {
+	for _, notes := range []*usedCodes{m.aliceNotes, m.bobNotes} {
 		require.WithinRange(t, notes.until, start.Add(24*time.Hour), start.Add(24*time.Hour+CodeLife))
 	}
 }
 
-// putless is a network that can be read but not written.
-type putless struct{ dht.Store }
+// readOnlyStore is a network that can be read but not written.
+type readOnlyStore struct{ dht.Store }
 
-func (putless) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+func (readOnlyStore) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
 	return dht.Receipt{}, dht.ErrUnreachable
 }
 
@@ -168,14 +168,14 @@ func (putless) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error
 func TestALateOfferMovesToTheNextSlot(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	network := m.store.Store
-	m.store.Store = putless{network}
+	m.store.Store = readOnlyStore{network}
 	require.ErrorIs(t, m.stepOffer(t).err, dht.ErrUnreachable)
 	require.False(t, m.offerOutcome.over())
-	m.clock.after(bucketLength)
+	m.clock.after(periodLength)
 	m.store.Store = network
-	m.settle(t)
+	m.runToEnd(t)
 	m.requirePaired(t)
-	require.Equal(t, m.slot.bucket+1, m.take.slot.bucket)
+	require.Equal(t, m.slot.period+1, m.take.slot.period)
 }
 
 func TestNothingGoesOutWhileTheBurnIsNotDurable(t *testing.T) {
@@ -195,39 +195,39 @@ func TestNothingGoesOutWhileTheBurnIsNotDurable(t *testing.T) {
 	require.False(t, m.offerOutcome.over())
 	require.Equal(t, puts, m.store.puts)
 	m.aliceNotes.fail = nil
-	m.settle(t)
+	m.runToEnd(t)
 	m.requirePaired(t)
 }
 
 // guess is what somebody leaves who knows the slot and guesses the words.
-func guess(t require.TestingT, m *meeting, words string) []byte {
-	mallory, err := TakeCode(newSelf(t, 9, "Mallory"), mustCode(t, "742-tunnel-"+words), (&notes{}).burn)
+func guess(t require.TestingT, m *codeScenario, words string) []byte {
+	mallory, err := AcceptCode(newSelf(t, 9, "Mallory"), mustCode(t, "742-tunnel-"+words), (&usedCodes{}).markUsed)
 	require.NoError(t, err)
-	ok, err := mallory.accept(context.Background(), m.store, m.clock.now())
+	ok, err := mallory.acceptOffer(context.Background(), m.store, m.clock.now())
 	require.NoError(t, err)
 	require.True(t, ok)
-	return mallory.take
+	return mallory.acceptance
 }
 
 func TestAnInviterJudgesOneGuessEver(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.stepOffer(t)
 	wrong, right := guess(t, m, "zoo-zoo"), guess(t, m, "orbit-candy")
-	plant(t, m.store, m.slot.box(boxTake), wrong, 1, m.clock.now().Add(time.Hour))
+	putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), wrong, 1, m.clock.now().Add(time.Hour))
 	require.ErrorIs(t, m.stepOffer(t).err, ErrWrongCode)
 	// 1. A second guess, even the right one, is not looked at.
-	plant(t, m.store, m.slot.box(boxTake), right, 2, m.clock.now().Add(time.Hour))
+	putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), right, 2, m.clock.now().Add(time.Hour))
 	puts := m.store.puts
 	require.ErrorIs(t, m.stepOffer(t).err, ErrWrongCode)
 	require.Equal(t, puts, m.store.puts)
 	// 2. Nor when the code is offered once more, as after a crash.
 	m.store.Store = &dht.Memory{Now: m.clock.now}
-	again, err := OfferCode(m.alice, mustCode(t, theCode), m.aliceNotes.burn)
+	again, err := InviteByCode(m.alice, mustCode(t, theCode), m.aliceNotes.markUsed)
 	require.NoError(t, err)
 	m.offer = again
 	m.stepOffer(t)
-	plant(t, m.store, m.slot.box(boxTake), guess(t, m, "orbit-candy"), 1, m.clock.now().Add(time.Hour))
-	require.ErrorIs(t, m.stepOffer(t).err, ErrBurnt)
+	putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), guess(t, m, "orbit-candy"), 1, m.clock.now().Add(time.Hour))
+	require.ErrorIs(t, m.stepOffer(t).err, ErrCodeUsed)
 }
 
 func TestATakerShowsOneConfirmationEver(t *testing.T) {
@@ -236,15 +236,15 @@ func TestATakerShowsOneConfirmationEver(t *testing.T) {
 	m.stepTake(t)
 	require.True(t, m.bobNotes.marks["taker 742-tunnel"])
 	m.store.Store = &dht.Memory{Now: m.clock.now}
-	m.clock.after(bucketLength) // another offer, by somebody who wants another guess
-	mallory, err := OfferCode(newSelf(t, 9, "Mallory"), mustCode(t, "742-tunnel-zoo-zoo"), (&notes{}).burn)
+	m.clock.after(periodLength) // another offer, by somebody who wants another guess
+	mallory, err := InviteByCode(newSelf(t, 9, "Mallory"), mustCode(t, "742-tunnel-zoo-zoo"), (&usedCodes{}).markUsed)
 	require.NoError(t, err)
 	_, err = mallory.Step(context.Background(), m.store, m.clock.now())
 	require.NoError(t, err)
-	m.take, err = TakeCode(m.bob, mustCode(t, theCode), m.bobNotes.burn)
+	m.take, err = AcceptCode(m.bob, mustCode(t, theCode), m.bobNotes.markUsed)
 	require.NoError(t, err)
 	puts := m.store.puts
-	require.ErrorIs(t, m.stepTake(t).err, ErrBurnt)
+	require.ErrorIs(t, m.stepTake(t).err, ErrCodeUsed)
 	require.Equal(t, puts, m.store.puts)
 }
 
@@ -252,47 +252,47 @@ func TestAnOccupiedPlaceAsksForANewCode(t *testing.T) {
 	garbage := []byte("garbage")
 	t.Run("by another offer", func(t *testing.T) {
 		m := newMeeting(t, theCode, theCode)
-		plant(t, m.store, m.slot.box(boxOffer), garbage, 1, m.clock.now().Add(time.Minute))
+		putMessage(t, m.store, m.slot.mailbox(mailboxOffer), garbage, 1, m.clock.now().Add(time.Minute))
 		require.ErrorIs(t, m.stepOffer(t).err, ErrOccupied)
 		require.True(t, Final(m.offerOutcome.err))
 		require.ErrorContains(t, m.offerOutcome.err, "take a new code")
 	})
 	t.Run("by an offer of the last bucket", func(t *testing.T) {
 		m := newMeeting(t, theCode, theCode)
-		before := slot{m.slot.place, m.slot.bucket - 1}
-		plant(t, m.store, before.box(boxOffer), garbage, 1, m.clock.now().Add(time.Minute))
+		before := slot{m.slot.nameplate, m.slot.period - 1}
+		putMessage(t, m.store, before.mailbox(mailboxOffer), garbage, 1, m.clock.now().Add(time.Minute))
 		require.ErrorIs(t, m.stepOffer(t).err, ErrOccupied)
 	})
 	t.Run("by a message that waits for an offer", func(t *testing.T) {
-		for _, name := range []string{boxTake, boxAnswer} {
+		for _, name := range []string{mailboxAcceptance, mailboxAnswer} {
 			m := newMeeting(t, theCode, theCode)
-			plant(t, m.store, m.slot.box(name), garbage, 1, m.clock.now().Add(time.Minute))
+			putMessage(t, m.store, m.slot.mailbox(name), garbage, 1, m.clock.now().Add(time.Minute))
 			require.ErrorIs(t, m.stepOffer(t).err, ErrOccupied)
 		}
 	})
 	t.Run("by two offers at once", func(t *testing.T) {
 		m := newMeeting(t, theCode, theCode)
 		m.stepOffer(t)
-		next := slot{m.slot.place, m.slot.bucket - 1}
-		plant(t, m.store, next.box(boxOffer), garbage, 1, m.clock.now().Add(time.Minute))
+		next := slot{m.slot.nameplate, m.slot.period - 1}
+		putMessage(t, m.store, next.mailbox(mailboxOffer), garbage, 1, m.clock.now().Add(time.Minute))
 		require.ErrorIs(t, m.stepTake(t).err, ErrOccupied)
 		require.Empty(t, m.bobNotes.marks)
 	})
 	t.Run("by another taker", func(t *testing.T) {
 		m := newMeeting(t, theCode, theCode)
 		m.stepOffer(t)
-		plant(t, m.store, m.slot.box(boxTake), garbage, 1, m.clock.now().Add(time.Minute))
+		putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), garbage, 1, m.clock.now().Add(time.Minute))
 		require.ErrorIs(t, m.stepTake(t).err, ErrOccupied)
 		require.Empty(t, m.bobNotes.marks)
 		require.ErrorIs(t, m.stepOffer(t).err, ErrTampered)
 	})
 	t.Run("and not by what has expired", func(t *testing.T) {
 		m := newMeeting(t, theCode, theCode)
-		for _, name := range []string{boxOffer, boxTake, boxAnswer} {
-			plant(t, m.store, m.slot.box(name), garbage, 0, m.clock.now().Add(time.Second))
+		for _, name := range []string{mailboxOffer, mailboxAcceptance, mailboxAnswer} {
+			putMessage(t, m.store, m.slot.mailbox(name), garbage, 0, m.clock.now().Add(time.Second))
 		}
 		m.clock.after(2 * time.Second)
-		m.settle(t)
+		m.runToEnd(t)
 		m.requirePaired(t)
 	})
 }
@@ -300,7 +300,7 @@ func TestAnOccupiedPlaceAsksForANewCode(t *testing.T) {
 func TestNobodyComing(t *testing.T) {
 	m := newMeeting(t, theCode, "743-tunnel-orbit-candy")
 	began := m.clock.now()
-	m.settle(t)
+	m.runToEnd(t)
 	require.ErrorIs(t, m.offerOutcome.err, ErrTimeout)
 	require.ErrorIs(t, m.takeOutcome.err, ErrTimeout)
 	require.Less(t, m.clock.now().Sub(began), CodeLife+time.Minute)
@@ -315,11 +315,11 @@ func TestAnOfferThatTheNetworkLostIsPutAgain(t *testing.T) {
 	m.stepOffer(t)
 	m.stepTake(t)
 	lost := &dht.Memory{Now: m.clock.now}
-	message, ok := peek(t, m.store, m.slot.box(boxOffer), m.clock.now())
+	message, ok := fetchMessage(t, m.store, m.slot.mailbox(mailboxOffer), m.clock.now())
 	require.True(t, ok)
-	plant(t, lost, m.slot.box(boxOffer), message, 1, m.clock.now().Add(time.Minute))
+	putMessage(t, lost, m.slot.mailbox(mailboxOffer), message, 1, m.clock.now().Add(time.Minute))
 	m.store.Store = lost // the take is gone
-	m.settle(t)
+	m.runToEnd(t)
 	m.requirePaired(t)
 }
 
@@ -338,34 +338,34 @@ func TestANetworkThatIsAwayIsTriedAgain(t *testing.T) {
 	away()
 	m.stepTake(t)
 	away()
-	m.settle(t)
+	m.runToEnd(t)
 	m.requirePaired(t)
 }
 
 func TestRunWaitsOnTheClockAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &dht.Memory{}
-		offer, err := OfferCode(newSelf(t, 1, "Alice"), mustCode(t, theCode), (&notes{}).burn)
+		offer, err := InviteByCode(newSelf(t, 1, "Alice"), mustCode(t, theCode), (&usedCodes{}).markUsed)
 		require.NoError(t, err)
-		take, err := TakeCode(newSelf(t, 2, "Bob"), mustCode(t, theCode), (&notes{}).burn)
+		acceptance, err := AcceptCode(newSelf(t, 2, "Bob"), mustCode(t, theCode), (&usedCodes{}).markUsed)
 		require.NoError(t, err)
 		began := time.Now()
 		done := make(chan outcome)
 		go func() {
-			event, err := Run(t.Context(), take, store, nil, 2*time.Second)
+			event, err := Run(t.Context(), acceptance, store, nil, 2*time.Second)
 			done <- outcome{event, err}
 		}()
 		event, err := Run(t.Context(), offer, store, nil, 2*time.Second)
 		require.NoError(t, err)
-		require.Equal(t, "Bob", event.Paired.Them.Nickname)
+		require.Equal(t, "Bob", event.Paired.Peer.Nickname)
 		other := <-done
 		require.NoError(t, other.err)
-		require.Equal(t, "Alice", other.event.Paired.Them.Nickname)
+		require.Equal(t, "Alice", other.event.Paired.Peer.Nickname)
 		require.LessOrEqual(t, time.Since(began), 10*time.Second)
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		lonely, err := TakeCode(newSelf(t, 3, "Carol"), mustCode(t, "1-zoo-zoo-zoo"), (&notes{}).burn)
+		lonely, err := AcceptCode(newSelf(t, 3, "Carol"), mustCode(t, "1-zoo-zoo-zoo"), (&usedCodes{}).markUsed)
 		require.NoError(t, err)
 		_, err = Run(ctx, lonely, store, nil, 2*time.Second)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -376,17 +376,20 @@ func TestPairingNeedsItsParts(t *testing.T) {
 	alice, bob := newSelf(t, 1, "Alice"), newSelf(t, 2, "Bob")
 	code := mustCode(t, theCode)
 	for why, try := range map[string]func() error{
-		"no code": func() error { _, err := OfferCode(alice, Code{}, (&notes{}).burn); return err },
-		"no burn": func() error { _, err := TakeCode(alice, code, nil); return err },
-		"no key":  func() error { _, err := TakeCode(Self{Identity: alice.Identity}, code, (&notes{}).burn); return err },
+		"no code": func() error { _, err := InviteByCode(alice, Code{}, (&usedCodes{}).markUsed); return err },
+		"no burn": func() error { _, err := AcceptCode(alice, code, nil); return err },
+		"no key": func() error {
+			_, err := AcceptCode(Self{Identity: alice.Identity}, code, (&usedCodes{}).markUsed)
+			return err
+		},
 		"another's key": func() error {
-			_, err := TakeCode(Self{Key: bob.Key, Identity: alice.Identity}, code, (&notes{}).burn)
+			_, err := AcceptCode(Self{Key: bob.Key, Identity: alice.Identity}, code, (&usedCodes{}).markUsed)
 			return err
 		},
 		"too much to say": func() error {
 			id := alice.Identity
 			id.Addresses = make([][]byte, pointer.MaxAddresses+1)
-			_, err := TakeCode(Self{Key: alice.Key, Identity: id}, code, (&notes{}).burn)
+			_, err := AcceptCode(Self{Key: alice.Key, Identity: id}, code, (&usedCodes{}).markUsed)
 			return err
 		},
 	} {

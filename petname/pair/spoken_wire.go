@@ -22,7 +22,7 @@ type (
 		Share  []byte
 		Commit []byte
 	}
-	wireTake struct {
+	wireAcceptance struct {
 		_      struct{} `cbor:",toarray"`
 		Kind   uint8
 		Share  []byte
@@ -31,16 +31,16 @@ type (
 		Sealed []byte
 	}
 	wireAnswer struct {
-		_      struct{} `cbor:",toarray"`
-		Kind   uint8
-		Take   []byte
-		Tag    []byte
-		Sealed []byte
+		_          struct{} `cbor:",toarray"`
+		Kind       uint8
+		Acceptance []byte
+		Tag        []byte
+		Sealed     []byte
 	}
 	wireFailure struct {
-		_    struct{} `cbor:",toarray"`
-		Kind uint8
-		Take []byte
+		_          struct{} `cbor:",toarray"`
+		Kind       uint8
+		Acceptance []byte
 	}
 	wireProof struct {
 		_         struct{} `cbor:",toarray"`
@@ -52,7 +52,7 @@ type (
 
 const (
 	kindOffer = iota + 1
-	kindTake
+	kindAcceptance
 	kindAnswer
 	kindFailure
 )
@@ -67,25 +67,25 @@ const (
 
 var errMessage = errors.New("is not a message of this protocol")
 
-func parseOffer(b []byte) (spoken, error) {
+func parseOffer(b []byte) (cpaceMessage, error) {
 	var w wireOffer
 	if err := decode(b, maxMessage, &w); err != nil {
-		return spoken{}, err
+		return cpaceMessage{}, err
 	}
 	if w.Kind != kindOffer || len(w.Share) != shareSize || len(w.Commit) != hashSize {
-		return spoken{}, errMessage
+		return cpaceMessage{}, errMessage
 	}
-	return spoken{w.Share, w.Commit}, nil
+	return cpaceMessage{w.Share, w.Commit}, nil
 }
 
-func parseTake(b []byte) (wireTake, error) {
-	var w wireTake
+func parseAcceptance(b []byte) (wireAcceptance, error) {
+	var w wireAcceptance
 	if err := decode(b, maxMessage, &w); err != nil {
-		return wireTake{}, err
+		return wireAcceptance{}, err
 	}
-	if w.Kind != kindTake || len(w.Share) != shareSize || len(w.Commit) != hashSize ||
+	if w.Kind != kindAcceptance || len(w.Share) != shareSize || len(w.Commit) != hashSize ||
 		len(w.Tag) != tagSize || len(w.Sealed) > maxSealed {
-		return wireTake{}, errMessage
+		return wireAcceptance{}, errMessage
 	}
 	return w, nil
 }
@@ -94,16 +94,16 @@ func parseTake(b []byte) (wireTake, error) {
 func parseAnswer(b []byte) (wireAnswer, error) {
 	var f wireFailure
 	if decode(b, maxMessage, &f) == nil {
-		if f.Kind != kindFailure || len(f.Take) != hashSize {
+		if f.Kind != kindFailure || len(f.Acceptance) != hashSize {
 			return wireAnswer{}, errMessage
 		}
-		return wireAnswer{Kind: f.Kind, Take: f.Take}, nil
+		return wireAnswer{Kind: f.Kind, Acceptance: f.Acceptance}, nil
 	}
 	var w wireAnswer
 	if err := decode(b, maxMessage, &w); err != nil {
 		return wireAnswer{}, err
 	}
-	if w.Kind != kindAnswer || len(w.Take) != hashSize || len(w.Tag) != tagSize || len(w.Sealed) > maxSealed {
+	if w.Kind != kindAnswer || len(w.Acceptance) != hashSize || len(w.Tag) != tagSize || len(w.Sealed) > maxSealed {
 		return wireAnswer{}, errMessage
 	}
 	return w, nil
@@ -120,35 +120,35 @@ func parseProof(b []byte) (wireProof, error) {
 	return w, nil
 }
 
-func takeHash(message []byte) []byte { return digest("petnames/pair/code/take/v1\x00", message) }
+func acceptanceHash(message []byte) []byte { return digest("petnames/pair/code/take/v1\x00", message) }
 
 // session is what a run of CPace gave: what was said on both sides, and the key.
 type session struct {
-	slot           slot
-	inviter, taker spoken
-	id             []byte // public
-	isk            []byte
+	slot             slot
+	inviter, invitee cpaceMessage
+	id               []byte // public
+	isk              []byte
 }
 
-func newSession(s slot, side cpaceSide, peer, inviter, taker spoken) (session, error) {
-	if equalPeer(inviter, taker) {
+func newSession(s slot, side cpaceSide, peer, inviter, invitee cpaceMessage) (session, error) {
+	if isReflected(inviter, invitee) {
 		return session{}, errors.New("a side's own message was played back to it")
 	}
-	isk, err := side.isk(nil, peer, inviter, taker)
+	isk, err := side.isk(nil, peer, inviter, invitee)
 	if err != nil {
 		return session{}, err
 	}
-	return session{s, inviter, taker, sidOutput(inviter, taker), isk}, nil
+	return session{s, inviter, invitee, sidOutput(inviter, invitee), isk}, nil
 }
 
-func (s session) said(role string) spoken {
+func (s session) message(role string) cpaceMessage {
 	if role == roleInviter {
 		return s.inviter
 	}
-	return s.taker
+	return s.invitee
 }
 
-func (s session) tag(role string) []byte { return confirmation(s.id, s.isk, s.said(role)) }
+func (s session) tag(role string) []byte { return confirmation(s.id, s.isk, s.message(role)) }
 
 func (s session) key(role string) []byte {
 	return derive(s.isk, s.id, "petnames/pair/code/v1 sealed by "+role, 32)
@@ -159,22 +159,22 @@ func (s session) statement(role string) codeStatement {
 }
 
 // prove seals one's identity with the signature that puts it into the session.
-func (s session) prove(self Self, role string, identity, blind []byte) (sealed, sig []byte, err error) {
+func (s session) sealProof(self Self, role string, identity, blind []byte) (sealed, sig []byte, err error) {
 	if sig, err = self.sign(domainCode, s.statement(role)); err != nil {
 		return nil, nil, err
 	}
 	return seal(s.key(role), encode(wireProof{Identity: identity, Blind: blind, Signature: sig})), sig, nil
 }
 
-// errGuess: the other side doesn't have the key.
-var errGuess = errors.New("its confirmation is wrong")
+// errConfirmation: the other side doesn't have the key.
+var errConfirmation = errors.New("its confirmation is wrong")
 
 // check verifies the other side, which plays role: first that it has the key,
 // and so the secret; then that it says who it is as it committed to, and that
 // this identity signed the session.
-func (s session) check(role string, tag, sealed []byte) (Identity, wireProof, error) {
+func (s session) openProof(role string, tag, sealed []byte) (Identity, wireProof, error) {
 	if !hmac.Equal(tag, s.tag(role)) {
-		return Identity{}, wireProof{}, errGuess
+		return Identity{}, wireProof{}, errConfirmation
 	}
 	plain, err := unseal(s.key(role), sealed)
 	if err != nil {
@@ -184,7 +184,7 @@ func (s session) check(role string, tag, sealed []byte) (Identity, wireProof, er
 	if err != nil {
 		return Identity{}, wireProof{}, err
 	}
-	if !hmac.Equal(commit(proof.Blind, proof.Identity), s.said(role).data) {
+	if !hmac.Equal(commit(proof.Blind, proof.Identity), s.message(role).data) {
 		return Identity{}, wireProof{}, errors.New("it committed to another identity")
 	}
 	id, err := parseIdentity(proof.Identity)
@@ -198,13 +198,13 @@ func (s session) check(role string, tag, sealed []byte) (Identity, wireProof, er
 }
 
 // transcript is the session's evidence, with the two sides' proofs.
-func (s session) transcript(inviter, taker wireProof) ([]byte, error) {
+func (s session) transcript(inviter, invitee wireProof) ([]byte, error) {
 	b := encode(wireTranscript{
-		Channel: ChannelCode, Inviter: inviter.Identity, Taker: taker.Identity,
-		Sigs:  [][]byte{inviter.Signature, taker.Signature},
-		Place: s.slot.place, Bucket: s.slot.bucket,
-		Shares: [][]byte{s.inviter.share, s.taker.share},
-		Blinds: [][]byte{inviter.Blind, taker.Blind},
+		Channel: ChannelCode, Inviter: inviter.Identity, Invitee: invitee.Identity,
+		Sigs:      [][]byte{inviter.Signature, invitee.Signature},
+		Nameplate: s.slot.nameplate, Period: s.slot.period,
+		Shares: [][]byte{s.inviter.share, s.invitee.share},
+		Blinds: [][]byte{inviter.Blind, invitee.Blind},
 	})
 	if _, err := ParseTranscript(b); err != nil {
 		return nil, fmt.Errorf("own evidence: %w", err)

@@ -17,7 +17,7 @@ const (
 
 // Paired is the outcome of a pairing: who the other side is, and the evidence.
 type Paired struct {
-	Them    Identity
+	Peer    Identity
 	Channel string // ChannelCode or ChannelLink
 
 	// Transcript is what both sides signed, which anybody can verify with
@@ -33,7 +33,7 @@ type Event struct {
 
 	// Taken: somebody took an invitation. It counts as pairing only when the
 	// inviting person has seen who it is, and agrees.
-	Taken *Paired
+	Accepted *Paired
 }
 
 // Stepper is one side of a pairing. A step does what there is to do and
@@ -54,8 +54,8 @@ var (
 	// tried to guess them. The code is dead, on both sides.
 	ErrWrongCode = errors.New("the code was mistyped, or somebody tried to guess it: it is used up; take a new code")
 
-	// ErrBurnt: the code was tried before. A [Burn] returns it.
-	ErrBurnt = errors.New("this code was tried before, and one try is all it has: take a new code")
+	// ErrCodeUsed: the code was tried before. A [MarkUsed] returns it.
+	ErrCodeUsed = errors.New("this code was tried before, and one try is all it has: take a new code")
 
 	// ErrTampered: messages came that no honest side would have sent.
 	ErrTampered = errors.New("somebody interfered with the pairing: take a new code or invitation")
@@ -86,7 +86,7 @@ type Reason uint8
 const (
 	ReasonUsed Reason = iota + 1
 	ReasonExpired
-	ReasonOther // it is for somebody else
+	ReasonOtherRecipient // it is for somebody else
 	ReasonWithdrawn
 )
 
@@ -96,7 +96,7 @@ func (r Reason) String() string {
 		return "the invitation has been used: ask for a new one"
 	case ReasonExpired:
 		return "the invitation has expired: ask for a new one"
-	case ReasonOther:
+	case ReasonOtherRecipient:
 		return "the invitation is for somebody else"
 	case ReasonWithdrawn:
 		return "the invitation was withdrawn"

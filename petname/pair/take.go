@@ -12,28 +12,28 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Take is the side of somebody who was handed an invitation. It needs no state:
+// Invitee is the side of somebody who was handed an invitation. It needs no state:
 // taken anew after a restart, by the same identity, an invitation counts once.
-type Take struct {
+type Invitee struct {
 	self     Self
 	identity []byte
 	ticket   Ticket
-	until    time.Time // when to give up looking for the rest of a compact form
+	deadline time.Time // when to give up looking for the rest of a compact form
 
 	session  linkSession
-	own      wireLinkProof
+	ownProof wireLinkProof
 	message  []byte // nil until the invitation is there
-	in       int    // the box that holds it
+	index    int    // the box that holds it
 	sent     bool
 	sequence uint64
 
-	ended error
+	err   error
 	event *Event
 }
 
-// TakeTicket begins to take an invitation.
-func TakeTicket(self Self, ticket Ticket) (*Take, error) {
-	identity, err := self.ready()
+// AcceptTicket begins to take an invitation.
+func AcceptTicket(self Self, ticket Ticket) (*Invitee, error) {
+	identity, err := self.encodeIdentity()
 	if err != nil {
 		return nil, err
 	}
@@ -48,34 +48,34 @@ func TakeTicket(self Self, ticket Ticket) (*Take, error) {
 		ticket.Invitation = &inv
 	}
 	self.Identity = self.Identity.clone()
-	return &Take{self: self, identity: identity, ticket: ticket}, nil
+	return &Invitee{self: self, identity: identity, ticket: ticket}, nil
 }
 
 // Invitation is the whole invitation; false while a compact form's rest has not
 // been found.
-func (t *Take) Invitation() (Invitation, bool) {
+func (t *Invitee) Invitation() (Invitation, bool) {
 	if t.ticket.Invitation == nil {
 		return Invitation{}, false
 	}
 	return t.ticket.Invitation.clone(), true
 }
 
-func (t *Take) end(err error) (Event, error) {
-	t.ended = final(err)
-	return Event{}, t.ended
+func (t *Invitee) fail(err error) (Event, error) {
+	t.err = final(err)
+	return Event{}, t.err
 }
 
 // Step is [Stepper]'s: the event is Paired once the inviter has said yes, which
 // may be long after, when its node is back. A no is a [*RefusedError].
-func (t *Take) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
+func (t *Invitee) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
 	switch {
-	case t.ended != nil:
-		return Event{}, t.ended
+	case t.err != nil:
+		return Event{}, t.err
 	case t.event != nil:
 		return *t.event, nil
 	}
 	if t.ticket.Invitation == nil {
-		if done, err := t.fetch(ctx, store, now); err != nil || !done {
+		if done, err := t.fetchInvitation(ctx, store, now); err != nil || !done {
 			return Event{}, err
 		}
 	}
@@ -83,50 +83,50 @@ func (t *Take) Step(ctx context.Context, store dht.Store, now time.Time) (Event,
 	if t.message == nil {
 		switch {
 		case !now.Before(inv.Expires):
-			return t.end(&ExpiredError{inv})
+			return t.fail(&ExpiredError{inv})
 		case !inv.For.IsZero() && inv.For != t.self.Identity.Pointer:
-			return t.end(&RefusedError{ReasonOther})
+			return t.fail(&RefusedError{ReasonOtherRecipient})
 		}
-		if err := t.prepare(inv); err != nil {
-			return t.end(err)
+		if err := t.newAcceptance(inv); err != nil {
+			return t.fail(err)
 		}
 	}
-	found, ok, err := inv.takenBox(t.message).look(ctx, store, now)
+	found, ok, err := inv.answerMailbox(t.message).fetch(ctx, store, now)
 	switch {
 	case ok:
-		return t.conclude(found.message)
-	case !now.Before(inv.Expires.Add(Grace)):
-		return t.end(ErrTimeout)
+		return t.verifyAnswer(found.message)
+	case !now.Before(inv.Expires.Add(gracePeriod)):
+		return t.fail(ErrTimeout)
 	case err != nil:
 		return Event{}, err
 	}
-	return Event{}, t.stand(ctx, store, now, inv.takeBoxes())
+	return Event{}, t.ensurePut(ctx, store, now, inv.acceptanceMailboxes())
 }
 
 // fetch looks for the rest of a compact form.
-func (t *Take) fetch(ctx context.Context, store dht.Store, now time.Time) (done bool, err error) {
-	if t.until.IsZero() {
-		t.until = now.Add(CodeLife)
+func (t *Invitee) fetchInvitation(ctx context.Context, store dht.Store, now time.Time) (done bool, err error) {
+	if t.deadline.IsZero() {
+		t.deadline = now.Add(CodeLife)
 	}
-	found, ok, err := cardBox(t.ticket.secret).look(ctx, store, now)
+	found, ok, err := invitationMailbox(t.ticket.secret).fetch(ctx, store, now)
 	switch {
-	case !ok && !now.Before(t.until):
-		_, err = t.end(fmt.Errorf("%w: the invitation is not in the network, or not any more", ErrTimeout))
+	case !ok && !now.Before(t.deadline):
+		_, err = t.fail(fmt.Errorf("%w: the invitation is not in the network, or not any more", ErrTimeout))
 		return false, err
 	case err != nil || !ok:
 		return false, err
 	}
-	inv, err := openCard(t.ticket, found.message)
+	inv, err := openSealedInvitation(t.ticket, found.message)
 	if err != nil {
-		_, err = t.end(fmt.Errorf("%w (what stands in the invitation's place %w)", ErrTampered, err))
+		_, err = t.fail(fmt.Errorf("%w (what stands in the invitation's place %w)", ErrTampered, err))
 		return false, err
 	}
 	t.ticket.Invitation = &inv
 	return true, nil
 }
 
-func openCard(t Ticket, sealed []byte) (Invitation, error) {
-	plain, err := unseal(cardKey(t.secret), sealed)
+func openSealedInvitation(t Ticket, sealed []byte) (Invitation, error) {
+	plain, err := unseal(invitationKey(t.secret), sealed)
 	if err != nil {
 		return Invitation{}, err
 	}
@@ -141,7 +141,7 @@ func openCard(t Ticket, sealed []byte) (Invitation, error) {
 }
 
 // prepare makes the message.
-func (t *Take) prepare(inv Invitation) error {
+func (t *Invitee) newAcceptance(inv Invitation) error {
 	random := randomOr(t.self.Random)
 	ephemeral, err := newX25519(random)
 	if err != nil {
@@ -156,42 +156,42 @@ func (t *Take) prepare(inv Invitation) error {
 	if err != nil {
 		return err
 	}
-	sig, err := t.self.sign(domainLink, s.statement(t.identity, nonce))
+	sig, err := t.self.sign(domainLink, s.acceptanceStatement(t.identity, nonce))
 	if err != nil {
 		return err
 	}
-	t.session, t.own = s, wireLinkProof{Identity: t.identity, Nonce: nonce, Signature: sig}
-	t.message = encode(wireLinkTake{Kind: kindLinkTake, Ephemeral: public, Sealed: seal(s.key(roleTaker), encode(t.own))})
+	t.session, t.ownProof = s, wireLinkProof{Identity: t.identity, Nonce: nonce, Signature: sig}
+	t.message = encode(wireLinkAcceptance{Kind: kindLinkAcceptance, Ephemeral: public, Sealed: seal(s.key(roleInvitee), encode(t.ownProof))})
 	return nil
 }
 
 // stand sees that the message stands in a box: the first free one, or else the
 // last, which everybody who comes late takes from each other.
-func (t *Take) stand(ctx context.Context, store dht.Store, now time.Time, boxes []box) error {
+func (t *Invitee) ensurePut(ctx context.Context, store dht.Store, now time.Time, mailboxes []mailbox) error {
 	if t.sent {
-		found, ok, err := boxes[t.in].look(ctx, store, now)
+		found, ok, err := mailboxes[t.index].fetch(ctx, store, now)
 		if err != nil || ok && bytes.Equal(found.message, t.message) {
 			return err
 		}
 		t.sent = false
 	}
-	standing, err := lookAll(ctx, store, now, boxes)
+	stored, err := fetchAll(ctx, store, now, mailboxes)
 	if err != nil {
 		return err
 	}
-	for n, found := range standing {
-		if found.ok && n < len(boxes)-1 && !bytes.Equal(found.message, t.message) {
+	for n, found := range stored {
+		if found.present && n < len(mailboxes)-1 && !bytes.Equal(found.message, t.message) {
 			continue
 		}
 		sequence := uint64(1)
-		if found.ok {
+		if found.present {
 			if found.sequence >= pointer.MaxSequence {
-				_, err := t.end(ErrTampered)
+				_, err := t.fail(ErrTampered)
 				return err
 			}
 			sequence = found.sequence + 1
 		}
-		err = boxes[n].put(ctx, store, t.message, max(sequence, t.sequence), now.Add(maxStand))
+		err = mailboxes[n].put(ctx, store, t.message, max(sequence, t.sequence), now.Add(acceptanceLife))
 		if errors.Is(err, dht.ErrOlder) {
 			t.sequence = max(sequence, t.sequence) + 1 // somebody was quicker
 			return nil
@@ -199,31 +199,31 @@ func (t *Take) stand(ctx context.Context, store dht.Store, now time.Time, boxes 
 		if err != nil {
 			return err
 		}
-		t.in, t.sent = n, true
+		t.index, t.sent = n, true
 		return nil
 	}
 	return nil
 }
 
-// maxStand is how long a taker's message stands unless it is put again.
-const maxStand = 24 * time.Hour
+// acceptanceLife is how long a taker's message stands unless it is put again.
+const acceptanceLife = 24 * time.Hour
 
-func (t *Take) conclude(message []byte) (Event, error) {
-	w, err := parseTaken(message)
+func (t *Invitee) verifyAnswer(message []byte) (Event, error) {
+	w, err := parseLinkAnswer(message)
 	if err != nil {
-		return t.end(ErrTampered)
+		return t.fail(ErrTampered)
 	}
-	them, theirs, err := t.session.checkTaken(w.Sealed, t.own)
+	peer, peerProof, err := t.session.openAnswer(w.Sealed, t.ownProof)
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
-		return t.end(refused)
+		return t.fail(refused)
 	}
 	if err != nil {
-		return t.end(ErrTampered)
+		return t.fail(ErrTampered)
 	}
-	transcript, err := t.session.transcript(theirs, t.own)
+	transcript, err := t.session.transcript(peerProof, t.ownProof)
 	if err != nil {
-		return t.end(err)
+		return t.fail(err)
 	}
-	t.event = &Event{Paired: &Paired{them, ChannelLink, transcript}}
+	t.event = &Event{Paired: &Paired{peer, ChannelLink, transcript}}
 	return *t.event, nil
 }

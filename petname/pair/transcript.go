@@ -9,8 +9,8 @@ import (
 // Transcript is the evidence of a pairing, verified: both keys signed one
 // session, which names both. Who the two are to each other is not in it.
 type Transcript struct {
-	Channel        string // ChannelCode or ChannelLink
-	Inviter, Taker Identity
+	Channel          string // ChannelCode or ChannelLink
+	Inviter, Invitee Identity
 }
 
 // wireTranscript has what the signatures are over, and no secret: the shares
@@ -19,13 +19,13 @@ type Transcript struct {
 type wireTranscript struct {
 	Channel string   `cbor:"1,keyasint"`
 	Inviter []byte   `cbor:"2,keyasint"` // identities
-	Taker   []byte   `cbor:"3,keyasint"`
+	Invitee []byte   `cbor:"3,keyasint"`
 	Sigs    [][]byte `cbor:"4,keyasint"` // the inviter's, the taker's
 
-	Place  string   `cbor:"5,keyasint,omitempty"` // ChannelCode
-	Bucket int64    `cbor:"6,keyasint,omitempty"`
-	Shares [][]byte `cbor:"7,keyasint,omitempty"`
-	Blinds [][]byte `cbor:"8,keyasint,omitempty"`
+	Nameplate string   `cbor:"5,keyasint,omitempty"` // ChannelCode
+	Period    int64    `cbor:"6,keyasint,omitempty"`
+	Shares    [][]byte `cbor:"7,keyasint,omitempty"`
+	Blinds    [][]byte `cbor:"8,keyasint,omitempty"`
 
 	Invitation []byte `cbor:"9,keyasint,omitempty"` // ChannelLink: its hash
 	Ephemeral  []byte `cbor:"10,keyasint,omitempty"`
@@ -39,7 +39,7 @@ const (
 	domainLink = "petnames/pair/link/v1\x00"
 
 	roleInviter = "inviter"
-	roleTaker   = "taker"
+	roleInvitee = "taker"
 )
 
 // codeStatement is what each side of a spoken code signs, behind domainCode.
@@ -52,29 +52,29 @@ type codeStatement struct {
 	Session []byte
 }
 
-// takeStatement is what the taker of an invitation signs, behind domainLink.
-type takeStatement struct {
+// acceptanceStatement is what the taker of an invitation signs, behind domainLink.
+type acceptanceStatement struct {
 	_          struct{} `cbor:",toarray"`
 	Role       string
 	Inviter    []byte // pointer
 	Invitation []byte // its hash, and so its secret's
 	Ephemeral  []byte
 	Nonce      []byte
-	Taker      []byte // hash of the identity
+	Invitee    []byte // hash of the identity
 }
 
-// takenStatement is what the inviter signs, behind domainLink.
-type takenStatement struct {
-	_       struct{} `cbor:",toarray"`
-	Role    string
-	Take    []byte // hash of the taker's statement and signature
-	Status  Reason // 0: accepted
-	Inviter []byte // hash of the identity; nil when refused
+// answerStatement is what the inviter signs, behind domainLink.
+type answerStatement struct {
+	_          struct{} `cbor:",toarray"`
+	Role       string
+	Acceptance []byte // hash of the taker's statement and signature
+	Status     Reason // 0: accepted
+	Inviter    []byte // hash of the identity; nil when refused
 }
 
 func identityHash(identity []byte) []byte { return digest("petnames/pair/identity/v1\x00", identity) }
 
-func (s takeStatement) hash(sig []byte) []byte {
+func (s acceptanceStatement) hash(sig []byte) []byte {
 	return digest("petnames/pair/take/v1\x00", encode(s), sig)
 }
 
@@ -103,10 +103,10 @@ func parseTranscript(b []byte) (Transcript, error) {
 	if t.Inviter, err = parseIdentity(w.Inviter); err != nil {
 		return Transcript{}, err
 	}
-	if t.Taker, err = parseIdentity(w.Taker); err != nil {
+	if t.Invitee, err = parseIdentity(w.Invitee); err != nil {
 		return Transcript{}, err
 	}
-	if t.Inviter.Pointer == t.Taker.Pointer {
+	if t.Inviter.Pointer == t.Invitee.Pointer {
 		return Transcript{}, errors.New("is of somebody with itself")
 	}
 	if len(w.Sigs) != 2 {
@@ -133,31 +133,33 @@ func (w wireTranscript) verifyCode(t Transcript) error {
 		return errTranscriptForm
 	}
 	session := sidOutput(
-		spoken{w.Shares[0], commit(w.Blinds[0], w.Inviter)},
-		spoken{w.Shares[1], commit(w.Blinds[1], w.Taker)},
+		cpaceMessage{w.Shares[0], commit(w.Blinds[0], w.Inviter)},
+		cpaceMessage{w.Shares[1], commit(w.Blinds[1], w.Invitee)},
 	)
-	id := slot{w.Place, w.Bucket}.id()
+	id := slot{w.Nameplate, w.Period}.id()
 	if err := verify(t.Inviter.Pointer, domainCode, codeStatement{Role: roleInviter, Slot: id, Session: session}, w.Sigs[0]); err != nil {
 		return err
 	}
-	return verify(t.Taker.Pointer, domainCode, codeStatement{Role: roleTaker, Slot: id, Session: session}, w.Sigs[1])
+	return verify(t.Invitee.Pointer, domainCode, codeStatement{Role: roleInvitee, Slot: id, Session: session}, w.Sigs[1])
 }
 
 func (w wireTranscript) verifyLink(t Transcript) error {
-	if w.Place != "" || w.Bucket != 0 || w.Shares != nil || w.Blinds != nil {
+	if w.Nameplate != "" || w.Period != 0 || w.Shares != nil || w.Blinds != nil {
 		return errTranscriptForm
 	}
-	take := takeStatement{
-		Role: roleTaker, Inviter: t.Inviter.Pointer.Bytes(), Invitation: w.Invitation,
-		Ephemeral: w.Ephemeral, Nonce: w.Nonce, Taker: identityHash(w.Taker),
+	acceptance := acceptanceStatement{
+		Role: roleInvitee, Inviter: t.Inviter.Pointer.Bytes(), Invitation: w.Invitation,
+		Ephemeral: w.Ephemeral, Nonce: w.Nonce, Invitee: identityHash(w.Invitee),
 	}
-	if err := verify(t.Taker.Pointer, domainLink, take, w.Sigs[1]); err != nil {
+	if err := verify(t.Invitee.Pointer, domainLink, acceptance, w.Sigs[1]); err != nil {
 		return err
 	}
-	taken := takenStatement{Role: roleInviter, Take: take.hash(w.Sigs[1]), Inviter: identityHash(w.Inviter)}
-	return verify(t.Inviter.Pointer, domainLink, taken, w.Sigs[0])
+	answered := answerStatement{Role: roleInviter, Acceptance: acceptance.hash(w.Sigs[1]), Inviter: identityHash(w.Inviter)}
+	return verify(t.Inviter.Pointer, domainLink, answered, w.Sigs[0])
 }
 
-// equalPeer reports whether two messages of CPace share a part that no two
+// isReflected reports whether two messages of CPace share a part that no two
 // honest sides would: one is the other played back.
-func equalPeer(a, b spoken) bool { return bytes.Equal(a.share, b.share) || bytes.Equal(a.data, b.data) }
+func isReflected(a, b cpaceMessage) bool {
+	return bytes.Equal(a.share, b.share) || bytes.Equal(a.data, b.data)
+}
