@@ -12,13 +12,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// far is past every record of a test.
+// afterRecords is a time at which all records of a test have expired.
 func (m *codeScenario) afterRecords() time.Time { return m.clock.now().Add(time.Hour) }
 
-// Whoever knows the slot can write over every message. Both sides end; each
-// that pairs has paired with the other; and with what is not theirs in a box
-// before it is read, neither pairs.
-func TestWritingOverARecordNeverPairsWrong(t *testing.T) {
+// An attacker that knows the slot can replace every message. Both sides end; a side that
+// pairs has paired with the other honest side; and if the attacker replaced a message
+// before it was read, neither pairs.
+func TestReplacedRecordNeverPairsWrong(t *testing.T) {
 	forged := func(m *codeScenario) []byte {
 		return encode(wireFailure{Kind: kindFailure, Acceptance: make([]byte, hashSize)})
 	}
@@ -107,9 +107,8 @@ func TestWritingOverARecordNeverPairsWrong(t *testing.T) {
 	}
 }
 
-// A network that replays, swaps, changes and drops messages as it likes, in
-// any order of steps.
-func TestAHostileNetworkNeverPairsWrong(t *testing.T) {
+// A network that replays, exchanges, changes and drops messages, in any order of steps.
+func TestHostileNetworkNeverPairsWrong(t *testing.T) {
 	quickly(t, 40)
 	mailboxes := []string{mailboxOffer, mailboxAcceptance, mailboxAnswer}
 	rapid.Check(t, func(t *rapid.T) {
@@ -147,8 +146,8 @@ func TestAHostileNetworkNeverPairsWrong(t *testing.T) {
 	})
 }
 
-// newInsider is somebody who knows the code, and lies about the rest: it plays
-// the taker of m's offer, and says what the caller makes of its session.
+// newInsider returns an invitee of m's offer that knows the code and lies about the rest:
+// the caller forges its proof.
 func newInsider(t *testing.T, m *codeScenario, self Self) *CodeInvitee {
 	t.Helper()
 	x, err := AcceptCode(self, mustCode(t, theCode), (&usedCodes{}).markUsed)
@@ -156,8 +155,8 @@ func newInsider(t *testing.T, m *codeScenario, self Self) *CodeInvitee {
 	return x
 }
 
-// sendForged puts the insider's take, with the proof that lie makes, before the
-// inviter.
+// sendForged puts the acceptance of the insider, with a forged proof, and returns the
+// result of the inviter.
 func sendForged(t *testing.T, m *codeScenario, x *CodeInvitee, forge func(s session) wireProof) outcome {
 	t.Helper()
 	ok, err := x.acceptOffer(context.Background(), m.store, m.clock.now())
@@ -170,7 +169,7 @@ func sendForged(t *testing.T, m *codeScenario, x *CodeInvitee, forge func(s sess
 	return m.stepOffer(t)
 }
 
-func TestAnInsiderPairsUnderItsOwnIdentityAlone(t *testing.T) {
+func TestInsiderPairsUnderItsOwnIdentityOnly(t *testing.T) {
 	mallory, carol := newSelf(t, 9, "Mallory"), newSelf(t, 3, "Carol")
 	carolSays, err := carol.Identity.encode()
 	require.NoError(t, err)
@@ -215,7 +214,7 @@ func TestAnInsiderPairsUnderItsOwnIdentityAlone(t *testing.T) {
 		m.stepOffer(t)
 		x := newInsider(t, m, mallory)
 		o := sendForged(t, m, x, func(s session) wireProof {
-			// Carol herself signs: she would be misbound to what Mallory committed to.
+			// Carol herself signs: she would be bound to Mallory's commitment.
 			_, sig, err := s.sealProof(carol, roleInvitee, carolSays, x.blind)
 			require.NoError(t, err)
 			return wireProof{Identity: carolSays, Blind: x.blind, Signature: sig}
@@ -249,17 +248,17 @@ func TestAnInsiderPairsUnderItsOwnIdentityAlone(t *testing.T) {
 		m := newMeeting(t, theCode, theCode)
 		m.stepOffer(t)
 		x := newInsider(t, m, malloryAs(mallory.Identity))
-		x.self = m.alice // a stolen key, or one person at both ends
+		x.self = m.alice // a stolen key, or one identity on both sides
 		x.identity = m.offer.identity
 		o := sendForged(t, m, x, func(s session) wireProof { return x.ownProof })
 		require.ErrorIs(t, o.err, ErrSelf)
 	})
 }
 
-// Somebody who knows the code stands between two honest people, and gives each
-// the other's proof: an unknown key share. The sessions differ, so the
-// signatures don't fit, and the taker is not told that it has paired with Alice.
-func TestAnInsiderBetweenTwoCanNotLendIdentities(t *testing.T) {
+// An attacker that knows the code, between two honest sides, forwards the proof of each to
+// the other: an unknown key share. The sessions differ, so the signatures do not verify,
+// and the invitee does not pair with Alice.
+func TestUnknownKeyShareIsRefused(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.stepOffer(t)
 	// Mallory's own offer, to Bob, in another network.
@@ -283,8 +282,8 @@ func TestAnInsiderBetweenTwoCanNotLendIdentities(t *testing.T) {
 	o := sendForged(t, m, x, func(session) wireProof { return bobsProof })
 	require.ErrorIs(t, o.err, ErrTampered)
 
-	// 2. To Bob, as Alice: she says nothing in a session with Mallory that would
-	// fit Bob's.
+	// 2. To Bob, as Alice: no message of hers in a session with Mallory is valid in
+	// Bob's session.
 	alices := newMeeting(t, theCode, theCode)
 	alices.stepOffer(t)
 	y := newInsider(t, alices, mallory)
@@ -302,9 +301,9 @@ func TestAnInsiderBetweenTwoCanNotLendIdentities(t *testing.T) {
 	require.ErrorIs(t, toBob.stepTake(t).err, ErrTampered)
 }
 
-// The tag that a taker shows tests one guess and no more: it is wrong under
-// every other pair of words, for whoever has not the scalar to those words.
-func TestAStrangersSessionHasNoKeyInCommon(t *testing.T) {
+// An attacker can test one guess with the tag of an invitee: without the scalar, the tag
+// is wrong for every other pair of words.
+func TestSessionWithoutTheWordsHasAnotherKey(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	mallory, err := InviteByCode(newSelf(t, 9, "Mallory"), mustCode(t, "742-tunnel-zoo-zoo"), (&usedCodes{}).markUsed)
 	require.NoError(t, err)
@@ -331,10 +330,10 @@ func TestAStrangersSessionHasNoKeyInCommon(t *testing.T) {
 	}
 }
 
-func TestNoPartOfAMessageTellsWhoPairs(t *testing.T) {
+func TestMessagesDoNotContainIdentities(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	var err error
-	m.alice, m.bob = newSelf(t, 1, "Alice Longname"), newSelf(t, 2, "Bob Longname") // names that no ciphertext contains by chance
+	m.alice, m.bob = newSelf(t, 1, "Alice Longname"), newSelf(t, 2, "Bob Longname") // no ciphertext contains these names by chance
 	m.offer, err = InviteByCode(m.alice, mustCode(t, theCode), m.aliceNotes.markUsed)
 	require.NoError(t, err)
 	m.take, err = AcceptCode(m.bob, mustCode(t, theCode), m.bobNotes.markUsed)
@@ -352,8 +351,8 @@ func TestNoPartOfAMessageTellsWhoPairs(t *testing.T) {
 	}
 }
 
-// Somebody else's take was quicker, so that the answer is to that.
-func TestAnAnswerToAnotherIsNotOnesOwn(t *testing.T) {
+// Another invitee was faster, so the answer is to its acceptance.
+func TestAnswerToAnotherInviteeIsRefused(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.stepOffer(t)
 	m.stepTake(t)
@@ -371,7 +370,7 @@ func TestAnAnswerToAnotherIsNotOnesOwn(t *testing.T) {
 	require.ErrorIs(t, err, ErrWrongCode)
 }
 
-func TestAnOfferThatIsWrittenOverEndsAtOnce(t *testing.T) {
+func TestReplacedOfferEndsAtOnce(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.stepOffer(t)
 	putMessage(t, m.store, m.slot.mailbox(mailboxOffer), []byte("x"), 9, m.afterRecords())
@@ -379,20 +378,20 @@ func TestAnOfferThatIsWrittenOverEndsAtOnce(t *testing.T) {
 	require.True(t, m.offerOutcome.over())
 }
 
-func TestAMessagePlayedBackIsNoPeer(t *testing.T) {
+func TestReflectedMessageIsRefused(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.stepOffer(t)
 	m.stepTake(t)
 	a, b := m.offer.message(), m.take.message()
 	for why, peer := range map[string]cpaceMessage{"all of it": a, "the share": {a.share, b.data}, "the commitment": {b.share, a.data}} {
 		_, err := newSession(m.slot, m.offer.cpace, peer, a, peer)
-		require.ErrorContains(t, err, "played back", why)
+		require.ErrorContains(t, err, "reflected", why)
 	}
 	_, err := newSession(m.slot, m.offer.cpace, b, a, b)
 	require.NoError(t, err)
 }
 
-func TestATranscriptWithOneselfIsNone(t *testing.T) {
+func TestTranscriptOfOneIdentityIsRefused(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.runToEnd(t)
 	var w wireTranscript
@@ -408,13 +407,13 @@ func TestATranscriptWithOneselfIsNone(t *testing.T) {
 	require.ErrorContains(t, err, "with itself")
 }
 
-func TestATranscriptThatWasChangedIsNone(t *testing.T) {
+func TestChangedTranscriptIsRefused(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.runToEnd(t)
 	requireAllPartsSigned(t, m.takeOutcome.event.Paired.Transcript)
 }
 
-// requireAllPartsSigned flips bits all through a transcript.
+// requireAllPartsSigned flips bits in all parts of a transcript.
 func requireAllPartsSigned(t *testing.T, good []byte) {
 	t.Helper()
 	_, err := ParseTranscript(good)

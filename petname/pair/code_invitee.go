@@ -10,18 +10,18 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// CodeInvitee is the side that heard the code.
+// CodeInvitee is the side that enters the code.
 type CodeInvitee struct {
 	codeSide
-	deadline   time.Time // when to give up; zero before the first step
+	deadline   time.Time // zero before the first step
 	session    session
 	ownProof   wireProof
-	acceptance []byte // the message, once made
+	acceptance []byte // the message; nil before it is made
 	sent       bool
 }
 
-// AcceptCode begins to pair by a code that was heard. Steps look for the offer
-// for [CodeLife], answer it once, and wait as long for what comes of it.
+// AcceptCode returns the side of the invitee, for a code that the owner entered. Steps
+// look for the offer for [CodeLife], accept it once, and wait as long for the answer.
 func AcceptCode(self Self, code Code, markUsed MarkUsed) (*CodeInvitee, error) {
 	side, err := newCodeSide(self, code, markUsed)
 	if err != nil {
@@ -30,67 +30,67 @@ func AcceptCode(self Self, code Code, markUsed MarkUsed) (*CodeInvitee, error) {
 	return &CodeInvitee{codeSide: side}, nil
 }
 
-// Step is [Stepper]'s: the event is Paired once the inviter is verified.
-func (t *CodeInvitee) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
-	if t.deadline.IsZero() {
-		t.deadline = now.Add(CodeLife)
+// Step implements [Stepper]. The event is Paired when the inviter is verified.
+func (v *CodeInvitee) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
+	if v.deadline.IsZero() {
+		v.deadline = now.Add(CodeLife)
 	}
 	switch {
-	case t.err != nil:
-		return Event{}, t.err
-	case t.event != nil:
-		return *t.event, nil
-	case t.acceptance == nil:
-		if ok, err := t.acceptOffer(ctx, store, now); err != nil || !ok {
+	case v.err != nil:
+		return Event{}, v.err
+	case v.event != nil:
+		return *v.event, nil
+	case v.acceptance == nil:
+		if ok, err := v.acceptOffer(ctx, store, now); err != nil || !ok {
 			return Event{}, err
 		}
 	}
-	if !t.sent {
-		if err := t.slot.mailbox(mailboxAcceptance).put(ctx, store, t.acceptance, 1, now.Add(CodeLife)); err != nil {
+	if !v.sent {
+		if err := v.slot.mailbox(mailboxAcceptance).put(ctx, store, v.acceptance, 1, now.Add(CodeLife)); err != nil {
 			switch {
 			case errors.Is(err, dht.ErrOlder):
-				return t.fail(ErrOccupied)
-			case !now.Before(t.deadline):
-				return t.fail(fmt.Errorf("%w (%w)", ErrTimeout, err))
+				return v.fail(ErrOccupied)
+			case !now.Before(v.deadline):
+				return v.fail(fmt.Errorf("%w (%w)", ErrTimeout, err))
 			}
 			return Event{}, err
 		}
-		t.sent, t.deadline = true, now.Add(CodeLife)
+		v.sent, v.deadline = true, now.Add(CodeLife)
 	}
-	answer, ok, err := t.slot.mailbox(mailboxAnswer).fetch(ctx, store, now)
+	answer, ok, err := v.slot.mailbox(mailboxAnswer).fetch(ctx, store, now)
 	switch {
 	case ok:
-		return t.verifyAnswer(answer.message)
-	case !now.Before(t.deadline):
-		return t.fail(ErrTimeout)
+		return v.verifyAnswer(answer.message)
+	case !now.Before(v.deadline):
+		return v.fail(ErrTimeout)
 	case err != nil:
 		return Event{}, err
 	}
-	// What the network lost, or somebody wrote over, is put again: the inviter
-	// looks at one message alone, so this can't become a second try.
-	stored, ok, err := t.slot.mailbox(mailboxAcceptance).fetch(ctx, store, now)
+	// A message that was lost or replaced is put again. This is no second guess: the
+	// inviter reads one message only.
+	stored, ok, err := v.slot.mailbox(mailboxAcceptance).fetch(ctx, store, now)
 	if err != nil {
 		return Event{}, err
 	}
-	if ok && !bytes.Equal(stored.message, t.acceptance) {
-		return t.fail(ErrOccupied)
+	if ok && !bytes.Equal(stored.message, v.acceptance) {
+		return v.fail(ErrOccupied)
 	}
-	t.sent = ok
+	v.sent = ok
 	return Event{}, nil
 }
 
-// accept looks for the one offer, and makes the answer to it; ok is false
-// while there is none.
-func (t *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time.Time) (ok bool, err error) {
-	slots := t.code.slotsNear(now)
+// acceptOffer looks for the offer and makes the acceptance; ok is false while there is
+// no offer.
+func (v *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time.Time) (ok bool, err error) {
+	slots := v.code.slotsNear(now)
 	var mailboxes []mailbox
 	for _, s := range slots {
 		mailboxes = append(mailboxes, s.mailbox(mailboxOffer))
 	}
 	stored, err := fetchAll(ctx, store, now, mailboxes)
 	if err != nil {
-		if !now.Before(t.deadline) {
-			_, err = t.fail(fmt.Errorf("%w (%w)", ErrTimeout, err))
+		if !now.Before(v.deadline) {
+			_, err = v.fail(fmt.Errorf("%w (%w)", ErrTimeout, err))
 		}
 		return false, err
 	}
@@ -104,13 +104,13 @@ func (t *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time
 		}
 	}
 	fail := func(err error) (bool, error) {
-		_, err = t.fail(err)
+		_, err = v.fail(err)
 		return false, err
 	}
 	switch {
 	case offers > 1:
 		return fail(ErrOccupied)
-	case offers == 0 && !now.Before(t.deadline):
+	case offers == 0 && !now.Before(v.deadline):
 		return fail(ErrTimeout)
 	case offers == 0:
 		return false, nil
@@ -120,9 +120,9 @@ func (t *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time
 	} else if ok {
 		return fail(ErrOccupied)
 	}
-	// The tag in the answer is what the inviter's side can test a guess with:
-	// the code is used up before it is made.
-	if err := t.useCode(ctx, roleInvitee, now); err != nil {
+	// The inviter can test a guess with the tag of the acceptance, so the code is marked
+	// as used before the tag is made.
+	if err := v.useCode(ctx, roleInvitee, now); err != nil {
 		if errors.Is(err, ErrCodeUsed) {
 			return fail(ErrCodeUsed)
 		}
@@ -132,50 +132,50 @@ func (t *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time
 	if err != nil {
 		return fail(ErrTampered)
 	}
-	if err := t.joinSlot(at); err != nil {
+	if err := v.joinSlot(at); err != nil {
 		return fail(err)
 	}
-	s, err := newSession(at, t.cpace, inviter, inviter, t.message())
+	s, err := newSession(at, v.cpace, inviter, inviter, v.message())
 	if err != nil {
 		return fail(ErrTampered)
 	}
-	sealed, sig, err := s.sealProof(t.self, roleInvitee, t.identity, t.blind)
+	sealed, sig, err := s.sealProof(v.self, roleInvitee, v.identity, v.blind)
 	if err != nil {
 		return fail(err)
 	}
-	share := t.message()
-	t.session = s
-	t.ownProof = wireProof{Identity: t.identity, Blind: t.blind, Signature: sig}
-	t.acceptance = encode(wireAcceptance{Kind: kindAcceptance, Share: share.share, Commit: share.data, Tag: s.tag(roleInvitee), Sealed: sealed})
+	share := v.message()
+	v.session = s
+	v.ownProof = wireProof{Identity: v.identity, Blind: v.blind, Signature: sig}
+	v.acceptance = encode(wireAcceptance{Kind: kindAcceptance, Share: share.share, Commit: share.data, Tag: s.tag(roleInvitee), Sealed: sealed})
 	return true, nil
 }
 
-// conclude verifies the one answer.
-func (t *CodeInvitee) verifyAnswer(message []byte) (Event, error) {
+// verifyAnswer verifies the answer of the inviter.
+func (v *CodeInvitee) verifyAnswer(message []byte) (Event, error) {
 	w, err := parseAnswer(message)
 	if err != nil {
-		return t.fail(ErrTampered)
+		return v.fail(ErrTampered)
 	}
-	forOwn := bytes.Equal(w.Acceptance, acceptanceHash(t.acceptance))
+	forOwn := bytes.Equal(w.Acceptance, acceptanceHash(v.acceptance))
 	switch {
 	case !forOwn:
-		return t.fail(ErrOccupied) // somebody else was first to answer the offer
+		return v.fail(ErrOccupied) // the offer was accepted by another side
 	case w.Kind == kindFailure:
-		return t.fail(ErrWrongCode)
+		return v.fail(ErrWrongCode)
 	}
-	peer, peerProof, err := t.session.openProof(roleInviter, w.Tag, w.Sealed)
+	peer, peerProof, err := v.session.openProof(roleInviter, w.Tag, w.Sealed)
 	switch {
 	case errors.Is(err, errConfirmation):
-		return t.fail(ErrWrongCode)
+		return v.fail(ErrWrongCode)
 	case err != nil:
-		return t.fail(ErrTampered)
-	case peer.Pointer == t.self.Identity.Pointer:
-		return t.fail(ErrSelf)
+		return v.fail(ErrTampered)
+	case peer.Pointer == v.self.Identity.Pointer:
+		return v.fail(ErrSelf)
 	}
-	transcript, err := t.session.transcript(peerProof, t.ownProof)
+	transcript, err := v.session.transcript(peerProof, v.ownProof)
 	if err != nil {
-		return t.fail(err)
+		return v.fail(err)
 	}
-	t.event = &Event{Paired: &Paired{peer, ChannelCode, transcript}}
-	return *t.event, nil
+	v.event = &Event{Paired: &Paired{peer, ChannelCode, transcript}}
+	return *v.event, nil
 }

@@ -10,19 +10,19 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// CodeInviter is the side that spoke the code. Nothing of it outlives the
-// process: a code that was offered before a restart is dead.
+// CodeInviter is the side that speaks the code. It has no durable state: a code that was
+// offered before a restart is invalid.
 type CodeInviter struct {
 	codeSide
 	offer   []byte    // the message; nil before the first step
 	expires time.Time // of the offer
-	answer  []byte    // the message, once there is one
-	failure error     // what follows the answer; nil: paired
+	answer  []byte    // the message; nil before it is made
+	failure error     // the result after the answer is sent; nil: paired
 	paired  *Paired
 }
 
-// InviteByCode begins to pair by a code that the user then speaks. Steps put it
-// out, and wait for the other side for [CodeLife].
+// InviteByCode returns the side of the inviter, for a code that the owner then speaks.
+// Steps put the offer, and wait for the invitee for [CodeLife].
 func InviteByCode(self Self, code Code, markUsed MarkUsed) (*CodeInviter, error) {
 	side, err := newCodeSide(self, code, markUsed)
 	if err != nil {
@@ -31,7 +31,7 @@ func InviteByCode(self Self, code Code, markUsed MarkUsed) (*CodeInviter, error)
 	return &CodeInviter{codeSide: side}, nil
 }
 
-// Step is [Stepper]'s: the event is Paired once the answer has gone out.
+// Step implements [Stepper]. The event is Paired when the answer is sent.
 func (o *CodeInviter) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
 	switch {
 	case o.err != nil:
@@ -43,7 +43,7 @@ func (o *CodeInviter) Step(ctx context.Context, store dht.Store, now time.Time) 
 	case o.offer == nil:
 		return Event{}, o.publishOffer(ctx, store, now)
 	}
-	// 1. Two offers in one place can't be told apart by the taker: neither lives.
+	// 1. An invitee cannot tell two offers in one slot apart: both fail.
 	stored, ok, err := o.slot.mailbox(mailboxOffer).fetch(ctx, store, now)
 	switch {
 	case err != nil:
@@ -51,8 +51,8 @@ func (o *CodeInviter) Step(ctx context.Context, store dht.Store, now time.Time) 
 	case ok && !bytes.Equal(stored.message, o.offer):
 		return o.fail(ErrOccupied)
 	}
-	// 2. Whatever stands in the taker's box first is the one try, a malformed
-	// message too.
+	// 2. The first message in the mailbox of acceptances is the only one that is
+	// handled, even if it is malformed.
 	acceptance, answered, err := o.slot.mailbox(mailboxAcceptance).fetch(ctx, store, now)
 	if err != nil {
 		return Event{}, err
@@ -69,7 +69,7 @@ func (o *CodeInviter) Step(ctx context.Context, store dht.Store, now time.Time) 
 	return Event{}, nil
 }
 
-// open puts the offer out, unless somebody is at the place.
+// publishOffer puts the offer, unless the slot is in use.
 func (o *CodeInviter) publishOffer(ctx context.Context, store dht.Store, now time.Time) error {
 	own := o.code.slot(now)
 	var mailboxes []mailbox
@@ -104,7 +104,7 @@ func (o *CodeInviter) publishOffer(ctx context.Context, store dht.Store, now tim
 	return nil
 }
 
-// judge burns the code, and only then looks at the taker's message.
+// handleAcceptance marks the code as used, and then verifies an acceptance.
 func (o *CodeInviter) handleAcceptance(ctx context.Context, store dht.Store, now time.Time, message []byte) (Event, error) {
 	if err := o.useCode(ctx, roleInviter, now); err != nil {
 		if !errors.Is(err, ErrCodeUsed) {
@@ -142,13 +142,13 @@ func (o *CodeInviter) handleAcceptance(ctx context.Context, store dht.Store, now
 	return o.sendAnswer(ctx, store, now)
 }
 
-// refuse lets the taker fail loudly as well.
-func (o *CodeInviter) refuse(ctx context.Context, store dht.Store, now time.Time, acceptance []byte, why error) (Event, error) {
-	o.answer, o.failure = encode(wireFailure{Kind: kindFailure, Acceptance: acceptanceHash(acceptance)}), why
+// refuse answers with a failure, so that the invitee fails as well.
+func (o *CodeInviter) refuse(ctx context.Context, store dht.Store, now time.Time, acceptance []byte, reason error) (Event, error) {
+	o.answer, o.failure = encode(wireFailure{Kind: kindFailure, Acceptance: acceptanceHash(acceptance)}), reason
 	return o.sendAnswer(ctx, store, now)
 }
 
-// send puts the answer out; nobody is paired before that is done.
+// sendAnswer puts the answer. The pairing is complete only after that.
 func (o *CodeInviter) sendAnswer(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
 	if o.paired != nil {
 		store = o.self.storeFor(store, o.paired.Peer)

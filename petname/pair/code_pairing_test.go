@@ -22,7 +22,7 @@ func mustCode(t require.TestingT, s string) Code {
 	return c
 }
 
-// codeScenario is two people, a code each, and the network between them.
+// codeScenario is two sides with a code each, and the network between them.
 type codeScenario struct {
 	clock        *clock
 	store        *loggingStore
@@ -77,7 +77,7 @@ func (m *codeScenario) stepTake(t require.TestingT) outcome {
 	return m.takeOutcome
 }
 
-// settle steps both until each is at its end, which time brings at the latest.
+// runToEnd steps both sides until they have ended, at the latest when the code expires.
 func (m *codeScenario) runToEnd(t require.TestingT) {
 	for range 200 {
 		a, b := m.stepOffer(t), m.stepTake(t)
@@ -102,8 +102,8 @@ func (m *codeScenario) requirePaired(t require.TestingT) {
 	require.Equal(t, Transcript{ChannelCode, m.alice.Identity, m.bob.Identity}, transcript)
 }
 
-// requireNobodyWrong is the law of every attack: whoever pairs pairs with the
-// other honest side.
+// requireNoWrongPairing requires that a side that paired has paired with the other honest
+// side.
 func (m *codeScenario) requireNoWrongPairing(t require.TestingT) {
 	if p := m.offerOutcome.event.Paired; p != nil {
 		require.Equal(t, m.bob.Identity, p.Peer)
@@ -113,7 +113,7 @@ func (m *codeScenario) requireNoWrongPairing(t require.TestingT) {
 	}
 }
 
-func TestACodePairsWhicheverSideStartsFirst(t *testing.T) {
+func TestCodePairsWhicheverSideStartsFirst(t *testing.T) {
 	quickly(t, 30)
 	rapid.Check(t, func(t *rapid.T) {
 		m := newMeeting(t, theCode, "742 TUNN orbi candy")
@@ -133,7 +133,7 @@ func TestACodePairsWhicheverSideStartsFirst(t *testing.T) {
 	})
 }
 
-func TestAWrongCodeFailsOnBothSidesAndBurnsTheSlotFirst(t *testing.T) {
+func TestWrongCodeFailsOnBothSidesAndIsMarkedFirst(t *testing.T) {
 	for _, heard := range []string{"742-tunnel-orbit-zoo", "742-tunnel-zoo-candy", "742-tunnel-candy-orbit"} {
 		m := newMeeting(t, theCode, heard)
 		m.runToEnd(t)
@@ -146,8 +146,8 @@ func TestAWrongCodeFailsOnBothSidesAndBurnsTheSlotFirst(t *testing.T) {
 	}
 }
 
-// A used code stays burnt for a day, much longer than a user retries it.
-func TestAUsedCodeIsNotedForADay(t *testing.T) {
+// A used code stays marked for a day, much longer than its users retry it.
+func TestUsedCodeIsMarkedForADay(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.runToEnd(t)
 	m.requirePaired(t)
@@ -163,9 +163,9 @@ func (readOnlyStore) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt,
 	return dht.Receipt{}, dht.ErrUnreachable
 }
 
-// If an offer cannot be put within its ten-minute slot, the inviter creates a
-// new one for the next slot.
-func TestALateOfferMovesToTheNextSlot(t *testing.T) {
+// If an offer cannot be put within its ten-minute slot, the inviter creates a new one for
+// the next slot.
+func TestLateOfferMovesToTheNextSlot(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	network := m.store.Store
 	m.store.Store = readOnlyStore{network}
@@ -178,7 +178,7 @@ func TestALateOfferMovesToTheNextSlot(t *testing.T) {
 	require.Equal(t, m.slot.period+1, m.take.slot.period)
 }
 
-func TestNothingGoesOutWhileTheBurnIsNotDurable(t *testing.T) {
+func TestNoMessageIsSentBeforeTheMarkIsDurable(t *testing.T) {
 	full := errors.New("the disk is full")
 	m := newMeeting(t, theCode, theCode)
 	m.stepOffer(t)
@@ -199,7 +199,7 @@ func TestNothingGoesOutWhileTheBurnIsNotDurable(t *testing.T) {
 	m.requirePaired(t)
 }
 
-// guess is what somebody leaves who knows the slot and guesses the words.
+// guess returns the acceptance of an attacker that knows the slot and guesses the words.
 func guess(t require.TestingT, m *codeScenario, words string) []byte {
 	mallory, err := AcceptCode(newSelf(t, 9, "Mallory"), mustCode(t, "742-tunnel-"+words), (&usedCodes{}).markUsed)
 	require.NoError(t, err)
@@ -209,18 +209,18 @@ func guess(t require.TestingT, m *codeScenario, words string) []byte {
 	return mallory.acceptance
 }
 
-func TestAnInviterJudgesOneGuessEver(t *testing.T) {
+func TestInviterHandlesOneGuess(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.stepOffer(t)
 	wrong, right := guess(t, m, "zoo-zoo"), guess(t, m, "orbit-candy")
 	putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), wrong, 1, m.clock.now().Add(time.Hour))
 	require.ErrorIs(t, m.stepOffer(t).err, ErrWrongCode)
-	// 1. A second guess, even the right one, is not looked at.
+	// 1. A second guess, even the right one, is not read.
 	putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), right, 2, m.clock.now().Add(time.Hour))
 	puts := m.store.puts
 	require.ErrorIs(t, m.stepOffer(t).err, ErrWrongCode)
 	require.Equal(t, puts, m.store.puts)
-	// 2. Nor when the code is offered once more, as after a crash.
+	// 2. Nor when the code is offered again, as after a crash.
 	m.store.Store = &dht.Memory{Now: m.clock.now}
 	again, err := InviteByCode(m.alice, mustCode(t, theCode), m.aliceNotes.markUsed)
 	require.NoError(t, err)
@@ -230,13 +230,13 @@ func TestAnInviterJudgesOneGuessEver(t *testing.T) {
 	require.ErrorIs(t, m.stepOffer(t).err, ErrCodeUsed)
 }
 
-func TestATakerShowsOneConfirmationEver(t *testing.T) {
+func TestInviteeSendsOneConfirmation(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.stepOffer(t)
 	m.stepTake(t)
 	require.True(t, m.bobNotes.marks["taker 742-tunnel"])
 	m.store.Store = &dht.Memory{Now: m.clock.now}
-	m.clock.after(periodLength) // another offer, by somebody who wants another guess
+	m.clock.after(periodLength) // another offer, of an attacker that wants another guess
 	mallory, err := InviteByCode(newSelf(t, 9, "Mallory"), mustCode(t, "742-tunnel-zoo-zoo"), (&usedCodes{}).markUsed)
 	require.NoError(t, err)
 	_, err = mallory.Step(context.Background(), m.store, m.clock.now())
@@ -248,14 +248,14 @@ func TestATakerShowsOneConfirmationEver(t *testing.T) {
 	require.Equal(t, puts, m.store.puts)
 }
 
-func TestAnOccupiedPlaceAsksForANewCode(t *testing.T) {
+func TestOccupiedSlotRequiresANewCode(t *testing.T) {
 	garbage := []byte("garbage")
 	t.Run("by another offer", func(t *testing.T) {
 		m := newMeeting(t, theCode, theCode)
 		putMessage(t, m.store, m.slot.mailbox(mailboxOffer), garbage, 1, m.clock.now().Add(time.Minute))
 		require.ErrorIs(t, m.stepOffer(t).err, ErrOccupied)
 		require.True(t, Final(m.offerOutcome.err))
-		require.ErrorContains(t, m.offerOutcome.err, "take a new code")
+		require.ErrorContains(t, m.offerOutcome.err, "make a new code")
 	})
 	t.Run("by an offer of the last bucket", func(t *testing.T) {
 		m := newMeeting(t, theCode, theCode)
@@ -297,7 +297,7 @@ func TestAnOccupiedPlaceAsksForANewCode(t *testing.T) {
 	})
 }
 
-func TestNobodyComing(t *testing.T) {
+func TestPairingWithoutAPeerTimesOut(t *testing.T) {
 	m := newMeeting(t, theCode, "743-tunnel-orbit-candy")
 	began := m.clock.now()
 	m.runToEnd(t)
@@ -308,7 +308,7 @@ func TestNobodyComing(t *testing.T) {
 	require.Empty(t, m.bobNotes.marks)
 }
 
-func TestAnOfferThatTheNetworkLostIsPutAgain(t *testing.T) {
+func TestLostOfferIsPutAgain(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.stepOffer(t)
 	m.store.Store = &dht.Memory{Now: m.clock.now}
@@ -318,12 +318,12 @@ func TestAnOfferThatTheNetworkLostIsPutAgain(t *testing.T) {
 	message, ok := fetchMessage(t, m.store, m.slot.mailbox(mailboxOffer), m.clock.now())
 	require.True(t, ok)
 	putMessage(t, lost, m.slot.mailbox(mailboxOffer), message, 1, m.clock.now().Add(time.Minute))
-	m.store.Store = lost // the take is gone
+	m.store.Store = lost // the acceptance is lost
 	m.runToEnd(t)
 	m.requirePaired(t)
 }
 
-func TestANetworkThatIsAwayIsTriedAgain(t *testing.T) {
+func TestUnreachableNetworkIsRetried(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	away := func() {
 		m.store.broken = dht.ErrUnreachable
@@ -342,7 +342,7 @@ func TestANetworkThatIsAwayIsTriedAgain(t *testing.T) {
 	m.requirePaired(t)
 }
 
-func TestRunWaitsOnTheClockAndEnds(t *testing.T) {
+func TestRunWaitsForTheClockAndEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &dht.Memory{}
 		offer, err := InviteByCode(newSelf(t, 1, "Alice"), mustCode(t, theCode), (&usedCodes{}).markUsed)

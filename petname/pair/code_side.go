@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// MarkUsed notes durably that a code has had its one try, before anything goes out
-// that somebody could test a guess with. It returns an error that wraps
-// [ErrCodeUsed] if mark was noted before, and may forget it after until. The mark
-// has the public half of the code in it, and the side; nothing of the secret.
+// MarkUsed stores durably that a code was used, before a message is sent that an attacker
+// could test a guess with. It returns an error that wraps [ErrCodeUsed] if the mark was
+// stored before, and may delete the mark after until. The mark has the nameplate of the
+// code and the role of the side, and no part of the secret.
 type MarkUsed func(ctx context.Context, mark string, until time.Time) error
 
-// codeUsedPeriod is how long a code must not be tried again: long after everybody who
-// remembers it has stopped retyping it.
+// codeUsedPeriod is how long a code cannot be used again: long after its users stop
+// entering it.
 const codeUsedPeriod = 24 * time.Hour
 
-// codeSide is what the two sides of a spoken code have in common.
+// codeSide is the common part of both sides of a code.
 type codeSide struct {
 	self     Self
 	identity []byte
@@ -28,8 +28,8 @@ type codeSide struct {
 
 	slot  slot
 	cpace cpaceSide
-	err   error  // the final error
-	event *Event // or the outcome
+	err   error  // the final error, once the side failed
+	event *Event // the final event, once the side paired
 }
 
 func newCodeSide(self Self, code Code, markUsed MarkUsed) (codeSide, error) {
@@ -37,7 +37,7 @@ func newCodeSide(self Self, code Code, markUsed MarkUsed) (codeSide, error) {
 		return codeSide{}, errors.New("pairing: there is no code")
 	}
 	if markUsed == nil {
-		return codeSide{}, errors.New("pairing by code needs a place to note that it was tried")
+		return codeSide{}, errors.New("pairing by code needs a MarkUsed")
 	}
 	identity, err := self.encodeIdentity()
 	if err != nil {
@@ -51,7 +51,7 @@ func newCodeSide(self Self, code Code, markUsed MarkUsed) (codeSide, error) {
 	return codeSide{self: self, identity: identity, blind: blind, code: code, markUsed: markUsed}, nil
 }
 
-// enter makes the side's share for a slot.
+// joinSlot draws the CPace share of the side for a slot.
 func (c *codeSide) joinSlot(s slot) error {
 	ci := lvCat([]byte("petnames/pair/code/v1"), s.id(), []byte(roleInviter), []byte(roleInvitee))
 	side, err := newCPace(c.code.password(), ci, randomOr(c.self.Random))
@@ -68,12 +68,12 @@ func (c *codeSide) message() cpaceMessage {
 
 func (c *codeSide) useCode(ctx context.Context, role string, now time.Time) error {
 	if err := c.markUsed(ctx, role+" "+c.code.nameplate(), now.Add(codeUsedPeriod)); err != nil {
-		return fmt.Errorf("noting that the code is used: %w", err)
+		return fmt.Errorf("marking the code as used: %w", err)
 	}
 	return nil
 }
 
-// end makes an error the last word.
+// fail makes an error final.
 func (c *codeSide) fail(err error) (Event, error) {
 	c.err = final(err)
 	return Event{}, c.err

@@ -20,7 +20,7 @@ func drawCode(t *rapid.T) Code {
 	return c
 }
 
-func TestCodeIsReadHoweverItIsTyped(t *testing.T) {
+func TestCodeIsParsedInAllSpellings(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawCode(t)
 		var typed strings.Builder
@@ -55,7 +55,7 @@ func TestCodesFillTheirRange(t *testing.T) {
 	require.Len(t, numbers, maxNumber)
 }
 
-func TestWhatIsNoCodeIsRefusedWithoutTellingTheSecret(t *testing.T) {
+func TestErrorsOfInvalidCodesDoNotContainTheSecret(t *testing.T) {
 	for s, wants := range map[string]string{
 		"":                             "has 0 parts",
 		"742-tunnel-orbit":             "has 3 parts",
@@ -79,7 +79,7 @@ func TestWhatIsNoCodeIsRefusedWithoutTellingTheSecret(t *testing.T) {
 	}
 }
 
-func TestPrintingACodeKeepsItsSecret(t *testing.T) {
+func TestPrintingACodeDoesNotShowItsSecret(t *testing.T) {
 	c, err := ParseCode("742 tunnel zebra candy")
 	require.NoError(t, err)
 	for _, s := range []string{
@@ -98,9 +98,9 @@ func TestPrintingACodeKeepsItsSecret(t *testing.T) {
 	require.Empty(t, Code{}.Secret())
 }
 
-// The places and keys that go to the network are those of every other secret
-// with the same public half.
-func TestTheSecretIsNoPartOfTheSlot(t *testing.T) {
+// The mailboxes and keys that the network learns are equal for every secret with the same
+// public half.
+func TestSlotDoesNotDependOnTheSecret(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawCode(t)
 		other := c

@@ -7,14 +7,13 @@ import (
 	"fmt"
 )
 
-// The messages of a pairing by spoken code, each alone in a box of the slot,
-// in canonical CBOR:
+// The messages of a pairing by code, each in a mailbox of the slot, in canonical CBOR:
 //
-//	offer   = [1, share, commitment]                 box "offer"
-//	take    = [2, share, commitment, tag, sealed]    box "take"
-//	answer  = [3, hash of the take, tag, sealed]     box "answer"
-//	failure = [4, hash of the take]                  box "answer"
-//	sealed  = AES-256-GCM of [identity, blind, signature]
+//	offer      = [1, share, commitment]                       mailbox "offer"
+//	acceptance = [2, share, commitment, tag, sealed]          mailbox "take"
+//	answer     = [3, hash of the acceptance, tag, sealed]     mailbox "answer"
+//	failure    = [4, hash of the acceptance]                  mailbox "answer"
+//	sealed     = AES-256-GCM of [identity, blind, signature]
 type (
 	wireOffer struct {
 		_      struct{} `cbor:",toarray"`
@@ -90,7 +89,7 @@ func parseAcceptance(b []byte) (wireAcceptance, error) {
 	return w, nil
 }
 
-// parseAnswer reads an answer or a failure; the latter has no tag.
+// parseAnswer decodes an answer or a failure. A failure has no tag.
 func parseAnswer(b []byte) (wireAnswer, error) {
 	var f wireFailure
 	if decode(b, maxMessage, &f) == nil {
@@ -122,17 +121,17 @@ func parseProof(b []byte) (wireProof, error) {
 
 func acceptanceHash(message []byte) []byte { return digest("petnames/pair/code/take/v1\x00", message) }
 
-// session is what a run of CPace gave: what was said on both sides, and the key.
+// session is the result of a run of CPace: the messages of both sides, and the key.
 type session struct {
 	slot             slot
 	inviter, invitee cpaceMessage
-	id               []byte // public
+	id               []byte // public session ID
 	isk              []byte
 }
 
 func newSession(s slot, side cpaceSide, peer, inviter, invitee cpaceMessage) (session, error) {
 	if isReflected(inviter, invitee) {
-		return session{}, errors.New("a side's own message was played back to it")
+		return session{}, errors.New("a message of a side was reflected to it")
 	}
 	isk, err := side.isk(nil, peer, inviter, invitee)
 	if err != nil {
@@ -158,7 +157,7 @@ func (s session) statement(role string) codeStatement {
 	return codeStatement{Role: role, Slot: s.slot.id(), Session: s.id}
 }
 
-// prove seals one's identity with the signature that puts it into the session.
+// sealProof signs the session, and seals the signature with the identity of the side.
 func (s session) sealProof(self Self, role string, identity, blind []byte) (sealed, sig []byte, err error) {
 	if sig, err = self.sign(domainCode, s.statement(role)); err != nil {
 		return nil, nil, err
@@ -166,12 +165,12 @@ func (s session) sealProof(self Self, role string, identity, blind []byte) (seal
 	return seal(s.key(role), encode(wireProof{Identity: identity, Blind: blind, Signature: sig})), sig, nil
 }
 
-// errConfirmation: the other side doesn't have the key.
+// errConfirmation is returned when the peer does not have the key of the session.
 var errConfirmation = errors.New("its confirmation is wrong")
 
-// check verifies the other side, which plays role: first that it has the key,
-// and so the secret; then that it says who it is as it committed to, and that
-// this identity signed the session.
+// openProof verifies the peer, which has the given role: first that it has the key, and
+// so the secret of the code; then that its identity is the one that it committed to; then
+// that this identity signed the session.
 func (s session) openProof(role string, tag, sealed []byte) (Identity, wireProof, error) {
 	if !hmac.Equal(tag, s.tag(role)) {
 		return Identity{}, wireProof{}, errConfirmation
@@ -197,7 +196,7 @@ func (s session) openProof(role string, tag, sealed []byte) (Identity, wireProof
 	return id, proof, nil
 }
 
-// transcript is the session's evidence, with the two sides' proofs.
+// transcript returns the evidence of the session, verified.
 func (s session) transcript(inviter, invitee wireProof) ([]byte, error) {
 	b := encode(wireTranscript{
 		Channel: ChannelCode, Inviter: inviter.Identity, Invitee: invitee.Identity,
@@ -207,7 +206,7 @@ func (s session) transcript(inviter, invitee wireProof) ([]byte, error) {
 		Blinds: [][]byte{inviter.Blind, invitee.Blind},
 	})
 	if _, err := ParseTranscript(b); err != nil {
-		return nil, fmt.Errorf("own evidence: %w", err)
+		return nil, fmt.Errorf("evidence: %w", err)
 	}
 	return b, nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// samples are one good message of each kind, out of real runs.
+// samples are one valid message of each kind, from real runs.
 type samples struct {
 	identity, transcriptCode, transcriptLink       []byte
 	offer, take, answer, failure, proof            []byte
@@ -48,8 +48,7 @@ func newSamples(t require.TestingT) samples {
 	return s
 }
 
-// requireSame holds a decoder to its law: what it accepts, encodes back to the
-// same bytes.
+// requireSame requires that accepted bytes re-encode to the same bytes.
 func requireSame(t *testing.T, in []byte, err error, again []byte) {
 	t.Helper()
 	if err == nil {
@@ -71,7 +70,7 @@ func FuzzIdentity(f *testing.F) {
 	})
 }
 
-// FuzzMessages feeds every decoder of messages, as any box can hold any bytes.
+// FuzzMessages decodes any bytes as every message: a mailbox can hold any bytes.
 func FuzzMessages(f *testing.F) {
 	s := newSamples(f)
 	for _, b := range [][]byte{s.offer, s.take, s.answer, s.failure, s.proof, s.linkTake, s.taken, s.takenProof} {
@@ -101,9 +100,9 @@ func FuzzMessages(f *testing.F) {
 	})
 }
 
-// FuzzBoxes leaves the same hostile bytes in every box before honest sides
-// come by: they end in an error, and nobody is paired.
-func FuzzBoxes(f *testing.F) {
+// FuzzMailboxes puts the same untrusted bytes into every mailbox before honest sides start:
+// they end with an error, and no side pairs.
+func FuzzMailboxes(f *testing.F) {
 	s := newSamples(f)
 	for _, b := range [][]byte{nil, s.offer, s.take, s.answer, s.failure, s.linkTake, s.taken} {
 		f.Add(b)
@@ -139,7 +138,7 @@ func FuzzBoxes(f *testing.F) {
 	})
 }
 
-// A number after a first head, or first key, in two bytes where one would do.
+// A number in two bytes where one suffices, after the first head or the first key.
 func TestOtherEncodingsAreRefused(t *testing.T) {
 	s := newSamples(t)
 	for name, c := range map[string]struct {
@@ -163,7 +162,7 @@ func TestOtherEncodingsAreRefused(t *testing.T) {
 		long := bytes.Join([][]byte{c.good[:c.at], {0x18}, c.good[c.at:]}, nil)
 		err := c.parse(long)
 		require.Error(t, err, name)
-		if name != "failure" { // which is then tried as an answer
+		if name != "failure" { // it is then decoded as an answer
 			require.ErrorIs(t, err, canonical.ErrNotCanonical, name)
 		}
 		require.Error(t, c.parse(append(bytes.Clone(c.good), 0)), name)
@@ -200,7 +199,7 @@ func FuzzInvitation(f *testing.F) {
 	})
 }
 
-// FuzzInvitationBody goes past the signature, which no fuzzer makes.
+// FuzzInvitationBody fuzzes the body under a signature, which a fuzzer cannot make.
 func FuzzInvitationBody(f *testing.F) {
 	var w wireSigned
 	require.NoError(f, decode(newSamples(f).invitation, maxInvitation, &w))
@@ -261,7 +260,7 @@ func FuzzState(f *testing.F) {
 	})
 }
 
-func TestAStateThatWasChangedIsRefused(t *testing.T) {
+func TestChangedStateIsRefused(t *testing.T) {
 	good := newSamples(t).state
 	s, err := parseState(good)
 	require.NoError(t, err)

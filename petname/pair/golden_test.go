@@ -11,7 +11,7 @@ import (
 // With fixed keys, randomness and a fixed clock, the evidence of a pairing is
 // the same in every version of this program, including each signed statement
 // and each hash.
-func TestTheFormatIsFixed(t *testing.T) {
+func TestFormatIsFixed(t *testing.T) {
 	m := newMeeting(t, theCode, theCode)
 	m.runToEnd(t)
 	m.requirePaired(t)

@@ -29,7 +29,7 @@ func quickly(t testing.TB, checks int) {
 	t.Cleanup(func() { require.NoError(t, f.Value.Set(f.DefValue)) })
 }
 
-// newRandom is a stream of bytes that a seed fixes.
+// newRandom returns a stream of bytes that a seed determines.
 func newRandom(seed byte) io.Reader { return rand.NewChaCha8([32]byte{seed}) }
 
 func newKey(t require.TestingT, seed byte) *pointer.Key {
@@ -38,7 +38,7 @@ func newKey(t require.TestingT, seed byte) *pointer.Key {
 	return k
 }
 
-// newSelf is a person, with all that an identity can say.
+// newSelf returns a side with all fields of an identity.
 func newSelf(t require.TestingT, seed byte, nickname string) Self {
 	k := newKey(t, seed)
 	next, err := pointer.Commit(newKey(t, seed+100).Public())
@@ -57,10 +57,10 @@ func newSelf(t require.TestingT, seed byte, nickname string) Self {
 	}
 }
 
-// start is when the tests' clock begins.
+// start is the first time of the tests' clock.
 var start = time.Date(2026, 5, 1, 12, 7, 0, 0, time.UTC)
 
-// clock is a clock that stands still until it is moved.
+// clock is a clock that advances only when a test advances it.
 type clock struct{ at time.Time }
 
 func newClock() *clock { return &clock{start} }
@@ -68,10 +68,10 @@ func newClock() *clock { return &clock{start} }
 func (c *clock) now() time.Time        { return c.at }
 func (c *clock) after(d time.Duration) { c.at = c.at.Add(d) }
 
-// usedCodes is a durable Burn in memory; every mark that it notes also goes to log.
+// usedCodes is a MarkUsed in memory; every mark also goes to log.
 type usedCodes struct {
 	marks map[string]bool
-	until time.Time // of the last note
+	until time.Time // of the last mark
 	log   *[]string
 	fail  error
 }
@@ -93,7 +93,7 @@ func (n *usedCodes) markUsed(_ context.Context, mark string, until time.Time) er
 	return nil
 }
 
-// loggingStore is a store that says what is put into it, and can fail.
+// loggingStore is a store that logs what is put into it, and can fail.
 type loggingStore struct {
 	dht.Store
 	log    *[]string
@@ -120,12 +120,12 @@ func (l *loggingStore) Put(ctx context.Context, p pointer.Pointer, record []byte
 	return l.Store.Put(ctx, p, record)
 }
 
-// putMessage writes a message into a box as anybody could who knows its key.
+// putMessage writes a message into a mailbox, as any party with its key can.
 func putMessage(t require.TestingT, store dht.Store, b mailbox, message []byte, sequence uint64, expires time.Time) {
 	require.NoError(t, b.put(context.Background(), store, message, sequence, expires))
 }
 
-// fetchMessage gives what stands in a box.
+// fetchMessage returns the message in a mailbox.
 func fetchMessage(t require.TestingT, store dht.Store, b mailbox, now time.Time) ([]byte, bool) {
 	f, ok, err := b.fetch(context.Background(), store, now)
 	require.NoError(t, err)

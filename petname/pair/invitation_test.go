@@ -15,7 +15,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-func TestAnInvitationIsReadAsItWasWritten(t *testing.T) {
+func TestInvitationIsParsedAsWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		self := newSelf(t, 1, "Alice")
 		self.Random = newRandom(rapid.Byte().Draw(t, "seed"))
@@ -47,7 +47,7 @@ func TestAnInvitationIsReadAsItWasWritten(t *testing.T) {
 	})
 }
 
-func TestABadInvitationIsRefused(t *testing.T) {
+func TestInvalidInvitationIsRefused(t *testing.T) {
 	self := newSelf(t, 1, "Alice")
 	for why, terms := range map[string]Terms{
 		"too many uses":      {Expires: start, Uses: MaxUses + 1},
@@ -92,7 +92,7 @@ func TestABadInvitationIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, ErrSelf)
 }
 
-func TestPrintingAnInvitationKeepsItsSecret(t *testing.T) {
+func TestPrintingAnInvitationDoesNotShowItsSecret(t *testing.T) {
 	inv, _, err := newSelf(t, 1, "Alice").invite(Terms{Expires: start.Add(time.Hour)})
 	require.NoError(t, err)
 	ticket, err := ParseTicket(inv.Link(), start)
@@ -106,7 +106,7 @@ func TestPrintingAnInvitationKeepsItsSecret(t *testing.T) {
 	}
 }
 
-func TestTheLargestIdentityFitsARecord(t *testing.T) {
+func TestLargestIdentityFitsARecord(t *testing.T) {
 	big := func(seed byte) Self {
 		self := newSelf(t, seed, strings.Repeat("n", pointer.MaxNickname))
 		self.Identity.Sealing = []pointer.SealingKey{{KEM: 1, Key: make([]byte, 2048)}, {KEM: 2, Key: make([]byte, 1600)}}
@@ -126,5 +126,5 @@ func TestTheLargestIdentityFitsARecord(t *testing.T) {
 	over := big(3)
 	over.Identity.Sealing = append(over.Identity.Sealing, pointer.SealingKey{KEM: 3, Key: make([]byte, 2048)})
 	_, err := over.encodeIdentity()
-	require.ErrorContains(t, err, "give fewer")
+	require.ErrorContains(t, err, "use fewer")
 }

@@ -12,18 +12,18 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Invitee is the side of somebody who was handed an invitation. It needs no state:
-// taken anew after a restart, by the same identity, an invitation counts once.
+// Invitee is the side that accepts an invitation. It needs no durable state: if the same
+// identity accepts the invitation again after a restart, this counts once.
 type Invitee struct {
 	self     Self
 	identity []byte
 	ticket   Ticket
-	deadline time.Time // when to give up looking for the rest of a compact form
+	deadline time.Time // of the search for the invitation of a compact form
 
 	session  linkSession
 	ownProof wireLinkProof
-	message  []byte // nil until the invitation is there
-	index    int    // the box that holds it
+	message  []byte // nil until the invitation is known
+	index    int    // of the mailbox that holds the message
 	sent     bool
 	sequence uint64
 
@@ -31,7 +31,7 @@ type Invitee struct {
 	event *Event
 }
 
-// AcceptTicket begins to take an invitation.
+// AcceptTicket returns the side of the invitee, for an invitation.
 func AcceptTicket(self Self, ticket Ticket) (*Invitee, error) {
 	identity, err := self.encodeIdentity()
 	if err != nil {
@@ -51,77 +51,76 @@ func AcceptTicket(self Self, ticket Ticket) (*Invitee, error) {
 	return &Invitee{self: self, identity: identity, ticket: ticket}, nil
 }
 
-// Invitation is the whole invitation; false while a compact form's rest has not
-// been found.
-func (t *Invitee) Invitation() (Invitation, bool) {
-	if t.ticket.Invitation == nil {
+// Invitation returns the invitation; false while that of a compact form is not found yet.
+func (v *Invitee) Invitation() (Invitation, bool) {
+	if v.ticket.Invitation == nil {
 		return Invitation{}, false
 	}
-	return t.ticket.Invitation.clone(), true
+	return v.ticket.Invitation.clone(), true
 }
 
-func (t *Invitee) fail(err error) (Event, error) {
-	t.err = final(err)
-	return Event{}, t.err
+func (v *Invitee) fail(err error) (Event, error) {
+	v.err = final(err)
+	return Event{}, v.err
 }
 
-// Step is [Stepper]'s: the event is Paired once the inviter has said yes, which
-// may be long after, when its node is back. A no is a [*RefusedError].
-func (t *Invitee) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
+// Step implements [Stepper]. The event is Paired when the inviter has accepted, which may
+// be much later, when its node is online. A refusal is a [*RefusedError].
+func (v *Invitee) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
 	switch {
-	case t.err != nil:
-		return Event{}, t.err
-	case t.event != nil:
-		return *t.event, nil
+	case v.err != nil:
+		return Event{}, v.err
+	case v.event != nil:
+		return *v.event, nil
 	}
-	if t.ticket.Invitation == nil {
-		if done, err := t.fetchInvitation(ctx, store, now); err != nil || !done {
+	if v.ticket.Invitation == nil {
+		if done, err := v.fetchInvitation(ctx, store, now); err != nil || !done {
 			return Event{}, err
 		}
 	}
-	inv := *t.ticket.Invitation
-	if t.message == nil {
+	inv := *v.ticket.Invitation
+	if v.message == nil {
 		switch {
 		case !now.Before(inv.Expires):
-			return t.fail(&ExpiredError{inv})
-		case !inv.For.IsZero() && inv.For != t.self.Identity.Pointer:
-			return t.fail(&RefusedError{ReasonOtherRecipient})
+			return v.fail(&ExpiredError{inv})
+		case !inv.For.IsZero() && inv.For != v.self.Identity.Pointer:
+			return v.fail(&RefusedError{ReasonOtherRecipient})
 		}
-		if err := t.newAcceptance(inv); err != nil {
-			return t.fail(err)
+		if err := v.newAcceptance(inv); err != nil {
+			return v.fail(err)
 		}
 	}
-	found, ok, err := inv.answerMailbox(t.message).fetch(ctx, store, now)
+	found, ok, err := inv.answerMailbox(v.message).fetch(ctx, store, now)
 	switch {
 	case ok:
-		return t.verifyAnswer(found.message)
+		return v.verifyAnswer(found.message)
 	case !now.Before(inv.Expires.Add(gracePeriod)):
-		return t.fail(ErrTimeout)
+		return v.fail(ErrTimeout)
 	case err != nil:
 		return Event{}, err
 	}
-	return Event{}, t.ensurePut(ctx, store, now, inv.acceptanceMailboxes())
+	return Event{}, v.ensurePut(ctx, store, now, inv.acceptanceMailboxes())
 }
 
-// fetch looks for the rest of a compact form.
-func (t *Invitee) fetchInvitation(ctx context.Context, store dht.Store, now time.Time) (done bool, err error) {
-	if t.deadline.IsZero() {
-		t.deadline = now.Add(CodeLife)
+// fetchInvitation looks for the invitation of a compact form.
+func (v *Invitee) fetchInvitation(ctx context.Context, store dht.Store, now time.Time) (done bool, err error) {
+	if v.deadline.IsZero() {
+		v.deadline = now.Add(CodeLife)
 	}
-	found, ok, err := invitationMailbox(t.ticket.secret).fetch(ctx, store, now)
+	found, ok, err := invitationMailbox(v.ticket.secret).fetch(ctx, store, now)
 	switch {
-	case !ok && !now.Before(t.deadline):
-		_, err = t.fail(fmt.Errorf("%w: the invitation is not in the network, or not any more", ErrTimeout))
+	case !ok && !now.Before(v.deadline):
+		_, err = v.fail(fmt.Errorf("%w: the invitation is not in the network", ErrTimeout))
 		return false, err
 	case err != nil || !ok:
 		return false, err
 	}
-	inv, err := openSealedInvitation(t.ticket, found.message)
+	inv, err := openSealedInvitation(v.ticket, found.message)
 	if err != nil {
-		_, err = t.fail(fmt.Errorf("%w (what stands in the invitation's place %w)", ErrTampered, err))
+		_, err = v.fail(fmt.Errorf("%w (the invitation in the network %w)", ErrTampered, err))
 		return false, err
 	}
-	t.ticket.Invitation = &inv
+	v.ticket.Invitation = &inv
 	return true, nil
 }
 
@@ -140,9 +139,9 @@ func openSealedInvitation(t Ticket, sealed []byte) (Invitation, error) {
 	return inv, nil
 }
 
-// prepare makes the message.
-func (t *Invitee) newAcceptance(inv Invitation) error {
-	random := randomOr(t.self.Random)
+// newAcceptance makes the message.
+func (v *Invitee) newAcceptance(inv Invitation) error {
+	random := randomOr(v.self.Random)
 	ephemeral, err := newX25519(random)
 	if err != nil {
 		return fmt.Errorf("pairing: %w", err)
@@ -156,74 +155,74 @@ func (t *Invitee) newAcceptance(inv Invitation) error {
 	if err != nil {
 		return err
 	}
-	sig, err := t.self.sign(domainLink, s.acceptanceStatement(t.identity, nonce))
+	sig, err := v.self.sign(domainLink, s.acceptanceStatement(v.identity, nonce))
 	if err != nil {
 		return err
 	}
-	t.session, t.ownProof = s, wireLinkProof{Identity: t.identity, Nonce: nonce, Signature: sig}
-	t.message = encode(wireLinkAcceptance{Kind: kindLinkAcceptance, Ephemeral: public, Sealed: seal(s.key(roleInvitee), encode(t.ownProof))})
+	v.session, v.ownProof = s, wireLinkProof{Identity: v.identity, Nonce: nonce, Signature: sig}
+	v.message = encode(wireLinkAcceptance{Kind: kindLinkAcceptance, Ephemeral: public, Sealed: seal(s.key(roleInvitee), encode(v.ownProof))})
 	return nil
 }
 
-// stand sees that the message stands in a box: the first free one, or else the
-// last, which everybody who comes late takes from each other.
-func (t *Invitee) ensurePut(ctx context.Context, store dht.Store, now time.Time, mailboxes []mailbox) error {
-	if t.sent {
-		found, ok, err := mailboxes[t.index].fetch(ctx, store, now)
-		if err != nil || ok && bytes.Equal(found.message, t.message) {
+// ensurePut puts the message, unless it is in its mailbox: into the first free mailbox, or
+// else into the last one, in which late invitees replace each other's messages.
+func (v *Invitee) ensurePut(ctx context.Context, store dht.Store, now time.Time, mailboxes []mailbox) error {
+	if v.sent {
+		found, ok, err := mailboxes[v.index].fetch(ctx, store, now)
+		if err != nil || ok && bytes.Equal(found.message, v.message) {
 			return err
 		}
-		t.sent = false
+		v.sent = false
 	}
 	stored, err := fetchAll(ctx, store, now, mailboxes)
 	if err != nil {
 		return err
 	}
 	for n, found := range stored {
-		if found.present && n < len(mailboxes)-1 && !bytes.Equal(found.message, t.message) {
+		if found.present && n < len(mailboxes)-1 && !bytes.Equal(found.message, v.message) {
 			continue
 		}
 		sequence := uint64(1)
 		if found.present {
 			if found.sequence >= pointer.MaxSequence {
-				_, err := t.fail(ErrTampered)
+				_, err := v.fail(ErrTampered)
 				return err
 			}
 			sequence = found.sequence + 1
 		}
-		err = mailboxes[n].put(ctx, store, t.message, max(sequence, t.sequence), now.Add(acceptanceLife))
+		err = mailboxes[n].put(ctx, store, v.message, max(sequence, v.sequence), now.Add(acceptanceLife))
 		if errors.Is(err, dht.ErrOlder) {
-			t.sequence = max(sequence, t.sequence) + 1 // somebody was quicker
+			v.sequence = max(sequence, v.sequence) + 1 // another invitee was faster
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		t.index, t.sent = n, true
+		v.index, v.sent = n, true
 		return nil
 	}
 	return nil
 }
 
-// acceptanceLife is how long a taker's message stands unless it is put again.
+// acceptanceLife is the lifetime of the record of an acceptance. It is put again if lost.
 const acceptanceLife = 24 * time.Hour
 
-func (t *Invitee) verifyAnswer(message []byte) (Event, error) {
+func (v *Invitee) verifyAnswer(message []byte) (Event, error) {
 	w, err := parseLinkAnswer(message)
 	if err != nil {
-		return t.fail(ErrTampered)
+		return v.fail(ErrTampered)
 	}
-	peer, peerProof, err := t.session.openAnswer(w.Sealed, t.ownProof)
+	peer, peerProof, err := v.session.openAnswer(w.Sealed, v.ownProof)
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
-		return t.fail(refused)
+		return v.fail(refused)
 	}
 	if err != nil {
-		return t.fail(ErrTampered)
+		return v.fail(ErrTampered)
 	}
-	transcript, err := t.session.transcript(peerProof, t.ownProof)
+	transcript, err := v.session.transcript(peerProof, v.ownProof)
 	if err != nil {
-		return t.fail(err)
+		return v.fail(err)
 	}
-	t.event = &Event{Paired: &Paired{peer, ChannelLink, transcript}}
-	return *t.event, nil
+	v.event = &Event{Paired: &Paired{peer, ChannelLink, transcript}}
+	return *v.event, nil
 }

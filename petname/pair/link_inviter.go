@@ -12,22 +12,22 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// SaveState keeps an offer's state durably, and who has just taken it (nil: nobody),
-// both or neither. The answer goes out only after it returns nil.
+// SaveState stores the state of an inviter durably, and the new invitee (nil: none) in the
+// same transaction. The answer is sent only after it returns nil.
 type SaveState func(ctx context.Context, state []byte, answered *Paired) error
 
 const (
-	// gracePeriod is how long after its end an invitation is still answered, so that
-	// who comes late is told.
+	// gracePeriod is how long an invitation is answered after its end, so that a late
+	// invitee receives a refusal.
 	gracePeriod = 10 * time.Minute
 
-	// republishInterval is how often the whole invitation is put anew: the network drops
-	// records after 48 hours.
+	// republishInterval is how often the whole invitation is put again: the network
+	// drops records after 48 hours.
 	republishInterval = 6 * time.Hour
 )
 
-// Inviter is the inviter's side of an invitation. It can be resumed after a
-// restart out of its [Inviter.State].
+// Inviter is the side that made an invitation. [ResumeInviter] restores it from its
+// [Inviter.State] after a restart.
 type Inviter struct {
 	self       Self
 	identity   []byte
@@ -38,22 +38,22 @@ type Inviter struct {
 	withdrawn  bool
 
 	lastPut time.Time  // when the invitation was last put
-	handled [][32]byte // by box: the last message that was dealt with
+	handled [][32]byte // by mailbox: the last message that was handled
 	pending *reply
 	err     error
 }
 
-// reply is an answer that has not gone out yet.
+// reply is an answer that is not sent yet.
 type reply struct {
 	mailbox mailbox
 	message []byte
 	event   Event
-	index   int // the box that it answers
+	index   int // of the mailbox with the acceptance
 	hash    [32]byte
 	peer    Identity
 }
 
-// Invite makes an invitation, and saves it before anybody can take it.
+// Invite returns a new invitation. It saves the state before it returns.
 func Invite(ctx context.Context, self Self, terms Terms, save SaveState) (*Inviter, error) {
 	inv, private, err := self.invite(terms)
 	if err != nil {
@@ -71,14 +71,14 @@ func Invite(ctx context.Context, self Self, terms Terms, save SaveState) (*Invit
 
 func newOffer(self Self, inv Invitation, private *ecdh.PrivateKey, save SaveState) (*Inviter, error) {
 	if save == nil {
-		return nil, errors.New("inviting needs a place to note who took the invitation")
+		return nil, errors.New("inviting needs a SaveState")
 	}
 	identity, err := self.encodeIdentity()
 	if err != nil {
 		return nil, err
 	}
 	if self.Identity.Pointer != inv.Inviter {
-		return nil, fmt.Errorf("the invitation is of %s, and not of %s", inv.Inviter, self.Identity.Pointer)
+		return nil, fmt.Errorf("the invitation is of %s, not of %s", inv.Inviter, self.Identity.Pointer)
 	}
 	self.Identity = self.Identity.clone()
 	return &Inviter{
@@ -87,13 +87,13 @@ func newOffer(self Self, inv Invitation, private *ecdh.PrivateKey, save SaveStat
 	}, nil
 }
 
-// Invitation is what is handed out.
+// Invitation returns the invitation.
 func (o *Inviter) Invitation() Invitation { return o.invitation.clone() }
 
-// Takers are those who took it, in the order in which they did.
+// Invitees returns the identities that accepted the invitation, in their order.
 func (o *Inviter) Invitees() []pointer.Pointer { return slices.Clone(o.invitees) }
 
-// Left is how many uses are left.
+// UsesLeft returns the number of uses that are left; 0 if the invitation is withdrawn.
 func (o *Inviter) UsesLeft() int {
 	if o.withdrawn {
 		return 0
@@ -101,7 +101,7 @@ func (o *Inviter) UsesLeft() int {
 	return o.invitation.Uses - len(o.invitees)
 }
 
-// Withdraw makes the invitation void from now on, durably.
+// Withdraw makes the invitation invalid, durably.
 func (o *Inviter) Withdraw(ctx context.Context) error {
 	if o.withdrawn {
 		return nil
@@ -114,9 +114,9 @@ func (o *Inviter) Withdraw(ctx context.Context) error {
 	return nil
 }
 
-// Step is [Stepper]'s. An event is Taken, once for each taker; it may come
-// after a restart only to Save. Further steps tell those who come late; the end
-// is [ErrExpired], [gracePeriod] after the invitation's.
+// Step implements [Stepper]. The event is Accepted, once for each invitee; if a crash
+// follows SaveState, only SaveState receives it. Further steps refuse late invitees. The
+// final error is [ErrExpired], 10 minutes after the end of the invitation.
 func (o *Inviter) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
 	switch {
 	case o.err != nil:
@@ -161,22 +161,21 @@ func (o *Inviter) Step(ctx context.Context, store dht.Store, now time.Time) (Eve
 	return Event{}, nil
 }
 
-// send puts the pending answer out.
+// send puts the pending answer.
 func (o *Inviter) send(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
 	r := o.pending
 	err := r.mailbox.put(ctx, o.self.storeFor(store, r.peer), r.message, 1, o.invitation.Expires.Add(2*gracePeriod))
 	if err != nil && !errors.Is(err, dht.ErrOlder) {
 		return Event{}, err
 	}
-	// What stands there already is the answer from before a restart, or somebody
-	// with the secret in the way, whom the taker will notice.
+	// An older record is the answer of before a restart, or of another holder of the
+	// secret; the invitee detects the latter.
 	o.handled[r.index], o.pending = r.hash, nil
 	return r.event, nil
 }
 
-// judge makes the answer to a message, which is saved before it is returned;
-// nil when the message is not one that a taker would send: there is nobody to
-// answer to.
+// newReply returns the answer to a message, and saves the state before; nil if the
+// message does not verify as an acceptance.
 func (o *Inviter) newReply(ctx context.Context, now time.Time, message []byte) (*reply, error) {
 	w, err := parseLinkAcceptance(message)
 	if err != nil {
@@ -214,14 +213,14 @@ func (o *Inviter) newReply(ctx context.Context, now time.Time, message []byte) (
 	o.invitees = append(o.invitees, peer.Pointer)
 	if err := o.save(ctx, o.State(), r.event.Accepted); err != nil {
 		o.invitees = o.invitees[:len(o.invitees)-1]
-		return nil, fmt.Errorf("noting who took the invitation: %w", err)
+		return nil, fmt.Errorf("saving the new invitee: %w", err)
 	}
 	return r, nil
 }
 
-// decide says whether somebody may take the invitation, and whether it has
-// before: then it is told once more, after a restart of either side, and no use
-// is counted.
+// admit returns whether a peer may accept the invitation (0), or the reason of a refusal.
+// again is true if it accepted before, as after a restart of either side: it is answered
+// again, and no use is counted.
 func (o *Inviter) admit(peer pointer.Pointer, now time.Time) (status Reason, again bool) {
 	switch {
 	case !o.invitation.For.IsZero() && o.invitation.For != peer:

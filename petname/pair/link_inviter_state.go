@@ -10,7 +10,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// wireState is an Offer at rest.
+// wireState is the encoding of an Inviter's state.
 type wireState struct {
 	Version    int      `cbor:"1,keyasint"`
 	Invitation []byte   `cbor:"2,keyasint"` // signed
@@ -21,9 +21,9 @@ type wireState struct {
 
 const maxState = maxInvitation + 2048
 
-// State is all that an offer needs to go on after a restart, in canonical
-// CBOR. It holds the invitation's secret and private key: keep it as the
-// identity key is kept.
+// State returns the state of the inviter, in canonical CBOR, for [ResumeInviter]. It
+// contains the secret and the private key of the invitation: store it as safely as the
+// identity key.
 func (o *Inviter) State() []byte {
 	w := wireState{Version: 1, Invitation: o.invitation.signed, Private: o.private.Bytes(), Withdrawn: o.withdrawn}
 	for _, p := range o.invitees {
@@ -32,8 +32,8 @@ func (o *Inviter) State() []byte {
 	return encode(w)
 }
 
-// ResumeInviter goes on with an offer out of the state that was saved last. What
-// has been answered is answered again when the question still stands.
+// ResumeInviter restores an inviter from the state that was saved last. Acceptances that
+// are still in their mailboxes are answered again.
 func ResumeInviter(self Self, state []byte, save SaveState) (*Inviter, error) {
 	s, err := parseState(state)
 	if err != nil {
@@ -60,7 +60,7 @@ func parseState(b []byte) (inviterState, error) {
 		return inviterState{}, err
 	}
 	if w.Version != 1 {
-		return inviterState{}, fmt.Errorf("has version %d, and this program knows 1", w.Version)
+		return inviterState{}, fmt.Errorf("has version %d, not 1", w.Version)
 	}
 	s := inviterState{withdrawn: w.Withdrawn}
 	var err error
@@ -68,13 +68,13 @@ func parseState(b []byte) (inviterState, error) {
 		return inviterState{}, err
 	}
 	if s.private, err = ecdh.X25519().NewPrivateKey(w.Private); err != nil {
-		return inviterState{}, errors.New("its private key is none")
+		return inviterState{}, errors.New("its private key is invalid")
 	}
 	if !bytes.Equal(s.private.PublicKey().Bytes(), s.invitation.key) {
 		return inviterState{}, errors.New("its private key is of another invitation")
 	}
 	if len(w.Invitees) > s.invitation.Uses {
-		return inviterState{}, fmt.Errorf("was taken %d times, and may be %d times", len(w.Invitees), s.invitation.Uses)
+		return inviterState{}, fmt.Errorf("was accepted %d times, over its %d uses", len(w.Invitees), s.invitation.Uses)
 	}
 	for _, invitee := range w.Invitees {
 		p, err := pointer.FromBytes(invitee)
@@ -82,14 +82,14 @@ func parseState(b []byte) (inviterState, error) {
 			return inviterState{}, err
 		}
 		if slices.Contains(s.invitees, p) || p == s.invitation.Inviter || !s.invitation.For.IsZero() && p != s.invitation.For {
-			return inviterState{}, errors.New("was taken by somebody who can't have")
+			return inviterState{}, errors.New("was accepted by a pointer that it refuses")
 		}
 		s.invitees = append(s.invitees, p)
 	}
 	return s, nil
 }
 
-// InvitationID is the ID of the invitation in an offer's state.
+// InvitationID returns the ID of the invitation in an inviter's state.
 func InvitationID(state []byte) ([32]byte, error) {
 	s, err := parseState(state)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// savedStates is a durable Save in memory.
+// savedStates is a SaveState in memory.
 type savedStates struct {
 	state []byte
 	taken []Paired
@@ -37,7 +37,7 @@ func (d *savedStates) save(_ context.Context, state []byte, answered *Paired) er
 	return nil
 }
 
-// linkScenario is an inviter with an offer, and the network.
+// linkScenario is an inviter with an invitation, and the network.
 type linkScenario struct {
 	clock *clock
 	store *loggingStore
@@ -77,7 +77,7 @@ func (p *linkScenario) resume(t require.TestingT) {
 	require.NoError(t, err)
 }
 
-// take begins to take what text says.
+// accept returns an invitee of the invitation in text.
 func (p *linkScenario) accept(t require.TestingT, self Self, text string) *Invitee {
 	ticket, err := ParseTicket(text, p.clock.now())
 	require.NoError(t, err)
@@ -91,7 +91,7 @@ func (p *linkScenario) stepTake(t require.TestingT, x *Invitee) outcome {
 	return outcome{event, err}
 }
 
-// settle steps everybody until the takers are at their ends.
+// runToEnd steps all sides until the invitees have ended.
 func (p *linkScenario) runToEnd(t require.TestingT, invitees ...*Invitee) []outcome {
 	outcomes := make([]outcome, len(invitees))
 	for range 100 {
@@ -117,7 +117,7 @@ func requireReason(t require.TestingT, reason Reason, o outcome) {
 	require.True(t, Final(o.err))
 }
 
-func TestAnInvitationPairsByLinkAndByQR(t *testing.T) {
+func TestInvitationPairsByLinkAndByCompactForm(t *testing.T) {
 	for name, text := range map[string]func(Invitation) string{"link": Invitation.Link, "compact": Invitation.Compact} {
 		for _, first := range []string{"inviter", "taker"} {
 			p := newParty(t, Terms{Purpose: "lunch"})
@@ -146,13 +146,13 @@ func TestAnInvitationPairsByLinkAndByQR(t *testing.T) {
 	}
 }
 
-func TestAUseIsSavedBeforeTheAnswerGoesOut(t *testing.T) {
+func TestUseIsSavedBeforeTheAnswerIsSent(t *testing.T) {
 	p := newParty(t, Terms{})
 	p.step(t)
 	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
 	p.stepTake(t, x)
 	require.Equal(t, []string{"save", "put invitation", "put take 0"}, p.log)
-	// 1. While it can't be saved, nothing is said, and no use is counted.
+	// 1. While it cannot be saved, no answer is sent, and no use is counted.
 	p.disk.fail = errors.New("the disk is full")
 	puts := p.store.puts
 	o := p.step(t)
@@ -170,18 +170,18 @@ func TestAUseIsSavedBeforeTheAnswerGoesOut(t *testing.T) {
 	require.NoError(t, p.stepTake(t, x).err)
 }
 
-func TestASecondUseIsRefusedAndToldSo(t *testing.T) {
+func TestSecondUseReceivesARefusal(t *testing.T) {
 	p := newParty(t, Terms{})
 	link := p.offer.Invitation().Link()
 	o := p.runToEnd(t, p.accept(t, newSelf(t, 2, "Bob"), link))
 	require.NotNil(t, o[0].event.Paired)
-	for seed := range byte(3) { // they take the last box from each other
+	for seed := range byte(3) { // they replace each other's message in the last mailbox
 		requireReason(t, ReasonUsed, p.runToEnd(t, p.accept(t, newSelf(t, 10+seed, "Late"), link))[0])
 	}
 	require.Len(t, p.disk.taken, 1)
 }
 
-func TestOfTwoAtOnceOneIsPaired(t *testing.T) {
+func TestConcurrentInviteesExceedNoUses(t *testing.T) {
 	race := func(t require.TestingT, uses, many int, steps func() []int) {
 		p := newParty(t, Terms{Uses: uses})
 		link := p.offer.Invitation().Link()
@@ -204,7 +204,7 @@ func TestOfTwoAtOnceOneIsPaired(t *testing.T) {
 		require.Len(t, p.disk.taken, paired)
 	}
 	for uses := 1; uses <= 2; uses++ {
-		race(t, uses, uses+1, func() []int { return nil }) // all takers step in parallel
+		race(t, uses, uses+1, func() []int { return nil }) // all invitees step in parallel
 	}
 	quickly(t, 15)
 	rapid.Check(t, func(t *rapid.T) {
@@ -215,16 +215,16 @@ func TestOfTwoAtOnceOneIsPaired(t *testing.T) {
 	})
 }
 
-func TestALateUseIsRefusedAndToldSo(t *testing.T) {
+func TestLateUseReceivesARefusal(t *testing.T) {
 	p := newParty(t, Terms{})
 	inv := p.offer.Invitation()
 	x := p.accept(t, newSelf(t, 2, "Bob"), inv.Link())
-	p.stepTake(t, x) // in time, and read too late: the end is the inviter's to judge
+	p.stepTake(t, x) // sent in time, and read too late: the inviter decides
 	p.clock.at = inv.Expires
 	requireReason(t, ReasonExpired, p.runToEnd(t, x)[0])
 	require.Empty(t, p.disk.taken)
 
-	// The taker's own clock tells it as well.
+	// The invitee's own clock shows it as well.
 	_, err := ParseTicket(inv.Link(), p.clock.now())
 	var expired *ExpiredError
 	require.ErrorAs(t, err, &expired)
@@ -239,9 +239,9 @@ func TestALateUseIsRefusedAndToldSo(t *testing.T) {
 	require.True(t, o.over())
 }
 
-// After the end of an invitation, a taker still waits for the grace period in
-// which the inviter answers.
-func TestATakerWaitsForTheGraceAfterTheEnd(t *testing.T) {
+// After the end of an invitation, an invitee still waits for the grace period in which the
+// inviter answers.
+func TestInviteeWaitsForTheGracePeriod(t *testing.T) {
 	for _, answered := range []bool{true, false} {
 		p := newParty(t, Terms{})
 		inv := p.offer.Invitation()
@@ -259,8 +259,8 @@ func TestATakerWaitsForTheGraceAfterTheEnd(t *testing.T) {
 	}
 }
 
-// newerStore is a network with a newer record that it does not yield. It refuses
-// older records.
+// newerStore is a network with a newer record that it does not yield. It refuses older
+// records.
 type newerStore struct {
 	dht.Store
 	sequence uint64
@@ -274,7 +274,7 @@ func (a newerStore) Put(ctx context.Context, p pointer.Pointer, record []byte) (
 	return a.Store.Put(ctx, p, record)
 }
 
-func TestATakerExceedsTheSequenceOfAHiddenRecord(t *testing.T) {
+func TestInviteeExceedsTheSequenceOfAHiddenRecord(t *testing.T) {
 	p := newParty(t, Terms{})
 	p.step(t)
 	network := p.store.Store
@@ -291,30 +291,30 @@ func TestATakerExceedsTheSequenceOfAHiddenRecord(t *testing.T) {
 	require.EqualValues(t, 3, f.sequence)
 }
 
-func TestAForwardedInvitationForSomebodyIsRefusedToOthers(t *testing.T) {
+func TestForwardedInvitationWithRecipientIsRefused(t *testing.T) {
 	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
 	p := newParty(t, Terms{For: bob.Identity.Pointer})
 	link := p.offer.Invitation().Link()
-	// 1. An honest program doesn't even try.
+	// 1. An honest program does not send an acceptance.
 	requireReason(t, ReasonOtherRecipient, p.stepTake(t, p.accept(t, mallory, link)))
 	require.NotContains(t, p.log, "put take 0")
 	// 2. A dishonest one is refused by the inviter.
 	x := p.accept(t, mallory, link)
 	require.NoError(t, x.newAcceptance(*x.ticket.Invitation))
 	requireReason(t, ReasonOtherRecipient, p.runToEnd(t, x)[0])
-	// 3. Who it is for still can.
+	// 3. The recipient can still accept it.
 	require.NotNil(t, p.runToEnd(t, p.accept(t, bob, link))[0].event.Paired)
 	require.Len(t, p.disk.taken, 1)
 }
 
-func TestABearersInvitationShowsWhoTookIt(t *testing.T) {
+func TestAcceptedEventNamesTheInvitee(t *testing.T) {
 	p := newParty(t, Terms{})
 	x := p.accept(t, newSelf(t, 9, "Mallory"), p.offer.Invitation().Link())
 	require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
 	require.Equal(t, "Mallory", p.disk.taken[0].Peer.Nickname, "for the inviter to see, and to confirm or not")
 }
 
-func TestAnOfferGoesOnAfterARestart(t *testing.T) {
+func TestInviterIsResumedAfterARestart(t *testing.T) {
 	bob := newSelf(t, 2, "Bob")
 	t.Run("before anybody came", func(t *testing.T) {
 		p := newParty(t, Terms{})
@@ -357,14 +357,14 @@ func TestAnOfferGoesOnAfterARestart(t *testing.T) {
 		require.Zero(t, p.offer.UsesLeft())
 		requireReason(t, ReasonWithdrawn, p.runToEnd(t, p.accept(t, bob, p.offer.Invitation().Link()))[0])
 	})
-	t.Run("as somebody else", func(t *testing.T) {
+	t.Run("as another identity", func(t *testing.T) {
 		p := newParty(t, Terms{})
 		_, err := ResumeInviter(bob, p.disk.state, p.disk.save)
 		require.Error(t, err)
 	})
 }
 
-func TestTheInvitationIsPutAgainBeforeTheNetworkForgets(t *testing.T) {
+func TestInvitationIsRepublished(t *testing.T) {
 	p := newParty(t, Terms{Expires: start.Add(72 * time.Hour)})
 	p.step(t)
 	for range 3 {
@@ -376,13 +376,13 @@ func TestTheInvitationIsPutAgainBeforeTheNetworkForgets(t *testing.T) {
 	}
 }
 
-// Everybody who was forwarded an invitation can write into its boxes.
-func TestHoldersOfTheSecretCanDisturbAndNotDeceive(t *testing.T) {
+// Every holder of the invitation can write into its mailboxes.
+func TestHoldersOfTheSecretCanOnlyDisturb(t *testing.T) {
 	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
 	inviterLies := func(t *testing.T, p *linkScenario, x *Invitee, forge func(s linkSession, own wireLinkProof) wireAnswerProof) outcome {
 		t.Helper()
 		p.stepTake(t, x)
-		s := x.session // nobody but the two has it; the liar is given it for the sake of the test
+		s := x.session // only its two sides know it; the test passes it to the attacker
 		putMessage(t, p.store, p.offer.invitation.answerMailbox(x.message),
 			encode(wireLinkAnswer{Kind: kindLinkAnswer, Sealed: seal(s.key(roleInviter), encode(forge(s, x.ownProof)))}), 5, p.clock.now().Add(time.Hour))
 		return p.stepTake(t, x)
@@ -404,7 +404,7 @@ func TestHoldersOfTheSecretCanDisturbAndNotDeceive(t *testing.T) {
 		})
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
-	t.Run("a yes by somebody else", func(t *testing.T) {
+	t.Run("an acceptance by another inviter", func(t *testing.T) {
 		p := newParty(t, Terms{})
 		o := inviterLies(t, p, p.accept(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireAnswerProof {
 			id := says(t, mallory)
@@ -532,10 +532,10 @@ func TestHoldersOfTheSecretCanDisturbAndNotDeceive(t *testing.T) {
 	})
 }
 
-// A holder of the compact form has the secret, and can therefore replace the
-// card. An invitation of its own with the same secret is refused: it is correct
+// A holder of the compact form has the secret, and can therefore replace the invitation in
+// the network. An invitation of its own with the same secret is refused: it is valid
 // except for the inviter.
-func TestAnotherInvitersInvitationWithTheSameSecretIsRefused(t *testing.T) {
+func TestInvitationOfAnotherInviterWithTheSameSecretIsRefused(t *testing.T) {
 	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
 	p := newParty(t, Terms{})
 	inv := p.offer.Invitation()
@@ -555,12 +555,11 @@ func TestAnotherInvitersInvitationWithTheSameSecretIsRefused(t *testing.T) {
 	require.False(t, fetched)
 }
 
-// Another who was forwarded the invitation sees that somebody took it, and not
-// who.
-func TestOtherHoldersCannotReadWhoTookIt(t *testing.T) {
+// Another holder of the invitation learns that it was accepted, and not the invitee.
+func TestOtherHoldersCannotReadTheInvitee(t *testing.T) {
 	p := newParty(t, Terms{})
 	inv := p.offer.Invitation()
-	bob := newSelf(t, 2, "Bob Longname") // a name that no ciphertext contains by chance
+	bob := newSelf(t, 2, "Bob Longname") // no ciphertext contains this name by chance
 	p.alice.Identity.Nickname = "Alice Longname"
 	p.resume(t)
 	x := p.accept(t, bob, inv.Link())
@@ -583,13 +582,13 @@ func TestOtherHoldersCannotReadWhoTookIt(t *testing.T) {
 	}
 }
 
-func TestAnAnswerSaidTwiceIsSealedAnew(t *testing.T) {
+func TestRepeatedAnswerIsSealedAgain(t *testing.T) {
 	p := newParty(t, Terms{})
 	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
 	require.NoError(t, x.newAcceptance(*x.ticket.Invitation))
 	first, err := p.offer.newReply(context.Background(), p.clock.now(), x.message)
 	require.NoError(t, err)
-	p.alice.Identity.Addresses = [][]byte{{4, 203, 0, 113, 9, 6, 0, 80}} // moved house
+	p.alice.Identity.Addresses = [][]byte{{4, 203, 0, 113, 9, 6, 0, 80}} // a new address
 	p.resume(t)
 	second, err := p.offer.newReply(context.Background(), p.clock.now(), x.message)
 	require.NoError(t, err)
@@ -600,7 +599,7 @@ func TestAnAnswerSaidTwiceIsSealedAnew(t *testing.T) {
 	require.NotEqual(t, a.Sealed[:12], b.Sealed[:12], "one key and one nonce for two messages would show both")
 }
 
-func TestALinksTranscriptThatWasChangedIsNone(t *testing.T) {
+func TestChangedTranscriptOfAnInvitationIsRefused(t *testing.T) {
 	p := newParty(t, Terms{})
 	o := p.runToEnd(t, p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link()))
 	requireAllPartsSigned(t, o[0].event.Paired.Transcript)
@@ -608,7 +607,7 @@ func TestALinksTranscriptThatWasChangedIsNone(t *testing.T) {
 	require.False(t, bytes.Contains(o[0].event.Paired.Transcript, inv.secret[:]), "evidence can be shown")
 }
 
-func TestAnAwayNetworkIsTriedAgainByBothSides(t *testing.T) {
+func TestBothSidesRetryAnUnreachableNetwork(t *testing.T) {
 	p := newParty(t, Terms{})
 	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Compact())
 	away := func() {
@@ -627,7 +626,7 @@ func TestAnAwayNetworkIsTriedAgainByBothSides(t *testing.T) {
 	require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
 }
 
-func TestATakerWhomNobodyAnswersGivesUp(t *testing.T) {
+func TestInviteeWithoutAnAnswerTimesOut(t *testing.T) {
 	p := newParty(t, Terms{})
 	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
 	y := p.accept(t, newSelf(t, 3, "Carol"), p.offer.Invitation().Compact())

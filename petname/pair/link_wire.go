@@ -8,16 +8,16 @@ import (
 	"slices"
 )
 
-// The messages about an invitation, each alone in a box that its secret leads
-// to, in canonical CBOR:
+// The messages of an invitation, each in a mailbox derived from its secret, in canonical
+// CBOR:
 //
-//	invitation = sealed under the secret: the whole signed invitation
-//	take       = [5, ephemeral X25519 key, sealed [identity, nonce, signature]]
-//	taken      = [6, sealed [status, identity or null, signature]]
+//	invitation = sealed under the secret: the signed invitation
+//	acceptance = [5, ephemeral X25519 key, sealed [identity, nonce, signature]]
+//	answer     = [6, sealed [status, identity or null, signature]]
 //
-// The two seals are AES-256-GCM under keys out of the secret and the X25519 of
-// the taker's ephemeral key and the invitation's, so that others who hold the
-// invitation can't read them.
+// The last two seals are AES-256-GCM under keys derived from the secret and the X25519 of
+// the invitee's ephemeral key and the invitation's key, so that other holders of the
+// invitation cannot open them.
 type (
 	wireLinkAcceptance struct {
 		_         struct{} `cbor:",toarray"`
@@ -89,25 +89,25 @@ func parseAnswerProof(b []byte) (wireAnswerProof, error) {
 		return wireAnswerProof{}, err
 	}
 	if (w.Status == 0) != (len(w.Identity) > 0) {
-		return wireAnswerProof{}, errors.New("an answer accepts with an identity, or refuses without")
+		return wireAnswerProof{}, errors.New("an answer has an identity if it accepts, and none if it refuses")
 	}
 	return w, nil
 }
 
-// linkSession is what one taking of an invitation shares.
+// linkSession is the common state of both sides for one acceptance of an invitation.
 type linkSession struct {
 	invitation Invitation
-	ephemeral  []byte // the taker's public key
+	ephemeral  []byte // the invitee's public key
 	shared     []byte
 }
 
-// newLinkSession does one side's half of the X25519; peer is the other's key.
+// newLinkSession computes the X25519 of the own private key and the public key of the peer.
 func newLinkSession(i Invitation, private *ecdh.PrivateKey, peer, ephemeral []byte) (linkSession, error) {
 	public, err := ecdh.X25519().NewPublicKey(peer)
 	if err != nil {
 		return linkSession{}, fmt.Errorf("its key: %w", err)
 	}
-	shared, err := private.ECDH(public) // refuses keys that give zero
+	shared, err := private.ECDH(public) // returns an error for a zero result
 	if err != nil {
 		return linkSession{}, fmt.Errorf("its key: %w", err)
 	}
@@ -128,7 +128,7 @@ func (s linkSession) acceptanceStatement(identity, nonce []byte) acceptanceState
 	}
 }
 
-// statementBack is the inviter's, about a taker's proof.
+// answerStatement returns the inviter's statement about the proof of an invitee.
 func (s linkSession) answerStatement(peerProof wireLinkProof, status Reason, identity []byte) answerStatement {
 	st := answerStatement{Role: roleInviter, Acceptance: s.acceptanceStatement(peerProof.Identity, peerProof.Nonce).hash(peerProof.Signature), Status: status}
 	if status == 0 {
@@ -137,7 +137,7 @@ func (s linkSession) answerStatement(peerProof wireLinkProof, status Reason, ide
 	return st
 }
 
-// checkTake opens and verifies a taker's message.
+// openAcceptance opens and verifies an acceptance.
 func (s linkSession) openAcceptance(sealed []byte) (Identity, wireLinkProof, error) {
 	plain, err := unseal(s.key(roleInvitee), sealed)
 	if err != nil {
@@ -157,8 +157,8 @@ func (s linkSession) openAcceptance(sealed []byte) (Identity, wireLinkProof, err
 	return id, proof, nil
 }
 
-// checkTaken opens and verifies the inviter's answer to own. A refusal comes as
-// a [*RefusedError].
+// openAnswer opens and verifies the inviter's answer to an acceptance. It returns a
+// refusal as a [*RefusedError].
 func (s linkSession) openAnswer(sealed []byte, own wireLinkProof) (Identity, wireAnswerProof, error) {
 	fail := func(err error) (Identity, wireAnswerProof, error) { return Identity{}, wireAnswerProof{}, err }
 	plain, err := unseal(s.key(roleInviter), sealed)
@@ -181,7 +181,7 @@ func (s linkSession) openAnswer(sealed []byte, own wireLinkProof) (Identity, wir
 		return fail(err)
 	}
 	if id.Pointer != s.invitation.Inviter {
-		return fail(errors.New("the inviter answered as another"))
+		return fail(errors.New("the answer has another identity than the inviter"))
 	}
 	return id, proof, nil
 }
@@ -194,7 +194,7 @@ func (s linkSession) transcript(inviter wireAnswerProof, invitee wireLinkProof) 
 		Invitation: id[:], Ephemeral: bytes.Clone(s.ephemeral), Nonce: invitee.Nonce,
 	})
 	if _, err := ParseTranscript(b); err != nil {
-		return nil, fmt.Errorf("own evidence: %w", err)
+		return nil, fmt.Errorf("evidence: %w", err)
 	}
 	return b, nil
 }

@@ -12,15 +12,14 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A box is a pointer in a store whose key both sides derive from what both
-// know: there they leave messages for each other, as records with a payload.
-// Everybody who knows as much can write into it, so a box proves nothing about
-// who wrote.
+// A mailbox is a pointer in a store whose key both sides derive from shared input. Each
+// side puts messages for the other into it, as payloads of records. Any party with the
+// input can write into it, so a mailbox does not authenticate a message.
 type mailbox struct {
 	key *pointer.Key
 }
 
-// The boxes of a slot.
+// The mailboxes of a slot.
 const (
 	mailboxOffer      = "offer"
 	mailboxAcceptance = "take"
@@ -28,7 +27,7 @@ const (
 )
 
 const (
-	// maxAnswers bounds what is taken of one look-up.
+	// maxAnswers bounds the answers of one look-up.
 	maxAnswers = 512
 
 	// maxMessage bounds a message, in bytes.
@@ -40,7 +39,7 @@ const (
 func newMailbox(secret, salt []byte, info string) mailbox {
 	key, err := pointer.NewKey(bytes.NewReader(derive(secret, salt, info, 32)))
 	if err != nil {
-		panic(err) // unreachable: any 32 bytes are a key's
+		panic(err) // unreachable: any 32 bytes are a seed
 	}
 	return mailbox{key}
 }
@@ -51,15 +50,14 @@ func (s slot) mailbox(name string) mailbox {
 	return newMailbox(s.id(), nil, "petnames/pair/code/v1 "+name)
 }
 
-// storedMessage is the message that stands in a box.
+// storedMessage is the message in a mailbox.
 type storedMessage struct {
 	message  []byte
 	sequence uint64
-	present  bool // there is one
+	present  bool // false: the mailbox is empty
 }
 
-// fetchAll looks into several boxes at once, as each look may be a walk through
-// a network.
+// fetchAll fetches several mailboxes at once, as each fetch may query a network.
 func fetchAll(ctx context.Context, store dht.Store, now time.Time, mailboxes []mailbox) ([]storedMessage, error) {
 	all, failures := make([]storedMessage, len(mailboxes)), make([]error, len(mailboxes))
 	var looks sync.WaitGroup
@@ -69,15 +67,14 @@ func fetchAll(ctx context.Context, store dht.Store, now time.Time, mailboxes []m
 	looks.Wait()
 	for _, err := range failures {
 		if err != nil {
-			return nil, err // one will do: it is the network's
+			return nil, err // of the network: the first suffices
 		}
 	}
 	return all, nil
 }
 
-// look gives the newest unexpired message that the store's answers bring; ok
-// is false when they bring none. An error is one of reaching the store, and
-// only when nothing was found.
+// fetch returns the newest unexpired message in the store's answers; ok is false if there
+// is none. It returns the error of the store only if no message was found.
 func (b mailbox) fetch(ctx context.Context, store dht.Store, now time.Time) (f storedMessage, ok bool, err error) {
 	p := b.key.Pointer()
 	var best pointer.Record
@@ -95,7 +92,7 @@ func (b mailbox) fetch(ctx context.Context, store dht.Store, now time.Time) (f s
 		}
 		rec, err := pointer.Open(p, a.Record, now)
 		if err != nil || len(rec.Payload()) > maxMessage {
-			continue // not a message of anybody who has the key, or past its time
+			continue // invalid, expired, or too long
 		}
 		if !ok || rec.Compare(best) > 0 {
 			best, ok = rec, true
@@ -107,13 +104,13 @@ func (b mailbox) fetch(ctx context.Context, store dht.Store, now time.Time) (f s
 	case ctx.Err() != nil:
 		return storedMessage{}, false, ctx.Err()
 	case failure != nil:
-		return storedMessage{}, false, fmt.Errorf("looking for the other side: %w", failure)
+		return storedMessage{}, false, fmt.Errorf("looking for the peer: %w", failure)
 	}
 	return storedMessage{}, false, nil
 }
 
-// put leaves a message. A put that fewer peers confirmed than the store aims at
-// is good when one did: whoever polls may find it there, and it is put again.
+// put puts a message. It succeeds if at least one peer confirmed it, fewer than the store
+// aims at: the peer may find it there, and it is put again.
 func (b mailbox) put(ctx context.Context, store dht.Store, message []byte, sequence uint64, expires time.Time) error {
 	rec, err := pointer.Sign(b.key, pointer.Fields{Sequence: sequence, Expires: expires, TTL: boxTTL, Payload: message})
 	if err != nil {
@@ -124,7 +121,7 @@ func (b mailbox) put(ctx context.Context, store dht.Store, message []byte, seque
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("leaving a message for the other side: %w", err)
+		return fmt.Errorf("sending a message to the peer: %w", err)
 	}
 	return nil
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// scriptedStore is a store with scripted answers and put results. If it floods, it
-// repeats its answers.
+// scriptedStore is a store with fixed answers and put results. If it floods, it repeats
+// its answers.
 type scriptedStore struct {
 	answers []dht.Answer
 	errs    []error // errors of the answers; may be shorter
@@ -47,7 +47,7 @@ func (s *scriptedStore) Put(context.Context, pointer.Pointer, []byte) (dht.Recei
 	return s.receipt, s.err
 }
 
-func TestABoxHoldsTheNewestMessageThatFits(t *testing.T) {
+func TestMailboxReturnsTheNewestMessageThatFits(t *testing.T) {
 	b, other := newMailbox([]byte("secret"), nil, "box"), newMailbox([]byte("secret"), nil, "other")
 	record := func(of mailbox, message string, sequence uint64, expires time.Time) dht.Answer {
 		r, err := pointer.Sign(of.key, pointer.Fields{Sequence: sequence, Expires: expires, Payload: []byte(message)})
@@ -74,7 +74,7 @@ func TestABoxHoldsTheNewestMessageThatFits(t *testing.T) {
 	require.Len(t, f.message, maxMessage, "the longest")
 }
 
-func TestAFloodedBoxIsAbandoned(t *testing.T) {
+func TestAnswersOfAMailboxAreBounded(t *testing.T) {
 	b, store := newMailbox([]byte("secret"), nil, "box"), &scriptedStore{answers: []dht.Answer{{Record: []byte("garbage")}}, flood: true}
 	_, ok, err := b.fetch(context.Background(), store, start)
 	require.NoError(t, err)
@@ -84,7 +84,7 @@ func TestAFloodedBoxIsAbandoned(t *testing.T) {
 
 // An unreachable network is an error only if no message was found. The failure
 // of one peer is not an error.
-func TestAnUnreadableBoxIsAnError(t *testing.T) {
+func TestUnreachableMailboxIsAnError(t *testing.T) {
 	b, away := newMailbox([]byte("secret"), nil, "box"), errors.New("away")
 	r, err := pointer.Sign(b.key, pointer.Fields{Sequence: 1, Expires: start.Add(time.Hour), Payload: []byte("m")})
 	require.NoError(t, err)
@@ -105,7 +105,7 @@ func TestAnUnreadableBoxIsAnError(t *testing.T) {
 }
 
 // A put succeeds if at least one peer has the message.
-func TestAMessageIsPutWhenOnePeerHasIt(t *testing.T) {
+func TestPutSucceedsIfOnePeerHasTheMessage(t *testing.T) {
 	b := newMailbox([]byte("secret"), nil, "box")
 	short := func(stored int) error { return &dht.ShortError{Receipt: dht.Receipt{Stored: stored}, Want: 8} }
 	for name, c := range map[string]struct {

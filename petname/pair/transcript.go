@@ -6,28 +6,27 @@ import (
 	"fmt"
 )
 
-// Transcript is the evidence of a pairing, verified: both keys signed one
-// session, which names both. Who the two are to each other is not in it.
+// Transcript is the verified evidence of a pairing: both keys signed one session, which
+// names both. It does not state the petnames of the two sides.
 type Transcript struct {
 	Channel          string // ChannelCode or ChannelLink
 	Inviter, Invitee Identity
 }
 
-// wireTranscript has what the signatures are over, and no secret: the shares
-// of CPace tell nothing of the password to who hasn't seen the key, and the
-// invitation stands there by its hash.
+// wireTranscript has what the signatures cover, and no secret: the shares of CPace do not
+// reveal the password, and the invitation is represented by its hash.
 type wireTranscript struct {
 	Channel string   `cbor:"1,keyasint"`
 	Inviter []byte   `cbor:"2,keyasint"` // identities
 	Invitee []byte   `cbor:"3,keyasint"`
-	Sigs    [][]byte `cbor:"4,keyasint"` // the inviter's, the taker's
+	Sigs    [][]byte `cbor:"4,keyasint"` // the inviter's, the invitee's
 
 	Nameplate string   `cbor:"5,keyasint,omitempty"` // ChannelCode
 	Period    int64    `cbor:"6,keyasint,omitempty"`
 	Shares    [][]byte `cbor:"7,keyasint,omitempty"`
 	Blinds    [][]byte `cbor:"8,keyasint,omitempty"`
 
-	Invitation []byte `cbor:"9,keyasint,omitempty"` // ChannelLink: its hash
+	Invitation []byte `cbor:"9,keyasint,omitempty"` // ChannelLink: the hash
 	Ephemeral  []byte `cbor:"10,keyasint,omitempty"`
 	Nonce      []byte `cbor:"11,keyasint,omitempty"`
 }
@@ -42,9 +41,8 @@ const (
 	roleInvitee = "taker"
 )
 
-// codeStatement is what each side of a spoken code signs, behind domainCode.
-// The session is CPace's, whose transcript has both sides' commitments to
-// their identities.
+// codeStatement is signed by each side of a code, after domainCode. Session is the session
+// ID of CPace, which covers both sides' commitments to their identities.
 type codeStatement struct {
 	_       struct{} `cbor:",toarray"`
 	Role    string
@@ -52,24 +50,24 @@ type codeStatement struct {
 	Session []byte
 }
 
-// acceptanceStatement is what the taker of an invitation signs, behind domainLink.
+// acceptanceStatement is signed by the invitee of an invitation, after domainLink.
 type acceptanceStatement struct {
 	_          struct{} `cbor:",toarray"`
 	Role       string
 	Inviter    []byte // pointer
-	Invitation []byte // its hash, and so its secret's
+	Invitation []byte // the hash, which covers the secret
 	Ephemeral  []byte
 	Nonce      []byte
-	Invitee    []byte // hash of the identity
+	Invitee    []byte // the hash of the identity
 }
 
-// answerStatement is what the inviter signs, behind domainLink.
+// answerStatement is signed by the inviter, after domainLink.
 type answerStatement struct {
 	_          struct{} `cbor:",toarray"`
 	Role       string
-	Acceptance []byte // hash of the taker's statement and signature
+	Acceptance []byte // the hash of the invitee's statement and signature
 	Status     Reason // 0: accepted
-	Inviter    []byte // hash of the identity; nil when refused
+	Inviter    []byte // the hash of the identity; nil: refused
 }
 
 func identityHash(identity []byte) []byte { return digest("petnames/pair/identity/v1\x00", identity) }
@@ -78,13 +76,12 @@ func (s acceptanceStatement) hash(sig []byte) []byte {
 	return digest("petnames/pair/take/v1\x00", encode(s), sig)
 }
 
-// commit hides an identity until its blind is shown, and binds to it.
+// commit returns a commitment to an identity; the blind opens it.
 func commit(blind, identity []byte) []byte {
 	return digest("petnames/pair/commit/v1\x00", blind, identity)
 }
 
-// ParseTranscript reads the evidence of a pairing and verifies both
-// signatures.
+// ParseTranscript decodes the evidence of a pairing, and verifies both signatures.
 func ParseTranscript(b []byte) (Transcript, error) {
 	t, err := parseTranscript(b)
 	if err != nil {
@@ -107,7 +104,7 @@ func parseTranscript(b []byte) (Transcript, error) {
 		return Transcript{}, err
 	}
 	if t.Inviter.Pointer == t.Invitee.Pointer {
-		return Transcript{}, errors.New("is of somebody with itself")
+		return Transcript{}, errors.New("is of an identity with itself")
 	}
 	if len(w.Sigs) != 2 {
 		return Transcript{}, errors.New("has not two signatures")
@@ -118,7 +115,7 @@ func parseTranscript(b []byte) (Transcript, error) {
 	case ChannelLink:
 		err = w.verifyLink(t)
 	default:
-		err = errors.New("is of no channel that this program knows")
+		err = errors.New("is of an unknown channel")
 	}
 	if err != nil {
 		return Transcript{}, err
@@ -126,7 +123,7 @@ func parseTranscript(b []byte) (Transcript, error) {
 	return t, nil
 }
 
-var errTranscriptForm = errors.New("has fields that don't belong together")
+var errTranscriptForm = errors.New("has fields of different channels")
 
 func (w wireTranscript) verifyCode(t Transcript) error {
 	if len(w.Shares) != 2 || len(w.Blinds) != 2 || w.Invitation != nil || w.Ephemeral != nil || w.Nonce != nil {
@@ -158,8 +155,8 @@ func (w wireTranscript) verifyLink(t Transcript) error {
 	return verify(t.Inviter.Pointer, domainLink, answered, w.Sigs[0])
 }
 
-// isReflected reports whether two messages of CPace share a part that no two
-// honest sides would: one is the other played back.
+// isReflected reports whether two CPace messages share a part, as messages of two honest
+// sides do not: one is a copy of the other.
 func isReflected(a, b cpaceMessage) bool {
 	return bytes.Equal(a.share, b.share) || bytes.Equal(a.data, b.data)
 }

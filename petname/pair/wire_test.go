@@ -92,7 +92,7 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 	require.ErrorContains(t, decode(whole, len(whole)-1, new(wireOffer)), "bytes long")
 }
 
-func TestAnIdentityIsBounded(t *testing.T) {
+func TestIdentityIsBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*Identity)
 		fits   bool
@@ -117,7 +117,7 @@ func TestAnIdentityIsBounded(t *testing.T) {
 		c.change(&id)
 		_, err := id.encode()
 		require.Equal(t, c.fits, err == nil, name)
-		// Data from the network is encoded.
+		// Untrusted data of the network is encoded.
 		b := encode(wireIdentity{1, id.Pointer.Bytes(), id.Next.Bytes(), id.Sealing, id.Nickname, id.Addresses})
 		got, err := parseIdentity(b)
 		require.Equal(t, c.fits, err == nil, name)
@@ -156,7 +156,7 @@ func (m wrongSigner) Sign(random io.Reader, message []byte, opts crypto.SignerOp
 
 // The signature of a foreign signer (an agent, hardware) is verified before it
 // is used. A message with a wrong signature is not sent.
-func TestAWrongSignatureOfTheSignerIsNotUsed(t *testing.T) {
+func TestInvalidSignatureOfTheSignerIsNotUsed(t *testing.T) {
 	wrong := newSelf(t, 1, "Alice")
 	wrong.Key = wrongSigner{newKey(t, 1), newKey(t, 9)}
 	_, err := wrong.sign(domainCode, codeStatement{Role: roleInvitee})
