@@ -24,11 +24,11 @@ func TestReplacedRecordNeverPairsWrong(t *testing.T) {
 	}
 	for name, attack := range map[string]func(t *testing.T, m *codeScenario){
 		"the offer, with garbage": func(t *testing.T, m *codeScenario) {
-			m.stepOffer(t)
+			m.stepInviter(t)
 			putMessage(t, m.store, m.slot.mailbox(mailboxOffer), []byte("x"), 9, m.afterRecords())
 		},
 		"the offer, with an offer of one's own": func(t *testing.T, m *codeScenario) {
-			m.stepOffer(t)
+			m.stepInviter(t)
 			mallory, err := InviteByCode(newSelf(t, 9, "Mallory"), mustCode(t, "742-tunnel-zoo-zoo"), (&usedCodes{}).markUsed)
 			require.NoError(t, err)
 			require.NoError(t, mallory.joinSlot(m.slot))
@@ -36,73 +36,73 @@ func TestReplacedRecordNeverPairsWrong(t *testing.T) {
 			putMessage(t, m.store, m.slot.mailbox(mailboxOffer), encode(wireOffer{Kind: kindOffer, Share: share.share, Commit: share.data}), 9, m.afterRecords())
 		},
 		"the offer, with the neutral element": func(t *testing.T, m *codeScenario) {
-			m.stepOffer(t)
+			m.stepInviter(t)
 			putMessage(t, m.store, m.slot.mailbox(mailboxOffer), encode(wireOffer{Kind: kindOffer, Share: make([]byte, 32), Commit: make([]byte, 32)}), 9, m.afterRecords())
 		},
-		"the take, with garbage": func(t *testing.T, m *codeScenario) {
-			m.stepOffer(t)
-			m.stepTake(t)
+		"the acceptance, with garbage": func(t *testing.T, m *codeScenario) {
+			m.stepInviter(t)
+			m.stepInvitee(t)
 			putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), []byte("x"), 9, m.afterRecords())
 		},
-		"the take, with nothing": func(t *testing.T, m *codeScenario) {
-			m.stepOffer(t)
-			m.stepTake(t)
+		"the acceptance, with nothing": func(t *testing.T, m *codeScenario) {
+			m.stepInviter(t)
+			m.stepInvitee(t)
 			putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), nil, 9, m.afterRecords())
 		},
-		"the take, with a guess": func(t *testing.T, m *codeScenario) {
-			m.stepOffer(t)
+		"the acceptance, with a guess": func(t *testing.T, m *codeScenario) {
+			m.stepInviter(t)
 			wrong := guess(t, m, "zoo-zoo")
-			m.stepTake(t)
+			m.stepInvitee(t)
 			putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), wrong, 9, m.afterRecords())
 		},
-		"the take, with the neutral element": func(t *testing.T, m *codeScenario) {
-			m.stepOffer(t)
-			m.stepTake(t)
+		"the acceptance, with the neutral element": func(t *testing.T, m *codeScenario) {
+			m.stepInviter(t)
+			m.stepInvitee(t)
 			putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), encode(wireAcceptance{
 				Kind: kindAcceptance, Share: make([]byte, 32), Commit: make([]byte, 32), Tag: make([]byte, 64), Sealed: []byte{},
 			}), 9, m.afterRecords())
 		},
-		"the take, with its tag on other words sealed": func(t *testing.T, m *codeScenario) {
-			m.stepOffer(t)
-			m.stepTake(t)
-			w, err := parseAcceptance(m.take.acceptance)
+		"the acceptance, with its tag on other words sealed": func(t *testing.T, m *codeScenario) {
+			m.stepInviter(t)
+			m.stepInvitee(t)
+			w, err := parseAcceptance(m.invitee.acceptance)
 			require.NoError(t, err)
 			w.Sealed[len(w.Sealed)-1] ^= 1
 			putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), encode(w), 9, m.afterRecords())
 		},
 		"the answer, with a failure for another": func(t *testing.T, m *codeScenario) {
-			m.stepOffer(t)
-			m.stepTake(t)
+			m.stepInviter(t)
+			m.stepInvitee(t)
 			putMessage(t, m.store, m.slot.mailbox(mailboxAnswer), forged(m), 9, m.afterRecords())
 		},
 		"the answer, with garbage": func(t *testing.T, m *codeScenario) {
-			m.stepOffer(t)
-			m.stepTake(t)
+			m.stepInviter(t)
+			m.stepInvitee(t)
 			putMessage(t, m.store, m.slot.mailbox(mailboxAnswer), []byte("x"), 9, m.afterRecords())
 		},
-		"the answer, with the take played back": func(t *testing.T, m *codeScenario) {
-			m.stepOffer(t)
-			m.stepTake(t)
-			w, err := parseAcceptance(m.take.acceptance)
+		"the answer, with the acceptance reflected": func(t *testing.T, m *codeScenario) {
+			m.stepInviter(t)
+			m.stepInvitee(t)
+			w, err := parseAcceptance(m.invitee.acceptance)
 			require.NoError(t, err)
-			putMessage(t, m.store, m.slot.mailbox(mailboxAnswer), encode(wireAnswer{Kind: kindAnswer, Acceptance: acceptanceHash(m.take.acceptance), Tag: w.Tag, Sealed: w.Sealed}), 9, m.afterRecords())
+			putMessage(t, m.store, m.slot.mailbox(mailboxAnswer), encode(wireAnswer{Kind: kindAnswer, Acceptance: acceptanceHash(m.invitee.acceptance), Tag: w.Tag, Sealed: w.Sealed}), 9, m.afterRecords())
 		},
-		"the take, with the offer played back": func(t *testing.T, m *codeScenario) {
-			m.stepOffer(t)
-			share := m.offer.message()
+		"the acceptance, with the offer reflected": func(t *testing.T, m *codeScenario) {
+			m.stepInviter(t)
+			share := m.inviter.message()
 			putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), encode(wireAcceptance{
 				Kind: kindAcceptance, Share: share.share, Commit: share.data, Tag: make([]byte, 64), Sealed: []byte{},
 			}), 9, m.afterRecords())
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := newMeeting(t, theCode, theCode)
+			m := newCodeScenario(t, theCode, theCode)
 			attack(t, m)
 			m.runToEnd(t)
-			require.Nil(t, m.offerOutcome.event.Paired)
-			require.Nil(t, m.takeOutcome.event.Paired)
-			require.Error(t, m.offerOutcome.err)
-			require.Error(t, m.takeOutcome.err)
+			require.Nil(t, m.inviterOutcome.event.Paired)
+			require.Nil(t, m.inviteeOutcome.event.Paired)
+			require.Error(t, m.inviterOutcome.err)
+			require.Error(t, m.inviteeOutcome.err)
 		})
 	}
 }
@@ -112,14 +112,14 @@ func TestHostileNetworkNeverPairsWrong(t *testing.T) {
 	quickly(t, 40)
 	mailboxes := []string{mailboxOffer, mailboxAcceptance, mailboxAnswer}
 	rapid.Check(t, func(t *rapid.T) {
-		m := newMeeting(t, theCode, rapid.SampledFrom([]string{theCode, "742-tunnel-zoo-zoo"}).Draw(t, "heard"))
+		m := newCodeScenario(t, theCode, rapid.SampledFrom([]string{theCode, "742-tunnel-zoo-zoo"}).Draw(t, "heard"))
 		var seen [][]byte
 		for sequence := range uint64(rapid.IntRange(0, 12).Draw(t, "moves")) {
 			switch rapid.IntRange(0, 4).Draw(t, "move") {
 			case 0:
-				m.stepOffer(t)
+				m.stepInviter(t)
 			case 1:
-				m.stepTake(t)
+				m.stepInvitee(t)
 			case 2:
 				for _, name := range mailboxes {
 					if message, ok := fetchMessage(t, m.store, m.slot.mailbox(name), m.clock.now()); ok {
@@ -132,7 +132,7 @@ func TestHostileNetworkNeverPairsWrong(t *testing.T) {
 					if len(message) > 0 && rapid.Bool().Draw(t, "change") {
 						message[rapid.IntRange(0, len(message)-1).Draw(t, "at")] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
 					}
-					putMessage(t, m.store, m.slot.mailbox(rapid.SampledFrom(mailboxes).Draw(t, "box")), message, 10+sequence, m.afterRecords())
+					putMessage(t, m.store, m.slot.mailbox(rapid.SampledFrom(mailboxes).Draw(t, "mailbox")), message, 10+sequence, m.afterRecords())
 				}
 			case 4:
 				m.clock.after(time.Minute)
@@ -140,7 +140,7 @@ func TestHostileNetworkNeverPairsWrong(t *testing.T) {
 		}
 		m.runToEnd(t)
 		m.requireNoWrongPairing(t)
-		if m.offerOutcome.event.Paired != nil && m.takeOutcome.event.Paired != nil {
+		if m.inviterOutcome.event.Paired != nil && m.inviteeOutcome.event.Paired != nil {
 			m.requirePaired(t)
 		}
 	})
@@ -166,7 +166,7 @@ func sendForged(t *testing.T, m *codeScenario, x *CodeInvitee, forge func(s sess
 	require.NoError(t, err)
 	w.Sealed = seal(x.session.key(roleInvitee), encode(forge(x.session)))
 	putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), encode(w), 1, m.afterRecords())
-	return m.stepOffer(t)
+	return m.stepInviter(t)
 }
 
 func TestInsiderPairsUnderItsOwnIdentityOnly(t *testing.T) {
@@ -176,16 +176,16 @@ func TestInsiderPairsUnderItsOwnIdentityOnly(t *testing.T) {
 	malloryAs := func(id Identity) Self { return Self{Key: mallory.Key, Identity: id, Random: mallory.Random} }
 
 	t.Run("honest, it pairs", func(t *testing.T) {
-		m := newMeeting(t, theCode, theCode)
-		m.stepOffer(t)
+		m := newCodeScenario(t, theCode, theCode)
+		m.stepInviter(t)
 		x := newInsider(t, m, mallory)
 		o := sendForged(t, m, x, func(session) wireProof { return x.ownProof })
 		require.NoError(t, o.err)
 		require.Equal(t, mallory.Identity, o.event.Paired.Peer)
 	})
 	t.Run("another's identity, committed to from the start", func(t *testing.T) {
-		m := newMeeting(t, theCode, theCode)
-		m.stepOffer(t)
+		m := newCodeScenario(t, theCode, theCode)
+		m.stepInviter(t)
 		x := newInsider(t, m, mallory)
 		x.identity = carolSays
 		o := sendForged(t, m, x, func(s session) wireProof {
@@ -196,8 +196,8 @@ func TestInsiderPairsUnderItsOwnIdentityOnly(t *testing.T) {
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
 	t.Run("another's identity and signature out of a session of its own", func(t *testing.T) {
-		m := newMeeting(t, theCode, theCode)
-		m.stepOffer(t)
+		m := newCodeScenario(t, theCode, theCode)
+		m.stepInviter(t)
 		x := newInsider(t, m, mallory)
 		x.identity = carolSays
 		o := sendForged(t, m, x, func(s session) wireProof {
@@ -210,8 +210,8 @@ func TestInsiderPairsUnderItsOwnIdentityOnly(t *testing.T) {
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
 	t.Run("another identity than it committed to", func(t *testing.T) {
-		m := newMeeting(t, theCode, theCode)
-		m.stepOffer(t)
+		m := newCodeScenario(t, theCode, theCode)
+		m.stepInviter(t)
 		x := newInsider(t, m, mallory)
 		o := sendForged(t, m, x, func(s session) wireProof {
 			// Carol herself signs: she would be bound to Mallory's commitment.
@@ -222,8 +222,8 @@ func TestInsiderPairsUnderItsOwnIdentityOnly(t *testing.T) {
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
 	t.Run("a signature made for the other role", func(t *testing.T) {
-		m := newMeeting(t, theCode, theCode)
-		m.stepOffer(t)
+		m := newCodeScenario(t, theCode, theCode)
+		m.stepInviter(t)
 		x := newInsider(t, m, mallory)
 		o := sendForged(t, m, x, func(s session) wireProof {
 			_, sig, err := s.sealProof(mallory, roleInviter, x.identity, x.blind)
@@ -233,8 +233,8 @@ func TestInsiderPairsUnderItsOwnIdentityOnly(t *testing.T) {
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
 	t.Run("a signature over another slot", func(t *testing.T) {
-		m := newMeeting(t, theCode, theCode)
-		m.stepOffer(t)
+		m := newCodeScenario(t, theCode, theCode)
+		m.stepInviter(t)
 		x := newInsider(t, m, mallory)
 		o := sendForged(t, m, x, func(s session) wireProof {
 			s.slot.period++
@@ -245,11 +245,11 @@ func TestInsiderPairsUnderItsOwnIdentityOnly(t *testing.T) {
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
 	t.Run("the inviter's own identity", func(t *testing.T) {
-		m := newMeeting(t, theCode, theCode)
-		m.stepOffer(t)
+		m := newCodeScenario(t, theCode, theCode)
+		m.stepInviter(t)
 		x := newInsider(t, m, malloryAs(mallory.Identity))
 		x.self = m.alice // a stolen key, or one identity on both sides
-		x.identity = m.offer.identity
+		x.identity = m.inviter.identity
 		o := sendForged(t, m, x, func(s session) wireProof { return x.ownProof })
 		require.ErrorIs(t, o.err, ErrSelf)
 	})
@@ -259,22 +259,22 @@ func TestInsiderPairsUnderItsOwnIdentityOnly(t *testing.T) {
 // the other: an unknown key share. The sessions differ, so the signatures do not verify,
 // and the invitee does not pair with Alice.
 func TestUnknownKeyShareIsRefused(t *testing.T) {
-	m := newMeeting(t, theCode, theCode)
-	m.stepOffer(t)
+	m := newCodeScenario(t, theCode, theCode)
+	m.stepInviter(t)
 	// Mallory's own offer, to Bob, in another network.
-	toBob := newMeeting(t, theCode, theCode)
+	toBob := newCodeScenario(t, theCode, theCode)
 	mallory := newSelf(t, 9, "Mallory")
 	var err error
-	toBob.offer, err = InviteByCode(mallory, mustCode(t, theCode), (&usedCodes{}).markUsed)
+	toBob.inviter, err = InviteByCode(mallory, mustCode(t, theCode), (&usedCodes{}).markUsed)
 	require.NoError(t, err)
-	toBob.stepOffer(t)
-	toBob.stepTake(t)
-	bobs, err := parseAcceptance(toBob.take.acceptance)
+	toBob.stepInviter(t)
+	toBob.stepInvitee(t)
+	bobs, err := parseAcceptance(toBob.invitee.acceptance)
 	require.NoError(t, err)
-	s, err := newSession(m.slot, toBob.offer.cpace, cpaceMessage{bobs.Share, bobs.Commit}, toBob.offer.message(), cpaceMessage{bobs.Share, bobs.Commit})
+	s, err := newSession(m.slot, toBob.inviter.cpace, cpaceMessage{bobs.Share, bobs.Commit}, toBob.inviter.message(), cpaceMessage{bobs.Share, bobs.Commit})
 	require.NoError(t, err)
 	_, bobsProof, err := s.openProof(roleInvitee, bobs.Tag, bobs.Sealed)
-	require.NoError(t, err, "Mallory reads what Bob says")
+	require.NoError(t, err, "Mallory reads the proof of Bob")
 
 	// 1. To Alice, as Bob: with Bob's commitment and proof, in Mallory's session.
 	x := newInsider(t, m, mallory)
@@ -284,8 +284,8 @@ func TestUnknownKeyShareIsRefused(t *testing.T) {
 
 	// 2. To Bob, as Alice: no message of hers in a session with Mallory is valid in
 	// Bob's session.
-	alices := newMeeting(t, theCode, theCode)
-	alices.stepOffer(t)
+	alices := newCodeScenario(t, theCode, theCode)
+	alices.stepInviter(t)
 	y := newInsider(t, alices, mallory)
 	sendForged(t, alices, y, func(session) wireProof { return y.ownProof })
 	answer, ok := fetchMessage(t, alices.store, m.slot.mailbox(mailboxAnswer), m.clock.now())
@@ -295,21 +295,21 @@ func TestUnknownKeyShareIsRefused(t *testing.T) {
 	_, alicesProof, err := y.session.openProof(roleInviter, w.Tag, w.Sealed)
 	require.NoError(t, err)
 	putMessage(t, toBob.store, m.slot.mailbox(mailboxAnswer), encode(wireAnswer{
-		Kind: kindAnswer, Acceptance: acceptanceHash(toBob.take.acceptance), Tag: s.tag(roleInviter),
+		Kind: kindAnswer, Acceptance: acceptanceHash(toBob.invitee.acceptance), Tag: s.tag(roleInviter),
 		Sealed: seal(s.key(roleInviter), encode(alicesProof)),
 	}), 1, m.afterRecords())
-	require.ErrorIs(t, toBob.stepTake(t).err, ErrTampered)
+	require.ErrorIs(t, toBob.stepInvitee(t).err, ErrTampered)
 }
 
 // An attacker can test one guess with the tag of an invitee: without the scalar, the tag
 // is wrong for every other pair of words.
 func TestSessionWithoutTheWordsHasAnotherKey(t *testing.T) {
-	m := newMeeting(t, theCode, theCode)
+	m := newCodeScenario(t, theCode, theCode)
 	mallory, err := InviteByCode(newSelf(t, 9, "Mallory"), mustCode(t, "742-tunnel-zoo-zoo"), (&usedCodes{}).markUsed)
 	require.NoError(t, err)
 	_, err = mallory.Step(context.Background(), m.store, m.clock.now())
 	require.NoError(t, err)
-	m.stepTake(t)
+	m.stepInvitee(t)
 	message, ok := fetchMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), m.clock.now())
 	require.True(t, ok)
 	w, err := parseAcceptance(message)
@@ -331,12 +331,12 @@ func TestSessionWithoutTheWordsHasAnotherKey(t *testing.T) {
 }
 
 func TestMessagesDoNotContainIdentities(t *testing.T) {
-	m := newMeeting(t, theCode, theCode)
+	m := newCodeScenario(t, theCode, theCode)
 	var err error
 	m.alice, m.bob = newSelf(t, 1, "Alice Longname"), newSelf(t, 2, "Bob Longname") // no ciphertext contains these names by chance
-	m.offer, err = InviteByCode(m.alice, mustCode(t, theCode), m.aliceNotes.markUsed)
+	m.inviter, err = InviteByCode(m.alice, mustCode(t, theCode), m.aliceMarks.markUsed)
 	require.NoError(t, err)
-	m.take, err = AcceptCode(m.bob, mustCode(t, theCode), m.bobNotes.markUsed)
+	m.invitee, err = AcceptCode(m.bob, mustCode(t, theCode), m.bobMarks.markUsed)
 	require.NoError(t, err)
 	m.runToEnd(t)
 	m.requirePaired(t)
@@ -353,49 +353,49 @@ func TestMessagesDoNotContainIdentities(t *testing.T) {
 
 // Another invitee was faster, so the answer is to its acceptance.
 func TestAnswerToAnotherInviteeIsRefused(t *testing.T) {
-	m := newMeeting(t, theCode, theCode)
-	m.stepOffer(t)
-	m.stepTake(t)
+	m := newCodeScenario(t, theCode, theCode)
+	m.stepInviter(t)
+	m.stepInvitee(t)
 	other := acceptanceHash([]byte("another"))
 	for _, answer := range [][]byte{
 		encode(wireFailure{Kind: kindFailure, Acceptance: other}),
 		encode(wireAnswer{Kind: kindAnswer, Acceptance: other, Tag: make([]byte, tagSize), Sealed: []byte("x")}),
 	} {
-		acceptance := *m.take
+		acceptance := *m.invitee
 		_, err := acceptance.verifyAnswer(answer)
 		require.ErrorIs(t, err, ErrOccupied)
 	}
-	acceptance := *m.take
+	acceptance := *m.invitee
 	_, err := acceptance.verifyAnswer(encode(wireFailure{Kind: kindFailure, Acceptance: acceptanceHash(acceptance.acceptance)}))
 	require.ErrorIs(t, err, ErrWrongCode)
 }
 
 func TestReplacedOfferEndsAtOnce(t *testing.T) {
-	m := newMeeting(t, theCode, theCode)
-	m.stepOffer(t)
+	m := newCodeScenario(t, theCode, theCode)
+	m.stepInviter(t)
 	putMessage(t, m.store, m.slot.mailbox(mailboxOffer), []byte("x"), 9, m.afterRecords())
-	require.ErrorIs(t, m.stepOffer(t).err, ErrOccupied)
-	require.True(t, m.offerOutcome.over())
+	require.ErrorIs(t, m.stepInviter(t).err, ErrOccupied)
+	require.True(t, m.inviterOutcome.ended())
 }
 
 func TestReflectedMessageIsRefused(t *testing.T) {
-	m := newMeeting(t, theCode, theCode)
-	m.stepOffer(t)
-	m.stepTake(t)
-	a, b := m.offer.message(), m.take.message()
+	m := newCodeScenario(t, theCode, theCode)
+	m.stepInviter(t)
+	m.stepInvitee(t)
+	a, b := m.inviter.message(), m.invitee.message()
 	for why, peer := range map[string]cpaceMessage{"all of it": a, "the share": {a.share, b.data}, "the commitment": {b.share, a.data}} {
-		_, err := newSession(m.slot, m.offer.cpace, peer, a, peer)
+		_, err := newSession(m.slot, m.inviter.cpace, peer, a, peer)
 		require.ErrorContains(t, err, "reflected", why)
 	}
-	_, err := newSession(m.slot, m.offer.cpace, b, a, b)
+	_, err := newSession(m.slot, m.inviter.cpace, b, a, b)
 	require.NoError(t, err)
 }
 
 func TestTranscriptOfOneIdentityIsRefused(t *testing.T) {
-	m := newMeeting(t, theCode, theCode)
+	m := newCodeScenario(t, theCode, theCode)
 	m.runToEnd(t)
 	var w wireTranscript
-	require.NoError(t, decode(m.takeOutcome.event.Paired.Transcript, maxTranscript, &w))
+	require.NoError(t, decode(m.inviteeOutcome.event.Paired.Transcript, maxTranscript, &w))
 	w.Invitee = w.Inviter
 	session := sidOutput(cpaceMessage{w.Shares[0], commit(w.Blinds[0], w.Inviter)}, cpaceMessage{w.Shares[1], commit(w.Blinds[1], w.Invitee)})
 	for n, role := range []string{roleInviter, roleInvitee} {
@@ -408,9 +408,9 @@ func TestTranscriptOfOneIdentityIsRefused(t *testing.T) {
 }
 
 func TestChangedTranscriptIsRefused(t *testing.T) {
-	m := newMeeting(t, theCode, theCode)
+	m := newCodeScenario(t, theCode, theCode)
 	m.runToEnd(t)
-	requireAllPartsSigned(t, m.takeOutcome.event.Paired.Transcript)
+	requireAllPartsSigned(t, m.inviteeOutcome.event.Paired.Transcript)
 }
 
 // requireAllPartsSigned flips bits in all parts of a transcript.

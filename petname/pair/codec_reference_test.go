@@ -142,7 +142,7 @@ func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
 
 func codecSeeds(t testing.TB) [][]byte {
 	s := newSamples(t)
-	return [][]byte{s.identity, s.transcriptCode, s.transcriptLink, s.offer, s.take, s.answer, s.failure, s.proof, s.invitation, s.state, s.linkTake, s.taken, s.takenProof}
+	return [][]byte{s.identity, s.transcriptCode, s.transcriptLink, s.offer, s.acceptance, s.answer, s.failure, s.proof, s.invitation, s.state, s.linkAcceptance, s.linkAnswer, s.answerProof}
 }
 
 // The bounds of an identity are the same as before.

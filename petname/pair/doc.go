@@ -24,7 +24,7 @@
 //
 // # Mailboxes are untrusted
 //
-// Whoever knows the input of a mailbox's key can write into it and replace its message.
+// A party that knows the input of a mailbox's key can write into it and replace its message.
 // For a code this is its public half (a number and a word, which a peer that stores the
 // records can find by trying all); for an invitation its secret, which every holder of
 // the invitation knows. So a mailbox proves nothing. A writer can make a pairing fail,
@@ -38,9 +38,10 @@
 // The slot is the number, the first word, and the ten minutes in which the offer was
 // made. The secret, the last two words (22 bits), is input of CPace alone. The inviter
 // (A) is the initiator of CPace; the channel identifier has the slot and the roles; the
-// associated data of a side is a commitment to its identity:
+// associated data of a side is a commitment to its identity. H(take) is the hash of the
+// acceptance, the message in mailbox "take":
 //
-//	mailbox  message or check                                  prevents
+//	mailbox  message or check                                   prevents
 //	offer    A: share Ya, commitment cA = H(blind, identity of A)
 //	         A first reads the mailboxes, which must be empty   two pairings in one slot
 //	         B marks the code as used, durably                  a second guess against B
@@ -66,7 +67,7 @@
 //   - Reflection. A's messages, returned to A as B's, have A's share and commitment, which
 //     is refused, and a tag and a seal under other keys than those expected of B. A pairing
 //     of an identity with itself is refused.
-//   - Role confusion. Offer and take differ in kind; the transcript has the inviter's part
+//   - Role confusion. Offer and acceptance differ in kind; the transcript has the inviter's part
 //     first; the role is in the key of the seal and in the signature.
 //   - Identity misbinding and unknown key share. An attacker that knows the words and pairs
 //     with A and with B at once has a different session with each. A signature is over one

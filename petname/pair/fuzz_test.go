@@ -13,10 +13,10 @@ import (
 
 // samples are one valid message of each kind, from real runs.
 type samples struct {
-	identity, transcriptCode, transcriptLink       []byte
-	offer, take, answer, failure, proof            []byte
-	invitation, state, linkTake, taken, takenProof []byte
-	link, compact                                  string
+	identity, transcriptCode, transcriptLink                   []byte
+	offer, acceptance, answer, failure, proof                  []byte
+	invitation, state, linkAcceptance, linkAnswer, answerProof []byte
+	link, compact                                              string
 }
 
 func newSamples(t require.TestingT) samples {
@@ -25,24 +25,24 @@ func newSamples(t require.TestingT) samples {
 	s.identity, err = newSelf(t, 1, "Alice").Identity.encode()
 	require.NoError(t, err)
 
-	m := newMeeting(t, theCode, theCode)
+	m := newCodeScenario(t, theCode, theCode)
 	m.runToEnd(t)
 	m.requirePaired(t)
-	s.transcriptCode = m.offerOutcome.event.Paired.Transcript
-	s.offer, s.take, s.answer = m.offer.offer, m.take.acceptance, m.offer.answer
-	s.failure = encode(wireFailure{Kind: kindFailure, Acceptance: acceptanceHash(s.take)})
-	s.proof = encode(m.take.ownProof)
+	s.transcriptCode = m.inviterOutcome.event.Paired.Transcript
+	s.offer, s.acceptance, s.answer = m.inviter.offer, m.invitee.acceptance, m.inviter.answer
+	s.failure = encode(wireFailure{Kind: kindFailure, Acceptance: acceptanceHash(s.acceptance)})
+	s.proof = encode(m.invitee.ownProof)
 
-	p := newParty(t, Terms{Uses: 2, Purpose: "lunch"})
-	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	p := newLinkScenario(t, Terms{Uses: 2, Purpose: "lunch"})
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Link())
 	o := p.runToEnd(t, x)
 	s.transcriptLink = o[0].event.Paired.Transcript
-	s.invitation, s.state = p.offer.invitation.signed, p.disk.state
-	s.linkTake = x.message
-	s.taken, _ = fetchMessage(t, p.store, p.offer.invitation.answerMailbox(x.message), p.clock.now())
-	w, err := parseLinkAnswer(s.taken)
+	s.invitation, s.state = p.inviter.invitation.signed, p.disk.state
+	s.linkAcceptance = x.message
+	s.linkAnswer, _ = fetchMessage(t, p.store, p.inviter.invitation.answerMailbox(x.message), p.clock.now())
+	w, err := parseLinkAnswer(s.linkAnswer)
 	require.NoError(t, err)
-	s.takenProof, err = unseal(x.session.key(roleInviter), w.Sealed)
+	s.answerProof, err = unseal(x.session.key(roleInviter), w.Sealed)
 	require.NoError(t, err)
 	s.link, s.compact = compactInvitation(t).Link(), compactInvitation(t).Compact()
 	return s
@@ -73,7 +73,7 @@ func FuzzIdentity(f *testing.F) {
 // FuzzMessages decodes any bytes as every message: a mailbox can hold any bytes.
 func FuzzMessages(f *testing.F) {
 	s := newSamples(f)
-	for _, b := range [][]byte{s.offer, s.take, s.answer, s.failure, s.proof, s.linkTake, s.taken, s.takenProof} {
+	for _, b := range [][]byte{s.offer, s.acceptance, s.answer, s.failure, s.proof, s.linkAcceptance, s.linkAnswer, s.answerProof} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -104,37 +104,37 @@ func FuzzMessages(f *testing.F) {
 // they end with an error, and no side pairs.
 func FuzzMailboxes(f *testing.F) {
 	s := newSamples(f)
-	for _, b := range [][]byte{nil, s.offer, s.take, s.answer, s.failure, s.linkTake, s.taken} {
+	for _, b := range [][]byte{nil, s.offer, s.acceptance, s.answer, s.failure, s.linkAcceptance, s.linkAnswer} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > maxMessage {
 			return
 		}
-		m := newMeeting(t, theCode, theCode)
+		m := newCodeScenario(t, theCode, theCode)
 		m.alice.Random = newRandom(200) // the seeds are messages of the usual stream's session
 		var err error
-		m.offer, err = InviteByCode(m.alice, mustCode(t, theCode), m.aliceNotes.markUsed)
+		m.inviter, err = InviteByCode(m.alice, mustCode(t, theCode), m.aliceMarks.markUsed)
 		require.NoError(t, err)
-		m.stepOffer(t)
+		m.stepInviter(t)
 		putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), b, 9, m.afterRecords())
-		require.Error(t, m.stepOffer(t).err)
-		require.True(t, m.offerOutcome.over())
+		require.Error(t, m.stepInviter(t).err)
+		require.True(t, m.inviterOutcome.ended())
 
-		m = newMeeting(t, theCode, theCode)
+		m = newCodeScenario(t, theCode, theCode)
 		putMessage(t, m.store, m.slot.mailbox(mailboxOffer), b, 9, m.afterRecords())
-		m.stepTake(t)
+		m.stepInvitee(t)
 		putMessage(t, m.store, m.slot.mailbox(mailboxAnswer), b, 9, m.afterRecords())
-		m.stepTake(t)
-		require.Nil(t, m.takeOutcome.event.Paired)
+		m.stepInvitee(t)
+		require.Nil(t, m.inviteeOutcome.event.Paired)
 
-		p := newParty(t, Terms{})
-		for _, mailbox := range p.offer.invitation.acceptanceMailboxes() {
+		p := newLinkScenario(t, Terms{})
+		for _, mailbox := range p.inviter.invitation.acceptanceMailboxes() {
 			putMessage(t, p.store, mailbox, b, 9, p.clock.now().Add(time.Minute))
 		}
-		_, err = p.offer.Step(context.Background(), p.store, p.clock.now())
+		_, err = p.inviter.Step(context.Background(), p.store, p.clock.now())
 		require.NoError(t, err)
-		require.Empty(t, p.offer.Invitees())
+		require.Empty(t, p.inviter.Invitees())
 	})
 }
 
@@ -147,12 +147,12 @@ func TestOtherEncodingsAreRefused(t *testing.T) {
 		parse func([]byte) error
 	}{
 		"offer":       {s.offer, 1, func(b []byte) error { _, err := parseOffer(b); return err }},
-		"take":        {s.take, 1, func(b []byte) error { _, err := parseAcceptance(b); return err }},
+		"take":        {s.acceptance, 1, func(b []byte) error { _, err := parseAcceptance(b); return err }},
 		"answer":      {s.answer, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
 		"failure":     {s.failure, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
-		"link take":   {s.linkTake, 1, func(b []byte) error { _, err := parseLinkAcceptance(b); return err }},
-		"taken":       {s.taken, 1, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
-		"taken proof": {s.takenProof, 1, func(b []byte) error { _, err := parseAnswerProof(b); return err }},
+		"link acceptance":   {s.linkAcceptance, 1, func(b []byte) error { _, err := parseLinkAcceptance(b); return err }},
+		"taken":       {s.linkAnswer, 1, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
+		"taken proof": {s.answerProof, 1, func(b []byte) error { _, err := parseAnswerProof(b); return err }},
 		"identity":    {s.identity, 2, func(b []byte) error { _, err := parseIdentity(b); return err }},
 		"invitation":  {s.invitation, 3, func(b []byte) error { _, err := openInvitation(b); return err }},
 		"state":       {s.state, 2, func(b []byte) error { _, err := parseState(b); return err }},
@@ -274,19 +274,19 @@ func TestChangedStateIsRefused(t *testing.T) {
 	}
 	change("another private key", func(w *wireState) { w.Private = bytes.Repeat([]byte{1}, 32) })
 	change("a short private key", func(w *wireState) { w.Private = w.Private[:31] })
-	change("more takers than uses", func(w *wireState) {
+	change("more invitees than uses", func(w *wireState) {
 		w.Invitees = append(w.Invitees, newKey(t, 3).Pointer().Bytes(), newKey(t, 4).Pointer().Bytes())
 	})
-	change("one taker twice", func(w *wireState) { w.Invitees = append(w.Invitees, w.Invitees[0]) })
+	change("one invitee twice", func(w *wireState) { w.Invitees = append(w.Invitees, w.Invitees[0]) })
 	change("the inviter", func(w *wireState) { w.Invitees = append(w.Invitees, s.invitation.Inviter.Bytes()) })
 	change("another version", func(w *wireState) { w.Version = 2 })
-	p := newParty(t, Terms{Uses: 2, For: newKey(t, 2).Pointer()})
+	p := newLinkScenario(t, Terms{Uses: 2, For: newKey(t, 2).Pointer()})
 	for seed, fits := range map[byte]bool{2: true, 3: false} {
 		var w wireState
-		require.NoError(t, decode(p.offer.State(), maxState, &w))
+		require.NoError(t, decode(p.inviter.State(), maxState, &w))
 		w.Invitees = [][]byte{newKey(t, seed).Pointer().Bytes()}
 		_, err := parseState(encode(w))
-		require.Equal(t, fits, err == nil, "for somebody else")
+		require.Equal(t, fits, err == nil, "for another recipient")
 	}
 	for cut := range good {
 		_, err := parseState(good[:cut])

@@ -88,7 +88,7 @@ func (n *usedCodes) markUsed(_ context.Context, mark string, until time.Time) er
 	}
 	n.marks[mark], n.until = true, until
 	if n.log != nil {
-		*n.log = append(*n.log, "burn "+mark)
+		*n.log = append(*n.log, "mark "+mark)
 	}
 	return nil
 }

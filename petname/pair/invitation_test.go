@@ -119,12 +119,12 @@ func TestLargestIdentityFitsARecord(t *testing.T) {
 		require.Greater(t, len(b), maxIdentity-300)
 		return self
 	}
-	p := newParty(t, Terms{})
+	p := newLinkScenario(t, Terms{})
 	p.alice = big(1)
 	p.resume(t)
-	require.NotNil(t, p.runToEnd(t, p.accept(t, big(2), p.offer.Invitation().Link()))[0].event.Paired)
-	over := big(3)
-	over.Identity.Sealing = append(over.Identity.Sealing, pointer.SealingKey{KEM: 3, Key: make([]byte, 2048)})
-	_, err := over.encodeIdentity()
+	require.NotNil(t, p.runToEnd(t, p.accept(t, big(2), p.inviter.Invitation().Link()))[0].event.Paired)
+	ended := big(3)
+	ended.Identity.Sealing = append(ended.Identity.Sealing, pointer.SealingKey{KEM: 3, Key: make([]byte, 2048)})
+	_, err := ended.encodeIdentity()
 	require.ErrorContains(t, err, "use fewer")
 }

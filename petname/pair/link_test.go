@@ -39,15 +39,15 @@ func (d *savedStates) save(_ context.Context, state []byte, answered *Paired) er
 
 // linkScenario is an inviter with an invitation, and the network.
 type linkScenario struct {
-	clock *clock
-	store *loggingStore
-	log   []string
-	alice Self
-	disk  savedStates
-	offer *Inviter
+	clock   *clock
+	store   *loggingStore
+	log     []string
+	alice   Self
+	disk    savedStates
+	inviter *Inviter
 }
 
-func newParty(t require.TestingT, terms Terms) *linkScenario {
+func newLinkScenario(t require.TestingT, terms Terms) *linkScenario {
 	p := &linkScenario{clock: newClock(), alice: newSelf(t, 1, "Alice")}
 	p.store = &loggingStore{Store: &dht.Memory{Now: p.clock.now}, log: &p.log}
 	p.disk.log = &p.log
@@ -55,10 +55,10 @@ func newParty(t require.TestingT, terms Terms) *linkScenario {
 		terms.Expires = start.Add(10 * time.Minute)
 	}
 	var err error
-	p.offer, err = Invite(context.Background(), p.alice, terms, p.disk.save)
+	p.inviter, err = Invite(context.Background(), p.alice, terms, p.disk.save)
 	require.NoError(t, err)
 	p.store.names = map[pointer.Pointer]string{}
-	inv := p.offer.Invitation()
+	inv := p.inviter.Invitation()
 	p.store.names[invitationMailbox(inv.secret).key.Pointer()] = "invitation"
 	for n, b := range inv.acceptanceMailboxes() {
 		p.store.names[b.key.Pointer()] = fmt.Sprint("take ", n)
@@ -66,14 +66,14 @@ func newParty(t require.TestingT, terms Terms) *linkScenario {
 	return p
 }
 
-func (p *linkScenario) step(t require.TestingT) outcome {
-	event, err := p.offer.Step(context.Background(), p.store, p.clock.now())
+func (p *linkScenario) stepInviter(t require.TestingT) outcome {
+	event, err := p.inviter.Step(context.Background(), p.store, p.clock.now())
 	return outcome{event, err}
 }
 
 func (p *linkScenario) resume(t require.TestingT) {
 	var err error
-	p.offer, err = ResumeInviter(p.alice, p.disk.state, p.disk.save)
+	p.inviter, err = ResumeInviter(p.alice, p.disk.state, p.disk.save)
 	require.NoError(t, err)
 }
 
@@ -86,7 +86,7 @@ func (p *linkScenario) accept(t require.TestingT, self Self, text string) *Invit
 	return x
 }
 
-func (p *linkScenario) stepTake(t require.TestingT, x *Invitee) outcome {
+func (p *linkScenario) stepInvitee(t require.TestingT, x *Invitee) outcome {
 	event, err := x.Step(context.Background(), p.store, p.clock.now())
 	return outcome{event, err}
 }
@@ -95,13 +95,13 @@ func (p *linkScenario) stepTake(t require.TestingT, x *Invitee) outcome {
 func (p *linkScenario) runToEnd(t require.TestingT, invitees ...*Invitee) []outcome {
 	outcomes := make([]outcome, len(invitees))
 	for range 100 {
-		p.step(t)
-		over := true
+		p.stepInviter(t)
+		ended := true
 		for i, x := range invitees {
-			outcomes[i] = p.stepTake(t, x)
-			over = over && outcomes[i].over()
+			outcomes[i] = p.stepInvitee(t, x)
+			ended = ended && outcomes[i].ended()
 		}
-		if over {
+		if ended {
 			return outcomes
 		}
 		p.clock.after(15 * time.Second)
@@ -120,11 +120,11 @@ func requireReason(t require.TestingT, reason Reason, o outcome) {
 func TestInvitationPairsByLinkAndByCompactForm(t *testing.T) {
 	for name, text := range map[string]func(Invitation) string{"link": Invitation.Link, "compact": Invitation.Compact} {
 		for _, first := range []string{"inviter", "taker"} {
-			p := newParty(t, Terms{Purpose: "lunch"})
+			p := newLinkScenario(t, Terms{Purpose: "lunch"})
 			bob := newSelf(t, 2, "Bob")
-			x := p.accept(t, bob, text(p.offer.Invitation()))
+			x := p.accept(t, bob, text(p.inviter.Invitation()))
 			if first == "taker" {
-				require.False(t, p.stepTake(t, x).over(), name)
+				require.False(t, p.stepInvitee(t, x).ended(), name)
 			}
 			o := p.runToEnd(t, x)[0]
 			require.NoError(t, o.err)
@@ -139,40 +139,40 @@ func TestInvitationPairsByLinkAndByCompactForm(t *testing.T) {
 			inv, ok := x.Invitation()
 			require.True(t, ok)
 			require.Equal(t, "lunch", inv.Purpose)
-			require.Zero(t, p.offer.UsesLeft())
-			require.Equal(t, []pointer.Pointer{bob.Identity.Pointer}, p.offer.Invitees())
-			require.Equal(t, o, p.stepTake(t, x), "the outcome stays")
+			require.Zero(t, p.inviter.UsesLeft())
+			require.Equal(t, []pointer.Pointer{bob.Identity.Pointer}, p.inviter.Invitees())
+			require.Equal(t, o, p.stepInvitee(t, x), "the outcome stays")
 		}
 	}
 }
 
 func TestUseIsSavedBeforeTheAnswerIsSent(t *testing.T) {
-	p := newParty(t, Terms{})
-	p.step(t)
-	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
-	p.stepTake(t, x)
+	p := newLinkScenario(t, Terms{})
+	p.stepInviter(t)
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Link())
+	p.stepInvitee(t, x)
 	require.Equal(t, []string{"save", "put invitation", "put take 0"}, p.log)
 	// 1. While it cannot be saved, no answer is sent, and no use is counted.
 	p.disk.fail = errors.New("the disk is full")
 	puts := p.store.puts
-	o := p.step(t)
+	o := p.stepInviter(t)
 	require.ErrorIs(t, o.err, p.disk.fail)
-	require.False(t, o.over())
+	require.False(t, o.ended())
 	require.Equal(t, puts, p.store.puts)
-	require.Equal(t, 1, p.offer.UsesLeft())
+	require.Equal(t, 1, p.inviter.UsesLeft())
 	// 2. Then, in this order.
 	p.disk.fail = nil
-	o = p.step(t)
+	o = p.stepInviter(t)
 	require.NoError(t, o.err)
 	require.Equal(t, "Bob", o.event.Accepted.Peer.Nickname)
 	require.Equal(t, []string{"save", "put invitation", "put take 0", "save", "put "}, p.log)
-	require.Equal(t, outcome{}, p.step(t), "and once")
-	require.NoError(t, p.stepTake(t, x).err)
+	require.Equal(t, outcome{}, p.stepInviter(t), "and once")
+	require.NoError(t, p.stepInvitee(t, x).err)
 }
 
 func TestSecondUseReceivesARefusal(t *testing.T) {
-	p := newParty(t, Terms{})
-	link := p.offer.Invitation().Link()
+	p := newLinkScenario(t, Terms{})
+	link := p.inviter.Invitation().Link()
 	o := p.runToEnd(t, p.accept(t, newSelf(t, 2, "Bob"), link))
 	require.NotNil(t, o[0].event.Paired)
 	for seed := range byte(3) { // they replace each other's message in the last mailbox
@@ -183,14 +183,14 @@ func TestSecondUseReceivesARefusal(t *testing.T) {
 
 func TestConcurrentInviteesExceedNoUses(t *testing.T) {
 	race := func(t require.TestingT, uses, many int, steps func() []int) {
-		p := newParty(t, Terms{Uses: uses})
-		link := p.offer.Invitation().Link()
+		p := newLinkScenario(t, Terms{Uses: uses})
+		link := p.inviter.Invitation().Link()
 		var invitees []*Invitee
 		for n := range many {
 			invitees = append(invitees, p.accept(t, newSelf(t, byte(2+n), "T"), link))
 		}
 		for _, n := range steps() {
-			p.stepTake(t, invitees[n])
+			p.stepInvitee(t, invitees[n])
 		}
 		paired := 0
 		for _, o := range p.runToEnd(t, invitees...) {
@@ -216,10 +216,10 @@ func TestConcurrentInviteesExceedNoUses(t *testing.T) {
 }
 
 func TestLateUseReceivesARefusal(t *testing.T) {
-	p := newParty(t, Terms{})
-	inv := p.offer.Invitation()
+	p := newLinkScenario(t, Terms{})
+	inv := p.inviter.Invitation()
 	x := p.accept(t, newSelf(t, 2, "Bob"), inv.Link())
-	p.stepTake(t, x) // sent in time, and read too late: the inviter decides
+	p.stepInvitee(t, x) // sent in time, and read too late: the inviter decides
 	p.clock.at = inv.Expires
 	requireReason(t, ReasonExpired, p.runToEnd(t, x)[0])
 	require.Empty(t, p.disk.taken)
@@ -231,31 +231,31 @@ func TestLateUseReceivesARefusal(t *testing.T) {
 	require.ErrorIs(t, err, ErrExpired)
 	require.Equal(t, inv.ID(), expired.Invitation.ID())
 	late := p.accept(t, newSelf(t, 3, "Carol"), inv.Compact())
-	require.ErrorIs(t, p.stepTake(t, late).err, ErrExpired)
+	require.ErrorIs(t, p.stepInvitee(t, late).err, ErrExpired)
 
 	p.clock.after(gracePeriod)
-	o := p.step(t)
+	o := p.stepInviter(t)
 	require.ErrorIs(t, o.err, ErrExpired)
-	require.True(t, o.over())
+	require.True(t, o.ended())
 }
 
 // After the end of an invitation, an invitee still waits for the grace period in which the
 // inviter answers.
 func TestInviteeWaitsForTheGracePeriod(t *testing.T) {
 	for _, answered := range []bool{true, false} {
-		p := newParty(t, Terms{})
-		inv := p.offer.Invitation()
+		p := newLinkScenario(t, Terms{})
+		inv := p.inviter.Invitation()
 		x := p.accept(t, newSelf(t, 2, "Bob"), inv.Link())
-		p.stepTake(t, x)
+		p.stepInvitee(t, x)
 		p.clock.at = inv.Expires.Add(gracePeriod - time.Second)
-		require.False(t, p.stepTake(t, x).over())
+		require.False(t, p.stepInvitee(t, x).ended())
 		if answered {
-			p.step(t)
-			requireReason(t, ReasonExpired, p.stepTake(t, x))
+			p.stepInviter(t)
+			requireReason(t, ReasonExpired, p.stepInvitee(t, x))
 			continue
 		}
 		p.clock.after(time.Second)
-		require.ErrorIs(t, p.stepTake(t, x).err, ErrTimeout)
+		require.ErrorIs(t, p.stepInvitee(t, x).err, ErrTimeout)
 	}
 }
 
@@ -275,17 +275,17 @@ func (a newerStore) Put(ctx context.Context, p pointer.Pointer, record []byte) (
 }
 
 func TestInviteeExceedsTheSequenceOfAHiddenRecord(t *testing.T) {
-	p := newParty(t, Terms{})
-	p.step(t)
+	p := newLinkScenario(t, Terms{})
+	p.stepInviter(t)
 	network := p.store.Store
 	p.store.Store = newerStore{network, 3}
-	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Link())
 	for range 3 {
-		require.False(t, p.stepTake(t, x).over())
+		require.False(t, p.stepInvitee(t, x).ended())
 	}
 	p.store.Store = network
 	require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
-	f, ok, err := p.offer.invitation.acceptanceMailboxes()[0].fetch(context.Background(), network, p.clock.now())
+	f, ok, err := p.inviter.invitation.acceptanceMailboxes()[0].fetch(context.Background(), network, p.clock.now())
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.EqualValues(t, 3, f.sequence)
@@ -293,10 +293,10 @@ func TestInviteeExceedsTheSequenceOfAHiddenRecord(t *testing.T) {
 
 func TestForwardedInvitationWithRecipientIsRefused(t *testing.T) {
 	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
-	p := newParty(t, Terms{For: bob.Identity.Pointer})
-	link := p.offer.Invitation().Link()
+	p := newLinkScenario(t, Terms{For: bob.Identity.Pointer})
+	link := p.inviter.Invitation().Link()
 	// 1. An honest program does not send an acceptance.
-	requireReason(t, ReasonOtherRecipient, p.stepTake(t, p.accept(t, mallory, link)))
+	requireReason(t, ReasonOtherRecipient, p.stepInvitee(t, p.accept(t, mallory, link)))
 	require.NotContains(t, p.log, "put take 0")
 	// 2. A dishonest one is refused by the inviter.
 	x := p.accept(t, mallory, link)
@@ -308,38 +308,38 @@ func TestForwardedInvitationWithRecipientIsRefused(t *testing.T) {
 }
 
 func TestAcceptedEventNamesTheInvitee(t *testing.T) {
-	p := newParty(t, Terms{})
-	x := p.accept(t, newSelf(t, 9, "Mallory"), p.offer.Invitation().Link())
+	p := newLinkScenario(t, Terms{})
+	x := p.accept(t, newSelf(t, 9, "Mallory"), p.inviter.Invitation().Link())
 	require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
 	require.Equal(t, "Mallory", p.disk.taken[0].Peer.Nickname, "for the inviter to see, and to confirm or not")
 }
 
 func TestInviterIsResumedAfterARestart(t *testing.T) {
 	bob := newSelf(t, 2, "Bob")
-	t.Run("before anybody came", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		x := p.accept(t, bob, p.offer.Invitation().Link())
-		p.stepTake(t, x)
+	t.Run("before any acceptance", func(t *testing.T) {
+		p := newLinkScenario(t, Terms{})
+		x := p.accept(t, bob, p.inviter.Invitation().Link())
+		p.stepInvitee(t, x)
 		p.resume(t)
 		require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
 	})
 	t.Run("between the save and the answer", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		x := p.accept(t, bob, p.offer.Invitation().Link())
-		p.step(t)
-		p.stepTake(t, x)
-		r, err := p.offer.newReply(context.Background(), p.clock.now(), x.message)
+		p := newLinkScenario(t, Terms{})
+		x := p.accept(t, bob, p.inviter.Invitation().Link())
+		p.stepInviter(t)
+		p.stepInvitee(t, x)
+		r, err := p.inviter.newReply(context.Background(), p.clock.now(), x.message)
 		require.NoError(t, err)
 		require.NotNil(t, r.event.Accepted)
 		p.resume(t)
-		require.Zero(t, p.offer.UsesLeft())
+		require.Zero(t, p.inviter.UsesLeft())
 		require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
 		require.Len(t, p.disk.taken, 1, "one use")
-		requireReason(t, ReasonUsed, p.runToEnd(t, p.accept(t, newSelf(t, 3, "Carol"), p.offer.Invitation().Link()))[0])
+		requireReason(t, ReasonUsed, p.runToEnd(t, p.accept(t, newSelf(t, 3, "Carol"), p.inviter.Invitation().Link()))[0])
 	})
-	t.Run("of the taker, who counts once", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		link := p.offer.Invitation().Link()
+	t.Run("of the invitee, which counts once", func(t *testing.T) {
+		p := newLinkScenario(t, Terms{})
+		link := p.inviter.Invitation().Link()
 		require.NotNil(t, p.runToEnd(t, p.accept(t, bob, link))[0].event.Paired)
 		again := bob
 		again.Random = newRandom(123)
@@ -347,31 +347,31 @@ func TestInviterIsResumedAfterARestart(t *testing.T) {
 		require.Len(t, p.disk.taken, 1)
 	})
 	t.Run("withdrawn", func(t *testing.T) {
-		p := newParty(t, Terms{})
+		p := newLinkScenario(t, Terms{})
 		p.disk.fail = errors.New("the disk is full")
-		require.ErrorIs(t, p.offer.Withdraw(context.Background()), p.disk.fail)
-		require.Equal(t, 1, p.offer.UsesLeft())
+		require.ErrorIs(t, p.inviter.Withdraw(context.Background()), p.disk.fail)
+		require.Equal(t, 1, p.inviter.UsesLeft())
 		p.disk.fail = nil
-		require.NoError(t, p.offer.Withdraw(context.Background()))
+		require.NoError(t, p.inviter.Withdraw(context.Background()))
 		p.resume(t)
-		require.Zero(t, p.offer.UsesLeft())
-		requireReason(t, ReasonWithdrawn, p.runToEnd(t, p.accept(t, bob, p.offer.Invitation().Link()))[0])
+		require.Zero(t, p.inviter.UsesLeft())
+		requireReason(t, ReasonWithdrawn, p.runToEnd(t, p.accept(t, bob, p.inviter.Invitation().Link()))[0])
 	})
 	t.Run("as another identity", func(t *testing.T) {
-		p := newParty(t, Terms{})
+		p := newLinkScenario(t, Terms{})
 		_, err := ResumeInviter(bob, p.disk.state, p.disk.save)
 		require.Error(t, err)
 	})
 }
 
 func TestInvitationIsRepublished(t *testing.T) {
-	p := newParty(t, Terms{Expires: start.Add(72 * time.Hour)})
-	p.step(t)
+	p := newLinkScenario(t, Terms{Expires: start.Add(72 * time.Hour)})
+	p.stepInviter(t)
 	for range 3 {
 		p.store.Store = &dht.Memory{Now: p.clock.now}
 		p.clock.after(republishInterval)
-		require.NoError(t, p.step(t).err)
-		_, ok := fetchMessage(t, p.store, invitationMailbox(p.offer.invitation.secret), p.clock.now())
+		require.NoError(t, p.stepInviter(t).err)
+		_, ok := fetchMessage(t, p.store, invitationMailbox(p.inviter.invitation.secret), p.clock.now())
 		require.True(t, ok)
 	}
 }
@@ -381,145 +381,145 @@ func TestHoldersOfTheSecretCanOnlyDisturb(t *testing.T) {
 	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
 	inviterLies := func(t *testing.T, p *linkScenario, x *Invitee, forge func(s linkSession, own wireLinkProof) wireAnswerProof) outcome {
 		t.Helper()
-		p.stepTake(t, x)
+		p.stepInvitee(t, x)
 		s := x.session // only its two sides know it; the test passes it to the attacker
-		putMessage(t, p.store, p.offer.invitation.answerMailbox(x.message),
+		putMessage(t, p.store, p.inviter.invitation.answerMailbox(x.message),
 			encode(wireLinkAnswer{Kind: kindLinkAnswer, Sealed: seal(s.key(roleInviter), encode(forge(s, x.ownProof)))}), 5, p.clock.now().Add(time.Hour))
-		return p.stepTake(t, x)
+		return p.stepInvitee(t, x)
 	}
 	sign := func(t *testing.T, self Self, st answerStatement) []byte {
 		sig, err := self.sign(domainLink, st)
 		require.NoError(t, err)
 		return sig
 	}
-	says := func(t *testing.T, self Self) []byte {
+	identityOf := func(t *testing.T, self Self) []byte {
 		b, err := self.Identity.encode()
 		require.NoError(t, err)
 		return b
 	}
 	t.Run("a no that the inviter didn't sign", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		o := inviterLies(t, p, p.accept(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireAnswerProof {
+		p := newLinkScenario(t, Terms{})
+		o := inviterLies(t, p, p.accept(t, bob, p.inviter.Invitation().Link()), func(s linkSession, own wireLinkProof) wireAnswerProof {
 			return wireAnswerProof{Status: ReasonUsed, Signature: sign(t, mallory, s.answerStatement(own, ReasonUsed, nil))}
 		})
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
 	t.Run("an acceptance by another inviter", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		o := inviterLies(t, p, p.accept(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireAnswerProof {
-			id := says(t, mallory)
+		p := newLinkScenario(t, Terms{})
+		o := inviterLies(t, p, p.accept(t, bob, p.inviter.Invitation().Link()), func(s linkSession, own wireLinkProof) wireAnswerProof {
+			id := identityOf(t, mallory)
 			return wireAnswerProof{Identity: id, Signature: sign(t, mallory, s.answerStatement(own, 0, id))}
 		})
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
 	t.Run("the inviter's key over another's identity", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		o := inviterLies(t, p, p.accept(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireAnswerProof {
-			id := says(t, mallory)
+		p := newLinkScenario(t, Terms{})
+		o := inviterLies(t, p, p.accept(t, bob, p.inviter.Invitation().Link()), func(s linkSession, own wireLinkProof) wireAnswerProof {
+			id := identityOf(t, mallory)
 			return wireAnswerProof{Identity: id, Signature: sign(t, p.alice, s.answerStatement(own, 0, id))}
 		})
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
 	t.Run("a yes to another's message", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		o := inviterLies(t, p, p.accept(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireAnswerProof {
+		p := newLinkScenario(t, Terms{})
+		o := inviterLies(t, p, p.accept(t, bob, p.inviter.Invitation().Link()), func(s linkSession, own wireLinkProof) wireAnswerProof {
 			own.Nonce = make([]byte, nonceSize)
-			id := says(t, p.alice)
+			id := identityOf(t, p.alice)
 			return wireAnswerProof{Identity: id, Signature: sign(t, p.alice, s.answerStatement(own, 0, id))}
 		})
 		require.ErrorIs(t, o.err, ErrTampered)
 	})
-	t.Run("the taker's own message played back", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		x := p.accept(t, bob, p.offer.Invitation().Link())
-		p.stepTake(t, x)
+	t.Run("the invitee's own message reflected", func(t *testing.T) {
+		p := newLinkScenario(t, Terms{})
+		x := p.accept(t, bob, p.inviter.Invitation().Link())
+		p.stepInvitee(t, x)
 		w, err := parseLinkAcceptance(x.message)
 		require.NoError(t, err)
-		putMessage(t, p.store, p.offer.invitation.answerMailbox(x.message), encode(wireLinkAnswer{Kind: kindLinkAnswer, Sealed: w.Sealed}), 5, p.clock.now().Add(time.Hour))
-		require.ErrorIs(t, p.stepTake(t, x).err, ErrTampered)
+		putMessage(t, p.store, p.inviter.invitation.answerMailbox(x.message), encode(wireLinkAnswer{Kind: kindLinkAnswer, Sealed: w.Sealed}), 5, p.clock.now().Add(time.Hour))
+		require.ErrorIs(t, p.stepInvitee(t, x).err, ErrTampered)
 	})
 	t.Run("garbage for an answer", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		x := p.accept(t, bob, p.offer.Invitation().Link())
-		p.stepTake(t, x)
-		putMessage(t, p.store, p.offer.invitation.answerMailbox(x.message), []byte("x"), 5, p.clock.now().Add(time.Hour))
-		require.ErrorIs(t, p.stepTake(t, x).err, ErrTampered)
+		p := newLinkScenario(t, Terms{})
+		x := p.accept(t, bob, p.inviter.Invitation().Link())
+		p.stepInvitee(t, x)
+		putMessage(t, p.store, p.inviter.invitation.answerMailbox(x.message), []byte("x"), 5, p.clock.now().Add(time.Hour))
+		require.ErrorIs(t, p.stepInvitee(t, x).err, ErrTampered)
 	})
-	t.Run("a take in another's name", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		x := p.accept(t, mallory, p.offer.Invitation().Link())
+	t.Run("an acceptance with another's identity", func(t *testing.T) {
+		p := newLinkScenario(t, Terms{})
+		x := p.accept(t, mallory, p.inviter.Invitation().Link())
 		require.NoError(t, x.newAcceptance(*x.ticket.Invitation))
 		own := x.ownProof
-		own.Identity = says(t, bob)
+		own.Identity = identityOf(t, bob)
 		forged, err := mallory.sign(domainLink, x.session.acceptanceStatement(own.Identity, own.Nonce))
 		require.NoError(t, err)
 		for _, sig := range [][]byte{own.Signature, forged, nil} {
 			own.Signature = sig
 			x.message = encode(wireLinkAcceptance{Kind: kindLinkAcceptance, Ephemeral: x.session.ephemeral, Sealed: seal(x.session.key(roleInvitee), encode(own))})
-			r, err := p.offer.newReply(context.Background(), p.clock.now(), x.message)
+			r, err := p.inviter.newReply(context.Background(), p.clock.now(), x.message)
 			require.NoError(t, err)
 			require.Nil(t, r)
 		}
-		require.Equal(t, 1, p.offer.UsesLeft())
+		require.Equal(t, 1, p.inviter.UsesLeft())
 	})
-	t.Run("another's take, carried over from an invitation of Mallory's", func(t *testing.T) {
-		p := newParty(t, Terms{})
+	t.Run("another's acceptance, of an invitation of Mallory's", func(t *testing.T) {
+		p := newLinkScenario(t, Terms{})
 		trap, err := Invite(context.Background(), mallory, Terms{Expires: start.Add(time.Hour)}, (&savedStates{}).save)
 		require.NoError(t, err)
 		x := p.accept(t, bob, trap.Invitation().Link())
 		require.NoError(t, x.newAcceptance(*x.ticket.Invitation))
 		// Mallory opens it, and seals it for Alice with an ephemeral key of her own.
-		y := p.accept(t, mallory, p.offer.Invitation().Link())
+		y := p.accept(t, mallory, p.inviter.Invitation().Link())
 		require.NoError(t, y.newAcceptance(*y.ticket.Invitation))
 		message := encode(wireLinkAcceptance{Kind: kindLinkAcceptance, Ephemeral: y.session.ephemeral, Sealed: seal(y.session.key(roleInvitee), encode(x.ownProof))})
-		r, err := p.offer.newReply(context.Background(), p.clock.now(), message)
+		r, err := p.inviter.newReply(context.Background(), p.clock.now(), message)
 		require.NoError(t, err)
 		require.Nil(t, r)
 	})
-	t.Run("a take under the inviter's own key", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		ticket, err := ParseTicket(p.offer.Invitation().Link(), p.clock.now())
+	t.Run("an acceptance under the inviter's own key", func(t *testing.T) {
+		p := newLinkScenario(t, Terms{})
+		ticket, err := ParseTicket(p.inviter.Invitation().Link(), p.clock.now())
 		require.NoError(t, err)
-		x := &Invitee{self: p.alice, identity: p.offer.identity, ticket: ticket}
+		x := &Invitee{self: p.alice, identity: p.inviter.identity, ticket: ticket}
 		require.NoError(t, x.newAcceptance(*ticket.Invitation))
-		r, err := p.offer.newReply(context.Background(), p.clock.now(), x.message)
+		r, err := p.inviter.newReply(context.Background(), p.clock.now(), x.message)
 		require.NoError(t, err, "it delays nothing")
 		require.Nil(t, r)
-		require.Equal(t, 1, p.offer.UsesLeft())
+		require.Equal(t, 1, p.inviter.UsesLeft())
 	})
-	t.Run("a take replayed, which is one use", func(t *testing.T) {
-		p := newParty(t, Terms{Uses: 3})
-		x := p.accept(t, bob, p.offer.Invitation().Link())
+	t.Run("an acceptance replayed, which is one use", func(t *testing.T) {
+		p := newLinkScenario(t, Terms{Uses: 3})
+		x := p.accept(t, bob, p.inviter.Invitation().Link())
 		require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
-		for _, b := range p.offer.invitation.acceptanceMailboxes()[1:] {
+		for _, b := range p.inviter.invitation.acceptanceMailboxes()[1:] {
 			putMessage(t, p.store, b, x.message, 1, p.clock.now().Add(time.Hour))
 		}
-		require.Equal(t, outcome{}, p.step(t))
-		require.Equal(t, 2, p.offer.UsesLeft())
+		require.Equal(t, outcome{}, p.stepInviter(t))
+		require.Equal(t, 2, p.inviter.UsesLeft())
 	})
-	t.Run("boxes full of garbage", func(t *testing.T) {
-		p := newParty(t, Terms{Uses: 2})
-		for n, b := range p.offer.invitation.acceptanceMailboxes() {
+	t.Run("mailboxes full of garbage", func(t *testing.T) {
+		p := newLinkScenario(t, Terms{Uses: 2})
+		for n, b := range p.inviter.invitation.acceptanceMailboxes() {
 			putMessage(t, p.store, b, []byte{byte(n)}, uint64(100+n), p.clock.now().Add(time.Hour))
 		}
-		require.NotNil(t, p.runToEnd(t, p.accept(t, bob, p.offer.Invitation().Link()))[0].event.Paired, "the last is written over")
+		require.NotNil(t, p.runToEnd(t, p.accept(t, bob, p.inviter.Invitation().Link()))[0].event.Paired, "the last is written over")
 	})
-	t.Run("a box at the end of its numbers", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		for _, b := range p.offer.invitation.acceptanceMailboxes() {
+	t.Run("a mailbox at its highest sequence", func(t *testing.T) {
+		p := newLinkScenario(t, Terms{})
+		for _, b := range p.inviter.invitation.acceptanceMailboxes() {
 			putMessage(t, p.store, b, []byte("x"), pointer.MaxSequence, p.clock.now().Add(time.Hour))
 		}
-		require.ErrorIs(t, p.runToEnd(t, p.accept(t, bob, p.offer.Invitation().Link()))[0].err, ErrTampered)
+		require.ErrorIs(t, p.runToEnd(t, p.accept(t, bob, p.inviter.Invitation().Link()))[0].err, ErrTampered)
 	})
 	t.Run("an ephemeral key of low order", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		r, err := p.offer.newReply(context.Background(), p.clock.now(), encode(wireLinkAcceptance{Kind: kindLinkAcceptance, Ephemeral: make([]byte, 32), Sealed: []byte("x")}))
+		p := newLinkScenario(t, Terms{})
+		r, err := p.inviter.newReply(context.Background(), p.clock.now(), encode(wireLinkAcceptance{Kind: kindLinkAcceptance, Ephemeral: make([]byte, 32), Sealed: []byte("x")}))
 		require.NoError(t, err)
 		require.Nil(t, r)
 	})
 	t.Run("the whole invitation, replaced by one of Mallory's", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		inv := p.offer.Invitation()
+		p := newLinkScenario(t, Terms{})
+		inv := p.inviter.Invitation()
 		trap, err := Invite(context.Background(), mallory, Terms{Expires: start.Add(time.Hour)}, (&savedStates{}).save)
 		require.NoError(t, err)
 		other, err := Invite(context.Background(), p.alice, Terms{Expires: start.Add(time.Hour)}, (&savedStates{}).save)
@@ -527,7 +527,7 @@ func TestHoldersOfTheSecretCanOnlyDisturb(t *testing.T) {
 		for _, signed := range [][]byte{trap.invitation.signed, other.invitation.signed, []byte("x")} {
 			p.store.Store = &dht.Memory{Now: p.clock.now}
 			putMessage(t, p.store, invitationMailbox(inv.secret), seal(invitationKey(inv.secret), signed), 9, p.clock.now().Add(time.Hour))
-			require.ErrorIs(t, p.stepTake(t, p.accept(t, bob, inv.Compact())).err, ErrTampered)
+			require.ErrorIs(t, p.stepInvitee(t, p.accept(t, bob, inv.Compact())).err, ErrTampered)
 		}
 	})
 }
@@ -537,8 +537,8 @@ func TestHoldersOfTheSecretCanOnlyDisturb(t *testing.T) {
 // except for the inviter.
 func TestInvitationOfAnotherInviterWithTheSameSecretIsRefused(t *testing.T) {
 	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
-	p := newParty(t, Terms{})
-	inv := p.offer.Invitation()
+	p := newLinkScenario(t, Terms{})
+	inv := p.inviter.Invitation()
 	var w wireSigned
 	require.NoError(t, decode(inv.signed, maxInvitation, &w))
 	w.Body.Inviter = mallory.Identity.Pointer.Bytes()
@@ -550,15 +550,15 @@ func TestInvitationOfAnotherInviterWithTheSameSecretIsRefused(t *testing.T) {
 	require.Equal(t, inv.secret, trap.secret)
 	putMessage(t, p.store, invitationMailbox(inv.secret), seal(invitationKey(inv.secret), trap.signed), 9, p.clock.now().Add(time.Hour))
 	x := p.accept(t, bob, inv.Compact())
-	require.ErrorIs(t, p.stepTake(t, x).err, ErrTampered)
+	require.ErrorIs(t, p.stepInvitee(t, x).err, ErrTampered)
 	_, fetched := x.Invitation()
 	require.False(t, fetched)
 }
 
 // Another holder of the invitation learns that it was accepted, and not the invitee.
 func TestOtherHoldersCannotReadTheInvitee(t *testing.T) {
-	p := newParty(t, Terms{})
-	inv := p.offer.Invitation()
+	p := newLinkScenario(t, Terms{})
+	inv := p.inviter.Invitation()
 	bob := newSelf(t, 2, "Bob Longname") // no ciphertext contains this name by chance
 	p.alice.Identity.Nickname = "Alice Longname"
 	p.resume(t)
@@ -583,14 +583,14 @@ func TestOtherHoldersCannotReadTheInvitee(t *testing.T) {
 }
 
 func TestRepeatedAnswerIsSealedAgain(t *testing.T) {
-	p := newParty(t, Terms{})
-	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	p := newLinkScenario(t, Terms{})
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Link())
 	require.NoError(t, x.newAcceptance(*x.ticket.Invitation))
-	first, err := p.offer.newReply(context.Background(), p.clock.now(), x.message)
+	first, err := p.inviter.newReply(context.Background(), p.clock.now(), x.message)
 	require.NoError(t, err)
 	p.alice.Identity.Addresses = [][]byte{{4, 203, 0, 113, 9, 6, 0, 80}} // a new address
 	p.resume(t)
-	second, err := p.offer.newReply(context.Background(), p.clock.now(), x.message)
+	second, err := p.inviter.newReply(context.Background(), p.clock.now(), x.message)
 	require.NoError(t, err)
 	a, err := parseLinkAnswer(first.message)
 	require.NoError(t, err)
@@ -600,41 +600,41 @@ func TestRepeatedAnswerIsSealedAgain(t *testing.T) {
 }
 
 func TestChangedTranscriptOfAnInvitationIsRefused(t *testing.T) {
-	p := newParty(t, Terms{})
-	o := p.runToEnd(t, p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link()))
+	p := newLinkScenario(t, Terms{})
+	o := p.runToEnd(t, p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Link()))
 	requireAllPartsSigned(t, o[0].event.Paired.Transcript)
-	inv := p.offer.Invitation()
+	inv := p.inviter.Invitation()
 	require.False(t, bytes.Contains(o[0].event.Paired.Transcript, inv.secret[:]), "evidence can be shown")
 }
 
 func TestBothSidesRetryAnUnreachableNetwork(t *testing.T) {
-	p := newParty(t, Terms{})
-	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Compact())
+	p := newLinkScenario(t, Terms{})
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Compact())
 	away := func() {
 		p.store.broken = dht.ErrUnreachable
-		for _, o := range []outcome{p.step(t), p.stepTake(t, x)} {
+		for _, o := range []outcome{p.stepInviter(t), p.stepInvitee(t, x)} {
 			require.ErrorIs(t, o.err, dht.ErrUnreachable)
-			require.False(t, o.over())
+			require.False(t, o.ended())
 		}
 		p.store.broken = nil
 	}
 	away()
-	p.step(t)
+	p.stepInviter(t)
 	away()
-	p.stepTake(t, x)
+	p.stepInvitee(t, x)
 	away()
 	require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
 }
 
 func TestInviteeWithoutAnAnswerTimesOut(t *testing.T) {
-	p := newParty(t, Terms{})
-	x := p.accept(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
-	y := p.accept(t, newSelf(t, 3, "Carol"), p.offer.Invitation().Compact())
+	p := newLinkScenario(t, Terms{})
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Link())
+	y := p.accept(t, newSelf(t, 3, "Carol"), p.inviter.Invitation().Compact())
 	for !p.clock.now().After(start.Add(30 * time.Minute)) {
-		p.stepTake(t, x)
-		p.stepTake(t, y)
+		p.stepInvitee(t, x)
+		p.stepInvitee(t, y)
 		p.clock.after(time.Minute)
 	}
-	require.ErrorIs(t, p.stepTake(t, x).err, ErrTimeout)
-	require.ErrorIs(t, p.stepTake(t, y).err, ErrTimeout)
+	require.ErrorIs(t, p.stepInvitee(t, x).err, ErrTimeout)
+	require.ErrorIs(t, p.stepInvitee(t, y).err, ErrTimeout)
 }

@@ -30,12 +30,12 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 		answered   wireLinkAnswer
 	)
 	into(s.offer, &offer)
-	into(s.take, &acceptance)
+	into(s.acceptance, &acceptance)
 	into(s.answer, &answer)
 	into(s.failure, &failure)
 	into(s.proof, &proof)
-	into(s.linkTake, &linkTake)
-	into(s.taken, &answered)
+	into(s.linkAcceptance, &linkTake)
+	into(s.linkAnswer, &answered)
 	linkProof := wireLinkProof{Identity: s.identity, Nonce: make([]byte, nonceSize), Signature: []byte("s")}
 	for name, c := range map[string]struct {
 		message any
@@ -49,7 +49,7 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 		"answer":     {&answer, &answer.Kind, []*[]byte{&answer.Acceptance, &answer.Tag}, &answer.Sealed, func(b []byte) error { _, err := parseAnswer(b); return err }},
 		"failure":    {&failure, &failure.Kind, []*[]byte{&failure.Acceptance}, nil, func(b []byte) error { _, err := parseAnswer(b); return err }},
 		"proof":      {&proof, nil, []*[]byte{&proof.Blind}, nil, func(b []byte) error { _, err := parseProof(b); return err }},
-		"link take":  {&linkTake, &linkTake.Kind, []*[]byte{&linkTake.Ephemeral}, &linkTake.Sealed, func(b []byte) error { _, err := parseLinkAcceptance(b); return err }},
+		"link acceptance":  {&linkTake, &linkTake.Kind, []*[]byte{&linkTake.Ephemeral}, &linkTake.Sealed, func(b []byte) error { _, err := parseLinkAcceptance(b); return err }},
 		"link proof": {&linkProof, nil, []*[]byte{&linkProof.Nonce}, nil, func(b []byte) error { _, err := parseLinkProof(b); return err }},
 		"taken":      {&answered, &answered.Kind, nil, &answered.Sealed, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
 	} {
@@ -164,12 +164,12 @@ func TestInvalidSignatureOfTheSignerIsNotUsed(t *testing.T) {
 	_, err = Invite(t.Context(), wrong, Terms{Expires: start.Add(time.Hour)}, (&savedStates{}).save)
 	require.ErrorContains(t, err, "signing with the identity")
 
-	m := newMeeting(t, theCode, theCode)
+	m := newCodeScenario(t, theCode, theCode)
 	m.bob.Key = wrongSigner{newKey(t, 2), newKey(t, 9)}
-	m.take, err = AcceptCode(m.bob, mustCode(t, theCode), m.bobNotes.markUsed)
+	m.invitee, err = AcceptCode(m.bob, mustCode(t, theCode), m.bobMarks.markUsed)
 	require.NoError(t, err)
-	m.stepOffer(t)
-	require.ErrorContains(t, m.stepTake(t).err, "signing with the identity")
+	m.stepInviter(t)
+	require.ErrorContains(t, m.stepInvitee(t).err, "signing with the identity")
 	_, ok := fetchMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), m.clock.now())
 	require.False(t, ok)
 }
