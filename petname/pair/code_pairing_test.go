@@ -376,7 +376,7 @@ func TestPairingNeedsItsParts(t *testing.T) {
 	alice, bob := newSelf(t, 1, "Alice"), newSelf(t, 2, "Bob")
 	code := mustCode(t, theCode)
 	for why, try := range map[string]func() error{
-		"no code": func() error { _, err := InviteByCode(alice, Code{}, (&usedCodes{}).markUsed); return err },
+		"no code":     func() error { _, err := InviteByCode(alice, Code{}, (&usedCodes{}).markUsed); return err },
 		"no MarkUsed": func() error { _, err := AcceptCode(alice, code, nil); return err },
 		"no key": func() error {
 			_, err := AcceptCode(Self{Identity: alice.Identity}, code, (&usedCodes{}).markUsed)

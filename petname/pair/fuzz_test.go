@@ -146,16 +146,16 @@ func TestOtherEncodingsAreRefused(t *testing.T) {
 		at    int
 		parse func([]byte) error
 	}{
-		"offer":       {s.offer, 1, func(b []byte) error { _, err := parseOffer(b); return err }},
-		"take":        {s.acceptance, 1, func(b []byte) error { _, err := parseAcceptance(b); return err }},
-		"answer":      {s.answer, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
-		"failure":     {s.failure, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
-		"link acceptance":   {s.linkAcceptance, 1, func(b []byte) error { _, err := parseLinkAcceptance(b); return err }},
-		"taken":       {s.linkAnswer, 1, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
-		"taken proof": {s.answerProof, 1, func(b []byte) error { _, err := parseAnswerProof(b); return err }},
-		"identity":    {s.identity, 2, func(b []byte) error { _, err := parseIdentity(b); return err }},
-		"invitation":  {s.invitation, 3, func(b []byte) error { _, err := openInvitation(b); return err }},
-		"state":       {s.state, 2, func(b []byte) error { _, err := parseState(b); return err }},
+		"offer":           {s.offer, 1, func(b []byte) error { _, err := parseOffer(b); return err }},
+		"take":            {s.acceptance, 1, func(b []byte) error { _, err := parseAcceptance(b); return err }},
+		"answer":          {s.answer, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
+		"failure":         {s.failure, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
+		"link acceptance": {s.linkAcceptance, 1, func(b []byte) error { _, err := parseLinkAcceptance(b); return err }},
+		"taken":           {s.linkAnswer, 1, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
+		"taken proof":     {s.answerProof, 1, func(b []byte) error { _, err := parseAnswerProof(b); return err }},
+		"identity":        {s.identity, 2, func(b []byte) error { _, err := parseIdentity(b); return err }},
+		"invitation":      {s.invitation, 3, func(b []byte) error { _, err := openInvitation(b); return err }},
+		"state":           {s.state, 2, func(b []byte) error { _, err := parseState(b); return err }},
 	} {
 		require.NoError(t, c.parse(c.good), name)
 		require.Less(t, c.good[c.at], byte(24), name)

@@ -23,20 +23,20 @@ func TestFormatIsFixed(t *testing.T) {
 		b    []byte
 		hash string
 	}{
-		"identity":             {identity, "f72efd65fffdf88368282e5f0773700e"},
-		"offer":                {m.inviter.offer, "e9156381df4263942e0433fef1a0dff6"},
-		"evidence of a code":   {m.inviteeOutcome.event.Paired.Transcript, "47178064066b2542613b5776ec837351"},
-		"invitation":           {p.inviter.invitation.signed, "c51571f968d28a3f638775e80d63dce2"},
-		"state":                {p.disk.state, "543adeb8b0cb06c3341c1588bdab1b94"},
-		"evidence of a link":   {o[0].event.Paired.Transcript, "cdd38af648d14c0a9b589e4ecd8df685"},
+		"identity":                 {identity, "f72efd65fffdf88368282e5f0773700e"},
+		"offer":                    {m.inviter.offer, "e9156381df4263942e0433fef1a0dff6"},
+		"evidence of a code":       {m.inviteeOutcome.event.Paired.Transcript, "47178064066b2542613b5776ec837351"},
+		"invitation":               {p.inviter.invitation.signed, "c51571f968d28a3f638775e80d63dce2"},
+		"state":                    {p.disk.state, "543adeb8b0cb06c3341c1588bdab1b94"},
+		"evidence of a link":       {o[0].event.Paired.Transcript, "cdd38af648d14c0a9b589e4ecd8df685"},
 		"a mailbox of the code":    {m.slot.mailboxKey(mailboxAnswer).Pointer().Bytes(), "686fb034eea19fc3e13c15c739f8971b"},
 		"a mailbox of the link":    {p.inviter.invitation.acceptanceMailboxes()[1].key.Pointer().Bytes(), "404e96946b145907c1e47eb69cc551b3"},
-		"the invitation's mailbox":       {invitationMailbox(p.inviter.invitation.secret).key.Pointer().Bytes(), "76a55c11cbfb5e7793e52de456c05bf7"},
-		"the card's key":       {invitationKey(p.inviter.invitation.secret), "7d36cd7011e0e818226786b68a417dd7"},
-		"the code's seal":      {m.invitee.session.key(roleInvitee), "0675d55eeecad7518b584c143f94a0ea"},
-		"the inviter's seal":   {m.invitee.session.key(roleInviter), "6f6376c9fd76019c90abcb9d9e3205d6"},
-		"the code's tag":       {m.invitee.session.tag(roleInvitee), "db417bc490ad9437b7b290af66387aee"},
-		"the box of an answer": {p.inviter.invitation.answerMailbox([]byte("take")).key.Pointer().Bytes(), "cfd49f531d1ca088151870feeb8b372d"},
+		"the invitation's mailbox": {invitationMailbox(p.inviter.invitation.secret).key.Pointer().Bytes(), "76a55c11cbfb5e7793e52de456c05bf7"},
+		"the card's key":           {invitationKey(p.inviter.invitation.secret), "7d36cd7011e0e818226786b68a417dd7"},
+		"the code's seal":          {m.invitee.session.key(roleInvitee), "0675d55eeecad7518b584c143f94a0ea"},
+		"the inviter's seal":       {m.invitee.session.key(roleInviter), "6f6376c9fd76019c90abcb9d9e3205d6"},
+		"the code's tag":           {m.invitee.session.tag(roleInvitee), "db417bc490ad9437b7b290af66387aee"},
+		"the box of an answer":     {p.inviter.invitation.answerMailbox([]byte("take")).key.Pointer().Bytes(), "cfd49f531d1ca088151870feeb8b372d"},
 	} {
 		sum := sha256.Sum256(c.b)
 		require.Equal(t, c.hash, hex.EncodeToString(sum[:16]), name)
@@ -65,8 +65,8 @@ func TestEachPartOfAStatementIsSigned(t *testing.T) {
 	changed.Signature = []byte("another")
 	for part, of := range map[string]any{
 		"the statement of the invitee": linkSession{other.inviter.invitation, s.ephemeral, s.shared}.answerStatement(x.ownProof, 0, p.inviter.identity),
-		"its signature":         s.answerStatement(changed, 0, p.inviter.identity),
-		"inviter":               s.answerStatement(x.ownProof, 0, x.identity),
+		"its signature":                s.answerStatement(changed, 0, p.inviter.identity),
+		"inviter":                      s.answerStatement(x.ownProof, 0, x.identity),
 	} {
 		require.NotEqual(t, encode(back), encode(of), part)
 	}

@@ -44,14 +44,14 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 		sealed  *[]byte // nil: the message has no sealed part
 		parse   func([]byte) error
 	}{
-		"offer":      {&offer, &offer.Kind, []*[]byte{&offer.Share, &offer.Commit}, nil, func(b []byte) error { _, err := parseOffer(b); return err }},
-		"take":       {&acceptance, &acceptance.Kind, []*[]byte{&acceptance.Share, &acceptance.Commit, &acceptance.Tag}, &acceptance.Sealed, func(b []byte) error { _, err := parseAcceptance(b); return err }},
-		"answer":     {&answer, &answer.Kind, []*[]byte{&answer.Acceptance, &answer.Tag}, &answer.Sealed, func(b []byte) error { _, err := parseAnswer(b); return err }},
-		"failure":    {&failure, &failure.Kind, []*[]byte{&failure.Acceptance}, nil, func(b []byte) error { _, err := parseAnswer(b); return err }},
-		"proof":      {&proof, nil, []*[]byte{&proof.Blind}, nil, func(b []byte) error { _, err := parseProof(b); return err }},
-		"link acceptance":  {&linkTake, &linkTake.Kind, []*[]byte{&linkTake.Ephemeral}, &linkTake.Sealed, func(b []byte) error { _, err := parseLinkAcceptance(b); return err }},
-		"link proof": {&linkProof, nil, []*[]byte{&linkProof.Nonce}, nil, func(b []byte) error { _, err := parseLinkProof(b); return err }},
-		"taken":      {&answered, &answered.Kind, nil, &answered.Sealed, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
+		"offer":           {&offer, &offer.Kind, []*[]byte{&offer.Share, &offer.Commit}, nil, func(b []byte) error { _, err := parseOffer(b); return err }},
+		"take":            {&acceptance, &acceptance.Kind, []*[]byte{&acceptance.Share, &acceptance.Commit, &acceptance.Tag}, &acceptance.Sealed, func(b []byte) error { _, err := parseAcceptance(b); return err }},
+		"answer":          {&answer, &answer.Kind, []*[]byte{&answer.Acceptance, &answer.Tag}, &answer.Sealed, func(b []byte) error { _, err := parseAnswer(b); return err }},
+		"failure":         {&failure, &failure.Kind, []*[]byte{&failure.Acceptance}, nil, func(b []byte) error { _, err := parseAnswer(b); return err }},
+		"proof":           {&proof, nil, []*[]byte{&proof.Blind}, nil, func(b []byte) error { _, err := parseProof(b); return err }},
+		"link acceptance": {&linkTake, &linkTake.Kind, []*[]byte{&linkTake.Ephemeral}, &linkTake.Sealed, func(b []byte) error { _, err := parseLinkAcceptance(b); return err }},
+		"link proof":      {&linkProof, nil, []*[]byte{&linkProof.Nonce}, nil, func(b []byte) error { _, err := parseLinkProof(b); return err }},
+		"taken":           {&answered, &answered.Kind, nil, &answered.Sealed, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
 	} {
 		require.NoError(t, c.parse(encode(c.message)), name)
 		for i, field := range c.fixed {
