@@ -66,7 +66,7 @@ func (v *CodeInvitee) Step(ctx context.Context, store dht.Store, now time.Time) 
 	case err != nil:
 		return Event{}, err
 	}
-	// A message that was lost or replaced is put again. This is no second guess: the
+	// A message that the network lost is put again. This is no second guess: the
 	// inviter reads one message only.
 	stored, ok, err := v.slot.mailbox(mailboxAcceptance).fetch(ctx, store, now)
 	if err != nil {
@@ -143,10 +143,10 @@ func (v *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time
 	if err != nil {
 		return fail(err)
 	}
-	share := v.message()
+	own := v.message()
 	v.session = s
 	v.ownProof = wireProof{Identity: v.identity, Blind: v.blind, Signature: sig}
-	v.acceptance = encode(wireAcceptance{Kind: kindAcceptance, Share: share.share, Commit: share.data, Tag: s.tag(roleInvitee), Sealed: sealed})
+	v.acceptance = encode(wireAcceptance{Kind: kindAcceptance, Share: own.share, Commit: own.data, Tag: s.tag(roleInvitee), Sealed: sealed})
 	return true, nil
 }
 

@@ -10,8 +10,8 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// CodeInviter is the side that speaks the code. It has no durable state: a code that was
-// offered before a restart is invalid.
+// CodeInviter is the side that speaks the code. It has no durable state: it cannot be
+// resumed after a restart.
 type CodeInviter struct {
 	codeSide
 	offer   []byte    // the message; nil before the first step
@@ -32,48 +32,48 @@ func InviteByCode(self Self, code Code, markUsed MarkUsed) (*CodeInviter, error)
 }
 
 // Step implements [Stepper]. The event is Paired when the answer is sent.
-func (o *CodeInviter) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
+func (i *CodeInviter) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
 	switch {
-	case o.err != nil:
-		return Event{}, o.err
-	case o.event != nil:
-		return *o.event, nil
-	case o.answer != nil:
-		return o.sendAnswer(ctx, store, now)
-	case o.offer == nil:
-		return Event{}, o.publishOffer(ctx, store, now)
+	case i.err != nil:
+		return Event{}, i.err
+	case i.event != nil:
+		return *i.event, nil
+	case i.answer != nil:
+		return i.sendAnswer(ctx, store, now)
+	case i.offer == nil:
+		return Event{}, i.publishOffer(ctx, store, now)
 	}
 	// 1. An invitee cannot tell two offers in one slot apart: both fail.
-	stored, ok, err := o.slot.mailbox(mailboxOffer).fetch(ctx, store, now)
+	stored, ok, err := i.slot.mailbox(mailboxOffer).fetch(ctx, store, now)
 	switch {
 	case err != nil:
 		return Event{}, err
-	case ok && !bytes.Equal(stored.message, o.offer):
-		return o.fail(ErrOccupied)
+	case ok && !bytes.Equal(stored.message, i.offer):
+		return i.fail(ErrOccupied)
 	}
 	// 2. The first message in the mailbox of acceptances is the only one that is
 	// handled, even if it is malformed.
-	acceptance, answered, err := o.slot.mailbox(mailboxAcceptance).fetch(ctx, store, now)
+	acceptance, accepted, err := i.slot.mailbox(mailboxAcceptance).fetch(ctx, store, now)
 	if err != nil {
 		return Event{}, err
 	}
-	if answered {
-		return o.handleAcceptance(ctx, store, now, acceptance.message)
+	if accepted {
+		return i.handleAcceptance(ctx, store, now, acceptance.message)
 	}
-	if !now.Before(o.expires) {
-		return o.fail(ErrTimeout)
+	if !now.Before(i.expires) {
+		return i.fail(ErrTimeout)
 	}
 	if !ok {
-		return Event{}, o.slot.mailbox(mailboxOffer).put(ctx, store, o.offer, 1, o.expires)
+		return Event{}, i.slot.mailbox(mailboxOffer).put(ctx, store, i.offer, 1, i.expires)
 	}
 	return Event{}, nil
 }
 
 // publishOffer puts the offer, unless the slot is in use.
-func (o *CodeInviter) publishOffer(ctx context.Context, store dht.Store, now time.Time) error {
-	own := o.code.slot(now)
+func (i *CodeInviter) publishOffer(ctx context.Context, store dht.Store, now time.Time) error {
+	own := i.code.slot(now)
 	var mailboxes []mailbox
-	for _, s := range o.code.slotsNear(now) {
+	for _, s := range i.code.slotsNear(now) {
 		mailboxes = append(mailboxes, s.mailbox(mailboxOffer))
 	}
 	stored, err := fetchAll(ctx, store, now, append(mailboxes, own.mailbox(mailboxAcceptance), own.mailbox(mailboxAnswer)))
@@ -82,90 +82,90 @@ func (o *CodeInviter) publishOffer(ctx context.Context, store dht.Store, now tim
 	}
 	for _, f := range stored {
 		if f.present {
-			_, err := o.fail(ErrOccupied)
+			_, err := i.fail(ErrOccupied)
 			return err
 		}
 	}
-	if o.cpace.scalar == nil || o.slot != own {
-		if err := o.joinSlot(own); err != nil {
+	if i.cpace.scalar == nil || i.slot != own {
+		if err := i.joinSlot(own); err != nil {
 			return err
 		}
 	}
-	share := o.message()
-	message := encode(wireOffer{Kind: kindOffer, Share: share.share, Commit: share.data})
+	m := i.message()
+	message := encode(wireOffer{Kind: kindOffer, Share: m.share, Commit: m.data})
 	expires := now.Add(CodeLife)
 	if err := own.mailbox(mailboxOffer).put(ctx, store, message, 1, expires); err != nil {
 		if errors.Is(err, dht.ErrOlder) {
-			_, err = o.fail(ErrOccupied)
+			_, err = i.fail(ErrOccupied)
 		}
 		return err
 	}
-	o.offer, o.expires = message, expires
+	i.offer, i.expires = message, expires
 	return nil
 }
 
 // handleAcceptance marks the code as used, and then verifies an acceptance.
-func (o *CodeInviter) handleAcceptance(ctx context.Context, store dht.Store, now time.Time, message []byte) (Event, error) {
-	if err := o.useCode(ctx, roleInviter, now); err != nil {
+func (i *CodeInviter) handleAcceptance(ctx context.Context, store dht.Store, now time.Time, message []byte) (Event, error) {
+	if err := i.useCode(ctx, roleInviter, now); err != nil {
 		if !errors.Is(err, ErrCodeUsed) {
 			return Event{}, err
 		}
-		return o.refuse(ctx, store, now, message, ErrCodeUsed)
+		return i.refuse(ctx, store, now, message, ErrCodeUsed)
 	}
 	w, err := parseAcceptance(message)
 	if err != nil {
-		return o.refuse(ctx, store, now, message, ErrTampered)
+		return i.refuse(ctx, store, now, message, ErrTampered)
 	}
-	s, err := newSession(o.slot, o.cpace, cpaceMessage{w.Share, w.Commit}, o.message(), cpaceMessage{w.Share, w.Commit})
+	s, err := newSession(i.slot, i.cpace, cpaceMessage{w.Share, w.Commit}, i.message(), cpaceMessage{w.Share, w.Commit})
 	if err != nil {
-		return o.refuse(ctx, store, now, message, ErrTampered)
+		return i.refuse(ctx, store, now, message, ErrTampered)
 	}
 	peer, peerProof, err := s.openProof(roleInvitee, w.Tag, w.Sealed)
 	switch {
 	case errors.Is(err, errConfirmation):
-		return o.refuse(ctx, store, now, message, ErrWrongCode)
+		return i.refuse(ctx, store, now, message, ErrWrongCode)
 	case err != nil:
-		return o.refuse(ctx, store, now, message, ErrTampered)
-	case peer.Pointer == o.self.Identity.Pointer:
-		return o.refuse(ctx, store, now, message, ErrSelf)
+		return i.refuse(ctx, store, now, message, ErrTampered)
+	case peer.Pointer == i.self.Identity.Pointer:
+		return i.refuse(ctx, store, now, message, ErrSelf)
 	}
-	sealed, sig, err := s.sealProof(o.self, roleInviter, o.identity, o.blind)
+	sealed, sig, err := s.sealProof(i.self, roleInviter, i.identity, i.blind)
 	if err != nil {
-		return o.refuse(ctx, store, now, message, err)
+		return i.refuse(ctx, store, now, message, err)
 	}
-	transcript, err := s.transcript(wireProof{Identity: o.identity, Blind: o.blind, Signature: sig}, peerProof)
+	transcript, err := s.transcript(wireProof{Identity: i.identity, Blind: i.blind, Signature: sig}, peerProof)
 	if err != nil {
-		return o.refuse(ctx, store, now, message, err)
+		return i.refuse(ctx, store, now, message, err)
 	}
-	o.answer = encode(wireAnswer{Kind: kindAnswer, Acceptance: acceptanceHash(message), Tag: s.tag(roleInviter), Sealed: sealed})
-	o.paired = &Paired{peer, ChannelCode, transcript}
-	return o.sendAnswer(ctx, store, now)
+	i.answer = encode(wireAnswer{Kind: kindAnswer, Acceptance: acceptanceHash(message), Tag: s.tag(roleInviter), Sealed: sealed})
+	i.paired = &Paired{peer, ChannelCode, transcript}
+	return i.sendAnswer(ctx, store, now)
 }
 
 // refuse answers with a failure, so that the invitee fails as well.
-func (o *CodeInviter) refuse(ctx context.Context, store dht.Store, now time.Time, acceptance []byte, reason error) (Event, error) {
-	o.answer, o.failure = encode(wireFailure{Kind: kindFailure, Acceptance: acceptanceHash(acceptance)}), reason
-	return o.sendAnswer(ctx, store, now)
+func (i *CodeInviter) refuse(ctx context.Context, store dht.Store, now time.Time, acceptance []byte, reason error) (Event, error) {
+	i.answer, i.failure = encode(wireFailure{Kind: kindFailure, Acceptance: acceptanceHash(acceptance)}), reason
+	return i.sendAnswer(ctx, store, now)
 }
 
 // sendAnswer puts the answer. The pairing is complete only after that.
-func (o *CodeInviter) sendAnswer(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
-	if o.paired != nil {
-		store = o.self.storeFor(store, o.paired.Peer)
+func (i *CodeInviter) sendAnswer(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
+	if i.paired != nil {
+		store = i.self.storeFor(store, i.paired.Peer)
 	}
-	err := o.slot.mailbox(mailboxAnswer).put(ctx, store, o.answer, 1, now.Add(CodeLife))
+	err := i.slot.mailbox(mailboxAnswer).put(ctx, store, i.answer, 1, now.Add(CodeLife))
 	switch {
-	case err != nil && o.failure != nil && (errors.Is(err, dht.ErrOlder) || !now.Before(o.expires)):
-		return o.fail(o.failure)
+	case err != nil && i.failure != nil && (errors.Is(err, dht.ErrOlder) || !now.Before(i.expires)):
+		return i.fail(i.failure)
 	case errors.Is(err, dht.ErrOlder):
-		return o.fail(ErrTampered)
-	case err != nil && !now.Before(o.expires):
-		return o.fail(fmt.Errorf("%w (%w)", ErrTimeout, err))
+		return i.fail(ErrTampered)
+	case err != nil && !now.Before(i.expires):
+		return i.fail(fmt.Errorf("%w (%w)", ErrTimeout, err))
 	case err != nil:
 		return Event{}, err
-	case o.failure != nil:
-		return o.fail(o.failure)
+	case i.failure != nil:
+		return i.fail(i.failure)
 	}
-	o.event = &Event{Paired: o.paired}
-	return *o.event, nil
+	i.event = &Event{Paired: i.paired}
+	return *i.event, nil
 }

@@ -66,6 +66,7 @@ func (c *codeSide) message() cpaceMessage {
 	return cpaceMessage{c.cpace.share, commit(c.blind, c.identity)}
 }
 
+// useCode marks the code as used, durably.
 func (c *codeSide) useCode(ctx context.Context, role string, now time.Time) error {
 	if err := c.markUsed(ctx, role+" "+c.code.nameplate(), now.Add(codeUsedPeriod)); err != nil {
 		return fmt.Errorf("marking the code as used: %w", err)

@@ -93,8 +93,8 @@ func FuzzMessages(f *testing.F) {
 		requireSame(t, b, err, encode(linkTake))
 		linkProof, err := parseLinkProof(b)
 		requireSame(t, b, err, encode(linkProof))
-		answered, err := parseLinkAnswer(b)
-		requireSame(t, b, err, encode(answered))
+		linkAnswer, err := parseLinkAnswer(b)
+		requireSame(t, b, err, encode(linkAnswer))
 		takenProof, err := parseAnswerProof(b)
 		requireSame(t, b, err, encode(takenProof))
 	})
@@ -151,8 +151,8 @@ func TestOtherEncodingsAreRefused(t *testing.T) {
 		"answer":          {s.answer, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
 		"failure":         {s.failure, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
 		"link acceptance": {s.linkAcceptance, 1, func(b []byte) error { _, err := parseLinkAcceptance(b); return err }},
-		"taken":           {s.linkAnswer, 1, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
-		"taken proof":     {s.answerProof, 1, func(b []byte) error { _, err := parseAnswerProof(b); return err }},
+		"link answer":     {s.linkAnswer, 1, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
+		"answer proof":    {s.answerProof, 1, func(b []byte) error { _, err := parseAnswerProof(b); return err }},
 		"identity":        {s.identity, 2, func(b []byte) error { _, err := parseIdentity(b); return err }},
 		"invitation":      {s.invitation, 3, func(b []byte) error { _, err := openInvitation(b); return err }},
 		"state":           {s.state, 2, func(b []byte) error { _, err := parseState(b); return err }},

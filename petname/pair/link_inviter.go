@@ -14,7 +14,7 @@ import (
 
 // SaveState stores the state of an inviter durably, and the new invitee (nil: none) in the
 // same transaction. The answer is sent only after it returns nil.
-type SaveState func(ctx context.Context, state []byte, answered *Paired) error
+type SaveState func(ctx context.Context, state []byte, accepted *Paired) error
 
 const (
 	// gracePeriod is how long an invitation is answered after its end, so that a late
@@ -59,17 +59,17 @@ func Invite(ctx context.Context, self Self, terms Terms, save SaveState) (*Invit
 	if err != nil {
 		return nil, err
 	}
-	o, err := newOffer(self, inv, private, save)
+	i, err := newInviter(self, inv, private, save)
 	if err != nil {
 		return nil, err
 	}
-	if err := save(ctx, o.State(), nil); err != nil {
+	if err := save(ctx, i.State(), nil); err != nil {
 		return nil, fmt.Errorf("inviting: %w", err)
 	}
-	return o, nil
+	return i, nil
 }
 
-func newOffer(self Self, inv Invitation, private *ecdh.PrivateKey, save SaveState) (*Inviter, error) {
+func newInviter(self Self, inv Invitation, private *ecdh.PrivateKey, save SaveState) (*Inviter, error) {
 	if save == nil {
 		return nil, errors.New("inviting needs a SaveState")
 	}
@@ -88,27 +88,27 @@ func newOffer(self Self, inv Invitation, private *ecdh.PrivateKey, save SaveStat
 }
 
 // Invitation returns the invitation.
-func (o *Inviter) Invitation() Invitation { return o.invitation.clone() }
+func (i *Inviter) Invitation() Invitation { return i.invitation.clone() }
 
 // Invitees returns the identities that accepted the invitation, in their order.
-func (o *Inviter) Invitees() []pointer.Pointer { return slices.Clone(o.invitees) }
+func (i *Inviter) Invitees() []pointer.Pointer { return slices.Clone(i.invitees) }
 
 // UsesLeft returns the number of uses that are left; 0 if the invitation is withdrawn.
-func (o *Inviter) UsesLeft() int {
-	if o.withdrawn {
+func (i *Inviter) UsesLeft() int {
+	if i.withdrawn {
 		return 0
 	}
-	return o.invitation.Uses - len(o.invitees)
+	return i.invitation.Uses - len(i.invitees)
 }
 
 // Withdraw makes the invitation invalid, durably.
-func (o *Inviter) Withdraw(ctx context.Context) error {
-	if o.withdrawn {
+func (i *Inviter) Withdraw(ctx context.Context) error {
+	if i.withdrawn {
 		return nil
 	}
-	o.withdrawn = true
-	if err := o.save(ctx, o.State(), nil); err != nil {
-		o.withdrawn = false
+	i.withdrawn = true
+	if err := i.save(ctx, i.State(), nil); err != nil {
+		i.withdrawn = false
 		return fmt.Errorf("withdrawing the invitation: %w", err)
 	}
 	return nil
@@ -117,44 +117,44 @@ func (o *Inviter) Withdraw(ctx context.Context) error {
 // Step implements [Stepper]. The event is Accepted, once for each invitee; if a crash
 // follows SaveState, only SaveState receives it. Further steps refuse late invitees. The
 // final error is [ErrExpired], 10 minutes after the end of the invitation.
-func (o *Inviter) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
+func (i *Inviter) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
 	switch {
-	case o.err != nil:
-		return Event{}, o.err
-	case !now.Before(o.invitation.Expires.Add(gracePeriod)):
-		o.err = final(ErrExpired)
-		return Event{}, o.err
+	case i.err != nil:
+		return Event{}, i.err
+	case !now.Before(i.invitation.Expires.Add(gracePeriod)):
+		i.err = final(ErrExpired)
+		return Event{}, i.err
 	}
-	if o.pending != nil {
-		return o.send(ctx, store, now)
+	if i.pending != nil {
+		return i.send(ctx, store, now)
 	}
-	if o.lastPut.IsZero() || now.Sub(o.lastPut) >= republishInterval {
-		sealed := seal(invitationKey(o.invitation.secret), o.invitation.signed)
-		err := invitationMailbox(o.invitation.secret).put(ctx, store, sealed, uint64(now.Unix()), o.invitation.Expires.Add(gracePeriod))
+	if i.lastPut.IsZero() || now.Sub(i.lastPut) >= republishInterval {
+		sealed := seal(invitationKey(i.invitation.secret), i.invitation.signed)
+		err := invitationMailbox(i.invitation.secret).put(ctx, store, sealed, uint64(now.Unix()), i.invitation.Expires.Add(gracePeriod))
 		if err != nil && !errors.Is(err, dht.ErrOlder) {
 			return Event{}, err
 		}
-		o.lastPut = now
+		i.lastPut = now
 	}
-	messages, err := fetchAll(ctx, store, now, o.invitation.acceptanceMailboxes())
+	messages, err := fetchAll(ctx, store, now, i.invitation.acceptanceMailboxes())
 	if err != nil {
 		return Event{}, err
 	}
 	for n, found := range messages {
 		hash := [32]byte(acceptanceHash(found.message))
-		if !found.present || hash == o.handled[n] {
+		if !found.present || hash == i.handled[n] {
 			continue
 		}
-		r, err := o.newReply(ctx, now, found.message)
+		r, err := i.newReply(ctx, now, found.message)
 		switch {
 		case err != nil:
 			return Event{}, err
 		case r == nil:
-			o.handled[n] = hash
+			i.handled[n] = hash
 			continue
 		}
-		r.index, r.hash, o.pending = n, hash, r
-		if event, err := o.send(ctx, store, now); err != nil || event != (Event{}) {
+		r.index, r.hash, i.pending = n, hash, r
+		if event, err := i.send(ctx, store, now); err != nil || event != (Event{}) {
 			return event, err
 		}
 	}
@@ -162,43 +162,43 @@ func (o *Inviter) Step(ctx context.Context, store dht.Store, now time.Time) (Eve
 }
 
 // send puts the pending answer.
-func (o *Inviter) send(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
-	r := o.pending
-	err := r.mailbox.put(ctx, o.self.storeFor(store, r.peer), r.message, 1, o.invitation.Expires.Add(2*gracePeriod))
+func (i *Inviter) send(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
+	r := i.pending
+	err := r.mailbox.put(ctx, i.self.storeFor(store, r.peer), r.message, 1, i.invitation.Expires.Add(2*gracePeriod))
 	if err != nil && !errors.Is(err, dht.ErrOlder) {
 		return Event{}, err
 	}
 	// An older record is the answer of before a restart, or of another holder of the
 	// secret; the invitee detects the latter.
-	o.handled[r.index], o.pending = r.hash, nil
+	i.handled[r.index], i.pending = r.hash, nil
 	return r.event, nil
 }
 
 // newReply returns the answer to a message, and saves the state before; nil if the
 // message does not verify as an acceptance.
-func (o *Inviter) newReply(ctx context.Context, now time.Time, message []byte) (*reply, error) {
+func (i *Inviter) newReply(ctx context.Context, now time.Time, message []byte) (*reply, error) {
 	w, err := parseLinkAcceptance(message)
 	if err != nil {
 		return nil, nil
 	}
-	s, err := newLinkSession(o.invitation, o.private, w.Ephemeral, w.Ephemeral)
+	s, err := newLinkSession(i.invitation, i.private, w.Ephemeral, w.Ephemeral)
 	if err != nil {
 		return nil, nil
 	}
 	peer, peerProof, err := s.openAcceptance(w.Sealed)
-	if err != nil || peer.Pointer == o.invitation.Inviter {
+	if err != nil || peer.Pointer == i.invitation.Inviter {
 		return nil, nil
 	}
-	status, again := o.admit(peer.Pointer, now)
+	status, again := i.admit(peer.Pointer, now)
 	proof := wireAnswerProof{Status: status}
 	if status == 0 {
-		proof.Identity = o.identity
+		proof.Identity = i.identity
 	}
-	if proof.Signature, err = o.self.sign(domainLink, s.answerStatement(peerProof, status, o.identity)); err != nil {
+	if proof.Signature, err = i.self.sign(domainLink, s.answerStatement(peerProof, status, i.identity)); err != nil {
 		return nil, err
 	}
 	r := &reply{
-		mailbox: o.invitation.answerMailbox(message),
+		mailbox: i.invitation.answerMailbox(message),
 		message: encode(wireLinkAnswer{Kind: kindLinkAnswer, Sealed: seal(s.key(roleInviter), encode(proof))}),
 		peer:    peer,
 	}
@@ -210,28 +210,28 @@ func (o *Inviter) newReply(ctx context.Context, now time.Time, message []byte) (
 		return nil, err
 	}
 	r.event.Accepted = &Paired{peer, ChannelLink, transcript}
-	o.invitees = append(o.invitees, peer.Pointer)
-	if err := o.save(ctx, o.State(), r.event.Accepted); err != nil {
-		o.invitees = o.invitees[:len(o.invitees)-1]
+	i.invitees = append(i.invitees, peer.Pointer)
+	if err := i.save(ctx, i.State(), r.event.Accepted); err != nil {
+		i.invitees = i.invitees[:len(i.invitees)-1]
 		return nil, fmt.Errorf("saving the new invitee: %w", err)
 	}
 	return r, nil
 }
 
-// admit returns whether a peer may accept the invitation (0), or the reason of a refusal.
+// admit returns 0 if a peer may accept the invitation, or else the reason of the refusal.
 // again is true if it accepted before, as after a restart of either side: it is answered
 // again, and no use is counted.
-func (o *Inviter) admit(peer pointer.Pointer, now time.Time) (status Reason, again bool) {
+func (i *Inviter) admit(peer pointer.Pointer, now time.Time) (status Reason, again bool) {
 	switch {
-	case !o.invitation.For.IsZero() && o.invitation.For != peer:
+	case !i.invitation.For.IsZero() && i.invitation.For != peer:
 		return ReasonOtherRecipient, false
-	case o.withdrawn:
+	case i.withdrawn:
 		return ReasonWithdrawn, false
-	case slices.Contains(o.invitees, peer):
+	case slices.Contains(i.invitees, peer):
 		return 0, true
-	case !now.Before(o.invitation.Expires):
+	case !now.Before(i.invitation.Expires):
 		return ReasonExpired, false
-	case o.UsesLeft() <= 0:
+	case i.UsesLeft() <= 0:
 		return ReasonUsed, false
 	}
 	return 0, false

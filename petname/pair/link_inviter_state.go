@@ -24,9 +24,9 @@ const maxState = maxInvitation + 2048
 // State returns the state of the inviter, in canonical CBOR, for [ResumeInviter]. It
 // contains the secret and the private key of the invitation: store it as safely as the
 // identity key.
-func (o *Inviter) State() []byte {
-	w := wireState{Version: 1, Invitation: o.invitation.signed, Private: o.private.Bytes(), Withdrawn: o.withdrawn}
-	for _, p := range o.invitees {
+func (i *Inviter) State() []byte {
+	w := wireState{Version: 1, Invitation: i.invitation.signed, Private: i.private.Bytes(), Withdrawn: i.withdrawn}
+	for _, p := range i.invitees {
 		w.Invitees = append(w.Invitees, p.Bytes())
 	}
 	return encode(w)
@@ -39,12 +39,12 @@ func ResumeInviter(self Self, state []byte, save SaveState) (*Inviter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state of an invitation: %w", err)
 	}
-	o, err := newOffer(self, s.invitation, s.private, save)
+	i, err := newInviter(self, s.invitation, s.private, save)
 	if err != nil {
 		return nil, err
 	}
-	o.invitees, o.withdrawn = s.invitees, s.withdrawn
-	return o, nil
+	i.invitees, i.withdrawn = s.invitees, s.withdrawn
+	return i, nil
 }
 
 type inviterState struct {

@@ -17,19 +17,19 @@ import (
 
 // savedStates is a SaveState in memory.
 type savedStates struct {
-	state []byte
-	taken []Paired
-	log   *[]string
-	fail  error
+	state    []byte
+	accepted []Paired
+	log      *[]string
+	fail     error
 }
 
-func (d *savedStates) save(_ context.Context, state []byte, answered *Paired) error {
+func (d *savedStates) save(_ context.Context, state []byte, accepted *Paired) error {
 	if d.fail != nil {
 		return d.fail
 	}
 	d.state = state
-	if answered != nil {
-		d.taken = append(d.taken, *answered)
+	if accepted != nil {
+		d.accepted = append(d.accepted, *accepted)
 	}
 	if d.log != nil {
 		*d.log = append(*d.log, "save")
@@ -130,9 +130,9 @@ func TestInvitationPairsByLinkAndByCompactForm(t *testing.T) {
 			require.NoError(t, o.err)
 			require.Equal(t, p.alice.Identity, o.event.Paired.Peer)
 			require.Equal(t, ChannelLink, o.event.Paired.Channel)
-			require.Len(t, p.disk.taken, 1)
-			require.Equal(t, bob.Identity, p.disk.taken[0].Peer)
-			require.Equal(t, o.event.Paired.Transcript, p.disk.taken[0].Transcript, "both keep one evidence")
+			require.Len(t, p.disk.accepted, 1)
+			require.Equal(t, bob.Identity, p.disk.accepted[0].Peer)
+			require.Equal(t, o.event.Paired.Transcript, p.disk.accepted[0].Transcript, "both keep one evidence")
 			transcript, err := ParseTranscript(o.event.Paired.Transcript)
 			require.NoError(t, err)
 			require.Equal(t, Transcript{ChannelLink, p.alice.Identity, bob.Identity}, transcript)
@@ -178,7 +178,7 @@ func TestSecondUseReceivesARefusal(t *testing.T) {
 	for seed := range byte(3) { // they replace each other's message in the last mailbox
 		requireReason(t, ReasonUsed, p.runToEnd(t, p.accept(t, newSelf(t, 10+seed, "Late"), link))[0])
 	}
-	require.Len(t, p.disk.taken, 1)
+	require.Len(t, p.disk.accepted, 1)
 }
 
 func TestConcurrentInviteesExceedNoUses(t *testing.T) {
@@ -201,7 +201,7 @@ func TestConcurrentInviteesExceedNoUses(t *testing.T) {
 			requireReason(t, ReasonUsed, o)
 		}
 		require.Equal(t, min(uses, len(invitees)), paired)
-		require.Len(t, p.disk.taken, paired)
+		require.Len(t, p.disk.accepted, paired)
 	}
 	for uses := 1; uses <= 2; uses++ {
 		race(t, uses, uses+1, func() []int { return nil }) // all invitees step in parallel
@@ -222,7 +222,7 @@ func TestLateUseReceivesARefusal(t *testing.T) {
 	p.stepInvitee(t, x) // sent in time, and read too late: the inviter decides
 	p.clock.at = inv.Expires
 	requireReason(t, ReasonExpired, p.runToEnd(t, x)[0])
-	require.Empty(t, p.disk.taken)
+	require.Empty(t, p.disk.accepted)
 
 	// The invitee's own clock shows it as well.
 	_, err := ParseTicket(inv.Link(), p.clock.now())
@@ -304,14 +304,14 @@ func TestForwardedInvitationWithRecipientIsRefused(t *testing.T) {
 	requireReason(t, ReasonOtherRecipient, p.runToEnd(t, x)[0])
 	// 3. The recipient can still accept it.
 	require.NotNil(t, p.runToEnd(t, p.accept(t, bob, link))[0].event.Paired)
-	require.Len(t, p.disk.taken, 1)
+	require.Len(t, p.disk.accepted, 1)
 }
 
 func TestAcceptedEventNamesTheInvitee(t *testing.T) {
 	p := newLinkScenario(t, Terms{})
 	x := p.accept(t, newSelf(t, 9, "Mallory"), p.inviter.Invitation().Link())
 	require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
-	require.Equal(t, "Mallory", p.disk.taken[0].Peer.Nickname, "for the inviter to see, and to confirm or not")
+	require.Equal(t, "Mallory", p.disk.accepted[0].Peer.Nickname, "for the inviter to see, and to confirm or not")
 }
 
 func TestInviterIsResumedAfterARestart(t *testing.T) {
@@ -334,7 +334,7 @@ func TestInviterIsResumedAfterARestart(t *testing.T) {
 		p.resume(t)
 		require.Zero(t, p.inviter.UsesLeft())
 		require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
-		require.Len(t, p.disk.taken, 1, "one use")
+		require.Len(t, p.disk.accepted, 1, "one use")
 		requireReason(t, ReasonUsed, p.runToEnd(t, p.accept(t, newSelf(t, 3, "Carol"), p.inviter.Invitation().Link()))[0])
 	})
 	t.Run("of the invitee, which counts once", func(t *testing.T) {
@@ -344,7 +344,7 @@ func TestInviterIsResumedAfterARestart(t *testing.T) {
 		again := bob
 		again.Random = newRandom(123)
 		require.NotNil(t, p.runToEnd(t, p.accept(t, again, link))[0].event.Paired)
-		require.Len(t, p.disk.taken, 1)
+		require.Len(t, p.disk.accepted, 1)
 	})
 	t.Run("withdrawn", func(t *testing.T) {
 		p := newLinkScenario(t, Terms{})

@@ -78,10 +78,10 @@ func fetchAll(ctx context.Context, store dht.Store, now time.Time, mailboxes []m
 func (b mailbox) fetch(ctx context.Context, store dht.Store, now time.Time) (f storedMessage, ok bool, err error) {
 	p := b.key.Pointer()
 	var best pointer.Record
-	answered := 0
+	count := 0
 	var failure error
 	for a, err := range store.Get(ctx, p) {
-		if answered++; answered > maxAnswers {
+		if count++; count > maxAnswers {
 			break
 		}
 		if err != nil && a.Peer == "" {
@@ -109,8 +109,8 @@ func (b mailbox) fetch(ctx context.Context, store dht.Store, now time.Time) (f s
 	return storedMessage{}, false, nil
 }
 
-// put puts a message. It succeeds if at least one peer confirmed it, fewer than the store
-// aims at: the peer may find it there, and it is put again.
+// put puts a message. It succeeds if at least one peer stored it, even if the store aims at
+// more: the other side may find it there, and a lost message is put again.
 func (b mailbox) put(ctx context.Context, store dht.Store, message []byte, sequence uint64, expires time.Time) error {
 	rec, err := pointer.Sign(b.key, pointer.Fields{Sequence: sequence, Expires: expires, TTL: boxTTL, Payload: message})
 	if err != nil {

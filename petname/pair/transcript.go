@@ -151,8 +151,8 @@ func (w wireTranscript) verifyLink(t Transcript) error {
 	if err := verify(t.Invitee.Pointer, domainLink, acceptance, w.Sigs[1]); err != nil {
 		return err
 	}
-	answered := answerStatement{Role: roleInviter, Acceptance: acceptance.hash(w.Sigs[1]), Inviter: identityHash(w.Inviter)}
-	return verify(t.Inviter.Pointer, domainLink, answered, w.Sigs[0])
+	answer := answerStatement{Role: roleInviter, Acceptance: acceptance.hash(w.Sigs[1]), Inviter: identityHash(w.Inviter)}
+	return verify(t.Inviter.Pointer, domainLink, answer, w.Sigs[0])
 }
 
 // isReflected reports whether two CPace messages share a part, as messages of two honest

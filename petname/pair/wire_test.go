@@ -27,7 +27,7 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 		failure    wireFailure
 		proof      wireProof
 		linkTake   wireLinkAcceptance
-		answered   wireLinkAnswer
+		linkAnswer wireLinkAnswer
 	)
 	into(s.offer, &offer)
 	into(s.acceptance, &acceptance)
@@ -35,7 +35,7 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 	into(s.failure, &failure)
 	into(s.proof, &proof)
 	into(s.linkAcceptance, &linkTake)
-	into(s.linkAnswer, &answered)
+	into(s.linkAnswer, &linkAnswer)
 	linkProof := wireLinkProof{Identity: s.identity, Nonce: make([]byte, nonceSize), Signature: []byte("s")}
 	for name, c := range map[string]struct {
 		message any
@@ -51,7 +51,7 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 		"proof":           {&proof, nil, []*[]byte{&proof.Blind}, nil, func(b []byte) error { _, err := parseProof(b); return err }},
 		"link acceptance": {&linkTake, &linkTake.Kind, []*[]byte{&linkTake.Ephemeral}, &linkTake.Sealed, func(b []byte) error { _, err := parseLinkAcceptance(b); return err }},
 		"link proof":      {&linkProof, nil, []*[]byte{&linkProof.Nonce}, nil, func(b []byte) error { _, err := parseLinkProof(b); return err }},
-		"taken":           {&answered, &answered.Kind, nil, &answered.Sealed, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
+		"link answer":     {&linkAnswer, &linkAnswer.Kind, nil, &linkAnswer.Sealed, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
 	} {
 		require.NoError(t, c.parse(encode(c.message)), name)
 		for i, field := range c.fixed {
