@@ -34,7 +34,7 @@ type Knock struct {
 	Suggested string             // a name for me; empty: my nickname
 	Note      string             // at most introduce.MaxNote bytes
 	Life      time.Duration      // how long it can be taken up, at most petname.MaxStrangerLife; 0: KnockLife
-	Price     request.Difficulty // the work to do; no Puzzles: as many as their card asks for
+	Price     request.Difficulty // the work to do; no Solutions: as many as their card asks for
 	Progress  request.Progress   // is told how far the work is; nil: nobody is
 }
 

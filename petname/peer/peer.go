@@ -29,9 +29,9 @@ type Config struct {
 	Wake    func()                                       // is called when somebody handed something over, so that a Sync is due; nil: nothing
 	Me      func(context.Context) (pair.Identity, error) // what those whom I pair with are told
 	Sealing func() ([]hpke.PrivateKey, error)            // this home's, the current ones first
-	// Strangers says whether to look for letters of strangers, and what they have
-	// to pay; nil: never. A peer that stores the records learns the
-	// IP address that reads the mailbox: see package request.
+	// Strangers reports whether to fetch the request mailbox, and the difficulty that
+	// stamps must have; nil: never. The peers that store its records learn the IP
+	// address that reads it: see package request.
 	Strangers func() (request.Difficulty, bool)
 	Now       func() time.Time // nil: time.Now
 	Rand      io.Reader        // nil: crypto/rand
