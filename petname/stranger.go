@@ -28,7 +28,7 @@ const (
 // one keeps its place until a week after it came, unless it is declined.
 //
 // paid tells whether they have done the work that a stranger has to do (package
-// postage), and is asked last: only if its nil would let the letter in.
+// request), and is asked last: only if its nil would let the letter in.
 //
 // Who is in the book is a [*NamedError], and no stranger; whoever introduces
 // somebody else is refused as [ErrStranger]. Its other errors are those of

@@ -157,7 +157,7 @@ func classify(err error) *failure {
 		return set("occupied", exitConflict, "petname invite")
 	case errors.Is(err, pair.ErrWrongCode):
 		return set("wrong_code", exitUnverified, "petname invite")
-	case errors.Is(err, pair.ErrBurnt):
+	case errors.Is(err, pair.ErrCodeUsed):
 		return set("code_used", exitUnverified, "petname invite")
 	case errors.Is(err, pair.ErrTampered):
 		return set("tampered", exitUnverified, "petname invite")

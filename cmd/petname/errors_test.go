@@ -71,7 +71,7 @@ func TestClassify(t *testing.T) {
 		{peer.ErrMalformed, "usage", 2, "petname pair --help"},
 		{pair.ErrOccupied, "occupied", 8, "petname invite"},
 		{pair.ErrWrongCode, "wrong_code", 6, "petname invite"},
-		{pair.ErrBurnt, "code_used", 6, "petname invite"},
+		{pair.ErrCodeUsed, "code_used", 6, "petname invite"},
 		{pair.ErrTampered, "tampered", 6, "petname invite"},
 		{pair.ErrTimeout, "timeout", 7, "petname invite"},
 		{pair.ErrSelf, "own_pointer", 8, "hand it to somebody else"},

@@ -35,23 +35,22 @@ var mayImport = map[string][]string{
 	"ledger/durable/durabletest": {"ledger/durable"},
 
 	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},
-	"petname/agent":        {"dht", "dht/delegated", "dht/keep", "ledger", "petname", "petname/doorstep", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/peer", "petname/postage", "pointer"},
+	"petname/agent":        {"dht", "dht/delegated", "dht/keep", "ledger", "petname", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/peer", "petname/request", "pointer"},
 	"petname/agent/libp2p": {"dht", "dht/kad", "petname/agent", "pointer"},
 	"petname/introduce":    {"petname/mutual", "pointer", "pointer/canonical"},
 	"petname/mutual":       {"pointer", "pointer/canonical"},
 	"petname/name":         {"pointer"},
 	"petname/pair":         {"dht", "pointer", "pointer/canonical"},
 	"petname/pair/qr":      {"petname/pair", "pointer"},
-	"petname/peer":         {"dht", "dht/drop", "ledger", "petname", "petname/name", "petname/doorstep", "petname/introduce", "petname/mutual", "petname/pair", "petname/postage", "pointer", "pointer/canonical"},
+	"petname/peer":         {"dht", "dht/drop", "ledger", "petname", "petname/name", "petname/introduce", "petname/mutual", "petname/pair", "petname/request", "pointer", "pointer/canonical"},
 
-	"petname/postage":  {"pointer", "pointer/canonical"},
-	"petname/doorstep": {"dht", "dht/seal", "petname/postage", "pointer", "pointer/canonical"},
+	"petname/request": {"dht", "dht/seal", "pointer", "pointer/canonical"},
 
 	"cmd/petname":        {"*"},
 	"examples/embed":     {"dht", "petname", "petname/agent", "petname/agent/libp2p", "pointer"},
 	"examples/embedhttp": {"dht", "dht/delegated", "petname", "petname/agent", "pointer"},
 
-	"petname/home":                {"petname", "petname/postage", "ledger", "ledger/durable", "dht", "dht/delegated", "pointer"},
+	"petname/home":                {"petname", "petname/request", "ledger", "ledger/durable", "dht", "dht/delegated", "pointer"},
 	"cmd/petname/internal/socket": {},
 }
 

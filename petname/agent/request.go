@@ -5,11 +5,10 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/petname"
-	"github.com/petnames-go/petnames/petname/doorstep"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/peer"
-	"github.com/petnames-go/petnames/petname/postage"
+	"github.com/petnames-go/petnames/petname/request"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -21,10 +20,10 @@ const (
 	MaxRequestLife = petname.MaxStrangerLife
 
 	// DefaultPuzzles is the usual proof of work of a request, in puzzles.
-	DefaultPuzzles = postage.DefaultPuzzles
+	DefaultPuzzles = request.DefaultSolutions
 
 	// MaxPuzzles bounds it.
-	MaxPuzzles = postage.MaxPuzzles
+	MaxPuzzles = request.MaxSolutions
 )
 
 // Request is a contact request: the owner introduces itself to the
@@ -81,8 +80,8 @@ func (a *Agent) RequestContact(ctx context.Context, r Request) (Requested, error
 	if err != nil {
 		return Requested{}, err
 	}
-	made, err := p.Knock(ctx, key, peer.Knock{To: to, Suggested: r.As, Note: r.Note, Life: r.Life, Price: postage.Price{Puzzles: r.Puzzles}, Progress: r.Progress})
-	return Requested{To: to, Introduction: made.Introduction, Puzzles: made.Price.Puzzles, Open: made.Open, Sent: made.Sent}, queued(made.Sent, err)
+	made, err := p.Knock(ctx, key, peer.Knock{To: to, Suggested: r.As, Note: r.Note, Life: r.Life, Price: request.Difficulty{Solutions: r.Puzzles}, Progress: r.Progress})
+	return Requested{To: to, Introduction: made.Introduction, Puzzles: made.Price.Solutions, Open: made.Open, Sent: made.Sent}, queued(made.Sent, err)
 }
 
 // CancelRequest ends a contact request, and reports whether there was one.
@@ -95,15 +94,15 @@ func (a *Agent) CancelRequest(to pointer.Pointer) (bool, error) {
 }
 
 // price returns the proof of work that contact requests to this home need.
-func price(c home.Config) postage.Price { return postage.Price{Puzzles: c.StrangerPuzzles} }
+func price(c home.Config) request.Difficulty { return request.Difficulty{Solutions: c.StrangerPuzzles} }
 
 // unknownSenders reports whether the home looks for contact requests by itself,
 // and their price.
-func (s *state) unknownSenders() (postage.Price, bool) {
+func (s *state) unknownSenders() (request.Difficulty, bool) {
 	c, err := s.home.Config()
 	if err != nil {
 		s.log.Warn("contact requests", "error", err)
-		return postage.Price{}, false
+		return request.Difficulty{}, false
 	}
 	return price(c), c.Strangers
 }
@@ -131,5 +130,5 @@ func (s *state) requestLinks() ([]pointer.CardLink, error) {
 	if err != nil || !c.Strangers {
 		return nil, err
 	}
-	return []pointer.CardLink{doorstep.Link(c.StrangerPuzzles)}, nil
+	return []pointer.CardLink{request.CardLink(c.StrangerPuzzles)}, nil
 }

@@ -12,7 +12,7 @@ import (
 
 	"github.com/petnames-go/petnames/dht/delegated"
 	"github.com/petnames-go/petnames/ledger/durable"
-	"github.com/petnames-go/petnames/petname/postage"
+	"github.com/petnames-go/petnames/petname/request"
 )
 
 // Config is config.toml.
@@ -57,8 +57,8 @@ func (h Home) Config() (Config, error) {
 	default:
 		return Config{}, fmt.Errorf("config %q: network %q is none of off, ipfs, lan, peers", name, c.Network)
 	}
-	if c.StrangerPuzzles < 0 || c.StrangerPuzzles > postage.MaxPuzzles {
-		return Config{}, fmt.Errorf("config %q: stranger_puzzles %d is not from 0 to %d", name, c.StrangerPuzzles, postage.MaxPuzzles)
+	if c.StrangerPuzzles < 0 || c.StrangerPuzzles > request.MaxSolutions {
+		return Config{}, fmt.Errorf("config %q: stranger_puzzles %d is not from 0 to %d", name, c.StrangerPuzzles, request.MaxSolutions)
 	}
 	for i, r := range c.Routers {
 		if c.Routers[i], err = delegated.ParseURL(r); err != nil {

@@ -12,9 +12,8 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical/canonicaltest"
 )
 
-// The set-up of this package's codec before package canonical, and its checks of
-// the encoding, word for word: what was accepted then decides what is accepted
-// now. The tests below hold package canonical to it.
+// The codec of this package before package canonical, unchanged. The tests below
+// require that package canonical accepts the same input.
 var (
 	referenceEncoder = func() cbor.EncMode {
 		mode, err := cbor.CoreDetEncOptions().EncMode()
@@ -39,8 +38,8 @@ var (
 )
 
 func referenceOpen(b []byte, into any) error {
-	if len(b) > MaxStatement {
-		return invalid("%d bytes, over %d", len(b), MaxStatement)
+	if len(b) > maxStatement {
+		return invalid("%d bytes, over %d", len(b), maxStatement)
 	}
 	if err := referenceDecoder.Unmarshal(b, into); err != nil {
 		return invalid("%v", err)
@@ -70,7 +69,7 @@ func codecSeeds(t testing.TB) [][]byte {
 	return [][]byte{intro, edges, question, denial, retraction}
 }
 
-// What is accepted, and what is written, is what it was before.
+// The accepted input and the encoding are the same as before.
 func TestCodecAgreesWithReference(t *testing.T) {
 	canonicaltest.CheckVariants(t, codecSeeds(t), codecsAgree)
 }

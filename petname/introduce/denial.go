@@ -44,7 +44,7 @@ func (s Subject) Introduction() Introduction { return s.introduction.clone() }
 // the caller's.
 func (s Subject) Bytes() []byte { return bytes.Clone(s.raw) }
 
-// Question asks its recipient whether a key that was introduced as theirs is.
+// Question asks its recipient whether an introduced key is the recipient's own.
 type Question struct {
 	By      pointer.Pointer // set by Sign
 	To      pointer.Pointer
@@ -87,15 +87,15 @@ func Deny(introduction Subject, denier crypto.Signer, now time.Time) (Statement,
 // denial returns the content of a denial, checked.
 func (p *parsed) denial() (Denial, error) {
 	if p.by == p.about {
-		return Denial{}, invalid("a key denies itself")
+		return Denial{}, invalid("the signer denies its own key")
 	}
 	return Denial{By: p.by, About: p.about, Subject: [32]byte(p.Subject), Made: p.made}, nil
 }
 
 // Contradiction is evidence that anyone can verify: an introducer signed that a
 // pointer is a certain contact's, and another key signed that it isn't its own.
-// It proves what each signed. Which of the two is right, and whose key the
-// denier's is, is known to the contacts that paired with it.
+// It proves the statement of each. Which of the two is right is known to the contacts
+// that paired with the denier.
 type Contradiction struct {
 	subject Subject
 	denial  Statement

@@ -1,9 +1,10 @@
-// Package introduce has the signed statements by which contacts introduce other
-// contacts: the introduction of one pointer to one recipient, its retraction, the
+// Package introduce signs and verifies the statements that introduce a contact to
+// another: the introduction of one pointer to one recipient, its retraction, the
 // names that are shared with one recipient, and the question and the denial that
-// prove that an introducer signed a wrong key.
+// prove that an introducer signed a wrong key. Sign an [Introduction] with its method
+// Sign, and verify a received statement with [Open]:
 //
-//	i := introduce.Introduction{To: alice, About: bob, Next: commitment, Suggested: "Bob W", Expires: end}
+//	i := introduce.Introduction{To: alice, About: bob, Suggested: "Bob W", Expires: end}
 //	signed, err := i.Sign(identity, nil, time.Now())
 //	send(signed.Bytes())
 //	…
@@ -13,11 +14,11 @@
 //	}
 //
 // [Open] parses and verifies bytes once, where they enter, and a [Statement] is
-// verified: what processes a statement further takes that type and not bytes. A
+// verified: later functions take that type and not bytes. A
 // statement names its signer and its recipient under the signature, so that it
-// can't be passed on as a statement to another recipient. It is no judgement of
-// its content. What a recipient does with it is up to its book, package petname:
-// it becomes a suggestion, and names no contact.
+// cannot be reused as a statement to another recipient. A signature proves the
+// signer, not the content. In the recipient's book (package petname) an introduction
+// is a suggestion; it names no contact.
 //
 // # Statements
 //
@@ -29,21 +30,21 @@
 //	  2: by                  pointer of the signer
 //	  3: to                  pointer of the recipient; absent for a denial, which has none
 //	  4: made                ms since 1970, by the clock of the signer
-//	  ? 5: id                bytes .size 16: of the introduction, or the one that is retracted
-//	  ? 6: about             pointer: the one that is introduced; the key that is denied
-//	  ? 7: next              the commitment to the next key of the contact that is introduced
+//	  ? 5: id                bytes .size 16: of the introduction, or of the retracted one
+//	  ? 6: about             pointer: the introduced pointer; in a denial the denied key
+//	  ? 7: next              the commitment to the next key of the introduced contact
 //	  ? 8: suggested         text, 1 to 64 bytes: a name for it
 //	  ? 9: note              text, 1 to 512 bytes
 //	  ? 10: expires          ms since 1970
 //	  ? 11: edges            {label: [pointer, commitment or null]}
 //	  ? 12: version          of the edges: higher in each newer list
-//	  ? 13: subject          bytes: the signed introduction, or transcript of a mutual one, that is asked
-//	                         about, or its hash in a denial
-//	  ? 14: succession       from earlier pointers of the contact to the one that is introduced
+//	  ? 13: subject          bytes: the introduction in question, signed, or the transcript of a
+//	                         mutual one; in a denial its hash
+//	  ? 14: succession       from earlier pointers of the contact to the introduced pointer
 //	  15: signature          over "petnames/statement/v1\0" ‖ the statement without it
 //	}
 //
-// Texts are hostile: clean them before they are shown.
+// Texts are untrusted: clean them before they are shown.
 //
 // In a file or a mail a statement stands as a PEM block (RFC 7468) of type
 // PETNAMES STATEMENT: see [Armor].

@@ -8,16 +8,16 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// MaxEdges bounds the edges that are shared with one audience.
-const MaxEdges = 64
+// maxEdges bounds the edges that are shared with one audience.
+const maxEdges = 64
 
-// Edges are all the names that a sharer shares with one recipient alone. Of two
-// such statements the one with the higher version counts.
+// Edges are all names, at most 64, that a sharer shares with one recipient alone. Of
+// two such statements the one with the higher version is valid.
 type Edges struct {
 	By      pointer.Pointer // set by Sign
 	To      pointer.Pointer
 	Version uint64                  // above the last one; from 1
-	Edges   map[string]pointer.Edge // label → where it leads; labels of 1 to pointer.MaxLabel bytes, hostile text
+	Edges   map[string]pointer.Edge // by label: untrusted text of 1 to pointer.MaxLabel bytes
 	Made    time.Time               // set by Sign
 }
 
@@ -35,8 +35,8 @@ func (e Edges) Sign(sharer crypto.Signer, now time.Time) (Statement, error) {
 
 // edges returns the content of edges, checked.
 func (p *parsed) edges() (e Edges, err error) {
-	if len(p.Edges) > MaxEdges || p.Version > pointer.MaxSequence {
-		return Edges{}, invalid("%d of them, over %d, or version %d", len(p.Edges), MaxEdges, p.Version)
+	if len(p.Edges) > maxEdges || p.Version > pointer.MaxSequence {
+		return Edges{}, invalid("%d of them, over %d, or version %d", len(p.Edges), maxEdges, p.Version)
 	}
 	e = Edges{By: p.by, To: p.to, Version: p.Version, Made: p.made, Edges: make(map[string]pointer.Edge, len(p.Edges))}
 	for label, w := range p.Edges {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,10 +17,6 @@ import (
 
 	"github.com/petnames-go/petnames/pointer"
 )
-
-// fields are a statement by the numbers of its keys, as documented in the
-// package's comment. These tests build statements without the package's code.
-type fields map[int]any
 
 func encodeCanonical(t testing.TB, v any) []byte {
 	t.Helper()
@@ -39,34 +34,6 @@ func sign(t testing.TB, key *pointer.Key, message []byte) []byte {
 	return signature
 }
 
-// statement signs the fields with a key, whatever they contain.
-func (f fields) statement(t testing.TB, key *pointer.Key) []byte {
-	t.Helper()
-	f = maps.Clone(f)
-	delete(f, 15)
-	f[15] = sign(t, key, append([]byte("petnames/statement/v1\x00"), encodeCanonical(t, f)...))
-	return encodeCanonical(t, f)
-}
-
-// honest returns a statement of each kind.
-func honest(t testing.TB) map[Kind]fields {
-	a, b, c, d := alice.Pointer().Bytes(), bob.Pointer().Bytes(), carol.Pointer().Bytes(), dave.Pointer().Bytes()
-	made := now.UnixMilli()
-	id := bytes.Repeat([]byte{7}, 16)
-	intro := fields{1: 1, 2: a, 3: c, 4: made, 5: id, 6: b, 7: commitment(dave).Bytes(), 8: "Bob W", 9: "from the choir", 10: made + 24*3600*1000}
-	hash := Hash(intro.statement(t, alice))
-	return map[Kind]fields{
-		KindIntroduction: intro,
-		KindRetraction:   {1: 2, 2: a, 3: c, 4: made, 5: id},
-		KindEdges:        {1: 3, 2: a, 3: c, 4: made, 11: map[string]any{"bob": []any{b, commitment(dave).Bytes()}, "dave": []any{d, nil}}, 12: 7},
-		KindQuestion:     {1: 4, 2: c, 3: b, 4: made, 13: intro.statement(t, alice)},
-		KindDenial:       {1: 5, 2: d, 4: made, 6: b, 13: hash[:]},
-	}
-}
-
-// signers are the signers of the honest statements.
-var signers = map[Kind]*pointer.Key{KindIntroduction: alice, KindRetraction: alice, KindEdges: alice, KindQuestion: carol, KindDenial: dave}
-
 func openAs(kind Kind, b []byte, at time.Time) error {
 	var err error
 	switch kind {
@@ -82,55 +49,6 @@ func openAs(kind Kind, b []byte, at time.Time) error {
 		_, err = openDenial(b)
 	}
 	return err
-}
-
-// The bytes of each kind do not change. The golden bytes, of fixed keys and a
-// fixed id, equal the encoding of the fields above and of the package.
-func TestStatementsKeepTheirWireFormat(t *testing.T) {
-	text, err := os.ReadFile("testdata/statements.hex")
-	require.NoError(t, err)
-	golden := map[string][]byte{}
-	for line := range strings.Lines(string(text)) {
-		if name, digits, found := strings.Cut(strings.TrimSpace(line), " "); found && name != "#" {
-			golden[name], err = hex.DecodeString(digits)
-			require.NoError(t, err)
-		}
-	}
-	names := map[Kind]string{KindIntroduction: "introduction", KindRetraction: "retraction", KindEdges: "edges", KindQuestion: "question", KindDenial: "denial"}
-	require.Len(t, golden, len(names))
-	for kind, f := range honest(t) {
-		require.Equal(t, hex.EncodeToString(golden[names[kind]]), hex.EncodeToString(f.statement(t, signers[kind])), names[kind])
-		require.NoError(t, openAs(kind, golden[names[kind]], now), names[kind])
-	}
-	id := ID(bytes.Repeat([]byte{7}, 16))
-	intro := golden["introduction"]
-	for name, signed := range map[string]func() ([]byte, error){
-		"introduction": func() ([]byte, error) { return bytesOf(introduction().Sign(alice, bytes.NewReader(id[:]), now)) },
-		"retraction":   func() ([]byte, error) { return bytesOf(Retraction{To: carol.Pointer(), ID: id}.Sign(alice, now)) },
-		"edges": func() ([]byte, error) {
-			return bytesOf(Edges{To: carol.Pointer(), Version: 7, Edges: map[string]pointer.Edge{
-				"bob": {Pointer: bob.Pointer(), Next: commitment(dave)}, "dave": {Pointer: dave.Pointer()}}}.Sign(alice, now))
-		},
-		"question": func() ([]byte, error) {
-			return bytesOf(Question{To: bob.Pointer(), Subject: subjectOf(t, intro)}.Sign(carol, now))
-		},
-		"denial": func() ([]byte, error) { return bytesOf(Deny(subjectOf(t, intro), dave, now)) },
-	} {
-		b, err := signed()
-		require.NoError(t, err)
-		require.Equal(t, hex.EncodeToString(golden[name]), hex.EncodeToString(b), name)
-	}
-}
-
-// with returns f with changes: nil removes a field.
-func (f fields) with(pairs ...any) fields {
-	f = maps.Clone(f)
-	for i := 0; i < len(pairs); i += 2 {
-		if f[pairs[i].(int)] = pairs[i+1]; pairs[i+1] == nil {
-			delete(f, pairs[i].(int))
-		}
-	}
-	return f
 }
 
 // Each of these statements is correctly signed by the key that it names, is
@@ -269,7 +187,7 @@ func TestSignedStatementsThatBreakARuleAreRefused(t *testing.T) {
 func TestStatementsAreRefusedFromOneByteOverTheLimit(t *testing.T) {
 	padded := func(padding int) []byte {
 		edges := map[string]any{}
-		for i := range MaxEdges {
+		for i := range maxEdges {
 			label := fmt.Sprintf("%02d", i) + strings.Repeat("x", min(62, padding))
 			padding -= len(label) - 2
 			edges[label] = []any{bob.Pointer().Bytes(), commitment(dave).Bytes()}
@@ -278,10 +196,10 @@ func TestStatementsAreRefusedFromOneByteOverTheLimit(t *testing.T) {
 		return honest(t)[KindEdges].with(11, edges).statement(t, alice)
 	}
 	padding := 2000
-	for len(padded(padding)) < MaxStatement {
-		padding += max(1, (MaxStatement-len(padded(padding)))/2) // the head of a longer label may be longer
+	for len(padded(padding)) < maxStatement {
+		padding += max(1, (maxStatement-len(padded(padding)))/2) // the head of a longer label may be longer
 	}
-	require.Len(t, padded(padding), MaxStatement)
+	require.Len(t, padded(padding), maxStatement)
 	require.NoError(t, openAs(KindEdges, padded(padding), now))
 	require.ErrorIs(t, openAs(KindEdges, padded(padding+1), now), ErrInvalid)
 	_, err := kindOf(padded(padding))
@@ -361,7 +279,7 @@ func TestStatementsHaveOneEncoding(t *testing.T) {
 		// An empty value is absent: a field with an empty value is another
 		// encoding.
 		for key, empty := range map[int]any{3: []byte{}, 5: []byte{}, 6: []byte{}, 7: []byte{}, 8: "", 9: "", 10: 0, 11: map[string]any{}, 12: 0, 13: []byte{}, 14: []byte{}} {
-			if _, there := f[key]; there {
+			if _, present := f[key]; present {
 				continue
 			}
 			signature := f.with(15, sign(t, signers[kind], append([]byte("petnames/statement/v1\x00"), encodeCanonical(t, f)...)))
@@ -375,7 +293,7 @@ func TestStatementsHaveOneEncoding(t *testing.T) {
 
 // A contradiction concerns one key of one introduction. A denial that names the
 // introduction by its hash, but another key, is no contradiction.
-func TestADenialOfAnotherKeyIsNoContradiction(t *testing.T) {
+func TestDenialOfAnotherKeyIsNoContradiction(t *testing.T) {
 	lie := signed(t, introduction())
 	hash := Hash(lie)
 	f := honest(t)[KindDenial].with(13, hash[:])
@@ -385,28 +303,28 @@ func TestADenialOfAnotherKeyIsNoContradiction(t *testing.T) {
 	require.ErrorIs(t, err, ErrInvalid)
 }
 
-// lyingSigner shows one key and signs by another method.
-type lyingSigner struct {
+// wrongSigner has the public key of one key and signs with a function.
+type wrongSigner struct {
 	*pointer.Key
 	signature []byte
 }
 
-func (s lyingSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+func (s wrongSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
 	return s.signature, nil
 }
 
 // If a foreign signer (an agent, hardware) returns a wrong signature or none,
 // Sign returns no statement.
-func TestTheSignatureOfASignerIsVerified(t *testing.T) {
+func TestSignatureOfAForeignSignerIsVerified(t *testing.T) {
 	for name, signature := range map[string][]byte{"nothing": nil, "zeroes": make([]byte, 64)} {
-		lying := lyingSigner{alice, signature}
+		lying := wrongSigner{alice, signature}
 		_, err := introduction().Sign(lying, nil, now)
 		require.ErrorIs(t, err, ErrInvalid, name)
 		_, err = Retraction{To: carol.Pointer(), ID: ID{1}}.Sign(lying, now)
 		require.ErrorIs(t, err, ErrInvalid, name)
 		_, err = Edges{To: carol.Pointer(), Version: 1}.Sign(lying, now)
 		require.ErrorIs(t, err, ErrInvalid, name)
-		_, err = Deny(subjectOf(t, signed(t, introduction())), lyingSigner{dave, signature}, now)
+		_, err = Deny(subjectOf(t, signed(t, introduction())), wrongSigner{dave, signature}, now)
 		require.ErrorIs(t, err, ErrInvalid, name)
 	}
 }

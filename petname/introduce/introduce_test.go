@@ -97,7 +97,7 @@ func subjectOf(t testing.TB, introduction []byte) Subject {
 // bytesOf returns the bytes of a statement that was just signed.
 func bytesOf(s Statement, err error) ([]byte, error) { return s.Bytes(), err }
 
-func TestAnIntroductionOpensAsSigned(t *testing.T) {
+func TestIntroductionOpensAsSigned(t *testing.T) {
 	want := introduction()
 	b := signed(t, want)
 	got, err := openIntroduction(b, now)
@@ -107,7 +107,7 @@ func TestAnIntroductionOpensAsSigned(t *testing.T) {
 	require.NotZero(t, got.ID)
 }
 
-// Whoever changes one bit has said nothing.
+// A statement in which one bit was changed does not verify.
 func TestNoBitOfAStatementCanBeChanged(t *testing.T) {
 	b := signed(t, introduction())
 	for i := range b {
@@ -124,7 +124,7 @@ func TestNoBitOfAStatementCanBeChanged(t *testing.T) {
 	require.ErrorIs(t, err, ErrInvalid)
 }
 
-func TestAnExpiredIntroductionSaysSo(t *testing.T) {
+func TestExpiredIntroductionIsATypedError(t *testing.T) {
 	i := introduction()
 	b := signed(t, i)
 	_, err := openIntroduction(b, i.Expires)
@@ -135,7 +135,7 @@ func TestAnExpiredIntroductionSaysSo(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestWhatCannotBeIntroducedIsNotSigned(t *testing.T) {
+func TestInvalidIntroductionIsNotSigned(t *testing.T) {
 	for name, change := range map[string]func(*Introduction){
 		"nobody":               func(i *Introduction) { i.About = pointer.Pointer{} },
 		"to nobody":            func(i *Introduction) { i.To = pointer.Pointer{} },
@@ -154,8 +154,8 @@ func TestWhatCannotBeIntroducedIsNotSigned(t *testing.T) {
 	}
 }
 
-// A statement of one kind is not read as one of another, whoever signed it.
-func TestKindsAreNotMixedUp(t *testing.T) {
+// A statement of one kind does not open as another kind.
+func TestKindsAreDistinguished(t *testing.T) {
 	intro := signed(t, introduction())
 	edges, err := bytesOf(Edges{To: carol.Pointer(), Version: 1}.Sign(alice, now))
 	require.NoError(t, err)
@@ -203,9 +203,9 @@ func TestEdgesOpenAsSigned(t *testing.T) {
 	require.ErrorIs(t, err, ErrInvalid, "a long label")
 }
 
-// The introducer lied about a key: whoever has the true one denies it, and both
-// statements together convince anybody.
-func TestAContradictionIsEvidenceForAnybody(t *testing.T) {
+// An introducer signed a wrong key. The owner of the true key denies it, and anyone can
+// verify both statements together.
+func TestContradictionIsVerifiable(t *testing.T) {
 	i := introduction()
 	i.About = testKey("not bob's").Pointer()
 	lie := signed(t, i)
@@ -227,14 +227,14 @@ func TestAContradictionIsEvidenceForAnybody(t *testing.T) {
 	require.ErrorIs(t, err, ErrInvalid, "a key denies itself")
 }
 
-// A question about an introduction that was made to somebody else fishes for
-// denials.
-func TestOnlyTheRecipientOfAnIntroductionMayAsk(t *testing.T) {
+// A question about an introduction that was made to another recipient is refused: it
+// would collect denials.
+func TestOnlyTheRecipientOfAnIntroductionCanQuestionIt(t *testing.T) {
 	_, err := Question{To: bob.Pointer(), Subject: subjectOf(t, signed(t, introduction()))}.Sign(dave, now)
 	require.ErrorIs(t, err, ErrInvalid)
 }
 
-func TestASuccessionMustLeadToWhoIsIntroduced(t *testing.T) {
+func TestSuccessionMustEndAtTheIntroducedPointer(t *testing.T) {
 	step, err := pointer.Succeed(dave.Pointer(), bob, pointer.Commitment{}, dave)
 	require.NoError(t, err)
 	i := introduction()
@@ -247,7 +247,7 @@ func TestASuccessionMustLeadToWhoIsIntroduced(t *testing.T) {
 	require.ErrorIs(t, err, ErrInvalid)
 }
 
-func TestArmorSurvivesAMail(t *testing.T) {
+func TestArmorIsReadFromAMail(t *testing.T) {
 	a, b := signed(t, introduction()), signed(t, introduction())
 	text := "Hello Carol,\r\n\r\n" + strings.ReplaceAll(string(Armor(a, b)), "\n", "\r\n") + "\r\n-- \r\nAlice"
 	got, err := Dearmor([]byte(text))
@@ -292,7 +292,7 @@ func FuzzStatement(f *testing.F) {
 	require.NoError(f, err)
 	f.Add(retraction)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		// What is parsed re-encodes to the same bytes: there is no second spelling.
+		// Accepted bytes re-encode to the same bytes.
 		if p, err := parse(b, false, nil); err == nil {
 			again, err := canonical.Marshal(p.wire)
 			require.NoError(t, err)

@@ -11,8 +11,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// MaxLife bounds how long an introduction is good for, and so for how long a
-// recipient remembers it.
+// MaxLife bounds how long an introduction is valid, and so how long a recipient
+// remembers it.
 const MaxLife = 366 * 24 * time.Hour
 
 // maxSkew bounds by how much the clock of an introducer may be ahead of the
@@ -27,10 +27,10 @@ type Introduction struct {
 	By        pointer.Pointer // likewise
 	To        pointer.Pointer
 	About     pointer.Pointer
-	Next      pointer.Commitment   // to About's next key, as the introducer has it pinned; zero: none is known
+	Next      pointer.Commitment   // to About's next key, as pinned by the introducer; zero: unknown
 	Chain     []pointer.Succession // from earlier pointers of the contact to About; nil: unknown
-	Suggested string               // a name, ≤ MaxText bytes; hostile text
-	Note      string               // ≤ MaxNote bytes; hostile text
+	Suggested string               // a name, ≤ MaxText bytes; untrusted text
+	Note      string               // ≤ MaxNote bytes; untrusted text
 	Made      time.Time            // set by Sign, to the millisecond
 	Expires   time.Time            // likewise to the millisecond
 }
@@ -45,13 +45,13 @@ func (i Introduction) Sign(introducer crypto.Signer, random io.Reader, now time.
 		return Statement{}, err
 	}
 	if i.To.IsZero() || i.About.IsZero() {
-		return Statement{}, errors.New("introduction: nobody to introduce, or nobody to introduce to")
+		return Statement{}, errors.New("introduction: the recipient or the introduced pointer is missing")
 	}
 	if i.To == i.About {
-		return Statement{}, fmt.Errorf("introduction: %s is the one it would be sent to", i.About)
+		return Statement{}, fmt.Errorf("introduction: %s is both the recipient and the introduced pointer", i.About)
 	}
 	if !i.Expires.After(now) || i.Expires.Sub(now) > MaxLife {
-		return Statement{}, fmt.Errorf("introduction: expires in %s: give between now and %d days", i.Expires.Sub(now), MaxLife/(24*time.Hour))
+		return Statement{}, fmt.Errorf("introduction: expires in %s: choose between now and %d days", i.Expires.Sub(now), MaxLife/(24*time.Hour))
 	}
 	w := wire{Kind: KindIntroduction, To: i.To.Bytes(), Made: millis(now), ID: i.ID[:], About: i.About.Bytes(), Next: i.Next.Bytes(),
 		Suggested: i.Suggested, Note: i.Note, Expires: millis(i.Expires)}
@@ -73,12 +73,12 @@ func (i Introduction) Sign(introducer crypto.Signer, random io.Reader, now time.
 }
 
 // CheckTime returns an [*ExpiredError] if the introduction has expired, and an
-// error that wraps [ErrInvalid] if it would be good for more than [MaxLife] and a
-// day from now: then it has a date in the future.
+// error that wraps [ErrInvalid] if it expires more than [MaxLife] and a day from now:
+// then it was made in the future.
 func (i Introduction) CheckTime(now time.Time) error {
 	switch {
 	case i.Expires.Sub(now) > MaxLife+maxSkew:
-		return fmt.Errorf("introduction: %w", invalid("was made in the future, and would be good for %s", i.Expires.Sub(now)))
+		return fmt.Errorf("introduction: %w", invalid("was made in the future: it expires in %s", i.Expires.Sub(now)))
 	case !now.Before(i.Expires):
 		return &ExpiredError{i}
 	}
@@ -92,15 +92,15 @@ func (p *parsed) introduction() (Introduction, error) {
 	case i.To == i.About, i.By == i.To:
 		return Introduction{}, invalid("names one pointer twice")
 	case i.Expires.Sub(i.Made) > MaxLife:
-		return Introduction{}, invalid("is good for over %d days", MaxLife/(24*time.Hour))
-	case len(i.Chain) > 0 && !p.stored && !leads(i.Chain, i.About):
-		return Introduction{}, invalid("its succession doesn't lead to the pointer that is introduced")
+		return Introduction{}, invalid("is valid for over %d days", MaxLife/(24*time.Hour))
+	case len(i.Chain) > 0 && !p.stored && !chainEndsAt(i.Chain, i.About):
+		return Introduction{}, invalid("its succession does not end at the introduced pointer")
 	}
 	return i, nil
 }
 
-// leads reports whether a chain ends at a pointer, its signatures verified.
-func leads(chain []pointer.Succession, to pointer.Pointer) bool {
+// chainEndsAt reports whether a chain ends at a pointer, its signatures verified.
+func chainEndsAt(chain []pointer.Succession, to pointer.Pointer) bool {
 	var at pointer.Pointer
 	for i, s := range chain {
 		if i > 0 && s.Old != at {
@@ -114,7 +114,7 @@ func leads(chain []pointer.Succession, to pointer.Pointer) bool {
 	return at == to
 }
 
-// Retraction takes an introduction back.
+// Retraction retracts an introduction.
 type Retraction struct {
 	By   pointer.Pointer // set by Sign
 	To   pointer.Pointer

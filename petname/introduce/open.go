@@ -83,7 +83,7 @@ func (s Statement) Kind() Kind { return s.kind }
 func (s Statement) IsZero() bool { return s.raw == nil }
 
 // Bytes returns the signed statement, in the form that [Open] reads: at most
-// [MaxStatement] bytes. The slice is the caller's.
+// 8000 bytes. The slice is the caller's.
 func (s Statement) Bytes() []byte { return bytes.Clone(s.raw) }
 
 // Introduction returns the content of an introduction, and whether the statement

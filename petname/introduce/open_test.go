@@ -18,9 +18,9 @@ func chained(t testing.TB) Introduction {
 	return i
 }
 
-// What is verified stays so: no caller can change a Statement, neither by the
-// bytes that it was opened from nor by what it returned.
-func TestAStatementIsImmutable(t *testing.T) {
+// A Statement is immutable: a caller changes it neither by the bytes that it was
+// opened from nor by what its methods returned.
+func TestStatementIsImmutable(t *testing.T) {
 	edges, err := Edges{To: carol.Pointer(), Version: 1, Edges: map[string]pointer.Edge{"bob": {Pointer: bob.Pointer()}}}.Sign(alice, now)
 	require.NoError(t, err)
 	question, err := Question{To: bob.Pointer(), Subject: subjectOf(t, signed(t, chained(t)))}.Sign(carol, now)
@@ -52,7 +52,7 @@ func TestAStatementIsImmutable(t *testing.T) {
 }
 
 // The content of a statement is of its kind alone, and the zero Statement has none.
-func TestAStatementHasTheContentOfItsKind(t *testing.T) {
+func TestStatementHasTheContentOfItsKind(t *testing.T) {
 	statements := []Statement{{}}
 	for kind, f := range honest(t) {
 		s, err := Open(f.statement(t, signers[kind]))

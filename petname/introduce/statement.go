@@ -52,7 +52,7 @@ func (k Kind) String() string {
 
 // Bounds of a statement.
 const (
-	MaxStatement = 8000 // bytes: one message of package drop
+	maxStatement = 8000 // bytes: one message of package drop
 	MaxText      = 64   // bytes of a suggested name
 	MaxNote      = 512  // bytes of a note
 
@@ -95,18 +95,18 @@ type field uint16
 func has(key int) field { return 1 << key }
 
 func (w wire) fields() (f field) {
-	for key, there := range [...]bool{
+	for key, present := range [...]bool{
 		3: w.To != nil, 5: w.ID != nil, 6: w.About != nil, 7: w.Next != nil, 8: w.Suggested != "",
 		9: w.Note != "", 10: w.Expires != 0, 11: w.Edges != nil, 12: w.Version != 0, 13: w.Subject != nil, 14: w.Succession != nil,
 	} {
-		if there {
+		if present {
 			f |= has(key)
 		}
 	}
 	return f
 }
 
-// shapes say which fields a statement of a kind has.
+// shapes states which fields a statement of a kind has.
 var shapes = map[Kind]struct{ must, may field }{
 	KindIntroduction: {has(3) | has(5) | has(6) | has(10), has(7) | has(8) | has(9) | has(14)},
 	KindRetraction:   {has(3) | has(5), 0},
@@ -115,10 +115,10 @@ var shapes = map[Kind]struct{ must, may field }{
 	KindDenial:       {has(6) | has(13), 0},
 }
 
-// bounds are those of a statement.
-var bounds = canonical.Bounds{Size: MaxStatement}
+// bounds are the CBOR bounds of a statement.
+var bounds = canonical.Bounds{Size: maxStatement}
 
-// signed is what the signature is over.
+// signed returns the bytes that the signature covers.
 func (w wire) signed() ([]byte, error) {
 	w.Signature = nil
 	b, err := canonical.Marshal(w)
@@ -167,8 +167,8 @@ func invalid(format string, args ...any) error {
 // it also leaves out the curve arithmetic for the pointers.
 func parse(b []byte, stored bool, kinds []Kind) (parsed, error) {
 	p := parsed{stored: stored}
-	if len(b) > MaxStatement {
-		return p, invalid("%d bytes, over %d", len(b), MaxStatement)
+	if len(b) > maxStatement {
+		return p, invalid("%d bytes, over %d", len(b), maxStatement)
 	}
 	if err := canonical.Unmarshal(b, &p.wire, bounds); err != nil {
 		return p, invalid("%v", err)
@@ -177,7 +177,7 @@ func parse(b []byte, stored bool, kinds []Kind) (parsed, error) {
 		return p, invalid("is of kind %d, not %v", p.Kind, kinds)
 	}
 	if _, known := shapes[p.Kind]; !known {
-		return p, invalid("is of kind %d, which this version doesn't know", p.Kind)
+		return p, invalid("is of kind %d, which this version does not know", p.Kind)
 	}
 	if err := p.check(); err != nil {
 		return p, err
@@ -197,7 +197,7 @@ func (p *parsed) pointer(mh []byte) (pointer.Pointer, error) {
 func (p *parsed) check() (err error) {
 	shape := shapes[p.Kind]
 	if f := p.fields(); f&shape.must != shape.must || f&^(shape.must|shape.may) != 0 {
-		return invalid("has not the fields of its kind")
+		return invalid("does not have the fields of its kind")
 	}
 	for _, part := range []struct {
 		name string
@@ -240,7 +240,7 @@ func (p *parsed) check() (err error) {
 	return nil
 }
 
-// millis is a time as statements have it.
+// millis returns a time in ms since 1970.
 func millis(t time.Time) int64 { return t.UnixMilli() }
 
 // Hash returns the hash that identifies a signed statement.

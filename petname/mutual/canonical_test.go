@@ -33,18 +33,18 @@ func spellings(t testing.TB, m []byte) map[string][]byte {
 
 // A message has one encoding. Signatures cover that encoding, so accepting a
 // second one would allow another message under the same signature.
-func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
-	said, _, _, _ := messages(t)
+func TestMessageHasOneEncoding(t *testing.T) {
+	sent, _, _, _ := messages(t)
 	kinds := map[Kind]bool{}
-	for _, good := range said {
+	for _, good := range sent {
 		m := mustDecode(t, good)
 		kinds[m.Kind] = true
-		for why, bad := range spellings(t, good) {
+		for reason, bad := range spellings(t, good) {
 			_, err := decode(bad)
-			require.ErrorIs(t, err, ErrInvalid, "kind %d: %s", m.Kind, why)
+			require.ErrorIs(t, err, ErrInvalid, "kind %d: %s", m.Kind, reason)
 			if m.Kind == KindRequest {
 				_, err := Receive(now, m.to, m.by, bad)
-				require.ErrorIs(t, err, ErrInvalid, why)
+				require.ErrorIs(t, err, ErrInvalid, reason)
 			}
 		}
 	}
@@ -52,7 +52,7 @@ func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 }
 
 // The parts of a message that are lists have one encoding, too.
-func TestAnotherEncodingOfAListIsRefused(t *testing.T) {
+func TestListHasOneEncoding(t *testing.T) {
 	_, invitee, introducer, transcript := messages(t)
 	payload, err := encodePayload(payloadOf("bob"), make([]byte, saltSize))
 	require.NoError(t, err)
@@ -68,14 +68,14 @@ func TestAnotherEncodingOfAListIsRefused(t *testing.T) {
 		require.NoError(t, c.open(c.good), name)
 		require.Equal(t, byte(4), c.good[0]>>5, name)
 		n := c.good[0] & 31
-		for why, bad := range map[string][]byte{
+		for reason, bad := range map[string][]byte{
 			"a head in two bytes": append([]byte{0x98, n}, c.good[1:]...),
 			"an open end":         append(append([]byte{0x9f}, c.good[1:]...), 0xff),
 			"one more":            append(append([]byte{0x80 + n + 1}, c.good[1:]...), 0),
 			"a tag":               append([]byte{0xc6}, c.good...),
 			"more behind it":      append(bytes.Clone(c.good), 0),
 		} {
-			require.ErrorIs(t, c.open(bad), ErrInvalid, "%s: %s", name, why)
+			require.ErrorIs(t, c.open(bad), ErrInvalid, "%s: %s", name, reason)
 		}
 	}
 }

@@ -13,9 +13,8 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical/canonicaltest"
 )
 
-// The set-up of this package's codec before package canonical, and its checks of
-// the encoding, word for word: what was accepted then decides what is accepted
-// now. The tests below hold package canonical to it.
+// The codec of this package before package canonical, unchanged. The tests below
+// require that package canonical accepts the same input.
 var (
 	referenceEncoder = func() cbor.EncMode {
 		mode, err := cbor.CoreDetEncOptions().EncMode()
@@ -58,7 +57,7 @@ const (
 
 type referenceWirePayload struct {
 	_         struct{} `cbor:",toarray"`
-	Salt      []byte   // so that the hash of it tells nothing of it
+	Salt      []byte   // so that the hash does not confirm guesses
 	Next      []byte   // null: none
 	Sealing   []referenceWireKey
 	Nickname  string
@@ -129,10 +128,10 @@ func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
 		agree func(require.TestingT, []byte, canonicaltest.Codec, canonicaltest.Codec) bool
 		limit int
 	}{
-		{canonicaltest.AgreeOn[wire], MaxMessage},
+		{canonicaltest.AgreeOn[wire], maxMessage},
 		{canonicaltest.AgreeOn[wirePayload], maxPayload},
 		{canonicaltest.AgreeOn[sealedAuth], maxSealed},
-		{canonicaltest.AgreeOn[wireTranscript], MaxTranscript},
+		{canonicaltest.AgreeOn[wireTranscript], maxTranscript},
 		{canonicaltest.AgreeOn[wireInvitee], maxState},
 		{canonicaltest.AgreeOn[wireIntroducer], maxState},
 	} {
@@ -155,10 +154,10 @@ func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
 }
 
 func codecSeeds(t testing.TB) [][]byte {
-	said, invitee, introducer, transcript := messages(t)
+	sent, invitee, introducer, transcript := messages(t)
 	payload, err := encodePayload(payloadOf("bob"), make([]byte, saltSize))
 	require.NoError(t, err)
-	seeds := append(said, invitee[0], introducer[0], transcript, payload, referenceEncode(t, sealedAuth{Payload: payload, Signature: make([]byte, signatureSize)}))
+	seeds := append(sent, invitee[0], introducer[0], transcript, payload, referenceEncode(t, sealedAuth{Payload: payload, Signature: make([]byte, signatureSize)}))
 	return append(seeds, referenceEncode(t, referenceWirePayload{Salt: make([]byte, saltSize), Sealing: []referenceWireKey{}, Addresses: [][]byte{}}),
 		referenceEncode(t, referenceWirePayload{Salt: make([]byte, saltSize), Sealing: make([]referenceWireKey, 5), Addresses: make([][]byte, 9)}))
 }
@@ -170,8 +169,8 @@ func referenceEncode(t testing.TB, v any) []byte {
 	return b
 }
 
-// The bounds of a payload are what they were.
-func TestPayloadsAreBoundedAsBefore(t *testing.T) {
+// The bounds of a payload are the same as before.
+func TestPayloadBoundsAgreeWithReference(t *testing.T) {
 	accepted := 0
 	for _, nickname := range []int{0, pointer.MaxNickname, pointer.MaxNickname + 1} {
 		for _, keys := range []int{0, referenceMaxSealing, referenceMaxSealing + 1} {
@@ -196,7 +195,7 @@ func TestPayloadsAreBoundedAsBefore(t *testing.T) {
 	require.Greater(t, accepted, 20)
 }
 
-// What is accepted, and what is written, is what it was before.
+// The accepted input and the encoding are the same as before.
 func TestCodecAgreesWithReference(t *testing.T) {
 	canonicaltest.CheckVariants(t, codecSeeds(t), codecsAgree)
 }

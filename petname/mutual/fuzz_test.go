@@ -8,38 +8,38 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// messages are all of one session, and the states that its three went through.
-func messages(t testing.TB) (said, invitee, introducer [][]byte, transcript []byte) {
-	p := starts(t, "fuzz")
-	said = [][]byte{p.bob.v.request.raw, p.carol.v.request.raw}
+// messages returns the messages of one session, and the states of its three parties.
+func messages(t testing.TB) (sent, invitee, introducer [][]byte, transcript []byte) {
+	p := newScenario(t, "fuzz")
+	sent = [][]byte{p.bob.v.request.raw, p.carol.v.request.raw}
 	note := func() {
 		invitee = append(invitee, p.bob.v.State(), p.carol.v.State())
 		introducer = append(introducer, p.i.State())
 	}
 	note()
-	p.run(p.accepts(), func(_ int, m sent) []sent {
-		said = append(said, m.Bytes)
+	p.run(p.acceptBoth(), func(_ int, m delivery) []delivery {
+		sent = append(sent, m.Bytes)
 		note()
-		return []sent{m}
+		return []delivery{m}
 	})
 	note()
 	transcript = p.bob.v.Transcript()
-	q := starts(t, "fuzz ends")
+	q := newScenario(t, "fuzz ends")
 	for _, o := range q.i.Withdraw() {
-		said = append(said, o.Bytes)
+		sent = append(sent, o.Bytes)
 	}
 	introducer = append(introducer, q.i.State())
 	for _, o := range q.bob.v.Decline() {
-		said = append(said, o.Bytes)
+		sent = append(sent, o.Bytes)
 	}
-	return said, append(invitee, q.bob.v.State()), introducer, transcript
+	return sent, append(invitee, q.bob.v.State()), introducer, transcript
 }
 
-// What is accepted re-encodes to the same bytes, and nothing of it makes anybody
-// Active who wasn't about to be.
+// Accepted bytes re-encode to the same bytes, and no message makes a party Active
+// that did not wait for it.
 func FuzzMessage(f *testing.F) {
-	said, invitee, introducer, _ := messages(f)
-	for _, b := range said {
+	sent, invitee, introducer, _ := messages(f)
+	for _, b := range sent {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -31,7 +31,7 @@ func list(of ...[]byte) []byte { return append(item(4, uint64(len(of))), bytes.J
 
 // The hash that both parties sign is the documented one, built here without the
 // package's code. Changing any part changes the hash.
-func TestTheTranscriptsHashCoversTheSessionAndBothConsents(t *testing.T) {
+func TestTranscriptHashCoversTheSessionAndBothConsents(t *testing.T) {
 	fixed := func() (message, [3]message) {
 		request := message{wire: wire{Session: bytes.Repeat([]byte{1}, 32), Expires: 1_767_225_600_000, By: []byte("introducer")}}
 		return request, [3]message{
@@ -62,10 +62,10 @@ func TestTheTranscriptsHashCoversTheSessionAndBothConsents(t *testing.T) {
 
 // A session with fixed randomness and a fixed clock has the same message bytes
 // in every version of this program.
-func TestTheFormatIsFixed(t *testing.T) {
-	p := starts(t, "golden")
-	all := append([]sent{{alice.Pointer(), Outgoing{bob.Pointer(), p.bob.v.request.raw}}, {alice.Pointer(), Outgoing{carol.Pointer(), p.carol.v.request.raw}}},
-		p.run(p.accepts(), nil)...)
+func TestFormatIsFixed(t *testing.T) {
+	p := newScenario(t, "golden")
+	all := append([]delivery{{alice.Pointer(), Outgoing{bob.Pointer(), p.bob.v.request.raw}}, {alice.Pointer(), Outgoing{carol.Pointer(), p.carol.v.request.raw}}},
+		p.run(p.acceptBoth(), nil)...)
 	var kinds []Kind
 	h := sha256.New()
 	for _, m := range all {
@@ -79,18 +79,18 @@ func TestTheFormatIsFixed(t *testing.T) {
 	require.Equal(t, "60335a0b6d1d7da71dc84a74add06764e6cc8f4e891d6730845ffaf7f32d0dc8", hex.EncodeToString(transcript[:]), "evidence")
 }
 
-// The hidden parts of a REQUEST, the commitments of a consent to the payload,
-// the proof and the MAC are as documented in the package's comment.
-func TestHashesAreAsDescribed(t *testing.T) {
+// The hidden pointer of a REQUEST, the payload hash of a consent, the proof and the MAC
+// are as documented in the package comment.
+func TestHashesAreAsDocumented(t *testing.T) {
 	sum := func(domain string, of ...[]byte) [32]byte {
 		return sha256.Sum256(append([]byte(domain), list(of...)...))
 	}
 	session, salt := Session(bytes.Repeat([]byte{3}, 32)), bytes.Repeat([]byte{4}, saltSize)
 	require.Equal(t, sum("petnames/mutual/pointer/v1\x00", octets(session[:]), number(2), octets(salt), octets(carol.Pointer().Bytes())),
-		hide(session, 2, salt, carol.Pointer()))
+		hidePointer(session, 2, salt, carol.Pointer()))
 	require.Equal(t, sum("petnames/mutual/payload/v1\x00", octets([]byte("payload"))), payloadHash([]byte("payload")))
 	transcript := [hashSize]byte(bytes.Repeat([]byte{5}, hashSize))
-	require.Equal(t, append([]byte("petnames/mutual/auth/v1\x00"), list(number(1), octets(transcript[:]))...), proof(transcript, 1))
-	a := agreed{header: list(octets(session[:]), number(1_767_225_600_000)), transcript: transcript}
-	require.Equal(t, list(octets(a.header), number(2), octets(transcript[:])), a.aad(2))
+	require.Equal(t, append([]byte("petnames/mutual/auth/v1\x00"), list(number(1), octets(transcript[:]))...), proofStatement(transcript, 1))
+	a := sessionKeys{header: list(octets(session[:]), number(1_767_225_600_000)), transcript: transcript}
+	require.Equal(t, list(octets(a.header), number(2), octets(transcript[:])), a.additionalData(2))
 }

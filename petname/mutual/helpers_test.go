@@ -59,7 +59,7 @@ func quickly(t testing.TB, checks int) {
 	t.Cleanup(func() { require.NoError(t, f.Value.Set(f.DefValue)) })
 }
 
-// Alice introduces Bob and Carol to each other; Mallory is a key that Alice made up.
+// Alice introduces Bob and Carol to each other; Mallory is a key of Alice's.
 var alice, bob, carol, dave, mallory, trudy = testKey("alice"), testKey("bob"), testKey("carol"), testKey("dave"), testKey("mallory"), testKey("trudy")
 
 func seeded(name string) io.Reader {
@@ -79,15 +79,15 @@ func payloadOf(name string) pointer.Details {
 		Sealing: []pointer.SealingKey{{KEM: 0x20, Key: bytes.Repeat([]byte{name[0]}, 32)}}}
 }
 
-// home is one of the two, who stores and restores the state at every step.
-type home struct {
+// testInvitee is one party, which stores and restores its state at every step.
+type testInvitee struct {
 	t    testing.TB
 	key  *pointer.Key
 	name string
 	v    *Invitee
 }
 
-func (h *home) restart() {
+func (h *testInvitee) restart() {
 	h.t.Helper()
 	state := h.v.State()
 	v, err := RestoreInvitee(state)
@@ -96,7 +96,7 @@ func (h *home) restart() {
 	h.v = v
 }
 
-func (h *home) accept() []Outgoing {
+func (h *testInvitee) accept() []Outgoing {
 	h.t.Helper()
 	out, err := h.v.Accept(now, seeded(h.name), h.key, payloadOf(h.name))
 	require.NoError(h.t, err)
@@ -104,8 +104,8 @@ func (h *home) accept() []Outgoing {
 	return out
 }
 
-// take handles a message, and proves the key if that is due.
-func (h *home) take(from pointer.Pointer, b []byte) ([]Outgoing, error) {
+// handle handles a message, and authenticates if that is due.
+func (h *testInvitee) handle(from pointer.Pointer, b []byte) ([]Outgoing, error) {
 	h.t.Helper()
 	out, err := h.v.Handle(now, from, b)
 	h.restart()
@@ -118,63 +118,63 @@ func (h *home) take(from pointer.Pointer, b []byte) ([]Outgoing, error) {
 	return out, err
 }
 
-func (h *home) phase() Phase {
+func (h *testInvitee) phase() Phase {
 	p, _ := h.v.Phase()
 	return p
 }
 
-func (h *home) reason() Reason {
+func (h *testInvitee) reason() Reason {
 	_, r := h.v.Phase()
 	return r
 }
 
-// play is a session of the three.
-type play struct {
+// scenario is a session of three parties.
+type scenario struct {
 	t          testing.TB
 	i          *Introducer
-	bob, carol *home
+	bob, carol *testInvitee
 }
 
-// starts has Alice offer to introduce Bob and Carol to each other.
-func starts(t testing.TB, name string) *play {
+// newScenario starts an introduction of Bob and Carol by Alice.
+func newScenario(t testing.TB, name string) *scenario {
 	t.Helper()
 	i, out, err := Start(now, seeded(name), alice, party(bob, "Bob W"), party(carol, "Caro"), now.Add(life))
 	require.NoError(t, err)
 	require.Len(t, out, 2)
-	return &play{t: t, i: i, bob: receives(t, bob, "bob", out[0].Bytes), carol: receives(t, carol, "carol", out[1].Bytes)}
+	return &scenario{t: t, i: i, bob: receives(t, bob, "bob", out[0].Bytes), carol: receives(t, carol, "carol", out[1].Bytes)}
 }
 
-func receives(t testing.TB, key *pointer.Key, name string, request []byte) *home {
+func receives(t testing.TB, key *pointer.Key, name string, request []byte) *testInvitee {
 	t.Helper()
 	v, err := Receive(now, key.Pointer(), alice.Pointer(), request)
 	require.NoError(t, err)
-	h := &home{t: t, key: key, name: name, v: v}
+	h := &testInvitee{t: t, key: key, name: name, v: v}
 	h.restart()
 	return h
 }
 
-// sent is a message on its way.
-type sent struct {
+// delivery is a message on its way.
+type delivery struct {
 	from pointer.Pointer
 	Outgoing
 }
 
-func (p *play) from(k *pointer.Key, out []Outgoing) (all []sent) {
+func (p *scenario) from(k *pointer.Key, out []Outgoing) (all []delivery) {
 	for _, o := range out {
-		all = append(all, sent{k.Pointer(), o})
+		all = append(all, delivery{k.Pointer(), o})
 	}
 	return all
 }
 
-// deliver brings one message to whom it is for, and gives what comes of it.
-func (p *play) deliver(m sent) ([]sent, error) {
+// deliver delivers one message to its recipient, and returns the messages that follow.
+func (p *scenario) deliver(m delivery) ([]delivery, error) {
 	p.t.Helper()
 	switch m.To {
 	case bob.Pointer():
-		out, err := p.bob.take(m.from, m.Bytes)
+		out, err := p.bob.handle(m.from, m.Bytes)
 		return p.from(bob, out), err
 	case carol.Pointer():
-		out, err := p.carol.take(m.from, m.Bytes)
+		out, err := p.carol.handle(m.from, m.Bytes)
 		return p.from(carol, out), err
 	}
 	out, err := p.i.Handle(now, m.from, m.Bytes)
@@ -186,15 +186,15 @@ func (p *play) deliver(m sent) ([]sent, error) {
 	return p.from(alice, out), err
 }
 
-// run delivers all there is, in order, until nothing is on its way. pass says
-// what becomes of a message; nil: it arrives. It gives all that was sent.
-func (p *play) run(queue []sent, pass func(n int, m sent) []sent) (all []sent) {
+// run delivers all messages in order until none is left, and returns them. pass returns
+// the messages to deliver in place of one; nil delivers each.
+func (p *scenario) run(queue []delivery, pass func(n int, m delivery) []delivery) (all []delivery) {
 	p.t.Helper()
 	for len(queue) > 0 {
 		m := queue[0]
 		queue = queue[1:]
 		all = append(all, m)
-		arrives := []sent{m}
+		arrives := []delivery{m}
 		if pass != nil {
 			arrives = pass(len(all)-1, m)
 		}
@@ -206,17 +206,17 @@ func (p *play) run(queue []sent, pass func(n int, m sent) []sent) (all []sent) {
 	return all
 }
 
-// accepts has both consent.
-func (p *play) accepts() []sent {
+// acceptBoth makes both parties consent.
+func (p *scenario) acceptBoth() []delivery {
 	return append(p.from(bob, p.bob.accept()), p.from(carol, p.carol.accept())...)
 }
 
-// until runs a session up to the first message of a kind to somebody, and gives
-// it, undelivered. What else is on its way is lost.
-func (p *play) until(kind Kind, to *pointer.Key) sent {
+// runUntil runs a session up to the first message of a kind to a recipient, and returns
+// that message, undelivered. Other messages on their way are dropped.
+func (p *scenario) runUntil(kind Kind, to *pointer.Key) delivery {
 	p.t.Helper()
-	var found *sent
-	p.run(p.accepts(), func(_ int, m sent) []sent {
+	var found *delivery
+	p.run(p.acceptBoth(), func(_ int, m delivery) []delivery {
 		if found != nil {
 			return nil
 		}
@@ -224,17 +224,17 @@ func (p *play) until(kind Kind, to *pointer.Key) sent {
 			found = &m
 			return nil
 		}
-		return []sent{m}
+		return []delivery{m}
 	})
 	require.NotNil(p.t, found)
 	return *found
 }
 
-// ended requires that nothing came of it for somebody, and nothing secret is left.
-func (h *home) ended(why Reason) {
+// requireEnded requires that the session ended, and that no secret is left.
+func (h *testInvitee) requireEnded(reason Reason) {
 	h.t.Helper()
 	require.Equal(h.t, Ended, h.phase())
-	require.Equal(h.t, why, h.reason())
+	require.Equal(h.t, reason, h.reason())
 	require.Nil(h.t, h.v.Transcript())
-	require.Equal(h.t, &Invitee{phase: Ended, reason: why, request: h.v.request}, h.v)
+	require.Equal(h.t, &Invitee{phase: Ended, reason: reason, request: h.v.request}, h.v)
 }

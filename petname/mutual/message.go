@@ -15,15 +15,16 @@ import (
 )
 
 var (
-	// ErrInvalid: bytes are no message of this protocol, or don't verify.
+	// ErrInvalid is wrapped by the errors about bytes that are no message of this
+	// protocol, or do not verify.
 	ErrInvalid = errors.New("mutual introduction: does not verify")
 
-	// ErrNotMine: a message is of another session, or from somebody who has no
-	// part in this one. It changes nothing.
-	ErrNotMine = errors.New("mutual introduction: a message of another session, or from somebody else")
+	// ErrOtherSession is returned for a message of another session, or of a sender
+	// that has no part in the session. The message changes nothing.
+	ErrOtherSession = errors.New("mutual introduction: message of another session or sender")
 )
 
-// Kind is what a message says.
+// Kind is the kind of a message.
 type Kind uint8
 
 const (
@@ -36,30 +37,30 @@ const (
 	KindAbort
 )
 
-// Bounds of what is said.
+// Bounds of a message.
 const (
-	MaxMessage = 6000                // bytes of a message: it fits one of package drop
-	MaxText    = 64                  // bytes of a suggested name
-	MaxNote    = 512                 // bytes of a note
-	MaxLife    = 90 * 24 * time.Hour // from a request to its end: so long, an invitee remembers it
+	maxMessage = 6000                // bytes of a message: it fits one message of package drop
+	maxText    = 64                  // bytes of a suggested name
+	maxNote    = 512                 // bytes of a note
+	maxLife    = 90 * 24 * time.Hour // from a request to its end
 
-	maxSkew   = 24 * time.Hour // by which an introducer's clock may be ahead
+	maxSkew   = 24 * time.Hour // by which the introducer's clock may be ahead
 	maxSealed = maxPayload + 200
 	maxAccept = 512
 	maxMillis = 1 << 46
 	hashSize  = sha256.Size
 )
 
-// Session is a session's id, chosen at random by the introducer.
+// Session is the ID of a session, drawn at random by the introducer.
 type Session [32]byte
 
-// Outgoing is a message to be sent, in order, after the state is durable.
+// Outgoing is a message to send, in order, after the state is durable.
 type Outgoing struct {
 	To    pointer.Pointer
 	Bytes []byte
 }
 
-// wire is any message, encoded.
+// wire is the encoding of every message.
 type wire struct {
 	Kind      Kind   `cbor:"1,keyasint"`
 	Session   []byte `cbor:"2,keyasint"`
@@ -84,7 +85,7 @@ type wire struct {
 	Signature []byte `cbor:"21,keyasint,omitempty"`
 }
 
-// fields is a set of a message's keys.
+// fields is a set of the keys of a message.
 type fields uint32
 
 func keys(of ...int) (f fields) {
@@ -95,19 +96,19 @@ func keys(of ...int) (f fields) {
 }
 
 func (w wire) fields() (f fields) {
-	for key, there := range [...]bool{
+	for key, present := range [...]bool{
 		2: w.Session != nil, 3: w.Side != 0, 4: w.Expires != 0, 5: w.Made != 0, 6: w.By != nil, 7: w.To != nil, 8: w.Hidden != nil,
 		9: w.Suggested != "", 10: w.Note != "", 11: w.Request != nil, 12: w.Nonce != nil, 13: w.Ephemeral != nil, 14: w.Payload != nil,
 		15: w.Salt != nil, 16: w.About != nil, 17: w.Accept != nil, 18: w.Sealed != nil, 19: w.MAC != nil, 20: w.Reason != 0, 21: w.Signature != nil,
 	} {
-		if there {
+		if present {
 			f |= keys(key)
 		}
 	}
 	return f
 }
 
-// shapes say which fields a message of a kind must have, and may have.
+// shapes states which fields a message of a kind must have, and may have.
 var shapes = map[Kind]struct{ must, may fields }{
 	KindRequest:  {keys(2, 3, 4, 5, 6, 7, 8, 21), keys(9, 10)},
 	KindAccept:   {keys(2, 3, 4, 6, 7, 11, 12, 13, 14, 21), 0},
@@ -120,7 +121,7 @@ var shapes = map[Kind]struct{ must, may fields }{
 
 func encode(v any) []byte { return canonical.MustMarshal(v) }
 
-// decodeInto reads what encode wrote, and nothing else.
+// decodeInto decodes canonical CBOR of at most limit bytes.
 func decodeInto(b []byte, limit int, into any) error {
 	if err := canonical.Unmarshal(b, into, canonical.Bounds{Size: limit}); err != nil {
 		return invalid("%v", err)
@@ -132,8 +133,8 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)
 }
 
-// message is one that was decoded and has the shape of its kind. Its signature,
-// if it has one, is not verified yet.
+// message is a decoded message that has the shape of its kind. A signature in it is
+// not verified yet.
 type message struct {
 	wire
 	raw           []byte
@@ -144,7 +145,7 @@ type message struct {
 
 func decode(b []byte) (message, error) {
 	m := message{raw: bytes.Clone(b)}
-	if err := decodeInto(b, MaxMessage, &m.wire); err != nil {
+	if err := decodeInto(b, maxMessage, &m.wire); err != nil {
 		return message{}, err
 	}
 	if err := m.check(); err != nil {
@@ -155,7 +156,7 @@ func decode(b []byte) (message, error) {
 	return m, nil
 }
 
-// decodeAs is decode for a message of one kind.
+// decodeAs is decode for one kind of message.
 func decodeAs(b []byte, kind Kind) (message, error) {
 	m, err := decode(b)
 	if err == nil && m.Kind != kind {
@@ -167,7 +168,7 @@ func decodeAs(b []byte, kind Kind) (message, error) {
 func (m *message) check() (err error) {
 	shape, known := shapes[m.Kind]
 	if f := m.fields(); !known || f&shape.must != shape.must || f&^(shape.must|shape.may) != 0 {
-		return invalid("has not the fields of its kind")
+		return invalid("does not have the fields of its kind")
 	}
 	for _, fixed := range []struct {
 		b    []byte
@@ -175,7 +176,7 @@ func (m *message) check() (err error) {
 	}{{m.Session, hashSize}, {m.Hidden, hashSize}, {m.Request, hashSize}, {m.Nonce, nonceSize}, {m.Ephemeral, ephemeralSize},
 		{m.Payload, hashSize}, {m.Salt, saltSize}, {m.MAC, hashSize}, {m.Signature, signatureSize}} {
 		if fixed.b != nil && len(fixed.b) != fixed.size {
-			return invalid("%d bytes where %d belong", len(fixed.b), fixed.size)
+			return invalid("field of %d bytes, not %d", len(fixed.b), fixed.size)
 		}
 	}
 	for _, p := range []struct {
@@ -193,30 +194,30 @@ func (m *message) check() (err error) {
 	case m.Side > 2:
 		return invalid("side %d", m.Side)
 	case m.Expires < 0, m.Expires > maxMillis, m.Made < 0, m.Made > maxMillis:
-		return invalid("a time out of range")
-	case len(m.Suggested) > MaxText || !utf8.ValidString(m.Suggested):
+		return invalid("time out of range")
+	case len(m.Suggested) > maxText || !utf8.ValidString(m.Suggested):
 		return invalid("suggested name of %d bytes, or not UTF-8", len(m.Suggested))
-	case len(m.Note) > MaxNote || !utf8.ValidString(m.Note):
+	case len(m.Note) > maxNote || !utf8.ValidString(m.Note):
 		return invalid("note of %d bytes, or not UTF-8", len(m.Note))
 	case len(m.Sealed) > maxSealed, len(m.Accept) > maxAccept:
-		return invalid("a part that is too long")
+		return invalid("a field is too long")
 	case m.Reason > maxReason:
 		return invalid("reason %d", m.Reason)
 	}
 	return nil
 }
 
-// domains of signatures.
+// domains are the domain strings of signatures.
 var domains = map[Kind]string{KindRequest: "petnames/mutual/request/v1\x00", KindAccept: "petnames/mutual/accept/v1\x00"}
 
-// signed is what the signature is over.
+// signed returns the bytes that the signature covers.
 func (w wire) signed() []byte {
 	w.Signature = nil
 	return append([]byte(domains[w.Kind]), encode(w)...)
 }
 
-// sign completes a message, and opens it: what a foreign signer (an agent,
-// hardware) gives is verified first.
+// sign returns the signed message. It verifies the signature of a foreign signer (an
+// agent, hardware) before the message is used.
 func (w wire) sign(key crypto.Signer) (message, error) {
 	by, err := pointer.FromPublicKey(key.Public())
 	if err != nil {
@@ -241,7 +242,7 @@ func openSigned(b []byte, kind Kind) (message, error) {
 	return m, nil
 }
 
-// SessionOf says which session a message claims to be of, and what kind it is.
+// SessionOf returns the session and the kind that a message claims. Nothing is verified.
 func SessionOf(b []byte) (Session, Kind, error) {
 	m, err := decode(b)
 	return m.session, m.Kind, err

@@ -4,18 +4,18 @@ import "github.com/petnames-go/petnames/pointer"
 
 const maxPayload = 4096 // bytes, encoded
 
-// wirePayload is what one of the two states about itself to the other, and to
-// nobody else. Consent covers it: its hash is in the ACCEPT.
+// wirePayload is what a party states about itself to the peer, and to the peer alone.
+// The consent covers it: its hash is in the ACCEPT.
 type wirePayload struct {
 	_         struct{} `cbor:",toarray"`
-	Salt      []byte   // so that the hash does not identify the rest
+	Salt      []byte   // so that the hash does not confirm guesses
 	Next      []byte   // null: none
 	Sealing   []pointer.SealingKey
 	Nickname  string
 	Addresses [][]byte
 }
 
-// encodePayload returns the payload's bytes, after holding it to its bounds.
+// encodePayload returns the encoded payload, or an error if it exceeds its bounds.
 func encodePayload(d pointer.Details, salt []byte) ([]byte, error) {
 	w := wirePayload{Salt: salt, Next: d.Next.Bytes(), Sealing: d.Sealing, Nickname: d.Nickname, Addresses: d.Addresses}
 	if w.Sealing == nil {
@@ -38,7 +38,7 @@ func openPayload(b []byte) (pointer.Details, error) {
 	case len(w.Salt) != saltSize:
 		return pointer.Details{}, invalid("salt of %d bytes", len(w.Salt))
 	case w.Sealing == nil || w.Addresses == nil:
-		return pointer.Details{}, invalid("null where a list belongs")
+		return pointer.Details{}, invalid("null in place of a list")
 	}
 	d := pointer.Details{Nickname: w.Nickname}
 	if len(w.Sealing) > 0 {
@@ -59,5 +59,5 @@ func openPayload(b []byte) (pointer.Details, error) {
 	return d, nil
 }
 
-// payloadHash is what a consent says of the payload.
+// payloadHash returns the hash of a payload that is in the consent.
 func payloadHash(b []byte) [hashSize]byte { return hash("petnames/mutual/payload/v1\x00", b) }

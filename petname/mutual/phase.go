@@ -2,16 +2,16 @@ package mutual
 
 import "fmt"
 
-// Phase is how far a session has come, for one of the three.
+// Phase is the progress of a session on one side.
 type Phase uint8
 
 const (
 	Invited       Phase = iota + 1 // consent is asked for
-	Accepted                       // I consented; nothing of the other is known. Not used by an introducer
-	Revealed                       // both consented, and the pointers were told
-	Authenticated                  // my proof is on its way. Not used by an introducer
+	Accepted                       // this party consented. Not used by an introducer
+	Revealed                       // both consented, and the pointers are revealed
+	Authenticated                  // the own AUTH is made. Not used by an introducer
 	Active                         // both proofs are verified, on both sides
-	Ended                          // nothing came of it, see Reason
+	Ended                          // the session failed: see Reason
 )
 
 func (p Phase) String() string {
@@ -21,16 +21,16 @@ func (p Phase) String() string {
 	return [...]string{"invited", "accepted", "revealed", "authenticated", "active", "ended"}[p-1]
 }
 
-// Reason is why a session ended. Of one that somebody else ended it is what
-// they, or who passed it on, say.
+// Reason is why a session ended. If another party ended it, the reason is a claim of
+// that party or of the introducer.
 type Reason uint8
 
 const (
-	Declined   Reason = iota + 1 // one of the two doesn't want to
-	Expired                      // its end came first
-	Unexpected                   // a message that no honest party sends then
-	Invalid                      // a message that doesn't verify
-	Withdrawn                    // the introducer took it back
+	Declined   Reason = iota + 1 // a party refused
+	Expired                      // the end of the session has passed
+	Unexpected                   // a message that no honest party sends in this phase
+	Invalid                      // a message that does not verify
+	Withdrawn                    // the introducer withdrew the request
 
 	maxReason = Withdrawn
 )
@@ -42,12 +42,12 @@ func (r Reason) String() string {
 	return [...]string{"declined", "expired", "a message that was not expected", "a message that does not verify", "withdrawn by the introducer"}[r-1]
 }
 
-// EndedError says that a session has ended. When Handle returns it, the session
-// ended by this message: the state is to be saved, and what came beside the
-// error to be sent, all the same.
+// EndedError is returned when a session has ended. If Handle returns it, the message
+// ended the session: the caller saves the state and sends the messages that Handle
+// returned with the error.
 type EndedError struct {
 	Reason Reason
-	Err    error // what was wrong with the message; nil unless something was
+	Err    error // the error in the message, if that is the reason
 }
 
 func (e *EndedError) Error() string {

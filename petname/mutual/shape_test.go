@@ -13,10 +13,10 @@ import (
 )
 
 // A message has exactly the fields of its kind, each within its bounds.
-func TestAMessageHasTheShapeOfItsKind(t *testing.T) {
-	said, _, _, _ := messages(t)
+func TestMessageHasTheShapeOfItsKind(t *testing.T) {
+	sent, _, _, _ := messages(t)
 	good := make(map[Kind]map[int]any)
-	for _, b := range said {
+	for _, b := range sent {
 		var m map[int]any
 		require.NoError(t, canonical.Unmarshal(b, &m, canonical.Bounds{}))
 		good[mustDecode(t, b).Kind] = m
@@ -42,7 +42,7 @@ func TestAMessageHasTheShapeOfItsKind(t *testing.T) {
 			if key == 1 || kind == KindRequest && (key == 9 || key == 10) {
 				continue
 			}
-			if _, there := m[key]; !there {
+			if _, present := m[key]; !present {
 				refuses(with(kind, key, value), "kind %d with field %d", kind, key)
 				continue
 			}
@@ -69,8 +69,8 @@ func TestAMessageHasTheShapeOfItsKind(t *testing.T) {
 		"made":      {KindRequest, 5, int64(maxMillis), []any{int64(maxMillis + 1), int64(-1), int64(0)}},
 		"by":        {KindRequest, 6, bob.Pointer().Bytes(), []any{[]byte{}, []byte("by"), append(bob.Pointer().Bytes(), 0)}},
 		"to":        {KindAccept, 7, bob.Pointer().Bytes(), []any{[]byte{}, []byte("to"), append(bob.Pointer().Bytes(), 0)}},
-		"suggested": {KindRequest, 9, strings.Repeat("x", MaxText), []any{strings.Repeat("x", MaxText+1)}},
-		"note":      {KindRequest, 10, strings.Repeat("x", MaxNote), []any{strings.Repeat("x", MaxNote+1)}},
+		"suggested": {KindRequest, 9, strings.Repeat("x", maxText), []any{strings.Repeat("x", maxText+1)}},
+		"note":      {KindRequest, 10, strings.Repeat("x", maxNote), []any{strings.Repeat("x", maxNote+1)}},
 		"about":     {KindReveal, 16, bob.Pointer().Bytes(), []any{[]byte{}, []byte("about"), append(bob.Pointer().Bytes(), 0)}},
 		"consent":   {KindReveal, 17, make([]byte, maxAccept), []any{make([]byte, maxAccept+1)}},
 		"sealed":    {KindAuth, 18, make([]byte, maxSealed), []any{make([]byte, maxSealed+1)}},
@@ -82,28 +82,28 @@ func TestAMessageHasTheShapeOfItsKind(t *testing.T) {
 			refuses(with(c.kind, c.key, wrong), "%s %v", name, wrong)
 		}
 	}
-	long := make([]byte, MaxMessage+1)
-	require.ErrorContains(t, decodeInto(long, MaxMessage, new(wire)), "6001 bytes")
+	long := make([]byte, maxMessage+1)
+	require.ErrorContains(t, decodeInto(long, maxMessage, new(wire)), "6001 bytes")
 }
 
 // The introducer forwards a proof and a confirmation only from their own side,
 // in their order, and before the end of the session.
-func TestTheIntroducerChecksSidesAndOrder(t *testing.T) {
+func TestIntroducerChecksSidesAndOrder(t *testing.T) {
 	for name, c := range map[string]struct {
 		kind  Kind // the first message of this kind to the introducer is changed
-		wrong func(p *play, m *message)
+		wrong func(p *scenario, m *message)
 	}{
-		"a proof of the other side":        {KindAuth, func(_ *play, m *message) { m.Side = other(m.Side) }},
-		"a confirmation of the other side": {KindActivate, func(_ *play, m *message) { m.Side = other(m.Side) }},
-		"a confirmation before the other proof": {KindAuth, func(_ *play, m *message) {
+		"a proof of the other side":        {KindAuth, func(_ *scenario, m *message) { m.Side = otherSide(m.Side) }},
+		"a confirmation of the other side": {KindActivate, func(_ *scenario, m *message) { m.Side = otherSide(m.Side) }},
+		"a confirmation before the other proof": {KindAuth, func(_ *scenario, m *message) {
 			*m = message{wire: wire{Kind: KindActivate, Session: m.Session, Side: m.Side, MAC: make([]byte, hashSize)}}
 		}},
-		"a second proof": {KindActivate, func(_ *play, m *message) {
+		"a second proof": {KindActivate, func(_ *scenario, m *message) {
 			*m = message{wire: wire{Kind: KindAuth, Session: m.Session, Side: m.Side, Sealed: make([]byte, 50)}}
 		}},
 	} {
-		p := starts(t, "sides")
-		m := p.until(c.kind, alice)
+		p := newScenario(t, "sides")
+		m := p.runUntil(c.kind, alice)
 		if name == "a confirmation before the other proof" { // after the same side's proof
 			_, err := p.deliver(m)
 			require.NoError(t, err)
@@ -118,66 +118,66 @@ func TestTheIntroducerChecksSidesAndOrder(t *testing.T) {
 		require.Len(t, out, 2, "both contacts are notified")
 		require.Equal(t, &Introducer{phase: Ended, reason: Unexpected, requests: p.i.requests}, p.i, "and no state remains")
 	}
-	p := starts(t, "the end")
-	m := p.until(KindAuth, alice)
+	p := newScenario(t, "the end")
+	m := p.runUntil(KindAuth, alice)
 	out, err := p.i.Handle(now.Add(life), m.from, m.Bytes)
 	var ended *EndedError
 	require.ErrorAs(t, err, &ended)
 	require.Equal(t, Expired, ended.Reason)
 	require.Empty(t, out, "nothing is forwarded")
 
-	p = starts(t, "done")
-	p.run(p.accepts(), nil)
+	p = newScenario(t, "done")
+	p.run(p.acceptBoth(), nil)
 	phase, _ := p.i.Phase()
 	require.Equal(t, Active, phase)
 	require.Equal(t, [3][]byte{}, p.i.salts, "the salts of the requests are erased")
 }
 
-// A confirmation with a valid MAC, but for the wrong side, is refused.
-func TestAConfirmationIsOfTheOthersSide(t *testing.T) {
-	p := starts(t, "whose confirmation")
-	m := mustDecode(t, p.until(KindActivate, bob).Bytes)
-	m.Side = other(m.Side)
-	p.bob.refuses(encode(m.wire), Invalid)
+// A confirmation with a valid MAC of the wrong side is refused.
+func TestConfirmationIsOfThePeersSide(t *testing.T) {
+	p := newScenario(t, "whose confirmation")
+	m := mustDecode(t, p.runUntil(KindActivate, bob).Bytes)
+	m.Side = otherSide(m.Side)
+	p.bob.requireRefusal(encode(m.wire), Invalid)
 }
 
 // The seal of a proof depends on the side of its sender.
-func TestAProofUnderTheOtherSidesSealIsRefused(t *testing.T) {
-	p := starts(t, "whose seal")
-	m := mustDecode(t, p.until(KindAuth, bob).Bytes)
+func TestProofUnderThePeersSealIsRefused(t *testing.T) {
+	p := newScenario(t, "whose seal")
+	m := mustDecode(t, p.runUntil(KindAuth, bob).Bytes)
 	require.EqualValues(t, 2, m.Side)
-	a := p.carol.v.agreed
-	plain, err := a.aead(2).Open(nil, m.Sealed[:gcmNonceSize], m.Sealed[gcmNonceSize:], a.aad(2))
+	a := p.carol.v.keys
+	plain, err := a.aead(2).Open(nil, m.Sealed[:gcmNonceSize], m.Sealed[gcmNonceSize:], a.additionalData(2))
 	require.NoError(t, err)
 	m.Side = 1
-	m.Sealed = a.aead(1).Seal(bytes.Clone(m.Sealed[:gcmNonceSize]), m.Sealed[:gcmNonceSize], plain, a.aad(1))
-	p.bob.refuses(encode(m.wire), Invalid)
+	m.Sealed = a.aead(1).Seal(bytes.Clone(m.Sealed[:gcmNonceSize]), m.Sealed[:gcmNonceSize], plain, a.additionalData(1))
+	p.bob.requireRefusal(encode(m.wire), Invalid)
 }
 
 // After the end of a session its parties neither consent to it nor prove
 // anything in it.
 func TestNothingIsSignedAfterTheEnd(t *testing.T) {
 	end := now.Add(life)
-	p := starts(t, "too late")
+	p := newScenario(t, "too late")
 	_, err := p.bob.v.Accept(end, seeded("x"), bob, payloadOf("bob"))
 	var ended *EndedError
 	require.ErrorAs(t, err, &ended)
-	p.bob.ended(Expired)
+	p.bob.requireEnded(Expired)
 
-	p = starts(t, "too late to prove")
-	reveal := p.until(KindReveal, bob)
+	p = newScenario(t, "too late to prove")
+	reveal := p.runUntil(KindReveal, bob)
 	_, err = p.bob.v.Handle(end.Add(-1), reveal.from, reveal.Bytes)
 	require.NoError(t, err)
 	require.True(t, p.bob.v.NeedsKey())
 	out, err := p.bob.v.Authenticate(end, seeded("x"), bob)
 	require.ErrorAs(t, err, &ended)
 	require.Empty(t, out)
-	p.bob.ended(Expired)
+	p.bob.requireEnded(Expired)
 }
 
 // Accept succeeds once: its statement cannot be replaced.
-func TestConsentIsGivenOnce(t *testing.T) {
-	p := starts(t, "twice")
+func TestAcceptSucceedsOnce(t *testing.T) {
+	p := newScenario(t, "twice")
 	p.bob.accept()
 	before := p.bob.v.State()
 	out, err := p.bob.v.Accept(now, seeded("x"), bob, payloadOf("bob"))

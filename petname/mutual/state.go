@@ -10,8 +10,8 @@ import (
 // maxState bounds a stored state, in bytes.
 const maxState = 32 << 10
 
-// wireInvitee is an Invitee at rest: what was said, from which all else is
-// derived, and verified, again.
+// wireInvitee is a stored Invitee: the messages, from which all else is derived and
+// verified again.
 type wireInvitee struct {
 	_          struct{} `cbor:",toarray"`
 	Version    uint8    // 1
@@ -22,24 +22,24 @@ type wireInvitee struct {
 	Payload    []byte
 	Accept     []byte
 	Reveal     []byte
-	Mine       []byte // AUTH
-	Theirs     []byte // AUTH
+	OwnAuth    []byte // AUTH
+	PeerAuth   []byte // AUTH
 	Transcript []byte
 }
 
-// State is the session for storing, durably, before what was returned with it is
-// sent. Until the end it has a secret in it. A state must not be gone back to:
-// an older one makes the session fail.
+// State returns the session, to be stored durably before the messages that were
+// returned with it are sent. It contains a secret until the session has ended. Never
+// restore an older state: the session fails.
 func (v *Invitee) State() []byte {
 	w := wireInvitee{Version: 1, Phase: v.phase, Reason: v.reason, Request: v.request.raw, Payload: v.payload, Accept: v.accept.raw,
-		Reveal: v.reveal.raw, Mine: v.auths[v.request.Side], Theirs: v.auths[other(v.request.Side)], Transcript: v.transcript}
+		Reveal: v.reveal.raw, OwnAuth: v.auths[v.request.Side], PeerAuth: v.auths[otherSide(v.request.Side)], Transcript: v.transcript}
 	if v.secret != nil {
 		w.Secret = v.secret.Bytes()
 	}
 	return encode(w)
 }
 
-// RestoreInvitee reads what [Invitee.State] wrote. Its errors wrap [ErrInvalid].
+// RestoreInvitee decodes what [Invitee.State] returned. Its errors wrap [ErrInvalid].
 func RestoreInvitee(state []byte) (*Invitee, error) {
 	v, err := restoreInvitee(state)
 	if err != nil {
@@ -67,22 +67,22 @@ func restoreInvitee(state []byte) (*Invitee, error) {
 		return true
 	}
 	consented := has(w.Secret, w.Payload, w.Accept)
-	free := w.Secret == nil && w.Payload == nil && w.Accept == nil && w.Reveal == nil && w.Mine == nil && w.Theirs == nil
+	empty := w.Secret == nil && w.Payload == nil && w.Accept == nil && w.Reveal == nil && w.OwnAuth == nil && w.PeerAuth == nil
 	fits := false
 	switch w.Phase {
 	case Invited, Ended:
-		fits = free && w.Transcript == nil
+		fits = empty && w.Transcript == nil
 	case Active:
-		fits = free && has(w.Transcript)
+		fits = empty && has(w.Transcript)
 	case Accepted:
-		fits = consented && w.Reveal == nil && w.Mine == nil && w.Theirs == nil && w.Transcript == nil
+		fits = consented && w.Reveal == nil && w.OwnAuth == nil && w.PeerAuth == nil && w.Transcript == nil
 	case Revealed:
-		fits = consented && has(w.Reveal) && w.Mine == nil && w.Transcript == nil
+		fits = consented && has(w.Reveal) && w.OwnAuth == nil && w.Transcript == nil
 	case Authenticated:
-		fits = consented && has(w.Reveal, w.Mine) && w.Transcript == nil
+		fits = consented && has(w.Reveal, w.OwnAuth) && w.Transcript == nil
 	}
 	if !fits || w.Version != 1 || w.Reason > maxReason || (w.Phase == Ended) != (w.Reason != 0) {
-		return nil, invalid("has not the parts of its phase")
+		return nil, invalid("does not have the parts of its phase")
 	}
 	switch w.Phase {
 	case Invited, Ended:
@@ -98,7 +98,7 @@ func restoreInvitee(state []byte) (*Invitee, error) {
 	return v, v.restoreConsent(w)
 }
 
-// restoreConsent takes in again what was said since the consent.
+// restoreConsent restores and verifies the messages since the consent.
 func (v *Invitee) restoreConsent(w wireInvitee) (err error) {
 	if v.secret, err = ecdh.X25519().NewPrivateKey(w.Secret); err != nil {
 		return invalid("%v", err)
@@ -106,9 +106,9 @@ func (v *Invitee) restoreConsent(w wireInvitee) (err error) {
 	if v.accept, err = openAccept(w.Accept, v.request.to, v.request.Side, v.request); err != nil {
 		return err
 	}
-	of := sha256.Sum256(v.request.raw)
-	if !bytes.Equal(v.accept.Request, of[:]) || !bytes.Equal(v.accept.Ephemeral, v.secret.PublicKey().Bytes()) {
-		return invalid("the consent is to another request, or with another key")
+	sum := sha256.Sum256(v.request.raw)
+	if !bytes.Equal(v.accept.Request, sum[:]) || !bytes.Equal(v.accept.Ephemeral, v.secret.PublicKey().Bytes()) {
+		return invalid("the consent is for another request, or has another key")
 	}
 	if _, err = openCommitted(w.Payload, v.accept); err != nil {
 		return err
@@ -121,16 +121,16 @@ func (v *Invitee) restoreConsent(w wireInvitee) (err error) {
 	if err != nil || reveal.session != v.request.session {
 		return invalid("reveal of another session, or %v", err)
 	}
-	if err := v.revealed(reveal); err != nil {
+	if err := v.applyReveal(reveal); err != nil {
 		return err
 	}
-	if w.Mine != nil {
-		if err := v.restoreAuth(w.Mine, v.request.Side); err != nil {
+	if w.OwnAuth != nil {
+		if err := v.restoreAuth(w.OwnAuth, v.request.Side); err != nil {
 			return err
 		}
 	}
-	if w.Theirs != nil {
-		return v.restoreAuth(w.Theirs, other(v.request.Side))
+	if w.PeerAuth != nil {
+		return v.restoreAuth(w.PeerAuth, otherSide(v.request.Side))
 	}
 	return nil
 }
@@ -142,7 +142,7 @@ func (v *Invitee) restoreAuth(auth []byte, side uint8) error {
 	return v.openAuth(auth, side)
 }
 
-// wireIntroducer is an Introducer at rest.
+// wireIntroducer is a stored Introducer.
 type wireIntroducer struct {
 	_        struct{} `cbor:",toarray"`
 	Version  uint8    // 1
@@ -155,17 +155,17 @@ type wireIntroducer struct {
 	Activate [2][]byte
 }
 
-// State is the session for storing: see [Invitee.State].
+// State returns the session, to be stored: see [Invitee.State].
 func (i *Introducer) State() []byte {
 	w := wireIntroducer{Version: 1, Phase: i.phase, Reason: i.reason}
 	for n := range 2 {
 		w.Requests[n], w.Salts[n], w.Accepts[n] = i.requests[n+1].raw, i.salts[n+1], i.accepts[n+1]
-		w.Auths[n], w.Activate[n] = i.auths[n+1], i.activate[n+1]
+		w.Auths[n], w.Activate[n] = i.auths[n+1], i.activates[n+1]
 	}
 	return encode(w)
 }
 
-// RestoreIntroducer reads what [Introducer.State] wrote. Its errors wrap
+// RestoreIntroducer decodes what [Introducer.State] returned. Its errors wrap
 // [ErrInvalid].
 func RestoreIntroducer(state []byte) (*Introducer, error) {
 	i, err := restoreIntroducer(state)
@@ -200,35 +200,36 @@ func restoreIntroducer(state []byte) (*Introducer, error) {
 			return nil, err
 		}
 	}
-	said := [3]bool{i.accepts[1] != nil && i.accepts[2] != nil, i.auths[1] != nil || i.auths[2] != nil, i.activate[1] != nil && i.activate[2] != nil}
-	salted := i.salts[1] != nil && i.salts[2] != nil
+	consented, authenticated := i.accepts[1] != nil && i.accepts[2] != nil, i.auths[1] != nil || i.auths[2] != nil
+	active := i.activates[1] != nil && i.activates[2] != nil
+	hasSalts := i.salts[1] != nil && i.salts[2] != nil
 	fits := false
 	switch w.Phase {
 	case Invited:
-		fits = salted && !said[0] && !said[1]
+		fits = hasSalts && !consented && !authenticated
 	case Revealed:
-		fits = salted && said[0] && !said[2]
+		fits = hasSalts && consented && !active
 	case Active:
-		fits = i.salts[1] == nil && i.salts[2] == nil && said[0] && said[2]
+		fits = i.salts[1] == nil && i.salts[2] == nil && consented && active
 	case Ended:
-		fits = i.salts[1] == nil && i.salts[2] == nil && i.accepts[1] == nil && i.accepts[2] == nil && !said[1]
+		fits = i.salts[1] == nil && i.salts[2] == nil && i.accepts[1] == nil && i.accepts[2] == nil && !authenticated
 	}
 	if !fits || w.Version != 1 || w.Reason > maxReason || (w.Phase == Ended) != (w.Reason != 0) {
-		return nil, invalid("has not the parts of its phase")
+		return nil, invalid("does not have the parts of its phase")
 	}
 	return i, nil
 }
 
 func (i *Introducer) restoreSide(side uint8, accept, auth, activate []byte) error {
-	if salt := i.salts[side]; salt != nil && (len(salt) != saltSize || !told(i.requests[side], salt, i.requests[other(side)].to)) {
-		return invalid("a salt that opens nothing")
+	if salt := i.salts[side]; salt != nil && (len(salt) != saltSize || !revealsPointer(i.requests[side], salt, i.requests[otherSide(side)].to)) {
+		return invalid("the salt does not open the request")
 	}
 	if accept != nil {
 		m, err := decodeAs(accept, KindAccept)
 		if err != nil {
 			return err
 		}
-		if err := i.consent(side, m); err != nil {
+		if err := i.recordAccept(side, m); err != nil {
 			return err
 		}
 	}
@@ -238,8 +239,8 @@ func (i *Introducer) restoreSide(side uint8, accept, auth, activate []byte) erro
 		}
 	}
 	if activate != nil && auth == nil {
-		return invalid("has not the parts of its phase")
+		return invalid("does not have the parts of its phase")
 	}
-	i.auths[side], i.activate[side] = auth, activate
+	i.auths[side], i.activates[side] = auth, activate
 	return nil
 }

@@ -10,15 +10,15 @@ import (
 
 // A stored session is accepted only in the form in which it was written: with
 // the parts of its phase, from one session.
-func TestAnInviteesStateThatWasChangedIsRefused(t *testing.T) {
-	p, q := again(t, "state")
+func TestChangedStateOfAnInviteeIsRefused(t *testing.T) {
+	p, q := startTwice(t, "state")
 	states := map[Phase][]byte{Invited: p.bob.v.State()}
-	p.run(p.accepts(), func(_ int, m sent) []sent {
+	p.run(p.acceptBoth(), func(_ int, m delivery) []delivery {
 		states[p.bob.phase()] = p.bob.v.State()
-		return []sent{m}
+		return []delivery{m}
 	})
 	states[Active] = p.bob.v.State()
-	q.run(q.accepts(), nil)
+	q.run(q.acceptBoth(), nil)
 	elsewhere := func(b []byte) []byte { // the same message, from another session
 		m := mustDecode(t, b)
 		m.Session = make([]byte, hashSize)
@@ -26,8 +26,8 @@ func TestAnInviteesStateThatWasChangedIsRefused(t *testing.T) {
 	}
 	// Bob proves immediately if his key is available, so the session is created
 	// without it.
-	r := starts(t, "revealed")
-	reveal := r.until(KindReveal, bob)
+	r := newScenario(t, "revealed")
+	reveal := r.runUntil(KindReveal, bob)
 	_, err := r.bob.v.Handle(now, reveal.from, reveal.Bytes)
 	require.NoError(t, err)
 	states[Revealed] = r.bob.v.State()
@@ -35,7 +35,7 @@ func TestAnInviteesStateThatWasChangedIsRefused(t *testing.T) {
 	states[Ended] = r.bob.v.State()
 	require.Len(t, states, int(Ended))
 
-	refused := func(phase Phase, why string, change func(w *wireInvitee)) {
+	refused := func(phase Phase, reason string, change func(w *wireInvitee)) {
 		t.Helper()
 		var w wireInvitee
 		require.NoError(t, decodeInto(states[phase], maxState, &w))
@@ -44,7 +44,7 @@ func TestAnInviteesStateThatWasChangedIsRefused(t *testing.T) {
 		require.NoError(t, err)
 		change(&w)
 		_, err = RestoreInvitee(encode(w))
-		require.ErrorIs(t, err, ErrInvalid, "%s: %s", phase, why)
+		require.ErrorIs(t, err, ErrInvalid, "%s: %s", phase, reason)
 	}
 	for phase := range states {
 		refused(phase, "another version", func(w *wireInvitee) { w.Version = 2 })
@@ -79,36 +79,36 @@ func TestAnInviteesStateThatWasChangedIsRefused(t *testing.T) {
 		refused(phase, "a reveal of another session", func(w *wireInvitee) { w.Reveal = elsewhere(w.Reveal) })
 		refused(phase, "another message for a reveal", func(w *wireInvitee) { w.Reveal = w.Accept })
 	}
-	refused(Authenticated, "a proof of another session", func(w *wireInvitee) { w.Mine = elsewhere(w.Mine) })
+	refused(Authenticated, "a proof of another session", func(w *wireInvitee) { w.OwnAuth = elsewhere(w.OwnAuth) })
 	refused(Authenticated, "the other's proof, of another session", func(w *wireInvitee) {
 		var later wireInvitee
 		require.NoError(t, decodeInto(states[Authenticated], maxState, &later))
-		require.NotEmpty(t, later.Theirs)
-		w.Theirs = elsewhere(later.Theirs)
+		require.NotEmpty(t, later.PeerAuth)
+		w.PeerAuth = elsewhere(later.PeerAuth)
 	})
 	refused(Active, "a transcript of another request", func(w *wireInvitee) { w.Transcript = q.bob.v.Transcript() })
 	refused(Active, "a transcript that was redacted of its proof", func(w *wireInvitee) {
 		var of wireTranscript
-		require.NoError(t, decodeInto(w.Transcript, MaxTranscript, &of))
-		of.TheirProof = of.MyProof
+		require.NoError(t, decodeInto(w.Transcript, maxTranscript, &of))
+		of.PeerProof = of.OwnProof
 		w.Transcript = encode(of)
 	})
 }
 
-func TestAnIntroducersStateThatWasChangedIsRefused(t *testing.T) {
-	p := starts(t, "state")
+func TestChangedStateOfAnIntroducerIsRefused(t *testing.T) {
+	p := newScenario(t, "state")
 	states := map[Phase][]byte{Invited: p.i.State()}
-	p.run(p.accepts(), func(_ int, m sent) []sent {
+	p.run(p.acceptBoth(), func(_ int, m delivery) []delivery {
 		if phase, _ := p.i.Phase(); phase == Revealed && p.i.auths[1] != nil && p.i.auths[2] != nil {
 			states[phase] = p.i.State()
 		}
-		return []sent{m}
+		return []delivery{m}
 	})
 	states[Active] = p.i.State()
-	q := starts(t, "ended")
+	q := newScenario(t, "ended")
 	q.i.Withdraw()
 	states[Ended] = q.i.State()
-	refused := func(phase Phase, why string, change func(w *wireIntroducer)) {
+	refused := func(phase Phase, reason string, change func(w *wireIntroducer)) {
 		t.Helper()
 		var w wireIntroducer
 		require.NoError(t, decodeInto(states[phase], maxState, &w))
@@ -116,7 +116,7 @@ func TestAnIntroducersStateThatWasChangedIsRefused(t *testing.T) {
 		require.NoError(t, err)
 		change(&w)
 		_, err = RestoreIntroducer(encode(w))
-		require.ErrorIs(t, err, ErrInvalid, "%s: %s", phase, why)
+		require.ErrorIs(t, err, ErrInvalid, "%s: %s", phase, reason)
 	}
 	request := func(session Session, expires time.Time) []byte {
 		m, err := newRequest(now, alice, session, 2, carol.Pointer(), party(bob, "Bob W"), p.i.salts[2], expires)
@@ -140,7 +140,7 @@ func TestAnIntroducersStateThatWasChangedIsRefused(t *testing.T) {
 			}
 		}
 	}
-	q = starts(t, "salts")
+	q = newScenario(t, "salts")
 	for name, second := range map[string][]byte{"of another session": request(Session{1}, now.Add(life)), "with another end": request(session, now.Add(life+time.Hour)),
 		"to the same": p.i.requests[1].raw} {
 		refused(Ended, "a request "+name, func(w *wireIntroducer) { w.Requests[0], w.Requests[1] = p.i.requests[1].raw, second })

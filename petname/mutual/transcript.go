@@ -7,36 +7,36 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// MaxTranscript bounds a transcript, in bytes.
-const MaxTranscript = 8000
+// maxTranscript bounds a transcript, in bytes.
+const maxTranscript = 8000
 
-// wireTranscript is what one of the two keeps: all that was signed, and what
-// opens it. It needs no secret to be verified.
+// wireTranscript is the evidence that one party stores: all that was signed, and what
+// opens it. Verifying it needs no secret.
 type wireTranscript struct {
 	_          struct{} `cbor:",toarray"`
 	Version    uint8    // 1
-	Request    []byte   // to the one who keeps it, signed by the introducer
-	Salt       []byte   // opens it to About
+	Request    []byte   // to the owner of the transcript, signed by the introducer
+	Salt       []byte   // opens the request to About
 	About      []byte
-	Mine       []byte // the consent of the one who keeps it
-	Theirs     []byte // and the other's
-	MyProof    []byte // their signatures over the transcript
-	TheirProof []byte
-	Payload    []byte // what the other told of itself; null: taken out, see Redact
+	OwnAccept  []byte // the consent of the owner
+	PeerAccept []byte // the consent of the peer
+	OwnProof   []byte // the signatures of both over the transcript
+	PeerProof  []byte
+	Payload    []byte // of the peer; null: redacted
 }
 
-// Summary is what a transcript proves: that an introducer said, in a request
-// that it signed, that a pointer is whom it suggested a name for; that both
-// keys consented; and that both signed the whole of it. It doesn't prove whose
-// key the pointer is: that is the introducer's word.
+// Summary is what a transcript proves: the introducer signed a request about the
+// pointer, with a suggested name; the keys of both parties consented, and both signed
+// the session. It does not prove that the pointer is the key of the contact that the
+// introducer named.
 type Summary struct {
 	Request  Request
-	Pointer  pointer.Pointer // of the other, as the introducer told it
-	Payload  pointer.Details // what the other told of itself; the zero value when Redacted
+	Pointer  pointer.Pointer // of the peer, as the introducer revealed it
+	Payload  pointer.Details // the details of the peer; zero if Redacted
 	Redacted bool
 }
 
-// Verify checks all signatures and hashes of a transcript. Its errors wrap
+// Verify verifies all signatures and hashes of a transcript. Its errors wrap
 // [ErrInvalid].
 func Verify(transcript []byte) (Summary, error) {
 	s, _, err := openTranscript(transcript)
@@ -46,8 +46,8 @@ func Verify(transcript []byte) (Summary, error) {
 	return s, nil
 }
 
-// Redact takes out of a transcript what the other told of itself, addresses
-// above all, for showing it to others. It still verifies.
+// Redact returns a transcript without the payload of the peer, with its addresses, for
+// showing it to others. It still verifies.
 func Redact(transcript []byte) ([]byte, error) {
 	_, w, err := openTranscript(transcript)
 	if err != nil {
@@ -60,7 +60,7 @@ func Redact(transcript []byte) ([]byte, error) {
 func openTranscript(b []byte) (Summary, wireTranscript, error) {
 	var w wireTranscript
 	fail := func(err error) (Summary, wireTranscript, error) { return Summary{}, wireTranscript{}, err }
-	if err := decodeInto(b, MaxTranscript, &w); err != nil {
+	if err := decodeInto(b, maxTranscript, &w); err != nil {
 		return fail(err)
 	}
 	if w.Version != 1 {
@@ -74,41 +74,41 @@ func openTranscript(b []byte) (Summary, wireTranscript, error) {
 	if err != nil {
 		return fail(invalid("%v", err))
 	}
-	accepts, err := consents(request, w.Salt, about, w.Mine, w.Theirs)
+	accepts, err := verifyAccepts(request, w.Salt, about, w.OwnAccept, w.PeerAccept)
 	if err != nil {
 		return fail(err)
 	}
 	transcript := transcriptOf(request, accepts)
-	if err := verifyProof(transcript, accepts[request.Side], w.MyProof); err != nil {
+	if err := verifyProof(transcript, accepts[request.Side], w.OwnProof); err != nil {
 		return fail(err)
 	}
-	if err := verifyProof(transcript, accepts[other(request.Side)], w.TheirProof); err != nil {
+	if err := verifyProof(transcript, accepts[otherSide(request.Side)], w.PeerProof); err != nil {
 		return fail(err)
 	}
 	s := Summary{Request: request.request(), Pointer: about, Redacted: w.Payload == nil}
 	if w.Payload != nil {
-		if s.Payload, err = openCommitted(w.Payload, accepts[other(request.Side)]); err != nil {
+		if s.Payload, err = openCommitted(w.Payload, accepts[otherSide(request.Side)]); err != nil {
 			return fail(err)
 		}
 	}
 	return s, w, nil
 }
 
-// consents verifies what a REVEAL says against the request that it was hidden in,
-// and both consents against each other.
-func consents(request message, salt []byte, about pointer.Pointer, mine, theirs []byte) (accepts [3]message, err error) {
+// verifyAccepts verifies the contents of a REVEAL against the request, and both
+// consents against each other.
+func verifyAccepts(request message, salt []byte, about pointer.Pointer, own, peer []byte) (accepts [3]message, err error) {
 	switch {
-	case len(salt) != saltSize || !told(request, salt, about):
+	case len(salt) != saltSize || !revealsPointer(request, salt, about):
 		return accepts, invalid("%s is not the pointer that the request was about", about)
 	case about == request.to, about == request.by:
-		return accepts, invalid("%s is introduced to itself, or introduces itself", about)
+		return accepts, invalid("%s is the recipient or the introducer of the request", about)
 	}
-	if accepts[request.Side], err = openAccept(mine, request.to, request.Side, request); err != nil {
+	if accepts[request.Side], err = openAccept(own, request.to, request.Side, request); err != nil {
 		return accepts, err
 	}
-	if of := sha256.Sum256(request.raw); string(of[:]) != string(accepts[request.Side].Request) {
-		return accepts, invalid("the consent is to another request")
+	if sum := sha256.Sum256(request.raw); string(sum[:]) != string(accepts[request.Side].Request) {
+		return accepts, invalid("the consent is for another request")
 	}
-	accepts[other(request.Side)], err = openAccept(theirs, about, other(request.Side), request)
+	accepts[otherSide(request.Side)], err = openAccept(peer, about, otherSide(request.Side), request)
 	return accepts, err
 }

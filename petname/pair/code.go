@@ -13,13 +13,12 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Code is a short code to be spoken, "742-tunnel-orbit-candy": a number from
-// 1 to 999 and three words of the BIP-39 English list. The number and the first
-// word say where the two meet and are no secret; the last two words, 22 bits,
-// are the secret, which leaves this process in no form but [Code.Secret].
+// Code is a short code to be spoken, "742-tunnel-orbit-candy": a number from 1 to 999
+// and three words of the BIP-39 English list. The number and the first word are the
+// nameplate, which is public: both sides derive their mailboxes from it. The last two
+// words, 22 bits, are the secret; only [Code.Secret] returns it.
 //
-// Comparable; the zero value is invalid. Printing a Code shows its public half
-// alone.
+// Code is comparable; the zero value is invalid. fmt prints the nameplate alone.
 type Code struct {
 	number uint16 // 1 to 999
 	first  uint16
@@ -32,13 +31,13 @@ const (
 	maxCodeText = 256 // bytes
 )
 
-// NewCode draws a code out of random; nil means crypto/rand.
+// NewCode returns a code that is drawn from random; nil means crypto/rand.
 func NewCode(random io.Reader) (Code, error) {
 	random = randomOr(random)
 	for {
 		var b [8]byte
 		if _, err := io.ReadFull(random, b[:]); err != nil {
-			return Code{}, fmt.Errorf("making a code: %w", err)
+			return Code{}, fmt.Errorf("drawing a code: %w", err)
 		}
 		c := Code{
 			number: binary.BigEndian.Uint16(b[:])&1023 + 1,
@@ -51,10 +50,9 @@ func NewCode(random io.Reader) (Code, error) {
 	}
 }
 
-// ParseCode reads a code however it was typed: in any case, with spaces,
-// hyphens or underscores between, a word cut to its first four letters or more.
-// Its errors repeat the number or the first word when one of these is wrong,
-// and never what may be the secret.
+// ParseCode parses a code as it is typed: in any case, separated by spaces, hyphens or
+// underscores, each word whole or abbreviated to its first four letters or more. Its
+// errors contain the number or the first word if that is invalid, and no other input.
 func ParseCode(s string) (Code, error) {
 	c, err := parseCode(s)
 	if err != nil {
@@ -71,10 +69,10 @@ func parseCode(s string) (Code, error) {
 		return unicode.IsSpace(r) || unicode.Is(unicode.Pd, r) || r == '_'
 	})
 	if len(parts) != codeParts {
-		return Code{}, fmt.Errorf("has %d parts, and a number and three words are needed", len(parts))
+		return Code{}, fmt.Errorf("has %d parts, not a number and three words", len(parts))
 	}
 	if strings.Trim(parts[0], "0123456789") != "" {
-		return Code{}, errors.New("does not begin with a number") // maybe with its secret
+		return Code{}, errors.New("does not begin with a number") // the input may be the secret
 	}
 	number, err := strconv.ParseUint(parts[0], 10, 16)
 	if err != nil || number < 1 || number > maxNumber {
@@ -94,65 +92,65 @@ func parseCode(s string) (Code, error) {
 	return Code{uint16(number), words[0], [2]uint16{words[1], words[2]}}, nil
 }
 
-// Secret is the whole code as it is spoken. Whoever hears it can pair.
+// Secret returns the whole code, to be spoken. Any holder of it can pair.
 func (c Code) Secret() string {
 	if c.IsZero() {
 		return ""
 	}
-	return c.place() + "-" + pointer.Word(int(c.secret[0])) + "-" + pointer.Word(int(c.secret[1]))
+	return c.nameplate() + "-" + pointer.Word(int(c.secret[0])) + "-" + pointer.Word(int(c.secret[1]))
 }
 
-// String is the code without its secret words, "742-tunnel-…".
+// String returns the code without its secret words, "742-tunnel-…".
 func (c Code) String() string {
 	if c.IsZero() {
 		return "(no code)"
 	}
-	return c.place() + "-…"
+	return c.nameplate() + "-…"
 }
 
 // IsZero reports whether c is the invalid zero value.
 func (c Code) IsZero() bool { return c.number == 0 }
 
-// Format keeps the secret out of every verb of fmt.
+// Format prints String for every verb of fmt, so that the secret is not printed.
 func (c Code) Format(f fmt.State, _ rune) { io.WriteString(f, c.String()) }
 
-// MarshalText refuses: a secret must not slip into JSON or a log by accident.
+// MarshalText returns an error, so that no secret is written to JSON or a log by accident.
 func (c Code) MarshalText() ([]byte, error) {
 	return nil, errors.New("a code is not marshalled; use Secret")
 }
 
-// place is the public half of a code, "742-tunnel".
-func (c Code) place() string {
+// nameplate returns the public half of a code, "742-tunnel".
+func (c Code) nameplate() string {
 	return strconv.Itoa(int(c.number)) + "-" + pointer.Word(int(c.first))
 }
 
-// password is CPace's password-related string.
+// password returns the password-related string of CPace.
 func (c Code) password() []byte {
 	return []byte(pointer.Word(int(c.secret[0])) + " " + pointer.Word(int(c.secret[1])))
 }
 
 const (
-	// bucketLength cuts time, so that a place is a new one every ten minutes.
-	bucketLength = 10 * time.Minute
+	// periodLength is the length of a period: every period has mailboxes of its own.
+	periodLength = 10 * time.Minute
 
-	// CodeLife is how long a code is good for, from its offer.
-	CodeLife = bucketLength
+	// CodeLife is how long a code is valid, from its offer.
+	CodeLife = periodLength
 
-	// maxSkew is how far the two sides' clocks may be apart.
+	// maxSkew bounds the difference between the clocks of the two sides.
 	maxSkew = 2 * time.Minute
 )
 
-// slot is where two sides meet who know a code's public half: a place in a
-// stretch of time. Nothing of the secret is in it.
+// slot is a nameplate in a period. Both sides of a code derive their mailboxes from
+// it. It does not contain the secret.
 type slot struct {
-	place  string
-	bucket int64 // since 1970
+	nameplate string
+	period    int64 // number of the period since 1970
 }
 
-func (c Code) slot(t time.Time) slot { return slot{c.place(), bucketOf(t)} }
+func (c Code) slot(t time.Time) slot { return slot{c.nameplate(), periodOf(t)} }
 
-func bucketOf(t time.Time) int64 {
-	seconds, length := t.Unix(), int64(bucketLength/time.Second)
+func periodOf(t time.Time) int64 {
+	seconds, length := t.Unix(), int64(periodLength/time.Second)
 	bucket := seconds / length
 	if seconds%length < 0 {
 		bucket--
@@ -160,17 +158,17 @@ func bucketOf(t time.Time) int64 {
 	return bucket
 }
 
-// slotsAbout are the slots in which an offer that is still good may stand,
-// the oldest first: two or three.
-func (c Code) slotsAbout(now time.Time) []slot {
+// slotsNear returns the slots in which a valid offer may be, the oldest first: two or
+// three.
+func (c Code) slotsNear(now time.Time) []slot {
 	var slots []slot
-	for b := bucketOf(now.Add(-CodeLife - maxSkew)); b <= bucketOf(now.Add(maxSkew)); b++ {
-		slots = append(slots, slot{c.place(), b})
+	for b := periodOf(now.Add(-CodeLife - maxSkew)); b <= periodOf(now.Add(maxSkew)); b++ {
+		slots = append(slots, slot{c.nameplate(), b})
 	}
 	return slots
 }
 
-// id is the slot as it enters keys and signatures.
+// id returns the encoding of a slot in keys and signatures.
 func (s slot) id() []byte {
-	return lvCat([]byte("petnames/pair/slot/v1"), []byte(s.place), binary.BigEndian.AppendUint64(nil, uint64(s.bucket)))
+	return lvCat([]byte("petnames/pair/slot/v1"), []byte(s.nameplate), binary.BigEndian.AppendUint64(nil, uint64(s.period)))
 }

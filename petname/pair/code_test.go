@@ -20,7 +20,7 @@ func drawCode(t *rapid.T) Code {
 	return c
 }
 
-func TestCodeIsReadHoweverItIsTyped(t *testing.T) {
+func TestCodeIsParsedInAllSpellings(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawCode(t)
 		var typed strings.Builder
@@ -55,7 +55,7 @@ func TestCodesFillTheirRange(t *testing.T) {
 	require.Len(t, numbers, maxNumber)
 }
 
-func TestWhatIsNoCodeIsRefusedWithoutTellingTheSecret(t *testing.T) {
+func TestErrorsOfInvalidCodesDoNotContainTheSecret(t *testing.T) {
 	for s, wants := range map[string]string{
 		"":                             "has 0 parts",
 		"742-tunnel-orbit":             "has 3 parts",
@@ -79,7 +79,7 @@ func TestWhatIsNoCodeIsRefusedWithoutTellingTheSecret(t *testing.T) {
 	}
 }
 
-func TestPrintingACodeKeepsItsSecret(t *testing.T) {
+func TestPrintingACodeDoesNotShowItsSecret(t *testing.T) {
 	c, err := ParseCode("742 tunnel zebra candy")
 	require.NoError(t, err)
 	for _, s := range []string{
@@ -98,22 +98,22 @@ func TestPrintingACodeKeepsItsSecret(t *testing.T) {
 	require.Empty(t, Code{}.Secret())
 }
 
-// The places and keys that go to the network are those of every other secret
-// with the same public half.
-func TestTheSecretIsNoPartOfTheSlot(t *testing.T) {
+// The mailboxes and keys that the network learns are equal for every secret with the same
+// public half.
+func TestSlotDoesNotDependOnTheSecret(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawCode(t)
 		other := c
 		other.secret = [2]uint16{uint16(rapid.IntRange(0, 2047).Draw(t, "w")), uint16(rapid.IntRange(0, 2047).Draw(t, "w"))}
 		at := time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "at"), 0)
 		require.Equal(t, c.slot(at), other.slot(at))
-		for _, box := range []string{boxOffer, boxTake, boxAnswer} {
-			require.Equal(t, c.slot(at).key(box).Pointer(), other.slot(at).key(box).Pointer())
+		for _, mailbox := range []string{mailboxOffer, mailboxAcceptance, mailboxAnswer} {
+			require.Equal(t, c.slot(at).mailboxKey(mailbox).Pointer(), other.slot(at).mailboxKey(mailbox).Pointer())
 		}
 		place := fmt.Sprintf("%d-%s", c.number, pointer.Word(int(c.first)))
 		id := fmt.Sprintf("\x15petnames/pair/slot/v1%c%s\x08", len(place), place)
 		require.Equal(t, binary.BigEndian.AppendUint64([]byte(id), uint64(at.Unix()/600)), c.slot(at).id())
-		require.Equal(t, c.place(), other.place())
+		require.Equal(t, c.nameplate(), other.nameplate())
 	})
 }
 
@@ -123,7 +123,7 @@ func TestBothSidesFindOneSlotWithClocksApart(t *testing.T) {
 		offered := time.Unix(rapid.Int64Range(0, 1<<33).Draw(t, "offered"), 0)
 		after := time.Duration(rapid.Int64Range(0, int64(CodeLife)).Draw(t, "after"))
 		skew := time.Duration(rapid.Int64Range(-int64(maxSkew), int64(maxSkew)).Draw(t, "skew"))
-		slots := c.slotsAbout(offered.Add(after + skew))
+		slots := c.slotsNear(offered.Add(after + skew))
 		require.Contains(t, slots, c.slot(offered))
 		require.LessOrEqual(t, len(slots), 3)
 	})

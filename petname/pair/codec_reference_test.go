@@ -15,9 +15,8 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical/canonicaltest"
 )
 
-// The set-up of this package's codec before package canonical, and its checks of
-// the encoding, word for word: what was accepted then decides what is accepted
-// now. The tests below hold package canonical to it.
+// The codec of this package before package canonical, unchanged. The tests below
+// require that package canonical accepts the same input.
 var (
 	referenceEncoder = func() cbor.EncMode {
 		mode, err := cbor.CoreDetEncOptions().EncMode()
@@ -124,14 +123,14 @@ func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
 		{canonicaltest.AgreeOn[wireTranscript], maxTranscript},
 		{canonicaltest.AgreeOn[wireState], maxState},
 		{canonicaltest.AgreeOn[wireOffer], maxMessage},
-		{canonicaltest.AgreeOn[wireTake], maxMessage},
+		{canonicaltest.AgreeOn[wireAcceptance], maxMessage},
 		{canonicaltest.AgreeOn[wireAnswer], maxMessage},
 		{canonicaltest.AgreeOn[wireFailure], maxMessage},
-		{canonicaltest.AgreeOn[wireLinkTake], maxMessage},
-		{canonicaltest.AgreeOn[wireTaken], maxMessage},
+		{canonicaltest.AgreeOn[wireLinkAcceptance], maxMessage},
+		{canonicaltest.AgreeOn[wireLinkAnswer], maxMessage},
 		{canonicaltest.AgreeOn[wireProof], maxProof},
 		{canonicaltest.AgreeOn[wireLinkProof], maxProof},
-		{canonicaltest.AgreeOn[wireTakenProof], maxProof},
+		{canonicaltest.AgreeOn[wireAnswerProof], maxProof},
 	} {
 		current := canonicaltest.Codec{Marshal: canonical.Marshal, Unmarshal: func(b []byte, v any) error { return decode(b, format.limit, v) }}
 		reference := canonicaltest.Codec{Marshal: referenceEncoder.Marshal, Unmarshal: func(b []byte, v any) error { return referenceDecode(b, format.limit, v) }}
@@ -143,11 +142,11 @@ func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
 
 func codecSeeds(t testing.TB) [][]byte {
 	s := newSamples(t)
-	return [][]byte{s.identity, s.transcriptCode, s.transcriptLink, s.offer, s.take, s.answer, s.failure, s.proof, s.invitation, s.state, s.linkTake, s.taken, s.takenProof}
+	return [][]byte{s.identity, s.transcriptCode, s.transcriptLink, s.offer, s.acceptance, s.answer, s.failure, s.proof, s.invitation, s.state, s.linkAcceptance, s.linkAnswer, s.answerProof}
 }
 
-// The bounds of an identity are what they were.
-func TestIdentitiesAreBoundedAsBefore(t *testing.T) {
+// The bounds of an identity are the same as before.
+func TestIdentityBoundsAgreeWithReference(t *testing.T) {
 	accepted := 0
 	for _, nickname := range []string{"", string(make([]byte, pointer.MaxNickname)), string(make([]byte, pointer.MaxNickname+1)), "\xff"} {
 		for _, keys := range []int{0, 1, referenceMaxSealing, referenceMaxSealing + 1} {
@@ -175,7 +174,7 @@ func TestIdentitiesAreBoundedAsBefore(t *testing.T) {
 	require.Greater(t, accepted, 20)
 }
 
-// What is accepted, and what is written, is what it was before.
+// The accepted input and the encoding are the same as before.
 func TestCodecAgreesWithReference(t *testing.T) {
 	canonicaltest.CheckVariants(t, codecSeeds(t), codecsAgree)
 }
@@ -188,10 +187,10 @@ func FuzzCodecAgainstReference(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { codecsAgree(t, b) })
 }
 
-// Lists are bounded as they were, to the element.
-func TestListsAreBoundedAsBefore(t *testing.T) {
+// The bounds of lists are the same as before, to the element.
+func TestListBoundsAgreeWithReference(t *testing.T) {
 	for _, n := range []int{64, 64 + 1} {
-		b, err := referenceEncoder.Marshal(wireState{Version: 1, Takers: make([][]byte, n)})
+		b, err := referenceEncoder.Marshal(wireState{Version: 1, Invitees: make([][]byte, n)})
 		require.NoError(t, err)
 		require.Equal(t, n == 64, codecsAgree(t, b))
 	}

@@ -11,39 +11,39 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// The compact form is made of the characters that a QR code packs best
-// (ISO/IEC 18004, alphanumeric mode):
+// The compact form has only characters that a QR code encodes in its alphanumeric
+// mode (ISO/IEC 18004):
 //
-//	"PETNAME:I." ‖ base36, in upper case, of the number whose bytes, the highest first, are
+//	"PETNAME:I." ‖ base36, in upper case, of the big-endian number of the bytes
 //	  1 ‖ Ed25519 key (32) ‖ secret (16) ‖ address
 //
-// An address that ends with the ID of a libp2p peer with an Ed25519 key has in
-// its stead those 32 bytes alone, and starts with a zero byte, which no
-// multiaddr does. There may be none.
+// The address may be empty. If it ends with the ID of a libp2p peer with an Ed25519 key,
+// the 32 bytes of the key replace that ID, and the address starts with a zero byte, as no
+// multiaddr does.
 const (
 	compactPrefix  = "PETNAME:I."
 	compactVersion = 1
 	compactFixed   = 1 + ed25519.PublicKeySize + secretSize
 
-	// maxCompact is what a QR code of version 5 holds at its lowest level of
-	// error correction: the largest that fits a terminal of 80×24.
+	// maxCompact is the capacity of a QR code of version 5 at its lowest level of error
+	// correction: the largest that fits a terminal of 80×24.
 	maxCompact = 154
 )
 
 var (
-	// keyPrefix stands before an Ed25519 key in a pointer: the identity
-	// multihash of libp2p's encoding of the key.
+	// keyPrefix is the prefix of an Ed25519 key in a pointer: the identity multihash
+	// of libp2p's encoding of the key.
 	keyPrefix = []byte{0x00, 0x24, 0x08, 0x01, 0x12, 0x20}
 
-	// peerPrefix stands before the key in a multiaddr's last part, /p2p/…: the
+	// peerPrefix is the prefix of the key in the last part of a multiaddr, /p2p/…: the
 	// code 421, the length, keyPrefix.
 	peerPrefix = append([]byte{0xa5, 0x03, 0x26}, keyPrefix...)
 )
 
-// Compact is the short form, for a QR code in a terminal: the inviter's key, the
-// secret, and the first address that fits. Whoever reads it can take the
-// invitation; the rest of it waits in the network. It is "" when the inviter's
-// key isn't Ed25519.
+// Compact returns the short form, for a QR code in a terminal: the inviter's key, the
+// secret, and the first address that fits. Any holder of it can accept the invitation,
+// which the inviter puts into the network. Compact returns "" if the inviter's key is not
+// Ed25519.
 func (i Invitation) Compact() string {
 	key, ok := bytes.CutPrefix(i.Inviter.Bytes(), keyPrefix)
 	if !ok || len(key) != ed25519.PublicKeySize {
@@ -52,7 +52,7 @@ func (i Invitation) Compact() string {
 	for _, address := range i.Addresses {
 		packed := packAddress(address)
 		if back, err := unpackAddress(packed); err != nil || !bytes.Equal(back, address) {
-			continue // no multiaddr
+			continue // not a multiaddr
 		}
 		if s := compactText(key, i.secret, packed); len(s) <= maxCompact {
 			return s
@@ -83,7 +83,7 @@ func unpackAddress(packed []byte) ([]byte, error) {
 	}
 	at := len(packed) - ed25519.PublicKeySize
 	if at < 1 {
-		return nil, errors.New("its address is cut short")
+		return nil, errors.New("its address is truncated")
 	}
 	address := append(bytes.Clone(packed[1:at]), peerPrefix...)
 	return append(address, packed[at:]...), nil
@@ -95,15 +95,15 @@ func parseCompact(s string) (Ticket, error) {
 	}
 	digits := strings.TrimPrefix(s, compactPrefix)
 	if strings.Trim(digits, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return Ticket{}, errors.New("was mistyped or cut short: scan it again")
+		return Ticket{}, errors.New("is mistyped or truncated: scan it again")
 	}
 	n, ok := new(big.Int).SetString(digits, 36)
 	if !ok {
-		return Ticket{}, errors.New("was cut short: scan it again")
+		return Ticket{}, errors.New("is truncated: scan it again")
 	}
 	b := n.Bytes()
 	if len(b) < compactFixed || b[0] != compactVersion {
-		return Ticket{}, errors.New("was cut short, or is of a kind that this program doesn't know")
+		return Ticket{}, errors.New("is truncated, or of an unknown version")
 	}
 	key, rest := b[1:1+ed25519.PublicKeySize], b[1+ed25519.PublicKeySize:]
 	p, err := pointer.FromBytes(append(bytes.Clone(keyPrefix), key...))
@@ -122,13 +122,13 @@ func parseCompact(s string) (Ticket, error) {
 	if err := checkAddresses(t.Addresses); err != nil {
 		return Ticket{}, err
 	}
-	// One spelling: no leading zeros, and an address packed as far as it goes.
+	// One encoding: no leading zeros, and the address in its shortest form.
 	var address []byte
 	if len(t.Addresses) > 0 {
 		address = packAddress(t.Addresses[0])
 	}
 	if compactText(key, t.secret, address) != s {
-		return Ticket{}, errors.New("is not in its one spelling: scan it again")
+		return Ticket{}, errors.New("is not in its canonical form: scan it again")
 	}
 	return t, nil
 }

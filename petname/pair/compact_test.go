@@ -11,7 +11,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// compactInvitation is an invitation with an address of the usual kind.
+// compactInvitation returns an invitation with an address of the usual kind.
 func compactInvitation(t require.TestingT) Invitation {
 	self := newSelf(t, 1, "Alice")
 	peer := newKey(t, 77).Pointer().Bytes()
@@ -24,7 +24,7 @@ func compactInvitation(t require.TestingT) Invitation {
 	return inv
 }
 
-func TestACompactFormKeepsToItsSize(t *testing.T) {
+func TestCompactFormIsBounded(t *testing.T) {
 	compact := compactInvitation(t).Compact()
 	ticket, err := ParseTicket(compact, start)
 	require.NoError(t, err)

@@ -12,10 +12,10 @@ import (
 	"github.com/gtank/ristretto255"
 )
 
-// CPace, a balanced PAKE: two who know a short secret get a key that nobody
-// else has, and whoever doesn't know it can test one guess a run, against
-// somebody who takes part. The cipher suite is CPACE-RISTR255-SHA512, in the
-// initiator-responder setting, of draft-irtf-cfrg-cpace.
+// CPace is a balanced PAKE: two sides with the same short secret derive a common key. An
+// attacker without the secret can test one guess in each run, against a side that takes
+// part. The cipher suite is CPACE-RISTR255-SHA512, in the initiator-responder setting, of
+// draft-irtf-cfrg-cpace.
 const (
 	cpaceDSI   = "CPaceRistretto255"
 	cpaceBlock = sha512.BlockSize // s_in_bytes
@@ -24,11 +24,11 @@ const (
 	scalarBits = 252 // group_size_bits
 )
 
-// errIdentity: the peer's share is the neutral element, or none at all, so
-// that the key would be known to everybody.
-var errIdentity = errors.New("the other side's share is no element, or the neutral one")
+// errIdentity is returned if the share of the peer is invalid or the neutral element,
+// with which the key would be known to anyone.
+var errIdentity = errors.New("the share of the peer is invalid or the neutral element")
 
-// lvCat is the draft's lv_cat: each part behind its length in LEB128.
+// lvCat is lv_cat of the draft: each part after its length in LEB128.
 func lvCat(parts ...[]byte) []byte {
 	var b []byte
 	for _, part := range parts {
@@ -38,9 +38,8 @@ func lvCat(parts ...[]byte) []byte {
 	return b
 }
 
-// generatorString fills the first block of the hash with the suite and the
-// password, so that what is hashed next to the password doesn't depend on the
-// session.
+// generatorString fills the first block of the hash with the suite and the password, so
+// that the bytes hashed with the password do not depend on the session.
 func generatorString(prs, ci, sid []byte) []byte {
 	zeros := max(0, cpaceBlock-1-len(lvCat(prs))-len(lvCat([]byte(cpaceDSI))))
 	return lvCat([]byte(cpaceDSI), prs, make([]byte, zeros), ci, sid)
@@ -51,7 +50,7 @@ func calculateGenerator(prs, ci, sid []byte) *ristretto255.Element {
 	return ristretto255.NewElement().FromUniformBytes(sum[:])
 }
 
-// sampleScalar takes 252 random bits, as the draft recommends.
+// sampleScalar draws 252 random bits, as the draft recommends.
 func sampleScalar(random io.Reader) (*ristretto255.Scalar, error) {
 	var b [shareSize]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {
@@ -65,8 +64,8 @@ func sampleScalar(random io.Reader) (*ristretto255.Scalar, error) {
 	return s, nil
 }
 
-// scalarMultVfy is the draft's scalar_mult_vfy, with an error in place of the
-// neutral element.
+// scalarMultVfy is scalar_mult_vfy of the draft, with an error in place of the neutral
+// element.
 func scalarMultVfy(y *ristretto255.Scalar, share []byte) ([]byte, error) {
 	x := ristretto255.NewElement()
 	if len(share) != shareSize || x.Decode(share) != nil {
@@ -85,9 +84,9 @@ type cpaceSide struct {
 	share  []byte
 }
 
-// newCPace starts a run; ci is what both sides know beforehand. The session id
-// that the draft would take beforehand is empty, as neither side has heard of
-// the other: the shares give one afterwards, see sidOutput.
+// newCPace starts a run; ci is the context that both sides know in advance. The session
+// ID of the draft is empty, as neither side knows the other in advance; the shares
+// determine one afterwards, see sidOutput.
 func newCPace(prs, ci []byte, random io.Reader) (cpaceSide, error) {
 	y, err := sampleScalar(random)
 	if err != nil {
@@ -97,20 +96,20 @@ func newCPace(prs, ci []byte, random io.Reader) (cpaceSide, error) {
 	return cpaceSide{y, g.ScalarMult(y, g).Encode(nil)}, nil
 }
 
-// spoken is what a side puts on the wire: the share and associated data.
-type spoken struct {
+// cpaceMessage is the message of a side: its share and associated data.
+type cpaceMessage struct {
 	share, data []byte
 }
 
-func (s spoken) bytes() []byte { return lvCat(s.share, s.data) }
+func (s cpaceMessage) bytes() []byte { return lvCat(s.share, s.data) }
 
-// cpaceTranscript is transcript_ir: the initiator's message first.
-func cpaceTranscript(initiator, responder spoken) []byte {
+// cpaceTranscript is transcript_ir of the draft: the initiator's message first.
+func cpaceTranscript(initiator, responder cpaceMessage) []byte {
 	return append(initiator.bytes(), responder.bytes()...)
 }
 
-// isk is the key that both sides get who used one password, ci and transcript.
-func (c cpaceSide) isk(sid []byte, peer, initiator, responder spoken) ([]byte, error) {
+// isk returns the key, equal on both sides if their password, ci and transcript are.
+func (c cpaceSide) isk(sid []byte, peer, initiator, responder cpaceMessage) ([]byte, error) {
 	k, err := scalarMultVfy(c.scalar, peer.share)
 	if err != nil {
 		return nil, err
@@ -119,16 +118,16 @@ func (c cpaceSide) isk(sid []byte, peer, initiator, responder spoken) ([]byte, e
 	return sum[:], nil
 }
 
-// sidOutput is the draft's public session id, unique to a run in which at
-// least one side is honest.
-func sidOutput(initiator, responder spoken) []byte {
+// sidOutput is the public session ID of the draft, unique to a run in which at least one
+// side is honest.
+func sidOutput(initiator, responder cpaceMessage) []byte {
 	sum := sha512.Sum512(append([]byte("CPaceSidOutput"), cpaceTranscript(initiator, responder)...))
 	return sum[:]
 }
 
-// confirmation is the tag by which the side that said s shows that it has the
-// key: HMAC-SHA-512 over its own message, as the draft suggests.
-func confirmation(sid, isk []byte, s spoken) []byte {
+// confirmation returns the tag by which the sender of s shows that it has the key:
+// HMAC-SHA-512 over its own message, as the draft suggests.
+func confirmation(sid, isk []byte, s cpaceMessage) []byte {
 	key := sha512.Sum512(bytes.Join([][]byte{[]byte("CPaceMac"), sid, isk}, nil))
 	mac := hmac.New(sha512.New, key[:])
 	mac.Write(s.bytes())

@@ -14,8 +14,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// cpaceVectors are those of the suite CPACE-RISTR255-SHA512 out of the draft's
-// appendix "Test vectors": cfrg/draft-irtf-cfrg-cpace, draft-irtf-cfrg-cpace.md
+// cpaceVectors returns the vectors of the suite CPACE-RISTR255-SHA512 from the appendix
+// "Test vectors" of the draft: cfrg/draft-irtf-cfrg-cpace, draft-irtf-cfrg-cpace.md
 // at commit 8fb4056e1b9201927d9f651b9970d9d5660c7892.
 func cpaceVectors(t *testing.T) map[string][]byte {
 	t.Helper()
@@ -64,8 +64,8 @@ func TestCPaceFollowsTheDraftsVectors(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, v["K"], k)
 
-	// 3. The keys of the initiator-responder setting, and the session id.
-	a, b := spoken{v["Ya"], v["ADa"]}, spoken{v["Yb"], v["ADb"]}
+	// 3. The keys of the initiator-responder setting, and the session ID.
+	a, b := cpaceMessage{v["Ya"], v["ADa"]}, cpaceMessage{v["Yb"], v["ADb"]}
 	require.Equal(t, v["transcript_ir"], cpaceTranscript(a, b))
 	isk, err := cpaceSide{scalar: ya}.isk(v["sid"], b, a, b)
 	require.NoError(t, err)
@@ -75,7 +75,7 @@ func TestCPaceFollowsTheDraftsVectors(t *testing.T) {
 	require.Equal(t, v["ISK_IR"], isk)
 	require.Equal(t, v["sid_output_ir"], sidOutput(a, b))
 
-	// 4. The multiplication's own vector.
+	// 4. The vector of the multiplication.
 	k, err = scalarMultVfy(scalarOf(t, v["s"]), v["X"])
 	require.NoError(t, err)
 	require.Equal(t, v["scalar_mult_vfy(s,X)"], k)
@@ -86,8 +86,8 @@ func TestCPaceAbortsOnTheDraftsInvalidPoints(t *testing.T) {
 	for _, name := range []string{"Invalid Y1", "Invalid Y2"} {
 		_, err := scalarMultVfy(scalarOf(t, v["s"]), v[name])
 		require.ErrorIs(t, err, errIdentity, name)
-		// In a run as well, on either side.
-		own, peer := spoken{v["Ya"], v["ADa"]}, spoken{v[name], v["ADb"]}
+		// In a run, on either side, too.
+		own, peer := cpaceMessage{v["Ya"], v["ADa"]}, cpaceMessage{v[name], v["ADb"]}
 		_, err = cpaceSide{scalar: scalarOf(t, v["ya"])}.isk(v["sid"], peer, own, peer)
 		require.ErrorIs(t, err, errIdentity, name)
 		_, err = cpaceSide{scalar: scalarOf(t, v["yb"])}.isk(v["sid"], peer, peer, own)
@@ -101,14 +101,14 @@ func TestCPaceAbortsOnTheDraftsInvalidPoints(t *testing.T) {
 	}
 }
 
-// runCPace is a whole run, with the two sides' passwords, and says whether
-// each accepts the other's confirmation.
+// runCPace does a whole run with the passwords of the two sides, and returns whether each
+// accepts the confirmation of the other.
 func runCPace(t require.TestingT, seed byte, prsA, prsB, ciA, ciB string) (aOK, bOK bool) {
 	a, err := newCPace([]byte(prsA), []byte(ciA), newRandom(seed))
 	require.NoError(t, err)
 	b, err := newCPace([]byte(prsB), []byte(ciB), newRandom(seed+1))
 	require.NoError(t, err)
-	sa, sb := spoken{a.share, []byte("A")}, spoken{b.share, []byte("B")}
+	sa, sb := cpaceMessage{a.share, []byte("A")}, cpaceMessage{b.share, []byte("B")}
 	ka, err := a.isk(nil, sb, sa, sb)
 	require.NoError(t, err)
 	kb, err := b.isk(nil, sa, sa, sb)

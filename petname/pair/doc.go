@@ -1,130 +1,124 @@
-// Package pair lets two people who meet, speak or write to each other end with
-// each other's pointer, pinned commitment and addresses, proven by both keys,
-// without a server, and without trust in whatever carries the messages.
+// Package pair pairs two identities: each side ends with the pointer, the commitment
+// and the addresses of the other, proven by both keys, without a server and without
+// trust in the network that carries the messages.
 //
-// There are two ways. A spoken [Code], "742-tunnel-orbit-candy", is for the
-// telephone:
+// A spoken [Code], "742-tunnel-orbit-candy", is for the telephone:
 //
-//	alice, err := pair.OfferCode(self, code, burn)    // who speaks it
-//	bob, err := pair.TakeCode(self, code, burn)       // who hears it
+//	alice, err := pair.InviteByCode(self, code, markUsed)  // speaks the code
+//	bob, err := pair.AcceptCode(self, code, markUsed)      // enters it
 //
-// An [Invitation], as a link or a QR code, is for everything that carries text:
+// An [Invitation] is for channels that carry text, as a link or a QR code:
 //
-//	offer, err := pair.Invite(ctx, self, pair.Terms{Expires: end}, save)
-//	text := offer.Invitation().Link()                 // or Compact, which package qr draws
+//	inviter, err := pair.Invite(ctx, self, pair.Terms{Expires: end}, save)
+//	text := inviter.Invitation().Link()                    // or Compact, for package qr
 //	…
 //	ticket, err := pair.ParseTicket(text, now)
-//	take, err := pair.TakeTicket(self, ticket)
+//	invitee, err := pair.AcceptTicket(self, ticket)
 //
-// All four are a [Stepper]: a step looks into a [dht.Store], does what there is
-// to do, and returns. A node runs many side by side by stepping each now and
-// then; [Run] runs one to its end. All that the sides say to each other stands
-// in records of a store, under pointers ("boxes") whose keys both derive from
-// what both know, so either may start first, and neither has to be reachable. A
-// direct connection is another store. This package knows nothing of books: what
-// a pairing means there is its caller's.
+// Each side is a [Stepper]: a step reads a [dht.Store], writes what is due, and
+// returns. [Run] steps one side to its end; an application can also step many sides
+// in turn. The sides exchange messages as records of a store, in mailboxes whose keys
+// both derive from a shared secret. So either side may start first, and neither needs
+// to be reachable. A direct connection is another store. This package knows no book:
+// the caller decides what a pairing means.
 //
-// # Everything in a box is hostile
+// # Mailboxes are untrusted
 //
-// Whoever knows as much as the box's key is derived from can write into it and
-// write over what stands there. For a code that is its public half (a number
-// and a word, which a peer that stores the records can find by trying all of
-// them); for an invitation its secret, which everybody has whom it was
-// forwarded to. So a box proves nothing. What such a writer can do is to make a
-// pairing fail, and that ends in an error on both sides (on one side, when it
-// hits the last message: the other has then verified its peer, and been
-// verified by nobody). What it can't do is to make either side pair with
-// another than the holder of the code's secret, or the inviter's key.
+// A party that knows the input of a mailbox's key can write into it and replace its message.
+// For a code this is its public half (a number and a word, which a peer that stores the
+// records can find by trying all); for an invitation its secret, which every holder of
+// the invitation knows. So a mailbox proves nothing. A writer can make a pairing fail,
+// with an error on both sides (on one side, if it replaces the last message: the other
+// side has then verified its peer, and no peer has verified it). A writer cannot make a
+// side pair with any other than the holder of the code's secret, or of the inviter's
+// key.
 //
 // # Spoken code
 //
-// The slot is the number, the first word, and the ten minutes in which the
-// offer was made; the secret, the last two words (22 bits), enters CPace alone.
-// The initiator of CPace is the inviter; its channel identifier has the slot and
-// the roles; each side's associated data is a commitment to its identity:
+// The slot is the number, the first word, and the ten minutes in which the offer was
+// made. The secret, the last two words (22 bits), is input of CPace alone. The inviter
+// (A) is the initiator of CPace; the channel identifier has the slot and the roles; the
+// associated data of a side is a commitment to its identity. H(take) is the hash of the
+// acceptance, the message in mailbox "take":
 //
-//	box     message                                                   prevents
-//	offer   A: share Ya, commitment cA = H(blind, identity of A)
-//	        ← looks first: something is there                         two pairs in one slot, taken for each other
-//	        ← B notes the code as used, durably, before it answers    a second guess against B
-//	take    B: share Yb, cB, tag, sealed {identity, blind, signature}
-//	        ← A notes the code as used, durably, before it looks      a second guess against A, also after a crash
-//	        ← A checks the tag                                        a stranger without the words
-//	        ← A opens cB and checks the signature                     an insider in another's name
-//	answer  A: H(take), tag, sealed {identity, blind, signature}; or H(take) alone: it failed
-//	        ← B checks H(take), tag, commitment, signature            another's take answered; the same, against B
+//	mailbox  message or check                                   prevents
+//	offer    A: share Ya, commitment cA = H(blind, identity of A)
+//	         A first reads the mailboxes, which must be empty   two pairings in one slot
+//	         B marks the code as used, durably                  a second guess against B
+//	take     B: share Yb, cB, tag, sealed {identity, blind, signature}
+//	         A marks the code as used, durably                  a second guess against A
+//	         A verifies the tag                                 a peer without the words
+//	         A opens cB and verifies the signature              a peer with another's identity
+//	answer   A: H(take), tag, sealed {identity, blind, signature}; H(take) alone: failure
+//	         B verifies H(take), tag, commitment, signature     an answer to another peer; as above
 //
-// A tag is HMAC-SHA-512 of the sender's own share and commitment, under a key
-// out of CPace's ISK, as the draft has it. The seal is AES-256-GCM under
-// HKDF-SHA-512 of the ISK, salted by the session id, for each side another. The
-// session is the draft's sid_output, H(Ya, cA, Yb, cB). A signature is by the
-// identity key, over a domain, the signer's role, the slot and the session.
+// A tag is HMAC-SHA-512 of the sender's own share and commitment, under a key from the
+// ISK of CPace, as in the draft. The seal is AES-256-GCM under HKDF-SHA-512 of the ISK,
+// salted by the session ID, with a key for each side. The session ID is the draft's
+// sid_output, H(Ya, cA, Yb, cB). A signature is by the identity key, over a domain, the
+// role of the signer, the slot and the session ID.
 //
-// Why this pairs the right two (each of these attacks is a test):
+// Each of these attacks is a test:
 //
-//   - Guessing. Whoever has not the words can test one guess against A, by its
-//     take, and one against B, by an offer of its own: 2 in 4,194,304 in all for
-//     one attempt of two people. Each side notes its part first, so neither
-//     restarting nor retyping gives another. CPace leaves nothing in the messages
-//     to try guesses on afterwards, and the shares may be published.
-//   - Reflection. A's messages played back to A as B's have A's share and
-//     commitment, which is refused, and A's tag and seal are under other keys
-//     than those expected of B. A pairing with oneself is refused.
-//   - Role confusion. Offer and take differ in kind; the transcript puts the
-//     inviter's part first; the role is in the seal's key and in the signature.
-//   - Identity misbinding and unknown key share. Somebody who knows the words,
-//     and talks to A and to B at once, shares a session with each, and the two
-//     differ. A signature is over one session, whose transcript commits to both
-//     identities; the proof travels under a key of that session. So B's proof
-//     can't be lent to A's session, nor can somebody commit to one identity and
-//     show another. That is SIGMA's rule, that a side shows by a MAC under the
-//     session's key that it knows which identity is its own, with the commitment
-//     in the place of SIGMA's MAC: inside the key exchange, so that each
-//     signature also names the peer's identity.
-//   - Tampering. A message that was changed, or one out of another session,
-//     changes the session or fails its seal. There is no second look: the first
-//     message in the box is the one try, a malformed one too.
+//   - Guessing. An attacker without the words can test one guess against A and one
+//     against B: 2 in 4,194,304 for a pairing. Each side marks its code as used first, so
+//     neither a restart nor a repeated entry allows another. The messages contain nothing
+//     to test guesses on later, and the shares may be published.
+//   - Reflection. A's messages, returned to A as B's, have A's share and commitment, which
+//     is refused, and a tag and a seal under other keys than those expected of B. A pairing
+//     of an identity with itself is refused.
+//   - Role confusion. Offer and acceptance differ in kind; the transcript has the inviter's part
+//     first; the role is in the key of the seal and in the signature.
+//   - Identity misbinding and unknown key share. An attacker that knows the words and pairs
+//     with A and with B at once has a different session with each. A signature is over one
+//     session, whose transcript commits to both identities, and the proof is sealed under
+//     a key of that session. So B's proof cannot be used in A's session, and a side cannot
+//     commit to one identity and show another. This is the rule of SIGMA, that a side
+//     proves knowledge of its own identity by a MAC under the session's key. The commitment
+//     is in the place of the MAC, inside the key exchange, so each signature also names
+//     the identity of the peer.
+//   - Tampering. A message that was changed, or is of another session, changes the session
+//     or fails to open. The first message in the mailbox is the only one that is read, a
+//     malformed one too.
 //
-// What passers-by learn: that somebody pairs. Identities are under the seal.
+// Observers learn that a pairing takes place. The identities are sealed.
 //
 // # Invitation
 //
-// An invitation is its inviter's signature over pointer, commitment, addresses,
-// a secret of 128 bits, an X25519 key made for it, end, uses, purpose, and who
-// it is for. A compact form has the inviter's key and the secret; the rest is
-// found in a box that the secret leads to, sealed under the secret, and is held
+// An invitation is the inviter's signature over its pointer, commitment and addresses, a
+// secret of 128 bits, an X25519 key of the invitation, its end, uses, purpose and
+// recipient. A compact form has the inviter's key and the secret; the invitation itself
+// is in a mailbox derived from the secret, sealed under the secret, and is verified
 // against both.
 //
-//	box         message                                                 prevents
-//	invitation  A: sealed: the signed invitation                        another's or another invitation in its place
+//	mailbox     message or check                               prevents
+//	invitation  A: sealed: the signed invitation               another invitation in its place
 //	take 0…n    B: ephemeral X25519 key e, sealed {identity, nonce, signature}
-//	            ← A checks the seal                                     somebody without the secret
-//	            ← A checks the signature                                somebody in another's name
-//	            ← A checks who, when, how often                         a forwarded, a late, a second use
-//	            ← A saves the use, durably                              a second use after a crash
-//	taken       A: sealed {status, identity, signature}                 a forged yes or no
-//	            ← B checks the seal, the signature, the identity        another than the inviter
+//	            A opens the seal                               a peer without the secret
+//	            A verifies the signature                       a peer with another's identity
+//	            A checks recipient, time, uses                 a forwarded, late or second use
+//	            A saves the use, durably                       a second use after a crash
+//	taken       A: sealed {status, identity, signature}        a forged answer
+//	            B verifies seal, signature, identity           another inviter
 //
-// The seals are AES-256-GCM under HKDF-SHA-512 of secret ‖ X25519(e, invitation's
-// key), salted by the invitation's hash and e, so that others who hold the
-// invitation can't read who took it. B signs its role, the inviter, the
-// invitation's hash, e, nonce and identity; A signs its role, the hash of what B
-// signed and of that signature, status and identity. So the secret and both
-// identities are under both signatures; what B signed for another invitation, or
-// A answered to another message, fits nowhere else. The box of an answer is
-// derived from the message that it answers.
+// The seals are AES-256-GCM under HKDF-SHA-512 of secret ‖ X25519(e, key of the
+// invitation), salted by the hash of the invitation and e, so that other holders of the
+// invitation cannot read the identity of the invitee. B signs its role, the inviter, the
+// hash of the invitation, e, nonce and identity; A signs its role, the hash of what B
+// signed and of that signature, status and identity. So both signatures cover the secret
+// and both identities, and are valid for one invitation and one acceptance only. The
+// mailbox of an answer is derived from the message that it answers.
 //
-// The first of those who hold a bearer's invitation can't be told from the one
-// whom it was meant for. [Event.Taken] says who took it; it is for the inviting
-// person to confirm that before it counts as pairing. [Terms.For] refuses all
-// others. The same identity may take an invitation again, as after a restart, and
-// counts once. There is one more box than there are uses, so that who comes late
-// is told.
+// Any holder of an invitation without recipient can accept it first. [Event].Accepted
+// names the invitee; the owner confirms it before the pairing counts. [Terms].For
+// refuses all others. The same identity may accept an invitation again, as after a
+// restart, and counts once. There is one more mailbox than there are uses, so that a
+// late invitee receives a refusal.
 //
 // # Evidence
 //
-// [Paired.Transcript] has both signatures and all that they are over, and no
-// secret. [ParseTranscript] verifies it, years later and by anybody.
+// [Paired].Transcript has both signatures and all that they cover, and no secret. Anyone
+// can verify it with [ParseTranscript] at any later time.
 //
 // # Sources
 //
@@ -132,6 +126,6 @@
 // for ristretto255; Krawczyk, "SIGMA: the 'SIGn-and-MAc' approach to
 // authenticated Diffie-Hellman and its use in the IKE protocols" (2003); RFC
 // 5869 for HKDF; RFC 7748 for X25519; RFC 8949 §4.2.1 for the canonical CBOR;
-// magic-wormhole for the idea of a spoken place and secret; ISO/IEC 18004 for the
+// magic-wormhole for the nameplate and the words of a code; ISO/IEC 18004 for the
 // alphabet of the compact form.
 package pair

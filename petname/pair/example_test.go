@@ -10,7 +10,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-func person(nickname string) pair.Self {
+func newSelf(nickname string) pair.Self {
 	key, err := pointer.NewKey(nil)
 	if err != nil {
 		panic(err)
@@ -18,25 +18,25 @@ func person(nickname string) pair.Self {
 	return pair.Self{Key: key, Identity: pair.Identity{Pointer: key.Pointer(), Details: pointer.Details{Nickname: nickname}}}
 }
 
-// Two who are on the telephone pair by four spoken words.
+// Alice and Bob pair by a code that she speaks to him on the telephone.
 func Example_code() {
 	ctx, network := context.Background(), &dht.Memory{}
-	burnt := func(context.Context, string, time.Time) error { return nil } // a program notes it on disk
+	markUsed := func(context.Context, string, time.Time) error { return nil } // a program stores the mark on disk
 
 	code, err := pair.NewCode(nil)
 	if err != nil {
 		panic(err)
 	}
-	alice, err := pair.OfferCode(person("Alice"), code, burnt)
+	alice, err := pair.InviteByCode(newSelf("Alice"), code, markUsed)
 	if err != nil {
 		panic(err)
 	}
 
-	heard, err := pair.ParseCode(code.Secret())
+	entered, err := pair.ParseCode(code.Secret())
 	if err != nil {
 		panic(err)
 	}
-	bob, err := pair.TakeCode(person("Bob"), heard, burnt)
+	bob, err := pair.AcceptCode(newSelf("Bob"), entered, markUsed)
 	if err != nil {
 		panic(err)
 	}
@@ -53,45 +53,45 @@ func Example_code() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println("Alice paired with", event.Paired.Them.Nickname)
-	fmt.Println("Bob paired with", (<-done).Paired.Them.Nickname)
+	fmt.Println("Alice paired with", event.Paired.Peer.Nickname)
+	fmt.Println("Bob paired with", (<-done).Paired.Peer.Nickname)
 	// Output:
 	// Alice paired with Bob
 	// Bob paired with Alice
 }
 
-// Somebody takes an invitation that was sent by mail, or scanned.
+// Bob accepts an invitation that was sent by mail, or scanned.
 func Example_invitation() {
 	ctx, network, now := context.Background(), &dht.Memory{}, time.Now()
-	save := func(_ context.Context, state []byte, taken *pair.Paired) error {
-		return nil // a program keeps both on disk, in one transaction
+	save := func(_ context.Context, state []byte, accepted *pair.Paired) error {
+		return nil // a program stores both on disk, in one transaction
 	}
 
-	offer, err := pair.Invite(ctx, person("Alice"), pair.Terms{Expires: now.Add(time.Hour), Purpose: "chess"}, save)
+	inviter, err := pair.Invite(ctx, newSelf("Alice"), pair.Terms{Expires: now.Add(time.Hour), Purpose: "chess"}, save)
 	if err != nil {
 		panic(err)
 	}
-	ticket, err := pair.ParseTicket(offer.Invitation().Compact(), now)
+	ticket, err := pair.ParseTicket(inviter.Invitation().Compact(), now)
 	if err != nil {
 		panic(err)
 	}
-	take, err := pair.TakeTicket(person("Bob"), ticket)
+	invitee, err := pair.AcceptTicket(newSelf("Bob"), ticket)
 	if err != nil {
 		panic(err)
 	}
 
-	for _, side := range []pair.Stepper{offer, take, offer, take} {
+	for _, side := range []pair.Stepper{inviter, invitee, inviter, invitee} {
 		event, err := side.Step(ctx, network, now)
 		switch {
 		case err != nil:
 			panic(err)
-		case event.Taken != nil:
-			fmt.Println("taken by", event.Taken.Them.Nickname, "whom Alice has yet to confirm")
+		case event.Accepted != nil:
+			fmt.Println("accepted by", event.Accepted.Peer.Nickname+"; Alice confirms it")
 		case event.Paired != nil:
-			fmt.Println("paired with", event.Paired.Them.Nickname)
+			fmt.Println("paired with", event.Paired.Peer.Nickname)
 		}
 	}
 	// Output:
-	// taken by Bob whom Alice has yet to confirm
+	// accepted by Bob; Alice confirms it
 	// paired with Alice
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// samples are one good message of each kind, out of real runs.
+// samples are one valid message of each kind, from real runs.
 type samples struct {
-	identity, transcriptCode, transcriptLink       []byte
-	offer, take, answer, failure, proof            []byte
-	invitation, state, linkTake, taken, takenProof []byte
-	link, compact                                  string
+	identity, transcriptCode, transcriptLink                   []byte
+	offer, acceptance, answer, failure, proof                  []byte
+	invitation, state, linkAcceptance, linkAnswer, answerProof []byte
+	link, compact                                              string
 }
 
 func newSamples(t require.TestingT) samples {
@@ -25,31 +25,30 @@ func newSamples(t require.TestingT) samples {
 	s.identity, err = newSelf(t, 1, "Alice").Identity.encode()
 	require.NoError(t, err)
 
-	m := newMeeting(t, theCode, theCode)
-	m.settle(t)
+	m := newCodeScenario(t, theCode, theCode)
+	m.runToEnd(t)
 	m.requirePaired(t)
-	s.transcriptCode = m.offerOutcome.event.Paired.Transcript
-	s.offer, s.take, s.answer = m.offer.offer, m.take.take, m.offer.answer
-	s.failure = encode(wireFailure{Kind: kindFailure, Take: takeHash(s.take)})
-	s.proof = encode(m.take.own)
+	s.transcriptCode = m.inviterOutcome.event.Paired.Transcript
+	s.offer, s.acceptance, s.answer = m.inviter.offer, m.invitee.acceptance, m.inviter.answer
+	s.failure = encode(wireFailure{Kind: kindFailure, Acceptance: acceptanceHash(s.acceptance)})
+	s.proof = encode(m.invitee.ownProof)
 
-	p := newParty(t, Terms{Uses: 2, Purpose: "lunch"})
-	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
-	o := p.settle(t, x)
+	p := newLinkScenario(t, Terms{Uses: 2, Purpose: "lunch"})
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Link())
+	o := p.runToEnd(t, x)
 	s.transcriptLink = o[0].event.Paired.Transcript
-	s.invitation, s.state = p.offer.invitation.signed, p.disk.state
-	s.linkTake = x.message
-	s.taken, _ = peek(t, p.store, p.offer.invitation.takenBox(x.message), p.clock.now())
-	w, err := parseTaken(s.taken)
+	s.invitation, s.state = p.inviter.invitation.signed, p.disk.state
+	s.linkAcceptance = x.message
+	s.linkAnswer, _ = fetchMessage(t, p.store, p.inviter.invitation.answerMailbox(x.message), p.clock.now())
+	w, err := parseLinkAnswer(s.linkAnswer)
 	require.NoError(t, err)
-	s.takenProof, err = unseal(x.session.key(roleInviter), w.Sealed)
+	s.answerProof, err = unseal(x.session.key(roleInviter), w.Sealed)
 	require.NoError(t, err)
 	s.link, s.compact = compactInvitation(t).Link(), compactInvitation(t).Compact()
 	return s
 }
 
-// requireSame holds a decoder to its law: what it accepts, encodes back to the
-// same bytes.
+// requireSame requires that accepted bytes re-encode to the same bytes.
 func requireSame(t *testing.T, in []byte, err error, again []byte) {
 	t.Helper()
 	if err == nil {
@@ -71,75 +70,75 @@ func FuzzIdentity(f *testing.F) {
 	})
 }
 
-// FuzzMessages feeds every decoder of messages, as any box can hold any bytes.
+// FuzzMessages decodes any bytes as every message: a mailbox can hold any bytes.
 func FuzzMessages(f *testing.F) {
 	s := newSamples(f)
-	for _, b := range [][]byte{s.offer, s.take, s.answer, s.failure, s.proof, s.linkTake, s.taken, s.takenProof} {
+	for _, b := range [][]byte{s.offer, s.acceptance, s.answer, s.failure, s.proof, s.linkAcceptance, s.linkAnswer, s.answerProof} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		offer, err := parseOffer(b)
 		requireSame(t, b, err, encode(wireOffer{Kind: kindOffer, Share: offer.share, Commit: offer.data}))
-		take, err := parseTake(b)
-		requireSame(t, b, err, encode(take))
+		acceptance, err := parseAcceptance(b)
+		requireSame(t, b, err, encode(acceptance))
 		answer, err := parseAnswer(b)
 		if err == nil && answer.Kind == kindFailure {
-			requireSame(t, b, err, encode(wireFailure{Kind: kindFailure, Take: answer.Take}))
+			requireSame(t, b, err, encode(wireFailure{Kind: kindFailure, Acceptance: answer.Acceptance}))
 		} else {
 			requireSame(t, b, err, encode(answer))
 		}
 		proof, err := parseProof(b)
 		requireSame(t, b, err, encode(proof))
-		linkTake, err := parseLinkTake(b)
+		linkTake, err := parseLinkAcceptance(b)
 		requireSame(t, b, err, encode(linkTake))
 		linkProof, err := parseLinkProof(b)
 		requireSame(t, b, err, encode(linkProof))
-		taken, err := parseTaken(b)
-		requireSame(t, b, err, encode(taken))
-		takenProof, err := parseTakenProof(b)
+		linkAnswer, err := parseLinkAnswer(b)
+		requireSame(t, b, err, encode(linkAnswer))
+		takenProof, err := parseAnswerProof(b)
 		requireSame(t, b, err, encode(takenProof))
 	})
 }
 
-// FuzzBoxes leaves the same hostile bytes in every box before honest sides
-// come by: they end in an error, and nobody is paired.
-func FuzzBoxes(f *testing.F) {
+// FuzzMailboxes puts the same untrusted bytes into every mailbox before honest sides start:
+// they end with an error, and no side pairs.
+func FuzzMailboxes(f *testing.F) {
 	s := newSamples(f)
-	for _, b := range [][]byte{nil, s.offer, s.take, s.answer, s.failure, s.linkTake, s.taken} {
+	for _, b := range [][]byte{nil, s.offer, s.acceptance, s.answer, s.failure, s.linkAcceptance, s.linkAnswer} {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > maxMessage {
 			return
 		}
-		m := newMeeting(t, theCode, theCode)
+		m := newCodeScenario(t, theCode, theCode)
 		m.alice.Random = newRandom(200) // the seeds are messages of the usual stream's session
 		var err error
-		m.offer, err = OfferCode(m.alice, mustCode(t, theCode), m.aliceNotes.burn)
+		m.inviter, err = InviteByCode(m.alice, mustCode(t, theCode), m.aliceMarks.markUsed)
 		require.NoError(t, err)
-		m.stepOffer(t)
-		plant(t, m.store, m.slot.box(boxTake), b, 9, m.far())
-		require.Error(t, m.stepOffer(t).err)
-		require.True(t, m.offerOutcome.over())
+		m.stepInviter(t)
+		putMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), b, 9, m.afterRecords())
+		require.Error(t, m.stepInviter(t).err)
+		require.True(t, m.inviterOutcome.ended())
 
-		m = newMeeting(t, theCode, theCode)
-		plant(t, m.store, m.slot.box(boxOffer), b, 9, m.far())
-		m.stepTake(t)
-		plant(t, m.store, m.slot.box(boxAnswer), b, 9, m.far())
-		m.stepTake(t)
-		require.Nil(t, m.takeOutcome.event.Paired)
+		m = newCodeScenario(t, theCode, theCode)
+		putMessage(t, m.store, m.slot.mailbox(mailboxOffer), b, 9, m.afterRecords())
+		m.stepInvitee(t)
+		putMessage(t, m.store, m.slot.mailbox(mailboxAnswer), b, 9, m.afterRecords())
+		m.stepInvitee(t)
+		require.Nil(t, m.inviteeOutcome.event.Paired)
 
-		p := newParty(t, Terms{})
-		for _, box := range p.offer.invitation.takeBoxes() {
-			plant(t, p.store, box, b, 9, p.clock.now().Add(time.Minute))
+		p := newLinkScenario(t, Terms{})
+		for _, mailbox := range p.inviter.invitation.acceptanceMailboxes() {
+			putMessage(t, p.store, mailbox, b, 9, p.clock.now().Add(time.Minute))
 		}
-		_, err = p.offer.Step(context.Background(), p.store, p.clock.now())
+		_, err = p.inviter.Step(context.Background(), p.store, p.clock.now())
 		require.NoError(t, err)
-		require.Empty(t, p.offer.Takers())
+		require.Empty(t, p.inviter.Invitees())
 	})
 }
 
-// A number after a first head, or first key, in two bytes where one would do.
+// A number in two bytes where one suffices, after the first head or the first key.
 func TestOtherEncodingsAreRefused(t *testing.T) {
 	s := newSamples(t)
 	for name, c := range map[string]struct {
@@ -147,23 +146,23 @@ func TestOtherEncodingsAreRefused(t *testing.T) {
 		at    int
 		parse func([]byte) error
 	}{
-		"offer":       {s.offer, 1, func(b []byte) error { _, err := parseOffer(b); return err }},
-		"take":        {s.take, 1, func(b []byte) error { _, err := parseTake(b); return err }},
-		"answer":      {s.answer, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
-		"failure":     {s.failure, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
-		"link take":   {s.linkTake, 1, func(b []byte) error { _, err := parseLinkTake(b); return err }},
-		"taken":       {s.taken, 1, func(b []byte) error { _, err := parseTaken(b); return err }},
-		"taken proof": {s.takenProof, 1, func(b []byte) error { _, err := parseTakenProof(b); return err }},
-		"identity":    {s.identity, 2, func(b []byte) error { _, err := parseIdentity(b); return err }},
-		"invitation":  {s.invitation, 3, func(b []byte) error { _, err := openInvitation(b); return err }},
-		"state":       {s.state, 2, func(b []byte) error { _, err := parseState(b); return err }},
+		"offer":           {s.offer, 1, func(b []byte) error { _, err := parseOffer(b); return err }},
+		"take":            {s.acceptance, 1, func(b []byte) error { _, err := parseAcceptance(b); return err }},
+		"answer":          {s.answer, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
+		"failure":         {s.failure, 1, func(b []byte) error { _, err := parseAnswer(b); return err }},
+		"link acceptance": {s.linkAcceptance, 1, func(b []byte) error { _, err := parseLinkAcceptance(b); return err }},
+		"link answer":     {s.linkAnswer, 1, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
+		"answer proof":    {s.answerProof, 1, func(b []byte) error { _, err := parseAnswerProof(b); return err }},
+		"identity":        {s.identity, 2, func(b []byte) error { _, err := parseIdentity(b); return err }},
+		"invitation":      {s.invitation, 3, func(b []byte) error { _, err := openInvitation(b); return err }},
+		"state":           {s.state, 2, func(b []byte) error { _, err := parseState(b); return err }},
 	} {
 		require.NoError(t, c.parse(c.good), name)
 		require.Less(t, c.good[c.at], byte(24), name)
 		long := bytes.Join([][]byte{c.good[:c.at], {0x18}, c.good[c.at:]}, nil)
 		err := c.parse(long)
 		require.Error(t, err, name)
-		if name != "failure" { // which is then tried as an answer
+		if name != "failure" { // it is then decoded as an answer
 			require.ErrorIs(t, err, canonical.ErrNotCanonical, name)
 		}
 		require.Error(t, c.parse(append(bytes.Clone(c.good), 0)), name)
@@ -200,7 +199,7 @@ func FuzzInvitation(f *testing.F) {
 	})
 }
 
-// FuzzInvitationBody goes past the signature, which no fuzzer makes.
+// FuzzInvitationBody fuzzes the body under a signature, which a fuzzer cannot make.
 func FuzzInvitationBody(f *testing.F) {
 	var w wireSigned
 	require.NoError(f, decode(newSamples(f).invitation, maxInvitation, &w))
@@ -252,7 +251,7 @@ func FuzzState(f *testing.F) {
 	f.Add(newSamples(f).state)
 	alice := newSelf(f, 1, "Alice")
 	f.Fuzz(func(t *testing.T, b []byte) {
-		o, err := ResumeOffer(alice, b, (&disk{}).save)
+		o, err := ResumeInviter(alice, b, (&savedStates{}).save)
 		if err != nil {
 			require.Nil(t, o)
 			return
@@ -261,11 +260,11 @@ func FuzzState(f *testing.F) {
 	})
 }
 
-func TestAStateThatWasChangedIsRefused(t *testing.T) {
+func TestChangedStateIsRefused(t *testing.T) {
 	good := newSamples(t).state
 	s, err := parseState(good)
 	require.NoError(t, err)
-	require.Len(t, s.takers, 1)
+	require.Len(t, s.invitees, 1)
 	change := func(why string, f func(w *wireState)) {
 		var w wireState
 		require.NoError(t, decode(good, maxState, &w))
@@ -275,19 +274,19 @@ func TestAStateThatWasChangedIsRefused(t *testing.T) {
 	}
 	change("another private key", func(w *wireState) { w.Private = bytes.Repeat([]byte{1}, 32) })
 	change("a short private key", func(w *wireState) { w.Private = w.Private[:31] })
-	change("more takers than uses", func(w *wireState) {
-		w.Takers = append(w.Takers, newKey(t, 3).Pointer().Bytes(), newKey(t, 4).Pointer().Bytes())
+	change("more invitees than uses", func(w *wireState) {
+		w.Invitees = append(w.Invitees, newKey(t, 3).Pointer().Bytes(), newKey(t, 4).Pointer().Bytes())
 	})
-	change("one taker twice", func(w *wireState) { w.Takers = append(w.Takers, w.Takers[0]) })
-	change("the inviter", func(w *wireState) { w.Takers = append(w.Takers, s.invitation.Inviter.Bytes()) })
+	change("one invitee twice", func(w *wireState) { w.Invitees = append(w.Invitees, w.Invitees[0]) })
+	change("the inviter", func(w *wireState) { w.Invitees = append(w.Invitees, s.invitation.Inviter.Bytes()) })
 	change("another version", func(w *wireState) { w.Version = 2 })
-	p := newParty(t, Terms{Uses: 2, For: newKey(t, 2).Pointer()})
+	p := newLinkScenario(t, Terms{Uses: 2, For: newKey(t, 2).Pointer()})
 	for seed, fits := range map[byte]bool{2: true, 3: false} {
 		var w wireState
-		require.NoError(t, decode(p.offer.State(), maxState, &w))
-		w.Takers = [][]byte{newKey(t, seed).Pointer().Bytes()}
+		require.NoError(t, decode(p.inviter.State(), maxState, &w))
+		w.Invitees = [][]byte{newKey(t, seed).Pointer().Bytes()}
 		_, err := parseState(encode(w))
-		require.Equal(t, fits, err == nil, "for somebody else")
+		require.Equal(t, fits, err == nil, "for another recipient")
 	}
 	for cut := range good {
 		_, err := parseState(good[:cut])

@@ -11,32 +11,32 @@ import (
 // With fixed keys, randomness and a fixed clock, the evidence of a pairing is
 // the same in every version of this program, including each signed statement
 // and each hash.
-func TestTheFormatIsFixed(t *testing.T) {
-	m := newMeeting(t, theCode, theCode)
-	m.settle(t)
+func TestFormatIsFixed(t *testing.T) {
+	m := newCodeScenario(t, theCode, theCode)
+	m.runToEnd(t)
 	m.requirePaired(t)
-	p := newParty(t, Terms{Uses: 2, Purpose: "lunch"})
-	o := p.settle(t, p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link()))
+	p := newLinkScenario(t, Terms{Uses: 2, Purpose: "lunch"})
+	o := p.runToEnd(t, p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Link()))
 	identity, err := m.alice.Identity.encode()
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
 		b    []byte
 		hash string
 	}{
-		"identity":             {identity, "f72efd65fffdf88368282e5f0773700e"},
-		"offer":                {m.offer.offer, "e9156381df4263942e0433fef1a0dff6"},
-		"evidence of a code":   {m.takeOutcome.event.Paired.Transcript, "47178064066b2542613b5776ec837351"},
-		"invitation":           {p.offer.invitation.signed, "c51571f968d28a3f638775e80d63dce2"},
-		"state":                {p.disk.state, "543adeb8b0cb06c3341c1588bdab1b94"},
-		"evidence of a link":   {o[0].event.Paired.Transcript, "cdd38af648d14c0a9b589e4ecd8df685"},
-		"a box of the code":    {m.slot.key(boxAnswer).Pointer().Bytes(), "686fb034eea19fc3e13c15c739f8971b"},
-		"a box of the link":    {p.offer.invitation.takeBoxes()[1].key.Pointer().Bytes(), "404e96946b145907c1e47eb69cc551b3"},
-		"the card's box":       {cardBox(p.offer.invitation.secret).key.Pointer().Bytes(), "76a55c11cbfb5e7793e52de456c05bf7"},
-		"the card's key":       {cardKey(p.offer.invitation.secret), "7d36cd7011e0e818226786b68a417dd7"},
-		"the code's seal":      {m.take.session.key(roleTaker), "0675d55eeecad7518b584c143f94a0ea"},
-		"the inviter's seal":   {m.take.session.key(roleInviter), "6f6376c9fd76019c90abcb9d9e3205d6"},
-		"the code's tag":       {m.take.session.tag(roleTaker), "db417bc490ad9437b7b290af66387aee"},
-		"the box of an answer": {p.offer.invitation.takenBox([]byte("take")).key.Pointer().Bytes(), "cfd49f531d1ca088151870feeb8b372d"},
+		"identity":                 {identity, "f72efd65fffdf88368282e5f0773700e"},
+		"offer":                    {m.inviter.offer, "e9156381df4263942e0433fef1a0dff6"},
+		"evidence of a code":       {m.inviteeOutcome.event.Paired.Transcript, "47178064066b2542613b5776ec837351"},
+		"invitation":               {p.inviter.invitation.signed, "c51571f968d28a3f638775e80d63dce2"},
+		"state":                    {p.disk.state, "543adeb8b0cb06c3341c1588bdab1b94"},
+		"evidence of a link":       {o[0].event.Paired.Transcript, "cdd38af648d14c0a9b589e4ecd8df685"},
+		"a mailbox of the code":    {m.slot.mailboxKey(mailboxAnswer).Pointer().Bytes(), "686fb034eea19fc3e13c15c739f8971b"},
+		"a mailbox of the link":    {p.inviter.invitation.acceptanceMailboxes()[1].key.Pointer().Bytes(), "404e96946b145907c1e47eb69cc551b3"},
+		"the invitation's mailbox": {invitationMailbox(p.inviter.invitation.secret).key.Pointer().Bytes(), "76a55c11cbfb5e7793e52de456c05bf7"},
+		"the card's key":           {invitationKey(p.inviter.invitation.secret), "7d36cd7011e0e818226786b68a417dd7"},
+		"the code's seal":          {m.invitee.session.key(roleInvitee), "0675d55eeecad7518b584c143f94a0ea"},
+		"the inviter's seal":       {m.invitee.session.key(roleInviter), "6f6376c9fd76019c90abcb9d9e3205d6"},
+		"the code's tag":           {m.invitee.session.tag(roleInvitee), "db417bc490ad9437b7b290af66387aee"},
+		"the box of an answer":     {p.inviter.invitation.answerMailbox([]byte("take")).key.Pointer().Bytes(), "cfd49f531d1ca088151870feeb8b372d"},
 	} {
 		sum := sha256.Sum256(c.b)
 		require.Equal(t, c.hash, hex.EncodeToString(sum[:16]), name)
@@ -46,31 +46,31 @@ func TestTheFormatIsFixed(t *testing.T) {
 // Both signatures of a pairing cover every part that the documentation lists: a
 // changed part makes another statement.
 func TestEachPartOfAStatementIsSigned(t *testing.T) {
-	p := newParty(t, Terms{})
-	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
-	require.NoError(t, x.prepare(*x.ticket.Invitation))
+	p := newLinkScenario(t, Terms{})
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Link())
+	require.NoError(t, x.newAcceptance(*x.ticket.Invitation))
 	s := x.session
-	take := s.statement(x.identity, x.own.Nonce)
-	back := s.statementBack(x.own, 0, p.offer.identity)
-	other := newParty(t, Terms{Purpose: "another"})
+	acceptance := s.acceptanceStatement(x.identity, x.ownProof.Nonce)
+	back := s.answerStatement(x.ownProof, 0, p.inviter.identity)
+	other := newLinkScenario(t, Terms{Purpose: "another"})
 	for part, of := range map[string]any{
-		"invitation": linkSession{other.offer.invitation, s.ephemeral, s.shared}.statement(x.identity, x.own.Nonce),
-		"ephemeral":  linkSession{s.invitation, []byte("another"), s.shared}.statement(x.identity, x.own.Nonce),
-		"nonce":      s.statement(x.identity, []byte("another")),
-		"taker":      s.statement(p.offer.identity, x.own.Nonce),
+		"invitation": linkSession{other.inviter.invitation, s.ephemeral, s.shared}.acceptanceStatement(x.identity, x.ownProof.Nonce),
+		"ephemeral":  linkSession{s.invitation, []byte("another"), s.shared}.acceptanceStatement(x.identity, x.ownProof.Nonce),
+		"nonce":      s.acceptanceStatement(x.identity, []byte("another")),
+		"taker":      s.acceptanceStatement(p.inviter.identity, x.ownProof.Nonce),
 	} {
-		require.NotEqual(t, encode(take), encode(of), part)
+		require.NotEqual(t, encode(acceptance), encode(of), part)
 	}
-	changed := x.own
+	changed := x.ownProof
 	changed.Signature = []byte("another")
 	for part, of := range map[string]any{
-		"what the taker signed": linkSession{other.offer.invitation, s.ephemeral, s.shared}.statementBack(x.own, 0, p.offer.identity),
-		"its signature":         s.statementBack(changed, 0, p.offer.identity),
-		"inviter":               s.statementBack(x.own, 0, x.identity),
+		"the statement of the invitee": linkSession{other.inviter.invitation, s.ephemeral, s.shared}.answerStatement(x.ownProof, 0, p.inviter.identity),
+		"its signature":                s.answerStatement(changed, 0, p.inviter.identity),
+		"inviter":                      s.answerStatement(x.ownProof, 0, x.identity),
 	} {
 		require.NotEqual(t, encode(back), encode(of), part)
 	}
-	refusal := func(why Reason) []byte { return encode(s.statementBack(x.own, why, nil)) }
+	refusal := func(why Reason) []byte { return encode(s.answerStatement(x.ownProof, why, nil)) }
 	require.NotEqual(t, refusal(ReasonUsed), refusal(ReasonExpired), "status")
 	require.NotEqual(t, refusal(0), refusal(ReasonUsed), "status")
 }

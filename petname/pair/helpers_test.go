@@ -29,7 +29,7 @@ func quickly(t testing.TB, checks int) {
 	t.Cleanup(func() { require.NoError(t, f.Value.Set(f.DefValue)) })
 }
 
-// newRandom is a stream of bytes that a seed fixes.
+// newRandom returns a stream of bytes that a seed determines.
 func newRandom(seed byte) io.Reader { return rand.NewChaCha8([32]byte{seed}) }
 
 func newKey(t require.TestingT, seed byte) *pointer.Key {
@@ -38,7 +38,7 @@ func newKey(t require.TestingT, seed byte) *pointer.Key {
 	return k
 }
 
-// newSelf is a person, with all that an identity can say.
+// newSelf returns a side with all fields of an identity.
 func newSelf(t require.TestingT, seed byte, nickname string) Self {
 	k := newKey(t, seed)
 	next, err := pointer.Commit(newKey(t, seed+100).Public())
@@ -57,10 +57,10 @@ func newSelf(t require.TestingT, seed byte, nickname string) Self {
 	}
 }
 
-// start is when the tests' clock begins.
+// start is the first time of the tests' clock.
 var start = time.Date(2026, 5, 1, 12, 7, 0, 0, time.UTC)
 
-// clock is a clock that stands still until it is moved.
+// clock is a clock that advances only when a test advances it.
 type clock struct{ at time.Time }
 
 func newClock() *clock { return &clock{start} }
@@ -68,33 +68,33 @@ func newClock() *clock { return &clock{start} }
 func (c *clock) now() time.Time        { return c.at }
 func (c *clock) after(d time.Duration) { c.at = c.at.Add(d) }
 
-// notes is a durable Burn in memory; every mark that it notes also goes to log.
-type notes struct {
+// usedCodes is a MarkUsed in memory; every mark also goes to log.
+type usedCodes struct {
 	marks map[string]bool
-	until time.Time // of the last note
+	until time.Time // of the last mark
 	log   *[]string
 	fail  error
 }
 
-func (n *notes) burn(_ context.Context, mark string, until time.Time) error {
+func (n *usedCodes) markUsed(_ context.Context, mark string, until time.Time) error {
 	if n.fail != nil {
 		return n.fail
 	}
 	if n.marks[mark] {
-		return ErrBurnt
+		return ErrCodeUsed
 	}
 	if n.marks == nil {
 		n.marks = map[string]bool{}
 	}
 	n.marks[mark], n.until = true, until
 	if n.log != nil {
-		*n.log = append(*n.log, "burn "+mark)
+		*n.log = append(*n.log, "mark "+mark)
 	}
 	return nil
 }
 
-// logged is a store that says what is put into it, and can fail.
-type logged struct {
+// loggingStore is a store that logs what is put into it, and can fail.
+type loggingStore struct {
 	dht.Store
 	log    *[]string
 	puts   int
@@ -102,14 +102,14 @@ type logged struct {
 	broken error
 }
 
-func (l *logged) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+func (l *loggingStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	if l.broken != nil {
 		return func(yield func(dht.Answer, error) bool) { yield(dht.Answer{}, l.broken) }
 	}
 	return l.Store.Get(ctx, p)
 }
 
-func (l *logged) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+func (l *loggingStore) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	if l.broken != nil {
 		return dht.Receipt{}, l.broken
 	}
@@ -120,14 +120,14 @@ func (l *logged) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht
 	return l.Store.Put(ctx, p, record)
 }
 
-// plant writes a message into a box as anybody could who knows its key.
-func plant(t require.TestingT, store dht.Store, b box, message []byte, sequence uint64, expires time.Time) {
+// putMessage writes a message into a mailbox, as any party with its key can.
+func putMessage(t require.TestingT, store dht.Store, b mailbox, message []byte, sequence uint64, expires time.Time) {
 	require.NoError(t, b.put(context.Background(), store, message, sequence, expires))
 }
 
-// peek gives what stands in a box.
-func peek(t require.TestingT, store dht.Store, b box, now time.Time) ([]byte, bool) {
-	f, ok, err := b.look(context.Background(), store, now)
+// fetchMessage returns the message in a mailbox.
+func fetchMessage(t require.TestingT, store dht.Store, b mailbox, now time.Time) ([]byte, bool) {
+	f, ok, err := b.fetch(context.Background(), store, now)
 	require.NoError(t, err)
 	return f.message, ok
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Identity is what one side of a pairing states to the other. The pointer is
-// proven by its key's signature; the details are that key's own claims.
+// Identity is the statement of one side of a pairing to the other. The signature of its
+// key proves the pointer; the details are claims of that key.
 type Identity struct {
 	Pointer pointer.Pointer
 	pointer.Details
@@ -21,7 +21,7 @@ type Identity struct {
 
 const maxIdentity = 6 << 10 // bytes, encoded
 
-// wireIdentity is an Identity on the wire.
+// wireIdentity is the encoding of an Identity.
 type wireIdentity struct {
 	Version   int                  `cbor:"1,keyasint"`
 	Pointer   []byte               `cbor:"2,keyasint"`
@@ -31,15 +31,14 @@ type wireIdentity struct {
 	Addresses [][]byte             `cbor:"6,keyasint,omitempty"`
 }
 
-// encode gives the identity's one canonical encoding, of at most maxIdentity
-// bytes.
+// encode returns the canonical encoding, of at most maxIdentity bytes.
 func (id Identity) encode() ([]byte, error) {
 	if err := id.check(); err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
 	b := encode(wireIdentity{1, id.Pointer.Bytes(), id.Next.Bytes(), id.Sealing, id.Nickname, id.Addresses})
 	if len(b) > maxIdentity {
-		return nil, fmt.Errorf("identity: is %d bytes long, over %d: give fewer keys or addresses", len(b), maxIdentity)
+		return nil, fmt.Errorf("identity: is %d bytes long, over %d: use fewer keys or addresses", len(b), maxIdentity)
 	}
 	return b, nil
 }
@@ -53,8 +52,8 @@ func (id Identity) check() error {
 
 func checkAddresses(addresses [][]byte) error { return pointer.Details{Addresses: addresses}.Check() }
 
-// parseIdentity reads the canonical encoding. Nothing is proven by it: whose
-// it is, a signature over it has to say.
+// parseIdentity decodes an identity. It verifies nothing: a signature over the bytes
+// proves it.
 func parseIdentity(b []byte) (Identity, error) {
 	id, err := readIdentity(b)
 	if err != nil {
@@ -69,7 +68,7 @@ func readIdentity(b []byte) (Identity, error) {
 		return Identity{}, err
 	}
 	if w.Version != 1 {
-		return Identity{}, fmt.Errorf("has version %d, and this program knows 1", w.Version)
+		return Identity{}, fmt.Errorf("has version %d, not 1", w.Version)
 	}
 	id := Identity{Details: pointer.Details{Sealing: w.Sealing, Nickname: w.Nickname, Addresses: w.Addresses}}
 	var err error
@@ -101,30 +100,29 @@ func cloneAddresses(addresses [][]byte) [][]byte {
 	return addresses
 }
 
-// Self is the side that this program plays for.
+// Self is the side of the caller.
 type Self struct {
-	// Key signs for Identity.Pointer. It is asked a few times in a pairing.
+	// Key signs for Identity.Pointer. A pairing uses it a few times.
 	Key crypto.Signer
-	// Identity is what the other side is told.
+	// Identity is sent to the peer.
 	Identity Identity
-	// Random is where secrets are drawn from; nil means crypto/rand.
+	// Random is the source of secrets; nil means crypto/rand.
 	Random io.Reader
-	// Direct is the store of who is at these addresses: what is for one of whom
-	// they are known by then is left there, too. Nil: it is reached by way of the
-	// other store alone.
+	// Direct returns the store of the peer at these addresses. Messages to a known peer
+	// are also put there; nil: into the other store alone.
 	Direct func(addresses [][]byte) dht.Store
 }
 
-// with is where what is for somebody is left.
-func (s Self) with(store dht.Store, them Identity) dht.Store {
-	if s.Direct == nil || len(them.Addresses) == 0 {
+// storeFor returns the store for messages to a peer.
+func (s Self) storeFor(store dht.Store, peer Identity) dht.Store {
+	if s.Direct == nil || len(peer.Addresses) == 0 {
 		return store
 	}
-	return dht.All{store, s.Direct(them.Addresses)}
+	return dht.All{store, s.Direct(peer.Addresses)}
 }
 
-// ready checks that the key is the identity's, and gives the encoded identity.
-func (s Self) ready() ([]byte, error) {
+// encodeIdentity verifies that the key is the identity's, and returns the encoded identity.
+func (s Self) encodeIdentity() ([]byte, error) {
 	if s.Key == nil {
 		return nil, errors.New("pairing needs the identity key")
 	}
@@ -138,8 +136,7 @@ func (s Self) ready() ([]byte, error) {
 	return s.Identity.encode()
 }
 
-// sign makes a side's signature, over the domain of the protocol and a
-// statement in canonical CBOR.
+// sign returns a signature over a domain string and a statement in canonical CBOR.
 func (s Self) sign(domain string, statement any) ([]byte, error) {
 	return sign(s.Key, s.Identity.Pointer, append([]byte(domain), encode(statement)...))
 }

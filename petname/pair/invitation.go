@@ -15,25 +15,25 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Invitation lets whoever holds it pair with its inviter: a bearer's ticket. All
-// of it stands under the inviter's signature. Its text, [Invitation.Link], and
-// its short form for a QR code, [Invitation.Compact], hold its secret.
+// Invitation lets any holder pair with its inviter, unless it has a recipient. The
+// inviter signed all of it. Its text, [Invitation.Link], and its short form,
+// [Invitation.Compact], contain its secret.
 type Invitation struct {
 	Inviter   pointer.Pointer
 	Next      pointer.Commitment // zero: none
 	Addresses [][]byte           // multiaddrs in binary form, not checked
 	Expires   time.Time          // to the second, in UTC
 	Uses      int                // 1 to MaxUses
-	Purpose   string             // ≤ MaxPurpose bytes; hostile until cleaned
-	For       pointer.Pointer    // who may take it; zero: anyone
+	Purpose   string             // ≤ MaxPurpose bytes; untrusted text
+	For       pointer.Pointer    // the recipient; zero: any holder
 
 	secret [secretSize]byte
 	key    []byte // X25519 public key of this invitation
-	signed []byte // the whole, in canonical CBOR
+	signed []byte // the signed invitation, in canonical CBOR
 }
 
 const (
-	// MaxUses bounds how many people one invitation can pair with.
+	// MaxUses bounds the identities that one invitation can pair with.
 	MaxUses = 16
 
 	// MaxPurpose bounds the purpose, in bytes of UTF-8.
@@ -47,7 +47,7 @@ const (
 	domainInvite = "petnames/pair/invitation/v1\x00"
 )
 
-// wireInvitation is what the inviter signs, behind domainInvite.
+// wireInvitation is signed by the inviter, after domainInvite.
 type wireInvitation struct {
 	Version   int      `cbor:"1,keyasint"`
 	Inviter   []byte   `cbor:"2,keyasint"`
@@ -67,7 +67,7 @@ type wireSigned struct {
 	Signature []byte
 }
 
-// ExpiredError carries an invitation that verifies and is past its end.
+// ExpiredError is returned for a verified invitation that has expired.
 type ExpiredError struct {
 	Invitation Invitation
 }
@@ -78,20 +78,20 @@ func (e *ExpiredError) Error() string {
 
 func (e *ExpiredError) Unwrap() error { return ErrExpired }
 
-// Terms are what the inviter chooses.
+// Terms are the terms of a new invitation.
 type Terms struct {
 	Expires time.Time
 	Uses    int             // 0 means 1
 	Purpose string          // ≤ MaxPurpose bytes
-	For     pointer.Pointer // zero: anyone
+	For     pointer.Pointer // the recipient; zero: any holder
 }
 
-// invite makes and signs an invitation, with the private half of its key.
+// invite returns a new signed invitation and the private half of its key.
 func (s Self) invite(t Terms) (Invitation, *ecdh.PrivateKey, error) {
 	fail := func(err error) (Invitation, *ecdh.PrivateKey, error) {
 		return Invitation{}, nil, fmt.Errorf("inviting: %w", err)
 	}
-	if _, err := s.ready(); err != nil {
+	if _, err := s.encodeIdentity(); err != nil {
 		return fail(err)
 	}
 	random := randomOr(s.Random)
@@ -125,8 +125,8 @@ func (s Self) invite(t Terms) (Invitation, *ecdh.PrivateKey, error) {
 	return inv, private, nil
 }
 
-// newX25519 reads the key's 32 bytes out of random: ecdh.Curve.GenerateKey
-// doesn't give the same key for the same bytes.
+// newX25519 returns the key of the next 32 bytes of random. ecdh.Curve.GenerateKey does
+// not return the same key for the same bytes.
 func newX25519(random io.Reader) (*ecdh.PrivateKey, error) {
 	var b [32]byte
 	if _, err := io.ReadFull(random, b[:]); err != nil {
@@ -135,7 +135,7 @@ func newX25519(random io.Reader) (*ecdh.PrivateKey, error) {
 	return ecdh.X25519().NewPrivateKey(b[:])
 }
 
-// openInvitation reads and verifies the signed form; time is not looked at.
+// openInvitation decodes and verifies the signed form. It does not check the time.
 func openInvitation(b []byte) (Invitation, error) {
 	var w wireSigned
 	if err := decode(b, maxInvitation, &w); err != nil {
@@ -158,7 +158,7 @@ func (w wireInvitation) read() (Invitation, error) {
 		key: bytes.Clone(w.Key),
 	}
 	if w.Version != 1 {
-		return Invitation{}, fmt.Errorf("has version %d, and this program knows 1", w.Version)
+		return Invitation{}, fmt.Errorf("has version %d, not 1", w.Version)
 	}
 	var err error
 	if inv.Inviter, err = pointer.FromBytes(w.Inviter); err != nil {
@@ -183,27 +183,28 @@ func (w wireInvitation) read() (Invitation, error) {
 	inv.secret = [secretSize]byte(w.Secret)
 	switch {
 	case w.Expires < 0 || w.Expires > maxExpires:
-		return Invitation{}, fmt.Errorf("its end, %d, is no time", w.Expires)
+		return Invitation{}, fmt.Errorf("its end, %d, is out of range", w.Expires)
 	case w.Uses < 1 || w.Uses > MaxUses:
-		return Invitation{}, fmt.Errorf("has %d uses, and 1 to %d are possible", w.Uses, MaxUses)
+		return Invitation{}, fmt.Errorf("has %d uses, not 1 to %d", w.Uses, MaxUses)
 	case len(w.Purpose) > MaxPurpose || !utf8.ValidString(w.Purpose):
 		return Invitation{}, fmt.Errorf("its purpose is over %d bytes long, or not UTF-8", MaxPurpose)
 	}
 	return inv, checkAddresses(w.Addresses)
 }
 
-// Link is the invitation as text, "petname-invite:…". Whoever reads it can
-// take the invitation.
+// Link returns the invitation as text, "petname-invite:…". Any holder of the text can
+// accept the invitation.
 func (i Invitation) Link() string {
 	return linkPrefix + base64.RawURLEncoding.EncodeToString(i.signed)
 }
 
-// ID tells invitations apart, without their secret: the hash of the whole.
+// ID returns the hash of the signed invitation. It identifies the invitation without
+// its secret.
 func (i Invitation) ID() [32]byte {
 	return [32]byte(digest("petnames/pair/invitation/id/v1\x00", i.signed))
 }
 
-// String names the invitation without its secret.
+// String describes the invitation without its secret.
 func (i Invitation) String() string {
 	if i.signed == nil {
 		return "(no invitation)"
@@ -211,10 +212,10 @@ func (i Invitation) String() string {
 	return "invitation of " + i.Inviter.String()
 }
 
-// Format keeps the secret out of every verb of fmt.
+// Format prints String for every verb of fmt, so that the secret is not printed.
 func (i Invitation) Format(f fmt.State, _ rune) { io.WriteString(f, i.String()) }
 
-// MarshalText refuses: a secret must not slip into JSON or a log by accident.
+// MarshalText returns an error, so that no secret is written to JSON or a log by accident.
 func (i Invitation) MarshalText() ([]byte, error) {
 	return nil, errors.New("an invitation is not marshalled; use Link")
 }
@@ -225,17 +226,17 @@ func (i Invitation) clone() Invitation {
 	return i
 }
 
-// Ticket is what a person was handed: a whole invitation, or its compact form,
-// which says by whom it is and where the rest can be had.
+// Ticket is a parsed link or compact form. A compact form names the inviter, and the
+// mailbox in which the invitation is.
 type Ticket struct {
 	Inviter    pointer.Pointer
-	Addresses  [][]byte    // of the inviter; not checked, and of a compact form not signed
+	Addresses  [][]byte    // of the inviter; not checked, and in a compact form not signed
 	Invitation *Invitation // nil: not yet fetched
 
 	secret [secretSize]byte
 }
 
-// String names the ticket without its secret.
+// String describes the ticket without its secret.
 func (t Ticket) String() string {
 	if t.Inviter.IsZero() {
 		return "(no invitation)"
@@ -243,19 +244,19 @@ func (t Ticket) String() string {
 	return "invitation of " + t.Inviter.String()
 }
 
-// Format keeps the secret out of every verb of fmt.
+// Format prints String for every verb of fmt, so that the secret is not printed.
 func (t Ticket) Format(f fmt.State, _ rune) { io.WriteString(f, t.String()) }
 
-// MarshalText refuses: a secret must not slip into JSON or a log by accident.
+// MarshalText returns an error, so that no secret is written to JSON or a log by accident.
 func (t Ticket) MarshalText() ([]byte, error) {
 	return nil, errors.New("an invitation is not marshalled")
 }
 
-// ParseTicket reads a link, "petname-invite:…", or a compact form,
-// "PETNAME:I.…". White space around it is dropped. A link is verified; one past
-// its end comes inside an [*ExpiredError]. Of a compact form the inviter's
-// pointer is all that is certain: what is fetched with it is held against that
-// pointer. Errors don't repeat the input, which has a secret in it.
+// ParseTicket parses a link, "petname-invite:…", or a compact form, "PETNAME:I.…".
+// Surrounding white space is ignored. A link is verified; for an expired one the error
+// is an [*ExpiredError]. A compact form determines only the inviter's pointer and the
+// secret; the invitation is verified against both after it is fetched. Errors do not
+// contain the input, which has a secret.
 func ParseTicket(s string, now time.Time) (Ticket, error) {
 	s = strings.TrimSpace(s)
 	if strings.HasPrefix(s, compactPrefix) {
@@ -285,32 +286,32 @@ func parseLink(s string) (Invitation, error) {
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || base64.RawURLEncoding.EncodeToString(b) != text {
-		return Invitation{}, errors.New("was mistyped or cut short: ask for it again")
+		return Invitation{}, errors.New("is mistyped or truncated: ask for it again")
 	}
 	return openInvitation(b)
 }
 
-// card is the box in which the inviter leaves the whole invitation for those
-// who have the compact form.
-func cardBox(secret [secretSize]byte) box {
-	return newBox(secret[:], nil, "petnames/pair/link/v1 invitation")
+// invitationMailbox returns the mailbox of the whole invitation, for holders of the
+// compact form.
+func invitationMailbox(secret [secretSize]byte) mailbox {
+	return newMailbox(secret[:], nil, "petnames/pair/link/v1 invitation")
 }
 
-func cardKey(secret [secretSize]byte) []byte {
+func invitationKey(secret [secretSize]byte) []byte {
 	return derive(secret[:], nil, "petnames/pair/link/v1 invitation sealed", 32)
 }
 
-// takeBoxes are where takers leave their messages: one more than there are
-// uses, so that who comes late can be told.
-func (i Invitation) takeBoxes() []box {
-	boxes := make([]box, i.Uses+1)
-	for n := range boxes {
-		boxes[n] = newBox(i.secret[:], i.signed, fmt.Sprintf("petnames/pair/link/v1 take %d", n))
+// acceptanceMailboxes returns the mailboxes of acceptances: one more than there are uses,
+// so that a late invitee receives a refusal.
+func (i Invitation) acceptanceMailboxes() []mailbox {
+	mailboxes := make([]mailbox, i.Uses+1)
+	for n := range mailboxes {
+		mailboxes[n] = newMailbox(i.secret[:], i.signed, fmt.Sprintf("petnames/pair/link/v1 take %d", n))
 	}
-	return boxes
+	return mailboxes
 }
 
-// takenBox is where the answer to one message is.
-func (i Invitation) takenBox(take []byte) box {
-	return newBox(i.secret[:], slices.Concat(i.signed, take), "petnames/pair/link/v1 taken")
+// answerMailbox returns the mailbox of the answer to one acceptance.
+func (i Invitation) answerMailbox(acceptance []byte) mailbox {
+	return newMailbox(i.secret[:], slices.Concat(i.signed, acceptance), "petnames/pair/link/v1 taken")
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-func TestAnInvitationIsReadAsItWasWritten(t *testing.T) {
+func TestInvitationIsParsedAsWritten(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		self := newSelf(t, 1, "Alice")
 		self.Random = newRandom(rapid.Byte().Draw(t, "seed"))
@@ -47,7 +47,7 @@ func TestAnInvitationIsReadAsItWasWritten(t *testing.T) {
 	})
 }
 
-func TestABadInvitationIsRefused(t *testing.T) {
+func TestInvalidInvitationIsRefused(t *testing.T) {
 	self := newSelf(t, 1, "Alice")
 	for why, terms := range map[string]Terms{
 		"too many uses":      {Expires: start, Uses: MaxUses + 1},
@@ -58,7 +58,7 @@ func TestABadInvitationIsRefused(t *testing.T) {
 		"for oneself":        {Expires: start, For: self.Identity.Pointer},
 		"an end out of time": {Expires: time.Unix(maxExpires+1, 0)},
 	} {
-		_, err := Invite(t.Context(), self, terms, (&disk{}).save)
+		_, err := Invite(t.Context(), self, terms, (&savedStates{}).save)
 		require.Error(t, err, why)
 	}
 	_, err := Invite(t.Context(), self, Terms{Expires: start}, nil)
@@ -84,15 +84,15 @@ func TestABadInvitationIsRefused(t *testing.T) {
 		require.Zero(t, ticket.Inviter, why)
 		require.Less(t, len(err.Error()), 300, why)
 	}
-	_, err = TakeTicket(self, Ticket{})
+	_, err = AcceptTicket(self, Ticket{})
 	require.Error(t, err)
 	ticket, err := ParseTicket(inv.Link(), start)
 	require.NoError(t, err)
-	_, err = TakeTicket(self, ticket)
+	_, err = AcceptTicket(self, ticket)
 	require.ErrorIs(t, err, ErrSelf)
 }
 
-func TestPrintingAnInvitationKeepsItsSecret(t *testing.T) {
+func TestPrintingAnInvitationDoesNotShowItsSecret(t *testing.T) {
 	inv, _, err := newSelf(t, 1, "Alice").invite(Terms{Expires: start.Add(time.Hour)})
 	require.NoError(t, err)
 	ticket, err := ParseTicket(inv.Link(), start)
@@ -106,7 +106,7 @@ func TestPrintingAnInvitationKeepsItsSecret(t *testing.T) {
 	}
 }
 
-func TestTheLargestIdentityFitsARecord(t *testing.T) {
+func TestLargestIdentityFitsARecord(t *testing.T) {
 	big := func(seed byte) Self {
 		self := newSelf(t, seed, strings.Repeat("n", pointer.MaxNickname))
 		self.Identity.Sealing = []pointer.SealingKey{{KEM: 1, Key: make([]byte, 2048)}, {KEM: 2, Key: make([]byte, 1600)}}
@@ -119,12 +119,12 @@ func TestTheLargestIdentityFitsARecord(t *testing.T) {
 		require.Greater(t, len(b), maxIdentity-300)
 		return self
 	}
-	p := newParty(t, Terms{})
+	p := newLinkScenario(t, Terms{})
 	p.alice = big(1)
 	p.resume(t)
-	require.NotNil(t, p.settle(t, p.take(t, big(2), p.offer.Invitation().Link()))[0].event.Paired)
-	over := big(3)
-	over.Identity.Sealing = append(over.Identity.Sealing, pointer.SealingKey{KEM: 3, Key: make([]byte, 2048)})
-	_, err := over.ready()
-	require.ErrorContains(t, err, "give fewer")
+	require.NotNil(t, p.runToEnd(t, p.accept(t, big(2), p.inviter.Invitation().Link()))[0].event.Paired)
+	ended := big(3)
+	ended.Identity.Sealing = append(ended.Identity.Sealing, pointer.SealingKey{KEM: 3, Key: make([]byte, 2048)})
+	_, err := ended.encodeIdentity()
+	require.ErrorContains(t, err, "use fewer")
 }

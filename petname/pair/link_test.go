@@ -15,21 +15,21 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// disk is a durable Save in memory.
-type disk struct {
-	state []byte
-	taken []Paired
-	log   *[]string
-	fail  error
+// savedStates is a SaveState in memory.
+type savedStates struct {
+	state    []byte
+	accepted []Paired
+	log      *[]string
+	fail     error
 }
 
-func (d *disk) save(_ context.Context, state []byte, taken *Paired) error {
+func (d *savedStates) save(_ context.Context, state []byte, accepted *Paired) error {
 	if d.fail != nil {
 		return d.fail
 	}
 	d.state = state
-	if taken != nil {
-		d.taken = append(d.taken, *taken)
+	if accepted != nil {
+		d.accepted = append(d.accepted, *accepted)
 	}
 	if d.log != nil {
 		*d.log = append(*d.log, "save")
@@ -37,71 +37,71 @@ func (d *disk) save(_ context.Context, state []byte, taken *Paired) error {
 	return nil
 }
 
-// party is an inviter with an offer, and the network.
-type party struct {
-	clock *clock
-	store *logged
-	log   []string
-	alice Self
-	disk  disk
-	offer *Offer
+// linkScenario is an inviter with an invitation, and the network.
+type linkScenario struct {
+	clock   *clock
+	store   *loggingStore
+	log     []string
+	alice   Self
+	disk    savedStates
+	inviter *Inviter
 }
 
-func newParty(t require.TestingT, terms Terms) *party {
-	p := &party{clock: newClock(), alice: newSelf(t, 1, "Alice")}
-	p.store = &logged{Store: &dht.Memory{Now: p.clock.now}, log: &p.log}
+func newLinkScenario(t require.TestingT, terms Terms) *linkScenario {
+	p := &linkScenario{clock: newClock(), alice: newSelf(t, 1, "Alice")}
+	p.store = &loggingStore{Store: &dht.Memory{Now: p.clock.now}, log: &p.log}
 	p.disk.log = &p.log
 	if terms.Expires.IsZero() {
 		terms.Expires = start.Add(10 * time.Minute)
 	}
 	var err error
-	p.offer, err = Invite(context.Background(), p.alice, terms, p.disk.save)
+	p.inviter, err = Invite(context.Background(), p.alice, terms, p.disk.save)
 	require.NoError(t, err)
 	p.store.names = map[pointer.Pointer]string{}
-	inv := p.offer.Invitation()
-	p.store.names[cardBox(inv.secret).key.Pointer()] = "invitation"
-	for n, b := range inv.takeBoxes() {
+	inv := p.inviter.Invitation()
+	p.store.names[invitationMailbox(inv.secret).key.Pointer()] = "invitation"
+	for n, b := range inv.acceptanceMailboxes() {
 		p.store.names[b.key.Pointer()] = fmt.Sprint("take ", n)
 	}
 	return p
 }
 
-func (p *party) step(t require.TestingT) outcome {
-	event, err := p.offer.Step(context.Background(), p.store, p.clock.now())
+func (p *linkScenario) stepInviter(t require.TestingT) outcome {
+	event, err := p.inviter.Step(context.Background(), p.store, p.clock.now())
 	return outcome{event, err}
 }
 
-func (p *party) resume(t require.TestingT) {
+func (p *linkScenario) resume(t require.TestingT) {
 	var err error
-	p.offer, err = ResumeOffer(p.alice, p.disk.state, p.disk.save)
+	p.inviter, err = ResumeInviter(p.alice, p.disk.state, p.disk.save)
 	require.NoError(t, err)
 }
 
-// take begins to take what text says.
-func (p *party) take(t require.TestingT, who Self, text string) *Take {
+// accept returns an invitee of the invitation in text.
+func (p *linkScenario) accept(t require.TestingT, self Self, text string) *Invitee {
 	ticket, err := ParseTicket(text, p.clock.now())
 	require.NoError(t, err)
-	x, err := TakeTicket(who, ticket)
+	x, err := AcceptTicket(self, ticket)
 	require.NoError(t, err)
 	return x
 }
 
-func (p *party) stepTake(t require.TestingT, x *Take) outcome {
+func (p *linkScenario) stepInvitee(t require.TestingT, x *Invitee) outcome {
 	event, err := x.Step(context.Background(), p.store, p.clock.now())
 	return outcome{event, err}
 }
 
-// settle steps everybody until the takers are at their ends.
-func (p *party) settle(t require.TestingT, takers ...*Take) []outcome {
-	outcomes := make([]outcome, len(takers))
+// runToEnd steps all sides until the invitees have ended.
+func (p *linkScenario) runToEnd(t require.TestingT, invitees ...*Invitee) []outcome {
+	outcomes := make([]outcome, len(invitees))
 	for range 100 {
-		p.step(t)
-		over := true
-		for i, x := range takers {
-			outcomes[i] = p.stepTake(t, x)
-			over = over && outcomes[i].over()
+		p.stepInviter(t)
+		ended := true
+		for i, x := range invitees {
+			outcomes[i] = p.stepInvitee(t, x)
+			ended = ended && outcomes[i].ended()
 		}
-		if over {
+		if ended {
 			return outcomes
 		}
 		p.clock.after(15 * time.Second)
@@ -117,94 +117,94 @@ func requireReason(t require.TestingT, reason Reason, o outcome) {
 	require.True(t, Final(o.err))
 }
 
-func TestAnInvitationPairsByLinkAndByQR(t *testing.T) {
+func TestInvitationPairsByLinkAndByCompactForm(t *testing.T) {
 	for name, text := range map[string]func(Invitation) string{"link": Invitation.Link, "compact": Invitation.Compact} {
 		for _, first := range []string{"inviter", "taker"} {
-			p := newParty(t, Terms{Purpose: "lunch"})
+			p := newLinkScenario(t, Terms{Purpose: "lunch"})
 			bob := newSelf(t, 2, "Bob")
-			x := p.take(t, bob, text(p.offer.Invitation()))
+			x := p.accept(t, bob, text(p.inviter.Invitation()))
 			if first == "taker" {
-				require.False(t, p.stepTake(t, x).over(), name)
+				require.False(t, p.stepInvitee(t, x).ended(), name)
 			}
-			o := p.settle(t, x)[0]
+			o := p.runToEnd(t, x)[0]
 			require.NoError(t, o.err)
-			require.Equal(t, p.alice.Identity, o.event.Paired.Them)
+			require.Equal(t, p.alice.Identity, o.event.Paired.Peer)
 			require.Equal(t, ChannelLink, o.event.Paired.Channel)
-			require.Len(t, p.disk.taken, 1)
-			require.Equal(t, bob.Identity, p.disk.taken[0].Them)
-			require.Equal(t, o.event.Paired.Transcript, p.disk.taken[0].Transcript, "both keep one evidence")
+			require.Len(t, p.disk.accepted, 1)
+			require.Equal(t, bob.Identity, p.disk.accepted[0].Peer)
+			require.Equal(t, o.event.Paired.Transcript, p.disk.accepted[0].Transcript, "both keep one evidence")
 			transcript, err := ParseTranscript(o.event.Paired.Transcript)
 			require.NoError(t, err)
 			require.Equal(t, Transcript{ChannelLink, p.alice.Identity, bob.Identity}, transcript)
 			inv, ok := x.Invitation()
 			require.True(t, ok)
 			require.Equal(t, "lunch", inv.Purpose)
-			require.Zero(t, p.offer.Left())
-			require.Equal(t, []pointer.Pointer{bob.Identity.Pointer}, p.offer.Takers())
-			require.Equal(t, o, p.stepTake(t, x), "the outcome stays")
+			require.Zero(t, p.inviter.UsesLeft())
+			require.Equal(t, []pointer.Pointer{bob.Identity.Pointer}, p.inviter.Invitees())
+			require.Equal(t, o, p.stepInvitee(t, x), "the outcome stays")
 		}
 	}
 }
 
-func TestAUseIsSavedBeforeTheAnswerGoesOut(t *testing.T) {
-	p := newParty(t, Terms{})
-	p.step(t)
-	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
-	p.stepTake(t, x)
+func TestUseIsSavedBeforeTheAnswerIsSent(t *testing.T) {
+	p := newLinkScenario(t, Terms{})
+	p.stepInviter(t)
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Link())
+	p.stepInvitee(t, x)
 	require.Equal(t, []string{"save", "put invitation", "put take 0"}, p.log)
-	// 1. While it can't be saved, nothing is said, and no use is counted.
+	// 1. While it cannot be saved, no answer is sent, and no use is counted.
 	p.disk.fail = errors.New("the disk is full")
 	puts := p.store.puts
-	o := p.step(t)
+	o := p.stepInviter(t)
 	require.ErrorIs(t, o.err, p.disk.fail)
-	require.False(t, o.over())
+	require.False(t, o.ended())
 	require.Equal(t, puts, p.store.puts)
-	require.Equal(t, 1, p.offer.Left())
+	require.Equal(t, 1, p.inviter.UsesLeft())
 	// 2. Then, in this order.
 	p.disk.fail = nil
-	o = p.step(t)
+	o = p.stepInviter(t)
 	require.NoError(t, o.err)
-	require.Equal(t, "Bob", o.event.Taken.Them.Nickname)
+	require.Equal(t, "Bob", o.event.Accepted.Peer.Nickname)
 	require.Equal(t, []string{"save", "put invitation", "put take 0", "save", "put "}, p.log)
-	require.Equal(t, outcome{}, p.step(t), "and once")
-	require.NoError(t, p.stepTake(t, x).err)
+	require.Equal(t, outcome{}, p.stepInviter(t), "and once")
+	require.NoError(t, p.stepInvitee(t, x).err)
 }
 
-func TestASecondUseIsRefusedAndToldSo(t *testing.T) {
-	p := newParty(t, Terms{})
-	link := p.offer.Invitation().Link()
-	o := p.settle(t, p.take(t, newSelf(t, 2, "Bob"), link))
+func TestSecondUseReceivesARefusal(t *testing.T) {
+	p := newLinkScenario(t, Terms{})
+	link := p.inviter.Invitation().Link()
+	o := p.runToEnd(t, p.accept(t, newSelf(t, 2, "Bob"), link))
 	require.NotNil(t, o[0].event.Paired)
-	for seed := range byte(3) { // they take the last box from each other
-		requireReason(t, ReasonUsed, p.settle(t, p.take(t, newSelf(t, 10+seed, "Late"), link))[0])
+	for seed := range byte(3) { // they replace each other's message in the last mailbox
+		requireReason(t, ReasonUsed, p.runToEnd(t, p.accept(t, newSelf(t, 10+seed, "Late"), link))[0])
 	}
-	require.Len(t, p.disk.taken, 1)
+	require.Len(t, p.disk.accepted, 1)
 }
 
-func TestOfTwoAtOnceOneIsPaired(t *testing.T) {
+func TestConcurrentInviteesExceedNoUses(t *testing.T) {
 	race := func(t require.TestingT, uses, many int, steps func() []int) {
-		p := newParty(t, Terms{Uses: uses})
-		link := p.offer.Invitation().Link()
-		var takers []*Take
+		p := newLinkScenario(t, Terms{Uses: uses})
+		link := p.inviter.Invitation().Link()
+		var invitees []*Invitee
 		for n := range many {
-			takers = append(takers, p.take(t, newSelf(t, byte(2+n), "T"), link))
+			invitees = append(invitees, p.accept(t, newSelf(t, byte(2+n), "T"), link))
 		}
 		for _, n := range steps() {
-			p.stepTake(t, takers[n])
+			p.stepInvitee(t, invitees[n])
 		}
 		paired := 0
-		for _, o := range p.settle(t, takers...) {
+		for _, o := range p.runToEnd(t, invitees...) {
 			if o.event.Paired != nil {
 				paired++
 				continue
 			}
 			requireReason(t, ReasonUsed, o)
 		}
-		require.Equal(t, min(uses, len(takers)), paired)
-		require.Len(t, p.disk.taken, paired)
+		require.Equal(t, min(uses, len(invitees)), paired)
+		require.Len(t, p.disk.accepted, paired)
 	}
 	for uses := 1; uses <= 2; uses++ {
-		race(t, uses, uses+1, func() []int { return nil }) // all takers step in parallel
+		race(t, uses, uses+1, func() []int { return nil }) // all invitees step in parallel
 	}
 	quickly(t, 15)
 	rapid.Check(t, func(t *rapid.T) {
@@ -215,58 +215,58 @@ func TestOfTwoAtOnceOneIsPaired(t *testing.T) {
 	})
 }
 
-func TestALateUseIsRefusedAndToldSo(t *testing.T) {
-	p := newParty(t, Terms{})
-	inv := p.offer.Invitation()
-	x := p.take(t, newSelf(t, 2, "Bob"), inv.Link())
-	p.stepTake(t, x) // in time, and read too late: the end is the inviter's to judge
+func TestLateUseReceivesARefusal(t *testing.T) {
+	p := newLinkScenario(t, Terms{})
+	inv := p.inviter.Invitation()
+	x := p.accept(t, newSelf(t, 2, "Bob"), inv.Link())
+	p.stepInvitee(t, x) // sent in time, and read too late: the inviter decides
 	p.clock.at = inv.Expires
-	requireReason(t, ReasonExpired, p.settle(t, x)[0])
-	require.Empty(t, p.disk.taken)
+	requireReason(t, ReasonExpired, p.runToEnd(t, x)[0])
+	require.Empty(t, p.disk.accepted)
 
-	// The taker's own clock tells it as well.
+	// The invitee's own clock shows it as well.
 	_, err := ParseTicket(inv.Link(), p.clock.now())
 	var expired *ExpiredError
 	require.ErrorAs(t, err, &expired)
 	require.ErrorIs(t, err, ErrExpired)
 	require.Equal(t, inv.ID(), expired.Invitation.ID())
-	late := p.take(t, newSelf(t, 3, "Carol"), inv.Compact())
-	require.ErrorIs(t, p.stepTake(t, late).err, ErrExpired)
+	late := p.accept(t, newSelf(t, 3, "Carol"), inv.Compact())
+	require.ErrorIs(t, p.stepInvitee(t, late).err, ErrExpired)
 
-	p.clock.after(Grace)
-	o := p.step(t)
+	p.clock.after(gracePeriod)
+	o := p.stepInviter(t)
 	require.ErrorIs(t, o.err, ErrExpired)
-	require.True(t, o.over())
+	require.True(t, o.ended())
 }
 
-// After the end of an invitation, a taker still waits for the grace period in
-// which the inviter answers.
-func TestATakerWaitsForTheGraceAfterTheEnd(t *testing.T) {
+// After the end of an invitation, an invitee still waits for the grace period in which the
+// inviter answers.
+func TestInviteeWaitsForTheGracePeriod(t *testing.T) {
 	for _, answered := range []bool{true, false} {
-		p := newParty(t, Terms{})
-		inv := p.offer.Invitation()
-		x := p.take(t, newSelf(t, 2, "Bob"), inv.Link())
-		p.stepTake(t, x)
-		p.clock.at = inv.Expires.Add(Grace - time.Second)
-		require.False(t, p.stepTake(t, x).over())
+		p := newLinkScenario(t, Terms{})
+		inv := p.inviter.Invitation()
+		x := p.accept(t, newSelf(t, 2, "Bob"), inv.Link())
+		p.stepInvitee(t, x)
+		p.clock.at = inv.Expires.Add(gracePeriod - time.Second)
+		require.False(t, p.stepInvitee(t, x).ended())
 		if answered {
-			p.step(t)
-			requireReason(t, ReasonExpired, p.stepTake(t, x))
+			p.stepInviter(t)
+			requireReason(t, ReasonExpired, p.stepInvitee(t, x))
 			continue
 		}
 		p.clock.after(time.Second)
-		require.ErrorIs(t, p.stepTake(t, x).err, ErrTimeout)
+		require.ErrorIs(t, p.stepInvitee(t, x).err, ErrTimeout)
 	}
 }
 
-// ahead is a network with a newer record that it does not yield. It refuses
-// older records.
-type ahead struct {
+// newerStore is a network with a newer record that it does not yield. It refuses older
+// records.
+type newerStore struct {
 	dht.Store
 	sequence uint64
 }
 
-func (a ahead) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+func (a newerStore) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	r, err := pointer.Open(p, record, start)
 	if err != nil || r.Sequence() < a.sequence {
 		return dht.Receipt{}, errors.Join(err, dht.ErrOlder)
@@ -274,368 +274,121 @@ func (a ahead) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.R
 	return a.Store.Put(ctx, p, record)
 }
 
-func TestATakerExceedsTheSequenceOfAHiddenRecord(t *testing.T) {
-	p := newParty(t, Terms{})
-	p.step(t)
+func TestInviteeExceedsTheSequenceOfAHiddenRecord(t *testing.T) {
+	p := newLinkScenario(t, Terms{})
+	p.stepInviter(t)
 	network := p.store.Store
-	p.store.Store = ahead{network, 3}
-	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
+	p.store.Store = newerStore{network, 3}
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Link())
 	for range 3 {
-		require.False(t, p.stepTake(t, x).over())
+		require.False(t, p.stepInvitee(t, x).ended())
 	}
 	p.store.Store = network
-	require.NotNil(t, p.settle(t, x)[0].event.Paired)
-	f, ok, err := p.offer.invitation.takeBoxes()[0].look(context.Background(), network, p.clock.now())
+	require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
+	f, ok, err := p.inviter.invitation.acceptanceMailboxes()[0].fetch(context.Background(), network, p.clock.now())
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.EqualValues(t, 3, f.sequence)
 }
 
-func TestAForwardedInvitationForSomebodyIsRefusedToOthers(t *testing.T) {
-	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
-	p := newParty(t, Terms{For: bob.Identity.Pointer})
-	link := p.offer.Invitation().Link()
-	// 1. An honest program doesn't even try.
-	requireReason(t, ReasonOther, p.stepTake(t, p.take(t, mallory, link)))
-	require.NotContains(t, p.log, "put take 0")
-	// 2. A dishonest one is refused by the inviter.
-	x := p.take(t, mallory, link)
-	require.NoError(t, x.prepare(*x.ticket.Invitation))
-	requireReason(t, ReasonOther, p.settle(t, x)[0])
-	// 3. Who it is for still can.
-	require.NotNil(t, p.settle(t, p.take(t, bob, link))[0].event.Paired)
-	require.Len(t, p.disk.taken, 1)
-}
-
-func TestABearersInvitationShowsWhoTookIt(t *testing.T) {
-	p := newParty(t, Terms{})
-	x := p.take(t, newSelf(t, 9, "Mallory"), p.offer.Invitation().Link())
-	require.NotNil(t, p.settle(t, x)[0].event.Paired)
-	require.Equal(t, "Mallory", p.disk.taken[0].Them.Nickname, "for the inviter to see, and to confirm or not")
-}
-
-func TestAnOfferGoesOnAfterARestart(t *testing.T) {
+func TestInviterIsResumedAfterARestart(t *testing.T) {
 	bob := newSelf(t, 2, "Bob")
-	t.Run("before anybody came", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		x := p.take(t, bob, p.offer.Invitation().Link())
-		p.stepTake(t, x)
+	t.Run("before any acceptance", func(t *testing.T) {
+		p := newLinkScenario(t, Terms{})
+		x := p.accept(t, bob, p.inviter.Invitation().Link())
+		p.stepInvitee(t, x)
 		p.resume(t)
-		require.NotNil(t, p.settle(t, x)[0].event.Paired)
+		require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
 	})
 	t.Run("between the save and the answer", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		x := p.take(t, bob, p.offer.Invitation().Link())
-		p.step(t)
-		p.stepTake(t, x)
-		r, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
+		p := newLinkScenario(t, Terms{})
+		x := p.accept(t, bob, p.inviter.Invitation().Link())
+		p.stepInviter(t)
+		p.stepInvitee(t, x)
+		r, err := p.inviter.newReply(context.Background(), p.clock.now(), x.message)
 		require.NoError(t, err)
-		require.NotNil(t, r.event.Taken)
+		require.NotNil(t, r.event.Accepted)
 		p.resume(t)
-		require.Zero(t, p.offer.Left())
-		require.NotNil(t, p.settle(t, x)[0].event.Paired)
-		require.Len(t, p.disk.taken, 1, "one use")
-		requireReason(t, ReasonUsed, p.settle(t, p.take(t, newSelf(t, 3, "Carol"), p.offer.Invitation().Link()))[0])
+		require.Zero(t, p.inviter.UsesLeft())
+		require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
+		require.Len(t, p.disk.accepted, 1, "one use")
+		requireReason(t, ReasonUsed, p.runToEnd(t, p.accept(t, newSelf(t, 3, "Carol"), p.inviter.Invitation().Link()))[0])
 	})
-	t.Run("of the taker, who counts once", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		link := p.offer.Invitation().Link()
-		require.NotNil(t, p.settle(t, p.take(t, bob, link))[0].event.Paired)
+	t.Run("of the invitee, which counts once", func(t *testing.T) {
+		p := newLinkScenario(t, Terms{})
+		link := p.inviter.Invitation().Link()
+		require.NotNil(t, p.runToEnd(t, p.accept(t, bob, link))[0].event.Paired)
 		again := bob
 		again.Random = newRandom(123)
-		require.NotNil(t, p.settle(t, p.take(t, again, link))[0].event.Paired)
-		require.Len(t, p.disk.taken, 1)
+		require.NotNil(t, p.runToEnd(t, p.accept(t, again, link))[0].event.Paired)
+		require.Len(t, p.disk.accepted, 1)
 	})
 	t.Run("withdrawn", func(t *testing.T) {
-		p := newParty(t, Terms{})
+		p := newLinkScenario(t, Terms{})
 		p.disk.fail = errors.New("the disk is full")
-		require.ErrorIs(t, p.offer.Withdraw(context.Background()), p.disk.fail)
-		require.Equal(t, 1, p.offer.Left())
+		require.ErrorIs(t, p.inviter.Withdraw(context.Background()), p.disk.fail)
+		require.Equal(t, 1, p.inviter.UsesLeft())
 		p.disk.fail = nil
-		require.NoError(t, p.offer.Withdraw(context.Background()))
+		require.NoError(t, p.inviter.Withdraw(context.Background()))
 		p.resume(t)
-		require.Zero(t, p.offer.Left())
-		requireReason(t, ReasonWithdrawn, p.settle(t, p.take(t, bob, p.offer.Invitation().Link()))[0])
+		require.Zero(t, p.inviter.UsesLeft())
+		requireReason(t, ReasonWithdrawn, p.runToEnd(t, p.accept(t, bob, p.inviter.Invitation().Link()))[0])
 	})
-	t.Run("as somebody else", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		_, err := ResumeOffer(bob, p.disk.state, p.disk.save)
+	t.Run("as another identity", func(t *testing.T) {
+		p := newLinkScenario(t, Terms{})
+		_, err := ResumeInviter(bob, p.disk.state, p.disk.save)
 		require.Error(t, err)
 	})
 }
 
-func TestTheInvitationIsPutAgainBeforeTheNetworkForgets(t *testing.T) {
-	p := newParty(t, Terms{Expires: start.Add(72 * time.Hour)})
-	p.step(t)
+func TestInvitationIsRepublished(t *testing.T) {
+	p := newLinkScenario(t, Terms{Expires: start.Add(72 * time.Hour)})
+	p.stepInviter(t)
 	for range 3 {
 		p.store.Store = &dht.Memory{Now: p.clock.now}
-		p.clock.after(putEvery)
-		require.NoError(t, p.step(t).err)
-		_, ok := peek(t, p.store, cardBox(p.offer.invitation.secret), p.clock.now())
+		p.clock.after(republishInterval)
+		require.NoError(t, p.stepInviter(t).err)
+		_, ok := fetchMessage(t, p.store, invitationMailbox(p.inviter.invitation.secret), p.clock.now())
 		require.True(t, ok)
 	}
 }
 
-// Everybody who was forwarded an invitation can write into its boxes.
-func TestHoldersOfTheSecretCanDisturbAndNotDeceive(t *testing.T) {
-	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
-	inviterLies := func(t *testing.T, p *party, x *Take, lie func(s linkSession, own wireLinkProof) wireTakenProof) outcome {
-		t.Helper()
-		p.stepTake(t, x)
-		s := x.session // nobody but the two has it; the liar is given it for the sake of the test
-		plant(t, p.store, p.offer.invitation.takenBox(x.message),
-			encode(wireTaken{Kind: kindTaken, Sealed: seal(s.key(roleInviter), encode(lie(s, x.own)))}), 5, p.clock.now().Add(time.Hour))
-		return p.stepTake(t, x)
-	}
-	sign := func(t *testing.T, who Self, st takenStatement) []byte {
-		sig, err := who.sign(domainLink, st)
-		require.NoError(t, err)
-		return sig
-	}
-	says := func(t *testing.T, who Self) []byte {
-		b, err := who.Identity.encode()
-		require.NoError(t, err)
-		return b
-	}
-	t.Run("a no that the inviter didn't sign", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		o := inviterLies(t, p, p.take(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireTakenProof {
-			return wireTakenProof{Status: ReasonUsed, Signature: sign(t, mallory, s.statementBack(own, ReasonUsed, nil))}
-		})
-		require.ErrorIs(t, o.err, ErrTampered)
-	})
-	t.Run("a yes by somebody else", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		o := inviterLies(t, p, p.take(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireTakenProof {
-			id := says(t, mallory)
-			return wireTakenProof{Identity: id, Signature: sign(t, mallory, s.statementBack(own, 0, id))}
-		})
-		require.ErrorIs(t, o.err, ErrTampered)
-	})
-	t.Run("the inviter's key over another's identity", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		o := inviterLies(t, p, p.take(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireTakenProof {
-			id := says(t, mallory)
-			return wireTakenProof{Identity: id, Signature: sign(t, p.alice, s.statementBack(own, 0, id))}
-		})
-		require.ErrorIs(t, o.err, ErrTampered)
-	})
-	t.Run("a yes to another's message", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		o := inviterLies(t, p, p.take(t, bob, p.offer.Invitation().Link()), func(s linkSession, own wireLinkProof) wireTakenProof {
-			own.Nonce = make([]byte, nonceSize)
-			id := says(t, p.alice)
-			return wireTakenProof{Identity: id, Signature: sign(t, p.alice, s.statementBack(own, 0, id))}
-		})
-		require.ErrorIs(t, o.err, ErrTampered)
-	})
-	t.Run("the taker's own message played back", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		x := p.take(t, bob, p.offer.Invitation().Link())
-		p.stepTake(t, x)
-		w, err := parseLinkTake(x.message)
-		require.NoError(t, err)
-		plant(t, p.store, p.offer.invitation.takenBox(x.message), encode(wireTaken{Kind: kindTaken, Sealed: w.Sealed}), 5, p.clock.now().Add(time.Hour))
-		require.ErrorIs(t, p.stepTake(t, x).err, ErrTampered)
-	})
-	t.Run("garbage for an answer", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		x := p.take(t, bob, p.offer.Invitation().Link())
-		p.stepTake(t, x)
-		plant(t, p.store, p.offer.invitation.takenBox(x.message), []byte("x"), 5, p.clock.now().Add(time.Hour))
-		require.ErrorIs(t, p.stepTake(t, x).err, ErrTampered)
-	})
-	t.Run("a take in another's name", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		x := p.take(t, mallory, p.offer.Invitation().Link())
-		require.NoError(t, x.prepare(*x.ticket.Invitation))
-		own := x.own
-		own.Identity = says(t, bob)
-		forged, err := mallory.sign(domainLink, x.session.statement(own.Identity, own.Nonce))
-		require.NoError(t, err)
-		for _, sig := range [][]byte{own.Signature, forged, nil} {
-			own.Signature = sig
-			x.message = encode(wireLinkTake{Kind: kindLinkTake, Ephemeral: x.session.ephemeral, Sealed: seal(x.session.key(roleTaker), encode(own))})
-			r, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
-			require.NoError(t, err)
-			require.Nil(t, r)
-		}
-		require.Equal(t, 1, p.offer.Left())
-	})
-	t.Run("another's take, carried over from an invitation of Mallory's", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		trap, err := Invite(context.Background(), mallory, Terms{Expires: start.Add(time.Hour)}, (&disk{}).save)
-		require.NoError(t, err)
-		x := p.take(t, bob, trap.Invitation().Link())
-		require.NoError(t, x.prepare(*x.ticket.Invitation))
-		// Mallory opens it, and seals it for Alice with an ephemeral key of her own.
-		y := p.take(t, mallory, p.offer.Invitation().Link())
-		require.NoError(t, y.prepare(*y.ticket.Invitation))
-		message := encode(wireLinkTake{Kind: kindLinkTake, Ephemeral: y.session.ephemeral, Sealed: seal(y.session.key(roleTaker), encode(x.own))})
-		r, err := p.offer.judge(context.Background(), p.clock.now(), message)
-		require.NoError(t, err)
-		require.Nil(t, r)
-	})
-	t.Run("a take under the inviter's own key", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		ticket, err := ParseTicket(p.offer.Invitation().Link(), p.clock.now())
-		require.NoError(t, err)
-		x := &Take{self: p.alice, identity: p.offer.identity, ticket: ticket}
-		require.NoError(t, x.prepare(*ticket.Invitation))
-		r, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
-		require.NoError(t, err, "it delays nothing")
-		require.Nil(t, r)
-		require.Equal(t, 1, p.offer.Left())
-	})
-	t.Run("a take replayed, which is one use", func(t *testing.T) {
-		p := newParty(t, Terms{Uses: 3})
-		x := p.take(t, bob, p.offer.Invitation().Link())
-		require.NotNil(t, p.settle(t, x)[0].event.Paired)
-		for _, b := range p.offer.invitation.takeBoxes()[1:] {
-			plant(t, p.store, b, x.message, 1, p.clock.now().Add(time.Hour))
-		}
-		require.Equal(t, outcome{}, p.step(t))
-		require.Equal(t, 2, p.offer.Left())
-	})
-	t.Run("boxes full of garbage", func(t *testing.T) {
-		p := newParty(t, Terms{Uses: 2})
-		for n, b := range p.offer.invitation.takeBoxes() {
-			plant(t, p.store, b, []byte{byte(n)}, uint64(100+n), p.clock.now().Add(time.Hour))
-		}
-		require.NotNil(t, p.settle(t, p.take(t, bob, p.offer.Invitation().Link()))[0].event.Paired, "the last is written over")
-	})
-	t.Run("a box at the end of its numbers", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		for _, b := range p.offer.invitation.takeBoxes() {
-			plant(t, p.store, b, []byte("x"), pointer.MaxSequence, p.clock.now().Add(time.Hour))
-		}
-		require.ErrorIs(t, p.settle(t, p.take(t, bob, p.offer.Invitation().Link()))[0].err, ErrTampered)
-	})
-	t.Run("an ephemeral key of low order", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		r, err := p.offer.judge(context.Background(), p.clock.now(), encode(wireLinkTake{Kind: kindLinkTake, Ephemeral: make([]byte, 32), Sealed: []byte("x")}))
-		require.NoError(t, err)
-		require.Nil(t, r)
-	})
-	t.Run("the whole invitation, replaced by one of Mallory's", func(t *testing.T) {
-		p := newParty(t, Terms{})
-		inv := p.offer.Invitation()
-		trap, err := Invite(context.Background(), mallory, Terms{Expires: start.Add(time.Hour)}, (&disk{}).save)
-		require.NoError(t, err)
-		other, err := Invite(context.Background(), p.alice, Terms{Expires: start.Add(time.Hour)}, (&disk{}).save)
-		require.NoError(t, err)
-		for _, signed := range [][]byte{trap.invitation.signed, other.invitation.signed, []byte("x")} {
-			p.store.Store = &dht.Memory{Now: p.clock.now}
-			plant(t, p.store, cardBox(inv.secret), seal(cardKey(inv.secret), signed), 9, p.clock.now().Add(time.Hour))
-			require.ErrorIs(t, p.stepTake(t, p.take(t, bob, inv.Compact())).err, ErrTampered)
-		}
-	})
-}
-
-// A holder of the compact form has the secret, and can therefore replace the
-// card. An invitation of its own with the same secret is refused: it is correct
-// except for the inviter.
-func TestAnotherInvitersInvitationWithTheSameSecretIsRefused(t *testing.T) {
-	bob, mallory := newSelf(t, 2, "Bob"), newSelf(t, 9, "Mallory")
-	p := newParty(t, Terms{})
-	inv := p.offer.Invitation()
-	var w wireSigned
-	require.NoError(t, decode(inv.signed, maxInvitation, &w))
-	w.Body.Inviter = mallory.Identity.Pointer.Bytes()
-	var err error
-	w.Signature, err = mallory.sign(domainInvite, w.Body)
-	require.NoError(t, err)
-	trap, err := openInvitation(encode(w))
-	require.NoError(t, err, "it is an invitation like any other")
-	require.Equal(t, inv.secret, trap.secret)
-	plant(t, p.store, cardBox(inv.secret), seal(cardKey(inv.secret), trap.signed), 9, p.clock.now().Add(time.Hour))
-	x := p.take(t, bob, inv.Compact())
-	require.ErrorIs(t, p.stepTake(t, x).err, ErrTampered)
-	_, fetched := x.Invitation()
-	require.False(t, fetched)
-}
-
-// Another who was forwarded the invitation sees that somebody took it, and not
-// who.
-func TestOtherHoldersCannotReadWhoTookIt(t *testing.T) {
-	p := newParty(t, Terms{})
-	inv := p.offer.Invitation()
-	bob := newSelf(t, 2, "Bob Longname") // a name that no ciphertext contains by chance
-	p.alice.Identity.Nickname = "Alice Longname"
-	p.resume(t)
-	x := p.take(t, bob, inv.Link())
-	p.settle(t, x)
-	take, ok := peek(t, p.store, inv.takeBoxes()[0], p.clock.now())
-	require.True(t, ok)
-	w, err := parseLinkTake(take)
-	require.NoError(t, err)
-	eve := p.take(t, newSelf(t, 9, "Eve"), inv.Link())
-	require.NoError(t, eve.prepare(*eve.ticket.Invitation))
-	s := eve.session
-	s.ephemeral = w.Ephemeral
-	_, _, err = s.checkTake(w.Sealed)
-	require.Error(t, err)
-	answer, ok := peek(t, p.store, inv.takenBox(take), p.clock.now())
-	require.True(t, ok)
-	for _, message := range [][]byte{take, answer} {
-		require.NotContains(t, string(message), "Longname")
-		require.NotContains(t, string(message), string(bob.Identity.Pointer.Bytes()[6:]))
-	}
-}
-
-func TestAnAnswerSaidTwiceIsSealedAnew(t *testing.T) {
-	p := newParty(t, Terms{})
-	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
-	require.NoError(t, x.prepare(*x.ticket.Invitation))
-	first, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
-	require.NoError(t, err)
-	p.alice.Identity.Addresses = [][]byte{{4, 203, 0, 113, 9, 6, 0, 80}} // moved house
-	p.resume(t)
-	second, err := p.offer.judge(context.Background(), p.clock.now(), x.message)
-	require.NoError(t, err)
-	a, err := parseTaken(first.message)
-	require.NoError(t, err)
-	b, err := parseTaken(second.message)
-	require.NoError(t, err)
-	require.NotEqual(t, a.Sealed[:12], b.Sealed[:12], "one key and one nonce for two messages would show both")
-}
-
-func TestALinksTranscriptThatWasChangedIsNone(t *testing.T) {
-	p := newParty(t, Terms{})
-	o := p.settle(t, p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link()))
-	requireFirm(t, o[0].event.Paired.Transcript)
-	inv := p.offer.Invitation()
+func TestChangedTranscriptOfAnInvitationIsRefused(t *testing.T) {
+	p := newLinkScenario(t, Terms{})
+	o := p.runToEnd(t, p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Link()))
+	requireAllPartsSigned(t, o[0].event.Paired.Transcript)
+	inv := p.inviter.Invitation()
 	require.False(t, bytes.Contains(o[0].event.Paired.Transcript, inv.secret[:]), "evidence can be shown")
 }
 
-func TestAnAwayNetworkIsTriedAgainByBothSides(t *testing.T) {
-	p := newParty(t, Terms{})
-	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Compact())
+func TestBothSidesRetryAnUnreachableNetwork(t *testing.T) {
+	p := newLinkScenario(t, Terms{})
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Compact())
 	away := func() {
 		p.store.broken = dht.ErrUnreachable
-		for _, o := range []outcome{p.step(t), p.stepTake(t, x)} {
+		for _, o := range []outcome{p.stepInviter(t), p.stepInvitee(t, x)} {
 			require.ErrorIs(t, o.err, dht.ErrUnreachable)
-			require.False(t, o.over())
+			require.False(t, o.ended())
 		}
 		p.store.broken = nil
 	}
 	away()
-	p.step(t)
+	p.stepInviter(t)
 	away()
-	p.stepTake(t, x)
+	p.stepInvitee(t, x)
 	away()
-	require.NotNil(t, p.settle(t, x)[0].event.Paired)
+	require.NotNil(t, p.runToEnd(t, x)[0].event.Paired)
 }
 
-func TestATakerWhomNobodyAnswersGivesUp(t *testing.T) {
-	p := newParty(t, Terms{})
-	x := p.take(t, newSelf(t, 2, "Bob"), p.offer.Invitation().Link())
-	y := p.take(t, newSelf(t, 3, "Carol"), p.offer.Invitation().Compact())
+func TestInviteeWithoutAnAnswerTimesOut(t *testing.T) {
+	p := newLinkScenario(t, Terms{})
+	x := p.accept(t, newSelf(t, 2, "Bob"), p.inviter.Invitation().Link())
+	y := p.accept(t, newSelf(t, 3, "Carol"), p.inviter.Invitation().Compact())
 	for !p.clock.now().After(start.Add(30 * time.Minute)) {
-		p.stepTake(t, x)
-		p.stepTake(t, y)
+		p.stepInvitee(t, x)
+		p.stepInvitee(t, y)
 		p.clock.after(time.Minute)
 	}
-	require.ErrorIs(t, p.stepTake(t, x).err, ErrTimeout)
-	require.ErrorIs(t, p.stepTake(t, y).err, ErrTimeout)
+	require.ErrorIs(t, p.stepInvitee(t, x).err, ErrTimeout)
+	require.ErrorIs(t, p.stepInvitee(t, y).err, ErrTimeout)
 }

@@ -8,18 +8,18 @@ import (
 	"slices"
 )
 
-// The messages about an invitation, each alone in a box that its secret leads
-// to, in canonical CBOR:
+// The messages of an invitation, each in a mailbox derived from its secret, in canonical
+// CBOR:
 //
-//	invitation = sealed under the secret: the whole signed invitation
-//	take       = [5, ephemeral X25519 key, sealed [identity, nonce, signature]]
-//	taken      = [6, sealed [status, identity or null, signature]]
+//	invitation = sealed under the secret: the signed invitation
+//	acceptance = [5, ephemeral X25519 key, sealed [identity, nonce, signature]]
+//	answer     = [6, sealed [status, identity or null, signature]]
 //
-// The two seals are AES-256-GCM under keys out of the secret and the X25519 of
-// the taker's ephemeral key and the invitation's, so that others who hold the
-// invitation can't read them.
+// The last two seals are AES-256-GCM under keys derived from the secret and the X25519 of
+// the invitee's ephemeral key and the invitation's key, so that other holders of the
+// invitation cannot open them.
 type (
-	wireLinkTake struct {
+	wireLinkAcceptance struct {
 		_         struct{} `cbor:",toarray"`
 		Kind      uint8
 		Ephemeral []byte
@@ -31,12 +31,12 @@ type (
 		Nonce     []byte
 		Signature []byte
 	}
-	wireTaken struct {
+	wireLinkAnswer struct {
 		_      struct{} `cbor:",toarray"`
 		Kind   uint8
 		Sealed []byte
 	}
-	wireTakenProof struct {
+	wireAnswerProof struct {
 		_         struct{} `cbor:",toarray"`
 		Status    Reason
 		Identity  []byte
@@ -45,18 +45,18 @@ type (
 )
 
 const (
-	kindLinkTake = 5
-	kindTaken    = 6
-	nonceSize    = 32
+	kindLinkAcceptance = 5
+	kindLinkAnswer     = 6
+	nonceSize          = 32
 )
 
-func parseLinkTake(b []byte) (wireLinkTake, error) {
-	var w wireLinkTake
+func parseLinkAcceptance(b []byte) (wireLinkAcceptance, error) {
+	var w wireLinkAcceptance
 	if err := decode(b, maxMessage, &w); err != nil {
-		return wireLinkTake{}, err
+		return wireLinkAcceptance{}, err
 	}
-	if w.Kind != kindLinkTake || len(w.Ephemeral) != 32 || len(w.Sealed) > maxSealed {
-		return wireLinkTake{}, errMessage
+	if w.Kind != kindLinkAcceptance || len(w.Ephemeral) != 32 || len(w.Sealed) > maxSealed {
+		return wireLinkAcceptance{}, errMessage
 	}
 	return w, nil
 }
@@ -72,42 +72,42 @@ func parseLinkProof(b []byte) (wireLinkProof, error) {
 	return w, nil
 }
 
-func parseTaken(b []byte) (wireTaken, error) {
-	var w wireTaken
+func parseLinkAnswer(b []byte) (wireLinkAnswer, error) {
+	var w wireLinkAnswer
 	if err := decode(b, maxMessage, &w); err != nil {
-		return wireTaken{}, err
+		return wireLinkAnswer{}, err
 	}
-	if w.Kind != kindTaken || len(w.Sealed) > maxSealed {
-		return wireTaken{}, errMessage
+	if w.Kind != kindLinkAnswer || len(w.Sealed) > maxSealed {
+		return wireLinkAnswer{}, errMessage
 	}
 	return w, nil
 }
 
-func parseTakenProof(b []byte) (wireTakenProof, error) {
-	var w wireTakenProof
+func parseAnswerProof(b []byte) (wireAnswerProof, error) {
+	var w wireAnswerProof
 	if err := decode(b, maxProof, &w); err != nil {
-		return wireTakenProof{}, err
+		return wireAnswerProof{}, err
 	}
 	if (w.Status == 0) != (len(w.Identity) > 0) {
-		return wireTakenProof{}, errors.New("an answer accepts with an identity, or refuses without")
+		return wireAnswerProof{}, errors.New("an answer has an identity if it accepts, and none if it refuses")
 	}
 	return w, nil
 }
 
-// linkSession is what one taking of an invitation shares.
+// linkSession is the common state of both sides for one acceptance of an invitation.
 type linkSession struct {
 	invitation Invitation
-	ephemeral  []byte // the taker's public key
+	ephemeral  []byte // the invitee's public key
 	shared     []byte
 }
 
-// newLinkSession does one side's half of the X25519; peer is the other's key.
+// newLinkSession computes the X25519 of the own private key and the public key of the peer.
 func newLinkSession(i Invitation, private *ecdh.PrivateKey, peer, ephemeral []byte) (linkSession, error) {
 	public, err := ecdh.X25519().NewPublicKey(peer)
 	if err != nil {
 		return linkSession{}, fmt.Errorf("its key: %w", err)
 	}
-	shared, err := private.ECDH(public) // refuses keys that give zero
+	shared, err := private.ECDH(public) // returns an error for a zero result
 	if err != nil {
 		return linkSession{}, fmt.Errorf("its key: %w", err)
 	}
@@ -120,26 +120,26 @@ func (s linkSession) key(role string) []byte {
 		"petnames/pair/link/v1 sealed by "+role, 32)
 }
 
-func (s linkSession) statement(identity, nonce []byte) takeStatement {
+func (s linkSession) acceptanceStatement(identity, nonce []byte) acceptanceStatement {
 	id := s.invitation.ID()
-	return takeStatement{
-		Role: roleTaker, Inviter: s.invitation.Inviter.Bytes(), Invitation: id[:],
-		Ephemeral: s.ephemeral, Nonce: nonce, Taker: identityHash(identity),
+	return acceptanceStatement{
+		Role: roleInvitee, Inviter: s.invitation.Inviter.Bytes(), Invitation: id[:],
+		Ephemeral: s.ephemeral, Nonce: nonce, Invitee: identityHash(identity),
 	}
 }
 
-// statementBack is the inviter's, about a taker's proof.
-func (s linkSession) statementBack(theirs wireLinkProof, status Reason, identity []byte) takenStatement {
-	st := takenStatement{Role: roleInviter, Take: s.statement(theirs.Identity, theirs.Nonce).hash(theirs.Signature), Status: status}
+// answerStatement returns the inviter's statement about the proof of an invitee.
+func (s linkSession) answerStatement(peerProof wireLinkProof, status Reason, identity []byte) answerStatement {
+	st := answerStatement{Role: roleInviter, Acceptance: s.acceptanceStatement(peerProof.Identity, peerProof.Nonce).hash(peerProof.Signature), Status: status}
 	if status == 0 {
 		st.Inviter = identityHash(identity)
 	}
 	return st
 }
 
-// checkTake opens and verifies a taker's message.
-func (s linkSession) checkTake(sealed []byte) (Identity, wireLinkProof, error) {
-	plain, err := unseal(s.key(roleTaker), sealed)
+// openAcceptance opens and verifies an acceptance.
+func (s linkSession) openAcceptance(sealed []byte) (Identity, wireLinkProof, error) {
+	plain, err := unseal(s.key(roleInvitee), sealed)
 	if err != nil {
 		return Identity{}, wireLinkProof{}, err
 	}
@@ -151,25 +151,25 @@ func (s linkSession) checkTake(sealed []byte) (Identity, wireLinkProof, error) {
 	if err != nil {
 		return Identity{}, wireLinkProof{}, err
 	}
-	if err := verify(id.Pointer, domainLink, s.statement(proof.Identity, proof.Nonce), proof.Signature); err != nil {
+	if err := verify(id.Pointer, domainLink, s.acceptanceStatement(proof.Identity, proof.Nonce), proof.Signature); err != nil {
 		return Identity{}, wireLinkProof{}, err
 	}
 	return id, proof, nil
 }
 
-// checkTaken opens and verifies the inviter's answer to own. A refusal comes as
-// a [*RefusedError].
-func (s linkSession) checkTaken(sealed []byte, own wireLinkProof) (Identity, wireTakenProof, error) {
-	fail := func(err error) (Identity, wireTakenProof, error) { return Identity{}, wireTakenProof{}, err }
+// openAnswer opens and verifies the inviter's answer to an acceptance. It returns a
+// refusal as a [*RefusedError].
+func (s linkSession) openAnswer(sealed []byte, own wireLinkProof) (Identity, wireAnswerProof, error) {
+	fail := func(err error) (Identity, wireAnswerProof, error) { return Identity{}, wireAnswerProof{}, err }
 	plain, err := unseal(s.key(roleInviter), sealed)
 	if err != nil {
 		return fail(err)
 	}
-	proof, err := parseTakenProof(plain)
+	proof, err := parseAnswerProof(plain)
 	if err != nil {
 		return fail(err)
 	}
-	statement := s.statementBack(own, proof.Status, proof.Identity)
+	statement := s.answerStatement(own, proof.Status, proof.Identity)
 	if err := verify(s.invitation.Inviter, domainLink, statement, proof.Signature); err != nil {
 		return fail(err)
 	}
@@ -181,20 +181,20 @@ func (s linkSession) checkTaken(sealed []byte, own wireLinkProof) (Identity, wir
 		return fail(err)
 	}
 	if id.Pointer != s.invitation.Inviter {
-		return fail(errors.New("the inviter answered as another"))
+		return fail(errors.New("the answer has another identity than the inviter"))
 	}
 	return id, proof, nil
 }
 
-func (s linkSession) transcript(inviter wireTakenProof, taker wireLinkProof) ([]byte, error) {
+func (s linkSession) transcript(inviter wireAnswerProof, invitee wireLinkProof) ([]byte, error) {
 	id := s.invitation.ID()
 	b := encode(wireTranscript{
-		Channel: ChannelLink, Inviter: inviter.Identity, Taker: taker.Identity,
-		Sigs:       [][]byte{inviter.Signature, taker.Signature},
-		Invitation: id[:], Ephemeral: bytes.Clone(s.ephemeral), Nonce: taker.Nonce,
+		Channel: ChannelLink, Inviter: inviter.Identity, Invitee: invitee.Identity,
+		Sigs:       [][]byte{inviter.Signature, invitee.Signature},
+		Invitation: id[:], Ephemeral: bytes.Clone(s.ephemeral), Nonce: invitee.Nonce,
 	})
 	if _, err := ParseTranscript(b); err != nil {
-		return nil, fmt.Errorf("own evidence: %w", err)
+		return nil, fmt.Errorf("evidence: %w", err)
 	}
 	return b, nil
 }

@@ -9,84 +9,83 @@ import (
 	"github.com/petnames-go/petnames/dht"
 )
 
-// Channels that a pairing can come over, for provenance.
+// Channels of a pairing, for provenance.
 const (
 	ChannelCode = "code"
 	ChannelLink = "link"
 )
 
-// Paired is the outcome of a pairing: who the other side is, and the evidence.
+// Paired is the result of a pairing: the identity of the peer, and the evidence.
 type Paired struct {
-	Them    Identity
+	Peer    Identity
 	Channel string // ChannelCode or ChannelLink
 
-	// Transcript is what both sides signed, which anybody can verify with
-	// [ParseTranscript]. It has no secret in it, but both identities with
-	// their addresses.
+	// Transcript is signed by both sides; [ParseTranscript] verifies it. It contains
+	// both identities with their addresses, and no secret.
 	Transcript []byte
 }
 
-// Event is what a step came to. Both are nil while there is nothing new.
+// Event is the result of a step. The zero value is no event.
 type Event struct {
-	// Paired: this side is done, and has verified the other.
+	// Paired is set when this side has verified its peer, and is done.
 	Paired *Paired
 
-	// Taken: somebody took an invitation. It counts as pairing only when the
-	// inviting person has seen who it is, and agrees.
-	Taken *Paired
+	// Accepted is set when an invitee accepted an invitation. The pairing counts only
+	// after the owner has confirmed the invitee.
+	Accepted *Paired
 }
 
-// Stepper is one side of a pairing. A step does what there is to do and
-// returns at once; it is for one goroutine at a time.
+// Stepper is one side of a pairing. A step does what is due and returns without waiting
+// for the peer. It is not safe for concurrent use.
 //
-// After an error that is [Final] all is over, and every further step returns
-// it again. Any other is the network's, and the step is to be tried again.
+// After an error for which [Final] returns true the side has ended, and every further
+// step returns the same error. Any other error is of the network: try the step again.
 type Stepper interface {
 	Step(ctx context.Context, store dht.Store, now time.Time) (Event, error)
 }
 
-// The ways in which a pairing can fail for good.
+// Final errors of a pairing.
 var (
-	// ErrOccupied: somebody else is using the code's place.
-	ErrOccupied = errors.New("somebody else is at this code's meeting place: take a new code")
+	// ErrOccupied is returned when another pairing uses the slot of the code.
+	ErrOccupied = errors.New("another pairing uses the number and the first word of this code: make a new code")
 
-	// ErrWrongCode: the two sides used different secret words, or somebody
-	// tried to guess them. The code is dead, on both sides.
-	ErrWrongCode = errors.New("the code was mistyped, or somebody tried to guess it: it is used up; take a new code")
+	// ErrWrongCode is returned when the secret words of the two sides differ: by a
+	// mistake, or because an attacker guessed. The code is used, on both sides.
+	ErrWrongCode = errors.New("the code was mistyped or guessed, and cannot be used again: make a new code")
 
-	// ErrBurnt: the code was tried before. A [Burn] returns it.
-	ErrBurnt = errors.New("this code was tried before, and one try is all it has: take a new code")
+	// ErrCodeUsed is returned by a [MarkUsed] if the code was used before.
+	ErrCodeUsed = errors.New("this code was used before, and a code can be used once: make a new code")
 
-	// ErrTampered: messages came that no honest side would have sent.
-	ErrTampered = errors.New("somebody interfered with the pairing: take a new code or invitation")
+	// ErrTampered is returned for messages that no honest side sends.
+	ErrTampered = errors.New("a message of the pairing was tampered with: make a new code or invitation")
 
-	// ErrTimeout: the other side didn't come, or went away.
-	ErrTimeout = errors.New("the other side did not answer in time: try again, with a new code or invitation")
+	// ErrTimeout is returned when the peer did not answer in time.
+	ErrTimeout = errors.New("the peer did not answer in time: try again with a new code or invitation")
 
-	// ErrSelf: the other side has this side's own pointer.
-	ErrSelf = errors.New("that is your own code or invitation")
+	// ErrSelf is returned when the peer has the pointer of this side.
+	ErrSelf = errors.New("this is your own code or invitation")
 
-	// ErrExpired: the invitation is past its end. Also inside an
-	// [*ExpiredError].
+	// ErrExpired is returned when the invitation has expired. An [*ExpiredError]
+	// wraps it.
 	ErrExpired = errors.New("the invitation has expired: ask for a new one")
 )
 
-// RefusedError is the inviter's answer to somebody whom it won't pair with,
-// signed by its key.
+// RefusedError is returned when the inviter refused an acceptance. The refusal is signed
+// by its key.
 type RefusedError struct {
 	Reason Reason
 }
 
 func (e *RefusedError) Error() string { return "the inviter refused: " + e.Reason.String() }
 
-// Reason says why an invitation was refused.
+// Reason is why an invitation was refused.
 type Reason uint8
 
 // The reasons.
 const (
 	ReasonUsed Reason = iota + 1
 	ReasonExpired
-	ReasonOther // it is for somebody else
+	ReasonOtherRecipient // the invitation has another recipient
 	ReasonWithdrawn
 )
 
@@ -96,8 +95,8 @@ func (r Reason) String() string {
 		return "the invitation has been used: ask for a new one"
 	case ReasonExpired:
 		return "the invitation has expired: ask for a new one"
-	case ReasonOther:
-		return "the invitation is for somebody else"
+	case ReasonOtherRecipient:
+		return "the invitation is for another recipient"
 	case ReasonWithdrawn:
 		return "the invitation was withdrawn"
 	}
@@ -111,15 +110,15 @@ func (e finalError) Unwrap() error { return e.err }
 
 func final(err error) error { return finalError{err} }
 
-// Final reports whether a step's error ended the pairing.
+// Final reports whether a step's error ended the side.
 func Final(err error) bool {
 	_, ok := errors.AsType[finalError](err)
 	return ok
 }
 
-// Run steps until something comes of it, every so often. It returns the first
-// event, or the final error, or the context's with the last one of the network.
-// A nil now means time.Now.
+// Run steps a side at this interval until there is an event or a final error. When ctx is
+// done, it returns the error of ctx, joined with the last one of the network. A nil now
+// means time.Now.
 func Run(ctx context.Context, s Stepper, store dht.Store, now func() time.Time, every time.Duration) (Event, error) {
 	if now == nil {
 		now = time.Now

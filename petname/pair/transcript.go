@@ -6,28 +6,27 @@ import (
 	"fmt"
 )
 
-// Transcript is the evidence of a pairing, verified: both keys signed one
-// session, which names both. Who the two are to each other is not in it.
+// Transcript is the verified evidence of a pairing: both keys signed one session, which
+// names both. It does not state the petnames of the two sides.
 type Transcript struct {
-	Channel        string // ChannelCode or ChannelLink
-	Inviter, Taker Identity
+	Channel          string // ChannelCode or ChannelLink
+	Inviter, Invitee Identity
 }
 
-// wireTranscript has what the signatures are over, and no secret: the shares
-// of CPace tell nothing of the password to who hasn't seen the key, and the
-// invitation stands there by its hash.
+// wireTranscript has what the signatures cover, and no secret: the shares of CPace do not
+// reveal the password, and the invitation is represented by its hash.
 type wireTranscript struct {
 	Channel string   `cbor:"1,keyasint"`
 	Inviter []byte   `cbor:"2,keyasint"` // identities
-	Taker   []byte   `cbor:"3,keyasint"`
-	Sigs    [][]byte `cbor:"4,keyasint"` // the inviter's, the taker's
+	Invitee []byte   `cbor:"3,keyasint"`
+	Sigs    [][]byte `cbor:"4,keyasint"` // the inviter's, the invitee's
 
-	Place  string   `cbor:"5,keyasint,omitempty"` // ChannelCode
-	Bucket int64    `cbor:"6,keyasint,omitempty"`
-	Shares [][]byte `cbor:"7,keyasint,omitempty"`
-	Blinds [][]byte `cbor:"8,keyasint,omitempty"`
+	Nameplate string   `cbor:"5,keyasint,omitempty"` // ChannelCode
+	Period    int64    `cbor:"6,keyasint,omitempty"`
+	Shares    [][]byte `cbor:"7,keyasint,omitempty"`
+	Blinds    [][]byte `cbor:"8,keyasint,omitempty"`
 
-	Invitation []byte `cbor:"9,keyasint,omitempty"` // ChannelLink: its hash
+	Invitation []byte `cbor:"9,keyasint,omitempty"` // ChannelLink: the hash
 	Ephemeral  []byte `cbor:"10,keyasint,omitempty"`
 	Nonce      []byte `cbor:"11,keyasint,omitempty"`
 }
@@ -39,12 +38,11 @@ const (
 	domainLink = "petnames/pair/link/v1\x00"
 
 	roleInviter = "inviter"
-	roleTaker   = "taker"
+	roleInvitee = "taker"
 )
 
-// codeStatement is what each side of a spoken code signs, behind domainCode.
-// The session is CPace's, whose transcript has both sides' commitments to
-// their identities.
+// codeStatement is signed by each side of a code, after domainCode. Session is the session
+// ID of CPace, which covers both sides' commitments to their identities.
 type codeStatement struct {
 	_       struct{} `cbor:",toarray"`
 	Role    string
@@ -52,39 +50,38 @@ type codeStatement struct {
 	Session []byte
 }
 
-// takeStatement is what the taker of an invitation signs, behind domainLink.
-type takeStatement struct {
+// acceptanceStatement is signed by the invitee of an invitation, after domainLink.
+type acceptanceStatement struct {
 	_          struct{} `cbor:",toarray"`
 	Role       string
 	Inviter    []byte // pointer
-	Invitation []byte // its hash, and so its secret's
+	Invitation []byte // the hash, which covers the secret
 	Ephemeral  []byte
 	Nonce      []byte
-	Taker      []byte // hash of the identity
+	Invitee    []byte // the hash of the identity
 }
 
-// takenStatement is what the inviter signs, behind domainLink.
-type takenStatement struct {
-	_       struct{} `cbor:",toarray"`
-	Role    string
-	Take    []byte // hash of the taker's statement and signature
-	Status  Reason // 0: accepted
-	Inviter []byte // hash of the identity; nil when refused
+// answerStatement is signed by the inviter, after domainLink.
+type answerStatement struct {
+	_          struct{} `cbor:",toarray"`
+	Role       string
+	Acceptance []byte // the hash of the invitee's statement and signature
+	Status     Reason // 0: accepted
+	Inviter    []byte // the hash of the identity; nil: refused
 }
 
 func identityHash(identity []byte) []byte { return digest("petnames/pair/identity/v1\x00", identity) }
 
-func (s takeStatement) hash(sig []byte) []byte {
+func (s acceptanceStatement) hash(sig []byte) []byte {
 	return digest("petnames/pair/take/v1\x00", encode(s), sig)
 }
 
-// commit hides an identity until its blind is shown, and binds to it.
+// commit returns a commitment to an identity; the blind opens it.
 func commit(blind, identity []byte) []byte {
 	return digest("petnames/pair/commit/v1\x00", blind, identity)
 }
 
-// ParseTranscript reads the evidence of a pairing and verifies both
-// signatures.
+// ParseTranscript decodes the evidence of a pairing, and verifies both signatures.
 func ParseTranscript(b []byte) (Transcript, error) {
 	t, err := parseTranscript(b)
 	if err != nil {
@@ -103,11 +100,11 @@ func parseTranscript(b []byte) (Transcript, error) {
 	if t.Inviter, err = parseIdentity(w.Inviter); err != nil {
 		return Transcript{}, err
 	}
-	if t.Taker, err = parseIdentity(w.Taker); err != nil {
+	if t.Invitee, err = parseIdentity(w.Invitee); err != nil {
 		return Transcript{}, err
 	}
-	if t.Inviter.Pointer == t.Taker.Pointer {
-		return Transcript{}, errors.New("is of somebody with itself")
+	if t.Inviter.Pointer == t.Invitee.Pointer {
+		return Transcript{}, errors.New("is of an identity with itself")
 	}
 	if len(w.Sigs) != 2 {
 		return Transcript{}, errors.New("has not two signatures")
@@ -118,7 +115,7 @@ func parseTranscript(b []byte) (Transcript, error) {
 	case ChannelLink:
 		err = w.verifyLink(t)
 	default:
-		err = errors.New("is of no channel that this program knows")
+		err = errors.New("is of an unknown channel")
 	}
 	if err != nil {
 		return Transcript{}, err
@@ -126,38 +123,40 @@ func parseTranscript(b []byte) (Transcript, error) {
 	return t, nil
 }
 
-var errTranscriptForm = errors.New("has fields that don't belong together")
+var errTranscriptForm = errors.New("has fields of different channels")
 
 func (w wireTranscript) verifyCode(t Transcript) error {
 	if len(w.Shares) != 2 || len(w.Blinds) != 2 || w.Invitation != nil || w.Ephemeral != nil || w.Nonce != nil {
 		return errTranscriptForm
 	}
 	session := sidOutput(
-		spoken{w.Shares[0], commit(w.Blinds[0], w.Inviter)},
-		spoken{w.Shares[1], commit(w.Blinds[1], w.Taker)},
+		cpaceMessage{w.Shares[0], commit(w.Blinds[0], w.Inviter)},
+		cpaceMessage{w.Shares[1], commit(w.Blinds[1], w.Invitee)},
 	)
-	id := slot{w.Place, w.Bucket}.id()
+	id := slot{w.Nameplate, w.Period}.id()
 	if err := verify(t.Inviter.Pointer, domainCode, codeStatement{Role: roleInviter, Slot: id, Session: session}, w.Sigs[0]); err != nil {
 		return err
 	}
-	return verify(t.Taker.Pointer, domainCode, codeStatement{Role: roleTaker, Slot: id, Session: session}, w.Sigs[1])
+	return verify(t.Invitee.Pointer, domainCode, codeStatement{Role: roleInvitee, Slot: id, Session: session}, w.Sigs[1])
 }
 
 func (w wireTranscript) verifyLink(t Transcript) error {
-	if w.Place != "" || w.Bucket != 0 || w.Shares != nil || w.Blinds != nil {
+	if w.Nameplate != "" || w.Period != 0 || w.Shares != nil || w.Blinds != nil {
 		return errTranscriptForm
 	}
-	take := takeStatement{
-		Role: roleTaker, Inviter: t.Inviter.Pointer.Bytes(), Invitation: w.Invitation,
-		Ephemeral: w.Ephemeral, Nonce: w.Nonce, Taker: identityHash(w.Taker),
+	acceptance := acceptanceStatement{
+		Role: roleInvitee, Inviter: t.Inviter.Pointer.Bytes(), Invitation: w.Invitation,
+		Ephemeral: w.Ephemeral, Nonce: w.Nonce, Invitee: identityHash(w.Invitee),
 	}
-	if err := verify(t.Taker.Pointer, domainLink, take, w.Sigs[1]); err != nil {
+	if err := verify(t.Invitee.Pointer, domainLink, acceptance, w.Sigs[1]); err != nil {
 		return err
 	}
-	taken := takenStatement{Role: roleInviter, Take: take.hash(w.Sigs[1]), Inviter: identityHash(w.Inviter)}
-	return verify(t.Inviter.Pointer, domainLink, taken, w.Sigs[0])
+	answer := answerStatement{Role: roleInviter, Acceptance: acceptance.hash(w.Sigs[1]), Inviter: identityHash(w.Inviter)}
+	return verify(t.Inviter.Pointer, domainLink, answer, w.Sigs[0])
 }
 
-// equalPeer reports whether two messages of CPace share a part that no two
-// honest sides would: one is the other played back.
-func equalPeer(a, b spoken) bool { return bytes.Equal(a.share, b.share) || bytes.Equal(a.data, b.data) }
+// isReflected reports whether two CPace messages share a part, as messages of two honest
+// sides do not: one is a copy of the other.
+func isReflected(a, b cpaceMessage) bool {
+	return bytes.Equal(a.share, b.share) || bytes.Equal(a.data, b.data)
+}

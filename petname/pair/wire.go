@@ -19,13 +19,13 @@ import (
 // encode returns the canonical CBOR of a wire type of this package.
 func encode(v any) []byte { return canonical.MustMarshal(v) }
 
-// decode reads canonical CBOR of at most the given size, and nothing else,
-// into a wire type. Errors don't repeat the input, which may hold secrets.
+// decode decodes canonical CBOR of at most this size into a wire type. Errors do not
+// contain the input, which may have secrets.
 func decode(b []byte, most int, into any) error {
 	return canonical.Unmarshal(b, into, canonical.Bounds{Size: most, Nesting: 8, Elements: 64, Pairs: 16})
 }
 
-// derive is HKDF-SHA-512 (RFC 5869) of a secret for one purpose.
+// derive is HKDF-SHA-512 (RFC 5869).
 func derive(secret, salt []byte, info string, length int) []byte {
 	key, err := hkdf.Key(sha512.New, secret, salt, info, length)
 	if err != nil {
@@ -34,20 +34,19 @@ func derive(secret, salt []byte, info string, length int) []byte {
 	return key
 }
 
-// seal encrypts by AES-256-GCM under a random nonce, which goes before it: a key
-// is one session's and side's, but a side may say something again, and another
-// thing, after a restart.
+// seal encrypts by AES-256-GCM with a random nonce, which precedes the ciphertext. A key is
+// for one session and side, but a side may seal different messages after a restart.
 func seal(key, plain []byte) []byte { return gcm(key).Seal(nil, nil, plain, nil) }
 
 func unseal(key, sealed []byte) ([]byte, error) {
 	plain, err := gcm(key).Open(nil, nil, sealed, nil)
 	if err != nil {
-		return nil, errors.New("was not sealed by who has the key")
+		return nil, errors.New("was not sealed with the key")
 	}
 	return plain, nil
 }
 
-// sealOverhead is what seal adds: a nonce of 12 bytes and a tag of 16.
+// sealOverhead is the size of the nonce (12 bytes) and the tag (16).
 const sealOverhead = 28
 
 func gcm(key []byte) cipher.AEAD {
@@ -67,7 +66,7 @@ func digest(domain string, parts ...[]byte) []byte {
 	return sum[:]
 }
 
-// sign signs with the key of p. What a foreign signer gives is verified first.
+// sign returns a signature by the key of p, verified, as a foreign signer may fail.
 func sign(key crypto.Signer, p pointer.Pointer, message []byte) ([]byte, error) {
 	sig, err := key.Sign(rand.Reader, message, crypto.Hash(0))
 	if err != nil {

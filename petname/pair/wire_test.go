@@ -21,21 +21,21 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 		require.NoError(t, decode(b, maxMessage, w))
 	}
 	var (
-		offer    wireOffer
-		take     wireTake
-		answer   wireAnswer
-		failure  wireFailure
-		proof    wireProof
-		linkTake wireLinkTake
-		taken    wireTaken
+		offer      wireOffer
+		acceptance wireAcceptance
+		answer     wireAnswer
+		failure    wireFailure
+		proof      wireProof
+		linkTake   wireLinkAcceptance
+		linkAnswer wireLinkAnswer
 	)
 	into(s.offer, &offer)
-	into(s.take, &take)
+	into(s.acceptance, &acceptance)
 	into(s.answer, &answer)
 	into(s.failure, &failure)
 	into(s.proof, &proof)
-	into(s.linkTake, &linkTake)
-	into(s.taken, &taken)
+	into(s.linkAcceptance, &linkTake)
+	into(s.linkAnswer, &linkAnswer)
 	linkProof := wireLinkProof{Identity: s.identity, Nonce: make([]byte, nonceSize), Signature: []byte("s")}
 	for name, c := range map[string]struct {
 		message any
@@ -44,14 +44,14 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 		sealed  *[]byte // nil: the message has no sealed part
 		parse   func([]byte) error
 	}{
-		"offer":      {&offer, &offer.Kind, []*[]byte{&offer.Share, &offer.Commit}, nil, func(b []byte) error { _, err := parseOffer(b); return err }},
-		"take":       {&take, &take.Kind, []*[]byte{&take.Share, &take.Commit, &take.Tag}, &take.Sealed, func(b []byte) error { _, err := parseTake(b); return err }},
-		"answer":     {&answer, &answer.Kind, []*[]byte{&answer.Take, &answer.Tag}, &answer.Sealed, func(b []byte) error { _, err := parseAnswer(b); return err }},
-		"failure":    {&failure, &failure.Kind, []*[]byte{&failure.Take}, nil, func(b []byte) error { _, err := parseAnswer(b); return err }},
-		"proof":      {&proof, nil, []*[]byte{&proof.Blind}, nil, func(b []byte) error { _, err := parseProof(b); return err }},
-		"link take":  {&linkTake, &linkTake.Kind, []*[]byte{&linkTake.Ephemeral}, &linkTake.Sealed, func(b []byte) error { _, err := parseLinkTake(b); return err }},
-		"link proof": {&linkProof, nil, []*[]byte{&linkProof.Nonce}, nil, func(b []byte) error { _, err := parseLinkProof(b); return err }},
-		"taken":      {&taken, &taken.Kind, nil, &taken.Sealed, func(b []byte) error { _, err := parseTaken(b); return err }},
+		"offer":           {&offer, &offer.Kind, []*[]byte{&offer.Share, &offer.Commit}, nil, func(b []byte) error { _, err := parseOffer(b); return err }},
+		"take":            {&acceptance, &acceptance.Kind, []*[]byte{&acceptance.Share, &acceptance.Commit, &acceptance.Tag}, &acceptance.Sealed, func(b []byte) error { _, err := parseAcceptance(b); return err }},
+		"answer":          {&answer, &answer.Kind, []*[]byte{&answer.Acceptance, &answer.Tag}, &answer.Sealed, func(b []byte) error { _, err := parseAnswer(b); return err }},
+		"failure":         {&failure, &failure.Kind, []*[]byte{&failure.Acceptance}, nil, func(b []byte) error { _, err := parseAnswer(b); return err }},
+		"proof":           {&proof, nil, []*[]byte{&proof.Blind}, nil, func(b []byte) error { _, err := parseProof(b); return err }},
+		"link acceptance": {&linkTake, &linkTake.Kind, []*[]byte{&linkTake.Ephemeral}, &linkTake.Sealed, func(b []byte) error { _, err := parseLinkAcceptance(b); return err }},
+		"link proof":      {&linkProof, nil, []*[]byte{&linkProof.Nonce}, nil, func(b []byte) error { _, err := parseLinkProof(b); return err }},
+		"link answer":     {&linkAnswer, &linkAnswer.Kind, nil, &linkAnswer.Sealed, func(b []byte) error { _, err := parseLinkAnswer(b); return err }},
 	} {
 		require.NoError(t, c.parse(encode(c.message)), name)
 		for i, field := range c.fixed {
@@ -79,11 +79,11 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 	}
 	// An answer either accepts and has an identity, or refuses and has none.
 	for status, id := range map[Reason][]byte{0: nil, ReasonUsed: s.identity} {
-		_, err := parseTakenProof(encode(wireTakenProof{Status: status, Identity: id, Signature: []byte("s")}))
+		_, err := parseAnswerProof(encode(wireAnswerProof{Status: status, Identity: id, Signature: []byte("s")}))
 		require.Error(t, err, status)
 	}
 	for status, id := range map[Reason][]byte{0: s.identity, ReasonUsed: nil} {
-		_, err := parseTakenProof(encode(wireTakenProof{Status: status, Identity: id, Signature: []byte("s")}))
+		_, err := parseAnswerProof(encode(wireAnswerProof{Status: status, Identity: id, Signature: []byte("s")}))
 		require.NoError(t, err, status)
 	}
 	// The size of received data is checked before decoding, exact to the byte.
@@ -92,7 +92,7 @@ func TestFieldsOfMessagesHaveTheirSizes(t *testing.T) {
 	require.ErrorContains(t, decode(whole, len(whole)-1, new(wireOffer)), "bytes long")
 }
 
-func TestAnIdentityIsBounded(t *testing.T) {
+func TestIdentityIsBounded(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*Identity)
 		fits   bool
@@ -117,7 +117,7 @@ func TestAnIdentityIsBounded(t *testing.T) {
 		c.change(&id)
 		_, err := id.encode()
 		require.Equal(t, c.fits, err == nil, name)
-		// Data from the network is encoded.
+		// Untrusted data of the network is encoded.
 		b := encode(wireIdentity{1, id.Pointer.Bytes(), id.Next.Bytes(), id.Sealing, id.Nickname, id.Addresses})
 		got, err := parseIdentity(b)
 		require.Equal(t, c.fits, err == nil, name)
@@ -144,32 +144,32 @@ func addressesOf(n, size int) (addresses [][]byte) {
 	return addresses
 }
 
-// misled signs with another key than its public key.
-type misled struct {
+// wrongSigner signs with another key than its public key.
+type wrongSigner struct {
 	*pointer.Key
 	by *pointer.Key
 }
 
-func (m misled) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
+func (m wrongSigner) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	return m.by.Sign(random, message, opts)
 }
 
 // The signature of a foreign signer (an agent, hardware) is verified before it
 // is used. A message with a wrong signature is not sent.
-func TestAWrongSignatureOfTheSignerIsNotUsed(t *testing.T) {
+func TestInvalidSignatureOfTheSignerIsNotUsed(t *testing.T) {
 	wrong := newSelf(t, 1, "Alice")
-	wrong.Key = misled{newKey(t, 1), newKey(t, 9)}
-	_, err := wrong.sign(domainCode, codeStatement{Role: roleTaker})
+	wrong.Key = wrongSigner{newKey(t, 1), newKey(t, 9)}
+	_, err := wrong.sign(domainCode, codeStatement{Role: roleInvitee})
 	require.ErrorContains(t, err, "signing with the identity")
-	_, err = Invite(t.Context(), wrong, Terms{Expires: start.Add(time.Hour)}, (&disk{}).save)
+	_, err = Invite(t.Context(), wrong, Terms{Expires: start.Add(time.Hour)}, (&savedStates{}).save)
 	require.ErrorContains(t, err, "signing with the identity")
 
-	m := newMeeting(t, theCode, theCode)
-	m.bob.Key = misled{newKey(t, 2), newKey(t, 9)}
-	m.take, err = TakeCode(m.bob, mustCode(t, theCode), m.bobNotes.burn)
+	m := newCodeScenario(t, theCode, theCode)
+	m.bob.Key = wrongSigner{newKey(t, 2), newKey(t, 9)}
+	m.invitee, err = AcceptCode(m.bob, mustCode(t, theCode), m.bobMarks.markUsed)
 	require.NoError(t, err)
-	m.stepOffer(t)
-	require.ErrorContains(t, m.stepTake(t).err, "signing with the identity")
-	_, ok := peek(t, m.store, m.slot.box(boxTake), m.clock.now())
+	m.stepInviter(t)
+	require.ErrorContains(t, m.stepInvitee(t).err, "signing with the identity")
+	_, ok := fetchMessage(t, m.store, m.slot.mailbox(mailboxAcceptance), m.clock.now())
 	require.False(t, ok)
 }

@@ -35,7 +35,7 @@
 // sent to the next.
 //
 // Who isn't in somebody's book can knock at their door, for the price of some
-// work: see [Peer.Knock], and packages postage and doorstep.
+// work: see [Peer.Knock] and package request.
 //
 // The identity's key is handed in with each call that signs, and not kept: a
 // book without it can fetch, but neither send nor acknowledge.

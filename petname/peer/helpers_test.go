@@ -21,7 +21,7 @@ import (
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
-	"github.com/petnames-go/petnames/petname/postage"
+	"github.com/petnames-go/petnames/petname/request"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -78,7 +78,7 @@ type person struct {
 	ledger  string   // the book's file
 	chain   []pointer.Succession
 	links   []pointer.CardLink
-	price   *postage.Price // asked of strangers; nil: they aren't heard
+	price   *request.Difficulty // asked of strangers; nil: they aren't heard
 }
 
 // ignored receives the changes of a book, as every agent does.
@@ -104,9 +104,9 @@ func newPerson(t testing.TB, c *clock, network dht.Store, name string) *person {
 func (p *person) open() {
 	p.Peer = Open(Config{Book: p.book, Records: &dht.Resolver{Stores: []dht.Store{p.network}, Now: p.clock.Now}, Store: p.network,
 		Me: p.me, Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, Now: p.clock.Now,
-		Strangers: func() (postage.Price, bool) {
+		Strangers: func() (request.Difficulty, bool) {
 			if p.price == nil {
-				return postage.Price{}, false
+				return request.Difficulty{}, false
 			}
 			return *p.price, true
 		}})

@@ -11,9 +11,8 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
-	"github.com/petnames-go/petnames/petname/doorstep"
 	"github.com/petnames-go/petnames/petname/introduce"
-	"github.com/petnames-go/petnames/petname/postage"
+	"github.com/petnames-go/petnames/petname/request"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
@@ -32,18 +31,18 @@ const (
 // account, and why I write.
 type Knock struct {
 	To        pointer.Pointer
-	Suggested string           // a name for me; empty: my nickname
-	Note      string           // at most introduce.MaxNote bytes
-	Life      time.Duration    // how long it can be taken up, at most petname.MaxStrangerLife; 0: KnockLife
-	Price     postage.Price    // the work to do; no Puzzles: as many as their card asks for
-	Progress  postage.Progress // is told how far the work is; nil: nobody is
+	Suggested string             // a name for me; empty: my nickname
+	Note      string             // at most introduce.MaxNote bytes
+	Life      time.Duration      // how long it can be taken up, at most petname.MaxStrangerLife; 0: KnockLife
+	Price     request.Difficulty // the work to do; no Solutions: as many as their card asks for
+	Progress  request.Progress   // is told how far the work is; nil: nobody is
 }
 
 // Knocked is a letter that is on its way.
 type Knocked struct {
 	Introduction introduce.Introduction
 	Sent         Sent
-	Price        postage.Price
+	Price        request.Difficulty
 	Open         bool // their card says that they look; else the letter may lie there unseen
 }
 
@@ -96,13 +95,13 @@ func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (Knocked, 
 	var asked int
 	if r, err := p.c.Records.Best(ctx, k.To, dht.LevelAny); err == nil {
 		card, _ := r.Record.Card()
-		asked, out.Open = doorstep.Asks(card)
+		asked, out.Open = request.RequiredSolutions(card)
 	}
-	if out.Price.Puzzles == 0 {
-		out.Price.Puzzles = asked
+	if out.Price.Solutions == 0 {
+		out.Price.Solutions = asked
 	}
-	out.Price = out.Price.OrDefault()
-	w := wireKnock{Statement: signed.Bytes(), Puzzles: out.Price.Puzzles, Bits: out.Price.Bits}
+	out.Price = out.Price.WithDefaults()
+	w := wireKnock{Statement: signed.Bytes(), Puzzles: out.Price.Solutions, Bits: out.Price.Bits}
 	if err := p.stamp(ctx, &w, k.To, k.Progress); err != nil {
 		return fail(err)
 	}
@@ -118,11 +117,11 @@ func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (Knocked, 
 }
 
 // stamp does the work for the seed of now, as far as the context lets it.
-func (p *Peer) stamp(ctx context.Context, w *wireKnock, to pointer.Pointer, progress postage.Progress) (err error) {
-	on := postage.Letter{To: to, From: p.c.Book.Identity(), Message: introduce.Hash(w.Statement)}
+func (p *Peer) stamp(ctx context.Context, w *wireKnock, to pointer.Pointer, progress request.Progress) (err error) {
+	on := request.Challenge{To: to, From: p.c.Book.Identity(), Statement: introduce.Hash(w.Statement)}
 	now := p.c.Now()
-	w.Seed, w.Left = postage.SeedAt(now), false
-	w.Stamp, err = postage.Resume(ctx, w.Stamp, on, postage.Price{Puzzles: w.Puzzles, Bits: w.Bits}, now, progress)
+	w.Seed, w.Left = request.EpochAt(now), false
+	w.Stamp, err = request.ResumeStamp(ctx, w.Stamp, on, request.Difficulty{Solutions: w.Puzzles, Bits: w.Bits}, now, progress)
 	w.Made = err == nil
 	return err
 }
@@ -133,7 +132,7 @@ func (p *Peer) leave(ctx context.Context, to pointer.Pointer, w wireKnock) error
 	if err != nil {
 		return err
 	}
-	receipt, err := doorstep.Leave(ctx, p.c.Store, to, sealing, doorstep.Letter{Stamp: w.Stamp, Statement: w.Statement}, p.c.Now())
+	receipt, err := request.Send(ctx, p.c.Store, to, sealing, request.Message{Stamp: w.Stamp, Statement: w.Statement}, p.c.Now())
 	if receipt.Stored == 0 {
 		return cmpErr(err, dht.ErrUnreachable)
 	}
@@ -203,7 +202,7 @@ func (p *Peer) knockAgain(ctx context.Context) error {
 			i, _ := s.Introduction()
 			if err != nil || i.CheckTime(now) != nil || i.By != p.c.Book.Identity() { // expired; or the owner's key has been rotated since
 				over = append(over, to)
-			} else if !w.Left || w.Seed != postage.SeedAt(now) {
+			} else if !w.Left || w.Seed != request.EpochAt(now) {
 				due = append(due, knock{to, w})
 			}
 		}
@@ -220,7 +219,7 @@ func (p *Peer) knockAgain(ctx context.Context) error {
 	var errs []error
 	worked := false
 	for _, k := range due {
-		if !k.w.Made || k.w.Seed != postage.SeedAt(now) {
+		if !k.w.Made || k.w.Seed != request.EpochAt(now) {
 			if worked {
 				continue
 			}
@@ -244,14 +243,14 @@ func (p *Peer) knockAgain(ctx context.Context) error {
 //
 // What doesn't verify is passed over: anybody can leave anything there. What
 // there is no time to check is looked at another time.
-func (p *Peer) Doorstep(ctx context.Context, price postage.Price) (Report, error) {
+func (p *Peer) Doorstep(ctx context.Context, price request.Difficulty) (Report, error) {
 	report := Report{Waiting: make(map[pointer.Pointer]int)}
 	keys, err := p.c.Sealing()
 	if err != nil {
 		return report, err
 	}
 	now := p.c.Now()
-	letters, err := doorstep.Look(ctx, p.c.Store, p.c.Book.Identity(), keys, now)
+	letters, err := request.Fetch(ctx, p.c.Store, p.c.Book.Identity(), keys, now)
 	if err != nil {
 		return report, err
 	}
@@ -263,15 +262,15 @@ func (p *Peer) Doorstep(ctx context.Context, price postage.Price) (Report, error
 			continue
 		}
 		id, fresh, err := p.c.Book.ReceiveStranger(s, "doorstep", func(i introduce.Introduction) error {
-			on := postage.Letter{To: i.To, From: i.By, Message: introduce.Hash(l.Statement)}
+			on := request.Challenge{To: i.To, From: i.By, Statement: introduce.Hash(l.Statement)}
 			err := p.stamps.Verify(l.Stamp, on, price)
-			if errors.Is(err, postage.ErrSeen) {
+			if errors.Is(err, request.ErrStampUsed) {
 				return nil // the book remembers what it took in, and for longer
 			}
 			return err
 		})
 		switch {
-		case errors.Is(err, postage.ErrBusy), errors.Is(err, postage.ErrSeed):
+		case errors.Is(err, request.ErrBusy), errors.Is(err, request.ErrWrongEpoch):
 		case err != nil:
 			report.Refused = append(report.Refused, Refusal{i.By, err})
 		case fresh:

@@ -13,16 +13,15 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
-	"github.com/petnames-go/petnames/petname/doorstep"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
-	"github.com/petnames-go/petnames/petname/postage"
+	"github.com/petnames-go/petnames/petname/request"
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
 // cheap is a price that tests can pay: eight hashes are to be expected.
-var cheap = postage.Price{Puzzles: 2, Bits: 2}
+var cheap = request.Difficulty{Solutions: 2, Bits: 2}
 
 // strangers are Alice, who hears strangers, and Sam, whom she doesn't know. He
 // has her pointer.
@@ -58,7 +57,7 @@ func TestAStrangerWhoPaidIsInTheInboxAndCanBeAnswered(t *testing.T) {
 	require.Equal(t, alice.clock.now.Add(KnockLife), s.Expires)
 	require.Equal(t, []petname.Suggestion{s}, alice.inbox(t))
 	hashes := alice.stamps.Hashes()
-	require.EqualValues(t, cheap.Puzzles, hashes)
+	require.EqualValues(t, cheap.Solutions, hashes)
 
 	// It comes once, also after a restart, and the work is checked once.
 	require.Empty(t, alice.fetch(t).Fresh)
@@ -132,7 +131,7 @@ func (p *person) leaves(t testing.TB, stamp, statement []byte) {
 	t.Helper()
 	me, err := p.me(context.Background())
 	require.NoError(t, err)
-	_, err = doorstep.Leave(context.Background(), p.network, pointerOf(p.name), me.Sealing, doorstep.Letter{Stamp: stamp, Statement: statement}, p.clock.now)
+	_, err = request.Send(context.Background(), p.network, pointerOf(p.name), me.Sealing, request.Message{Stamp: stamp, Statement: statement}, p.clock.now)
 	require.NoError(t, err)
 }
 
@@ -145,10 +144,10 @@ func (p *person) says(t testing.TB, to *person, note string) []byte {
 	return s.Bytes()
 }
 
-func (p *person) pays(t testing.TB, to *person, statement []byte, price postage.Price, at time.Time) []byte {
+func (p *person) pays(t testing.TB, to *person, statement []byte, price request.Difficulty, at time.Time) []byte {
 	t.Helper()
-	on := postage.Letter{To: pointerOf(to.name), From: pointerOf(p.name), Message: introduce.Hash(statement)}
-	stamp, err := postage.Make(context.Background(), on, price, at, nil)
+	on := request.Challenge{To: pointerOf(to.name), From: pointerOf(p.name), Statement: introduce.Hash(statement)}
+	stamp, err := request.MakeStamp(context.Background(), on, price, at, nil)
 	require.NoError(t, err)
 	return stamp
 }
@@ -158,7 +157,7 @@ func TestWhoDidntPayIsNotHeard(t *testing.T) {
 	alice, sam := strangers(t)
 	// Statements and stamps are the same in each run, and none of the wrong
 	// stamps solves all puzzles by chance.
-	dear := postage.Price{Puzzles: 8, Bits: 1}
+	dear := request.Difficulty{Solutions: 8, Bits: 1}
 	alice.price = &dear
 	bob := newPerson(t, alice.clock, alice.network, "bob")
 	now := alice.clock.now
@@ -167,13 +166,13 @@ func TestWhoDidntPayIsNotHeard(t *testing.T) {
 	toBob := sam.says(t, bob, "hello")
 	for name, letter := range map[string]struct{ stamp, statement []byte }{
 		"no stamp":                   {[]byte("stamp"), said},
-		"a cheaper stamp":            {sam.pays(t, alice, said, postage.Price{Puzzles: 7, Bits: 1}, now), said},
+		"a cheaper stamp":            {sam.pays(t, alice, said, request.Difficulty{Solutions: 7, Bits: 1}, now), said},
 		"a stamp of another message": {paid, said},
 		"a stamp for somebody else":  {sam.pays(t, bob, said, dear, now), said},
 		"another's stamp":            {bob.pays(t, alice, said, dear, now), said},
 		"a letter to somebody else":  {sam.pays(t, bob, toBob, dear, now), toBob},
-		"an old stamp":               {sam.pays(t, alice, said, dear, now.Add(-3*postage.Seed)), said},
-		"a stamp of the future":      {sam.pays(t, alice, said, dear, now.Add(postage.Seed)), said},
+		"an old stamp":               {sam.pays(t, alice, said, dear, now.Add(-3*request.EpochLength)), said},
+		"a stamp of the future":      {sam.pays(t, alice, said, dear, now.Add(request.EpochLength)), said},
 		"garbage":                    {[]byte("stamp"), []byte("garbage")},
 	} {
 		// Each on a network of its own, so that none hides another.
@@ -213,22 +212,22 @@ func TestAForgedRequestIsPassedOver(t *testing.T) {
 // paid nothing, and no more when it lies there on.
 func TestGarbageOnTheDoorstepCostsLittle(t *testing.T) {
 	alice, sam := strangers(t)
-	price := postage.Price{Puzzles: 8, Bits: 30} // nobody gets one right by chance
+	price := request.Difficulty{Solutions: 8, Bits: 30} // nobody gets one right by chance
 	alice.price = &price
-	stamp := sam.pays(t, alice, []byte("x"), postage.Price{Puzzles: 8, Bits: 1}, alice.clock.now)
+	stamp := sam.pays(t, alice, []byte("x"), request.Difficulty{Solutions: 8, Bits: 1}, alice.clock.now)
 	before := uint64(0)
 	for round := range 5 {
-		for i := range doorstep.Places {
+		for i := range request.Slots {
 			alice.leaves(t, stamp, sam.says(t, alice, fmt.Sprint(round, " ", i)))
 		}
 		report := alice.fetch(t)
 		require.Empty(t, report.Fresh)
-		require.LessOrEqual(t, alice.stamps.Hashes(), uint64((round+1)*doorstep.Places))
+		require.LessOrEqual(t, alice.stamps.Hashes(), uint64((round+1)*request.Slots))
 		before = alice.stamps.Hashes()
 		alice.fetch(t)
 		require.Equal(t, before, alice.stamps.Hashes(), "the same garbage, again")
 	}
-	require.LessOrEqual(t, before, uint64(postage.Rate), "at one moment")
+	require.LessOrEqual(t, before, uint64(request.VerifyRate), "at one moment")
 }
 
 // Who blocks the doorstep for two hours blocks it: the letter waits, is told to,
@@ -264,7 +263,7 @@ func (b *blocked) Put(ctx context.Context, p pointer.Pointer, record []byte) (dh
 func TestInterruptedWorkLeavesNothing(t *testing.T) {
 	alice, sam := strangers(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	knocked, err := sam.Knock(ctx, sam.key, Knock{To: pointerOf("alice"), Price: postage.Price{Puzzles: postage.MaxPuzzles, Bits: 2},
+	knocked, err := sam.Knock(ctx, sam.key, Knock{To: pointerOf("alice"), Price: request.Difficulty{Solutions: request.MaxSolutions, Bits: 2},
 		Progress: func(int, int) { cancel() }})
 	require.ErrorIs(t, err, context.Canceled)
 	require.Empty(t, knocked.Sent)
@@ -277,11 +276,11 @@ func TestInterruptedWorkLeavesNothing(t *testing.T) {
 // A Sync has little time, and the work may take longer: it is gone on with.
 func TestWorkThatASyncHasNoTimeForGoesOn(t *testing.T) {
 	alice, sam := strangers(t)
-	alice.price = &postage.Price{Puzzles: 6, Bits: 2}
+	alice.price = &request.Difficulty{Solutions: 6, Bits: 2}
 	_, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: *alice.price})
 	require.NoError(t, err)
 	require.Equal(t, 1, sam.fetch(t).Knocking)
-	alice.clock.now = alice.clock.now.Add(3 * postage.Seed)
+	alice.clock.now = alice.clock.now.Add(3 * request.EpochLength)
 	kept := func() (w wireKnock) {
 		b, err := sam.get(tableKnocks, pointerOf("alice").Bytes())
 		require.NoError(t, err)
@@ -333,18 +332,18 @@ func TestNobodyKnocksWhereNothingCanBeSealed(t *testing.T) {
 // A card says whether its owner looks, and how many puzzles it asks for.
 func TestTheCardSaysWhatToPay(t *testing.T) {
 	alice, sam := strangers(t)
-	alice.price = &postage.Price{Puzzles: 3, Bits: 1}
+	alice.price = &request.Difficulty{Solutions: 3, Bits: 1}
 	require.False(t, sam.knock(t, alice, "hello").Open, "it says nothing, and they may not be heard")
 	alice.fetch(t)
 	require.Empty(t, alice.inbox(t), "two puzzles are too few")
 
-	alice.links = []pointer.CardLink{doorstep.Link(3)}
+	alice.links = []pointer.CardLink{request.CardLink(3)}
 	alice.clock.now = alice.clock.now.Add(2 * time.Minute)
 	alice.publish(t)
-	knocked, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: postage.Price{Bits: 1}})
+	knocked, err := sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: request.Difficulty{Bits: 1}})
 	require.NoError(t, err)
 	require.True(t, knocked.Open)
-	require.Equal(t, 3, knocked.Price.Puzzles)
+	require.Equal(t, 3, knocked.Price.Solutions)
 	require.Len(t, alice.fetch(t).Fresh, 1)
 }
 
@@ -366,11 +365,11 @@ func TestASyncDoesTheWorkForOneMessage(t *testing.T) {
 	sue := newPerson(t, alice.clock, alice.network, "sue")
 	sam.knock(t, alice, "hello")
 	sam.knock(t, sue, "hello")
-	alice.clock.now = alice.clock.now.Add(2 * postage.Seed)
+	alice.clock.now = alice.clock.now.Add(2 * request.EpochLength)
 	made := func() (n int) {
 		for _, b := range sam.rows(t, tableKnocks, nil) {
 			var w wireKnock
-			if canonical.UnmarshalLoose(b, &w, canonical.Bounds{}) == nil && w.Seed == postage.SeedAt(alice.clock.now) && w.Left {
+			if canonical.UnmarshalLoose(b, &w, canonical.Bounds{}) == nil && w.Seed == request.EpochAt(alice.clock.now) && w.Left {
 				n++
 			}
 		}
@@ -389,7 +388,7 @@ func TestAPaidMessageIsAcceptedLater(t *testing.T) {
 	alice, sam := strangers(t)
 	said := sam.says(t, alice, "hello")
 	stamp := sam.pays(t, alice, said, cheap, alice.clock.now)
-	on := postage.Letter{To: pointerOf("alice"), From: pointerOf("sam"), Message: introduce.Hash(said)}
+	on := request.Challenge{To: pointerOf("alice"), From: pointerOf("sam"), Statement: introduce.Hash(said)}
 	require.NoError(t, alice.stamps.Verify(stamp, on, cheap)) // and then the inbox was full
 	alice.leaves(t, stamp, said)
 	require.Len(t, alice.fetch(t).Fresh, 1)
@@ -401,12 +400,12 @@ func TestAPaidMessageIsAcceptedLater(t *testing.T) {
 func TestAStampAheadOfItsTimeWaits(t *testing.T) {
 	alice, sam := strangers(t)
 	said := sam.says(t, alice, "hello")
-	alice.leaves(t, sam.pays(t, alice, said, cheap, alice.clock.now.Add(postage.Seed)), said)
+	alice.leaves(t, sam.pays(t, alice, said, cheap, alice.clock.now.Add(request.EpochLength)), said)
 	report := alice.fetch(t)
 	require.Empty(t, report.Fresh)
 	require.Empty(t, report.Refused)
 	alice.leaves(t, []byte("stamp"), said)
 	require.Len(t, alice.fetch(t).Refused, 1)
-	alice.clock.now = alice.clock.now.Add(postage.Seed)
+	alice.clock.now = alice.clock.now.Add(request.EpochLength)
 	require.Len(t, alice.fetch(t).Fresh, 1)
 }

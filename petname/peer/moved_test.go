@@ -314,7 +314,7 @@ func TestStatementsOfAnEarlierKeyAreRefused(t *testing.T) {
 	require.Len(t, report.Refused, 2)
 	require.Equal(t, to, report.Refused[0].By)
 	require.ErrorIs(t, report.Refused[0].Err, petname.ErrStranger)
-	require.ErrorIs(t, report.Refused[1].Err, mutual.ErrNotMine)
+	require.ErrorIs(t, report.Refused[1].Err, mutual.ErrOtherSession)
 	require.Len(t, report.Fresh, 1, "a statement of the new key is accepted")
 	require.Equal(t, to, report.Fresh[0].By)
 	all, err := alice.Mutuals()

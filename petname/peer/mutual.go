@@ -246,7 +246,7 @@ func (p *Peer) takeMutual(tx tx, by pointer.Pointer, body []byte, report *Report
 		return true, err
 	}
 	if i != nil && kind == mutual.KindRequest {
-		return false, fmt.Errorf("offer by %s with the id of a session of mine: %w", by, mutual.ErrNotMine)
+		return false, fmt.Errorf("offer by %s with the id of a session of mine: %w", by, mutual.ErrOtherSession)
 	}
 	if i != nil {
 		before := started(i)
@@ -263,7 +263,7 @@ func (p *Peer) takeMutual(tx tx, by pointer.Pointer, body []byte, report *Report
 		}
 	}
 	if s == nil {
-		return false, fmt.Errorf("by %s: %w", by, mutual.ErrNotMine)
+		return false, fmt.Errorf("by %s: %w", by, mutual.ErrOtherSession)
 	}
 	before := s.mutual()
 	out, err := s.Handle(p.c.Now(), by, body)

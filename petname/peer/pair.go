@@ -36,7 +36,7 @@ type Invited struct {
 // offering is an invitation or a code in this process.
 type offering struct {
 	stepper pair.Stepper
-	offer   *pair.Offer     // nil: a code
+	offer   *pair.Inviter   // nil: a code
 	by      pointer.Pointer // the key of mine that it is signed by
 	mu      sync.Mutex      // one step at a time
 	over    error
@@ -82,7 +82,7 @@ func (p *Peer) Invite(ctx context.Context, key crypto.Signer, terms Terms) (Invi
 		if out.Code, err = pair.NewCode(nil); err != nil {
 			return Invited{}, err
 		}
-		code, err := pair.OfferCode(self, out.Code, p.burn)
+		code, err := pair.InviteByCode(self, out.Code, p.burn)
 		if err != nil {
 			return Invited{}, err
 		}
@@ -231,8 +231,8 @@ func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error)
 		o.over = ErrNotOut
 		defer p.forget(id)
 		s, err = p.met(*event.Paired, petname.Paired, "")
-	case event.Taken != nil:
-		s, err = p.met(*event.Taken, petname.Taken, "")
+	case event.Accepted != nil:
+		s, err = p.met(*event.Accepted, petname.Taken, "")
 	}
 	switch {
 	case s != nil:
@@ -260,10 +260,10 @@ func (p *Peer) met(m pair.Paired, kind petname.SuggestionKind, purpose string) (
 }
 
 func (tx tx) met(m pair.Paired, kind petname.SuggestionKind, purpose string) (*petname.Suggestion, error) {
-	if err := remember(tx.local, m.Them.Pointer, m.Them.Details); err != nil {
+	if err := remember(tx.local, m.Peer.Pointer, m.Peer.Details); err != nil {
 		return nil, err
 	}
-	id, _, err := tx.book.Suggest(petname.Suggestion{Kind: kind, Pointer: m.Them.Pointer, Next: m.Them.Next, Nickname: m.Them.Nickname, Note: purpose,
+	id, _, err := tx.book.Suggest(petname.Suggestion{Kind: kind, Pointer: m.Peer.Pointer, Next: m.Peer.Next, Nickname: m.Peer.Nickname, Note: purpose,
 		Channel: m.Channel, Evidence: m.Transcript})
 	if err != nil {
 		return nil, err
@@ -283,9 +283,9 @@ func (p *Peer) Pair(ctx context.Context, key crypto.Signer, text string) (petnam
 	var stepper pair.Stepper
 	var addresses [][]byte
 	if code, cerr := pair.ParseCode(text); cerr == nil {
-		stepper, err = pair.TakeCode(self, code, p.burn)
+		stepper, err = pair.AcceptCode(self, code, p.burn)
 	} else if ticket, terr := pair.ParseTicket(text, p.c.Now()); terr == nil {
-		stepper, err = pair.TakeTicket(self, ticket)
+		stepper, err = pair.AcceptTicket(self, ticket)
 		addresses = ticket.Addresses
 	} else if errors.Is(terr, pair.ErrExpired) {
 		err = terr
@@ -302,7 +302,7 @@ func (p *Peer) Pair(ctx context.Context, key crypto.Signer, text string) (petnam
 		return petname.Suggestion{}, err
 	}
 	purpose := ""
-	if take, ok := stepper.(*pair.Take); ok {
+	if take, ok := stepper.(*pair.Invitee); ok {
 		invitation, _ := take.Invitation()
 		purpose = invitation.Purpose
 	}
@@ -347,7 +347,7 @@ func (p *Peer) burn(_ context.Context, mark string, until time.Time) error {
 			}
 		}
 		if old, err := tx.local.Get(tableBurnt, []byte(mark)); err != nil || old != nil {
-			return cmpErr(err, pair.ErrBurnt)
+			return cmpErr(err, pair.ErrCodeUsed)
 		}
 		return tx.local.Put(tableBurnt, []byte(mark), []byte(until.UTC().Add(time.Second).Format(time.RFC3339)))
 	})
@@ -356,7 +356,7 @@ func (p *Peer) burn(_ context.Context, mark string, until time.Time) error {
 // saveOffer keeps an invitation, and who took it, both or neither: who took it
 // can be told again out of the state, and is in the inbox then.
 func (p *Peer) saveOffer(_ context.Context, state []byte, taken *pair.Paired) error {
-	id, err := pair.OfferID(state)
+	id, err := pair.InvitationID(state)
 	if err != nil {
 		return err
 	}
@@ -435,7 +435,7 @@ func (p *Peer) resume(ctx context.Context, key crypto.Signer) error {
 	}
 	var void error
 	for id, state := range states {
-		offer, err := pair.ResumeOffer(self, state, p.saveOffer)
+		offer, err := pair.ResumeInviter(self, state, p.saveOffer)
 		if err != nil { // of another key, before it went on: nobody can answer it any more
 			void = errors.Join(ErrOldInvitation, p.dropOffer(id))
 			continue

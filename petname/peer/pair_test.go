@@ -100,30 +100,30 @@ func TestATriedCodeIsBurntAfterARestart(t *testing.T) {
 		left.Store(100)
 		mallory := newPerson(t, alice.clock, empty, "mallory")
 		forgetful := func(context.Context, string, time.Time) error { return nil }
-		offer, err := pair.OfferCode(mallory.side(t), invited.Code, forgetful)
+		offer, err := pair.InviteByCode(mallory.side(t), invited.Code, forgetful)
 		require.NoError(t, err)
 		_, err = offer.Step(ctx, empty, time.Now())
 		require.NoError(t, err)
 		bob.network = closing{empty, left}
 		bob.reopen(t)
 		_, err = bob.Pair(ctx, bob.key, invited.Code.Secret())
-		require.ErrorIs(t, err, pair.ErrBurnt)
+		require.ErrorIs(t, err, pair.ErrCodeUsed)
 		require.EqualValues(t, 100, left.Load(), "and Bob puts nothing")
 
 		// Alice reads another network, with a taker that has the right words.
 		empty = &dht.Memory{}
 		alice.network = empty
 		alice.reopen(t)
-		again, err := pair.OfferCode(alice.side(t), invited.Code, alice.burn)
+		again, err := pair.InviteByCode(alice.side(t), invited.Code, alice.burn)
 		require.NoError(t, err)
 		_, err = again.Step(ctx, empty, time.Now())
 		require.NoError(t, err)
-		take, err := pair.TakeCode(mallory.side(t), invited.Code, forgetful)
+		take, err := pair.AcceptCode(mallory.side(t), invited.Code, forgetful)
 		require.NoError(t, err)
 		_, err = take.Step(ctx, empty, time.Now())
 		require.NoError(t, err)
 		_, err = again.Step(ctx, empty, time.Now())
-		require.ErrorIs(t, err, pair.ErrBurnt)
+		require.ErrorIs(t, err, pair.ErrCodeUsed)
 		_, err = take.Step(ctx, empty, time.Now())
 		require.ErrorIs(t, err, pair.ErrWrongCode)
 	})
@@ -146,7 +146,7 @@ func TestTheMarkOfAUsedCodeIsKeptUntilItsEnd(t *testing.T) {
 	for _, at := range []time.Time{alice.clock.now, end.Add(-time.Hour), end} {
 		alice.clock.now = at
 		alice.reopen(t)
-		require.ErrorIs(t, alice.burn(ctx, "taker 1-zoo", at.Add(24*time.Hour)), pair.ErrBurnt)
+		require.ErrorIs(t, alice.burn(ctx, "taker 1-zoo", at.Add(24*time.Hour)), pair.ErrCodeUsed)
 	}
 	alice.clock.now = end.Add(2 * time.Second)
 	require.NoError(t, alice.burn(ctx, "taker 1-zoo", alice.clock.now.Add(time.Hour)))
@@ -314,7 +314,7 @@ func TestAnAnswerGoesDirectlyToWhoCanBeReached(t *testing.T) {
 // Who paired can be written to, and needs no card in the network for that.
 func TestWhoPairedCanBeWrittenTo(t *testing.T) {
 	alice, bob, carol := three(t)
-	_, err := alice.met(pair.Paired{Them: pair.Identity{Pointer: pointerOf("dave"), Details: pointer.Details{Sealing: mustMe(carol).Sealing}}, Channel: pair.ChannelCode, Transcript: []byte("t")}, petname.Paired, "")
+	_, err := alice.met(pair.Paired{Peer: pair.Identity{Pointer: pointerOf("dave"), Details: pointer.Details{Sealing: mustMe(carol).Sealing}}, Channel: pair.ChannelCode, Transcript: []byte("t")}, petname.Paired, "")
 	require.NoError(t, err)
 	keys, _, err := alice.reach(context.Background(), pointerOf("dave"))
 	require.NoError(t, err)
@@ -326,7 +326,7 @@ func TestWhoPairedCanBeWrittenTo(t *testing.T) {
 
 // paired is what a pairing with somebody comes to.
 func paired(p *person) pair.Paired {
-	return pair.Paired{Them: mustMe(p), Channel: pair.ChannelCode, Transcript: []byte("transcript with " + p.name)}
+	return pair.Paired{Peer: mustMe(p), Channel: pair.ChannelCode, Transcript: []byte("transcript with " + p.name)}
 }
 
 func mustMe(p *person) pair.Identity {

@@ -16,7 +16,7 @@ import (
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/pair"
-	"github.com/petnames-go/petnames/petname/postage"
+	"github.com/petnames-go/petnames/petname/request"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -29,9 +29,10 @@ type Config struct {
 	Wake    func()                                       // is called when somebody handed something over, so that a Sync is due; nil: nothing
 	Me      func(context.Context) (pair.Identity, error) // what those whom I pair with are told
 	Sealing func() ([]hpke.PrivateKey, error)            // this home's, the current ones first
-	// Strangers says whether to look for letters of strangers, and what they have
-	// to pay; nil: never. It shows whose doorstep is looked at: see package doorstep.
-	Strangers func() (postage.Price, bool)
+	// Strangers reports whether to fetch the request mailbox, and the difficulty that
+	// stamps must have; nil: never. The peers that store its records learn the IP
+	// address that reads it: see package request.
+	Strangers func() (request.Difficulty, bool)
 	Now       func() time.Time // nil: time.Now
 	Rand      io.Reader        // nil: crypto/rand
 	Every     time.Duration    // interval of the look-ups of Wait and Pair; 0: the constant Every
@@ -46,7 +47,7 @@ type Peer struct {
 	offers   map[string]*offering            // that this process steps
 	outcomes map[string]chan outcome         // by invitation: what nobody has waited for yet
 	shelf    *shelf
-	stamps   *postage.Verifier
+	stamps   *request.Verifier
 
 	sharing  sync.Mutex // what is said to an audience, in turn
 	sessions sync.Mutex // of mutual introductions, to read one and write it back
@@ -68,7 +69,7 @@ func Open(c Config) *Peer {
 		c.Every = Every
 	}
 	p := &Peer{c: c, turns: make(map[pointer.Pointer]*sync.Mutex), offers: make(map[string]*offering), outcomes: make(map[string]chan outcome), shelf: newShelf(c.Now),
-		stamps: postage.NewVerifier(c.Now)}
+		stamps: request.NewVerifier(c.Now)}
 	p.shelf.wake = c.Wake
 	return p
 }

@@ -127,7 +127,7 @@ func checkRow(table string, key, value []byte) error {
 		i, _ := s.Introduction()
 		return belongs(bytes.Equal(key, saidKey(i)), err)
 	case tableOffers:
-		id, err := pair.OfferID(value)
+		id, err := pair.InvitationID(value)
 		return belongs(string(key) == hex.EncodeToString(id[:]), err)
 	case tableBurnt:
 		_, err := time.Parse(time.RFC3339, string(value))

@@ -36,8 +36,8 @@ func decode(t require.TestingT, img image.Image) string {
 	return result.GetText()
 }
 
-// rasterise turns half blocks back into pixels, as a terminal shows them; lit
-// says which colour the blocks are drawn in.
+// rasterise returns the pixels of half blocks, as a terminal shows them; lit is the
+// colour of the blocks.
 func rasterise(t require.TestingT, text string, lit, ground color.Color) *image.Gray {
 	text = strings.NewReplacer("\x1b[38;5;231;48;5;16m", "", "\x1b[0m", "").Replace(text)
 	rows := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
@@ -92,7 +92,7 @@ func invitation(t require.TestingT) pair.Invitation {
 	return offer.Invitation()
 }
 
-func TestATerminalQRFitsAndScansOnDarkAndLight(t *testing.T) {
+func TestTerminalCodeFitsAndScansOnDarkAndLight(t *testing.T) {
 	compact := invitation(t).Compact()
 	require.Greater(t, len(compact), 130, "the address is in it")
 	for name, text := range map[string]string{
@@ -135,9 +135,9 @@ func TestATerminalQRFitsAndScansOnDarkAndLight(t *testing.T) {
 	require.ErrorContains(t, err, "make an image instead")
 }
 
-// Another encoder, with the same mask, makes the same code: in each mode, of
+// Another encoder, with the same mask, returns the same code: in each mode, of
 // each version, and with the most error correction that its version allows.
-func TestCodesAreThoseOfAnotherEncoder(t *testing.T) {
+func TestCodesEqualThoseOfAnotherEncoder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		alphabet := rapid.SampledFrom([]string{"0123456789", "0123456789ABCXYZ $%*+-./:", "abc-_é語"}).Draw(t, "alphabet")
 		seed := rapid.Uint64().Draw(t, "seed")
@@ -162,7 +162,7 @@ func TestCodesAreThoseOfAnotherEncoder(t *testing.T) {
 	})
 }
 
-func TestAPNGScansBack(t *testing.T) {
+func TestPNGScansBack(t *testing.T) {
 	inv := invitation(t)
 	for _, text := range []string{inv.Compact(), inv.Link(), "x"} {
 		b, err := PNG(text)
@@ -180,7 +180,7 @@ func TestAPNGScansBack(t *testing.T) {
 
 // The decoder's locator for photos misses about one drawn code in thirty,
 // including these.
-func TestDrawnCodesThatALocatorMissesAreRead(t *testing.T) {
+func TestDrawnCodesThatTheLocatorMissesAreRead(t *testing.T) {
 	for _, c := range []struct{ blocks, seed byte }{{2, 18}, {3, 38}, {4, 25}, {6, 55}} {
 		var b []byte
 		for block := range c.blocks {
@@ -196,13 +196,13 @@ func TestDrawnCodesThatALocatorMissesAreRead(t *testing.T) {
 	}
 }
 
-func TestAPhotoIsRead(t *testing.T) {
+func TestPhotoIsRead(t *testing.T) {
 	text := invitation(t).Compact()
 	b, err := PNG(text)
 	require.NoError(t, err)
 	code, err := png.Decode(bytes.NewReader(b))
 	require.NoError(t, err)
-	// Large, off the middle, a little turned, grey, and compressed badly.
+	// Large, off centre, slightly rotated, grey, and strongly compressed.
 	photo := image.NewRGBA(image.Rect(0, 0, 1800, 1200))
 	require.Greater(t, photo.Rect.Dx(), workSide, "it is made smaller")
 	for y := range photo.Rect.Dy() {
@@ -233,7 +233,7 @@ func bomb(width, height uint32) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[12:]))
 }
 
-func TestWhatIsNoImageOfACodeIsRefused(t *testing.T) {
+func TestImageWithoutACodeIsRefused(t *testing.T) {
 	blank := &bytes.Buffer{}
 	require.NoError(t, png.Encode(blank, image.NewGray(image.Rect(0, 0, 50, 50))))
 	dot := &bytes.Buffer{}

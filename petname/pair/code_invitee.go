@@ -1,0 +1,181 @@
+package pair
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+)
+
+// CodeInvitee is the side that enters the code.
+type CodeInvitee struct {
+	codeSide
+	deadline   time.Time // zero before the first step
+	session    session
+	ownProof   wireProof
+	acceptance []byte // the message; nil before it is made
+	sent       bool
+}
+
+// AcceptCode returns the side of the invitee, for a code that the owner entered. Steps
+// look for the offer for [CodeLife], accept it once, and wait as long for the answer.
+func AcceptCode(self Self, code Code, markUsed MarkUsed) (*CodeInvitee, error) {
+	side, err := newCodeSide(self, code, markUsed)
+	if err != nil {
+		return nil, err
+	}
+	return &CodeInvitee{codeSide: side}, nil
+}
+
+// Step implements [Stepper]. The event is Paired when the inviter is verified.
+func (v *CodeInvitee) Step(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
+	if v.deadline.IsZero() {
+		v.deadline = now.Add(CodeLife)
+	}
+	switch {
+	case v.err != nil:
+		return Event{}, v.err
+	case v.event != nil:
+		return *v.event, nil
+	case v.acceptance == nil:
+		if ok, err := v.acceptOffer(ctx, store, now); err != nil || !ok {
+			return Event{}, err
+		}
+	}
+	if !v.sent {
+		if err := v.slot.mailbox(mailboxAcceptance).put(ctx, store, v.acceptance, 1, now.Add(CodeLife)); err != nil {
+			switch {
+			case errors.Is(err, dht.ErrOlder):
+				return v.fail(ErrOccupied)
+			case !now.Before(v.deadline):
+				return v.fail(fmt.Errorf("%w (%w)", ErrTimeout, err))
+			}
+			return Event{}, err
+		}
+		v.sent, v.deadline = true, now.Add(CodeLife)
+	}
+	answer, ok, err := v.slot.mailbox(mailboxAnswer).fetch(ctx, store, now)
+	switch {
+	case ok:
+		return v.verifyAnswer(answer.message)
+	case !now.Before(v.deadline):
+		return v.fail(ErrTimeout)
+	case err != nil:
+		return Event{}, err
+	}
+	// A message that the network lost is put again. This is no second guess: the
+	// inviter reads one message only.
+	stored, ok, err := v.slot.mailbox(mailboxAcceptance).fetch(ctx, store, now)
+	if err != nil {
+		return Event{}, err
+	}
+	if ok && !bytes.Equal(stored.message, v.acceptance) {
+		return v.fail(ErrOccupied)
+	}
+	v.sent = ok
+	return Event{}, nil
+}
+
+// acceptOffer looks for the offer and makes the acceptance; ok is false while there is
+// no offer.
+func (v *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time.Time) (ok bool, err error) {
+	slots := v.code.slotsNear(now)
+	var mailboxes []mailbox
+	for _, s := range slots {
+		mailboxes = append(mailboxes, s.mailbox(mailboxOffer))
+	}
+	stored, err := fetchAll(ctx, store, now, mailboxes)
+	if err != nil {
+		if !now.Before(v.deadline) {
+			_, err = v.fail(fmt.Errorf("%w (%w)", ErrTimeout, err))
+		}
+		return false, err
+	}
+	var at slot
+	var offer []byte
+	offers := 0
+	for n, f := range stored {
+		if f.present {
+			at, offer = slots[n], f.message
+			offers++
+		}
+	}
+	fail := func(err error) (bool, error) {
+		_, err = v.fail(err)
+		return false, err
+	}
+	switch {
+	case offers > 1:
+		return fail(ErrOccupied)
+	case offers == 0 && !now.Before(v.deadline):
+		return fail(ErrTimeout)
+	case offers == 0:
+		return false, nil
+	}
+	if _, ok, err := at.mailbox(mailboxAcceptance).fetch(ctx, store, now); err != nil {
+		return false, err
+	} else if ok {
+		return fail(ErrOccupied)
+	}
+	// The inviter can test a guess with the tag of the acceptance, so the code is marked
+	// as used before the tag is made.
+	if err := v.useCode(ctx, roleInvitee, now); err != nil {
+		if errors.Is(err, ErrCodeUsed) {
+			return fail(ErrCodeUsed)
+		}
+		return false, err
+	}
+	inviter, err := parseOffer(offer)
+	if err != nil {
+		return fail(ErrTampered)
+	}
+	if err := v.joinSlot(at); err != nil {
+		return fail(err)
+	}
+	s, err := newSession(at, v.cpace, inviter, inviter, v.message())
+	if err != nil {
+		return fail(ErrTampered)
+	}
+	sealed, sig, err := s.sealProof(v.self, roleInvitee, v.identity, v.blind)
+	if err != nil {
+		return fail(err)
+	}
+	own := v.message()
+	v.session = s
+	v.ownProof = wireProof{Identity: v.identity, Blind: v.blind, Signature: sig}
+	v.acceptance = encode(wireAcceptance{Kind: kindAcceptance, Share: own.share, Commit: own.data, Tag: s.tag(roleInvitee), Sealed: sealed})
+	return true, nil
+}
+
+// verifyAnswer verifies the answer of the inviter.
+func (v *CodeInvitee) verifyAnswer(message []byte) (Event, error) {
+	w, err := parseAnswer(message)
+	if err != nil {
+		return v.fail(ErrTampered)
+	}
+	forOwn := bytes.Equal(w.Acceptance, acceptanceHash(v.acceptance))
+	switch {
+	case !forOwn:
+		return v.fail(ErrOccupied) // the offer was accepted by another side
+	case w.Kind == kindFailure:
+		return v.fail(ErrWrongCode)
+	}
+	peer, peerProof, err := v.session.openProof(roleInviter, w.Tag, w.Sealed)
+	switch {
+	case errors.Is(err, errConfirmation):
+		return v.fail(ErrWrongCode)
+	case err != nil:
+		return v.fail(ErrTampered)
+	case peer.Pointer == v.self.Identity.Pointer:
+		return v.fail(ErrSelf)
+	}
+	transcript, err := v.session.transcript(peerProof, v.ownProof)
+	if err != nil {
+		return v.fail(err)
+	}
+	v.event = &Event{Paired: &Paired{peer, ChannelCode, transcript}}
+	return *v.event, nil
+}

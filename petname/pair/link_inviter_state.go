@@ -1,0 +1,99 @@
+package pair
+
+import (
+	"bytes"
+	"crypto/ecdh"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// wireState is the encoding of an Inviter's state.
+type wireState struct {
+	Version    int      `cbor:"1,keyasint"`
+	Invitation []byte   `cbor:"2,keyasint"` // signed
+	Private    []byte   `cbor:"3,keyasint"` // X25519
+	Invitees   [][]byte `cbor:"4,keyasint,omitempty"`
+	Withdrawn  bool     `cbor:"5,keyasint,omitempty"`
+}
+
+const maxState = maxInvitation + 2048
+
+// State returns the state of the inviter, in canonical CBOR, for [ResumeInviter]. It
+// contains the secret and the private key of the invitation: store it as safely as the
+// identity key.
+func (i *Inviter) State() []byte {
+	w := wireState{Version: 1, Invitation: i.invitation.signed, Private: i.private.Bytes(), Withdrawn: i.withdrawn}
+	for _, p := range i.invitees {
+		w.Invitees = append(w.Invitees, p.Bytes())
+	}
+	return encode(w)
+}
+
+// ResumeInviter restores an inviter from the state that was saved last. Acceptances that
+// are still in their mailboxes are answered again.
+func ResumeInviter(self Self, state []byte, save SaveState) (*Inviter, error) {
+	s, err := parseState(state)
+	if err != nil {
+		return nil, fmt.Errorf("state of an invitation: %w", err)
+	}
+	i, err := newInviter(self, s.invitation, s.private, save)
+	if err != nil {
+		return nil, err
+	}
+	i.invitees, i.withdrawn = s.invitees, s.withdrawn
+	return i, nil
+}
+
+type inviterState struct {
+	invitation Invitation
+	private    *ecdh.PrivateKey
+	invitees   []pointer.Pointer
+	withdrawn  bool
+}
+
+func parseState(b []byte) (inviterState, error) {
+	var w wireState
+	if err := decode(b, maxState, &w); err != nil {
+		return inviterState{}, err
+	}
+	if w.Version != 1 {
+		return inviterState{}, fmt.Errorf("has version %d, not 1", w.Version)
+	}
+	s := inviterState{withdrawn: w.Withdrawn}
+	var err error
+	if s.invitation, err = openInvitation(w.Invitation); err != nil {
+		return inviterState{}, err
+	}
+	if s.private, err = ecdh.X25519().NewPrivateKey(w.Private); err != nil {
+		return inviterState{}, errors.New("its private key is invalid")
+	}
+	if !bytes.Equal(s.private.PublicKey().Bytes(), s.invitation.key) {
+		return inviterState{}, errors.New("its private key is of another invitation")
+	}
+	if len(w.Invitees) > s.invitation.Uses {
+		return inviterState{}, fmt.Errorf("was accepted %d times, over its %d uses", len(w.Invitees), s.invitation.Uses)
+	}
+	for _, invitee := range w.Invitees {
+		p, err := pointer.FromBytes(invitee)
+		if err != nil {
+			return inviterState{}, err
+		}
+		if slices.Contains(s.invitees, p) || p == s.invitation.Inviter || !s.invitation.For.IsZero() && p != s.invitation.For {
+			return inviterState{}, errors.New("was accepted by a pointer that it refuses")
+		}
+		s.invitees = append(s.invitees, p)
+	}
+	return s, nil
+}
+
+// InvitationID returns the ID of the invitation in an inviter's state.
+func InvitationID(state []byte) ([32]byte, error) {
+	s, err := parseState(state)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	return s.invitation.ID(), nil
+}
