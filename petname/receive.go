@@ -1,6 +1,7 @@
 package petname
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -157,4 +158,131 @@ func (b *Book) receiveDenial(s introduce.Statement, d introduce.Denial, channel 
 		return appendAct(tx, act{Op: opHear, Statement: s.Bytes(), Channel: channel})
 	})
 	return fresh, err
+}
+
+// Suggest puts what came in into the inbox, where it names nobody, and reports
+// whether it is new there. It is for pairings and for mutual introductions
+// (package mutual); what somebody signed by itself goes to [Book.Receive], or, of
+// a stranger, to [Book.ReceiveStranger]. Of the suggestion ID, At and State are
+// not read, and of a Mutual or Acquainted one nothing but its kind, channel and
+// evidence: the signed request, or the transcript.
+//
+// What was heard before is no error and changes nothing, whatever was decided.
+// [ErrOwnPointer], [ErrMuted], [ErrInboxFull]; for a mutual introduction also
+// [ErrNotForMe] and, of an offer, [ErrStranger].
+func (b *Book) Suggest(s Suggestion) (SuggestionID, bool, error) {
+	switch s.Kind {
+	case Mutual, Acquainted:
+		return b.suggestMutual(s)
+	case Stranger: // has to pay
+		return SuggestionID{}, false, fmt.Errorf("suggestion of a stranger: %w", ErrStranger)
+	}
+	w := wireSuggestion{Kind: string(s.Kind), Suggested: s.Suggested, Nickname: s.Nickname, Note: s.Note, Channel: s.Channel,
+		Next: s.Next.Bytes(), Evidence: s.Evidence}
+	if !s.By.IsZero() {
+		w.By = s.By.Bytes()
+	}
+	if !s.Pointer.IsZero() {
+		w.About = s.Pointer.Bytes()
+	}
+	if !s.Expires.IsZero() {
+		w.Expires = s.Expires.UnixMilli()
+	}
+	if err := w.verify(introduce.Open); err != nil {
+		return SuggestionID{}, false, err
+	}
+	fresh := false
+	err := b.update(func(tx *ledger.Tx) (err error) {
+		fresh, err = b.suggest(tx, w)
+		return err
+	})
+	return w.id(), fresh && err == nil, err
+}
+
+func (b *Book) suggestMutual(s Suggestion) (SuggestionID, bool, error) {
+	w, request, err := mutually(s.Kind, s.Evidence, s.Channel)
+	if err != nil {
+		return SuggestionID{}, false, err
+	}
+	fresh := false
+	err = b.update(func(tx *ledger.Tx) error {
+		if !b.mine(request.To) {
+			return fmt.Errorf("by %s, to %s: %w", request.By, request.To, ErrNotForMe)
+		}
+		if s.Kind == Mutual { // who was listened to then needn't be in the book any more when it has come about
+			if _, err := b.heard(tx.View(), request.By, request.To); err != nil {
+				return err
+			}
+		}
+		fresh, err = b.suggest(tx, w)
+		return err
+	})
+	return w.id(), fresh && err == nil, err
+}
+
+func (b *Book) suggest(tx *ledger.Tx, w wireSuggestion) (bool, error) {
+	if known, err := b.heardBefore(tx.View(), w); err != nil || known {
+		return false, err
+	}
+	return true, appendAct(tx, act{Op: opSuggest, Suggestion: &w})
+}
+
+// heardBefore tells whether a suggestion is there already; an error, that it
+// can't be taken in.
+func (b *Book) heardBefore(v *ledger.View, w wireSuggestion) (bool, error) {
+	if err := w.check(); err != nil {
+		return false, err
+	}
+	if state, err := getState[suggestionState](v, tableInbox, w.id().row()); err != nil || state.Said != nil {
+		return err == nil, err
+	}
+	if w.About != nil && SuggestionKind(w.Kind) != Question {
+		about, err := pointer.FromBytes(w.About)
+		if err != nil {
+			return false, err
+		}
+		if b.mine(about) {
+			return false, ErrOwnPointer
+		}
+		if muted, err := v.Get(tableMuted, w.About); err != nil || muted != nil && !SuggestionKind(w.Kind).met() {
+			if _, nerr := named(v, about); err != nil || errors.Is(nerr, ErrNotFound) {
+				return false, cmpErr(err, ErrMuted)
+			}
+		}
+	}
+	return false, b.room(v, w)
+}
+
+func cmpErr(err, otherwise error) error {
+	if err != nil {
+		return err
+	}
+	return otherwise
+}
+
+// room refuses when as much waits as may: in all, and of one person. Those whom
+// I met, or consented to, come in all the same, and strangers are counted apart.
+func (b *Book) room(v *ledger.View, w wireSuggestion) error {
+	switch kind := SuggestionKind(w.Kind); {
+	case kind.met(), kind == Acquainted:
+		return nil
+	case kind == Stranger:
+		return b.strangerRoom(v, w)
+	}
+	all, same := 0, 0
+	for s, err := range b.pending(v) {
+		if err != nil {
+			return err
+		}
+		if s.State != Pending || s.Kind == Stranger {
+			continue
+		}
+		if all++; w.By != nil && bytes.Equal(s.By.Bytes(), w.By) {
+			same++
+		}
+	}
+	if all >= MaxInbox || same >= MaxInboxFrom {
+		return ErrInboxFull
+	}
+	return nil
 }

@@ -3,7 +3,6 @@ package petname
 import (
 	"bytes"
 	"encoding/binary"
-	"iter"
 	"slices"
 	"time"
 
@@ -181,93 +180,6 @@ func (f wireFact) next() (pointer.Commitment, error) {
 	return pointer.CommitmentFromBytes(f.Next)
 }
 
-// The table of heirs has a row for each pointer that a contact moved to,
-//
-//	pointer ‖ contact id → nothing
-//
-// so that a contact is found by any pointer that it has or had.
-func heirKey(p, contact []byte) []byte { return append(slices.Clone(p), contact...) }
-
-// heirs yields the contacts that have, or had, a pointer by succession.
-func heirs(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] {
-	return func(yield func(pointer.Pointer, error) bool) {
-		if n, err := v.Count(tableHeirs); n == 0 || err != nil {
-			if err != nil {
-				yield(pointer.Pointer{}, err)
-			}
-			return
-		}
-		prefix := p.Bytes()
-		for kv, err := range v.Scan(tableHeirs, prefix) {
-			var id pointer.Pointer
-			if err == nil {
-				id, err = pointer.Restore(kv.Key[len(prefix):])
-			}
-			if !yield(id, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-// holders yields the contacts with a name that have or had a pointer, the one
-// whose first it was before the others.
-func holders(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] {
-	return func(yield func(pointer.Pointer, error) bool) {
-		named := func(id pointer.Pointer) bool {
-			state, err := getState[contactState](v, tableContacts, id.Bytes())
-			return err == nil && len(state.names()) == 0 || yield(id, err) && err == nil
-		}
-		if !named(p) {
-			return
-		}
-		for id, err := range heirs(v, p) {
-			if err != nil {
-				yield(id, err)
-				return
-			}
-			if !named(id) {
-				return
-			}
-		}
-	}
-}
-
-// owner is the id of the contact that has or had a pointer: one that is named
-// rather than one that isn't, and then the one whose first it was. It is p
-// itself when there is none.
-func owner(v *ledger.View, p pointer.Pointer) (pointer.Pointer, error) {
-	for id, err := range holders(v, p) {
-		return id, err
-	}
-	for id, err := range heirs(v, p) {
-		return id, err
-	}
-	return p, nil
-}
-
-// sharers are the contacts with a name that are at a pointer now, the first so
-// many. Several are somebody who has two names: a conflict.
-func sharers(v *ledger.View, p pointer.Pointer, most int) ([]pointer.Pointer, error) {
-	var there []pointer.Pointer
-	for id, err := range holders(v, p) {
-		if err != nil {
-			return nil, err
-		}
-		state, err := getState[contactState](v, tableContacts, id.Bytes())
-		if err != nil {
-			return nil, err
-		}
-		if !bytes.Equal(state.now(id.Bytes()), p.Bytes()) {
-			continue
-		}
-		if there = append(there, id); len(there) == most {
-			break
-		}
-	}
-	return there, nil
-}
-
 // now is the binary form of the pointer that a contact is at.
 func (s contactState) now(id []byte) []byte {
 	if len(s.Trail) == 0 {
@@ -319,44 +231,6 @@ func (f fold) retrail(v *ledger.View, contact []byte) error {
 	for _, p := range [][]byte{was, state.now(contact)} {
 		if err := f.regroup(v, p, id); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// regroup brings the index up to date on whether those who are at a pointer are
-// several, after a contact has come, gone, or changed its names. All the others
-// of three or more are marked so already: no change touches more rows than that.
-func (f fold) regroup(v *ledger.View, p []byte, contact pointer.Pointer) error {
-	at, err := pointer.Restore(p)
-	if err != nil {
-		return err
-	}
-	there, err := sharers(v, at, 3)
-	if err != nil {
-		return err
-	}
-	several := len(there) > 1
-	if len(there) == 3 && !slices.Contains(there, contact) {
-		there = append(there, contact)
-	}
-	for _, id := range there {
-		state, err := getState[contactState](v, tableContacts, id.Bytes())
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(state.now(id.Bytes()), p) {
-			continue // the contact, which has gone
-		}
-		keys := state.keys()
-		for _, key := range keys {
-			if key == "" {
-				continue
-			}
-			c := claimant{id, len(keys) > 1 || several, len(state.Trail) > 0}
-			if err := claimed(v, key, c); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

@@ -183,16 +183,6 @@ func alone(v *ledger.View, c Contact) error {
 	return nil
 }
 
-// read reads the contact that has or had a pointer.
-func read(v *ledger.View, p pointer.Pointer) (Contact, error) {
-	id, err := owner(v, p)
-	if err != nil {
-		return Contact{}, err
-	}
-	c, _, err := readContact(v, id)
-	return c, err
-}
-
 // before is what a contact is called, and the edges that end if it no longer
 // is: what undoing a change brings back.
 func before(v *ledger.View, c Contact) ([]wireWas, []wireShare, error) {
@@ -224,53 +214,6 @@ func free(v *ledger.View, n name.Name, p pointer.Pointer) error {
 		return &TakenError{n, cl.id}
 	}
 	return nil
-}
-
-func appendAct(tx *ledger.Tx, a act) error {
-	body, err := a.encode()
-	if err != nil {
-		return err
-	}
-	_, err = tx.Append(body)
-	return err
-}
-
-// Update runs fn in one durable transaction over the book and the device-local
-// tables of its file (package ledger): when it returns nil both are durable, and
-// after an error neither has changed. fn receives the tables, and a book whose
-// methods read and change the book within the transaction; Close, Ledger, Log
-// and Undo are not for it. Both end with fn, which must not use b. A change that
-// the book refuses leaves the transaction as it was; fn must return every other
-// error. Updates exclude one another.
-func (b *Book) Update(fn func(book *Book, local *ledger.View) error) error {
-	return b.update(func(tx *ledger.Tx) error {
-		inner := &Book{ledger: b.ledger, now: b.now, tx: tx}
-		inner.moved.Store(b.moved.Load())
-		return fn(inner, tx.Local())
-	})
-}
-
-func (b *Book) update(fn func(tx *ledger.Tx) error) error {
-	if b.tx != nil {
-		return fn(b.tx)
-	}
-	entries, err := b.ledger.Update(fn)
-	if err != nil || b.notify == nil {
-		return err
-	}
-	for _, e := range entries {
-		if entry, body, err := b.ledger.Entry(e.ID()); err == nil { // or else it is damaged already, which its readers report
-			b.notify(logged(entry, body))
-		}
-	}
-	return nil
-}
-
-func (b *Book) read(fn func(v *ledger.View) error) error {
-	if b.tx != nil {
-		return fn(b.tx.View())
-	}
-	return b.ledger.Read(fn)
 }
 
 // Rename gives another name to the contact with that pointer, which keeps its
@@ -311,92 +254,4 @@ func removal(v *ledger.View, c Contact) (act, error) {
 		a.Keep = keepOn
 	}
 	return a, err
-}
-
-// change appends what fn makes of a contact that has a name, or is in conflict
-// over one, and reads it again. No act is no change.
-func (b *Book) change(p pointer.Pointer, fn func(v *ledger.View, c Contact) (act, error)) (Contact, error) {
-	var c Contact
-	err := b.update(func(tx *ledger.Tx) (err error) {
-		if c, err = named(tx.View(), p); err != nil {
-			return err
-		}
-		a, err := fn(tx.View(), c)
-		if err != nil || a.Op == 0 {
-			return err
-		}
-		if err = appendAct(tx, a); err == nil {
-			c, _, err = readContact(tx.View(), c.ID)
-		}
-		return err
-	})
-	if err != nil {
-		return Contact{}, err
-	}
-	return c, nil
-}
-
-// named reads a contact that has a name, or is in conflict over one.
-func named(v *ledger.View, p pointer.Pointer) (Contact, error) {
-	id, err := owner(v, p)
-	if err != nil {
-		return Contact{}, err
-	}
-	return namedID(v, id)
-}
-
-// namedID is named for the contact with that id, wherever it has moved to.
-func namedID(v *ledger.View, id pointer.Pointer) (Contact, error) {
-	c, found, err := readContact(v, id)
-	if err != nil {
-		return Contact{}, err
-	}
-	if !found || (c.Name.IsZero() && c.Conflict == nil) {
-		return Contact{}, fmt.Errorf("%s: %w", id, ErrNotFound)
-	}
-	return c, nil
-}
-
-// Learn pins what the first verified card of a contact brings: the commitment
-// to its next key, and its nickname. Nothing is written when the book has a
-// commitment already, or never heard of the pointer; another commitment than
-// the one it has is a [*DuplicityError].
-func (b *Book) Learn(p pointer.Pointer, card pointer.Card) error {
-	if card.Next.IsZero() {
-		return nil
-	}
-	// Most often there is nothing to write, and so no need to wait for a writer.
-	var known bool
-	err := b.read(func(v *ledger.View) (err error) {
-		known, err = learnt(v, p, card)
-		return err
-	})
-	if err != nil || known {
-		return err
-	}
-	return b.update(func(tx *ledger.Tx) error {
-		if known, err := learnt(tx.View(), p, card); err != nil || known {
-			return err
-		}
-		id, err := owner(tx.View(), p)
-		if err != nil {
-			return err
-		}
-		f := &wireFact{Kind: factCard, By: p.String(), Channel: "record", Nickname: card.Nickname, Next: card.Next.Bytes()}
-		return appendAct(tx, act{Op: opLearn, Contact: id.Bytes(), Fact: f, Of: of(id, p)})
-	})
-}
-
-// learnt reports whether a card has nothing to teach the book.
-func learnt(v *ledger.View, p pointer.Pointer, card pointer.Card) (bool, error) {
-	id, err := owner(v, p)
-	if err != nil {
-		return true, err
-	}
-	c, found, err := readContact(v, id)
-	if err != nil || !found {
-		return true, err
-	}
-	at := c.step(p)
-	return at.Unsigned || !at.Next.IsZero(), c.Pinned(p, card.Next)
 }

@@ -1,0 +1,190 @@
+package petname
+
+import (
+	"bytes"
+	"cmp"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// contactState is a contact in the view. A contact that any act names has one;
+// what is known of it stands in rows of its own behind.
+type contactState struct {
+	Claims  []claim     `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted
+	Trail   [][]byte    `cbor:"2,keyasint,omitempty"` // the pointers after the first, in turn
+	Chained bool        `cbor:"3,keyasint,omitempty"` // a succession is among its facts
+	Keeps   []keepClaim `cbor:"4,keyasint,omitempty"` // what nothing later replaced, sorted
+}
+
+// claim is one device's word for what a contact is called: a name, removed, or
+// neither, when its adding was undone.
+type claim struct {
+	_       struct{} `cbor:",toarray"`
+	Device  []byte
+	Number  uint64
+	Name    string // as typed; empty: none
+	Text    string // of the Name that it is
+	Key     string // likewise
+	Removed bool
+	At      int64 // when it was removed: ms since 1970
+}
+
+func newClaim(id ledger.ID, text string, removed bool, at int64) claim {
+	c := claim{Device: id.Device[:], Number: id.Number, Name: text, Removed: removed}
+	if removed {
+		c.At = at
+	}
+	if text != "" {
+		n := name.Recorded(text)
+		c.Text, c.Key = n.String(), n.Key()
+	}
+	return c
+}
+
+func entryID(device []byte, number uint64) ledger.ID {
+	id := ledger.ID{Number: number}
+	copy(id.Device[:], device)
+	return id
+}
+
+func (c claim) id() ledger.ID { return entryID(c.Device, c.Number) }
+
+func (c claim) name() name.Name { return name.Restore(c.Text, c.Key) }
+
+// compareClaims sorts by entry, then by what is said: an entry that undoes the
+// settling of a conflict says several things.
+func compareClaims(a, b claim) int {
+	return cmp.Or(bytes.Compare(a.Device, b.Device), cmp.Compare(a.Number, b.Number), strings.Compare(a.Name, b.Name), cmp.Compare(a.At, b.At))
+}
+
+// keys are the different comparison keys that the contact claims; "" stands
+// for having no name.
+func (s contactState) keys() []string {
+	var keys []string
+	for _, c := range s.Claims {
+		keys = append(keys, c.Key)
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// names are the different names that the contact claims, as typed.
+func (s contactState) names() []name.Name {
+	var names []name.Name
+	for _, c := range s.Claims {
+		if n := c.name(); !n.IsZero() && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// replace drops the claims that entry e knew of, and adds its own.
+func (s *contactState) replace(e ledger.Entry, with []claim) {
+	s.Claims = slices.DeleteFunc(s.Claims, func(c claim) bool { return e.Saw(c.id()) })
+	s.Claims = append(s.Claims, with...)
+	slices.SortFunc(s.Claims, compareClaims)
+}
+
+// was is what the contact is called, for undoing a change of it.
+func (s contactState) was(v *ledger.View, id pointer.Pointer) ([]wireWas, error) {
+	at, err := pointer.Restore(s.now(id.Bytes()))
+	if err != nil {
+		return nil, err
+	}
+	there, err := sharers(v, at, 2)
+	if err != nil {
+		return nil, err
+	}
+	var was []wireWas
+	for _, cl := range s.Claims {
+		w := wireWas{Name: cl.Name, Removed: cl.Removed, At: cl.At}
+		if cl.Key != "" {
+			r, err := claimants(v, cl.Key, 2)
+			if err != nil {
+				return nil, err
+			}
+			w.Contested = len(r) > 1 || len(there) > 1
+		}
+		if !slices.Contains(was, w) && len(was) < maxWas {
+			was = append(was, w)
+		}
+	}
+	return was, nil
+}
+
+// isAs reports whether the contact is called what the act made it.
+func (s contactState) isAs(a act) bool {
+	var n name.Name
+	if a.Op == opName {
+		n = name.Recorded(a.Name)
+	}
+	for _, c := range s.Claims {
+		if c.name() != n || c.Removed != (a.Op == opRemove) {
+			return false
+		}
+	}
+	return len(s.Claims) > 0
+}
+
+// contact makes the exported form, but for what other rows say.
+func (s contactState) contact(id pointer.Pointer) Contact {
+	c := Contact{ID: id, Kept: s.kept()}
+	keys := s.keys()
+	for _, cl := range s.Claims {
+		if at := time.UnixMilli(cl.At).UTC(); cl.Removed && (c.Removed.IsZero() || at.Before(c.Removed)) {
+			c.Removed = at
+		}
+		if len(keys) == 1 {
+			c.Name = cl.name()
+		}
+	}
+	if len(keys) > 1 {
+		c.Conflict = &Conflict{Removed: keys[0] == ""}
+		for _, cl := range s.Claims {
+			if n := cl.name(); !n.IsZero() && !slices.ContainsFunc(c.Conflict.Names, func(o name.Name) bool { return o.Key() == n.Key() }) {
+				c.Conflict.Names = append(c.Conflict.Names, n)
+			}
+		}
+	}
+	return c
+}
+
+// factState is a fact in the view, in a row behind its contact's: contact id ‖
+// device ‖ number. No contact's id is the start of another's: a multihash tells
+// its length.
+type factState struct {
+	_     struct{} `cbor:",toarray"`
+	At    int64    // ms since 1970
+	Fact  wireFact
+	Of    []byte // the pointer that it is about; nil: the first
+	Chain []byte // a succession; nil: none
+}
+
+func factKey(contact []byte, id ledger.ID) []byte {
+	return append(slices.Clone(contact), undoKey(id)...)
+}
+
+// factsOf yields the facts about a contact.
+func factsOf(v *ledger.View, contact []byte) iter.Seq2[factState, error] {
+	return func(yield func(factState, error) bool) {
+		for kv, err := range v.Scan(tableContacts, contact) {
+			if len(kv.Key) == len(contact) && err == nil {
+				continue // the contact's own
+			}
+			var fact factState
+			if err == nil {
+				fact, err = decodeState[factState](tableContacts, kv.Value)
+			}
+			if !yield(fact, err) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package petname
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Acceptance says how the user accepts a suggestion.
+type Acceptance struct {
+	Lookalike bool            // as in [Source]
+	Nickname  string          // what its card calls it, if it was looked up: kept as heard
+	Instead   pointer.Pointer // a contact that gives way: it is removed, and that it had the name is kept as evidence; zero: nobody
+}
+
+// Accept gives a name to whom a suggestion is about: the user's own act. Errors
+// as for [Book.Add]; [ErrDecided] when the suggestion no longer stands.
+func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, error) {
+	var c Contact
+	err := b.update(func(tx *ledger.Tx) error {
+		s, err := b.standing(tx.View(), id)
+		if err != nil {
+			return err
+		}
+		if s.Kind == Mutual || s.Kind == Question {
+			return fmt.Errorf("suggestion %s names nobody yet", s.ID)
+		}
+		var instead []byte
+		if !a.Instead.IsZero() {
+			gives, err := named(tx.View(), a.Instead)
+			if err != nil {
+				return err
+			}
+			if at, err := owner(tx.View(), s.Pointer); err != nil || at == gives.ID {
+				return cmpErr(err, fmt.Errorf("%s would give way to itself", s.Pointer))
+			}
+			remove, err := removal(tx.View(), gives)
+			if err != nil {
+				return err
+			}
+			if err := appendAct(tx, remove); err != nil {
+				return err
+			}
+			instead = gives.ID.Bytes()
+		}
+		by := "me"
+		if !s.By.IsZero() {
+			by = s.By.String()
+		}
+		nickname := s.Nickname
+		if nickname == "" {
+			nickname = a.Nickname
+		}
+		link := pointer.Link{Pointer: s.Pointer, Next: s.Next, Nickname: nickname}
+		kind := s.Kind
+		if kind == Taken {
+			kind = Paired // that is what accepting it says
+		}
+		source := Source{Kind: string(kind), By: by, Channel: s.Channel, Lookalike: a.Lookalike}
+		if err := b.accept(tx, n, link, source, id[:], instead); err != nil {
+			return err
+		}
+		c, err = read(tx.View(), s.Pointer)
+		return err
+	})
+	if err != nil {
+		return Contact{}, err
+	}
+	return c, nil
+}
+
+// stated returns the row of a suggestion. [ErrNotFound], also if another device
+// decided on it and it was not received here yet.
+func stated(v *ledger.View, id SuggestionID) (suggestionState, error) {
+	state, err := getState[suggestionState](v, tableInbox, id.row())
+	if err == nil && state.Said == nil {
+		err = fmt.Errorf("suggestion %s: %w", id, ErrNotFound)
+	}
+	return state, err
+}
+
+// standing reads a suggestion that waits.
+func (b *Book) standing(v *ledger.View, id SuggestionID) (Suggestion, error) {
+	if _, err := stated(v, id); err != nil {
+		return Suggestion{}, err
+	}
+	s, err := readSuggestion(v, id.row(), b.now())
+	if err == nil && s.State != Pending {
+		err = fmt.Errorf("suggestion %s: %s: %w", id, s.State, ErrDecided)
+	}
+	return s, err
+}
+
+// Decline takes a suggestion out of the inbox. With never, nothing more is
+// heard of its pointer, whoever introduces it, until we pair or the user adds
+// it. Declining again changes nothing.
+func (b *Book) Decline(id SuggestionID, never bool) (Suggestion, error) {
+	decision := verdictDecline
+	if never {
+		decision = verdictNever
+	}
+	var s Suggestion
+	err := b.update(func(tx *ledger.Tx) error {
+		state, err := stated(tx.View(), id)
+		if err != nil {
+			return err
+		}
+		if never && state.Said.About == nil {
+			return fmt.Errorf("suggestion %s: whom it is about isn't known yet, and so can't be declined for ever", id)
+		}
+		if len(state.Accepted) > 0 {
+			return fmt.Errorf("suggestion %s: %s: %w", id, Accepted, ErrDecided)
+		}
+		if !slices.Contains(state.Verdicts, decision) {
+			if err := appendAct(tx, act{Op: opDecide, Item: id[:], Verdict: decision}); err != nil {
+				return err
+			}
+		}
+		s, err = readSuggestion(tx.View(), id.row(), b.now())
+		return err
+	})
+	return s, err
+}
+
+// Consent notes that the user agreed to an offer to be introduced to each other,
+// and Withdraw that nothing will come of one. Neither names anybody. Both are for
+// suggestions of kind Mutual, and noting it again changes nothing.
+func (b *Book) Consent(id SuggestionID) error { return b.decideOffer(id, verdictConsent) }
+
+// Withdraw: see [Book.Consent].
+func (b *Book) Withdraw(id SuggestionID) error { return b.decideOffer(id, verdictWithdraw) }
+
+func (b *Book) decideOffer(id SuggestionID, decision verdict) error {
+	return b.update(func(tx *ledger.Tx) error {
+		state, err := stated(tx.View(), id)
+		if err != nil {
+			return err
+		}
+		if SuggestionKind(state.Said.Kind) != Mutual {
+			return fmt.Errorf("suggestion %s is no offer to introduce", id)
+		}
+		if slices.Contains(state.Verdicts, decision) {
+			return nil
+		}
+		return appendAct(tx, act{Op: opDecide, Item: id[:], Verdict: decision})
+	})
+}

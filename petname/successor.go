@@ -1,0 +1,138 @@
+package petname
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// hop finds the record of a pointer and goes on from it as long as its key has a
+// successor that proves itself.
+func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.Pointer, pinned pointer.Commitment, level dht.Level) (Hop, error) {
+	hop := Hop{Name: part}
+	for {
+		hop.Pointer = p
+		var err error
+		if hop.Result, hop.Card, err = fetch(ctx, records, p, level); err != nil {
+			return hop, err
+		}
+		chain, err := successor(ctx, records, p, pinned, hop.Card, level)
+		if err != nil {
+			return hop, err
+		}
+		if claimed := claims(p, hop.Card); chain == nil && !claimed.IsZero() {
+			// Nothing was pinned, and the card's own commitment is worth no more than
+			// the successor that it names: one key signed both.
+			hop.Unproven = claimed
+			return hop, nil
+		}
+		if chain == nil {
+			return hop, b.arrive(p, pinned, hop.Card)
+		}
+		if err := b.Succeed(p, chain); err != nil {
+			return hop, err
+		}
+		if hop.Former = append(hop.Former, p); len(hop.Former) > maxTrail {
+			return hop, &SuccessionError{p, fmt.Errorf("it is over %d keys long", maxTrail)}
+		}
+		if p, pinned, err = pointer.Follow(p, pinned, chain); err != nil {
+			return hop, &SuccessionError{p, err}
+		}
+		if slices.Contains(hop.Former, p) {
+			return hop, &SuccessionError{p, errors.New("it leads in a circle")}
+		}
+	}
+}
+
+// fetch gives the record of a pointer and the card in it, if there is one.
+func fetch(ctx context.Context, records Records, p pointer.Pointer, level dht.Level) (dht.Result, pointer.Card, error) {
+	result, err := records.Best(ctx, p, level)
+	if err != nil {
+		return result, pointer.Card{}, err
+	}
+	if result.Record.Pointer() != p {
+		return result, pointer.Card{}, fmt.Errorf("a record of %s came for %s", result.Record.Pointer(), p)
+	}
+	card, _ := result.Record.Card()
+	return result, card, nil
+}
+
+// claims is the successor of p that its card names; zero: none.
+func claims(p pointer.Pointer, card pointer.Card) pointer.Pointer {
+	if steps := stepsFrom(p, card.Succession); len(steps) > 0 {
+		if to, err := pointer.FromPublicKey(steps[len(steps)-1].New); err == nil {
+			return to
+		}
+	}
+	if card.Successor == p {
+		return pointer.Pointer{}
+	}
+	return card.Successor
+}
+
+// successor gives the steps on from p to the successor that its card names, which
+// the pinned commitment proves; none when it names none or nothing was pinned.
+// Steps that don't agree with what was pinned are an error: then somebody has
+// p's key who hasn't the next.
+//
+// A card may name its successor and leave the steps to the successor's card.
+func successor(ctx context.Context, records Records, p pointer.Pointer, pinned pointer.Commitment, card pointer.Card, level dht.Level) ([]pointer.Succession, error) {
+	claimed := claims(p, card)
+	if claimed.IsZero() || pinned.IsZero() {
+		return nil, nil
+	}
+	chain := stepsFrom(p, card.Succession)
+	if len(chain) == 0 {
+		_, next, err := fetch(ctx, records, claimed, level)
+		if err != nil {
+			return nil, fmt.Errorf("its successor %s: %w", claimed, err)
+		}
+		if chain = stepsFrom(p, next.Succession); len(chain) == 0 {
+			return nil, &SuccessionError{p, fmt.Errorf("it names %s, which doesn't say so", claimed)}
+		}
+	}
+	if _, _, err := pointer.Follow(p, pinned, chain); err != nil {
+		return nil, &SuccessionError{p, err}
+	}
+	return chain, nil
+}
+
+// stepsFrom are the steps of a chain from a pointer on.
+func stepsFrom(p pointer.Pointer, chain []pointer.Succession) []pointer.Succession {
+	i := slices.IndexFunc(chain, func(s pointer.Succession) bool { return s.Old == p })
+	if i < 0 {
+		return nil
+	}
+	return chain[i:]
+}
+
+// arrive is the end of a hop: what its card has to teach is learnt, and if it
+// shows that somebody in the book has moved here, they move.
+func (b *Book) arrive(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
+	if err := differs(p, pinned, card); err != nil {
+		return err
+	}
+	if n := len(card.Succession); n == 0 {
+		return b.Learn(p, card)
+	} else if to, err := card.Succession[n-1].Verify(); err != nil || to != p {
+		return b.Learn(p, card) // not about this pointer
+	}
+	for _, s := range card.Succession {
+		// Who says so may be a stranger: what proves nothing is passed over.
+		if err := b.Succeed(s.Old, card.Succession); err != nil && !errors.As(err, new(*SuccessionError)) {
+			return err
+		}
+	}
+	return b.Learn(p, card)
+}
+
+func differs(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
+	if !pinned.IsZero() && !card.Next.IsZero() && pinned != card.Next {
+		return &DuplicityError{p, pinned, card.Next}
+	}
+	return nil
+}
