@@ -47,19 +47,19 @@ import (
 // that a device with other Unicode tables, or a lying one, can't put two names
 // under one key or one name under two.
 type act struct {
-	Op        op         `cbor:"1,keyasint"`
-	Contact   []byte     `cbor:"2,keyasint,omitempty"`
-	Name      string     `cbor:"3,keyasint,omitempty"`
-	Fact      *wireFact  `cbor:"4,keyasint,omitempty"`
-	Was       []wireWas  `cbor:"5,keyasint,omitempty"`
-	Label     string     `cbor:"6,keyasint,omitempty"`
-	Number    uint64     `cbor:"7,keyasint,omitempty"`
-	Published *wireValue `cbor:"8,keyasint,omitempty"`
-	Edges     []wireEdge `cbor:"9,keyasint,omitempty"`
-	Lookalike bool       `cbor:"10,keyasint,omitempty"`
-	Of        []byte     `cbor:"11,keyasint,omitempty"`
-	Chain     []byte     `cbor:"12,keyasint,omitempty"`
-	Keep      keeping    `cbor:"13,keyasint,omitempty"`
+	Op        op             `cbor:"1,keyasint"`
+	Contact   []byte         `cbor:"2,keyasint,omitempty"`
+	Name      string         `cbor:"3,keyasint,omitempty"`
+	Fact      *wireFact      `cbor:"4,keyasint,omitempty"`
+	Previous  []wirePrevious `cbor:"5,keyasint,omitempty"`
+	Label     string         `cbor:"6,keyasint,omitempty"`
+	Number    uint64         `cbor:"7,keyasint,omitempty"`
+	Published *wireValue     `cbor:"8,keyasint,omitempty"`
+	Edges     []wireEdge     `cbor:"9,keyasint,omitempty"`
+	Lookalike bool           `cbor:"10,keyasint,omitempty"`
+	Of        []byte         `cbor:"11,keyasint,omitempty"`
+	Chain     []byte         `cbor:"12,keyasint,omitempty"`
+	Keep      keeping        `cbor:"13,keyasint,omitempty"`
 
 	Suggestion *wireSuggestion `cbor:"14,keyasint,omitempty"`
 	Item       []byte          `cbor:"15,keyasint,omitempty"`
@@ -68,7 +68,7 @@ type act struct {
 	Audience   []byte          `cbor:"18,keyasint,omitempty"`
 	Private    []wireShare     `cbor:"19,keyasint,omitempty"`
 	Channel    string          `cbor:"20,keyasint,omitempty"`
-	Instead    []byte          `cbor:"21,keyasint,omitempty"`
+	Replaced   []byte          `cbor:"21,keyasint,omitempty"`
 }
 
 type op uint8
@@ -86,13 +86,13 @@ const (
 	opKeep
 	opSuggest
 	opDecide
-	opHear
+	opStatement
 )
 
 var opTexts = map[op]string{
 	opName: "name", opRemove: "remove", opLearn: "learn", opShare: "share",
 	opUnshare: "unshare", opUndo: "undo", opProfile: "profile", opPublish: "publish", opAdvance: "advance",
-	opKeep: "keep", opSuggest: "suggest", opDecide: "decide", opHear: "hear",
+	opKeep: "keep", opSuggest: "suggest", opDecide: "decide", opStatement: "hear",
 }
 
 func (o op) String() string { return opTexts[o] }
@@ -108,7 +108,7 @@ type wireFact struct {
 
 // wireWas is one of the things that a contact was called: a name, removed, or
 // neither.
-type wireWas struct {
+type wirePrevious struct {
 	_         struct{} `cbor:",toarray"`
 	Name      string
 	Removed   bool
@@ -161,7 +161,7 @@ func (a *act) setShares(all []wireShare) {
 // the ledger keeps: a fold that failed would stop all merging.
 const (
 	maxSourceText = 256     // bytes of each text of a fact
-	maxWas        = 16      // things that a contact was called
+	maxPrevious   = 16      // things that a contact was called
 	maxActEdges   = 512     // edges in one act
 	maxValueText  = 8 << 10 // bytes of a published value
 	maxAt         = 1 << 46 // ms since 1970: as far as an entry's clock goes

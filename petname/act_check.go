@@ -11,19 +11,19 @@ import (
 
 // shapes say which fields an op has.
 var shapes = map[op]struct{ must, may field }{
-	opName:    {has(2) | has(3), has(4) | has(5) | has(9) | has(10) | has(11) | has(13) | has(15) | has(19) | has(21)},
-	opRemove:  {has(2), has(5) | has(9) | has(13) | has(19)},
-	opLearn:   {has(2) | has(4), has(11) | has(15)},
-	opShare:   {has(2) | has(6), has(9) | has(18) | has(19)},
-	opUnshare: {has(6), has(9) | has(18) | has(19)},
-	opUndo:    {has(7), has(2) | has(3) | has(5) | has(6) | has(9) | has(13) | has(15) | has(18) | has(19)},
-	opProfile: {0, has(3)},
-	opPublish: {has(8), has(11)},
-	opKeep:    {has(2) | has(13), 0},
-	opAdvance: {has(2) | has(4) | has(12), 0},
-	opSuggest: {has(14), 0},
-	opDecide:  {has(15) | has(16), 0},
-	opHear:    {has(17) | has(20), 0},
+	opName:      {has(2) | has(3), has(4) | has(5) | has(9) | has(10) | has(11) | has(13) | has(15) | has(19) | has(21)},
+	opRemove:    {has(2), has(5) | has(9) | has(13) | has(19)},
+	opLearn:     {has(2) | has(4), has(11) | has(15)},
+	opShare:     {has(2) | has(6), has(9) | has(18) | has(19)},
+	opUnshare:   {has(6), has(9) | has(18) | has(19)},
+	opUndo:      {has(7), has(2) | has(3) | has(5) | has(6) | has(9) | has(13) | has(15) | has(18) | has(19)},
+	opProfile:   {0, has(3)},
+	opPublish:   {has(8), has(11)},
+	opKeep:      {has(2) | has(13), 0},
+	opAdvance:   {has(2) | has(4) | has(12), 0},
+	opSuggest:   {has(14), 0},
+	opDecide:    {has(15) | has(16), 0},
+	opStatement: {has(17) | has(20), 0},
 }
 
 // field is a set of an act's keys.
@@ -33,10 +33,10 @@ func has(key int) field { return 1 << key }
 
 func (a act) fields() (f field) {
 	for key, there := range [...]bool{
-		2: a.Contact != nil, 3: a.Name != "", 4: a.Fact != nil, 5: a.Was != nil, 6: a.Label != "",
+		2: a.Contact != nil, 3: a.Name != "", 4: a.Fact != nil, 5: a.Previous != nil, 6: a.Label != "",
 		7: a.Number != 0, 8: a.Published != nil, 9: a.Edges != nil, 10: a.Lookalike,
 		11: a.Of != nil, 12: a.Chain != nil, 13: a.Keep != 0, 14: a.Suggestion != nil, 15: a.Item != nil,
-		16: a.Verdict != 0, 17: a.Statement != nil, 18: a.Audience != nil, 19: a.Private != nil, 20: a.Channel != "", 21: a.Instead != nil,
+		16: a.Verdict != 0, 17: a.Statement != nil, 18: a.Audience != nil, 19: a.Private != nil, 20: a.Channel != "", 21: a.Replaced != nil,
 	} {
 		if there {
 			f |= has(key)
@@ -51,7 +51,7 @@ func (a act) check() error {
 	if f := a.fields(); !known || f&shape.must != shape.must || f&^(shape.must|shape.may) != 0 {
 		return errors.New("has not the fields of its op")
 	}
-	for _, mh := range [][]byte{a.Contact, a.Of, a.Audience, a.Instead} {
+	for _, mh := range [][]byte{a.Contact, a.Of, a.Audience, a.Replaced} {
 		if mh == nil {
 			continue
 		}
@@ -87,10 +87,10 @@ func (a act) check() error {
 	if a.Keep > keepOff {
 		return fmt.Errorf("keeping %d", a.Keep)
 	}
-	if err := a.checkHeard(); err != nil {
+	if err := a.checkSuggestion(); err != nil {
 		return err
 	}
-	return a.checkBefore()
+	return a.checkPrevious()
 }
 
 // checkChain verifies what can be without knowing what was pinned.
@@ -99,7 +99,7 @@ func checkChain(b []byte) error {
 	if err != nil {
 		return err
 	}
-	if len(chain) > maxTrail {
+	if len(chain) > maxChain {
 		return fmt.Errorf("succession of %d steps", len(chain))
 	}
 	for _, s := range chain {
@@ -110,9 +110,9 @@ func checkChain(b []byte) error {
 	return nil
 }
 
-func (a act) checkBefore() error {
-	if len(a.Was) > maxWas || len(a.Edges) > maxActEdges || len(a.Private) > maxActEdges {
-		return fmt.Errorf("tells of %d names and %d edges before", len(a.Was), len(a.Edges)+len(a.Private))
+func (a act) checkPrevious() error {
+	if len(a.Previous) > maxPrevious || len(a.Edges) > maxActEdges || len(a.Private) > maxActEdges {
+		return fmt.Errorf("tells of %d names and %d edges before", len(a.Previous), len(a.Edges)+len(a.Private))
 	}
 	if a.Op == opShare || a.Op == opUnshare {
 		if a.Audience == nil && a.Private != nil || a.Audience != nil && a.Edges != nil {
@@ -133,7 +133,7 @@ func (a act) checkBefore() error {
 			return fmt.Errorf("edge's contact %w", err)
 		}
 	}
-	for _, w := range a.Was {
+	for _, w := range a.Previous {
 		if w.Name != "" && (w.Removed || !name.IsName(w.Name)) || w.At < 0 || w.At > maxAt {
 			return fmt.Errorf("%s can't have been the name", name.Quote(w.Name))
 		}

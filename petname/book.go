@@ -17,11 +17,11 @@ import (
 // petname, after any operation and any merge. It is safe for concurrent use;
 // one process at a time has it open.
 type Book struct {
-	ledger *ledger.Ledger
-	now    func() time.Time
-	moved  atomic.Pointer[[]pointer.Pointer] // my pointers after the first, in turn; nil: none
-	notify func(Event)                       // Options.OnChange
-	tx     *ledger.Tx                        // the transaction that this book belongs to: see Update; nil: none
+	ledger     *ledger.Ledger
+	now        func() time.Time
+	successors atomic.Pointer[[]pointer.Pointer] // my pointers after the first, in turn; nil: none
+	notify     func(Event)                       // Options.OnChange
+	tx         *ledger.Tx                        // the transaction that this book belongs to: see Update; nil: none
 }
 
 // Options may be left zero.
@@ -76,8 +76,8 @@ func (b *Book) Ledger() *ledger.Ledger { return b.ledger }
 
 // Identity is my own pointer, the one that I am at now.
 func (b *Book) Identity() pointer.Pointer {
-	if moved := b.moved.Load(); moved != nil {
-		return (*moved)[len(*moved)-1]
+	if successors := b.successors.Load(); successors != nil {
+		return (*successors)[len(*successors)-1]
 	}
 	return b.ledger.Identity()
 }
@@ -85,34 +85,34 @@ func (b *Book) Identity() pointer.Pointer {
 // Rotated tells the book that my own key has gone on since the book began, by a
 // succession from its first identity. It isn't stored: whoever holds the key
 // holds it, and tells again when the book is opened anew.
-func (b *Book) Rotated(chain []pointer.Succession) error {
-	at, moved := b.ledger.Identity(), []pointer.Pointer(nil)
+func (b *Book) SetOwnSuccession(chain []pointer.Succession) error {
+	current, successors := b.ledger.Identity(), []pointer.Pointer(nil)
 	for _, s := range chain {
-		if s.Old != at {
-			return &SuccessionError{at, fmt.Errorf("a step from %s comes next", s.Old)}
+		if s.Old != current {
+			return &SuccessionError{current, fmt.Errorf("a step from %s comes next", s.Old)}
 		}
 		var err error
-		if at, err = s.Verify(); err != nil {
+		if current, err = s.Verify(); err != nil {
 			return &SuccessionError{s.Old, err}
 		}
-		moved = append(moved, at)
+		successors = append(successors, current)
 	}
-	if len(moved) > 0 {
-		b.moved.Store(&moved)
+	if len(successors) > 0 {
+		b.successors.Store(&successors)
 	}
 	return nil
 }
 
 // own are my pointers, in turn.
-func (b *Book) own() []pointer.Pointer {
+func (b *Book) ownPointers() []pointer.Pointer {
 	own := []pointer.Pointer{b.ledger.Identity()}
-	if moved := b.moved.Load(); moved != nil {
-		own = append(own, *moved...)
+	if successors := b.successors.Load(); successors != nil {
+		own = append(own, *successors...)
 	}
 	return own
 }
 
 // Mine reports whether a pointer is, or was, my own.
-func (b *Book) Mine(p pointer.Pointer) bool { return b.mine(p) }
+func (b *Book) IsOwn(p pointer.Pointer) bool { return b.isOwn(p) }
 
-func (b *Book) mine(p pointer.Pointer) bool { return slices.Contains(b.own(), p) }
+func (b *Book) isOwn(p pointer.Pointer) bool { return slices.Contains(b.ownPointers(), p) }

@@ -17,7 +17,7 @@ import (
 // are of one mind.
 
 // maxTrail bounds a trail, in pointers after the first.
-const maxTrail = 64
+const maxChain = 64
 
 // addFacts reads what is known of a contact, and from it where it is now.
 func (c *Contact) addFacts(v *ledger.View) error {
@@ -69,7 +69,7 @@ func (c *Contact) addFacts(v *ledger.View) error {
 			break
 		}
 	}
-	c.follow(steps)
+	c.walkChain(steps)
 	return nil
 }
 
@@ -80,8 +80,8 @@ func (c *Contact) addFacts(v *ledger.View) error {
 // At a step that was reached without the old key's signature cards pin
 // nothing: whoever has the key there signs them, and it may be a thief who came
 // late. What a person hands over does.
-func (c *Contact) follow(steps []pointer.Succession) {
-	at := Step{Pointer: c.ID}
+func (c *Contact) walkChain(steps []pointer.Succession) {
+	step := Step{Pointer: c.ID}
 	for {
 		var pins []pointer.Commitment
 		pin := func(next pointer.Commitment) {
@@ -89,28 +89,28 @@ func (c *Contact) follow(steps []pointer.Succession) {
 				pins = append(pins, next)
 			}
 		}
-		pin(at.Next)
+		pin(step.Next)
 		for _, f := range c.Provenance {
-			if f.Pointer == at.Pointer && !(at.Unsigned && f.Kind == factCard) {
+			if f.Pointer == step.Pointer && !(step.Unsigned && f.Kind == factCard) {
 				pin(f.Next)
 			}
 		}
-		if at.Next = (pointer.Commitment{}); len(pins) > 0 {
-			at.Next = pins[0]
+		if step.Next = (pointer.Commitment{}); len(pins) > 0 {
+			step.Next = pins[0]
 		}
 		if len(pins) > 1 && c.Contradiction == nil {
-			c.Contradiction = &DuplicityError{at.Pointer, pins[0], pins[1]}
+			c.Contradiction = &DuplicityError{step.Pointer, pins[0], pins[1]}
 		}
-		if c.Trail = append(c.Trail, at); len(c.Trail) > maxTrail {
+		if c.Chain = append(c.Chain, step); len(c.Chain) > maxChain {
 			break
 		}
-		on, ok := c.onwards(at.Pointer, pins, steps)
-		if !ok || slices.ContainsFunc(c.Trail, func(s Step) bool { return s.Pointer == on.Pointer }) {
+		next, ok := c.nextStep(step.Pointer, pins, steps)
+		if !ok || slices.ContainsFunc(c.Chain, func(s Step) bool { return s.Pointer == next.Pointer }) {
 			break
 		}
-		at = on
+		step = next
 	}
-	c.Pointer, c.Next, c.Duplicity = at.Pointer, at.Next, c.Contradiction != nil
+	c.Pointer, c.Next, c.Duplicity = step.Pointer, step.Next, c.Contradiction != nil
 	if c.Duplicity {
 		c.Next = pointer.Commitment{}
 	}
@@ -120,30 +120,30 @@ func (c *Contact) follow(steps []pointer.Succession) {
 // was pinned for it. A step that the old key signed goes before one that it
 // didn't; two that it signed, with different commitments, are duplicity, and
 // prove neither.
-func (c *Contact) onwards(from pointer.Pointer, pins []pointer.Commitment, steps []pointer.Succession) (on Step, ok bool) {
-	var next []pointer.Commitment // as signed by the old key
+func (c *Contact) nextStep(from pointer.Pointer, pins []pointer.Commitment, steps []pointer.Succession) (step Step, ok bool) {
+	var commitments []pointer.Commitment // as signed by the old key
 	for _, s := range steps {
 		if s.Old != from || !slices.ContainsFunc(pins, func(pin pointer.Commitment) bool { return pin.Opens(s.New) }) {
 			continue
 		}
-		led, err := pointer.FromPublicKey(s.New)
-		if err != nil || ok && led != on.Pointer {
+		successor, err := pointer.FromPublicKey(s.New)
+		if err != nil || ok && successor != step.Pointer {
 			return Step{}, false // two pins, and two keys that open them
 		}
-		on.Pointer, ok = led, true
-		if s.OldSignature != nil && !slices.Contains(next, s.Next) {
-			next = append(next, s.Next)
+		step.Pointer, ok = successor, true
+		if s.OldSignature != nil && !slices.Contains(commitments, s.Next) {
+			commitments = append(commitments, s.Next)
 		}
 	}
 	switch {
-	case len(next) == 1:
-		on.Next = next[0]
-	case len(next) == 0:
-		on.Unsigned = true
+	case len(commitments) == 1:
+		step.Next = commitments[0]
+	case len(commitments) == 0:
+		step.Unsigned = true
 	case c.Contradiction == nil:
-		c.Contradiction = &DuplicityError{on.Pointer, next[0], next[1]}
+		c.Contradiction = &DuplicityError{step.Pointer, commitments[0], commitments[1]}
 	}
-	return on, ok
+	return step, ok
 }
 
 // Pinned compares a commitment of one of the contact's pointers with the one on
@@ -162,7 +162,7 @@ func (c Contact) Pinned(p pointer.Pointer, next pointer.Commitment) error {
 // step returns the one of a pointer of the contact's; of another, one of which
 // nothing is known.
 func (c Contact) step(p pointer.Pointer) Step {
-	for _, s := range c.Trail {
+	for _, s := range c.Chain {
 		if s.Pointer == p {
 			return s
 		}
@@ -181,18 +181,18 @@ func (f wireFact) next() (pointer.Commitment, error) {
 }
 
 // now is the binary form of the pointer that a contact is at.
-func (s contactState) now(id []byte) []byte {
-	if len(s.Trail) == 0 {
+func (s contactState) current(id []byte) []byte {
+	if len(s.Chain) == 0 {
 		return id
 	}
-	return s.Trail[len(s.Trail)-1]
+	return s.Chain[len(s.Chain)-1]
 }
 
 // retrail finds out anew where a contact is, after what is known of it has
 // changed.
-func (f fold) retrail(v *ledger.View, contact []byte) error {
+func (f fold) updateChain(v *ledger.View, contact []byte) error {
 	state, err := getState[contactState](v, tableContacts, contact)
-	if err != nil || !state.Chained {
+	if err != nil || !state.HasSuccession {
 		return err
 	}
 	id, err := pointer.Restore(contact)
@@ -203,33 +203,33 @@ func (f fold) retrail(v *ledger.View, contact []byte) error {
 	if err := c.addFacts(v); err != nil {
 		return err
 	}
-	before := state.Trail
-	was := state.now(contact)
-	state.Trail = nil
-	for _, s := range c.Trail[1:] {
-		state.Trail = append(state.Trail, s.Pointer.Bytes())
+	before := state.Chain
+	previous := state.current(contact)
+	state.Chain = nil
+	for _, s := range c.Chain[1:] {
+		state.Chain = append(state.Chain, s.Pointer.Bytes())
 	}
-	if slices.EqualFunc(before, state.Trail, bytes.Equal) {
+	if slices.EqualFunc(before, state.Chain, bytes.Equal) {
 		return nil
 	}
 	for _, p := range before {
-		if err := v.Delete(tableHeirs, heirKey(p, contact)); err != nil {
+		if err := v.Delete(tableSuccessors, successorKey(p, contact)); err != nil {
 			return err
 		}
 	}
-	for _, p := range state.Trail {
-		if err := v.Put(tableHeirs, heirKey(p, contact), []byte{}); err != nil {
+	for _, p := range state.Chain {
+		if err := v.Put(tableSuccessors, successorKey(p, contact), []byte{}); err != nil {
 			return err
 		}
 	}
 	if err := putState(v, tableContacts, contact, state); err != nil {
 		return err
 	}
-	if err := f.reindex(v, contact, nil, state); err != nil {
+	if err := f.updateNameIndex(v, contact, nil, state); err != nil {
 		return err
 	}
-	for _, p := range [][]byte{was, state.now(contact)} {
-		if err := f.regroup(v, p, id); err != nil {
+	for _, p := range [][]byte{previous, state.current(contact)} {
+		if err := f.updateShared(v, p, id); err != nil {
 			return err
 		}
 	}

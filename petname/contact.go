@@ -23,7 +23,7 @@ type Contact struct {
 	Duplicity  bool               // two different commitments to one next key, or two successions, are on record: Provenance has them
 	Kept       bool               // its records are put again while a node runs: see Keep
 
-	Trail         []Step          // the pointers from ID to Pointer
+	Chain         []Step          // the pointers from ID to Pointer
 	Contradiction *DuplicityError // what Duplicity means; nil: none
 }
 

@@ -16,10 +16,10 @@ import (
 // contactState is a contact in the view. A contact that any act names has one;
 // what is known of it stands in rows of its own behind.
 type contactState struct {
-	Claims  []claim     `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted
-	Trail   [][]byte    `cbor:"2,keyasint,omitempty"` // the pointers after the first, in turn
-	Chained bool        `cbor:"3,keyasint,omitempty"` // a succession is among its facts
-	Keeps   []keepClaim `cbor:"4,keyasint,omitempty"` // what nothing later replaced, sorted
+	Claims        []claim     `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted
+	Chain         [][]byte    `cbor:"2,keyasint,omitempty"` // the pointers after the first, in turn
+	HasSuccession bool        `cbor:"3,keyasint,omitempty"` // a succession is among its facts
+	Keeps         []keepClaim `cbor:"4,keyasint,omitempty"` // what nothing later replaced, sorted
 }
 
 // claim is one device's word for what a contact is called: a name, removed, or
@@ -93,30 +93,30 @@ func (s *contactState) replace(e ledger.Entry, with []claim) {
 }
 
 // was is what the contact is called, for undoing a change of it.
-func (s contactState) was(v *ledger.View, id pointer.Pointer) ([]wireWas, error) {
-	at, err := pointer.Restore(s.now(id.Bytes()))
+func (s contactState) previous(v *ledger.View, id pointer.Pointer) ([]wirePrevious, error) {
+	at, err := pointer.Restore(s.current(id.Bytes()))
 	if err != nil {
 		return nil, err
 	}
-	there, err := sharers(v, at, 2)
+	sharing, err := namedContactsAt(v, at, 2)
 	if err != nil {
 		return nil, err
 	}
-	var was []wireWas
+	var previous []wirePrevious
 	for _, cl := range s.Claims {
-		w := wireWas{Name: cl.Name, Removed: cl.Removed, At: cl.At}
+		w := wirePrevious{Name: cl.Name, Removed: cl.Removed, At: cl.At}
 		if cl.Key != "" {
 			r, err := claimants(v, cl.Key, 2)
 			if err != nil {
 				return nil, err
 			}
-			w.Contested = len(r) > 1 || len(there) > 1
+			w.Contested = len(r) > 1 || len(sharing) > 1
 		}
-		if !slices.Contains(was, w) && len(was) < maxWas {
-			was = append(was, w)
+		if !slices.Contains(previous, w) && len(previous) < maxPrevious {
+			previous = append(previous, w)
 		}
 	}
-	return was, nil
+	return previous, nil
 }
 
 // isAs reports whether the contact is called what the act made it.

@@ -13,7 +13,7 @@ import (
 type Acceptance struct {
 	Lookalike bool            // as in [Source]
 	Nickname  string          // what its card calls it, if it was looked up: kept as heard
-	Instead   pointer.Pointer // a contact that gives way: it is removed, and that it had the name is kept as evidence; zero: nobody
+	Replaces  pointer.Pointer // a contact that gives way: it is removed, and that it had the name is kept as evidence; zero: nobody
 }
 
 // Accept gives a name to whom a suggestion is about: the user's own act. Errors
@@ -21,30 +21,30 @@ type Acceptance struct {
 func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, error) {
 	var c Contact
 	err := b.update(func(tx *ledger.Tx) error {
-		s, err := b.standing(tx.View(), id)
+		s, err := b.readPending(tx.View(), id)
 		if err != nil {
 			return err
 		}
 		if s.Kind == Mutual || s.Kind == Question {
 			return fmt.Errorf("suggestion %s names nobody yet", s.ID)
 		}
-		var instead []byte
-		if !a.Instead.IsZero() {
-			gives, err := named(tx.View(), a.Instead)
+		var replaced []byte
+		if !a.Replaces.IsZero() {
+			old, err := readNamed(tx.View(), a.Replaces)
 			if err != nil {
 				return err
 			}
-			if at, err := owner(tx.View(), s.Pointer); err != nil || at == gives.ID {
-				return cmpErr(err, fmt.Errorf("%s would give way to itself", s.Pointer))
+			if at, err := contactIDOf(tx.View(), s.Pointer); err != nil || at == old.ID {
+				return firstError(err, fmt.Errorf("%s would give way to itself", s.Pointer))
 			}
-			remove, err := removal(tx.View(), gives)
+			remove, err := removeAct(tx.View(), old)
 			if err != nil {
 				return err
 			}
 			if err := appendAct(tx, remove); err != nil {
 				return err
 			}
-			instead = gives.ID.Bytes()
+			replaced = old.ID.Bytes()
 		}
 		by := "me"
 		if !s.By.IsZero() {
@@ -56,14 +56,14 @@ func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, erro
 		}
 		link := pointer.Link{Pointer: s.Pointer, Next: s.Next, Nickname: nickname}
 		kind := s.Kind
-		if kind == Taken {
+		if kind == Invited {
 			kind = Paired // that is what accepting it says
 		}
 		source := Source{Kind: string(kind), By: by, Channel: s.Channel, Lookalike: a.Lookalike}
-		if err := b.accept(tx, n, link, source, id[:], instead); err != nil {
+		if err := b.accept(tx, n, link, source, id[:], replaced); err != nil {
 			return err
 		}
-		c, err = read(tx.View(), s.Pointer)
+		c, err = readByPointer(tx.View(), s.Pointer)
 		return err
 	})
 	if err != nil {
@@ -74,17 +74,17 @@ func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, erro
 
 // stated returns the row of a suggestion. [ErrNotFound], also if another device
 // decided on it and it was not received here yet.
-func stated(v *ledger.View, id SuggestionID) (suggestionState, error) {
+func readReceived(v *ledger.View, id SuggestionID) (suggestionState, error) {
 	state, err := getState[suggestionState](v, tableInbox, id.row())
-	if err == nil && state.Said == nil {
+	if err == nil && state.Content == nil {
 		err = fmt.Errorf("suggestion %s: %w", id, ErrNotFound)
 	}
 	return state, err
 }
 
 // standing reads a suggestion that waits.
-func (b *Book) standing(v *ledger.View, id SuggestionID) (Suggestion, error) {
-	if _, err := stated(v, id); err != nil {
+func (b *Book) readPending(v *ledger.View, id SuggestionID) (Suggestion, error) {
+	if _, err := readReceived(v, id); err != nil {
 		return Suggestion{}, err
 	}
 	s, err := readSuggestion(v, id.row(), b.now())
@@ -104,11 +104,11 @@ func (b *Book) Decline(id SuggestionID, never bool) (Suggestion, error) {
 	}
 	var s Suggestion
 	err := b.update(func(tx *ledger.Tx) error {
-		state, err := stated(tx.View(), id)
+		state, err := readReceived(tx.View(), id)
 		if err != nil {
 			return err
 		}
-		if never && state.Said.About == nil {
+		if never && state.Content.About == nil {
 			return fmt.Errorf("suggestion %s: whom it is about isn't known yet, and so can't be declined for ever", id)
 		}
 		if len(state.Accepted) > 0 {
@@ -135,11 +135,11 @@ func (b *Book) Withdraw(id SuggestionID) error { return b.decideOffer(id, verdic
 
 func (b *Book) decideOffer(id SuggestionID, decision verdict) error {
 	return b.update(func(tx *ledger.Tx) error {
-		state, err := stated(tx.View(), id)
+		state, err := readReceived(tx.View(), id)
 		if err != nil {
 			return err
 		}
-		if SuggestionKind(state.Said.Kind) != Mutual {
+		if SuggestionKind(state.Content.Kind) != Mutual {
 			return fmt.Errorf("suggestion %s is no offer to introduce", id)
 		}
 		if slices.Contains(state.Verdicts, decision) {

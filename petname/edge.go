@@ -50,7 +50,7 @@ func (b *Book) share(p pointer.Pointer, label name.Name, with *pointer.Pointer) 
 		if err != nil {
 			return err
 		}
-		c, err := named(v, p)
+		c, err := readNamed(v, p)
 		if err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func (b *Book) share(p pointer.Pointer, label name.Name, with *pointer.Pointer) 
 			return &TakenError{label, was.Pointer}
 		}
 		a := act{Op: opShare, Contact: c.ID.Bytes(), Label: label.String(), Audience: audience}
-		a.setShares(state.was(audience))
+		a.setShares(state.previous(audience))
 		if err := appendAct(tx, a); err != nil {
 			return err
 		}
@@ -114,7 +114,7 @@ func (b *Book) unshare(label name.Name, with *pointer.Pointer) (Edge, error) {
 			return fmt.Errorf("label %q: %w", label, ErrNotFound)
 		}
 		a := act{Op: opUnshare, Label: label.String(), Audience: audience}
-		a.setShares(state.was(audience))
+		a.setShares(state.previous(audience))
 		return appendAct(tx, a)
 	})
 	if err != nil {

@@ -17,7 +17,7 @@ func audienceOf(v *ledger.View, with *pointer.Pointer) ([]byte, error) {
 	if with == nil {
 		return nil, nil
 	}
-	c, err := named(v, *with)
+	c, err := readNamed(v, *with)
 	if err != nil {
 		return nil, err
 	}
@@ -76,52 +76,52 @@ func (b *Book) Audiences() ([]pointer.Pointer, error) {
 
 // receiveEdges keeps what a contact shares with me.
 func (b *Book) receiveEdges(s introduce.Statement, edges introduce.Edges, channel string) (bool, error) {
-	fresh := false
+	isNew := false
 	err := b.update(func(tx *ledger.Tx) error {
 		v := tx.View()
-		if _, err := b.heard(v, edges.By, edges.To); err != nil {
+		if _, err := b.checkSender(v, edges.By, edges.To); err != nil {
 			return err
 		}
-		old, err := getState[toldState](v, tableTold, edges.By.Bytes())
+		old, err := getState[statementState](v, tablePrivateEdges, edges.By.Bytes())
 		if err != nil {
 			return err
 		}
 		if old.Statement != nil {
-			before, err := old.edges()
+			stored, err := old.edges()
 			if err != nil {
 				return err
 			}
-			if before.Version >= edges.Version {
+			if stored.Version >= edges.Version {
 				return nil // an old one, played again
 			}
 		}
-		fresh = true
-		return appendAct(tx, act{Op: opHear, Statement: s.Bytes(), Channel: channel})
+		isNew = true
+		return appendAct(tx, act{Op: opStatement, Statement: s.Bytes(), Channel: channel})
 	})
-	return fresh, err
+	return isNew, err
 }
 
 // Told is what a contact shares with me alone, by the newest of what it signed
 // under the key that it has now; empty when it never shared anything.
-func (b *Book) Told(p pointer.Pointer) (introduce.Edges, error) {
+func (b *Book) EdgesFrom(p pointer.Pointer) (introduce.Edges, error) {
 	var edges introduce.Edges
 	err := b.read(func(v *ledger.View) error {
-		c, err := named(v, p)
+		c, err := readNamed(v, p)
 		if errors.Is(err, ErrNotFound) {
 			return nil
 		}
 		if err != nil || c.Duplicity {
 			return err
 		}
-		told, err := getState[toldState](v, tableTold, c.Pointer.Bytes())
-		if err != nil || told.Statement == nil {
+		stored, err := getState[statementState](v, tablePrivateEdges, c.Pointer.Bytes())
+		if err != nil || stored.Statement == nil {
 			return err
 		}
-		if edges, err = told.edges(); err != nil {
+		if edges, err = stored.edges(); err != nil {
 			return err
 		}
-		if !b.mine(edges.To) {
-			return fmt.Errorf("edges of %s: %w", p, ErrNotForMe)
+		if !b.isOwn(edges.To) {
+			return fmt.Errorf("edges of %s: %w", p, ErrWrongRecipient)
 		}
 		return nil
 	})

@@ -52,15 +52,15 @@ func (s *edgeState) replace(e ledger.Entry, with []wireShare) {
 }
 
 // was is where the label leads for an audience, for undoing a change of it.
-func (s edgeState) was(audience []byte) []wireShare {
-	var was []wireShare
+func (s edgeState) previous(audience []byte) []wireShare {
+	var previous []wireShare
 	for _, c := range s.Claims {
 		w := wireShare{Audience: audience, Label: c.Label, Contact: c.Contact}
-		if !slices.ContainsFunc(was, w.equal) && len(was) < maxWas {
-			was = append(was, w)
+		if !slices.ContainsFunc(previous, w.equal) && len(previous) < maxPrevious {
+			previous = append(previous, w)
 		}
 	}
-	return was
+	return previous
 }
 
 func (w wireShare) equal(o wireShare) bool {
@@ -108,7 +108,7 @@ func (s edgeState) edge(v *ledger.View) (Edge, bool, error) {
 		if err != nil {
 			return Edge{}, false, err
 		}
-		c, err := namedID(v, p)
+		c, err := readNamedByID(v, p)
 		if errors.Is(err, ErrNotFound) {
 			continue // removed since
 		}
@@ -125,7 +125,7 @@ func (s edgeState) edge(v *ledger.View) (Edge, bool, error) {
 // ending are the edges that end with the contact's name: those that lead to it
 // and to nobody else who has one, and those that it alone may read. Were they
 // only hidden, adding the contact again would bring them back.
-func ending(v *ledger.View, contact pointer.Pointer) ([]wireShare, error) {
+func edgesEndingWith(v *ledger.View, contact pointer.Pointer) ([]wireShare, error) {
 	if n, err := v.Count(tableEdges); n == 0 || err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func ending(v *ledger.View, contact pointer.Pointer) ([]wireShare, error) {
 			return nil, err
 		}
 		if ends || bytes.Equal(audience, contact.Bytes()) && !state.leadsTo(nil) {
-			edges = append(edges, state.was(audience)...)
+			edges = append(edges, state.previous(audience)...)
 		}
 	}
 	return edges[:min(len(edges), maxActEdges)], nil
@@ -176,7 +176,7 @@ func (s edgeState) endsWith(v *ledger.View, contact pointer.Pointer) (bool, erro
 		}
 		if p == contact {
 			ends = true
-		} else if _, err := namedID(v, p); err == nil {
+		} else if _, err := readNamedByID(v, p); err == nil {
 			return false, nil
 		} else if !errors.Is(err, ErrNotFound) {
 			return false, err

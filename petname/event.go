@@ -70,7 +70,7 @@ func event(e ledger.Entry, a act) Event {
 	if a.Op == opKeep && a.Keep == keepOff {
 		ev.Op = "unkeep"
 	}
-	for _, w := range a.Was {
+	for _, w := range a.Previous {
 		if w.Name != "" {
 			ev.Was = append(ev.Was, name.Recorded(w.Name).String())
 		}

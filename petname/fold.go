@@ -15,15 +15,15 @@ import (
 
 // The tables of the view that the fold keeps.
 const (
-	tableContacts  = "contacts"  // contact id → contactState; and behind it contact id ‖ entry → factState, for each fact
-	tableHeirs     = "heirs"     // later pointer ‖ contact id → nothing
-	tableNames     = "names"     // comparison key → row of the index
-	tableRivals    = "rivals"    // comparison key ‖ contact id → flag
-	tableKept      = "kept"      // contact id → nothing: those that are kept
-	tableEdges     = "edges"     // audience ‖ comparison key of the label → edgeState
-	tableUndo      = "undo"      // entry → nothing: what can be undone
-	tableProfile   = "profile"   // "nickname" → profileState
-	tablePublished = "published" // "own", or a later pointer of mine → publishedState
+	tableContacts   = "contacts"  // contact id → contactState; and behind it contact id ‖ entry → factState, for each fact
+	tableSuccessors = "heirs"     // later pointer ‖ contact id → nothing
+	tableNames      = "names"     // comparison key → row of the index
+	tableRivals     = "rivals"    // comparison key ‖ contact id → flag
+	tableKept       = "kept"      // contact id → nothing: those that are kept
+	tableEdges      = "edges"     // audience ‖ comparison key of the label → edgeState
+	tableUndo       = "undo"      // entry → nothing: what can be undone
+	tableProfile    = "profile"   // "nickname" → profileState
+	tablePublished  = "published" // "own", or a later pointer of mine → publishedState
 )
 
 const (
@@ -52,7 +52,7 @@ type publishedState struct {
 // An act that says nothing to this version (a later one's, or a broken
 // device's) changes nothing; the version rebuilds the view when it learns more.
 type fold struct {
-	blind bool // keeps no looks: what they cost is measured against it
+	withoutLooks bool // keeps no looks: what they cost is measured against it
 }
 
 // Version names the rules and the Unicode tables that the keys are made with:
@@ -75,14 +75,14 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 	}
 	switch a.Op {
 	case opName:
-		if err := f.learn(v, e, a); err != nil {
+		if err := f.addFact(v, e, a); err != nil {
 			return err
 		}
 		if err := f.setContact(v, e, a, []claim{newClaim(id, a.Name, false, 0)}); err != nil {
 			return err
 		}
-		if a.Instead != nil {
-			if err := v.Put(tableInstead, factKey(a.Contact, id), a.Instead); err != nil {
+		if a.Replaced != nil {
+			if err := v.Put(tableReplaced, factKey(a.Contact, id), a.Replaced); err != nil {
 				return err
 			}
 		}
@@ -101,7 +101,7 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		if err := f.accept(v, a.Item, id, true); err != nil {
 			return err
 		}
-		return f.learn(v, e, a)
+		return f.addFact(v, e, a)
 	case opShare, opUnshare:
 		return f.setEdge(v, e, []wireShare{{Audience: a.Audience, Label: a.Label, Contact: a.Contact}})
 	case opUndo:
@@ -116,8 +116,8 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		return f.suggest(v, e, a)
 	case opDecide:
 		return f.decide(v, a)
-	case opHear:
-		return f.hear(v, e, a, heard)
+	case opStatement:
+		return f.storeReceived(v, e, a, heard)
 	}
 	return nil
 }
@@ -141,10 +141,10 @@ func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) er
 	if err := indexKept(v, a.Contact, state); err != nil {
 		return err
 	}
-	if err := f.reindex(v, a.Contact, before, state); err != nil {
+	if err := f.updateNameIndex(v, a.Contact, before, state); err != nil {
 		return err
 	}
-	if err := f.relook(v, a.Contact, names, state.names()); err != nil {
+	if err := f.updateLooks(v, a.Contact, names, state.names()); err != nil {
 		return err
 	}
 	for _, edges := range byLabel(a.shares()) {
@@ -157,7 +157,7 @@ func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) er
 
 // learn keeps the fact that came with an act. The contact has a row then, be
 // it an empty one.
-func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
+func (f fold) addFact(v *ledger.View, e ledger.Entry, a act) error {
 	if a.Fact == nil {
 		return nil
 	}
@@ -171,8 +171,8 @@ func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
 			return err
 		}
 	}
-	if chained := a.Chain != nil; known == nil || chained && !state.Chained {
-		state.Chained = chained
+	if chained := a.Chain != nil; known == nil || chained && !state.HasSuccession {
+		state.HasSuccession = chained
 		if err := putState(v, tableContacts, a.Contact, state); err != nil {
 			return err
 		}
@@ -187,14 +187,14 @@ func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
 			return err
 		}
 	}
-	if !state.Chained {
+	if !state.HasSuccession {
 		return nil
 	}
-	return f.retrail(v, a.Contact)
+	return f.updateChain(v, a.Contact)
 }
 
 // reindex brings the rows of a contact's old and new keys up to date.
-func (f fold) reindex(v *ledger.View, contact []byte, before []string, state contactState) error {
+func (f fold) updateNameIndex(v *ledger.View, contact []byte, before []string, state contactState) error {
 	id, err := pointer.Restore(contact)
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func (f fold) reindex(v *ledger.View, contact []byte, before []string, state con
 		if key == "" || slices.Contains(after, key) {
 			continue
 		}
-		if err := disclaimed(v, key, id); err != nil {
+		if err := removeClaimant(v, key, id); err != nil {
 			return err
 		}
 	}
@@ -212,14 +212,14 @@ func (f fold) reindex(v *ledger.View, contact []byte, before []string, state con
 		if key == "" {
 			continue
 		}
-		if err := claimed(v, key, claimant{id, len(after) > 1, len(state.Trail) > 0}); err != nil {
+		if err := addClaimant(v, key, claimant{id, len(after) > 1, len(state.Chain) > 0}); err != nil {
 			return err
 		}
 	}
-	if n, err := v.Count(tableHeirs); n == 0 || err != nil {
+	if n, err := v.Count(tableSuccessors); n == 0 || err != nil {
 		return err // nobody ever moved, so nobody is where another is
 	}
-	return f.regroup(v, state.now(contact), id)
+	return f.updateShared(v, state.current(contact), id)
 }
 
 // setEdge replaces where a label leads for an audience: it is the same in all of

@@ -17,28 +17,28 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 	if err := v.Delete(tableUndo, undoKey(undone)); err != nil {
 		return err
 	}
-	if a.isOfKeep() {
+	if a.undoesKeep() {
 		return f.setKeep(v, e, a.Contact, a.Keep)
 	}
 	if err := f.accept(v, a.Item, undone, false); err != nil {
 		return err
 	}
 	if a.Contact != nil {
-		if err := v.Delete(tableInstead, factKey(a.Contact, undone)); err != nil {
+		if err := v.Delete(tableReplaced, factKey(a.Contact, undone)); err != nil {
 			return err
 		}
 	}
 	if a.Label == "" && a.Contact != nil {
-		if err := f.forget(v, a.Contact, undone); err != nil {
+		if err := f.removeFact(v, a.Contact, undone); err != nil {
 			return err
 		}
-		if err := f.retrail(v, a.Contact); err != nil {
+		if err := f.updateChain(v, a.Contact); err != nil {
 			return err
 		}
 		with := []claim{newClaim(id, "", false, 0)}
-		if a.Was != nil {
+		if a.Previous != nil {
 			with = with[:0]
-			for _, w := range a.Was {
+			for _, w := range a.Previous {
 				with = append(with, newClaim(id, w.Name, w.Removed, w.At))
 			}
 		}
@@ -62,7 +62,7 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 
 // forget takes back the fact that came with an entry, and the looks of its
 // nickname, unless that was heard otherwise, too.
-func (f fold) forget(v *ledger.View, contact []byte, undone ledger.ID) error {
+func (f fold) removeFact(v *ledger.View, contact []byte, undone ledger.ID) error {
 	key := factKey(contact, undone)
 	fact, err := getState[factState](v, tableContacts, key)
 	if err != nil {

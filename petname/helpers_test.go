@@ -83,7 +83,7 @@ func (b *Book) receiveStrangerBytes(signed []byte, channel string, paid func(int
 	if err != nil {
 		return SuggestionID{}, false, err
 	}
-	return b.ReceiveStranger(s, channel, paid)
+	return b.ReceiveContactRequest(s, channel, paid)
 }
 
 // opened returns a statement, and its content as an introduction.
@@ -94,7 +94,7 @@ func opened(signed []byte) (introduce.Statement, introduce.Introduction) {
 }
 
 // checked checks a suggestion as the fold does.
-func checked(w wireSuggestion) error {
+func verifySuggestion(w wireSuggestion) error {
 	if err := w.check(); err != nil {
 		return err
 	}
@@ -197,7 +197,7 @@ func pull(t tb, b, from *Book) {
 }
 
 // sync brings all to all.
-func sync(t tb, books ...*Book) {
+func syncBooks(t tb, books ...*Book) {
 	t.Helper()
 	for range 2 {
 		for _, b := range books {
@@ -210,8 +210,8 @@ func sync(t tb, books ...*Book) {
 	}
 }
 
-var allTables = []string{tableContacts, tableHeirs, tableKept, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished, tableLooks,
-	tableInbox, tablePending, tableAbout, tableMuted, tableRetracted, tableTold, tableInstead}
+var allTables = []string{tableContacts, tableSuccessors, tableKept, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished, tableLooks,
+	tableInbox, tablePending, tableAbout, tableMuted, tableRetracted, tablePrivateEdges, tableReplaced}
 
 // dump is the whole view.
 func dump(t tb, b *Book) string {
@@ -282,7 +282,7 @@ func checkBijection(t tb, b *Book, names []string) {
 	for _, text := range names {
 		n := mustName(text)
 		p, err := b.Lookup(n)
-		byName, errByName := b.ByName(n)
+		byName, errByName := b.byName(n)
 		var conflict *ConflictError
 		switch {
 		case err == nil:

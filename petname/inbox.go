@@ -17,16 +17,16 @@ import (
 // Bounds of the inbox: what is over them is refused when it comes, and stays
 // with who sent it.
 const (
-	MaxInbox     = 1000 // suggestions that wait, but for strangers'
+	maxInbox     = 1000 // suggestions that wait, but for strangers'
 	MaxInboxFrom = 50   // of them by one person; and, apart, by strangers together
 )
 
 var (
 	// ErrNotForMe: a statement was said to somebody else.
-	ErrNotForMe = errors.New("it was said to somebody else")
+	ErrWrongRecipient = errors.New("it was said to somebody else")
 
 	// ErrStranger: who says it is nobody in the book.
-	ErrStranger = errors.New("who says it is not in the book")
+	ErrUnknownSender = errors.New("who says it is not in the book")
 
 	// ErrMuted: the user wants to hear no more of the pointer, or of this.
 	ErrMuted = errors.New("it was declined for ever")
@@ -60,7 +60,7 @@ func readSuggestion(v *ledger.View, row []byte, now time.Time) (Suggestion, erro
 		return Suggestion{}, err
 	}
 	var id SuggestionID
-	if state.Said == nil || len(row) < len(id) {
+	if state.Content == nil || len(row) < len(id) {
 		return Suggestion{}, errRow
 	}
 	copy(id[:], row[len(row)-len(id):])
@@ -87,7 +87,7 @@ func retracted(v *ledger.View, introduction []byte) (bool, error) {
 		return false, err
 	}
 	i, _ := s.Introduction()
-	introducer, err := owner(v, i.By)
+	introducer, err := contactIDOf(v, i.By)
 	if err != nil {
 		return false, err
 	}
@@ -99,7 +99,7 @@ func retracted(v *ledger.View, introduction []byte) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if who, err := owner(v, by); err != nil || who == introducer {
+		if retractor, err := contactIDOf(v, by); err != nil || retractor == introducer {
 			return err == nil, err
 		}
 	}

@@ -34,13 +34,13 @@ const maxRivals = 64
 
 type claimant struct {
 	id         pointer.Pointer
-	conflicted bool // claims other names too, or is where another is
+	inConflict bool // claims other names too, or is where another is
 	moved      bool // has gone on from its first pointer
 }
 
 func (c claimant) flag() byte {
 	switch {
-	case c.conflicted:
+	case c.inConflict:
 		return flagConflict
 	case c.moved:
 		return flagMoved
@@ -74,7 +74,7 @@ func rivalKey(key string, id pointer.Pointer) []byte {
 
 // claimants gives those that have a key, in the order of their ids: all, or
 // the first so many.
-func claimants(v *ledger.View, key string, most int) ([]claimant, error) {
+func claimants(v *ledger.View, key string, limit int) ([]claimant, error) {
 	stored, err := v.Get(tableNames, []byte(key))
 	if err != nil || stored == nil {
 		return nil, err
@@ -97,7 +97,7 @@ func claimants(v *ledger.View, key string, most int) ([]claimant, error) {
 			return nil, err
 		}
 		c := claimant{id, bytes.Equal(kv.Value, []byte{flagConflict}), bytes.Equal(kv.Value, []byte{flagMoved})}
-		if found = append(found, c); len(found) == most {
+		if found = append(found, c); len(found) == limit {
 			break
 		}
 	}
@@ -105,7 +105,7 @@ func claimants(v *ledger.View, key string, most int) ([]claimant, error) {
 }
 
 // claimed notes that a contact has a key.
-func claimed(v *ledger.View, key string, c claimant) error {
+func addClaimant(v *ledger.View, key string, c claimant) error {
 	stored, err := v.Get(tableNames, []byte(key))
 	if err != nil {
 		return err
@@ -131,7 +131,7 @@ func claimed(v *ledger.View, key string, c claimant) error {
 }
 
 // disclaimed notes that a contact no longer has a key.
-func disclaimed(v *ledger.View, key string, id pointer.Pointer) error {
+func removeClaimant(v *ledger.View, key string, id pointer.Pointer) error {
 	stored, err := v.Get(tableNames, []byte(key))
 	if err != nil || stored == nil {
 		return err

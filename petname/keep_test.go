@@ -41,7 +41,7 @@ func TestKeepingOnSeveralDevices(t *testing.T) {
 			a, b := twoDevices(t)
 			tc.a(a)
 			tc.b(b)
-			sync(t, a, b)
+			syncBooks(t, a, b)
 			require.Equal(t, dump(t, a), dump(t, b))
 			require.Equal(t, tc.want, isKept(t, a, "a"))
 			// Naming somebody again doesn't keep them again; the next word counts.
@@ -49,7 +49,7 @@ func TestKeepingOnSeveralDevices(t *testing.T) {
 			must(a.Add(alice, link("a"), Source{}))
 			require.False(t, isKept(t, a, "a"))
 			must(a.Keep(p, true))
-			sync(t, a, b)
+			syncBooks(t, a, b)
 			require.True(t, isKept(t, b, "a"))
 		})
 	}
@@ -66,10 +66,10 @@ func TestAKeepDoesNotComeBackWithTheName(t *testing.T) {
 	pull(t, a, b)
 	require.True(t, isKept(t, a, "a"))
 	must(a.Undo())
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	checkKept(t, b)
 	must(b.Add(mustName("alice"), link("a"), Source{}))
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	require.False(t, isKept(t, a, "a"))
 }
 
@@ -158,7 +158,7 @@ func TestAKeptContactMoves(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	must(b.Keep(pointerOf("a"), true))
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
 	for c, err := range b.Kept() {
 		require.NoError(t, err)
 		require.Equal(t, pointerOf("a"), c.ID)

@@ -31,8 +31,8 @@ type keepClaim struct {
 }
 
 // isOfKeep tells the undoing of a keep from that of a removal, which ended one.
-func (a act) isOfKeep() bool {
-	return a.Keep != 0 && a.Name == "" && a.Was == nil && a.Label == "" && a.Edges == nil && a.Private == nil
+func (a act) undoesKeep() bool {
+	return a.Keep != 0 && a.Name == "" && a.Previous == nil && a.Label == "" && a.Edges == nil && a.Private == nil
 }
 
 // replaceKeep drops the claims that entry e knew of, and adds its own.
@@ -108,7 +108,7 @@ func (b *Book) Keep(p pointer.Pointer, on bool) (Contact, error) {
 func (b *Book) KeepAll(ps []pointer.Pointer, on bool) error {
 	return b.update(func(tx *ledger.Tx) error {
 		for _, p := range ps {
-			c, err := named(tx.View(), p)
+			c, err := readNamed(tx.View(), p)
 			if err != nil {
 				return err
 			}
@@ -177,7 +177,7 @@ func (b *Book) keptAfter(from []byte) (contacts []Contact, next []byte, err erro
 // endKeep is what the naming of a contact that has no name says: nothing, or
 // that it isn't kept, where a device kept it and another undid its adding. To
 // name somebody is not to keep them.
-func endKeep(v *ledger.View, id pointer.Pointer) (keeping, error) {
+func keepAfterNaming(v *ledger.View, id pointer.Pointer) (keeping, error) {
 	state, err := getState[contactState](v, tableContacts, id.Bytes())
 	if slices.ContainsFunc(state.Keeps, func(c keepClaim) bool { return c.Keep == keepOn }) {
 		return keepOff, err
@@ -187,7 +187,7 @@ func endKeep(v *ledger.View, id pointer.Pointer) (keeping, error) {
 
 // keepStands refuses when whether a contact is kept is no longer what the act
 // made it.
-func keepStands(v *ledger.View, a act) error {
+func checkKeepUnchanged(v *ledger.View, a act) error {
 	state, err := getState[contactState](v, tableContacts, a.Contact)
 	if err != nil {
 		return err
@@ -202,7 +202,7 @@ func keepStands(v *ledger.View, a act) error {
 	if a.Keep == keepOn {
 		return nil
 	}
-	c, err := namedID(v, contact) // else it can't be kept again
+	c, err := readNamedByID(v, contact) // else it can't be kept again
 	if err == nil && c.Conflict != nil && c.Conflict.Removed {
 		err = &ConflictError{Contacts: []Contact{c}}
 	}
@@ -211,7 +211,7 @@ func keepStands(v *ledger.View, a act) error {
 
 // keepOnlyBy reports whether nobody but that device has a word in whether a
 // contact is kept, such as the removal that ended it.
-func keepOnlyBy(v *ledger.View, device ledger.DeviceID, contact []byte) (bool, error) {
+func keptOnlyBy(v *ledger.View, device ledger.DeviceID, contact []byte) (bool, error) {
 	state, err := getState[contactState](v, tableContacts, contact)
 	return !slices.ContainsFunc(state.Keeps, func(c keepClaim) bool { return !bytes.Equal(c.Device, device[:]) }), err
 }

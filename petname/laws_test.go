@@ -142,7 +142,7 @@ func TestLawMergedLookalikesAreShown(t *testing.T) {
 			_, err := b.Add(n, pointer.Link{Pointer: pointerOf(fmt.Sprint("contact ", i))}, Source{})
 			require.True(rt, err == nil || documented(err) || errors.As(err, new(*LookalikeError)), "%v", err)
 		}
-		sync(rt, books...)
+		syncBooks(rt, books...)
 		require.Equal(rt, dump(rt, books[0]), dump(rt, books[1]))
 		for _, b := range books {
 			now := contacts(rt, b)
@@ -201,9 +201,9 @@ func TestLawOnlyTheUserNames(t *testing.T) {
 		switch rapid.IntRange(0, 5).Draw(rt, "what") {
 		case 0:
 			nickname := rapid.SampledFrom([]string{"alice", "carol", "stranger", "bob\nalice"}).Draw(rt, "nickname")
-			err = w.book.Learn(pointerOf(seed), pointer.Card{Nickname: nickname, Next: commitment(seed), Edges: edges("carol", "x")})
+			err = w.book.learnCard(pointerOf(seed), pointer.Card{Nickname: nickname, Next: commitment(seed), Edges: edges("carol", "x")})
 		case 1:
-			err = w.book.Succeed(pointerOf("d"), chain(step(rt, "d")))
+			err = w.book.ApplySuccession(pointerOf("d"), chain(step(rt, "d")))
 		case 2:
 			_, err = w.resolve(rapid.SampledFrom([]string{"alice", "alice/stranger", "bob/alice", "alice/carol", pointerOf("x").String(), pointerOf("c").String() + "/alice"}).Draw(rt, "path"))
 		case 3:
@@ -262,7 +262,7 @@ func TestLawNamesAreNotDecoded(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, []string{"Accept", "Add", "AddAll", "ByName", "Lookup", "Rename", "SharePublic", "ShareWith", "Unshare", "UnshareWith"}, takers)
+	require.Equal(t, []string{"Accept", "Add", "AddAll", "Lookup", "Rename", "SharePublic", "ShareWith", "Unshare", "UnshareWith"}, takers)
 }
 
 // holds reports whether a value of a type can hold one of another.
@@ -320,7 +320,7 @@ func TestLawRenamingKeepsAllElse(t *testing.T) {
 		l := pointer.Link{Pointer: pointerOf("a"), Next: commitment("x"), Nickname: rapid.SampledFrom(nicknames).Draw(rt, "nickname")}
 		before, err := books[0].Add(mustName("first"), l, Source{Channel: "test"})
 		require.NoError(rt, err)
-		sync(rt, books...)
+		syncBooks(rt, books...)
 		history := logIDs(rt, books[0])
 		for i := range rapid.IntRange(1, 6).Draw(rt, "renames") {
 			b := books[rapid.IntRange(0, 1).Draw(rt, "device")]
@@ -331,7 +331,7 @@ func TestLawRenamingKeepsAllElse(t *testing.T) {
 			want.Name = n
 			require.Equal(rt, want, after)
 			require.Contains(rt, must(Render(l.Pointer.String(), b)).Text, n.String())
-			sync(rt, books...)
+			syncBooks(rt, books...)
 			for _, b := range books {
 				log := logIDs(rt, b)
 				for _, id := range history {
@@ -378,7 +378,7 @@ func TestNicknamesOfOthersAreReasons(t *testing.T) {
 	require.Equal(t, []LikeKind{LikeNickname}, like("alice l", "b"))
 	require.Equal(t, []LikeKind{LikeNickname}, like("A1ice L.", "b"))
 	require.Empty(t, like("alice l", "a"))
-	require.NoError(t, b.Learn(pointerOf("a"), pointer.Card{Nickname: "Lissy", Next: commitment("a")}))
+	require.NoError(t, b.learnCard(pointerOf("a"), pointer.Card{Nickname: "Lissy", Next: commitment("a")}))
 	require.Equal(t, []LikeKind{LikeNickname}, like("lissy", "b"))
 	must(b.Undo())
 	require.Empty(t, like("alice l", "b"), "what was known from the act alone is forgotten with it")

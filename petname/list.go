@@ -72,7 +72,7 @@ func (b *Book) readChunk(prefix string, from []byte, seen map[pointer.Pointer]bo
 				if seen[cl.id] {
 					continue
 				}
-				if cl.conflicted {
+				if cl.inConflict {
 					seen[cl.id] = true
 				}
 				c, _, err := readContact(v, cl.id)

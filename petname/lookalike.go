@@ -35,11 +35,11 @@ func (l Likeness) String() string {
 	case LikeName:
 		return fmt.Sprintf("looks like %s", name.Quote(l.Text))
 	case LikeNickname:
-		whose := name.Quote(l.Contact.Name.String())
+		subject := name.Quote(l.Contact.Name.String())
 		if l.Contact.Name.IsZero() {
-			whose = "the contact " + l.Contact.ID.String()
+			subject = "the contact " + l.Contact.ID.String()
 		}
-		return fmt.Sprintf("looks like what %s calls itself", whose)
+		return fmt.Sprintf("looks like what %s calls itself", subject)
 	case LikeReserved:
 		return fmt.Sprintf("could be read as the word %q", l.Text)
 	}
@@ -99,15 +99,15 @@ func lookPrefix(l name.Look, kind byte, contact []byte) []byte {
 }
 
 // setLooks notes, or takes back, that a contact has a name or a nickname.
-func (f fold) setLooks(v *ledger.View, kind byte, contact []byte, n name.Name, there bool) error {
-	if f.blind {
+func (f fold) setLooks(v *ledger.View, kind byte, contact []byte, n name.Name, present bool) error {
+	if f.withoutLooks {
 		return nil
 	}
 	value := append(binary.AppendUvarint([]byte{kind}, uint64(len(contact))), contact...)
 	value = append(value, n.String()...)
 	for _, l := range name.Looks(n) {
 		key := lookKey(l, kind, contact, n.String())
-		if there {
+		if present {
 			if err := v.Put(tableLooks, key, value); err != nil {
 				return err
 			}
@@ -133,8 +133,8 @@ func decodeLook(b []byte) (kind byte, id pointer.Pointer, text string, err error
 
 // relook brings the rows of a contact's old and new names up to date, and those
 // of its nicknames when it comes to have a name, or has none any more.
-func (f fold) relook(v *ledger.View, contact []byte, before, after []name.Name) error {
-	if named := len(after) > 0; named != (len(before) > 0) && !f.blind {
+func (f fold) updateLooks(v *ledger.View, contact []byte, before, after []name.Name) error {
+	if named := len(after) > 0; named != (len(before) > 0) && !f.withoutLooks {
 		for fact, err := range factsOf(v, contact) {
 			if err != nil {
 				return err
@@ -165,8 +165,8 @@ func (f fold) relook(v *ledger.View, contact []byte, before, after []name.Name) 
 
 // distinct refuses a name that could be taken for something else, unless the
 // user has been told.
-func distinct(v *ledger.View, n name.Name, id pointer.Pointer, told bool) error {
-	if told {
+func checkDistinct(v *ledger.View, n name.Name, id pointer.Pointer, confirmed bool) error {
+	if confirmed {
 		return nil
 	}
 	like, err := likenesses(v, n, id)
@@ -180,12 +180,12 @@ func distinct(v *ledger.View, n name.Name, id pointer.Pointer, told bool) error 
 // taken for something else. Its own names and nicknames are none: nobody is
 // taken for another.
 func likenesses(v *ledger.View, n name.Name, own pointer.Pointer) ([]Likeness, error) {
-	mine := name.LooksOfNew(n)
-	like, err := likeOthers(v, mine, own)
+	looks := name.LooksOfNew(n)
+	like, err := likeOthers(v, looks, own)
 	if err != nil {
 		return nil, err
 	}
-	if word := name.ReservedFor(mine); word != "" {
+	if word := name.ReservedFor(looks); word != "" {
 		like = append(like, Likeness{Kind: LikeReserved, Text: word})
 	}
 	if scripts := name.MixedScripts(n.String()); scripts != nil {
@@ -195,8 +195,8 @@ func likenesses(v *ledger.View, n name.Name, own pointer.Pointer) ([]Likeness, e
 }
 
 // likeOthers finds the names, and then the nicknames, of other contacts.
-func likeOthers(v *ledger.View, mine []name.Look, own pointer.Pointer) ([]Likeness, error) {
-	search := likeSearch{v: v, mine: mine, own: own}
+func likeOthers(v *ledger.View, looks []name.Look, own pointer.Pointer) ([]Likeness, error) {
+	search := likeSearch{v: v, looks: looks, own: own}
 	names, err := search.rows(rowName, LikeName)
 	if err != nil || len(names) == maxLike {
 		return names, err
@@ -207,10 +207,10 @@ func likeOthers(v *ledger.View, mine []name.Look, own pointer.Pointer) ([]Likene
 
 // likeSearch looks for what is taken for one of some looks.
 type likeSearch struct {
-	v    *ledger.View
-	mine []name.Look
-	own  pointer.Pointer // whose they are
-	read int             // rows, so far
+	v     *ledger.View
+	looks []name.Look
+	own   pointer.Pointer // whose they are
+	read  int             // rows, so far
 }
 
 // rows finds the rows of a kind that are taken for one of the looks: one for each
@@ -219,7 +219,7 @@ type likeSearch struct {
 func (s *likeSearch) rows(kind byte, as LikeKind) ([]Likeness, error) {
 	done := map[pointer.Pointer]bool{s.own: true}
 	var found []Likeness
-	for _, l := range s.mine {
+	for _, l := range s.looks {
 		prefix := append(l.Row(), kind)
 		read, ofOne := 0, 0
 		var last pointer.Pointer
@@ -237,9 +237,9 @@ func (s *likeSearch) rows(kind byte, as LikeKind) ([]Likeness, error) {
 				if s.read, read, ofOne = s.read+1, read+1, ofOne+1; id != last {
 					last, ofOne = id, 1
 				}
-				many := read > maxLooks
+				overLimit := read > maxLooks
 				if !done[id] {
-					if !many && ofOne <= maxLooksOfOne && !name.Alike(s.mine, name.LooksOf(text)) {
+					if !overLimit && ofOne <= maxLooksOfOne && !name.Alike(s.looks, name.LooksOf(text)) {
 						continue
 					}
 					c, _, err := readContact(s.v, id)
@@ -250,11 +250,11 @@ func (s *likeSearch) rows(kind byte, as LikeKind) ([]Likeness, error) {
 					if found = append(found, Likeness{as, text, c}); len(found) == maxLike {
 						return found, nil
 					}
-					if many {
+					if overLimit {
 						break
 					}
 				}
-				from = behind(lookPrefix(l, kind, id.Bytes())) // its other rows tell no more
+				from = prefixEnd(lookPrefix(l, kind, id.Bytes())) // its other rows tell no more
 				break
 			}
 		}
@@ -263,7 +263,7 @@ func (s *likeSearch) rows(kind byte, as LikeKind) ([]Likeness, error) {
 }
 
 // behind is the first key after all that start with a prefix; nil for none.
-func behind(prefix []byte) []byte {
+func prefixEnd(prefix []byte) []byte {
 	for i := len(prefix) - 1; i >= 0; i-- {
 		if prefix[i]++; prefix[i] != 0 {
 			return prefix[:i+1]
@@ -283,11 +283,11 @@ func (b *Book) NamesLike(text string, p pointer.Pointer) ([]string, error) {
 	}
 	var names []string
 	err := b.read(func(v *ledger.View) error {
-		id, err := owner(v, p)
+		id, err := contactIDOf(v, p)
 		if err != nil {
 			return err
 		}
-		search := likeSearch{v: v, mine: name.LooksOfNew(n), own: id}
+		search := likeSearch{v: v, looks: name.LooksOfNew(n), own: id}
 		like, err := search.rows(rowName, LikeName)
 		for _, l := range like {
 			names = append(names, l.Text)
@@ -307,7 +307,7 @@ func (b *Book) Lookalikes(text string, p pointer.Pointer) ([]Likeness, error) {
 	}
 	var like []Likeness
 	err := b.read(func(v *ledger.View) error {
-		id, err := owner(v, p)
+		id, err := contactIDOf(v, p)
 		if err == nil {
 			like, err = likenesses(v, n, id)
 		}

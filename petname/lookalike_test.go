@@ -50,7 +50,7 @@ func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
 			require.NotEmpty(t, like.Like)
 			require.Equal(t, pointerOf("honest"), like.Like[0].Contact.ID)
 			require.Equal(t, LikeName, like.Like[0].Kind)
-			_, err = b.ByName(alike)
+			_, err = b.byName(alike)
 			require.ErrorIs(t, err, ErrNotFound)
 		}
 		// The same contact may be called so: nobody is taken for another.
@@ -62,7 +62,7 @@ func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
 		var like *LookalikeError
 		require.True(t, errors.As(err, &like), "rename to %q beside %q: %v", pair[1], pair[0], err)
 		must(b.Rename(pointerOf("sly"), alike, Source{Lookalike: true}))
-		require.Equal(t, alike, must(b.ByName(alike)).Name)
+		require.Equal(t, alike, must(b.byName(alike)).Name)
 		var last Event
 		for ev, err := range b.Log() {
 			require.NoError(t, err)
@@ -185,19 +185,19 @@ func TestOneContactWithManyNicknamesCostsLittle(t *testing.T) {
 		found int
 	}{{"somebody", 2}, {"sly", 1}, {"honest", 1}} {
 		require.NoError(t, b.ledger.Read(func(v *ledger.View) error {
-			search := likeSearch{v: v, mine: name.LooksOfNew(mustName("alice")), own: pointerOf(who.own)}
+			search := likeSearch{v: v, looks: name.LooksOfNew(mustName("alice")), own: pointerOf(who.own)}
 			found, err := search.rows(rowNickname, LikeNickname)
 			require.NoError(t, err)
 			require.Len(t, found, who.found, who.own)
 			require.LessOrEqual(t, search.read, 16, who.own)
 
 			// Not alike by their marks, and compared up to a bound.
-			search = likeSearch{v: v, mine: name.LooksOfNew(mustName("álice")), own: pointerOf("somebody")}
-			require.False(t, name.Alike(search.mine, name.LooksOf("àlice")))
+			search = likeSearch{v: v, looks: name.LooksOfNew(mustName("álice")), own: pointerOf("somebody")}
+			require.False(t, name.Alike(search.looks, name.LooksOf("àlice")))
 			found, err = search.rows(rowNickname, LikeNickname)
 			require.Len(t, found, 2)
 			require.Greater(t, search.read, maxLooksOfOne)
-			require.LessOrEqual(t, search.read, len(search.mine)*(maxLooksOfOne+3))
+			require.LessOrEqual(t, search.read, len(search.looks)*(maxLooksOfOne+3))
 			return err
 		}))
 	}

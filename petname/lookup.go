@@ -9,8 +9,8 @@ import (
 )
 
 // read reads the contact that has or had a pointer.
-func read(v *ledger.View, p pointer.Pointer) (Contact, error) {
-	id, err := owner(v, p)
+func readByPointer(v *ledger.View, p pointer.Pointer) (Contact, error) {
+	id, err := contactIDOf(v, p)
 	if err != nil {
 		return Contact{}, err
 	}
@@ -19,16 +19,16 @@ func read(v *ledger.View, p pointer.Pointer) (Contact, error) {
 }
 
 // named reads a contact that has a name, or is in conflict over one.
-func named(v *ledger.View, p pointer.Pointer) (Contact, error) {
-	id, err := owner(v, p)
+func readNamed(v *ledger.View, p pointer.Pointer) (Contact, error) {
+	id, err := contactIDOf(v, p)
 	if err != nil {
 		return Contact{}, err
 	}
-	return namedID(v, id)
+	return readNamedByID(v, id)
 }
 
 // namedID is named for the contact with that id, wherever it has moved to.
-func namedID(v *ledger.View, id pointer.Pointer) (Contact, error) {
+func readNamedByID(v *ledger.View, id pointer.Pointer) (Contact, error) {
 	c, found, err := readContact(v, id)
 	if err != nil {
 		return Contact{}, err
@@ -50,7 +50,7 @@ func (b *Book) Lookup(n name.Name) (pointer.Pointer, error) {
 		}
 		state, err := getState[contactState](v, tableContacts, p.Bytes())
 		if err == nil {
-			p, err = pointer.Restore(state.now(p.Bytes()))
+			p, err = pointer.Restore(state.current(p.Bytes()))
 		}
 		return err
 	})
@@ -72,7 +72,7 @@ func lookup(v *ledger.View, n name.Name) (claimant, error) {
 	if err != nil {
 		return claimant{}, err
 	}
-	if !one || c.conflicted {
+	if !one || c.inConflict {
 		return claimant{}, conflictOver(v, n)
 	}
 	return c, nil
@@ -96,7 +96,7 @@ func conflictOver(v *ledger.View, n name.Name) error {
 }
 
 // ByName gives the contact with a name. ErrNotFound, or a [*ConflictError].
-func (b *Book) ByName(n name.Name) (Contact, error) {
+func (b *Book) byName(n name.Name) (Contact, error) {
 	var c Contact
 	err := b.read(func(v *ledger.View) error {
 		found, err := lookup(v, n)
@@ -114,7 +114,7 @@ func (b *Book) ByName(n name.Name) (Contact, error) {
 func (b *Book) ByPointer(p pointer.Pointer) (Contact, error) {
 	var c Contact
 	err := b.read(func(v *ledger.View) error {
-		id, err := owner(v, p)
+		id, err := contactIDOf(v, p)
 		if err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func (b *Book) Find(text string) (Contact, error) {
 	if err != nil {
 		return Contact{}, err
 	}
-	return b.ByName(n)
+	return b.byName(n)
 }
 
 // readContact reads a contact by its id; false when the book never heard of it,
@@ -145,7 +145,7 @@ func (b *Book) Find(text string) (Contact, error) {
 func readContact(v *ledger.View, id pointer.Pointer) (Contact, bool, error) {
 	stored, err := v.Get(tableContacts, id.Bytes())
 	if err != nil || stored == nil {
-		return Contact{ID: id, Pointer: id, Trail: []Step{{Pointer: id}}}, false, err
+		return Contact{ID: id, Pointer: id, Chain: []Step{{Pointer: id}}}, false, err
 	}
 	state, err := decodeState[contactState](tableContacts, stored)
 	if err != nil {
@@ -183,7 +183,7 @@ func (c *Contact) addRivals(v *ledger.View, keys []string) error {
 		}
 	}
 	if !c.Name.IsZero() || c.Conflict != nil && len(c.Conflict.Names) > 0 {
-		there, err := sharers(v, c.Pointer, maxRivals+1)
+		there, err := namedContactsAt(v, c.Pointer, maxRivals+1)
 		if err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 		if rapid.IntRange(0, 3).Draw(rt, "twins") == 0 { // else it takes luck that anybody comes to have two names
 			must(books[0].Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}, Source{}))
 			must(books[1].Add(mustName("bob"), link("next a"), Source{}))
-			require.NoError(rt, books[0].Succeed(pointerOf("a"), chain(step(rt, "a"))))
+			require.NoError(rt, books[0].ApplySuccession(pointerOf("a"), chain(step(rt, "a"))))
 		}
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
 			b := books[pick.Draw(rt, "device")]
@@ -78,7 +78,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			case 8:
 				_, err = b.Keep(p, rapid.Bool().Draw(rt, "keep"))
 			case 9, 10:
-				err = b.Succeed(pointerOf("a"), rapid.SampledFrom(chains).Draw(rt, "chain"))
+				err = b.ApplySuccession(pointerOf("a"), rapid.SampledFrom(chains).Draw(rt, "chain"))
 				if c, _ := b.ByPointer(pointerOf("a")); c.Pointer != c.ID {
 					moved++
 				}
@@ -87,7 +87,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			}
 			check(b, err)
 		}
-		sync(rt, books...)
+		syncBooks(rt, books...)
 		view := dump(rt, books[0])
 		for _, b := range books {
 			require.Equal(rt, view, dump(rt, b))
@@ -127,7 +127,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 				require.False(rt, after.ID == c.ID && after.Conflict != nil)
 			}
 			check(b, nil)
-			sync(rt, books...)
+			syncBooks(rt, books...)
 		}
 		for _, b := range books {
 			require.Equal(rt, dump(rt, books[0]), dump(rt, b))
@@ -249,7 +249,7 @@ func TestConcurrentEdits(t *testing.T) {
 				require.True(t, c.Duplicity)
 				require.True(t, c.Next.IsZero(), "no clock picks a commitment")
 				var duplicity *DuplicityError
-				require.ErrorAs(t, b.Learn(pa, pointer.Card{Next: commitment("x")}), &duplicity)
+				require.ErrorAs(t, b.learnCard(pa, pointer.Card{Next: commitment("x")}), &duplicity)
 				_, err = b.Add(alice, pointer.Link{Pointer: pa, Next: commitment("y")}, Source{})
 				require.ErrorAs(t, err, &duplicity)
 			}},
@@ -263,7 +263,7 @@ func TestConcurrentEdits(t *testing.T) {
 				}
 				test.one(t, a)
 				test.two(t, b)
-				sync(t, a, b)
+				syncBooks(t, a, b)
 				require.Equal(t, dump(t, a), dump(t, b))
 				for _, book := range []*Book{a, b} {
 					checkBijection(t, book, []string{"alice", "al", "ali"})
@@ -280,7 +280,7 @@ func nameConflict(t *testing.T) (a, b *Book) {
 	a, b = twoDevices(t)
 	must(a.Add(mustName("bob"), link("b"), Source{}))
 	must(b.Add(mustName("bob"), link("c"), Source{}))
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	return a, b
 }
 
@@ -317,7 +317,7 @@ func TestEachWayOfSettlingANameOfTwo(t *testing.T) {
 				p, err := book.Lookup(bob)
 				require.NoError(t, err)
 				require.Equal(t, pointerOf("c"), p)
-				c, err := book.ByName(bob)
+				c, err := book.byName(bob)
 				require.NoError(t, err)
 				require.Nil(t, c.Conflict)
 				checkBijection(t, book, []string{"alice", "bob", "bobby"})
@@ -346,8 +346,8 @@ func observe(t *testing.T, b *Book) (all []Contact) {
 func TestRemovalSticks(t *testing.T) {
 	a, b := twoDevices(t)
 	removed := must(a.Remove(pointerOf("a")))
-	require.NoError(t, b.Learn(pointerOf("a"), pointer.Card{Nickname: "Alice", Next: commitment("x")}))
-	sync(t, a, b)
+	require.NoError(t, b.learnCard(pointerOf("a"), pointer.Card{Nickname: "Alice", Next: commitment("x")}))
+	syncBooks(t, a, b)
 	c := must(a.ByPointer(pointerOf("a")))
 	require.True(t, c.Name.IsZero())
 	require.Nil(t, c.Conflict)
@@ -367,7 +367,7 @@ func TestNoClockPicks(t *testing.T) {
 		must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
 		pull(t, b, a)
 		must(b.Rename(pointerOf("a"), mustName("alia"), Source{}))
-		sync(t, a, b)
+		syncBooks(t, a, b)
 		for _, book := range []*Book{a, b} {
 			require.Equal(t, "alia", must(book.ByPointer(pointerOf("a"))).Name.String())
 		}
@@ -378,7 +378,7 @@ func TestNoClockPicks(t *testing.T) {
 	for i, b := range books {
 		must(b.Add(mustName("bob"), link(fmt.Sprint("contact ", i)), Source{}))
 	}
-	sync(t, books...)
+	syncBooks(t, books...)
 	for _, b := range books {
 		_, err := b.Lookup(mustName("bob"))
 		var conflict *ConflictError

@@ -297,7 +297,7 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 					changes = true
 					m.learn(p, modelFact{"card", p.String(), "record", "card", card.Next})
 				}
-				try(want, changes, func() error { return b.Learn(p, card) })
+				try(want, changes, func() error { return b.learnCard(p, card) })
 			},
 			"nickname": func(rt *rapid.T) {
 				n := rapid.SampledFrom([]string{"", "Me", "Myself"}).Draw(rt, "nickname")
@@ -308,12 +308,12 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 				p := Published{rapid.SampledFrom([]string{"/ipfs/a", "/ipfs/b"}).Draw(rt, "value"), rapid.Uint64Range(0, 8).Draw(rt, "sequence")}
 				if p.Sequence <= m.published.Sequence {
 					n := entries(b)
-					require.ErrorContains(rt, b.Reserve(p), "used already")
+					require.ErrorContains(rt, b.ReserveSequence(p), "used already")
 					require.Equal(rt, n, entries(b))
 					return
 				}
 				m.published = p
-				try(nil, true, func() error { return b.Reserve(p) })
+				try(nil, true, func() error { return b.ReserveSequence(p) })
 			},
 			"reopen": func(rt *rapid.T) {
 				view := dump(rt, b)

@@ -49,7 +49,7 @@ func (b *Book) Add(n name.Name, l pointer.Link, s Source) (Contact, error) {
 	var c Contact
 	err := b.update(func(tx *ledger.Tx) (err error) {
 		if err = b.add(tx, n, l, s); err == nil {
-			c, err = read(tx.View(), l.Pointer)
+			c, err = readByPointer(tx.View(), l.Pointer)
 		}
 		return err
 	})
@@ -85,13 +85,13 @@ func (b *Book) add(tx *ledger.Tx, n name.Name, l pointer.Link, s Source) error {
 
 // accept is add for what was suggested: that it was goes into the same entry,
 // and so does who gave way.
-func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item, instead []byte) error {
+func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item, replaced []byte) error {
 	switch {
 	case n.IsZero():
 		return &name.Error{Reason: "is empty"}
 	case l.Pointer.IsZero():
 		return errors.New("add: no pointer given")
-	case b.mine(l.Pointer):
+	case b.isOwn(l.Pointer):
 		return ErrOwnPointer
 	}
 	fact := s.fact(l)
@@ -99,7 +99,7 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 		return fmt.Errorf("add: %w", err)
 	}
 	v := tx.View()
-	id, err := owner(v, l.Pointer)
+	id, err := contactIDOf(v, l.Pointer)
 	if err != nil {
 		return err
 	}
@@ -110,17 +110,17 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 	if err := c.Pinned(l.Pointer, l.Next); err != nil && !l.Next.IsZero() {
 		return err
 	}
-	if err := alone(v, c); err != nil {
+	if err := checkSoleHolder(v, c); err != nil {
 		return err
 	}
-	if err := free(v, n, id); err != nil {
+	if err := checkAvailable(v, n, id); err != nil {
 		return err
 	}
 	if !c.Name.IsZero() && c.Name.Key() != n.Key() {
 		return &NamedError{c.Name, l.Pointer}
 	}
 	if c.Name.Key() != n.Key() {
-		if err := distinct(v, n, id, s.Lookalike); err != nil {
+		if err := checkDistinct(v, n, id, s.Lookalike); err != nil {
 			return err
 		}
 	}
@@ -129,14 +129,14 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 			if item == nil {
 				return nil // known already
 			}
-			return appendAct(tx, act{Op: opLearn, Contact: id.Bytes(), Fact: fact, Of: of(id, l.Pointer), Item: item})
+			return appendAct(tx, act{Op: opLearn, Contact: id.Bytes(), Fact: fact, Of: otherPointer(id, l.Pointer), Item: item})
 		}
 		n = c.Name
 	}
-	a := act{Op: opName, Contact: id.Bytes(), Name: n.String(), Fact: fact, Lookalike: s.Lookalike, Of: of(id, l.Pointer), Item: item, Instead: instead}
+	a := act{Op: opName, Contact: id.Bytes(), Name: n.String(), Fact: fact, Lookalike: s.Lookalike, Of: otherPointer(id, l.Pointer), Item: item, Replaced: replaced}
 	if found {
 		var edges []wireShare
-		if a.Was, edges, err = before(v, c); err != nil {
+		if a.Previous, edges, err = previousState(v, c); err != nil {
 			return err
 		}
 		if c.Name.IsZero() && c.Conflict == nil {
@@ -144,7 +144,7 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 		}
 	}
 	if c.Name.IsZero() && c.Conflict == nil {
-		if a.Keep, err = endKeep(v, id); err != nil {
+		if a.Keep, err = keepAfterNaming(v, id); err != nil {
 			return err
 		}
 	}
@@ -152,7 +152,7 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 }
 
 // of is what an act says of the pointer that a fact is about.
-func of(id, p pointer.Pointer) []byte {
+func otherPointer(id, p pointer.Pointer) []byte {
 	if p == id {
 		return nil
 	}
@@ -161,8 +161,8 @@ func of(id, p pointer.Pointer) []byte {
 
 // alone refuses when other contacts with a name are where c is: naming settles
 // nothing between them, only removing does.
-func alone(v *ledger.View, c Contact) error {
-	there, err := sharers(v, c.Pointer, maxRivals)
+func checkSoleHolder(v *ledger.View, c Contact) error {
+	there, err := namedContactsAt(v, c.Pointer, maxRivals)
 	if err != nil {
 		return err
 	}
@@ -185,21 +185,21 @@ func alone(v *ledger.View, c Contact) error {
 
 // before is what a contact is called, and the edges that end if it no longer
 // is: what undoing a change brings back.
-func before(v *ledger.View, c Contact) ([]wireWas, []wireShare, error) {
+func previousState(v *ledger.View, c Contact) ([]wirePrevious, []wireShare, error) {
 	state, err := getState[contactState](v, tableContacts, c.ID.Bytes())
 	if err != nil {
 		return nil, nil, err
 	}
-	was, err := state.was(v, c.ID)
+	was, err := state.previous(v, c.ID)
 	if err != nil {
 		return nil, nil, err
 	}
-	edges, err := ending(v, c.ID)
+	edges, err := edgesEndingWith(v, c.ID)
 	return was, edges, err
 }
 
 // free tells whether the contact with that pointer may have the name.
-func free(v *ledger.View, n name.Name, p pointer.Pointer) error {
+func checkAvailable(v *ledger.View, n name.Name, p pointer.Pointer) error {
 	r, err := claimants(v, n.Key(), 2)
 	if err != nil {
 		return err
@@ -208,7 +208,7 @@ func free(v *ledger.View, n name.Name, p pointer.Pointer) error {
 		if cl.id == p {
 			continue
 		}
-		if len(r) > 1 || cl.conflicted {
+		if len(r) > 1 || cl.inConflict {
 			return conflictOver(v, n)
 		}
 		return &TakenError{n, cl.id}
@@ -225,16 +225,16 @@ func (b *Book) Rename(p pointer.Pointer, n name.Name, s Source) (Contact, error)
 		return Contact{}, &name.Error{Reason: "is empty"}
 	}
 	return b.change(p, func(v *ledger.View, c Contact) (act, error) {
-		if err := free(v, n, c.ID); err != nil || c.Name.String() == n.String() {
+		if err := checkAvailable(v, n, c.ID); err != nil || c.Name.String() == n.String() {
 			return act{}, err
 		}
 		if c.Name.Key() != n.Key() {
-			if err := distinct(v, n, c.ID, s.Lookalike); err != nil {
+			if err := checkDistinct(v, n, c.ID, s.Lookalike); err != nil {
 				return act{}, err
 			}
 		}
-		was, _, err := before(v, c)
-		return act{Op: opName, Contact: c.ID.Bytes(), Name: n.String(), Was: was, Lookalike: s.Lookalike}, err
+		was, _, err := previousState(v, c)
+		return act{Op: opName, Contact: c.ID.Bytes(), Name: n.String(), Previous: was, Lookalike: s.Lookalike}, err
 	})
 }
 
@@ -242,13 +242,13 @@ func (b *Book) Rename(p pointer.Pointer, n name.Name, s Source) (Contact, error)
 // edge of mine that leads there. The removal is kept: nothing that others send
 // brings the contact back. It returns the contact as it is then.
 func (b *Book) Remove(p pointer.Pointer) (Contact, error) {
-	return b.change(p, removal)
+	return b.change(p, removeAct)
 }
 
 // removal is the act that takes a contact's name.
-func removal(v *ledger.View, c Contact) (act, error) {
-	was, edges, err := before(v, c)
-	a := act{Op: opRemove, Contact: c.ID.Bytes(), Was: was}
+func removeAct(v *ledger.View, c Contact) (act, error) {
+	was, edges, err := previousState(v, c)
+	a := act{Op: opRemove, Contact: c.ID.Bytes(), Previous: was}
 	a.setShares(edges)
 	if c.Kept {
 		a.Keep = keepOn

@@ -55,8 +55,8 @@ type Published struct {
 func (b *Book) Published() (Published, error) {
 	var p Published
 	err := b.read(func(v *ledger.View) error {
-		for _, mine := range b.own() {
-			state, err := getState[publishedState](v, tablePublished, publishedKey(of(b.ledger.Identity(), mine)))
+		for _, own := range b.ownPointers() {
+			state, err := getState[publishedState](v, tablePublished, publishedKey(otherPointer(b.ledger.Identity(), own)))
 			if err != nil {
 				return err
 			}
@@ -73,16 +73,16 @@ func (b *Book) Published() (Published, error) {
 // that no sequence is ever used twice by this device, even if the process dies
 // before the record is stored anywhere. A sequence that isn't above the last
 // one that the book knows of is an error.
-func (b *Book) Reserve(p Published) error {
+func (b *Book) ReserveSequence(p Published) error {
 	return b.update(func(tx *ledger.Tx) error {
-		mine := of(b.ledger.Identity(), b.Identity())
-		state, err := getState[publishedState](tx.View(), tablePublished, publishedKey(mine))
+		subject := otherPointer(b.ledger.Identity(), b.Identity())
+		state, err := getState[publishedState](tx.View(), tablePublished, publishedKey(subject))
 		if err != nil {
 			return err
 		}
 		if p.Sequence <= state.Sequence {
 			return fmt.Errorf("sequence %d was used already: the last is %d", p.Sequence, state.Sequence)
 		}
-		return appendAct(tx, act{Op: opPublish, Published: &wireValue{Value: p.Value, Sequence: p.Sequence}, Of: mine})
+		return appendAct(tx, act{Op: opPublish, Published: &wireValue{Value: p.Value, Sequence: p.Sequence}, Of: subject})
 	})
 }

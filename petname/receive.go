@@ -41,20 +41,20 @@ func (b *Book) Receive(s introduce.Statement, channel string) (SuggestionID, boo
 }
 
 // heard refuses what isn't from a contact, or isn't for me.
-func (b *Book) heard(v *ledger.View, by, to pointer.Pointer) (Contact, error) {
-	if !b.mine(to) {
-		return Contact{}, fmt.Errorf("by %s, to %s: %w", by, to, ErrNotForMe)
+func (b *Book) checkSender(v *ledger.View, by, to pointer.Pointer) (Contact, error) {
+	if !b.isOwn(to) {
+		return Contact{}, fmt.Errorf("by %s, to %s: %w", by, to, ErrWrongRecipient)
 	}
-	c, err := named(v, by)
+	c, err := readNamed(v, by)
 	if errors.Is(err, ErrNotFound) {
-		return Contact{}, fmt.Errorf("by %s: %w", by, ErrStranger)
+		return Contact{}, fmt.Errorf("by %s: %w", by, ErrUnknownSender)
 	}
 	if err != nil {
 		return Contact{}, err
 	}
 	if c.Duplicity || by != c.Pointer {
 		// An earlier key of somebody who has gone on to the next may be a thief's.
-		return Contact{}, fmt.Errorf("by %s, which is not the key that the contact is known to have now: %w", by, ErrStranger)
+		return Contact{}, fmt.Errorf("by %s, which is not the key that the contact is known to have now: %w", by, ErrUnknownSender)
 	}
 	return c, nil
 }
@@ -63,17 +63,17 @@ func (b *Book) receiveIntroduction(s introduce.Statement, i introduce.Introducti
 	if err := i.CheckTime(b.now()); err != nil {
 		return SuggestionID{}, false, err
 	}
-	w := saidBy(s, Introduced, channel)
-	fresh := false
+	proposed := fromIntroduction(s, Introduced, channel)
+	isNew := false
 	err := b.update(func(tx *ledger.Tx) error {
-		if _, err := b.heard(tx.View(), i.By, i.To); err != nil {
+		if _, err := b.checkSender(tx.View(), i.By, i.To); err != nil {
 			return err
 		}
 		retracted, err := tx.View().Get(tableRetracted, append(slices.Clone(i.ID[:]), i.By.Bytes()...))
 		if err != nil || retracted != nil {
-			return cmpErr(err, fmt.Errorf("introduction by %s: it was taken back: %w", i.By, ErrDecided))
+			return firstError(err, fmt.Errorf("introduction by %s: it was taken back: %w", i.By, ErrDecided))
 		}
-		fresh, err = b.suggest(tx, w)
+		isNew, err = b.suggest(tx, proposed)
 		return err
 	})
 	if err != nil {
@@ -81,31 +81,31 @@ func (b *Book) receiveIntroduction(s introduce.Statement, i introduce.Introducti
 	}
 	// A succession is worth what it proves, whoever brings it.
 	for _, s := range i.Chain {
-		if err := b.Succeed(s.Old, i.Chain); err != nil && !errors.As(err, new(*SuccessionError)) {
+		if err := b.ApplySuccession(s.Old, i.Chain); err != nil && !errors.As(err, new(*SuccessionError)) {
 			return SuggestionID{}, false, err
 		}
 	}
-	return w.id(), fresh, nil
+	return proposed.id(), isNew, nil
 }
 
 func (b *Book) receiveQuestion(s introduce.Statement, q introduce.Question, channel string) (SuggestionID, bool, error) {
-	w := askedBy(s, channel)
-	fresh := false
+	proposed := fromQuestion(s, channel)
+	isNew := false
 	err := b.update(func(tx *ledger.Tx) error {
-		_, err := b.heard(tx.View(), q.By, q.To)
+		_, err := b.checkSender(tx.View(), q.By, q.To)
 		if err == nil {
-			fresh, err = b.suggest(tx, w)
+			isNew, err = b.suggest(tx, proposed)
 		}
 		return err
 	})
-	return w.id(), fresh, err
+	return proposed.id(), isNew, err
 }
 
 func (b *Book) receiveRetraction(s introduce.Statement, r introduce.Retraction, channel string) (bool, error) {
-	fresh := false
+	isNew := false
 	err := b.update(func(tx *ledger.Tx) error {
 		v := tx.View()
-		by, err := b.heard(v, r.By, r.To)
+		by, err := b.checkSender(v, r.By, r.To)
 		if err != nil {
 			return err
 		}
@@ -113,8 +113,8 @@ func (b *Book) receiveRetraction(s introduce.Statement, r introduce.Retraction, 
 		if err != nil || known != nil {
 			return err
 		}
-		fresh = true
-		if err := appendAct(tx, act{Op: opHear, Statement: s.Bytes(), Channel: channel}); err != nil {
+		isNew = true
+		if err := appendAct(tx, act{Op: opStatement, Statement: s.Bytes(), Channel: channel}); err != nil {
 			return err
 		}
 		for waiting, err := range b.pending(v) {
@@ -130,7 +130,7 @@ func (b *Book) receiveRetraction(s introduce.Statement, r introduce.Retraction, 
 			}
 			i, _ := stored.Introduction()
 			// The introducer's key may have gone on since.
-			if who, err := owner(v, i.By); err != nil || who != by.ID || i.ID != r.ID {
+			if introducer, err := contactIDOf(v, i.By); err != nil || introducer != by.ID || i.ID != r.ID {
 				if err != nil {
 					return err
 				}
@@ -140,13 +140,13 @@ func (b *Book) receiveRetraction(s introduce.Statement, r introduce.Retraction, 
 		}
 		return nil
 	})
-	return fresh, err
+	return isNew, err
 }
 
 func (b *Book) receiveDenial(s introduce.Statement, d introduce.Denial, channel string) (bool, error) {
-	fresh := false
+	isNew := false
 	err := b.update(func(tx *ledger.Tx) error {
-		if _, err := b.heard(tx.View(), d.By, b.Identity()); err != nil {
+		if _, err := b.checkSender(tx.View(), d.By, b.Identity()); err != nil {
 			return err
 		}
 		hash := introduce.Hash(s.Bytes())
@@ -154,10 +154,10 @@ func (b *Book) receiveDenial(s introduce.Statement, d introduce.Denial, channel 
 		if err != nil || known != nil {
 			return err
 		}
-		fresh = true
-		return appendAct(tx, act{Op: opHear, Statement: s.Bytes(), Channel: channel})
+		isNew = true
+		return appendAct(tx, act{Op: opStatement, Statement: s.Bytes(), Channel: channel})
 	})
-	return fresh, err
+	return isNew, err
 }
 
 // Suggest puts what came in into the inbox, where it names nobody, and reports
@@ -174,86 +174,86 @@ func (b *Book) Suggest(s Suggestion) (SuggestionID, bool, error) {
 	switch s.Kind {
 	case Mutual, Acquainted:
 		return b.suggestMutual(s)
-	case Stranger: // has to pay
-		return SuggestionID{}, false, fmt.Errorf("suggestion of a stranger: %w", ErrStranger)
+	case ContactRequest: // has to pay
+		return SuggestionID{}, false, fmt.Errorf("suggestion of a stranger: %w", ErrUnknownSender)
 	}
-	w := wireSuggestion{Kind: string(s.Kind), Suggested: s.Suggested, Nickname: s.Nickname, Note: s.Note, Channel: s.Channel,
+	proposed := wireSuggestion{Kind: string(s.Kind), Suggested: s.Suggested, Nickname: s.Nickname, Note: s.Note, Channel: s.Channel,
 		Next: s.Next.Bytes(), Evidence: s.Evidence}
 	if !s.By.IsZero() {
-		w.By = s.By.Bytes()
+		proposed.By = s.By.Bytes()
 	}
 	if !s.Pointer.IsZero() {
-		w.About = s.Pointer.Bytes()
+		proposed.About = s.Pointer.Bytes()
 	}
 	if !s.Expires.IsZero() {
-		w.Expires = s.Expires.UnixMilli()
+		proposed.Expires = s.Expires.UnixMilli()
 	}
-	if err := w.verify(introduce.Open); err != nil {
+	if err := proposed.verify(introduce.Open); err != nil {
 		return SuggestionID{}, false, err
 	}
-	fresh := false
+	isNew := false
 	err := b.update(func(tx *ledger.Tx) (err error) {
-		fresh, err = b.suggest(tx, w)
+		isNew, err = b.suggest(tx, proposed)
 		return err
 	})
-	return w.id(), fresh && err == nil, err
+	return proposed.id(), isNew && err == nil, err
 }
 
 func (b *Book) suggestMutual(s Suggestion) (SuggestionID, bool, error) {
-	w, request, err := mutually(s.Kind, s.Evidence, s.Channel)
+	proposed, request, err := fromMutual(s.Kind, s.Evidence, s.Channel)
 	if err != nil {
 		return SuggestionID{}, false, err
 	}
-	fresh := false
+	isNew := false
 	err = b.update(func(tx *ledger.Tx) error {
-		if !b.mine(request.To) {
-			return fmt.Errorf("by %s, to %s: %w", request.By, request.To, ErrNotForMe)
+		if !b.isOwn(request.To) {
+			return fmt.Errorf("by %s, to %s: %w", request.By, request.To, ErrWrongRecipient)
 		}
 		if s.Kind == Mutual { // who was listened to then needn't be in the book any more when it has come about
-			if _, err := b.heard(tx.View(), request.By, request.To); err != nil {
+			if _, err := b.checkSender(tx.View(), request.By, request.To); err != nil {
 				return err
 			}
 		}
-		fresh, err = b.suggest(tx, w)
+		isNew, err = b.suggest(tx, proposed)
 		return err
 	})
-	return w.id(), fresh && err == nil, err
+	return proposed.id(), isNew && err == nil, err
 }
 
-func (b *Book) suggest(tx *ledger.Tx, w wireSuggestion) (bool, error) {
-	if known, err := b.heardBefore(tx.View(), w); err != nil || known {
+func (b *Book) suggest(tx *ledger.Tx, proposed wireSuggestion) (bool, error) {
+	if known, err := b.checkSuggestion(tx.View(), proposed); err != nil || known {
 		return false, err
 	}
-	return true, appendAct(tx, act{Op: opSuggest, Suggestion: &w})
+	return true, appendAct(tx, act{Op: opSuggest, Suggestion: &proposed})
 }
 
 // heardBefore tells whether a suggestion is there already; an error, that it
 // can't be taken in.
-func (b *Book) heardBefore(v *ledger.View, w wireSuggestion) (bool, error) {
-	if err := w.check(); err != nil {
+func (b *Book) checkSuggestion(v *ledger.View, proposed wireSuggestion) (bool, error) {
+	if err := proposed.check(); err != nil {
 		return false, err
 	}
-	if state, err := getState[suggestionState](v, tableInbox, w.id().row()); err != nil || state.Said != nil {
+	if state, err := getState[suggestionState](v, tableInbox, proposed.id().row()); err != nil || state.Content != nil {
 		return err == nil, err
 	}
-	if w.About != nil && SuggestionKind(w.Kind) != Question {
-		about, err := pointer.FromBytes(w.About)
+	if proposed.About != nil && SuggestionKind(proposed.Kind) != Question {
+		about, err := pointer.FromBytes(proposed.About)
 		if err != nil {
 			return false, err
 		}
-		if b.mine(about) {
+		if b.isOwn(about) {
 			return false, ErrOwnPointer
 		}
-		if muted, err := v.Get(tableMuted, w.About); err != nil || muted != nil && !SuggestionKind(w.Kind).met() {
-			if _, nerr := named(v, about); err != nil || errors.Is(nerr, ErrNotFound) {
-				return false, cmpErr(err, ErrMuted)
+		if muted, err := v.Get(tableMuted, proposed.About); err != nil || muted != nil && !SuggestionKind(proposed.Kind).isDirect() {
+			if _, nerr := readNamed(v, about); err != nil || errors.Is(nerr, ErrNotFound) {
+				return false, firstError(err, ErrMuted)
 			}
 		}
 	}
-	return false, b.room(v, w)
+	return false, b.checkRoom(v, proposed)
 }
 
-func cmpErr(err, otherwise error) error {
+func firstError(err, otherwise error) error {
 	if err != nil {
 		return err
 	}
@@ -262,26 +262,26 @@ func cmpErr(err, otherwise error) error {
 
 // room refuses when as much waits as may: in all, and of one person. Those whom
 // I met, or consented to, come in all the same, and strangers are counted apart.
-func (b *Book) room(v *ledger.View, w wireSuggestion) error {
-	switch kind := SuggestionKind(w.Kind); {
-	case kind.met(), kind == Acquainted:
+func (b *Book) checkRoom(v *ledger.View, proposed wireSuggestion) error {
+	switch kind := SuggestionKind(proposed.Kind); {
+	case kind.isDirect(), kind == Acquainted:
 		return nil
-	case kind == Stranger:
-		return b.strangerRoom(v, w)
+	case kind == ContactRequest:
+		return b.checkRequestRoom(v, proposed)
 	}
 	all, same := 0, 0
 	for s, err := range b.pending(v) {
 		if err != nil {
 			return err
 		}
-		if s.State != Pending || s.Kind == Stranger {
+		if s.State != Pending || s.Kind == ContactRequest {
 			continue
 		}
-		if all++; w.By != nil && bytes.Equal(s.By.Bytes(), w.By) {
+		if all++; proposed.By != nil && bytes.Equal(s.By.Bytes(), proposed.By) {
 			same++
 		}
 	}
-	if all >= MaxInbox || same >= MaxInboxFrom {
+	if all >= maxInbox || same >= MaxInboxFrom {
 		return ErrInboxFull
 	}
 	return nil

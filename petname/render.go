@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	stdsync "sync" // tests have a function called sync
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -113,7 +113,7 @@ var (
 
 // lazily returns a regular expression that is compiled at its first use.
 func lazily(expression string) func() *regexp.Regexp {
-	return stdsync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
 
 // mention is how a pointer shows, and whether by a petname.
@@ -130,16 +130,16 @@ func (b *Book) mention(l pointer.Link, rest string) (string, bool, error) {
 		}
 		return `@"` + quoteName.Replace(n.String()) + `"`, true, nil
 	}
-	nick := l.Nickname
+	nickname := l.Nickname
 	if c.Nickname != "" {
-		nick = c.Nickname
+		nickname = c.Nickname
 	}
-	if b.mine(l.Pointer) {
-		if nick, err = b.Nickname(); err != nil {
+	if b.isOwn(l.Pointer) {
+		if nickname, err = b.Nickname(); err != nil {
 			return "", false, err
 		}
 	}
-	return "@" + name.Nickname{Text: nick, Pointer: l.Pointer}.String(), false, nil
+	return "@" + name.Nickname{Text: nickname, Pointer: l.Pointer}.String(), false, nil
 }
 
 // mentioned is whom a mention means.
@@ -208,7 +208,7 @@ func boundary(before string) bool {
 }
 
 // found is where a pointer is in a text.
-type found struct {
+type textPointer struct {
 	start, end int
 	link       pointer.Link
 }
@@ -217,8 +217,8 @@ type found struct {
 var pointerText = lazily(`(?i)(?:petname:|ipns://|/ipns/|did:key:)?[0-9a-z_-]{40,}(?:\?[0-9a-z%+&=._~*-]*)?`)
 
 // mentions finds the pointers and links in a text.
-func mentions(text string) []found {
-	var all []found
+func mentions(text string) []textPointer {
+	var all []textPointer
 	for _, at := range pointerText().FindAllStringIndex(text, -1) {
 		before, _ := utf8.DecodeLastRuneInString(text[:at[0]])
 		if !boundary(text[:at[0]]) || at[0] > 0 && strings.ContainsRune("/:=?&#", before) {
@@ -233,7 +233,7 @@ func mentions(text string) []found {
 		if err != nil || end < len(text) && (strings.ContainsRune("/_%=&#-@", next) || unicode.In(next, unicode.L, unicode.M, unicode.N) || dotted(text[end:])) {
 			continue
 		}
-		all = append(all, found{at[0], end, l})
+		all = append(all, textPointer{at[0], end, l})
 	}
 	return all
 }

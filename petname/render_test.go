@@ -145,7 +145,7 @@ func TestRenderAndBack(t *testing.T) {
 
 // mentionsOf are the mentions in a screen text, when the text that it shows has
 // none.
-func mentionsOf(screen string, real []found) (shown []string) {
+func mentionsOf(screen string, real []textPointer) (shown []string) {
 	if len(real) > 0 {
 		return nil
 	}

@@ -13,12 +13,12 @@ import (
 
 const (
 	// MaxStrangerLife bounds how long a stranger's letter waits in the inbox.
-	MaxStrangerLife = 30 * 24 * time.Hour
+	MaxRequestLifetime = 30 * 24 * time.Hour
 
 	// strangersEvery is how long a stranger's letter takes its place in the
 	// list even when it has expired sooner: each leaves an entry in the ledger
 	// for good, and so they must not come faster than that.
-	strangersEvery = 7 * 24 * time.Hour
+	requestSlotTime = 7 * 24 * time.Hour
 )
 
 // ReceiveStranger takes in what somebody who is not in the book says of itself,
@@ -33,7 +33,7 @@ const (
 // Who is in the book is a [*NamedError], and no stranger; whoever introduces
 // somebody else is refused as [ErrStranger]. Its other errors are those of
 // [Book.Receive], [ErrInboxFull] among them, and of paid.
-func (b *Book) ReceiveStranger(s introduce.Statement, channel string, paid func(introduce.Introduction) error) (SuggestionID, bool, error) {
+func (b *Book) ReceiveContactRequest(s introduce.Statement, channel string, verifyStamp func(introduce.Introduction) error) (SuggestionID, bool, error) {
 	i, is := s.Introduction()
 	if !is {
 		return SuggestionID{}, false, fmt.Errorf("%w: is of kind %d, and no introduction", introduce.ErrInvalid, s.Kind())
@@ -43,58 +43,58 @@ func (b *Book) ReceiveStranger(s introduce.Statement, channel string, paid func(
 	}
 	switch {
 	case i.By != i.About:
-		return SuggestionID{}, false, fmt.Errorf("by %s, about somebody else: %w", i.By, ErrStranger)
-	case i.Expires.Sub(b.now()) > MaxStrangerLife:
-		return SuggestionID{}, false, fmt.Errorf("by %s: %w: is good for over %d days", i.By, introduce.ErrInvalid, MaxStrangerLife/(24*time.Hour))
-	case !b.mine(i.To):
-		return SuggestionID{}, false, fmt.Errorf("by %s, to %s: %w", i.By, i.To, ErrNotForMe)
+		return SuggestionID{}, false, fmt.Errorf("by %s, about somebody else: %w", i.By, ErrUnknownSender)
+	case i.Expires.Sub(b.now()) > MaxRequestLifetime:
+		return SuggestionID{}, false, fmt.Errorf("by %s: %w: is good for over %d days", i.By, introduce.ErrInvalid, MaxRequestLifetime/(24*time.Hour))
+	case !b.isOwn(i.To):
+		return SuggestionID{}, false, fmt.Errorf("by %s, to %s: %w", i.By, i.To, ErrWrongRecipient)
 	}
-	w := saidBy(s, Stranger, channel)
+	proposed := fromIntroduction(s, ContactRequest, channel)
 	known := false
 	err := b.read(func(v *ledger.View) (err error) {
-		if err := stranger(v, i.By); err != nil {
+		if err := checkUnknown(v, i.By); err != nil {
 			return err
 		}
-		known, err = b.heardBefore(v, w)
+		known, err = b.checkSuggestion(v, proposed)
 		return err
 	})
 	if err != nil || known {
-		return w.id(), false, err
+		return proposed.id(), false, err
 	}
-	if err := paid(i); err != nil {
+	if err := verifyStamp(i); err != nil {
 		return SuggestionID{}, false, err
 	}
-	fresh := false
+	isNew := false
 	err = b.update(func(tx *ledger.Tx) (err error) {
-		if err := stranger(tx.View(), i.By); err != nil {
+		if err := checkUnknown(tx.View(), i.By); err != nil {
 			return err
 		}
-		fresh, err = b.suggest(tx, w)
+		isNew, err = b.suggest(tx, proposed)
 		return err
 	})
-	return w.id(), fresh && err == nil, err
+	return proposed.id(), isNew && err == nil, err
 }
 
 // stranger refuses who is in the book.
-func stranger(v *ledger.View, p pointer.Pointer) error {
-	c, err := named(v, p)
+func checkUnknown(v *ledger.View, p pointer.Pointer) error {
+	c, err := readNamed(v, p)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
-	return cmpErr(err, &NamedError{Name: c.Name, Contact: p})
+	return firstError(err, &NamedError{Name: c.Name, Contact: p})
 }
 
 // strangerRoom is room, for a stranger.
-func (b *Book) strangerRoom(v *ledger.View, w wireSuggestion) error {
+func (b *Book) checkRequestRoom(v *ledger.View, proposed wireSuggestion) error {
 	now, n := b.now(), 0
 	for s, err := range b.pending(v) {
 		if err != nil {
 			return err
 		}
-		if s.Kind != Stranger || s.State != Pending && now.Sub(s.At) >= strangersEvery {
+		if s.Kind != ContactRequest || s.State != Pending && now.Sub(s.At) >= requestSlotTime {
 			continue
 		}
-		if n++; n >= MaxInboxFrom || s.State == Pending && bytes.Equal(s.By.Bytes(), w.By) {
+		if n++; n >= MaxInboxFrom || s.State == Pending && bytes.Equal(s.By.Bytes(), proposed.By) {
 			return fmt.Errorf("by a stranger: %w", ErrInboxFull)
 		}
 	}

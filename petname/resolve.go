@@ -17,17 +17,17 @@ type Records interface {
 }
 
 // MaxHops bounds a path, in names.
-const MaxHops = 8
+const maxHops = 8
 
 // Hop is one step of a path, verified.
 type Hop struct {
-	Name     string            // the petname, or the label that the owner before gave
-	Result   dht.Result        // the record of the hop's pointer and how it was found
-	Card     pointer.Card      // of that record; zero when there is none
-	Pointer  pointer.Pointer   // whose record it is
-	Former   []pointer.Pointer // those that were asked first, and had gone on to the next: its keys, proven
-	Unproven pointer.Pointer   // the successor that the card names, which no commitment of before proves; zero: none
-	Told     bool              // the next hop is by an edge that its owner shares with me alone, and not by its card
+	Name        string            // the petname, or the label that the owner before gave
+	Result      dht.Result        // the record of the hop's pointer and how it was found
+	Card        pointer.Card      // of that record; zero when there is none
+	Pointer     pointer.Pointer   // whose record it is
+	Former      []pointer.Pointer // those that were asked first, and had gone on to the next: its keys, proven
+	Unproven    pointer.Pointer   // the successor that the card names, which no commitment of before proves; zero: none
+	PrivateEdge bool              // the next hop is by an edge that its owner shares with me alone, and not by its card
 }
 
 // Resolution is where a path leads: the last hop's pointer and record, and
@@ -72,7 +72,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 	if err != nil {
 		return res, &PathError{path, path, err}
 	}
-	p, pinned, err := b.start(parts[0])
+	p, pinned, err := b.startOfPath(parts[0])
 	if err != nil {
 		return res, &PathError{path, parts[0], err}
 	}
@@ -88,7 +88,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		}
 		if errors.Is(err, dht.ErrNotFound) && i < len(parts)-1 {
 			// Who shares with me alone needs nothing published for it.
-			if _, told, terr := b.toldEdge(hop.Pointer, parts[i+1]); terr == nil && told {
+			if _, private, perr := b.privateEdge(hop.Pointer, parts[i+1]); perr == nil && private {
 				res.Hops, err = append(res.Hops, hop), nil
 			}
 		}
@@ -98,14 +98,14 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		if i == len(parts)-1 {
 			break
 		}
-		edge, told, err := b.toldEdge(hop.Pointer, parts[i+1])
+		edge, private, err := b.privateEdge(hop.Pointer, parts[i+1])
 		if err != nil {
 			return res, &PathError{path, parts[i+1], err}
 		}
-		if told {
-			res.Hops[len(res.Hops)-1].Told = true
+		if private {
+			res.Hops[len(res.Hops)-1].PrivateEdge = true
 		} else {
-			edge, err = follow(hop.Card.Edges, parts[i+1])
+			edge, err = findEdge(hop.Card.Edges, parts[i+1])
 		}
 		if err != nil && hop.Result.Source == dht.SourceCache && level == dht.LevelAny {
 			// A label may be younger than what was cached: ask before saying no.
@@ -113,7 +113,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 			switch {
 			case ferr == nil:
 				res.Hops[len(res.Hops)-1] = again
-				edge, err = follow(again.Card.Edges, parts[i+1])
+				edge, err = findEdge(again.Card.Edges, parts[i+1])
 			case errors.As(ferr, new(*DuplicityError)), errors.As(ferr, new(*SuccessionError)):
 				return res, &PathError{path, part, ferr} // worse than a label that isn't there
 			}
@@ -121,7 +121,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		if err != nil {
 			return res, &PathError{path, parts[i+1], fmt.Errorf("%s %w", name.Quote(part), err)}
 		}
-		if p, pinned, err = b.edge(edge); err != nil {
+		if p, pinned, err = b.pinnedEdge(edge); err != nil {
 			return res, &PathError{path, parts[i+1], err}
 		}
 	}
@@ -134,8 +134,8 @@ func splitPath(path string) ([]string, error) {
 		return []string{p.String()}, nil
 	}
 	parts := strings.Split(path, "/")
-	if len(parts) > MaxHops {
-		return nil, fmt.Errorf("has %d parts, over %d", len(parts), MaxHops)
+	if len(parts) > maxHops {
+		return nil, fmt.Errorf("has %d parts, over %d", len(parts), maxHops)
 	}
 	for i, part := range parts {
 		if i == 0 {
@@ -151,7 +151,7 @@ func splitPath(path string) ([]string, error) {
 }
 
 // start gives what the first part of a path means in my book.
-func (b *Book) start(part string) (pointer.Pointer, pointer.Commitment, error) {
+func (b *Book) startOfPath(part string) (pointer.Pointer, pointer.Commitment, error) {
 	c, err := b.Find(part)
 	if errors.Is(err, ErrNotFound) {
 		if p, perr := pointer.Parse(part); perr == nil {
@@ -168,7 +168,7 @@ func (b *Book) start(part string) (pointer.Pointer, pointer.Commitment, error) {
 // contact counts beside what the edge's owner did, and where I know it to have
 // gone on to: the old key's record may be gone by now, or a thief's. Not being
 // able to tell is an error, too.
-func (b *Book) edge(e pointer.Edge) (pointer.Pointer, pointer.Commitment, error) {
+func (b *Book) pinnedEdge(e pointer.Edge) (pointer.Pointer, pointer.Commitment, error) {
 	c, err := b.ByPointer(e.Pointer)
 	if errors.Is(err, ErrNotFound) {
 		return e.Pointer, e.Next, nil
@@ -187,18 +187,18 @@ func (b *Book) edge(e pointer.Edge) (pointer.Pointer, pointer.Commitment, error)
 
 // toldEdge finds a label in what the owner of a pointer shares with me alone. One
 // that isn't there, or is there twice, is no reason not to read its card.
-func (b *Book) toldEdge(p pointer.Pointer, label string) (pointer.Edge, bool, error) {
-	told, err := b.Told(p)
-	if err != nil || len(told.Edges) == 0 {
+func (b *Book) privateEdge(p pointer.Pointer, label string) (pointer.Edge, bool, error) {
+	shared, err := b.EdgesFrom(p)
+	if err != nil || len(shared.Edges) == 0 {
 		return pointer.Edge{}, false, err
 	}
-	e, err := follow(told.Edges, label)
+	e, err := findEdge(shared.Edges, label)
 	return e, err == nil, nil
 }
 
 // follow finds the edge with a label among hostile ones: the label to the
 // letter, or else the only one that is equal under the comparison key.
-func follow(edges map[string]pointer.Edge, label string) (pointer.Edge, error) {
+func findEdge(edges map[string]pointer.Edge, label string) (pointer.Edge, error) {
 	if e, ok := edges[label]; ok {
 		return e, nil
 	}

@@ -111,11 +111,11 @@ func TestALabelYoungerThanTheCacheIsFound(t *testing.T) {
 func TestPathsOfOneToEightHops(t *testing.T) {
 	w := newWorld(t)
 	w.add("n1", "s1")
-	for i := 1; i <= MaxHops; i++ {
+	for i := 1; i <= maxHops; i++ {
 		w.publish(fmt.Sprint("s", i), commitment(fmt.Sprint(i)), edges(fmt.Sprint("n", i+1), fmt.Sprint("s", i+1)))
 	}
 	path := "n1"
-	for i := 1; i <= MaxHops; i++ {
+	for i := 1; i <= maxHops; i++ {
 		res, err := w.resolve(path)
 		require.NoError(t, err)
 		require.Equal(t, path, res.Path)
@@ -385,6 +385,6 @@ func TestNoPathWithoutTheBook(t *testing.T) {
 	require.NoError(t, w.book.Close())
 	_, err := w.resolve(pointerOf("a").String())
 	require.Error(t, err)
-	_, _, err = w.book.edge(pointer.Edge{Pointer: pointerOf("b"), Next: commitment("thief")})
+	_, _, err = w.book.pinnedEdge(pointer.Edge{Pointer: pointerOf("b"), Next: commitment("thief")})
 	require.Error(t, err)
 }

@@ -16,7 +16,7 @@ import (
 func knocks(t testing.TB, who string, change ...func(*introduce.Introduction)) []byte {
 	t.Helper()
 	return introduced(t, who, "me", who, append([]func(*introduce.Introduction){func(i *introduce.Introduction) {
-		i.Expires = epoch.Add(MaxStrangerLife)
+		i.Expires = epoch.Add(MaxRequestLifetime)
 		i.Note = "from the market"
 	}}, change...)...)
 }
@@ -38,8 +38,8 @@ func TestAStrangerWaitsApartAndNamesNobody(t *testing.T) {
 	waiting := inbox(t, b)
 	require.Len(t, waiting, 1)
 	s := waiting[0]
-	require.Equal(t, Suggestion{ID: id, Kind: Stranger, Pointer: pointerOf("sam"), By: pointerOf("sam"), Next: commitment("sam"), Suggested: "sam",
-		Note: "from the market", Channel: "doorstep", At: s.At, Expires: epoch.Add(MaxStrangerLife), Evidence: signed, State: Pending}, s)
+	require.Equal(t, Suggestion{ID: id, Kind: ContactRequest, Pointer: pointerOf("sam"), By: pointerOf("sam"), Next: commitment("sam"), Suggested: "sam",
+		Note: "from the market", Channel: "doorstep", At: s.At, Expires: epoch.Add(MaxRequestLifetime), Evidence: signed, State: Pending}, s)
 	n, err := b.Count()
 	require.NoError(t, err)
 	require.Zero(t, n)
@@ -78,9 +78,9 @@ func TestNobodyIsAskedForPaymentInVain(t *testing.T) {
 	}{
 		"garbage":                   {[]byte("garbage"), is(introduce.ErrInvalid)},
 		"tampered with":             {tampered, is(introduce.ErrInvalid)},
-		"to somebody else":          {introduced(t, "sam", "carol", "sam", func(i *introduce.Introduction) { i.Expires = epoch.Add(time.Hour) }), is(ErrNotForMe)},
-		"about somebody else":       {introduced(t, "sam", "me", "bob", func(i *introduce.Introduction) { i.Expires = epoch.Add(time.Hour) }), is(ErrStranger)},
-		"by a contact about others": {introduced(t, "alice", "me", "bob", func(i *introduce.Introduction) { i.Expires = epoch.Add(time.Hour) }), is(ErrStranger)},
+		"to somebody else":          {introduced(t, "sam", "carol", "sam", func(i *introduce.Introduction) { i.Expires = epoch.Add(time.Hour) }), is(ErrWrongRecipient)},
+		"about somebody else":       {introduced(t, "sam", "me", "bob", func(i *introduce.Introduction) { i.Expires = epoch.Add(time.Hour) }), is(ErrUnknownSender)},
+		"by a contact about others": {introduced(t, "alice", "me", "bob", func(i *introduce.Introduction) { i.Expires = epoch.Add(time.Hour) }), is(ErrUnknownSender)},
 		"by a contact":              {knocks(t, "alice"), func(err error) bool { return errors.As(err, new(*NamedError)) }},
 		"good for too long":         {knocks(t, "sam", func(i *introduce.Introduction) { i.Expires = epoch.AddDate(0, 6, 0) }), is(introduce.ErrInvalid)},
 		"expired": {knocks(t, "sam", func(i *introduce.Introduction) { i.Expires = epoch.Add(time.Second) }),
@@ -99,11 +99,11 @@ func TestNobodyIsAskedForPaymentInVain(t *testing.T) {
 	require.Empty(t, inbox(t, b))
 	// And Receive hears no strangers, whatever they have.
 	_, _, err = b.receiveBytes(knocks(t, "sam"), "file")
-	require.ErrorIs(t, err, ErrStranger)
+	require.ErrorIs(t, err, ErrUnknownSender)
 	_, i := opened(knocks(t, "sam"))
-	_, _, err = b.Suggest(Suggestion{Kind: Stranger, Pointer: i.About, By: i.By, Next: i.Next, Suggested: i.Suggested, Note: i.Note, Expires: i.Expires,
+	_, _, err = b.Suggest(Suggestion{Kind: ContactRequest, Pointer: i.About, By: i.By, Next: i.Next, Suggested: i.Suggested, Note: i.Note, Expires: i.Expires,
 		Channel: "doorstep", Evidence: knocks(t, "sam")})
-	require.ErrorIs(t, err, ErrStranger)
+	require.ErrorIs(t, err, ErrUnknownSender)
 }
 
 func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
@@ -118,7 +118,7 @@ func TestStrangersFillTheirOwnListAlone(t *testing.T) {
 	mustAdd(t, b, "alice", "alice")
 	// Half of them say that they are good for an hour only.
 	for i := range MaxInboxFrom {
-		life := MaxStrangerLife
+		life := MaxRequestLifetime
 		if i%2 == 0 {
 			life = time.Hour
 		}
@@ -132,11 +132,11 @@ func TestStrangersFillTheirOwnListAlone(t *testing.T) {
 	receive(t, b, introduced(t, "alice", "me", "bob")) // contacts are heard all the same
 
 	// A short life makes no room sooner than in a week.
-	now = epoch.Add(strangersEvery - time.Hour)
+	now = epoch.Add(requestSlotTime - time.Hour)
 	require.Len(t, inbox(t, b), MaxInboxFrom/2+1)
 	_, _, err = b.receiveStrangerBytes(more, "doorstep", mustNotBeAsked(t))
 	require.ErrorIs(t, err, ErrInboxFull)
-	now = epoch.Add(strangersEvery + time.Hour)
+	now = epoch.Add(requestSlotTime + time.Hour)
 	_, fresh, err := b.receiveStrangerBytes(more, "doorstep", hasPaid)
 	require.NoError(t, err)
 	require.True(t, fresh)

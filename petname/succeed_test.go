@@ -44,7 +44,7 @@ func TestAContactMovesToTheKeyItCommittedTo(t *testing.T) {
 	_, err := b.SharePublic(pointerOf("a"), mustName("al"))
 	require.NoError(t, err)
 	two := chain(step(t, "a"), step(t, "next a"))
-	require.NoError(t, b.Succeed(pointerOf("a"), two))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), two))
 	last := pointerOf("next next a")
 
 	for _, text := range []string{"alice", pointerOf("a").String(), pointerOf("next a").String(), last.String()} {
@@ -66,8 +66,8 @@ func TestAContactMovesToTheKeyItCommittedTo(t *testing.T) {
 	require.Equal(t, map[string]pointer.Edge{"al": {Pointer: last, Next: commitment("next next a")}}, public)
 
 	n := entries(b)
-	require.NoError(t, b.Succeed(pointerOf("a"), two), "known already")
-	require.NoError(t, b.Succeed(pointerOf("next a"), two[1:]))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), two), "known already")
+	require.NoError(t, b.ApplySuccession(pointerOf("next a"), two[1:]))
 	require.Equal(t, n, entries(b))
 
 	view := dump(t, b)
@@ -116,14 +116,14 @@ func TestWhatOpensNoPinnedCommitmentMovesNobody(t *testing.T) {
 		"in a circle":                    chain(step(t, "a"), stepTo(t, "next a", "a", commitment("a"))),
 	} {
 		var succession *SuccessionError
-		require.ErrorAs(t, b.Succeed(pointerOf("a"), steps), &succession, name)
+		require.ErrorAs(t, b.ApplySuccession(pointerOf("a"), steps), &succession, name)
 		require.Equal(t, pointerOf("a"), succession.Pointer)
 	}
 	// Of whom nothing was pinned, or who isn't in the book: no word counts.
-	require.NoError(t, b.Succeed(pointerOf("b"), chain(step(t, "b"))))
-	require.NoError(t, b.Succeed(pointerOf("c"), chain(step(t, "c"))))
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "c"))))
-	require.NoError(t, b.Succeed(pointerOf("a"), nil))
+	require.NoError(t, b.ApplySuccession(pointerOf("b"), chain(step(t, "b"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("c"), chain(step(t, "c"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "c"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), nil))
 	require.Equal(t, n, entries(b))
 	require.Equal(t, view, dump(t, b))
 }
@@ -133,7 +133,7 @@ func TestNobodyMovesToMe(t *testing.T) {
 	b := newTestBook(t)
 	_, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit("me")}, Source{})
 	require.NoError(t, err)
-	require.ErrorIs(t, b.Succeed(pointerOf("a"), chain(stepTo(t, "a", "me", commitment("me")))), ErrOwnPointer)
+	require.ErrorIs(t, b.ApplySuccession(pointerOf("a"), chain(stepTo(t, "a", "me", commitment("me")))), ErrOwnPointer)
 }
 
 // A new key that commits to two next ones is caught, on one device at once, and
@@ -143,16 +143,16 @@ func TestTwoSuccessionsAreDuplicity(t *testing.T) {
 	pinnedAlice(t, books[0])
 	pull(t, books[1], books[0])
 	one, other := step(t, "a"), stepTo(t, "a", "next a", commitment("other"))
-	require.NoError(t, books[0].Succeed(pointerOf("a"), chain(one)))
+	require.NoError(t, books[0].ApplySuccession(pointerOf("a"), chain(one)))
 	want := &DuplicityError{pointerOf("next a"), commitment("next a"), commitment("other")}
-	require.Equal(t, want, books[0].Succeed(pointerOf("a"), chain(other)))
-	require.Equal(t, want, books[0].Learn(pointerOf("next a"), pointer.Card{Next: commitment("other")}))
+	require.Equal(t, want, books[0].ApplySuccession(pointerOf("a"), chain(other)))
+	require.Equal(t, want, books[0].learnCard(pointerOf("next a"), pointer.Card{Next: commitment("other")}))
 
-	require.NoError(t, books[1].Succeed(pointerOf("a"), chain(other)))
-	sync(t, books...)
+	require.NoError(t, books[1].ApplySuccession(pointerOf("a"), chain(other)))
+	syncBooks(t, books...)
 	require.Equal(t, dump(t, books[0]), dump(t, books[1]))
 	for _, b := range books {
-		c, err := b.ByName(mustName("alice"))
+		c, err := b.byName(mustName("alice"))
 		require.NoError(t, err)
 		require.True(t, c.Duplicity)
 		require.Equal(t, pointerOf("next a"), c.Pointer, "the key is proven, and neither of the two after it")
@@ -176,12 +176,12 @@ func TestAContactThatMovesOntoAnotherIsAConflict(t *testing.T) {
 
 		n := entries(books[1])
 		var conflict *ConflictError
-		require.ErrorAs(t, books[1].Succeed(pointerOf("a"), chain(step(t, "a"))), &conflict)
+		require.ErrorAs(t, books[1].ApplySuccession(pointerOf("a"), chain(step(t, "a"))), &conflict)
 		require.Len(t, conflict.Contacts, 2)
 		require.Equal(t, n, entries(books[1]))
 
-		require.NoError(t, books[0].Succeed(pointerOf("a"), chain(step(t, "a"))))
-		sync(t, books...)
+		require.NoError(t, books[0].ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
+		syncBooks(t, books...)
 		require.Equal(t, dump(t, books[0]), dump(t, books[1]))
 		b := books[0]
 		for _, name := range []string{"alice", "alice two"} {
@@ -226,7 +226,7 @@ func TestUndoPutsNobodyWhereAnotherHasMoved(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.Remove(pointerOf("next a"))
 	require.NoError(t, err)
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
 	_, err = b.Undo()
 	require.ErrorAs(t, err, new(*ConflictError))
 	p, err := b.Lookup(mustName("alice"))
@@ -238,7 +238,7 @@ func TestUndoPutsNobodyWhereAnotherHasMoved(t *testing.T) {
 func TestUndoingThePinUndoesTheMove(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
 	_, err := b.Undo()
 	require.NoError(t, err)
 	_, err = b.Lookup(mustName("alice"))
@@ -260,10 +260,10 @@ func TestMyOwnPointersStayMine(t *testing.T) {
 		"with a gap":   chain(step(t, "me"), step(t, "next next me")),
 		"unsigned":     chain(func() pointer.Succession { s := step(t, "me"); s.NewSignature = make([]byte, 64); return s }()),
 	} {
-		require.ErrorAs(t, b.Rotated(steps), new(*SuccessionError), name)
+		require.ErrorAs(t, b.SetOwnSuccession(steps), new(*SuccessionError), name)
 		require.Equal(t, pointerOf("me"), b.Identity())
 	}
-	require.NoError(t, b.Rotated(chain(step(t, "me"), step(t, "next me"))))
+	require.NoError(t, b.SetOwnSuccession(chain(step(t, "me"), step(t, "next me"))))
 	require.Equal(t, pointerOf("next next me"), b.Identity())
 	for _, seed := range []string{"me", "next me", "next next me"} {
 		_, err := b.Add(mustName("myself"), link(seed), Source{})
@@ -277,7 +277,7 @@ func TestNobodyMovesToWhereAnotherHasBeen(t *testing.T) {
 	b := newTestBook(t)
 	_, err := b.Add(mustName("bob"), pointer.Link{Pointer: pointerOf("b"), Next: commitment("b")}, Source{})
 	require.NoError(t, err)
-	require.NoError(t, b.Succeed(pointerOf("b"), chain(step(t, "b"), step(t, "next b"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("b"), chain(step(t, "b"), step(t, "next b"))))
 	for i := range 8 { // some before bob in the order of pointers, some after
 		seed, name := fmt.Sprint("eve ", i), mustName(fmt.Sprint("eve ", i))
 		_, err := b.Add(name, pointer.Link{Pointer: pointerOf(seed), Next: mustCommit("next b")}, Source{})
@@ -287,7 +287,7 @@ func TestNobodyMovesToWhereAnotherHasBeen(t *testing.T) {
 			chain(stepTo(t, seed, "next b", mustCommit("thief")), stepTo(t, "next b", "thief", commitment("thief"))),
 		} {
 			var conflict *ConflictError
-			require.ErrorAs(t, b.Succeed(pointerOf(seed), steps), &conflict)
+			require.ErrorAs(t, b.ApplySuccession(pointerOf(seed), steps), &conflict)
 		}
 		for _, old := range []string{"b", "next b", "next next b"} {
 			c, err := b.ByPointer(pointerOf(old))
@@ -329,7 +329,7 @@ func TestMoreContactsAtOnePointerThanAreListedAreInConflict(t *testing.T) {
 	}
 	move(books[0], ids[n/2:])
 	move(books[1], ids[:n/2])
-	sync(t, books...)
+	syncBooks(t, books...)
 	require.Equal(t, dump(t, books[0]), dump(t, books[1]))
 	for _, id := range ids {
 		_, err := books[0].Lookup(mustName(id))
@@ -364,16 +364,16 @@ func TestAThiefOfARetiredKeyLeadsNobodyOn(t *testing.T) {
 	forged := chain(unsigned(t, "a", "next a", mustCommit("thief")), stepTo(t, "next a", "thief", commitment("thief")))
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.ErrorAs(t, b.Succeed(pointerOf("a"), forged), new(*SuccessionError))
-	require.NoError(t, b.Succeed(pointerOf("a"), forged[:1]))
-	c, err := b.ByName(mustName("alice"))
+	require.ErrorAs(t, b.ApplySuccession(pointerOf("a"), forged), new(*SuccessionError))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), forged[:1]))
+	c, err := b.byName(mustName("alice"))
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("next a"), c.Pointer)
 	require.True(t, c.Next.IsZero())
 
 	// The thief's cards pin nothing there, and so lead nobody on.
-	require.NoError(t, b.Learn(pointerOf("next a"), pointer.Card{Next: mustCommit("thief")}))
-	require.NoError(t, b.Succeed(pointerOf("next a"), forged[1:]))
+	require.NoError(t, b.learnCard(pointerOf("next a"), pointer.Card{Next: mustCommit("thief")}))
+	require.NoError(t, b.ApplySuccession(pointerOf("next a"), forged[1:]))
 	w := newWorld(t)
 	w.book = b
 	w.put("next a", &pointer.Card{Next: mustCommit("thief"), Succession: forged})
@@ -383,14 +383,14 @@ func TestAThiefOfARetiredKeyLeadsNobodyOn(t *testing.T) {
 	require.Equal(t, pointerOf("next a"), res.Last().Pointer)
 
 	// Alice's own chain does, whichever comes first.
-	require.NoError(t, b.Succeed(pointerOf("a"), honest))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), honest))
 	early := newTestBook(t)
 	pinnedAlice(t, early)
-	require.NoError(t, early.Succeed(pointerOf("a"), honest))
-	require.ErrorAs(t, early.Succeed(pointerOf("next a"), forged), new(*SuccessionError))
-	require.NoError(t, early.Succeed(pointerOf("a"), forged[:1]))
+	require.NoError(t, early.ApplySuccession(pointerOf("a"), honest))
+	require.ErrorAs(t, early.ApplySuccession(pointerOf("next a"), forged), new(*SuccessionError))
+	require.NoError(t, early.ApplySuccession(pointerOf("a"), forged[:1]))
 	for _, b := range []*Book{b, early} {
-		c, err := b.ByName(mustName("alice"))
+		c, err := b.byName(mustName("alice"))
 		require.NoError(t, err)
 		require.Equal(t, pointerOf("next next a"), c.Pointer)
 		require.Equal(t, commitment("next next a"), c.Next)
@@ -403,14 +403,14 @@ func TestAThiefOfARetiredKeyLeadsNobodyOn(t *testing.T) {
 func TestALostKeyIsFollowedByOneStep(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
-	require.NoError(t, b.Succeed(pointerOf("next a"), chain(step(t, "next a"))), "nothing is known to prove it")
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+	require.NoError(t, b.ApplySuccession(pointerOf("next a"), chain(step(t, "next a"))), "nothing is known to prove it")
 	p, err := b.Lookup(mustName("alice"))
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("next a"), p)
 	_, err = b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("next a"), Next: commitment("next a")}, Source{})
 	require.NoError(t, err)
-	require.NoError(t, b.Succeed(pointerOf("next a"), chain(step(t, "next a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("next a"), chain(step(t, "next a"))))
 	p, err = b.Lookup(mustName("alice"))
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("next next a"), p)
@@ -424,15 +424,15 @@ func TestDuplicityTakesNoProvenMoveBack(t *testing.T) {
 	_, err := books[0].Add(mustName("alice"), link("a"), Source{})
 	require.NoError(t, err)
 	pull(t, books[1], books[0])
-	require.NoError(t, books[0].Learn(pointerOf("a"), pointer.Card{Next: commitment("a")}))
-	require.NoError(t, books[0].Succeed(pointerOf("a"), chain(step(t, "a"))))
-	require.NoError(t, books[1].Learn(pointerOf("a"), pointer.Card{Next: mustCommit("thief")}))
-	sync(t, books...)
+	require.NoError(t, books[0].learnCard(pointerOf("a"), pointer.Card{Next: commitment("a")}))
+	require.NoError(t, books[0].ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, books[1].learnCard(pointerOf("a"), pointer.Card{Next: mustCommit("thief")}))
+	syncBooks(t, books...)
 	for _, b := range books {
 		p, err := b.Lookup(mustName("alice"))
 		require.NoError(t, err)
 		require.Equal(t, pointerOf("next a"), p)
-		c, err := b.ByName(mustName("alice"))
+		c, err := b.byName(mustName("alice"))
 		require.NoError(t, err)
 		require.True(t, c.Duplicity)
 	}
@@ -443,7 +443,7 @@ func TestDuplicityTakesNoProvenMoveBack(t *testing.T) {
 		return appendAct(tx, act{Op: opAdvance, Contact: pointerOf("a").Bytes(), Chain: evidence,
 			Fact: &wireFact{Kind: factSuccession, By: "a lying device", Channel: "test"}})
 	}))
-	sync(t, books...)
+	syncBooks(t, books...)
 	require.Equal(t, dump(t, books[0]), dump(t, books[1]))
 	p, err := books[0].Lookup(mustName("alice"))
 	require.NoError(t, err)

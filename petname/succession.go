@@ -18,18 +18,18 @@ import (
 // is a [*SuccessionError]; another commitment by the same new key is a
 // [*DuplicityError]; a successor that has a petname of its own, a
 // [*ConflictError].
-func (b *Book) Succeed(old pointer.Pointer, chain []pointer.Succession) error {
-	var news bool
+func (b *Book) ApplySuccession(old pointer.Pointer, chain []pointer.Succession) error {
+	var isNew bool
 	err := b.read(func(v *ledger.View) error { // most often there is nothing to write
-		_, steps, err := b.onward(v, old, chain)
-		news = len(steps) > 0
+		_, steps, err := b.newSteps(v, old, chain)
+		isNew = len(steps) > 0
 		return err
 	})
-	if err != nil || !news {
+	if err != nil || !isNew {
 		return err
 	}
 	return b.update(func(tx *ledger.Tx) error {
-		c, steps, err := b.onward(tx.View(), old, chain)
+		c, steps, err := b.newSteps(tx.View(), old, chain)
 		if err != nil || len(steps) == 0 {
 			return err
 		}
@@ -47,8 +47,8 @@ func (b *Book) Succeed(old pointer.Pointer, chain []pointer.Succession) error {
 }
 
 // onward gives the steps of a chain that lead on from where the contact is.
-func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succession) (Contact, []pointer.Succession, error) {
-	id, err := owner(v, old)
+func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Succession) (Contact, []pointer.Succession, error) {
+	id, err := contactIDOf(v, old)
 	if err != nil {
 		return Contact{}, nil, err
 	}
@@ -56,13 +56,13 @@ func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succe
 	if err != nil || !found {
 		return c, nil, err
 	}
-	if err := c.disagrees(chain); err != nil {
+	if err := c.checkChain(chain); err != nil {
 		return c, nil, err
 	}
 	from := c.step(c.Pointer)
-	for i := range c.Trail[1:] { // what was come to weakly may be signed here
-		if steps := stepsFrom(c.Trail[i].Pointer, chain); c.Trail[i+1].Unsigned && len(steps) > 0 && steps[0].OldSignature != nil {
-			from = c.Trail[i]
+	for i := range c.Chain[1:] { // what was come to weakly may be signed here
+		if steps := stepsFrom(c.Chain[i].Pointer, chain); c.Chain[i+1].Unsigned && len(steps) > 0 && steps[0].OldSignature != nil {
+			from = c.Chain[i]
 			break
 		}
 	}
@@ -77,15 +77,15 @@ func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succe
 	if to == c.Pointer {
 		return c, steps, nil
 	}
-	if len(c.Trail)+len(steps) > maxTrail {
-		return c, nil, &SuccessionError{c.Pointer, fmt.Errorf("it is over %d keys long", maxTrail)}
+	if len(c.Chain)+len(steps) > maxChain {
+		return c, nil, &SuccessionError{c.Pointer, fmt.Errorf("it is over %d keys long", maxChain)}
 	}
-	for _, s := range c.Trail {
+	for _, s := range c.Chain {
 		if s.Pointer == to {
 			return c, nil, &SuccessionError{c.Pointer, errors.New("it leads in a circle")}
 		}
 	}
-	if b.mine(to) {
+	if b.isOwn(to) {
 		return c, nil, &SuccessionError{c.Pointer, ErrOwnPointer}
 	}
 	if c.Name.IsZero() && c.Conflict == nil {
@@ -97,7 +97,7 @@ func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succe
 		if err != nil {
 			return c, nil, err
 		}
-		for id, err := range holders(v, p) {
+		for id, err := range namedContactsByPointer(v, p) {
 			if err != nil {
 				return c, nil, err
 			}
@@ -118,15 +118,15 @@ func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succe
 // disagrees compares the steps of a chain with those that the contact has come:
 // one new key that commits to two next ones is duplicity, if the old key signed
 // both. Without its signature anybody who came by the new key could say so.
-func (c Contact) disagrees(chain []pointer.Succession) error {
-	for i, to := range c.Trail[1:] {
-		from := c.Trail[i]
+func (c Contact) checkChain(chain []pointer.Succession) error {
+	for i, to := range c.Chain[1:] {
+		from := c.Chain[i]
 		steps := stepsFrom(from.Pointer, chain)
 		if len(steps) == 0 {
 			continue
 		}
-		led, err := steps[0].Verify()
-		if err != nil || led != to.Pointer {
+		successor, err := steps[0].Verify()
+		if err != nil || successor != to.Pointer {
 			return &SuccessionError{from.Pointer, errors.New("it is not the one that is on record")}
 		}
 		next := steps[0].Next
@@ -138,7 +138,7 @@ func (c Contact) disagrees(chain []pointer.Succession) error {
 }
 
 // maxTold bounds the steps of a succession that go with an introduction.
-const maxTold = 8
+const maxSharedSteps = 8
 
 // Succession is how the contact with that pointer came to where it is now, as far
 // as the book knows: its newest steps, for those who know it by an earlier key.
@@ -146,7 +146,7 @@ const maxTold = 8
 func (b *Book) Succession(p pointer.Pointer) ([]pointer.Succession, error) {
 	var chain []pointer.Succession
 	err := b.read(func(v *ledger.View) error {
-		c, err := named(v, p)
+		c, err := readNamed(v, p)
 		if err != nil {
 			return err
 		}
@@ -174,20 +174,20 @@ func (b *Book) Succession(p pointer.Pointer) ([]pointer.Succession, error) {
 				if err != nil {
 					return err
 				}
-				if old, there := known[[2]pointer.Pointer{s.Old, to}]; !there || old.OldSignature == nil {
+				if old, ok := known[[2]pointer.Pointer{s.Old, to}]; !ok || old.OldSignature == nil {
 					known[[2]pointer.Pointer{s.Old, to}] = s
 				}
 			}
 		}
-		for i := 1; i < len(c.Trail); i++ {
-			s, there := known[[2]pointer.Pointer{c.Trail[i-1].Pointer, c.Trail[i].Pointer}]
-			if !there {
+		for i := 1; i < len(c.Chain); i++ {
+			s, ok := known[[2]pointer.Pointer{c.Chain[i-1].Pointer, c.Chain[i].Pointer}]
+			if !ok {
 				chain = nil
 				continue
 			}
 			chain = append(chain, s)
 		}
-		chain = chain[max(0, len(chain)-maxTold):]
+		chain = chain[max(0, len(chain)-maxSharedSteps):]
 		return nil
 	})
 	return chain, err

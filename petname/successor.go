@@ -17,27 +17,27 @@ func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.
 	for {
 		hop.Pointer = p
 		var err error
-		if hop.Result, hop.Card, err = fetch(ctx, records, p, level); err != nil {
+		if hop.Result, hop.Card, err = fetchRecord(ctx, records, p, level); err != nil {
 			return hop, err
 		}
-		chain, err := successor(ctx, records, p, pinned, hop.Card, level)
+		chain, err := provenSteps(ctx, records, p, pinned, hop.Card, level)
 		if err != nil {
 			return hop, err
 		}
-		if claimed := claims(p, hop.Card); chain == nil && !claimed.IsZero() {
+		if claimed := claimedSuccessor(p, hop.Card); chain == nil && !claimed.IsZero() {
 			// Nothing was pinned, and the card's own commitment is worth no more than
 			// the successor that it names: one key signed both.
 			hop.Unproven = claimed
 			return hop, nil
 		}
 		if chain == nil {
-			return hop, b.arrive(p, pinned, hop.Card)
+			return hop, b.finishHop(p, pinned, hop.Card)
 		}
-		if err := b.Succeed(p, chain); err != nil {
+		if err := b.ApplySuccession(p, chain); err != nil {
 			return hop, err
 		}
-		if hop.Former = append(hop.Former, p); len(hop.Former) > maxTrail {
-			return hop, &SuccessionError{p, fmt.Errorf("it is over %d keys long", maxTrail)}
+		if hop.Former = append(hop.Former, p); len(hop.Former) > maxChain {
+			return hop, &SuccessionError{p, fmt.Errorf("it is over %d keys long", maxChain)}
 		}
 		if p, pinned, err = pointer.Follow(p, pinned, chain); err != nil {
 			return hop, &SuccessionError{p, err}
@@ -49,7 +49,7 @@ func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.
 }
 
 // fetch gives the record of a pointer and the card in it, if there is one.
-func fetch(ctx context.Context, records Records, p pointer.Pointer, level dht.Level) (dht.Result, pointer.Card, error) {
+func fetchRecord(ctx context.Context, records Records, p pointer.Pointer, level dht.Level) (dht.Result, pointer.Card, error) {
 	result, err := records.Best(ctx, p, level)
 	if err != nil {
 		return result, pointer.Card{}, err
@@ -62,7 +62,7 @@ func fetch(ctx context.Context, records Records, p pointer.Pointer, level dht.Le
 }
 
 // claims is the successor of p that its card names; zero: none.
-func claims(p pointer.Pointer, card pointer.Card) pointer.Pointer {
+func claimedSuccessor(p pointer.Pointer, card pointer.Card) pointer.Pointer {
 	if steps := stepsFrom(p, card.Succession); len(steps) > 0 {
 		if to, err := pointer.FromPublicKey(steps[len(steps)-1].New); err == nil {
 			return to
@@ -80,14 +80,14 @@ func claims(p pointer.Pointer, card pointer.Card) pointer.Pointer {
 // p's key who hasn't the next.
 //
 // A card may name its successor and leave the steps to the successor's card.
-func successor(ctx context.Context, records Records, p pointer.Pointer, pinned pointer.Commitment, card pointer.Card, level dht.Level) ([]pointer.Succession, error) {
-	claimed := claims(p, card)
+func provenSteps(ctx context.Context, records Records, p pointer.Pointer, pinned pointer.Commitment, card pointer.Card, level dht.Level) ([]pointer.Succession, error) {
+	claimed := claimedSuccessor(p, card)
 	if claimed.IsZero() || pinned.IsZero() {
 		return nil, nil
 	}
 	chain := stepsFrom(p, card.Succession)
 	if len(chain) == 0 {
-		_, next, err := fetch(ctx, records, claimed, level)
+		_, next, err := fetchRecord(ctx, records, claimed, level)
 		if err != nil {
 			return nil, fmt.Errorf("its successor %s: %w", claimed, err)
 		}
@@ -112,25 +112,25 @@ func stepsFrom(p pointer.Pointer, chain []pointer.Succession) []pointer.Successi
 
 // arrive is the end of a hop: what its card has to teach is learnt, and if it
 // shows that somebody in the book has moved here, they move.
-func (b *Book) arrive(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
-	if err := differs(p, pinned, card); err != nil {
+func (b *Book) finishHop(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
+	if err := checkCommitment(p, pinned, card); err != nil {
 		return err
 	}
 	if n := len(card.Succession); n == 0 {
-		return b.Learn(p, card)
+		return b.learnCard(p, card)
 	} else if to, err := card.Succession[n-1].Verify(); err != nil || to != p {
-		return b.Learn(p, card) // not about this pointer
+		return b.learnCard(p, card) // not about this pointer
 	}
 	for _, s := range card.Succession {
 		// Who says so may be a stranger: what proves nothing is passed over.
-		if err := b.Succeed(s.Old, card.Succession); err != nil && !errors.As(err, new(*SuccessionError)) {
+		if err := b.ApplySuccession(s.Old, card.Succession); err != nil && !errors.As(err, new(*SuccessionError)) {
 			return err
 		}
 	}
-	return b.Learn(p, card)
+	return b.learnCard(p, card)
 }
 
-func differs(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
+func checkCommitment(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
 	if !pinned.IsZero() && !card.Next.IsZero() && pinned != card.Next {
 		return &DuplicityError{p, pinned, card.Next}
 	}

@@ -14,19 +14,19 @@ import (
 //	pointer ‖ contact id → nothing
 //
 // so that a contact is found by any pointer that it has or had.
-func heirKey(p, contact []byte) []byte { return append(slices.Clone(p), contact...) }
+func successorKey(p, contact []byte) []byte { return append(slices.Clone(p), contact...) }
 
 // heirs yields the contacts that have, or had, a pointer by succession.
-func heirs(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] {
+func contactsByLaterPointer(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] {
 	return func(yield func(pointer.Pointer, error) bool) {
-		if n, err := v.Count(tableHeirs); n == 0 || err != nil {
+		if n, err := v.Count(tableSuccessors); n == 0 || err != nil {
 			if err != nil {
 				yield(pointer.Pointer{}, err)
 			}
 			return
 		}
 		prefix := p.Bytes()
-		for kv, err := range v.Scan(tableHeirs, prefix) {
+		for kv, err := range v.Scan(tableSuccessors, prefix) {
 			var id pointer.Pointer
 			if err == nil {
 				id, err = pointer.Restore(kv.Key[len(prefix):])
@@ -40,7 +40,7 @@ func heirs(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] 
 
 // holders yields the contacts with a name that have or had a pointer, the one
 // whose first it was before the others.
-func holders(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] {
+func namedContactsByPointer(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] {
 	return func(yield func(pointer.Pointer, error) bool) {
 		named := func(id pointer.Pointer) bool {
 			state, err := getState[contactState](v, tableContacts, id.Bytes())
@@ -49,7 +49,7 @@ func holders(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error
 		if !named(p) {
 			return
 		}
-		for id, err := range heirs(v, p) {
+		for id, err := range contactsByLaterPointer(v, p) {
 			if err != nil {
 				yield(id, err)
 				return
@@ -64,11 +64,11 @@ func holders(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error
 // owner is the id of the contact that has or had a pointer: one that is named
 // rather than one that isn't, and then the one whose first it was. It is p
 // itself when there is none.
-func owner(v *ledger.View, p pointer.Pointer) (pointer.Pointer, error) {
-	for id, err := range holders(v, p) {
+func contactIDOf(v *ledger.View, p pointer.Pointer) (pointer.Pointer, error) {
+	for id, err := range namedContactsByPointer(v, p) {
 		return id, err
 	}
-	for id, err := range heirs(v, p) {
+	for id, err := range contactsByLaterPointer(v, p) {
 		return id, err
 	}
 	return p, nil
@@ -76,9 +76,9 @@ func owner(v *ledger.View, p pointer.Pointer) (pointer.Pointer, error) {
 
 // sharers are the contacts with a name that are at a pointer now, the first so
 // many. Several are somebody who has two names: a conflict.
-func sharers(v *ledger.View, p pointer.Pointer, most int) ([]pointer.Pointer, error) {
-	var there []pointer.Pointer
-	for id, err := range holders(v, p) {
+func namedContactsAt(v *ledger.View, p pointer.Pointer, limit int) ([]pointer.Pointer, error) {
+	var found []pointer.Pointer
+	for id, err := range namedContactsByPointer(v, p) {
 		if err != nil {
 			return nil, err
 		}
@@ -86,38 +86,38 @@ func sharers(v *ledger.View, p pointer.Pointer, most int) ([]pointer.Pointer, er
 		if err != nil {
 			return nil, err
 		}
-		if !bytes.Equal(state.now(id.Bytes()), p.Bytes()) {
+		if !bytes.Equal(state.current(id.Bytes()), p.Bytes()) {
 			continue
 		}
-		if there = append(there, id); len(there) == most {
+		if found = append(found, id); len(found) == limit {
 			break
 		}
 	}
-	return there, nil
+	return found, nil
 }
 
 // regroup brings the index up to date on whether those who are at a pointer are
 // several, after a contact has come, gone, or changed its names. All the others
 // of three or more are marked so already: no change touches more rows than that.
-func (f fold) regroup(v *ledger.View, p []byte, contact pointer.Pointer) error {
+func (f fold) updateShared(v *ledger.View, p []byte, contact pointer.Pointer) error {
 	at, err := pointer.Restore(p)
 	if err != nil {
 		return err
 	}
-	there, err := sharers(v, at, 3)
+	sharing, err := namedContactsAt(v, at, 3)
 	if err != nil {
 		return err
 	}
-	several := len(there) > 1
-	if len(there) == 3 && !slices.Contains(there, contact) {
-		there = append(there, contact)
+	shared := len(sharing) > 1
+	if len(sharing) == 3 && !slices.Contains(sharing, contact) {
+		sharing = append(sharing, contact)
 	}
-	for _, id := range there {
+	for _, id := range sharing {
 		state, err := getState[contactState](v, tableContacts, id.Bytes())
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(state.now(id.Bytes()), p) {
+		if !bytes.Equal(state.current(id.Bytes()), p) {
 			continue // the contact, which has gone
 		}
 		keys := state.keys()
@@ -125,8 +125,8 @@ func (f fold) regroup(v *ledger.View, p []byte, contact pointer.Pointer) error {
 			if key == "" {
 				continue
 			}
-			c := claimant{id, len(keys) > 1 || several, len(state.Trail) > 0}
-			if err := claimed(v, key, c); err != nil {
+			c := claimant{id, len(keys) > 1 || shared, len(state.Chain) > 0}
+			if err := addClaimant(v, key, c); err != nil {
 				return err
 			}
 		}

@@ -13,17 +13,17 @@ import (
 type SuggestionKind string
 
 const (
-	Introduced SuggestionKind = "introduced" // somebody in the book says so, in a signed introduction
-	Paired     SuggestionKind = "paired"     // we met, or spoke, and both keys were proven
-	Taken      SuggestionKind = "taken"      // it took an invitation of mine, and proved its key; whether it is whom I meant is for me to say
-	Mutual     SuggestionKind = "mutual"     // somebody in the book offers to introduce us to each other; who it is isn't known yet
-	Acquainted SuggestionKind = "acquainted" // somebody in the book introduced us to each other: both consented, and both keys were proven
-	Question   SuggestionKind = "question"   // somebody asks whether a key that was introduced as mine is
-	Stranger   SuggestionKind = "stranger"   // nobody in the book: it says so itself, and has paid for it with work
+	Introduced     SuggestionKind = "introduced" // somebody in the book says so, in a signed introduction
+	Paired         SuggestionKind = "paired"     // we met, or spoke, and both keys were proven
+	Invited        SuggestionKind = "taken"      // it took an invitation of mine, and proved its key; whether it is whom I meant is for me to say
+	Mutual         SuggestionKind = "mutual"     // somebody in the book offers to introduce us to each other; who it is isn't known yet
+	Acquainted     SuggestionKind = "acquainted" // somebody in the book introduced us to each other: both consented, and both keys were proven
+	Question       SuggestionKind = "question"   // somebody asks whether a key that was introduced as mine is
+	ContactRequest SuggestionKind = "stranger"   // nobody in the book: it says so itself, and has paid for it with work
 )
 
 // met: we met, or spoke, and its key was proven.
-func (k SuggestionKind) met() bool { return k == Paired || k == Taken }
+func (k SuggestionKind) isDirect() bool { return k == Paired || k == Invited }
 
 // Suggestion is what others say of a pointer, waiting in the inbox. It is no
 // name and can't become one by itself: [Book.Accept] is the user's own act, and
@@ -73,13 +73,13 @@ const (
 
 // The tables of what others said.
 const (
-	tableInbox     = "inbox"     // digits ‖ suggestion id → suggestionState
-	tablePending   = "pending"   // digits ‖ suggestion id → nothing: those that nobody decided on
-	tableAbout     = "about"     // pointer ‖ 0 ‖ digits ‖ suggestion id, or pointer ‖ 1 ‖ hash of a denial → nothing, or toldState
-	tableMuted     = "muted"     // pointer → nothing: nothing more is to be heard of it
-	tableRetracted = "retracted" // id of an introduction ‖ pointer of who takes it back → nothing
-	tableTold      = "told"      // pointer → toldState: the edges that it shares with me
-	tableInstead   = "instead"   // contact id ‖ entry → the id of the contact that gave way to it
+	tableInbox        = "inbox"     // digits ‖ suggestion id → suggestionState
+	tablePending      = "pending"   // digits ‖ suggestion id → nothing: those that nobody decided on
+	tableAbout        = "about"     // pointer ‖ 0 ‖ digits ‖ suggestion id, or pointer ‖ 1 ‖ hash of a denial → nothing, or toldState
+	tableMuted        = "muted"     // pointer → nothing: nothing more is to be heard of it
+	tableRetracted    = "retracted" // id of an introduction ‖ pointer of who takes it back → nothing
+	tablePrivateEdges = "told"      // pointer → toldState: the edges that it shares with me
+	tableReplaced     = "instead"   // contact id ‖ entry → the id of the contact that gave way to it
 )
 
 const (

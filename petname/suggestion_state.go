@@ -17,13 +17,13 @@ import (
 type suggestionState struct {
 	_        struct{}        `cbor:",toarray"`
 	At       int64           // ms since 1970: the earliest that a device heard it
-	Said     *wireSuggestion // nil: only the decision is known yet
+	Content  *wireSuggestion // nil: only the decision is known yet
 	Accepted [][]byte        // the entries that accepted it, sorted
 	Verdicts []verdict       // all that were given, sorted
 }
 
 // toldState is a statement that is kept: edges, or a denial.
-type toldState struct {
+type statementState struct {
 	_         struct{} `cbor:",toarray"`
 	At        int64
 	Channel   string
@@ -31,7 +31,7 @@ type toldState struct {
 }
 
 // edges returns the edges that a row of the view keeps.
-func (t toldState) edges() (introduce.Edges, error) {
+func (t statementState) edges() (introduce.Edges, error) {
 	s, err := introduce.Restore(t.Statement)
 	edges, _ := s.Edges()
 	return edges, err
@@ -40,19 +40,19 @@ func (t toldState) edges() (introduce.Edges, error) {
 // suggest notes what came in. Devices that heard the same have one row of it.
 func (f fold) suggest(v *ledger.View, e ledger.Entry, a act) error {
 	id := a.Suggestion.id()
-	return f.onSuggestion(v, id[:], func(s *suggestionState) {
+	return f.updateSuggestion(v, id[:], func(s *suggestionState) {
 		at := e.Time().UnixMilli()
-		if s.Said == nil || at < s.At {
+		if s.Content == nil || at < s.At {
 			s.At = at
 		}
-		if s.Said == nil || smaller(*a.Suggestion, *s.Said) {
-			s.Said = a.Suggestion
+		if s.Content == nil || encodesLess(*a.Suggestion, *s.Content) {
+			s.Content = a.Suggestion
 		}
 	})
 }
 
 // onSuggestion changes a suggestion's row, and keeps the indexes true.
-func (f fold) onSuggestion(v *ledger.View, id []byte, change func(*suggestionState)) error {
+func (f fold) updateSuggestion(v *ledger.View, id []byte, change func(*suggestionState)) error {
 	row := SuggestionID(id).row()
 	state, err := getState[suggestionState](v, tableInbox, row)
 	if err != nil {
@@ -62,25 +62,25 @@ func (f fold) onSuggestion(v *ledger.View, id []byte, change func(*suggestionSta
 	if err := putState(v, tableInbox, row, state); err != nil {
 		return err
 	}
-	if state.Said != nil && state.Said.About != nil {
-		if err := v.Put(tableAbout, slices.Concat(state.Said.About, []byte{aboutSuggestion}, row), []byte{}); err != nil {
+	if state.Content != nil && state.Content.About != nil {
+		if err := v.Put(tableAbout, slices.Concat(state.Content.About, []byte{aboutSuggestion}, row), []byte{}); err != nil {
 			return err
 		}
 		if slices.Contains(state.Verdicts, verdictNever) {
-			if err := v.Put(tableMuted, state.Said.About, []byte{}); err != nil {
+			if err := v.Put(tableMuted, state.Content.About, []byte{}); err != nil {
 				return err
 			}
 		}
 	}
-	if state.open() {
+	if state.undecided() {
 		return v.Put(tablePending, row, []byte{})
 	}
 	return v.Delete(tablePending, row)
 }
 
 // open: it was heard, and nobody decided.
-func (s suggestionState) open() bool {
-	return s.Said != nil && len(s.Accepted) == 0 && len(s.Verdicts) == 0
+func (s suggestionState) undecided() bool {
+	return s.Content != nil && len(s.Accepted) == 0 && len(s.Verdicts) == 0
 }
 
 // accept notes that an entry accepted a suggestion, or, undone, no longer does.
@@ -89,7 +89,7 @@ func (f fold) accept(v *ledger.View, item []byte, entry ledger.ID, on bool) erro
 		return nil
 	}
 	key := undoKey(entry)
-	return f.onSuggestion(v, item, func(s *suggestionState) {
+	return f.updateSuggestion(v, item, func(s *suggestionState) {
 		s.Accepted = slices.DeleteFunc(s.Accepted, func(k []byte) bool { return bytes.Equal(k, key) })
 		if on {
 			s.Accepted = append(s.Accepted, key)
@@ -99,7 +99,7 @@ func (f fold) accept(v *ledger.View, item []byte, entry ledger.ID, on bool) erro
 }
 
 func (f fold) decide(v *ledger.View, a act) error {
-	return f.onSuggestion(v, a.Item, func(s *suggestionState) {
+	return f.updateSuggestion(v, a.Item, func(s *suggestionState) {
 		if !slices.Contains(s.Verdicts, a.Verdict) {
 			s.Verdicts = append(s.Verdicts, a.Verdict)
 			slices.Sort(s.Verdicts)
@@ -109,46 +109,46 @@ func (f fold) decide(v *ledger.View, a act) error {
 
 // hear keeps a statement: the newest edges of each contact that shares some,
 // retractions, and denials.
-func (f fold) hear(v *ledger.View, e ledger.Entry, a act, s introduce.Statement) error {
-	told := toldState{At: e.Time().UnixMilli(), Channel: a.Channel, Statement: a.Statement}
+func (f fold) storeReceived(v *ledger.View, e ledger.Entry, a act, s introduce.Statement) error {
+	received := statementState{At: e.Time().UnixMilli(), Channel: a.Channel, Statement: a.Statement}
 	if r, is := s.Retraction(); is {
 		return v.Put(tableRetracted, append(slices.Clone(r.ID[:]), r.By.Bytes()...), []byte{})
 	}
 	if edges, is := s.Edges(); is {
-		return f.keepTold(v, tableTold, edges.By.Bytes(), told, edges.Version)
+		return f.storeStatement(v, tablePrivateEdges, edges.By.Bytes(), received, edges.Version)
 	}
 	d, _ := s.Denial()
 	hash := introduce.Hash(a.Statement)
-	return f.keepTold(v, tableAbout, slices.Concat(d.About.Bytes(), []byte{aboutDenial}, hash[:]), told, 0)
+	return f.storeStatement(v, tableAbout, slices.Concat(d.About.Bytes(), []byte{aboutDenial}, hash[:]), received, 0)
 }
 
 // keepTold keeps the statement with the higher version, or else the lesser
 // bytes, and of one the earlier hearing: the same in whatever order they come.
-func (f fold) keepTold(v *ledger.View, table string, key []byte, told toldState, version uint64) error {
-	old, err := getState[toldState](v, table, key)
+func (f fold) storeStatement(v *ledger.View, table string, key []byte, received statementState, version uint64) error {
+	stored, err := getState[statementState](v, table, key)
 	if err != nil {
 		return err
 	}
-	if old.Statement != nil {
-		before := uint64(0)
-		if table == tableTold {
-			edges, err := old.edges()
+	if stored.Statement != nil {
+		storedVersion := uint64(0)
+		if table == tablePrivateEdges {
+			edges, err := stored.edges()
 			if err != nil {
 				return err
 			}
-			before = edges.Version
+			storedVersion = edges.Version
 		}
-		if cmp.Or(cmp.Compare(before, version), -bytes.Compare(old.Statement, told.Statement),
-			-cmp.Compare(old.At, told.At), -strings.Compare(old.Channel, told.Channel)) >= 0 {
+		if cmp.Or(cmp.Compare(storedVersion, version), -bytes.Compare(stored.Statement, received.Statement),
+			-cmp.Compare(stored.At, received.At), -strings.Compare(stored.Channel, received.Channel)) >= 0 {
 			return nil
 		}
 	}
-	return putState(v, table, key, told)
+	return putState(v, table, key, received)
 }
 
 // suggestion makes the exported form.
 func (s suggestionState) suggestion(id SuggestionID, now time.Time) (Suggestion, error) {
-	w := s.Said
+	w := s.Content
 	out := Suggestion{ID: id, Kind: SuggestionKind(w.Kind), Suggested: w.Suggested, Nickname: w.Nickname, Note: w.Note, Channel: w.Channel,
 		At: time.UnixMilli(s.At).UTC(), Evidence: bytes.Clone(w.Evidence), State: Pending}
 	var err error

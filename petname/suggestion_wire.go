@@ -38,7 +38,7 @@ func (w wireSuggestion) id() SuggestionID {
 
 // checkHeard checks the shape and the bounds of what others signed. Its evidence
 // is verified apart.
-func (a act) checkHeard() error {
+func (a act) checkSuggestion() error {
 	if a.Item != nil && len(a.Item) != len(SuggestionID{}) {
 		return fmt.Errorf("suggestion with an id of %d bytes", len(a.Item))
 	}
@@ -77,11 +77,11 @@ func (w wireSuggestion) check() error {
 		return errors.New("suggestion that expires at no time")
 	}
 	switch kind := SuggestionKind(w.Kind); kind {
-	case Introduced, Stranger:
-		if self := bytes.Equal(w.By, w.About); self != (kind == Stranger) {
+	case Introduced, ContactRequest:
+		if self := bytes.Equal(w.By, w.About); self != (kind == ContactRequest) {
 			return errors.New("who is introduced by itself is a stranger, and nobody else")
 		}
-	case Paired, Taken:
+	case Paired, Invited:
 		if w.By != nil || w.About == nil {
 			return errors.New("pairing with nobody, or by somebody else")
 		}
@@ -96,43 +96,43 @@ func (w wireSuggestion) check() error {
 // statement to a contact that didn't sign it, and that the suggestion says what its
 // evidence does. A pairing has no evidence that can be verified.
 func (w wireSuggestion) verify(open opener) error {
-	var said wireSuggestion
+	var content wireSuggestion
 	switch kind := SuggestionKind(w.Kind); kind {
-	case Introduced, Stranger:
+	case Introduced, ContactRequest:
 		s, err := open(w.Evidence, introduce.KindIntroduction)
 		if err != nil {
 			return err
 		}
-		said = saidBy(s, kind, w.Channel)
+		content = fromIntroduction(s, kind, w.Channel)
 	case Question:
 		s, err := open(w.Evidence, introduce.KindQuestion)
 		if err != nil {
 			return err
 		}
-		said = askedBy(s, w.Channel)
+		content = fromQuestion(s, w.Channel)
 	case Mutual, Acquainted:
 		var err error
-		if said, _, err = mutually(kind, w.Evidence, w.Channel); err != nil {
+		if content, _, err = fromMutual(kind, w.Evidence, w.Channel); err != nil {
 			return err
 		}
 	default:
 		return nil
 	}
-	if !equalSaid(w, said) {
+	if !sameEncoding(w, content) {
 		return errors.New("suggestion says what its evidence doesn't")
 	}
 	return nil
 }
 
 // saidBy returns an introduction as a suggestion.
-func saidBy(s introduce.Statement, kind SuggestionKind, channel string) wireSuggestion {
+func fromIntroduction(s introduce.Statement, kind SuggestionKind, channel string) wireSuggestion {
 	i, _ := s.Introduction()
 	return wireSuggestion{Kind: string(kind), By: i.By.Bytes(), About: i.About.Bytes(), Next: i.Next.Bytes(), Suggested: i.Suggested,
 		Note: i.Note, Expires: i.Expires.UnixMilli(), Channel: channel, Evidence: s.Bytes()}
 }
 
 // askedBy returns a question as a suggestion.
-func askedBy(s introduce.Statement, channel string) wireSuggestion {
+func fromQuestion(s introduce.Statement, channel string) wireSuggestion {
 	q, _ := s.Question()
 	i := q.Subject.Introduction()
 	return wireSuggestion{Kind: string(Question), By: q.By.Bytes(), About: i.About.Bytes(), Suggested: i.Suggested, Channel: channel, Evidence: s.Bytes()}
@@ -140,15 +140,15 @@ func askedBy(s introduce.Statement, channel string) wireSuggestion {
 
 // mutually is an offer to introduce, or what came of it, as a suggestion, and the
 // request that it all began with.
-func mutually(kind SuggestionKind, evidence []byte, channel string) (wireSuggestion, mutual.Request, error) {
+func fromMutual(kind SuggestionKind, evidence []byte, channel string) (wireSuggestion, mutual.Request, error) {
 	if kind == Acquainted {
-		s, err := mutual.Verify(evidence)
+		result, err := mutual.Verify(evidence)
 		if err != nil {
 			return wireSuggestion{}, mutual.Request{}, err
 		}
-		r := s.Request
-		return wireSuggestion{Kind: string(kind), By: r.By.Bytes(), About: s.Pointer.Bytes(), Next: s.Payload.Next.Bytes(), Suggested: r.Suggested,
-			Nickname: s.Payload.Nickname, Note: r.Note, Channel: channel, Evidence: evidence}, r, nil
+		r := result.Request
+		return wireSuggestion{Kind: string(kind), By: r.By.Bytes(), About: result.Pointer.Bytes(), Next: result.Payload.Next.Bytes(), Suggested: r.Suggested,
+			Nickname: result.Payload.Nickname, Note: r.Note, Channel: channel, Evidence: evidence}, r, nil
 	}
 	r, err := mutual.OpenRequest(evidence, time.Time{})
 	if err != nil {
@@ -158,14 +158,14 @@ func mutually(kind SuggestionKind, evidence []byte, channel string) (wireSuggest
 		Channel: channel, Evidence: evidence}, r, nil
 }
 
-func equalSaid(a, b wireSuggestion) bool {
+func sameEncoding(a, b wireSuggestion) bool {
 	x, err := canonical.Marshal(a)
 	y, err2 := canonical.Marshal(b)
 	return err == nil && err2 == nil && bytes.Equal(x, y)
 }
 
 // smaller picks one of two tellings of the same, in whatever order they come.
-func smaller(a, b wireSuggestion) bool {
+func encodesLess(a, b wireSuggestion) bool {
 	x, err := canonical.Marshal(a)
 	y, err2 := canonical.Marshal(b)
 	return err == nil && err2 == nil && bytes.Compare(x, y) < 0

@@ -24,7 +24,7 @@ func appendAct(tx *ledger.Tx, a act) error {
 func (b *Book) Update(fn func(book *Book, local *ledger.View) error) error {
 	return b.update(func(tx *ledger.Tx) error {
 		inner := &Book{ledger: b.ledger, now: b.now, tx: tx}
-		inner.moved.Store(b.moved.Load())
+		inner.successors.Store(b.successors.Load())
 		return fn(inner, tx.Local())
 	})
 }
@@ -57,7 +57,7 @@ func (b *Book) read(fn func(v *ledger.View) error) error {
 func (b *Book) change(p pointer.Pointer, fn func(v *ledger.View, c Contact) (act, error)) (Contact, error) {
 	var c Contact
 	err := b.update(func(tx *ledger.Tx) (err error) {
-		if c, err = named(tx.View(), p); err != nil {
+		if c, err = readNamed(tx.View(), p); err != nil {
 			return err
 		}
 		a, err := fn(tx.View(), c)

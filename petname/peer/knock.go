@@ -83,8 +83,8 @@ func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (Knocked, 
 	}
 	out := Knocked{Price: k.Price}
 	out.Introduction, _ = signed.Introduction()
-	if life := out.Introduction.Expires.Sub(now); life > petname.MaxStrangerLife {
-		return fail(fmt.Errorf("knocking for %s: at most %d days", life, petname.MaxStrangerLife/(24*time.Hour)))
+	if life := out.Introduction.Expires.Sub(now); life > petname.MaxRequestLifetime {
+		return fail(fmt.Errorf("knocking for %s: at most %d days", life, petname.MaxRequestLifetime/(24*time.Hour)))
 	}
 	if n, err := p.count(tableKnocks); err != nil || n >= maxKnocks {
 		return fail(cmpErr(err, ErrKnocks))
@@ -262,7 +262,7 @@ func (p *Peer) Doorstep(ctx context.Context, price postage.Price) (Report, error
 		if err != nil || i.CheckTime(now) != nil {
 			continue
 		}
-		id, fresh, err := p.c.Book.ReceiveStranger(s, "doorstep", func(i introduce.Introduction) error {
+		id, fresh, err := p.c.Book.ReceiveContactRequest(s, "doorstep", func(i introduce.Introduction) error {
 			on := postage.Letter{To: i.To, From: i.By, Message: introduce.Hash(l.Statement)}
 			err := p.stamps.Verify(l.Stamp, on, price)
 			if errors.Is(err, postage.ErrSeen) {

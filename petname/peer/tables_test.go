@@ -145,7 +145,7 @@ func TestAnIntroductionThatShowsDuplicityDelaysNothing(t *testing.T) {
 	alice, bob, carol := three(t)
 	bob.knows(t, carol)
 	from, to, chain := carol.goesOn(t)
-	require.NoError(t, bob.book.Succeed(from, chain))
+	require.NoError(t, bob.book.ApplySuccession(from, chain))
 	after, err := pointer.Commit(testKey("another third").Public())
 	require.NoError(t, err)
 	other, err := pointer.Succeed(from, testKey("carol's next"), after, testKey("carol"))
