@@ -7,44 +7,44 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// An act is the body of a ledger entry: one thing that the user did to the
+// An act is the body of a ledger entry: one change that the owner made to the
 // book. It is canonical CBOR (RFC 8949 §4.2.1) with integer keys:
 //
 //	act = {
 //	  1: op                       name, remove, learn, share, unshare, undo, profile, publish, advance, keep,
 //	                              suggest, decide, hear
-//	  ? 2: contact                pointer: the first one learnt of it
+//	  ? 2: contact                pointer: the contact's id, the first pointer of it that was known
 //	  ? 3: name                   text, as typed: a petname; the nickname for profile
-//	  ? 4: [kind, by, channel, nickname, commitment or null]   the fact that came with it
-//	  ? 5: [+ [name or "", removed, ms since 1970, contested]] what the contact was called before
+//	  ? 4: [kind, by, channel, nickname, commitment or null]   the fact that the act records
+//	  ? 5: [+ [name or "", removed, ms since 1970, contested]] the names of the contact before the act
 //	  ? 6: label                  of an edge
-//	  ? 7: number                 for undo: the entry of this device that it takes back
-//	  ? 8: [value, sequence]      for publish
-//	  ? 9: [+ [label, contact or null]]   edges: where the label led before; those that end
-//	                              with a name or its removal; those that an undo puts back
-//	  ? 10: true                  for name: what it looks like was told, and overridden
-//	  ? 11: pointer               the one that the fact, or what is published, is about, when not the first
-//	  ? 12: chain                 for advance: a succession, as in a card, its signatures verified
-//	  ? 13: 1 or 2                keep: from now on, or no longer; for remove: 1, that it ends with
-//	                              the name; for name: 2, that it doesn't come back with it; for
-//	                              undo: what is true again
-//	  ? 14: [kind, by, about, next, suggested, nickname, note, expires, channel, evidence]   suggest: what came in
+//	  ? 7: number                 undo: the entry of this device that is undone
+//	  ? 8: [value, sequence]      publish
+//	  ? 9: [+ [label, contact or null]]   public edges before the act: targets of the label; edges
+//	                              that end with a name or its removal; edges that an undo restores
+//	  ? 10: true                  name: the owner confirmed a name that looks like another
+//	  ? 11: pointer               the subject of the fact or of the publication, if not the first pointer
+//	  ? 12: chain                 advance: a succession, encoded as in a card, its signatures verified
+//	  ? 13: 1 or 2                keep: on or off; remove: 1 if the removal ends the keeping;
+//	                              name: 2 if the keeping does not return with the name;
+//	                              undo: the restored value
+//	  ? 14: [kind, by, about, next, suggested, nickname, note, expires, channel, evidence]   suggest: the suggestion
 //	  ? 15: id                    of the suggestion that is decided on, or accepted by a name
-//	  ? 16: 1 or 2                decide: declined, or declined for ever
-//	  ? 17: statement             hear: what somebody signed, verified (package introduce)
-//	  ? 18: contact               share, unshare: the only one who may read the edge; its first pointer
-//	  ? 19: [+ [audience, label, contact or null]]   as 9, of edges with an audience
-//	  ? 20: channel               hear: how it came
-//	  ? 21: contact               name: whose name this was, who gave way to it
+//	  ? 16: 1 or 2                decide: declined, or declined permanently
+//	  ? 17: statement             hear: a signed statement, verified (package introduce)
+//	  ? 18: contact               share, unshare: the only recipient of the edge, by its first pointer
+//	  ? 19: [+ [audience, label, contact or null]]   as 9, for edges with an audience
+//	  ? 20: channel               hear: how the statement arrived
+//	  ? 21: contact               name: the contact that this one replaces
 //	}
 //
-// An act is read strictly: in another encoding, with a field that its op
-// doesn't have, or that this version doesn't know, it says nothing at all. So
-// an edge for one audience, written by a later version, is never taken for a
-// public one.
+// An act is read strictly: in another encoding, or with a field that its op
+// does not have or that this version does not know, it has no effect. So an
+// edge for one audience, written by a later version, is never read as a public
+// one.
 //
-// What isn't in the act is derived from it: above all the comparison key, so
-// that a device with other Unicode tables, or a lying one, can't put two names
+// What is not in the act is derived from it, above all the comparison key. So a
+// device with other Unicode tables, or a malicious one, cannot file two names
 // under one key or one name under two.
 type act struct {
 	Op        op             `cbor:"1,keyasint"`
@@ -106,13 +106,12 @@ type wireFact struct {
 	Next     []byte
 }
 
-// wireWas is one of the things that a contact was called: a name, removed, or
-// neither.
+// wirePrevious is one earlier state of a contact: a name, removed, or neither.
 type wirePrevious struct {
 	_         struct{} `cbor:",toarray"`
 	Name      string
 	Removed   bool
-	At        int64 // when it was removed
+	At        int64 // time of the removal, ms since 1970
 	Contested bool  // other contacts had the name too, or were at the same pointer
 }
 
@@ -128,15 +127,15 @@ type wireEdge struct {
 	Contact []byte // nil: unshared
 }
 
-// wireShare is where a label leads for an audience.
+// wireShare is the target of a label for an audience.
 type wireShare struct {
 	_        struct{} `cbor:",toarray"`
-	Audience []byte   // nil: everybody, in the program; such edges travel as wireEdge
+	Audience []byte   // nil: public, in memory only; public edges are encoded as wireEdge
 	Label    string
 	Contact  []byte // nil: unshared
 }
 
-// shares are the edges of before, of all audiences.
+// shares returns the earlier edges of the act, for all audiences.
 func (a act) shares() []wireShare {
 	var all []wireShare
 	for _, e := range a.Edges {
@@ -145,7 +144,7 @@ func (a act) shares() []wireShare {
 	return append(all, a.Private...)
 }
 
-// setShares sets them.
+// setShares replaces the earlier edges of the act.
 func (a *act) setShares(all []wireShare) {
 	a.Edges, a.Private = nil, nil
 	for _, s := range all {
@@ -157,22 +156,23 @@ func (a *act) setShares(all []wireShare) {
 	}
 }
 
-// Bounds on an act from any device, so that no row of the view outgrows what
-// the ledger keeps: a fold that failed would stop all merging.
+// Bounds on an act from any device. They keep every row of the view within the
+// bounds of the ledger: a fold that fails would stop all merging.
 const (
 	maxSourceText = 256     // bytes of each text of a fact
-	maxPrevious   = 16      // things that a contact was called
+	maxPrevious   = 16      // earlier states of a contact
 	maxActEdges   = 512     // edges in one act
 	maxValueText  = 8 << 10 // bytes of a published value
-	maxAt         = 1 << 46 // ms since 1970: as far as an entry's clock goes
+	maxAt         = 1 << 46 // ms since 1970: the maximum of an entry's clock
 )
 
-// actBounds are those of acts and of the rows of the view.
+// actBounds are the bounds of acts and of the rows of the view.
 var actBounds = canonical.Bounds{Nesting: 8}
 
-// encode returns the body of an entry. It refuses what decodeAct would, since the
-// fold passes over that without an error. It verifies no signature of a statement
-// again: an act is made from verified ones.
+// encode returns the body of an entry. It returns an error for what decodeAct
+// refuses, because the fold skips such a body without an error. It does not
+// verify signatures of statements again: an act is made from verified
+// statements.
 func (a act) encode() ([]byte, error) {
 	body, err := canonical.Marshal(a)
 	if err != nil {
@@ -184,16 +184,17 @@ func (a act) encode() ([]byte, error) {
 	return body, nil
 }
 
-// opener is introduce.Open, or introduce.Restore.
+// opener is introduce.Open or introduce.Restore.
 type opener func([]byte, ...introduce.Kind) (introduce.Statement, error)
 
-// decodeAct reads the body of an entry, of whatever device, and verifies it.
+// decodeAct reads the body of an entry of any device, and verifies it.
 func decodeAct(body []byte) (act, error) {
 	a, _, err := openAct(body, introduce.Open)
 	return a, err
 }
 
-// openAct returns an act, and the statement in it, the zero value if it has none.
+// openAct returns an act and the statement in it, the zero Statement if it has
+// none.
 func openAct(body []byte, open opener) (act, introduce.Statement, error) {
 	fail := func(err error) (act, introduce.Statement, error) { return act{}, introduce.Statement{}, err }
 	var a act

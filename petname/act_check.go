@@ -9,7 +9,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// shapes say which fields an op has.
+// shapes lists the required and the optional fields of each op.
 var shapes = map[op]struct{ must, may field }{
 	opName:      {has(2) | has(3), has(4) | has(5) | has(9) | has(10) | has(11) | has(13) | has(15) | has(19) | has(21)},
 	opRemove:    {has(2), has(5) | has(9) | has(13) | has(19)},
@@ -45,7 +45,8 @@ func (a act) fields() (f field) {
 	return f
 }
 
-// check holds an act to its shape, and every part of it to its bounds.
+// check returns an error if the act does not have the shape of its op, or if a
+// part of it is over its bounds.
 func (a act) check() error {
 	shape, known := shapes[a.Op]
 	if f := a.fields(); !known || f&shape.must != shape.must || f&^(shape.must|shape.may) != 0 {
@@ -93,7 +94,7 @@ func (a act) check() error {
 	return a.checkPrevious()
 }
 
-// checkChain verifies what can be without knowing what was pinned.
+// checkChain verifies a succession as far as that needs no commitment.
 func checkChain(b []byte) error {
 	chain, err := pointer.ParseSuccession(b)
 	if err != nil {

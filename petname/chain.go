@@ -10,16 +10,15 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A contact's trail is the succession of its keys: it starts at the first
-// pointer learnt, and goes on as long as a step is on record that opens the
-// commitment which was pinned for the pointer before. It is a function of the
-// facts on record, in whatever order they came: so devices that know the same
-// are of one mind.
+// The succession chain of a contact starts at the first pointer known of it. It
+// has a further pointer for each step on record that opens the commitment
+// pinned for the pointer before. It depends on the facts on record and not on
+// their order, so devices with the same facts compute the same chain.
 
-// maxTrail bounds a trail, in pointers after the first.
+// maxChain bounds a succession chain, in pointers after the first.
 const maxChain = 64
 
-// addFacts reads what is known of a contact, and from it where it is now.
+// addFacts reads the facts about a contact, and derives its chain from them.
 func (c *Contact) addFacts(v *ledger.View) error {
 	prefix := c.ID.Bytes()
 	var steps []pointer.Succession
@@ -28,7 +27,7 @@ func (c *Contact) addFacts(v *ledger.View) error {
 			return err
 		}
 		if len(kv.Key) == len(prefix) {
-			continue // the contact's own
+			continue // the row of the contact itself
 		}
 		f, err := decodeState[factState](tableContacts, kv.Value)
 		if err != nil {
@@ -73,13 +72,14 @@ func (c *Contact) addFacts(v *ledger.View) error {
 	return nil
 }
 
-// follow walks the trail. No clock picks between two commitments to one next
-// key: that is duplicity. The trail goes on as far as the next key is proven all
-// the same, and ends where two are.
+// walkChain derives the succession chain. If two commitments to one next key
+// are on record, no clock decides between them: the contact is in duplicity.
+// The chain continues as long as the next key is proven, and ends where two
+// keys are.
 //
-// At a step that was reached without the old key's signature cards pin
-// nothing: whoever has the key there signs them, and it may be a thief who came
-// late. What a person hands over does.
+// After a step without the old key's signature, a card pins nothing: the holder
+// of the key signs cards, and may have stolen the key after its retirement.
+// What the owner enters or a third party states does pin.
 func (c *Contact) walkChain(steps []pointer.Succession) {
 	step := Step{Pointer: c.ID}
 	for {
@@ -116,12 +116,12 @@ func (c *Contact) walkChain(steps []pointer.Succession) {
 	}
 }
 
-// onwards is the step after a pointer: where the steps lead that open what
-// was pinned for it. A step that the old key signed goes before one that it
-// didn't; two that it signed, with different commitments, are duplicity, and
-// prove neither.
+// nextStep returns the step from a pointer to the key that opens one of its
+// pins; false if there is none. A step that the old key signed precedes one
+// that it did not sign. Two signed steps with different commitments are
+// duplicity, and neither commitment is proven.
 func (c *Contact) nextStep(from pointer.Pointer, pins []pointer.Commitment, steps []pointer.Succession) (step Step, ok bool) {
-	var commitments []pointer.Commitment // as signed by the old key
+	var commitments []pointer.Commitment // signed by the old key
 	for _, s := range steps {
 		if s.Old != from || !slices.ContainsFunc(pins, func(pin pointer.Commitment) bool { return pin.Opens(s.New) }) {
 			continue
@@ -146,8 +146,8 @@ func (c *Contact) nextStep(from pointer.Pointer, pins []pointer.Commitment, step
 	return step, ok
 }
 
-// Pinned compares a commitment of one of the contact's pointers with the one on
-// record: an error when they, or those on record, differ.
+// Pinned returns a [*DuplicityError] if the contact is in duplicity, or if next
+// differs from the commitment on record for p. A zero next is not compared.
 func (c Contact) Pinned(p pointer.Pointer, next pointer.Commitment) error {
 	if c.Contradiction != nil {
 		return c.Contradiction
@@ -159,8 +159,8 @@ func (c Contact) Pinned(p pointer.Pointer, next pointer.Commitment) error {
 	return nil
 }
 
-// step returns the one of a pointer of the contact's; of another, one of which
-// nothing is known.
+// step returns the step of the chain with pointer p, or a step with p alone if
+// the chain does not have it.
 func (c Contact) step(p pointer.Pointer) Step {
 	for _, s := range c.Chain {
 		if s.Pointer == p {
@@ -170,7 +170,8 @@ func (c Contact) step(p pointer.Pointer) Step {
 	return Step{Pointer: p}
 }
 
-// commitment is the one on record for a pointer of the contact's.
+// commitment returns the commitment on record for a pointer of the chain; zero:
+// none.
 func (c Contact) commitment(p pointer.Pointer) pointer.Commitment { return c.step(p).Next }
 
 func (f wireFact) next() (pointer.Commitment, error) {
@@ -180,7 +181,7 @@ func (f wireFact) next() (pointer.Commitment, error) {
 	return pointer.CommitmentFromBytes(f.Next)
 }
 
-// now is the binary form of the pointer that a contact is at.
+// current returns the binary form of the contact's current pointer.
 func (s contactState) current(id []byte) []byte {
 	if len(s.Chain) == 0 {
 		return id
@@ -188,8 +189,7 @@ func (s contactState) current(id []byte) []byte {
 	return s.Chain[len(s.Chain)-1]
 }
 
-// retrail finds out anew where a contact is, after what is known of it has
-// changed.
+// updateChain derives the chain again after the facts about a contact changed.
 func (f fold) updateChain(v *ledger.View, contact []byte) error {
 	state, err := getState[contactState](v, tableContacts, contact)
 	if err != nil || !state.HasSuccession {

@@ -9,58 +9,58 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Contact is somebody in the book: a pointer, and what I call it. It may have
-// no name: then it was removed, or is in conflict, or its adding was undone.
+// Contact is an entry of the book: a pointer and the owner's name for it. It
+// has no name if it was removed, is in conflict, or if its addition was undone.
 type Contact struct {
-	Pointer    pointer.Pointer    // where it is now, by the succession of its keys
-	ID         pointer.Pointer    // the first pointer learnt of it; stays the same
+	Pointer    pointer.Pointer    // the current pointer, after all successions
+	ID         pointer.Pointer    // the first pointer known of it; never changes
 	Name       name.Name          // zero: none
-	Next       pointer.Commitment // the one on record for Pointer; zero: none was given yet, or see Duplicity
-	Nickname   string             // what it calls itself, as first heard: hostile text
-	Provenance []Fact             // in the order of their times
+	Next       pointer.Commitment // the commitment on record for Pointer; zero: none, or see Duplicity
+	Nickname   string             // the contact's name for itself, as first received: hostile text
+	Provenance []Fact             // ordered by time
 	Removed    time.Time          // zero: not removed
 	Conflict   *Conflict          // nil: none
-	Duplicity  bool               // two different commitments to one next key, or two successions, are on record: Provenance has them
-	Kept       bool               // its records are put again while a node runs: see Keep
+	Duplicity  bool               // two commitments to one next key, or two successions, are on record: see Contradiction and Provenance
+	Kept       bool               // a running node republishes its records: see Keep
 
 	Chain         []Step          // the pointers from ID to Pointer
-	Contradiction *DuplicityError // what Duplicity means; nil: none
+	Contradiction *DuplicityError // the reason for Duplicity; nil: none
 }
 
-// Step is a pointer of a contact's succession, and the commitment to the key
-// after it.
+// Step is a pointer of a contact's succession chain, and the commitment to the
+// key after it.
 type Step struct {
 	Pointer  pointer.Pointer
 	Next     pointer.Commitment // zero: none is known
-	Unsigned bool               // reached without the signature of the key before
+	Unsigned bool               // reached without the signature of the previous key
 }
 
-// Fact is one thing known of a contact and where it came from. It is no
-// verdict.
+// Fact is one piece of information about a contact, with its source. It is not
+// a judgement.
 type Fact struct {
-	Pointer  pointer.Pointer    // the one of the contact's that it is about; for "succession", where it leads
-	Kind     string             // "typed", "link", "card", "succession"
-	By       string             // "me", or the pointer of who said it
-	Channel  string             // how it came: "argument", "stdin", "record", …
-	At       time.Time          // by the clock of the device that wrote it down
-	Nickname string             // the nickname that came with it: hostile text
-	Next     pointer.Commitment // the commitment that came with it
-	Entry    ledger.ID          // where the ledger has it
+	Pointer  pointer.Pointer    // the pointer of the contact that the fact is about; for "succession" the successor
+	Kind     string             // "typed", "link", "card", "succession", or the kind of the accepted suggestion: "introduced", "paired", "acquainted", "stranger"
+	By       string             // "me" for the owner, or the pointer of the source
+	Channel  string             // how it arrived: "argument", "stdin", "record", …
+	At       time.Time          // by the clock of the device that recorded it
+	Nickname string             // hostile text
+	Next     pointer.Commitment // zero: none
+	Entry    ledger.ID          // the entry that recorded it
 }
 
-// The kinds of fact that others bring.
+// The kinds of fact that the book itself records.
 const (
 	factCard       = "card"
 	factSuccession = "succession"
 )
 
-// Conflict is what edits on two devices that didn't know of each other left
-// behind. Nothing picks silently: the name doesn't resolve until the user has
-// renamed or removed one side, or added the contact again.
+// Conflict is the result of concurrent edits on two devices. Until the owner
+// renames or removes one of the contacts, or adds this one again, the name does
+// not resolve.
 type Conflict struct {
-	Names    []name.Name       // different names that this contact was given
-	Removed  bool              // it was removed too, or its adding undone
-	Pointers []pointer.Pointer // other contacts that were given the same name, or have come to the same pointer; at most 64 are listed
+	Names    []name.Name       // the different names of this contact
+	Removed  bool              // it was removed too, or its addition undone
+	Pointers []pointer.Pointer // other contacts with the same name, or at the same pointer; at most 64
 }
 
 func (c *Conflict) add(other pointer.Pointer) {

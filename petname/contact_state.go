@@ -13,26 +13,26 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// contactState is a contact in the view. A contact that any act names has one;
-// what is known of it stands in rows of its own behind.
+// contactState is the row of a contact in the view. The row exists if any act
+// is about the contact. Facts have rows of their own.
 type contactState struct {
-	Claims        []claim     `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted
-	Chain         [][]byte    `cbor:"2,keyasint,omitempty"` // the pointers after the first, in turn
+	Claims        []claim     `cbor:"1,keyasint,omitempty"` // those that no later claim replaced, sorted
+	Chain         [][]byte    `cbor:"2,keyasint,omitempty"` // the pointers after the first, in order
 	HasSuccession bool        `cbor:"3,keyasint,omitempty"` // a succession is among its facts
-	Keeps         []keepClaim `cbor:"4,keyasint,omitempty"` // what nothing later replaced, sorted
+	Keeps         []keepClaim `cbor:"4,keyasint,omitempty"` // those that no later claim replaced, sorted
 }
 
-// claim is one device's word for what a contact is called: a name, removed, or
-// neither, when its adding was undone.
+// claim is the name of a contact according to one entry: a name, removed, or
+// neither if the addition was undone.
 type claim struct {
 	_       struct{} `cbor:",toarray"`
 	Device  []byte
 	Number  uint64
 	Name    string // as typed; empty: none
-	Text    string // of the Name that it is
-	Key     string // likewise
+	Text    string // Name.String of it
+	Key     string // Name.Key of it
 	Removed bool
-	At      int64 // when it was removed: ms since 1970
+	At      int64 // time of the removal, ms since 1970
 }
 
 func newClaim(id ledger.ID, text string, removed bool, at int64) claim {
@@ -57,14 +57,14 @@ func (c claim) id() ledger.ID { return entryID(c.Device, c.Number) }
 
 func (c claim) name() name.Name { return name.Restore(c.Text, c.Key) }
 
-// compareClaims sorts by entry, then by what is said: an entry that undoes the
-// settling of a conflict says several things.
+// compareClaims sorts by entry, then by content: an entry that undoes the
+// resolution of a conflict makes several claims.
 func compareClaims(a, b claim) int {
 	return cmp.Or(bytes.Compare(a.Device, b.Device), cmp.Compare(a.Number, b.Number), strings.Compare(a.Name, b.Name), cmp.Compare(a.At, b.At))
 }
 
-// keys are the different comparison keys that the contact claims; "" stands
-// for having no name.
+// keys returns the distinct comparison keys that the contact claims; "" is a
+// claim without a name.
 func (s contactState) keys() []string {
 	var keys []string
 	for _, c := range s.Claims {
@@ -74,7 +74,7 @@ func (s contactState) keys() []string {
 	return slices.Compact(keys)
 }
 
-// names are the different names that the contact claims, as typed.
+// names returns the distinct names that the contact claims, as typed.
 func (s contactState) names() []name.Name {
 	var names []name.Name
 	for _, c := range s.Claims {
@@ -85,14 +85,15 @@ func (s contactState) names() []name.Name {
 	return names
 }
 
-// replace drops the claims that entry e knew of, and adds its own.
+// replace removes the claims that entry e saw, and adds its own.
 func (s *contactState) replace(e ledger.Entry, with []claim) {
 	s.Claims = slices.DeleteFunc(s.Claims, func(c claim) bool { return e.Saw(c.id()) })
 	s.Claims = append(s.Claims, with...)
 	slices.SortFunc(s.Claims, compareClaims)
 }
 
-// was is what the contact is called, for undoing a change of it.
+// previous returns the claims of a contact for an act, so that an undo can
+// restore them.
 func (s contactState) previous(v *ledger.View, id pointer.Pointer) ([]wirePrevious, error) {
 	at, err := pointer.Restore(s.current(id.Bytes()))
 	if err != nil {
@@ -119,7 +120,7 @@ func (s contactState) previous(v *ledger.View, id pointer.Pointer) ([]wirePrevio
 	return previous, nil
 }
 
-// isAs reports whether the contact is called what the act made it.
+// isAs reports whether the claims of the contact are what the act claimed.
 func (s contactState) isAs(a act) bool {
 	var n name.Name
 	if a.Op == opName {
@@ -133,7 +134,8 @@ func (s contactState) isAs(a act) bool {
 	return len(s.Claims) > 0
 }
 
-// contact makes the exported form, but for what other rows say.
+// contact returns the Contact, without the facts and without conflicts with
+// other contacts.
 func (s contactState) contact(id pointer.Pointer) Contact {
 	c := Contact{ID: id, Kept: s.kept()}
 	keys := s.keys()
@@ -156,14 +158,14 @@ func (s contactState) contact(id pointer.Pointer) Contact {
 	return c
 }
 
-// factState is a fact in the view, in a row behind its contact's: contact id ‖
-// device ‖ number. No contact's id is the start of another's: a multihash tells
-// its length.
+// factState is the row of a fact in the view. Its key is contact id ‖ device ‖
+// number. No contact's id is a prefix of another's, because a multihash
+// contains its length.
 type factState struct {
 	_     struct{} `cbor:",toarray"`
 	At    int64    // ms since 1970
 	Fact  wireFact
-	Of    []byte // the pointer that it is about; nil: the first
+	Of    []byte // the subject; nil: the first pointer
 	Chain []byte // a succession; nil: none
 }
 
@@ -176,7 +178,7 @@ func factsOf(v *ledger.View, contact []byte) iter.Seq2[factState, error] {
 	return func(yield func(factState, error) bool) {
 		for kv, err := range v.Scan(tableContacts, contact) {
 			if len(kv.Key) == len(contact) && err == nil {
-				continue // the contact's own
+				continue // the row of the contact itself
 			}
 			var fact factState
 			if err == nil {

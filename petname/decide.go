@@ -9,15 +9,15 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Acceptance says how the user accepts a suggestion.
+// Acceptance are the options of [Book.Accept].
 type Acceptance struct {
 	Lookalike bool            // as in [Source]
-	Nickname  string          // what its card calls it, if it was looked up: kept as heard
-	Replaces  pointer.Pointer // a contact that gives way: it is removed, and that it had the name is kept as evidence; zero: nobody
+	Nickname  string          // the nickname from its card, if it was fetched: hostile text
+	Replaces  pointer.Pointer // a contact to remove in the same step; the suggestion's evidence records the replacement; zero: none
 }
 
-// Accept gives a name to whom a suggestion is about: the user's own act. Errors
-// as for [Book.Add]; [ErrDecided] when the suggestion no longer stands.
+// Accept names the subject of a suggestion. It is an act of the owner. Errors
+// are those of [Book.Add], and [ErrDecided] if the suggestion is not pending.
 func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, error) {
 	var c Contact
 	err := b.update(func(tx *ledger.Tx) error {
@@ -57,7 +57,7 @@ func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, erro
 		link := pointer.Link{Pointer: s.Pointer, Next: s.Next, Nickname: nickname}
 		kind := s.Kind
 		if kind == Invited {
-			kind = Paired // that is what accepting it says
+			kind = Paired // acceptance confirms the pairing
 		}
 		source := Source{Kind: string(kind), By: by, Channel: s.Channel, Lookalike: a.Lookalike}
 		if err := b.accept(tx, n, link, source, id[:], replaced); err != nil {
@@ -72,8 +72,8 @@ func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, erro
 	return c, nil
 }
 
-// stated returns the row of a suggestion. [ErrNotFound], also if another device
-// decided on it and it was not received here yet.
+// readReceived returns the row of a suggestion. The error is [ErrNotFound] also
+// if only a decision of another device was received.
 func readReceived(v *ledger.View, id SuggestionID) (suggestionState, error) {
 	state, err := getState[suggestionState](v, tableInbox, id.row())
 	if err == nil && state.Content == nil {
@@ -82,7 +82,8 @@ func readReceived(v *ledger.View, id SuggestionID) (suggestionState, error) {
 	return state, err
 }
 
-// standing reads a suggestion that waits.
+// readPending reads a pending suggestion, and returns [ErrDecided] for any
+// other.
 func (b *Book) readPending(v *ledger.View, id SuggestionID) (Suggestion, error) {
 	if _, err := readReceived(v, id); err != nil {
 		return Suggestion{}, err
@@ -94,9 +95,9 @@ func (b *Book) readPending(v *ledger.View, id SuggestionID) (Suggestion, error) 
 	return s, err
 }
 
-// Decline takes a suggestion out of the inbox. With never, nothing more is
-// heard of its pointer, whoever introduces it, until we pair or the user adds
-// it. Declining again changes nothing.
+// Decline removes a suggestion from the inbox. With never, the book refuses
+// every further suggestion about its pointer until the owner adds the pointer
+// or pairs with it. Declining twice changes nothing.
 func (b *Book) Decline(id SuggestionID, never bool) (Suggestion, error) {
 	decision := verdictDecline
 	if never {
@@ -125,12 +126,13 @@ func (b *Book) Decline(id SuggestionID, never bool) (Suggestion, error) {
 	return s, err
 }
 
-// Consent notes that the user agreed to an offer to be introduced to each other,
-// and Withdraw that nothing will come of one. Neither names anybody. Both are for
-// suggestions of kind Mutual, and noting it again changes nothing.
+// Consent records that the owner agreed to a mutual introduction. Consent and
+// [Book.Withdraw] are for suggestions of kind Mutual; a repeated call changes
+// nothing. Neither names a contact.
 func (b *Book) Consent(id SuggestionID) error { return b.decideOffer(id, verdictConsent) }
 
-// Withdraw: see [Book.Consent].
+// Withdraw records that a mutual introduction will not take place: see
+// [Book.Consent].
 func (b *Book) Withdraw(id SuggestionID) error { return b.decideOffer(id, verdictWithdraw) }
 
 func (b *Book) decideOffer(id SuggestionID, decision verdict) error {

@@ -10,17 +10,18 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Edge is a name that I give to somebody in public: whoever reads my card can
-// walk `me/label` to the contact. My petname for it doesn't show.
+// Edge is a label under which the owner shares a contact: a public edge is in
+// the owner's card, and a private edge is for one recipient. An edge does not
+// contain the owner's petname for the contact.
 type Edge struct {
 	Label    string          // as typed
-	Contact  Contact         // whom it leads to
-	Pointer  pointer.Pointer // the contact's, now
-	Conflict bool            // devices disagree on where it leads, or on whether it or its contact still stands: it isn't published
+	Contact  Contact         // the target
+	Pointer  pointer.Pointer // the target's current pointer
+	Conflict bool            // devices disagree on the target, or on whether the edge or its target still exists; the edge is not published
 }
 
-// CheckLabel refuses what can't be an edge's label: labels are names too, of
-// at most pointer.MaxLabel bytes. The error is a [*NameError].
+// CheckLabel returns an error if label cannot be an edge's label: a name of at
+// most pointer.MaxLabel bytes. The error is a [*name.Error].
 func CheckLabel(label string) (name.Name, error) {
 	n, err := name.Parse(label)
 	if err != nil {
@@ -32,9 +33,9 @@ func CheckLabel(label string) (name.Name, error) {
 	return n, nil
 }
 
-// SharePublic makes the contact with that pointer reachable under a label of
-// mine, for everybody, from the next record that I publish on. A label that
-// leads to somebody else is a [*TakenError]; one in conflict is settled by it.
+// SharePublic shares the contact with pointer p under a public label, from the
+// next published record on. The error is a [*TakenError] if the label is in use
+// for another contact. Sharing a label in conflict resolves the conflict.
 func (b *Book) SharePublic(p pointer.Pointer, label name.Name) (Edge, error) {
 	return b.share(p, label, nil)
 }
@@ -91,8 +92,8 @@ func (b *Book) share(p pointer.Pointer, label name.Name, with *pointer.Pointer) 
 	return e, nil
 }
 
-// Unshare takes a public label back, and returns what it was. Records that were
-// published keep it until they expire.
+// Unshare removes a public label, and returns its edge. Published records
+// contain it until they expire.
 func (b *Book) Unshare(label name.Name) (Edge, error) { return b.unshare(label, nil) }
 
 func (b *Book) unshare(label name.Name, with *pointer.Pointer) (Edge, error) {
@@ -123,13 +124,13 @@ func (b *Book) unshare(label name.Name, with *pointer.Pointer) (Edge, error) {
 	return was, nil
 }
 
-// Edges yields my public edges, in the order of their labels' keys, those in
-// conflict included.
+// Edges yields the public edges, ordered by the keys of their labels, including
+// those in conflict.
 func (b *Book) Edges() iter.Seq2[Edge, error] { return b.edges(nil) }
 
 func (b *Book) edges(with *pointer.Pointer) iter.Seq2[Edge, error] {
 	return func(yield func(Edge, error) bool) {
-		var edges []Edge // as many as fit a record: few
+		var edges []Edge // few: they have to fit into a record
 		err := b.read(func(v *ledger.View) error {
 			audience, err := audienceOf(v, with)
 			if err != nil {
@@ -165,8 +166,8 @@ func (b *Book) edges(with *pointer.Pointer) iter.Seq2[Edge, error] {
 	}
 }
 
-// PublicEdges is what my card says of them: those that are not in conflict, and
-// whose contact is not in duplicity.
+// PublicEdges returns the edges for the owner's card, by label: the public
+// edges without those in conflict and those to a contact in duplicity.
 func (b *Book) PublicEdges() (map[string]pointer.Edge, error) { return fitEdges(b.Edges()) }
 
 func fitEdges(all iter.Seq2[Edge, error]) (map[string]pointer.Edge, error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// edgeState is where a label leads: the claims that nothing later replaced, as
+// edgeState is the row of a label: the claims that no later claim replaced, as
 // for names.
 type edgeState struct {
 	Claims []edgeClaim `cbor:"1,keyasint"` // sorted
@@ -26,13 +26,13 @@ type edgeClaim struct {
 	Contact []byte // nil: unshared
 }
 
-// edgeKey is the row of a label: of a public one for a nil audience, else of one
-// for the contact with that id.
+// edgeKey returns the key of a label's row: for a nil audience of a public
+// label, otherwise of one for the contact with that id.
 func edgeKey(audience []byte, label string) []byte {
 	return append(edgePrefix(audience), name.Recorded(label).Key()...)
 }
 
-// edgePrefix is what the rows of an audience start with.
+// edgePrefix returns the prefix of the rows of an audience.
 func edgePrefix(audience []byte) []byte {
 	if audience == nil {
 		return []byte{audiencePublic}
@@ -51,7 +51,8 @@ func (s *edgeState) replace(e ledger.Entry, with []wireShare) {
 	})
 }
 
-// was is where the label leads for an audience, for undoing a change of it.
+// previous returns the claims of a label for an act, so that an undo can
+// restore them.
 func (s edgeState) previous(audience []byte) []wireShare {
 	var previous []wireShare
 	for _, c := range s.Claims {
@@ -67,13 +68,13 @@ func (w wireShare) equal(o wireShare) bool {
 	return w.Label == o.Label && bytes.Equal(w.Contact, o.Contact) && bytes.Equal(w.Audience, o.Audience)
 }
 
-// leadsTo reports whether all claims are for that contact, nil being none.
+// leadsTo reports whether all claims are for that contact; nil is no contact.
 func (s edgeState) leadsTo(contact []byte) bool {
 	return !slices.ContainsFunc(s.Claims, func(c edgeClaim) bool { return !bytes.Equal(c.Contact, contact) })
 }
 
-// byLabel groups edges by their audiences and the comparison keys of their
-// labels, in the order of the first of each.
+// byLabel groups edges by audience and by the comparison key of the label, in
+// the order of the first edge of each group.
 func byLabel(edges []wireShare) [][]wireShare {
 	var groups [][]wireShare
 	at := make(map[string]int)
@@ -94,8 +95,8 @@ func readEdge(v *ledger.View, audience []byte, label string) (edgeState, error) 
 	return getState[edgeState](v, tableEdges, edgeKey(audience, label))
 }
 
-// edge gives the edge of a state; false when it leads nowhere: it was taken
-// back, or its contact has no name any more.
+// edge returns the edge of a state; false if it was unshared, or if its target
+// has no name any more.
 func (s edgeState) edge(v *ledger.View) (Edge, bool, error) {
 	var e Edge
 	found, unshared := false, false
@@ -122,9 +123,9 @@ func (s edgeState) edge(v *ledger.View) (Edge, bool, error) {
 	return e, found, nil
 }
 
-// ending are the edges that end with the contact's name: those that lead to it
-// and to nobody else who has one, and those that it alone may read. Were they
-// only hidden, adding the contact again would bring them back.
+// edgesEndingWith returns the edges that end when the contact loses its name:
+// those to it and to no other named contact, and those for it alone. An edge
+// that was only hidden would return with the contact.
 func edgesEndingWith(v *ledger.View, contact pointer.Pointer) ([]wireShare, error) {
 	if n, err := v.Count(tableEdges); n == 0 || err != nil {
 		return nil, err
@@ -153,7 +154,7 @@ func edgesEndingWith(v *ledger.View, contact pointer.Pointer) ([]wireShare, erro
 	return edges[:min(len(edges), maxActEdges)], nil
 }
 
-// audienceIn is the audience in the key of an edge's row; nil: everybody.
+// audienceIn returns the audience in the key of an edge's row; nil: public.
 func audienceIn(key []byte) ([]byte, error) {
 	switch {
 	case len(key) > 0 && key[0] == audiencePublic:

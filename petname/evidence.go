@@ -10,24 +10,24 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Evidence is what is on record about a contact, signed, whether or not it was
-// believed.
+// Evidence is one signed statement or transcript about a contact, whether or
+// not the owner accepted it.
 type Evidence struct {
 	Kind       string          // "introduced", "acquainted", "paired", "stranger", "question", "denied"
-	Pointer    pointer.Pointer // that it is about
-	By         pointer.Pointer // who said so; for "paired" the contact itself
+	Pointer    pointer.Pointer // the subject
+	By         pointer.Pointer // the signer; for "paired" the contact itself
 	Channel    string
 	At         time.Time
 	Suggested  string          // hostile text
-	State      SuggestionState // what became of it; empty for "denied"
+	State      SuggestionState // of the suggestion; empty for "denied"
 	Statement  []byte          // the signed statement, or the transcript of the pairing
-	OfReplaced bool            // about a contact that gave way to this one
-	Retracted  bool            // whoever introduced it has taken that back, accepted or not
+	OfReplaced bool            // about a contact that this contact replaced
+	Retracted  bool            // the introducer retracted it, accepted or not
 }
 
-// Evidence gives what is on record about the contact with that pointer, about
-// those that gave way to it, and denials of all their keys, in the order of
-// times.
+// Evidence returns the evidence about the contact with pointer p and about the
+// contacts that it replaced, and the denials of all their keys, ordered by
+// time.
 func (b *Book) Evidence(p pointer.Pointer) ([]Evidence, error) {
 	var all []Evidence
 	err := b.read(func(v *ledger.View) error {
@@ -117,9 +117,10 @@ func (e *Evidence) suggestion(v *ledger.View, row []byte, now time.Time) error {
 	return nil
 }
 
-// Subject returns what can be shown to others of how the pointer was introduced,
-// verified: a signed introduction, or the transcript of a mutual one, without what
-// is confidential; false: it wasn't introduced.
+// Subject returns the verified part of an introduction that may be shown to
+// others: the signed introduction, or the transcript of a mutual introduction
+// without its confidential part. It reports false for any other kind of
+// evidence.
 func (e Evidence) Subject() (introduce.Subject, bool, error) {
 	shown := e.Statement
 	switch SuggestionKind(e.Kind) {
@@ -136,10 +137,9 @@ func (e Evidence) Subject() (introduce.Subject, bool, error) {
 	return s, err == nil, err
 }
 
-// Contradictions gives what proves that an introducer named a wrong key for the
-// contact with that pointer, by the contact's own word: see
-// [introduce.Contradiction]. That anybody else's key isn't the one that was
-// introduced goes without saying, and proves nothing.
+// Contradictions returns the proofs that an introducer named a wrong key for
+// the contact with pointer p, each by a denial that the contact signed: see
+// [introduce.Contradiction]. A denial by another party proves nothing.
 func (b *Book) Contradictions(p pointer.Pointer) ([]introduce.Contradiction, error) {
 	c, err := b.ByPointer(p)
 	if err != nil {
@@ -170,7 +170,7 @@ func (b *Book) Contradictions(p pointer.Pointer) ([]introduce.Contradiction, err
 	return found, nil
 }
 
-// had reports whether a pointer is, or was, the contact's.
+// hasPointer reports whether p is or was a pointer of the contact.
 func (c Contact) hasPointer(p pointer.Pointer) bool {
 	return slices.ContainsFunc(c.Chain, func(s Step) bool { return s.Pointer == p })
 }

@@ -13,22 +13,22 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// The tables of the view that the fold keeps.
+// The tables of the view.
 const (
-	tableContacts   = "contacts"  // contact id → contactState; and behind it contact id ‖ entry → factState, for each fact
-	tableSuccessors = "heirs"     // later pointer ‖ contact id → nothing
-	tableNames      = "names"     // comparison key → row of the index
+	tableContacts   = "contacts"  // contact id → contactState; contact id ‖ entry → factState, for each fact
+	tableSuccessors = "heirs"     // later pointer ‖ contact id → empty
+	tableNames      = "names"     // comparison key → row of the name index
 	tableRivals     = "rivals"    // comparison key ‖ contact id → flag
-	tableKept       = "kept"      // contact id → nothing: those that are kept
+	tableKept       = "kept"      // contact id → empty, for each kept contact
 	tableEdges      = "edges"     // audience ‖ comparison key of the label → edgeState
-	tableUndo       = "undo"      // entry → nothing: what can be undone
+	tableUndo       = "undo"      // entry → empty, for each entry that can be undone
 	tableProfile    = "profile"   // "nickname" → profileState
-	tablePublished  = "published" // "own", or a later pointer of mine → publishedState
+	tablePublished  = "published" // "own", or a later pointer of the owner → publishedState
 )
 
 const (
-	// The first byte of the key of an edge: for everybody, or for one contact,
-	// whose id comes next.
+	// The first byte of the key of an edge: public, or for one contact, with
+	// the contact's id next.
 	audiencePublic  byte = 0
 	audiencePrivate byte = 1
 
@@ -45,24 +45,24 @@ type publishedState struct {
 	Sequence uint64 `cbor:"2,keyasint"`
 }
 
-// fold makes the view of the book out of the ledger's entries. Concurrent
-// entries may come in any order and give the same view: a claim replaces just
-// those that its entry had seen, whatever any clock says.
+// fold derives the view of the book from the entries of the ledger. Concurrent
+// entries may be applied in any order with the same result: a claim replaces
+// the claims that its entry saw, whatever the clocks show.
 //
-// An act that says nothing to this version (a later one's, or a broken
-// device's) changes nothing; the version rebuilds the view when it learns more.
+// An act that this version cannot read has no effect. A version that can read
+// it rebuilds the view.
 type fold struct {
-	withoutLooks bool // keeps no looks: what they cost is measured against it
+	withoutLooks bool // does not write the table of looks; for benchmarks
 }
 
-// Version names the rules and the Unicode tables that the keys are made with:
-// with either changed, the ledger derives the view again.
+// Version names the rules and the Unicode tables of the comparison keys. The
+// ledger rebuilds the view when either changes.
 func (fold) Version() string {
 	return "petname/9 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
-	a, heard, err := openAct(body, introduce.Open) // a body may be another device's: verified here, on each
+	a, heard, err := openAct(body, introduce.Open) // the body may be from another device: each device verifies it
 	if err != nil {
 		return nil
 	}
@@ -91,8 +91,8 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		}
 		return f.setKeep(v, e, a.Contact, a.Keep)
 	case opRemove:
-		// Whoever is removed is no longer kept, whatever the act says: or a keep
-		// would come back with the name.
+		// A removal always ends the keeping. Otherwise the keeping would return
+		// with the name.
 		if err := f.setContact(v, e, a, []claim{newClaim(id, "", true, e.Time().UnixMilli())}); err != nil {
 			return err
 		}
@@ -126,8 +126,8 @@ func undoKey(id ledger.ID) []byte {
 	return binary.BigEndian.AppendUint64(slices.Clone(id.Device[:]), id.Number)
 }
 
-// setContact replaces what the contact is called, keeps the index true, and
-// ends the edges that the act says end with it.
+// setContact replaces the claims of a contact, updates the indexes, and ends
+// the edges that the act lists.
 func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) error {
 	state, err := getState[contactState](v, tableContacts, a.Contact)
 	if err != nil {
@@ -155,8 +155,8 @@ func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) er
 	return nil
 }
 
-// learn keeps the fact that came with an act. The contact has a row then, be
-// it an empty one.
+// addFact stores the fact of an act. It creates the contact's row if there is
+// none.
 func (f fold) addFact(v *ledger.View, e ledger.Entry, a act) error {
 	if a.Fact == nil {
 		return nil
@@ -181,7 +181,7 @@ func (f fold) addFact(v *ledger.View, e ledger.Entry, a act) error {
 	if err := putState(v, tableContacts, factKey(a.Contact, e.ID()), fact); err != nil {
 		return err
 	}
-	// Of a stranger none are kept: see relook.
+	// A contact without a name has no looks: see updateLooks.
 	if n, some := name.OfNickname(a.Fact.Nickname); some && len(state.names()) > 0 {
 		if err := f.setLooks(v, rowNickname, a.Contact, n, true); err != nil {
 			return err
@@ -193,7 +193,7 @@ func (f fold) addFact(v *ledger.View, e ledger.Entry, a act) error {
 	return f.updateChain(v, a.Contact)
 }
 
-// reindex brings the rows of a contact's old and new keys up to date.
+// updateNameIndex updates the index rows of a contact's old and new keys.
 func (f fold) updateNameIndex(v *ledger.View, contact []byte, before []string, state contactState) error {
 	id, err := pointer.Restore(contact)
 	if err != nil {
@@ -217,13 +217,13 @@ func (f fold) updateNameIndex(v *ledger.View, contact []byte, before []string, s
 		}
 	}
 	if n, err := v.Count(tableSuccessors); n == 0 || err != nil {
-		return err // nobody ever moved, so nobody is where another is
+		return err // without any succession no two contacts are at one pointer
 	}
 	return f.updateShared(v, state.current(contact), id)
 }
 
-// setEdge replaces where a label leads for an audience: it is the same in all of
-// with.
+// setEdge replaces the claims of a label for an audience; label and audience
+// are the same in all of with.
 func (f fold) setEdge(v *ledger.View, e ledger.Entry, with []wireShare) error {
 	key := edgeKey(with[0].Audience, with[0].Label)
 	state, err := getState[edgeState](v, tableEdges, key)
@@ -251,8 +251,8 @@ func (f fold) publish(v *ledger.View, a act) error {
 	if err != nil {
 		return err
 	}
-	// Of two devices' publishing with one sequence the greater value stands,
-	// so that all fold to the same.
+	// Of two publications of different devices with one sequence, the greater
+	// value is stored, so that all devices have the same view.
 	if a.Published.Sequence < state.Sequence ||
 		(a.Published.Sequence == state.Sequence && a.Published.Value <= state.Value) {
 		return nil
@@ -260,7 +260,8 @@ func (f fold) publish(v *ledger.View, a act) error {
 	return putState(v, tablePublished, key, publishedState{a.Published.Value, a.Published.Sequence})
 }
 
-// publishedKey is of which of my pointers a publication is: "own" for the first.
+// publishedKey returns the key of a publication: "own" for the owner's first
+// pointer.
 func publishedKey(of []byte) []byte {
 	if of == nil {
 		return []byte(keyOwn)
@@ -268,7 +269,7 @@ func publishedKey(of []byte) []byte {
 	return of
 }
 
-// getState reads one value of a table; the zero value when there is none.
+// getState reads a row of a table; the zero value if there is none.
 func getState[T any](v *ledger.View, table string, key []byte) (T, error) {
 	var state T
 	b, err := v.Get(table, key)

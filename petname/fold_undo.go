@@ -5,9 +5,9 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
-// undo takes back an earlier entry of the same device: what stood before it is
-// said again, and the fact that came with it is forgotten. The act brings what
-// that was, since the entry's own body may have been dropped.
+// undo reverts an earlier entry of the same device: it restores the earlier
+// claims, and removes the fact of the entry. The act has the earlier claims,
+// because the body of the entry may have been dropped.
 func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 	id := e.ID()
 	undone := ledger.ID{Device: id.Device, Number: a.Number}
@@ -60,8 +60,8 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 	return nil
 }
 
-// forget takes back the fact that came with an entry, and the looks of its
-// nickname, unless that was heard otherwise, too.
+// removeFact removes the fact of an entry, and the looks of its nickname unless
+// another fact has the nickname.
 func (f fold) removeFact(v *ledger.View, contact []byte, undone ledger.ID) error {
 	key := factKey(contact, undone)
 	fact, err := getState[factState](v, tableContacts, key)

@@ -14,31 +14,34 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Bounds of the inbox: what is over them is refused when it comes, and stays
-// with who sent it.
+// Bounds of the inbox. A suggestion over them is refused; the sender still has
+// it.
 const (
-	maxInbox     = 1000 // suggestions that wait, but for strangers'
-	MaxInboxFrom = 50   // of them by one person; and, apart, by strangers together
+	maxInbox     = 1000 // pending suggestions, without contact requests
+	MaxInboxFrom = 50   // pending suggestions of one sender; and, counted apart, all contact requests
 )
 
 var (
-	// ErrNotForMe: a statement was said to somebody else.
+	// ErrWrongRecipient is returned for a statement to another recipient.
 	ErrWrongRecipient = errors.New("it was said to somebody else")
 
-	// ErrStranger: who says it is nobody in the book.
+	// ErrUnknownSender is returned for a statement whose signer is not a
+	// contact, or not by the contact's current key.
 	ErrUnknownSender = errors.New("who says it is not in the book")
 
-	// ErrMuted: the user wants to hear no more of the pointer, or of this.
+	// ErrMuted is returned for a suggestion about a pointer that the owner
+	// declined permanently.
 	ErrMuted = errors.New("it was declined for ever")
 
-	// ErrInboxFull: too many suggestions wait for a decision.
+	// ErrInboxFull is returned when too many suggestions are pending.
 	ErrInboxFull = errors.New("the inbox is full: accept or decline what waits there first")
 
-	// ErrDecided: a suggestion that was decided on, withdrawn, or has expired.
+	// ErrDecided is returned for a suggestion that is accepted, declined,
+	// withdrawn or expired.
 	ErrDecided = errors.New("the suggestion no longer stands")
 )
 
-// pending yields what nobody decided on, expired or not.
+// pending yields the suggestions without a decision, including expired ones.
 func (b *Book) pending(v *ledger.View) iter.Seq2[Suggestion, error] {
 	return func(yield func(Suggestion, error) bool) {
 		now := b.now()
@@ -68,7 +71,7 @@ func readSuggestion(v *ledger.View, row []byte, now time.Time) (Suggestion, erro
 	if err != nil || s.State != Pending || s.Kind != Introduced {
 		return s, err
 	}
-	// Another device may have received the retraction, and not the introduction.
+	// This device may have the retraction from another device's log.
 	taken, err := retracted(v, s.Evidence)
 	if taken {
 		s.State = Withdrawn
@@ -76,8 +79,8 @@ func readSuggestion(v *ledger.View, row []byte, now time.Time) (Suggestion, erro
 	return s, err
 }
 
-// retracted reports whether the introducer has taken a signed introduction back,
-// by the key that signed it or a later one.
+// retracted reports whether the introducer retracted a signed introduction,
+// with the key that signed it or with another key of the same contact.
 func retracted(v *ledger.View, introduction []byte) (bool, error) {
 	if n, err := v.Count(tableRetracted); n == 0 || err != nil {
 		return false, err
@@ -106,10 +109,10 @@ func retracted(v *ledger.View, introduction []byte) (bool, error) {
 	return false, nil
 }
 
-// Inbox yields the suggestions that wait for the user, oldest first.
+// Inbox yields the pending suggestions, oldest first.
 func (b *Book) Inbox() iter.Seq2[Suggestion, error] {
 	return func(yield func(Suggestion, error) bool) {
-		var waiting []Suggestion // MaxInbox at most, but for what was merged
+		var waiting []Suggestion // at most maxInbox, except after a merge
 		err := b.read(func(v *ledger.View) error {
 			for s, err := range b.pending(v) {
 				if err != nil {
@@ -134,8 +137,9 @@ func (b *Book) Inbox() iter.Seq2[Suggestion, error] {
 	}
 }
 
-// Suggestion gives the one whose ID starts with these digits, decided or not. Too
-// few digits to tell are an error; [ErrNotFound].
+// Suggestion returns the suggestion whose ID starts with digits, pending or
+// not. The error is [ErrNotFound] if there is none. If several match, the error
+// asks for more digits.
 func (b *Book) Suggestion(digits string) (Suggestion, error) {
 	var found []Suggestion
 	err := b.read(func(v *ledger.View) error {
@@ -148,7 +152,7 @@ func (b *Book) Suggestion(digits string) (Suggestion, error) {
 			}
 			s, err := readSuggestion(v, kv.Key, b.now())
 			if errors.Is(err, errRow) {
-				continue // decided on by another device, and not heard here yet
+				continue // decided on another device, and not received here
 			}
 			if err != nil {
 				return err
@@ -170,9 +174,9 @@ func (b *Book) Suggestion(digits string) (Suggestion, error) {
 	return found[0], nil
 }
 
-// Digits gives as many of a suggestion's digits as tell it from every other, those
-// that were decided on among them, but at least some. Two that somebody made to have
-// the same ones can't be told apart by them: then it gives all.
+// Digits returns the shortest prefix of a suggestion's digits that no other
+// suggestion has, with at least least digits. It returns all digits if another
+// suggestion has the same ones.
 func (b *Book) Digits(id SuggestionID, least int) (string, error) {
 	digits := id.String()
 	n := min(least, len(digits))

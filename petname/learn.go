@@ -5,15 +5,15 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Learn pins what the first verified card of a contact brings: the commitment
-// to its next key, and its nickname. Nothing is written when the book has a
-// commitment already, or never heard of the pointer; another commitment than
-// the one it has is a [*DuplicityError].
+// learnCard pins the commitment and records the nickname of the first verified
+// card of a contact. It writes nothing if the book has a commitment for p or
+// does not know p. The error is a [*DuplicityError] if the book has another
+// commitment.
 func (b *Book) learnCard(p pointer.Pointer, card pointer.Card) error {
 	if card.Next.IsZero() {
 		return nil
 	}
-	// Most often there is nothing to write, and so no need to wait for a writer.
+	// Most calls write nothing, and need not wait for a writer.
 	var known bool
 	err := b.read(func(v *ledger.View) (err error) {
 		known, err = nothingToLearn(v, p, card)
@@ -35,7 +35,7 @@ func (b *Book) learnCard(p pointer.Pointer, card pointer.Card) error {
 	})
 }
 
-// learnt reports whether a card has nothing to teach the book.
+// nothingToLearn reports whether a card adds nothing to the book.
 func nothingToLearn(v *ledger.View, p pointer.Pointer, card pointer.Card) (bool, error) {
 	id, err := contactIDOf(v, p)
 	if err != nil {

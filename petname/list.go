@@ -10,16 +10,17 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Contacts yields everybody who has a name, or is in conflict over one, in the
-// order of the comparison keys. Removed contacts aren't among them.
+// Contacts yields the contacts that have a name or are in conflict over one,
+// ordered by comparison key. Removed contacts are not included.
 func (b *Book) Contacts() iter.Seq2[Contact, error] { return b.contacts("", nil) }
 
-// ContactsAfter yields those of them whose comparison keys come after one.
+// ContactsAfter yields the contacts with comparison keys after key, as
+// [Book.Contacts] does.
 func (b *Book) ContactsAfter(key string) iter.Seq2[Contact, error] {
 	return b.contacts("", append([]byte(key), 0))
 }
 
-// Prefix yields the contacts whose comparison key starts as that of text does.
+// Prefix yields the contacts whose comparison key starts with that of text.
 func (b *Book) Prefix(text string) iter.Seq2[Contact, error] {
 	key, err := name.Key(text)
 	if err != nil {
@@ -28,13 +29,13 @@ func (b *Book) Prefix(text string) iter.Seq2[Contact, error] {
 	return b.contacts(key, []byte(key))
 }
 
-// chunk is how many contacts are read in one transaction: none is open while
-// the caller has the turn, so that it may use the book meanwhile.
+// chunk is the number of index rows that one transaction reads. No transaction
+// is open while the caller's loop body runs, so the body may use the book.
 const chunk = 256
 
 func (b *Book) contacts(prefix string, from []byte) iter.Seq2[Contact, error] {
 	return func(yield func(Contact, error) bool) {
-		seen := make(map[pointer.Pointer]bool) // contacts in conflict stand under several keys
+		seen := make(map[pointer.Pointer]bool) // contacts in conflict have several keys
 		from := append([]byte{}, from...)
 		for from != nil {
 			var contacts []Contact
@@ -52,7 +53,8 @@ func (b *Book) contacts(prefix string, from []byte) iter.Seq2[Contact, error] {
 	}
 }
 
-// readChunk reads on from a key, and gives the key to go on from; nil at the end.
+// readChunk reads contacts from a key on. It returns the key of the next chunk,
+// nil at the end.
 func (b *Book) readChunk(prefix string, from []byte, seen map[pointer.Pointer]bool) (contacts []Contact, next []byte, err error) {
 	err = b.read(func(v *ledger.View) error {
 		rows := 0
@@ -87,8 +89,8 @@ func (b *Book) readChunk(prefix string, from []byte, seen map[pointer.Pointer]bo
 	return contacts, next, err
 }
 
-// Search yields the contacts whose name or nickname contains text, ignoring
-// what the comparison key ignores.
+// Search yields the contacts whose name or nickname contains text. It ignores
+// the differences that comparison keys ignore.
 func (b *Book) Search(text string) iter.Seq2[Contact, error] {
 	return func(yield func(Contact, error) bool) {
 		want := searchKey(text)
@@ -125,7 +127,7 @@ func (c Contact) matches(want string) bool {
 	return false
 }
 
-// Count is the number of names in the book.
+// Count returns the number of names in the book.
 func (b *Book) Count() (n int, err error) {
 	err = b.read(func(v *ledger.View) error {
 		n, err = v.Count(tableNames)

@@ -8,7 +8,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// read reads the contact that has or had a pointer.
+// readByPointer reads the contact that has or had a pointer.
 func readByPointer(v *ledger.View, p pointer.Pointer) (Contact, error) {
 	id, err := contactIDOf(v, p)
 	if err != nil {
@@ -18,7 +18,8 @@ func readByPointer(v *ledger.View, p pointer.Pointer) (Contact, error) {
 	return c, err
 }
 
-// named reads a contact that has a name, or is in conflict over one.
+// readNamed reads the contact that has or had a pointer, and has a name or is
+// in conflict over one.
 func readNamed(v *ledger.View, p pointer.Pointer) (Contact, error) {
 	id, err := contactIDOf(v, p)
 	if err != nil {
@@ -27,7 +28,7 @@ func readNamed(v *ledger.View, p pointer.Pointer) (Contact, error) {
 	return readNamedByID(v, id)
 }
 
-// namedID is named for the contact with that id, wherever it has moved to.
+// readNamedByID is readNamed for a contact's id.
 func readNamedByID(v *ledger.View, id pointer.Pointer) (Contact, error) {
 	c, found, err := readContact(v, id)
 	if err != nil {
@@ -39,8 +40,9 @@ func readNamedByID(v *ledger.View, id pointer.Pointer) (Contact, error) {
 	return c, nil
 }
 
-// Lookup gives the pointer behind a name, the one that its contact is at now, at
-// about the cost of one read of the index. ErrNotFound, or a [*ConflictError].
+// Lookup returns the current pointer of the contact with a name. Its cost is
+// about one read of the index. The error is [ErrNotFound] or a
+// [*ConflictError].
 func (b *Book) Lookup(n name.Name) (pointer.Pointer, error) {
 	var p pointer.Pointer
 	err := b.read(func(v *ledger.View) error {
@@ -78,7 +80,8 @@ func lookup(v *ledger.View, n name.Name) (claimant, error) {
 	return c, nil
 }
 
-// conflictOver gathers what a name in conflict could mean.
+// conflictOver returns the error for a name in conflict, with the contacts that
+// claim it.
 func conflictOver(v *ledger.View, n name.Name) error {
 	r, err := claimants(v, n.Key(), maxRivals)
 	if err != nil {
@@ -95,7 +98,8 @@ func conflictOver(v *ledger.View, n name.Name) error {
 	return e
 }
 
-// ByName gives the contact with a name. ErrNotFound, or a [*ConflictError].
+// byName returns the contact with a name. The error is [ErrNotFound] or a
+// [*ConflictError].
 func (b *Book) byName(n name.Name) (Contact, error) {
 	var c Contact
 	err := b.read(func(v *ledger.View) error {
@@ -108,9 +112,9 @@ func (b *Book) byName(n name.Name) (Contact, error) {
 	return c, err
 }
 
-// ByPointer gives the contact that has a pointer, or had it before its keys went
-// on, removed ones and those in conflict included. ErrNotFound when the book
-// never heard of it.
+// ByPointer returns the contact that has or had pointer p, including removed
+// contacts and those in conflict. The error is [ErrNotFound] if the book does
+// not know p.
 func (b *Book) ByPointer(p pointer.Pointer) (Contact, error) {
 	var c Contact
 	err := b.read(func(v *ledger.View) error {
@@ -127,8 +131,8 @@ func (b *Book) ByPointer(p pointer.Pointer) (Contact, error) {
 	return c, err
 }
 
-// Find gives the contact that a text means: a name, or a pointer in any of its
-// forms. Names can't read as pointers, so that there is only one meaning.
+// Find returns the contact for a text: a name, or a pointer in any of its
+// forms. No name reads as a pointer, so a text has one meaning.
 func (b *Book) Find(text string) (Contact, error) {
 	if p, err := pointer.Parse(text); err == nil {
 		return b.ByPointer(p)
@@ -140,8 +144,8 @@ func (b *Book) Find(text string) (Contact, error) {
 	return b.byName(n)
 }
 
-// readContact reads a contact by its id; false when the book never heard of it,
-// or all that it heard was undone.
+// readContact reads a contact by its id; false if the book has no information
+// about it, or all of it was undone.
 func readContact(v *ledger.View, id pointer.Pointer) (Contact, bool, error) {
 	stored, err := v.Get(tableContacts, id.Bytes())
 	if err != nil || stored == nil {
@@ -162,7 +166,7 @@ func readContact(v *ledger.View, id pointer.Pointer) (Contact, bool, error) {
 	return c, found, nil
 }
 
-// addRivals adds the conflict with other contacts over the same names.
+// addRivals adds the conflicts with other contacts over a name or a pointer.
 func (c *Contact) addRivals(v *ledger.View, keys []string) error {
 	for _, key := range keys {
 		if key == "" {

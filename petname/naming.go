@@ -9,14 +9,14 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Source says how a pointer reached the user who now names it.
+// Source describes how the owner received a pointer.
 type Source struct {
-	Kind    string // "typed", "link"; empty: link when the link has more than a pointer
+	Kind    string // "typed", "link"; empty: "link" if the link has more than a pointer, otherwise "typed"
 	By      string // empty: "me"
 	Channel string // "argument", "stdin", "api", …; empty: "api"
 
-	// Lookalike says that the user was told what the name looks like, and
-	// wants it all the same; it is kept in the ledger.
+	// Lookalike is set when the owner confirmed a name that looks like another.
+	// The ledger records it.
 	Lookalike bool
 }
 
@@ -36,15 +36,15 @@ func (s Source) fact(l pointer.Link) *wireFact {
 	return &wireFact{Kind: s.Kind, By: s.By, Channel: s.Channel, Nickname: l.Nickname, Next: l.Next.Bytes()}
 }
 
-// Add gives a name to what a link points to: the user's own act. Adding the
-// same again changes nothing and is fine.
+// Add names the pointer of a link. It is an act of the owner. Repeating it
+// changes nothing.
 //
-// It refuses my own pointer ([ErrOwnPointer]), a name that another contact has
-// ([*TakenError]), one that only looks like another's ([*LookalikeError]), a
-// contact that has another name ([*NamedError]), what would deepen a conflict
-// ([*ConflictError]), and a link whose commitment isn't the one pinned for the
-// pointer ([*DuplicityError]). A contact that was removed,
-// or is in conflict, can be added again: that is the user picking.
+// It refuses a pointer of the owner ([ErrOwnPointer]), the name of another
+// contact ([*TakenError]), a name that looks like another ([*LookalikeError]),
+// a contact with another name ([*NamedError]), a name or pointer in conflict
+// with further contacts ([*ConflictError]), and a link with another commitment
+// than the one pinned for the pointer ([*DuplicityError]). Adding a contact
+// that was removed or is in conflict resolves the conflict.
 func (b *Book) Add(n name.Name, l pointer.Link, s Source) (Contact, error) {
 	var c Contact
 	err := b.update(func(tx *ledger.Tx) (err error) {
@@ -59,15 +59,15 @@ func (b *Book) Add(n name.Name, l pointer.Link, s Source) (Contact, error) {
 	return c, nil
 }
 
-// Naming is one name to be given by [Book.AddAll].
+// Naming is one element of [Book.AddAll].
 type Naming struct {
 	Name   name.Name
 	Link   pointer.Link
 	Source Source
 }
 
-// AddAll gives many names in one durable transaction: all, or, with an error
-// that says which one was refused, none.
+// AddAll adds all namings in one durable transaction, or none: then the error
+// names the refused one.
 func (b *Book) AddAll(namings []Naming) error {
 	return b.update(func(tx *ledger.Tx) error {
 		for _, n := range namings {
@@ -83,8 +83,8 @@ func (b *Book) add(tx *ledger.Tx, n name.Name, l pointer.Link, s Source) error {
 	return b.accept(tx, n, l, s, nil, nil)
 }
 
-// accept is add for what was suggested: that it was goes into the same entry,
-// and so does who gave way.
+// accept is add for a suggestion. The entry also records the suggestion and the
+// replaced contact; nil: none.
 func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item, replaced []byte) error {
 	switch {
 	case n.IsZero():
@@ -127,7 +127,7 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 	if c.Name.Key() == n.Key() {
 		if l.Next.IsZero() || l.Next == c.commitment(l.Pointer) {
 			if item == nil {
-				return nil // known already
+				return nil // already known
 			}
 			return appendAct(tx, act{Op: opLearn, Contact: id.Bytes(), Fact: fact, Of: otherPointer(id, l.Pointer), Item: item})
 		}
@@ -140,7 +140,7 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 			return err
 		}
 		if c.Name.IsZero() && c.Conflict == nil {
-			a.setShares(edges) // else they go on
+			a.setShares(edges) // otherwise they would stay
 		}
 	}
 	if c.Name.IsZero() && c.Conflict == nil {
@@ -151,7 +151,8 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 	return appendAct(tx, a)
 }
 
-// of is what an act says of the pointer that a fact is about.
+// otherPointer returns the subject of a fact for an act: nil for the contact's
+// first pointer.
 func otherPointer(id, p pointer.Pointer) []byte {
 	if p == id {
 		return nil
@@ -159,8 +160,8 @@ func otherPointer(id, p pointer.Pointer) []byte {
 	return p.Bytes()
 }
 
-// alone refuses when other contacts with a name are where c is: naming settles
-// nothing between them, only removing does.
+// checkSoleHolder returns an error if another named contact is at the pointer
+// of c. A new name does not resolve that conflict, only a removal does.
 func checkSoleHolder(v *ledger.View, c Contact) error {
 	there, err := namedContactsAt(v, c.Pointer, maxRivals)
 	if err != nil {
@@ -183,8 +184,8 @@ func checkSoleHolder(v *ledger.View, c Contact) error {
 	return nil
 }
 
-// before is what a contact is called, and the edges that end if it no longer
-// is: what undoing a change brings back.
+// previousState returns the claims of a contact, and the edges that end with
+// its name, for an act: an undo restores them.
 func previousState(v *ledger.View, c Contact) ([]wirePrevious, []wireShare, error) {
 	state, err := getState[contactState](v, tableContacts, c.ID.Bytes())
 	if err != nil {
@@ -198,7 +199,7 @@ func previousState(v *ledger.View, c Contact) ([]wirePrevious, []wireShare, erro
 	return was, edges, err
 }
 
-// free tells whether the contact with that pointer may have the name.
+// checkAvailable returns an error if another contact than p has the name.
 func checkAvailable(v *ledger.View, n name.Name, p pointer.Pointer) error {
 	r, err := claimants(v, n.Key(), 2)
 	if err != nil {
@@ -216,9 +217,9 @@ func checkAvailable(v *ledger.View, n name.Name, p pointer.Pointer) error {
 	return nil
 }
 
-// Rename gives another name to the contact with that pointer, which keeps its
-// provenance and history. It settles a conflict over the contact's names.
-// Of the source only Lookalike counts. Errors as for Add; [ErrNotFound] for a
+// Rename changes the name of the contact with pointer p. Provenance and history
+// stay. It resolves a conflict over the contact's names. Of the source only
+// Lookalike is used. Errors are those of [Book.Add], and [ErrNotFound] for a
 // pointer without a name.
 func (b *Book) Rename(p pointer.Pointer, n name.Name, s Source) (Contact, error) {
 	if n.IsZero() {
@@ -238,14 +239,14 @@ func (b *Book) Rename(p pointer.Pointer, n name.Name, s Source) (Contact, error)
 	})
 }
 
-// Remove takes the name from the contact with that pointer, and with it every
-// edge of mine that leads there. The removal is kept: nothing that others send
-// brings the contact back. It returns the contact as it is then.
+// Remove removes the name of the contact with pointer p, and all edges to it
+// and for it. The removal is recorded: nothing that other parties send restores
+// the contact. Remove returns the contact without its name.
 func (b *Book) Remove(p pointer.Pointer) (Contact, error) {
 	return b.change(p, removeAct)
 }
 
-// removal is the act that takes a contact's name.
+// removeAct returns the act that removes a contact's name.
 func removeAct(v *ledger.View, c Contact) (act, error) {
 	was, edges, err := previousState(v, c)
 	a := act{Op: opRemove, Contact: c.ID.Bytes(), Previous: was}

@@ -11,16 +11,17 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Receive takes a verified statement in, and reports whether it is new. An
-// introduction or a question waits in the inbox; a retraction takes an introduction
-// out of it; edges are read by [Book.Resolve] instead of the signer's card; a denial
-// is kept as evidence. channel is how the statement came.
+// Receive processes a verified statement, and reports whether it is new. An
+// introduction or a question becomes a pending suggestion; a retraction
+// withdraws an introduction; [Book.Resolve] uses edges before the signer's
+// card; a denial is stored as evidence. channel describes how the statement
+// arrived.
 //
-// Statements of contacts alone are accepted, [ErrStranger] otherwise, and only
-// those to the owner, [ErrNotForMe]; a denial has no recipient. The other errors
-// are those of [Book.Suggest], of [introduce.Introduction.CheckTime], and, for the
-// zero Statement, [introduce.ErrInvalid]. A statement never names or unnames a
-// contact.
+// Only statements of contacts ([ErrUnknownSender]) to the owner
+// ([ErrWrongRecipient]) are accepted; a denial has no recipient. The other
+// errors are those of [Book.Suggest], of [introduce.Introduction.CheckTime],
+// and, for the zero Statement, [introduce.ErrInvalid]. A statement never names
+// a contact, and never removes a name.
 func (b *Book) Receive(s introduce.Statement, channel string) (SuggestionID, bool, error) {
 	if i, is := s.Introduction(); is {
 		return b.receiveIntroduction(s, i, channel)
@@ -40,7 +41,8 @@ func (b *Book) Receive(s introduce.Statement, channel string) (SuggestionID, boo
 	return SuggestionID{}, fresh, err
 }
 
-// heard refuses what isn't from a contact, or isn't for me.
+// checkSender returns the contact that signed a statement, and an error if
+// there is none or if the recipient is not the owner.
 func (b *Book) checkSender(v *ledger.View, by, to pointer.Pointer) (Contact, error) {
 	if !b.isOwn(to) {
 		return Contact{}, fmt.Errorf("by %s, to %s: %w", by, to, ErrWrongRecipient)
@@ -53,7 +55,7 @@ func (b *Book) checkSender(v *ledger.View, by, to pointer.Pointer) (Contact, err
 		return Contact{}, err
 	}
 	if c.Duplicity || by != c.Pointer {
-		// An earlier key of somebody who has gone on to the next may be a thief's.
+		// The retired key of a contact may be stolen.
 		return Contact{}, fmt.Errorf("by %s, which is not the key that the contact is known to have now: %w", by, ErrUnknownSender)
 	}
 	return c, nil
@@ -79,7 +81,7 @@ func (b *Book) receiveIntroduction(s introduce.Statement, i introduce.Introducti
 	if err != nil {
 		return SuggestionID{}, false, err
 	}
-	// A succession is worth what it proves, whoever brings it.
+	// A succession proves itself, whatever the source.
 	for _, s := range i.Chain {
 		if err := b.ApplySuccession(s.Old, i.Chain); err != nil && !errors.As(err, new(*SuccessionError)) {
 			return SuggestionID{}, false, err
@@ -129,7 +131,7 @@ func (b *Book) receiveRetraction(s introduce.Statement, r introduce.Retraction, 
 				return err
 			}
 			i, _ := stored.Introduction()
-			// The introducer's key may have gone on since.
+			// The introducer's key may have been rotated since.
 			if introducer, err := contactIDOf(v, i.By); err != nil || introducer != by.ID || i.ID != r.ID {
 				if err != nil {
 					return err
@@ -160,21 +162,22 @@ func (b *Book) receiveDenial(s introduce.Statement, d introduce.Denial, channel 
 	return isNew, err
 }
 
-// Suggest puts what came in into the inbox, where it names nobody, and reports
-// whether it is new there. It is for pairings and for mutual introductions
-// (package mutual); what somebody signed by itself goes to [Book.Receive], or, of
-// a stranger, to [Book.ReceiveStranger]. Of the suggestion ID, At and State are
-// not read, and of a Mutual or Acquainted one nothing but its kind, channel and
-// evidence: the signed request, or the transcript.
+// Suggest adds a suggestion to the inbox, and reports whether it is new. It
+// names no contact. It is for pairings and for mutual introductions (package
+// mutual); signed statements go to [Book.Receive], and contact requests to
+// [Book.ReceiveContactRequest]. ID, At and State of the suggestion are ignored.
+// Of a Mutual or Acquainted one only kind, channel and evidence are used; the
+// evidence is the signed request or the transcript.
 //
-// What was heard before is no error and changes nothing, whatever was decided.
-// [ErrOwnPointer], [ErrMuted], [ErrInboxFull]; for a mutual introduction also
-// [ErrNotForMe] and, of an offer, [ErrStranger].
+// A suggestion that was received before is no error and changes nothing,
+// whatever was decided. The errors are [ErrOwnPointer], [ErrMuted] and
+// [ErrInboxFull]; for a mutual introduction also [ErrWrongRecipient] and, for
+// an offer, [ErrUnknownSender].
 func (b *Book) Suggest(s Suggestion) (SuggestionID, bool, error) {
 	switch s.Kind {
 	case Mutual, Acquainted:
 		return b.suggestMutual(s)
-	case ContactRequest: // has to pay
+	case ContactRequest: // needs a stamp: see ReceiveContactRequest
 		return SuggestionID{}, false, fmt.Errorf("suggestion of a stranger: %w", ErrUnknownSender)
 	}
 	proposed := wireSuggestion{Kind: string(s.Kind), Suggested: s.Suggested, Nickname: s.Nickname, Note: s.Note, Channel: s.Channel,
@@ -209,7 +212,7 @@ func (b *Book) suggestMutual(s Suggestion) (SuggestionID, bool, error) {
 		if !b.isOwn(request.To) {
 			return fmt.Errorf("by %s, to %s: %w", request.By, request.To, ErrWrongRecipient)
 		}
-		if s.Kind == Mutual { // who was listened to then needn't be in the book any more when it has come about
+		if s.Kind == Mutual { // the introducer of a finished introduction need not be a contact any more
 			if _, err := b.checkSender(tx.View(), request.By, request.To); err != nil {
 				return err
 			}
@@ -227,8 +230,8 @@ func (b *Book) suggest(tx *ledger.Tx, proposed wireSuggestion) (bool, error) {
 	return true, appendAct(tx, act{Op: opSuggest, Suggestion: &proposed})
 }
 
-// heardBefore tells whether a suggestion is there already; an error, that it
-// can't be taken in.
+// checkSuggestion reports whether the book has the suggestion, and returns an
+// error if it is refused.
 func (b *Book) checkSuggestion(v *ledger.View, proposed wireSuggestion) (bool, error) {
 	if err := proposed.check(); err != nil {
 		return false, err
@@ -260,8 +263,9 @@ func firstError(err, otherwise error) error {
 	return otherwise
 }
 
-// room refuses when as much waits as may: in all, and of one person. Those whom
-// I met, or consented to, come in all the same, and strangers are counted apart.
+// checkRoom returns an error if too many suggestions are pending, in total or
+// of one sender. Pairings and finished mutual introductions are always
+// accepted. Contact requests are counted apart.
 func (b *Book) checkRoom(v *ledger.View, proposed wireSuggestion) error {
 	switch kind := SuggestionKind(proposed.Kind); {
 	case kind.isDirect(), kind == Acquainted:

@@ -12,27 +12,28 @@ import (
 )
 
 const (
-	// MaxStrangerLife bounds how long a stranger's letter waits in the inbox.
+	// MaxRequestLifetime bounds how long a contact request is pending.
 	MaxRequestLifetime = 30 * 24 * time.Hour
 
-	// strangersEvery is how long a stranger's letter takes its place in the
-	// list even when it has expired sooner: each leaves an entry in the ledger
-	// for good, and so they must not come faster than that.
+	// requestSlotTime is how long a contact request occupies its slot at least,
+	// even if it expires sooner. It bounds the rate of ledger entries that
+	// unknown senders cause.
 	requestSlotTime = 7 * 24 * time.Hour
 )
 
-// ReceiveStranger takes in what somebody who is not in the book says of itself,
-// an introduction by the very pointer that it is about, and reports whether it
-// is new. It waits in the inbox as a [Stranger]: apart from all others, at most
-// [MaxInboxFrom] together, one by each, for [MaxStrangerLife] at most; an expired
-// one keeps its place until a week after it came, unless it is declined.
+// ReceiveContactRequest processes a contact request, and reports whether it is
+// new. A contact request is an introduction that its own subject signed, and
+// the sender is not in the book. It becomes a pending suggestion of kind
+// [ContactRequest]. At most [MaxInboxFrom] contact requests are pending, one
+// for each sender, for at most [MaxRequestLifetime]. An expired request
+// occupies its slot until a week after its arrival, unless it is declined.
 //
-// paid tells whether they have done the work that a stranger has to do (package
-// postage), and is asked last: only if its nil would let the letter in.
+// verifyStamp checks the sender's proof of work (package postage). It is called
+// last, if all other checks have passed.
 //
-// Who is in the book is a [*NamedError], and no stranger; whoever introduces
-// somebody else is refused as [ErrStranger]. Its other errors are those of
-// [Book.Receive], [ErrInboxFull] among them, and of paid.
+// The error is a [*NamedError] for a contact, and [ErrUnknownSender] for an
+// introduction of another subject. Other errors are those of [Book.Receive],
+// among them [ErrInboxFull], and of verifyStamp.
 func (b *Book) ReceiveContactRequest(s introduce.Statement, channel string, verifyStamp func(introduce.Introduction) error) (SuggestionID, bool, error) {
 	i, is := s.Introduction()
 	if !is {
@@ -75,7 +76,7 @@ func (b *Book) ReceiveContactRequest(s introduce.Statement, channel string, veri
 	return proposed.id(), isNew && err == nil, err
 }
 
-// stranger refuses who is in the book.
+// checkUnknown returns an error if p belongs to a contact.
 func checkUnknown(v *ledger.View, p pointer.Pointer) error {
 	c, err := readNamed(v, p)
 	if errors.Is(err, ErrNotFound) {
@@ -84,7 +85,7 @@ func checkUnknown(v *ledger.View, p pointer.Pointer) error {
 	return firstError(err, &NamedError{Name: c.Name, Contact: p})
 }
 
-// strangerRoom is room, for a stranger.
+// checkRequestRoom is checkRoom for a contact request.
 func (b *Book) checkRequestRoom(v *ledger.View, proposed wireSuggestion) error {
 	now, n := b.now(), 0
 	for s, err := range b.pending(v) {

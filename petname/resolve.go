@@ -11,36 +11,35 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Records finds the best record of a pointer: a [*dht.Resolver].
+// Records returns the best record of a pointer. [*dht.Resolver] implements it.
 type Records interface {
 	Best(ctx context.Context, p pointer.Pointer, level dht.Level) (dht.Result, error)
 }
 
-// MaxHops bounds a path, in names.
+// maxHops bounds the names of a path.
 const maxHops = 8
 
-// Hop is one step of a path, verified.
+// Hop is one verified step of a path.
 type Hop struct {
-	Name        string            // the petname, or the label that the owner before gave
-	Result      dht.Result        // the record of the hop's pointer and how it was found
-	Card        pointer.Card      // of that record; zero when there is none
-	Pointer     pointer.Pointer   // whose record it is
-	Former      []pointer.Pointer // those that were asked first, and had gone on to the next: its keys, proven
-	Unproven    pointer.Pointer   // the successor that the card names, which no commitment of before proves; zero: none
-	PrivateEdge bool              // the next hop is by an edge that its owner shares with me alone, and not by its card
+	Name        string       // the petname, or the label of the edge
+	Result      dht.Result   // the record of Pointer, and its source
+	Card        pointer.Card // the card of the record; zero: none
+	Pointer     pointer.Pointer
+	Former      []pointer.Pointer // earlier pointers whose records led to Pointer by proven successions
+	Unproven    pointer.Pointer   // the successor that the card names and no pinned commitment proves; zero: none
+	PrivateEdge bool              // the next hop is by a private edge, not by one of the card
 }
 
-// Resolution is where a path leads: the last hop's pointer and record, and
-// every step on the way.
+// Resolution is the result of [Book.Resolve]: every step of the path.
 type Resolution struct {
-	Path string // as it was asked for
+	Path string // the input
 	Hops []Hop  // at least one
 }
 
-// Last is the hop that the path leads to.
+// Last returns the last hop, the target of the path.
 func (r Resolution) Last() Hop { return r.Hops[len(r.Hops)-1] }
 
-// PathError says which part of a path doesn't lead on.
+// PathError is returned for a path, with the part that does not resolve.
 type PathError struct {
 	Path string
 	Part string
@@ -56,16 +55,18 @@ func (e *PathError) Error() string {
 
 func (e *PathError) Unwrap() error { return e.Err }
 
-// Resolve walks a path: a petname of mine (or a pointer), then labels, each an
-// edge that the owner before it shares with me alone, or else one in its card:
-// `alice/bob` is the one whom my alice calls bob. Every record on the way is verified, its commitment compared with
-// the one that I, or the edge, pinned; the first card seen of a contact pins
-// its commitment. A card that says that its key has a successor is followed
-// when the new key opens that commitment, and the contact moves with it.
+// Resolve resolves a path: a petname of the owner or a pointer, then labels. A
+// label is that of a private edge that the contact before it shares with the
+// owner, or else that of an edge in the contact's card: `alice/bob` is the
+// contact that alice shares as bob. Every record is verified, and its
+// commitment is compared with the one pinned by the book or the edge. The first
+// card of a contact pins its commitment. If a card names a successor that opens
+// the pinned commitment, Resolve continues there, and the contact advances in
+// the book.
 //
 // Errors are [*PathError]s around [ErrNotFound], a [*ConflictError], a
-// [*DuplicityError], a [*SuccessionError], or what records returned. The hops
-// that were made come back beside an error.
+// [*DuplicityError], a [*SuccessionError], or the error of records. The
+// Resolution has the completed hops also with an error.
 func (b *Book) Resolve(ctx context.Context, records Records, path string, level dht.Level) (Resolution, error) {
 	res := Resolution{Path: path}
 	parts, err := splitPath(path)
@@ -87,7 +88,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 			res.Hops = append(res.Hops, hop)
 		}
 		if errors.Is(err, dht.ErrNotFound) && i < len(parts)-1 {
-			// Who shares with me alone needs nothing published for it.
+			// Private edges do not need a published record.
 			if _, private, perr := b.privateEdge(hop.Pointer, parts[i+1]); perr == nil && private {
 				res.Hops, err = append(res.Hops, hop), nil
 			}
@@ -108,14 +109,14 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 			edge, err = findEdge(hop.Card.Edges, parts[i+1])
 		}
 		if err != nil && hop.Result.Source == dht.SourceCache && level == dht.LevelAny {
-			// A label may be younger than what was cached: ask before saying no.
+			// The label may be newer than the cached card.
 			again, ferr := b.hop(ctx, records, part, p, pinned, dht.LevelFresh)
 			switch {
 			case ferr == nil:
 				res.Hops[len(res.Hops)-1] = again
 				edge, err = findEdge(again.Card.Edges, parts[i+1])
 			case errors.As(ferr, new(*DuplicityError)), errors.As(ferr, new(*SuccessionError)):
-				return res, &PathError{path, part, ferr} // worse than a label that isn't there
+				return res, &PathError{path, part, ferr} // more severe than a missing label
 			}
 		}
 		if err != nil {
@@ -129,7 +130,7 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 }
 
 func splitPath(path string) ([]string, error) {
-	// A pointer may itself be pasted with slashes: /ipns/k51….
+	// A pointer may contain slashes: /ipns/k51….
 	if p, err := pointer.Parse(path); err == nil {
 		return []string{p.String()}, nil
 	}
@@ -150,12 +151,13 @@ func splitPath(path string) ([]string, error) {
 	return parts, nil
 }
 
-// start gives what the first part of a path means in my book.
+// startOfPath returns the pointer and the pinned commitment for the first part
+// of a path.
 func (b *Book) startOfPath(part string) (pointer.Pointer, pointer.Commitment, error) {
 	c, err := b.Find(part)
 	if errors.Is(err, ErrNotFound) {
 		if p, perr := pointer.Parse(part); perr == nil {
-			return p, pointer.Commitment{}, nil // a bare pointer needs no name
+			return p, pointer.Commitment{}, nil // a pointer needs no petname
 		}
 	}
 	if err != nil {
@@ -164,10 +166,10 @@ func (b *Book) startOfPath(part string) (pointer.Pointer, pointer.Commitment, er
 	return c.Pointer, c.Next, c.Pinned(c.Pointer, pointer.Commitment{})
 }
 
-// edge is where an edge leads, and what is pinned there. What I pinned of a
-// contact counts beside what the edge's owner did, and where I know it to have
-// gone on to: the old key's record may be gone by now, or a thief's. Not being
-// able to tell is an error, too.
+// pinnedEdge returns the target of an edge, and the commitment pinned there. If
+// the target is a contact, the contact's current pointer and its commitment are
+// used: the record of the old key may have expired, or be a thief's. An error
+// of the book is returned, because the target would be uncertain.
 func (b *Book) pinnedEdge(e pointer.Edge) (pointer.Pointer, pointer.Commitment, error) {
 	c, err := b.ByPointer(e.Pointer)
 	if errors.Is(err, ErrNotFound) {
@@ -185,8 +187,9 @@ func (b *Book) pinnedEdge(e pointer.Edge) (pointer.Pointer, pointer.Commitment, 
 	return c.Pointer, c.Next, nil
 }
 
-// toldEdge finds a label in what the owner of a pointer shares with me alone. One
-// that isn't there, or is there twice, is no reason not to read its card.
+// privateEdge returns the private edge with a label from the contact with
+// pointer p. It reports false if there is none or several, so that the card is
+// used.
 func (b *Book) privateEdge(p pointer.Pointer, label string) (pointer.Edge, bool, error) {
 	shared, err := b.EdgesFrom(p)
 	if err != nil || len(shared.Edges) == 0 {
@@ -196,8 +199,8 @@ func (b *Book) privateEdge(p pointer.Pointer, label string) (pointer.Edge, bool,
 	return e, err == nil, nil
 }
 
-// follow finds the edge with a label among hostile ones: the label to the
-// letter, or else the only one that is equal under the comparison key.
+// findEdge returns the edge with exactly this label, or else the only one with
+// an equal comparison key. The edges are untrusted.
 func findEdge(edges map[string]pointer.Edge, label string) (pointer.Edge, error) {
 	if e, ok := edges[label]; ok {
 		return e, nil
@@ -218,8 +221,8 @@ func findEdge(edges map[string]pointer.Edge, label string) (pointer.Edge, error)
 	return pointer.Edge{}, noEdge(fmt.Sprintf("has %d public edges that read like that", len(found)))
 }
 
-// noEdge is a path that its owner's card doesn't carry on: [ErrNotFound], in
-// words of its own.
+// noEdge is [ErrNotFound] with a text of its own, for a label that a card does
+// not have.
 type noEdge string
 
 const errNoEdge = noEdge("has no public edge of that name")

@@ -8,19 +8,19 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Succeed moves the contact that has the pointer old to where a succession
-// leads, when its steps open the commitment that was pinned for the contact:
-// the old key's word alone moves nobody. The steps are kept as evidence. Name,
+// ApplySuccession advances the contact with pointer old along a succession, if
+// its steps open the commitment pinned for the contact: the signature of the
+// old key alone advances nothing. The steps are stored as evidence. Name,
 // history and public edges stay.
 //
-// Nothing is written when the book doesn't know old, has no commitment for it,
-// or has seen the steps before. A chain that doesn't agree with what was pinned
-// is a [*SuccessionError]; another commitment by the same new key is a
-// [*DuplicityError]; a successor that has a petname of its own, a
-// [*ConflictError].
+// It writes nothing if the book does not know old, has no commitment for it, or
+// has the steps already. The error is a [*SuccessionError] for a chain that
+// does not agree with what was pinned, a [*DuplicityError] for another
+// commitment by the same new key, and a [*ConflictError] for a successor that
+// is another named contact.
 func (b *Book) ApplySuccession(old pointer.Pointer, chain []pointer.Succession) error {
 	var isNew bool
-	err := b.read(func(v *ledger.View) error { // most often there is nothing to write
+	err := b.read(func(v *ledger.View) error { // most calls write nothing
 		_, steps, err := b.newSteps(v, old, chain)
 		isNew = len(steps) > 0
 		return err
@@ -46,7 +46,7 @@ func (b *Book) ApplySuccession(old pointer.Pointer, chain []pointer.Succession) 
 	})
 }
 
-// onward gives the steps of a chain that lead on from where the contact is.
+// newSteps returns the steps of a chain that advance the contact.
 func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Succession) (Contact, []pointer.Succession, error) {
 	id, err := contactIDOf(v, old)
 	if err != nil {
@@ -60,7 +60,7 @@ func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Suc
 		return c, nil, err
 	}
 	from := c.step(c.Pointer)
-	for i := range c.Chain[1:] { // what was come to weakly may be signed here
+	for i := range c.Chain[1:] { // an unsigned step may be signed here
 		if steps := stepsFrom(c.Chain[i].Pointer, chain); c.Chain[i+1].Unsigned && len(steps) > 0 && steps[0].OldSignature != nil {
 			from = c.Chain[i]
 			break
@@ -91,7 +91,8 @@ func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Suc
 	if c.Name.IsZero() && c.Conflict == nil {
 		return c, steps, nil
 	}
-	// Nor to where another has been: the key of one who went on may be stolen.
+	// A pointer that another contact had before is refused too: a retired key
+	// may be stolen.
 	for _, step := range steps {
 		p, err := pointer.FromPublicKey(step.New)
 		if err != nil {
@@ -115,9 +116,10 @@ func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Suc
 	return c, steps, nil
 }
 
-// disagrees compares the steps of a chain with those that the contact has come:
-// one new key that commits to two next ones is duplicity, if the old key signed
-// both. Without its signature anybody who came by the new key could say so.
+// checkChain compares a chain with the contact's own. One new key with two
+// commitments is duplicity if the old key signed both. Without the signature of
+// the old key, every later holder of the new key could claim another
+// commitment.
 func (c Contact) checkChain(chain []pointer.Succession) error {
 	for i, to := range c.Chain[1:] {
 		from := c.Chain[i]
@@ -137,12 +139,12 @@ func (c Contact) checkChain(chain []pointer.Succession) error {
 	return nil
 }
 
-// maxTold bounds the steps of a succession that go with an introduction.
+// maxSharedSteps bounds the steps of a succession in an introduction.
 const maxSharedSteps = 8
 
-// Succession is how the contact with that pointer came to where it is now, as far
-// as the book knows: its newest steps, for those who know it by an earlier key.
-// Nil: it never moved.
+// Succession returns the newest known steps to the current pointer of the
+// contact with pointer p, at most 8, for recipients that know an earlier key.
+// Nil: the contact never advanced.
 func (b *Book) Succession(p pointer.Pointer) ([]pointer.Succession, error) {
 	var chain []pointer.Succession
 	err := b.read(func(v *ledger.View) error {
@@ -156,7 +158,7 @@ func (b *Book) Succession(p pointer.Pointer) ([]pointer.Succession, error) {
 				return err
 			}
 			if len(kv.Key) == len(c.ID.Bytes()) {
-				continue // the contact's own
+				continue // the row of the contact itself
 			}
 			f, err := decodeState[factState](tableContacts, kv.Value)
 			if err != nil || f.Chain == nil {

@@ -9,58 +9,59 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// SuggestionKind is how a suggestion came about.
+// SuggestionKind is the origin of a suggestion.
 type SuggestionKind string
 
 const (
-	Introduced     SuggestionKind = "introduced" // somebody in the book says so, in a signed introduction
-	Paired         SuggestionKind = "paired"     // we met, or spoke, and both keys were proven
-	Invited        SuggestionKind = "taken"      // it took an invitation of mine, and proved its key; whether it is whom I meant is for me to say
-	Mutual         SuggestionKind = "mutual"     // somebody in the book offers to introduce us to each other; who it is isn't known yet
-	Acquainted     SuggestionKind = "acquainted" // somebody in the book introduced us to each other: both consented, and both keys were proven
-	Question       SuggestionKind = "question"   // somebody asks whether a key that was introduced as mine is
-	ContactRequest SuggestionKind = "stranger"   // nobody in the book: it says so itself, and has paid for it with work
+	Introduced     SuggestionKind = "introduced" // a contact introduced it, in a signed introduction
+	Paired         SuggestionKind = "paired"     // the owner paired with it: both keys were proven
+	Invited        SuggestionKind = "taken"      // it accepted an invitation of the owner, and proved its key; the owner decides whether it is the invitee
+	Mutual         SuggestionKind = "mutual"     // a contact offers a mutual introduction; its subject is not known yet
+	Acquainted     SuggestionKind = "acquainted" // the result of a mutual introduction: both parties consented, and both keys were proven
+	Question       SuggestionKind = "question"   // a contact asks whether a key that was introduced as the owner's is the owner's
+	ContactRequest SuggestionKind = "stranger"   // it is not in the book, introduced itself, and did proof of work
 )
 
-// met: we met, or spoke, and its key was proven.
+// isDirect reports whether the owner and the subject met or talked, and the key
+// was proven.
 func (k SuggestionKind) isDirect() bool { return k == Paired || k == Invited }
 
-// Suggestion is what others say of a pointer, waiting in the inbox. It is no
-// name and can't become one by itself: [Book.Accept] is the user's own act, and
-// takes the name from the user.
+// Suggestion is a statement about a pointer that waits in the inbox for the
+// owner's decision. It names nothing: [Book.Accept] is an act of the owner,
+// with a name that the owner chose.
 type Suggestion struct {
 	ID        SuggestionID
 	Kind      SuggestionKind
-	Pointer   pointer.Pointer    // whom it is about; zero for Mutual
-	By        pointer.Pointer    // who says so; zero for Paired and Taken: who was met says it itself
-	Next      pointer.Commitment // to the next key, as it was said; zero: it wasn't
-	Suggested string             // a name that is suggested: hostile text
-	Nickname  string             // what Pointer calls itself, as far as it was said: hostile text
+	Pointer   pointer.Pointer    // the subject; zero for Mutual
+	By        pointer.Pointer    // the signer; zero for Paired and Invited
+	Next      pointer.Commitment // to the next key of Pointer; zero: none
+	Suggested string             // a suggested name: hostile text
+	Nickname  string             // the subject's name for itself; empty: unknown; hostile text
 	Note      string             // hostile text
-	Channel   string             // how it came: "drop", "doorstep", "file", "link", "code"
-	At        time.Time          // when this book first heard it
+	Channel   string             // how it arrived: "drop", "doorstep", "file", "link", "code"
+	At        time.Time          // when the book first received it
 	Expires   time.Time          // zero: never
 	Evidence  []byte             // the signed statement, or the transcript of the pairing
 	State     SuggestionState
 }
 
-// SuggestionState is what became of a suggestion.
+// SuggestionState is the state of a suggestion.
 type SuggestionState string
 
 const (
 	Pending   SuggestionState = "pending"
 	Accepted  SuggestionState = "accepted"
 	Declined  SuggestionState = "declined"
-	Withdrawn SuggestionState = "withdrawn" // by who made it
+	Withdrawn SuggestionState = "withdrawn" // by its sender
 	Expired   SuggestionState = "expired"
 )
 
-// SuggestionID tells suggestions apart: the hash of what was said, so that what
-// comes twice, or another way, is one.
+// SuggestionID identifies a suggestion: a hash of its kind and its evidence, so
+// that copies of one statement have one ID.
 type SuggestionID [16]byte
 
-// String gives the twelve digits by which people call it: a few of them are
-// enough, see [Book.Suggestion].
+// String returns the ID as twelve digits, for display and input. A few of them
+// are enough: see [Book.Suggestion].
 func (id SuggestionID) String() string {
 	return fmt.Sprintf("%012d", binary.BigEndian.Uint64(id[:8])%1_000_000_000_000)
 }
@@ -71,15 +72,15 @@ const (
 	maxNote     = introduce.MaxNote
 )
 
-// The tables of what others said.
+// The tables of suggestions and statements.
 const (
 	tableInbox        = "inbox"     // digits ‖ suggestion id → suggestionState
-	tablePending      = "pending"   // digits ‖ suggestion id → nothing: those that nobody decided on
-	tableAbout        = "about"     // pointer ‖ 0 ‖ digits ‖ suggestion id, or pointer ‖ 1 ‖ hash of a denial → nothing, or toldState
-	tableMuted        = "muted"     // pointer → nothing: nothing more is to be heard of it
-	tableRetracted    = "retracted" // id of an introduction ‖ pointer of who takes it back → nothing
-	tablePrivateEdges = "told"      // pointer → toldState: the edges that it shares with me
-	tableReplaced     = "instead"   // contact id ‖ entry → the id of the contact that gave way to it
+	tablePending      = "pending"   // digits ‖ suggestion id → empty, for each suggestion without a decision
+	tableAbout        = "about"     // pointer ‖ 0 ‖ digits ‖ suggestion id → empty; pointer ‖ 1 ‖ hash of a denial → statementState
+	tableMuted        = "muted"     // pointer → empty: suggestions about it are refused
+	tableRetracted    = "retracted" // id of an introduction ‖ pointer of the signer of its retraction → empty
+	tablePrivateEdges = "told"      // pointer → statementState: the edges that it shares with the owner
+	tableReplaced     = "instead"   // contact id ‖ entry → the id of the replaced contact
 )
 
 const (
@@ -87,15 +88,15 @@ const (
 	aboutDenial     byte = 1
 )
 
-// verdict is what was decided on a suggestion, but for its acceptance.
+// verdict is a decision on a suggestion other than its acceptance.
 type verdict uint8
 
 const (
 	verdictDecline  verdict = 1
-	verdictNever    verdict = 2 // and nothing more is to be heard of the pointer
-	verdictWithdraw verdict = 3 // who made it took it back
-	verdictConsent  verdict = 4 // to be introduced to each other: nobody is named by it
+	verdictNever    verdict = 2 // and further suggestions about the pointer are refused
+	verdictWithdraw verdict = 3 // withdrawn by its sender
+	verdictConsent  verdict = 4 // to a mutual introduction; names nothing
 )
 
-// row is a suggestion's key in the tables.
+// row returns the suggestion's key in the tables.
 func (id SuggestionID) row() []byte { return append([]byte(id.String()), id[:]...) }

@@ -12,17 +12,17 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// suggestionState is a suggestion in the view: what was said, as soon as it is
-// known, and what was decided.
+// suggestionState is the row of a suggestion in the view. The decision may
+// arrive before the content.
 type suggestionState struct {
 	_        struct{}        `cbor:",toarray"`
-	At       int64           // ms since 1970: the earliest that a device heard it
+	At       int64           // ms since 1970: the earliest receipt by a device
 	Content  *wireSuggestion // nil: only the decision is known yet
 	Accepted [][]byte        // the entries that accepted it, sorted
-	Verdicts []verdict       // all that were given, sorted
+	Verdicts []verdict       // sorted
 }
 
-// toldState is a statement that is kept: edges, or a denial.
+// statementState is the row of a stored statement: edges or a denial.
 type statementState struct {
 	_         struct{} `cbor:",toarray"`
 	At        int64
@@ -30,14 +30,15 @@ type statementState struct {
 	Statement []byte
 }
 
-// edges returns the edges that a row of the view keeps.
+// edges returns the edges in the row.
 func (t statementState) edges() (introduce.Edges, error) {
 	s, err := introduce.Restore(t.Statement)
 	edges, _ := s.Edges()
 	return edges, err
 }
 
-// suggest notes what came in. Devices that heard the same have one row of it.
+// suggest stores a suggestion. Devices that received the same one have one row
+// for it.
 func (f fold) suggest(v *ledger.View, e ledger.Entry, a act) error {
 	id := a.Suggestion.id()
 	return f.updateSuggestion(v, id[:], func(s *suggestionState) {
@@ -51,7 +52,7 @@ func (f fold) suggest(v *ledger.View, e ledger.Entry, a act) error {
 	})
 }
 
-// onSuggestion changes a suggestion's row, and keeps the indexes true.
+// updateSuggestion changes a suggestion's row, and updates the indexes.
 func (f fold) updateSuggestion(v *ledger.View, id []byte, change func(*suggestionState)) error {
 	row := SuggestionID(id).row()
 	state, err := getState[suggestionState](v, tableInbox, row)
@@ -78,12 +79,12 @@ func (f fold) updateSuggestion(v *ledger.View, id []byte, change func(*suggestio
 	return v.Delete(tablePending, row)
 }
 
-// open: it was heard, and nobody decided.
+// undecided reports whether the content is known and there is no decision.
 func (s suggestionState) undecided() bool {
 	return s.Content != nil && len(s.Accepted) == 0 && len(s.Verdicts) == 0
 }
 
-// accept notes that an entry accepted a suggestion, or, undone, no longer does.
+// accept adds or removes an entry that accepts a suggestion.
 func (f fold) accept(v *ledger.View, item []byte, entry ledger.ID, on bool) error {
 	if item == nil {
 		return nil
@@ -107,7 +108,7 @@ func (f fold) decide(v *ledger.View, a act) error {
 	})
 }
 
-// hear keeps a statement: the newest edges of each contact that shares some,
+// storeReceived stores a statement: the newest edges of each contact,
 // retractions, and denials.
 func (f fold) storeReceived(v *ledger.View, e ledger.Entry, a act, s introduce.Statement) error {
 	received := statementState{At: e.Time().UnixMilli(), Channel: a.Channel, Statement: a.Statement}
@@ -122,8 +123,9 @@ func (f fold) storeReceived(v *ledger.View, e ledger.Entry, a act, s introduce.S
 	return f.storeStatement(v, tableAbout, slices.Concat(d.About.Bytes(), []byte{aboutDenial}, hash[:]), received, 0)
 }
 
-// keepTold keeps the statement with the higher version, or else the lesser
-// bytes, and of one the earlier hearing: the same in whatever order they come.
+// storeStatement stores a statement unless the stored one has a higher version.
+// Of two with one version the one with the lesser bytes is stored, and of one
+// statement the earlier receipt, so that the order of entries does not matter.
 func (f fold) storeStatement(v *ledger.View, table string, key []byte, received statementState, version uint64) error {
 	stored, err := getState[statementState](v, table, key)
 	if err != nil {
@@ -146,7 +148,7 @@ func (f fold) storeStatement(v *ledger.View, table string, key []byte, received 
 	return putState(v, table, key, received)
 }
 
-// suggestion makes the exported form.
+// suggestion returns the exported form.
 func (s suggestionState) suggestion(id SuggestionID, now time.Time) (Suggestion, error) {
 	w := s.Content
 	out := Suggestion{ID: id, Kind: SuggestionKind(w.Kind), Suggested: w.Suggested, Nickname: w.Nickname, Note: w.Note, Channel: w.Channel,

@@ -18,7 +18,7 @@ import (
 type wireSuggestion struct {
 	_         struct{} `cbor:",toarray"`
 	Kind      string
-	By        []byte // nil: nobody
+	By        []byte // nil: none
 	About     []byte // nil: unknown yet
 	Next      []byte // nil: none
 	Suggested string
@@ -36,8 +36,8 @@ func (w wireSuggestion) id() SuggestionID {
 	return SuggestionID(h.Sum(nil)[:16])
 }
 
-// checkHeard checks the shape and the bounds of what others signed. Its evidence
-// is verified apart.
+// checkSuggestion checks the shape and the bounds of a suggestion or a
+// decision. It does not verify the evidence.
 func (a act) checkSuggestion() error {
 	if a.Item != nil && len(a.Item) != len(SuggestionID{}) {
 		return fmt.Errorf("suggestion with an id of %d bytes", len(a.Item))
@@ -92,9 +92,9 @@ func (w wireSuggestion) check() error {
 	return nil
 }
 
-// verify verifies the evidence of a suggestion, so that no device can attribute a
-// statement to a contact that didn't sign it, and that the suggestion says what its
-// evidence does. A pairing has no evidence that can be verified.
+// verify verifies the evidence of a suggestion, and that the suggestion agrees
+// with it. So no device can attribute a statement to a contact that did not
+// sign it. The evidence of a pairing cannot be verified.
 func (w wireSuggestion) verify(open opener) error {
 	var content wireSuggestion
 	switch kind := SuggestionKind(w.Kind); kind {
@@ -124,22 +124,22 @@ func (w wireSuggestion) verify(open opener) error {
 	return nil
 }
 
-// saidBy returns an introduction as a suggestion.
+// fromIntroduction returns the suggestion of an introduction.
 func fromIntroduction(s introduce.Statement, kind SuggestionKind, channel string) wireSuggestion {
 	i, _ := s.Introduction()
 	return wireSuggestion{Kind: string(kind), By: i.By.Bytes(), About: i.About.Bytes(), Next: i.Next.Bytes(), Suggested: i.Suggested,
 		Note: i.Note, Expires: i.Expires.UnixMilli(), Channel: channel, Evidence: s.Bytes()}
 }
 
-// askedBy returns a question as a suggestion.
+// fromQuestion returns the suggestion of a question.
 func fromQuestion(s introduce.Statement, channel string) wireSuggestion {
 	q, _ := s.Question()
 	i := q.Subject.Introduction()
 	return wireSuggestion{Kind: string(Question), By: q.By.Bytes(), About: i.About.Bytes(), Suggested: i.Suggested, Channel: channel, Evidence: s.Bytes()}
 }
 
-// mutually is an offer to introduce, or what came of it, as a suggestion, and the
-// request that it all began with.
+// fromMutual returns the suggestion of a mutual introduction, offered or
+// finished, and the request that started it.
 func fromMutual(kind SuggestionKind, evidence []byte, channel string) (wireSuggestion, mutual.Request, error) {
 	if kind == Acquainted {
 		result, err := mutual.Verify(evidence)
@@ -164,7 +164,8 @@ func sameEncoding(a, b wireSuggestion) bool {
 	return err == nil && err2 == nil && bytes.Equal(x, y)
 }
 
-// smaller picks one of two tellings of the same, in whatever order they come.
+// encodesLess decides between two forms of one suggestion, whatever the order
+// of their arrival.
 func encodesLess(a, b wireSuggestion) bool {
 	x, err := canonical.Marshal(a)
 	y, err2 := canonical.Marshal(b)

@@ -11,14 +11,14 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Undo takes back the newest change of names or edges that this device made and
-// that still stands, and returns what it was. Undoing again goes further back.
-// What was known only from the change, such as a link's commitment, is
-// forgotten with it; what a card taught stays.
+// Undo reverts the newest change of names, edges or keeping by this device that
+// was not undone, and returns the event of that change. A further call reverts
+// the change before. Facts known only from the change, such as a link's
+// commitment, are removed with it; facts from cards stay.
 //
-// Nothing happens, and the error tells why, when another device has changed the
-// same since ([ErrChanged], or a [*ConflictError] when at the same time), or
-// has given the old name or label to another contact ([*TakenError]).
+// It changes nothing and returns an error if another device has changed the
+// same since ([ErrChanged], or a [*ConflictError] for a concurrent change), or
+// if the old name or label now belongs to another contact ([*TakenError]).
 func (b *Book) Undo() (Event, error) {
 	for {
 		ev, err := b.undoNewest()
@@ -28,8 +28,8 @@ func (b *Book) Undo() (Event, error) {
 	}
 }
 
-// errMoved: another goroutine changed the book between the reading of what to
-// undo and the undoing. It made progress, so trying again comes to an end.
+// errUndoRace is returned if another goroutine changed the book between the two
+// transactions of an undo. That goroutine made progress, so the retries end.
 var errUndoRace = errors.New("the book was changed at the same time")
 
 func (b *Book) undoNewest() (Event, error) {
@@ -66,7 +66,7 @@ func (b *Book) undoNewest() (Event, error) {
 		}
 		if newest, err := b.newestUndoable(tx.View()); err != nil || newest != removalID {
 			if errors.Is(err, ErrNothingToUndo) {
-				return nil // that was undone before
+				return nil // undone before
 			}
 			return err
 		}
@@ -74,8 +74,8 @@ func (b *Book) undoNewest() (Event, error) {
 	})
 }
 
-// gaveWay is the removal that was one step with an acceptance, of who gave way to
-// it: taken back together, too. nil: nobody did.
+// replacedBy returns the removal of the replaced contact that was one step with
+// an acceptance, and is undone with it; nil: none.
 func (b *Book) replacedBy(id ledger.ID, a act) (ledger.ID, *act, error) {
 	if a.Op != opName || a.Replaced == nil || id.Number < 2 {
 		return ledger.ID{}, nil, nil
@@ -92,7 +92,7 @@ func (b *Book) replacedBy(id ledger.ID, a act) (ledger.ID, *act, error) {
 	return id, &before, nil
 }
 
-// undoable is the entry that an undo takes back.
+// newestUndoable returns the entry that an undo reverts.
 func (b *Book) newestUndoable(v *ledger.View) (ledger.ID, error) {
 	device := b.ledger.Device()
 	last, ok, err := v.Last(tableUndo, device[:])
@@ -132,11 +132,11 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 		if alone, err := keptOnlyBy(tx.View(), id.Device, a.Contact); err != nil {
 			return err
 		} else if !alone {
-			inverse.Keep = 0 // another device said no meanwhile
+			inverse.Keep = 0 // another device ended the keeping since
 		}
 	}
 	for _, w := range a.Previous {
-		// What was in conflict then is again: that is what stood.
+		// A conflict of that time is restored as a conflict.
 		if w.Name == "" || w.Contested {
 			continue
 		}
@@ -147,7 +147,7 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 		if err != nil {
 			return err
 		}
-		if err := checkSoleHolder(tx.View(), c); err != nil { // somebody has moved there since
+		if err := checkSoleHolder(tx.View(), c); err != nil { // another contact has advanced to the pointer since
 			return err
 		}
 	}
@@ -159,7 +159,8 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 	return appendAct(tx, inverse)
 }
 
-// nameStands refuses when the contact is no longer called what the act made it.
+// checkNameUnchanged returns an error if the contact's name is no longer the
+// one of the act.
 func checkNameUnchanged(v *ledger.View, contact pointer.Pointer, a act) error {
 	state, err := getState[contactState](v, tableContacts, a.Contact)
 	if err != nil || state.isAs(a) {
@@ -175,7 +176,8 @@ func checkNameUnchanged(v *ledger.View, contact pointer.Pointer, a act) error {
 	return fmt.Errorf("%s: %w", contact, ErrChanged)
 }
 
-// edgeStands refuses when a label leads anywhere else than the act made it.
+// checkEdgeUnchanged returns an error if a label leads to another contact than
+// in the act.
 func checkEdgeUnchanged(v *ledger.View, audience []byte, label string, contact []byte) error {
 	state, err := readEdge(v, audience, label)
 	if err != nil || state.leadsTo(contact) {

@@ -15,12 +15,13 @@ func appendAct(tx *ledger.Tx, a act) error {
 }
 
 // Update runs fn in one durable transaction over the book and the device-local
-// tables of its file (package ledger): when it returns nil both are durable, and
-// after an error neither has changed. fn receives the tables, and a book whose
-// methods read and change the book within the transaction; Close, Ledger, Log
-// and Undo are not for it. Both end with fn, which must not use b. A change that
-// the book refuses leaves the transaction as it was; fn must return every other
-// error. Updates exclude one another.
+// tables of its file (package ledger). If it returns nil, both are durable;
+// otherwise neither has changed. fn receives the tables, and a book with
+// methods that read and change the book within the transaction; Close, Ledger,
+// Log and Undo must not be called on it. Both are valid until fn returns, and
+// fn must not use b. If the book refuses a change, the transaction is as
+// before, and fn may continue; fn must return every other error. Calls of
+// Update exclude one another.
 func (b *Book) Update(fn func(book *Book, local *ledger.View) error) error {
 	return b.update(func(tx *ledger.Tx) error {
 		inner := &Book{ledger: b.ledger, now: b.now, tx: tx}
@@ -38,7 +39,7 @@ func (b *Book) update(fn func(tx *ledger.Tx) error) error {
 		return err
 	}
 	for _, e := range entries {
-		if entry, body, err := b.ledger.Entry(e.ID()); err == nil { // or else it is damaged already, which its readers report
+		if entry, body, err := b.ledger.Entry(e.ID()); err == nil { // readers report a damaged entry
 			b.notify(logged(entry, body))
 		}
 	}
@@ -52,8 +53,9 @@ func (b *Book) read(fn func(v *ledger.View) error) error {
 	return b.ledger.Read(fn)
 }
 
-// change appends what fn makes of a contact that has a name, or is in conflict
-// over one, and reads it again. No act is no change.
+// change appends the act that fn returns for a contact that has a name or is in
+// conflict over one, and reads the contact again. An act without an op changes
+// nothing.
 func (b *Book) change(p pointer.Pointer, fn func(v *ledger.View, c Contact) (act, error)) (Contact, error) {
 	var c Contact
 	err := b.update(func(tx *ledger.Tx) (err error) {

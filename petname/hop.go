@@ -10,8 +10,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// hop finds the record of a pointer and goes on from it as long as its key has a
-// successor that proves itself.
+// hop resolves one pointer. It advances along proven successions to the last
+// key.
 func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.Pointer, pinned pointer.Commitment, level dht.Level) (Hop, error) {
 	hop := Hop{Name: part}
 	for {
@@ -25,8 +25,9 @@ func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.
 			return hop, err
 		}
 		if claimed := claimedSuccessor(p, hop.Card); chain == nil && !claimed.IsZero() {
-			// Nothing was pinned, and the card's own commitment is worth no more than
-			// the successor that it names: one key signed both.
+			// Without a pinned commitment the successor is not proven: the key
+			// that signed the card's commitment also signed the name of the
+			// successor.
 			hop.Unproven = claimed
 			return hop, nil
 		}
@@ -48,7 +49,7 @@ func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.
 	}
 }
 
-// fetch gives the record of a pointer and the card in it, if there is one.
+// fetchRecord returns the record of a pointer, and its card if it has one.
 func fetchRecord(ctx context.Context, records Records, p pointer.Pointer, level dht.Level) (dht.Result, pointer.Card, error) {
 	result, err := records.Best(ctx, p, level)
 	if err != nil {
@@ -61,7 +62,7 @@ func fetchRecord(ctx context.Context, records Records, p pointer.Pointer, level 
 	return result, card, nil
 }
 
-// claims is the successor of p that its card names; zero: none.
+// claimedSuccessor returns the successor of p that its card names; zero: none.
 func claimedSuccessor(p pointer.Pointer, card pointer.Card) pointer.Pointer {
 	if steps := stepsFrom(p, card.Succession); len(steps) > 0 {
 		if to, err := pointer.FromPublicKey(steps[len(steps)-1].New); err == nil {
@@ -74,10 +75,10 @@ func claimedSuccessor(p pointer.Pointer, card pointer.Card) pointer.Pointer {
 	return card.Successor
 }
 
-// successor gives the steps on from p to the successor that its card names, which
-// the pinned commitment proves; none when it names none or nothing was pinned.
-// Steps that don't agree with what was pinned are an error: then somebody has
-// p's key who hasn't the next.
+// provenSteps returns the steps from p to the successor that its card names, if
+// the pinned commitment proves them; nil if it names none or nothing is pinned.
+// Steps that do not agree with the pinned commitment are an error: the signer
+// has p's key and not the next one.
 //
 // A card may name its successor and leave the steps to the successor's card.
 func provenSteps(ctx context.Context, records Records, p pointer.Pointer, pinned pointer.Commitment, card pointer.Card, level dht.Level) ([]pointer.Succession, error) {
@@ -101,7 +102,7 @@ func provenSteps(ctx context.Context, records Records, p pointer.Pointer, pinned
 	return chain, nil
 }
 
-// stepsFrom are the steps of a chain from a pointer on.
+// stepsFrom returns the steps of a chain from a pointer on.
 func stepsFrom(p pointer.Pointer, chain []pointer.Succession) []pointer.Succession {
 	i := slices.IndexFunc(chain, func(s pointer.Succession) bool { return s.Old == p })
 	if i < 0 {
@@ -110,8 +111,8 @@ func stepsFrom(p pointer.Pointer, chain []pointer.Succession) []pointer.Successi
 	return chain[i:]
 }
 
-// arrive is the end of a hop: what its card has to teach is learnt, and if it
-// shows that somebody in the book has moved here, they move.
+// finishHop compares the commitment of the last card with the pinned one and
+// records it, and advances contacts to p by the card's succession.
 func (b *Book) finishHop(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
 	if err := checkCommitment(p, pinned, card); err != nil {
 		return err
@@ -119,10 +120,11 @@ func (b *Book) finishHop(p pointer.Pointer, pinned pointer.Commitment, card poin
 	if n := len(card.Succession); n == 0 {
 		return b.learnCard(p, card)
 	} else if to, err := card.Succession[n-1].Verify(); err != nil || to != p {
-		return b.learnCard(p, card) // not about this pointer
+		return b.learnCard(p, card) // the succession leads to another pointer
 	}
 	for _, s := range card.Succession {
-		// Who says so may be a stranger: what proves nothing is passed over.
+		// The card may be of an unknown party. Steps that prove nothing are
+		// ignored.
 		if err := b.ApplySuccession(s.Old, card.Succession); err != nil && !errors.As(err, new(*SuccessionError)) {
 			return err
 		}

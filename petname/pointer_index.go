@@ -9,14 +9,16 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// The table of heirs has a row for each pointer that a contact moved to,
+// The table of successors has a row for each pointer that a contact advanced
+// to,
 //
-//	pointer ‖ contact id → nothing
+//	pointer ‖ contact id → empty
 //
-// so that a contact is found by any pointer that it has or had.
+// so that a contact is found by each pointer that it has or had.
 func successorKey(p, contact []byte) []byte { return append(slices.Clone(p), contact...) }
 
-// heirs yields the contacts that have, or had, a pointer by succession.
+// contactsByLaterPointer yields the contacts that have or had a pointer by
+// succession.
 func contactsByLaterPointer(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] {
 	return func(yield func(pointer.Pointer, error) bool) {
 		if n, err := v.Count(tableSuccessors); n == 0 || err != nil {
@@ -38,8 +40,8 @@ func contactsByLaterPointer(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer
 	}
 }
 
-// holders yields the contacts with a name that have or had a pointer, the one
-// whose first it was before the others.
+// namedContactsByPointer yields the named contacts that have or had a pointer.
+// The one with that id is first.
 func namedContactsByPointer(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer.Pointer, error] {
 	return func(yield func(pointer.Pointer, error) bool) {
 		named := func(id pointer.Pointer) bool {
@@ -61,9 +63,9 @@ func namedContactsByPointer(v *ledger.View, p pointer.Pointer) iter.Seq2[pointer
 	}
 }
 
-// owner is the id of the contact that has or had a pointer: one that is named
-// rather than one that isn't, and then the one whose first it was. It is p
-// itself when there is none.
+// contactIDOf returns the id of the contact that has or had a pointer: a named
+// contact before others, and the one with that id before others. It returns p
+// if there is none.
 func contactIDOf(v *ledger.View, p pointer.Pointer) (pointer.Pointer, error) {
 	for id, err := range namedContactsByPointer(v, p) {
 		return id, err
@@ -74,8 +76,8 @@ func contactIDOf(v *ledger.View, p pointer.Pointer) (pointer.Pointer, error) {
 	return p, nil
 }
 
-// sharers are the contacts with a name that are at a pointer now, the first so
-// many. Several are somebody who has two names: a conflict.
+// namedContactsAt returns the named contacts with a current pointer, up to
+// limit. Several are in conflict.
 func namedContactsAt(v *ledger.View, p pointer.Pointer, limit int) ([]pointer.Pointer, error) {
 	var found []pointer.Pointer
 	for id, err := range namedContactsByPointer(v, p) {
@@ -96,9 +98,10 @@ func namedContactsAt(v *ledger.View, p pointer.Pointer, limit int) ([]pointer.Po
 	return found, nil
 }
 
-// regroup brings the index up to date on whether those who are at a pointer are
-// several, after a contact has come, gone, or changed its names. All the others
-// of three or more are marked so already: no change touches more rows than that.
+// updateShared updates the name index after the contact came to a pointer, left
+// it, or changed its names: the rows record whether several named contacts
+// share the pointer. If three or more do, the rows of the others are up to
+// date, so the number of changed rows is bounded.
 func (f fold) updateShared(v *ledger.View, p []byte, contact pointer.Pointer) error {
 	at, err := pointer.Restore(p)
 	if err != nil {
@@ -118,7 +121,7 @@ func (f fold) updateShared(v *ledger.View, p []byte, contact pointer.Pointer) er
 			return err
 		}
 		if !bytes.Equal(state.current(id.Bytes()), p) {
-			continue // the contact, which has gone
+			continue // the contact has left
 		}
 		keys := state.keys()
 		for _, key := range keys {
