@@ -92,7 +92,7 @@ func TestWhatCannotBeAcceptedIsRefused(t *testing.T) {
 	_, err = b.Accept(SuggestionID{1}, mustName("robert"), Acceptance{})
 	require.ErrorIs(t, err, ErrNotFound)
 	for _, decide := range []func(SuggestionID) error{b.Consent, b.Withdraw} {
-		require.ErrorContains(t, decide(id), "no offer")
+		require.ErrorContains(t, decide(id), "not an offer")
 		require.ErrorContains(t, decide(asked), "no offer")
 		require.ErrorIs(t, decide(SuggestionID{1}), ErrNotFound)
 	}
