@@ -93,7 +93,7 @@ func TestWhatCannotBeAcceptedIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotFound)
 	for _, decide := range []func(SuggestionID) error{b.Consent, b.Withdraw} {
 		require.ErrorContains(t, decide(id), "not an offer")
-		require.ErrorContains(t, decide(asked), "no offer")
+		require.ErrorContains(t, decide(asked), "not an offer")
 		require.ErrorIs(t, decide(SuggestionID{1}), ErrNotFound)
 	}
 	_, err = b.Decline(SuggestionID{1}, false)
