@@ -12,8 +12,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// introducedBoth is an offer by one to me and a third, and the transcript of what
-// came of it.
+// introducedBoth returns an offer of a mutual introduction to the owner and a
+// third party, and its transcript.
 func introducedBoth(t testing.TB, by, me, third string) (offer, transcript []byte) {
 	t.Helper()
 	random := bytes.NewReader(bytes.Repeat([]byte{42}, 4096))
@@ -66,7 +66,7 @@ func TestAMutualIntroductionNamesNobodyUntilItIsAccepted(t *testing.T) {
 	b := newTestBook(t)
 	offer, transcript := introducedBoth(t, "alice", "me", "bob")
 	_, _, err := b.Suggest(Suggestion{Kind: Mutual, Evidence: offer, Channel: "drop"})
-	require.ErrorIs(t, err, ErrStranger)
+	require.ErrorIs(t, err, ErrUnknownSender)
 	mustAdd(t, b, "alice", "alice")
 	id, fresh, err := b.Suggest(Suggestion{Kind: Mutual, Evidence: offer, Channel: "drop"})
 	require.NoError(t, err)
@@ -124,7 +124,7 @@ func TestConsentCanBeTakenBackAndAnOfferWithdrawn(t *testing.T) {
 	}
 }
 
-// No device, and nobody else, puts words into the mouth of an introducer.
+// No device and no other party can attribute a statement to an introducer.
 func TestAMutualIntroductionIsVerifiedWhereverItComesFrom(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
@@ -132,16 +132,16 @@ func TestAMutualIntroductionIsVerifiedWhereverItComesFrom(t *testing.T) {
 	others, met := introducedBoth(t, "alice", "carol", "bob")
 	for kind, evidence := range map[SuggestionKind][]byte{Mutual: others, Acquainted: met} {
 		_, _, err := b.Suggest(Suggestion{Kind: kind, Evidence: evidence})
-		require.ErrorIs(t, err, ErrNotForMe)
+		require.ErrorIs(t, err, ErrWrongRecipient)
 	}
 	for kind, evidence := range map[SuggestionKind][]byte{Mutual: transcript, Acquainted: offer} {
 		_, _, err := b.Suggest(Suggestion{Kind: kind, Evidence: evidence})
 		require.ErrorIs(t, err, mutual.ErrInvalid)
 	}
 	for kind, evidence := range map[SuggestionKind][]byte{Mutual: offer, Acquainted: transcript} {
-		w, _, err := mutually(kind, evidence, "drop")
+		w, _, err := fromMutual(kind, evidence, "drop")
 		require.NoError(t, err)
-		require.NoError(t, checked(w))
+		require.NoError(t, verifySuggestion(w))
 		for name, lie := range map[string]func(w *wireSuggestion){
 			"by":        func(w *wireSuggestion) { w.By = pointerOf("dave").Bytes() },
 			"about":     func(w *wireSuggestion) { w.About = pointerOf("dave").Bytes() },
@@ -152,7 +152,7 @@ func TestAMutualIntroductionIsVerifiedWhereverItComesFrom(t *testing.T) {
 		} {
 			forged := w
 			lie(&forged)
-			require.Error(t, checked(forged), name)
+			require.Error(t, verifySuggestion(forged), name)
 		}
 	}
 	paired, _, err := b.Suggest(Suggestion{Kind: Paired, Pointer: pointerOf("bob"), Evidence: []byte("transcript")})
@@ -161,8 +161,8 @@ func TestAMutualIntroductionIsVerifiedWhereverItComesFrom(t *testing.T) {
 	require.ErrorIs(t, b.Withdraw(SuggestionID{1}), ErrNotFound)
 }
 
-// The introducer of both made up a key for one. Whoever has the true one denies
-// it, and the transcript, without what was told in confidence, proves it.
+// The introducer named a false key to one party. The holder of the true key
+// denies it, and the redacted transcript proves it.
 func TestAMutualIntroductionToAWrongKeyCanBeProven(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
@@ -173,14 +173,14 @@ func TestAMutualIntroductionToAWrongKeyCanBeProven(t *testing.T) {
 	require.NoError(t, err)
 	met, _, err := b.Suggest(Suggestion{Kind: Paired, Pointer: pointerOf("bob"), Channel: "code", Evidence: []byte("transcript")})
 	require.NoError(t, err)
-	_, err = b.Accept(met, mustName("bob"), Acceptance{Instead: pointerOf("not bob")})
+	_, err = b.Accept(met, mustName("bob"), Acceptance{Replaces: pointerOf("not bob")})
 	require.NoError(t, err)
 
 	all, err := b.Evidence(pointerOf("bob"))
 	require.NoError(t, err)
 	var subject introduce.Subject
 	for _, e := range all {
-		if e.Instead {
+		if e.OfReplaced {
 			var introduced bool
 			subject, introduced, err = e.Subject()
 			require.NoError(t, err)

@@ -14,8 +14,8 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// trail returns a succession chain of n steps, each signed by both keys.
-func trail(t testing.TB, n int) []pointer.Succession {
+// successionOf returns a succession chain of n steps, each signed by both keys.
+func successionOf(t testing.TB, n int) []pointer.Succession {
 	t.Helper()
 	var steps []pointer.Succession
 	for i := range n {
@@ -35,7 +35,7 @@ func TestActsThatBreakABoundHaveNoEffect(t *testing.T) {
 		require.NoError(t, err)
 		return b
 	}
-	forged := trail(t, 2)
+	forged := successionOf(t, 2)
 	forged[1].OldSignature = bytes.Clone(forged[1].OldSignature)
 	forged[1].OldSignature[0] ^= 1
 	fact := func(change func(*wireFact)) act {
@@ -43,7 +43,7 @@ func TestActsThatBreakABoundHaveNoEffect(t *testing.T) {
 		change(&f)
 		return act{Op: opLearn, Contact: p, Fact: &f}
 	}
-	was := func(w ...wireWas) act { return act{Op: opName, Contact: p, Name: "alice", Was: w} }
+	was := func(w ...wirePrevious) act { return act{Op: opName, Contact: p, Name: "alice", Previous: w} }
 	many := func(n int) []wireEdge {
 		all := make([]wireEdge, n)
 		for i := range all {
@@ -80,19 +80,19 @@ func TestActsThatBreakABoundHaveNoEffect(t *testing.T) {
 	self, err := introduce.Introduction{To: pointerOf("me"), About: pointerOf("a"), Expires: epoch.AddDate(0, 1, 0)}.Sign(testKey("a"), &noise{}, epoch)
 	require.NoError(t, err)
 	bySelf := func(kind SuggestionKind) act {
-		w := saidBy(self, kind, "drop")
+		w := fromIntroduction(self, kind, "drop")
 		return act{Op: opSuggest, Suggestion: &w}
 	}
-	wereNamed := make([]wireWas, maxWas+1)
+	wereNamed := make([]wirePrevious, maxPrevious+1)
 	for i := range wereNamed {
 		wereNamed[i].Name = fmt.Sprint("n", i)
 	}
 
 	for name, c := range map[string]struct{ bad, good act }{
-		"things it was called":      {was(wereNamed...), was(wereNamed[:maxWas]...)},
-		"named and removed":         {was(wireWas{Name: "al", Removed: true}), was(wireWas{Name: "al"})},
-		"removed before all time":   {was(wireWas{Removed: true, At: -1}), was(wireWas{Removed: true, At: 0})},
-		"removed past the last":     {was(wireWas{Removed: true, At: maxAt + 1}), was(wireWas{Removed: true, At: maxAt})},
+		"things it was called":      {was(wereNamed...), was(wereNamed[:maxPrevious]...)},
+		"named and removed":         {was(wirePrevious{Name: "al", Removed: true}), was(wirePrevious{Name: "al"})},
+		"removed before all time":   {was(wirePrevious{Removed: true, At: -1}), was(wirePrevious{Removed: true, At: 0})},
+		"removed past the last":     {was(wirePrevious{Removed: true, At: maxAt + 1}), was(wirePrevious{Removed: true, At: maxAt})},
 		"edges":                     {act{Op: opRemove, Contact: p, Edges: many(maxActEdges + 1)}, act{Op: opRemove, Contact: p, Edges: many(maxActEdges)}},
 		"private edges":             {act{Op: opRemove, Contact: p, Private: manyPrivate(maxActEdges + 1)}, act{Op: opRemove, Contact: p, Private: manyPrivate(maxActEdges)}},
 		"an edge's label":           {edge(wireEdge{Label: "a/b", Contact: q}), edge(wireEdge{Label: "ab", Contact: q})},
@@ -111,7 +111,7 @@ func TestActsThatBreakABoundHaveNoEffect(t *testing.T) {
 		"whom a fact is of":        {with(func(a *act) { a.Of = lowOrder }), with(func(a *act) { a.Of = q })},
 		"a fact of the contact":    {with(func(a *act) { a.Of = p }), named},
 		"of another, and no fact":  {with(func(a *act) { a.Of, a.Fact = q, nil }), with(func(a *act) { a.Fact = nil })},
-		"who gave way":             {with(func(a *act) { a.Instead = lowOrder }), with(func(a *act) { a.Instead = q })},
+		"who gave way":             {with(func(a *act) { a.Replaced = lowOrder }), with(func(a *act) { a.Replaced = q })},
 		"the audience": {act{Op: opShare, Contact: p, Label: "pal", Audience: lowOrder},
 			act{Op: opShare, Contact: p, Label: "pal", Audience: q}},
 		"a label":                   {act{Op: opShare, Contact: p, Label: long("l", pointer.MaxLabel+1)}, act{Op: opShare, Contact: p, Label: long("l", pointer.MaxLabel)}},
@@ -127,13 +127,13 @@ func TestActsThatBreakABoundHaveNoEffect(t *testing.T) {
 		"a sequence of 2^63":        {act{Op: opPublish, Published: &wireValue{Value: "/ipfs/a", Sequence: 1 << 63}}, act{Op: opPublish, Published: &wireValue{Value: "/ipfs/a", Sequence: 1<<63 - 1}}},
 		"published under no key":    {act{Op: opPublish, Of: lowOrder, Published: &wireValue{Value: "/ipfs/a", Sequence: 1}}, act{Op: opPublish, Of: q, Published: &wireValue{Value: "/ipfs/a", Sequence: 1}}},
 		"whether it is kept":        {act{Op: opKeep, Contact: p, Keep: 3}, act{Op: opKeep, Contact: p, Keep: 2}},
-		"steps":                     {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(trail(t, maxTrail+1))}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(trail(t, maxTrail))}},
+		"steps":                     {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(successionOf(t, maxChain+1))}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(successionOf(t, maxChain))}},
 		"a step's signature":        {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(forged)}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(forged[:1])}},
-		"no chain of steps":         {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: []byte{0x80}}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(trail(t, 1))}},
+		"no chain of steps":         {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: []byte{0x80}}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(successionOf(t, 1))}},
 		"an id too short":           {act{Op: opDecide, Item: heard.id[:15], Verdict: verdictDecline}, act{Op: opDecide, Item: heard.id[:], Verdict: verdictDecline}},
 		"an id too long":            {act{Op: opDecide, Item: append(heard.id[:], 0), Verdict: verdictDecline}, act{Op: opDecide, Item: heard.id[:], Verdict: verdictNever}},
 		"a verdict":                 {act{Op: opDecide, Item: heard.id[:], Verdict: verdictConsent + 1}, act{Op: opDecide, Item: heard.id[:], Verdict: verdictConsent}},
-		"how it was heard":          {act{Op: opHear, Statement: heard.edges, Channel: long("x", 257)}, act{Op: opHear, Statement: heard.edges, Channel: long("x", 256)}},
+		"how it was heard":          {act{Op: opStatement, Statement: heard.edges, Channel: long("x", 257)}, act{Op: opStatement, Statement: heard.edges, Channel: long("x", 256)}},
 		"who suggests":              {said(heard.introduced, func(w *wireSuggestion) { w.By = q }), said(heard.introduced, func(*wireSuggestion) {})},
 		"who is suggested":          {paired(func(w *wireSuggestion) { w.About = lowOrder }), paired(func(*wireSuggestion) {})},
 		"nobody suggested":          {paired(func(w *wireSuggestion) { w.About = nil }), paired(func(*wireSuggestion) {})},
@@ -150,7 +150,7 @@ func TestActsThatBreakABoundHaveNoEffect(t *testing.T) {
 		"another note":              {said(heard.introduced, func(w *wireSuggestion) { w.Note = "x" }), said(heard.introduced, func(w *wireSuggestion) { w.Channel = "file" })},
 		"another end":               {said(heard.introduced, func(w *wireSuggestion) { w.Expires++ }), said(heard.introduced, func(*wireSuggestion) {})},
 		"another question":          {said(heard.asked, func(w *wireSuggestion) { w.Suggested = "x" }), said(heard.asked, func(w *wireSuggestion) { w.Channel = "file" })},
-		"introduced by itself":      {bySelf(Introduced), bySelf(Stranger)},
+		"introduced by itself":      {bySelf(Introduced), bySelf(ContactRequest)},
 	} {
 		_, err := decodeAct(marshal(c.good))
 		require.NoError(t, err, name)

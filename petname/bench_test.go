@@ -186,7 +186,7 @@ func benchBookBy(b *testing.B, f fold, n int) string {
 	path := filepath.Join(b.TempDir(), "ledger.db")
 	l, err := ledger.Create(path, ledger.Genesis{Identity: testKey("me"), Device: testKey("one"), DeviceName: "one"}, f, ledger.Options{})
 	require.NoError(b, err)
-	fillBook(b, newBook(l, Options{}), n, Source{Lookalike: f.blind})
+	fillBook(b, newBook(l, Options{}), n, Source{Lookalike: f.withoutLooks})
 	require.NoError(b, l.Close())
 	return path
 }
@@ -199,13 +199,13 @@ func benchBookBy(b *testing.B, f fold, n int) string {
 //	go test -run - -bench AddChecked -benchtime 1x ./petname
 func BenchmarkAddCheckedAgainstBlind(b *testing.B) {
 	n := benchSize(b)
-	paths := map[bool]string{false: benchBookBy(b, fold{}, n), true: benchBookBy(b, fold{blind: true}, n)}
+	paths := map[bool]string{false: benchBookBy(b, fold{}, n), true: benchBookBy(b, fold{withoutLooks: true}, n)}
 	for _, size := range []int{1, 100} {
 		b.Run(fmt.Sprintf("%d a transaction", size), func(b *testing.B) {
 			next := n * (size + 1)
 			adds := func(blind bool) func() time.Duration {
 				return func() time.Duration {
-					l, err := ledger.Open(paths[blind], testKey("one"), fold{blind: blind}, ledger.Options{})
+					l, err := ledger.Open(paths[blind], testKey("one"), fold{withoutLooks: blind}, ledger.Options{})
 					require.NoError(b, err)
 					book := newBook(l, Options{})
 					defer func() { require.NoError(b, book.Close()) }()

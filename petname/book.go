@@ -12,27 +12,31 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Book is one person's book of petnames: a state machine over the entries of a
-// ledger. In it a petname has exactly one contact and a contact at most one
-// petname, after any operation and any merge. It is safe for concurrent use;
-// one process at a time has it open.
+// Book is a book of petnames: a state machine over the entries of a ledger. In
+// it a petname has exactly one contact and a contact at most one petname, after
+// any operation and any merge. Its methods may be called from several
+// goroutines. Only one process can have a book open.
 type Book struct {
 	ledger *ledger.Ledger
 	now    func() time.Time
-	moved  atomic.Pointer[[]pointer.Pointer] // my pointers after the first, in turn; nil: none
-	notify func(Event)                       // Options.OnChange
-	tx     *ledger.Tx                        // the transaction that this book belongs to: see Update; nil: none
+	// the owner's pointers after the first, in order; nil: none
+	successors atomic.Pointer[[]pointer.Pointer]
+	notify     func(Event) // Options.OnChange
+	// the transaction of a book that Update passes to its function; otherwise nil
+	tx *ledger.Tx
 }
 
-// Options may be left zero.
+// Options are the options of [Create] and [Open]. The zero value is usable.
 type Options struct {
-	Now        func() time.Time // nil: time.Now
-	Rand       io.Reader        // nil: crypto/rand
-	Wait       time.Duration    // how long to wait while another process has the book open
-	DeviceName string           // for Create: how this device shows in the log
+	Now  func() time.Time // nil: time.Now
+	Rand io.Reader        // nil: crypto/rand
+	// how long to wait while another process has the book open; 0: not at all
+	Wait       time.Duration
+	DeviceName string // for Create: the device's name in the ledger
 
-	// OnChange is called after each change of this device, once it is durable, by
-	// the goroutine that made it. It may read the book. Nil: nothing is called.
+	// OnChange is called after each change that this device makes, when the
+	// change is durable, in the goroutine that made it. It may read the book.
+	// Nil: no calls.
 	OnChange func(Event)
 }
 
@@ -40,8 +44,9 @@ func (o Options) ledger() ledger.Options {
 	return ledger.Options{Now: o.Now, Rand: o.Rand, Wait: o.Wait}
 }
 
-// Create starts a book at path: its identity signs once, to admit the device,
-// which signs all entries from then on. It never overwrites a file.
+// Create creates a book in a new file at path. The identity signs the admission
+// of the device; the device signs all entries. If the file exists, the error is
+// fs.ErrExist and the file is unchanged.
 func Create(path string, identity, device crypto.Signer, o Options) (*Book, error) {
 	g := ledger.Genesis{Identity: identity, Device: device, DeviceName: o.DeviceName}
 	l, err := ledger.Create(path, g, fold{}, o.ledger())
@@ -51,7 +56,8 @@ func Create(path string, identity, device crypto.Signer, o Options) (*Book, erro
 	return newBook(l, o), nil
 }
 
-// Open opens a book. ledger.ErrInUse tells that another process has it.
+// Open opens a book. The error is ledger.ErrInUse if another process has it
+// open.
 func Open(path string, device crypto.Signer, o Options) (*Book, error) {
 	l, err := ledger.Open(path, device, fold{}, o.ledger())
 	if err != nil {
@@ -68,51 +74,52 @@ func newBook(l *ledger.Ledger, o Options) *Book {
 	return &Book{ledger: l, now: now, notify: o.OnChange}
 }
 
-// Close lets go of the file.
+// Close releases the file.
 func (b *Book) Close() error { return b.ledger.Close() }
 
-// Ledger is the ledger under the book, for checking, syncing and its devices.
+// Ledger returns the ledger of the book, for verification, sync and devices.
 func (b *Book) Ledger() *ledger.Ledger { return b.ledger }
 
-// Identity is my own pointer, the one that I am at now.
+// Identity returns the owner's current pointer.
 func (b *Book) Identity() pointer.Pointer {
-	if moved := b.moved.Load(); moved != nil {
-		return (*moved)[len(*moved)-1]
+	if successors := b.successors.Load(); successors != nil {
+		return (*successors)[len(*successors)-1]
 	}
 	return b.ledger.Identity()
 }
 
-// Rotated tells the book that my own key has gone on since the book began, by a
-// succession from its first identity. It isn't stored: whoever holds the key
-// holds it, and tells again when the book is opened anew.
-func (b *Book) Rotated(chain []pointer.Succession) error {
-	at, moved := b.ledger.Identity(), []pointer.Pointer(nil)
+// SetOwnSuccession sets the succession of the owner's key, from the identity
+// that created the book to the current one. It returns a [*SuccessionError] if
+// a step does not verify or is not in order. The book does not store it: the
+// caller sets it again after [Open].
+func (b *Book) SetOwnSuccession(chain []pointer.Succession) error {
+	current, successors := b.ledger.Identity(), []pointer.Pointer(nil)
 	for _, s := range chain {
-		if s.Old != at {
-			return &SuccessionError{at, fmt.Errorf("a step from %s comes next", s.Old)}
+		if s.Old != current {
+			return &SuccessionError{current, fmt.Errorf("its next step is from %s", s.Old)}
 		}
 		var err error
-		if at, err = s.Verify(); err != nil {
+		if current, err = s.Verify(); err != nil {
 			return &SuccessionError{s.Old, err}
 		}
-		moved = append(moved, at)
+		successors = append(successors, current)
 	}
-	if len(moved) > 0 {
-		b.moved.Store(&moved)
+	if len(successors) > 0 {
+		b.successors.Store(&successors)
 	}
 	return nil
 }
 
-// own are my pointers, in turn.
-func (b *Book) own() []pointer.Pointer {
+// ownPointers returns the owner's pointers, in the order of the succession.
+func (b *Book) ownPointers() []pointer.Pointer {
 	own := []pointer.Pointer{b.ledger.Identity()}
-	if moved := b.moved.Load(); moved != nil {
-		own = append(own, *moved...)
+	if successors := b.successors.Load(); successors != nil {
+		own = append(own, *successors...)
 	}
 	return own
 }
 
-// Mine reports whether a pointer is, or was, my own.
-func (b *Book) Mine(p pointer.Pointer) bool { return b.mine(p) }
+// IsOwn reports whether p is or was a pointer of the owner.
+func (b *Book) IsOwn(p pointer.Pointer) bool { return b.isOwn(p) }
 
-func (b *Book) mine(p pointer.Pointer) bool { return slices.Contains(b.own(), p) }
+func (b *Book) isOwn(p pointer.Pointer) bool { return slices.Contains(b.ownPointers(), p) }

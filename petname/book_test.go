@@ -70,7 +70,7 @@ func TestTheBookCanBeChangedWhileItIsListed(t *testing.T) {
 	n = 0
 	for c, err := range b.Prefix("CONTACT 000") {
 		require.NoError(t, err)
-		require.NoError(t, b.Learn(c.ID, pointer.Card{Next: commitment("x")}))
+		require.NoError(t, b.learnCard(c.ID, pointer.Card{Next: commitment("x")}))
 		n++
 	}
 	require.Equal(t, 9, n) // the first one was renamed
@@ -96,7 +96,7 @@ func TestContactsInConflictAreListedOnce(t *testing.T) {
 	a, b := twoDevices(t)
 	must(a.Rename(pointerOf("a"), mustName("zoe"), Source{}))
 	must(b.Rename(pointerOf("a"), mustName("ann"), Source{}))
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	require.Len(t, contacts(t, a), 1)
 	for _, text := range []string{"zoe", "ann", "Z", "nn"} {
 		n := 0
@@ -146,7 +146,7 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 				default:
 				}
 				for _, n := range names {
-					if c, err := b.ByName(n); err == nil && c.Name.Key() != n.Key() {
+					if c, err := b.byName(n); err == nil && c.Name.Key() != n.Key() {
 						problems <- fmt.Errorf("%q is called %q", n, c.Name)
 					} else if err != nil && !errors.Is(err, ErrNotFound) {
 						problems <- err
@@ -173,7 +173,7 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 	require.Equal(t, view, dump(t, b))
 }
 
-// The log tells each act as it was done.
+// Log yields each act with its fields.
 func TestLog(t *testing.T) {
 	a, b := twoDevices(t)
 	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
@@ -181,11 +181,11 @@ func TestLog(t *testing.T) {
 	must(a.Remove(pointerOf("a")))
 	ev := must(a.Undo())
 	require.Equal(t, "remove", ev.Op)
-	require.NoError(t, a.Reserve(Published{"/ipfs/bafkqaaa", 4}))
+	require.NoError(t, a.ReserveSequence(Published{"/ipfs/bafkqaaa", 4}))
 	require.NoError(t, a.SetNickname("Me"))
 	_, err := b.Ledger().Append([]byte("from a later version"))
 	require.NoError(t, err)
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	got := map[string]Event{}
 	for ev, err := range a.Log() {
 		require.NoError(t, err)
@@ -225,7 +225,7 @@ func TestErrorTexts(t *testing.T) {
 	pa, pb := pointerOf("a").String(), pointerOf("b").String()
 	require.Equal(t, `the name "alice" is taken by `+pa+`: choose another, or rename that one first`, text(a.Rename(pointerOf("b"), mustName("alice"), Source{})))
 	require.Equal(t, pa+` is already called "alice": rename it instead`, text(a.Add(mustName("al"), link("a"), Source{})))
-	require.Equal(t, `"bob" is in conflict: `+pointerOf("c").String()+` "bob"; `+pb+` "bob": rename or remove one by its pointer`, text(a.ByName(mustName("bob"))))
+	require.Equal(t, `"bob" is in conflict: `+pointerOf("c").String()+` "bob"; `+pb+` "bob": rename or remove one by its pointer`, text(a.byName(mustName("bob"))))
 	require.Equal(t, `"nobody": not in the book`, text(a.Find("nobody")))
 	require.Equal(t, `name "a/b" has a slash: it reads as a path, not as one name`, text(a.Find("a/b")))
 	require.Equal(t, "that is your own pointer", text(a.Add(mustName("x"), link("me"), Source{})))

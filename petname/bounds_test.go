@@ -21,17 +21,17 @@ func TestTheInboxIsBoundedOverAllIntroducers(t *testing.T) {
 	// Another device received these introductions, without regard to the bound
 	// for each introducer.
 	var bodies [][]byte
-	for range MaxInbox - 1 {
+	for range maxInbox - 1 {
 		signed := introduced(t, "alice", "me", "bob")
-		w := saidBy(must(introduce.Open(signed)), Introduced, "drop")
+		w := fromIntroduction(must(introduce.Open(signed)), Introduced, "drop")
 		bodies = append(bodies, marshal(act{Op: opSuggest, Suggestion: &w}))
 	}
 	_, err := b.Ledger().Append(bodies...)
 	require.NoError(t, err)
-	_, _, err = b.receiveStrangerBytes(knocks(t, "sam"), "doorstep", hasPaid)
+	_, _, err = b.receiveStrangerBytes(contactRequest(t, "sam"), "doorstep", hasPaid)
 	require.NoError(t, err)
 	receive(t, b, introduced(t, "dave", "me", "carol"))
-	require.Len(t, inbox(t, b), MaxInbox+1)
+	require.Len(t, inbox(t, b), maxInbox+1)
 	_, _, err = b.receiveBytes(introduced(t, "dave", "me", "erin"), "drop")
 	require.ErrorIs(t, err, ErrInboxFull)
 	_, _, err = b.Suggest(Suggestion{Kind: Paired, Pointer: pointerOf("frank"), Channel: "code", Evidence: []byte("transcript")})
@@ -84,16 +84,16 @@ func TestWhatCannotBeAcceptedIsRefused(t *testing.T) {
 	id := receive(t, b, introduced(t, "alice", "me", "bob"))
 	n, view := entries(b), dump(t, b)
 	_, err = b.Accept(asked, mustName("x"), Acceptance{})
-	require.ErrorContains(t, err, "names nobody")
-	_, err = b.Accept(id, mustName("robert"), Acceptance{Instead: pointerOf("bob")})
+	require.ErrorContains(t, err, "can't be accepted with a name")
+	_, err = b.Accept(id, mustName("robert"), Acceptance{Replaces: pointerOf("bob")})
 	require.ErrorContains(t, err, "itself")
-	_, err = b.Accept(id, mustName("robert"), Acceptance{Instead: pointerOf("nobody")})
+	_, err = b.Accept(id, mustName("robert"), Acceptance{Replaces: pointerOf("nobody")})
 	require.ErrorIs(t, err, ErrNotFound)
 	_, err = b.Accept(SuggestionID{1}, mustName("robert"), Acceptance{})
 	require.ErrorIs(t, err, ErrNotFound)
 	for _, decide := range []func(SuggestionID) error{b.Consent, b.Withdraw} {
-		require.ErrorContains(t, decide(id), "no offer")
-		require.ErrorContains(t, decide(asked), "no offer")
+		require.ErrorContains(t, decide(id), "not an offer")
+		require.ErrorContains(t, decide(asked), "not an offer")
 		require.ErrorIs(t, decide(SuggestionID{1}), ErrNotFound)
 	}
 	_, err = b.Decline(SuggestionID{1}, false)
@@ -117,23 +117,23 @@ func TestWhatCannotBeAcceptedIsRefused(t *testing.T) {
 // and whatever acts a device writes. An introduction contains the newest steps
 // of the chain.
 func TestASuccessionChainIsBounded(t *testing.T) {
-	steps := trail(t, maxTrail+6)
+	steps := successionOf(t, maxChain+6)
 	b := newTestBook(t)
 	_, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{})
 	require.NoError(t, err)
-	require.NoError(t, b.Succeed(pointerOf("trail 0"), steps[:32]))
+	require.NoError(t, b.ApplySuccession(pointerOf("trail 0"), steps[:32]))
 	at := func(b *Book) pointer.Pointer { return must(b.Lookup(mustName("alice"))) }
 	require.Equal(t, pointerOf("trail 32"), at(b))
 	var tooLong *SuccessionError
-	require.ErrorAs(t, b.Succeed(pointerOf("trail 32"), steps[32:64]), &tooLong)
+	require.ErrorAs(t, b.ApplySuccession(pointerOf("trail 32"), steps[32:64]), &tooLong)
 	require.ErrorContains(t, tooLong, "over 64 keys long")
 	require.Equal(t, pointerOf("trail 32"), at(b))
-	require.NoError(t, b.Succeed(pointerOf("trail 32"), steps[32:63]))
+	require.NoError(t, b.ApplySuccession(pointerOf("trail 32"), steps[32:63]))
 	require.Equal(t, pointerOf("trail 63"), at(b))
-	require.ErrorAs(t, b.Succeed(pointerOf("trail 63"), steps[63:64]), &tooLong)
+	require.ErrorAs(t, b.ApplySuccession(pointerOf("trail 63"), steps[63:64]), &tooLong)
 	told, err := b.Succession(pointerOf("trail 0"))
 	require.NoError(t, err)
-	require.Equal(t, steps[63-maxTold:63], told)
+	require.Equal(t, steps[63-maxSharedSteps:63], told)
 
 	for _, piece := range [][]pointer.Succession{steps[63:], steps[60:66]} {
 		evidence, err := pointer.EncodeSuccession(piece)
@@ -142,8 +142,8 @@ func TestASuccessionChainIsBounded(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.Equal(t, pointerOf("trail 64"), at(b), "the 64th after the first, and no further")
-	c := must(b.ByName(mustName("alice")))
-	require.Len(t, c.Trail, maxTrail+1)
+	c := must(b.byName(mustName("alice")))
+	require.Len(t, c.Chain, maxChain+1)
 	_, err = b.ByPointer(pointerOf("trail 65"))
 	require.ErrorIs(t, err, ErrNotFound)
 }
@@ -169,20 +169,20 @@ func TestAContactWithMoreEdgesThanAnActHoldsIsRemoved(t *testing.T) {
 // A contact with more names in conflict than one act can list can be removed.
 func TestAContactWithMoreNamesThanAnActHoldsIsRemoved(t *testing.T) {
 	a, b := twoDevices(t)
-	was := make([]wireWas, maxWas)
+	was := make([]wirePrevious, maxPrevious)
 	for i := range was {
 		was[i].Name = fmt.Sprint("name ", i)
 	}
 	// An undo records many names at once; the other device records one more.
 	require.NoError(t, b.SetNickname("me"))
-	_, err := b.Ledger().Append(marshal(act{Op: opUndo, Number: 1, Contact: pointerOf("a").Bytes(), Was: was}))
+	_, err := b.Ledger().Append(marshal(act{Op: opUndo, Number: 1, Contact: pointerOf("a").Bytes(), Previous: was}))
 	require.NoError(t, err)
 	must(a.Rename(pointerOf("a"), mustName("one more"), Source{}))
-	sync(t, a, b)
-	require.Len(t, must(a.ByPointer(pointerOf("a"))).Conflict.Names, maxWas+1)
+	syncBooks(t, a, b)
+	require.Len(t, must(a.ByPointer(pointerOf("a"))).Conflict.Names, maxPrevious+1)
 	_, err = a.Remove(pointerOf("a"))
 	require.NoError(t, err)
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	for _, book := range []*Book{a, b} {
 		require.Empty(t, contacts(t, book))
 		require.False(t, must(book.ByPointer(pointerOf("a"))).Removed.IsZero())
@@ -203,7 +203,7 @@ func TestAnUndoOfALaterActHasNoEffect(t *testing.T) {
 		return n
 	}
 	undo := func(number uint64) {
-		_, err := b.Ledger().Append(marshal(act{Op: opUndo, Number: number, Contact: pointerOf("a").Bytes(), Was: []wireWas{{Name: "undone"}}}))
+		_, err := b.Ledger().Append(marshal(act{Op: opUndo, Number: number, Contact: pointerOf("a").Bytes(), Previous: []wirePrevious{{Name: "undone"}}}))
 		require.NoError(t, err)
 	}
 	view := dump(t, b)
@@ -222,13 +222,13 @@ func TestPublicationsOfSeveralDevicesMergeToOne(t *testing.T) {
 	low, high, other := Published{"/ipfs/low", 4}, Published{"/ipfs/b", 5}, Published{"/ipfs/a", 5}
 	for _, c := range [][3]Published{{low, high, high}, {high, low, high}, {high, other, high}, {other, high, high}} {
 		a, b := twoDevices(t)
-		require.NoError(t, a.Reserve(c[0]))
-		require.NoError(t, b.Reserve(c[1]))
-		sync(t, a, b)
+		require.NoError(t, a.ReserveSequence(c[0]))
+		require.NoError(t, b.ReserveSequence(c[1]))
+		syncBooks(t, a, b)
 		require.Equal(t, dump(t, a), dump(t, b))
 		for _, book := range []*Book{a, b} {
 			require.Equal(t, c[2], must(book.Published()))
-			require.ErrorContains(t, book.Reserve(Published{"/ipfs/z", 5}), "used already")
+			require.ErrorContains(t, book.ReserveSequence(Published{"/ipfs/z", 5}), "used already")
 		}
 	}
 }
@@ -240,11 +240,11 @@ func TestNicknamesOfSeveralDevicesMergeToOne(t *testing.T) {
 		a, b := twoDevices(t)
 		require.NoError(t, a.SetNickname(names[0]))
 		require.NoError(t, b.SetNickname(names[1]))
-		sync(t, a, b)
+		syncBooks(t, a, b)
 		require.Equal(t, dump(t, a), dump(t, b))
 		require.Equal(t, must(a.Nickname()), must(b.Nickname()))
 		require.NoError(t, b.SetNickname("Eve"))
-		sync(t, a, b)
+		syncBooks(t, a, b)
 		require.Equal(t, "Eve", must(a.Nickname()))
 	}
 }
@@ -255,7 +255,7 @@ func TestANameOfAContactInConflictIsNotAvailable(t *testing.T) {
 	a, b := twoDevices(t)
 	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
 	must(b.Rename(pointerOf("a"), mustName("ali"), Source{}))
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	for _, name := range []string{"al", "ali"} {
 		_, err := a.Add(mustName(name), link("b"), Source{})
 		var conflict *ConflictError
@@ -274,7 +274,7 @@ func TestANicknameInTwoFactsStaysWhenOneIsUndone(t *testing.T) {
 	pull(t, b, a)
 	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
 	must(b.Rename(pointerOf("a"), mustName("ali"), Source{}))
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	must(a.Add(mustName("al"), lissy, Source{})) // resolves the conflict and states the nickname again
 	must(a.Undo())
 	require.NotNil(t, must(a.ByPointer(pointerOf("a"))).Conflict)
@@ -290,12 +290,12 @@ func TestACardPinsNothingAtAKeyThatTheOldKeyDidNotSign(t *testing.T) {
 	for kind, pins := range map[string]bool{factCard: false, "link": true} {
 		b := newTestBook(t)
 		pinnedAlice(t, b)
-		require.NoError(t, b.Succeed(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+		require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
 		_, err := b.Ledger().Append(marshal(act{Op: opLearn, Contact: pointerOf("a").Bytes(), Of: pointerOf("next a").Bytes(),
 			Fact: &wireFact{Kind: kind, By: "x", Channel: "record", Next: mustCommit("thief").Bytes()}}))
 		require.NoError(t, err)
-		require.NoError(t, b.Succeed(pointerOf("next a"), chain(stepTo(t, "next a", "thief", commitment("thief")))))
-		c := must(b.ByName(mustName("alice")))
+		require.NoError(t, b.ApplySuccession(pointerOf("next a"), chain(stepTo(t, "next a", "thief", commitment("thief")))))
+		c := must(b.byName(mustName("alice")))
 		require.Equal(t, pins, c.Pointer == pointerOf("thief"), kind)
 	}
 }
@@ -305,11 +305,11 @@ func TestAContactInDuplicityDoesNotAdvance(t *testing.T) {
 	a, b := twoDevices(t)
 	must(a.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}, Source{}))
 	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit("thief")}, Source{}))
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	require.True(t, must(a.ByPointer(pointerOf("a"))).Duplicity)
 	n := entries(a)
 	for _, to := range []pointer.Succession{step(t, "a"), stepTo(t, "a", "thief", commitment("thief"))} {
-		require.NoError(t, a.Succeed(pointerOf("a"), chain(to)))
+		require.NoError(t, a.ApplySuccession(pointerOf("a"), chain(to)))
 		require.Equal(t, n, entries(a))
 		require.Equal(t, pointerOf("a"), must(a.Lookup(mustName("alice"))))
 	}
@@ -321,11 +321,11 @@ func TestAContactInDuplicityDoesNotAdvance(t *testing.T) {
 func TestALaterSignatureAgainstALinkIsKeptAsEvidence(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
 	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("next a"), Next: commitment("linked")}, Source{}))
-	facts := len(must(b.ByName(mustName("alice"))).Provenance)
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
-	c := must(b.ByName(mustName("alice")))
+	facts := len(must(b.byName(mustName("alice"))).Provenance)
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
+	c := must(b.byName(mustName("alice")))
 	require.Len(t, c.Provenance, facts+1)
 	require.True(t, c.Duplicity)
 	require.Equal(t, pointerOf("next a"), c.Pointer)
@@ -336,12 +336,12 @@ func TestALaterSignatureAgainstALinkIsKeptAsEvidence(t *testing.T) {
 func TestAContactIsNotSharedWithItself(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
 	n := entries(b)
 	for _, audience := range []string{"a", "next a"} {
 		for _, shared := range []string{"a", "next a"} {
 			_, err := b.ShareWith(pointerOf(audience), pointerOf(shared), mustName("me too"))
-			require.ErrorContains(t, err, "who would read it")
+			require.ErrorContains(t, err, "leads to its own recipient")
 		}
 	}
 	require.Equal(t, n, entries(b))
@@ -352,7 +352,7 @@ func TestAContactWhoseRemovalIsInConflictIsNotKept(t *testing.T) {
 	a, b := twoDevices(t)
 	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
 	must(b.Remove(pointerOf("a")))
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	mustAdd(t, a, "bob", "bob")
 	n := entries(a)
 	_, err := a.Keep(pointerOf("a"), true)
@@ -373,7 +373,7 @@ func TestADenialWithoutAReplacedContactProvesNothing(t *testing.T) {
 	must(b.Add(mustName("bob"), pinned, Source{}))
 	truth := introduced(t, "alice", "me", "a")
 	receive(t, b, truth)
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
 	denial, err := introduce.Deny(subjectOf(truth), testKey("next a"), epoch)
 	require.NoError(t, err)
 	receive(t, b, denial.Bytes())
@@ -393,11 +393,11 @@ func TestTheEvidenceOfReplacedContactsIsBounded(t *testing.T) {
 	for i := range maxRivals + 6 {
 		about := fmt.Sprint("bob ", i)
 		signed := introduced(t, "alice", "me", about)
-		w := saidBy(must(introduce.Open(signed)), Introduced, "drop")
+		w := fromIntroduction(must(introduce.Open(signed)), Introduced, "drop")
 		bodies = append(bodies, marshal(act{Op: opSuggest, Suggestion: &w}))
 		if i > 0 {
 			bodies = append(bodies, marshal(act{Op: opName, Contact: pointerOf(about).Bytes(), Name: about,
-				Fact: &wireFact{Kind: string(Introduced), By: "me", Channel: "drop"}, Instead: pointerOf(fmt.Sprint("bob ", i-1)).Bytes()}))
+				Fact: &wireFact{Kind: string(Introduced), By: "me", Channel: "drop"}, Replaced: pointerOf(fmt.Sprint("bob ", i-1)).Bytes()}))
 		}
 	}
 	_, err := b.Ledger().Append(bodies...)

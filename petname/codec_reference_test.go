@@ -73,7 +73,7 @@ func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
 	}
 	for _, agree := range []func(require.TestingT, []byte) bool{
 		rowsAgree[contactState], rowsAgree[factState], rowsAgree[edgeState], rowsAgree[profileState], rowsAgree[publishedState],
-		rowsAgree[suggestionState], rowsAgree[toldState],
+		rowsAgree[suggestionState], rowsAgree[statementState],
 	} {
 		accepted = agree(t, b) || accepted
 	}
@@ -94,11 +94,11 @@ func codecSeeds(t testing.TB) (seeds [][]byte) {
 	p, device := pointerOf("a").Bytes(), bytes.Repeat([]byte{7}, 32)
 	said := claim{Device: device, Number: 3, Name: "alice", Text: "alice", Key: "alice"}
 	rows := []any{
-		contactState{Claims: []claim{said, {Device: device, Number: 300, Removed: true, At: 1 << 40}}, Trail: [][]byte{p}, Chained: true, Keeps: []keepClaim{{}}},
+		contactState{Claims: []claim{said, {Device: device, Number: 300, Removed: true, At: 1 << 40}}, Chain: [][]byte{p}, HasSuccession: true, Keeps: []keepClaim{{}}},
 		factState{At: 1 << 40, Fact: wireFact{Kind: "link", By: "me", Channel: "stdin", Nickname: "Al", Next: commitment("x").Bytes()}, Of: p},
 		edgeState{Claims: []edgeClaim{{}}}, profileState{Claims: []claim{said}}, publishedState{Value: "/ipfs/a", Sequence: 5},
-		suggestionState{At: 1 << 40, Said: &wireSuggestion{Kind: "introduced", By: p, About: p, Suggested: "bob", Evidence: []byte("evidence")}, Accepted: [][]byte{p}, Verdicts: []verdict{verdictDecline}},
-		suggestionState{Verdicts: []verdict{verdictNever}}, toldState{At: 5, Channel: "drop", Statement: []byte("statement")},
+		suggestionState{At: 1 << 40, Content: &wireSuggestion{Kind: "introduced", By: p, About: p, Suggested: "bob", Evidence: []byte("evidence")}, Accepted: [][]byte{p}, Verdicts: []verdict{verdictDecline}},
+		suggestionState{Verdicts: []verdict{verdictNever}}, statementState{At: 5, Channel: "drop", Statement: []byte("statement")},
 	}
 	for _, a := range goodActs() {
 		rows = append(rows, a)

@@ -1,11 +1,7 @@
 package petname
 
 import (
-	"bytes"
-	"cmp"
-	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/petnames-go/petnames/ledger"
@@ -13,238 +9,69 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Contact is somebody in the book: a pointer, and what I call it. It may have
-// no name: then it was removed, or is in conflict, or its adding was undone.
+// Contact is an entry of the book: a pointer and the owner's name for it. It
+// has no name if it was removed, is in conflict, or if its addition was undone.
 type Contact struct {
-	Pointer    pointer.Pointer    // where it is now, by the succession of its keys
-	ID         pointer.Pointer    // the first pointer learnt of it; stays the same
-	Name       name.Name          // zero: none
-	Next       pointer.Commitment // the one on record for Pointer; zero: none was given yet, or see Duplicity
-	Nickname   string             // what it calls itself, as first heard: hostile text
-	Provenance []Fact             // in the order of their times
-	Removed    time.Time          // zero: not removed
-	Conflict   *Conflict          // nil: none
-	Duplicity  bool               // two different commitments to one next key, or two successions, are on record: Provenance has them
-	Kept       bool               // its records are put again while a node runs: see Keep
+	Pointer pointer.Pointer // the current pointer, after all successions
+	ID      pointer.Pointer // the first pointer known of it; never changes
+	Name    name.Name       // zero: none
+	// the commitment on record for Pointer; zero: none, or see Duplicity
+	Next       pointer.Commitment
+	Nickname   string    // the contact's name for itself, as first received: hostile text
+	Provenance []Fact    // ordered by time
+	Removed    time.Time // zero: not removed
+	Conflict   *Conflict // nil: none
+	// two commitments to one next key, or two successions, are on record: see Contradiction and
+	// Provenance
+	Duplicity bool
+	Kept      bool // a running node republishes its records: see Keep
 
-	Trail         []Step          // the pointers from ID to Pointer
-	Contradiction *DuplicityError // what Duplicity means; nil: none
+	Chain         []Step          // the pointers from ID to Pointer
+	Contradiction *DuplicityError // the reason for Duplicity; nil: none
 }
 
-// Step is a pointer of a contact's succession, and the commitment to the key
-// after it.
+// Step is a pointer of a contact's succession chain, and the commitment to the
+// key after it.
 type Step struct {
 	Pointer  pointer.Pointer
 	Next     pointer.Commitment // zero: none is known
-	Unsigned bool               // reached without the signature of the key before
+	Unsigned bool               // reached without the signature of the previous key
 }
 
-// Fact is one thing known of a contact and where it came from. It is no
-// verdict.
+// Fact is one piece of information about a contact, with its source. It is not
+// a judgement.
 type Fact struct {
-	Pointer  pointer.Pointer    // the one of the contact's that it is about; for "succession", where it leads
-	Kind     string             // "typed", "link", "card", "succession"
-	By       string             // "me", or the pointer of who said it
-	Channel  string             // how it came: "argument", "stdin", "record", …
-	At       time.Time          // by the clock of the device that wrote it down
-	Nickname string             // the nickname that came with it: hostile text
-	Next     pointer.Commitment // the commitment that came with it
-	Entry    ledger.ID          // where the ledger has it
+	// the pointer of the contact that the fact is about; for "succession" the successor
+	Pointer pointer.Pointer
+	// "typed", "link", "card", "succession", or the kind of the accepted suggestion:
+	// "introduced", "paired", "acquainted", "stranger"
+	Kind     string
+	By       string             // "me" for the owner, or the pointer of the source
+	Channel  string             // how it arrived: "argument", "stdin", "record", …
+	At       time.Time          // by the clock of the device that recorded it
+	Nickname string             // hostile text
+	Next     pointer.Commitment // zero: none
+	Entry    ledger.ID          // the entry that recorded it
 }
 
-// The kinds of fact that others bring.
+// The kinds of fact that the book itself records.
 const (
 	factCard       = "card"
 	factSuccession = "succession"
 )
 
-// Conflict is what edits on two devices that didn't know of each other left
-// behind. Nothing picks silently: the name doesn't resolve until the user has
-// renamed or removed one side, or added the contact again.
+// Conflict is the result of concurrent edits on two devices. Until the owner
+// renames or removes one of the contacts, or adds this one again, the name does
+// not resolve.
 type Conflict struct {
-	Names    []name.Name       // different names that this contact was given
-	Removed  bool              // it was removed too, or its adding undone
-	Pointers []pointer.Pointer // other contacts that were given the same name, or have come to the same pointer; at most 64 are listed
+	Names   []name.Name // the different names of this contact
+	Removed bool        // it was removed too, or its addition undone
+	// other contacts with the same name, or at the same pointer; at most 64
+	Pointers []pointer.Pointer
 }
 
 func (c *Conflict) add(other pointer.Pointer) {
 	if len(c.Pointers) < maxRivals && !slices.Contains(c.Pointers, other) {
 		c.Pointers = append(c.Pointers, other)
-	}
-}
-
-// contactState is a contact in the view. A contact that any act names has one;
-// what is known of it stands in rows of its own behind.
-type contactState struct {
-	Claims  []claim     `cbor:"1,keyasint,omitempty"` // what nothing later replaced, sorted
-	Trail   [][]byte    `cbor:"2,keyasint,omitempty"` // the pointers after the first, in turn
-	Chained bool        `cbor:"3,keyasint,omitempty"` // a succession is among its facts
-	Keeps   []keepClaim `cbor:"4,keyasint,omitempty"` // what nothing later replaced, sorted
-}
-
-// claim is one device's word for what a contact is called: a name, removed, or
-// neither, when its adding was undone.
-type claim struct {
-	_       struct{} `cbor:",toarray"`
-	Device  []byte
-	Number  uint64
-	Name    string // as typed; empty: none
-	Text    string // of the Name that it is
-	Key     string // likewise
-	Removed bool
-	At      int64 // when it was removed: ms since 1970
-}
-
-func newClaim(id ledger.ID, text string, removed bool, at int64) claim {
-	c := claim{Device: id.Device[:], Number: id.Number, Name: text, Removed: removed}
-	if removed {
-		c.At = at
-	}
-	if text != "" {
-		n := name.Recorded(text)
-		c.Text, c.Key = n.String(), n.Key()
-	}
-	return c
-}
-
-func entryID(device []byte, number uint64) ledger.ID {
-	id := ledger.ID{Number: number}
-	copy(id.Device[:], device)
-	return id
-}
-
-func (c claim) id() ledger.ID { return entryID(c.Device, c.Number) }
-
-func (c claim) name() name.Name { return name.Restore(c.Text, c.Key) }
-
-// compareClaims sorts by entry, then by what is said: an entry that undoes the
-// settling of a conflict says several things.
-func compareClaims(a, b claim) int {
-	return cmp.Or(bytes.Compare(a.Device, b.Device), cmp.Compare(a.Number, b.Number), strings.Compare(a.Name, b.Name), cmp.Compare(a.At, b.At))
-}
-
-// keys are the different comparison keys that the contact claims; "" stands
-// for having no name.
-func (s contactState) keys() []string {
-	var keys []string
-	for _, c := range s.Claims {
-		keys = append(keys, c.Key)
-	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
-}
-
-// names are the different names that the contact claims, as typed.
-func (s contactState) names() []name.Name {
-	var names []name.Name
-	for _, c := range s.Claims {
-		if n := c.name(); !n.IsZero() && !slices.Contains(names, n) {
-			names = append(names, n)
-		}
-	}
-	return names
-}
-
-// replace drops the claims that entry e knew of, and adds its own.
-func (s *contactState) replace(e ledger.Entry, with []claim) {
-	s.Claims = slices.DeleteFunc(s.Claims, func(c claim) bool { return e.Saw(c.id()) })
-	s.Claims = append(s.Claims, with...)
-	slices.SortFunc(s.Claims, compareClaims)
-}
-
-// was is what the contact is called, for undoing a change of it.
-func (s contactState) was(v *ledger.View, id pointer.Pointer) ([]wireWas, error) {
-	at, err := pointer.Restore(s.now(id.Bytes()))
-	if err != nil {
-		return nil, err
-	}
-	there, err := sharers(v, at, 2)
-	if err != nil {
-		return nil, err
-	}
-	var was []wireWas
-	for _, cl := range s.Claims {
-		w := wireWas{Name: cl.Name, Removed: cl.Removed, At: cl.At}
-		if cl.Key != "" {
-			r, err := claimants(v, cl.Key, 2)
-			if err != nil {
-				return nil, err
-			}
-			w.Contested = len(r) > 1 || len(there) > 1
-		}
-		if !slices.Contains(was, w) && len(was) < maxWas {
-			was = append(was, w)
-		}
-	}
-	return was, nil
-}
-
-// isAs reports whether the contact is called what the act made it.
-func (s contactState) isAs(a act) bool {
-	var n name.Name
-	if a.Op == opName {
-		n = name.Recorded(a.Name)
-	}
-	for _, c := range s.Claims {
-		if c.name() != n || c.Removed != (a.Op == opRemove) {
-			return false
-		}
-	}
-	return len(s.Claims) > 0
-}
-
-// contact makes the exported form, but for what other rows say.
-func (s contactState) contact(id pointer.Pointer) Contact {
-	c := Contact{ID: id, Kept: s.kept()}
-	keys := s.keys()
-	for _, cl := range s.Claims {
-		if at := time.UnixMilli(cl.At).UTC(); cl.Removed && (c.Removed.IsZero() || at.Before(c.Removed)) {
-			c.Removed = at
-		}
-		if len(keys) == 1 {
-			c.Name = cl.name()
-		}
-	}
-	if len(keys) > 1 {
-		c.Conflict = &Conflict{Removed: keys[0] == ""}
-		for _, cl := range s.Claims {
-			if n := cl.name(); !n.IsZero() && !slices.ContainsFunc(c.Conflict.Names, func(o name.Name) bool { return o.Key() == n.Key() }) {
-				c.Conflict.Names = append(c.Conflict.Names, n)
-			}
-		}
-	}
-	return c
-}
-
-// factState is a fact in the view, in a row behind its contact's: contact id ‖
-// device ‖ number. No contact's id is the start of another's: a multihash tells
-// its length.
-type factState struct {
-	_     struct{} `cbor:",toarray"`
-	At    int64    // ms since 1970
-	Fact  wireFact
-	Of    []byte // the pointer that it is about; nil: the first
-	Chain []byte // a succession; nil: none
-}
-
-func factKey(contact []byte, id ledger.ID) []byte {
-	return append(slices.Clone(contact), undoKey(id)...)
-}
-
-// factsOf yields the facts about a contact.
-func factsOf(v *ledger.View, contact []byte) iter.Seq2[factState, error] {
-	return func(yield func(factState, error) bool) {
-		for kv, err := range v.Scan(tableContacts, contact) {
-			if len(kv.Key) == len(contact) && err == nil {
-				continue // the contact's own
-			}
-			var fact factState
-			if err == nil {
-				fact, err = decodeState[factState](tableContacts, kv.Value)
-			}
-			if !yield(fact, err) {
-				return
-			}
-		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 func TestPinnedNeedsExportedFieldsAlone(t *testing.T) {
 	first, now, other := pointerOf("alice"), pointerOf("alice 2"), pointerOf("bob")
 	pinned, next := mustCommit("alice 2"), mustCommit("alice 3")
-	c := Contact{ID: first, Pointer: now, Trail: []Step{{Pointer: first, Next: pinned}, {Pointer: now, Next: next}}}
+	c := Contact{ID: first, Pointer: now, Chain: []Step{{Pointer: first, Next: pinned}, {Pointer: now, Next: next}}}
 	require.NoError(t, c.Pinned(first, pinned))
 	require.NoError(t, c.Pinned(now, next))
 	require.Equal(t, &DuplicityError{first, pinned, next}, c.Pinned(first, next))
@@ -26,18 +26,18 @@ func TestPinnedNeedsExportedFieldsAlone(t *testing.T) {
 // A contact that the book returns has its succession, and what contradicts it.
 func TestAContactHasItsSuccession(t *testing.T) {
 	b := newTestBook(t)
-	steps := trail(t, 2)
+	steps := successionOf(t, 2)
 	c, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{})
 	require.NoError(t, err)
-	require.Equal(t, []Step{{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}}, c.Trail)
-	require.NoError(t, b.Succeed(pointerOf("trail 0"), steps))
-	c, err = b.ByName(mustName("alice"))
+	require.Equal(t, []Step{{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}}, c.Chain)
+	require.NoError(t, b.ApplySuccession(pointerOf("trail 0"), steps))
+	c, err = b.byName(mustName("alice"))
 	require.NoError(t, err)
 	require.Equal(t, []Step{
 		{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")},
 		{Pointer: pointerOf("trail 1"), Next: mustCommit("trail 2")},
 		{Pointer: pointerOf("trail 2"), Next: mustCommit("trail 3")},
-	}, c.Trail)
+	}, c.Chain)
 	require.Nil(t, c.Contradiction)
 	require.False(t, c.Duplicity)
 }

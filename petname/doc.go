@@ -1,10 +1,8 @@
-// Package petname is one person's book of names: who is called what by me, how
-// I came to know, and where a path of names leads.
-//
-// A [Book] has a [name.Name] for each [Contact] and a contact for each name, and
-// keeps every change in a signed ledger. Only the user's own act binds a name:
-// [Book.Add], [Book.Rename]. [Book.Resolve] walks a path such as "alice/bob"
-// over records that verify:
+// Package petname is a book of petnames: the names that its owner chose for the
+// pointers of contacts, where each name came from, and the resolution of paths
+// of names. Start with [Create] or [Open]; [Book.Add] and [Book.Rename] name a
+// contact, and [Book.Resolve] resolves a path such as "alice/bob" over verified
+// records:
 //
 //	book, err := petname.Create("ledger.db", identity, device, petname.Options{})
 //	…
@@ -13,18 +11,22 @@
 //	contact, err := book.Add(alice, link, petname.Source{})
 //	resolution, err := book.Resolve(ctx, &dht.Resolver{Stores: stores}, "alice/bob", dht.LevelAny)
 //
-// Package [name] has the rules for names and for the display of foreign text.
-// [Render] and [Unrender] put petnames in the place of pointers in a chat, and
-// back.
+// A [Book] has a [name.Name] for each [Contact] and a contact for each name,
+// and stores every change in a signed ledger. Only an act of the owner binds a
+// name.
 //
-// A name that could be taken for another one, for what somebody else calls
-// itself, or for a word such as "me", and one that mixes scripts, is refused
-// with a [*LookalikeError] until the user has been told ([Source]). Names look
-// alike by UTS #39's skeletons, and by what it is silent on: digits beside
-// letters, vv and w, cl and d, marks that one of the two has and the other not.
+// Package [name] has the rules for names and for the display of foreign text.
+// [Render] and [Unrender] convert between pointers on the wire and petnames on
+// the screen of a chat.
+//
+// A name that could be mistaken for another name, for a contact's nickname or
+// for a word such as "me", and a name that mixes scripts, is refused with a
+// [*LookalikeError] until the owner confirms it ([Source]). Names are compared
+// by the skeletons of UTS #39 and by rules for what it does not cover: digits
+// beside letters, vv and w, cl and d, marks that only one of the two names has.
 //
 // Sources: Stiegler, "An Introduction to Petname Systems" (2005); Ferdous,
 // Jøsang, Singh, Borgaonkar, "Security Usability of Petname Systems" (2009);
-// Ellison et al., RFC 2693 (SPKI/SDSI), for local names and paths of them;
-// RFC 8266 for comparing names.
+// Ellison et al., RFC 2693 (SPKI/SDSI), for local names and paths of them; RFC
+// 8266 for comparing names.
 package petname

@@ -2,107 +2,28 @@ package petname
 
 import (
 	"bytes"
-	"cmp"
-	"errors"
 	"fmt"
 	"iter"
-	"slices"
-	"strings"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Edge is a name that I give to somebody in public: whoever reads my card can
-// walk `me/label` to the contact. My petname for it doesn't show.
+// Edge is a label under which the owner shares a contact: a public edge is in
+// the owner's card, and a private edge is for one recipient. An edge does not
+// contain the owner's petname for the contact.
 type Edge struct {
-	Label    string          // as typed
-	Contact  Contact         // whom it leads to
-	Pointer  pointer.Pointer // the contact's, now
-	Conflict bool            // devices disagree on where it leads, or on whether it or its contact still stands: it isn't published
+	Label   string          // as typed
+	Contact Contact         // the target
+	Pointer pointer.Pointer // the target's current pointer
+	// devices disagree on the target, or on whether the edge or its target still exists; the
+	// edge is not published
+	Conflict bool
 }
 
-// edgeState is where a label leads: the claims that nothing later replaced, as
-// for names.
-type edgeState struct {
-	Claims []edgeClaim `cbor:"1,keyasint"` // sorted
-}
-
-type edgeClaim struct {
-	_       struct{} `cbor:",toarray"`
-	Device  []byte
-	Number  uint64
-	Label   string // as typed
-	Contact []byte // nil: unshared
-}
-
-// edgeKey is the row of a label: of a public one for a nil audience, else of one
-// for the contact with that id.
-func edgeKey(audience []byte, label string) []byte {
-	return append(edgePrefix(audience), name.Recorded(label).Key()...)
-}
-
-// edgePrefix is what the rows of an audience start with.
-func edgePrefix(audience []byte) []byte {
-	if audience == nil {
-		return []byte{audiencePublic}
-	}
-	return append([]byte{audiencePrivate, byte(len(audience))}, audience...)
-}
-
-func (s *edgeState) replace(e ledger.Entry, with []wireShare) {
-	id := e.ID()
-	s.Claims = slices.DeleteFunc(s.Claims, func(c edgeClaim) bool { return e.Saw(entryID(c.Device, c.Number)) })
-	for _, w := range with {
-		s.Claims = append(s.Claims, edgeClaim{Device: id.Device[:], Number: id.Number, Label: w.Label, Contact: w.Contact})
-	}
-	slices.SortFunc(s.Claims, func(a, b edgeClaim) int {
-		return cmp.Or(bytes.Compare(a.Device, b.Device), cmp.Compare(a.Number, b.Number), bytes.Compare(a.Contact, b.Contact), strings.Compare(a.Label, b.Label))
-	})
-}
-
-// was is where the label leads for an audience, for undoing a change of it.
-func (s edgeState) was(audience []byte) []wireShare {
-	var was []wireShare
-	for _, c := range s.Claims {
-		w := wireShare{Audience: audience, Label: c.Label, Contact: c.Contact}
-		if !slices.ContainsFunc(was, w.equal) && len(was) < maxWas {
-			was = append(was, w)
-		}
-	}
-	return was
-}
-
-func (w wireShare) equal(o wireShare) bool {
-	return w.Label == o.Label && bytes.Equal(w.Contact, o.Contact) && bytes.Equal(w.Audience, o.Audience)
-}
-
-// leadsTo reports whether all claims are for that contact, nil being none.
-func (s edgeState) leadsTo(contact []byte) bool {
-	return !slices.ContainsFunc(s.Claims, func(c edgeClaim) bool { return !bytes.Equal(c.Contact, contact) })
-}
-
-// byLabel groups edges by their audiences and the comparison keys of their
-// labels, in the order of the first of each.
-func byLabel(edges []wireShare) [][]wireShare {
-	var groups [][]wireShare
-	at := make(map[string]int)
-	for _, e := range edges {
-		key := string(edgeKey(e.Audience, e.Label))
-		i, known := at[key]
-		if !known {
-			i = len(groups)
-			at[key] = i
-			groups = append(groups, nil)
-		}
-		groups[i] = append(groups[i], e)
-	}
-	return groups
-}
-
-// CheckLabel refuses what can't be an edge's label: labels are names too, of
-// at most pointer.MaxLabel bytes. The error is a [*NameError].
+// CheckLabel returns an error if label cannot be an edge's label: a name of at
+// most pointer.MaxLabel bytes. The error is a [*name.Error].
 func CheckLabel(label string) (name.Name, error) {
 	n, err := name.Parse(label)
 	if err != nil {
@@ -114,9 +35,9 @@ func CheckLabel(label string) (name.Name, error) {
 	return n, nil
 }
 
-// SharePublic makes the contact with that pointer reachable under a label of
-// mine, for everybody, from the next record that I publish on. A label that
-// leads to somebody else is a [*TakenError]; one in conflict is settled by it.
+// SharePublic shares the contact with pointer p under a public label, from the
+// next published record on. The error is a [*TakenError] if the label is in use
+// for another contact. Sharing a label in conflict resolves the conflict.
 func (b *Book) SharePublic(p pointer.Pointer, label name.Name) (Edge, error) {
 	return b.share(p, label, nil)
 }
@@ -132,7 +53,7 @@ func (b *Book) share(p pointer.Pointer, label name.Name, with *pointer.Pointer) 
 		if err != nil {
 			return err
 		}
-		c, err := named(v, p)
+		c, err := readNamed(v, p)
 		if err != nil {
 			return err
 		}
@@ -140,7 +61,7 @@ func (b *Book) share(p pointer.Pointer, label name.Name, with *pointer.Pointer) 
 			return &ConflictError{Contacts: []Contact{c}}
 		}
 		if bytes.Equal(c.ID.Bytes(), audience) {
-			return fmt.Errorf("label %q leads to who would read it", label)
+			return fmt.Errorf("label %q leads to its own recipient", label)
 		}
 		state, err := readEdge(v, audience, label.String())
 		if err != nil {
@@ -157,7 +78,7 @@ func (b *Book) share(p pointer.Pointer, label name.Name, with *pointer.Pointer) 
 			return &TakenError{label, was.Pointer}
 		}
 		a := act{Op: opShare, Contact: c.ID.Bytes(), Label: label.String(), Audience: audience}
-		a.setShares(state.was(audience))
+		a.setShares(state.previous(audience))
 		if err := appendAct(tx, a); err != nil {
 			return err
 		}
@@ -173,8 +94,8 @@ func (b *Book) share(p pointer.Pointer, label name.Name, with *pointer.Pointer) 
 	return e, nil
 }
 
-// Unshare takes a public label back, and returns what it was. Records that were
-// published keep it until they expire.
+// Unshare removes a public label, and returns its edge. Published records
+// contain it until they expire.
 func (b *Book) Unshare(label name.Name) (Edge, error) { return b.unshare(label, nil) }
 
 func (b *Book) unshare(label name.Name, with *pointer.Pointer) (Edge, error) {
@@ -196,7 +117,7 @@ func (b *Book) unshare(label name.Name, with *pointer.Pointer) (Edge, error) {
 			return fmt.Errorf("label %q: %w", label, ErrNotFound)
 		}
 		a := act{Op: opUnshare, Label: label.String(), Audience: audience}
-		a.setShares(state.was(audience))
+		a.setShares(state.previous(audience))
 		return appendAct(tx, a)
 	})
 	if err != nil {
@@ -205,108 +126,13 @@ func (b *Book) unshare(label name.Name, with *pointer.Pointer) (Edge, error) {
 	return was, nil
 }
 
-func readEdge(v *ledger.View, audience []byte, label string) (edgeState, error) {
-	return getState[edgeState](v, tableEdges, edgeKey(audience, label))
-}
-
-// edge gives the edge of a state; false when it leads nowhere: it was taken
-// back, or its contact has no name any more.
-func (s edgeState) edge(v *ledger.View) (Edge, bool, error) {
-	var e Edge
-	found, unshared := false, false
-	for _, cl := range s.Claims {
-		if cl.Contact == nil {
-			unshared = true
-			continue
-		}
-		p, err := pointer.Restore(cl.Contact)
-		if err != nil {
-			return Edge{}, false, err
-		}
-		c, err := namedID(v, p)
-		if errors.Is(err, ErrNotFound) {
-			continue // removed since
-		}
-		if err != nil {
-			return Edge{}, false, err
-		}
-		e.Conflict = e.Conflict || found && e.Pointer != c.Pointer || c.Conflict != nil && c.Conflict.Removed
-		e.Label, e.Contact, e.Pointer, found = name.Recorded(cl.Label).String(), c, c.Pointer, true
-	}
-	e.Conflict = e.Conflict || found && unshared
-	return e, found, nil
-}
-
-// ending are the edges that end with the contact's name: those that lead to it
-// and to nobody else who has one, and those that it alone may read. Were they
-// only hidden, adding the contact again would bring them back.
-func ending(v *ledger.View, contact pointer.Pointer) ([]wireShare, error) {
-	if n, err := v.Count(tableEdges); n == 0 || err != nil {
-		return nil, err
-	}
-	var edges []wireShare
-	for kv, err := range v.Scan(tableEdges, nil) {
-		if err != nil {
-			return nil, err
-		}
-		state, err := decodeState[edgeState](tableEdges, kv.Value)
-		if err != nil {
-			return nil, err
-		}
-		audience, err := audienceIn(kv.Key)
-		if err != nil {
-			return nil, err
-		}
-		ends, err := state.endsWith(v, contact)
-		if err != nil {
-			return nil, err
-		}
-		if ends || bytes.Equal(audience, contact.Bytes()) && !state.leadsTo(nil) {
-			edges = append(edges, state.was(audience)...)
-		}
-	}
-	return edges[:min(len(edges), maxActEdges)], nil
-}
-
-// audienceIn is the audience in the key of an edge's row; nil: everybody.
-func audienceIn(key []byte) ([]byte, error) {
-	switch {
-	case len(key) > 0 && key[0] == audiencePublic:
-		return nil, nil
-	case len(key) > 1 && key[0] == audiencePrivate && len(key) >= 2+int(key[1]):
-		return bytes.Clone(key[2 : 2+int(key[1])]), nil
-	}
-	return nil, errRow
-}
-
-func (s edgeState) endsWith(v *ledger.View, contact pointer.Pointer) (bool, error) {
-	ends := false
-	for _, cl := range s.Claims {
-		if cl.Contact == nil {
-			continue
-		}
-		p, err := pointer.Restore(cl.Contact)
-		if err != nil {
-			return false, err
-		}
-		if p == contact {
-			ends = true
-		} else if _, err := namedID(v, p); err == nil {
-			return false, nil
-		} else if !errors.Is(err, ErrNotFound) {
-			return false, err
-		}
-	}
-	return ends, nil
-}
-
-// Edges yields my public edges, in the order of their labels' keys, those in
-// conflict included.
+// Edges yields the public edges, ordered by the keys of their labels, including
+// those in conflict.
 func (b *Book) Edges() iter.Seq2[Edge, error] { return b.edges(nil) }
 
 func (b *Book) edges(with *pointer.Pointer) iter.Seq2[Edge, error] {
 	return func(yield func(Edge, error) bool) {
-		var edges []Edge // as many as fit a record: few
+		var edges []Edge // few: they have to fit into a record
 		err := b.read(func(v *ledger.View) error {
 			audience, err := audienceOf(v, with)
 			if err != nil {
@@ -342,8 +168,8 @@ func (b *Book) edges(with *pointer.Pointer) iter.Seq2[Edge, error] {
 	}
 }
 
-// PublicEdges is what my card says of them: those that are not in conflict, and
-// whose contact is not in duplicity.
+// PublicEdges returns the edges for the owner's card, by label: the public
+// edges without those in conflict and those to a contact in duplicity.
 func (b *Book) PublicEdges() (map[string]pointer.Edge, error) { return fitEdges(b.Edges()) }
 
 func fitEdges(all iter.Seq2[Edge, error]) (map[string]pointer.Edge, error) {

@@ -17,7 +17,7 @@ func TestEdgesEndWithTheirContact(t *testing.T) {
 	pull(t, b, a)
 	must(a.Remove(pa))
 	must(b.SharePublic(pa, mustName("pal"))) // b doesn't know yet
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	public := func(book *Book) map[string]pointer.Edge { return must(book.PublicEdges()) }
 	require.Empty(t, public(a))
 	must(a.Add(mustName("alice"), link("a"), Source{}))
@@ -25,12 +25,13 @@ func TestEdgesEndWithTheirContact(t *testing.T) {
 	must(a.Undo())
 	must(a.Undo())
 	require.Equal(t, map[string]pointer.Edge{"friend": {Pointer: pa}, "pal": {Pointer: pa}}, public(a))
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	require.Equal(t, public(a), public(b))
 }
 
 // An edge stays when its contact is renamed, or added again with a link that
-// says more; while a removal of the contact is in conflict it isn't published.
+// has more fields. While a removal of the contact is in conflict it is not
+// published.
 func TestEdgesOfContactsThatStay(t *testing.T) {
 	a, b := twoDevices(t)
 	pa, friend := pointerOf("a"), mustName("friend")
@@ -42,7 +43,7 @@ func TestEdgesOfContactsThatStay(t *testing.T) {
 	require.Equal(t, map[string]pointer.Edge{"friend": want, "pal": want}, must(a.PublicEdges()))
 	must(b.SharePublic(pa, mustName("buddy")))
 	must(b.Remove(pa))
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	for _, book := range []*Book{a, b} {
 		require.True(t, must(book.ByPointer(pa)).Conflict.Removed)
 		require.Empty(t, must(book.PublicEdges()))
@@ -68,10 +69,10 @@ func TestEdgesInConflictAreNotPublished(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, b := twoDevices(t)
 			must(a.Add(mustName("bob"), link("b"), Source{}))
-			sync(t, a, b)
+			syncBooks(t, a, b)
 			test.one(a)
 			test.two(b)
-			sync(t, a, b)
+			syncBooks(t, a, b)
 			require.Equal(t, dump(t, a), dump(t, b))
 			require.Empty(t, must(a.PublicEdges()))
 			for e, err := range a.Edges() {

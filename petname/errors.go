@@ -10,20 +10,24 @@ import (
 )
 
 var (
-	// ErrNotFound: nothing in the book answers to that.
+	// ErrNotFound is returned when the book has no such name, pointer, label or
+	// suggestion.
 	ErrNotFound = errors.New("not in the book")
 
-	// ErrOwnPointer: the pointer is my own, which has no petname.
+	// ErrOwnPointer is returned for a pointer of the owner, which cannot have a
+	// petname.
 	ErrOwnPointer = errors.New("that is your own pointer")
 
-	// ErrNothingToUndo: this device has made no change that still stands.
+	// ErrNothingToUndo is returned when this device has made no change that can
+	// be undone.
 	ErrNothingToUndo = errors.New("nothing to undo")
 
-	// ErrChanged: another device has changed since what was to be undone.
+	// ErrChanged is returned when another device has changed what is to be
+	// undone.
 	ErrChanged = errors.New("changed since by another device: it can't be undone here, only changed again")
 )
 
-// TakenError: the name, or the label, belongs to another contact.
+// TakenError is returned when the name or the label belongs to another contact.
 type TakenError struct {
 	Name    name.Name
 	Contact pointer.Pointer
@@ -33,7 +37,7 @@ func (e *TakenError) Error() string {
 	return fmt.Sprintf("the name %q is taken by %s: choose another, or rename that one first", e.Name, e.Contact)
 }
 
-// NamedError: the contact already has another name.
+// NamedError is returned when the contact has another name.
 type NamedError struct {
 	Name    name.Name
 	Contact pointer.Pointer
@@ -43,10 +47,11 @@ func (e *NamedError) Error() string {
 	return fmt.Sprintf("%s is already called %q: rename it instead", e.Contact, e.Name)
 }
 
-// ConflictError: edits on several devices gave one name to several contacts or
-// one contact several names, and the user has not yet picked.
+// ConflictError is returned when edits on several devices bound one name to
+// several contacts, or several names to one contact, and the owner has not
+// resolved the conflict.
 type ConflictError struct {
-	Name     name.Name // as asked for; zero when asked by pointer
+	Name     name.Name // the requested name; zero if the request was for a pointer
 	Contacts []Contact // the candidates; at most 64 are listed
 }
 
@@ -77,21 +82,23 @@ func (e *ConflictError) Error() string {
 	return b.String()
 }
 
-// DuplicityError: two commitments for one pointer. Somebody else has its key,
-// or its owner broke the rules; either way it can't be followed further.
+// DuplicityError is returned when two commitments of one pointer are known.
+// Either another party has the key, or its holder broke the protocol; in both
+// cases no successor can be verified.
 type DuplicityError struct {
 	Pointer      pointer.Pointer
 	Pinned, Seen pointer.Commitment
 }
 
 func (e *DuplicityError) Error() string {
-	return fmt.Sprintf("duplicity: %s committed to the next key %s when it was first learnt, and to %s now: ask its owner, over another way", e.Pointer, e.Pinned, e.Seen)
+	return fmt.Sprintf("duplicity: %s committed to the next key %s when it was first learnt, and to %s now: ask its owner over another channel", e.Pointer, e.Pinned, e.Seen)
 }
 
-// SuccessionError: a key is said to have a successor, and what is said doesn't
-// agree with what was pinned. Who says so has the old key, and not the next.
+// SuccessionError is returned for a succession that does not agree with the
+// pinned commitments. Such a statement was signed by a holder of the old key
+// without the next key.
 type SuccessionError struct {
-	Pointer pointer.Pointer // the old key's
+	Pointer pointer.Pointer // of the old key
 	Err     error
 }
 

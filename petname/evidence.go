@@ -10,28 +10,29 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Evidence is what is on record about a contact, signed, whether or not it was
-// believed.
+// Evidence is one signed statement or transcript about a contact, whether or
+// not the owner accepted it.
 type Evidence struct {
-	Kind      string          // "introduced", "acquainted", "paired", "stranger", "question", "denied"
-	Pointer   pointer.Pointer // that it is about
-	By        pointer.Pointer // who said so; for "paired" the contact itself
-	Channel   string
-	At        time.Time
-	Suggested string          // hostile text
-	State     SuggestionState // what became of it; empty for "denied"
-	Statement []byte          // the signed statement, or the transcript of the pairing
-	Instead   bool            // about a contact that gave way to this one
-	Retracted bool            // whoever introduced it has taken that back, accepted or not
+	// "introduced", "acquainted", "paired", "stranger", "question", "denied"
+	Kind       string
+	Pointer    pointer.Pointer // the subject
+	By         pointer.Pointer // the signer; for "paired" the contact itself
+	Channel    string
+	At         time.Time
+	Suggested  string          // hostile text
+	State      SuggestionState // of the suggestion; empty for "denied"
+	Statement  []byte          // the signed statement, or the transcript of the pairing
+	OfReplaced bool            // about a contact that this contact replaced
+	Retracted  bool            // the introducer retracted it, accepted or not
 }
 
-// Evidence gives what is on record about the contact with that pointer, about
-// those that gave way to it, and denials of all their keys, in the order of
-// times.
+// Evidence returns the evidence about the contact with pointer p and about the
+// contacts that it replaced, and the denials of all their keys, ordered by
+// time.
 func (b *Book) Evidence(p pointer.Pointer) ([]Evidence, error) {
 	var all []Evidence
 	err := b.read(func(v *ledger.View) error {
-		id, err := owner(v, p)
+		id, err := contactIDOf(v, p)
 		if err != nil {
 			return err
 		}
@@ -40,17 +41,17 @@ func (b *Book) Evidence(p pointer.Pointer) ([]Evidence, error) {
 			if all, err = b.evidence(v, all, next[0], next[0] != id); err != nil {
 				return err
 			}
-			for kv, err := range v.Scan(tableInstead, next[0].Bytes()) {
+			for kv, err := range v.Scan(tableReplaced, next[0].Bytes()) {
 				if err != nil {
 					return err
 				}
-				gave, err := pointer.Restore(kv.Value)
+				replaced, err := pointer.Restore(kv.Value)
 				if err != nil {
 					return err
 				}
-				if !seen[gave] && len(seen) < maxRivals {
-					seen[gave] = true
-					next = append(next, gave)
+				if !seen[replaced] && len(seen) < maxRivals {
+					seen[replaced] = true
+					next = append(next, replaced)
 				}
 			}
 		}
@@ -60,13 +61,13 @@ func (b *Book) Evidence(p pointer.Pointer) ([]Evidence, error) {
 	return all, err
 }
 
-func (b *Book) evidence(v *ledger.View, all []Evidence, id pointer.Pointer, instead bool) ([]Evidence, error) {
+func (b *Book) evidence(v *ledger.View, all []Evidence, id pointer.Pointer, ofReplaced bool) ([]Evidence, error) {
 	c, _, err := readContact(v, id)
 	if err != nil {
 		return nil, err
 	}
-	for _, at := range c.Trail {
-		prefix := at.Pointer.Bytes()
+	for _, step := range c.Chain {
+		prefix := step.Pointer.Bytes()
 		for kv, err := range v.Scan(tableAbout, prefix) {
 			if err != nil {
 				return nil, err
@@ -75,7 +76,7 @@ func (b *Book) evidence(v *ledger.View, all []Evidence, id pointer.Pointer, inst
 			if len(rest) == 0 {
 				return nil, errRow
 			}
-			e := Evidence{Pointer: at.Pointer, Instead: instead}
+			e := Evidence{Pointer: step.Pointer, OfReplaced: ofReplaced}
 			if rest[0] == aboutDenial {
 				err = e.denial(kv.Value)
 			} else {
@@ -91,13 +92,13 @@ func (b *Book) evidence(v *ledger.View, all []Evidence, id pointer.Pointer, inst
 }
 
 func (e *Evidence) denial(row []byte) error {
-	told, err := decodeState[toldState](tableAbout, row)
+	stored, err := decodeState[statementState](tableAbout, row)
 	if err != nil {
 		return err
 	}
-	s, err := introduce.Restore(told.Statement)
+	s, err := introduce.Restore(stored.Statement)
 	d, _ := s.Denial()
-	e.Kind, e.By, e.Channel, e.At, e.Statement = "denied", d.By, told.Channel, time.UnixMilli(told.At).UTC(), told.Statement
+	e.Kind, e.By, e.Channel, e.At, e.Statement = "denied", d.By, stored.Channel, time.UnixMilli(stored.At).UTC(), stored.Statement
 	return err
 }
 
@@ -108,7 +109,7 @@ func (e *Evidence) suggestion(v *ledger.View, row []byte, now time.Time) error {
 		return err
 	}
 	switch s.Kind {
-	case Paired, Taken:
+	case Paired, Invited:
 		e.By = s.Pointer
 	case Introduced:
 		e.Retracted, err = retracted(v, s.Evidence)
@@ -117,9 +118,10 @@ func (e *Evidence) suggestion(v *ledger.View, row []byte, now time.Time) error {
 	return nil
 }
 
-// Subject returns what can be shown to others of how the pointer was introduced,
-// verified: a signed introduction, or the transcript of a mutual one, without what
-// is confidential; false: it wasn't introduced.
+// Subject returns the verified part of an introduction that may be shown to
+// others: the signed introduction, or the transcript of a mutual introduction
+// without its confidential part. It reports false for any other kind of
+// evidence.
 func (e Evidence) Subject() (introduce.Subject, bool, error) {
 	shown := e.Statement
 	switch SuggestionKind(e.Kind) {
@@ -136,10 +138,9 @@ func (e Evidence) Subject() (introduce.Subject, bool, error) {
 	return s, err == nil, err
 }
 
-// Contradictions gives what proves that an introducer named a wrong key for the
-// contact with that pointer, by the contact's own word: see
-// [introduce.Contradiction]. That anybody else's key isn't the one that was
-// introduced goes without saying, and proves nothing.
+// Contradictions returns the proofs that an introducer named a wrong key for
+// the contact with pointer p, each by a denial that the contact signed: see
+// [introduce.Contradiction]. A denial by another party proves nothing.
 func (b *Book) Contradictions(p pointer.Pointer) ([]introduce.Contradiction, error) {
 	c, err := b.ByPointer(p)
 	if err != nil {
@@ -155,11 +156,11 @@ func (b *Book) Contradictions(p pointer.Pointer) ([]introduce.Contradiction, err
 		if err != nil {
 			return nil, err
 		}
-		if !introduced || !i.Instead {
+		if !introduced || !i.OfReplaced {
 			continue
 		}
 		for _, d := range all {
-			if d.Kind != "denied" || !c.had(d.By) {
+			if d.Kind != "denied" || !c.hasPointer(d.By) {
 				continue
 			}
 			if c, err := introduce.OpenContradiction(subject.Bytes(), d.Statement); err == nil {
@@ -170,7 +171,7 @@ func (b *Book) Contradictions(p pointer.Pointer) ([]introduce.Contradiction, err
 	return found, nil
 }
 
-// had reports whether a pointer is, or was, the contact's.
-func (c Contact) had(p pointer.Pointer) bool {
-	return slices.ContainsFunc(c.Trail, func(s Step) bool { return s.Pointer == p })
+// hasPointer reports whether p is or was a pointer of the contact.
+func (c Contact) hasPointer(p pointer.Pointer) bool {
+	return slices.ContainsFunc(c.Chain, func(s Step) bool { return s.Pointer == p })
 }

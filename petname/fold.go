@@ -13,22 +13,22 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// The tables of the view that the fold keeps.
+// The tables of the view.
 const (
-	tableContacts  = "contacts"  // contact id → contactState; and behind it contact id ‖ entry → factState, for each fact
-	tableHeirs     = "heirs"     // later pointer ‖ contact id → nothing
-	tableNames     = "names"     // comparison key → row of the index
-	tableRivals    = "rivals"    // comparison key ‖ contact id → flag
-	tableKept      = "kept"      // contact id → nothing: those that are kept
-	tableEdges     = "edges"     // audience ‖ comparison key of the label → edgeState
-	tableUndo      = "undo"      // entry → nothing: what can be undone
-	tableProfile   = "profile"   // "nickname" → profileState
-	tablePublished = "published" // "own", or a later pointer of mine → publishedState
+	tableContacts   = "contacts"  // contact id → contactState; contact id ‖ entry → factState, for each fact
+	tableSuccessors = "heirs"     // later pointer ‖ contact id → empty
+	tableNames      = "names"     // comparison key → row of the name index
+	tableRivals     = "rivals"    // comparison key ‖ contact id → flag
+	tableKept       = "kept"      // contact id → empty, for each kept contact
+	tableEdges      = "edges"     // audience ‖ comparison key of the label → edgeState
+	tableUndo       = "undo"      // entry → empty, for each entry that can be undone
+	tableProfile    = "profile"   // "nickname" → profileState
+	tablePublished  = "published" // "own", or a later pointer of the owner → publishedState
 )
 
 const (
-	// The first byte of the key of an edge: for everybody, or for one contact,
-	// whose id comes next.
+	// The first byte of the key of an edge: public, or for one contact, with
+	// the contact's id next.
 	audiencePublic  byte = 0
 	audiencePrivate byte = 1
 
@@ -45,24 +45,25 @@ type publishedState struct {
 	Sequence uint64 `cbor:"2,keyasint"`
 }
 
-// fold makes the view of the book out of the ledger's entries. Concurrent
-// entries may come in any order and give the same view: a claim replaces just
-// those that its entry had seen, whatever any clock says.
+// fold derives the view of the book from the entries of the ledger. Concurrent
+// entries may be applied in any order with the same result: a claim replaces
+// the claims that its entry saw, whatever the clocks show.
 //
-// An act that says nothing to this version (a later one's, or a broken
-// device's) changes nothing; the version rebuilds the view when it learns more.
+// An act that this version cannot read has no effect. A version that can read
+// it rebuilds the view.
 type fold struct {
-	blind bool // keeps no looks: what they cost is measured against it
+	withoutLooks bool // does not write the table of looks; for benchmarks
 }
 
-// Version names the rules and the Unicode tables that the keys are made with:
-// with either changed, the ledger derives the view again.
+// Version names the rules and the Unicode tables of the comparison keys. The
+// ledger rebuilds the view when either changes.
 func (fold) Version() string {
 	return "petname/9 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
-	a, heard, err := openAct(body, introduce.Open) // a body may be another device's: verified here, on each
+	// the body may be from another device: each device verifies it
+	a, heard, err := openAct(body, introduce.Open)
 	if err != nil {
 		return nil
 	}
@@ -75,14 +76,14 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 	}
 	switch a.Op {
 	case opName:
-		if err := f.learn(v, e, a); err != nil {
+		if err := f.addFact(v, e, a); err != nil {
 			return err
 		}
 		if err := f.setContact(v, e, a, []claim{newClaim(id, a.Name, false, 0)}); err != nil {
 			return err
 		}
-		if a.Instead != nil {
-			if err := v.Put(tableInstead, factKey(a.Contact, id), a.Instead); err != nil {
+		if a.Replaced != nil {
+			if err := v.Put(tableReplaced, factKey(a.Contact, id), a.Replaced); err != nil {
 				return err
 			}
 		}
@@ -91,8 +92,8 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		}
 		return f.setKeep(v, e, a.Contact, a.Keep)
 	case opRemove:
-		// Whoever is removed is no longer kept, whatever the act says: or a keep
-		// would come back with the name.
+		// A removal always ends the keeping. Otherwise the keeping would return
+		// with the name.
 		if err := f.setContact(v, e, a, []claim{newClaim(id, "", true, e.Time().UnixMilli())}); err != nil {
 			return err
 		}
@@ -101,7 +102,7 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		if err := f.accept(v, a.Item, id, true); err != nil {
 			return err
 		}
-		return f.learn(v, e, a)
+		return f.addFact(v, e, a)
 	case opShare, opUnshare:
 		return f.setEdge(v, e, []wireShare{{Audience: a.Audience, Label: a.Label, Contact: a.Contact}})
 	case opUndo:
@@ -116,8 +117,8 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 		return f.suggest(v, e, a)
 	case opDecide:
 		return f.decide(v, a)
-	case opHear:
-		return f.hear(v, e, a, heard)
+	case opStatement:
+		return f.storeReceived(v, e, a, heard)
 	}
 	return nil
 }
@@ -126,8 +127,8 @@ func undoKey(id ledger.ID) []byte {
 	return binary.BigEndian.AppendUint64(slices.Clone(id.Device[:]), id.Number)
 }
 
-// setContact replaces what the contact is called, keeps the index true, and
-// ends the edges that the act says end with it.
+// setContact replaces the claims of a contact, updates the indexes, and ends
+// the edges that the act lists.
 func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) error {
 	state, err := getState[contactState](v, tableContacts, a.Contact)
 	if err != nil {
@@ -141,10 +142,10 @@ func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) er
 	if err := indexKept(v, a.Contact, state); err != nil {
 		return err
 	}
-	if err := f.reindex(v, a.Contact, before, state); err != nil {
+	if err := f.updateNameIndex(v, a.Contact, before, state); err != nil {
 		return err
 	}
-	if err := f.relook(v, a.Contact, names, state.names()); err != nil {
+	if err := f.updateLooks(v, a.Contact, names, state.names()); err != nil {
 		return err
 	}
 	for _, edges := range byLabel(a.shares()) {
@@ -155,9 +156,9 @@ func (f fold) setContact(v *ledger.View, e ledger.Entry, a act, with []claim) er
 	return nil
 }
 
-// learn keeps the fact that came with an act. The contact has a row then, be
-// it an empty one.
-func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
+// addFact stores the fact of an act. It creates the contact's row if there is
+// none.
+func (f fold) addFact(v *ledger.View, e ledger.Entry, a act) error {
 	if a.Fact == nil {
 		return nil
 	}
@@ -171,8 +172,8 @@ func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
 			return err
 		}
 	}
-	if chained := a.Chain != nil; known == nil || chained && !state.Chained {
-		state.Chained = chained
+	if chained := a.Chain != nil; known == nil || chained && !state.HasSuccession {
+		state.HasSuccession = chained
 		if err := putState(v, tableContacts, a.Contact, state); err != nil {
 			return err
 		}
@@ -181,20 +182,20 @@ func (f fold) learn(v *ledger.View, e ledger.Entry, a act) error {
 	if err := putState(v, tableContacts, factKey(a.Contact, e.ID()), fact); err != nil {
 		return err
 	}
-	// Of a stranger none are kept: see relook.
+	// A contact without a name has no looks: see updateLooks.
 	if n, some := name.OfNickname(a.Fact.Nickname); some && len(state.names()) > 0 {
 		if err := f.setLooks(v, rowNickname, a.Contact, n, true); err != nil {
 			return err
 		}
 	}
-	if !state.Chained {
+	if !state.HasSuccession {
 		return nil
 	}
-	return f.retrail(v, a.Contact)
+	return f.updateChain(v, a.Contact)
 }
 
-// reindex brings the rows of a contact's old and new keys up to date.
-func (f fold) reindex(v *ledger.View, contact []byte, before []string, state contactState) error {
+// updateNameIndex updates the index rows of a contact's old and new keys.
+func (f fold) updateNameIndex(v *ledger.View, contact []byte, before []string, state contactState) error {
 	id, err := pointer.Restore(contact)
 	if err != nil {
 		return err
@@ -204,7 +205,7 @@ func (f fold) reindex(v *ledger.View, contact []byte, before []string, state con
 		if key == "" || slices.Contains(after, key) {
 			continue
 		}
-		if err := disclaimed(v, key, id); err != nil {
+		if err := removeClaimant(v, key, id); err != nil {
 			return err
 		}
 	}
@@ -212,18 +213,18 @@ func (f fold) reindex(v *ledger.View, contact []byte, before []string, state con
 		if key == "" {
 			continue
 		}
-		if err := claimed(v, key, claimant{id, len(after) > 1, len(state.Trail) > 0}); err != nil {
+		if err := addClaimant(v, key, claimant{id, len(after) > 1, len(state.Chain) > 0}); err != nil {
 			return err
 		}
 	}
-	if n, err := v.Count(tableHeirs); n == 0 || err != nil {
-		return err // nobody ever moved, so nobody is where another is
+	if n, err := v.Count(tableSuccessors); n == 0 || err != nil {
+		return err // without any succession no two contacts are at one pointer
 	}
-	return f.regroup(v, state.now(contact), id)
+	return f.updateShared(v, state.current(contact), id)
 }
 
-// setEdge replaces where a label leads for an audience: it is the same in all of
-// with.
+// setEdge replaces the claims of a label for an audience; label and audience
+// are the same in all of with.
 func (f fold) setEdge(v *ledger.View, e ledger.Entry, with []wireShare) error {
 	key := edgeKey(with[0].Audience, with[0].Label)
 	state, err := getState[edgeState](v, tableEdges, key)
@@ -232,87 +233,6 @@ func (f fold) setEdge(v *ledger.View, e ledger.Entry, with []wireShare) error {
 	}
 	state.replace(e, with)
 	return putState(v, tableEdges, key, state)
-}
-
-// undo takes back an earlier entry of the same device: what stood before it is
-// said again, and the fact that came with it is forgotten. The act brings what
-// that was, since the entry's own body may have been dropped.
-func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
-	id := e.ID()
-	undone := ledger.ID{Device: id.Device, Number: a.Number}
-	if a.Number >= id.Number {
-		return nil
-	}
-	if err := v.Delete(tableUndo, undoKey(undone)); err != nil {
-		return err
-	}
-	if a.isOfKeep() {
-		return f.setKeep(v, e, a.Contact, a.Keep)
-	}
-	if err := f.accept(v, a.Item, undone, false); err != nil {
-		return err
-	}
-	if a.Contact != nil {
-		if err := v.Delete(tableInstead, factKey(a.Contact, undone)); err != nil {
-			return err
-		}
-	}
-	if a.Label == "" && a.Contact != nil {
-		if err := f.forget(v, a.Contact, undone); err != nil {
-			return err
-		}
-		if err := f.retrail(v, a.Contact); err != nil {
-			return err
-		}
-		with := []claim{newClaim(id, "", false, 0)}
-		if a.Was != nil {
-			with = with[:0]
-			for _, w := range a.Was {
-				with = append(with, newClaim(id, w.Name, w.Removed, w.At))
-			}
-		}
-		if err := f.setContact(v, e, act{Contact: a.Contact}, with); err != nil {
-			return err
-		}
-		if err := f.setKeep(v, e, a.Contact, a.Keep); err != nil {
-			return err
-		}
-	}
-	for _, edges := range byLabel(a.shares()) {
-		if err := f.setEdge(v, e, edges); err != nil {
-			return err
-		}
-	}
-	if a.Label != "" && a.Edges == nil && a.Private == nil {
-		return f.setEdge(v, e, []wireShare{{Audience: a.Audience, Label: a.Label}})
-	}
-	return nil
-}
-
-// forget takes back the fact that came with an entry, and the looks of its
-// nickname, unless that was heard otherwise, too.
-func (f fold) forget(v *ledger.View, contact []byte, undone ledger.ID) error {
-	key := factKey(contact, undone)
-	fact, err := getState[factState](v, tableContacts, key)
-	if err != nil {
-		return err
-	}
-	if err := v.Delete(tableContacts, key); err != nil {
-		return err
-	}
-	n, some := name.OfNickname(fact.Fact.Nickname)
-	if !some {
-		return nil
-	}
-	for other, err := range factsOf(v, contact) {
-		if err != nil {
-			return err
-		}
-		if o, _ := name.OfNickname(other.Fact.Nickname); o == n {
-			return nil
-		}
-	}
-	return f.setLooks(v, rowNickname, contact, n, false)
 }
 
 func (f fold) setProfile(v *ledger.View, e ledger.Entry, a act) error {
@@ -332,8 +252,8 @@ func (f fold) publish(v *ledger.View, a act) error {
 	if err != nil {
 		return err
 	}
-	// Of two devices' publishing with one sequence the greater value stands,
-	// so that all fold to the same.
+	// Of two publications of different devices with one sequence, the greater
+	// value is stored, so that all devices have the same view.
 	if a.Published.Sequence < state.Sequence ||
 		(a.Published.Sequence == state.Sequence && a.Published.Value <= state.Value) {
 		return nil
@@ -341,7 +261,8 @@ func (f fold) publish(v *ledger.View, a act) error {
 	return putState(v, tablePublished, key, publishedState{a.Published.Value, a.Published.Sequence})
 }
 
-// publishedKey is of which of my pointers a publication is: "own" for the first.
+// publishedKey returns the key of a publication: "own" for the owner's first
+// pointer.
 func publishedKey(of []byte) []byte {
 	if of == nil {
 		return []byte(keyOwn)
@@ -349,7 +270,7 @@ func publishedKey(of []byte) []byte {
 	return of
 }
 
-// getState reads one value of a table; the zero value when there is none.
+// getState reads a row of a table; the zero value if there is none.
 func getState[T any](v *ledger.View, table string, key []byte) (T, error) {
 	var state T
 	b, err := v.Get(table, key)

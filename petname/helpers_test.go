@@ -83,7 +83,7 @@ func (b *Book) receiveStrangerBytes(signed []byte, channel string, paid func(int
 	if err != nil {
 		return SuggestionID{}, false, err
 	}
-	return b.ReceiveStranger(s, channel, paid)
+	return b.ReceiveContactRequest(s, channel, paid)
 }
 
 // opened returns a statement, and its content as an introduction.
@@ -94,7 +94,7 @@ func opened(signed []byte) (introduce.Statement, introduce.Introduction) {
 }
 
 // checked checks a suggestion as the fold does.
-func checked(w wireSuggestion) error {
+func verifySuggestion(w wireSuggestion) error {
 	if err := w.check(); err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (n *noise) Read(p []byte) (int, error) {
 
 var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// clockFrom goes on by a second with every look.
+// clockFrom advances by a second with every call.
 func clockFrom(t time.Time) func() time.Time {
 	return func() time.Time { t = t.Add(time.Second); return t }
 }
@@ -197,7 +197,7 @@ func pull(t tb, b, from *Book) {
 }
 
 // sync brings all to all.
-func sync(t tb, books ...*Book) {
+func syncBooks(t tb, books ...*Book) {
 	t.Helper()
 	for range 2 {
 		for _, b := range books {
@@ -210,8 +210,8 @@ func sync(t tb, books ...*Book) {
 	}
 }
 
-var allTables = []string{tableContacts, tableHeirs, tableKept, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished, tableLooks,
-	tableInbox, tablePending, tableAbout, tableMuted, tableRetracted, tableTold, tableInstead}
+var allTables = []string{tableContacts, tableSuccessors, tableKept, tableNames, tableRivals, tableEdges, tableUndo, tableProfile, tablePublished, tableLooks,
+	tableInbox, tablePending, tableAbout, tableMuted, tableRetracted, tablePrivateEdges, tableReplaced}
 
 // dump is the whole view.
 func dump(t tb, b *Book) string {
@@ -247,8 +247,9 @@ func contacts(t tb, b *Book) (all []Contact) {
 	return all
 }
 
-// checkBijection: a name that resolves has one contact, which has that name and
-// no other; a name that doesn't is in conflict and says between whom.
+// checkBijection: a name that resolves has one contact, and the contact has no
+// other name. A name that does not resolve is in conflict, and the conflict
+// lists its contacts.
 func checkBijection(t tb, b *Book, names []string) {
 	t.Helper()
 	byKey := make(map[string]pointer.Pointer)
@@ -282,7 +283,7 @@ func checkBijection(t tb, b *Book, names []string) {
 	for _, text := range names {
 		n := mustName(text)
 		p, err := b.Lookup(n)
-		byName, errByName := b.ByName(n)
+		byName, errByName := b.byName(n)
 		var conflict *ConflictError
 		switch {
 		case err == nil:
@@ -303,8 +304,8 @@ func checkBijection(t tb, b *Book, names []string) {
 	}
 }
 
-// checkKept: the list of those that are kept is true, and nobody who was
-// removed, or has no name, is on it.
+// checkKept: Kept yields exactly the kept contacts, none of which is removed or
+// without a name.
 func checkKept(t tb, b *Book) {
 	t.Helper()
 	var listed, marked []pointer.Pointer
@@ -323,7 +324,7 @@ func checkKept(t tb, b *Book) {
 	require.ElementsMatch(t, marked, listed)
 }
 
-// rapidDirs gives each run of a law a directory of its own.
+// rapidDirs returns a new directory for each run of a law.
 func rapidDirs(t *testing.T) func(rt *rapid.T) string {
 	root, runs := fastDir(t), 0
 	return func(rt *rapid.T) string {

@@ -22,23 +22,23 @@ import (
 func goodActs() map[string]act {
 	p, q := pointerOf("a").Bytes(), pointerOf("b").Bytes()
 	fact := &wireFact{Kind: "link", By: "me", Channel: "stdin", Nickname: "Al", Next: commitment("x").Bytes()}
-	was := []wireWas{{Name: "al", Contested: true}, {Removed: true, At: 5}}
+	was := []wirePrevious{{Name: "al", Contested: true}, {Removed: true, At: 5}}
 	edges := []wireEdge{{Label: "friend", Contact: p}, {Label: "friend"}, {Label: "Pal", Contact: q}}
 	return map[string]act{
-		"name":        {Op: opName, Contact: p, Name: "alice", Fact: fact, Was: was, Edges: edges},
+		"name":        {Op: opName, Contact: p, Name: "alice", Fact: fact, Previous: was, Edges: edges},
 		"name only":   {Op: opName, Contact: p, Name: "alice"},
-		"remove":      {Op: opRemove, Contact: p, Was: was, Edges: edges},
+		"remove":      {Op: opRemove, Contact: p, Previous: was, Edges: edges},
 		"remove only": {Op: opRemove, Contact: p},
 		"learn":       {Op: opLearn, Contact: p, Fact: fact},
 		"share":       {Op: opShare, Contact: p, Label: "friend", Edges: edges},
 		"unshare":     {Op: opUnshare, Label: "friend", Edges: edges},
-		"undo name":   {Op: opUndo, Number: 7, Contact: p, Name: "alice", Was: was, Edges: edges},
+		"undo name":   {Op: opUndo, Number: 7, Contact: p, Name: "alice", Previous: was, Edges: edges},
 		"undo share":  {Op: opUndo, Number: 7, Contact: p, Label: "friend"},
 		"profile":     {Op: opProfile, Name: "Me"},
 		"no profile":  {Op: opProfile},
 		"keep":        {Op: opKeep, Contact: p, Keep: keepOn},
 		"unkeep":      {Op: opKeep, Contact: p, Keep: keepOff},
-		"remove kept": {Op: opRemove, Contact: p, Was: was, Keep: keepOn},
+		"remove kept": {Op: opRemove, Contact: p, Previous: was, Keep: keepOn},
 		"undo keep":   {Op: opUndo, Number: 7, Contact: p, Keep: keepOff},
 		"publish":     {Op: opPublish, Published: &wireValue{Value: "/ipfs/bafkqaaa", Sequence: 3}},
 
@@ -50,16 +50,16 @@ func goodActs() map[string]act {
 		"decline ever":   {Op: opDecide, Item: heard.id[:], Verdict: verdictNever},
 		"accept":         {Op: opName, Contact: p, Name: "alice", Fact: fact, Item: heard.id[:]},
 		"accept again":   {Op: opLearn, Contact: p, Fact: fact, Item: heard.id[:]},
-		"accept instead": {Op: opName, Contact: p, Name: "alice", Fact: fact, Item: heard.id[:], Instead: q},
-		"hear edges":     {Op: opHear, Statement: heard.edges, Channel: "drop"},
-		"hear more":      {Op: opHear, Statement: heard.moreEdges, Channel: "file"},
-		"hear otherwise": {Op: opHear, Statement: heard.otherEdges, Channel: "drop"},
-		"hear denial":    {Op: opHear, Statement: heard.denial, Channel: "drop"},
-		"hear no more":   {Op: opHear, Statement: heard.retraction, Channel: "drop"},
+		"accept instead": {Op: opName, Contact: p, Name: "alice", Fact: fact, Item: heard.id[:], Replaced: q},
+		"hear edges":     {Op: opStatement, Statement: heard.edges, Channel: "drop"},
+		"hear more":      {Op: opStatement, Statement: heard.moreEdges, Channel: "file"},
+		"hear otherwise": {Op: opStatement, Statement: heard.otherEdges, Channel: "drop"},
+		"hear denial":    {Op: opStatement, Statement: heard.denial, Channel: "drop"},
+		"hear no more":   {Op: opStatement, Statement: heard.retraction, Channel: "drop"},
 		"share with":     {Op: opShare, Contact: p, Label: "friend", Audience: q, Private: []wireShare{{Audience: q, Label: "friend"}}},
 		"unshare with":   {Op: opUnshare, Label: "friend", Audience: q, Private: []wireShare{{Audience: q, Label: "friend", Contact: p}}},
-		"remove shared":  {Op: opRemove, Contact: p, Was: was, Private: []wireShare{{Audience: p, Label: "pal", Contact: q}}},
-		"undo accept":    {Op: opUndo, Number: 7, Contact: p, Name: "alice", Was: was, Item: heard.id[:]},
+		"remove shared":  {Op: opRemove, Contact: p, Previous: was, Private: []wireShare{{Audience: p, Label: "pal", Contact: q}}},
+		"undo accept":    {Op: opUndo, Number: 7, Contact: p, Name: "alice", Previous: was, Item: heard.id[:]},
 		"undo with":      {Op: opUndo, Number: 7, Contact: p, Label: "friend", Audience: q},
 	}
 }
@@ -75,12 +75,12 @@ var heard = func() (h said) {
 	i := introduce.Introduction{To: pointerOf("me"), About: pointerOf("b"), Next: commitment("b"), Suggested: "Bob", Expires: epoch.AddDate(0, 6, 0)}
 	signed := must(i.Sign(testKey("a"), &noise{}, epoch))
 	i, _ = signed.Introduction()
-	h.introduced = saidBy(signed, Introduced, "drop")
-	h.introducedByFile = saidBy(signed, Introduced, "file")
+	h.introduced = fromIntroduction(signed, Introduced, "drop")
+	h.introducedByFile = fromIntroduction(signed, Introduced, "file")
 	h.id = h.introduced.id()
 	h.paired = wireSuggestion{Kind: string(Paired), About: pointerOf("a").Bytes(), Nickname: "Al", Channel: "code", Evidence: []byte("transcript")}
 	question := must(introduce.Question{To: pointerOf("a"), Subject: subjectOf(signed.Bytes())}.Sign(testKey("me"), epoch))
-	h.asked = askedBy(question, "drop")
+	h.asked = fromQuestion(question, "drop")
 	edges := func(version uint64, label string) []byte {
 		e := introduce.Edges{To: pointerOf("me"), Version: version, Edges: map[string]pointer.Edge{label: {Pointer: pointerOf("b")}}}
 		return must(e.Sign(testKey("a"), epoch)).Bytes()
@@ -105,7 +105,7 @@ func TestActsReadAsTheyWereWritten(t *testing.T) {
 
 // The encoding of an act doesn't change: a golden one.
 func TestGoldenAct(t *testing.T) {
-	body, err := act{Op: opName, Contact: pointerOf("a").Bytes(), Name: "alice", Fact: &wireFact{Kind: "typed", By: "me", Channel: "argument"}, Was: []wireWas{{Removed: true, At: 1000}}}.encode()
+	body, err := act{Op: opName, Contact: pointerOf("a").Bytes(), Name: "alice", Fact: &wireFact{Kind: "typed", By: "me", Channel: "argument"}, Previous: []wirePrevious{{Removed: true, At: 1000}}}.encode()
 	require.NoError(t, err)
 	require.Equal(t, "a50101025826002408011220"+hex.EncodeToString(testKey("a").Public().(ed25519.PublicKey))+
 		"0365616c6963650485657479706564626d6568617267756d656e7460f605818460f51903e8f4", hex.EncodeToString(body))
@@ -129,11 +129,11 @@ func hostileBodies() map[string][]byte {
 	for i := range many {
 		many[i] = wireEdge{Label: fmt.Sprint("l", i)}
 	}
-	// What others are said to have said, and didn't.
+	// Statements that their alleged signers did not make.
 	otherwise, unsigned, stranger, self := heard.introduced, heard.introduced, heard.introduced, heard.paired
 	otherwise.Suggested = "hostile"
 	unsigned.Evidence = append(bytes.Clone(unsigned.Evidence[:len(unsigned.Evidence)-1]), unsigned.Evidence[len(unsigned.Evidence)-1]^1)
-	stranger.Kind = string(Stranger)
+	stranger.Kind = string(ContactRequest)
 	self.By = p
 	forged := append(bytes.Clone(heard.edges[:len(heard.edges)-1]), heard.edges[len(heard.edges)-1]^1)
 	bodies := map[string][]byte{
@@ -146,8 +146,8 @@ func hostileBodies() map[string][]byte {
 		"decision on nothing":       marshal(act{Op: opDecide, Verdict: verdictDecline}),
 		"decision of a later time":  marshal(act{Op: opDecide, Item: heard.id[:], Verdict: 9}),
 		"decision with a name":      marshal(act{Op: opDecide, Item: heard.id[:], Verdict: verdictDecline, Name: "hostile", Contact: p}),
-		"heard and forged":          marshal(act{Op: opHear, Statement: forged, Channel: "drop"}),
-		"heard an introduction":     marshal(act{Op: opHear, Statement: heard.introduced.Evidence, Channel: "drop"}),
+		"heard and forged":          marshal(act{Op: opStatement, Statement: forged, Channel: "drop"}),
+		"heard an introduction":     marshal(act{Op: opStatement, Statement: heard.introduced.Evidence, Channel: "drop"}),
 		"private edge made public":  marshal(act{Op: opShare, Contact: p, Label: "hostile", Private: []wireShare{{Audience: p, Label: "hostile", Contact: p}}}),
 		"empty":                     {},
 		"garbage":                   []byte("garbage"),
@@ -200,10 +200,10 @@ func hostileBodies() map[string][]byte {
 		"label with a slash":        marshal(act{Op: opShare, Contact: p, Label: "../hostile"}),
 		"unshare somebody":          m(1, int(opUnshare), 2, p, 6, "friend"),
 		"undo nothing":              m(1, int(opUndo), 2, p),
-		"undo to a hostile name":    marshal(act{Op: opUndo, Number: 1, Contact: p, Was: []wireWas{{Name: "\x1b"}}}),
-		"undo to removed and named": marshal(act{Op: opUndo, Number: 1, Contact: p, Was: []wireWas{{Name: "hostile", Removed: true}}}),
-		"undo to a time past all":   marshal(act{Op: opUndo, Number: 1, Contact: p, Was: []wireWas{{Removed: true, At: 1 << 62}}}),
-		"undo to 17 names":          marshal(act{Op: opUndo, Number: 1, Contact: p, Was: make([]wireWas, maxWas+1)}),
+		"undo to a hostile name":    marshal(act{Op: opUndo, Number: 1, Contact: p, Previous: []wirePrevious{{Name: "\x1b"}}}),
+		"undo to removed and named": marshal(act{Op: opUndo, Number: 1, Contact: p, Previous: []wirePrevious{{Name: "hostile", Removed: true}}}),
+		"undo to a time past all":   marshal(act{Op: opUndo, Number: 1, Contact: p, Previous: []wirePrevious{{Removed: true, At: 1 << 62}}}),
+		"undo to 17 names":          marshal(act{Op: opUndo, Number: 1, Contact: p, Previous: make([]wirePrevious, maxPrevious+1)}),
 		"undo to no list":           m(1, int(opUndo), 7, 1, 2, p, 5, []any{}),
 		"too many edges":            marshal(act{Op: opRemove, Contact: p, Edges: many}),
 		"edge to nobody":            marshal(act{Op: opRemove, Contact: p, Edges: []wireEdge{{Label: "friend", Contact: []byte{}}}}),
@@ -230,10 +230,10 @@ func (c cborText) MarshalCBOR() ([]byte, error) {
 	return append([]byte{0x60 | byte(len(c))}, c...), nil
 }
 
-// What an admitted but hostile device writes changes nothing, and holds nobody
-// up: the honest entries before and after it are merged, and the name index
-// stays what it was.
-func TestHostileBodiesSayNothing(t *testing.T) {
+// Entries of an admitted but hostile device that break a bound change nothing
+// and block nothing: the honest entries before and after them are merged, and
+// the name index is unchanged.
+func TestHostileBodiesHaveNoEffect(t *testing.T) {
 	a, b := twoDevices(t)
 	view := dump(t, a)
 	for name, body := range hostileBodies() {
@@ -258,13 +258,13 @@ func TestHostileBodiesSayNothing(t *testing.T) {
 	}
 }
 
-// What a hostile device says in due form is its word, as a user's own act would
-// be; but it can't wear out a row, stop a merge, or break the bijection.
+// Valid acts of a hostile device count as the owner's acts, but they cannot
+// outgrow a row, stop a merge, or break the bijection.
 func TestAFloodFromADeviceHoldsNobodyUp(t *testing.T) {
 	a, b := twoDevices(t)
 	big := strings.Repeat("x", maxSourceText)
 	fact := &wireFact{Kind: big, By: big, Channel: big, Nickname: strings.Repeat("n", pointer.MaxNickname), Next: commitment("x").Bytes()}
-	was := make([]wireWas, maxWas)
+	was := make([]wirePrevious, maxPrevious)
 	for i := range was {
 		was[i].Name = fmt.Sprintf("%s%02d", strings.Repeat("n", name.MaxLen-2), i)
 	}
@@ -280,7 +280,7 @@ func TestAFloodFromADeviceHoldsNobodyUp(t *testing.T) {
 		if i%(facts/75) == 0 {
 			p := pointerOf(fmt.Sprint("flood ", i)).Bytes()
 			bodies = append(bodies, marshal(act{Op: opName, Contact: p, Name: "alice"}),
-				marshal(act{Op: opUndo, Number: 1, Contact: p, Was: was}), // undoes others' entries: none of its own
+				marshal(act{Op: opUndo, Number: 1, Contact: p, Previous: was}), // undoes others' entries: none of its own
 				marshal(act{Op: opName, Contact: p, Name: "alice"}))
 		}
 	}
@@ -306,7 +306,8 @@ func TestAFloodFromADeviceHoldsNobodyUp(t *testing.T) {
 	require.Equal(t, view, dump(t, a))
 }
 
-// A contact that a hostile device calls by my own pointer can be removed.
+// A contact that a hostile device added with the owner's pointer can be
+// removed.
 func TestOwnPointerNamedByAHostileDevice(t *testing.T) {
 	a, b := twoDevices(t)
 	_, err := b.Ledger().Append(marshal(act{Op: opName, Contact: pointerOf("me").Bytes(), Name: "bank"}))
@@ -340,9 +341,9 @@ func hostileAct(rt *rapid.T) []byte {
 		case 3:
 			a.Number = rapid.Uint64Range(0, 20).Draw(rt, "number")
 		case 4:
-			a.Op = op(rapid.IntRange(0, int(opHear)).Draw(rt, "op"))
+			a.Op = op(rapid.IntRange(0, int(opStatement)).Draw(rt, "op"))
 		case 5:
-			a.Was = []wireWas{{Name: text("was"), Removed: rapid.Bool().Draw(rt, "removed"), At: rapid.Int64().Draw(rt, "at")}}
+			a.Previous = []wirePrevious{{Name: text("was"), Removed: rapid.Bool().Draw(rt, "removed"), At: rapid.Int64().Draw(rt, "at")}}
 		case 6:
 			a.Edges = []wireEdge{{Label: text("edge"), Contact: contact()}}
 		case 7:
@@ -386,7 +387,7 @@ func TestHostileActsKeepTheBijection(t *testing.T) {
 			}
 			checkBijection(rt, books[i], []string{"alice", "bob", "al"})
 		}
-		sync(rt, books...)
+		syncBooks(rt, books...)
 		for _, b := range books {
 			require.Equal(rt, dump(rt, books[0]), dump(rt, b))
 			checkBijection(rt, b, []string{"alice", "bob", "al"})
@@ -426,9 +427,9 @@ func TestWhatCannotBeReadBackIsNotWritten(t *testing.T) {
 		"no name, among others": func() error { return b.AddAll([]Naming{{mustName("bob"), link("b"), Source{}}, {Link: link("a")}}) },
 		"no pointer":            func() error { _, err := b.Add(mustName("alice"), pointer.Link{}, Source{}); return err },
 		"no pointer in a batch": func() error { return b.AddAll([]Naming{{Name: mustName("alice")}}) },
-		"value not UTF-8":       func() error { return b.Reserve(Published{"/ipfs/\xff", 1}) },
-		"value too long":        func() error { return b.Reserve(Published{strings.Repeat("x", 9<<10), 1}) },
-		"sequence too high":     func() error { return b.Reserve(Published{"/ipfs/a", 1 << 63}) },
+		"value not UTF-8":       func() error { return b.ReserveSequence(Published{"/ipfs/\xff", 1}) },
+		"value too long":        func() error { return b.ReserveSequence(Published{strings.Repeat("x", 9<<10), 1}) },
+		"sequence too high":     func() error { return b.ReserveSequence(Published{"/ipfs/a", 1 << 63}) },
 		"nickname with escape":  func() error { return b.SetNickname("\x1b") },
 		"my nickname too long":  func() error { return b.SetNickname(strings.Repeat("x", 65)) },
 		"no label":              func() error { _, err := b.SharePublic(p, name.Name{}); return err },

@@ -10,7 +10,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// introduced is what one says to another about a third.
+// introduced returns a signed introduction of about by by to to.
 func introduced(t testing.TB, by, to, about string, change ...func(*introduce.Introduction)) []byte {
 	t.Helper()
 	i := introduce.Introduction{To: pointerOf(to), About: pointerOf(about), Next: commitment(about), Suggested: about, Expires: epoch.AddDate(0, 6, 0)}
@@ -81,7 +81,7 @@ func TestAnIntroductionNamesNobodyUntilItIsAccepted(t *testing.T) {
 	require.Len(t, inbox(t, b), 1)
 }
 
-func TestWhatWasHeardBeforeChangesNothing(t *testing.T) {
+func TestARepeatedStatementChangesNothing(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	signed := introduced(t, "alice", "me", "bob")
@@ -97,13 +97,13 @@ func TestWhatWasHeardBeforeChangesNothing(t *testing.T) {
 	require.Empty(t, inbox(t, b))
 }
 
-func TestOnlyContactsAreHeardAndOnlyWhatIsForMe(t *testing.T) {
+func TestOnlyStatementsOfContactsToTheOwnerAreAccepted(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	_, _, err := b.receiveBytes(introduced(t, "mallory", "me", "bob"), "file")
-	require.ErrorIs(t, err, ErrStranger)
+	require.ErrorIs(t, err, ErrUnknownSender)
 	_, _, err = b.receiveBytes(introduced(t, "alice", "carol", "bob"), "file")
-	require.ErrorIs(t, err, ErrNotForMe, "forwarded")
+	require.ErrorIs(t, err, ErrWrongRecipient, "forwarded")
 	_, _, err = b.receiveBytes(introduced(t, "alice", "me", "bob", func(i *introduce.Introduction) { i.Expires = epoch.Add(time.Second) }), "file")
 	require.ErrorAs(t, err, new(*introduce.ExpiredError))
 	tampered := introduced(t, "alice", "me", "bob")
@@ -113,7 +113,7 @@ func TestOnlyContactsAreHeardAndOnlyWhatIsForMe(t *testing.T) {
 	_, err = b.Remove(pointerOf("alice"))
 	require.NoError(t, err)
 	_, _, err = b.receiveBytes(introduced(t, "alice", "me", "bob"), "file")
-	require.ErrorIs(t, err, ErrStranger, "a removed contact")
+	require.ErrorIs(t, err, ErrUnknownSender, "a removed contact")
 	require.Empty(t, inbox(t, b))
 }
 
@@ -145,7 +145,7 @@ func TestARemovedContactIsNotBroughtBackByAnIntroduction(t *testing.T) {
 	require.False(t, c.Removed.IsZero(), "and the inbox can say when it was removed")
 }
 
-func TestDeclinedForEverIsHeardNoMoreUntilWePair(t *testing.T) {
+func TestAPermanentDeclineEndsWithAPairing(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	mustAdd(t, b, "dave", "dave")
@@ -186,7 +186,7 @@ func TestARetractionTakesTheIntroductionOutAndKeepsItOut(t *testing.T) {
 	require.ErrorIs(t, err, ErrDecided)
 }
 
-func TestWhoGivesWayIsKeptAsEvidence(t *testing.T) {
+func TestAReplacedContactIsStoredAsEvidence(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	lie := introduced(t, "alice", "me", "not bob")
@@ -197,7 +197,7 @@ func TestWhoGivesWayIsKeptAsEvidence(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.Accept(met, mustName("bob"), Acceptance{})
 	require.ErrorAs(t, err, new(*TakenError))
-	c, err := b.Accept(met, mustName("bob"), Acceptance{Instead: pointerOf("not bob")})
+	c, err := b.Accept(met, mustName("bob"), Acceptance{Replaces: pointerOf("not bob")})
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("bob"), c.Pointer)
 
@@ -220,18 +220,19 @@ func TestWhoGivesWayIsKeptAsEvidence(t *testing.T) {
 
 	_, err = b.Undo()
 	require.NoError(t, err)
-	c, err = b.ByName(mustName("bob"))
+	c, err = b.byName(mustName("bob"))
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("not bob"), c.Pointer, "undone in one step, as it was done, the first has its name again")
 	require.Len(t, inbox(t, b), 1, "and the other waits")
 	_, err = b.Undo()
 	require.NoError(t, err)
-	_, err = b.ByName(mustName("bob"))
+	_, err = b.byName(mustName("bob"))
 	require.ErrorIs(t, err, ErrNotFound)
 }
 
-// That a key isn't somebody else's is true, and accuses nobody.
-func TestADenialBySomebodyElseProvesNothing(t *testing.T) {
+// A denial of a key by another party than the contact is true of every key, and
+// proves nothing against the introducer.
+func TestADenialByAnotherPartyProvesNothing(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	mustAdd(t, b, "mallory", "mallory")
@@ -246,7 +247,7 @@ func TestADenialBySomebodyElseProvesNothing(t *testing.T) {
 	proof, err := b.Contradictions(pointerOf("bob"))
 	require.NoError(t, err)
 	require.Empty(t, proof)
-	_, err = b.Accept(met, mustName("bob"), Acceptance{Instead: pointerOf("bob")})
+	_, err = b.Accept(met, mustName("bob"), Acceptance{Replaces: pointerOf("bob")})
 	require.NoError(t, err)
 	proof, err = b.Contradictions(pointerOf("another bob"))
 	require.NoError(t, err)
@@ -289,7 +290,7 @@ func TestEdgesForOneAudienceAreReadByItAlone(t *testing.T) {
 	require.Empty(t, forAlice)
 }
 
-func TestToldEdgesOnlyGoOn(t *testing.T) {
+func TestSharedEdgesAreReplacedByNewerOnesOnly(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	told := func(version uint64, label string) []byte {
@@ -302,14 +303,14 @@ func TestToldEdgesOnlyGoOn(t *testing.T) {
 	_, fresh, err := b.receiveBytes(told(1, "one"), "drop")
 	require.NoError(t, err)
 	require.False(t, fresh, "an old one, played again")
-	edges, err := b.Told(pointerOf("alice"))
+	edges, err := b.EdgesFrom(pointerOf("alice"))
 	require.NoError(t, err)
 	require.Contains(t, edges.Edges, "two")
 	receive(t, b, told(3, "three"))
-	edges, err = b.Told(pointerOf("alice"))
+	edges, err = b.EdgesFrom(pointerOf("alice"))
 	require.NoError(t, err)
 	require.Contains(t, edges.Edges, "three")
-	edges, err = b.Told(pointerOf("bob"))
+	edges, err = b.EdgesFrom(pointerOf("bob"))
 	require.NoError(t, err)
 	require.Empty(t, edges.Edges)
 }
@@ -319,13 +320,13 @@ func TestDevicesAgreeOnTheInbox(t *testing.T) {
 	a, z := books[0], books[1]
 	z.now = clockFrom(epoch) // at the default time of its entries, the introduction would be dated in the future
 	mustAdd(t, a, "alice", "alice")
-	sync(t, a, z)
+	syncBooks(t, a, z)
 	signed := introduced(t, "alice", "me", "bob")
 	id := receive(t, a, signed)
 	require.Equal(t, id, receive(t, z, signed), "both heard it")
 	_, err := a.Decline(id, false)
 	require.NoError(t, err)
-	sync(t, a, z)
+	syncBooks(t, a, z)
 	require.Empty(t, inbox(t, a))
 	require.Empty(t, inbox(t, z))
 	x, err := a.Suggestion(id.String()[:6])
@@ -362,8 +363,8 @@ func TestTheDigitsThatAreShownMeanOneSuggestion(t *testing.T) {
 	require.GreaterOrEqual(t, len(digits), 6)
 }
 
-// Who knows somebody by an earlier key is led on by an introduction to the next
-// one, by what proves it and by nothing else.
+// A recipient that knows a contact by an earlier key advances it by the
+// succession in an introduction, if the pinned commitment proves it.
 func TestASuccessionTravelsWithAnIntroduction(t *testing.T) {
 	step, err := pointer.Succeed(pointerOf("bob"), testKey("next bob"), pointer.Commitment{}, testKey("bob"))
 	require.NoError(t, err)
@@ -373,7 +374,7 @@ func TestASuccessionTravelsWithAnIntroduction(t *testing.T) {
 	none, err := knows.Succession(pointerOf("bob"))
 	require.NoError(t, err)
 	require.Empty(t, none)
-	require.NoError(t, knows.Succeed(pointerOf("bob"), []pointer.Succession{step}))
+	require.NoError(t, knows.ApplySuccession(pointerOf("bob"), []pointer.Succession{step}))
 	chain, err := knows.Succession(pointerOf("bob"))
 	require.NoError(t, err)
 	require.Equal(t, []pointer.Succession{step}, chain)
@@ -383,7 +384,7 @@ func TestASuccessionTravelsWithAnIntroduction(t *testing.T) {
 	_, err = b.Add(mustName("robert"), pointer.Link{Pointer: pointerOf("bob"), Next: commitment("bob")}, Source{})
 	require.NoError(t, err)
 	id := receive(t, b, introduced(t, "alice", "me", "next bob", func(i *introduce.Introduction) { i.Chain, i.Next = chain, pointer.Commitment{} }))
-	c, err := b.ByName(mustName("robert"))
+	c, err := b.byName(mustName("robert"))
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("next bob"), c.Pointer)
 	s, err := b.Suggestion(id.String())

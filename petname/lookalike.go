@@ -13,21 +13,21 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// LikeKind is why a name could be taken for something else.
+// LikeKind is the reason for a [Likeness].
 type LikeKind string
 
 const (
-	LikeName     LikeKind = "name"     // it looks like another contact's petname
-	LikeNickname LikeKind = "nickname" // it looks like what another contact calls itself
-	LikeReserved LikeKind = "reserved" // it looks like a word such as "me"
-	LikeScripts  LikeKind = "scripts"  // it mixes letters of different scripts
+	LikeName     LikeKind = "name"     // another contact's petname
+	LikeNickname LikeKind = "nickname" // another contact's nickname
+	LikeReserved LikeKind = "reserved" // a word such as "me"
+	LikeScripts  LikeKind = "scripts"  // letters of different scripts
 )
 
-// Likeness is one reason why a name could be taken for something else.
+// Likeness is one reason why a name could be mistaken for something else.
 type Likeness struct {
 	Kind    LikeKind
 	Text    string  // the other name; the nickname (hostile text); the word; the scripts
-	Contact Contact // whose name or nickname it is; zero otherwise
+	Contact Contact // the contact with that name or nickname; zero for the other kinds
 }
 
 func (l Likeness) String() string {
@@ -35,22 +35,23 @@ func (l Likeness) String() string {
 	case LikeName:
 		return fmt.Sprintf("looks like %s", name.Quote(l.Text))
 	case LikeNickname:
-		whose := name.Quote(l.Contact.Name.String())
+		subject := name.Quote(l.Contact.Name.String())
 		if l.Contact.Name.IsZero() {
-			whose = "the contact " + l.Contact.ID.String()
+			subject = "the contact " + l.Contact.ID.String()
 		}
-		return fmt.Sprintf("looks like what %s calls itself", whose)
+		return fmt.Sprintf("looks like what %s calls itself", subject)
 	case LikeReserved:
 		return fmt.Sprintf("could be read as the word %q", l.Text)
 	}
 	return "mixes the scripts " + l.Text
 }
 
-// LookalikeError: the name isn't taken, and could be taken for something else.
-// Whether it is meant is for the user to say: Source.Lookalike.
+// LookalikeError is returned for a name that is available but could be mistaken
+// for something else. The caller may ask the owner, and repeat the call with
+// Source.Lookalike.
 type LookalikeError struct {
 	Name name.Name
-	Like []Likeness // at least one; at most 8 are listed
+	Like []Likeness // 1 to 8 reasons
 }
 
 func (e *LookalikeError) Error() string {
@@ -61,15 +62,14 @@ func (e *LookalikeError) Error() string {
 	return fmt.Sprintf("the name %q could mislead you: it %s", e.Name, strings.Join(reasons, ", it "))
 }
 
-// Names look alike when they have a look in common. The table of looks has a
-// row for each skeleton of each name, and of each nickname heard, of each
-// contact that has a name,
+// Two names look alike if they have a look in common. The table of looks has a
+// row for each skeleton of each name and of each nickname of a named contact,
 //
 //	sha2-256(skeleton), 12 bytes ‖ kind ‖ sha2-256(contact id), 8 bytes ‖ sha2-256(text), 8 bytes → kind ‖ uvarint(len(id)) ‖ id ‖ text
 //
-// so that a new name is compared with all others at the cost of a few reads, and
-// with names before nicknames: no crowd of these hides a name. Whoever has no
-// name any more is a stranger, of whom nothing is told, and has no rows.
+// so a new name is compared with all others at the cost of a few reads. Names
+// are compared before nicknames, so no number of nicknames hides a name.
+// Contacts without a name have no rows.
 const (
 	tableLooks = "looks"
 
@@ -77,11 +77,11 @@ const (
 	rowNickname byte = 'k'
 
 	maxLike = 8
-	// maxLooks bounds the rows that are compared for one skeleton: what comes
-	// behind so many counts as alike, so that nobody hides in a crowd.
+	// maxLooks bounds the rows that are compared for one skeleton. Further rows
+	// count as alike, so that a large number of rows hides no name.
 	maxLooks = 256
-	// maxLooksOfOne bounds those of one contact, likewise: it can call itself
-	// what it likes, as often as it likes.
+	// maxLooksOfOne is the same bound for one contact, which can choose any
+	// number of nicknames.
 	maxLooksOfOne = 16
 )
 
@@ -92,22 +92,22 @@ func lookKey(l name.Look, kind byte, contact []byte, text string) []byte {
 	return append(lookPrefix(l, kind, contact), sum[:8]...)
 }
 
-// lookPrefix is what the rows of one contact start with.
+// lookPrefix returns the prefix of the rows of one contact.
 func lookPrefix(l name.Look, kind byte, contact []byte) []byte {
 	sum := sha256.Sum256(contact)
 	return append(append(l.Row(), kind), sum[:8]...)
 }
 
-// setLooks notes, or takes back, that a contact has a name or a nickname.
-func (f fold) setLooks(v *ledger.View, kind byte, contact []byte, n name.Name, there bool) error {
-	if f.blind {
+// setLooks adds or removes the rows of a contact's name or nickname.
+func (f fold) setLooks(v *ledger.View, kind byte, contact []byte, n name.Name, present bool) error {
+	if f.withoutLooks {
 		return nil
 	}
 	value := append(binary.AppendUvarint([]byte{kind}, uint64(len(contact))), contact...)
 	value = append(value, n.String()...)
 	for _, l := range name.Looks(n) {
 		key := lookKey(l, kind, contact, n.String())
-		if there {
+		if present {
 			if err := v.Put(tableLooks, key, value); err != nil {
 				return err
 			}
@@ -131,10 +131,11 @@ func decodeLook(b []byte) (kind byte, id pointer.Pointer, text string, err error
 	return b[0], id, string(b[end:]), err
 }
 
-// relook brings the rows of a contact's old and new names up to date, and those
-// of its nicknames when it comes to have a name, or has none any more.
-func (f fold) relook(v *ledger.View, contact []byte, before, after []name.Name) error {
-	if named := len(after) > 0; named != (len(before) > 0) && !f.blind {
+// updateLooks updates the rows of a contact's old and new names. It adds the
+// rows of its nicknames when it gets a name, and removes them when it loses its
+// last one.
+func (f fold) updateLooks(v *ledger.View, contact []byte, before, after []name.Name) error {
+	if named := len(after) > 0; named != (len(before) > 0) && !f.withoutLooks {
 		for fact, err := range factsOf(v, contact) {
 			if err != nil {
 				return err
@@ -163,10 +164,10 @@ func (f fold) relook(v *ledger.View, contact []byte, before, after []name.Name) 
 	return nil
 }
 
-// distinct refuses a name that could be taken for something else, unless the
-// user has been told.
-func distinct(v *ledger.View, n name.Name, id pointer.Pointer, told bool) error {
-	if told {
+// checkDistinct returns a [*LookalikeError] for a name that could be mistaken
+// for something else, unless the owner confirmed it.
+func checkDistinct(v *ledger.View, n name.Name, id pointer.Pointer, confirmed bool) error {
+	if confirmed {
 		return nil
 	}
 	like, err := likenesses(v, n, id)
@@ -176,16 +177,16 @@ func distinct(v *ledger.View, n name.Name, id pointer.Pointer, told bool) error 
 	return &LookalikeError{n, like}
 }
 
-// likenesses are the reasons why a name of the contact with that id could be
-// taken for something else. Its own names and nicknames are none: nobody is
-// taken for another.
+// likenesses returns the reasons why a name of the contact with id own could be
+// mistaken for something else. The contact's own names and nicknames are not
+// compared.
 func likenesses(v *ledger.View, n name.Name, own pointer.Pointer) ([]Likeness, error) {
-	mine := name.LooksOfNew(n)
-	like, err := likeOthers(v, mine, own)
+	looks := name.LooksOfNew(n)
+	like, err := likeOthers(v, looks, own)
 	if err != nil {
 		return nil, err
 	}
-	if word := name.ReservedFor(mine); word != "" {
+	if word := name.ReservedFor(looks); word != "" {
 		like = append(like, Likeness{Kind: LikeReserved, Text: word})
 	}
 	if scripts := name.MixedScripts(n.String()); scripts != nil {
@@ -194,9 +195,10 @@ func likenesses(v *ledger.View, n name.Name, own pointer.Pointer) ([]Likeness, e
 	return like[:min(len(like), maxLike)], nil
 }
 
-// likeOthers finds the names, and then the nicknames, of other contacts.
-func likeOthers(v *ledger.View, mine []name.Look, own pointer.Pointer) ([]Likeness, error) {
-	search := likeSearch{v: v, mine: mine, own: own}
+// likeOthers returns the matching names, then the matching nicknames, of other
+// contacts.
+func likeOthers(v *ledger.View, looks []name.Look, own pointer.Pointer) ([]Likeness, error) {
+	search := likeSearch{v: v, looks: looks, own: own}
 	names, err := search.rows(rowName, LikeName)
 	if err != nil || len(names) == maxLike {
 		return names, err
@@ -205,21 +207,20 @@ func likeOthers(v *ledger.View, mine []name.Look, own pointer.Pointer) ([]Likene
 	return append(names, nicknames...), err
 }
 
-// likeSearch looks for what is taken for one of some looks.
+// likeSearch finds the names or nicknames that match some looks.
 type likeSearch struct {
-	v    *ledger.View
-	mine []name.Look
-	own  pointer.Pointer // whose they are
-	read int             // rows, so far
+	v     *ledger.View
+	looks []name.Look
+	own   pointer.Pointer // the contact with these looks
+	read  int             // rows read so far
 }
 
-// rows finds the rows of a kind that are taken for one of the looks: one for each
-// contact, and maxLike at most. It reads maxLooks rows of each look and few more,
-// however many there are, and whoever has them.
+// rows returns the matching rows of a kind: one for each contact, at most
+// maxLike. For each look it reads little more than maxLooks rows.
 func (s *likeSearch) rows(kind byte, as LikeKind) ([]Likeness, error) {
 	done := map[pointer.Pointer]bool{s.own: true}
 	var found []Likeness
-	for _, l := range s.mine {
+	for _, l := range s.looks {
 		prefix := append(l.Row(), kind)
 		read, ofOne := 0, 0
 		var last pointer.Pointer
@@ -237,9 +238,9 @@ func (s *likeSearch) rows(kind byte, as LikeKind) ([]Likeness, error) {
 				if s.read, read, ofOne = s.read+1, read+1, ofOne+1; id != last {
 					last, ofOne = id, 1
 				}
-				many := read > maxLooks
+				overLimit := read > maxLooks
 				if !done[id] {
-					if !many && ofOne <= maxLooksOfOne && !name.Alike(s.mine, name.LooksOf(text)) {
+					if !overLimit && ofOne <= maxLooksOfOne && !name.Alike(s.looks, name.LooksOf(text)) {
 						continue
 					}
 					c, _, err := readContact(s.v, id)
@@ -250,11 +251,12 @@ func (s *likeSearch) rows(kind byte, as LikeKind) ([]Likeness, error) {
 					if found = append(found, Likeness{as, text, c}); len(found) == maxLike {
 						return found, nil
 					}
-					if many {
+					if overLimit {
 						break
 					}
 				}
-				from = behind(lookPrefix(l, kind, id.Bytes())) // its other rows tell no more
+				// further rows of this contact add nothing
+				from = prefixEnd(lookPrefix(l, kind, id.Bytes()))
 				break
 			}
 		}
@@ -262,8 +264,9 @@ func (s *likeSearch) rows(kind byte, as LikeKind) ([]Likeness, error) {
 	return found, nil
 }
 
-// behind is the first key after all that start with a prefix; nil for none.
-func behind(prefix []byte) []byte {
+// prefixEnd returns the first key after all keys with a prefix; nil if there is
+// none.
+func prefixEnd(prefix []byte) []byte {
 	for i := len(prefix) - 1; i >= 0; i-- {
 		if prefix[i]++; prefix[i] != 0 {
 			return prefix[:i+1]
@@ -272,10 +275,10 @@ func behind(prefix []byte) []byte {
 	return nil
 }
 
-// NamesLike gives the petnames of others that a text, which names the owner of a
-// pointer or is what it calls itself, could be taken for: 8 at most. Unlike the
-// reasons of a [LookalikeError] it costs no more in a crowd that all calls
-// itself the same.
+// NamesLike returns the petnames of other contacts that text, a name or
+// nickname for pointer p, could be mistaken for: at most 8. Unlike
+// [Book.Lookalikes] it reads no rows of nicknames, so its cost does not depend
+// on their number.
 func (b *Book) NamesLike(text string, p pointer.Pointer) ([]string, error) {
 	n, some := name.OfNickname(text)
 	if !some {
@@ -283,11 +286,11 @@ func (b *Book) NamesLike(text string, p pointer.Pointer) ([]string, error) {
 	}
 	var names []string
 	err := b.read(func(v *ledger.View) error {
-		id, err := owner(v, p)
+		id, err := contactIDOf(v, p)
 		if err != nil {
 			return err
 		}
-		search := likeSearch{v: v, mine: name.LooksOfNew(n), own: id}
+		search := likeSearch{v: v, looks: name.LooksOfNew(n), own: id}
 		like, err := search.rows(rowName, LikeName)
 		for _, l := range like {
 			names = append(names, l.Text)
@@ -297,9 +300,9 @@ func (b *Book) NamesLike(text string, p pointer.Pointer) ([]string, error) {
 	return names, err
 }
 
-// Lookalikes says what a text that names the owner of a pointer (a suggestion,
-// a nickname) could be taken for: the reasons for which [Book.Add] would want
-// an answer, and no more than a reading of the book.
+// Lookalikes returns what text, a name or nickname for pointer p, could be
+// mistaken for: the reasons with which [Book.Add] would refuse it as a name. It
+// changes nothing.
 func (b *Book) Lookalikes(text string, p pointer.Pointer) ([]Likeness, error) {
 	n, some := name.OfNickname(text)
 	if !some {
@@ -307,7 +310,7 @@ func (b *Book) Lookalikes(text string, p pointer.Pointer) ([]Likeness, error) {
 	}
 	var like []Likeness
 	err := b.read(func(v *ledger.View) error {
-		id, err := owner(v, p)
+		id, err := contactIDOf(v, p)
 		if err == nil {
 			like, err = likenesses(v, n, id)
 		}

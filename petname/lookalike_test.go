@@ -13,9 +13,9 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A name that only looks like another contact's is told of, and given when the
-// user wants it all the same; the ledger keeps that.
-func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
+// A name that only looks like another contact's is refused, and accepted if the
+// owner confirms it; the ledger records the confirmation.
+func TestALookalikeIsReportedAndCanBeConfirmed(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"sybil", "syb1l"},   // alike in upper case alone
 		{"paypal", "paypaI"}, // as typed alone
@@ -50,10 +50,11 @@ func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
 			require.NotEmpty(t, like.Like)
 			require.Equal(t, pointerOf("honest"), like.Like[0].Contact.ID)
 			require.Equal(t, LikeName, like.Like[0].Kind)
-			_, err = b.ByName(alike)
+			_, err = b.byName(alike)
 			require.ErrorIs(t, err, ErrNotFound)
 		}
-		// The same contact may be called so: nobody is taken for another.
+		// The same contact may have the name: it cannot be mistaken for
+		// another.
 		must(b.Rename(pointerOf("honest"), alike, Source{Lookalike: name.MixedScripts(alike.String()) != nil}))
 		must(b.Rename(pointerOf("honest"), mustName(pair[0]), Source{}))
 
@@ -62,7 +63,7 @@ func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
 		var like *LookalikeError
 		require.True(t, errors.As(err, &like), "rename to %q beside %q: %v", pair[1], pair[0], err)
 		must(b.Rename(pointerOf("sly"), alike, Source{Lookalike: true}))
-		require.Equal(t, alike, must(b.ByName(alike)).Name)
+		require.Equal(t, alike, must(b.byName(alike)).Name)
 		var last Event
 		for ev, err := range b.Log() {
 			require.NoError(t, err)
@@ -78,7 +79,7 @@ func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
 }
 
 // Names that people really have side by side are not taken for each other.
-func TestHonestNamesAreNotWarnedOf(t *testing.T) {
+func TestHonestNamesAreAccepted(t *testing.T) {
 	b := newTestBook(t)
 	for i, name := range []string{"name2", "name3", "name5", "name6", "name8", "name9", "Bob 6", "Bob 8", "B6", "B8", "B9", "r2d2", "r2d3", "Ann", "Anna", "Anne", "Jan", "Jon", "John", "Joan", "Maria", "Mario", "Иван", "Иванна", "李明", "李朋", "محمد", "احمد", "Δήμος", "สมชาย", "राम", "רם",
 		"Groß", "Grob", "Strauß", "Straub", "Bob ❤", "Bob ☀", "C", "C++", "Ann+Tom", "大", "太", "王", "玉", "冯伟", "马伟", "3 (a)", "3 (b)"} {
@@ -87,9 +88,9 @@ func TestHonestNamesAreNotWarnedOf(t *testing.T) {
 	}
 }
 
-// A crowd of nicknames that look like a petname hides it from nobody: each of
-// them is told of for that petname, and so is a name like it.
-func TestACrowdHidesNoName(t *testing.T) {
+// Many nicknames that look like a petname do not hide it: each of them is
+// reported as similar to that petname, and so is a similar name.
+func TestManyLookalikesHideNoName(t *testing.T) {
 	b := newTestBook(t)
 	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("honest")}, Source{}))
 	const crowd = 2*maxLooks + 1
@@ -123,9 +124,9 @@ func looksTable(t *testing.T, b *Book) (n int) {
 	return n
 }
 
-// Whoever was removed is a stranger: what it calls itself misleads nobody, is not
-// read again with every new name, and counts again when it is named again.
-func TestTheRemovedAreNotLookedAt(t *testing.T) {
+// The nicknames of a removed contact are no reasons, are not read for a new
+// name, and count again when the contact is named again.
+func TestRemovedContactsAreNotCompared(t *testing.T) {
 	b := newTestBook(t)
 	const crowd = 300
 	before := looksTable(t, b)
@@ -157,8 +158,8 @@ func TestTheRemovedAreNotLookedAt(t *testing.T) {
 	require.Equal(t, view, dump(t, b))
 }
 
-// A contact that calls itself the same in thousands of ways costs a new name no
-// more than a few reads, hides nobody behind it, and is told of once.
+// A contact with thousands of similar nicknames costs a new name no more than a
+// few reads, hides no other contact, and is reported once.
 func TestOneContactWithManyNicknamesCostsLittle(t *testing.T) {
 	b := newTestBook(t)
 	must(b.Add(mustName("x1"), pointer.Link{Pointer: pointerOf("sly"), Nickname: "alice"}, Source{}))
@@ -185,19 +186,19 @@ func TestOneContactWithManyNicknamesCostsLittle(t *testing.T) {
 		found int
 	}{{"somebody", 2}, {"sly", 1}, {"honest", 1}} {
 		require.NoError(t, b.ledger.Read(func(v *ledger.View) error {
-			search := likeSearch{v: v, mine: name.LooksOfNew(mustName("alice")), own: pointerOf(who.own)}
+			search := likeSearch{v: v, looks: name.LooksOfNew(mustName("alice")), own: pointerOf(who.own)}
 			found, err := search.rows(rowNickname, LikeNickname)
 			require.NoError(t, err)
 			require.Len(t, found, who.found, who.own)
 			require.LessOrEqual(t, search.read, 16, who.own)
 
 			// Not alike by their marks, and compared up to a bound.
-			search = likeSearch{v: v, mine: name.LooksOfNew(mustName("álice")), own: pointerOf("somebody")}
-			require.False(t, name.Alike(search.mine, name.LooksOf("àlice")))
+			search = likeSearch{v: v, looks: name.LooksOfNew(mustName("álice")), own: pointerOf("somebody")}
+			require.False(t, name.Alike(search.looks, name.LooksOf("àlice")))
 			found, err = search.rows(rowNickname, LikeNickname)
 			require.Len(t, found, 2)
 			require.Greater(t, search.read, maxLooksOfOne)
-			require.LessOrEqual(t, search.read, len(search.mine)*(maxLooksOfOne+3))
+			require.LessOrEqual(t, search.read, len(search.looks)*(maxLooksOfOne+3))
 			return err
 		}))
 	}

@@ -26,9 +26,9 @@ func documented(err error) bool {
 		errors.Is(err, ErrNotFound) || errors.Is(err, ErrNothingToUndo) || errors.Is(err, ErrChanged)
 }
 
-// Whatever is done on several devices, and in whatever order they hear of it:
-// they come to one view, a name is one contact's or in conflict and doesn't
-// resolve, and the user's own acts settle every conflict, on any device.
+// For any acts on several devices, and any order of sync: all devices have one
+// view, a name belongs to one contact or is in conflict and does not resolve,
+// and the owner's acts resolve every conflict, on any device.
 func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 	newDir := rapidDirs(t)
 	names := []string{"alice", "Alice", "bob", "carol", "dora"}
@@ -52,10 +52,10 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			}
 			checkBijection(rt, b, names)
 		}
-		if rapid.IntRange(0, 3).Draw(rt, "twins") == 0 { // else it takes luck that anybody comes to have two names
+		if rapid.IntRange(0, 3).Draw(rt, "twins") == 0 { // otherwise conflicts are rare
 			must(books[0].Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}, Source{}))
 			must(books[1].Add(mustName("bob"), link("next a"), Source{}))
-			require.NoError(rt, books[0].Succeed(pointerOf("a"), chain(step(rt, "a"))))
+			require.NoError(rt, books[0].ApplySuccession(pointerOf("a"), chain(step(rt, "a"))))
 		}
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
 			b := books[pick.Draw(rt, "device")]
@@ -78,7 +78,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			case 8:
 				_, err = b.Keep(p, rapid.Bool().Draw(rt, "keep"))
 			case 9, 10:
-				err = b.Succeed(pointerOf("a"), rapid.SampledFrom(chains).Draw(rt, "chain"))
+				err = b.ApplySuccession(pointerOf("a"), rapid.SampledFrom(chains).Draw(rt, "chain"))
 				if c, _ := b.ByPointer(pointerOf("a")); c.Pointer != c.ID {
 					moved++
 				}
@@ -87,7 +87,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			}
 			check(b, err)
 		}
-		sync(rt, books...)
+		syncBooks(rt, books...)
 		view := dump(rt, books[0])
 		for _, b := range books {
 			require.Equal(rt, view, dump(rt, b))
@@ -109,7 +109,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			fresh := mustName(fmt.Sprintf("fresh %d", round))
 			how := rapid.SampledFrom([]string{"rename", "remove", "add again"}).Draw(rt, "how")
 			if slices.ContainsFunc(contacts(rt, b), func(o Contact) bool { return o.ID != c.ID && o.Pointer == c.Pointer }) {
-				how = "remove" // one who came to have two names: nothing else picks between them
+				how = "remove" // a contact with two names: only a removal decides between them
 				twins++
 			}
 			var err error
@@ -127,7 +127,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 				require.False(rt, after.ID == c.ID && after.Conflict != nil)
 			}
 			check(b, nil)
-			sync(rt, books...)
+			syncBooks(rt, books...)
 		}
 		for _, b := range books {
 			require.Equal(rt, dump(rt, books[0]), dump(rt, b))
@@ -249,7 +249,7 @@ func TestConcurrentEdits(t *testing.T) {
 				require.True(t, c.Duplicity)
 				require.True(t, c.Next.IsZero(), "no clock picks a commitment")
 				var duplicity *DuplicityError
-				require.ErrorAs(t, b.Learn(pa, pointer.Card{Next: commitment("x")}), &duplicity)
+				require.ErrorAs(t, b.learnCard(pa, pointer.Card{Next: commitment("x")}), &duplicity)
 				_, err = b.Add(alice, pointer.Link{Pointer: pa, Next: commitment("y")}, Source{})
 				require.ErrorAs(t, err, &duplicity)
 			}},
@@ -263,7 +263,7 @@ func TestConcurrentEdits(t *testing.T) {
 				}
 				test.one(t, a)
 				test.two(t, b)
-				sync(t, a, b)
+				syncBooks(t, a, b)
 				require.Equal(t, dump(t, a), dump(t, b))
 				for _, book := range []*Book{a, b} {
 					checkBijection(t, book, []string{"alice", "al", "ali"})
@@ -280,7 +280,7 @@ func nameConflict(t *testing.T) (a, b *Book) {
 	a, b = twoDevices(t)
 	must(a.Add(mustName("bob"), link("b"), Source{}))
 	must(b.Add(mustName("bob"), link("c"), Source{}))
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	return a, b
 }
 
@@ -317,7 +317,7 @@ func TestEachWayOfSettlingANameOfTwo(t *testing.T) {
 				p, err := book.Lookup(bob)
 				require.NoError(t, err)
 				require.Equal(t, pointerOf("c"), p)
-				c, err := book.ByName(bob)
+				c, err := book.byName(bob)
 				require.NoError(t, err)
 				require.Nil(t, c.Conflict)
 				checkBijection(t, book, []string{"alice", "bob", "bobby"})
@@ -330,8 +330,7 @@ func TestEachWayOfSettlingANameOfTwo(t *testing.T) {
 	}
 }
 
-// observe is what a book says of the contacts of these tests, but for the facts
-// that acts brought.
+// observe returns the contacts of a book, without the facts of acts.
 func observe(t *testing.T, b *Book) (all []Contact) {
 	for _, seed := range []string{"a", "b", "c"} {
 		c, err := b.ByPointer(pointerOf(seed))
@@ -342,12 +341,12 @@ func observe(t *testing.T, b *Book) (all []Contact) {
 	return all
 }
 
-// Removal sticks: a card seen later teaches the book, and names nobody.
+// A removal is permanent: a later card is recorded, and restores no name.
 func TestRemovalSticks(t *testing.T) {
 	a, b := twoDevices(t)
 	removed := must(a.Remove(pointerOf("a")))
-	require.NoError(t, b.Learn(pointerOf("a"), pointer.Card{Nickname: "Alice", Next: commitment("x")}))
-	sync(t, a, b)
+	require.NoError(t, b.learnCard(pointerOf("a"), pointer.Card{Nickname: "Alice", Next: commitment("x")}))
+	syncBooks(t, a, b)
 	c := must(a.ByPointer(pointerOf("a")))
 	require.True(t, c.Name.IsZero())
 	require.Nil(t, c.Conflict)
@@ -356,9 +355,9 @@ func TestRemovalSticks(t *testing.T) {
 	require.Empty(t, contacts(t, a))
 }
 
-// An entry that two devices wrote years apart by their clocks is as old as
-// what it saw: the later act stands, whatever its time says.
-func TestNoClockPicks(t *testing.T) {
+// The order of two entries that were written years apart by their clocks
+// depends on what they saw: the later act counts, whatever its time.
+func TestClocksDecideNothing(t *testing.T) {
 	for _, swapped := range []bool{false, true} {
 		a, b := twoDevices(t)
 		if swapped {
@@ -367,7 +366,7 @@ func TestNoClockPicks(t *testing.T) {
 		must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
 		pull(t, b, a)
 		must(b.Rename(pointerOf("a"), mustName("alia"), Source{}))
-		sync(t, a, b)
+		syncBooks(t, a, b)
 		for _, book := range []*Book{a, b} {
 			require.Equal(t, "alia", must(book.ByPointer(pointerOf("a"))).Name.String())
 		}
@@ -378,7 +377,7 @@ func TestNoClockPicks(t *testing.T) {
 	for i, b := range books {
 		must(b.Add(mustName("bob"), link(fmt.Sprint("contact ", i)), Source{}))
 	}
-	sync(t, books...)
+	syncBooks(t, books...)
 	for _, b := range books {
 		_, err := b.Lookup(mustName("bob"))
 		var conflict *ConflictError

@@ -79,8 +79,8 @@ func (m *model) learn(p pointer.Pointer, f modelFact) {
 	m.contacts[p] = c
 }
 
-// add gives the error that the book has to give, or does it and says whether
-// anything changed.
+// add returns the error that the book must return, or applies the naming and
+// reports whether it changed anything.
 func (m *model) add(n name.Name, l pointer.Link, me pointer.Pointer) (want error, changed bool) {
 	c, pinned := m.contacts[l.Pointer], m.next(l.Pointer)
 	other, taken := m.holder(n)
@@ -297,7 +297,7 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 					changes = true
 					m.learn(p, modelFact{"card", p.String(), "record", "card", card.Next})
 				}
-				try(want, changes, func() error { return b.Learn(p, card) })
+				try(want, changes, func() error { return b.learnCard(p, card) })
 			},
 			"nickname": func(rt *rapid.T) {
 				n := rapid.SampledFrom([]string{"", "Me", "Myself"}).Draw(rt, "nickname")
@@ -308,12 +308,12 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 				p := Published{rapid.SampledFrom([]string{"/ipfs/a", "/ipfs/b"}).Draw(rt, "value"), rapid.Uint64Range(0, 8).Draw(rt, "sequence")}
 				if p.Sequence <= m.published.Sequence {
 					n := entries(b)
-					require.ErrorContains(rt, b.Reserve(p), "used already")
+					require.ErrorContains(rt, b.ReserveSequence(p), "used already")
 					require.Equal(rt, n, entries(b))
 					return
 				}
 				m.published = p
-				try(nil, true, func() error { return b.Reserve(p) })
+				try(nil, true, func() error { return b.ReserveSequence(p) })
 			},
 			"reopen": func(rt *rapid.T) {
 				view := dump(rt, b)
@@ -412,7 +412,7 @@ func (m *model) compare(t tb, b *Book, pool []pointer.Pointer) {
 	require.Equal(t, m.published, published)
 }
 
-// Renaming and removing keep what is known of somebody, and where from.
+// Renaming and removing do not change the facts about a contact.
 func TestRenamingKeepsPointerAndProvenance(t *testing.T) {
 	b := newTestBook(t)
 	l := pointer.Link{Pointer: pointerOf("a"), Next: commitment("x"), Nickname: "Al"}

@@ -45,8 +45,8 @@ func TestOnChangeIsCalledAfterEachChange(t *testing.T) {
 		{"decide", "", true, func() error { _, err := b.Decline(id, false); return err }},
 		{"keep", "alice", false, func() error { return b.KeepAll([]pointer.Pointer{pointerOf("alice")}, true) }},
 		{"unkeep", "alice", false, func() error { return b.KeepAll([]pointer.Pointer{pointerOf("alice")}, false) }},
-		{"publish", "", false, func() error { return b.Reserve(Published{Sequence: 1}) }},
-		{"", "", false, func() error { return b.Reserve(Published{Sequence: 1}) }},
+		{"publish", "", false, func() error { return b.ReserveSequence(Published{Sequence: 1}) }},
+		{"", "", false, func() error { return b.ReserveSequence(Published{Sequence: 1}) }},
 		{"remove", "alice", false, func() error { _, err := b.Remove(pointerOf("alice")); return err }},
 	} {
 		seen = nil

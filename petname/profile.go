@@ -8,7 +8,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// SetNickname sets what my card will call me; "" for nothing.
+// SetNickname sets the nickname for the owner's card; "" for none.
 func (b *Book) SetNickname(nickname string) error {
 	if nickname != "" {
 		n, err := name.Parse(nickname)
@@ -29,8 +29,8 @@ func (b *Book) SetNickname(nickname string) error {
 	})
 }
 
-// Nickname is what my card calls me, as it was typed. It is no name: where devices disagree, one
-// of their words is taken, the same on all.
+// Nickname returns the nickname for the owner's card, as typed. If devices
+// disagree, all devices use the same one of their values.
 func (b *Book) Nickname() (string, error) {
 	var nickname string
 	err := b.read(func(v *ledger.View) error {
@@ -43,20 +43,20 @@ func (b *Book) Nickname() (string, error) {
 	return nickname, err
 }
 
-// Published is what I last published, as far as the book knows.
+// Published is the owner's last publication that the book has recorded.
 type Published struct {
 	Value    string
-	Sequence uint64 // of the current pointer; 0: nothing yet
+	Sequence uint64 // of the owner's current pointer; 0: none
 }
 
-// Published gives the last publication; the zero value when there was none.
-// A pointer that my key went on to has the value of the one before, and a
-// sequence of its own.
+// Published returns the last publication; the zero value if there was none.
+// After a rotation the value stays, and the sequence is that of the current
+// pointer.
 func (b *Book) Published() (Published, error) {
 	var p Published
 	err := b.read(func(v *ledger.View) error {
-		for _, mine := range b.own() {
-			state, err := getState[publishedState](v, tablePublished, publishedKey(of(b.ledger.Identity(), mine)))
+		for _, own := range b.ownPointers() {
+			state, err := getState[publishedState](v, tablePublished, publishedKey(otherPointer(b.ledger.Identity(), own)))
 			if err != nil {
 				return err
 			}
@@ -69,20 +69,20 @@ func (b *Book) Published() (Published, error) {
 	return p, err
 }
 
-// Reserve notes, durably, that a sequence is about to be used for a value, so
-// that no sequence is ever used twice by this device, even if the process dies
-// before the record is stored anywhere. A sequence that isn't above the last
-// one that the book knows of is an error.
-func (b *Book) Reserve(p Published) error {
+// ReserveSequence durably records that a sequence is about to be used for a
+// value. So this device never uses a sequence twice, even if the process ends
+// before the record is stored anywhere. A sequence that is not above the last
+// recorded one is an error.
+func (b *Book) ReserveSequence(p Published) error {
 	return b.update(func(tx *ledger.Tx) error {
-		mine := of(b.ledger.Identity(), b.Identity())
-		state, err := getState[publishedState](tx.View(), tablePublished, publishedKey(mine))
+		subject := otherPointer(b.ledger.Identity(), b.Identity())
+		state, err := getState[publishedState](tx.View(), tablePublished, publishedKey(subject))
 		if err != nil {
 			return err
 		}
 		if p.Sequence <= state.Sequence {
 			return fmt.Errorf("sequence %d was used already: the last is %d", p.Sequence, state.Sequence)
 		}
-		return appendAct(tx, act{Op: opPublish, Published: &wireValue{Value: p.Value, Sequence: p.Sequence}, Of: mine})
+		return appendAct(tx, act{Op: opPublish, Published: &wireValue{Value: p.Value, Sequence: p.Sequence}, Of: subject})
 	})
 }

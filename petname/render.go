@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	stdsync "sync" // tests have a function called sync
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -14,27 +14,31 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Rendering is a text as its reader sees it.
+// Rendering is a text in the form that its reader sees.
 type Rendering struct {
-	Text    string
-	Unnamed []pointer.Pointer // those that Text shows by their short forms: [Unrender] needs them
+	Text string
+	// the pointers that Text shows in their short form: arguments for [Unrender]
+	Unnamed []pointer.Pointer
 }
 
-// Render turns a text from the wire, which has pointers and links in it, into
-// what I read: with my petnames. A pointer, in any form that [pointer.ParseLink]
-// takes and that has no signs but - and _ inside, becomes a mention:
+// Render converts a text from the wire, with pointers and links in it, to the
+// text that the owner reads, with petnames. A pointer, in any form that
+// [pointer.ParseLink] reads and that has no other signs inside than - and _,
+// becomes a mention:
 //
-//	@alice   @"Bob W"                 whom I have a petname for
-//	@"~Bob W" k51…sxel2r   @k51…sxel2r   whom I have none for, or several, and myself: never a bare name
+//	@alice   @"Bob W"                    a contact with a petname
+//	@"~Bob W" k51…sxel2r   @k51…sxel2r   a pointer without a petname or with several, and the owner's own
 //
-// What the sender wrote itself can't pass for a mention: an @ of his that could
-// start one shows as \@, an arrow right behind a mention as \⇒ (it would read as
-// an edge name), and the text is cleaned as by [Clean], line ends kept
-// and its length not bounded. The sender's own petnames are not on the wire, so
-// that each reader sees their own, and sees a new one at once after a renaming.
+// The sender's own text cannot read as a mention: an @ that could start one is
+// written as \@, and an arrow right behind a mention as \⇒, because it would
+// read as an edge name. The text is cleaned as by [name.Scrub]: line ends stay,
+// and the length is not bounded. The sender's petnames are not on the wire, so
+// each reader sees the reader's own, and sees a new one at once after a
+// renaming.
 //
-// Of a link only the pointer, and where nothing better is known the nickname, is
-// used; on the way back it is the pointer that its owner is at now. A path below a pointer and a link that doesn't verify stay as they are.
+// Of a link only the pointer is used, and the nickname if the book has none.
+// [Unrender] writes the current pointer of the contact. A path below a pointer,
+// and a link that does not verify, are not changed.
 func Render(text string, b *Book) (Rendering, error) {
 	var r Rendering
 	var out strings.Builder
@@ -57,14 +61,14 @@ func Render(text string, b *Book) (Rendering, error) {
 	return r, nil
 }
 
-// Unrender turns what I typed or saw into what goes on the wire: mentions become
-// pointers, and words without the @ never do. \@ is an @ that mentions nobody, and
-// \⇒ an arrow.
-// unnamed are the pointers that short forms in the text may mean beside my own.
+// Unrender converts a text that the owner typed or saw to the text for the
+// wire: mentions become pointers. Words without an @ stay as they are. \@ is an
+// @ without a mention, and \⇒ an arrow. unnamed are the pointers that short
+// forms in the text may mean, beside the owner's own.
 //
-// A mention of nobody in the book is an error, ErrNotFound, rather than a
-// message in which a mistyped name goes out as text; one in conflict is a
-// [*ConflictError].
+// A mention without a contact is an error, ErrNotFound, so that no mistyped
+// name is sent as text. The error is a [*ConflictError] for a mention in
+// conflict.
 func Unrender(text string, b *Book, unnamed ...pointer.Pointer) (string, error) {
 	var out []byte
 	for i := 0; i < len(text); {
@@ -97,11 +101,11 @@ func Unrender(text string, b *Book, unnamed ...pointer.Pointer) (string, error) 
 	return string(out), nil
 }
 
-// atSigns are an @ in other widths, which reads as the one of a mention.
+// atSigns replaces the @ of other widths, which reads as that of a mention.
 var atSigns = strings.NewReplacer("\uff20", "@", "\ufe6b", "@")
 
-// mentionForm is a mention: a nickname and the pointer's short form, a name in
-// quotation marks, or a name of letters and digits.
+// mentionForm matches a mention: a nickname and the short form of a pointer, a
+// quoted name, or a name of letters and digits.
 var mentionForm = lazily(`^@(?:(?:"~[^"]*" )?([0-9a-z]{3}…[0-9a-z]{6})|"((?:[^"\\~]|\\.)(?:[^"\\]|\\.)*)"|([\p{L}\p{N}][\p{L}\p{M}\p{N}_\x{200c}\x{200d}]*))`)
 
 var plainName = lazily(`^[\p{L}\p{N}][\p{L}\p{M}\p{N}_\x{200c}\x{200d}]*$`)
@@ -113,16 +117,17 @@ var (
 
 // lazily returns a regular expression that is compiled at its first use.
 func lazily(expression string) func() *regexp.Regexp {
-	return stdsync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
 
-// mention is how a pointer shows, and whether by a petname.
+// mention returns the mention of a pointer, and reports whether it is by a
+// petname.
 func (b *Book) mention(l pointer.Link, rest string) (string, bool, error) {
 	c, err := b.ByPointer(l.Pointer)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return "", false, err
 	}
-	// A name that these tables don't know can't be typed.
+	// A name that these Unicode tables do not know cannot be typed.
 	if n := c.Name; !n.IsZero() && !strings.HasPrefix(n.Key(), "\x00") {
 		next, _ := utf8.DecodeRuneInString(rest)
 		if plainName().MatchString(n.String()) && (rest == "" || next != '…' && !plainName().MatchString("x"+string(next))) {
@@ -130,19 +135,19 @@ func (b *Book) mention(l pointer.Link, rest string) (string, bool, error) {
 		}
 		return `@"` + quoteName.Replace(n.String()) + `"`, true, nil
 	}
-	nick := l.Nickname
+	nickname := l.Nickname
 	if c.Nickname != "" {
-		nick = c.Nickname
+		nickname = c.Nickname
 	}
-	if b.mine(l.Pointer) {
-		if nick, err = b.Nickname(); err != nil {
+	if b.isOwn(l.Pointer) {
+		if nickname, err = b.Nickname(); err != nil {
 			return "", false, err
 		}
 	}
-	return "@" + name.Nickname{Text: nick, Pointer: l.Pointer}.String(), false, nil
+	return "@" + name.Nickname{Text: nickname, Pointer: l.Pointer}.String(), false, nil
 }
 
-// mentioned is whom a mention means.
+// mentioned returns the pointer of a mention.
 func (b *Book) mentioned(form []string, unnamed []pointer.Pointer) (pointer.Pointer, error) {
 	if short := form[1]; short != "" {
 		var found []pointer.Pointer
@@ -167,9 +172,9 @@ func (b *Book) mentioned(form []string, unnamed []pointer.Pointer) (pointer.Poin
 	return b.Lookup(n)
 }
 
-// writeLiteral writes text[from:to], which mentions nobody. Whether an @ could
-// start a mention goes by what stands before it on the screen, where a pointer
-// may have ended in a quotation mark.
+// writeLiteral writes text[from:to], which has no mentions. Whether an @ could
+// start a mention depends on the text before it in the output, where a pointer
+// may have become a quotation mark.
 func writeLiteral(out *strings.Builder, text string, from, to int) {
 	for i := from; i < to; i++ {
 		if pathMark(text[i:to]) != "" {
@@ -188,7 +193,7 @@ func writeLiteral(out *strings.Builder, text string, from, to int) {
 	}
 }
 
-// pathMark is the arrow that a text starts with; empty: none.
+// pathMark returns the arrow at the start of a text; empty: none.
 func pathMark(text string) string {
 	r, n := utf8.DecodeRuneInString(text)
 	if !strings.ContainsRune(name.PathMarks, r) {
@@ -199,26 +204,26 @@ func pathMark(text string) string {
 
 func backslashes(before string) int { return len(before) - len(strings.TrimRight(before, `\`)) }
 
-// boundary reports whether a mention may start behind a text: not inside a word
-// or a mail address.
+// boundary reports whether a mention may follow a text: not inside a word or an
+// e-mail address.
 func boundary(before string) bool {
 	before = strings.TrimRight(before, `\`)
 	r, _ := utf8.DecodeLastRuneInString(before)
 	return before == "" || !unicode.In(r, unicode.L, unicode.M, unicode.N) && !strings.ContainsRune("_.%+-\u200c\u200d", r)
 }
 
-// found is where a pointer is in a text.
-type found struct {
+// textPointer is a pointer or link in a text.
+type textPointer struct {
 	start, end int
 	link       pointer.Link
 }
 
-// pointerText is what may be a pointer in some form, or a link.
+// pointerText matches what may be a pointer in some form, or a link.
 var pointerText = lazily(`(?i)(?:petname:|ipns://|/ipns/|did:key:)?[0-9a-z_-]{40,}(?:\?[0-9a-z%+&=._~*-]*)?`)
 
-// mentions finds the pointers and links in a text.
-func mentions(text string) []found {
-	var all []found
+// mentions returns the pointers and links in a text.
+func mentions(text string) []textPointer {
+	var all []textPointer
 	for _, at := range pointerText().FindAllStringIndex(text, -1) {
 		before, _ := utf8.DecodeLastRuneInString(text[:at[0]])
 		if !boundary(text[:at[0]]) || at[0] > 0 && strings.ContainsRune("/:=?&#", before) {
@@ -226,19 +231,19 @@ func mentions(text string) []found {
 		}
 		end := at[1]
 		if tail := strings.TrimRight(text[at[0]:end], "?.&=_~*-+%"); !strings.Contains(tail, "?") || len(tail) == end-at[0] {
-			end = at[0] + len(tail) // the end of a sentence
+			end = at[0] + len(tail) // punctuation at the end of a sentence
 		}
 		l, err := pointer.ParseLink(text[at[0]:end])
 		next, _ := utf8.DecodeRuneInString(text[end:])
 		if err != nil || end < len(text) && (strings.ContainsRune("/_%=&#-@", next) || unicode.In(next, unicode.L, unicode.M, unicode.N) || dotted(text[end:])) {
 			continue
 		}
-		all = append(all, found{at[0], end, l})
+		all = append(all, textPointer{at[0], end, l})
 	}
 	return all
 }
 
-// dotted reports whether a text goes on as a host name does.
+// dotted reports whether a text continues as a host name does.
 func dotted(rest string) bool {
 	after, is := strings.CutPrefix(rest, ".")
 	r, _ := utf8.DecodeRuneInString(after)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/petnames-go/petnames/dht"
@@ -12,36 +11,37 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Records finds the best record of a pointer: a [*dht.Resolver].
+// Records returns the best record of a pointer. [*dht.Resolver] implements it.
 type Records interface {
 	Best(ctx context.Context, p pointer.Pointer, level dht.Level) (dht.Result, error)
 }
 
-// MaxHops bounds a path, in names.
-const MaxHops = 8
+// maxHops bounds the names of a path.
+const maxHops = 8
 
-// Hop is one step of a path, verified.
+// Hop is one verified step of a path.
 type Hop struct {
-	Name     string            // the petname, or the label that the owner before gave
-	Result   dht.Result        // the record of the hop's pointer and how it was found
-	Card     pointer.Card      // of that record; zero when there is none
-	Pointer  pointer.Pointer   // whose record it is
-	Former   []pointer.Pointer // those that were asked first, and had gone on to the next: its keys, proven
-	Unproven pointer.Pointer   // the successor that the card names, which no commitment of before proves; zero: none
-	Told     bool              // the next hop is by an edge that its owner shares with me alone, and not by its card
+	Name    string       // the petname, or the label of the edge
+	Result  dht.Result   // the record of Pointer, and its source
+	Card    pointer.Card // the card of the record; zero: none
+	Pointer pointer.Pointer
+	// earlier pointers whose records led to Pointer by proven successions
+	Former []pointer.Pointer
+	// the successor that the card names and no pinned commitment proves; zero: none
+	Unproven    pointer.Pointer
+	PrivateEdge bool // the next hop is by a private edge, not by one of the card
 }
 
-// Resolution is where a path leads: the last hop's pointer and record, and
-// every step on the way.
+// Resolution is the result of [Book.Resolve]: every step of the path.
 type Resolution struct {
-	Path string // as it was asked for
+	Path string // the input
 	Hops []Hop  // at least one
 }
 
-// Last is the hop that the path leads to.
+// Last returns the last hop, the target of the path.
 func (r Resolution) Last() Hop { return r.Hops[len(r.Hops)-1] }
 
-// PathError says which part of a path doesn't lead on.
+// PathError is returned for a path, with the part that does not resolve.
 type PathError struct {
 	Path string
 	Part string
@@ -57,23 +57,25 @@ func (e *PathError) Error() string {
 
 func (e *PathError) Unwrap() error { return e.Err }
 
-// Resolve walks a path: a petname of mine (or a pointer), then labels, each an
-// edge that the owner before it shares with me alone, or else one in its card:
-// `alice/bob` is the one whom my alice calls bob. Every record on the way is verified, its commitment compared with
-// the one that I, or the edge, pinned; the first card seen of a contact pins
-// its commitment. A card that says that its key has a successor is followed
-// when the new key opens that commitment, and the contact moves with it.
+// Resolve resolves a path: a petname of the owner or a pointer, then labels. A
+// label is that of a private edge that the contact before it shares with the
+// owner, or else that of an edge in the contact's card: `alice/bob` is the
+// contact that alice shares as bob. Every record is verified, and its
+// commitment is compared with the one pinned by the book or the edge. The first
+// card of a contact pins its commitment. If a card names a successor that opens
+// the pinned commitment, Resolve continues there, and the contact advances in
+// the book.
 //
 // Errors are [*PathError]s around [ErrNotFound], a [*ConflictError], a
-// [*DuplicityError], a [*SuccessionError], or what records returned. The hops
-// that were made come back beside an error.
+// [*DuplicityError], a [*SuccessionError], or the error of records. The
+// Resolution has the completed hops also with an error.
 func (b *Book) Resolve(ctx context.Context, records Records, path string, level dht.Level) (Resolution, error) {
 	res := Resolution{Path: path}
 	parts, err := splitPath(path)
 	if err != nil {
 		return res, &PathError{path, path, err}
 	}
-	p, pinned, err := b.start(parts[0])
+	p, pinned, err := b.startOfPath(parts[0])
 	if err != nil {
 		return res, &PathError{path, parts[0], err}
 	}
@@ -88,8 +90,8 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 			res.Hops = append(res.Hops, hop)
 		}
 		if errors.Is(err, dht.ErrNotFound) && i < len(parts)-1 {
-			// Who shares with me alone needs nothing published for it.
-			if _, told, terr := b.toldEdge(hop.Pointer, parts[i+1]); terr == nil && told {
+			// Private edges do not need a published record.
+			if _, private, perr := b.privateEdge(hop.Pointer, parts[i+1]); perr == nil && private {
 				res.Hops, err = append(res.Hops, hop), nil
 			}
 		}
@@ -99,30 +101,30 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		if i == len(parts)-1 {
 			break
 		}
-		edge, told, err := b.toldEdge(hop.Pointer, parts[i+1])
+		edge, private, err := b.privateEdge(hop.Pointer, parts[i+1])
 		if err != nil {
 			return res, &PathError{path, parts[i+1], err}
 		}
-		if told {
-			res.Hops[len(res.Hops)-1].Told = true
+		if private {
+			res.Hops[len(res.Hops)-1].PrivateEdge = true
 		} else {
-			edge, err = follow(hop.Card.Edges, parts[i+1])
+			edge, err = findEdge(hop.Card.Edges, parts[i+1])
 		}
 		if err != nil && hop.Result.Source == dht.SourceCache && level == dht.LevelAny {
-			// A label may be younger than what was cached: ask before saying no.
+			// The label may be newer than the cached card.
 			again, ferr := b.hop(ctx, records, part, p, pinned, dht.LevelFresh)
 			switch {
 			case ferr == nil:
 				res.Hops[len(res.Hops)-1] = again
-				edge, err = follow(again.Card.Edges, parts[i+1])
+				edge, err = findEdge(again.Card.Edges, parts[i+1])
 			case errors.As(ferr, new(*DuplicityError)), errors.As(ferr, new(*SuccessionError)):
-				return res, &PathError{path, part, ferr} // worse than a label that isn't there
+				return res, &PathError{path, part, ferr} // more severe than a missing label
 			}
 		}
 		if err != nil {
 			return res, &PathError{path, parts[i+1], fmt.Errorf("%s %w", name.Quote(part), err)}
 		}
-		if p, pinned, err = b.edge(edge); err != nil {
+		if p, pinned, err = b.pinnedEdge(edge); err != nil {
 			return res, &PathError{path, parts[i+1], err}
 		}
 	}
@@ -130,13 +132,13 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 }
 
 func splitPath(path string) ([]string, error) {
-	// A pointer may itself be pasted with slashes: /ipns/k51….
+	// A pointer may contain slashes: /ipns/k51….
 	if p, err := pointer.Parse(path); err == nil {
 		return []string{p.String()}, nil
 	}
 	parts := strings.Split(path, "/")
-	if len(parts) > MaxHops {
-		return nil, fmt.Errorf("has %d parts, over %d", len(parts), MaxHops)
+	if len(parts) > maxHops {
+		return nil, fmt.Errorf("has %d parts, over %d", len(parts), maxHops)
 	}
 	for i, part := range parts {
 		if i == 0 {
@@ -151,12 +153,13 @@ func splitPath(path string) ([]string, error) {
 	return parts, nil
 }
 
-// start gives what the first part of a path means in my book.
-func (b *Book) start(part string) (pointer.Pointer, pointer.Commitment, error) {
+// startOfPath returns the pointer and the pinned commitment for the first part
+// of a path.
+func (b *Book) startOfPath(part string) (pointer.Pointer, pointer.Commitment, error) {
 	c, err := b.Find(part)
 	if errors.Is(err, ErrNotFound) {
 		if p, perr := pointer.Parse(part); perr == nil {
-			return p, pointer.Commitment{}, nil // a bare pointer needs no name
+			return p, pointer.Commitment{}, nil // a pointer needs no petname
 		}
 	}
 	if err != nil {
@@ -165,11 +168,11 @@ func (b *Book) start(part string) (pointer.Pointer, pointer.Commitment, error) {
 	return c.Pointer, c.Next, c.Pinned(c.Pointer, pointer.Commitment{})
 }
 
-// edge is where an edge leads, and what is pinned there. What I pinned of a
-// contact counts beside what the edge's owner did, and where I know it to have
-// gone on to: the old key's record may be gone by now, or a thief's. Not being
-// able to tell is an error, too.
-func (b *Book) edge(e pointer.Edge) (pointer.Pointer, pointer.Commitment, error) {
+// pinnedEdge returns the target of an edge, and the commitment pinned there. If
+// the target is a contact, the contact's current pointer and its commitment are
+// used: the record of the old key may have expired, or be a thief's. An error
+// of the book is returned, because the target would be uncertain.
+func (b *Book) pinnedEdge(e pointer.Edge) (pointer.Pointer, pointer.Commitment, error) {
 	c, err := b.ByPointer(e.Pointer)
 	if errors.Is(err, ErrNotFound) {
 		return e.Pointer, e.Next, nil
@@ -186,147 +189,21 @@ func (b *Book) edge(e pointer.Edge) (pointer.Pointer, pointer.Commitment, error)
 	return c.Pointer, c.Next, nil
 }
 
-// hop finds the record of a pointer and goes on from it as long as its key has a
-// successor that proves itself.
-func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.Pointer, pinned pointer.Commitment, level dht.Level) (Hop, error) {
-	hop := Hop{Name: part}
-	for {
-		hop.Pointer = p
-		var err error
-		if hop.Result, hop.Card, err = fetch(ctx, records, p, level); err != nil {
-			return hop, err
-		}
-		chain, err := successor(ctx, records, p, pinned, hop.Card, level)
-		if err != nil {
-			return hop, err
-		}
-		if claimed := claims(p, hop.Card); chain == nil && !claimed.IsZero() {
-			// Nothing was pinned, and the card's own commitment is worth no more than
-			// the successor that it names: one key signed both.
-			hop.Unproven = claimed
-			return hop, nil
-		}
-		if chain == nil {
-			return hop, b.arrive(p, pinned, hop.Card)
-		}
-		if err := b.Succeed(p, chain); err != nil {
-			return hop, err
-		}
-		if hop.Former = append(hop.Former, p); len(hop.Former) > maxTrail {
-			return hop, &SuccessionError{p, fmt.Errorf("it is over %d keys long", maxTrail)}
-		}
-		if p, pinned, err = pointer.Follow(p, pinned, chain); err != nil {
-			return hop, &SuccessionError{p, err}
-		}
-		if slices.Contains(hop.Former, p) {
-			return hop, &SuccessionError{p, errors.New("it leads in a circle")}
-		}
-	}
-}
-
-// fetch gives the record of a pointer and the card in it, if there is one.
-func fetch(ctx context.Context, records Records, p pointer.Pointer, level dht.Level) (dht.Result, pointer.Card, error) {
-	result, err := records.Best(ctx, p, level)
-	if err != nil {
-		return result, pointer.Card{}, err
-	}
-	if result.Record.Pointer() != p {
-		return result, pointer.Card{}, fmt.Errorf("a record of %s came for %s", result.Record.Pointer(), p)
-	}
-	card, _ := result.Record.Card()
-	return result, card, nil
-}
-
-// claims is the successor of p that its card names; zero: none.
-func claims(p pointer.Pointer, card pointer.Card) pointer.Pointer {
-	if steps := stepsFrom(p, card.Succession); len(steps) > 0 {
-		if to, err := pointer.FromPublicKey(steps[len(steps)-1].New); err == nil {
-			return to
-		}
-	}
-	if card.Successor == p {
-		return pointer.Pointer{}
-	}
-	return card.Successor
-}
-
-// successor gives the steps on from p to the successor that its card names, which
-// the pinned commitment proves; none when it names none or nothing was pinned.
-// Steps that don't agree with what was pinned are an error: then somebody has
-// p's key who hasn't the next.
-//
-// A card may name its successor and leave the steps to the successor's card.
-func successor(ctx context.Context, records Records, p pointer.Pointer, pinned pointer.Commitment, card pointer.Card, level dht.Level) ([]pointer.Succession, error) {
-	claimed := claims(p, card)
-	if claimed.IsZero() || pinned.IsZero() {
-		return nil, nil
-	}
-	chain := stepsFrom(p, card.Succession)
-	if len(chain) == 0 {
-		_, next, err := fetch(ctx, records, claimed, level)
-		if err != nil {
-			return nil, fmt.Errorf("its successor %s: %w", claimed, err)
-		}
-		if chain = stepsFrom(p, next.Succession); len(chain) == 0 {
-			return nil, &SuccessionError{p, fmt.Errorf("it names %s, which doesn't say so", claimed)}
-		}
-	}
-	if _, _, err := pointer.Follow(p, pinned, chain); err != nil {
-		return nil, &SuccessionError{p, err}
-	}
-	return chain, nil
-}
-
-// stepsFrom are the steps of a chain from a pointer on.
-func stepsFrom(p pointer.Pointer, chain []pointer.Succession) []pointer.Succession {
-	i := slices.IndexFunc(chain, func(s pointer.Succession) bool { return s.Old == p })
-	if i < 0 {
-		return nil
-	}
-	return chain[i:]
-}
-
-// arrive is the end of a hop: what its card has to teach is learnt, and if it
-// shows that somebody in the book has moved here, they move.
-func (b *Book) arrive(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
-	if err := differs(p, pinned, card); err != nil {
-		return err
-	}
-	if n := len(card.Succession); n == 0 {
-		return b.Learn(p, card)
-	} else if to, err := card.Succession[n-1].Verify(); err != nil || to != p {
-		return b.Learn(p, card) // not about this pointer
-	}
-	for _, s := range card.Succession {
-		// Who says so may be a stranger: what proves nothing is passed over.
-		if err := b.Succeed(s.Old, card.Succession); err != nil && !errors.As(err, new(*SuccessionError)) {
-			return err
-		}
-	}
-	return b.Learn(p, card)
-}
-
-func differs(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
-	if !pinned.IsZero() && !card.Next.IsZero() && pinned != card.Next {
-		return &DuplicityError{p, pinned, card.Next}
-	}
-	return nil
-}
-
-// toldEdge finds a label in what the owner of a pointer shares with me alone. One
-// that isn't there, or is there twice, is no reason not to read its card.
-func (b *Book) toldEdge(p pointer.Pointer, label string) (pointer.Edge, bool, error) {
-	told, err := b.Told(p)
-	if err != nil || len(told.Edges) == 0 {
+// privateEdge returns the private edge with a label from the contact with
+// pointer p. It reports false if there is none or several, so that the card is
+// used.
+func (b *Book) privateEdge(p pointer.Pointer, label string) (pointer.Edge, bool, error) {
+	shared, err := b.EdgesFrom(p)
+	if err != nil || len(shared.Edges) == 0 {
 		return pointer.Edge{}, false, err
 	}
-	e, err := follow(told.Edges, label)
+	e, err := findEdge(shared.Edges, label)
 	return e, err == nil, nil
 }
 
-// follow finds the edge with a label among hostile ones: the label to the
-// letter, or else the only one that is equal under the comparison key.
-func follow(edges map[string]pointer.Edge, label string) (pointer.Edge, error) {
+// findEdge returns the edge with exactly this label, or else the only one with
+// an equal comparison key. The edges are untrusted.
+func findEdge(edges map[string]pointer.Edge, label string) (pointer.Edge, error) {
 	if e, ok := edges[label]; ok {
 		return e, nil
 	}
@@ -346,8 +223,8 @@ func follow(edges map[string]pointer.Edge, label string) (pointer.Edge, error) {
 	return pointer.Edge{}, noEdge(fmt.Sprintf("has %d public edges that read like that", len(found)))
 }
 
-// noEdge is a path that its owner's card doesn't carry on: [ErrNotFound], in
-// words of its own.
+// noEdge is [ErrNotFound] with a text of its own, for a label that a card does
+// not have.
 type noEdge string
 
 const errNoEdge = noEdge("has no public edge of that name")

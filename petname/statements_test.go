@@ -61,11 +61,11 @@ func TestStatementsOfAnEarlierKeyAreRefused(t *testing.T) {
 		require.NoError(t, err, name)
 		require.True(t, fresh, name)
 	}
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
 	n := entries(b)
 	for name, signed := range statementsBy(t, "a") {
 		_, _, err := b.receiveBytes(signed, "drop")
-		require.ErrorIs(t, err, ErrStranger, name)
+		require.ErrorIs(t, err, ErrUnknownSender, name)
 	}
 	require.Equal(t, n, entries(b))
 	for name, signed := range statementsBy(t, "next a") {
@@ -80,18 +80,18 @@ func TestStatementsOfAnEarlierKeyAreRefused(t *testing.T) {
 func TestStatementsOfAContactInDuplicityAreRefused(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
 	books := testDevices(t, 2)
 	pinnedAlice(t, books[0])
 	pull(t, books[1], books[0])
-	require.NoError(t, books[0].Succeed(pointerOf("a"), chain(step(t, "a"))))
-	require.NoError(t, books[1].Succeed(pointerOf("a"), chain(stepTo(t, "a", "next a", commitment("other")))))
-	sync(t, books...)
+	require.NoError(t, books[0].ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, books[1].ApplySuccession(pointerOf("a"), chain(stepTo(t, "a", "next a", commitment("other")))))
+	syncBooks(t, books...)
 	for name, signed := range statementsBy(t, "next a") {
 		_, _, err := b.receiveBytes(signed, "drop")
 		require.NoError(t, err, name)
 		_, _, err = books[0].receiveBytes(signed, "drop")
-		require.ErrorIs(t, err, ErrStranger, name)
+		require.ErrorIs(t, err, ErrUnknownSender, name)
 	}
 }
 
@@ -135,7 +135,7 @@ func TestALaterKeyOfTheIntroducerRetracts(t *testing.T) {
 	receive(t, b, waits)
 	_, err := b.Accept(receive(t, b, accepted), mustName("carol"), Acceptance{})
 	require.NoError(t, err)
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
 	isRetracted := func() bool {
 		evidence, err := b.Evidence(pointerOf("carol"))
 		require.NoError(t, err)
@@ -162,13 +162,13 @@ func TestARetractionThatAnotherDeviceReceivedCounts(t *testing.T) {
 	books := testDevices(t, 2)
 	mustAdd(t, books[0], "alice", "alice")
 	mustAdd(t, books[0], "dave", "dave")
-	sync(t, books...)
+	syncBooks(t, books...)
 	signed, other := introduced(t, "alice", "me", "bob"), introduced(t, "alice", "me", "carol")
 	id := receive(t, books[0], signed)
 	receive(t, books[0], other)
 	receive(t, books[1], retraction(t, "alice", signed))
 	receive(t, books[1], retraction(t, "dave", other))
-	sync(t, books...)
+	syncBooks(t, books...)
 	require.Equal(t, dump(t, books[0]), dump(t, books[1]))
 	for _, b := range books {
 		waiting := inbox(t, b)
@@ -190,11 +190,11 @@ func TestWhatWasNotVerifiedIsRefused(t *testing.T) {
 	n, view := entries(b), dump(t, b)
 	for name, signed := range map[string][]byte{"introduction": introduced(t, "alice", "me", "bob"), "question": statementsBy(t, "alice")["question"]} {
 		s := must(introduce.Open(signed))
-		w := saidBy(s, Introduced, "file")
+		w := fromIntroduction(s, Introduced, "file")
 		if s.Kind() == introduce.KindQuestion {
-			w = askedBy(s, "file")
+			w = fromQuestion(s, "file")
 		}
-		suggestion := must(suggestionState{Said: &w}.suggestion(w.id(), epoch))
+		suggestion := must(suggestionState{Content: &w}.suggestion(w.id(), epoch))
 		suggestion.Evidence[len(suggestion.Evidence)-1] ^= 1
 		_, fresh, err := b.Suggest(suggestion)
 		require.ErrorIs(t, err, introduce.ErrInvalid, name)
@@ -218,11 +218,11 @@ func TestDeclineReturnsTheSuggestionAsItIsRead(t *testing.T) {
 	for _, never := range []bool{false, true} {
 		books := testDevices(t, 2)
 		mustAdd(t, books[0], "alice", "alice")
-		sync(t, books...)
+		syncBooks(t, books...)
 		signed := introduced(t, "alice", "me", "bob")
 		id := receive(t, books[0], signed)
 		receive(t, books[1], retraction(t, "alice", signed))
-		sync(t, books...)
+		syncBooks(t, books...)
 		for range 2 { // declining again changes nothing
 			s, err := books[0].Decline(id, never)
 			require.NoError(t, err)
@@ -240,9 +240,9 @@ func TestDeclineReturnsTheSuggestionAsItIsRead(t *testing.T) {
 func TestSharedEdgesAreNeverReplacedByOlderOnes(t *testing.T) {
 	books := testDevices(t, 2)
 	mustAdd(t, books[0], "alice", "alice")
-	sync(t, books...)
+	syncBooks(t, books...)
 	labels := func(b *Book) (all []string) {
-		told, err := b.Told(pointerOf("alice"))
+		told, err := b.EdgesFrom(pointerOf("alice"))
 		require.NoError(t, err)
 		for label := range told.Edges {
 			all = append(all, label)
@@ -251,7 +251,7 @@ func TestSharedEdgesAreNeverReplacedByOlderOnes(t *testing.T) {
 	}
 	receive(t, books[0], sharedBy(t, "alice", 3, "three", "bob"))
 	receive(t, books[1], sharedBy(t, "alice", 2, "two", "bob"))
-	sync(t, books...)
+	syncBooks(t, books...)
 	require.Equal(t, dump(t, books[0]), dump(t, books[1]))
 	b := books[0]
 	n := entries(b)
@@ -278,9 +278,9 @@ func TestSharedEdgesAreNeverReplacedByOlderOnes(t *testing.T) {
 
 	// An old list in an act of another device replaces nothing, in whatever
 	// order the acts are folded.
-	_, err = books[1].Ledger().Append(marshal(act{Op: opHear, Statement: sharedBy(t, "alice", 1, "one", "bob"), Channel: "drop"}))
+	_, err = books[1].Ledger().Append(marshal(act{Op: opStatement, Statement: sharedBy(t, "alice", 1, "one", "bob"), Channel: "drop"}))
 	require.NoError(t, err)
-	sync(t, books...)
+	syncBooks(t, books...)
 	for _, b := range books {
 		require.Equal(t, []string{"three"}, labels(b))
 		require.NoError(t, b.Ledger().Rebuild())
@@ -299,13 +299,13 @@ func TestSharedEdgesOfOneVersionAreOneListOnAllDevices(t *testing.T) {
 	for _, signed := range [][2][]byte{{one, other}, {other, one}} {
 		books := testDevices(t, 2)
 		mustAdd(t, books[0], "alice", "alice")
-		sync(t, books...)
+		syncBooks(t, books...)
 		receive(t, books[0], signed[0])
 		receive(t, books[1], signed[1])
-		sync(t, books...)
+		syncBooks(t, books...)
 		require.Equal(t, dump(t, books[0]), dump(t, books[1]))
 		for _, b := range books {
-			told, err := b.Told(pointerOf("alice"))
+			told, err := b.EdgesFrom(pointerOf("alice"))
 			require.NoError(t, err)
 			require.Equal(t, want.Edges, told.Edges)
 		}
@@ -318,14 +318,14 @@ func TestEdgesOfAnEarlierKeyAreNotRead(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	receive(t, b, sharedBy(t, "a", 5, "old", "bob"))
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
 	for _, seed := range []string{"a", "next a"} {
-		told, err := b.Told(pointerOf(seed))
+		told, err := b.EdgesFrom(pointerOf(seed))
 		require.NoError(t, err)
 		require.Empty(t, told.Edges)
 	}
 	receive(t, b, sharedBy(t, "next a", 1, "new", "bob"))
-	told, err := b.Told(pointerOf("a"))
+	told, err := b.EdgesFrom(pointerOf("a"))
 	require.NoError(t, err)
 	require.Contains(t, told.Edges, "new")
 }
@@ -338,25 +338,25 @@ func TestEdgesOfAnUncertainKeyOrForAnotherPartyAreNotRead(t *testing.T) {
 	pinnedAlice(t, books[0])
 	mustAdd(t, books[0], "dave", "dave")
 	receive(t, books[0], sharedBy(t, "a", 1, "bob", "bob"))
-	sync(t, books...)
+	syncBooks(t, books...)
 	for _, b := range books {
-		require.NoError(t, b.Learn(pointerOf("a"), pointer.Card{Next: commitment("a")}))
+		require.NoError(t, b.learnCard(pointerOf("a"), pointer.Card{Next: commitment("a")}))
 	}
-	told, err := books[0].Told(pointerOf("a"))
+	told, err := books[0].EdgesFrom(pointerOf("a"))
 	require.NoError(t, err)
 	require.Contains(t, told.Edges, "bob")
 	_, err = books[1].Ledger().Append(marshal(act{Op: opLearn, Contact: pointerOf("a").Bytes(), Fact: &wireFact{Kind: "link", By: "me", Channel: "api", Next: commitment("other").Bytes()}}))
 	require.NoError(t, err)
 	forAnother, err := introduce.Edges{To: pointerOf("carol"), Version: 1, Edges: map[string]pointer.Edge{"bob": {Pointer: pointerOf("bob")}}}.Sign(testKey("dave"), epoch)
 	require.NoError(t, err)
-	_, err = books[1].Ledger().Append(marshal(act{Op: opHear, Statement: forAnother.Bytes(), Channel: "drop"}))
+	_, err = books[1].Ledger().Append(marshal(act{Op: opStatement, Statement: forAnother.Bytes(), Channel: "drop"}))
 	require.NoError(t, err)
-	sync(t, books...)
-	told, err = books[0].Told(pointerOf("a"))
+	syncBooks(t, books...)
+	told, err = books[0].EdgesFrom(pointerOf("a"))
 	require.NoError(t, err)
 	require.Empty(t, told.Edges)
-	_, err = books[0].Told(pointerOf("dave"))
-	require.ErrorIs(t, err, ErrNotForMe)
+	_, err = books[0].EdgesFrom(pointerOf("dave"))
+	require.ErrorIs(t, err, ErrWrongRecipient)
 }
 
 // Attack: an introduction with a date in the future would wait, and have to be

@@ -11,31 +11,31 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Undo takes back the newest change of names or edges that this device made and
-// that still stands, and returns what it was. Undoing again goes further back.
-// What was known only from the change, such as a link's commitment, is
-// forgotten with it; what a card taught stays.
+// Undo reverts the newest change of names, edges or keeping by this device that
+// was not undone, and returns the event of that change. A further call reverts
+// the change before. Facts known only from the change, such as a link's
+// commitment, are removed with it; facts from cards stay.
 //
-// Nothing happens, and the error tells why, when another device has changed the
-// same since ([ErrChanged], or a [*ConflictError] when at the same time), or
-// has given the old name or label to another contact ([*TakenError]).
+// It changes nothing and returns an error if another device has changed the
+// same since ([ErrChanged], or a [*ConflictError] for a concurrent change), or
+// if the old name or label now belongs to another contact ([*TakenError]).
 func (b *Book) Undo() (Event, error) {
 	for {
 		ev, err := b.undoNewest()
-		if !errors.Is(err, errMoved) {
+		if !errors.Is(err, errUndoRace) {
 			return ev, err
 		}
 	}
 }
 
-// errMoved: another goroutine changed the book between the reading of what to
-// undo and the undoing. It made progress, so trying again comes to an end.
-var errMoved = errors.New("the book was changed at the same time")
+// errUndoRace is returned if another goroutine changed the book between the two
+// transactions of an undo. That goroutine made progress, so the retries end.
+var errUndoRace = errors.New("the book was changed at the same time")
 
 func (b *Book) undoNewest() (Event, error) {
 	var id ledger.ID
 	err := b.read(func(v *ledger.View) (err error) {
-		id, err = b.undoable(v)
+		id, err = b.newestUndoable(v)
 		return err
 	})
 	if err != nil {
@@ -49,14 +49,14 @@ func (b *Book) undoNewest() (Event, error) {
 	if err != nil {
 		return Event{}, fmt.Errorf("entry %s can't be undone: %w", id, err)
 	}
-	gave, removed, err := b.gaveWay(id, a)
+	removalID, removed, err := b.replacedBy(id, a)
 	if err != nil {
 		return Event{}, err
 	}
 	return event(e, a), b.update(func(tx *ledger.Tx) error {
-		now, err := b.undoable(tx.View())
-		if errors.Is(err, ErrNothingToUndo) || err == nil && now != id {
-			return errMoved
+		newest, err := b.newestUndoable(tx.View())
+		if errors.Is(err, ErrNothingToUndo) || err == nil && newest != id {
+			return errUndoRace
 		}
 		if err != nil {
 			return err
@@ -64,20 +64,20 @@ func (b *Book) undoNewest() (Event, error) {
 		if err := undo(tx, id, a); err != nil || removed == nil {
 			return err
 		}
-		if now, err := b.undoable(tx.View()); err != nil || now != gave {
+		if newest, err := b.newestUndoable(tx.View()); err != nil || newest != removalID {
 			if errors.Is(err, ErrNothingToUndo) {
-				return nil // that was undone before
+				return nil // undone before
 			}
 			return err
 		}
-		return undo(tx, gave, *removed)
+		return undo(tx, removalID, *removed)
 	})
 }
 
-// gaveWay is the removal that was one step with an acceptance, of who gave way to
-// it: taken back together, too. nil: nobody did.
-func (b *Book) gaveWay(id ledger.ID, a act) (ledger.ID, *act, error) {
-	if a.Op != opName || a.Instead == nil || id.Number < 2 {
+// replacedBy returns the removal of the replaced contact that was one step with
+// an acceptance, and is undone with it; nil: none.
+func (b *Book) replacedBy(id ledger.ID, a act) (ledger.ID, *act, error) {
+	if a.Op != opName || a.Replaced == nil || id.Number < 2 {
 		return ledger.ID{}, nil, nil
 	}
 	id.Number--
@@ -86,14 +86,14 @@ func (b *Book) gaveWay(id ledger.ID, a act) (ledger.ID, *act, error) {
 		return ledger.ID{}, nil, err
 	}
 	before, err := decodeAct(body)
-	if err != nil || before.Op != opRemove || !bytes.Equal(before.Contact, a.Instead) {
+	if err != nil || before.Op != opRemove || !bytes.Equal(before.Contact, a.Replaced) {
 		return ledger.ID{}, nil, nil
 	}
 	return id, &before, nil
 }
 
-// undoable is the entry that an undo takes back.
-func (b *Book) undoable(v *ledger.View) (ledger.ID, error) {
+// newestUndoable returns the entry that an undo reverts.
+func (b *Book) newestUndoable(v *ledger.View) (ledger.ID, error) {
 	device := b.ledger.Device()
 	last, ok, err := v.Last(tableUndo, device[:])
 	if err != nil {
@@ -106,17 +106,17 @@ func (b *Book) undoable(v *ledger.View) (ledger.ID, error) {
 }
 
 func undo(tx *ledger.Tx, id ledger.ID, a act) error {
-	inverse := act{Op: opUndo, Number: id.Number, Contact: a.Contact, Name: a.Name, Was: a.Was, Label: a.Label, Edges: a.Edges, Keep: a.Keep,
+	inverse := act{Op: opUndo, Number: id.Number, Contact: a.Contact, Name: a.Name, Previous: a.Previous, Label: a.Label, Edges: a.Edges, Keep: a.Keep,
 		Audience: a.Audience, Private: a.Private, Item: a.Item}
 	if a.Op == opKeep {
-		if err := keepStands(tx.View(), a); err != nil {
+		if err := checkKeepUnchanged(tx.View(), a); err != nil {
 			return err
 		}
 		inverse.Keep = a.Keep.other()
 		return appendAct(tx, inverse)
 	}
 	if a.Op == opShare || a.Op == opUnshare {
-		if err := edgeStands(tx.View(), a.Audience, a.Label, a.Contact); err != nil {
+		if err := checkEdgeUnchanged(tx.View(), a.Audience, a.Label, a.Contact); err != nil {
 			return err
 		}
 		return appendAct(tx, inverse)
@@ -125,42 +125,44 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 	if err != nil {
 		return err
 	}
-	if err := nameStands(tx.View(), contact, a); err != nil {
+	if err := checkNameUnchanged(tx.View(), contact, a); err != nil {
 		return err
 	}
 	if a.Keep != 0 {
-		if alone, err := keepOnlyBy(tx.View(), id.Device, a.Contact); err != nil {
+		if alone, err := keptOnlyBy(tx.View(), id.Device, a.Contact); err != nil {
 			return err
 		} else if !alone {
-			inverse.Keep = 0 // another device said no meanwhile
+			inverse.Keep = 0 // another device ended the keeping since
 		}
 	}
-	for _, w := range a.Was {
-		// What was in conflict then is again: that is what stood.
+	for _, w := range a.Previous {
+		// A conflict of that time is restored as a conflict.
 		if w.Name == "" || w.Contested {
 			continue
 		}
-		if err := free(tx.View(), name.Recorded(w.Name), contact); err != nil {
+		if err := checkAvailable(tx.View(), name.Recorded(w.Name), contact); err != nil {
 			return err
 		}
 		c, _, err := readContact(tx.View(), contact)
 		if err != nil {
 			return err
 		}
-		if err := alone(tx.View(), c); err != nil { // somebody has moved there since
+		// another contact has advanced to the pointer since
+		if err := checkSoleHolder(tx.View(), c); err != nil {
 			return err
 		}
 	}
 	for _, edges := range byLabel(a.shares()) {
-		if err := edgeStands(tx.View(), edges[0].Audience, edges[0].Label, nil); err != nil {
+		if err := checkEdgeUnchanged(tx.View(), edges[0].Audience, edges[0].Label, nil); err != nil {
 			return err
 		}
 	}
 	return appendAct(tx, inverse)
 }
 
-// nameStands refuses when the contact is no longer called what the act made it.
-func nameStands(v *ledger.View, contact pointer.Pointer, a act) error {
+// checkNameUnchanged returns an error if the contact's name is no longer the
+// one of the act.
+func checkNameUnchanged(v *ledger.View, contact pointer.Pointer, a act) error {
 	state, err := getState[contactState](v, tableContacts, a.Contact)
 	if err != nil || state.isAs(a) {
 		return err
@@ -175,8 +177,9 @@ func nameStands(v *ledger.View, contact pointer.Pointer, a act) error {
 	return fmt.Errorf("%s: %w", contact, ErrChanged)
 }
 
-// edgeStands refuses when a label leads anywhere else than the act made it.
-func edgeStands(v *ledger.View, audience []byte, label string, contact []byte) error {
+// checkEdgeUnchanged returns an error if a label leads to another contact than
+// in the act.
+func checkEdgeUnchanged(v *ledger.View, audience []byte, label string, contact []byte) error {
 	state, err := readEdge(v, audience, label)
 	if err != nil || state.leadsTo(contact) {
 		return err

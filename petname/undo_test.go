@@ -10,7 +10,7 @@ func TestUndoOfSettlingBringsTheConflictBack(t *testing.T) {
 	a, b := nameConflict(t)
 	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
 	must(b.Remove(pointerOf("a")))
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	before := observe(t, b)
 	require.NotNil(t, before[0].Conflict)
 	for _, settle := range []func() error{
@@ -104,13 +104,13 @@ func TestUndoOfAnAcceptanceTakesBackNoOtherRemoval(t *testing.T) {
 		mustAdd(t, b, "carol", "carol")
 		must(b.Remove(pointerOf("carol")))
 		_, err := b.Ledger().Append(marshal(act{Op: opName, Contact: pointerOf("bob").Bytes(), Name: "bob",
-			Fact: &wireFact{Kind: string(Paired), By: "me", Channel: "link"}, Instead: pointerOf(c.instead).Bytes()}))
+			Fact: &wireFact{Kind: string(Paired), By: "me", Channel: "link"}, Replaced: pointerOf(c.instead).Bytes()}))
 		require.NoError(t, err)
-		require.Equal(t, pointerOf("bob"), must(b.ByName(mustName("bob"))).Pointer)
+		require.Equal(t, pointerOf("bob"), must(b.byName(mustName("bob"))).Pointer)
 		must(b.Undo())
-		_, err = b.ByName(mustName("bob"))
+		_, err = b.byName(mustName("bob"))
 		require.ErrorIs(t, err, ErrNotFound)
-		_, err = b.ByName(mustName("carol"))
+		_, err = b.byName(mustName("carol"))
 		require.Equal(t, c.back, err == nil, c.instead)
 	}
 }

@@ -141,9 +141,9 @@ func classify(err error) *failure {
 		return set("expired", exitUnverified, "ask who introduced them to do it again")
 	case errors.Is(err, introduce.ErrInvalid), errors.Is(err, mutual.ErrInvalid):
 		return set("invalid", exitUnverified, "ask who sent it to send it again")
-	case errors.Is(err, petname.ErrStranger):
+	case errors.Is(err, petname.ErrUnknownSender):
 		return set("stranger", exitUnverified, "petname add NAME LINK, for who says it, if you know them")
-	case errors.Is(err, petname.ErrNotForMe):
+	case errors.Is(err, petname.ErrWrongRecipient):
 		return set("not_for_me", exitUnverified, "ask who introduces them to do it for you")
 	case errors.Is(err, petname.ErrMuted):
 		return set("muted", exitConflict, "petname add NAME LINK, if you know better now")

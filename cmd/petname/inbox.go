@@ -86,7 +86,7 @@ standard input; then nothing is fetched.`,
 func waiting(w *bufio.Writer, st name.Style, all []suggestion) {
 	known, strangers := all[:0:0], all[:0:0]
 	for _, s := range all {
-		if petname.SuggestionKind(s.Kind) == petname.Stranger {
+		if petname.SuggestionKind(s.Kind) == petname.ContactRequest {
 			strangers = append(strangers, s)
 		} else {
 			known = append(known, s)
@@ -183,7 +183,7 @@ func headline(st name.Style, s suggestion) string {
 		return by + " introduces"
 	case petname.Paired:
 		return "you paired with"
-	case petname.Taken:
+	case petname.Invited:
 		return "took your invitation: accept them if that is whom you meant"
 	case petname.Mutual:
 		return by + " offers to introduce you to each other"
@@ -505,11 +505,11 @@ func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 		if err != nil {
 			return nil, err
 		}
-		how.Instead = gives.ID
+		how.Replaces = gives.ID
 	}
 	c, err := v.agent.Accept(s.ID, a.As, how)
 	var taken *petname.TakenError
-	if errors.As(err, &taken) && how.Instead.IsZero() {
+	if errors.As(err, &taken) && how.Replaces.IsZero() {
 		return v.inTheWay(err, s.Pointer), classify(err).With("choose another name, or, if it is the same person and the other key was never theirs:\npetname accept " +
 			s.ID.String() + " --as " + shellWord(a.As) + " --instead " + shellWord(taken.Name.String()))
 	}

@@ -436,7 +436,7 @@ func TestAnOlderHomeSendsWhatWaitsOnce(t *testing.T) {
 			report = bob.sync(t)
 			require.Empty(t, report.Fresh)
 			require.Equal(t, []string{"introduced"}, bob.inbox(t))
-			told, err := bob.book.Told(alice.key.Pointer())
+			told, err := bob.book.EdgesFrom(alice.key.Pointer())
 			require.NoError(t, err)
 			require.Equal(t, david, told.Edges["david"].Pointer)
 			if i == 0 {

@@ -99,7 +99,7 @@ func (v *verbs) why(_ context.Context, a nameArgs) (*contact, error) {
 	}
 	for _, s := range stated {
 		out.Evidence = append(out.Evidence, evidence{fact: fact{s.Kind, s.By.String(), name.Clean(s.Channel), s.At}, Pointer: s.Pointer.String(), Suggested: name.Clean(s.Suggested),
-			State: string(s.State), Retracted: s.Retracted, Instead: s.Instead, Transcript: s.Statement})
+			State: string(s.State), Retracted: s.Retracted, Instead: s.OfReplaced, Transcript: s.Statement})
 	}
 	for i := range out.Evidence {
 		if by, err := pointer.Parse(out.Evidence[i].By); err == nil {

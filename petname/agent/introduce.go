@@ -219,7 +219,7 @@ func (a *Agent) Dispute(ctx context.Context, text string, signOnly bool) (Statem
 		if err != nil {
 			return Statements{}, err
 		}
-		if !introduced || !s.Instead {
+		if !introduced || !s.OfReplaced {
 			continue
 		}
 		signed, err := introduce.Question{To: c.Pointer, Subject: subject}.Sign(key, a.now())
@@ -249,7 +249,7 @@ func (a *Agent) Deny(ctx context.Context, id petname.SuggestionID, signOnly bool
 		return Statements{}, err
 	}
 	q, _ := asked.Question()
-	if a.book.Mine(s.Pointer) {
+	if a.book.IsOwn(s.Pointer) {
 		return Statements{}, petname.ErrOwnPointer
 	}
 	to, err := a.book.ByPointer(s.By)

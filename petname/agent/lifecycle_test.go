@@ -295,7 +295,9 @@ func TestJoinSharesNoSlice(t *testing.T) {
 	own := []string{one, "own"}
 	transport := &nodes{public: own[:1]}
 	a := openedWith(t, agent.Options{Transport: transport})
-	joined, _ := a.Join(t.Context(), "ipfs", two)
+	_ = a.Join(t.Context(), "ipfs", two)
+	joined, err := a.Joined()
+	require.NoError(t, err)
 	require.Equal(t, []string{one, two}, joined.Bootstrap)
 	require.Equal(t, []string{one, "own"}, own)
 	joined.Bootstrap[0] = "changed"

@@ -17,7 +17,7 @@ const (
 	RequestLife = peer.KnockLife
 
 	// MaxRequestLife bounds it.
-	MaxRequestLife = petname.MaxStrangerLife
+	MaxRequestLife = petname.MaxRequestLifetime
 
 	// DefaultPuzzles is the usual proof of work of a request, in puzzles.
 	DefaultPuzzles = request.DefaultSolutions

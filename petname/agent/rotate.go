@@ -81,7 +81,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err := r.Commit(record.Bytes()); err != nil {
 		return Rotated{}, err
 	}
-	if err := a.book.Rotated(r.Succession); err != nil {
+	if err := a.book.SetOwnSuccession(r.Succession); err != nil {
 		return Rotated{}, err
 	}
 	if _, err := a.home.RenewSealing(a.now(), 0); err != nil { // a thief of the one may have the others

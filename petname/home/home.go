@@ -139,7 +139,7 @@ func (h Home) Book(o petname.Options) (*petname.Book, error) {
 	if err != nil || len(id.Succession) == 0 || book.Identity() != id.First() {
 		return book, nil
 	}
-	if err := book.Rotated(id.Succession); err != nil {
+	if err := book.SetOwnSuccession(id.Succession); err != nil {
 		return nil, errors.Join(err, book.Close())
 	}
 	return book, nil

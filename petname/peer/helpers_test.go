@@ -119,7 +119,7 @@ func (p *person) reopen(t testing.TB) {
 	var err error
 	p.book, err = petname.Open(p.ledger, testKey(p.name+"'s device"), petname.Options{Now: p.clock.Now, OnChange: ignored})
 	require.NoError(t, err)
-	require.NoError(t, p.book.Rotated(p.chain))
+	require.NoError(t, p.book.SetOwnSuccession(p.chain))
 	p.open()
 }
 

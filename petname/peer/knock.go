@@ -33,7 +33,7 @@ type Knock struct {
 	To        pointer.Pointer
 	Suggested string             // a name for me; empty: my nickname
 	Note      string             // at most introduce.MaxNote bytes
-	Life      time.Duration      // how long it can be taken up, at most petname.MaxStrangerLife; 0: KnockLife
+	Life      time.Duration      // how long it can be taken up, at most petname.MaxRequestLifetime; 0: KnockLife
 	Price     request.Difficulty // the work to do; no Solutions: as many as their card asks for
 	Progress  request.Progress   // is told how far the work is; nil: nobody is
 }
@@ -82,8 +82,8 @@ func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (Knocked, 
 	}
 	out := Knocked{Price: k.Price}
 	out.Introduction, _ = signed.Introduction()
-	if life := out.Introduction.Expires.Sub(now); life > petname.MaxStrangerLife {
-		return fail(fmt.Errorf("knocking for %s: at most %d days", life, petname.MaxStrangerLife/(24*time.Hour)))
+	if life := out.Introduction.Expires.Sub(now); life > petname.MaxRequestLifetime {
+		return fail(fmt.Errorf("knocking for %s: at most %d days", life, petname.MaxRequestLifetime/(24*time.Hour)))
 	}
 	if n, err := p.count(tableKnocks); err != nil || n >= maxKnocks {
 		return fail(cmpErr(err, ErrKnocks))
@@ -261,7 +261,7 @@ func (p *Peer) Doorstep(ctx context.Context, price request.Difficulty) (Report, 
 		if err != nil || i.CheckTime(now) != nil {
 			continue
 		}
-		id, fresh, err := p.c.Book.ReceiveStranger(s, "doorstep", func(i introduce.Introduction) error {
+		id, fresh, err := p.c.Book.ReceiveContactRequest(s, "doorstep", func(i introduce.Introduction) error {
 			on := request.Challenge{To: i.To, From: i.By, Statement: introduce.Hash(l.Statement)}
 			err := p.stamps.Verify(l.Stamp, on, price)
 			if errors.Is(err, request.ErrStampUsed) {

@@ -47,7 +47,7 @@ func TestAStrangerWhoPaidIsInTheInboxAndCanBeAnswered(t *testing.T) {
 	report := alice.fetch(t)
 	require.Len(t, report.Fresh, 1)
 	s := report.Fresh[0]
-	require.Equal(t, petname.Stranger, s.Kind)
+	require.Equal(t, petname.ContactRequest, s.Kind)
 	require.Equal(t, pointerOf("sam"), s.Pointer)
 	require.Equal(t, pointerOf("sam"), s.By)
 	require.Equal(t, sam.next(), s.Next)
@@ -324,7 +324,7 @@ func TestNobodyKnocksWhereNothingCanBeSealed(t *testing.T) {
 	require.ErrorIs(t, err, dht.ErrNotFound)
 	_, err = sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("sam"), Price: cheap})
 	require.Error(t, err)
-	_, err = sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: cheap, Life: petname.MaxStrangerLife + time.Hour})
+	_, err = sam.Knock(context.Background(), sam.key, Knock{To: pointerOf("alice"), Price: cheap, Life: petname.MaxRequestLifetime + time.Hour})
 	require.ErrorContains(t, err, "30 days")
 	require.Empty(t, alice.fetch(t).Fresh)
 }

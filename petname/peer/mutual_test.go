@@ -464,7 +464,7 @@ func TestAnOfferByAnUnknownSenderLeavesNoSession(t *testing.T) {
 		mutual.Party{Pointer: pointerOf("bob"), Suggested: "y"}, carol.clock.now.Add(Life))
 	require.NoError(t, err)
 	stop, err := carol.takeMutual(pointerOf("mallory"), out[0].Bytes, &Report{})
-	require.ErrorIs(t, err, petname.ErrStranger)
+	require.ErrorIs(t, err, petname.ErrUnknownSender)
 	require.False(t, stop)
 	all, err := carol.Mutuals()
 	require.NoError(t, err)

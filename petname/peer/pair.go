@@ -232,7 +232,7 @@ func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error)
 		defer p.forget(id)
 		s, err = p.met(*event.Paired, petname.Paired, "")
 	case event.Accepted != nil:
-		s, err = p.met(*event.Accepted, petname.Taken, "")
+		s, err = p.met(*event.Accepted, petname.Invited, "")
 	}
 	switch {
 	case s != nil:
@@ -363,7 +363,7 @@ func (p *Peer) saveOffer(_ context.Context, state []byte, taken *pair.Paired) er
 	return p.update(func(tx tx) error {
 		if taken != nil {
 			// The inbox takes what comes twice once.
-			if _, err := tx.met(*taken, petname.Taken, ""); err != nil {
+			if _, err := tx.met(*taken, petname.Invited, ""); err != nil {
 				return err
 			}
 		}

@@ -232,7 +232,7 @@ func TestALinkIsTakenWhileTheInviterIsAwayAndCountsWhenConfirmed(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.Len(t, report.Fresh, 1)
-		require.Equal(t, petname.Taken, report.Fresh[0].Kind)
+		require.Equal(t, petname.Invited, report.Fresh[0].Kind)
 		s := <-done
 		require.Equal(t, pointerOf("alice"), s.Pointer)
 		require.Equal(t, "choir", s.Note, "what it is for")

@@ -14,7 +14,7 @@ import (
 // reads are the labels that somebody reads of another alone.
 func (p *person) reads(t testing.TB, of pointer.Pointer) (labels []string) {
 	t.Helper()
-	told, err := p.book.Told(of)
+	told, err := p.book.EdgesFrom(of)
 	require.NoError(t, err)
 	for label := range told.Edges {
 		labels = append(labels, label)
@@ -79,7 +79,7 @@ func TestWhatIsSharedIsSharedAnewByMyNextKey(t *testing.T) {
 	shares(t, alice, bob, carol)
 	from, to, chain := alice.goesOn(t)
 	alice.fetch(t)
-	require.NoError(t, carol.book.Succeed(from, chain))
+	require.NoError(t, carol.book.ApplySuccession(from, chain))
 	carol.fetch(t)
 	require.Equal(t, []string{"choir"}, carol.reads(t, to))
 }
@@ -88,10 +88,10 @@ func TestAnEdgeLeadsToTheNextKeyOfWhomItIsOf(t *testing.T) {
 	alice, bob, carol := three(t)
 	shares(t, alice, bob, carol)
 	from, to, chain := bob.goesOn(t)
-	require.NoError(t, alice.book.Succeed(from, chain))
+	require.NoError(t, alice.book.ApplySuccession(from, chain))
 	alice.fetch(t)
 	carol.fetch(t)
-	told, err := carol.book.Told(pointerOf("alice"))
+	told, err := carol.book.EdgesFrom(pointerOf("alice"))
 	require.NoError(t, err)
 	require.Equal(t, to, told.Edges["choir"].Pointer)
 }

@@ -379,7 +379,7 @@ func (p *Peer) takeStatement(tx tx, by pointer.Pointer, body []byte, report *Rep
 
 // refusal tells what will never be taken from what may be another time.
 func refusal(err error) bool {
-	for _, never := range []error{introduce.ErrInvalid, mutual.ErrInvalid, mutual.ErrOtherSession, petname.ErrNotForMe, petname.ErrStranger, petname.ErrMuted, petname.ErrOwnPointer, petname.ErrDecided} {
+	for _, never := range []error{introduce.ErrInvalid, mutual.ErrInvalid, mutual.ErrOtherSession, petname.ErrWrongRecipient, petname.ErrUnknownSender, petname.ErrMuted, petname.ErrOwnPointer, petname.ErrDecided} {
 		if errors.Is(err, never) {
 			return true
 		}

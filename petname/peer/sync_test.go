@@ -204,7 +204,7 @@ func TestASharedNameNeedsNoRecordOfWhoShares(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("bob"), r.Last().Pointer)
 	require.Len(t, r.Hops, 2)
-	require.True(t, r.Hops[0].Told)
+	require.True(t, r.Hops[0].PrivateEdge)
 	_, err = carol.book.Resolve(ctx, &dht.Resolver{Stores: []dht.Store{bobs}, Now: alice.clock.Now}, "alice/other", dht.LevelAny)
 	require.ErrorIs(t, err, dht.ErrNotFound)
 }

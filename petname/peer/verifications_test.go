@@ -163,7 +163,7 @@ func TestAReceiveVerifiesEachSignatureTwice(t *testing.T) {
 		carol.inbox(t)
 		_, err = carol.book.Evidence(pointerOf("carol"))
 		require.NoError(t, err)
-		_, err = carol.book.Told(pointerOf("alice"))
+		_, err = carol.book.EdgesFrom(pointerOf("alice"))
 		require.NoError(t, err)
 		require.Empty(t, *seen, "%s: what is stored was verified", kind)
 	}

@@ -9,19 +9,19 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// The index has a row for each comparison key that a contact claims:
+// The name index has a row for each comparison key that a contact claims:
 //
-//	row = flag ‖ contact id     one contact; flag 1 when it claims other names too, or its removal,
-//	                            or is where another contact is; flag 3 when it has moved by succession
-//	row = 2                     several: they are in the table of rivals
+//	row = flag ‖ contact id     one contact; flag 1 if it claims other names or its removal too, or shares
+//	                            its pointer with another contact; flag 3 if it has advanced by succession
+//	row = 2                     several contacts: they are in the table of rivals
 //
 // and for each of several contacts a row in the table of rivals:
 //
 //	uvarint(len(key)) ‖ key ‖ contact id → flag
 //
-// so that no row grows with what another device writes. A name resolves when
-// its row has one contact, and its flag is 0, or 3: then to where the contact's
-// own row says that it is. Not CBOR, since each look-up reads one.
+// so no row grows with the entries of another device. A name resolves if its
+// row has one contact with flag 0 or 3; with flag 3, the contact's own row has
+// its current pointer. The rows are not CBOR because each look-up reads one.
 const (
 	flagOne      = 0
 	flagConflict = 1
@@ -29,18 +29,18 @@ const (
 	flagMoved    = 3
 )
 
-// maxRivals is how many contacts are listed of those that have one name.
+// maxRivals bounds the listed contacts with one name.
 const maxRivals = 64
 
 type claimant struct {
 	id         pointer.Pointer
-	conflicted bool // claims other names too, or is where another is
-	moved      bool // has gone on from its first pointer
+	inConflict bool // claims other names too, or shares its pointer with another contact
+	moved      bool // has advanced from its first pointer
 }
 
 func (c claimant) flag() byte {
 	switch {
-	case c.conflicted:
+	case c.inConflict:
 		return flagConflict
 	case c.moved:
 		return flagMoved
@@ -52,7 +52,7 @@ func (c claimant) row() []byte { return append([]byte{c.flag()}, c.id.Bytes()...
 
 var errRow = errors.New("row of the name index: malformed")
 
-// decodeRow gives the one contact of a row; false when there are several.
+// decodeRow returns the contact of a row; false if the row is for several.
 func decodeRow(b []byte) (claimant, bool, error) {
 	switch {
 	case len(b) > 1 && b[0] <= flagMoved && b[0] != flagSeveral:
@@ -72,9 +72,8 @@ func rivalKey(key string, id pointer.Pointer) []byte {
 	return append(rivalsPrefix(key), id.Bytes()...)
 }
 
-// claimants gives those that have a key, in the order of their ids: all, or
-// the first so many.
-func claimants(v *ledger.View, key string, most int) ([]claimant, error) {
+// claimants returns the contacts that claim a key, ordered by id, up to limit.
+func claimants(v *ledger.View, key string, limit int) ([]claimant, error) {
 	stored, err := v.Get(tableNames, []byte(key))
 	if err != nil || stored == nil {
 		return nil, err
@@ -97,15 +96,15 @@ func claimants(v *ledger.View, key string, most int) ([]claimant, error) {
 			return nil, err
 		}
 		c := claimant{id, bytes.Equal(kv.Value, []byte{flagConflict}), bytes.Equal(kv.Value, []byte{flagMoved})}
-		if found = append(found, c); len(found) == most {
+		if found = append(found, c); len(found) == limit {
 			break
 		}
 	}
 	return found, nil
 }
 
-// claimed notes that a contact has a key.
-func claimed(v *ledger.View, key string, c claimant) error {
+// addClaimant records that a contact claims a key.
+func addClaimant(v *ledger.View, key string, c claimant) error {
 	stored, err := v.Get(tableNames, []byte(key))
 	if err != nil {
 		return err
@@ -130,8 +129,8 @@ func claimed(v *ledger.View, key string, c claimant) error {
 	return v.Put(tableRivals, rivalKey(key, c.id), []byte{c.flag()})
 }
 
-// disclaimed notes that a contact no longer has a key.
-func disclaimed(v *ledger.View, key string, id pointer.Pointer) error {
+// removeClaimant records that a contact no longer claims a key.
+func removeClaimant(v *ledger.View, key string, id pointer.Pointer) error {
 	stored, err := v.Get(tableNames, []byte(key))
 	if err != nil || stored == nil {
 		return err

@@ -11,7 +11,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// keeping is what an act says of a contact's records: 0 nothing.
+// keeping is the value of an act for the republication of a contact's records;
+// 0: none.
 type keeping uint8
 
 const (
@@ -21,8 +22,9 @@ const (
 
 func (k keeping) other() keeping { return keepOn + keepOff - k }
 
-// keepClaim is one device's word on whether a contact is kept. Where devices
-// disagree it isn't: to keep somebody's records shows that I know them.
+// keepClaim is the value of keep according to one entry. If devices disagree
+// the contact is not kept, because republication reveals that the owner knows
+// the contact.
 type keepClaim struct {
 	_      struct{} `cbor:",toarray"`
 	Device []byte
@@ -30,12 +32,13 @@ type keepClaim struct {
 	Keep   keeping
 }
 
-// isOfKeep tells the undoing of a keep from that of a removal, which ended one.
-func (a act) isOfKeep() bool {
-	return a.Keep != 0 && a.Name == "" && a.Was == nil && a.Label == "" && a.Edges == nil && a.Private == nil
+// undoesKeep reports whether an undo is of a keep. The undo of a removal that
+// ended a keep has other fields too.
+func (a act) undoesKeep() bool {
+	return a.Keep != 0 && a.Name == "" && a.Previous == nil && a.Label == "" && a.Edges == nil && a.Private == nil
 }
 
-// replaceKeep drops the claims that entry e knew of, and adds its own.
+// replaceKeep removes the claims that entry e saw, and adds its own.
 func (s *contactState) replaceKeep(e ledger.Entry, k keeping) {
 	id := e.ID()
 	s.Keeps = slices.DeleteFunc(s.Keeps, func(c keepClaim) bool {
@@ -47,17 +50,18 @@ func (s *contactState) replaceKeep(e ledger.Entry, k keeping) {
 	})
 }
 
-// keeps reports whether all claims say that it is kept.
+// keeps reports whether all claims are to keep the contact.
 func (s contactState) keeps() bool {
 	return len(s.Keeps) > 0 && !slices.ContainsFunc(s.Keeps, func(c keepClaim) bool { return c.Keep != keepOn })
 }
 
-// kept: it is to be kept, and nobody took its name away.
+// kept reports whether the contact is kept: all claims are to keep it, and none
+// removes its name.
 func (s contactState) kept() bool {
 	return s.keeps() && len(s.Claims) > 0 && !slices.ContainsFunc(s.Claims, func(c claim) bool { return c.Name == "" })
 }
 
-// setKeep replaces whether a contact is kept, if anything is said of it.
+// setKeep replaces the claim of keep, unless k is 0.
 func (f fold) setKeep(v *ledger.View, e ledger.Entry, contact []byte, k keeping) error {
 	if k == 0 {
 		return nil
@@ -73,8 +77,8 @@ func (f fold) setKeep(v *ledger.View, e ledger.Entry, contact []byte, k keeping)
 	return indexKept(v, contact, state)
 }
 
-// indexKept keeps the table of those that are kept true: a book of a million
-// names must not be read for a few.
+// indexKept updates the table of kept contacts, which exists so that listing a
+// few does not read a whole book.
 func indexKept(v *ledger.View, contact []byte, state contactState) error {
 	listed, err := v.Get(tableKept, contact)
 	if err != nil || (listed != nil) == state.kept() {
@@ -86,10 +90,11 @@ func indexKept(v *ledger.View, contact []byte, state contactState) error {
 	return v.Delete(tableKept, contact)
 }
 
-// Keep marks the contact with that pointer, so that a node puts its records
-// again before the network forgets them, or takes that back. It shows those who
-// store them that somebody here knows the contact. It ends when the contact is
-// removed. [ErrNotFound] for a pointer without a name.
+// Keep marks the contact with pointer p as kept, or with on false removes the
+// mark. A running node republishes the records of kept contacts before they
+// expire from the DHT. Republication reveals to the nodes that store the
+// records that a user of this node knows the contact. Removal of the contact
+// removes the mark. The error is [ErrNotFound] for a pointer without a name.
 func (b *Book) Keep(p pointer.Pointer, on bool) (Contact, error) {
 	return b.change(p, func(v *ledger.View, c Contact) (act, error) {
 		switch {
@@ -104,11 +109,12 @@ func (b *Book) Keep(p pointer.Pointer, on bool) (Contact, error) {
 	})
 }
 
-// KeepAll does the same for many, in one durable transaction.
+// KeepAll is Keep for several contacts in one durable transaction. It skips
+// contacts that are in conflict over their removal.
 func (b *Book) KeepAll(ps []pointer.Pointer, on bool) error {
 	return b.update(func(tx *ledger.Tx) error {
 		for _, p := range ps {
-			c, err := named(tx.View(), p)
+			c, err := readNamed(tx.View(), p)
 			if err != nil {
 				return err
 			}
@@ -127,7 +133,7 @@ func (b *Book) KeepAll(ps []pointer.Pointer, on bool) error {
 	})
 }
 
-// Kept yields the contacts that are kept, in the order of their ids.
+// Kept yields the kept contacts, ordered by id.
 func (b *Book) Kept() iter.Seq2[Contact, error] {
 	return func(yield func(Contact, error) bool) {
 		var after []byte
@@ -174,10 +180,10 @@ func (b *Book) keptAfter(from []byte) (contacts []Contact, next []byte, err erro
 	return contacts, next, err
 }
 
-// endKeep is what the naming of a contact that has no name says: nothing, or
-// that it isn't kept, where a device kept it and another undid its adding. To
-// name somebody is not to keep them.
-func endKeep(v *ledger.View, id pointer.Pointer) (keeping, error) {
+// keepAfterNaming returns the value of keep for an act that names a contact
+// without a name: keepOff if a keep claim is left from an addition that another
+// device undid, otherwise 0. Naming a contact does not keep it.
+func keepAfterNaming(v *ledger.View, id pointer.Pointer) (keeping, error) {
 	state, err := getState[contactState](v, tableContacts, id.Bytes())
 	if slices.ContainsFunc(state.Keeps, func(c keepClaim) bool { return c.Keep == keepOn }) {
 		return keepOff, err
@@ -185,9 +191,9 @@ func endKeep(v *ledger.View, id pointer.Pointer) (keeping, error) {
 	return 0, err
 }
 
-// keepStands refuses when whether a contact is kept is no longer what the act
-// made it.
-func keepStands(v *ledger.View, a act) error {
+// checkKeepUnchanged returns an error if the value of keep is no longer the one
+// of the act.
+func checkKeepUnchanged(v *ledger.View, a act) error {
 	state, err := getState[contactState](v, tableContacts, a.Contact)
 	if err != nil {
 		return err
@@ -202,16 +208,15 @@ func keepStands(v *ledger.View, a act) error {
 	if a.Keep == keepOn {
 		return nil
 	}
-	c, err := namedID(v, contact) // else it can't be kept again
+	c, err := readNamedByID(v, contact) // only a named contact can be kept again
 	if err == nil && c.Conflict != nil && c.Conflict.Removed {
 		err = &ConflictError{Contacts: []Contact{c}}
 	}
 	return err
 }
 
-// keepOnlyBy reports whether nobody but that device has a word in whether a
-// contact is kept, such as the removal that ended it.
-func keepOnlyBy(v *ledger.View, device ledger.DeviceID, contact []byte) (bool, error) {
+// keptOnlyBy reports whether no other device has a claim of keep for a contact.
+func keptOnlyBy(v *ledger.View, device ledger.DeviceID, contact []byte) (bool, error) {
 	state, err := getState[contactState](v, tableContacts, contact)
 	return !slices.ContainsFunc(state.Keeps, func(c keepClaim) bool { return !bytes.Equal(c.Device, device[:]) }), err
 }

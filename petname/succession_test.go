@@ -38,13 +38,13 @@ func pinnedAlice(t *testing.T, b *Book) {
 
 // A contact moves with its keys: name, history, edges and the way back from the
 // old pointer stay.
-func TestAContactMovesToTheKeyItCommittedTo(t *testing.T) {
+func TestAContactAdvancesToTheKeyItCommittedTo(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	_, err := b.SharePublic(pointerOf("a"), mustName("al"))
 	require.NoError(t, err)
 	two := chain(step(t, "a"), step(t, "next a"))
-	require.NoError(t, b.Succeed(pointerOf("a"), two))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), two))
 	last := pointerOf("next next a")
 
 	for _, text := range []string{"alice", pointerOf("a").String(), pointerOf("next a").String(), last.String()} {
@@ -66,8 +66,8 @@ func TestAContactMovesToTheKeyItCommittedTo(t *testing.T) {
 	require.Equal(t, map[string]pointer.Edge{"al": {Pointer: last, Next: commitment("next next a")}}, public)
 
 	n := entries(b)
-	require.NoError(t, b.Succeed(pointerOf("a"), two), "known already")
-	require.NoError(t, b.Succeed(pointerOf("next a"), two[1:]))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), two), "known already")
+	require.NoError(t, b.ApplySuccession(pointerOf("next a"), two[1:]))
 	require.Equal(t, n, entries(b))
 
 	view := dump(t, b)
@@ -99,9 +99,9 @@ func TestAContactMovesToTheKeyItCommittedTo(t *testing.T) {
 	require.Equal(t, pointerOf("a"), c.ID)
 }
 
-// The attack: a thief of today's key, of tomorrow's, or of none, says who comes
-// next. Nobody moves, and nothing is written.
-func TestWhatOpensNoPinnedCommitmentMovesNobody(t *testing.T) {
+// The attack: a holder of the current key, of the next one, or of none, states
+// a successor. No contact advances, and nothing is written.
+func TestAStepThatOpensNoPinnedCommitmentAdvancesNoContact(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	_, err := b.Add(mustName("bob"), link("b"), Source{}) // nothing pinned
@@ -116,24 +116,25 @@ func TestWhatOpensNoPinnedCommitmentMovesNobody(t *testing.T) {
 		"in a circle":                    chain(step(t, "a"), stepTo(t, "next a", "a", commitment("a"))),
 	} {
 		var succession *SuccessionError
-		require.ErrorAs(t, b.Succeed(pointerOf("a"), steps), &succession, name)
+		require.ErrorAs(t, b.ApplySuccession(pointerOf("a"), steps), &succession, name)
 		require.Equal(t, pointerOf("a"), succession.Pointer)
 	}
-	// Of whom nothing was pinned, or who isn't in the book: no word counts.
-	require.NoError(t, b.Succeed(pointerOf("b"), chain(step(t, "b"))))
-	require.NoError(t, b.Succeed(pointerOf("c"), chain(step(t, "c"))))
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "c"))))
-	require.NoError(t, b.Succeed(pointerOf("a"), nil))
+	// No succession counts for a pointer without a pinned commitment or outside
+	// of the book.
+	require.NoError(t, b.ApplySuccession(pointerOf("b"), chain(step(t, "b"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("c"), chain(step(t, "c"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "c"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), nil))
 	require.Equal(t, n, entries(b))
 	require.Equal(t, view, dump(t, b))
 }
 
-// One who commits to my own key can't move into my place.
-func TestNobodyMovesToMe(t *testing.T) {
+// A contact that commits to the owner's key cannot advance to it.
+func TestNoContactAdvancesToTheOwnersPointer(t *testing.T) {
 	b := newTestBook(t)
 	_, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit("me")}, Source{})
 	require.NoError(t, err)
-	require.ErrorIs(t, b.Succeed(pointerOf("a"), chain(stepTo(t, "a", "me", commitment("me")))), ErrOwnPointer)
+	require.ErrorIs(t, b.ApplySuccession(pointerOf("a"), chain(stepTo(t, "a", "me", commitment("me")))), ErrOwnPointer)
 }
 
 // A new key that commits to two next ones is caught, on one device at once, and
@@ -143,16 +144,16 @@ func TestTwoSuccessionsAreDuplicity(t *testing.T) {
 	pinnedAlice(t, books[0])
 	pull(t, books[1], books[0])
 	one, other := step(t, "a"), stepTo(t, "a", "next a", commitment("other"))
-	require.NoError(t, books[0].Succeed(pointerOf("a"), chain(one)))
+	require.NoError(t, books[0].ApplySuccession(pointerOf("a"), chain(one)))
 	want := &DuplicityError{pointerOf("next a"), commitment("next a"), commitment("other")}
-	require.Equal(t, want, books[0].Succeed(pointerOf("a"), chain(other)))
-	require.Equal(t, want, books[0].Learn(pointerOf("next a"), pointer.Card{Next: commitment("other")}))
+	require.Equal(t, want, books[0].ApplySuccession(pointerOf("a"), chain(other)))
+	require.Equal(t, want, books[0].learnCard(pointerOf("next a"), pointer.Card{Next: commitment("other")}))
 
-	require.NoError(t, books[1].Succeed(pointerOf("a"), chain(other)))
-	sync(t, books...)
+	require.NoError(t, books[1].ApplySuccession(pointerOf("a"), chain(other)))
+	syncBooks(t, books...)
 	require.Equal(t, dump(t, books[0]), dump(t, books[1]))
 	for _, b := range books {
-		c, err := b.ByName(mustName("alice"))
+		c, err := b.byName(mustName("alice"))
 		require.NoError(t, err)
 		require.True(t, c.Duplicity)
 		require.Equal(t, pointerOf("next a"), c.Pointer, "the key is proven, and neither of the two after it")
@@ -164,9 +165,9 @@ func TestTwoSuccessionsAreDuplicity(t *testing.T) {
 	}
 }
 
-// Somebody whom I named before and after the move, on one device or on two, has
-// two names: a conflict, which removing one of them settles.
-func TestAContactThatMovesOntoAnotherIsAConflict(t *testing.T) {
+// A contact that was named before and after a rotation, on one device or on
+// two, has two names: a conflict, which removing one of them resolves.
+func TestAContactThatAdvancesToAnotherContactIsAConflict(t *testing.T) {
 	for _, keep := range []string{"a", "next a"} {
 		books := testDevices(t, 2)
 		pinnedAlice(t, books[0])
@@ -176,12 +177,12 @@ func TestAContactThatMovesOntoAnotherIsAConflict(t *testing.T) {
 
 		n := entries(books[1])
 		var conflict *ConflictError
-		require.ErrorAs(t, books[1].Succeed(pointerOf("a"), chain(step(t, "a"))), &conflict)
+		require.ErrorAs(t, books[1].ApplySuccession(pointerOf("a"), chain(step(t, "a"))), &conflict)
 		require.Len(t, conflict.Contacts, 2)
 		require.Equal(t, n, entries(books[1]))
 
-		require.NoError(t, books[0].Succeed(pointerOf("a"), chain(step(t, "a"))))
-		sync(t, books...)
+		require.NoError(t, books[0].ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
+		syncBooks(t, books...)
 		require.Equal(t, dump(t, books[0]), dump(t, books[1]))
 		b := books[0]
 		for _, name := range []string{"alice", "alice two"} {
@@ -219,14 +220,14 @@ func TestAContactThatMovesOntoAnotherIsAConflict(t *testing.T) {
 }
 
 // Nor does taking a removal back put two contacts at one pointer.
-func TestUndoPutsNobodyWhereAnotherHasMoved(t *testing.T) {
+func TestUndoRestoresNoContactAtThePointerOfAnother(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	_, err := b.Add(mustName("alice two"), link("next a"), Source{})
 	require.NoError(t, err)
 	_, err = b.Remove(pointerOf("next a"))
 	require.NoError(t, err)
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
 	_, err = b.Undo()
 	require.ErrorAs(t, err, new(*ConflictError))
 	p, err := b.Lookup(mustName("alice"))
@@ -235,10 +236,10 @@ func TestUndoPutsNobodyWhereAnotherHasMoved(t *testing.T) {
 }
 
 // Forgetting the link that pinned the commitment forgets what rested on it.
-func TestUndoingThePinUndoesTheMove(t *testing.T) {
+func TestUndoOfThePinUndoesTheAdvance(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
 	_, err := b.Undo()
 	require.NoError(t, err)
 	_, err = b.Lookup(mustName("alice"))
@@ -251,19 +252,19 @@ func TestUndoingThePinUndoesTheMove(t *testing.T) {
 	require.Equal(t, view, dump(t, b))
 }
 
-// My own key goes on by steps that hang together and are signed; who I was stays
-// me, and is nobody's contact.
-func TestMyOwnPointersStayMine(t *testing.T) {
+// The owner's succession must be signed and in order; earlier pointers of the
+// owner stay the owner's, and are refused as contacts.
+func TestEarlierPointersOfTheOwnerStayTheOwners(t *testing.T) {
 	b := newTestBook(t)
 	for name, steps := range map[string][]pointer.Succession{
 		"from another": chain(step(t, "a")),
 		"with a gap":   chain(step(t, "me"), step(t, "next next me")),
 		"unsigned":     chain(func() pointer.Succession { s := step(t, "me"); s.NewSignature = make([]byte, 64); return s }()),
 	} {
-		require.ErrorAs(t, b.Rotated(steps), new(*SuccessionError), name)
+		require.ErrorAs(t, b.SetOwnSuccession(steps), new(*SuccessionError), name)
 		require.Equal(t, pointerOf("me"), b.Identity())
 	}
-	require.NoError(t, b.Rotated(chain(step(t, "me"), step(t, "next me"))))
+	require.NoError(t, b.SetOwnSuccession(chain(step(t, "me"), step(t, "next me"))))
 	require.Equal(t, pointerOf("next next me"), b.Identity())
 	for _, seed := range []string{"me", "next me", "next next me"} {
 		_, err := b.Add(mustName("myself"), link(seed), Source{})
@@ -271,13 +272,13 @@ func TestMyOwnPointersStayMine(t *testing.T) {
 	}
 }
 
-// The attack: a contact commits to a key that bob has left behind, which he stole,
-// and moves there; whoever then asks for bob's old pointer would be shown him.
-func TestNobodyMovesToWhereAnotherHasBeen(t *testing.T) {
+// The attack: a contact commits to a retired key of bob that it stole, and
+// advances to it. A look-up of bob's old pointer would return the thief.
+func TestNoContactAdvancesToAnEarlierPointerOfAnother(t *testing.T) {
 	b := newTestBook(t)
 	_, err := b.Add(mustName("bob"), pointer.Link{Pointer: pointerOf("b"), Next: commitment("b")}, Source{})
 	require.NoError(t, err)
-	require.NoError(t, b.Succeed(pointerOf("b"), chain(step(t, "b"), step(t, "next b"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("b"), chain(step(t, "b"), step(t, "next b"))))
 	for i := range 8 { // some before bob in the order of pointers, some after
 		seed, name := fmt.Sprint("eve ", i), mustName(fmt.Sprint("eve ", i))
 		_, err := b.Add(name, pointer.Link{Pointer: pointerOf(seed), Next: mustCommit("next b")}, Source{})
@@ -287,7 +288,7 @@ func TestNobodyMovesToWhereAnotherHasBeen(t *testing.T) {
 			chain(stepTo(t, seed, "next b", mustCommit("thief")), stepTo(t, "next b", "thief", commitment("thief"))),
 		} {
 			var conflict *ConflictError
-			require.ErrorAs(t, b.Succeed(pointerOf(seed), steps), &conflict)
+			require.ErrorAs(t, b.ApplySuccession(pointerOf(seed), steps), &conflict)
 		}
 		for _, old := range []string{"b", "next b", "next next b"} {
 			c, err := b.ByPointer(pointerOf(old))
@@ -301,9 +302,9 @@ func TestNobodyMovesToWhereAnotherHasBeen(t *testing.T) {
 	}
 }
 
-// The attack: a lying device has more contacts come to one pointer than are
-// listed. None of their names resolves, on any device, in whatever order they
-// hear; and when one alone is left it does.
+// The attack: a malicious device advances more contacts to one pointer than are
+// listed. None of their names resolves, on any device, in any order of sync;
+// when only one is left, its name resolves.
 func TestMoreContactsAtOnePointerThanAreListedAreInConflict(t *testing.T) {
 	const n = maxRivals + 6
 	books := testDevices(t, 2)
@@ -329,7 +330,7 @@ func TestMoreContactsAtOnePointerThanAreListedAreInConflict(t *testing.T) {
 	}
 	move(books[0], ids[n/2:])
 	move(books[1], ids[:n/2])
-	sync(t, books...)
+	syncBooks(t, books...)
 	require.Equal(t, dump(t, books[0]), dump(t, books[1]))
 	for _, id := range ids {
 		_, err := books[0].Lookup(mustName(id))
@@ -356,24 +357,25 @@ func unsigned(t tb, old, next string, commits pointer.Commitment) pointer.Succes
 	return s
 }
 
-// The attack: alice went on from a to b to c; a thief has b, which she left, and
-// tells those who only know a that b committed to a key of his. They come to b at
-// most, and it is told that they are where her true chain goes on from.
-func TestAThiefOfARetiredKeyLeadsNobodyOn(t *testing.T) {
+// The attack: alice rotated from a to b to c; a thief has the retired b, and
+// states to books that only know a that b committed to a key of the thief. They
+// advance to b at most, show the thief's key as unproven, and later advance
+// along alice's own chain.
+func TestAThiefOfARetiredKeyAdvancesNoContact(t *testing.T) {
 	honest := chain(step(t, "a"), step(t, "next a"))
 	forged := chain(unsigned(t, "a", "next a", mustCommit("thief")), stepTo(t, "next a", "thief", commitment("thief")))
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.ErrorAs(t, b.Succeed(pointerOf("a"), forged), new(*SuccessionError))
-	require.NoError(t, b.Succeed(pointerOf("a"), forged[:1]))
-	c, err := b.ByName(mustName("alice"))
+	require.ErrorAs(t, b.ApplySuccession(pointerOf("a"), forged), new(*SuccessionError))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), forged[:1]))
+	c, err := b.byName(mustName("alice"))
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("next a"), c.Pointer)
 	require.True(t, c.Next.IsZero())
 
-	// The thief's cards pin nothing there, and so lead nobody on.
-	require.NoError(t, b.Learn(pointerOf("next a"), pointer.Card{Next: mustCommit("thief")}))
-	require.NoError(t, b.Succeed(pointerOf("next a"), forged[1:]))
+	// The thief's cards pin nothing there, and so advance no contact.
+	require.NoError(t, b.learnCard(pointerOf("next a"), pointer.Card{Next: mustCommit("thief")}))
+	require.NoError(t, b.ApplySuccession(pointerOf("next a"), forged[1:]))
 	w := newWorld(t)
 	w.book = b
 	w.put("next a", &pointer.Card{Next: mustCommit("thief"), Succession: forged})
@@ -383,14 +385,14 @@ func TestAThiefOfARetiredKeyLeadsNobodyOn(t *testing.T) {
 	require.Equal(t, pointerOf("next a"), res.Last().Pointer)
 
 	// Alice's own chain does, whichever comes first.
-	require.NoError(t, b.Succeed(pointerOf("a"), honest))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), honest))
 	early := newTestBook(t)
 	pinnedAlice(t, early)
-	require.NoError(t, early.Succeed(pointerOf("a"), honest))
-	require.ErrorAs(t, early.Succeed(pointerOf("next a"), forged), new(*SuccessionError))
-	require.NoError(t, early.Succeed(pointerOf("a"), forged[:1]))
+	require.NoError(t, early.ApplySuccession(pointerOf("a"), honest))
+	require.ErrorAs(t, early.ApplySuccession(pointerOf("next a"), forged), new(*SuccessionError))
+	require.NoError(t, early.ApplySuccession(pointerOf("a"), forged[:1]))
 	for _, b := range []*Book{b, early} {
-		c, err := b.ByName(mustName("alice"))
+		c, err := b.byName(mustName("alice"))
 		require.NoError(t, err)
 		require.Equal(t, pointerOf("next next a"), c.Pointer)
 		require.Equal(t, commitment("next next a"), c.Next)
@@ -398,19 +400,19 @@ func TestAThiefOfARetiredKeyLeadsNobodyOn(t *testing.T) {
 	}
 }
 
-// Whose old key is lost is followed for that one step; from there on by what she
-// hands over anew.
+// A contact whose old key is lost is followed for one step, and further after a
+// new link from the contact.
 func TestALostKeyIsFollowedByOneStep(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
-	require.NoError(t, b.Succeed(pointerOf("next a"), chain(step(t, "next a"))), "nothing is known to prove it")
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+	require.NoError(t, b.ApplySuccession(pointerOf("next a"), chain(step(t, "next a"))), "nothing is known to prove it")
 	p, err := b.Lookup(mustName("alice"))
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("next a"), p)
 	_, err = b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("next a"), Next: commitment("next a")}, Source{})
 	require.NoError(t, err)
-	require.NoError(t, b.Succeed(pointerOf("next a"), chain(step(t, "next a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("next a"), chain(step(t, "next a"))))
 	p, err = b.Lookup(mustName("alice"))
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("next next a"), p)
@@ -419,20 +421,20 @@ func TestALostKeyIsFollowedByOneStep(t *testing.T) {
 // The attack: a thief of the old key shows another device, which pinned nothing, a
 // card of his. When the devices meet it is duplicity, and the proven move stands:
 // the name doesn't go back to the stolen key.
-func TestDuplicityTakesNoProvenMoveBack(t *testing.T) {
+func TestDuplicityRevertsNoProvenAdvance(t *testing.T) {
 	books := testDevices(t, 2)
 	_, err := books[0].Add(mustName("alice"), link("a"), Source{})
 	require.NoError(t, err)
 	pull(t, books[1], books[0])
-	require.NoError(t, books[0].Learn(pointerOf("a"), pointer.Card{Next: commitment("a")}))
-	require.NoError(t, books[0].Succeed(pointerOf("a"), chain(step(t, "a"))))
-	require.NoError(t, books[1].Learn(pointerOf("a"), pointer.Card{Next: mustCommit("thief")}))
-	sync(t, books...)
+	require.NoError(t, books[0].learnCard(pointerOf("a"), pointer.Card{Next: commitment("a")}))
+	require.NoError(t, books[0].ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, books[1].learnCard(pointerOf("a"), pointer.Card{Next: mustCommit("thief")}))
+	syncBooks(t, books...)
 	for _, b := range books {
 		p, err := b.Lookup(mustName("alice"))
 		require.NoError(t, err)
 		require.Equal(t, pointerOf("next a"), p)
-		c, err := b.ByName(mustName("alice"))
+		c, err := b.byName(mustName("alice"))
 		require.NoError(t, err)
 		require.True(t, c.Duplicity)
 	}
@@ -443,7 +445,7 @@ func TestDuplicityTakesNoProvenMoveBack(t *testing.T) {
 		return appendAct(tx, act{Op: opAdvance, Contact: pointerOf("a").Bytes(), Chain: evidence,
 			Fact: &wireFact{Kind: factSuccession, By: "a lying device", Channel: "test"}})
 	}))
-	sync(t, books...)
+	syncBooks(t, books...)
 	require.Equal(t, dump(t, books[0]), dump(t, books[1]))
 	p, err := books[0].Lookup(mustName("alice"))
 	require.NoError(t, err)

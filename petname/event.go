@@ -10,29 +10,36 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Event is one entry of the book's history. Which fields are set depends on
-// Op: "name", "remove", "learn", "share", "unshare", "undo", "profile",
-// "publish", "keep", "unkeep" are mine; "genesis", "admit" and "retire" are about devices; "unknown"
-// says nothing to this version.
+// Event is one entry of the book's history. Op determines which fields are set:
+//
+//   - changes of the owner: "name", "remove", "learn", "share", "unshare", "undo", "profile", "publish", "keep", "unkeep";
+//   - successions of contacts: "advance";
+//   - received suggestions and statements, and decisions on them: "suggest", "hear", "decide";
+//   - devices: "genesis", "admit", "retire";
+//   - an entry that this version cannot read, or one without its body: "unknown".
 type Event struct {
-	ID        ledger.ID
-	At        time.Time
-	Op        string
-	Contact   pointer.Pointer // name, remove, learn, share, undo, keep, unkeep
-	Name      string          // the name given or taken away; the nickname of a profile
-	Was       []string        // what the contact was called before; several names when it was in conflict
-	Label     string          // share, unshare
-	Fact      *Fact           // what came with it
-	Lookalike bool            // name: given though it looks like another
-	Undoes    uint64          // undo: the number of the entry of the same device
-	Value     string          // publish
-	Sequence  uint64          // publish
-	Item      SuggestionID    // name, learn, decide: the suggestion that was decided; undo: the one that is open again; zero: none
-	Dropped   bool            // the body was dropped: nothing more is known
+	ID      ledger.ID
+	At      time.Time
+	Op      string
+	Contact pointer.Pointer // name, remove, learn, share, undo, advance, keep, unkeep
+	// the new name; the nickname of a profile; undo: the name of the undone change
+	Name      string
+	Was       []string // the names before the change; several if the contact was in conflict
+	Label     string   // share, unshare
+	Fact      *Fact    // the fact that the entry records; nil: none
+	Lookalike bool     // name: the owner confirmed a name that looks like another
+	Undoes    uint64   // undo: the number of the undone entry of the same device
+	Value     string   // publish
+	Sequence  uint64   // publish
+	// name, learn, decide: the suggestion that was decided; undo: the suggestion that is
+	// pending again; zero: none
+	Item    SuggestionID
+	Dropped bool // the body was dropped: no other field is set but ID, At and Op
 }
 
-// Log yields the history, oldest first by the entries' clocks. Each entry is
-// verified as it is read; after a damaged one the rest still follows.
+// Log yields the history, ordered by the clocks of the entries. Each entry is
+// verified when it is read. After an error for a damaged entry the iteration
+// continues.
 func (b *Book) Log() iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		for e, err := range b.ledger.Entries() {
@@ -68,19 +75,19 @@ func logged(e ledger.Entry, body []byte, open opener) Event {
 func event(e ledger.Entry, a act) Event {
 	ev := Event{ID: e.ID(), At: e.Time(), Op: a.Op.String(), Name: a.Name, Label: a.Label, Undoes: a.Number, Lookalike: a.Lookalike}
 	if a.Contact != nil {
-		ev.Contact, _ = pointer.FromBytes(a.Contact) // checked when it was decoded
+		ev.Contact, _ = pointer.FromBytes(a.Contact) // decodeAct checked it
 	}
 	if a.Op == opKeep && a.Keep == keepOff {
 		ev.Op = "unkeep"
 	}
-	for _, w := range a.Was {
+	for _, w := range a.Previous {
 		if w.Name != "" {
 			ev.Was = append(ev.Was, name.Recorded(w.Name).String())
 		}
 	}
 	copy(ev.Item[:], a.Item)
 	if a.Fact != nil {
-		next, _ := a.Fact.next() // likewise
+		next, _ := a.Fact.next() // decodeAct checked it
 		ev.Fact = &Fact{Kind: a.Fact.Kind, By: a.Fact.By, Channel: a.Fact.Channel, At: ev.At,
 			Nickname: a.Fact.Nickname, Next: next, Entry: ev.ID}
 	}

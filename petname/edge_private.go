@@ -11,13 +11,13 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// audienceOf is the id of the contact whom alone an edge is shared with; nil for
-// everybody.
+// audienceOf returns the id of the contact that is the only recipient of an
+// edge; nil for a public edge.
 func audienceOf(v *ledger.View, with *pointer.Pointer) ([]byte, error) {
 	if with == nil {
 		return nil, nil
 	}
-	c, err := named(v, *with)
+	c, err := readNamed(v, *with)
 	if err != nil {
 		return nil, err
 	}
@@ -27,29 +27,31 @@ func audienceOf(v *ledger.View, with *pointer.Pointer) ([]byte, error) {
 	return c.ID.Bytes(), nil
 }
 
-// ShareWith makes the contact with that pointer reachable under a label of mine,
-// for one other contact alone: it is in no card, and travels sealed. Errors as
-// for [Book.SharePublic].
+// ShareWith shares the contact with pointer p under a label with one other
+// contact. Private edges are in no card and are sent sealed. Errors are those
+// of [Book.SharePublic].
 func (b *Book) ShareWith(audience, p pointer.Pointer, label name.Name) (Edge, error) {
 	return b.share(p, label, &audience)
 }
 
-// UnshareWith takes a label back from its audience, and returns what it was.
+// UnshareWith removes a label that is shared with one contact, and returns its
+// edge.
 func (b *Book) UnshareWith(audience pointer.Pointer, label name.Name) (Edge, error) {
 	return b.unshare(label, &audience)
 }
 
-// EdgesWith yields what I share with one contact alone, as [Book.Edges] does.
+// EdgesWith yields the edges that are shared with one contact, as [Book.Edges]
+// does.
 func (b *Book) EdgesWith(audience pointer.Pointer) iter.Seq2[Edge, error] { return b.edges(&audience) }
 
-// EdgesFor is what a statement to one contact says of them: see
-// [introduce.Edges].
+// EdgesFor returns the edges for a statement to one contact, by label, under
+// the conditions of [Book.PublicEdges]: see [introduce.Edges].
 func (b *Book) EdgesFor(audience pointer.Pointer) (map[string]pointer.Edge, error) {
 	return fitEdges(b.edges(&audience))
 }
 
-// Audiences are the contacts with whom alone something was ever shared, those that
-// read nothing any more among them.
+// Audiences returns the contacts with which edges were ever shared privately,
+// including those with which none is shared any more.
 func (b *Book) Audiences() ([]pointer.Pointer, error) {
 	var all []pointer.Pointer
 	err := b.read(func(v *ledger.View) error {
@@ -65,7 +67,7 @@ func (b *Book) Audiences() ([]pointer.Pointer, error) {
 			if err != nil {
 				return err
 			}
-			if len(all) == 0 || all[len(all)-1] != id { // rows of one stand together
+			if len(all) == 0 || all[len(all)-1] != id { // the rows of one audience are adjacent
 				all = append(all, id)
 			}
 		}
@@ -74,54 +76,55 @@ func (b *Book) Audiences() ([]pointer.Pointer, error) {
 	return all, err
 }
 
-// receiveEdges keeps what a contact shares with me.
+// receiveEdges stores the edges that a contact shares with the owner.
 func (b *Book) receiveEdges(s introduce.Statement, edges introduce.Edges, channel string) (bool, error) {
-	fresh := false
+	isNew := false
 	err := b.update(func(tx *ledger.Tx) error {
 		v := tx.View()
-		if _, err := b.heard(v, edges.By, edges.To); err != nil {
+		if _, err := b.checkSender(v, edges.By, edges.To); err != nil {
 			return err
 		}
-		old, err := getState[toldState](v, tableTold, edges.By.Bytes())
+		old, err := getState[statementState](v, tablePrivateEdges, edges.By.Bytes())
 		if err != nil {
 			return err
 		}
 		if old.Statement != nil {
-			before, err := old.edges()
+			stored, err := old.edges()
 			if err != nil {
 				return err
 			}
-			if before.Version >= edges.Version {
-				return nil // an old one, played again
+			if stored.Version >= edges.Version {
+				return nil // an older statement
 			}
 		}
-		fresh = true
-		return appendAct(tx, act{Op: opHear, Statement: s.Bytes(), Channel: channel})
+		isNew = true
+		return appendAct(tx, act{Op: opStatement, Statement: s.Bytes(), Channel: channel})
 	})
-	return fresh, err
+	return isNew, err
 }
 
-// Told is what a contact shares with me alone, by the newest of what it signed
-// under the key that it has now; empty when it never shared anything.
-func (b *Book) Told(p pointer.Pointer) (introduce.Edges, error) {
+// EdgesFrom returns the edges that a contact shares with the owner privately,
+// from the newest statement that its current key signed. The result is empty if
+// there is none.
+func (b *Book) EdgesFrom(p pointer.Pointer) (introduce.Edges, error) {
 	var edges introduce.Edges
 	err := b.read(func(v *ledger.View) error {
-		c, err := named(v, p)
+		c, err := readNamed(v, p)
 		if errors.Is(err, ErrNotFound) {
 			return nil
 		}
 		if err != nil || c.Duplicity {
 			return err
 		}
-		told, err := getState[toldState](v, tableTold, c.Pointer.Bytes())
-		if err != nil || told.Statement == nil {
+		stored, err := getState[statementState](v, tablePrivateEdges, c.Pointer.Bytes())
+		if err != nil || stored.Statement == nil {
 			return err
 		}
-		if edges, err = told.edges(); err != nil {
+		if edges, err = stored.edges(); err != nil {
 			return err
 		}
-		if !b.mine(edges.To) {
-			return fmt.Errorf("edges of %s: %w", p, ErrNotForMe)
+		if !b.isOwn(edges.To) {
+			return fmt.Errorf("edges of %s: %w", p, ErrWrongRecipient)
 		}
 		return nil
 	})

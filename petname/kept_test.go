@@ -19,8 +19,9 @@ func isKept(t *testing.T, b *Book, seed string) bool {
 	return c.Kept
 }
 
-// Whether somebody is kept is shared by my devices; where they disagree nobody
-// is, since it shows whom I know; and it never outlives a removal.
+// The mark of a kept contact is synced between the owner's devices. If they
+// disagree the contact is not kept, because keeping reveals that the owner
+// knows it. A removal always ends it.
 func TestKeepingOnSeveralDevices(t *testing.T) {
 	alice, p := mustName("alice"), pointerOf("a")
 	for _, tc := range []struct {
@@ -41,22 +42,23 @@ func TestKeepingOnSeveralDevices(t *testing.T) {
 			a, b := twoDevices(t)
 			tc.a(a)
 			tc.b(b)
-			sync(t, a, b)
+			syncBooks(t, a, b)
 			require.Equal(t, dump(t, a), dump(t, b))
 			require.Equal(t, tc.want, isKept(t, a, "a"))
-			// Naming somebody again doesn't keep them again; the next word counts.
+			// Naming a contact again does not keep it again; a later act
+			// counts.
 			_, _ = a.Remove(p)
 			must(a.Add(alice, link("a"), Source{}))
 			require.False(t, isKept(t, a, "a"))
 			must(a.Keep(p, true))
-			sync(t, a, b)
+			syncBooks(t, a, b)
 			require.True(t, isKept(t, b, "a"))
 		})
 	}
 }
 
-// Undoing the adding of somebody whom another device kept leaves nothing that
-// naming them later brings back.
+// If one device undoes the addition of a contact that another device kept, a
+// later addition does not restore the mark.
 func TestAKeepDoesNotComeBackWithTheName(t *testing.T) {
 	books := testDevices(t, 2)
 	a, b := books[0], books[1]
@@ -66,10 +68,10 @@ func TestAKeepDoesNotComeBackWithTheName(t *testing.T) {
 	pull(t, a, b)
 	require.True(t, isKept(t, a, "a"))
 	must(a.Undo())
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	checkKept(t, b)
 	must(b.Add(mustName("alice"), link("a"), Source{}))
-	sync(t, a, b)
+	syncBooks(t, a, b)
 	require.False(t, isKept(t, a, "a"))
 }
 
@@ -154,11 +156,11 @@ func TestManyKept(t *testing.T) {
 }
 
 // A contact that moves to its next key is kept where it is now.
-func TestAKeptContactMoves(t *testing.T) {
+func TestAKeptContactAdvances(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	must(b.Keep(pointerOf("a"), true))
-	require.NoError(t, b.Succeed(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
 	for c, err := range b.Kept() {
 		require.NoError(t, err)
 		require.Equal(t, pointerOf("a"), c.ID)

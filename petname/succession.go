@@ -8,28 +8,28 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Succeed moves the contact that has the pointer old to where a succession
-// leads, when its steps open the commitment that was pinned for the contact:
-// the old key's word alone moves nobody. The steps are kept as evidence. Name,
+// ApplySuccession advances the contact with pointer old along a succession, if
+// its steps open the commitment pinned for the contact: the signature of the
+// old key alone advances nothing. The steps are stored as evidence. Name,
 // history and public edges stay.
 //
-// Nothing is written when the book doesn't know old, has no commitment for it,
-// or has seen the steps before. A chain that doesn't agree with what was pinned
-// is a [*SuccessionError]; another commitment by the same new key is a
-// [*DuplicityError]; a successor that has a petname of its own, a
-// [*ConflictError].
-func (b *Book) Succeed(old pointer.Pointer, chain []pointer.Succession) error {
-	var news bool
-	err := b.read(func(v *ledger.View) error { // most often there is nothing to write
-		_, steps, err := b.onward(v, old, chain)
-		news = len(steps) > 0
+// It writes nothing if the book does not know old, has no commitment for it, or
+// has the steps already. The error is a [*SuccessionError] for a chain that
+// does not agree with what was pinned, a [*DuplicityError] for another
+// commitment by the same new key, and a [*ConflictError] for a successor that
+// is another named contact.
+func (b *Book) ApplySuccession(old pointer.Pointer, chain []pointer.Succession) error {
+	var isNew bool
+	err := b.read(func(v *ledger.View) error { // most calls write nothing
+		_, steps, err := b.newSteps(v, old, chain)
+		isNew = len(steps) > 0
 		return err
 	})
-	if err != nil || !news {
+	if err != nil || !isNew {
 		return err
 	}
 	return b.update(func(tx *ledger.Tx) error {
-		c, steps, err := b.onward(tx.View(), old, chain)
+		c, steps, err := b.newSteps(tx.View(), old, chain)
 		if err != nil || len(steps) == 0 {
 			return err
 		}
@@ -46,9 +46,9 @@ func (b *Book) Succeed(old pointer.Pointer, chain []pointer.Succession) error {
 	})
 }
 
-// onward gives the steps of a chain that lead on from where the contact is.
-func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succession) (Contact, []pointer.Succession, error) {
-	id, err := owner(v, old)
+// newSteps returns the steps of a chain that advance the contact.
+func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Succession) (Contact, []pointer.Succession, error) {
+	id, err := contactIDOf(v, old)
 	if err != nil {
 		return Contact{}, nil, err
 	}
@@ -56,13 +56,13 @@ func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succe
 	if err != nil || !found {
 		return c, nil, err
 	}
-	if err := c.disagrees(chain); err != nil {
+	if err := c.checkChain(chain); err != nil {
 		return c, nil, err
 	}
 	from := c.step(c.Pointer)
-	for i := range c.Trail[1:] { // what was come to weakly may be signed here
-		if steps := stepsFrom(c.Trail[i].Pointer, chain); c.Trail[i+1].Unsigned && len(steps) > 0 && steps[0].OldSignature != nil {
-			from = c.Trail[i]
+	for i := range c.Chain[1:] { // an unsigned step may be signed here
+		if steps := stepsFrom(c.Chain[i].Pointer, chain); c.Chain[i+1].Unsigned && len(steps) > 0 && steps[0].OldSignature != nil {
+			from = c.Chain[i]
 			break
 		}
 	}
@@ -77,27 +77,28 @@ func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succe
 	if to == c.Pointer {
 		return c, steps, nil
 	}
-	if len(c.Trail)+len(steps) > maxTrail {
-		return c, nil, &SuccessionError{c.Pointer, fmt.Errorf("it is over %d keys long", maxTrail)}
+	if len(c.Chain)+len(steps) > maxChain {
+		return c, nil, &SuccessionError{c.Pointer, fmt.Errorf("it is over %d keys long", maxChain)}
 	}
-	for _, s := range c.Trail {
+	for _, s := range c.Chain {
 		if s.Pointer == to {
 			return c, nil, &SuccessionError{c.Pointer, errors.New("it leads in a circle")}
 		}
 	}
-	if b.mine(to) {
+	if b.isOwn(to) {
 		return c, nil, &SuccessionError{c.Pointer, ErrOwnPointer}
 	}
 	if c.Name.IsZero() && c.Conflict == nil {
 		return c, steps, nil
 	}
-	// Nor to where another has been: the key of one who went on may be stolen.
+	// A pointer that another contact had before is refused too: a retired key
+	// may be stolen.
 	for _, step := range steps {
 		p, err := pointer.FromPublicKey(step.New)
 		if err != nil {
 			return c, nil, err
 		}
-		for id, err := range holders(v, p) {
+		for id, err := range namedContactsByPointer(v, p) {
 			if err != nil {
 				return c, nil, err
 			}
@@ -108,26 +109,27 @@ func (b *Book) onward(v *ledger.View, old pointer.Pointer, chain []pointer.Succe
 			if err != nil {
 				return c, nil, err
 			}
-			return c, nil, fmt.Errorf("%s has moved on to %s, whom you call %q as well; remove one of the two: %w",
+			return c, nil, fmt.Errorf("%s has moved to %s, which is also your contact %q; remove one of the two: %w",
 				c.Pointer, p, other.Name, &ConflictError{Contacts: []Contact{c, other}})
 		}
 	}
 	return c, steps, nil
 }
 
-// disagrees compares the steps of a chain with those that the contact has come:
-// one new key that commits to two next ones is duplicity, if the old key signed
-// both. Without its signature anybody who came by the new key could say so.
-func (c Contact) disagrees(chain []pointer.Succession) error {
-	for i, to := range c.Trail[1:] {
-		from := c.Trail[i]
+// checkChain compares a chain with the contact's own. One new key with two
+// commitments is duplicity if the old key signed both. Without the signature of
+// the old key, every later holder of the new key could claim another
+// commitment.
+func (c Contact) checkChain(chain []pointer.Succession) error {
+	for i, to := range c.Chain[1:] {
+		from := c.Chain[i]
 		steps := stepsFrom(from.Pointer, chain)
 		if len(steps) == 0 {
 			continue
 		}
-		led, err := steps[0].Verify()
-		if err != nil || led != to.Pointer {
-			return &SuccessionError{from.Pointer, errors.New("it is not the one that is on record")}
+		successor, err := steps[0].Verify()
+		if err != nil || successor != to.Pointer {
+			return &SuccessionError{from.Pointer, errors.New("it differs from the one on record")}
 		}
 		next := steps[0].Next
 		if steps[0].OldSignature != nil && !to.Unsigned && next != to.Next && !next.IsZero() && !to.Next.IsZero() {
@@ -137,16 +139,16 @@ func (c Contact) disagrees(chain []pointer.Succession) error {
 	return nil
 }
 
-// maxTold bounds the steps of a succession that go with an introduction.
-const maxTold = 8
+// maxSharedSteps bounds the steps of a succession in an introduction.
+const maxSharedSteps = 8
 
-// Succession is how the contact with that pointer came to where it is now, as far
-// as the book knows: its newest steps, for those who know it by an earlier key.
-// Nil: it never moved.
+// Succession returns the newest known steps to the current pointer of the
+// contact with pointer p, at most 8, for recipients that know an earlier key.
+// Nil: the contact never advanced.
 func (b *Book) Succession(p pointer.Pointer) ([]pointer.Succession, error) {
 	var chain []pointer.Succession
 	err := b.read(func(v *ledger.View) error {
-		c, err := named(v, p)
+		c, err := readNamed(v, p)
 		if err != nil {
 			return err
 		}
@@ -156,7 +158,7 @@ func (b *Book) Succession(p pointer.Pointer) ([]pointer.Succession, error) {
 				return err
 			}
 			if len(kv.Key) == len(c.ID.Bytes()) {
-				continue // the contact's own
+				continue // the row of the contact itself
 			}
 			f, err := decodeState[factState](tableContacts, kv.Value)
 			if err != nil || f.Chain == nil {
@@ -174,20 +176,20 @@ func (b *Book) Succession(p pointer.Pointer) ([]pointer.Succession, error) {
 				if err != nil {
 					return err
 				}
-				if old, there := known[[2]pointer.Pointer{s.Old, to}]; !there || old.OldSignature == nil {
+				if old, ok := known[[2]pointer.Pointer{s.Old, to}]; !ok || old.OldSignature == nil {
 					known[[2]pointer.Pointer{s.Old, to}] = s
 				}
 			}
 		}
-		for i := 1; i < len(c.Trail); i++ {
-			s, there := known[[2]pointer.Pointer{c.Trail[i-1].Pointer, c.Trail[i].Pointer}]
-			if !there {
+		for i := 1; i < len(c.Chain); i++ {
+			s, ok := known[[2]pointer.Pointer{c.Chain[i-1].Pointer, c.Chain[i].Pointer}]
+			if !ok {
 				chain = nil
 				continue
 			}
 			chain = append(chain, s)
 		}
-		chain = chain[max(0, len(chain)-maxTold):]
+		chain = chain[max(0, len(chain)-maxSharedSteps):]
 		return nil
 	})
 	return chain, err

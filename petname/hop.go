@@ -1,0 +1,140 @@
+package petname
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// hop resolves one pointer. It advances along proven successions to the last
+// key.
+func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.Pointer, pinned pointer.Commitment, level dht.Level) (Hop, error) {
+	hop := Hop{Name: part}
+	for {
+		hop.Pointer = p
+		var err error
+		if hop.Result, hop.Card, err = fetchRecord(ctx, records, p, level); err != nil {
+			return hop, err
+		}
+		chain, err := provenSteps(ctx, records, p, pinned, hop.Card, level)
+		if err != nil {
+			return hop, err
+		}
+		if claimed := claimedSuccessor(p, hop.Card); chain == nil && !claimed.IsZero() {
+			// Without a pinned commitment the successor is not proven: the key
+			// that signed the card's commitment also signed the name of the
+			// successor.
+			hop.Unproven = claimed
+			return hop, nil
+		}
+		if chain == nil {
+			return hop, b.finishHop(p, pinned, hop.Card)
+		}
+		if err := b.ApplySuccession(p, chain); err != nil {
+			return hop, err
+		}
+		if hop.Former = append(hop.Former, p); len(hop.Former) > maxChain {
+			return hop, &SuccessionError{p, fmt.Errorf("it is over %d keys long", maxChain)}
+		}
+		if p, pinned, err = pointer.Follow(p, pinned, chain); err != nil {
+			return hop, &SuccessionError{p, err}
+		}
+		if slices.Contains(hop.Former, p) {
+			return hop, &SuccessionError{p, errors.New("it leads in a circle")}
+		}
+	}
+}
+
+// fetchRecord returns the record of a pointer, and its card if it has one.
+func fetchRecord(ctx context.Context, records Records, p pointer.Pointer, level dht.Level) (dht.Result, pointer.Card, error) {
+	result, err := records.Best(ctx, p, level)
+	if err != nil {
+		return result, pointer.Card{}, err
+	}
+	if result.Record.Pointer() != p {
+		return result, pointer.Card{}, fmt.Errorf("received a record of %s for %s", result.Record.Pointer(), p)
+	}
+	card, _ := result.Record.Card()
+	return result, card, nil
+}
+
+// claimedSuccessor returns the successor of p that its card names; zero: none.
+func claimedSuccessor(p pointer.Pointer, card pointer.Card) pointer.Pointer {
+	if steps := stepsFrom(p, card.Succession); len(steps) > 0 {
+		if to, err := pointer.FromPublicKey(steps[len(steps)-1].New); err == nil {
+			return to
+		}
+	}
+	if card.Successor == p {
+		return pointer.Pointer{}
+	}
+	return card.Successor
+}
+
+// provenSteps returns the steps from p to the successor that its card names, if
+// the pinned commitment proves them; nil if it names none or nothing is pinned.
+// Steps that do not agree with the pinned commitment are an error: the signer
+// has p's key and not the next one.
+//
+// A card may name its successor and leave the steps to the successor's card.
+func provenSteps(ctx context.Context, records Records, p pointer.Pointer, pinned pointer.Commitment, card pointer.Card, level dht.Level) ([]pointer.Succession, error) {
+	claimed := claimedSuccessor(p, card)
+	if claimed.IsZero() || pinned.IsZero() {
+		return nil, nil
+	}
+	chain := stepsFrom(p, card.Succession)
+	if len(chain) == 0 {
+		_, next, err := fetchRecord(ctx, records, claimed, level)
+		if err != nil {
+			return nil, fmt.Errorf("its successor %s: %w", claimed, err)
+		}
+		if chain = stepsFrom(p, next.Succession); len(chain) == 0 {
+			return nil, &SuccessionError{p, fmt.Errorf("it names %s, and the card there has no such step", claimed)}
+		}
+	}
+	if _, _, err := pointer.Follow(p, pinned, chain); err != nil {
+		return nil, &SuccessionError{p, err}
+	}
+	return chain, nil
+}
+
+// stepsFrom returns the steps of a chain from a pointer on.
+func stepsFrom(p pointer.Pointer, chain []pointer.Succession) []pointer.Succession {
+	i := slices.IndexFunc(chain, func(s pointer.Succession) bool { return s.Old == p })
+	if i < 0 {
+		return nil
+	}
+	return chain[i:]
+}
+
+// finishHop compares the commitment of the last card with the pinned one and
+// records it, and advances contacts to p by the card's succession.
+func (b *Book) finishHop(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
+	if err := checkCommitment(p, pinned, card); err != nil {
+		return err
+	}
+	if n := len(card.Succession); n == 0 {
+		return b.learnCard(p, card)
+	} else if to, err := card.Succession[n-1].Verify(); err != nil || to != p {
+		return b.learnCard(p, card) // the succession leads to another pointer
+	}
+	for _, s := range card.Succession {
+		// The card may be of an unknown party. Steps that prove nothing are
+		// ignored.
+		if err := b.ApplySuccession(s.Old, card.Succession); err != nil && !errors.As(err, new(*SuccessionError)) {
+			return err
+		}
+	}
+	return b.learnCard(p, card)
+}
+
+func checkCommitment(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
+	if !pinned.IsZero() && !card.Next.IsZero() && pinned != card.Next {
+		return &DuplicityError{p, pinned, card.Next}
+	}
+	return nil
+}

@@ -1,0 +1,209 @@
+package petname
+
+import (
+	"fmt"
+
+	"github.com/petnames-go/petnames/petname/name"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// readByPointer reads the contact that has or had a pointer.
+func readByPointer(v *ledger.View, p pointer.Pointer) (Contact, error) {
+	id, err := contactIDOf(v, p)
+	if err != nil {
+		return Contact{}, err
+	}
+	c, _, err := readContact(v, id)
+	return c, err
+}
+
+// readNamed reads the contact that has or had a pointer, and has a name or is
+// in conflict over one.
+func readNamed(v *ledger.View, p pointer.Pointer) (Contact, error) {
+	id, err := contactIDOf(v, p)
+	if err != nil {
+		return Contact{}, err
+	}
+	return readNamedByID(v, id)
+}
+
+// readNamedByID is readNamed for a contact's id.
+func readNamedByID(v *ledger.View, id pointer.Pointer) (Contact, error) {
+	c, found, err := readContact(v, id)
+	if err != nil {
+		return Contact{}, err
+	}
+	if !found || (c.Name.IsZero() && c.Conflict == nil) {
+		return Contact{}, fmt.Errorf("%s: %w", id, ErrNotFound)
+	}
+	return c, nil
+}
+
+// Lookup returns the current pointer of the contact with a name. Its cost is
+// about one read of the index. The error is [ErrNotFound] or a
+// [*ConflictError].
+func (b *Book) Lookup(n name.Name) (pointer.Pointer, error) {
+	var p pointer.Pointer
+	err := b.read(func(v *ledger.View) error {
+		c, err := lookup(v, n)
+		if p = c.id; err != nil || !c.moved {
+			return err
+		}
+		state, err := getState[contactState](v, tableContacts, p.Bytes())
+		if err == nil {
+			p, err = pointer.Restore(state.current(p.Bytes()))
+		}
+		return err
+	})
+	if err != nil {
+		return pointer.Pointer{}, err
+	}
+	return p, nil
+}
+
+func lookup(v *ledger.View, n name.Name) (claimant, error) {
+	stored, err := v.Get(tableNames, []byte(n.Key()))
+	if err != nil {
+		return claimant{}, err
+	}
+	if stored == nil {
+		return claimant{}, fmt.Errorf("%q: %w", n.String(), ErrNotFound)
+	}
+	c, one, err := decodeRow(stored)
+	if err != nil {
+		return claimant{}, err
+	}
+	if !one || c.inConflict {
+		return claimant{}, conflictOver(v, n)
+	}
+	return c, nil
+}
+
+// conflictOver returns the error for a name in conflict, with the contacts that
+// claim it.
+func conflictOver(v *ledger.View, n name.Name) error {
+	r, err := claimants(v, n.Key(), maxRivals)
+	if err != nil {
+		return err
+	}
+	e := &ConflictError{Name: n}
+	for _, cl := range r {
+		c, _, err := readContact(v, cl.id)
+		if err != nil {
+			return err
+		}
+		e.Contacts = append(e.Contacts, c)
+	}
+	return e
+}
+
+// byName returns the contact with a name. The error is [ErrNotFound] or a
+// [*ConflictError].
+func (b *Book) byName(n name.Name) (Contact, error) {
+	var c Contact
+	err := b.read(func(v *ledger.View) error {
+		found, err := lookup(v, n)
+		if err == nil {
+			c, _, err = readContact(v, found.id)
+		}
+		return err
+	})
+	return c, err
+}
+
+// ByPointer returns the contact that has or had pointer p, including removed
+// contacts and those in conflict. The error is [ErrNotFound] if the book does
+// not know p.
+func (b *Book) ByPointer(p pointer.Pointer) (Contact, error) {
+	var c Contact
+	err := b.read(func(v *ledger.View) error {
+		id, err := contactIDOf(v, p)
+		if err != nil {
+			return err
+		}
+		var found bool
+		if c, found, err = readContact(v, id); err == nil && !found {
+			return fmt.Errorf("%s: %w", p, ErrNotFound)
+		}
+		return err
+	})
+	return c, err
+}
+
+// Find returns the contact for a text: a name, or a pointer in any of its
+// forms. No name reads as a pointer, so a text has one meaning.
+func (b *Book) Find(text string) (Contact, error) {
+	if p, err := pointer.Parse(text); err == nil {
+		return b.ByPointer(p)
+	}
+	n, err := name.Parse(text)
+	if err != nil {
+		return Contact{}, err
+	}
+	return b.byName(n)
+}
+
+// readContact reads a contact by its id; false if the book has no information
+// about it, or all of it was undone.
+func readContact(v *ledger.View, id pointer.Pointer) (Contact, bool, error) {
+	stored, err := v.Get(tableContacts, id.Bytes())
+	if err != nil || stored == nil {
+		return Contact{ID: id, Pointer: id, Chain: []Step{{Pointer: id}}}, false, err
+	}
+	state, err := decodeState[contactState](tableContacts, stored)
+	if err != nil {
+		return Contact{}, false, err
+	}
+	c := state.contact(id)
+	if err := c.addFacts(v); err != nil {
+		return Contact{}, false, err
+	}
+	if err := c.addRivals(v, state.keys()); err != nil {
+		return Contact{}, false, err
+	}
+	found := !c.Name.IsZero() || c.Conflict != nil || !c.Removed.IsZero() || len(c.Provenance) > 0
+	return c, found, nil
+}
+
+// addRivals adds the conflicts with other contacts over a name or a pointer.
+func (c *Contact) addRivals(v *ledger.View, keys []string) error {
+	for _, key := range keys {
+		if key == "" {
+			continue
+		}
+		r, err := claimants(v, key, maxRivals+1)
+		if err != nil {
+			return err
+		}
+		for _, other := range r {
+			if other.id == c.ID {
+				continue
+			}
+			if c.Conflict == nil {
+				c.Conflict = &Conflict{Names: []name.Name{c.Name}}
+			}
+			c.Conflict.add(other.id)
+		}
+	}
+	if !c.Name.IsZero() || c.Conflict != nil && len(c.Conflict.Names) > 0 {
+		there, err := namedContactsAt(v, c.Pointer, maxRivals+1)
+		if err != nil {
+			return err
+		}
+		for _, other := range there {
+			if other == c.ID {
+				continue
+			}
+			if c.Conflict == nil {
+				c.Conflict = &Conflict{Names: []name.Name{c.Name}}
+			}
+			c.Conflict.add(other)
+		}
+	}
+	if c.Conflict != nil {
+		c.Name = name.Name{}
+	}
+	return nil
+}
