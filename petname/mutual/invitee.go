@@ -38,7 +38,7 @@ type Invitee struct {
 
 // Receive returns a new session for a request. from is the sender, as authenticated by
 // the channel. Its errors are those of [OpenRequest], and [ErrOtherSession] if the
-// request is not from from to self.
+// signer of the request is not from, or its recipient not self.
 func Receive(now time.Time, self, from pointer.Pointer, request []byte) (*Invitee, error) {
 	m, err := openRequest(request)
 	if err != nil {

@@ -255,7 +255,7 @@ func TestOccupiedSlotRequiresANewCode(t *testing.T) {
 		putMessage(t, m.store, m.slot.mailbox(mailboxOffer), garbage, 1, m.clock.now().Add(time.Minute))
 		require.ErrorIs(t, m.stepInviter(t).err, ErrOccupied)
 		require.True(t, Final(m.inviterOutcome.err))
-		require.ErrorContains(t, m.inviterOutcome.err, "make a new code")
+		require.ErrorContains(t, m.inviterOutcome.err, "take a new code")
 	})
 	t.Run("by an offer of the last bucket", func(t *testing.T) {
 		m := newCodeScenario(t, theCode, theCode)

@@ -47,17 +47,17 @@ type Stepper interface {
 // Final errors of a pairing.
 var (
 	// ErrOccupied is returned when another pairing uses the slot of the code.
-	ErrOccupied = errors.New("another pairing uses the number and the first word of this code: make a new code")
+	ErrOccupied = errors.New("another pairing uses the number and the first word of this code: take a new code")
 
 	// ErrWrongCode is returned when the secret words of the two sides differ: by a
 	// mistake, or because an attacker guessed. The code is used, on both sides.
-	ErrWrongCode = errors.New("the code was mistyped or guessed, and cannot be used again: make a new code")
+	ErrWrongCode = errors.New("the code was mistyped or guessed, and cannot be used again: take a new code")
 
 	// ErrCodeUsed is returned by a [MarkUsed] if the code was used before.
-	ErrCodeUsed = errors.New("this code was used before, and a code can be used once: make a new code")
+	ErrCodeUsed = errors.New("this code was used before, and a code can be used once: take a new code")
 
 	// ErrTampered is returned for messages that no honest side sends.
-	ErrTampered = errors.New("a message of the pairing was tampered with: make a new code or invitation")
+	ErrTampered = errors.New("a message of the pairing was tampered with: take a new code or invitation")
 
 	// ErrTimeout is returned when the peer did not answer in time.
 	ErrTimeout = errors.New("the peer did not answer in time: try again with a new code or invitation")
