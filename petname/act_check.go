@@ -50,7 +50,7 @@ func (a act) fields() (f field) {
 func (a act) check() error {
 	shape, known := shapes[a.Op]
 	if f := a.fields(); !known || f&shape.must != shape.must || f&^(shape.must|shape.may) != 0 {
-		return errors.New("has not the fields of its op")
+		return errors.New("doesn't have the fields of its op")
 	}
 	for _, mh := range [][]byte{a.Contact, a.Of, a.Audience, a.Replaced} {
 		if mh == nil {
@@ -61,7 +61,7 @@ func (a act) check() error {
 		}
 	}
 	if a.Of != nil && (a.Fact == nil && a.Op != opPublish || bytes.Equal(a.Of, a.Contact)) {
-		return errors.New("has another pointer, and no fact about it")
+		return errors.New("has another pointer without a fact about it")
 	}
 	if a.Chain != nil {
 		if err := checkChain(a.Chain); err != nil {
@@ -113,11 +113,11 @@ func checkChain(b []byte) error {
 
 func (a act) checkPrevious() error {
 	if len(a.Previous) > maxPrevious || len(a.Edges) > maxActEdges || len(a.Private) > maxActEdges {
-		return fmt.Errorf("tells of %d names and %d edges before", len(a.Previous), len(a.Edges)+len(a.Private))
+		return fmt.Errorf("has %d earlier names and %d earlier edges", len(a.Previous), len(a.Edges)+len(a.Private))
 	}
 	if a.Op == opShare || a.Op == opUnshare {
 		if a.Audience == nil && a.Private != nil || a.Audience != nil && a.Edges != nil {
-			return errors.New("an edge for one audience was one for another before")
+			return errors.New("has earlier edges of another audience")
 		}
 	}
 	for _, e := range a.Private {

@@ -93,7 +93,7 @@ func (b *Book) SetOwnSuccession(chain []pointer.Succession) error {
 	current, successors := b.ledger.Identity(), []pointer.Pointer(nil)
 	for _, s := range chain {
 		if s.Old != current {
-			return &SuccessionError{current, fmt.Errorf("a step from %s comes next", s.Old)}
+			return &SuccessionError{current, fmt.Errorf("its next step is from %s", s.Old)}
 		}
 		var err error
 		if current, err = s.Verify(); err != nil {

@@ -84,7 +84,7 @@ func TestWhatCannotBeAcceptedIsRefused(t *testing.T) {
 	id := receive(t, b, introduced(t, "alice", "me", "bob"))
 	n, view := entries(b), dump(t, b)
 	_, err = b.Accept(asked, mustName("x"), Acceptance{})
-	require.ErrorContains(t, err, "names nobody")
+	require.ErrorContains(t, err, "can't be accepted with a name")
 	_, err = b.Accept(id, mustName("robert"), Acceptance{Replaces: pointerOf("bob")})
 	require.ErrorContains(t, err, "itself")
 	_, err = b.Accept(id, mustName("robert"), Acceptance{Replaces: pointerOf("nobody")})
@@ -92,8 +92,8 @@ func TestWhatCannotBeAcceptedIsRefused(t *testing.T) {
 	_, err = b.Accept(SuggestionID{1}, mustName("robert"), Acceptance{})
 	require.ErrorIs(t, err, ErrNotFound)
 	for _, decide := range []func(SuggestionID) error{b.Consent, b.Withdraw} {
-		require.ErrorContains(t, decide(id), "no offer")
-		require.ErrorContains(t, decide(asked), "no offer")
+		require.ErrorContains(t, decide(id), "not an offer")
+		require.ErrorContains(t, decide(asked), "not an offer")
 		require.ErrorIs(t, decide(SuggestionID{1}), ErrNotFound)
 	}
 	_, err = b.Decline(SuggestionID{1}, false)
@@ -341,7 +341,7 @@ func TestAContactIsNotSharedWithItself(t *testing.T) {
 	for _, audience := range []string{"a", "next a"} {
 		for _, shared := range []string{"a", "next a"} {
 			_, err := b.ShareWith(pointerOf(audience), pointerOf(shared), mustName("me too"))
-			require.ErrorContains(t, err, "who would read it")
+			require.ErrorContains(t, err, "leads to its own recipient")
 		}
 	}
 	require.Equal(t, n, entries(b))

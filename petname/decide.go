@@ -26,7 +26,7 @@ func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, erro
 			return err
 		}
 		if s.Kind == Mutual || s.Kind == Question {
-			return fmt.Errorf("suggestion %s names nobody yet", s.ID)
+			return fmt.Errorf("suggestion %s can't be accepted with a name", s.ID)
 		}
 		var replaced []byte
 		if !a.Replaces.IsZero() {
@@ -35,7 +35,7 @@ func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, erro
 				return err
 			}
 			if at, err := contactIDOf(tx.View(), s.Pointer); err != nil || at == old.ID {
-				return firstError(err, fmt.Errorf("%s would give way to itself", s.Pointer))
+				return firstError(err, fmt.Errorf("%s would replace itself", s.Pointer))
 			}
 			remove, err := removeAct(tx.View(), old)
 			if err != nil {
@@ -110,7 +110,7 @@ func (b *Book) Decline(id SuggestionID, never bool) (Suggestion, error) {
 			return err
 		}
 		if never && state.Content.About == nil {
-			return fmt.Errorf("suggestion %s: whom it is about isn't known yet, and so can't be declined for ever", id)
+			return fmt.Errorf("suggestion %s: its subject isn't known yet, so it can't be declined for ever", id)
 		}
 		if len(state.Accepted) > 0 {
 			return fmt.Errorf("suggestion %s: %s: %w", id, Accepted, ErrDecided)
@@ -142,7 +142,7 @@ func (b *Book) decideOffer(id SuggestionID, decision verdict) error {
 			return err
 		}
 		if SuggestionKind(state.Content.Kind) != Mutual {
-			return fmt.Errorf("suggestion %s is no offer to introduce", id)
+			return fmt.Errorf("suggestion %s is not an offer of a mutual introduction", id)
 		}
 		if slices.Contains(state.Verdicts, decision) {
 			return nil

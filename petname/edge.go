@@ -59,7 +59,7 @@ func (b *Book) share(p pointer.Pointer, label name.Name, with *pointer.Pointer) 
 			return &ConflictError{Contacts: []Contact{c}}
 		}
 		if bytes.Equal(c.ID.Bytes(), audience) {
-			return fmt.Errorf("label %q leads to who would read it", label)
+			return fmt.Errorf("label %q leads to its own recipient", label)
 		}
 		state, err := readEdge(v, audience, label.String())
 		if err != nil {

@@ -91,7 +91,7 @@ type DuplicityError struct {
 }
 
 func (e *DuplicityError) Error() string {
-	return fmt.Sprintf("duplicity: %s committed to the next key %s when it was first learnt, and to %s now: ask its owner, over another way", e.Pointer, e.Pinned, e.Seen)
+	return fmt.Sprintf("duplicity: %s committed to the next key %s when it was first learnt, and to %s now: ask its owner over another channel", e.Pointer, e.Pinned, e.Seen)
 }
 
 // SuccessionError is returned for a succession that does not agree with the

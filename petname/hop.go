@@ -56,7 +56,7 @@ func fetchRecord(ctx context.Context, records Records, p pointer.Pointer, level 
 		return result, pointer.Card{}, err
 	}
 	if result.Record.Pointer() != p {
-		return result, pointer.Card{}, fmt.Errorf("a record of %s came for %s", result.Record.Pointer(), p)
+		return result, pointer.Card{}, fmt.Errorf("received a record of %s for %s", result.Record.Pointer(), p)
 	}
 	card, _ := result.Record.Card()
 	return result, card, nil
@@ -93,7 +93,7 @@ func provenSteps(ctx context.Context, records Records, p pointer.Pointer, pinned
 			return nil, fmt.Errorf("its successor %s: %w", claimed, err)
 		}
 		if chain = stepsFrom(p, next.Succession); len(chain) == 0 {
-			return nil, &SuccessionError{p, fmt.Errorf("it names %s, which doesn't say so", claimed)}
+			return nil, &SuccessionError{p, fmt.Errorf("it names %s, and the card there has no such step", claimed)}
 		}
 	}
 	if _, _, err := pointer.Follow(p, pinned, chain); err != nil {

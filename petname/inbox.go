@@ -23,11 +23,11 @@ const (
 
 var (
 	// ErrWrongRecipient is returned for a statement to another recipient.
-	ErrWrongRecipient = errors.New("it was said to somebody else")
+	ErrWrongRecipient = errors.New("the statement is for another recipient")
 
 	// ErrUnknownSender is returned for a statement whose signer is not a
 	// contact, or not by the contact's current key.
-	ErrUnknownSender = errors.New("who says it is not in the book")
+	ErrUnknownSender = errors.New("the sender is not in the book")
 
 	// ErrMuted is returned for a suggestion about a pointer that the owner
 	// declined permanently.

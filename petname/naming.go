@@ -179,7 +179,7 @@ func checkSoleHolder(v *ledger.View, c Contact) error {
 		e.Contacts = append(e.Contacts, other)
 	}
 	if len(e.Contacts) > 1 {
-		return fmt.Errorf("%s is several contacts' now; remove all but one: %w", c.Pointer, e)
+		return fmt.Errorf("%s is the pointer of several contacts; remove all but one: %w", c.Pointer, e)
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func (b *Book) checkSender(v *ledger.View, by, to pointer.Pointer) (Contact, err
 	}
 	if c.Duplicity || by != c.Pointer {
 		// The retired key of a contact may be stolen.
-		return Contact{}, fmt.Errorf("by %s, which is not the key that the contact is known to have now: %w", by, ErrUnknownSender)
+		return Contact{}, fmt.Errorf("by %s, which is not the current key of the contact: %w", by, ErrUnknownSender)
 	}
 	return c, nil
 }
@@ -178,7 +178,7 @@ func (b *Book) Suggest(s Suggestion) (SuggestionID, bool, error) {
 	case Mutual, Acquainted:
 		return b.suggestMutual(s)
 	case ContactRequest: // needs a stamp: see ReceiveContactRequest
-		return SuggestionID{}, false, fmt.Errorf("suggestion of a stranger: %w", ErrUnknownSender)
+		return SuggestionID{}, false, fmt.Errorf("contact request: %w", ErrUnknownSender)
 	}
 	proposed := wireSuggestion{Kind: string(s.Kind), Suggested: s.Suggested, Nickname: s.Nickname, Note: s.Note, Channel: s.Channel,
 		Next: s.Next.Bytes(), Evidence: s.Evidence}

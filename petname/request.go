@@ -37,16 +37,16 @@ const (
 func (b *Book) ReceiveContactRequest(s introduce.Statement, channel string, verifyStamp func(introduce.Introduction) error) (SuggestionID, bool, error) {
 	i, is := s.Introduction()
 	if !is {
-		return SuggestionID{}, false, fmt.Errorf("%w: is of kind %d, and no introduction", introduce.ErrInvalid, s.Kind())
+		return SuggestionID{}, false, fmt.Errorf("%w: is of kind %d, not an introduction", introduce.ErrInvalid, s.Kind())
 	}
 	if err := i.CheckTime(b.now()); err != nil {
 		return SuggestionID{}, false, err
 	}
 	switch {
 	case i.By != i.About:
-		return SuggestionID{}, false, fmt.Errorf("by %s, about somebody else: %w", i.By, ErrUnknownSender)
+		return SuggestionID{}, false, fmt.Errorf("by %s, about another pointer: %w", i.By, ErrUnknownSender)
 	case i.Expires.Sub(b.now()) > MaxRequestLifetime:
-		return SuggestionID{}, false, fmt.Errorf("by %s: %w: is good for over %d days", i.By, introduce.ErrInvalid, MaxRequestLifetime/(24*time.Hour))
+		return SuggestionID{}, false, fmt.Errorf("by %s: %w: is valid for over %d days", i.By, introduce.ErrInvalid, MaxRequestLifetime/(24*time.Hour))
 	case !b.isOwn(i.To):
 		return SuggestionID{}, false, fmt.Errorf("by %s, to %s: %w", i.By, i.To, ErrWrongRecipient)
 	}
@@ -96,7 +96,7 @@ func (b *Book) checkRequestRoom(v *ledger.View, proposed wireSuggestion) error {
 			continue
 		}
 		if n++; n >= MaxInboxFrom || s.State == Pending && bytes.Equal(s.By.Bytes(), proposed.By) {
-			return fmt.Errorf("by a stranger: %w", ErrInboxFull)
+			return fmt.Errorf("contact request: %w", ErrInboxFull)
 		}
 	}
 	return nil

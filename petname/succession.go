@@ -109,7 +109,7 @@ func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Suc
 			if err != nil {
 				return c, nil, err
 			}
-			return c, nil, fmt.Errorf("%s has moved on to %s, whom you call %q as well; remove one of the two: %w",
+			return c, nil, fmt.Errorf("%s has moved to %s, which is also your contact %q; remove one of the two: %w",
 				c.Pointer, p, other.Name, &ConflictError{Contacts: []Contact{c, other}})
 		}
 	}
@@ -129,7 +129,7 @@ func (c Contact) checkChain(chain []pointer.Succession) error {
 		}
 		successor, err := steps[0].Verify()
 		if err != nil || successor != to.Pointer {
-			return &SuccessionError{from.Pointer, errors.New("it is not the one that is on record")}
+			return &SuccessionError{from.Pointer, errors.New("it differs from the one on record")}
 		}
 		next := steps[0].Next
 		if steps[0].OldSignature != nil && !to.Unsigned && next != to.Next && !next.IsZero() && !to.Next.IsZero() {

@@ -74,16 +74,16 @@ func (w wireSuggestion) check() error {
 	case !utf8.ValidString(w.Suggested), !utf8.ValidString(w.Nickname), !utf8.ValidString(w.Note):
 		return errors.New("suggestion with a text that isn't UTF-8")
 	case w.Expires < 0 || w.Expires > maxAt:
-		return errors.New("suggestion that expires at no time")
+		return errors.New("suggestion with an expiry out of range")
 	}
 	switch kind := SuggestionKind(w.Kind); kind {
 	case Introduced, ContactRequest:
 		if self := bytes.Equal(w.By, w.About); self != (kind == ContactRequest) {
-			return errors.New("who is introduced by itself is a stranger, and nobody else")
+			return errors.New("an introduction by its own subject is a contact request, and no other is")
 		}
 	case Paired, Invited:
 		if w.By != nil || w.About == nil {
-			return errors.New("pairing with nobody, or by somebody else")
+			return errors.New("pairing without a subject, or by another party")
 		}
 	case Question, Mutual, Acquainted:
 	default:
@@ -119,7 +119,7 @@ func (w wireSuggestion) verify(open opener) error {
 		return nil
 	}
 	if !sameEncoding(w, content) {
-		return errors.New("suggestion says what its evidence doesn't")
+		return errors.New("suggestion does not agree with its evidence")
 	}
 	return nil
 }
