@@ -11,7 +11,7 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// Card is what the owner of a pointer says about itself. It travels inside the
+// Card is the statement of a pointer's owner about itself. It is part of the
 // record, under its signature, as canonical CBOR (RFC 8949 §4.2.1):
 //
 //	Card = {
@@ -27,15 +27,15 @@ import (
 //	  9: pointer                                      successor
 //	}
 //
-// Everything but the version may be absent, and an empty value is absent, so
-// that a card has one encoding. Other integer keys are kept and written back.
-// All of it is a claim by the owner: a nickname is no name until somebody's
-// book says so, and must be cleaned before it is shown.
+// Everything but the version is optional. An empty value is absent, so that a
+// card has one encoding. Unknown integer keys are stored and written back. All
+// of it is a claim of the owner. A nickname is not a petname, and must be
+// cleaned before it is displayed.
 type Card struct {
 	Nickname   string
 	Next       Commitment
 	Sealing    []SealingKey
-	Nodes      [][]byte // multiaddrs in binary form, not yet checked
+	Nodes      [][]byte // multiaddrs in binary form, not checked
 	Edges      map[string]Edge
 	Links      []CardLink
 	Succession []Succession
@@ -44,18 +44,18 @@ type Card struct {
 	unknown map[int64]canonical.Raw
 }
 
-// SealingKey is a public key to seal messages to the owner with, and the HPKE
-// KEM (RFC 9180, §7.1) that it is for.
+// SealingKey is a public key for messages to the owner, with the id of its HPKE
+// KEM (RFC 9180, §7.1).
 type SealingKey struct {
 	_   struct{} `cbor:",toarray"`
 	KEM uint16
 	Key []byte
 }
 
-// Edge is a name that the owner gives to somebody in public.
+// Edge is the target of a label in the owner's card.
 type Edge struct {
 	Pointer Pointer
-	Next    Commitment // zero: none given
+	Next    Commitment // zero: none
 }
 
 // CardLink is a link of the card: a relation and its target, as in RFC 8288.
@@ -95,10 +95,10 @@ type wireEdge struct {
 	Next    []byte
 }
 
-// cardBounds are those of cards and of succession chains.
+// cardBounds are the bounds of cards and of succession chains.
 var cardBounds = canonical.Bounds{Nesting: 16, Elements: maxList, Pairs: maxList}
 
-// Encode gives the card's one canonical encoding, or an error when a field is
+// Encode returns the canonical encoding of the card, or an error if a field is
 // over its bounds.
 func (c Card) Encode() ([]byte, error) {
 	if err := c.check(); err != nil {
@@ -205,8 +205,8 @@ func checkText(what, s string, most int) error {
 	return nil
 }
 
-// ParseCard reads a card. It refuses everything but the canonical encoding:
-// what it accepts, [Card.Encode] turns back into the same bytes.
+// ParseCard reads a card. It accepts only the canonical encoding, so
+// [Card.Encode] returns the same bytes.
 func ParseCard(b []byte) (Card, error) {
 	c, err := parseCard(b)
 	if err != nil {
@@ -280,7 +280,8 @@ func parseCard(b []byte) (Card, error) {
 	if len(m) > 0 {
 		c.unknown = m
 	}
-	// 3. Bounds, and one encoding: a field that is present but empty is not it.
+	// 3. Bounds, and no fields that are present and empty: those are not
+	// canonical.
 	again, err := c.Encode()
 	if err != nil {
 		return Card{}, errors.Unwrap(err)
@@ -291,7 +292,7 @@ func parseCard(b []byte) (Card, error) {
 	return c, nil
 }
 
-// take decodes one field, when it is there, and takes it out of m.
+// take decodes the field with a key, if m has it, and deletes it from m.
 func take(m map[int64]canonical.Raw, key int64, into any) error {
 	raw, ok := m[key]
 	if !ok {
@@ -304,7 +305,7 @@ func take(m map[int64]canonical.Raw, key int64, into any) error {
 	return nil
 }
 
-// clone is a copy that shares nothing a caller could change.
+// clone returns a deep copy.
 func (c Card) clone() Card {
 	c.Sealing = slices.Clone(c.Sealing)
 	for i := range c.Sealing {

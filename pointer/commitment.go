@@ -11,19 +11,19 @@ import (
 	"github.com/multiformats/go-multihash"
 )
 
-// Commitment binds an owner to the next key before it is needed, without
-// showing the key: the sha2-256 multihash of
+// Commitment is a commitment of a pointer's owner to the next key. It hides the
+// key until the key is used. It is the sha2-256 multihash of
 //
 //	"petnames/next/v1\0" ‖ libp2p-encoded next public key
 //
-// It is comparable; the zero value means that none is known.
+// It is comparable; the zero value means that no commitment is known.
 type Commitment struct {
 	multihash string
 }
 
 const commitmentDomain = "petnames/next/v1\x00"
 
-// Commit gives the commitment to an Ed25519 public key.
+// Commit returns the commitment to an Ed25519 public key.
 func Commit(next crypto.PublicKey) (Commitment, error) {
 	encoded, err := encodeKey(next)
 	if err != nil {
@@ -49,7 +49,7 @@ func CommitmentFromBytes(mh []byte) (Commitment, error) {
 	return Commitment{string(mh)}, nil
 }
 
-// ParseCommitment reads what [Commitment.String] wrote.
+// ParseCommitment reads the output of [Commitment.String].
 func ParseCommitment(s string) (Commitment, error) {
 	if len(s) > maxText {
 		return Commitment{}, fmt.Errorf("commitment %s: is too long", quote(s))
@@ -71,7 +71,8 @@ func ParseCommitment(s string) (Commitment, error) {
 // IsZero reports whether no commitment is known.
 func (c Commitment) IsZero() bool { return c.multihash == "" }
 
-// Bytes is the multihash, nil for the zero value. The slice is the caller's.
+// Bytes returns the multihash, nil for the zero value. The slice is the
+// caller's.
 func (c Commitment) Bytes() []byte {
 	if c.IsZero() {
 		return nil
@@ -79,7 +80,8 @@ func (c Commitment) Bytes() []byte {
 	return []byte(c.multihash)
 }
 
-// String is the multibase base36 form of the multihash, "" for the zero value.
+// String returns the multibase base36 form of the multihash, "" for the zero
+// value.
 func (c Commitment) String() string {
 	if c.IsZero() {
 		return ""
@@ -92,13 +94,13 @@ func (c Commitment) String() string {
 }
 
 // Opens reports whether next is the public key that c commits to. The zero
-// commitment is opened by nothing.
+// commitment has none.
 func (c Commitment) Opens(next crypto.PublicKey) bool {
 	opened, err := Commit(next)
 	return err == nil && opened == c // opened is never zero
 }
 
-// digest is the domain-separated sha2-256 of the parts, as they stand.
+// digest returns the domain-separated sha2-256 of the concatenated parts.
 func digest(domain string, parts ...[]byte) [sha256.Size]byte {
 	h := sha256.New()
 	h.Write([]byte(domain))

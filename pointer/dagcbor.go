@@ -10,12 +10,13 @@ import (
 	"github.com/ipfs/go-cid"
 )
 
-// The signed part of a record is a DAG-CBOR map (ipld.io/specs/codecs/dag-cbor).
-// boxo's decoder takes keys in any order, and lengths that make it allocate a
-// thousand times the hostile input. So readDocument walks the bytes where they
-// are, and accepts only the one canonical encoding.
+// The signed part of a record is a DAG-CBOR map
+// (ipld.io/specs/codecs/dag-cbor). The decoder of boxo accepts keys in any
+// order, and lengths that make it allocate a thousand times the size of hostile
+// input. So readDocument reads the bytes in place, and accepts only the
+// canonical encoding.
 
-// document is what stands in the signed map: raw values, in the bytes given.
+// document has the fields of the signed map: raw values, slices of the input.
 type document struct {
 	value, validity     []byte
 	sequence, ttl       uint64
@@ -49,7 +50,7 @@ var (
 	errCardAndPayload = errors.New("it has both a card and a payload, and a record carries one of them")
 )
 
-// readDocument walks the whole signed map.
+// readDocument reads the whole signed map.
 func readDocument(b []byte) (document, error) {
 	var d document
 	major, pairs, rest, err := readHead(b)
@@ -76,7 +77,7 @@ func readDocument(b []byte) (document, error) {
 	return d, d.complete()
 }
 
-// set keeps the item of one key, whose encoding skip has accepted.
+// set stores the item of one key; skip has accepted the item's encoding.
 func (d *document) set(key string, item []byte) error {
 	major, n, rest, err := readHead(item)
 	if err != nil {
@@ -128,7 +129,7 @@ func (d *document) complete() error {
 		return errCardAndPayload
 	}
 	if d.hasPayload && len(d.payload) == 0 {
-		return errors.New("its payload is empty") // and absent, in the one encoding
+		return errors.New("its payload is empty") // the canonical encoding omits an empty payload
 	}
 	return nil
 }
@@ -160,9 +161,9 @@ func readHead(b []byte) (major byte, n uint64, rest []byte, err error) {
 	return major, n, rest[size:], nil
 }
 
-// readMapKey reads a key, which must be text above the last one in DAG-CBOR's
-// order: the shorter first, then bytewise. That is the bytewise order of the
-// encoded keys, since the length comes first there.
+// readMapKey reads a key, which must be text and come after the last one in the
+// order of DAG-CBOR: shorter keys first, then bytewise. That is the bytewise
+// order of the encoded keys, because their first byte has the length.
 func readMapKey(b, last []byte) (key, encoded, rest []byte, err error) {
 	major, n, rest, err := readHead(b)
 	if err != nil || major != majorText || n > uint64(len(rest)) {
@@ -176,7 +177,7 @@ func readMapKey(b, last []byte) (key, encoded, rest []byte, err error) {
 	return key, encoded, rest, nil
 }
 
-// skip walks over one item that stands depth levels deep.
+// skip reads one item at a nesting depth, and returns the rest.
 func skip(b []byte, depth int) (rest []byte, err error) {
 	major, n, rest, err := readHead(b)
 	if err != nil {

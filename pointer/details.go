@@ -5,12 +5,12 @@ import (
 	"unicode/utf8"
 )
 
-// Details is what the owner of a pointer states about itself to one contact, in
-// a pairing or a mutual introduction. All of it is a claim by the owner: the
-// nickname is hostile until it is cleaned, and nobody has checked the addresses.
-// Each format has its own encoding of it; the bounds are the same in all, and
-// [Details.Check] holds them. What is stated to everybody is a [Card], which has
-// further bounds.
+// Details is the statement of a pointer's owner about itself to one contact, in
+// a pairing or a mutual introduction. All of it is a claim of the owner: the
+// nickname is hostile until it is cleaned, and the addresses are not checked.
+// Each format has its own encoding of Details; the bounds are the same in all,
+// and [Details.Check] checks them. A [Card] is the statement for everyone, and
+// has further bounds.
 type Details struct {
 	Next      Commitment   // to the next key; zero: none
 	Sealing   []SealingKey // at most MaxSealing, with keys of 1 to MaxSealingKey bytes

@@ -11,19 +11,19 @@ import (
 	"strings"
 )
 
-// Key is an Ed25519 identity key. It implements [crypto.Signer]; everything in
-// this module that signs takes a crypto.Signer, so that keys in an agent or on
-// hardware work as well. Printing a Key shows its pointer, never its secret.
+// Key is an Ed25519 identity key. It implements [crypto.Signer]. Functions of
+// this module that sign take a crypto.Signer, so that keys in an agent or on
+// hardware work as well. Printing a Key prints its pointer, never its secret.
 //
-// The zero Key holds no secret and signs nothing.
+// The zero Key has no secret and signs nothing.
 type Key struct {
 	private *hidden
 	pointer Pointer
 }
 
 // hidden is behind two pointers because fmt prints the unexported fields of a
-// struct without asking Format: it follows no pointer inside one, except that
-// a verb which doesn't fit (%s) makes it start over, and follow one.
+// struct without calling Format: it follows no pointer inside a struct, except
+// that for a verb that does not fit (%s) it starts over, and follows one.
 type hidden struct {
 	key *ed25519.PrivateKey
 }
@@ -36,7 +36,7 @@ const (
 
 var secretEncoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 
-// NewKey makes a key out of 32 bytes read from random; nil means crypto/rand.
+// NewKey makes a key from 32 bytes read from random; nil is crypto/rand.
 func NewKey(random io.Reader) (*Key, error) {
 	if random == nil {
 		random = rand.Reader
@@ -57,8 +57,8 @@ func keyFromSeed(seed []byte) (*Key, error) {
 	return &Key{&hidden{&private}, p}, nil
 }
 
-// ParseKey reads what [Key.Secret] wrote. White space around it is dropped.
-// Errors never repeat the input.
+// ParseKey reads the output of [Key.Secret]. It ignores white space around it.
+// Errors never contain the input.
 func ParseKey(s string) (*Key, error) {
 	rest, ok := strings.CutPrefix(strings.TrimSpace(s), secretPrefix)
 	if !ok {
@@ -78,7 +78,7 @@ func ParseKey(s string) (*Key, error) {
 	return keyFromSeed(seed)
 }
 
-// Secret is the secret key as one greppable line:
+// Secret returns the secret key as one line:
 //
 //	PETNAME-SECRET-KEY-1 ‖ base32(seed (32 bytes) ‖ checksum (4 bytes))
 //
@@ -95,8 +95,7 @@ func (k *Key) Secret() string {
 
 func (k *Key) isZero() bool { return k == nil || k.private == nil }
 
-// Pointer is the pointer that this key certifies, the zero Pointer for the
-// zero Key.
+// Pointer returns the pointer of the key, the zero Pointer for the zero Key.
 func (k *Key) Pointer() Pointer {
 	if k.isZero() {
 		return Pointer{}
@@ -104,7 +103,7 @@ func (k *Key) Pointer() Pointer {
 	return k.pointer
 }
 
-// Public is the ed25519.PublicKey.
+// Public returns the ed25519.PublicKey.
 func (k *Key) Public() crypto.PublicKey {
 	if k.isZero() {
 		return ed25519.PublicKey(nil)
@@ -121,14 +120,15 @@ func (k *Key) Sign(random io.Reader, message []byte, opts crypto.SignerOpts) ([]
 	return k.private.key.Sign(random, message, opts)
 }
 
-// Format keeps the secret out of every verb of fmt, %#v and %x included. It
-// and MarshalText stand on the value, so that a Key that was copied is covered
-// as well.
+// Format prints the pointer for every verb of fmt, %#v and %x included. Format
+// and MarshalText have a value receiver, so that they apply to copies of a Key
+// too.
 func (k Key) Format(f fmt.State, _ rune) {
 	io.WriteString(f, "key of "+k.pointer.String())
 }
 
-// MarshalText refuses: a secret must not slip into JSON or a log by accident.
+// MarshalText returns an error, so that no secret gets into JSON or a log by
+// accident.
 func (k Key) MarshalText() ([]byte, error) {
 	return nil, errors.New("a secret key is not marshalled; use Secret")
 }

@@ -8,21 +8,21 @@ import (
 	"strings"
 )
 
-// Link is what people hand each other instead of a bare pointer: it carries
-// the commitment to the owner's next key, a suggestion for a name, and a
-// checksum that catches what mistyping and cutting do to it. It is not signed:
-// whoever hands it over is whom you trust.
+// Link is the form in which people exchange pointers. Beside the pointer it has
+// the commitment to the owner's next key, a suggested name, and a checksum that
+// detects mistyped and truncated links. It is not signed: its content is as
+// reliable as its source.
 //
 //	petname:k51…?c=<commitment>&n=<nickname>&s=<checksum>
 //
-// Parameters are percent-encoded as in URL queries; those that are not known
-// are ignored, but stand under the checksum; none may come twice, and s comes
+// Parameters are percent-encoded as in URL queries. Unknown parameters are
+// ignored, but the checksum covers them. No parameter may occur twice, and s is
 // last. The checksum is the first 4 bytes, in lower-case hexadecimal, of the
 // sha2-256 of "petnames/link/v1\0" and all of the link before "&s=" or "?s=".
 type Link struct {
 	Pointer  Pointer
-	Next     Commitment // zero: the link gives none
-	Nickname string     // what the owner is said to call itself; a suggestion, hostile until cleaned
+	Next     Commitment // zero: none
+	Nickname string     // the owner's name for itself, a suggestion: hostile text
 }
 
 const (
@@ -32,8 +32,8 @@ const (
 	maxLink      = 2048 // bytes; a QR code holds little more
 )
 
-// String is the link's text. A nickname over the bounds of a card's is left
-// out, since nobody could read the link.
+// String returns the text of the link. It omits a nickname over the bounds of a
+// card's, because such a link could not be parsed.
 func (l Link) String() string {
 	var b strings.Builder
 	b.WriteString(linkScheme)
@@ -52,8 +52,9 @@ func (l Link) String() string {
 	return b.String()
 }
 
-// linkSeparator stands before the next parameter. The one before the checksum
-// is not under it, so only one of the two may be right.
+// linkSeparator returns the separator before the next parameter. The checksum
+// does not cover the one before itself, so only one of the two is accepted
+// there.
 func linkSeparator(before string) byte {
 	if strings.Contains(before, "?") {
 		return '&'
@@ -66,8 +67,8 @@ func linkSum(covered string) string {
 	return hex.EncodeToString(sum[:linkChecksum])
 }
 
-// ParseLink reads a link. A bare pointer, in any form that [Parse] takes, is
-// read too, and gives a Link with nothing but the pointer.
+// ParseLink reads a link. It also reads a bare pointer, in any form that
+// [Parse] accepts, as a Link with the pointer alone.
 func ParseLink(s string) (Link, error) {
 	s = strings.TrimSpace(s)
 	if !hasPrefixFold(s, linkScheme) {
@@ -87,8 +88,8 @@ func parseLink(s string) (Link, error) {
 	if len(s) > maxLink {
 		return Link{}, fmt.Errorf("is %d bytes long, over %d", len(s), maxLink)
 	}
-	// 1. Nothing is looked at before the checksum holds: it tells a mistyped
-	// link from one of a kind that this version doesn't know.
+	// 1. The checksum, before anything else: it distinguishes a mistyped link
+	// from one of a kind that this version does not know.
 	cut := strings.LastIndexByte(s, '=')
 	if cut < 2 || s[cut-1] != 's' {
 		return Link{}, errLinkSum
@@ -109,7 +110,7 @@ func parseLink(s string) (Link, error) {
 	// 3. The parameters, each once.
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return Link{}, errors.New("its parameters are malformed") // err repeats them
+		return Link{}, errors.New("its parameters are malformed") // the cause contains the parameters
 	}
 	for key, vs := range values {
 		if len(vs) > 1 || key == "s" {

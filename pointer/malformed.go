@@ -2,8 +2,8 @@ package pointer
 
 import "fmt"
 
-// Malformed says why bytes are a record of nobody, whichever pointer they are
-// held against; nil when only a pointer can tell, and then it takes [Open].
+// Malformed returns an error for bytes that are not a valid record for any
+// pointer. It returns nil if that depends on the pointer: then [Open] decides.
 func Malformed(b []byte) error {
 	_, _, card, err := parseRecord(b)
 	if err == nil && card != nil {

@@ -16,41 +16,42 @@ import (
 	"github.com/multiformats/go-multihash"
 )
 
-// Pointer is the multihash of a libp2p-encoded public key: a name that
-// certifies itself. It is comparable and usable as a map key. The zero value
-// is invalid: it prints as "(no pointer)" and nothing verifies against it.
+// Pointer is the multihash of a libp2p-encoded public key: a self-certifying
+// name. It is comparable and usable as a map key. The zero value is invalid: it
+// prints as "(no pointer)" and nothing verifies against it.
 //
-// Keys whose encoding is at most 42 bytes long (Ed25519, secp256k1) stand in
-// the pointer itself, under the identity multihash; others (RSA, ECDSA) by
-// their sha2-256, and travel inside the record.
+// Keys with an encoding of at most 42 bytes (Ed25519, secp256k1) are part of
+// the pointer, under the identity multihash. For others (RSA, ECDSA) the
+// pointer has the sha2-256, and the key is part of the record.
 type Pointer struct {
 	multihash string
 }
 
 const (
-	// maxInlineKey is the longest public key encoding that is put inline, in
-	// bytes; libp2p's peer ID specification fixes it.
+	// maxInlineKey is the longest public key encoding that is inlined, in
+	// bytes, by libp2p's peer ID specification.
 	maxInlineKey = 42
 
-	// maxQuoted bounds how much of a hostile input an error repeats, in bytes.
+	// maxQuoted bounds the part of a hostile input that an error contains, in
+	// bytes.
 	maxQuoted = 100
 
-	// maxText bounds the text that Parse looks at, in bytes: the longest base
-	// (base2, 369) of the longest pointer is shorter.
+	// maxText bounds the input of Parse, in bytes: the longest base (base2,
+	// 369) of the longest pointer is shorter.
 	maxText = 512
 
 	invalidText = "(no pointer)"
 )
 
-// Parse reads a pointer as people really paste it: the canonical base36 text
-// ("k51…", also in upper case), any other multibase of a CIDv1 with the
+// Parse reads a pointer in the forms that people paste: the canonical base36
+// text ("k51…", also in upper case), any other multibase of a CIDv1 with the
 // libp2p-key codec, a base58 peer ID ("12D3Koo…", "Qm…"), any of these behind
-// "/ipns/" or "ipns://", and "did:key:z6Mk…". White space around it is
-// dropped. Anything else is an error that quotes the input.
+// "/ipns/" or "ipns://", and "did:key:z6Mk…". It ignores white space around it.
+// The error for any other text quotes it.
 //
-// A bare pointer carries no checksum: most one-letter typos are refused only
-// because they are no curve point, and many are not refused at all. Let people
-// hand each other a [Link], or compare [Words].
+// A bare pointer has no checksum: many one-letter typos are refused only
+// because they are not a curve point, and others are not refused. People should
+// exchange a [Link], or compare [Words].
 func Parse(s string) (Pointer, error) {
 	p, err := parse(strings.TrimSpace(s))
 	if err != nil {
@@ -71,11 +72,11 @@ func parse(s string) (Pointer, error) {
 		return Pointer{}, errors.New("is a link, not a bare pointer")
 	case strings.HasPrefix(s, "/ipns/"):
 		s = strings.TrimSuffix(s[len("/ipns/"):], "/")
-	case hasPrefixFold(s, "ipns://"): // the scheme of a URI has no case (RFC 3986, §3.1)
+	case hasPrefixFold(s, "ipns://"): // a URI scheme is case-insensitive (RFC 3986, §3.1)
 		s = strings.TrimSuffix(s[len("ipns://"):], "/")
 	}
-	// A base58 multihash and a multibase CIDv1 can't be mistaken for each
-	// other: no multibase starts with Q or 1, and libp2p's peer IDs start so.
+	// No multibase prefix is Q or 1, and libp2p's peer IDs start with one of
+	// them, so the two forms cannot be confused.
 	if strings.HasPrefix(s, "Qm") || strings.HasPrefix(s, "1") {
 		mh, err := multihash.FromB58String(s)
 		if err != nil {
@@ -100,9 +101,9 @@ func parse(s string) (Pointer, error) {
 	return FromBytes(c.Hash())
 }
 
-// decodeMultibase takes what encodes back to the same text, in any case where
-// the base has none. The decoders take more: line breaks, bits that nobody set,
-// and bytes as they are.
+// decodeMultibase accepts a text only if its bytes encode to the same text, in
+// any case for a base without case. The decoders accept more: line breaks,
+// unused bits that are set, and unencoded bytes.
 func decodeMultibase(s string) ([]byte, error) {
 	errSpelling := errors.New("is no multibase text")
 	enc, b, err := multibase.Decode(s)
@@ -131,7 +132,8 @@ func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
-// equalFoldASCII is not strings.EqualFold, to which the Kelvin sign is a k.
+// equalFoldASCII ignores the case of ASCII letters alone. To strings.EqualFold
+// the Kelvin sign equals k.
 func equalFoldASCII(a, b string) bool {
 	return len(a) == len(b) && strings.EqualFold(a, b)
 }
@@ -145,9 +147,9 @@ func parseDIDKey(s string) (Pointer, error) {
 	return FromPublicKey(ed25519.PublicKey(b[2:]))
 }
 
-// FromBytes reads the binary form: the multihash itself. Ed25519 points of low
-// order and non-canonical encodings, of points and of the key's wrapping, are
-// refused: one key has one pointer.
+// FromBytes reads the binary form: the multihash itself. It refuses Ed25519
+// points of low order and non-canonical encodings, of points and of the key's
+// wrapping: one key has one pointer.
 func FromBytes(mh []byte) (Pointer, error) {
 	decoded, err := multihash.Decode(mh)
 	if err != nil {
@@ -181,7 +183,7 @@ func FromBytes(mh []byte) (Pointer, error) {
 	return Pointer{string(mh)}, nil
 }
 
-// FromPublicKey gives the pointer of an Ed25519 public key.
+// FromPublicKey returns the pointer of an Ed25519 public key.
 func FromPublicKey(pub crypto.PublicKey) (Pointer, error) {
 	encoded, err := encodeKey(pub)
 	if err != nil {
@@ -198,7 +200,7 @@ func fromEncodedKey(encoded []byte) (Pointer, error) {
 	return FromBytes(mh)
 }
 
-// encodeKey is the libp2p encoding of an Ed25519 public key.
+// encodeKey returns the libp2p encoding of an Ed25519 public key.
 func encodeKey(pub crypto.PublicKey) ([]byte, error) {
 	key, ok := pub.(ed25519.PublicKey)
 	if !ok || len(key) != ed25519.PublicKeySize {
@@ -230,9 +232,10 @@ func decodeKey(encoded []byte) (ed25519.PublicKey, error) {
 	return raw, nil
 }
 
-// checkKey refuses what an Ed25519 verifier would take and no honest key ever
-// is: a point off the curve, of low order (under which one signature fits many
-// messages), or in a second spelling (which would give one key two pointers).
+// checkKey refuses keys that an Ed25519 verifier would accept and no honest key
+// generation returns: a point off the curve, a point of low order (one
+// signature verifies for many messages), or a point in a second encoding (one
+// key would have two pointers).
 func checkKey(key ic.PubKey) error {
 	if key.Type() != cryptopb.KeyType_Ed25519 {
 		return nil
@@ -257,10 +260,10 @@ func checkKey(key ic.PubKey) error {
 // IsZero reports whether p is the invalid zero value.
 func (p Pointer) IsZero() bool { return p.multihash == "" }
 
-// Bytes is the multihash. The slice is the caller's.
+// Bytes returns the multihash. The slice is the caller's.
 func (p Pointer) Bytes() []byte { return []byte(p.multihash) }
 
-// String is the one canonical text form: the base36 CIDv1 with the libp2p-key
+// String returns the canonical text form: the base36 CIDv1 with the libp2p-key
 // codec, "k51…" for Ed25519 keys.
 func (p Pointer) String() string {
 	if p.IsZero() {
@@ -273,8 +276,9 @@ func (p Pointer) String() string {
 	return s
 }
 
-// Short is the pointer cut for display beside a nickname, "k51…sxel2r". It
-// identifies nothing by itself: whoever wants to can grind a key to match it.
+// Short returns the pointer shortened for display beside a nickname,
+// "k51…sxel2r". It identifies nothing by itself: an attacker can generate a key
+// that matches it.
 func (p Pointer) Short() string {
 	s := p.String()
 	if p.IsZero() || len(s) < 12 {
@@ -283,7 +287,8 @@ func (p Pointer) Short() string {
 	return s[:3] + "…" + s[len(s)-6:]
 }
 
-// MarshalText gives the canonical text. The zero value can't be marshalled.
+// MarshalText returns the canonical text. For the zero value it returns an
+// error.
 func (p Pointer) MarshalText() ([]byte, error) {
 	if p.IsZero() {
 		return nil, errors.New("pointer: the zero pointer has no text")
@@ -301,9 +306,9 @@ func (p *Pointer) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Verify checks an Ed25519 signature by the key that stands in the pointer.
-// Pointers of other kinds of key verify records (see [Open]) but no bare
-// signatures: it returns an error for them.
+// Verify checks a signature by the Ed25519 key in the pointer. For pointers of
+// other kinds of key it returns an error: such keys verify records only (see
+// [Open]).
 func (p Pointer) Verify(message, sig []byte) error {
 	key, err := p.inlineKey()
 	if err != nil {
@@ -333,7 +338,7 @@ func (p Pointer) inlineKey() (ic.PubKey, error) {
 	return key, nil
 }
 
-// quote repeats hostile input in an error: escaped and bounded.
+// quote returns hostile input for an error: escaped and bounded.
 func quote(s string) string {
 	if len(s) > maxQuoted {
 		return fmt.Sprintf("%q…", s[:maxQuoted])

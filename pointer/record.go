@@ -30,20 +30,20 @@ const (
 	// bytes, inline.
 	NoValue = ipns.NoopValue
 
-	// MaxSequence is the highest sequence number: above it Go and JavaScript
+	// MaxSequence is the highest sequence number. Above it, Go and JavaScript
 	// read different numbers.
 	MaxSequence = math.MaxInt64
 
 	// cardKey is the signed metadata key that holds the card.
 	cardKey = "_petnames"
 
-	// payloadKey is the one that holds a payload in its stead.
+	// payloadKey is the signed metadata key that holds a payload. A record has
+	// a card or a payload.
 	payloadKey = "_petnames_payload"
 )
 
-// Record is a verified IPNS record: only [Open] and [Sign] make one. It is
-// what a pointer's owner signed last, as far as the bytes go; whether there is
-// a newer one is a question to the network.
+// Record is a verified IPNS record. Only [Open] and [Sign] make one. The
+// network may have a newer one.
 type Record struct {
 	pointer  Pointer
 	bytes    []byte
@@ -56,32 +56,34 @@ type Record struct {
 	payload  []byte
 }
 
-// Pointer is the pointer that the record verifies against.
+// Pointer returns the pointer that the record verifies against.
 func (r Record) Pointer() Pointer { return r.pointer }
 
-// Bytes is the record on the wire: as its owner made it, whatever was added to
-// the copy that was opened.
+// Bytes returns the record on the wire, as its owner made it, without additions
+// to the copy that was opened. The slice is the caller's.
 func (r Record) Bytes() []byte { return bytes.Clone(r.bytes) }
 
-// ID identifies the record: the sha2-256 of its signed data. The bytes don't:
-// protobuf can be written in many ways without the key.
+// ID identifies the record: the sha2-256 of its signed data. The bytes do not
+// identify it, because anyone can encode the protobuf in many ways.
 func (r Record) ID() [sha256.Size]byte { return sha256.Sum256(r.signed) }
 
-// Value is the content path that the record points to, such as
-// "/ipfs/bafy…"; [NoValue] when it points to nothing. What follows the root is
-// the owner's text, with any bytes in it: quote it on display.
+// Value returns the content path that the record points to, such as
+// "/ipfs/bafy…"; [NoValue] if it points to nothing. After the root it is
+// arbitrary bytes of the owner: quote it for display.
 func (r Record) Value() string { return r.value }
 
-// Sequence rises with every record that the owner makes.
+// Sequence returns the sequence number, which rises with every record of the
+// owner.
 func (r Record) Sequence() uint64 { return r.sequence }
 
-// Expires is when the record stops being valid, in UTC.
+// Expires returns the end of the record's validity, in UTC.
 func (r Record) Expires() time.Time { return r.expires }
 
-// TTL is how long the owner wants it to be cached before looking again; ≥ 0.
+// TTL returns for how long the owner allows caches to serve the record; ≥ 0.
 func (r Record) TTL() time.Duration { return r.ttl }
 
-// Card is what the owner says about itself, and whether it says anything.
+// Card returns the owner's statement about itself, and reports whether there is
+// one.
 func (r Record) Card() (Card, bool) {
 	if r.card == nil {
 		return Card{}, false
@@ -89,22 +91,21 @@ func (r Record) Card() (Card, bool) {
 	return r.card.clone(), true
 }
 
-// Payload is the message that the record carries in the stead of a card; nil
-// when there is none. The slice is the caller's. That it stands under the
-// record's signature says nothing about what it is: it is as hostile as who
-// signed.
+// Payload returns the message in a record without a card; nil if there is none.
+// The slice is the caller's. The record's signature proves the signer and
+// nothing about the content, which may be hostile.
 func (r Record) Payload() []byte { return bytes.Clone(r.payload) }
 
-// Compare orders two records of one pointer: it returns a negative number if r
-// is older than other, and 0 if both carry the same signed data. The order is
-// that of boxo's ipns.Validator.Select: by sequence, then by end, then by the
-// bytes of [Record.Bytes]. Otherwise two devices that publish at one moment
-// would keep another record than the peers of the network do.
+// Compare orders two records of one pointer. It returns a negative number if r
+// is older than other, and 0 if both have the same signed data. The order is
+// that of boxo's ipns.Validator.Select: by sequence, then by expiry, then by
+// the bytes of [Record.Bytes]. With another order, two devices that publish at
+// the same time would keep another record than the peers of the network.
 //
 // The bytes of a record with a V1 signature start with the unsigned copy of the
 // value and that signature, which no reader verifies: any peer can move such a
-// record among those of equal sequence and end. Records without one are ordered
-// by their V2 signature.
+// record among those of equal sequence and expiry. Records without one are
+// ordered by their V2 signature.
 func (r Record) Compare(other Record) int {
 	if order := cmp.Or(cmp.Compare(r.sequence, other.sequence), r.expires.Compare(other.expires)); order != 0 || bytes.Equal(r.signed, other.signed) {
 		return order
@@ -112,7 +113,8 @@ func (r Record) Compare(other Record) int {
 	return bytes.Compare(r.bytes, other.bytes)
 }
 
-// ExpiredError carries a record that verifies and has expired.
+// ExpiredError is returned for a record that verifies and has expired. It
+// contains the record.
 type ExpiredError struct {
 	Record Record
 }
@@ -121,11 +123,11 @@ func (e *ExpiredError) Error() string {
 	return fmt.Sprintf("record of %s expired on %s", e.Record.pointer, e.Record.expires.Format(time.RFC3339))
 }
 
-// ErrInvalid is wrapped by every error of [Open] but [ExpiredError].
+// ErrInvalid is wrapped by every error of [Open] except [ExpiredError].
 var ErrInvalid = errors.New("record does not verify")
 
-// OpenExpired is [Open] for a record that may have expired: it reports whether it
-// has, instead of an [*ExpiredError].
+// OpenExpired is [Open] for a record that may have expired. It reports whether
+// it has, instead of an [*ExpiredError].
 func OpenExpired(p Pointer, record []byte, now time.Time) (r Record, expired bool, err error) {
 	r, err = Open(p, record, now)
 	var old *ExpiredError
@@ -135,15 +137,15 @@ func OpenExpired(p Pointer, record []byte, now time.Time) (r Record, expired boo
 	return r, false, err
 }
 
-// Open parses and verifies a record in one step; there is no way to hold an
+// Open parses and verifies a record in one step; there is no type for an
 // unverified one. It refuses all that boxo's ipns.ValidateWithName refuses, and
-// beyond it: fields that are missing, sequences over [MaxSequence], values that
-// are no content path, signed data that isn't canonical DAG-CBOR, and a malformed
-// [Card]. What isn't signed and says nothing of the pointer is left out: see
+// beyond that: missing fields, sequences over [MaxSequence], values that are
+// not a content path, signed data that is not canonical DAG-CBOR, and a
+// malformed [Card]. It removes what is unsigned and not needed to verify: see
 // [Record.Bytes].
 //
-// An authentic record whose end lies before now comes inside an
-// [*ExpiredError]; every other error wraps [ErrInvalid].
+// If the record verifies and now is after its expiry, the error is an
+// [*ExpiredError] with the record. Every other error wraps [ErrInvalid].
 func Open(p Pointer, b []byte, now time.Time) (Record, error) {
 	r, err := open(p, b)
 	if err != nil {
@@ -155,9 +157,9 @@ func Open(p Pointer, b []byte, now time.Time) (Record, error) {
 	return r, nil
 }
 
-// open checks in the order of cost to us: what hostile bytes can make the
-// later steps do is bounded by the earlier ones. It is held against boxo's
-// ValidateWithName by FuzzOpenAgainstBoxo: what that refuses, open refuses.
+// open checks in the order of cost: each step bounds what hostile bytes can
+// make the later ones do. FuzzOpenAgainstBoxo checks that open refuses what
+// boxo's ValidateWithName refuses.
 func open(p Pointer, b []byte) (Record, error) {
 	r, pb, card, err := read(p, b)
 	if err != nil {
@@ -169,7 +171,7 @@ func open(p Pointer, b []byte) (Record, error) {
 	return r.withCard(card)
 }
 
-// withCard adds the card out of its bytes; nil: none.
+// withCard adds the card from its bytes; nil: none.
 func (r Record) withCard(card []byte) (Record, error) {
 	if card != nil {
 		c, err := ParseCard(card)
@@ -182,7 +184,7 @@ func (r Record) withCard(card []byte) (Record, error) {
 }
 
 // checkSignature is steps 3 and 6 of the specification's "Record Verification".
-// read has held a key inside against p.
+// read has compared a key inside the record with p.
 func checkSignature(p Pointer, pb *ipnspb.IpnsRecord) error {
 	id := peer.ID(p.multihash)
 	var key ic.PubKey
@@ -201,8 +203,8 @@ func checkSignature(p Pointer, pb *ipnspb.IpnsRecord) error {
 	return nil
 }
 
-// read takes a record apart under a pointer, and gives it back with the card's
-// bytes (nil: no card). The signature is the caller's to check.
+// read parses a record for a pointer, and also returns the card's bytes (nil:
+// no card). The caller verifies the signature.
 func read(p Pointer, b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 	if p.IsZero() {
 		return Record{}, nil, nil, errors.New("the zero pointer verifies nothing")
@@ -221,11 +223,11 @@ func read(p Pointer, b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 	return r, pb, card, nil
 }
 
-// tidy leaves in an envelope what the owner of p put there. Anybody on the way
-// can add to it: fields that nobody knows, old fields without the old
-// signature, a key where none is needed, or the same key in another spelling.
-// Other implementations take such copies, and prefer the longer of two; if
-// they were refused here, anyone could make a pointer go dark.
+// tidy removes from an envelope what the owner of p did not put there. Any peer
+// on the way can add to it: unknown fields, old fields without the old
+// signature, a key that is not needed, or the same key in another encoding.
+// Other implementations accept such copies, and prefer the longer of two. If
+// open refused them, any peer could make a pointer unresolvable.
 func (p Pointer) tidy(pb *ipnspb.IpnsRecord) error {
 	pb.ProtoReflect().SetUnknown(nil)
 	if len(pb.GetSignatureV1()) == 0 {
@@ -243,14 +245,14 @@ func (p Pointer) tidy(pb *ipnspb.IpnsRecord) error {
 		return errors.New("the key inside is another pointer's")
 	}
 	if _, err := peer.ID(p.multihash).ExtractPublicKey(); err == nil {
-		pb.PubKey = nil // it stands in the pointer
+		pb.PubKey = nil // the pointer has it
 		return nil
 	}
 	pb.PubKey, err = ic.MarshalPublicKey(key)
 	return err
 }
 
-// parseRecord reads all that can be read without knowing whose a record is.
+// parseRecord reads all that does not depend on the pointer.
 func parseRecord(b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 	fail := func(err error) (Record, *ipnspb.IpnsRecord, []byte, error) { return Record{}, nil, nil, err }
 	if len(b) > MaxRecord {
@@ -278,8 +280,8 @@ func parseRecord(b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 		return fail(fmt.Errorf("its end %s is no time of RFC 3339", quote(string(d.validity))))
 	}
 	r.expires = end.UTC()
-	// (3) In a record of the old kind, the old fields agree with it. (In
-	// another they mean nothing: see tidy.)
+	// (3) In a V1 record, the old fields agree with the document. (In others
+	// they are ignored: see tidy.)
 	old := len(pb.GetSignatureV1()) > 0 || len(pb.GetValue()) > 0
 	if old && (!bytes.Equal(pb.GetValue(), d.value) ||
 		!bytes.Equal(pb.GetValidity(), d.validity) ||
@@ -296,7 +298,7 @@ func parseRecord(b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 }
 
 // contentPath reads a value: a path as text or, in old records, a binary CID;
-// empty stands for [NoValue].
+// empty is [NoValue].
 func contentPath(value []byte) (string, error) {
 	switch {
 	case len(value) == 0:
@@ -316,20 +318,20 @@ func contentPath(value []byte) (string, error) {
 	}
 }
 
-// Fields are what the owner says in a new record.
+// Fields are the content of a new record.
 type Fields struct {
-	Value    string        // content path; empty means NoValue
+	Value    string        // content path; empty: NoValue
 	Sequence uint64        // above the last one; ≤ MaxSequence
-	Expires  time.Time     // kept to the nanosecond, in UTC
+	Expires  time.Time     // stored to the nanosecond, in UTC
 	TTL      time.Duration // ≥ 0
 	Card     *Card         // nil: none
 	Payload  []byte        // opaque bytes, of a record without a card; empty: none
-	V1       bool          // sign in the old way too, for readers before 2021
+	V1       bool          // sign in V1 form too, for readers before 2021
 }
 
-// Sign makes a record with an Ed25519 key. What it returns, [Open] accepts and
-// reads the same: what a foreign signer (an agent, hardware) gives is verified
-// first.
+// Sign makes a record with an Ed25519 key. [Open] accepts the result and
+// returns the same record: the signature of a foreign signer (an agent,
+// hardware) is verified first.
 func Sign(key crypto.Signer, f Fields) (Record, error) {
 	r, err := sign(key, f)
 	if err != nil {
@@ -394,8 +396,8 @@ func sign(key crypto.Signer, f Fields) (Record, error) {
 	if !isOurs {
 		return open(p, b)
 	}
-	// What is returned is read back from the bytes, as everybody else will
-	// read them; only the signature, which is our own, is not checked again.
+	// The result is parsed from the bytes, as every reader will parse them;
+	// only the signature, which was made here, is not verified again.
 	r, _, card, err := read(p, b)
 	if err != nil {
 		return Record{}, err
@@ -403,9 +405,9 @@ func sign(key crypto.Signer, f Fields) (Record, error) {
 	return r.withCard(card)
 }
 
-// Embedded gives the pointer of the key that stands inside a record, for
-// finding out whose an unlabelled one may be; false when there is none (the
-// rule for Ed25519). It proves nothing: [Open] the record with it.
+// Embedded returns the pointer of the key inside a record, for a record without
+// a known pointer; false if there is none (the rule for Ed25519). It proves
+// nothing: call [Open] with it.
 func Embedded(b []byte) (Pointer, bool) {
 	var pb ipnspb.IpnsRecord
 	if len(b) > MaxRecord || proto.Unmarshal(b, &pb) != nil {
@@ -423,7 +425,7 @@ func Embedded(b []byte) (Pointer, bool) {
 	return p, err == nil
 }
 
-// signerKey lets boxo sign with a crypto.Signer. It has no secret to give.
+// signerKey lets boxo sign with a crypto.Signer. It does not return a secret.
 type signerKey struct {
 	crypto.Signer
 	public []byte // libp2p-encoded

@@ -5,14 +5,14 @@ import (
 	"errors"
 )
 
-// inlineEd25519 is what the multihash of every Ed25519 key starts with: the
+// inlineEd25519 is the prefix of the multihash of every Ed25519 key: the
 // identity code, its length, and the libp2p encoding's type and length.
 var inlineEd25519 = []byte{0x00, 0x24, 0x08, 0x01, 0x12, 0x20}
 
-// Restore reads back what [Pointer.Bytes] wrote into storage of one's own that
-// keeps a checksum, such as the ledger's view. It checks the shape and leaves
-// out the curve arithmetic of [FromBytes], which costs more than the look-up in
-// an index. Never use it on bytes that came from elsewhere.
+// Restore reads the output of [Pointer.Bytes] from storage of this program with
+// a checksum, such as the ledger's view. It checks the shape and omits the
+// curve arithmetic of [FromBytes], which costs more than a look-up in an index.
+// Never use it for bytes from elsewhere.
 func Restore(mh []byte) (Pointer, error) {
 	if len(mh) == len(inlineEd25519)+32 && bytes.HasPrefix(mh, inlineEd25519) {
 		return Pointer{string(mh)}, nil

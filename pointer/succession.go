@@ -11,23 +11,23 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// Succession is one step from an old pointer to the next: the new key shows
-// itself, which opens the commitment that the old card carried, commits to the
-// key after it, and signs all three. The old key signs too if it still exists;
-// its signature alone moves nothing, and its loss doesn't block the step.
+// Succession is one step from an old pointer to the next. The new key opens the
+// commitment in the old card, commits to the key after it, and signs all three.
+// The old key signs too if it still exists. Its signature alone proves nothing,
+// and the step is possible without it.
 //
-// Without it the step proves the new key, and not the commitment that comes with
-// it: a new key that was stolen after its own time could say so again, and commit
-// to another. So such a step is the last that can be followed, until its owner
-// hands over a commitment anew, by a link.
+// Without the old key's signature a step proves the new key, and not the new
+// key's commitment: a later thief of the new key could make the same step with
+// another commitment. So such a step is the last one that [Follow] accepts,
+// until the owner hands over a new commitment, in a link.
 //
-// What is signed is
+// The signed message is
 //
 //	"petnames/succession/v1\0" ‖ canonical CBOR [old pointer, new key, commitment or null]
 //
-// The new key's own commitment stands under its signature because the next
-// step of a chain is checked against it: someone who pinned the first pointer
-// alone can then follow the chain to its end.
+// It includes the new key's own commitment because the next step of a chain is
+// checked against it: a reader that pinned the first pointer alone can then
+// follow the chain to its end.
 type Succession struct {
 	Old          Pointer
 	New          ed25519.PublicKey
@@ -37,11 +37,11 @@ type Succession struct {
 }
 
 const (
-	// maxSuccession bounds a chain that is followed or stands in a card, in
-	// steps: a record holds no more anyway.
+	// maxSuccession bounds a chain in a card or in Follow, in steps. A record
+	// has no room for more.
 	maxSuccession = 32
 
-	// MaxKept bounds a chain that is kept as evidence, in steps.
+	// MaxKept bounds a chain that is stored as evidence, in steps.
 	MaxKept = 128
 )
 
@@ -55,8 +55,8 @@ type wireSuccession struct {
 }
 
 // Succeed makes the step from old to the key next, which commits to the key
-// after it by commitment. oldKey may be nil. What the signers return is
-// verified: a step that nobody would believe is an error here.
+// after it by commitment. oldKey may be nil. The signatures are verified: an
+// invalid step is an error.
 func Succeed(old Pointer, next crypto.Signer, commitment Commitment, oldKey crypto.Signer) (Succession, error) {
 	if next == nil {
 		return Succession{}, errors.New("succession: there is no new key")
@@ -101,13 +101,14 @@ func (s Succession) statement() ([]byte, error) {
 	return append([]byte("petnames/succession/v1\x00"), b...), nil
 }
 
-// Follow walks a chain from a pointer whose commitment was pinned, and returns
-// the pointer that it leads to and the commitment that is proven there, zero if
-// the last step isn't signed by the old key. The steps are in order, each from where the one before it led, and no pointer comes twice.
-// Steps before from are passed over, unverified; after it, a step that opens no
-// pinned commitment, isn't signed by its new key, or carries a wrong signature
-// of the old one is an error, and so is a step after one that the old key didn't
-// sign, and a chain in which from doesn't stand.
+// Follow verifies a chain from a pointer with a pinned commitment. It returns
+// the last pointer, and the commitment that is proven there, zero if the old
+// key did not sign the last step. The steps are in order, each from the target
+// of the one before it, and no pointer occurs twice. Steps before from are not
+// verified. After it, these are errors: a step that opens no pinned commitment,
+// a step that its new key did not sign, a wrong signature of the old key, and a
+// step after one that the old key did not sign. A chain without from is an
+// error too.
 func Follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commitment, error) {
 	at, pinned, err := follow(from, pinned, chain)
 	if err != nil {
@@ -120,7 +121,7 @@ func follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commi
 	if len(chain) > maxSuccession {
 		return Pointer{}, Commitment{}, fmt.Errorf("%d steps, over %d", len(chain), maxSuccession)
 	}
-	// 1. The shape, of all steps: one line without a loop.
+	// 1. The shape of all steps: one line without a loop.
 	start := -1
 	seen := make(map[Pointer]bool, len(chain)+1)
 	var led Pointer
@@ -143,7 +144,7 @@ func follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commi
 	if start < 0 {
 		return Pointer{}, Commitment{}, fmt.Errorf("the chain has no step from %s", from)
 	}
-	// 2. The evidence, of the steps from here on.
+	// 2. The evidence of the steps after from.
 	at := from
 	for _, s := range chain[start:] {
 		if pinned.IsZero() {
@@ -163,8 +164,8 @@ func follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commi
 	return at, pinned, nil
 }
 
-// Verify checks the step's signatures, and gives the pointer that it leads to.
-// Whether the step is to be believed is another question: see [Follow].
+// Verify checks the step's signatures, and returns the pointer that it leads
+// to. Whether the step opens a pinned commitment is checked by [Follow].
 func (s Succession) Verify() (Pointer, error) {
 	next, err := FromPublicKey(s.New)
 	if err != nil {
@@ -186,8 +187,8 @@ func (s Succession) Verify() (Pointer, error) {
 	return next, nil
 }
 
-// checkSuccession bounds a chain, and refuses what can't be encoded. It
-// verifies nothing: whether a chain is believed is [Follow]'s to say.
+// checkSuccession checks the bounds of a chain and that it can be encoded. It
+// verifies no signatures.
 func checkSuccession(chain []Succession, most int) error {
 	if len(chain) > most {
 		return fmt.Errorf("succession: %d steps, over %d", len(chain), most)
@@ -209,8 +210,8 @@ func checkSuccession(chain []Succession, most int) error {
 	return nil
 }
 
-// EncodeSuccession gives a chain in the form that it has in a card, for keeping
-// it as evidence.
+// EncodeSuccession returns a chain in its encoding in a card, for storing it as
+// evidence.
 func EncodeSuccession(chain []Succession) ([]byte, error) {
 	if err := checkSuccession(chain, MaxKept); err != nil {
 		return nil, err
@@ -222,12 +223,12 @@ func EncodeSuccession(chain []Succession) ([]byte, error) {
 	return canonical.Marshal(wire)
 }
 
-// ParseSuccession reads what [EncodeSuccession] wrote, and nothing else. It
-// verifies nothing.
+// ParseSuccession reads the output of [EncodeSuccession], and no other
+// encoding. It verifies no signatures.
 func ParseSuccession(b []byte) ([]Succession, error) {
 	var wire []wireSuccession
 	if err := canonical.UnmarshalLoose(b, &wire, cardBounds); err != nil || len(wire) == 0 {
-		return nil, errors.New("succession: is not the CBOR of a chain") // err repeats hostile text
+		return nil, errors.New("succession: is not the CBOR of a chain") // the cause contains hostile text
 	}
 	chain, err := openSuccession(wire, MaxKept)
 	if err != nil {

@@ -21,17 +21,18 @@ const (
 	wordsDomain  = "petnames/words/v1\x00"
 	wordsCount   = 12
 	wordsEntropy = 16 // bytes
-	wordsUnique  = 4  // letters that tell a word of the list
+	wordsUnique  = 4  // letters that distinguish a word of the list
 )
 
-// Words are twelve words for reading a pointer aloud and comparing: BIP-39's
+// Words are twelve words for reading a pointer aloud and comparing it: BIP-39's
 // mnemonic (with its checksum of 4 bits) of the first 128 bits of the sha2-256
 // of "petnames/words/v1\0" ‖ multihash. They identify a pointer and cannot be
-// turned back into one. Comparable; the zero value, whose checksum doesn't hold,
-// fits no pointer and prints as such.
+// converted back to one. Words are comparable. The zero value, which has an
+// invalid checksum, matches no pointer.
 type Words [wordsCount]uint16
 
-// Words gives the pointer's twelve words; the zero Words for the zero pointer.
+// Words returns the pointer's twelve words; the zero Words for the zero
+// pointer.
 func (p Pointer) Words() Words {
 	if p.IsZero() {
 		return Words{}
@@ -40,8 +41,8 @@ func (p Pointer) Words() Words {
 	return wordsOf([wordsEntropy]byte(sum[:wordsEntropy]))
 }
 
-// wordsOf is BIP-39's mnemonic: the entropy's bits and its checksum's, eleven a
-// word.
+// wordsOf returns BIP-39's mnemonic: the bits of the entropy and of its
+// checksum, eleven for each word.
 func wordsOf(entropy [wordsEntropy]byte) Words {
 	var w Words
 	for i := range w {
@@ -61,10 +62,10 @@ func bitOf(entropy [wordsEntropy]byte, bit int) uint16 {
 	return uint16(source[bit/8]>>(7-bit%8)) & 1
 }
 
-// ParseWords reads twelve words, in any case, with any white space between, a
-// word cut to its first four letters or more. A word that is not in the list
-// and a checksum that doesn't hold are errors: the second catches 15 of 16
-// wrong words, and comparing with the pointer's own words catches the rest.
+// ParseWords reads twelve words, in any case, with any white space between
+// them, each word cut to its first four letters or more. A word that is not in
+// the list is an error, and so is a wrong checksum. The checksum detects 15 of
+// 16 wrong words; comparison with the pointer's own words detects the rest.
 func ParseWords(s string) (Words, error) {
 	if len(s) > maxLink {
 		return Words{}, fmt.Errorf("words %s: are too long", quote(s))
@@ -91,7 +92,7 @@ func ParseWords(s string) (Words, error) {
 	return w, nil
 }
 
-// FindWord gives the number, from 0 to 2047, of a word of the BIP-39 English
+// FindWord returns the number, from 0 to 2047, of a word of the BIP-39 English
 // list in lower case, cut to its first four letters or more.
 func FindWord(s string) (int, bool) {
 	at, found := slices.BinarySearch(wordList(), s)
@@ -104,12 +105,12 @@ func FindWord(s string) (int, bool) {
 	return at, true
 }
 
-// Word is the word of the BIP-39 English list with a number from 0 to 2047;
-// only the low 11 bits of n count.
+// Word returns the word of the BIP-39 English list with a number from 0 to
+// 2047; only the low 11 bits of n are used.
 func Word(n int) string { return wordList()[n&2047] }
 
-// String is the words in lower case with single spaces between, "(no words)"
-// for the zero value.
+// String returns the words in lower case, separated by single spaces; "(no
+// words)" for the zero value.
 func (w Words) String() string {
 	if w == (Words{}) {
 		return "(no words)"

@@ -8,12 +8,11 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// Bounds are a format's own, beside its shape. They are checked before anything
-// is allocated for the items that they bound. The zero value suits a flat
-// message or record. A format's bounds are part of it: a change of theirs
-// changes what it accepts.
+// Bounds are the bounds of a format. They are checked before anything is
+// allocated for the items that they bound. The zero value suits a flat message
+// or record. A format's bounds are part of it: other bounds accept other bytes.
 type Bounds struct {
-	Size     int // bytes of the whole; 0: not bounded here
+	Size     int // bytes of the whole item; 0: unbounded
 	Nesting  int // levels of lists and maps within each other, 4 to 65535; 0: 4
 	Elements int // of each list, 16 or more; 0: 131072
 	Pairs    int // of each map, 16 or more; 0: 131072
@@ -24,10 +23,9 @@ const (
 	defaultLength  = 1 << 17
 )
 
-// decoders are those built so far, one for each set of bounds in use: a program
-// has a few. The slice is replaced and never changed. Of two goroutines that
-// replace it at the same time one may drop what the other built, which is then
-// built again.
+// decoders has one decoder for each set of bounds in use; a program has a few.
+// The slice is replaced, never changed. If two goroutines replace it at the
+// same time, one of the new decoders may be dropped, and is built again.
 var decoders atomic.Pointer[[]decoder]
 
 type decoder struct {
@@ -72,8 +70,8 @@ func (b Bounds) build() cbor.DecMode {
 		MaxNestedLevels:   b.Nesting,
 		MaxArrayElements:  b.Elements,
 		MaxMapPairs:       b.Pairs,
-		// A NaN is a map key that equals no other: two of them are no
-		// duplicates to Go, and have no order.
+		// A NaN map key equals no other, so duplicates would not be found, and
+		// it has no place in the order.
 		NaN: cbor.NaNDecodeForbidden,
 		Inf: cbor.InfDecodeForbidden,
 	}.DecMode()

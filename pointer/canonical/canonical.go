@@ -92,7 +92,7 @@ func UnmarshalLoose(b []byte, v any, bounds Bounds) error {
 		return fmt.Errorf("is %d bytes long, over %d", len(b), bounds.Size)
 	}
 	if err := bounds.decoding().Unmarshal(b, v); err != nil {
-		return ErrMalformed // err repeats hostile text
+		return ErrMalformed // the decoder's error contains hostile text
 	}
 	return nil
 }
