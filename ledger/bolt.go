@@ -16,12 +16,12 @@ type BoltRow struct {
 }
 
 // ReadBolt yields the rows of a bbolt file that is not a ledger, as far as they
-// can be read: a *DamagedError for each page that is not what bbolt wrote, and
-// the rows of all other pages. It reads with the checks that guard a ledger,
-// and not with bbolt, so that no damage makes it panic, fault or loop. A bbolt
-// file has no checksums: what a row holds is for the caller to verify.
+// can be read: a *DamagedError for each page that bbolt did not write in that
+// form, and the rows of all other pages. It reads with the checks that guard a
+// ledger, and not with bbolt, so that no damage makes it panic, fault or loop.
+// A bbolt file has no checksums: the caller verifies the content of the rows.
 //
-// It changes nothing and takes no lock. The slices may be kept.
+// It changes nothing and takes no lock. The caller may keep the slices.
 func ReadBolt(path string) iter.Seq2[BoltRow, error] {
 	return func(yield func(BoltRow, error) bool) {
 		f, err := os.Open(path)
@@ -42,14 +42,15 @@ func ReadBolt(path string) iter.Seq2[BoltRow, error] {
 		free, _, err := p.free()
 		r.report(err)
 		for _, id := range free {
-			r.seen.add(id) // so that nothing stale is read through a changed pointer
+			r.seen.add(id) // so that a damaged pointer does not lead to a stale page
 		}
 		r.tree(p.meta.root, r.bucket)
 	}
 }
 
 // boltPageSize returns the page size that the first valid meta page states. The
-// second one is behind a page of a size that is not known.
+// position of the second meta page depends on the page size, so all sizes are
+// tried.
 func boltPageSize(f io.ReaderAt) int {
 	if _, size, ok := readMeta(f, 0); ok && size >= 1024 && size <= 1<<24 {
 		return int(size)
@@ -62,18 +63,18 @@ func boltPageSize(f io.ReaderAt) int {
 	return os.Getpagesize()
 }
 
-// boltReader reads the trees of one file. Over a page that is damaged it goes on
-// with the next.
+// boltReader reads the trees of one file. After a damaged page it continues
+// with the next one.
 type boltReader struct {
 	*pages
 	seen  bitmap
-	leafs int // depth of the leaf that was met first in the tree; -1: none yet
+	leafs int // depth of the first leaf read in the tree; -1: none yet
 	yield func(BoltRow, error) bool
 	ended bool
 }
 
-// keyRange is the keys that a page may have, by the branch page above: at least
-// from, and under to; nil is no bound.
+// keyRange is the range of the keys of a page, according to the branch page
+// above: from ≤ key < to; nil is no bound.
 type keyRange struct{ from, to []byte }
 
 func (b keyRange) hold(key []byte) bool {

@@ -6,11 +6,11 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// Entries are written and read by the few lines here, because a strict reader
-// of one fixed shape has nothing to configure: every head must be minimal, so
-// what it accepts has one spelling. A test holds the writer to fxamacker's core
-// deterministic encoding (RFC 8949 §4.2.1). Statements, which are rare, go
-// through package canonical.
+// Entries are written and read by the code here and not by package canonical,
+// because their shape is fixed: every head must be minimal, so each entry has
+// one encoding. A test compares the writer with fxamacker's core deterministic
+// encoding (RFC 8949 §4.2.1). Statements, which are rare, use package
+// canonical.
 
 const (
 	cborUint  byte = 0 << 5
@@ -35,7 +35,7 @@ func appendHead(b []byte, major byte, n uint64) []byte {
 
 func appendBytes(b, s []byte) []byte { return append(appendHead(b, cborBytes, uint64(len(s))), s...) }
 
-// reader takes canonical CBOR apart. Once bad it stays bad and yields zeros.
+// reader parses canonical CBOR. After an error it returns zero values.
 type reader struct {
 	b   []byte
 	bad bool
@@ -59,7 +59,7 @@ func (r *reader) head(major byte) uint64 {
 	var full [8]byte
 	copy(full[8-size:], r.b[1:1+size])
 	n := binary.BigEndian.Uint64(full[:])
-	if n < 24 || (size > 1 && n>>(4*size) == 0) { // a shorter head would have done
+	if n < 24 || (size > 1 && n>>(4*size) == 0) { // not the shortest head
 		r.bad = true
 		return 0
 	}
@@ -97,7 +97,7 @@ func (r *reader) fixed(dst []byte) {
 	copy(dst, s)
 }
 
-// null takes a null if it is next.
+// null reads a null, and reports whether it was next.
 func (r *reader) null() bool {
 	if r.bad || len(r.b) == 0 || r.b[0] != cborNull {
 		return false
@@ -106,14 +106,15 @@ func (r *reader) null() bool {
 	return true
 }
 
-// bounds are those of statements and of the rows of the index.
+// bounds are the bounds of statements and of rows of the index.
 var bounds = canonical.Bounds{Elements: 1024, Pairs: 16}
 
-// readRow reads a row of the index. Rows have checksums, and a row is not held
-// to one encoding.
+// readRow reads a row of the index. Rows have checksums, so other encodings
+// than the canonical one are accepted.
 func readRow(b []byte, row any) error { return canonical.UnmarshalLoose(b, row, bounds) }
 
-// wire is how an entry travels: [entry, body or null].
+// wire returns the form of an entry that devices exchange: [entry, body or
+// null].
 func wire(entry, body []byte, withBody bool) []byte {
 	b := make([]byte, 0, len(entry)+len(body)+16)
 	b = appendBytes(appendHead(b, cborArray, 2), entry)
@@ -123,7 +124,7 @@ func wire(entry, body []byte, withBody bool) []byte {
 	return appendBytes(b, body)
 }
 
-// unwire takes a travelling entry apart, in place.
+// unwire parses an exchanged entry. The results are slices of b.
 func unwire(b []byte) (entry, body []byte, withBody bool, err error) {
 	if len(b) > maxEntry+MaxBody+16 {
 		return nil, nil, false, errMalformed

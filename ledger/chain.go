@@ -11,12 +11,12 @@ import (
 )
 
 // bbolt's pages have no checksums, so rows bring their own, and more: each row
-// also names the row after it. A lookup that hits is checked by the row's
-// checksum, which covers bucket, key and value; one that misses is checked by
-// the two rows around the gap, which must name each other. So a flipped bit
-// makes no row silently absent, be it in a key, in a page's element count or in
-// a pointer between pages. (NSEC proves absence in DNS in the same way: RFC
-// 4034 §4.)
+// also names the next row. A look-up that finds a row is checked by the row's
+// checksum, which covers bucket, key and value. One that finds none is checked
+// by the two rows around the gap, the first of which must name the second. So a
+// flipped bit does not make a row silently absent, whether in a key, in a
+// page's element count or in a pointer between pages. (NSEC proves absence in
+// DNS in the same way: RFC 4034 §4.)
 //
 //	row = checksum: crc32c of bucket ‖ key ‖ the rest, 4 bytes
 //	    ‖ next:     crc32c of bucket ‖ the next row's key, 4 bytes; lastRow for the last
@@ -27,7 +27,7 @@ import (
 const (
 	rowHeader = 8
 	lastRow   = ^uint32(0)
-	maxRow    = 4 << 20 // a longer value is taken for damage before it is summed
+	maxRow    = 4 << 20 // a longer value is damage; no checksum is computed for it
 )
 
 var (
@@ -38,8 +38,8 @@ var (
 	errOrder    = errors.New("rows are out of order")
 )
 
-// castagnoli returns the table of the checksums, which package hash/crc32 makes
-// at the first call.
+// castagnoli returns the table of the checksums. Package hash/crc32 makes it at
+// the first call.
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // chain is one bucket of linked rows within one transaction.
@@ -48,10 +48,10 @@ type chain struct {
 	name string
 	salt uint32
 	path string
-	gen  int // counts changes, for scans to notice
+	gen  int // number of changes, so that scans can detect them
 }
 
-// rowAt says where a row is, for errors.
+// rowAt is the place of a row, for errors.
 type rowAt struct {
 	c   *chain
 	key []byte
@@ -70,7 +70,7 @@ func newChain(tx *bbolt.Tx, name, path string) (*chain, error) {
 	return c, c.find(tx)
 }
 
-// find looks the bucket up.
+// find looks up the bucket.
 func (c *chain) find(tx *bbolt.Tx) (err error) {
 	defer c.rescue(&err, nil)
 	name := viewName
@@ -83,8 +83,8 @@ func (c *chain) find(tx *bbolt.Tx) (err error) {
 	return nil
 }
 
-// createChain makes the bucket and its sentinel. Rows are bound to name, even
-// while they are built in another bucket.
+// createChain creates the bucket and its sentinel. The checksums of the rows
+// include name, also if they are built in another bucket.
 func createChain(tx *bbolt.Tx, bucket, name, path string) (*chain, error) {
 	b, err := tx.CreateBucket([]byte(bucket))
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *chain) rescue(err *error, key []byte) {
 	}
 }
 
-// link is how a row names the next one; nil is none.
+// link returns the value by which a row names the next one; nil is none.
 func (c *chain) link(key []byte) uint32 {
 	if key == nil {
 		return lastRow
@@ -144,12 +144,12 @@ func (c *chain) get(key []byte) (payload []byte, err error) {
 	return nil, err
 }
 
-// before returns the row before cur, where a Seek for key found k, and proves
-// that nothing is between the two.
+// before returns the row before cur, after a Seek for key found k, and verifies
+// that no row is between them.
 func (c *chain) before(cur *bbolt.Cursor, key, k []byte) (pk, payload []byte, err error) {
 	pk, pv := cur.Prev()
 	// Prev stops at a leaf that deletions of this transaction have emptied. The
-	// sentinel is before every key, so there is always a row to come to.
+	// sentinel is before every key, so there is always a previous row.
 	for i := 0; pk == nil && c.b.Writable() && i < 1<<20; i++ {
 		pk, pv = cur.Prev()
 	}
@@ -169,7 +169,7 @@ func (c *chain) before(cur *bbolt.Cursor, key, k []byte) (pk, payload []byte, er
 	return pk, payload, nil
 }
 
-// put stores payload under key. It keeps neither.
+// put stores payload under key. It copies both.
 func (c *chain) put(key, payload []byte) (added bool, err error) {
 	defer c.rescue(&err, key)
 	c.gen++
@@ -194,7 +194,7 @@ func (c *chain) put(key, payload []byte) (added bool, err error) {
 	return true, c.b.Put(key, c.row(key, next, payload))
 }
 
-// delete removes key; absent is fine.
+// delete removes key. An absent key is no error.
 func (c *chain) delete(key []byte) (removed bool, err error) {
 	defer c.rescue(&err, key)
 	c.gen++
@@ -227,12 +227,12 @@ func (c *chain) last(end []byte) (key, payload []byte, err error) {
 	return c.before(cur, end, k)
 }
 
-// scanner walks a chain's rows from a key on.
+// scanner iterates over a chain's rows from a key on.
 type scanner struct {
 	c    *chain
 	cur  *bbolt.Cursor
-	key  []byte // the row that next returned last; before that, where to start
-	link uint32 // what that row says comes next
+	key  []byte // of the last row returned by next; before that, the start
+	link uint32 // the next row according to that row
 	gen  int
 	on   bool
 }

@@ -6,39 +6,40 @@ import (
 	"runtime"
 )
 
-// Errors that callers tell apart with errors.Is.
+// Errors for errors.Is.
 var (
-	// ErrInUse says that another process holds the ledger.
+	// ErrInUse is returned if another process has the ledger open.
 	ErrInUse = errors.New("in use by another process")
-	// ErrFork says that a device wrote two entries with one number. Both are
-	// kept: see Ledger.Forks.
+	// ErrFork is returned if a device wrote two entries with one number. Both
+	// are stored: see Ledger.Forks.
 	ErrFork = errors.New("fork: two entries with one number")
-	// ErrRefused says that foreign entries did not verify or do not fit.
+	// ErrRefused is returned for foreign entries that do not verify or do not
+	// fit.
 	ErrRefused = errors.New("refused")
 )
 
-// DamagedError says that bytes of the ledger's file are not what was written.
-// Nothing that they hold was served, and the rest can still be read. A write
-// that meets damage changes nothing, and writing is refused from then on until
-// the ledger is opened again. The way out is Rebuild for a row of the view;
-// otherwise another device's entries, or those that can still be read here
-// (Missing), in a new file (Join), or a backup.
+// DamagedError is returned if bytes of the ledger's file are not what was
+// written. None of the damaged content is returned, and the rest can be read. A
+// write that finds damage changes nothing, and all further writes fail until
+// the ledger is opened again. To recover, call Rebuild for a row of the view;
+// otherwise create a new file (Join) from another device's entries or from
+// those that can be read here (Missing), or use a backup.
 type DamagedError struct {
 	Path string // the file
-	At   string // which entry, row or page
-	Err  error  // how it shows
+	At   string // the entry, row or page
+	Err  error  // the cause
 }
 
 func (e *DamagedError) Error() string {
 	return fmt.Sprintf("%q damaged, at %s: %v", e.Path, e.At, e.Err)
 }
 
-// Unwrap returns how the damage shows.
+// Unwrap returns the cause.
 func (e *DamagedError) Unwrap() error { return e.Err }
 
-// rescue turns a panic or a fault (debug.SetPanicOnFault) that bbolt had over a
-// damaged page into a *DamagedError. To be deferred around calls of bbolt only,
-// so that it hides no caller's mistake.
+// rescue turns a panic or a fault (debug.SetPanicOnFault) of bbolt on a damaged
+// page into a *DamagedError. It is deferred around calls of bbolt only, so that
+// it hides no panic of a caller.
 func rescue(err *error, path string, at fmt.Stringer) {
 	if r := recover(); r != nil {
 		*err = &DamagedError{Path: path, At: at.String(), Err: panicError(r)}

@@ -18,17 +18,17 @@ const (
 	removeDomain = "petnames/ledger/remove/v1\x00"
 )
 
-// Device is what a ledger knows of one device of its book.
+// Device describes one device of the book.
 type Device struct {
 	ID      DeviceID
-	Name    string // as the identity admitted it; hostile text unless you trust the identity
-	Head    uint64 // number of its latest entry here, 0 before its first
+	Name    string // according to the identity's admission; hostile text unless the identity is trusted
+	Head    uint64 // number of its latest entry in this ledger, 0 before its first
 	Removed bool
 	Last    uint64 // of a removed device: its last entry that counts
 }
 
 // admission is the body of a genesis and of an admission entry: the identity
-// says that a device writes for it in this book.
+// admits a device to this book.
 type admission struct {
 	_         struct{} `cbor:",toarray"`
 	Book      []byte
@@ -45,7 +45,7 @@ type removal struct {
 	Identity  []byte
 	Device    []byte
 	Last      uint64 // its last entry that counts
-	Signature []byte // over removeDomain, likewise
+	Signature []byte // over removeDomain, in the same way
 }
 
 func (a admission) message() []byte {
@@ -85,7 +85,7 @@ func deviceFromKey(key crypto.PublicKey) (id DeviceID, err error) {
 	return id, nil
 }
 
-// admit makes and signs an admission.
+// admit returns a signed admission.
 func admit(book BookID, identity crypto.Signer, rand io.Reader, device DeviceID, name string) ([]byte, pointer.Pointer, error) {
 	p, err := pointer.FromPublicKey(identity.Public())
 	if err != nil {
@@ -102,7 +102,7 @@ func admit(book BookID, identity crypto.Signer, rand io.Reader, device DeviceID,
 }
 
 // parseAdmission reads and verifies an admission. The zero pointer accepts any
-// identity, and the zero book any book: for a genesis, which sets them.
+// identity, and the zero book any book: a genesis sets them.
 func parseAdmission(body []byte, book BookID, identity pointer.Pointer) (admission, BookID, pointer.Pointer, error) {
 	var a admission
 	fail := func(err error) (admission, BookID, pointer.Pointer, error) {

@@ -1,5 +1,7 @@
-// Package ledger keeps a book as signed, hash-chained logs, one for each device
-// of its owner, and the state that a Fold of the logs gives, in one bbolt file.
+// Package ledger stores a book as signed, hash-chained logs, one for each
+// device of its owner, and the view that a Fold derives from the logs, in one
+// bbolt file. Start with Create or Open, change the book in an Update, and read
+// it in a Read:
 //
 //	l, err := ledger.Create("ledger.db", ledger.Genesis{Identity: id, Device: dev, DeviceName: "laptop"}, fold, ledger.Options{})
 //	…
@@ -11,14 +13,15 @@
 //		return err
 //	})
 //
-// Beside the view, which is made of the entries alone, the file has device-local
-// tables: rows that one device keeps for itself, that no entry holds and no sync
-// sends. Tx.Local changes them in the transaction of the entries, with the same
-// checksums; a rebuild of the view leaves them as they are.
+// Beside the view, which is derived from the entries alone, the file has
+// device-local tables: rows that are in no entry and that no sync sends.
+// Tx.Local changes them in the transaction of the entries, with the same
+// checksums. A rebuild of the view does not change them.
 //
-// It knows entries, devices and hashes; what a body says is the Fold's business.
-// It opens no network: Heads, Missing and Merge move entries between the devices
-// of a book over any stream, file or drop.
+// The package reads entries, devices and hashes. Only the Fold reads the bodies
+// of application entries. The package opens no network connection: Heads,
+// Missing and Merge exchange entries between the devices of a book over any
+// stream, file or message channel.
 //
 // # Entries
 //
@@ -42,23 +45,25 @@
 //	hash      = sha2-256("petnames/ledger/entry/v1\0" ‖ book id ‖ the entry with an empty signature)
 //	signature = Ed25519 by the device, over "petnames/ledger/signature/v1\0" ‖ hash
 //
-//	travelling entry  = [bytes .cbor entry, body: bytes / null]   ; null when it was dropped
+//	exchanged entry   = [bytes .cbor entry, body: bytes / null]   ; null if the body was dropped
 //	admission, genesis body = [book: bytes .size 16, identity: bytes, device: bytes .size 32, name: text, signature: bytes]
 //	removal body      = [book: bytes .size 16, identity: bytes, device: bytes .size 32, last: uint, signature: bytes]
 //
-// The signature of a statement is the identity's, over "petnames/ledger/admit/v1\0"
-// or "petnames/ledger/remove/v1\0" and the statement with an empty signature. The
-// hash covers the book's id, so an entry is good in its own book only. The clock
-// is for display; what tells concurrent from after is seen: Entry.Saw.
+// The signature of a statement is the identity's, over
+// "petnames/ledger/admit/v1\0" or "petnames/ledger/remove/v1\0" and the
+// statement with an empty signature. The hash covers the book's id, so an entry
+// is valid in its own book only. The clock is for display. The field seen, and
+// not the clock, distinguishes concurrent entries from later ones: see
+// Entry.Saw.
 //
-// # What holds
+// # Guarantees
 //
-// When Append, Update or Merge return nil, a power cut loses nothing of what
-// they did; otherwise nothing of it is visible, now or later. Foreign entries are
-// verified to the last byte before anything of them is visible. Two entries with
-// one number are kept as evidence (Forks), and only the first counts. A damaged
-// byte becomes a *DamagedError when it is met, and is not served.
+// If Append, Update or Merge return nil, a power cut loses nothing of their
+// changes; otherwise none of them is visible, now or later. Foreign entries are
+// verified completely before any part of them is visible. Two entries with one
+// number are stored as evidence (Forks), and only the first counts. A damaged
+// byte is reported as a *DamagedError when it is read, and is not returned.
 //
-// Not held: that a device's file is not replaced by an older copy of itself.
-// Writing to both makes a fork, which the other devices will show.
+// It is not guaranteed that a device's file was not replaced by an older copy.
+// Writing to both makes a fork, which the other devices detect.
 package ledger

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Bounds on what is accepted from anyone, this device included.
+// Bounds of entries from any device, this one included.
 const (
 	// MaxBody is the longest body of an entry, in bytes.
 	MaxBody = 64 << 10
@@ -22,15 +22,15 @@ const (
 	maxEntry   = 32 << 10        // bytes of an encoded entry, signature included
 	maxClock   = uint64(1) << 62 // highest hybrid clock
 	maxNumber  = uint64(1) << 62 // highest entry number
-	maxAhead   = 24 * time.Hour  // how far another device's clock may pull ours
+	maxAhead   = 24 * time.Hour  // how far another device's clock may advance this one
 	logical    = 16              // bits of the hybrid clock that count within one millisecond
 	version    = 1               // of the entry format
 	hashDomain = "petnames/ledger/entry/v1\x00"
 	signDomain = "petnames/ledger/signature/v1\x00"
 )
 
-// Hash is the sha2-256 hash that names an entry: of a domain, the book's id
-// and the entry's canonical bytes with an empty signature.
+// Hash is the sha2-256 hash that identifies an entry: of a domain, the book's
+// id and the entry's canonical bytes with an empty signature.
 type Hash [32]byte
 
 // String returns the hash in hexadecimal.
@@ -41,14 +41,13 @@ type DeviceID [ed25519.PublicKeySize]byte
 
 var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// String returns the whole key as 52 lower-case base32 letters and digits:
-// stable, and unique by its first few.
+// String returns the key as 52 lower-case base32 letters and digits.
 func (d DeviceID) String() string { return base32Lower.EncodeToString(d[:]) }
 
-// MarshalText returns String's text.
+// MarshalText returns the text of String.
 func (d DeviceID) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText reads exactly what MarshalText writes.
+// UnmarshalText reads the output of MarshalText, and no other form.
 func (d *DeviceID) UnmarshalText(text []byte) error {
 	b, err := base32Lower.DecodeString(string(text))
 	if err != nil || len(b) != len(d) || base32Lower.EncodeToString(b) != string(text) {
@@ -58,16 +57,16 @@ func (d *DeviceID) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// BookID is the random id that a book gets at its genesis and keeps for good.
+// BookID is the random id of a book, drawn at its genesis. It never changes.
 type BookID [16]byte
 
 // String returns the id in hexadecimal.
 func (b BookID) String() string { return hex.EncodeToString(b[:]) }
 
-// MarshalText returns String's text.
+// MarshalText returns the text of String.
 func (b BookID) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 
-// ID names one entry. Numbers start at 1 and have no gaps.
+// ID identifies one entry. Numbers start at 1 and have no gaps.
 type ID struct {
 	Device DeviceID
 	Number uint64
@@ -76,14 +75,14 @@ type ID struct {
 // String returns the device's first eight letters, a dot and the number.
 func (id ID) String() string { return fmt.Sprintf("%s.%d", id.Device.String()[:8], id.Number) }
 
-// Head names a device's entry by number and hash, usually its latest.
+// Head identifies a device's entry by number and hash, usually its latest.
 type Head struct {
 	Device DeviceID
 	Number uint64
 	Hash   Hash
 }
 
-// Kind says what an entry's body is.
+// Kind is the kind of an entry's body.
 type Kind uint8
 
 // The kinds of entry. Only applications' entries reach the Fold.
@@ -94,13 +93,13 @@ const (
 	KindApplication Kind = 4 // opaque to this package
 )
 
-// mark is one element of a cumulative vector.
+// mark is one element of a version vector.
 type mark struct {
 	device DeviceID
 	number uint64
 }
 
-// Entry is one verified entry; there is no way to hold another.
+// Entry is one verified entry; there is no type for an unverified one.
 type Entry struct {
 	id       ID
 	kind     Kind
@@ -111,24 +110,24 @@ type Entry struct {
 	bodyHash Hash
 	hash     Hash
 	sig      [ed25519.SignatureSize]byte
-	past     []mark // what its device had seen of the others, up to this entry; sorted, shared, never written to
+	past     []mark // the entries of other devices that its device had seen, up to this entry; sorted, shared, read-only
 }
 
 // ID returns the entry's device and number.
 func (e Entry) ID() ID { return e.id }
 
-// Kind returns what the body is.
+// Kind returns the kind of the body.
 func (e Entry) Kind() Kind { return e.kind }
 
-// Prev returns the hash of the device's entry before, zero for its first.
+// Prev returns the hash of the device's previous entry, zero for its first.
 func (e Entry) Prev() Hash { return e.prev }
 
-// Seen returns the heads of other devices that the device had come to hold
-// since its entry before.
+// Seen returns the heads of other devices that the device received since its
+// previous entry.
 func (e Entry) Seen() []Head { return slices.Clone(e.seen) }
 
-// Time returns the time that the device's hybrid logical clock said, to the
-// millisecond. It is for display: devices' clocks lie.
+// Time returns the time of the device's hybrid logical clock, to the
+// millisecond. It is for display: a device's clock may be wrong.
 func (e Entry) Time() time.Time { return time.UnixMilli(int64(e.clock >> logical)).UTC() }
 
 // BodyLen returns the length of the body in bytes, dropped or not.
@@ -137,8 +136,8 @@ func (e Entry) BodyLen() int { return int(e.bodyLen) }
 // BodyHash returns the sha2-256 hash of the body.
 func (e Entry) BodyHash() Hash { return e.bodyHash }
 
-// Hash returns the hash that the device's next entry and other devices' seen
-// lists name this one by.
+// Hash returns the hash by which the device's next entry and other devices'
+// seen lists refer to this one.
 func (e Entry) Hash() Hash { return e.hash }
 
 // Saw reports whether entry id is in e's causal past: written by the same
@@ -163,8 +162,8 @@ func pastOf(past []mark, d DeviceID) uint64 {
 	return 0
 }
 
-// advance returns past with seen taken in: a new slice, or the same one if
-// there is nothing to take in.
+// advance returns past with the entries of seen added: a new slice, or past
+// itself if nothing is added.
 func advance(past []mark, seen []Head) []mark {
 	if len(seen) == 0 {
 		return past
@@ -183,8 +182,8 @@ func advance(past []mark, seen []Head) []mark {
 	return out
 }
 
-// encode returns the canonical bytes of e with an empty signature; the signed
-// form has the same bytes but the last. See seal.
+// encode returns the canonical bytes of e with an empty signature. The signed
+// form differs in the signature only: see seal.
 func (e *Entry) encode() []byte {
 	b := make([]byte, 0, 256+80*len(e.seen))
 	b = appendHead(b, cborArray, 10)
@@ -210,7 +209,7 @@ func (e *Entry) encode() []byte {
 	return appendBytes(b, nil)
 }
 
-// seal puts the signature in the place of the empty one.
+// seal replaces the empty signature.
 func seal(unsigned []byte, sig []byte) []byte {
 	return appendBytes(unsigned[:len(unsigned)-1], sig)
 }
@@ -228,8 +227,8 @@ func signedMessage(h Hash) []byte { return append([]byte(signDomain), h[:]...) }
 
 var errMalformed = errors.New("malformed entry")
 
-// parseEntry reads an entry's canonical bytes, and nothing else. It checks the
-// form only: not the signature, and not how the entry fits into the book.
+// parseEntry reads an entry's canonical bytes, and no other encoding. It checks
+// the form only: not the signature, and not the place of the entry in the book.
 func parseEntry(book BookID, b []byte) (Entry, error) {
 	var e Entry
 	if len(b) > maxEntry {
@@ -271,7 +270,7 @@ func parseEntry(book BookID, b []byte) (Entry, error) {
 	e.clock = r.uint()
 	bodyLen := r.uint()
 	r.fixed(e.bodyHash[:])
-	signed := len(b) - len(r.b) // where the signature starts
+	signed := len(b) - len(r.b) // the start of the signature
 	r.fixed(e.sig[:])
 	switch {
 	case r.bad || len(r.b) > 0:
@@ -299,7 +298,7 @@ func (e *Entry) verify() error {
 	return nil
 }
 
-// holds checks that body is the one that e names.
+// holds checks the length and the hash of the body.
 func (e *Entry) holds(body []byte) error {
 	if len(body) != int(e.bodyLen) || sha256.Sum256(body) != e.bodyHash {
 		return fmt.Errorf("entry %v: the body is not the one that it names", e.id)

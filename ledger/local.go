@@ -12,25 +12,25 @@ import (
 )
 
 // The device-local tables are a chain of their own, with rows and counts as in
-// the view. A file that a version without them wrote has no such bucket: the
-// first write makes it, with a row of the index that says that it is there, so
-// that a damaged name of the bucket is not taken for empty tables.
+// the view. A file of a version without them has no such bucket. The first
+// write creates it, together with a row of the index that records its
+// existence, so that a damaged name of the bucket is not read as empty tables.
 
-// Local gives access to the device-local tables: what this device keeps for
-// itself, in the transaction of the entries. They are outside of the log and the
-// view: no Fold reads them, no other device receives them, and Rebuild, Merge
-// and DropBody leave them as they are. Tables and bounds are those of a View: 64
-// bytes of a table's name, 4 KiB of a key, 1 MiB of a value.
+// Local returns the device-local tables, in the transaction of the entries.
+// They are not part of the log or the view: no Fold reads them, no other device
+// receives them, and Rebuild, Merge and DropBody do not change them. Tables and
+// bounds are those of a View: 64 bytes for a table's name, 4 KiB for a key, 1
+// MiB for a value.
 func (t *Tx) Local() *View { return t.w.local }
 
-// ReadLocal passes the device-local tables as of now to fn, which cannot write
-// to them. Inside fn, no method of the ledger may be called.
+// ReadLocal calls fn with the current device-local tables, which fn cannot
+// change. fn must not call methods of the ledger.
 func (l *Ledger) ReadLocal(fn func(local *View) error) error {
 	absent, err := l.readLocal(fn)
 	if !absent {
 		return err
 	}
-	// An older version's file. The writing makes the bucket.
+	// A file of an older version: a write creates the bucket.
 	if err := l.write(func(*writing) error { return nil }); err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (l *Ledger) ReadLocal(fn func(local *View) error) error {
 	return err
 }
 
-// readLocal reports whether the bucket is absent, and then does not call fn.
+// readLocal reports whether the bucket is absent. Then it does not call fn.
 func (l *Ledger) readLocal(fn func(local *View) error) (absent bool, err error) {
 	l.gate.RLock()
 	defer l.gate.RUnlock()
@@ -67,7 +67,7 @@ func (l *Ledger) readLocal(fn func(local *View) error) (absent bool, err error) 
 	return false, fn(v)
 }
 
-// localAbsent reports whether the bucket was never made.
+// localAbsent reports whether the bucket was never created.
 func (l *Ledger) localAbsent(tx *bbolt.Tx) (absent bool, err error) {
 	defer rescue(&err, l.path, place(bucketLocal))
 	if tx.Bucket([]byte(bucketLocal)) != nil {
@@ -87,8 +87,8 @@ func (l *Ledger) localAbsent(tx *bbolt.Tx) (absent bool, err error) {
 	return err == nil, err
 }
 
-// openLocal opens the device-local tables for writing, and makes them first in
-// an older version's file.
+// openLocal opens the device-local tables for writing, and creates them first
+// in a file of an older version.
 func (w *writing) openLocal() error {
 	w.local = &View{&viewTx{counts: map[string]uint64{}}, true}
 	absent, err := w.l.localAbsent(w.tx)
@@ -104,7 +104,7 @@ func (w *writing) openLocal() error {
 	return err
 }
 
-// createLocal makes the bucket, and the row of the index that goes with it.
+// createLocal creates the bucket, and its row of the index.
 func createLocal(tx *bbolt.Tx, index *chain) (err error) {
 	defer rescue(&err, index.path, place(bucketLocal))
 	if _, err := createChain(tx, bucketLocal, bucketLocal, index.path); err != nil {
@@ -114,8 +114,8 @@ func createLocal(tx *bbolt.Tx, index *chain) (err error) {
 	return err
 }
 
-// verifyLocal reads every row of the device-local tables, and compares the kept
-// counts with the rows.
+// verifyLocal reads every row of the device-local tables, and compares the
+// stored counts with the rows.
 func (w *writing) verifyLocal(ctx context.Context) error {
 	c := w.local.c
 	kept, rows := map[string]uint64{}, map[string]uint64{}

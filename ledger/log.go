@@ -9,24 +9,25 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The log is one bucket with all devices' entries. Numbers are dense, so it
-// needs no links between rows: an entry up to its device's head that is missing
-// is damage.
+// The log is one bucket with the entries of all devices. Numbers have no gaps,
+// so it needs no links between rows: a missing entry up to its device's head is
+// damage.
 //
 //	key = index of the device in this file, 4 bytes ‖ number, 8 bytes, big endian
 //	row = crc32c of bucket ‖ key ‖ the rest, 4 bytes ‖ state of the body, 1 byte
 //	    ‖ order of arrival here, uvarint
-//	    ‖ cumulative vector: count, then pairs of device index and number, uvarints
+//	    ‖ version vector: count, then pairs of device index and number, uvarints
 //	    ‖ length of the entry, uvarint ‖ entry ‖ body
 //
-// The order of arrival is a causal order, so a replay in it can be folded.
+// The order of arrival is a causal order, so a replay in this order can be
+// folded.
 
 type bodyState byte
 
 const (
 	bodyHere    bodyState = 0
-	bodyDropped bodyState = 1 // by DropBody; never taken again
-	bodyMissing bodyState = 2 // came without; taken when it comes
+	bodyDropped bodyState = 1 // by DropBody; never stored again
+	bodyMissing bodyState = 2 // received without its body; stored when it is received
 )
 
 type logBucket struct {
@@ -40,7 +41,7 @@ type record struct {
 	order uint64
 	past  []mark
 	raw   []byte // the entry's canonical bytes
-	body  []byte // nil unless it is here
+	body  []byte // nil if it is not stored
 	state bodyState
 }
 
@@ -66,7 +67,7 @@ func openLog(tx *bbolt.Tx, st *state, path string) (*logBucket, error) {
 	if b == nil {
 		return nil, &DamagedError{Path: path, At: bucketLog, Err: errors.New("the bucket is missing")}
 	}
-	b.FillPercent = 0.95 // entries are appended, nearly always
+	b.FillPercent = 0.95 // almost all writes append entries
 	return &logBucket{b: b, st: st, path: path}, nil
 }
 
@@ -92,7 +93,7 @@ func (g *logBucket) put(index uint32, number uint64, r record) (err error) {
 	return g.b.Put(key, v)
 }
 
-// get returns the row of an entry that is there. The slices are good for the
+// get returns the row of an existing entry. The slices are valid within the
 // transaction.
 func (g *logBucket) get(index uint32, number uint64) (r record, err error) {
 	defer rescue(&err, g.path, logAt{g.st, index, number})
@@ -145,7 +146,7 @@ func (g *logBucket) get(index uint32, number uint64) (r record, err error) {
 }
 
 // entry returns an entry and its body, checked against each other and against
-// their place; the signature too if verify is set.
+// the key; with verify also the signature.
 func (g *logBucket) entry(index uint32, number uint64, verify bool) (e Entry, r record, err error) {
 	if r, err = g.get(index, number); err != nil {
 		return e, r, err
@@ -172,11 +173,11 @@ func (g *logBucket) delete(index uint32, number uint64) (err error) {
 	return g.b.Delete(logKey(index, number))
 }
 
-// merged walks several devices' logs as one, in order of arrival (byOrder) or of
-// the hybrid clocks, which says the same on all devices.
+// merged iterates over several devices' logs as one, in order of arrival
+// (byOrder) or of the hybrid clocks, which is the same on all devices.
 type merged struct {
 	log    *logBucket
-	next   []uint64 // number that each device's log goes on with
+	next   []uint64 // number of the next entry of each device
 	end    []uint64 // last number
 	heads  []Entry  // at next, where loaded
 	recs   []record
@@ -199,7 +200,7 @@ func (m *merged) step() (e Entry, r record, ok bool, err error) {
 		}
 		if !m.loaded[i] {
 			if m.heads[i], m.recs[i], err = m.log.entry(uint32(i), m.next[i], m.verify); err != nil {
-				m.next[i]++ // so that a caller may go on behind the damage
+				m.next[i]++ // so that a caller can continue after the damage
 				return Entry{}, record{}, true, err
 			}
 			m.loaded[i] = true

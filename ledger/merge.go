@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	maxDeferred      = 8192     // entries of one Merge that wait for others
+	maxDeferred      = 8192     // entries of one Merge that wait for other entries
 	maxDeferredBytes = 64 << 20 // and their size
-	maxPasses        = 32       // over those that wait
-	maxForks         = 16       // pieces of evidence kept for one device
+	maxPasses        = 32       // over the waiting entries
+	maxForks         = 16       // evidence stored for one device
 )
 
-// Heads returns each device's latest entry here, by device. Sent to another
-// device, they tell it what is Missing here.
+// Heads returns each device's latest entry in this ledger, by device. Another
+// device needs them to compute what is Missing here.
 func (l *Ledger) Heads() []Head {
 	st := l.st.Load()
 	var out []Head
@@ -32,10 +32,11 @@ func (l *Ledger) Heads() []Head {
 	return out
 }
 
-// Missing yields, ready for Merge, the entries that the holder of these heads
-// lacks, in an order in which it can take them; all of them for no heads. Where
-// a head is not of our chain, ours is sent from that number on: the holder has
-// to see the fork. Signatures are not checked here: the receiver does.
+// Missing yields the entries that the holder of these heads lacks, in the form
+// and in an order that Merge accepts; all entries for no heads. If a head is
+// not in this ledger's chain, the chain is sent from that number on, so that
+// the holder detects the fork. Signatures are not verified here: the receiver
+// verifies them.
 func (l *Ledger) Missing(heads []Head) iter.Seq2[[]byte, error] {
 	heads = slices.Clone(heads)
 	from := func(log *logBucket, st *state) ([]uint64, error) {
@@ -82,16 +83,16 @@ func (l *Ledger) Missing(heads []Head) iter.Seq2[[]byte, error] {
 
 var errNothing = errors.New("nothing to write")
 
-// Merge takes in what another device's Missing yielded, from anywhere: nothing
-// in it is trusted. Either all of it holds (each device admitted by the identity,
-// each signature, chain, body, and everything that an entry saw being here) and
-// becomes visible and durable at once, or nothing changes and the error is
-// ErrRefused. Entries that are here already are passed over. It returns how many
-// were new.
+// Merge adds entries that another device's Missing yielded. They may come from
+// any source: each is verified. If all of them are valid (each device admitted
+// by the identity; each signature, chain and body correct; everything that an
+// entry saw present), they become visible and durable in one step; otherwise
+// nothing changes and the error is ErrRefused. Known entries are skipped. Merge
+// returns the number of new ones.
 //
-// Two sorts of entry are left out and reported, and do not hold up the rest:
-// those of another branch of a fork, which is kept as evidence (ErrFork), and
-// those that a removed device wrote past its end (ErrRefused).
+// Two kinds of entry are skipped and reported without refusing the rest: those
+// of another branch of a fork, which is stored as evidence (ErrFork), and those
+// that a removed device wrote after its end (ErrRefused).
 func (l *Ledger) Merge(entries iter.Seq[[]byte]) (n int, err error) {
 	var left error
 	err = l.write(func(w *writing) error {
@@ -115,9 +116,9 @@ func (l *Ledger) Merge(entries iter.Seq[[]byte]) (n int, err error) {
 type merging struct {
 	w       *writing
 	added   int
-	changed bool  // evidence or a body was kept
-	left    error // why the first entry left out was
-	passes  int   // over entries that waited
+	changed bool  // evidence or a body was stored
+	left    error // why the first skipped entry was skipped
+	passes  int   // over the waiting entries
 }
 
 var errLater = errors.New("what it builds on is not here")
@@ -161,9 +162,10 @@ func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
 	return m, nil
 }
 
-// order sorts entries that wait by their clocks, which honest devices set above
-// those of all that an entry builds on: one pass then takes them all, however
-// they were shuffled. Clocks that lie cost passes, of which there are few.
+// order sorts waiting entries by their clocks. Honest devices set a clock above
+// those of all entries that the entry depends on, so one pass stores all of
+// them in any original order. Wrong clocks cost further passes, the number of
+// which is bounded.
 func (m *merging) order(waiting [][]byte) {
 	clocks := make(map[*byte]uint64, len(waiting))
 	for _, b := range waiting {
@@ -176,7 +178,7 @@ func (m *merging) order(waiting [][]byte) {
 	slices.SortStableFunc(waiting, func(a, b []byte) int { return cmp.Compare(clocks[&a[0]], clocks[&b[0]]) })
 }
 
-// leave leaves an entry out.
+// leave records that an entry is skipped.
 func (m *merging) leave(err error) error {
 	if m.left == nil {
 		m.left = err
@@ -184,8 +186,8 @@ func (m *merging) leave(err error) error {
 	return nil
 }
 
-// take verifies one travelling entry and stores it. errLater asks to be called
-// again when others have come.
+// take verifies one exchanged entry and stores it. errLater asks the caller to
+// repeat the call after other entries.
 func (m *merging) take(b []byte) error {
 	st := m.w.st
 	raw, body, withBody, err := unwire(b)
@@ -259,8 +261,8 @@ func (m *merging) take(b []byte) error {
 	return m.w.store(e, bytes.Clone(raw), bytes.Clone(body), state)
 }
 
-// seen checks what e's device says that it had seen, and sets e's vector. All
-// of it must be here, and with each entry all that that one saw.
+// seen checks the entries that e's device states it saw, and sets e's vector.
+// All of them must be stored, and with each entry everything that it saw.
 func (m *merging) seen(e *Entry, d *device) error {
 	st := m.w.st
 	e.past = advance(d.past, e.seen)
@@ -273,7 +275,7 @@ func (m *merging) seen(e *Entry, d *device) error {
 		case h.Number <= pastOf(d.past, h.Device):
 			return fmt.Errorf("%w: entry %v: saw %v, and had seen more before", ErrRefused, e.id, id)
 		case o.removed && h.Number > o.last:
-			continue // cut off here, and no longer of account
+			continue // removed here, and no longer counted
 		case h.Number > o.head:
 			return fmt.Errorf("entry %v: saw %v: %w", e.id, id, errLater)
 		}
@@ -301,7 +303,7 @@ func (m *merging) seen(e *Entry, d *device) error {
 	return nil
 }
 
-// genesis begins an empty ledger.
+// genesis starts an empty ledger.
 func (m *merging) genesis(raw, body []byte) error {
 	st := m.w.st
 	a, book, _, err := parseAdmission(body, BookID{}, st.identity)
@@ -327,8 +329,8 @@ func (m *merging) genesis(raw, body []byte) error {
 	return m.w.store(e, bytes.Clone(raw), bytes.Clone(body), bodyHere)
 }
 
-// again takes an entry whose number is here already: the same one, whose body
-// may have been missing, or a fork.
+// again processes an entry with a known number: the same entry, with a body
+// that may have been missing, or a fork.
 func (m *merging) again(e Entry, raw, body []byte, withBody bool) error {
 	w := m.w
 	i := w.st.index[e.id.Device]
@@ -357,15 +359,16 @@ func (m *merging) again(e Entry, raw, body []byte, withBody bool) error {
 	return nil
 }
 
-// Fork is evidence that a device wrote two entries where one can be. The first
-// to come here was kept; the other and what follows on it are refused.
+// Fork is evidence that a device wrote two entries in one place. The first one
+// received is in the chain; the other one and its successors are refused.
 type Fork struct {
 	Kept  Entry
-	Other Entry  // of the same number; or of the next, and it names another one before it
-	Wire  []byte // the other entry as it came, for others to verify
+	Other Entry  // of the same number; or of the next, with another previous entry
+	Wire  []byte // the exchanged form of the other entry, for verification by others
 }
 
-// fork keeps the evidence of a verified entry that is not of the chain here.
+// fork stores the evidence of a verified entry that is not in this ledger's
+// chain.
 func (m *merging) fork(e Entry, raw []byte) error {
 	w := m.w
 	prefix := binary.BigEndian.AppendUint32(slices.Clone(forkPrefix), w.st.index[e.id.Device])
@@ -380,7 +383,7 @@ func (m *merging) fork(e Entry, raw []byte) error {
 			break
 		}
 		if bytes.Equal(k, key) {
-			kept = maxForks // here already
+			kept = maxForks // already stored
 			break
 		}
 	}
@@ -393,7 +396,7 @@ func (m *merging) fork(e Entry, raw []byte) error {
 	return m.leave(fmt.Errorf("entry %v: %w", e.id, ErrFork))
 }
 
-// Forks returns the evidence kept, by device and number.
+// Forks returns the stored evidence, by device and number.
 func (l *Ledger) Forks() ([]Fork, error) {
 	var out []Fork
 	err := l.readLog(func(log *logBucket, st *state) error {

@@ -23,8 +23,8 @@ import (
 )
 
 // Ledger is an open ledger file. Its methods may be called from several
-// goroutines; within the function given to Update or Read, only the
-// transaction's own methods may be.
+// goroutines. A function passed to Update or Read must only call methods of the
+// transaction.
 type Ledger struct {
 	path   string
 	self   DeviceID
@@ -34,8 +34,8 @@ type Ledger struct {
 	rand   io.Reader
 
 	writer  sync.Mutex   // one writer at a time; taken before the gate
-	broken  error        // why there is no more writing; under writer
-	free    []uint64     // pages that are defaced, nil if not looked up yet; under writer
+	broken  error        // why writing has stopped; under writer
+	free    []uint64     // defaced pages, nil if not looked up yet; under writer
 	list    uint32       // checksum of their list; under writer
 	clean   bool         // the file has its clean mark; under writer
 	gate    sync.RWMutex // held by readers; taken to deface pages and to close
@@ -48,25 +48,25 @@ type Ledger struct {
 	db      *bbolt.DB
 }
 
-// Options are what a ledger needs from outside. The zero value is good.
+// Options are the dependencies of a ledger. The zero value is usable.
 type Options struct {
-	Now  func() time.Time // the clock that entries show; time.Now if nil
-	Rand io.Reader        // for the book's id and for signers that want it; crypto/rand if nil
-	Wait time.Duration    // how long to wait for another process to let go of the file; 0: not at all
+	Now  func() time.Time // the clock of entries; nil: time.Now
+	Rand io.Reader        // for the book's id and for signers that use it; nil: crypto/rand
+	Wait time.Duration    // how long to wait while another process has the file open; 0: not at all
 
-	files durable.FS // what a new file gets its name by; nil: the operating system's
+	files durable.FS // creates and renames a new file; nil: the operating system's
 }
 
-// Genesis is what a book begins with.
+// Genesis describes the start of a book.
 type Genesis struct {
 	Identity   crypto.Signer // admits the device; an Ed25519 key
 	Device     crypto.Signer // signs this device's entries; an Ed25519 key
 	DeviceName string        // at most 64 bytes
 }
 
-// Create makes a new book with its first device, in a new file (mode 0600). A
-// crash leaves either no ledger at path or a whole one. If something is at path
-// already the error is fs.ErrExist, and it stays as it is.
+// Create creates a book with its first device, in a new file (mode 0600). After
+// a crash there is either no ledger at path or a complete one. If the file
+// exists, the error is fs.ErrExist and the file is unchanged.
 func Create(path string, g Genesis, f Fold, o Options) (*Ledger, error) {
 	o = o.filled()
 	if g.Identity == nil {
@@ -90,10 +90,10 @@ func Create(path string, g Genesis, f Fold, o Options) (*Ledger, error) {
 	})
 }
 
-// Join makes a ledger file for a device that the identity has admitted to a
-// book, from what another device's Missing(nil) yields. Everything is verified
-// as in Merge, and the book must be identity's. File and errors are as in
-// Create.
+// Join creates a ledger file for a device that the identity has admitted to a
+// book, from the entries that another device's Missing(nil) yields. It verifies
+// everything as Merge does, and that the book belongs to identity. File and
+// errors are as for Create.
 func Join(path string, identity pointer.Pointer, device crypto.Signer, entries iter.Seq[[]byte], f Fold, o Options) (*Ledger, error) {
 	if identity == (pointer.Pointer{}) {
 		return nil, errors.New("no identity to expect")
@@ -110,13 +110,13 @@ func Join(path string, identity pointer.Pointer, device crypto.Signer, entries i
 	})
 }
 
-// Open opens a ledger file. The key must be that of a device of the book. A
-// file that is not there is fs.ErrNotExist, one that another process holds
-// ErrInUse, and one that is not whole a *DamagedError.
+// Open opens a ledger file. device must be a key that was admitted to the book.
+// The error is fs.ErrNotExist if there is no file, ErrInUse if another process
+// has it open, and a *DamagedError if it is damaged.
 //
-// Opening looks at the index and at the devices' heads only, whatever the size
-// of the book; after a crash it also looks once at the header of every page,
-// and when the fold's version has changed it rebuilds the view.
+// Open reads the index and the devices' heads only, whatever the size of the
+// book. After a crash it also reads the header of every page, and if the fold's
+// version has changed it rebuilds the view.
 func Open(path string, device crypto.Signer, f Fold, o Options) (*Ledger, error) {
 	l, err := newLedger(path, device, f, o.filled())
 	if err != nil {
@@ -125,7 +125,8 @@ func Open(path string, device crypto.Signer, f Fold, o Options) (*Ledger, error)
 	if err := l.open(o.Wait); err != nil {
 		return nil, fmt.Errorf("opening the ledger: %w", err)
 	}
-	// Best effort: another process may be creating a ledger here, in vain.
+	// Best effort: another process may be creating a ledger here, and will
+	// fail.
 	_ = durable.Sweep(o.files, filepath.Dir(path), filepath.Base(path)+newSuffix)
 	return l, nil
 }
@@ -186,8 +187,8 @@ func (l *Ledger) open(wait time.Duration) (err error) {
 	return nil
 }
 
-// load reads the index, and of the log only the way to each head, which it
-// verifies.
+// load reads the index, and the path to each head in the log, and verifies the
+// heads.
 func (l *Ledger) load(tx *bbolt.Tx) error {
 	if err := l.trust(tx, trustIndex); err != nil {
 		return err
@@ -209,7 +210,7 @@ func (l *Ledger) load(tx *bbolt.Tx) error {
 		if err := l.pages.descend(uint64(log.b.Root()), logKey(uint32(i), d.head)); err != nil {
 			return err
 		}
-		// Signature and all: the head stands for the chain behind it.
+		// Including the signature: the head's hash covers the chain before it.
 		e, _, err := log.entry(uint32(i), d.head, true)
 		if err != nil {
 			return err
@@ -228,13 +229,13 @@ func (l *Ledger) openFile(flags int, wait time.Duration) (err error) {
 			err = &DamagedError{Path: l.path, At: "the list of free pages", Err: panicError(r)}
 		}
 		if err != nil && l.file != nil {
-			_ = l.abandon() // of no effect if bbolt has closed it
+			_ = l.abandon() // no effect if bbolt has closed it
 		}
 	}()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	l.db, err = bbolt.Open(l.path, 0o600, &bbolt.Options{
 		Timeout:      max(wait, 1),
-		FreelistType: bbolt.FreelistArrayType, // the quicker one to load
+		FreelistType: bbolt.FreelistArrayType, // faster to load
 		NoStatistics: true,
 		OpenFile: func(name string, _ int, mode os.FileMode) (*os.File, error) {
 			f, err := os.OpenFile(name, flags, mode)
@@ -267,8 +268,8 @@ func (l *Ledger) openFile(flags int, wait time.Duration) (err error) {
 	return fmt.Errorf("%q: %w", l.path, err)
 }
 
-// Close waits for readers and a writer to end, and releases the file. Closing
-// again does nothing.
+// Close waits for readers and a writer, and closes the file. Calling it again
+// has no effect.
 func (l *Ledger) Close() error {
 	l.writer.Lock()
 	defer l.writer.Unlock()
@@ -280,13 +281,13 @@ func (l *Ledger) Close() error {
 	l.closed = true
 	if !l.clean && l.broken == nil && !l.stuck.Load() {
 		if l.sweepPages(true) == nil {
-			_ = l.pages.markClean(l.list) // without it the next open looks for itself
+			_ = l.pages.markClean(l.list) // without it the next Open checks all pages
 		}
 	}
 	return l.shut()
 }
 
-// shut lets go of the file, even if bbolt cannot.
+// shut closes the file, even if bbolt cannot.
 func (l *Ledger) shut() (err error) {
 	if l.stuck.Load() {
 		return l.abandon()
@@ -299,13 +300,13 @@ func (l *Ledger) shut() (err error) {
 	return l.db.Close()
 }
 
-// abandon closes the file behind bbolt's back, whose mapping of it stays.
+// abandon closes the file without bbolt. bbolt's mapping of it stays.
 func (l *Ledger) abandon() error {
 	unlock(l.file)
 	return l.file.Close()
 }
 
-// build makes a ledger under a temporary name, opens it under its own.
+// build creates a ledger under a temporary name, and opens it under its own.
 func build(path string, device crypto.Signer, f Fold, o Options, fill func(w *writing) error) (*Ledger, error) {
 	fail := func(err error) (*Ledger, error) { return nil, fmt.Errorf("creating the ledger: %w", err) }
 	if _, err := os.Lstat(path); err == nil {
@@ -316,7 +317,7 @@ func build(path string, device crypto.Signer, f Fold, o Options, fill func(w *wr
 	if err != nil {
 		return fail(err)
 	}
-	defer durable.Or(o.files).Remove(temp) // the name is random: it is ours, however far this comes
+	defer durable.Or(o.files).Remove(temp) // the name is random, so no other process uses it
 	if err := l.openFile(os.O_RDWR|os.O_CREATE|os.O_EXCL, o.Wait); err != nil {
 		return fail(err)
 	}
@@ -353,7 +354,7 @@ func (l *Ledger) fill(fill func(w *writing) error) (err error) {
 	if err != nil {
 		return err
 	}
-	l.free = []uint64{} // none is defaced yet
+	l.free = []uint64{} // no page is defaced yet
 	l.st.Store(&state{fold: l.fold.Version(), index: map[DeviceID]uint32{}})
 	return l.write(fill)
 }
@@ -361,13 +362,14 @@ func (l *Ledger) fill(fill func(w *writing) error) (err error) {
 // newSuffix is followed by random letters in the name of an unfinished file.
 const newSuffix = ".new-"
 
-// publish renames the finished file, durably, and never replaces another file.
+// publish renames the finished file durably. It never replaces another file.
 func publish(files durable.FS, temp, path string) error {
 	files = durable.Or(files)
 	err := files.Link(temp, path)
 	if err != nil {
-		// Something is there, or the file system has no links: then the check and
-		// the rename are two steps, and a file that appears between them is lost.
+		// The file exists, or the file system has no links. In the second case
+		// check and rename are two steps, and a file that appears between them
+		// is lost.
 		if _, serr := os.Lstat(path); serr == nil {
 			return fmt.Errorf("%q: %w", path, fs.ErrExist)
 		}

@@ -11,19 +11,15 @@ import (
 	"os"
 )
 
-// bbolt trusts its pages: on a damaged one it can read a stale page that a
-// flipped bit made reachable, recurse for ever in a cycle of branch pages until
-// the stack kills the process, or hand out a page that is in use as a free one.
-// None of these is a panic that could be recovered. So this file reads pages
-// itself, by plain reads with every bound checked, and keeps three things true:
+// bbolt trusts its pages. On a damaged one it can read a stale page that a
+// flipped bit made reachable, recurse in a cycle of branch pages until the
+// stack overflow ends the process, or return a page in use as a free one. None
+// of these is a panic that could be recovered. So this file reads pages itself,
+// by plain reads with all bounds checked, and maintains three invariants:
 //
-//   - Branch pages of a bucket were walked before bbolt walks them: the depth is
-//     even and no page is met twice, so there is no cycle. (Once for each bucket
-//     and open file, at first use; branches are about one page in a hundred.)
-//   - Free pages are defaced, so that nothing stale can be read through a flipped
-//     pointer, and an older meta page cannot bring an older state back.
-//   - The list of free pages is what was written when the file was closed, or is
-//     checked against all reachable pages.
+//   - Branch pages of a bucket are walked before bbolt walks them: the depth is even and no page occurs twice, so there is no cycle. (Once for each bucket and open file, at first use; about one page in a hundred is a branch.)
+//   - Free pages are defaced, so that a flipped pointer cannot lead to stale content, and an older meta page cannot restore an older state.
+//   - The list of free pages is the one written at the last close, or is checked against all reachable pages.
 //
 // The layout is bbolt's (internal/common/page.go, meta.go), in native byte
 // order: page header = id 8, flags 2, count 2, overflow 4; branch element = pos
@@ -64,7 +60,7 @@ type pageFile interface {
 	Sync() error
 }
 
-// meta is what the newest valid meta page says.
+// meta is the content of the newest valid meta page.
 type meta struct {
 	slot                     int64
 	root, freelist, end, txn uint64
@@ -113,7 +109,8 @@ func readMeta(f io.ReaderAt, at int64) (m meta, pageSize uint32, ok bool) {
 	return meta{root: ne.Uint64(c[16:]), freelist: ne.Uint64(c[32:]), end: ne.Uint64(c[40:]), txn: ne.Uint64(c[48:])}, ne.Uint32(c[8:]), true
 }
 
-// checkSize holds the file to the length that the meta page implies.
+// checkSize compares the size of the file with the one that the meta page
+// implies.
 func (p *pages) checkSize() error {
 	info, err := p.f.Stat()
 	if err != nil {
@@ -125,7 +122,7 @@ func (p *pages) checkSize() error {
 	return nil
 }
 
-// header reads a page's header and checks what every header must say.
+// header reads a page's header and checks its invariants.
 func (p *pages) header(id uint64) (flags uint16, overflow uint32, err error) {
 	var h [pageHeader]byte
 	if !p.in(id) {
@@ -156,8 +153,8 @@ func (p *pages) read(id uint64) (b []byte, flags uint16, err error) {
 	return p.readInto(make([]byte, p.size), id)
 }
 
-// readInto is read into a buffer of one page, which a page with overflow
-// outgrows.
+// readInto is read into a buffer of one page. For a page with overflow it
+// allocates a larger one.
 func (p *pages) readInto(b []byte, id uint64) (_ []byte, flags uint16, err error) {
 	if !p.in(id) {
 		return nil, 0, p.badPage(id, "outside of the file's %d pages", p.meta.end)
@@ -176,8 +173,9 @@ func (p *pages) readInto(b []byte, id uint64) (_ []byte, flags uint16, err error
 	return b, flags, nil
 }
 
-// elements yields the elements of a branch or leaf page, bounds and key order
-// checked. For a branch, child is set; for a leaf, value and bucket.
+// elements calls each with the elements of a branch or leaf page, after
+// checking bounds and key order. For a branch, child is set; for a leaf, value
+// and bucket.
 func (p *pages) elements(id uint64, b []byte, each func(key, value []byte, child uint64, bucket bool) error) error {
 	flags, count := ne.Uint16(b[8:]), int(ne.Uint16(b[10:]))
 	if pageHeader+count*elemSize > len(b) {
@@ -225,8 +223,8 @@ func (p *pages) in(id uint64) bool          { return id >= 2 && id < p.meta.end 
 func isInline(root uint64) bool             { return root == 0 }
 func (p *pages) bucketRoot(v []byte) uint64 { return ne.Uint64(v) }
 
-// root reads the root bucket, which is one leaf page that holds buckets only,
-// and returns their root pages, 0 for one that stands inline.
+// root reads the root bucket, which is one leaf page with buckets only, and
+// returns their root pages, 0 for an inline bucket.
 func (p *pages) root() (map[string]uint64, error) {
 	b, flags, err := p.read(p.meta.root)
 	if err != nil {
@@ -328,8 +326,8 @@ func (p *pages) walk(root uint64, seen bitmap, leaf func(id uint64, overflow uin
 	return p.badPage(root, "the tree is too deep")
 }
 
-// descend goes from a bucket's root to the leaf that key belongs on, as bbolt will,
-// and checks the pages on the way only.
+// descend walks from a bucket's root to the leaf for key, as bbolt does, and
+// checks the pages on this path only.
 func (p *pages) descend(root uint64, key []byte) error {
 	if isInline(root) {
 		return nil
@@ -449,10 +447,10 @@ func (p *pages) deface(ids []uint64) error {
 	return nil
 }
 
-// The clean mark says, in the unused tail of the newest meta page, that all free
-// pages of this transaction are defaced, and what their list sums to. It is not
-// synced: without it, the next open looks for itself. It is taken off, and that
-// is synced, before the first commit after an open.
+// The clean mark, in the unused tail of the newest meta page, records that all
+// free pages of this transaction are defaced, and the checksum of their list.
+// It is not synced: without it, the next Open checks all pages. It is removed,
+// with a sync, before the first commit after an Open.
 //
 //	clean mark = "cleanpn1" ‖ transaction 8 ‖ checksum of the free list 4 ‖ crc32c of all that 4
 
@@ -464,8 +462,8 @@ func (p *pages) cleanMark(list uint32) (b [cleanSize]byte) {
 	return b
 }
 
-// markClean sets the clean mark. The sync is first: after a power cut, a mark
-// stands for free pages that are defaced on the disk.
+// markClean sets the clean mark. It syncs first: after a power cut, a mark must
+// imply that the free pages are defaced on the disk.
 func (p *pages) markClean(list uint32) error {
 	if err := p.f.Sync(); err != nil {
 		return err
@@ -475,7 +473,7 @@ func (p *pages) markClean(list uint32) error {
 	return err
 }
 
-// unmark takes the clean mark off, before free pages are written to.
+// unmark removes the clean mark, before free pages are written.
 func (p *pages) unmark() error {
 	if _, err := p.f.WriteAt(make([]byte, cleanSize), p.markAt()); err != nil {
 		return err
@@ -485,9 +483,9 @@ func (p *pages) unmark() error {
 
 func (p *pages) markAt() int64 { return p.meta.slot*p.size + cleanOffset }
 
-// recover is the look that an open takes: at the size, the root, the free list.
-// After a close that is all. After a crash it looks at all pages, so that no page
-// in use is taken for free, and defaces the free ones.
+// recover checks the file at open: the size, the root and the free list. After
+// a close that is all. After a crash it reads all pages, checks that no page in
+// use is in the free list, and defaces the free ones.
 func (p *pages) recover() (clean bool, err error) {
 	if err := p.checkSize(); err != nil {
 		return false, err

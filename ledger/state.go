@@ -32,16 +32,16 @@ var (
 	bookKey      = []byte("book")
 	devicePrefix = []byte("device")
 	forkPrefix   = []byte("fork")
-	localKey     = []byte("local") // there since the bucket of the device-local tables is
+	localKey     = []byte("local") // present if the bucket of the device-local tables is
 )
 
-// state is what the index bucket holds, in memory. A committed one is never
-// changed: a transaction works on a clone.
+// state is the content of the index bucket, in memory. A committed state is
+// never changed: a transaction changes a clone.
 type state struct {
 	txn      int // the bbolt transaction that wrote it
 	book     BookID
 	identity pointer.Pointer
-	order    uint64 // of the latest arrival
+	order    uint64 // of the latest entry, by arrival
 	fold     string // version of the fold that wrote the view
 	devices  []device
 	index    map[DeviceID]uint32
@@ -49,7 +49,7 @@ type state struct {
 }
 
 // device is one device of the book. Its index in state.devices is its index in
-// the file's keys, in the order in which this file came to know the devices.
+// the keys of this file, in the order in which the file learned of the devices.
 type device struct {
 	id      DeviceID
 	name    string
@@ -58,7 +58,7 @@ type device struct {
 	clock   uint64 // of the head
 	past    []mark // cumulative, at the head
 	removed bool
-	last    uint64 // its last entry that counts, when removed
+	last    uint64 // its last entry that counts, if it was removed
 	dirty   bool
 }
 
@@ -109,7 +109,7 @@ func deviceKey(i int) []byte {
 	return binary.BigEndian.AppendUint32(slices.Clone(devicePrefix), uint32(i))
 }
 
-// save writes what changed.
+// save writes the changes.
 func (s *state) save(c *chain) error {
 	for i := range s.devices {
 		d := &s.devices[i]

@@ -12,7 +12,7 @@ import (
 
 var errNotOpen = errors.New("the ledger is closed")
 
-// usable says why the file cannot be touched. The gate must be held.
+// usable returns an error if the file cannot be used. The gate must be held.
 func (l *Ledger) usable() error {
 	switch {
 	case l.closed:
@@ -24,7 +24,7 @@ func (l *Ledger) usable() error {
 }
 
 // begin starts a bbolt transaction. A panic in it may leave bbolt's locks held,
-// so nothing of bbolt is called after one.
+// so bbolt is not called after one.
 func (l *Ledger) begin(write bool) (tx *bbolt.Tx, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -56,7 +56,7 @@ func (l *Ledger) commit(tx *bbolt.Tx) (err error) {
 	return tx.Commit()
 }
 
-// trust walks a bucket's branch pages before bbolt does, once. See pages.go.
+// trust walks a bucket's branch pages before bbolt does, once: see pages.go.
 func (l *Ledger) trust(tx *bbolt.Tx, bucket int) (err error) {
 	if l.trusted[bucket].Load() {
 		return nil
@@ -99,13 +99,13 @@ func (l *Ledger) read(fn func(tx *bbolt.Tx) error) error {
 	return fn(tx)
 }
 
-// readLog is read with the log and the state that belongs to the transaction.
+// readLog is read with the log and the state of the transaction.
 func (l *Ledger) readLog(fn func(log *logBucket, st *state) error) error {
 	for {
 		again := false
 		err := l.read(func(tx *bbolt.Tx) error {
 			st := l.st.Load()
-			if st.txn != tx.ID() { // a writer has committed, and is about to say so
+			if st.txn != tx.ID() { // a writer has committed, and has not stored its state yet
 				again = true
 				return nil
 			}
@@ -146,14 +146,14 @@ type writing struct {
 	local *View
 }
 
-// write runs fn in a read-write transaction and makes what it did durable. On
-// an error nothing has changed.
+// write runs fn in a read-write transaction and makes its changes durable.
+// After an error nothing has changed.
 func (l *Ledger) write(fn func(w *writing) error) (err error) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
 	l.gate.RLock()
 	err = l.usable()
-	l.gate.RUnlock() // Close takes the writer lock first, so it cannot come between
+	l.gate.RUnlock() // Close takes the writer lock first, so it cannot run in between
 	if err != nil {
 		return err
 	}
@@ -186,20 +186,20 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 	if err := w.finish(); err != nil {
 		return err
 	}
-	if l.free == nil { // all of them are defaced: an open has seen to that
+	if l.free == nil { // Open has defaced all of them
 		if l.free, _, err = l.pages.free(); err != nil {
 			return err
 		}
 	}
 	w.st.txn = tx.ID()
-	if l.clean { // what a torn commit leaves on free pages has to be defaced
+	if l.clean { // a torn commit could leave content on free pages, which the next Open has to deface
 		if err := l.pages.unmark(); err != nil {
 			return fmt.Errorf("writing %q: %w", l.path, err)
 		}
 	}
 	ended, l.clean = true, false
 	if err := l.commit(tx); err != nil {
-		// Whether the meta page reached the disk is not known.
+		// It is unknown whether the meta page is on the disk.
 		l.broken = fmt.Errorf("writing %q: %w", l.path, err)
 		return l.broken
 	}
@@ -228,7 +228,7 @@ func (w *writing) open() (err error) {
 	return w.openLocal()
 }
 
-// finish brings the view, the device-local tables and the index up to date.
+// finish updates the view, the device-local tables and the index.
 func (w *writing) finish() error {
 	if err := cmp.Or(w.view.failed, w.local.failed); err != nil {
 		return err
@@ -247,7 +247,7 @@ func (w *writing) finish() error {
 	return w.st.save(w.index)
 }
 
-// replay makes the view anew from the log, in the named bucket.
+// replay derives the view again from the log, in the named bucket.
 func (w *writing) replay(bucket string) (err error) {
 	clear(w.view.counts)
 	if err := w.recreate(bucket); err != nil {
@@ -280,7 +280,7 @@ func (w *writing) recreate(bucket string) (err error) {
 	return err
 }
 
-// apply folds an entry, unless it is one of this package's own.
+// apply folds an entry, unless it is of this package's own kinds.
 func (w *writing) apply(e Entry, body []byte) error {
 	if e.kind != KindApplication {
 		return nil
@@ -291,18 +291,18 @@ func (w *writing) apply(e Entry, body []byte) error {
 	return w.view.failed
 }
 
-// sweep defaces the pages that the last commits set free, unless a reader may
-// still be on them: then the next sweep does. The writer lock must be held.
+// sweep defaces the pages that the last commits freed, unless a reader may
+// still use them: then the next sweep does. The writer lock must be held.
 func (l *Ledger) sweep() {
 	alone := l.gate.TryLock()
 	if alone {
 		defer l.gate.Unlock()
 	}
-	_ = l.sweepPages(alone) // what fails here only leaves pages for the next open to deface
+	_ = l.sweepPages(alone) // after an error the next Open defaces the pages
 }
 
-// sweepPages looks up which pages are free and defaces those that are not yet,
-// if deface is set. The gate must be held then.
+// sweepPages looks up the free pages, and with deface defaces those that are
+// not yet defaced. The gate must be held then.
 func (l *Ledger) sweepPages(deface bool) error {
 	known := l.free
 	l.free = []uint64{}

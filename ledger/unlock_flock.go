@@ -7,6 +7,6 @@ import (
 	"syscall"
 )
 
-// unlock releases bbolt's lock where bbolt itself cannot any more: a mapping
-// that it leaves behind would hold the lock beyond the file's closing.
+// unlock releases bbolt's lock if bbolt itself cannot: a mapping that it leaves
+// behind would hold the lock after the file is closed.
 func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

@@ -18,15 +18,14 @@ import (
 // Book returns the id of the book.
 func (l *Ledger) Book() BookID { return l.st.Load().book }
 
-// Identity returns the pointer of the identity whose book this is, as of its
-// genesis.
+// Identity returns the pointer of the identity that created the book.
 func (l *Ledger) Identity() pointer.Pointer { return l.st.Load().identity }
 
 // Device returns this device.
 func (l *Ledger) Device() DeviceID { return l.self }
 
-// Devices returns the book's devices, removed ones included, in the order in
-// which this file came to know them.
+// Devices returns the book's devices, including removed ones, in the order in
+// which this file learned of them.
 func (l *Ledger) Devices() []Device {
 	st := l.st.Load()
 	out := make([]Device, len(st.devices))
@@ -36,8 +35,8 @@ func (l *Ledger) Devices() []Device {
 	return out
 }
 
-// Read gives fn the view as of now. Inside fn, no method of the ledger may be
-// called: an Update there waits for ever.
+// Read calls fn with the current view. fn must not call methods of the ledger:
+// an Update there waits for ever.
 func (l *Ledger) Read(fn func(v *View) error) error {
 	l.gate.RLock()
 	defer l.gate.RUnlock()
@@ -49,7 +48,7 @@ func (l *Ledger) Read(fn func(v *View) error) error {
 	if err != nil {
 		return err
 	}
-	r := struct { // one allocation, since looking one row up is all that most Reads do
+	r := struct { // one allocation, because most Reads look up one row
 		v   View
 		tx  viewTx
 		c   chain
@@ -75,12 +74,12 @@ type Tx struct {
 	entries []Entry
 }
 
-// View gives access to the view, with what this transaction has appended folded
-// in. It cannot be written to: only the Fold does.
+// View returns the view, including what this transaction has appended. It is
+// read-only: only the Fold changes it.
 func (t *Tx) View() *View { return &View{t.w.view.viewTx, false} }
 
 // Append signs an entry with this body, at most MaxBody bytes, stores it and
-// folds it. It is visible and durable when Update returns nil.
+// folds it. The entry is visible and durable when Update returns nil.
 func (t *Tx) Append(body []byte) (Entry, error) {
 	if t.w.view.done {
 		return Entry{}, errClosed
@@ -93,9 +92,9 @@ func (t *Tx) Append(body []byte) (Entry, error) {
 	return e, nil
 }
 
-// Update runs fn in one durable transaction: when it returns nil, a power cut
-// loses nothing of it, and on an error nothing has changed. It returns the
-// entries that fn appended. Updates exclude one another.
+// Update runs fn in one durable transaction: if it returns nil, a power cut
+// loses nothing of it; otherwise nothing has changed. It returns the entries
+// that fn appended. Updates exclude one another.
 func (l *Ledger) Update(fn func(tx *Tx) error) ([]Entry, error) {
 	var t *Tx
 	err := l.write(func(w *writing) error {
@@ -108,7 +107,7 @@ func (l *Ledger) Update(fn func(tx *Tx) error) ([]Entry, error) {
 	return t.entries, nil
 }
 
-// Append is an Update that appends these bodies.
+// Append appends these bodies in one Update.
 func (l *Ledger) Append(bodies ...[]byte) ([]Entry, error) {
 	return l.Update(func(tx *Tx) error {
 		for _, b := range bodies {
@@ -159,8 +158,8 @@ func (w *writing) append(kind Kind, body []byte) (Entry, error) {
 }
 
 // tick returns the hybrid clock for a new entry of this device: after its last
-// one, and after the others' unless they are more than a day ahead, lest one
-// wrong clock pull all.
+// one, and after the others' unless they are more than a day ahead, so that one
+// wrong clock does not affect all.
 func (w *writing) tick(own uint64) uint64 {
 	ms := uint64(max(w.l.now().UnixMilli(), 0))
 	c := max(ms<<logical, own+1)
@@ -173,7 +172,7 @@ func (w *writing) tick(own uint64) uint64 {
 	return min(c, maxClock)
 }
 
-// store puts a verified entry behind its device's head and folds it.
+// store appends a verified entry to its device's log and folds it.
 func (w *writing) store(e Entry, raw, body []byte, state bodyState) error {
 	st := w.st
 	i := st.index[e.id.Device]
@@ -184,7 +183,7 @@ func (w *writing) store(e Entry, raw, body []byte, state bodyState) error {
 	}
 	d.head, d.hash, d.clock, d.past, d.dirty = e.id.Number, e.hash, e.clock, e.past, true
 	if st.stale {
-		return nil // the replay at the end takes it in
+		return nil // the replay at the end includes it
 	}
 	if state != bodyHere {
 		body = nil
@@ -194,14 +193,14 @@ func (w *writing) store(e Entry, raw, body []byte, state bodyState) error {
 	return w.apply(e, body)
 }
 
-// know takes a device up into the book.
+// know adds a device to the book.
 func (w *writing) know(id DeviceID, name string) {
 	w.st.index[id] = uint32(len(w.st.devices))
 	w.st.devices = append(w.st.devices, device{id: id, name: name, dirty: true})
 }
 
-// AdmitDevice lets a device write in the book. Admitting one again changes its
-// name only; a removed one stays removed.
+// AdmitDevice admits a device to the book. Admitting one again only changes its
+// name; a removed device stays removed.
 func (l *Ledger) AdmitDevice(identity crypto.Signer, key ed25519.PublicKey, name string) error {
 	id, err := deviceFromKey(key)
 	if err != nil {
@@ -220,10 +219,10 @@ func (l *Ledger) AdmitDevice(identity crypto.Signer, key ed25519.PublicKey, name
 	})
 }
 
-// RemoveDevice ends a device's part in the book, for good: what it has written
-// up to its latest entry here counts, and nothing later does, wherever it has
-// got to. A device that only a cut-off entry admitted stays in the files that
-// know it and has to be admitted again for the others.
+// RemoveDevice permanently removes a device from the book. Its entries up to
+// its latest one in this ledger count, and no later ones, wherever they are. A
+// device that only a removed entry admitted stays in the files that have it,
+// and has to be admitted again for the others.
 func (l *Ledger) RemoveDevice(identity crypto.Signer, id DeviceID) error {
 	return l.write(func(w *writing) error {
 		d := w.st.device(id)
@@ -247,7 +246,7 @@ func (l *Ledger) RemoveDevice(identity crypto.Signer, id DeviceID) error {
 	})
 }
 
-// system verifies and takes in the statement of one of this package's own
+// system verifies and applies the statement of one of this package's own
 // entries.
 func (w *writing) system(kind Kind, body []byte) error {
 	st := w.st
@@ -287,7 +286,7 @@ func (w *writing) system(kind Kind, body []byte) error {
 	return nil
 }
 
-// cut takes the entries that do not count out of a removed device's log.
+// cut deletes the entries after the end of a removed device's log.
 func (w *writing) cut(id DeviceID) error {
 	i := w.st.index[id]
 	d := &w.st.devices[i]
@@ -309,7 +308,7 @@ func (w *writing) cut(id DeviceID) error {
 	return nil
 }
 
-// Rebuild makes the view anew from the entries.
+// Rebuild derives the view again from the entries.
 func (l *Ledger) Rebuild() error {
 	return l.write(func(w *writing) error {
 		w.st.stale = true
@@ -317,10 +316,10 @@ func (l *Ledger) Rebuild() error {
 	})
 }
 
-// DropBody forgets the body of an application's entry: here, and in what this
-// ledger sends. The entry stays in its chain. The view is rebuilt without the
-// body, so its fold has to allow for that. The bytes may stay in unused pages of
-// the file until those are written again.
+// DropBody deletes the body of an application entry, in this file and in the
+// output of Missing. The entry stays in its chain. The view is rebuilt without
+// the body, so the Fold must accept a missing one. The bytes may stay in unused
+// pages of the file until those are overwritten.
 func (l *Ledger) DropBody(id ID) error {
 	return l.write(func(w *writing) error {
 		i, err := w.st.find(id)
@@ -348,8 +347,8 @@ func (s *state) find(id ID) (uint32, error) {
 	return i, nil
 }
 
-// Entry returns an entry, verified as it is read, and its body: nil if it is
-// not here.
+// Entry returns an entry, verified when it is read, and its body: nil if it is
+// not stored.
 func (l *Ledger) Entry(id ID) (e Entry, body []byte, err error) {
 	err = l.readLog(func(log *logBucket, st *state) error {
 		i, err := st.find(id)
@@ -367,24 +366,24 @@ func (l *Ledger) Entry(id ID) (e Entry, body []byte, err error) {
 	return e, body, nil
 }
 
-// EntryBody is an entry with its body, nil if that is not here.
+// EntryBody is an entry with its body, nil if that is not stored.
 type EntryBody struct {
 	Entry
 	Body []byte
 }
 
-// Entries yields all entries in the order that the devices' clocks show, which
-// is the same on every device that holds the same entries; a device's own stay
-// in order. Each is verified as it is read; after a damaged one the rest still
-// follows.
+// Entries yields all entries ordered by the devices' clocks. The order is the
+// same on every device that has the same entries, and a device's own entries
+// stay in their order. Each is verified when it is read. After an error for a
+// damaged entry the iteration continues.
 func (l *Ledger) Entries() iter.Seq2[EntryBody, error] {
 	return l.entries(nil, true, true, func(e Entry, r record) EntryBody {
 		return EntryBody{e, slices.Clone(r.body)}
 	})
 }
 
-// entries walks the log from behind heads on. It reads in chunks, so that no
-// transaction is open while the caller has the turn.
+// entries iterates over the log after the given heads. It reads in chunks, so
+// that no transaction is open while the caller's loop body runs.
 func (l *Ledger) entries(from func(log *logBucket, st *state) ([]uint64, error), clock, verify bool, pick func(Entry, record) EntryBody) iter.Seq2[EntryBody, error] {
 	return func(yield func(EntryBody, error) bool) {
 		type item struct {
@@ -407,7 +406,7 @@ func (l *Ledger) entries(from func(log *logBucket, st *state) ([]uint64, error),
 						}
 					}
 				}
-				for i := range end { // a removal may have cut a log meanwhile
+				for i := range end { // a removal may have shortened a log meanwhile
 					end[i] = min(end[i], st.devices[i].head)
 				}
 				m := newMerged(log, next, end, clock, verify)

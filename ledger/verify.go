@@ -8,12 +8,13 @@ import (
 	"iter"
 )
 
-// Verify walks everything: every page that is in use or free, every entry's
-// signature, chain and body, every row of the view, the view against a replay of
-// the entries, and every row of the device-local tables. It yields each damage that it finds, in no particular
-// order, and ctx's error if that ends it. Nothing yielded means that all holds.
+// Verify checks the whole file: every page in use or free, every entry's
+// signature, chain and body, every row of the view, the view against a replay
+// of the entries, and every row of the device-local tables. It yields each
+// damage, in no particular order, and ctx's error if that ends the check. If it
+// yields nothing, no damage was found.
 //
-// It holds off writers meanwhile, and needs memory for a second view.
+// Writers wait until it ends. It needs memory for a second view.
 func (l *Ledger) Verify(ctx context.Context) iter.Seq[error] {
 	return func(yield func(error) bool) {
 		var found []error
@@ -41,8 +42,8 @@ func (l *Ledger) Verify(ctx context.Context) iter.Seq[error] {
 	}
 }
 
-// verifyPages checks the structure of the file: that each page is either in use
-// once or free, and that each is well-formed.
+// verifyPages checks the structure of the file: each page is either in use once
+// or free, and is well-formed.
 func (l *Ledger) verifyPages(w *writing) error {
 	p, err := openPages(l.file, l.path, int(l.pages.size))
 	if err != nil {
@@ -73,7 +74,7 @@ func (l *Ledger) verifyPages(w *writing) error {
 	return nil
 }
 
-// verifyLog checks every entry by itself and against the one before it.
+// verifyLog checks every entry alone and against the previous one.
 func (w *writing) verifyLog(ctx context.Context, report func(error)) {
 	rows := 0
 	for i := range w.st.devices {
@@ -140,7 +141,8 @@ func (w *writing) countLog() (n int, err error) {
 	}
 }
 
-// verifyChain reads every row, each being named by the one before it.
+// verifyChain reads every row, and compares it with the link in the previous
+// one.
 func (w *writing) verifyChain(ctx context.Context, c *chain) error {
 	for s := c.scan(append(bytes.Clone(sentinelKey), 0)); ; {
 		if err := ctx.Err(); err != nil {
@@ -153,7 +155,7 @@ func (w *writing) verifyChain(ctx context.Context, c *chain) error {
 }
 
 // verifyView replays the entries into another bucket, which is never committed,
-// and compares.
+// and compares the two.
 func (w *writing) verifyView(ctx context.Context) error {
 	old := w.view.c
 	const scratch = "view to compare"

@@ -9,20 +9,20 @@ import (
 	"slices"
 )
 
-// Fold is the state machine whose state the ledger keeps as its view.
+// Fold is the state machine that derives the view.
 //
-// Apply is called once for each application entry, an entry after all those
-// that it saw. Devices get concurrent entries in different orders, so for
-// their views to be equal a Fold must come to the same rows whatever the order
-// of concurrent entries (Entry.Saw tells which are). It must depend on nothing
+// Apply is called once for each application entry, after the entries that it
+// saw. Devices receive concurrent entries in different orders, so for their
+// views to be equal a Fold must produce the same rows for any order of
+// concurrent entries (Entry.Saw reports which are). It must depend on nothing
 // but the view, the entry and the body: no clock, no randomness, no map order.
-// Neither e.Time nor the order of arrival may decide anything.
+// Neither e.Time nor the order of arrival may affect the result.
 type Fold interface {
-	// Version names the rules and the tables. A view that another version
-	// wrote is rebuilt when the ledger is opened.
+	// Version identifies the rules and the tables. Open rebuilds a view of
+	// another version.
 	Version() string
-	// Apply folds one entry into the view. The body is nil if it was dropped
-	// or never came. Neither e nor body may be kept or changed. An error aborts
+	// Apply folds one entry into the view. The body is nil if it was dropped or
+	// not received. Apply must not retain or change e or body. An error aborts
 	// the whole transaction.
 	Apply(v *View, e Entry, body []byte) error
 }
@@ -30,20 +30,20 @@ type Fold interface {
 // KV is one row of a table.
 type KV struct{ Key, Value []byte }
 
-// View gives access to tables within one transaction: those of the fold, or the
+// View is access to tables within one transaction: those of the fold, or the
 // device-local ones (Tx.Local, Ledger.ReadLocal). It belongs to the goroutine
-// that got it, and ends with the transaction: slices that it returned must be
-// copied to be kept. Tables come into being by the first Put. Put and Delete
-// fail in a Read.
+// that received it, and is valid until the transaction ends. Slices that it
+// returns must be copied to be retained. The first Put creates a table. Put and
+// Delete fail in a Read.
 //
 // A *DamagedError is returned for any row that is not what was written, and for
-// a row that is missing though it was never deleted.
+// a row that is missing without having been deleted.
 type View struct {
 	*viewTx
-	write bool // for the fold, and for device-local tables in an Update
+	write bool // true for the fold, and for device-local tables in an Update
 }
 
-// viewTx is what the Views of one transaction share.
+// viewTx is shared by the Views of one transaction.
 type viewTx struct {
 	c      *chain
 	done   bool
@@ -67,7 +67,7 @@ func rowKey(table string, key []byte) ([]byte, error) {
 	return appendRowKey(make([]byte, 0, 1+len(table)+len(key)), table, key)
 }
 
-// appendRowKey appends length of the table's name ‖ name ‖ key.
+// appendRowKey appends the length of the table's name ‖ name ‖ key.
 func appendRowKey(k []byte, table string, key []byte) ([]byte, error) {
 	if len(table) == 0 || len(table) > maxTable {
 		return nil, fmt.Errorf("table name %q: 1 to %d bytes", table, maxTable)
@@ -80,7 +80,7 @@ func appendRowKey(k []byte, table string, key []byte) ([]byte, error) {
 	return append(k, key...), nil
 }
 
-// countKey is where a table's count is; it sorts before all tables.
+// countKey returns the key of a table's count; it sorts before all tables.
 func countKey(table string) []byte { return append([]byte{0}, table...) }
 
 func (v *View) key(table string, key []byte) ([]byte, error) {
@@ -90,7 +90,7 @@ func (v *View) key(table string, key []byte) ([]byte, error) {
 	return rowKey(table, key)
 }
 
-// note remembers an error that must not be committed over.
+// note records an error that must prevent the commit.
 func (v *View) note(err error) error {
 	if err != nil && v.failed == nil {
 		v.failed = err
@@ -98,7 +98,7 @@ func (v *View) note(err error) error {
 	return err
 }
 
-// Get returns the value of key; nil, nil when absent.
+// Get returns the value of key; nil, nil if absent.
 func (v *View) Get(table string, key []byte) ([]byte, error) {
 	if v.done {
 		return nil, errClosed
@@ -115,7 +115,7 @@ func (v *View) Get(table string, key []byte) ([]byte, error) {
 	return value, nil
 }
 
-// Put sets the value of key. Neither slice is kept.
+// Put sets the value of key. It copies both slices.
 func (v *View) Put(table string, key, value []byte) error {
 	k, err := v.key(table, key)
 	switch {
@@ -150,14 +150,14 @@ func (v *View) Delete(table string, key []byte) error {
 }
 
 // Scan yields the rows whose keys start with prefix, in key order. The table
-// may be written to meanwhile; rows behind the current one are not visited
+// may be changed during the scan; rows before the current one are not visited
 // again. An error ends the scan.
 func (v *View) Scan(table string, prefix []byte) iter.Seq2[KV, error] {
 	return v.ScanFrom(table, prefix, prefix)
 }
 
-// ScanFrom is Scan without the rows whose keys sort before from, for going on
-// in another transaction where one left off.
+// ScanFrom is Scan without the rows whose keys sort before from, for continuing
+// a scan in another transaction.
 func (v *View) ScanFrom(table string, prefix, from []byte) iter.Seq2[KV, error] {
 	return func(yield func(KV, error) bool) {
 		p, err := v.key(table, prefix)
@@ -204,8 +204,8 @@ func (v *View) Last(table string, prefix []byte) (KV, bool, error) {
 	return KV{k[1+len(table):], value}, true, nil
 }
 
-// after returns the first key after all those that start with p, whose first
-// byte is not 0xff.
+// after returns the first key after all keys that start with p. The first byte
+// of p is not 0xff.
 func after(p []byte) []byte {
 	end := bytes.TrimRight(p, "\xff")
 	end = bytes.Clone(end)
@@ -213,7 +213,7 @@ func after(p []byte) []byte {
 	return end
 }
 
-// Count returns the number of rows of a table, which is kept, not counted.
+// Count returns the number of rows of a table. It reads a stored count.
 func (v *View) Count(table string) (int, error) {
 	if _, err := v.key(table, nil); err != nil {
 		return 0, err
