@@ -20,8 +20,9 @@ const (
 
 // Device describes one device of the book.
 type Device struct {
-	ID      DeviceID
-	Name    string // according to the identity's admission; hostile text unless the identity is trusted
+	ID DeviceID
+	// according to the identity's admission; hostile text unless the identity is trusted
+	Name    string
 	Head    uint64 // number of its latest entry in this ledger, 0 before its first
 	Removed bool
 	Last    uint64 // of a removed device: its last entry that counts

@@ -110,7 +110,9 @@ type Entry struct {
 	bodyHash Hash
 	hash     Hash
 	sig      [ed25519.SignatureSize]byte
-	past     []mark // the entries of other devices that its device had seen, up to this entry; sorted, shared, read-only
+	// the entries of other devices that its device had seen, up to this entry; sorted, shared,
+	// read-only
+	past []mark
 }
 
 // ID returns the entry's device and number.

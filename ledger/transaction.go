@@ -192,7 +192,8 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 		}
 	}
 	w.st.txn = tx.ID()
-	if l.clean { // a torn commit could leave content on free pages, which the next Open has to deface
+	// a torn commit could leave content on free pages, which the next Open has to deface
+	if l.clean {
 		if err := l.pages.unmark(); err != nil {
 			return fmt.Errorf("writing %q: %w", l.path, err)
 		}

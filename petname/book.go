@@ -17,19 +17,22 @@ import (
 // any operation and any merge. Its methods may be called from several
 // goroutines. Only one process can have a book open.
 type Book struct {
-	ledger     *ledger.Ledger
-	now        func() time.Time
-	successors atomic.Pointer[[]pointer.Pointer] // the owner's pointers after the first, in order; nil: none
-	notify     func(Event)                       // Options.OnChange
-	tx         *ledger.Tx                        // the transaction of a book that Update passes to its function; otherwise nil
+	ledger *ledger.Ledger
+	now    func() time.Time
+	// the owner's pointers after the first, in order; nil: none
+	successors atomic.Pointer[[]pointer.Pointer]
+	notify     func(Event) // Options.OnChange
+	// the transaction of a book that Update passes to its function; otherwise nil
+	tx *ledger.Tx
 }
 
 // Options are the options of [Create] and [Open]. The zero value is usable.
 type Options struct {
-	Now        func() time.Time // nil: time.Now
-	Rand       io.Reader        // nil: crypto/rand
-	Wait       time.Duration    // how long to wait while another process has the book open; 0: not at all
-	DeviceName string           // for Create: the device's name in the ledger
+	Now  func() time.Time // nil: time.Now
+	Rand io.Reader        // nil: crypto/rand
+	// how long to wait while another process has the book open; 0: not at all
+	Wait       time.Duration
+	DeviceName string // for Create: the device's name in the ledger
 
 	// OnChange is called after each change that this device makes, when the
 	// change is durable, in the goroutine that made it. It may read the book.

@@ -12,16 +12,19 @@ import (
 // Contact is an entry of the book: a pointer and the owner's name for it. It
 // has no name if it was removed, is in conflict, or if its addition was undone.
 type Contact struct {
-	Pointer    pointer.Pointer    // the current pointer, after all successions
-	ID         pointer.Pointer    // the first pointer known of it; never changes
-	Name       name.Name          // zero: none
-	Next       pointer.Commitment // the commitment on record for Pointer; zero: none, or see Duplicity
-	Nickname   string             // the contact's name for itself, as first received: hostile text
-	Provenance []Fact             // ordered by time
-	Removed    time.Time          // zero: not removed
-	Conflict   *Conflict          // nil: none
-	Duplicity  bool               // two commitments to one next key, or two successions, are on record: see Contradiction and Provenance
-	Kept       bool               // a running node republishes its records: see Keep
+	Pointer pointer.Pointer // the current pointer, after all successions
+	ID      pointer.Pointer // the first pointer known of it; never changes
+	Name    name.Name       // zero: none
+	// the commitment on record for Pointer; zero: none, or see Duplicity
+	Next       pointer.Commitment
+	Nickname   string    // the contact's name for itself, as first received: hostile text
+	Provenance []Fact    // ordered by time
+	Removed    time.Time // zero: not removed
+	Conflict   *Conflict // nil: none
+	// two commitments to one next key, or two successions, are on record: see Contradiction and
+	// Provenance
+	Duplicity bool
+	Kept      bool // a running node republishes its records: see Keep
 
 	Chain         []Step          // the pointers from ID to Pointer
 	Contradiction *DuplicityError // the reason for Duplicity; nil: none
@@ -38,8 +41,11 @@ type Step struct {
 // Fact is one piece of information about a contact, with its source. It is not
 // a judgement.
 type Fact struct {
-	Pointer  pointer.Pointer    // the pointer of the contact that the fact is about; for "succession" the successor
-	Kind     string             // "typed", "link", "card", "succession", or the kind of the accepted suggestion: "introduced", "paired", "acquainted", "stranger"
+	// the pointer of the contact that the fact is about; for "succession" the successor
+	Pointer pointer.Pointer
+	// "typed", "link", "card", "succession", or the kind of the accepted suggestion:
+	// "introduced", "paired", "acquainted", "stranger"
+	Kind     string
 	By       string             // "me" for the owner, or the pointer of the source
 	Channel  string             // how it arrived: "argument", "stdin", "record", …
 	At       time.Time          // by the clock of the device that recorded it
@@ -58,9 +64,10 @@ const (
 // renames or removes one of the contacts, or adds this one again, the name does
 // not resolve.
 type Conflict struct {
-	Names    []name.Name       // the different names of this contact
-	Removed  bool              // it was removed too, or its addition undone
-	Pointers []pointer.Pointer // other contacts with the same name, or at the same pointer; at most 64
+	Names   []name.Name // the different names of this contact
+	Removed bool        // it was removed too, or its addition undone
+	// other contacts with the same name, or at the same pointer; at most 64
+	Pointers []pointer.Pointer
 }
 
 func (c *Conflict) add(other pointer.Pointer) {

@@ -11,9 +11,11 @@ import (
 
 // Acceptance are the options of [Book.Accept].
 type Acceptance struct {
-	Lookalike bool            // as in [Source]
-	Nickname  string          // the nickname from its card, if it was fetched: hostile text
-	Replaces  pointer.Pointer // a contact to remove in the same step; the suggestion's evidence records the replacement; zero: none
+	Lookalike bool   // as in [Source]
+	Nickname  string // the nickname from its card, if it was fetched: hostile text
+	// a contact to remove in the same step; the suggestion's evidence records the replacement;
+	// zero: none
+	Replaces pointer.Pointer
 }
 
 // Accept names the subject of a suggestion. It is an act of the owner. Errors

@@ -14,10 +14,12 @@ import (
 // the owner's card, and a private edge is for one recipient. An edge does not
 // contain the owner's petname for the contact.
 type Edge struct {
-	Label    string          // as typed
-	Contact  Contact         // the target
-	Pointer  pointer.Pointer // the target's current pointer
-	Conflict bool            // devices disagree on the target, or on whether the edge or its target still exists; the edge is not published
+	Label   string          // as typed
+	Contact Contact         // the target
+	Pointer pointer.Pointer // the target's current pointer
+	// devices disagree on the target, or on whether the edge or its target still exists; the
+	// edge is not published
+	Conflict bool
 }
 
 // CheckLabel returns an error if label cannot be an edge's label: a name of at

@@ -17,20 +17,23 @@ import (
 //   - devices: "genesis", "admit", "retire";
 //   - an entry that this version cannot read, or one without its body: "unknown".
 type Event struct {
-	ID        ledger.ID
-	At        time.Time
-	Op        string
-	Contact   pointer.Pointer // name, remove, learn, share, undo, advance, keep, unkeep
-	Name      string          // the new name; the nickname of a profile; undo: the name of the undone change
-	Was       []string        // the names before the change; several if the contact was in conflict
-	Label     string          // share, unshare
-	Fact      *Fact           // the fact that the entry records; nil: none
-	Lookalike bool            // name: the owner confirmed a name that looks like another
-	Undoes    uint64          // undo: the number of the undone entry of the same device
-	Value     string          // publish
-	Sequence  uint64          // publish
-	Item      SuggestionID    // name, learn, decide: the suggestion that was decided; undo: the suggestion that is pending again; zero: none
-	Dropped   bool            // the body was dropped: no other field is set but ID, At and Op
+	ID      ledger.ID
+	At      time.Time
+	Op      string
+	Contact pointer.Pointer // name, remove, learn, share, undo, advance, keep, unkeep
+	// the new name; the nickname of a profile; undo: the name of the undone change
+	Name      string
+	Was       []string // the names before the change; several if the contact was in conflict
+	Label     string   // share, unshare
+	Fact      *Fact    // the fact that the entry records; nil: none
+	Lookalike bool     // name: the owner confirmed a name that looks like another
+	Undoes    uint64   // undo: the number of the undone entry of the same device
+	Value     string   // publish
+	Sequence  uint64   // publish
+	// name, learn, decide: the suggestion that was decided; undo: the suggestion that is
+	// pending again; zero: none
+	Item    SuggestionID
+	Dropped bool // the body was dropped: no other field is set but ID, At and Op
 }
 
 // Log yields the history, ordered by the clocks of the entries. Each entry is

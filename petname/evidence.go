@@ -13,7 +13,8 @@ import (
 // Evidence is one signed statement or transcript about a contact, whether or
 // not the owner accepted it.
 type Evidence struct {
-	Kind       string          // "introduced", "acquainted", "paired", "stranger", "question", "denied"
+	// "introduced", "acquainted", "paired", "stranger", "question", "denied"
+	Kind       string
 	Pointer    pointer.Pointer // the subject
 	By         pointer.Pointer // the signer; for "paired" the contact itself
 	Channel    string

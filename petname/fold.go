@@ -62,7 +62,8 @@ func (fold) Version() string {
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
-	a, heard, err := openAct(body, introduce.Open) // the body may be from another device: each device verifies it
+	// the body may be from another device: each device verifies it
+	a, heard, err := openAct(body, introduce.Open)
 	if err != nil {
 		return nil
 	}

@@ -17,8 +17,9 @@ import (
 // Bounds of the inbox. A suggestion over them is refused; the sender still has
 // it.
 const (
-	maxInbox     = 1000 // pending suggestions, without contact requests
-	MaxInboxFrom = 50   // pending suggestions of one sender; and, counted apart, all contact requests
+	maxInbox = 1000 // pending suggestions, without contact requests
+	// pending suggestions of one sender; and, counted apart, all contact requests
+	MaxInboxFrom = 50
 )
 
 var (

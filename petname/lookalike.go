@@ -255,7 +255,8 @@ func (s *likeSearch) rows(kind byte, as LikeKind) ([]Likeness, error) {
 						break
 					}
 				}
-				from = prefixEnd(lookPrefix(l, kind, id.Bytes())) // further rows of this contact add nothing
+				// further rows of this contact add nothing
+				from = prefixEnd(lookPrefix(l, kind, id.Bytes()))
 				break
 			}
 		}

@@ -11,7 +11,8 @@ import (
 
 // Source describes how the owner received a pointer.
 type Source struct {
-	Kind    string // "typed", "link"; empty: "link" if the link has more than a pointer, otherwise "typed"
+	// "typed", "link"; empty: "link" if the link has more than a pointer, otherwise "typed"
+	Kind    string
 	By      string // empty: "me"
 	Channel string // "argument", "stdin", "api", …; empty: "api"
 

@@ -212,7 +212,8 @@ func (b *Book) suggestMutual(s Suggestion) (SuggestionID, bool, error) {
 		if !b.isOwn(request.To) {
 			return fmt.Errorf("by %s, to %s: %w", request.By, request.To, ErrWrongRecipient)
 		}
-		if s.Kind == Mutual { // the introducer of a finished introduction need not be a contact any more
+		// the introducer of a finished introduction need not be a contact any more
+		if s.Kind == Mutual {
 			if _, err := b.checkSender(tx.View(), request.By, request.To); err != nil {
 				return err
 			}

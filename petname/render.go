@@ -16,8 +16,9 @@ import (
 
 // Rendering is a text in the form that its reader sees.
 type Rendering struct {
-	Text    string
-	Unnamed []pointer.Pointer // the pointers that Text shows in their short form: arguments for [Unrender]
+	Text string
+	// the pointers that Text shows in their short form: arguments for [Unrender]
+	Unnamed []pointer.Pointer
 }
 
 // Render converts a text from the wire, with pointers and links in it, to the

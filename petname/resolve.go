@@ -21,13 +21,15 @@ const maxHops = 8
 
 // Hop is one verified step of a path.
 type Hop struct {
-	Name        string       // the petname, or the label of the edge
-	Result      dht.Result   // the record of Pointer, and its source
-	Card        pointer.Card // the card of the record; zero: none
-	Pointer     pointer.Pointer
-	Former      []pointer.Pointer // earlier pointers whose records led to Pointer by proven successions
-	Unproven    pointer.Pointer   // the successor that the card names and no pinned commitment proves; zero: none
-	PrivateEdge bool              // the next hop is by a private edge, not by one of the card
+	Name    string       // the petname, or the label of the edge
+	Result  dht.Result   // the record of Pointer, and its source
+	Card    pointer.Card // the card of the record; zero: none
+	Pointer pointer.Pointer
+	// earlier pointers whose records led to Pointer by proven successions
+	Former []pointer.Pointer
+	// the successor that the card names and no pinned commitment proves; zero: none
+	Unproven    pointer.Pointer
+	PrivateEdge bool // the next hop is by a private edge, not by one of the card
 }
 
 // Resolution is the result of [Book.Resolve]: every step of the path.

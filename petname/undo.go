@@ -147,7 +147,8 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 		if err != nil {
 			return err
 		}
-		if err := checkSoleHolder(tx.View(), c); err != nil { // another contact has advanced to the pointer since
+		// another contact has advanced to the pointer since
+		if err := checkSoleHolder(tx.View(), c); err != nil {
 			return err
 		}
 	}

@@ -39,7 +39,8 @@ func (b *Book) update(fn func(tx *ledger.Tx) error) error {
 		return err
 	}
 	for _, e := range entries {
-		if entry, body, err := b.ledger.Entry(e.ID()); err == nil { // readers report a damaged entry
+		// readers report a damaged entry
+		if entry, body, err := b.ledger.Entry(e.ID()); err == nil {
 			b.notify(logged(entry, body))
 		}
 	}

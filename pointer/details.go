@@ -12,10 +12,11 @@ import (
 // and [Details.Check] checks them. A [Card] is the statement for everyone, and
 // has further bounds.
 type Details struct {
-	Next      Commitment   // to the next key; zero: none
-	Sealing   []SealingKey // at most MaxSealing, with keys of 1 to MaxSealingKey bytes
-	Nickname  string       // at most MaxNickname bytes of UTF-8
-	Addresses [][]byte     // multiaddrs in binary form, at most MaxAddresses, each of 1 to MaxAddress bytes
+	Next     Commitment   // to the next key; zero: none
+	Sealing  []SealingKey // at most MaxSealing, with keys of 1 to MaxSealingKey bytes
+	Nickname string       // at most MaxNickname bytes of UTF-8
+	// multiaddrs in binary form, at most MaxAddresses, each of 1 to MaxAddress bytes
+	Addresses [][]byte
 }
 
 // Bounds of Details.

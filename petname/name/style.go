@@ -21,9 +21,10 @@ import (
 type Style int
 
 const (
-	Plain    Style = iota // for files, pipes and pages: the looks alone
-	Terminal              // and text from right to left is isolated, so that it moves nothing around it
-	Colour                // and each kind has a colour
+	Plain Style = iota // for files, pipes and pages: the looks alone
+	// and text from right to left is isolated, so that it moves nothing around it
+	Terminal
+	Colour // and each kind has a colour
 )
 
 // Shown is a name of any of the three kinds.
