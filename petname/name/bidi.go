@@ -9,19 +9,19 @@ import (
 	"golang.org/x/text/unicode/bidi"
 )
 
-// cell is what stands in one place on the screen: a character and its marks.
+// cell is one position on the screen: a character and its marks.
 type cell struct {
 	base  rune
 	marks string
 }
 
-// visual gives cells in the order in which they stand on the screen, from left
-// to right, when they are a paragraph of their own with that direction: the
-// reordering of UTS #39's bidiSkeleton, by the rules of UAX #9 that text
-// without controls and line ends needs. Characters that are shown mirrored are
-// the other of their pair. x/text's own Paragraph gives runs without their
-// levels, and can't be told that a paragraph goes left to right.
-func visual(cells []cell, rtl bool) []cell {
+// visualOrder returns cells in their order on the screen, from left to right,
+// for a paragraph of these cells with that direction: the reordering of UTS
+// #39's bidiSkeleton, by the rules of UAX #9 for text without controls and line
+// ends. A mirrored character is replaced by the other one of its pair. x/text's
+// Paragraph is not usable here: it returns runs without their levels, and
+// always detects the direction of the paragraph.
+func visualOrder(cells []cell, rtl bool) []cell {
 	levels := bidiLevels(cells, rtl)
 	out := slices.Clone(cells)
 	for i, level := range levels {
@@ -29,7 +29,8 @@ func visual(cells []cell, rtl bool) []cell {
 			out[i].base = mirror(out[i].base)
 		}
 	}
-	// L2: from the highest level down to the lowest odd one, turn runs round.
+	// L2: reverse the runs of each level, from the highest down to the lowest
+	// odd one.
 	for level := byte(2); level > 0; level-- {
 		for i := 0; i < len(out); i++ {
 			start := i
@@ -43,8 +44,8 @@ func visual(cells []cell, rtl bool) []cell {
 	return out
 }
 
-// turns reports whether any character could make text go from right to left.
-func turns(s string) bool {
+// hasRTL reports whether any character can make text run from right to left.
+func hasRTL(s string) bool {
 	for _, r := range s {
 		if r < 0x590 {
 			continue
@@ -62,7 +63,7 @@ func class(r rune) bidi.Class {
 	return p.Class()
 }
 
-// bidiLevels are the embedding levels: 0 or 1 with numbers of level 2.
+// bidiLevels returns the embedding levels: 0 or 1 with numbers of level 2.
 func bidiLevels(cells []cell, rtl bool) []byte {
 	base, sos := byte(0), bidi.L
 	if rtl {
@@ -70,7 +71,7 @@ func bidiLevels(cells []cell, rtl bool) []byte {
 	}
 	types := make([]bidi.Class, len(cells))
 	for i, c := range cells {
-		if types[i] = class(c.base); types[i] == bidi.NSM { // a mark with nothing to stand on (W1)
+		if types[i] = class(c.base); types[i] == bidi.NSM { // a mark without a base character (W1)
 			types[i] = sos
 		}
 	}
@@ -90,7 +91,7 @@ func bidiLevels(cells []cell, rtl bool) []byte {
 	return levels
 }
 
-// weakTypes resolves numbers and what stands between them: W2 to W7.
+// weakTypes resolves numbers and the characters between them: W2 to W7.
 func weakTypes(types []bidi.Class, sos bidi.Class) {
 	strong := sos
 	for i, t := range types { // W2
@@ -140,9 +141,9 @@ func weakTypes(types []bidi.Class, sos bidi.Class) {
 	}
 }
 
-// direction is the direction that a resolved type lends to neutral ones around
-// it: numbers are as good as right-to-left.
-func direction(t bidi.Class) (bidi.Class, bool) {
+// strongDirection returns the direction of a resolved type for the neutral
+// characters around it: numbers count as right-to-left.
+func strongDirection(t bidi.Class) (bidi.Class, bool) {
 	switch t {
 	case bidi.L:
 		return bidi.L, true
@@ -152,7 +153,7 @@ func direction(t bidi.Class) (bidi.Class, bool) {
 	return 0, false
 }
 
-// bracketTypes gives both brackets of a pair one direction: N0.
+// bracketTypes sets one direction for both brackets of a pair: N0.
 func bracketTypes(cells []cell, types []bidi.Class, embedding bidi.Class) {
 	type pair struct{ open, shut int }
 	var pairs []pair
@@ -179,7 +180,7 @@ func bracketTypes(cells []cell, types []bidi.Class, embedding bidi.Class) {
 	for _, p := range pairs {
 		same, other := false, false
 		for _, t := range types[p.open+1 : p.shut] {
-			if d, strong := direction(t); strong {
+			if d, strong := strongDirection(t); strong {
 				same, other = same || d == embedding, other || d != embedding
 			}
 		}
@@ -189,7 +190,7 @@ func bracketTypes(cells []cell, types []bidi.Class, embedding bidi.Class) {
 				continue
 			}
 			for i := p.open - 1; i >= 0; i-- {
-				if d, strong := direction(types[i]); strong {
+				if d, strong := strongDirection(types[i]); strong {
 					to = d
 					break
 				}
@@ -199,18 +200,18 @@ func bracketTypes(cells []cell, types []bidi.Class, embedding bidi.Class) {
 	}
 }
 
-// neutralTypes gives what has no direction that of what is on both sides, or
-// else the paragraph's: N1, N2.
+// neutralTypes sets the direction of neutral characters: that of both sides if
+// they agree, otherwise the paragraph's: N1, N2.
 func neutralTypes(types []bidi.Class, embedding bidi.Class) {
 	before := embedding
 	for i := 0; i < len(types); i++ {
-		if d, strong := direction(types[i]); strong {
+		if d, strong := strongDirection(types[i]); strong {
 			before = d
 			continue
 		}
 		start, after := i, embedding
 		for ; i < len(types); i++ {
-			if d, strong := direction(types[i]); strong {
+			if d, strong := strongDirection(types[i]); strong {
 				after = d
 				break
 			}
@@ -226,8 +227,8 @@ func neutralTypes(types []bidi.Class, embedding bidi.Class) {
 	}
 }
 
-// mirrored are the pairs of BidiMirroring.txt (Unicode 14.0.0): one after the
-// other, opening and closing.
+// mirrored has the pairs of BidiMirroring.txt (Unicode 14.0.0), opening and
+// closing.
 const mirrored = "()<>[]{}«»༺༻༼༽᚛᚜‹›⁅⁆⁽⁾₍₎∈∋∉∌∊∍∕⧵∟⯾∠⦣∡⦛∢⦠∤⫮∼∽≃⋍≅≌≒≓≔≕≤≥≦≧≨≩≪≫" +
 	"≮≯≰≱≲≳≴≵≶≷≸≹≺≻≼≽≾≿⊀⊁⊂⊃⊄⊅⊆⊇⊈⊉⊊⊋⊏⊐⊑⊒⊘⦸⊢⊣⊦⫞⊨⫤⊩⫣⊫⫥⊰⊱⊲⊳⊴⊵⊶⊷⊸⟜⋉⋊⋋⋌" +
 	"⋐⋑⋖⋗⋘⋙⋚⋛⋜⋝⋞⋟⋠⋡⋢⋣⋤⋥⋦⋧⋨⋩⋪⋫⋬⋭⋰⋱⋲⋺⋳⋻⋴⋼⋶⋽⋷⋾⌈⌉⌊⌋〈〉❨❩❪❫❬❭❮❯❰❱❲❳❴❵⟃⟄" +
@@ -237,7 +238,7 @@ const mirrored = "()<>[]{}«»༺༻༼༽᚛᚜‹›⁅⁆⁽⁾₍₎∈∋�
 	"⫹⫺⸂⸃⸄⸅⸉⸊⸌⸍⸜⸝⸠⸡⸢⸣⸤⸥⸦⸧⸨⸩⹕⹖⹗⹘⹙⹚⹛⹜〈〉《》「」『』【】〔〕〖〗〘〙〚〛﹙﹚﹛﹜﹝﹞﹤﹥（）＜＞" +
 	"［］｛｝｟｠｢｣"
 
-// mirror is the other character of a mirrored pair, or the same.
+// mirror returns the other character of a mirrored pair, or r itself.
 func mirror(r rune) rune {
 	if r == ' ' || unicode.IsLetter(r) {
 		return r

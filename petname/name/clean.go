@@ -10,33 +10,34 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// The bounds of foreign text on display.
+// The bounds of foreign text for display.
 const (
 	maxClean          = 2048 // bytes
-	maxCleanGraphemes = 512  // what people see as characters
-	maxMarks          = 4    // nonspacing marks on one character: zalgo has more, no script
-	maxAllMarks       = 8    // marks on one character, vowel signs that take space among them
+	maxCleanGraphemes = 512  // user-perceived characters
+	// nonspacing marks on one character; no script needs more, zalgo text has more
+	maxMarks    = 4
+	maxAllMarks = 8 // marks on one character, including spacing vowel signs
 
-	more = "…" // stands for what was cut
+	ellipsis = "…" // replaces what was cut
 )
 
-// Clean makes text of foreign origin (nicknames, labels, notes, values, errors
-// that repeat them) fit to be shown, on a terminal or a page: everything that
-// prints such text passes it through here.
+// Clean returns text of foreign origin (nicknames, labels, notes, values,
+// errors that contain them) in a form that is safe for display, on a terminal
+// or a page. Everything that prints such text calls it.
 //
-// Dropped are controls, terminal escapes, bidi controls, private and unassigned
-// characters, all that shows as nothing (zero-width and other default
+// Clean removes controls, terminal escapes, bidi controls, private and
+// unassigned characters, all invisible characters (zero-width and other default
 // ignorables, variation selectors, Hangul fillers, the blank Braille pattern),
-// enclosing marks, marks with nothing to stand on, and all but four nonspacing
+// enclosing marks, marks without a base character, and all but four nonspacing
 // marks on one character. Joiners stay where a script needs them (RFC 5892,
 // appendix A.1 and A.2). Every kind of space and line end becomes a space; what
-// isn't UTF-8 becomes U+FFFD. What is over 2048 bytes or 512 graphemes is cut
-// between two of them, with "…". Clean text stays as it is.
+// is not UTF-8 becomes U+FFFD. Text over 2048 bytes or 512 graphemes is cut
+// between two graphemes, with "…". Clean text is unchanged.
 //
-// It makes nothing trustworthy. Inside other text, names have looks of their
-// own: see [Style].
+// The result is not trustworthy: use [Style] to display names inside other
+// text.
 func Clean(s string) string {
-	return bound(strings.TrimSpace(Scrub(s, false)), maxClean, maxCleanGraphemes)
+	return truncate(strings.TrimSpace(Scrub(s, false)), maxClean, maxCleanGraphemes)
 }
 
 // Scrub is [Clean] without its bounds on length. With lines, line feeds stay.
@@ -47,14 +48,14 @@ func Scrub(s string, lines bool) string {
 	for _, r := range s {
 		switch {
 		case r > ' ' && r < 0x7f, r == '\n' && lines:
-		case unicode.IsSpace(r): // the line ends and the separators, too
+		case unicode.IsSpace(r): // includes line ends and separators
 			r = ' '
 		case r == '\u200c' || r == '\u200d':
 			if last := len(out) - 1; last >= 0 && out[last] != '\u200c' && out[last] != '\u200d' {
 				out, joiners = append(out, r), true
 			}
 			continue
-		case !unicode.IsGraphic(r) || blank(r) || unicode.Is(unicode.Me, r):
+		case !unicode.IsGraphic(r) || isBlank(r) || unicode.Is(unicode.Me, r):
 			continue
 		case unicode.Is(unicode.M, r):
 			if marks++; marks > maxAllMarks {
@@ -65,7 +66,7 @@ func Scrub(s string, lines bool) string {
 					continue
 				}
 			}
-			if !stands(out) {
+			if !hasBase(out) {
 				continue
 			}
 			out = append(out, r)
@@ -75,13 +76,13 @@ func Scrub(s string, lines bool) string {
 		marks, nonspacing = 0, 0
 	}
 	if joiners {
-		out = joined(out)
+		out = dropJoiners(out)
 	}
 	return string(out)
 }
 
-// stands reports whether a mark has something to stand on.
-func stands(before []rune) bool {
+// hasBase reports whether a mark has a base character.
+func hasBase(before []rune) bool {
 	for i := len(before) - 1; i >= 0; i-- {
 		if r := before[i]; r != '\u200c' && r != '\u200d' {
 			return r != ' ' && r != '\n'
@@ -90,11 +91,11 @@ func stands(before []rune) bool {
 	return false
 }
 
-// joined drops the joiners that no script needs where they are.
-func joined(in []rune) []rune {
+// dropJoiners removes the joiners that no script needs in their place.
+func dropJoiners(in []rune) []rune {
 	var out []rune
 	for i, r := range in {
-		if (r == '\u200c' || r == '\u200d') && !joins(out, r, in[i+1:]) {
+		if (r == '\u200c' || r == '\u200d') && !joinerAllowed(out, r, in[i+1:]) {
 			continue
 		}
 		out = append(out, r)
@@ -102,9 +103,10 @@ func joined(in []rune) []rune {
 	return out
 }
 
-// joins is RFC 5892's rule for joiners: behind a virama, and the non-joiner
-// between letters that would join. precis knows the joining types.
-func joins(before []rune, joiner rune, after []rune) bool {
+// joinerAllowed implements RFC 5892's rule for joiners: after a virama, and the
+// non-joiner between letters that would join. Package precis has the joining
+// types.
+func joinerAllowed(before []rune, joiner rune, after []rune) bool {
 	if len(before) == 0 {
 		return false
 	}
@@ -135,18 +137,18 @@ func joins(before []rune, joiner rune, after []rune) bool {
 	return err == nil
 }
 
-// bound cuts a text that is over so many bytes or graphemes.
-func bound(s string, bytes, graphemes int) string {
-	fits := 0 // the length of what fits beside the mark
+// truncate cuts a text that is over a number of bytes or graphemes.
+func truncate(s string, bytes, graphemes int) string {
+	fits := 0 // bytes that fit beside the ellipsis
 	rest, state, n := s, -1, 0
 	for rest != "" {
 		_, rest, _, state = uniseg.FirstGraphemeClusterInString(rest, state)
 		n++
 		end := len(s) - len(rest)
 		if n > graphemes || end > bytes {
-			return strings.TrimRight(s[:fits], " \u200c\u200d") + more
+			return strings.TrimRight(s[:fits], " \u200c\u200d") + ellipsis
 		}
-		if n < graphemes && end <= bytes-len(more) {
+		if n < graphemes && end <= bytes-len(ellipsis) {
 			fits = end
 		}
 	}

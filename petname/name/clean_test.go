@@ -74,9 +74,9 @@ func TestNormalFormBringsNoMarksBack(t *testing.T) {
 		"\u05e9\u0f71\u094d\u200d\u05bc\u0344\u0344\u0338",
 		"\u0e01(\u0344)\u0628b\u0f71\u0c4d\u0340\u0344\u200d\u0338",
 	} {
-		u := unmarked(s)
+		u := foreignName(s)
 		require.Equal(t, u, Clean(u), "%+q", s)
-		require.Equal(t, u, unmarked(u), "%+q", s)
+		require.Equal(t, u, foreignName(u), "%+q", s)
 	}
 }
 
@@ -98,7 +98,7 @@ func FuzzClean(f *testing.F) {
 			if r == '\u200c' || r == '\u200d' {
 				continue // where a script needs them
 			}
-			require.Falsef(t, unicode.In(r, unicode.C, unicode.Zl, unicode.Zp, unicode.Bidi_Control, unicode.Me) || blank(r) || r == '\n', "%U in %q", r, c)
+			require.Falsef(t, unicode.In(r, unicode.C, unicode.Zl, unicode.Zp, unicode.Bidi_Control, unicode.Me) || isBlank(r) || r == '\n', "%U in %q", r, c)
 			if nonspacing++; !unicode.Is(unicode.Mn, r) {
 				nonspacing = 0
 			}
@@ -116,6 +116,6 @@ func FuzzClean(f *testing.F) {
 		require.False(t, strings.ContainsFunc(inner, func(r rune) bool { return r == '~' || r != '\'' && unicode.Is(unicode.Quotation_Mark, r) }), n)
 		require.False(t, unicode.In(firstRune(inner), unicode.M))
 		require.False(t, strings.ContainsAny(inner, "⇒→()/"), n)
-		require.Equal(t, inner, unmarked(inner))
+		require.Equal(t, inner, foreignName(inner))
 	})
 }

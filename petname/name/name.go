@@ -14,22 +14,22 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Name is a petname: text that the owner of a book chose, normalised for comparison by the PRECIS
-// Nickname profile (RFC 8266). Two names are the same when their comparison
-// keys are: case, width, and the number of spaces don't tell names apart. The
-// spelling that was typed is kept for display. The zero value is no name.
+// Name is a petname: text that the owner of a book chose, with a comparison key
+// by the PRECIS Nickname profile (RFC 8266). Two names are equal if their keys
+// are: case, width, and the number of spaces are ignored. The typed spelling is
+// stored for display. The zero value is no name.
 type Name struct {
 	text, key string
 }
 
-// MaxName bounds a name, in bytes of UTF-8 in normal form C.
+// MaxLen bounds a name, in bytes of UTF-8 in normal form C.
 const MaxLen = 128
 
-// UnicodeVersion is the version of the tables that comparison keys are made
-// with; a book made with others derives its keys again when it is opened.
+// UnicodeVersion is the version of the tables for comparison keys. A book with
+// keys of other tables derives them again when it is opened.
 const UnicodeVersion = precis.UnicodeVersion
 
-// NameError says why a text is no name. Text is the input.
+// Error is returned for a text that is not a name. Text is the input.
 type Error struct {
 	Text   string
 	Reason string
@@ -39,16 +39,16 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("name %s %s", Quote(e.Text), e.Reason)
 }
 
-// Parse reads a name. Refused, with an [*Error]: the empty name, a name
-// over [MaxLen], one with a slash (which reads as a path), one that reads as a
-// pointer or a link, a flag, or as a nickname is shown, and what RFC 8266
-// refuses: controls, invisible and unassigned code points. A blank that counts
-// as a letter or a symbol, a combining mark with nothing to stand on, and what
-// [Clean] would change, are refused too.
+// Parse reads a name. It returns an [*Error] for an empty name, a name over
+// [MaxLen], a name with a slash (which reads as a path), one that reads as a
+// pointer, a link, a flag or a nickname, and what RFC 8266 refuses: controls,
+// invisible and unassigned code points. It also refuses blank characters that
+// count as letters or symbols, combining marks without a base character, and
+// what [Clean] would change.
 func Parse(s string) (Name, error) {
 	n, refused := normalise(s)
 	if refused == nil {
-		refused = unfit(n)
+		refused = checkNew(n)
 	}
 	if refused != nil {
 		return Name{}, &Error{s, refused.reason}
@@ -56,22 +56,23 @@ func Parse(s string) (Name, error) {
 	return n, nil
 }
 
-// unfit is why a name isn't to be given, though the ledger may have it from
-// somebody who could give it.
-func unfit(n Name) *refusal {
+// checkNew returns why a text cannot be a new name, although the ledger accepts
+// it.
+func checkNew(n Name) *refusal {
 	switch {
 	case Clean(n.text) != n.text:
 		return &refusal{reason: "has an enclosing mark, or more marks on one character than can be shown"}
 	case strings.ContainsRune(openParens, firstRune(n.text)):
 		return &refusal{reason: "starts with a parenthesis, as remarks do"}
-	case strings.ContainsRune(tildes+doubleQuotes, firstRune(n.text)), apostrophes(n.text) > 1:
+	case strings.ContainsRune(tildes+doubleQuotes, firstRune(n.text)), leadingApostrophes(n.text) > 1:
 		return &refusal{reason: "starts as a nickname is shown, with a quotation mark or a tilde"}
 	}
 	return nil
 }
 
-// apostrophes is with how many a text starts: two are read as a quotation mark.
-func apostrophes(text string) (n int) {
+// leadingApostrophes counts the apostrophes at the start: two read as a
+// quotation mark.
+func leadingApostrophes(text string) (n int) {
 	for _, r := range text {
 		if !strings.ContainsRune("'\u2018\u2019\u201a\u201b\u02bb\u02bc\u02bd\u2032\u2035\u00b4`\uff07", r) {
 			break
@@ -81,15 +82,15 @@ func apostrophes(text string) (n int) {
 	return n
 }
 
-// PathMarks are the arrow between the names of a path, and those like it.
+// PathMarks are the arrow between the names of a path, and similar arrows.
 const PathMarks = "\u21d2\u27f9\u21e8\u21db\u2907\u27be\u2970"
 
-// refusal is why a text is no name.
+// refusal is the reason why a text is not a name.
 type refusal struct {
 	reason string
-	// tables: it may be the fault of these Unicode tables, and another version
-	// of them may have let it pass. What would be shown of it is harmless.
-	tables bool
+	// byTables is set if other Unicode tables may accept the text. The text is
+	// safe for display.
+	byTables bool
 }
 
 func normalise(s string) (Name, *refusal) {
@@ -106,8 +107,8 @@ func normalise(s string) (Name, *refusal) {
 	for _, r := range s {
 		switch {
 		case r == '\u200c' || r == '\u200d':
-			joined = true // left to PRECIS, which allows joiners where a script needs them
-		case blank(r):
+			joined = true // PRECIS checks them: it allows joiners where a script needs them
+		case isBlank(r):
 			return refuse("has the invisible character %U", r)
 		case unicode.Is(unicode.Cn, r):
 			unknown = r
@@ -133,7 +134,7 @@ func normalise(s string) (Name, *refusal) {
 	case unicode.In(firstRune(text), unicode.M):
 		return refuse("starts with a combining mark")
 	}
-	// The compatibility form, too: ｋ５１… is read as k51… by people.
+	// The compatibility form too: readers take ｋ５１… for k51….
 	for _, read := range []string{text, norm.NFKC.String(text)} {
 		if len(read) >= len("petname:") && strings.EqualFold(read[:len("petname:")], "petname:") {
 			return refuse("reads as a link")
@@ -154,12 +155,11 @@ func normalise(s string) (Name, *refusal) {
 	return Name{text, key}, nil
 }
 
-// blank reports whether r shows as nothing, whatever its category says: the
-// default ignorable code points (assigned or not), those that will never be
-// characters, and those that are drawn as an empty place: the Braille pattern
-// without dots, the null notehead, the blank hieroglyphs, and what stands for an
-// object that isn't there.
-func blank(r rune) bool {
+// isBlank reports whether r is invisible, whatever its category: the default
+// ignorable code points (assigned or not), noncharacters, and characters that
+// are drawn as an empty space: the Braille pattern without dots, the null
+// notehead, the blank hieroglyphs, and the object replacement characters.
+func isBlank(r rune) bool {
 	switch r {
 	case '\u2800', '\U0001d159', '\U00013441', '\U00013442', '\ufffc':
 		return true
@@ -168,7 +168,7 @@ func blank(r rune) bool {
 }
 
 // Key returns the comparison key of a text by RFC 8266. The rules are applied
-// until the key is stable, as §2.4 asks: one pass can leave work for another.
+// until the key is stable, as §2.4 asks, because one pass may not be enough.
 func Key(text string) (string, error) {
 	key := text
 	for range 4 {
@@ -184,23 +184,25 @@ func Key(text string) (string, error) {
 	return "", errors.New("has no stable form for comparison (RFC 8266, §2.4)")
 }
 
-// A name in the ledger was let pass by the tables of the device that wrote it.
-// These tables may refuse it, being older or newer: then it is a name of its
-// own, which equals no other and isn't reached by typing it. A name that no
-// tables let pass is none at all.
+// A name in the ledger was accepted by the Unicode tables of the device that
+// wrote it. The tables of this version may be older or newer and refuse it.
+// Such a name equals no other, and cannot be typed. A text that all tables
+// refuse is not a name.
 
 // IsName reports whether a text in a ledger is a name. It accepts a text that
-// only this version's Unicode tables refuse: another device may have newer ones.
+// only this version's Unicode tables refuse: another device may have newer
+// ones.
 func IsName(s string) bool {
 	_, refused := normalise(s)
-	return refused == nil || refused.tables
+	return refused == nil || refused.byTables
 }
 
 // IsLabel reports whether a text is a Name that is short enough to label an edge.
 func IsLabel(s string) bool { return len(s) <= pointer.MaxLabel && IsName(s) }
 
-// Recorded returns the Name of a text in the ledger that [IsName] accepts. A text
-// that this version's Unicode tables refuse is shown escaped, and equals no other.
+// Recorded returns the Name of a text in the ledger that [IsName] accepts. A
+// text that this version's Unicode tables refuse is shown escaped, and equals
+// no other.
 func Recorded(s string) Name {
 	n, refused := normalise(s)
 	if refused == nil {
@@ -217,22 +219,23 @@ func Recorded(s string) Name {
 	return Name{text.String(), "\x00" + s}
 }
 
-// Restore returns the Name that had this String and this Key. It checks neither.
+// Restore returns the Name with this String and this Key. It checks neither.
 func Restore(text, key string) Name { return Name{text, key} }
 
-// String is the name as it was typed, but for white space around it.
+// String returns the name as it was typed, without white space around it.
 func (n Name) String() string { return n.text }
 
-// Key is the comparison key: equal for names that are the same.
+// Key returns the comparison key, which is the same for equal names.
 func (n Name) Key() string { return n.key }
 
-// IsZero reports whether n is no name.
+// IsZero reports whether n is the zero value.
 func (n Name) IsZero() bool { return n.text == "" }
 
-// MarshalText gives the spelling.
+// MarshalText returns the typed spelling.
 func (n Name) MarshalText() ([]byte, error) { return []byte(n.text), nil }
 
-// Quote repeats an input in an error: escaped, the invisible too, and bounded.
+// Quote returns an input for an error: bounded, and escaped including invisible
+// characters.
 func Quote(s string) string {
 	const most = 100
 	more := ""
@@ -241,7 +244,7 @@ func Quote(s string) string {
 	}
 	var b strings.Builder
 	for _, r := range strconv.Quote(s) {
-		if blank(r) || unicode.Is(unicode.Me, r) {
+		if isBlank(r) || unicode.Is(unicode.Me, r) {
 			fmt.Fprintf(&b, "\\u{%X}", r)
 		} else {
 			b.WriteRune(r)
@@ -250,8 +253,8 @@ func Quote(s string) string {
 	return b.String() + more
 }
 
-// OfNickname returns a nickname as a Name, to be compared with others. It reports
-// false for a nickname that is empty once it is cleaned.
+// OfNickname returns a nickname as a Name, for comparison with others. It
+// reports false for a nickname that is empty after cleaning.
 func OfNickname(nickname string) (Name, bool) {
 	text := Clean(nickname)
 	key, err := Key(text)

@@ -6,14 +6,14 @@ import (
 	"unicode"
 )
 
-// A script set is what UTS #39, §5.1, calls the augmented script set of a
+// A scriptSet is what UTS #39, §5.1, calls the augmented script set of a
 // character: the scripts that it is used in (Script_Extensions), and for those
 // of East Asia the writing systems that mix them. nil is every script.
 type scriptSet []string
 
-// extended are the characters of the scripts Common and Inherited that are used
-// in some scripts only (ScriptExtensions.txt, Unicode 14.0.0; what is left out
-// counts as used in all).
+// extended has the characters of the scripts Common and Inherited that are used
+// in some scripts only (ScriptExtensions.txt, Unicode 14.0.0). Characters that
+// are not listed count as used in all.
 var extended = []struct {
 	from, to rune
 	in       scriptSet
@@ -54,10 +54,10 @@ func augmented(script string) scriptSet {
 	return nil
 }
 
-// everyday are the scripts that most names are in, which are looked at first.
-var everyday = []string{"Latin", "Cyrillic", "Han", "Arabic", "Hangul", "Hiragana", "Katakana", "Devanagari", "Thai", "Hebrew", "Greek", "Bengali", "Tamil"}
+// commonScripts are the scripts of most names. script looks at them first.
+var commonScripts = []string{"Latin", "Cyrillic", "Han", "Arabic", "Hangul", "Hiragana", "Katakana", "Devanagari", "Thai", "Hebrew", "Greek", "Bengali", "Tamil"}
 
-// script is the script of a character; "" for Common, Inherited and none.
+// script returns the script of a character; "" for Common, Inherited and none.
 func script(r rune) string {
 	switch {
 	case r < 0x80 && unicode.IsLetter(r):
@@ -65,7 +65,7 @@ func script(r rune) string {
 	case r < 0x80 || unicode.In(r, unicode.Common, unicode.Inherited):
 		return ""
 	}
-	for _, name := range everyday {
+	for _, name := range commonScripts {
 		if unicode.Is(unicode.Scripts[name], r) {
 			return name
 		}
@@ -97,11 +97,11 @@ func scriptsOf(r rune) scriptSet {
 	return nil
 }
 
-// MixedScripts returns the scripts of a text that is not of a single one (UTS
-// #39, §5.1): no script or writing system has all of its characters. It returns
-// nil for a text of a single script.
+// MixedScripts returns the scripts of a text that mixes scripts (UTS #39,
+// §5.1): no script or writing system has all of its characters. It returns nil
+// for a text of a single script.
 func MixedScripts(s string) []string {
-	var common scriptSet // of all so far
+	var common scriptSet // of all characters so far
 	var seen []string
 	all, last := true, "Latin"
 	for _, r := range s {

@@ -11,44 +11,44 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// confusables is the data of UTS #39, §4: what looks like what.
+// confusables is the data of UTS #39, §4.
 type confusables interface {
 	// Version is the version of confusables.txt.
 	Version() string
-	// Prototype is what a character is taken for; "" for itself.
+	// Prototype returns the character that r is mistaken for; "" for r itself.
 	Prototype(r rune) string
 }
 
-// ConfusablesVersion is the version of the Unicode data on confusable characters
-// (UTS #39) that looks are made with.
+// ConfusablesVersion is the version of the Unicode data on confusable
+// characters (UTS #39) for looks.
 const ConfusablesVersion = "16.0.0"
 
-// published is the data as go.mau.fi/util has it; its file was compared with
-// version 17.0.0, which has 210 more characters and other prototypes for 39.
-type published struct{}
+// publishedData is the data in go.mau.fi/util. Compared with version 17.0.0 it
+// lacks 210 characters and has other prototypes for 39.
+type publishedData struct{}
 
-func (published) Version() string         { return ConfusablesVersion }
-func (published) Prototype(r rune) string { return confusable.GetReplacement(r) }
+func (publishedData) Version() string         { return ConfusablesVersion }
+func (publishedData) Prototype(r rune) string { return confusable.GetReplacement(r) }
 
-// A Look is one way in which a text is seen: its skeleton (UTS #39, §4) without
-// marks, and the marks on each of its characters.
+// A Look is one way in which a text can be read: its skeleton (UTS #39, §4)
+// without marks, and the marks on each of its characters.
 type Look struct {
 	skeleton string
-	marks    []string // those of each character, as far as any has some
+	marks    []string // the marks of each character, up to the last one with marks
 }
 
 func (l Look) equal(o Look) bool { return l.skeleton == o.skeleton && slices.Equal(l.marks, o.marks) }
 
-// Row returns a digest of the skeleton: 12 bytes, equal for looks whose marks alone
-// differ.
+// Row returns a digest of the skeleton: 12 bytes, equal for looks that differ
+// in marks only.
 func (l Look) Row() []byte {
 	sum := sha256.Sum256([]byte(l.skeleton))
 	return sum[:12]
 }
 
-// like reports whether one look is the other with marks added: "José" and
-// "Jose" are taken for each other, "Hà" and "Hạ" are two names.
-func (l Look) like(o Look) bool {
+// matches reports whether the looks are equal, or one is the other with marks
+// added: "José" and "Jose" match, "Hà" and "Hạ" do not.
+func (l Look) matches(o Look) bool {
 	return l.skeleton == o.skeleton && (within(l.marks, o.marks) || within(o.marks, l.marks))
 }
 
@@ -64,23 +64,22 @@ func within(few, many []string) bool {
 	return true
 }
 
-// Alike reports whether two texts could be taken for each other: they have a look in
-// common, or looks of which one is the other with marks added.
+// Alike reports whether two texts could be mistaken for each other: one look of
+// each match.
 func Alike(a, b []Look) bool {
-	return slices.ContainsFunc(a, func(l Look) bool { return slices.ContainsFunc(b, l.like) })
+	return slices.ContainsFunc(a, func(l Look) bool { return slices.ContainsFunc(b, l.matches) })
 }
 
-// Looks returns the ways in which a name is seen: as typed, in lower case, in upper
-// case, and where it has text from right to left, in paragraphs of both
-// directions. Two cases aren't enough: "paypaI" looks like "paypal" as typed
-// alone, "Marк" with a Cyrillic к like "Mark" in upper case alone. Most names
-// look the same in all three.
-func Looks(n Name) []Look { return looksBy(published{}, n, false) }
+// Looks returns the ways in which a name can be read: as typed, in lower case,
+// in upper case, and for text from right to left in paragraphs of both
+// directions. All three cases are needed: "paypaI" looks like "paypal" only as
+// typed, "Marк" with a Cyrillic к like "Mark" only in upper case. For most
+// names the three are equal.
+func Looks(n Name) []Look { return looksBy(publishedData{}, n, false) }
 
-// LooksOfNew is [Looks] for a name that is about to enter the book: a number in it
-// may be meant to be read as a word. In names that are in the book, numbers are
-// numbers.
-func LooksOfNew(n Name) []Look { return looksBy(published{}, n, true) }
+// LooksOfNew is [Looks] for a new name: a number in it may be meant to be read
+// as a word. Numbers in existing names are read as numbers only.
+func LooksOfNew(n Name) []Look { return looksBy(publishedData{}, n, true) }
 
 func looksBy(data confusables, n Name, numbers bool) []Look {
 	text, lower := trimEnds(n.text), trimEnds(n.key)
@@ -102,13 +101,13 @@ func looksBy(data confusables, n Name, numbers bool) []Look {
 		if slices.Contains(forms[:i], s) {
 			continue
 		}
-		for _, cells := range trimmings(data, trimCells(data, cellsOf(s))) {
+		for _, cells := range trimVariants(data, trimCells(data, cellsOf(s))) {
 			orders := [][]cell{cells}
-			if turns(s) {
-				orders = [][]cell{visual(cells, false), visual(cells, true)}
+			if hasRTL(s) {
+				orders = [][]cell{visualOrder(cells, false), visualOrder(cells, true)}
 			}
 			for _, order := range orders {
-				if l := seen(data, order); !slices.ContainsFunc(found, l.equal) {
+				if l := lookOf(data, order); !slices.ContainsFunc(found, l.equal) {
 					found = append(found, l)
 				}
 			}
@@ -117,8 +116,8 @@ func looksBy(data confusables, n Name, numbers bool) []Look {
 	return found
 }
 
-// sharpS reads a B behind a small letter as ß: "weiB". Not ß as a b, since Groß
-// and Grob, Strauß and Straub are names of people.
+// sharpS reads a B after a lower-case letter as ß, as in "weiB". It does not
+// read ß as b, because Groß and Grob, Strauß and Straub are different names.
 func sharpS(s string) string {
 	var b strings.Builder
 	small := false
@@ -141,8 +140,9 @@ func LooksOf(text string) []Look {
 	return Looks(Name{text, key})
 }
 
-// trimEnds takes off what is hardly seen before and behind a name. What stands
-// for a letter at times, such as the apostrophe for yod, stays: see trimmings.
+// trimEnds removes characters at both ends of a name that readers hardly
+// notice. Characters that can stand for a letter, such as the apostrophe for
+// yod, stay: see trimVariants.
 func trimEnds(s string) string {
 	if t := strings.Trim(s, hardlySeen); t != "" {
 		return t
@@ -152,9 +152,9 @@ func trimEnds(s string) string {
 
 const hardlySeen = " .,:;·-_"
 
-// trimCells takes off what looks like what [trimEnds] does: a comma of another
-// sort, a bullet, a hyphen. Letters stay, and the digits and signs of scripts
-// that look so: they are letters to those who read them.
+// trimCells removes cells that look like what [trimEnds] removes: another
+// comma, a bullet, a hyphen. Letters stay, and so do digits and signs of
+// scripts that look so, because their readers see letters.
 func trimCells(data confusables, cells []cell) []cell {
 	faint := func(c cell) bool {
 		return c.base >= 0x80 && unicode.In(c.base, unicode.P, unicode.S, unicode.Lm) && unicode.Is(unicode.Common, c.base) &&
@@ -173,9 +173,9 @@ func trimCells(data confusables, cells []cell) []cell {
 	return cells[start:end]
 }
 
-// trimmings are the cells, and the cells without [endSigns] before, behind, and
-// on both sides of them.
-func trimmings(data confusables, cells []cell) [][]cell {
+// trimVariants returns the cells, and the cells without [endSigns] at the
+// start, at the end, and at both.
+func trimVariants(data confusables, cells []cell) [][]cell {
 	sign := func(c cell) bool {
 		if strings.ContainsRune(endSigns, c.base) {
 			return true
@@ -206,9 +206,9 @@ func trimmings(data confusables, cells []cell) [][]cell {
 	return all
 }
 
-// digitLetter returns the letter that a digit beside letters is read as, which
-// UTS #39 leaves open. What it states (0 and O, 1 and l) goes by the data. The
-// digit stays as a mark, so that "name6" is like "nameb" and not like "name8".
+// digitLetter returns the letter that a digit beside letters is read as, where
+// UTS #39 has none. For what it has (0 and O, 1 and l) the data is used. The
+// digit becomes a mark, so that "name6" is like "nameb" and not like "name8".
 func digitLetter(r rune) (letter rune, is bool) {
 	switch r {
 	case '0':
@@ -231,8 +231,8 @@ func digitLetter(r rune) (letter rune, is bool) {
 	return 0, false
 }
 
-// readDigits reads the digits of words that have letters of a script with such
-// shapes, or of all words, 6 as the letter given.
+// readDigits replaces digits by letters, in words with letters of a script that
+// has such shapes, or with all in all words. six is the letter for 6.
 func readDigits(s string, six rune, all bool) string {
 	if !strings.ContainsAny(s, "023456789") {
 		return s
@@ -261,13 +261,13 @@ func readDigits(s string, six rune, all bool) string {
 	return strings.Join(words, " ")
 }
 
-// digitMark and a digit is the mark of it: a character of private use, which no
-// name has.
+// digitMark, followed by a digit, is the mark of a digit read as a letter. It
+// is a private-use character, which no name has.
 const digitMark = '\ue000'
 
 func isDigitMark(r rune) bool { return r >= digitMark+'0' && r <= digitMark+'9' }
 
-// cellsOf takes a text apart. What shows as nothing goes, and so do enclosing
+// cellsOf splits a text into cells. It drops invisible characters, enclosing
 // marks and the vowel points of Arabic, Hebrew and Syriac.
 func cellsOf(s string) []cell {
 	cells := make([]cell, 0, len(s))
@@ -293,14 +293,14 @@ func cellsOf(s string) []cell {
 	return cells
 }
 
-// ignorable reports whether r shows as nothing: the default ignorable code
-// points, joiners among them.
-func ignorable(r rune) bool { return blank(r) || unicode.Is(unicode.Cf, r) }
+// ignorable reports whether r is invisible: the default ignorable code points,
+// including joiners.
+func ignorable(r rune) bool { return isBlank(r) || unicode.Is(unicode.Cf, r) }
 
-// instead returns what replaces a character that UTS #39 holds apart and readers
-// don't, or that is in the data the one prototype of a letter with a mark, while
-// skeletons are made of letters and marks apart.
-func instead(r rune) (other string, is bool) {
+// substitute returns the replacement of a character that UTS #39 distinguishes
+// and readers do not, or that is in the data the prototype of a letter with a
+// mark, while skeletons have letters and marks apart.
+func substitute(r rune) (other string, is bool) {
 	switch r {
 	case 'ة':
 		return "o\u0308", true
@@ -323,7 +323,7 @@ func instead(r rune) (other string, is bool) {
 }
 
 func prototype(data confusables, r rune) string {
-	if other, is := ours()[r]; is {
+	if other, is := ownPrototypes()[r]; is {
 		r = other
 	}
 	to := data.Prototype(r)
@@ -338,7 +338,7 @@ func prototype(data confusables, r rune) string {
 	}
 	var b strings.Builder
 	for _, r := range to {
-		if other, is := instead(r); is {
+		if other, is := substitute(r); is {
 			b.WriteString(other)
 		} else {
 			b.WriteRune(r)
@@ -347,7 +347,7 @@ func prototype(data confusables, r rune) string {
 	return b.String()
 }
 
-// skeletal is one pass of the data over a text, in lower case.
+// skeletal applies the data to a text once, and converts it to lower case.
 func skeletal(data confusables, s string) string {
 	var b strings.Builder
 	for _, r := range norm.NFD.String(s) {
@@ -356,13 +356,14 @@ func skeletal(data confusables, s string) string {
 	return norm.NFD.String(strings.ToLower(b.String()))
 }
 
-// seen is the look of cells in their visual order: UTS #39's internalSkeleton,
-// then in lower case, with i and l as one, and that again. So it is the same for
-// all whose skeletons are, and for more. Marks on letters of alphabets are set
-// apart, and so are those that the data takes for such marks, and all that a
-// letter doesn't come with in normal form C; vowel signs stay in their places.
-func seen(data confusables, cells []cell) Look {
-	l := &sight{bases: make([]rune, 0, len(cells))}
+// lookOf returns the look of cells in visual order: UTS #39's internalSkeleton,
+// then lower case with i and l as one letter, and the same again. So texts with
+// equal skeletons have equal looks, and others may too. Marks on letters of
+// alphabets are separated, and so are characters that the data replaces by such
+// marks, and marks that are not part of the letter in normal form C. Vowel
+// signs stay in their places.
+func lookOf(data confusables, cells []cell) Look {
+	l := &lookBuilder{bases: make([]rune, 0, len(cells))}
 	for _, c := range cells {
 		if r, plain := plainLetter(c); plain {
 			l.bases = append(l.bases, r)
@@ -401,13 +402,13 @@ func alphabetic(r rune) bool {
 	return unicode.In(r, unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Arabic, unicode.Common)
 }
 
-// sight is a look in the making.
-type sight struct {
+// lookBuilder builds a Look.
+type lookBuilder struct {
 	bases []rune
 	marks []string
 }
 
-func (l *sight) mark(m rune) {
+func (l *lookBuilder) mark(m rune) {
 	last := len(l.bases) - 1
 	if last < 0 {
 		return
@@ -422,7 +423,7 @@ func (l *sight) mark(m rune) {
 }
 
 // joinVV reads vv as w.
-func (l *sight) joinVV() {
+func (l *lookBuilder) joinVV() {
 	for i := 0; i+1 < len(l.bases); i++ {
 		if l.bases[i] != 'v' || l.bases[i+1] != 'v' {
 			continue
@@ -436,7 +437,7 @@ func (l *sight) joinVV() {
 	}
 }
 
-// plainLetter is the look of the letters that most names are made of.
+// plainLetter returns the look of the most frequent letters.
 func plainLetter(c cell) (rune, bool) {
 	r := c.base
 	switch {
@@ -456,8 +457,9 @@ func plainLetter(c cell) (rune, bool) {
 	return r, true
 }
 
-// reserved are words that stand for a person without being a name, or that the
-// program uses of itself: whoever is called so could be taken for the user.
+// reserved has words that stand for a person without being a name, or that the
+// program uses for itself. A contact with such a name could be mistaken for the
+// owner.
 var reserved = []string{
 	"me", "myself", "you", "yourself", "self", "this is you", "no name", "nobody", "everybody", "everyone", "anyone", "unknown",
 	"petname", "system", "admin", "administrator", "root", "support", "security",
@@ -465,7 +467,7 @@ var reserved = []string{
 	"我", "你", "您", "自己", "我自己", "私", "あなた", "自分", "나", "너", "당신", "أنا", "أنت", "نفسي", "אני", "אתה", "मैं", "तुम", "आप", "ฉัน", "คุณ", "tôi", "bạn", "saya", "anda",
 }
 
-// reservedLooks are the looks of the reserved words, by skeleton.
+// reservedLooks has the looks of the reserved words, by skeleton.
 var reservedLooks = sync.OnceValue(func() map[string][]reservedLook {
 	found := make(map[string][]reservedLook)
 	for _, word := range reserved {
@@ -481,11 +483,12 @@ type reservedLook struct {
 	Look Look
 }
 
-// ReservedFor returns the reserved word that could be read in looks; "" for none.
+// ReservedFor returns the reserved word that matches one of the looks; "" for
+// none.
 func ReservedFor(ls []Look) string {
 	for _, l := range ls {
 		for _, r := range reservedLooks()[l.skeleton] {
-			if r.Look.like(l) {
+			if r.Look.matches(l) {
 				return r.word
 			}
 		}

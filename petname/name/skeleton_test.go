@@ -11,7 +11,7 @@ import (
 
 // skeleton is UTS #39's, of a text as typed in a paragraph of that direction.
 func skeleton(s string, rtl bool) string {
-	return seen(published{}, visual(cellsOf(s), rtl)).skeleton
+	return lookOf(publishedData{}, visualOrder(cellsOf(s), rtl)).skeleton
 }
 
 // The examples that UTS #39 (revision 30, for Unicode 16) prints in §4: of
@@ -34,15 +34,15 @@ func TestUTS39Confusables(t *testing.T) {
 
 // Lines of confusables.txt, version 16.0.0: the data in use is that one.
 func TestConfusablesData(t *testing.T) {
-	require.Equal(t, "16.0.0", published{}.Version())
+	require.Equal(t, "16.0.0", publishedData{}.Version())
 	for from, to := range map[rune]string{
 		'0': "O", '1': "l", 'I': "l", '|': "l", 'm': "rn", 'а': "a", 'с': "c", 'е': "e", 'ѕ': "s", 'Ѕ': "S", 'Α': "A", 'ο': "o", 'ա': "w",
 		'Ꭺ': "A", 'ﬁ': "fi", '𝐚': "a", 'Ⅷ': "Vlll", '\u05c0': "l", '\u0627': "l", 'ł': "l\u0338", 'α': "a", '\u3007': "O", '᜵': "/", 'ƽ': "s",
 		'\u09e6': "O", // version 17.0.0 has "o"
 	} {
-		require.Equal(t, to, published{}.Prototype(from), "%U", from)
+		require.Equal(t, to, publishedData{}.Prototype(from), "%U", from)
 	}
-	require.Equal(t, ConfusablesVersion, published{}.Version())
+	require.Equal(t, ConfusablesVersion, publishedData{}.Version())
 }
 
 // UTS #39, §5.1, table "Mixed-Script Examples".
@@ -127,7 +127,7 @@ func FuzzBidiLevels(f *testing.F) {
 			require.Equal(t, want[i], level%2 == 1, "%q at %d: %v", s, i, levels)
 		}
 		// Two passes are as good as none in a paragraph of one direction.
-		require.Len(t, visual(cells, false), len(cells))
+		require.Len(t, visualOrder(cells, false), len(cells))
 		require.Equal(t, mirror(mirror(cells[0].base)), cells[0].base)
 	})
 }

@@ -9,53 +9,56 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Style is how names are shown. There are three kinds of name, three types for
-// them, and three looks, which differ without colour and when read aloud:
+// Style is the way in which names are displayed. There are three kinds of name
+// with three types and three forms. The forms differ without colour and when
+// read aloud:
 //
 //	petname    Name       alice
-//	edge name  EdgeName   alice ⇒ bob                always the whole path, from a petname of mine
+//	edge name  EdgeName   alice ⇒ bob                always the whole path, from a petname of the owner
 //	nickname   Nickname   "~Bob W" k51…sxel2r        quoted, marked, and with its pointer
 //
-// No text that comes from others has any of these looks but the third: their
-// marks in it are replaced.
+// Foreign text can take no other form than the third: the marks of the forms
+// are replaced in it.
 type Style int
 
 const (
-	Plain Style = iota // for files, pipes and pages: the looks alone
-	// and text from right to left is isolated, so that it moves nothing around it
+	Plain Style = iota // for files, pipes and pages: the forms alone
+	// for terminals: right-to-left text is also isolated, so that it does not
+	// reorder the text around it
 	Terminal
-	Colour // and each kind has a colour
+	Colour // Terminal, with a colour for each kind
 )
 
 // Shown is a name of any of the three kinds.
 type Shown interface{ shown(Style) string }
 
-// Show gives a name as people read it.
+// Show returns the form of a name.
 func (s Style) Show(n Shown) string { return n.shown(s) }
 
-// Text gives other foreign text, a note, a message or a link, made fit by
-// [Clean] and without what could start the look of a name in it, in any script's
-// form of the marks:
+// Text returns other foreign text, such as a note, a message or a link, cleaned
+// as by [Clean] and without the marks that start the form of a name, in any
+// script's variant:
 //
 //	⇒ and arrows like it → >    " of all kinds → '    ~ → -    .2 at the end → ·2
 //
-// Slashes and parentheses stay: such text has a line or a field of its own, which
-// no remark and no path of names stands in, and would be no use to copy without
-// them. For the same reason a word that has a slash, a URL or a path, keeps its
-// tildes behind that, and its end: without a quotation mark before it a tilde
-// marks no nickname. What must stay as it is to the last character, the value of
-// a record, isn't for Text.
-func (s Style) Text(text string) string { return s.isolate(markless(text)) }
+// Slashes and parentheses stay: such text is displayed on a line or in a field
+// of its own, where no remark and no path of names is, and has to be copied
+// without changes. For the same reason a word with a slash, a URL or a path,
+// keeps the tildes after the slash, and its end: a tilde without a quotation
+// mark before it does not mark a nickname. Do not use Text for what must not
+// change in any character, such as the value of a record.
+func (s Style) Text(text string) string { return s.isolate(foreignText(text)) }
 
 const (
 	firstStrongIsolate = "\u2068"
 	popIsolate         = "\u2069"
 )
 
-// isolate keeps what goes from right to left from moving what is beside it. Only
-// where there is such text: many terminals show the controls as boxes.
+// isolate keeps right-to-left text from reordering the text around it. It adds
+// the controls only where there is such text, because many terminals show them
+// as boxes.
 func (s Style) isolate(text string) string {
-	if s == Plain || !turns(text) {
+	if s == Plain || !hasRTL(text) {
 		return text
 	}
 	return firstStrongIsolate + text + popIsolate
@@ -70,58 +73,58 @@ func (s Style) colour(code, text string) string {
 
 func (n Name) shown(s Style) string { return s.colour("1", s.isolate(n.text)) }
 
-// EdgeName is what somebody calls somebody else: the whole path that leads there
-// from a petname of mine, or from a pointer that I have no name for.
+// EdgeName is the name of a contact through other contacts: the whole path from
+// a petname of the owner, or from a pointer without a petname.
 type EdgeName struct {
 	from   Shown
 	labels []string
 }
 
-// Edge is the path from a petname along labels that others gave.
+// Edge returns the path from a petname along labels of contacts.
 func (n Name) Edge(labels ...string) EdgeName { return EdgeName{n, labels} }
 
-// Edge is the path from somebody whom I have no petname for.
+// Edge returns the path from a pointer without a petname.
 func (n Nickname) Edge(labels ...string) EdgeName { return EdgeName{n, labels} }
 
 func (e EdgeName) shown(s Style) string {
 	parts := []string{min(s, Terminal).Show(e.from)}
 	for _, label := range e.labels {
-		parts = append(parts, s.isolate(unmarked(label)))
+		parts = append(parts, s.isolate(foreignName(label)))
 	}
 	return s.colour("36", strings.Join(parts, " ⇒ "))
 }
 
-// Nickname is what somebody calls itself. Its look is
+// Nickname is the name that the holder of a key chose for itself. Its form is
 //
 //	"~Bob W" k51…sxel2r
 //
-// so that it is never taken for a petname, and, without a text, the pointer's
-// short form alone.
+// so that it cannot be mistaken for a petname; without a text it is the
+// pointer's short form alone.
 type Nickname struct {
-	Text    string // hostile
+	Text    string // hostile text
 	Pointer pointer.Pointer
 }
 
-// String is the plain look.
+// String returns the form in style [Plain].
 func (n Nickname) String() string { return n.shown(Plain) }
 
 func (n Nickname) shown(s Style) string {
-	text := unmarked(n.Text)
+	text := foreignName(n.Text)
 	if text == "" {
 		return s.colour("33", n.Pointer.Short())
 	}
 	return s.colour("33", `"~`+s.isolate(text)+`" `+n.Pointer.Short())
 }
 
-// maxNickname bounds a nickname or a label on display, in graphemes.
+// maxNickname bounds a nickname or a label for display, in graphemes.
 const maxNickname = 64
 
-// unmarked is foreign text that stands for a name: clean, short, and without the
-// marks that names of another kind have, in any script's form of them, so that
-// it can't end its own quotes and go on with another pointer:
+// foreignName returns foreign text for the place of a name: cleaned, short, and
+// without the marks of other kinds of name, in any script's variant, so that it
+// cannot close its own quotes and continue with another pointer:
 //
 //	" of all kinds → '    ~ → -    ⇒ → >    ( ) → [ ]    / → |    .2 at the end → ·2
-func unmarked(text string) string {
+func foreignName(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
 		case isQuote(r):
@@ -138,16 +141,16 @@ func unmarked(text string) string {
 			return '|'
 		}
 		return r
-	}, settled(text))
-	text = settled(text)
+	}, cleanNFC(text))
+	text = cleanNFC(text)
 	text = strings.Join(strings.Fields(text), " ")
 	text = markTrailingNumber(text)
-	return bound(text, maxClean, maxNickname)
+	return truncate(text, maxClean, maxNickname)
 }
 
-// markless is foreign text that stands for itself: see [Style.Text]. Marks on
-// letters stay as they are, the tilde of Guarani's g̃ among them.
-func markless(text string) string {
+// foreignText returns foreign text for a line or field of its own: see
+// [Style.Text]. Marks on letters stay, such as the tilde of Guarani's g̃.
+func foreignText(text string) string {
 	path := false // the word has had a slash
 	text = strings.Map(func(r rune) rune {
 		switch {
@@ -167,22 +170,23 @@ func markless(text string) string {
 	if !path {
 		text = markTrailingNumber(text)
 	}
-	return bound(text, maxClean, maxCleanGraphemes)
+	return truncate(text, maxClean, maxCleanGraphemes)
 }
 
-// isQuote: a quotation mark of any kind; the single ones end up as ' as well.
+// isQuote reports whether r is a quotation mark of any kind. Single ones are
+// replaced by ' too.
 func isQuote(r rune) bool {
 	return unicode.Is(unicode.Quotation_Mark, r) || strings.ContainsRune(doubleQuotes+"\u275b\u275c\u05f4", r)
 }
 
-// isArrow: what reads as the mark between the names of a path.
+// isArrow reports whether r reads as the mark between the names of a path.
 func isArrow(r rune) bool {
 	return strings.ContainsRune(PathMarks+"\u2192\u27f6\u2794\u279c\u279d\u279e", r)
 }
 
-// settled is a clean text in normal form C, which can take a letter and its
-// marks apart, and put marks in another order, so that it is to be cleaned again.
-func settled(text string) string {
+// cleanNFC returns a clean text in normal form C, which can separate a letter
+// from its marks and reorder marks, so the text is cleaned again.
+func cleanNFC(text string) string {
 	text = Clean(text)
 	for range 4 {
 		next := Clean(norm.NFC.String(text))
@@ -194,8 +198,8 @@ func settled(text string) string {
 	return text
 }
 
-// markTrailingNumber returns a text with a middle dot in place of the full stop
-// before a number at its end.
+// markTrailingNumber replaces the full stop before a number at the end of a
+// text by a middle dot.
 func markTrailingNumber(text string) string {
 	before := strings.TrimRight(text, "0123456789")
 	if stem, is := strings.CutSuffix(before, "."); is && before != text {
@@ -204,7 +208,7 @@ func markTrailingNumber(text string) string {
 	return text
 }
 
-// The marks of remarks and nicknames, in any script's form of them.
+// The marks of remarks and nicknames, with their variants in other scripts.
 const (
 	openParens   = "(\uff08\u207d\u208d\u2768\u276a\ufe59\u2e28\u2985\uff5f\u27ee"
 	shutParens   = ")\uff09\u207e\u208e\u2769\u276b\ufe5a\u2e29\u2986\uff60\u27ef"
@@ -212,5 +216,5 @@ const (
 	doubleQuotes = "\u02ba\u02dd\u02ee\u02f6\u2033\u2036\u275d\u275e\u3003"
 )
 
-// slashes are the slash, and what reads as one.
+// slashes are the slash, and characters that read as one.
 const slashes = "/\u2044\u2215\u29f8\uff0f\u2571\u27cb"

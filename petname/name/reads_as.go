@@ -22,11 +22,10 @@ func lazily(expression string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
 
-// ReadsAs says what a name that people might take for something else than a
-// name reads as: "pointer", "path", "domain" or "fingerprint"; "" for none of
-// them. What shows such a name says so beside it. Petnames can't be pointers or
-// paths: Parse refuses them. The slash in a fraction or a sign (½, ℅) is one
-// of their own, and not of a path.
+// ReadsAs returns what a name could be mistaken for: "pointer", "path",
+// "domain" or "fingerprint"; "" for none of them. Callers that display such a
+// name add a remark. Petnames cannot be pointers or paths, because Parse
+// refuses them. The slash in a fraction or a sign (½, ℅) does not make a path.
 func ReadsAs(text string) string {
 	written := Clean(text)
 	text = strings.TrimSpace(Clean(norm.NFKC.String(text)))

@@ -11,7 +11,7 @@ import (
 func TestTwinsAreOneLook(t *testing.T) {
 	in := make(map[rune]string)
 	groups := make(map[string]string)
-	for _, group := range twins {
+	for _, group := range confusableGroups {
 		first := firstRune(group)
 		for _, r := range group {
 			require.Empty(t, in[r], "%c is in two groups", r)
