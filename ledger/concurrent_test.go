@@ -72,7 +72,7 @@ func TestReadersSeeWholeTransactions(t *testing.T) {
 
 // Damage that a transaction meets ends that transaction, not the process: other
 // rows are read, and writing says why it is refused.
-func TestTheProcessGoesOnAfterDamage(t *testing.T) {
+func TestTheProcessContinuesAfterDamage(t *testing.T) {
 	m := makeImage(t, 40, 40)
 	l, err := Open(m.path, testKey("one"), multi{}, testOptions())
 	require.NoError(t, err)

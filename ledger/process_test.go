@@ -60,7 +60,7 @@ func hold(t *testing.T, path string) (said string, release func()) {
 	}
 }
 
-func TestASecondProcessIsTold(t *testing.T) {
+func TestASecondProcessReceivesErrInUse(t *testing.T) {
 	l, path := newBook(t)
 	_, err := l.Append([]byte("a=1"))
 	require.NoError(t, err)
@@ -108,7 +108,7 @@ func TestASecondProcessIsTold(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
-func TestOpeningWhatIsNotThereMakesNothing(t *testing.T) {
+func TestOpeningAMissingFileCreatesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.db")
 	_, err := Open(path, testKey("one"), multi{}, testOptions())
 	require.ErrorIs(t, err, fs.ErrNotExist)

@@ -233,7 +233,7 @@ func (c cborText) MarshalCBOR() ([]byte, error) {
 // What an admitted but hostile device writes changes nothing, and holds nobody
 // up: the honest entries before and after it are merged, and the name index
 // stays what it was.
-func TestHostileBodiesSayNothing(t *testing.T) {
+func TestHostileBodiesHaveNoEffect(t *testing.T) {
 	a, b := twoDevices(t)
 	view := dump(t, a)
 	for name, body := range hostileBodies() {

@@ -81,7 +81,7 @@ func TestAnIntroductionNamesNobodyUntilItIsAccepted(t *testing.T) {
 	require.Len(t, inbox(t, b), 1)
 }
 
-func TestWhatWasHeardBeforeChangesNothing(t *testing.T) {
+func TestARepeatedStatementChangesNothing(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	signed := introduced(t, "alice", "me", "bob")
@@ -97,7 +97,7 @@ func TestWhatWasHeardBeforeChangesNothing(t *testing.T) {
 	require.Empty(t, inbox(t, b))
 }
 
-func TestOnlyContactsAreHeardAndOnlyWhatIsForMe(t *testing.T) {
+func TestOnlyStatementsOfContactsToTheOwnerAreAccepted(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	_, _, err := b.receiveBytes(introduced(t, "mallory", "me", "bob"), "file")
@@ -145,7 +145,7 @@ func TestARemovedContactIsNotBroughtBackByAnIntroduction(t *testing.T) {
 	require.False(t, c.Removed.IsZero(), "and the inbox can say when it was removed")
 }
 
-func TestDeclinedForEverIsHeardNoMoreUntilWePair(t *testing.T) {
+func TestAPermanentDeclineEndsWithAPairing(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	mustAdd(t, b, "dave", "dave")
@@ -186,7 +186,7 @@ func TestARetractionTakesTheIntroductionOutAndKeepsItOut(t *testing.T) {
 	require.ErrorIs(t, err, ErrDecided)
 }
 
-func TestWhoGivesWayIsKeptAsEvidence(t *testing.T) {
+func TestAReplacedContactIsStoredAsEvidence(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	lie := introduced(t, "alice", "me", "not bob")
@@ -231,7 +231,7 @@ func TestWhoGivesWayIsKeptAsEvidence(t *testing.T) {
 }
 
 // That a key isn't somebody else's is true, and accuses nobody.
-func TestADenialBySomebodyElseProvesNothing(t *testing.T) {
+func TestADenialByAnotherPartyProvesNothing(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	mustAdd(t, b, "mallory", "mallory")
@@ -289,7 +289,7 @@ func TestEdgesForOneAudienceAreReadByItAlone(t *testing.T) {
 	require.Empty(t, forAlice)
 }
 
-func TestToldEdgesOnlyGoOn(t *testing.T) {
+func TestSharedEdgesAreReplacedByNewerOnesOnly(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	told := func(version uint64, label string) []byte {

@@ -15,7 +15,7 @@ import (
 
 // A name that only looks like another contact's is told of, and given when the
 // user wants it all the same; the ledger keeps that.
-func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
+func TestALookalikeIsReportedAndCanBeConfirmed(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"sybil", "syb1l"},   // alike in upper case alone
 		{"paypal", "paypaI"}, // as typed alone
@@ -78,7 +78,7 @@ func TestALookalikeIsToldOfAndMayBeWanted(t *testing.T) {
 }
 
 // Names that people really have side by side are not taken for each other.
-func TestHonestNamesAreNotWarnedOf(t *testing.T) {
+func TestHonestNamesAreAccepted(t *testing.T) {
 	b := newTestBook(t)
 	for i, name := range []string{"name2", "name3", "name5", "name6", "name8", "name9", "Bob 6", "Bob 8", "B6", "B8", "B9", "r2d2", "r2d3", "Ann", "Anna", "Anne", "Jan", "Jon", "John", "Joan", "Maria", "Mario", "Иван", "Иванна", "李明", "李朋", "محمد", "احمد", "Δήμος", "สมชาย", "राम", "רם",
 		"Groß", "Grob", "Strauß", "Straub", "Bob ❤", "Bob ☀", "C", "C++", "Ann+Tom", "大", "太", "王", "玉", "冯伟", "马伟", "3 (a)", "3 (b)"} {
@@ -89,7 +89,7 @@ func TestHonestNamesAreNotWarnedOf(t *testing.T) {
 
 // A crowd of nicknames that look like a petname hides it from nobody: each of
 // them is told of for that petname, and so is a name like it.
-func TestACrowdHidesNoName(t *testing.T) {
+func TestManyLookalikesHideNoName(t *testing.T) {
 	b := newTestBook(t)
 	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("honest")}, Source{}))
 	const crowd = 2*maxLooks + 1
@@ -125,7 +125,7 @@ func looksTable(t *testing.T, b *Book) (n int) {
 
 // Whoever was removed is a stranger: what it calls itself misleads nobody, is not
 // read again with every new name, and counts again when it is named again.
-func TestTheRemovedAreNotLookedAt(t *testing.T) {
+func TestRemovedContactsAreNotCompared(t *testing.T) {
 	b := newTestBook(t)
 	const crowd = 300
 	before := looksTable(t, b)

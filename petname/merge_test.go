@@ -358,7 +358,7 @@ func TestRemovalSticks(t *testing.T) {
 
 // An entry that two devices wrote years apart by their clocks is as old as
 // what it saw: the later act stands, whatever its time says.
-func TestNoClockPicks(t *testing.T) {
+func TestClocksDecideNothing(t *testing.T) {
 	for _, swapped := range []bool{false, true} {
 		a, b := twoDevices(t)
 		if swapped {

@@ -344,7 +344,7 @@ func (w wrong) Best(context.Context, pointer.Pointer, dht.Level) (dht.Result, er
 	return w.Result, nil
 }
 
-func TestARecordOfSomebodyElseIsNotTaken(t *testing.T) {
+func TestARecordOfAnotherPointerIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.add("alice", "a")
 	res, err := w.book.Resolve(t.Context(), wrong{dht.Result{Record: w.sign("mallory", nil)}}, "alice", dht.LevelAny)

@@ -71,7 +71,7 @@ func pointersOfAllKinds(t testing.TB) map[string]Pointer {
 	return map[string]Pointer{"Ed25519": testKey(1).Pointer(), "RSA": rsa, "secp256k1": secp}
 }
 
-func TestEverythingThatPeoplePasteGivesOnePointer(t *testing.T) {
+func TestEveryPastedFormParsesToOnePointer(t *testing.T) {
 	for kind, p := range pointersOfAllKinds(t) {
 		for name, s := range spellings(t, p) {
 			for _, pasted := range []string{s, "  " + s + "\n", "\u00a0" + s + "\r\n\t"} {
@@ -435,7 +435,7 @@ func TestShortShowsBothEnds(t *testing.T) {
 	require.Equal(t, "k51…"+p.String()[len(p.String())-6:], p.Short())
 }
 
-func TestVerifyTakesTheOwnersSignatureAlone(t *testing.T) {
+func TestVerifyAcceptsTheOwnersSignatureAlone(t *testing.T) {
 	key := testKey(1)
 	message := []byte("message")
 	sig := ed25519.Sign(*key.private.key, message)

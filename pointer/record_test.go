@@ -317,7 +317,7 @@ func TestRecordsOfEveryKeyTypeOpen(t *testing.T) {
 // Whoever carries a record can add to its copy without a key, and other
 // implementations take such copies and prefer the longer one. They open, and
 // what was added is gone: else anybody could make a pointer go dark.
-func TestWhatACarrierAddsIsLeftOut(t *testing.T) {
+func TestAdditionsToAnEnvelopeAreRemoved(t *testing.T) {
 	key := testKey(1)
 	data := encodeMap(honest())
 	clean := seal(key, data, nil)
@@ -453,7 +453,7 @@ func TestOpenedRecordSharesNothingWithTheCaller(t *testing.T) {
 	require.Equal(t, "message", string(r.Payload()))
 }
 
-func TestRecordCarriesACardOrAPayload(t *testing.T) {
+func TestARecordHasACardOrAPayload(t *testing.T) {
 	key := testKey(1)
 	plain, err := Sign(key, Fields{Sequence: 1, Expires: testEnd})
 	require.NoError(t, err)

@@ -148,7 +148,7 @@ func TestForgedChainsAreRefused(t *testing.T) {
 	}
 }
 
-func TestFollowSaysWhenNothingWasPinned(t *testing.T) {
+func TestFollowReportsThatNothingWasPinned(t *testing.T) {
 	_, _, err := Follow(testKey(1).Pointer(), Commitment{}, honestChain(t, 1, 1, always))
 	require.ErrorContains(t, err, "no commitment to the key after "+testKey(1).Pointer().String())
 }
@@ -182,7 +182,7 @@ func TestChainsOver32StepsAreRefused(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestSucceedMakesNoStepThatNobodyBelieves(t *testing.T) {
+func TestSucceedReturnsOnlyStepsThatVerify(t *testing.T) {
 	ann, next, thief := testKey(1), testKey(2), testKey(100)
 	wrong := signFunc{next.Public(), func(m []byte) ([]byte, error) { return thief.Sign(nil, m, crypto.Hash(0)) }}
 	for why, make := range map[string]func() (Succession, error){

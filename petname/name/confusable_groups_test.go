@@ -8,7 +8,7 @@ import (
 
 // Each group of twins is one look and no other's, alone and in a word: in the
 // tables, no entry hides another, and the data doesn't lead away from any.
-func TestTwinsAreOneLook(t *testing.T) {
+func TestConfusableGroupsHaveOneLook(t *testing.T) {
 	in := make(map[rune]string)
 	groups := make(map[string]string)
 	for _, group := range confusableGroups {

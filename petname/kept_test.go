@@ -154,7 +154,7 @@ func TestManyKept(t *testing.T) {
 }
 
 // A contact that moves to its next key is kept where it is now.
-func TestAKeptContactMoves(t *testing.T) {
+func TestAKeptContactAdvances(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	must(b.Keep(pointerOf("a"), true))

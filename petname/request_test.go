@@ -23,7 +23,7 @@ func knocks(t testing.TB, who string, change ...func(*introduce.Introduction)) [
 
 func hasPaid(introduce.Introduction) error { return nil }
 
-func TestAStrangerWaitsApartAndNamesNobody(t *testing.T) {
+func TestAContactRequestIsListedApartAndNamesNothing(t *testing.T) {
 	b := newTestBook(t)
 	signed := knocks(t, "sam")
 	asked := 0
@@ -62,7 +62,7 @@ func mustNotBeAsked(t testing.TB) func(introduce.Introduction) error {
 }
 
 // All that can be told without the work is told before it.
-func TestNobodyIsAskedForPaymentInVain(t *testing.T) {
+func TestTheStampIsVerifiedLast(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
 	declined := knocks(t, "dan")
@@ -108,7 +108,7 @@ func TestNobodyIsAskedForPaymentInVain(t *testing.T) {
 
 func is(target error) func(error) bool { return func(err error) bool { return errors.Is(err, target) } }
 
-func TestStrangersFillTheirOwnListAlone(t *testing.T) {
+func TestContactRequestsHaveABoundOfTheirOwn(t *testing.T) {
 	now := epoch
 	options := testOptions()
 	options.Now = func() time.Time { return now }
@@ -151,7 +151,7 @@ func TestStrangersFillTheirOwnListAlone(t *testing.T) {
 }
 
 // Declining makes room, and one stranger takes one place.
-func TestOneLetterOfAStrangerWaitsAtATime(t *testing.T) {
+func TestOneContactRequestOfASenderIsPendingAtATime(t *testing.T) {
 	b := newTestBook(t)
 	id, _, err := b.receiveStrangerBytes(knocks(t, "sam"), "doorstep", hasPaid)
 	require.NoError(t, err)

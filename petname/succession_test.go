@@ -38,7 +38,7 @@ func pinnedAlice(t *testing.T, b *Book) {
 
 // A contact moves with its keys: name, history, edges and the way back from the
 // old pointer stay.
-func TestAContactMovesToTheKeyItCommittedTo(t *testing.T) {
+func TestAContactAdvancesToTheKeyItCommittedTo(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	_, err := b.SharePublic(pointerOf("a"), mustName("al"))
@@ -101,7 +101,7 @@ func TestAContactMovesToTheKeyItCommittedTo(t *testing.T) {
 
 // The attack: a thief of today's key, of tomorrow's, or of none, says who comes
 // next. Nobody moves, and nothing is written.
-func TestWhatOpensNoPinnedCommitmentMovesNobody(t *testing.T) {
+func TestAStepThatOpensNoPinnedCommitmentAdvancesNoContact(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	_, err := b.Add(mustName("bob"), link("b"), Source{}) // nothing pinned
@@ -129,7 +129,7 @@ func TestWhatOpensNoPinnedCommitmentMovesNobody(t *testing.T) {
 }
 
 // One who commits to my own key can't move into my place.
-func TestNobodyMovesToMe(t *testing.T) {
+func TestNoContactAdvancesToTheOwnersPointer(t *testing.T) {
 	b := newTestBook(t)
 	_, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit("me")}, Source{})
 	require.NoError(t, err)
@@ -166,7 +166,7 @@ func TestTwoSuccessionsAreDuplicity(t *testing.T) {
 
 // Somebody whom I named before and after the move, on one device or on two, has
 // two names: a conflict, which removing one of them settles.
-func TestAContactThatMovesOntoAnotherIsAConflict(t *testing.T) {
+func TestAContactThatAdvancesToAnotherContactIsAConflict(t *testing.T) {
 	for _, keep := range []string{"a", "next a"} {
 		books := testDevices(t, 2)
 		pinnedAlice(t, books[0])
@@ -219,7 +219,7 @@ func TestAContactThatMovesOntoAnotherIsAConflict(t *testing.T) {
 }
 
 // Nor does taking a removal back put two contacts at one pointer.
-func TestUndoPutsNobodyWhereAnotherHasMoved(t *testing.T) {
+func TestUndoRestoresNoContactAtThePointerOfAnother(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	_, err := b.Add(mustName("alice two"), link("next a"), Source{})
@@ -235,7 +235,7 @@ func TestUndoPutsNobodyWhereAnotherHasMoved(t *testing.T) {
 }
 
 // Forgetting the link that pinned the commitment forgets what rested on it.
-func TestUndoingThePinUndoesTheMove(t *testing.T) {
+func TestUndoOfThePinUndoesTheAdvance(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
@@ -253,7 +253,7 @@ func TestUndoingThePinUndoesTheMove(t *testing.T) {
 
 // My own key goes on by steps that hang together and are signed; who I was stays
 // me, and is nobody's contact.
-func TestMyOwnPointersStayMine(t *testing.T) {
+func TestEarlierPointersOfTheOwnerStayTheOwners(t *testing.T) {
 	b := newTestBook(t)
 	for name, steps := range map[string][]pointer.Succession{
 		"from another": chain(step(t, "a")),
@@ -273,7 +273,7 @@ func TestMyOwnPointersStayMine(t *testing.T) {
 
 // The attack: a contact commits to a key that bob has left behind, which he stole,
 // and moves there; whoever then asks for bob's old pointer would be shown him.
-func TestNobodyMovesToWhereAnotherHasBeen(t *testing.T) {
+func TestNoContactAdvancesToAnEarlierPointerOfAnother(t *testing.T) {
 	b := newTestBook(t)
 	_, err := b.Add(mustName("bob"), pointer.Link{Pointer: pointerOf("b"), Next: commitment("b")}, Source{})
 	require.NoError(t, err)
@@ -359,7 +359,7 @@ func unsigned(t tb, old, next string, commits pointer.Commitment) pointer.Succes
 // The attack: alice went on from a to b to c; a thief has b, which she left, and
 // tells those who only know a that b committed to a key of his. They come to b at
 // most, and it is told that they are where her true chain goes on from.
-func TestAThiefOfARetiredKeyLeadsNobodyOn(t *testing.T) {
+func TestAThiefOfARetiredKeyAdvancesNoContact(t *testing.T) {
 	honest := chain(step(t, "a"), step(t, "next a"))
 	forged := chain(unsigned(t, "a", "next a", mustCommit("thief")), stepTo(t, "next a", "thief", commitment("thief")))
 	b := newTestBook(t)
@@ -419,7 +419,7 @@ func TestALostKeyIsFollowedByOneStep(t *testing.T) {
 // The attack: a thief of the old key shows another device, which pinned nothing, a
 // card of his. When the devices meet it is duplicity, and the proven move stands:
 // the name doesn't go back to the stolen key.
-func TestDuplicityTakesNoProvenMoveBack(t *testing.T) {
+func TestDuplicityRevertsNoProvenAdvance(t *testing.T) {
 	books := testDevices(t, 2)
 	_, err := books[0].Add(mustName("alice"), link("a"), Source{})
 	require.NoError(t, err)
