@@ -12,8 +12,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// introducedBoth is an offer by one to me and a third, and the transcript of what
-// came of it.
+// introducedBoth returns an offer of a mutual introduction to the owner and a
+// third party, and its transcript.
 func introducedBoth(t testing.TB, by, me, third string) (offer, transcript []byte) {
 	t.Helper()
 	random := bytes.NewReader(bytes.Repeat([]byte{42}, 4096))
@@ -124,7 +124,7 @@ func TestConsentCanBeTakenBackAndAnOfferWithdrawn(t *testing.T) {
 	}
 }
 
-// No device, and nobody else, puts words into the mouth of an introducer.
+// No device and no other party can attribute a statement to an introducer.
 func TestAMutualIntroductionIsVerifiedWhereverItComesFrom(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
@@ -161,8 +161,8 @@ func TestAMutualIntroductionIsVerifiedWhereverItComesFrom(t *testing.T) {
 	require.ErrorIs(t, b.Withdraw(SuggestionID{1}), ErrNotFound)
 }
 
-// The introducer of both made up a key for one. Whoever has the true one denies
-// it, and the transcript, without what was told in confidence, proves it.
+// The introducer named a false key to one party. The holder of the true key
+// denies it, and the redacted transcript proves it.
 func TestAMutualIntroductionToAWrongKeyCanBeProven(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")

@@ -14,8 +14,8 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// trail returns a succession chain of n steps, each signed by both keys.
-func trail(t testing.TB, n int) []pointer.Succession {
+// successionOf returns a succession chain of n steps, each signed by both keys.
+func successionOf(t testing.TB, n int) []pointer.Succession {
 	t.Helper()
 	var steps []pointer.Succession
 	for i := range n {
@@ -35,7 +35,7 @@ func TestActsThatBreakABoundHaveNoEffect(t *testing.T) {
 		require.NoError(t, err)
 		return b
 	}
-	forged := trail(t, 2)
+	forged := successionOf(t, 2)
 	forged[1].OldSignature = bytes.Clone(forged[1].OldSignature)
 	forged[1].OldSignature[0] ^= 1
 	fact := func(change func(*wireFact)) act {
@@ -127,9 +127,9 @@ func TestActsThatBreakABoundHaveNoEffect(t *testing.T) {
 		"a sequence of 2^63":        {act{Op: opPublish, Published: &wireValue{Value: "/ipfs/a", Sequence: 1 << 63}}, act{Op: opPublish, Published: &wireValue{Value: "/ipfs/a", Sequence: 1<<63 - 1}}},
 		"published under no key":    {act{Op: opPublish, Of: lowOrder, Published: &wireValue{Value: "/ipfs/a", Sequence: 1}}, act{Op: opPublish, Of: q, Published: &wireValue{Value: "/ipfs/a", Sequence: 1}}},
 		"whether it is kept":        {act{Op: opKeep, Contact: p, Keep: 3}, act{Op: opKeep, Contact: p, Keep: 2}},
-		"steps":                     {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(trail(t, maxChain+1))}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(trail(t, maxChain))}},
+		"steps":                     {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(successionOf(t, maxChain+1))}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(successionOf(t, maxChain))}},
 		"a step's signature":        {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(forged)}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(forged[:1])}},
-		"no chain of steps":         {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: []byte{0x80}}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(trail(t, 1))}},
+		"no chain of steps":         {act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: []byte{0x80}}, act{Op: opAdvance, Contact: p, Fact: named.Fact, Chain: encode(successionOf(t, 1))}},
 		"an id too short":           {act{Op: opDecide, Item: heard.id[:15], Verdict: verdictDecline}, act{Op: opDecide, Item: heard.id[:], Verdict: verdictDecline}},
 		"an id too long":            {act{Op: opDecide, Item: append(heard.id[:], 0), Verdict: verdictDecline}, act{Op: opDecide, Item: heard.id[:], Verdict: verdictNever}},
 		"a verdict":                 {act{Op: opDecide, Item: heard.id[:], Verdict: verdictConsent + 1}, act{Op: opDecide, Item: heard.id[:], Verdict: verdictConsent}},

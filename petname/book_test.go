@@ -173,7 +173,7 @@ func TestReadersAndWritersAtOnce(t *testing.T) {
 	require.Equal(t, view, dump(t, b))
 }
 
-// The log tells each act as it was done.
+// Log yields each act with its fields.
 func TestLog(t *testing.T) {
 	a, b := twoDevices(t)
 	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))

@@ -28,7 +28,7 @@ func TestTheInboxIsBoundedOverAllIntroducers(t *testing.T) {
 	}
 	_, err := b.Ledger().Append(bodies...)
 	require.NoError(t, err)
-	_, _, err = b.receiveStrangerBytes(knocks(t, "sam"), "doorstep", hasPaid)
+	_, _, err = b.receiveStrangerBytes(contactRequest(t, "sam"), "doorstep", hasPaid)
 	require.NoError(t, err)
 	receive(t, b, introduced(t, "dave", "me", "carol"))
 	require.Len(t, inbox(t, b), maxInbox+1)
@@ -117,7 +117,7 @@ func TestWhatCannotBeAcceptedIsRefused(t *testing.T) {
 // and whatever acts a device writes. An introduction contains the newest steps
 // of the chain.
 func TestASuccessionChainIsBounded(t *testing.T) {
-	steps := trail(t, maxChain+6)
+	steps := successionOf(t, maxChain+6)
 	b := newTestBook(t)
 	_, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{})
 	require.NoError(t, err)

@@ -26,7 +26,7 @@ func TestPinnedNeedsExportedFieldsAlone(t *testing.T) {
 // A contact that the book returns has its succession, and what contradicts it.
 func TestAContactHasItsSuccession(t *testing.T) {
 	b := newTestBook(t)
-	steps := trail(t, 2)
+	steps := successionOf(t, 2)
 	c, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{})
 	require.NoError(t, err)
 	require.Equal(t, []Step{{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}}, c.Chain)

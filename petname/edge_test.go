@@ -30,7 +30,8 @@ func TestEdgesEndWithTheirContact(t *testing.T) {
 }
 
 // An edge stays when its contact is renamed, or added again with a link that
-// says more; while a removal of the contact is in conflict it isn't published.
+// has more fields. While a removal of the contact is in conflict it is not
+// published.
 func TestEdgesOfContactsThatStay(t *testing.T) {
 	a, b := twoDevices(t)
 	pa, friend := pointerOf("a"), mustName("friend")

@@ -14,7 +14,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// My alice publishes who bob is to her; I walk to her bob.
+// alice's card has an edge bob. The owner resolves the path alice/bob.
 func Example() {
 	err := func() error {
 		dir, err := os.MkdirTemp("", "petname")
@@ -35,7 +35,7 @@ func Example() {
 			return err
 		}
 
-		// Others publish, to a store that nobody has to trust.
+		// Contacts publish to a store that need not be trusted.
 		ctx, store := context.Background(), &dht.Memory{}
 		publish := func(key ed25519.PrivateKey, p pointer.Pointer, card pointer.Card) error {
 			r, err := pointer.Sign(key, pointer.Fields{Sequence: 1, Expires: time.Now().Add(time.Hour), Card: &card})
@@ -48,7 +48,7 @@ func Example() {
 		if err := publish(alice, pa, pointer.Card{Nickname: "Alice L.", Edges: map[string]pointer.Edge{"bob": {Pointer: pb}}}); err != nil {
 			return err
 		}
-		if err := publish(bob, pb, pointer.Card{Nickname: "alice"}); err != nil { // says who?
+		if err := publish(bob, pb, pointer.Card{Nickname: "alice"}); err != nil { // bob's nickname proves nothing
 			return err
 		}
 

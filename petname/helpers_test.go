@@ -120,7 +120,7 @@ func (n *noise) Read(p []byte) (int, error) {
 
 var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// clockFrom goes on by a second with every look.
+// clockFrom advances by a second with every call.
 func clockFrom(t time.Time) func() time.Time {
 	return func() time.Time { t = t.Add(time.Second); return t }
 }
@@ -247,8 +247,9 @@ func contacts(t tb, b *Book) (all []Contact) {
 	return all
 }
 
-// checkBijection: a name that resolves has one contact, which has that name and
-// no other; a name that doesn't is in conflict and says between whom.
+// checkBijection: a name that resolves has one contact, and the contact has no
+// other name. A name that does not resolve is in conflict, and the conflict
+// lists its contacts.
 func checkBijection(t tb, b *Book, names []string) {
 	t.Helper()
 	byKey := make(map[string]pointer.Pointer)
@@ -303,8 +304,8 @@ func checkBijection(t tb, b *Book, names []string) {
 	}
 }
 
-// checkKept: the list of those that are kept is true, and nobody who was
-// removed, or has no name, is on it.
+// checkKept: Kept yields exactly the kept contacts, none of which is removed or
+// without a name.
 func checkKept(t tb, b *Book) {
 	t.Helper()
 	var listed, marked []pointer.Pointer
@@ -323,7 +324,7 @@ func checkKept(t tb, b *Book) {
 	require.ElementsMatch(t, marked, listed)
 }
 
-// rapidDirs gives each run of a law a directory of its own.
+// rapidDirs returns a new directory for each run of a law.
 func rapidDirs(t *testing.T) func(rt *rapid.T) string {
 	root, runs := fastDir(t), 0
 	return func(rt *rapid.T) string {

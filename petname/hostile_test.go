@@ -129,7 +129,7 @@ func hostileBodies() map[string][]byte {
 	for i := range many {
 		many[i] = wireEdge{Label: fmt.Sprint("l", i)}
 	}
-	// What others are said to have said, and didn't.
+	// Statements that their alleged signers did not make.
 	otherwise, unsigned, stranger, self := heard.introduced, heard.introduced, heard.introduced, heard.paired
 	otherwise.Suggested = "hostile"
 	unsigned.Evidence = append(bytes.Clone(unsigned.Evidence[:len(unsigned.Evidence)-1]), unsigned.Evidence[len(unsigned.Evidence)-1]^1)
@@ -230,9 +230,9 @@ func (c cborText) MarshalCBOR() ([]byte, error) {
 	return append([]byte{0x60 | byte(len(c))}, c...), nil
 }
 
-// What an admitted but hostile device writes changes nothing, and holds nobody
-// up: the honest entries before and after it are merged, and the name index
-// stays what it was.
+// Entries of an admitted but hostile device that break a bound change nothing
+// and block nothing: the honest entries before and after them are merged, and
+// the name index is unchanged.
 func TestHostileBodiesHaveNoEffect(t *testing.T) {
 	a, b := twoDevices(t)
 	view := dump(t, a)
@@ -258,8 +258,8 @@ func TestHostileBodiesHaveNoEffect(t *testing.T) {
 	}
 }
 
-// What a hostile device says in due form is its word, as a user's own act would
-// be; but it can't wear out a row, stop a merge, or break the bijection.
+// Valid acts of a hostile device count as the owner's acts, but they cannot
+// outgrow a row, stop a merge, or break the bijection.
 func TestAFloodFromADeviceHoldsNobodyUp(t *testing.T) {
 	a, b := twoDevices(t)
 	big := strings.Repeat("x", maxSourceText)
@@ -306,7 +306,8 @@ func TestAFloodFromADeviceHoldsNobodyUp(t *testing.T) {
 	require.Equal(t, view, dump(t, a))
 }
 
-// A contact that a hostile device calls by my own pointer can be removed.
+// A contact that a hostile device added with the owner's pointer can be
+// removed.
 func TestOwnPointerNamedByAHostileDevice(t *testing.T) {
 	a, b := twoDevices(t)
 	_, err := b.Ledger().Append(marshal(act{Op: opName, Contact: pointerOf("me").Bytes(), Name: "bank"}))

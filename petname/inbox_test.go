@@ -10,7 +10,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// introduced is what one says to another about a third.
+// introduced returns a signed introduction of about by by to to.
 func introduced(t testing.TB, by, to, about string, change ...func(*introduce.Introduction)) []byte {
 	t.Helper()
 	i := introduce.Introduction{To: pointerOf(to), About: pointerOf(about), Next: commitment(about), Suggested: about, Expires: epoch.AddDate(0, 6, 0)}
@@ -230,7 +230,8 @@ func TestAReplacedContactIsStoredAsEvidence(t *testing.T) {
 	require.ErrorIs(t, err, ErrNotFound)
 }
 
-// That a key isn't somebody else's is true, and accuses nobody.
+// A denial of a key by another party than the contact is true of every key, and
+// proves nothing against the introducer.
 func TestADenialByAnotherPartyProvesNothing(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
@@ -362,8 +363,8 @@ func TestTheDigitsThatAreShownMeanOneSuggestion(t *testing.T) {
 	require.GreaterOrEqual(t, len(digits), 6)
 }
 
-// Who knows somebody by an earlier key is led on by an introduction to the next
-// one, by what proves it and by nothing else.
+// A recipient that knows a contact by an earlier key advances it by the
+// succession in an introduction, if the pinned commitment proves it.
 func TestASuccessionTravelsWithAnIntroduction(t *testing.T) {
 	step, err := pointer.Succeed(pointerOf("bob"), testKey("next bob"), pointer.Commitment{}, testKey("bob"))
 	require.NoError(t, err)

@@ -19,8 +19,9 @@ func isKept(t *testing.T, b *Book, seed string) bool {
 	return c.Kept
 }
 
-// Whether somebody is kept is shared by my devices; where they disagree nobody
-// is, since it shows whom I know; and it never outlives a removal.
+// The mark of a kept contact is synced between the owner's devices. If they
+// disagree the contact is not kept, because keeping reveals that the owner
+// knows it. A removal always ends it.
 func TestKeepingOnSeveralDevices(t *testing.T) {
 	alice, p := mustName("alice"), pointerOf("a")
 	for _, tc := range []struct {
@@ -44,7 +45,8 @@ func TestKeepingOnSeveralDevices(t *testing.T) {
 			syncBooks(t, a, b)
 			require.Equal(t, dump(t, a), dump(t, b))
 			require.Equal(t, tc.want, isKept(t, a, "a"))
-			// Naming somebody again doesn't keep them again; the next word counts.
+			// Naming a contact again does not keep it again; a later act
+			// counts.
 			_, _ = a.Remove(p)
 			must(a.Add(alice, link("a"), Source{}))
 			require.False(t, isKept(t, a, "a"))
@@ -55,8 +57,8 @@ func TestKeepingOnSeveralDevices(t *testing.T) {
 	}
 }
 
-// Undoing the adding of somebody whom another device kept leaves nothing that
-// naming them later brings back.
+// If one device undoes the addition of a contact that another device kept, a
+// later addition does not restore the mark.
 func TestAKeepDoesNotComeBackWithTheName(t *testing.T) {
 	books := testDevices(t, 2)
 	a, b := books[0], books[1]

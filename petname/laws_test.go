@@ -27,18 +27,19 @@ import (
 // TestDevicesConvergeAndOnlyTheUserSettles (Stiegler: a bidirectional one-to-one
 // mapping; Ferdous & Jøsang: petnames are unique within a user's scope).
 
-// crowd are names that are taken for each other in several ways, and some that
-// are not.
-var crowd = []string{"alice", "Alice", "ALICE", "аlice", "al1ce", "a1ice", "alicé", "Alice.", "José", "Jose", "JOSÉ", "Hà", "Hạ", "paypal", "paypaI", "vvolf", "wolf", "bob", "Bоb", "b0b", "me", "rne", "محمد", "مُحمد", "Bob Боб"}
+// similarNames are names that could be mistaken for each other in several ways,
+// and some that could not.
+var similarNames = []string{"alice", "Alice", "ALICE", "аlice", "al1ce", "a1ice", "alicé", "Alice.", "José", "Jose", "JOSÉ", "Hà", "Hạ", "paypal", "paypaI", "vvolf", "wolf", "bob", "Bоb", "b0b", "me", "rne", "محمد", "مُحمد", "Bob Боб"}
 
-// nicknames are hostile, and some look like petnames of the crowd.
+// nicknames are hostile, and some look like one of similarNames.
 var nicknames = []string{"", "", "alice", "wolf", "B\u043eb", "\x1b[2Jalice", "Jos\u00e9", "\u202ecilA"}
 
 // Source: Ferdous & Jøsang 2009: "petnames should be sufficiently different, so
 // that the user doesn't confuse them"; Stiegler 2005: the user agent warns of
-// petnames that are too similar. No two names of a book can be taken for each
-// other without the user having been told, and a name equal to another is
-// refused, told or not; a contact never stands in its own way.
+// petnames that are too similar. No two names of a book can be mistaken for
+// each other unless the owner confirmed the second one. A name equal to another
+// is refused, confirmed or not. A contact's own names are no reason to refuse
+// it a name.
 func TestLawLookalikesAreAnswered(t *testing.T) {
 	newDir := rapidDirs(t)
 	refused, overridden, free := 0, 0, 0
@@ -46,10 +47,10 @@ func TestLawLookalikesAreAnswered(t *testing.T) {
 		b, err := Create(filepath.Join(newDir(rt), "ledger.db"), testKey("me"), testKey("one"), testOptions())
 		require.NoError(rt, err)
 		defer func() { require.NoError(rt, b.Close()) }()
-		told := map[pointer.Pointer]map[string]bool{} // names that were given all the same
+		told := map[pointer.Pointer]map[string]bool{} // names that the owner confirmed
 		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
 			p := pointerOf(rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(rt, "pointer"))
-			n := mustName(rapid.SampledFrom(crowd).Draw(rt, "name"))
+			n := mustName(rapid.SampledFrom(similarNames).Draw(rt, "name"))
 			s := Source{Lookalike: rapid.IntRange(0, 3).Draw(rt, "told") == 0}
 			before, view := contacts(rt, b), dump(rt, b)
 			reasons, err := b.Lookalikes(n.String(), p)
@@ -124,8 +125,8 @@ func TestLawLookalikesAreAnswered(t *testing.T) {
 	require.Positive(t, free)
 }
 
-// Names that two devices gave without knowing of each other are told of after
-// the merge, by both, whoever asks: the same law, for merges.
+// Look-alike names that two devices bound independently are reported after the
+// merge, on both: the same law, for merges.
 func TestLawMergedLookalikesAreShown(t *testing.T) {
 	newDir := rapidDirs(t)
 	met := 0
@@ -137,7 +138,7 @@ func TestLawMergedLookalikesAreShown(t *testing.T) {
 			}
 		}()
 		for i := range rapid.IntRange(2, 6).Draw(rt, "names") {
-			n := mustName(rapid.SampledFrom(crowd).Draw(rt, "name"))
+			n := mustName(rapid.SampledFrom(similarNames).Draw(rt, "name"))
 			b := books[rapid.IntRange(0, 1).Draw(rt, "device")]
 			_, err := b.Add(n, pointer.Link{Pointer: pointerOf(fmt.Sprint("contact ", i))}, Source{})
 			require.True(rt, err == nil || documented(err) || errors.As(err, new(*LookalikeError)), "%v", err)
@@ -168,10 +169,10 @@ func TestLawMergedLookalikesAreShown(t *testing.T) {
 	require.Positive(t, met)
 }
 
-// Source: Stiegler 2005: only the user assigns a petname, nicknames and pointers
-// come from elsewhere; Ferdous & Jøsang 2009: the assignment is an explicit act.
-// Nothing that comes over the network names, renames or brings back anybody:
-// cards, successions, paths that are walked, another person's ledger, noise.
+// Source: Stiegler 2005: only the user assigns a petname, nicknames and
+// pointers come from elsewhere; Ferdous & Jøsang 2009: the assignment is an
+// explicit act. Nothing from the network names, renames or restores a contact:
+// cards, successions, resolved paths, another owner's ledger, noise.
 func TestLawOnlyTheUserNames(t *testing.T) {
 	w := newWorld(t)
 	w.add("alice", "a")
@@ -324,7 +325,7 @@ func TestLawRenamingKeepsAllElse(t *testing.T) {
 		history := logIDs(rt, books[0])
 		for i := range rapid.IntRange(1, 6).Draw(rt, "renames") {
 			b := books[rapid.IntRange(0, 1).Draw(rt, "device")]
-			n := mustName(fmt.Sprintf("%s %d", rapid.SampledFrom(crowd).Draw(rt, "name"), i))
+			n := mustName(fmt.Sprintf("%s %d", rapid.SampledFrom(similarNames).Draw(rt, "name"), i))
 			after, err := b.Rename(l.Pointer, n, Source{Lookalike: true})
 			require.NoError(rt, err)
 			want := before
@@ -361,9 +362,9 @@ func newTestBookOf(t testing.TB, who string) *Book {
 	return b
 }
 
-// A nickname is another's business: it stands in the way of new names for
-// somebody else only, as long as its owner has a name, and is forgotten with
-// the act that brought it.
+// A nickname is a reason to refuse a new name to another contact only, as long
+// as its own contact has a name, and it is removed with the act that recorded
+// it.
 func TestNicknamesOfOthersAreReasons(t *testing.T) {
 	b := newTestBook(t)
 	al := pointer.Link{Pointer: pointerOf("a"), Nickname: "Alice L"}

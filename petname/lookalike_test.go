@@ -13,8 +13,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A name that only looks like another contact's is told of, and given when the
-// user wants it all the same; the ledger keeps that.
+// A name that only looks like another contact's is refused, and accepted if the
+// owner confirms it; the ledger records the confirmation.
 func TestALookalikeIsReportedAndCanBeConfirmed(t *testing.T) {
 	for _, pair := range [][2]string{
 		{"sybil", "syb1l"},   // alike in upper case alone
@@ -53,7 +53,8 @@ func TestALookalikeIsReportedAndCanBeConfirmed(t *testing.T) {
 			_, err = b.byName(alike)
 			require.ErrorIs(t, err, ErrNotFound)
 		}
-		// The same contact may be called so: nobody is taken for another.
+		// The same contact may have the name: it cannot be mistaken for
+		// another.
 		must(b.Rename(pointerOf("honest"), alike, Source{Lookalike: name.MixedScripts(alike.String()) != nil}))
 		must(b.Rename(pointerOf("honest"), mustName(pair[0]), Source{}))
 
@@ -87,8 +88,8 @@ func TestHonestNamesAreAccepted(t *testing.T) {
 	}
 }
 
-// A crowd of nicknames that look like a petname hides it from nobody: each of
-// them is told of for that petname, and so is a name like it.
+// Many nicknames that look like a petname do not hide it: each of them is
+// reported as similar to that petname, and so is a similar name.
 func TestManyLookalikesHideNoName(t *testing.T) {
 	b := newTestBook(t)
 	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("honest")}, Source{}))
@@ -123,8 +124,8 @@ func looksTable(t *testing.T, b *Book) (n int) {
 	return n
 }
 
-// Whoever was removed is a stranger: what it calls itself misleads nobody, is not
-// read again with every new name, and counts again when it is named again.
+// The nicknames of a removed contact are no reasons, are not read for a new
+// name, and count again when the contact is named again.
 func TestRemovedContactsAreNotCompared(t *testing.T) {
 	b := newTestBook(t)
 	const crowd = 300
@@ -157,8 +158,8 @@ func TestRemovedContactsAreNotCompared(t *testing.T) {
 	require.Equal(t, view, dump(t, b))
 }
 
-// A contact that calls itself the same in thousands of ways costs a new name no
-// more than a few reads, hides nobody behind it, and is told of once.
+// A contact with thousands of similar nicknames costs a new name no more than a
+// few reads, hides no other contact, and is reported once.
 func TestOneContactWithManyNicknamesCostsLittle(t *testing.T) {
 	b := newTestBook(t)
 	must(b.Add(mustName("x1"), pointer.Link{Pointer: pointerOf("sly"), Nickname: "alice"}, Source{}))

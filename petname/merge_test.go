@@ -26,9 +26,9 @@ func documented(err error) bool {
 		errors.Is(err, ErrNotFound) || errors.Is(err, ErrNothingToUndo) || errors.Is(err, ErrChanged)
 }
 
-// Whatever is done on several devices, and in whatever order they hear of it:
-// they come to one view, a name is one contact's or in conflict and doesn't
-// resolve, and the user's own acts settle every conflict, on any device.
+// For any acts on several devices, and any order of sync: all devices have one
+// view, a name belongs to one contact or is in conflict and does not resolve,
+// and the owner's acts resolve every conflict, on any device.
 func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 	newDir := rapidDirs(t)
 	names := []string{"alice", "Alice", "bob", "carol", "dora"}
@@ -52,7 +52,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			}
 			checkBijection(rt, b, names)
 		}
-		if rapid.IntRange(0, 3).Draw(rt, "twins") == 0 { // else it takes luck that anybody comes to have two names
+		if rapid.IntRange(0, 3).Draw(rt, "twins") == 0 { // otherwise conflicts are rare
 			must(books[0].Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}, Source{}))
 			must(books[1].Add(mustName("bob"), link("next a"), Source{}))
 			require.NoError(rt, books[0].ApplySuccession(pointerOf("a"), chain(step(rt, "a"))))
@@ -109,7 +109,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			fresh := mustName(fmt.Sprintf("fresh %d", round))
 			how := rapid.SampledFrom([]string{"rename", "remove", "add again"}).Draw(rt, "how")
 			if slices.ContainsFunc(contacts(rt, b), func(o Contact) bool { return o.ID != c.ID && o.Pointer == c.Pointer }) {
-				how = "remove" // one who came to have two names: nothing else picks between them
+				how = "remove" // a contact with two names: only a removal decides between them
 				twins++
 			}
 			var err error
@@ -330,8 +330,7 @@ func TestEachWayOfSettlingANameOfTwo(t *testing.T) {
 	}
 }
 
-// observe is what a book says of the contacts of these tests, but for the facts
-// that acts brought.
+// observe returns the contacts of a book, without the facts of acts.
 func observe(t *testing.T, b *Book) (all []Contact) {
 	for _, seed := range []string{"a", "b", "c"} {
 		c, err := b.ByPointer(pointerOf(seed))
@@ -342,7 +341,7 @@ func observe(t *testing.T, b *Book) (all []Contact) {
 	return all
 }
 
-// Removal sticks: a card seen later teaches the book, and names nobody.
+// A removal is permanent: a later card is recorded, and restores no name.
 func TestRemovalSticks(t *testing.T) {
 	a, b := twoDevices(t)
 	removed := must(a.Remove(pointerOf("a")))
@@ -356,8 +355,8 @@ func TestRemovalSticks(t *testing.T) {
 	require.Empty(t, contacts(t, a))
 }
 
-// An entry that two devices wrote years apart by their clocks is as old as
-// what it saw: the later act stands, whatever its time says.
+// The order of two entries that were written years apart by their clocks
+// depends on what they saw: the later act counts, whatever its time.
 func TestClocksDecideNothing(t *testing.T) {
 	for _, swapped := range []bool{false, true} {
 		a, b := twoDevices(t)

@@ -79,8 +79,8 @@ func (m *model) learn(p pointer.Pointer, f modelFact) {
 	m.contacts[p] = c
 }
 
-// add gives the error that the book has to give, or does it and says whether
-// anything changed.
+// add returns the error that the book must return, or applies the naming and
+// reports whether it changed anything.
 func (m *model) add(n name.Name, l pointer.Link, me pointer.Pointer) (want error, changed bool) {
 	c, pinned := m.contacts[l.Pointer], m.next(l.Pointer)
 	other, taken := m.holder(n)
@@ -412,7 +412,7 @@ func (m *model) compare(t tb, b *Book, pool []pointer.Pointer) {
 	require.Equal(t, m.published, published)
 }
 
-// Renaming and removing keep what is known of somebody, and where from.
+// Renaming and removing do not change the facts about a contact.
 func TestRenamingKeepsPointerAndProvenance(t *testing.T) {
 	b := newTestBook(t)
 	l := pointer.Link{Pointer: pointerOf("a"), Next: commitment("x"), Nickname: "Al"}

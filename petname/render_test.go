@@ -85,7 +85,8 @@ func TestRenamingShowsAtOnce(t *testing.T) {
 	must(b.Remove(pointerOf("b")))
 	require.Equal(t, `from @"Bob Wonder" to @"~nick b" `+pointerOf("b").Short(), must(Render(old, b)).Text)
 	require.Equal(t, old, must(Unrender(must(Render(old, b)).Text, b, pointerOf("b"))))
-	// A name that two contacts have on two devices is nobody's until it is settled.
+	// A name of two contacts on two devices resolves to neither until the
+	// conflict is resolved.
 	one, two := nameConflict(t)
 	for _, book := range []*Book{one, two} {
 		r := must(Render(pointerOf("b").String(), book))
@@ -96,8 +97,8 @@ func TestRenamingShowsAtOnce(t *testing.T) {
 	}
 }
 
-// The attack: a sender goes on behind a pointer as an edge name does. Whoever
-// reads sees that the arrow is the sender's.
+// The attack: a sender continues after a pointer in the form of an edge name.
+// The reader sees that the arrow is the sender's text.
 func TestNoTextBehindAMentionIsAnEdgeName(t *testing.T) {
 	b := chatBook(t)
 	for text, shown := range map[string]string{

@@ -12,8 +12,8 @@ import (
 	"github.com/petnames-go/petnames/petname/introduce"
 )
 
-// knocks is what somebody says of itself.
-func knocks(t testing.TB, who string, change ...func(*introduce.Introduction)) []byte {
+// knocks returns a contact request.
+func contactRequest(t testing.TB, who string, change ...func(*introduce.Introduction)) []byte {
 	t.Helper()
 	return introduced(t, who, "me", who, append([]func(*introduce.Introduction){func(i *introduce.Introduction) {
 		i.Expires = epoch.Add(MaxRequestLifetime)
@@ -25,7 +25,7 @@ func hasPaid(introduce.Introduction) error { return nil }
 
 func TestAContactRequestIsListedApartAndNamesNothing(t *testing.T) {
 	b := newTestBook(t)
-	signed := knocks(t, "sam")
+	signed := contactRequest(t, "sam")
 	asked := 0
 	id, fresh, err := b.receiveStrangerBytes(signed, "doorstep", func(i introduce.Introduction) error {
 		asked++
@@ -49,8 +49,8 @@ func TestAContactRequestIsListedApartAndNamesNothing(t *testing.T) {
 	require.Equal(t, "stranger", c.Provenance[0].Kind)
 	require.Equal(t, commitment("sam"), c.Next)
 
-	// A contact is no stranger any more, and needs no stamp.
-	_, _, err = b.receiveStrangerBytes(knocks(t, "sam"), "doorstep", mustNotBeAsked(t))
+	// A contact needs no stamp, and its request is refused.
+	_, _, err = b.receiveStrangerBytes(contactRequest(t, "sam"), "doorstep", mustNotBeAsked(t))
 	require.ErrorAs(t, err, new(*NamedError))
 }
 
@@ -61,16 +61,16 @@ func mustNotBeAsked(t testing.TB) func(introduce.Introduction) error {
 	}
 }
 
-// All that can be told without the work is told before it.
+// All checks that do not need the proof of work precede it.
 func TestTheStampIsVerifiedLast(t *testing.T) {
 	b := newTestBook(t)
 	mustAdd(t, b, "alice", "alice")
-	declined := knocks(t, "dan")
+	declined := contactRequest(t, "dan")
 	id, _, err := b.receiveStrangerBytes(declined, "doorstep", hasPaid)
 	require.NoError(t, err)
 	_, err = b.Decline(id, true)
 	require.NoError(t, err)
-	tampered := knocks(t, "sam")
+	tampered := contactRequest(t, "sam")
 	tampered[len(tampered)-1] ^= 1
 	for name, c := range map[string]struct {
 		signed []byte
@@ -81,12 +81,12 @@ func TestTheStampIsVerifiedLast(t *testing.T) {
 		"to somebody else":          {introduced(t, "sam", "carol", "sam", func(i *introduce.Introduction) { i.Expires = epoch.Add(time.Hour) }), is(ErrWrongRecipient)},
 		"about somebody else":       {introduced(t, "sam", "me", "bob", func(i *introduce.Introduction) { i.Expires = epoch.Add(time.Hour) }), is(ErrUnknownSender)},
 		"by a contact about others": {introduced(t, "alice", "me", "bob", func(i *introduce.Introduction) { i.Expires = epoch.Add(time.Hour) }), is(ErrUnknownSender)},
-		"by a contact":              {knocks(t, "alice"), func(err error) bool { return errors.As(err, new(*NamedError)) }},
-		"good for too long":         {knocks(t, "sam", func(i *introduce.Introduction) { i.Expires = epoch.AddDate(0, 6, 0) }), is(introduce.ErrInvalid)},
-		"expired": {knocks(t, "sam", func(i *introduce.Introduction) { i.Expires = epoch.Add(time.Second) }),
+		"by a contact":              {contactRequest(t, "alice"), func(err error) bool { return errors.As(err, new(*NamedError)) }},
+		"good for too long":         {contactRequest(t, "sam", func(i *introduce.Introduction) { i.Expires = epoch.AddDate(0, 6, 0) }), is(introduce.ErrInvalid)},
+		"expired": {contactRequest(t, "sam", func(i *introduce.Introduction) { i.Expires = epoch.Add(time.Second) }),
 			func(err error) bool { return errors.As(err, new(*introduce.ExpiredError)) }},
 		"declined before":   {declined, func(err error) bool { return err == nil }},
-		"declined for ever": {knocks(t, "dan"), is(ErrMuted)},
+		"declined for ever": {contactRequest(t, "dan"), is(ErrMuted)},
 	} {
 		_, fresh, err := b.receiveStrangerBytes(c.signed, "doorstep", mustNotBeAsked(t))
 		require.True(t, c.check(err), "%s: %v", name, err)
@@ -94,15 +94,15 @@ func TestTheStampIsVerifiedLast(t *testing.T) {
 	}
 	require.Empty(t, inbox(t, b))
 	unpaid := errors.New("not paid")
-	_, _, err = b.receiveStrangerBytes(knocks(t, "sam"), "doorstep", func(introduce.Introduction) error { return unpaid })
+	_, _, err = b.receiveStrangerBytes(contactRequest(t, "sam"), "doorstep", func(introduce.Introduction) error { return unpaid })
 	require.ErrorIs(t, err, unpaid)
 	require.Empty(t, inbox(t, b))
-	// And Receive hears no strangers, whatever they have.
-	_, _, err = b.receiveBytes(knocks(t, "sam"), "file")
+	// Receive refuses contact requests, with or without a stamp.
+	_, _, err = b.receiveBytes(contactRequest(t, "sam"), "file")
 	require.ErrorIs(t, err, ErrUnknownSender)
-	_, i := opened(knocks(t, "sam"))
+	_, i := opened(contactRequest(t, "sam"))
 	_, _, err = b.Suggest(Suggestion{Kind: ContactRequest, Pointer: i.About, By: i.By, Next: i.Next, Suggested: i.Suggested, Note: i.Note, Expires: i.Expires,
-		Channel: "doorstep", Evidence: knocks(t, "sam")})
+		Channel: "doorstep", Evidence: contactRequest(t, "sam")})
 	require.ErrorIs(t, err, ErrUnknownSender)
 }
 
@@ -122,14 +122,14 @@ func TestContactRequestsHaveABoundOfTheirOwn(t *testing.T) {
 		if i%2 == 0 {
 			life = time.Hour
 		}
-		_, fresh, err := b.receiveStrangerBytes(knocks(t, fmt.Sprint("stranger ", i), func(x *introduce.Introduction) { x.Expires = epoch.Add(life) }), "doorstep", hasPaid)
+		_, fresh, err := b.receiveStrangerBytes(contactRequest(t, fmt.Sprint("stranger ", i), func(x *introduce.Introduction) { x.Expires = epoch.Add(life) }), "doorstep", hasPaid)
 		require.NoError(t, err)
 		require.True(t, fresh)
 	}
-	more := knocks(t, "one more")
+	more := contactRequest(t, "one more")
 	_, _, err = b.receiveStrangerBytes(more, "doorstep", mustNotBeAsked(t))
 	require.ErrorIs(t, err, ErrInboxFull)
-	receive(t, b, introduced(t, "alice", "me", "bob")) // contacts are heard all the same
+	receive(t, b, introduced(t, "alice", "me", "bob")) // contacts are not affected
 
 	// A short life makes no room sooner than in a week.
 	now = epoch.Add(requestSlotTime - time.Hour)
@@ -141,21 +141,21 @@ func TestContactRequestsHaveABoundOfTheirOwn(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, fresh)
 
-	// Nor do contacts fill the strangers'.
+	// Suggestions of contacts do not count as contact requests.
 	for i := range MaxInboxFrom - 1 {
 		receive(t, b, introduced(t, "alice", "me", fmt.Sprint("friend ", i)))
 	}
-	_, fresh, err = b.receiveStrangerBytes(knocks(t, "and another"), "doorstep", hasPaid)
+	_, fresh, err = b.receiveStrangerBytes(contactRequest(t, "and another"), "doorstep", hasPaid)
 	require.NoError(t, err)
 	require.True(t, fresh)
 }
 
-// Declining makes room, and one stranger takes one place.
+// A declined request frees its slot, and a sender has one slot.
 func TestOneContactRequestOfASenderIsPendingAtATime(t *testing.T) {
 	b := newTestBook(t)
-	id, _, err := b.receiveStrangerBytes(knocks(t, "sam"), "doorstep", hasPaid)
+	id, _, err := b.receiveStrangerBytes(contactRequest(t, "sam"), "doorstep", hasPaid)
 	require.NoError(t, err)
-	second := knocks(t, "sam", func(i *introduce.Introduction) { i.Note = "again" })
+	second := contactRequest(t, "sam", func(i *introduce.Introduction) { i.Note = "again" })
 	_, _, err = b.receiveStrangerBytes(second, "doorstep", mustNotBeAsked(t))
 	require.ErrorIs(t, err, ErrInboxFull)
 	_, err = b.Decline(id, false)

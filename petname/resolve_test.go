@@ -42,7 +42,7 @@ func (w *world) sign(seed string, card *pointer.Card) pointer.Record {
 	return r
 }
 
-// publish stores a record with edges: label, whom it leads to.
+// publish stores a record with edges: labels and targets.
 func (w *world) publish(seed string, next pointer.Commitment, edges map[string]pointer.Edge) {
 	w.t.Helper()
 	r := w.sign(seed, &pointer.Card{Nickname: "I am " + seed, Next: next, Edges: edges})
@@ -96,7 +96,7 @@ func TestALabelYoungerThanTheCacheIsFound(t *testing.T) {
 	require.ErrorContains(t, err, `"ana" has no public edge of that name`)
 	require.NotContains(t, err.Error(), "not in the book")
 
-	// What else the newer card says isn't passed over.
+	// A contradiction in the newer card is reported.
 	w.now = w.now.Add(time.Second)
 	w.publish("a", commitment("a"), edges("ben", "b"))
 	_, err = w.resolve("ana")
@@ -106,8 +106,8 @@ func TestALabelYoungerThanTheCacheIsFound(t *testing.T) {
 	require.ErrorAs(t, err, new(*DuplicityError))
 }
 
-// A path of any length up to the bound leads from card to card; each hop says
-// whose record it is.
+// A path of any length up to the bound resolves from card to card; each hop has
+// the pointer of its record.
 func TestPathsOfOneToEightHops(t *testing.T) {
 	w := newWorld(t)
 	w.add("n1", "s1")
@@ -133,7 +133,8 @@ func TestPathsOfOneToEightHops(t *testing.T) {
 	_, err := w.resolve(path)
 	require.ErrorContains(t, err, "has 9 parts, over 8")
 	require.Equal(t, n, w.sequence["s1"])
-	// A pointer starts a path as well, whether I know it or not, and so does mine.
+	// A path may start at a pointer, in the book or not, and at the owner's
+	// own.
 	for _, start := range []string{pointerOf("s1").String(), pointerOf("s2").String()} {
 		res, err := w.resolve(start)
 		require.NoError(t, err)
@@ -158,7 +159,7 @@ func TestPathsOfOneToEightHops(t *testing.T) {
 func TestPathsThatAreNone(t *testing.T) {
 	w := newWorld(t)
 	for _, path := range []string{"", "/", "alice/", "/alice", "alice//bob", "alice/\x1b", "alice/" + pointerOf("a").String(), "alice/petname:x", strings.Repeat("x", 200), "alice/\u2044"} {
-		res, err := w.book.Resolve(t.Context(), nil, path, dht.LevelAny) // nobody is asked
+		res, err := w.book.Resolve(t.Context(), nil, path, dht.LevelAny) // no record is requested
 		var bad *name.Error
 		require.ErrorAs(t, err, &bad, "%q", path)
 		require.Empty(t, res.Hops)
@@ -185,7 +186,7 @@ func TestPathsThatLeadNowhere(t *testing.T) {
 	res, err = w.resolve("alice/carol") // two of them read like that: neither is taken
 	require.ErrorIs(t, at(t, res, err, "carol", 1), ErrNotFound)
 	require.ErrorContains(t, err, "2 public edges")
-	res, err = w.resolve("alice/Carol") // to the letter
+	res, err = w.resolve("alice/Carol") // the exact spelling
 	require.ErrorIs(t, at(t, res, err, "Carol", 1), dht.ErrNotFound)
 	res, err = w.resolve("alice/none/bob")
 	require.ErrorIs(t, at(t, res, err, "none", 1), dht.ErrNotFound)
@@ -225,11 +226,11 @@ func TestFirstCardPinsAndAnotherIsDuplicity(t *testing.T) {
 	require.Equal(t, commitment("a"), must(w.book.ByPointer(pointerOf("a"))).Next)
 	w.publish("a", commitment("a"), edges("bob", "b"))
 
-	// What the edge says of bob counts when I know nothing better…
+	// The commitment of the edge is used if the book has none…
 	w.publish("a", commitment("a"), map[string]pointer.Edge{"bob": {Pointer: pointerOf("b"), Next: thief}})
 	res, err = w.resolve("alice/bob")
 	require.Equal(t, &DuplicityError{pointerOf("b"), thief, commitment("b")}, at(t, res, err, "bob", 2))
-	// …and when I do, mine does, and the edge's may not differ from it.
+	// …and otherwise that of the book, and the edge's must be equal.
 	_, err = w.book.Add(mustName("robert"), pointer.Link{Pointer: pointerOf("b"), Next: commitment("b")}, Source{})
 	require.NoError(t, err)
 	res, err = w.resolve("alice/bob")
@@ -240,8 +241,8 @@ func TestFirstCardPinsAndAnotherIsDuplicity(t *testing.T) {
 	require.Equal(t, &DuplicityError{pointerOf("b"), commitment("b"), thief}, at(t, res, err, "bob", 2))
 }
 
-// Two commitments that devices brought together end every path through the
-// contact, before anybody is asked.
+// Two commitments from two devices end every path through the contact, before
+// any record is requested.
 func TestDuplicityOnRecordEndsPaths(t *testing.T) {
 	w := newWorld(t)
 	w.add("alice", "a")

@@ -102,14 +102,14 @@ var lookalikesByHand = map[rune]string{
 	'ا': "اﺍ١", 'ی': "يى", 'ي': "یى", 'ک': "ك", 'ו': "ון", 'ס': "ם", '〇': "○", 'ロ': "口", '口': "ロ", 'ニ': "二", '二': "ニ", 'カ': "力", '力': "カ", 'タ': "夕", 'エ': "工", 'ハ': "八", 'へ': "ヘ", 'り': "リ", 'ー': "一",
 }
 
-// leet are digits for letters, and signs of the same sort.
+// leet has digits for letters, and similar signs.
 var leet = map[rune]string{'o': "0", 'O': "0", 'l': "1", 'i': "1", 'I': "1", 's': "5", 'S': "5", 'z': "2", 'Z': "2", 'e': "3", 'E': "3", 'a': "4", 'A': "4", 'b': "6", 'B': "8", 'g': "9", 't': "7", 'T': "7"}
 
-// signs are those that are written for letters.
+// signs has the signs that are written for letters.
 var signs = map[rune]string{'a': "@", 'A': "@∀", 'B': "₿", 'c': "¢©", 'C': "©", 'e': "€", 'E': "€∃", 'i': "!¡", 'I': "!", 'l': "!", 'L': "£", 'o': "°¤", 'O': "¤", 'r': "®", 's': "$", 'S': "$§", 't': "+", 'y': "¥", 'Y': "¥"}
 
-// hanTwins are characters that differ in hardly a stroke, or in the form that a
-// country gives them.
+// hanTwins differ in hardly a stroke, or are the forms of one character in two
+// countries.
 var hanTwins = []string{"日曰", "千干于", "未末", "土士", "己已巳", "人入", "戊戌戍", "市巿", "冶治", "侯候", "户戶戸", "吴吳呉", "黄黃", "内內", "真眞", "高髙", "青靑", "崎﨑"}
 
 // drawings are signs in their forms as text and as emoji, heavy and light.
@@ -258,8 +258,9 @@ func redrawn(n string) (pairs [][2]string) {
 	return append(pairs, [2]string{n + " 👍", n + " 👍🏿"})
 }
 
-// leftAlone are classes of attacks that are not told of, on purpose: more honest
-// names than attacks would be. What the book says of them is not in the rate.
+// leftAlone are classes of attacks that are not reported, on purpose, because
+// they would report more honest names than attacks. They are not part of the
+// rate.
 func leftAlone(n string) map[string][]string {
 	all := make(map[string][]string)
 	for class, pairs := range map[string][]string{
@@ -288,9 +289,9 @@ type target struct {
 
 func targetOf(n name.Name) target { return target{n, name.Looks(n)} }
 
-// caught says how a text that is meant to be taken for a name fares: refused as
-// no name or as the same name, told of as a look-alike, told of for its scripts
-// alone, or let pass.
+// caught returns the outcome for a text that imitates a name: refused as no
+// name or as an equal name, reported as a look-alike, reported for its scripts
+// alone, or accepted.
 func caught(victim target, text string) string {
 	n, err := name.Parse(text)
 	if err != nil {
@@ -308,9 +309,9 @@ func caught(victim target, text string) string {
 	return "PASSED"
 }
 
-// Spoofed names are told of, and honest ones are not. Attack by attack it says
-// how many were refused, held for the same, told of as alike or for mixing
-// scripts, and which passed.
+// Spoofed names are reported, and honest ones are not. For each attack the test
+// logs how many were refused, equal, reported as similar or for mixing scripts,
+// and which were accepted.
 func TestSpoof(t *testing.T) {
 	names, scripts := honestNames(t)
 	require.GreaterOrEqual(t, len(names), 2000)
@@ -443,7 +444,7 @@ func TestSpoofFalseAlarms(t *testing.T) {
 	}
 }
 
-// What caught says is what a book does.
+// A book does what caught returns.
 func TestSpoofInABook(t *testing.T) {
 	names, _ := honestNames(t)
 	r := rand.New(rand.NewPCG(1, 2))

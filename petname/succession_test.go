@@ -99,8 +99,8 @@ func TestAContactAdvancesToTheKeyItCommittedTo(t *testing.T) {
 	require.Equal(t, pointerOf("a"), c.ID)
 }
 
-// The attack: a thief of today's key, of tomorrow's, or of none, says who comes
-// next. Nobody moves, and nothing is written.
+// The attack: a holder of the current key, of the next one, or of none, states
+// a successor. No contact advances, and nothing is written.
 func TestAStepThatOpensNoPinnedCommitmentAdvancesNoContact(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
@@ -119,7 +119,8 @@ func TestAStepThatOpensNoPinnedCommitmentAdvancesNoContact(t *testing.T) {
 		require.ErrorAs(t, b.ApplySuccession(pointerOf("a"), steps), &succession, name)
 		require.Equal(t, pointerOf("a"), succession.Pointer)
 	}
-	// Of whom nothing was pinned, or who isn't in the book: no word counts.
+	// No succession counts for a pointer without a pinned commitment or outside
+	// of the book.
 	require.NoError(t, b.ApplySuccession(pointerOf("b"), chain(step(t, "b"))))
 	require.NoError(t, b.ApplySuccession(pointerOf("c"), chain(step(t, "c"))))
 	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "c"))))
@@ -128,7 +129,7 @@ func TestAStepThatOpensNoPinnedCommitmentAdvancesNoContact(t *testing.T) {
 	require.Equal(t, view, dump(t, b))
 }
 
-// One who commits to my own key can't move into my place.
+// A contact that commits to the owner's key cannot advance to it.
 func TestNoContactAdvancesToTheOwnersPointer(t *testing.T) {
 	b := newTestBook(t)
 	_, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit("me")}, Source{})
@@ -164,8 +165,8 @@ func TestTwoSuccessionsAreDuplicity(t *testing.T) {
 	}
 }
 
-// Somebody whom I named before and after the move, on one device or on two, has
-// two names: a conflict, which removing one of them settles.
+// A contact that was named before and after a rotation, on one device or on
+// two, has two names: a conflict, which removing one of them resolves.
 func TestAContactThatAdvancesToAnotherContactIsAConflict(t *testing.T) {
 	for _, keep := range []string{"a", "next a"} {
 		books := testDevices(t, 2)
@@ -251,8 +252,8 @@ func TestUndoOfThePinUndoesTheAdvance(t *testing.T) {
 	require.Equal(t, view, dump(t, b))
 }
 
-// My own key goes on by steps that hang together and are signed; who I was stays
-// me, and is nobody's contact.
+// The owner's succession must be signed and in order; earlier pointers of the
+// owner stay the owner's, and are refused as contacts.
 func TestEarlierPointersOfTheOwnerStayTheOwners(t *testing.T) {
 	b := newTestBook(t)
 	for name, steps := range map[string][]pointer.Succession{
@@ -271,8 +272,8 @@ func TestEarlierPointersOfTheOwnerStayTheOwners(t *testing.T) {
 	}
 }
 
-// The attack: a contact commits to a key that bob has left behind, which he stole,
-// and moves there; whoever then asks for bob's old pointer would be shown him.
+// The attack: a contact commits to a retired key of bob that it stole, and
+// advances to it. A look-up of bob's old pointer would return the thief.
 func TestNoContactAdvancesToAnEarlierPointerOfAnother(t *testing.T) {
 	b := newTestBook(t)
 	_, err := b.Add(mustName("bob"), pointer.Link{Pointer: pointerOf("b"), Next: commitment("b")}, Source{})
@@ -301,9 +302,9 @@ func TestNoContactAdvancesToAnEarlierPointerOfAnother(t *testing.T) {
 	}
 }
 
-// The attack: a lying device has more contacts come to one pointer than are
-// listed. None of their names resolves, on any device, in whatever order they
-// hear; and when one alone is left it does.
+// The attack: a malicious device advances more contacts to one pointer than are
+// listed. None of their names resolves, on any device, in any order of sync;
+// when only one is left, its name resolves.
 func TestMoreContactsAtOnePointerThanAreListedAreInConflict(t *testing.T) {
 	const n = maxRivals + 6
 	books := testDevices(t, 2)
@@ -356,9 +357,10 @@ func unsigned(t tb, old, next string, commits pointer.Commitment) pointer.Succes
 	return s
 }
 
-// The attack: alice went on from a to b to c; a thief has b, which she left, and
-// tells those who only know a that b committed to a key of his. They come to b at
-// most, and it is told that they are where her true chain goes on from.
+// The attack: alice rotated from a to b to c; a thief has the retired b, and
+// states to books that only know a that b committed to a key of the thief. They
+// advance to b at most, show the thief's key as unproven, and later advance
+// along alice's own chain.
 func TestAThiefOfARetiredKeyAdvancesNoContact(t *testing.T) {
 	honest := chain(step(t, "a"), step(t, "next a"))
 	forged := chain(unsigned(t, "a", "next a", mustCommit("thief")), stepTo(t, "next a", "thief", commitment("thief")))
@@ -371,7 +373,7 @@ func TestAThiefOfARetiredKeyAdvancesNoContact(t *testing.T) {
 	require.Equal(t, pointerOf("next a"), c.Pointer)
 	require.True(t, c.Next.IsZero())
 
-	// The thief's cards pin nothing there, and so lead nobody on.
+	// The thief's cards pin nothing there, and so advance no contact.
 	require.NoError(t, b.learnCard(pointerOf("next a"), pointer.Card{Next: mustCommit("thief")}))
 	require.NoError(t, b.ApplySuccession(pointerOf("next a"), forged[1:]))
 	w := newWorld(t)
@@ -398,8 +400,8 @@ func TestAThiefOfARetiredKeyAdvancesNoContact(t *testing.T) {
 	}
 }
 
-// Whose old key is lost is followed for that one step; from there on by what she
-// hands over anew.
+// A contact whose old key is lost is followed for one step, and further after a
+// new link from the contact.
 func TestALostKeyIsFollowedByOneStep(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)

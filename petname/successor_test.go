@@ -35,7 +35,7 @@ func TestResolvingFollowsASuccession(t *testing.T) {
 		require.Equal(t, pointerOf("next a"), c.Pointer)
 	}
 
-	// By a link to the new pointer: its card proves whom it succeeds.
+	// By a link to the new pointer: its card proves the succession.
 	w := newWorld(t)
 	pinnedAlice(t, w.book)
 	lost, err := pointer.Succeed(pointerOf("a"), testKey("next a"), commitment("next a"), nil)
@@ -47,7 +47,7 @@ func TestResolvingFollowsASuccession(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, pointerOf("next a"), res.Last().Pointer)
 
-	// By an edge that pins it, for somebody who isn't in my book.
+	// By an edge that pins it, for a pointer that is not in the book.
 	w = newWorld(t)
 	w.add("carol", "c")
 	w.publish("c", pointer.Commitment{}, map[string]pointer.Edge{"al": {Pointer: pointerOf("a"), Next: commitment("a")}})
@@ -59,9 +59,9 @@ func TestResolvingFollowsASuccession(t *testing.T) {
 	require.Equal(t, []pointer.Pointer{pointerOf("a")}, res.Last().Former)
 }
 
-// The attack: a thief of the old key publishes a successor of his own. Where a
-// commitment was pinned it is an error; where none was, the old record stays,
-// the claim is shown, and nothing that the card says is pinned.
+// The attack: a thief of the old key publishes another successor. If a
+// commitment was pinned it is an error; otherwise the old record stays, the
+// claim is shown, and nothing in the card is pinned.
 func TestResolvingFollowsNoThief(t *testing.T) {
 	for name, last := range map[string]*pointer.Card{
 		"chain":       {Next: commitment("a"), Succession: chain(stepTo(t, "a", "thief", commitment("thief")))},
@@ -89,7 +89,7 @@ func TestResolvingFollowsNoThief(t *testing.T) {
 		require.Equal(t, view, dump(t, w.book))
 	}
 
-	// A stranger who claims to be alice's successor is a stranger.
+	// An unknown pointer that claims to be alice's successor stays unknown.
 	w := newWorld(t)
 	pinnedAlice(t, w.book)
 	w.put("thief", &pointer.Card{Next: commitment("thief"), Succession: chain(stepTo(t, "a", "thief", commitment("thief")))})
@@ -127,8 +127,8 @@ func (e *endless) Best(ctx context.Context, p pointer.Pointer, _ dht.Level) (dht
 	return dht.Result{Record: r}, err
 }
 
-// The attack: whoever stores records makes keys without end, each the proven
-// successor of the one before. Nobody in the book bounds it, so the path does.
+// The attack: a store generates endless keys, each the proven successor of the
+// one before. No entry of the book bounds the chain, so Resolve does.
 func TestASuccessionWithoutEndIsLeft(t *testing.T) {
 	b := newTestBook(t)
 	_, err := b.Add(mustName("eve"), link("endless 0"), Source{})
@@ -140,9 +140,9 @@ func TestASuccessionWithoutEndIsLeft(t *testing.T) {
 	require.Less(t, e.asked, 100)
 }
 
-// An edge that its owner hasn't brought up to date leads to where I know the
-// contact to be. The attack: the old key's thief writes its record anew; or
-// nobody keeps it any more.
+// An edge with an old pointer resolves to the contact's current pointer in the
+// book. The attack: a thief of the old key publishes a new record for it, or
+// the record has expired.
 func TestAnEdgeToAnOldKeyLeadsToTheNewOne(t *testing.T) {
 	w := newWorld(t)
 	pinnedAlice(t, w.book)

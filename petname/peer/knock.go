@@ -34,7 +34,7 @@ type Knock struct {
 	To        pointer.Pointer
 	Suggested string           // a name for me; empty: my nickname
 	Note      string           // at most introduce.MaxNote bytes
-	Life      time.Duration    // how long it can be taken up, at most petname.MaxStrangerLife; 0: KnockLife
+	Life      time.Duration    // how long it can be taken up, at most petname.MaxRequestLifetime; 0: KnockLife
 	Price     postage.Price    // the work to do; no Puzzles: as many as their card asks for
 	Progress  postage.Progress // is told how far the work is; nil: nobody is
 }
