@@ -77,7 +77,7 @@ type boltReader struct {
 // above: from ≤ key < to; nil is no bound.
 type keyRange struct{ from, to []byte }
 
-func (b keyRange) hold(key []byte) bool {
+func (b keyRange) contains(key []byte) bool {
 	return bytes.Compare(key, b.from) >= 0 && (b.to == nil || bytes.Compare(key, b.to) < 0)
 }
 
@@ -138,7 +138,7 @@ func (r *boltReader) page(id uint64, within keyRange, depth int, row each) {
 	}
 	var below []element
 	err = r.elements(id, b, func(key, _ []byte, child uint64, _ bool) error {
-		if !within.hold(key) {
+		if !within.contains(key) {
 			return r.badPage(id, "a key of another page is on it")
 		}
 		below = append(below, element{key, child})
@@ -156,7 +156,7 @@ func (r *boltReader) page(id uint64, within keyRange, depth int, row each) {
 
 func (r *boltReader) leaf(id uint64, b []byte, within keyRange, row each) error {
 	return r.elements(id, b, func(key, value []byte, _ uint64, bucket bool) error {
-		if !within.hold(key) {
+		if !within.contains(key) {
 			return r.badPage(id, "a key of another page is on it")
 		}
 		return row(key, value, bucket)

@@ -113,9 +113,9 @@ var bounds = canonical.Bounds{Elements: 1024, Pairs: 16}
 // than the canonical one are accepted.
 func readRow(b []byte, row any) error { return canonical.UnmarshalLoose(b, row, bounds) }
 
-// wire returns the form of an entry that devices exchange: [entry, body or
+// encodeWire returns the form of an entry that devices exchange: [entry, body or
 // null].
-func wire(entry, body []byte, withBody bool) []byte {
+func encodeWire(entry, body []byte, withBody bool) []byte {
 	b := make([]byte, 0, len(entry)+len(body)+16)
 	b = appendBytes(appendHead(b, cborArray, 2), entry)
 	if !withBody {
@@ -124,8 +124,8 @@ func wire(entry, body []byte, withBody bool) []byte {
 	return appendBytes(b, body)
 }
 
-// unwire parses an exchanged entry. The results are slices of b.
-func unwire(b []byte) (entry, body []byte, withBody bool, err error) {
+// parseWire parses an exchanged entry. The results are slices of b.
+func parseWire(b []byte) (entry, body []byte, withBody bool, err error) {
 	if len(b) > maxEntry+MaxBody+16 {
 		return nil, nil, false, errMalformed
 	}

@@ -300,8 +300,8 @@ func (e *Entry) verify() error {
 	return nil
 }
 
-// holds checks the length and the hash of the body.
-func (e *Entry) holds(body []byte) error {
+// checkBody checks the length and the hash of the body.
+func (e *Entry) checkBody(body []byte) error {
 	if len(body) != int(e.bodyLen) || sha256.Sum256(body) != e.bodyHash {
 		return fmt.Errorf("entry %v: the body is not the one that it names", e.id)
 	}

@@ -34,8 +34,8 @@ func seedEntries() (out [][]byte) {
 	out = append(out, w)
 	e.id.Number, e.seen = 1<<33, nil
 	w, _ = forge(fuzzBook, testKey("two"), e, make([]byte, 70_000)[:65_536])
-	raw, _, _, _ := unwire(w)
-	return append(out, wire(raw, nil, false))
+	raw, _, _, _ := parseWire(w)
+	return append(out, encodeWire(raw, nil, false))
 }
 
 // What is accepted re-encodes to the same bytes, here and in fxamacker's core
@@ -43,7 +43,7 @@ func seedEntries() (out [][]byte) {
 func FuzzEntry(f *testing.F) {
 	corpus(f)
 	for _, w := range seedEntries() {
-		raw, _, _, _ := unwire(w)
+		raw, _, _, _ := parseWire(w)
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -85,8 +85,8 @@ func FuzzMerge(f *testing.F) {
 		}
 		require.Zero(t, n)
 		require.Equal(t, heads, l.Heads())
-		if raw, body, with, err := unwire(b); err == nil {
-			require.Equal(t, b, wire(raw, body, with))
+		if raw, body, with, err := parseWire(b); err == nil {
+			require.Equal(t, b, encodeWire(raw, body, with))
 		}
 	})
 }

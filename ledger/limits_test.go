@@ -152,7 +152,7 @@ func TestABookHasABoundedNumberOfDevices(t *testing.T) {
 			name := fmt.Sprint("device ", i)
 			body, _, err := admit(w.st.book, identity, nil, deviceID(name), name)
 			require.NoError(t, err)
-			require.NoError(t, w.system(KindAdmit, body))
+			require.NoError(t, w.applyStatement(KindAdmit, body))
 			_, err = w.append(KindAdmit, body)
 			require.NoError(t, err)
 		}
@@ -277,7 +277,7 @@ func TestOnlyADevicesOwnEntriesAreEvidenceOfAFork(t *testing.T) {
 	require.Equal(t, next.hash(), hashOfFork(forks[1].Kept))
 	require.Equal(t, last.hash(), hashOfFork(forks[1].Other))
 	for i, d := range []draft{other, *last} {
-		raw, _, body, err := unwire(forks[i].Wire)
+		raw, _, body, err := parseWire(forks[i].Wire)
 		require.NoError(t, err)
 		require.Equal(t, d.entry(), raw)
 		require.False(t, body)

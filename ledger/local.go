@@ -58,7 +58,7 @@ func (l *Ledger) readLocal(fn func(local *View) error) (absent bool, err error) 
 	if absent, err = l.localAbsent(tx); absent || err != nil {
 		return absent, err
 	}
-	if err := l.trust(tx, trustLocal); err != nil {
+	if err := l.checkBranches(tx, trustLocal); err != nil {
 		return false, err
 	}
 	if v.c, err = l.openChain(tx, bucketLocal); err != nil {
@@ -73,7 +73,7 @@ func (l *Ledger) localAbsent(tx *bbolt.Tx) (absent bool, err error) {
 	if tx.Bucket([]byte(bucketLocal)) != nil {
 		return false, nil
 	}
-	if err := l.trust(tx, trustIndex); err != nil {
+	if err := l.checkBranches(tx, trustIndex); err != nil {
 		return false, err
 	}
 	index, err := newChain(tx, bucketIndex, l.path)
@@ -96,7 +96,7 @@ func (w *writing) openLocal() error {
 		err = createLocal(w.tx, w.index)
 	}
 	if err == nil {
-		err = w.l.trust(w.tx, trustLocal)
+		err = w.l.checkBranches(w.tx, trustLocal)
 	}
 	if err == nil {
 		w.local.c, err = w.l.openChain(w.tx, bucketLocal)

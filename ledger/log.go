@@ -159,7 +159,7 @@ func (g *logBucket) entry(index uint32, number uint64, verify bool) (e Entry, r 
 		err = e.verify()
 	}
 	if err == nil && r.state == bodyHere {
-		err = e.holds(r.body)
+		err = e.checkBody(r.body)
 	}
 	if err != nil {
 		return Entry{}, r, &DamagedError{Path: g.path, At: logAt{g.st, index, number}.String(), Err: err}

@@ -71,7 +71,7 @@ func (l *Ledger) Missing(heads []Head) iter.Seq2[[]byte, error] {
 	}
 	return func(yield func([]byte, error) bool) {
 		all := l.entries(from, false, false, func(e Entry, r record) EntryBody {
-			return EntryBody{e, wire(r.raw, r.body, r.state == bodyHere)}
+			return EntryBody{e, encodeWire(r.raw, r.body, r.state == bodyHere)}
 		})
 		for eb, err := range all {
 			if !yield(eb.Body, err) {
@@ -100,7 +100,7 @@ func (l *Ledger) Merge(entries iter.Seq[[]byte]) (n int, err error) {
 		if err != nil {
 			return err
 		}
-		n, left = m.added, m.left
+		n, left = m.added, m.skipped
 		if m.added == 0 && !m.changed {
 			return errNothing
 		}
@@ -117,7 +117,7 @@ type merging struct {
 	w       *writing
 	added   int
 	changed bool  // evidence or a body was stored
-	left    error // why the first skipped entry was skipped
+	skipped error // why the first skipped entry was skipped
 	passes  int   // over the waiting entries
 }
 
@@ -128,7 +128,7 @@ func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
 	var deferred [][]byte
 	size := 0
 	for b := range entries {
-		switch err := m.take(b); {
+		switch err := m.mergeEntry(b); {
 		case errors.Is(err, errLater):
 			deferred = append(deferred, bytes.Clone(b))
 			if size += len(b); len(deferred) > maxDeferred || size > maxDeferredBytes {
@@ -146,7 +146,7 @@ func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
 		var still [][]byte
 		var why error
 		for _, b := range deferred {
-			switch err := m.take(b); {
+			switch err := m.mergeEntry(b); {
 			case errors.Is(err, errLater):
 				still, why = append(still, b), err
 			case err != nil:
@@ -155,7 +155,7 @@ func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
 		}
 		progress = len(still) < len(deferred)
 		deferred = still
-		if !progress && m.left == nil {
+		if !progress && m.skipped == nil {
 			return nil, fmt.Errorf("%w: %w", ErrRefused, why)
 		}
 	}
@@ -169,7 +169,7 @@ func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
 func (m *merging) order(waiting [][]byte) {
 	clocks := make(map[*byte]uint64, len(waiting))
 	for _, b := range waiting {
-		if raw, _, _, err := unwire(b); err == nil {
+		if raw, _, _, err := parseWire(b); err == nil {
 			if e, err := parseEntry(m.w.st.book, raw); err == nil {
 				clocks[&b[0]] = e.clock
 			}
@@ -178,19 +178,19 @@ func (m *merging) order(waiting [][]byte) {
 	slices.SortStableFunc(waiting, func(a, b []byte) int { return cmp.Compare(clocks[&a[0]], clocks[&b[0]]) })
 }
 
-// leave records that an entry is skipped.
-func (m *merging) leave(err error) error {
-	if m.left == nil {
-		m.left = err
+// skip records that an entry is skipped.
+func (m *merging) skip(err error) error {
+	if m.skipped == nil {
+		m.skipped = err
 	}
 	return nil
 }
 
-// take verifies one exchanged entry and stores it. errLater asks the caller to
+// mergeEntry verifies one exchanged entry and stores it. errLater asks the caller to
 // repeat the call after other entries.
-func (m *merging) take(b []byte) error {
+func (m *merging) mergeEntry(b []byte) error {
 	st := m.w.st
-	raw, body, withBody, err := unwire(b)
+	raw, body, withBody, err := parseWire(b)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
@@ -209,13 +209,13 @@ func (m *merging) take(b []byte) error {
 		return fmt.Errorf("entry %v: its device is not admitted to the book: %w", e.id, errLater)
 	}
 	if e.id.Number <= d.head {
-		return m.again(e, raw, body, withBody)
+		return m.mergeKnown(e, raw, body, withBody)
 	}
 	if d.removed && e.id.Number > d.last {
 		if err := e.verify(); err != nil {
 			return refuse("%w", err)
 		}
-		return m.leave(refuse("device %q was removed after its entry %d", d.name, d.last))
+		return m.skip(refuse("device %q was removed after its entry %d", d.name, d.last))
 	}
 	if e.id.Number > d.head+1 {
 		return fmt.Errorf("entry %v: the one before it is missing: %w", e.id, errLater)
@@ -230,13 +230,13 @@ func (m *merging) take(b []byte) error {
 		return refuse("its clock went back")
 	}
 	if withBody {
-		if err := e.holds(body); err != nil {
+		if err := e.checkBody(body); err != nil {
 			return refuse("%w", err)
 		}
 	}
-	if err := m.seen(&e, d); err != nil {
+	if err := m.checkSeen(&e, d); err != nil {
 		if errors.Is(err, ErrFork) {
-			return m.leave(err)
+			return m.skip(err)
 		}
 		return err
 	}
@@ -246,11 +246,11 @@ func (m *merging) take(b []byte) error {
 	case e.kind != KindApplication && !withBody:
 		return refuse("its statement is missing")
 	case e.kind != KindApplication:
-		if err := m.w.system(e.kind, body); err != nil {
+		if err := m.w.applyStatement(e.kind, body); err != nil {
 			return refuse("%w", err)
 		}
 		if d = st.device(e.id.Device); d.removed && e.id.Number > d.last {
-			return m.leave(refuse("device %q removed itself", d.name))
+			return m.skip(refuse("device %q removed itself", d.name))
 		}
 	}
 	state := bodyHere
@@ -261,9 +261,9 @@ func (m *merging) take(b []byte) error {
 	return m.w.store(e, bytes.Clone(raw), bytes.Clone(body), state)
 }
 
-// seen checks the entries that e's device states it saw, and sets e's vector.
+// checkSeen checks the entries that e's device states it saw, and sets e's vector.
 // All of them must be stored, and with each entry everything that it saw.
-func (m *merging) seen(e *Entry, d *device) error {
+func (m *merging) checkSeen(e *Entry, d *device) error {
 	st := m.w.st
 	e.past = advance(d.past, e.seen)
 	for _, h := range e.seen {
@@ -315,7 +315,7 @@ func (m *merging) genesis(raw, body []byte) error {
 		err = e.verify()
 	}
 	if err == nil {
-		err = e.holds(body)
+		err = e.checkBody(body)
 	}
 	if err == nil && (e.kind != KindGenesis || e.id.Number != 1 || len(e.seen) > 0 || !bytes.Equal(a.Device, e.id.Device[:])) {
 		err = errors.New("not a genesis")
@@ -324,14 +324,14 @@ func (m *merging) genesis(raw, body []byte) error {
 		return fmt.Errorf("%w: genesis: %w", ErrRefused, err)
 	}
 	st.book = book
-	m.w.know(e.id.Device, a.Name)
+	m.w.addDevice(e.id.Device, a.Name)
 	m.added++
 	return m.w.store(e, bytes.Clone(raw), bytes.Clone(body), bodyHere)
 }
 
-// again processes an entry with a known number: the same entry, with a body
+// mergeKnown processes an entry with a known number: the same entry, with a body
 // that may have been missing, or a fork.
-func (m *merging) again(e Entry, raw, body []byte, withBody bool) error {
+func (m *merging) mergeKnown(e Entry, raw, body []byte, withBody bool) error {
 	w := m.w
 	i := w.st.index[e.id.Device]
 	have, r, err := w.log.entry(i, e.id.Number, false)
@@ -347,7 +347,7 @@ func (m *merging) again(e Entry, raw, body []byte, withBody bool) error {
 		}
 	}
 	if withBody {
-		if err := have.holds(body); err != nil {
+		if err := have.checkBody(body); err != nil {
 			return fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 		if r.state == bodyMissing {
@@ -388,12 +388,12 @@ func (m *merging) fork(e Entry, raw []byte) error {
 		}
 	}
 	if kept < maxForks {
-		if _, err := w.index.put(key, wire(raw, nil, false)); err != nil {
+		if _, err := w.index.put(key, encodeWire(raw, nil, false)); err != nil {
 			return err
 		}
 		m.changed = true
 	}
-	return m.leave(fmt.Errorf("entry %v: %w", e.id, ErrFork))
+	return m.skip(fmt.Errorf("entry %v: %w", e.id, ErrFork))
 }
 
 // Forks returns the stored evidence, by device and number.
@@ -412,7 +412,7 @@ func (l *Ledger) Forks() ([]Fork, error) {
 			if !bytes.HasPrefix(k, forkPrefix) {
 				break
 			}
-			raw, _, _, err := unwire(b)
+			raw, _, _, err := parseWire(b)
 			var f Fork
 			if err == nil {
 				f.Other, err = parseEntry(st.book, raw)

@@ -21,7 +21,7 @@ func forge(book BookID, key ed25519.PrivateKey, e Entry, body []byte) ([]byte, E
 	e.hash = hashOf(book, raw)
 	sig := ed25519.Sign(key, signedMessage(e.hash))
 	copy(e.sig[:], sig)
-	return wire(seal(raw, sig), body, true), e
+	return encodeWire(seal(raw, sig), body, true), e
 }
 
 // next is an honest successor of a device's head.
@@ -76,10 +76,10 @@ func TestMergeRefusesWhatDoesNotHold(t *testing.T) {
 	require.Equal(t, 1, n)
 	// The body.
 	for i, w := range good { // one that is here and one that is not
-		rawEntry, _, _, err := unwire(w)
+		rawEntry, _, _, err := parseWire(w)
 		require.NoError(t, err)
-		refused(t, a, "another body", wire(rawEntry, []byte("k=9"), true))
-		refused(t, a, "a longer body", wire(rawEntry, fmt.Appendf(nil, "k=%d ", i+1), true))
+		refused(t, a, "another body", encodeWire(rawEntry, []byte("k=9"), true))
+		refused(t, a, "a longer body", encodeWire(rawEntry, fmt.Appendf(nil, "k=%d ", i+1), true))
 	}
 	w, _ := forge(a.Book(), testKey("two"), next(t, a, "two"), make([]byte, MaxBody+1))
 	refused(t, a, "a body over the limit", w)
@@ -93,7 +93,7 @@ func TestMergeRefusesWhatDoesNotHold(t *testing.T) {
 }
 
 func unwireEntry(book BookID, w []byte) (Entry, error) {
-	raw, _, _, err := unwire(w)
+	raw, _, _, err := parseWire(w)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -336,9 +336,9 @@ func TestABodyCanBeDroppedWithoutBreakingTheChain(t *testing.T) {
 	require.Equal(t, dump(t, a), dump(t, b))
 	verified(t, b)
 	// The body coming from elsewhere: b never had it and takes it, a dropped it.
-	raw, _, _, err := unwire(missing(t, a, nil)[1])
+	raw, _, _, err := parseWire(missing(t, a, nil)[1])
 	require.NoError(t, err)
-	w := wire(raw, []byte("k=secret"), true)
+	w := encodeWire(raw, []byte("k=secret"), true)
 	_, err = b.Merge(seq(w))
 	require.NoError(t, err)
 	require.Equal(t, []string{"secret"}, get(t, b, "k"))

@@ -84,7 +84,7 @@ func Create(path string, g Genesis, f Fold, o Options) (*Ledger, error) {
 			return fmt.Errorf("identity key: %w", err)
 		}
 		w.st.identity = identity
-		w.know(w.l.self, g.DeviceName)
+		w.addDevice(w.l.self, g.DeviceName)
 		_, err = w.append(KindGenesis, body)
 		return err
 	})
@@ -190,7 +190,7 @@ func (l *Ledger) open(wait time.Duration) (err error) {
 // load reads the index, and the path to each head in the log, and verifies the
 // heads.
 func (l *Ledger) load(tx *bbolt.Tx) error {
-	if err := l.trust(tx, trustIndex); err != nil {
+	if err := l.checkBranches(tx, trustIndex); err != nil {
 		return err
 	}
 	st, err := loadState(tx, l.path)

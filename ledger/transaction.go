@@ -56,8 +56,8 @@ func (l *Ledger) commit(tx *bbolt.Tx) (err error) {
 	return tx.Commit()
 }
 
-// trust walks a bucket's branch pages before bbolt does, once: see pages.go.
-func (l *Ledger) trust(tx *bbolt.Tx, bucket int) (err error) {
+// checkBranches walks a bucket's branch pages before bbolt does, once: see pages.go.
+func (l *Ledger) checkBranches(tx *bbolt.Tx, bucket int) (err error) {
 	if l.trusted[bucket].Load() {
 		return nil
 	}
@@ -109,7 +109,7 @@ func (l *Ledger) readLog(fn func(log *logBucket, st *state) error) error {
 				again = true
 				return nil
 			}
-			if err := l.trust(tx, trustLog); err != nil {
+			if err := l.checkBranches(tx, trustLog); err != nil {
 				return err
 			}
 			log, err := l.openLog(tx, st)
@@ -211,7 +211,7 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 
 func (w *writing) open() (err error) {
 	for i := range trustLocal {
-		if err := w.l.trust(w.tx, i); err != nil {
+		if err := w.l.checkBranches(w.tx, i); err != nil {
 			return err
 		}
 	}

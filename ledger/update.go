@@ -59,7 +59,7 @@ func (l *Ledger) Read(fn func(v *View) error) error {
 		r.tx.done = true
 		l.rollback(tx)
 	}()
-	if err := l.trust(tx, trustView); err != nil {
+	if err := l.checkBranches(tx, trustView); err != nil {
 		return err
 	}
 	if err := r.c.find(tx); err != nil {
@@ -140,7 +140,7 @@ func (w *writing) append(kind Kind, body []byte) (Entry, error) {
 	}
 	slices.SortFunc(e.seen, func(a, b Head) int { return strings.Compare(string(a.Device[:]), string(b.Device[:])) })
 	e.past = advance(d.past, e.seen)
-	e.clock = w.tick(d.clock)
+	e.clock = w.nextClock(d.clock)
 	unsigned := e.encode()
 	e.hash = hashOf(st.book, unsigned)
 	sig, err := sign(w.l.signer, w.l.rand, signedMessage(e.hash))
@@ -157,10 +157,10 @@ func (w *writing) append(kind Kind, body []byte) (Entry, error) {
 	return e, nil
 }
 
-// tick returns the hybrid clock for a new entry of this device: after its last
+// nextClock returns the hybrid clock for a new entry of this device: after its last
 // one, and after the others' unless they are more than a day ahead, so that one
 // wrong clock does not affect all.
-func (w *writing) tick(own uint64) uint64 {
+func (w *writing) nextClock(own uint64) uint64 {
 	ms := uint64(max(w.l.now().UnixMilli(), 0))
 	c := max(ms<<logical, own+1)
 	limit := (ms + uint64(maxAhead.Milliseconds())) << logical
@@ -193,8 +193,8 @@ func (w *writing) store(e Entry, raw, body []byte, state bodyState) error {
 	return w.apply(e, body)
 }
 
-// know adds a device to the book.
-func (w *writing) know(id DeviceID, name string) {
+// addDevice adds a device to the book.
+func (w *writing) addDevice(id DeviceID, name string) {
 	w.st.index[id] = uint32(len(w.st.devices))
 	w.st.devices = append(w.st.devices, device{id: id, name: name, dirty: true})
 }
@@ -211,7 +211,7 @@ func (l *Ledger) AdmitDevice(identity crypto.Signer, key ed25519.PublicKey, name
 		if err != nil {
 			return err
 		}
-		if err := w.system(KindAdmit, body); err != nil {
+		if err := w.applyStatement(KindAdmit, body); err != nil {
 			return err
 		}
 		_, err = w.append(KindAdmit, body)
@@ -238,7 +238,7 @@ func (l *Ledger) RemoveDevice(identity crypto.Signer, id DeviceID) error {
 			return fmt.Errorf("removing a device: %w", err)
 		}
 		body := canonical.MustMarshal(r)
-		if err := w.system(KindRemove, body); err != nil {
+		if err := w.applyStatement(KindRemove, body); err != nil {
 			return err
 		}
 		_, err = w.append(KindRemove, body)
@@ -246,9 +246,9 @@ func (l *Ledger) RemoveDevice(identity crypto.Signer, id DeviceID) error {
 	})
 }
 
-// system verifies and applies the statement of one of this package's own
+// applyStatement verifies and applies the statement of one of this package's own
 // entries.
-func (w *writing) system(kind Kind, body []byte) error {
+func (w *writing) applyStatement(kind Kind, body []byte) error {
 	st := w.st
 	switch kind {
 	case KindAdmit:
@@ -264,7 +264,7 @@ func (w *writing) system(kind Kind, body []byte) error {
 		if len(st.devices) >= maxDevices {
 			return fmt.Errorf("the book has %d devices already", maxDevices)
 		}
-		w.know(id, a.Name)
+		w.addDevice(id, a.Name)
 	case KindRemove:
 		r, err := parseRemoval(body, st.book, st.identity)
 		if err != nil {
@@ -280,14 +280,14 @@ func (w *writing) system(kind Kind, body []byte) error {
 		}
 		d.removed, d.last, d.dirty = true, r.Last, true
 		if d.head > d.last {
-			return w.cut(id)
+			return w.deleteAfterEnd(id)
 		}
 	}
 	return nil
 }
 
-// cut deletes the entries after the end of a removed device's log.
-func (w *writing) cut(id DeviceID) error {
+// deleteAfterEnd deletes the entries after the end of a removed device's log.
+func (w *writing) deleteAfterEnd(id DeviceID) error {
 	i := w.st.index[id]
 	d := &w.st.devices[i]
 	for d.head > d.last {

@@ -32,13 +32,13 @@ type field uint32
 func has(key int) field { return 1 << key }
 
 func (a act) fields() (f field) {
-	for key, there := range [...]bool{
+	for key, present := range [...]bool{
 		2: a.Contact != nil, 3: a.Name != "", 4: a.Fact != nil, 5: a.Previous != nil, 6: a.Label != "",
 		7: a.Number != 0, 8: a.Published != nil, 9: a.Edges != nil, 10: a.Lookalike,
 		11: a.Of != nil, 12: a.Chain != nil, 13: a.Keep != 0, 14: a.Suggestion != nil, 15: a.Item != nil,
 		16: a.Verdict != 0, 17: a.Statement != nil, 18: a.Audience != nil, 19: a.Private != nil, 20: a.Channel != "", 21: a.Replaced != nil,
 	} {
-		if there {
+		if present {
 			f |= has(key)
 		}
 	}

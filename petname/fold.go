@@ -63,7 +63,7 @@ func (fold) Version() string {
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 	// the body may be from another device: each device verifies it
-	a, heard, err := openAct(body, introduce.Open)
+	a, statement, err := openAct(body, introduce.Open)
 	if err != nil {
 		return nil
 	}
@@ -118,7 +118,7 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 	case opDecide:
 		return f.decide(v, a)
 	case opStatement:
-		return f.storeReceived(v, e, a, heard)
+		return f.storeReceived(v, e, a, statement)
 	}
 	return nil
 }

@@ -188,11 +188,11 @@ func (c *Contact) addRivals(v *ledger.View, keys []string) error {
 		}
 	}
 	if !c.Name.IsZero() || c.Conflict != nil && len(c.Conflict.Names) > 0 {
-		there, err := namedContactsAt(v, c.Pointer, maxRivals+1)
+		sharing, err := namedContactsAt(v, c.Pointer, maxRivals+1)
 		if err != nil {
 			return err
 		}
-		for _, other := range there {
+		for _, other := range sharing {
 			if other == c.ID {
 				continue
 			}

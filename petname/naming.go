@@ -164,12 +164,12 @@ func otherPointer(id, p pointer.Pointer) []byte {
 // checkSoleHolder returns an error if another named contact is at the pointer
 // of c. A new name does not resolve that conflict, only a removal does.
 func checkSoleHolder(v *ledger.View, c Contact) error {
-	there, err := namedContactsAt(v, c.Pointer, maxRivals)
+	sharing, err := namedContactsAt(v, c.Pointer, maxRivals)
 	if err != nil {
 		return err
 	}
 	e := &ConflictError{Contacts: []Contact{c}}
-	for _, id := range there {
+	for _, id := range sharing {
 		if id == c.ID {
 			continue
 		}

@@ -112,11 +112,11 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		}
 		if err != nil && hop.Result.Source == dht.SourceCache && level == dht.LevelAny {
 			// The label may be newer than the cached card.
-			again, ferr := b.hop(ctx, records, part, p, pinned, dht.LevelFresh)
+			refreshed, ferr := b.hop(ctx, records, part, p, pinned, dht.LevelFresh)
 			switch {
 			case ferr == nil:
-				res.Hops[len(res.Hops)-1] = again
-				edge, err = findEdge(again.Card.Edges, parts[i+1])
+				res.Hops[len(res.Hops)-1] = refreshed
+				edge, err = findEdge(refreshed.Card.Edges, parts[i+1])
 			case errors.As(ferr, new(*DuplicityError)), errors.As(ferr, new(*SuccessionError)):
 				return res, &PathError{path, part, ferr} // more severe than a missing label
 			}

@@ -129,9 +129,9 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 		return err
 	}
 	if a.Keep != 0 {
-		if alone, err := keptOnlyBy(tx.View(), id.Device, a.Contact); err != nil {
+		if only, err := keptOnlyBy(tx.View(), id.Device, a.Contact); err != nil {
 			return err
-		} else if !alone {
+		} else if !only {
 			inverse.Keep = 0 // another device ended the keeping since
 		}
 	}

@@ -81,9 +81,9 @@ func Succeed(old Pointer, next crypto.Signer, commitment Commitment, oldKey cryp
 	if err := checkSuccession([]Succession{s}, 1); err != nil {
 		return Succession{}, err
 	}
-	if led, err := s.Verify(); err != nil {
+	if target, err := s.Verify(); err != nil {
 		return Succession{}, fmt.Errorf("succession: %w", err)
-	} else if led == old {
+	} else if target == old {
 		return Succession{}, fmt.Errorf("succession: the new key is the old one, of %s", old)
 	}
 	return s, nil
