@@ -13,7 +13,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -22,7 +22,7 @@ import (
 // million.
 const maxNear = 19
 
-var _ keep.Network = (*Node)(nil)
+var _ republish.Network = (*Node)(nil)
 
 // stranger is a host of its own, under a throw-away peer key. It listens
 // nowhere, keeps no routing table, and takes its first peers from the node's.
@@ -35,7 +35,7 @@ type stranger struct {
 // Stranger is a fresh presence in the network, which only the IP address links
 // to the node. Close it; it ends with the node at the latest. It costs a host,
 // and a connection of its own to each peer that it asks.
-func (n *Node) Stranger(ctx context.Context) (keep.Stranger, error) {
+func (n *Node) Stranger(ctx context.Context) (republish.Stranger, error) {
 	_, leave, err := n.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -62,11 +62,11 @@ func (s *stranger) Close() error {
 }
 
 // Walk looks up a random key near a place.
-func (s *stranger) Walk(ctx context.Context, near keep.Place, shared int) (keep.Place, []keep.Peer, error) {
+func (s *stranger) Walk(ctx context.Context, near republish.Place, shared int) (republish.Place, []republish.Peer, error) {
 	n := s.node
 	ctx, leave, err := n.enter(ctx)
 	if err != nil {
-		return keep.Place{}, nil, err
+		return republish.Place{}, nil, err
 	}
 	defer leave()
 	key := randomKey(near, min(shared, maxNear))
@@ -82,11 +82,11 @@ func (s *stranger) Walk(ctx context.Context, near keep.Place, shared int) (keep.
 		err = fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, w.asked)
 	}
 	if err != nil {
-		return keep.Place{}, nil, fmt.Errorf("kad: walk: %w", err)
+		return republish.Place{}, nil, fmt.Errorf("kad: walk: %w", err)
 	}
-	var found []keep.Peer
+	var found []republish.Peer
 	for _, c := range live[:min(len(live), closest)] {
-		p := keep.Peer{ID: string(c.ID)}
+		p := republish.Peer{ID: string(c.ID)}
 		for _, a := range s.addressed(c.AddrInfo).Addrs {
 			p.Addrs = append(p.Addrs, a.String())
 		}
@@ -109,7 +109,7 @@ func (s *stranger) addressed(p peer.AddrInfo) peer.AddrInfo {
 }
 
 // Get asks one peer for a record.
-func (s *stranger) Get(ctx context.Context, from keep.Peer, p pointer.Pointer) ([]byte, error) {
+func (s *stranger) Get(ctx context.Context, from republish.Peer, p pointer.Pointer) ([]byte, error) {
 	ctx, done, info, err := s.request(ctx, from)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (s *stranger) Get(ctx context.Context, from keep.Peer, p pointer.Pointer) (
 
 // Put has one peer store a record. A peer that has the same one, in a copy that
 // somebody added to, has it.
-func (s *stranger) Put(ctx context.Context, to keep.Peer, p pointer.Pointer, record []byte) error {
+func (s *stranger) Put(ctx context.Context, to republish.Peer, p pointer.Pointer, record []byte) error {
 	ctx, done, info, err := s.request(ctx, to)
 	if err != nil {
 		return err
@@ -138,7 +138,7 @@ func (s *stranger) Put(ctx context.Context, to keep.Peer, p pointer.Pointer, rec
 	return err
 }
 
-func (s *stranger) request(ctx context.Context, p keep.Peer) (_ context.Context, done func(), info peer.AddrInfo, err error) {
+func (s *stranger) request(ctx context.Context, p republish.Peer) (_ context.Context, done func(), info peer.AddrInfo, err error) {
 	info.ID = peer.ID(p.ID)
 	for _, text := range p.Addrs {
 		a, err := ma.NewMultiaddr(text)
@@ -160,7 +160,7 @@ func (s *stranger) request(ctx context.Context, p keep.Peer) (_ context.Context,
 
 // randomKey is a key like a peer's ID, of which only the first bits of its
 // place are chosen. Nobody's.
-func randomKey(near keep.Place, shared int) string {
+func randomKey(near republish.Place, shared int) string {
 	key := make([]byte, 2+sha256.Size)
 	for {
 		_, _ = rand.Read(key) // never fails

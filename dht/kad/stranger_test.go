@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -37,7 +37,7 @@ func TestAStrangerWalksGetsAndPuts(t *testing.T) {
 		require.NoError(t, err)
 		defer s.Close()
 		rec := sign(t, newKey(t), 3)
-		place := keep.Place(sha256.Sum256([]byte(routingKey(rec.Pointer()))))
+		place := republish.Place(sha256.Sum256([]byte(routingKey(rec.Pointer()))))
 		at, peers, err := s.Walk(ctx, place, 4)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, sharedBits(at, place), 4)
@@ -82,12 +82,12 @@ func TestAStrangerOfDeadPeers(t *testing.T) {
 		s, err := client.Stranger(ctx)
 		require.NoError(t, err)
 		defer s.Close()
-		gone := keep.Peer{ID: string(nodes[2].host.ID()), Addrs: []string{nodes[2].host.Addrs()[0].String()}}
+		gone := republish.Peer{ID: string(nodes[2].host.ID()), Addrs: []string{nodes[2].host.Addrs()[0].String()}}
 		require.NoError(t, nodes[2].Close())
 		_, err = s.Get(ctx, gone, newKey(t).Pointer())
 		require.ErrorIs(t, err, dht.ErrUnreachable)
 		require.NoError(t, client.Close())
-		_, _, err = s.Walk(ctx, keep.Place{}, 0)
+		_, _, err = s.Walk(ctx, republish.Place{}, 0)
 		require.Error(t, err)
 		_, err = client.Stranger(ctx)
 		require.ErrorIs(t, err, errClosed)
@@ -96,7 +96,7 @@ func TestAStrangerOfDeadPeers(t *testing.T) {
 		s, err = lonely.Stranger(ctx)
 		require.NoError(t, err)
 		defer s.Close()
-		_, _, err = s.Walk(ctx, keep.Place{}, 0)
+		_, _, err = s.Walk(ctx, republish.Place{}, 0)
 		require.ErrorIs(t, err, dht.ErrUnreachable)
 	})
 }
@@ -173,7 +173,7 @@ func TestPeersCannotLinkWhatAKeeperKeeps(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(within(t, 60*time.Second))
 		defer cancel()
-		k := keep.New(keep.Config{Network: client, Contacts: contacts, Home: home})
+		k := republish.New(republish.Config{Network: client, Contacts: contacts, Home: home})
 		done := make(chan error)
 		go func() { done <- k.Run(ctx) }()
 		require.Eventually(t, func() bool {
@@ -242,7 +242,9 @@ func TestAStrangerIsAsCarefulAsItsNode(t *testing.T) {
 				return m
 			})
 		}
-		as := func(p *scripted) keep.Peer { return keep.Peer{ID: string(p.ID), Addrs: []string{p.Addrs[0].String()}} }
+		as := func(p *scripted) republish.Peer {
+			return republish.Peer{ID: string(p.ID), Addrs: []string{p.Addrs[0].String()}}
+		}
 		n := startNode(t, Config{})
 		made, err := n.Stranger(t.Context())
 		require.NoError(t, err)
@@ -268,7 +270,7 @@ func TestAStrangerIsAsCarefulAsItsNode(t *testing.T) {
 
 // A key to walk to tells nothing but the bits asked for.
 func TestRandomKeys(t *testing.T) {
-	near := keep.Place(sha256.Sum256([]byte("somewhere")))
+	near := republish.Place(sha256.Sum256([]byte("somewhere")))
 	further := 0
 	for range 64 {
 		key := randomKey(near, 8)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/name"
@@ -73,7 +73,7 @@ type state struct {
 	unlinkableOf    Node            // the node that it was made beside
 	unlinkableSince time.Time
 
-	republisher *keep.Keeper // nil: the agent does not run
+	republisher *republish.Keeper // nil: the agent does not run
 
 	publishing sync.Mutex     // one publication at a time: sequences are taken in turn
 	starting   sync.Mutex     // held while the agent starts, or ends what Start began

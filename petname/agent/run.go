@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -136,9 +136,9 @@ type Status struct {
 	Holding Holding
 	Uptime  time.Duration
 
-	Kept        int         // contacts with records that are republished
-	Republisher keep.Status // zero: it does not run yet
-	Put         *LastPut    // nil: none since the start
+	Kept        int              // contacts with records that are republished
+	Republisher republish.Status // zero: it does not run yet
+	Put         *LastPut         // nil: none since the start
 }
 
 // Status returns what the agent is doing. It fails with [ErrNotServing] when it

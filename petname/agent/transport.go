@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -36,7 +36,7 @@ type NodeConfig struct {
 type Node interface {
 	dht.Seeker
 	dht.Thorough
-	keep.Network
+	republish.Network
 
 	ID() string      // the peer ID
 	Addrs() []string // multiaddrs that end in /p2p/ID

@@ -1,8 +1,8 @@
-// Package keep keeps names alive: it puts records again before the network
+// Package republish keeps names alive: it puts records again before the network
 // forgets them, without any key. Anyone can, since a record is signed; so a
 // friend's name survives their closed laptop until its record expires.
 //
-//	k := keep.New(keep.Config{Network: node, Contacts: book, Home: records, Path: "keep.json"})
+//	k := republish.New(republish.Config{Network: node, Contacts: book, Home: records, Path: "keep.json"})
 //	err := k.Run(ctx) // until ctx ends
 //
 // A [Keeper] is a scheduler: the network, the book and the clock are the
@@ -35,7 +35,7 @@
 //
 // Holders are counted by their words: peers that surround a key can claim to
 // hold a record and keep nothing. Then it is put every 40 h, and not sooner.
-package keep
+package republish
 
 import (
 	"context"
