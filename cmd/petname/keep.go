@@ -304,7 +304,7 @@ type keptOwn struct {
 }
 
 func asKeepStatus(kept int, s republish.Status) keepStatus {
-	out := keepStatus{Kept: kept, Next: timeOrNull(s.Next), Last: timeOrNull(s.Last), Result: name.Clean(s.Said), Walks: s.Walks, Every: s.Every.Seconds()}
+	out := keepStatus{Kept: kept, Next: timeOrNull(s.Next), Last: timeOrNull(s.Last), Result: name.Clean(s.Outcome), Walks: s.Walks, Every: s.Interval.Seconds()}
 	if s.Own != nil {
 		out.Own = &keptOwn{Next: timeOrNull(s.Own.Next), Put: timeOrNull(s.Own.Put), Holders: s.Own.Holders, Asked: s.Own.Asked,
 			Expires: s.Own.Expires.UTC(), Problem: name.Clean(s.Own.Problem), Warning: s.Own.Warning}

@@ -32,10 +32,10 @@ type stranger struct {
 	stop func() bool
 }
 
-// Stranger is a fresh presence in the network, which only the IP address links
-// to the node. Close it; it ends with the node at the latest. It costs a host,
-// and a connection of its own to each peer that it asks.
-func (n *Node) Stranger(ctx context.Context) (republish.Stranger, error) {
+// UnlinkableClient returns a new client of the network, which only the IP address
+// links to the node. Close it; it ends with the node at the latest. It costs a
+// host, and a connection of its own to each peer that it asks.
+func (n *Node) UnlinkableClient(ctx context.Context) (republish.Client, error) {
 	_, leave, err := n.enter(ctx)
 	if err != nil {
 		return nil, err
@@ -62,11 +62,11 @@ func (s *stranger) Close() error {
 }
 
 // Walk looks up a random key near a place.
-func (s *stranger) Walk(ctx context.Context, near republish.Place, shared int) (republish.Place, []republish.Peer, error) {
+func (s *stranger) Walk(ctx context.Context, near republish.Key, shared int) (republish.Key, []republish.Peer, error) {
 	n := s.node
 	ctx, leave, err := n.enter(ctx)
 	if err != nil {
-		return republish.Place{}, nil, err
+		return republish.Key{}, nil, err
 	}
 	defer leave()
 	key := randomKey(near, min(shared, maxNear))
@@ -82,7 +82,7 @@ func (s *stranger) Walk(ctx context.Context, near republish.Place, shared int) (
 		err = fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, w.asked)
 	}
 	if err != nil {
-		return republish.Place{}, nil, fmt.Errorf("kad: walk: %w", err)
+		return republish.Key{}, nil, fmt.Errorf("kad: walk: %w", err)
 	}
 	var found []republish.Peer
 	for _, c := range live[:min(len(live), closest)] {
@@ -160,7 +160,7 @@ func (s *stranger) request(ctx context.Context, p republish.Peer) (_ context.Con
 
 // randomKey is a key like a peer's ID, of which only the first bits of its
 // place are chosen. Nobody's.
-func randomKey(near republish.Place, shared int) string {
+func randomKey(near republish.Key, shared int) string {
 	key := make([]byte, 2+sha256.Size)
 	for {
 		_, _ = rand.Read(key) // never fails

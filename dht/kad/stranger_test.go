@@ -33,11 +33,11 @@ func TestAStrangerWalksGetsAndPuts(t *testing.T) {
 		nodes := startServers(t, 12)
 		client := startClient(t, nodes[3])
 		ctx := within(t, 30*time.Second)
-		s, err := client.Stranger(ctx)
+		s, err := client.UnlinkableClient(ctx)
 		require.NoError(t, err)
 		defer s.Close()
 		rec := sign(t, newKey(t), 3)
-		place := republish.Place(sha256.Sum256([]byte(routingKey(rec.Pointer()))))
+		place := republish.Key(sha256.Sum256([]byte(routingKey(rec.Pointer()))))
 		at, peers, err := s.Walk(ctx, place, 4)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, sharedBits(at, place), 4)
@@ -79,7 +79,7 @@ func TestAStrangerOfDeadPeers(t *testing.T) {
 		nodes := startServers(t, 3)
 		client := startClient(t, nodes[0])
 		ctx := within(t, 20*time.Second)
-		s, err := client.Stranger(ctx)
+		s, err := client.UnlinkableClient(ctx)
 		require.NoError(t, err)
 		defer s.Close()
 		gone := republish.Peer{ID: string(nodes[2].host.ID()), Addrs: []string{nodes[2].host.Addrs()[0].String()}}
@@ -87,16 +87,16 @@ func TestAStrangerOfDeadPeers(t *testing.T) {
 		_, err = s.Get(ctx, gone, newKey(t).Pointer())
 		require.ErrorIs(t, err, dht.ErrUnreachable)
 		require.NoError(t, client.Close())
-		_, _, err = s.Walk(ctx, republish.Place{}, 0)
+		_, _, err = s.Walk(ctx, republish.Key{}, 0)
 		require.Error(t, err)
-		_, err = client.Stranger(ctx)
+		_, err = client.UnlinkableClient(ctx)
 		require.ErrorIs(t, err, errClosed)
 
 		lonely := startNode(t, Config{})
-		s, err = lonely.Stranger(ctx)
+		s, err = lonely.UnlinkableClient(ctx)
 		require.NoError(t, err)
 		defer s.Close()
-		_, _, err = s.Walk(ctx, republish.Place{}, 0)
+		_, _, err = s.Walk(ctx, republish.Key{}, 0)
 		require.ErrorIs(t, err, dht.ErrUnreachable)
 	})
 }
@@ -140,7 +140,7 @@ func varintOf(n int) (b []byte) {
 // fewKept is a book of some.
 type fewKept []pointer.Pointer
 
-func (f fewKept) Kept() iter.Seq2[pointer.Pointer, error] {
+func (f fewKept) Pointers() iter.Seq2[pointer.Pointer, error] {
 	return func(yield func(pointer.Pointer, error) bool) {
 		for _, p := range f {
 			if !yield(p, nil) {
@@ -150,7 +150,7 @@ func (f fewKept) Kept() iter.Seq2[pointer.Pointer, error] {
 	}
 }
 
-func (f fewKept) Keeps(p pointer.Pointer) (bool, error) { return slices.Contains(f, p), nil }
+func (f fewKept) Contains(p pointer.Pointer) (bool, error) { return slices.Contains(f, p), nil }
 
 // Attack: all peers of a network note which peer key asked what. While a keeper
 // keeps several contacts, none of these keys is the node's, none speaks of two
@@ -246,7 +246,7 @@ func TestAStrangerIsAsCarefulAsItsNode(t *testing.T) {
 			return republish.Peer{ID: string(p.ID), Addrs: []string{p.Addrs[0].String()}}
 		}
 		n := startNode(t, Config{})
-		made, err := n.Stranger(t.Context())
+		made, err := n.UnlinkableClient(t.Context())
 		require.NoError(t, err)
 		s := made.(*stranger)
 		require.NoError(t, s.Put(t.Context(), as(refusing(carried)), rec.Pointer(), rec.Bytes()))
@@ -270,7 +270,7 @@ func TestAStrangerIsAsCarefulAsItsNode(t *testing.T) {
 
 // A key to walk to tells nothing but the bits asked for.
 func TestRandomKeys(t *testing.T) {
-	near := republish.Place(sha256.Sum256([]byte("somewhere")))
+	near := republish.Key(sha256.Sum256([]byte("somewhere")))
 	further := 0
 	for range 64 {
 		key := randomKey(near, 8)
@@ -287,7 +287,7 @@ func TestRandomKeys(t *testing.T) {
 func BenchmarkStranger(b *testing.B) {
 	n := startNode(b, Config{})
 	for b.Loop() {
-		s, err := n.Stranger(b.Context())
+		s, err := n.UnlinkableClient(b.Context())
 		require.NoError(b, err)
 		require.NoError(b, s.Close())
 	}

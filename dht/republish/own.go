@@ -12,156 +12,156 @@ import (
 )
 
 const (
-	lookTime   = 10 * time.Second // for my own record, before it is put
-	putTime    = 30 * time.Second
-	warnBefore = 24 * time.Hour // of the end, at the latest
-	putGrace   = time.Minute    // for whoever published a record to store it
-	renewEvery = time.Minute    // at most, however short a life is
+	queryTimeout = 10 * time.Second // for the own record, before it is put
+	putTimeout   = 30 * time.Second
+	warnMargin   = 24 * time.Hour // before the record expires, at the latest
+	putGrace     = time.Minute    // for the publisher of a new record to store it
+	renewEvery   = time.Minute    // minimum between two renewals, however short a lifetime is
 )
 
-// ownState is my own record's entry, and since when it is known.
+// ownState is the entry of the owner's record, with the times of its renewal.
 type ownState struct {
 	Entry
-	Record  string    `json:"record"` // hash of its signed data, in hex
-	Since   time.Time `json:"since,omitzero"`
+	Record  string    `json:"record"`         // hash of its signed data, in hex
+	Since   time.Time `json:"since,omitzero"` // when this record was first seen
 	Expires time.Time `json:"expires,omitzero"`
 	Renewed time.Time `json:"renewed,omitzero"` // the last attempt
 
-	peers  sample // that answered the last look
-	met    bool   // Record was compared with the home's since the start
-	stored string // the record that somebody else is known to have stored, as Record
+	peers           sample // that answered the last query
+	compared        bool   // Record was compared with the home's record since the start
+	storedElsewhere string // hash of the record that OwnStored reported, in the form of Record
 }
 
-// Stored tells that my record was just stored by others, as widely as wanted: it
-// need not be put at once. One that the keeper finds in the home, and was told
-// nothing of, is put before long: it may have been signed without a network.
-func (k *Keeper) Stored(rec pointer.Record, r dht.Receipt) {
+// OwnStored records that the application has put the owner's record, with the
+// given receipt, so that it is not put again at once. A record in the home that was
+// not reported is put within a minute: it may have been signed without a network.
+func (r *Republisher) OwnStored(rec pointer.Record, receipt dht.Receipt) {
 	id := rec.ID()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := k.c.Now()
-	k.own.stored = hex.EncodeToString(id[:])
-	k.own.Put, k.own.Seen, k.own.Asked, k.own.Holders, k.own.Problem = now, now, r.Asked, r.Stored, ""
-	k.schedule(&k.own.Entry, now)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.config.Now()
+	r.own.storedElsewhere = hex.EncodeToString(id[:])
+	r.own.Put, r.own.Seen, r.own.Asked, r.own.Holders, r.own.Problem = now, now, receipt.Asked, receipt.Stored, ""
+	r.schedule(&r.own.Entry, now)
 }
 
-// half is when half of the life that was left when the record was first seen
-// is over: then it is renewed.
-func (o ownState) half() time.Time { return o.Since.Add(o.Expires.Sub(o.Since) / 2) }
+// renewAt returns the time of the renewal: the middle of the lifetime that was
+// left when the record was first seen.
+func (o ownState) renewAt() time.Time { return o.Since.Add(o.Expires.Sub(o.Since) / 2) }
 
-// warn is from when a key that is locked is told of.
-func (o ownState) warn() time.Time {
-	if at := o.Expires.Add(-warnBefore); at.Before(o.half()) {
+// warnAt returns the time from which a locked key is reported.
+func (o ownState) warnAt() time.Time {
+	if at := o.Expires.Add(-warnMargin); at.Before(o.renewAt()) {
 		return at
 	}
-	return o.half()
+	return o.renewAt()
 }
 
-// ownDue reports whether my own record is to be put or renewed, and takes note
-// of one that was published meanwhile.
-func (k *Keeper) ownDue(now time.Time) bool {
-	if k.c.Own == nil {
+// ownDue reports whether the owner's record is to be put or renewed now. It
+// schedules a record that was published in the meantime.
+func (r *Republisher) ownDue(now time.Time) bool {
+	if r.config.Own == nil {
 		return false
 	}
-	rec, ok, err := k.held(context.Background(), k.c.Own.Pointer())
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	rec, ok, err := r.homeRecord(context.Background(), r.config.Own.Pointer())
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if err != nil || !ok {
-		k.own = ownState{}
+		r.own = ownState{}
 		return false
 	}
 	id := rec.ID()
-	if hexID := hex.EncodeToString(id[:]); hexID != k.own.Record {
-		k.own.Record, k.own.Since = hexID, now
-		k.dirty = true
-		if soon := now.Add(putGrace); hexID != k.own.stored && k.own.Next.After(soon) {
-			k.own.Next = soon
-			if !k.own.met {
-				k.own.Next = now // whoever published it has ended
+	if hexID := hex.EncodeToString(id[:]); hexID != r.own.Record {
+		r.own.Record, r.own.Since = hexID, now
+		r.dirty = true
+		if soon := now.Add(putGrace); hexID != r.own.storedElsewhere && r.own.Next.After(soon) {
+			r.own.Next = soon
+			if !r.own.compared {
+				r.own.Next = now // its publisher is a process that has ended
 			}
 		}
 	}
-	k.own.met = true
-	k.own.Expires = rec.Expires()
-	if k.own.Next.IsZero() {
-		k.own.Next = now
+	r.own.compared = true
+	r.own.Expires = rec.Expires()
+	if r.own.Next.IsZero() {
+		r.own.Next = now
 	}
-	// What failed waits until its next turn.
-	if renew := k.renewal(now); k.own.Problem == "" && renew.Before(k.own.Next) {
-		k.own.Next = renew
+	// After a failure only the retry counts.
+	if renew := r.renewTime(now); r.own.Problem == "" && renew.Before(r.own.Next) {
+		r.own.Next = renew
 	}
-	return !k.own.Next.After(now) && !k.pause.After(now)
+	return !r.own.Next.After(now) && !r.pausedUntil.After(now)
 }
 
-// renewal is when my own record is to be signed anew; far off when the
-// identity is locked.
-func (k *Keeper) renewal(now time.Time) time.Time {
-	if k.c.Own.Locked() {
-		return now.Add(longest)
+// renewTime returns when the owner's record is to be signed again. While the
+// identity is locked, that is in the future at all times.
+func (r *Republisher) renewTime(now time.Time) time.Time {
+	if r.config.Own.Locked() {
+		return now.Add(maxInterval)
 	}
-	at := k.own.half()
-	if soonest := k.own.Renewed.Add(renewEvery); at.Before(soonest) {
+	at := r.own.renewAt()
+	if soonest := r.own.Renewed.Add(renewEvery); at.Before(soonest) {
 		return soonest
 	}
 	return at
 }
 
-// keepOwn looks for a newer record of mine, by another device, then renews the
-// newest or puts it again.
-func (k *Keeper) keepOwn(ctx context.Context) {
-	e, peers, err := k.putOwn(ctx)
+// republishOwn queries for a newer record, signed on another device, then renews
+// the newest record or puts it again.
+func (r *Republisher) republishOwn(ctx context.Context) {
+	e, peers, err := r.renewOrPutOwn(ctx)
 	if ctx.Err() != nil {
 		return
 	}
-	now := k.c.Now()
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	now := r.config.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if peers != nil {
-		if !k.own.Looked.IsZero() {
-			k.measure(k.own.peers, peers, now.Sub(k.own.Looked))
+		if !r.own.Looked.IsZero() {
+			r.updateChurn(r.own.peers, peers, now.Sub(r.own.Looked))
 		}
-		k.own.peers, e.Looked = peers, now
+		r.own.peers, e.Looked = peers, now
 	}
 	e.Problem = ""
 	if err != nil {
 		e.Problem = err.Error()
 	}
-	k.schedule(&e, now)
+	r.schedule(&e, now)
 	if err != nil {
-		e.Next = now.Add(k.around(retryAfter))
+		e.Next = now.Add(r.jittered(retryAfter))
 		if errors.Is(err, dht.ErrUnreachable) {
-			e.Next = now.Add(k.around(retryAfter / 6))
+			e.Next = now.Add(r.jittered(retryAfter / 6))
 		}
-		k.log.Warn("own record not put", "error", err)
+		r.log.Warn("own record not put", "error", err)
 	}
-	k.own.Entry = e
-	k.last, k.said = now, summary(e)
+	r.own.Entry = e
+	r.last, r.outcome = now, summary(e)
 }
 
-func (k *Keeper) putOwn(ctx context.Context) (Entry, sample, error) {
-	own := k.c.Own
+func (r *Republisher) renewOrPutOwn(ctx context.Context) (Entry, sample, error) {
+	own := r.config.Own
 	p := own.Pointer()
-	k.mu.Lock()
-	e := k.own.Entry
-	k.mu.Unlock()
-	l, err := k.look(ctx, p, lookBy(ctx, own.Store, p))
+	r.mu.Lock()
+	e := r.own.Entry
+	r.mu.Unlock()
+	l, err := r.evaluate(ctx, p, queryStore(ctx, own.Store, p))
 	if err != nil {
 		return e, nil, err
 	}
 	e.Asked, e.Holders = len(l.answered), len(l.holders)
-	rec, ok, err := k.held(ctx, p)
+	rec, ok, err := r.homeRecord(ctx, p)
 	if err != nil || !ok {
 		return e, sampleOf(l.answered), err
 	}
-	now := k.c.Now()
-	k.mu.Lock()
-	life, renew := time.Duration(0), !k.renewal(now).After(now)
-	if id := rec.ID(); hex.EncodeToString(id[:]) != k.own.Record {
-		renew = false // another device was first
+	now := r.config.Now()
+	r.mu.Lock()
+	life, renew := time.Duration(0), !r.renewTime(now).After(now)
+	if id := rec.ID(); hex.EncodeToString(id[:]) != r.own.Record {
+		renew = false // another device has published a newer one
 	} else if renew {
-		life, k.own.Renewed = max(0, rec.Expires().Sub(k.own.Since)), now
+		life, r.own.Renewed = max(0, rec.Expires().Sub(r.own.Since)), now
 	}
-	k.mu.Unlock()
+	r.mu.Unlock()
 	if renew {
 		if err := own.Renew(ctx, rec, life); err != nil {
 			return e, sampleOf(l.answered), fmt.Errorf("not renewed: %w", err)
@@ -170,9 +170,9 @@ func (k *Keeper) putOwn(ctx context.Context) (Entry, sample, error) {
 		return e, sampleOf(l.answered), nil
 	}
 	if !now.Before(rec.Expires()) {
-		return e, sampleOf(l.answered), fmt.Errorf("my record expired at %s", rec.Expires().Format(time.RFC3339))
+		return e, sampleOf(l.answered), fmt.Errorf("the own record expired at %s", rec.Expires().Format(time.RFC3339))
 	}
-	bounded, cancel := context.WithTimeout(ctx, putTime)
+	bounded, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
 	receipt, err := own.Store.Put(bounded, p, rec.Bytes())
 	if e.Asked, e.Holders = receipt.Asked, receipt.Stored; receipt.Stored > 0 {
@@ -181,9 +181,9 @@ func (k *Keeper) putOwn(ctx context.Context) (Entry, sample, error) {
 	return e, sampleOf(l.answered), err
 }
 
-// lookBy gathers what the peers of a store say.
-func lookBy(ctx context.Context, s dht.Store, p pointer.Pointer) []answer {
-	ctx, cancel := context.WithTimeout(ctx, lookTime)
+// queryStore returns the answers of the network peers that a store queries.
+func queryStore(ctx context.Context, s dht.Store, p pointer.Pointer) []answer {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	var answers []answer
 	for a, err := range s.Get(ctx, p) {

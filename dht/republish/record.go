@@ -10,24 +10,24 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// keepOne looks for one record, under a peer key of its own, and puts it if too
-// few hold it.
-func (k *Keeper) keepOne(ctx context.Context, r region, it *item) {
-	e, peers, err := k.lookAndPut(ctx, r, it)
+// republishOne queries for one record, under a peer key of its own, and puts it
+// if too few peers hold it.
+func (r *Republisher) republishOne(ctx context.Context, reg region, it *item) {
+	e, peers, err := r.queryAndPut(ctx, reg, it)
 	if ctx.Err() != nil {
 		return // it stays due
 	}
-	now := k.c.Now()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if errors.Is(err, errNotKept) {
-		k.read = time.Time{} // drops it
-		it.Next = now.Add(longest)
+	now := r.config.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if errors.Is(err, errNotSelected) {
+		r.contactsRead = time.Time{} // so that Run reads the contacts and removes the item
+		it.Next = now.Add(maxInterval)
 		return
 	}
 	if peers != nil {
 		if !it.Looked.IsZero() {
-			k.measure(it.peers, peers, now.Sub(it.Looked))
+			r.updateChurn(it.peers, peers, now.Sub(it.Looked))
 		}
 		it.peers, e.Looked = peers, now
 	}
@@ -35,13 +35,13 @@ func (k *Keeper) keepOne(ctx context.Context, r region, it *item) {
 	if err != nil {
 		e.Problem = err.Error()
 	}
-	k.schedule(&e, now)
+	r.schedule(&e, now)
 	if err != nil && !errors.Is(err, dht.ErrNotFound) {
-		e.Next = now.Add(k.around(retryAfter))
+		e.Next = now.Add(r.jittered(retryAfter))
 	}
 	it.Entry = e
-	k.last, k.said = now, summary(e)
-	k.log.Debug("kept", "pointer", it.pointer, "holders", e.Holders, "asked", e.Asked, "put", e.Put.Equal(now), "error", err)
+	r.last, r.outcome = now, summary(e)
+	r.log.Debug("kept", "pointer", it.pointer, "holders", e.Holders, "asked", e.Asked, "put", e.Put.Equal(now), "error", err)
 }
 
 func summary(e Entry) string {
@@ -51,75 +51,77 @@ func summary(e Entry) string {
 	return fmt.Sprintf("%d of %d asked hold it", e.Holders, e.Asked)
 }
 
-// errNotKept: the user changed their mind, or removed the contact.
-var errNotKept = errors.New("no longer kept")
+// errNotSelected is returned when the contact was removed, or is no longer
+// selected, since the contacts were read.
+var errNotSelected = errors.New("no longer kept")
 
-func (k *Keeper) stillKept(p pointer.Pointer) error {
-	kept, err := k.c.Contacts.Keeps(p)
-	if err == nil && !kept {
-		err = errNotKept
+func (r *Republisher) checkSelected(p pointer.Pointer) error {
+	selected, err := r.config.Contacts.Contains(p)
+	if err == nil && !selected {
+		err = errNotSelected
 	}
 	return err
 }
 
-// lookAndPut gives what is known afterwards, and the peers that answered.
-func (k *Keeper) lookAndPut(ctx context.Context, r region, it *item) (Entry, sample, error) {
-	k.mu.Lock()
+// queryAndPut returns the new entry of the record, not yet scheduled, and the
+// peers that answered.
+func (r *Republisher) queryAndPut(ctx context.Context, reg region, it *item) (Entry, sample, error) {
+	r.mu.Lock()
 	e, before := it.Entry, it.peers
-	k.mu.Unlock()
-	if err := k.stillKept(it.pointer); err != nil {
+	r.mu.Unlock()
+	if err := r.checkSelected(it.pointer); err != nil {
 		return e, nil, err
 	}
-	s, err := k.c.Network.Stranger(ctx)
+	client, err := r.config.Network.UnlinkableClient(ctx)
 	if err != nil {
 		return e, nil, err
 	}
-	defer s.Close()
-	peers := r.nearest(it.place)
-	l, err := k.look(ctx, it.pointer, askAll(ctx, s, peers, it.pointer))
+	defer client.Close()
+	peers := reg.closestPeers(it.key)
+	result, err := r.evaluate(ctx, it.pointer, queryAll(ctx, client, peers, it.pointer))
 	if err != nil {
 		return e, nil, err
 	}
-	e.Asked, e.Holders = len(peers), len(l.holders)
+	e.Asked, e.Holders = len(peers), len(result.holders)
 	switch {
-	case len(l.answered) == 0:
+	case len(result.answered) == 0:
 		return e, nil, fmt.Errorf("%w: none of %d peers", dht.ErrUnreachable, len(peers))
-	case !l.found:
-		return e, sampleOf(l.answered), dht.ErrNotFound
+	case !result.found:
+		return e, sampleOf(result.answered), dht.ErrNotFound
 	}
-	now := k.c.Now()
-	if e.Seen.IsZero() && len(l.holders) > 0 {
-		e.Seen = now.Add(-unknownAge)
+	now := r.config.Now()
+	if e.Seen.IsZero() && len(result.holders) > 0 {
+		e.Seen = now.Add(-assumedAge)
 	}
-	if !e.Looked.IsZero() && putByOthers(before, l) && e.Looked.After(e.Seen) {
+	if !e.Looked.IsZero() && putByOthers(before, result) && e.Looked.After(e.Seen) {
 		e.Seen = e.Looked
 	}
-	if len(l.holders) >= min(enough, len(l.answered)) && e.Seen.Add(forgotten).After(now.Add(shortest)) {
-		return e, sampleOf(l.answered), nil
+	if len(result.holders) >= min(minHolders, len(result.answered)) && e.Seen.Add(maxPutAge).After(now.Add(minInterval)) {
+		return e, sampleOf(result.answered), nil
 	}
-	if err := k.stillKept(it.pointer); err != nil {
+	if err := r.checkSelected(it.pointer); err != nil {
 		return e, nil, err
 	}
-	stored := putAll(ctx, s, peers, l.best)
+	stored := putAll(ctx, client, peers, result.best)
 	if e.Holders = stored; stored > 0 {
-		e.Put, e.Seen = k.c.Now(), k.c.Now()
+		e.Put, e.Seen = r.config.Now(), r.config.Now()
 	}
-	if want := min(enough, len(l.answered)); stored < want {
-		return e, sampleOf(l.answered), fmt.Errorf("stored by %d of %d peers, and %d are wanted", stored, len(peers), want)
+	if want := min(minHolders, len(result.answered)); stored < want {
+		return e, sampleOf(result.answered), fmt.Errorf("stored by %d of %d peers, and %d are wanted", stored, len(peers), want)
 	}
-	return e, sampleOf(l.answered), nil
+	return e, sampleOf(result.answered), nil
 }
 
-// putByOthers reports whether peers that were not there at the last look hold
-// the record: then somebody has put it since. One or two may only have failed
-// to answer then.
-func putByOthers(before sample, l look) bool {
+// putByOthers reports whether the record was put by others since the last query:
+// at least 3 peers that did not answer then hold it, and these are at least half
+// of the new peers. One or two may only have failed to answer the last query.
+func putByOthers(before sample, l lookup) bool {
 	if len(before) == 0 {
 		return false
 	}
 	newcomers, holding := 0, 0
 	for id := range l.answered {
-		if !before.has(startOf(id)) {
+		if !before.contains(keyPrefix(id)) {
 			newcomers++
 			if l.holders[id] {
 				holding++
@@ -129,33 +131,33 @@ func putByOthers(before sample, l look) bool {
 	return holding >= 3 && 2*holding >= newcomers
 }
 
-// look is what peers said of one record.
-type look struct {
+// lookup is the result of a query for one record.
+type lookup struct {
 	best     pointer.Record
-	found    bool            // best is one, within its life and no older than the home knows
+	found    bool            // best is set: not expired, and not older than the home's record
 	answered map[string]bool // peers
-	holders  map[string]bool // of these: have the best
+	holders  map[string]bool // peers with the best record
 }
 
-// answer is one peer's.
+// answer is the answer of one peer.
 type answer struct {
 	peer   string
 	record []byte
 	err    error
 }
 
-func askAll(ctx context.Context, s Stranger, peers []located, p pointer.Pointer) []answer {
+func queryAll(ctx context.Context, client Client, peers []keyedPeer, p pointer.Pointer) []answer {
 	answers := make([]answer, len(peers))
-	all(peers, func(i int, to Peer) {
-		b, err := s.Get(ctx, to, p)
+	forEachPeer(peers, func(i int, to Peer) {
+		b, err := client.Get(ctx, to, p)
 		answers[i] = answer{to.ID, b, err}
 	})
 	return answers
 }
 
-func putAll(ctx context.Context, s Stranger, peers []located, rec pointer.Record) (stored int) {
+func putAll(ctx context.Context, client Client, peers []keyedPeer, rec pointer.Record) (stored int) {
 	outcomes := make([]error, len(peers))
-	all(peers, func(i int, to Peer) { outcomes[i] = s.Put(ctx, to, rec.Pointer(), rec.Bytes()) })
+	forEachPeer(peers, func(i int, to Peer) { outcomes[i] = client.Put(ctx, to, rec.Pointer(), rec.Bytes()) })
 	for _, err := range outcomes {
 		if err == nil {
 			stored++
@@ -164,7 +166,7 @@ func putAll(ctx context.Context, s Stranger, peers []located, rec pointer.Record
 	return stored
 }
 
-func all(peers []located, do func(i int, p Peer)) {
+func forEachPeer(peers []keyedPeer, do func(i int, p Peer)) {
 	done := make(chan struct{})
 	for i, p := range peers {
 		go func() {
@@ -177,12 +179,12 @@ func all(peers []located, do func(i int, p Peer)) {
 	}
 }
 
-// look weighs the answers against what the home has, and keeps a newer record
-// there.
-func (k *Keeper) look(ctx context.Context, p pointer.Pointer, answers []answer) (look, error) {
-	l := look{answered: map[string]bool{}, holders: map[string]bool{}}
-	now := k.c.Now()
-	floor, have, err := k.held(ctx, p)
+// evaluate compares the answers with the home's record, and stores a newer
+// record in the home.
+func (r *Republisher) evaluate(ctx context.Context, p pointer.Pointer, answers []answer) (lookup, error) {
+	l := lookup{answered: map[string]bool{}, holders: map[string]bool{}}
+	now := r.config.Now()
+	floor, have, err := r.homeRecord(ctx, p)
 	if err != nil {
 		return l, err
 	}
@@ -200,7 +202,7 @@ func (k *Keeper) look(ctx context.Context, p pointer.Pointer, answers []answer) 
 		}
 		rec, err := pointer.Open(p, a.record, now)
 		if err != nil {
-			continue // a lie costs its teller the count, and nothing else
+			continue // the peer does not count as a holder
 		}
 		opened[string(a.record)] = rec
 		if have && floor.Compare(rec) > 0 || l.found && l.best.Compare(rec) >= 0 {
@@ -214,23 +216,24 @@ func (k *Keeper) look(ctx context.Context, p pointer.Pointer, answers []answer) 
 		}
 	}
 	if l.found && (!have || l.best.Compare(floor) > 0) {
-		if _, err := k.c.Home.Put(ctx, p, l.best.Bytes()); err != nil {
+		if _, err := r.config.Home.Put(ctx, p, l.best.Bytes()); err != nil {
 			return l, fmt.Errorf("newer record not kept: %w", err)
 		}
 	}
 	return l, nil
 }
 
-// held is the newest record that the home knows, maybe an expired one.
-func (k *Keeper) held(ctx context.Context, p pointer.Pointer) (rec pointer.Record, ok bool, err error) {
-	for a, err := range k.c.Home.Get(ctx, p) {
+// homeRecord returns the newest record in the home, even if it has expired. ok
+// is false if there is none.
+func (r *Republisher) homeRecord(ctx context.Context, p pointer.Pointer) (rec pointer.Record, ok bool, err error) {
+	for a, err := range r.config.Home.Get(ctx, p) {
 		if err != nil || a.Record == nil {
 			if ctx.Err() != nil {
 				return rec, false, ctx.Err()
 			}
-			return rec, false, nil // damaged: a look may bring it again
+			return rec, false, nil // damaged: a query may return it again
 		}
-		rec, err = pointer.Open(p, a.Record, k.c.Now())
+		rec, err = pointer.Open(p, a.Record, r.config.Now())
 		var old *pointer.ExpiredError
 		if errors.As(err, &old) {
 			return old.Record, true, nil

@@ -9,100 +9,101 @@ import (
 	"slices"
 )
 
-// maxWalks bounds the exploration of one region. Peers that crowd around a key
-// could make it as long as they like; past it, who was found must do.
+// maxWalks bounds the exploration of one region: peers placed densely around a
+// key could make it endless. After maxWalks, the peers found so far are used.
 const maxWalks = 40
 
-// region is a part of the keyspace, named by the first bits that its places
-// share, and the peers in it. It is chosen to hold 20 at least, unless the
-// network has less: then the closest 20 of any place in it are in it.
+// region is a part of the keyspace, the keys that share a prefix, with the peers
+// in it. It has at least 20 peers, unless the network has less, so the closest
+// 20 peers of any key in the region are in the region.
 type region struct {
-	prefix Place
+	prefix Key
 	bits   int
-	peers  []located
+	peers  []keyedPeer
 }
 
-type located struct {
+type keyedPeer struct {
 	Peer
-	place Place
+	key Key
 }
 
-// explore finds the region around a place, by walks that name no pointer.
-func (k *Keeper) explore(ctx context.Context, near Place) (region, error) {
-	s, err := k.c.Network.Stranger(ctx)
+// explore returns the region of a key, found by walks that name no pointer.
+func (r *Republisher) explore(ctx context.Context, near Key) (region, error) {
+	client, err := r.config.Network.UnlinkableClient(ctx)
 	if err != nil {
 		return region{}, err
 	}
-	defer s.Close()
-	k.mu.Lock()
-	guess := k.depth
-	k.mu.Unlock()
-	e := exploration{keeper: k, stranger: s, found: map[string]located{}}
-	shared, at, depth := guess, Place{}, 0
+	defer client.Close()
+	r.mu.Lock()
+	guess := r.depth
+	r.mu.Unlock()
+	e := exploration{republisher: r, client: client, found: map[string]keyedPeer{}}
+	shared, at, depth := guess, Key{}, 0
 	for range 3 {
 		if at, depth, err = e.walk(ctx, near, shared); err != nil {
 			return region{}, err
 		}
-		if shared = min(shared, common(at, near)); depth-1 <= shared {
+		if shared = min(shared, commonPrefix(at, near)); depth-1 <= shared {
 			break
 		}
-		shared = depth - 1 // the peers stand closer than was thought: walk nearer
+		shared = depth - 1 // there are more peers near the key than expected
 	}
 	if depth == 0 && guess > 2 {
-		return region{}, fmt.Errorf("%w: %d", errFew, len(e.found))
+		return region{}, fmt.Errorf("%w: %d", errFewerPeers, len(e.found))
 	}
-	// The 20th closest peer, which ended the walk, stands in the other half of
-	// the region that is one bit wider than what is known.
-	r := region{prefix: at, bits: min(max(depth-1, 0), shared)}
-	for d := depth; d > r.bits; d-- {
-		if err := e.cover(ctx, sibling(at, d), d); err != nil {
+	// The peers that share depth bits with at are known. The region is one bit
+	// wider: the 20th closest peer is in its other half.
+	reg := region{prefix: at, bits: min(max(depth-1, 0), shared)}
+	for d := depth; d > reg.bits; d-- {
+		if err := e.exploreSubtree(ctx, sibling(at, d), d); err != nil {
 			return region{}, err
 		}
 	}
 	for _, p := range e.found {
-		if common(p.place, at) >= r.bits {
-			r.peers = append(r.peers, p)
+		if commonPrefix(p.key, at) >= reg.bits {
+			reg.peers = append(reg.peers, p)
 		}
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.depth, k.failed = depth, 0
-	return r, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.depth, r.failures = depth, 0
+	return reg, nil
 }
 
-// exploration is what the walks of one region found.
+// exploration is the state of the walks of one region.
 type exploration struct {
-	keeper   *Keeper
-	stranger Stranger
-	found    map[string]located
-	walks    int
+	republisher *Republisher
+	client      Client
+	found       map[string]keyedPeer
+	walks       int
 }
 
-// walk makes one walk. All peers that share depth bits with the place that it
-// went to are known then; 0 is the whole network.
-func (e *exploration) walk(ctx context.Context, near Place, shared int) (at Place, depth int, err error) {
-	if err := e.keeper.take(ctx); err != nil {
-		return Place{}, 0, err
+// walk makes one walk. It returns the key that the walk looked up, and the
+// number of bits such that all peers that share these with the key are known; 0
+// means the whole network.
+func (e *exploration) walk(ctx context.Context, near Key, shared int) (at Key, depth int, err error) {
+	if err := e.republisher.waitForWalk(ctx); err != nil {
+		return Key{}, 0, err
 	}
 	e.walks++
-	// No more of a contact's place than that leaves this package.
-	at, peers, err := e.stranger.Walk(ctx, near.first(shared), shared)
+	// Only these bits of a contact's key leave this package.
+	at, peers, err := e.client.Walk(ctx, near.truncate(shared), shared)
 	if err != nil {
-		return Place{}, 0, err
+		return Key{}, 0, err
 	}
 	for i, p := range peers {
-		l := located{p, p.place()}
+		l := keyedPeer{p, p.key()}
 		e.found[p.ID] = l
-		if i == closest-1 {
-			depth = common(at, l.place) + 1
+		if i == replication-1 {
+			depth = commonPrefix(at, l.key) + 1
 		}
 	}
 	return at, depth, nil
 }
 
-// cover walks until all peers that share the first d bits of the place are
-// known.
-func (e *exploration) cover(ctx context.Context, prefix Place, d int) error {
+// exploreSubtree walks until all peers that share the first d bits of prefix are
+// known, or maxWalks were made.
+func (e *exploration) exploreSubtree(ctx context.Context, prefix Key, d int) error {
 	if e.walks >= maxWalks {
 		return nil
 	}
@@ -111,32 +112,33 @@ func (e *exploration) cover(ctx context.Context, prefix Place, d int) error {
 		return err
 	}
 	for depth = min(depth, 8*len(at)); depth > d; depth-- {
-		if err := e.cover(ctx, sibling(at, depth), depth); err != nil {
+		if err := e.exploreSubtree(ctx, sibling(at, depth), depth); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// nearest are the 20 peers that a record belongs to.
-func (r region) nearest(to Place) []located {
+// closestPeers returns the 20 peers of the region closest to a key, the closest
+// first.
+func (r region) closestPeers(to Key) []keyedPeer {
 	peers := slices.Clone(r.peers)
-	slices.SortFunc(peers, func(a, b located) int {
+	slices.SortFunc(peers, func(a, b keyedPeer) int {
 		for i := range to {
-			if c := cmp.Compare(a.place[i]^to[i], b.place[i]^to[i]); c != 0 {
+			if c := cmp.Compare(a.key[i]^to[i], b.key[i]^to[i]); c != 0 {
 				return c
 			}
 		}
 		return 0
 	})
-	return peers[:min(len(peers), closest)]
+	return peers[:min(len(peers), replication)]
 }
 
-// holds says whether a place is in the region.
-func (r region) holds(p Place) bool { return common(r.prefix, p) >= r.bits }
+// contains reports whether a key is in the region.
+func (r region) contains(p Key) bool { return commonPrefix(r.prefix, p) >= r.bits }
 
-// common is how many first bits two places share.
-func common(a, b Place) int {
+// commonPrefix returns the number of leading bits that two keys share.
+func commonPrefix(a, b Key) int {
 	for i := range a {
 		if x := a[i] ^ b[i]; x != 0 {
 			return 8*i + bits.LeadingZeros8(x)
@@ -145,14 +147,14 @@ func common(a, b Place) int {
 	return 8 * len(a)
 }
 
-// sibling is the place with the d-th bit, counted from 1, the other way.
-func sibling(p Place, d int) Place {
+// sibling returns the key with its d-th bit, counted from 1, inverted.
+func sibling(p Key, d int) Key {
 	p[(d-1)/8] ^= 0x80 >> ((d - 1) % 8)
 	return p
 }
 
-// first is a place with all but the first n bits 0.
-func (p Place) first(n int) Place {
+// truncate returns the key with all bits after the first n set to 0.
+func (p Key) truncate(n int) Key {
 	for i := range p {
 		if left := n - 8*i; left < 8 {
 			p[i] &= ^byte(0xff >> max(left, 0))
@@ -161,4 +163,4 @@ func (p Place) first(n int) Place {
 	return p
 }
 
-func (p Place) compare(o Place) int { return bytes.Compare(p[:], o[:]) }
+func (p Key) compare(o Key) int { return bytes.Compare(p[:], o[:]) }

@@ -1,40 +1,43 @@
-// Package republish keeps names alive: it puts records again before the network
-// forgets them, without any key. Anyone can, since a record is signed; so a
-// friend's name survives their closed laptop until its record expires.
+// Package republish puts records again before the network discards them. It
+// needs no keys: a record is signed, so any host can put it. The record of a
+// contact that is offline therefore resolves until it expires.
 //
-//	k := republish.New(republish.Config{Network: node, Contacts: book, Home: records, Path: "keep.json"})
-//	err := k.Run(ctx) // until ctx ends
+// Call [New], then [Republisher.Run]:
 //
-// A [Keeper] is a scheduler: the network, the book and the clock are the
-// caller's. For each record that it keeps it looks first, at the 20 peers
-// closest to it, and puts only if fewer than 10 of those hold the newest
-// record; a newer one that the look brought replaces the one kept. It comes
-// back when half of a record's holders are expected to be gone, by the rate at
-// which it sees peers go, and after 22 h at the latest, since peers forget a
-// record after 48 h however alive they are. Where nobody can be seen to have
-// put a record for 40 h it is put whatever the look said.
+//	r := republish.New(republish.Config{Network: node, Contacts: book, Home: records, Path: "keep.json"})
+//	err := r.Run(ctx) // until ctx ends
 //
-// # What it costs
+// A [Republisher] is a scheduler: the caller supplies the network, the book and
+// the clock. For each record it first queries the 20 peers closest to the
+// record, and puts it only if fewer than 10 of them hold the newest record. A
+// newer record that the query returns replaces the stored one. The next query
+// is due when half of the holders are expected to have left, by the measured
+// rate at which peers leave, and after 22 h at the latest: peers discard a
+// record after 48 h even if they stay. If there is no evidence of a put by
+// others for 40 h, the record is put whatever the query returned.
+//
+// # Cost
 //
 // Pointers that are near one another in the keyspace have the same peers. One
-// exploration, of two or three walks, finds all peers of a region, and serves
-// every record there that is due, or soon will be: 10,000 records in a network
+// exploration of two or three walks finds all peers of a region, and serves
+// every record there that is due or will be soon: 10,000 records in a network
 // of 2,000 peers take some 180 walks.
 //
-// # What it shows
+// # Privacy
 //
-// Walks go to random places, and name no contact: an observer learns the first
-// bits of a key (as many as make a region, about log₂ of the number of peers
-// less 4), under a peer key that is thrown away afterwards. Each record is then
-// asked for and put under a throw-away peer key of its own. So peers, and logs
-// of peer IDs, can't link the contacts of a book to each other, to the walk, or
+// Walks go to random keys and name no contact. An observer learns the first
+// bits of a key (the bits that the keys of a region share, about log₂ of the
+// number of peers less 4), under a throw-away peer key. Each record is then
+// requested and put under a throw-away peer key of its own. So peers, and logs
+// of peer IDs, cannot link the contacts of a book to each other, to the walk, or
 // to the home's node. What remains: the IP address is the same, and the records
-// of one region are put within minutes of each other. Whoever sees addresses,
-// as each asked peer does, can tell that this address keeps that record; that
-// is why nothing is kept unless the user says so.
+// of one region are put within minutes of each other. An observer of addresses,
+// such as a queried peer, learns that this address republishes that record.
+// Nothing is therefore republished unless the owner asks for it.
 //
-// Holders are counted by their words: peers that surround a key can claim to
-// hold a record and keep nothing. Then it is put every 40 h, and not sooner.
+// The number of holders is the number of peers that claim to hold the record:
+// peers that surround a key can claim it and store nothing. The record is then
+// put every 40 h, and not sooner.
 package republish
 
 import (
@@ -56,216 +59,224 @@ import (
 )
 
 const (
-	closest    = 20 // Kademlia's k: whom a record belongs to
-	enough     = 10 // holders, of those: nothing is put then
-	forgotten  = 40 * time.Hour
-	longest    = 22 * time.Hour // between two looks, but for the jitter
-	shortest   = 2 * time.Hour
-	unknownAge = 24 * time.Hour // of a record found with others and never put here: between none and 48 h
-	retryAfter = time.Hour      // a put that too few stored
-	jitter     = 0.1            // of a due time, either way
+	replication = 20             // Kademlia's k: the peers that should hold a record
+	minHolders  = 10             // holders among these with which a record is not put
+	maxPutAge   = 40 * time.Hour // since the last put; peers discard a record after 48 h
+	maxInterval = 22 * time.Hour // between two queries, without the jitter
+	minInterval = 2 * time.Hour
+	assumedAge  = 24 * time.Hour // since the last put of a record that peers hold and that was never put here (0 to 48 h)
+	retryAfter  = time.Hour      // after a put that too few peers stored
+	jitter      = 0.1            // share of an interval, added or subtracted
 
-	apart    = 3 * time.Second // between records that become due for no reason of their own
-	spread   = 2 * time.Hour   // most that such due times are spread over
-	parallel = 4               // records of a region at once
-	maxGap   = 2 * time.Second // between two of a region, on average
+	spacing     = 3 * time.Second // between records that would all be due at once
+	maxSpread   = 2 * time.Hour   // limit of the time over which these are spread
+	maxParallel = 4               // records of a region processed at once
+	maxGap      = 2 * time.Second // between two records of a region, on average
 
 	walksPerMinute = 6
-	maxPause       = time.Hour // while nobody can be reached
+	maxPause       = time.Hour // while no peer can be reached
 	pollEvery      = 10 * time.Minute
-	saveEvery      = time.Minute // while region follows region
+	saveEvery      = time.Minute // while there is always a record due
 )
 
-// Place is a point of the keyspace: peers and records are placed by sha2-256.
-type Place [sha256.Size]byte
+// Key is a point of the Kademlia keyspace: the sha2-256 of a peer's ID, or of a
+// record's routing key.
+type Key [sha256.Size]byte
 
-// Peer is a peer of the network, as the network calls it.
+// Peer is a peer of the network.
 type Peer struct {
-	ID    string // its bytes; placed by their hash
-	Addrs []string
+	ID    string   // the bytes of the libp2p peer ID
+	Addrs []string // multiaddrs
 }
 
-func (p Peer) place() Place { return sha256.Sum256([]byte(p.ID)) }
+func (p Peer) key() Key { return sha256.Sum256([]byte(p.ID)) }
 
-// placeOf is where a record lives (IPNS specification, "Routing record").
-func placeOf(p pointer.Pointer) Place {
+// keyOf returns the key of a record (IPNS specification, "Routing record").
+func keyOf(p pointer.Pointer) Key {
 	return sha256.Sum256(append([]byte("/ipns/"), p.Bytes()...))
 }
 
-// Network makes strangers. Package kad's Node is one.
+// Network is the DHT that records are put to. Package kad's Node implements it.
 type Network interface {
-	// Stranger is a fresh presence in the network, under a throw-away peer key
-	// that nothing but IP addresses links to any other.
-	Stranger(ctx context.Context) (Stranger, error)
+	// UnlinkableClient returns a new client with a throw-away peer key. Only IP
+	// addresses link it to any other client.
+	UnlinkableClient(ctx context.Context) (Client, error)
 }
 
-// Stranger acts in the network under its own peer key. Its methods are safe for
+// Client sends requests under a peer key of its own. Its methods are safe for
 // concurrent use and bound their own time.
-type Stranger interface {
-	// Walk looks up a random key whose place shares the first bits with near,
-	// or a few less if that many are too hard to find, and says what place it
-	// was and which peers are closest to it, in order: 20, or all there are.
-	Walk(ctx context.Context, near Place, bits int) (at Place, closest []Peer, err error)
-	// Get asks one peer for a record. Unverified; nil: it has none.
+type Client interface {
+	// Walk looks up a random key that shares the first bits with near, or a few
+	// bits less if such a key is too hard to find. It returns that key and the
+	// 20 peers closest to it, the closest first, or all peers if there are less.
+	Walk(ctx context.Context, near Key, bits int) (at Key, closest []Peer, err error)
+	// Get requests a record from one peer. It returns unverified bytes, nil if
+	// the peer has no record.
 	Get(ctx context.Context, from Peer, p pointer.Pointer) ([]byte, error)
-	// Put has one peer store a record; nil: it said that it did.
+	// Put requests one peer to store a record. It returns nil if the peer
+	// acknowledged it.
 	Put(ctx context.Context, to Peer, p pointer.Pointer, record []byte) error
 	Close() error
 }
 
-// Contacts says whose records are kept. Whoever is removed is not among them.
+// Contacts is the set of contacts with records to republish. A removed contact
+// is not in it.
 type Contacts interface {
-	Kept() iter.Seq2[pointer.Pointer, error]
-	// Keeps is asked again before anything is sent.
-	Keeps(pointer.Pointer) (bool, error)
+	// Pointers yields the current pointers of these contacts.
+	Pointers() iter.Seq2[pointer.Pointer, error]
+	// Contains reports whether Pointers would yield the pointer now. It is
+	// called before each request that names a pointer.
+	Contains(pointer.Pointer) (bool, error)
 }
 
-// Own is about my own record, which is put again always.
+// Own configures the owner's record, which is put again however many peers hold
+// it, and signed again before it expires.
 type Own struct {
 	Pointer func() pointer.Pointer
-	// Store is the network under the node's own key.
+	// Store is the network, accessed under the node's own peer key.
 	Store dht.Store
-	// Locked says whether Renew can't sign.
+	// Locked reports whether the identity key is locked, so that Renew cannot
+	// sign.
 	Locked func() bool
-	// Renew signs the record anew, valid for that long (0: unknown), keeps it
-	// in the home and puts it.
+	// Renew signs the record again with the given lifetime (0: unknown), stores
+	// it in the home and puts it.
 	Renew func(ctx context.Context, old pointer.Record, life time.Duration) error
 }
 
-// Config is a keeper's. Network, Contacts and Home must be there.
+// Config configures a Republisher. Network, Contacts and Home are required.
 type Config struct {
 	Network  Network
 	Contacts Contacts
-	Home     dht.Store        // the newest record of everybody; one that a look brings is put there
-	Own      *Own             // nil: none is kept
-	Path     string           // of the file that the due times are kept in; "": memory only
-	Now      func() time.Time // nil: time.Now
+	Home     dht.Store        // the newest known records; newer ones that a query returns are put there
+	Own      *Own             // nil: the owner's record is not republished
+	Path     string           // of the file with the due times; "": memory only
+	Now      func() time.Time // the clock; nil: time.Now
 	Rand     rand.Source      // of the jitter; nil: seeded by the system
 	Logger   *slog.Logger     // nil: nothing is logged
 
-	files durable.FS // what writes the file; nil: the operating system's
+	files durable.FS // the file system; nil: the operating system's
 }
 
-// Keeper keeps records. Its methods are safe for concurrent use; Run runs once
-// at a time.
-type Keeper struct {
-	c    Config
-	log  *slog.Logger
-	wake chan struct{}
-	rate *rate.Limiter // of the walks
+// Republisher republishes records. Its methods are safe for concurrent use,
+// except that only one Run may be active at a time.
+type Republisher struct {
+	config Config
+	log    *slog.Logger
+	wake   chan struct{}
+	rate   *rate.Limiter // of the walks
 
-	mu     sync.Mutex
-	rng    *rand.Rand
-	items  []*item // by place
-	own    ownState
-	churn  float64 // peers that go, of one, per hour
-	depth  int     // of the last region: bits that its peers share
-	walks  int     // since the start
-	last   time.Time
-	said   string    // what the last look or put came to
-	read   time.Time // of the book
-	pause  time.Time // until then nobody is asked
-	failed int       // explorations in a row
-	dirty  bool
-	saved  time.Time
-	clock  clock
+	mu           sync.Mutex
+	rng          *rand.Rand
+	items        []*item // sorted by key
+	own          ownState
+	churn        float64   // rate at which peers leave, per peer and hour
+	depth        int       // of the last region: bits shared by its peers
+	walks        int       // since the start
+	last         time.Time // the last query or put
+	outcome      string    // of the last query or put
+	contactsRead time.Time
+	pausedUntil  time.Time // no request is sent before
+	failures     int       // consecutive failed explorations
+	dirty        bool
+	saved        time.Time
+	clock        clock
 }
 
-// New makes a keeper, with the due times of its file. A file that can't be
-// read is begun anew.
-func New(c Config) *Keeper {
-	k := &Keeper{c: c, log: c.Logger, wake: make(chan struct{}, 1), churn: startChurn}
-	k.rate = rate.NewLimiter(rate.Every(time.Minute/walksPerMinute), walksPerMinute)
-	if k.log == nil {
-		k.log = slog.New(slog.DiscardHandler)
+// New returns a Republisher with the due times of its file. A file that cannot
+// be read is logged and replaced by a new one.
+func New(c Config) *Republisher {
+	r := &Republisher{config: c, log: c.Logger, wake: make(chan struct{}, 1), churn: startChurn}
+	r.rate = rate.NewLimiter(rate.Every(time.Minute/walksPerMinute), walksPerMinute)
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
 	}
-	if k.c.Now == nil {
-		k.c.Now = time.Now
+	if r.config.Now == nil {
+		r.config.Now = time.Now
 	}
 	source := c.Rand
 	if source == nil {
 		source = rand.NewPCG(rand.Uint64(), rand.Uint64())
 	}
-	k.rng = rand.New(source)
-	now := k.c.Now()
-	k.clock.start(now)
+	r.rng = rand.New(source)
+	now := r.config.Now()
+	r.clock.start(now)
 	if c.Path == "" {
-		return k
+		return r
 	}
 	if err := durable.Sweep(c.files, filepath.Dir(c.Path), tempPrefix(c.Path)); err != nil {
-		k.log.Warn("due times", "error", err)
+		r.log.Warn("due times", "error", err)
 	}
 	s, err := readState(c.Path)
 	if err != nil {
-		k.log.Warn("due times begun anew", "error", err)
+		r.log.Warn("due times begun anew", "error", err)
 	}
-	k.restore(s, now)
-	return k
+	r.restore(s, now)
+	return r
 }
 
-// Run keeps records until ctx ends, and returns its error.
-func (k *Keeper) Run(ctx context.Context) error {
+// Run republishes records until ctx ends, and returns the error of ctx.
+func (r *Republisher) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		k.mindClock()
-		if err := k.readBook(); err != nil {
-			k.log.Error("kept contacts not read", "error", err)
+		r.checkClock()
+		if err := r.readContacts(); err != nil {
+			r.log.Error("kept contacts not read", "error", err)
 		}
-		switch now := k.c.Now(); {
-		case k.ownDue(now):
-			k.keepOwn(ctx)
-		case k.due(now) != nil:
-			k.tend(ctx, k.due(now))
+		switch now := r.config.Now(); {
+		case r.ownDue(now):
+			r.republishOwn(ctx)
+		case r.due(now) != nil:
+			r.republishRegion(ctx, r.due(now))
 		default:
-			k.save()
-			k.wait(ctx, k.idle(now))
+			r.save()
+			r.wait(ctx, r.idleTime(now))
 		}
 	}
-	k.save()
+	r.save()
 	return ctx.Err()
 }
 
-// Wake has the book read again, and the network tried again, at once: after a
-// change of either.
-func (k *Keeper) Wake() {
-	k.mu.Lock()
-	k.read, k.pause, k.failed = time.Time{}, time.Time{}, 0
-	if k.own.Problem != "" {
-		k.own.Next = k.c.Now()
+// Wake makes Run read the contacts again and end a pause of the network. Call it
+// after a change of either.
+func (r *Republisher) Wake() {
+	r.mu.Lock()
+	r.contactsRead, r.pausedUntil, r.failures = time.Time{}, time.Time{}, 0
+	if r.own.Problem != "" {
+		r.own.Next = r.config.Now()
 	}
-	k.mu.Unlock()
+	r.mu.Unlock()
 	select {
-	case k.wake <- struct{}{}:
+	case r.wake <- struct{}{}:
 	default:
 	}
 }
 
-// wait passes the time until something may be due.
-func (k *Keeper) wait(ctx context.Context, d time.Duration) {
+// wait returns after d, on a Wake, or when ctx ends.
+func (r *Republisher) wait(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-k.wake:
+	case <-r.wake:
 	case <-ctx.Done():
 	}
 }
 
-// tend explores the region around one that is due, and keeps it and all others
-// there that will be soon.
-func (k *Keeper) tend(ctx context.Context, first *item) {
-	r, err := k.explore(ctx, first.place)
+// republishRegion explores the region around a record that is due, and
+// republishes it and all others of the region that are due soon.
+func (r *Republisher) republishRegion(ctx context.Context, first *item) {
+	reg, err := r.explore(ctx, first.key)
 	if err != nil {
 		if ctx.Err() == nil {
-			k.log.Warn("region not explored", "error", err)
-			k.backOff(err)
+			r.log.Warn("region not explored", "error", err)
+			r.backOff(err)
 		}
 		return
 	}
-	batch, gap := k.ripe(r, first)
+	due, gap := r.dueIn(reg, first)
 	var running sync.WaitGroup
-	slots := make(chan struct{}, parallel)
-	for _, it := range batch {
-		sleep(ctx, k.upTo(2*gap))
+	slots := make(chan struct{}, maxParallel)
+	for _, it := range due {
+		sleep(ctx, r.randomDelay(2*gap))
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
@@ -275,15 +286,15 @@ func (k *Keeper) tend(ctx context.Context, first *item) {
 		}
 		running.Go(func() {
 			defer func() { <-slots }()
-			k.keepOne(ctx, r, it)
+			r.republishOne(ctx, reg, it)
 		})
 	}
 	running.Wait()
-	k.mu.Lock()
-	recent := time.Since(k.saved) < saveEvery
-	k.mu.Unlock()
+	r.mu.Lock()
+	recent := time.Since(r.saved) < saveEvery
+	r.mu.Unlock()
 	if !recent {
-		k.save()
+		r.save()
 	}
 }
 
@@ -296,15 +307,16 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// backOff pauses after nobody could be reached, longer each time.
-func (k *Keeper) backOff(err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.failed++
-	k.depth = 0
-	k.pause = k.c.Now().Add(k.around(min(maxPause, time.Minute<<min(k.failed, 10))))
-	k.said = err.Error()
+// backOff pauses after a failed exploration, longer after each consecutive one.
+func (r *Republisher) backOff(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failures++
+	r.depth = 0
+	r.pausedUntil = r.config.Now().Add(r.jittered(min(maxPause, time.Minute<<min(r.failures, 10))))
+	r.outcome = err.Error()
 }
 
-// errFew is a network that was found large before and small now.
-var errFew = errors.New("fewer peers were found than there were")
+// errFewerPeers is returned when the network seems to have shrunk since the last
+// exploration.
+var errFewerPeers = errors.New("fewer peers were found than there were")

@@ -10,79 +10,80 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Entry is what is known of one record that is kept.
+// Entry is the state of one record that is republished.
 type Entry struct {
-	Next    time.Time `json:"next"`              // when it is looked for again
-	Looked  time.Time `json:"looked,omitzero"`   // the last look; zero: never
-	Put     time.Time `json:"put,omitzero"`      // the last put of ours; zero: none was needed
-	Seen    time.Time `json:"seen,omitzero"`     // by then somebody had put it, as far as can be told
-	Asked   int       `json:"asked"`             // peers, at the last look
+	Next    time.Time `json:"next"`              // when the next query is due
+	Looked  time.Time `json:"looked,omitzero"`   // the last query; zero: none
+	Put     time.Time `json:"put,omitzero"`      // the last put by this node; zero: none
+	Seen    time.Time `json:"seen,omitzero"`     // the last known put by any node; zero: none
+	Asked   int       `json:"asked"`             // peers asked by the last query
 	Holders int       `json:"holders"`           // of these: had the newest record, or stored it then
-	Problem string    `json:"problem,omitempty"` // of the last time
+	Problem string    `json:"problem,omitempty"` // the error of the last query or put, for people
 }
 
-// item is a record to keep.
+// item is a record to republish.
 type item struct {
 	Entry
 	pointer pointer.Pointer
-	place   Place
-	peers   sample // that answered the last look; not kept in the file
+	key     Key
+	peers   sample // that answered the last query; not stored
 }
 
-func byPlace(a, b *item) int { return a.place.compare(b.place) }
+func byKey(a, b *item) int { return a.key.compare(b.key) }
 
-// Peers come and go; where they go faster, records are looked for sooner. The
-// rate is a property of the network, so that one is kept for all records: of
-// the peers that answered one look, how many still do at the next.
+// The higher the churn (the rate at which peers leave the network), the sooner
+// the next query is due. Churn is a property of the network, so there is one
+// estimate for all records: the share of peers that answer two queries in a row.
 const (
-	startChurn = math.Ln2 / 4 // per hour: the first look comes back after 4 h
-	churnShare = 0.25         // that one look has in the estimate
+	startChurn = math.Ln2 / 4 // per hour: the second query is due after 4 h
+	churnShare = 0.25         // weight of one query in the estimate
 	minElapsed = 30 * time.Minute
 )
 
-// sample is a set of peers, each by the start of its place: a book of 10,000 has
-// as many of them in memory.
+// sample is a sorted set of peers, each as the first 8 bytes of its key: there
+// may be 10,000 samples in memory.
 type sample []uint64
 
 func sampleOf(ids map[string]bool) sample {
 	s := make(sample, 0, len(ids))
 	for id := range ids {
-		s = append(s, startOf(id))
+		s = append(s, keyPrefix(id))
 	}
 	slices.Sort(s)
 	return s
 }
 
-func startOf(id string) uint64 {
-	place := Peer{ID: id}.place()
+func keyPrefix(id string) uint64 {
+	place := Peer{ID: id}.key()
 	return binary.BigEndian.Uint64(place[:])
 }
 
-func (s sample) has(p uint64) bool {
+func (s sample) contains(p uint64) bool {
 	_, found := slices.BinarySearch(s, p)
 	return found
 }
 
-// interval is the time in which half of the peers go, within limits.
-func (k *Keeper) interval() time.Duration {
-	d := time.Duration(math.Ln2 / k.churn * float64(time.Hour))
-	return min(max(d, shortest), longest)
+// interval returns the time in which half of the peers leave, within limits.
+func (r *Republisher) interval() time.Duration {
+	d := time.Duration(math.Ln2 / r.churn * float64(time.Hour))
+	return min(max(d, minInterval), maxInterval)
 }
 
-// measure learns from two looks at one record how fast peers go.
-func (k *Keeper) measure(before, after sample, elapsed time.Duration) {
-	if len(before) < 5 || elapsed < minElapsed || elapsed > 2*longest {
+// updateChurn updates the estimate with the peers that answered two consecutive
+// queries for one record.
+func (r *Republisher) updateChurn(before, after sample, elapsed time.Duration) {
+	if len(before) < 5 || elapsed < minElapsed || elapsed > 2*maxInterval {
 		return
 	}
 	stayed := 0
 	for _, p := range before {
-		if after.has(p) {
+		if after.contains(p) {
 			stayed++
 		}
 	}
-	share := max(float64(stayed)/float64(len(before)), 1/float64(2*closest))
-	k.churn += churnShare * (-math.Log(share)/elapsed.Hours() - k.churn)
-	k.churn = min(max(k.churn, minChurn), maxChurn)
+	share := max(float64(stayed)/float64(len(before)), 1/float64(2*replication))
+	r.churn += churnShare * (-math.Log(share)/elapsed.Hours() - r.churn)
+	r.churn = min(max(r.churn, minChurn), maxChurn)
 }
 
 const (
@@ -90,79 +91,79 @@ const (
 	maxChurn = math.Ln2 / 1
 )
 
-// around is a duration with jitter.
-func (k *Keeper) around(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (1 - jitter + 2*jitter*k.rng.Float64()))
+// jittered returns d with jitter.
+func (r *Republisher) jittered(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (1 - jitter + 2*jitter*r.rng.Float64()))
 }
 
-// within is a random part of a duration.
-func (k *Keeper) within(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * k.rng.Float64())
+// randomPart returns a random duration from 0 to d. The caller holds r.mu.
+func (r *Republisher) randomPart(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * r.rng.Float64())
 }
 
-func (k *Keeper) upTo(d time.Duration) time.Duration {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.within(d)
+func (r *Republisher) randomDelay(d time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.randomPart(d)
 }
 
-// readBook brings the items in line with the book. Those that are new to it
-// are due soon, one after the other.
-func (k *Keeper) readBook() error {
-	now := k.c.Now()
-	k.mu.Lock()
-	fresh := !k.read.IsZero() && !k.read.After(now) && now.Sub(k.read) < pollEvery
-	k.mu.Unlock()
+// readContacts updates the items with the contacts. New ones are due soon, one
+// after the other.
+func (r *Republisher) readContacts() error {
+	now := r.config.Now()
+	r.mu.Lock()
+	fresh := !r.contactsRead.IsZero() && !r.contactsRead.After(now) && now.Sub(r.contactsRead) < pollEvery
+	r.mu.Unlock()
 	if fresh {
 		return nil
 	}
 	kept := map[pointer.Pointer]bool{}
-	for p, err := range k.c.Contacts.Kept() {
+	for p, err := range r.config.Contacts.Pointers() {
 		if err != nil {
 			return err
 		}
 		kept[p] = true
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.read = now
-	before := len(k.items)
-	k.items = slices.DeleteFunc(k.items, func(it *item) bool { return !kept[it.pointer] })
-	k.dirty = k.dirty || len(k.items) < before
-	for _, it := range k.items {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.contactsRead = now
+	before := len(r.items)
+	r.items = slices.DeleteFunc(r.items, func(it *item) bool { return !kept[it.pointer] })
+	r.dirty = r.dirty || len(r.items) < before
+	for _, it := range r.items {
 		delete(kept, it.pointer)
 	}
-	known := len(k.items)
+	known := len(r.items)
 	for p := range kept {
-		k.items = append(k.items, &item{pointer: p, place: placeOf(p)})
+		r.items = append(r.items, &item{pointer: p, key: keyOf(p)})
 	}
-	added := k.items[known:]
-	slices.SortFunc(added, byPlace) // draws from the jitter in an order of its own
+	added := r.items[known:]
+	slices.SortFunc(added, byKey) // so that the due times do not depend on the order of a map
 	for _, it := range added {
-		it.Next, k.dirty = now.Add(k.within(lot(len(added)))), true
+		it.Next, r.dirty = now.Add(r.randomPart(spreadOf(len(added)))), true
 	}
-	slices.SortFunc(k.items, byPlace)
+	slices.SortFunc(r.items, byKey)
 	return nil
 }
 
-// lot is what the due times of n records are spread over that would all be due
-// at once otherwise.
-func lot(n int) time.Duration { return min(time.Duration(n)*apart, spread) }
+// spreadOf returns the time over which the due times of n records are spread
+// that would all be due at once otherwise.
+func spreadOf(n int) time.Duration { return min(time.Duration(n)*spacing, maxSpread) }
 
-// due is the record that has waited longest, nil if none is due or nobody can
-// be reached.
-func (k *Keeper) due(now time.Time) *item {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if first := k.first(); first != nil && !first.Next.After(now) && !k.pause.After(now) {
+// due returns the record that has been due for the longest time, nil if none is
+// due or the network is paused.
+func (r *Republisher) due(now time.Time) *item {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if first := r.earliest(); first != nil && !first.Next.After(now) && !r.pausedUntil.After(now) {
 		return first
 	}
 	return nil
 }
 
-func (k *Keeper) first() *item {
+func (r *Republisher) earliest() *item {
 	var first *item
-	for _, it := range k.items {
+	for _, it := range r.items {
 		if first == nil || it.Next.Before(first.Next) {
 			first = it
 		}
@@ -170,137 +171,140 @@ func (k *Keeper) first() *item {
 	return first
 }
 
-// idle is how long nothing is due.
-func (k *Keeper) idle(now time.Time) time.Duration {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+// idleTime returns the time until the next record is due, from a second to
+// pollEvery.
+func (r *Republisher) idleTime(now time.Time) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	d := pollEvery
-	if first := k.first(); first != nil {
+	if first := r.earliest(); first != nil {
 		next := first.Next
-		if k.pause.After(next) {
-			next = k.pause
+		if r.pausedUntil.After(next) {
+			next = r.pausedUntil
 		}
 		d = min(d, next.Sub(now))
 	}
-	if k.c.Own != nil && !k.own.Next.IsZero() {
-		next := k.own.Next
-		if k.pause.After(next) {
-			next = k.pause
+	if r.config.Own != nil && !r.own.Next.IsZero() {
+		next := r.own.Next
+		if r.pausedUntil.After(next) {
+			next = r.pausedUntil
 		}
 		d = min(d, next.Sub(now))
 	}
 	return max(d, time.Second)
 }
 
-// ripe are the records of a region that are due, or will be before long, in
-// random order; and the time to leave between them.
-func (k *Keeper) ripe(r region, first *item) ([]*item, time.Duration) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := k.c.Now()
-	until := now.Add(max(spread, k.interval()/4))
+// dueIn returns the records of a region that are due now or soon, in random
+// order, and the average time to wait between two of them.
+func (r *Republisher) dueIn(reg region, first *item) ([]*item, time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.config.Now()
+	until := now.Add(max(maxSpread, r.interval()/4))
 	var batch []*item
-	for _, it := range k.items {
-		if it == first || r.holds(it.place) && it.Next.Before(until) && now.Sub(it.Looked) > k.interval()/2 {
+	for _, it := range r.items {
+		if it == first || reg.contains(it.key) && it.Next.Before(until) && now.Sub(it.Looked) > r.interval()/2 {
 			batch = append(batch, it)
 		}
 	}
-	k.rng.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
-	return batch, min(maxGap, k.interval()/4/time.Duration(len(k.items)+1))
+	r.rng.Shuffle(len(batch), func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
+	return batch, min(maxGap, r.interval()/4/time.Duration(len(r.items)+1))
 }
 
-// fewLeft is the share of the peers that a record is not to fall below before
-// the next look: of 20, with 8 to be expected, all are gone once in 30,000.
-const fewLeft = 0.4
+// minShare is the share of the asked peers that are expected to hold the record
+// still when the next query is due. With 8 of 20 expected, the probability that
+// none is left is 1 in 30,000.
+const minShare = 0.4
 
-// schedule sets when a record is looked for again: by the jittered interval,
-// sooner if no more than enough hold it, and before the peers may forget it.
-func (k *Keeper) schedule(e *Entry, now time.Time) {
-	d := k.interval()
+// schedule sets when the next query is due: after the jittered interval, sooner
+// if few peers hold the record, and before the peers may discard it.
+func (r *Republisher) schedule(e *Entry, now time.Time) {
+	d := r.interval()
 	if share := float64(e.Holders) / float64(max(e.Asked, 1)); share > 0 {
-		d = min(d, time.Duration(math.Log(share/fewLeft)/k.churn*float64(time.Hour)))
+		d = min(d, time.Duration(math.Log(share/minShare)/r.churn*float64(time.Hour)))
 	}
-	e.Next = now.Add(k.around(d))
-	if last := e.Seen.Add(forgotten); !e.Seen.IsZero() && e.Next.After(last) {
+	e.Next = now.Add(r.jittered(d))
+	if last := e.Seen.Add(maxPutAge); !e.Seen.IsZero() && e.Next.After(last) {
 		e.Next = last
 	}
-	if soonest := now.Add(shortest / 2); e.Next.Before(soonest) {
+	if soonest := now.Add(minInterval / 2); e.Next.Before(soonest) {
 		e.Next = soonest
 	}
-	k.dirty = true
+	r.dirty = true
 }
 
-// clock notices when the time of day jumps, be it set or the machine asleep.
+// clock detects jumps of the wall clock against the monotonic clock: after the
+// time was set, or the machine was asleep.
 type clock struct{ wall, mono time.Time }
 
-const jump = 10 * time.Minute
+const maxDrift = 10 * time.Minute
 
 func (c *clock) start(now time.Time) { c.wall, c.mono = now.Round(0), time.Now() }
 
 func (c *clock) jumped(now time.Time) bool {
 	drift := now.Round(0).Sub(c.wall) - time.Since(c.mono)
 	c.start(now)
-	return drift.Abs() > jump
+	return drift.Abs() > maxDrift
 }
 
-func (k *Keeper) mindClock() {
-	now := k.c.Now()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if !k.clock.jumped(now) {
+func (r *Republisher) checkClock() {
+	now := r.config.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.clock.jumped(now) {
 		return
 	}
-	k.log.Info("the clock jumped: due times are spread anew")
-	k.settle(now)
-	k.read, k.pause = time.Time{}, time.Time{}
+	r.log.Info("the clock jumped: due times are spread anew")
+	r.repairDueTimes(now)
+	r.contactsRead, r.pausedUntil = time.Time{}, time.Time{}
 }
 
-// settle makes due times out of those that were set by another clock, or long
-// ago: the overdue come one after the other, and none later than it would if
-// it had been put just now.
-func (k *Keeper) settle(now time.Time) {
+// repairDueTimes adjusts due times that were set by a different clock, or long
+// ago: overdue records become due one after the other, and no record later than
+// if it had been put now.
+func (r *Republisher) repairDueTimes(now time.Time) {
 	overdue := 0
-	for _, it := range k.items {
+	for _, it := range r.items {
 		if it.Next.Before(now) {
 			overdue++
 		}
 	}
-	for _, it := range k.items {
-		it.Entry = k.settled(it.Entry, now, overdue)
+	for _, it := range r.items {
+		it.Entry = r.repairDueTime(it.Entry, now, overdue)
 		it.peers = nil
 	}
-	k.own.Entry = k.settled(k.own.Entry, now, 1)
-	k.own.peers = nil
-	if k.own.Since.After(now) {
-		k.own.Since = now
+	r.own.Entry = r.repairDueTime(r.own.Entry, now, 1)
+	r.own.peers = nil
+	if r.own.Since.After(now) {
+		r.own.Since = now
 	}
-	if k.own.Renewed.After(now) {
-		k.own.Renewed = time.Time{}
+	if r.own.Renewed.After(now) {
+		r.own.Renewed = time.Time{}
 	}
-	k.dirty = true
+	r.dirty = true
 }
 
-func (k *Keeper) settled(e Entry, now time.Time, overdue int) Entry {
-	ahead := func(t time.Time) bool { return t.After(now.Add(jump)) }
-	if ahead(e.Looked) || ahead(e.Put) || ahead(e.Seen) || e.Next.After(now.Add(longest*5/4)) {
-		// Done by a clock that ran ahead: it may have been half a day ago.
+func (r *Republisher) repairDueTime(e Entry, now time.Time, overdue int) Entry {
+	ahead := func(t time.Time) bool { return t.After(now.Add(maxDrift)) }
+	if ahead(e.Looked) || ahead(e.Put) || ahead(e.Seen) || e.Next.After(now.Add(maxInterval*5/4)) {
+		// The clock ran ahead then. The put may have been half a day ago.
 		e.Looked, e.Put, e.Seen = time.Time{}, time.Time{}, time.Time{}
-		e.Next = now.Add(k.within(longest / 2))
+		e.Next = now.Add(r.randomPart(maxInterval / 2))
 	} else if e.Next.Before(now) {
-		e.Next = now.Add(k.within(lot(overdue)))
+		e.Next = now.Add(r.randomPart(spreadOf(overdue)))
 	}
 	return e
 }
 
-// take waits until the next walk may start. The rate goes by the monotonic
-// clock, whatever the time of day does.
-func (k *Keeper) take(ctx context.Context) error {
-	if k.rate.Wait(ctx) != nil { // also if ctx ends before the next walk may start
+// waitForWalk waits until the rate limit allows the next walk. The limit uses
+// the monotonic clock, so that a jump of the wall clock does not change it.
+func (r *Republisher) waitForWalk(ctx context.Context) error {
+	if r.rate.Wait(ctx) != nil { // also if ctx ends before the next walk may start
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.walks++
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.walks++
 	return nil
 }

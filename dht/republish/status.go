@@ -6,60 +6,60 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Status is what a keeper does and did.
+// Status is the status of a Republisher.
 type Status struct {
-	Kept  int       // records of others
-	Next  time.Time // of any look, my own included; zero: none is to come
-	Last  time.Time // zero: none since the start
-	Said  string    // what the last one came to
-	Walks int       // since the start
-	Every time.Duration
-	Own   *OwnStatus // nil: I have published nothing
+	Records  int           // records of contacts
+	Next     time.Time     // when the next query is due, the own record included; zero: none
+	Last     time.Time     // the last query or put; zero: none since the start
+	Outcome  string        // of the last query or put, for people
+	Walks    int           // since the start
+	Interval time.Duration // between two queries for a record, without jitter
+	Own      *OwnStatus    // nil: the home has no own record
 }
 
-// OwnStatus is about my own record.
+// OwnStatus is the status of the owner's record.
 type OwnStatus struct {
 	Entry
 	Expires time.Time
-	// Warning is set when the record is near its end and can't be renewed,
-	// since the identity is locked: from the middle of its life on, and a day
-	// before the end at the latest.
+	// Warning is set when the record expires soon and cannot be renewed, because
+	// the identity is locked: from the middle of its lifetime, or from a day
+	// before it expires, whichever is earlier.
 	Warning string
 }
 
-// Status says what the keeper does.
-func (k *Keeper) Status() Status {
-	locked := k.c.Own != nil && k.c.Own.Locked()
-	now := k.c.Now()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	s := Status{Kept: len(k.items), Last: k.last, Said: k.said, Walks: k.walks, Every: k.interval()}
-	if first := k.first(); first != nil {
+// Status returns the current status.
+func (r *Republisher) Status() Status {
+	locked := r.config.Own != nil && r.config.Own.Locked()
+	now := r.config.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := Status{Records: len(r.items), Last: r.last, Outcome: r.outcome, Walks: r.walks, Interval: r.interval()}
+	if first := r.earliest(); first != nil {
 		s.Next = first.Next
 	}
-	if k.own.Record == "" {
+	if r.own.Record == "" {
 		return s
 	}
-	if s.Next.IsZero() || k.own.Next.Before(s.Next) {
-		s.Next = k.own.Next
+	if s.Next.IsZero() || r.own.Next.Before(s.Next) {
+		s.Next = r.own.Next
 	}
-	s.Own = &OwnStatus{Entry: k.own.Entry, Expires: k.own.Expires}
-	if locked && !now.Before(k.own.warn()) {
+	s.Own = &OwnStatus{Entry: r.own.Entry, Expires: r.own.Expires}
+	if locked && !now.Before(r.own.warnAt()) {
 		verb := "expires"
-		if !now.Before(k.own.Expires) {
+		if !now.Before(r.own.Expires) {
 			verb = "expired"
 		}
-		s.Own.Warning = verb + " at " + k.own.Expires.UTC().Format(time.RFC3339) + ", identity locked"
+		s.Own.Warning = verb + " at " + r.own.Expires.UTC().Format(time.RFC3339) + ", identity locked"
 	}
 	return s
 }
 
-// Entries are those of all records of others that are kept.
-func (k *Keeper) Entries() map[pointer.Pointer]Entry {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	entries := make(map[pointer.Pointer]Entry, len(k.items))
-	for _, it := range k.items {
+// Entries returns the entries of the contacts' records.
+func (r *Republisher) Entries() map[pointer.Pointer]Entry {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	entries := make(map[pointer.Pointer]Entry, len(r.items))
+	for _, it := range r.items {
 		entries[it.pointer] = it.Entry
 	}
 	return entries

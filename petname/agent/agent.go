@@ -73,7 +73,7 @@ type state struct {
 	unlinkableOf    Node            // the node that it was made beside
 	unlinkableSince time.Time
 
-	republisher *republish.Keeper // nil: the agent does not run
+	republisher *republish.Republisher // nil: the agent does not run
 
 	publishing sync.Mutex     // one publication at a time: sequences are taken in turn
 	starting   sync.Mutex     // held while the agent starts, or ends what Start began

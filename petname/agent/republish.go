@@ -56,7 +56,7 @@ func (a *Agent) runRepublisher() {
 	a.loops.Go(func() { _ = k.Run(running) })
 }
 
-func (s *state) theRepublisher() *republish.Keeper {
+func (s *state) theRepublisher() *republish.Republisher {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.republisher
@@ -122,14 +122,14 @@ func (n *ownNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) 
 // is in at the time.
 type republished struct{ state *state }
 
-func (r republished) Stranger(ctx context.Context) (republish.Stranger, error) {
+func (r republished) UnlinkableClient(ctx context.Context) (republish.Client, error) {
 	r.state.mu.Lock()
 	node := r.state.node
 	r.state.mu.Unlock()
 	if node == nil {
 		return nil, fmt.Errorf("%w: no network is joined", dht.ErrUnreachable)
 	}
-	return node.Stranger(ctx)
+	return node.UnlinkableClient(ctx)
 }
 
 // keptContacts are those of the book.
@@ -139,7 +139,7 @@ type keptContacts struct {
 	ids  map[pointer.Pointer]pointer.Pointer // by where they are now
 }
 
-func (k *keptContacts) Kept() iter.Seq2[pointer.Pointer, error] {
+func (k *keptContacts) Pointers() iter.Seq2[pointer.Pointer, error] {
 	return func(yield func(pointer.Pointer, error) bool) {
 		ids := map[pointer.Pointer]pointer.Pointer{}
 		defer func() {
@@ -160,7 +160,7 @@ func (k *keptContacts) Kept() iter.Seq2[pointer.Pointer, error] {
 	}
 }
 
-func (k *keptContacts) Keeps(p pointer.Pointer) (bool, error) {
+func (k *keptContacts) Contains(p pointer.Pointer) (bool, error) {
 	k.mu.Lock()
 	id, known := k.ids[p]
 	k.mu.Unlock()

@@ -195,7 +195,7 @@ type LastPut struct {
 // nothing.
 func (s *state) notePut(record pointer.Record, receipt dht.Receipt, confirmed bool, err error) {
 	if k := s.theRepublisher(); k != nil && err == nil {
-		k.Stored(record, receipt)
+		k.OwnStored(record, receipt)
 	}
 	last := &LastPut{Sequence: record.Sequence(), At: s.now().UTC().Truncate(time.Second), Receipt: receipt}
 	if confirmed {
