@@ -21,36 +21,36 @@ const (
 
 	// Again is how long a record with messages that nobody acknowledged stays
 	// before it is due again: the network forgets after 48 hours.
-	Again = 12 * time.Hour
+	RepeatAfter = 12 * time.Hour
 )
 
 // Channel is one side of a channel. It is not safe for concurrent use.
 type Channel struct {
-	self   Self
-	party  pointer.Pointer
-	id     hash
-	mine   mine
-	theirs theirs
-	before *ecdh.PublicKey // the party's X25519 key before this one; nil: none
+	self        Self
+	party       pointer.Pointer
+	id          hash
+	local       localKeys
+	remote      remoteKeys
+	previousKey *ecdh.PublicKey // the party's X25519 key before this one; nil: none
 
 	// Going out.
-	base  mark     // the last that the party acknowledged
-	queue [][]byte // the messages after it
-	last  numbered // my last record
-	put   putState // the last that a store took
+	base       position       // the last that the party acknowledged
+	queue      [][]byte       // the messages after it
+	lastRecord recordSequence // my last record
+	lastPut    putRecordState // the last that a store took
 
 	// Coming in.
-	have    mark      // the last that was processed
-	pending []Message // read, and not yet processed
-	seen    order     // the newest record of the party
-	unaware bool      // that one shows messages that I have, or a stream that isn't the one I have
+	processed position    // the last that was processed
+	pending   []Message   // read, and not yet processed
+	newest    recordOrder // the newest record of the party
+	ackNeeded bool        // that one shows messages that I have, or a stream that isn't the one I have
 
 	unsaved bool // what the next record says isn't in what State gave last
 }
 
 // numbered is a record's sequence. The next one under another pointer doesn't
 // go on from it: else somebody who blocked one epoch had blocked them all.
-type numbered struct {
+type recordSequence struct {
 	_        struct{} `cbor:",toarray"`
 	At       []byte   // the record's pointer; empty: there was none
 	Sequence uint64
@@ -58,24 +58,24 @@ type numbered struct {
 
 // putState is what my last record said, as far as it decides when the next is
 // due.
-type putState struct {
+type putRecordState struct {
 	_        struct{} `cbor:",toarray"`
 	At       []byte   // its pointer; empty: there was none
 	When     int64    // ms since 1970
 	Last     hash     // the chain after its last message
 	Ack      uint64
-	Answered order // the newest record of the party then
+	Answered recordOrder // the newest record of the party then
 }
 
 // order is the order of one party's records, over all their pointers. The
 // epoch comes first, so that a clock that once ran ahead is not for ever.
-type order struct {
+type recordOrder struct {
 	_        struct{} `cbor:",toarray"`
 	Epoch    uint64
 	Sequence uint64
 }
 
-func (o order) before(other order) bool {
+func (o recordOrder) before(other recordOrder) bool {
 	return o.Epoch < other.Epoch || o.Epoch == other.Epoch && o.Sequence < other.Sequence
 }
 
@@ -119,9 +119,9 @@ func open(self Self, party Party, state []byte) (*Channel, error) {
 		}
 	}
 	c := &Channel{self: self, party: party.Pointer, id: channelID(self.Pointer, party.Pointer)}
-	c.base, c.have = firstMark(c.id, c.self.Pointer), firstMark(c.id, c.party)
+	c.base, c.processed = firstPosition(c.id, c.self.Pointer), firstPosition(c.id, c.party)
 	var err error
-	if c.mine, err = sortKeys(self.Sealing); err != nil {
+	if c.local, err = newLocalKeys(self.Sealing); err != nil {
 		return nil, err
 	}
 	if state == nil {
@@ -160,22 +160,22 @@ func (c *Channel) Rekey(party Party) error {
 }
 
 func (c *Channel) rekey(party Party) error {
-	t, err := pick(party.Sealing)
+	t, err := newRemoteKeys(party.Sealing)
 	if err != nil {
 		return err
 	}
-	for _, private := range c.mine.channel {
-		if private.PublicKey().Equal(t.channel) {
+	for _, private := range c.local.x25519 {
+		if private.PublicKey().Equal(t.x25519) {
 			return errors.New("the party's card has a sealing key that is my own")
 		}
-		if _, err := private.ECDH(t.channel); err != nil {
+		if _, err := private.ECDH(t.x25519); err != nil {
 			return errors.New("the party's X25519 key is of low order, which makes no secret")
 		}
 	}
-	if last := c.theirs.channel; last != nil && !last.Equal(t.channel) {
-		c.before, c.unsaved = last, true
+	if last := c.remote.x25519; last != nil && !last.Equal(t.x25519) {
+		c.previousKey, c.unsaved = last, true
 	}
-	c.theirs = t
+	c.remote = t
 	return nil
 }
 
@@ -211,7 +211,7 @@ func (c *Channel) Waiting() int { return len(c.queue) }
 func (c *Channel) Done(m Message) error {
 	for i, p := range c.pending {
 		if p.ID == m.ID {
-			c.have = mark{Counter: p.Counter, Chain: p.ID}
+			c.processed = position{Counter: p.Counter, Chain: p.ID}
 			c.pending = c.pending[i+1:]
 			c.unsaved = true
 			return nil

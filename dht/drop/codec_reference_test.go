@@ -51,37 +51,37 @@ func referenceDecode[T any](b []byte, v *T) error {
 	return nil
 }
 
-func referenceDecodeLetter(b []byte) (letter, signed, error) {
+func referenceDecodeBatch(b []byte) (batch, signed, error) {
 	var s signed
 	if err := referenceDecode(b, &s); err != nil {
-		return letter{}, signed{}, fmt.Errorf("what is sealed %w", err)
+		return batch{}, signed{}, fmt.Errorf("what is sealed %w", err)
 	}
 	if len(s.Signature) != ed25519.SignatureSize {
-		return letter{}, signed{}, fmt.Errorf("its signature has %d bytes", len(s.Signature))
+		return batch{}, signed{}, fmt.Errorf("its signature has %d bytes", len(s.Signature))
 	}
-	var l letter
-	if err := referenceDecode(s.Letter, &l); err != nil {
-		return letter{}, signed{}, fmt.Errorf("letter %w", err)
+	var l batch
+	if err := referenceDecode(s.Batch, &l); err != nil {
+		return batch{}, signed{}, fmt.Errorf("letter %w", err)
 	}
-	if err := l.check(); err != nil {
-		return letter{}, signed{}, fmt.Errorf("letter %w", err)
+	if err := l.validate(); err != nil {
+		return batch{}, signed{}, fmt.Errorf("letter %w", err)
 	}
 	return l, s, nil
 }
 
 // opened is what a sealed letter is read as.
-type opened struct {
-	letter letter
+type decoded struct {
+	batch  batch
 	signed signed
 }
 
 func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
-	for _, agree := range []func(require.TestingT, []byte) bool{agreeOn[signed], agreeOn[letter], agreeOn[state]} {
+	for _, agree := range []func(require.TestingT, []byte) bool{agreeOn[signed], agreeOn[batch], agreeOn[state]} {
 		accepted = agree(t, b) || accepted
 	}
 	canonicaltest.Agree(t, b,
-		func(b []byte) (o opened, err error) { o.letter, o.signed, err = decodeLetter(b); return },
-		func(b []byte) (o opened, err error) { o.letter, o.signed, err = referenceDecodeLetter(b); return })
+		func(b []byte) (o decoded, err error) { o.batch, o.signed, err = decodeBatch(b); return },
+		func(b []byte) (o decoded, err error) { o.batch, o.signed, err = referenceDecodeBatch(b); return })
 	return accepted
 }
 
@@ -92,10 +92,10 @@ func agreeOn[T any](t require.TestingT, b []byte) bool {
 }
 
 func codecSeeds(t testing.TB) (seeds [][]byte) {
-	for _, b := range letterSeeds(t)[:2] {
+	for _, b := range batchSeeds(t)[:2] {
 		var s signed
 		require.NoError(t, referenceDecode(b, &s))
-		seeds = append(seeds, b, s.Letter)
+		seeds = append(seeds, b, s.Batch)
 	}
 	return append(seeds, stateSeeds(t)[:3]...)
 }
@@ -116,7 +116,7 @@ func FuzzCodecAgainstReference(f *testing.F) {
 // Lists are bounded as they were, to the element.
 func TestListsAreBoundedAsBefore(t *testing.T) {
 	for _, n := range []int{1024, 1024 + 1} {
-		for _, v := range []any{letter{Messages: make([][]byte, n)}, state{Queue: make([][]byte, n)}} {
+		for _, v := range []any{batch{Messages: make([][]byte, n)}, state{Queue: make([][]byte, n)}} {
 			b, err := referenceEncoder.Marshal(v)
 			require.NoError(t, err)
 			require.Equal(t, n == 1024, codecsAgree(t, b))

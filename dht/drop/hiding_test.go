@@ -33,13 +33,13 @@ func conversation(t *testing.T, alice, bob person) (store *archive, secrets map[
 				put(t, c, store, start.Add(epoch+time.Duration(i)*time.Hour))
 			}
 		}
-		last := c.fitting().last
+		last := c.selectMessages().last
 		secrets["chain"] = last.Chain[:]
 	}
 	return store, secrets
 }
 
-func TestStoredBytesNameNeitherPartyNorContent(t *testing.T) {
+func TestStoredBytesRevealNeitherPartiesNorContent(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	store, secrets := conversation(t, alice, bob)
 	for name, p := range map[string]person{"alice": alice, "bob": bob} {
@@ -65,7 +65,7 @@ func TestStoredBytesNameNeitherPartyNorContent(t *testing.T) {
 	}
 }
 
-func TestStoredSizesAreThree(t *testing.T) {
+func TestStoredRecordsHaveThreeSizes(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	store, _ := conversation(t, alice, bob)
 	found := map[int]int{}
@@ -87,7 +87,7 @@ func TestStoredSizesAreThree(t *testing.T) {
 // Two records of one channel have nothing in common that a stranger's, made at
 // the same moment, would not have: the seals and signatures share no part of a
 // length that could come by chance, and the rest is everybody's.
-func TestRecordsOfOneChannelShareNothing(t *testing.T) {
+func TestRecordsOfAChannelAreUnlinkable(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	stranger := newPerson(t, 5, 15)
 	store, _ := conversation(t, alice, bob)
@@ -110,7 +110,7 @@ func TestRecordsOfOneChannelShareNothing(t *testing.T) {
 				}
 			}
 			theirs, err := pointer.Sign(stranger.key, pointer.Fields{
-				Sequence: rec.Sequence(), Expires: recordEnd(epochAt(t, rec.Sequence())), TTL: recordTTL, Payload: rec.Payload(),
+				Sequence: rec.Sequence(), Expires: recordExpiry(epochAt(t, rec.Sequence())), TTL: recordTTL, Payload: rec.Payload(),
 			})
 			require.NoError(t, err)
 			var other ipnspb.IpnsRecord

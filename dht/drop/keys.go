@@ -46,13 +46,13 @@ type Party struct {
 }
 
 // mine are the keys of Self, sorted out.
-type mine struct {
-	channel []*ecdh.PrivateKey // X25519; the first is today's
+type localKeys struct {
+	x25519  []*ecdh.PrivateKey // X25519; the first is today's
 	sealing []hpke.PrivateKey
 }
 
-func sortKeys(keys []hpke.PrivateKey) (mine, error) {
-	m := mine{}
+func newLocalKeys(keys []hpke.PrivateKey) (localKeys, error) {
+	m := localKeys{}
 	count := map[uint16]int{}
 	for _, k := range keys {
 		id := k.KEM().ID()
@@ -65,40 +65,40 @@ func sortKeys(keys []hpke.PrivateKey) (mine, error) {
 		}
 		b, err := k.Bytes()
 		if err != nil {
-			return mine{}, err
+			return localKeys{}, err
 		}
 		private, err := ecdh.X25519().NewPrivateKey(b)
 		if err != nil {
-			return mine{}, err
+			return localKeys{}, err
 		}
-		m.channel = append(m.channel, private)
+		m.x25519 = append(m.x25519, private)
 	}
-	if len(m.channel) == 0 {
-		return mine{}, errors.New("there is no X25519 sealing key of one's own")
+	if len(m.x25519) == 0 {
+		return localKeys{}, errors.New("there is no X25519 sealing key of one's own")
 	}
 	return m, nil
 }
 
 // theirs are the keys of Party that are used.
-type theirs struct {
-	channel *ecdh.PublicKey
-	seal    hpke.PublicKey
+type remoteKeys struct {
+	x25519  *ecdh.PublicKey
+	sealing hpke.PublicKey
 }
 
 // pick takes the first key of each KEM, which is today's.
-func pick(keys []pointer.SealingKey) (t theirs, err error) {
+func newRemoteKeys(keys []pointer.SealingKey) (t remoteKeys, err error) {
 	for _, k := range keys {
-		if k.KEM != seal.X25519 || t.channel != nil {
+		if k.KEM != seal.X25519 || t.x25519 != nil {
 			continue
 		}
-		if t.channel, err = ecdh.X25519().NewPublicKey(k.Key); err != nil {
-			return theirs{}, errors.New("the party's X25519 key is malformed")
+		if t.x25519, err = ecdh.X25519().NewPublicKey(k.Key); err != nil {
+			return remoteKeys{}, errors.New("the party's X25519 key is malformed")
 		}
 	}
-	if t.channel == nil {
-		return theirs{}, errors.New("the party's card offers no X25519 key: ask for a newer one")
+	if t.x25519 == nil {
+		return remoteKeys{}, errors.New("the party's card offers no X25519 key: ask for a newer one")
 	}
-	t.seal, err = seal.Pick(keys)
+	t.sealing, err = seal.Pick(keys)
 	return t, err
 }
 
@@ -112,7 +112,7 @@ func epochOf(now time.Time) (uint64, error) {
 
 // recordEnd is when the records of an epoch end: with the last moment at which
 // anybody polls for them. It says nothing of when one was made.
-func recordEnd(epoch uint64) time.Time {
+func recordExpiry(epoch uint64) time.Time {
 	return time.Unix(int64((epoch+2)*uint64(Epoch/time.Second)), 0).UTC()
 }
 
@@ -140,31 +140,31 @@ func recordKey(private *ecdh.PrivateKey, public *ecdh.PublicKey, from, to pointe
 }
 
 // spot is a place where a record of the other may be.
-type spot struct {
+type recordAddress struct {
 	pointer pointer.Pointer
 	epoch   uint64
 }
 
 // spots are all the places to look at, for the two epochs and for all pairs of
 // keys that the other may have used.
-func (c *Channel) spots(now time.Time) ([]spot, error) {
+func (c *Channel) inboundAddresses(now time.Time) ([]recordAddress, error) {
 	current, err := epochOf(now)
 	if err != nil {
 		return nil, err
 	}
-	publics := []*ecdh.PublicKey{c.theirs.channel}
-	if c.before != nil {
-		publics = append(publics, c.before)
+	publicKeys := []*ecdh.PublicKey{c.remote.x25519}
+	if c.previousKey != nil {
+		publicKeys = append(publicKeys, c.previousKey)
 	}
-	var found []spot
+	var found []recordAddress
 	for epoch := current; epoch+1 >= current; epoch-- {
-		for _, private := range c.mine.channel {
-			for _, public := range publics {
+		for _, private := range c.local.x25519 {
+			for _, public := range publicKeys {
 				key, err := recordKey(private, public, c.party, c.self.Pointer, false, epoch)
 				if err != nil {
 					return nil, err
 				}
-				found = append(found, spot{key.Pointer(), epoch})
+				found = append(found, recordAddress{key.Pointer(), epoch})
 			}
 		}
 		if epoch == 0 {
@@ -175,11 +175,11 @@ func (c *Channel) spots(now time.Time) ([]spot, error) {
 }
 
 // own is the key of the record that I write now, and its epoch.
-func (c *Channel) own(now time.Time) (*pointer.Key, uint64, error) {
+func (c *Channel) outboundKey(now time.Time) (*pointer.Key, uint64, error) {
 	epoch, err := epochOf(now)
 	if err != nil {
 		return nil, 0, err
 	}
-	key, err := recordKey(c.mine.channel[0], c.theirs.channel, c.self.Pointer, c.party, true, epoch)
+	key, err := recordKey(c.local.x25519[0], c.remote.x25519, c.self.Pointer, c.party, true, epoch)
 	return key, epoch, err
 }

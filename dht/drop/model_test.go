@@ -16,14 +16,14 @@ import (
 // side is a caller as the doc wants it: what it stores survives a crash, and
 // it processes an ID once.
 type side struct {
-	who, other person
-	channel    *Channel
-	saved      []byte
-	backups    [][]byte
-	ids        map[[32]byte]bool
-	processed  []string
-	sent       []string // durably queued
-	lost       uint64
+	self, other person
+	channel     *Channel
+	saved       []byte
+	backups     [][]byte
+	ids         map[[32]byte]bool
+	processed   []string
+	sent        []string // durably queued
+	lost        uint64
 }
 
 func (s *side) save() {
@@ -31,7 +31,7 @@ func (s *side) save() {
 	s.backups = append(s.backups, s.saved)
 }
 
-func (s *side) crash(t tb) { s.channel = mustOpen(t, s.who, s.other, s.saved) }
+func (s *side) crash(t tb) { s.channel = mustOpen(t, s.self, s.other, s.saved) }
 
 func (s *side) process(m Message) {
 	if !s.ids[m.ID] {
@@ -51,8 +51,8 @@ type model struct {
 func newModel(t tb) *model {
 	alice, bob, a, b := pair(t)
 	m := &model{store: newArchive(), now: start}
-	m.sides[0] = &side{who: alice, other: bob, channel: a, ids: map[[32]byte]bool{}}
-	m.sides[1] = &side{who: bob, other: alice, channel: b, ids: map[[32]byte]bool{}}
+	m.sides[0] = &side{self: alice, other: bob, channel: a, ids: map[[32]byte]bool{}}
+	m.sides[1] = &side{self: bob, other: alice, channel: b, ids: map[[32]byte]bool{}}
 	for _, s := range m.sides {
 		s.save()
 	}
@@ -126,9 +126,9 @@ func (m *model) step(t *rapid.T) {
 }
 
 // pollOne polls without the concurrency of Poll, since rapid draws in it.
-func (m *model) pollOne(t tb, s *side) Mail {
+func (m *model) pollOne(t tb, s *side) PollResult {
 	t.Helper()
-	spots, err := s.channel.spots(m.now)
+	spots, err := s.channel.inboundAddresses(m.now)
 	require.NoError(t, err)
 	cached := newArchive()
 	for _, spot := range spots {
@@ -145,14 +145,14 @@ func (m *model) pollOne(t tb, s *side) Mail {
 
 // settle lets both go on by turns with a store that does its work, until all is
 // acknowledged.
-func (m *model) settle(t tb) {
+func (m *model) drain(t tb) {
 	t.Helper()
 	m.store.serve = nil
 	for round := 0; ; round++ {
 		require.Less(t, round, 200, "it ends")
 		quiet := true
 		for _, s := range m.sides {
-			m.now = m.now.Add(Again)
+			m.now = m.now.Add(RepeatAfter)
 			for _, message := range m.pollOne(t, s).Messages {
 				s.process(message)
 				require.NoError(t, s.channel.Done(message))
@@ -182,7 +182,7 @@ func TestEveryMessageIsProcessedOnceAndInOrder(t *testing.T) {
 				require.True(t, slices.Equal(sent[:len(got)], got), "what came is what was sent, in order")
 			}
 		}
-		m.settle(t)
+		m.drain(t)
 		for i, s := range m.sides {
 			require.True(t, slices.Equal(m.sides[1-i].sent, s.processed), "all of it")
 			require.Zero(t, s.lost)
@@ -192,7 +192,7 @@ func TestEveryMessageIsProcessedOnceAndInOrder(t *testing.T) {
 
 // With old states restored on either side, at any time: what is in a queue
 // comes at least once, and whatever doesn't come is told.
-func TestRestoredStatesLoseNothingInSilence(t *testing.T) {
+func TestRestoredStatesReportLosses(t *testing.T) {
 	tryLaw(t, 40, func(t *rapid.T) {
 		m := newModel(t)
 		owed := [2]map[string]bool{{}, {}}
@@ -215,7 +215,7 @@ func TestRestoredStatesLoseNothingInSilence(t *testing.T) {
 				}
 			}
 		}
-		m.settle(t)
+		m.drain(t)
 		for i := range m.sides {
 			other := m.sides[1-i]
 			for message := range owed[i] {

@@ -24,7 +24,7 @@ const (
 )
 
 // Mail is what a poll brought.
-type Mail struct {
+type PollResult struct {
 	// Messages that are not yet processed, in the order in which they were
 	// sent; those of an earlier poll that [Channel.Done] wasn't called for
 	// come again.
@@ -43,71 +43,71 @@ type Mail struct {
 }
 
 // received is a letter with its place in the order.
-type received struct {
-	letter
-	order order
+type openedBatch struct {
+	batch
+	order recordOrder
 }
 
 // Poll looks for the party's records, verifies them, and takes out of them
 // what is new: messages and acknowledgements. An error beside the mail says
 // that the store could not be asked everywhere. Answers that don't verify are
 // passed over, and old ones repeat nothing and take nothing back.
-func (c *Channel) Poll(ctx context.Context, store dht.Store, now time.Time) (Mail, error) {
-	spots, err := c.spots(now)
+func (c *Channel) Poll(ctx context.Context, store dht.Store, now time.Time) (PollResult, error) {
+	addresses, err := c.inboundAddresses(now)
 	if err != nil {
-		return Mail{}, fmt.Errorf("polling for %s: %w", c.party, err)
+		return PollResult{}, fmt.Errorf("polling for %s: %w", c.party, err)
 	}
-	records := make([][]pointer.Record, len(spots))
-	errs := make([]error, len(spots))
+	records := make([][]pointer.Record, len(addresses))
+	errs := make([]error, len(addresses))
 	var wg sync.WaitGroup
-	for i, s := range spots {
-		wg.Go(func() { records[i], errs[i] = fetch(ctx, store, s.pointer, now) })
+	for i, s := range addresses {
+		wg.Go(func() { records[i], errs[i] = newestRecords(ctx, store, s.pointer, now) })
 	}
 	wg.Wait()
 
-	var mail Mail
-	var letters []received
-	for i, s := range spots {
+	var result PollResult
+	var batches []openedBatch
+	for i, s := range addresses {
 		for _, rec := range records[i] {
-			l, err := c.open(rec)
+			l, err := c.openRecord(rec)
 			if err != nil {
-				mail.Refused++
+				result.Refused++
 				continue
 			}
-			letters = append(letters, received{l, order{Epoch: s.epoch, Sequence: rec.Sequence()}})
+			batches = append(batches, openedBatch{l, recordOrder{Epoch: s.epoch, Sequence: rec.Sequence()}})
 		}
 	}
-	slices.SortStableFunc(letters, func(a, b received) int {
+	slices.SortStableFunc(batches, func(a, b openedBatch) int {
 		return cmp.Or(cmp.Compare(a.order.Epoch, b.order.Epoch), cmp.Compare(a.order.Sequence, b.order.Sequence))
 	})
-	for i, l := range letters {
-		newest := i == len(letters)-1 && !l.order.before(c.seen)
-		mail.Lost += c.take(l, newest)
-		mail.Written = time.UnixMilli(l.letter.Made).UTC()
+	for i, l := range batches {
+		newest := i == len(batches)-1 && !l.order.before(c.newest)
+		result.Lost += c.applyBatch(l, newest)
+		result.Written = time.UnixMilli(l.batch.Made).UTC()
 	}
 	for _, m := range c.pending {
 		m.Bytes = bytes.Clone(m.Bytes)
-		mail.Messages = append(mail.Messages, m)
+		result.Messages = append(result.Messages, m)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return mail, fmt.Errorf("polling for %s: %w", c.party, err)
+		return result, fmt.Errorf("polling for %s: %w", c.party, err)
 	}
-	return mail, nil
+	return result, nil
 }
 
 // fetch gets the newest records of a pointer that verify, at most maxOpened.
-func fetch(ctx context.Context, store dht.Store, p pointer.Pointer, now time.Time) ([]pointer.Record, error) {
+func newestRecords(ctx context.Context, store dht.Store, p pointer.Pointer, now time.Time) ([]pointer.Record, error) {
 	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxRecords, Kept: maxOpened})
 }
 
 // take takes a letter in, and gives the number of messages that it shows to be
 // lost. Messages are taken from old letters, too: the chain says whether they
 // go on from what I have. Acknowledgements are the newest one's.
-func (c *Channel) take(l received, newest bool) (lost uint64) {
-	pending, gap, forked := c.join(l.letter, newest)
+func (c *Channel) applyBatch(l openedBatch, newest bool) (lost uint64) {
+	pending, gap, forked := c.mergePending(l.batch, newest)
 	if gap {
-		lost = l.letter.Base.Counter - c.have.Counter
-		c.have, c.unsaved = l.letter.Base, true
+		lost = l.batch.Base.Counter - c.processed.Counter
+		c.processed, c.unsaved = l.batch.Base, true
 	}
 	shorter := len(pending) <= len(c.pending) && slices.EqualFunc(pending, c.pending[:len(pending)], sameID)
 	longer := len(pending) >= len(c.pending) && slices.EqualFunc(pending[:len(c.pending)], c.pending, sameID)
@@ -117,9 +117,9 @@ func (c *Channel) take(l received, newest bool) (lost uint64) {
 	if !newest {
 		return lost
 	}
-	c.seen = l.order
-	c.unaware = forked || len(l.letter.Messages) > 0 && l.letter.Base.Counter < c.have.Counter
-	c.acknowledge(l.letter.Ack)
+	c.newest = l.order
+	c.ackNeeded = forked || len(l.batch.Messages) > 0 && l.batch.Base.Counter < c.processed.Counter
+	c.applyAck(l.batch.Ack)
 	return lost
 }
 
@@ -129,30 +129,30 @@ func sameID(a, b Message) bool { return a.ID == b.ID }
 // gap: the letter begins behind it, where nothing pends. forked: the letter
 // goes on from another stream than I have, as after the sender restored an old
 // state; my acknowledgement will show it where I am.
-func (c *Channel) join(l letter, newest bool) (pending []Message, gap, forked bool) {
-	at := l.Base
-	known := c.have.Counter + uint64(len(c.pending))
+func (c *Channel) mergePending(l batch, newest bool) (pending []Message, gap, forked bool) {
+	position := l.Base
+	known := c.processed.Counter + uint64(len(c.pending))
 	switch {
-	case at.Counter == c.have.Counter && at.Chain != c.have.Chain:
+	case position.Counter == c.processed.Counter && position.Chain != c.processed.Chain:
 		return nil, false, true
-	case at.Counter > known && len(c.pending) > 0:
+	case position.Counter > known && len(c.pending) > 0:
 		return c.pending, false, false // when these are done
-	case at.Counter > known:
+	case position.Counter > known:
 		gap = true
-	case at.Counter > c.have.Counter:
-		upTo := c.pending[:at.Counter-c.have.Counter]
-		if upTo[len(upTo)-1].ID != at.Chain {
+	case position.Counter > c.processed.Counter:
+		upTo := c.pending[:position.Counter-c.processed.Counter]
+		if upTo[len(upTo)-1].ID != position.Chain {
 			return c.pending, false, false
 		}
 		pending = slices.Clone(upTo)
 	}
 	for _, m := range l.Messages {
-		at = at.next(m)
-		if !gap && at.Counter == c.have.Counter && at.Chain != c.have.Chain {
+		position = position.next(m)
+		if !gap && position.Counter == c.processed.Counter && position.Chain != c.processed.Chain {
 			return nil, false, true
 		}
-		if gap || at.Counter > c.have.Counter {
-			pending = append(pending, Message{ID: at.Chain, Counter: at.Counter, Bytes: m})
+		if gap || position.Counter > c.processed.Counter {
+			pending = append(pending, Message{ID: position.Chain, Counter: position.Counter, Bytes: m})
 		}
 	}
 	return pending, gap, false
@@ -162,7 +162,7 @@ func (c *Channel) join(l letter, newest bool) (pending []Message, gap, forked bo
 // I remember, an old state of mine was restored: then the queue goes on from
 // where the party is, under new numbers, rather than be taken for what the
 // party had.
-func (c *Channel) acknowledge(ack mark) {
+func (c *Channel) applyAck(ack position) {
 	if ack.Counter < c.base.Counter || ack == c.base {
 		return
 	}

@@ -24,34 +24,34 @@ var (
 // acknowledged, which are new, or not where they belong in this epoch, or were
 // put [Again] ago; or an acknowledgement that the party hasn't seen.
 func (c *Channel) Due(now time.Time) bool {
-	if c.have.Counter > c.put.Ack || c.unaware && c.put.Answered.before(c.seen) {
+	if c.processed.Counter > c.lastPut.Ack || c.ackNeeded && c.lastPut.Answered.before(c.newest) {
 		return true
 	}
 	if len(c.queue) == 0 {
 		return false
 	}
-	key, _, err := c.own(now)
+	key, _, err := c.outboundKey(now)
 	if err != nil {
 		return true // Put says what is wrong
 	}
-	since := now.Sub(time.UnixMilli(c.put.When))
-	return string(c.put.At) != string(key.Pointer().Bytes()) || c.fitting().last.Chain != c.put.Last || since >= Again || since <= -Again
+	since := now.Sub(time.UnixMilli(c.lastPut.When))
+	return string(c.lastPut.At) != string(key.Pointer().Bytes()) || c.selectMessages().last.Chain != c.lastPut.Last || since >= RepeatAfter || since <= -RepeatAfter
 }
 
 // fitted are the messages that go into the next record.
-type fitted struct {
+type selection struct {
 	messages [][]byte
-	last     mark
+	last     position
 }
 
 // fitting takes as many messages as fit, in order: one always does.
-func (c *Channel) fitting() fitted {
+func (c *Channel) selectMessages() selection {
 	// What is sealed, with one byte for the length of the list, and no
 	// messages: its integers at their longest.
-	left := seal.Room(c.theirs.seal.KEM().ID(), sizes[len(sizes)-1]) - envelope(c.self.Pointer, c.party)
-	f := fitted{last: c.base}
+	left := seal.Room(c.remote.sealing.KEM().ID(), sizes[len(sizes)-1]) - overhead(c.self.Pointer, c.party)
+	f := selection{last: c.base}
 	for _, m := range c.queue {
-		if left -= cborHead(len(m)) + len(m); left < 0 {
+		if left -= headerSize(len(m)) + len(m); left < 0 {
 			break
 		}
 		f.messages = append(f.messages, m)
@@ -61,7 +61,7 @@ func (c *Channel) fitting() fitted {
 }
 
 // envelope is how long what is sealed may be without its messages, in bytes.
-func envelope(from, to pointer.Pointer) int {
+func overhead(from, to pointer.Pointer) int {
 	const (
 		outer    = 1 + (2 + 64) + 3 // list, signature, head of the letter
 		numbers  = 5 * 9            // sequence, made, base, ack: and the head of the messages, which is shorter
@@ -73,7 +73,7 @@ func envelope(from, to pointer.Pointer) int {
 }
 
 // cborHead is the length of a byte string's head (RFC 8949, §3.1).
-func cborHead(n int) int {
+func headerSize(n int) int {
 	switch {
 	case n < 24:
 		return 1
@@ -87,38 +87,38 @@ func cborHead(n int) int {
 // it over otherwise than by [Channel.Put], such as on a direct stream. The
 // receiver keeps it in a [dht.Store], and polls that.
 func (c *Channel) Outgoing(now time.Time) (pointer.Record, error) {
-	rec, _, err := c.outgoing(now)
+	rec, _, err := c.buildRecord(now)
 	if err != nil {
 		return pointer.Record{}, fmt.Errorf("writing to %s: %w", c.party, err)
 	}
 	return rec, nil
 }
 
-func (c *Channel) outgoing(now time.Time) (pointer.Record, fitted, error) {
-	fail := func(err error) (pointer.Record, fitted, error) { return pointer.Record{}, fitted{}, err }
+func (c *Channel) buildRecord(now time.Time) (pointer.Record, selection, error) {
+	fail := func(err error) (pointer.Record, selection, error) { return pointer.Record{}, selection{}, err }
 	if c.self.Signer == nil {
 		return fail(errLocked)
 	}
 	if c.unsaved {
 		return fail(errUnsaved)
 	}
-	key, epoch, err := c.own(now)
+	key, epoch, err := c.outboundKey(now)
 	if err != nil {
 		return fail(err)
 	}
 	at := key.Pointer().Bytes()
 	sequence := uint64(now.UnixMilli())
-	if bytes.Equal(c.last.At, at) {
-		sequence = max(sequence, c.last.Sequence+1)
+	if bytes.Equal(c.lastRecord.At, at) {
+		sequence = max(sequence, c.lastRecord.Sequence+1)
 	}
 	if sequence > pointer.MaxSequence {
 		return fail(errors.New("somebody used up the sequence numbers of this epoch's record: wait for the next"))
 	}
-	f := c.fitting()
-	l := letter{
-		Version: letterVersion, From: c.self.Pointer.Bytes(), To: c.party.Bytes(), Channel: c.id,
+	f := c.selectMessages()
+	l := batch{
+		Version: batchVersion, From: c.self.Pointer.Bytes(), To: c.party.Bytes(), Channel: c.id,
 		At: at, Sequence: sequence, Made: now.UnixMilli(),
-		Base: c.base, Messages: f.messages, Ack: c.have,
+		Base: c.base, Messages: f.messages, Ack: c.processed,
 	}
 	if l.Messages == nil {
 		l.Messages = [][]byte{}
@@ -127,15 +127,15 @@ func (c *Channel) outgoing(now time.Time) (pointer.Record, fitted, error) {
 	if err != nil {
 		return fail(err)
 	}
-	payload, err := sealFor(c.theirs.seal, key.Pointer(), sequence, b)
+	payload, err := sealPayload(c.remote.sealing, key.Pointer(), sequence, b)
 	if err != nil {
 		return fail(err)
 	}
-	rec, err := pointer.Sign(key, pointer.Fields{Sequence: sequence, Expires: recordEnd(epoch), TTL: recordTTL, Payload: payload})
+	rec, err := pointer.Sign(key, pointer.Fields{Sequence: sequence, Expires: recordExpiry(epoch), TTL: recordTTL, Payload: payload})
 	if err != nil {
 		return fail(err)
 	}
-	c.last = numbered{At: at, Sequence: sequence}
+	c.lastRecord = recordSequence{At: at, Sequence: sequence}
 	return rec, f, nil
 }
 
@@ -147,27 +147,27 @@ func (c *Channel) outgoing(now time.Time) (pointer.Record, fitted, error) {
 //
 // After an error the record is still due.
 func (c *Channel) Put(ctx context.Context, store dht.Store, now time.Time) (dht.Receipt, error) {
-	receipt, err := c.write(ctx, store, now)
+	receipt, err := c.putRecord(ctx, store, now)
 	if err != nil {
 		return receipt, fmt.Errorf("writing to %s: %w", c.party, err)
 	}
 	return receipt, nil
 }
 
-func (c *Channel) write(ctx context.Context, store dht.Store, now time.Time) (dht.Receipt, error) {
-	rec, f, err := c.outgoing(now)
+func (c *Channel) putRecord(ctx context.Context, store dht.Store, now time.Time) (dht.Receipt, error) {
+	rec, f, err := c.buildRecord(now)
 	if err != nil {
 		return dht.Receipt{}, err
 	}
 	receipt, err := store.Put(ctx, rec.Pointer(), rec.Bytes())
 	if errors.Is(err, dht.ErrOlder) {
 		// My state was lost, and my clock went back; or the party wrote here.
-		found, getErr := fetch(ctx, store, rec.Pointer(), now)
+		found, getErr := newestRecords(ctx, store, rec.Pointer(), now)
 		if getErr != nil || len(found) == 0 || found[0].Sequence() < rec.Sequence() {
 			return receipt, err
 		}
-		c.last.Sequence = found[0].Sequence()
-		if rec, f, err = c.outgoing(now); err != nil {
+		c.lastRecord.Sequence = found[0].Sequence()
+		if rec, f, err = c.buildRecord(now); err != nil {
 			return receipt, err
 		}
 		receipt, err = store.Put(ctx, rec.Pointer(), rec.Bytes())
@@ -175,20 +175,6 @@ func (c *Channel) write(ctx context.Context, store dht.Store, now time.Time) (dh
 	if err != nil {
 		return receipt, err
 	}
-	c.put = putState{At: rec.Pointer().Bytes(), When: now.UnixMilli(), Last: f.last.Chain, Ack: c.have.Counter, Answered: c.seen}
+	c.lastPut = putRecordState{At: rec.Pointer().Bytes(), When: now.UnixMilli(), Last: f.last.Chain, Ack: c.processed.Counter, Answered: c.newest}
 	return receipt, nil
-}
-
-// Watch are the pointers under which the party's records appear now, for a
-// node that is told of new ones.
-func (c *Channel) Watch(now time.Time) ([]pointer.Pointer, error) {
-	spots, err := c.spots(now)
-	if err != nil {
-		return nil, err
-	}
-	var at []pointer.Pointer
-	for _, s := range spots {
-		at = append(at, s.pointer)
-	}
-	return at, nil
 }

@@ -14,15 +14,15 @@ import (
 func exchange(t *testing.T, a, b *Channel, store *archive, now time.Time) []string {
 	t.Helper()
 	put(t, a, store, now)
-	got := take(t, b, store, now)
+	got := pollAndProcess(t, b, store, now)
 	put(t, b, store, now)
-	take(t, a, store, now)
+	pollAndProcess(t, a, store, now)
 	return got
 }
 
 // The sender restores a backup, and counts up anew over numbers that the other
 // side has: none of the new messages is taken for an old one.
-func TestSenderWithAnOldStateLosesNothingThatItQueues(t *testing.T) {
+func TestSenderWithAnOldStateLosesNoQueuedMessage(t *testing.T) {
 	for name, queued := range map[string][]string{
 		"fewer than were sent since": {"new"},
 		"as many":                    {"new", "newer"},
@@ -44,12 +44,12 @@ func TestSenderWithAnOldStateLosesNothingThatItQueues(t *testing.T) {
 			now = now.Add(time.Hour)
 			put(t, a, store, now)
 			var got []string
-			got = append(got, take(t, b, store, now)...)
+			got = append(got, pollAndProcess(t, b, store, now)...)
 			if len(queued) > 0 {
 				require.True(t, b.Due(now), "to show the other where it is")
 			}
 			put(t, b, store, now)
-			take(t, a, store, now)
+			pollAndProcess(t, a, store, now)
 			now = now.Add(time.Hour)
 			mustSend(t, a, "last")
 			got = append(got, exchange(t, a, b, store, now)...)
@@ -60,7 +60,7 @@ func TestSenderWithAnOldStateLosesNothingThatItQueues(t *testing.T) {
 }
 
 // A sender that lost all it knew, more messages later than it had sent before.
-func TestSenderWithoutStateLosesNothingThatItQueues(t *testing.T) {
+func TestSenderWithoutStateLosesNoQueuedMessage(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store, now := newArchive(), start
 	mustSend(t, a, "one", "two")
@@ -77,7 +77,7 @@ func TestSenderWithoutStateLosesNothingThatItQueues(t *testing.T) {
 }
 
 // A recipient that restores a backup is told what it can't get any more.
-func TestRecipientWithAnOldStateIsToldWhatIsLost(t *testing.T) {
+func TestRecipientWithAnOldStateReportsLosses(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store, now := newArchive(), start
 	mustSend(t, a, "one")
@@ -98,9 +98,9 @@ func TestRecipientWithAnOldStateIsToldWhatIsLost(t *testing.T) {
 	require.ErrorIs(t, err, errUnsaved, "a crash would lose the state and report it again")
 	require.Equal(t, uint64(4), mail.Messages[0].Counter)
 	require.Zero(t, poll(t, b, store, now).Lost, "it is told once")
-	require.Equal(t, []string{"four"}, take(t, b, store, now))
+	require.Equal(t, []string{"four"}, pollAndProcess(t, b, store, now))
 	put(t, b, store, now)
-	take(t, a, store, now)
+	pollAndProcess(t, a, store, now)
 	require.Zero(t, a.Waiting())
 
 	// Also when nothing comes after it; and a record from before fills the gap.
@@ -140,13 +140,13 @@ func TestReusedNumberHasAnotherID(t *testing.T) {
 	require.Error(t, b.Done(first[0]), "it would acknowledge the other")
 	require.NoError(t, b.Done(second[0]))
 	put(t, b, store, now)
-	take(t, a, store, now)
+	pollAndProcess(t, a, store, now)
 	require.Zero(t, a.Waiting())
 }
 
 // Both sides restored old states, and stand at one number in different streams:
 // the recipient takes nothing, and shows where it is; the sender goes on there.
-func TestStreamsThatPartedMeetAgain(t *testing.T) {
+func TestDivergedStreamsConverge(t *testing.T) {
 	for name, done := range map[string]bool{"when the last message is processed": true, "when it is still pending": false} {
 		t.Run(name, func(t *testing.T) {
 			_, _, a, b := pair(t)
@@ -159,27 +159,27 @@ func TestStreamsThatPartedMeetAgain(t *testing.T) {
 				put(t, b, store, now)
 			}
 			// As if the party had once acknowledged another first message.
-			a.base, a.queue = mark{Counter: 1, Chain: hash{1}}, [][]byte{[]byte("two")}
+			a.base, a.queue = position{Counter: 1, Chain: hash{1}}, [][]byte{[]byte("two")}
 			now = now.Add(time.Hour)
 			put(t, a, store, now)
 			if done {
-				require.Empty(t, take(t, b, store, now))
+				require.Empty(t, pollAndProcess(t, b, store, now))
 			} else {
-				require.Equal(t, []string{"one"}, take(t, b, store, now), "nothing is laid to it that doesn't go on from it")
+				require.Equal(t, []string{"one"}, pollAndProcess(t, b, store, now), "nothing is laid to it that doesn't go on from it")
 			}
 			require.Empty(t, poll(t, b, store, now).Messages)
 			require.True(t, b.Due(now))
 			put(t, b, store, now)
-			require.Empty(t, take(t, a, store, now))
+			require.Empty(t, pollAndProcess(t, a, store, now))
 			require.Equal(t, 1, a.Waiting())
 			put(t, a, store, now.Add(time.Second))
-			require.Equal(t, []string{"two"}, take(t, b, store, now))
+			require.Equal(t, []string{"two"}, pollAndProcess(t, b, store, now))
 		})
 	}
 }
 
 // A gap behind messages that wait to be processed is told after these.
-func TestGapBehindPendingMessagesDropsNoneOfThem(t *testing.T) {
+func TestGapAfterPendingMessagesDropsNone(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store, now := newArchive(), start
 	backup := b.State()
@@ -220,7 +220,7 @@ func TestEarlierAcknowledgementDoesNotHideALoss(t *testing.T) {
 	b = mustOpen(t, bob, alice, backup)
 	now = now.Add(time.Hour)
 	put(t, b, store, now)
-	take(t, a, store, now)
+	pollAndProcess(t, a, store, now)
 	require.Equal(t, base, a.base)
 	mustSend(t, a, "three")
 	put(t, a, store, now)
@@ -231,7 +231,7 @@ func TestEarlierAcknowledgementDoesNotHideALoss(t *testing.T) {
 
 // A sender that restored an old state shows less than it did: what it said
 // since was read, and still waits to be processed.
-func TestWhatWasReadStaysWhenTheSenderForgetsIt(t *testing.T) {
+func TestReadMessagesStayAfterTheSenderLosesThem(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store, now := newArchive(), start
 	mustSend(t, a, "one")
@@ -242,15 +242,15 @@ func TestWhatWasReadStaysWhenTheSenderForgetsIt(t *testing.T) {
 	a = mustOpen(t, alice, bob, backup)
 	now = now.Add(time.Hour)
 	put(t, a, store, now)
-	require.Equal(t, []string{"one", "two"}, take(t, b, store, now))
+	require.Equal(t, []string{"one", "two"}, pollAndProcess(t, b, store, now))
 }
 
-func TestChainHoldsTheNumberAndTheMessage(t *testing.T) {
-	at := mark{Counter: 1, Chain: hash{1}}
+func TestChainCoversNumberAndMessage(t *testing.T) {
+	at := position{Counter: 1, Chain: hash{1}}
 	require.Equal(t, at.next([]byte("m")), at.next([]byte("m")))
 	require.NotEqual(t, at.next([]byte("m")).Chain, at.next([]byte("n")).Chain)
-	require.NotEqual(t, at.next([]byte("m")).Chain, mark{Counter: 2, Chain: hash{1}}.next([]byte("m")).Chain)
-	require.NotEqual(t, at.next([]byte("m")).Chain, mark{Counter: 1, Chain: hash{2}}.next([]byte("m")).Chain)
+	require.NotEqual(t, at.next([]byte("m")).Chain, position{Counter: 2, Chain: hash{1}}.next([]byte("m")).Chain)
+	require.NotEqual(t, at.next([]byte("m")).Chain, position{Counter: 1, Chain: hash{2}}.next([]byte("m")).Chain)
 }
 
 // After a restart the recipient still knows that the sender shows acknowledged
@@ -260,12 +260,12 @@ func TestAPendingAcknowledgementSurvivesARestart(t *testing.T) {
 	store, now := newArchive(), start
 	mustSend(t, a, "one")
 	put(t, a, store, now)
-	require.Equal(t, []string{"one"}, take(t, b, store, now))
+	require.Equal(t, []string{"one"}, pollAndProcess(t, b, store, now))
 	put(t, b, newArchive(), now) // this record is lost
 	require.False(t, b.Due(now))
-	now = now.Add(Again)
+	now = now.Add(RepeatAfter)
 	put(t, a, store, now)
-	require.Empty(t, take(t, b, store, now))
+	require.Empty(t, pollAndProcess(t, b, store, now))
 	b = mustOpen(t, bob, alice, b.State())
 	require.True(t, b.Due(now))
 	put(t, b, store, now)

@@ -15,19 +15,19 @@ const stateVersion = 1
 // state is what a side stores: see the package's doc. Messages stand in it as
 // they were sent.
 type state struct {
-	_       struct{} `cbor:",toarray"`
-	Version uint64
-	Self    []byte
-	Channel hash
-	Theirs  []byte // the party's X25519 key
-	Before  []byte // the one before; null: none
-	Base    mark
-	Queue   [][]byte
-	Last    numbered
-	Put     putState
-	Have    mark
-	Seen    order
-	Unaware bool
+	_           struct{} `cbor:",toarray"`
+	Version     uint64
+	Self        []byte
+	Channel     hash
+	PartyKey    []byte // the party's X25519 key
+	PreviousKey []byte // the one before; null: none
+	Base        position
+	Queue       [][]byte
+	LastRecord  recordSequence
+	LastPut     putRecordState
+	Processed   position
+	Newest      recordOrder
+	AckNeeded   bool
 }
 
 // State is the channel for storing, in canonical CBOR. It is to be durable
@@ -87,20 +87,20 @@ func (s state) encode() []byte {
 // state is the channel as it is stored.
 func (c *Channel) state() state {
 	s := state{
-		Version: stateVersion, Self: c.self.Pointer.Bytes(), Channel: c.id, Theirs: c.theirs.channel.Bytes(),
-		Base: c.base, Queue: c.queue, Last: c.last, Put: c.put, Have: c.have, Seen: c.seen, Unaware: c.unaware,
+		Version: stateVersion, Self: c.self.Pointer.Bytes(), Channel: c.id, PartyKey: c.remote.x25519.Bytes(),
+		Base: c.base, Queue: c.queue, LastRecord: c.lastRecord, LastPut: c.lastPut, Processed: c.processed, Newest: c.newest, AckNeeded: c.ackNeeded,
 	}
-	if c.before != nil {
-		s.Before = c.before.Bytes()
+	if c.previousKey != nil {
+		s.PreviousKey = c.previousKey.Bytes()
 	}
 	if s.Queue == nil {
 		s.Queue = [][]byte{}
 	}
-	if s.Last.At == nil {
-		s.Last.At = []byte{}
+	if s.LastRecord.At == nil {
+		s.LastRecord.At = []byte{}
 	}
-	if s.Put.At == nil {
-		s.Put.At = []byte{}
+	if s.LastPut.At == nil {
+		s.LastPut.At = []byte{}
 	}
 	c.unsaved = false
 	return s
@@ -114,10 +114,10 @@ func decodeState(b []byte) (state, error) {
 	if s.Version != stateVersion {
 		return state{}, fmt.Errorf("is of version %d, and this program knows %d", s.Version, stateVersion)
 	}
-	if s.Base.Counter > maxCounter || s.Have.Counter > maxCounter || s.Last.Sequence > pointer.MaxSequence {
+	if s.Base.Counter > maxCounter || s.Processed.Counter > maxCounter || s.LastRecord.Sequence > pointer.MaxSequence {
 		return state{}, errors.New("has a counter over its limit")
 	}
-	if s.Queue == nil || s.Last.At == nil || s.Put.At == nil {
+	if s.Queue == nil || s.LastRecord.At == nil || s.LastPut.At == nil {
 		return state{}, canonical.ErrNotCanonical
 	}
 	if len(s.Queue) > MaxQueue {
@@ -153,15 +153,15 @@ func (c *Channel) restore(b []byte) error {
 	if !bytes.Equal(s.Self, c.self.Pointer.Bytes()) || s.Channel != c.id {
 		return errors.New("is another channel's")
 	}
-	if c.theirs.channel, err = ecdh.X25519().NewPublicKey(s.Theirs); err != nil {
+	if c.remote.x25519, err = ecdh.X25519().NewPublicKey(s.PartyKey); err != nil {
 		return errors.New("has a malformed X25519 key")
 	}
-	if s.Before != nil {
-		if c.before, err = ecdh.X25519().NewPublicKey(s.Before); err != nil {
+	if s.PreviousKey != nil {
+		if c.previousKey, err = ecdh.X25519().NewPublicKey(s.PreviousKey); err != nil {
 			return errors.New("has a malformed X25519 key")
 		}
 	}
-	c.base, c.queue, c.last, c.put = s.Base, s.Queue, s.Last, s.Put
-	c.have, c.seen, c.unaware = s.Have, s.Seen, s.Unaware
+	c.base, c.queue, c.lastRecord, c.lastPut = s.Base, s.Queue, s.LastRecord, s.LastPut
+	c.processed, c.newest, c.ackNeeded = s.Processed, s.Newest, s.AckNeeded
 	return nil
 }

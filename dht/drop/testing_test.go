@@ -111,7 +111,7 @@ func put(t tb, c *Channel, store dht.Store, now time.Time) {
 	require.NoError(t, err)
 }
 
-func poll(t tb, c *Channel, store dht.Store, now time.Time) Mail {
+func poll(t tb, c *Channel, store dht.Store, now time.Time) PollResult {
 	t.Helper()
 	mail, err := c.Poll(ctx, store, now)
 	require.NoError(t, err)
@@ -119,7 +119,7 @@ func poll(t tb, c *Channel, store dht.Store, now time.Time) Mail {
 }
 
 // take polls and processes all.
-func take(t tb, c *Channel, store dht.Store, now time.Time) []string {
+func pollAndProcess(t tb, c *Channel, store dht.Store, now time.Time) []string {
 	t.Helper()
 	mail := poll(t, c, store, now)
 	for _, m := range mail.Messages {
@@ -169,4 +169,14 @@ func (a *archive) Put(_ context.Context, p pointer.Pointer, b []byte) (dht.Recei
 // memory is an honest store with the test's clock.
 func memory(now *time.Time) *dht.Memory {
 	return &dht.Memory{Now: func() time.Time { return *now }}
+}
+
+// polledPointers returns the pointers that c polls.
+func polledPointers(c *Channel, now time.Time) ([]pointer.Pointer, error) {
+	addresses, err := c.inboundAddresses(now)
+	var at []pointer.Pointer
+	for _, a := range addresses {
+		at = append(at, a.pointer)
+	}
+	return at, err
 }

@@ -261,7 +261,7 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 }
 
 // receive takes what came on a channel.
-func (p *Peer) receive(ctx context.Context, party pointer.Pointer, c *line, report *Report) (drop.Mail, error) {
+func (p *Peer) receive(ctx context.Context, party pointer.Pointer, c *line, report *Report) (drop.PollResult, error) {
 	mail, err := c.Poll(ctx, c.store, p.c.Now())
 	if err != nil {
 		report.Errs = append(report.Errs, err) // and yet some may have come

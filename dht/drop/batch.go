@@ -21,7 +21,7 @@ const (
 	// fits, sealed to the larger key.
 	MaxMessage = 8192
 
-	letterVersion = 1
+	batchVersion = 1
 
 	// maxCounter bounds counters, so that adding to one never overflows.
 	maxCounter = 1 << 62
@@ -33,7 +33,7 @@ var sizes = [...]int{2048, 4608, 9920}
 
 // mark is a place in one direction's stream: how many messages came so far,
 // and the hash over all of them.
-type mark struct {
+type position struct {
 	_       struct{} `cbor:",toarray"`
 	Counter uint64
 	Chain   hash
@@ -42,52 +42,52 @@ type mark struct {
 type hash = [sha256.Size]byte
 
 // letter is what one record says, as both sides have it.
-type letter struct {
+type batch struct {
 	_        struct{} `cbor:",toarray"`
 	Version  uint64
 	From     []byte
 	To       []byte
 	Channel  hash
-	At       []byte // the record's pointer
-	Sequence uint64 // the record's
-	Made     int64  // ms since 1970, by the sender's clock
-	Base     mark   // what the messages go on from: the last that was acknowledged
+	At       []byte   // the record's pointer
+	Sequence uint64   // the record's
+	Made     int64    // ms since 1970, by the sender's clock
+	Base     position // what the messages go on from: the last that was acknowledged
 	Messages [][]byte
-	Ack      mark // the last that the sender had from the recipient, and processed
+	Ack      position // the last that the sender had from the recipient, and processed
 }
 
 // signed is what is sealed: the letter's bytes with the identity's signature.
 type signed struct {
 	_         struct{} `cbor:",toarray"`
 	Signature []byte
-	Letter    []byte
+	Batch     []byte
 }
 
 // bounds are those of letters and states: MaxQueue fits.
 var bounds = canonical.Bounds{Nesting: 8, Elements: 1024}
 
 // firstMark is where the stream of one direction begins.
-func firstMark(channel hash, from pointer.Pointer) mark {
+func firstPosition(channel hash, from pointer.Pointer) position {
 	b := append([]byte("petnames/drop/stream/v1\x00"), channel[:]...)
-	return mark{Chain: sha256.Sum256(append(b, from.Bytes()...))}
+	return position{Chain: sha256.Sum256(append(b, from.Bytes()...))}
 }
 
 // next is where the stream stands after one message more.
-func (m mark) next(message []byte) mark {
+func (m position) next(message []byte) position {
 	b := append([]byte("petnames/drop/message/v1\x00"), m.Chain[:]...)
 	b = binary.BigEndian.AppendUint64(b, m.Counter+1)
-	return mark{Counter: m.Counter + 1, Chain: sha256.Sum256(append(b, message...))}
+	return position{Counter: m.Counter + 1, Chain: sha256.Sum256(append(b, message...))}
 }
 
 // statement is what the identity signs.
-func statement(letter []byte) []byte {
-	sum := sha256.Sum256(letter)
+func signedBytes(batch []byte) []byte {
+	sum := sha256.Sum256(batch)
 	return append([]byte("petnames/drop/letter/v1\x00"), sum[:]...)
 }
 
-func (l letter) check() error {
-	if l.Version != letterVersion {
-		return fmt.Errorf("is of version %d, and this program knows %d", l.Version, letterVersion)
+func (l batch) validate() error {
+	if l.Version != batchVersion {
+		return fmt.Errorf("is of version %d, and this program knows %d", l.Version, batchVersion)
 	}
 	if l.Base.Counter > maxCounter || l.Ack.Counter > maxCounter {
 		return fmt.Errorf("has a counter over %d", uint64(maxCounter))
@@ -107,34 +107,34 @@ func (l letter) check() error {
 }
 
 // sign gives the bytes to seal.
-func (l letter) sign(key crypto.Signer) ([]byte, error) {
+func (l batch) sign(key crypto.Signer) ([]byte, error) {
 	b, err := canonical.Marshal(l)
 	if err != nil {
 		return nil, err
 	}
-	sig, err := key.Sign(rand.Reader, statement(b), crypto.Hash(0))
+	sig, err := key.Sign(rand.Reader, signedBytes(b), crypto.Hash(0))
 	if err != nil {
 		return nil, err
 	}
-	return canonical.Marshal(signed{Signature: sig, Letter: b})
+	return canonical.Marshal(signed{Signature: sig, Batch: b})
 }
 
 // decodeLetter reads what was sealed. Whose it is, and whether the signature is
 // right, is for [Channel.open] to say.
-func decodeLetter(b []byte) (letter, signed, error) {
+func decodeBatch(b []byte) (batch, signed, error) {
 	var s signed
 	if err := canonical.Unmarshal(b, &s, bounds); err != nil {
-		return letter{}, signed{}, fmt.Errorf("what is sealed %w", err)
+		return batch{}, signed{}, fmt.Errorf("what is sealed %w", err)
 	}
 	if len(s.Signature) != ed25519.SignatureSize {
-		return letter{}, signed{}, fmt.Errorf("its signature has %d bytes", len(s.Signature))
+		return batch{}, signed{}, fmt.Errorf("its signature has %d bytes", len(s.Signature))
 	}
-	var l letter
-	if err := canonical.Unmarshal(s.Letter, &l, bounds); err != nil {
-		return letter{}, signed{}, fmt.Errorf("letter %w", err)
+	var l batch
+	if err := canonical.Unmarshal(s.Batch, &l, bounds); err != nil {
+		return batch{}, signed{}, fmt.Errorf("letter %w", err)
 	}
-	if err := l.check(); err != nil {
-		return letter{}, signed{}, fmt.Errorf("letter %w", err)
+	if err := l.validate(); err != nil {
+		return batch{}, signed{}, fmt.Errorf("letter %w", err)
 	}
 	return l, s, nil
 }
@@ -147,30 +147,30 @@ func sealInfo(at pointer.Pointer) []byte {
 func sealExtra(sequence uint64) []byte { return binary.BigEndian.AppendUint64(nil, sequence) }
 
 // sealFor encrypts what a record under at is to carry.
-func sealFor(to hpke.PublicKey, at pointer.Pointer, sequence uint64, b []byte) ([]byte, error) {
+func sealPayload(to hpke.PublicKey, at pointer.Pointer, sequence uint64, b []byte) ([]byte, error) {
 	return seal.Seal(to, sealInfo(at), sealExtra(sequence), sizes[:], b)
 }
 
-func unseal(keys []hpke.PrivateKey, at pointer.Pointer, sequence uint64, payload []byte) ([]byte, error) {
+func openPayload(keys []hpke.PrivateKey, at pointer.Pointer, sequence uint64, payload []byte) ([]byte, error) {
 	return seal.Open(keys, sealInfo(at), sealExtra(sequence), payload)
 }
 
 // open reads a record of the other's, and checks that the other said it: to me,
 // on this channel, in this very record.
-func (c *Channel) open(rec pointer.Record) (letter, error) {
-	b, err := unseal(c.mine.sealing, rec.Pointer(), rec.Sequence(), rec.Payload())
+func (c *Channel) openRecord(rec pointer.Record) (batch, error) {
+	b, err := openPayload(c.local.sealing, rec.Pointer(), rec.Sequence(), rec.Payload())
 	if err != nil {
-		return letter{}, err
+		return batch{}, err
 	}
-	l, s, err := decodeLetter(b)
+	l, s, err := decodeBatch(b)
 	if err != nil {
-		return letter{}, err
+		return batch{}, err
 	}
 	if !bytes.Equal(l.From, c.party.Bytes()) || !bytes.Equal(l.To, c.self.Pointer.Bytes()) || l.Channel != c.id {
-		return letter{}, errors.New("was written to others")
+		return batch{}, errors.New("was written to others")
 	}
 	if !bytes.Equal(l.At, rec.Pointer().Bytes()) || l.Sequence != rec.Sequence() {
-		return letter{}, errors.New("was written in another record")
+		return batch{}, errors.New("was written in another record")
 	}
-	return l, c.party.Verify(statement(s.Letter), s.Signature)
+	return l, c.party.Verify(signedBytes(s.Batch), s.Signature)
 }
