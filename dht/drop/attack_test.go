@@ -18,7 +18,7 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// overheard is Alice's true letter to Bob, as Bob can take it out of its record.
+// openedFrom returns a valid batch from Alice to Bob, as Bob can decrypt it.
 func openedFrom(t *testing.T, alice, bob person) (batch, signed, pointer.Record) {
 	t.Helper()
 	a, b := mustOpen(t, alice, bob, nil), mustOpen(t, bob, alice, nil)
@@ -33,7 +33,7 @@ func openedFrom(t *testing.T, alice, bob person) (batch, signed, pointer.Record)
 	return l, s, rec
 }
 
-// recordKeyOf is the key of a direction's record, which both of its parties have.
+// recordKeyOf returns the key of a direction.s record, which both parties have.
 func recordKeyOf(t *testing.T, from, to person, now time.Time) *pointer.Key {
 	t.Helper()
 	key, _, err := mustOpen(t, from, to, nil).outboundKey(now)
@@ -55,7 +55,7 @@ func forge(t *testing.T, key *pointer.Key, to person, s signed, sequence uint64,
 	return rec
 }
 
-// deliver polls when the store has that one record, and gives what comes.
+// deliver polls a store with one record, and returns the result.
 func deliver(t *testing.T, c *Channel, rec pointer.Record, now time.Time) PollResult {
 	t.Helper()
 	store := newArchive()
@@ -63,11 +63,11 @@ func deliver(t *testing.T, c *Channel, rec pointer.Record, now time.Time) PollRe
 	require.NoError(t, err)
 	polled, err := polledPointers(c, now)
 	require.NoError(t, err)
-	require.Contains(t, polled, rec.Pointer(), "the forgery is looked at")
+	require.Contains(t, polled, rec.Pointer(), "the forgery is polled")
 	return poll(t, c, store, now)
 }
 
-// signLetter is a letter with somebody's signature.
+// signBatch returns a batch with a signature of the given key.
 func signBatch(t *testing.T, l batch, by *pointer.Key) signed {
 	t.Helper()
 	b, err := l.sign(by)
@@ -77,7 +77,7 @@ func signBatch(t *testing.T, l batch, by *pointer.Key) signed {
 	return s
 }
 
-// Both sides have the record's key. Only the signature inside says who spoke.
+// Both parties have the record.s key. Only the signature inside proves the sender.
 func TestRecipientCannotForgeTheSender(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	l, s, rec := openedFrom(t, alice, bob)
@@ -106,14 +106,14 @@ func TestRecipientCannotForgeTheSender(t *testing.T) {
 		"a broken signature":                {flipped, l.Sequence},
 		"no signature":                      {signed{Signature: make([]byte, 64), Batch: changedBytes}, l.Sequence},
 		"signed without the domain, by Bob": {signed{Signature: undomained, Batch: s.Batch}, l.Sequence},
-		"her letter in a newer record":      {s, l.Sequence + 1},
-		"a newer letter, signed by Bob":     {signBatch(t, later, bob.key), l.Sequence + 1},
+		"her batch in a newer record":       {s, l.Sequence + 1},
+		"a newer batch, signed by Bob":      {signBatch(t, later, bob.key), l.Sequence + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			mail := deliver(t, mustOpen(t, bob, alice, nil), forge(t, key, bob, forged.s, forged.sequence, start), start)
-			require.Empty(t, mail.Messages)
-			require.Equal(t, 1, mail.Refused)
-			// To a third eye, which is shown the letter, it is no more hers.
+			result := deliver(t, mustOpen(t, bob, alice, nil), forge(t, key, bob, forged.s, forged.sequence, start), start)
+			require.Empty(t, result.Messages)
+			require.Equal(t, 1, result.Refused)
+			// The recipient cannot prove to others that Alice signed it.
 			sum := signedBytes(forged.s.Batch)
 			if !bytes.Equal(forged.s.Batch, s.Batch) || !bytes.Equal(forged.s.Signature, s.Signature) {
 				require.Error(t, alice.key.Pointer().Verify(sum, forged.s.Signature))
@@ -122,8 +122,8 @@ func TestRecipientCannotForgeTheSender(t *testing.T) {
 	}
 }
 
-// A letter of Alice's to Bob is good in its record, and nowhere else. The
-// attacker is Bob, with all keys of any record that is named.
+// A batch from Alice to Bob is valid in its record only. The
+// attacker is Bob, with the keys of all these records.
 func TestBatchIsValidInItsRecordOnly(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	carol := newPerson(t, 3, 13)
@@ -144,15 +144,15 @@ func TestBatchIsValidInItsRecordOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			forged := forge(t, c.key, c.to, s, rec.Sequence(), c.now)
-			mail := deliver(t, mustOpen(t, c.to, c.from, nil), forged, c.now)
-			require.Empty(t, mail.Messages)
-			require.Equal(t, 1, mail.Refused)
+			result := deliver(t, mustOpen(t, c.to, c.from, nil), forged, c.now)
+			require.Empty(t, result.Messages)
+			require.Equal(t, 1, result.Refused)
 		})
 	}
 }
 
-// Each of these is truly signed by Alice, and differs in one field from the
-// letter that belongs into the record: what she said elsewhere is not said here.
+// Each of these batches is signed by Alice, and differs in one field from the
+// batch of the record: a batch for another record is refused.
 func TestEveryBindingFieldIsChecked(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	carol := newPerson(t, 3, 13)
@@ -169,17 +169,17 @@ func TestEveryBindingFieldIsChecked(t *testing.T) {
 	} {
 		changed := l
 		change(&changed)
-		mail := deliver(t, mustOpen(t, bob, alice, nil), forge(t, key, bob, signBatch(t, changed, alice.key), rec.Sequence(), start), start)
+		result := deliver(t, mustOpen(t, bob, alice, nil), forge(t, key, bob, signBatch(t, changed, alice.key), rec.Sequence(), start), start)
 		if name == "nothing, and it is hers" {
-			require.Len(t, mail.Messages, 1)
+			require.Len(t, result.Messages, 1)
 			continue
 		}
-		require.Empty(t, mail.Messages, name)
-		require.Equal(t, 1, mail.Refused, name)
+		require.Empty(t, result.Messages, name)
+		require.Equal(t, 1, result.Refused, name)
 	}
 }
 
-// The same sealed bytes, without opening them, in another record.
+// The same payload in another record is refused.
 func TestPayloadIsValidInItsRecordOnly(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	_, _, rec := openedFrom(t, alice, bob)
@@ -200,8 +200,8 @@ func TestPayloadIsValidInItsRecordOnly(t *testing.T) {
 	}
 }
 
-// A thief of one X25519 key has the keys of records. He can stand in the way
-// until the epoch ends; he reads nothing and says nothing.
+// A thief of one X25519 key has the record keys. The thief can block the channel
+// until the epoch ends, but cannot read or send messages.
 func TestStolenX25519KeyCanOnlyBlock(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	mallory := newPerson(t, 9, 19)
@@ -220,17 +220,17 @@ func TestStolenX25519KeyCanOnlyBlock(t *testing.T) {
 	require.ErrorContains(t, err, "wait for the next")
 	require.True(t, a.Due(now))
 	require.Equal(t, 1, a.Waiting(), "it is kept")
-	mail := poll(t, b, store, now)
-	require.Empty(t, mail.Messages)
-	require.Equal(t, 1, mail.Refused)
+	result := poll(t, b, store, now)
+	require.Empty(t, result.Messages)
+	require.Equal(t, 1, result.Refused)
 
 	now = now.Add(Epoch)
 	put(t, a, store, now)
 	require.Equal(t, []string{"true"}, pollAndProcess(t, b, store, now))
 }
 
-// The X25519 key of somebody else, shown as one's own, gives no part in what
-// is said to them, nor in what they say.
+// A party that shows another party.s X25519 key as its own can read neither
+// the messages to that party nor those from it.
 func TestForeignKeyInACardReadsNothing(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	now := start
@@ -252,11 +252,11 @@ func TestForeignKeyInACardReadsNothing(t *testing.T) {
 		require.NotContains(t, polled, rec.Pointer())
 	}
 	_, err = a.openRecord(rec)
-	require.ErrorContains(t, err, "to others", "Alice can open it, and it isn't for her")
+	require.ErrorContains(t, err, "for other parties", "Alice can open it, and it isn't for her")
 }
 
 // RFC 7748's points of low order, in all encodings (cr.yp.to/ecdh.html#validate):
-// their secret would be zero with everybody.
+// the shared secret would be zero for any private key.
 func TestKeysOfLowOrderAreRefused(t *testing.T) {
 	alice, bob, a, _ := pair(t)
 	for _, point := range []string{
@@ -314,8 +314,8 @@ func TestOldRecordsChangeNothing(t *testing.T) {
 	}
 }
 
-// Whoever sends an acknowledgement of what he never had drops nothing from the
-// queue: it goes on behind the number that he claims.
+// An acknowledgement of messages that were not received drops nothing from the
+// queue: the messages are numbered on from the claimed position.
 func TestFalseAcknowledgementDropsNothing(t *testing.T) {
 	for name, ack := range map[string]position{
 		"of the first, by a wrong chain": {Counter: 1, Chain: hash{1}},
@@ -341,7 +341,7 @@ func TestFalseAcknowledgementDropsNothing(t *testing.T) {
 	}
 }
 
-// flood answers for ever, with answers that next makes.
+// flood yields the answers of next without end.
 type flood struct {
 	dht.Store
 	next    func(n int) dht.Answer
@@ -375,7 +375,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		}, maxRecords + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// One pointer after the other: the map is not for many at once.
+			// One pointer after the other: the map is not safe for concurrent use.
 			f := &flood{next: c.next, yielded: map[pointer.Pointer]int{}}
 			polled, err := polledPointers(b, start)
 			require.NoError(t, err)
@@ -390,7 +390,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	_ = a
 }
 
-// Of what a lying store answers, the true record is found.
+// Poll finds the valid record among the false answers of a store.
 func TestValidRecordIsFoundAmongInvalidOnes(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	now := start
@@ -414,13 +414,13 @@ func TestValidRecordIsFoundAmongInvalidOnes(t *testing.T) {
 		}
 		return served
 	}
-	mail := poll(t, b, store, now)
-	require.Equal(t, []string{"true"}, texts(mail.Messages))
-	require.Zero(t, mail.Refused)
+	result := poll(t, b, store, now)
+	require.Equal(t, []string{"true"}, texts(result.Messages))
+	require.Zero(t, result.Refused)
 }
 
-// Whoever stores the record and changes the seal changes the record, which then
-// doesn't verify; who has the record's key as well gets no further.
+// A store that changes the payload changes the record, which then does not
+// verify. A change by a holder of the record key is refused as well.
 func TestEveryByteOfAPayloadIsAuthenticated(t *testing.T) {
 	alice, bob, _, b := pair(t)
 	_, _, rec := openedFrom(t, alice, bob)

@@ -17,22 +17,23 @@ import (
 )
 
 const (
-	// MaxMessage is the longest message, in bytes: alone in a record it always
-	// fits, sealed to the larger key.
+	// MaxMessage is the longest message, in bytes. A record can always hold one
+	// such message, whatever the sealing key.
 	MaxMessage = 8192
 
 	batchVersion = 1
 
-	// maxCounter bounds counters, so that adding to one never overflows.
+	// maxCounter bounds counters, so that adding to them cannot overflow.
 	maxCounter = 1 << 62
 )
 
-// sizes are what a payload is padded to, in bytes: an acknowledgement or a
-// short message; an introduction or two; as much as a record holds.
+// sizes is the sizes that payloads are padded to, in bytes: for an
+// acknowledgement or a short message, for one or two introductions, and as much
+// as a record holds.
 var sizes = [...]int{2048, 4608, 9920}
 
-// mark is a place in one direction's stream: how many messages came so far,
-// and the hash over all of them.
+// position is a position in the stream of one direction: the number of messages
+// up to it, and the hash over all of them.
 type position struct {
 	_       struct{} `cbor:",toarray"`
 	Counter uint64
@@ -41,7 +42,7 @@ type position struct {
 
 type hash = [sha256.Size]byte
 
-// letter is what one record says, as both sides have it.
+// batch is the content of one record.
 type batch struct {
 	_        struct{} `cbor:",toarray"`
 	Version  uint64
@@ -51,35 +52,35 @@ type batch struct {
 	At       []byte   // the record's pointer
 	Sequence uint64   // the record's
 	Made     int64    // ms since 1970, by the sender's clock
-	Base     position // what the messages go on from: the last that was acknowledged
+	Base     position // of the last acknowledged message, which the messages follow
 	Messages [][]byte
-	Ack      position // the last that the sender had from the recipient, and processed
+	Ack      position // of the last message of the recipient that the sender processed
 }
 
-// signed is what is sealed: the letter's bytes with the identity's signature.
+// signed is the content of a payload: an encoded batch with its signature.
 type signed struct {
 	_         struct{} `cbor:",toarray"`
 	Signature []byte
 	Batch     []byte
 }
 
-// bounds are those of letters and states: MaxQueue fits.
+// bounds is the bounds of batches and states: MaxQueue fits.
 var bounds = canonical.Bounds{Nesting: 8, Elements: 1024}
 
-// firstMark is where the stream of one direction begins.
+// firstPosition returns the start of the stream of one direction.
 func firstPosition(channel hash, from pointer.Pointer) position {
 	b := append([]byte("petnames/drop/stream/v1\x00"), channel[:]...)
 	return position{Chain: sha256.Sum256(append(b, from.Bytes()...))}
 }
 
-// next is where the stream stands after one message more.
+// next returns the position after one more message.
 func (m position) next(message []byte) position {
 	b := append([]byte("petnames/drop/message/v1\x00"), m.Chain[:]...)
 	b = binary.BigEndian.AppendUint64(b, m.Counter+1)
 	return position{Counter: m.Counter + 1, Chain: sha256.Sum256(append(b, message...))}
 }
 
-// statement is what the identity signs.
+// signedBytes returns the bytes that the identity key signs.
 func signedBytes(batch []byte) []byte {
 	sum := sha256.Sum256(batch)
 	return append([]byte("petnames/drop/letter/v1\x00"), sum[:]...)
@@ -93,7 +94,7 @@ func (l batch) validate() error {
 		return fmt.Errorf("has a counter over %d", uint64(maxCounter))
 	}
 	if l.Messages == nil {
-		return canonical.ErrNotCanonical // an empty list is one
+		return canonical.ErrNotCanonical // null in place of an empty list
 	}
 	if len(l.Messages) > MaxQueue {
 		return fmt.Errorf("has %d messages, over %d", len(l.Messages), MaxQueue)
@@ -106,7 +107,7 @@ func (l batch) validate() error {
 	return nil
 }
 
-// sign gives the bytes to seal.
+// sign returns the signed and encoded batch, to be sealed.
 func (l batch) sign(key crypto.Signer) ([]byte, error) {
 	b, err := canonical.Marshal(l)
 	if err != nil {
@@ -119,22 +120,22 @@ func (l batch) sign(key crypto.Signer) ([]byte, error) {
 	return canonical.Marshal(signed{Signature: sig, Batch: b})
 }
 
-// decodeLetter reads what was sealed. Whose it is, and whether the signature is
-// right, is for [Channel.open] to say.
+// decodeBatch decodes the content of a payload. It verifies neither the parties
+// nor the signature: [Channel.openRecord] does.
 func decodeBatch(b []byte) (batch, signed, error) {
 	var s signed
 	if err := canonical.Unmarshal(b, &s, bounds); err != nil {
-		return batch{}, signed{}, fmt.Errorf("what is sealed %w", err)
+		return batch{}, signed{}, fmt.Errorf("sealed content %w", err)
 	}
 	if len(s.Signature) != ed25519.SignatureSize {
 		return batch{}, signed{}, fmt.Errorf("its signature has %d bytes", len(s.Signature))
 	}
 	var l batch
 	if err := canonical.Unmarshal(s.Batch, &l, bounds); err != nil {
-		return batch{}, signed{}, fmt.Errorf("letter %w", err)
+		return batch{}, signed{}, fmt.Errorf("batch %w", err)
 	}
 	if err := l.validate(); err != nil {
-		return batch{}, signed{}, fmt.Errorf("letter %w", err)
+		return batch{}, signed{}, fmt.Errorf("batch %w", err)
 	}
 	return l, s, nil
 }
@@ -143,10 +144,10 @@ func sealInfo(at pointer.Pointer) []byte {
 	return append([]byte("petnames/drop/seal/v1\x00"), at.Bytes()...)
 }
 
-// sealExtra binds a seal to its record's sequence.
+// sealExtra binds a payload to the sequence of its record.
 func sealExtra(sequence uint64) []byte { return binary.BigEndian.AppendUint64(nil, sequence) }
 
-// sealFor encrypts what a record under at is to carry.
+// sealPayload encrypts the payload of the record under at.
 func sealPayload(to hpke.PublicKey, at pointer.Pointer, sequence uint64, b []byte) ([]byte, error) {
 	return seal.Seal(to, sealInfo(at), sealExtra(sequence), sizes[:], b)
 }
@@ -155,8 +156,8 @@ func openPayload(keys []hpke.PrivateKey, at pointer.Pointer, sequence uint64, pa
 	return seal.Open(keys, sealInfo(at), sealExtra(sequence), payload)
 }
 
-// open reads a record of the other's, and checks that the other said it: to me,
-// on this channel, in this very record.
+// openRecord decrypts a record, and verifies that the other party signed its
+// batch for this party, channel and record.
 func (c *Channel) openRecord(rec pointer.Record) (batch, error) {
 	b, err := openPayload(c.local.sealing, rec.Pointer(), rec.Sequence(), rec.Payload())
 	if err != nil {
@@ -167,10 +168,10 @@ func (c *Channel) openRecord(rec pointer.Record) (batch, error) {
 		return batch{}, err
 	}
 	if !bytes.Equal(l.From, c.party.Bytes()) || !bytes.Equal(l.To, c.self.Pointer.Bytes()) || l.Channel != c.id {
-		return batch{}, errors.New("was written to others")
+		return batch{}, errors.New("was written for other parties")
 	}
 	if !bytes.Equal(l.At, rec.Pointer().Bytes()) || l.Sequence != rec.Sequence() {
-		return batch{}, errors.New("was written in another record")
+		return batch{}, errors.New("was written for another record")
 	}
 	return l, c.party.Verify(signedBytes(s.Batch), s.Signature)
 }

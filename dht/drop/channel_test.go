@@ -36,12 +36,12 @@ func TestMessagesArriveWithoutBothOnline(t *testing.T) {
 	now = now.Add(40 * time.Hour)
 	require.True(t, a.Due(now), "not acknowledged, as far as it knows")
 	require.Equal(t, 2, a.Waiting())
-	mail := poll(t, a, store, now)
-	require.Equal(t, []string{"three"}, texts(mail.Messages))
+	result := poll(t, a, store, now)
+	require.Equal(t, []string{"three"}, texts(result.Messages))
 	require.Zero(t, a.Waiting())
-	require.Equal(t, start.Add(40*time.Hour), mail.Written)
+	require.Equal(t, start.Add(40*time.Hour), result.Written)
 	require.False(t, a.Due(now), "before it is processed, nothing is acknowledged")
-	require.NoError(t, a.Done(mail.Messages[0]))
+	require.NoError(t, a.Done(result.Messages[0]))
 	require.True(t, a.Due(now))
 	put(t, a, store, now)
 	require.Empty(t, pollAndProcess(t, b, store, now))
@@ -64,7 +64,7 @@ func TestMessageIsRepeatedUntilDone(t *testing.T) {
 	require.Error(t, b.Done(Message{Counter: 3}), "another one of that number")
 	saved := b.State()
 	require.NoError(t, b.Done(first.Messages[2]))
-	// A crash, before that was stored.
+	// A crash before the state was stored.
 	b = mustOpen(t, bob, alice, saved)
 	again := poll(t, b, store, now)
 	require.Equal(t, first.Messages[2:], again.Messages, "with the same ID")
@@ -81,7 +81,7 @@ func TestMessagesThatDoNotFitWaitInOrder(t *testing.T) {
 		sent = append(sent, m)
 		mustSend(t, a, m)
 	}
-	mustSend(t, a, "short") // fits, and still doesn't overtake
+	mustSend(t, a, "short") // would fit, but stays in order
 	sent = append(sent, "short")
 	rounds := 0
 	for a.Waiting() > 0 {
@@ -146,9 +146,9 @@ func TestUnsavedStateIsNotPut(t *testing.T) {
 	mustSend(t, a, "two")
 	refused(a)
 	put(t, a, store, now)
-	mail := poll(t, b, store, now)
+	result := poll(t, b, store, now)
 	b.State()
-	require.NoError(t, b.Done(mail.Messages[0]))
+	require.NoError(t, b.Done(result.Messages[0]))
 	refused(b)
 	put(t, b, store, now)
 	poll(t, a, store, now)
@@ -177,7 +177,7 @@ func TestLockedIdentityReadsAndDoesNotWrite(t *testing.T) {
 	require.True(t, b.Due(now), "once it is unlocked, it is acknowledged")
 }
 
-// The network forgets after 48 hours; whoever waits puts again.
+// The network discards records after 48 hours, so they are put again before.
 func TestUnacknowledgedIsDueAgain(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	now := start
@@ -221,7 +221,7 @@ func TestFailedPutStaysDue(t *testing.T) {
 	require.True(t, a.Due(start))
 }
 
-// failing is a store that reaches nobody.
+// failing is a store that is unreachable.
 type failing struct{}
 
 func (failing) Get(context.Context, pointer.Pointer) iter.Seq2[dht.Answer, error] {
@@ -241,9 +241,9 @@ func TestPollReportsErrorsOfTheStore(t *testing.T) {
 	mustSend(t, a, "one")
 	put(t, a, store, now)
 	poll(t, b, store, now)
-	mail, err := b.Poll(ctx, failing{}, now)
+	result, err := b.Poll(ctx, failing{}, now)
 	require.ErrorIs(t, err, dht.ErrUnreachable)
-	require.Equal(t, []string{"one"}, texts(mail.Messages), "what was read before stands beside the error")
+	require.Equal(t, []string{"one"}, texts(result.Messages), "what was read before stands beside the error")
 }
 
 func TestOnlyTheCurrentAndPreviousEpochArePolled(t *testing.T) {
@@ -278,7 +278,7 @@ func TestOnlyTheCurrentAndPreviousEpochArePolled(t *testing.T) {
 }
 
 // A sender whose clock runs ahead, and whose state is then lost with the clock
-// set right, is heard again.
+// set right, is received again.
 func TestSequenceSurvivesALostStateAndAClockSetBack(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	now := start.Add(48 * time.Hour)
@@ -292,7 +292,7 @@ func TestSequenceSurvivesALostStateAndAClockSetBack(t *testing.T) {
 	mustSend(t, a, "late")
 	put(t, a, store, now)
 	put(t, b, store, now)
-	pollAndProcess(t, a, store, now) // learns where the other is
+	pollAndProcess(t, a, store, now) // learns the position of the other
 	put(t, a, store, now)
 	require.Equal(t, []string{"late"}, pollAndProcess(t, b, store, now))
 }
@@ -337,7 +337,7 @@ func TestOutgoingRecordIsReadFromAnotherStore(t *testing.T) {
 	_, err = stream.Put(ctx, rec.Pointer(), rec.Bytes())
 	require.NoError(t, err)
 	require.Equal(t, []string{"one"}, pollAndProcess(t, b, stream, now))
-	// Both ways bring the same.
+	// Both stores yield the same messages.
 	store := memory(&now)
 	put(t, a, store, now)
 	require.Empty(t, pollAndProcess(t, b, store, now))
@@ -350,13 +350,13 @@ func TestRekeyMovesUnacknowledgedMessages(t *testing.T) {
 	mustSend(t, a, "one")
 	put(t, a, store, now)
 
-	// Bob replaces his keys, and still finds what went to the old ones.
+	// Bob replaces his keys, and still finds messages to the old ones.
 	bob = bob.renewed(t, 22)
 	b = mustOpen(t, bob, alice, b.State())
 	require.Equal(t, []string{"one"}, pollAndProcess(t, b, store, now))
 	mustSend(t, b, "two")
 	put(t, b, store, now)
-	// Alice looks under the old key, until she has his new card.
+	// Alice polls under the old key until she has the new card.
 	require.Empty(t, pollAndProcess(t, a, store, now))
 	require.Equal(t, 1, a.Waiting())
 	require.NoError(t, a.Rekey(Party{bob.key.Pointer(), bob.party().Sealing[:2]}))
@@ -364,7 +364,7 @@ func TestRekeyMovesUnacknowledgedMessages(t *testing.T) {
 	require.Equal(t, []string{"two"}, pollAndProcess(t, a, store, now))
 	require.Zero(t, a.Waiting())
 
-	// Once the old keys are erased, all goes on with the new ones.
+	// After the old keys are erased, both use the new ones.
 	bob.sealing = bob.sealing[:2]
 	b = mustOpen(t, bob, alice, b.State())
 	mustSend(t, a, "three")
@@ -374,8 +374,8 @@ func TestRekeyMovesUnacknowledgedMessages(t *testing.T) {
 	require.Error(t, a.Rekey(alice.party()), "another's card")
 }
 
-// The party's last key is still looked under, since what it put before it
-// changed its keys is there.
+// The party.s previous key is polled as well, for the records that it put before
+// the change.
 func TestRecordsUnderThePreviousKeyAreFound(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	now := start
@@ -462,7 +462,7 @@ func TestTimesBefore1970AreRefused(t *testing.T) {
 	require.Len(t, polled, 1, "the first epoch has none before it")
 }
 
-// What is sealed never outgrows a record, whatever its numbers are.
+// The sealed content always fits into a record, whatever its numbers.
 func TestLargestRecordFits(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	for _, size := range []int{1, 22, 23, 24, 255, 256, 4000, MaxMessage} {
@@ -492,7 +492,7 @@ func TestLargestRecordFits(t *testing.T) {
 	}
 }
 
-// Whoever replaces keys quickly, as after a theft, can still write and read.
+// A party that replaced its keys often, as after a theft, can send and receive.
 func TestKeysOverTheBoundAreLeftOut(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	many := alice.self()

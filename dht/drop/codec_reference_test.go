@@ -40,7 +40,7 @@ var (
 	}()
 )
 
-// referenceDecode takes the one canonical encoding of v, and nothing else.
+// referenceDecode accepts only the canonical encoding of v.
 func referenceDecode[T any](b []byte, v *T) error {
 	if err := referenceDecoder.Unmarshal(b, v); err != nil {
 		return errors.New("is not the CBOR that it should be") // err repeats hostile text
@@ -54,22 +54,22 @@ func referenceDecode[T any](b []byte, v *T) error {
 func referenceDecodeBatch(b []byte) (batch, signed, error) {
 	var s signed
 	if err := referenceDecode(b, &s); err != nil {
-		return batch{}, signed{}, fmt.Errorf("what is sealed %w", err)
+		return batch{}, signed{}, fmt.Errorf("sealed content %w", err)
 	}
 	if len(s.Signature) != ed25519.SignatureSize {
 		return batch{}, signed{}, fmt.Errorf("its signature has %d bytes", len(s.Signature))
 	}
 	var l batch
 	if err := referenceDecode(s.Batch, &l); err != nil {
-		return batch{}, signed{}, fmt.Errorf("letter %w", err)
+		return batch{}, signed{}, fmt.Errorf("batch %w", err)
 	}
 	if err := l.validate(); err != nil {
-		return batch{}, signed{}, fmt.Errorf("letter %w", err)
+		return batch{}, signed{}, fmt.Errorf("batch %w", err)
 	}
 	return l, s, nil
 }
 
-// opened is what a sealed letter is read as.
+// decoded is the decoded content of a payload.
 type decoded struct {
 	batch  batch
 	signed signed
@@ -100,7 +100,7 @@ func codecSeeds(t testing.TB) (seeds [][]byte) {
 	return append(seeds, stateSeeds(t)[:3]...)
 }
 
-// What is accepted, and what is written, is what it was before.
+// The codec accepts and writes the same bytes as the reference.
 func TestCodecAgreesWithReference(t *testing.T) {
 	canonicaltest.CheckVariants(t, codecSeeds(t), codecsAgree)
 }
@@ -113,7 +113,7 @@ func FuzzCodecAgainstReference(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { codecsAgree(t, b) })
 }
 
-// Lists are bounded as they were, to the element.
+// Lists have the same bound as in the reference.
 func TestListsAreBoundedAsBefore(t *testing.T) {
 	for _, n := range []int{1024, 1024 + 1} {
 		for _, v := range []any{batch{Messages: make([][]byte, n)}, state{Queue: make([][]byte, n)}} {

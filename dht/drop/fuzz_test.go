@@ -11,7 +11,7 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// letterSeeds are what is sealed, of several kinds, and what is none.
+// batchSeeds returns sealed contents, the valid ones first.
 func batchSeeds(t tb) [][]byte {
 	alice, bob, a, _ := pair(t)
 	var seeds [][]byte
@@ -111,7 +111,7 @@ func FuzzState(f *testing.F) {
 		require.True(t, accepted)
 		s, _ := decodeState(b)
 		if bytes.Equal(s.PartyKey, c.remote.x25519.Bytes()) {
-			require.True(t, bytes.Equal(b, c.State()), "and the channel gives back what it was opened with")
+			require.True(t, bytes.Equal(b, c.State()), "and State returns the state that was opened")
 		}
 		c.Due(start)
 		c.State()
@@ -119,7 +119,7 @@ func FuzzState(f *testing.F) {
 	})
 }
 
-// FuzzPayload gives a channel what the party, and nobody else, can put.
+// FuzzPayload opens records that only the other party can put.
 func FuzzPayload(f *testing.F) {
 	alice, bob, a, _ := pair(f)
 	mustSend(f, a, "one")
@@ -143,7 +143,7 @@ func FuzzPayload(f *testing.F) {
 			require.False(t, bytes.Equal(payload, rec.Payload()) && sequence == rec.Sequence())
 			return
 		}
-		// A worker of the fuzzer gets the seeds of another process, sealed anew.
+		// A worker of the fuzzer receives seeds that another process sealed.
 		require.Equal(t, rec.Sequence(), sequence)
 		require.Equal(t, [][]byte{[]byte("one")}, l.Messages)
 	})
@@ -155,7 +155,7 @@ func TestFuzzSeedsAreAcceptedAndRefused(t *testing.T) {
 		check func(tb, []byte) bool
 		want  int
 	}{
-		"letters": {batchSeeds(t), checkBatch, 3}, "states": {stateSeeds(t), checkState, 4},
+		"batches": {batchSeeds(t), checkBatch, 3}, "states": {stateSeeds(t), checkState, 4},
 	} {
 		accepted := 0
 		for i, b := range c.seeds {

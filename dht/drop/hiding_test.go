@@ -74,7 +74,7 @@ func TestStoredRecordsHaveThreeSizes(t *testing.T) {
 			rec, err := pointer.Open(p, b, start)
 			require.NoError(t, err)
 			found[len(rec.Payload())]++
-			// What isn't the payload has one length, whatever is said.
+			// The rest of the record has the same length for all messages.
 			require.InDelta(t, 187, len(b)-len(rec.Payload()), 2)
 		}
 	}
@@ -84,9 +84,9 @@ func TestStoredRecordsHaveThreeSizes(t *testing.T) {
 	require.Len(t, found, len(sizes))
 }
 
-// Two records of one channel have nothing in common that a stranger's, made at
-// the same moment, would not have: the seals and signatures share no part of a
-// length that could come by chance, and the rest is everybody's.
+// Two records of one channel share nothing that a record of another channel, made
+// at the same moment, would not share: payloads and signatures have no common part
+// longer than by chance, and the rest is the same in all records.
 func TestRecordsOfAChannelAreUnlinkable(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	stranger := newPerson(t, 5, 15)
@@ -124,7 +124,7 @@ func TestRecordsOfAChannelAreUnlinkable(t *testing.T) {
 	require.Greater(t, windows, 50_000)
 }
 
-// epochAt is the epoch of a record, of which the sequence is the time.
+// epochAt returns the epoch of a record, whose sequence is the time.
 func epochAt(t *testing.T, sequence uint64) uint64 {
 	t.Helper()
 	epoch, err := epochOf(time.UnixMilli(int64(sequence)))
@@ -132,7 +132,7 @@ func epochAt(t *testing.T, sequence uint64) uint64 {
 	return epoch
 }
 
-// The end says which epoch it is, and not when in it the record was made.
+// The expiry reveals the epoch of a record, and not its time in the epoch.
 func TestRecordsEndWithTheNextEpoch(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	store, _ := conversation(t, alice, bob)

@@ -15,43 +15,42 @@ import (
 )
 
 const (
-	// maxAnswers bounds what is taken from a store for one pointer, maxRecords
-	// how many different records of these are verified, and maxOpened how many
-	// of the newest are unsealed.
+	// maxAnswers bounds the answers read from a store for one pointer, maxRecords
+	// the different records of these that are verified, and maxOpened the newest
+	// of these that are decrypted.
 	maxAnswers = 512
 	maxRecords = 64
 	maxOpened  = 4
 )
 
-// Mail is what a poll brought.
+// PollResult is the result of [Channel.Poll].
 type PollResult struct {
-	// Messages that are not yet processed, in the order in which they were
-	// sent; those of an earlier poll that [Channel.Done] wasn't called for
-	// come again.
+	// Messages is the messages that are not yet processed, in the order in which
+	// they were sent, including those of earlier polls.
 	Messages []Message
-	// Lost counts messages that can't come any more, before the first of
-	// Messages: they were acknowledged, and my state doesn't know of it. That
-	// happens when an older state was restored, and then they had come before;
-	// or the sender skipped them. A loss is told once.
+	// Lost is the number of messages before the first of Messages that cannot be
+	// received any more. Either they were acknowledged before an older state was
+	// restored here, or the sender skipped them. A loss is reported once.
 	Lost uint64
-	// Written is when the party wrote the newest record that came, by its
-	// clock; zero: none came.
+	// Written is the time of the newest record received, by the clock of the
+	// other party; zero: none.
 	Written time.Time
-	// Refused counts records with the channel's signature that say nothing
-	// valid: the party, or somebody who got a channel key, made them up.
+	// Refused is the number of records that are signed with a record key but
+	// contain no valid batch. The other party, or a thief of an X25519 key, made
+	// them.
 	Refused int
 }
 
-// received is a letter with its place in the order.
+// openedBatch is a verified batch with the order of its record.
 type openedBatch struct {
 	batch
 	order recordOrder
 }
 
-// Poll looks for the party's records, verifies them, and takes out of them
-// what is new: messages and acknowledgements. An error beside the mail says
-// that the store could not be asked everywhere. Answers that don't verify are
-// passed over, and old ones repeat nothing and take nothing back.
+// Poll gets the other party's records, verifies them, and applies their new
+// messages and acknowledgements. If it returns an error beside a result, the
+// store failed for some of the pointers. Answers that do not verify are ignored,
+// and old records change nothing.
 func (c *Channel) Poll(ctx context.Context, store dht.Store, now time.Time) (PollResult, error) {
 	addresses, err := c.inboundAddresses(now)
 	if err != nil {
@@ -95,16 +94,16 @@ func (c *Channel) Poll(ctx context.Context, store dht.Store, now time.Time) (Pol
 	return result, nil
 }
 
-// fetch gets the newest records of a pointer that verify, at most maxOpened.
+// newestRecords returns the newest valid records of a pointer, at most maxOpened.
 func newestRecords(ctx context.Context, store dht.Store, p pointer.Pointer, now time.Time) ([]pointer.Record, error) {
 	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxRecords, Kept: maxOpened})
 }
 
-// take takes a letter in, and gives the number of messages that it shows to be
-// lost. Messages are taken from old letters, too: the chain says whether they
-// go on from what I have. Acknowledgements are the newest one's.
+// applyBatch applies a batch, and returns the number of messages that it shows to
+// be lost. Messages of old batches count too: their chain proves whether they
+// continue the stream. Only the newest batch acknowledges.
 func (c *Channel) applyBatch(l openedBatch, newest bool) (lost uint64) {
-	pending, gap, forked := c.mergePending(l.batch, newest)
+	pending, gap, forked := c.mergePending(l.batch)
 	if gap {
 		lost = l.batch.Base.Counter - c.processed.Counter
 		c.processed, c.unsaved = l.batch.Base, true
@@ -125,43 +124,44 @@ func (c *Channel) applyBatch(l openedBatch, newest bool) (lost uint64) {
 
 func sameID(a, b Message) bool { return a.ID == b.ID }
 
-// join lays a letter's messages to what I have, and gives what is pending then.
-// gap: the letter begins behind it, where nothing pends. forked: the letter
-// goes on from another stream than I have, as after the sender restored an old
-// state; my acknowledgement will show it where I am.
-func (c *Channel) mergePending(l batch, newest bool) (pending []Message, gap, forked bool) {
-	position := l.Base
+// mergePending merges the messages of a batch with the pending ones, and returns
+// the new pending ones. gap is true if nothing is pending and the batch starts
+// after the next expected message. forked is true if the batch continues a
+// different stream, as after the sender restored an old state: the next
+// acknowledgement then informs the sender of the position here.
+func (c *Channel) mergePending(l batch) (pending []Message, gap, forked bool) {
+	at := l.Base
 	known := c.processed.Counter + uint64(len(c.pending))
 	switch {
-	case position.Counter == c.processed.Counter && position.Chain != c.processed.Chain:
+	case at.Counter == c.processed.Counter && at.Chain != c.processed.Chain:
 		return nil, false, true
-	case position.Counter > known && len(c.pending) > 0:
+	case at.Counter > known && len(c.pending) > 0:
 		return c.pending, false, false // when these are done
-	case position.Counter > known:
+	case at.Counter > known:
 		gap = true
-	case position.Counter > c.processed.Counter:
-		upTo := c.pending[:position.Counter-c.processed.Counter]
-		if upTo[len(upTo)-1].ID != position.Chain {
+	case at.Counter > c.processed.Counter:
+		upTo := c.pending[:at.Counter-c.processed.Counter]
+		if upTo[len(upTo)-1].ID != at.Chain {
 			return c.pending, false, false
 		}
 		pending = slices.Clone(upTo)
 	}
 	for _, m := range l.Messages {
-		position = position.next(m)
-		if !gap && position.Counter == c.processed.Counter && position.Chain != c.processed.Chain {
+		at = at.next(m)
+		if !gap && at.Counter == c.processed.Counter && at.Chain != c.processed.Chain {
 			return nil, false, true
 		}
-		if gap || position.Counter > c.processed.Counter {
-			pending = append(pending, Message{ID: position.Chain, Counter: position.Counter, Bytes: m})
+		if gap || at.Counter > c.processed.Counter {
+			pending = append(pending, Message{ID: at.Chain, Counter: at.Counter, Bytes: m})
 		}
 	}
 	return pending, gap, false
 }
 
-// acknowledge takes what the party has off the queue. If that isn't the stream
-// I remember, an old state of mine was restored: then the queue goes on from
-// where the party is, under new numbers, rather than be taken for what the
-// party had.
+// applyAck removes acknowledged messages from the queue. If the acknowledgement
+// is of a different stream, an old state was restored here. The whole queue then
+// continues from the acknowledged position, under new numbers, since the other
+// party has not received these messages.
 func (c *Channel) applyAck(ack position) {
 	if ack.Counter < c.base.Counter || ack == c.base {
 		return

@@ -12,15 +12,14 @@ import (
 
 const stateVersion = 1
 
-// state is what a side stores: see the package's doc. Messages stand in it as
-// they were sent.
+// state is the stored state of a channel. Its messages are not encrypted.
 type state struct {
 	_           struct{} `cbor:",toarray"`
 	Version     uint64
 	Self        []byte
 	Channel     hash
 	PartyKey    []byte // the party's X25519 key
-	PreviousKey []byte // the one before; null: none
+	PreviousKey []byte // the party's previous one; null: none
 	Base        position
 	Queue       [][]byte
 	LastRecord  recordSequence
@@ -30,23 +29,24 @@ type state struct {
 	AckNeeded   bool
 }
 
-// State is the channel for storing, in canonical CBOR. It is to be durable
-// before the next [Channel.Put], so that nothing is said to the party that a
-// crash forgets. It is as secret as the messages.
+// State returns the channel's state in canonical CBOR. Store it durably before
+// the next [Channel.Put], so that a crash loses nothing that the other party has
+// received. It is as secret as the messages.
 func (c *Channel) State() []byte { return c.state().encode() }
 
-// Parts is a channel for storing in small rows: its head, of less than 1 KiB,
-// and a row for each message that the party has not acknowledged.
+// Parts is a channel's state for storage in small rows: a head of less than 1
+// KiB, and a row for each unacknowledged message.
 type Parts struct {
-	Head  []byte   // a State without messages
+	Head  []byte   // a state without messages
 	First uint64   // the number of the first message; the others follow without gaps
 	Queue [][]byte // the messages, in the order in which they were sent
 }
 
-// Parts is State for storing in rows, which are to be durable together.
+// Parts returns the state in parts, which are to be stored in one transaction. It
+// counts as [Channel.State].
 func (c *Channel) Parts() Parts { return c.state().parts() }
 
-// Split takes a state apart.
+// Split returns the parts of a state.
 func Split(state []byte) (Parts, error) {
 	s, err := decodeState(state)
 	if err != nil {
@@ -55,8 +55,8 @@ func Split(state []byte) (Parts, error) {
 	return s.parts(), nil
 }
 
-// Join returns the state that has these parts. Messages that are not those that
-// the head goes on with are an error.
+// Join returns the state with these parts. It returns an error if the messages do
+// not follow the head.
 func (p Parts) Join() ([]byte, error) {
 	s, err := decodeState(p.Head)
 	if err != nil {
@@ -84,7 +84,7 @@ func (s state) encode() []byte {
 	return b
 }
 
-// state is the channel as it is stored.
+// state returns the channel's state, and marks it as saved.
 func (c *Channel) state() state {
 	s := state{
 		Version: stateVersion, Self: c.self.Pointer.Bytes(), Channel: c.id, PartyKey: c.remote.x25519.Bytes(),
@@ -136,7 +136,8 @@ func decodeState(b []byte) (state, error) {
 	return s, nil
 }
 
-// Owner is whose side of a channel a state is.
+// Owner returns the pointer of the party that a state belongs to, the Pointer of
+// its [Self].
 func Owner(state []byte) (pointer.Pointer, error) {
 	s, err := decodeState(state)
 	if err != nil {

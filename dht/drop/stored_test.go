@@ -90,19 +90,19 @@ func chained(chain [32]byte, counter uint64, message string) [32]byte {
 	return sha256.Sum256(append(b, message...))
 }
 
-// letter returns the signed message with two payloads and no acknowledgement.
+// batch returns the signed batch with two payloads and no acknowledgement.
 func (d documented) batch(t testing.TB, alice, bob person, messages ...string) []byte {
 	t.Helper()
 	sent := make([]any, len(messages))
 	for i, m := range messages {
 		sent[i] = []byte(m)
 	}
-	letter := cborOf(t, []any{1, alice.key.Pointer().Bytes(), bob.key.Pointer().Bytes(), d.channel[:], d.at, start.UnixMilli(), start.UnixMilli(),
+	batch := cborOf(t, []any{1, alice.key.Pointer().Bytes(), bob.key.Pointer().Bytes(), d.channel[:], d.at, start.UnixMilli(), start.UnixMilli(),
 		[]any{0, d.streams[0][:]}, sent, []any{0, d.streams[1][:]}})
-	sum := sha256.Sum256(letter)
+	sum := sha256.Sum256(batch)
 	signature, err := alice.key.Sign(nil, append([]byte("petnames/drop/letter/v1\x00"), sum[:]...), crypto.Hash(0))
 	require.NoError(t, err)
-	return cborOf(t, []any{signature, letter})
+	return cborOf(t, []any{signature, batch})
 }
 
 func TestBatchIsAsDocumented(t *testing.T) {
@@ -119,12 +119,12 @@ func TestBatchIsAsDocumented(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, hex.EncodeToString(d.batch(t, alice, bob, "one", "two")), hex.EncodeToString(sealed))
 
-	mail := deliver(t, b, rec, start)
-	require.Equal(t, []string{"one", "two"}, texts(mail.Messages))
+	result := deliver(t, b, rec, start)
+	require.Equal(t, []string{"one", "two"}, texts(result.Messages))
 	chain := d.streams[0]
 	for i, m := range []string{"one", "two"} {
 		chain = chained(chain, uint64(i+1), m)
-		require.Equal(t, chain, mail.Messages[i].ID)
+		require.Equal(t, chain, result.Messages[i].ID)
 	}
 }
 
@@ -136,11 +136,11 @@ func TestStoredRecordIsRead(t *testing.T) {
 	require.NoError(t, err)
 	rec, err := pointer.Open(at, golden(t, "record.hex"), start)
 	require.NoError(t, err)
-	mail := deliver(t, b, rec, start)
-	require.Equal(t, []string{"one", "two"}, texts(mail.Messages))
-	require.Equal(t, start, mail.Written)
-	require.Zero(t, mail.Refused)
-	require.Zero(t, mail.Lost)
+	result := deliver(t, b, rec, start)
+	require.Equal(t, []string{"one", "two"}, texts(result.Messages))
+	require.Equal(t, start, result.Written)
+	require.Zero(t, result.Refused)
+	require.Zero(t, result.Lost)
 }
 
 // A stored state is readable in every later version: a channel with one message
@@ -270,10 +270,10 @@ func TestBatchesOverTheirBoundsAreRefused(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	l, _, rec := openedFrom(t, alice, bob)
 	key := recordKeyOf(t, alice, bob, start)
-	resigned := func(letter []byte) signed {
-		signature, err := alice.key.Sign(nil, signedBytes(letter), crypto.Hash(0))
+	resigned := func(batch []byte) signed {
+		signature, err := alice.key.Sign(nil, signedBytes(batch), crypto.Hash(0))
 		require.NoError(t, err)
-		return signed{Signature: signature, Batch: letter}
+		return signed{Signature: signature, Batch: batch}
 	}
 	come := func(s signed) PollResult {
 		return deliver(t, mustOpen(t, bob, alice, nil), forge(t, key, bob, s, rec.Sequence(), start), start)
@@ -293,14 +293,14 @@ func TestBatchesOverTheirBoundsAreRefused(t *testing.T) {
 	} {
 		changed := l
 		change(&changed)
-		mail := come(resigned(cborOf(t, changed)))
+		result := come(resigned(cborOf(t, changed)))
 		if strings.HasSuffix(name, "fine") {
-			require.Zero(t, mail.Refused, name)
-			require.NotEmpty(t, mail.Messages, name)
+			require.Zero(t, result.Refused, name)
+			require.NotEmpty(t, result.Messages, name)
 			continue
 		}
-		require.Equal(t, 1, mail.Refused, name)
-		require.Empty(t, mail.Messages, name)
+		require.Equal(t, 1, result.Refused, name)
+		require.Empty(t, result.Messages, name)
 	}
 	b := cborOf(t, l)
 	require.Zero(t, come(resigned(b)).Refused)
@@ -341,29 +341,29 @@ func TestOnlyProcessedMessagesAreAcknowledged(t *testing.T) {
 	}
 	mustSend(t, a, "one", "two", "three")
 	put(t, a, store, start)
-	mail := poll(t, b, store, start)
-	require.Len(t, mail.Messages, 3)
+	result := poll(t, b, store, start)
+	require.Len(t, result.Messages, 3)
 	b.State()
 	require.Equal(t, firstPosition(b.id, alice.key.Pointer()), acknowledged(), "read, and not processed")
 	put(t, b, store, start)
 	poll(t, a, store, start)
 	require.Equal(t, 3, a.Waiting())
 
-	require.NoError(t, b.Done(mail.Messages[0])) // the processing of the second message fails
+	require.NoError(t, b.Done(result.Messages[0])) // the processing of the second message fails
 	_, err := b.Outgoing(start)
 	require.ErrorIs(t, err, errUnsaved, "nor what is processed and not yet durable")
 	saved := b.State()
-	require.Equal(t, position{Counter: 1, Chain: mail.Messages[0].ID}, acknowledged())
+	require.Equal(t, position{Counter: 1, Chain: result.Messages[0].ID}, acknowledged())
 	put(t, b, store, start.Add(time.Second))
 	poll(t, a, store, start.Add(time.Second))
 	require.Equal(t, 2, a.Waiting())
-	require.Equal(t, mail.Messages[1:], poll(t, b, store, start.Add(time.Second)).Messages, "it is delivered again")
+	require.Equal(t, result.Messages[1:], poll(t, b, store, start.Add(time.Second)).Messages, "it is delivered again")
 
 	// The message is processed, but a crash before the state is stored loses
 	// that.
-	require.NoError(t, b.Done(mail.Messages[2]))
+	require.NoError(t, b.Done(result.Messages[2]))
 	b = mustOpen(t, bob, alice, saved)
-	require.Equal(t, position{Counter: 1, Chain: mail.Messages[0].ID}, acknowledged())
+	require.Equal(t, position{Counter: 1, Chain: result.Messages[0].ID}, acknowledged())
 	put(t, a, store, start.Add(time.Minute))
 	require.Equal(t, []string{"two", "three"}, texts(poll(t, b, store, start.Add(time.Minute)).Messages))
 	put(t, b, store, start.Add(time.Minute))
@@ -397,12 +397,12 @@ func TestOldestRetainedKeysAreUsed(t *testing.T) {
 			put(t, a, store, start)
 			b, err := Open(self, alice.party(), nil)
 			require.NoError(t, err)
-			mail := poll(t, b, store, start)
-			require.Zero(t, mail.Refused)
+			result := poll(t, b, store, start)
+			require.Zero(t, result.Refused)
 			if age < maxKeys {
-				require.Equal(t, []string{"hello"}, texts(mail.Messages), "%s key number %d", name, age)
+				require.Equal(t, []string{"hello"}, texts(result.Messages), "%s key number %d", name, age)
 			} else {
-				require.Empty(t, mail.Messages, "%s key number %d", name, age)
+				require.Empty(t, result.Messages, "%s key number %d", name, age)
 			}
 		}
 	}

@@ -32,7 +32,7 @@ type Report struct {
 	Fresh    []petname.Suggestion    // what is new in the inbox
 	Refused  []Refusal               // what came and was not taken
 	Waiting  map[pointer.Pointer]int // messages that are not acknowledged yet
-	Lost     uint64                  // messages that can't come any more: see [drop.Mail]
+	Lost     uint64                  // messages that can't come any more: see [drop.PollResult]
 	Knocking int                     // doors of strangers that I go on knocking at
 	Mutual   []Mutual                // mutual introductions that went on, or ended
 	Errs     []error                 // channels that couldn't be looked at, or written to
