@@ -37,9 +37,9 @@ type Dir struct {
 	// nil means time.Now.
 	Now func() time.Time
 
-	path  string
-	files durable.FS // what writes
-	mu    sync.Mutex // flock doesn't tell apart the goroutines of one file
+	path string
+	fs   durable.FS // what writes
+	mu   sync.Mutex // flock doesn't tell apart the goroutines of one file
 }
 
 // OpenDir opens the directory, and makes it (mode 0700) if it isn't there.
@@ -50,7 +50,7 @@ func openDir(files durable.FS, path string) (*Dir, error) {
 	if _, err := durable.MkdirAll(files, path); err != nil {
 		return nil, fmt.Errorf("records: %w", err)
 	}
-	d := &Dir{path: path, files: files}
+	d := &Dir{path: path, fs: files}
 	unlock, err := d.lock()
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (d *Dir) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, erro
 			yield(a, err)
 			return
 		}
-		k, ok, err := d.held(p, d.now())
+		k, ok, err := d.load(p, d.now())
 		if ok {
 			a.Record = k.record.Bytes()
 		}
@@ -90,12 +90,12 @@ func (d *Dir) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receip
 	if err != nil {
 		return Receipt{Asked: 1, Refused: 1}, fmt.Errorf("put: %w", err)
 	}
-	have, err := d.keep(rec, now)
+	have, err := d.store(rec, now)
 	if err != nil {
 		return Receipt{Asked: 1, Unreachable: 1}, err
 	}
 	if supersedes(have.record, rec) {
-		return Receipt{Asked: 1, Refused: 1}, older(have.record, rec)
+		return Receipt{Asked: 1, Refused: 1}, olderError(have.record, rec)
 	}
 	return Receipt{Asked: 1, Stored: 1}, nil
 }
@@ -131,64 +131,64 @@ func (d *Dir) file(p pointer.Pointer) string {
 	return filepath.Join(d.path, p.String()+recordSuffix)
 }
 
-func (d *Dir) held(p pointer.Pointer, now time.Time) (kept, bool, error) {
+func (d *Dir) load(p pointer.Pointer, now time.Time) (floorRecord, bool, error) {
 	// Windows refuses to rename over a file that is open for reading.
 	if runtime.GOOS == "windows" {
 		unlock, err := d.lock()
 		if err != nil {
-			return kept{}, false, err
+			return floorRecord{}, false, err
 		}
 		defer unlock()
 	}
-	return d.read(p, now)
+	return d.readRecord(p, now)
 }
 
-func (d *Dir) read(p pointer.Pointer, now time.Time) (kept, bool, error) {
+func (d *Dir) readRecord(p pointer.Pointer, now time.Time) (floorRecord, bool, error) {
 	if p.IsZero() {
-		return kept{}, false, errors.New("records: no pointer given")
+		return floorRecord{}, false, errors.New("records: no pointer given")
 	}
 	// A pipe would hang the open, and a link lead out of the directory.
 	info, err := os.Lstat(d.file(p))
 	if errors.Is(err, fs.ErrNotExist) {
-		return kept{}, false, nil
+		return floorRecord{}, false, nil
 	}
 	if err != nil {
-		return kept{}, false, fmt.Errorf("records: %w", err)
+		return floorRecord{}, false, fmt.Errorf("records: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return kept{}, false, fmt.Errorf("records: %q is no plain file", d.file(p))
+		return floorRecord{}, false, fmt.Errorf("records: %q is no plain file", d.file(p))
 	}
 	f, err := os.Open(d.file(p))
 	if errors.Is(err, fs.ErrNotExist) {
-		return kept{}, false, nil
+		return floorRecord{}, false, nil
 	}
 	if err != nil {
-		return kept{}, false, fmt.Errorf("records: %w", err)
+		return floorRecord{}, false, fmt.Errorf("records: %w", err)
 	}
 	defer f.Close()
 	// The file may be another one than Lstat saw: time and bytes are of this.
 	if info, err = f.Stat(); err != nil {
-		return kept{}, false, fmt.Errorf("records: %w", err)
+		return floorRecord{}, false, fmt.Errorf("records: %w", err)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, int64(pointer.MaxRecord)+1))
 	if err != nil {
-		return kept{}, false, fmt.Errorf("records: %w", err)
+		return floorRecord{}, false, fmt.Errorf("records: %w", err)
 	}
-	rec, _, err := openAny(p, b, now)
+	rec, _, err := openExpired(p, b, now)
 	if err != nil {
-		return kept{}, false, fmt.Errorf("records: %q is damaged: %w", d.file(p), err)
+		return floorRecord{}, false, fmt.Errorf("records: %q is damaged: %w", d.file(p), err)
 	}
-	return kept{rec, info.ModTime()}, true, nil
+	return floorRecord{rec, info.ModTime()}, true, nil
 }
 
-func (d *Dir) keep(rec pointer.Record, confirmed time.Time) (kept, error) {
+func (d *Dir) store(rec pointer.Record, confirmed time.Time) (floorRecord, error) {
 	unlock, err := d.lock()
 	if err != nil {
-		return kept{}, err
+		return floorRecord{}, err
 	}
 	defer unlock()
 	p := rec.Pointer()
-	have, ok, err := d.read(p, d.now())
+	have, ok, err := d.readRecord(p, d.now())
 	switch {
 	case err != nil:
 		// Damaged: a record that verifies is better than one that doesn't.
@@ -199,18 +199,18 @@ func (d *Dir) keep(rec pointer.Record, confirmed time.Time) (kept, error) {
 			return have, nil
 		}
 		if err := os.Chtimes(d.file(p), confirmed, confirmed); err != nil {
-			return kept{}, fmt.Errorf("records: %w", err)
+			return floorRecord{}, fmt.Errorf("records: %w", err)
 		}
-		return kept{have.record, confirmed}, nil
+		return floorRecord{have.record, confirmed}, nil
 	}
 	modified := confirmed
 	if modified.IsZero() {
 		modified = time.Unix(0, 0) // never confirmed: stale from the start
 	}
-	if err := durable.Replace(d.files, d.file(p), tempPrefix, modified, bytes.NewReader(rec.Bytes())); err != nil {
-		return kept{}, fmt.Errorf("records: %w", err)
+	if err := durable.Replace(d.fs, d.file(p), tempPrefix, modified, bytes.NewReader(rec.Bytes())); err != nil {
+		return floorRecord{}, fmt.Errorf("records: %w", err)
 	}
-	return kept{rec, confirmed}, nil
+	return floorRecord{rec, confirmed}, nil
 }
 
 // lock keeps other processes, and other goroutines of this one, from writing.

@@ -40,9 +40,9 @@ func newMaterial(t testing.TB) material {
 // any of them says.
 func (m material) draw(t *rapid.T) (stores []dht.Store, best *pointer.Record, authentic []pointer.Record) {
 	for range rapid.IntRange(0, 3).Draw(t, "stores") {
-		s := &script{}
+		s := &scriptedStore{}
 		for i := range rapid.IntRange(0, 6).Draw(t, "answers") {
-			a := said{answer: dht.Answer{Source: dht.SourceNetwork, Peer: string(rune('a' + i))}}
+			a := scriptedAnswer{answer: dht.Answer{Source: dht.SourceNetwork, Peer: string(rune('a' + i))}}
 			switch rapid.IntRange(0, 5).Draw(t, "kind") {
 			case 0:
 				a.answer.Record = rapid.SampledFrom(m.bad).Draw(t, "bad")
@@ -61,7 +61,7 @@ func (m material) draw(t *rapid.T) (stores []dht.Store, best *pointer.Record, au
 					best = &rec
 				}
 			}
-			s.says = append(s.says, a)
+			s.answers = append(s.answers, a)
 		}
 		if rapid.Bool().Draw(t, "fails") {
 			s.ends = errors.New("store's own")
@@ -81,7 +81,7 @@ func newest(records []pointer.Record) *pointer.Record {
 	return n
 }
 
-func TestTheBestVerifiedRecordOrAnError(t *testing.T) {
+func TestBestVerifiedRecordOrError(t *testing.T) {
 	m := newMaterial(t)
 	rapid.Check(t, func(t *rapid.T) {
 		stores, best, authentic := m.draw(t)
@@ -163,7 +163,7 @@ func TestTheFloorNeverGoesDown(t *testing.T) {
 						}
 					},
 					"time passes": func(rt *rapid.T) {
-						c.pass(rapid.SampledFrom([]time.Duration{ttl / 2, ttl, -time.Hour, life / 2}).Draw(rt, "time"))
+						c.advance(rapid.SampledFrom([]time.Duration{ttl / 2, ttl, -time.Hour, life / 2}).Draw(rt, "time"))
 					},
 				})
 			})

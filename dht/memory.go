@@ -60,7 +60,7 @@ func (m *Memory) Put(ctx context.Context, p pointer.Pointer, record []byte) (Rec
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if have, ok := m.records[p]; ok && supersedes(have, rec) {
-		return Receipt{Asked: 1, Refused: 1}, older(have, rec)
+		return Receipt{Asked: 1, Refused: 1}, olderError(have, rec)
 	}
 	if m.records == nil {
 		m.records = map[pointer.Pointer]pointer.Record{}
@@ -72,13 +72,13 @@ func (m *Memory) Put(ctx context.Context, p pointer.Pointer, record []byte) (Rec
 // supersedes says whether a store that holds have must refuse rec.
 func supersedes(have, rec pointer.Record) bool { return have.Compare(rec) > 0 }
 
-func older(have, rec pointer.Record) error {
+func olderError(have, rec pointer.Record) error {
 	return fmt.Errorf("put for %s: sequence %d: %w (sequence %d)", rec.Pointer(), rec.Sequence(), ErrOlder, have.Sequence())
 }
 
 // openAny is pointer.Open that takes an authentic record past its end, too:
 // what was once the newest stays the floor.
-func openAny(p pointer.Pointer, b []byte, now time.Time) (rec pointer.Record, expired bool, err error) {
+func openExpired(p pointer.Pointer, b []byte, now time.Time) (rec pointer.Record, expired bool, err error) {
 	rec, err = pointer.Open(p, b, now)
 	if e, ok := errors.AsType[*pointer.ExpiredError](err); ok {
 		return e.Record, true, nil
@@ -87,38 +87,38 @@ func openAny(p pointer.Pointer, b []byte, now time.Time) (rec pointer.Record, ex
 }
 
 // kept is a record with the time when it was last confirmed to be the newest.
-type kept struct {
+type floorRecord struct {
 	record    pointer.Record
 	confirmed time.Time
 }
 
 // keeper is where a Resolver keeps its floor. Dir is the durable one.
-type keeper interface {
+type floorStore interface {
 	// held gives what is kept of p; ok is false if there is nothing.
-	held(p pointer.Pointer, now time.Time) (k kept, ok bool, err error)
+	load(p pointer.Pointer, now time.Time) (k floorRecord, ok bool, err error)
 	// keep stores rec unless a newer one is kept, and sets the time if it is
 	// the same one; a zero time leaves the time alone. It returns what is kept
 	// afterwards.
-	keep(rec pointer.Record, confirmed time.Time) (kept, error)
+	store(rec pointer.Record, confirmed time.Time) (floorRecord, error)
 }
 
 // volatile is the keeper of a Resolver without a home.
-type volatile struct {
-	mu   sync.Mutex
-	kept map[pointer.Pointer]kept
+type memoryFloor struct {
+	mu      sync.Mutex
+	records map[pointer.Pointer]floorRecord
 }
 
-func (v *volatile) held(p pointer.Pointer, _ time.Time) (kept, bool, error) {
+func (v *memoryFloor) load(p pointer.Pointer, _ time.Time) (floorRecord, bool, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	k, ok := v.kept[p]
+	k, ok := v.records[p]
 	return k, ok, nil
 }
 
-func (v *volatile) keep(rec pointer.Record, confirmed time.Time) (kept, error) {
+func (v *memoryFloor) store(rec pointer.Record, confirmed time.Time) (floorRecord, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	have, ok := v.kept[rec.Pointer()]
+	have, ok := v.records[rec.Pointer()]
 	switch {
 	case ok && supersedes(have.record, rec):
 		return have, nil
@@ -127,11 +127,11 @@ func (v *volatile) keep(rec pointer.Record, confirmed time.Time) (kept, error) {
 			have.confirmed = confirmed
 		}
 	default:
-		have = kept{rec, confirmed}
+		have = floorRecord{rec, confirmed}
 	}
-	if v.kept == nil {
-		v.kept = map[pointer.Pointer]kept{}
+	if v.records == nil {
+		v.records = map[pointer.Pointer]floorRecord{}
 	}
-	v.kept[rec.Pointer()] = have
+	v.records[rec.Pointer()] = have
 	return have, nil
 }

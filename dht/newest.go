@@ -12,7 +12,7 @@ import (
 type Bounds struct {
 	Answers  int // that are taken from a store
 	Verified int // different records that are verified of these
-	Kept     int // of the newest that verify
+	Returned int // of the newest that verify
 }
 
 // Newest gives the newest records of a pointer that a store has and that verify,
@@ -47,7 +47,7 @@ func Newest(ctx context.Context, store Store, p pointer.Pointer, now time.Time, 
 		}
 		found = append(found, rec)
 		slices.SortFunc(found, func(a, b pointer.Record) int { return b.Compare(a) })
-		found = found[:min(len(found), b.Kept)]
+		found = found[:min(len(found), b.Returned)]
 	}
 	return found, failed
 }

@@ -65,7 +65,7 @@ type Resolver struct {
 	// 30 seconds.
 	Timeout time.Duration
 
-	volatile volatile
+	memoryFloor memoryFloor
 }
 
 // Result is a record that verified, and how it was come by.
@@ -125,7 +125,7 @@ func (r *Resolver) Resolve(ctx context.Context, p pointer.Pointer, level Level) 
 			yield(Result{}, errors.New("resolve: no pointer given"))
 			return
 		}
-		ctx, cancel := r.bounded(ctx)
+		ctx, cancel := r.withTimeout(ctx)
 		defer cancel()
 		l := &lookup{resolver: r, pointer: p, level: level, agreed: map[[32]byte]map[string]bool{}}
 		l.run(ctx, yield)
@@ -163,16 +163,16 @@ func (r *Resolver) Publish(ctx context.Context, rec pointer.Record) (Receipt, er
 // [Thorough].
 func (r *Resolver) PublishAll(ctx context.Context, rec pointer.Record) (Receipt, error) {
 	return r.publish(ctx, rec, func(s Store, ctx context.Context, p pointer.Pointer, b []byte) (Receipt, error) {
-		if t, ok := s.(Thorough); ok {
+		if t, ok := s.(ConfirmingStore); ok {
 			return t.PutAll(ctx, p, b)
 		}
 		return s.Put(ctx, p, b)
 	}, true)
 }
 
-type putter func(Store, context.Context, pointer.Pointer, []byte) (Receipt, error)
+type putFunc func(Store, context.Context, pointer.Pointer, []byte) (Receipt, error)
 
-func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putter, all bool) (Receipt, error) {
+func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putFunc, all bool) (Receipt, error) {
 	if rec.Pointer().IsZero() {
 		return Receipt{}, errors.New("publish: no record given")
 	}
@@ -180,12 +180,12 @@ func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putter, 
 	if now.After(rec.Expires()) {
 		return Receipt{}, fmt.Errorf("publish: %w", &pointer.ExpiredError{Record: rec})
 	}
-	have, err := r.keeper().keep(rec, now)
+	have, err := r.floorStore().store(rec, now)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("publish: %w", err)
 	}
 	if supersedes(have.record, rec) {
-		return Receipt{}, fmt.Errorf("publish: %w", older(have.record, rec))
+		return Receipt{}, fmt.Errorf("publish: %w", olderError(have.record, rec))
 	}
 	if len(r.Stores) == 0 {
 		return Receipt{}, fmt.Errorf("publish: %w: no network is joined", ErrUnreachable)
@@ -194,14 +194,14 @@ func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putter, 
 }
 
 // grace is how long a publication that one store holds waits for the others.
-const grace = time.Second
+const publishGrace = time.Second
 
 // putAll puts to all stores at once. When it returns early, because one of them
 // has what it wants, the others go on within the Timeout.
-func (r *Resolver) putAll(ctx context.Context, rec pointer.Record, put putter, all bool) (Receipt, error) {
-	ctx, cancel := r.bounded(ctx)
+func (r *Resolver) putAll(ctx context.Context, rec pointer.Record, put putFunc, all bool) (Receipt, error) {
+	ctx, cancel := r.withTimeout(ctx)
 	defer cancel()
-	working, stop := r.bounded(context.WithoutCancel(ctx))
+	putCtx, stop := r.withTimeout(context.WithoutCancel(ctx))
 	type outcome struct {
 		receipt Receipt
 		err     error
@@ -210,7 +210,7 @@ func (r *Resolver) putAll(ctx context.Context, rec pointer.Record, put putter, a
 	var puts sync.WaitGroup
 	for _, s := range r.Stores {
 		puts.Go(func() {
-			receipt, err := put(s, working, rec.Pointer(), rec.Bytes())
+			receipt, err := put(s, putCtx, rec.Pointer(), rec.Bytes())
 			if err != nil && receipt == (Receipt{}) {
 				receipt = Receipt{Asked: 1, Unreachable: 1}
 			}
@@ -223,43 +223,43 @@ func (r *Resolver) putAll(ctx context.Context, rec pointer.Record, put putter, a
 	}()
 	var sum Receipt
 	var errs []error
-	var enough <-chan time.Time // set when one store has what it wants
+	var graceOver <-chan time.Time // set when one store has what it wants
 	for n := range r.Stores {
 		missing := len(r.Stores) - n
 		select {
 		case o := <-outcomes:
-			sum = sum.plus(o.receipt)
+			sum = sum.add(o.receipt)
 			if o.err != nil {
 				errs = append(errs, o.err)
-			} else if enough == nil && !all {
-				enough = time.After(grace)
+			} else if graceOver == nil && !all {
+				graceOver = time.After(publishGrace)
 			}
-		case <-enough:
-			return sum.plus(Receipt{Asked: missing}), nil
+		case <-graceOver:
+			return sum.add(Receipt{Asked: missing}), nil
 		case <-ctx.Done():
 			stop()
-			sum = sum.plus(Receipt{Asked: missing, Unreachable: missing})
+			sum = sum.add(Receipt{Asked: missing, Unreachable: missing})
 			for range missing {
 				errs = append(errs, fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err()))
 			}
-			return sum, published(errs, len(r.Stores))
+			return sum, publishError(errs, len(r.Stores))
 		}
 	}
-	return sum, published(errs, len(r.Stores))
+	return sum, publishError(errs, len(r.Stores))
 }
 
-func published(errs []error, stores int) error {
+func publishError(errs []error, stores int) error {
 	if len(errs) < stores {
 		return nil
 	}
 	return fmt.Errorf("publish: %w", errors.Join(errs...))
 }
 
-func (r *Resolver) keeper() keeper {
+func (r *Resolver) floorStore() floorStore {
 	if r.Home != nil {
 		return r.Home
 	}
-	return &r.volatile
+	return &r.memoryFloor
 }
 
 func (r *Resolver) now() time.Time {
@@ -269,7 +269,7 @@ func (r *Resolver) now() time.Time {
 	return time.Now()
 }
 
-func (r *Resolver) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+func (r *Resolver) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	timeout := r.Timeout
 	if timeout <= 0 {
 		timeout = defaultTimeout

@@ -75,7 +75,7 @@ type Receipt struct {
 	Groups, Spread int
 }
 
-func (r Receipt) plus(o Receipt) Receipt {
+func (r Receipt) add(o Receipt) Receipt {
 	return Receipt{
 		r.Asked + o.Asked, r.Stored + o.Stored, r.Refused + o.Refused, r.Unreachable + o.Unreachable,
 		r.Confirmed + o.Confirmed, r.Groups + o.Groups, r.Spread + o.Spread,
@@ -116,7 +116,7 @@ type Store interface {
 
 // Seeker is a Store that looks harder for a higher level. A [Resolver] asks it
 // by GetAt in Get's stead, with the level that it was asked for itself.
-type Seeker interface {
+type LevelStore interface {
 	Store
 	GetAt(ctx context.Context, p pointer.Pointer, level Level) iter.Seq2[Answer, error]
 }
@@ -124,7 +124,7 @@ type Seeker interface {
 // Thorough is a Store that can see a put through: PutAll is Put, but returns
 // only when every peer that should have the record has said something, and it
 // was looked up again: [Receipt.Confirmed].
-type Thorough interface {
+type ConfirmingStore interface {
 	Store
 	PutAll(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error)
 }

@@ -97,11 +97,11 @@ func samples(t *testing.T) (out []sample) {
 
 // What an ordinary boxo client puts to our server is there byte for byte, and
 // what it gets from it is what was put.
-func TestBoxosClientOfOurServer(t *testing.T) {
+func TestBoxoClientWithServer(t *testing.T) {
 	for _, s := range samples(t) {
 		for how, network := range map[string]dht.Store{"alone": nil, "with a network": &dht.Memory{Source: dht.SourceNetwork}} {
 			t.Run(s.name+" "+how, func(t *testing.T) {
-				c := newClient(t, eager(network))
+				c := newClient(t, unlimited(network))
 				boxo, err := boxoclient.New(c.URL())
 				require.NoError(t, err)
 				name, err := ipns.NameFromString(s.p.String())
@@ -125,7 +125,7 @@ func TestBoxosClientOfOurServer(t *testing.T) {
 }
 
 // And our client works with a server of boxo's handler.
-func TestOurClientOfBoxosServer(t *testing.T) {
+func TestClientWithBoxoServer(t *testing.T) {
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {
 			c := newClient(t, newBoxoRouter())
@@ -152,9 +152,9 @@ func TestOurClientOfBoxosServer(t *testing.T) {
 }
 
 // A boxo client is refused with a status and the reason.
-func TestBoxosClientIsToldWhy(t *testing.T) {
+func TestBoxoClientReceivesTheReason(t *testing.T) {
 	k := newKey(t)
-	c := newClient(t, eager(nil))
+	c := newClient(t, unlimited(nil))
 	boxo, err := boxoclient.New(c.URL())
 	require.NoError(t, err)
 	name, err := ipns.NameFromString(k.Pointer().String())

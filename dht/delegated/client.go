@@ -21,8 +21,8 @@ const (
 	idleTimeout      = time.Minute
 	maxHeader        = 16 << 10 // bytes
 	maxRedirects     = 3
-	maxParallel      = maxBusyOfClient // connections to the router: what ours takes of one client
-	maxTellingMargin = 500 * time.Millisecond
+	maxParallel      = maxActivePerClient // connections to the router: what ours takes of one client
+	maxTimeoutMargin = 500 * time.Millisecond
 )
 
 // Client is one router, as a store. It verifies nothing: a [dht.Resolver] does.
@@ -38,7 +38,7 @@ type Client struct {
 	http http.Client
 }
 
-var _ dht.Seeker = (*Client)(nil)
+var _ dht.LevelStore = (*Client)(nil)
 
 // RouterError is what went wrong with one router. It wraps
 // [dht.ErrUnreachable] if the router gave no answer that is one,
@@ -123,7 +123,7 @@ func (c *Client) get(ctx context.Context, p pointer.Pointer, anew bool) ([]byte,
 	defer done()
 	record, err := readRecord(resp)
 	if err != nil {
-		return nil, c.fault(ctx, err)
+		return nil, c.routerError(ctx, err)
 	}
 	return record, nil
 }
@@ -143,7 +143,7 @@ func (c *Client) Check(ctx context.Context) error {
 	if _, err = readRecord(resp); err == nil || errors.Is(err, dht.ErrRejected) {
 		return nil
 	}
-	return c.fault(ctx, err)
+	return c.routerError(ctx, err)
 }
 
 // Put hands the record to the router. The receipt counts the router as one
@@ -155,7 +155,7 @@ func (c *Client) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht
 	resp, done, err := c.do(ctx, http.MethodPut, p, record, false)
 	if err == nil {
 		defer done()
-		err = readStored(resp)
+		err = checkStored(resp)
 	}
 	switch {
 	case err == nil:
@@ -163,7 +163,7 @@ func (c *Client) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht
 	case p.IsZero():
 		return dht.Receipt{}, err
 	}
-	err = c.fault(ctx, err)
+	err = c.routerError(ctx, err)
 	if errors.Is(err, dht.ErrUnreachable) {
 		return dht.Receipt{Asked: 1, Unreachable: 1}, err
 	}
@@ -179,7 +179,7 @@ func (c *Client) do(ctx context.Context, method string, p pointer.Pointer, body 
 }
 
 func (c *Client) send(ctx context.Context, method, name string, body []byte, anew bool) (_ *http.Response, done func(), err error) {
-	asking, cancel := c.bounded(ctx)
+	asking, cancel := c.withTimeout(ctx)
 	defer func() {
 		if err != nil {
 			cancel()
@@ -201,7 +201,7 @@ func (c *Client) send(ctx context.Context, method, name string, body []byte, ane
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, nil, c.fault(ctx, err)
+		return nil, nil, c.routerError(ctx, err)
 	}
 	return resp, func() {
 		resp.Body.Close() // what is left in it isn't waited for
@@ -209,20 +209,20 @@ func (c *Client) send(ctx context.Context, method, name string, body []byte, ane
 	}, nil
 }
 
-func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+func (c *Client) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	timeout := c.Timeout
 	if timeout <= 0 {
 		timeout = defaultTimeout
 	}
 	if end, ok := ctx.Deadline(); ok {
 		left := time.Until(end)
-		timeout = min(timeout, left-min(left/10, maxTellingMargin))
+		timeout = min(timeout, left-min(left/10, maxTimeoutMargin))
 	}
 	return context.WithTimeout(ctx, timeout)
 }
 
 // fault names the router in an error of the transport or of reading the answer.
-func (c *Client) fault(ctx context.Context, err error) error {
+func (c *Client) routerError(ctx context.Context, err error) error {
 	var done *RouterError
 	if errors.As(err, &done) {
 		return err
@@ -232,15 +232,15 @@ func (c *Client) fault(ctx context.Context, err error) error {
 	var inner *url.Error
 	switch {
 	case errors.As(err, &bad):
-		f.Reason, f.Err = bad.reason, bad.kind
+		f.Reason, f.Err = bad.reason, bad.err
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
 		f.Reason, f.Err = "asked no further", fmt.Errorf("%w: %w", dht.ErrUnreachable, ctx.Err())
 	case isTimeout(err):
 		f.Reason, f.Err = "no answer in time", fmt.Errorf("%w: %w", dht.ErrUnreachable, context.DeadlineExceeded)
 	case errors.As(err, &inner):
-		f.Reason = short(inner.Err.Error())
+		f.Reason = sanitize(inner.Err.Error())
 	default:
-		f.Reason = short(err.Error())
+		f.Reason = sanitize(err.Error())
 	}
 	return f
 }

@@ -45,7 +45,7 @@ const (
 
 // short makes foreign words fit for an error or an answer: cut, on one line,
 // with U+FFFD for whatever isn't plainly printable.
-func short(s string) string {
+func sanitize(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		switch {

@@ -51,7 +51,7 @@ func FuzzReadAnswer(f *testing.F) {
 		c := &Client{url: "http://router.example"}
 		var record []byte
 		if put {
-			err = readStored(resp)
+			err = checkStored(resp)
 			require.Equal(t, err == nil, resp.StatusCode/100 == 2)
 		} else if record, err = readRecord(resp); record != nil {
 			require.NoError(t, err)
@@ -63,17 +63,17 @@ func FuzzReadAnswer(f *testing.F) {
 			return
 		}
 		require.Nil(t, record)
-		err = c.fault(t.Context(), err)
+		err = c.routerError(t.Context(), err)
 		var named *RouterError
 		require.ErrorAs(t, err, &named)
-		showable(t, err.Error())
+		requirePrintable(t, err.Error())
 		var short *dht.ShortError
 		require.True(t, errors.Is(err, dht.ErrUnreachable) || errors.Is(err, dht.ErrRejected) && !put ||
 			(errors.Is(err, dht.ErrOlder) || errors.As(err, &short)) && put)
 	})
 }
 
-func showable(t *testing.T, s string) {
+func requirePrintable(t *testing.T, s string) {
 	t.Helper()
 	require.True(t, utf8.ValidString(s))
 	require.Less(t, len(s), 6*maxReason) // the longest escapes, and words of ours
@@ -97,17 +97,17 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s := eager(nil)
+		s := unlimited(nil)
 		s.Now = func() time.Time { return epoch }
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
 		require.Contains(t, []int{200, 301, 307, 400, 404, 405, 406, 413, 415}, w.Code)
 		if w.Code >= 400 && strings.HasPrefix(r.URL.Path, path) {
-			showable(t, strings.TrimSuffix(w.Body.String(), "\n"))
+			requirePrintable(t, strings.TrimSuffix(w.Body.String(), "\n"))
 		}
-		for p, e := range s.shelf.byName {
+		for p, e := range s.cache.byPointer {
 			require.Equal(t, "PUT", r.Method)
-			kept := e.Value.(*shelved).record
+			kept := e.Value.(*cachedRecord).record
 			_, err := pointer.Open(p, kept.Bytes(), epoch)
 			require.NoError(t, err)
 		}

@@ -17,8 +17,8 @@ const (
 	maxHeaders    = 8 << 10          // bytes
 	stopTimeout   = 2 * time.Second
 
-	maxConns         = 1024
-	maxConnsOfClient = 64
+	maxConns          = 1024
+	maxConnsPerClient = 64
 )
 
 // Serve answers requests that come in at l until ctx ends, then gives those
@@ -28,7 +28,7 @@ const (
 // are a read deadline: a handler that takes longer than that, as [Server] may,
 // clears it by an http.ResponseController once the body is read.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	g := &gate{handler: h}
+	g := &drainingHandler{handler: h}
 	life, end := context.WithCancel(context.Background())
 	defer end()
 	srv := &http.Server{
@@ -51,13 +51,13 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 			srv.Close()
 		}
 	})
-	err := srv.Serve(&crowd{Listener: l, conns: map[netip.Prefix]int{}})
+	err := srv.Serve(&boundedListener{Listener: l, conns: map[netip.Prefix]int{}})
 	if !stop() {
 		<-stopped
 	}
 	end()
 	srv.Close()
-	g.shut()
+	g.drain()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -65,38 +65,38 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 }
 
 // gate lets requests through to a handler until it is shut.
-type gate struct {
+type drainingHandler struct {
 	handler http.Handler
 	mu      sync.Mutex
 	closed  bool
-	inside  sync.WaitGroup
+	active  sync.WaitGroup
 }
 
-func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *drainingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	if g.closed { // its connection is as well
 		g.mu.Unlock()
 		return
 	}
-	g.inside.Add(1)
+	g.active.Add(1)
 	g.mu.Unlock()
-	defer g.inside.Done()
+	defer g.active.Done()
 	// Also for a body that nobody reads: it is waited for before the next request.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	g.handler.ServeHTTP(w, r)
 }
 
 // shut returns when nobody is inside any more.
-func (g *gate) shut() {
+func (g *drainingHandler) drain() {
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()
-	g.inside.Wait()
+	g.active.Wait()
 }
 
 // crowd is a listener that bounds how many connections are open, and how many
 // of one client.
-type crowd struct {
+type boundedListener struct {
 	net.Listener
 	mu    sync.Mutex
 	conns map[netip.Prefix]int
@@ -104,44 +104,44 @@ type crowd struct {
 }
 
 // Accept gives the next connection that there is room for.
-func (c *crowd) Accept() (net.Conn, error) {
+func (c *boundedListener) Accept() (net.Conn, error) {
 	for {
 		conn, err := c.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		who := client(conn.RemoteAddr().String())
+		client := clientOf(conn.RemoteAddr().String())
 		c.mu.Lock()
-		room := c.total < maxConns && c.conns[who] < maxConnsOfClient
+		room := c.total < maxConns && c.conns[client] < maxConnsPerClient
 		if room {
 			c.total++
-			c.conns[who]++
+			c.conns[client]++
 		}
 		c.mu.Unlock()
 		if room {
-			return &member{Conn: conn, leave: sync.OnceFunc(func() { c.left(who) })}, nil
+			return &countedConn{Conn: conn, release: sync.OnceFunc(func() { c.release(client) })}, nil
 		}
 		conn.Close()
 	}
 }
 
-func (c *crowd) left(who netip.Prefix) {
+func (c *boundedListener) release(client netip.Prefix) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.total--
-	if c.conns[who]--; c.conns[who] == 0 {
-		delete(c.conns, who)
+	if c.conns[client]--; c.conns[client] == 0 {
+		delete(c.conns, client)
 	}
 }
 
 // member is a connection that is counted.
-type member struct {
+type countedConn struct {
 	net.Conn
-	leave func()
+	release func()
 }
 
 // Close closes the connection and gives its place up.
-func (m *member) Close() error {
-	m.leave()
+func (m *countedConn) Close() error {
+	m.release()
 	return m.Conn.Close()
 }

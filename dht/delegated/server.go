@@ -24,8 +24,8 @@ const (
 	defaultRate           = 5  // requests a second
 	defaultBurst          = 60 // requests
 
-	maxBusy         = 64 // requests that the network is asked for, of all clients
-	maxBusyOfClient = 8
+	maxActive          = 64 // requests that the network is asked for, of all clients
+	maxActivePerClient = 8
 
 	bodyTimeout = 5 * time.Second // for a record to come in
 	noneMaxAge  = 15              // seconds that others may cache that there is none
@@ -68,29 +68,29 @@ type Server struct {
 	once    sync.Once
 	mux     *http.ServeMux
 	limiter limiter
-	shelf   shelf
-	busy    chan struct{}
+	cache   recordCache
+	slots   chan struct{}
 }
 
 // Records is how many records the server holds.
-func (s *Server) Records() int { return s.shelf.len() }
+func (s *Server) Records() int { return s.cache.len() }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.once.Do(func() {
-		s.busy = make(chan struct{}, maxBusy)
+		s.slots = make(chan struct{}, maxActive)
 		s.mux = http.NewServeMux()
 		s.mux.HandleFunc("GET "+path+"{name}", s.get)
 		s.mux.HandleFunc("PUT "+path+"{name}", s.put)
 	})
 	began := s.now()
-	seen := &watched{ResponseWriter: w, status: http.StatusOK}
+	seen := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 	// Whoever sends or reads slowly gets as much time as an honest one needs.
 	// What isn't a connection (a recorder) can't be slow either.
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
 	_ = c.SetWriteDeadline(time.Now().Add(bodyTimeout + s.timeout() + bodyTimeout))
-	if ok, wait := s.limiter.take(client(r.RemoteAddr), began, s.rate(), s.burst()); !ok {
+	if ok, wait := s.limiter.allow(clientOf(r.RemoteAddr), began, s.rate(), s.burst()); !ok {
 		tooMany(seen, wait, "too many requests from your address")
 	} else {
 		s.mux.ServeHTTP(seen, r)
@@ -101,21 +101,21 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // watched notes the status.
-type watched struct {
+type statusRecorder struct {
 	http.ResponseWriter
 	status int
 }
 
-func (w *watched) WriteHeader(status int) {
+func (w *statusRecorder) WriteHeader(status int) {
 	w.status = status
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // Unwrap lets an http.ResponseController through.
-func (w *watched) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *statusRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (s *Server) get(w http.ResponseWriter, r *http.Request) {
-	p, ok := named(w, r)
+	p, ok := pathPointer(w, r)
 	if !ok {
 		return
 	}
@@ -130,17 +130,17 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it may take its time from here on
 	now := s.now()
-	held, ok, fresh := s.shelf.get(p, now)
-	if (!fresh || anew(r)) && s.Network != nil {
-		end, free := s.begin(w, r)
+	held, ok, fresh := s.cache.get(p, now)
+	if (!fresh || noCache(r)) && s.Network != nil {
+		end, free := s.acquire(w, r)
 		if !free {
 			return
 		}
-		found, err := s.look(r.Context(), p)
+		found, err := s.queryNetwork(r.Context(), p)
 		end()
 		switch {
 		case err == nil:
-			held, ok = s.shelf.put(found, s.now(), client(r.RemoteAddr)), true
+			held, ok = s.cache.put(found, s.now(), clientOf(r.RemoteAddr)), true
 		case ok || r.Context().Err() != nil:
 			// What is there is within its life, and was the newest.
 		case errors.Is(err, dht.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded):
@@ -150,14 +150,14 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	}
 	if !ok {
 		w.Header().Set("Cache-Control", "public, max-age="+strconv.Itoa(noneMaxAge))
-		text(w, http.StatusOK, "no record of this name was found")
+		writeText(w, http.StatusOK, "no record of this name was found")
 		return
 	}
-	s.answer(w, r, held)
+	s.writeRecord(w, r, held)
 }
 
 // anew reports whether a client wants no answer out of our memory.
-func anew(r *http.Request) bool {
+func noCache(r *http.Request) bool {
 	for _, line := range r.Header.Values("Cache-Control") {
 		for directive := range strings.SplitSeq(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
@@ -170,7 +170,7 @@ func anew(r *http.Request) bool {
 
 // answer sends a record, which others may cache for its TTL, use after that
 // while they look again, and never beyond its life.
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, record pointer.Record) {
+func (s *Server) writeRecord(w http.ResponseWriter, r *http.Request, record pointer.Record) {
 	left := max(0, int(record.Expires().Sub(s.now()).Seconds()))
 	age := min(left, int(min(record.TTL().Seconds(), math.MaxInt32)))
 	b := record.Bytes()
@@ -188,7 +188,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, record pointer.R
 
 // look asks the network, as hard as for a fresh answer: it is for others, whose
 // own caches come before us.
-func (s *Server) look(ctx context.Context, p pointer.Pointer) (pointer.Record, error) {
+func (s *Server) queryNetwork(ctx context.Context, p pointer.Pointer) (pointer.Record, error) {
 	// A resolver for this question alone: what strangers ask for leaves nothing
 	// behind but on the shelf.
 	resolver := dht.Resolver{Stores: []dht.Store{s.Network}, Now: s.now, Timeout: s.timeout()}
@@ -197,7 +197,7 @@ func (s *Server) look(ctx context.Context, p pointer.Pointer) (pointer.Record, e
 }
 
 func (s *Server) put(w http.ResponseWriter, r *http.Request) {
-	p, ok := named(w, r)
+	p, ok := pathPointer(w, r)
 	if !ok {
 		return
 	}
@@ -205,7 +205,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, "the Content-Type of a record is "+contentType)
 		return
 	}
-	b, ok := body(w, r)
+	b, ok := readBody(w, r)
 	if !ok {
 		return
 	}
@@ -214,13 +214,13 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	if held, ok, _ := s.shelf.get(p, s.now()); ok && held.Compare(record) > 0 {
-		conflict(w, held)
+	if held, ok, _ := s.cache.get(p, s.now()); ok && held.Compare(record) > 0 {
+		refuseOlder(w, held)
 		return
 	}
 	stored := 1
 	if s.Network != nil {
-		end, free := s.begin(w, r)
+		end, free := s.acquire(w, r)
 		if !free {
 			return
 		}
@@ -237,19 +237,19 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		}
 		stored = receipt.Stored
 	}
-	if newest := s.shelf.put(record, s.now(), client(r.RemoteAddr)); newest.Compare(record) > 0 {
-		conflict(w, newest) // it came in between
+	if newest := s.cache.put(record, s.now(), clientOf(r.RemoteAddr)); newest.Compare(record) > 0 {
+		refuseOlder(w, newest) // it came in between
 		return
 	}
-	text(w, http.StatusOK, fmt.Sprintf("stored by %d", stored))
+	writeText(w, http.StatusOK, fmt.Sprintf("stored by %d", stored))
 }
 
-func conflict(w http.ResponseWriter, held pointer.Record) {
+func refuseOlder(w http.ResponseWriter, held pointer.Record) {
 	refuse(w, http.StatusConflict, fmt.Sprintf("a newer record is known (sequence %d)", held.Sequence()))
 }
 
 // body reads what was put, within the bounds of a record and of patience.
-func body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	tooLarge := func() {
 		w.Header().Set("Connection", "close") // the rest is not waited for
 		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a record has at most %d bytes", pointer.MaxRecord))
@@ -278,15 +278,15 @@ func body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 }
 
 // begin takes a place among those that the network is asked for.
-func (s *Server) begin(w http.ResponseWriter, r *http.Request) (end func(), ok bool) {
-	done, ok := s.limiter.begin(client(r.RemoteAddr), maxBusyOfClient)
+func (s *Server) acquire(w http.ResponseWriter, r *http.Request) (release func(), ok bool) {
+	done, ok := s.limiter.acquire(clientOf(r.RemoteAddr), maxActivePerClient)
 	if !ok {
 		tooMany(w, time.Second, "too many requests from your address at once")
 		return nil, false
 	}
 	select {
-	case s.busy <- struct{}{}:
-		return func() { <-s.busy; done() }, true
+	case s.slots <- struct{}{}:
+		return func() { <-s.slots; done() }, true
 	default:
 		done()
 		tooBusy(w, "too many requests at once; try again")
@@ -295,7 +295,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) (end func(), ok b
 }
 
 // named reads the pointer out of the path.
-func named(w http.ResponseWriter, r *http.Request) (pointer.Pointer, bool) {
+func pathPointer(w http.ResponseWriter, r *http.Request) (pointer.Pointer, bool) {
 	p, err := pointer.Parse(r.PathValue("name"))
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
@@ -332,14 +332,14 @@ func tooBusy(w http.ResponseWriter, reason string) {
 
 func refuse(w http.ResponseWriter, status int, reason string) {
 	w.Header().Set("Cache-Control", "no-store")
-	text(w, status, reason)
+	writeText(w, status, reason)
 }
 
-func text(w http.ResponseWriter, status int, s string) {
+func writeText(w http.ResponseWriter, status int, s string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, short(s)+"\n") // nobody is left to tell if it fails
+	_, _ = io.WriteString(w, sanitize(s)+"\n") // nobody is left to tell if it fails
 }
 
 func (s *Server) now() time.Time {

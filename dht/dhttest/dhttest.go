@@ -26,7 +26,7 @@ import (
 
 // patience bounds each call into a store, so that one that hangs fails the check.
 // No store of ours needs a hundredth of it, however busy the machine is.
-const patience = time.Minute
+const callTimeout = time.Minute
 
 // Run runs the suite, each check on a store of its own that newStore makes. It
 // may be a view of a network: then several answers may bring one record.
@@ -78,7 +78,7 @@ func newKey(t tb) *pointer.Key {
 }
 
 func put(s dht.Store, p pointer.Pointer, b []byte) (dht.Receipt, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	return s.Put(ctx, p, b)
 }
@@ -94,7 +94,7 @@ func mustPut(t tb, s dht.Store, rec pointer.Record) {
 // get gives the distinct records that a store yields, and how many answered.
 func get(t tb, s dht.Store, p pointer.Pointer) (records [][]byte, answers int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	for a, err := range s.Get(ctx, p) {
 		if err != nil {
@@ -224,10 +224,10 @@ func checkCancelled(t tb, s dht.Store) {
 	require.ErrorIs(t, failed, context.Canceled)
 	_, err := s.Put(ctx, rec.Pointer(), rec.Bytes())
 	require.ErrorIs(t, err, context.Canceled)
-	require.Less(t, time.Since(began), patience)
+	require.Less(t, time.Since(began), callTimeout)
 }
 
-func checkEarly(t tb, s dht.Store) { checkEarlyWithin(t, s, patience) }
+func checkEarly(t tb, s dht.Store) { checkEarlyWithin(t, s, callTimeout) }
 
 // checkEarlyWithin waits for a while until what a get left running has ended.
 func checkEarlyWithin(t tb, s dht.Store, limit time.Duration) {
@@ -279,7 +279,7 @@ func checkConcurrent(t tb, s dht.Store) {
 	var wg sync.WaitGroup
 	for _, rec := range recs {
 		wg.Go(func() {
-			if _, err := put(s, rec.Pointer(), rec.Bytes()); err != nil && (rec.Sequence() == writers || !lost(err)) {
+			if _, err := put(s, rec.Pointer(), rec.Bytes()); err != nil && (rec.Sequence() == writers || !overtaken(err)) {
 				errs <- fmt.Errorf("put of %d: %w", rec.Sequence(), err)
 			}
 		})
@@ -309,7 +309,7 @@ func checkConcurrent(t tb, s dht.Store) {
 
 // lost says whether a put only came too late: some of its peers had a newer
 // record already.
-func lost(err error) bool {
+func overtaken(err error) bool {
 	_, short := errors.AsType[*dht.ShortError](err)
 	return short || errors.Is(err, dht.ErrOlder)
 }

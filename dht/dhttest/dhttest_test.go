@@ -105,20 +105,20 @@ func (f *fake) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receip
 	return dht.Receipt{Asked: 1, Stored: 1}, nil
 }
 
-func TestAStoreThatSharesNoCodePasses(t *testing.T) {
+func TestIndependentStorePasses(t *testing.T) {
 	Run(t, func(*testing.T) dht.Store { return &fake{} })
 }
 
 // witness is a testing.T that only notes a failure.
-type witness struct {
+type recorder struct {
 	failed bool
 }
 
-func (w *witness) Errorf(string, ...any) { w.failed = true }
-func (w *witness) FailNow()              { w.failed = true; runtime.Goexit() }
-func (w *witness) Helper()               {}
+func (w *recorder) Errorf(string, ...any) { w.failed = true }
+func (w *recorder) FailNow()              { w.failed = true; runtime.Goexit() }
+func (w *recorder) Helper()               {}
 
-func TestTheSuiteFailsBrokenStores(t *testing.T) {
+func TestBrokenStoresFail(t *testing.T) {
 	for name, tc := range map[string]struct {
 		broken *fake
 		fails  string
@@ -151,7 +151,7 @@ func TestTheSuiteFailsBrokenStores(t *testing.T) {
 				if tc.broken.leaks { // leaks for ever: do not wait for it
 					check = func(t tb, s dht.Store) { checkEarlyWithin(t, s, 0) }
 				}
-				w := &witness{}
+				w := &recorder{}
 				done := make(chan struct{})
 				go func() {
 					defer close(done)

@@ -100,7 +100,7 @@ func TestRecordsOfAChannelAreUnlinkable(t *testing.T) {
 			require.NoError(t, err)
 			var pb ipnspb.IpnsRecord
 			require.NoError(t, proto.Unmarshal(b, &pb))
-			for _, part := range [][]byte{rec.Payload()[seal.HeadSize:], pb.GetSignatureV2()} {
+			for _, part := range [][]byte{rec.Payload()[seal.HeaderSize:], pb.GetSignatureV2()} {
 				for i := range len(part) - window {
 					key := string(part[i : i+window])
 					other, ok := seen[key]

@@ -98,7 +98,7 @@ func newRemoteKeys(keys []pointer.SealingKey) (t remoteKeys, err error) {
 	if t.x25519 == nil {
 		return remoteKeys{}, errors.New("the party's card offers no X25519 key: ask for a newer one")
 	}
-	t.sealing, err = seal.Pick(keys)
+	t.sealing, err = seal.SelectKey(keys)
 	return t, err
 }
 

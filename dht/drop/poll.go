@@ -96,7 +96,7 @@ func (c *Channel) Poll(ctx context.Context, store dht.Store, now time.Time) (Pol
 
 // newestRecords returns the newest valid records of a pointer, at most maxOpened.
 func newestRecords(ctx context.Context, store dht.Store, p pointer.Pointer, now time.Time) ([]pointer.Record, error) {
-	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxRecords, Kept: maxOpened})
+	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxRecords, Returned: maxOpened})
 }
 
 // applyBatch applies a batch, and returns the number of messages that it shows to

@@ -48,7 +48,7 @@ type selection struct {
 // least one if there is any.
 func (c *Channel) selectMessages() selection {
 	// The capacity without the sealed content of an empty batch.
-	left := seal.Room(c.remote.sealing.KEM().ID(), sizes[len(sizes)-1]) - overhead(c.self.Pointer, c.party)
+	left := seal.Capacity(c.remote.sealing.KEM().ID(), sizes[len(sizes)-1]) - overhead(c.self.Pointer, c.party)
 	f := selection{last: c.base}
 	for _, m := range c.queue {
 		if left -= headerSize(len(m)) + len(m); left < 0 {

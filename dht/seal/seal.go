@@ -36,7 +36,7 @@ const (
 
 const (
 	// HeadSize is how many bytes of a payload name its version and KEM.
-	HeadSize = 1 + 2
+	HeaderSize = 1 + 2
 
 	version    = 1
 	lengthSize = 2  // of what is sealed, before the padding
@@ -46,7 +46,7 @@ const (
 // Pick takes the key of a card to seal to: the first hybrid one, or else the
 // first of X25519. A hybrid key that is malformed is an error and no reason to
 // seal to the weaker one.
-func Pick(keys []pointer.SealingKey) (hpke.PublicKey, error) {
+func SelectKey(keys []pointer.SealingKey) (hpke.PublicKey, error) {
 	for _, kem := range []hpke.KEM{hpke.MLKEM768X25519(), hpke.DHKEM(ecdh.X25519())} {
 		for _, k := range keys {
 			if k.KEM != kem.ID() {
@@ -64,7 +64,7 @@ func Pick(keys []pointer.SealingKey) (hpke.PublicKey, error) {
 
 // encapsulated is how long the encapsulated key of a KEM is, in bytes; 0: it is
 // none of ours.
-func encapsulated(kem uint16) int {
+func encapsulatedSize(kem uint16) int {
 	switch kem {
 	case X25519:
 		return 32
@@ -75,50 +75,50 @@ func encapsulated(kem uint16) int {
 }
 
 // Room is how many bytes fit into a payload of a size.
-func Room(kem uint16, size int) int {
-	return size - HeadSize - encapsulated(kem) - tagSize - lengthSize
+func Capacity(kem uint16, size int) int {
+	return size - HeaderSize - encapsulatedSize(kem) - tagSize - lengthSize
 }
 
-func head(kem uint16) []byte { return binary.BigEndian.AppendUint16([]byte{version}, kem) }
+func header(kem uint16) []byte { return binary.BigEndian.AppendUint16([]byte{version}, kem) }
 
 // additional is what the ciphertext holds only with: the payload's head, and
 // what the caller binds it to.
-func additional(head, extra []byte) []byte { return append(bytes.Clone(head), extra...) }
+func additionalData(head, extra []byte) []byte { return append(bytes.Clone(head), extra...) }
 
 // Seal encrypts b into a payload of the first of the sizes that it fits. info
 // and extra say where the payload belongs: it opens with the same alone.
 func Seal(to hpke.PublicKey, info, extra []byte, sizes []int, b []byte) ([]byte, error) {
 	kem := to.KEM().ID()
 	for _, size := range sizes {
-		most := Room(kem, size)
-		if len(b) > most || len(b) > math.MaxUint16 {
+		capacity := Capacity(kem, size)
+		if len(b) > capacity || len(b) > math.MaxUint16 {
 			continue
 		}
-		padded := make([]byte, lengthSize+most)
+		padded := make([]byte, lengthSize+capacity)
 		binary.BigEndian.PutUint16(padded, uint16(len(b)))
 		copy(padded[lengthSize:], b)
 		enc, sender, err := hpke.NewSender(to, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info)
 		if err != nil {
 			return nil, err
 		}
-		start := head(kem)
-		sealed, err := sender.Seal(additional(start, extra), padded)
+		header := header(kem)
+		sealed, err := sender.Seal(additionalData(header, extra), padded)
 		if err != nil {
 			return nil, err
 		}
-		return append(append(start, enc...), sealed...), nil
+		return append(append(header, enc...), sealed...), nil
 	}
 	return nil, fmt.Errorf("%d bytes don't fit into a record", len(b))
 }
 
 // Open undoes Seal, with whichever of the keys it is for.
 func Open(keys []hpke.PrivateKey, info, extra, payload []byte) ([]byte, error) {
-	if len(payload) < HeadSize || payload[0] != version {
+	if len(payload) < HeaderSize || payload[0] != version {
 		return nil, errors.New("is no seal of this version")
 	}
-	start, rest := payload[:HeadSize], payload[HeadSize:]
+	start, rest := payload[:HeaderSize], payload[HeaderSize:]
 	kem := binary.BigEndian.Uint16(start[1:])
-	size := encapsulated(kem)
+	size := encapsulatedSize(kem)
 	if size == 0 || len(rest) < size+tagSize {
 		return nil, fmt.Errorf("is sealed for KEM %04x, or cut short", kem)
 	}
@@ -130,7 +130,7 @@ func Open(keys []hpke.PrivateKey, info, extra, payload []byte) ([]byte, error) {
 		if err != nil {
 			continue
 		}
-		padded, err := recipient.Open(additional(start, extra), rest[size:])
+		padded, err := recipient.Open(additionalData(start, extra), rest[size:])
 		if err != nil {
 			continue
 		}

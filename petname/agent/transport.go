@@ -34,8 +34,8 @@ type NodeConfig struct {
 
 // Node is a running node of a DHT. Its methods are safe for concurrent use.
 type Node interface {
-	dht.Seeker
-	dht.Thorough
+	dht.LevelStore
+	dht.ConfirmingStore
 	republish.Network
 
 	ID() string      // the peer ID

@@ -246,7 +246,7 @@ func TestAStoreThatFloodsIsLeft(t *testing.T) {
 
 func TestAStoreThatCannotBeAskedIsAnError(t *testing.T) {
 	alice := newOwner(t, "alice")
-	_, err := Look(ctx, dht.All{failing{}}, alice.pointer, alice.keys, now)
+	_, err := Look(ctx, dht.MultiStore{failing{}}, alice.pointer, alice.keys, now)
 	require.ErrorIs(t, err, dht.ErrUnreachable)
 	_, err = Leave(ctx, failing{}, alice.pointer, alice.sealing, letter("hello"), now)
 	require.ErrorIs(t, err, dht.ErrUnreachable)
@@ -283,7 +283,7 @@ func TestWhatDoesntFitIsNotLeft(t *testing.T) {
 func TestAMessageOfAnotherSizeIsIgnored(t *testing.T) {
 	at := now
 	alice := newOwner(t, "alice")
-	key, err := seal.Pick(alice.sealing)
+	key, err := seal.SelectKey(alice.sealing)
 	require.NoError(t, err)
 	plain, err := letter("hello").encode()
 	require.NoError(t, err)

@@ -22,7 +22,7 @@ const (
 )
 
 // MaxStatement bounds a statement, in bytes: it always fits beside a stamp.
-const MaxStatement = payloadSize - seal.HeadSize - (1088 + 32) - 16 - 2 - (1 + 1 + 3 + 3) - postage.MaxStamp
+const MaxStatement = payloadSize - seal.HeaderSize - (1088 + 32) - 16 - 2 - (1 + 1 + 3 + 3) - postage.MaxStamp
 
 type wireLetter struct {
 	_         struct{} `cbor:",toarray"`

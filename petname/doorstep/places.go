@@ -80,7 +80,7 @@ func Leave(ctx context.Context, store dht.Store, to pointer.Pointer, sealing []p
 	if err != nil {
 		return fail(err)
 	}
-	key, err := seal.Pick(sealing)
+	key, err := seal.SelectKey(sealing)
 	if err != nil {
 		return fail(err)
 	}
@@ -153,7 +153,7 @@ func lookAt(ctx context.Context, store dht.Store, places []place, now time.Time)
 
 // newest gives the newest records under a pointer that verify, at most maxOpened.
 func newest(ctx context.Context, store dht.Store, p pointer.Pointer, now time.Time) ([]pointer.Record, error) {
-	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxVerified, Kept: maxOpened})
+	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxVerified, Returned: maxOpened})
 }
 
 // Look gives the letters on my doorstep that are sealed to one of the keys, at

@@ -120,7 +120,7 @@ func (s Self) with(store dht.Store, them Identity) dht.Store {
 	if s.Direct == nil || len(them.Addresses) == 0 {
 		return store
 	}
-	return dht.All{store, s.Direct(them.Addresses)}
+	return dht.MultiStore{store, s.Direct(them.Addresses)}
 }
 
 // ready checks that the key is the identity's, and gives the encoded identity.

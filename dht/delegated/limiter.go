@@ -16,7 +16,7 @@ const maxClients = 4096
 
 // client is whom requests are counted by: an address, or in IPv6 a /64, which
 // is what one household gets.
-func client(remote string) netip.Prefix {
+func clientOf(remote string) netip.Prefix {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Prefix{} // all that can't be told apart are one
@@ -41,17 +41,17 @@ type limiter struct {
 }
 
 type bucket struct {
-	who    netip.Prefix
+	client netip.Prefix
 	tokens *rate.Limiter // nil: none was taken yet
-	busy   int           // requests that the network is asked for
+	active int           // requests that the network is asked for
 }
 
 // take takes a token, and otherwise returns the time until there is one. Buckets
 // hold burst tokens, at least 1, and gain perSecond.
-func (l *limiter) take(who netip.Prefix, now time.Time, perSecond, burst float64) (ok bool, wait time.Duration) {
+func (l *limiter) allow(client netip.Prefix, now time.Time, perSecond, burst float64) (ok bool, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := l.bucket(who)
+	b := l.bucket(client)
 	if b.tokens == nil {
 		b.tokens = rate.NewLimiter(rate.Limit(perSecond), int(min(burst, math.MaxInt32)))
 	}
@@ -66,23 +66,23 @@ func (l *limiter) take(who netip.Prefix, now time.Time, perSecond, burst float64
 }
 
 // begin counts a long request in, unless the client has most under way.
-func (l *limiter) begin(who netip.Prefix, most int) (end func(), ok bool) {
+func (l *limiter) acquire(client netip.Prefix, limit int) (release func(), ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := l.bucket(who)
-	if b.busy >= most {
+	b := l.bucket(client)
+	if b.active >= limit {
 		return nil, false
 	}
-	b.busy++
+	b.active++
 	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		b.busy--
+		b.active--
 	}, true
 }
 
-func (l *limiter) bucket(who netip.Prefix) *bucket {
-	if e, ok := l.buckets[who]; ok {
+func (l *limiter) bucket(client netip.Prefix) *bucket {
+	if e, ok := l.buckets[client]; ok {
 		l.recent.MoveToFront(e)
 		return e.Value.(*bucket)
 	}
@@ -91,10 +91,10 @@ func (l *limiter) bucket(who netip.Prefix) *bucket {
 	}
 	if len(l.buckets) >= maxClients {
 		oldest := l.recent.Back()
-		delete(l.buckets, oldest.Value.(*bucket).who)
+		delete(l.buckets, oldest.Value.(*bucket).client)
 		l.recent.Remove(oldest)
 	}
-	b := &bucket{who: who}
-	l.buckets[who] = l.recent.PushFront(b)
+	b := &bucket{client: client}
+	l.buckets[client] = l.recent.PushFront(b)
 	return b
 }

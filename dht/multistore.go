@@ -12,24 +12,24 @@ import (
 // All is several stores as one: it asks all at once, and puts to all. A record
 // is stored when one of them stored it; what the others could not is told when
 // none did.
-type All []Store
+type MultiStore []Store
 
 // Get yields what any of the stores does, as it comes in.
-func (s All) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error] {
+func (s MultiStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error] {
 	return func(yield func(Answer, error) bool) {
-		asking, cancel := context.WithCancel(ctx)
-		type got struct {
+		queryCtx, cancel := context.WithCancel(ctx)
+		type item struct {
 			answer Answer
 			err    error
 		}
-		answers := make(chan got)
+		answers := make(chan item)
 		var wg sync.WaitGroup
 		for _, store := range s {
 			wg.Go(func() {
-				for a, err := range store.Get(asking, p) {
+				for a, err := range store.Get(queryCtx, p) {
 					select {
-					case answers <- got{a, err}:
-					case <-asking.Done():
+					case answers <- item{a, err}:
+					case <-queryCtx.Done():
 						return
 					}
 				}
@@ -56,7 +56,7 @@ func (s All) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error
 }
 
 // Put puts a record to all of the stores.
-func (s All) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error) {
+func (s MultiStore) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error) {
 	receipts, errs := make([]Receipt, len(s)), make([]error, len(s))
 	var wg sync.WaitGroup
 	for i, store := range s {
@@ -66,7 +66,7 @@ func (s All) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receipt
 	var all Receipt
 	stored := false
 	for i, r := range receipts {
-		all = all.plus(r)
+		all = all.add(r)
 		stored = stored || errs[i] == nil
 	}
 	if stored {
