@@ -25,25 +25,25 @@ const (
 	lockName     = ".lock"
 )
 
-// Dir is a Store in a directory: one file a record, its bytes as they were
-// signed, named after the pointer's text plus ".record". A file's modification
-// time is when its record was last confirmed to be the newest. Files are
-// written aside, synced and renamed, so a crash leaves the old record or the
-// new one; a lock file keeps two processes from undoing each other's newer
-// record. A file that doesn't verify, or is no plain file, is reported and
-// never served; the next put of a good record replaces it.
+// Dir is a Store in a directory, with one file for each record: the signed bytes,
+// named by the pointer's text plus ".record". The modification time of a file is
+// the time when the record was last confirmed to be the newest. Files are
+// replaced atomically, so a crash leaves the old record or the new one. A lock
+// file prevents two processes from replacing a newer record by an older one. A
+// file that does not verify, or is not a regular file, is reported and never
+// served; the next put of a valid record replaces it.
 type Dir struct {
-	// Now is the clock that records expire by and that file times are set to;
-	// nil means time.Now.
+	// Now is the clock for expiry and file times; nil means time.Now.
 	Now func() time.Time
 
 	path string
-	fs   durable.FS // what writes
-	mu   sync.Mutex // flock doesn't tell apart the goroutines of one file
+	fs   durable.FS // for writing
+	mu   sync.Mutex // flock does not exclude goroutines of one process from each other
 }
 
-// OpenDir opens the directory, and makes it (mode 0700) if it isn't there.
-// Left-overs of a crash are removed. It holds nothing open: there is no Close.
+// OpenDir opens the directory, and creates it (mode 0700) if it does not exist.
+// It removes the temporary files of a crash. It holds no file open: there is no
+// Close.
 func OpenDir(path string) (*Dir, error) { return openDir(durable.OS{}, path) }
 
 func openDir(files durable.FS, path string) (*Dir, error) {
@@ -63,8 +63,8 @@ func openDir(files durable.FS, path string) (*Dir, error) {
 	return d, nil
 }
 
-// Get yields one answer: the record, or that there is none. An expired record
-// is served as it is. A damaged file is yielded as an error.
+// Get yields one answer, with the record if there is one, even if it has expired,
+// or the error of a damaged file.
 func (d *Dir) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error] {
 	return func(yield func(Answer, error) bool) {
 		a := Answer{Source: SourceHome}
@@ -80,7 +80,8 @@ func (d *Dir) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, erro
 	}
 }
 
-// Put keeps a verified record durably, unless a newer one is there.
+// Put verifies a record and stores it durably. It returns an error that wraps
+// [ErrOlder] if it has a newer one.
 func (d *Dir) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return Receipt{}, err
@@ -100,8 +101,8 @@ func (d *Dir) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receip
 	return Receipt{Asked: 1, Stored: 1}, nil
 }
 
-// Pointers lists the pointers that there is a record file of, in the order of
-// their texts. Files of other names are passed over.
+// Pointers returns the pointers with a record file, in the order of their texts.
+// It ignores files of other names.
 func (d *Dir) Pointers() ([]pointer.Pointer, error) {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
@@ -147,7 +148,7 @@ func (d *Dir) readRecord(p pointer.Pointer, now time.Time) (floorRecord, bool, e
 	if p.IsZero() {
 		return floorRecord{}, false, errors.New("records: no pointer given")
 	}
-	// A pipe would hang the open, and a link lead out of the directory.
+	// Opening a pipe would block, and a link may lead out of the directory.
 	info, err := os.Lstat(d.file(p))
 	if errors.Is(err, fs.ErrNotExist) {
 		return floorRecord{}, false, nil
@@ -166,7 +167,8 @@ func (d *Dir) readRecord(p pointer.Pointer, now time.Time) (floorRecord, bool, e
 		return floorRecord{}, false, fmt.Errorf("records: %w", err)
 	}
 	defer f.Close()
-	// The file may be another one than Lstat saw: time and bytes are of this.
+	// The file may have been replaced since Lstat: take time and bytes from the
+	// same file.
 	if info, err = f.Stat(); err != nil {
 		return floorRecord{}, false, fmt.Errorf("records: %w", err)
 	}
@@ -191,7 +193,7 @@ func (d *Dir) store(rec pointer.Record, confirmed time.Time) (floorRecord, error
 	have, ok, err := d.readRecord(p, d.now())
 	switch {
 	case err != nil:
-		// Damaged: a record that verifies is better than one that doesn't.
+		// Damaged: replace it.
 	case ok && supersedes(have.record, rec):
 		return have, nil
 	case ok && have.record.ID() == rec.ID():
@@ -205,7 +207,7 @@ func (d *Dir) store(rec pointer.Record, confirmed time.Time) (floorRecord, error
 	}
 	modified := confirmed
 	if modified.IsZero() {
-		modified = time.Unix(0, 0) // never confirmed: stale from the start
+		modified = time.Unix(0, 0) // not confirmed: stale
 	}
 	if err := durable.Replace(d.fs, d.file(p), tempPrefix, modified, bytes.NewReader(rec.Bytes())); err != nil {
 		return floorRecord{}, fmt.Errorf("records: %w", err)
@@ -213,7 +215,7 @@ func (d *Dir) store(rec pointer.Record, confirmed time.Time) (floorRecord, error
 	return floorRecord{rec, confirmed}, nil
 }
 
-// lock keeps other processes, and other goroutines of this one, from writing.
+// lock excludes other processes, and other goroutines of this process.
 func (d *Dir) lock() (unlock func(), err error) {
 	d.mu.Lock()
 	f, err := os.OpenFile(filepath.Join(d.path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
@@ -227,7 +229,7 @@ func (d *Dir) lock() (unlock func(), err error) {
 		return nil, fmt.Errorf("records: lock: %w", err)
 	}
 	return func() {
-		f.Close() // which gives up the lock
+		f.Close() // releases the lock
 		d.mu.Unlock()
 	}, nil
 }

@@ -12,33 +12,33 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// lookup is one run of Resolver.Resolve. All of it happens on the goroutine
-// that iterates; the stores' goroutines only send arrivals.
+// lookup is one run of Resolver.Resolve. It runs on the goroutine of the
+// iteration; the stores' goroutines only send arrivals.
 type lookup struct {
 	resolver *Resolver
 	pointer  pointer.Pointer
 	level    Level
 
-	floor    pointer.Record // best ever verified; the zero record if none
+	floor    pointer.Record // newest record ever verified; the zero record if none
 	hasFloor bool
 
-	best     *pointer.Record // best of this look-up; within its life, not under the floor
-	source   Source          // that brought best first
-	expired  *pointer.Record // newest authentic one that is past its end
-	rollback *pointer.Record // newest of those under the floor
-	noRecord int             // answers "I have none"
-	invalid  int             // answers that don't verify
-	failures []error         // of whole stores
+	best     *pointer.Record // newest of this look-up; not expired, not older than the floor
+	source   Source          // of the first answer with best
+	expired  *pointer.Record // newest authentic record that has expired
+	rollback *pointer.Record // newest record older than the floor
+	noRecord int             // answers without a record
+	invalid  int             // answers that do not verify
+	failures []error         // of stores as a whole
 	rejected []Rejection
 
 	asked    []int                        // by store
 	answered []int                        // by store
-	network  []bool                       // by store: an answer came from a peer of a network
-	failed   []bool                       // by store: it didn't ask all that it should have
-	agreed   map[[32]byte]map[string]bool // who gave which record
+	network  []bool                       // by store: a peer of a network answered
+	failed   []bool                       // by store: it did not ask all peers that it should have
+	agreed   map[[32]byte]map[string]bool // by record ID: the peers that returned it
 	verdicts map[[sha256.Size]byte]verdict
 
-	last Result // as yielded
+	last Result // the last one yielded
 }
 
 type verdict struct {
@@ -47,7 +47,7 @@ type verdict struct {
 	err     error
 }
 
-// arrival is what a store's goroutine sends.
+// arrival is an answer of a store, or its end, sent by the store's goroutine.
 type arrival struct {
 	store  int
 	answer Answer
@@ -92,14 +92,15 @@ func (l *lookup) run(ctx context.Context, yield func(Result, error) bool) {
 	}
 }
 
-// withinTTL says whether the cache may answer. A confirmation in the future
-// is a clock that jumped: it says nothing.
+// withinTTL reports whether the cache may answer. A confirmation in the future
+// is invalid: the clock was set back.
 func withinTTL(k floorRecord, now time.Time) bool {
 	return !k.confirmed.After(now) && now.Sub(k.confirmed) < k.record.TTL()
 }
 
-// ask gathers answers until the level is reached (false: all is yielded) or
-// the stores or the context end (true).
+// query handles answers until the level is reached or the caller stops (it
+// returns false), or until the stores or the context end (true: finish has to
+// yield the rest).
 func (l *lookup) query(ctx context.Context, yield func(Result, error) bool) bool {
 	stores := l.resolver.Stores
 	n := len(stores)
@@ -142,8 +143,8 @@ func (l *lookup) query(ctx context.Context, yield func(Result, error) bool) bool
 	return true
 }
 
-// gather runs one store. It isn't waited for: a store that ignores its context
-// can't hold up the look-up.
+// forwardAnswers sends the answers of one store. The look-up does not wait for
+// it to end, so a store that ignores its context cannot delay the look-up.
 func forwardAnswers(ctx context.Context, i int, s Store, p pointer.Pointer, level Level, arrivals chan<- arrival) {
 	send := func(a arrival) bool {
 		a.store = i
@@ -184,7 +185,7 @@ func (l *lookup) handle(a arrival) {
 		l.reject(a.answer.Source, "", a.err)
 		return
 	case errors.Is(a.err, ErrUnreachable):
-		return // a dead peer; there are always some
+		return // an unreachable peer, which is normal
 	case a.err != nil:
 		l.invalid++
 		l.answered[i]++
@@ -200,7 +201,7 @@ func (l *lookup) handle(a arrival) {
 	l.handleRecord(a)
 }
 
-// weigh verifies a record and compares it with what is known.
+// handleRecord verifies a record, and compares it with the floor and the best.
 func (l *lookup) handleRecord(a arrival) {
 	v := l.verify(a.answer.Record)
 	if v.err != nil {
@@ -220,7 +221,7 @@ func (l *lookup) handleRecord(a arrival) {
 		l.reject(a.answer.Source, a.answer.Peer, fmt.Errorf("older (sequence %d) than the one known (sequence %d)", rec.Sequence(), l.floor.Sequence()))
 		return
 	case v.expired:
-		l.best = nil // whatever was best is now under the floor
+		l.best = nil // the previous best is now older than the floor
 		l.expired = &rec
 		l.reject(a.answer.Source, a.answer.Peer, &pointer.ExpiredError{Record: rec})
 		return
@@ -230,7 +231,7 @@ func (l *lookup) handleRecord(a arrival) {
 	}
 	peer := a.answer.Peer
 	if peer == "" {
-		peer = "store " + strconv.Itoa(a.store) // no peer's text: those have no space
+		peer = "store " + strconv.Itoa(a.store) // no peer ID or URL has a space
 	}
 	id := rec.ID()
 	if l.agreed[id] == nil {
@@ -239,9 +240,9 @@ func (l *lookup) handleRecord(a arrival) {
 	l.agreed[id][peer] = true
 }
 
-// raise makes rec the floor, on disk first. Another process may have kept a
-// newer one meanwhile; then that is the floor. A disk that fails costs the
-// memory of this record, not the look-up.
+// raiseFloor makes rec the floor, on disk first. If another process has stored a
+// newer record in the meantime, that is the floor. If the disk fails, the floor
+// is not stored, and the look-up continues.
 func (l *lookup) raiseFloor(rec pointer.Record, expired bool) {
 	confirmed := l.resolver.now()
 	if expired {
@@ -255,7 +256,7 @@ func (l *lookup) raiseFloor(rec pointer.Record, expired bool) {
 	l.floor, l.hasFloor = k.record, true
 }
 
-// verify opens a record once, however many peers send the same bytes.
+// verify verifies a record, once for all peers that send the same bytes.
 func (l *lookup) verify(b []byte) verdict {
 	if len(b) > pointer.MaxRecord {
 		return verdict{err: fmt.Errorf("%d bytes, over %d", len(b), pointer.MaxRecord)}
@@ -279,7 +280,7 @@ func (l *lookup) reject(s Source, peer string, err error) {
 	}
 }
 
-// counts fills in what is counted whatever the outcome.
+// withCounts returns res with the counts and rejections of the look-up.
 func (l *lookup) withCounts(res Result) Result {
 	res.Asked, res.Answered = 0, 0
 	for i := range l.asked {
@@ -302,7 +303,8 @@ func (l *lookup) result() Result {
 	return l.withCounts(Result{Record: *l.best, Source: l.source, Freshness: level, Agreed: agreed})
 }
 
-// complete says whether all the closest peers of a network were asked.
+// allAsked reports whether a network was queried, and every such store asked all
+// of the closest peers.
 func (l *lookup) allAsked() bool {
 	complete := false
 	for i := range l.network {
@@ -316,7 +318,7 @@ func (l *lookup) allAsked() bool {
 	return complete
 }
 
-// finish yields the final result or the error.
+// finish yields the final result, or the error.
 func (l *lookup) finish(ctx context.Context, yield func(Result, error) bool) {
 	if l.best != nil {
 		res := l.result()
@@ -324,7 +326,7 @@ func (l *lookup) finish(ctx context.Context, yield func(Result, error) bool) {
 		case l.allAsked() && l.level == LevelStrict:
 			res.Freshness = LevelStrict
 		case l.allAsked():
-			res.Freshness = LevelFresh // asked, but not over paths apart
+			res.Freshness = LevelFresh // asked, but not over disjoint paths
 		}
 		if res.Freshness != l.last.Freshness || res.Answered != l.last.Answered || res.Asked != l.last.Asked ||
 			res.Record.ID() != l.last.Record.ID() || res.Source != l.last.Source {
@@ -339,8 +341,8 @@ func (l *lookup) finish(ctx context.Context, yield func(Result, error) bool) {
 	yield(Result{}, l.failure(ctx))
 }
 
-// failure says why there is no result. What is proven by a signature comes
-// before what peers merely say.
+// failure returns the error of a look-up without a result. Errors that signatures
+// prove take precedence over claims of peers.
 func (l *lookup) failure(ctx context.Context) error {
 	var err error
 	answered := l.withCounts(Result{}).Answered

@@ -9,12 +9,12 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// All is several stores as one: it asks all at once, and puts to all. A record
-// is stored when one of them stored it; what the others could not is told when
-// none did.
+// MultiStore is several stores as one. It queries all of them at once, and puts
+// to all. A put succeeds if one store returns no error. Otherwise it returns the
+// errors of all stores, or ErrUnreachable if there are none.
 type MultiStore []Store
 
-// Get yields what any of the stores does, as it comes in.
+// Get yields the answers of all stores in the order of arrival.
 func (s MultiStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error] {
 	return func(yield func(Answer, error) bool) {
 		queryCtx, cancel := context.WithCancel(ctx)
@@ -41,7 +41,7 @@ func (s MultiStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer
 		}()
 		defer func() {
 			cancel()
-			for range answers { // until all have ended
+			for range answers { // until all goroutines have ended
 			}
 		}()
 		for g := range answers {
@@ -49,13 +49,13 @@ func (s MultiStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer
 				return
 			}
 		}
-		if err := ctx.Err(); err != nil { // the stores' own word of it may have been cut off
+		if err := ctx.Err(); err != nil { // the stores' own errors may have been cut off
 			yield(Answer{}, err)
 		}
 	}
 }
 
-// Put puts a record to all of the stores.
+// Put puts a record to all stores. The receipt is the sum of their receipts.
 func (s MultiStore) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error) {
 	receipts, errs := make([]Receipt, len(s)), make([]error, len(s))
 	var wg sync.WaitGroup
