@@ -11,17 +11,17 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// answerError is an answer that says or brings something else than was asked.
+// answerError is the error for a response that is not a valid answer.
 type answerError struct {
 	reason string
-	err    error // as RouterError has it
+	err    error // as in RouterError
 }
 
 func (e *answerError) Error() string { return e.reason }
 func (e *answerError) Unwrap() error { return e.err }
 
-// readRecord takes the answer to a GET: a record's bytes, or nil if the router
-// has none. It reads no more of a body than a record may have.
+// readRecord reads the response to a GET. It returns the bytes of the record, nil
+// if the router has none. It reads at most one byte more than a record may have.
 func readRecord(resp *http.Response) ([]byte, error) {
 	switch {
 	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusNoContent:
@@ -32,9 +32,9 @@ func readRecord(resp *http.Response) ([]byte, error) {
 	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case resp.Header.Get("Content-Type") == "", err == nil && kind == "text/plain":
-		return nil, nil // IPIP-513: whatever isn't a record says that there is none
+		return nil, nil // IPIP-513: any other answer means that there is no record
 	case err != nil || kind != contentType:
-		// But a page of a captive portal, say, is not an answer of a router.
+		// But a page of a captive portal, for example, is not from a router.
 		return nil, &answerError{fmt.Sprintf("is no router, or not this one: it answers with %q", sanitize(resp.Header.Get("Content-Type"))), dht.ErrUnreachable}
 	case resp.ContentLength > int64(pointer.MaxRecord):
 		return nil, tooLongError()
@@ -55,7 +55,7 @@ func tooLongError() error {
 	return &answerError{fmt.Sprintf("its answer is over the %d bytes of a record", pointer.MaxRecord), dht.ErrRejected}
 }
 
-// readStored takes the answer to a PUT; nil: it was stored.
+// checkStored returns nil if the response to a PUT acknowledges it.
 func checkStored(resp *http.Response) error {
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		return nil
@@ -63,8 +63,9 @@ func checkStored(resp *http.Response) error {
 	return statusError(resp)
 }
 
-// refusal is the error of a status other than success. 429 and 5xx are the
-// router's trouble, so worth retrying; the rest of 4xx is the request's.
+// statusError returns the error for a status other than success. 429 and 5xx wrap
+// ErrUnreachable: a retry may succeed. Other 4xx of a put mean that the router
+// refuses the record.
 func statusError(resp *http.Response) error {
 	e := &answerError{err: dht.ErrUnreachable}
 	put := resp.Request != nil && resp.Request.Method == http.MethodPut
@@ -89,10 +90,10 @@ func statusError(resp *http.Response) error {
 	default:
 		e.reason = "answers " + status
 	}
-	// The reason is nice to have: that it doesn't come whole is no other error.
+	// An error while reading the reason is ignored: the reason is optional.
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxReason))
-	if said := sanitize(string(b)); said != "" {
-		e.reason += fmt.Sprintf(": %q", said)
+	if reason := sanitize(string(b)); reason != "" {
+		e.reason += fmt.Sprintf(": %q", reason)
 	}
 	return e
 }

@@ -11,12 +11,12 @@ import (
 
 const (
 	maxCached      = 8192
-	maxCachedBytes = 8 << 20 // of records as they are on the wire
+	maxCachedBytes = 8 << 20 // of encoded records
 )
 
-// shelf keeps verified records within a bound. When it is full, the client on
-// whose account most of it is loses what it brought first: who floods it
-// displaces its own.
+// recordCache is a bounded cache of verified records. When it is full, it removes
+// the oldest record of the client that has the most bytes in it, so a client that
+// floods it evicts its own records.
 type recordCache struct {
 	mu        sync.Mutex
 	byPointer map[pointer.Pointer]*list.Element // of *shelved
@@ -26,7 +26,7 @@ type recordCache struct {
 
 type cachedRecord struct {
 	record    pointer.Record
-	confirmed time.Time // when the network, or the publisher, last said that it is the newest
+	confirmed time.Time // when the network or a put last confirmed that it is the newest
 	client    netip.Prefix
 }
 
@@ -35,8 +35,8 @@ type account struct {
 	bytes   int
 }
 
-// get gives what is there, if it is within its life, and whether it is fresh:
-// within its TTL too.
+// get returns the record of p unless it has expired. fresh reports whether it is
+// within its TTL.
 func (s *recordCache) get(p pointer.Pointer, now time.Time) (record pointer.Record, ok, fresh bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,11 +49,11 @@ func (s *recordCache) get(p pointer.Pointer, now time.Time) (record pointer.Reco
 		s.remove(e)
 		return pointer.Record{}, false, false
 	}
-	// A confirmation in the future is a clock that jumped: it says nothing.
+	// A confirmation in the future is invalid: the clock was set back.
 	return k.record, true, !k.confirmed.After(now) && now.Sub(k.confirmed) < k.record.TTL()
 }
 
-// put keeps a record unless a newer one is there, and gives what is there then.
+// put stores a record unless there is a newer one, and returns the stored one.
 func (s *recordCache) put(record pointer.Record, now time.Time, by netip.Prefix) pointer.Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()

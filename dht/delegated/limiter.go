@@ -10,16 +10,16 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// maxClients bounds the table of clients. Beyond it, who was silent the longest
-// is forgotten, and its debt with it: many addresses are many clients.
+// maxClients bounds the table of clients. Over it, the client that sent no request
+// for the longest time is removed.
 const maxClients = 4096
 
-// client is whom requests are counted by: an address, or in IPv6 a /64, which
-// is what one household gets.
+// clientOf returns the client that a request counts for: its address, or the /64
+// of an IPv6 address, which is what one household has.
 func clientOf(remote string) netip.Prefix {
 	ap, err := netip.ParseAddrPort(remote)
 	if err != nil {
-		return netip.Prefix{} // all that can't be told apart are one
+		return netip.Prefix{} // all unknown addresses are one client
 	}
 	addr := ap.Addr().Unmap().WithZone("")
 	bits := 32
@@ -42,12 +42,13 @@ type limiter struct {
 
 type bucket struct {
 	client netip.Prefix
-	tokens *rate.Limiter // nil: none was taken yet
-	active int           // requests that the network is asked for
+	tokens *rate.Limiter // nil: unused
+	active int           // active requests to the network
 }
 
-// take takes a token, and otherwise returns the time until there is one. Buckets
-// hold burst tokens, at least 1, and gain perSecond.
+// allow uses a token of the client. If there is none, it returns false and the
+// time until there is one. A bucket holds burst tokens, at least 1, and gains
+// perSecond tokens a second.
 func (l *limiter) allow(client netip.Prefix, now time.Time, perSecond, burst float64) (ok bool, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -55,8 +56,8 @@ func (l *limiter) allow(client netip.Prefix, now time.Time, perSecond, burst flo
 	if b.tokens == nil {
 		b.tokens = rate.NewLimiter(rate.Limit(perSecond), int(min(burst, math.MaxInt32)))
 	}
-	// Unlike AllowN, a cancelled reservation notes the time when the clock went
-	// back: the tokens stay, and more are gained from now on.
+	// Unlike AllowN, a cancelled reservation sets the time of the bucket when the
+	// clock was set back: the tokens stay, and more are gained from now on.
 	token := b.tokens.ReserveN(now, 1)
 	if wait := token.DelayFrom(now); wait > 0 {
 		token.CancelAt(now)
@@ -65,7 +66,8 @@ func (l *limiter) allow(client netip.Prefix, now time.Time, perSecond, burst flo
 	return true, 0
 }
 
-// begin counts a long request in, unless the client has most under way.
+// acquire counts a long request, until release is called. It returns false if the
+// client already has limit active ones.
 func (l *limiter) acquire(client netip.Prefix, limit int) (release func(), ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
