@@ -21,7 +21,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// held is what a directory serves of p.
+// load returns the record that a directory has for p, as bytes.
 func load(t testing.TB, d *dht.Dir, p pointer.Pointer) ([]byte, error) {
 	t.Helper()
 	var b []byte
@@ -74,7 +74,7 @@ func TestACrashLeavesTheOldRecordOrTheNew(t *testing.T) {
 	require.NoError(t, err)
 	dir := filepath.Dir(dht.RecordFile(d, k.Pointer()))
 
-	// What a crash in the middle of a put leaves: a part of a temporary file.
+	// A crash in the middle of a put leaves a part of a temporary file.
 	left := filepath.Join(dir, ".new-ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	require.NoError(t, os.WriteFile(left, sign(t, k, 2).Bytes()[:50], 0o600))
 	d, err = dht.OpenDir(dir)
@@ -109,7 +109,7 @@ func TestADamagedFileIsReportedAndNeverServed(t *testing.T) {
 		require.Nil(t, b, name)
 		require.Error(t, err, name)
 	}
-	// A good record mends it.
+	// A valid record replaces it.
 	_, err := d.Put(t.Context(), k.Pointer(), whole)
 	require.NoError(t, err)
 	b, err := load(t, d, k.Pointer())
@@ -195,7 +195,7 @@ func TestALinkAsARecordFileIsNotFollowed(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, old.Bytes(), untouched)
 	}
-	// Left-overs of a crash are plain files: a link with such a name is kept.
+	// Temporary files are regular files: a link with such a name stays.
 	link := filepath.Join(filepath.Dir(file), ".new-ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	require.NoError(t, os.Symlink(target, link))
 	_, err = dht.OpenDir(filepath.Dir(file))
@@ -223,7 +223,7 @@ func TestAFullDiskKeepsTheOldRecord(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, left)
 
-	// A look-up does without, and says so; publishing does not.
+	// A look-up continues and reports it; publishing fails.
 	r := dht.Resolver{Stores: []dht.Store{peers(newer.Bytes())}, Home: d, Now: c.now}
 	res, err := r.Best(t.Context(), k.Pointer(), dht.LevelFresh)
 	require.NoError(t, err)
@@ -233,7 +233,7 @@ func TestAFullDiskKeepsTheOldRecord(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ENOSPC)
 }
 
-// writeMany puts records of one key into a directory, in an order of its own.
+// writeMany puts records of one key into a directory, from start on.
 func writeMany(path string, key *pointer.Key, records [][]byte, start int) error {
 	d, err := dht.OpenDir(path)
 	if err != nil {
@@ -259,7 +259,7 @@ func TestOlderNeverReplacesNewer(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make(chan error, 8)
 	for i := range 4 {
-		wg.Go(func() { errs <- writeMany(path, k, records, i*11) }) // a Dir each: as two processes
+		wg.Go(func() { errs <- writeMany(path, k, records, i*11) }) // a Dir each, like separate processes
 	}
 	floor := make(chan error, 1)
 	stop := make(chan struct{})
@@ -308,7 +308,7 @@ func TestOlderNeverReplacesNewer(t *testing.T) {
 	require.Equal(t, records[29], b)
 }
 
-// TestOtherProcess is no test of its own: it is the other process of the next.
+// TestOtherProcess is the second process of TestTwoProcessesShareADirectory.
 func TestOtherProcess(t *testing.T) {
 	path := os.Getenv("PETNAMES_TEST_DIR")
 	if path == "" {

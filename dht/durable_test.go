@@ -67,7 +67,7 @@ func TestAPowerCutLeavesTheOldRecordOrTheNew(t *testing.T) {
 	}
 }
 
-// After any power cut, a record without a confirmation is not taken for a
+// After any power cut, a record without a confirmation does not count as a
 // confirmed one. The file's time is as durable as its content.
 func TestAPowerCutConfirmsNoRecord(t *testing.T) {
 	rec := sign(t, newKey(t), 1)
@@ -77,7 +77,7 @@ func TestAPowerCutConfirmsNoRecord(t *testing.T) {
 		d, err := dht.OpenDirOn(disk, path)
 		if err == nil {
 			d.Now = newClock().now
-			// KeepUnconfirmed acts as a look-up that received one unconfirmed
+			// StoreUnconfirmed acts as a look-up that received one unconfirmed
 			// answer.
 			err = dht.StoreUnconfirmed(d, rec)
 		}

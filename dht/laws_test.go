@@ -14,8 +14,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// material is what liars have to lie with: authentic records of one key, and
-// bytes that are none.
+// material is the answers of hostile stores: authentic records of one key, and
+// bytes that are no record.
 type material struct {
 	pointer pointer.Pointer
 	good    []pointer.Record // by sequence; every second of one sequence
@@ -36,8 +36,8 @@ func newMaterial(t testing.TB) material {
 	return m
 }
 
-// draw makes stores that say anything at all, and the best valid record that
-// any of them says.
+// draw returns stores with any answers, and the best valid record of these
+// answers.
 func (m material) draw(t *rapid.T) (stores []dht.Store, best *pointer.Record, authentic []pointer.Record) {
 	for range rapid.IntRange(0, 3).Draw(t, "stores") {
 		s := &scriptedStore{}
@@ -52,7 +52,7 @@ func (m material) draw(t *rapid.T) (stores []dht.Store, best *pointer.Record, au
 				authentic = append(authentic, rec)
 			case 2:
 				a.err = rapid.SampledFrom([]error{dht.ErrUnreachable, errors.New("peer's own")}).Draw(t, "error")
-			case 3: // has none
+			case 3: // no record
 			default:
 				rec := rapid.SampledFrom(m.good).Draw(t, "good")
 				a.answer.Record = rec.Bytes()
@@ -88,7 +88,7 @@ func TestBestVerifiedRecordOrError(t *testing.T) {
 		r := dht.Resolver{Stores: stores, Now: newClock().now}
 		res, err := r.Best(context.Background(), m.pointer, dht.LevelStrict)
 		if n := newest(authentic); n == nil || best == nil || n.Compare(*best) > 0 {
-			// Nothing that holds, or what is newest has expired.
+			// No valid record, or the newest has expired.
 			require.Error(t, err)
 			return
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// seeker is a store that looks harder when told to, and sees puts through.
+// levelStore is a LevelStore and ConfirmingStore that records the calls.
 type levelStore struct {
 	*scriptedStore
 	levels []dht.Level
@@ -35,7 +35,7 @@ func TestTheLevelReachesTheStore(t *testing.T) {
 	r := dht.Resolver{Stores: []dht.Store{s}, Now: newClock().now}
 	_, err := r.Best(t.Context(), k.Pointer(), dht.LevelOffline)
 	require.Error(t, err)
-	require.Empty(t, s.levels, "offline asks nobody")
+	require.Empty(t, s.levels, "offline sends no request")
 	for _, level := range []dht.Level{dht.LevelStrict, dht.LevelFresh, dht.LevelAgreed} {
 		_, err := r.Best(t.Context(), k.Pointer(), level)
 		require.NoError(t, err)

@@ -50,7 +50,7 @@ func TestOneStoreThatWorksIsEnough(t *testing.T) {
 	require.ErrorIs(t, err, dht.ErrUnreachable)
 }
 
-// All does not count a member as successful if it stored with fewer peers than
+// MultiStore does not count a member as successful if it stored with fewer peers than
 // it wants. The put is short unless another member stored with as many peers as
 // it wants. The receipt counts the peers of the short member in both cases.
 func TestShortMemberCountsInTheReceipt(t *testing.T) {
@@ -103,7 +103,7 @@ func TestCancelledLookUpOfMultiStoreFails(t *testing.T) {
 	require.Equal(t, []error{context.Canceled}, failed)
 }
 
-// broken is a store that is down.
+// broken is a store that is unreachable.
 type broken struct{}
 
 var errBroken = errors.New("down")

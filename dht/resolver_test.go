@@ -19,7 +19,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// epoch is when these tests take place.
+// epoch is the start of the clocks of these tests.
 var epoch = time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
 
 const (
@@ -27,7 +27,7 @@ const (
 	ttl  = 5 * time.Minute
 )
 
-// clock is a clock that is set by hand.
+// clock is a clock that only the test advances.
 type clock struct{ t time.Time }
 
 func (c *clock) now() time.Time          { return c.t }
@@ -60,11 +60,11 @@ func signFor(t testing.TB, k *pointer.Key, sequence uint64, expires time.Time) p
 	return rec
 }
 
-// script is a store that says what it is told to.
+// scriptedStore is a store with scripted answers.
 type scriptedStore struct {
 	answers []scriptedAnswer
-	ends    error // of the store, after all it said
-	hangs   bool  // after all it said, deaf to its context
+	ends    error // of the store, after the answers
+	hangs   bool  // after the answers, ignoring its context
 	gets    atomic.Int32
 	puts    func(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error)
 }
@@ -96,8 +96,8 @@ func (s *scriptedStore) Put(ctx context.Context, p pointer.Pointer, b []byte) (d
 	return s.puts(ctx, p, b)
 }
 
-// peers is a network in which each record is the answer of one peer; nil is a
-// peer that has none.
+// peers returns a network in which each record is the answer of one peer; nil is a
+// peer without a record.
 func peers(records ...[]byte) *scriptedStore {
 	s := &scriptedStore{}
 	for i, b := range records {
@@ -106,7 +106,7 @@ func peers(records ...[]byte) *scriptedStore {
 	return s
 }
 
-// all gathers the stream.
+// collect returns all results, and the error.
 func collect(r *dht.Resolver, p pointer.Pointer, level dht.Level) (results []dht.Result, err error) {
 	for res, e := range r.Resolve(context.Background(), p, level) {
 		if e != nil {
@@ -154,7 +154,7 @@ func TestAgreementIsOfDistinctPeersOnTheBestRecord(t *testing.T) {
 	old, rec := sign(t, k, 4).Bytes(), sign(t, k, 5).Bytes()
 	s := peers(old, old, old, rec, old, rec)
 	for range 10 {
-		s.answers = append(s.answers, s.answers[3]) // one peer, over and over
+		s.answers = append(s.answers, s.answers[3]) // one peer, repeatedly
 	}
 	r := dht.Resolver{Stores: []dht.Store{s}, Now: newClock().now}
 	results, err := collect(&r, k.Pointer(), dht.LevelFresh)
@@ -207,7 +207,7 @@ func TestFloorSurvivesARestart(t *testing.T) {
 	require.Equal(t, newer.ID(), rollback.Have.ID())
 	require.Equal(t, older.ID(), rollback.Got.ID())
 
-	// At any, the one that we have is served instead, and says what it is.
+	// At any, the home.s record is returned instead, marked as such.
 	c.advance(ttl)
 	res, err := again.Best(t.Context(), k.Pointer(), dht.LevelAny)
 	require.NoError(t, err)
@@ -249,7 +249,7 @@ func TestCacheIsUsedWithinTheTTLOnly(t *testing.T) {
 	require.Equal(t, dht.SourceNetwork, best(dht.LevelFresh).Source)
 	require.EqualValues(t, 2, net.gets.Load(), "fresh always asks")
 
-	// That confirmed it anew.
+	// That confirmed it again.
 	c.advance(ttl - time.Second)
 	require.Equal(t, dht.SourceCache, best(dht.LevelAny).Source)
 
@@ -262,13 +262,13 @@ func TestCacheIsUsedWithinTheTTLOnly(t *testing.T) {
 	require.False(t, results[1].Stale)
 	require.Equal(t, dht.SourceNetwork, results[1].Source)
 
-	// A clock that jumps back makes confirmations of the future, which say nothing.
+	// After the clock is set back, confirmations in the future are invalid.
 	c.advance(-time.Hour)
 	results, err = collect(&r, k.Pointer(), dht.LevelAny)
 	require.NoError(t, err)
 	require.True(t, results[0].Stale)
 
-	// Offline says what it has, and that it is stale.
+	// Offline returns the home.s record, and that it is stale.
 	c.advance(2 * time.Hour)
 	before := net.gets.Load()
 	res = best(dht.LevelOffline)
@@ -277,7 +277,7 @@ func TestCacheIsUsedWithinTheTTLOnly(t *testing.T) {
 	require.True(t, res.Stale)
 	require.Equal(t, before, net.gets.Load())
 
-	// The network is gone: stale for the rest of its life, and no longer.
+	// Without a network: stale until it expires.
 	r.Stores = []dht.Store{&scriptedStore{ends: dht.ErrUnreachable}}
 	res = best(dht.LevelAny)
 	require.True(t, res.Stale)
@@ -342,7 +342,7 @@ func TestHangingStoreDoesNotDelayOthers(t *testing.T) {
 		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 2, Expires: time.Now().Add(life), TTL: ttl})
 		require.NoError(t, err)
 		stop := make(chan struct{})
-		hung := storeFunc(func(context.Context, func(dht.Answer, error) bool) { <-stop }) // deaf
+		hung := storeFunc(func(context.Context, func(dht.Answer, error) bool) { <-stop }) // ignores its context
 		defer close(stop)
 		fails := &scriptedStore{ends: errors.New("broken")}
 		began := time.Now()
@@ -352,7 +352,7 @@ func TestHangingStoreDoesNotDelayOthers(t *testing.T) {
 		require.Equal(t, 3, res.Agreed)
 		require.Zero(t, time.Since(began), "not held up at all")
 
-		// A level that needs all of them is what there is by the timeout.
+		// A level that needs all of them ends at the timeout.
 		res, err = r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
 		require.NoError(t, err)
 		require.Equal(t, dht.LevelAgreed, res.Freshness)
@@ -366,7 +366,7 @@ func TestHangingStoreDoesNotDelayOthers(t *testing.T) {
 	})
 }
 
-// storeFunc is a Get alone.
+// storeFunc is a store of which only Get is used.
 type storeFunc func(context.Context, func(dht.Answer, error) bool)
 
 func (f storeFunc) Get(ctx context.Context, _ pointer.Pointer) iter.Seq2[dht.Answer, error] {
@@ -443,7 +443,7 @@ func TestPublishStoresInTheHomeFirst(t *testing.T) {
 		_, err = r.Publish(t.Context(), pointer.Record{})
 		require.Error(t, err)
 
-		// The owner's record needs no look-up.
+		// The own record needs no look-up.
 		res, err := r.Best(t.Context(), k.Pointer(), dht.LevelAny)
 		require.NoError(t, err)
 		require.EqualValues(t, 3, res.Record.Sequence())
@@ -718,8 +718,8 @@ func TestDamagedHomeDoesNotPreventLookUps(t *testing.T) {
 	require.NoError(t, err, "mended by what came")
 }
 
-// A store that hangs holds up nobody once another has the record as it wants to;
-// it isn't cut off, either.
+// A store that hangs delays nothing once another store has stored the record;
+// its put continues.
 func TestPublishDoesNotWaitForAHangingStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cut, done atomic.Bool
@@ -745,7 +745,7 @@ func TestPublishDoesNotWaitForAHangingStore(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(began))
 		require.Equal(t, dht.Receipt{Asked: 21, Stored: 17, Unreachable: 3}, receipt)
 
-		// Who waits for all does wait, and a caller who leaves ends it.
+		// PublishAll waits for all, until the context of the caller ends.
 		began = time.Now()
 		receipt, err = r.PublishAll(t.Context(), rec)
 		require.NoError(t, err)

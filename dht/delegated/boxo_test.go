@@ -22,7 +22,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// boxoRouter is what boxo's handler needs for IPNS; it calls nothing else here.
+// boxoRouter is the part of a router that boxo.s handler calls for IPNS.
 type boxoRouter struct {
 	boxoserver.ContentRouter
 	mu      sync.Mutex
@@ -67,7 +67,7 @@ type sample struct {
 	record []byte
 }
 
-// samples are records of several makes: our own in both forms, and Kubo's.
+// samples returns records of several programs: this module in both forms, and Kubo.
 func samples(t *testing.T) (out []sample) {
 	for i, v1 := range []bool{false, true} {
 		k := newKey(t)
@@ -95,8 +95,8 @@ func samples(t *testing.T) (out []sample) {
 	return out
 }
 
-// What an ordinary boxo client puts to our server is there byte for byte, and
-// what it gets from it is what was put.
+// The server stores the bytes that a boxo client puts, and the boxo client
+// gets the same bytes.
 func TestBoxoClientWithServer(t *testing.T) {
 	for _, s := range samples(t) {
 		for how, network := range map[string]dht.Store{"alone": nil, "with a network": &dht.Memory{Source: dht.SourceNetwork}} {
@@ -124,7 +124,7 @@ func TestBoxoClientWithServer(t *testing.T) {
 	}
 }
 
-// And our client works with a server of boxo's handler.
+// The client works with a server of boxo.s handler.
 func TestClientWithBoxoServer(t *testing.T) {
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {

@@ -25,7 +25,7 @@ func newKey(t testing.TB) *pointer.Key {
 	return k
 }
 
-// sign makes a record that lives for a day from now.
+// sign returns a record that expires in a day.
 func sign(t testing.TB, k *pointer.Key, sequence uint64) pointer.Record {
 	t.Helper()
 	return signUntil(t, k, sequence, time.Now().Add(24*time.Hour))
@@ -62,7 +62,7 @@ func newTestClient(t testing.TB, url string) *Client {
 	return c
 }
 
-// get is the one answer of a client.
+// get returns the one answer of a client.
 func get(t testing.TB, c *Client, p pointer.Pointer) (answer dht.Answer, err error) {
 	t.Helper()
 	n := 0
@@ -74,7 +74,7 @@ func get(t testing.TB, c *Client, p pointer.Pointer) (answer dht.Answer, err err
 	return answer, err
 }
 
-// eager is a server that doesn't limit what a suite does.
+// unlimited returns a server without rate limits.
 func unlimited(network dht.Store) *Server {
 	return &Server{Network: network, Timeout: time.Minute, Rate: 1e6, Burst: 1e6}
 }
@@ -91,7 +91,7 @@ func TestServedByServe(t *testing.T) {
 	dhttest.Run(t, func(t *testing.T) dht.Store { return newTestClient(t, served(t, unlimited(nil))) })
 }
 
-// serving is a router under Serve, until the test ends.
+// served returns the URL of a router under Serve, until the test ends.
 func served(t testing.TB, h http.Handler) (url string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -173,7 +173,7 @@ func TestNoProxyIsUsed(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// body reads an answer, and closes it.
+// readAll reads and closes a response.
 func readAll(t testing.TB, resp *http.Response) string {
 	t.Helper()
 	defer resp.Body.Close()

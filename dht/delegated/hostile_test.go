@@ -20,9 +20,9 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// piped is a client of a router of which nothing but the bytes on the wire is
-// known: answer writes them, in response to each request that came in whole.
-// All of it happens in memory, and in a synctest bubble in no time.
+// piped returns a client of a router that is defined by its bytes on the wire:
+// answer writes them, after each complete request. The connections are in memory,
+// for use in a synctest bubble.
 func piped(t *testing.T, answer func(conn net.Conn, r *http.Request)) *Client {
 	t.Helper()
 	c, err := NewClient("http://router.example")
@@ -32,7 +32,7 @@ func piped(t *testing.T, answer func(conn net.Conn, r *http.Request)) *Client {
 	return c
 }
 
-// pipe dials such a router.
+// pipe returns a dialer of such a router.
 func pipe(answer func(conn net.Conn, r *http.Request)) func(context.Context, string, string) (net.Conn, error) {
 	return func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
@@ -54,7 +54,7 @@ func pipe(answer func(conn net.Conn, r *http.Request)) func(context.Context, str
 	}
 }
 
-// says is a router that says one thing.
+// respondWith returns a router with one response.
 func respondWith(wire string) func(net.Conn, *http.Request) {
 	return func(conn net.Conn, _ *http.Request) {
 		_, _ = io.WriteString(conn, wire)
@@ -66,7 +66,7 @@ func ok(kind, body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", kind, len(body), body)
 }
 
-// endless writes for ever, as fast as it is read or a byte at a time.
+// endless writes without end, at once or at intervals.
 func endless(head string, each []byte, every time.Duration) func(net.Conn, *http.Request) {
 	return func(conn net.Conn, _ *http.Request) {
 		_, err := io.WriteString(conn, head)
@@ -81,16 +81,16 @@ func endless(head string, each []byte, every time.Duration) func(net.Conn, *http
 
 const recordHead = "HTTP/1.1 200 OK\r\nContent-Type: " + contentType + "\r\n"
 
-// Whatever a router answers to a GET or a PUT ends within the timeout, in an
-// error that names it, on one line and short; and is counted for what it is.
+// Any response to a GET or a PUT ends within the timeout, with an
+// error that names the router, on one short line, and counts correctly.
 func TestMisbehavingRouterIsReportedInTime(t *testing.T) {
 	hang := func(conn net.Conn, _ *http.Request) { _, _ = conn.Read(make([]byte, 1)) }
 	for _, tc := range []struct {
 		name   string
 		answer func(net.Conn, *http.Request)
-		get    error  // what the error of a GET wraps; nil: it says that it has none
-		reason string // in it
-		put    error  // and of a PUT; nil: stored
+		get    error  // wrapped by the error of a GET; nil: no record
+		reason string // in the error
+		put    error  // wrapped by the error of a PUT; nil: stored
 	}{
 		{"hangs", hang, dht.ErrUnreachable, "no answer in time", dht.ErrUnreachable},
 		{"hangs after its headers", endless(recordHead+"Content-Length: 10\r\n\r\n", nil, time.Hour), dht.ErrUnreachable, "no answer in time", nil},
@@ -175,8 +175,8 @@ func TestMisbehavingRouterIsReportedInTime(t *testing.T) {
 	}
 }
 
-// Check takes a router's refusal of a name that is none for an answer, and
-// nothing that isn't a router's.
+// Check accepts a router.s refusal of an invalid name as an answer, and
+// refuses responses that are not from a router.
 func TestCheck(t *testing.T) {
 	require.NoError(t, newClient(t, unlimited(nil)).Check(t.Context()))
 	require.NoError(t, newClient(t, newBoxoRouter()).Check(t.Context()))
@@ -208,14 +208,14 @@ func TestCheck(t *testing.T) {
 	})
 }
 
-// settle lets the goroutines of a bubble notice that all is over.
+// waitForEnd waits for the goroutines of a bubble to end.
 func waitForEnd(t *testing.T, c *Client) {
 	require.NoError(t, c.Close())
 	time.Sleep(2 * time.Hour) // of the bubble's clock
 	synctest.Wait()
 }
 
-// told holds an error to what a person may be shown.
+// requireRouterError requires an error of the router that is safe to print.
 func requireRouterError(t *testing.T, err error, c *Client, kind error) {
 	t.Helper()
 	require.Error(t, err)
@@ -233,7 +233,7 @@ func requireRouterError(t *testing.T, err error, c *Client, kind error) {
 	}
 }
 
-// A router can't send us to anybody else, nor in a circle.
+// A router cannot redirect the client to another host, nor in a loop.
 func TestRedirects(t *testing.T) {
 	var elsewhere atomic.Int32
 	other := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -273,7 +273,7 @@ func TestRedirects(t *testing.T) {
 	require.Zero(t, elsewhere.Load())
 }
 
-// lying is a router that says one thing about everything.
+// fixedRouter is a router with the same answer for every pointer.
 func fixedRouter(record []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
@@ -281,8 +281,8 @@ func fixedRouter(record []byte) http.Handler {
 	})
 }
 
-// A router that lies changes nothing but its own line in the answer, and the
-// honest sources win; alone, it is an error and never a result.
+// A router with false answers only adds a rejection to the result, and the
+// honest sources decide; without these, the result is an error.
 func TestFalseAnswersAreRejected(t *testing.T) {
 	k := newKey(t)
 	p := k.Pointer()
@@ -329,7 +329,7 @@ func TestFalseAnswersAreRejected(t *testing.T) {
 			require.Error(t, err)
 			require.NotErrorIs(t, err, dht.ErrNotFound)
 			alone := dht.Resolver{Stores: []dht.Store{liar}}
-			if name != "older" { // which nobody without a floor can tell
+			if name != "older" { // which needs a floor to be detected
 				_, err = alone.Best(t.Context(), p, dht.LevelFresh)
 				require.Error(t, err)
 			}
@@ -337,8 +337,8 @@ func TestFalseAnswersAreRejected(t *testing.T) {
 	}
 }
 
-// Without a floor, an older record is all that one router shows; the newer one
-// of an honest source takes its place, whichever comes first.
+// Without a floor, the older record of a router is a result; the newer one
+// of another source replaces it, in either order.
 func TestNewerRecordOfAnotherSourceIsUsed(t *testing.T) {
 	k := newKey(t)
 	newest, older := sign(t, k, 7), sign(t, k, 6)
@@ -352,8 +352,8 @@ func TestNewerRecordOfAnotherSourceIsUsed(t *testing.T) {
 	}
 }
 
-// A router that hangs costs a look-up its timeout at worst, and an answer that
-// satisfies the level nothing.
+// A router that hangs delays a look-up by its timeout at most, and not at all if an
+// answer satisfies the level.
 func TestHangingRouterDoesNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := piped(t, func(conn net.Conn, _ *http.Request) { _, _ = conn.Read(make([]byte, 1)) })

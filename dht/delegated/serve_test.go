@@ -24,7 +24,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// pipes is a listener whose connections a test makes.
+// pipes is a listener with connections that the test makes.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -60,8 +60,8 @@ func (p *pipes) dialFrom(addr string) net.Conn {
 	return near
 }
 
-// Bodies and headers that come slowly or don't end hold neither a handler nor a
-// connection for longer than an honest one needs.
+// Slow and endless bodies and headers occupy neither a handler nor a
+// connection for longer than the limits.
 func TestSlowAndEndlessRequestsAreCut(t *testing.T) {
 	k := newKey(t)
 	head := "PUT " + path + k.Pointer().String() + " HTTP/1.1\r\nHost: x\r\nContent-Type: " + contentType + "\r\n"
@@ -206,8 +206,8 @@ func (s slowStore) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Re
 	return s.Store.Put(ctx, p, b)
 }
 
-// A client that opens connections and leaves them has only so many, and keeps
-// nobody else out.
+// A client that leaves connections open has a bounded number of them, and blocks
+// no other client.
 func TestConnectionsAreBoundedPerClient(t *testing.T) {
 	c := &boundedListener{conns: map[netip.Prefix]int{}}
 	l := newPipes()
@@ -257,7 +257,7 @@ func (a addressed) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a.from))
 }
 
-// A gate refuses every request after its end.
+// A drainingHandler refuses every request after drain.
 func TestNoHandlerRunsAfterServe(t *testing.T) {
 	var inside atomic.Int32
 	g := &drainingHandler{handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { inside.Add(1) })}
@@ -268,7 +268,7 @@ func TestNoHandlerRunsAfterServe(t *testing.T) {
 	require.EqualValues(t, 1, inside.Load())
 }
 
-// Serve lets requests under way end, for a while, and waits for the rest.
+// Serve waits for active requests up to a limit, then cancels them.
 func TestServeWaitsForActiveRequests(t *testing.T) {
 	for _, patient := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {

@@ -21,10 +21,10 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// epoch is when the tests with a clock of their own take place.
+// epoch is the start of the injected clocks.
 var epoch = time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// asked sends a request into a handler, from an address.
+// request sends a request to a handler, from an address.
 func request(h http.Handler, from, method, name string, body []byte, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "http://router.example"+path+name, strings.NewReader(string(body)))
 	r.RemoteAddr = from
@@ -41,8 +41,8 @@ func request(h http.Handler, from, method, name string, body []byte, header ...s
 
 const here = "192.0.2.1:1000"
 
-// Everything that is refused is refused with its status and a reason, and
-// nothing of it is kept.
+// Every refusal has its status and a reason, and
+// nothing is stored.
 func TestRefusals(t *testing.T) {
 	now := epoch
 	s := unlimited(nil)
@@ -97,15 +97,15 @@ func TestRefusals(t *testing.T) {
 	require.Equal(t, rec.Bytes(), w.Body.Bytes())
 	require.Equal(t, 1, s.Records())
 
-	now = epoch.Add(2 * time.Hour) // it has expired, and is gone
+	now = epoch.Add(2 * time.Hour) // it has expired, and is removed
 	w = request(s, here, "GET", name, nil)
 	require.Equal(t, 200, w.Code)
 	require.Equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"))
 	require.Zero(t, s.Records())
 }
 
-// What others may keep of an answer ends with the TTL, and all of it with the
-// record's life.
+// Caches may use an answer for the TTL, and never after the
+// record has expired.
 func TestCacheHeadersOfAnswers(t *testing.T) {
 	now := epoch
 	s := unlimited(nil)
@@ -154,13 +154,13 @@ func TestAnExpiringRecordMustNotBeCached(t *testing.T) {
 	require.Equal(t, "public, max-age=0, stale-while-revalidate=0, stale-if-error=0", w.Header().Get("Cache-Control"))
 }
 
-// network is a store that does what a test tells it to.
+// network is a scripted store.
 type network struct {
 	dht.Memory
 	gets, puts atomic.Int32
-	err        error         // of everything
+	err        error         // of all calls
 	receipt    dht.Receipt   // beside it
-	block      chan struct{} // everything waits for it, if not nil
+	block      chan struct{} // all calls wait for it, if not nil
 	putting    func()        // called by a put, if not nil
 }
 
@@ -192,8 +192,8 @@ func (n *network) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Rec
 	return n.Memory.Put(ctx, p, b)
 }
 
-// A record is taken from memory for its TTL, then looked for again; one of the
-// network that is newer takes its place, and an older one doesn't.
+// A record is served from memory for its TTL, then looked up again; a newer one
+// of the network replaces it, and an older one does not.
 func TestTheServerCachesByTTL(t *testing.T) {
 	now := epoch
 	n := &network{}
@@ -234,9 +234,9 @@ func TestTheServerCachesByTTL(t *testing.T) {
 	require.Equal(t, two.Bytes(), request(s, here, "GET", name, nil).Body.Bytes(), "an older one doesn't take its place")
 }
 
-// Who asks anew isn't told what the server remembers, within its TTL: our client
-// does for every level over any. It costs the network a look-up, which is bounded
-// as all are.
+// A request with no-cache is not served from memory within the TTL. The client
+// sends it at every level above any. It causes a look-up, which is bounded
+// as usual.
 func TestNoCacheQueriesTheNetwork(t *testing.T) {
 	n := &network{}
 	s := &Server{Network: n}
@@ -263,7 +263,7 @@ func TestNoCacheQueriesTheNetwork(t *testing.T) {
 	require.EqualValues(t, 2, sequence(dht.LevelAny))
 }
 
-// A put is answered by what the network made of it.
+// The response to a put is the result of the network.
 func TestPutReportsTheResultOfTheNetwork(t *testing.T) {
 	k := newKey(t)
 	name := k.Pointer().String()
@@ -317,7 +317,7 @@ func TestAPutOvertakenByANewerRecordIsAConflict(t *testing.T) {
 	require.Equal(t, newer.Bytes(), request(s, here, "GET", name, nil).Body.Bytes())
 }
 
-// Each client has a bucket of its own; headers make nobody another one.
+// Each client has its own bucket; headers do not change the client.
 func TestRatesArePerClient(t *testing.T) {
 	now := epoch
 	s := &Server{Now: func() time.Time { return now }, Rate: 2, Burst: 10}
@@ -345,14 +345,14 @@ func TestRatesArePerClient(t *testing.T) {
 
 	now = epoch.Add(time.Second)
 	require.Equal(t, 2, until("192.0.2.1:1"))
-	now = epoch.Add(-time.Hour) // a clock that goes back gives nothing away, nor takes
+	now = epoch.Add(-time.Hour) // a clock that is set back changes no bucket
 	require.Zero(t, until("192.0.2.1:1"))
 	now = now.Add(time.Second)
 	require.Equal(t, 2, until("192.0.2.1:1"))
 }
 
-// A shelf holds a bounded number of records, however small they are. A client
-// without records is forgotten.
+// A cache has a bounded number of records, however small they are. A client
+// without records is removed.
 func TestTheNumberOfRecordsIsBounded(t *testing.T) {
 	var s recordCache
 	k := newKey(t)
@@ -378,7 +378,7 @@ func TestTheNumberOfRecordsIsBounded(t *testing.T) {
 	require.Equal(t, maxCached, s.len(), "one had to go")
 }
 
-// When there are too many clients, the limiter forgets the client that has been
+// When there are too many clients, the limiter removes the client that has been
 // silent the longest. A flood of new addresses does not clear the account of a
 // client that keeps sending requests.
 func TestActiveClientKeepsItsAccount(t *testing.T) {
@@ -403,8 +403,8 @@ func TestActiveClientKeepsItsAccount(t *testing.T) {
 	require.True(t, taken, "it was forgotten")
 }
 
-// What strangers leave behind is bounded: buckets, and records, of which a
-// flood displaces its own.
+// What clients leave in memory is bounded: buckets, and records. A flooding
+// client evicts its own.
 func TestFloodingClientEvictsItsOwnRecords(t *testing.T) {
 	s := unlimited(nil)
 	s.Now = func() time.Time { return epoch }
@@ -418,7 +418,7 @@ func TestFloodingClientEvictsItsOwnRecords(t *testing.T) {
 
 	mine := signUntil(t, k, 1, epoch.Add(time.Hour))
 	request(s, here, "PUT", k.Pointer().String(), mine.Bytes())
-	big := func() pointer.Record { // as large as a record gets
+	big := func() pointer.Record { // of the largest size
 		k := newKey(t)
 		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa/" + strings.Repeat("a", 9900), Expires: epoch.Add(time.Hour)})
 		require.NoError(t, err)
@@ -440,8 +440,8 @@ func TestFloodingClientEvictsItsOwnRecords(t *testing.T) {
 	require.Equal(t, s.cache.bytes, total)
 }
 
-// One client can't have the network asked for everything at once, and all
-// clients together neither; who is refused is told at once.
+// The active requests to the network are bounded, for one client and for all
+// clients together; others are refused at once.
 func TestLongRequestsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &network{block: make(chan struct{})}
@@ -473,7 +473,7 @@ func TestLongRequestsAreBounded(t *testing.T) {
 	})
 }
 
-// A network that is deaf to its context holds a request for the timeout alone.
+// A network that ignores its context delays a request by the timeout only.
 func TestBlockingNetworkIsTimedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		deaf := blockingStore{make(chan struct{})}
@@ -499,7 +499,7 @@ func (d blockingStore) Put(context.Context, pointer.Pointer, []byte) (dht.Receip
 	return dht.Receipt{}, dht.ErrUnreachable
 }
 
-// Who watches is told of every request, refused ones as well.
+// Observe is called for every request, refused ones as well.
 func TestObserve(t *testing.T) {
 	var seen []string
 	s := &Server{Now: func() time.Time { return epoch }, Burst: 2, Observe: func(method string, status int, took time.Duration) {

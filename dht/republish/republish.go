@@ -4,7 +4,8 @@
 //
 // Call [New], then [Republisher.Run]:
 //
-//	r := republish.New(republish.Config{Network: node, Contacts: book, Home: records, Path: "keep.json"})
+//	config := republish.Config{Network: node, Contacts: book, Home: records, Path: "keep.json"}
+//	r := republish.New(config)
 //	err := r.Run(ctx) // until ctx ends
 //
 // A [Republisher] is a scheduler: the caller supplies the network, the book and

@@ -86,7 +86,7 @@ func TestAlteredPayloadsAreRefused(t *testing.T) {
 			"of version 2":                 at(0, 2),
 			"for a KEM that isn't known":   at(1, 0x10),
 			"for the KEM P-256":            at(2, 0x10),
-			"for the other KEM":            append(header(X25519+Hybrid-key.KEM().ID()), good[HeaderSize:]...),
+			"for the other KEM":            append(newHeader(X25519+Hybrid-key.KEM().ID()), good[HeaderSize:]...),
 			"another encapsulated key":     at(HeaderSize, good[HeaderSize]^1),
 			"another encapsulated key end": at(enc-1, good[enc-1]^1),
 			"another ciphertext":           at(enc, good[enc]^1),
@@ -108,7 +108,7 @@ func TestAlteredPayloadsAreRefused(t *testing.T) {
 			require.ErrorContains(t, err, "version", "truly sealed as of version %d", version)
 		}
 		_, err = Open([]hpke.PrivateKey{otherClassic, otherHybrid}, []byte("info"), []byte("extra"), good)
-		require.ErrorContains(t, err, "no key that is here")
+		require.ErrorContains(t, err, "none of the keys")
 		b, err := Open(keys, []byte("info"), []byte("extra"), good)
 		require.NoError(t, err)
 		require.Equal(t, "hello", string(b))
@@ -116,7 +116,7 @@ func TestAlteredPayloadsAreRefused(t *testing.T) {
 }
 
 // sealRaw seals data that is already padded, in a payload of any version, as no
-// honest sender would.
+// honest sender does.
 func sealRaw(t testing.TB, version byte, to hpke.PublicKey, padded []byte) []byte {
 	t.Helper()
 	enc, sender, err := hpke.NewSender(to, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("info"))
