@@ -207,7 +207,7 @@ func TestFloorSurvivesARestart(t *testing.T) {
 	require.Equal(t, newer.ID(), rollback.Have.ID())
 	require.Equal(t, older.ID(), rollback.Got.ID())
 
-	// At any, the home.s record is returned instead, marked as such.
+	// At any, the home's record is returned instead, marked as such.
 	c.advance(ttl)
 	res, err := again.Best(t.Context(), k.Pointer(), dht.LevelAny)
 	require.NoError(t, err)
@@ -268,7 +268,7 @@ func TestCacheIsUsedWithinTheTTLOnly(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, results[0].Stale)
 
-	// Offline returns the home.s record, and that it is stale.
+	// Offline returns the home's record, and that it is stale.
 	c.advance(2 * time.Hour)
 	before := net.gets.Load()
 	res = best(dht.LevelOffline)

@@ -22,7 +22,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// boxoRouter is the part of a router that boxo.s handler calls for IPNS.
+// boxoRouter is the part of a router that boxo's handler calls for IPNS.
 type boxoRouter struct {
 	boxoserver.ContentRouter
 	mu      sync.Mutex
@@ -124,7 +124,7 @@ func TestBoxoClientWithServer(t *testing.T) {
 	}
 }
 
-// The client works with a server of boxo.s handler.
+// The client works with a server of boxo's handler.
 func TestClientWithBoxoServer(t *testing.T) {
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {

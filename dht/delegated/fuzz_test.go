@@ -76,7 +76,7 @@ func FuzzReadAnswer(f *testing.F) {
 func requirePrintable(t *testing.T, s string) {
 	t.Helper()
 	require.True(t, utf8.ValidString(s))
-	require.Less(t, len(s), 6*maxReason) // the longest escapes, and this package.s text
+	require.Less(t, len(s), 6*maxReason) // the longest escapes, and this package's text
 	for _, r := range s {
 		require.True(t, r == ' ' || unicode.IsPrint(r), "%q", s)
 	}

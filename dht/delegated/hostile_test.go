@@ -175,7 +175,7 @@ func TestMisbehavingRouterIsReportedInTime(t *testing.T) {
 	}
 }
 
-// Check accepts a router.s refusal of an invalid name as an answer, and
+// Check accepts a router's refusal of an invalid name as an answer, and
 // refuses responses that are not from a router.
 func TestCheck(t *testing.T) {
 	require.NoError(t, newClient(t, unlimited(nil)).Check(t.Context()))

@@ -33,7 +33,7 @@ func openedFrom(t *testing.T, alice, bob person) (batch, signed, pointer.Record)
 	return l, s, rec
 }
 
-// recordKeyOf returns the key of a direction.s record, which both parties have.
+// recordKeyOf returns the key of a direction's record, which both parties have.
 func recordKeyOf(t *testing.T, from, to person, now time.Time) *pointer.Key {
 	t.Helper()
 	key, _, err := mustOpen(t, from, to, nil).outboundKey(now)
@@ -77,7 +77,7 @@ func signBatch(t *testing.T, l batch, by *pointer.Key) signed {
 	return s
 }
 
-// Both parties have the record.s key. Only the signature inside proves the sender.
+// Both parties have the record's key. Only the signature inside proves the sender.
 func TestRecipientCannotForgeTheSender(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	l, s, rec := openedFrom(t, alice, bob)
@@ -229,7 +229,7 @@ func TestStolenX25519KeyCanOnlyBlock(t *testing.T) {
 	require.Equal(t, []string{"true"}, pollAndProcess(t, b, store, now))
 }
 
-// A party that shows another party.s X25519 key as its own can read neither
+// A party that shows another party's X25519 key as its own can read neither
 // the messages to that party nor those from it.
 func TestForeignKeyInACardReadsNothing(t *testing.T) {
 	alice, bob, a, b := pair(t)

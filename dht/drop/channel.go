@@ -35,7 +35,7 @@ type Channel struct {
 
 	// Outbound.
 	base       position       // of the last acknowledged message
-	queue      [][]byte       // the messages after it
+	queue      [][]byte       // the messages after base
 	lastRecord recordSequence // the last record that was built
 	lastPut    putRecordState // the last record that a store accepted
 

@@ -374,7 +374,7 @@ func TestRekeyMovesUnacknowledgedMessages(t *testing.T) {
 	require.Error(t, a.Rekey(alice.party()), "another's card")
 }
 
-// The party.s previous key is polled as well, for the records that it put before
+// The party's previous key is polled as well, for the records that it put before
 // the change.
 func TestRecordsUnderThePreviousKeyAreFound(t *testing.T) {
 	alice, bob, a, b := pair(t)

@@ -180,7 +180,7 @@ func TestInvalidAnswersAreDiscarded(t *testing.T) {
 }
 
 // The home's record expired, and the network has an older one that has not: it
-// is under the floor, and isn't put.
+// is below the floor, and is not put.
 func TestRecordBelowTheFloorIsNotPut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(100, 2)

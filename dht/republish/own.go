@@ -27,20 +27,20 @@ type ownState struct {
 	Expires time.Time `json:"expires,omitzero"`
 	Renewed time.Time `json:"renewed,omitzero"` // the last attempt
 
-	peers           sample // that answered the last query
-	compared        bool   // Record was compared with the home's record since the start
-	storedElsewhere string // hash of the record that OwnStored reported, in the form of Record
+	peers    sample // that answered the last query
+	compared bool   // Record was compared with the home's record since the start
+	reported string // hash of the record passed to OwnStored, in the form of Record
 }
 
 // OwnStored records that the application has put the owner's record, with the
 // given receipt, so that it is not put again at once. A record in the home that was
-// not reported is put within a minute: it may have been signed without a network.
+// not reported is due within a minute: it may have been signed without a network.
 func (r *Republisher) OwnStored(rec pointer.Record, receipt dht.Receipt) {
 	id := rec.ID()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.config.Now()
-	r.own.storedElsewhere = hex.EncodeToString(id[:])
+	r.own.reported = hex.EncodeToString(id[:])
 	r.own.Put, r.own.Seen, r.own.Asked, r.own.Holders, r.own.Problem = now, now, receipt.Asked, receipt.Stored, ""
 	r.schedule(&r.own.Entry, now)
 }
@@ -74,7 +74,7 @@ func (r *Republisher) ownDue(now time.Time) bool {
 	if hexID := hex.EncodeToString(id[:]); hexID != r.own.Record {
 		r.own.Record, r.own.Since = hexID, now
 		r.dirty = true
-		if soon := now.Add(putGrace); hexID != r.own.storedElsewhere && r.own.Next.After(soon) {
+		if soon := now.Add(putGrace); hexID != r.own.reported && r.own.Next.After(soon) {
 			r.own.Next = soon
 			if !r.own.compared {
 				r.own.Next = now // its publisher is a process that has ended

@@ -80,7 +80,7 @@ func (p *publisher) held() pointer.Record {
 	panic("none")
 }
 
-// The owner.s record is put however many peers hold it, and renewed before it
+// The owner's record is put however many peers hold it, and renewed before it
 // expires, with the same lifetime, so it always resolves.
 func TestOwnRecordIsPutAndRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
