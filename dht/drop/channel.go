@@ -19,9 +19,9 @@ const (
 	MaxQueue      = 1000
 	MaxQueueBytes = 1 << 20
 
-	// RepeatAfter is the time after which a record with unacknowledged messages
+	// repeatAfter is the time after which a record with unacknowledged messages
 	// is due again: the network discards records after 48 hours.
-	RepeatAfter = 12 * time.Hour
+	repeatAfter = 12 * time.Hour
 )
 
 // Channel is one party's end of a channel. It is not safe for concurrent use.

@@ -183,22 +183,22 @@ func TestUnacknowledgedIsDueAgain(t *testing.T) {
 	now := start
 	mustSend(t, a, "one")
 	put(t, a, memory(&now), now) // lost
-	require.False(t, a.Due(now.Add(RepeatAfter-time.Millisecond)))
-	require.True(t, a.Due(now.Add(RepeatAfter)))
-	require.True(t, a.Due(now.Add(-RepeatAfter)), "the clock went back")
+	require.False(t, a.Due(now.Add(repeatAfter-time.Millisecond)))
+	require.True(t, a.Due(now.Add(repeatAfter)))
+	require.True(t, a.Due(now.Add(-repeatAfter)), "the clock went back")
 	require.True(t, a.Due(now.Add(Epoch)), "in the next epoch it belongs elsewhere")
 	a = mustOpen(t, alice, bob, a.State())
 	require.False(t, a.Due(now.Add(time.Hour)), "a restart doesn't put again")
 	mustSend(t, a, "two")
 	require.True(t, a.Due(now.Add(time.Hour)), "a new message")
 
-	now = now.Add(RepeatAfter)
+	now = now.Add(repeatAfter)
 	store := memory(&now)
 	put(t, a, store, now)
 	require.Equal(t, []string{"one", "two"}, pollAndProcess(t, b, store, now))
 	put(t, b, memory(&now), now) // the acknowledgement is lost
 	require.False(t, b.Due(now))
-	now = now.Add(RepeatAfter)
+	now = now.Add(repeatAfter)
 	poll(t, a, store, now)
 	require.True(t, a.Due(now))
 	put(t, a, store, now)

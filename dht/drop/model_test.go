@@ -152,7 +152,7 @@ func (m *model) drain(t tb) {
 		require.Less(t, round, 200, "it ends")
 		quiet := true
 		for _, s := range m.sides {
-			m.now = m.now.Add(RepeatAfter)
+			m.now = m.now.Add(repeatAfter)
 			for _, message := range m.pollOne(t, s).Messages {
 				s.process(message)
 				require.NoError(t, s.channel.Done(message))

@@ -21,7 +21,7 @@ var (
 )
 
 // Due reports whether Put is needed: for unacknowledged messages that are new, or
-// not yet in this epoch's record, or were put [RepeatAfter] ago; or for an
+// not yet in this epoch's record, or were put 12 hours ago; or for an
 // acknowledgement that the other party has not received.
 func (c *Channel) Due(now time.Time) bool {
 	if c.processed.Counter > c.lastPut.Ack || c.ackNeeded && c.lastPut.Answered.before(c.newest) {
@@ -35,7 +35,7 @@ func (c *Channel) Due(now time.Time) bool {
 		return true // Put returns the error
 	}
 	since := now.Sub(time.UnixMilli(c.lastPut.When))
-	return string(c.lastPut.At) != string(key.Pointer().Bytes()) || c.selectMessages().last.Chain != c.lastPut.Last || since >= RepeatAfter || since <= -RepeatAfter
+	return string(c.lastPut.At) != string(key.Pointer().Bytes()) || c.selectMessages().last.Chain != c.lastPut.Last || since >= repeatAfter || since <= -repeatAfter
 }
 
 // selection is the messages of the next record.

@@ -263,7 +263,7 @@ func TestAPendingAcknowledgementSurvivesARestart(t *testing.T) {
 	require.Equal(t, []string{"one"}, pollAndProcess(t, b, store, now))
 	put(t, b, newArchive(), now) // this record is lost
 	require.False(t, b.Due(now))
-	now = now.Add(RepeatAfter)
+	now = now.Add(repeatAfter)
 	put(t, a, store, now)
 	require.Empty(t, pollAndProcess(t, b, store, now))
 	b = mustOpen(t, bob, alice, b.State())
