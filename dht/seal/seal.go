@@ -60,7 +60,7 @@ func SelectKey(keys []pointer.SealingKey) (hpke.PublicKey, error) {
 			return public, nil
 		}
 	}
-	return nil, errors.New("the card has no sealing key")
+	return nil, errors.New("the card has no key to seal to")
 }
 
 // encapsulatedSize returns the size of the encapsulated key of a KEM, in bytes; 0
