@@ -151,7 +151,7 @@ var (
 	ErrSurrounded = errors.New("the name is surrounded by peers that one attacker may have made")
 
 	// ErrRejected is returned when no received record verifies.
-	ErrRejected = errors.New("no record that came verifies")
+	ErrRejected = errors.New("no received record verifies")
 )
 
 // ShortError is the error of a put that fewer peers stored than the store wants.

@@ -29,7 +29,7 @@ type publisher struct {
 	net     *model
 	locked  atomic.Bool
 	mu      sync.Mutex
-	renewed []time.Duration // lives
+	renewed []time.Duration // lifetimes
 	fails   error
 }
 
