@@ -25,32 +25,32 @@ const (
 	lockName     = ".lock"
 )
 
-// Dir is a Store in a directory: one file a record, its bytes as they were
-// signed, named after the pointer's text plus ".record". A file's modification
-// time is when its record was last confirmed to be the newest. Files are
-// written aside, synced and renamed, so a crash leaves the old record or the
-// new one; a lock file keeps two processes from undoing each other's newer
-// record. A file that doesn't verify, or is no plain file, is reported and
-// never served; the next put of a good record replaces it.
+// Dir is a Store in a directory, with one file for each record: the signed bytes,
+// named by the pointer's text plus ".record". The modification time of a file is
+// the time when the record was last confirmed to be the newest. Files are
+// replaced atomically, so a crash leaves the old record or the new one. A lock
+// file prevents two processes from replacing a newer record by an older one. A
+// file that does not verify, or is not a regular file, is reported and never
+// served; the next put of a valid record replaces it.
 type Dir struct {
-	// Now is the clock that records expire by and that file times are set to;
-	// nil means time.Now.
+	// Now is the clock for expiry and file times; nil means time.Now.
 	Now func() time.Time
 
-	path  string
-	files durable.FS // what writes
-	mu    sync.Mutex // flock doesn't tell apart the goroutines of one file
+	path string
+	fs   durable.FS // for writing
+	mu   sync.Mutex // flock does not exclude goroutines of one process from each other
 }
 
-// OpenDir opens the directory, and makes it (mode 0700) if it isn't there.
-// Left-overs of a crash are removed. It holds nothing open: there is no Close.
+// OpenDir opens the directory, and creates it (mode 0700) if it does not exist.
+// It removes the temporary files of a crash. It holds no file open: there is no
+// Close.
 func OpenDir(path string) (*Dir, error) { return openDir(durable.OS{}, path) }
 
 func openDir(files durable.FS, path string) (*Dir, error) {
 	if _, err := durable.MkdirAll(files, path); err != nil {
 		return nil, fmt.Errorf("records: %w", err)
 	}
-	d := &Dir{path: path, files: files}
+	d := &Dir{path: path, fs: files}
 	unlock, err := d.lock()
 	if err != nil {
 		return nil, err
@@ -63,8 +63,8 @@ func openDir(files durable.FS, path string) (*Dir, error) {
 	return d, nil
 }
 
-// Get yields one answer: the record, or that there is none. An expired record
-// is served as it is. A damaged file is yielded as an error.
+// Get yields one answer, with the record if there is one, even if it has expired,
+// or the error of a damaged file.
 func (d *Dir) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error] {
 	return func(yield func(Answer, error) bool) {
 		a := Answer{Source: SourceHome}
@@ -72,7 +72,7 @@ func (d *Dir) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, erro
 			yield(a, err)
 			return
 		}
-		k, ok, err := d.held(p, d.now())
+		k, ok, err := d.load(p, d.now())
 		if ok {
 			a.Record = k.record.Bytes()
 		}
@@ -80,7 +80,8 @@ func (d *Dir) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, erro
 	}
 }
 
-// Put keeps a verified record durably, unless a newer one is there.
+// Put verifies a record and stores it durably. It returns an error that wraps
+// [ErrOlder] if it has a newer one.
 func (d *Dir) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return Receipt{}, err
@@ -90,18 +91,18 @@ func (d *Dir) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receip
 	if err != nil {
 		return Receipt{Asked: 1, Refused: 1}, fmt.Errorf("put: %w", err)
 	}
-	have, err := d.keep(rec, now)
+	have, err := d.store(rec, now)
 	if err != nil {
 		return Receipt{Asked: 1, Unreachable: 1}, err
 	}
 	if supersedes(have.record, rec) {
-		return Receipt{Asked: 1, Refused: 1}, older(have.record, rec)
+		return Receipt{Asked: 1, Refused: 1}, olderError(have.record, rec)
 	}
 	return Receipt{Asked: 1, Stored: 1}, nil
 }
 
-// Pointers lists the pointers that there is a record file of, in the order of
-// their texts. Files of other names are passed over.
+// Pointers returns the pointers with a record file, in the order of their texts.
+// It ignores files of other names.
 func (d *Dir) Pointers() ([]pointer.Pointer, error) {
 	entries, err := os.ReadDir(d.path)
 	if err != nil {
@@ -131,67 +132,68 @@ func (d *Dir) file(p pointer.Pointer) string {
 	return filepath.Join(d.path, p.String()+recordSuffix)
 }
 
-func (d *Dir) held(p pointer.Pointer, now time.Time) (kept, bool, error) {
+func (d *Dir) load(p pointer.Pointer, now time.Time) (floorRecord, bool, error) {
 	// Windows refuses to rename over a file that is open for reading.
 	if runtime.GOOS == "windows" {
 		unlock, err := d.lock()
 		if err != nil {
-			return kept{}, false, err
+			return floorRecord{}, false, err
 		}
 		defer unlock()
 	}
-	return d.read(p, now)
+	return d.readRecord(p, now)
 }
 
-func (d *Dir) read(p pointer.Pointer, now time.Time) (kept, bool, error) {
+func (d *Dir) readRecord(p pointer.Pointer, now time.Time) (floorRecord, bool, error) {
 	if p.IsZero() {
-		return kept{}, false, errors.New("records: no pointer given")
+		return floorRecord{}, false, errors.New("records: no pointer given")
 	}
-	// A pipe would hang the open, and a link lead out of the directory.
+	// Opening a pipe would block, and a link may lead out of the directory.
 	info, err := os.Lstat(d.file(p))
 	if errors.Is(err, fs.ErrNotExist) {
-		return kept{}, false, nil
+		return floorRecord{}, false, nil
 	}
 	if err != nil {
-		return kept{}, false, fmt.Errorf("records: %w", err)
+		return floorRecord{}, false, fmt.Errorf("records: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return kept{}, false, fmt.Errorf("records: %q is no plain file", d.file(p))
+		return floorRecord{}, false, fmt.Errorf("records: %q is no plain file", d.file(p))
 	}
 	f, err := os.Open(d.file(p))
 	if errors.Is(err, fs.ErrNotExist) {
-		return kept{}, false, nil
+		return floorRecord{}, false, nil
 	}
 	if err != nil {
-		return kept{}, false, fmt.Errorf("records: %w", err)
+		return floorRecord{}, false, fmt.Errorf("records: %w", err)
 	}
 	defer f.Close()
-	// The file may be another one than Lstat saw: time and bytes are of this.
+	// The file may have been replaced since Lstat: take time and bytes from the
+	// same file.
 	if info, err = f.Stat(); err != nil {
-		return kept{}, false, fmt.Errorf("records: %w", err)
+		return floorRecord{}, false, fmt.Errorf("records: %w", err)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, int64(pointer.MaxRecord)+1))
 	if err != nil {
-		return kept{}, false, fmt.Errorf("records: %w", err)
+		return floorRecord{}, false, fmt.Errorf("records: %w", err)
 	}
-	rec, _, err := openAny(p, b, now)
+	rec, _, err := openExpired(p, b, now)
 	if err != nil {
-		return kept{}, false, fmt.Errorf("records: %q is damaged: %w", d.file(p), err)
+		return floorRecord{}, false, fmt.Errorf("records: %q is damaged: %w", d.file(p), err)
 	}
-	return kept{rec, info.ModTime()}, true, nil
+	return floorRecord{rec, info.ModTime()}, true, nil
 }
 
-func (d *Dir) keep(rec pointer.Record, confirmed time.Time) (kept, error) {
+func (d *Dir) store(rec pointer.Record, confirmed time.Time) (floorRecord, error) {
 	unlock, err := d.lock()
 	if err != nil {
-		return kept{}, err
+		return floorRecord{}, err
 	}
 	defer unlock()
 	p := rec.Pointer()
-	have, ok, err := d.read(p, d.now())
+	have, ok, err := d.readRecord(p, d.now())
 	switch {
 	case err != nil:
-		// Damaged: a record that verifies is better than one that doesn't.
+		// Damaged: replace it.
 	case ok && supersedes(have.record, rec):
 		return have, nil
 	case ok && have.record.ID() == rec.ID():
@@ -199,21 +201,21 @@ func (d *Dir) keep(rec pointer.Record, confirmed time.Time) (kept, error) {
 			return have, nil
 		}
 		if err := os.Chtimes(d.file(p), confirmed, confirmed); err != nil {
-			return kept{}, fmt.Errorf("records: %w", err)
+			return floorRecord{}, fmt.Errorf("records: %w", err)
 		}
-		return kept{have.record, confirmed}, nil
+		return floorRecord{have.record, confirmed}, nil
 	}
 	modified := confirmed
 	if modified.IsZero() {
-		modified = time.Unix(0, 0) // never confirmed: stale from the start
+		modified = time.Unix(0, 0) // not confirmed: stale
 	}
-	if err := durable.Replace(d.files, d.file(p), tempPrefix, modified, bytes.NewReader(rec.Bytes())); err != nil {
-		return kept{}, fmt.Errorf("records: %w", err)
+	if err := durable.Replace(d.fs, d.file(p), tempPrefix, modified, bytes.NewReader(rec.Bytes())); err != nil {
+		return floorRecord{}, fmt.Errorf("records: %w", err)
 	}
-	return kept{rec, confirmed}, nil
+	return floorRecord{rec, confirmed}, nil
 }
 
-// lock keeps other processes, and other goroutines of this one, from writing.
+// lock excludes other processes, and other goroutines of this process.
 func (d *Dir) lock() (unlock func(), err error) {
 	d.mu.Lock()
 	f, err := os.OpenFile(filepath.Join(d.path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
@@ -227,7 +229,7 @@ func (d *Dir) lock() (unlock func(), err error) {
 		return nil, fmt.Errorf("records: lock: %w", err)
 	}
 	return func() {
-		f.Close() // which gives up the lock
+		f.Close() // releases the lock
 		d.mu.Unlock()
 	}, nil
 }

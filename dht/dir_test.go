@@ -21,8 +21,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// held is what a directory serves of p.
-func held(t testing.TB, d *dht.Dir, p pointer.Pointer) ([]byte, error) {
+// load returns the record that a directory has for p, as bytes.
+func load(t testing.TB, d *dht.Dir, p pointer.Pointer) ([]byte, error) {
 	t.Helper()
 	var b []byte
 	var failed error
@@ -74,14 +74,14 @@ func TestACrashLeavesTheOldRecordOrTheNew(t *testing.T) {
 	require.NoError(t, err)
 	dir := filepath.Dir(dht.RecordFile(d, k.Pointer()))
 
-	// What a crash in the middle of a put leaves: a part of a temporary file.
+	// A crash in the middle of a put leaves a part of a temporary file.
 	left := filepath.Join(dir, ".new-ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	require.NoError(t, os.WriteFile(left, sign(t, k, 2).Bytes()[:50], 0o600))
 	d, err = dht.OpenDir(dir)
 	require.NoError(t, err)
 	d.Now = c.now
 	require.NoFileExists(t, left)
-	b, err := held(t, d, k.Pointer())
+	b, err := load(t, d, k.Pointer())
 	require.NoError(t, err)
 	require.Equal(t, old.Bytes(), b)
 }
@@ -95,7 +95,7 @@ func TestADamagedFileIsReportedAndNeverServed(t *testing.T) {
 	file := dht.RecordFile(d, k.Pointer())
 	for cut := range len(whole) {
 		require.NoError(t, os.WriteFile(file, whole[:cut], 0o600))
-		b, err := held(t, d, k.Pointer())
+		b, err := load(t, d, k.Pointer())
 		require.Nil(t, b, "cut at %d", cut)
 		require.ErrorContains(t, err, file)
 		require.ErrorIs(t, err, pointer.ErrInvalid)
@@ -105,20 +105,20 @@ func TestADamagedFileIsReportedAndNeverServed(t *testing.T) {
 		"huge":      bytes.Repeat([]byte{8}, 1<<20),
 	} {
 		require.NoError(t, os.WriteFile(file, b, 0o600))
-		b, err := held(t, d, k.Pointer())
+		b, err := load(t, d, k.Pointer())
 		require.Nil(t, b, name)
 		require.Error(t, err, name)
 	}
-	// A good record mends it.
+	// A valid record replaces it.
 	_, err := d.Put(t.Context(), k.Pointer(), whole)
 	require.NoError(t, err)
-	b, err := held(t, d, k.Pointer())
+	b, err := load(t, d, k.Pointer())
 	require.NoError(t, err)
 	require.Equal(t, whole, b)
 
 	require.NoError(t, os.Remove(file))
 	require.NoError(t, os.Mkdir(file, 0o700))
-	_, err = held(t, d, k.Pointer())
+	_, err = load(t, d, k.Pointer())
 	require.ErrorContains(t, err, "plain file")
 	_, err = d.Put(t.Context(), k.Pointer(), whole)
 	require.Error(t, err)
@@ -135,7 +135,7 @@ func TestAHugeRecordFileIsNotReadWhole(t *testing.T) {
 	require.NoError(t, os.Truncate(file, size)) // sparse
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	b, err := held(t, d, rec.Pointer())
+	b, err := load(t, d, rec.Pointer())
 	runtime.ReadMemStats(&after)
 	require.Nil(t, b)
 	require.ErrorContains(t, err, "damaged")
@@ -145,7 +145,7 @@ func TestAHugeRecordFileIsNotReadWhole(t *testing.T) {
 	largest := signOfSize(t, newKey(t), pointer.MaxRecord)
 	_, err = d.Put(t.Context(), largest.Pointer(), largest.Bytes())
 	require.NoError(t, err)
-	b, err = held(t, d, largest.Pointer())
+	b, err = load(t, d, largest.Pointer())
 	require.NoError(t, err)
 	require.Equal(t, largest.Bytes(), b)
 }
@@ -177,7 +177,7 @@ func TestALinkAsARecordFileIsNotFollowed(t *testing.T) {
 	if err := os.Symlink(target, file); err != nil && runtime.GOOS == "windows" {
 		t.Skip(err)
 	}
-	b, err := held(t, d, k.Pointer())
+	b, err := load(t, d, k.Pointer())
 	require.Nil(t, b)
 	require.ErrorContains(t, err, "no plain file")
 	for _, rec := range []pointer.Record{old, newer} { // also the record in the link's target
@@ -185,7 +185,7 @@ func TestALinkAsARecordFileIsNotFollowed(t *testing.T) {
 		require.NoError(t, os.Symlink(target, file))
 		_, err = d.Put(t.Context(), k.Pointer(), rec.Bytes())
 		require.NoError(t, err)
-		b, err = held(t, d, k.Pointer())
+		b, err = load(t, d, k.Pointer())
 		require.NoError(t, err)
 		require.Equal(t, rec.Bytes(), b)
 		info, err := os.Lstat(file)
@@ -195,7 +195,7 @@ func TestALinkAsARecordFileIsNotFollowed(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, old.Bytes(), untouched)
 	}
-	// Left-overs of a crash are plain files: a link with such a name is kept.
+	// Temporary files are regular files: a link with such a name stays.
 	link := filepath.Join(filepath.Dir(file), ".new-ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	require.NoError(t, os.Symlink(target, link))
 	_, err = dht.OpenDir(filepath.Dir(file))
@@ -216,14 +216,14 @@ func TestAFullDiskKeepsTheOldRecord(t *testing.T) {
 	receipt, err := d.Put(t.Context(), k.Pointer(), newer.Bytes())
 	require.ErrorIs(t, err, syscall.ENOSPC)
 	require.Zero(t, receipt.Stored)
-	b, err := held(t, d, k.Pointer())
+	b, err := load(t, d, k.Pointer())
 	require.NoError(t, err)
 	require.Equal(t, old.Bytes(), b)
 	left, err := filepath.Glob(filepath.Join(filepath.Dir(dht.RecordFile(d, k.Pointer())), ".new-*"))
 	require.NoError(t, err)
 	require.Empty(t, left)
 
-	// A look-up does without, and says so; publishing does not.
+	// A look-up continues and reports it; publishing fails.
 	r := dht.Resolver{Stores: []dht.Store{peers(newer.Bytes())}, Home: d, Now: c.now}
 	res, err := r.Best(t.Context(), k.Pointer(), dht.LevelFresh)
 	require.NoError(t, err)
@@ -233,7 +233,7 @@ func TestAFullDiskKeepsTheOldRecord(t *testing.T) {
 	require.ErrorIs(t, err, syscall.ENOSPC)
 }
 
-// writeMany puts records of one key into a directory, in an order of its own.
+// writeMany puts records of one key into a directory, from start on.
 func writeMany(path string, key *pointer.Key, records [][]byte, start int) error {
 	d, err := dht.OpenDir(path)
 	if err != nil {
@@ -249,7 +249,7 @@ func writeMany(path string, key *pointer.Key, records [][]byte, start int) error
 	return nil
 }
 
-func TestOlderNeverReplacesNewerWhoeverWrites(t *testing.T) {
+func TestOlderNeverReplacesNewer(t *testing.T) {
 	path := t.TempDir()
 	k := newKey(t)
 	var records [][]byte
@@ -259,7 +259,7 @@ func TestOlderNeverReplacesNewerWhoeverWrites(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make(chan error, 8)
 	for i := range 4 {
-		wg.Go(func() { errs <- writeMany(path, k, records, i*11) }) // a Dir each: as two processes
+		wg.Go(func() { errs <- writeMany(path, k, records, i*11) }) // a Dir each, like separate processes
 	}
 	floor := make(chan error, 1)
 	stop := make(chan struct{})
@@ -303,12 +303,12 @@ func TestOlderNeverReplacesNewerWhoeverWrites(t *testing.T) {
 	require.NoError(t, <-floor)
 	d, err := dht.OpenDir(path)
 	require.NoError(t, err)
-	b, err := held(t, d, k.Pointer())
+	b, err := load(t, d, k.Pointer())
 	require.NoError(t, err)
 	require.Equal(t, records[29], b)
 }
 
-// TestOtherProcess is no test of its own: it is the other process of the next.
+// TestOtherProcess is the second process of TestTwoProcessesShareADirectory.
 func TestOtherProcess(t *testing.T) {
 	path := os.Getenv("PETNAMES_TEST_DIR")
 	if path == "" {
@@ -351,7 +351,7 @@ func TestTwoProcessesShareADirectory(t *testing.T) {
 	require.NoError(t, err)
 	d, err := dht.OpenDir(filepath.Join(path, "records"))
 	require.NoError(t, err)
-	b, err := held(t, d, k.Pointer())
+	b, err := load(t, d, k.Pointer())
 	require.NoError(t, err)
 	require.Equal(t, records[29], b)
 }

@@ -29,7 +29,7 @@ func TestAPipeAsARecordFileIsNotOpened(t *testing.T) {
 		}
 		piped <- err
 	}()
-	b, err := held(t, d, rec.Pointer())
+	b, err := load(t, d, rec.Pointer())
 	require.Nil(t, b)
 	require.ErrorContains(t, err, "no plain file")
 	ps, err := d.Pointers()
@@ -41,7 +41,7 @@ func TestAPipeAsARecordFileIsNotOpened(t *testing.T) {
 	require.NoError(t, os.Link(file, aside))
 	_, err = d.Put(t.Context(), rec.Pointer(), rec.Bytes())
 	require.NoError(t, err)
-	b, err = held(t, d, rec.Pointer())
+	b, err = load(t, d, rec.Pointer())
 	require.NoError(t, err)
 	require.Equal(t, rec.Bytes(), b)
 	select {

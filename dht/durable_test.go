@@ -54,7 +54,7 @@ func TestAPowerCutLeavesTheOldRecordOrTheNew(t *testing.T) {
 		disk.Crash()
 
 		d = opened(t, path)
-		b, rerr := held(t, d, k.Pointer())
+		b, rerr := load(t, d, k.Pointer())
 		require.NoError(t, rerr, disk)
 		if err == nil {
 			require.Equal(t, newer.Bytes(), b, disk)
@@ -67,7 +67,7 @@ func TestAPowerCutLeavesTheOldRecordOrTheNew(t *testing.T) {
 	}
 }
 
-// After any power cut, a record without a confirmation is not taken for a
+// After any power cut, a record without a confirmation does not count as a
 // confirmed one. The file's time is as durable as its content.
 func TestAPowerCutConfirmsNoRecord(t *testing.T) {
 	rec := sign(t, newKey(t), 1)
@@ -77,9 +77,9 @@ func TestAPowerCutConfirmsNoRecord(t *testing.T) {
 		d, err := dht.OpenDirOn(disk, path)
 		if err == nil {
 			d.Now = newClock().now
-			// KeepUnconfirmed acts as a look-up that received one unconfirmed
+			// StoreUnconfirmed acts as a look-up that received one unconfirmed
 			// answer.
-			err = dht.KeepUnconfirmed(d, rec)
+			err = dht.StoreUnconfirmed(d, rec)
 		}
 		disk.Crash()
 		d = opened(t, path)
@@ -109,7 +109,7 @@ func TestNewDirectoriesSurviveAPowerCut(t *testing.T) {
 		cut[disk.Failed()] = true
 		disk.Crash()
 		d = opened(t, path)
-		b, rerr := held(t, d, rec.Pointer())
+		b, rerr := load(t, d, rec.Pointer())
 		require.NoError(t, rerr, disk)
 		if err == nil {
 			require.Equal(t, rec.Bytes(), b, disk)
@@ -129,7 +129,7 @@ func TestAPutReportsEachFault(t *testing.T) {
 		require.NoError(t, err)
 		dht.SetFiles(d, disk)
 		receipt, err := d.Put(t.Context(), k.Pointer(), newer.Bytes())
-		b, rerr := held(t, d, k.Pointer())
+		b, rerr := load(t, d, k.Pointer())
 		require.NoError(t, rerr)
 		switch disk.Failed() {
 		case "":

@@ -14,8 +14,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// material is what liars have to lie with: authentic records of one key, and
-// bytes that are none.
+// material is the answers of hostile stores: authentic records of one key, and
+// bytes that are no record.
 type material struct {
 	pointer pointer.Pointer
 	good    []pointer.Record // by sequence; every second of one sequence
@@ -36,13 +36,13 @@ func newMaterial(t testing.TB) material {
 	return m
 }
 
-// draw makes stores that say anything at all, and the best valid record that
-// any of them says.
+// draw returns stores with any answers, and the best valid record of these
+// answers.
 func (m material) draw(t *rapid.T) (stores []dht.Store, best *pointer.Record, authentic []pointer.Record) {
 	for range rapid.IntRange(0, 3).Draw(t, "stores") {
-		s := &script{}
+		s := &scriptedStore{}
 		for i := range rapid.IntRange(0, 6).Draw(t, "answers") {
-			a := said{answer: dht.Answer{Source: dht.SourceNetwork, Peer: string(rune('a' + i))}}
+			a := scriptedAnswer{answer: dht.Answer{Source: dht.SourceNetwork, Peer: string(rune('a' + i))}}
 			switch rapid.IntRange(0, 5).Draw(t, "kind") {
 			case 0:
 				a.answer.Record = rapid.SampledFrom(m.bad).Draw(t, "bad")
@@ -52,7 +52,7 @@ func (m material) draw(t *rapid.T) (stores []dht.Store, best *pointer.Record, au
 				authentic = append(authentic, rec)
 			case 2:
 				a.err = rapid.SampledFrom([]error{dht.ErrUnreachable, errors.New("peer's own")}).Draw(t, "error")
-			case 3: // has none
+			case 3: // no record
 			default:
 				rec := rapid.SampledFrom(m.good).Draw(t, "good")
 				a.answer.Record = rec.Bytes()
@@ -61,7 +61,7 @@ func (m material) draw(t *rapid.T) (stores []dht.Store, best *pointer.Record, au
 					best = &rec
 				}
 			}
-			s.says = append(s.says, a)
+			s.answers = append(s.answers, a)
 		}
 		if rapid.Bool().Draw(t, "fails") {
 			s.ends = errors.New("store's own")
@@ -81,14 +81,14 @@ func newest(records []pointer.Record) *pointer.Record {
 	return n
 }
 
-func TestTheBestVerifiedRecordOrAnError(t *testing.T) {
+func TestBestVerifiedRecordOrError(t *testing.T) {
 	m := newMaterial(t)
 	rapid.Check(t, func(t *rapid.T) {
 		stores, best, authentic := m.draw(t)
 		r := dht.Resolver{Stores: stores, Now: newClock().now}
 		res, err := r.Best(context.Background(), m.pointer, dht.LevelStrict)
 		if n := newest(authentic); n == nil || best == nil || n.Compare(*best) > 0 {
-			// Nothing that holds, or what is newest has expired.
+			// No valid record, or the newest has expired.
 			require.Error(t, err)
 			return
 		}
@@ -163,7 +163,7 @@ func TestTheFloorNeverGoesDown(t *testing.T) {
 						}
 					},
 					"time passes": func(rt *rapid.T) {
-						c.pass(rapid.SampledFrom([]time.Duration{ttl / 2, ttl, -time.Hour, life / 2}).Draw(rt, "time"))
+						c.advance(rapid.SampledFrom([]time.Duration{ttl / 2, ttl, -time.Hour, life / 2}).Draw(rt, "time"))
 					},
 				})
 			})

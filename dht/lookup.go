@@ -12,33 +12,33 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// lookup is one run of Resolver.Resolve. All of it happens on the goroutine
-// that iterates; the stores' goroutines only send arrivals.
+// lookup is one run of Resolver.Resolve. It runs on the goroutine of the
+// iteration; the stores' goroutines only send arrivals.
 type lookup struct {
 	resolver *Resolver
 	pointer  pointer.Pointer
 	level    Level
 
-	floor    pointer.Record // best ever verified; the zero record if none
+	floor    pointer.Record // newest record ever verified; the zero record if none
 	hasFloor bool
 
-	best     *pointer.Record // best of this look-up; within its life, not under the floor
-	source   Source          // that brought best first
-	expired  *pointer.Record // newest authentic one that is past its end
-	rollback *pointer.Record // newest of those under the floor
-	none     int             // answers "I have none"
-	bad      int             // answers that don't verify
-	failures []error         // of whole stores
+	best     *pointer.Record // newest of this look-up; not expired, not older than the floor
+	source   Source          // of the first answer with best
+	expired  *pointer.Record // newest authentic record that has expired
+	rollback *pointer.Record // newest record older than the floor
+	noRecord int             // answers without a record
+	invalid  int             // answers that do not verify
+	failures []error         // of stores as a whole
 	rejected []Rejection
 
 	asked    []int                        // by store
 	answered []int                        // by store
-	network  []bool                       // by store: an answer came from a peer of a network
-	failed   []bool                       // by store: it didn't ask all that it should have
-	agreed   map[[32]byte]map[string]bool // who gave which record
+	network  []bool                       // by store: a peer of a network answered
+	failed   []bool                       // by store: it did not ask all peers that it should have
+	agreed   map[[32]byte]map[string]bool // by record ID: the peers that returned it
 	verdicts map[[sha256.Size]byte]verdict
 
-	last Result // as yielded
+	last Result // the last one yielded
 }
 
 type verdict struct {
@@ -47,7 +47,7 @@ type verdict struct {
 	err     error
 }
 
-// arrival is what a store's goroutine sends.
+// arrival is an answer of a store, or its end, sent by the store's goroutine.
 type arrival struct {
 	store  int
 	answer Answer
@@ -57,7 +57,7 @@ type arrival struct {
 
 func (l *lookup) run(ctx context.Context, yield func(Result, error) bool) {
 	now := l.resolver.now()
-	k, have, err := l.resolver.keeper().held(l.pointer, now)
+	k, have, err := l.resolver.floorStore().load(l.pointer, now)
 	if err != nil {
 		l.reject(SourceHome, "", err)
 	}
@@ -87,20 +87,21 @@ func (l *lookup) run(ctx context.Context, yield func(Result, error) bool) {
 		}
 		l.last = res
 	}
-	if l.ask(ctx, yield) {
+	if l.query(ctx, yield) {
 		l.finish(ctx, yield)
 	}
 }
 
-// withinTTL says whether the cache may answer. A confirmation in the future
-// is a clock that jumped: it says nothing.
-func withinTTL(k kept, now time.Time) bool {
+// withinTTL reports whether the cache may answer. A confirmation in the future
+// is invalid: the clock was set back.
+func withinTTL(k floorRecord, now time.Time) bool {
 	return !k.confirmed.After(now) && now.Sub(k.confirmed) < k.record.TTL()
 }
 
-// ask gathers answers until the level is reached (false: all is yielded) or
-// the stores or the context end (true).
-func (l *lookup) ask(ctx context.Context, yield func(Result, error) bool) bool {
+// query handles answers until the level is reached or the caller stops (it
+// returns false), or until the stores or the context end (true: finish has to
+// yield the rest).
+func (l *lookup) query(ctx context.Context, yield func(Result, error) bool) bool {
 	stores := l.resolver.Stores
 	n := len(stores)
 	l.asked, l.answered, l.network, l.failed = make([]int, n), make([]int, n), make([]bool, n), make([]bool, n)
@@ -108,7 +109,7 @@ func (l *lookup) ask(ctx context.Context, yield func(Result, error) bool) bool {
 	defer cancel()
 	arrivals := make(chan arrival)
 	for i, s := range stores {
-		go gather(ctx, i, s, l.pointer, l.level, arrivals)
+		go forwardAnswers(ctx, i, s, l.pointer, l.level, arrivals)
 	}
 	for running := n; running > 0; {
 		select {
@@ -122,7 +123,7 @@ func (l *lookup) ask(ctx context.Context, yield func(Result, error) bool) bool {
 				running--
 				continue
 			}
-			l.take(a)
+			l.handle(a)
 			if l.best == nil {
 				continue
 			}
@@ -142,9 +143,9 @@ func (l *lookup) ask(ctx context.Context, yield func(Result, error) bool) bool {
 	return true
 }
 
-// gather runs one store. It isn't waited for: a store that ignores its context
-// can't hold up the look-up.
-func gather(ctx context.Context, i int, s Store, p pointer.Pointer, level Level, arrivals chan<- arrival) {
+// forwardAnswers sends the answers of one store. The look-up does not wait for
+// it to end, so a store that ignores its context cannot delay the look-up.
+func forwardAnswers(ctx context.Context, i int, s Store, p pointer.Pointer, level Level, arrivals chan<- arrival) {
 	send := func(a arrival) bool {
 		a.store = i
 		select {
@@ -155,7 +156,7 @@ func gather(ctx context.Context, i int, s Store, p pointer.Pointer, level Level,
 		}
 	}
 	answers := s.Get(ctx, p)
-	if seeker, ok := s.(Seeker); ok {
+	if seeker, ok := s.(LevelStore); ok {
 		answers = seeker.GetAt(ctx, p, level)
 	}
 	n := 0
@@ -171,7 +172,7 @@ func gather(ctx context.Context, i int, s Store, p pointer.Pointer, level Level,
 	send(arrival{done: true})
 }
 
-func (l *lookup) take(a arrival) {
+func (l *lookup) handle(a arrival) {
 	i := a.store
 	l.asked[i] = max(l.asked[i], a.answer.Asked)
 	switch {
@@ -184,9 +185,9 @@ func (l *lookup) take(a arrival) {
 		l.reject(a.answer.Source, "", a.err)
 		return
 	case errors.Is(a.err, ErrUnreachable):
-		return // a dead peer; there are always some
+		return // an unreachable peer, which is normal
 	case a.err != nil:
-		l.bad++
+		l.invalid++
 		l.answered[i]++
 		l.reject(a.answer.Source, a.answer.Peer, a.err)
 		return
@@ -194,23 +195,23 @@ func (l *lookup) take(a arrival) {
 	l.answered[i]++
 	l.network[i] = l.network[i] || a.answer.Source == SourceNetwork
 	if a.answer.Record == nil {
-		l.none++
+		l.noRecord++
 		return
 	}
-	l.weigh(a)
+	l.handleRecord(a)
 }
 
-// weigh verifies a record and compares it with what is known.
-func (l *lookup) weigh(a arrival) {
+// handleRecord verifies a record, and compares it with the floor and the best.
+func (l *lookup) handleRecord(a arrival) {
 	v := l.verify(a.answer.Record)
 	if v.err != nil {
-		l.bad++
+		l.invalid++
 		l.reject(a.answer.Source, a.answer.Peer, v.err)
 		return
 	}
 	rec := v.record
 	if !l.hasFloor || rec.Compare(l.floor) > 0 || (!v.expired && l.best == nil && rec.Compare(l.floor) == 0) {
-		l.raise(rec, v.expired)
+		l.raiseFloor(rec, v.expired)
 	}
 	switch {
 	case l.floor.Compare(rec) > 0:
@@ -220,7 +221,7 @@ func (l *lookup) weigh(a arrival) {
 		l.reject(a.answer.Source, a.answer.Peer, fmt.Errorf("older (sequence %d) than the one known (sequence %d)", rec.Sequence(), l.floor.Sequence()))
 		return
 	case v.expired:
-		l.best = nil // whatever was best is now under the floor
+		l.best = nil // the previous best is now older than the floor
 		l.expired = &rec
 		l.reject(a.answer.Source, a.answer.Peer, &pointer.ExpiredError{Record: rec})
 		return
@@ -228,26 +229,26 @@ func (l *lookup) weigh(a arrival) {
 	if l.best == nil || rec.Compare(*l.best) > 0 {
 		l.best, l.source = &rec, a.answer.Source
 	}
-	who := a.answer.Peer
-	if who == "" {
-		who = "store " + strconv.Itoa(a.store) // no peer's text: those have no space
+	peer := a.answer.Peer
+	if peer == "" {
+		peer = "store " + strconv.Itoa(a.store) // no peer ID or URL has a space
 	}
 	id := rec.ID()
 	if l.agreed[id] == nil {
 		l.agreed[id] = map[string]bool{}
 	}
-	l.agreed[id][who] = true
+	l.agreed[id][peer] = true
 }
 
-// raise makes rec the floor, on disk first. Another process may have kept a
-// newer one meanwhile; then that is the floor. A disk that fails costs the
-// memory of this record, not the look-up.
-func (l *lookup) raise(rec pointer.Record, expired bool) {
+// raiseFloor makes rec the floor, on disk first. If another process has stored a
+// newer record in the meantime, that is the floor. If the disk fails, the floor
+// is not stored, and the look-up continues.
+func (l *lookup) raiseFloor(rec pointer.Record, expired bool) {
 	confirmed := l.resolver.now()
 	if expired {
 		confirmed = time.Time{}
 	}
-	k, err := l.resolver.keeper().keep(rec, confirmed)
+	k, err := l.resolver.floorStore().store(rec, confirmed)
 	if err != nil {
 		l.reject(SourceHome, "", fmt.Errorf("not kept: %w", err))
 		k.record = rec
@@ -255,7 +256,7 @@ func (l *lookup) raise(rec pointer.Record, expired bool) {
 	l.floor, l.hasFloor = k.record, true
 }
 
-// verify opens a record once, however many peers send the same bytes.
+// verify verifies a record, once for all peers that send the same bytes.
 func (l *lookup) verify(b []byte) verdict {
 	if len(b) > pointer.MaxRecord {
 		return verdict{err: fmt.Errorf("%d bytes, over %d", len(b), pointer.MaxRecord)}
@@ -265,7 +266,7 @@ func (l *lookup) verify(b []byte) verdict {
 		return v
 	}
 	var v verdict
-	v.record, v.expired, v.err = openAny(l.pointer, b, l.resolver.now())
+	v.record, v.expired, v.err = openExpired(l.pointer, b, l.resolver.now())
 	if l.verdicts == nil {
 		l.verdicts = map[[sha256.Size]byte]verdict{}
 	}
@@ -279,8 +280,8 @@ func (l *lookup) reject(s Source, peer string, err error) {
 	}
 }
 
-// counts fills in what is counted whatever the outcome.
-func (l *lookup) counts(res Result) Result {
+// withCounts returns res with the counts and rejections of the look-up.
+func (l *lookup) withCounts(res Result) Result {
 	res.Asked, res.Answered = 0, 0
 	for i := range l.asked {
 		res.Asked += max(l.asked[i], l.answered[i])
@@ -299,11 +300,12 @@ func (l *lookup) result() Result {
 	case agreed >= agreedPeers:
 		level = LevelAgreed
 	}
-	return l.counts(Result{Record: *l.best, Source: l.source, Freshness: level, Agreed: agreed})
+	return l.withCounts(Result{Record: *l.best, Source: l.source, Freshness: level, Agreed: agreed})
 }
 
-// complete says whether all the closest peers of a network were asked.
-func (l *lookup) complete() bool {
+// allAsked reports whether a network was queried, and every such store asked all
+// of the closest peers.
+func (l *lookup) allAsked() bool {
 	complete := false
 	for i := range l.network {
 		if l.network[i] {
@@ -316,15 +318,15 @@ func (l *lookup) complete() bool {
 	return complete
 }
 
-// finish yields the final result or the error.
+// finish yields the final result, or the error.
 func (l *lookup) finish(ctx context.Context, yield func(Result, error) bool) {
 	if l.best != nil {
 		res := l.result()
 		switch {
-		case l.complete() && l.level == LevelStrict:
+		case l.allAsked() && l.level == LevelStrict:
 			res.Freshness = LevelStrict
-		case l.complete():
-			res.Freshness = LevelFresh // asked, but not over paths apart
+		case l.allAsked():
+			res.Freshness = LevelFresh // asked, but not over disjoint paths
 		}
 		if res.Freshness != l.last.Freshness || res.Answered != l.last.Answered || res.Asked != l.last.Asked ||
 			res.Record.ID() != l.last.Record.ID() || res.Source != l.last.Source {
@@ -333,17 +335,17 @@ func (l *lookup) finish(ctx context.Context, yield func(Result, error) bool) {
 		return
 	}
 	if l.level == LevelAny && l.hasFloor && !l.resolver.now().After(l.floor.Expires()) {
-		yield(l.counts(Result{Record: l.floor, Source: SourceCache, Freshness: LevelAny, Stale: true}), nil)
+		yield(l.withCounts(Result{Record: l.floor, Source: SourceCache, Freshness: LevelAny, Stale: true}), nil)
 		return
 	}
 	yield(Result{}, l.failure(ctx))
 }
 
-// failure says why there is no result. What is proven by a signature comes
-// before what peers merely say.
+// failure returns the error of a look-up without a result. Errors that signatures
+// prove take precedence over claims of peers.
 func (l *lookup) failure(ctx context.Context) error {
 	var err error
-	answered := l.counts(Result{}).Answered
+	answered := l.withCounts(Result{}).Answered
 	floorExpired := l.hasFloor && l.resolver.now().After(l.floor.Expires())
 	switch {
 	case l.expired != nil:
@@ -352,11 +354,11 @@ func (l *lookup) failure(ctx context.Context) error {
 		err = &RollbackError{Have: l.floor, Got: *l.rollback}
 	case floorExpired && answered > 0:
 		err = &pointer.ExpiredError{Record: l.floor}
-	case l.none > 0 && errors.Is(errors.Join(l.failures...), ErrSurrounded):
+	case l.noRecord > 0 && errors.Is(errors.Join(l.failures...), ErrSurrounded):
 		err = fmt.Errorf("%s: %w (%d peers answered): %w", l.pointer, ErrNotFound, answered, ErrSurrounded)
-	case l.none > 0:
+	case l.noRecord > 0:
 		err = fmt.Errorf("%s: %w (%d peers answered)", l.pointer, ErrNotFound, answered)
-	case l.bad > 0:
+	case l.invalid > 0:
 		err = fmt.Errorf("%s: %w: %s", l.pointer, ErrRejected, l.rejected[len(l.rejected)-1])
 	case len(l.resolver.Stores) == 0:
 		err = fmt.Errorf("%s: %w: no network is joined", l.pointer, ErrUnreachable)

@@ -11,19 +11,18 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Memory is a Store in this process. The zero value is empty and ready.
+// Memory is a Store in memory. The zero value is an empty store.
 type Memory struct {
-	// Now is the clock that records expire by; nil means time.Now.
+	// Now is the clock for expiry; nil means time.Now.
 	Now func() time.Time
-	// Source is what the answers say; "" means [SourceHome].
+	// Source is the Source of the answers; "" means [SourceHome].
 	Source Source
 
 	mu      sync.RWMutex
 	records map[pointer.Pointer]pointer.Record
 }
 
-// Get yields one answer: the record, or that there is none. An expired record
-// is served as it is.
+// Get yields one answer, with the record if there is one, even if it has expired.
 func (m *Memory) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error] {
 	return func(yield func(Answer, error) bool) {
 		a := Answer{Source: m.Source}
@@ -44,7 +43,8 @@ func (m *Memory) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, e
 	}
 }
 
-// Put keeps a verified record, unless a newer one is there.
+// Put verifies a record and stores it. It returns an error that wraps [ErrOlder]
+// if it has a newer one.
 func (m *Memory) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return Receipt{}, err
@@ -60,7 +60,7 @@ func (m *Memory) Put(ctx context.Context, p pointer.Pointer, record []byte) (Rec
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if have, ok := m.records[p]; ok && supersedes(have, rec) {
-		return Receipt{Asked: 1, Refused: 1}, older(have, rec)
+		return Receipt{Asked: 1, Refused: 1}, olderError(have, rec)
 	}
 	if m.records == nil {
 		m.records = map[pointer.Pointer]pointer.Record{}
@@ -69,16 +69,16 @@ func (m *Memory) Put(ctx context.Context, p pointer.Pointer, record []byte) (Rec
 	return Receipt{Asked: 1, Stored: 1}, nil
 }
 
-// supersedes says whether a store that holds have must refuse rec.
+// supersedes reports whether a store that holds have must refuse rec.
 func supersedes(have, rec pointer.Record) bool { return have.Compare(rec) > 0 }
 
-func older(have, rec pointer.Record) error {
+func olderError(have, rec pointer.Record) error {
 	return fmt.Errorf("put for %s: sequence %d: %w (sequence %d)", rec.Pointer(), rec.Sequence(), ErrOlder, have.Sequence())
 }
 
-// openAny is pointer.Open that takes an authentic record past its end, too:
-// what was once the newest stays the floor.
-func openAny(p pointer.Pointer, b []byte, now time.Time) (rec pointer.Record, expired bool, err error) {
+// openExpired is pointer.Open, but accepts an authentic record that has expired:
+// such a record is still the floor.
+func openExpired(p pointer.Pointer, b []byte, now time.Time) (rec pointer.Record, expired bool, err error) {
 	rec, err = pointer.Open(p, b, now)
 	if e, ok := errors.AsType[*pointer.ExpiredError](err); ok {
 		return e.Record, true, nil
@@ -86,39 +86,40 @@ func openAny(p pointer.Pointer, b []byte, now time.Time) (rec pointer.Record, ex
 	return rec, false, err
 }
 
-// kept is a record with the time when it was last confirmed to be the newest.
-type kept struct {
+// floorRecord is a record with the time when it was last confirmed to be the
+// newest.
+type floorRecord struct {
 	record    pointer.Record
 	confirmed time.Time
 }
 
-// keeper is where a Resolver keeps its floor. Dir is the durable one.
-type keeper interface {
-	// held gives what is kept of p; ok is false if there is nothing.
-	held(p pointer.Pointer, now time.Time) (k kept, ok bool, err error)
-	// keep stores rec unless a newer one is kept, and sets the time if it is
-	// the same one; a zero time leaves the time alone. It returns what is kept
-	// afterwards.
-	keep(rec pointer.Record, confirmed time.Time) (kept, error)
+// floorStore stores the floor of a Resolver. Dir is the durable implementation.
+type floorStore interface {
+	// load returns the floor of p; ok is false if there is none.
+	load(p pointer.Pointer, now time.Time) (k floorRecord, ok bool, err error)
+	// store stores rec unless there is a newer record. If rec is already stored,
+	// it sets the time of the confirmation, unless that is zero. It returns the
+	// stored record.
+	store(rec pointer.Record, confirmed time.Time) (floorRecord, error)
 }
 
-// volatile is the keeper of a Resolver without a home.
-type volatile struct {
-	mu   sync.Mutex
-	kept map[pointer.Pointer]kept
+// memoryFloor is the floorStore of a Resolver without a home.
+type memoryFloor struct {
+	mu      sync.Mutex
+	records map[pointer.Pointer]floorRecord
 }
 
-func (v *volatile) held(p pointer.Pointer, _ time.Time) (kept, bool, error) {
+func (v *memoryFloor) load(p pointer.Pointer, _ time.Time) (floorRecord, bool, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	k, ok := v.kept[p]
+	k, ok := v.records[p]
 	return k, ok, nil
 }
 
-func (v *volatile) keep(rec pointer.Record, confirmed time.Time) (kept, error) {
+func (v *memoryFloor) store(rec pointer.Record, confirmed time.Time) (floorRecord, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	have, ok := v.kept[rec.Pointer()]
+	have, ok := v.records[rec.Pointer()]
 	switch {
 	case ok && supersedes(have.record, rec):
 		return have, nil
@@ -127,11 +128,11 @@ func (v *volatile) keep(rec pointer.Record, confirmed time.Time) (kept, error) {
 			have.confirmed = confirmed
 		}
 	default:
-		have = kept{rec, confirmed}
+		have = floorRecord{rec, confirmed}
 	}
-	if v.kept == nil {
-		v.kept = map[pointer.Pointer]kept{}
+	if v.records == nil {
+		v.records = map[pointer.Pointer]floorRecord{}
 	}
-	v.kept[rec.Pointer()] = have
+	v.records[rec.Pointer()] = have
 	return have, nil
 }

@@ -8,17 +8,18 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Bounds of a look-up for [Newest].
+// Bounds is the limits of a call of [Newest].
 type Bounds struct {
-	Answers  int // that are taken from a store
-	Verified int // different records that are verified of these
-	Kept     int // of the newest that verify
+	Answers  int // answers read from the store
+	Verified int // different records of these that are verified
+	Returned int // valid records returned, the newest
 }
 
-// Newest gives the newest records of a pointer that a store has and that verify,
-// the newest first: for records whose owner may be several, each of whom has to
-// be heard, and none believed before what is in them was looked at. A store that
-// floods is left. The error is the store's, and comes beside what was found.
+// Newest returns the newest valid records of a pointer in a store, the newest
+// first. Use it for a key that several parties have: each of them may have put a
+// record, and only the content shows which records to accept. Newest stops at the
+// bounds. If the store fails, it returns the error of the store beside the
+// records found.
 func Newest(ctx context.Context, store Store, p pointer.Pointer, now time.Time, b Bounds) ([]pointer.Record, error) {
 	var found []pointer.Record
 	var failed error
@@ -47,7 +48,7 @@ func Newest(ctx context.Context, store Store, p pointer.Pointer, now time.Time, 
 		}
 		found = append(found, rec)
 		slices.SortFunc(found, func(a, b pointer.Record) int { return b.Compare(a) })
-		found = found[:min(len(found), b.Kept)]
+		found = found[:min(len(found), b.Returned)]
 	}
 	return found, failed
 }

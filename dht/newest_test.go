@@ -20,7 +20,7 @@ func TestNewestAreInOrderAndVerified(t *testing.T) {
 	expired := signFor(t, k, 9, epoch.Add(-1)).Bytes()
 	s := peers(sign(t, k, 2).Bytes(), tampered, nil, []byte{}, long, expired, sign(t, newKey(t), 9).Bytes(),
 		sign(t, k, 4).Bytes(), sign(t, k, 1).Bytes(), sign(t, k, 4).Bytes(), sign(t, k, 3).Bytes())
-	found, err := dht.Newest(t.Context(), s, k.Pointer(), epoch, dht.Bounds{Answers: 100, Verified: 100, Kept: 3})
+	found, err := dht.Newest(t.Context(), s, k.Pointer(), epoch, dht.Bounds{Answers: 100, Verified: 100, Returned: 3})
 	require.NoError(t, err)
 	require.Equal(t, []uint64{4, 3, 2}, sequences(found))
 }
@@ -46,12 +46,12 @@ func TestTheBoundsOfNewestAreExact(t *testing.T) {
 		bounds dht.Bounds
 		want   []uint64
 	}{
-		"the last answer allowed":            {[][]byte{nil, nil, six}, dht.Bounds{Answers: 3, Verified: 9, Kept: 9}, []uint64{6}},
-		"an answer too many":                 {[][]byte{nil, nil, six}, dht.Bounds{Answers: 2, Verified: 9, Kept: 9}, nil},
-		"the last verification":              {[][]byte{one, []byte("x"), six}, dht.Bounds{Answers: 9, Verified: 3, Kept: 9}, []uint64{6, 1}},
-		"a verification too many":            {[][]byte{one, []byte("x"), six}, dht.Bounds{Answers: 9, Verified: 2, Kept: 9}, []uint64{1}},
-		"the same bytes are verified once":   {[][]byte{one, one, one, six}, dht.Bounds{Answers: 9, Verified: 2, Kept: 9}, []uint64{6, 1}},
-		"the newest are kept, not the first": {records, dht.Bounds{Answers: 9, Verified: 9, Kept: 2}, []uint64{6, 5}},
+		"the last answer allowed":            {[][]byte{nil, nil, six}, dht.Bounds{Answers: 3, Verified: 9, Returned: 9}, []uint64{6}},
+		"an answer too many":                 {[][]byte{nil, nil, six}, dht.Bounds{Answers: 2, Verified: 9, Returned: 9}, nil},
+		"the last verification":              {[][]byte{one, []byte("x"), six}, dht.Bounds{Answers: 9, Verified: 3, Returned: 9}, []uint64{6, 1}},
+		"a verification too many":            {[][]byte{one, []byte("x"), six}, dht.Bounds{Answers: 9, Verified: 2, Returned: 9}, []uint64{1}},
+		"the same bytes are verified once":   {[][]byte{one, one, one, six}, dht.Bounds{Answers: 9, Verified: 2, Returned: 9}, []uint64{6, 1}},
+		"the newest are kept, not the first": {records, dht.Bounds{Answers: 9, Verified: 9, Returned: 2}, []uint64{6, 5}},
 	} {
 		found, err := dht.Newest(t.Context(), peers(tc.says...), k.Pointer(), epoch, tc.bounds)
 		require.NoError(t, err, name)
@@ -71,7 +71,7 @@ func TestNewestCountsARecordOnceInAnyEncoding(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, plain.ID(), both.ID())
 	require.NotEqual(t, plain.Bytes(), both.Bytes())
-	found, err := dht.Newest(t.Context(), peers(plain.Bytes(), both.Bytes(), sign(t, k, 1).Bytes()), k.Pointer(), epoch, dht.Bounds{Answers: 9, Verified: 9, Kept: 2})
+	found, err := dht.Newest(t.Context(), peers(plain.Bytes(), both.Bytes(), sign(t, k, 1).Bytes()), k.Pointer(), epoch, dht.Bounds{Answers: 9, Verified: 9, Returned: 2})
 	require.NoError(t, err)
 	require.Equal(t, []uint64{2, 1}, sequences(found))
 }
@@ -80,10 +80,10 @@ func TestNewestCountsARecordOnceInAnyEncoding(t *testing.T) {
 // failure of a single peer is not an error.
 func TestNewestReportsTheStoresFailure(t *testing.T) {
 	k := newKey(t)
-	peerFails := said{dht.Answer{Source: dht.SourceNetwork, Peer: "x"}, errors.New("malformed")}
+	peerFails := scriptedAnswer{dht.Answer{Source: dht.SourceNetwork, Peer: "x"}, errors.New("malformed")}
 	s := peers(nil, sign(t, k, 1).Bytes())
-	s.says[0] = peerFails
-	b := dht.Bounds{Answers: 9, Verified: 9, Kept: 9}
+	s.answers[0] = peerFails
+	b := dht.Bounds{Answers: 9, Verified: 9, Returned: 9}
 	found, err := dht.Newest(t.Context(), s, k.Pointer(), epoch, b)
 	require.NoError(t, err)
 	require.Len(t, found, 1)
@@ -95,9 +95,9 @@ func TestNewestReportsTheStoresFailure(t *testing.T) {
 	// Bytes that were checked before do not end the look-up, even if no others
 	// are allowed.
 	s = peers(sign(t, k, 1).Bytes())
-	s.says = append(s.says, s.says[0])
+	s.answers = append(s.answers, s.answers[0])
 	s.ends = errBroken
-	_, err = dht.Newest(t.Context(), s, k.Pointer(), epoch, dht.Bounds{Answers: 9, Verified: 1, Kept: 9})
+	_, err = dht.Newest(t.Context(), s, k.Pointer(), epoch, dht.Bounds{Answers: 9, Verified: 1, Returned: 9})
 	require.ErrorIs(t, err, errBroken)
 }
 

@@ -13,35 +13,35 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Level says how hard a look-up tries, and how far one came.
+// Level is the freshness that a look-up requires, or that a result has.
 type Level string
 
 // The levels, from the weakest to the strongest; offline stands apart.
 const (
 	LevelAny     Level = "any"     // one verified record, from the cache while its TTL lasts
-	LevelAgreed  Level = "agreed"  // 3 peers gave the best record
-	LevelFresh   Level = "fresh"   // 5 peers did, or every peer found was asked
-	LevelStrict  Level = "strict"  // every one of the closest peers found was asked
-	LevelOffline Level = "offline" // what the home holds, asking nobody
+	LevelAgreed  Level = "agreed"  // 3 peers returned the best record
+	LevelFresh   Level = "fresh"   // 5 peers returned it, or all peers found were asked
+	LevelStrict  Level = "strict"  // all of the closest peers found were asked
+	LevelOffline Level = "offline" // the home's record, without a request
 )
 
 const (
 	agreedPeers = 3
 	freshPeers  = 5
 
-	// maxAnswers bounds what is taken from one store in one look-up: more
-	// answers than a walk of package kad asks peers is a flood.
+	// maxAnswers bounds the answers of one store in one look-up. A walk of
+	// package kad asks fewer peers.
 	maxAnswers = 512
 
 	// maxRejections bounds Result.Rejected.
 	maxRejections = 32
 
-	// defaultTimeout ends look-ups whose context has no end.
+	// defaultTimeout is the default of Resolver.Timeout.
 	defaultTimeout = 30 * time.Second
 )
 
-// AtLeast reports whether a look-up that came as far as l reached another level.
-// Offline is none that can be reached.
+// AtLeast reports whether the level l includes the level other. It is false if
+// one of them is LevelOffline.
 func (l Level) AtLeast(other Level) bool {
 	return l.rank() >= 0 && other.rank() >= 0 && l.rank() >= other.rank()
 }
@@ -50,45 +50,46 @@ func (l Level) rank() int {
 	return slices.Index([]Level{LevelAny, LevelAgreed, LevelFresh, LevelStrict}, l)
 }
 
-// Resolver asks stores, believes none, and remembers the best that it ever
-// verified. The zero value with Stores set is usable. It is safe for
+// Resolver queries stores, verifies their answers, and stores the newest record
+// ever verified. The zero value with Stores set is usable. It is safe for
 // concurrent use once its fields are set.
 type Resolver struct {
-	// Stores are all asked at once.
+	// Stores are all queried at once.
 	Stores []Store
-	// Home holds the floor (the best record ever verified of each pointer) and
-	// so serves as the cache; nil keeps both in memory only.
+	// Home holds the floor (the newest record ever verified of each pointer),
+	// which also serves as the cache; nil means in memory only.
 	Home *Dir
 	// Now is the clock for expiry and TTL; nil means time.Now.
 	Now func() time.Time
-	// Timeout ends a look-up or publish whose context doesn't earlier; 0 means
-	// 30 seconds.
+	// Timeout bounds a look-up or publication, as its context does; 0 means 30
+	// seconds.
 	Timeout time.Duration
 
-	volatile volatile
+	memoryFloor memoryFloor
 }
 
-// Result is a record that verified, and how it was come by.
+// Result is a verified record, with the evidence for its freshness.
 type Result struct {
 	Record    pointer.Record
 	Source    Source
-	Freshness Level // reached, which may be more or less than was asked for
+	Freshness Level // reached, which may be above or below the requested level
 	Asked     int   // peers asked
-	Answered  int   // peers that answered, be it that they have none
-	Agreed    int   // peers that gave this very record
-	Stale     bool  // past its TTL, within its life, and not confirmed since
+	Answered  int   // peers that answered, with a record or without
+	Agreed    int   // peers that returned this record
+	Stale     bool  // past its TTL, not expired, and not confirmed since
 	Rejected  []Rejection
 }
 
-// Rejection is an answer, or a store, that was no use. At most 32 are listed.
+// Rejection is an answer that was not used, or the failure of a store. A Result
+// lists at most 32.
 type Rejection struct {
 	Source Source
 	Peer   string
-	Reason string // has text of foreign origin: quote it on display
+	Reason string // contains text from the network: quote it on display
 }
 
-// String is the reason and, for a router, which one it was: peers of a DHT are
-// strangers whose names tell nobody anything.
+// String returns the reason, with the router's URL if it is from a router. The ID
+// of a DHT peer means nothing to people.
 func (r Rejection) String() string {
 	if r.Source != SourceRouter || r.Peer == "" || strings.Contains(r.Reason, r.Peer) {
 		return r.Reason
@@ -96,22 +97,22 @@ func (r Rejection) String() string {
 	return "router " + r.Peer + ": " + r.Reason
 }
 
-// Resolve streams verified records, each better or fresher than the one before
-// or at the end with the final counts; it ends when the level is reached or
-// everything was asked. Levels over [LevelAny] always ask the stores. At
-// LevelAny a cached record within its TTL is the whole answer; one past it is
-// yielded at once as Stale, and again at the end if nothing newer came and
-// nobody confirmed it.
+// Resolve yields verified records, each newer or fresher than the previous one,
+// and the last one again if the final counts differ. It ends when the level is
+// reached or all stores have answered. Levels above [LevelAny] always query the
+// stores. At LevelAny, a cached record within its TTL is the only result; one
+// past its TTL is yielded at once as Stale, and again at the end if it was
+// neither replaced nor confirmed.
 //
-// An error is yielded last, and only if there is no record to go by (or those
-// yielded turned out to be older than one that has expired): [ErrNotFound],
-// [ErrUnreachable], [ErrRejected], a [*RollbackError] or a
-// [*pointer.ExpiredError], wrapped. The last two are proven by signatures and
-// outweigh the others; an expired record in the home and nobody to ask for a
-// newer one gives both ErrUnreachable and ExpiredError.
+// Resolve yields an error last, and only if there is no result, or the results
+// turned out to be older than a record that has expired. The error wraps
+// [ErrNotFound], [ErrUnreachable], [ErrRejected], a [*RollbackError] or a
+// [*pointer.ExpiredError]. Signatures prove the last two, so these take
+// precedence. If the home's record has expired and no peer answered, the error
+// wraps both ErrUnreachable and an ExpiredError.
 //
-// Whatever ends the look-up early (the context, Timeout), a record that was
-// verified by then is the result, with the freshness that it has.
+// If the context or Timeout ends the look-up early, a record verified before is
+// the result, with the freshness reached.
 func (r *Resolver) Resolve(ctx context.Context, p pointer.Pointer, level Level) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
 		if level == "" {
@@ -125,15 +126,15 @@ func (r *Resolver) Resolve(ctx context.Context, p pointer.Pointer, level Level) 
 			yield(Result{}, errors.New("resolve: no pointer given"))
 			return
 		}
-		ctx, cancel := r.bounded(ctx)
+		ctx, cancel := r.withTimeout(ctx)
 		defer cancel()
 		l := &lookup{resolver: r, pointer: p, level: level, agreed: map[[32]byte]map[string]bool{}}
 		l.run(ctx, yield)
 	}
 }
 
-// Best is the last result of [Resolver.Resolve], or its error. A result may
-// fall short of the level: see its Freshness.
+// Best returns the last result of [Resolver.Resolve], or its error. A result may
+// be below the level: see its Freshness.
 func (r *Resolver) Best(ctx context.Context, p pointer.Pointer, level Level) (Result, error) {
 	var best Result
 	for res, err := range r.Resolve(ctx, p, level) {
@@ -145,34 +146,33 @@ func (r *Resolver) Best(ctx context.Context, p pointer.Pointer, level Level) (Re
 	return best, nil
 }
 
-// Publish keeps the record in the home, then puts it to every store. The
-// receipt is the sum of theirs; a store that failed to answer at all counts as
-// one peer asked and unreachable. The error is nil when at least one store
-// holds it as it wants to; otherwise it wraps what the stores said, such as
-// [*ShortError]. A record older than the home's gives [ErrOlder], asking nobody.
+// Publish stores the record in the home, then puts it to every store. The receipt
+// is the sum of the stores' receipts; a store that failed without a receipt
+// counts as one peer asked and unreachable. The error is nil if at least one
+// put succeeded. Otherwise it wraps the stores' errors, such as [*ShortError]. It
+// wraps [ErrOlder], before any request, if the home has a newer record.
 //
-// Once a store holds it, the others have a second: one that hangs holds up
-// nobody. It goes on behind the caller's back, within Timeout, and counts as one
-// peer asked that has not answered yet.
+// After the first successful put, Publish waits one second for the other stores.
+// A put that takes longer continues in the background, within Timeout, and
+// counts as one peer asked that has not answered.
 func (r *Resolver) Publish(ctx context.Context, rec pointer.Record) (Receipt, error) {
 	return r.publish(ctx, rec, Store.Put, false)
 }
 
-// PublishAll is Publish, but waits for every peer that should have the record,
-// and counts those that give it back when asked anew, where stores can: see
-// [Thorough].
+// PublishAll is Publish, but waits for all stores, and calls PutAll on those that
+// implement [ConfirmingStore].
 func (r *Resolver) PublishAll(ctx context.Context, rec pointer.Record) (Receipt, error) {
 	return r.publish(ctx, rec, func(s Store, ctx context.Context, p pointer.Pointer, b []byte) (Receipt, error) {
-		if t, ok := s.(Thorough); ok {
+		if t, ok := s.(ConfirmingStore); ok {
 			return t.PutAll(ctx, p, b)
 		}
 		return s.Put(ctx, p, b)
 	}, true)
 }
 
-type putter func(Store, context.Context, pointer.Pointer, []byte) (Receipt, error)
+type putFunc func(Store, context.Context, pointer.Pointer, []byte) (Receipt, error)
 
-func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putter, all bool) (Receipt, error) {
+func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putFunc, all bool) (Receipt, error) {
 	if rec.Pointer().IsZero() {
 		return Receipt{}, errors.New("publish: no record given")
 	}
@@ -180,12 +180,12 @@ func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putter, 
 	if now.After(rec.Expires()) {
 		return Receipt{}, fmt.Errorf("publish: %w", &pointer.ExpiredError{Record: rec})
 	}
-	have, err := r.keeper().keep(rec, now)
+	have, err := r.floorStore().store(rec, now)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("publish: %w", err)
 	}
 	if supersedes(have.record, rec) {
-		return Receipt{}, fmt.Errorf("publish: %w", older(have.record, rec))
+		return Receipt{}, fmt.Errorf("publish: %w", olderError(have.record, rec))
 	}
 	if len(r.Stores) == 0 {
 		return Receipt{}, fmt.Errorf("publish: %w: no network is joined", ErrUnreachable)
@@ -193,24 +193,25 @@ func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putter, 
 	return r.putAll(ctx, rec, put, all)
 }
 
-// grace is how long a publication that one store holds waits for the others.
-const grace = time.Second
+// publishGrace is the time for which Publish waits for the other stores after
+// the first successful put.
+const publishGrace = time.Second
 
-// putAll puts to all stores at once. When it returns early, because one of them
-// has what it wants, the others go on within the Timeout.
-func (r *Resolver) putAll(ctx context.Context, rec pointer.Record, put putter, all bool) (Receipt, error) {
-	ctx, cancel := r.bounded(ctx)
+// putAll puts to all stores at once. If it returns early, after the grace period,
+// the other puts continue within the Timeout.
+func (r *Resolver) putAll(ctx context.Context, rec pointer.Record, put putFunc, all bool) (Receipt, error) {
+	ctx, cancel := r.withTimeout(ctx)
 	defer cancel()
-	working, stop := r.bounded(context.WithoutCancel(ctx))
+	putCtx, stop := r.withTimeout(context.WithoutCancel(ctx))
 	type outcome struct {
 		receipt Receipt
 		err     error
 	}
-	outcomes := make(chan outcome, len(r.Stores)) // a store that outlives us finds room
+	outcomes := make(chan outcome, len(r.Stores)) // buffered for puts that end after putAll
 	var puts sync.WaitGroup
 	for _, s := range r.Stores {
 		puts.Go(func() {
-			receipt, err := put(s, working, rec.Pointer(), rec.Bytes())
+			receipt, err := put(s, putCtx, rec.Pointer(), rec.Bytes())
 			if err != nil && receipt == (Receipt{}) {
 				receipt = Receipt{Asked: 1, Unreachable: 1}
 			}
@@ -223,43 +224,43 @@ func (r *Resolver) putAll(ctx context.Context, rec pointer.Record, put putter, a
 	}()
 	var sum Receipt
 	var errs []error
-	var enough <-chan time.Time // set when one store has what it wants
+	var graceOver <-chan time.Time // set after the first successful put, unless all
 	for n := range r.Stores {
 		missing := len(r.Stores) - n
 		select {
 		case o := <-outcomes:
-			sum = sum.plus(o.receipt)
+			sum = sum.add(o.receipt)
 			if o.err != nil {
 				errs = append(errs, o.err)
-			} else if enough == nil && !all {
-				enough = time.After(grace)
+			} else if graceOver == nil && !all {
+				graceOver = time.After(publishGrace)
 			}
-		case <-enough:
-			return sum.plus(Receipt{Asked: missing}), nil
+		case <-graceOver:
+			return sum.add(Receipt{Asked: missing}), nil
 		case <-ctx.Done():
 			stop()
-			sum = sum.plus(Receipt{Asked: missing, Unreachable: missing})
+			sum = sum.add(Receipt{Asked: missing, Unreachable: missing})
 			for range missing {
 				errs = append(errs, fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err()))
 			}
-			return sum, published(errs, len(r.Stores))
+			return sum, publishError(errs, len(r.Stores))
 		}
 	}
-	return sum, published(errs, len(r.Stores))
+	return sum, publishError(errs, len(r.Stores))
 }
 
-func published(errs []error, stores int) error {
+func publishError(errs []error, stores int) error {
 	if len(errs) < stores {
 		return nil
 	}
 	return fmt.Errorf("publish: %w", errors.Join(errs...))
 }
 
-func (r *Resolver) keeper() keeper {
+func (r *Resolver) floorStore() floorStore {
 	if r.Home != nil {
 		return r.Home
 	}
-	return &r.volatile
+	return &r.memoryFloor
 }
 
 func (r *Resolver) now() time.Time {
@@ -269,7 +270,7 @@ func (r *Resolver) now() time.Time {
 	return time.Now()
 }
 
-func (r *Resolver) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+func (r *Resolver) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	timeout := r.Timeout
 	if timeout <= 0 {
 		timeout = defaultTimeout

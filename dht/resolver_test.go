@@ -19,7 +19,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// epoch is when these tests take place.
+// epoch is the start of the clocks of these tests.
 var epoch = time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
 
 const (
@@ -27,12 +27,12 @@ const (
 	ttl  = 5 * time.Minute
 )
 
-// clock is a clock that is set by hand.
+// clock is a clock that only the test advances.
 type clock struct{ t time.Time }
 
-func (c *clock) now() time.Time       { return c.t }
-func (c *clock) pass(d time.Duration) { c.t = c.t.Add(d) }
-func newClock() *clock                { return &clock{epoch} }
+func (c *clock) now() time.Time          { return c.t }
+func (c *clock) advance(d time.Duration) { c.t = c.t.Add(d) }
+func newClock() *clock                   { return &clock{epoch} }
 func (c *clock) home(t testing.TB) *dht.Dir {
 	t.Helper()
 	d, err := dht.OpenDir(t.TempDir())
@@ -60,24 +60,24 @@ func signFor(t testing.TB, k *pointer.Key, sequence uint64, expires time.Time) p
 	return rec
 }
 
-// script is a store that says what it is told to.
-type script struct {
-	says  []said
-	ends  error // of the store, after all it said
-	hangs bool  // after all it said, deaf to its context
-	gets  atomic.Int32
-	puts  func(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error)
+// scriptedStore is a store with scripted answers.
+type scriptedStore struct {
+	answers []scriptedAnswer
+	ends    error // of the store, after the answers
+	hangs   bool  // after the answers, ignoring its context
+	gets    atomic.Int32
+	puts    func(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error)
 }
 
-type said struct {
+type scriptedAnswer struct {
 	answer dht.Answer
 	err    error
 }
 
-func (s *script) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+func (s *scriptedStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		s.gets.Add(1)
-		for i, a := range s.says {
+		for i, a := range s.answers {
 			a.answer.Asked = i + 1
 			if !yield(a.answer, a.err) {
 				return
@@ -92,22 +92,22 @@ func (s *script) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answe
 	}
 }
 
-func (s *script) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
+func (s *scriptedStore) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
 	return s.puts(ctx, p, b)
 }
 
-// peers is a network in which each record is the answer of one peer; nil is a
-// peer that has none.
-func peers(records ...[]byte) *script {
-	s := &script{}
+// peers returns a network in which each record is the answer of one peer; nil is a
+// peer without a record.
+func peers(records ...[]byte) *scriptedStore {
+	s := &scriptedStore{}
 	for i, b := range records {
-		s.says = append(s.says, said{answer: dht.Answer{Record: b, Source: dht.SourceNetwork, Peer: fmt.Sprintf("peer%d", i)}})
+		s.answers = append(s.answers, scriptedAnswer{answer: dht.Answer{Record: b, Source: dht.SourceNetwork, Peer: fmt.Sprintf("peer%d", i)}})
 	}
 	return s
 }
 
-// all gathers the stream.
-func all(r *dht.Resolver, p pointer.Pointer, level dht.Level) (results []dht.Result, err error) {
+// collect returns all results, and the error.
+func collect(r *dht.Resolver, p pointer.Pointer, level dht.Level) (results []dht.Result, err error) {
 	for res, e := range r.Resolve(context.Background(), p, level) {
 		if e != nil {
 			err = e
@@ -154,10 +154,10 @@ func TestAgreementIsOfDistinctPeersOnTheBestRecord(t *testing.T) {
 	old, rec := sign(t, k, 4).Bytes(), sign(t, k, 5).Bytes()
 	s := peers(old, old, old, rec, old, rec)
 	for range 10 {
-		s.says = append(s.says, s.says[3]) // one peer, over and over
+		s.answers = append(s.answers, s.answers[3]) // one peer, repeatedly
 	}
 	r := dht.Resolver{Stores: []dht.Store{s}, Now: newClock().now}
-	results, err := all(&r, k.Pointer(), dht.LevelFresh)
+	results, err := collect(&r, k.Pointer(), dht.LevelFresh)
 	require.NoError(t, err)
 	last := results[len(results)-1]
 	require.Equal(t, rec, last.Record.Bytes())
@@ -171,7 +171,7 @@ func TestAgreementIsOfDistinctPeersOnTheBestRecord(t *testing.T) {
 func TestARouterAloneIsNotFresh(t *testing.T) {
 	k := newKey(t)
 	s := peers(sign(t, k, 1).Bytes())
-	s.says[0].answer.Source, s.says[0].answer.Peer = dht.SourceRouter, ""
+	s.answers[0].answer.Source, s.answers[0].answer.Peer = dht.SourceRouter, ""
 	r := dht.Resolver{Stores: []dht.Store{s}, Now: newClock().now}
 	res, err := r.Best(t.Context(), k.Pointer(), dht.LevelFresh)
 	require.NoError(t, err)
@@ -191,7 +191,7 @@ func TestAStoreThatStoppedShortIsNotStrict(t *testing.T) {
 	require.Contains(t, res.Rejected[0].Reason, "gave up")
 }
 
-func TestTheFloorOutlivesTheProcess(t *testing.T) {
+func TestFloorSurvivesARestart(t *testing.T) {
 	c := newClock()
 	home := c.home(t)
 	k := newKey(t)
@@ -207,8 +207,8 @@ func TestTheFloorOutlivesTheProcess(t *testing.T) {
 	require.Equal(t, newer.ID(), rollback.Have.ID())
 	require.Equal(t, older.ID(), rollback.Got.ID())
 
-	// At any, the one that we have is served instead, and says what it is.
-	c.pass(ttl)
+	// At any, the home's record is returned instead, marked as such.
+	c.advance(ttl)
 	res, err := again.Best(t.Context(), k.Pointer(), dht.LevelAny)
 	require.NoError(t, err)
 	require.Equal(t, newer.ID(), res.Record.ID())
@@ -217,7 +217,7 @@ func TestTheFloorOutlivesTheProcess(t *testing.T) {
 	require.Len(t, res.Rejected, 2)
 
 	// A floor that has expired is still the floor.
-	c.pass(life)
+	c.advance(life)
 	longer := signFor(t, k, 6, c.now().Add(life))
 	again.Stores = []dht.Store{peers(longer.Bytes())}
 	_, err = again.Best(t.Context(), k.Pointer(), dht.LevelAny)
@@ -225,7 +225,7 @@ func TestTheFloorOutlivesTheProcess(t *testing.T) {
 	require.True(t, ok, "%v", err)
 }
 
-func TestTheCacheAnswersWithinTheTTLOnly(t *testing.T) {
+func TestCacheIsUsedWithinTheTTLOnly(t *testing.T) {
 	c := newClock()
 	home := c.home(t)
 	k := newKey(t)
@@ -241,7 +241,7 @@ func TestTheCacheAnswersWithinTheTTLOnly(t *testing.T) {
 	require.Equal(t, dht.SourceNetwork, best(dht.LevelAny).Source)
 	require.EqualValues(t, 1, net.gets.Load())
 
-	c.pass(ttl - time.Second)
+	c.advance(ttl - time.Second)
 	res := best(dht.LevelAny)
 	require.Equal(t, dht.SourceCache, res.Source)
 	require.False(t, res.Stale)
@@ -249,12 +249,12 @@ func TestTheCacheAnswersWithinTheTTLOnly(t *testing.T) {
 	require.Equal(t, dht.SourceNetwork, best(dht.LevelFresh).Source)
 	require.EqualValues(t, 2, net.gets.Load(), "fresh always asks")
 
-	// That confirmed it anew.
-	c.pass(ttl - time.Second)
+	// That confirmed it again.
+	c.advance(ttl - time.Second)
 	require.Equal(t, dht.SourceCache, best(dht.LevelAny).Source)
 
-	c.pass(time.Second)
-	results, err := all(&r, k.Pointer(), dht.LevelAny)
+	c.advance(time.Second)
+	results, err := collect(&r, k.Pointer(), dht.LevelAny)
 	require.NoError(t, err)
 	require.Len(t, results, 2)
 	require.True(t, results[0].Stale)
@@ -262,14 +262,14 @@ func TestTheCacheAnswersWithinTheTTLOnly(t *testing.T) {
 	require.False(t, results[1].Stale)
 	require.Equal(t, dht.SourceNetwork, results[1].Source)
 
-	// A clock that jumps back makes confirmations of the future, which say nothing.
-	c.pass(-time.Hour)
-	results, err = all(&r, k.Pointer(), dht.LevelAny)
+	// After the clock is set back, confirmations in the future are invalid.
+	c.advance(-time.Hour)
+	results, err = collect(&r, k.Pointer(), dht.LevelAny)
 	require.NoError(t, err)
 	require.True(t, results[0].Stale)
 
-	// Offline says what it has, and that it is stale.
-	c.pass(2 * time.Hour)
+	// Offline returns the home's record, and that it is stale.
+	c.advance(2 * time.Hour)
 	before := net.gets.Load()
 	res = best(dht.LevelOffline)
 	require.Equal(t, dht.SourceHome, res.Source)
@@ -277,14 +277,14 @@ func TestTheCacheAnswersWithinTheTTLOnly(t *testing.T) {
 	require.True(t, res.Stale)
 	require.Equal(t, before, net.gets.Load())
 
-	// The network is gone: stale for the rest of its life, and no longer.
-	r.Stores = []dht.Store{&script{ends: dht.ErrUnreachable}}
+	// Without a network: stale until it expires.
+	r.Stores = []dht.Store{&scriptedStore{ends: dht.ErrUnreachable}}
 	res = best(dht.LevelAny)
 	require.True(t, res.Stale)
 	require.Zero(t, res.Answered)
 	_, err = r.Best(t.Context(), k.Pointer(), dht.LevelFresh)
 	require.ErrorIs(t, err, dht.ErrUnreachable)
-	c.pass(life)
+	c.advance(life)
 	for _, level := range []dht.Level{dht.LevelAny, dht.LevelFresh, dht.LevelOffline} {
 		_, err = r.Best(t.Context(), k.Pointer(), level)
 		_, expired := errors.AsType[*pointer.ExpiredError](err)
@@ -292,14 +292,14 @@ func TestTheCacheAnswersWithinTheTTLOnly(t *testing.T) {
 	}
 }
 
-func TestEachWayToFailHasItsError(t *testing.T) {
+func TestErrorsOfResolve(t *testing.T) {
 	c := newClock()
 	k := newKey(t)
 	bad := sign(t, k, 1).Bytes()
 	bad[len(bad)-1] ^= 1
 	expired := signFor(t, k, 1, epoch.Add(-time.Second)).Bytes()
-	dead := &script{says: []said{{dht.Answer{Source: dht.SourceNetwork, Peer: "x"}, dht.ErrUnreachable}}}
-	lies := &script{says: []said{{dht.Answer{Source: dht.SourceNetwork, Peer: "x"}, errors.New("malformed")}}}
+	dead := &scriptedStore{answers: []scriptedAnswer{{dht.Answer{Source: dht.SourceNetwork, Peer: "x"}, dht.ErrUnreachable}}}
+	lies := &scriptedStore{answers: []scriptedAnswer{{dht.Answer{Source: dht.SourceNetwork, Peer: "x"}, errors.New("malformed")}}}
 	for name, tc := range map[string]struct {
 		stores []dht.Store
 		is     error
@@ -308,11 +308,11 @@ func TestEachWayToFailHasItsError(t *testing.T) {
 		"one liar among the honest":  {[]dht.Store{peers(nil, bad)}, dht.ErrNotFound},
 		"nobody to ask":              {nil, dht.ErrUnreachable},
 		"nobody answers":             {[]dht.Store{dead}, dht.ErrUnreachable},
-		"stores fail":                {[]dht.Store{&script{ends: errors.New("x")}}, dht.ErrUnreachable},
+		"stores fail":                {[]dht.Store{&scriptedStore{ends: errors.New("x")}}, dht.ErrUnreachable},
 		"only bad ones":              {[]dht.Store{peers(bad, bad)}, dht.ErrRejected},
 		"only broken answers":        {[]dht.Store{lies}, dht.ErrRejected},
 		"expired":                    {[]dht.Store{peers(expired, nil, bad)}, nil},
-		"one store finds, one fails": {[]dht.Store{&script{ends: errors.New("x")}, peers(nil)}, dht.ErrNotFound},
+		"one store finds, one fails": {[]dht.Store{&scriptedStore{ends: errors.New("x")}, peers(nil)}, dht.ErrNotFound},
 	} {
 		r := dht.Resolver{Stores: tc.stores, Now: c.now}
 		for _, level := range []dht.Level{dht.LevelAny, dht.LevelStrict} {
@@ -335,16 +335,16 @@ func TestEachWayToFailHasItsError(t *testing.T) {
 	}
 }
 
-func TestNoStoreCanHoldUpAnother(t *testing.T) {
+func TestHangingStoreDoesNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, err := pointer.NewKey(rand.Reader)
 		require.NoError(t, err)
 		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 2, Expires: time.Now().Add(life), TTL: ttl})
 		require.NoError(t, err)
 		stop := make(chan struct{})
-		hung := storeFunc(func(context.Context, func(dht.Answer, error) bool) { <-stop }) // deaf
+		hung := storeFunc(func(context.Context, func(dht.Answer, error) bool) { <-stop }) // ignores its context
 		defer close(stop)
-		fails := &script{ends: errors.New("broken")}
+		fails := &scriptedStore{ends: errors.New("broken")}
 		began := time.Now()
 		r := dht.Resolver{Stores: []dht.Store{hung, fails, peers(rec.Bytes(), rec.Bytes(), rec.Bytes())}}
 		res, err := r.Best(t.Context(), k.Pointer(), dht.LevelAgreed)
@@ -352,7 +352,7 @@ func TestNoStoreCanHoldUpAnother(t *testing.T) {
 		require.Equal(t, 3, res.Agreed)
 		require.Zero(t, time.Since(began), "not held up at all")
 
-		// A level that needs all of them is what there is by the timeout.
+		// A level that needs all of them ends at the timeout.
 		res, err = r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
 		require.NoError(t, err)
 		require.Equal(t, dht.LevelAgreed, res.Freshness)
@@ -366,7 +366,7 @@ func TestNoStoreCanHoldUpAnother(t *testing.T) {
 	})
 }
 
-// storeFunc is a Get alone.
+// storeFunc is a store of which only Get is used.
 type storeFunc func(context.Context, func(dht.Answer, error) bool)
 
 func (f storeFunc) Get(ctx context.Context, _ pointer.Pointer) iter.Seq2[dht.Answer, error] {
@@ -378,7 +378,7 @@ func (f storeFunc) Put(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Re
 	return dht.Receipt{}, ctx.Err()
 }
 
-func TestAFloodIsCutOff(t *testing.T) {
+func TestAnswersOfAStoreAreBounded(t *testing.T) {
 	k := newKey(t)
 	rec := sign(t, k, 1)
 	yielded := 0
@@ -396,7 +396,7 @@ func TestAFloodIsCutOff(t *testing.T) {
 	require.NotEqual(t, dht.LevelStrict, res.Freshness, "the flooded store was not heard out")
 }
 
-func TestPublishKeepsFirstAndSumsReceipts(t *testing.T) {
+func TestPublishStoresInTheHomeFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the grace period follows the clock of the bubble
 		c := newClock()
 		home := c.home(t)
@@ -405,7 +405,7 @@ func TestPublishKeepsFirstAndSumsReceipts(t *testing.T) {
 		short := &dht.ShortError{Receipt: dht.Receipt{Asked: 10, Stored: 1, Unreachable: 9}, Want: 8}
 		var kept atomic.Int32
 		putter := func(receipt dht.Receipt, err error) dht.Store {
-			return &script{puts: func(_ context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
+			return &scriptedStore{puts: func(_ context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
 				for a := range home.Get(context.Background(), p) {
 					if string(a.Record) == string(b) {
 						kept.Add(1)
@@ -443,7 +443,7 @@ func TestPublishKeepsFirstAndSumsReceipts(t *testing.T) {
 		_, err = r.Publish(t.Context(), pointer.Record{})
 		require.Error(t, err)
 
-		// The owner's record needs no look-up.
+		// The own record needs no look-up.
 		res, err := r.Best(t.Context(), k.Pointer(), dht.LevelAny)
 		require.NoError(t, err)
 		require.EqualValues(t, 3, res.Record.Sequence())
@@ -451,7 +451,7 @@ func TestPublishKeepsFirstAndSumsReceipts(t *testing.T) {
 	})
 }
 
-func TestAHungStoreCountsAsUnreachable(t *testing.T) {
+func TestHangingStoreCountsAsUnreachable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stop := make(chan struct{})
 		defer close(stop)
@@ -487,7 +487,7 @@ func TestAFloorKeepsTheTimeOfItsConfirmation(t *testing.T) {
 				require.NoError(t, err)
 				return res.Stale
 			}
-			_, _, err := dht.KeepFloor(r, rec, time.Time{})
+			_, _, err := dht.StoreFloor(r, rec, time.Time{})
 			require.NoError(t, err)
 			require.True(t, stale())
 			for _, tc := range []struct {
@@ -499,7 +499,7 @@ func TestAFloorKeepsTheTimeOfItsConfirmation(t *testing.T) {
 				{rec, epoch, epoch},
 				{older, epoch.Add(time.Minute), epoch},
 			} {
-				have, confirmed, err := dht.KeepFloor(r, tc.rec, tc.at)
+				have, confirmed, err := dht.StoreFloor(r, tc.rec, tc.at)
 				require.NoError(t, err)
 				require.Equal(t, rec.ID(), have.ID())
 				require.True(t, confirmed.Equal(tc.confirmed), confirmed)
@@ -511,7 +511,7 @@ func TestAFloorKeepsTheTimeOfItsConfirmation(t *testing.T) {
 
 // If the disk fails, the floor is not stored, but the look-up that found it
 // uses it: the expired newest record takes precedence over an older one.
-func TestAFloorThatCannotBeKeptStillHolds(t *testing.T) {
+func TestFloorThatCannotBeStoredIsUsed(t *testing.T) {
 	c := newClock()
 	home := c.home(t)
 	dht.SetFiles(home, fullDisk{})
@@ -529,7 +529,7 @@ func TestARollbackNamesTheNewestReceivedRecord(t *testing.T) {
 	c := newClock()
 	k := newKey(t)
 	r := dht.Resolver{Now: c.now}
-	_, _, err := dht.KeepFloor(&r, sign(t, k, 7), epoch)
+	_, _, err := dht.StoreFloor(&r, sign(t, k, 7), epoch)
 	require.NoError(t, err)
 	r.Stores = []dht.Store{peers(sign(t, k, 3).Bytes(), sign(t, k, 5).Bytes(), sign(t, k, 4).Bytes())}
 	_, err = r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
@@ -544,13 +544,13 @@ func TestAnExpiredFloorWithoutReachablePeersReturnsBothErrors(t *testing.T) {
 	c := newClock()
 	k := newKey(t)
 	r := dht.Resolver{Now: c.now}
-	_, _, err := dht.KeepFloor(&r, sign(t, k, 7), epoch)
+	_, _, err := dht.StoreFloor(&r, sign(t, k, 7), epoch)
 	require.NoError(t, err)
-	c.pass(life + 1)
+	c.advance(life + 1)
 	for _, tc := range []struct {
-		store       *script
+		store       *scriptedStore
 		unreachable bool
-	}{{peers(nil), false}, {&script{ends: errBroken}, true}} {
+	}{{peers(nil), false}, {&scriptedStore{ends: errBroken}, true}} {
 		r.Stores = []dht.Store{tc.store}
 		_, err = r.Best(t.Context(), k.Pointer(), dht.LevelFresh)
 		_, ok := errors.AsType[*pointer.ExpiredError](err)
@@ -561,14 +561,14 @@ func TestAnExpiredFloorWithoutReachablePeersReturnsBothErrors(t *testing.T) {
 }
 
 // A record can be published until the moment that it expires.
-func TestARecordIsPublishedToTheEndOfItsLife(t *testing.T) {
+func TestRecordIsPublishedUntilItExpires(t *testing.T) {
 	c := newClock()
 	rec := sign(t, newKey(t), 1)
 	r := dht.Resolver{Stores: []dht.Store{&dht.Memory{Now: c.now}}, Now: c.now}
-	c.pass(life)
+	c.advance(life)
 	_, err := r.Publish(t.Context(), rec)
 	require.NoError(t, err)
-	c.pass(1)
+	c.advance(1)
 	_, err = r.Publish(t.Context(), rec)
 	_, expired := errors.AsType[*pointer.ExpiredError](err)
 	require.True(t, expired, "%v", err)
@@ -576,11 +576,11 @@ func TestARecordIsPublishedToTheEndOfItsLife(t *testing.T) {
 
 // After the first success the other stores have one more second. Their context
 // ends when the last of them returns.
-func TestTheGraceOfAPublicationIsOne(t *testing.T) {
+func TestPublishWaitsOnceForOtherStores(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		contexts := make(chan context.Context, 3)
 		takes := func(d time.Duration) dht.Store {
-			return &script{puts: func(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Receipt, error) {
+			return &scriptedStore{puts: func(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Receipt, error) {
 				contexts <- ctx
 				time.Sleep(d) // on the clock of the bubble
 				return dht.Receipt{Asked: 1, Stored: 1}, nil
@@ -621,9 +621,9 @@ func TestStoresWithoutPeerNamesCountOnceEach(t *testing.T) {
 	k := newKey(t)
 	b := sign(t, k, 1).Bytes()
 	nameless := func(times int) dht.Store {
-		s := &script{}
+		s := &scriptedStore{}
 		for range times {
-			s.says = append(s.says, said{answer: dht.Answer{Record: b, Source: dht.SourceHome}})
+			s.answers = append(s.answers, scriptedAnswer{answer: dht.Answer{Record: b, Source: dht.SourceHome}})
 		}
 		return s
 	}
@@ -646,9 +646,9 @@ func TestStoresWithoutPeerNamesCountOnceEach(t *testing.T) {
 func TestAStoreThatFailsOftenIsBounded(t *testing.T) {
 	k := newKey(t)
 	b := sign(t, k, 1).Bytes()
-	s := &script{}
+	s := &scriptedStore{}
 	for range 400 {
-		s.says = append(s.says, said{dht.Answer{Source: dht.SourceNetwork}, errBroken})
+		s.answers = append(s.answers, scriptedAnswer{dht.Answer{Source: dht.SourceNetwork}, errBroken})
 	}
 	r := dht.Resolver{Stores: []dht.Store{s}, Now: newClock().now}
 	_, err := r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
@@ -670,7 +670,7 @@ func TestAStoreThatFailsOftenIsBounded(t *testing.T) {
 func TestAStoreThatFailsWithoutAReceiptShowsInTheSum(t *testing.T) {
 	rec := sign(t, newKey(t), 1)
 	returns := func(receipt dht.Receipt, err error) dht.Store {
-		return &script{puts: func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) { return receipt, err }}
+		return &scriptedStore{puts: func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) { return receipt, err }}
 	}
 	silent, works := returns(dht.Receipt{}, errBroken), returns(dht.Receipt{Asked: 20, Stored: 20}, nil)
 	refuses := returns(dht.Receipt{Asked: 3, Refused: 3}, errBroken)
@@ -699,7 +699,7 @@ func TestAStoreThatFailsWithoutAReceiptShowsInTheSum(t *testing.T) {
 	}
 }
 
-func TestADamagedHomeFailsNoLookUp(t *testing.T) {
+func TestDamagedHomeDoesNotPreventLookUps(t *testing.T) {
 	c := newClock()
 	home := c.home(t)
 	k := newKey(t)
@@ -718,12 +718,12 @@ func TestADamagedHomeFailsNoLookUp(t *testing.T) {
 	require.NoError(t, err, "mended by what came")
 }
 
-// A store that hangs holds up nobody once another has the record as it wants to;
-// it isn't cut off, either.
-func TestPublishLeavesAHangingStoreBehind(t *testing.T) {
+// A store that hangs delays nothing once another store has stored the record;
+// its put continues.
+func TestPublishDoesNotWaitForAHangingStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cut, done atomic.Bool
-		hangs := &script{puts: func(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Receipt, error) {
+		hangs := &scriptedStore{puts: func(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Receipt, error) {
 			select {
 			case <-ctx.Done():
 				cut.Store(true)
@@ -733,7 +733,7 @@ func TestPublishLeavesAHangingStoreBehind(t *testing.T) {
 				return dht.Receipt{Asked: 1, Stored: 1}, nil
 			}
 		}}
-		holds := &script{puts: func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+		holds := &scriptedStore{puts: func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
 			return dht.Receipt{Asked: 20, Stored: 17, Unreachable: 3}, nil
 		}}
 		rec := sign(t, newKey(t), 1)
@@ -745,7 +745,7 @@ func TestPublishLeavesAHangingStoreBehind(t *testing.T) {
 		require.Equal(t, time.Second, time.Since(began))
 		require.Equal(t, dht.Receipt{Asked: 21, Stored: 17, Unreachable: 3}, receipt)
 
-		// Who waits for all does wait, and a caller who leaves ends it.
+		// PublishAll waits for all, until the context of the caller ends.
 		began = time.Now()
 		receipt, err = r.PublishAll(t.Context(), rec)
 		require.NoError(t, err)

@@ -1,11 +1,9 @@
-// Package dht moves signed records between a person and the machines that
-// store them, none of which is trusted.
+// Package dht looks up and publishes signed records in stores that are not
+// trusted.
 //
-// A [Store] gets and puts the bytes of a record under a pointer: [Memory] and
-// [Dir] are embedded ones, package kad is a node of the libp2p Kademlia DHT,
-// package delegated asks routers over HTTP.
-// A [Resolver] asks several of them at once, verifies all that comes back with
-// [pointer.Open], and gives the best record that verifies:
+// Call [Resolver.Best] to look up a record, and [Resolver.Publish] to publish
+// one. A Resolver queries several stores at once, verifies their answers with
+// [pointer.Open], and returns the newest valid record:
 //
 //	home, err := dht.OpenDir(filepath.Join(dir, "records"))
 //	…
@@ -13,14 +11,18 @@
 //	res, err := r.Best(ctx, p, dht.LevelFresh)
 //	fmt.Println(res.Record.Value(), res.Source, res.Freshness, res.Agreed)
 //
-// What a Resolver promises: the bytes of a Result were signed by the pointer's
-// key and are within their life; they are never older than what this home has
-// verified before (the floor); a store that lies, hangs, floods or fails can
-// withhold its own answer and nothing else. What nobody can promise: that a
-// newer record doesn't exist. [Result.Freshness] and [Result.Agreed] say how
-// far it was looked for. Acknowledgements and agreement are counted by peer,
-// and peers are free to make: against one who owns the key's whole
-// neighbourhood they prove nothing.
+// A [Store] gets and puts the bytes of a record under a pointer. [Memory] and
+// [Dir] are local stores, package kad is a node of the libp2p Kademlia DHT, and
+// package delegated is a client of HTTP routers.
+//
+// A Resolver guarantees that the record of a Result was signed by the pointer's
+// key, has not expired, and is not older than any record that this home has
+// verified before (the floor). A store that returns false answers, hangs, floods
+// or fails can only withhold its own answer. Nothing can guarantee that there is
+// no newer record: [Result.Freshness] and [Result.Agreed] state the evidence.
+// Acknowledgements and agreement are counted by peer, and peers cost nothing to
+// make. If one attacker runs all peers near a key (an eclipse attack), the counts
+// prove nothing.
 package dht
 
 import (
@@ -32,62 +34,63 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Source says where a record came from.
+// Source is the kind of store that a record is from.
 type Source string
 
 // The sources of a record.
 const (
 	SourceNetwork Source = "network" // a peer of a DHT
-	SourceCache   Source = "cache"   // kept in the home, and served in the network's stead
+	SourceCache   Source = "cache"   // stored in the home, and used in place of a query
 	SourceRouter  Source = "router"  // an HTTP router (/routing/v1)
-	SourceHome    Source = "home"    // a store on this machine, asked as such
+	SourceHome    Source = "home"    // a local store
 )
 
-// Answer is what one peer, or a store as a whole, says about a pointer.
+// Answer is the answer of one peer, or of a store as a whole, for a pointer.
 type Answer struct {
-	Record []byte // unverified, and the receiver's to keep; nil: the answerer has none
+	Record []byte // unverified, owned by the receiver; nil: no record
 	Source Source
-	Peer   string // who answered: a peer's ID, a router's URL; "" if the store is local
+	Peer   string // a peer's ID or a router's URL; "" if the store is local
 	Asked  int    // peers asked so far in this look-up
 }
 
-// Receipt is the outcome of a put, in peers. Asked may exceed the sum of the
-// next three: the rest had not answered yet when the put was done.
+// Receipt is the result of a put, in peers. Asked may exceed the sum of Stored,
+// Refused and Unreachable: the other peers had not answered when the put
+// returned.
 //
-// Stored counts words. Groups and Spread tell how many different mouths they
-// may come from, Confirmed how many peers were seen to have it.
+// Stored counts acknowledgements, which a peer can send without storing the
+// record. Confirmed, Groups and Spread are further evidence.
 type Receipt struct {
 	Asked       int // peers that the record was sent to
-	Stored      int // of these: confirmed that they hold it
-	Refused     int // of these: answered, and do not
+	Stored      int // of these: acknowledged the put
+	Refused     int // of these: answered, and did not store the record
 	Unreachable int // of these: did not answer
 
-	// Confirmed peers gave the record back to a look-up of its own after the
-	// put: others than the first to acknowledge it, and not more of those who
-	// stand at one spot than chance puts there. Only [Store]s that are asked for
-	// it look; see [Thorough].
+	// Confirmed is the number of peers that returned the record to a separate
+	// look-up after the put. It excludes the first peers that acknowledged, and
+	// peers over the number that chance explains at one place of the keyspace.
+	// Only [ConfirmingStore.PutAll] sets it.
 	Confirmed int
 
-	// Groups of public addresses (/16 of IPv4, /32 of IPv6) that those who
-	// stored it belong to, and Spread: how many of them are left when no more
-	// are counted about the key than the network's size explains. 0: not known,
-	// as on a local network or a small one.
+	// Groups is the number of groups of public addresses (/16 of IPv4, /32 of
+	// IPv6) of the peers that acknowledged. Spread is the number of these peers
+	// without those over the density that the network's size explains near the
+	// key. 0 means unknown, as on a local or small network.
 	Groups, Spread int
 }
 
-func (r Receipt) plus(o Receipt) Receipt {
+func (r Receipt) add(o Receipt) Receipt {
 	return Receipt{
 		r.Asked + o.Asked, r.Stored + o.Stored, r.Refused + o.Refused, r.Unreachable + o.Unreachable,
 		r.Confirmed + o.Confirmed, r.Groups + o.Groups, r.Spread + o.Spread,
 	}
 }
 
-// Doubt says in a few words why the acknowledgements of a put may all be one
-// attacker's; "" if nothing speaks for it.
+// Doubt returns, in a few words for people, why the acknowledgements of a put may
+// all be from one attacker; "" if there is no evidence for that.
 func (r Receipt) Doubt() string {
 	switch {
 	case r.Stored < 4:
-		return "" // too few to tell
+		return "" // too few to decide
 	case r.Groups == 1:
 		return "only peers of one group of addresses acknowledged it"
 	case r.Spread > 0 && 2*r.Spread < r.Stored:
@@ -96,61 +99,63 @@ func (r Receipt) Doubt() string {
 	return ""
 }
 
-// Store keeps records, by pointer. Implementations are safe for concurrent
-// use and pass the suite of package dhttest.
+// Store stores records by pointer. Implementations are safe for concurrent use
+// and pass the suite of package dhttest.
 type Store interface {
-	// Get yields an answer for each peer that was asked, as it comes in. An
-	// error is yielded beside an Answer without a record: with Peer set it is
-	// that peer's failure alone, else the store's, which then did not ask all
-	// that it should have. Iteration may go on after either. A record that
-	// is not there is no error. Closing early stops the work.
+	// Get yields an answer for each peer that was asked, in the order of arrival.
+	// An error is yielded beside an Answer without a record. If its Peer is set,
+	// only that peer failed. Otherwise the store failed, and did not ask all
+	// peers that it should have. Further answers may follow either. A missing
+	// record is not an error. Breaking out of the loop stops the look-up.
 	Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, error]
 
-	// Put stores a record, whose bytes it neither keeps nor changes. A nil
-	// error means that as many peers stored it as the store aims at. A
-	// record that is malformed, of another pointer, expired, or over
-	// [pointer.MaxRecord] is refused; an older one than the store holds gives
-	// [ErrOlder]. The same record again is fine.
+	// Put stores a record. It neither retains nor changes the slice. The error
+	// is nil if as many peers as the store wants have stored the record. Put
+	// refuses a record that is malformed, of another pointer, expired, or over
+	// [pointer.MaxRecord] bytes. It returns an error that wraps [ErrOlder] if
+	// the store has a newer record. A record may be put again.
 	Put(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error)
 }
 
-// Seeker is a Store that looks harder for a higher level. A [Resolver] asks it
-// by GetAt in Get's stead, with the level that it was asked for itself.
-type Seeker interface {
+// LevelStore is a Store whose look-up depends on the level. A [Resolver] calls
+// GetAt in place of Get, with the level of the caller.
+type LevelStore interface {
 	Store
 	GetAt(ctx context.Context, p pointer.Pointer, level Level) iter.Seq2[Answer, error]
 }
 
-// Thorough is a Store that can see a put through: PutAll is Put, but returns
-// only when every peer that should have the record has said something, and it
-// was looked up again: [Receipt.Confirmed].
-type Thorough interface {
+// ConfirmingStore is a Store that can confirm a put. PutAll is Put, but waits for
+// every peer that should have the record to answer or fail, then looks the record
+// up again: see [Receipt.Confirmed].
+type ConfirmingStore interface {
 	Store
 	PutAll(ctx context.Context, p pointer.Pointer, record []byte) (Receipt, error)
 }
 
 var (
-	// ErrNotFound: peers answered, and none of them has a record.
+	// ErrNotFound is returned when peers answered and none has a record.
 	ErrNotFound = errors.New("no record found")
 
-	// ErrUnreachable: nobody answered, or there is nobody to ask. Worth
-	// retrying once the network is back.
+	// ErrUnreachable is returned when no peer answered, or there is no peer to
+	// ask. Retry when the network is available again.
 	ErrUnreachable = errors.New("nobody could be reached")
 
-	// ErrOlder: a put that is older than what the store holds.
+	// ErrOlder is returned for a put of a record that is older than the stored
+	// one.
 	ErrOlder = errors.New("an older record than the one already stored")
 
-	// ErrSurrounded: more peers than chance explains stand at a pointer's key,
-	// and few others answered: whoever made them may have kept a newer record
-	// from us. What came is no fresher than any.
+	// ErrSurrounded is returned when the density of peers near a pointer's key is
+	// higher than chance explains, and few other peers answered: one attacker
+	// may run these peers and withhold a newer record (an eclipse attack). The
+	// look-up then counts as incomplete.
 	ErrSurrounded = errors.New("the name is surrounded by peers that one attacker may have made")
 
-	// ErrRejected: records came, and not one of them verified.
-	ErrRejected = errors.New("no record that came verifies")
+	// ErrRejected is returned when no received record verifies.
+	ErrRejected = errors.New("no received record verifies")
 )
 
-// ShortError is a put that fewer peers confirmed than were wanted. The record
-// may be found all the same; it is worth putting again.
+// ShortError is the error of a put that fewer peers stored than the store wants.
+// The record may be found nevertheless; put it again later.
 type ShortError struct {
 	Receipt Receipt
 	Want    int // peers
@@ -161,11 +166,11 @@ func (e *ShortError) Error() string {
 		e.Receipt.Stored, e.Receipt.Asked, e.Want, e.Receipt.Refused, e.Receipt.Unreachable)
 }
 
-// RollbackError is a look-up that brought only records older than the newest
-// one that this home has ever verified.
+// RollbackError is the error of a look-up that found only records older than the
+// newest one that this home has ever verified.
 type RollbackError struct {
-	Have pointer.Record // the floor; maybe expired
-	Got  pointer.Record // the best of those that came
+	Have pointer.Record // the floor, which may have expired
+	Got  pointer.Record // the newest record found
 }
 
 func (e *RollbackError) Error() string {

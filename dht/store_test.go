@@ -15,7 +15,7 @@ func TestMemoryIsAStore(t *testing.T) {
 
 // The answers of a Memory have the source SourceHome, unless the Memory has
 // another source.
-func TestAMemorysAnswersHaveItsSource(t *testing.T) {
+func TestMemoryAnswersHaveItsSource(t *testing.T) {
 	rec := sign(t, newKey(t), 1)
 	for source, want := range map[dht.Source]dht.Source{"": dht.SourceHome, dht.SourceNetwork: dht.SourceNetwork} {
 		m := &dht.Memory{Source: source, Now: newClock().now}

@@ -23,9 +23,9 @@ var mayImport = map[string][]string{
 	"dht/delegated":  {"dht", "pointer"},
 	"dht/dhttest":    {"dht", "pointer"},
 	"dht/drop":       {"dht", "dht/seal", "pointer", "pointer/canonical"},
-	"dht/kad":        {"dht", "dht/keep", "ledger/durable", "pointer"},
+	"dht/kad":        {"dht", "dht/republish", "ledger/durable", "pointer"},
 	"dht/kad/wansim": {"dht", "dht/kad", "pointer"},
-	"dht/keep":       {"dht", "ledger/durable", "pointer"},
+	"dht/republish":  {"dht", "ledger/durable", "pointer"},
 	"dht/seal":       {"pointer"},
 
 	"pointer/canonical":               {},
@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"ledger/durable/durabletest": {"ledger/durable"},
 
 	"petname":              {"dht", "ledger", "pointer", "petname/introduce", "petname/mutual", "petname/name", "pointer/canonical"},
-	"petname/agent":        {"dht", "dht/delegated", "dht/keep", "ledger", "petname", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/peer", "petname/request", "pointer"},
+	"petname/agent":        {"dht", "dht/delegated", "dht/republish", "ledger", "petname", "petname/home", "petname/introduce", "petname/mutual", "petname/name", "petname/pair", "petname/peer", "petname/request", "pointer"},
 	"petname/agent/libp2p": {"dht", "dht/kad", "petname/agent", "pointer"},
 	"petname/introduce":    {"petname/mutual", "pointer", "pointer/canonical"},
 	"petname/mutual":       {"pointer", "pointer/canonical"},

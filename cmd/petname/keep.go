@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -303,8 +303,8 @@ type keptOwn struct {
 	Warning string     `json:"warning"` // that it expires, and can't be renewed
 }
 
-func asKeepStatus(kept int, s keep.Status) keepStatus {
-	out := keepStatus{Kept: kept, Next: timeOrNull(s.Next), Last: timeOrNull(s.Last), Result: name.Clean(s.Said), Walks: s.Walks, Every: s.Every.Seconds()}
+func asKeepStatus(kept int, s republish.Status) keepStatus {
+	out := keepStatus{Kept: kept, Next: timeOrNull(s.Next), Last: timeOrNull(s.Last), Result: name.Clean(s.Outcome), Walks: s.Walks, Every: s.Interval.Seconds()}
 	if s.Own != nil {
 		out.Own = &keptOwn{Next: timeOrNull(s.Own.Next), Put: timeOrNull(s.Own.Put), Holders: s.Own.Holders, Asked: s.Own.Asked,
 			Expires: s.Own.Expires.UTC(), Problem: name.Clean(s.Own.Problem), Warning: s.Own.Warning}

@@ -11,38 +11,38 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// answerError is an answer that says or brings something else than was asked.
+// answerError is the error for a response that is not a valid answer.
 type answerError struct {
 	reason string
-	kind   error // as RouterError has it
+	err    error // as in RouterError
 }
 
 func (e *answerError) Error() string { return e.reason }
-func (e *answerError) Unwrap() error { return e.kind }
+func (e *answerError) Unwrap() error { return e.err }
 
-// readRecord takes the answer to a GET: a record's bytes, or nil if the router
-// has none. It reads no more of a body than a record may have.
+// readRecord reads the response to a GET. It returns the bytes of the record, nil
+// if the router has none. It reads at most one byte more than a record may have.
 func readRecord(resp *http.Response) ([]byte, error) {
 	switch {
 	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusNoContent:
 		return nil, nil
 	case resp.StatusCode != http.StatusOK:
-		return nil, refusal(resp)
+		return nil, statusError(resp)
 	}
 	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case resp.Header.Get("Content-Type") == "", err == nil && kind == "text/plain":
-		return nil, nil // IPIP-513: whatever isn't a record says that there is none
+		return nil, nil // IPIP-513: any other answer means that there is no record
 	case err != nil || kind != contentType:
-		// But a page of a captive portal, say, is not an answer of a router.
-		return nil, &answerError{fmt.Sprintf("is no router, or not this one: it answers with %q", short(resp.Header.Get("Content-Type"))), dht.ErrUnreachable}
+		// But a page of a captive portal, for example, is not from a router.
+		return nil, &answerError{fmt.Sprintf("is no router, or not this one: it answers with %q", sanitize(resp.Header.Get("Content-Type"))), dht.ErrUnreachable}
 	case resp.ContentLength > int64(pointer.MaxRecord):
-		return nil, tooLong()
+		return nil, tooLongError()
 	}
 	record, err := io.ReadAll(io.LimitReader(resp.Body, int64(pointer.MaxRecord)+1))
 	switch {
 	case len(record) > pointer.MaxRecord:
-		return nil, tooLong()
+		return nil, tooLongError()
 	case err != nil:
 		return nil, err
 	case len(record) == 0:
@@ -51,22 +51,23 @@ func readRecord(resp *http.Response) ([]byte, error) {
 	return record, nil
 }
 
-func tooLong() error {
+func tooLongError() error {
 	return &answerError{fmt.Sprintf("its answer is over the %d bytes of a record", pointer.MaxRecord), dht.ErrRejected}
 }
 
-// readStored takes the answer to a PUT; nil: it was stored.
-func readStored(resp *http.Response) error {
+// checkStored returns nil if the response to a PUT acknowledges it.
+func checkStored(resp *http.Response) error {
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		return nil
 	}
-	return refusal(resp)
+	return statusError(resp)
 }
 
-// refusal is the error of a status other than success. 429 and 5xx are the
-// router's trouble, so worth retrying; the rest of 4xx is the request's.
-func refusal(resp *http.Response) error {
-	e := &answerError{kind: dht.ErrUnreachable}
+// statusError returns the error for a status other than success. 429 and 5xx wrap
+// ErrUnreachable: a retry may succeed. Other 4xx of a put mean that the router
+// refuses the record.
+func statusError(resp *http.Response) error {
+	e := &answerError{err: dht.ErrUnreachable}
 	put := resp.Request != nil && resp.Request.Method == http.MethodPut
 	status := strconv.Itoa(resp.StatusCode)
 	if text := http.StatusText(resp.StatusCode); text != "" {
@@ -74,25 +75,25 @@ func refusal(resp *http.Response) error {
 	}
 	switch code := resp.StatusCode; {
 	case code >= 300 && code < 400:
-		e.reason = fmt.Sprintf("sends on to %q, which is not followed", short(resp.Header.Get("Location")))
+		e.reason = fmt.Sprintf("sends on to %q, which is not followed", sanitize(resp.Header.Get("Location")))
 		return e
 	case put && code == http.StatusConflict:
-		e.reason, e.kind = "has a newer record", dht.ErrOlder
+		e.reason, e.err = "has a newer record", dht.ErrOlder
 	case code == http.StatusTooManyRequests:
 		e.reason = "asked too often"
 		if after := resp.Header.Get("Retry-After"); after != "" {
-			e.reason += fmt.Sprintf(": try again after %q", short(after))
+			e.reason += fmt.Sprintf(": try again after %q", sanitize(after))
 		}
 		return e
 	case put && code >= 400 && code < 500 && code != http.StatusRequestTimeout:
-		e.reason, e.kind = "refused it: "+status, &dht.ShortError{Receipt: dht.Receipt{Asked: 1, Refused: 1}, Want: 1}
+		e.reason, e.err = "refused it: "+status, &dht.ShortError{Receipt: dht.Receipt{Asked: 1, Refused: 1}, Want: 1}
 	default:
 		e.reason = "answers " + status
 	}
-	// The reason is nice to have: that it doesn't come whole is no other error.
+	// An error while reading the reason is ignored: the reason is optional.
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxReason))
-	if said := short(string(b)); said != "" {
-		e.reason += fmt.Sprintf(": %q", said)
+	if reason := sanitize(string(b)); reason != "" {
+		e.reason += fmt.Sprintf(": %q", reason)
 	}
 	return e
 }

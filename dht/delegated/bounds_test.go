@@ -54,7 +54,7 @@ func TestTheLimitOfARecordIsExact(t *testing.T) {
 	over := append(bytes.Clone(b), 0)
 	for _, announced := range []bool{true, false} {
 		put := func(body []byte) (*httptest.ResponseRecorder, int) {
-			s := eager(nil)
+			s := unlimited(nil)
 			r := httptest.NewRequest(http.MethodPut, "http://router.example"+path+name, bytes.NewReader(body))
 			r.Header.Set("Content-Type", contentType)
 			if !announced {
@@ -87,11 +87,11 @@ func TestTheLimitOfARecordIsExact(t *testing.T) {
 	r.Header.Set("Content-Type", contentType)
 	r.ContentLength = int64(pointer.MaxRecord) + 1
 	w := httptest.NewRecorder()
-	eager(nil).ServeHTTP(w, r)
+	unlimited(nil).ServeHTTP(w, r)
 	require.Equal(t, 413, w.Code)
 
 	var requests atomic.Int32
-	s := eager(nil)
+	s := unlimited(nil)
 	c := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		s.ServeHTTP(w, r)
@@ -114,12 +114,12 @@ func TestConfirmationsInTheFutureAreNotValid(t *testing.T) {
 	now := epoch.Add(time.Hour)
 	n := &network{}
 	n.Now = func() time.Time { return now }
-	s := eager(n)
+	s := unlimited(n)
 	s.Now = n.Now
 	k := newKey(t)
 	name := k.Pointer().String()
 	rec := signUntil(t, k, 1, epoch.Add(2*time.Hour)) // a TTL of 5 minutes
-	require.Equal(t, 200, asked(s, here, "PUT", name, rec.Bytes()).Code)
+	require.Equal(t, 200, request(s, here, "PUT", name, rec.Bytes()).Code)
 	for _, tc := range []struct {
 		at   time.Duration
 		gets int32
@@ -131,14 +131,14 @@ func TestConfirmationsInTheFutureAreNotValid(t *testing.T) {
 		{time.Hour + 5*time.Minute - 1, 2}, // the end of the TTL
 	} {
 		now = epoch.Add(tc.at)
-		require.Equal(t, rec.Bytes(), asked(s, here, "GET", name, nil).Body.Bytes())
+		require.Equal(t, rec.Bytes(), request(s, here, "GET", name, nil).Body.Bytes())
 		require.Equal(t, tc.gets, n.gets.Load(), tc.at)
 	}
 	s.Network = nil
 	now = epoch.Add(2 * time.Hour)
-	require.Equal(t, rec.Bytes(), asked(s, here, "GET", name, nil).Body.Bytes(), "at the last moment of its life")
+	require.Equal(t, rec.Bytes(), request(s, here, "GET", name, nil).Body.Bytes(), "at the last moment of its life")
 	now = now.Add(1)
-	require.Equal(t, "text/plain; charset=utf-8", asked(s, here, "GET", name, nil).Header().Get("Content-Type"))
+	require.Equal(t, "text/plain; charset=utf-8", request(s, here, "GET", name, nil).Header().Get("Content-Type"))
 }
 
 // serve runs a handler under Serve on pipes, in a bubble, and returns a
@@ -178,8 +178,8 @@ func TestConnectionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, stop := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		var open []net.Conn
-		for client := range maxConns / maxConnsOfClient {
-			for port := range maxConnsOfClient {
+		for client := range maxConns / maxConnsPerClient {
+			for port := range maxConnsPerClient {
 				conn := l.dialFrom(fmt.Sprintf("192.0.2.%d:%d", client, port+1))
 				open = append(open, conn)
 				if port == 0 { // a used connection counts as well
@@ -225,14 +225,14 @@ func TestLongHeadersAreRefused(t *testing.T) {
 	}
 	for size, taken := range map[int]bool{maxHeader - 100: true, maxHeader + 100: false} {
 		synctest.Test(t, func(t *testing.T) {
-			c := piped(t, says("HTTP/1.1 404 No\r\nX: "+strings.Repeat("y", size)+"\r\n\r\n"))
+			c := piped(t, respondWith("HTTP/1.1 404 No\r\nX: "+strings.Repeat("y", size)+"\r\n\r\n"))
 			_, err := get(t, c, newKey(t).Pointer())
 			if taken {
 				require.NoError(t, err)
 			} else {
-				told(t, err, c, dht.ErrUnreachable)
+				requireRouterError(t, err, c, dht.ErrUnreachable)
 			}
-			settle(t, c)
+			waitForEnd(t, c)
 		})
 	}
 }
@@ -303,7 +303,7 @@ func TestNoRedirectChangesTheScheme(t *testing.T) {
 				redirects := pipe(func(conn net.Conn, r *http.Request) {
 					_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d No\r\nLocation: %s://router.example%s\r\nContent-Length: 0\r\n\r\n", status, to, r.URL.Path)
 				})
-				answers := pipe(says(ok(contentType, string(rec.Bytes()))))
+				answers := pipe(respondWith(ok(contentType, string(rec.Bytes()))))
 				dialed := func(ctx context.Context, network, addr string) (net.Conn, error) {
 					other.Add(1)
 					return answers(ctx, network, addr)
@@ -324,7 +324,7 @@ func TestNoRedirectChangesTheScheme(t *testing.T) {
 				require.ErrorIs(t, err, dht.ErrUnreachable)
 				require.Equal(t, dht.Receipt{Asked: 1, Unreachable: 1}, receipt)
 				require.Zero(t, other.Load())
-				settle(t, c)
+				waitForEnd(t, c)
 			})
 		}
 	}
@@ -391,7 +391,7 @@ func TestAClientsRequestsAreBounded(t *testing.T) {
 		}
 		p := newKey(t).Pointer()
 		began := time.Now()
-		const many = 3 * maxBusyOfClient
+		const many = 3 * maxActivePerClient
 		failed := make(chan error, many)
 		for range many {
 			go func() {
@@ -401,12 +401,12 @@ func TestAClientsRequestsAreBounded(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		require.EqualValues(t, maxBusyOfClient, dials.Load())
+		require.EqualValues(t, maxActivePerClient, dials.Load())
 		for range many {
-			told(t, <-failed, c, dht.ErrUnreachable)
+			requireRouterError(t, <-failed, c, dht.ErrUnreachable)
 		}
 		require.Equal(t, defaultTimeout, time.Since(began))
-		settle(t, c)
+		waitForEnd(t, c)
 	})
 	synctest.Test(t, func(t *testing.T) { // the router is silent during the handshake
 		c, err := NewClient("https://router.example")
@@ -420,7 +420,7 @@ func TestAClientsRequestsAreBounded(t *testing.T) {
 		_, err = get(t, c, newKey(t).Pointer())
 		require.ErrorIs(t, err, dht.ErrUnreachable)
 		require.Equal(t, dialTimeout, time.Since(began))
-		settle(t, c)
+		waitForEnd(t, c)
 	})
 }
 
@@ -458,9 +458,9 @@ func TestTheReasonOfARefusalIsBounded(t *testing.T) {
 			conn.Close()
 		})
 		_, err := get(t, c, newKey(t).Pointer())
-		told(t, err, c, dht.ErrUnreachable)
+		requireRouterError(t, err, c, dht.ErrUnreachable)
 		require.Less(t, written.Load(), int64(64<<10))
-		settle(t, c)
+		waitForEnd(t, c)
 	})
 }
 
@@ -477,7 +477,7 @@ func TestTextFromARouterIsSafeToPrint(t *testing.T) {
 		strings.Repeat("☂", maxReason/3):       strings.Repeat("☂", maxReason/3),
 		"a" + strings.Repeat("☂", maxReason/3): "a" + strings.Repeat("☂", maxReason/3-1) + "…",
 	} {
-		require.Equal(t, want, short(in), "%q", in)
+		require.Equal(t, want, sanitize(in), "%q", in)
 	}
 }
 

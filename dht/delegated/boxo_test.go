@@ -22,7 +22,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// boxoRouter is what boxo's handler needs for IPNS; it calls nothing else here.
+// boxoRouter is the part of a router that boxo's handler calls for IPNS.
 type boxoRouter struct {
 	boxoserver.ContentRouter
 	mu      sync.Mutex
@@ -67,7 +67,7 @@ type sample struct {
 	record []byte
 }
 
-// samples are records of several makes: our own in both forms, and Kubo's.
+// samples returns records of several programs: this module in both forms, and Kubo.
 func samples(t *testing.T) (out []sample) {
 	for i, v1 := range []bool{false, true} {
 		k := newKey(t)
@@ -95,13 +95,13 @@ func samples(t *testing.T) (out []sample) {
 	return out
 }
 
-// What an ordinary boxo client puts to our server is there byte for byte, and
-// what it gets from it is what was put.
-func TestBoxosClientOfOurServer(t *testing.T) {
+// The server stores the bytes that a boxo client puts, and the boxo client
+// gets the same bytes.
+func TestBoxoClientWithServer(t *testing.T) {
 	for _, s := range samples(t) {
 		for how, network := range map[string]dht.Store{"alone": nil, "with a network": &dht.Memory{Source: dht.SourceNetwork}} {
 			t.Run(s.name+" "+how, func(t *testing.T) {
-				c := newClient(t, eager(network))
+				c := newClient(t, unlimited(network))
 				boxo, err := boxoclient.New(c.URL())
 				require.NoError(t, err)
 				name, err := ipns.NameFromString(s.p.String())
@@ -124,8 +124,8 @@ func TestBoxosClientOfOurServer(t *testing.T) {
 	}
 }
 
-// And our client works with a server of boxo's handler.
-func TestOurClientOfBoxosServer(t *testing.T) {
+// The client works with a server of boxo's handler.
+func TestClientWithBoxoServer(t *testing.T) {
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {
 			c := newClient(t, newBoxoRouter())
@@ -152,9 +152,9 @@ func TestOurClientOfBoxosServer(t *testing.T) {
 }
 
 // A boxo client is refused with a status and the reason.
-func TestBoxosClientIsToldWhy(t *testing.T) {
+func TestBoxoClientReceivesTheReason(t *testing.T) {
 	k := newKey(t)
-	c := newClient(t, eager(nil))
+	c := newClient(t, unlimited(nil))
 	boxo, err := boxoclient.New(c.URL())
 	require.NoError(t, err)
 	name, err := ipns.NameFromString(k.Pointer().String())

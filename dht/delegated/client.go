@@ -16,47 +16,47 @@ import (
 )
 
 const (
-	defaultTimeout   = 15 * time.Second // a router may have to walk a DHT for us
+	defaultTimeout   = 15 * time.Second // a router may have to walk a DHT
 	dialTimeout      = 5 * time.Second
 	idleTimeout      = time.Minute
 	maxHeader        = 16 << 10 // bytes
 	maxRedirects     = 3
-	maxParallel      = maxBusyOfClient // connections to the router: what ours takes of one client
-	maxTellingMargin = 500 * time.Millisecond
+	maxParallel      = maxActivePerClient // connections to the router: as many as Server serves for one client
+	maxTimeoutMargin = 500 * time.Millisecond
 )
 
-// Client is one router, as a store. It verifies nothing: a [dht.Resolver] does.
-// It uses no proxy, keeps no cookies, and follows redirects within the router's
-// own host only. Close it.
+// Client is a [dht.Store] at one router. It verifies no records: a [dht.Resolver]
+// does. It uses no proxy, stores no cookies, and follows redirects within the
+// router's own host only. It is safe for concurrent use. Close it after use.
 type Client struct {
-	// Timeout bounds one request with its answer; 0 means 15 s. A context that
-	// ends earlier bounds it too, and a little earlier than its end: so that
-	// there is time to say which router it was that didn't answer.
+	// Timeout bounds one request with its response; 0 means 15 s. If the context
+	// ends earlier, the request ends a little before the context, so that the
+	// caller receives the error with the router's URL.
 	Timeout time.Duration
 
 	url  string
 	http http.Client
 }
 
-var _ dht.Seeker = (*Client)(nil)
+var _ dht.LevelStore = (*Client)(nil)
 
-// RouterError is what went wrong with one router. It wraps
-// [dht.ErrUnreachable] if the router gave no answer that is one,
-// [dht.ErrRejected] if it answered with something that can't be a record,
-// [dht.ErrOlder] if it has a newer record than ours, or a [*dht.ShortError] if
-// it refused ours for another reason.
+// RouterError is the error of a request to one router. It wraps
+// [dht.ErrUnreachable] if there was no answer of a router, [dht.ErrRejected] if
+// the answer cannot be a record, [dht.ErrOlder] if the router has a newer record
+// than the one put, or a [*dht.ShortError] if it refused the put for another
+// reason.
 type RouterError struct {
 	Router string // its URL
-	Reason string // for people; on one line, the router's own words are quoted
+	Reason string // for people, on one line; text from the router is quoted
 	Err    error
 }
 
 func (e *RouterError) Error() string { return "router " + e.Router + ": " + e.Reason }
 
-// Unwrap gives what kind of failure it is.
+// Unwrap returns the kind of the failure.
 func (e *RouterError) Unwrap() error { return e.Err }
 
-// NewClient makes a client of the router at a URL: see [ParseURL].
+// NewClient returns a client of the router at a URL, which [ParseURL] parses.
 func NewClient(router string) (*Client, error) {
 	base, err := ParseURL(router)
 	if err != nil {
@@ -84,29 +84,29 @@ func NewClient(router string) (*Client, error) {
 	}}, nil
 }
 
-// URL is the router's, in the one spelling of [ParseURL].
+// URL returns the router's URL in the canonical form of [ParseURL].
 func (c *Client) URL() string { return c.url }
 
-// Close closes the connections that are kept for another request.
+// Close closes the idle connections.
 func (c *Client) Close() error {
 	c.http.CloseIdleConnections()
 	return nil
 }
 
-// Get yields the router's one answer: a record that nobody verified yet, or
-// that it has none. An answer that can't be a record is the router's failure
-// as a peer, no answer at all is the store's: both a [*RouterError].
+// Get yields one answer: an unverified record, or none. Its errors are
+// [*RouterError]s. The Peer is set if the router answered, even with something
+// that cannot be a record, and empty if it did not answer.
 func (c *Client) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return c.GetAt(ctx, p, dht.LevelAny)
 }
 
-// GetAt is Get; above [dht.LevelAny] the router, and any cache on the way, is
-// asked to look again whatever it holds (RFC 9111, §5.2.1.4).
+// GetAt is Get. Above [dht.LevelAny] it requests the router, and any cache on the
+// way, to look up the record again (no-cache; RFC 9111, §5.2.1.4).
 func (c *Client) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		a := dht.Answer{Source: dht.SourceRouter, Asked: 1}
 		record, err := c.get(ctx, p, level.AtLeast(dht.LevelAgreed))
-		// Whoever answered something, if only nonsense, is counted as a peer.
+		// A router that answered counts as a peer, even if the answer is invalid.
 		if err == nil || errors.Is(err, dht.ErrRejected) {
 			a.Peer = c.url
 		}
@@ -115,22 +115,22 @@ func (c *Client) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) 
 	}
 }
 
-func (c *Client) get(ctx context.Context, p pointer.Pointer, anew bool) ([]byte, error) {
-	resp, done, err := c.do(ctx, http.MethodGet, p, nil, anew)
+func (c *Client) get(ctx context.Context, p pointer.Pointer, noCache bool) ([]byte, error) {
+	resp, done, err := c.do(ctx, http.MethodGet, p, nil, noCache)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
 	record, err := readRecord(resp)
 	if err != nil {
-		return nil, c.fault(ctx, err)
+		return nil, c.routerError(ctx, err)
 	}
 	return record, nil
 }
 
-// Check asks whether anything like a router answers, for nothing that means
-// anything: a name that is none, which costs a router no look-up. Its refusal is
-// the answer. It is no proof that look-ups work.
+// Check returns nil if a router answers at the URL. It requests an invalid name,
+// which a router refuses without a look-up. Success does not prove that look-ups
+// work.
 func (c *Client) Check(ctx context.Context) error {
 	resp, done, err := c.send(ctx, http.MethodGet, "-", nil, false)
 	if err != nil {
@@ -143,11 +143,11 @@ func (c *Client) Check(ctx context.Context) error {
 	if _, err = readRecord(resp); err == nil || errors.Is(err, dht.ErrRejected) {
 		return nil
 	}
-	return c.fault(ctx, err)
+	return c.routerError(ctx, err)
 }
 
-// Put hands the record to the router. The receipt counts the router as one
-// peer: how many it stored with in turn, it doesn't say.
+// Put puts the record to the router. The receipt counts the router as one peer,
+// whatever the number of peers that the router put the record to.
 func (c *Client) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	if len(record) > pointer.MaxRecord {
 		return dht.Receipt{}, fmt.Errorf("put: %d bytes, over %d", len(record), pointer.MaxRecord)
@@ -155,7 +155,7 @@ func (c *Client) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht
 	resp, done, err := c.do(ctx, http.MethodPut, p, record, false)
 	if err == nil {
 		defer done()
-		err = readStored(resp)
+		err = checkStored(resp)
 	}
 	switch {
 	case err == nil:
@@ -163,23 +163,23 @@ func (c *Client) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht
 	case p.IsZero():
 		return dht.Receipt{}, err
 	}
-	err = c.fault(ctx, err)
+	err = c.routerError(ctx, err)
 	if errors.Is(err, dht.ErrUnreachable) {
 		return dht.Receipt{Asked: 1, Unreachable: 1}, err
 	}
 	return dht.Receipt{Asked: 1, Refused: 1}, err
 }
 
-// do sends a request about a pointer. The answer's body ends with done.
-func (c *Client) do(ctx context.Context, method string, p pointer.Pointer, body []byte, anew bool) (_ *http.Response, done func(), err error) {
+// do sends a request for a pointer. The caller calls done after reading the body.
+func (c *Client) do(ctx context.Context, method string, p pointer.Pointer, body []byte, noCache bool) (_ *http.Response, done func(), err error) {
 	if p.IsZero() {
 		return nil, nil, errors.New("router: no pointer given")
 	}
-	return c.send(ctx, method, p.String(), body, anew)
+	return c.send(ctx, method, p.String(), body, noCache)
 }
 
-func (c *Client) send(ctx context.Context, method, name string, body []byte, anew bool) (_ *http.Response, done func(), err error) {
-	asking, cancel := c.bounded(ctx)
+func (c *Client) send(ctx context.Context, method, name string, body []byte, noCache bool) (_ *http.Response, done func(), err error) {
+	asking, cancel := c.withTimeout(ctx)
 	defer func() {
 		if err != nil {
 			cancel()
@@ -196,33 +196,33 @@ func (c *Client) send(ctx context.Context, method, name string, body []byte, ane
 		req.Body, req.GetBody = nil, nil
 		req.Header.Set("Accept", contentType)
 	}
-	if anew {
+	if noCache {
 		req.Header.Set("Cache-Control", "no-cache")
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, nil, c.fault(ctx, err)
+		return nil, nil, c.routerError(ctx, err)
 	}
 	return resp, func() {
-		resp.Body.Close() // what is left in it isn't waited for
+		resp.Body.Close() // without reading the rest
 		cancel()
 	}, nil
 }
 
-func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+func (c *Client) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	timeout := c.Timeout
 	if timeout <= 0 {
 		timeout = defaultTimeout
 	}
 	if end, ok := ctx.Deadline(); ok {
 		left := time.Until(end)
-		timeout = min(timeout, left-min(left/10, maxTellingMargin))
+		timeout = min(timeout, left-min(left/10, maxTimeoutMargin))
 	}
 	return context.WithTimeout(ctx, timeout)
 }
 
-// fault names the router in an error of the transport or of reading the answer.
-func (c *Client) fault(ctx context.Context, err error) error {
+// routerError returns err, of the transport or of a response, as a RouterError.
+func (c *Client) routerError(ctx context.Context, err error) error {
 	var done *RouterError
 	if errors.As(err, &done) {
 		return err
@@ -232,15 +232,15 @@ func (c *Client) fault(ctx context.Context, err error) error {
 	var inner *url.Error
 	switch {
 	case errors.As(err, &bad):
-		f.Reason, f.Err = bad.reason, bad.kind
+		f.Reason, f.Err = bad.reason, bad.err
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
 		f.Reason, f.Err = "asked no further", fmt.Errorf("%w: %w", dht.ErrUnreachable, ctx.Err())
 	case isTimeout(err):
 		f.Reason, f.Err = "no answer in time", fmt.Errorf("%w: %w", dht.ErrUnreachable, context.DeadlineExceeded)
 	case errors.As(err, &inner):
-		f.Reason = short(inner.Err.Error())
+		f.Reason = sanitize(inner.Err.Error())
 	default:
-		f.Reason = short(err.Error())
+		f.Reason = sanitize(err.Error())
 	}
 	return f
 }

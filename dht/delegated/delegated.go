@@ -1,6 +1,6 @@
-// Package delegated reaches records over HTTP, where a node of the DHT is too
-// much: a [Client] is a [dht.Store] at somebody else's router, and a [Server]
-// is such a router for others.
+// Package delegated gets and puts records over HTTP, for hosts that run no DHT
+// node. Call [NewClient] for a [dht.Store] at a router. A [Server] is a router:
+// call [Serve] to run it.
 //
 //	router, err := delegated.NewClient("https://router.example")
 //	…
@@ -8,24 +8,25 @@
 //	r := &dht.Resolver{Stores: []dht.Store{router, another}, Home: home}
 //	res, err := r.Best(ctx, p, dht.LevelAny)
 //
-// The wire is the IPFS specifications' "Delegated Routing V1 HTTP API", of which
-// this speaks the part for IPNS:
+// The protocol is the part for IPNS of the IPFS specification "Delegated Routing
+// V1 HTTP API":
 //
 //	GET /routing/v1/ipns/{name}   200 application/vnd.ipfs.ipns-record: the record
-//	                              200 text/plain: there is none (IPIP-513); so is 404
+//	                              200 text/plain, or 404: no record (IPIP-513)
 //	PUT /routing/v1/ipns/{name}   200: stored
 //
-// A name is a CIDv1 of a public key, such as k51…. An ordinary boxo client
-// works with the Server, and boxo's server with the Client, byte for byte. What
-// is boxo's own is used by the tests alone: its handler turns every refusal of
-// a put into a 500 and takes the first 10 KiB of a longer one, its client gives
-// a parsed record that is past verifying by somebody else's clock.
+// A name is a CIDv1 of a public key, such as k51…. The Server works with boxo's
+// client, and the Client with boxo's server, with identical bytes. Only tests use
+// boxo's code: its handler answers every refused put with 500 and accepts the
+// first 10 KiB of a longer one, and its client returns a parsed record that cannot
+// be verified again by a different clock.
 //
-// A router is as little trusted as a peer. It sees who asks for which pointer,
-// and can withhold; it can't forge, as a Resolver verifies all that comes. What
-// it can do to a Client's time and memory is bounded: one answer is 10 KiB at
-// most, and ends with the request's timeout; it can't send the Client on to
-// another host. What clients can do to a Server is bounded as well: see there.
+// A router is not trusted. It learns which address requests which pointer, and
+// can withhold a record. It cannot forge one, since a Resolver verifies all
+// answers. Its use of a Client's time and memory is bounded: an answer has at most
+// 10 KiB, and ends with the timeout of the request. It cannot redirect the Client
+// to another host. The use of a Server by its clients is bounded as well: see
+// [Server].
 package delegated
 
 import (
@@ -38,14 +39,13 @@ const (
 	path        = "/routing/v1/ipns/"
 	contentType = "application/vnd.ipfs.ipns-record"
 
-	// maxReason bounds what the other side's words may take in an error, in
-	// bytes.
+	// maxReason bounds the text of the other side in an error, in bytes.
 	maxReason = 240
 )
 
-// short makes foreign words fit for an error or an answer: cut, on one line,
-// with U+FFFD for whatever isn't plainly printable.
-func short(s string) string {
+// sanitize returns text from the network for an error or a response: at most
+// maxReason bytes, on one line, with U+FFFD for characters that are not printable.
+func sanitize(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		switch {

@@ -25,7 +25,7 @@ func newKey(t testing.TB) *pointer.Key {
 	return k
 }
 
-// sign makes a record that lives for a day from now.
+// sign returns a record that expires in a day.
 func sign(t testing.TB, k *pointer.Key, sequence uint64) pointer.Record {
 	t.Helper()
 	return signUntil(t, k, sequence, time.Now().Add(24*time.Hour))
@@ -50,10 +50,10 @@ func newClient(t testing.TB, h http.Handler) *Client {
 	}
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
-	return clientOf(t, s.URL)
+	return newTestClient(t, s.URL)
 }
 
-func clientOf(t testing.TB, url string) *Client {
+func newTestClient(t testing.TB, url string) *Client {
 	t.Helper()
 	c, err := NewClient(url)
 	require.NoError(t, err)
@@ -62,7 +62,7 @@ func clientOf(t testing.TB, url string) *Client {
 	return c
 }
 
-// get is the one answer of a client.
+// get returns the one answer of a client.
 func get(t testing.TB, c *Client, p pointer.Pointer) (answer dht.Answer, err error) {
 	t.Helper()
 	n := 0
@@ -74,25 +74,25 @@ func get(t testing.TB, c *Client, p pointer.Pointer) (answer dht.Answer, err err
 	return answer, err
 }
 
-// eager is a server that doesn't limit what a suite does.
-func eager(network dht.Store) *Server {
+// unlimited returns a server without rate limits.
+func unlimited(network dht.Store) *Server {
 	return &Server{Network: network, Timeout: time.Minute, Rate: 1e6, Burst: 1e6}
 }
 
 func TestClientOfServer(t *testing.T) {
-	dhttest.Run(t, func(t *testing.T) dht.Store { return newClient(t, eager(nil)) })
+	dhttest.Run(t, func(t *testing.T) dht.Store { return newClient(t, unlimited(nil)) })
 }
 
 func TestClientOfServerWithANetwork(t *testing.T) {
-	dhttest.Run(t, func(t *testing.T) dht.Store { return newClient(t, eager(&dht.Memory{Source: dht.SourceNetwork})) })
+	dhttest.Run(t, func(t *testing.T) dht.Store { return newClient(t, unlimited(&dht.Memory{Source: dht.SourceNetwork})) })
 }
 
 func TestServedByServe(t *testing.T) {
-	dhttest.Run(t, func(t *testing.T) dht.Store { return clientOf(t, serving(t, eager(nil))) })
+	dhttest.Run(t, func(t *testing.T) dht.Store { return newTestClient(t, served(t, unlimited(nil))) })
 }
 
-// serving is a router under Serve, until the test ends.
-func serving(t testing.TB, h http.Handler) (url string) {
+// served returns the URL of a router under Serve, until the test ends.
+func served(t testing.TB, h http.Handler) (url string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -106,8 +106,8 @@ func serving(t testing.TB, h http.Handler) (url string) {
 	return "http://" + l.Addr().String()
 }
 
-func TestTheAnswerSaysWhichRouter(t *testing.T) {
-	c := newClient(t, eager(nil))
+func TestAnswerNamesTheRouter(t *testing.T) {
+	c := newClient(t, unlimited(nil))
 	rec := sign(t, newKey(t), 3)
 	receipt, err := c.Put(t.Context(), rec.Pointer(), rec.Bytes())
 	require.NoError(t, err)
@@ -167,13 +167,13 @@ func TestURLs(t *testing.T) {
 func TestNoProxyIsUsed(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
 	t.Setenv("http_proxy", "http://127.0.0.1:1")
-	c := newClient(t, eager(nil))
+	c := newClient(t, unlimited(nil))
 	require.Nil(t, c.http.Transport.(*http.Transport).Proxy)
 	_, err := get(t, c, newKey(t).Pointer())
 	require.NoError(t, err)
 }
 
-// body reads an answer, and closes it.
+// readAll reads and closes a response.
 func readAll(t testing.TB, resp *http.Response) string {
 	t.Helper()
 	defer resp.Body.Close()

@@ -21,7 +21,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Every target has a corpus in testdata: to fuzz from nothing finds nothing.
+// Every target has a corpus in testdata.
 func TestCorpora(t *testing.T) {
 	for _, name := range []string{"FuzzReadAnswer", "FuzzRequest", "FuzzParseURL"} {
 		seeds, err := filepath.Glob(filepath.Join("testdata", "fuzz", name, "*"))
@@ -32,8 +32,8 @@ func TestCorpora(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Whatever a router answers is a record within its bound, that there is none,
-// or an error that may be shown to a person.
+// Any response of a router is a record within its bound, no record,
+// or an error that is safe to print.
 func FuzzReadAnswer(f *testing.F) {
 	f.Add([]byte(ok(contentType, "record")), false)
 	f.Add([]byte("HTTP/1.1 404 Not Found\r\n\r\nno"), false)
@@ -51,7 +51,7 @@ func FuzzReadAnswer(f *testing.F) {
 		c := &Client{url: "http://router.example"}
 		var record []byte
 		if put {
-			err = readStored(resp)
+			err = checkStored(resp)
 			require.Equal(t, err == nil, resp.StatusCode/100 == 2)
 		} else if record, err = readRecord(resp); record != nil {
 			require.NoError(t, err)
@@ -63,26 +63,26 @@ func FuzzReadAnswer(f *testing.F) {
 			return
 		}
 		require.Nil(t, record)
-		err = c.fault(t.Context(), err)
+		err = c.routerError(t.Context(), err)
 		var named *RouterError
 		require.ErrorAs(t, err, &named)
-		showable(t, err.Error())
+		requirePrintable(t, err.Error())
 		var short *dht.ShortError
 		require.True(t, errors.Is(err, dht.ErrUnreachable) || errors.Is(err, dht.ErrRejected) && !put ||
 			(errors.Is(err, dht.ErrOlder) || errors.As(err, &short)) && put)
 	})
 }
 
-func showable(t *testing.T, s string) {
+func requirePrintable(t *testing.T, s string) {
 	t.Helper()
 	require.True(t, utf8.ValidString(s))
-	require.Less(t, len(s), 6*maxReason) // the longest escapes, and words of ours
+	require.Less(t, len(s), 6*maxReason) // the longest escapes, and this package's text
 	for _, r := range s {
 		require.True(t, r == ' ' || unicode.IsPrint(r), "%q", s)
 	}
 }
 
-// Whatever is sent to the server is answered, and what it keeps verifies.
+// Every request is answered, and every stored record verifies.
 func FuzzRequest(f *testing.F) {
 	k, err := pointer.NewKey(bytes.NewReader(bytes.Repeat([]byte{7}, 64)))
 	require.NoError(f, err)
@@ -97,24 +97,24 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s := eager(nil)
+		s := unlimited(nil)
 		s.Now = func() time.Time { return epoch }
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
 		require.Contains(t, []int{200, 301, 307, 400, 404, 405, 406, 413, 415}, w.Code)
 		if w.Code >= 400 && strings.HasPrefix(r.URL.Path, path) {
-			showable(t, strings.TrimSuffix(w.Body.String(), "\n"))
+			requirePrintable(t, strings.TrimSuffix(w.Body.String(), "\n"))
 		}
-		for p, e := range s.shelf.byName {
+		for p, e := range s.cache.byPointer {
 			require.Equal(t, "PUT", r.Method)
-			kept := e.Value.(*shelved).record
+			kept := e.Value.(*cachedRecord).record
 			_, err := pointer.Open(p, kept.Bytes(), epoch)
 			require.NoError(t, err)
 		}
 	})
 }
 
-// A URL that is taken is one of a router, and the same when it is read again.
+// An accepted URL is canonical: it parses to itself.
 func FuzzParseURL(f *testing.F) {
 	for _, s := range []string{"http://127.0.0.1:8080", "HTTPS://Router.example:443/routing/v1/", "http://[::1]"} {
 		f.Add(s)

@@ -20,9 +20,9 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// piped is a client of a router of which nothing but the bytes on the wire is
-// known: answer writes them, in response to each request that came in whole.
-// All of it happens in memory, and in a synctest bubble in no time.
+// piped returns a client of a router that is defined by its bytes on the wire:
+// answer writes them, after each complete request. The connections are in memory,
+// for use in a synctest bubble.
 func piped(t *testing.T, answer func(conn net.Conn, r *http.Request)) *Client {
 	t.Helper()
 	c, err := NewClient("http://router.example")
@@ -32,7 +32,7 @@ func piped(t *testing.T, answer func(conn net.Conn, r *http.Request)) *Client {
 	return c
 }
 
-// pipe dials such a router.
+// pipe returns a dialer of such a router.
 func pipe(answer func(conn net.Conn, r *http.Request)) func(context.Context, string, string) (net.Conn, error) {
 	return func(context.Context, string, string) (net.Conn, error) {
 		near, far := net.Pipe()
@@ -54,8 +54,8 @@ func pipe(answer func(conn net.Conn, r *http.Request)) func(context.Context, str
 	}
 }
 
-// says is a router that says one thing.
-func says(wire string) func(net.Conn, *http.Request) {
+// respondWith returns a router with one response.
+func respondWith(wire string) func(net.Conn, *http.Request) {
 	return func(conn net.Conn, _ *http.Request) {
 		_, _ = io.WriteString(conn, wire)
 		conn.Close()
@@ -66,7 +66,7 @@ func ok(kind, body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", kind, len(body), body)
 }
 
-// endless writes for ever, as fast as it is read or a byte at a time.
+// endless writes without end, at once or at intervals.
 func endless(head string, each []byte, every time.Duration) func(net.Conn, *http.Request) {
 	return func(conn net.Conn, _ *http.Request) {
 		_, err := io.WriteString(conn, head)
@@ -81,16 +81,16 @@ func endless(head string, each []byte, every time.Duration) func(net.Conn, *http
 
 const recordHead = "HTTP/1.1 200 OK\r\nContent-Type: " + contentType + "\r\n"
 
-// Whatever a router answers to a GET or a PUT ends within the timeout, in an
-// error that names it, on one line and short; and is counted for what it is.
-func TestARouterThatMisbehavesIsNamedInTime(t *testing.T) {
+// Any response to a GET or a PUT ends within the timeout, with an
+// error that names the router, on one short line, and counts correctly.
+func TestMisbehavingRouterIsReportedInTime(t *testing.T) {
 	hang := func(conn net.Conn, _ *http.Request) { _, _ = conn.Read(make([]byte, 1)) }
 	for _, tc := range []struct {
 		name   string
 		answer func(net.Conn, *http.Request)
-		get    error  // what the error of a GET wraps; nil: it says that it has none
-		reason string // in it
-		put    error  // and of a PUT; nil: stored
+		get    error  // wrapped by the error of a GET; nil: no record
+		reason string // in the error
+		put    error  // wrapped by the error of a PUT; nil: stored
 	}{
 		{"hangs", hang, dht.ErrUnreachable, "no answer in time", dht.ErrUnreachable},
 		{"hangs after its headers", endless(recordHead+"Content-Length: 10\r\n\r\n", nil, time.Hour), dht.ErrUnreachable, "no answer in time", nil},
@@ -100,25 +100,25 @@ func TestARouterThatMisbehavesIsNamedInTime(t *testing.T) {
 		{"announces 1 GB", endless(recordHead+"Content-Length: 1000000000\r\n\r\n", make([]byte, 32<<10), 0), dht.ErrRejected, "over the 10240 bytes", nil},
 		{"sends without end", endless(recordHead+"\r\n", make([]byte, 32<<10), 0), dht.ErrRejected, "over the 10240 bytes", nil},
 		{"sends chunks without end", endless(recordHead+"Transfer-Encoding: chunked\r\n\r\n", []byte("400\r\n"+strings.Repeat("x", 0x400)+"\r\n"), 0), dht.ErrRejected, "over the 10240 bytes", nil},
-		{"sends a byte too much", says(ok(contentType, strings.Repeat("x", pointer.MaxRecord+1))), dht.ErrRejected, "over the 10240 bytes", nil},
-		{"breaks off", says(recordHead + "Content-Length: 100\r\n\r\nhalf"), dht.ErrUnreachable, "EOF", nil},
-		{"is silent and closes", says(""), dht.ErrUnreachable, "EOF", dht.ErrUnreachable},
-		{"speaks another protocol", says("SSH-2.0-OpenSSH_9.9\r\n\x1b[31m\x00\r\n\r\n"), dht.ErrUnreachable, "malformed", dht.ErrUnreachable},
-		{"sends garbage", says(string([]byte{0, 1, 2, 255, 13, 10, 13, 10})), dht.ErrUnreachable, "malformed", dht.ErrUnreachable},
-		{"has an empty record", says(ok(contentType, "")), dht.ErrRejected, "empty", nil},
-		{"is a captive portal", says(ok("text/html", "<h1>Welcome</h1>")), dht.ErrUnreachable, `"text/html"`, nil},
-		{"has a type that is none", says(ok(";;;", "x")), dht.ErrUnreachable, `";;;"`, nil},
-		{"has no record", says(ok("text/plain; charset=utf-8", "not found")), nil, "", nil},
-		{"has no record, of old", says("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), nil, "", &dht.ShortError{}},
-		{"fails", says("HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\ndelegate!"), dht.ErrUnreachable, `500 Internal Server Error: "delegate!"`, dht.ErrUnreachable},
+		{"sends a byte too much", respondWith(ok(contentType, strings.Repeat("x", pointer.MaxRecord+1))), dht.ErrRejected, "over the 10240 bytes", nil},
+		{"breaks off", respondWith(recordHead + "Content-Length: 100\r\n\r\nhalf"), dht.ErrUnreachable, "EOF", nil},
+		{"is silent and closes", respondWith(""), dht.ErrUnreachable, "EOF", dht.ErrUnreachable},
+		{"speaks another protocol", respondWith("SSH-2.0-OpenSSH_9.9\r\n\x1b[31m\x00\r\n\r\n"), dht.ErrUnreachable, "malformed", dht.ErrUnreachable},
+		{"sends garbage", respondWith(string([]byte{0, 1, 2, 255, 13, 10, 13, 10})), dht.ErrUnreachable, "malformed", dht.ErrUnreachable},
+		{"has an empty record", respondWith(ok(contentType, "")), dht.ErrRejected, "empty", nil},
+		{"is a captive portal", respondWith(ok("text/html", "<h1>Welcome</h1>")), dht.ErrUnreachable, `"text/html"`, nil},
+		{"has a type that is none", respondWith(ok(";;;", "x")), dht.ErrUnreachable, `";;;"`, nil},
+		{"has no record", respondWith(ok("text/plain; charset=utf-8", "not found")), nil, "", nil},
+		{"has no record, of old", respondWith("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), nil, "", &dht.ShortError{}},
+		{"fails", respondWith("HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\ndelegate!"), dht.ErrUnreachable, `500 Internal Server Error: "delegate!"`, dht.ErrUnreachable},
 		{"fails and drips why", endless("HTTP/1.1 500 No\r\n\r\n", []byte{'x'}, time.Second), dht.ErrUnreachable, "500 Internal Server Error", dht.ErrUnreachable},
-		{"fails in strange words", says("HTTP/1.1 599 \r\n\r\n\x1b]0;owned\x07\u202e\r\n$ rm"), dht.ErrUnreachable, "599", dht.ErrUnreachable},
-		{"had to wait for it", says("HTTP/1.1 408 No\r\n\r\nslow"), dht.ErrUnreachable, `408 Request Timeout: "slow"`, dht.ErrUnreachable},
-		{"limits", says("HTTP/1.1 429 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"), dht.ErrUnreachable, `try again after "7"`, dht.ErrUnreachable},
-		{"refuses", says("HTTP/1.1 400 No\r\n\r\nbecause"), dht.ErrUnreachable, `400 Bad Request: "because"`, &dht.ShortError{}},
-		{"has a newer one", says("HTTP/1.1 409 No\r\n\r\nsequence 9"), dht.ErrUnreachable, `409 Conflict: "sequence 9"`, dht.ErrOlder},
-		{"says 304", says("HTTP/1.1 304 No\r\n\r\n"), dht.ErrUnreachable, "sends on", dht.ErrUnreachable},
-		{"switches protocols", says("HTTP/1.1 101 No\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), dht.ErrUnreachable, "", dht.ErrUnreachable},
+		{"fails in strange words", respondWith("HTTP/1.1 599 \r\n\r\n\x1b]0;owned\x07\u202e\r\n$ rm"), dht.ErrUnreachable, "599", dht.ErrUnreachable},
+		{"had to wait for it", respondWith("HTTP/1.1 408 No\r\n\r\nslow"), dht.ErrUnreachable, `408 Request Timeout: "slow"`, dht.ErrUnreachable},
+		{"limits", respondWith("HTTP/1.1 429 No\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"), dht.ErrUnreachable, `try again after "7"`, dht.ErrUnreachable},
+		{"refuses", respondWith("HTTP/1.1 400 No\r\n\r\nbecause"), dht.ErrUnreachable, `400 Bad Request: "because"`, &dht.ShortError{}},
+		{"has a newer one", respondWith("HTTP/1.1 409 No\r\n\r\nsequence 9"), dht.ErrUnreachable, `409 Conflict: "sequence 9"`, dht.ErrOlder},
+		{"says 304", respondWith("HTTP/1.1 304 No\r\n\r\n"), dht.ErrUnreachable, "sends on", dht.ErrUnreachable},
+		{"switches protocols", respondWith("HTTP/1.1 101 No\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), dht.ErrUnreachable, "", dht.ErrUnreachable},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -142,7 +142,7 @@ func TestARouterThatMisbehavesIsNamedInTime(t *testing.T) {
 						require.NoError(t, err)
 						require.Equal(t, c.URL(), a.Peer)
 					} else {
-						told(t, err, c, tc.get)
+						requireRouterError(t, err, c, tc.get)
 						require.Contains(t, err.Error(), tc.reason)
 						require.Equal(t, errors.Is(err, dht.ErrRejected), a.Peer != "", "only an answer counts as one")
 					}
@@ -157,10 +157,10 @@ func TestARouterThatMisbehavesIsNamedInTime(t *testing.T) {
 						require.Equal(t, dht.Receipt{Asked: 1, Stored: 1}, receipt)
 					case errors.As(tc.put, &short):
 						require.ErrorAs(t, err, &short)
-						told(t, err, c, nil)
+						requireRouterError(t, err, c, nil)
 						require.Equal(t, dht.Receipt{Asked: 1, Refused: 1}, receipt)
 					default:
-						told(t, err, c, tc.put)
+						requireRouterError(t, err, c, tc.put)
 						want := dht.Receipt{Asked: 1, Unreachable: 1}
 						if tc.put == dht.ErrOlder {
 							want = dht.Receipt{Asked: 1, Refused: 1}
@@ -169,16 +169,16 @@ func TestARouterThatMisbehavesIsNamedInTime(t *testing.T) {
 					}
 					cancel()
 				}
-				settle(t, c)
+				waitForEnd(t, c)
 			})
 		})
 	}
 }
 
-// Check takes a router's refusal of a name that is none for an answer, and
-// nothing that isn't a router's.
+// Check accepts a router's refusal of an invalid name as an answer, and
+// refuses responses that are not from a router.
 func TestCheck(t *testing.T) {
-	require.NoError(t, newClient(t, eager(nil)).Check(t.Context()))
+	require.NoError(t, newClient(t, unlimited(nil)).Check(t.Context()))
 	require.NoError(t, newClient(t, newBoxoRouter()).Check(t.Context()))
 	for wire, reason := range map[string]string{
 		"HTTP/1.1 404 No\r\n\r\n":                                   "",
@@ -190,33 +190,33 @@ func TestCheck(t *testing.T) {
 		"": "EOF",
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			c := piped(t, says(wire))
+			c := piped(t, respondWith(wire))
 			if err := c.Check(t.Context()); reason == "" {
 				require.NoError(t, err, wire)
 			} else {
-				told(t, err, c, dht.ErrUnreachable)
+				requireRouterError(t, err, c, dht.ErrUnreachable)
 				require.Contains(t, err.Error(), reason)
 			}
-			settle(t, c)
+			waitForEnd(t, c)
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
 		c := piped(t, func(conn net.Conn, _ *http.Request) { _, _ = conn.Read(make([]byte, 1)) })
 		c.Timeout = time.Second
-		told(t, c.Check(t.Context()), c, dht.ErrUnreachable)
-		settle(t, c)
+		requireRouterError(t, c.Check(t.Context()), c, dht.ErrUnreachable)
+		waitForEnd(t, c)
 	})
 }
 
-// settle lets the goroutines of a bubble notice that all is over.
-func settle(t *testing.T, c *Client) {
+// waitForEnd waits for the goroutines of a bubble to end.
+func waitForEnd(t *testing.T, c *Client) {
 	require.NoError(t, c.Close())
 	time.Sleep(2 * time.Hour) // of the bubble's clock
 	synctest.Wait()
 }
 
-// told holds an error to what a person may be shown.
-func told(t *testing.T, err error, c *Client, kind error) {
+// requireRouterError requires an error of the router that is safe to print.
+func requireRouterError(t *testing.T, err error, c *Client, kind error) {
 	t.Helper()
 	require.Error(t, err)
 	if kind != nil {
@@ -233,7 +233,7 @@ func told(t *testing.T, err error, c *Client, kind error) {
 	}
 }
 
-// A router can't send us to anybody else, nor in a circle.
+// A router cannot redirect the client to another host, nor in a loop.
 func TestRedirects(t *testing.T) {
 	var elsewhere atomic.Int32
 	other := newClient(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -273,17 +273,17 @@ func TestRedirects(t *testing.T) {
 	require.Zero(t, elsewhere.Load())
 }
 
-// lying is a router that says one thing about everything.
-func lying(record []byte) http.Handler {
+// fixedRouter is a router with the same answer for every pointer.
+func fixedRouter(record []byte) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", contentType)
 		_, _ = w.Write(record)
 	})
 }
 
-// A router that lies changes nothing but its own line in the answer, and the
-// honest sources win; alone, it is an error and never a result.
-func TestALyingRouterChangesOnlyItsOwnLine(t *testing.T) {
+// A router with false answers only adds a rejection to the result, and the
+// honest sources decide; without these, the result is an error.
+func TestFalseAnswersAreRejected(t *testing.T) {
 	k := newKey(t)
 	p := k.Pointer()
 	newest, older := sign(t, k, 7), sign(t, k, 6)
@@ -303,8 +303,8 @@ func TestALyingRouterChangesOnlyItsOwnLine(t *testing.T) {
 		"empty":           {nil, "empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			liar := newClient(t, lying(tc.record))
-			honest := newClient(t, eager(nil))
+			liar := newClient(t, fixedRouter(tc.record))
+			honest := newClient(t, unlimited(nil))
 			_, err := honest.Put(t.Context(), p, newest.Bytes())
 			require.NoError(t, err)
 			home, err := dht.OpenDir(t.TempDir())
@@ -329,7 +329,7 @@ func TestALyingRouterChangesOnlyItsOwnLine(t *testing.T) {
 			require.Error(t, err)
 			require.NotErrorIs(t, err, dht.ErrNotFound)
 			alone := dht.Resolver{Stores: []dht.Store{liar}}
-			if name != "older" { // which nobody without a floor can tell
+			if name != "older" { // which needs a floor to be detected
 				_, err = alone.Best(t.Context(), p, dht.LevelFresh)
 				require.Error(t, err)
 			}
@@ -337,12 +337,12 @@ func TestALyingRouterChangesOnlyItsOwnLine(t *testing.T) {
 	}
 }
 
-// Without a floor, an older record is all that one router shows; the newer one
-// of an honest source takes its place, whichever comes first.
-func TestTheNewerRecordWinsOverAnOlderOnesRouter(t *testing.T) {
+// Without a floor, the older record of a router is a result; the newer one
+// of another source replaces it, in either order.
+func TestNewerRecordOfAnotherSourceIsUsed(t *testing.T) {
 	k := newKey(t)
 	newest, older := sign(t, k, 7), sign(t, k, 6)
-	liar, honest := newClient(t, lying(older.Bytes())), newClient(t, lying(newest.Bytes()))
+	liar, honest := newClient(t, fixedRouter(older.Bytes())), newClient(t, fixedRouter(newest.Bytes()))
 	for range 20 {
 		r := dht.Resolver{Stores: []dht.Store{liar, honest}}
 		res, err := r.Best(t.Context(), k.Pointer(), dht.LevelFresh)
@@ -352,9 +352,9 @@ func TestTheNewerRecordWinsOverAnOlderOnesRouter(t *testing.T) {
 	}
 }
 
-// A router that hangs costs a look-up its timeout at worst, and an answer that
-// satisfies the level nothing.
-func TestAHangingRouterHoldsUpNobody(t *testing.T) {
+// A router that hangs delays a look-up by its timeout at most, and not at all if an
+// answer satisfies the level.
+func TestHangingRouterDoesNotDelayOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := piped(t, func(conn net.Conn, _ *http.Request) { _, _ = conn.Read(make([]byte, 1)) })
 		k := newKey(t)
@@ -387,6 +387,6 @@ func TestAHangingRouterHoldsUpNobody(t *testing.T) {
 		require.ErrorContains(t, err, "router http://router.example: no answer in time")
 		_, err = alone.Publish(t.Context(), rec)
 		require.ErrorContains(t, err, "router http://router.example: no answer in time")
-		settle(t, hang)
+		waitForEnd(t, hang)
 	})
 }

@@ -17,18 +17,18 @@ const (
 	maxHeaders    = 8 << 10          // bytes
 	stopTimeout   = 2 * time.Second
 
-	maxConns         = 1024
-	maxConnsOfClient = 64
+	maxConns          = 1024
+	maxConnsPerClient = 64
 )
 
-// Serve answers requests that come in at l until ctx ends, then gives those
-// under way 2 s to end. It closes l, and returns when no handler runs any more.
-// Nil is an end by ctx. Headers that are long or slow, bodies that take over 5 s,
-// idle connections, and more than 64 connections of one client are cut. The 5 s
-// are a read deadline: a handler that takes longer than that, as [Server] may,
-// clears it by an http.ResponseController once the body is read.
+// Serve serves requests at l until ctx ends, then waits up to 2 s for active
+// ones. It closes l, and returns after the last handler has returned, nil if ctx
+// ended. It closes connections with long or slow headers, bodies that take over
+// 5 s, idle connections, and those over 64 of one client. The 5 s are a read
+// deadline: a handler that takes longer, as [Server] may, has to clear it by an
+// http.ResponseController after reading the body.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	g := &gate{handler: h}
+	g := &drainingHandler{handler: h}
 	life, end := context.WithCancel(context.Background())
 	defer end()
 	srv := &http.Server{
@@ -38,7 +38,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaders,
 		BaseContext:       func(net.Listener) context.Context { return life },
-		// What strangers send is no news; without one it goes to a global log.
+		// Errors of clients are not logged. Without this they go to a global log.
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}
 	stopped := make(chan struct{})
@@ -47,101 +47,102 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		grace, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
 		if srv.Shutdown(grace) != nil {
-			end() // handlers give up
+			end() // cancel the handlers
 			srv.Close()
 		}
 	})
-	err := srv.Serve(&crowd{Listener: l, conns: map[netip.Prefix]int{}})
+	err := srv.Serve(&boundedListener{Listener: l, conns: map[netip.Prefix]int{}})
 	if !stop() {
 		<-stopped
 	}
 	end()
 	srv.Close()
-	g.shut()
+	g.drain()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return err
 }
 
-// gate lets requests through to a handler until it is shut.
-type gate struct {
+// drainingHandler calls a handler until drain is called.
+type drainingHandler struct {
 	handler http.Handler
 	mu      sync.Mutex
 	closed  bool
-	inside  sync.WaitGroup
+	active  sync.WaitGroup
 }
 
-func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *drainingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
-	if g.closed { // its connection is as well
+	if g.closed { // the connection is closed, too
 		g.mu.Unlock()
 		return
 	}
-	g.inside.Add(1)
+	g.active.Add(1)
 	g.mu.Unlock()
-	defer g.inside.Done()
-	// Also for a body that nobody reads: it is waited for before the next request.
+	defer g.active.Done()
+	// Also for a body that the handler does not read: the server waits for it
+	// before the next request.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	g.handler.ServeHTTP(w, r)
 }
 
-// shut returns when nobody is inside any more.
-func (g *gate) shut() {
+// drain refuses further requests, and waits for the active ones.
+func (g *drainingHandler) drain() {
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()
-	g.inside.Wait()
+	g.active.Wait()
 }
 
-// crowd is a listener that bounds how many connections are open, and how many
-// of one client.
-type crowd struct {
+// boundedListener is a listener that bounds the number of open connections, in
+// total and of one client.
+type boundedListener struct {
 	net.Listener
 	mu    sync.Mutex
 	conns map[netip.Prefix]int
 	total int
 }
 
-// Accept gives the next connection that there is room for.
-func (c *crowd) Accept() (net.Conn, error) {
+// Accept returns the next connection within the bounds, and closes others.
+func (c *boundedListener) Accept() (net.Conn, error) {
 	for {
 		conn, err := c.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		who := client(conn.RemoteAddr().String())
+		client := clientOf(conn.RemoteAddr().String())
 		c.mu.Lock()
-		room := c.total < maxConns && c.conns[who] < maxConnsOfClient
+		room := c.total < maxConns && c.conns[client] < maxConnsPerClient
 		if room {
 			c.total++
-			c.conns[who]++
+			c.conns[client]++
 		}
 		c.mu.Unlock()
 		if room {
-			return &member{Conn: conn, leave: sync.OnceFunc(func() { c.left(who) })}, nil
+			return &countedConn{Conn: conn, release: sync.OnceFunc(func() { c.release(client) })}, nil
 		}
 		conn.Close()
 	}
 }
 
-func (c *crowd) left(who netip.Prefix) {
+func (c *boundedListener) release(client netip.Prefix) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.total--
-	if c.conns[who]--; c.conns[who] == 0 {
-		delete(c.conns, who)
+	if c.conns[client]--; c.conns[client] == 0 {
+		delete(c.conns, client)
 	}
 }
 
-// member is a connection that is counted.
-type member struct {
+// countedConn is a connection that counts until it is closed.
+type countedConn struct {
 	net.Conn
-	leave func()
+	release func()
 }
 
-// Close closes the connection and gives its place up.
-func (m *member) Close() error {
-	m.leave()
+// Close closes the connection, which then no longer counts.
+func (m *countedConn) Close() error {
+	m.release()
 	return m.Conn.Close()
 }

@@ -24,7 +24,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// pipes is a listener whose connections a test makes.
+// pipes is a listener with connections that the test makes.
 type pipes struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -60,8 +60,8 @@ func (p *pipes) dialFrom(addr string) net.Conn {
 	return near
 }
 
-// Bodies and headers that come slowly or don't end hold neither a handler nor a
-// connection for longer than an honest one needs.
+// Slow and endless bodies and headers occupy neither a handler nor a
+// connection for longer than the limits.
 func TestSlowAndEndlessRequestsAreCut(t *testing.T) {
 	k := newKey(t)
 	head := "PUT " + path + k.Pointer().String() + " HTTP/1.1\r\nHost: x\r\nContent-Type: " + contentType + "\r\n"
@@ -88,7 +88,7 @@ func TestSlowAndEndlessRequestsAreCut(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var inside, left atomic.Int32
-				s := eager(nil)
+				s := unlimited(nil)
 				h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					inside.Add(1)
 					defer left.Add(1)
@@ -133,10 +133,10 @@ func TestSlowAndEndlessRequestsAreCut(t *testing.T) {
 
 // A Server bounds the time of a body even under an http.Server without such a
 // bound.
-func TestASlowBodyIsCutOffUnderAnyServer(t *testing.T) {
+func TestSlowBodyIsCutOffByAnyServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipes()
-		srv := &http.Server{Handler: eager(nil), ErrorLog: log.New(io.Discard, "", 0)}
+		srv := &http.Server{Handler: unlimited(nil), ErrorLog: log.New(io.Discard, "", 0)}
 		served := make(chan error, 1)
 		go func() { served <- srv.Serve(l) }()
 		conn := l.dial()
@@ -154,7 +154,7 @@ func TestASlowBodyIsCutOffUnderAnyServer(t *testing.T) {
 
 // A network may take longer than the deadline for a request. The deadline ends
 // when the request is read.
-func TestASlowNetworkIsWaitedFor(t *testing.T) {
+func TestSlowNetworkMayExceedTheReadDeadline(t *testing.T) {
 	k := newKey(t)
 	rec := sign(t, k, 1)
 	for method, body := range map[string]string{"GET": "", "PUT": string(rec.Bytes())} {
@@ -206,14 +206,14 @@ func (s slowStore) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Re
 	return s.Store.Put(ctx, p, b)
 }
 
-// A client that opens connections and leaves them has only so many, and keeps
-// nobody else out.
+// A client that leaves connections open has a bounded number of them, and blocks
+// no other client.
 func TestConnectionsAreBoundedPerClient(t *testing.T) {
-	c := &crowd{conns: map[netip.Prefix]int{}}
+	c := &boundedListener{conns: map[netip.Prefix]int{}}
 	l := newPipes()
 	c.Listener = l
 	dial := l.dialFrom
-	accepted := make(chan net.Conn, 2*maxConnsOfClient)
+	accepted := make(chan net.Conn, 2*maxConnsPerClient)
 	go func() {
 		for {
 			conn, err := c.Accept()
@@ -225,7 +225,7 @@ func TestConnectionsAreBoundedPerClient(t *testing.T) {
 		}
 	}()
 	var open []net.Conn
-	for range maxConnsOfClient {
+	for range maxConnsPerClient {
 		dial("192.0.2.1:1")
 		open = append(open, <-accepted)
 	}
@@ -257,19 +257,19 @@ func (a addressed) RemoteAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(a.from))
 }
 
-// A gate refuses every request after its end.
+// A drainingHandler refuses every request after drain.
 func TestNoHandlerRunsAfterServe(t *testing.T) {
 	var inside atomic.Int32
-	g := &gate{handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { inside.Add(1) })}
+	g := &drainingHandler{handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { inside.Add(1) })}
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	g.ServeHTTP(httptest.NewRecorder(), r)
-	g.shut()
+	g.drain()
 	g.ServeHTTP(httptest.NewRecorder(), r)
 	require.EqualValues(t, 1, inside.Load())
 }
 
-// Serve lets requests under way end, for a while, and waits for the rest.
-func TestServeEndsCleanly(t *testing.T) {
+// Serve waits for active requests up to a limit, then cancels them.
+func TestServeWaitsForActiveRequests(t *testing.T) {
 	for _, patient := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			entered, release := make(chan struct{}), make(chan struct{})

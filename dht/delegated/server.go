@@ -24,73 +24,73 @@ const (
 	defaultRate           = 5  // requests a second
 	defaultBurst          = 60 // requests
 
-	maxBusy         = 64 // requests that the network is asked for, of all clients
-	maxBusyOfClient = 8
+	maxActive          = 64 // active requests to the network, of all clients
+	maxActivePerClient = 8
 
-	bodyTimeout = 5 * time.Second // for a record to come in
-	noneMaxAge  = 15              // seconds that others may cache that there is none
+	bodyTimeout = 5 * time.Second // for the body of a put
+	noneMaxAge  = 15              // seconds that the answer without a record may be cached
 )
 
-// Server is a router: an [http.Handler] for the part of /routing/v1 that is
-// about IPNS. The zero value is one that only knows what it was given. Have it
-// served by [Serve], or by a server that bounds headers and connections itself.
+// Server is a router: an [http.Handler] for the part of /routing/v1 for IPNS. The
+// zero value has only the records that clients put. Run it by [Serve], or by a
+// server that bounds headers and connections itself. It is safe for concurrent
+// use once its fields are set.
 //
-// It keeps the records that were put, and those that the network gave, in
-// bounded memory: answers come from there within a record's TTL, and an older
-// record than one that is there is refused. All are verified.
+// It stores the records that clients put, and those from the network, in bounded
+// memory. It serves a record from memory within its TTL, and refuses a put of an
+// older one. It verifies all records.
 //
-// A refusal carries its reason as text: 400 for what doesn't verify against the
-// name or has expired, 406 and 415 for other content types, 408 for a body that
-// doesn't come in 5 s, 409 for a record older than the newest known, 413 for
-// one over 10 KiB, 429 (with Retry-After) for a client that asks too often or
-// for too much at once, 503 (the same) when the network stored nothing or can't
-// be asked. The same record again is fine, and renews it in the network.
+// A refusal has a reason as text: 400 for a record that does not verify against
+// the name or has expired, 406 and 415 for other content types, 408 for a body
+// that takes over 5 s, 409 for a record older than the newest known, 413 for one
+// over 10 KiB, 429 (with Retry-After) for a client that sends too many requests,
+// in time or at once, 503 (with Retry-After) if the network stored nothing or is
+// unreachable. A record may be put again, which renews it in the network.
 //
-// Clients are told apart by address, in IPv6 by /64; no header is believed.
-// Web pages of other origins are given no leave (CORS) to use the router: one on
-// loopback is its owner's.
+// A client is an address, in IPv6 a /64. Headers do not affect this. Web pages of
+// other origins cannot use the router (there are no CORS headers): a router on
+// loopback is for its owner.
 type Server struct {
-	// Network is asked for what isn't at hand, and stored to. It is given a
-	// put before the put is answered. Nil: there is none.
+	// Network is queried for records that are not in memory, and puts go to it
+	// before they are answered. Nil: none.
 	Network dht.Store
 	// Now is the clock for expiry, TTL and rates; nil means time.Now. The
-	// deadlines of connections go by the machine's.
+	// deadlines of connections use the system clock.
 	Now func() time.Time
-	// Timeout bounds what the network is given for one request; 0: 10 s.
+	// Timeout bounds the use of the network for one request; 0: 10 s.
 	Timeout time.Duration
-	// Rate is how many requests a second a client may make in the long run, and
-	// Burst how many at once; 0: 5 and 60.
+	// Rate is the number of requests a second that a client may make on average,
+	// and Burst the number at once; 0: 5 and 60.
 	Rate, Burst float64
-	// Observe, if not nil, is told of every request when it is answered. It is
-	// called from many goroutines.
+	// Observe, if not nil, is called after every request, from many goroutines.
 	Observe func(method string, status int, took time.Duration)
 
 	once    sync.Once
 	mux     *http.ServeMux
 	limiter limiter
-	shelf   shelf
-	busy    chan struct{}
+	cache   recordCache
+	slots   chan struct{}
 }
 
-// Records is how many records the server holds.
-func (s *Server) Records() int { return s.shelf.len() }
+// Records returns the number of records in memory.
+func (s *Server) Records() int { return s.cache.len() }
 
-// ServeHTTP answers one request.
+// ServeHTTP serves one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.once.Do(func() {
-		s.busy = make(chan struct{}, maxBusy)
+		s.slots = make(chan struct{}, maxActive)
 		s.mux = http.NewServeMux()
 		s.mux.HandleFunc("GET "+path+"{name}", s.get)
 		s.mux.HandleFunc("PUT "+path+"{name}", s.put)
 	})
 	began := s.now()
-	seen := &watched{ResponseWriter: w, status: http.StatusOK}
-	// Whoever sends or reads slowly gets as much time as an honest one needs.
-	// What isn't a connection (a recorder) can't be slow either.
+	seen := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+	// Bound slow clients. Errors are ignored: a writer without deadlines, such as
+	// a recorder, is not a connection.
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
 	_ = c.SetWriteDeadline(time.Now().Add(bodyTimeout + s.timeout() + bodyTimeout))
-	if ok, wait := s.limiter.take(client(r.RemoteAddr), began, s.rate(), s.burst()); !ok {
+	if ok, wait := s.limiter.allow(clientOf(r.RemoteAddr), began, s.rate(), s.burst()); !ok {
 		tooMany(seen, wait, "too many requests from your address")
 	} else {
 		s.mux.ServeHTTP(seen, r)
@@ -100,22 +100,22 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// watched notes the status.
-type watched struct {
+// statusRecorder records the status of a response.
+type statusRecorder struct {
 	http.ResponseWriter
 	status int
 }
 
-func (w *watched) WriteHeader(status int) {
+func (w *statusRecorder) WriteHeader(status int) {
 	w.status = status
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets an http.ResponseController through.
-func (w *watched) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// Unwrap is for http.ResponseController.
+func (w *statusRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (s *Server) get(w http.ResponseWriter, r *http.Request) {
-	p, ok := named(w, r)
+	p, ok := pathPointer(w, r)
 	if !ok {
 		return
 	}
@@ -128,21 +128,21 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, "a GET has no body")
 		return
 	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // it may take its time from here on
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the request is read
 	now := s.now()
-	held, ok, fresh := s.shelf.get(p, now)
-	if (!fresh || anew(r)) && s.Network != nil {
-		end, free := s.begin(w, r)
+	held, ok, fresh := s.cache.get(p, now)
+	if (!fresh || noCache(r)) && s.Network != nil {
+		end, free := s.acquire(w, r)
 		if !free {
 			return
 		}
-		found, err := s.look(r.Context(), p)
+		found, err := s.queryNetwork(r.Context(), p)
 		end()
 		switch {
 		case err == nil:
-			held, ok = s.shelf.put(found, s.now(), client(r.RemoteAddr)), true
+			held, ok = s.cache.put(found, s.now(), clientOf(r.RemoteAddr)), true
 		case ok || r.Context().Err() != nil:
-			// What is there is within its life, and was the newest.
+			// Serve the record in memory: it has not expired.
 		case errors.Is(err, dht.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded):
 			tooBusy(w, "the network could not be asked; try again")
 			return
@@ -150,14 +150,14 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	}
 	if !ok {
 		w.Header().Set("Cache-Control", "public, max-age="+strconv.Itoa(noneMaxAge))
-		text(w, http.StatusOK, "no record of this name was found")
+		writeText(w, http.StatusOK, "no record of this name was found")
 		return
 	}
-	s.answer(w, r, held)
+	s.writeRecord(w, r, held)
 }
 
-// anew reports whether a client wants no answer out of our memory.
-func anew(r *http.Request) bool {
+// noCache reports whether a request forbids an answer from memory.
+func noCache(r *http.Request) bool {
 	for _, line := range r.Header.Values("Cache-Control") {
 		for directive := range strings.SplitSeq(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(directive), "no-cache") {
@@ -168,9 +168,9 @@ func anew(r *http.Request) bool {
 	return false
 }
 
-// answer sends a record, which others may cache for its TTL, use after that
-// while they look again, and never beyond its life.
-func (s *Server) answer(w http.ResponseWriter, r *http.Request, record pointer.Record) {
+// writeRecord sends a record. Caches may use it for its TTL, after that while
+// they request it again, and never after it has expired.
+func (s *Server) writeRecord(w http.ResponseWriter, r *http.Request, record pointer.Record) {
 	left := max(0, int(record.Expires().Sub(s.now()).Seconds()))
 	age := min(left, int(min(record.TTL().Seconds(), math.MaxInt32)))
 	b := record.Bytes()
@@ -186,18 +186,18 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, record pointer.R
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
 }
 
-// look asks the network, as hard as for a fresh answer: it is for others, whose
-// own caches come before us.
-func (s *Server) look(ctx context.Context, p pointer.Pointer) (pointer.Record, error) {
-	// A resolver for this question alone: what strangers ask for leaves nothing
-	// behind but on the shelf.
+// queryNetwork looks a record up at LevelFresh: clients have caches of their own,
+// so a request means that a fresh record is needed.
+func (s *Server) queryNetwork(ctx context.Context, p pointer.Pointer) (pointer.Record, error) {
+	// A resolver for this request only: requests of clients leave nothing but an
+	// entry of the cache.
 	resolver := dht.Resolver{Stores: []dht.Store{s.Network}, Now: s.now, Timeout: s.timeout()}
 	res, err := resolver.Best(ctx, p, dht.LevelFresh)
 	return res.Record, err
 }
 
 func (s *Server) put(w http.ResponseWriter, r *http.Request) {
-	p, ok := named(w, r)
+	p, ok := pathPointer(w, r)
 	if !ok {
 		return
 	}
@@ -205,7 +205,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, "the Content-Type of a record is "+contentType)
 		return
 	}
-	b, ok := body(w, r)
+	b, ok := readBody(w, r)
 	if !ok {
 		return
 	}
@@ -214,13 +214,13 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	if held, ok, _ := s.shelf.get(p, s.now()); ok && held.Compare(record) > 0 {
-		conflict(w, held)
+	if held, ok, _ := s.cache.get(p, s.now()); ok && held.Compare(record) > 0 {
+		refuseOlder(w, held)
 		return
 	}
 	stored := 1
 	if s.Network != nil {
-		end, free := s.begin(w, r)
+		end, free := s.acquire(w, r)
 		if !free {
 			return
 		}
@@ -237,19 +237,20 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		}
 		stored = receipt.Stored
 	}
-	if newest := s.shelf.put(record, s.now(), client(r.RemoteAddr)); newest.Compare(record) > 0 {
-		conflict(w, newest) // it came in between
+	if newest := s.cache.put(record, s.now(), clientOf(r.RemoteAddr)); newest.Compare(record) > 0 {
+		refuseOlder(w, newest) // it arrived in the meantime
 		return
 	}
-	text(w, http.StatusOK, fmt.Sprintf("stored by %d", stored))
+	writeText(w, http.StatusOK, fmt.Sprintf("stored by %d", stored))
 }
 
-func conflict(w http.ResponseWriter, held pointer.Record) {
+func refuseOlder(w http.ResponseWriter, held pointer.Record) {
 	refuse(w, http.StatusConflict, fmt.Sprintf("a newer record is known (sequence %d)", held.Sequence()))
 }
 
-// body reads what was put, within the bounds of a record and of patience.
-func body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
+// readBody reads the body of a put, within the bounds of size and time. If it
+// fails, it sends the response and returns false.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	tooLarge := func() {
 		w.Header().Set("Connection", "close") // the rest is not waited for
 		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a record has at most %d bytes", pointer.MaxRecord))
@@ -277,16 +278,17 @@ func body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	return b, true
 }
 
-// begin takes a place among those that the network is asked for.
-func (s *Server) begin(w http.ResponseWriter, r *http.Request) (end func(), ok bool) {
-	done, ok := s.limiter.begin(client(r.RemoteAddr), maxBusyOfClient)
+// acquire counts a request to the network, until release is called. Over the
+// limits it sends the response and returns false.
+func (s *Server) acquire(w http.ResponseWriter, r *http.Request) (release func(), ok bool) {
+	done, ok := s.limiter.acquire(clientOf(r.RemoteAddr), maxActivePerClient)
 	if !ok {
 		tooMany(w, time.Second, "too many requests from your address at once")
 		return nil, false
 	}
 	select {
-	case s.busy <- struct{}{}:
-		return func() { <-s.busy; done() }, true
+	case s.slots <- struct{}{}:
+		return func() { <-s.slots; done() }, true
 	default:
 		done()
 		tooBusy(w, "too many requests at once; try again")
@@ -294,8 +296,9 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) (end func(), ok b
 	}
 }
 
-// named reads the pointer out of the path.
-func named(w http.ResponseWriter, r *http.Request) (pointer.Pointer, bool) {
+// pathPointer returns the pointer of the path. If there is none, it sends the
+// response and returns false.
+func pathPointer(w http.ResponseWriter, r *http.Request) (pointer.Pointer, bool) {
 	p, err := pointer.Parse(r.PathValue("name"))
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
@@ -304,8 +307,8 @@ func named(w http.ResponseWriter, r *http.Request) (pointer.Pointer, bool) {
 	return p, true
 }
 
-// accepts is whether a record may be sent to who said so. Nothing said is all
-// accepted (RFC 9110, §12.5.1); weights don't matter with one thing to choose.
+// accepts reports whether the values of Accept allow a record. Without the header
+// all types are allowed (RFC 9110, §12.5.1). Weights do not matter for one type.
 func accepts(accept []string) bool {
 	if len(accept) == 0 {
 		return true
@@ -332,14 +335,14 @@ func tooBusy(w http.ResponseWriter, reason string) {
 
 func refuse(w http.ResponseWriter, status int, reason string) {
 	w.Header().Set("Cache-Control", "no-store")
-	text(w, status, reason)
+	writeText(w, status, reason)
 }
 
-func text(w http.ResponseWriter, status int, s string) {
+func writeText(w http.ResponseWriter, status int, s string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, short(s)+"\n") // nobody is left to tell if it fails
+	_, _ = io.WriteString(w, sanitize(s)+"\n") // an error means that the client has gone
 }
 
 func (s *Server) now() time.Time {

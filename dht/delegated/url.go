@@ -11,11 +11,10 @@ import (
 
 const maxURL = 512 // bytes
 
-// ParseURL gives the one spelling of a router's URL: http or https and a host,
-// with a port where it isn't the scheme's own. People paste them with a slash
-// at the end or with /routing/v1; any other path, a user, a query or a fragment
-// is an error, as are hosts that aren't ASCII: give those as they stand in the
-// DNS (xn--…).
+// ParseURL returns the canonical form of a router's URL: http or https and a
+// host, with a port if it is not the default one. It accepts a slash or
+// /routing/v1 at the end. Any other path, a user, a query or a fragment is an
+// error, as are hosts that are not ASCII: use their form in the DNS (xn--…).
 func ParseURL(s string) (string, error) {
 	u, err := parseURL(s)
 	if err != nil {
@@ -90,9 +89,9 @@ func parseHost(u *url.URL) (string, error) {
 	return host + ":" + strconv.FormatUint(n, 10), nil
 }
 
-// isDomain takes what can be looked up in the DNS (RFC 1123, §2.1, and the
-// underscores that are in use), and no number: 127.1 is not looked up but read
-// as an address, by some.
+// isDomain reports whether host is a name for the DNS (RFC 1123, §2.1, and
+// underscores, which are in use). Names with a numeric last label are refused:
+// some programs parse 127.1 as an address.
 func isDomain(host string) bool {
 	host = strings.TrimSuffix(host, ".")
 	if host == "" || len(host) > 253 {

@@ -1,4 +1,5 @@
-// Package dhttest has the suite that every dht.Store passes.
+// Package dhttest is a conformance suite for implementations of [dht.Store]. Call
+// [Run] in a test:
 //
 //	func TestMyStore(t *testing.T) {
 //		dhttest.Run(t, func(t *testing.T) dht.Store { return newMyStore(t) })
@@ -24,12 +25,12 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// patience bounds each call into a store, so that one that hangs fails the check.
-// No store of ours needs a hundredth of it, however busy the machine is.
-const patience = time.Minute
+// callTimeout bounds each call of a store, so that a store that hangs fails the
+// check. The stores of this module need less than a hundredth of it.
+const callTimeout = time.Minute
 
-// Run runs the suite, each check on a store of its own that newStore makes. It
-// may be a view of a network: then several answers may bring one record.
+// Run runs the suite, each check on a new store that newStore returns. If the
+// store is a view of a network, several answers may have the same record.
 func Run(t *testing.T, newStore func(t *testing.T) dht.Store) {
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) { c.check(t, newStore(t)) })
@@ -40,27 +41,27 @@ var checks = []struct {
 	name  string
 	check func(tb, dht.Store)
 }{
-	{"what was put is got, byte for byte", checkExact},
-	{"what was not put is not found, and no error", checkNotFound},
-	{"a newer record takes the place", checkNewer},
+	{"get returns the bytes that were put", checkExact},
+	{"a missing record is not an error", checkNotFound},
+	{"a newer record replaces an older one", checkNewer},
 	{"an older record is refused", checkOlder},
 	{"the same record may be put again", checkAgain},
 	{"bytes that don't verify are refused", checkGarbage},
 	{"the zero pointer is refused", checkZero},
-	{"a put doesn't keep or change the caller's slice", checkSlices},
-	{"a cancelled context ends both at once", checkCancelled},
-	{"closing a get early leaves nothing running", checkEarly},
-	{"concurrent puts end with the newest", checkConcurrent},
+	{"a put does not retain or change the caller's slice", checkSlices},
+	{"a cancelled context ends get and put at once", checkCancelled},
+	{"a get that ends early leaves no goroutine", checkEarly},
+	{"concurrent puts leave the newest record", checkConcurrent},
 }
 
-// tb is what a check needs of testing.T, so that the suite's own tests can
-// watch it fail.
+// tb is the part of testing.T that a check needs, so that the suite's own tests
+// can detect its failure.
 type tb interface {
 	require.TestingT
 	Helper()
 }
 
-// sign makes a record that lives for an hour from the machine's clock.
+// sign returns a record that expires in an hour by the system clock.
 func sign(t tb, k *pointer.Key, sequence uint64) pointer.Record {
 	t.Helper()
 	rec, err := pointer.Sign(k, pointer.Fields{
@@ -78,7 +79,7 @@ func newKey(t tb) *pointer.Key {
 }
 
 func put(s dht.Store, p pointer.Pointer, b []byte) (dht.Receipt, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	return s.Put(ctx, p, b)
 }
@@ -87,21 +88,22 @@ func mustPut(t tb, s dht.Store, rec pointer.Record) {
 	t.Helper()
 	receipt, err := put(s, rec.Pointer(), rec.Bytes())
 	require.NoError(t, err)
-	require.Positive(t, receipt.Stored, "a put without an error was stored by somebody")
+	require.Positive(t, receipt.Stored, "a put without an error was stored")
 	require.GreaterOrEqual(t, receipt.Asked, receipt.Stored+receipt.Refused+receipt.Unreachable)
 }
 
-// get gives the distinct records that a store yields, and how many answered.
+// get returns the different records that a store yields, and the number of
+// answers.
 func get(t tb, s dht.Store, p pointer.Pointer) (records [][]byte, answers int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	for a, err := range s.Get(ctx, p) {
 		if err != nil {
 			require.NotEmpty(t, a.Peer, "the store failed: %v", err)
 			continue
 		}
-		require.NotEmpty(t, a.Source, "an answer says where it comes from")
+		require.NotEmpty(t, a.Source, "an answer has a source")
 		answers++
 		if a.Record != nil && !slices.ContainsFunc(records, func(b []byte) bool { return bytes.Equal(a.Record, b) }) {
 			records = append(records, a.Record)
@@ -126,7 +128,7 @@ func checkNotFound(t tb, s dht.Store) {
 	mustPut(t, s, sign(t, newKey(t), 1))
 	got, answers := get(t, s, newKey(t).Pointer())
 	require.Empty(t, got)
-	require.Positive(t, answers, "to have none is an answer")
+	require.Positive(t, answers, "an answer without a record is yielded")
 }
 
 func checkNewer(t tb, s dht.Store) {
@@ -180,7 +182,7 @@ func checkGarbage(t tb, s dht.Store) {
 	}
 	got, _ := get(t, s, k.Pointer())
 	require.Empty(t, got)
-	// And none of it stands in the way of the real one.
+	// The valid record can still be put.
 	mustPut(t, s, rec)
 	got, _ = get(t, s, k.Pointer())
 	require.Equal(t, [][]byte{rec.Bytes()}, got)
@@ -196,15 +198,15 @@ func checkZero(t tb, s dht.Store) {
 
 func checkSlices(t tb, s dht.Store) {
 	rec := sign(t, newKey(t), 1)
-	mine := rec.Bytes()
-	_, err := put(s, rec.Pointer(), mine)
+	record := rec.Bytes()
+	_, err := put(s, rec.Pointer(), record)
 	require.NoError(t, err)
-	require.Equal(t, rec.Bytes(), mine, "changed by Put")
-	clear(mine)
+	require.Equal(t, rec.Bytes(), record, "changed by Put")
+	clear(record)
 	for range 2 {
 		got, _ := get(t, s, rec.Pointer())
 		require.Equal(t, [][]byte{rec.Bytes()}, got)
-		clear(got[0]) // an answer is ours: the next is another
+		clear(got[0]) // the next answer is a different slice
 	}
 }
 
@@ -224,12 +226,12 @@ func checkCancelled(t tb, s dht.Store) {
 	require.ErrorIs(t, failed, context.Canceled)
 	_, err := s.Put(ctx, rec.Pointer(), rec.Bytes())
 	require.ErrorIs(t, err, context.Canceled)
-	require.Less(t, time.Since(began), patience)
+	require.Less(t, time.Since(began), callTimeout)
 }
 
-func checkEarly(t tb, s dht.Store) { checkEarlyWithin(t, s, patience) }
+func checkEarly(t tb, s dht.Store) { checkEarlyWithin(t, s, callTimeout) }
 
-// checkEarlyWithin waits for a while until what a get left running has ended.
+// checkEarlyWithin waits up to limit for the goroutines of a get to end.
 func checkEarlyWithin(t tb, s dht.Store, limit time.Duration) {
 	rec := sign(t, newKey(t), 1)
 	mustPut(t, s, rec)
@@ -254,8 +256,8 @@ func checkEarlyWithin(t tb, s dht.Store, limit time.Duration) {
 	require.Empty(t, left)
 }
 
-// goroutines gives the stacks of those that run code of this module, by the
-// line that names them: "goroutine 12".
+// goroutines returns the stacks of the goroutines that run code of this module,
+// by name: "goroutine 12".
 func goroutines() map[string]string {
 	buf := make([]byte, 8<<20)
 	found := map[string]string{}
@@ -279,7 +281,7 @@ func checkConcurrent(t tb, s dht.Store) {
 	var wg sync.WaitGroup
 	for _, rec := range recs {
 		wg.Go(func() {
-			if _, err := put(s, rec.Pointer(), rec.Bytes()); err != nil && (rec.Sequence() == writers || !lost(err)) {
+			if _, err := put(s, rec.Pointer(), rec.Bytes()); err != nil && (rec.Sequence() == writers || !overtaken(err)) {
 				errs <- fmt.Errorf("put of %d: %w", rec.Sequence(), err)
 			}
 		})
@@ -291,7 +293,7 @@ func checkConcurrent(t tb, s dht.Store) {
 		wg.Go(func() {
 			for a, err := range s.Get(context.Background(), k.Pointer()) {
 				if err == nil && a.Record != nil && !slices.ContainsFunc(recs, func(r pointer.Record) bool { return bytes.Equal(r.Bytes(), a.Record) }) {
-					errs <- errors.New("a get in between saw a record that nobody put")
+					errs <- errors.New("a concurrent get returned a record that was not put")
 				}
 			}
 		})
@@ -307,9 +309,9 @@ func checkConcurrent(t tb, s dht.Store) {
 	require.Equal(t, [][]byte{other.Bytes()}, got)
 }
 
-// lost says whether a put only came too late: some of its peers had a newer
-// record already.
-func lost(err error) bool {
+// overtaken reports whether a put failed because some peers already had a newer
+// record.
+func overtaken(err error) bool {
 	_, short := errors.AsType[*dht.ShortError](err)
 	return short || errors.Is(err, dht.ErrOlder)
 }

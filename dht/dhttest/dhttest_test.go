@@ -15,7 +15,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// fake is a Store that shares no code with ours, and can be broken.
+// fake is a Store that shares no code with the module, with optional faults.
 type fake struct {
 	mu      sync.Mutex
 	records map[pointer.Pointer][]byte
@@ -56,7 +56,7 @@ func (f *fake) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer,
 	}
 }
 
-// slot returns where a record is kept: each pointer has a slot of its own.
+// slot returns the key of a record in the map: one for each pointer, or one for all.
 func (f *fake) slot(p pointer.Pointer) pointer.Pointer {
 	if f.oneSlot {
 		return pointer.Pointer{}
@@ -64,7 +64,7 @@ func (f *fake) slot(p pointer.Pointer) pointer.Pointer {
 	return p
 }
 
-// wait is the goroutine that a leaking store leaves behind: it never ends.
+// wait never returns: it is the goroutine that a leaking store leaves.
 func (f *fake) wait() { select {} }
 
 func (f *fake) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
@@ -105,42 +105,42 @@ func (f *fake) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receip
 	return dht.Receipt{Asked: 1, Stored: 1}, nil
 }
 
-func TestAStoreThatSharesNoCodePasses(t *testing.T) {
+func TestIndependentStorePasses(t *testing.T) {
 	Run(t, func(*testing.T) dht.Store { return &fake{} })
 }
 
-// witness is a testing.T that only notes a failure.
-type witness struct {
+// recorder is a testing.T that records whether a check failed.
+type recorder struct {
 	failed bool
 }
 
-func (w *witness) Errorf(string, ...any) { w.failed = true }
-func (w *witness) FailNow()              { w.failed = true; runtime.Goexit() }
-func (w *witness) Helper()               {}
+func (w *recorder) Errorf(string, ...any) { w.failed = true }
+func (w *recorder) FailNow()              { w.failed = true; runtime.Goexit() }
+func (w *recorder) Helper()               {}
 
-func TestTheSuiteFailsBrokenStores(t *testing.T) {
+func TestBrokenStoresFail(t *testing.T) {
 	for name, tc := range map[string]struct {
 		broken *fake
 		fails  string
 	}{
-		"keeps the slice":          {&fake{keepsSlice: true}, "a put doesn't keep or change the caller's slice"},
-		"serves its own slice":     {&fake{servesSlice: true}, "a put doesn't keep or change the caller's slice"},
+		"keeps the slice":          {&fake{keepsSlice: true}, "a put does not retain or change the caller's slice"},
+		"serves its own slice":     {&fake{servesSlice: true}, "a put does not retain or change the caller's slice"},
 		"takes older records":      {&fake{takesOlder: true}, "an older record is refused"},
 		"takes anything":           {&fake{takesAnything: true}, "bytes that don't verify are refused"},
 		"refuses the same":         {&fake{refusesAgain: true}, "the same record may be put again"},
-		"not found is an error":    {&fake{errsNotFound: true}, "what was not put is not found, and no error"},
-		"cancelled, but goes on":   {&fake{ignoresCancel: true}, "a cancelled context ends both at once"},
-		"leaves a goroutine":       {&fake{leaks: true}, "closing a get early leaves nothing running"},
-		"truncates":                {&fake{truncates: true}, "what was put is got, byte for byte"},
-		"ignores newer records":    {&fake{ignoresNewer: true}, "a newer record takes the place"},
-		"changes the slice":        {&fake{changesSlice: true}, "a put doesn't keep or change the caller's slice"},
-		"stores without a count":   {&fake{countsNothing: true}, "what was put is got, byte for byte"},
-		"counts more than asked":   {&fake{overcounts: true}, "what was put is got, byte for byte"},
-		"has no source":            {&fake{nameless: true}, "what was put is got, byte for byte"},
+		"not found is an error":    {&fake{errsNotFound: true}, "a missing record is not an error"},
+		"cancelled, but goes on":   {&fake{ignoresCancel: true}, "a cancelled context ends get and put at once"},
+		"leaves a goroutine":       {&fake{leaks: true}, "a get that ends early leaves no goroutine"},
+		"truncates":                {&fake{truncates: true}, "get returns the bytes that were put"},
+		"ignores newer records":    {&fake{ignoresNewer: true}, "a newer record replaces an older one"},
+		"changes the slice":        {&fake{changesSlice: true}, "a put does not retain or change the caller's slice"},
+		"stores without a count":   {&fake{countsNothing: true}, "get returns the bytes that were put"},
+		"counts more than asked":   {&fake{overcounts: true}, "get returns the bytes that were put"},
+		"has no source":            {&fake{nameless: true}, "get returns the bytes that were put"},
 		"takes no pointer":         {&fake{takesAnything: true}, "the zero pointer is refused"},
-		"puts when cancelled":      {&fake{putsCancelled: true}, "a cancelled context ends both at once"},
-		"cancelled without a word": {&fake{silentCancel: true}, "a cancelled context ends both at once"},
-		"mixes up pointers":        {&fake{oneSlot: true}, "concurrent puts end with the newest"},
+		"puts when cancelled":      {&fake{putsCancelled: true}, "a cancelled context ends get and put at once"},
+		"cancelled without a word": {&fake{silentCancel: true}, "a cancelled context ends get and put at once"},
+		"mixes up pointers":        {&fake{oneSlot: true}, "concurrent puts leave the newest record"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, c := range checks {
@@ -148,10 +148,10 @@ func TestTheSuiteFailsBrokenStores(t *testing.T) {
 					continue
 				}
 				check := c.check
-				if tc.broken.leaks { // leaks for ever: do not wait for it
+				if tc.broken.leaks { // the goroutine never ends: do not wait for it
 					check = func(t tb, s dht.Store) { checkEarlyWithin(t, s, 0) }
 				}
-				w := &witness{}
+				w := &recorder{}
 				done := make(chan struct{})
 				go func() {
 					defer close(done)

@@ -18,25 +18,25 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// overheard is Alice's true letter to Bob, as Bob can take it out of its record.
-func overheard(t *testing.T, alice, bob person) (letter, signed, pointer.Record) {
+// openedFrom returns a valid batch from Alice to Bob, as Bob can decrypt it.
+func openedFrom(t *testing.T, alice, bob person) (batch, signed, pointer.Record) {
 	t.Helper()
 	a, b := mustOpen(t, alice, bob, nil), mustOpen(t, bob, alice, nil)
 	mustSend(t, a, "pay Carol")
 	a.State()
 	rec, err := a.Outgoing(start)
 	require.NoError(t, err)
-	raw, err := unseal(b.mine.sealing, rec.Pointer(), rec.Sequence(), rec.Payload())
+	raw, err := openPayload(b.local.sealing, rec.Pointer(), rec.Sequence(), rec.Payload())
 	require.NoError(t, err)
-	l, s, err := decodeLetter(raw)
+	l, s, err := decodeBatch(raw)
 	require.NoError(t, err)
 	return l, s, rec
 }
 
-// recordKeyOf is the key of a direction's record, which both of its parties have.
+// recordKeyOf returns the key of a direction's record, which both parties have.
 func recordKeyOf(t *testing.T, from, to person, now time.Time) *pointer.Key {
 	t.Helper()
-	key, _, err := mustOpen(t, from, to, nil).own(now)
+	key, _, err := mustOpen(t, from, to, nil).outboundKey(now)
 	require.NoError(t, err)
 	return key
 }
@@ -44,31 +44,31 @@ func recordKeyOf(t *testing.T, from, to person, now time.Time) *pointer.Key {
 // forge seals s to a person, in a record under key.
 func forge(t *testing.T, key *pointer.Key, to person, s signed, sequence uint64, now time.Time) pointer.Record {
 	t.Helper()
-	theirs, err := pick(to.party().Sealing)
+	theirs, err := newRemoteKeys(to.party().Sealing)
 	require.NoError(t, err)
 	b, err := canonical.Marshal(s)
 	require.NoError(t, err)
-	payload, err := sealFor(theirs.seal, key.Pointer(), sequence, b)
+	payload, err := sealPayload(theirs.sealing, key.Pointer(), sequence, b)
 	require.NoError(t, err)
 	rec, err := pointer.Sign(key, pointer.Fields{Sequence: sequence, Expires: now.Add(Epoch), Payload: payload})
 	require.NoError(t, err)
 	return rec
 }
 
-// deliver polls when the store has that one record, and gives what comes.
-func deliver(t *testing.T, c *Channel, rec pointer.Record, now time.Time) Mail {
+// deliver polls a store with one record, and returns the result.
+func deliver(t *testing.T, c *Channel, rec pointer.Record, now time.Time) PollResult {
 	t.Helper()
 	store := newArchive()
 	_, err := store.Put(ctx, rec.Pointer(), rec.Bytes())
 	require.NoError(t, err)
-	watched, err := c.Watch(now)
+	polled, err := polledPointers(c, now)
 	require.NoError(t, err)
-	require.Contains(t, watched, rec.Pointer(), "the forgery is looked at")
+	require.Contains(t, polled, rec.Pointer(), "the forgery is polled")
 	return poll(t, c, store, now)
 }
 
-// signLetter is a letter with somebody's signature.
-func signLetter(t *testing.T, l letter, by *pointer.Key) signed {
+// signBatch returns a batch with a signature of the given key.
+func signBatch(t *testing.T, l batch, by *pointer.Key) signed {
 	t.Helper()
 	b, err := l.sign(by)
 	require.NoError(t, err)
@@ -77,10 +77,10 @@ func signLetter(t *testing.T, l letter, by *pointer.Key) signed {
 	return s
 }
 
-// Both sides have the record's key. Only the signature inside says who spoke.
+// Both parties have the record's key. Only the signature inside proves the sender.
 func TestRecipientCannotForgeTheSender(t *testing.T) {
 	alice, bob, _, _ := pair(t)
-	l, s, rec := overheard(t, alice, bob)
+	l, s, rec := openedFrom(t, alice, bob)
 	key := recordKeyOf(t, alice, bob, start)
 	require.Equal(t, rec.Pointer(), key.Pointer())
 	again := forge(t, key, bob, s, rec.Sequence(), start)
@@ -92,42 +92,42 @@ func TestRecipientCannotForgeTheSender(t *testing.T) {
 	require.NoError(t, err)
 	later := l
 	later.Sequence++
-	undomained, err := bob.key.Sign(nil, s.Letter, crypto.Hash(0))
+	undomained, err := bob.key.Sign(nil, s.Batch, crypto.Hash(0))
 	require.NoError(t, err)
-	flipped := signed{Signature: bytes.Clone(s.Signature), Letter: s.Letter}
+	flipped := signed{Signature: bytes.Clone(s.Signature), Batch: s.Batch}
 	flipped.Signature[0] ^= 1
 	for name, forged := range map[string]struct {
 		s        signed
 		sequence uint64
 	}{
-		"signed by Bob":                     {signLetter(t, changed, bob.key), l.Sequence},
-		"signed by the record's key":        {signLetter(t, changed, key), l.Sequence},
-		"her signature on other words":      {signed{Signature: s.Signature, Letter: changedBytes}, l.Sequence},
+		"signed by Bob":                     {signBatch(t, changed, bob.key), l.Sequence},
+		"signed by the record's key":        {signBatch(t, changed, key), l.Sequence},
+		"her signature on other words":      {signed{Signature: s.Signature, Batch: changedBytes}, l.Sequence},
 		"a broken signature":                {flipped, l.Sequence},
-		"no signature":                      {signed{Signature: make([]byte, 64), Letter: changedBytes}, l.Sequence},
-		"signed without the domain, by Bob": {signed{Signature: undomained, Letter: s.Letter}, l.Sequence},
-		"her letter in a newer record":      {s, l.Sequence + 1},
-		"a newer letter, signed by Bob":     {signLetter(t, later, bob.key), l.Sequence + 1},
+		"no signature":                      {signed{Signature: make([]byte, 64), Batch: changedBytes}, l.Sequence},
+		"signed without the domain, by Bob": {signed{Signature: undomained, Batch: s.Batch}, l.Sequence},
+		"her batch in a newer record":       {s, l.Sequence + 1},
+		"a newer batch, signed by Bob":      {signBatch(t, later, bob.key), l.Sequence + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			mail := deliver(t, mustOpen(t, bob, alice, nil), forge(t, key, bob, forged.s, forged.sequence, start), start)
-			require.Empty(t, mail.Messages)
-			require.Equal(t, 1, mail.Refused)
-			// To a third eye, which is shown the letter, it is no more hers.
-			sum := statement(forged.s.Letter)
-			if !bytes.Equal(forged.s.Letter, s.Letter) || !bytes.Equal(forged.s.Signature, s.Signature) {
+			result := deliver(t, mustOpen(t, bob, alice, nil), forge(t, key, bob, forged.s, forged.sequence, start), start)
+			require.Empty(t, result.Messages)
+			require.Equal(t, 1, result.Refused)
+			// The recipient cannot prove to others that Alice signed it.
+			sum := signedBytes(forged.s.Batch)
+			if !bytes.Equal(forged.s.Batch, s.Batch) || !bytes.Equal(forged.s.Signature, s.Signature) {
 				require.Error(t, alice.key.Pointer().Verify(sum, forged.s.Signature))
 			}
 		})
 	}
 }
 
-// A letter of Alice's to Bob is good in its record, and nowhere else. The
-// attacker is Bob, with all keys of any record that is named.
-func TestLetterIsGoodInItsRecordOnly(t *testing.T) {
+// A batch from Alice to Bob is valid in its record only. The
+// attacker is Bob, with the keys of all these records.
+func TestBatchIsValidInItsRecordOnly(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	carol := newPerson(t, 3, 13)
-	_, s, rec := overheard(t, alice, bob)
+	_, s, rec := openedFrom(t, alice, bob)
 	newBob := bob.renewed(t, 22)
 	next := start.Add(Epoch)
 	for name, c := range map[string]struct {
@@ -144,45 +144,45 @@ func TestLetterIsGoodInItsRecordOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			forged := forge(t, c.key, c.to, s, rec.Sequence(), c.now)
-			mail := deliver(t, mustOpen(t, c.to, c.from, nil), forged, c.now)
-			require.Empty(t, mail.Messages)
-			require.Equal(t, 1, mail.Refused)
+			result := deliver(t, mustOpen(t, c.to, c.from, nil), forged, c.now)
+			require.Empty(t, result.Messages)
+			require.Equal(t, 1, result.Refused)
 		})
 	}
 }
 
-// Each of these is truly signed by Alice, and differs in one field from the
-// letter that belongs into the record: what she said elsewhere is not said here.
-func TestEveryFieldThatBindsALetterIsChecked(t *testing.T) {
+// Each of these batches is signed by Alice, and differs in one field from the
+// batch of the record: a batch for another record is refused.
+func TestEveryBindingFieldIsChecked(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	carol := newPerson(t, 3, 13)
-	l, _, rec := overheard(t, alice, bob)
+	l, _, rec := openedFrom(t, alice, bob)
 	key := recordKeyOf(t, alice, bob, start)
-	for name, change := range map[string]func(l *letter){
-		"from another":            func(l *letter) { l.From = carol.key.Pointer().Bytes() },
-		"to another":              func(l *letter) { l.To = carol.key.Pointer().Bytes() },
-		"on another channel":      func(l *letter) { l.Channel[0] ^= 1 },
-		"in another record":       func(l *letter) { l.At = recordKeyOf(t, bob, alice, start).Pointer().Bytes() },
-		"of another sequence":     func(l *letter) { l.Sequence-- },
-		"of a later version":      func(l *letter) { l.Version++ },
-		"nothing, and it is hers": func(*letter) {},
+	for name, change := range map[string]func(l *batch){
+		"from another":            func(l *batch) { l.From = carol.key.Pointer().Bytes() },
+		"to another":              func(l *batch) { l.To = carol.key.Pointer().Bytes() },
+		"on another channel":      func(l *batch) { l.Channel[0] ^= 1 },
+		"in another record":       func(l *batch) { l.At = recordKeyOf(t, bob, alice, start).Pointer().Bytes() },
+		"of another sequence":     func(l *batch) { l.Sequence-- },
+		"of a later version":      func(l *batch) { l.Version++ },
+		"nothing, and it is hers": func(*batch) {},
 	} {
 		changed := l
 		change(&changed)
-		mail := deliver(t, mustOpen(t, bob, alice, nil), forge(t, key, bob, signLetter(t, changed, alice.key), rec.Sequence(), start), start)
+		result := deliver(t, mustOpen(t, bob, alice, nil), forge(t, key, bob, signBatch(t, changed, alice.key), rec.Sequence(), start), start)
 		if name == "nothing, and it is hers" {
-			require.Len(t, mail.Messages, 1)
+			require.Len(t, result.Messages, 1)
 			continue
 		}
-		require.Empty(t, mail.Messages, name)
-		require.Equal(t, 1, mail.Refused, name)
+		require.Empty(t, result.Messages, name)
+		require.Equal(t, 1, result.Refused, name)
 	}
 }
 
-// The same sealed bytes, without opening them, in another record.
-func TestSealIsGoodInItsRecordOnly(t *testing.T) {
+// The same payload in another record is refused.
+func TestPayloadIsValidInItsRecordOnly(t *testing.T) {
 	alice, bob, _, _ := pair(t)
-	_, _, rec := overheard(t, alice, bob)
+	_, _, rec := openedFrom(t, alice, bob)
 	next := start.Add(Epoch)
 	for name, c := range map[string]struct {
 		now      time.Time
@@ -194,23 +194,23 @@ func TestSealIsGoodInItsRecordOnly(t *testing.T) {
 		moved, err := pointer.Sign(key, pointer.Fields{Sequence: c.sequence, Expires: next.Add(Epoch), Payload: rec.Payload()})
 		require.NoError(t, err)
 		b := mustOpen(t, bob, alice, nil)
-		_, err = unseal(b.mine.sealing, moved.Pointer(), moved.Sequence(), moved.Payload())
+		_, err = openPayload(b.local.sealing, moved.Pointer(), moved.Sequence(), moved.Payload())
 		require.Error(t, err, name)
 		require.Equal(t, 1, deliver(t, b, moved, c.now).Refused, name)
 	}
 }
 
-// A thief of one X25519 key has the keys of records. He can stand in the way
-// until the epoch ends; he reads nothing and says nothing.
-func TestThiefOfAChannelKeyCanOnlyBlock(t *testing.T) {
+// A thief of one X25519 key has the record keys. The thief can block the channel
+// until the epoch ends, but cannot read or send messages.
+func TestStolenX25519KeyCanOnlyBlock(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	mallory := newPerson(t, 9, 19)
 	now := start
 	store := memory(&now)
 	key := recordKeyOf(t, alice, bob, now)
-	l := letter{Version: 1, From: alice.key.Pointer().Bytes(), To: bob.key.Pointer().Bytes(), Channel: a.id,
-		At: key.Pointer().Bytes(), Sequence: pointer.MaxSequence, Base: a.base, Messages: [][]byte{[]byte("forged")}, Ack: a.have}
-	blocking := forge(t, key, bob, signLetter(t, l, mallory.key), pointer.MaxSequence, now)
+	l := batch{Version: 1, From: alice.key.Pointer().Bytes(), To: bob.key.Pointer().Bytes(), Channel: a.id,
+		At: key.Pointer().Bytes(), Sequence: pointer.MaxSequence, Base: a.base, Messages: [][]byte{[]byte("forged")}, Ack: a.processed}
+	blocking := forge(t, key, bob, signBatch(t, l, mallory.key), pointer.MaxSequence, now)
 	_, err := store.Put(ctx, blocking.Pointer(), blocking.Bytes())
 	require.NoError(t, err)
 
@@ -220,18 +220,18 @@ func TestThiefOfAChannelKeyCanOnlyBlock(t *testing.T) {
 	require.ErrorContains(t, err, "wait for the next")
 	require.True(t, a.Due(now))
 	require.Equal(t, 1, a.Waiting(), "it is kept")
-	mail := poll(t, b, store, now)
-	require.Empty(t, mail.Messages)
-	require.Equal(t, 1, mail.Refused)
+	result := poll(t, b, store, now)
+	require.Empty(t, result.Messages)
+	require.Equal(t, 1, result.Refused)
 
 	now = now.Add(Epoch)
 	put(t, a, store, now)
-	require.Equal(t, []string{"true"}, take(t, b, store, now))
+	require.Equal(t, []string{"true"}, pollAndProcess(t, b, store, now))
 }
 
-// The X25519 key of somebody else, shown as one's own, gives no part in what
-// is said to them, nor in what they say.
-func TestAnothersKeyInOnesOwnCardReadsNothing(t *testing.T) {
+// A party that shows another party's X25519 key as its own can read neither
+// the messages to that party nor those from it.
+func TestForeignKeyInACardReadsNothing(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	now := start
 	mallory := newPerson(t, 9, 19)
@@ -244,19 +244,19 @@ func TestAnothersKeyInOnesOwnCardReadsNothing(t *testing.T) {
 	rec, err := toMallory.Outgoing(now)
 	require.NoError(t, err)
 	m := mustOpen(t, mallory, bob, nil)
-	_, err = m.open(rec)
+	_, err = m.openRecord(rec)
 	require.Error(t, err)
 	for _, c := range []*Channel{a, b} {
-		watched, err := c.Watch(now)
+		polled, err := polledPointers(c, now)
 		require.NoError(t, err)
-		require.NotContains(t, watched, rec.Pointer())
+		require.NotContains(t, polled, rec.Pointer())
 	}
-	_, err = a.open(rec)
-	require.ErrorContains(t, err, "to others", "Alice can open it, and it isn't for her")
+	_, err = a.openRecord(rec)
+	require.ErrorContains(t, err, "for other parties", "Alice can open it, and it isn't for her")
 }
 
 // RFC 7748's points of low order, in all encodings (cr.yp.to/ecdh.html#validate):
-// their secret would be zero with everybody.
+// the shared secret would be zero for any private key.
 func TestKeysOfLowOrderAreRefused(t *testing.T) {
 	alice, bob, a, _ := pair(t)
 	for _, point := range []string{
@@ -277,35 +277,35 @@ func TestKeysOfLowOrderAreRefused(t *testing.T) {
 		require.ErrorContains(t, a.Rekey(party), "low order", point)
 		public, err := ecdh.X25519().NewPublicKey(b)
 		require.NoError(t, err)
-		_, err = recordKey(a.mine.channel[0], public, alice.key.Pointer(), bob.key.Pointer(), true, 1)
+		_, err = recordKey(a.local.x25519[0], public, alice.key.Pointer(), bob.key.Pointer(), true, 1)
 		require.ErrorContains(t, err, "low order", point)
 	}
 }
 
-func TestOldRecordsRepeatNothingAndTakeNothingBack(t *testing.T) {
+func TestOldRecordsChangeNothing(t *testing.T) {
 	_, _, a, b := pair(t)
 	now := start
 	store := newArchive()
 	mustSend(t, a, "one")
 	put(t, a, store, now)
-	require.Equal(t, []string{"one"}, take(t, b, store, now))
+	require.Equal(t, []string{"one"}, pollAndProcess(t, b, store, now))
 	put(t, b, store, now)
-	require.Empty(t, take(t, a, store, now))
+	require.Empty(t, pollAndProcess(t, a, store, now))
 	now = now.Add(time.Hour)
 	mustSend(t, a, "two")
 	put(t, a, store, now)
-	require.Equal(t, []string{"two"}, take(t, b, store, now))
+	require.Equal(t, []string{"two"}, pollAndProcess(t, b, store, now))
 	put(t, b, store, now)
-	require.Empty(t, take(t, a, store, now))
-	base, have, seen := a.base, b.have, b.seen
+	require.Empty(t, pollAndProcess(t, a, store, now))
+	base, have, seen := a.base, b.processed, b.newest
 
 	oldest := func(_ pointer.Pointer, all [][]byte) [][]byte { return all[:min(1, len(all))] }
 	all := func(_ pointer.Pointer, all [][]byte) [][]byte { return all }
 	for _, serve := range []func(pointer.Pointer, [][]byte) [][]byte{oldest, all, oldest} {
 		store.serve = serve
-		require.Equal(t, Mail{Written: poll(t, b, store, now).Written}, poll(t, b, store, now))
-		require.Equal(t, []mark{have}, []mark{b.have})
-		require.Equal(t, seen, b.seen)
+		require.Equal(t, PollResult{Written: poll(t, b, store, now).Written}, poll(t, b, store, now))
+		require.Equal(t, []position{have}, []position{b.processed})
+		require.Equal(t, seen, b.newest)
 		require.False(t, b.Due(now))
 		poll(t, a, store, now)
 		require.Equal(t, base, a.base)
@@ -314,10 +314,10 @@ func TestOldRecordsRepeatNothingAndTakeNothingBack(t *testing.T) {
 	}
 }
 
-// Whoever sends an acknowledgement of what he never had drops nothing from the
-// queue: it goes on behind the number that he claims.
-func TestAcknowledgementOfWhatNeverCameDropsNothing(t *testing.T) {
-	for name, ack := range map[string]mark{
+// An acknowledgement of messages that were not received drops nothing from the
+// queue: the messages are numbered on from the claimed position.
+func TestFalseAcknowledgementDropsNothing(t *testing.T) {
+	for name, ack := range map[string]position{
 		"of the first, by a wrong chain": {Counter: 1, Chain: hash{1}},
 		"of the last, by a wrong chain":  {Counter: 3, Chain: hash{1}},
 		"of more than there is":          {Counter: 1 << 40, Chain: hash{1}},
@@ -328,12 +328,12 @@ func TestAcknowledgementOfWhatNeverCameDropsNothing(t *testing.T) {
 			now := start
 			store := newArchive()
 			mustSend(t, a, "one", "two", "three")
-			b.have = ack
+			b.processed = ack
 			put(t, b, store, now)
 			poll(t, a, store, now)
 			require.Equal(t, 3, a.Waiting())
 			put(t, a, store, now)
-			require.Equal(t, []string{"one", "two", "three"}, take(t, b, store, now), "and it can go on from there")
+			require.Equal(t, []string{"one", "two", "three"}, pollAndProcess(t, b, store, now), "and it can go on from there")
 			put(t, b, store, now.Add(time.Second))
 			poll(t, a, store, now)
 			require.Zero(t, a.Waiting())
@@ -341,11 +341,11 @@ func TestAcknowledgementOfWhatNeverCameDropsNothing(t *testing.T) {
 	}
 }
 
-// flood answers for ever, with answers that next makes.
+// flood yields the answers of next without end.
 type flood struct {
 	dht.Store
-	next  func(n int) dht.Answer
-	given map[pointer.Pointer]int
+	next    func(n int) dht.Answer
+	yielded map[pointer.Pointer]int
 }
 
 func (f *flood) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
@@ -353,11 +353,11 @@ func (f *flood) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, 
 		n := 0
 		for ; yield(f.next(n), nil); n++ {
 		}
-		f.given[p] = n + 1
+		f.yielded[p] = n + 1
 	}
 }
 
-func TestFloodsOfAnswersEnd(t *testing.T) {
+func TestAnswersAreBounded(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	key := recordKeyOf(t, alice, bob, start)
 	for name, c := range map[string]struct {
@@ -375,23 +375,23 @@ func TestFloodsOfAnswersEnd(t *testing.T) {
 		}, maxRecords + 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// One pointer after the other: the map is not for many at once.
-			f := &flood{next: c.next, given: map[pointer.Pointer]int{}}
-			watched, err := b.Watch(start)
+			// One pointer after the other: the map is not safe for concurrent use.
+			f := &flood{next: c.next, yielded: map[pointer.Pointer]int{}}
+			polled, err := polledPointers(b, start)
 			require.NoError(t, err)
-			for _, p := range watched {
-				found, err := fetch(ctx, f, p, start)
+			for _, p := range polled {
+				found, err := newestRecords(ctx, f, p, start)
 				require.NoError(t, err)
 				require.LessOrEqual(t, len(found), maxOpened)
-				require.Equal(t, c.most, f.given[p])
+				require.Equal(t, c.most, f.yielded[p])
 			}
 		})
 	}
 	_ = a
 }
 
-// Of what a lying store answers, the true record is found.
-func TestTrueRecordIsFoundAmongOthers(t *testing.T) {
+// Poll finds the valid record among the false answers of a store.
+func TestValidRecordIsFoundAmongInvalidOnes(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	now := start
 	store := newArchive()
@@ -414,26 +414,26 @@ func TestTrueRecordIsFoundAmongOthers(t *testing.T) {
 		}
 		return served
 	}
-	mail := poll(t, b, store, now)
-	require.Equal(t, []string{"true"}, texts(mail.Messages))
-	require.Zero(t, mail.Refused)
+	result := poll(t, b, store, now)
+	require.Equal(t, []string{"true"}, texts(result.Messages))
+	require.Zero(t, result.Refused)
 }
 
-// Whoever stores the record and changes the seal changes the record, which then
-// doesn't verify; who has the record's key as well gets no further.
-func TestEveryByteOfAPayloadCounts(t *testing.T) {
+// A store that changes the payload changes the record, which then does not
+// verify. A change by a holder of the record key is refused as well.
+func TestEveryByteOfAPayloadIsAuthenticated(t *testing.T) {
 	alice, bob, _, b := pair(t)
-	_, _, rec := overheard(t, alice, bob)
+	_, _, rec := openedFrom(t, alice, bob)
 	payload := rec.Payload()
 	for i := range payload {
 		if i > 64 && i < len(payload)-64 && i%5 != 0 && os.Getenv("PETNAME_TEST_LONG") != "1" {
 			continue // every fifth byte of the long middle
 		}
 		payload[i] ^= 1
-		_, err := unseal(b.mine.sealing, rec.Pointer(), rec.Sequence(), payload)
+		_, err := openPayload(b.local.sealing, rec.Pointer(), rec.Sequence(), payload)
 		require.Error(t, err, i)
 		payload[i] ^= 1
 	}
-	_, err := unseal(b.mine.sealing, rec.Pointer(), rec.Sequence(), payload)
+	_, err := openPayload(b.local.sealing, rec.Pointer(), rec.Sequence(), payload)
 	require.NoError(t, err)
 }

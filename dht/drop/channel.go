@@ -14,86 +14,88 @@ import (
 )
 
 const (
-	// MaxQueue and MaxQueueBytes bound the messages that wait to be
-	// acknowledged. Over them, Send is an error.
+	// MaxQueue and MaxQueueBytes bound the unacknowledged messages. Send returns
+	// an error for a message over these bounds.
 	MaxQueue      = 1000
 	MaxQueueBytes = 1 << 20
 
-	// Again is how long a record with messages that nobody acknowledged stays
-	// before it is due again: the network forgets after 48 hours.
-	Again = 12 * time.Hour
+	// repeatAfter is the time after which a record with unacknowledged messages
+	// is due again: the network discards records after 48 hours.
+	repeatAfter = 12 * time.Hour
 )
 
-// Channel is one side of a channel. It is not safe for concurrent use.
+// Channel is one party's end of a channel. It is not safe for concurrent use.
 type Channel struct {
-	self   Self
-	party  pointer.Pointer
-	id     hash
-	mine   mine
-	theirs theirs
-	before *ecdh.PublicKey // the party's X25519 key before this one; nil: none
+	self        Self
+	party       pointer.Pointer
+	id          hash
+	local       localKeys
+	remote      remoteKeys
+	previousKey *ecdh.PublicKey // the other party's previous X25519 key; nil: none
 
-	// Going out.
-	base  mark     // the last that the party acknowledged
-	queue [][]byte // the messages after it
-	last  numbered // my last record
-	put   putState // the last that a store took
+	// Outbound.
+	base       position       // of the last acknowledged message
+	queue      [][]byte       // the messages after base
+	lastRecord recordSequence // the last record that was built
+	lastPut    putRecordState // the last record that a store accepted
 
-	// Coming in.
-	have    mark      // the last that was processed
-	pending []Message // read, and not yet processed
-	seen    order     // the newest record of the party
-	unaware bool      // that one shows messages that I have, or a stream that isn't the one I have
+	// Inbound.
+	processed position    // of the last processed message
+	pending   []Message   // received, not yet processed
+	newest    recordOrder // the newest record received
+	ackNeeded bool        // the newest record repeats processed messages, or continues a different stream
 
-	unsaved bool // what the next record says isn't in what State gave last
+	unsaved bool // changed since State was called last
 }
 
-// numbered is a record's sequence. The next one under another pointer doesn't
-// go on from it: else somebody who blocked one epoch had blocked them all.
-type numbered struct {
+// recordSequence is the sequence of a record. A record under a different pointer
+// does not continue it: otherwise an attacker that blocked one epoch would have
+// blocked all.
+type recordSequence struct {
 	_        struct{} `cbor:",toarray"`
-	At       []byte   // the record's pointer; empty: there was none
+	At       []byte   // the record's pointer; empty: no record
 	Sequence uint64
 }
 
-// putState is what my last record said, as far as it decides when the next is
-// due.
-type putState struct {
+// putRecordState is the content of the last record that was put, as far as it
+// decides when the next one is due.
+type putRecordState struct {
 	_        struct{} `cbor:",toarray"`
-	At       []byte   // its pointer; empty: there was none
-	When     int64    // ms since 1970
-	Last     hash     // the chain after its last message
+	At       []byte   // the record's pointer; empty: no record
+	When     int64    // of the put, ms since 1970
+	Last     hash     // the chain at its last message
 	Ack      uint64
-	Answered order // the newest record of the party then
+	Answered recordOrder // the newest record received before the put
 }
 
-// order is the order of one party's records, over all their pointers. The
-// epoch comes first, so that a clock that once ran ahead is not for ever.
-type order struct {
+// recordOrder orders the records of one direction, under all their pointers. The
+// epoch comes first, so that the high sequence of a clock that ran ahead counts
+// in its epoch only.
+type recordOrder struct {
 	_        struct{} `cbor:",toarray"`
 	Epoch    uint64
 	Sequence uint64
 }
 
-func (o order) before(other order) bool {
+func (o recordOrder) before(other recordOrder) bool {
 	return o.Epoch < other.Epoch || o.Epoch == other.Epoch && o.Sequence < other.Sequence
 }
 
-// Message is one that the party sent.
+// Message is a message that the other party sent.
 type Message struct {
-	// ID is a hash over it and all before it on this channel. Process what has
-	// one ID once: a message comes again until Done was called and the state
-	// stored.
+	// ID is a hash over this message and all previous ones of this direction.
+	// Process each ID once: Poll returns a message again until Done was called
+	// and the state was stored.
 	ID [sha256.Size]byte
-	// Counter numbers the messages from 1. After the party lost its state a
-	// number can come twice; an ID doesn't.
+	// Counter numbers the messages from 1. After the sender lost its state, a
+	// number may be used twice, but never an ID.
 	Counter uint64
-	Bytes   []byte
+	Bytes   []byte // 1 to MaxMessage bytes
 }
 
-// Open opens a channel between two parties, of which state is what
-// [Channel.State] gave last; nil starts a new one. The keys may be others than
-// they were then: see [Channel.Rekey].
+// Open opens a channel between two parties. state is the last result of
+// [Channel.State]; nil starts a new channel. The keys may have changed since: see
+// [Channel.Rekey].
 func Open(self Self, party Party, state []byte) (*Channel, error) {
 	c, err := open(self, party, state)
 	if err != nil {
@@ -119,9 +121,9 @@ func open(self Self, party Party, state []byte) (*Channel, error) {
 		}
 	}
 	c := &Channel{self: self, party: party.Pointer, id: channelID(self.Pointer, party.Pointer)}
-	c.base, c.have = firstMark(c.id, c.self.Pointer), firstMark(c.id, c.party)
+	c.base, c.processed = firstPosition(c.id, c.self.Pointer), firstPosition(c.id, c.party)
 	var err error
-	if c.mine, err = sortKeys(self.Sealing); err != nil {
+	if c.local, err = newLocalKeys(self.Sealing); err != nil {
 		return nil, err
 	}
 	if state == nil {
@@ -132,8 +134,8 @@ func open(self Self, party Party, state []byte) (*Channel, error) {
 	return c, c.rekey(party)
 }
 
-// channelID is the same for both, and stays when keys change: what binds a
-// letter to the keys is the pointer of its record.
+// channelID returns the hash of both pointers. It does not depend on the sealing
+// keys: the pointer of the record binds a batch to these.
 func channelID(a, b pointer.Pointer) hash {
 	first, second := a.Bytes(), b.Bytes()
 	if bytes.Compare(first, second) > 0 {
@@ -146,9 +148,9 @@ func channelID(a, b pointer.Pointer) hash {
 	return sha256.Sum256(append([]byte("petnames/drop/channel/v1\x00"), both...))
 }
 
-// Rekey goes over to the sealing keys of a newer card of the party. What isn't
-// acknowledged is put where these lead; what comes is looked for with the
-// party's last X25519 key, too.
+// Rekey applies the sealing keys of a newer card of the other party.
+// Unacknowledged messages are put under the new keys. Poll uses the previous
+// X25519 key of the party as well.
 func (c *Channel) Rekey(party Party) error {
 	if party.Pointer != c.party {
 		return fmt.Errorf("drop channel with %s: the card is of %s", c.party, party.Pointer)
@@ -160,29 +162,29 @@ func (c *Channel) Rekey(party Party) error {
 }
 
 func (c *Channel) rekey(party Party) error {
-	t, err := pick(party.Sealing)
+	t, err := newRemoteKeys(party.Sealing)
 	if err != nil {
 		return err
 	}
-	for _, private := range c.mine.channel {
-		if private.PublicKey().Equal(t.channel) {
-			return errors.New("the party's card has a sealing key that is my own")
+	for _, private := range c.local.x25519 {
+		if private.PublicKey().Equal(t.x25519) {
+			return errors.New("the party's card has a sealing key of this side")
 		}
-		if _, err := private.ECDH(t.channel); err != nil {
+		if _, err := private.ECDH(t.x25519); err != nil {
 			return errors.New("the party's X25519 key is of low order, which makes no secret")
 		}
 	}
-	if last := c.theirs.channel; last != nil && !last.Equal(t.channel) {
-		c.before, c.unsaved = last, true
+	if last := c.remote.x25519; last != nil && !last.Equal(t.x25519) {
+		c.previousKey, c.unsaved = last, true
 	}
-	c.theirs = t
+	c.remote = t
 	return nil
 }
 
-// Send puts a message into the queue, behind all others. It is on its way
-// after the next [Channel.Put]; it stays in the queue until the party
-// acknowledges it. A message that is empty or over [MaxMessage] bytes, and one
-// for which the queue has no room, is an error.
+// Send appends a copy of a message to the queue. The next [Channel.Put] sends it,
+// and it stays in the queue until the other party acknowledges it. Send returns
+// an error for a message of 0 or over [MaxMessage] bytes, and if the queue is
+// full.
 func (c *Channel) Send(message []byte) error {
 	if len(message) == 0 || len(message) > MaxMessage {
 		return fmt.Errorf("a message of %d bytes: from 1 to %d fit", len(message), MaxMessage)
@@ -202,16 +204,16 @@ func (c *Channel) Send(message []byte) error {
 	return nil
 }
 
-// Waiting is how many messages, the last that were sent, are not acknowledged.
+// Waiting returns the number of unacknowledged messages.
 func (c *Channel) Waiting() int { return len(c.queue) }
 
-// Done says that a message that Poll gave, and all before it, are processed and
-// durable. They are acknowledged with the next [Channel.Put], after the state
-// is stored.
+// Done marks a message that Poll returned, and all previous ones, as processed
+// and durable. After the state is stored, the next [Channel.Put] acknowledges
+// them. Done returns an error if the message is not pending.
 func (c *Channel) Done(m Message) error {
 	for i, p := range c.pending {
 		if p.ID == m.ID {
-			c.have = mark{Counter: p.Counter, Chain: p.ID}
+			c.processed = position{Counter: p.Counter, Chain: p.ID}
 			c.pending = c.pending[i+1:]
 			c.unsaved = true
 			return nil

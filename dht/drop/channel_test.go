@@ -18,7 +18,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-func TestMessagesArriveAlthoughBothAreNeverOnlineTogether(t *testing.T) {
+func TestMessagesArriveWithoutBothOnline(t *testing.T) {
 	_, _, a, b := pair(t)
 	now := start
 	store := memory(&now)
@@ -29,27 +29,27 @@ func TestMessagesArriveAlthoughBothAreNeverOnlineTogether(t *testing.T) {
 
 	now = now.Add(40 * time.Hour)
 	require.False(t, b.Due(now))
-	require.Equal(t, []string{"one", "two"}, take(t, b, store, now))
+	require.Equal(t, []string{"one", "two"}, pollAndProcess(t, b, store, now))
 	mustSend(t, b, "three")
 	put(t, b, store, now)
 
 	now = now.Add(40 * time.Hour)
 	require.True(t, a.Due(now), "not acknowledged, as far as it knows")
 	require.Equal(t, 2, a.Waiting())
-	mail := poll(t, a, store, now)
-	require.Equal(t, []string{"three"}, texts(mail.Messages))
+	result := poll(t, a, store, now)
+	require.Equal(t, []string{"three"}, texts(result.Messages))
 	require.Zero(t, a.Waiting())
-	require.Equal(t, start.Add(40*time.Hour), mail.Written)
+	require.Equal(t, start.Add(40*time.Hour), result.Written)
 	require.False(t, a.Due(now), "before it is processed, nothing is acknowledged")
-	require.NoError(t, a.Done(mail.Messages[0]))
+	require.NoError(t, a.Done(result.Messages[0]))
 	require.True(t, a.Due(now))
 	put(t, a, store, now)
-	require.Empty(t, take(t, b, store, now))
+	require.Empty(t, pollAndProcess(t, b, store, now))
 	require.Zero(t, b.Waiting())
 	require.False(t, b.Due(now.Add(100*24*time.Hour)), "all is said")
 }
 
-func TestMessageComesAgainUntilItIsDone(t *testing.T) {
+func TestMessageIsRepeatedUntilDone(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	now := start
 	store := memory(&now)
@@ -64,7 +64,7 @@ func TestMessageComesAgainUntilItIsDone(t *testing.T) {
 	require.Error(t, b.Done(Message{Counter: 3}), "another one of that number")
 	saved := b.State()
 	require.NoError(t, b.Done(first.Messages[2]))
-	// A crash, before that was stored.
+	// A crash before the state was stored.
 	b = mustOpen(t, bob, alice, saved)
 	again := poll(t, b, store, now)
 	require.Equal(t, first.Messages[2:], again.Messages, "with the same ID")
@@ -81,7 +81,7 @@ func TestMessagesThatDoNotFitWaitInOrder(t *testing.T) {
 		sent = append(sent, m)
 		mustSend(t, a, m)
 	}
-	mustSend(t, a, "short") // fits, and still doesn't overtake
+	mustSend(t, a, "short") // would fit, but stays in order
 	sent = append(sent, "short")
 	rounds := 0
 	for a.Waiting() > 0 {
@@ -89,9 +89,9 @@ func TestMessagesThatDoNotFitWaitInOrder(t *testing.T) {
 		require.True(t, a.Due(now))
 		put(t, a, store, now)
 		require.False(t, a.Due(now))
-		got = append(got, take(t, b, store, now)...)
+		got = append(got, pollAndProcess(t, b, store, now)...)
 		put(t, b, store, now)
-		take(t, a, store, now)
+		pollAndProcess(t, a, store, now)
 		now = now.Add(time.Minute)
 		rounds++
 	}
@@ -99,7 +99,7 @@ func TestMessagesThatDoNotFitWaitInOrder(t *testing.T) {
 	require.Equal(t, 5, rounds, "two of them fit into one record")
 }
 
-func TestQueueIsBoundedAndSaysSo(t *testing.T) {
+func TestQueueIsBounded(t *testing.T) {
 	_, _, a, _ := pair(t)
 	require.ErrorContains(t, a.Send(nil), "0 bytes")
 	require.ErrorContains(t, a.Send(make([]byte, MaxMessage+1)), "8193 bytes")
@@ -118,7 +118,7 @@ func TestQueueIsBoundedAndSaysSo(t *testing.T) {
 	require.Equal(t, MaxQueueBytes/MaxMessage, a.Waiting())
 }
 
-func TestSendKeepsNothingOfTheCallers(t *testing.T) {
+func TestSendCopiesTheMessage(t *testing.T) {
 	_, _, a, b := pair(t)
 	now := start
 	store := memory(&now)
@@ -126,10 +126,10 @@ func TestSendKeepsNothingOfTheCallers(t *testing.T) {
 	require.NoError(t, a.Send(m))
 	clear(m)
 	put(t, a, store, now)
-	require.Equal(t, []string{"mine"}, take(t, b, store, now))
+	require.Equal(t, []string{"mine"}, pollAndProcess(t, b, store, now))
 }
 
-func TestNothingIsSaidThatIsNotDurable(t *testing.T) {
+func TestUnsavedStateIsNotPut(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	now := start
 	store := memory(&now)
@@ -146,9 +146,9 @@ func TestNothingIsSaidThatIsNotDurable(t *testing.T) {
 	mustSend(t, a, "two")
 	refused(a)
 	put(t, a, store, now)
-	mail := poll(t, b, store, now)
+	result := poll(t, b, store, now)
 	b.State()
-	require.NoError(t, b.Done(mail.Messages[0]))
+	require.NoError(t, b.Done(result.Messages[0]))
 	refused(b)
 	put(t, b, store, now)
 	poll(t, a, store, now)
@@ -169,7 +169,7 @@ func TestLockedIdentityReadsAndDoesNotWrite(t *testing.T) {
 	self.Signer = nil
 	b, err := Open(self, alice.party(), nil)
 	require.NoError(t, err)
-	require.Equal(t, []string{"one"}, take(t, b, store, now))
+	require.Equal(t, []string{"one"}, pollAndProcess(t, b, store, now))
 	saved := b.State()
 	_, err = b.Put(ctx, store, now)
 	require.ErrorIs(t, err, errLocked)
@@ -177,36 +177,36 @@ func TestLockedIdentityReadsAndDoesNotWrite(t *testing.T) {
 	require.True(t, b.Due(now), "once it is unlocked, it is acknowledged")
 }
 
-// The network forgets after 48 hours; whoever waits puts again.
+// The network discards records after 48 hours, so they are put again before.
 func TestUnacknowledgedIsDueAgain(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	now := start
 	mustSend(t, a, "one")
 	put(t, a, memory(&now), now) // lost
-	require.False(t, a.Due(now.Add(Again-time.Millisecond)))
-	require.True(t, a.Due(now.Add(Again)))
-	require.True(t, a.Due(now.Add(-Again)), "the clock went back")
+	require.False(t, a.Due(now.Add(repeatAfter-time.Millisecond)))
+	require.True(t, a.Due(now.Add(repeatAfter)))
+	require.True(t, a.Due(now.Add(-repeatAfter)), "the clock went back")
 	require.True(t, a.Due(now.Add(Epoch)), "in the next epoch it belongs elsewhere")
 	a = mustOpen(t, alice, bob, a.State())
 	require.False(t, a.Due(now.Add(time.Hour)), "a restart doesn't put again")
 	mustSend(t, a, "two")
 	require.True(t, a.Due(now.Add(time.Hour)), "a new message")
 
-	now = now.Add(Again)
+	now = now.Add(repeatAfter)
 	store := memory(&now)
 	put(t, a, store, now)
-	require.Equal(t, []string{"one", "two"}, take(t, b, store, now))
+	require.Equal(t, []string{"one", "two"}, pollAndProcess(t, b, store, now))
 	put(t, b, memory(&now), now) // the acknowledgement is lost
 	require.False(t, b.Due(now))
-	now = now.Add(Again)
+	now = now.Add(repeatAfter)
 	poll(t, a, store, now)
 	require.True(t, a.Due(now))
 	put(t, a, store, now)
-	require.Empty(t, take(t, b, store, now))
+	require.Empty(t, pollAndProcess(t, b, store, now))
 	require.True(t, b.Due(now), "the other still shows what was acknowledged")
 	put(t, b, store, now)
 	require.False(t, b.Due(now), "and is told once for each of its records")
-	require.Empty(t, take(t, b, store, now))
+	require.Empty(t, pollAndProcess(t, b, store, now))
 	require.False(t, b.Due(now))
 	poll(t, a, store, now)
 	require.Zero(t, a.Waiting())
@@ -221,7 +221,7 @@ func TestFailedPutStaysDue(t *testing.T) {
 	require.True(t, a.Due(start))
 }
 
-// failing is a store that reaches nobody.
+// failing is a store that is unreachable.
 type failing struct{}
 
 func (failing) Get(context.Context, pointer.Pointer) iter.Seq2[dht.Answer, error] {
@@ -232,7 +232,7 @@ func (failing) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error
 	return dht.Receipt{}, dht.ErrUnreachable
 }
 
-func TestPollSaysWhenTheStoreCouldNotBeAsked(t *testing.T) {
+func TestPollReportsErrorsOfTheStore(t *testing.T) {
 	_, _, a, b := pair(t)
 	now := start
 	_, err := b.Poll(ctx, failing{}, now)
@@ -241,12 +241,12 @@ func TestPollSaysWhenTheStoreCouldNotBeAsked(t *testing.T) {
 	mustSend(t, a, "one")
 	put(t, a, store, now)
 	poll(t, b, store, now)
-	mail, err := b.Poll(ctx, failing{}, now)
+	result, err := b.Poll(ctx, failing{}, now)
 	require.ErrorIs(t, err, dht.ErrUnreachable)
-	require.Equal(t, []string{"one"}, texts(mail.Messages), "what was read before stands beside the error")
+	require.Equal(t, []string{"one"}, texts(result.Messages), "what was read before stands beside the error")
 }
 
-func TestThePreviousEpochIsPolledAndNoOlderOne(t *testing.T) {
+func TestOnlyTheCurrentAndPreviousEpochArePolled(t *testing.T) {
 	epoch, err := epochOf(start)
 	require.NoError(t, err)
 	first := time.Unix(int64(epoch*uint64(Epoch/time.Second)), 0)
@@ -267,34 +267,34 @@ func TestThePreviousEpochIsPolledAndNoOlderOne(t *testing.T) {
 			mustSend(t, a, "one")
 			put(t, a, store, now)
 			now = now.Add(c.wait)
-			require.Equal(t, c.want, take(t, b, store, now))
+			require.Equal(t, c.want, pollAndProcess(t, b, store, now))
 			if c.want == nil {
 				require.True(t, a.Due(now))
 				put(t, a, store, now)
-				require.Equal(t, []string{"one"}, take(t, b, store, now))
+				require.Equal(t, []string{"one"}, pollAndProcess(t, b, store, now))
 			}
 		})
 	}
 }
 
 // A sender whose clock runs ahead, and whose state is then lost with the clock
-// set right, is heard again.
+// set right, is received again.
 func TestSequenceSurvivesALostStateAndAClockSetBack(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	now := start.Add(48 * time.Hour)
 	store := memory(&now)
 	mustSend(t, a, "early")
 	put(t, a, store, now)
-	require.Equal(t, []string{"early"}, take(t, b, store, now))
+	require.Equal(t, []string{"early"}, pollAndProcess(t, b, store, now))
 
 	now = start
 	a = mustOpen(t, alice, bob, nil)
 	mustSend(t, a, "late")
 	put(t, a, store, now)
 	put(t, b, store, now)
-	take(t, a, store, now) // learns where the other is
+	pollAndProcess(t, a, store, now) // learns the position of the other
 	put(t, a, store, now)
-	require.Equal(t, []string{"late"}, take(t, b, store, now))
+	require.Equal(t, []string{"late"}, pollAndProcess(t, b, store, now))
 }
 
 // A very high sequence of a sender counts only in its epoch. The message of the
@@ -302,26 +302,26 @@ func TestSequenceSurvivesALostStateAndAClockSetBack(t *testing.T) {
 func TestALaterEpochIsNewerWhateverTheSequence(t *testing.T) {
 	_, _, a, b := pair(t)
 	store, now := newArchive(), start
-	key, _, err := a.own(now)
+	key, _, err := a.outboundKey(now)
 	require.NoError(t, err)
-	a.last = numbered{At: key.Pointer().Bytes(), Sequence: 1 << 50}
+	a.lastRecord = recordSequence{At: key.Pointer().Bytes(), Sequence: 1 << 50}
 	mustSend(t, a, "one")
 	put(t, a, store, now)
-	require.Equal(t, []string{"one"}, take(t, b, store, now))
-	require.Equal(t, uint64(1<<50+1), b.seen.Sequence)
+	require.Equal(t, []string{"one"}, pollAndProcess(t, b, store, now))
+	require.Equal(t, uint64(1<<50+1), b.newest.Sequence)
 
 	now = now.Add(Epoch)
 	mustSend(t, b, "answer")
 	put(t, b, store, now)
-	require.Equal(t, []string{"answer"}, take(t, a, store, now))
+	require.Equal(t, []string{"answer"}, pollAndProcess(t, a, store, now))
 	mustSend(t, a, "two")
 	put(t, a, store, now)
-	require.Equal(t, []string{"two"}, take(t, b, store, now), "the record of the previous epoch is available, too")
+	require.Equal(t, []string{"two"}, pollAndProcess(t, b, store, now), "the record of the previous epoch is available, too")
 	require.Zero(t, b.Waiting())
-	require.Equal(t, uint64(now.UnixMilli()), b.seen.Sequence)
+	require.Equal(t, uint64(now.UnixMilli()), b.newest.Sequence)
 }
 
-func TestOutgoingRecordComesByAnotherWay(t *testing.T) {
+func TestOutgoingRecordIsReadFromAnotherStore(t *testing.T) {
 	_, _, a, b := pair(t)
 	now := start
 	mustSend(t, a, "one")
@@ -329,54 +329,54 @@ func TestOutgoingRecordComesByAnotherWay(t *testing.T) {
 	rec, err := a.Outgoing(now)
 	require.NoError(t, err)
 	require.True(t, a.Due(now), "the store hasn't got it")
-	watched, err := b.Watch(now)
+	polled, err := polledPointers(b, now)
 	require.NoError(t, err)
-	require.Contains(t, watched, rec.Pointer())
-	require.Len(t, watched, 2)
+	require.Contains(t, polled, rec.Pointer())
+	require.Len(t, polled, 2)
 	stream := memory(&now)
 	_, err = stream.Put(ctx, rec.Pointer(), rec.Bytes())
 	require.NoError(t, err)
-	require.Equal(t, []string{"one"}, take(t, b, stream, now))
-	// Both ways bring the same.
+	require.Equal(t, []string{"one"}, pollAndProcess(t, b, stream, now))
+	// Both stores yield the same messages.
 	store := memory(&now)
 	put(t, a, store, now)
-	require.Empty(t, take(t, b, store, now))
+	require.Empty(t, pollAndProcess(t, b, store, now))
 }
 
-func TestRekeyMovesWhatIsUnacknowledged(t *testing.T) {
+func TestRekeyMovesUnacknowledgedMessages(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	now := start
 	store := memory(&now)
 	mustSend(t, a, "one")
 	put(t, a, store, now)
 
-	// Bob replaces his keys, and still finds what went to the old ones.
+	// Bob replaces his keys, and still finds messages to the old ones.
 	bob = bob.renewed(t, 22)
 	b = mustOpen(t, bob, alice, b.State())
-	require.Equal(t, []string{"one"}, take(t, b, store, now))
+	require.Equal(t, []string{"one"}, pollAndProcess(t, b, store, now))
 	mustSend(t, b, "two")
 	put(t, b, store, now)
-	// Alice looks under the old key, until she has his new card.
-	require.Empty(t, take(t, a, store, now))
+	// Alice polls under the old key until she has the new card.
+	require.Empty(t, pollAndProcess(t, a, store, now))
 	require.Equal(t, 1, a.Waiting())
 	require.NoError(t, a.Rekey(Party{bob.key.Pointer(), bob.party().Sealing[:2]}))
 	require.True(t, a.Due(now), "it isn't where he looks")
-	require.Equal(t, []string{"two"}, take(t, a, store, now))
+	require.Equal(t, []string{"two"}, pollAndProcess(t, a, store, now))
 	require.Zero(t, a.Waiting())
 
-	// Once the old keys are erased, all goes on with the new ones.
+	// After the old keys are erased, both use the new ones.
 	bob.sealing = bob.sealing[:2]
 	b = mustOpen(t, bob, alice, b.State())
 	mustSend(t, a, "three")
 	put(t, a, store, now)
-	require.Equal(t, []string{"three"}, take(t, b, store, now))
+	require.Equal(t, []string{"three"}, pollAndProcess(t, b, store, now))
 
 	require.Error(t, a.Rekey(alice.party()), "another's card")
 }
 
-// The party's last key is still looked under, since what it put before it
-// changed its keys is there.
-func TestWhatThePartyPutBeforeItChangedKeysIsFound(t *testing.T) {
+// The party's previous key is polled as well, for the records that it put before
+// the change.
+func TestRecordsUnderThePreviousKeyAreFound(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	now := start
 	store := memory(&now)
@@ -386,7 +386,7 @@ func TestWhatThePartyPutBeforeItChangedKeysIsFound(t *testing.T) {
 	newer.sealing = newer.sealing[:2]
 	require.NoError(t, a.Rekey(newer.party()))
 	a = mustOpen(t, alice, newer, a.State())
-	require.Equal(t, []string{"before"}, take(t, a, store, now))
+	require.Equal(t, []string{"before"}, pollAndProcess(t, a, store, now))
 }
 
 func TestCardWithoutTheHybridKeyIsSealedToX25519(t *testing.T) {
@@ -397,10 +397,10 @@ func TestCardWithoutTheHybridKeyIsSealedToX25519(t *testing.T) {
 	a, b := mustOpen(t, alice, bob, nil), mustOpen(t, bob, alice, nil)
 	require.NoError(t, a.Send(make([]byte, MaxMessage)))
 	put(t, a, store, now)
-	require.Len(t, take(t, b, store, now), 1)
+	require.Len(t, pollAndProcess(t, b, store, now), 1)
 	put(t, b, store, now)
-	require.Equal(t, uint16(seal.X25519), a.theirs.seal.KEM().ID())
-	require.Equal(t, uint16(seal.Hybrid), b.theirs.seal.KEM().ID(), "it is the default")
+	require.Equal(t, uint16(seal.X25519), a.remote.sealing.KEM().ID())
+	require.Equal(t, uint16(seal.Hybrid), b.remote.sealing.KEM().ID(), "it is the default")
 }
 
 func TestOpenRefuses(t *testing.T) {
@@ -457,13 +457,13 @@ func TestTimesBefore1970AreRefused(t *testing.T) {
 	require.Error(t, err)
 	_, err = a.Poll(ctx, newArchive(), before)
 	require.Error(t, err)
-	watched, err := a.Watch(time.Unix(1, 0))
+	polled, err := polledPointers(a, time.Unix(1, 0))
 	require.NoError(t, err)
-	require.Len(t, watched, 1, "the first epoch has none before it")
+	require.Len(t, polled, 1, "the first epoch has none before it")
 }
 
-// What is sealed never outgrows a record, whatever its numbers are.
-func TestFullestRecordFits(t *testing.T) {
+// The sealed content always fits into a record, whatever its numbers.
+func TestLargestRecordFits(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	for _, size := range []int{1, 22, 23, 24, 255, 256, 4000, MaxMessage} {
 		for keys := 1; keys <= 2; keys++ {
@@ -471,10 +471,10 @@ func TestFullestRecordFits(t *testing.T) {
 			bob.sealing = bob.sealing[:keys]
 			a := mustOpen(t, alice, bob, nil)
 			a.base.Counter = maxCounter - 2*MaxQueue
-			a.have.Counter = maxCounter
-			key, _, err := a.own(start)
+			a.processed.Counter = maxCounter
+			key, _, err := a.outboundKey(start)
 			require.NoError(t, err)
-			a.last = numbered{At: key.Pointer().Bytes(), Sequence: pointer.MaxSequence - 1}
+			a.lastRecord = recordSequence{At: key.Pointer().Bytes(), Sequence: pointer.MaxSequence - 1}
 			for i := 0; i < MaxQueue; i++ {
 				if a.Send(make([]byte, size)) != nil {
 					break
@@ -485,14 +485,14 @@ func TestFullestRecordFits(t *testing.T) {
 			rec, err := a.Outgoing(start)
 			require.NoError(t, err, size)
 			require.LessOrEqual(t, len(rec.Bytes()), pointer.MaxRecord)
-			require.Positive(t, len(a.fitting().messages))
+			require.Positive(t, len(a.selectMessages().messages))
 			_, err = a.Outgoing(start)
 			require.ErrorContains(t, err, "sequence", "and after the last number there is none")
 		}
 	}
 }
 
-// Whoever replaces keys quickly, as after a theft, can still write and read.
+// A party that replaced its keys often, as after a theft, can send and receive.
 func TestKeysOverTheBoundAreLeftOut(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	many := alice.self()
@@ -503,7 +503,7 @@ func TestKeysOverTheBoundAreLeftOut(t *testing.T) {
 	}
 	c, err := Open(many, bob.party(), nil)
 	require.NoError(t, err)
-	at, err := c.Watch(start)
+	at, err := polledPointers(c, start)
 	require.NoError(t, err)
 	require.Len(t, at, 2*maxKeys, "for each of the two epochs")
 }

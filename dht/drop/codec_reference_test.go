@@ -40,7 +40,7 @@ var (
 	}()
 )
 
-// referenceDecode takes the one canonical encoding of v, and nothing else.
+// referenceDecode accepts only the canonical encoding of v.
 func referenceDecode[T any](b []byte, v *T) error {
 	if err := referenceDecoder.Unmarshal(b, v); err != nil {
 		return errors.New("is not the CBOR that it should be") // err repeats hostile text
@@ -51,37 +51,37 @@ func referenceDecode[T any](b []byte, v *T) error {
 	return nil
 }
 
-func referenceDecodeLetter(b []byte) (letter, signed, error) {
+func referenceDecodeBatch(b []byte) (batch, signed, error) {
 	var s signed
 	if err := referenceDecode(b, &s); err != nil {
-		return letter{}, signed{}, fmt.Errorf("what is sealed %w", err)
+		return batch{}, signed{}, fmt.Errorf("sealed content %w", err)
 	}
 	if len(s.Signature) != ed25519.SignatureSize {
-		return letter{}, signed{}, fmt.Errorf("its signature has %d bytes", len(s.Signature))
+		return batch{}, signed{}, fmt.Errorf("its signature has %d bytes", len(s.Signature))
 	}
-	var l letter
-	if err := referenceDecode(s.Letter, &l); err != nil {
-		return letter{}, signed{}, fmt.Errorf("letter %w", err)
+	var l batch
+	if err := referenceDecode(s.Batch, &l); err != nil {
+		return batch{}, signed{}, fmt.Errorf("batch %w", err)
 	}
-	if err := l.check(); err != nil {
-		return letter{}, signed{}, fmt.Errorf("letter %w", err)
+	if err := l.validate(); err != nil {
+		return batch{}, signed{}, fmt.Errorf("batch %w", err)
 	}
 	return l, s, nil
 }
 
-// opened is what a sealed letter is read as.
-type opened struct {
-	letter letter
+// decoded is the decoded content of a payload.
+type decoded struct {
+	batch  batch
 	signed signed
 }
 
 func codecsAgree(t require.TestingT, b []byte) (accepted bool) {
-	for _, agree := range []func(require.TestingT, []byte) bool{agreeOn[signed], agreeOn[letter], agreeOn[state]} {
+	for _, agree := range []func(require.TestingT, []byte) bool{agreeOn[signed], agreeOn[batch], agreeOn[state]} {
 		accepted = agree(t, b) || accepted
 	}
 	canonicaltest.Agree(t, b,
-		func(b []byte) (o opened, err error) { o.letter, o.signed, err = decodeLetter(b); return },
-		func(b []byte) (o opened, err error) { o.letter, o.signed, err = referenceDecodeLetter(b); return })
+		func(b []byte) (o decoded, err error) { o.batch, o.signed, err = decodeBatch(b); return },
+		func(b []byte) (o decoded, err error) { o.batch, o.signed, err = referenceDecodeBatch(b); return })
 	return accepted
 }
 
@@ -92,15 +92,15 @@ func agreeOn[T any](t require.TestingT, b []byte) bool {
 }
 
 func codecSeeds(t testing.TB) (seeds [][]byte) {
-	for _, b := range letterSeeds(t)[:2] {
+	for _, b := range batchSeeds(t)[:2] {
 		var s signed
 		require.NoError(t, referenceDecode(b, &s))
-		seeds = append(seeds, b, s.Letter)
+		seeds = append(seeds, b, s.Batch)
 	}
 	return append(seeds, stateSeeds(t)[:3]...)
 }
 
-// What is accepted, and what is written, is what it was before.
+// The codec accepts and writes the same bytes as the reference.
 func TestCodecAgreesWithReference(t *testing.T) {
 	canonicaltest.CheckVariants(t, codecSeeds(t), codecsAgree)
 }
@@ -113,10 +113,10 @@ func FuzzCodecAgainstReference(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { codecsAgree(t, b) })
 }
 
-// Lists are bounded as they were, to the element.
+// Lists have the same bound as in the reference.
 func TestListsAreBoundedAsBefore(t *testing.T) {
 	for _, n := range []int{1024, 1024 + 1} {
-		for _, v := range []any{letter{Messages: make([][]byte, n)}, state{Queue: make([][]byte, n)}} {
+		for _, v := range []any{batch{Messages: make([][]byte, n)}, state{Queue: make([][]byte, n)}} {
 			b, err := referenceEncoder.Marshal(v)
 			require.NoError(t, err)
 			require.Equal(t, n == 1024, codecsAgree(t, b))

@@ -13,37 +13,37 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Alice leaves a message and goes offline; Bob finds it a day later.
+// Alice sends a message and goes offline; Bob receives it a day later.
 func Example() {
 	ctx := context.Background()
 	monday := time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
 	tuesday := monday.Add(24 * time.Hour)
-	alice, aliceCard := newcomer()
-	bob, bobCard := newcomer()
+	alice, aliceCard := newParty()
+	bob, bobCard := newParty()
 	network := &dht.Memory{Now: func() time.Time { return tuesday }}
 
-	// Monday, at Alice's.
+	// Monday: Alice sends.
 	a, err := drop.Open(alice, bobCard, nil)
 	check(err)
 	check(a.Send([]byte("meet Carol: petname:k51…")))
-	stored := a.State() // to disk, before anybody sees a word of it
+	stored := a.State() // to disk, before Put
 	_, err = a.Put(ctx, network, monday)
 	check(err)
 
-	// Tuesday, at Bob's.
+	// Tuesday: Bob receives.
 	b, err := drop.Open(bob, aliceCard, nil)
 	check(err)
-	mail, err := b.Poll(ctx, network, tuesday)
+	result, err := b.Poll(ctx, network, tuesday)
 	check(err)
-	for _, m := range mail.Messages {
+	for _, m := range result.Messages {
 		fmt.Printf("%d: %s\n", m.Counter, m.Bytes) // once for each m.ID
 		check(b.Done(m))
 	}
-	b.State() // to disk, before Alice is told
+	b.State() // to disk, before Put
 	_, err = b.Put(ctx, network, tuesday)
 	check(err)
 
-	// And Alice again, after a restart.
+	// Alice again, after a restart.
 	a, err = drop.Open(alice, bobCard, stored)
 	check(err)
 	fmt.Println("waiting:", a.Waiting())
@@ -56,8 +56,8 @@ func Example() {
 	// waiting: 0
 }
 
-// newcomer makes an identity, and the sealing keys that its card offers.
-func newcomer() (drop.Self, drop.Party) {
+// newParty returns an identity, and the sealing keys of its card.
+func newParty() (drop.Self, drop.Party) {
 	key, err := pointer.NewKey(nil)
 	check(err)
 	self := drop.Self{Pointer: key.Pointer(), Signer: key}

@@ -11,25 +11,25 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// letterSeeds are what is sealed, of several kinds, and what is none.
-func letterSeeds(t tb) [][]byte {
+// batchSeeds returns sealed contents, the valid ones first.
+func batchSeeds(t tb) [][]byte {
 	alice, bob, a, _ := pair(t)
 	var seeds [][]byte
 	for _, messages := range [][][]byte{{}, {[]byte("one")}, {[]byte("one"), make([]byte, MaxMessage)}} {
-		l := letter{
-			Version: letterVersion, From: alice.key.Pointer().Bytes(), To: bob.key.Pointer().Bytes(), Channel: a.id,
-			At: bob.key.Pointer().Bytes(), Sequence: 1, Made: start.UnixMilli(), Base: a.base, Messages: messages, Ack: mark{Counter: maxCounter},
+		l := batch{
+			Version: batchVersion, From: alice.key.Pointer().Bytes(), To: bob.key.Pointer().Bytes(), Channel: a.id,
+			At: bob.key.Pointer().Bytes(), Sequence: 1, Made: start.UnixMilli(), Base: a.base, Messages: messages, Ack: position{Counter: maxCounter},
 		}
 		b, err := l.sign(alice.key)
 		require.NoError(t, err)
 		seeds = append(seeds, b)
 	}
-	for _, change := range []func(*letter){
-		func(l *letter) { l.Version = 2 }, func(l *letter) { l.Messages = nil }, func(l *letter) { l.Messages = [][]byte{{}} },
-		func(l *letter) { l.Messages = [][]byte{make([]byte, MaxMessage+1)} }, func(l *letter) { l.Base.Counter = maxCounter + 1 },
-		func(l *letter) { l.Messages = slicesOf(MaxQueue + 1) },
+	for _, change := range []func(*batch){
+		func(l *batch) { l.Version = 2 }, func(l *batch) { l.Messages = nil }, func(l *batch) { l.Messages = [][]byte{{}} },
+		func(l *batch) { l.Messages = [][]byte{make([]byte, MaxMessage+1)} }, func(l *batch) { l.Base.Counter = maxCounter + 1 },
+		func(l *batch) { l.Messages = slicesOf(MaxQueue + 1) },
 	} {
-		l := letter{Version: letterVersion, Messages: [][]byte{{1}}}
+		l := batch{Version: batchVersion, Messages: [][]byte{{1}}}
 		change(&l)
 		b, err := l.sign(alice.key)
 		require.NoError(t, err)
@@ -46,8 +46,8 @@ func slicesOf(n int) [][]byte {
 	return all
 }
 
-func checkLetter(t tb, b []byte) bool {
-	l, s, err := decodeLetter(b)
+func checkBatch(t tb, b []byte) bool {
+	l, s, err := decodeBatch(b)
 	if err != nil {
 		require.Less(t, len(err.Error()), 300)
 		return false
@@ -56,17 +56,17 @@ func checkLetter(t tb, b []byte) bool {
 	require.LessOrEqual(t, len(l.Messages), MaxQueue)
 	inner, err := canonical.Marshal(l)
 	require.NoError(t, err)
-	again, err := canonical.Marshal(signed{Signature: s.Signature, Letter: inner})
+	again, err := canonical.Marshal(signed{Signature: s.Signature, Batch: inner})
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(b, again), "what is accepted encodes to the same bytes")
 	return true
 }
 
 func FuzzLetter(f *testing.F) {
-	for _, b := range letterSeeds(f) {
+	for _, b := range batchSeeds(f) {
 		f.Add(b)
 	}
-	f.Fuzz(func(t *testing.T, b []byte) { checkLetter(t, b) })
+	f.Fuzz(func(t *testing.T, b []byte) { checkBatch(t, b) })
 }
 
 func stateSeeds(t tb) [][]byte {
@@ -76,7 +76,7 @@ func stateSeeds(t tb) [][]byte {
 	mustSend(t, a, "one", "two")
 	put(t, a, store, start)
 	seeds = append(seeds, a.State())
-	take(t, b, store, start)
+	pollAndProcess(t, b, store, start)
 	put(t, b, store, start.Add(time.Hour))
 	seeds = append(seeds, b.State())
 	require.NoError(t, b.Rekey(alice.renewed(t, 21).party()))
@@ -110,8 +110,8 @@ func FuzzState(f *testing.F) {
 		}
 		require.True(t, accepted)
 		s, _ := decodeState(b)
-		if bytes.Equal(s.Theirs, c.theirs.channel.Bytes()) {
-			require.True(t, bytes.Equal(b, c.State()), "and the channel gives back what it was opened with")
+		if bytes.Equal(s.PartyKey, c.remote.x25519.Bytes()) {
+			require.True(t, bytes.Equal(b, c.State()), "and State returns the state that was opened")
 		}
 		c.Due(start)
 		c.State()
@@ -119,7 +119,7 @@ func FuzzState(f *testing.F) {
 	})
 }
 
-// FuzzPayload gives a channel what the party, and nobody else, can put.
+// FuzzPayload opens records that only the other party can put.
 func FuzzPayload(f *testing.F) {
 	alice, bob, a, _ := pair(f)
 	mustSend(f, a, "one")
@@ -130,7 +130,7 @@ func FuzzPayload(f *testing.F) {
 	f.Add(rec.Payload(), rec.Sequence())
 	f.Add([]byte{1, 0, 0x20}, uint64(1))
 	f.Add([]byte{}, uint64(1))
-	key, _, err := a.own(start)
+	key, _, err := a.outboundKey(start)
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, payload []byte, sequence uint64) {
 		forged, err := pointer.Sign(key, pointer.Fields{Sequence: sequence, Expires: start.Add(Epoch), Payload: payload})
@@ -138,12 +138,12 @@ func FuzzPayload(f *testing.F) {
 			return
 		}
 		b := mustOpen(t, bob, alice, nil)
-		l, err := b.open(forged)
+		l, err := b.openRecord(forged)
 		if err != nil {
 			require.False(t, bytes.Equal(payload, rec.Payload()) && sequence == rec.Sequence())
 			return
 		}
-		// A worker of the fuzzer gets the seeds of another process, sealed anew.
+		// A worker of the fuzzer receives seeds that another process sealed.
 		require.Equal(t, rec.Sequence(), sequence)
 		require.Equal(t, [][]byte{[]byte("one")}, l.Messages)
 	})
@@ -155,7 +155,7 @@ func TestFuzzSeedsAreAcceptedAndRefused(t *testing.T) {
 		check func(tb, []byte) bool
 		want  int
 	}{
-		"letters": {letterSeeds(t), checkLetter, 3}, "states": {stateSeeds(t), checkState, 4},
+		"batches": {batchSeeds(t), checkBatch, 3}, "states": {stateSeeds(t), checkState, 4},
 	} {
 		accepted := 0
 		for i, b := range c.seeds {

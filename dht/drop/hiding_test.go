@@ -33,13 +33,13 @@ func conversation(t *testing.T, alice, bob person) (store *archive, secrets map[
 				put(t, c, store, start.Add(epoch+time.Duration(i)*time.Hour))
 			}
 		}
-		last := c.fitting().last
+		last := c.selectMessages().last
 		secrets["chain"] = last.Chain[:]
 	}
 	return store, secrets
 }
 
-func TestStoredBytesNameNeitherPartyNorContent(t *testing.T) {
+func TestStoredBytesRevealNeitherPartiesNorContent(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	store, secrets := conversation(t, alice, bob)
 	for name, p := range map[string]person{"alice": alice, "bob": bob} {
@@ -65,7 +65,7 @@ func TestStoredBytesNameNeitherPartyNorContent(t *testing.T) {
 	}
 }
 
-func TestStoredSizesAreThree(t *testing.T) {
+func TestStoredRecordsHaveThreeSizes(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	store, _ := conversation(t, alice, bob)
 	found := map[int]int{}
@@ -74,7 +74,7 @@ func TestStoredSizesAreThree(t *testing.T) {
 			rec, err := pointer.Open(p, b, start)
 			require.NoError(t, err)
 			found[len(rec.Payload())]++
-			// What isn't the payload has one length, whatever is said.
+			// The rest of the record has the same length for all messages.
 			require.InDelta(t, 187, len(b)-len(rec.Payload()), 2)
 		}
 	}
@@ -84,10 +84,10 @@ func TestStoredSizesAreThree(t *testing.T) {
 	require.Len(t, found, len(sizes))
 }
 
-// Two records of one channel have nothing in common that a stranger's, made at
-// the same moment, would not have: the seals and signatures share no part of a
-// length that could come by chance, and the rest is everybody's.
-func TestRecordsOfOneChannelShareNothing(t *testing.T) {
+// Two records of one channel share nothing that a record of another channel, made
+// at the same moment, would not share: payloads and signatures have no common part
+// longer than by chance, and the rest is the same in all records.
+func TestRecordsOfAChannelAreUnlinkable(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	stranger := newPerson(t, 5, 15)
 	store, _ := conversation(t, alice, bob)
@@ -100,7 +100,7 @@ func TestRecordsOfOneChannelShareNothing(t *testing.T) {
 			require.NoError(t, err)
 			var pb ipnspb.IpnsRecord
 			require.NoError(t, proto.Unmarshal(b, &pb))
-			for _, part := range [][]byte{rec.Payload()[seal.HeadSize:], pb.GetSignatureV2()} {
+			for _, part := range [][]byte{rec.Payload()[seal.HeaderSize:], pb.GetSignatureV2()} {
 				for i := range len(part) - window {
 					key := string(part[i : i+window])
 					other, ok := seen[key]
@@ -110,7 +110,7 @@ func TestRecordsOfOneChannelShareNothing(t *testing.T) {
 				}
 			}
 			theirs, err := pointer.Sign(stranger.key, pointer.Fields{
-				Sequence: rec.Sequence(), Expires: recordEnd(epochAt(t, rec.Sequence())), TTL: recordTTL, Payload: rec.Payload(),
+				Sequence: rec.Sequence(), Expires: recordExpiry(epochAt(t, rec.Sequence())), TTL: recordTTL, Payload: rec.Payload(),
 			})
 			require.NoError(t, err)
 			var other ipnspb.IpnsRecord
@@ -124,7 +124,7 @@ func TestRecordsOfOneChannelShareNothing(t *testing.T) {
 	require.Greater(t, windows, 50_000)
 }
 
-// epochAt is the epoch of a record, of which the sequence is the time.
+// epochAt returns the epoch of a record, whose sequence is the time.
 func epochAt(t *testing.T, sequence uint64) uint64 {
 	t.Helper()
 	epoch, err := epochOf(time.UnixMilli(int64(sequence)))
@@ -132,7 +132,7 @@ func epochAt(t *testing.T, sequence uint64) uint64 {
 	return epoch
 }
 
-// The end says which epoch it is, and not when in it the record was made.
+// The expiry reveals the epoch of a record, and not its time in the epoch.
 func TestRecordsEndWithTheNextEpoch(t *testing.T) {
 	alice, bob, _, _ := pair(t)
 	store, _ := conversation(t, alice, bob)

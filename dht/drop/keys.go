@@ -18,41 +18,41 @@ import (
 )
 
 const (
-	// Epoch is how long a direction keeps its record's key; epochs start at
-	// whole multiples of it since 1970, UTC.
+	// Epoch is the time for which a direction uses one record key. Epochs start
+	// at whole multiples of it since 1970, UTC.
 	Epoch = 7 * 24 * time.Hour
 
-	// maxKeys bounds the keys of each KEM that are looked and opened with: today's
-	// and those that were replaced last. What was sent to older ones isn't found.
+	// maxKeys bounds the own keys of each KEM: the current one and those replaced
+	// last. Messages to older keys are not found.
 	maxKeys = 8
 )
 
-// Self is the party that opens a channel.
+// Self is the party that opens the channel.
 type Self struct {
 	Pointer pointer.Pointer
-	// Signer is the identity's key; nil while it is locked. Only [Channel.Put]
-	// and [Channel.Outgoing] need it.
+	// Signer is the Ed25519 identity key; nil while it is locked. Only
+	// [Channel.Put] and [Channel.Outgoing] need it.
 	Signer crypto.Signer
-	// Sealing are the private keys of the card: X25519, and MLKEM768X25519 if
-	// it offers that. Those of today come first; behind them may stand replaced
-	// ones, with which what was sent to them is still found and read.
+	// Sealing is the private sealing keys: X25519, and MLKEM768X25519 if the card
+	// has such a key. The current key of each kind comes first. Replaced ones may
+	// follow, so that messages to them are still found and read.
 	Sealing []hpke.PrivateKey
 }
 
-// Party is the one at the other end, as its card has it.
+// Party is the other party, by its card.
 type Party struct {
 	Pointer pointer.Pointer
 	Sealing []pointer.SealingKey
 }
 
-// mine are the keys of Self, sorted out.
-type mine struct {
-	channel []*ecdh.PrivateKey // X25519; the first is today's
+// localKeys is the sealing keys of Self, by use.
+type localKeys struct {
+	x25519  []*ecdh.PrivateKey // of the record keys; the current one first
 	sealing []hpke.PrivateKey
 }
 
-func sortKeys(keys []hpke.PrivateKey) (mine, error) {
-	m := mine{}
+func newLocalKeys(keys []hpke.PrivateKey) (localKeys, error) {
+	m := localKeys{}
 	count := map[uint16]int{}
 	for _, k := range keys {
 		id := k.KEM().ID()
@@ -65,44 +65,44 @@ func sortKeys(keys []hpke.PrivateKey) (mine, error) {
 		}
 		b, err := k.Bytes()
 		if err != nil {
-			return mine{}, err
+			return localKeys{}, err
 		}
 		private, err := ecdh.X25519().NewPrivateKey(b)
 		if err != nil {
-			return mine{}, err
+			return localKeys{}, err
 		}
-		m.channel = append(m.channel, private)
+		m.x25519 = append(m.x25519, private)
 	}
-	if len(m.channel) == 0 {
-		return mine{}, errors.New("there is no X25519 sealing key of one's own")
+	if len(m.x25519) == 0 {
+		return localKeys{}, errors.New("there is no own X25519 sealing key")
 	}
 	return m, nil
 }
 
-// theirs are the keys of Party that are used.
-type theirs struct {
-	channel *ecdh.PublicKey
-	seal    hpke.PublicKey
+// remoteKeys is the current keys of Party.
+type remoteKeys struct {
+	x25519  *ecdh.PublicKey
+	sealing hpke.PublicKey
 }
 
-// pick takes the first key of each KEM, which is today's.
-func pick(keys []pointer.SealingKey) (t theirs, err error) {
+// newRemoteKeys returns the current keys of a card: the first of each KEM.
+func newRemoteKeys(keys []pointer.SealingKey) (t remoteKeys, err error) {
 	for _, k := range keys {
-		if k.KEM != seal.X25519 || t.channel != nil {
+		if k.KEM != seal.X25519 || t.x25519 != nil {
 			continue
 		}
-		if t.channel, err = ecdh.X25519().NewPublicKey(k.Key); err != nil {
-			return theirs{}, errors.New("the party's X25519 key is malformed")
+		if t.x25519, err = ecdh.X25519().NewPublicKey(k.Key); err != nil {
+			return remoteKeys{}, errors.New("the party's X25519 key is malformed")
 		}
 	}
-	if t.channel == nil {
-		return theirs{}, errors.New("the party's card offers no X25519 key: ask for a newer one")
+	if t.x25519 == nil {
+		return remoteKeys{}, errors.New("the party's card offers no X25519 key: ask for a newer one")
 	}
-	t.seal, err = seal.Pick(keys)
+	t.sealing, err = seal.SelectKey(keys)
 	return t, err
 }
 
-// epochOf numbers the epoch that a time lies in.
+// epochOf returns the number of the epoch of a time.
 func epochOf(now time.Time) (uint64, error) {
 	if now.Unix() < 0 {
 		return 0, fmt.Errorf("the clock shows %s, before 1970", now.Format(time.RFC3339))
@@ -110,15 +110,15 @@ func epochOf(now time.Time) (uint64, error) {
 	return uint64(now.Unix()) / uint64(Epoch/time.Second), nil
 }
 
-// recordEnd is when the records of an epoch end: with the last moment at which
-// anybody polls for them. It says nothing of when one was made.
-func recordEnd(epoch uint64) time.Time {
+// recordExpiry returns when the records of an epoch expire: when the other party
+// ceases to poll them. It reveals only the epoch of a record, not its time.
+func recordExpiry(epoch uint64) time.Time {
 	return time.Unix(int64((epoch+2)*uint64(Epoch/time.Second)), 0).UTC()
 }
 
-// recordKey derives the key of the record of one direction in one epoch, which
-// both parties can (see the package's doc). X25519 refuses the all-zero
-// output, and with it every key of low order (RFC 7748, §6.1).
+// recordKey derives the key of the record of one direction in one epoch, as in
+// the documentation of the package. X25519 refuses the all-zero output, and so
+// every key of low order (RFC 7748, §6.1).
 func recordKey(private *ecdh.PrivateKey, public *ecdh.PublicKey, from, to pointer.Pointer, sending bool, epoch uint64) (*pointer.Key, error) {
 	secret, err := private.ECDH(public)
 	if err != nil {
@@ -139,32 +139,32 @@ func recordKey(private *ecdh.PrivateKey, public *ecdh.PublicKey, from, to pointe
 	return pointer.NewKey(bytes.NewReader(seed))
 }
 
-// spot is a place where a record of the other may be.
-type spot struct {
+// recordAddress is a pointer under which the other party may have put a record.
+type recordAddress struct {
 	pointer pointer.Pointer
 	epoch   uint64
 }
 
-// spots are all the places to look at, for the two epochs and for all pairs of
-// keys that the other may have used.
-func (c *Channel) spots(now time.Time) ([]spot, error) {
+// inboundAddresses returns the addresses to poll: of the current and the previous
+// epoch, for all pairs of keys that the other party may have used.
+func (c *Channel) inboundAddresses(now time.Time) ([]recordAddress, error) {
 	current, err := epochOf(now)
 	if err != nil {
 		return nil, err
 	}
-	publics := []*ecdh.PublicKey{c.theirs.channel}
-	if c.before != nil {
-		publics = append(publics, c.before)
+	publicKeys := []*ecdh.PublicKey{c.remote.x25519}
+	if c.previousKey != nil {
+		publicKeys = append(publicKeys, c.previousKey)
 	}
-	var found []spot
+	var found []recordAddress
 	for epoch := current; epoch+1 >= current; epoch-- {
-		for _, private := range c.mine.channel {
-			for _, public := range publics {
+		for _, private := range c.local.x25519 {
+			for _, public := range publicKeys {
 				key, err := recordKey(private, public, c.party, c.self.Pointer, false, epoch)
 				if err != nil {
 					return nil, err
 				}
-				found = append(found, spot{key.Pointer(), epoch})
+				found = append(found, recordAddress{key.Pointer(), epoch})
 			}
 		}
 		if epoch == 0 {
@@ -174,12 +174,12 @@ func (c *Channel) spots(now time.Time) ([]spot, error) {
 	return found, nil
 }
 
-// own is the key of the record that I write now, and its epoch.
-func (c *Channel) own(now time.Time) (*pointer.Key, uint64, error) {
+// outboundKey returns the key of the record to put now, and its epoch.
+func (c *Channel) outboundKey(now time.Time) (*pointer.Key, uint64, error) {
 	epoch, err := epochOf(now)
 	if err != nil {
 		return nil, 0, err
 	}
-	key, err := recordKey(c.mine.channel[0], c.theirs.channel, c.self.Pointer, c.party, true, epoch)
+	key, err := recordKey(c.local.x25519[0], c.remote.x25519, c.self.Pointer, c.party, true, epoch)
 	return key, epoch, err
 }

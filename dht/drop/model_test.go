@@ -13,17 +13,17 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// side is a caller as the doc wants it: what it stores survives a crash, and
-// it processes an ID once.
+// side is a caller that follows the documentation: its stored state survives a
+// crash, and it processes each ID once.
 type side struct {
-	who, other person
-	channel    *Channel
-	saved      []byte
-	backups    [][]byte
-	ids        map[[32]byte]bool
-	processed  []string
-	sent       []string // durably queued
-	lost       uint64
+	self, other person
+	channel     *Channel
+	saved       []byte
+	backups     [][]byte
+	ids         map[[32]byte]bool
+	processed   []string
+	sent        []string // durably queued
+	lost        uint64
 }
 
 func (s *side) save() {
@@ -31,7 +31,7 @@ func (s *side) save() {
 	s.backups = append(s.backups, s.saved)
 }
 
-func (s *side) crash(t tb) { s.channel = mustOpen(t, s.who, s.other, s.saved) }
+func (s *side) crash(t tb) { s.channel = mustOpen(t, s.self, s.other, s.saved) }
 
 func (s *side) process(m Message) {
 	if !s.ids[m.ID] {
@@ -40,7 +40,7 @@ func (s *side) process(m Message) {
 	}
 }
 
-// model is two sides over a store that loses, delays and brings back.
+// model is two sides over a store that loses, delays and repeats records.
 type model struct {
 	sides  [2]*side
 	store  *archive
@@ -51,15 +51,15 @@ type model struct {
 func newModel(t tb) *model {
 	alice, bob, a, b := pair(t)
 	m := &model{store: newArchive(), now: start}
-	m.sides[0] = &side{who: alice, other: bob, channel: a, ids: map[[32]byte]bool{}}
-	m.sides[1] = &side{who: bob, other: alice, channel: b, ids: map[[32]byte]bool{}}
+	m.sides[0] = &side{self: alice, other: bob, channel: a, ids: map[[32]byte]bool{}}
+	m.sides[1] = &side{self: bob, other: alice, channel: b, ids: map[[32]byte]bool{}}
 	for _, s := range m.sides {
 		s.save()
 	}
 	return m
 }
 
-// step does one thing. Only one side is online in it.
+// step does one operation. Only one side is online in it.
 func (m *model) step(t *rapid.T) {
 	m.now = m.now.Add(time.Duration(rapid.SampledFrom([]int64{1, 1000, 3600_000, 13 * 3600_000, 50 * 3600_000}).Draw(t, "wait")) * time.Millisecond)
 	s := m.sides[rapid.IntRange(0, 1).Draw(t, "side")]
@@ -77,7 +77,7 @@ func (m *model) step(t *rapid.T) {
 			s.sent = append(s.sent, text)
 		}
 	case "poll":
-		// Any of what was ever put, in any order, or nothing; and garbage.
+		// Any of the records ever put, in any order, or none; and garbage.
 		m.store.serve = func(_ pointer.Pointer, all [][]byte) [][]byte {
 			served := [][]byte{[]byte("garbage")}
 			for range rapid.IntRange(0, min(3, len(all))).Draw(t, "answers") {
@@ -86,8 +86,8 @@ func (m *model) step(t *rapid.T) {
 			}
 			return served
 		}
-		mail := m.pollOne(t, s)
-		for _, message := range mail.Messages {
+		result := m.pollOne(t, s)
+		for _, message := range result.Messages {
 			s.process(message)
 			if rapid.IntRange(0, 5).Draw(t, "crash before done") == 0 {
 				s.crash(t)
@@ -108,7 +108,7 @@ func (m *model) step(t *rapid.T) {
 		var err error
 		switch rapid.IntRange(0, 3).Draw(t, "store") {
 		case 0:
-			_, err = s.channel.Put(ctx, newArchive(), m.now) // says yes, and loses it
+			_, err = s.channel.Put(ctx, newArchive(), m.now) // acknowledged, and lost
 		case 1:
 			_, err = s.channel.Put(ctx, failing{}, m.now)
 			require.Error(t, err)
@@ -126,9 +126,9 @@ func (m *model) step(t *rapid.T) {
 }
 
 // pollOne polls without the concurrency of Poll, since rapid draws in it.
-func (m *model) pollOne(t tb, s *side) Mail {
+func (m *model) pollOne(t tb, s *side) PollResult {
 	t.Helper()
-	spots, err := s.channel.spots(m.now)
+	spots, err := s.channel.inboundAddresses(m.now)
 	require.NoError(t, err)
 	cached := newArchive()
 	for _, spot := range spots {
@@ -137,22 +137,22 @@ func (m *model) pollOne(t tb, s *side) Mail {
 		}
 	}
 	cached.serve = func(_ pointer.Pointer, all [][]byte) [][]byte { return all }
-	mail, err := s.channel.Poll(ctx, cached, m.now)
+	result, err := s.channel.Poll(ctx, cached, m.now)
 	require.NoError(t, err)
-	s.lost += mail.Lost
-	return mail
+	s.lost += result.Lost
+	return result
 }
 
-// settle lets both go on by turns with a store that does its work, until all is
+// drain lets both sides poll and put in turn with a correct store, until all is
 // acknowledged.
-func (m *model) settle(t tb) {
+func (m *model) drain(t tb) {
 	t.Helper()
 	m.store.serve = nil
 	for round := 0; ; round++ {
 		require.Less(t, round, 200, "it ends")
 		quiet := true
 		for _, s := range m.sides {
-			m.now = m.now.Add(Again)
+			m.now = m.now.Add(repeatAfter)
 			for _, message := range m.pollOne(t, s).Messages {
 				s.process(message)
 				require.NoError(t, s.channel.Done(message))
@@ -179,10 +179,10 @@ func TestEveryMessageIsProcessedOnceAndInOrder(t *testing.T) {
 			for i, s := range m.sides {
 				got, sent := s.processed, m.sides[1-i].sent
 				require.LessOrEqual(t, len(got), len(sent))
-				require.True(t, slices.Equal(sent[:len(got)], got), "what came is what was sent, in order")
+				require.True(t, slices.Equal(sent[:len(got)], got), "received in the order sent")
 			}
 		}
-		m.settle(t)
+		m.drain(t)
 		for i, s := range m.sides {
 			require.True(t, slices.Equal(m.sides[1-i].sent, s.processed), "all of it")
 			require.Zero(t, s.lost)
@@ -191,8 +191,8 @@ func TestEveryMessageIsProcessedOnceAndInOrder(t *testing.T) {
 }
 
 // With old states restored on either side, at any time: what is in a queue
-// comes at least once, and whatever doesn't come is told.
-func TestRestoredStatesLoseNothingInSilence(t *testing.T) {
+// arrives at least once, and losses are reported.
+func TestRestoredStatesReportLosses(t *testing.T) {
 	tryLaw(t, 40, func(t *rapid.T) {
 		m := newModel(t)
 		owed := [2]map[string]bool{{}, {}}
@@ -202,7 +202,7 @@ func TestRestoredStatesLoseNothingInSilence(t *testing.T) {
 				s := m.sides[i]
 				s.saved = rapid.SampledFrom(s.backups).Draw(t, "backup")
 				s.crash(t)
-				// What the restored queue has forgotten, nobody waits for.
+				// Messages that are not in the restored queue are not expected.
 				s.sent, owed[i] = nil, map[string]bool{}
 				for _, message := range s.channel.queue {
 					owed[i][string(message)] = true
@@ -215,7 +215,7 @@ func TestRestoredStatesLoseNothingInSilence(t *testing.T) {
 				}
 			}
 		}
-		m.settle(t)
+		m.drain(t)
 		for i := range m.sides {
 			other := m.sides[1-i]
 			for message := range owed[i] {

@@ -15,99 +15,98 @@ import (
 )
 
 const (
-	// maxAnswers bounds what is taken from a store for one pointer, maxRecords
-	// how many different records of these are verified, and maxOpened how many
-	// of the newest are unsealed.
+	// maxAnswers bounds the answers read from a store for one pointer, maxRecords
+	// the different records of these that are verified, and maxOpened the newest
+	// of these that are decrypted.
 	maxAnswers = 512
 	maxRecords = 64
 	maxOpened  = 4
 )
 
-// Mail is what a poll brought.
-type Mail struct {
-	// Messages that are not yet processed, in the order in which they were
-	// sent; those of an earlier poll that [Channel.Done] wasn't called for
-	// come again.
+// PollResult is the result of [Channel.Poll].
+type PollResult struct {
+	// Messages is the messages that are not yet processed, in the order in which
+	// they were sent, including those of earlier polls.
 	Messages []Message
-	// Lost counts messages that can't come any more, before the first of
-	// Messages: they were acknowledged, and my state doesn't know of it. That
-	// happens when an older state was restored, and then they had come before;
-	// or the sender skipped them. A loss is told once.
+	// Lost is the number of messages before the first of Messages that cannot be
+	// received any more. Either they were acknowledged before an older state was
+	// restored here, or the sender skipped them. A loss is reported once.
 	Lost uint64
-	// Written is when the party wrote the newest record that came, by its
-	// clock; zero: none came.
+	// Written is the time of the newest record received, by the clock of the
+	// other party; zero: none.
 	Written time.Time
-	// Refused counts records with the channel's signature that say nothing
-	// valid: the party, or somebody who got a channel key, made them up.
+	// Refused is the number of records that are signed with a record key but
+	// contain no valid batch. The other party, or a thief of an X25519 key, made
+	// them.
 	Refused int
 }
 
-// received is a letter with its place in the order.
-type received struct {
-	letter
-	order order
+// openedBatch is a verified batch with the order of its record.
+type openedBatch struct {
+	batch
+	order recordOrder
 }
 
-// Poll looks for the party's records, verifies them, and takes out of them
-// what is new: messages and acknowledgements. An error beside the mail says
-// that the store could not be asked everywhere. Answers that don't verify are
-// passed over, and old ones repeat nothing and take nothing back.
-func (c *Channel) Poll(ctx context.Context, store dht.Store, now time.Time) (Mail, error) {
-	spots, err := c.spots(now)
+// Poll gets the other party's records, verifies them, and applies their new
+// messages and acknowledgements. If it returns an error beside a result, the
+// store failed for some of the pointers. Answers that do not verify are ignored,
+// and old records change nothing.
+func (c *Channel) Poll(ctx context.Context, store dht.Store, now time.Time) (PollResult, error) {
+	addresses, err := c.inboundAddresses(now)
 	if err != nil {
-		return Mail{}, fmt.Errorf("polling for %s: %w", c.party, err)
+		return PollResult{}, fmt.Errorf("polling for %s: %w", c.party, err)
 	}
-	records := make([][]pointer.Record, len(spots))
-	errs := make([]error, len(spots))
+	records := make([][]pointer.Record, len(addresses))
+	errs := make([]error, len(addresses))
 	var wg sync.WaitGroup
-	for i, s := range spots {
-		wg.Go(func() { records[i], errs[i] = fetch(ctx, store, s.pointer, now) })
+	for i, s := range addresses {
+		wg.Go(func() { records[i], errs[i] = newestRecords(ctx, store, s.pointer, now) })
 	}
 	wg.Wait()
 
-	var mail Mail
-	var letters []received
-	for i, s := range spots {
+	var result PollResult
+	var batches []openedBatch
+	for i, s := range addresses {
 		for _, rec := range records[i] {
-			l, err := c.open(rec)
+			l, err := c.openRecord(rec)
 			if err != nil {
-				mail.Refused++
+				result.Refused++
 				continue
 			}
-			letters = append(letters, received{l, order{Epoch: s.epoch, Sequence: rec.Sequence()}})
+			batches = append(batches, openedBatch{l, recordOrder{Epoch: s.epoch, Sequence: rec.Sequence()}})
 		}
 	}
-	slices.SortStableFunc(letters, func(a, b received) int {
+	slices.SortStableFunc(batches, func(a, b openedBatch) int {
 		return cmp.Or(cmp.Compare(a.order.Epoch, b.order.Epoch), cmp.Compare(a.order.Sequence, b.order.Sequence))
 	})
-	for i, l := range letters {
-		newest := i == len(letters)-1 && !l.order.before(c.seen)
-		mail.Lost += c.take(l, newest)
-		mail.Written = time.UnixMilli(l.letter.Made).UTC()
+	for i, l := range batches {
+		newest := i == len(batches)-1 && !l.order.before(c.newest)
+		result.Lost += c.applyBatch(l, newest)
+		result.Written = time.UnixMilli(l.batch.Made).UTC()
 	}
 	for _, m := range c.pending {
 		m.Bytes = bytes.Clone(m.Bytes)
-		mail.Messages = append(mail.Messages, m)
+		result.Messages = append(result.Messages, m)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return mail, fmt.Errorf("polling for %s: %w", c.party, err)
+		return result, fmt.Errorf("polling for %s: %w", c.party, err)
 	}
-	return mail, nil
+	return result, nil
 }
 
-// fetch gets the newest records of a pointer that verify, at most maxOpened.
-func fetch(ctx context.Context, store dht.Store, p pointer.Pointer, now time.Time) ([]pointer.Record, error) {
-	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxRecords, Kept: maxOpened})
+// newestRecords returns the newest valid records of a pointer, at most maxOpened.
+func newestRecords(ctx context.Context, store dht.Store, p pointer.Pointer, now time.Time) ([]pointer.Record, error) {
+	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxRecords, Returned: maxOpened})
 }
 
-// take takes a letter in, and gives the number of messages that it shows to be
-// lost. Messages are taken from old letters, too: the chain says whether they
-// go on from what I have. Acknowledgements are the newest one's.
-func (c *Channel) take(l received, newest bool) (lost uint64) {
-	pending, gap, forked := c.join(l.letter, newest)
+// applyBatch applies a batch, and returns the number of messages that it shows to
+// be lost. Messages of old batches count too: their chain proves whether they
+// continue the stream. Only the newest batch acknowledges.
+func (c *Channel) applyBatch(l openedBatch, newest bool) (lost uint64) {
+	pending, gap, forked := c.mergePending(l.batch)
 	if gap {
-		lost = l.letter.Base.Counter - c.have.Counter
-		c.have, c.unsaved = l.letter.Base, true
+		lost = l.batch.Base.Counter - c.processed.Counter
+		c.processed, c.unsaved = l.batch.Base, true
 	}
 	shorter := len(pending) <= len(c.pending) && slices.EqualFunc(pending, c.pending[:len(pending)], sameID)
 	longer := len(pending) >= len(c.pending) && slices.EqualFunc(pending[:len(c.pending)], c.pending, sameID)
@@ -117,30 +116,31 @@ func (c *Channel) take(l received, newest bool) (lost uint64) {
 	if !newest {
 		return lost
 	}
-	c.seen = l.order
-	c.unaware = forked || len(l.letter.Messages) > 0 && l.letter.Base.Counter < c.have.Counter
-	c.acknowledge(l.letter.Ack)
+	c.newest = l.order
+	c.ackNeeded = forked || len(l.batch.Messages) > 0 && l.batch.Base.Counter < c.processed.Counter
+	c.applyAck(l.batch.Ack)
 	return lost
 }
 
 func sameID(a, b Message) bool { return a.ID == b.ID }
 
-// join lays a letter's messages to what I have, and gives what is pending then.
-// gap: the letter begins behind it, where nothing pends. forked: the letter
-// goes on from another stream than I have, as after the sender restored an old
-// state; my acknowledgement will show it where I am.
-func (c *Channel) join(l letter, newest bool) (pending []Message, gap, forked bool) {
+// mergePending merges the messages of a batch with the pending ones, and returns
+// the new pending ones. gap is true if nothing is pending and the batch starts
+// after the next expected message. forked is true if the batch continues a
+// different stream, as after the sender restored an old state: the next
+// acknowledgement then informs the sender of the position here.
+func (c *Channel) mergePending(l batch) (pending []Message, gap, forked bool) {
 	at := l.Base
-	known := c.have.Counter + uint64(len(c.pending))
+	known := c.processed.Counter + uint64(len(c.pending))
 	switch {
-	case at.Counter == c.have.Counter && at.Chain != c.have.Chain:
+	case at.Counter == c.processed.Counter && at.Chain != c.processed.Chain:
 		return nil, false, true
 	case at.Counter > known && len(c.pending) > 0:
 		return c.pending, false, false // when these are done
 	case at.Counter > known:
 		gap = true
-	case at.Counter > c.have.Counter:
-		upTo := c.pending[:at.Counter-c.have.Counter]
+	case at.Counter > c.processed.Counter:
+		upTo := c.pending[:at.Counter-c.processed.Counter]
 		if upTo[len(upTo)-1].ID != at.Chain {
 			return c.pending, false, false
 		}
@@ -148,21 +148,21 @@ func (c *Channel) join(l letter, newest bool) (pending []Message, gap, forked bo
 	}
 	for _, m := range l.Messages {
 		at = at.next(m)
-		if !gap && at.Counter == c.have.Counter && at.Chain != c.have.Chain {
+		if !gap && at.Counter == c.processed.Counter && at.Chain != c.processed.Chain {
 			return nil, false, true
 		}
-		if gap || at.Counter > c.have.Counter {
+		if gap || at.Counter > c.processed.Counter {
 			pending = append(pending, Message{ID: at.Chain, Counter: at.Counter, Bytes: m})
 		}
 	}
 	return pending, gap, false
 }
 
-// acknowledge takes what the party has off the queue. If that isn't the stream
-// I remember, an old state of mine was restored: then the queue goes on from
-// where the party is, under new numbers, rather than be taken for what the
-// party had.
-func (c *Channel) acknowledge(ack mark) {
+// applyAck removes acknowledged messages from the queue. If the acknowledgement
+// is of a different stream, an old state was restored here. The whole queue then
+// continues from the acknowledged position, under new numbers, since the other
+// party has not received these messages.
+func (c *Channel) applyAck(ack position) {
 	if ack.Counter < c.base.Counter || ack == c.base {
 		return
 	}

@@ -9,20 +9,20 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// exchange lets b poll and acknowledge, and a take the acknowledgement; it
-// gives what b got.
+// exchange lets b poll and acknowledge, and a receive the acknowledgement; it
+// returns the messages that b received.
 func exchange(t *testing.T, a, b *Channel, store *archive, now time.Time) []string {
 	t.Helper()
 	put(t, a, store, now)
-	got := take(t, b, store, now)
+	got := pollAndProcess(t, b, store, now)
 	put(t, b, store, now)
-	take(t, a, store, now)
+	pollAndProcess(t, a, store, now)
 	return got
 }
 
-// The sender restores a backup, and counts up anew over numbers that the other
-// side has: none of the new messages is taken for an old one.
-func TestSenderWithAnOldStateLosesNothingThatItQueues(t *testing.T) {
+// The sender restores a backup, and reuses numbers that the other
+// side has received: no new message is confused with an old one.
+func TestSenderWithAnOldStateLosesNoQueuedMessage(t *testing.T) {
 	for name, queued := range map[string][]string{
 		"fewer than were sent since": {"new"},
 		"as many":                    {"new", "newer"},
@@ -44,12 +44,12 @@ func TestSenderWithAnOldStateLosesNothingThatItQueues(t *testing.T) {
 			now = now.Add(time.Hour)
 			put(t, a, store, now)
 			var got []string
-			got = append(got, take(t, b, store, now)...)
+			got = append(got, pollAndProcess(t, b, store, now)...)
 			if len(queued) > 0 {
-				require.True(t, b.Due(now), "to show the other where it is")
+				require.True(t, b.Due(now), "to acknowledge its position")
 			}
 			put(t, b, store, now)
-			take(t, a, store, now)
+			pollAndProcess(t, a, store, now)
 			now = now.Add(time.Hour)
 			mustSend(t, a, "last")
 			got = append(got, exchange(t, a, b, store, now)...)
@@ -59,8 +59,8 @@ func TestSenderWithAnOldStateLosesNothingThatItQueues(t *testing.T) {
 	}
 }
 
-// A sender that lost all it knew, more messages later than it had sent before.
-func TestSenderWithoutStateLosesNothingThatItQueues(t *testing.T) {
+// A sender that lost its state sends more messages than before.
+func TestSenderWithoutStateLosesNoQueuedMessage(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store, now := newArchive(), start
 	mustSend(t, a, "one", "two")
@@ -76,8 +76,8 @@ func TestSenderWithoutStateLosesNothingThatItQueues(t *testing.T) {
 	require.Zero(t, a.Waiting())
 }
 
-// A recipient that restores a backup is told what it can't get any more.
-func TestRecipientWithAnOldStateIsToldWhatIsLost(t *testing.T) {
+// A recipient that restores a backup learns how many messages it lost.
+func TestRecipientWithAnOldStateReportsLosses(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store, now := newArchive(), start
 	mustSend(t, a, "one")
@@ -91,33 +91,33 @@ func TestRecipientWithAnOldStateIsToldWhatIsLost(t *testing.T) {
 	put(t, a, store, now)
 
 	b = mustOpen(t, bob, alice, backup)
-	mail := poll(t, b, store, now)
-	require.Equal(t, []string{"four"}, texts(mail.Messages))
-	require.Equal(t, uint64(2), mail.Lost)
+	result := poll(t, b, store, now)
+	require.Equal(t, []string{"four"}, texts(result.Messages))
+	require.Equal(t, uint64(2), result.Lost)
 	_, err := b.Outgoing(now)
 	require.ErrorIs(t, err, errUnsaved, "a crash would lose the state and report it again")
-	require.Equal(t, uint64(4), mail.Messages[0].Counter)
-	require.Zero(t, poll(t, b, store, now).Lost, "it is told once")
-	require.Equal(t, []string{"four"}, take(t, b, store, now))
+	require.Equal(t, uint64(4), result.Messages[0].Counter)
+	require.Zero(t, poll(t, b, store, now).Lost, "it is reported once")
+	require.Equal(t, []string{"four"}, pollAndProcess(t, b, store, now))
 	put(t, b, store, now)
-	take(t, a, store, now)
+	pollAndProcess(t, a, store, now)
 	require.Zero(t, a.Waiting())
 
-	// Also when nothing comes after it; and a record from before fills the gap.
+	// Also if no message follows it; and an older record fills the gap.
 	put(t, a, store, now.Add(time.Hour))
 	b = mustOpen(t, bob, alice, backup)
-	mail = poll(t, b, store, now)
-	require.Empty(t, mail.Messages)
-	require.Equal(t, uint64(3), mail.Lost)
+	result = poll(t, b, store, now)
+	require.Empty(t, result.Messages)
+	require.Equal(t, uint64(3), result.Lost)
 	b = mustOpen(t, bob, alice, backup)
 	store.serve = func(_ pointer.Pointer, all [][]byte) [][]byte { return all }
-	mail = poll(t, b, store, now)
-	require.Equal(t, []string{"two", "three", "four"}, texts(mail.Messages))
-	require.Zero(t, mail.Lost)
+	result = poll(t, b, store, now)
+	require.Equal(t, []string{"two", "three", "four"}, texts(result.Messages))
+	require.Zero(t, result.Lost)
 }
 
-// A new message under a number that was read and not yet processed has another
-// ID: a caller that goes by the ID processes both.
+// A new message under a number that is pending has another
+// ID: a caller that uses the ID processes both.
 func TestReusedNumberHasAnotherID(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store, now := newArchive(), start
@@ -140,46 +140,46 @@ func TestReusedNumberHasAnotherID(t *testing.T) {
 	require.Error(t, b.Done(first[0]), "it would acknowledge the other")
 	require.NoError(t, b.Done(second[0]))
 	put(t, b, store, now)
-	take(t, a, store, now)
+	pollAndProcess(t, a, store, now)
 	require.Zero(t, a.Waiting())
 }
 
-// Both sides restored old states, and stand at one number in different streams:
-// the recipient takes nothing, and shows where it is; the sender goes on there.
-func TestStreamsThatPartedMeetAgain(t *testing.T) {
+// Both sides restored old states, with the same number in different streams:
+// the recipient ignores the messages and acknowledges; the sender continues there.
+func TestDivergedStreamsConverge(t *testing.T) {
 	for name, done := range map[string]bool{"when the last message is processed": true, "when it is still pending": false} {
 		t.Run(name, func(t *testing.T) {
 			_, _, a, b := pair(t)
 			store, now := newArchive(), start
 			mustSend(t, a, "one")
 			put(t, a, store, now)
-			mail := poll(t, b, store, now)
+			result := poll(t, b, store, now)
 			if done {
-				require.NoError(t, b.Done(mail.Messages[0]))
+				require.NoError(t, b.Done(result.Messages[0]))
 				put(t, b, store, now)
 			}
 			// As if the party had once acknowledged another first message.
-			a.base, a.queue = mark{Counter: 1, Chain: hash{1}}, [][]byte{[]byte("two")}
+			a.base, a.queue = position{Counter: 1, Chain: hash{1}}, [][]byte{[]byte("two")}
 			now = now.Add(time.Hour)
 			put(t, a, store, now)
 			if done {
-				require.Empty(t, take(t, b, store, now))
+				require.Empty(t, pollAndProcess(t, b, store, now))
 			} else {
-				require.Equal(t, []string{"one"}, take(t, b, store, now), "nothing is laid to it that doesn't go on from it")
+				require.Equal(t, []string{"one"}, pollAndProcess(t, b, store, now), "messages of a different stream are not appended")
 			}
 			require.Empty(t, poll(t, b, store, now).Messages)
 			require.True(t, b.Due(now))
 			put(t, b, store, now)
-			require.Empty(t, take(t, a, store, now))
+			require.Empty(t, pollAndProcess(t, a, store, now))
 			require.Equal(t, 1, a.Waiting())
 			put(t, a, store, now.Add(time.Second))
-			require.Equal(t, []string{"two"}, take(t, b, store, now))
+			require.Equal(t, []string{"two"}, pollAndProcess(t, b, store, now))
 		})
 	}
 }
 
-// A gap behind messages that wait to be processed is told after these.
-func TestGapBehindPendingMessagesDropsNoneOfThem(t *testing.T) {
+// A gap after pending messages is reported after these.
+func TestGapAfterPendingMessagesDropsNone(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store, now := newArchive(), start
 	backup := b.State()
@@ -193,20 +193,20 @@ func TestGapBehindPendingMessagesDropsNoneOfThem(t *testing.T) {
 	b = mustOpen(t, bob, alice, backup)
 	newest := store.serve
 	store.serve = func(_ pointer.Pointer, all [][]byte) [][]byte { return all[:min(1, len(all))] }
-	mail := poll(t, b, store, now)
-	require.Equal(t, []string{"one"}, texts(mail.Messages))
+	result := poll(t, b, store, now)
+	require.Equal(t, []string{"one"}, texts(result.Messages))
 	store.serve = newest
-	mail = poll(t, b, store, now)
-	require.Equal(t, []string{"one"}, texts(mail.Messages))
-	require.Zero(t, mail.Lost)
-	require.NoError(t, b.Done(mail.Messages[0]))
-	mail = poll(t, b, store, now)
-	require.Equal(t, []string{"three"}, texts(mail.Messages))
-	require.Equal(t, uint64(1), mail.Lost)
+	result = poll(t, b, store, now)
+	require.Equal(t, []string{"one"}, texts(result.Messages))
+	require.Zero(t, result.Lost)
+	require.NoError(t, b.Done(result.Messages[0]))
+	result = poll(t, b, store, now)
+	require.Equal(t, []string{"three"}, texts(result.Messages))
+	require.Equal(t, uint64(1), result.Lost)
 }
 
-// An acknowledgement from before doesn't move the sender back: it would hide
-// what the recipient lost.
+// An earlier acknowledgement does not move the sender back: that would hide
+// the loss of the recipient.
 func TestEarlierAcknowledgementDoesNotHideALoss(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store, now := newArchive(), start
@@ -220,18 +220,18 @@ func TestEarlierAcknowledgementDoesNotHideALoss(t *testing.T) {
 	b = mustOpen(t, bob, alice, backup)
 	now = now.Add(time.Hour)
 	put(t, b, store, now)
-	take(t, a, store, now)
+	pollAndProcess(t, a, store, now)
 	require.Equal(t, base, a.base)
 	mustSend(t, a, "three")
 	put(t, a, store, now)
-	mail := poll(t, b, store, now)
-	require.Equal(t, []string{"three"}, texts(mail.Messages))
-	require.Equal(t, uint64(1), mail.Lost)
+	result := poll(t, b, store, now)
+	require.Equal(t, []string{"three"}, texts(result.Messages))
+	require.Equal(t, uint64(1), result.Lost)
 }
 
-// A sender that restored an old state shows less than it did: what it said
-// since was read, and still waits to be processed.
-func TestWhatWasReadStaysWhenTheSenderForgetsIt(t *testing.T) {
+// A sender that restored an old state repeats less than it did: the later messages
+// were read, and stay pending.
+func TestReadMessagesStayAfterTheSenderLosesThem(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store, now := newArchive(), start
 	mustSend(t, a, "one")
@@ -242,30 +242,30 @@ func TestWhatWasReadStaysWhenTheSenderForgetsIt(t *testing.T) {
 	a = mustOpen(t, alice, bob, backup)
 	now = now.Add(time.Hour)
 	put(t, a, store, now)
-	require.Equal(t, []string{"one", "two"}, take(t, b, store, now))
+	require.Equal(t, []string{"one", "two"}, pollAndProcess(t, b, store, now))
 }
 
-func TestChainHoldsTheNumberAndTheMessage(t *testing.T) {
-	at := mark{Counter: 1, Chain: hash{1}}
+func TestChainCoversNumberAndMessage(t *testing.T) {
+	at := position{Counter: 1, Chain: hash{1}}
 	require.Equal(t, at.next([]byte("m")), at.next([]byte("m")))
 	require.NotEqual(t, at.next([]byte("m")).Chain, at.next([]byte("n")).Chain)
-	require.NotEqual(t, at.next([]byte("m")).Chain, mark{Counter: 2, Chain: hash{1}}.next([]byte("m")).Chain)
-	require.NotEqual(t, at.next([]byte("m")).Chain, mark{Counter: 1, Chain: hash{2}}.next([]byte("m")).Chain)
+	require.NotEqual(t, at.next([]byte("m")).Chain, position{Counter: 2, Chain: hash{1}}.next([]byte("m")).Chain)
+	require.NotEqual(t, at.next([]byte("m")).Chain, position{Counter: 1, Chain: hash{2}}.next([]byte("m")).Chain)
 }
 
-// After a restart the recipient still knows that the sender shows acknowledged
+// After a restart the recipient still knows that the sender repeats acknowledged
 // messages. It puts the acknowledgement again.
 func TestAPendingAcknowledgementSurvivesARestart(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store, now := newArchive(), start
 	mustSend(t, a, "one")
 	put(t, a, store, now)
-	require.Equal(t, []string{"one"}, take(t, b, store, now))
+	require.Equal(t, []string{"one"}, pollAndProcess(t, b, store, now))
 	put(t, b, newArchive(), now) // this record is lost
 	require.False(t, b.Due(now))
-	now = now.Add(Again)
+	now = now.Add(repeatAfter)
 	put(t, a, store, now)
-	require.Empty(t, take(t, b, store, now))
+	require.Empty(t, pollAndProcess(t, b, store, now))
 	b = mustOpen(t, bob, alice, b.State())
 	require.True(t, b.Due(now))
 	put(t, b, store, now)

@@ -12,41 +12,41 @@ import (
 
 const stateVersion = 1
 
-// state is what a side stores: see the package's doc. Messages stand in it as
-// they were sent.
+// state is the stored state of a channel. Its messages are not encrypted.
 type state struct {
-	_       struct{} `cbor:",toarray"`
-	Version uint64
-	Self    []byte
-	Channel hash
-	Theirs  []byte // the party's X25519 key
-	Before  []byte // the one before; null: none
-	Base    mark
-	Queue   [][]byte
-	Last    numbered
-	Put     putState
-	Have    mark
-	Seen    order
-	Unaware bool
+	_           struct{} `cbor:",toarray"`
+	Version     uint64
+	Self        []byte
+	Channel     hash
+	PartyKey    []byte // the party's X25519 key
+	PreviousKey []byte // the party's previous one; null: none
+	Base        position
+	Queue       [][]byte
+	LastRecord  recordSequence
+	LastPut     putRecordState
+	Processed   position
+	Newest      recordOrder
+	AckNeeded   bool
 }
 
-// State is the channel for storing, in canonical CBOR. It is to be durable
-// before the next [Channel.Put], so that nothing is said to the party that a
-// crash forgets. It is as secret as the messages.
+// State returns the channel's state in canonical CBOR. Store it durably before
+// the next [Channel.Put], so that a crash loses nothing that the other party has
+// received. It is as secret as the messages.
 func (c *Channel) State() []byte { return c.state().encode() }
 
-// Parts is a channel for storing in small rows: its head, of less than 1 KiB,
-// and a row for each message that the party has not acknowledged.
+// Parts is a channel's state for storage in small rows: a head of less than 1
+// KiB, and a row for each unacknowledged message.
 type Parts struct {
-	Head  []byte   // a State without messages
+	Head  []byte   // a state without messages
 	First uint64   // the number of the first message; the others follow without gaps
 	Queue [][]byte // the messages, in the order in which they were sent
 }
 
-// Parts is State for storing in rows, which are to be durable together.
+// Parts returns the state in parts, which are to be stored in one transaction. It
+// counts as [Channel.State].
 func (c *Channel) Parts() Parts { return c.state().parts() }
 
-// Split takes a state apart.
+// Split returns the parts of a state.
 func Split(state []byte) (Parts, error) {
 	s, err := decodeState(state)
 	if err != nil {
@@ -55,8 +55,8 @@ func Split(state []byte) (Parts, error) {
 	return s.parts(), nil
 }
 
-// Join returns the state that has these parts. Messages that are not those that
-// the head goes on with are an error.
+// Join returns the state with these parts. It returns an error if the messages do
+// not follow the head.
 func (p Parts) Join() ([]byte, error) {
 	s, err := decodeState(p.Head)
 	if err != nil {
@@ -84,23 +84,23 @@ func (s state) encode() []byte {
 	return b
 }
 
-// state is the channel as it is stored.
+// state returns the channel's state, and marks it as saved.
 func (c *Channel) state() state {
 	s := state{
-		Version: stateVersion, Self: c.self.Pointer.Bytes(), Channel: c.id, Theirs: c.theirs.channel.Bytes(),
-		Base: c.base, Queue: c.queue, Last: c.last, Put: c.put, Have: c.have, Seen: c.seen, Unaware: c.unaware,
+		Version: stateVersion, Self: c.self.Pointer.Bytes(), Channel: c.id, PartyKey: c.remote.x25519.Bytes(),
+		Base: c.base, Queue: c.queue, LastRecord: c.lastRecord, LastPut: c.lastPut, Processed: c.processed, Newest: c.newest, AckNeeded: c.ackNeeded,
 	}
-	if c.before != nil {
-		s.Before = c.before.Bytes()
+	if c.previousKey != nil {
+		s.PreviousKey = c.previousKey.Bytes()
 	}
 	if s.Queue == nil {
 		s.Queue = [][]byte{}
 	}
-	if s.Last.At == nil {
-		s.Last.At = []byte{}
+	if s.LastRecord.At == nil {
+		s.LastRecord.At = []byte{}
 	}
-	if s.Put.At == nil {
-		s.Put.At = []byte{}
+	if s.LastPut.At == nil {
+		s.LastPut.At = []byte{}
 	}
 	c.unsaved = false
 	return s
@@ -114,10 +114,10 @@ func decodeState(b []byte) (state, error) {
 	if s.Version != stateVersion {
 		return state{}, fmt.Errorf("is of version %d, and this program knows %d", s.Version, stateVersion)
 	}
-	if s.Base.Counter > maxCounter || s.Have.Counter > maxCounter || s.Last.Sequence > pointer.MaxSequence {
+	if s.Base.Counter > maxCounter || s.Processed.Counter > maxCounter || s.LastRecord.Sequence > pointer.MaxSequence {
 		return state{}, errors.New("has a counter over its limit")
 	}
-	if s.Queue == nil || s.Last.At == nil || s.Put.At == nil {
+	if s.Queue == nil || s.LastRecord.At == nil || s.LastPut.At == nil {
 		return state{}, canonical.ErrNotCanonical
 	}
 	if len(s.Queue) > MaxQueue {
@@ -136,7 +136,8 @@ func decodeState(b []byte) (state, error) {
 	return s, nil
 }
 
-// Owner is whose side of a channel a state is.
+// Owner returns the pointer of the party that a state belongs to, the Pointer of
+// its [Self].
 func Owner(state []byte) (pointer.Pointer, error) {
 	s, err := decodeState(state)
 	if err != nil {
@@ -153,15 +154,15 @@ func (c *Channel) restore(b []byte) error {
 	if !bytes.Equal(s.Self, c.self.Pointer.Bytes()) || s.Channel != c.id {
 		return errors.New("is another channel's")
 	}
-	if c.theirs.channel, err = ecdh.X25519().NewPublicKey(s.Theirs); err != nil {
+	if c.remote.x25519, err = ecdh.X25519().NewPublicKey(s.PartyKey); err != nil {
 		return errors.New("has a malformed X25519 key")
 	}
-	if s.Before != nil {
-		if c.before, err = ecdh.X25519().NewPublicKey(s.Before); err != nil {
+	if s.PreviousKey != nil {
+		if c.previousKey, err = ecdh.X25519().NewPublicKey(s.PreviousKey); err != nil {
 			return errors.New("has a malformed X25519 key")
 		}
 	}
-	c.base, c.queue, c.last, c.put = s.Base, s.Queue, s.Last, s.Put
-	c.have, c.seen, c.unaware = s.Have, s.Seen, s.Unaware
+	c.base, c.queue, c.lastRecord, c.lastPut = s.Base, s.Queue, s.LastRecord, s.LastPut
+	c.processed, c.newest, c.ackNeeded = s.Processed, s.Newest, s.AckNeeded
 	return nil
 }

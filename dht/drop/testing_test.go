@@ -44,7 +44,7 @@ func tryLaw(t *testing.T, checks int, law func(*rapid.T)) {
 	rapid.Check(t, law)
 }
 
-// person has an identity and sealing keys out of two bytes.
+// person has an identity and sealing keys derived from two bytes.
 type person struct {
 	key     *pointer.Key
 	sealing []hpke.PrivateKey
@@ -75,14 +75,14 @@ func (p person) party() Party {
 	return party
 }
 
-// renewed is the same person with new sealing keys before the old ones.
+// renewed returns the same person with new sealing keys before the old ones.
 func (p person) renewed(t tb, sealing byte) person {
 	t.Helper()
 	n := newPerson(t, 0, sealing)
 	return person{key: p.key, sealing: append(n.sealing, p.sealing...)}
 }
 
-// pair are the two ends of a channel, and both persons.
+// pair returns two persons and both ends of their channel.
 func pair(t tb) (alice, bob person, a, b *Channel) {
 	t.Helper()
 	alice, bob = newPerson(t, 1, 11), newPerson(t, 2, 12)
@@ -103,7 +103,7 @@ func mustSend(t tb, c *Channel, messages ...string) {
 	}
 }
 
-// put stores the state, as callers have to, and writes.
+// put stores the state, as callers must, and puts.
 func put(t tb, c *Channel, store dht.Store, now time.Time) {
 	t.Helper()
 	c.State()
@@ -111,21 +111,21 @@ func put(t tb, c *Channel, store dht.Store, now time.Time) {
 	require.NoError(t, err)
 }
 
-func poll(t tb, c *Channel, store dht.Store, now time.Time) Mail {
+func poll(t tb, c *Channel, store dht.Store, now time.Time) PollResult {
 	t.Helper()
-	mail, err := c.Poll(ctx, store, now)
+	result, err := c.Poll(ctx, store, now)
 	require.NoError(t, err)
-	return mail
+	return result
 }
 
-// take polls and processes all.
-func take(t tb, c *Channel, store dht.Store, now time.Time) []string {
+// pollAndProcess polls and processes all messages.
+func pollAndProcess(t tb, c *Channel, store dht.Store, now time.Time) []string {
 	t.Helper()
-	mail := poll(t, c, store, now)
-	for _, m := range mail.Messages {
+	result := poll(t, c, store, now)
+	for _, m := range result.Messages {
 		require.NoError(t, c.Done(m))
 	}
-	return texts(mail.Messages)
+	return texts(result.Messages)
 }
 
 func texts(messages []Message) []string {
@@ -136,8 +136,8 @@ func texts(messages []Message) []string {
 	return all
 }
 
-// archive is a store that keeps all that was ever put, and answers with what
-// its serve picks; nil: the last. It checks nothing, as a hostile one wouldn't.
+// archive is a store of all records ever put. It yields the records that serve
+// returns; nil: the last one. Like a hostile store, it verifies nothing.
 type archive struct {
 	records map[pointer.Pointer][][]byte
 	serve   func(p pointer.Pointer, all [][]byte) [][]byte
@@ -169,4 +169,14 @@ func (a *archive) Put(_ context.Context, p pointer.Pointer, b []byte) (dht.Recei
 // memory is an honest store with the test's clock.
 func memory(now *time.Time) *dht.Memory {
 	return &dht.Memory{Now: func() time.Time { return *now }}
+}
+
+// polledPointers returns the pointers that c polls.
+func polledPointers(c *Channel, now time.Time) ([]pointer.Pointer, error) {
+	addresses, err := c.inboundAddresses(now)
+	var at []pointer.Pointer
+	for _, a := range addresses {
+		at = append(at, a.pointer)
+	}
+	return at, err
 }

@@ -129,8 +129,8 @@ type Node struct {
 }
 
 var (
-	_ dht.Seeker   = (*Node)(nil)
-	_ dht.Thorough = (*Node)(nil)
+	_ dht.LevelStore      = (*Node)(nil)
+	_ dht.ConfirmingStore = (*Node)(nil)
 )
 
 // Start starts a node and joins the network through the bootstrap peers, for at

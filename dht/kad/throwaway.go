@@ -13,7 +13,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -22,7 +22,7 @@ import (
 // regions of 20 peers in a network of 10 million.
 const maxSharedBits = 19
 
-var _ keep.Network = (*Node)(nil)
+var _ republish.Network = (*Node)(nil)
 
 // throwAwayHost is a host with a throw-away peer key. It does not listen and
 // has no routing table; its first peers come from the node's.
@@ -35,7 +35,7 @@ type throwAwayHost struct {
 // Stranger starts a host with a new peer key in the node's network. Only the IP
 // address links it to the node. The caller closes it; it also ends when the
 // node does. It costs a host, and its own connection to each peer that it asks.
-func (n *Node) Stranger(ctx context.Context) (keep.Stranger, error) {
+func (n *Node) UnlinkableClient(ctx context.Context) (republish.Client, error) {
 	_, leave, err := n.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -61,12 +61,12 @@ func (s *throwAwayHost) Close() error {
 	return s.client.host.Close()
 }
 
-// Walk implements [keep.Stranger]: it looks up a random key near a place.
-func (s *throwAwayHost) Walk(ctx context.Context, near keep.Place, shared int) (keep.Place, []keep.Peer, error) {
+// Walk implements [republish.Client]: it looks up a random key near a place.
+func (s *throwAwayHost) Walk(ctx context.Context, near republish.Key, shared int) (republish.Key, []republish.Peer, error) {
 	n := s.node
 	ctx, leave, err := n.begin(ctx)
 	if err != nil {
-		return keep.Place{}, nil, err
+		return republish.Key{}, nil, err
 	}
 	defer leave()
 	key := randomKey(near, min(shared, maxSharedBits))
@@ -82,11 +82,11 @@ func (s *throwAwayHost) Walk(ctx context.Context, near keep.Place, shared int) (
 		err = fmt.Errorf("%w: none of %d peers answered", dht.ErrUnreachable, w.asked)
 	}
 	if err != nil {
-		return keep.Place{}, nil, fmt.Errorf("kad: walk: %w", err)
+		return republish.Key{}, nil, fmt.Errorf("kad: walk: %w", err)
 	}
-	var found []keep.Peer
+	var found []republish.Peer
 	for _, c := range live[:min(len(live), closest)] {
-		p := keep.Peer{ID: string(c.ID)}
+		p := republish.Peer{ID: string(c.ID)}
 		for _, a := range s.addrInfo(c.AddrInfo).Addrs {
 			p.Addrs = append(p.Addrs, a.String())
 		}
@@ -108,9 +108,9 @@ func (s *throwAwayHost) addrInfo(p peer.AddrInfo) peer.AddrInfo {
 	return p
 }
 
-// Get implements [keep.Stranger]: it asks one peer for a record, which is not
+// Get implements [republish.Client]: it asks one peer for a record, which is not
 // verified.
-func (s *throwAwayHost) Get(ctx context.Context, from keep.Peer, p pointer.Pointer) ([]byte, error) {
+func (s *throwAwayHost) Get(ctx context.Context, from republish.Peer, p pointer.Pointer) ([]byte, error) {
 	ctx, done, info, err := s.request(ctx, from)
 	if err != nil {
 		return nil, err
@@ -120,10 +120,10 @@ func (s *throwAwayHost) Get(ctx context.Context, from keep.Peer, p pointer.Point
 	return r.record, err
 }
 
-// Put implements [keep.Stranger]: it stores a record with one peer. A peer that
+// Put implements [republish.Client]: it stores a record with one peer. A peer that
 // refuses it because it has the same record, in a copy with added fields,
 // counts as having stored it.
-func (s *throwAwayHost) Put(ctx context.Context, to keep.Peer, p pointer.Pointer, record []byte) error {
+func (s *throwAwayHost) Put(ctx context.Context, to republish.Peer, p pointer.Pointer, record []byte) error {
 	ctx, done, info, err := s.request(ctx, to)
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func (s *throwAwayHost) Put(ctx context.Context, to keep.Peer, p pointer.Pointer
 
 // request parses a peer's addresses and begins an operation with the request
 // timeout. The caller calls done.
-func (s *throwAwayHost) request(ctx context.Context, p keep.Peer) (_ context.Context, done func(), info peer.AddrInfo, err error) {
+func (s *throwAwayHost) request(ctx context.Context, p republish.Peer) (_ context.Context, done func(), info peer.AddrInfo, err error) {
 	info.ID = peer.ID(p.ID)
 	for _, text := range p.Addrs {
 		a, err := ma.NewMultiaddr(text)
@@ -165,7 +165,7 @@ func (s *throwAwayHost) request(ctx context.Context, p keep.Peer) (_ context.Con
 // randomKey returns a key in the form of a peer ID, which belongs to no peer.
 // Its hash shares at least the given number of leading bits with near and is
 // otherwise random.
-func randomKey(near keep.Place, shared int) string {
+func randomKey(near republish.Key, shared int) string {
 	key := make([]byte, 2+sha256.Size)
 	for {
 		_, _ = rand.Read(key) // never fails

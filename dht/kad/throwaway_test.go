@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -33,11 +33,11 @@ func TestAThrowAwayHostWalksGetsAndPuts(t *testing.T) {
 		nodes := startServers(t, 12)
 		client := startClient(t, nodes[3])
 		ctx := within(t, 30*time.Second)
-		s, err := client.Stranger(ctx)
+		s, err := client.UnlinkableClient(ctx)
 		require.NoError(t, err)
 		defer s.Close()
 		rec := sign(t, newKey(t), 3)
-		place := keep.Place(sha256.Sum256([]byte(routingKey(rec.Pointer()))))
+		place := republish.Key(sha256.Sum256([]byte(routingKey(rec.Pointer()))))
 		at, peers, err := s.Walk(ctx, place, 4)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, sharedBits(at, place), 4)
@@ -80,24 +80,24 @@ func TestAThrowAwayHostOfDeadPeers(t *testing.T) {
 		nodes := startServers(t, 3)
 		client := startClient(t, nodes[0])
 		ctx := within(t, 20*time.Second)
-		s, err := client.Stranger(ctx)
+		s, err := client.UnlinkableClient(ctx)
 		require.NoError(t, err)
 		defer s.Close()
-		gone := keep.Peer{ID: string(nodes[2].host.ID()), Addrs: []string{nodes[2].host.Addrs()[0].String()}}
+		gone := republish.Peer{ID: string(nodes[2].host.ID()), Addrs: []string{nodes[2].host.Addrs()[0].String()}}
 		require.NoError(t, nodes[2].Close())
 		_, err = s.Get(ctx, gone, newKey(t).Pointer())
 		require.ErrorIs(t, err, dht.ErrUnreachable)
 		require.NoError(t, client.Close())
-		_, _, err = s.Walk(ctx, keep.Place{}, 0)
+		_, _, err = s.Walk(ctx, republish.Key{}, 0)
 		require.Error(t, err)
-		_, err = client.Stranger(ctx)
+		_, err = client.UnlinkableClient(ctx)
 		require.ErrorIs(t, err, errClosed)
 
 		lonely := startNode(t, Config{})
-		s, err = lonely.Stranger(ctx)
+		s, err = lonely.UnlinkableClient(ctx)
 		require.NoError(t, err)
 		defer s.Close()
-		_, _, err = s.Walk(ctx, keep.Place{}, 0)
+		_, _, err = s.Walk(ctx, republish.Key{}, 0)
 		require.ErrorIs(t, err, dht.ErrUnreachable)
 	})
 }
@@ -142,7 +142,7 @@ func varintOf(n int) (b []byte) {
 // keptContacts are the contacts with records to republish.
 type keptContacts []pointer.Pointer
 
-func (f keptContacts) Kept() iter.Seq2[pointer.Pointer, error] {
+func (f keptContacts) Pointers() iter.Seq2[pointer.Pointer, error] {
 	return func(yield func(pointer.Pointer, error) bool) {
 		for _, p := range f {
 			if !yield(p, nil) {
@@ -152,7 +152,7 @@ func (f keptContacts) Kept() iter.Seq2[pointer.Pointer, error] {
 	}
 }
 
-func (f keptContacts) Keeps(p pointer.Pointer) (bool, error) { return slices.Contains(f, p), nil }
+func (f keptContacts) Contains(p pointer.Pointer) (bool, error) { return slices.Contains(f, p), nil }
 
 // Attack: all peers of a network record the requests of each peer key. While a
 // node republishes the records of several contacts, none of these keys is the
@@ -176,7 +176,7 @@ func TestPeersCannotLinkRepublishedContacts(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(within(t, 60*time.Second))
 		defer cancel()
-		k := keep.New(keep.Config{Network: client, Contacts: contacts, Home: home})
+		k := republish.New(republish.Config{Network: client, Contacts: contacts, Home: home})
 		done := make(chan error)
 		go func() { done <- k.Run(ctx) }()
 		require.Eventually(t, func() bool {
@@ -245,9 +245,11 @@ func TestAThrowAwayHostChecksAddressesAndCopies(t *testing.T) {
 				return m
 			})
 		}
-		as := func(p *scripted) keep.Peer { return keep.Peer{ID: string(p.ID), Addrs: []string{p.Addrs[0].String()}} }
+		as := func(p *scripted) republish.Peer {
+			return republish.Peer{ID: string(p.ID), Addrs: []string{p.Addrs[0].String()}}
+		}
 		n := startNode(t, Config{})
-		made, err := n.Stranger(t.Context())
+		made, err := n.UnlinkableClient(t.Context())
 		require.NoError(t, err)
 		s := made.(*throwAwayHost)
 		require.NoError(t, s.Put(t.Context(), as(refusing(carried)), rec.Pointer(), rec.Bytes()))
@@ -271,7 +273,7 @@ func TestAThrowAwayHostChecksAddressesAndCopies(t *testing.T) {
 
 // A random key contains no information except the requested bits.
 func TestRandomKeys(t *testing.T) {
-	near := keep.Place(sha256.Sum256([]byte("somewhere")))
+	near := republish.Key(sha256.Sum256([]byte("somewhere")))
 	further := 0
 	for range 64 {
 		key := randomKey(near, 8)
@@ -288,7 +290,7 @@ func TestRandomKeys(t *testing.T) {
 func BenchmarkThrowAwayHost(b *testing.B) {
 	n := startNode(b, Config{})
 	for b.Loop() {
-		s, err := n.Stranger(b.Context())
+		s, err := n.UnlinkableClient(b.Context())
 		require.NoError(b, err)
 		require.NoError(b, s.Close())
 	}

@@ -42,7 +42,7 @@ func golden(t testing.TB, file string) []byte {
 
 // Stored payloads are opened in every later version. Another program made one
 // of them.
-func TestPayloadsKeepTheirWireFormat(t *testing.T) {
+func TestPayloadsKeepTheirFormat(t *testing.T) {
 	classic, hybrid := fixed(t, 7)
 	for file, key := range map[string]hpke.PrivateKey{"x25519.hex": classic, "hybrid.hex": hybrid} {
 		payload := golden(t, file)
@@ -52,7 +52,7 @@ func TestPayloadsKeepTheirWireFormat(t *testing.T) {
 		again, err := Seal(key.PublicKey(), []byte("info"), []byte("extra"), []int{len(payload)}, []byte("hello"))
 		require.NoError(t, err, file)
 		require.Len(t, again, len(payload))
-		require.Equal(t, payload[:HeadSize], again[:HeadSize])
+		require.Equal(t, payload[:HeaderSize], again[:HeaderSize])
 	}
 }
 
@@ -65,7 +65,7 @@ func TestAlteredPayloadsAreRefused(t *testing.T) {
 	for _, key := range []hpke.PrivateKey{classic, hybrid} {
 		good, err := Seal(key.PublicKey(), []byte("info"), []byte("extra"), []int{1300}, []byte("hello"))
 		require.NoError(t, err)
-		enc := HeadSize + encapsulated(key.KEM().ID())
+		enc := HeaderSize + encapsulatedSize(key.KEM().ID())
 		at := func(i int, with byte) []byte {
 			b := bytes.Clone(good)
 			b[i] = with
@@ -74,7 +74,7 @@ func TestAlteredPayloadsAreRefused(t *testing.T) {
 		for name, payload := range map[string][]byte{
 			"nothing":                      nil,
 			"half a head":                  good[:2],
-			"the head alone":               good[:HeadSize],
+			"the head alone":               good[:HeaderSize],
 			"half the encapsulated key":    good[:enc/2],
 			"the encapsulated key cut":     good[:enc-1],
 			"no ciphertext":                good[:enc],
@@ -86,8 +86,8 @@ func TestAlteredPayloadsAreRefused(t *testing.T) {
 			"of version 2":                 at(0, 2),
 			"for a KEM that isn't known":   at(1, 0x10),
 			"for the KEM P-256":            at(2, 0x10),
-			"for the other KEM":            append(head(X25519+Hybrid-key.KEM().ID()), good[HeadSize:]...),
-			"another encapsulated key":     at(HeadSize, good[HeadSize]^1),
+			"for the other KEM":            append(newHeader(X25519+Hybrid-key.KEM().ID()), good[HeaderSize:]...),
+			"another encapsulated key":     at(HeaderSize, good[HeaderSize]^1),
 			"another encapsulated key end": at(enc-1, good[enc-1]^1),
 			"another ciphertext":           at(enc, good[enc]^1),
 			"another tag":                  at(len(good)-1, good[len(good)-1]^1),
@@ -108,7 +108,7 @@ func TestAlteredPayloadsAreRefused(t *testing.T) {
 			require.ErrorContains(t, err, "version", "truly sealed as of version %d", version)
 		}
 		_, err = Open([]hpke.PrivateKey{otherClassic, otherHybrid}, []byte("info"), []byte("extra"), good)
-		require.ErrorContains(t, err, "no key that is here")
+		require.ErrorContains(t, err, "none of the keys")
 		b, err := Open(keys, []byte("info"), []byte("extra"), good)
 		require.NoError(t, err)
 		require.Equal(t, "hello", string(b))
@@ -116,7 +116,7 @@ func TestAlteredPayloadsAreRefused(t *testing.T) {
 }
 
 // sealRaw seals data that is already padded, in a payload of any version, as no
-// honest sender would.
+// honest sender does.
 func sealRaw(t testing.TB, version byte, to hpke.PublicKey, padded []byte) []byte {
 	t.Helper()
 	enc, sender, err := hpke.NewSender(to, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), []byte("info"))
@@ -158,7 +158,7 @@ func TestSealedPaddingIsChecked(t *testing.T) {
 
 // With many keys the oldest still opens payloads sealed to it, whatever keys
 // stand before it and in whatever order the kinds are.
-func TestTheOldestKeyStillOpens(t *testing.T) {
+func TestOldestKeyOpens(t *testing.T) {
 	var keys []hpke.PrivateKey
 	for seed := byte(1); seed <= 10; seed++ {
 		classic, hybrid := fixed(t, seed)
@@ -174,7 +174,7 @@ func TestTheOldestKeyStillOpens(t *testing.T) {
 }
 
 // The keys of a card are in order, the current key first.
-func TestTheFirstKeyOfAKindIsPicked(t *testing.T) {
+func TestFirstKeyOfAKindIsSelected(t *testing.T) {
 	classic, hybrid := fixed(t, 1)
 	otherClassic, otherHybrid := fixed(t, 2)
 	broken := func(k hpke.PrivateKey) pointer.SealingKey {
@@ -193,7 +193,7 @@ func TestTheFirstKeyOfAKindIsPicked(t *testing.T) {
 		"none: the first hybrid is broken":       {[]pointer.SealingKey{broken(hybrid), public(otherHybrid), public(classic)}, nil},
 		"none: the first X25519 is broken":       {[]pointer.SealingKey{broken(classic), public(otherClassic)}, nil},
 	} {
-		key, err := Pick(c.offered)
+		key, err := SelectKey(c.offered)
 		if c.want == nil {
 			require.ErrorContains(t, err, "malformed", name)
 			require.Nil(t, key, name)
@@ -206,10 +206,10 @@ func TestTheFirstKeyOfAKindIsPicked(t *testing.T) {
 
 // Sizes without room for a message, and messages whose length cannot be
 // encoded, are errors.
-func TestAMessageThatDoesNotFitIsNotSealed(t *testing.T) {
+func TestTooLongMessageIsNotSealed(t *testing.T) {
 	classic, hybrid := fixed(t, 7)
 	for _, key := range []hpke.PrivateKey{classic, hybrid} {
-		overhead := -Room(key.KEM().ID(), 0)
+		overhead := -Capacity(key.KEM().ID(), 0)
 		for name, c := range map[string]struct {
 			sizes []int
 			n     int

@@ -1,19 +1,20 @@
-// Package seal encrypts what only the owner of a card is to read: with HPKE
-// (RFC 9180, base mode, HKDF-SHA256, ChaCha20-Poly1305) to the sealing keys
-// that the card offers, padded to few sizes.
+// Package seal encrypts payloads to the sealing keys of a card with HPKE (RFC
+// 9180, base mode, HKDF-SHA256, ChaCha20-Poly1305), padded to a few sizes.
 //
-//	key, err := seal.Pick(card.Sealing)
+// Call [SelectKey] and [Seal] to encrypt, and [Open] to decrypt:
+//
+//	key, err := seal.SelectKey(card.Sealing)
 //	payload, err := seal.Seal(key, info, extra, sizes, plain)
 //	…
 //	plain, err := seal.Open(keys, info, extra, payload)
 //
-// The bytes of a payload:
+// The format of a payload:
 //
 //	payload = 1 (1 byte) ‖ KEM id (2 bytes) ‖ encapsulated key ‖ ciphertext
 //	aad     = 1 ‖ KEM id ‖ extra
-//	plain   = length (2 bytes) ‖ what is sealed ‖ zeroes
+//	plain   = length (2 bytes) ‖ content ‖ zeroes
 //
-// A seal says nothing of who made it: sign inside.
+// A payload does not authenticate its sender: sign the content.
 package seal
 
 import (
@@ -28,25 +29,25 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// The KEMs that a seal may be for (RFC 9180, §7.1; draft-ietf-hpke-pq).
+// The supported KEMs (RFC 9180, §7.1; draft-ietf-hpke-pq).
 const (
 	X25519 = 0x0020
 	Hybrid = 0x647a // MLKEM768X25519
 )
 
 const (
-	// HeadSize is how many bytes of a payload name its version and KEM.
-	HeadSize = 1 + 2
+	// HeaderSize is the size of the version and KEM id of a payload, in bytes.
+	HeaderSize = 1 + 2
 
 	version    = 1
-	lengthSize = 2  // of what is sealed, before the padding
+	lengthSize = 2  // of the length of the content
 	tagSize    = 16 // of ChaCha20-Poly1305 (RFC 8439, §2.8)
 )
 
-// Pick takes the key of a card to seal to: the first hybrid one, or else the
-// first of X25519. A hybrid key that is malformed is an error and no reason to
-// seal to the weaker one.
-func Pick(keys []pointer.SealingKey) (hpke.PublicKey, error) {
+// SelectKey returns the key of a card to seal to: the first hybrid key, or else
+// the first X25519 key. A malformed hybrid key is an error, so that the weaker
+// key is never used in its place.
+func SelectKey(keys []pointer.SealingKey) (hpke.PublicKey, error) {
 	for _, kem := range []hpke.KEM{hpke.MLKEM768X25519(), hpke.DHKEM(ecdh.X25519())} {
 		for _, k := range keys {
 			if k.KEM != kem.ID() {
@@ -59,12 +60,12 @@ func Pick(keys []pointer.SealingKey) (hpke.PublicKey, error) {
 			return public, nil
 		}
 	}
-	return nil, errors.New("the card offers no key to seal with")
+	return nil, errors.New("the card has no key to seal to")
 }
 
-// encapsulated is how long the encapsulated key of a KEM is, in bytes; 0: it is
-// none of ours.
-func encapsulated(kem uint16) int {
+// encapsulatedSize returns the size of the encapsulated key of a KEM, in bytes; 0
+// if the KEM is not supported.
+func encapsulatedSize(kem uint16) int {
 	switch kem {
 	case X25519:
 		return 32
@@ -74,51 +75,56 @@ func encapsulated(kem uint16) int {
 	return 0
 }
 
-// Room is how many bytes fit into a payload of a size.
-func Room(kem uint16, size int) int {
-	return size - HeadSize - encapsulated(kem) - tagSize - lengthSize
+// Capacity returns the size of the content that fits into a payload of a size, in
+// bytes.
+func Capacity(kem uint16, size int) int {
+	return size - HeaderSize - encapsulatedSize(kem) - tagSize - lengthSize
 }
 
-func head(kem uint16) []byte { return binary.BigEndian.AppendUint16([]byte{version}, kem) }
+func newHeader(kem uint16) []byte { return binary.BigEndian.AppendUint16([]byte{version}, kem) }
 
-// additional is what the ciphertext holds only with: the payload's head, and
-// what the caller binds it to.
-func additional(head, extra []byte) []byte { return append(bytes.Clone(head), extra...) }
+// additionalData returns the additional data of the encryption: the payload's
+// header, and the data of the caller.
+func additionalData(header, extra []byte) []byte {
+	return append(bytes.Clone(header), extra...)
+}
 
-// Seal encrypts b into a payload of the first of the sizes that it fits. info
-// and extra say where the payload belongs: it opens with the same alone.
+// Seal encrypts b to a key. The payload has the first of the sizes, in bytes, that
+// b fits into; an error is returned if b fits into none. info and extra identify
+// the context of the payload: Open needs the same values.
 func Seal(to hpke.PublicKey, info, extra []byte, sizes []int, b []byte) ([]byte, error) {
 	kem := to.KEM().ID()
 	for _, size := range sizes {
-		most := Room(kem, size)
-		if len(b) > most || len(b) > math.MaxUint16 {
+		capacity := Capacity(kem, size)
+		if len(b) > capacity || len(b) > math.MaxUint16 {
 			continue
 		}
-		padded := make([]byte, lengthSize+most)
+		padded := make([]byte, lengthSize+capacity)
 		binary.BigEndian.PutUint16(padded, uint16(len(b)))
 		copy(padded[lengthSize:], b)
 		enc, sender, err := hpke.NewSender(to, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info)
 		if err != nil {
 			return nil, err
 		}
-		start := head(kem)
-		sealed, err := sender.Seal(additional(start, extra), padded)
+		header := newHeader(kem)
+		sealed, err := sender.Seal(additionalData(header, extra), padded)
 		if err != nil {
 			return nil, err
 		}
-		return append(append(start, enc...), sealed...), nil
+		return append(append(header, enc...), sealed...), nil
 	}
 	return nil, fmt.Errorf("%d bytes don't fit into a record", len(b))
 }
 
-// Open undoes Seal, with whichever of the keys it is for.
+// Open decrypts a payload of Seal with one of the keys. It returns an error if the
+// payload is malformed, sealed to a different key, or in a different context.
 func Open(keys []hpke.PrivateKey, info, extra, payload []byte) ([]byte, error) {
-	if len(payload) < HeadSize || payload[0] != version {
-		return nil, errors.New("is no seal of this version")
+	if len(payload) < HeaderSize || payload[0] != version {
+		return nil, errors.New("is not a sealed payload of this version")
 	}
-	start, rest := payload[:HeadSize], payload[HeadSize:]
-	kem := binary.BigEndian.Uint16(start[1:])
-	size := encapsulated(kem)
+	header, rest := payload[:HeaderSize], payload[HeaderSize:]
+	kem := binary.BigEndian.Uint16(header[1:])
+	size := encapsulatedSize(kem)
 	if size == 0 || len(rest) < size+tagSize {
 		return nil, fmt.Errorf("is sealed for KEM %04x, or cut short", kem)
 	}
@@ -130,13 +136,13 @@ func Open(keys []hpke.PrivateKey, info, extra, payload []byte) ([]byte, error) {
 		if err != nil {
 			continue
 		}
-		padded, err := recipient.Open(additional(start, extra), rest[size:])
+		padded, err := recipient.Open(additionalData(header, extra), rest[size:])
 		if err != nil {
 			continue
 		}
 		return unpad(padded)
 	}
-	return nil, errors.New("is sealed for no key that is here")
+	return nil, errors.New("is sealed to none of the keys")
 }
 
 func unpad(padded []byte) ([]byte, error) {

@@ -25,7 +25,7 @@ func public(k hpke.PrivateKey) pointer.SealingKey {
 
 var sizes = []int{2048, 4096}
 
-func TestWhatIsSealedOpensForItsOwnerInItsPlaceAlone(t *testing.T) {
+func TestPayloadOpensOnlyWithItsKeyAndContext(t *testing.T) {
 	classic, hybrid := keys(t)
 	other, otherHybrid := keys(t)
 	for _, key := range []hpke.PrivateKey{classic, hybrid} {
@@ -48,11 +48,11 @@ func TestWhatIsSealedOpensForItsOwnerInItsPlaceAlone(t *testing.T) {
 
 func second(_ []byte, err error) error { return err }
 
-func TestAllThatFitsIsSealedToTheSmallestSize(t *testing.T) {
+func TestSmallestSizeIsUsed(t *testing.T) {
 	classic, hybrid := keys(t)
 	for _, key := range []hpke.PrivateKey{classic, hybrid} {
 		for i, size := range sizes {
-			full := bytes.Repeat([]byte("x"), Room(key.KEM().ID(), size))
+			full := bytes.Repeat([]byte("x"), Capacity(key.KEM().ID(), size))
 			payload, err := Seal(key.PublicKey(), nil, nil, sizes, full)
 			require.NoError(t, err)
 			require.Len(t, payload, size)
@@ -70,13 +70,13 @@ func TestAllThatFitsIsSealedToTheSmallestSize(t *testing.T) {
 	}
 }
 
-func TestTheHybridKeyIsPickedAndNeverPassedOver(t *testing.T) {
+func TestHybridKeyIsPreferred(t *testing.T) {
 	classic, hybrid := keys(t)
 	for want, offered := range map[uint16][]pointer.SealingKey{
 		Hybrid: {public(classic), public(hybrid)},
 		X25519: {{KEM: 9999, Key: []byte("later")}, public(classic)},
 	} {
-		key, err := Pick(offered)
+		key, err := SelectKey(offered)
 		require.NoError(t, err)
 		require.Equal(t, want, key.KEM().ID())
 	}
@@ -85,12 +85,12 @@ func TestTheHybridKeyIsPickedAndNeverPassedOver(t *testing.T) {
 		"none that I know": {{KEM: 9999, Key: []byte("later")}},
 		"a broken hybrid":  {public(classic), {KEM: Hybrid, Key: []byte("broken")}},
 	} {
-		_, err := Pick(offered)
+		_, err := SelectKey(offered)
 		require.Error(t, err, name)
 	}
 }
 
-func TestPaddingIsZeroesAndNothingElse(t *testing.T) {
+func TestPaddingIsZeroes(t *testing.T) {
 	b, err := unpad([]byte{0, 2, 'h', 'i', 0, 0})
 	require.NoError(t, err)
 	require.Equal(t, "hi", string(b))
@@ -114,6 +114,6 @@ func FuzzOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		require.LessOrEqual(t, len(b), Room(X25519, len(payload)))
+		require.LessOrEqual(t, len(b), Capacity(X25519, len(payload)))
 	})
 }

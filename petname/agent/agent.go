@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/name"
@@ -73,9 +73,9 @@ type state struct {
 	unlinkableOf    Node       // the node that it was made beside
 	unlinkableSince time.Time
 
-	wakes       sync.Mutex      // of the two below, so that a change of the book waits for no network
-	wakeSync    chan<- struct{} // starts a look at messages and invitations; nil: the agent does not run
-	republisher *keep.Keeper    // likewise
+	wakes       sync.Mutex             // of the two below, so that a change of the book waits for no network
+	wakeSync    chan<- struct{}        // starts a look at messages and invitations; nil: the agent does not run
+	republisher *republish.Republisher // likewise
 
 	joining    sync.Mutex     // one Join at a time: what is saved last is entered last
 	publishing sync.Mutex     // one publication at a time: sequences are taken in turn

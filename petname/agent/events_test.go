@@ -255,7 +255,7 @@ func TestAChangeOfTheBookWakesAnAgentThatRuns(t *testing.T) {
 		kept := func() int {
 			s, err := a.Status()
 			require.NoError(t, err)
-			return s.Republisher.Kept
+			return s.Republisher.Records
 		}
 		var item petname.SuggestionID
 		for s, err := range a.Inbox() {

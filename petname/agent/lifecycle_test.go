@@ -86,7 +86,7 @@ func (l *loneNode) Confirm(context.Context, pointer.Pointer, []byte) (int, error
 func (l *loneNode) ID() string                 { return l.id }
 func (l *loneNode) Addrs() []string            { return nil }
 func (l *loneNode) Peers() int                 { return 0 }
-func (l *loneNode) JoinError() error             { return nil }
+func (l *loneNode) JoinError() error           { return nil }
 func (l *loneNode) Status() agent.Holding      { return agent.Holding{} }
 func (l *loneNode) Wait(context.Context) error { return nil }
 func (l *loneNode) Serve(dht.Store)            {}

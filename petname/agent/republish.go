@@ -12,7 +12,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -28,7 +28,7 @@ func (a *Agent) Keep(ids []pointer.Pointer, on bool) error { return a.book.KeepA
 
 // Republishing is what the agent knows of a record that it republishes. It is a
 // plain value.
-type Republishing = keep.Entry
+type Republishing = republish.Entry
 
 // Republishing returns what is known of each contact's record that is
 // republished; of an agent that does not run, what it knew when it last did.
@@ -36,7 +36,7 @@ func (a *Agent) Republishing() (map[pointer.Pointer]Republishing, error) {
 	if k := a.theRepublisher(); k != nil {
 		return k.Entries(), nil
 	}
-	entries, err := keep.ReadEntries(a.home.KeepFile())
+	entries, err := republish.ReadEntries(a.home.KeepFile())
 	if err != nil {
 		a.log.Warn("due times not read", "error", err) // an agent that runs begins them anew
 	}
@@ -45,9 +45,9 @@ func (a *Agent) Republishing() (map[pointer.Pointer]Republishing, error) {
 
 // runRepublisher republishes records, until the agent closes.
 func (a *Agent) runRepublisher() {
-	k := keep.New(keep.Config{
+	k := republish.New(republish.Config{
 		Network: republished{a.state}, Contacts: &keptContacts{book: a.book}, Home: a.records, Path: a.home.KeepFile(), Now: a.now, Logger: a.log,
-		Own: &keep.Own{Pointer: a.book.Identity, Store: &ownNetwork{lazyNetwork{state: a.state}}, Locked: a.locked, Renew: a.renew},
+		Own: &republish.Own{Pointer: a.book.Identity, Store: &ownNetwork{lazyNetwork{state: a.state}}, Locked: a.locked, Renew: a.renew},
 	})
 	a.wakes.Lock()
 	a.republisher = k
@@ -58,7 +58,7 @@ func (a *Agent) runRepublisher() {
 	a.loops.Go(func() { _ = k.Run(running) })
 }
 
-func (s *state) theRepublisher() *keep.Keeper {
+func (s *state) theRepublisher() *republish.Republisher {
 	s.wakes.Lock()
 	defer s.wakes.Unlock()
 	return s.republisher
@@ -124,14 +124,14 @@ func (n *ownNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) 
 // is in at the time.
 type republished struct{ state *state }
 
-func (r republished) Stranger(ctx context.Context) (keep.Stranger, error) {
+func (r republished) UnlinkableClient(ctx context.Context) (republish.Client, error) {
 	r.state.mu.Lock()
 	node := r.state.node
 	r.state.mu.Unlock()
 	if node == nil {
 		return nil, fmt.Errorf("%w: no network is joined", dht.ErrUnreachable)
 	}
-	return node.Stranger(ctx)
+	return node.UnlinkableClient(ctx)
 }
 
 // keptContacts are those of the book.
@@ -141,7 +141,7 @@ type keptContacts struct {
 	ids  map[pointer.Pointer]pointer.Pointer // by where they are now
 }
 
-func (k *keptContacts) Kept() iter.Seq2[pointer.Pointer, error] {
+func (k *keptContacts) Pointers() iter.Seq2[pointer.Pointer, error] {
 	return func(yield func(pointer.Pointer, error) bool) {
 		ids := map[pointer.Pointer]pointer.Pointer{}
 		defer func() {
@@ -162,7 +162,7 @@ func (k *keptContacts) Kept() iter.Seq2[pointer.Pointer, error] {
 	}
 }
 
-func (k *keptContacts) Keeps(p pointer.Pointer) (bool, error) {
+func (k *keptContacts) Contains(p pointer.Pointer) (bool, error) {
 	k.mu.Lock()
 	id, known := k.ids[p]
 	k.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 
 // router is one HTTP router; a [*delegated.Client], except in tests.
 type router interface {
-	dht.Seeker
+	dht.LevelStore
 	Check(context.Context) error
 	Close() error
 }

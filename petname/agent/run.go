@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -171,9 +171,9 @@ type Status struct {
 	Holding Holding
 	Uptime  time.Duration
 
-	Kept        int         // contacts with records that are republished
-	Republisher keep.Status // zero: it does not run yet
-	Put         *LastPut    // nil: none since the start
+	Kept        int              // contacts with records that are republished
+	Republisher republish.Status // zero: it does not run yet
+	Put         *LastPut         // nil: none since the start
 }
 
 // Status returns what the agent is doing. It fails with [ErrNotServing] when it
@@ -230,7 +230,7 @@ type LastPut struct {
 // nothing.
 func (s *state) notePut(record pointer.Record, receipt dht.Receipt, confirmed bool, err error) {
 	if k := s.theRepublisher(); k != nil && err == nil {
-		k.Stored(record, receipt)
+		k.OwnStored(record, receipt)
 	}
 	last := &LastPut{Sequence: record.Sequence(), At: s.now().UTC().Truncate(time.Second), Receipt: receipt}
 	if confirmed {

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -34,9 +34,9 @@ type NodeConfig struct {
 
 // Node is a running node of a DHT. Its methods are safe for concurrent use.
 type Node interface {
-	dht.Seeker
-	dht.Thorough
-	keep.Network
+	dht.LevelStore
+	dht.ConfirmingStore
+	republish.Network
 
 	ID() string       // the peer ID
 	Addrs() []string  // multiaddrs that end in /p2p/ID

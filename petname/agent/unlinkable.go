@@ -77,17 +77,17 @@ func (u *unlinkableStore) GetAt(ctx context.Context, p pointer.Pointer, level dh
 			return
 		}
 		for i, s := range stores {
-			if seeker, ok := s.(dht.Seeker); ok {
+			if seeker, ok := s.(dht.LevelStore); ok {
 				stores[i] = atLevel{seeker, level}
 			}
 		}
-		dht.All(stores).Get(ctx, p)(yield)
+		dht.MultiStore(stores).Get(ctx, p)(yield)
 	}
 }
 
 // atLevel is a store that is asked for one level.
 type atLevel struct {
-	dht.Seeker
+	dht.LevelStore
 	level dht.Level
 }
 
@@ -100,7 +100,7 @@ func (u *unlinkableStore) Put(ctx context.Context, p pointer.Pointer, record []b
 	if err != nil {
 		return dht.Receipt{}, err
 	}
-	return dht.All(stores).Put(ctx, p, record)
+	return dht.MultiStore(stores).Put(ctx, p, record)
 }
 
 // cards finds the cards of contacts.

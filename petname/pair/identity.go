@@ -118,7 +118,7 @@ func (s Self) storeFor(store dht.Store, peer Identity) dht.Store {
 	if s.Direct == nil || len(peer.Addresses) == 0 {
 		return store
 	}
-	return dht.All{store, s.Direct(peer.Addresses)}
+	return dht.MultiStore{store, s.Direct(peer.Addresses)}
 }
 
 // encodeIdentity verifies that the key is the identity's, and returns the encoded identity.

@@ -151,7 +151,7 @@ func (p *Peer) Counter() dht.Store { return counter{p.shelf} }
 // store is where the records to and from somebody are: the network, this
 // presence's own shelf, and theirs, if it can be reached.
 func (p *Peer) store(addresses [][]byte) dht.Store {
-	all := dht.All{p.c.Store, p.shelf}
+	all := dht.MultiStore{p.c.Store, p.shelf}
 	if p.c.Direct != nil && len(addresses) > 0 {
 		all = append(all, p.c.Direct(addresses))
 	}

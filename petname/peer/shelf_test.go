@@ -141,7 +141,7 @@ func TestLettersGoDirectlyWhenTheNetworkIsGone(t *testing.T) {
 	}
 	require.NoError(t, alice.remember(pointerOf("carol"), pointer.Details{Sealing: mustMe(carol).Sealing, Addresses: [][]byte{{1}}}))
 	require.NoError(t, carol.remember(pointerOf("alice"), pointer.Details{Sealing: mustMe(alice).Sealing, Addresses: [][]byte{{1}}}))
-	alice.c.Store, carol.c.Store = dht.All{}, dht.All{}
+	alice.c.Store, carol.c.Store = dht.MultiStore{}, dht.MultiStore{}
 
 	_, err := carol.Sync(ctx, carol.key) // she waits
 	require.NoError(t, err)

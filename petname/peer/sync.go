@@ -32,7 +32,7 @@ type Report struct {
 	Fresh    []petname.Suggestion    // what is new in the inbox
 	Refused  []Refusal               // what came and was not taken
 	Waiting  map[pointer.Pointer]int // messages that are not acknowledged yet
-	Lost     uint64                  // messages that can't come any more: see [drop.Mail]
+	Lost     uint64                  // messages that can't come any more: see [drop.PollResult]
 	Knocking int                     // doors of strangers that I go on knocking at
 	Mutual   []Mutual                // mutual introductions that went on, or ended
 	Errs     []error                 // channels that couldn't be looked at, or written to
@@ -265,7 +265,7 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 }
 
 // receive takes what came on a channel.
-func (p *Peer) receive(ctx context.Context, party pointer.Pointer, c *line, report *Report) (drop.Mail, error) {
+func (p *Peer) receive(ctx context.Context, party pointer.Pointer, c *line, report *Report) (drop.PollResult, error) {
 	mail, err := c.Poll(ctx, c.store, p.c.Now())
 	if err != nil {
 		report.Errs = append(report.Errs, err) // and yet some may have come

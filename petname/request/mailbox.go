@@ -81,7 +81,7 @@ func Send(ctx context.Context, store dht.Store, to pointer.Pointer, sealing []po
 	if err != nil {
 		return fail(err)
 	}
-	key, err := seal.Pick(sealing)
+	key, err := seal.SelectKey(sealing)
 	if err != nil {
 		return fail(err)
 	}
@@ -154,7 +154,7 @@ func fetchSlots(ctx context.Context, store dht.Store, slots []slot, now time.Tim
 
 // newestRecords returns the newest verified records of a pointer, at most maxOpened.
 func newestRecords(ctx context.Context, store dht.Store, p pointer.Pointer, now time.Time) ([]pointer.Record, error) {
-	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxVerified, Kept: maxOpened})
+	return dht.Newest(ctx, store, p, now, dht.Bounds{Answers: maxAnswers, Verified: maxVerified, Returned: maxOpened})
 }
 
 // Fetch returns the messages in the request mailbox of the owner that are sealed to one

@@ -245,7 +245,7 @@ func TestAnswersOfAStoreAreBounded(t *testing.T) {
 
 func TestUnreachableStoreIsAnError(t *testing.T) {
 	alice := newOwner(t, "alice")
-	_, err := Fetch(ctx, dht.All{failing{}}, alice.pointer, alice.keys, now)
+	_, err := Fetch(ctx, dht.MultiStore{failing{}}, alice.pointer, alice.keys, now)
 	require.ErrorIs(t, err, dht.ErrUnreachable)
 	_, err = Send(ctx, failing{}, alice.pointer, alice.sealing, message("hello"), now)
 	require.ErrorIs(t, err, dht.ErrUnreachable)
@@ -282,7 +282,7 @@ func TestMessageOverItsBoundsIsNotSent(t *testing.T) {
 func TestPayloadOfAnotherSizeIsIgnored(t *testing.T) {
 	at := now
 	alice := newOwner(t, "alice")
-	key, err := seal.Pick(alice.sealing)
+	key, err := seal.SelectKey(alice.sealing)
 	require.NoError(t, err)
 	plain, err := message("hello").encode()
 	require.NoError(t, err)

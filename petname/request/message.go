@@ -21,7 +21,7 @@ const (
 )
 
 // MaxStatement bounds a statement, in bytes. A statement fits beside any stamp.
-const MaxStatement = payloadSize - seal.HeadSize - (1088 + 32) - 16 - 2 - (1 + 1 + 3 + 3) - MaxStamp
+const MaxStatement = payloadSize - seal.HeaderSize - (1088 + 32) - 16 - 2 - (1 + 1 + 3 + 3) - MaxStamp
 
 type wireMessage struct {
 	_         struct{} `cbor:",toarray"`

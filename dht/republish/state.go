@@ -1,4 +1,4 @@
-package keep
+package republish
 
 import (
 	"bytes"
@@ -16,40 +16,40 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// stateVersion is the form of the file. It is JSON so that a person can read
-// why a name was lost; nothing in it is worth believing further than that a
-// look comes sooner or later, within the limits that hold anyway.
+// stateVersion is the version of the file. It is JSON so that people can read
+// why a record was lost. Its contents are not trusted: they only decide when a
+// query is due, within fixed limits.
 const stateVersion = 1
 
-// maxState bounds what is read of a file, in bytes: a million records.
+// maxState is the longest file that is read, in bytes: a million records.
 const maxState = 256 << 20
 
-// state is what a keeper knows when it starts again.
+// state is the content of the file.
 type state struct {
 	Version int              `json:"v"`
-	Churn   float64          `json:"churn"` // peers that go, of one, per hour
-	Depth   int              `json:"depth"` // bits of the last region
+	Churn   float64          `json:"churn"` // rate at which peers leave, per peer and hour
+	Depth   int              `json:"depth"` // bits shared by the peers of the last region
 	Own     ownState         `json:"own"`
 	Kept    map[string]Entry `json:"kept"` // by pointer
 }
 
-// readState reads a file; none is an empty state.
+// readState reads a file. It returns an empty state if there is no file.
 func readState(path string) (state, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return state{}, nil
 	}
 	if err != nil {
-		return state{}, fmt.Errorf("keep: %w", err)
+		return state{}, fmt.Errorf("republish: %w", err)
 	}
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxState+1))
 	if err != nil {
-		return state{}, fmt.Errorf("keep: %w", err)
+		return state{}, fmt.Errorf("republish: %w", err)
 	}
 	s, err := decodeState(b)
 	if err != nil {
-		return state{}, fmt.Errorf("keep: %q: %w", path, err)
+		return state{}, fmt.Errorf("republish: %q: %w", path, err)
 	}
 	return s, nil
 }
@@ -73,8 +73,8 @@ func decodeState(b []byte) (state, error) {
 	return s, nil
 }
 
-// ReadEntries reads the entries of a keeper's file, which none need be running
-// for.
+// ReadEntries returns the entries in the file of a Republisher, which need not
+// be running. There are none if there is no file.
 func ReadEntries(path string) (map[pointer.Pointer]Entry, error) {
 	s, err := readState(path)
 	if err != nil {
@@ -91,50 +91,50 @@ func ReadEntries(path string) (map[pointer.Pointer]Entry, error) {
 	return entries, nil
 }
 
-// restore takes a state over, and makes its due times sound.
-func (k *Keeper) restore(s state, now time.Time) {
+// restore sets the state, with its figures and due times within the limits.
+func (r *Republisher) restore(s state, now time.Time) {
 	if s.Version != stateVersion {
 		return
 	}
 	if s.Churn > 0 {
-		k.churn = min(max(s.Churn, minChurn), maxChurn)
+		r.churn = min(max(s.Churn, minChurn), maxChurn)
 	}
-	k.depth = min(max(s.Depth, 0), 64)
-	k.own = s.Own
+	r.depth = min(max(s.Depth, 0), 64)
+	r.own = s.Own
 	for text, e := range s.Kept {
 		p, err := pointer.Parse(text)
 		if err != nil {
 			continue
 		}
-		k.items = append(k.items, &item{pointer: p, place: placeOf(p), Entry: e})
+		r.items = append(r.items, &item{pointer: p, key: keyOf(p), Entry: e})
 	}
-	slices.SortFunc(k.items, byPlace)
-	k.settle(now)
+	slices.SortFunc(r.items, byKey)
+	r.repairDueTimes(now)
 }
 
-// save writes the state, if it changed, aside and then over the old one. The
-// worst of losing it is a look too many.
-func (k *Keeper) save() {
-	k.mu.Lock()
-	if !k.dirty || k.c.Path == "" {
-		k.mu.Unlock()
+// save replaces the file atomically if the state has changed. If the state is
+// lost, records are queried earlier than necessary.
+func (r *Republisher) save() {
+	r.mu.Lock()
+	if !r.dirty || r.config.Path == "" {
+		r.mu.Unlock()
 		return
 	}
-	s := state{Version: stateVersion, Churn: k.churn, Depth: k.depth, Own: k.own, Kept: map[string]Entry{}}
-	for _, it := range k.items {
+	s := state{Version: stateVersion, Churn: r.churn, Depth: r.depth, Own: r.own, Kept: map[string]Entry{}}
+	for _, it := range r.items {
 		s.Kept[it.pointer.String()] = it.Entry
 	}
-	k.dirty, k.saved = false, time.Now()
-	k.mu.Unlock()
-	if err := s.write(k.c.files, k.c.Path); err != nil {
-		k.log.Error("due times not saved", "error", err)
-		k.mu.Lock()
-		k.dirty = true // to be tried again
-		k.mu.Unlock()
+	r.dirty, r.saved = false, time.Now()
+	r.mu.Unlock()
+	if err := s.write(r.config.files, r.config.Path); err != nil {
+		r.log.Error("due times not saved", "error", err)
+		r.mu.Lock()
+		r.dirty = true // to be tried again
+		r.mu.Unlock()
 	}
 }
 
-// tempPrefix begins the names of unfinished files.
+// tempPrefix returns the prefix of the names of temporary files.
 func tempPrefix(path string) string { return "." + filepath.Base(path) + "-" }
 
 func (s state) write(files durable.FS, path string) error {

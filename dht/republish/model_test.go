@@ -1,4 +1,4 @@
-package keep
+package republish
 
 import (
 	"bytes"
@@ -25,27 +25,27 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// model is a network as keepers see one: peers that come and go, keep what
-// verifies for 48 h, and give the newest. It notes what each stranger said.
+// model is a network as republishers see it: peers that come and leave, store what
+// verifies for 48 h, and return the newest. It records the requests of each client.
 type model struct {
-	mu        sync.Mutex
-	now       func() time.Time
-	rng       *rand.Rand
-	peers     []*modelPeer
-	live      map[string]*modelPeer
-	born      int
-	opened    map[[sha256.Size]byte]pointer.Record
-	down      bool
-	walks     []time.Time
-	strangers []*modelStranger
-	puts      map[pointer.Pointer]int // peers that were to store it
+	mu      sync.Mutex
+	now     func() time.Time
+	rng     *rand.Rand
+	peers   []*modelPeer
+	live    map[string]*modelPeer
+	born    int
+	opened  map[[sha256.Size]byte]pointer.Record
+	down    bool
+	walks   []time.Time
+	clients []*modelClient
+	puts    map[pointer.Pointer]int // put requests
 }
 
 type modelPeer struct {
 	Peer
-	start   uint64 // of its place; those of a crowd share it
+	start   uint64 // of its key; dense peers share it
 	records map[pointer.Pointer]modelRecord
-	mute    bool // answers walks, and nothing else
+	silent  bool // answers walks only
 	refuses bool // to store any record
 }
 
@@ -73,12 +73,12 @@ func (m *model) newID() Peer {
 func (m *model) join(p Peer) { m.peers = append(m.peers, m.newPeer(p)) }
 
 func (m *model) newPeer(p Peer) *modelPeer {
-	place := p.place()
+	place := p.key()
 	m.live[p.ID] = &modelPeer{Peer: p, start: binary.BigEndian.Uint64(place[:]), records: map[pointer.Pointer]modelRecord{}}
 	return m.live[p.ID]
 }
 
-// replace puts new peers in the place of a share of them.
+// replace replaces a share of the peers by new ones.
 func (m *model) replace(share float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -90,46 +90,46 @@ func (m *model) replace(share float64) {
 	}
 }
 
-// around are the peers closest to a place, in order.
-func (m *model) around(at Place) []*modelPeer {
+// closestTo returns the peers closest to a key, in order.
+func (m *model) closestTo(at Key) []*modelPeer {
 	start := binary.BigEndian.Uint64(at[:])
 	var found []*modelPeer
 	for _, p := range m.peers {
-		if len(found) == closest && p.start^start >= found[closest-1].start^start {
+		if len(found) == replication && p.start^start >= found[replication-1].start^start {
 			continue
 		}
 		i, _ := slices.BinarySearchFunc(found, p.start^start, func(o *modelPeer, d uint64) int { return cmp.Compare(o.start^start, d) })
 		found = slices.Insert(found, i, p)
-		found = found[:min(len(found), closest)]
+		found = found[:min(len(found), replication)]
 	}
 	return found
 }
 
-// walked is how many walks were made.
-func (m *model) walked() int {
+// walkCount returns the number of walks.
+func (m *model) walkCount() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.walks)
 }
 
-// met is how many strangers there were.
-func (m *model) met() int {
+// clientCount returns the number of clients.
+func (m *model) clientCount() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.strangers)
+	return len(m.clients)
 }
 
-// since is what strangers after the first n were about.
-func (m *model) since(n int) (all []modelStranger) {
+// clientsAfter returns the clients after the first n.
+func (m *model) clientsAfter(n int) (all []modelClient) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, s := range m.strangers[n:] {
-		all = append(all, modelStranger{pointers: maps.Clone(s.pointers)})
+	for _, s := range m.clients[n:] {
+		all = append(all, modelClient{pointers: maps.Clone(s.pointers)})
 	}
 	return all
 }
 
-// putsOf is how many peers were to store a record of it; of any, for the zero
+// putsOf returns the number of puts of records of p; of all, for the zero
 // pointer.
 func (m *model) putsOf(p pointer.Pointer) (n int) {
 	m.mu.Lock()
@@ -142,11 +142,11 @@ func (m *model) putsOf(p pointer.Pointer) (n int) {
 	return n
 }
 
-// holders counts those of the closest peers that have a record of it now.
+// holders returns the number of closest peers that have the record now.
 func (m *model) holders(rec pointer.Record) (n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, p := range m.around(placeOf(rec.Pointer())) {
+	for _, p := range m.closestTo(keyOf(rec.Pointer())) {
 		if have, ok := m.get(p, rec.Pointer()); ok && have.ID() == rec.ID() {
 			n++
 		}
@@ -154,11 +154,11 @@ func (m *model) holders(rec pointer.Record) (n int) {
 	return n
 }
 
-// resolves says whether anybody among the closest has a record within its life.
+// resolves reports whether one of the closest peers has an unexpired record.
 func (m *model) resolves(p pointer.Pointer) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, peer := range m.around(placeOf(p)) {
+	for _, peer := range m.closestTo(keyOf(p)) {
 		if rec, ok := m.get(peer, p); ok && m.now().Before(rec.Expires()) {
 			return true
 		}
@@ -194,46 +194,46 @@ func (m *model) put(p *modelPeer, of pointer.Pointer, b []byte) error {
 	return nil
 }
 
-// give has the n closest peers hold a record.
-func (m *model) give(rec pointer.Record, n int) {
+// storeAt stores a record at the n closest peers.
+func (m *model) storeAt(rec pointer.Record, n int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, p := range m.around(placeOf(rec.Pointer()))[:n] {
+	for _, p := range m.closestTo(keyOf(rec.Pointer()))[:n] {
 		p.records[rec.Pointer()] = modelRecord{rec, m.now()}
 	}
 }
 
 var errDown = fmt.Errorf("%w: no network", dht.ErrUnreachable)
 
-func (m *model) Stranger(context.Context) (Stranger, error) {
+func (m *model) UnlinkableClient(context.Context) (Client, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down {
 		return nil, errDown
 	}
-	s := &modelStranger{model: m, pointers: map[pointer.Pointer]bool{}}
-	m.strangers = append(m.strangers, s)
+	s := &modelClient{model: m, pointers: map[pointer.Pointer]bool{}}
+	m.clients = append(m.clients, s)
 	return s, nil
 }
 
-// modelStranger notes all that it said to anybody.
-type modelStranger struct {
+// modelStranger records its requests.
+type modelClient struct {
 	model    *model
-	places   []Place // asked for, as given
+	keys     []Key // of its walks, as requested
 	bits     []int
 	pointers map[pointer.Pointer]bool
 	closed   bool
 }
 
-func (s *modelStranger) Walk(_ context.Context, near Place, bits int) (Place, []Peer, error) {
+func (s *modelClient) Walk(_ context.Context, near Key, bits int) (Key, []Peer, error) {
 	m := s.model
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.down {
-		return Place{}, nil, errDown
+		return Key{}, nil, errDown
 	}
 	m.walks = append(m.walks, time.Now())
-	s.places, s.bits = append(s.places, near), append(s.bits, bits)
+	s.keys, s.bits = append(s.keys, near), append(s.bits, bits)
 	at := near
 	for i := bits; i < 8*len(at); i++ {
 		if m.rng.IntN(2) == 1 {
@@ -241,21 +241,21 @@ func (s *modelStranger) Walk(_ context.Context, near Place, bits int) (Place, []
 		}
 	}
 	var found []Peer
-	for _, p := range m.around(at) {
+	for _, p := range m.closestTo(at) {
 		found = append(found, p.Peer)
 	}
 	return at, found, nil
 }
 
-func (s *modelStranger) peer(p Peer, of pointer.Pointer) (*modelPeer, error) {
+func (s *modelClient) peer(p Peer, of pointer.Pointer) (*modelPeer, error) {
 	s.pointers[of] = true
-	if peer := s.model.live[p.ID]; peer != nil && !peer.mute {
+	if peer := s.model.live[p.ID]; peer != nil && !peer.silent {
 		return peer, nil
 	}
 	return nil, errDown
 }
 
-func (s *modelStranger) Get(_ context.Context, from Peer, p pointer.Pointer) ([]byte, error) {
+func (s *modelClient) Get(_ context.Context, from Peer, p pointer.Pointer) ([]byte, error) {
 	s.model.mu.Lock()
 	defer s.model.mu.Unlock()
 	peer, err := s.peer(from, p)
@@ -268,7 +268,7 @@ func (s *modelStranger) Get(_ context.Context, from Peer, p pointer.Pointer) ([]
 	return nil, nil
 }
 
-func (s *modelStranger) Put(_ context.Context, to Peer, p pointer.Pointer, b []byte) error {
+func (s *modelClient) Put(_ context.Context, to Peer, p pointer.Pointer, b []byte) error {
 	s.model.mu.Lock()
 	defer s.model.mu.Unlock()
 	s.model.puts[p]++
@@ -282,7 +282,7 @@ func (s *modelStranger) Put(_ context.Context, to Peer, p pointer.Pointer, b []b
 	return s.model.put(peer, p, b)
 }
 
-func (s *modelStranger) Close() error {
+func (s *modelClient) Close() error {
 	s.model.mu.Lock()
 	defer s.model.mu.Unlock()
 	s.closed = true
@@ -295,7 +295,7 @@ type modelStore struct{ *model }
 func (m modelStore) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		m.mu.Lock()
-		peers := m.around(placeOf(p))
+		peers := m.closestTo(keyOf(p))
 		if m.down {
 			peers = nil
 		}
@@ -323,7 +323,7 @@ func (m modelStore) Put(_ context.Context, p pointer.Pointer, b []byte) (dht.Rec
 		return dht.Receipt{}, errDown
 	}
 	var r dht.Receipt
-	for _, peer := range m.around(placeOf(p)) {
+	for _, peer := range m.closestTo(keyOf(p)) {
 		m.puts[p]++
 		r.Asked++
 		if m.put(peer, p, b) == nil {
@@ -333,16 +333,16 @@ func (m modelStore) Put(_ context.Context, p pointer.Pointer, b []byte) (dht.Rec
 	return r, nil
 }
 
-// book is who is kept.
+// book is a set of contacts with records to republish.
 type book struct {
-	mu   sync.Mutex
-	kept map[pointer.Pointer]bool
+	mu       sync.Mutex
+	pointers map[pointer.Pointer]bool
 }
 
-func (b *book) Kept() iter.Seq2[pointer.Pointer, error] {
+func (b *book) Pointers() iter.Seq2[pointer.Pointer, error] {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	all := slices.Collect(maps.Keys(b.kept))
+	all := slices.Collect(maps.Keys(b.pointers))
 	slices.SortFunc(all, func(x, y pointer.Pointer) int { return bytes.Compare(x.Bytes(), y.Bytes()) })
 	return func(yield func(pointer.Pointer, error) bool) {
 		for _, p := range all {
@@ -353,18 +353,18 @@ func (b *book) Kept() iter.Seq2[pointer.Pointer, error] {
 	}
 }
 
-func (b *book) Keeps(p pointer.Pointer) (bool, error) {
+func (b *book) Contains(p pointer.Pointer) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.kept[p], nil
+	return b.pointers[p], nil
 }
 
-func (b *book) keep(on bool, ps ...pointer.Pointer) {
+func (b *book) set(on bool, ps ...pointer.Pointer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, p := range ps {
-		if b.kept[p] = on; !on {
-			delete(b.kept, p)
+		if b.pointers[p] = on; !on {
+			delete(b.pointers, p)
 		}
 	}
 }
@@ -385,23 +385,23 @@ func sign(t testing.TB, k *pointer.Key, sequence uint64, life time.Duration) poi
 	return rec
 }
 
-// kept is a home and a book with n contacts, whose records it holds.
-func kept(t testing.TB, n int, life time.Duration) (*book, *dht.Memory, []pointer.Record) {
+// newHome returns a book of n contacts, and a home with their records.
+func newHome(t testing.TB, n int, life time.Duration) (*book, *dht.Memory, []pointer.Record) {
 	t.Helper()
-	b, home := &book{kept: map[pointer.Pointer]bool{}}, &dht.Memory{}
+	b, home := &book{pointers: map[pointer.Pointer]bool{}}, &dht.Memory{}
 	var recs []pointer.Record
 	for i := range n {
 		rec := sign(t, testKey(i), 1, life)
 		_, err := home.Put(t.Context(), rec.Pointer(), rec.Bytes())
 		require.NoError(t, err)
-		b.keep(true, rec.Pointer())
+		b.set(true, rec.Pointer())
 		recs = append(recs, rec)
 	}
 	return b, home, recs
 }
 
-// start runs a keeper until the test, or stop, ends it.
-func start(t *testing.T, c Config) (k *Keeper, stop func()) {
+// start runs a republisher until the test, or stop, ends it.
+func start(t *testing.T, c Config) (k *Republisher, stop func()) {
 	t.Helper()
 	if c.Rand == nil {
 		c.Rand = rand.NewPCG(7, 7)
@@ -421,7 +421,7 @@ func start(t *testing.T, c Config) (k *Keeper, stop func()) {
 	return k, stop
 }
 
-// size is the size of a test: the full one if PETNAME_TEST_LONG is 1.
+// size returns the size of a test: the full one if PETNAME_TEST_LONG is 1.
 func size(usual, long int) int {
 	if os.Getenv("PETNAME_TEST_LONG") == "1" {
 		return long
@@ -429,22 +429,22 @@ func size(usual, long int) int {
 	return usual
 }
 
-// calm advances the clock by some minutes and checks the rates of walks and of
+// requireRates advances the clock by some minutes and checks the rates of walks and of
 // records in each. Walks come at their rate, after a burst of at most the walks
 // of one minute. Records of a region, each under a different peer key, are at
 // least a second apart on average.
-func calm(t *testing.T, m *model, minutes int) {
+func requireRates(t *testing.T, m *model, minutes int) {
 	t.Helper()
 	for range minutes {
-		walks, strangers := m.walked(), m.met()
-		pass(time.Minute)
-		require.LessOrEqual(t, m.walked()-walks, 2*walksPerMinute)
-		require.LessOrEqual(t, m.met()-strangers, 60)
+		walks, strangers := m.walkCount(), m.clientCount()
+		advance(time.Minute)
+		require.LessOrEqual(t, m.walkCount()-walks, 2*walksPerMinute)
+		require.LessOrEqual(t, m.clientCount()-strangers, 60)
 	}
 }
 
-// pass lets time pass, and all that is due in it happen.
-func pass(d time.Duration) {
+// advance advances the clock, and waits until all that is due has happened.
+func advance(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }

@@ -1,4 +1,4 @@
-package keep
+package republish
 
 import (
 	"context"
@@ -19,14 +19,14 @@ import (
 // Walks start in a burst of at most one minute's number, then at their rate. A
 // long pause does not increase the burst, nor does a jump of the caller's
 // clock.
-func TestWalksHaveTheirRate(t *testing.T) {
+func TestWalksAreRateLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		jumping := time.Now()
 		k := New(Config{Now: func() time.Time { jumping = jumping.Add(24 * time.Hour); return jumping }, Rand: rand.NewPCG(1, 1)})
 		take := func(n int) time.Duration {
 			began := time.Now()
 			for range n {
-				require.NoError(t, k.take(t.Context()))
+				require.NoError(t, k.waitForWalk(t.Context()))
 			}
 			return time.Since(began)
 		}
@@ -42,7 +42,7 @@ func TestWalksHaveTheirRate(t *testing.T) {
 		// A cancelled call uses no walk.
 		ctx, cancel := context.WithTimeout(t.Context(), each/2)
 		defer cancel()
-		require.ErrorIs(t, k.take(ctx), context.DeadlineExceeded)
+		require.ErrorIs(t, k.waitForWalk(ctx), context.DeadlineExceeded)
 		require.Equal(t, 4*walksPerMinute+2, k.Status().Walks)
 	})
 }
@@ -78,8 +78,8 @@ func TestOverdueRecordsAreSpread(t *testing.T) {
 	}
 }
 
-// The keeper estimates the rate at which peers leave from two looks at enough
-// peers, half an hour to 44 h apart. It uses no other looks, and keeps the
+// The republisher estimates the rate at which peers leave from two queries of enough
+// peers, half an hour to 44 h apart. It uses no other queries, and keeps the
 // estimate within its limits.
 func TestTheRateAtWhichPeersLeaveIsEstimated(t *testing.T) {
 	peers := func(from, to int) sample {
@@ -99,12 +99,12 @@ func TestTheRateAtWhichPeersLeaveIsEstimated(t *testing.T) {
 		"four peers":              {peers(0, 4), peers(10, 14), time.Hour, 0},
 		"half an hour":            {peers(0, 20), peers(10, 30), minElapsed, math.Ln2 * 2},
 		"less than half an hour":  {peers(0, 20), peers(10, 30), minElapsed - 1, 0},
-		"44 hours":                {peers(0, 20), peers(10, 30), 2 * longest, math.Ln2 / 44},
-		"more than 44 hours":      {peers(0, 20), peers(10, 30), 2*longest + 1, 0},
+		"44 hours":                {peers(0, 20), peers(10, 30), 2 * maxInterval, math.Ln2 / 44},
+		"more than 44 hours":      {peers(0, 20), peers(10, 30), 2*maxInterval + 1, 0},
 		"all went, seen as 39/40": {peers(0, 20), peers(20, 40), 4 * time.Hour, math.Log(40) / 4},
 	} {
 		k := New(Config{})
-		k.measure(tc.before, tc.after, tc.elapsed)
+		k.updateChurn(tc.before, tc.after, tc.elapsed)
 		want := startChurn
 		if tc.want > 0 {
 			want += churnShare * (tc.want - startChurn)
@@ -113,20 +113,20 @@ func TestTheRateAtWhichPeersLeaveIsEstimated(t *testing.T) {
 	}
 	k := New(Config{})
 	for range 100 {
-		k.measure(peers(0, 20), peers(20, 40), minElapsed)
+		k.updateChurn(peers(0, 20), peers(20, 40), minElapsed)
 	}
 	require.Equal(t, float64(maxChurn), k.churn)
-	require.Equal(t, shortest, k.interval())
+	require.Equal(t, minInterval, k.interval())
 	for range 100 {
-		k.measure(peers(0, 20), peers(0, 20), longest)
+		k.updateChurn(peers(0, 20), peers(0, 20), maxInterval)
 	}
 	require.Equal(t, minChurn, k.churn)
-	require.Equal(t, longest, k.interval())
+	require.Equal(t, maxInterval, k.interval())
 }
 
-// The next look comes sooner if few peers hold a record: when 8 of 20 holders
+// The next query is due sooner if few peers hold a record: when 8 of 20 holders
 // are expected to remain, but not within the next hour.
-func TestFewHoldersAreLookedForSooner(t *testing.T) {
+func TestRecordWithFewHoldersIsDueSooner(t *testing.T) {
 	now := time.Now()
 	for holders, want := range map[int]time.Duration{
 		20: 4 * time.Hour, // half of the holders are gone by then, and this bound comes first
@@ -137,7 +137,7 @@ func TestFewHoldersAreLookedForSooner(t *testing.T) {
 	} {
 		k := New(Config{Rand: rand.NewPCG(1, 1)})
 		for range 20 {
-			e := Entry{Asked: closest, Holders: holders, Seen: now}
+			e := Entry{Asked: replication, Holders: holders, Seen: now}
 			k.schedule(&e, now)
 			require.InDelta(t, want, e.Next.Sub(now), float64(want)*jitter*1.01, holders)
 			require.GreaterOrEqual(t, e.Next.Sub(now), time.Hour)
@@ -145,9 +145,9 @@ func TestFewHoldersAreLookedForSooner(t *testing.T) {
 	}
 }
 
-// If a time in a file lies more than a jump ahead of the clock, the keeper
+// If a time in a file lies more than a jump ahead of the clock, the republisher
 // discards the times of this entry. It accepts times up to a jump ahead.
-func TestAnyTimeAheadIsNotBelieved(t *testing.T) {
+func TestTimesAheadAreDiscarded(t *testing.T) {
 	now := time.Now().Round(0)
 	past := now.Add(-time.Hour)
 	for name, set := range map[string]func(e *Entry, at time.Time){
@@ -157,39 +157,39 @@ func TestAnyTimeAheadIsNotBelieved(t *testing.T) {
 	} {
 		k := New(Config{Rand: rand.NewPCG(1, 1)})
 		e := Entry{Next: now.Add(time.Hour), Looked: past, Put: past, Seen: past}
-		set(&e, now.Add(jump))
-		require.Equal(t, e, k.settled(e, now, 1), name)
-		set(&e, now.Add(jump+1))
-		got := k.settled(e, now, 1)
+		set(&e, now.Add(maxDrift))
+		require.Equal(t, e, k.repairDueTime(e, now, 1), name)
+		set(&e, now.Add(maxDrift+1))
+		got := k.repairDueTime(e, now, 1)
 		require.Zero(t, got.Looked, name)
 		require.Zero(t, got.Put, name)
 		require.Zero(t, got.Seen, name)
-		require.LessOrEqual(t, got.Next.Sub(now), longest/2, name)
+		require.LessOrEqual(t, got.Next.Sub(now), maxInterval/2, name)
 	}
 	k := New(Config{Rand: rand.NewPCG(1, 1)})
-	e := Entry{Next: now.Add(longest * 5 / 4), Looked: past}
-	require.Equal(t, e, k.settled(e, now, 1))
+	e := Entry{Next: now.Add(maxInterval * 5 / 4), Looked: past}
+	require.Equal(t, e, k.repairDueTime(e, now, 1))
 	e.Next = e.Next.Add(1)
-	require.Zero(t, k.settled(e, now, 1).Looked)
+	require.Zero(t, k.repairDueTime(e, now, 1).Looked)
 }
 
 // Records of one region are put a gap apart on average, not at once, and few
 // are in progress at the same time.
-func TestRecordsOfARegionAreApart(t *testing.T) {
+func TestRecordsOfARegionAreSpaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const names = 60
-		m := newModel(closest, 8) // one region
-		b, home, _ := kept(t, names, week)
+		m := newModel(replication, 8) // one region
+		b, home, _ := newHome(t, names, week)
 		k := New(Config{Network: m, Contacts: b, Home: home, Rand: rand.NewPCG(1, 1)})
-		require.NoError(t, k.readBook())
+		require.NoError(t, k.readContacts())
 		k.mu.Lock()
 		for _, it := range k.items {
 			it.Next = time.Now()
 		}
 		k.mu.Unlock()
 		began := time.Now()
-		k.tend(t.Context(), k.due(time.Now()))
-		require.Equal(t, closest*names, m.putsOf(pointer.Pointer{}))
+		k.republishRegion(t.Context(), k.due(time.Now()))
+		require.Equal(t, replication*names, m.putsOf(pointer.Pointer{}))
 		require.Greater(t, time.Since(began), names*maxGap*7/10)
 		require.Less(t, time.Since(began), names*maxGap*13/10)
 	})

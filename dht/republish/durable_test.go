@@ -1,4 +1,4 @@
-package keep
+package republish
 
 import (
 	"bytes"
@@ -13,26 +13,26 @@ import (
 	"github.com/petnames-go/petnames/ledger/durable/durabletest"
 )
 
-// saves returns a keeper of a file, with a state that differs from the file's.
-func saves(path string, churn float64, log *slog.Logger) *Keeper {
+// unsavedRepublisher returns a republisher of a file, with a state that differs from the file's.
+func unsavedRepublisher(path string, churn float64, log *slog.Logger) *Republisher {
 	k := New(Config{Contacts: &book{}, Home: &dht.Memory{}, Path: path, Logger: log})
 	k.churn, k.dirty = churn, true
 	return k
 }
 
 // A power cut after any operation of a save leaves the whole old state or the
-// whole new one, and the new one if the save reported no error. The next keeper
+// whole new one, and the new one if the save reported no error. The next republisher
 // removes the left-overs.
 func TestAPowerCutLeavesTheOldStateOrTheNew(t *testing.T) {
 	for disk := range durabletest.Crashes() {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "keep.json")
 		require.NoError(t, (state{Version: stateVersion, Churn: 0.25}).write(&durabletest.Disk{}, path))
-		other := filepath.Join(dir, ".other.json-1") // the file of another keeper
+		other := filepath.Join(dir, ".other.json-1") // the file of another republisher
 		require.NoError(t, os.WriteFile(other, nil, 0o600))
 		var log bytes.Buffer
-		k := saves(path, 0.125, slog.New(slog.NewTextHandler(&log, nil)))
-		k.c.files = disk
+		k := unsavedRepublisher(path, 0.125, slog.New(slog.NewTextHandler(&log, nil)))
+		k.config.files = disk
 		k.save()
 		disk.Crash()
 
@@ -51,7 +51,7 @@ func TestAPowerCutLeavesTheOldStateOrTheNew(t *testing.T) {
 	}
 }
 
-// When any operation of a save fails, the keeper logs the error and repeats the
+// When any operation of a save fails, the republisher logs the error and repeats the
 // save the next time. The old state stays unless the new one is in place.
 func TestASaveThatFailedIsRepeated(t *testing.T) {
 	for disk := range durabletest.Faults() {
@@ -59,8 +59,8 @@ func TestASaveThatFailedIsRepeated(t *testing.T) {
 		path := filepath.Join(dir, "keep.json")
 		require.NoError(t, (state{Version: stateVersion, Churn: 0.25}).write(&durabletest.Disk{}, path))
 		var log bytes.Buffer
-		k := saves(path, 0.125, slog.New(slog.NewTextHandler(&log, nil)))
-		k.c.files = disk
+		k := unsavedRepublisher(path, 0.125, slog.New(slog.NewTextHandler(&log, nil)))
+		k.config.files = disk
 		k.save()
 		s, err := readState(path)
 		require.NoError(t, err)
@@ -87,7 +87,7 @@ func TestASaveThatFailedIsRepeated(t *testing.T) {
 }
 
 // A left-over that cannot be removed is logged, and the state is read.
-func TestALeftOverThatStaysDoesNoHarm(t *testing.T) {
+func TestUnremovableTemporaryFileIsIgnored(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keep.json")
 	require.NoError(t, (state{Version: stateVersion, Churn: 0.25}).write(&durabletest.Disk{}, path))
 	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), ".keep.json-ABCDEFGHIJKLMNOPQRSTUVWXYZ"), nil, 0o600))

@@ -1,4 +1,4 @@
-package keep
+package republish
 
 import (
 	"context"
@@ -18,28 +18,28 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A look puts a record that all peers hold if less than two hours remain of the
-// 40 h since the last put, exact to the nanosecond. The look is scheduled
+// A query puts a record that all peers hold if less than two hours remain of the
+// 40 h since the last put, exact to the nanosecond. The query is scheduled
 // before the 40 h end, however slowly peers leave.
 func TestARecordThatAllHoldIsPutBefore40Hours(t *testing.T) {
 	for _, tc := range []struct {
 		since time.Duration
 		puts  int
-	}{{forgotten - shortest - 1, 0}, {forgotten - shortest, closest}} {
+	}{{maxPutAge - minInterval - 1, 0}, {maxPutAge - minInterval, replication}} {
 		synctest.Test(t, func(t *testing.T) {
 			m := newModel(300, 2)
-			b, home, recs := kept(t, 1, week)
-			m.give(recs[0], closest)
+			b, home, recs := newHome(t, 1, week)
+			m.storeAt(recs[0], replication)
 			k := New(Config{Network: m, Contacts: b, Home: home, Rand: rand.NewPCG(1, 1)})
-			require.NoError(t, k.readBook())
-			r, err := k.explore(t.Context(), placeOf(recs[0].Pointer()))
+			require.NoError(t, k.readContacts())
+			r, err := k.explore(t.Context(), keyOf(recs[0].Pointer()))
 			require.NoError(t, err)
 			now := time.Now()
 			it := k.items[0]
-			it.Looked, it.Seen = now.Add(-longest), now.Add(-tc.since)
-			e, _, err := k.lookAndPut(t.Context(), r, it)
+			it.Looked, it.Seen = now.Add(-maxInterval), now.Add(-tc.since)
+			e, _, err := k.queryAndPut(t.Context(), r, it)
 			require.NoError(t, err)
-			require.Equal(t, closest, e.Holders)
+			require.Equal(t, replication, e.Holders)
 			require.Equal(t, tc.puts, m.putsOf(recs[0].Pointer()))
 			require.Equal(t, tc.puts > 0, e.Put.Equal(now))
 			require.Equal(t, tc.puts > 0, e.Seen.Equal(now))
@@ -47,28 +47,28 @@ func TestARecordThatAllHoldIsPutBefore40Hours(t *testing.T) {
 	}
 	k := New(Config{Rand: rand.NewPCG(1, 1)})
 	k.churn = minChurn
-	now := k.c.Now()
-	for since := time.Duration(0); since <= forgotten-shortest/2; since += time.Hour {
+	now := k.config.Now()
+	for since := time.Duration(0); since <= maxPutAge-minInterval/2; since += time.Hour {
 		for range 20 {
-			e := Entry{Seen: now.Add(-since), Asked: closest, Holders: closest}
+			e := Entry{Seen: now.Add(-since), Asked: replication, Holders: replication}
 			k.schedule(&e, now)
-			require.LessOrEqual(t, e.Next.Sub(e.Seen), forgotten, since)
+			require.LessOrEqual(t, e.Next.Sub(e.Seen), maxPutAge, since)
 		}
 	}
 }
 
-// putTimes runs a keeper of one record with a constant set of peers for two
-// weeks, and returns the times of its puts. It calls change after each look.
+// putTimes runs a republisher of one record with a constant set of peers for two
+// weeks, and returns the times of its puts. It calls change after each query.
 func putTimes(t *testing.T, change func(m *model, rec pointer.Record)) (puts []time.Time) {
 	m := newModel(300, 2)
-	b, home, recs := kept(t, 1, 3*week)
+	b, home, recs := newHome(t, 1, 3*week)
 	rec := recs[0]
-	m.give(rec, closest)
+	m.storeAt(rec, replication)
 	k, stop := start(t, Config{Network: m, Contacts: b, Home: home})
 	defer stop()
 	var looked, put time.Time
 	for range 2 * week / (30 * time.Minute) {
-		pass(30 * time.Minute)
+		advance(30 * time.Minute)
 		e := k.Entries()[rec.Pointer()]
 		if !e.Put.Equal(put) {
 			put = e.Put
@@ -83,45 +83,45 @@ func putTimes(t *testing.T, change func(m *model, rec pointer.Record)) (puts []t
 }
 
 // Attack: peers one after the other arrive near a record and claim to hold it.
-// This is no proof of another put: the keeper puts the record as often as
+// This is no proof of another put: the republisher puts the record as often as
 // without these peers.
 func TestOneNewHolderIsNoProofOfAPut(t *testing.T) {
 	for name, change := range map[string]func(*model, pointer.Record){
 		"none comes": func(*model, pointer.Record) {},
 		"one comes": func(m *model, rec pointer.Record) {
 			m.mu.Lock()
-			gone := m.around(placeOf(rec.Pointer()))[closest-1].ID
+			gone := m.closestTo(keyOf(rec.Pointer()))[replication-1].ID
 			delete(m.live, gone)
 			for n, p := range m.peers {
 				if p.ID == gone {
 					m.peers[n] = m.newPeer(m.newID())
-					for !m.among(m.peers[n], rec) { // as near as an attacker can get by trying keys
+					for !m.isClosest(m.peers[n], rec) { // as near as an attacker can get by trying keys
 						delete(m.live, m.peers[n].ID)
 						m.peers[n] = m.newPeer(m.newID())
 					}
 				}
 			}
 			m.mu.Unlock()
-			m.give(rec, closest)
+			m.storeAt(rec, replication)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				puts := putTimes(t, change)
-				require.GreaterOrEqual(t, len(puts), int(2*week/forgotten))
+				require.GreaterOrEqual(t, len(puts), int(2*week/maxPutAge))
 				for i := range puts[1:] {
-					// The look is due by 40 h, and then takes a gap and a walk or
+					// The query is due by 40 h, and then takes a gap and a walk or
 					// two.
-					require.LessOrEqual(t, puts[i+1].Sub(puts[i]), forgotten+time.Minute)
+					require.LessOrEqual(t, puts[i+1].Sub(puts[i]), maxPutAge+time.Minute)
 				}
 			})
 		})
 	}
 }
 
-// among reports whether a peer is one of the closest to a record.
-func (m *model) among(p *modelPeer, rec pointer.Record) bool {
-	for _, o := range m.around(placeOf(rec.Pointer())) {
+// isClosest reports whether a peer is one of the closest to a record.
+func (m *model) isClosest(p *modelPeer, rec pointer.Record) bool {
+	for _, o := range m.closestTo(keyOf(rec.Pointer())) {
 		if o == p {
 			return true
 		}
@@ -147,7 +147,7 @@ func TestTheNumberOfNewHoldersThatProveAPut(t *testing.T) {
 		{sampleOf(old), 7, 3, false},
 		{nil, 3, 3, false},
 	} {
-		l := look{answered: map[string]bool{}, holders: map[string]bool{}}
+		l := lookup{answered: map[string]bool{}, holders: map[string]bool{}}
 		for id := range old { // the old peers hold it, and prove nothing
 			l.answered[id], l.holders[id] = true, true
 		}
@@ -162,22 +162,22 @@ func TestTheNumberOfNewHoldersThatProveAPut(t *testing.T) {
 }
 
 // Attack: one peer claims to hold a record and to have stored it, and 19 refuse
-// it. The keeper puts the record again soon, each time.
+// it. The republisher puts the record again soon, each time.
 func TestOnePeerThatStoresIsNotEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(closest, 2)
-		b, home, recs := kept(t, 1, week)
-		m.give(recs[0], 1)
+		m := newModel(replication, 2)
+		b, home, recs := newHome(t, 1, week)
+		m.storeAt(recs[0], 1)
 		for _, p := range m.peers {
 			_, holds := m.get(p, recs[0].Pointer())
 			p.refuses = !holds
 		}
 		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
-		pass(24 * time.Hour)
+		advance(24 * time.Hour)
 		e := k.Entries()[recs[0].Pointer()]
 		require.Equal(t, "stored by 1 of 20 peers, and 10 are wanted", e.Problem)
 		require.Equal(t, 1, e.Holders)
-		require.GreaterOrEqual(t, m.putsOf(recs[0].Pointer())/closest, 20)
+		require.GreaterOrEqual(t, m.putsOf(recs[0].Pointer())/replication, 20)
 	})
 }
 
@@ -185,13 +185,13 @@ func TestOnePeerThatStoresIsNotEnough(t *testing.T) {
 // put.
 func TestARecordThatNoPeerStoredHasNoPutTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(closest, 2)
-		b, home, recs := kept(t, 1, week)
+		m := newModel(replication, 2)
+		b, home, recs := newHome(t, 1, week)
 		for _, p := range m.peers {
 			p.refuses = true
 		}
 		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
-		pass(3 * time.Hour)
+		advance(3 * time.Hour)
 		e := k.Entries()[recs[0].Pointer()]
 		require.Contains(t, e.Problem, "stored by 0 of 20")
 		require.Zero(t, e.Put)
@@ -199,35 +199,35 @@ func TestARecordThatNoPeerStoredHasNoPutTime(t *testing.T) {
 	})
 }
 
-// A proof of a put before the last look does not replace a later known put.
+// A proof of a put before the last query does not replace a later known put.
 func TestAProofOfAPutNeverSetsItBack(t *testing.T) {
 	for _, since := range []time.Duration{time.Hour, 3 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			m := newModel(300, 2)
-			b, home, recs := kept(t, 1, week)
-			m.give(recs[0], closest)
+			b, home, recs := newHome(t, 1, week)
+			m.storeAt(recs[0], replication)
 			k := New(Config{Network: m, Contacts: b, Home: home, Rand: rand.NewPCG(1, 1)})
-			require.NoError(t, k.readBook())
-			r, err := k.explore(t.Context(), placeOf(recs[0].Pointer()))
+			require.NoError(t, k.readContacts())
+			r, err := k.explore(t.Context(), keyOf(recs[0].Pointer()))
 			require.NoError(t, err)
 			now := time.Now()
 			it := k.items[0]
 			it.Looked, it.Seen = now.Add(-2*time.Hour), now.Add(-since)
 			it.peers = sampleOf(map[string]bool{"gone": true}) // so that all peers that answer are new
-			e, _, err := k.lookAndPut(t.Context(), r, it)
+			e, _, err := k.queryAndPut(t.Context(), r, it)
 			require.NoError(t, err)
 			require.Equal(t, now.Add(-min(since, 2*time.Hour)), e.Seen)
 		})
 	}
 }
 
-// A look that ends with the keeper changes nothing: the record remains due.
-func TestALookThatIsCutOffStaysDue(t *testing.T) {
+// A query that ends with the republisher changes nothing: the record remains due.
+func TestCancelledLookupStaysDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, home, recs := kept(t, 1, week)
+		b, home, recs := newHome(t, 1, week)
 		path := filepath.Join(t.TempDir(), "keep.json")
-		k, stop := start(t, Config{Network: &slowNetwork{model: newModel(closest, 8), takes: time.Minute}, Contacts: b, Home: home, Path: path})
-		pass(30 * time.Second) // during the look
+		k, stop := start(t, Config{Network: &slowNetwork{model: newModel(replication, 8), takes: time.Minute}, Contacts: b, Home: home, Path: path})
+		advance(30 * time.Second) // during the query
 		before := k.Entries()[recs[0].Pointer()]
 		require.False(t, before.Next.After(time.Now()))
 		stop()
@@ -239,15 +239,15 @@ func TestALookThatIsCutOffStaysDue(t *testing.T) {
 	})
 }
 
-// A newer record that the home cannot store is not put: the next look could not
+// A newer record that the home cannot store is not put: the next query could not
 // use it as the floor.
 func TestARecordThatTheHomeCannotStoreIsNotPut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(300, 2)
-		b, home, recs := kept(t, 1, week)
-		m.give(sign(t, testKey(0), 2, week), 3)
+		b, home, recs := newHome(t, 1, week)
+		m.storeAt(sign(t, testKey(0), 2, week), 3)
 		k, _ := start(t, Config{Network: m, Contacts: b, Home: fullHome{home}})
-		pass(time.Minute)
+		advance(time.Minute)
 		require.Contains(t, k.Entries()[recs[0].Pointer()].Problem, "disk full")
 		require.Zero(t, m.putsOf(recs[0].Pointer()))
 	})
@@ -259,15 +259,15 @@ func (fullHome) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, erro
 	return dht.Receipt{}, errors.New("disk full")
 }
 
-// The keeper asks peers of the network for the owner's record. Answers of the
+// The republisher asks peers of the network for the owner's record. Answers of the
 // home, a cache, a router, or the node's own store count neither as peers nor
 // as holders.
-func TestTheOwnNodeIsNoHolder(t *testing.T) {
+func TestOwnNodeIsNotAHolder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(closest, 1)
+		m := newModel(replication, 1)
 		p := newPublisher(t, m, 48*time.Hour)
 		rec := p.held().Bytes()
-		answers := lookBy(t.Context(), answering{
+		answers := queryStore(t.Context(), answering{
 			{Record: rec, Source: dht.SourceHome},
 			{Record: rec, Source: dht.SourceHome, Peer: "home"},
 			{Record: rec, Source: dht.SourceCache, Peer: "cache"},
@@ -278,12 +278,12 @@ func TestTheOwnNodeIsNoHolder(t *testing.T) {
 		}, p.key.Pointer())
 		require.Equal(t, []answer{{"peer", rec, nil}, {"none", nil, nil}}, answers)
 		k := New(p.config())
-		l, err := k.look(t.Context(), p.key.Pointer(), answers)
+		l, err := k.evaluate(t.Context(), p.key.Pointer(), answers)
 		require.NoError(t, err)
 		require.Equal(t, map[string]bool{"peer": true}, l.holders)
 
 		// The home is not a holder of a record that no peer has, either.
-		l, err = k.look(t.Context(), p.key.Pointer(), nil)
+		l, err = k.evaluate(t.Context(), p.key.Pointer(), nil)
 		require.NoError(t, err)
 		require.True(t, l.found)
 		require.Empty(t, l.holders)
@@ -315,19 +315,19 @@ func TestARemovedContactLeavesTheFile(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "keep.json")
 			m := newModel(300, 1)
-			b, home, recs := kept(t, 3, week)
+			b, home, recs := newHome(t, 3, week)
 			k, _ := start(t, Config{Network: m, Contacts: b, Home: home, Path: path})
-			pass(2 * time.Minute)
+			advance(2 * time.Minute)
 			read, err := ReadEntries(path)
 			require.NoError(t, err)
 			require.Len(t, read, len(recs))
 			gone := recs[1].Pointer()
-			b.keep(false, gone)
+			b.set(false, gone)
 			if woken {
 				k.Wake()
 				synctest.Wait()
 			} else {
-				pass(pollEvery + time.Minute)
+				advance(pollEvery + time.Minute)
 			}
 			file, err := os.ReadFile(path)
 			require.NoError(t, err)
@@ -336,22 +336,22 @@ func TestARemovedContactLeavesTheFile(t *testing.T) {
 			require.NoError(t, err)
 			require.Len(t, read, len(recs)-1)
 			require.NotContains(t, k.Entries(), gone)
-			require.Equal(t, len(recs)-1, k.Status().Kept)
+			require.Equal(t, len(recs)-1, k.Status().Records)
 		})
 	}
 }
 
-// If a contact turns out to be removed when its record is due, the keeper reads
+// If a contact turns out to be removed when its record is due, the republisher reads
 // the book immediately and drops it.
 func TestARemovalFoundOutHasTheBookRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(300, 1)
-		b, home, recs := kept(t, 1, week)
+		b, home, recs := newHome(t, 1, week)
 		k, _ := start(t, Config{Network: m, Contacts: b, Home: home})
 		synctest.Wait()
 		require.Contains(t, k.Entries(), recs[0].Pointer())
-		b.keep(false, recs[0].Pointer())
-		pass(lot(1) + 2*maxGap + time.Second)
+		b.set(false, recs[0].Pointer())
+		advance(spreadOf(1) + 2*maxGap + time.Second)
 		require.Empty(t, k.Entries())
 	})
 }
@@ -360,50 +360,50 @@ func TestARemovalFoundOutHasTheBookRead(t *testing.T) {
 // peers take.
 func TestFewRecordsAreInProgressAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := newModel(closest, 8)
-		b, home, recs := kept(t, 30, week)
+		m := newModel(replication, 8)
+		b, home, recs := newHome(t, 30, week)
 		slow := &slowNetwork{model: m, takes: time.Minute}
 		start(t, Config{Network: slow, Contacts: b, Home: home})
-		pass(6 * time.Hour)
-		require.EqualValues(t, parallel, slow.most.Load())
+		advance(6 * time.Hour)
+		require.EqualValues(t, maxParallel, slow.most.Load())
 		for _, rec := range recs {
-			require.Equal(t, closest, m.holders(rec))
+			require.Equal(t, replication, m.holders(rec))
 		}
 	})
 }
 
 // slowNetwork is a network whose peers answer after a delay. It records how
-// many throw-away hosts were asking at the same time.
+// many clients were asking at the same time.
 type slowNetwork struct {
 	*model
 	takes        time.Duration
 	asking, most atomic.Int32
 }
 
-func (n *slowNetwork) Stranger(ctx context.Context) (Stranger, error) {
-	s, err := n.model.Stranger(ctx)
-	return &slowStranger{Stranger: s, network: n}, err
+func (n *slowNetwork) UnlinkableClient(ctx context.Context) (Client, error) {
+	s, err := n.model.UnlinkableClient(ctx)
+	return &slowClient{Client: s, network: n}, err
 }
 
-type slowStranger struct {
-	Stranger
+type slowClient struct {
+	Client
 	network *slowNetwork
 	asks    atomic.Bool
 }
 
-func (s *slowStranger) Get(ctx context.Context, from Peer, p pointer.Pointer) ([]byte, error) {
+func (s *slowClient) Get(ctx context.Context, from Peer, p pointer.Pointer) ([]byte, error) {
 	if !s.asks.Swap(true) {
 		n := s.network.asking.Add(1)
 		for most := s.network.most.Load(); n > most && !s.network.most.CompareAndSwap(most, n); most = s.network.most.Load() {
 		}
 	}
 	time.Sleep(s.network.takes) // on the clock of the bubble
-	return s.Stranger.Get(ctx, from, p)
+	return s.Client.Get(ctx, from, p)
 }
 
-func (s *slowStranger) Close() error {
+func (s *slowClient) Close() error {
 	if s.asks.Load() {
 		s.network.asking.Add(-1)
 	}
-	return s.Stranger.Close()
+	return s.Client.Close()
 }

@@ -1,4 +1,4 @@
-package keep
+package republish
 
 import (
 	"encoding/json"
@@ -16,18 +16,18 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// What is due when, and what came of it, survives a restart: nothing is looked
-// for again that need not be.
+// Due times and results survive a restart: no query is made
+// before it is due.
 func TestDueTimesSurviveARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keep.json")
 		m := newModel(500, 1)
-		b, home, recs := kept(t, 20, week)
+		b, home, recs := newHome(t, 20, week)
 		c := Config{Network: m, Contacts: b, Home: home, Path: path}
 		k, stop := start(t, c)
-		pass(30 * time.Hour)
+		advance(30 * time.Hour)
 		stop()
-		before, churn, strangers := k.Entries(), k.churn, m.met()
+		before, churn, strangers := k.Entries(), k.churn, m.clientCount()
 		info, err := os.Stat(path)
 		require.NoError(t, err)
 		require.EqualValues(t, 0o600, info.Mode().Perm())
@@ -36,14 +36,14 @@ func TestDueTimesSurviveARestart(t *testing.T) {
 		require.Len(t, read, len(recs))
 
 		k, stop = start(t, c)
-		pass(time.Second)
+		advance(time.Second)
 		require.InDelta(t, churn, k.churn, 1e-9)
 		for p, e := range k.Entries() {
 			require.True(t, e.Next.Equal(before[p].Next), "%s and %s", e.Next, before[p].Next)
 			require.True(t, e.Looked.Equal(before[p].Looked))
 			require.Equal(t, before[p].Holders, e.Holders)
 		}
-		require.Equal(t, strangers, m.met())
+		require.Equal(t, strangers, m.clientCount())
 		stop()
 		left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".keep.json-*"))
 		require.NoError(t, err)
@@ -52,7 +52,7 @@ func TestDueTimesSurviveARestart(t *testing.T) {
 }
 
 // A file of another version, or with a pointer in a non-canonical spelling, is
-// refused as a whole, and the keeper starts without state. Figures outside
+// refused as a whole, and the republisher starts without state. Figures outside
 // their limits are replaced by figures within them.
 func TestOnlyTheWrittenFormIsRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keep.json")
@@ -103,19 +103,19 @@ func looked(entries map[pointer.Pointer]Entry) (n int) {
 	return n
 }
 
-// When the keeper ends, even in the middle of a region, the file contains the
+// When the republisher ends, even in the middle of a region, the file contains the
 // work done so far.
-func TestTheEndOfAKeeperSavesWhatItDid(t *testing.T) {
+func TestStateIsSavedWhenRunEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keep.json")
-		b, home, _ := kept(t, 2*parallel, week)
-		k, stop := start(t, Config{Network: &slowNetwork{model: newModel(closest, 8), takes: saveEvery / 6}, Contacts: b, Home: home, Path: path})
+		b, home, _ := newHome(t, 2*maxParallel, week)
+		k, stop := start(t, Config{Network: &slowNetwork{model: newModel(replication, 8), takes: saveEvery / 6}, Contacts: b, Home: home, Path: path})
 		began := time.Now()
 		for looked(k.Entries()) == 0 {
-			pass(time.Second)
+			advance(time.Second)
 		}
 		done := looked(k.Entries())
-		require.Less(t, done, 2*parallel, "the others are under way")
+		require.Less(t, done, 2*maxParallel, "the others are under way")
 		require.Less(t, time.Since(began), saveEvery, "else the end of the region saves it")
 		stop()
 		read, err := ReadEntries(path)
@@ -124,13 +124,13 @@ func TestTheEndOfAKeeperSavesWhatItDid(t *testing.T) {
 	})
 }
 
-// While the keeper processes one region after the other, it saves its work
+// While the republisher processes one region after the other, it saves its work
 // every minute.
-func TestALongRoundIsSavedEveryMinute(t *testing.T) {
+func TestStateIsSavedEveryMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keep.json")
 		m := newModel(1000, 8)
-		b, home, recs := kept(t, 60, week)
+		b, home, recs := newHome(t, 60, week)
 		var pointers []string
 		for _, rec := range recs {
 			pointers = append(pointers, rec.Pointer().String())
@@ -139,7 +139,7 @@ func TestALongRoundIsSavedEveryMinute(t *testing.T) {
 		k, _ := start(t, Config{Network: m, Contacts: b, Home: home, Path: path})
 		var done []int // one element each half minute
 		for i := range 16 {
-			pass(30 * time.Second)
+			advance(30 * time.Second)
 			done = append(done, looked(k.Entries()))
 			if i < 4 {
 				continue
@@ -154,9 +154,9 @@ func TestALongRoundIsSavedEveryMinute(t *testing.T) {
 }
 
 // Attack: a file that is damaged, of a later version, huge in its numbers, or
-// hostile in its times is begun anew, or its times are brought within their
-// limits: no storm, and no record is late for it.
-func TestAHostileFileDoesNoHarm(t *testing.T) {
+// hostile in its times is replaced, or its times are brought within their
+// limits: no burst, and no record is late for it.
+func TestHostileFileKeepsTheLimits(t *testing.T) {
 	year := func(y int) string { return time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC).Format(time.RFC3339) }
 	entry := func(next, looked string) string {
 		return `{"next":"` + next + `","looked":"` + looked + `","put":"` + looked + `","seen":"` + looked + `","asked":-5,"holders":99999999}`
@@ -178,20 +178,20 @@ func TestAHostileFileDoesNoHarm(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "keep.json")
 				m := newModel(size(60, 300), 1)
-				b, home, recs := kept(t, size(25, 60), week)
+				b, home, recs := newHome(t, size(25, 60), week)
 				var pointers []string
 				for _, rec := range recs {
 					pointers = append(pointers, rec.Pointer().String())
 				}
 				require.NoError(t, os.WriteFile(path, []byte(file(pointers)), 0o600))
 				k, stop := start(t, Config{Network: m, Contacts: b, Home: home, Path: path})
-				calm(t, m, 30)
+				requireRates(t, m, 30)
 				for _, e := range k.Entries() {
-					require.LessOrEqual(t, time.Until(e.Next), longest*5/4)
+					require.LessOrEqual(t, time.Until(e.Next), maxInterval*5/4)
 				}
-				pass(longest)
+				advance(maxInterval)
 				for _, rec := range recs {
-					require.Equal(t, closest, m.holders(rec))
+					require.Equal(t, replication, m.holders(rec))
 				}
 				stop()
 				_, err := ReadEntries(path)
@@ -209,8 +209,8 @@ func allAs(pointers []string, entry string) string {
 	return `{"v":1,"churn":0.1,"depth":200,"kept":{` + strings.Join(rows, ",") + `}}`
 }
 
-// Whatever the file says, what is read of it is written again as the same, and
-// a keeper that starts with it has due times within their limits.
+// Whatever the file contains, the state read from it is written again unchanged, and
+// a republisher that starts with it has due times within their limits.
 func FuzzState(f *testing.F) {
 	p := testKey(0).Pointer().String()
 	f.Add([]byte(`{"v":1,"churn":0.1,"depth":7,"own":{"next":"2026-01-02T03:04:05Z","record":"00ff","since":"2026-01-02T03:04:05Z"},"kept":{"` + p + `":{"next":"2026-01-02T03:04:05Z","asked":20,"holders":19}}}`))
@@ -229,12 +229,12 @@ func FuzzState(f *testing.F) {
 		now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 		k := New(Config{Contacts: &book{}, Home: &dht.Memory{}, Now: func() time.Time { return now }, Rand: rand.NewPCG(1, 1)})
 		k.restore(s, now)
-		require.GreaterOrEqual(t, k.interval(), shortest)
-		require.LessOrEqual(t, k.interval(), longest)
+		require.GreaterOrEqual(t, k.interval(), minInterval)
+		require.LessOrEqual(t, k.interval(), maxInterval)
 		for _, it := range k.items {
 			require.False(t, it.Next.Before(now))
-			require.LessOrEqual(t, it.Next.Sub(now), longest*5/4)
-			require.False(t, it.Looked.After(now.Add(jump)) || it.Seen.After(now.Add(jump)) || it.Put.After(now.Add(jump)))
+			require.LessOrEqual(t, it.Next.Sub(now), maxInterval*5/4)
+			require.False(t, it.Looked.After(now.Add(maxDrift)) || it.Seen.After(now.Add(maxDrift)) || it.Put.After(now.Add(maxDrift)))
 		}
 	})
 }

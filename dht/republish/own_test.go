@@ -1,4 +1,4 @@
-package keep
+package republish
 
 import (
 	"context"
@@ -21,7 +21,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// publisher is somebody whose record is theirs to keep.
+// publisher is the owner of a record.
 type publisher struct {
 	t       *testing.T
 	key     *pointer.Key
@@ -29,7 +29,7 @@ type publisher struct {
 	net     *model
 	locked  atomic.Bool
 	mu      sync.Mutex
-	renewed []time.Duration // lives
+	renewed []time.Duration // lifetimes
 	fails   error
 }
 
@@ -80,18 +80,18 @@ func (p *publisher) held() pointer.Record {
 	panic("none")
 }
 
-// My own record is put always, however many hold it, and renewed before it
-// expires, with the life that it had; so it never stops to resolve.
-func TestMyOwnRecordIsKeptAndRenewed(t *testing.T) {
+// The owner's record is put however many peers hold it, and renewed before it
+// expires, with the same lifetime, so it always resolves.
+func TestOwnRecordIsPutAndRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(500, 1)
 		p := newPublisher(t, m, 48*time.Hour)
-		m.give(p.held(), closest)
+		m.storeAt(p.held(), replication)
 		start(t, p.config())
-		pass(time.Second)
-		require.Equal(t, closest, m.putsOf(p.key.Pointer()), "put although 20 held it")
+		advance(time.Second)
+		require.Equal(t, replication, m.putsOf(p.key.Pointer()), "put although 20 held it")
 		for range 2 * week / time.Hour {
-			pass(time.Hour)
+			advance(time.Hour)
 			m.replace(0.05)
 			require.True(t, m.resolves(p.key.Pointer()))
 		}
@@ -102,10 +102,10 @@ func TestMyOwnRecordIsKeptAndRenewed(t *testing.T) {
 	})
 }
 
-// When the identity is locked it is said in time: from the middle of the life
-// that was left on, a day before the end at the latest; and no more once it is
+// A locked identity is reported in time: from the middle of the lifetime
+// on, or a day before the record expires if that is earlier; and no longer once it is
 // unlocked, which renews the record.
-func TestALockedIdentityIsToldOfInTime(t *testing.T) {
+func TestLockedIdentityIsReportedInTime(t *testing.T) {
 	for _, tc := range []struct{ life, at time.Duration }{
 		{6 * 24 * time.Hour, 3 * 24 * time.Hour},
 		{60 * time.Hour, 30 * time.Hour},
@@ -118,22 +118,22 @@ func TestALockedIdentityIsToldOfInTime(t *testing.T) {
 			p.locked.Store(true)
 			k, _ := start(t, p.config())
 			if tc.at > 0 {
-				pass(tc.at - time.Minute)
+				advance(tc.at - time.Minute)
 				require.Empty(t, k.Status().Own.Warning)
 			}
-			pass(2 * time.Minute)
+			advance(2 * time.Minute)
 			require.Equal(t, "expires at "+p.held().Expires().UTC().Format(time.RFC3339)+", identity locked", k.Status().Own.Warning)
 			require.Empty(t, p.lives())
 			if tc.life > 24*time.Hour {
 				p.locked.Store(false)
-				pass(pollEvery + time.Minute)
+				advance(pollEvery + time.Minute)
 				require.Empty(t, k.Status().Own.Warning)
 				if tc.life >= 48*time.Hour {
 					require.Len(t, p.lives(), 1)
 				}
 				return
 			}
-			pass(tc.life)
+			advance(tc.life)
 			require.Contains(t, k.Status().Own.Warning, "expired at ")
 			require.False(t, m.resolves(p.key.Pointer()))
 		})
@@ -141,8 +141,8 @@ func TestALockedIdentityIsToldOfInTime(t *testing.T) {
 }
 
 // Attack: a state file claims that the owner's record was first seen, or last
-// renewed, far in the future. The keeper renews the record before it expires.
-func TestAHostileFileHindersNoRenewal(t *testing.T) {
+// renewed, far in the future. The republisher renews the record before it expires.
+func TestHostileFileDoesNotPreventRenewal(t *testing.T) {
 	far := time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, set := range map[string]func(*ownState){
 		"nothing":  func(*ownState) {},
@@ -166,9 +166,9 @@ func TestAHostileFileHindersNoRenewal(t *testing.T) {
 				require.NoError(t, err)
 				require.NoError(t, os.WriteFile(c.Path, b, 0o600))
 				start(t, c)
-				pass(23 * time.Hour)
+				advance(23 * time.Hour)
 				require.Empty(t, p.lives(), "half of its life is not over")
-				pass(24 * time.Hour)
+				advance(24 * time.Hour)
 				require.Len(t, p.lives(), 1)
 				require.True(t, m.resolves(p.key.Pointer()))
 			})
@@ -177,15 +177,15 @@ func TestAHostileFileHindersNoRenewal(t *testing.T) {
 }
 
 // A Wake immediately retries an operation that failed for lack of a network.
-// Without a Wake the keeper retries it soon.
-func TestAWakeRetriesTheOwnRecord(t *testing.T) {
+// Without a Wake the republisher retries it soon.
+func TestWakeRetriesTheOwnRecord(t *testing.T) {
 	for woken, within := range map[bool]time.Duration{true: 0, false: retryAfter / 4} {
 		synctest.Test(t, func(t *testing.T) {
 			m := newModel(100, 1)
 			m.down = true
 			p := newPublisher(t, m, 48*time.Hour)
 			k, _ := start(t, p.config())
-			pass(time.Minute)
+			advance(time.Minute)
 			require.Contains(t, k.Status().Own.Problem, "no network")
 			m.mu.Lock()
 			m.down = false
@@ -193,8 +193,8 @@ func TestAWakeRetriesTheOwnRecord(t *testing.T) {
 			if woken {
 				k.Wake()
 			}
-			pass(within)
-			require.Equal(t, closest, m.holders(p.held()))
+			advance(within)
+			require.Equal(t, replication, m.holders(p.held()))
 			require.Empty(t, k.Status().Own.Problem)
 		})
 	}
@@ -202,27 +202,27 @@ func TestAWakeRetriesTheOwnRecord(t *testing.T) {
 
 // A network that hangs during a look-up or a put of the owner's record delays
 // other work by no more than the timeout.
-func TestAHangingNetworkHoldsUpNoContacts(t *testing.T) {
+func TestHangingNetworkDoesNotDelayContacts(t *testing.T) {
 	for name, tc := range map[string]struct {
 		hangs hanging
 		after time.Duration
-	}{"looking": {hanging{get: true}, lookTime}, "putting": {hanging{put: true}, putTime}} {
+	}{"looking": {hanging{get: true}, queryTimeout}, "putting": {hanging{put: true}, putTimeout}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newModel(100, 1)
 				p := newPublisher(t, m, 48*time.Hour)
 				c := p.config()
-				b, home, recs := kept(t, 1, week)
+				b, home, recs := newHome(t, 1, week)
 				_, err := home.Put(t.Context(), p.key.Pointer(), p.held().Bytes())
 				require.NoError(t, err)
 				c.Contacts, c.Home = b, home
 				tc.hangs.Store = modelStore{m}
 				c.Own.Store = tc.hangs
 				start(t, c)
-				pass(tc.after - time.Second)
+				advance(tc.after - time.Second)
 				require.Zero(t, m.holders(recs[0]))
-				pass(time.Second + lot(1) + 2*maxGap)
-				require.Equal(t, closest, m.holders(recs[0]))
+				advance(time.Second + spreadOf(1) + 2*maxGap)
+				require.Equal(t, replication, m.holders(recs[0]))
 			})
 		})
 	}
@@ -251,10 +251,10 @@ func (h hanging) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Rece
 	return h.Store.Put(ctx, p, b)
 }
 
-// The next look in Status is the earliest one of all, including the owner's
+// The next due time in Status is the earliest one of all, including the owner's
 // record.
-func TestTheStatusHasTheFirstOfAllLooks(t *testing.T) {
-	p := newPublisher(t, newModel(closest, 1), 48*time.Hour)
+func TestStatusHasTheEarliestDueTime(t *testing.T) {
+	p := newPublisher(t, newModel(replication, 1), 48*time.Hour)
 	now := time.Now()
 	for _, own := range []time.Duration{time.Hour, 3 * time.Hour} {
 		k := New(p.config())
@@ -267,18 +267,18 @@ func TestTheStatusHasTheFirstOfAllLooks(t *testing.T) {
 	}
 }
 
-// Another device of mine published a newer record: it is the one that is put,
-// and nothing is renewed for it.
+// Another device of the owner published a newer record: this one is put,
+// and not renewed.
 func TestANewerRecordOfAnotherDeviceIsPut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(500, 1)
 		p := newPublisher(t, m, 48*time.Hour)
 		start(t, p.config())
-		pass(20 * time.Hour)
+		advance(20 * time.Hour)
 		newer := sign(t, p.key, 9, 48*time.Hour)
-		m.give(newer, 5)
-		pass(5 * time.Hour)
-		require.Equal(t, closest, m.holders(newer))
+		m.storeAt(newer, 5)
+		advance(5 * time.Hour)
+		require.Equal(t, replication, m.holders(newer))
 		require.Equal(t, newer.ID(), p.held().ID())
 		require.Empty(t, p.lives())
 	})
@@ -286,13 +286,13 @@ func TestANewerRecordOfAnotherDeviceIsPut(t *testing.T) {
 
 // A renewal that fails is tried again, and not all the time; nor is one of a
 // record whose life is very short.
-func TestRenewalsAreFew(t *testing.T) {
+func TestRenewalsAreRateLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(500, 1)
 		p := newPublisher(t, m, 48*time.Hour)
 		p.fails = errors.New("disk full")
 		k, _ := start(t, p.config())
-		pass(34 * time.Hour)
+		advance(34 * time.Hour)
 		require.InDelta(t, 10, len(p.lives()), 2)
 		require.Contains(t, k.Status().Own.Problem, "disk full")
 	})
@@ -300,58 +300,58 @@ func TestRenewalsAreFew(t *testing.T) {
 		m := newModel(500, 1)
 		p := newPublisher(t, m, 2*time.Second)
 		start(t, p.config())
-		pass(time.Hour)
+		advance(time.Hour)
 		require.LessOrEqual(t, len(p.lives()), 61)
 	})
 }
 
-// Nothing is asked of anybody while I have published nothing and keep nobody.
-func TestNothingToKeep(t *testing.T) {
+// Without an own record and contacts to republish, no request is sent.
+func TestNoRequestsWithoutRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(500, 1)
 		p := newPublisher(t, m, time.Hour)
 		p.home = &dht.Memory{}
 		k, _ := start(t, p.config())
-		pass(48 * time.Hour)
-		require.Zero(t, m.met())
+		advance(48 * time.Hour)
+		require.Zero(t, m.clientCount())
 		require.Zero(t, m.putsOf(pointer.Pointer{}))
 		require.Nil(t, k.Status().Own)
 		require.Zero(t, k.Status().Next)
 	})
 }
 
-// A record that was signed while nobody could store it is put soon, however far
-// off the next turn of the one before was; one that its publisher stored is not
+// A record that was signed without a network is put soon, however far
+// off the next put of the previous one was; one that its publisher stored is not
 // put twice.
-func TestARecordThatNobodyStoredYetIsPutSoon(t *testing.T) {
+func TestRecordNotStoredYetIsPutSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newModel(500, 1)
 		p := newPublisher(t, m, 48*time.Hour)
 		c := p.config()
 		c.Path = filepath.Join(t.TempDir(), "keep.json")
 		k, stop := start(t, c)
-		pass(time.Second)
+		advance(time.Second)
 		publish := func(sequence uint64) pointer.Record {
 			rec := sign(t, p.key, sequence, 48*time.Hour)
 			_, err := p.home.Put(t.Context(), rec.Pointer(), rec.Bytes())
 			require.NoError(t, err)
 			return rec
 		}
-		rec := publish(2) // by a verb that this node runs, and that reaches nobody
+		rec := publish(2) // by a verb that this node runs, without a network
 		k.Wake()
-		pass(2 * putGrace)
-		require.Equal(t, closest, m.holders(rec))
+		advance(2 * putGrace)
+		require.Equal(t, replication, m.holders(rec))
 		stop()
 		rec = publish(3) // by a verb on its own, without a network
 		k, _ = start(t, c)
-		pass(time.Second)
-		require.Equal(t, closest, m.holders(rec))
+		advance(time.Second)
+		require.Equal(t, replication, m.holders(rec))
 		puts := m.putsOf(p.key.Pointer())
 		rec = publish(4)
-		k.Stored(rec, dht.Receipt{Asked: closest, Stored: closest})
+		k.OwnStored(rec, dht.Receipt{Asked: replication, Stored: replication})
 		k.Wake()
-		pass(10 * putGrace)
+		advance(10 * putGrace)
 		require.Equal(t, puts, m.putsOf(p.key.Pointer()))
-		require.Equal(t, closest, k.Status().Own.Holders)
+		require.Equal(t, replication, k.Status().Own.Holders)
 	})
 }

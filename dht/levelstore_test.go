@@ -11,19 +11,19 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// seeker is a store that looks harder when told to, and sees puts through.
-type seeker struct {
-	*script
+// levelStore is a LevelStore and ConfirmingStore that records the calls.
+type levelStore struct {
+	*scriptedStore
 	levels []dht.Level
 	all    int
 }
 
-func (s *seeker) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) iter.Seq2[dht.Answer, error] {
+func (s *levelStore) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) iter.Seq2[dht.Answer, error] {
 	s.levels = append(s.levels, level)
 	return s.Get(ctx, p)
 }
 
-func (s *seeker) PutAll(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
+func (s *levelStore) PutAll(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
 	s.all++
 	return dht.Receipt{Asked: 8, Stored: 8, Confirmed: 6, Groups: 5, Spread: 7}, nil
 }
@@ -31,11 +31,11 @@ func (s *seeker) PutAll(context.Context, pointer.Pointer, []byte) (dht.Receipt, 
 func TestTheLevelReachesTheStore(t *testing.T) {
 	k := newKey(t)
 	b := sign(t, k, 1).Bytes()
-	s := &seeker{script: peers(b, b, b, b, b, b)}
+	s := &levelStore{scriptedStore: peers(b, b, b, b, b, b)}
 	r := dht.Resolver{Stores: []dht.Store{s}, Now: newClock().now}
 	_, err := r.Best(t.Context(), k.Pointer(), dht.LevelOffline)
 	require.Error(t, err)
-	require.Empty(t, s.levels, "offline asks nobody")
+	require.Empty(t, s.levels, "offline sends no request")
 	for _, level := range []dht.Level{dht.LevelStrict, dht.LevelFresh, dht.LevelAgreed} {
 		_, err := r.Best(t.Context(), k.Pointer(), level)
 		require.NoError(t, err)
@@ -43,11 +43,11 @@ func TestTheLevelReachesTheStore(t *testing.T) {
 	}
 }
 
-func TestWhatIsSurroundedIsNotFresh(t *testing.T) {
+func TestSurroundedKeyIsNotFresh(t *testing.T) {
 	k := newKey(t)
 	b := sign(t, k, 1).Bytes()
 	s := peers(b, nil, nil)
-	s.says = append(s.says, said{answer: dht.Answer{Source: dht.SourceNetwork}, err: dht.ErrSurrounded})
+	s.answers = append(s.answers, scriptedAnswer{answer: dht.Answer{Source: dht.SourceNetwork}, err: dht.ErrSurrounded})
 	for _, level := range []dht.Level{dht.LevelAgreed, dht.LevelFresh, dht.LevelStrict} {
 		r := dht.Resolver{Stores: []dht.Store{s}, Now: newClock().now}
 		res, err := r.Best(t.Context(), k.Pointer(), level)
@@ -56,15 +56,15 @@ func TestWhatIsSurroundedIsNotFresh(t *testing.T) {
 		require.Len(t, res.Rejected, 1)
 		require.Equal(t, dht.ErrSurrounded.Error(), res.Rejected[0].Reason)
 	}
-	s.says[0].answer.Record = nil
+	s.answers[0].answer.Record = nil
 	_, err := (&dht.Resolver{Stores: []dht.Store{s}, Now: newClock().now}).Best(t.Context(), k.Pointer(), dht.LevelFresh)
 	require.ErrorIs(t, err, dht.ErrNotFound)
 	require.ErrorIs(t, err, dht.ErrSurrounded)
 }
 
-func TestPublishAllSeesEveryStoreThrough(t *testing.T) {
+func TestPublishAllWaitsForEveryStore(t *testing.T) {
 	k := newKey(t)
-	thorough := &seeker{script: peers()}
+	thorough := &levelStore{scriptedStore: peers()}
 	plain := &dht.Memory{Now: newClock().now}
 	r := dht.Resolver{Stores: []dht.Store{thorough, plain}, Now: newClock().now}
 	receipt, err := r.PublishAll(t.Context(), sign(t, k, 1))
@@ -79,7 +79,7 @@ func TestPublishAllSeesEveryStoreThrough(t *testing.T) {
 	require.Equal(t, 1, thorough.all)
 }
 
-func TestAReceiptDoubts(t *testing.T) {
+func TestReceiptDoubt(t *testing.T) {
 	for _, tc := range []struct {
 		receipt dht.Receipt
 		doubt   string

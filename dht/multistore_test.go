@@ -16,8 +16,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-func TestAllOfOneIsAStore(t *testing.T) {
-	dhttest.Run(t, func(*testing.T) dht.Store { return dht.All{new(dht.Memory)} })
+func TestMultiStoreOfOneIsAStore(t *testing.T) {
+	dhttest.Run(t, func(*testing.T) dht.Store { return dht.MultiStore{new(dht.Memory)} })
 }
 
 func TestOneStoreThatWorksIsEnough(t *testing.T) {
@@ -27,7 +27,7 @@ func TestOneStoreThatWorksIsEnough(t *testing.T) {
 	r, err := pointer.Sign(key, pointer.Fields{Sequence: 1, Expires: time.Now().Add(time.Hour)})
 	require.NoError(t, err)
 	works := new(dht.Memory)
-	all := dht.All{broken{}, works, broken{}}
+	all := dht.MultiStore{broken{}, works, broken{}}
 	receipt, err := all.Put(ctx, r.Pointer(), r.Bytes())
 	require.NoError(t, err)
 	require.Equal(t, dht.Receipt{Asked: 3, Stored: 1, Unreachable: 2}, receipt)
@@ -44,27 +44,27 @@ func TestOneStoreThatWorksIsEnough(t *testing.T) {
 	require.Equal(t, 1, found)
 	require.Equal(t, 2, failed)
 
-	_, err = dht.All{broken{}, broken{}}.Put(ctx, r.Pointer(), r.Bytes())
+	_, err = dht.MultiStore{broken{}, broken{}}.Put(ctx, r.Pointer(), r.Bytes())
 	require.ErrorIs(t, err, errBroken)
-	_, err = dht.All{}.Put(ctx, r.Pointer(), r.Bytes())
+	_, err = dht.MultiStore{}.Put(ctx, r.Pointer(), r.Bytes())
 	require.ErrorIs(t, err, dht.ErrUnreachable)
 }
 
-// All does not count a member as successful if it stored with fewer peers than
+// MultiStore does not count a member as successful if it stored with fewer peers than
 // it wants. The put is short unless another member stored with as many peers as
 // it wants. The receipt counts the peers of the short member in both cases.
-func TestAShortMemberCountsInTheReceiptOfAll(t *testing.T) {
+func TestShortMemberCountsInTheReceipt(t *testing.T) {
 	ctx := t.Context()
 	rec := sign(t, newKey(t), 1)
 	short := &dht.ShortError{Receipt: dht.Receipt{Asked: 20, Stored: 3, Refused: 7, Unreachable: 10, Confirmed: 2, Groups: 3, Spread: 1}, Want: 15}
-	few := &script{puts: func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) { return short.Receipt, short }}
+	few := &scriptedStore{puts: func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) { return short.Receipt, short }}
 	works := &dht.Memory{Now: newClock().now}
 
-	receipt, err := dht.All{few, works}.Put(ctx, rec.Pointer(), rec.Bytes())
+	receipt, err := dht.MultiStore{few, works}.Put(ctx, rec.Pointer(), rec.Bytes())
 	require.NoError(t, err)
 	require.Equal(t, dht.Receipt{Asked: 21, Stored: 4, Refused: 7, Unreachable: 10, Confirmed: 2, Groups: 3, Spread: 1}, receipt)
 
-	receipt, err = dht.All{few, broken{}}.Put(ctx, rec.Pointer(), rec.Bytes())
+	receipt, err = dht.MultiStore{few, broken{}}.Put(ctx, rec.Pointer(), rec.Bytes())
 	got, ok := errors.AsType[*dht.ShortError](err)
 	require.True(t, ok, "%v", err)
 	require.Equal(t, short, got)
@@ -84,7 +84,7 @@ func TestClosingEarlyEndsAllLookUps(t *testing.T) {
 			time.Sleep(time.Second) // on the clock of the bubble
 			ended.Add(1)
 		})
-		for range (dht.All{hung, new(dht.Memory), hung}).Get(t.Context(), key.Pointer()) {
+		for range (dht.MultiStore{hung, new(dht.Memory), hung}).Get(t.Context(), key.Pointer()) {
 			break
 		}
 		require.EqualValues(t, 2, ended.Load())
@@ -92,18 +92,18 @@ func TestClosingEarlyEndsAllLookUps(t *testing.T) {
 }
 
 // A cancelled look-up returns the cancellation error, even if no store does.
-func TestACancelledLookUpOfAllFails(t *testing.T) {
+func TestCancelledLookUpOfMultiStoreFails(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	mute := storeFunc(func(context.Context, func(dht.Answer, error) bool) {})
 	var failed []error
-	for _, err := range (dht.All{mute, mute}).Get(ctx, sign(t, newKey(t), 1).Pointer()) {
+	for _, err := range (dht.MultiStore{mute, mute}).Get(ctx, sign(t, newKey(t), 1).Pointer()) {
 		failed = append(failed, err)
 	}
 	require.Equal(t, []error{context.Canceled}, failed)
 }
 
-// broken is a store that is down.
+// broken is a store that is unreachable.
 type broken struct{}
 
 var errBroken = errors.New("down")

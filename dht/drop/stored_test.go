@@ -54,7 +54,7 @@ type documented struct {
 	streams [2][32]byte // alice's and bob's, in their initial state
 }
 
-func document(t testing.TB, alice, bob person) documented {
+func newDocumented(t testing.TB, alice, bob person) documented {
 	t.Helper()
 	x25519 := func(p person) *ecdh.PrivateKey {
 		b, err := p.sealing[0].Bytes()
@@ -90,24 +90,24 @@ func chained(chain [32]byte, counter uint64, message string) [32]byte {
 	return sha256.Sum256(append(b, message...))
 }
 
-// letter returns the signed message with two payloads and no acknowledgement.
-func (d documented) letter(t testing.TB, alice, bob person, messages ...string) []byte {
+// batch returns the signed batch with two payloads and no acknowledgement.
+func (d documented) batch(t testing.TB, alice, bob person, messages ...string) []byte {
 	t.Helper()
 	sent := make([]any, len(messages))
 	for i, m := range messages {
 		sent[i] = []byte(m)
 	}
-	letter := cborOf(t, []any{1, alice.key.Pointer().Bytes(), bob.key.Pointer().Bytes(), d.channel[:], d.at, start.UnixMilli(), start.UnixMilli(),
+	batch := cborOf(t, []any{1, alice.key.Pointer().Bytes(), bob.key.Pointer().Bytes(), d.channel[:], d.at, start.UnixMilli(), start.UnixMilli(),
 		[]any{0, d.streams[0][:]}, sent, []any{0, d.streams[1][:]}})
-	sum := sha256.Sum256(letter)
+	sum := sha256.Sum256(batch)
 	signature, err := alice.key.Sign(nil, append([]byte("petnames/drop/letter/v1\x00"), sum[:]...), crypto.Hash(0))
 	require.NoError(t, err)
-	return cborOf(t, []any{signature, letter})
+	return cborOf(t, []any{signature, batch})
 }
 
-func TestALetterIsAsDocumented(t *testing.T) {
+func TestBatchIsAsDocumented(t *testing.T) {
 	alice, bob, a, b := pair(t)
-	d := document(t, alice, bob)
+	d := newDocumented(t, alice, bob)
 	mustSend(t, a, "one", "two")
 	a.State()
 	rec, err := a.Outgoing(start)
@@ -115,44 +115,44 @@ func TestALetterIsAsDocumented(t *testing.T) {
 	require.Equal(t, d.at, rec.Pointer().Bytes())
 	require.Equal(t, uint64(start.UnixMilli()), rec.Sequence())
 	require.Equal(t, time.Unix((start.Unix()/(7*24*3600)+2)*7*24*3600, 0).UTC(), rec.Expires())
-	sealed, err := unseal(b.mine.sealing, rec.Pointer(), rec.Sequence(), rec.Payload())
+	sealed, err := openPayload(b.local.sealing, rec.Pointer(), rec.Sequence(), rec.Payload())
 	require.NoError(t, err)
-	require.Equal(t, hex.EncodeToString(d.letter(t, alice, bob, "one", "two")), hex.EncodeToString(sealed))
+	require.Equal(t, hex.EncodeToString(d.batch(t, alice, bob, "one", "two")), hex.EncodeToString(sealed))
 
-	mail := deliver(t, b, rec, start)
-	require.Equal(t, []string{"one", "two"}, texts(mail.Messages))
+	result := deliver(t, b, rec, start)
+	require.Equal(t, []string{"one", "two"}, texts(result.Messages))
 	chain := d.streams[0]
 	for i, m := range []string{"one", "two"} {
 		chain = chained(chain, uint64(i+1), m)
-		require.Equal(t, chain, mail.Messages[i].ID)
+		require.Equal(t, chain, result.Messages[i].ID)
 	}
 }
 
 // A stored record is readable in every later version.
-func TestARecordThatIsStoredIsRead(t *testing.T) {
+func TestStoredRecordIsRead(t *testing.T) {
 	alice, bob, _, b := pair(t)
-	d := document(t, alice, bob)
+	d := newDocumented(t, alice, bob)
 	at, err := pointer.FromBytes(d.at)
 	require.NoError(t, err)
 	rec, err := pointer.Open(at, golden(t, "record.hex"), start)
 	require.NoError(t, err)
-	mail := deliver(t, b, rec, start)
-	require.Equal(t, []string{"one", "two"}, texts(mail.Messages))
-	require.Equal(t, start, mail.Written)
-	require.Zero(t, mail.Refused)
-	require.Zero(t, mail.Lost)
+	result := deliver(t, b, rec, start)
+	require.Equal(t, []string{"one", "two"}, texts(result.Messages))
+	require.Equal(t, start, result.Written)
+	require.Zero(t, result.Refused)
+	require.Zero(t, result.Lost)
 }
 
 // A stored state is readable in every later version: a channel with one message
 // under way, one acknowledged, one received, and a party with a new key.
-func TestAStateThatIsStoredIsRead(t *testing.T) {
+func TestStoredStateIsRead(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store := newArchive()
 	mustSend(t, a, "one")
 	exchange(t, a, b, store, start)
 	mustSend(t, b, "answer")
 	put(t, b, store, start.Add(time.Second))
-	require.Equal(t, []string{"answer"}, take(t, a, store, start.Add(time.Second)))
+	require.Equal(t, []string{"answer"}, pollAndProcess(t, a, store, start.Add(time.Second)))
 	mustSend(t, a, "two")
 	put(t, a, store, start.Add(time.Minute))
 	require.NoError(t, a.Rekey(bob.renewed(t, 22).party()))
@@ -204,16 +204,16 @@ func TestMalformedStatesAreRefused(t *testing.T) {
 		"version 2":                    func(s *state) { s.Version = 2 },
 		"another's":                    func(s *state) { s.Self = bob.key.Pointer().Bytes() },
 		"of another channel":           func(s *state) { s.Channel[31] ^= 1 },
-		"an X25519 key cut":            func(s *state) { s.Theirs = s.Theirs[:31] },
-		"no X25519 key":                func(s *state) { s.Theirs = nil },
-		"an X25519 key before, cut":    func(s *state) { s.Before = s.Theirs[:31] },
-		"an X25519 key before, empty":  func(s *state) { s.Before = []byte{} },
+		"an X25519 key cut":            func(s *state) { s.PartyKey = s.PartyKey[:31] },
+		"no X25519 key":                func(s *state) { s.PartyKey = nil },
+		"an X25519 key before, cut":    func(s *state) { s.PreviousKey = s.PartyKey[:31] },
+		"an X25519 key before, empty":  func(s *state) { s.PreviousKey = []byte{} },
 		"acknowledged over the limit":  func(s *state) { s.Base.Counter = maxCounter + 1 },
-		"processed over the limit":     func(s *state) { s.Have.Counter = maxCounter + 1 },
-		"a sequence over the limit":    func(s *state) { s.Last.Sequence = pointer.MaxSequence + 1 },
+		"processed over the limit":     func(s *state) { s.Processed.Counter = maxCounter + 1 },
+		"a sequence over the limit":    func(s *state) { s.LastRecord.Sequence = pointer.MaxSequence + 1 },
 		"no queue":                     func(s *state) { s.Queue = nil },
-		"no last record":               func(s *state) { s.Last.At = nil },
-		"no record put":                func(s *state) { s.Put.At = nil },
+		"no last record":               func(s *state) { s.LastRecord.At = nil },
+		"no record put":                func(s *state) { s.LastPut.At = nil },
 		"1001 messages":                func(s *state) { s.Queue = slicesOf(MaxQueue + 1) },
 		"a message of no bytes":        func(s *state) { s.Queue = [][]byte{{}} },
 		"a message of nothing":         func(s *state) { s.Queue = [][]byte{nil} },
@@ -230,10 +230,10 @@ func TestMalformedStatesAreRefused(t *testing.T) {
 	}
 	for name, change := range map[string]func(*state){
 		"acknowledged up to the limit": func(s *state) { s.Base.Counter = maxCounter },
-		"the highest sequence":         func(s *state) { s.Last.Sequence = pointer.MaxSequence },
+		"the highest sequence":         func(s *state) { s.LastRecord.Sequence = pointer.MaxSequence },
 		"1000 messages":                func(s *state) { s.Queue = slicesOf(MaxQueue) },
 		"messages of 1 MiB":            func(s *state) { s.Queue = megabyte() },
-		"a key before":                 func(s *state) { s.Before = alice.party().Sealing[0].Key },
+		"a key before":                 func(s *state) { s.PreviousKey = alice.party().Sealing[0].Key },
 	} {
 		s := good
 		change(&s)
@@ -266,41 +266,41 @@ func megabyte() (queue [][]byte) {
 
 // Each of these messages is correctly signed by alice and in its place, and
 // breaks one bound or the canonical encoding.
-func TestLettersOverTheirBoundsAreRefused(t *testing.T) {
+func TestBatchesOverTheirBoundsAreRefused(t *testing.T) {
 	alice, bob, _, _ := pair(t)
-	l, _, rec := overheard(t, alice, bob)
+	l, _, rec := openedFrom(t, alice, bob)
 	key := recordKeyOf(t, alice, bob, start)
-	resigned := func(letter []byte) signed {
-		signature, err := alice.key.Sign(nil, statement(letter), crypto.Hash(0))
+	resigned := func(batch []byte) signed {
+		signature, err := alice.key.Sign(nil, signedBytes(batch), crypto.Hash(0))
 		require.NoError(t, err)
-		return signed{Signature: signature, Letter: letter}
+		return signed{Signature: signature, Batch: batch}
 	}
-	come := func(s signed) Mail {
+	come := func(s signed) PollResult {
 		return deliver(t, mustOpen(t, bob, alice, nil), forge(t, key, bob, s, rec.Sequence(), start), start)
 	}
-	for name, change := range map[string]func(*letter){
-		"of version 0":              func(l *letter) { l.Version = 0 },
-		"of version 2":              func(l *letter) { l.Version = 2 },
-		"a base over the limit":     func(l *letter) { l.Base.Counter = maxCounter + 1 },
-		"an ack over the limit":     func(l *letter) { l.Ack.Counter = maxCounter + 1 },
-		"no list of messages":       func(l *letter) { l.Messages = nil },
-		"1001 messages":             func(l *letter) { l.Messages = slicesOf(MaxQueue + 1) },
-		"an empty message":          func(l *letter) { l.Messages = append(l.Messages, []byte{}) },
-		"a message of 8193 bytes":   func(l *letter) { l.Messages = [][]byte{make([]byte, MaxMessage+1)} },
-		"a message of 8192 is fine": func(l *letter) { l.Messages = [][]byte{make([]byte, MaxMessage)} },
-		"1000 messages are fine":    func(l *letter) { l.Messages = slicesOf(MaxQueue) },
-		"the limits are fine":       func(l *letter) { l.Base.Counter, l.Ack.Counter = maxCounter, maxCounter },
+	for name, change := range map[string]func(*batch){
+		"of version 0":              func(l *batch) { l.Version = 0 },
+		"of version 2":              func(l *batch) { l.Version = 2 },
+		"a base over the limit":     func(l *batch) { l.Base.Counter = maxCounter + 1 },
+		"an ack over the limit":     func(l *batch) { l.Ack.Counter = maxCounter + 1 },
+		"no list of messages":       func(l *batch) { l.Messages = nil },
+		"1001 messages":             func(l *batch) { l.Messages = slicesOf(MaxQueue + 1) },
+		"an empty message":          func(l *batch) { l.Messages = append(l.Messages, []byte{}) },
+		"a message of 8193 bytes":   func(l *batch) { l.Messages = [][]byte{make([]byte, MaxMessage+1)} },
+		"a message of 8192 is fine": func(l *batch) { l.Messages = [][]byte{make([]byte, MaxMessage)} },
+		"1000 messages are fine":    func(l *batch) { l.Messages = slicesOf(MaxQueue) },
+		"the limits are fine":       func(l *batch) { l.Base.Counter, l.Ack.Counter = maxCounter, maxCounter },
 	} {
 		changed := l
 		change(&changed)
-		mail := come(resigned(cborOf(t, changed)))
+		result := come(resigned(cborOf(t, changed)))
 		if strings.HasSuffix(name, "fine") {
-			require.Zero(t, mail.Refused, name)
-			require.NotEmpty(t, mail.Messages, name)
+			require.Zero(t, result.Refused, name)
+			require.NotEmpty(t, result.Messages, name)
 			continue
 		}
-		require.Equal(t, 1, mail.Refused, name)
-		require.Empty(t, mail.Messages, name)
+		require.Equal(t, 1, result.Refused, name)
+		require.Empty(t, result.Messages, name)
 	}
 	b := cborOf(t, l)
 	require.Zero(t, come(resigned(b)).Refused)
@@ -328,42 +328,42 @@ func TestLettersOverTheirBoundsAreRefused(t *testing.T) {
 
 // An acknowledgement covers the last processed message. It does not cover
 // messages that were only read, or processed after the state was stored.
-func TestOnlyWhatIsProcessedIsAcknowledged(t *testing.T) {
+func TestOnlyProcessedMessagesAreAcknowledged(t *testing.T) {
 	alice, bob, a, b := pair(t)
 	store := newArchive()
-	acknowledged := func() mark {
+	acknowledged := func() position {
 		t.Helper()
 		rec, err := b.Outgoing(start)
 		require.NoError(t, err)
-		l, err := mustOpen(t, alice, bob, nil).open(rec)
+		l, err := mustOpen(t, alice, bob, nil).openRecord(rec)
 		require.NoError(t, err)
 		return l.Ack
 	}
 	mustSend(t, a, "one", "two", "three")
 	put(t, a, store, start)
-	mail := poll(t, b, store, start)
-	require.Len(t, mail.Messages, 3)
+	result := poll(t, b, store, start)
+	require.Len(t, result.Messages, 3)
 	b.State()
-	require.Equal(t, firstMark(b.id, alice.key.Pointer()), acknowledged(), "read, and not processed")
+	require.Equal(t, firstPosition(b.id, alice.key.Pointer()), acknowledged(), "read, and not processed")
 	put(t, b, store, start)
 	poll(t, a, store, start)
 	require.Equal(t, 3, a.Waiting())
 
-	require.NoError(t, b.Done(mail.Messages[0])) // the processing of the second message fails
+	require.NoError(t, b.Done(result.Messages[0])) // the processing of the second message fails
 	_, err := b.Outgoing(start)
 	require.ErrorIs(t, err, errUnsaved, "nor what is processed and not yet durable")
 	saved := b.State()
-	require.Equal(t, mark{Counter: 1, Chain: mail.Messages[0].ID}, acknowledged())
+	require.Equal(t, position{Counter: 1, Chain: result.Messages[0].ID}, acknowledged())
 	put(t, b, store, start.Add(time.Second))
 	poll(t, a, store, start.Add(time.Second))
 	require.Equal(t, 2, a.Waiting())
-	require.Equal(t, mail.Messages[1:], poll(t, b, store, start.Add(time.Second)).Messages, "it is delivered again")
+	require.Equal(t, result.Messages[1:], poll(t, b, store, start.Add(time.Second)).Messages, "it is delivered again")
 
 	// The message is processed, but a crash before the state is stored loses
 	// that.
-	require.NoError(t, b.Done(mail.Messages[2]))
+	require.NoError(t, b.Done(result.Messages[2]))
 	b = mustOpen(t, bob, alice, saved)
-	require.Equal(t, mark{Counter: 1, Chain: mail.Messages[0].ID}, acknowledged())
+	require.Equal(t, position{Counter: 1, Chain: result.Messages[0].ID}, acknowledged())
 	put(t, a, store, start.Add(time.Minute))
 	require.Equal(t, []string{"two", "three"}, texts(poll(t, b, store, start.Add(time.Minute)).Messages))
 	put(t, b, store, start.Add(time.Minute))
@@ -374,7 +374,7 @@ func TestOnlyWhatIsProcessedIsAcknowledged(t *testing.T) {
 // If there are more keys than the bound, the keys that were replaced first are
 // dropped, for each kind separately. Messages to the oldest kept key are still
 // found.
-func TestTheOldestKeptKeysAreFoundAndOpened(t *testing.T) {
+func TestOldestRetainedKeysAreUsed(t *testing.T) {
 	alice, _, _, _ := pair(t)
 	var people []person // bob, with his keys from the newest to the oldest
 	bob := newPerson(t, 2, 100)
@@ -397,12 +397,12 @@ func TestTheOldestKeptKeysAreFoundAndOpened(t *testing.T) {
 			put(t, a, store, start)
 			b, err := Open(self, alice.party(), nil)
 			require.NoError(t, err)
-			mail := poll(t, b, store, start)
-			require.Zero(t, mail.Refused)
+			result := poll(t, b, store, start)
+			require.Zero(t, result.Refused)
 			if age < maxKeys {
-				require.Equal(t, []string{"hello"}, texts(mail.Messages), "%s key number %d", name, age)
+				require.Equal(t, []string{"hello"}, texts(result.Messages), "%s key number %d", name, age)
 			} else {
-				require.Empty(t, mail.Messages, "%s key number %d", name, age)
+				require.Empty(t, result.Messages, "%s key number %d", name, age)
 			}
 		}
 	}
@@ -412,7 +412,7 @@ func TestTheOldestKeptKeysAreFoundAndOpened(t *testing.T) {
 	mustSend(t, b, "hello")
 	store := newArchive()
 	put(t, b, store, start)
-	require.Equal(t, []string{"hello"}, take(t, mustOpen(t, alice, people[0], nil), store, start))
+	require.Equal(t, []string{"hello"}, pollAndProcess(t, mustOpen(t, alice, people[0], nil), store, start))
 }
 
 // A channel refuses to send before its message numbers could overflow.

@@ -1,0 +1,102 @@
+package delegated
+
+import (
+	"container/list"
+	"math"
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// maxClients bounds the table of clients. Over it, the client that sent no request
+// for the longest time is removed.
+const maxClients = 4096
+
+// clientOf returns the client that a request counts for: its address, or the /64
+// of an IPv6 address, which is what one household has.
+func clientOf(remote string) netip.Prefix {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Prefix{} // all unknown addresses are one client
+	}
+	addr := ap.Addr().Unmap().WithZone("")
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	prefix, err := addr.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return prefix
+}
+
+// limiter has a token bucket and a count of long requests for each client.
+type limiter struct {
+	mu      sync.Mutex
+	buckets map[netip.Prefix]*list.Element
+	recent  list.List // of *bucket, the latest in front
+}
+
+type bucket struct {
+	client netip.Prefix
+	tokens *rate.Limiter // nil: unused
+	active int           // active requests to the network
+}
+
+// allow uses a token of the client. If there is none, it returns false and the
+// time until there is one. A bucket holds burst tokens, at least 1, and gains
+// perSecond tokens a second.
+func (l *limiter) allow(client netip.Prefix, now time.Time, perSecond, burst float64) (ok bool, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.bucket(client)
+	if b.tokens == nil {
+		b.tokens = rate.NewLimiter(rate.Limit(perSecond), int(min(burst, math.MaxInt32)))
+	}
+	// Unlike AllowN, a cancelled reservation sets the time of the bucket when the
+	// clock was set back: the tokens stay, and more are gained from now on.
+	token := b.tokens.ReserveN(now, 1)
+	if wait := token.DelayFrom(now); wait > 0 {
+		token.CancelAt(now)
+		return false, wait
+	}
+	return true, 0
+}
+
+// acquire counts a long request, until release is called. It returns false if the
+// client already has limit active ones.
+func (l *limiter) acquire(client netip.Prefix, limit int) (release func(), ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.bucket(client)
+	if b.active >= limit {
+		return nil, false
+	}
+	b.active++
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		b.active--
+	}, true
+}
+
+func (l *limiter) bucket(client netip.Prefix) *bucket {
+	if e, ok := l.buckets[client]; ok {
+		l.recent.MoveToFront(e)
+		return e.Value.(*bucket)
+	}
+	if l.buckets == nil {
+		l.buckets = map[netip.Prefix]*list.Element{}
+	}
+	if len(l.buckets) >= maxClients {
+		oldest := l.recent.Back()
+		delete(l.buckets, oldest.Value.(*bucket).client)
+		l.recent.Remove(oldest)
+	}
+	b := &bucket{client: client}
+	l.buckets[client] = l.recent.PushFront(b)
+	return b
+}
