@@ -17,9 +17,13 @@ import (
 // of these is a panic that could be recovered. So this file reads pages itself,
 // by plain reads with all bounds checked, and maintains three invariants:
 //
-//   - Branch pages of a bucket are walked before bbolt walks them: the depth is even and no page occurs twice, so there is no cycle. (Once for each bucket and open file, at first use; about one page in a hundred is a branch.)
-//   - Free pages are defaced, so that a flipped pointer cannot lead to stale content, and an older meta page cannot restore an older state.
-//   - The list of free pages is the one written at the last close, or is checked against all reachable pages.
+//   - Branch pages of a bucket are walked before bbolt walks them: the depth is even
+//     and no page occurs twice, so there is no cycle. (Once for each bucket and open
+//     file, at first use; about one page in a hundred is a branch.)
+//   - Free pages are defaced, so that a flipped pointer cannot lead to stale
+//     content, and an older meta page cannot restore an older state.
+//   - The list of free pages is the one written at the last close, or is checked
+//     against all reachable pages.
 //
 // The layout is bbolt's (internal/common/page.go, meta.go), in native byte
 // order: page header = id 8, flags 2, count 2, overflow 4; branch element = pos

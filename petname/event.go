@@ -12,7 +12,8 @@ import (
 
 // Event is one entry of the book's history. Op determines which fields are set:
 //
-//   - changes of the owner: "name", "remove", "learn", "share", "unshare", "undo", "profile", "publish", "keep", "unkeep";
+//   - changes of the owner: "name", "remove", "learn", "share", "unshare", "undo",
+//     "profile", "publish", "keep", "unkeep";
 //   - successions of contacts: "advance";
 //   - received suggestions and statements, and decisions on them: "suggest", "hear", "decide";
 //   - devices: "genesis", "admit", "retire";

@@ -76,8 +76,8 @@ func Crashes() iter.Seq[*Disk] {
 	})
 }
 
-// Faults yields disks whose first, second and so on operation fails with
-// ENOSPC. It ends when a run needs fewer operations.
+// Faults yields disks that fail with ENOSPC at the first, second and so on
+// operation. It ends when a run needs fewer operations.
 func Faults() iter.Seq[*Disk] {
 	return each(1, func(after int) func(int, string) error {
 		return func(n int, op string) error {
