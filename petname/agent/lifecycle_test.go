@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/keep"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/home"
@@ -77,7 +77,7 @@ func (l *loneNode) PutAll(context.Context, pointer.Pointer, []byte) (dht.Receipt
 	return dht.Receipt{}, dht.ErrUnreachable
 }
 
-func (l *loneNode) Stranger(context.Context) (keep.Stranger, error) {
+func (l *loneNode) UnlinkableClient(context.Context) (republish.Client, error) {
 	return nil, dht.ErrUnreachable
 }
 
