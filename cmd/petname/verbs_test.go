@@ -52,7 +52,7 @@ func openedCounted(t *testing.T, prepare ...func(*petname.Book)) (*verbs, *count
 		change(book)
 		require.NoError(t, book.Close())
 	}
-	transport := &counted{Transport: libp2p.New(libp2p.Options{Listen: []string{"/ip4/127.0.0.1/tcp/0"}})}
+	transport := &counted{Transport: libp2p.New(libp2p.Options{Timeout: patient, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})}
 	a, err := agent.Open(t.Context(), h.Dir, agent.Options{Transport: transport})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, a.Close()) })

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -18,7 +19,7 @@ import (
 func TestAPersonResolvesAContact(t *testing.T) {
 	ctx := t.Context()
 	bob, err := agent.Open(ctx, filepath.Join(t.TempDir(), "bob"), agent.Options{Create: &agent.Profile{Nickname: "Bob"},
-		Transport: libp2p.New(libp2p.Options{Listen: []string{"/ip4/127.0.0.1/tcp/0"}})})
+		Transport: libp2p.New(libp2p.Options{Timeout: time.Minute, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, bob.Close()) })
 	require.NoError(t, bob.Start(ctx))
@@ -33,7 +34,7 @@ func TestAPersonResolvesAContact(t *testing.T) {
 
 	// Another node is what bob stores at.
 	other, err := agent.Open(ctx, filepath.Join(t.TempDir(), "other"), agent.Options{Create: &agent.Profile{},
-		Transport: libp2p.New(libp2p.Options{Listen: []string{"/ip4/127.0.0.1/tcp/0"}})})
+		Transport: libp2p.New(libp2p.Options{Timeout: time.Minute, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, other.Close()) })
 	err = other.Join(ctx, status.Addrs...)

@@ -25,9 +25,13 @@ import (
 // milliseconds.
 const patience = 2 * time.Minute
 
+// patient bounds a request to a peer: a slow response on a busy machine must not
+// count as a dead peer.
+const patient = 15 * time.Second
+
 // loopback returns a transport that listens on loopback.
 func loopback() agent.Transport {
-	return libp2p.New(libp2p.Options{Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
+	return libp2p.New(libp2p.Options{Timeout: patient, Listen: []string{"/ip4/127.0.0.1/tcp/0"}})
 }
 
 // opened returns an agent of a new home. Its transport listens on loopback.

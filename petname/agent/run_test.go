@@ -137,7 +137,7 @@ func TestRunEndsWithClose(t *testing.T) {
 func TestASecondOpenAfterCloseWorks(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "home")
 	open := func(listen string) *agent.Agent {
-		a, err := agent.Open(t.Context(), dir, agent.Options{Create: &agent.Profile{}, Transport: libp2p.New(libp2p.Options{Listen: []string{listen}})})
+		a, err := agent.Open(t.Context(), dir, agent.Options{Create: &agent.Profile{}, Transport: libp2p.New(libp2p.Options{Timeout: patient, Listen: []string{listen}})})
 		require.NoError(t, err)
 		require.NoError(t, a.Start(t.Context()))
 		return a
@@ -184,7 +184,7 @@ func TestRunEndsWhatStartBegan(t *testing.T) {
 // A start that fails leaves an agent that does not run, and works as a client.
 func TestAStartThatFailsLeavesAClient(t *testing.T) {
 	hub := served(t, nil)
-	a := openedWith(t, agent.Options{Transport: libp2p.New(libp2p.Options{Listen: []string{"/ip4/300.0.0.1/tcp/0"}})})
+	a := openedWith(t, agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: patient, Listen: []string{"/ip4/300.0.0.1/tcp/0"}})})
 	join(t, a, addrs(t, hub)...)
 	same := unchanged(t, a.Dir())
 	var bad *agent.AddressError
