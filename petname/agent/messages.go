@@ -8,10 +8,10 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
-	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -25,28 +25,28 @@ const (
 
 // Delivery says how far a message has come. Beside [Queued] the error of the
 // method says why.
-type Delivery = peer.Sent
+type Delivery = exchange.Sent
 
 const (
-	Stored = peer.Stored // the network has it
-	Queued = peer.Queued // it waits in the home, and goes out with a later Fetch
+	Stored = exchange.Stored // the network has it
+	Queued = exchange.Queued // it waits in the home, and goes out with a later Fetch
 )
 
 // exchange returns what carries messages, opened when it is first needed.
-func (a *Agent) exchange() (*peer.Peer, error) {
+func (a *Agent) exchange() (*exchange.Peer, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.messages != nil {
 		return a.messages, nil
 	}
-	lost, err := a.home.TakeOver(a.book, peer.TakeRow)
+	lost, err := a.home.TakeOver(a.book, exchange.TakeRow)
 	if err != nil {
 		return nil, err
 	}
 	if lost != nil {
 		a.lost = lost
 	}
-	a.messages = peer.Open(peer.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Me: a.self,
+	a.messages = exchange.Open(exchange.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Me: a.self,
 		Direct: func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
 		Wake:   a.syncSoon, Sealing: a.sealing, Strangers: a.unknownSenders, Now: a.now})
 	return a.messages, nil

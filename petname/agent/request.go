@@ -5,16 +5,16 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/introduce"
-	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/petname/request"
 	"github.com/petnames-go/petnames/pointer"
 )
 
 const (
 	// RequestLife is how long a [Request] can be accepted unless it says otherwise.
-	RequestLife = peer.KnockLife
+	RequestLife = exchange.KnockLife
 
 	// MaxRequestLife bounds it.
 	MaxRequestLife = petname.MaxRequestLifetime
@@ -80,7 +80,7 @@ func (a *Agent) RequestContact(ctx context.Context, r Request) (Requested, error
 	if err != nil {
 		return Requested{}, err
 	}
-	made, err := p.Knock(ctx, key, peer.Knock{To: to, Suggested: r.As, Note: r.Note, Life: r.Life, Price: request.Difficulty{Solutions: r.Puzzles}, Progress: r.Progress})
+	made, err := p.Knock(ctx, key, exchange.Knock{To: to, Suggested: r.As, Note: r.Note, Life: r.Life, Price: request.Difficulty{Solutions: r.Puzzles}, Progress: r.Progress})
 	return Requested{To: to, Introduction: made.Introduction, Puzzles: made.Price.Solutions, Open: made.Open, Sent: made.Sent}, queued(made.Sent, err)
 }
 
@@ -109,7 +109,7 @@ func (s *state) unknownSenders() (request.Difficulty, bool) {
 
 // fetchRequests looks for contact requests once, though the home doesn't by
 // itself.
-func (s *state) fetchRequests(ctx context.Context, p *peer.Peer, report *peer.Report) error {
+func (s *state) fetchRequests(ctx context.Context, p *exchange.Peer, report *exchange.Report) error {
 	c, err := s.home.Config()
 	if err != nil || c.Strangers {
 		return err

@@ -1,0 +1,155 @@
+package exchange
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// A channel is between two pointers. When mine has gone on, a new one begins with
+// each party, and the one of before is still read: whoever hasn't heard of it
+// writes there. It can't be written to, the key being gone.
+
+// formerKept is as long as a record of the other's can be found in.
+const formerKept = 2 * drop.Epoch
+
+type former struct {
+	party, self pointer.Pointer
+	until       time.Time
+	state       []byte
+}
+
+func (f former) at() place {
+	return place{heads: tableFormer, queue: tableFormerQueue, key: slices.Concat(f.party.Bytes(), f.self.Bytes()),
+		prefix: binary.BigEndian.AppendUint64(nil, uint64(f.until.UnixMilli()))}
+}
+
+// retire lays a channel of a former key of mine aside, whose turn it is.
+func (p *Peer) retire(to, self pointer.Pointer, state []byte) error {
+	parts, err := drop.Split(state)
+	if err != nil {
+		return err
+	}
+	f := former{party: to, self: self, until: p.c.Now().Add(formerKept)}
+	return p.update(func(tx tx) error {
+		if err := f.at().store(tx.local, parts); err != nil {
+			return err
+		}
+		return placeOf(to).remove(tx.local)
+	})
+}
+
+// formers are all the channels of before.
+func (p *Peer) formers() (all []former, err error) {
+	mine := len(p.c.Book.Identity().Bytes()) // as long as that of any Ed25519 key
+	err = p.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableFormer, nil) {
+			if err != nil {
+				return err
+			}
+			k, v := row.Key, row.Value
+			if len(k) < mine || len(v) < 8 {
+				return fmt.Errorf("former channel: row of %d and %d bytes", len(k), len(v))
+			}
+			f := former{until: time.UnixMilli(int64(binary.BigEndian.Uint64(v)))}
+			if f.party, err = pointer.FromBytes(k[:len(k)-mine]); err == nil {
+				f.self, err = pointer.FromBytes(k[len(k)-mine:])
+			}
+			if err == nil {
+				f.state, err = f.at().load(local)
+			}
+			if err != nil {
+				return fmt.Errorf("former channel: %w", err)
+			}
+			all = append(all, f)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// syncFormer reads what came on the channels of before, while it is the party's
+// turn.
+func (p *Peer) syncFormer(ctx context.Context, party pointer.Pointer, report *Report) error {
+	all, err := p.formers()
+	if err != nil {
+		return err
+	}
+	for _, f := range all {
+		if f.party != party {
+			continue
+		}
+		if err := p.syncOne(ctx, f, report); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Peer) syncOne(ctx context.Context, f former, report *Report) error {
+	sealing, addresses, err := p.reach(ctx, f.party)
+	if err != nil {
+		return err
+	}
+	keys, err := p.c.Sealing()
+	if err != nil {
+		return err
+	}
+	c, err := drop.Open(drop.Self{Pointer: f.self, Sealing: keys}, drop.Party{Pointer: f.party, Sealing: sealing}, f.state)
+	if err != nil {
+		return err
+	}
+	l := &line{c, p.store(addresses), f.at()}
+	if _, err := p.receive(ctx, f.party, l, report); err != nil {
+		return err
+	}
+	waiting, over := l.Waiting(), p.c.Now().After(f.until)
+	switch {
+	case waiting > 0 && over:
+		report.Errs = append(report.Errs, fmt.Errorf("%d messages to %s, signed with a key of mine that is no more, were not fetched in time: say it anew", waiting, f.party))
+	case waiting > 0:
+		report.Waiting[f.party] += waiting
+	}
+	if !over {
+		return p.save(l)
+	}
+	return p.update(func(tx tx) error { return l.at.remove(tx.local) })
+}
+
+// follow gives where the contact with a pointer is now. If its key has gone on,
+// what it hasn't acknowledged goes there, too: it was said to the contact, which
+// takes it once, however often it comes.
+func (p *Peer) follow(from pointer.Pointer) (to pointer.Pointer, err error) {
+	c, err := p.c.Book.ByPointer(from)
+	if errors.Is(err, petname.ErrNotFound) {
+		return from, nil
+	}
+	if err != nil || c.Pointer == from || c.Duplicity || c.Conflict != nil || !c.Removed.IsZero() {
+		return from, err
+	}
+	defer p.turn(from)()
+	return c.Pointer, p.update(func(tx tx) error {
+		for _, table := range []string{tableQueue, tableOutbox} {
+			for row, err := range tx.local.Scan(table, from.Bytes()) {
+				if err != nil {
+					return err
+				}
+				if err := push(tx.local, c.Pointer, row.Value); err != nil {
+					return err
+				}
+				if err := tx.local.Delete(table, row.Key); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.local.Delete(tableChannels, from.Bytes())
+	})
+}

@@ -1,0 +1,512 @@
+package exchange
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// offers has Alice offer to introduce Bob and Carol to each other.
+func (p *person) offers(t testing.TB, a, b *person) Mutual {
+	t.Helper()
+	m, sent, err := p.IntroduceBoth(context.Background(), p.key, mutual.Party{Pointer: pointerOf(a.name), Suggested: "The " + a.name, Note: "from the choir"},
+		mutual.Party{Pointer: pointerOf(b.name), Suggested: "The " + b.name}, time.Time{})
+	require.NoError(t, err)
+	require.Equal(t, Stored, sent)
+	return m
+}
+
+// offered fetches, and gives the one offer that came.
+func (p *person) offered(t testing.TB) petname.Suggestion {
+	t.Helper()
+	report := p.fetch(t)
+	require.Empty(t, report.Refused)
+	require.Len(t, report.Fresh, 1)
+	require.Equal(t, petname.Mutual, report.Fresh[0].Kind)
+	return report.Fresh[0]
+}
+
+func (p *person) accepts(t testing.TB, offer petname.Suggestion) {
+	t.Helper()
+	_, _, err := p.AcceptMutual(context.Background(), p.key, offer.ID)
+	require.NoError(t, err)
+}
+
+// of is the one session that somebody has.
+func (p *person) of(t testing.TB) Mutual {
+	t.Helper()
+	all, err := p.Mutuals()
+	require.NoError(t, err)
+	require.Len(t, all, 1)
+	return all[0]
+}
+
+// acquainted requires that what waits in the inbox is the other one.
+func (p *person) acquainted(t testing.TB, other *person) petname.Suggestion {
+	t.Helper()
+	all := p.inbox(t)
+	require.Len(t, all, 1)
+	s := all[0]
+	require.Equal(t, petname.Acquainted, s.Kind)
+	require.Equal(t, pointerOf(other.name), s.Pointer)
+	require.Equal(t, pointerOf("alice"), s.By)
+	require.Equal(t, other.next(), s.Next)
+	require.Equal(t, other.name, s.Nickname)
+	require.Equal(t, "The "+other.name, s.Suggested)
+	summary, err := mutual.Verify(s.Evidence)
+	require.NoError(t, err)
+	require.Len(t, summary.Payload.Sealing, len(other.sealing))
+	known, err := p.known(pointerOf(other.name))
+	require.NoError(t, err)
+	require.Equal(t, summary.Payload.Sealing, known.Sealing, "it can be written to before there is a card")
+	require.Equal(t, summary.Payload.Addresses, known.Addresses)
+	_, err = p.book.ByPointer(pointerOf(other.name))
+	require.ErrorIs(t, err, petname.ErrNotFound, "nobody is named by it")
+	return s
+}
+
+func TestTwoAreIntroducedToEachOther(t *testing.T) {
+	alice, bob, carol := three(t)
+	m := alice.offers(t, bob, carol)
+	require.Equal(t, [2]pointer.Pointer{pointerOf("bob"), pointerOf("carol")}, m.Parties)
+	offer := bob.offered(t)
+	require.True(t, offer.Pointer.IsZero())
+	require.Equal(t, "The carol", offer.Suggested)
+	bob.accepts(t, offer)
+	require.Empty(t, bob.inbox(t), "the offer is decided on")
+	carol.accepts(t, carol.offered(t))
+	// Each is alone when it acts, and starts anew in between.
+	for range 3 {
+		for _, p := range []*person{alice, bob, carol} {
+			p.fetch(t)
+			p.reopen(t)
+		}
+	}
+	bob.acquainted(t, carol)
+	s := carol.acquainted(t, bob)
+	require.Equal(t, mutual.Active, alice.of(t).Phase)
+	for range 2 {
+		for _, p := range []*person{alice, bob, carol} {
+			report := p.fetch(t)
+			require.Empty(t, report.Fresh)
+			require.Empty(t, report.Mutual)
+			require.Empty(t, report.Refused)
+			require.Empty(t, report.Waiting)
+		}
+	}
+	name, err := name.Parse("bob")
+	require.NoError(t, err)
+	c, err := carol.book.Accept(s.ID, name, petname.Acceptance{})
+	require.NoError(t, err)
+	require.Equal(t, bob.next(), c.Next)
+}
+
+// Nobody is ever online together with anybody, for days.
+func TestEachIsAwayWhileTheOthersAct(t *testing.T) {
+	alice, bob, carol := three(t)
+	alice.offers(t, bob, carol)
+	days := func() { alice.clock.now = alice.clock.now.Add(30 * time.Hour) }
+	days()
+	bob.accepts(t, bob.offered(t))
+	days()
+	carol.accepts(t, carol.offered(t))
+	for range 4 {
+		for _, p := range []*person{alice, bob, carol} {
+			days()
+			p.fetch(t)
+		}
+	}
+	bob.acquainted(t, carol)
+	carol.acquainted(t, bob)
+}
+
+func TestALockedHomeTakesPartWhenItsKeyIsThere(t *testing.T) {
+	alice, bob, carol := three(t)
+	alice.offers(t, bob, carol)
+	bob.accepts(t, bob.offered(t))
+	carol.accepts(t, carol.offered(t))
+	alice.fetch(t)
+	carol.fetch(t)
+	alice.fetch(t)
+	for range 3 {
+		report, err := bob.Sync(context.Background(), nil)
+		require.NoError(t, err)
+		require.Empty(t, report.Errs)
+		bob.reopen(t)
+	}
+	require.Equal(t, mutual.Revealed, bob.of(t).Phase)
+	require.Empty(t, bob.inbox(t))
+	for range 3 {
+		for _, p := range []*person{bob, alice, carol} {
+			p.fetch(t)
+		}
+	}
+	bob.acquainted(t, carol)
+	carol.acquainted(t, bob)
+}
+
+func TestADeclineReachesTheOther(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		alice, bob, carol := three(t)
+		alice.offers(t, bob, carol)
+		offer := bob.offered(t)
+		carols := carol.offered(t)
+		carol.accepts(t, carols)
+		if late {
+			bob.accepts(t, offer)
+			alice.fetch(t)
+			bob.fetch(t)
+		}
+		_, _, err := bob.DeclineMutual(context.Background(), bob.key, offer.ID)
+		require.NoError(t, err)
+		for range 3 {
+			for _, p := range []*person{alice, carol, bob} {
+				p.fetch(t)
+			}
+		}
+		for _, p := range []*person{alice, bob, carol} {
+			m := p.of(t)
+			require.Equal(t, mutual.Ended, m.Phase)
+			require.Equal(t, mutual.Declined, m.Reason)
+			require.Empty(t, p.inbox(t))
+		}
+		s, err := carol.book.Suggestion(carols.ID.String())
+		require.NoError(t, err)
+		require.Equal(t, petname.Withdrawn, s.State)
+		s, err = bob.book.Suggestion(offer.ID.String())
+		require.NoError(t, err)
+		require.Equal(t, petname.Declined, s.State)
+		_, _, err = bob.AcceptMutual(context.Background(), bob.key, offer.ID)
+		require.ErrorAs(t, err, new(*mutual.EndedError))
+	}
+}
+
+func TestAWithdrawnOfferLeavesTheInbox(t *testing.T) {
+	alice, bob, carol := three(t)
+	m := alice.offers(t, bob, carol)
+	bob.offered(t)
+	carol.accepts(t, carol.offered(t))
+	_, _, err := alice.WithdrawMutual(context.Background(), alice.key, m.Session)
+	require.NoError(t, err)
+	bob.fetch(t)
+	carol.fetch(t)
+	require.Empty(t, bob.inbox(t))
+	require.Equal(t, mutual.Withdrawn, carol.of(t).Reason)
+	_, _, err = alice.WithdrawMutual(context.Background(), alice.key, mutual.Session{1})
+	require.ErrorIs(t, err, petname.ErrNotFound)
+}
+
+// At its end a session is gone everywhere, and its messages are no longer taken.
+func TestAnExpiredSessionLeavesNothing(t *testing.T) {
+	alice, bob, carol := three(t)
+	alice.offers(t, bob, carol)
+	offer := bob.offered(t)
+	bob.accepts(t, offer)
+	alice.fetch(t)
+	carols := carol.offered(t)
+	alice.clock.now = alice.clock.now.Add(Life)
+	_, _, err := carol.AcceptMutual(context.Background(), carol.key, carols.ID)
+	require.ErrorAs(t, err, new(*mutual.EndedError))
+	for _, p := range []*person{alice, bob, carol} {
+		p.publish(t)
+		p.fetch(t)
+		all, err := p.Mutuals()
+		require.NoError(t, err)
+		require.Empty(t, all)
+		require.Empty(t, p.inbox(t))
+	}
+	// The request is played again, to who has forgotten it.
+	_, err = alice.send(context.Background(), alice.key, pointerOf("bob"), message{Kind: kindMutual, Body: offer.Evidence})
+	require.NoError(t, err)
+	report := bob.fetch(t)
+	require.Len(t, report.Refused, 1)
+	require.Empty(t, report.Fresh)
+	require.Empty(t, bob.inbox(t))
+}
+
+// An introducer that names a key of its own signs the proof of it, which the one
+// who was lied to has in the book.
+func TestALyingIntroducerLeavesTheProof(t *testing.T) {
+	alice, bob, _ := three(t)
+	network := alice.network
+	mallory := newPerson(t, alice.clock, network, "mallory") // a key that Alice made up, and calls Carol
+	alice.knows(t, mallory)
+	mallory.knows(t, alice)
+	_, _, err := alice.IntroduceBoth(context.Background(), alice.key, mutual.Party{Pointer: pointerOf("bob")},
+		mutual.Party{Pointer: pointerOf("mallory"), Suggested: "Carol"}, time.Time{})
+	require.NoError(t, err)
+	bob.accepts(t, bob.offered(t))
+	mallory.accepts(t, mallory.offered(t))
+	for range 3 {
+		for _, p := range []*person{alice, bob, mallory} {
+			p.fetch(t)
+		}
+	}
+	s := bob.inbox(t)[0]
+	name, err := name.Parse("carol")
+	require.NoError(t, err)
+	_, err = bob.book.Accept(s.ID, name, petname.Acceptance{})
+	require.NoError(t, err)
+
+	// Bob meets Carol, and her code shows another key.
+	evidence, err := bob.book.Evidence(s.Pointer)
+	require.NoError(t, err)
+	require.Len(t, evidence, 1)
+	require.Equal(t, string(petname.Acquainted), evidence[0].Kind)
+	shown, err := mutual.Redact(evidence[0].Statement)
+	require.NoError(t, err)
+	proof, err := mutual.Verify(shown)
+	require.NoError(t, err)
+	require.Equal(t, pointerOf("alice"), proof.Request.By)
+	require.Equal(t, "Carol", proof.Request.Suggested)
+	require.NotEqual(t, pointerOf("carol"), proof.Pointer)
+}
+
+// What a contact makes up in the name of a session, or sends again, is passed
+// over, and holds up nothing.
+func TestMessagesOfNoSessionAreRefused(t *testing.T) {
+	alice, bob, carol := three(t)
+	ctx := context.Background()
+	m := alice.offers(t, bob, carol)
+	offer := bob.offered(t)
+	carols := carol.offered(t)
+	send := func(from, to *person, body []byte) {
+		_, err := from.send(ctx, from.key, pointerOf(to.name), message{Kind: kindMutual, Body: body})
+		require.NoError(t, err)
+	}
+	send(alice, bob, []byte("garbage"))
+	send(alice, bob, carols.Evidence) // to somebody else: of Bob's session, and so it ends it
+	send(bob, alice, offer.Evidence)  // Alice's own
+	report := bob.fetch(t)
+	require.Len(t, report.Refused, 2)
+	require.Equal(t, mutual.Unexpected, bob.of(t).Reason)
+	require.Empty(t, bob.inbox(t))
+	report = alice.fetch(t)
+	require.Len(t, report.Refused, 1)
+	require.Equal(t, mutual.Ended, alice.of(t).Phase)
+	require.Equal(t, m.Session, alice.of(t).Session)
+
+	// A contact that was removed isn't listened to.
+	_, err := carol.book.Remove(pointerOf("alice"))
+	require.NoError(t, err)
+	alice.offers(t, bob, carol)
+	report = carol.fetch(t)
+	require.Empty(t, report.Fresh)
+	require.Zero(t, report.Polled)
+	require.Equal(t, m.Session, carol.of(t).Session, "nothing is kept of the second")
+}
+
+func TestOneIntroducerHasBoundedSessions(t *testing.T) {
+	alice, bob, carol := three(t)
+	var last Mutual
+	for range MaxOffers + 2 {
+		last = alice.offers(t, bob, carol)
+	}
+	for range 6 {
+		bob.fetch(t)
+		alice.fetch(t)
+		carol.fetch(t)
+	}
+	require.Len(t, bob.inbox(t), MaxOffers)
+	all, err := bob.Mutuals()
+	require.NoError(t, err)
+	require.Len(t, all, MaxOffers)
+	mine, err := alice.Mutuals()
+	require.NoError(t, err)
+	declined := 0
+	for _, m := range mine {
+		if m.Reason == mutual.Declined {
+			declined++
+		}
+		if m.Session == last.Session {
+			require.Equal(t, mutual.Declined, m.Reason, "nothing is dropped in silence")
+		}
+	}
+	require.Equal(t, 2, declined)
+}
+
+func TestAcceptingAgainChangesNothing(t *testing.T) {
+	alice, bob, carol := three(t)
+	alice.offers(t, bob, carol)
+	offer := bob.offered(t)
+	bob.accepts(t, offer)
+	before := bob.of(t)
+	bob.accepts(t, offer)
+	require.Equal(t, before, bob.of(t))
+	require.Empty(t, alice.fetch(t).Refused)
+	require.Equal(t, [2]bool{true, false}, alice.of(t).Consented)
+
+	var nobody crypto.Signer
+	carols := carol.offered(t)
+	_, _, err := carol.AcceptMutual(context.Background(), nobody, carols.ID)
+	require.Error(t, err)
+	require.Len(t, carol.inbox(t), 1, "nothing was decided")
+	_, _, err = carol.AcceptMutual(context.Background(), bob.key, carols.ID)
+	require.Error(t, err, "another's key")
+	require.Equal(t, mutual.Invited, carol.of(t).Phase)
+}
+
+// crashes takes in what a party sent, and goes down before the channel knows.
+func (p *person) crashes(t testing.TB, party string) {
+	t.Helper()
+	ctx := context.Background()
+	c, err := p.channel(ctx, p.key, pointerOf(party))
+	require.NoError(t, err)
+	mail, err := c.Poll(ctx, p.network, p.clock.Now())
+	require.NoError(t, err)
+	var lost Report
+	for _, m := range mail.Messages {
+		_, err := p.take(ctx, pointerOf(party), m, &lost)
+		require.NoError(t, err)
+	}
+	p.reopen(t)
+}
+
+func TestACrashBeforeTheChannelIsStoredChangesNothing(t *testing.T) {
+	alice, bob, carol := three(t)
+	alice.offers(t, bob, carol)
+	for _, p := range []*person{bob, carol} {
+		p.crashes(t, "alice")
+		require.Empty(t, p.fetch(t).Refused)
+		require.Len(t, p.inbox(t), 1)
+		p.accepts(t, p.inbox(t)[0])
+	}
+	for range 4 {
+		alice.crashes(t, "bob")
+		alice.crashes(t, "carol")
+		require.Empty(t, alice.fetch(t).Refused)
+		for _, p := range []*person{bob, carol} {
+			p.crashes(t, "alice")
+			require.Empty(t, p.fetch(t).Refused)
+		}
+	}
+	bob.acquainted(t, carol)
+	carol.acquainted(t, bob)
+	require.Equal(t, mutual.Active, alice.of(t).Phase)
+	require.Empty(t, alice.fetch(t).Waiting)
+}
+
+func TestWhoMakesOffersWithoutEndFillsNothing(t *testing.T) {
+	alice, _, carol := three(t)
+	for i := range MaxOffers + maxDeclines + 4 {
+		_, out, err := mutual.Start(carol.clock.now, rand.Reader, carol.key, mutual.Party{Pointer: pointerOf("alice"), Suggested: "x"},
+			mutual.Party{Pointer: pointerOf(string(rune('A' + i))), Suggested: "y"}, carol.clock.now.Add(Life))
+		require.NoError(t, err)
+		_, _ = alice.takeMutual(pointerOf("carol"), out[0].Bytes, &Report{})
+	}
+	require.Len(t, alice.rows(t, tableOutbox, pointerOf("carol").Bytes()), maxDeclines)
+	all, err := alice.Mutuals()
+	require.NoError(t, err)
+	require.Len(t, all, MaxOffers)
+}
+
+// When a session is over, its queued messages are not sent. Other messages are
+// sent.
+func TestAnEndedSessionRemovesOnlyItsOwnMessages(t *testing.T) {
+	alice, bob, carol := three(t)
+	ended, goes := alice.offers(t, bob, carol), alice.offers(t, carol, bob)
+	var kept []mutual.Session
+	for _, session := range []mutual.Session{ended.Session, goes.Session} {
+		i, err := alice.loadStarted(session)
+		require.NoError(t, err)
+		alice.edit(t, func(local *ledger.View) error { return post(local, i.Withdraw()) })
+	}
+	require.NoError(t, alice.drop(tableStarted, ended.Session[:], ended.Session))
+	for _, b := range alice.rows(t, tableOutbox, nil) {
+		m, err := decodeMessage(b)
+		require.NoError(t, err)
+		session, _, err := mutual.SessionOf(m.Body)
+		require.NoError(t, err)
+		kept = append(kept, session)
+	}
+	require.Equal(t, []mutual.Session{goes.Session, goes.Session}, kept)
+	require.Equal(t, goes.Session, alice.of(t).Session)
+}
+
+func TestAnOfferThatTheInboxHasNoRoomForWaits(t *testing.T) {
+	alice, bob, carol := three(t)
+	for i := range petname.MaxInboxFrom {
+		b, err := introduce.Introduction{To: pointerOf("carol"), About: pointerOf(string(rune('A' + i))), Suggested: "x",
+			Expires: alice.clock.now.Add(Life)}.Sign(alice.key, nil, alice.clock.now)
+		require.NoError(t, err)
+		_, _, err = carol.book.Receive(b, "drop")
+		require.NoError(t, err)
+	}
+	alice.offers(t, bob, carol)
+	for range 2 {
+		report := carol.fetch(t)
+		require.Empty(t, report.Fresh)
+		require.Len(t, report.Refused, 1)
+		require.ErrorIs(t, report.Refused[0].Err, petname.ErrInboxFull)
+		require.Equal(t, 1, alice.fetch(t).Waiting[pointerOf("carol")], "it is not acknowledged")
+	}
+	_, err := carol.book.Decline(carol.inbox(t)[0].ID, false)
+	require.NoError(t, err)
+	carol.offered(t)
+	require.NotContains(t, alice.fetch(t).Waiting, pointerOf("carol"))
+}
+
+// An offer that the book refuses leaves no stored session.
+func TestAnOfferByAnUnknownSenderLeavesNoSession(t *testing.T) {
+	_, _, carol := three(t)
+	_, out, err := mutual.Start(carol.clock.now, rand.Reader, testKey("mallory"), mutual.Party{Pointer: pointerOf("carol"), Suggested: "x"},
+		mutual.Party{Pointer: pointerOf("bob"), Suggested: "y"}, carol.clock.now.Add(Life))
+	require.NoError(t, err)
+	stop, err := carol.takeMutual(pointerOf("mallory"), out[0].Bytes, &Report{})
+	require.ErrorIs(t, err, petname.ErrUnknownSender)
+	require.False(t, stop)
+	all, err := carol.Mutuals()
+	require.NoError(t, err)
+	require.Empty(t, all)
+}
+
+// The data that a contact sent when it paired stays, whatever an introduction
+// by a third party contains.
+func TestAnIntroductionDoesNotReplaceDataFromAPairing(t *testing.T) {
+	alice, bob, carol := three(t)
+	told := pointer.Details{Sealing: mustMe(alice).Sealing, Addresses: [][]byte{{1}}}
+	require.NoError(t, bob.remember(pointerOf("carol"), told))
+	alice.offers(t, bob, carol)
+	bob.accepts(t, bob.offered(t))
+	carol.accepts(t, carol.offered(t))
+	for range 3 {
+		for _, p := range []*person{alice, bob, carol} {
+			p.fetch(t)
+		}
+	}
+	require.Equal(t, mutual.Active, bob.of(t).Phase)
+	require.Len(t, bob.inbox(t), 1)
+	now, err := bob.known(pointerOf("carol"))
+	require.NoError(t, err)
+	require.Equal(t, told, now)
+}
+
+// Consent to an offer whose end has come is not noted in the book.
+func TestConsentThatComesTooLateIsNotNoted(t *testing.T) {
+	alice, bob, carol := three(t)
+	alice.offers(t, bob, carol)
+	offer := bob.offered(t)
+	bob.clock.now = offer.Expires.Add(time.Hour)
+	entries := func() (n int) {
+		for _, err := range bob.book.Log() {
+			require.NoError(t, err)
+			n++
+		}
+		return n
+	}
+	before := entries()
+	_, _, err := bob.AcceptMutual(context.Background(), bob.key, offer.ID)
+	require.ErrorAs(t, err, new(*mutual.EndedError))
+	require.Equal(t, before, entries())
+}

@@ -1,0 +1,338 @@
+package exchange
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
+	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// two strangers, on a network. Their clocks are the bubble's.
+func two(t testing.TB) (alice, bob *person) {
+	c := &clock{}
+	network := &dht.Memory{}
+	alice, bob = newPerson(t, c, network, "alice"), newPerson(t, c, network, "bob")
+	return alice, bob
+}
+
+func TestPairingByCodeNamesBothInTheirInboxes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alice, bob := two(t)
+		ctx := context.Background()
+		invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(10 * time.Minute)}, Code: true})
+		require.NoError(t, err)
+		done := make(chan petname.Suggestion)
+		go func() {
+			s, err := alice.Wait(ctx, invited.ID)
+			require.NoError(t, err)
+			done <- s
+		}()
+		s, err := bob.Pair(ctx, bob.key, invited.Code.Secret())
+		require.NoError(t, err)
+		require.Equal(t, petname.Paired, s.Kind)
+		require.Equal(t, pointerOf("alice"), s.Pointer)
+		require.Equal(t, alice.next(), s.Next)
+		s = <-done
+		require.Equal(t, petname.Paired, s.Kind)
+		require.Equal(t, pointerOf("bob"), s.Pointer)
+		require.Equal(t, bob.next(), s.Next)
+		require.Len(t, alice.inbox(t), 1)
+		require.Len(t, bob.inbox(t), 1)
+		n, err := alice.book.Count()
+		require.NoError(t, err)
+		require.Zero(t, n, "nobody has a name by that")
+	})
+}
+
+func TestAWrongCodeIsToldToBothAndIsDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alice, bob := two(t)
+		ctx := context.Background()
+		invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(10 * time.Minute)}, Code: true})
+		require.NoError(t, err)
+		failed := make(chan error)
+		go func() {
+			_, err := alice.Wait(ctx, invited.ID)
+			failed <- err
+		}()
+		right := invited.Code.Secret()
+		wrong := invited.Code.String()[:len(invited.Code.String())-len("…")] + "zoo-zoo"
+		_, err = bob.Pair(ctx, bob.key, wrong)
+		require.ErrorIs(t, err, pair.ErrWrongCode)
+		require.ErrorIs(t, <-failed, pair.ErrWrongCode)
+		bob.reopen(t)
+		_, err = bob.Pair(ctx, bob.key, right)
+		require.ErrorIs(t, err, pair.ErrOccupied, "one try is all it has, after a restart too")
+		require.Empty(t, alice.inbox(t))
+		require.Empty(t, bob.inbox(t))
+	})
+}
+
+// The network has lost all data, so that only the note on disk shows that the
+// code was tried. The code is burnt on both sides after a restart.
+func TestATriedCodeIsBurntAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alice, bob := two(t)
+		ctx := context.Background()
+		invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(10 * time.Minute)}, Code: true})
+		require.NoError(t, err)
+		failed := make(chan error)
+		go func() {
+			_, err := alice.Wait(ctx, invited.ID)
+			failed <- err
+		}()
+		wrong := invited.Code.String()[:len(invited.Code.String())-len("…")] + "zoo-zoo"
+		_, err = bob.Pair(ctx, bob.key, wrong)
+		require.ErrorIs(t, err, pair.ErrWrongCode)
+		require.ErrorIs(t, <-failed, pair.ErrWrongCode)
+
+		// Bob reads a network that contains only an offer of Mallory.
+		empty, left := &dht.Memory{}, new(atomic.Int32)
+		left.Store(100)
+		mallory := newPerson(t, alice.clock, empty, "mallory")
+		forgetful := func(context.Context, string, time.Time) error { return nil }
+		offer, err := pair.InviteByCode(mallory.side(t), invited.Code, forgetful)
+		require.NoError(t, err)
+		_, err = offer.Step(ctx, empty, time.Now())
+		require.NoError(t, err)
+		bob.network = closing{empty, left}
+		bob.reopen(t)
+		_, err = bob.Pair(ctx, bob.key, invited.Code.Secret())
+		require.ErrorIs(t, err, pair.ErrCodeUsed)
+		require.EqualValues(t, 100, left.Load(), "and Bob puts nothing")
+
+		// Alice reads another network, with a taker that has the right words.
+		empty = &dht.Memory{}
+		alice.network = empty
+		alice.reopen(t)
+		again, err := pair.InviteByCode(alice.side(t), invited.Code, alice.burn)
+		require.NoError(t, err)
+		_, err = again.Step(ctx, empty, time.Now())
+		require.NoError(t, err)
+		take, err := pair.AcceptCode(mallory.side(t), invited.Code, forgetful)
+		require.NoError(t, err)
+		_, err = take.Step(ctx, empty, time.Now())
+		require.NoError(t, err)
+		_, err = again.Step(ctx, empty, time.Now())
+		require.ErrorIs(t, err, pair.ErrCodeUsed)
+		_, err = take.Step(ctx, empty, time.Now())
+		require.ErrorIs(t, err, pair.ErrWrongCode)
+	})
+}
+
+// side returns the identity of a person who pairs step by step.
+func (p *person) side(t testing.TB) pair.Self {
+	t.Helper()
+	self, err := p.self(context.Background(), p.key)
+	require.NoError(t, err)
+	return self
+}
+
+func TestTheMarkOfAUsedCodeIsKeptUntilItsEnd(t *testing.T) {
+	ctx := context.Background()
+	alice, _ := strangers(t)
+	end := alice.clock.now.Add(24 * time.Hour)
+	require.NoError(t, alice.burn(ctx, "taker 1-zoo", end))
+	require.NoError(t, alice.burn(ctx, "inviter 1-zoo", end), "each side has its own mark")
+	for _, at := range []time.Time{alice.clock.now, end.Add(-time.Hour), end} {
+		alice.clock.now = at
+		alice.reopen(t)
+		require.ErrorIs(t, alice.burn(ctx, "taker 1-zoo", at.Add(24*time.Hour)), pair.ErrCodeUsed)
+	}
+	alice.clock.now = end.Add(2 * time.Second)
+	require.NoError(t, alice.burn(ctx, "taker 1-zoo", alice.clock.now.Add(time.Hour)))
+	n, err := alice.count(tableBurnt)
+	require.NoError(t, err)
+	require.Equal(t, 1, n, "an expired mark is removed")
+}
+
+func TestPendingInvitationsAreBounded(t *testing.T) {
+	alice, _ := strangers(t)
+	terms := Terms{Terms: pair.Terms{Expires: alice.clock.now.Add(time.Hour)}}
+	_, err := alice.Invite(context.Background(), alice.key, terms)
+	require.NoError(t, err)
+	for i := range maxOffers - 1 {
+		require.NoError(t, alice.put1(tableOffers, []byte{byte(i)}, []byte("state")))
+	}
+	_, err = alice.Invite(context.Background(), alice.key, terms)
+	require.ErrorContains(t, err, "64 invitations are out")
+	require.NoError(t, alice.dropOffer("\x00"))
+	_, err = alice.Invite(context.Background(), alice.key, terms)
+	require.NoError(t, err)
+}
+
+// A node steps what is out by itself, and may be quicker than who waits.
+func TestWhoWaitsIsToldWhatANodeSawFirst(t *testing.T) {
+	for _, right := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			alice, bob := two(t)
+			ctx := context.Background()
+			invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(time.Hour)}, Code: true})
+			require.NoError(t, err)
+			code := invited.Code.Secret()
+			if !right {
+				code = invited.Code.String()[:len(invited.Code.String())-len("…")] + "zoo-zoo"
+			}
+			done := make(chan error)
+			go func() {
+				_, err := bob.Pair(ctx, bob.key, code)
+				done <- err
+			}()
+			var seen error
+			for alice.offering(codeID(invited.ID)) != nil {
+				<-time.After(Every)
+				_, err := alice.StepInvitations(ctx, alice.key)
+				seen = cmpErr(seen, err)
+			}
+			soon, end := context.WithTimeout(ctx, time.Minute)
+			defer end()
+			s, err := alice.Wait(soon, invited.ID)
+			if right {
+				require.NoError(t, <-done)
+				require.NoError(t, err)
+				require.NoError(t, seen)
+				require.Equal(t, petname.Paired, s.Kind)
+				require.Equal(t, pointerOf("bob"), s.Pointer)
+				return
+			}
+			require.ErrorIs(t, <-done, pair.ErrWrongCode)
+			require.ErrorIs(t, err, pair.ErrWrongCode)
+			require.ErrorIs(t, seen, pair.ErrWrongCode, "for a log, if nobody waits")
+		})
+	}
+}
+
+func TestALinkIsTakenWhileTheInviterIsAwayAndCountsWhenConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alice, bob := two(t)
+		ctx := context.Background()
+		invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(24 * time.Hour), Purpose: "choir"}})
+		require.NoError(t, err)
+		link := invited.Link.Link()
+		alice.reopen(t) // away, and back
+		done := make(chan petname.Suggestion)
+		go func() {
+			s, err := bob.Pair(ctx, bob.key, link)
+			require.NoError(t, err)
+			done <- s
+		}()
+		var report Report
+		for len(report.Fresh) == 0 {
+			<-time.After(Every)
+			report, err = alice.Sync(ctx, alice.key)
+			require.NoError(t, err)
+		}
+		require.Len(t, report.Fresh, 1)
+		require.Equal(t, petname.Invited, report.Fresh[0].Kind)
+		s := <-done
+		require.Equal(t, pointerOf("alice"), s.Pointer)
+		require.Equal(t, "choir", s.Note, "what it is for")
+
+		alice.reopen(t)
+		_, err = alice.Sync(ctx, alice.key)
+		require.NoError(t, err)
+		waiting := alice.inbox(t)
+		require.Len(t, waiting, 1)
+		n, err := name.Parse("bob")
+		require.NoError(t, err)
+		c, err := alice.book.Accept(waiting[0].ID, n, petname.Acceptance{})
+		require.NoError(t, err)
+		require.Equal(t, "paired", c.Provenance[0].Kind)
+		require.Equal(t, "link", c.Provenance[0].Channel)
+
+		// A second taker is too late.
+		carol := newPerson(t, alice.clock, alice.network, "carol")
+		waits, end := context.WithCancel(ctx)
+		defer end()
+		go func() { _, _ = alice.Wait(waits, invited.ID) }()
+		_, err = carol.Pair(ctx, carol.key, link)
+		require.ErrorAs(t, err, new(*pair.RefusedError))
+		require.Len(t, alice.inbox(t), 0)
+	})
+}
+
+// closing is a network that takes nothing more once somebody has put something
+// into it so often.
+type closing struct {
+	dht.Store
+	left *atomic.Int32
+}
+
+func (c closing) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	if c.left.Add(-1) < 0 {
+		return dht.Receipt{}, dht.ErrUnreachable
+	}
+	return c.Store.Put(ctx, p, record)
+}
+
+// As soon as one side knows where the other can be reached, it needs no network
+// to answer it.
+func TestAnAnswerGoesDirectlyToWhoCanBeReached(t *testing.T) {
+	for _, byCode := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			alice, bob := two(t)
+			ctx := context.Background()
+			bob.at = [][]byte{[]byte("where bob is")}
+			alice.c.Direct = func(at [][]byte) dht.Store {
+				require.Equal(t, bob.at, at)
+				return bob.Counter()
+			}
+			left := new(atomic.Int32)
+			left.Store(2) // the invitation, and the offer of the code
+			alice.c.Store = closing{alice.network, left}
+			invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(10 * time.Minute)}, Code: true})
+			require.NoError(t, err)
+			require.Zero(t, left.Load())
+			text := invited.Link.Link()
+			if byCode {
+				text = invited.Code.Secret()
+			}
+			done := make(chan petname.Suggestion)
+			go func() {
+				s, err := alice.Wait(ctx, invited.ID)
+				require.NoError(t, err)
+				done <- s
+			}()
+			s, err := bob.Pair(ctx, bob.key, text)
+			require.NoError(t, err)
+			require.Equal(t, pointerOf("alice"), s.Pointer)
+			s = <-done
+			require.Equal(t, pointerOf("bob"), s.Pointer)
+		})
+	}
+}
+
+// Who paired can be written to, and needs no card in the network for that.
+func TestWhoPairedCanBeWrittenTo(t *testing.T) {
+	alice, bob, carol := three(t)
+	_, err := alice.met(pair.Paired{Peer: pair.Identity{Pointer: pointerOf("dave"), Details: pointer.Details{Sealing: mustMe(carol).Sealing}}, Channel: pair.ChannelCode, Transcript: []byte("t")}, petname.Paired, "")
+	require.NoError(t, err)
+	keys, _, err := alice.reach(context.Background(), pointerOf("dave"))
+	require.NoError(t, err)
+	require.Equal(t, mustMe(carol).Sealing, keys)
+	_, _, err = alice.reach(context.Background(), pointerOf("nobody"))
+	require.ErrorIs(t, err, dht.ErrNotFound)
+	_ = bob
+}
+
+// paired is what a pairing with somebody comes to.
+func paired(p *person) pair.Paired {
+	return pair.Paired{Peer: mustMe(p), Channel: pair.ChannelCode, Transcript: []byte("transcript with " + p.name)}
+}
+
+func mustMe(p *person) pair.Identity {
+	id, err := p.me(context.Background())
+	if err != nil {
+		panic(err)
+	}
+	return id
+}

@@ -1,0 +1,167 @@
+package exchange
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// The device-local tables (package ledger), by key → value. Pointers are
+// multihashes, which state their length, so that none is the start of another.
+const (
+	tableChannels = "channels" // pointer of the party → head of the channel's state
+	tableQueue    = "queue"    // pointer of the party ‖ number (8 bytes) → message of the channel
+	tableTurns    = "turns"    // keyLast → comparison key of the contact that was asked for last
+	tableSaid     = "said"     // time (8 bytes) ‖ id of an introduction → it, signed by me
+	tableOffers   = "offers"   // id → state of an invitation that is still good
+	tableBurnt    = "burnt"    // mark of a code that had its try → until when that counts, RFC 3339
+	tableKnown    = "known"    // pointer → what it said of itself when we paired
+	tableInvited  = "invited"  // pointer of the introducer ‖ session → invitedState
+	tableStarted  = "started"  // session → state of a mutual.Introducer
+	tableOutbox   = "outbox"   // pointer of the recipient ‖ number (8 bytes) → message that is not in its channel yet
+	tableShared   = "shared"   // id of the contact → sharedState
+	tableKnocks   = "knocks"   // pointer at whose door I knock → wireKnock
+	tableHeard    = "heard"    // pointer → day since 1970 (8 bytes) ‖ statements of that day (8 bytes)
+
+	// The channels of keys that I had before.
+	tableFormer      = "former"       // pointer of the party ‖ my pointer then → until when it is looked at (8 bytes, ms since 1970) ‖ head
+	tableFormerQueue = "former queue" // likewise ‖ number (8 bytes) → message
+)
+
+// tx is one transaction over the book and the tables. The functions that run in
+// one take none of the locks of Peer.
+type tx struct {
+	book  *petname.Book
+	local *ledger.View
+}
+
+func (p *Peer) update(fn func(tx tx) error) error {
+	return p.c.Book.Update(func(book *petname.Book, local *ledger.View) error { return fn(tx{book, local}) })
+}
+
+func (p *Peer) view(fn func(local *ledger.View) error) error { return p.c.Book.Ledger().ReadLocal(fn) }
+
+func (p *Peer) get(table string, key []byte) (value []byte, err error) {
+	err = p.view(func(local *ledger.View) error {
+		value, err = local.Get(table, key)
+		value = bytes.Clone(value)
+		return err
+	})
+	return value, err
+}
+
+func (p *Peer) put1(table string, key, value []byte) error {
+	return p.update(func(tx tx) error { return tx.local.Put(table, key, value) })
+}
+
+func (p *Peer) delete1(table string, key []byte) error {
+	return p.update(func(tx tx) error { return tx.local.Delete(table, key) })
+}
+
+func (p *Peer) count(table string) (n int, err error) {
+	err = p.view(func(local *ledger.View) error {
+		n, err = local.Count(table)
+		return err
+	})
+	return n, err
+}
+
+// numbered is a key that ends in a number.
+func numbered(prefix []byte, n uint64) []byte {
+	return binary.BigEndian.AppendUint64(bytes.Clone(prefix), n)
+}
+
+// place is where a channel is stored: a row for its head, behind the prefix, and
+// one for each message.
+type place struct {
+	heads, queue string
+	key, prefix  []byte
+}
+
+func placeOf(party pointer.Pointer) place {
+	return place{heads: tableChannels, queue: tableQueue, key: party.Bytes()}
+}
+
+// store writes a channel, and of its messages those that changed.
+func (at place) store(local *ledger.View, parts drop.Parts) error {
+	if err := local.Put(at.heads, at.key, append(bytes.Clone(at.prefix), parts.Head...)); err != nil {
+		return err
+	}
+	stored := make([]bool, len(parts.Queue))
+	for row, err := range local.Scan(at.queue, at.key) {
+		if err != nil {
+			return err
+		}
+		n, err := at.number(row.Key)
+		if err != nil {
+			return err
+		}
+		if i := n - parts.First; i < uint64(len(stored)) {
+			stored[i] = bytes.Equal(row.Value, parts.Queue[i])
+		} else if err := local.Delete(at.queue, row.Key); err != nil {
+			return err
+		}
+	}
+	for i, m := range parts.Queue {
+		if stored[i] {
+			continue
+		}
+		if err := local.Put(at.queue, numbered(at.key, parts.First+uint64(i)), m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load returns a channel's state, nil if there is none.
+func (at place) load(local *ledger.View) ([]byte, error) {
+	row, err := local.Get(at.heads, at.key)
+	if err != nil || row == nil {
+		return nil, err
+	}
+	if len(row) < len(at.prefix) {
+		return nil, fmt.Errorf("channel %x: row of %d bytes", at.key, len(row))
+	}
+	parts := drop.Parts{Head: row[len(at.prefix):]}
+	for row, err := range local.Scan(at.queue, at.key) {
+		if err != nil {
+			return nil, err
+		}
+		n, err := at.number(row.Key)
+		if err != nil {
+			return nil, err
+		}
+		if len(parts.Queue) == 0 {
+			parts.First = n
+		}
+		if n != parts.First+uint64(len(parts.Queue)) {
+			return nil, fmt.Errorf("channel %x: no message %d before message %d", at.key, n-1, n)
+		}
+		parts.Queue = append(parts.Queue, row.Value)
+	}
+	return parts.Join()
+}
+
+func (at place) remove(local *ledger.View) error {
+	for row, err := range local.Scan(at.queue, at.key) {
+		if err != nil {
+			return err
+		}
+		if err := local.Delete(at.queue, row.Key); err != nil {
+			return err
+		}
+	}
+	return local.Delete(at.heads, at.key)
+}
+
+func (at place) number(key []byte) (uint64, error) {
+	if len(key) != len(at.key)+8 {
+		return 0, fmt.Errorf("channel %x: key of %d bytes", at.key, len(key))
+	}
+	return binary.BigEndian.Uint64(key[len(at.key):]), nil
+}
