@@ -216,7 +216,7 @@ func TestAnOlderHomeSurvivesAKillInTheTakeOver(t *testing.T) {
 			require.NoError(t, err)
 			_, err = h.TakeOver(book, func(local *ledger.View, row ledger.BoltRow) error {
 				kill()
-				return exchange.TakeRow(local, row)
+				return exchange.MigrateRow(local, row)
 			})
 			require.NoError(t, err)
 			kill()
@@ -323,7 +323,7 @@ func (n *memoryNet) counted() map[pointer.Pointer]int {
 
 // running is an older home whose messages are fetched and sent.
 type running struct {
-	*exchange.Peer
+	*exchange.Exchange
 	home home.Home
 	book *petname.Book
 	key  *pointer.Key
@@ -353,7 +353,7 @@ func (r *running) start(t *testing.T) {
 	var err error
 	r.book, err = r.home.Book(petname.Options{})
 	require.NoError(t, err)
-	notice, err := r.home.TakeOver(r.book, exchange.TakeRow)
+	notice, err := r.home.TakeOver(r.book, exchange.MigrateRow)
 	require.NoError(t, err)
 	require.Nil(t, notice)
 	records, err := r.home.Records()
@@ -362,9 +362,9 @@ func (r *running) start(t *testing.T) {
 	require.NoError(t, err)
 	id, err := r.home.Identity()
 	require.NoError(t, err)
-	r.Peer = exchange.Open(exchange.Config{Book: r.book, Store: r.net, Records: &dht.Resolver{Stores: []dht.Store{r.net}, Home: records},
+	r.Exchange = exchange.Open(exchange.Config{Book: r.book, Store: r.net, Records: &dht.Resolver{Stores: []dht.Store{r.net}, Home: records},
 		Sealing: func() ([]hpke.PrivateKey, error) { return sealing.All(), nil },
-		Me: func(context.Context) (pair.Identity, error) {
+		Identity: func(context.Context) (pair.Identity, error) {
 			return pair.Identity{Pointer: id.Pointer, Details: pointer.Details{Next: id.Next, Sealing: sealing.Public(), Nickname: "me"}}, nil
 		}})
 }

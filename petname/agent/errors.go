@@ -51,10 +51,10 @@ var (
 
 // The errors of messages and of invitations.
 var (
-	ErrMalformed   = exchange.ErrMalformed // a code, link or QR code that is none
-	ErrNoSealing   = exchange.ErrNoSealing // a contact's card has no key to seal messages with
-	ErrNotInvited  = exchange.ErrNotOut    // no such invitation is under way
-	ErrMaxRequests = exchange.ErrKnocks    // too many contact requests are under way
+	ErrMalformed   = exchange.ErrMalformed       // a code, link or QR code that is none
+	ErrNoSealing   = exchange.ErrNoSealing       // a contact's card has no key to seal messages with
+	ErrNotInvited  = exchange.ErrNoInvitation    // no such invitation is under way
+	ErrMaxRequests = exchange.ErrTooManyRequests // too many contact requests are under way
 )
 
 // ArgumentError is returned for an argument that cannot be used. Nothing has

@@ -16,7 +16,7 @@ import (
 )
 
 // IntroductionLife is how long an introduction can be accepted, as a rule.
-const IntroductionLife = exchange.Life
+const IntroductionLife = exchange.IntroductionLifetime
 
 // Introduction is what one contact is to learn about another.
 type Introduction struct {
@@ -98,7 +98,7 @@ func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, erro
 			return Introduced{}, err
 		}
 		out.Signed = signed
-		return out, p.Said(signed)
+		return out, p.RecordIntroduction(signed)
 	}
 	out.Sent, err = a.send(ctx, key, to, signed)
 	return out, err
@@ -170,7 +170,7 @@ func (a *Agent) Retract(ctx context.Context, about, to string) (Introduced, erro
 
 // retractMutual takes back a mutual introduction of two contacts that is under
 // way.
-func (a *Agent) retractMutual(ctx context.Context, p *exchange.Peer, key *pointer.Key, to, about petname.Contact) (out Introduced, found bool, err error) {
+func (a *Agent) retractMutual(ctx context.Context, p *exchange.Exchange, key *pointer.Key, to, about petname.Contact) (out Introduced, found bool, err error) {
 	all, err := p.Mutuals()
 	if err != nil {
 		return Introduced{}, false, err

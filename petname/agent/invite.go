@@ -143,7 +143,7 @@ func (a *Agent) self(context.Context) (pair.Identity, error) {
 // runs.
 func (a *Agent) stepInvitations(ctx context.Context) error {
 	p, err := a.exchange()
-	if err != nil || !p.Inviting() {
+	if err != nil || !p.HasInvitations() {
 		return err
 	}
 	key, err := a.key()

@@ -25,7 +25,7 @@ const (
 
 // Delivery says how far a message has come. Beside [Queued] the error of the
 // method says why.
-type Delivery = exchange.Sent
+type Delivery = exchange.Delivery
 
 const (
 	Stored = exchange.Stored // the network has it
@@ -33,22 +33,22 @@ const (
 )
 
 // exchange returns what carries messages, opened when it is first needed.
-func (a *Agent) exchange() (*exchange.Peer, error) {
+func (a *Agent) exchange() (*exchange.Exchange, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.messages != nil {
 		return a.messages, nil
 	}
-	lost, err := a.home.TakeOver(a.book, exchange.TakeRow)
+	lost, err := a.home.TakeOver(a.book, exchange.MigrateRow)
 	if err != nil {
 		return nil, err
 	}
 	if lost != nil {
 		a.lost = lost
 	}
-	a.messages = exchange.Open(exchange.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Me: a.self,
+	a.messages = exchange.Open(exchange.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Identity: a.self,
 		Direct: func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
-		Wake:   a.syncSoon, Sealing: a.sealing, Strangers: a.unknownSenders, Now: a.now})
+		Wake:   a.syncSoon, Sealing: a.sealing, UnknownSenders: a.unknownSenders, Now: a.now})
 	return a.messages, nil
 }
 
@@ -77,7 +77,7 @@ func (a *Agent) serveMessages() {
 		a.log.Warn("messages", "error", err)
 		return
 	}
-	node.Serve(p.Counter())
+	node.Serve(p.Mailbox())
 }
 
 // send sends a signed statement to a contact.
@@ -148,7 +148,7 @@ func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 			return Fetched{}, err
 		}
 	}
-	out := Fetched{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused), Requests: report.Knocking, Lost: report.Lost}
+	out := Fetched{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused), Requests: report.Requests, Lost: report.Lost}
 	for _, n := range report.Waiting {
 		out.Waiting += n
 	}

@@ -59,7 +59,7 @@ func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 		"more behind it":         append(bytes.Clone(good), 0),
 	} {
 		var report Report
-		stop, err := carol.take(context.Background(), pointerOf("alice"), drop.Message{Bytes: bad}, &report)
+		stop, err := carol.handle(context.Background(), pointerOf("alice"), drop.Message{Bytes: bad}, &report)
 		require.ErrorContains(t, err, "message", why)
 		require.False(t, stop, "it delays nothing")
 		require.Empty(t, carol.inbox(t), why)
@@ -71,7 +71,7 @@ func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 		_, err = decodeMessage(b)
 		require.Equal(t, fits, err == nil, n)
 	}
-	_, err = carol.take(context.Background(), pointerOf("alice"), drop.Message{Bytes: good}, &Report{})
+	_, err = carol.handle(context.Background(), pointerOf("alice"), drop.Message{Bytes: good}, &Report{})
 	require.NoError(t, err)
 	require.Len(t, carol.inbox(t), 1)
 }
@@ -84,16 +84,16 @@ func TestAMessageThatTheBookCannotStoreIsDeliveredAgain(t *testing.T) {
 	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
 	alice.offers(t, bob, carol)
-	c, err := carol.channel(ctx, carol.key, pointerOf("alice"))
+	c, err := carol.openChannel(ctx, carol.key, pointerOf("alice"))
 	require.NoError(t, err)
 	require.NoError(t, carol.book.Close())
 	var report Report
-	mail, err := carol.receive(ctx, pointerOf("alice"), c, &report)
+	mail, err := carol.poll(ctx, pointerOf("alice"), c, &report)
 	require.NoError(t, err)
 	require.Len(t, mail.Messages, 2)
 	require.Len(t, report.Refused, 1, "all behind it waits, too")
 	carol.reopen(t)
-	require.NoError(t, carol.save(c))
+	require.NoError(t, carol.saveChannel(c))
 
 	carol.reopen(t)
 	require.Len(t, carol.fetch(t).Fresh, 2)
@@ -107,7 +107,7 @@ func TestRememberedIntroductionsAreBounded(t *testing.T) {
 	said := func(at time.Time) introduce.Introduction {
 		alice.clock.now = at
 		signed := alice.introduces(t, bob, carol)
-		require.NoError(t, alice.Said(signed))
+		require.NoError(t, alice.RecordIntroduction(signed))
 		i, is := signed.Introduction()
 		require.True(t, is)
 		return i
@@ -115,24 +115,24 @@ func TestRememberedIntroductionsAreBounded(t *testing.T) {
 	start := alice.clock.now
 	oldest, second := said(start), said(start.Add(time.Second))
 	alice.edit(t, func(local *ledger.View) error {
-		for i := range maxSaid - 2 {
-			if err := local.Put(tableSaid, saidKey(introduce.Introduction{Made: start.Add(time.Minute), ID: introduce.ID{byte(i), byte(i >> 8)}}), []byte("x")); err != nil {
+		for i := range maxIntroductions - 2 {
+			if err := local.Put(tableIntroductions, introductionKey(introduce.Introduction{Made: start.Add(time.Minute), ID: introduce.ID{byte(i), byte(i >> 8)}}), []byte("x")); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	last := said(start.Add(time.Hour))
-	b, err := alice.get(tableSaid, saidKey(last))
+	b, err := alice.getRow(tableIntroductions, introductionKey(last))
 	require.NoError(t, err)
 	signed, err := introduce.Open(b)
 	require.NoError(t, err)
-	require.NoError(t, alice.Said(signed), "one that is remembered displaces none")
-	n, err := alice.count(tableSaid)
+	require.NoError(t, alice.RecordIntroduction(signed), "one that is remembered displaces none")
+	n, err := alice.countRows(tableIntroductions)
 	require.NoError(t, err)
-	require.Equal(t, maxSaid, n)
+	require.Equal(t, maxIntroductions, n)
 	for i, there := range map[*introduce.Introduction]bool{&oldest: false, &second: true, &last: true} {
-		b, err := alice.get(tableSaid, saidKey(*i))
+		b, err := alice.getRow(tableIntroductions, introductionKey(*i))
 		require.NoError(t, err)
 		require.Equal(t, there, b != nil)
 	}
@@ -144,26 +144,26 @@ func (p *person) fill(t testing.TB, alice *person, n int) {
 	t.Helper()
 	for i := range n {
 		s, out, err := mutual.Start(p.clock.now, rand.Reader, alice.key, mutual.Party{Pointer: pointerOf("bob"), Suggested: "x"},
-			mutual.Party{Pointer: pointerOf(fmt.Sprint("other ", i)), Suggested: "y"}, p.clock.now.Add(Life))
+			mutual.Party{Pointer: pointerOf(fmt.Sprint("other ", i)), Suggested: "y"}, p.clock.now.Add(IntroductionLifetime))
 		require.NoError(t, err)
 		if p == alice {
-			require.NoError(t, p.saveStarted(s, nil))
+			require.NoError(t, p.saveIntroducer(s, nil))
 			continue
 		}
 		v, err := mutual.Receive(p.clock.now, pointerOf(p.name), pointerOf("alice"), out[0].Bytes)
 		require.NoError(t, err)
 		v.Decline()
-		require.NoError(t, p.saveInvited(invited{Invitee: v, told: true}, nil))
+		require.NoError(t, p.saveInvitee(inviteeSession{Invitee: v, concluded: true}, nil))
 	}
 }
 
 func TestStartedIntroductionsAreBounded(t *testing.T) {
 	alice, bob, carol := three(t)
-	alice.fill(t, alice, MaxStarted-1)
+	alice.fill(t, alice, maxStarted-1)
 	m := alice.offers(t, bob, carol)
 	parties := [2]mutual.Party{{Pointer: pointerOf("bob")}, {Pointer: pointerOf("carol")}}
 	_, _, err := alice.IntroduceBoth(context.Background(), alice.key, parties[0], parties[1], time.Time{})
-	require.ErrorIs(t, err, ErrTooMany)
+	require.ErrorIs(t, err, ErrTooManySessions)
 	_, _, err = alice.WithdrawMutual(context.Background(), alice.key, m.Session)
 	require.NoError(t, err)
 	alice.offers(t, bob, carol)
@@ -176,14 +176,14 @@ func TestRememberedOffersAreBounded(t *testing.T) {
 	bob.fill(t, alice, maxRemembered-1)
 	for _, taken := range []bool{true, false} {
 		_, out, err := mutual.Start(bob.clock.now, rand.Reader, alice.key, mutual.Party{Pointer: pointerOf("bob"), Suggested: "x"},
-			mutual.Party{Pointer: pointerOf("carol"), Suggested: "y"}, bob.clock.now.Add(Life))
+			mutual.Party{Pointer: pointerOf("carol"), Suggested: "y"}, bob.clock.now.Add(IntroductionLifetime))
 		require.NoError(t, err)
-		stop, err := bob.takeMutual(pointerOf("alice"), out[0].Bytes, &Report{})
+		stop, err := bob.handleMutual(pointerOf("alice"), out[0].Bytes, &Report{})
 		require.False(t, stop)
 		if taken {
 			require.NoError(t, err)
 		} else {
-			require.ErrorIs(t, err, ErrTooMany)
+			require.ErrorIs(t, err, ErrTooManySessions)
 		}
 	}
 	all, err := bob.Mutuals()
@@ -208,7 +208,7 @@ func TestQuietContactsTakeTurns(t *testing.T) {
 	asked := make(map[pointer.Pointer]int)
 	const rounds = 6
 	for range rounds {
-		parties, err := alice.parties()
+		parties, err := alice.partiesToPoll()
 		require.NoError(t, err)
 		require.Len(t, parties, 1+maxQuiet)
 		for _, p := range parties {
@@ -237,13 +237,13 @@ func TestWhatAChannelHasNoRoomForStaysInTheOutbox(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if err := push(local, pointerOf(bob.name), b); err != nil {
+			if err := enqueue(local, pointerOf(bob.name), b); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	_, waiting, err := alice.flush(context.Background(), alice.key, pointerOf("bob"))
+	_, waiting, err := alice.flushOutbox(context.Background(), alice.key, pointerOf("bob"))
 	require.Error(t, err)
 	require.GreaterOrEqual(t, waiting, fit)
 	var firsts []byte
@@ -270,13 +270,13 @@ func TestAFullChannelGoesOn(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if err := push(local, pointerOf("bob"), b); err != nil {
+			if err := enqueue(local, pointerOf("bob"), b); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	_, err := bob.send(ctx, bob.key, pointerOf("alice"), message{Kind: 200, Body: body})
+	_, err := bob.sendMessage(ctx, bob.key, pointerOf("alice"), message{Kind: 200, Body: body})
 	require.NoError(t, err)
 	report, err := alice.Sync(ctx, alice.key)
 	require.NoError(t, err)

@@ -117,7 +117,7 @@ func codecsAgree(t require.TestingT, b []byte) bool {
 	}}
 	reference := canonicaltest.Codec{Marshal: referenceEncoder.Marshal, Unmarshal: referenceDecoder.Unmarshal}
 	for _, agree := range []func(require.TestingT, []byte, canonicaltest.Codec, canonicaltest.Codec) bool{
-		canonicaltest.AgreeOn[message], canonicaltest.AgreeOn[invitedState], canonicaltest.AgreeOn[sharedState], canonicaltest.AgreeOn[wireKnock],
+		canonicaltest.AgreeOn[message], canonicaltest.AgreeOn[inviteeState], canonicaltest.AgreeOn[sharedState], canonicaltest.AgreeOn[wireRequest],
 	} {
 		accepted = agree(t, b, current, reference) || accepted
 	}
@@ -128,8 +128,8 @@ func codecSeeds(t testing.TB) (seeds [][]byte) {
 	for _, v := range []any{
 		message{Kind: kindStatement, Body: []byte("statement")}, message{Kind: kindMutual, Body: []byte{}},
 		referenceWireKnown{Sealing: []referenceSealing{}}, referenceWireKnown{Sealing: []referenceSealing{{KEM: 0x20, Key: []byte("key")}, {KEM: 0x647a, Key: []byte("another")}}, Addresses: [][]byte{{1}, {2, 3}}},
-		invitedState{State: []byte("state"), Offer: make([]byte, 16), Told: true}, sharedState{Version: 1 << 40, Said: make([]byte, 32)},
-		wireKnock{Statement: []byte("statement"), Stamp: []byte("stamp"), Seed: 1 << 20, Made: true, Puzzles: 64, Bits: 10},
+		inviteeState{State: []byte("state"), Offer: make([]byte, 16), Concluded: true}, sharedState{Version: 1 << 40, Hash: make([]byte, 32)},
+		wireRequest{Statement: []byte("statement"), Stamp: []byte("stamp"), Epoch: 1 << 20, Complete: true, Solutions: 64, Bits: 10},
 	} {
 		b, err := referenceEncoder.Marshal(v)
 		require.NoError(t, err)

@@ -44,7 +44,7 @@ func Example() {
 
 	// Ana tells Ben, and nobody else, who Cleo is.
 	signed, err := introduce.Introduction{
-		To: ben.key.Pointer(), About: cleo.key.Pointer(), Suggested: "Cleo", Expires: time.Now().Add(exchange.Life),
+		To: ben.key.Pointer(), About: cleo.key.Pointer(), Suggested: "Cleo", Expires: time.Now().Add(exchange.IntroductionLifetime),
 	}.Sign(ana.key, nil, time.Now())
 	check(err)
 	sent, err := ana.Send(ctx, ana.key, ben.key.Pointer(), signed)
@@ -73,7 +73,7 @@ func Example() {
 
 // person is what an app has for its user.
 type person struct {
-	*exchange.Peer
+	*exchange.Exchange
 	key  *pointer.Key
 	book *petname.Book
 	dir  string
@@ -92,15 +92,15 @@ func open(nickname string, network dht.Store) *person {
 	check(err)
 	me := pair.Identity{Pointer: key.Pointer(), Details: pointer.Details{Nickname: nickname,
 		Sealing: []pointer.SealingKey{{KEM: sealing.KEM().ID(), Key: sealing.PublicKey().Bytes()}}}}
-	p := exchange.Open(exchange.Config{
-		Book:    book,
-		Records: &dht.Resolver{Stores: []dht.Store{network}},
-		Store:   network,
-		Me:      func(context.Context) (pair.Identity, error) { return me, nil },
-		Sealing: func() ([]hpke.PrivateKey, error) { return []hpke.PrivateKey{sealing}, nil },
-		Every:   10 * time.Millisecond, // a network in one process can be queried often
+	e := exchange.Open(exchange.Config{
+		Book:         book,
+		Records:      &dht.Resolver{Stores: []dht.Store{network}},
+		Store:        network,
+		Identity:     func(context.Context) (pair.Identity, error) { return me, nil },
+		Sealing:      func() ([]hpke.PrivateKey, error) { return []hpke.PrivateKey{sealing}, nil },
+		PollInterval: 10 * time.Millisecond, // a network in one process can be queried often
 	})
-	return &person{p, key, book, dir}
+	return &person{e, key, book, dir}
 }
 
 // accept is the user's own act.

@@ -28,7 +28,7 @@ func FuzzMessage(f *testing.F) {
 			require.Equal(t, b, again)
 		}
 		report := Report{Waiting: make(map[pointer.Pointer]int)}
-		_, _ = carol.take(context.Background(), pointerOf("alice"), drop.Message{Bytes: b}, &report)
+		_, _ = carol.handle(context.Background(), pointerOf("alice"), drop.Message{Bytes: b}, &report)
 		n, err := carol.book.Count()
 		require.NoError(t, err)
 		require.Equal(t, 1, n, "alice, and nobody else")

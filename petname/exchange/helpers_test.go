@@ -67,18 +67,18 @@ func (c *clock) Now() time.Time {
 
 // person has a book, and is reachable by way of one network.
 type person struct {
-	*Peer
-	name    string
-	key     ed25519.PrivateKey
-	book    *petname.Book
-	network dht.Store
-	clock   *clock
-	sealing []hpke.PrivateKey
-	at      [][]byte // the addresses that it tells those whom it pairs with
-	ledger  string   // the book's file
-	chain   []pointer.Succession
-	links   []pointer.CardLink
-	price   *request.Difficulty // asked of strangers; nil: they aren't heard
+	*Exchange
+	name       string
+	key        ed25519.PrivateKey
+	book       *petname.Book
+	network    dht.Store
+	clock      *clock
+	sealing    []hpke.PrivateKey
+	at         [][]byte // the addresses that it tells those whom it pairs with
+	ledger     string   // the book's file
+	chain      []pointer.Succession
+	links      []pointer.CardLink
+	difficulty *request.Difficulty // asked of strangers; nil: they aren't heard
 }
 
 // ignored receives the changes of a book, as every agent does.
@@ -102,13 +102,13 @@ func newPerson(t testing.TB, c *clock, network dht.Store, name string) *person {
 }
 
 func (p *person) open() {
-	p.Peer = Open(Config{Book: p.book, Records: &dht.Resolver{Stores: []dht.Store{p.network}, Now: p.clock.Now}, Store: p.network,
-		Me: p.me, Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, Now: p.clock.Now,
-		Strangers: func() (request.Difficulty, bool) {
-			if p.price == nil {
+	p.Exchange = Open(Config{Book: p.book, Records: &dht.Resolver{Stores: []dht.Store{p.network}, Now: p.clock.Now}, Store: p.network,
+		Identity: p.identity, Sealing: func() ([]hpke.PrivateKey, error) { return p.sealing, nil }, Now: p.clock.Now,
+		UnknownSenders: func() (request.Difficulty, bool) {
+			if p.difficulty == nil {
 				return request.Difficulty{}, false
 			}
-			return *p.price, true
+			return *p.difficulty, true
 		}})
 }
 
@@ -124,11 +124,11 @@ func (p *person) reopen(t testing.TB) {
 }
 
 // take and takeMutual run the Peer's methods in a transaction of their own.
-func (p *person) take(_ context.Context, by pointer.Pointer, m drop.Message, report *Report) (stop bool, err error) {
+func (p *person) handle(_ context.Context, by pointer.Pointer, m drop.Message, report *Report) (stop bool, err error) {
 	p.sessions.Lock()
 	defer p.sessions.Unlock()
 	if failed := p.update(func(tx tx) error {
-		if stop, err = p.Peer.take(tx, by, m, report); stop {
+		if stop, err = p.Exchange.handle(tx, by, m, report); stop {
 			return err
 		}
 		return nil
@@ -138,16 +138,16 @@ func (p *person) take(_ context.Context, by pointer.Pointer, m drop.Message, rep
 	return false, err
 }
 
-func (p *person) takeMutual(by pointer.Pointer, body []byte, report *Report) (stop bool, err error) {
+func (p *person) handleMutual(by pointer.Pointer, body []byte, report *Report) (stop bool, err error) {
 	b, err := message{Kind: kindMutual, Body: body}.encode()
 	if err != nil {
 		return false, err
 	}
-	return p.take(context.Background(), by, drop.Message{Bytes: b}, report)
+	return p.handle(context.Background(), by, drop.Message{Bytes: b}, report)
 }
 
-func (p *person) remember(who pointer.Pointer, k pointer.Details) error {
-	return p.update(func(tx tx) error { return remember(tx.local, who, k) })
+func (p *person) putKnown(who pointer.Pointer, k pointer.Details) error {
+	return p.update(func(tx tx) error { return putKnown(tx.local, who, k) })
 }
 
 // edit changes the tables.
@@ -169,9 +169,9 @@ func (p *person) rows(t testing.TB, table string, prefix []byte) (values [][]byt
 	return values
 }
 
-func (p *person) loadStarted(session mutual.Session) (i *mutual.Introducer, err error) {
+func (p *person) loadIntroducer(session mutual.Session) (i *mutual.Introducer, err error) {
 	err = p.view(func(local *ledger.View) error {
-		i, err = loadStarted(local, session)
+		i, err = loadIntroducer(local, session)
 		return err
 	})
 	return i, err
@@ -186,7 +186,7 @@ func (p *person) next() pointer.Commitment {
 }
 
 // me is what those whom it pairs with are told.
-func (p *person) me(context.Context) (pair.Identity, error) {
+func (p *person) identity(context.Context) (pair.Identity, error) {
 	id := pair.Identity{Pointer: pointerOf(p.name), Details: pointer.Details{Next: p.next(), Nickname: p.name, Addresses: p.at}}
 	for _, k := range p.sealing {
 		id.Sealing = append(id.Sealing, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})

@@ -139,7 +139,7 @@ func TestEachInvalidStatementIsRefusedOnce(t *testing.T) {
 			}
 			body := signStatement(alice, fields)
 			var report Report
-			stop, err := carol.take(t.Context(), pointerOf("alice"), drop.Message{Bytes: must(message{Kind: kindStatement, Body: body}.encode())}, &report)
+			stop, err := carol.handle(t.Context(), pointerOf("alice"), drop.Message{Bytes: must(message{Kind: kindStatement, Body: body}.encode())}, &report)
 			if strings.Contains(fmt.Sprint(err), "statements of") || strings.Contains(fmt.Sprint(err), "inbox is full") {
 				carol.clock.now = carol.clock.now.Add(24 * time.Hour)
 				return
@@ -181,8 +181,8 @@ func TestEachInvalidMutualMessageIsRefusedOnce(t *testing.T) {
 			body = canonical.MustMarshal(fields)
 		}
 		var report Report
-		stop, err := carol.take(t.Context(), pointerOf("alice"), drop.Message{Bytes: must(message{Kind: kindMutual, Body: body}.encode())}, &report)
-		if errors.Is(err, petname.ErrInboxFull) || errors.Is(err, ErrTooMany) {
+		stop, err := carol.handle(t.Context(), pointerOf("alice"), drop.Message{Bytes: must(message{Kind: kindMutual, Body: body}.encode())}, &report)
+		if errors.Is(err, petname.ErrInboxFull) || errors.Is(err, ErrTooManySessions) {
 			carol.clock.now = carol.clock.now.Add(100 * 24 * time.Hour)
 			_, err := carol.Sync(t.Context(), carol.key)
 			require.NoError(t, err)

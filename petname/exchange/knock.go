@@ -20,44 +20,44 @@ import (
 const (
 	// KnockLife is for how long somebody is knocked for unless something else is
 	// said.
-	KnockLife = 7 * 24 * time.Hour
+	RequestLifetime = 7 * 24 * time.Hour
 
 	// maxKnocks bounds the doors that I knock at at one time: each is work again
 	// every two hours.
-	maxKnocks = 16
+	maxRequests = 16
 )
 
 // Knock is a letter to somebody in whose book I am not: who I am, by my own
 // account, and why I write.
-type Knock struct {
-	To        pointer.Pointer
-	Suggested string             // a name for me; empty: my nickname
-	Note      string             // at most introduce.MaxNote bytes
-	Life      time.Duration      // how long it can be taken up, at most petname.MaxRequestLifetime; 0: KnockLife
-	Price     request.Difficulty // the work to do; no Solutions: as many as their card asks for
-	Progress  request.Progress   // is told how far the work is; nil: nobody is
+type Request struct {
+	To         pointer.Pointer
+	Suggested  string             // a name for me; empty: my nickname
+	Note       string             // at most introduce.MaxNote bytes
+	Lifetime   time.Duration      // how long it can be taken up, at most petname.MaxRequestLifetime; 0: KnockLife
+	Difficulty request.Difficulty // the work to do; no Solutions: as many as their card asks for
+	Progress   request.Progress   // is told how far the work is; nil: nobody is
 }
 
 // Knocked is a letter that is on its way.
-type Knocked struct {
+type SentRequest struct {
 	Introduction introduce.Introduction
-	Sent         Sent
-	Price        request.Difficulty
+	Delivery     Delivery
+	Difficulty   request.Difficulty
 	Open         bool // their card says that they look; else the letter may lie there unseen
 }
 
 // ErrKnocks: too many doors to knock at.
-var ErrKnocks = fmt.Errorf("knocking at %d doors already: wait until some have answered, or stop", maxKnocks)
+var ErrTooManyRequests = fmt.Errorf("knocking at %d doors already: wait until some have answered, or stop", maxRequests)
 
 // wireKnock is a knock that goes on, in canonical CBOR.
-type wireKnock struct {
+type wireRequest struct {
 	_         struct{} `cbor:",toarray"`
 	Statement []byte
 	Stamp     []byte
-	Seed      uint64 // that the stamp is for
-	Made      bool   // the stamp is whole
-	Left      bool   // the stamp's letter is on the doorstep
-	Puzzles   int
+	Epoch     uint64 // that the stamp is for
+	Complete  bool   // the stamp is whole
+	Sent      bool   // the stamp's letter is on the doorstep
+	Solutions int
 	Bits      int
 }
 
@@ -68,125 +68,125 @@ type wireKnock struct {
 //
 // Whether they take the letter, and have read it, isn't known. An error beside
 // [Queued] says why it waits.
-func (p *Peer) Knock(ctx context.Context, key crypto.Signer, k Knock) (Knocked, error) {
-	fail := func(err error) (Knocked, error) { return Knocked{}, err }
-	me, err := p.c.Me(ctx)
+func (e *Exchange) SendRequest(ctx context.Context, key crypto.Signer, k Request) (SentRequest, error) {
+	fail := func(err error) (SentRequest, error) { return SentRequest{}, err }
+	me, err := e.c.Identity(ctx)
 	if err != nil {
 		return fail(err)
 	}
-	now := p.c.Now()
+	now := e.c.Now()
 	signed, err := introduce.Introduction{To: k.To, About: me.Pointer, Next: me.Next, Suggested: cmp.Or(k.Suggested, me.Nickname), Note: k.Note,
-		Expires: now.Add(cmp.Or(k.Life, KnockLife))}.Sign(key, nil, now)
+		Expires: now.Add(cmp.Or(k.Lifetime, RequestLifetime))}.Sign(key, nil, now)
 	if err != nil {
 		return fail(err)
 	}
-	out := Knocked{Price: k.Price}
+	out := SentRequest{Difficulty: k.Difficulty}
 	out.Introduction, _ = signed.Introduction()
 	if life := out.Introduction.Expires.Sub(now); life > petname.MaxRequestLifetime {
 		return fail(fmt.Errorf("knocking for %s: at most %d days", life, petname.MaxRequestLifetime/(24*time.Hour)))
 	}
-	if n, err := p.count(tableKnocks); err != nil || n >= maxKnocks {
-		return fail(cmpErr(err, ErrKnocks))
+	if n, err := e.countRows(tableRequests); err != nil || n >= maxRequests {
+		return fail(cmp.Or(err, ErrTooManyRequests))
 	}
 	// Work for somebody to whom nothing can be sealed would be in vain.
-	if _, _, err := p.reach(ctx, k.To); err != nil {
+	if _, _, err := e.contactDetails(ctx, k.To); err != nil {
 		return fail(err)
 	}
 	var asked int
-	if r, err := p.c.Records.Best(ctx, k.To, dht.LevelAny); err == nil {
+	if r, err := e.c.Records.Best(ctx, k.To, dht.LevelAny); err == nil {
 		card, _ := r.Record.Card()
 		asked, out.Open = request.RequiredSolutions(card)
 	}
-	if out.Price.Solutions == 0 {
-		out.Price.Solutions = asked
+	if out.Difficulty.Solutions == 0 {
+		out.Difficulty.Solutions = asked
 	}
-	out.Price = out.Price.WithDefaults()
-	w := wireKnock{Statement: signed.Bytes(), Puzzles: out.Price.Solutions, Bits: out.Price.Bits}
-	if err := p.stamp(ctx, &w, k.To, k.Progress); err != nil {
+	out.Difficulty = out.Difficulty.WithDefaults()
+	w := wireRequest{Statement: signed.Bytes(), Solutions: out.Difficulty.Solutions, Bits: out.Difficulty.Bits}
+	if err := e.makeStamp(ctx, &w, k.To, k.Progress); err != nil {
 		return fail(err)
 	}
-	if err := p.saveKnock(k.To, w); err != nil {
+	if err := e.saveRequest(k.To, w); err != nil {
 		return fail(err)
 	}
-	if err := p.leave(ctx, k.To, w); err != nil {
-		out.Sent = Queued
+	if err := e.sendStamped(ctx, k.To, w); err != nil {
+		out.Delivery = Queued
 		return out, err
 	}
-	out.Sent = Stored
+	out.Delivery = Stored
 	return out, nil
 }
 
 // stamp does the work for the seed of now, as far as the context lets it.
-func (p *Peer) stamp(ctx context.Context, w *wireKnock, to pointer.Pointer, progress request.Progress) (err error) {
-	on := request.Challenge{To: to, From: p.c.Book.Identity(), Statement: introduce.Hash(w.Statement)}
-	now := p.c.Now()
-	w.Seed, w.Left = request.EpochAt(now), false
-	w.Stamp, err = request.ResumeStamp(ctx, w.Stamp, on, request.Difficulty{Solutions: w.Puzzles, Bits: w.Bits}, now, progress)
-	w.Made = err == nil
+func (e *Exchange) makeStamp(ctx context.Context, w *wireRequest, to pointer.Pointer, progress request.Progress) (err error) {
+	on := request.Challenge{To: to, From: e.c.Book.Identity(), Statement: introduce.Hash(w.Statement)}
+	now := e.c.Now()
+	w.Epoch, w.Sent = request.EpochAt(now), false
+	w.Stamp, err = request.ResumeStamp(ctx, w.Stamp, on, request.Difficulty{Solutions: w.Solutions, Bits: w.Bits}, now, progress)
+	w.Complete = err == nil
 	return err
 }
 
 // leave puts a stamped letter onto a doorstep, and keeps that it is there.
-func (p *Peer) leave(ctx context.Context, to pointer.Pointer, w wireKnock) error {
-	sealing, _, err := p.reach(ctx, to)
+func (e *Exchange) sendStamped(ctx context.Context, to pointer.Pointer, w wireRequest) error {
+	sealing, _, err := e.contactDetails(ctx, to)
 	if err != nil {
 		return err
 	}
-	receipt, err := request.Send(ctx, p.c.Store, to, sealing, request.Message{Stamp: w.Stamp, Statement: w.Statement}, p.c.Now())
+	receipt, err := request.Send(ctx, e.c.Store, to, sealing, request.Message{Stamp: w.Stamp, Statement: w.Statement}, e.c.Now())
 	if receipt.Stored == 0 {
-		return cmpErr(err, dht.ErrUnreachable)
+		return cmp.Or(err, dht.ErrUnreachable)
 	}
-	w.Left = true
-	return p.saveKnock(to, w)
+	w.Sent = true
+	return e.saveRequest(to, w)
 }
 
-func (p *Peer) saveKnock(to pointer.Pointer, w wireKnock) error {
+func (e *Exchange) saveRequest(to pointer.Pointer, w wireRequest) error {
 	b, err := canonical.Marshal(w)
 	if err != nil {
 		return err
 	}
-	return p.put1(tableKnocks, to.Bytes(), b)
+	return e.putRow(tableRequests, to.Bytes(), b)
 }
 
 // StopKnocking ends knocking at somebody's door, and reports whether I did. What
 // lies there goes within four hours.
-func (p *Peer) StopKnocking(to pointer.Pointer) (was bool, err error) {
-	err = p.update(func(tx tx) error {
-		row, err := tx.local.Get(tableKnocks, to.Bytes())
+func (e *Exchange) CancelRequest(to pointer.Pointer) (was bool, err error) {
+	err = e.update(func(tx tx) error {
+		row, err := tx.local.Get(tableRequests, to.Bytes())
 		if was = row != nil; err != nil || !was {
 			return err
 		}
-		return tx.local.Delete(tableKnocks, to.Bytes())
+		return tx.local.Delete(tableRequests, to.Bytes())
 	})
 	return was, err
 }
 
 // answered ends knocking at the door of somebody who wrote.
-func (p *Peer) answered(by pointer.Pointer) error {
-	row, err := p.get(tableKnocks, by.Bytes())
+func (e *Exchange) endAnsweredRequest(by pointer.Pointer) error {
+	row, err := e.getRow(tableRequests, by.Bytes())
 	if err != nil || row == nil { // most often, and then there is nothing to write
 		return err
 	}
-	_, err = p.StopKnocking(by)
+	_, err = e.CancelRequest(by)
 	return err
 }
 
 // knockAgain leaves anew what isn't on the doorsteps of this seed. It does the
 // work for one letter at most: there is another Sync.
-func (p *Peer) knockAgain(ctx context.Context) error {
-	if !p.knocking.TryLock() {
+func (e *Exchange) resendRequests(ctx context.Context) error {
+	if !e.resending.TryLock() {
 		return nil // another Sync is at it
 	}
-	defer p.knocking.Unlock()
+	defer e.resending.Unlock()
 	type knock struct {
 		to pointer.Pointer
-		w  wireKnock
+		w  wireRequest
 	}
 	var due []knock
-	now := p.c.Now()
+	now := e.c.Now()
 	var over []pointer.Pointer
-	err := p.view(func(local *ledger.View) error {
-		for row, err := range local.Scan(tableKnocks, nil) {
+	err := e.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableRequests, nil) {
 			if err != nil {
 				return err
 			}
@@ -194,15 +194,15 @@ func (p *Peer) knockAgain(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("knocking: %w", err)
 			}
-			var w wireKnock
+			var w wireRequest
 			if err := canonical.UnmarshalLoose(row.Value, &w, canonical.Bounds{}); err != nil {
 				return fmt.Errorf("knocking at %s: %w", to, err)
 			}
 			s, err := introduce.Restore(w.Statement, introduce.KindIntroduction) // the row has a checksum
 			i, _ := s.Introduction()
-			if err != nil || i.CheckTime(now) != nil || i.By != p.c.Book.Identity() { // expired; or the owner's key has been rotated since
+			if err != nil || i.CheckTime(now) != nil || i.By != e.c.Book.Identity() { // expired; or the owner's key has been rotated since
 				over = append(over, to)
-			} else if !w.Left || w.Seed != request.EpochAt(now) {
+			} else if !w.Sent || w.Epoch != request.EpochAt(now) {
 				due = append(due, knock{to, w})
 			}
 		}
@@ -212,25 +212,25 @@ func (p *Peer) knockAgain(ctx context.Context) error {
 		return err
 	}
 	for _, to := range over {
-		if _, err := p.StopKnocking(to); err != nil {
+		if _, err := e.CancelRequest(to); err != nil {
 			return err
 		}
 	}
 	var errs []error
 	worked := false
 	for _, k := range due {
-		if !k.w.Made || k.w.Seed != request.EpochAt(now) {
+		if !k.w.Complete || k.w.Epoch != request.EpochAt(now) {
 			if worked {
 				continue
 			}
 			worked = true
 			// What there was no time for is gone on with another time.
-			err := p.stamp(ctx, &k.w, k.to, nil)
-			if err = errors.Join(err, p.saveKnock(k.to, k.w)); err != nil {
+			err := e.makeStamp(ctx, &k.w, k.to, nil)
+			if err = errors.Join(err, e.saveRequest(k.to, k.w)); err != nil {
 				return errors.Join(append(errs, err)...)
 			}
 		}
-		if err := p.leave(ctx, k.to, k.w); err != nil {
+		if err := e.sendStamped(ctx, k.to, k.w); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -243,14 +243,14 @@ func (p *Peer) knockAgain(ctx context.Context) error {
 //
 // What doesn't verify is passed over: anybody can leave anything there. What
 // there is no time to check is looked at another time.
-func (p *Peer) Doorstep(ctx context.Context, price request.Difficulty) (Report, error) {
+func (e *Exchange) FetchRequests(ctx context.Context, price request.Difficulty) (Report, error) {
 	report := Report{Waiting: make(map[pointer.Pointer]int)}
-	keys, err := p.c.Sealing()
+	keys, err := e.c.Sealing()
 	if err != nil {
 		return report, err
 	}
-	now := p.c.Now()
-	letters, err := request.Fetch(ctx, p.c.Store, p.c.Book.Identity(), keys, now)
+	now := e.c.Now()
+	letters, err := request.Fetch(ctx, e.c.Store, e.c.Book.Identity(), keys, now)
 	if err != nil {
 		return report, err
 	}
@@ -261,9 +261,9 @@ func (p *Peer) Doorstep(ctx context.Context, price request.Difficulty) (Report, 
 		if err != nil || i.CheckTime(now) != nil {
 			continue
 		}
-		id, fresh, err := p.c.Book.ReceiveContactRequest(s, "doorstep", func(i introduce.Introduction) error {
+		id, fresh, err := e.c.Book.ReceiveContactRequest(s, "doorstep", func(i introduce.Introduction) error {
 			on := request.Challenge{To: i.To, From: i.By, Statement: introduce.Hash(l.Statement)}
-			err := p.stamps.Verify(l.Stamp, on, price)
+			err := e.verifier.Verify(l.Stamp, on, price)
 			if errors.Is(err, request.ErrStampUsed) {
 				return nil // the book remembers what it took in, and for longer
 			}
@@ -274,7 +274,7 @@ func (p *Peer) Doorstep(ctx context.Context, price request.Difficulty) (Report, 
 		case err != nil:
 			report.Refused = append(report.Refused, Refusal{i.By, err})
 		case fresh:
-			s, err := p.c.Book.Suggestion(id.String())
+			s, err := e.c.Book.Suggestion(id.String())
 			if err != nil {
 				return report, err
 			}

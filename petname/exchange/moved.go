@@ -19,38 +19,38 @@ import (
 // writes there. It can't be written to, the key being gone.
 
 // formerKept is as long as a record of the other's can be found in.
-const formerKept = 2 * drop.Epoch
+const formerRetention = 2 * drop.Epoch
 
-type former struct {
+type formerChannel struct {
 	party, self pointer.Pointer
 	until       time.Time
 	state       []byte
 }
 
-func (f former) at() place {
-	return place{heads: tableFormer, queue: tableFormerQueue, key: slices.Concat(f.party.Bytes(), f.self.Bytes()),
+func (f formerChannel) rows() channelRows {
+	return channelRows{heads: tableFormer, queue: tableFormerQueue, key: slices.Concat(f.party.Bytes(), f.self.Bytes()),
 		prefix: binary.BigEndian.AppendUint64(nil, uint64(f.until.UnixMilli()))}
 }
 
 // retire lays a channel of a former key of mine aside, whose turn it is.
-func (p *Peer) retire(to, self pointer.Pointer, state []byte) error {
+func (e *Exchange) retireChannel(to, self pointer.Pointer, state []byte) error {
 	parts, err := drop.Split(state)
 	if err != nil {
 		return err
 	}
-	f := former{party: to, self: self, until: p.c.Now().Add(formerKept)}
-	return p.update(func(tx tx) error {
-		if err := f.at().store(tx.local, parts); err != nil {
+	f := formerChannel{party: to, self: self, until: e.c.Now().Add(formerRetention)}
+	return e.update(func(tx tx) error {
+		if err := f.rows().store(tx.local, parts); err != nil {
 			return err
 		}
-		return placeOf(to).remove(tx.local)
+		return rowsOf(to).remove(tx.local)
 	})
 }
 
 // formers are all the channels of before.
-func (p *Peer) formers() (all []former, err error) {
-	mine := len(p.c.Book.Identity().Bytes()) // as long as that of any Ed25519 key
-	err = p.view(func(local *ledger.View) error {
+func (e *Exchange) formerChannels() (all []formerChannel, err error) {
+	mine := len(e.c.Book.Identity().Bytes()) // as long as that of any Ed25519 key
+	err = e.view(func(local *ledger.View) error {
 		for row, err := range local.Scan(tableFormer, nil) {
 			if err != nil {
 				return err
@@ -59,12 +59,12 @@ func (p *Peer) formers() (all []former, err error) {
 			if len(k) < mine || len(v) < 8 {
 				return fmt.Errorf("former channel: row of %d and %d bytes", len(k), len(v))
 			}
-			f := former{until: time.UnixMilli(int64(binary.BigEndian.Uint64(v)))}
+			f := formerChannel{until: time.UnixMilli(int64(binary.BigEndian.Uint64(v)))}
 			if f.party, err = pointer.FromBytes(k[:len(k)-mine]); err == nil {
 				f.self, err = pointer.FromBytes(k[len(k)-mine:])
 			}
 			if err == nil {
-				f.state, err = f.at().load(local)
+				f.state, err = f.rows().load(local)
 			}
 			if err != nil {
 				return fmt.Errorf("former channel: %w", err)
@@ -78,8 +78,8 @@ func (p *Peer) formers() (all []former, err error) {
 
 // syncFormer reads what came on the channels of before, while it is the party's
 // turn.
-func (p *Peer) syncFormer(ctx context.Context, party pointer.Pointer, report *Report) error {
-	all, err := p.formers()
+func (e *Exchange) syncFormerChannels(ctx context.Context, party pointer.Pointer, report *Report) error {
+	all, err := e.formerChannels()
 	if err != nil {
 		return err
 	}
@@ -87,19 +87,19 @@ func (p *Peer) syncFormer(ctx context.Context, party pointer.Pointer, report *Re
 		if f.party != party {
 			continue
 		}
-		if err := p.syncOne(ctx, f, report); err != nil {
+		if err := e.syncFormerChannel(ctx, f, report); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *Peer) syncOne(ctx context.Context, f former, report *Report) error {
-	sealing, addresses, err := p.reach(ctx, f.party)
+func (e *Exchange) syncFormerChannel(ctx context.Context, f formerChannel, report *Report) error {
+	sealing, addresses, err := e.contactDetails(ctx, f.party)
 	if err != nil {
 		return err
 	}
-	keys, err := p.c.Sealing()
+	keys, err := e.c.Sealing()
 	if err != nil {
 		return err
 	}
@@ -107,11 +107,11 @@ func (p *Peer) syncOne(ctx context.Context, f former, report *Report) error {
 	if err != nil {
 		return err
 	}
-	l := &line{c, p.store(addresses), f.at()}
-	if _, err := p.receive(ctx, f.party, l, report); err != nil {
+	l := &channel{c, e.storeFor(addresses), f.rows()}
+	if _, err := e.poll(ctx, f.party, l, report); err != nil {
 		return err
 	}
-	waiting, over := l.Waiting(), p.c.Now().After(f.until)
+	waiting, over := l.Waiting(), e.c.Now().After(f.until)
 	switch {
 	case waiting > 0 && over:
 		report.Errs = append(report.Errs, fmt.Errorf("%d messages to %s, signed with a key of mine that is no more, were not fetched in time: say it anew", waiting, f.party))
@@ -119,30 +119,30 @@ func (p *Peer) syncOne(ctx context.Context, f former, report *Report) error {
 		report.Waiting[f.party] += waiting
 	}
 	if !over {
-		return p.save(l)
+		return e.saveChannel(l)
 	}
-	return p.update(func(tx tx) error { return l.at.remove(tx.local) })
+	return e.update(func(tx tx) error { return l.rows.remove(tx.local) })
 }
 
 // follow gives where the contact with a pointer is now. If its key has gone on,
 // what it hasn't acknowledged goes there, too: it was said to the contact, which
 // takes it once, however often it comes.
-func (p *Peer) follow(from pointer.Pointer) (to pointer.Pointer, err error) {
-	c, err := p.c.Book.ByPointer(from)
+func (e *Exchange) followSuccession(from pointer.Pointer) (to pointer.Pointer, err error) {
+	c, err := e.c.Book.ByPointer(from)
 	if errors.Is(err, petname.ErrNotFound) {
 		return from, nil
 	}
 	if err != nil || c.Pointer == from || c.Duplicity || c.Conflict != nil || !c.Removed.IsZero() {
 		return from, err
 	}
-	defer p.turn(from)()
-	return c.Pointer, p.update(func(tx tx) error {
+	defer e.lockChannel(from)()
+	return c.Pointer, e.update(func(tx tx) error {
 		for _, table := range []string{tableQueue, tableOutbox} {
 			for row, err := range tx.local.Scan(table, from.Bytes()) {
 				if err != nil {
 					return err
 				}
-				if err := push(tx.local, c.Pointer, row.Value); err != nil {
+				if err := enqueue(tx.local, c.Pointer, row.Value); err != nil {
 					return err
 				}
 				if err := tx.local.Delete(table, row.Key); err != nil {

@@ -24,7 +24,7 @@ import (
 
 // goesOn has somebody's key go on to the next: a last record of the one, and a
 // first of the other.
-func (p *person) goesOn(t testing.TB) (from, to pointer.Pointer, chain []pointer.Succession) {
+func (p *person) rotates(t testing.TB) (from, to pointer.Pointer, chain []pointer.Succession) {
 	t.Helper()
 	next := testKey(p.name + "'s next")
 	after, err := pointer.Commit(testKey(p.name + "'s third").Public())
@@ -68,7 +68,7 @@ func TestAfterMyKeyWentOnWhatIsOnItsWayComesAndIWriteOn(t *testing.T) {
 	_, err := carol.Send(ctx, carol.key, pointerOf("alice"), carol.introduces(t, bob, alice))
 	require.NoError(t, err)
 
-	from, _, chain := alice.goesOn(t)
+	from, _, chain := alice.rotates(t)
 	require.Len(t, alice.fetch(t).Fresh, 1, "written to the key before")
 	require.Empty(t, alice.fetch(t).Fresh, "once")
 	alice.reopen(t)
@@ -84,9 +84,9 @@ func TestAfterMyKeyWentOnWhatIsOnItsWayComesAndIWriteOn(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, carol.fetch(t).Fresh, 1)
 
-	alice.clock.now = alice.clock.now.Add(formerKept + time.Hour)
+	alice.clock.now = alice.clock.now.Add(formerRetention + time.Hour)
 	alice.fetch(t)
-	former, err := alice.formers()
+	former, err := alice.formerChannels()
 	require.NoError(t, err)
 	require.Empty(t, former)
 }
@@ -95,9 +95,9 @@ func TestWhatAKeyThatIsGoneLeftUnreadIsTold(t *testing.T) {
 	alice, bob, carol := three(t)
 	_, err := alice.Send(context.Background(), alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
-	alice.goesOn(t)
+	alice.rotates(t)
 	require.Equal(t, map[pointer.Pointer]int{pointerOf("carol"): 1}, alice.fetch(t).Waiting)
-	alice.clock.now = alice.clock.now.Add(formerKept + time.Hour)
+	alice.clock.now = alice.clock.now.Add(formerRetention + time.Hour)
 	report, err := alice.Sync(context.Background(), alice.key)
 	require.NoError(t, err)
 	require.Len(t, report.Errs, 1)
@@ -112,7 +112,7 @@ func TestWhatAContactHasNotReadFollowsItToItsNextKey(t *testing.T) {
 	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), signed)
 	require.NoError(t, err)
 	carol.sealing = newPerson(t, alice.clock, alice.network, "dave").sealing // and can't find it any more
-	from, to, chain := carol.goesOn(t)
+	from, to, chain := carol.rotates(t)
 	carol.reopen(t)
 	require.NoError(t, alice.book.ApplySuccession(from, chain))
 	require.Equal(t, map[pointer.Pointer]int{to: 1}, alice.fetch(t).Waiting)
@@ -131,7 +131,7 @@ func TestASyncLearnsThatAContactsKeyWentOn(t *testing.T) {
 	alice, bob, carol := three(t)
 	_, err := alice.Send(context.Background(), alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
-	_, to, _ := carol.goesOn(t)                            // before she ever looked
+	_, to, _ := carol.rotates(t)                           // before she ever looked
 	alice.clock.now = alice.clock.now.Add(2 * time.Minute) // what was cached is old
 	alice.fetch(t)
 	require.Equal(t, map[pointer.Pointer]int{to: 1}, alice.fetch(t).Waiting)
@@ -151,14 +151,14 @@ func TestAnInvitationOfAnEarlierKeyIsVoidAndThatIsTold(t *testing.T) {
 		alice := newPerson(t, c, network, "alice")
 		_, err := alice.Invite(context.Background(), alice.key, Terms{Terms: pair.Terms{Expires: c.now.Add(time.Hour)}})
 		require.NoError(t, err)
-		alice.goesOn(t)
+		alice.rotates(t)
 		if restart {
 			alice.reopen(t)
 		}
 		report, err := alice.Sync(context.Background(), alice.key)
 		require.NoError(t, err)
 		require.ErrorIs(t, errors.Join(report.Errs...), ErrOldInvitation)
-		require.False(t, alice.Inviting())
+		require.False(t, alice.HasInvitations())
 		require.Empty(t, alice.fetch(t).Fresh)
 	}
 }
@@ -198,7 +198,7 @@ func lacks(t testing.TB, b *petname.Book, heads []ledger.Head) (entries [][]byte
 func (p *person) forks(t testing.TB, other *person) (from, to pointer.Pointer) {
 	t.Helper()
 	device := p.device(t)
-	from, to, chain := other.goesOn(t)
+	from, to, chain := other.rotates(t)
 	after, err := pointer.Commit(testKey("a thief's").Public())
 	require.NoError(t, err)
 	second, err := pointer.Succeed(from, testKey(other.name+"'s next"), after, testKey(other.name))
@@ -235,14 +235,14 @@ func TestUnderDuplicityNothingIsSentToOrAcceptedFromTheNextKey(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, report.Fresh)
 		require.Equal(t, map[pointer.Pointer]int{from: 1}, report.Waiting)
-		require.False(t, alice.has(to))
+		require.False(t, alice.hasChannel(to))
 		alice.reopen(t)
 	}
 	require.Empty(t, alice.inbox(t))
 	report, err := carol.Sync(ctx, carol.key)
 	require.NoError(t, err)
 	require.Equal(t, 1, report.Waiting[pointerOf("alice")], "a message of the next key is not acknowledged")
-	parties, err := alice.parties()
+	parties, err := alice.partiesToPoll()
 	require.NoError(t, err)
 	require.NotContains(t, parties, to)
 }
@@ -281,14 +281,14 @@ func TestMessagesForARemovedContactDoNotFollowItsKey(t *testing.T) {
 	ctx := context.Background()
 	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
-	from, to, chain := carol.goesOn(t)
+	from, to, chain := carol.rotates(t)
 	require.NoError(t, alice.book.ApplySuccession(from, chain))
 	_, err = alice.book.Remove(to)
 	require.NoError(t, err)
 	alice.fetch(t)
-	require.True(t, alice.has(from), "it remains under the old key")
-	require.False(t, alice.has(to))
-	waiting, err := alice.addressees()
+	require.True(t, alice.hasChannel(from), "it remains under the old key")
+	require.False(t, alice.hasChannel(to))
+	waiting, err := alice.outboxRecipients()
 	require.NoError(t, err)
 	require.Empty(t, waiting)
 }
@@ -300,13 +300,13 @@ func TestStatementsOfAnEarlierKeyAreRefused(t *testing.T) {
 	ctx := context.Background()
 	old := carol.introduces(t, bob, alice)
 	_, offer, err := mutual.Start(alice.clock.now, rand.Reader, carol.key, mutual.Party{Pointer: pointerOf("alice"), Suggested: "x"},
-		mutual.Party{Pointer: pointerOf("bob"), Suggested: "y"}, alice.clock.now.Add(Life))
+		mutual.Party{Pointer: pointerOf("bob"), Suggested: "y"}, alice.clock.now.Add(IntroductionLifetime))
 	require.NoError(t, err)
-	from, to, chain := carol.goesOn(t)
+	from, to, chain := carol.rotates(t)
 	require.NoError(t, alice.book.ApplySuccession(from, chain))
 	alice.fetch(t)
 	for _, m := range []message{{Kind: kindStatement, Body: old.Bytes()}, {Kind: kindMutual, Body: offer[0].Bytes}, {Kind: kindStatement, Body: carol.introduces(t, bob, alice).Bytes()}} {
-		_, err = carol.send(ctx, carol.key, pointerOf("alice"), m)
+		_, err = carol.sendMessage(ctx, carol.key, pointerOf("alice"), m)
 		require.NoError(t, err)
 	}
 	alice.clock.now = alice.clock.now.Add(time.Minute)
@@ -332,7 +332,7 @@ func TestAFormerChannelIsReadForTwoEpochs(t *testing.T) {
 		require.NoError(t, err)
 		carol.fetch(t)
 		require.Empty(t, alice.fetch(t).Waiting)
-		alice.goesOn(t)
+		alice.rotates(t)
 		alice.fetch(t)
 		alice.clock.now = alice.clock.now.Add(after)
 		alice.fetch(t) // the last look-up, if the epochs are over
@@ -348,13 +348,13 @@ func TestAChannelIsRetiredOnce(t *testing.T) {
 	ctx := context.Background()
 	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
-	alice.goesOn(t)
-	var first []former
+	alice.rotates(t)
+	var first []formerChannel
 	for range 2 {
-		_, err := alice.channel(ctx, alice.key, pointerOf("carol"))
+		_, err := alice.openChannel(ctx, alice.key, pointerOf("carol"))
 		require.NoError(t, err)
-		require.False(t, alice.has(pointerOf("carol")))
-		all, err := alice.formers()
+		require.False(t, alice.hasChannel(pointerOf("carol")))
+		all, err := alice.formerChannels()
 		require.NoError(t, err)
 		require.Len(t, all, 1)
 		if first == nil {
@@ -373,15 +373,15 @@ func TestAllThatIsQueuedFollowsOnceAndInOrder(t *testing.T) {
 	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
 	alice.edit(t, func(local *ledger.View) error {
-		return errors.Join(push(local, pointerOf("carol"), []byte("second")), push(local, pointerOf("carol"), []byte("third")), push(local, pointerOf("bob"), []byte("bob's")))
+		return errors.Join(enqueue(local, pointerOf("carol"), []byte("second")), enqueue(local, pointerOf("carol"), []byte("third")), enqueue(local, pointerOf("bob"), []byte("bob's")))
 	})
-	from, to, chain := carol.goesOn(t)
+	from, to, chain := carol.rotates(t)
 	require.NoError(t, alice.book.ApplySuccession(from, chain))
 	for range 2 {
-		at, err := alice.follow(from)
+		at, err := alice.followSuccession(from)
 		require.NoError(t, err)
 		require.Equal(t, to, at)
-		require.False(t, alice.has(from))
+		require.False(t, alice.hasChannel(from))
 		require.Empty(t, alice.rows(t, tableQueue, from.Bytes()))
 		require.Empty(t, alice.rows(t, tableOutbox, from.Bytes()))
 		require.Len(t, alice.rows(t, tableOutbox, pointerOf("bob").Bytes()), 1)

@@ -15,15 +15,15 @@ import (
 
 // Bounds of mutual introductions.
 const (
-	MaxOffers  = 16  // that one introducer made me, and that go on; over them they are declined at once
-	MaxStarted = 100 // by me, that go on
+	maxOffers  = 16  // that one introducer made me, and that go on; over them they are declined at once
+	maxStarted = 100 // by me, that go on
 
 	maxDeclines   = 64  // that wait for an introducer who makes too many
 	maxRemembered = 256 // of one introducer, until their end comes; over them no more is heard
 )
 
 // ErrTooMany: more mutual introductions go on than may.
-var ErrTooMany = errors.New("too many mutual introductions go on")
+var ErrTooManySessions = errors.New("too many mutual introductions go on")
 
 // Mutual is a mutual introduction (package mutual) as it stands here.
 type Mutual struct {
@@ -45,26 +45,26 @@ type Mutual struct {
 // It is durable here when IntroduceBoth returns without Sent being empty; an
 // error beside [Queued] says why one of the offers, or both, waits. All that
 // follows is up to Sync.
-func (p *Peer) IntroduceBoth(ctx context.Context, key crypto.Signer, a, b mutual.Party, expires time.Time) (Mutual, Sent, error) {
-	now := p.c.Now()
+func (e *Exchange) IntroduceBoth(ctx context.Context, key crypto.Signer, a, b mutual.Party, expires time.Time) (Mutual, Delivery, error) {
+	now := e.c.Now()
 	if expires.IsZero() {
-		expires = now.Add(Life)
+		expires = now.Add(IntroductionLifetime)
 	}
-	i, out, err := mutual.Start(now, p.c.Rand, key, a, b, expires)
+	i, out, err := mutual.Start(now, e.c.Rand, key, a, b, expires)
 	if err != nil {
 		return Mutual{}, "", err
 	}
-	if err := p.start(i, out); err != nil {
+	if err := e.startSession(i, out); err != nil {
 		return Mutual{}, "", err
 	}
-	sent, err := p.flushTo(ctx, key, a.Pointer, b.Pointer)
-	return started(i), sent, err
+	sent, err := e.flushOutboxes(ctx, key, a.Pointer, b.Pointer)
+	return introducerMutual(i), sent, err
 }
 
-func (p *Peer) start(i *mutual.Introducer, out []mutual.Outgoing) error {
-	p.sessions.Lock()
-	defer p.sessions.Unlock()
-	all, err := p.startedAll()
+func (e *Exchange) startSession(i *mutual.Introducer, out []mutual.Outgoing) error {
+	e.sessions.Lock()
+	defer e.sessions.Unlock()
+	all, err := e.introducers()
 	if err != nil {
 		return err
 	}
@@ -74,18 +74,18 @@ func (p *Peer) start(i *mutual.Introducer, out []mutual.Outgoing) error {
 			going++
 		}
 	}
-	if going >= MaxStarted {
-		return fmt.Errorf("%d by me: %w: they end by themselves", going, ErrTooMany)
+	if going >= maxStarted {
+		return fmt.Errorf("%d by me: %w: they end by themselves", going, ErrTooManySessions)
 	}
-	return p.saveStarted(i, out)
+	return e.saveIntroducer(i, out)
 }
 
 // flushTo is flush for some; the result is that of the one that fared worst.
-func (p *Peer) flushTo(ctx context.Context, key crypto.Signer, all ...pointer.Pointer) (Sent, error) {
+func (e *Exchange) flushOutboxes(ctx context.Context, key crypto.Signer, all ...pointer.Pointer) (Delivery, error) {
 	result := Stored
 	var errs []error
 	for _, to := range all {
-		sent, _, err := p.flush(ctx, key, to)
+		sent, _, err := e.flushOutbox(ctx, key, to)
 		if sent == Queued {
 			result = Queued
 		}
@@ -96,22 +96,22 @@ func (p *Peer) flushTo(ctx context.Context, key crypto.Signer, all ...pointer.Po
 
 // WithdrawMutual takes back what I started. [petname.ErrNotFound] if it isn't
 // known, or its end has come.
-func (p *Peer) WithdrawMutual(ctx context.Context, key crypto.Signer, session mutual.Session) (Mutual, Sent, error) {
-	i, err := p.withdraw(session)
+func (e *Exchange) WithdrawMutual(ctx context.Context, key crypto.Signer, session mutual.Session) (Mutual, Delivery, error) {
+	i, err := e.withdrawSession(session)
 	if err != nil {
 		return Mutual{}, "", err
 	}
-	m := started(i)
-	sent, err := p.flushTo(ctx, key, m.Parties[:]...)
+	m := introducerMutual(i)
+	sent, err := e.flushOutboxes(ctx, key, m.Parties[:]...)
 	return m, sent, err
 }
 
-func (p *Peer) withdraw(session mutual.Session) (*mutual.Introducer, error) {
-	p.sessions.Lock()
-	defer p.sessions.Unlock()
+func (e *Exchange) withdrawSession(session mutual.Session) (*mutual.Introducer, error) {
+	e.sessions.Lock()
+	defer e.sessions.Unlock()
 	var i *mutual.Introducer
-	err := p.view(func(local *ledger.View) (err error) {
-		i, err = loadStarted(local, session)
+	err := e.view(func(local *ledger.View) (err error) {
+		i, err = loadIntroducer(local, session)
 		return err
 	})
 	if err != nil {
@@ -120,7 +120,7 @@ func (p *Peer) withdraw(session mutual.Session) (*mutual.Introducer, error) {
 	if i == nil {
 		return nil, fmt.Errorf("mutual introduction %x: %w", session[:6], petname.ErrNotFound)
 	}
-	return i, p.saveStarted(i, i.Withdraw())
+	return i, e.saveIntroducer(i, i.Withdraw())
 }
 
 // AcceptMutual consents to an offer in the inbox (a suggestion of kind
@@ -128,31 +128,31 @@ func (p *Peer) withdraw(session mutual.Session) (*mutual.Introducer, error) {
 // whom I pair with are told: Config.Me. Accepting again changes nothing. The
 // offer leaves the inbox; nobody is named by it, nor by what comes of it: that is a
 // suggestion of kind [petname.Acquainted], which a Sync brings.
-func (p *Peer) AcceptMutual(ctx context.Context, key crypto.Signer, offer petname.SuggestionID) (Mutual, Sent, error) {
-	if p.c.Me == nil {
+func (e *Exchange) AcceptMutual(ctx context.Context, key crypto.Signer, offer petname.SuggestionID) (Mutual, Delivery, error) {
+	if e.c.Identity == nil {
 		return Mutual{}, "", errors.New("mutual introduction: there is nothing to tell the other of me")
 	}
-	me, err := p.c.Me(ctx)
+	me, err := e.c.Identity(ctx)
 	if err != nil {
 		return Mutual{}, "", err
 	}
-	m, err := p.answer(offer, func(v *mutual.Invitee) ([]mutual.Outgoing, error) {
+	m, err := e.answerOffer(offer, func(v *mutual.Invitee) ([]mutual.Outgoing, error) {
 		if phase, _ := v.Phase(); phase > mutual.Invited && phase <= mutual.Active {
 			return nil, nil
 		}
-		return v.Accept(p.c.Now(), p.c.Rand, key, me.Details)
+		return v.Accept(e.c.Now(), e.c.Rand, key, me.Details)
 	}, func(book *petname.Book) error { return book.Consent(offer) })
 	if err != nil {
 		return Mutual{}, "", err
 	}
-	sent, err := p.flushTo(ctx, key, m.By)
+	sent, err := e.flushOutboxes(ctx, key, m.By)
 	return m, sent, err
 }
 
 // DeclineMutual declines an offer, or takes the consent back as long as nothing
 // has come of it. The introducer, and by way of it the other, are told.
-func (p *Peer) DeclineMutual(ctx context.Context, key crypto.Signer, offer petname.SuggestionID) (Mutual, Sent, error) {
-	m, err := p.answer(offer, func(v *mutual.Invitee) ([]mutual.Outgoing, error) {
+func (e *Exchange) DeclineMutual(ctx context.Context, key crypto.Signer, offer petname.SuggestionID) (Mutual, Delivery, error) {
+	m, err := e.answerOffer(offer, func(v *mutual.Invitee) ([]mutual.Outgoing, error) {
 		if phase, _ := v.Phase(); phase == mutual.Active {
 			return nil, fmt.Errorf("suggestion %s: you were introduced already: %w", offer, petname.ErrDecided)
 		}
@@ -164,16 +164,16 @@ func (p *Peer) DeclineMutual(ctx context.Context, key crypto.Signer, offer petna
 	if err != nil {
 		return Mutual{}, "", err
 	}
-	sent, err := p.flushTo(ctx, key, m.By)
+	sent, err := e.flushOutboxes(ctx, key, m.By)
 	return m, sent, err
 }
 
 // answer changes the session of an offer, and makes what it says durable,
 // together with what decide changes in the book.
-func (p *Peer) answer(offer petname.SuggestionID, change func(*mutual.Invitee) ([]mutual.Outgoing, error), decide func(*petname.Book) error) (Mutual, error) {
-	p.sessions.Lock()
-	defer p.sessions.Unlock()
-	all, err := p.invitedAll()
+func (e *Exchange) answerOffer(offer petname.SuggestionID, change func(*mutual.Invitee) ([]mutual.Outgoing, error), decide func(*petname.Book) error) (Mutual, error) {
+	e.sessions.Lock()
+	defer e.sessions.Unlock()
+	all, err := e.inviteeSessions()
 	if err != nil {
 		return Mutual{}, err
 	}
@@ -186,13 +186,13 @@ func (p *Peer) answer(offer petname.SuggestionID, change func(*mutual.Invitee) (
 		if err != nil && !errors.As(err, &ended) {
 			return Mutual{}, err
 		}
-		return s.mutual(), errors.Join(err, p.update(func(tx tx) error {
+		return s.mutual(), errors.Join(err, e.update(func(tx tx) error {
 			if ended == nil {
 				if err := decide(tx.book); err != nil {
 					return err
 				}
 			}
-			return putInvited(tx.local, s, out)
+			return putInvitee(tx.local, s, out)
 		}))
 	}
 	return Mutual{}, fmt.Errorf("suggestion %s is no offer that this device was made, or its end has come: %w", offer, petname.ErrNotFound)
@@ -200,25 +200,25 @@ func (p *Peer) answer(offer petname.SuggestionID, change func(*mutual.Invitee) (
 
 // Mutuals gives the mutual introductions that are remembered, mine and those that
 // were offered to me: until their end comes, whatever has become of them.
-func (p *Peer) Mutuals() ([]Mutual, error) {
-	p.sessions.Lock()
-	defer p.sessions.Unlock()
+func (e *Exchange) Mutuals() ([]Mutual, error) {
+	e.sessions.Lock()
+	defer e.sessions.Unlock()
 	var all []Mutual
-	mine, err := p.startedAll()
+	mine, err := e.introducers()
 	if err != nil {
 		return nil, err
 	}
 	for _, i := range mine {
-		all = append(all, started(i))
+		all = append(all, introducerMutual(i))
 	}
-	offered, err := p.invitedAll()
+	offered, err := e.inviteeSessions()
 	for _, s := range offered {
 		all = append(all, s.mutual())
 	}
 	return all, err
 }
 
-func started(i *mutual.Introducer) Mutual {
+func introducerMutual(i *mutual.Introducer) Mutual {
 	requests := i.Requests()
 	m := Mutual{Session: requests[0].Session, By: requests[0].By, Parties: [2]pointer.Pointer{requests[0].To, requests[1].To},
 		Consented: i.Consented(), Expires: requests[0].Expires}
@@ -226,7 +226,7 @@ func started(i *mutual.Introducer) Mutual {
 	return m
 }
 
-func (s invited) mutual() Mutual {
+func (s inviteeSession) mutual() Mutual {
 	r := s.Request()
 	m := Mutual{Session: r.Session, By: r.By, Suggested: r.Suggested, Expires: r.Expires, Offer: s.offer}
 	m.Phase, m.Reason = s.Phase()
@@ -236,12 +236,12 @@ func (s invited) mutual() Mutual {
 // takeMutual processes a message of a mutual introduction: see take. What it
 // makes the session say is in the outbox when it returns. The caller has
 // p.sessions.
-func (p *Peer) takeMutual(tx tx, by pointer.Pointer, body []byte, report *Report) (stop bool, err error) {
+func (e *Exchange) handleMutual(tx tx, by pointer.Pointer, body []byte, report *Report) (stop bool, err error) {
 	session, kind, err := mutual.SessionOf(body)
 	if err != nil {
 		return false, err
 	}
-	i, err := loadStarted(tx.local, session)
+	i, err := loadIntroducer(tx.local, session)
 	if err != nil {
 		return true, err
 	}
@@ -249,36 +249,36 @@ func (p *Peer) takeMutual(tx tx, by pointer.Pointer, body []byte, report *Report
 		return false, fmt.Errorf("offer by %s with the id of a session of mine: %w", by, mutual.ErrOtherSession)
 	}
 	if i != nil {
-		before := started(i)
-		out, err := i.Handle(p.c.Now(), by, body)
-		return p.took(err, before, func() Mutual { return started(i) }, func() error { return putStarted(tx.local, i, out) }, report)
+		before := introducerMutual(i)
+		out, err := i.Handle(e.c.Now(), by, body)
+		return e.saveChanged(err, before, func() Mutual { return introducerMutual(i) }, func() error { return putIntroducer(tx.local, i, out) }, report)
 	}
-	s, err := loadInvited(tx.local, by, session)
+	s, err := loadInvitee(tx.local, by, session)
 	if err != nil {
 		return true, err
 	}
 	if s == nil && kind == mutual.KindRequest {
-		if s, err = p.invite(tx, by, body); err != nil {
-			return !refusal(err) && !errors.As(err, new(*mutual.EndedError)) && !errors.Is(err, ErrTooMany), err
+		if s, err = e.receiveOffer(tx, by, body); err != nil {
+			return !isRefusal(err) && !errors.As(err, new(*mutual.EndedError)) && !errors.Is(err, ErrTooManySessions), err
 		}
 	}
 	if s == nil {
 		return false, fmt.Errorf("by %s: %w", by, mutual.ErrOtherSession)
 	}
 	before := s.mutual()
-	out, err := s.Handle(p.c.Now(), by, body)
-	stop, err = p.took(err, before, s.mutual, func() error { return putInvited(tx.local, *s, out) }, report)
+	out, err := s.Handle(e.c.Now(), by, body)
+	stop, err = e.saveChanged(err, before, s.mutual, func() error { return putInvitee(tx.local, *s, out) }, report)
 	if phase, _ := s.Phase(); err != nil || phase != mutual.Invited {
 		return stop, err
 	}
-	return p.offer(tx, s, body, report)
+	return e.suggestOffer(tx, s, body, report)
 }
 
 // took makes durable what a message changed.
-func (p *Peer) took(err error, before Mutual, now func() Mutual, save func() error, report *Report) (stop bool, _ error) {
+func (e *Exchange) saveChanged(err error, before Mutual, now func() Mutual, save func() error, report *Report) (stop bool, _ error) {
 	var ended *mutual.EndedError
 	if err != nil && !errors.As(err, &ended) {
-		return !refusal(err), err
+		return !isRefusal(err), err
 	}
 	if err := save(); err != nil {
 		return true, err
@@ -293,12 +293,12 @@ func (p *Peer) took(err error, before Mutual, now func() Mutual, save func() err
 }
 
 // invite keeps a new offer, unless there are too many.
-func (p *Peer) invite(tx tx, by pointer.Pointer, request []byte) (*invited, error) {
-	v, err := mutual.Receive(p.c.Now(), p.c.Book.Identity(), by, request)
+func (e *Exchange) receiveOffer(tx tx, by pointer.Pointer, request []byte) (*inviteeSession, error) {
+	v, err := mutual.Receive(e.c.Now(), e.c.Book.Identity(), by, request)
 	if err != nil {
 		return nil, err
 	}
-	all, err := invitedRows(tx.local)
+	all, err := scanInvitees(tx.local)
 	if err != nil {
 		return nil, err
 	}
@@ -312,33 +312,33 @@ func (p *Peer) invite(tx tx, by pointer.Pointer, request []byte) (*invited, erro
 			going++
 		}
 	}
-	if going >= MaxOffers || kept >= maxRemembered {
-		n, err := queued(tx.local, by)
+	if going >= maxOffers || kept >= maxRemembered {
+		n, err := countQueued(tx.local, by)
 		if err == nil && n < maxDeclines { // who makes offers without end, and hears no answer, gets none
-			err = post(tx.local, v.Decline())
+			err = enqueueAll(tx.local, v.Decline())
 		}
 		if err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("by %s: %w: it was declined", by, ErrTooMany)
+		return nil, fmt.Errorf("by %s: %w: it was declined", by, ErrTooManySessions)
 	}
-	s := &invited{Invitee: v}
-	return s, putInvited(tx.local, *s, nil)
+	s := &inviteeSession{Invitee: v}
+	return s, putInvitee(tx.local, *s, nil)
 }
 
 // offer puts an offer into the inbox. Whoever is not heard leaves nothing behind.
-func (p *Peer) offer(tx tx, s *invited, request []byte, report *Report) (stop bool, err error) {
+func (e *Exchange) suggestOffer(tx tx, s *inviteeSession, request []byte, report *Report) (stop bool, err error) {
 	id, fresh, err := tx.book.Suggest(petname.Suggestion{Kind: petname.Mutual, Channel: "drop", Evidence: request})
 	switch {
 	case errors.Is(err, petname.ErrInboxFull):
 		return true, fmt.Errorf("%w: it waits with who sent it", err)
-	case err != nil && refusal(err):
-		return false, errors.Join(err, tx.local.Delete(tableInvited, s.key()))
+	case err != nil && isRefusal(err):
+		return false, errors.Join(err, tx.local.Delete(tableInvitees, s.key()))
 	case err != nil:
 		return true, err
 	}
 	s.offer = id
-	if err := putInvited(tx.local, *s, nil); err != nil {
+	if err := putInvitee(tx.local, *s, nil); err != nil {
 		return true, err
 	}
 	if !fresh {
@@ -357,25 +357,25 @@ func (tx tx) addFresh(id petname.SuggestionID, report *Report) error {
 }
 
 // settle tells the book what came of the sessions that are over.
-func (p *Peer) settle(report *Report) error {
-	p.sessions.Lock()
-	defer p.sessions.Unlock()
-	all, err := p.invitedAll()
+func (e *Exchange) concludeSessions(report *Report) error {
+	e.sessions.Lock()
+	defer e.sessions.Unlock()
+	all, err := e.inviteeSessions()
 	if err != nil {
 		return err
 	}
 	for _, s := range all {
 		phase, _ := s.Phase()
-		if s.told || phase < mutual.Active {
+		if s.concluded || phase < mutual.Active {
 			continue
 		}
 		var one Report
-		err := p.update(func(tx tx) error {
-			if err := p.conclude(tx, s, &one); err != nil {
+		err := e.update(func(tx tx) error {
+			if err := e.concludeSession(tx, s, &one); err != nil {
 				return err
 			}
-			s.told = true
-			return putInvited(tx.local, s, nil)
+			s.concluded = true
+			return putInvitee(tx.local, s, nil)
 		})
 		if err != nil {
 			report.Errs = append(report.Errs, err)
@@ -386,7 +386,7 @@ func (p *Peer) settle(report *Report) error {
 	return nil
 }
 
-func (p *Peer) conclude(tx tx, s invited, report *Report) error {
+func (e *Exchange) concludeSession(tx tx, s inviteeSession, report *Report) error {
 	phase, reason := s.Phase()
 	offered := s.offer != petname.SuggestionID{}
 	if phase == mutual.Ended {
@@ -409,7 +409,7 @@ func (p *Peer) conclude(tx tx, s invited, report *Report) error {
 		return err
 	}
 	id, fresh, err := tx.book.Suggest(petname.Suggestion{Kind: petname.Acquainted, Channel: "drop", Evidence: s.Transcript()})
-	if err != nil && refusal(err) {
+	if err != nil && isRefusal(err) {
 		report.Refused = append(report.Refused, Refusal{s.Request().By, err})
 		return nil
 	}
@@ -417,10 +417,10 @@ func (p *Peer) conclude(tx tx, s invited, report *Report) error {
 		return err
 	}
 	// Where to write to it, until there is a card; what it told me itself stands.
-	if before, err := knownOf(tx.local, summary.Pointer); err != nil {
+	if before, err := loadKnown(tx.local, summary.Pointer); err != nil {
 		return err
 	} else if before.Sealing == nil {
-		if err := remember(tx.local, summary.Pointer, summary.Payload); err != nil {
+		if err := putKnown(tx.local, summary.Pointer, summary.Payload); err != nil {
 			return err
 		}
 	}
@@ -431,10 +431,10 @@ func (p *Peer) conclude(tx tx, s invited, report *Report) error {
 }
 
 // prove sends what needs the identity's key, and waited for it.
-func (p *Peer) prove(key crypto.Signer, report *Report) error {
-	p.sessions.Lock()
-	defer p.sessions.Unlock()
-	all, err := p.invitedAll()
+func (e *Exchange) authenticateSessions(key crypto.Signer, report *Report) error {
+	e.sessions.Lock()
+	defer e.sessions.Unlock()
+	all, err := e.inviteeSessions()
 	if err != nil {
 		return err
 	}
@@ -442,12 +442,12 @@ func (p *Peer) prove(key crypto.Signer, report *Report) error {
 		if !s.NeedsKey() {
 			continue
 		}
-		out, err := s.Authenticate(p.c.Now(), p.c.Rand, key)
+		out, err := s.Authenticate(e.c.Now(), e.c.Rand, key)
 		if err != nil {
 			report.Errs = append(report.Errs, err)
 			continue
 		}
-		if err := p.saveInvited(s, out); err != nil {
+		if err := e.saveInvitee(s, out); err != nil {
 			return err
 		}
 		report.Mutual = append(report.Mutual, s.mutual())
@@ -457,39 +457,39 @@ func (p *Peer) prove(key crypto.Signer, report *Report) error {
 
 // expire ends what has come to its end, and forgets it: an old request can't be
 // played again.
-func (p *Peer) expire(report *Report) error {
-	p.sessions.Lock()
-	defer p.sessions.Unlock()
-	now := p.c.Now()
-	mine, err := p.startedAll()
+func (e *Exchange) expireSessions(report *Report) error {
+	e.sessions.Lock()
+	defer e.sessions.Unlock()
+	now := e.c.Now()
+	mine, err := e.introducers()
 	if err != nil {
 		return err
 	}
 	for _, i := range mine {
-		m := started(i)
+		m := introducerMutual(i)
 		if now.Before(m.Expires) {
 			continue
 		}
 		if i.Expire(now) {
-			report.Mutual = append(report.Mutual, started(i))
+			report.Mutual = append(report.Mutual, introducerMutual(i))
 		}
-		if err := p.drop(tableStarted, m.Session[:], m.Session); err != nil {
+		if err := e.deleteSession(tableIntroducers, m.Session[:], m.Session); err != nil {
 			return err
 		}
 	}
-	offered, err := p.invitedAll()
+	offered, err := e.inviteeSessions()
 	if err != nil {
 		return err
 	}
 	for _, s := range offered {
 		m := s.mutual()
-		if now.Before(m.Expires) || m.Phase >= mutual.Active && m.Reason != mutual.Expired && !s.told {
+		if now.Before(m.Expires) || m.Phase >= mutual.Active && m.Reason != mutual.Expired && !s.concluded {
 			continue
 		}
 		if s.Expire(now) {
 			report.Mutual = append(report.Mutual, s.mutual())
 		}
-		if err := p.drop(tableInvited, s.key(), m.Session); err != nil {
+		if err := e.deleteSession(tableInvitees, s.key(), m.Session); err != nil {
 			return err
 		}
 	}

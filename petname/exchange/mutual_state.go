@@ -13,30 +13,30 @@ import (
 
 // invited is a session that somebody offered me. Whoever reads one of these, or
 // one of mine, and writes it back, has p.sessions.
-type invited struct {
+type inviteeSession struct {
 	*mutual.Invitee
-	offer petname.SuggestionID // in the inbox; zero: it isn't there yet
-	told  bool                 // the book knows what came of it
+	offer     petname.SuggestionID // in the inbox; zero: it isn't there yet
+	concluded bool                 // the book knows what came of it
 }
 
-type invitedState struct {
-	_     struct{} `cbor:",toarray"`
-	State []byte
-	Offer []byte
-	Told  bool
+type inviteeState struct {
+	_         struct{} `cbor:",toarray"`
+	State     []byte
+	Offer     []byte
+	Concluded bool
 }
 
-func (s invited) key() []byte {
+func (s inviteeSession) key() []byte {
 	r := s.Request()
-	return invitedKey(r.By, r.Session)
+	return inviteeKey(r.By, r.Session)
 }
 
-func invitedKey(by pointer.Pointer, session mutual.Session) []byte {
+func inviteeKey(by pointer.Pointer, session mutual.Session) []byte {
 	return slices.Concat(by.Bytes(), session[:])
 }
 
-func decodeInvited(b []byte) (*invited, error) {
-	var w invitedState
+func decodeInvitee(b []byte) (*inviteeSession, error) {
+	var w inviteeState
 	if err := canonical.UnmarshalLoose(b, &w, canonical.Bounds{}); err != nil {
 		return nil, fmt.Errorf("mutual introduction: %w", err)
 	}
@@ -44,7 +44,7 @@ func decodeInvited(b []byte) (*invited, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &invited{Invitee: v, told: w.Told}
+	s := &inviteeSession{Invitee: v, concluded: w.Concluded}
 	if len(w.Offer) != len(s.offer) {
 		return nil, fmt.Errorf("mutual introduction: offer with an id of %d bytes", len(w.Offer))
 	}
@@ -53,37 +53,37 @@ func decodeInvited(b []byte) (*invited, error) {
 }
 
 // loadInvited returns nil if there is none.
-func loadInvited(local *ledger.View, by pointer.Pointer, session mutual.Session) (*invited, error) {
-	b, err := local.Get(tableInvited, invitedKey(by, session))
+func loadInvitee(local *ledger.View, by pointer.Pointer, session mutual.Session) (*inviteeSession, error) {
+	b, err := local.Get(tableInvitees, inviteeKey(by, session))
 	if err != nil || b == nil {
 		return nil, err
 	}
-	return decodeInvited(b)
+	return decodeInvitee(b)
 }
 
 // loadStarted returns nil if there is none.
-func loadStarted(local *ledger.View, session mutual.Session) (*mutual.Introducer, error) {
-	b, err := local.Get(tableStarted, session[:])
+func loadIntroducer(local *ledger.View, session mutual.Session) (*mutual.Introducer, error) {
+	b, err := local.Get(tableIntroducers, session[:])
 	if err != nil || b == nil {
 		return nil, err
 	}
 	return mutual.RestoreIntroducer(b)
 }
 
-func (p *Peer) invitedAll() (all []invited, err error) {
-	err = p.view(func(local *ledger.View) error {
-		all, err = invitedRows(local)
+func (e *Exchange) inviteeSessions() (all []inviteeSession, err error) {
+	err = e.view(func(local *ledger.View) error {
+		all, err = scanInvitees(local)
 		return err
 	})
 	return all, err
 }
 
-func invitedRows(local *ledger.View) (all []invited, err error) {
-	for row, err := range local.Scan(tableInvited, nil) {
+func scanInvitees(local *ledger.View) (all []inviteeSession, err error) {
+	for row, err := range local.Scan(tableInvitees, nil) {
 		if err != nil {
 			return nil, err
 		}
-		s, err := decodeInvited(row.Value)
+		s, err := decodeInvitee(row.Value)
 		if err != nil {
 			return nil, err
 		}
@@ -92,9 +92,9 @@ func invitedRows(local *ledger.View) (all []invited, err error) {
 	return all, nil
 }
 
-func (p *Peer) startedAll() (all []*mutual.Introducer, err error) {
-	err = p.view(func(local *ledger.View) error {
-		for row, err := range local.Scan(tableStarted, nil) {
+func (e *Exchange) introducers() (all []*mutual.Introducer, err error) {
+	err = e.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableIntroducers, nil) {
 			if err != nil {
 				return err
 			}
@@ -110,38 +110,38 @@ func (p *Peer) startedAll() (all []*mutual.Introducer, err error) {
 }
 
 // saveInvited makes a session, and what it says, durable in one.
-func (p *Peer) saveInvited(s invited, out []mutual.Outgoing) error {
-	return p.update(func(tx tx) error { return putInvited(tx.local, s, out) })
+func (e *Exchange) saveInvitee(s inviteeSession, out []mutual.Outgoing) error {
+	return e.update(func(tx tx) error { return putInvitee(tx.local, s, out) })
 }
 
-func putInvited(local *ledger.View, s invited, out []mutual.Outgoing) error {
-	b, err := canonical.Marshal(invitedState{State: s.State(), Offer: s.offer[:], Told: s.told})
+func putInvitee(local *ledger.View, s inviteeSession, out []mutual.Outgoing) error {
+	b, err := canonical.Marshal(inviteeState{State: s.State(), Offer: s.offer[:], Concluded: s.concluded})
 	if err != nil {
 		return err
 	}
-	if err := local.Put(tableInvited, s.key(), b); err != nil {
+	if err := local.Put(tableInvitees, s.key(), b); err != nil {
 		return err
 	}
-	return post(local, out)
+	return enqueueAll(local, out)
 }
 
 // saveStarted: likewise.
-func (p *Peer) saveStarted(i *mutual.Introducer, out []mutual.Outgoing) error {
-	return p.update(func(tx tx) error { return putStarted(tx.local, i, out) })
+func (e *Exchange) saveIntroducer(i *mutual.Introducer, out []mutual.Outgoing) error {
+	return e.update(func(tx tx) error { return putIntroducer(tx.local, i, out) })
 }
 
-func putStarted(local *ledger.View, i *mutual.Introducer, out []mutual.Outgoing) error {
+func putIntroducer(local *ledger.View, i *mutual.Introducer, out []mutual.Outgoing) error {
 	session := i.Requests()[0].Session
-	if err := local.Put(tableStarted, session[:], i.State()); err != nil {
+	if err := local.Put(tableIntroducers, session[:], i.State()); err != nil {
 		return err
 	}
-	return post(local, out)
+	return enqueueAll(local, out)
 }
 
 // drop takes out a session whose end has come, and what of it is still in the
 // outbox: nobody would take it any more.
-func (p *Peer) drop(table string, key []byte, session mutual.Session) error {
-	return p.update(func(tx tx) error {
+func (e *Exchange) deleteSession(table string, key []byte, session mutual.Session) error {
+	return e.update(func(tx tx) error {
 		for row, err := range tx.local.Scan(tableOutbox, nil) {
 			if err != nil {
 				return err

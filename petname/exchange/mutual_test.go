@@ -28,7 +28,7 @@ func (p *person) offers(t testing.TB, a, b *person) Mutual {
 }
 
 // offered fetches, and gives the one offer that came.
-func (p *person) offered(t testing.TB) petname.Suggestion {
+func (p *person) receivesOffer(t testing.TB) petname.Suggestion {
 	t.Helper()
 	report := p.fetch(t)
 	require.Empty(t, report.Refused)
@@ -44,7 +44,7 @@ func (p *person) accepts(t testing.TB, offer petname.Suggestion) {
 }
 
 // of is the one session that somebody has.
-func (p *person) of(t testing.TB) Mutual {
+func (p *person) onlyMutual(t testing.TB) Mutual {
 	t.Helper()
 	all, err := p.Mutuals()
 	require.NoError(t, err)
@@ -53,7 +53,7 @@ func (p *person) of(t testing.TB) Mutual {
 }
 
 // acquainted requires that what waits in the inbox is the other one.
-func (p *person) acquainted(t testing.TB, other *person) petname.Suggestion {
+func (p *person) requireAcquainted(t testing.TB, other *person) petname.Suggestion {
 	t.Helper()
 	all := p.inbox(t)
 	require.Len(t, all, 1)
@@ -80,12 +80,12 @@ func TestTwoAreIntroducedToEachOther(t *testing.T) {
 	alice, bob, carol := three(t)
 	m := alice.offers(t, bob, carol)
 	require.Equal(t, [2]pointer.Pointer{pointerOf("bob"), pointerOf("carol")}, m.Parties)
-	offer := bob.offered(t)
+	offer := bob.receivesOffer(t)
 	require.True(t, offer.Pointer.IsZero())
 	require.Equal(t, "The carol", offer.Suggested)
 	bob.accepts(t, offer)
 	require.Empty(t, bob.inbox(t), "the offer is decided on")
-	carol.accepts(t, carol.offered(t))
+	carol.accepts(t, carol.receivesOffer(t))
 	// Each is alone when it acts, and starts anew in between.
 	for range 3 {
 		for _, p := range []*person{alice, bob, carol} {
@@ -93,9 +93,9 @@ func TestTwoAreIntroducedToEachOther(t *testing.T) {
 			p.reopen(t)
 		}
 	}
-	bob.acquainted(t, carol)
-	s := carol.acquainted(t, bob)
-	require.Equal(t, mutual.Active, alice.of(t).Phase)
+	bob.requireAcquainted(t, carol)
+	s := carol.requireAcquainted(t, bob)
+	require.Equal(t, mutual.Active, alice.onlyMutual(t).Phase)
 	for range 2 {
 		for _, p := range []*person{alice, bob, carol} {
 			report := p.fetch(t)
@@ -118,24 +118,24 @@ func TestEachIsAwayWhileTheOthersAct(t *testing.T) {
 	alice.offers(t, bob, carol)
 	days := func() { alice.clock.now = alice.clock.now.Add(30 * time.Hour) }
 	days()
-	bob.accepts(t, bob.offered(t))
+	bob.accepts(t, bob.receivesOffer(t))
 	days()
-	carol.accepts(t, carol.offered(t))
+	carol.accepts(t, carol.receivesOffer(t))
 	for range 4 {
 		for _, p := range []*person{alice, bob, carol} {
 			days()
 			p.fetch(t)
 		}
 	}
-	bob.acquainted(t, carol)
-	carol.acquainted(t, bob)
+	bob.requireAcquainted(t, carol)
+	carol.requireAcquainted(t, bob)
 }
 
 func TestALockedHomeTakesPartWhenItsKeyIsThere(t *testing.T) {
 	alice, bob, carol := three(t)
 	alice.offers(t, bob, carol)
-	bob.accepts(t, bob.offered(t))
-	carol.accepts(t, carol.offered(t))
+	bob.accepts(t, bob.receivesOffer(t))
+	carol.accepts(t, carol.receivesOffer(t))
 	alice.fetch(t)
 	carol.fetch(t)
 	alice.fetch(t)
@@ -145,23 +145,23 @@ func TestALockedHomeTakesPartWhenItsKeyIsThere(t *testing.T) {
 		require.Empty(t, report.Errs)
 		bob.reopen(t)
 	}
-	require.Equal(t, mutual.Revealed, bob.of(t).Phase)
+	require.Equal(t, mutual.Revealed, bob.onlyMutual(t).Phase)
 	require.Empty(t, bob.inbox(t))
 	for range 3 {
 		for _, p := range []*person{bob, alice, carol} {
 			p.fetch(t)
 		}
 	}
-	bob.acquainted(t, carol)
-	carol.acquainted(t, bob)
+	bob.requireAcquainted(t, carol)
+	carol.requireAcquainted(t, bob)
 }
 
 func TestADeclineReachesTheOther(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		alice, bob, carol := three(t)
 		alice.offers(t, bob, carol)
-		offer := bob.offered(t)
-		carols := carol.offered(t)
+		offer := bob.receivesOffer(t)
+		carols := carol.receivesOffer(t)
 		carol.accepts(t, carols)
 		if late {
 			bob.accepts(t, offer)
@@ -176,7 +176,7 @@ func TestADeclineReachesTheOther(t *testing.T) {
 			}
 		}
 		for _, p := range []*person{alice, bob, carol} {
-			m := p.of(t)
+			m := p.onlyMutual(t)
 			require.Equal(t, mutual.Ended, m.Phase)
 			require.Equal(t, mutual.Declined, m.Reason)
 			require.Empty(t, p.inbox(t))
@@ -195,14 +195,14 @@ func TestADeclineReachesTheOther(t *testing.T) {
 func TestAWithdrawnOfferLeavesTheInbox(t *testing.T) {
 	alice, bob, carol := three(t)
 	m := alice.offers(t, bob, carol)
-	bob.offered(t)
-	carol.accepts(t, carol.offered(t))
+	bob.receivesOffer(t)
+	carol.accepts(t, carol.receivesOffer(t))
 	_, _, err := alice.WithdrawMutual(context.Background(), alice.key, m.Session)
 	require.NoError(t, err)
 	bob.fetch(t)
 	carol.fetch(t)
 	require.Empty(t, bob.inbox(t))
-	require.Equal(t, mutual.Withdrawn, carol.of(t).Reason)
+	require.Equal(t, mutual.Withdrawn, carol.onlyMutual(t).Reason)
 	_, _, err = alice.WithdrawMutual(context.Background(), alice.key, mutual.Session{1})
 	require.ErrorIs(t, err, petname.ErrNotFound)
 }
@@ -211,11 +211,11 @@ func TestAWithdrawnOfferLeavesTheInbox(t *testing.T) {
 func TestAnExpiredSessionLeavesNothing(t *testing.T) {
 	alice, bob, carol := three(t)
 	alice.offers(t, bob, carol)
-	offer := bob.offered(t)
+	offer := bob.receivesOffer(t)
 	bob.accepts(t, offer)
 	alice.fetch(t)
-	carols := carol.offered(t)
-	alice.clock.now = alice.clock.now.Add(Life)
+	carols := carol.receivesOffer(t)
+	alice.clock.now = alice.clock.now.Add(IntroductionLifetime)
 	_, _, err := carol.AcceptMutual(context.Background(), carol.key, carols.ID)
 	require.ErrorAs(t, err, new(*mutual.EndedError))
 	for _, p := range []*person{alice, bob, carol} {
@@ -227,7 +227,7 @@ func TestAnExpiredSessionLeavesNothing(t *testing.T) {
 		require.Empty(t, p.inbox(t))
 	}
 	// The request is played again, to who has forgotten it.
-	_, err = alice.send(context.Background(), alice.key, pointerOf("bob"), message{Kind: kindMutual, Body: offer.Evidence})
+	_, err = alice.sendMessage(context.Background(), alice.key, pointerOf("bob"), message{Kind: kindMutual, Body: offer.Evidence})
 	require.NoError(t, err)
 	report := bob.fetch(t)
 	require.Len(t, report.Refused, 1)
@@ -246,8 +246,8 @@ func TestALyingIntroducerLeavesTheProof(t *testing.T) {
 	_, _, err := alice.IntroduceBoth(context.Background(), alice.key, mutual.Party{Pointer: pointerOf("bob")},
 		mutual.Party{Pointer: pointerOf("mallory"), Suggested: "Carol"}, time.Time{})
 	require.NoError(t, err)
-	bob.accepts(t, bob.offered(t))
-	mallory.accepts(t, mallory.offered(t))
+	bob.accepts(t, bob.receivesOffer(t))
+	mallory.accepts(t, mallory.receivesOffer(t))
 	for range 3 {
 		for _, p := range []*person{alice, bob, mallory} {
 			p.fetch(t)
@@ -279,10 +279,10 @@ func TestMessagesOfNoSessionAreRefused(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
 	m := alice.offers(t, bob, carol)
-	offer := bob.offered(t)
-	carols := carol.offered(t)
+	offer := bob.receivesOffer(t)
+	carols := carol.receivesOffer(t)
 	send := func(from, to *person, body []byte) {
-		_, err := from.send(ctx, from.key, pointerOf(to.name), message{Kind: kindMutual, Body: body})
+		_, err := from.sendMessage(ctx, from.key, pointerOf(to.name), message{Kind: kindMutual, Body: body})
 		require.NoError(t, err)
 	}
 	send(alice, bob, []byte("garbage"))
@@ -290,12 +290,12 @@ func TestMessagesOfNoSessionAreRefused(t *testing.T) {
 	send(bob, alice, offer.Evidence)  // Alice's own
 	report := bob.fetch(t)
 	require.Len(t, report.Refused, 2)
-	require.Equal(t, mutual.Unexpected, bob.of(t).Reason)
+	require.Equal(t, mutual.Unexpected, bob.onlyMutual(t).Reason)
 	require.Empty(t, bob.inbox(t))
 	report = alice.fetch(t)
 	require.Len(t, report.Refused, 1)
-	require.Equal(t, mutual.Ended, alice.of(t).Phase)
-	require.Equal(t, m.Session, alice.of(t).Session)
+	require.Equal(t, mutual.Ended, alice.onlyMutual(t).Phase)
+	require.Equal(t, m.Session, alice.onlyMutual(t).Session)
 
 	// A contact that was removed isn't listened to.
 	_, err := carol.book.Remove(pointerOf("alice"))
@@ -304,13 +304,13 @@ func TestMessagesOfNoSessionAreRefused(t *testing.T) {
 	report = carol.fetch(t)
 	require.Empty(t, report.Fresh)
 	require.Zero(t, report.Polled)
-	require.Equal(t, m.Session, carol.of(t).Session, "nothing is kept of the second")
+	require.Equal(t, m.Session, carol.onlyMutual(t).Session, "nothing is kept of the second")
 }
 
 func TestOneIntroducerHasBoundedSessions(t *testing.T) {
 	alice, bob, carol := three(t)
 	var last Mutual
-	for range MaxOffers + 2 {
+	for range maxOffers + 2 {
 		last = alice.offers(t, bob, carol)
 	}
 	for range 6 {
@@ -318,10 +318,10 @@ func TestOneIntroducerHasBoundedSessions(t *testing.T) {
 		alice.fetch(t)
 		carol.fetch(t)
 	}
-	require.Len(t, bob.inbox(t), MaxOffers)
+	require.Len(t, bob.inbox(t), maxOffers)
 	all, err := bob.Mutuals()
 	require.NoError(t, err)
-	require.Len(t, all, MaxOffers)
+	require.Len(t, all, maxOffers)
 	mine, err := alice.Mutuals()
 	require.NoError(t, err)
 	declined := 0
@@ -339,35 +339,35 @@ func TestOneIntroducerHasBoundedSessions(t *testing.T) {
 func TestAcceptingAgainChangesNothing(t *testing.T) {
 	alice, bob, carol := three(t)
 	alice.offers(t, bob, carol)
-	offer := bob.offered(t)
+	offer := bob.receivesOffer(t)
 	bob.accepts(t, offer)
-	before := bob.of(t)
+	before := bob.onlyMutual(t)
 	bob.accepts(t, offer)
-	require.Equal(t, before, bob.of(t))
+	require.Equal(t, before, bob.onlyMutual(t))
 	require.Empty(t, alice.fetch(t).Refused)
-	require.Equal(t, [2]bool{true, false}, alice.of(t).Consented)
+	require.Equal(t, [2]bool{true, false}, alice.onlyMutual(t).Consented)
 
 	var nobody crypto.Signer
-	carols := carol.offered(t)
+	carols := carol.receivesOffer(t)
 	_, _, err := carol.AcceptMutual(context.Background(), nobody, carols.ID)
 	require.Error(t, err)
 	require.Len(t, carol.inbox(t), 1, "nothing was decided")
 	_, _, err = carol.AcceptMutual(context.Background(), bob.key, carols.ID)
 	require.Error(t, err, "another's key")
-	require.Equal(t, mutual.Invited, carol.of(t).Phase)
+	require.Equal(t, mutual.Invited, carol.onlyMutual(t).Phase)
 }
 
 // crashes takes in what a party sent, and goes down before the channel knows.
-func (p *person) crashes(t testing.TB, party string) {
+func (p *person) crashesAfterHandling(t testing.TB, party string) {
 	t.Helper()
 	ctx := context.Background()
-	c, err := p.channel(ctx, p.key, pointerOf(party))
+	c, err := p.openChannel(ctx, p.key, pointerOf(party))
 	require.NoError(t, err)
 	mail, err := c.Poll(ctx, p.network, p.clock.Now())
 	require.NoError(t, err)
 	var lost Report
 	for _, m := range mail.Messages {
-		_, err := p.take(ctx, pointerOf(party), m, &lost)
+		_, err := p.handle(ctx, pointerOf(party), m, &lost)
 		require.NoError(t, err)
 	}
 	p.reopen(t)
@@ -377,38 +377,38 @@ func TestACrashBeforeTheChannelIsStoredChangesNothing(t *testing.T) {
 	alice, bob, carol := three(t)
 	alice.offers(t, bob, carol)
 	for _, p := range []*person{bob, carol} {
-		p.crashes(t, "alice")
+		p.crashesAfterHandling(t, "alice")
 		require.Empty(t, p.fetch(t).Refused)
 		require.Len(t, p.inbox(t), 1)
 		p.accepts(t, p.inbox(t)[0])
 	}
 	for range 4 {
-		alice.crashes(t, "bob")
-		alice.crashes(t, "carol")
+		alice.crashesAfterHandling(t, "bob")
+		alice.crashesAfterHandling(t, "carol")
 		require.Empty(t, alice.fetch(t).Refused)
 		for _, p := range []*person{bob, carol} {
-			p.crashes(t, "alice")
+			p.crashesAfterHandling(t, "alice")
 			require.Empty(t, p.fetch(t).Refused)
 		}
 	}
-	bob.acquainted(t, carol)
-	carol.acquainted(t, bob)
-	require.Equal(t, mutual.Active, alice.of(t).Phase)
+	bob.requireAcquainted(t, carol)
+	carol.requireAcquainted(t, bob)
+	require.Equal(t, mutual.Active, alice.onlyMutual(t).Phase)
 	require.Empty(t, alice.fetch(t).Waiting)
 }
 
 func TestWhoMakesOffersWithoutEndFillsNothing(t *testing.T) {
 	alice, _, carol := three(t)
-	for i := range MaxOffers + maxDeclines + 4 {
+	for i := range maxOffers + maxDeclines + 4 {
 		_, out, err := mutual.Start(carol.clock.now, rand.Reader, carol.key, mutual.Party{Pointer: pointerOf("alice"), Suggested: "x"},
-			mutual.Party{Pointer: pointerOf(string(rune('A' + i))), Suggested: "y"}, carol.clock.now.Add(Life))
+			mutual.Party{Pointer: pointerOf(string(rune('A' + i))), Suggested: "y"}, carol.clock.now.Add(IntroductionLifetime))
 		require.NoError(t, err)
-		_, _ = alice.takeMutual(pointerOf("carol"), out[0].Bytes, &Report{})
+		_, _ = alice.handleMutual(pointerOf("carol"), out[0].Bytes, &Report{})
 	}
 	require.Len(t, alice.rows(t, tableOutbox, pointerOf("carol").Bytes()), maxDeclines)
 	all, err := alice.Mutuals()
 	require.NoError(t, err)
-	require.Len(t, all, MaxOffers)
+	require.Len(t, all, maxOffers)
 }
 
 // When a session is over, its queued messages are not sent. Other messages are
@@ -418,11 +418,11 @@ func TestAnEndedSessionRemovesOnlyItsOwnMessages(t *testing.T) {
 	ended, goes := alice.offers(t, bob, carol), alice.offers(t, carol, bob)
 	var kept []mutual.Session
 	for _, session := range []mutual.Session{ended.Session, goes.Session} {
-		i, err := alice.loadStarted(session)
+		i, err := alice.loadIntroducer(session)
 		require.NoError(t, err)
-		alice.edit(t, func(local *ledger.View) error { return post(local, i.Withdraw()) })
+		alice.edit(t, func(local *ledger.View) error { return enqueueAll(local, i.Withdraw()) })
 	}
-	require.NoError(t, alice.drop(tableStarted, ended.Session[:], ended.Session))
+	require.NoError(t, alice.deleteSession(tableIntroducers, ended.Session[:], ended.Session))
 	for _, b := range alice.rows(t, tableOutbox, nil) {
 		m, err := decodeMessage(b)
 		require.NoError(t, err)
@@ -431,14 +431,14 @@ func TestAnEndedSessionRemovesOnlyItsOwnMessages(t *testing.T) {
 		kept = append(kept, session)
 	}
 	require.Equal(t, []mutual.Session{goes.Session, goes.Session}, kept)
-	require.Equal(t, goes.Session, alice.of(t).Session)
+	require.Equal(t, goes.Session, alice.onlyMutual(t).Session)
 }
 
 func TestAnOfferThatTheInboxHasNoRoomForWaits(t *testing.T) {
 	alice, bob, carol := three(t)
 	for i := range petname.MaxInboxFrom {
 		b, err := introduce.Introduction{To: pointerOf("carol"), About: pointerOf(string(rune('A' + i))), Suggested: "x",
-			Expires: alice.clock.now.Add(Life)}.Sign(alice.key, nil, alice.clock.now)
+			Expires: alice.clock.now.Add(IntroductionLifetime)}.Sign(alice.key, nil, alice.clock.now)
 		require.NoError(t, err)
 		_, _, err = carol.book.Receive(b, "drop")
 		require.NoError(t, err)
@@ -453,7 +453,7 @@ func TestAnOfferThatTheInboxHasNoRoomForWaits(t *testing.T) {
 	}
 	_, err := carol.book.Decline(carol.inbox(t)[0].ID, false)
 	require.NoError(t, err)
-	carol.offered(t)
+	carol.receivesOffer(t)
 	require.NotContains(t, alice.fetch(t).Waiting, pointerOf("carol"))
 }
 
@@ -461,9 +461,9 @@ func TestAnOfferThatTheInboxHasNoRoomForWaits(t *testing.T) {
 func TestAnOfferByAnUnknownSenderLeavesNoSession(t *testing.T) {
 	_, _, carol := three(t)
 	_, out, err := mutual.Start(carol.clock.now, rand.Reader, testKey("mallory"), mutual.Party{Pointer: pointerOf("carol"), Suggested: "x"},
-		mutual.Party{Pointer: pointerOf("bob"), Suggested: "y"}, carol.clock.now.Add(Life))
+		mutual.Party{Pointer: pointerOf("bob"), Suggested: "y"}, carol.clock.now.Add(IntroductionLifetime))
 	require.NoError(t, err)
-	stop, err := carol.takeMutual(pointerOf("mallory"), out[0].Bytes, &Report{})
+	stop, err := carol.handleMutual(pointerOf("mallory"), out[0].Bytes, &Report{})
 	require.ErrorIs(t, err, petname.ErrUnknownSender)
 	require.False(t, stop)
 	all, err := carol.Mutuals()
@@ -475,17 +475,17 @@ func TestAnOfferByAnUnknownSenderLeavesNoSession(t *testing.T) {
 // by a third party contains.
 func TestAnIntroductionDoesNotReplaceDataFromAPairing(t *testing.T) {
 	alice, bob, carol := three(t)
-	told := pointer.Details{Sealing: mustMe(alice).Sealing, Addresses: [][]byte{{1}}}
-	require.NoError(t, bob.remember(pointerOf("carol"), told))
+	told := pointer.Details{Sealing: identityOf(alice).Sealing, Addresses: [][]byte{{1}}}
+	require.NoError(t, bob.putKnown(pointerOf("carol"), told))
 	alice.offers(t, bob, carol)
-	bob.accepts(t, bob.offered(t))
-	carol.accepts(t, carol.offered(t))
+	bob.accepts(t, bob.receivesOffer(t))
+	carol.accepts(t, carol.receivesOffer(t))
 	for range 3 {
 		for _, p := range []*person{alice, bob, carol} {
 			p.fetch(t)
 		}
 	}
-	require.Equal(t, mutual.Active, bob.of(t).Phase)
+	require.Equal(t, mutual.Active, bob.onlyMutual(t).Phase)
 	require.Len(t, bob.inbox(t), 1)
 	now, err := bob.known(pointerOf("carol"))
 	require.NoError(t, err)
@@ -496,7 +496,7 @@ func TestAnIntroductionDoesNotReplaceDataFromAPairing(t *testing.T) {
 func TestConsentThatComesTooLateIsNotNoted(t *testing.T) {
 	alice, bob, carol := three(t)
 	alice.offers(t, bob, carol)
-	offer := bob.offered(t)
+	offer := bob.receivesOffer(t)
 	bob.clock.now = offer.Expires.Add(time.Hour)
 	entries := func() (n int) {
 		for _, err := range bob.book.Log() {

@@ -17,13 +17,13 @@ import (
 // session, and waits for the turn of that channel.
 
 // post puts messages into the outbox, in the transaction that makes them due.
-func post(local *ledger.View, out []mutual.Outgoing) error {
+func enqueueAll(local *ledger.View, out []mutual.Outgoing) error {
 	for _, o := range out {
 		b, err := message{Kind: kindMutual, Body: o.Bytes}.encode()
 		if err != nil {
 			return err
 		}
-		if err := push(local, o.To, b); err != nil {
+		if err := enqueue(local, o.To, b); err != nil {
 			return err
 		}
 	}
@@ -31,14 +31,14 @@ func post(local *ledger.View, out []mutual.Outgoing) error {
 }
 
 // push puts one message into the outbox, behind all others to that party.
-func push(local *ledger.View, to pointer.Pointer, m []byte) error {
+func enqueue(local *ledger.View, to pointer.Pointer, m []byte) error {
 	n := uint64(1)
 	last, there, err := local.Last(tableOutbox, to.Bytes())
 	if err != nil {
 		return err
 	}
 	if there {
-		at, err := place{key: to.Bytes()}.number(last.Key)
+		at, err := channelRows{key: to.Bytes()}.number(last.Key)
 		if err != nil {
 			return fmt.Errorf("outbox: %w", err)
 		}
@@ -48,7 +48,7 @@ func push(local *ledger.View, to pointer.Pointer, m []byte) error {
 }
 
 // queued is how many messages are in the outbox for a party.
-func queued(local *ledger.View, to pointer.Pointer) (n int, err error) {
+func countQueued(local *ledger.View, to pointer.Pointer) (n int, err error) {
 	for _, err := range local.Scan(tableOutbox, to.Bytes()) {
 		if err != nil {
 			return 0, err
@@ -61,16 +61,16 @@ func queued(local *ledger.View, to pointer.Pointer) (n int, err error) {
 // unload moves what there is for a party into its channel, whose turn it is, in
 // one transaction: it gets there once. full reports why not all of it has room
 // there: what is in the channel goes on.
-func (p *Peer) unload(to pointer.Pointer, c *line) (full, err error) {
+func (e *Exchange) moveToChannel(to pointer.Pointer, c *channel) (full, err error) {
 	n := 0
-	err = p.view(func(local *ledger.View) (err error) { // most often there is nothing to write
-		n, err = queued(local, to)
+	err = e.view(func(local *ledger.View) (err error) { // most often there is nothing to write
+		n, err = countQueued(local, to)
 		return err
 	})
 	if err != nil || n == 0 {
 		return nil, err
 	}
-	err = p.update(func(tx tx) error {
+	err = e.update(func(tx tx) error {
 		for row, err := range tx.local.Scan(tableOutbox, to.Bytes()) {
 			if err != nil {
 				return err
@@ -82,14 +82,14 @@ func (p *Peer) unload(to pointer.Pointer, c *line) (full, err error) {
 				return err
 			}
 		}
-		return c.at.store(tx.local, c.Parts())
+		return c.rows.store(tx.local, c.Parts())
 	})
 	return full, err
 }
 
 // addressees are those for whom something is in the outbox.
-func (p *Peer) addressees() (to []pointer.Pointer, err error) {
-	err = p.view(func(local *ledger.View) error {
+func (e *Exchange) outboxRecipients() (to []pointer.Pointer, err error) {
+	err = e.view(func(local *ledger.View) error {
 		var last []byte
 		for row, err := range local.Scan(tableOutbox, nil) {
 			if err != nil {
@@ -116,20 +116,20 @@ func (p *Peer) addressees() (to []pointer.Pointer, err error) {
 
 // flush brings what is in the outbox for a party on its way, and says how many
 // messages to it are not acknowledged. An error beside Queued says why it waits.
-func (p *Peer) flush(ctx context.Context, key crypto.Signer, to pointer.Pointer) (Sent, int, error) {
-	defer p.turn(to)()
-	c, err := p.channel(ctx, key, to)
+func (e *Exchange) flushOutbox(ctx context.Context, key crypto.Signer, to pointer.Pointer) (Delivery, int, error) {
+	defer e.lockChannel(to)()
+	c, err := e.openChannel(ctx, key, to)
 	if err != nil {
 		return Queued, 0, err
 	}
-	full, err := p.unload(to, c)
+	full, err := e.moveToChannel(to, c)
 	if err == nil {
-		err = p.save(c)
+		err = e.saveChannel(c)
 	}
 	if err != nil {
 		return Queued, c.Waiting(), err
 	}
-	receipt, err := p.put(ctx, c)
+	receipt, err := e.putRecord(ctx, c)
 	if receipt.Stored > 0 && full == nil {
 		return Stored, c.Waiting(), nil
 	}
@@ -137,13 +137,13 @@ func (p *Peer) flush(ctx context.Context, key crypto.Signer, to pointer.Pointer)
 }
 
 // flushAll is flush for everybody.
-func (p *Peer) flushAll(ctx context.Context, key crypto.Signer, report *Report) {
-	all, err := p.addressees()
+func (e *Exchange) flushAllOutboxes(ctx context.Context, key crypto.Signer, report *Report) {
+	all, err := e.outboxRecipients()
 	if err != nil {
 		report.Errs = append(report.Errs, err)
 	}
 	for _, to := range all {
-		_, waiting, err := p.flush(ctx, key, to)
+		_, waiting, err := e.flushOutbox(ctx, key, to)
 		if err != nil {
 			report.Errs = append(report.Errs, err)
 		}

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"encoding/hex"
@@ -19,14 +20,14 @@ import (
 )
 
 // Every is how often the network is looked at while somebody waits.
-const Every = time.Second
+const PollInterval = time.Second
 
 // maxOffers bounds the invitations that are good at one time.
-const maxOffers = 64
+const maxInvitations = 64
 
 // Invited is an invitation that is out. Wait for who takes it; what is taken
 // while nobody waits comes with [Peer.Sync].
-type Invited struct {
+type Invitation struct {
 	ID      string
 	Link    pair.Invitation // zero: it has none
 	Code    pair.Code       // zero: it has none
@@ -34,12 +35,12 @@ type Invited struct {
 }
 
 // offering is an invitation or a code in this process.
-type offering struct {
+type pendingInvitation struct {
 	stepper pair.Stepper
-	offer   *pair.Inviter   // nil: a code
-	by      pointer.Pointer // the key of mine that it is signed by
+	inviter *pair.Inviter   // nil: a code
+	signer  pointer.Pointer // the key of mine that it is signed by
 	mu      sync.Mutex      // one step at a time
-	over    error
+	err     error
 }
 
 // outcome is what came of an invitation, by its link or its code.
@@ -56,118 +57,111 @@ type Terms struct {
 
 // Invite makes an invitation: a link, and a code if the terms ask for one. It is
 // durable when it returns, but for the code.
-func (p *Peer) Invite(ctx context.Context, key crypto.Signer, terms Terms) (Invited, error) {
-	self, err := p.self(ctx, key)
+func (e *Exchange) Invite(ctx context.Context, key crypto.Signer, terms Terms) (Invitation, error) {
+	self, err := e.self(ctx, key)
 	if err != nil {
-		return Invited{}, err
+		return Invitation{}, err
 	}
-	if n, err := p.count(tableOffers); err != nil || n >= maxOffers {
-		return Invited{}, cmpErr(err, fmt.Errorf("%d invitations are out already: wait until some have expired", maxOffers))
+	if n, err := e.countRows(tableInvitations); err != nil || n >= maxInvitations {
+		return Invitation{}, cmp.Or(err, fmt.Errorf("%d invitations are out already: wait until some have expired", maxInvitations))
 	}
-	offer, err := pair.Invite(ctx, self, terms.Terms, p.saveOffer)
+	offer, err := pair.Invite(ctx, self, terms.Terms, e.saveInvitation)
 	if err != nil {
-		return Invited{}, err
+		return Invitation{}, err
 	}
 	invitation := offer.Invitation()
 	id := invitation.ID()
-	out := Invited{ID: hex.EncodeToString(id[:]), Link: invitation, Expires: invitation.Expires}
-	p.keep(out.ID, &offering{stepper: offer, offer: offer, by: self.Identity.Pointer})
-	if _, err := p.step(ctx, out.ID); err != nil && pair.Final(err) {
-		return Invited{}, err
+	out := Invitation{ID: hex.EncodeToString(id[:]), Link: invitation, Expires: invitation.Expires}
+	e.addPending(out.ID, &pendingInvitation{stepper: offer, inviter: offer, signer: self.Identity.Pointer})
+	if _, err := e.stepInvitation(ctx, out.ID); err != nil && pair.Final(err) {
+		return Invitation{}, err
 	}
 	if !terms.Code {
 		return out, nil
 	}
 	for range 3 { // somebody may be at the place of the first
 		if out.Code, err = pair.NewCode(nil); err != nil {
-			return Invited{}, err
+			return Invitation{}, err
 		}
-		code, err := pair.InviteByCode(self, out.Code, p.burn)
+		code, err := pair.InviteByCode(self, out.Code, e.markCodeUsed)
 		if err != nil {
-			return Invited{}, err
+			return Invitation{}, err
 		}
-		p.keep(codeID(out.ID), &offering{stepper: code, by: self.Identity.Pointer})
-		_, err = p.step(ctx, codeID(out.ID))
+		e.addPending(codeID(out.ID), &pendingInvitation{stepper: code, signer: self.Identity.Pointer})
+		_, err = e.stepInvitation(ctx, codeID(out.ID))
 		if !errors.Is(err, pair.ErrOccupied) {
 			if err != nil && pair.Final(err) {
-				return Invited{}, err
+				return Invitation{}, err
 			}
 			return out, nil
 		}
 	}
-	return Invited{}, pair.ErrOccupied
+	return Invitation{}, pair.ErrOccupied
 }
 
 // codeID is under what the code of an invitation is kept.
 func codeID(id string) string { return id + "/code" }
 
-func cmpErr(err, otherwise error) error {
-	if err != nil {
-		return err
-	}
-	return otherwise
-}
-
-func (p *Peer) keep(id string, o *offering) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.offers[id] = o
+func (e *Exchange) addPending(id string, o *pendingInvitation) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.invitations[id] = o
 	id = strings.TrimSuffix(id, codeID(""))
-	if p.outcomes[id] == nil {
-		p.outcomes[id] = make(chan outcome, pair.MaxUses+2) // and the ends of link and code
+	if e.outcomes[id] == nil {
+		e.outcomes[id] = make(chan outcome, pair.MaxUses+2) // and the ends of link and code
 	}
-	if len(p.outcomes) <= 2*maxOffers {
+	if len(e.outcomes) <= 2*maxInvitations {
 		return
 	}
-	for old := range p.outcomes { // nobody came to hear them
-		if p.offers[old] == nil && p.offers[codeID(old)] == nil {
-			delete(p.outcomes, old)
+	for old := range e.outcomes { // nobody came to hear them
+		if e.invitations[old] == nil && e.invitations[codeID(old)] == nil {
+			delete(e.outcomes, old)
 		}
 	}
 }
 
 // came keeps what came of an invitation for who waits for it, now or later,
 // whoever did the step.
-func (p *Peer) came(id string, o outcome) {
+func (e *Exchange) addOutcome(id string, o outcome) {
 	select {
-	case p.outcome(id) <- o:
+	case e.outcomesOf(id) <- o:
 	default: // nobody waited for those before it, either
 	}
 }
 
-func (p *Peer) outcome(id string) chan outcome {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.outcomes[strings.TrimSuffix(id, codeID(""))]
+func (e *Exchange) outcomesOf(id string) chan outcome {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.outcomes[strings.TrimSuffix(id, codeID(""))]
 }
 
-func (p *Peer) offering(id string) *offering {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.offers[id]
+func (e *Exchange) pending(id string) *pendingInvitation {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.invitations[id]
 }
 
-func (p *Peer) forget(id string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.offers, id)
+func (e *Exchange) removePending(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.invitations, id)
 }
 
 // ErrNotOut: no such invitation is out here.
-var ErrNotOut = errors.New("no such invitation is out: it was used up, or has expired")
+var ErrNoInvitation = errors.New("no such invitation is out: it was used up, or has expired")
 
 // Wait waits until somebody takes an invitation, by its link or its code, and
 // gives the suggestion that this is in the inbox.
-func (p *Peer) Wait(ctx context.Context, id string) (petname.Suggestion, error) {
-	tick := time.NewTicker(p.c.Every)
+func (e *Exchange) Wait(ctx context.Context, id string) (petname.Suggestion, error) {
+	tick := time.NewTicker(e.c.PollInterval)
 	defer tick.Stop()
-	came := p.outcome(id)
+	came := e.outcomesOf(id)
 	var failed error
 	for {
 		waiting := false
 		for _, id := range []string{id, codeID(id)} {
-			_, _ = p.step(ctx, id) // what comes of it comes by way of the outcomes
-			waiting = waiting || p.offering(id) != nil
+			_, _ = e.stepInvitation(ctx, id) // what comes of it comes by way of the outcomes
+			waiting = waiting || e.pending(id) != nil
 		}
 		for more := true; more; {
 			select {
@@ -185,7 +179,7 @@ func (p *Peer) Wait(ctx context.Context, id string) (petname.Suggestion, error) 
 			}
 		}
 		if !waiting {
-			return petname.Suggestion{}, cmpErr(failed, ErrNotOut)
+			return petname.Suggestion{}, cmp.Or(failed, ErrNoInvitation)
 		}
 		select {
 		case <-ctx.Done():
@@ -197,30 +191,30 @@ func (p *Peer) Wait(ctx context.Context, id string) (petname.Suggestion, error) 
 
 // step does one step of an offering. What somebody took is in the inbox, durably,
 // when it returns.
-func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error) {
-	o := p.offering(id)
+func (e *Exchange) stepInvitation(ctx context.Context, id string) (*petname.Suggestion, error) {
+	o := e.pending(id)
 	if o == nil {
 		return nil, nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.over != nil {
-		return nil, o.over
+	if o.err != nil {
+		return nil, o.err
 	}
 	var event pair.Event
 	var err error
-	if o.by == p.c.Book.Identity() {
-		event, err = o.stepper.Step(ctx, p.store(nil), p.c.Now())
+	if o.signer == e.c.Book.Identity() {
+		event, err = o.stepper.Step(ctx, e.storeFor(nil), e.c.Now())
 	} else {
 		err = ErrOldInvitation
 	}
 	if err != nil {
-		if over(err) {
-			o.over = err
-			p.came(id, outcome{err: err})
-			p.forget(id)
-			if o.offer != nil {
-				_ = p.dropOffer(id)
+		if isFinal(err) {
+			o.err = err
+			e.addOutcome(id, outcome{err: err})
+			e.removePending(id)
+			if o.inviter != nil {
+				_ = e.deleteInvitation(id)
 			}
 		}
 		return nil, err
@@ -228,17 +222,17 @@ func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error)
 	var s *petname.Suggestion
 	switch {
 	case event.Paired != nil:
-		o.over = ErrNotOut
-		defer p.forget(id)
-		s, err = p.met(*event.Paired, petname.Paired, "")
+		o.err = ErrNoInvitation
+		defer e.removePending(id)
+		s, err = e.suggestPaired(*event.Paired, petname.Paired, "")
 	case event.Accepted != nil:
-		s, err = p.met(*event.Accepted, petname.Invited, "")
+		s, err = e.suggestPaired(*event.Accepted, petname.Invited, "")
 	}
 	switch {
 	case s != nil:
-		p.came(id, outcome{suggestion: *s})
+		e.addOutcome(id, outcome{suggestion: *s})
 	case err != nil && event.Paired != nil: // the disk, say: there is no other time
-		p.came(id, outcome{err: err})
+		e.addOutcome(id, outcome{err: err})
 	}
 	return s, err
 }
@@ -247,20 +241,20 @@ func (p *Peer) step(ctx context.Context, id string) (*petname.Suggestion, error)
 var ErrOldInvitation = errors.New("an invitation was made under your earlier key, and is void: make a new one")
 
 // over reports whether nothing more will come of an invitation.
-func over(err error) bool { return pair.Final(err) || errors.Is(err, ErrOldInvitation) }
+func isFinal(err error) bool { return pair.Final(err) || errors.Is(err, ErrOldInvitation) }
 
 // met puts who was met into the inbox, with what its invitation was for, and keeps
 // where it says it can be reached.
-func (p *Peer) met(m pair.Paired, kind petname.SuggestionKind, purpose string) (s *petname.Suggestion, err error) {
-	err = p.update(func(tx tx) error {
-		s, err = tx.met(m, kind, purpose)
+func (e *Exchange) suggestPaired(m pair.Paired, kind petname.SuggestionKind, purpose string) (s *petname.Suggestion, err error) {
+	err = e.update(func(tx tx) error {
+		s, err = tx.suggestPaired(m, kind, purpose)
 		return err
 	})
 	return s, err
 }
 
-func (tx tx) met(m pair.Paired, kind petname.SuggestionKind, purpose string) (*petname.Suggestion, error) {
-	if err := remember(tx.local, m.Peer.Pointer, m.Peer.Details); err != nil {
+func (tx tx) suggestPaired(m pair.Paired, kind petname.SuggestionKind, purpose string) (*petname.Suggestion, error) {
+	if err := putKnown(tx.local, m.Peer.Pointer, m.Peer.Details); err != nil {
 		return nil, err
 	}
 	id, _, err := tx.book.Suggest(petname.Suggestion{Kind: kind, Pointer: m.Peer.Pointer, Next: m.Peer.Next, Nickname: m.Peer.Nickname, Note: purpose,
@@ -275,16 +269,16 @@ func (tx tx) met(m pair.Paired, kind petname.SuggestionKind, purpose string) (*p
 // Pair takes an invitation, "petname-invite:…" or what a QR code has, or a code
 // that was spoken, and waits for its inviter. It gives the suggestion that this
 // is in the inbox.
-func (p *Peer) Pair(ctx context.Context, key crypto.Signer, text string) (petname.Suggestion, error) {
-	self, err := p.self(ctx, key)
+func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (petname.Suggestion, error) {
+	self, err := e.self(ctx, key)
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
 	var stepper pair.Stepper
 	var addresses [][]byte
 	if code, cerr := pair.ParseCode(text); cerr == nil {
-		stepper, err = pair.AcceptCode(self, code, p.burn)
-	} else if ticket, terr := pair.ParseTicket(text, p.c.Now()); terr == nil {
+		stepper, err = pair.AcceptCode(self, code, e.markCodeUsed)
+	} else if ticket, terr := pair.ParseTicket(text, e.c.Now()); terr == nil {
 		stepper, err = pair.AcceptTicket(self, ticket)
 		addresses = ticket.Addresses
 	} else if errors.Is(terr, pair.ErrExpired) {
@@ -297,7 +291,7 @@ func (p *Peer) Pair(ctx context.Context, key crypto.Signer, text string) (petnam
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
-	event, err := pair.Run(ctx, stepper, p.store(addresses), p.c.Now, p.c.Every)
+	event, err := pair.Run(ctx, stepper, e.storeFor(addresses), e.c.Now, e.c.PollInterval)
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
@@ -306,7 +300,7 @@ func (p *Peer) Pair(ctx context.Context, key crypto.Signer, text string) (petnam
 		invitation, _ := take.Invitation()
 		purpose = invitation.Purpose
 	}
-	s, err := p.met(*event.Paired, petname.Paired, purpose)
+	s, err := e.suggestPaired(*event.Paired, petname.Paired, purpose)
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
@@ -326,70 +320,72 @@ func looksLikeTicket(text string) bool {
 	return false
 }
 
-func (p *Peer) self(ctx context.Context, key crypto.Signer) (pair.Self, error) {
-	me, err := p.c.Me(ctx)
-	return pair.Self{Key: key, Identity: me, Direct: p.c.Direct}, err
+func (e *Exchange) self(ctx context.Context, key crypto.Signer) (pair.Self, error) {
+	me, err := e.c.Identity(ctx)
+	return pair.Self{Key: key, Identity: me, Direct: e.c.Direct}, err
 }
 
 // burn notes that a code had its try.
-func (p *Peer) burn(_ context.Context, mark string, until time.Time) error {
-	return p.update(func(tx tx) error {
-		now := p.c.Now()
-		for row, err := range tx.local.Scan(tableBurnt, nil) {
+func (e *Exchange) markCodeUsed(_ context.Context, mark string, until time.Time) error {
+	return e.update(func(tx tx) error {
+		now := e.c.Now()
+		for row, err := range tx.local.Scan(tableUsedCodes, nil) {
 			if err != nil {
 				return err
 			}
 			if end, err := time.Parse(time.RFC3339, string(row.Value)); err == nil && !now.After(end) {
 				continue
 			}
-			if err := tx.local.Delete(tableBurnt, row.Key); err != nil {
+			if err := tx.local.Delete(tableUsedCodes, row.Key); err != nil {
 				return err
 			}
 		}
-		if old, err := tx.local.Get(tableBurnt, []byte(mark)); err != nil || old != nil {
-			return cmpErr(err, pair.ErrCodeUsed)
+		if old, err := tx.local.Get(tableUsedCodes, []byte(mark)); err != nil || old != nil {
+			return cmp.Or(err, pair.ErrCodeUsed)
 		}
-		return tx.local.Put(tableBurnt, []byte(mark), []byte(until.UTC().Add(time.Second).Format(time.RFC3339)))
+		return tx.local.Put(tableUsedCodes, []byte(mark), []byte(until.UTC().Add(time.Second).Format(time.RFC3339)))
 	})
 }
 
 // saveOffer keeps an invitation, and who took it, both or neither: who took it
 // can be told again out of the state, and is in the inbox then.
-func (p *Peer) saveOffer(_ context.Context, state []byte, taken *pair.Paired) error {
+func (e *Exchange) saveInvitation(_ context.Context, state []byte, taken *pair.Paired) error {
 	id, err := pair.InvitationID(state)
 	if err != nil {
 		return err
 	}
-	return p.update(func(tx tx) error {
+	return e.update(func(tx tx) error {
 		if taken != nil {
 			// The inbox takes what comes twice once.
-			if _, err := tx.met(*taken, petname.Invited, ""); err != nil {
+			if _, err := tx.suggestPaired(*taken, petname.Invited, ""); err != nil {
 				return err
 			}
 		}
-		return tx.local.Put(tableOffers, []byte(hex.EncodeToString(id[:])), state)
+		return tx.local.Put(tableInvitations, []byte(hex.EncodeToString(id[:])), state)
 	})
 }
 
-func (p *Peer) dropOffer(id string) error { return p.delete1(tableOffers, []byte(id)) }
+func (e *Exchange) deleteInvitation(id string) error {
+	return e.deleteRow(tableInvitations, []byte(id))
+}
 
 // StepInvitations looks once at each invitation that is out, those of before a
 // restart among them, and gives what was taken since.
-func (p *Peer) StepInvitations(ctx context.Context, key crypto.Signer) ([]petname.Suggestion, error) {
-	void := p.resume(ctx, key)
+func (e *Exchange) StepInvitations(ctx context.Context, key crypto.Signer) ([]petname.Suggestion, error) {
+	void := e.resumeInvitations(ctx, key)
 	if void != nil && !errors.Is(void, ErrOldInvitation) {
 		return nil, void
 	}
-	p.mu.Lock()
+	e.mu.Lock()
 	var ids []string
-	for id := range p.offers {
+	for id := range e.invitations {
 		ids = append(ids, id)
 	}
-	p.mu.Unlock()
+	e.mu.Unlock()
 	var taken []petname.Suggestion
 	errs := []error{void}
 	for _, id := range ids {
-		s, err := p.step(ctx, id)
+		s, err := e.stepInvitation(ctx, id)
 		if err != nil && !errors.Is(err, pair.ErrTimeout) && !errors.Is(err, pair.ErrExpired) {
 			errs = append(errs, err) // of those that failed for good, whoever waits is told, too
 		}
@@ -401,26 +397,26 @@ func (p *Peer) StepInvitations(ctx context.Context, key crypto.Signer) ([]petnam
 }
 
 // Inviting reports whether there is an invitation that somebody may take now.
-func (p *Peer) Inviting() bool {
-	p.mu.Lock()
-	n := len(p.offers)
-	p.mu.Unlock()
+func (e *Exchange) HasInvitations() bool {
+	e.mu.Lock()
+	n := len(e.invitations)
+	e.mu.Unlock()
 	if n > 0 {
 		return true
 	}
-	n, err := p.count(tableOffers)
+	n, err := e.countRows(tableInvitations)
 	return err == nil && n > 0
 }
 
 // resume goes on with the invitations of before a restart.
-func (p *Peer) resume(ctx context.Context, key crypto.Signer) error {
+func (e *Exchange) resumeInvitations(ctx context.Context, key crypto.Signer) error {
 	states := make(map[string][]byte)
-	err := p.view(func(local *ledger.View) error {
-		for row, err := range local.Scan(tableOffers, nil) {
+	err := e.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableInvitations, nil) {
 			if err != nil {
 				return err
 			}
-			if p.offering(string(row.Key)) == nil {
+			if e.pending(string(row.Key)) == nil {
 				states[string(row.Key)] = bytes.Clone(row.Value)
 			}
 		}
@@ -429,18 +425,18 @@ func (p *Peer) resume(ctx context.Context, key crypto.Signer) error {
 	if err != nil || len(states) == 0 || key == nil {
 		return err
 	}
-	self, err := p.self(ctx, key)
+	self, err := e.self(ctx, key)
 	if err != nil {
 		return err
 	}
 	var void error
 	for id, state := range states {
-		offer, err := pair.ResumeInviter(self, state, p.saveOffer)
+		offer, err := pair.ResumeInviter(self, state, e.saveInvitation)
 		if err != nil { // of another key, before it went on: nobody can answer it any more
-			void = errors.Join(ErrOldInvitation, p.dropOffer(id))
+			void = errors.Join(ErrOldInvitation, e.deleteInvitation(id))
 			continue
 		}
-		p.keep(id, &offering{stepper: offer, offer: offer, by: self.Identity.Pointer})
+		e.addPending(id, &pendingInvitation{stepper: offer, inviter: offer, signer: self.Identity.Pointer})
 	}
 	return void
 }
@@ -473,7 +469,7 @@ func decodeKnown(b []byte) (pointer.Details, error) {
 }
 
 // remember keeps what somebody said of itself when we paired.
-func remember(local *ledger.View, who pointer.Pointer, d pointer.Details) error {
+func putKnown(local *ledger.View, who pointer.Pointer, d pointer.Details) error {
 	b, err := encodeKnown(d)
 	if err != nil {
 		return err
@@ -483,15 +479,15 @@ func remember(local *ledger.View, who pointer.Pointer, d pointer.Details) error 
 
 // known returns what somebody said of itself when we paired; the zero value when
 // we didn't.
-func (p *Peer) known(who pointer.Pointer) (k pointer.Details, err error) {
-	err = p.view(func(local *ledger.View) error {
-		k, err = knownOf(local, who)
+func (e *Exchange) known(who pointer.Pointer) (k pointer.Details, err error) {
+	err = e.view(func(local *ledger.View) error {
+		k, err = loadKnown(local, who)
 		return err
 	})
 	return k, err
 }
 
-func knownOf(local *ledger.View, who pointer.Pointer) (pointer.Details, error) {
+func loadKnown(local *ledger.View, who pointer.Pointer) (pointer.Details, error) {
 	b, err := local.Get(tableKnown, who.Bytes())
 	if err != nil || b == nil {
 		return pointer.Details{}, err

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"cmp"
 	"context"
 	"sync/atomic"
 	"testing"
@@ -114,7 +115,7 @@ func TestATriedCodeIsBurntAfterARestart(t *testing.T) {
 		empty = &dht.Memory{}
 		alice.network = empty
 		alice.reopen(t)
-		again, err := pair.InviteByCode(alice.side(t), invited.Code, alice.burn)
+		again, err := pair.InviteByCode(alice.side(t), invited.Code, alice.markCodeUsed)
 		require.NoError(t, err)
 		_, err = again.Step(ctx, empty, time.Now())
 		require.NoError(t, err)
@@ -139,33 +140,33 @@ func (p *person) side(t testing.TB) pair.Self {
 
 func TestTheMarkOfAUsedCodeIsKeptUntilItsEnd(t *testing.T) {
 	ctx := context.Background()
-	alice, _ := strangers(t)
+	alice, _ := unknownSender(t)
 	end := alice.clock.now.Add(24 * time.Hour)
-	require.NoError(t, alice.burn(ctx, "taker 1-zoo", end))
-	require.NoError(t, alice.burn(ctx, "inviter 1-zoo", end), "each side has its own mark")
+	require.NoError(t, alice.markCodeUsed(ctx, "taker 1-zoo", end))
+	require.NoError(t, alice.markCodeUsed(ctx, "inviter 1-zoo", end), "each side has its own mark")
 	for _, at := range []time.Time{alice.clock.now, end.Add(-time.Hour), end} {
 		alice.clock.now = at
 		alice.reopen(t)
-		require.ErrorIs(t, alice.burn(ctx, "taker 1-zoo", at.Add(24*time.Hour)), pair.ErrCodeUsed)
+		require.ErrorIs(t, alice.markCodeUsed(ctx, "taker 1-zoo", at.Add(24*time.Hour)), pair.ErrCodeUsed)
 	}
 	alice.clock.now = end.Add(2 * time.Second)
-	require.NoError(t, alice.burn(ctx, "taker 1-zoo", alice.clock.now.Add(time.Hour)))
-	n, err := alice.count(tableBurnt)
+	require.NoError(t, alice.markCodeUsed(ctx, "taker 1-zoo", alice.clock.now.Add(time.Hour)))
+	n, err := alice.countRows(tableUsedCodes)
 	require.NoError(t, err)
 	require.Equal(t, 1, n, "an expired mark is removed")
 }
 
 func TestPendingInvitationsAreBounded(t *testing.T) {
-	alice, _ := strangers(t)
+	alice, _ := unknownSender(t)
 	terms := Terms{Terms: pair.Terms{Expires: alice.clock.now.Add(time.Hour)}}
 	_, err := alice.Invite(context.Background(), alice.key, terms)
 	require.NoError(t, err)
-	for i := range maxOffers - 1 {
-		require.NoError(t, alice.put1(tableOffers, []byte{byte(i)}, []byte("state")))
+	for i := range maxInvitations - 1 {
+		require.NoError(t, alice.putRow(tableInvitations, []byte{byte(i)}, []byte("state")))
 	}
 	_, err = alice.Invite(context.Background(), alice.key, terms)
 	require.ErrorContains(t, err, "64 invitations are out")
-	require.NoError(t, alice.dropOffer("\x00"))
+	require.NoError(t, alice.deleteInvitation("\x00"))
 	_, err = alice.Invite(context.Background(), alice.key, terms)
 	require.NoError(t, err)
 }
@@ -188,10 +189,10 @@ func TestWhoWaitsIsToldWhatANodeSawFirst(t *testing.T) {
 				done <- err
 			}()
 			var seen error
-			for alice.offering(codeID(invited.ID)) != nil {
-				<-time.After(Every)
+			for alice.pending(codeID(invited.ID)) != nil {
+				<-time.After(PollInterval)
 				_, err := alice.StepInvitations(ctx, alice.key)
-				seen = cmpErr(seen, err)
+				seen = cmp.Or(seen, err)
 			}
 			soon, end := context.WithTimeout(ctx, time.Minute)
 			defer end()
@@ -227,7 +228,7 @@ func TestALinkIsTakenWhileTheInviterIsAwayAndCountsWhenConfirmed(t *testing.T) {
 		}()
 		var report Report
 		for len(report.Fresh) == 0 {
-			<-time.After(Every)
+			<-time.After(PollInterval)
 			report, err = alice.Sync(ctx, alice.key)
 			require.NoError(t, err)
 		}
@@ -284,7 +285,7 @@ func TestAnAnswerGoesDirectlyToWhoCanBeReached(t *testing.T) {
 			bob.at = [][]byte{[]byte("where bob is")}
 			alice.c.Direct = func(at [][]byte) dht.Store {
 				require.Equal(t, bob.at, at)
-				return bob.Counter()
+				return bob.Mailbox()
 			}
 			left := new(atomic.Int32)
 			left.Store(2) // the invitation, and the offer of the code
@@ -314,23 +315,23 @@ func TestAnAnswerGoesDirectlyToWhoCanBeReached(t *testing.T) {
 // Who paired can be written to, and needs no card in the network for that.
 func TestWhoPairedCanBeWrittenTo(t *testing.T) {
 	alice, bob, carol := three(t)
-	_, err := alice.met(pair.Paired{Peer: pair.Identity{Pointer: pointerOf("dave"), Details: pointer.Details{Sealing: mustMe(carol).Sealing}}, Channel: pair.ChannelCode, Transcript: []byte("t")}, petname.Paired, "")
+	_, err := alice.suggestPaired(pair.Paired{Peer: pair.Identity{Pointer: pointerOf("dave"), Details: pointer.Details{Sealing: identityOf(carol).Sealing}}, Channel: pair.ChannelCode, Transcript: []byte("t")}, petname.Paired, "")
 	require.NoError(t, err)
-	keys, _, err := alice.reach(context.Background(), pointerOf("dave"))
+	keys, _, err := alice.contactDetails(context.Background(), pointerOf("dave"))
 	require.NoError(t, err)
-	require.Equal(t, mustMe(carol).Sealing, keys)
-	_, _, err = alice.reach(context.Background(), pointerOf("nobody"))
+	require.Equal(t, identityOf(carol).Sealing, keys)
+	_, _, err = alice.contactDetails(context.Background(), pointerOf("nobody"))
 	require.ErrorIs(t, err, dht.ErrNotFound)
 	_ = bob
 }
 
 // paired is what a pairing with somebody comes to.
 func paired(p *person) pair.Paired {
-	return pair.Paired{Peer: mustMe(p), Channel: pair.ChannelCode, Transcript: []byte("transcript with " + p.name)}
+	return pair.Paired{Peer: identityOf(p), Channel: pair.ChannelCode, Transcript: []byte("transcript with " + p.name)}
 }
 
-func mustMe(p *person) pair.Identity {
-	id, err := p.me(context.Background())
+func identityOf(p *person) pair.Identity {
+	id, err := p.identity(context.Background())
 	if err != nil {
 		panic(err)
 	}

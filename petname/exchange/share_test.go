@@ -77,7 +77,7 @@ func TestAClockThatWasSetBackHoldsUpNoUnsharing(t *testing.T) {
 func TestWhatIsSharedIsSharedAnewByMyNextKey(t *testing.T) {
 	alice, bob, carol := three(t)
 	shares(t, alice, bob, carol)
-	from, to, chain := alice.goesOn(t)
+	from, to, chain := alice.rotates(t)
 	alice.fetch(t)
 	require.NoError(t, carol.book.ApplySuccession(from, chain))
 	carol.fetch(t)
@@ -87,7 +87,7 @@ func TestWhatIsSharedIsSharedAnewByMyNextKey(t *testing.T) {
 func TestAnEdgeLeadsToTheNextKeyOfWhomItIsOf(t *testing.T) {
 	alice, bob, carol := three(t)
 	shares(t, alice, bob, carol)
-	from, to, chain := bob.goesOn(t)
+	from, to, chain := bob.rotates(t)
 	require.NoError(t, alice.book.ApplySuccession(from, chain))
 	alice.fetch(t)
 	carol.fetch(t)

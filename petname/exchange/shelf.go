@@ -17,39 +17,39 @@ import (
 // it waits for can be put there by them. Records on it stand under pointers that
 // only the two parties can derive, so that who knows one needs no other proof,
 // and who doesn't learns nothing, not even whose shelf it is.
-type shelf struct {
+type mailbox struct {
 	now func() time.Time
 
-	mu      sync.Mutex
-	said    map[pointer.Pointer]pointer.Record // by me
-	awaited map[pointer.Pointer]time.Time      // until when it is waited for
-	came    map[pointer.Pointer]pointer.Record // by others
-	wake    func()
+	mu       sync.Mutex
+	outgoing map[pointer.Pointer]pointer.Record // by me
+	awaited  map[pointer.Pointer]time.Time      // until when it is waited for
+	incoming map[pointer.Pointer]pointer.Record // by others
+	wake     func()
 }
 
 const (
-	maxShelf  = 4096             // records of each kind
-	awaitTime = 20 * time.Minute // since it was last looked for
+	maxMailboxRecords = 4096             // records of each kind
+	awaitDuration     = 20 * time.Minute // since it was last looked for
 )
 
 var errNotAwaited = errors.New("no record is waited for there")
 
-func newShelf(now func() time.Time) *shelf {
-	return &shelf{now: now, said: map[pointer.Pointer]pointer.Record{}, awaited: map[pointer.Pointer]time.Time{}, came: map[pointer.Pointer]pointer.Record{}}
+func newMailbox(now func() time.Time) *mailbox {
+	return &mailbox{now: now, outgoing: map[pointer.Pointer]pointer.Record{}, awaited: map[pointer.Pointer]time.Time{}, incoming: map[pointer.Pointer]pointer.Record{}}
 }
 
 // Get is for this side: it tells what came, and that it is waited for.
-func (s *shelf) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+func (s *mailbox) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		s.mu.Lock()
 		now := s.now()
-		if _, known := s.awaited[p]; !known && len(s.awaited) >= maxShelf {
-			s.sweep(now)
+		if _, known := s.awaited[p]; !known && len(s.awaited) >= maxMailboxRecords {
+			s.removeExpired(now)
 		}
-		if len(s.awaited) < maxShelf {
-			s.awaited[p] = now.Add(awaitTime)
+		if len(s.awaited) < maxMailboxRecords {
+			s.awaited[p] = now.Add(awaitDuration)
 		}
-		r, there := s.came[p]
+		r, there := s.incoming[p]
 		s.mu.Unlock()
 		a := dht.Answer{Source: dht.SourceHome}
 		if there {
@@ -61,47 +61,47 @@ func (s *shelf) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, 
 
 // Put is for this side: what it says. The shelf alone stores nothing for who is
 // away, and so the receipt counts nobody.
-func (s *shelf) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+func (s *mailbox) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	r, err := pointer.Open(p, record, s.now())
 	if err != nil {
 		return dht.Receipt{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if have, there := s.said[p]; !there && len(s.said) >= maxShelf || there && have.Compare(r) > 0 {
-		s.sweep(s.now())
+	if have, there := s.outgoing[p]; !there && len(s.outgoing) >= maxMailboxRecords || there && have.Compare(r) > 0 {
+		s.removeExpired(s.now())
 	} else {
-		s.said[p] = r
+		s.outgoing[p] = r
 	}
-	return dht.Receipt{}, errShelf
+	return dht.Receipt{}, errNotFetched
 }
 
 // errShelf: that a record is on the shelf is no reason to call it stored.
-var errShelf = errors.New("nobody has fetched it yet")
+var errNotFetched = errors.New("nobody has fetched it yet")
 
-func (s *shelf) sweep(now time.Time) {
+func (s *mailbox) removeExpired(now time.Time) {
 	for p, until := range s.awaited {
 		if now.After(until) {
 			delete(s.awaited, p)
-			delete(s.came, p)
+			delete(s.incoming, p)
 		}
 	}
-	for p, r := range s.said {
+	for p, r := range s.outgoing {
 		if now.After(r.Expires()) {
-			delete(s.said, p)
+			delete(s.outgoing, p)
 		}
 	}
 }
 
 // counter is the side of a shelf that others come to.
-type counter struct{ s *shelf }
+type mailboxForPeers struct{ box *mailbox }
 
 // Get gives what was said under a pointer.
-func (c counter) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+func (c mailboxForPeers) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
-		c.s.mu.Lock()
-		r, there := c.s.said[p]
-		c.s.mu.Unlock()
+		c.box.mu.Lock()
+		r, there := c.box.outgoing[p]
+		c.box.mu.Unlock()
 		a := dht.Answer{Source: dht.SourceHome}
 		if there {
 			a.Record = r.Bytes()
@@ -112,13 +112,13 @@ func (c counter) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer,
 
 // Put takes what is waited for, and nothing else: it costs a look into a table
 // to refuse the rest.
-func (c counter) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
-	s := c.s
+func (c mailboxForPeers) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	s := c.box
 	refused := dht.Receipt{Asked: 1, Refused: 1}
 	now := s.now()
 	s.mu.Lock()
 	until, awaited := s.awaited[p]
-	have, there := s.came[p]
+	have, there := s.incoming[p]
 	s.mu.Unlock()
 	if !awaited || now.After(until) {
 		return refused, fmt.Errorf("%s: %w", p, errNotAwaited)
@@ -131,11 +131,11 @@ func (c counter) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.R
 		return refused, fmt.Errorf("put for %s: %w", p, dht.ErrOlder)
 	}
 	s.mu.Lock()
-	if newer, came := s.came[p]; came && newer.Compare(r) > 0 { // meanwhile
+	if newer, came := s.incoming[p]; came && newer.Compare(r) > 0 { // meanwhile
 		s.mu.Unlock()
 		return refused, fmt.Errorf("put for %s: %w", p, dht.ErrOlder)
 	}
-	s.came[p] = r
+	s.incoming[p] = r
 	wake := s.wake
 	s.mu.Unlock()
 	if wake != nil && (!there || have.Compare(r) != 0) {
@@ -146,14 +146,14 @@ func (c counter) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.R
 
 // Counter is what others may come to directly, as a store: they find there what
 // is said to them, and leave what is waited for from them. See package direct.
-func (p *Peer) Counter() dht.Store { return counter{p.shelf} }
+func (e *Exchange) Mailbox() dht.Store { return mailboxForPeers{e.mailbox} }
 
 // store is where the records to and from somebody are: the network, this
 // presence's own shelf, and theirs, if it can be reached.
-func (p *Peer) store(addresses [][]byte) dht.Store {
-	all := dht.MultiStore{p.c.Store, p.shelf}
-	if p.c.Direct != nil && len(addresses) > 0 {
-		all = append(all, p.c.Direct(addresses))
+func (e *Exchange) storeFor(addresses [][]byte) dht.Store {
+	all := dht.MultiStore{e.c.Store, e.mailbox}
+	if e.c.Direct != nil && len(addresses) > 0 {
+		all = append(all, e.c.Direct(addresses))
 	}
 	return all
 }

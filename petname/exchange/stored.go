@@ -20,11 +20,11 @@ import (
 // TakeRow writes a row of the database that an older version had into the
 // tables. Its buckets were named as the tables are, and a channel was one row
 // with all its messages. A row that cannot be read is an error, and is left out.
-func TakeRow(local *ledger.View, row ledger.BoltRow) error {
+func MigrateRow(local *ledger.View, row ledger.BoltRow) error {
 	if err := checkRow(row.Bucket, row.Key, row.Value); err != nil {
 		return err
 	}
-	at := place{heads: tableChannels, queue: tableQueue, key: row.Key}
+	at := channelRows{heads: tableChannels, queue: tableQueue, key: row.Key}
 	switch row.Bucket {
 	case tableFormer:
 		at.heads, at.queue, at.prefix, row.Value = tableFormer, tableFormerQueue, row.Value[:8], row.Value[8:]
@@ -43,8 +43,8 @@ func TakeRow(local *ledger.View, row ledger.BoltRow) error {
 // be read.
 func Check(book *petname.Book) (problems []error) {
 	err := book.Ledger().ReadLocal(func(local *ledger.View) error {
-		for _, table := range []string{tableChannels, tableQueue, tableTurns, tableSaid, tableOffers, tableBurnt, tableKnown, tableInvited,
-			tableStarted, tableOutbox, tableShared, tableKnocks, tableHeard, tableFormer, tableFormerQueue} {
+		for _, table := range []string{tableChannels, tableQueue, tableRotation, tableIntroductions, tableInvitations, tableUsedCodes, tableKnown, tableInvitees,
+			tableIntroducers, tableOutbox, tableShared, tableRequests, tableStatementCounts, tableFormer, tableFormerQueue} {
 			for row, err := range local.Scan(table, nil) {
 				if err != nil {
 					return err
@@ -81,9 +81,9 @@ func checkStored(local *ledger.View, table string, row ledger.KV) error {
 	var err error
 	switch table {
 	case tableChannels:
-		_, err = place{heads: tableChannels, queue: tableQueue, key: row.Key}.load(local)
+		_, err = channelRows{heads: tableChannels, queue: tableQueue, key: row.Key}.load(local)
 	case tableFormer:
-		_, err = place{heads: tableFormer, queue: tableFormerQueue, key: row.Key, prefix: row.Value[:8]}.load(local)
+		_, err = channelRows{heads: tableFormer, queue: tableFormerQueue, key: row.Key, prefix: row.Value[:8]}.load(local)
 	}
 	return err
 }
@@ -104,7 +104,7 @@ func checkRow(table string, key, value []byte) error {
 		return err
 	}
 	switch table {
-	case tableTurns:
+	case tableRotation:
 		return belongs(bytes.Equal(key, keyLast), nil)
 	case tableChannels:
 		if err := isPointer(key); err != nil {
@@ -122,23 +122,23 @@ func checkRow(table string, key, value []byte) error {
 		}
 		party, ok := bytes.CutSuffix(key, self.Bytes())
 		return belongs(ok, isPointer(party))
-	case tableSaid:
+	case tableIntroductions:
 		s, err := introduce.Open(value, introduce.KindIntroduction)
 		i, _ := s.Introduction()
-		return belongs(bytes.Equal(key, saidKey(i)), err)
-	case tableOffers:
+		return belongs(bytes.Equal(key, introductionKey(i)), err)
+	case tableInvitations:
 		id, err := pair.InvitationID(value)
 		return belongs(string(key) == hex.EncodeToString(id[:]), err)
-	case tableBurnt:
+	case tableUsedCodes:
 		_, err := time.Parse(time.RFC3339, string(value))
 		return err
 	case tableKnown:
 		_, err := decodeKnown(value)
 		return errors.Join(isPointer(key), err)
-	case tableInvited:
-		s, err := decodeInvited(value)
+	case tableInvitees:
+		s, err := decodeInvitee(value)
 		return belongs(err == nil && bytes.Equal(key, s.key()), err)
-	case tableStarted:
+	case tableIntroducers:
 		i, err := mutual.RestoreIntroducer(value)
 		if err != nil {
 			return err
@@ -153,14 +153,14 @@ func checkRow(table string, key, value []byte) error {
 		return errors.Join(isPointer(key[:len(key)-8]), err)
 	case tableShared:
 		return errors.Join(isPointer(key), canonical.UnmarshalLoose(value, new(sharedState), canonical.Bounds{}))
-	case tableKnocks:
-		var w wireKnock
+	case tableRequests:
+		var w wireRequest
 		if err := canonical.UnmarshalLoose(value, &w, canonical.Bounds{}); err != nil {
 			return err
 		}
 		_, err := introduce.Open(w.Statement, introduce.KindIntroduction)
 		return errors.Join(isPointer(key), err)
-	case tableHeard:
+	case tableStatementCounts:
 		return errors.Join(isPointer(key), belongs(len(value) == 16, nil))
 	}
 	return errors.New("no such table")

@@ -20,8 +20,8 @@ import (
 )
 
 // allTables are the tables of an older version's buckets.
-var allTables = []string{tableChannels, tableTurns, tableSaid, tableOffers, tableBurnt, tableKnown, tableInvited, tableStarted, tableOutbox,
-	tableShared, tableKnocks, tableHeard, tableFormer}
+var allTables = []string{tableChannels, tableRotation, tableIntroductions, tableInvitations, tableUsedCodes, tableKnown, tableInvitees, tableIntroducers, tableOutbox,
+	tableShared, tableRequests, tableStatementCounts, tableFormer}
 
 // olderRows are the rows of the tables as an older version stored them: a channel
 // in one row.
@@ -34,9 +34,9 @@ func (p *person) olderRows(t testing.TB) (all []ledger.BoltRow) {
 				value := bytes.Clone(row.Value)
 				switch table {
 				case tableChannels:
-					value, err = place{heads: table, queue: tableQueue, key: row.Key}.load(local)
+					value, err = channelRows{heads: table, queue: tableQueue, key: row.Key}.load(local)
 				case tableFormer:
-					value, err = place{heads: table, queue: tableFormerQueue, key: row.Key, prefix: row.Value[:8]}.load(local)
+					value, err = channelRows{heads: table, queue: tableFormerQueue, key: row.Key, prefix: row.Value[:8]}.load(local)
 					value = append(bytes.Clone(row.Value[:8]), value...)
 				}
 				require.NoError(t, err)
@@ -85,11 +85,11 @@ func busy(t *testing.T) (alice, bob, carol *person) {
 	alice, bob, carol = three(t)
 	sam := newPerson(t, alice.clock, alice.network, "sam")
 	shares(t, alice, bob, carol)
-	carols := drop.Party{Pointer: pointerOf("carol"), Sealing: mustMe(carol).Sealing}
+	carols := drop.Party{Pointer: pointerOf("carol"), Sealing: identityOf(carol).Sealing}
 	before, err := drop.Open(drop.Self{Pointer: pointerOf("alice before"), Signer: testKey("alice before"), Sealing: alice.sealing}, carols, nil)
 	require.NoError(t, err)
 	require.NoError(t, before.Send([]byte("lost")))
-	require.NoError(t, alice.retire(pointerOf("carol"), pointerOf("alice before"), before.State()))
+	require.NoError(t, alice.retireChannel(pointerOf("carol"), pointerOf("alice before"), before.State()))
 
 	_, err = alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
@@ -98,15 +98,15 @@ func busy(t *testing.T) (alice, bob, carol *person) {
 	alice.offers(t, bob, carol)
 	bob.offers(t, alice, sam)
 	require.Len(t, alice.fetch(t).Fresh, 2)
-	alice.knock(t, sam, "hello")
-	require.NoError(t, alice.burn(ctx, "taker 1-zoo", alice.clock.now.Add(time.Hour)))
-	require.NoError(t, alice.remember(pointerOf("bob"), pointer.Details{Sealing: mustMe(bob).Sealing, Addresses: [][]byte{{1}}}))
+	alice.requests(t, sam, "hello")
+	require.NoError(t, alice.markCodeUsed(ctx, "taker 1-zoo", alice.clock.now.Add(time.Hour)))
+	require.NoError(t, alice.putKnown(pointerOf("bob"), pointer.Details{Sealing: identityOf(bob).Sealing, Addresses: [][]byte{{1}}}))
 	_, err = alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: alice.clock.now.Add(24 * time.Hour)}})
 	require.NoError(t, err)
 	waits, err := message{Kind: kindStatement, Body: alice.introduces(t, sam, carol).Bytes()}.encode()
 	require.NoError(t, err)
 	alice.edit(t, func(local *ledger.View) error {
-		return errors.Join(push(local, pointerOf("carol"), waits), local.Put(tableTurns, keyLast, []byte("bob")))
+		return errors.Join(enqueue(local, pointerOf("carol"), waits), local.Put(tableRotation, keyLast, []byte("bob")))
 	})
 	return alice, bob, carol
 }
@@ -130,7 +130,7 @@ func TestTheRowsOfAnOlderVersionAreTaken(t *testing.T) {
 	require.Empty(t, alice.everything(t))
 	alice.edit(t, func(local *ledger.View) error {
 		for _, row := range rows {
-			require.NoError(t, TakeRow(local, row), row.Bucket)
+			require.NoError(t, MigrateRow(local, row), row.Bucket)
 		}
 		return nil
 	})
@@ -157,7 +157,7 @@ func TestAnInvitationOfAnOlderVersionIsTaken(t *testing.T) {
 		rows := alice.olderRows(t)
 		require.Len(t, rows, 1)
 		alice.edit(t, wipe)
-		alice.edit(t, func(local *ledger.View) error { return TakeRow(local, rows[0]) })
+		alice.edit(t, func(local *ledger.View) error { return MigrateRow(local, rows[0]) })
 		alice.reopen(t)
 		done := make(chan petname.Suggestion)
 		go func() {
@@ -167,7 +167,7 @@ func TestAnInvitationOfAnOlderVersionIsTaken(t *testing.T) {
 		}()
 		var report Report
 		for len(report.Fresh) == 0 {
-			<-time.After(Every)
+			<-time.After(PollInterval)
 			report, err = alice.Sync(ctx, alice.key)
 			require.NoError(t, err)
 		}
@@ -185,7 +185,7 @@ func TestADamagedRowOfAnOlderVersionIsLeftOut(t *testing.T) {
 	try := func(row ledger.BoltRow) {
 		err := alice.update(func(tx tx) error {
 			require.NoError(t, wipe(tx.local))
-			if err := TakeRow(tx.local, row); err != nil {
+			if err := MigrateRow(tx.local, row); err != nil {
 				refused[row.Bucket]++
 				for _, table := range allTables {
 					n, err := tx.local.Count(table)
@@ -227,7 +227,7 @@ func TestADamagedRowOfAnOlderVersionIsLeftOut(t *testing.T) {
 		require.NotZero(t, refused[table], table)
 	}
 	alice.edit(t, func(local *ledger.View) error {
-		require.Error(t, TakeRow(local, ledger.BoltRow{Bucket: "another", Key: []byte("k"), Value: []byte("v")}))
+		require.Error(t, MigrateRow(local, ledger.BoltRow{Bucket: "another", Key: []byte("k"), Value: []byte("v")}))
 		return nil
 	})
 }
@@ -235,7 +235,7 @@ func TestADamagedRowOfAnOlderVersionIsLeftOut(t *testing.T) {
 // Check names rows that cannot be read, and messages of no channel.
 func TestCheckNamesWhatCannotBeRead(t *testing.T) {
 	for table, key := range map[string][]byte{
-		tableInvited: []byte("x"), tableQueue: numbered(pointerOf("bob").Bytes(), 1), tableFormerQueue: {1}, tableOutbox: {1},
+		tableInvitees: []byte("x"), tableQueue: numbered(pointerOf("bob").Bytes(), 1), tableFormerQueue: {1}, tableOutbox: {1},
 	} {
 		alice, _, _ := three(t)
 		alice.edit(t, func(local *ledger.View) error { return local.Put(table, key, []byte("value")) })

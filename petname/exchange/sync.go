@@ -33,7 +33,7 @@ type Report struct {
 	Refused  []Refusal               // what came and was not taken
 	Waiting  map[pointer.Pointer]int // messages that are not acknowledged yet
 	Lost     uint64                  // messages that can't come any more: see [drop.PollResult]
-	Knocking int                     // doors of strangers that I go on knocking at
+	Requests int                     // doors of strangers that I go on knocking at
 	Mutual   []Mutual                // mutual introductions that went on, or ended
 	Errs     []error                 // channels that couldn't be looked at, or written to
 }
@@ -51,12 +51,12 @@ type Refusal struct {
 //
 // All with whom there ever was a message are looked at, and of the other
 // contacts some, in turns. A network that fails is told in the report.
-func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
+func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 	report := Report{Waiting: make(map[pointer.Pointer]int)}
-	if err := p.expire(&report); err != nil {
+	if err := e.expireSessions(&report); err != nil {
 		return report, err
 	}
-	parties, err := p.parties()
+	parties, err := e.partiesToPoll()
 	if err != nil {
 		return report, err
 	}
@@ -67,16 +67,16 @@ func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			one := p.sync(ctx, key, party)
+			one := e.syncChannel(ctx, key, party)
 			mu.Lock()
 			defer mu.Unlock()
 			report.add(one)
 		})
 	}
-	if p.c.Strangers != nil {
-		if price, open := p.c.Strangers(); open {
+	if e.c.UnknownSenders != nil {
+		if price, open := e.c.UnknownSenders(); open {
 			wg.Go(func() {
-				one, err := p.Doorstep(ctx, price)
+				one, err := e.FetchRequests(ctx, price)
 				if err != nil {
 					one.Errs = append(one.Errs, err)
 				}
@@ -87,27 +87,27 @@ func (p *Peer) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 		}
 	}
 	wg.Wait()
-	taken, err := p.StepInvitations(ctx, key)
+	taken, err := e.StepInvitations(ctx, key)
 	report.Fresh = append(report.Fresh, taken...)
 	if err != nil {
 		report.Errs = append(report.Errs, err)
 	}
-	if err := p.settle(&report); err != nil {
+	if err := e.concludeSessions(&report); err != nil {
 		return report, err
 	}
 	if key != nil {
-		if err := p.prove(key, &report); err != nil {
+		if err := e.authenticateSessions(key, &report); err != nil {
 			return report, err
 		}
-		if err := p.reshare(ctx, key, &report); err != nil {
+		if err := e.shareChanges(ctx, key, &report); err != nil {
 			return report, err
 		}
-		p.flushAll(ctx, key, &report)
+		e.flushAllOutboxes(ctx, key, &report)
 	}
-	if err := p.knockAgain(ctx); err != nil {
+	if err := e.resendRequests(ctx); err != nil {
 		report.Errs = append(report.Errs, err)
 	}
-	if report.Knocking, err = p.count(tableKnocks); err != nil {
+	if report.Requests, err = e.countRows(tableRequests); err != nil {
 		return report, err
 	}
 	return report, ctx.Err()
@@ -126,11 +126,11 @@ func (r *Report) add(o Report) {
 }
 
 // parties are those whose channels are looked at this time.
-func (p *Peer) parties() ([]pointer.Pointer, error) {
+func (e *Exchange) partiesToPoll() ([]pointer.Pointer, error) {
 	var last []byte
 	var with []pointer.Pointer
-	err := p.view(func(local *ledger.View) error {
-		row, err := local.Get(tableTurns, keyLast)
+	err := e.view(func(local *ledger.View) error {
+		row, err := local.Get(tableRotation, keyLast)
 		if err != nil {
 			return err
 		}
@@ -150,7 +150,7 @@ func (p *Peer) parties() ([]pointer.Pointer, error) {
 	if err != nil {
 		return nil, err
 	}
-	former, err := p.formers()
+	former, err := e.formerChannels()
 	if err != nil {
 		return nil, err
 	}
@@ -163,12 +163,12 @@ func (p *Peer) parties() ([]pointer.Pointer, error) {
 		known[at] = true
 		// Who was removed is neither heard nor told that anybody listens; should it
 		// be added again, the channel goes on.
-		if c, err := p.c.Book.ByPointer(at); err == nil && (!c.Name.IsZero() || c.Conflict != nil) {
+		if c, err := e.c.Book.ByPointer(at); err == nil && (!c.Name.IsZero() || c.Conflict != nil) {
 			parties = append(parties, at)
 		}
 	}
 	for _, to := range with {
-		if to, err = p.follow(to); err != nil {
+		if to, err = e.followSuccession(to); err != nil {
 			return nil, err
 		}
 		look(to)
@@ -176,22 +176,22 @@ func (p *Peer) parties() ([]pointer.Pointer, error) {
 	for _, f := range former {
 		look(f.party)
 	}
-	quiet, next, err := p.quiet(string(last), known)
+	quiet, next, err := e.nextQuiet(string(last), known)
 	if err != nil {
 		return nil, err
 	}
 	if next != string(last) {
-		err = p.put1(tableTurns, keyLast, []byte(next))
+		err = e.putRow(tableRotation, keyLast, []byte(next))
 	}
 	return append(parties, quiet...), err
 }
 
 // quiet are contacts whose turn it is after the one with that key, around the
 // book.
-func (p *Peer) quiet(last string, known map[pointer.Pointer]bool) (found []pointer.Pointer, next string, err error) {
+func (e *Exchange) nextQuiet(last string, known map[pointer.Pointer]bool) (found []pointer.Pointer, next string, err error) {
 	next = last
 	for round := range 2 {
-		for c, err := range p.c.Book.ContactsAfter(last) {
+		for c, err := range e.c.Book.ContactsAfter(last) {
 			if err != nil {
 				return nil, "", err
 			}
@@ -213,34 +213,34 @@ func (p *Peer) quiet(last string, known map[pointer.Pointer]bool) (found []point
 }
 
 // sync looks at one channel.
-func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointer) Report {
-	defer p.turn(party)()
+func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party pointer.Pointer) Report {
+	defer e.lockChannel(party)()
 	report := Report{Waiting: make(map[pointer.Pointer]int)}
 	fail := func(err error) Report {
 		report.Errs = append(report.Errs, err)
 		return report
 	}
-	c, err := p.channel(ctx, key, party)
-	if errors.Is(err, ErrNoSealing) || errors.Is(err, dht.ErrNotFound) && !p.has(party) {
+	c, err := e.openChannel(ctx, key, party)
+	if errors.Is(err, ErrNoSealing) || errors.Is(err, dht.ErrNotFound) && !e.hasChannel(party) {
 		return report // there is no channel with it
 	}
 	if err != nil {
 		return fail(err)
 	}
 	report.Polled++
-	mail, err := p.receive(ctx, party, c, &report)
+	mail, err := e.poll(ctx, party, c, &report)
 	if err != nil {
 		return fail(err)
 	}
 	if !mail.Written.IsZero() { // it knows me
-		if err := p.answered(party); err != nil {
+		if err := e.endAnsweredRequest(party); err != nil {
 			return fail(err)
 		}
 	}
-	if err := p.syncFormer(ctx, party, &report); err != nil {
+	if err := e.syncFormerChannels(ctx, party, &report); err != nil {
 		return fail(err)
 	}
-	full, err := p.unload(party, c)
+	full, err := e.moveToChannel(party, c)
 	if err != nil {
 		return fail(err)
 	}
@@ -248,13 +248,13 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 		report.Errs = append(report.Errs, full)
 	}
 	known := c.Waiting() > 0 || len(mail.Messages) > 0 || !mail.Written.IsZero()
-	if known || p.has(party) {
-		if err := p.save(c); err != nil {
+	if known || e.hasChannel(party) {
+		if err := e.saveChannel(c); err != nil {
 			return fail(err)
 		}
 	}
-	if key != nil && c.Due(p.c.Now()) {
-		if receipt, err := p.put(ctx, c); err != nil && receipt.Stored == 0 {
+	if key != nil && c.Due(e.c.Now()) {
+		if receipt, err := e.putRecord(ctx, c); err != nil && receipt.Stored == 0 {
 			report.Errs = append(report.Errs, err)
 		}
 	}
@@ -265,14 +265,14 @@ func (p *Peer) sync(ctx context.Context, key crypto.Signer, party pointer.Pointe
 }
 
 // receive takes what came on a channel.
-func (p *Peer) receive(ctx context.Context, party pointer.Pointer, c *line, report *Report) (drop.PollResult, error) {
-	mail, err := c.Poll(ctx, c.store, p.c.Now())
+func (e *Exchange) poll(ctx context.Context, party pointer.Pointer, c *channel, report *Report) (drop.PollResult, error) {
+	mail, err := c.Poll(ctx, c.store, e.c.Now())
 	if err != nil {
 		report.Errs = append(report.Errs, err) // and yet some may have come
 	}
 	report.Lost += mail.Lost
 	for _, m := range mail.Messages {
-		stop, err := p.receiveOne(party, c, m, report)
+		stop, err := e.receiveOne(party, c, m, report)
 		if err != nil {
 			report.Refused = append(report.Refused, Refusal{party, err})
 		}
@@ -287,19 +287,19 @@ func (p *Peer) receive(ctx context.Context, party pointer.Pointer, c *line, repo
 // in the tables, and that the channel has it, without which it is not
 // acknowledged. stop reports that nothing has changed, and that the message and
 // all after it stay for another time; an error, that it was not taken.
-func (p *Peer) receiveOne(party pointer.Pointer, c *line, m drop.Message, report *Report) (stop bool, refused error) {
-	p.sessions.Lock()
-	defer p.sessions.Unlock()
+func (e *Exchange) receiveOne(party pointer.Pointer, c *channel, m drop.Message, report *Report) (stop bool, refused error) {
+	e.sessions.Lock()
+	defer e.sessions.Unlock()
 	before := *c.Channel
 	var one Report
-	err := p.update(func(tx tx) error {
-		if stop, refused = p.take(tx, party, m, &one); stop {
+	err := e.update(func(tx tx) error {
+		if stop, refused = e.handle(tx, party, m, &one); stop {
 			return refused
 		}
 		if err := c.Done(m); err != nil {
 			return err
 		}
-		return c.at.store(tx.local, c.Parts())
+		return c.rows.store(tx.local, c.Parts())
 	})
 	if err != nil {
 		*c.Channel = before // as it is stored
@@ -309,8 +309,8 @@ func (p *Peer) receiveOne(party pointer.Pointer, c *line, m drop.Message, report
 	return false, refused
 }
 
-func (p *Peer) has(party pointer.Pointer) bool {
-	head, _ := p.get(tableChannels, party.Bytes())
+func (e *Exchange) hasChannel(party pointer.Pointer) bool {
+	head, _ := e.getRow(tableChannels, party.Bytes())
 	return head != nil
 }
 
@@ -318,40 +318,40 @@ func (p *Peer) has(party pointer.Pointer) bool {
 // stop reports that the message stays where it is, and all after it, for another
 // time, always with an error; an error alone, that it was not taken. The caller
 // has p.sessions.
-func (p *Peer) take(tx tx, by pointer.Pointer, m drop.Message, report *Report) (stop bool, err error) {
+func (e *Exchange) handle(tx tx, by pointer.Pointer, m drop.Message, report *Report) (stop bool, err error) {
 	msg, err := decodeMessage(m.Bytes)
 	if err != nil {
 		return false, err
 	}
 	switch msg.Kind {
 	case kindStatement:
-		return p.takeStatement(tx, by, msg.Body, report)
+		return e.handleStatement(tx, by, msg.Body, report)
 	case kindMutual:
-		return p.takeMutual(tx, by, msg.Body, report)
+		return e.handleMutual(tx, by, msg.Body, report)
 	}
 	return false, fmt.Errorf("message of kind %d, which this version doesn't know", msg.Kind)
 }
 
 // maxHeard is how many statements of one contact a day are written into the
 // book: what is over it waits with who sent it.
-const maxHeard = 100
+const maxDailyStatements = 100
 
 // heardToday is how many statements of a contact were written today.
-func (p *Peer) heardToday(local *ledger.View, by pointer.Pointer) (day, n uint64, err error) {
-	day = uint64(max(0, p.c.Now().Unix()) / (24 * 60 * 60))
-	row, err := local.Get(tableHeard, by.Bytes())
+func (e *Exchange) statementsToday(local *ledger.View, by pointer.Pointer) (day, n uint64, err error) {
+	day = uint64(max(0, e.c.Now().Unix()) / (24 * 60 * 60))
+	row, err := local.Get(tableStatementCounts, by.Bytes())
 	if err == nil && len(row) == 16 && binary.BigEndian.Uint64(row) == day {
 		n = binary.BigEndian.Uint64(row[8:])
 	}
 	return day, n, err
 }
 
-func (p *Peer) takeStatement(tx tx, by pointer.Pointer, body []byte, report *Report) (bool, error) {
-	day, n, err := p.heardToday(tx.local, by)
+func (e *Exchange) handleStatement(tx tx, by pointer.Pointer, body []byte, report *Report) (bool, error) {
+	day, n, err := e.statementsToday(tx.local, by)
 	if err != nil {
 		return true, err
 	}
-	if n >= maxHeard {
+	if n >= maxDailyStatements {
 		return true, fmt.Errorf("%d statements of %s were taken today: the rest waits with who sent it", n, by)
 	}
 	signed, err := introduce.Open(body)
@@ -361,7 +361,7 @@ func (p *Peer) takeStatement(tx tx, by pointer.Pointer, body []byte, report *Rep
 	id, fresh, err := tx.book.Receive(signed, "drop")
 	if fresh { // with a refusal, too: the introduction is in the inbox
 		row := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, day), n+1)
-		if err := tx.local.Put(tableHeard, by.Bytes(), row); err != nil {
+		if err := tx.local.Put(tableStatementCounts, by.Bytes(), row); err != nil {
 			return true, err
 		}
 	}
@@ -371,14 +371,14 @@ func (p *Peer) takeStatement(tx tx, by pointer.Pointer, body []byte, report *Rep
 	case err == nil && fresh && id != (petname.SuggestionID{}):
 		err := tx.addFresh(id, report)
 		return err != nil, err
-	case err == nil, refusal(err):
+	case err == nil, isRefusal(err):
 		return false, err
 	}
 	return true, err // the disk, say: it comes again
 }
 
 // refusal tells what will never be taken from what may be another time.
-func refusal(err error) bool {
+func isRefusal(err error) bool {
 	for _, never := range []error{introduce.ErrInvalid, mutual.ErrInvalid, mutual.ErrOtherSession, petname.ErrWrongRecipient, petname.ErrUnknownSender, petname.ErrMuted, petname.ErrOwnPointer, petname.ErrDecided} {
 		if errors.Is(err, never) {
 			return true

@@ -30,7 +30,7 @@ func three(t testing.TB) (alice, bob, carol *person) {
 func (p *person) introduces(t testing.TB, about, to *person) introduce.Statement {
 	t.Helper()
 	s, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(about.name), Next: about.next(), Suggested: about.name,
-		Expires: p.clock.now.Add(Life)}.Sign(p.key, nil, p.clock.now)
+		Expires: p.clock.now.Add(IntroductionLifetime)}.Sign(p.key, nil, p.clock.now)
 	require.NoError(t, err)
 	return s
 }
@@ -73,7 +73,7 @@ func TestAFullInboxLeavesTheRestWithWhoSentIt(t *testing.T) {
 	alice, _, carol := three(t)
 	for i := range petname.MaxInboxFrom + 5 {
 		b, err := introduce.Introduction{To: pointerOf("carol"), About: pointerOf(string(rune('A' + i))), Suggested: "x",
-			Expires: alice.clock.now.Add(Life)}.Sign(alice.key, nil, alice.clock.now)
+			Expires: alice.clock.now.Add(IntroductionLifetime)}.Sign(alice.key, nil, alice.clock.now)
 		require.NoError(t, err)
 		_, err = alice.Send(context.Background(), alice.key, pointerOf("carol"), b)
 		require.NoError(t, err)
@@ -99,14 +99,14 @@ func TestWhatIsRefusedHoldsUpNothing(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
 	send := func(m message) {
-		_, err := alice.send(ctx, alice.key, pointerOf("carol"), m)
+		_, err := alice.sendMessage(ctx, alice.key, pointerOf("carol"), m)
 		require.NoError(t, err)
 	}
 	send(message{Kind: kindStatement, Body: []byte("garbage")})
 	send(message{Kind: 200, Body: []byte("of a later version")})
 	send(message{Kind: kindStatement, Body: alice.introduces(t, carol, bob).Bytes()}) // said to somebody else
 	send(message{Kind: kindStatement, Body: bob.introduces(t, alice, carol).Bytes()}) // by a stranger
-	itself, err := introduce.Introduction{To: pointerOf("carol"), About: pointerOf("alice"), Expires: alice.clock.now.Add(Life)}.Sign(alice.key, nil, alice.clock.now)
+	itself, err := introduce.Introduction{To: pointerOf("carol"), About: pointerOf("alice"), Expires: alice.clock.now.Add(IntroductionLifetime)}.Sign(alice.key, nil, alice.clock.now)
 	require.NoError(t, err)
 	send(message{Kind: kindStatement, Body: itself.Bytes()})
 	send(message{Kind: kindStatement, Body: alice.introduces(t, bob, carol).Bytes()})
@@ -132,7 +132,7 @@ func TestAForgedStatementIsRefusedWhenItComes(t *testing.T) {
 		var report Report
 		b, err := message{Kind: kindStatement, Body: forged}.encode()
 		require.NoError(t, err)
-		stop, err := carol.take(context.Background(), pointerOf("alice"), drop.Message{Bytes: b}, &report)
+		stop, err := carol.handle(context.Background(), pointerOf("alice"), drop.Message{Bytes: b}, &report)
 		require.ErrorIs(t, err, introduce.ErrInvalid)
 		require.False(t, stop, "it holds up nothing that comes behind it")
 		require.Empty(t, report.Fresh)
@@ -140,14 +140,14 @@ func TestAForgedStatementIsRefusedWhenItComes(t *testing.T) {
 	require.Equal(t, entries, carol.book.Ledger().Heads())
 	_, err = alice.Send(context.Background(), alice.key, pointerOf("carol"), introduce.Statement{})
 	require.ErrorIs(t, err, introduce.ErrInvalid)
-	require.ErrorIs(t, alice.Said(retraction), introduce.ErrInvalid)
+	require.ErrorIs(t, alice.RecordIntroduction(retraction), introduce.ErrInvalid)
 }
 
 // What has expired can't be retracted: its recipient no longer has it.
 func TestAnExpiredIntroductionIsNotRetracted(t *testing.T) {
 	alice, bob, carol := three(t)
-	require.NoError(t, alice.Said(alice.introduces(t, bob, carol)))
-	alice.clock.now = alice.clock.now.Add(Life)
+	require.NoError(t, alice.RecordIntroduction(alice.introduces(t, bob, carol)))
+	alice.clock.now = alice.clock.now.Add(IntroductionLifetime)
 	_, _, err := alice.Retract(context.Background(), alice.key, pointerOf("carol"), pointerOf("bob"))
 	require.ErrorIs(t, err, petname.ErrNotFound)
 }
@@ -228,19 +228,19 @@ func TestAContactIsHeardSoOftenADay(t *testing.T) {
 		return n
 	}
 	before := entries()
-	retract(maxHeard + 20)
+	retract(maxDailyStatements + 20)
 	for range 12 {
 		carol.fetch(t)
 		alice.fetch(t)
 	}
-	require.Equal(t, uint64(maxHeard), entries()-before)
+	require.Equal(t, uint64(maxDailyStatements), entries()-before)
 	require.Equal(t, 20, alice.fetch(t).Waiting[pointerOf("carol")], "the rest stays with who sent it")
 	alice.clock.now = alice.clock.now.Add(24 * time.Hour)
 	for range 12 {
 		carol.fetch(t)
 		alice.fetch(t)
 	}
-	require.Equal(t, uint64(maxHeard+20), entries()-before)
+	require.Equal(t, uint64(maxDailyStatements+20), entries()-before)
 	require.Empty(t, alice.fetch(t).Waiting)
 	_ = bob
 }

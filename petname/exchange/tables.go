@@ -14,19 +14,19 @@ import (
 // The device-local tables (package ledger), by key → value. Pointers are
 // multihashes, which state their length, so that none is the start of another.
 const (
-	tableChannels = "channels" // pointer of the party → head of the channel's state
-	tableQueue    = "queue"    // pointer of the party ‖ number (8 bytes) → message of the channel
-	tableTurns    = "turns"    // keyLast → comparison key of the contact that was asked for last
-	tableSaid     = "said"     // time (8 bytes) ‖ id of an introduction → it, signed by me
-	tableOffers   = "offers"   // id → state of an invitation that is still good
-	tableBurnt    = "burnt"    // mark of a code that had its try → until when that counts, RFC 3339
-	tableKnown    = "known"    // pointer → what it said of itself when we paired
-	tableInvited  = "invited"  // pointer of the introducer ‖ session → invitedState
-	tableStarted  = "started"  // session → state of a mutual.Introducer
-	tableOutbox   = "outbox"   // pointer of the recipient ‖ number (8 bytes) → message that is not in its channel yet
-	tableShared   = "shared"   // id of the contact → sharedState
-	tableKnocks   = "knocks"   // pointer at whose door I knock → wireKnock
-	tableHeard    = "heard"    // pointer → day since 1970 (8 bytes) ‖ statements of that day (8 bytes)
+	tableChannels        = "channels" // pointer of the party → head of the channel's state
+	tableQueue           = "queue"    // pointer of the party ‖ number (8 bytes) → message of the channel
+	tableRotation        = "turns"    // keyLast → comparison key of the contact that was asked for last
+	tableIntroductions   = "said"     // time (8 bytes) ‖ id of an introduction → it, signed by me
+	tableInvitations     = "offers"   // id → state of an invitation that is still good
+	tableUsedCodes       = "burnt"    // mark of a code that had its try → until when that counts, RFC 3339
+	tableKnown           = "known"    // pointer → what it said of itself when we paired
+	tableInvitees        = "invited"  // pointer of the introducer ‖ session → invitedState
+	tableIntroducers     = "started"  // session → state of a mutual.Introducer
+	tableOutbox          = "outbox"   // pointer of the recipient ‖ number (8 bytes) → message that is not in its channel yet
+	tableShared          = "shared"   // id of the contact → sharedState
+	tableRequests        = "knocks"   // pointer at whose door I knock → wireKnock
+	tableStatementCounts = "heard"    // pointer → day since 1970 (8 bytes) ‖ statements of that day (8 bytes)
 
 	// The channels of keys that I had before.
 	tableFormer      = "former"       // pointer of the party ‖ my pointer then → until when it is looked at (8 bytes, ms since 1970) ‖ head
@@ -40,14 +40,16 @@ type tx struct {
 	local *ledger.View
 }
 
-func (p *Peer) update(fn func(tx tx) error) error {
-	return p.c.Book.Update(func(book *petname.Book, local *ledger.View) error { return fn(tx{book, local}) })
+func (e *Exchange) update(fn func(tx tx) error) error {
+	return e.c.Book.Update(func(book *petname.Book, local *ledger.View) error { return fn(tx{book, local}) })
 }
 
-func (p *Peer) view(fn func(local *ledger.View) error) error { return p.c.Book.Ledger().ReadLocal(fn) }
+func (e *Exchange) view(fn func(local *ledger.View) error) error {
+	return e.c.Book.Ledger().ReadLocal(fn)
+}
 
-func (p *Peer) get(table string, key []byte) (value []byte, err error) {
-	err = p.view(func(local *ledger.View) error {
+func (e *Exchange) getRow(table string, key []byte) (value []byte, err error) {
+	err = e.view(func(local *ledger.View) error {
 		value, err = local.Get(table, key)
 		value = bytes.Clone(value)
 		return err
@@ -55,16 +57,16 @@ func (p *Peer) get(table string, key []byte) (value []byte, err error) {
 	return value, err
 }
 
-func (p *Peer) put1(table string, key, value []byte) error {
-	return p.update(func(tx tx) error { return tx.local.Put(table, key, value) })
+func (e *Exchange) putRow(table string, key, value []byte) error {
+	return e.update(func(tx tx) error { return tx.local.Put(table, key, value) })
 }
 
-func (p *Peer) delete1(table string, key []byte) error {
-	return p.update(func(tx tx) error { return tx.local.Delete(table, key) })
+func (e *Exchange) deleteRow(table string, key []byte) error {
+	return e.update(func(tx tx) error { return tx.local.Delete(table, key) })
 }
 
-func (p *Peer) count(table string) (n int, err error) {
-	err = p.view(func(local *ledger.View) error {
+func (e *Exchange) countRows(table string) (n int, err error) {
+	err = e.view(func(local *ledger.View) error {
 		n, err = local.Count(table)
 		return err
 	})
@@ -78,17 +80,17 @@ func numbered(prefix []byte, n uint64) []byte {
 
 // place is where a channel is stored: a row for its head, behind the prefix, and
 // one for each message.
-type place struct {
+type channelRows struct {
 	heads, queue string
 	key, prefix  []byte
 }
 
-func placeOf(party pointer.Pointer) place {
-	return place{heads: tableChannels, queue: tableQueue, key: party.Bytes()}
+func rowsOf(party pointer.Pointer) channelRows {
+	return channelRows{heads: tableChannels, queue: tableQueue, key: party.Bytes()}
 }
 
 // store writes a channel, and of its messages those that changed.
-func (at place) store(local *ledger.View, parts drop.Parts) error {
+func (at channelRows) store(local *ledger.View, parts drop.Parts) error {
 	if err := local.Put(at.heads, at.key, append(bytes.Clone(at.prefix), parts.Head...)); err != nil {
 		return err
 	}
@@ -119,7 +121,7 @@ func (at place) store(local *ledger.View, parts drop.Parts) error {
 }
 
 // load returns a channel's state, nil if there is none.
-func (at place) load(local *ledger.View) ([]byte, error) {
+func (at channelRows) load(local *ledger.View) ([]byte, error) {
 	row, err := local.Get(at.heads, at.key)
 	if err != nil || row == nil {
 		return nil, err
@@ -147,7 +149,7 @@ func (at place) load(local *ledger.View) ([]byte, error) {
 	return parts.Join()
 }
 
-func (at place) remove(local *ledger.View) error {
+func (at channelRows) remove(local *ledger.View) error {
 	for row, err := range local.Scan(at.queue, at.key) {
 		if err != nil {
 			return err
@@ -159,7 +161,7 @@ func (at place) remove(local *ledger.View) error {
 	return local.Delete(at.heads, at.key)
 }
 
-func (at place) number(key []byte) (uint64, error) {
+func (at channelRows) number(key []byte) (uint64, error) {
 	if len(key) != len(at.key)+8 {
 		return 0, fmt.Errorf("channel %x: key of %d bytes", at.key, len(key))
 	}

@@ -43,11 +43,11 @@ func TestReceivedAndInTheBookAreOneCommit(t *testing.T) {
 	require.NoError(t, err)
 	alice.offers(t, bob, carol)
 	for range 2 {
-		c, err := carol.channel(ctx, carol.key, pointerOf("alice"))
+		c, err := carol.openChannel(ctx, carol.key, pointerOf("alice"))
 		require.NoError(t, err)
-		c.at.queue = strings.Repeat("q", 65) // no table can have this name: the channel cannot be stored
+		c.rows.queue = strings.Repeat("q", 65) // no table can have this name: the channel cannot be stored
 		var report Report
-		mail, err := carol.receive(ctx, pointerOf("alice"), c, &report)
+		mail, err := carol.poll(ctx, pointerOf("alice"), c, &report)
 		require.NoError(t, err)
 		require.Len(t, mail.Messages, 2)
 		require.Len(t, report.Refused, 1)
@@ -55,9 +55,9 @@ func TestReceivedAndInTheBookAreOneCommit(t *testing.T) {
 		require.Empty(t, carol.inbox(t), "without the channel, the book has changed neither")
 		_, err = c.Put(ctx, c.store, carol.clock.now)
 		require.ErrorContains(t, err, "State", "nothing is acknowledged that is not stored")
-		require.Empty(t, carol.rows(t, tableHeard, nil))
+		require.Empty(t, carol.rows(t, tableStatementCounts, nil))
 	}
-	c, err := carol.channel(ctx, carol.key, pointerOf("alice"))
+	c, err := carol.openChannel(ctx, carol.key, pointerOf("alice"))
 	require.NoError(t, err)
 	mail, err := c.Poll(ctx, c.store, carol.clock.now)
 	require.NoError(t, err)
@@ -71,7 +71,7 @@ func TestReceivedAndInTheBookAreOneCommit(t *testing.T) {
 
 		again := carol.killed(t)
 		require.Len(t, again.inbox(t), i+1)
-		l, err := again.channel(ctx, carol.key, pointerOf("alice"))
+		l, err := again.openChannel(ctx, carol.key, pointerOf("alice"))
 		require.NoError(t, err)
 		left, err := l.Poll(ctx, l.store, carol.clock.now)
 		require.NoError(t, err)
@@ -86,8 +86,8 @@ func TestReceivedAndInTheBookAreOneCommit(t *testing.T) {
 // the rows of the messages that it is about.
 func TestEachMessageUnderWayHasARow(t *testing.T) {
 	alice, bob, carol := three(t)
-	at := placeOf(pointerOf("carol"))
-	other := placeOf(pointerOf("bob"))
+	at := rowsOf(pointerOf("carol"))
+	other := rowsOf(pointerOf("bob"))
 	self, party := drop.Self{Pointer: pointerOf("alice"), Signer: alice.key, Sealing: alice.sealing}, drop.Party{Pointer: pointerOf("carol")}
 	for _, k := range carol.sealing {
 		party.Sealing = append(party.Sealing, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})
@@ -145,7 +145,7 @@ func TestEachMessageUnderWayHasARow(t *testing.T) {
 func TestAnIntroductionThatShowsDuplicityDelaysNothing(t *testing.T) {
 	alice, bob, carol := three(t)
 	bob.knows(t, carol)
-	from, to, chain := carol.goesOn(t)
+	from, to, chain := carol.rotates(t)
 	require.NoError(t, bob.book.ApplySuccession(from, chain))
 	after, err := pointer.Commit(testKey("another third").Public())
 	require.NoError(t, err)
@@ -153,7 +153,7 @@ func TestAnIntroductionThatShowsDuplicityDelaysNothing(t *testing.T) {
 	require.NoError(t, err)
 	ctx := context.Background()
 	signed, err := introduce.Introduction{To: pointerOf("bob"), About: to, Chain: []pointer.Succession{other}, Suggested: "carol",
-		Expires: alice.clock.now.Add(Life)}.Sign(alice.key, nil, alice.clock.now)
+		Expires: alice.clock.now.Add(IntroductionLifetime)}.Sign(alice.key, nil, alice.clock.now)
 	require.NoError(t, err)
 	_, err = alice.Send(ctx, alice.key, pointerOf("bob"), signed)
 	require.NoError(t, err)
@@ -174,18 +174,18 @@ func TestAnIntroductionThatShowsDuplicityDelaysNothing(t *testing.T) {
 func TestIntroductionsThatShowDuplicityAreCounted(t *testing.T) {
 	alice, bob, carol := three(t)
 	bob.knows(t, carol)
-	from, to, chain := carol.goesOn(t)
+	from, to, chain := carol.rotates(t)
 	require.NoError(t, bob.book.ApplySuccession(from, chain))
 	after, err := pointer.Commit(testKey("another third").Public())
 	require.NoError(t, err)
 	other, err := pointer.Succeed(from, testKey("carol's next"), after, testKey("carol"))
 	require.NoError(t, err)
 	taken := 0
-	for range maxHeard + 5 {
+	for range maxDailyStatements + 5 {
 		now := alice.clock.now
 		signed, err := introduce.Introduction{To: pointerOf("bob"), About: to, Chain: []pointer.Succession{other}, Expires: now.Add(time.Second)}.Sign(alice.key, nil, now)
 		require.NoError(t, err)
-		stop, err := bob.take(t.Context(), pointerOf("alice"), plaintext(t, signed), new(Report))
+		stop, err := bob.handle(t.Context(), pointerOf("alice"), plaintext(t, signed), new(Report))
 		require.Error(t, err)
 		if !stop {
 			require.ErrorAs(t, err, new(*petname.DuplicityError))
@@ -193,5 +193,5 @@ func TestIntroductionsThatShowDuplicityAreCounted(t *testing.T) {
 		}
 		alice.clock.now = now.Add(2 * time.Second) // it has expired, and makes room
 	}
-	require.Equal(t, maxHeard, taken)
+	require.Equal(t, maxDailyStatements, taken)
 }

@@ -22,8 +22,8 @@ import (
 
 // Where a receive verifies a statement.
 const (
-	atEntry = "exchange.(*Peer).takeStatement" // the message is foreign bytes
-	inFold  = "petname.fold.Apply"             // the entry's body could be another device's, and the fold can't tell
+	atEntry = "exchange.(*Exchange).handleStatement" // the message is foreign bytes
+	inFold  = "petname.fold.Apply"                   // the entry's body could be another device's, and the fold can't tell
 )
 
 // verification is one verification of an Ed25519 signature by a key that stands
@@ -114,7 +114,7 @@ func TestAReceiveVerifiesEachSignatureTwice(t *testing.T) {
 	ctx := context.Background()
 	for _, before := range []introduce.Statement{waits, alice.introduces(t, bob, carol), alice.introduces(t, bob, carol), edges(1),
 		signed(introduce.Retraction{To: pointerOf("carol"), ID: introduce.ID{1}}.Sign(alice.key, now))} {
-		_, err := carol.take(ctx, pointerOf("alice"), plaintext(t, before), new(Report))
+		_, err := carol.handle(ctx, pointerOf("alice"), plaintext(t, before), new(Report))
 		require.NoError(t, err)
 	}
 	seen := countVerifications(t)
@@ -138,7 +138,7 @@ func TestAReceiveVerifiesEachSignatureTwice(t *testing.T) {
 		entries := carol.book.Ledger().Heads()[0].Number
 		*seen = nil
 		var report Report
-		stop, err := carol.take(ctx, pointerOf("alice"), m, &report)
+		stop, err := carol.handle(ctx, pointerOf("alice"), m, &report)
 		require.NoError(t, err, kind)
 		require.False(t, stop, kind)
 		require.Len(t, report.Fresh, c.fresh, kind)
@@ -156,7 +156,7 @@ func TestAReceiveVerifiesEachSignatureTwice(t *testing.T) {
 			require.Equal(t, []string{atEntry, inFold}, in, kind)
 		}
 		*seen = nil
-		_, err = carol.take(ctx, pointerOf("alice"), m, new(Report))
+		_, err = carol.handle(ctx, pointerOf("alice"), m, new(Report))
 		require.NoError(t, err, kind)
 		require.Len(t, *seen, len(all), "%s: another time, which changes nothing", kind)
 		*seen = nil
@@ -185,13 +185,13 @@ func benchmarkReceive(b *testing.B, waiting int) {
 	alice, bob, carol := three(b)
 	ctx := context.Background()
 	for range waiting {
-		_, err := carol.take(ctx, pointerOf("alice"), plaintext(b, alice.introduces(b, bob, carol)), new(Report))
+		_, err := carol.handle(ctx, pointerOf("alice"), plaintext(b, alice.introduces(b, bob, carol)), new(Report))
 		require.NoError(b, err)
 	}
 	if waiting > 0 {
 		r, err := introduce.Retraction{To: pointerOf("carol"), ID: introduce.ID{1}}.Sign(alice.key, alice.clock.now)
 		require.NoError(b, err)
-		_, err = carol.take(ctx, pointerOf("alice"), plaintext(b, r), new(Report))
+		_, err = carol.handle(ctx, pointerOf("alice"), plaintext(b, r), new(Report))
 		require.NoError(b, err)
 	}
 	seen := countVerifications(b)
@@ -207,7 +207,7 @@ func benchmarkReceive(b *testing.B, waiting int) {
 		var report Report
 		b.StartTimer()
 		start := time.Now()
-		_, err := carol.take(ctx, pointerOf("alice"), m, &report)
+		_, err := carol.handle(ctx, pointerOf("alice"), m, &report)
 		receiving = append(receiving, time.Since(start))
 		b.StopTimer()
 		if err != nil || len(report.Fresh) != 1 {
