@@ -17,9 +17,9 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// TakeRow writes a row of the database that an older version had into the
-// tables. Its buckets were named as the tables are, and a channel was one row
-// with all its messages. A row that cannot be read is an error, and is left out.
+// MigrateRow writes a row of an older version's database into the tables. The buckets of that
+// database have the names of the tables, and a channel is one row with all its messages. For a
+// row that cannot be read, MigrateRow returns an error and writes nothing.
 func MigrateRow(local *ledger.View, row ledger.BoltRow) error {
 	if err := checkRow(row.Bucket, row.Key, row.Value); err != nil {
 		return err
@@ -71,7 +71,7 @@ func checkStored(local *ledger.View, table string, row ledger.KV) error {
 		heads := map[string]string{tableQueue: tableChannels, tableFormerQueue: tableFormer}[table]
 		head, err := local.Get(heads, row.Key[:len(row.Key)-8])
 		if err == nil && head == nil {
-			err = errors.New("is of no channel")
+			err = errors.New("the message belongs to no channel")
 		}
 		return err
 	}
@@ -90,8 +90,8 @@ func checkStored(local *ledger.View, table string, row ledger.KV) error {
 
 var errKey = errors.New("the key does not belong to the value")
 
-// checkRow reads a row as its users do, so that none of them fails over it
-// later.
+// checkRow decodes a row in the same way as the functions that use it, so that none of them
+// fails later.
 func checkRow(table string, key, value []byte) error {
 	belongs := func(same bool, err error) error {
 		if err == nil && !same {

@@ -1,42 +1,48 @@
-// Package exchange is one person's running presence: it carries what people say to
-// each other, and puts what others said into the inbox of the book.
+// Package exchange moves messages between the owner of a book and its contacts, and
+// puts their results into the inbox of the book. Open an [Exchange], send with
+// [Exchange.Send], and call [Exchange.Sync] regularly to receive:
 //
-//	p := exchange.Open(exchange.Config{Book: book, Records: resolver, Store: node, Me: me, Sealing: keys})
+//	e := exchange.Open(exchange.Config{Book: book, Records: resolver, Store: node,
+//		Identity: identity, Sealing: keys})
 //	…
-//	signed, err := introduce.Introduction{To: alice, About: bob, Suggested: "Bob W", Expires: end}.Sign(identity, nil, now)
-//	sent, err := p.Send(ctx, identity, alice, signed)
-//	report, err := p.Sync(ctx, identity)          // at Alice's: it is in her inbox
+//	i := introduce.Introduction{To: alice, About: bob, Suggested: "Bob W", Expires: end}
+//	signed, err := i.Sign(key, nil, now)
+//	sent, err := e.Send(ctx, key, alice, signed)
+//	report, err := e.Sync(ctx, key)               // at Alice: the introduction is in the inbox
 //
-// People who meet, speak or write to each other pair by package pair:
+// Two owners that are in contact over another medium pair by package pair:
 //
-//	invited, err := p.Invite(ctx, identity, exchange.Terms{Code: true, Terms: pair.Terms{Expires: end}})
-//	s, err := p.Wait(ctx, invited.ID)
+//	terms := exchange.Terms{Code: true, Terms: pair.Terms{Expires: end}}
+//	invitation, err := e.Invite(ctx, key, terms)
+//	s, err := e.Wait(ctx, invitation.ID)
 //	…
-//	s, err := p.Pair(ctx, identity, code)         // at the other's
+//	s, err := e.Pair(ctx, key, code)              // at the other owner
 //
-// Messages travel by package drop: sealed, in records of the network that
-// nobody else can read or tell apart, and so also while the other is away. What
-// is sent is durable before it is on its way, and stays until it is acknowledged;
-// what comes is processed in order, and exactly once.
+// Messages are sent by package drop: sealed, in records that only the two parties
+// can read or link to each other, so that the parties need not be online at the same
+// time. A message is durable before it is sent, and is stored until it is
+// acknowledged. Received messages are processed in order, each exactly once.
 //
-// Two people are introduced to each other, if both consent, by package mutual:
+// Two contacts are introduced to each other, with the consent of both, by package
+// mutual:
 //
-//	m, sent, err := p.IntroduceBoth(ctx, identity, mutual.Party{Pointer: bob}, mutual.Party{Pointer: carol}, time.Time{})
-//	…                                             // at Bob's, after a Sync
-//	m, sent, err = p.AcceptMutual(ctx, identity, suggestion.ID)
+//	m, sent, err := e.IntroduceBoth(ctx, key, mutual.Party{Pointer: bob},
+//		mutual.Party{Pointer: carol}, time.Time{})
+//	…                                             // at Bob, after a Sync
+//	m, sent, err = e.AcceptMutual(ctx, key, suggestion.ID)
 //
-// All else of it happens in Sync: what was received, and what it makes a session
-// say, are durable in one, and what needs the key waits for a Sync that has it.
-// What comes of it is a suggestion again.
+// Sync does the rest of such a session: a received message and the messages that it
+// causes are durable in one transaction, and steps that need the identity's key wait
+// for a Sync that has it. The result is a suggestion in the inbox.
 //
-// When the identity's key has gone on, what was sent to the one before is still
-// read, until it can't be found any more; what that one sent stands as long as the
-// network keeps it. What a contact has not read by the time its own key goes on is
-// sent to the next.
+// After a rotation of the identity's key, messages to the earlier key are read as
+// long as their records can be found. Records of the earlier key stay valid as long
+// as the network stores them. Messages that a contact has not acknowledged when its
+// own key is rotated are sent to the next key.
 //
-// Who isn't in somebody's book can knock at their door, for the price of some
-// work: see [Peer.Knock] and package request.
+// An owner that is not in a book can send a contact request, with proof of work: see
+// [Exchange.SendRequest] and package request.
 //
-// The identity's key is handed in with each call that signs, and not kept: a
-// book without it can fetch, but neither send nor acknowledge.
+// The identity's key is an argument of each call that signs, and is not stored.
+// Without the key, Sync can receive, but neither send nor acknowledge.
 package exchange

@@ -20,44 +20,46 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Config is what a presence is made of.
+// Config is what an [Exchange] needs. Book, Records, Store, Identity and Sealing are required.
 type Config struct {
-	Book     *petname.Book                                // its device-local tables have what is on its way
+	Book     *petname.Book                                // its device-local tables store channels, messages and sessions
 	Records  petname.Records                              // finds the cards of contacts
-	Store    dht.Store                                    // where messages are left: a client with a peer key of its own
-	Direct   func(addresses [][]byte) dht.Store           // the shelf of who is at these addresses; nil: nobody is reached directly
-	Wake     func()                                       // is called when somebody handed something over, so that a Sync is due; nil: nothing
-	Identity func(context.Context) (pair.Identity, error) // what those whom I pair with are told
-	Sealing  func() ([]hpke.PrivateKey, error)            // this home's, the current ones first
-	// Strangers reports whether to fetch the request mailbox, and the difficulty that
-	// stamps must have; nil: never. The peers that store its records learn the IP
+	Store    dht.Store                                    // stores messages; should be a client with a peer key of its own
+	Direct   func(addresses [][]byte) dht.Store           // the mailbox of the peer at these addresses; nil: messages are never sent directly
+	Wake     func()                                       // is called when a peer puts a new record into the mailbox, so that a Sync is due; may be nil
+	Identity func(context.Context) (pair.Identity, error) // what the other party of a pairing receives
+	Sealing  func() ([]hpke.PrivateKey, error)            // the owner's keys, the current ones first
+	// UnknownSenders reports whether to fetch the request mailbox, and the difficulty
+	// that stamps must have; nil: never. The peers that store its records learn the IP
 	// address that reads it: see package request.
 	UnknownSenders func() (request.Difficulty, bool)
 	Now            func() time.Time // nil: time.Now
 	Rand           io.Reader        // nil: crypto/rand
-	PollInterval   time.Duration    // interval of the look-ups of Wait and Pair; 0: the constant Every
+	PollInterval   time.Duration    // interval of the look-ups of Wait and Pair; 0: the constant PollInterval
 }
 
-// Peer is one person's presence. It is safe for concurrent use.
+// Exchange sends and receives the messages of one owner. It is safe for concurrent use.
 type Exchange struct {
 	c Config
 
 	mu           sync.Mutex
-	channelLocks map[pointer.Pointer]*sync.Mutex // a channel is not for two at a time
-	invitations  map[string]*pendingInvitation   // that this process steps
-	outcomes     map[string]chan outcome         // by invitation: what nobody has waited for yet
+	channelLocks map[pointer.Pointer]*sync.Mutex // a channel is used by one goroutine at a time
+	invitations  map[string]*pendingInvitation   // by key: an ID, or codeID of it
+	outcomes     map[string]chan outcome         // by ID: results that no Wait has returned yet
 	mailbox      *mailbox
 	verifier     *request.Verifier
 
-	sharing   sync.Mutex // what is said to an audience, in turn
-	sessions  sync.Mutex // of mutual introductions, to read one and write it back
-	resending sync.Mutex // the work is done once
+	sharing   sync.Mutex // one statement to an audience at a time
+	sessions  sync.Mutex // held from the read of a mutual session to its write
+	resending sync.Mutex // one proof of work at a time
 }
 
-// ErrNoSealing: a contact's card has no key to seal messages with.
-var ErrNoSealing = errors.New("its card has no key to seal messages with: it has to publish again, or be told by a file")
+// ErrNoSealing is returned when neither the card of a contact nor a pairing with it has a
+// sealing key.
+var ErrNoSealing = errors.New("its card has no key to seal messages with: it must publish again, or receive a file")
 
-// Open opens a presence. It ends with its book.
+// Open returns an Exchange on a book. It needs no closing, and must not be used after the
+// book is closed.
 func Open(c Config) *Exchange {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -74,7 +76,8 @@ func Open(c Config) *Exchange {
 	return e
 }
 
-// turn waits for the turn at a channel, and gives what ends it.
+// lockChannel waits for exclusive use of the channel with a party, and returns the function
+// that ends it.
 func (e *Exchange) lockChannel(party pointer.Pointer) (end func()) {
 	e.mu.Lock()
 	turn, known := e.channelLocks[party]
@@ -87,8 +90,8 @@ func (e *Exchange) lockChannel(party pointer.Pointer) (end func()) {
 	return turn.Unlock
 }
 
-// channel opens the channel with a contact: with what its newest card says, as
-// far as one can be had.
+// openChannel opens the channel with a contact, with the keys and the addresses of its newest
+// card if there is one. The caller holds the lock of the channel.
 func (e *Exchange) openChannel(ctx context.Context, key crypto.Signer, to pointer.Pointer) (*channel, error) {
 	sealing, addresses, err := e.contactDetails(ctx, to)
 	if err != nil {
@@ -127,26 +130,26 @@ func (e *Exchange) openChannel(ctx context.Context, key crypto.Signer, to pointe
 	return &channel{c, e.storeFor(addresses), at}, nil
 }
 
-// line is a channel, where its records are, and where it is stored.
+// channel is an open channel, with the store of its records and the rows of its state.
 type channel struct {
 	*drop.Channel
 	store dht.Store
 	rows  channelRows
 }
 
-// reach gives the keys to write to somebody with, and the addresses that it may
-// be at: those of its newest card, or else those that it told me when we paired.
-func (e *Exchange) contactDetails(ctx context.Context, who pointer.Pointer) ([]pointer.SealingKey, [][]byte, error) {
-	known, err := e.known(who)
+// contactDetails returns the sealing keys and the addresses of a contact: those of its newest
+// card, or else those that it sent when it paired.
+func (e *Exchange) contactDetails(ctx context.Context, contact pointer.Pointer) ([]pointer.SealingKey, [][]byte, error) {
+	known, err := e.known(contact)
 	if err != nil {
 		return nil, nil, err
 	}
-	result, err := e.c.Records.Best(ctx, who, dht.LevelAny)
+	result, err := e.c.Records.Best(ctx, contact, dht.LevelAny)
 	if err == nil {
 		card, _ := result.Record.Card()
 		if !card.Successor.IsZero() {
-			// The book follows it if that is proven, and the next Sync the book.
-			if _, err := e.c.Book.Resolve(ctx, e.c.Records, who.String(), dht.LevelAny); err != nil && ctx.Err() != nil {
+			// Resolve applies a succession that is proven. The next Sync then uses the new key.
+			if _, err := e.c.Book.Resolve(ctx, e.c.Records, contact.String(), dht.LevelAny); err != nil && ctx.Err() != nil {
 				return nil, nil, err
 			}
 		}
@@ -161,32 +164,32 @@ func (e *Exchange) contactDetails(ctx context.Context, who pointer.Pointer) ([]p
 	case len(known.Sealing) > 0:
 		return known.Sealing, known.Addresses, nil
 	case err != nil:
-		return nil, nil, fmt.Errorf("card of %s: %w", who, err)
+		return nil, nil, fmt.Errorf("card of %s: %w", contact, err)
 	}
-	return nil, nil, fmt.Errorf("%s: %w", who, ErrNoSealing)
+	return nil, nil, fmt.Errorf("%s: %w", contact, ErrNoSealing)
 }
 
-// save makes where a channel stands durable.
+// saveChannel stores the state of a channel.
 func (e *Exchange) saveChannel(c *channel) error {
 	return e.update(func(tx tx) error { return c.rows.store(tx.local, c.Parts()) })
 }
 
-// put writes my record to a channel, if it is due, and keeps that it is there.
+// putRecord puts the owner's record of a channel if it is due, and stores the result.
 func (e *Exchange) putRecord(ctx context.Context, c *channel) (dht.Receipt, error) {
 	receipt, err := c.Put(ctx, c.store, e.c.Now())
 	return receipt, errors.Join(err, e.saveChannel(c))
 }
 
-// Sent says where a message is.
+// Delivery reports how far a message has been sent.
 type Delivery string
 
 const (
 	Stored Delivery = "stored" // the network has it
-	Queued Delivery = "queued" // it waits here, and goes out with a later Sync
+	Queued Delivery = "queued" // it is stored on this device, and a later Sync sends it
 )
 
-// send queues a message to a contact, durably, and tries to bring it on its way.
-// An error beside Queued says why it waits.
+// sendMessage stores a message to a contact and tries to send it. An error beside Queued is
+// the reason why it is not sent yet.
 func (e *Exchange) sendMessage(ctx context.Context, key crypto.Signer, to pointer.Pointer, m message) (Delivery, error) {
 	defer e.lockChannel(to)()
 	b, err := m.encode()

@@ -14,8 +14,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Send sends a statement to its recipient. It is durable here when Send returns
-// without Sent being empty; an error beside [Queued] says why it waits.
+// Send sends a statement to its recipient. The statement is durable on this device when the
+// Delivery is not empty. An error beside [Queued] is the reason why it is not sent yet.
 func (e *Exchange) Send(ctx context.Context, key crypto.Signer, to pointer.Pointer, s introduce.Statement) (Delivery, error) {
 	switch s.Kind() {
 	case 0:
@@ -28,18 +28,19 @@ func (e *Exchange) Send(ctx context.Context, key crypto.Signer, to pointer.Point
 	return e.sendMessage(ctx, key, to, message{Kind: kindStatement, Body: s.Bytes()})
 }
 
-// Life is how long an introduction is good for unless something else is said.
+// IntroductionLifetime is the default time until an introduction expires.
 const IntroductionLifetime = 30 * 24 * time.Hour
 
-// maxSaid bounds the introductions by me that are remembered: the oldest go first.
+// maxIntroductions bounds the introductions that can be retracted: the oldest are removed
+// first.
 const maxIntroductions = 10_000
 
-// Said keeps an introduction by the owner, so that it can be retracted; Send calls
-// it.
+// RecordIntroduction stores an introduction by the owner, so that it can be retracted. Send
+// calls it. It returns [introduce.ErrInvalid] for another statement.
 func (e *Exchange) RecordIntroduction(s introduce.Statement) error {
 	i, is := s.Introduction()
 	if !is {
-		return fmt.Errorf("%w: is of kind %d, and no introduction", introduce.ErrInvalid, s.Kind())
+		return fmt.Errorf("%w: kind %d is not an introduction", introduce.ErrInvalid, s.Kind())
 	}
 	return e.update(func(tx tx) error {
 		key := introductionKey(i)
@@ -66,7 +67,7 @@ func (e *Exchange) RecordIntroduction(s introduce.Statement) error {
 	})
 }
 
-// same reports whether two pointers are one contact's, whose key may have gone on.
+// sameContact reports whether two pointers are the same contact, before or after a rotation.
 func (e *Exchange) sameContact(a, b pointer.Pointer) bool {
 	if a == b {
 		return true
@@ -76,13 +77,13 @@ func (e *Exchange) sameContact(a, b pointer.Pointer) bool {
 	return err == nil && err2 == nil && one.ID == other.ID
 }
 
-// saidKey sorts by time.
+// introductionKey returns the key of a row, which sorts by time.
 func introductionKey(i introduce.Introduction) []byte {
 	return append(binary.BigEndian.AppendUint64(nil, uint64(i.Made.UnixMilli())), i.ID[:]...)
 }
 
-// Retract takes back what I said to one contact about a pointer, all of it that
-// has not expired, and gives what that was.
+// Retract retracts all introductions of about to one contact that have not expired, and
+// returns them. It returns [petname.ErrNotFound] if there are none.
 func (e *Exchange) Retract(ctx context.Context, key crypto.Signer, to, about pointer.Pointer) ([]introduce.Introduction, Delivery, error) {
 	var found []introduce.Introduction
 	var all []introduce.Introduction

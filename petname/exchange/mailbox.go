@@ -12,33 +12,35 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A shelf is what a running presence exchanges with others directly, without
-// the network between. Whatever it says to others it puts there, too, and what
-// it waits for can be put there by them. Records on it stand under pointers that
-// only the two parties can derive, so that who knows one needs no other proof,
-// and who doesn't learns nothing, not even whose shelf it is.
+// mailbox is a store in memory, by which an Exchange and its peers pass records directly,
+// without the network. The Exchange puts all its records there, and peers put the records that
+// the Exchange looked for. Only the two parties can derive the pointers of their records. A peer
+// that knows a pointer therefore needs no other proof. Any other peer learns nothing, not even
+// the owner of the mailbox.
+//
+// The methods of mailbox are for the Exchange, those of mailboxForPeers for its peers.
 type mailbox struct {
 	now func() time.Time
 
 	mu       sync.Mutex
-	outgoing map[pointer.Pointer]pointer.Record // by me
-	awaited  map[pointer.Pointer]time.Time      // until when it is waited for
-	incoming map[pointer.Pointer]pointer.Record // by others
+	outgoing map[pointer.Pointer]pointer.Record // put by the Exchange
+	awaited  map[pointer.Pointer]time.Time      // until when peers may put a record
+	incoming map[pointer.Pointer]pointer.Record // put by peers
 	wake     func()
 }
 
 const (
 	maxMailboxRecords = 4096             // records of each kind
-	awaitDuration     = 20 * time.Minute // since it was last looked for
+	awaitDuration     = 20 * time.Minute // since the last Get
 )
 
-var errNotAwaited = errors.New("no record is waited for there")
+var errNotAwaited = errors.New("no record is awaited there")
 
 func newMailbox(now func() time.Time) *mailbox {
 	return &mailbox{now: now, outgoing: map[pointer.Pointer]pointer.Record{}, awaited: map[pointer.Pointer]time.Time{}, incoming: map[pointer.Pointer]pointer.Record{}}
 }
 
-// Get is for this side: it tells what came, and that it is waited for.
+// Get yields the record that a peer put, and lets peers put one for awaitDuration.
 func (s *mailbox) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		s.mu.Lock()
@@ -59,8 +61,8 @@ func (s *mailbox) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer
 	}
 }
 
-// Put is for this side: what it says. The shelf alone stores nothing for who is
-// away, and so the receipt counts nobody.
+// Put stores a record for peers to get. The receipt is empty and the error not nil: a record
+// in memory does not count as stored, since a peer may come when this process has ended.
 func (s *mailbox) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	r, err := pointer.Open(p, record, s.now())
 	if err != nil {
@@ -76,8 +78,7 @@ func (s *mailbox) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.
 	return dht.Receipt{}, errNotFetched
 }
 
-// errShelf: that a record is on the shelf is no reason to call it stored.
-var errNotFetched = errors.New("nobody has fetched it yet")
+var errNotFetched = errors.New("no peer has fetched it yet")
 
 func (s *mailbox) removeExpired(now time.Time) {
 	for p, until := range s.awaited {
@@ -93,10 +94,10 @@ func (s *mailbox) removeExpired(now time.Time) {
 	}
 }
 
-// counter is the side of a shelf that others come to.
+// mailboxForPeers is the store that peers use.
 type mailboxForPeers struct{ box *mailbox }
 
-// Get gives what was said under a pointer.
+// Get yields the record that the Exchange put.
 func (c mailboxForPeers) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
 		c.box.mu.Lock()
@@ -110,8 +111,8 @@ func (c mailboxForPeers) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht
 	}
 }
 
-// Put takes what is waited for, and nothing else: it costs a look into a table
-// to refuse the rest.
+// Put stores a record that is awaited. Others are refused before they are verified, so that
+// they cost one look-up in a map.
 func (c mailboxForPeers) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	s := c.box
 	refused := dht.Receipt{Asked: 1, Refused: 1}
@@ -131,7 +132,7 @@ func (c mailboxForPeers) Put(_ context.Context, p pointer.Pointer, record []byte
 		return refused, fmt.Errorf("put for %s: %w", p, dht.ErrOlder)
 	}
 	s.mu.Lock()
-	if newer, came := s.incoming[p]; came && newer.Compare(r) > 0 { // meanwhile
+	if newer, came := s.incoming[p]; came && newer.Compare(r) > 0 { // put meanwhile
 		s.mu.Unlock()
 		return refused, fmt.Errorf("put for %s: %w", p, dht.ErrOlder)
 	}
@@ -144,12 +145,12 @@ func (c mailboxForPeers) Put(_ context.Context, p pointer.Pointer, record []byte
 	return dht.Receipt{Asked: 1, Stored: 1}, nil
 }
 
-// Counter is what others may come to directly, as a store: they find there what
-// is said to them, and leave what is waited for from them. See package direct.
+// Mailbox returns the store that peers may use directly: they get the records for them, and
+// put the records that the Exchange awaits from them.
 func (e *Exchange) Mailbox() dht.Store { return mailboxForPeers{e.mailbox} }
 
-// store is where the records to and from somebody are: the network, this
-// presence's own shelf, and theirs, if it can be reached.
+// storeFor returns the store of the records to and from a party at these addresses: the
+// network, the mailbox of this Exchange, and that of the party.
 func (e *Exchange) storeFor(addresses [][]byte) dht.Store {
 	all := dht.MultiStore{e.c.Store, e.mailbox}
 	if e.c.Direct != nil && len(addresses) > 0 {

@@ -7,7 +7,7 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// kind is what a message is.
+// kind is the protocol of a message. Values are sent: they do not change.
 type kind uint8
 
 const (
@@ -15,7 +15,7 @@ const (
 	kindMutual    kind = 2 // a message of package mutual
 )
 
-// message is one on a channel, in canonical CBOR: [kind, body].
+// message is a message on a channel, encoded as canonical CBOR: [kind, body].
 type message struct {
 	_    struct{} `cbor:",toarray"`
 	Kind kind

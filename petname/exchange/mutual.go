@@ -15,36 +15,36 @@ import (
 
 // Bounds of mutual introductions.
 const (
-	maxOffers  = 16  // that one introducer made me, and that go on; over them they are declined at once
-	maxStarted = 100 // by me, that go on
+	maxOffers  = 16  // active offers of one introducer; further offers are declined at once
+	maxStarted = 100 // active sessions that the owner started
 
-	maxDeclines   = 64  // that wait for an introducer who makes too many
-	maxRemembered = 256 // of one introducer, until their end comes; over them no more is heard
+	maxDeclines   = 64  // unsent messages to an introducer with too many offers; over it an offer is ignored
+	maxRemembered = 256 // stored offers of one introducer, active or not, that have not expired
 )
 
-// ErrTooMany: more mutual introductions go on than may.
-var ErrTooManySessions = errors.New("too many mutual introductions go on")
+// ErrTooManySessions is returned when a bound of active mutual introductions is reached.
+var ErrTooManySessions = errors.New("too many mutual introductions are active")
 
-// Mutual is a mutual introduction (package mutual) as it stands here.
+// Mutual is the state of a mutual introduction (package mutual) on this device.
 type Mutual struct {
 	Session   mutual.Session
-	By        pointer.Pointer    // who introduces; me for one that I started
-	Parties   [2]pointer.Pointer // whom I introduce; zero for one that was offered to me
-	Consented [2]bool            // which of them have
-	Suggested string             // what the offer to me calls the other: hostile text
+	By        pointer.Pointer    // the introducer; the owner in a session that it started
+	Parties   [2]pointer.Pointer // the two contacts that the owner introduces; zero in an offer to the owner
+	Consented [2]bool            // which of the Parties have consented
+	Suggested string             // the name of the other party in an offer to the owner: untrusted text
 	Expires   time.Time
 	Phase     mutual.Phase
-	Reason    mutual.Reason        // why it Ended
-	Offer     petname.SuggestionID // the offer to me, in the inbox
+	Reason    mutual.Reason        // the reason if Phase is Ended
+	Offer     petname.SuggestionID // the suggestion of an offer to the owner
 }
 
-// IntroduceBoth offers to introduce two contacts to each other: each is told the
-// suggested name and the note of the other's Party, and nothing else until both
-// consent. Without expires, it is good for [Life].
+// IntroduceBoth offers to introduce two contacts to each other: each receives the suggested
+// name and the note of the other's Party, and nothing else until both consent. A zero expires
+// is [IntroductionLifetime] from now.
 //
-// It is durable here when IntroduceBoth returns without Sent being empty; an
-// error beside [Queued] says why one of the offers, or both, waits. All that
-// follows is up to Sync.
+// The session is durable on this device when the Delivery is not empty. An error beside
+// [Queued] is the reason why one of the offers, or both, are not sent yet. Sync does all
+// further steps.
 func (e *Exchange) IntroduceBoth(ctx context.Context, key crypto.Signer, a, b mutual.Party, expires time.Time) (Mutual, Delivery, error) {
 	now := e.c.Now()
 	if expires.IsZero() {
@@ -68,19 +68,20 @@ func (e *Exchange) startSession(i *mutual.Introducer, out []mutual.Outgoing) err
 	if err != nil {
 		return err
 	}
-	going := 0
+	active := 0
 	for _, o := range all {
 		if phase, _ := o.Phase(); phase < mutual.Active {
-			going++
+			active++
 		}
 	}
-	if going >= maxStarted {
-		return fmt.Errorf("%d by me: %w: they end by themselves", going, ErrTooManySessions)
+	if active >= maxStarted {
+		return fmt.Errorf("%d started: %w: wait until some have ended or expired", active, ErrTooManySessions)
 	}
 	return e.saveIntroducer(i, out)
 }
 
-// flushTo is flush for some; the result is that of the one that fared worst.
+// flushOutboxes calls flushOutbox for several recipients. It returns Queued if one of them is
+// Queued.
 func (e *Exchange) flushOutboxes(ctx context.Context, key crypto.Signer, all ...pointer.Pointer) (Delivery, error) {
 	result := Stored
 	var errs []error
@@ -94,8 +95,8 @@ func (e *Exchange) flushOutboxes(ctx context.Context, key crypto.Signer, all ...
 	return result, errors.Join(errs...)
 }
 
-// WithdrawMutual takes back what I started. [petname.ErrNotFound] if it isn't
-// known, or its end has come.
+// WithdrawMutual withdraws a session that the owner started. It returns
+// [petname.ErrNotFound] if the session is unknown or has expired.
 func (e *Exchange) WithdrawMutual(ctx context.Context, key crypto.Signer, session mutual.Session) (Mutual, Delivery, error) {
 	i, err := e.withdrawSession(session)
 	if err != nil {
@@ -123,14 +124,16 @@ func (e *Exchange) withdrawSession(session mutual.Session) (*mutual.Introducer, 
 	return i, e.saveIntroducer(i, i.Withdraw())
 }
 
-// AcceptMutual consents to an offer in the inbox (a suggestion of kind
-// [petname.Mutual]), and to the other being told, if it consents, too, what those
-// whom I pair with are told: Config.Me. Accepting again changes nothing. The
-// offer leaves the inbox; nobody is named by it, nor by what comes of it: that is a
-// suggestion of kind [petname.Acquainted], which a Sync brings.
+// AcceptMutual consents to an offer in the inbox, a suggestion of kind [petname.Mutual]. If
+// the other party consents too, it receives the result of Config.Identity. Accepting again
+// changes nothing.
+//
+// The offer leaves the inbox. The result of the session is a suggestion of kind
+// [petname.Acquainted], which a later Sync puts into the inbox. No contact is added before
+// that is accepted.
 func (e *Exchange) AcceptMutual(ctx context.Context, key crypto.Signer, offer petname.SuggestionID) (Mutual, Delivery, error) {
 	if e.c.Identity == nil {
-		return Mutual{}, "", errors.New("mutual introduction: there is nothing to tell the other of me")
+		return Mutual{}, "", errors.New("mutual introduction: Config.Identity is nil")
 	}
 	me, err := e.c.Identity(ctx)
 	if err != nil {
@@ -149,12 +152,13 @@ func (e *Exchange) AcceptMutual(ctx context.Context, key crypto.Signer, offer pe
 	return m, sent, err
 }
 
-// DeclineMutual declines an offer, or takes the consent back as long as nothing
-// has come of it. The introducer, and by way of it the other, are told.
+// DeclineMutual declines an offer, or retracts the consent while the session is not Active;
+// then it returns [petname.ErrDecided]. The introducer is notified, and notifies the other
+// party.
 func (e *Exchange) DeclineMutual(ctx context.Context, key crypto.Signer, offer petname.SuggestionID) (Mutual, Delivery, error) {
 	m, err := e.answerOffer(offer, func(v *mutual.Invitee) ([]mutual.Outgoing, error) {
 		if phase, _ := v.Phase(); phase == mutual.Active {
-			return nil, fmt.Errorf("suggestion %s: you were introduced already: %w", offer, petname.ErrDecided)
+			return nil, fmt.Errorf("suggestion %s: the introduction is complete: %w", offer, petname.ErrDecided)
 		}
 		return v.Decline(), nil
 	}, func(book *petname.Book) error {
@@ -168,8 +172,8 @@ func (e *Exchange) DeclineMutual(ctx context.Context, key crypto.Signer, offer p
 	return m, sent, err
 }
 
-// answer changes the session of an offer, and makes what it says durable,
-// together with what decide changes in the book.
+// answerOffer calls change on the session of an offer, and decide on the book. It stores the
+// session, its messages and the changes of the book in one transaction.
 func (e *Exchange) answerOffer(offer petname.SuggestionID, change func(*mutual.Invitee) ([]mutual.Outgoing, error), decide func(*petname.Book) error) (Mutual, error) {
 	e.sessions.Lock()
 	defer e.sessions.Unlock()
@@ -195,20 +199,20 @@ func (e *Exchange) answerOffer(offer petname.SuggestionID, change func(*mutual.I
 			return putInvitee(tx.local, s, out)
 		}))
 	}
-	return Mutual{}, fmt.Errorf("suggestion %s is no offer that this device was made, or its end has come: %w", offer, petname.ErrNotFound)
+	return Mutual{}, fmt.Errorf("suggestion %s: no such offer on this device, or it has expired: %w", offer, petname.ErrNotFound)
 }
 
-// Mutuals gives the mutual introductions that are remembered, mine and those that
-// were offered to me: until their end comes, whatever has become of them.
+// Mutuals returns the mutual introductions that are stored, those that the owner started and
+// those that were offered to it. They are stored until they expire, in any phase.
 func (e *Exchange) Mutuals() ([]Mutual, error) {
 	e.sessions.Lock()
 	defer e.sessions.Unlock()
 	var all []Mutual
-	mine, err := e.introducers()
+	introduced, err := e.introducers()
 	if err != nil {
 		return nil, err
 	}
-	for _, i := range mine {
+	for _, i := range introduced {
 		all = append(all, introducerMutual(i))
 	}
 	offered, err := e.inviteeSessions()
@@ -233,9 +237,8 @@ func (s inviteeSession) mutual() Mutual {
 	return m
 }
 
-// takeMutual processes a message of a mutual introduction: see take. What it
-// makes the session say is in the outbox when it returns. The caller has
-// p.sessions.
+// handleMutual processes a message of a mutual introduction: see handle. The messages that it
+// causes are in the outbox when it returns. The caller holds e.sessions.
 func (e *Exchange) handleMutual(tx tx, by pointer.Pointer, body []byte, report *Report) (stop bool, err error) {
 	session, kind, err := mutual.SessionOf(body)
 	if err != nil {
@@ -246,7 +249,7 @@ func (e *Exchange) handleMutual(tx tx, by pointer.Pointer, body []byte, report *
 		return true, err
 	}
 	if i != nil && kind == mutual.KindRequest {
-		return false, fmt.Errorf("offer by %s with the id of a session of mine: %w", by, mutual.ErrOtherSession)
+		return false, fmt.Errorf("offer by %s with the id of a session that this device started: %w", by, mutual.ErrOtherSession)
 	}
 	if i != nil {
 		before := introducerMutual(i)
@@ -274,7 +277,7 @@ func (e *Exchange) handleMutual(tx tx, by pointer.Pointer, body []byte, report *
 	return e.suggestOffer(tx, s, body, report)
 }
 
-// took makes durable what a message changed.
+// saveChanged stores a session after Handle returned err, and reports it if it has changed.
 func (e *Exchange) saveChanged(err error, before Mutual, now func() Mutual, save func() error, report *Report) (stop bool, _ error) {
 	var ended *mutual.EndedError
 	if err != nil && !errors.As(err, &ended) {
@@ -292,7 +295,8 @@ func (e *Exchange) saveChanged(err error, before Mutual, now func() Mutual, save
 	return false, nil
 }
 
-// invite keeps a new offer, unless there are too many.
+// receiveOffer stores a new offer. If there are too many, it declines the offer and returns
+// ErrTooManySessions.
 func (e *Exchange) receiveOffer(tx tx, by pointer.Pointer, request []byte) (*inviteeSession, error) {
 	v, err := mutual.Receive(e.c.Now(), e.c.Book.Identity(), by, request)
 	if err != nil {
@@ -302,19 +306,19 @@ func (e *Exchange) receiveOffer(tx tx, by pointer.Pointer, request []byte) (*inv
 	if err != nil {
 		return nil, err
 	}
-	going, kept := 0, 0
+	active, stored := 0, 0
 	for _, o := range all {
 		if o.Request().By != by {
 			continue
 		}
-		kept++
+		stored++
 		if phase, _ := o.Phase(); phase < mutual.Active {
-			going++
+			active++
 		}
 	}
-	if going >= maxOffers || kept >= maxRemembered {
+	if active >= maxOffers || stored >= maxRemembered {
 		n, err := countQueued(tx.local, by)
-		if err == nil && n < maxDeclines { // who makes offers without end, and hears no answer, gets none
+		if err == nil && n < maxDeclines { // so that an introducer that fetches no answers fills no outbox
 			err = enqueueAll(tx.local, v.Decline())
 		}
 		if err != nil {
@@ -326,12 +330,12 @@ func (e *Exchange) receiveOffer(tx tx, by pointer.Pointer, request []byte) (*inv
 	return s, putInvitee(tx.local, *s, nil)
 }
 
-// offer puts an offer into the inbox. Whoever is not heard leaves nothing behind.
+// suggestOffer puts an offer into the inbox. If the book refuses it, the session is deleted.
 func (e *Exchange) suggestOffer(tx tx, s *inviteeSession, request []byte, report *Report) (stop bool, err error) {
 	id, fresh, err := tx.book.Suggest(petname.Suggestion{Kind: petname.Mutual, Channel: "drop", Evidence: request})
 	switch {
 	case errors.Is(err, petname.ErrInboxFull):
-		return true, fmt.Errorf("%w: it waits with who sent it", err)
+		return true, fmt.Errorf("%w: the message stays with its sender", err)
 	case err != nil && isRefusal(err):
 		return false, errors.Join(err, tx.local.Delete(tableInvitees, s.key()))
 	case err != nil:
@@ -347,7 +351,7 @@ func (e *Exchange) suggestOffer(tx tx, s *inviteeSession, request []byte, report
 	return false, tx.addFresh(id, report)
 }
 
-// addFresh reports a suggestion that is new in the inbox.
+// addFresh adds a suggestion that is new in the inbox to the report.
 func (tx tx) addFresh(id petname.SuggestionID, report *Report) error {
 	s, err := tx.book.Suggestion(id.String())
 	if err == nil {
@@ -356,7 +360,7 @@ func (tx tx) addFresh(id petname.SuggestionID, report *Report) error {
 	return err
 }
 
-// settle tells the book what came of the sessions that are over.
+// concludeSessions writes the results of sessions that are over to the book.
 func (e *Exchange) concludeSessions(report *Report) error {
 	e.sessions.Lock()
 	defer e.sessions.Unlock()
@@ -390,12 +394,12 @@ func (e *Exchange) concludeSession(tx tx, s inviteeSession, report *Report) erro
 	phase, reason := s.Phase()
 	offered := s.offer != petname.SuggestionID{}
 	if phase == mutual.Ended {
-		if !offered || reason == mutual.Expired { // the inbox knows when it expires
+		if !offered || reason == mutual.Expired { // the inbox removes it by its own time
 			return nil
 		}
 		offer, err := tx.book.Suggestion(s.offer.String())
 		if err != nil || offer.State == petname.Declined {
-			return err // by me
+			return err // the owner declined it
 		}
 		return tx.book.Withdraw(s.offer)
 	}
@@ -416,7 +420,7 @@ func (e *Exchange) concludeSession(tx tx, s inviteeSession, report *Report) erro
 	if err != nil {
 		return err
 	}
-	// Where to write to it, until there is a card; what it told me itself stands.
+	// These keys and addresses are used until there is a card. Those of a pairing are not replaced.
 	if before, err := loadKnown(tx.local, summary.Pointer); err != nil {
 		return err
 	} else if before.Sealing == nil {
@@ -430,7 +434,7 @@ func (e *Exchange) concludeSession(tx tx, s inviteeSession, report *Report) erro
 	return tx.addFresh(id, report)
 }
 
-// prove sends what needs the identity's key, and waited for it.
+// authenticateSessions does the steps that waited for the identity's key.
 func (e *Exchange) authenticateSessions(key crypto.Signer, report *Report) error {
 	e.sessions.Lock()
 	defer e.sessions.Unlock()
@@ -455,17 +459,17 @@ func (e *Exchange) authenticateSessions(key crypto.Signer, report *Report) error
 	return nil
 }
 
-// expire ends what has come to its end, and forgets it: an old request can't be
-// played again.
+// expireSessions ends and deletes sessions that have expired. Their requests cannot be
+// replayed: an expired request is refused.
 func (e *Exchange) expireSessions(report *Report) error {
 	e.sessions.Lock()
 	defer e.sessions.Unlock()
 	now := e.c.Now()
-	mine, err := e.introducers()
+	introduced, err := e.introducers()
 	if err != nil {
 		return err
 	}
-	for _, i := range mine {
+	for _, i := range introduced {
 		m := introducerMutual(i)
 		if now.Before(m.Expires) {
 			continue

@@ -11,12 +11,12 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// invited is a session that somebody offered me. Whoever reads one of these, or
-// one of mine, and writes it back, has p.sessions.
+// inviteeSession is a session that was offered to the owner. A function that reads a session
+// and writes it back holds e.sessions, also for those that the owner started.
 type inviteeSession struct {
 	*mutual.Invitee
-	offer     petname.SuggestionID // in the inbox; zero: it isn't there yet
-	concluded bool                 // the book knows what came of it
+	offer     petname.SuggestionID // in the inbox; zero: not yet
+	concluded bool                 // the result is in the book
 }
 
 type inviteeState struct {
@@ -109,7 +109,7 @@ func (e *Exchange) introducers() (all []*mutual.Introducer, err error) {
 	return all, err
 }
 
-// saveInvited makes a session, and what it says, durable in one.
+// saveInvitee stores a session and its messages in one transaction.
 func (e *Exchange) saveInvitee(s inviteeSession, out []mutual.Outgoing) error {
 	return e.update(func(tx tx) error { return putInvitee(tx.local, s, out) })
 }
@@ -125,7 +125,7 @@ func putInvitee(local *ledger.View, s inviteeSession, out []mutual.Outgoing) err
 	return enqueueAll(local, out)
 }
 
-// saveStarted: likewise.
+// saveIntroducer does the same for a session that the owner started.
 func (e *Exchange) saveIntroducer(i *mutual.Introducer, out []mutual.Outgoing) error {
 	return e.update(func(tx tx) error { return putIntroducer(tx.local, i, out) })
 }
@@ -138,8 +138,8 @@ func putIntroducer(local *ledger.View, i *mutual.Introducer, out []mutual.Outgoi
 	return enqueueAll(local, out)
 }
 
-// drop takes out a session whose end has come, and what of it is still in the
-// outbox: nobody would take it any more.
+// deleteSession deletes a session that has expired, and its messages in the outbox: no party
+// accepts them any more.
 func (e *Exchange) deleteSession(table string, key []byte, session mutual.Session) error {
 	return e.update(func(tx tx) error {
 		for row, err := range tx.local.Scan(tableOutbox, nil) {

@@ -12,11 +12,11 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// The outbox has what is to be sent and isn't in its channel yet. So what a
-// message makes a session say to somebody else is durable together with the
-// session, and waits for the turn of that channel.
+// The outbox has messages that are to be sent and are not in their channel yet. A message
+// that a session sends to another party is so durable in one transaction with the session,
+// without the lock of that party's channel.
 
-// post puts messages into the outbox, in the transaction that makes them due.
+// enqueueAll puts messages into the outbox.
 func enqueueAll(local *ledger.View, out []mutual.Outgoing) error {
 	for _, o := range out {
 		b, err := message{Kind: kindMutual, Body: o.Bytes}.encode()
@@ -30,7 +30,7 @@ func enqueueAll(local *ledger.View, out []mutual.Outgoing) error {
 	return nil
 }
 
-// push puts one message into the outbox, behind all others to that party.
+// enqueue puts a message into the outbox, after all others to that party.
 func enqueue(local *ledger.View, to pointer.Pointer, m []byte) error {
 	n := uint64(1)
 	last, there, err := local.Last(tableOutbox, to.Bytes())
@@ -47,7 +47,7 @@ func enqueue(local *ledger.View, to pointer.Pointer, m []byte) error {
 	return local.Put(tableOutbox, numbered(to.Bytes(), n), m)
 }
 
-// queued is how many messages are in the outbox for a party.
+// countQueued returns the number of messages to a party in the outbox.
 func countQueued(local *ledger.View, to pointer.Pointer) (n int, err error) {
 	for _, err := range local.Scan(tableOutbox, to.Bytes()) {
 		if err != nil {
@@ -58,12 +58,13 @@ func countQueued(local *ledger.View, to pointer.Pointer) (n int, err error) {
 	return n, nil
 }
 
-// unload moves what there is for a party into its channel, whose turn it is, in
-// one transaction: it gets there once. full reports why not all of it has room
-// there: what is in the channel goes on.
+// moveToChannel moves the messages to a party from the outbox into its channel, in one
+// transaction, so that each is sent once. full is the error of a channel that has no room for
+// all of them; those that are in the channel can be sent. The caller holds the lock of the
+// channel.
 func (e *Exchange) moveToChannel(to pointer.Pointer, c *channel) (full, err error) {
 	n := 0
-	err = e.view(func(local *ledger.View) (err error) { // most often there is nothing to write
+	err = e.view(func(local *ledger.View) (err error) { // usually there is nothing to write
 		n, err = countQueued(local, to)
 		return err
 	})
@@ -87,7 +88,7 @@ func (e *Exchange) moveToChannel(to pointer.Pointer, c *channel) (full, err erro
 	return full, err
 }
 
-// addressees are those for whom something is in the outbox.
+// outboxRecipients returns the recipients of the messages in the outbox.
 func (e *Exchange) outboxRecipients() (to []pointer.Pointer, err error) {
 	err = e.view(func(local *ledger.View) error {
 		var last []byte
@@ -114,8 +115,9 @@ func (e *Exchange) outboxRecipients() (to []pointer.Pointer, err error) {
 	return to, err
 }
 
-// flush brings what is in the outbox for a party on its way, and says how many
-// messages to it are not acknowledged. An error beside Queued says why it waits.
+// flushOutbox sends the messages to a party that are in the outbox, and returns the number of
+// messages to it that are not acknowledged. An error beside Queued is the reason why not all
+// are sent yet.
 func (e *Exchange) flushOutbox(ctx context.Context, key crypto.Signer, to pointer.Pointer) (Delivery, int, error) {
 	defer e.lockChannel(to)()
 	c, err := e.openChannel(ctx, key, to)
@@ -136,7 +138,7 @@ func (e *Exchange) flushOutbox(ctx context.Context, key crypto.Signer, to pointe
 	return Queued, c.Waiting(), errors.Join(full, err)
 }
 
-// flushAll is flush for everybody.
+// flushAllOutboxes calls flushOutbox for every recipient, and adds the results to the report.
 func (e *Exchange) flushAllOutboxes(ctx context.Context, key crypto.Signer, report *Report) {
 	all, err := e.outboxRecipients()
 	if err != nil {

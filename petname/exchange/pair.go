@@ -19,51 +19,51 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// Every is how often the network is looked at while somebody waits.
+// PollInterval is the interval of look-ups in the network while Wait or Pair waits.
 const PollInterval = time.Second
 
-// maxOffers bounds the invitations that are good at one time.
+// maxInvitations bounds the invitations that are pending.
 const maxInvitations = 64
 
-// Invited is an invitation that is out. Wait for who takes it; what is taken
-// while nobody waits comes with [Peer.Sync].
+// Invitation is a pending invitation. [Exchange.Wait] returns the result; without a Wait,
+// [Exchange.Sync] reports it.
 type Invitation struct {
 	ID      string
-	Link    pair.Invitation // zero: it has none
-	Code    pair.Code       // zero: it has none
+	Link    pair.Invitation
+	Code    pair.Code // zero: there is no code
 	Expires time.Time
 }
 
-// offering is an invitation or a code in this process.
+// pendingInvitation is an invitation, or its code, that this process steps.
 type pendingInvitation struct {
 	stepper pair.Stepper
-	inviter *pair.Inviter   // nil: a code
-	signer  pointer.Pointer // the key of mine that it is signed by
-	mu      sync.Mutex      // one step at a time
+	inviter *pair.Inviter   // nil for a code
+	signer  pointer.Pointer // the owner's pointer when it was made
+	mu      sync.Mutex      // held during a step
 	err     error
 }
 
-// outcome is what came of an invitation, by its link or its code.
+// outcome is a result of an invitation, by its link or its code.
 type outcome struct {
 	suggestion petname.Suggestion
 	err        error // final
 }
 
-// Terms say what an invitation is to be.
+// Terms are the properties of a new invitation.
 type Terms struct {
 	pair.Terms
-	Code bool // one to be spoken, too: it lives while this process does, and at most [pair.CodeLife]
+	Code bool // with a code to speak, which is valid in this process only, and at most for [pair.CodeLife]
 }
 
-// Invite makes an invitation: a link, and a code if the terms ask for one. It is
-// durable when it returns, but for the code.
+// Invite makes an invitation: a link, and a code if the terms ask for one. The link is durable
+// when Invite returns, the code is not.
 func (e *Exchange) Invite(ctx context.Context, key crypto.Signer, terms Terms) (Invitation, error) {
 	self, err := e.self(ctx, key)
 	if err != nil {
 		return Invitation{}, err
 	}
 	if n, err := e.countRows(tableInvitations); err != nil || n >= maxInvitations {
-		return Invitation{}, cmp.Or(err, fmt.Errorf("%d invitations are out already: wait until some have expired", maxInvitations))
+		return Invitation{}, cmp.Or(err, fmt.Errorf("%d invitations are pending already: wait until some have expired", maxInvitations))
 	}
 	offer, err := pair.Invite(ctx, self, terms.Terms, e.saveInvitation)
 	if err != nil {
@@ -79,7 +79,7 @@ func (e *Exchange) Invite(ctx context.Context, key crypto.Signer, terms Terms) (
 	if !terms.Code {
 		return out, nil
 	}
-	for range 3 { // somebody may be at the place of the first
+	for range 3 { // the record of the first code may be occupied
 		if out.Code, err = pair.NewCode(nil); err != nil {
 			return Invitation{}, err
 		}
@@ -99,7 +99,7 @@ func (e *Exchange) Invite(ctx context.Context, key crypto.Signer, terms Terms) (
 	return Invitation{}, pair.ErrOccupied
 }
 
-// codeID is under what the code of an invitation is kept.
+// codeID returns the key of the code of an invitation.
 func codeID(id string) string { return id + "/code" }
 
 func (e *Exchange) addPending(id string, o *pendingInvitation) {
@@ -108,24 +108,24 @@ func (e *Exchange) addPending(id string, o *pendingInvitation) {
 	e.invitations[id] = o
 	id = strings.TrimSuffix(id, codeID(""))
 	if e.outcomes[id] == nil {
-		e.outcomes[id] = make(chan outcome, pair.MaxUses+2) // and the ends of link and code
+		e.outcomes[id] = make(chan outcome, pair.MaxUses+2) // also the errors of link and code
 	}
 	if len(e.outcomes) <= 2*maxInvitations {
 		return
 	}
-	for old := range e.outcomes { // nobody came to hear them
+	for old := range e.outcomes { // results that no Wait returned
 		if e.invitations[old] == nil && e.invitations[codeID(old)] == nil {
 			delete(e.outcomes, old)
 		}
 	}
 }
 
-// came keeps what came of an invitation for who waits for it, now or later,
-// whoever did the step.
+// addOutcome stores a result of an invitation for Wait, which may be called later. Any caller
+// of stepInvitation may have found the result.
 func (e *Exchange) addOutcome(id string, o outcome) {
 	select {
 	case e.outcomesOf(id) <- o:
-	default: // nobody waited for those before it, either
+	default: // no Wait returned the earlier ones
 	}
 }
 
@@ -147,29 +147,29 @@ func (e *Exchange) removePending(id string) {
 	delete(e.invitations, id)
 }
 
-// ErrNotOut: no such invitation is out here.
-var ErrNoInvitation = errors.New("no such invitation is out: it was used up, or has expired")
+// ErrNoInvitation is returned when no such invitation is pending on this device.
+var ErrNoInvitation = errors.New("no such invitation is pending: it was used, or has expired")
 
-// Wait waits until somebody takes an invitation, by its link or its code, and
-// gives the suggestion that this is in the inbox.
+// Wait waits until an invitation is accepted, by its link or its code, and returns the
+// suggestion of it in the inbox. It returns [ErrNoInvitation] if no such invitation is pending.
 func (e *Exchange) Wait(ctx context.Context, id string) (petname.Suggestion, error) {
 	tick := time.NewTicker(e.c.PollInterval)
 	defer tick.Stop()
-	came := e.outcomesOf(id)
+	outcomes := e.outcomesOf(id)
 	var failed error
 	for {
 		waiting := false
 		for _, id := range []string{id, codeID(id)} {
-			_, _ = e.stepInvitation(ctx, id) // what comes of it comes by way of the outcomes
+			_, _ = e.stepInvitation(ctx, id) // results are added to the outcomes
 			waiting = waiting || e.pending(id) != nil
 		}
 		for more := true; more; {
 			select {
-			case o := <-came:
+			case o := <-outcomes:
 				if o.err == nil {
 					return o.suggestion, nil
 				}
-				// The link is good for as long as it says, whatever became of the code.
+				// The link is valid until it expires, whatever the result of the code.
 				failed = o.err
 				if !errors.Is(failed, pair.ErrTimeout) && !errors.Is(failed, pair.ErrExpired) {
 					return petname.Suggestion{}, failed
@@ -189,8 +189,8 @@ func (e *Exchange) Wait(ctx context.Context, id string) (petname.Suggestion, err
 	}
 }
 
-// step does one step of an offering. What somebody took is in the inbox, durably,
-// when it returns.
+// stepInvitation does one step of an invitation or a code. If it was accepted, the suggestion
+// is in the inbox, durably, when stepInvitation returns.
 func (e *Exchange) stepInvitation(ctx context.Context, id string) (*petname.Suggestion, error) {
 	o := e.pending(id)
 	if o == nil {
@@ -231,20 +231,20 @@ func (e *Exchange) stepInvitation(ctx context.Context, id string) (*petname.Sugg
 	switch {
 	case s != nil:
 		e.addOutcome(id, outcome{suggestion: *s})
-	case err != nil && event.Paired != nil: // the disk, say: there is no other time
+	case err != nil && event.Paired != nil: // for example of the disk: the step is not repeated
 		e.addOutcome(id, outcome{err: err})
 	}
 	return s, err
 }
 
-// ErrOldInvitation: my key has gone on since.
-var ErrOldInvitation = errors.New("an invitation was made under your earlier key, and is void: make a new one")
+// ErrOldInvitation is returned when the owner's key was rotated after an invitation was made.
+var ErrOldInvitation = errors.New("an invitation was made with your earlier key, and is void: make a new one")
 
-// over reports whether nothing more will come of an invitation.
+// isFinal reports whether err ends an invitation.
 func isFinal(err error) bool { return pair.Final(err) || errors.Is(err, ErrOldInvitation) }
 
-// met puts who was met into the inbox, with what its invitation was for, and keeps
-// where it says it can be reached.
+// suggestPaired puts the other party of a pairing into the inbox, with the purpose of its
+// invitation, and stores its keys and addresses.
 func (e *Exchange) suggestPaired(m pair.Paired, kind petname.SuggestionKind, purpose string) (s *petname.Suggestion, err error) {
 	err = e.update(func(tx tx) error {
 		s, err = tx.suggestPaired(m, kind, purpose)
@@ -266,9 +266,9 @@ func (tx tx) suggestPaired(m pair.Paired, kind petname.SuggestionKind, purpose s
 	return &s, err
 }
 
-// Pair takes an invitation, "petname-invite:…" or what a QR code has, or a code
-// that was spoken, and waits for its inviter. It gives the suggestion that this
-// is in the inbox.
+// Pair accepts an invitation, which is a link "petname-invite:…", the text of a QR code or a
+// spoken code, and waits for the inviter. It returns the suggestion of it in the inbox, or
+// [ErrMalformed] for any other text.
 func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (petname.Suggestion, error) {
 	self, err := e.self(ctx, key)
 	if err != nil {
@@ -296,8 +296,8 @@ func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (pe
 		return petname.Suggestion{}, err
 	}
 	purpose := ""
-	if take, ok := stepper.(*pair.Invitee); ok {
-		invitation, _ := take.Invitation()
+	if invitee, ok := stepper.(*pair.Invitee); ok {
+		invitation, _ := invitee.Invitation()
 		purpose = invitation.Purpose
 	}
 	s, err := e.suggestPaired(*event.Paired, petname.Paired, purpose)
@@ -307,10 +307,10 @@ func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (pe
 	return *s, nil
 }
 
-// ErrMalformed: what was given to Pair is neither an invitation nor a code.
-var ErrMalformed = errors.New("no code and no invitation")
+// ErrMalformed is returned when the text passed to Pair is neither an invitation nor a code.
+var ErrMalformed = errors.New("neither a code nor an invitation")
 
-// looksLikeTicket tells a spoiled link from a spoiled code.
+// looksLikeTicket reports whether a malformed text was meant as a link rather than a code.
 func looksLikeTicket(text string) bool {
 	for _, r := range text {
 		if r == ':' {
@@ -325,7 +325,8 @@ func (e *Exchange) self(ctx context.Context, key crypto.Signer) (pair.Self, erro
 	return pair.Self{Key: key, Identity: me, Direct: e.c.Direct}, err
 }
 
-// burn notes that a code had its try.
+// markCodeUsed records the use of a code until a time. It returns [pair.ErrCodeUsed] if the
+// code was used before.
 func (e *Exchange) markCodeUsed(_ context.Context, mark string, until time.Time) error {
 	return e.update(func(tx tx) error {
 		now := e.c.Now()
@@ -347,17 +348,17 @@ func (e *Exchange) markCodeUsed(_ context.Context, mark string, until time.Time)
 	})
 }
 
-// saveOffer keeps an invitation, and who took it, both or neither: who took it
-// can be told again out of the state, and is in the inbox then.
-func (e *Exchange) saveInvitation(_ context.Context, state []byte, taken *pair.Paired) error {
+// saveInvitation stores the state of an invitation, and the party that accepted it if there is
+// one, in one transaction: a party that the state reports after a restart is in the inbox.
+func (e *Exchange) saveInvitation(_ context.Context, state []byte, accepted *pair.Paired) error {
 	id, err := pair.InvitationID(state)
 	if err != nil {
 		return err
 	}
 	return e.update(func(tx tx) error {
-		if taken != nil {
-			// The inbox takes what comes twice once.
-			if _, err := tx.suggestPaired(*taken, petname.Invited, ""); err != nil {
+		if accepted != nil {
+			// Suggesting the same party again changes nothing.
+			if _, err := tx.suggestPaired(*accepted, petname.Invited, ""); err != nil {
 				return err
 			}
 		}
@@ -369,8 +370,8 @@ func (e *Exchange) deleteInvitation(id string) error {
 	return e.deleteRow(tableInvitations, []byte(id))
 }
 
-// StepInvitations looks once at each invitation that is out, those of before a
-// restart among them, and gives what was taken since.
+// StepInvitations does one step of each pending invitation, also those made before a restart,
+// and returns the suggestions of those that were accepted.
 func (e *Exchange) StepInvitations(ctx context.Context, key crypto.Signer) ([]petname.Suggestion, error) {
 	void := e.resumeInvitations(ctx, key)
 	if void != nil && !errors.Is(void, ErrOldInvitation) {
@@ -382,21 +383,21 @@ func (e *Exchange) StepInvitations(ctx context.Context, key crypto.Signer) ([]pe
 		ids = append(ids, id)
 	}
 	e.mu.Unlock()
-	var taken []petname.Suggestion
+	var accepted []petname.Suggestion
 	errs := []error{void}
 	for _, id := range ids {
 		s, err := e.stepInvitation(ctx, id)
 		if err != nil && !errors.Is(err, pair.ErrTimeout) && !errors.Is(err, pair.ErrExpired) {
-			errs = append(errs, err) // of those that failed for good, whoever waits is told, too
+			errs = append(errs, err) // a Wait returns final ones as well
 		}
 		if s != nil {
-			taken = append(taken, *s)
+			accepted = append(accepted, *s)
 		}
 	}
-	return taken, errors.Join(errs...)
+	return accepted, errors.Join(errs...)
 }
 
-// Inviting reports whether there is an invitation that somebody may take now.
+// HasInvitations reports whether an invitation is pending.
 func (e *Exchange) HasInvitations() bool {
 	e.mu.Lock()
 	n := len(e.invitations)
@@ -408,7 +409,7 @@ func (e *Exchange) HasInvitations() bool {
 	return err == nil && n > 0
 }
 
-// resume goes on with the invitations of before a restart.
+// resumeInvitations loads the invitations that were made before a restart.
 func (e *Exchange) resumeInvitations(ctx context.Context, key crypto.Signer) error {
 	states := make(map[string][]byte)
 	err := e.view(func(local *ledger.View) error {
@@ -432,7 +433,7 @@ func (e *Exchange) resumeInvitations(ctx context.Context, key crypto.Signer) err
 	var void error
 	for id, state := range states {
 		offer, err := pair.ResumeInviter(self, state, e.saveInvitation)
-		if err != nil { // of another key, before it went on: nobody can answer it any more
+		if err != nil { // of the owner's earlier key: it cannot be answered any more
 			void = errors.Join(ErrOldInvitation, e.deleteInvitation(id))
 			continue
 		}
@@ -441,8 +442,8 @@ func (e *Exchange) resumeInvitations(ctx context.Context, key crypto.Signer) err
 	return void
 }
 
-// wireKnown is what a contact stated about itself, as far as it is stored: its
-// sealing keys and its addresses.
+// wireKnown has the sealing keys and the addresses that a contact sent when it paired, in
+// canonical CBOR.
 type wireKnown struct {
 	_         struct{} `cbor:",toarray"`
 	Sealing   []pointer.SealingKey
@@ -468,33 +469,33 @@ func decodeKnown(b []byte) (pointer.Details, error) {
 	return pointer.Details{Sealing: w.Sealing, Addresses: w.Addresses}, nil
 }
 
-// remember keeps what somebody said of itself when we paired.
-func putKnown(local *ledger.View, who pointer.Pointer, d pointer.Details) error {
+// putKnown stores the keys and addresses that a contact sent when it paired.
+func putKnown(local *ledger.View, contact pointer.Pointer, d pointer.Details) error {
 	b, err := encodeKnown(d)
 	if err != nil {
 		return err
 	}
-	return local.Put(tableKnown, who.Bytes(), b)
+	return local.Put(tableKnown, contact.Bytes(), b)
 }
 
-// known returns what somebody said of itself when we paired; the zero value when
-// we didn't.
-func (e *Exchange) known(who pointer.Pointer) (k pointer.Details, err error) {
+// known returns the keys and addresses that a contact sent when it paired; the zero value
+// without a pairing.
+func (e *Exchange) known(contact pointer.Pointer) (k pointer.Details, err error) {
 	err = e.view(func(local *ledger.View) error {
-		k, err = loadKnown(local, who)
+		k, err = loadKnown(local, contact)
 		return err
 	})
 	return k, err
 }
 
-func loadKnown(local *ledger.View, who pointer.Pointer) (pointer.Details, error) {
-	b, err := local.Get(tableKnown, who.Bytes())
+func loadKnown(local *ledger.View, contact pointer.Pointer) (pointer.Details, error) {
+	b, err := local.Get(tableKnown, contact.Bytes())
 	if err != nil || b == nil {
 		return pointer.Details{}, err
 	}
 	k, err := decodeKnown(b)
 	if err != nil {
-		return pointer.Details{}, fmt.Errorf("what %s said when we paired: %w", who, err)
+		return pointer.Details{}, fmt.Errorf("stored keys and addresses of %s: %w", contact, err)
 	}
 	return k, nil
 }

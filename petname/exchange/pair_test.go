@@ -165,7 +165,7 @@ func TestPendingInvitationsAreBounded(t *testing.T) {
 		require.NoError(t, alice.putRow(tableInvitations, []byte{byte(i)}, []byte("state")))
 	}
 	_, err = alice.Invite(context.Background(), alice.key, terms)
-	require.ErrorContains(t, err, "64 invitations are out")
+	require.ErrorContains(t, err, "64 invitations are pending")
 	require.NoError(t, alice.deleteInvitation("\x00"))
 	_, err = alice.Invite(context.Background(), alice.key, terms)
 	require.NoError(t, err)

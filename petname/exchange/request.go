@@ -18,56 +18,54 @@ import (
 )
 
 const (
-	// KnockLife is for how long somebody is knocked for unless something else is
-	// said.
+	// RequestLifetime is the default time until a contact request expires.
 	RequestLifetime = 7 * 24 * time.Hour
 
-	// maxKnocks bounds the doors that I knock at at one time: each is work again
+	// maxRequests bounds the requests that are sent again: each needs new proof of work
 	// every two hours.
 	maxRequests = 16
 )
 
-// Knock is a letter to somebody in whose book I am not: who I am, by my own
-// account, and why I write.
+// Request is a contact request to a recipient that does not have the owner in its book.
 type Request struct {
 	To         pointer.Pointer
-	Suggested  string             // a name for me; empty: my nickname
+	Suggested  string             // a name for the owner; empty: the owner's nickname
 	Note       string             // at most introduce.MaxNote bytes
-	Lifetime   time.Duration      // how long it can be taken up, at most petname.MaxRequestLifetime; 0: KnockLife
-	Difficulty request.Difficulty // the work to do; no Solutions: as many as their card asks for
-	Progress   request.Progress   // is told how far the work is; nil: nobody is
+	Lifetime   time.Duration      // until it expires, at most petname.MaxRequestLifetime; 0: RequestLifetime
+	Difficulty request.Difficulty // of the proof of work; 0 Solutions: the number in the recipient's card
+	Progress   request.Progress   // receives the progress of the work; may be nil
 }
 
-// Knocked is a letter that is on its way.
+// SentRequest is the result of [Exchange.SendRequest].
 type SentRequest struct {
 	Introduction introduce.Introduction
 	Delivery     Delivery
 	Difficulty   request.Difficulty
-	Open         bool // their card says that they look; else the letter may lie there unseen
+	Open         bool // the recipient's card states that it fetches requests; otherwise it may never do so
 }
 
-// ErrKnocks: too many doors to knock at.
-var ErrTooManyRequests = fmt.Errorf("knocking at %d doors already: wait until some have answered, or stop", maxRequests)
+// ErrTooManyRequests is returned when a bound of contact requests is reached.
+var ErrTooManyRequests = fmt.Errorf("%d contact requests are pending already: wait for an answer, or cancel one", maxRequests)
 
-// wireKnock is a knock that goes on, in canonical CBOR.
+// wireRequest is a contact request that is sent again, in canonical CBOR.
 type wireRequest struct {
 	_         struct{} `cbor:",toarray"`
 	Statement []byte
 	Stamp     []byte
-	Epoch     uint64 // that the stamp is for
-	Complete  bool   // the stamp is whole
-	Sent      bool   // the stamp's letter is on the doorstep
+	Epoch     uint64 // of the stamp
+	Complete  bool   // the stamp has all solutions
+	Sent      bool   // the stamped request is in the mailbox
 	Solutions int
 	Bits      int
 }
 
-// Knock introduces me to somebody who doesn't have me in its book, after doing
-// the work that a stranger has to do, which takes some seconds and stops with
-// the context. A later Sync knocks again, every two hours and with new work,
-// until the letter has expired, an answer came, or [Peer.StopKnocking].
+// SendRequest sends a contact request, after the proof of work that the recipient demands of
+// unknown senders. The work lasts some seconds and stops with the context. A later Sync sends
+// the request again, with new work in each epoch of two hours, until the request expires, the
+// recipient answers, or [Exchange.CancelRequest].
 //
-// Whether they take the letter, and have read it, isn't known. An error beside
-// [Queued] says why it waits.
+// SendRequest does not report whether the recipient has read or accepted the request. An error
+// beside [Queued] is the reason why it is not sent yet.
 func (e *Exchange) SendRequest(ctx context.Context, key crypto.Signer, k Request) (SentRequest, error) {
 	fail := func(err error) (SentRequest, error) { return SentRequest{}, err }
 	me, err := e.c.Identity(ctx)
@@ -83,12 +81,12 @@ func (e *Exchange) SendRequest(ctx context.Context, key crypto.Signer, k Request
 	out := SentRequest{Difficulty: k.Difficulty}
 	out.Introduction, _ = signed.Introduction()
 	if life := out.Introduction.Expires.Sub(now); life > petname.MaxRequestLifetime {
-		return fail(fmt.Errorf("knocking for %s: at most %d days", life, petname.MaxRequestLifetime/(24*time.Hour)))
+		return fail(fmt.Errorf("contact request with a lifetime of %s: at most %d days", life, petname.MaxRequestLifetime/(24*time.Hour)))
 	}
 	if n, err := e.countRows(tableRequests); err != nil || n >= maxRequests {
 		return fail(cmp.Or(err, ErrTooManyRequests))
 	}
-	// Work for somebody to whom nothing can be sealed would be in vain.
+	// Without a sealing key of the recipient the work would be useless.
 	if _, _, err := e.contactDetails(ctx, k.To); err != nil {
 		return fail(err)
 	}
@@ -116,7 +114,8 @@ func (e *Exchange) SendRequest(ctx context.Context, key crypto.Signer, k Request
 	return out, nil
 }
 
-// stamp does the work for the seed of now, as far as the context lets it.
+// makeStamp does the work for the current epoch, until it is complete or the context ends. A
+// part of it stays in w.
 func (e *Exchange) makeStamp(ctx context.Context, w *wireRequest, to pointer.Pointer, progress request.Progress) (err error) {
 	on := request.Challenge{To: to, From: e.c.Book.Identity(), Statement: introduce.Hash(w.Statement)}
 	now := e.c.Now()
@@ -126,7 +125,7 @@ func (e *Exchange) makeStamp(ctx context.Context, w *wireRequest, to pointer.Poi
 	return err
 }
 
-// leave puts a stamped letter onto a doorstep, and keeps that it is there.
+// sendStamped puts a stamped request into the recipient's mailbox, and stores that it is sent.
 func (e *Exchange) sendStamped(ctx context.Context, to pointer.Pointer, w wireRequest) error {
 	sealing, _, err := e.contactDetails(ctx, to)
 	if err != nil {
@@ -148,8 +147,8 @@ func (e *Exchange) saveRequest(to pointer.Pointer, w wireRequest) error {
 	return e.putRow(tableRequests, to.Bytes(), b)
 }
 
-// StopKnocking ends knocking at somebody's door, and reports whether I did. What
-// lies there goes within four hours.
+// CancelRequest stops sending a contact request, and reports whether there was one. A request
+// that is in the mailbox expires within four hours.
 func (e *Exchange) CancelRequest(to pointer.Pointer) (was bool, err error) {
 	err = e.update(func(tx tx) error {
 		row, err := tx.local.Get(tableRequests, to.Bytes())
@@ -161,28 +160,28 @@ func (e *Exchange) CancelRequest(to pointer.Pointer) (was bool, err error) {
 	return was, err
 }
 
-// answered ends knocking at the door of somebody who wrote.
+// endAnsweredRequest cancels the contact request to a party that answered.
 func (e *Exchange) endAnsweredRequest(by pointer.Pointer) error {
 	row, err := e.getRow(tableRequests, by.Bytes())
-	if err != nil || row == nil { // most often, and then there is nothing to write
+	if err != nil || row == nil { // usually there is nothing to write
 		return err
 	}
 	_, err = e.CancelRequest(by)
 	return err
 }
 
-// knockAgain leaves anew what isn't on the doorsteps of this seed. It does the
-// work for one letter at most: there is another Sync.
+// resendRequests sends the requests that are not in the mailboxes of the current epoch. It does
+// the work for one request at most, and leaves the others to the next Sync.
 func (e *Exchange) resendRequests(ctx context.Context) error {
 	if !e.resending.TryLock() {
-		return nil // another Sync is at it
+		return nil // another Sync does it
 	}
 	defer e.resending.Unlock()
-	type knock struct {
+	type dueRequest struct {
 		to pointer.Pointer
 		w  wireRequest
 	}
-	var due []knock
+	var due []dueRequest
 	now := e.c.Now()
 	var over []pointer.Pointer
 	err := e.view(func(local *ledger.View) error {
@@ -192,18 +191,18 @@ func (e *Exchange) resendRequests(ctx context.Context) error {
 			}
 			to, err := pointer.FromBytes(row.Key)
 			if err != nil {
-				return fmt.Errorf("knocking: %w", err)
+				return fmt.Errorf("contact request: %w", err)
 			}
 			var w wireRequest
 			if err := canonical.UnmarshalLoose(row.Value, &w, canonical.Bounds{}); err != nil {
-				return fmt.Errorf("knocking at %s: %w", to, err)
+				return fmt.Errorf("contact request to %s: %w", to, err)
 			}
 			s, err := introduce.Restore(w.Statement, introduce.KindIntroduction) // the row has a checksum
 			i, _ := s.Introduction()
-			if err != nil || i.CheckTime(now) != nil || i.By != e.c.Book.Identity() { // expired; or the owner's key has been rotated since
+			if err != nil || i.CheckTime(now) != nil || i.By != e.c.Book.Identity() { // or the owner's key was rotated
 				over = append(over, to)
 			} else if !w.Sent || w.Epoch != request.EpochAt(now) {
-				due = append(due, knock{to, w})
+				due = append(due, dueRequest{to, w})
 			}
 		}
 		return nil
@@ -224,7 +223,7 @@ func (e *Exchange) resendRequests(ctx context.Context) error {
 				continue
 			}
 			worked = true
-			// What there was no time for is gone on with another time.
+			// A later Sync resumes incomplete work.
 			err := e.makeStamp(ctx, &k.w, k.to, nil)
 			if err = errors.Join(err, e.saveRequest(k.to, k.w)); err != nil {
 				return errors.Join(append(errs, err)...)
@@ -237,35 +236,36 @@ func (e *Exchange) resendRequests(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Doorstep looks at my doorstep, and puts into the inbox who left a letter there
-// and paid the price. Whoever is asked for it can tell whose it is: it is for
-// those alone who want to hear of strangers.
+// FetchRequests reads the owner's request mailbox once, and puts the contact requests with
+// sufficient proof of work into the inbox. The peers that store the mailbox learn that the
+// owner reads it: see package request.
 //
-// What doesn't verify is passed over: anybody can leave anything there. What
-// there is no time to check is looked at another time.
-func (e *Exchange) FetchRequests(ctx context.Context, price request.Difficulty) (Report, error) {
+// Invalid requests are skipped, since any peer can put any record there. Requests that cannot
+// be verified yet, because of the rate of verifications or a stamp of a later epoch, are left
+// for a later call.
+func (e *Exchange) FetchRequests(ctx context.Context, difficulty request.Difficulty) (Report, error) {
 	report := Report{Waiting: make(map[pointer.Pointer]int)}
 	keys, err := e.c.Sealing()
 	if err != nil {
 		return report, err
 	}
 	now := e.c.Now()
-	letters, err := request.Fetch(ctx, e.c.Store, e.c.Book.Identity(), keys, now)
+	messages, err := request.Fetch(ctx, e.c.Store, e.c.Book.Identity(), keys, now)
 	if err != nil {
 		return report, err
 	}
 	report.Polled++
-	for _, l := range letters {
-		s, err := introduce.Open(l.Statement, introduce.KindIntroduction)
+	for _, m := range messages {
+		s, err := introduce.Open(m.Statement, introduce.KindIntroduction)
 		i, _ := s.Introduction()
 		if err != nil || i.CheckTime(now) != nil {
 			continue
 		}
 		id, fresh, err := e.c.Book.ReceiveContactRequest(s, "doorstep", func(i introduce.Introduction) error {
-			on := request.Challenge{To: i.To, From: i.By, Statement: introduce.Hash(l.Statement)}
-			err := e.verifier.Verify(l.Stamp, on, price)
+			on := request.Challenge{To: i.To, From: i.By, Statement: introduce.Hash(m.Statement)}
+			err := e.verifier.Verify(m.Stamp, on, difficulty)
 			if errors.Is(err, request.ErrStampUsed) {
-				return nil // the book remembers what it took in, and for longer
+				return nil // a stored request is not new again, and one that was not stored is accepted
 			}
 			return err
 		})

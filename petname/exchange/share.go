@@ -14,22 +14,23 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// sharedState is what was last said to an audience. Whatever changes what one may read, an undo or a removal, another
-// device or a key that went on, is so seen, and said, by the next Sync.
+// sharedState is the state of the last statement to an audience. By it the next Sync finds and
+// sends every change of the shared edges, whether its cause is an undo, a removal, another
+// device or a rotation.
 type sharedState struct {
 	_       struct{} `cbor:",toarray"`
 	Version uint64
-	Hash    []byte // a hash of the edges, and of who said them
+	Hash    []byte // edgesHash of the statement
 }
 
-// ShareWith tells a contact what is shared with it alone, all of it, after
-// something of it changed in the book.
+// ShareWith sends a contact all edges that are shared with it alone. It is called after one
+// of them changed in the book. The Delivery is that of [Exchange.Send].
 func (e *Exchange) ShareWith(ctx context.Context, key crypto.Signer, audience pointer.Pointer) (Delivery, error) {
 	sent, _, err := e.shareWith(ctx, key, audience, true)
 	return sent, err
 }
 
-func (e *Exchange) shareWith(ctx context.Context, key crypto.Signer, audience pointer.Pointer, always bool) (sent Delivery, told bool, err error) {
+func (e *Exchange) shareWith(ctx context.Context, key crypto.Signer, audience pointer.Pointer, always bool) (sent Delivery, changed bool, err error) {
 	e.sharing.Lock()
 	defer e.sharing.Unlock()
 	c, err := e.c.Book.ByPointer(audience)
@@ -55,8 +56,8 @@ func (e *Exchange) shareWith(ctx context.Context, key crypto.Signer, audience po
 	if !always && (bytes.Equal(hash, last.Hash) || b == nil && len(edges) == 0) {
 		return "", false, nil
 	}
-	// Versions rise with the clock, so that they go on rising on another device
-	// and after a restore; and without it, when it was set back.
+	// Versions are times, so that they also increase on another device and after a
+	// restore. They increase by one while the clock is behind the last version.
 	now := e.c.Now()
 	version := max(1, uint64(max(0, now.UnixMilli())), last.Version+1)
 	signed, err := introduce.Edges{To: c.Pointer, Version: version, Edges: edges}.Sign(key, now)
@@ -73,18 +74,18 @@ func (e *Exchange) shareWith(ctx context.Context, key crypto.Signer, audience po
 	return sent, true, errors.Join(err, rerr)
 }
 
-// saying is a hash of who says what.
+// edgesHash returns a hash of edges and of the pointer that states them.
 func edgesHash(by pointer.Pointer, edges map[string]pointer.Edge) ([]byte, error) {
-	said := make(map[string][2][]byte, len(edges))
+	stated := make(map[string][2][]byte, len(edges))
 	for label, e := range edges {
-		said[label] = [2][]byte{e.Pointer.Bytes(), e.Next.Bytes()}
+		stated[label] = [2][]byte{e.Pointer.Bytes(), e.Next.Bytes()}
 	}
-	b, err := canonical.Marshal([]any{by.Bytes(), said})
+	b, err := canonical.Marshal([]any{by.Bytes(), stated})
 	hash := sha256.Sum256(b)
 	return hash[:], err
 }
 
-// reshare says to each audience what has changed since it was last told.
+// shareChanges sends each audience its shared edges if they changed since the last statement.
 func (e *Exchange) shareChanges(ctx context.Context, key crypto.Signer, report *Report) error {
 	all, err := e.c.Book.Audiences()
 	if err != nil {
@@ -92,7 +93,7 @@ func (e *Exchange) shareChanges(ctx context.Context, key crypto.Signer, report *
 	}
 	for _, audience := range all {
 		_, _, err := e.shareWith(ctx, key, audience, false)
-		if errors.Is(err, petname.ErrNotFound) { // it was removed
+		if errors.Is(err, petname.ErrNotFound) { // it was removed meanwhile
 			continue
 		}
 		if err != nil {

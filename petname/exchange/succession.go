@@ -14,11 +14,11 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A channel is between two pointers. When mine has gone on, a new one begins with
-// each party, and the one of before is still read: whoever hasn't heard of it
-// writes there. It can't be written to, the key being gone.
+// A channel is between two pointers. When the owner's key is rotated, a new channel begins with
+// each party. The channel of the earlier key is still read, since a party that does not know
+// the next key writes there. Nothing is written to it: the earlier key is not available.
 
-// formerKept is as long as a record of the other's can be found in.
+// formerRetention is the time in which a record of the other party can be found.
 const formerRetention = 2 * drop.Epoch
 
 type formerChannel struct {
@@ -32,7 +32,8 @@ func (f formerChannel) rows() channelRows {
 		prefix: binary.BigEndian.AppendUint64(nil, uint64(f.until.UnixMilli()))}
 }
 
-// retire lays a channel of a former key of mine aside, whose turn it is.
+// retireChannel stores a channel of the owner's earlier key as a former channel. The caller
+// holds the lock of the channel.
 func (e *Exchange) retireChannel(to, self pointer.Pointer, state []byte) error {
 	parts, err := drop.Split(state)
 	if err != nil {
@@ -47,21 +48,21 @@ func (e *Exchange) retireChannel(to, self pointer.Pointer, state []byte) error {
 	})
 }
 
-// formers are all the channels of before.
+// formerChannels returns all channels of earlier keys.
 func (e *Exchange) formerChannels() (all []formerChannel, err error) {
-	mine := len(e.c.Book.Identity().Bytes()) // as long as that of any Ed25519 key
+	size := len(e.c.Book.Identity().Bytes()) // the same for every Ed25519 key
 	err = e.view(func(local *ledger.View) error {
 		for row, err := range local.Scan(tableFormer, nil) {
 			if err != nil {
 				return err
 			}
 			k, v := row.Key, row.Value
-			if len(k) < mine || len(v) < 8 {
+			if len(k) < size || len(v) < 8 {
 				return fmt.Errorf("former channel: row of %d and %d bytes", len(k), len(v))
 			}
 			f := formerChannel{until: time.UnixMilli(int64(binary.BigEndian.Uint64(v)))}
-			if f.party, err = pointer.FromBytes(k[:len(k)-mine]); err == nil {
-				f.self, err = pointer.FromBytes(k[len(k)-mine:])
+			if f.party, err = pointer.FromBytes(k[:len(k)-size]); err == nil {
+				f.self, err = pointer.FromBytes(k[len(k)-size:])
 			}
 			if err == nil {
 				f.state, err = f.rows().load(local)
@@ -76,8 +77,8 @@ func (e *Exchange) formerChannels() (all []formerChannel, err error) {
 	return all, err
 }
 
-// syncFormer reads what came on the channels of before, while it is the party's
-// turn.
+// syncFormerChannels receives the messages of a party on channels of earlier keys. The caller
+// holds the lock of the party's channel.
 func (e *Exchange) syncFormerChannels(ctx context.Context, party pointer.Pointer, report *Report) error {
 	all, err := e.formerChannels()
 	if err != nil {
@@ -114,7 +115,7 @@ func (e *Exchange) syncFormerChannel(ctx context.Context, f formerChannel, repor
 	waiting, over := l.Waiting(), e.c.Now().After(f.until)
 	switch {
 	case waiting > 0 && over:
-		report.Errs = append(report.Errs, fmt.Errorf("%d messages to %s, signed with a key of mine that is no more, were not fetched in time: say it anew", waiting, f.party))
+		report.Errs = append(report.Errs, fmt.Errorf("%d messages to %s, signed with your earlier key, were not fetched in time: send them again", waiting, f.party))
 	case waiting > 0:
 		report.Waiting[f.party] += waiting
 	}
@@ -124,9 +125,9 @@ func (e *Exchange) syncFormerChannel(ctx context.Context, f formerChannel, repor
 	return e.update(func(tx tx) error { return l.rows.remove(tx.local) })
 }
 
-// follow gives where the contact with a pointer is now. If its key has gone on,
-// what it hasn't acknowledged goes there, too: it was said to the contact, which
-// takes it once, however often it comes.
+// followSuccession returns the current pointer of the contact with a pointer. If the contact's
+// key was rotated, its unacknowledged messages are moved to the outbox of the current pointer.
+// A contact that has received such a message before accepts it once only.
 func (e *Exchange) followSuccession(from pointer.Pointer) (to pointer.Pointer, err error) {
 	c, err := e.c.Book.ByPointer(from)
 	if errors.Is(err, petname.ErrNotFound) {

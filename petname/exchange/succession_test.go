@@ -101,7 +101,7 @@ func TestWhatAKeyThatIsGoneLeftUnreadIsTold(t *testing.T) {
 	report, err := alice.Sync(context.Background(), alice.key)
 	require.NoError(t, err)
 	require.Len(t, report.Errs, 1)
-	require.ErrorContains(t, report.Errs[0], "say it anew")
+	require.ErrorContains(t, report.Errs[0], "send them again")
 	require.Empty(t, alice.fetch(t).Waiting)
 }
 

@@ -20,37 +20,37 @@ import (
 
 // Bounds of one Sync.
 const (
-	maxQuiet    = 32 // contacts that never wrote, who are asked for each time, in turns
+	maxQuiet    = 32 // contacts without a channel that one Sync polls, in rotation
 	maxParallel = 8  // channels at a time
 )
 
 var keyLast = []byte("last")
 
-// Report is what a Sync did.
+// Report is the result of a Sync.
 type Report struct {
-	Polled   int                     // channels that were looked at, and my doorstep
-	Fresh    []petname.Suggestion    // what is new in the inbox
-	Refused  []Refusal               // what came and was not taken
-	Waiting  map[pointer.Pointer]int // messages that are not acknowledged yet
-	Lost     uint64                  // messages that can't come any more: see [drop.PollResult]
-	Requests int                     // doors of strangers that I go on knocking at
-	Mutual   []Mutual                // mutual introductions that went on, or ended
-	Errs     []error                 // channels that couldn't be looked at, or written to
+	Polled   int                     // channels that were polled, and 1 for the request mailbox
+	Fresh    []petname.Suggestion    // suggestions that are new in the inbox
+	Refused  []Refusal               // messages that were received and not accepted
+	Waiting  map[pointer.Pointer]int // sent messages that are not acknowledged, by recipient
+	Lost     uint64                  // messages that can no longer be received: see [drop.PollResult]
+	Requests int                     // contact requests of the owner that are sent again
+	Mutual   []Mutual                // mutual introductions that changed
+	Errs     []error                 // channels that could not be polled or written to
 }
 
-// Refusal is a message that was verified to be from a contact, or from a
-// stranger, and not taken.
+// Refusal is a message of a verified sender that was not accepted. It is delivered again if
+// the reason is temporary, such as [petname.ErrInboxFull].
 type Refusal struct {
 	By  pointer.Pointer
 	Err error
 }
 
-// Sync fetches what contacts left for me, puts it into the inbox, and brings on
-// its way what is due. Without the key, nil, nothing can be sent or acknowledged:
-// what came is in the inbox all the same, and is acknowledged another time.
+// Sync receives the messages of contacts, puts them into the inbox, and sends all messages
+// that are due. With a nil key it sends and acknowledges nothing: received messages are in the
+// inbox, and a later Sync acknowledges them.
 //
-// All with whom there ever was a message are looked at, and of the other
-// contacts some, in turns. A network that fails is told in the report.
+// It polls every contact that a message was exchanged with, and a part of the other contacts,
+// in rotation. Errors of the network are in the report.
 func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
 	report := Report{Waiting: make(map[pointer.Pointer]int)}
 	if err := e.expireSessions(&report); err != nil {
@@ -74,9 +74,9 @@ func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) 
 		})
 	}
 	if e.c.UnknownSenders != nil {
-		if price, open := e.c.UnknownSenders(); open {
+		if difficulty, open := e.c.UnknownSenders(); open {
 			wg.Go(func() {
-				one, err := e.FetchRequests(ctx, price)
+				one, err := e.FetchRequests(ctx, difficulty)
 				if err != nil {
 					one.Errs = append(one.Errs, err)
 				}
@@ -125,7 +125,7 @@ func (r *Report) add(o Report) {
 	}
 }
 
-// parties are those whose channels are looked at this time.
+// partiesToPoll returns the parties that this Sync polls.
 func (e *Exchange) partiesToPoll() ([]pointer.Pointer, error) {
 	var last []byte
 	var with []pointer.Pointer
@@ -156,13 +156,13 @@ func (e *Exchange) partiesToPoll() ([]pointer.Pointer, error) {
 	}
 	var parties []pointer.Pointer
 	known := make(map[pointer.Pointer]bool)
-	look := func(at pointer.Pointer) {
+	add := func(at pointer.Pointer) {
 		if known[at] {
 			return
 		}
 		known[at] = true
-		// Who was removed is neither heard nor told that anybody listens; should it
-		// be added again, the channel goes on.
+		// A removed contact is neither read nor acknowledged. If it is added again, its
+		// channel continues.
 		if c, err := e.c.Book.ByPointer(at); err == nil && (!c.Name.IsZero() || c.Conflict != nil) {
 			parties = append(parties, at)
 		}
@@ -171,10 +171,10 @@ func (e *Exchange) partiesToPoll() ([]pointer.Pointer, error) {
 		if to, err = e.followSuccession(to); err != nil {
 			return nil, err
 		}
-		look(to)
+		add(to)
 	}
 	for _, f := range former {
-		look(f.party)
+		add(f.party)
 	}
 	quiet, next, err := e.nextQuiet(string(last), known)
 	if err != nil {
@@ -186,8 +186,9 @@ func (e *Exchange) partiesToPoll() ([]pointer.Pointer, error) {
 	return append(parties, quiet...), err
 }
 
-// quiet are contacts whose turn it is after the one with that key, around the
-// book.
+// nextQuiet returns up to maxQuiet contacts that are not in known, in the order of their names
+// after the key last, and adds them to known. After the last contact of the book it continues
+// at the first. next is the key to continue after.
 func (e *Exchange) nextQuiet(last string, known map[pointer.Pointer]bool) (found []pointer.Pointer, next string, err error) {
 	next = last
 	for round := range 2 {
@@ -212,7 +213,7 @@ func (e *Exchange) nextQuiet(last string, known map[pointer.Pointer]bool) (found
 	return found, "", nil
 }
 
-// sync looks at one channel.
+// syncChannel polls a channel, and sends what is due on it.
 func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party pointer.Pointer) Report {
 	defer e.lockChannel(party)()
 	report := Report{Waiting: make(map[pointer.Pointer]int)}
@@ -222,7 +223,7 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 	}
 	c, err := e.openChannel(ctx, key, party)
 	if errors.Is(err, ErrNoSealing) || errors.Is(err, dht.ErrNotFound) && !e.hasChannel(party) {
-		return report // there is no channel with it
+		return report // it has no sealing key yet, and there is no channel
 	}
 	if err != nil {
 		return fail(err)
@@ -232,7 +233,7 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 	if err != nil {
 		return fail(err)
 	}
-	if !mail.Written.IsZero() { // it knows me
+	if !mail.Written.IsZero() { // the party has the owner in its book
 		if err := e.endAnsweredRequest(party); err != nil {
 			return fail(err)
 		}
@@ -264,11 +265,11 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 	return report
 }
 
-// receive takes what came on a channel.
+// poll receives the messages of a channel.
 func (e *Exchange) poll(ctx context.Context, party pointer.Pointer, c *channel, report *Report) (drop.PollResult, error) {
 	mail, err := c.Poll(ctx, c.store, e.c.Now())
 	if err != nil {
-		report.Errs = append(report.Errs, err) // and yet some may have come
+		report.Errs = append(report.Errs, err) // some messages may be there nevertheless
 	}
 	report.Lost += mail.Lost
 	for _, m := range mail.Messages {
@@ -283,10 +284,10 @@ func (e *Exchange) poll(ctx context.Context, party pointer.Pointer, c *channel, 
 	return mail, nil
 }
 
-// receiveOne processes one message in one commit: what it changes in the book and
-// in the tables, and that the channel has it, without which it is not
-// acknowledged. stop reports that nothing has changed, and that the message and
-// all after it stay for another time; an error, that it was not taken.
+// receiveOne processes a message in one transaction: its changes of the book and of the
+// tables, and the state of the channel, by which it is acknowledged. stop reports that nothing
+// has changed, and that this message and those after it are delivered again. An error is the
+// reason why the message was not accepted.
 func (e *Exchange) receiveOne(party pointer.Pointer, c *channel, m drop.Message, report *Report) (stop bool, refused error) {
 	e.sessions.Lock()
 	defer e.sessions.Unlock()
@@ -302,7 +303,7 @@ func (e *Exchange) receiveOne(party pointer.Pointer, c *channel, m drop.Message,
 		return c.rows.store(tx.local, c.Parts())
 	})
 	if err != nil {
-		*c.Channel = before // as it is stored
+		*c.Channel = before // the state that is stored
 		return true, err
 	}
 	report.add(one)
@@ -314,10 +315,9 @@ func (e *Exchange) hasChannel(party pointer.Pointer) bool {
 	return head != nil
 }
 
-// take processes one message: what it says is in the transaction when it returns.
-// stop reports that the message stays where it is, and all after it, for another
-// time, always with an error; an error alone, that it was not taken. The caller
-// has p.sessions.
+// handle applies a message to the transaction. stop reports that the message and those after
+// it are to be delivered again, always with an error. An error without stop is a refusal. The
+// caller holds e.sessions.
 func (e *Exchange) handle(tx tx, by pointer.Pointer, m drop.Message, report *Report) (stop bool, err error) {
 	msg, err := decodeMessage(m.Bytes)
 	if err != nil {
@@ -329,14 +329,15 @@ func (e *Exchange) handle(tx tx, by pointer.Pointer, m drop.Message, report *Rep
 	case kindMutual:
 		return e.handleMutual(tx, by, msg.Body, report)
 	}
-	return false, fmt.Errorf("message of kind %d, which this version doesn't know", msg.Kind)
+	return false, fmt.Errorf("message of unknown kind %d", msg.Kind)
 }
 
-// maxHeard is how many statements of one contact a day are written into the
-// book: what is over it waits with who sent it.
+// maxDailyStatements bounds the statements of one contact that are written to the book in a
+// day. Further statements stay with their sender.
 const maxDailyStatements = 100
 
-// heardToday is how many statements of a contact were written today.
+// statementsToday returns the day, in days since 1970, and the number of statements of a
+// contact that were written to the book in it.
 func (e *Exchange) statementsToday(local *ledger.View, by pointer.Pointer) (day, n uint64, err error) {
 	day = uint64(max(0, e.c.Now().Unix()) / (24 * 60 * 60))
 	row, err := local.Get(tableStatementCounts, by.Bytes())
@@ -352,14 +353,14 @@ func (e *Exchange) handleStatement(tx tx, by pointer.Pointer, body []byte, repor
 		return true, err
 	}
 	if n >= maxDailyStatements {
-		return true, fmt.Errorf("%d statements of %s were taken today: the rest waits with who sent it", n, by)
+		return true, fmt.Errorf("%d statements of %s were accepted today: the rest stays with its sender", n, by)
 	}
 	signed, err := introduce.Open(body)
 	if err != nil {
 		return false, err
 	}
 	id, fresh, err := tx.book.Receive(signed, "drop")
-	if fresh { // with a refusal, too: the introduction is in the inbox
+	if fresh { // also with a refusal: the introduction is in the inbox
 		row := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, day), n+1)
 		if err := tx.local.Put(tableStatementCounts, by.Bytes(), row); err != nil {
 			return true, err
@@ -367,17 +368,17 @@ func (e *Exchange) handleStatement(tx tx, by pointer.Pointer, body []byte, repor
 	}
 	switch {
 	case errors.Is(err, petname.ErrInboxFull):
-		return true, fmt.Errorf("%w: it waits with who sent it", err)
+		return true, fmt.Errorf("%w: the message stays with its sender", err)
 	case err == nil && fresh && id != (petname.SuggestionID{}):
 		err := tx.addFresh(id, report)
 		return err != nil, err
 	case err == nil, isRefusal(err):
 		return false, err
 	}
-	return true, err // the disk, say: it comes again
+	return true, err // for example of the disk: the message is delivered again
 }
 
-// refusal tells what will never be taken from what may be another time.
+// isRefusal reports whether err is final: the message would be refused again.
 func isRefusal(err error) bool {
 	for _, never := range []error{introduce.ErrInvalid, mutual.ErrInvalid, mutual.ErrOtherSession, petname.ErrWrongRecipient, petname.ErrUnknownSender, petname.ErrMuted, petname.ErrOwnPointer, petname.ErrDecided} {
 		if errors.Is(err, never) {

@@ -11,30 +11,31 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// The device-local tables (package ledger), by key → value. Pointers are
-// multihashes, which state their length, so that none is the start of another.
+// The device-local tables (package ledger): their names are stored, and do not change. The
+// comments are key → value. Pointers are multihashes, which contain their length, so that none
+// is a prefix of another.
 const (
 	tableChannels        = "channels" // pointer of the party → head of the channel's state
 	tableQueue           = "queue"    // pointer of the party ‖ number (8 bytes) → message of the channel
-	tableRotation        = "turns"    // keyLast → comparison key of the contact that was asked for last
-	tableIntroductions   = "said"     // time (8 bytes) ‖ id of an introduction → it, signed by me
-	tableInvitations     = "offers"   // id → state of an invitation that is still good
-	tableUsedCodes       = "burnt"    // mark of a code that had its try → until when that counts, RFC 3339
-	tableKnown           = "known"    // pointer → what it said of itself when we paired
-	tableInvitees        = "invited"  // pointer of the introducer ‖ session → invitedState
+	tableRotation        = "turns"    // keyLast → comparison key of the quiet contact that was polled last
+	tableIntroductions   = "said"     // time (8 bytes) ‖ id of an introduction by the owner → the statement
+	tableInvitations     = "offers"   // id → state of an invitation that is pending
+	tableUsedCodes       = "burnt"    // mark of a used code → time until which it is refused, RFC 3339
+	tableKnown           = "known"    // pointer → wireKnown
+	tableInvitees        = "invited"  // pointer of the introducer ‖ session → inviteeState
 	tableIntroducers     = "started"  // session → state of a mutual.Introducer
 	tableOutbox          = "outbox"   // pointer of the recipient ‖ number (8 bytes) → message that is not in its channel yet
 	tableShared          = "shared"   // id of the contact → sharedState
-	tableRequests        = "knocks"   // pointer at whose door I knock → wireKnock
+	tableRequests        = "knocks"   // pointer of the recipient → wireRequest
 	tableStatementCounts = "heard"    // pointer → day since 1970 (8 bytes) ‖ statements of that day (8 bytes)
 
-	// The channels of keys that I had before.
-	tableFormer      = "former"       // pointer of the party ‖ my pointer then → until when it is looked at (8 bytes, ms since 1970) ‖ head
-	tableFormerQueue = "former queue" // likewise ‖ number (8 bytes) → message
+	// The channels of earlier keys of the owner.
+	tableFormer      = "former"       // party ‖ earlier pointer of the owner → time until which it is polled (8 bytes, ms since 1970) ‖ head
+	tableFormerQueue = "former queue" // the same ‖ number (8 bytes) → message
 )
 
-// tx is one transaction over the book and the tables. The functions that run in
-// one take none of the locks of Peer.
+// tx is a transaction over the book and the tables. Functions that run in one acquire no lock
+// of Exchange.
 type tx struct {
 	book  *petname.Book
 	local *ledger.View
@@ -73,13 +74,13 @@ func (e *Exchange) countRows(table string) (n int, err error) {
 	return n, err
 }
 
-// numbered is a key that ends in a number.
+// numbered returns a key that ends in a number.
 func numbered(prefix []byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(bytes.Clone(prefix), n)
 }
 
-// place is where a channel is stored: a row for its head, behind the prefix, and
-// one for each message.
+// channelRows are the rows of a channel: one for its head, whose value begins with the prefix,
+// and one for each message.
 type channelRows struct {
 	heads, queue string
 	key, prefix  []byte
@@ -89,7 +90,7 @@ func rowsOf(party pointer.Pointer) channelRows {
 	return channelRows{heads: tableChannels, queue: tableQueue, key: party.Bytes()}
 }
 
-// store writes a channel, and of its messages those that changed.
+// store writes the head of a channel, and the messages that changed.
 func (at channelRows) store(local *ledger.View, parts drop.Parts) error {
 	if err := local.Put(at.heads, at.key, append(bytes.Clone(at.prefix), parts.Head...)); err != nil {
 		return err
@@ -120,7 +121,7 @@ func (at channelRows) store(local *ledger.View, parts drop.Parts) error {
 	return nil
 }
 
-// load returns a channel's state, nil if there is none.
+// load returns the state of a channel, or nil if there is none.
 func (at channelRows) load(local *ledger.View) ([]byte, error) {
 	row, err := local.Get(at.heads, at.key)
 	if err != nil || row == nil {
