@@ -21,9 +21,9 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Data that a Peer stores is durable when the call returns: it is in the book's
-// file, which syncs (see package ledger).
-func TestWhatAPeerStoresIsInTheBooksFile(t *testing.T) {
+// Data that an Exchange stores is durable when the call returns: it is in the file of the book,
+// which syncs (see package ledger).
+func TestStoredDataIsInTheFileOfTheBook(t *testing.T) {
 	alice, bob, carol := three(t)
 	_, err := alice.Send(context.Background(), alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
@@ -76,8 +76,8 @@ func TestAnotherEncodingOfAMessageIsRefused(t *testing.T) {
 	require.Len(t, carol.inbox(t), 1)
 }
 
-// If the book cannot store a message, for example because the disk is full, the
-// peer does not acknowledge it, and it is delivered again.
+// If the book cannot store a message, for example because the disk is full, the message is not
+// acknowledged, and is delivered again.
 func TestAMessageThatTheBookCannotStoreIsDeliveredAgain(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
@@ -192,9 +192,9 @@ func TestRememberedOffersAreBounded(t *testing.T) {
 	require.Len(t, bob.inbox(t), 1)
 }
 
-// Contacts that never sent a message are queried in turns, a bounded number at
-// a time. Each contact is queried in its turn, also across restarts.
-func TestQuietContactsTakeTurns(t *testing.T) {
+// Contacts that never sent a message are polled in rotation, a bounded number at a time, also
+// across restarts.
+func TestQuietContactsArePolledInRotation(t *testing.T) {
 	alice, bob, carol := three(t)
 	_, err := alice.Send(context.Background(), alice.key, pointerOf("bob"), alice.introduces(t, carol, bob))
 	require.NoError(t, err)
@@ -226,7 +226,7 @@ func TestQuietContactsTakeTurns(t *testing.T) {
 
 // Messages for which a channel has no room stay in the outbox, in order, and
 // are sent when there is room.
-func TestWhatAChannelHasNoRoomForStaysInTheOutbox(t *testing.T) {
+func TestMessagesOverTheRoomOfAChannelStayInTheOutbox(t *testing.T) {
 	alice, bob, _ := three(t)
 	body := make([]byte, drop.MaxMessage-8)
 	const fit, all = drop.MaxQueueBytes / drop.MaxMessage, drop.MaxQueueBytes/drop.MaxMessage + 3
@@ -260,7 +260,7 @@ func TestWhatAChannelHasNoRoomForStaysInTheOutbox(t *testing.T) {
 
 // A channel without room still acknowledges, and renews its record: the other
 // party could never make room otherwise.
-func TestAFullChannelGoesOn(t *testing.T) {
+func TestAFullChannelIsRenewed(t *testing.T) {
 	alice, bob, _ := three(t)
 	ctx, body := t.Context(), make([]byte, drop.MaxMessage-8)
 	alice.edit(t, func(local *ledger.View) error {

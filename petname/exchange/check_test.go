@@ -48,8 +48,8 @@ func (p *person) olderRows(t testing.TB) (all []ledger.BoltRow) {
 	return all
 }
 
-// everything is all rows of the tables.
-func (p *person) everything(t testing.TB) (all []string) {
+// allRows returns all rows of the tables.
+func (p *person) allRows(t testing.TB) (all []string) {
 	t.Helper()
 	require.NoError(t, p.view(func(local *ledger.View) error {
 		for _, table := range slices.Concat(allTables, []string{tableQueue, tableFormerQueue}) {
@@ -78,8 +78,8 @@ func wipe(local *ledger.View) error {
 	return nil
 }
 
-// busy is Alice with a row in every table.
-func busy(t *testing.T) (alice, bob, carol *person) {
+// withEveryRow returns Alice with a row in every table.
+func withEveryRow(t *testing.T) (alice, bob, carol *person) {
 	t.Helper()
 	ctx := context.Background()
 	alice, bob, carol = three(t)
@@ -111,12 +111,12 @@ func busy(t *testing.T) (alice, bob, carol *person) {
 	return alice, bob, carol
 }
 
-// Every row of an older version is taken as it is, and everything that was under
-// way goes on with it.
-func TestTheRowsOfAnOlderVersionAreTaken(t *testing.T) {
-	alice, bob, carol := busy(t)
+// Every row of an older version is migrated without a change, and all channels, requests and
+// sessions continue.
+func TestTheRowsOfAnOlderVersionAreMigrated(t *testing.T) {
+	alice, bob, carol := withEveryRow(t)
 	require.Empty(t, Check(alice.book))
-	before, rows := alice.everything(t), alice.olderRows(t)
+	before, rows := alice.allRows(t), alice.olderRows(t)
 	in := map[string]int{}
 	for _, row := range rows {
 		in[row.Bucket]++
@@ -127,28 +127,28 @@ func TestTheRowsOfAnOlderVersionAreTaken(t *testing.T) {
 	require.NotEmpty(t, alice.rows(t, tableQueue, nil))
 	require.NotEmpty(t, alice.rows(t, tableFormerQueue, nil))
 	alice.edit(t, wipe)
-	require.Empty(t, alice.everything(t))
+	require.Empty(t, alice.allRows(t))
 	alice.edit(t, func(local *ledger.View) error {
 		for _, row := range rows {
 			require.NoError(t, MigrateRow(local, row), row.Bucket)
 		}
 		return nil
 	})
-	require.Equal(t, before, alice.everything(t))
+	require.Equal(t, before, alice.allRows(t))
 	require.Empty(t, Check(alice.book))
 
 	alice.reopen(t)
 	alice.fetch(t)
-	require.Len(t, carol.fetch(t).Fresh, 3, "two introductions and an offer, and not again what is shared with her")
+	require.Len(t, carol.fetch(t).Fresh, 3, "two introductions and an offer, and not the shared edges again")
 	require.Empty(t, carol.fetch(t).Fresh)
 	require.Equal(t, []string{"choir"}, carol.reads(t, pointerOf("alice")))
 	require.Len(t, bob.fetch(t).Fresh, 1)
 	alice.fetch(t)
-	require.Equal(t, map[pointer.Pointer]int{pointerOf("carol"): 1}, alice.fetch(t).Waiting, "what is under the key before")
+	require.Equal(t, map[pointer.Pointer]int{pointerOf("carol"): 1}, alice.fetch(t).Waiting, "the message of the earlier key")
 }
 
-// An invitation of an older version can be taken.
-func TestAnInvitationOfAnOlderVersionIsTaken(t *testing.T) {
+// An invitation of an older version can be accepted.
+func TestAnInvitationOfAnOlderVersionIsAccepted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		alice, bob := two(t)
 		ctx := context.Background()
@@ -176,9 +176,9 @@ func TestAnInvitationOfAnOlderVersionIsTaken(t *testing.T) {
 	})
 }
 
-// A damaged row is refused, or can be read: nothing that is taken stops a Sync.
-func TestADamagedRowOfAnOlderVersionIsLeftOut(t *testing.T) {
-	alice, _, _ := busy(t)
+// A damaged row is refused, or can be read: no row that is migrated stops a Sync.
+func TestADamagedRowOfAnOlderVersionIsNotMigrated(t *testing.T) {
+	alice, _, _ := withEveryRow(t)
 	rows := alice.olderRows(t)
 	refused := map[string]int{}
 	stop := errKey // rolls back
@@ -232,8 +232,8 @@ func TestADamagedRowOfAnOlderVersionIsLeftOut(t *testing.T) {
 	})
 }
 
-// Check names rows that cannot be read, and messages of no channel.
-func TestCheckNamesWhatCannotBeRead(t *testing.T) {
+// Check reports rows that cannot be read, and messages of no channel.
+func TestCheckReportsRowsThatCannotBeRead(t *testing.T) {
 	for table, key := range map[string][]byte{
 		tableInvitees: []byte("x"), tableQueue: numbered(pointerOf("bob").Bytes(), 1), tableFormerQueue: {1}, tableOutbox: {1},
 	} {

@@ -16,8 +16,8 @@ import (
 )
 
 // The set-up of this package's codec before package canonical, and its checks of
-// the encoding, word for word: what was accepted then decides what is accepted
-// now. The tests below hold package canonical to it.
+// the encoding, unchanged: package canonical must accept what they accepted. The tests below
+// compare the two.
 var (
 	referenceEncoder = func() cbor.EncMode {
 		mode, err := cbor.CoreDetEncOptions().EncMode()
@@ -138,7 +138,7 @@ func codecSeeds(t testing.TB) (seeds [][]byte) {
 	return seeds
 }
 
-// What is accepted, and what is written, is what it was before.
+// The same bytes are accepted and written as before.
 func TestCodecAgreesWithReference(t *testing.T) {
 	canonicaltest.CheckVariants(t, codecSeeds(t), codecsAgree)
 }
@@ -151,8 +151,8 @@ func FuzzCodecAgainstReference(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { codecsAgree(t, b) })
 }
 
-// What a contact stated is written as before, and messages are bounded as before.
-func TestKnownAndMessagesAreWrittenAsBefore(t *testing.T) {
+// Keys and addresses of a contact are encoded as before, and messages are bounded as before.
+func TestKnownAndMessagesAreEncodedAsBefore(t *testing.T) {
 	for _, keys := range [][]pointer.SealingKey{nil, {}, {{KEM: 0x20, Key: []byte("key")}}} {
 		for _, addresses := range [][][]byte{nil, {}, {{1}}} {
 			now, err := encodeKnown(pointer.Details{Sealing: keys, Addresses: addresses, Nickname: "not stored"})

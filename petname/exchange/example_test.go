@@ -19,8 +19,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Ana and Ben pair by a code that she speaks. Then she introduces Cleo to him,
-// while he is away, and he accepts: under names of his own.
+// Ana and Ben pair by a code that she speaks. Then she introduces Cleo to him while he is
+// offline. He accepts the introduction later, under a name of his own.
 func Example() {
 	ctx, network := context.Background(), &dht.Memory{} // or a kad.Node, or routers
 	ana, ben, cleo := open("Ana", network), open("Ben", network), open("Cleo", network)
@@ -28,7 +28,7 @@ func Example() {
 	defer ben.close()
 	defer cleo.close()
 
-	// Ana speaks the code, and Ben types it; either may be first.
+	// Ana speaks the code, and Ben types it. Either may be first.
 	invited, err := ana.Invite(ctx, ana.key, exchange.Terms{Code: true, Terms: pair.Terms{Expires: time.Now().Add(pair.CodeLife)}})
 	check(err)
 	paired := make(chan petname.Suggestion)
@@ -42,7 +42,7 @@ func Example() {
 	ana.accept(s, "ben")
 	ben.accept(<-paired, "ana")
 
-	// Ana tells Ben, and nobody else, who Cleo is.
+	// Ana introduces Cleo to Ben alone.
 	signed, err := introduce.Introduction{
 		To: ben.key.Pointer(), About: cleo.key.Pointer(), Suggested: "Cleo", Expires: time.Now().Add(exchange.IntroductionLifetime),
 	}.Sign(ana.key, nil, time.Now())
@@ -51,7 +51,7 @@ func Example() {
 	check(err)
 	fmt.Println("Ana's introduction is", sent)
 
-	// Ben fetches it, and decides: until he does, nobody has a name by it.
+	// Ben receives the introduction. Cleo becomes a contact when he accepts it.
 	report, err := ben.Sync(ctx, ben.key)
 	check(err)
 	for _, s := range report.Fresh {
@@ -71,7 +71,7 @@ func Example() {
 	// choir girl: introduced
 }
 
-// person is what an app has for its user.
+// person is the state of an application for its user.
 type person struct {
 	*exchange.Exchange
 	key  *pointer.Key
@@ -88,7 +88,7 @@ func open(nickname string, network dht.Store) *person {
 	check(err)
 	book, err := petname.Create(filepath.Join(dir, "ledger.db"), key, device, petname.Options{})
 	check(err)
-	sealing, err := hpke.DHKEM(ecdh.X25519()).GenerateKey() // an app keeps it
+	sealing, err := hpke.DHKEM(ecdh.X25519()).GenerateKey() // an application stores it
 	check(err)
 	me := pair.Identity{Pointer: key.Pointer(), Details: pointer.Details{Nickname: nickname,
 		Sealing: []pointer.SealingKey{{KEM: sealing.KEM().ID(), Key: sealing.PublicKey().Bytes()}}}}
@@ -103,7 +103,7 @@ func open(nickname string, network dht.Store) *person {
 	return &person{e, key, book, dir}
 }
 
-// accept is the user's own act.
+// accept accepts a suggestion, as the user does.
 func (p *person) accept(s petname.Suggestion, as string) {
 	n, err := name.Parse(as)
 	check(err)

@@ -10,8 +10,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Whatever bytes a contact sends: they have one spelling, or say nothing, and
-// never name anybody.
+// Bytes that a contact sends are refused, or are the only encoding of a message, and never add a
+// contact.
 func FuzzMessage(f *testing.F) {
 	alice, bob, carol := three(f)
 	statement, err := message{Kind: kindStatement, Body: alice.introduces(f, bob, carol).Bytes()}.encode()

@@ -25,8 +25,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// TestMain keeps the files of the tests in memory if the system has a folder
-// for that, so that no test waits for a busy disk.
+// TestMain puts the files of the tests into memory if the system has a folder for that, so that
+// no test waits for a busy disk.
 func TestMain(m *testing.M) {
 	code := 1
 	defer func() { os.Exit(code) }()
@@ -52,7 +52,7 @@ func pointerOf(seed string) pointer.Pointer {
 	return p
 }
 
-// clock is the time of a test, which goes on when it is told to.
+// clock is the time of a test, which sets it.
 type clock struct{ now time.Time }
 
 func newClock() *clock { return &clock{time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
@@ -65,7 +65,7 @@ func (c *clock) Now() time.Time {
 	return c.now
 }
 
-// person has a book, and is reachable by way of one network.
+// person has a book and an Exchange on one network.
 type person struct {
 	*Exchange
 	name       string
@@ -74,11 +74,11 @@ type person struct {
 	network    dht.Store
 	clock      *clock
 	sealing    []hpke.PrivateKey
-	at         [][]byte // the addresses that it tells those whom it pairs with
-	ledger     string   // the book's file
+	at         [][]byte // the addresses that the other party of a pairing receives
+	ledger     string   // the file of the book
 	chain      []pointer.Succession
 	links      []pointer.CardLink
-	difficulty *request.Difficulty // asked of strangers; nil: they aren't heard
+	difficulty *request.Difficulty // for contact requests; nil: they are not fetched
 }
 
 // ignored receives the changes of a book, as every agent does.
@@ -112,7 +112,7 @@ func (p *person) open() {
 		}})
 }
 
-// reopen is what a restart does.
+// reopen restarts the person.
 func (p *person) reopen(t testing.TB) {
 	t.Helper()
 	require.NoError(t, p.book.Close())
@@ -123,7 +123,7 @@ func (p *person) reopen(t testing.TB) {
 	p.open()
 }
 
-// take and takeMutual run the Peer's methods in a transaction of their own.
+// handle and handleMutual run the methods of Exchange in a transaction of their own.
 func (p *person) handle(_ context.Context, by pointer.Pointer, m drop.Message, report *Report) (stop bool, err error) {
 	p.sessions.Lock()
 	defer p.sessions.Unlock()
@@ -185,7 +185,7 @@ func (p *person) next() pointer.Commitment {
 	return c
 }
 
-// me is what those whom it pairs with are told.
+// identity is the Config.Identity of p.
 func (p *person) identity(context.Context) (pair.Identity, error) {
 	id := pair.Identity{Pointer: pointerOf(p.name), Details: pointer.Details{Next: p.next(), Nickname: p.name, Addresses: p.at}}
 	for _, k := range p.sealing {
@@ -211,7 +211,7 @@ func (p *person) link() pointer.Link {
 	return pointer.Link{Pointer: pointerOf(p.name), Next: p.next(), Nickname: p.name}
 }
 
-// knows has somebody in the book.
+// knows adds others to the book of p.
 func (p *person) knows(t testing.TB, others ...*person) {
 	t.Helper()
 	for _, o := range others {
@@ -222,7 +222,7 @@ func (p *person) knows(t testing.TB, others ...*person) {
 	}
 }
 
-// fetch is a Sync in which nothing fails.
+// fetch returns the report of a Sync without errors.
 func (p *person) fetch(t testing.TB) Report {
 	t.Helper()
 	report, err := p.Sync(context.Background(), p.key)

@@ -79,8 +79,8 @@ func variants(fields map[int][]variant, fn func(what string, fields map[int]any)
 
 func one(value any) []variant { return []variant{{"", value}} }
 
-// crowded is Carol, who knows contacts in every state that a book has.
-func crowded(t *testing.T) (carol *person, pointers []variant) {
+// withEveryContactState returns Carol, with a contact in every state of a contact in her book.
+func withEveryContactState(t *testing.T) (carol *person, pointers []variant) {
 	alice, _, carol := three(t)
 	add := func(seed, called string) {
 		_, err := carol.book.Add(must(name.Parse(called)), pointer.Link{Pointer: pointerOf(seed)}, petname.Source{})
@@ -105,7 +105,7 @@ func crowded(t *testing.T) (carol *person, pointers []variant) {
 // A signed statement that cannot be accepted is refused once, whatever is wrong
 // with it: it delays nothing that comes after it.
 func TestEachInvalidStatementIsRefusedOnce(t *testing.T) {
-	carol, pointers := crowded(t)
+	carol, pointers := withEveryContactState(t)
 	alice, now := testKey("alice"), carol.clock.now
 	at := func(d time.Duration) variant { return variant{d.String(), now.Add(d).UnixMilli()} }
 	times := []variant{{"none", nil}, {"first", int64(1)}, at(-time.Hour), at(0), at(time.Hour), at(300 * 24 * time.Hour), at(5000 * 24 * time.Hour), {"last", int64(1) << 46}, {"beyond", int64(1)<<46 + 1}, {"negative", int64(-1)}}
@@ -156,9 +156,9 @@ func TestEachInvalidStatementIsRefusedOnce(t *testing.T) {
 	require.Greater(t, refused, 1000)
 }
 
-// Likewise each message of a mutual introduction.
+// The same holds for each message of a mutual introduction.
 func TestEachInvalidMutualMessageIsRefusedOnce(t *testing.T) {
-	carol, pointers := crowded(t)
+	carol, pointers := withEveryContactState(t)
 	alice, now := testKey("alice"), carol.clock.now
 	at := func(d time.Duration) variant { return variant{d.String(), now.Add(d).UnixMilli()} }
 	times := []variant{{"none", nil}, at(0), at(time.Hour), at(400 * 24 * time.Hour), {"last", int64(1) << 46}, {"beyond", int64(1)<<46 + 1}}

@@ -17,7 +17,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// offers has Alice offer to introduce Bob and Carol to each other.
+// offers starts a mutual introduction of a and b by p.
 func (p *person) offers(t testing.TB, a, b *person) Mutual {
 	t.Helper()
 	m, sent, err := p.IntroduceBoth(context.Background(), p.key, mutual.Party{Pointer: pointerOf(a.name), Suggested: "The " + a.name, Note: "from the choir"},
@@ -27,7 +27,7 @@ func (p *person) offers(t testing.TB, a, b *person) Mutual {
 	return m
 }
 
-// offered fetches, and gives the one offer that came.
+// receivesOffer fetches, and returns the only offer.
 func (p *person) receivesOffer(t testing.TB) petname.Suggestion {
 	t.Helper()
 	report := p.fetch(t)
@@ -43,7 +43,7 @@ func (p *person) accepts(t testing.TB, offer petname.Suggestion) {
 	require.NoError(t, err)
 }
 
-// of is the one session that somebody has.
+// onlyMutual returns the only session of p.
 func (p *person) onlyMutual(t testing.TB) Mutual {
 	t.Helper()
 	all, err := p.Mutuals()
@@ -52,7 +52,7 @@ func (p *person) onlyMutual(t testing.TB) Mutual {
 	return all[0]
 }
 
-// acquainted requires that what waits in the inbox is the other one.
+// requireAcquainted requires that the inbox has the other party of a session only.
 func (p *person) requireAcquainted(t testing.TB, other *person) petname.Suggestion {
 	t.Helper()
 	all := p.inbox(t)
@@ -69,14 +69,14 @@ func (p *person) requireAcquainted(t testing.TB, other *person) petname.Suggesti
 	require.Len(t, summary.Payload.Sealing, len(other.sealing))
 	known, err := p.known(pointerOf(other.name))
 	require.NoError(t, err)
-	require.Equal(t, summary.Payload.Sealing, known.Sealing, "it can be written to before there is a card")
+	require.Equal(t, summary.Payload.Sealing, known.Sealing, "it can be sent to before there is a card")
 	require.Equal(t, summary.Payload.Addresses, known.Addresses)
 	_, err = p.book.ByPointer(pointerOf(other.name))
-	require.ErrorIs(t, err, petname.ErrNotFound, "nobody is named by it")
+	require.ErrorIs(t, err, petname.ErrNotFound, "it adds no contact")
 	return s
 }
 
-func TestTwoAreIntroducedToEachOther(t *testing.T) {
+func TestTwoContactsAreIntroducedToEachOther(t *testing.T) {
 	alice, bob, carol := three(t)
 	m := alice.offers(t, bob, carol)
 	require.Equal(t, [2]pointer.Pointer{pointerOf("bob"), pointerOf("carol")}, m.Parties)
@@ -86,7 +86,7 @@ func TestTwoAreIntroducedToEachOther(t *testing.T) {
 	bob.accepts(t, offer)
 	require.Empty(t, bob.inbox(t), "the offer is decided on")
 	carol.accepts(t, carol.receivesOffer(t))
-	// Each is alone when it acts, and starts anew in between.
+	// Each is the only party online when it acts, and restarts after it.
 	for range 3 {
 		for _, p := range []*person{alice, bob, carol} {
 			p.fetch(t)
@@ -112,8 +112,8 @@ func TestTwoAreIntroducedToEachOther(t *testing.T) {
 	require.Equal(t, bob.next(), c.Next)
 }
 
-// Nobody is ever online together with anybody, for days.
-func TestEachIsAwayWhileTheOthersAct(t *testing.T) {
+// No two parties are online at the same time, and days pass between their steps.
+func TestPartiesNeedNotBeOnlineAtTheSameTime(t *testing.T) {
 	alice, bob, carol := three(t)
 	alice.offers(t, bob, carol)
 	days := func() { alice.clock.now = alice.clock.now.Add(30 * time.Hour) }
@@ -131,7 +131,7 @@ func TestEachIsAwayWhileTheOthersAct(t *testing.T) {
 	carol.requireAcquainted(t, bob)
 }
 
-func TestALockedHomeTakesPartWhenItsKeyIsThere(t *testing.T) {
+func TestALockedHomeAuthenticatesWhenItsKeyIsAvailable(t *testing.T) {
 	alice, bob, carol := three(t)
 	alice.offers(t, bob, carol)
 	bob.accepts(t, bob.receivesOffer(t))
@@ -156,7 +156,7 @@ func TestALockedHomeTakesPartWhenItsKeyIsThere(t *testing.T) {
 	carol.requireAcquainted(t, bob)
 }
 
-func TestADeclineReachesTheOther(t *testing.T) {
+func TestADeclineEndsTheSessionOfTheOtherParty(t *testing.T) {
 	for _, late := range []bool{false, true} {
 		alice, bob, carol := three(t)
 		alice.offers(t, bob, carol)
@@ -207,8 +207,8 @@ func TestAWithdrawnOfferLeavesTheInbox(t *testing.T) {
 	require.ErrorIs(t, err, petname.ErrNotFound)
 }
 
-// At its end a session is gone everywhere, and its messages are no longer taken.
-func TestAnExpiredSessionLeavesNothing(t *testing.T) {
+// An expired session is deleted by every party, and its messages are no longer accepted.
+func TestAnExpiredSessionIsDeleted(t *testing.T) {
 	alice, bob, carol := three(t)
 	alice.offers(t, bob, carol)
 	offer := bob.receivesOffer(t)
@@ -226,7 +226,7 @@ func TestAnExpiredSessionLeavesNothing(t *testing.T) {
 		require.Empty(t, all)
 		require.Empty(t, p.inbox(t))
 	}
-	// The request is played again, to who has forgotten it.
+	// A replay of the request is refused, although the session is deleted.
 	_, err = alice.sendMessage(context.Background(), alice.key, pointerOf("bob"), message{Kind: kindMutual, Body: offer.Evidence})
 	require.NoError(t, err)
 	report := bob.fetch(t)
@@ -235,12 +235,12 @@ func TestAnExpiredSessionLeavesNothing(t *testing.T) {
 	require.Empty(t, bob.inbox(t))
 }
 
-// An introducer that names a key of its own signs the proof of it, which the one
-// who was lied to has in the book.
-func TestALyingIntroducerLeavesTheProof(t *testing.T) {
+// An introducer that introduces a key of its own as that of another signs the proof of it. The
+// deceived party has the proof in its book.
+func TestAFalseIntroductionIsProvable(t *testing.T) {
 	alice, bob, _ := three(t)
 	network := alice.network
-	mallory := newPerson(t, alice.clock, network, "mallory") // a key that Alice made up, and calls Carol
+	mallory := newPerson(t, alice.clock, network, "mallory") // a key of Alice, which she introduces as Carol
 	alice.knows(t, mallory)
 	mallory.knows(t, alice)
 	_, _, err := alice.IntroduceBoth(context.Background(), alice.key, mutual.Party{Pointer: pointerOf("bob")},
@@ -259,7 +259,7 @@ func TestALyingIntroducerLeavesTheProof(t *testing.T) {
 	_, err = bob.book.Accept(s.ID, name, petname.Acceptance{})
 	require.NoError(t, err)
 
-	// Bob meets Carol, and her code shows another key.
+	// Bob pairs with Carol, and finds that her key is another.
 	evidence, err := bob.book.Evidence(s.Pointer)
 	require.NoError(t, err)
 	require.Len(t, evidence, 1)
@@ -273,8 +273,8 @@ func TestALyingIntroducerLeavesTheProof(t *testing.T) {
 	require.NotEqual(t, pointerOf("carol"), proof.Pointer)
 }
 
-// What a contact makes up in the name of a session, or sends again, is passed
-// over, and holds up nothing.
+// Messages of a contact that belong to no session, or to that of another party, are refused,
+// and delay nothing.
 func TestMessagesOfNoSessionAreRefused(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
@@ -286,8 +286,8 @@ func TestMessagesOfNoSessionAreRefused(t *testing.T) {
 		require.NoError(t, err)
 	}
 	send(alice, bob, []byte("garbage"))
-	send(alice, bob, carols.Evidence) // to somebody else: of Bob's session, and so it ends it
-	send(bob, alice, offer.Evidence)  // Alice's own
+	send(alice, bob, carols.Evidence) // to Carol, in Bob's session: it ends the session
+	send(bob, alice, offer.Evidence)  // of a session that Alice started
 	report := bob.fetch(t)
 	require.Len(t, report.Refused, 2)
 	require.Equal(t, mutual.Unexpected, bob.onlyMutual(t).Reason)
@@ -297,14 +297,14 @@ func TestMessagesOfNoSessionAreRefused(t *testing.T) {
 	require.Equal(t, mutual.Ended, alice.onlyMutual(t).Phase)
 	require.Equal(t, m.Session, alice.onlyMutual(t).Session)
 
-	// A contact that was removed isn't listened to.
+	// A removed contact is not polled.
 	_, err := carol.book.Remove(pointerOf("alice"))
 	require.NoError(t, err)
 	alice.offers(t, bob, carol)
 	report = carol.fetch(t)
 	require.Empty(t, report.Fresh)
 	require.Zero(t, report.Polled)
-	require.Equal(t, m.Session, carol.onlyMutual(t).Session, "nothing is kept of the second")
+	require.Equal(t, m.Session, carol.onlyMutual(t).Session, "the second session is not stored")
 }
 
 func TestOneIntroducerHasBoundedSessions(t *testing.T) {
@@ -330,7 +330,7 @@ func TestOneIntroducerHasBoundedSessions(t *testing.T) {
 			declined++
 		}
 		if m.Session == last.Session {
-			require.Equal(t, mutual.Declined, m.Reason, "nothing is dropped in silence")
+			require.Equal(t, mutual.Declined, m.Reason, "the introducer is notified")
 		}
 	}
 	require.Equal(t, 2, declined)
@@ -353,11 +353,12 @@ func TestAcceptingAgainChangesNothing(t *testing.T) {
 	require.Error(t, err)
 	require.Len(t, carol.inbox(t), 1, "nothing was decided")
 	_, _, err = carol.AcceptMutual(context.Background(), bob.key, carols.ID)
-	require.Error(t, err, "another's key")
+	require.Error(t, err, "the key of another owner")
 	require.Equal(t, mutual.Invited, carol.onlyMutual(t).Phase)
 }
 
-// crashes takes in what a party sent, and goes down before the channel knows.
+// crashesAfterHandling handles the messages of a party, and restarts before the channel is
+// stored.
 func (p *person) crashesAfterHandling(t testing.TB, party string) {
 	t.Helper()
 	ctx := context.Background()
@@ -397,7 +398,7 @@ func TestACrashBeforeTheChannelIsStoredChangesNothing(t *testing.T) {
 	require.Empty(t, alice.fetch(t).Waiting)
 }
 
-func TestWhoMakesOffersWithoutEndFillsNothing(t *testing.T) {
+func TestOffersOverTheBoundFillNoTable(t *testing.T) {
 	alice, _, carol := three(t)
 	for i := range maxOffers + maxDeclines + 4 {
 		_, out, err := mutual.Start(carol.clock.now, rand.Reader, carol.key, mutual.Party{Pointer: pointerOf("alice"), Suggested: "x"},
@@ -415,9 +416,9 @@ func TestWhoMakesOffersWithoutEndFillsNothing(t *testing.T) {
 // sent.
 func TestAnEndedSessionRemovesOnlyItsOwnMessages(t *testing.T) {
 	alice, bob, carol := three(t)
-	ended, goes := alice.offers(t, bob, carol), alice.offers(t, carol, bob)
-	var kept []mutual.Session
-	for _, session := range []mutual.Session{ended.Session, goes.Session} {
+	ended, active := alice.offers(t, bob, carol), alice.offers(t, carol, bob)
+	var left []mutual.Session
+	for _, session := range []mutual.Session{ended.Session, active.Session} {
 		i, err := alice.loadIntroducer(session)
 		require.NoError(t, err)
 		alice.edit(t, func(local *ledger.View) error { return enqueueAll(local, i.Withdraw()) })
@@ -428,13 +429,13 @@ func TestAnEndedSessionRemovesOnlyItsOwnMessages(t *testing.T) {
 		require.NoError(t, err)
 		session, _, err := mutual.SessionOf(m.Body)
 		require.NoError(t, err)
-		kept = append(kept, session)
+		left = append(left, session)
 	}
-	require.Equal(t, []mutual.Session{goes.Session, goes.Session}, kept)
-	require.Equal(t, goes.Session, alice.onlyMutual(t).Session)
+	require.Equal(t, []mutual.Session{active.Session, active.Session}, left)
+	require.Equal(t, active.Session, alice.onlyMutual(t).Session)
 }
 
-func TestAnOfferThatTheInboxHasNoRoomForWaits(t *testing.T) {
+func TestAnOfferWaitsWhileTheInboxIsFull(t *testing.T) {
 	alice, bob, carol := three(t)
 	for i := range petname.MaxInboxFrom {
 		b, err := introduce.Introduction{To: pointerOf("carol"), About: pointerOf(string(rune('A' + i))), Suggested: "x",
@@ -471,12 +472,12 @@ func TestAnOfferByAnUnknownSenderLeavesNoSession(t *testing.T) {
 	require.Empty(t, all)
 }
 
-// The data that a contact sent when it paired stays, whatever an introduction
-// by a third party contains.
+// The keys and addresses that a contact sent when it paired are not replaced by those of a
+// mutual introduction.
 func TestAnIntroductionDoesNotReplaceDataFromAPairing(t *testing.T) {
 	alice, bob, carol := three(t)
-	told := pointer.Details{Sealing: identityOf(alice).Sealing, Addresses: [][]byte{{1}}}
-	require.NoError(t, bob.putKnown(pointerOf("carol"), told))
+	paired := pointer.Details{Sealing: identityOf(alice).Sealing, Addresses: [][]byte{{1}}}
+	require.NoError(t, bob.putKnown(pointerOf("carol"), paired))
 	alice.offers(t, bob, carol)
 	bob.accepts(t, bob.receivesOffer(t))
 	carol.accepts(t, carol.receivesOffer(t))
@@ -489,11 +490,11 @@ func TestAnIntroductionDoesNotReplaceDataFromAPairing(t *testing.T) {
 	require.Len(t, bob.inbox(t), 1)
 	now, err := bob.known(pointerOf("carol"))
 	require.NoError(t, err)
-	require.Equal(t, told, now)
+	require.Equal(t, paired, now)
 }
 
-// Consent to an offer whose end has come is not noted in the book.
-func TestConsentThatComesTooLateIsNotNoted(t *testing.T) {
+// Consent to an expired offer is not recorded in the book.
+func TestConsentAfterTheExpiryIsNotRecorded(t *testing.T) {
 	alice, bob, carol := three(t)
 	alice.offers(t, bob, carol)
 	offer := bob.receivesOffer(t)

@@ -17,7 +17,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// two strangers, on a network. Their clocks are the bubble's.
+// two returns two persons that do not know each other, on one network. Their clocks are the
+// bubble's.
 func two(t testing.TB) (alice, bob *person) {
 	c := &clock{}
 	network := &dht.Memory{}
@@ -25,7 +26,7 @@ func two(t testing.TB) (alice, bob *person) {
 	return alice, bob
 }
 
-func TestPairingByCodeNamesBothInTheirInboxes(t *testing.T) {
+func TestPairingByCodeSuggestsEachToTheOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		alice, bob := two(t)
 		ctx := context.Background()
@@ -50,11 +51,11 @@ func TestPairingByCodeNamesBothInTheirInboxes(t *testing.T) {
 		require.Len(t, bob.inbox(t), 1)
 		n, err := alice.book.Count()
 		require.NoError(t, err)
-		require.Zero(t, n, "nobody has a name by that")
+		require.Zero(t, n, "it adds no contact")
 	})
 }
 
-func TestAWrongCodeIsToldToBothAndIsDead(t *testing.T) {
+func TestAWrongCodeIsVoidAndReportedToBoth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		alice, bob := two(t)
 		ctx := context.Background()
@@ -72,15 +73,15 @@ func TestAWrongCodeIsToldToBothAndIsDead(t *testing.T) {
 		require.ErrorIs(t, <-failed, pair.ErrWrongCode)
 		bob.reopen(t)
 		_, err = bob.Pair(ctx, bob.key, right)
-		require.ErrorIs(t, err, pair.ErrOccupied, "one try is all it has, after a restart too")
+		require.ErrorIs(t, err, pair.ErrOccupied, "a code has one try, also after a restart")
 		require.Empty(t, alice.inbox(t))
 		require.Empty(t, bob.inbox(t))
 	})
 }
 
-// The network has lost all data, so that only the note on disk shows that the
-// code was tried. The code is burnt on both sides after a restart.
-func TestATriedCodeIsBurntAfterARestart(t *testing.T) {
+// The network has lost all data, so that only the mark on disk shows that the code was used.
+// Both sides refuse the code after a restart.
+func TestAUsedCodeIsRefusedAfterARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		alice, bob := two(t)
 		ctx := context.Background()
@@ -105,13 +106,13 @@ func TestATriedCodeIsBurntAfterARestart(t *testing.T) {
 		require.NoError(t, err)
 		_, err = offer.Step(ctx, empty, time.Now())
 		require.NoError(t, err)
-		bob.network = closing{empty, left}
+		bob.network = limitedStore{empty, left}
 		bob.reopen(t)
 		_, err = bob.Pair(ctx, bob.key, invited.Code.Secret())
 		require.ErrorIs(t, err, pair.ErrCodeUsed)
 		require.EqualValues(t, 100, left.Load(), "and Bob puts nothing")
 
-		// Alice reads another network, with a taker that has the right words.
+		// Alice reads another network, with an invitee that has the right words.
 		empty = &dht.Memory{}
 		alice.network = empty
 		alice.reopen(t)
@@ -119,18 +120,18 @@ func TestATriedCodeIsBurntAfterARestart(t *testing.T) {
 		require.NoError(t, err)
 		_, err = again.Step(ctx, empty, time.Now())
 		require.NoError(t, err)
-		take, err := pair.AcceptCode(mallory.side(t), invited.Code, forgetful)
+		invitee, err := pair.AcceptCode(mallory.side(t), invited.Code, forgetful)
 		require.NoError(t, err)
-		_, err = take.Step(ctx, empty, time.Now())
+		_, err = invitee.Step(ctx, empty, time.Now())
 		require.NoError(t, err)
 		_, err = again.Step(ctx, empty, time.Now())
 		require.ErrorIs(t, err, pair.ErrCodeUsed)
-		_, err = take.Step(ctx, empty, time.Now())
+		_, err = invitee.Step(ctx, empty, time.Now())
 		require.ErrorIs(t, err, pair.ErrWrongCode)
 	})
 }
 
-// side returns the identity of a person who pairs step by step.
+// side returns the Self of a person that pairs step by step.
 func (p *person) side(t testing.TB) pair.Self {
 	t.Helper()
 	self, err := p.self(context.Background(), p.key)
@@ -138,7 +139,7 @@ func (p *person) side(t testing.TB) pair.Self {
 	return self
 }
 
-func TestTheMarkOfAUsedCodeIsKeptUntilItsEnd(t *testing.T) {
+func TestTheMarkOfAUsedCodeIsStoredUntilItExpires(t *testing.T) {
 	ctx := context.Background()
 	alice, _ := unknownSender(t)
 	end := alice.clock.now.Add(24 * time.Hour)
@@ -171,8 +172,8 @@ func TestPendingInvitationsAreBounded(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A node steps what is out by itself, and may be quicker than who waits.
-func TestWhoWaitsIsToldWhatANodeSawFirst(t *testing.T) {
+// A node steps its invitations, and may find a result before Wait does.
+func TestWaitReturnsAResultThatAnotherStepFound(t *testing.T) {
 	for _, right := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			alice, bob := two(t)
@@ -207,19 +208,19 @@ func TestWhoWaitsIsToldWhatANodeSawFirst(t *testing.T) {
 			}
 			require.ErrorIs(t, <-done, pair.ErrWrongCode)
 			require.ErrorIs(t, err, pair.ErrWrongCode)
-			require.ErrorIs(t, seen, pair.ErrWrongCode, "for a log, if nobody waits")
+			require.ErrorIs(t, seen, pair.ErrWrongCode, "StepInvitations returns it as well")
 		})
 	}
 }
 
-func TestALinkIsTakenWhileTheInviterIsAwayAndCountsWhenConfirmed(t *testing.T) {
+func TestALinkIsAcceptedWhileTheInviterIsOffline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		alice, bob := two(t)
 		ctx := context.Background()
 		invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(24 * time.Hour), Purpose: "choir"}})
 		require.NoError(t, err)
 		link := invited.Link.Link()
-		alice.reopen(t) // away, and back
+		alice.reopen(t) // offline, and online again
 		done := make(chan petname.Suggestion)
 		go func() {
 			s, err := bob.Pair(ctx, bob.key, link)
@@ -236,7 +237,7 @@ func TestALinkIsTakenWhileTheInviterIsAwayAndCountsWhenConfirmed(t *testing.T) {
 		require.Equal(t, petname.Invited, report.Fresh[0].Kind)
 		s := <-done
 		require.Equal(t, pointerOf("alice"), s.Pointer)
-		require.Equal(t, "choir", s.Note, "what it is for")
+		require.Equal(t, "choir", s.Note, "the purpose of the invitation")
 
 		alice.reopen(t)
 		_, err = alice.Sync(ctx, alice.key)
@@ -250,7 +251,7 @@ func TestALinkIsTakenWhileTheInviterIsAwayAndCountsWhenConfirmed(t *testing.T) {
 		require.Equal(t, "paired", c.Provenance[0].Kind)
 		require.Equal(t, "link", c.Provenance[0].Channel)
 
-		// A second taker is too late.
+		// A second invitee is refused.
 		carol := newPerson(t, alice.clock, alice.network, "carol")
 		waits, end := context.WithCancel(ctx)
 		defer end()
@@ -261,23 +262,21 @@ func TestALinkIsTakenWhileTheInviterIsAwayAndCountsWhenConfirmed(t *testing.T) {
 	})
 }
 
-// closing is a network that takes nothing more once somebody has put something
-// into it so often.
-type closing struct {
+// limitedStore is a network that accepts a number of records, and is unreachable for Put then.
+type limitedStore struct {
 	dht.Store
 	left *atomic.Int32
 }
 
-func (c closing) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+func (c limitedStore) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	if c.left.Add(-1) < 0 {
 		return dht.Receipt{}, dht.ErrUnreachable
 	}
 	return c.Store.Put(ctx, p, record)
 }
 
-// As soon as one side knows where the other can be reached, it needs no network
-// to answer it.
-func TestAnAnswerGoesDirectlyToWhoCanBeReached(t *testing.T) {
+// As soon as one side has the addresses of the other, it needs no network to answer.
+func TestAnAnswerIsSentDirectlyToAReachablePeer(t *testing.T) {
 	for _, byCode := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			alice, bob := two(t)
@@ -289,7 +288,7 @@ func TestAnAnswerGoesDirectlyToWhoCanBeReached(t *testing.T) {
 			}
 			left := new(atomic.Int32)
 			left.Store(2) // the invitation, and the offer of the code
-			alice.c.Store = closing{alice.network, left}
+			alice.c.Store = limitedStore{alice.network, left}
 			invited, err := alice.Invite(ctx, alice.key, Terms{Terms: pair.Terms{Expires: time.Now().Add(10 * time.Minute)}, Code: true})
 			require.NoError(t, err)
 			require.Zero(t, left.Load())
@@ -312,8 +311,8 @@ func TestAnAnswerGoesDirectlyToWhoCanBeReached(t *testing.T) {
 	}
 }
 
-// Who paired can be written to, and needs no card in the network for that.
-func TestWhoPairedCanBeWrittenTo(t *testing.T) {
+// A paired party can be sent to without a card in the network.
+func TestAPairedPartyNeedsNoCardToReceive(t *testing.T) {
 	alice, bob, carol := three(t)
 	_, err := alice.suggestPaired(pair.Paired{Peer: pair.Identity{Pointer: pointerOf("dave"), Details: pointer.Details{Sealing: identityOf(carol).Sealing}}, Channel: pair.ChannelCode, Transcript: []byte("t")}, petname.Paired, "")
 	require.NoError(t, err)
@@ -325,7 +324,7 @@ func TestWhoPairedCanBeWrittenTo(t *testing.T) {
 	_ = bob
 }
 
-// paired is what a pairing with somebody comes to.
+// paired returns the result of a pairing with p.
 func paired(p *person) pair.Paired {
 	return pair.Paired{Peer: identityOf(p), Channel: pair.ChannelCode, Transcript: []byte("transcript with " + p.name)}
 }

@@ -20,11 +20,11 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// cheap is a price that tests can pay: eight hashes are to be expected.
+// cheap is a difficulty for tests: about eight hashes.
 var cheap = request.Difficulty{Solutions: 2, Bits: 2}
 
-// strangers are Alice, who hears strangers, and Sam, whom she doesn't know. He
-// has her pointer.
+// unknownSender returns Alice, who fetches contact requests, and Sam, who has her pointer and is
+// not in her book.
 func unknownSender(t testing.TB) (alice, sam *person) {
 	c := newClock()
 	network := &dht.Memory{Now: c.Now}
@@ -35,13 +35,13 @@ func unknownSender(t testing.TB) (alice, sam *person) {
 
 func (p *person) requests(t testing.TB, to *person, note string) SentRequest {
 	t.Helper()
-	knocked, err := p.SendRequest(context.Background(), p.key, Request{To: pointerOf(to.name), Note: note, Difficulty: cheap})
+	sent, err := p.SendRequest(context.Background(), p.key, Request{To: pointerOf(to.name), Note: note, Difficulty: cheap})
 	require.NoError(t, err)
-	require.Equal(t, Stored, knocked.Delivery)
-	return knocked
+	require.Equal(t, Stored, sent.Delivery)
+	return sent
 }
 
-func TestAStrangerWhoPaidIsInTheInboxAndCanBeAnswered(t *testing.T) {
+func TestARequestWithProofOfWorkIsInTheInboxAndCanBeAnswered(t *testing.T) {
 	alice, sam := unknownSender(t)
 	sam.requests(t, alice, "we met on the market")
 	report := alice.fetch(t)
@@ -59,14 +59,14 @@ func TestAStrangerWhoPaidIsInTheInboxAndCanBeAnswered(t *testing.T) {
 	hashes := alice.verifier.Hashes()
 	require.EqualValues(t, cheap.Solutions, hashes)
 
-	// It comes once, also after a restart, and the work is checked once.
+	// It is received once, also after a restart, and its stamp is verified once.
 	require.Empty(t, alice.fetch(t).Fresh)
 	require.Equal(t, hashes, alice.verifier.Hashes())
 	alice.reopen(t)
 	require.Empty(t, alice.fetch(t).Fresh)
 	require.Zero(t, alice.verifier.Hashes())
 
-	// Accepted, she can introduce people to him; he stops knocking when he hears it.
+	// After she has accepted it she can send to him. Her message ends his request.
 	n, err := name.Parse("market sam")
 	require.NoError(t, err)
 	_, err = alice.book.Accept(s.ID, n, petname.Acceptance{})
@@ -81,30 +81,30 @@ func TestAStrangerWhoPaidIsInTheInboxAndCanBeAnswered(t *testing.T) {
 	require.False(t, was)
 }
 
-func TestWhoDoesntHearStrangersDoesntLook(t *testing.T) {
+func TestRequestsAreNotFetchedUnlessEnabled(t *testing.T) {
 	alice, sam := unknownSender(t)
 	alice.difficulty = nil
 	sam.requests(t, alice, "hello")
 	require.Empty(t, alice.fetch(t).Fresh)
 	require.Empty(t, alice.inbox(t))
-	// Unless asked to.
+	// They are fetched on demand.
 	report, err := alice.FetchRequests(context.Background(), cheap)
 	require.NoError(t, err)
 	require.Len(t, report.Fresh, 1)
 }
 
-// A letter lives four hours, and its writer longer.
-func TestWhoIsAwayForDaysIsKnockedForAgain(t *testing.T) {
+// A record is valid for four hours, and a request longer: the sender sends it again.
+func TestARequestIsSentAgainUntilItExpires(t *testing.T) {
 	alice, sam := unknownSender(t)
 	sam.requests(t, alice, "hello")
 	alice.clock.now = alice.clock.now.Add(3 * 24 * time.Hour)
-	require.Empty(t, alice.fetch(t).Fresh, "the first letter is gone")
+	require.Empty(t, alice.fetch(t).Fresh, "the first record has expired")
 	sam.reopen(t)
 	sam.fetch(t)
 	require.Len(t, alice.fetch(t).Fresh, 1)
 	first := alice.inbox(t)
 
-	// Knocking again says the same: nothing new, and no work for her.
+	// The request that is sent again is not new, and its stamp is not verified.
 	hashes := alice.verifier.Hashes()
 	alice.clock.now = alice.clock.now.Add(3 * time.Hour)
 	sam.fetch(t)
@@ -112,7 +112,7 @@ func TestWhoIsAwayForDaysIsKnockedForAgain(t *testing.T) {
 	require.Equal(t, first, alice.inbox(t))
 	require.Equal(t, hashes, alice.verifier.Hashes())
 
-	// Declined, it stays so; and in the end it is over.
+	// After she declines it, it stays declined. In the end it expires.
 	_, err := alice.book.Decline(first[0].ID, false)
 	require.NoError(t, err)
 	alice.clock.now = alice.clock.now.Add(3 * time.Hour)
@@ -126,7 +126,7 @@ func TestWhoIsAwayForDaysIsKnockedForAgain(t *testing.T) {
 	require.False(t, was)
 }
 
-// leaves puts a letter onto somebody's doorstep that no honest side would.
+// leavesRequest puts any stamp and statement into the request mailbox of p.
 func (p *person) leavesRequest(t testing.TB, stamp, statement []byte) {
 	t.Helper()
 	me, err := p.identity(context.Background())
@@ -135,7 +135,7 @@ func (p *person) leavesRequest(t testing.TB, stamp, statement []byte) {
 	require.NoError(t, err)
 }
 
-// says is what a stranger says of itself to somebody.
+// requestStatement returns the statement of a contact request by p.
 func (p *person) requestStatement(t testing.TB, to *person, note string) []byte {
 	t.Helper()
 	s, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(p.name), Suggested: p.name, Note: note,
@@ -152,68 +152,68 @@ func (p *person) stampFor(t testing.TB, to *person, statement []byte, price requ
 	return stamp
 }
 
-// Each is an attack on the price: none is heard.
-func TestWhoDidntPayIsNotHeard(t *testing.T) {
+// Each of these requests has an attack on the proof of work. None is in the inbox.
+func TestARequestWithoutProofOfWorkIsNotInTheInbox(t *testing.T) {
 	alice, sam := unknownSender(t)
-	// Statements and stamps are the same in each run, and none of the wrong
-	// stamps solves all puzzles by chance.
-	dear := request.Difficulty{Solutions: 8, Bits: 1}
-	alice.difficulty = &dear
+	// Statements and stamps are the same in each run: none of the wrong stamps solves
+	// all puzzles by chance.
+	harder := request.Difficulty{Solutions: 8, Bits: 1}
+	alice.difficulty = &harder
 	bob := newPerson(t, alice.clock, alice.network, "bob")
 	now := alice.clock.now
-	said, other := sam.requestStatement(t, alice, "hello"), sam.requestStatement(t, alice, "other")
-	paid := sam.stampFor(t, alice, other, dear, now)
+	statement, other := sam.requestStatement(t, alice, "hello"), sam.requestStatement(t, alice, "other")
+	paid := sam.stampFor(t, alice, other, harder, now)
 	toBob := sam.requestStatement(t, bob, "hello")
-	for name, letter := range map[string]struct{ stamp, statement []byte }{
-		"no stamp":                   {[]byte("stamp"), said},
-		"a cheaper stamp":            {sam.stampFor(t, alice, said, request.Difficulty{Solutions: 7, Bits: 1}, now), said},
-		"a stamp of another message": {paid, said},
-		"a stamp for somebody else":  {sam.stampFor(t, bob, said, dear, now), said},
-		"another's stamp":            {bob.stampFor(t, alice, said, dear, now), said},
-		"a letter to somebody else":  {sam.stampFor(t, bob, toBob, dear, now), toBob},
-		"an old stamp":               {sam.stampFor(t, alice, said, dear, now.Add(-3*request.EpochLength)), said},
-		"a stamp of the future":      {sam.stampFor(t, alice, said, dear, now.Add(request.EpochLength)), said},
-		"garbage":                    {[]byte("stamp"), []byte("garbage")},
+	for name, sent := range map[string]struct{ stamp, statement []byte }{
+		"no stamp":                       {[]byte("stamp"), statement},
+		"a cheaper stamp":                {sam.stampFor(t, alice, statement, request.Difficulty{Solutions: 7, Bits: 1}, now), statement},
+		"a stamp of another message":     {paid, statement},
+		"a stamp for another recipient":  {sam.stampFor(t, bob, statement, harder, now), statement},
+		"a stamp of another sender":      {bob.stampFor(t, alice, statement, harder, now), statement},
+		"a request to another recipient": {sam.stampFor(t, bob, toBob, harder, now), toBob},
+		"an old stamp":                   {sam.stampFor(t, alice, statement, harder, now.Add(-3*request.EpochLength)), statement},
+		"a stamp of a later epoch":       {sam.stampFor(t, alice, statement, harder, now.Add(request.EpochLength)), statement},
+		"garbage":                        {[]byte("stamp"), []byte("garbage")},
 	} {
-		// Each on a network of its own, so that none hides another.
+		// Each has a network of its own, so that none replaces another.
 		network := &dht.Memory{Now: alice.clock.Now}
 		alice.network = network
 		alice.reopen(t)
-		alice.leavesRequest(t, letter.stamp, letter.statement)
+		alice.leavesRequest(t, sent.stamp, sent.statement)
 		require.Empty(t, alice.fetch(t).Fresh, name)
 		require.Empty(t, alice.inbox(t), name)
 	}
-	alice.leavesRequest(t, sam.stampFor(t, alice, said, dear, now), said)
-	require.Len(t, alice.fetch(t).Fresh, 1, "and the honest one is")
+	alice.leavesRequest(t, sam.stampFor(t, alice, statement, harder, now), statement)
+	require.Len(t, alice.fetch(t).Fresh, 1, "a valid request is in the inbox")
 }
 
 // Attack: a request in the name of another sender, and one that has expired, both
-// with proof of work. They are passed over.
-func TestAForgedRequestIsPassedOver(t *testing.T) {
+// with proof of work. They are skipped.
+func TestAForgedRequestIsSkipped(t *testing.T) {
 	alice, sam := unknownSender(t)
-	said := sam.requestStatement(t, alice, "hello")
-	forged := bytes.Clone(said)
+	statement := sam.requestStatement(t, alice, "hello")
+	forged := bytes.Clone(statement)
 	forged[len(forged)-1] ^= 1
 	entries := alice.book.Ledger().Heads()
-	passedOver := func(statement []byte) {
+	requireSkipped := func(statement []byte) {
 		alice.leavesRequest(t, sam.stampFor(t, alice, statement, cheap, alice.clock.now), statement)
 		report := alice.fetch(t)
 		require.Empty(t, report.Fresh)
 		require.Empty(t, report.Refused)
 		require.Equal(t, entries, alice.book.Ledger().Heads())
 	}
-	passedOver(forged)
+	requireSkipped(forged)
 	alice.clock.now = alice.clock.now.Add(IntroductionLifetime)
 	alice.publish(t)
-	passedOver(said)
+	requireSkipped(statement)
 }
 
-// Garbage that looks like letters costs some hashes a second, however many have
-// paid nothing, and no more when it lies there on.
-func TestGarbageOnTheDoorstepCostsLittle(t *testing.T) {
+// Requests with invalid stamps cost a bounded number of hashes a second, whatever their number,
+// and none when they are fetched again.
+func TestGarbageInTheRequestMailboxCostsLittle(t *testing.T) {
 	alice, sam := unknownSender(t)
-	price := request.Difficulty{Solutions: 8, Bits: 30} // nobody gets one right by chance
-	alice.difficulty = &price
+	difficulty := request.Difficulty{Solutions: 8, Bits: 30} // no stamp is valid by chance
+	alice.difficulty = &difficulty
 	stamp := sam.stampFor(t, alice, []byte("x"), request.Difficulty{Solutions: 8, Bits: 1}, alice.clock.now)
 	before := uint64(0)
 	for round := range 5 {
@@ -225,70 +225,70 @@ func TestGarbageOnTheDoorstepCostsLittle(t *testing.T) {
 		require.LessOrEqual(t, alice.verifier.Hashes(), uint64((round+1)*request.Slots))
 		before = alice.verifier.Hashes()
 		alice.fetch(t)
-		require.Equal(t, before, alice.verifier.Hashes(), "the same garbage, again")
+		require.Equal(t, before, alice.verifier.Hashes(), "the same garbage again")
 	}
-	require.LessOrEqual(t, before, uint64(request.VerifyRate), "at one moment")
+	require.LessOrEqual(t, before, uint64(request.VerifyRate), "at one time")
 }
 
-// Who blocks the doorstep for two hours blocks it: the letter waits, is told to,
-// and gets there in the next.
-func TestABlockedDoorstepIsTriedAgain(t *testing.T) {
+// A request mailbox can be blocked for an epoch. The sender receives an error, and its request
+// is sent in the next epoch.
+func TestABlockedRequestMailboxIsTriedAgain(t *testing.T) {
 	alice, sam := unknownSender(t)
-	squatted := &blocked{Store: alice.network, until: alice.clock.now.Add(time.Hour), now: alice.clock.Now}
-	sam.network = squatted
+	network := &blockedStore{Store: alice.network, until: alice.clock.now.Add(time.Hour), now: alice.clock.Now}
+	sam.network = network
 	sam.reopen(t)
-	knocked, err := sam.SendRequest(context.Background(), sam.key, Request{To: pointerOf("alice"), Difficulty: cheap})
+	sent, err := sam.SendRequest(context.Background(), sam.key, Request{To: pointerOf("alice"), Difficulty: cheap})
 	require.ErrorIs(t, err, dht.ErrOlder)
-	require.Equal(t, Queued, knocked.Delivery)
+	require.Equal(t, Queued, sent.Delivery)
 	require.Empty(t, alice.fetch(t).Fresh)
 	alice.clock.now = alice.clock.now.Add(2 * time.Hour)
 	sam.fetch(t)
 	require.Len(t, alice.fetch(t).Fresh, 1)
 }
 
-// blocked is a network in which somebody is always a little ahead.
-type blocked struct {
+// blockedStore is a network that refuses every record as older until a time.
+type blockedStore struct {
 	dht.Store
 	until time.Time
 	now   func() time.Time
 }
 
-func (b *blocked) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+func (b *blockedStore) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	if b.now().Before(b.until) {
 		return dht.Receipt{Asked: 1, Refused: 1}, dht.ErrOlder
 	}
 	return b.Store.Put(ctx, p, record)
 }
 
-func TestInterruptedWorkLeavesNothing(t *testing.T) {
+func TestInterruptedWorkStoresNoRequest(t *testing.T) {
 	alice, sam := unknownSender(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	knocked, err := sam.SendRequest(ctx, sam.key, Request{To: pointerOf("alice"), Difficulty: request.Difficulty{Solutions: request.MaxSolutions, Bits: 2},
+	sent, err := sam.SendRequest(ctx, sam.key, Request{To: pointerOf("alice"), Difficulty: request.Difficulty{Solutions: request.MaxSolutions, Bits: 2},
 		Progress: func(int, int) { cancel() }})
 	require.ErrorIs(t, err, context.Canceled)
-	require.Empty(t, knocked.Delivery)
+	require.Empty(t, sent.Delivery)
 	was, err := sam.CancelRequest(pointerOf("alice"))
 	require.NoError(t, err)
 	require.False(t, was)
 	require.Empty(t, alice.fetch(t).Fresh)
 }
 
-// A Sync has little time, and the work may take longer: it is gone on with.
-func TestWorkThatASyncHasNoTimeForGoesOn(t *testing.T) {
+// Work that was interrupted is resumed by the next Sync.
+func TestIncompleteWorkIsResumed(t *testing.T) {
 	alice, sam := unknownSender(t)
 	alice.difficulty = &request.Difficulty{Solutions: 6, Bits: 2}
 	_, err := sam.SendRequest(context.Background(), sam.key, Request{To: pointerOf("alice"), Difficulty: *alice.difficulty})
 	require.NoError(t, err)
 	require.Equal(t, 1, sam.fetch(t).Requests)
 	alice.clock.now = alice.clock.now.Add(3 * request.EpochLength)
-	kept := func() (w wireRequest) {
+	stored := func() (w wireRequest) {
 		b, err := sam.getRow(tableRequests, pointerOf("alice").Bytes())
 		require.NoError(t, err)
 		require.NoError(t, canonical.UnmarshalLoose(b, &w, canonical.Bounds{}))
 		return w
 	}
-	// One whose time is over after the first puzzle.
-	w := kept()
+	// The context of the work ends after the first puzzle.
+	w := stored()
 	ctx, cancel := context.WithCancel(context.Background())
 	require.ErrorIs(t, sam.makeStamp(ctx, &w, pointerOf("alice"), func(int, int) { cancel() }), context.Canceled)
 	require.NotEmpty(t, w.Stamp)
@@ -297,17 +297,17 @@ func TestWorkThatASyncHasNoTimeForGoesOn(t *testing.T) {
 
 	sam.fetch(t)
 	require.Len(t, alice.fetch(t).Fresh, 1)
-	whole := kept()
+	whole := stored()
 	require.True(t, whole.Complete && whole.Sent)
 	const head = 8 // bytes before the answers
-	require.Equal(t, w.Stamp[head:], whole.Stamp[head:len(w.Stamp)], "what was done is kept")
+	require.Equal(t, w.Stamp[head:], whole.Stamp[head:len(w.Stamp)], "the solutions remain")
 }
 
-func TestOneKnocksAtSoManyDoors(t *testing.T) {
+func TestPendingRequestsAreBounded(t *testing.T) {
 	alice, sam := unknownSender(t)
 	require.NoError(t, sam.saveRequest(pointerOf("alice"), wireRequest{}))
 	for i := range maxRequests - 1 {
-		h := sha256.Sum256(fmt.Append(nil, "door ", i))
+		h := sha256.Sum256(fmt.Append(nil, "recipient ", i))
 		require.NoError(t, sam.saveRequest(pointerOf(string(h[:])), wireRequest{}))
 	}
 	_, err := sam.SendRequest(context.Background(), sam.key, Request{To: pointerOf("alice"), Difficulty: cheap})
@@ -318,7 +318,7 @@ func TestOneKnocksAtSoManyDoors(t *testing.T) {
 	sam.requests(t, alice, "hello")
 }
 
-func TestNobodyKnocksWhereNothingCanBeSealed(t *testing.T) {
+func TestARequestNeedsASealingKeyOfItsRecipient(t *testing.T) {
 	alice, sam := unknownSender(t)
 	_, err := sam.SendRequest(context.Background(), sam.key, Request{To: pointerOf("nobody"), Difficulty: cheap})
 	require.ErrorIs(t, err, dht.ErrNotFound)
@@ -329,27 +329,27 @@ func TestNobodyKnocksWhereNothingCanBeSealed(t *testing.T) {
 	require.Empty(t, alice.fetch(t).Fresh)
 }
 
-// A card says whether its owner looks, and how many puzzles it asks for.
-func TestTheCardSaysWhatToPay(t *testing.T) {
+// A card states whether its owner fetches requests, and the number of solutions they need.
+func TestTheCardStatesTheRequiredSolutions(t *testing.T) {
 	alice, sam := unknownSender(t)
 	alice.difficulty = &request.Difficulty{Solutions: 3, Bits: 1}
-	require.False(t, sam.requests(t, alice, "hello").Open, "it says nothing, and they may not be heard")
+	require.False(t, sam.requests(t, alice, "hello").Open, "the card states nothing")
 	alice.fetch(t)
-	require.Empty(t, alice.inbox(t), "two puzzles are too few")
+	require.Empty(t, alice.inbox(t), "two solutions are too few")
 
 	alice.links = []pointer.CardLink{request.CardLink(3)}
 	alice.clock.now = alice.clock.now.Add(2 * time.Minute)
 	alice.publish(t)
-	knocked, err := sam.SendRequest(context.Background(), sam.key, Request{To: pointerOf("alice"), Difficulty: request.Difficulty{Bits: 1}})
+	sent, err := sam.SendRequest(context.Background(), sam.key, Request{To: pointerOf("alice"), Difficulty: request.Difficulty{Bits: 1}})
 	require.NoError(t, err)
-	require.True(t, knocked.Open)
-	require.Equal(t, 3, knocked.Difficulty.Solutions)
+	require.True(t, sent.Open)
+	require.Equal(t, 3, sent.Difficulty.Solutions)
 	require.Len(t, alice.fetch(t).Fresh, 1)
 }
 
 // A contact request is signed by a key. When that key is rotated, the request
 // ends.
-func TestKnockingEndsWithTheKeyThatSigned(t *testing.T) {
+func TestARequestEndsWithTheKeyThatSignedIt(t *testing.T) {
 	alice, sam := unknownSender(t)
 	sam.requests(t, alice, "hello")
 	sam.rotates(t)
@@ -359,8 +359,8 @@ func TestKnockingEndsWithTheKeyThatSigned(t *testing.T) {
 	require.False(t, was)
 }
 
-// A Sync does the proof of work for one message at most.
-func TestASyncDoesTheWorkForOneMessage(t *testing.T) {
+// A Sync does the proof of work for one request at most.
+func TestASyncDoesTheWorkForOneRequest(t *testing.T) {
 	alice, sam := unknownSender(t)
 	sue := newPerson(t, alice.clock, alice.network, "sue")
 	sam.requests(t, alice, "hello")
@@ -382,29 +382,27 @@ func TestASyncDoesTheWorkForOneMessage(t *testing.T) {
 	require.Equal(t, 2, made())
 }
 
-// A stamp that the verifier has seen, but whose message the book has not
-// stored, counts as paid.
-func TestAPaidMessageIsAcceptedLater(t *testing.T) {
+// A stamp that was verified before is accepted if the book has not stored its request.
+func TestAUsedStampOfAnUnstoredRequestIsAccepted(t *testing.T) {
 	alice, sam := unknownSender(t)
-	said := sam.requestStatement(t, alice, "hello")
-	stamp := sam.stampFor(t, alice, said, cheap, alice.clock.now)
-	on := request.Challenge{To: pointerOf("alice"), From: pointerOf("sam"), Statement: introduce.Hash(said)}
-	require.NoError(t, alice.verifier.Verify(stamp, on, cheap)) // and then the inbox was full
-	alice.leavesRequest(t, stamp, said)
+	statement := sam.requestStatement(t, alice, "hello")
+	stamp := sam.stampFor(t, alice, statement, cheap, alice.clock.now)
+	on := request.Challenge{To: pointerOf("alice"), From: pointerOf("sam"), Statement: introduce.Hash(statement)}
+	require.NoError(t, alice.verifier.Verify(stamp, on, cheap)) // for example, and then the inbox was full
+	alice.leavesRequest(t, stamp, statement)
 	require.Len(t, alice.fetch(t).Fresh, 1)
 }
 
-// A sender whose clock is ahead is not refused: its message waits until its
-// time has come. A message without proof of work is refused, and the report
-// lists it.
-func TestAStampAheadOfItsTimeWaits(t *testing.T) {
+// A request of a sender with a fast clock is not refused: it waits for the epoch of its stamp.
+// A request without proof of work is refused, and the report lists it.
+func TestAStampOfALaterEpochWaits(t *testing.T) {
 	alice, sam := unknownSender(t)
-	said := sam.requestStatement(t, alice, "hello")
-	alice.leavesRequest(t, sam.stampFor(t, alice, said, cheap, alice.clock.now.Add(request.EpochLength)), said)
+	statement := sam.requestStatement(t, alice, "hello")
+	alice.leavesRequest(t, sam.stampFor(t, alice, statement, cheap, alice.clock.now.Add(request.EpochLength)), statement)
 	report := alice.fetch(t)
 	require.Empty(t, report.Fresh)
 	require.Empty(t, report.Refused)
-	alice.leavesRequest(t, []byte("stamp"), said)
+	alice.leavesRequest(t, []byte("stamp"), statement)
 	require.Len(t, alice.fetch(t).Refused, 1)
 	alice.clock.now = alice.clock.now.Add(request.EpochLength)
 	require.Len(t, alice.fetch(t).Fresh, 1)

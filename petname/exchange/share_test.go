@@ -11,18 +11,18 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// reads are the labels that somebody reads of another alone.
+// reads returns the labels of the edges that of shares with p.
 func (p *person) reads(t testing.TB, of pointer.Pointer) (labels []string) {
 	t.Helper()
-	told, err := p.book.EdgesFrom(of)
+	shared, err := p.book.EdgesFrom(of)
 	require.NoError(t, err)
-	for label := range told.Edges {
+	for label := range shared.Edges {
 		labels = append(labels, label)
 	}
 	return labels
 }
 
-// shares has Carol alone read of Bob.
+// shares has Alice share an edge to Bob with Carol alone.
 func shares(t testing.TB, alice, bob, carol *person) {
 	t.Helper()
 	label, err := petname.CheckLabel("choir")
@@ -35,11 +35,11 @@ func shares(t testing.TB, alice, bob, carol *person) {
 	require.Equal(t, []string{"choir"}, carol.reads(t, pointerOf("alice")))
 }
 
-func TestWhateverTakesAnEdgeAwayIsToldToWhoReadIt(t *testing.T) {
+func TestEveryRemovalOfAnEdgeIsSentToItsAudience(t *testing.T) {
 	for what, change := range map[string]func(*petname.Book) error{
 		"undo":    func(b *petname.Book) error { _, err := b.Undo(); return err },
 		"removal": func(b *petname.Book) error { _, err := b.Remove(pointerOf("bob")); return err },
-		"a crash before it was said": func(b *petname.Book) error {
+		"a crash before it was sent": func(b *petname.Book) error {
 			label, err := petname.CheckLabel("choir")
 			if err == nil {
 				_, err = b.UnshareWith(pointerOf("carol"), label)
@@ -54,12 +54,12 @@ func TestWhateverTakesAnEdgeAwayIsToldToWhoReadIt(t *testing.T) {
 			alice.fetch(t)
 			carol.fetch(t)
 			require.Empty(t, carol.reads(t, pointerOf("alice")))
-			require.Empty(t, alice.fetch(t).Waiting, "and not over and over")
+			require.Empty(t, alice.fetch(t).Waiting, "it is sent once")
 		})
 	}
 }
 
-func TestAClockThatWasSetBackHoldsUpNoUnsharing(t *testing.T) {
+func TestAClockThatWasSetBackDelaysNoUnsharing(t *testing.T) {
 	alice, bob, carol := three(t)
 	alice.clock.now = alice.clock.now.Add(24 * time.Hour)
 	shares(t, alice, bob, carol)
@@ -74,7 +74,7 @@ func TestAClockThatWasSetBackHoldsUpNoUnsharing(t *testing.T) {
 	require.Empty(t, carol.reads(t, pointerOf("alice")))
 }
 
-func TestWhatIsSharedIsSharedAnewByMyNextKey(t *testing.T) {
+func TestSharedEdgesAreSentAgainByTheNextKey(t *testing.T) {
 	alice, bob, carol := three(t)
 	shares(t, alice, bob, carol)
 	from, to, chain := alice.rotates(t)
@@ -84,14 +84,14 @@ func TestWhatIsSharedIsSharedAnewByMyNextKey(t *testing.T) {
 	require.Equal(t, []string{"choir"}, carol.reads(t, to))
 }
 
-func TestAnEdgeLeadsToTheNextKeyOfWhomItIsOf(t *testing.T) {
+func TestASharedEdgeFollowsTheRotationOfItsTarget(t *testing.T) {
 	alice, bob, carol := three(t)
 	shares(t, alice, bob, carol)
 	from, to, chain := bob.rotates(t)
 	require.NoError(t, alice.book.ApplySuccession(from, chain))
 	alice.fetch(t)
 	carol.fetch(t)
-	told, err := carol.book.EdgesFrom(pointerOf("alice"))
+	shared, err := carol.book.EdgesFrom(pointerOf("alice"))
 	require.NoError(t, err)
-	require.Equal(t, to, told.Edges["choir"].Pointer)
+	require.Equal(t, to, shared.Edges["choir"].Pointer)
 }

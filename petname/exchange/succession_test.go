@@ -22,8 +22,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// goesOn has somebody's key go on to the next: a last record of the one, and a
-// first of the other.
+// rotates rotates the key of p: it publishes a last card of the earlier key, and a first card
+// of the next.
 func (p *person) rotates(t testing.TB) (from, to pointer.Pointer, chain []pointer.Succession) {
 	t.Helper()
 	next := testKey(p.name + "'s next")
@@ -42,7 +42,7 @@ func (p *person) rotates(t testing.TB) (from, to pointer.Pointer, chain []pointe
 	return pointerOf(p.name), to, chain
 }
 
-// publishes puts a card out, with the sealing keys of now.
+// publishes puts a card of a key into the network, with the current sealing keys.
 func (p *person) publishes(t testing.TB, key ed25519.PrivateKey, later uint64, card pointer.Card) {
 	t.Helper()
 	for _, k := range p.sealing {
@@ -54,12 +54,12 @@ func (p *person) publishes(t testing.TB, key ed25519.PrivateKey, later uint64, c
 	require.NoError(t, err)
 }
 
-func TestAfterMyKeyWentOnWhatIsOnItsWayComesAndIWriteOn(t *testing.T) {
+func TestChannelsContinueAfterARotation(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
 	for _, said := range []struct {
 		by, about, to *person
-	}{{carol, bob, alice}, {alice, bob, carol}} { // both have written to each other
+	}{{carol, bob, alice}, {alice, bob, carol}} { // both have sent to each other
 		_, err := said.by.Send(ctx, said.by.key, pointerOf(said.to.name), said.by.introduces(t, said.about, said.to))
 		require.NoError(t, err)
 	}
@@ -69,15 +69,15 @@ func TestAfterMyKeyWentOnWhatIsOnItsWayComesAndIWriteOn(t *testing.T) {
 	require.NoError(t, err)
 
 	from, _, chain := alice.rotates(t)
-	require.Len(t, alice.fetch(t).Fresh, 1, "written to the key before")
+	require.Len(t, alice.fetch(t).Fresh, 1, "sent to the earlier key")
 	require.Empty(t, alice.fetch(t).Fresh, "once")
 	alice.reopen(t)
-	require.Empty(t, alice.fetch(t).Fresh, "once, after a restart too")
+	require.Empty(t, alice.fetch(t).Fresh, "once, also after a restart")
 
 	require.NoError(t, carol.book.ApplySuccession(from, chain))
 	report := carol.fetch(t)
-	require.Len(t, report.Waiting, 1, "the key before couldn't acknowledge it any more: it goes to the new one")
-	require.Empty(t, alice.fetch(t).Fresh, "which has heard it")
+	require.Len(t, report.Waiting, 1, "the earlier key cannot acknowledge it: it is sent to the next key")
+	require.Empty(t, alice.fetch(t).Fresh, "which has received it before")
 	require.Empty(t, carol.fetch(t).Waiting)
 
 	_, err = alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
@@ -91,7 +91,7 @@ func TestAfterMyKeyWentOnWhatIsOnItsWayComesAndIWriteOn(t *testing.T) {
 	require.Empty(t, former)
 }
 
-func TestWhatAKeyThatIsGoneLeftUnreadIsTold(t *testing.T) {
+func TestUnreadMessagesOfAnEarlierKeyAreReported(t *testing.T) {
 	alice, bob, carol := three(t)
 	_, err := alice.Send(context.Background(), alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
@@ -105,13 +105,13 @@ func TestWhatAKeyThatIsGoneLeftUnreadIsTold(t *testing.T) {
 	require.Empty(t, alice.fetch(t).Waiting)
 }
 
-func TestWhatAContactHasNotReadFollowsItToItsNextKey(t *testing.T) {
+func TestUnreadMessagesFollowAContactToItsNextKey(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
 	signed := alice.introduces(t, bob, carol)
 	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), signed)
 	require.NoError(t, err)
-	carol.sealing = newPerson(t, alice.clock, alice.network, "dave").sealing // and can't find it any more
+	carol.sealing = newPerson(t, alice.clock, alice.network, "dave").sealing // she cannot find it any more
 	from, to, chain := carol.rotates(t)
 	carol.reopen(t)
 	require.NoError(t, alice.book.ApplySuccession(from, chain))
@@ -121,18 +121,18 @@ func TestWhatAContactHasNotReadFollowsItToItsNextKey(t *testing.T) {
 
 	found, _, err := alice.Retract(ctx, alice.key, to, pointerOf("bob"))
 	require.NoError(t, err)
-	require.Len(t, found, 1, "it is the same person")
+	require.Len(t, found, 1, "it is the same contact")
 	carol.fetch(t)
 	require.Empty(t, carol.inbox(t))
 }
 
-// Nobody has to resolve anybody by hand.
-func TestASyncLearnsThatAContactsKeyWentOn(t *testing.T) {
+// No call of Resolve is needed.
+func TestASyncFindsTheRotationOfAContact(t *testing.T) {
 	alice, bob, carol := three(t)
 	_, err := alice.Send(context.Background(), alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
-	_, to, _ := carol.rotates(t)                           // before she ever looked
-	alice.clock.now = alice.clock.now.Add(2 * time.Minute) // what was cached is old
+	_, to, _ := carol.rotates(t)                           // before her first Sync
+	alice.clock.now = alice.clock.now.Add(2 * time.Minute) // cached cards have expired
 	alice.fetch(t)
 	require.Equal(t, map[pointer.Pointer]int{to: 1}, alice.fetch(t).Waiting)
 	require.Len(t, carol.fetch(t).Fresh, 1)
@@ -142,9 +142,9 @@ func TestASyncLearnsThatAContactsKeyWentOn(t *testing.T) {
 	require.Equal(t, to, c.Pointer)
 }
 
-// An invitation is signed by a key: when that has gone on, nobody can answer for
-// it, and its maker is told, in the same process and after a restart.
-func TestAnInvitationOfAnEarlierKeyIsVoidAndThatIsTold(t *testing.T) {
+// An invitation is signed by a key. After a rotation it cannot be answered, and Sync reports
+// it, in the same process and after a restart.
+func TestAnInvitationOfAnEarlierKeyIsVoidAndReported(t *testing.T) {
 	for _, restart := range []bool{false, true} {
 		c := newClock()
 		network := &dht.Memory{Now: c.Now}
@@ -163,7 +163,7 @@ func TestAnInvitationOfAnEarlierKeyIsVoidAndThatIsTold(t *testing.T) {
 	}
 }
 
-// noFold keeps no view: the book that opens the file creates it.
+// noFold creates no view: the book that opens the file creates it.
 type noFold struct{}
 
 func (noFold) Version() string                                { return "none" }
@@ -261,7 +261,7 @@ func TestARemovedContactIsNeitherReadNorWrittenTo(t *testing.T) {
 	alice.clock.now = alice.clock.now.Add(13 * time.Hour) // unacknowledged messages are due again
 	left := new(atomic.Int32)
 	left.Store(100)
-	alice.network = closing{alice.network, left}
+	alice.network = limitedStore{alice.network, left}
 	alice.reopen(t)
 	report := alice.fetch(t)
 	require.Equal(t, 1, report.Polled, "Bob alone")
@@ -367,7 +367,7 @@ func TestAChannelIsRetiredOnce(t *testing.T) {
 
 // Messages in the outbox follow the contact to its next key, after the messages
 // that were sent before. No messages remain for the earlier key.
-func TestAllThatIsQueuedFollowsOnceAndInOrder(t *testing.T) {
+func TestQueuedMessagesFollowOnceAndInOrder(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
 	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))

@@ -15,7 +15,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// three people: Alice knows Bob and Carol, who know her.
+// three returns Alice, who has Bob and Carol in her book, and Bob and Carol, who have her.
 func three(t testing.TB) (alice, bob, carol *person) {
 	c := newClock()
 	network := &dht.Memory{Now: c.Now}
@@ -26,7 +26,7 @@ func three(t testing.TB) (alice, bob, carol *person) {
 	return alice, bob, carol
 }
 
-// introduces is what somebody says to another about a third.
+// introduces returns an introduction of about to another, signed by p.
 func (p *person) introduces(t testing.TB, about, to *person) introduce.Statement {
 	t.Helper()
 	s, err := introduce.Introduction{To: pointerOf(to.name), About: pointerOf(about.name), Next: about.next(), Suggested: about.name,
@@ -35,7 +35,7 @@ func (p *person) introduces(t testing.TB, about, to *person) introduce.Statement
 	return s
 }
 
-func TestAnIntroductionReachesWhoWasAway(t *testing.T) {
+func TestAnIntroductionReachesARecipientThatWasOffline(t *testing.T) {
 	alice, bob, carol := three(t)
 	sent, err := alice.Send(context.Background(), alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
@@ -69,7 +69,7 @@ func TestALockedHomeFetchesAndAcknowledgesLater(t *testing.T) {
 	require.Empty(t, alice.fetch(t).Waiting)
 }
 
-func TestAFullInboxLeavesTheRestWithWhoSentIt(t *testing.T) {
+func TestAFullInboxLeavesTheRestWithItsSender(t *testing.T) {
 	alice, _, carol := three(t)
 	for i := range petname.MaxInboxFrom + 5 {
 		b, err := introduce.Introduction{To: pointerOf("carol"), About: pointerOf(string(rune('A' + i))), Suggested: "x",
@@ -78,7 +78,7 @@ func TestAFullInboxLeavesTheRestWithWhoSentIt(t *testing.T) {
 		_, err = alice.Send(context.Background(), alice.key, pointerOf("carol"), b)
 		require.NoError(t, err)
 	}
-	for range 5 { // as many turns as the records have room for
+	for range 5 { // as many as the records need
 		carol.fetch(t)
 		alice.fetch(t)
 	}
@@ -93,9 +93,8 @@ func TestAFullInboxLeavesTheRestWithWhoSentIt(t *testing.T) {
 	require.Empty(t, alice.fetch(t).Waiting)
 }
 
-// What a contact sends that isn't to be taken is passed over, and holds up
-// nothing that comes behind it.
-func TestWhatIsRefusedHoldsUpNothing(t *testing.T) {
+// A message of a contact that cannot be accepted is refused, and delays none of those after it.
+func TestARefusedMessageDelaysNothing(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
 	send := func(m message) {
@@ -104,8 +103,8 @@ func TestWhatIsRefusedHoldsUpNothing(t *testing.T) {
 	}
 	send(message{Kind: kindStatement, Body: []byte("garbage")})
 	send(message{Kind: 200, Body: []byte("of a later version")})
-	send(message{Kind: kindStatement, Body: alice.introduces(t, carol, bob).Bytes()}) // said to somebody else
-	send(message{Kind: kindStatement, Body: bob.introduces(t, alice, carol).Bytes()}) // by a stranger
+	send(message{Kind: kindStatement, Body: alice.introduces(t, carol, bob).Bytes()}) // to another recipient
+	send(message{Kind: kindStatement, Body: bob.introduces(t, alice, carol).Bytes()}) // by an unknown sender
 	itself, err := introduce.Introduction{To: pointerOf("carol"), About: pointerOf("alice"), Expires: alice.clock.now.Add(IntroductionLifetime)}.Sign(alice.key, nil, alice.clock.now)
 	require.NoError(t, err)
 	send(message{Kind: kindStatement, Body: itself.Bytes()})
@@ -116,9 +115,9 @@ func TestWhatIsRefusedHoldsUpNothing(t *testing.T) {
 	require.Empty(t, alice.fetch(t).Waiting)
 }
 
-// Attack: a contact relays statements of another contact with a changed signature.
-// They are refused when they come, and nothing is written.
-func TestAForgedStatementIsRefusedWhenItComes(t *testing.T) {
+// Attack: a contact relays statements of another contact with a changed signature. They are
+// refused on receipt, and nothing is written.
+func TestAForgedStatementIsRefusedOnReceipt(t *testing.T) {
 	alice, bob, carol := three(t)
 	introduction := alice.introduces(t, bob, carol)
 	retraction, err := introduce.Retraction{To: pointerOf("carol"), ID: introduce.ID{1}}.Sign(alice.key, alice.clock.now)
@@ -134,7 +133,7 @@ func TestAForgedStatementIsRefusedWhenItComes(t *testing.T) {
 		require.NoError(t, err)
 		stop, err := carol.handle(context.Background(), pointerOf("alice"), drop.Message{Bytes: b}, &report)
 		require.ErrorIs(t, err, introduce.ErrInvalid)
-		require.False(t, stop, "it holds up nothing that comes behind it")
+		require.False(t, stop, "it delays none of those after it")
 		require.Empty(t, report.Fresh)
 	}
 	require.Equal(t, entries, carol.book.Ledger().Heads())
@@ -143,7 +142,7 @@ func TestAForgedStatementIsRefusedWhenItComes(t *testing.T) {
 	require.ErrorIs(t, alice.RecordIntroduction(retraction), introduce.ErrInvalid)
 }
 
-// What has expired can't be retracted: its recipient no longer has it.
+// An expired introduction cannot be retracted: its recipient no longer has it.
 func TestAnExpiredIntroductionIsNotRetracted(t *testing.T) {
 	alice, bob, carol := three(t)
 	require.NoError(t, alice.RecordIntroduction(alice.introduces(t, bob, carol)))
@@ -170,9 +169,9 @@ func TestSharedNamesAreReadByTheirAudienceAlone(t *testing.T) {
 		}
 		return r.Last().Pointer, nil
 	}
-	led, err := resolve(carol)
+	resolved, err := resolve(carol)
 	require.NoError(t, err)
-	require.Equal(t, pointerOf("bob"), led)
+	require.Equal(t, pointerOf("bob"), resolved)
 	_, err = resolve(bob)
 	require.ErrorIs(t, err, petname.ErrNotFound)
 
@@ -186,8 +185,8 @@ func TestSharedNamesAreReadByTheirAudienceAlone(t *testing.T) {
 	require.ErrorIs(t, err, petname.ErrNotFound)
 }
 
-// Who only paired, and never published, can share names all the same.
-func TestASharedNameNeedsNoRecordOfWhoShares(t *testing.T) {
+// An owner that has paired, and never published, can share names.
+func TestASharedNameNeedsNoRecordOfItsOwner(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
 	label, err := name.Parse("bobby")
@@ -209,8 +208,8 @@ func TestASharedNameNeedsNoRecordOfWhoShares(t *testing.T) {
 	require.ErrorIs(t, err, dht.ErrNotFound)
 }
 
-// A contact that never stops talking fills neither the book nor the disk.
-func TestAContactIsHeardSoOftenADay(t *testing.T) {
+// A contact that sends statements without end fills neither the book nor the disk.
+func TestDailyStatementsOfAContactAreBounded(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
 	retract := func(n int) {
@@ -234,7 +233,7 @@ func TestAContactIsHeardSoOftenADay(t *testing.T) {
 		alice.fetch(t)
 	}
 	require.Equal(t, uint64(maxDailyStatements), entries()-before)
-	require.Equal(t, 20, alice.fetch(t).Waiting[pointerOf("carol")], "the rest stays with who sent it")
+	require.Equal(t, 20, alice.fetch(t).Waiting[pointerOf("carol")], "the rest stays with its sender")
 	alice.clock.now = alice.clock.now.Add(24 * time.Hour)
 	for range 12 {
 		carol.fetch(t)
@@ -245,8 +244,8 @@ func TestAContactIsHeardSoOftenADay(t *testing.T) {
 	_ = bob
 }
 
-// A contact that never published is no reason to complain at each look.
-func TestAContactWithoutACardIsPassedOver(t *testing.T) {
+// A contact that never published is no error in a report.
+func TestAContactWithoutACardIsSkipped(t *testing.T) {
 	alice, _, _ := three(t)
 	n, err := name.Parse("dave")
 	require.NoError(t, err)

@@ -19,8 +19,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// killed is what a person's next start finds if the process is killed now.
-func (p *person) killed(t *testing.T) *person {
+// afterKill returns p as it is after a kill of the process and a restart.
+func (p *person) afterKill(t *testing.T) *person {
 	t.Helper()
 	b, err := os.ReadFile(p.ledger)
 	require.NoError(t, err)
@@ -62,29 +62,29 @@ func TestReceivedAndInTheBookAreOneCommit(t *testing.T) {
 	mail, err := c.Poll(ctx, c.store, carol.clock.now)
 	require.NoError(t, err)
 	for i, m := range mail.Messages {
-		require.Len(t, carol.killed(t).inbox(t), i)
+		require.Len(t, carol.afterKill(t).inbox(t), i)
 		var report Report
 		stop, err := carol.receiveOne(pointerOf("alice"), c, m, &report)
 		require.NoError(t, err)
 		require.False(t, stop)
 		require.Len(t, report.Fresh, 1)
 
-		again := carol.killed(t)
+		again := carol.afterKill(t)
 		require.Len(t, again.inbox(t), i+1)
 		l, err := again.openChannel(ctx, carol.key, pointerOf("alice"))
 		require.NoError(t, err)
 		left, err := l.Poll(ctx, l.store, carol.clock.now)
 		require.NoError(t, err)
-		require.Len(t, left.Messages, len(mail.Messages)-i-1, "what is in the inbox does not come again")
+		require.Len(t, left.Messages, len(mail.Messages)-i-1, "messages in the inbox are not received again")
 	}
 	require.Contains(t, alice.fetch(t).Waiting, pointerOf("carol"))
 	carol.fetch(t)
 	require.NotContains(t, alice.fetch(t).Waiting, pointerOf("carol"))
 }
 
-// Each message under way has a row of its own, and an acknowledgement removes
-// the rows of the messages that it is about.
-func TestEachMessageUnderWayHasARow(t *testing.T) {
+// Each unacknowledged message has a row of its own, and an acknowledgement removes the rows of
+// its messages.
+func TestEachUnacknowledgedMessageHasARow(t *testing.T) {
 	alice, bob, carol := three(t)
 	at := rowsOf(pointerOf("carol"))
 	other := rowsOf(pointerOf("bob"))
@@ -128,7 +128,7 @@ func TestEachMessageUnderWayHasARow(t *testing.T) {
 	again := drop.Parts{Head: parts.Head, First: parts.First, Queue: [][]byte{[]byte("other")}}
 	alice.edit(t, func(local *ledger.View) error { return at.store(local, again) })
 	require.Equal(t, again.Queue, alice.rows(t, tableQueue, at.key))
-	// A gap is not passed over.
+	// A gap is an error.
 	alice.edit(t, func(local *ledger.View) error {
 		return local.Put(tableQueue, numbered(at.key, parts.First+2), []byte("third"))
 	})
@@ -141,7 +141,7 @@ func TestEachMessageUnderWayHasARow(t *testing.T) {
 }
 
 // An introduction whose succession shows duplicity is received as a refusal, once,
-// and stays in the inbox: it does not hold up the messages behind it.
+// and stays in the inbox: it does not delay the messages after it.
 func TestAnIntroductionThatShowsDuplicityDelaysNothing(t *testing.T) {
 	alice, bob, carol := three(t)
 	bob.knows(t, carol)
@@ -180,7 +180,7 @@ func TestIntroductionsThatShowDuplicityAreCounted(t *testing.T) {
 	require.NoError(t, err)
 	other, err := pointer.Succeed(from, testKey("carol's next"), after, testKey("carol"))
 	require.NoError(t, err)
-	taken := 0
+	accepted := 0
 	for range maxDailyStatements + 5 {
 		now := alice.clock.now
 		signed, err := introduce.Introduction{To: pointerOf("bob"), About: to, Chain: []pointer.Succession{other}, Expires: now.Add(time.Second)}.Sign(alice.key, nil, now)
@@ -189,9 +189,9 @@ func TestIntroductionsThatShowDuplicityAreCounted(t *testing.T) {
 		require.Error(t, err)
 		if !stop {
 			require.ErrorAs(t, err, new(*petname.DuplicityError))
-			taken++
+			accepted++
 		}
 		alice.clock.now = now.Add(2 * time.Second) // it has expired, and makes room
 	}
-	require.Equal(t, maxDailyStatements, taken)
+	require.Equal(t, maxDailyStatements, accepted)
 }

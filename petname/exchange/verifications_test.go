@@ -23,7 +23,7 @@ import (
 // Where a receive verifies a statement.
 const (
 	atEntry = "exchange.(*Exchange).handleStatement" // the message is foreign bytes
-	inFold  = "petname.fold.Apply"                   // the entry's body could be another device's, and the fold can't tell
+	inFold  = "petname.fold.Apply"                   // an entry may come from another device, which the fold cannot distinguish
 )
 
 // verification is one verification of an Ed25519 signature by a key that stands
@@ -84,10 +84,10 @@ func plaintext(t testing.TB, s introduce.Statement) drop.Message {
 	return drop.Message{Bytes: b}
 }
 
-// One receive of a statement, from the plaintext of a message to what the book
-// keeps of it, committed, verifies each signature in it twice: once where its
-// bytes enter, and once in the fold. It verifies no other statement again, neither
-// those that wait in the inbox nor those that were stored before.
+// One receive of a statement, from the plaintext of a message to the commit of the book,
+// verifies each signature in it twice: once where its bytes enter, and once in the fold. It
+// verifies no other statement again, neither those in the inbox nor those that were stored
+// before.
 func TestAReceiveVerifiesEachSignatureTwice(t *testing.T) {
 	alice, bob, carol := three(t)
 	now := alice.clock.now
