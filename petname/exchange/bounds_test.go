@@ -88,9 +88,9 @@ func TestAMessageThatTheBookCannotStoreIsDeliveredAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, carol.book.Close())
 	var report Report
-	mail, err := carol.poll(ctx, pointerOf("alice"), c, &report)
+	polled, err := carol.poll(ctx, pointerOf("alice"), c, &report)
 	require.NoError(t, err)
-	require.Len(t, mail.Messages, 2)
+	require.Len(t, polled.Messages, 2)
 	require.Len(t, report.Refused, 1, "all behind it waits, too")
 	carol.reopen(t)
 	require.NoError(t, carol.saveChannel(c))
@@ -104,7 +104,7 @@ func TestAMessageThatTheBookCannotStoreIsDeliveredAgain(t *testing.T) {
 // removed first.
 func TestRememberedIntroductionsAreBounded(t *testing.T) {
 	alice, bob, carol := three(t)
-	said := func(at time.Time) introduce.Introduction {
+	introduction := func(at time.Time) introduce.Introduction {
 		alice.clock.now = at
 		signed := alice.introduces(t, bob, carol)
 		require.NoError(t, alice.RecordIntroduction(signed))
@@ -113,7 +113,7 @@ func TestRememberedIntroductionsAreBounded(t *testing.T) {
 		return i
 	}
 	start := alice.clock.now
-	oldest, second := said(start), said(start.Add(time.Second))
+	oldest, second := introduction(start), introduction(start.Add(time.Second))
 	alice.edit(t, func(local *ledger.View) error {
 		for i := range maxIntroductions - 2 {
 			if err := local.Put(tableIntroductions, introductionKey(introduce.Introduction{Made: start.Add(time.Minute), ID: introduce.ID{byte(i), byte(i >> 8)}}), []byte("x")); err != nil {
@@ -122,7 +122,7 @@ func TestRememberedIntroductionsAreBounded(t *testing.T) {
 		}
 		return nil
 	})
-	last := said(start.Add(time.Hour))
+	last := introduction(start.Add(time.Hour))
 	b, err := alice.getRow(tableIntroductions, introductionKey(last))
 	require.NoError(t, err)
 	signed, err := introduce.Open(b)
@@ -174,13 +174,13 @@ func TestStartedIntroductionsAreBounded(t *testing.T) {
 func TestRememberedOffersAreBounded(t *testing.T) {
 	alice, bob, _ := three(t)
 	bob.fill(t, alice, maxRemembered-1)
-	for _, taken := range []bool{true, false} {
+	for _, accepted := range []bool{true, false} {
 		_, out, err := mutual.Start(bob.clock.now, rand.Reader, alice.key, mutual.Party{Pointer: pointerOf("bob"), Suggested: "x"},
 			mutual.Party{Pointer: pointerOf("carol"), Suggested: "y"}, bob.clock.now.Add(IntroductionLifetime))
 		require.NoError(t, err)
 		stop, err := bob.handleMutual(pointerOf("alice"), out[0].Bytes, &Report{})
 		require.False(t, stop)
-		if taken {
+		if accepted {
 			require.NoError(t, err)
 		} else {
 			require.ErrorIs(t, err, ErrTooManySessions)

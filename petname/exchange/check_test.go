@@ -190,7 +190,7 @@ func TestADamagedRowOfAnOlderVersionIsNotMigrated(t *testing.T) {
 				for _, table := range allTables {
 					n, err := tx.local.Count(table)
 					require.NoError(t, err)
-					require.Zero(t, n, "nothing of it is taken")
+					require.Zero(t, n, "no row of it is migrated")
 				}
 				return stop
 			}

@@ -80,14 +80,14 @@ func Open(c Config) *Exchange {
 // that ends it.
 func (e *Exchange) lockChannel(party pointer.Pointer) (end func()) {
 	e.mu.Lock()
-	turn, known := e.channelLocks[party]
+	lock, known := e.channelLocks[party]
 	if !known {
-		turn = new(sync.Mutex)
-		e.channelLocks[party] = turn
+		lock = new(sync.Mutex)
+		e.channelLocks[party] = lock
 	}
 	e.mu.Unlock()
-	turn.Lock()
-	return turn.Unlock
+	lock.Lock()
+	return lock.Unlock
 }
 
 // openChannel opens the channel with a contact, with the keys and the addresses of its newest

@@ -122,7 +122,7 @@ func TestEachInvalidStatementIsRefusedOnce(t *testing.T) {
 	versions := []variant{{"none", nil}, {"1", uint64(1)}, {"2", uint64(2)}, {"last", uint64(1)<<63 - 1}, {"beyond", uint64(1) << 63}}
 
 	ids := uint64(0)
-	taken, refused := 0, 0
+	accepted, refused := 0, 0
 	for _, fields := range []map[int][]variant{
 		{1: one(1), 3: pointers, 4: times, 6: pointers, 10: times},
 		{1: one(1), 3: one(pointerOf("carol").Bytes()), 4: one(now.UnixMilli()), 6: pointers, 7: next, 8: texts, 9: texts, 10: one(now.Add(time.Hour).UnixMilli())},
@@ -146,13 +146,13 @@ func TestEachInvalidStatementIsRefusedOnce(t *testing.T) {
 			}
 			require.False(t, stop, "%s: %v", what, err)
 			if err == nil {
-				taken++
+				accepted++
 			} else {
 				refused++
 			}
 		})
 	}
-	require.Greater(t, taken, 100)
+	require.Greater(t, accepted, 100)
 	require.Greater(t, refused, 1000)
 }
 
@@ -167,7 +167,7 @@ func TestEachInvalidMutualMessageIsRefusedOnce(t *testing.T) {
 	sized := func(n int) []variant {
 		return []variant{{"none", nil}, {"zeros", make([]byte, n)}, {"short", make([]byte, n-1)}}
 	}
-	sessions, taken, refused := uint64(0), 0, 0
+	sessions, accepted, refused := uint64(0), 0, 0
 	session := func(n uint16) []byte { return append([]byte{1, byte(n >> 8), byte(n)}, make([]byte, 29)...) }
 	try := func(what string, fields map[int]any) {
 		if fields[2] == nil {
@@ -191,7 +191,7 @@ func TestEachInvalidMutualMessageIsRefusedOnce(t *testing.T) {
 		}
 		require.False(t, stop, "%s: %v", what, err)
 		if err == nil {
-			taken++
+			accepted++
 		} else {
 			refused++
 		}
@@ -231,6 +231,6 @@ func TestEachInvalidMutualMessageIsRefusedOnce(t *testing.T) {
 			try(what, fields)
 		})
 	}
-	require.Greater(t, taken, 40)
+	require.Greater(t, accepted, 40)
 	require.Greater(t, refused, 300)
 }

@@ -132,7 +132,7 @@ func (c mailboxForPeers) Put(_ context.Context, p pointer.Pointer, record []byte
 		return refused, fmt.Errorf("put for %s: %w", p, dht.ErrOlder)
 	}
 	s.mu.Lock()
-	if newer, came := s.incoming[p]; came && newer.Compare(r) > 0 { // put meanwhile
+	if newer, there := s.incoming[p]; there && newer.Compare(r) > 0 { // put meanwhile
 		s.mu.Unlock()
 		return refused, fmt.Errorf("put for %s: %w", p, dht.ErrOlder)
 	}

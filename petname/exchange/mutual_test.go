@@ -322,10 +322,10 @@ func TestOneIntroducerHasBoundedSessions(t *testing.T) {
 	all, err := bob.Mutuals()
 	require.NoError(t, err)
 	require.Len(t, all, maxOffers)
-	mine, err := alice.Mutuals()
+	started, err := alice.Mutuals()
 	require.NoError(t, err)
 	declined := 0
-	for _, m := range mine {
+	for _, m := range started {
 		if m.Reason == mutual.Declined {
 			declined++
 		}
@@ -364,10 +364,10 @@ func (p *person) crashesAfterHandling(t testing.TB, party string) {
 	ctx := context.Background()
 	c, err := p.openChannel(ctx, p.key, pointerOf(party))
 	require.NoError(t, err)
-	mail, err := c.Poll(ctx, p.network, p.clock.Now())
+	polled, err := c.Poll(ctx, p.network, p.clock.Now())
 	require.NoError(t, err)
 	var lost Report
-	for _, m := range mail.Messages {
+	for _, m := range polled.Messages {
 		_, err := p.handle(ctx, pointerOf(party), m, &lost)
 		require.NoError(t, err)
 	}

@@ -283,7 +283,7 @@ func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (pe
 		addresses = ticket.Addresses
 	} else if errors.Is(terr, pair.ErrExpired) {
 		err = terr
-	} else if looksLikeTicket(text) {
+	} else if strings.Contains(text, ":") { // meant as a link
 		err = fmt.Errorf("%w: %w", ErrMalformed, terr)
 	} else {
 		err = fmt.Errorf("%w: %w", ErrMalformed, cerr)
@@ -309,16 +309,6 @@ func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (pe
 
 // ErrMalformed is returned when the text passed to Pair is neither an invitation nor a code.
 var ErrMalformed = errors.New("neither a code nor an invitation")
-
-// looksLikeTicket reports whether a malformed text was meant as a link rather than a code.
-func looksLikeTicket(text string) bool {
-	for _, r := range text {
-		if r == ':' {
-			return true
-		}
-	}
-	return false
-}
 
 func (e *Exchange) self(ctx context.Context, key crypto.Signer) (pair.Self, error) {
 	me, err := e.c.Identity(ctx)

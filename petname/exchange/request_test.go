@@ -144,10 +144,10 @@ func (p *person) requestStatement(t testing.TB, to *person, note string) []byte 
 	return s.Bytes()
 }
 
-func (p *person) stampFor(t testing.TB, to *person, statement []byte, price request.Difficulty, at time.Time) []byte {
+func (p *person) stampFor(t testing.TB, to *person, statement []byte, difficulty request.Difficulty, at time.Time) []byte {
 	t.Helper()
 	on := request.Challenge{To: pointerOf(to.name), From: pointerOf(p.name), Statement: introduce.Hash(statement)}
-	stamp, err := request.MakeStamp(context.Background(), on, price, at, nil)
+	stamp, err := request.MakeStamp(context.Background(), on, difficulty, at, nil)
 	require.NoError(t, err)
 	return stamp
 }

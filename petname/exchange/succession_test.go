@@ -57,10 +57,10 @@ func (p *person) publishes(t testing.TB, key ed25519.PrivateKey, later uint64, c
 func TestChannelsContinueAfterARotation(t *testing.T) {
 	alice, bob, carol := three(t)
 	ctx := context.Background()
-	for _, said := range []struct {
+	for _, sent := range []struct {
 		by, about, to *person
 	}{{carol, bob, alice}, {alice, bob, carol}} { // both have sent to each other
-		_, err := said.by.Send(ctx, said.by.key, pointerOf(said.to.name), said.by.introduces(t, said.about, said.to))
+		_, err := sent.by.Send(ctx, sent.by.key, pointerOf(sent.to.name), sent.by.introduces(t, sent.about, sent.to))
 		require.NoError(t, err)
 	}
 	require.Len(t, alice.fetch(t).Fresh, 1)

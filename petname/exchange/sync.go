@@ -87,8 +87,8 @@ func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) 
 		}
 	}
 	wg.Wait()
-	taken, err := e.StepInvitations(ctx, key)
-	report.Fresh = append(report.Fresh, taken...)
+	accepted, err := e.StepInvitations(ctx, key)
+	report.Fresh = append(report.Fresh, accepted...)
 	if err != nil {
 		report.Errs = append(report.Errs, err)
 	}
@@ -229,11 +229,11 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 		return fail(err)
 	}
 	report.Polled++
-	mail, err := e.poll(ctx, party, c, &report)
+	polled, err := e.poll(ctx, party, c, &report)
 	if err != nil {
 		return fail(err)
 	}
-	if !mail.Written.IsZero() { // the party has the owner in its book
+	if !polled.Written.IsZero() { // the party has the owner in its book
 		if err := e.endAnsweredRequest(party); err != nil {
 			return fail(err)
 		}
@@ -248,7 +248,7 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 	if full != nil {
 		report.Errs = append(report.Errs, full)
 	}
-	known := c.Waiting() > 0 || len(mail.Messages) > 0 || !mail.Written.IsZero()
+	known := c.Waiting() > 0 || len(polled.Messages) > 0 || !polled.Written.IsZero()
 	if known || e.hasChannel(party) {
 		if err := e.saveChannel(c); err != nil {
 			return fail(err)
@@ -267,12 +267,12 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 
 // poll receives the messages of a channel.
 func (e *Exchange) poll(ctx context.Context, party pointer.Pointer, c *channel, report *Report) (drop.PollResult, error) {
-	mail, err := c.Poll(ctx, c.store, e.c.Now())
+	polled, err := c.Poll(ctx, c.store, e.c.Now())
 	if err != nil {
 		report.Errs = append(report.Errs, err) // some messages may be there nevertheless
 	}
-	report.Lost += mail.Lost
-	for _, m := range mail.Messages {
+	report.Lost += polled.Lost
+	for _, m := range polled.Messages {
 		stop, err := e.receiveOne(party, c, m, report)
 		if err != nil {
 			report.Refused = append(report.Refused, Refusal{party, err})
@@ -281,7 +281,7 @@ func (e *Exchange) poll(ctx context.Context, party pointer.Pointer, c *channel, 
 			break
 		}
 	}
-	return mail, nil
+	return polled, nil
 }
 
 // receiveOne processes a message in one transaction: its changes of the book and of the

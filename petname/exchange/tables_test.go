@@ -47,9 +47,9 @@ func TestReceivedAndInTheBookAreOneCommit(t *testing.T) {
 		require.NoError(t, err)
 		c.rows.queue = strings.Repeat("q", 65) // no table can have this name: the channel cannot be stored
 		var report Report
-		mail, err := carol.poll(ctx, pointerOf("alice"), c, &report)
+		polled, err := carol.poll(ctx, pointerOf("alice"), c, &report)
 		require.NoError(t, err)
-		require.Len(t, mail.Messages, 2)
+		require.Len(t, polled.Messages, 2)
 		require.Len(t, report.Refused, 1)
 		require.Empty(t, report.Fresh)
 		require.Empty(t, carol.inbox(t), "without the channel, the book has changed neither")
@@ -59,9 +59,9 @@ func TestReceivedAndInTheBookAreOneCommit(t *testing.T) {
 	}
 	c, err := carol.openChannel(ctx, carol.key, pointerOf("alice"))
 	require.NoError(t, err)
-	mail, err := c.Poll(ctx, c.store, carol.clock.now)
+	polled, err := c.Poll(ctx, c.store, carol.clock.now)
 	require.NoError(t, err)
-	for i, m := range mail.Messages {
+	for i, m := range polled.Messages {
 		require.Len(t, carol.afterKill(t).inbox(t), i)
 		var report Report
 		stop, err := carol.receiveOne(pointerOf("alice"), c, m, &report)
@@ -75,7 +75,7 @@ func TestReceivedAndInTheBookAreOneCommit(t *testing.T) {
 		require.NoError(t, err)
 		left, err := l.Poll(ctx, l.store, carol.clock.now)
 		require.NoError(t, err)
-		require.Len(t, left.Messages, len(mail.Messages)-i-1, "messages in the inbox are not received again")
+		require.Len(t, left.Messages, len(polled.Messages)-i-1, "messages in the inbox are not received again")
 	}
 	require.Contains(t, alice.fetch(t).Waiting, pointerOf("carol"))
 	carol.fetch(t)
