@@ -167,7 +167,7 @@ func TestAnInvitationOfAnOlderVersionIsAccepted(t *testing.T) {
 		}()
 		var report Report
 		for len(report.Fresh) == 0 {
-			<-time.After(PollInterval)
+			<-time.After(defaultPollInterval)
 			report, err = alice.Sync(ctx, alice.key)
 			require.NoError(t, err)
 		}

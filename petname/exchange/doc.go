@@ -44,5 +44,5 @@
 // [Exchange.SendRequest] and package request.
 //
 // The identity's key is an argument of each call that signs, and is not stored.
-// Without the key, Sync can receive, but neither send nor acknowledge.
+// Without the key, Sync receives, and a later Sync with the key acknowledges and sends.
 package exchange

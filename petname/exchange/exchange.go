@@ -20,7 +20,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Config is what an [Exchange] needs. Book, Records, Store, Identity and Sealing are required.
+// Config has the parts of an [Exchange]. Book, Records, Store and Sealing are required, and
+// Identity for pairings, contact requests and the consent to mutual introductions.
 type Config struct {
 	Book     *petname.Book                                // its device-local tables store channels, messages and sessions
 	Records  petname.Records                              // finds the cards of contacts
@@ -35,7 +36,7 @@ type Config struct {
 	UnknownSenders func() (request.Difficulty, bool)
 	Now            func() time.Time // nil: time.Now
 	Rand           io.Reader        // nil: crypto/rand
-	PollInterval   time.Duration    // interval of the look-ups of Wait and Pair; 0: the constant PollInterval
+	PollInterval   time.Duration    // of the look-ups of Wait and Pair; 0: one second
 }
 
 // Exchange sends and receives the messages of one owner. It is safe for concurrent use.
@@ -49,7 +50,7 @@ type Exchange struct {
 	mailbox      *mailbox
 	verifier     *request.Verifier
 
-	sharing   sync.Mutex // one statement to an audience at a time
+	sharing   sync.Mutex // one statement of shared edges at a time
 	sessions  sync.Mutex // held from the read of a mutual session to its write
 	resending sync.Mutex // one proof of work at a time
 }
@@ -68,7 +69,7 @@ func Open(c Config) *Exchange {
 		c.Rand = rand.Reader
 	}
 	if c.PollInterval <= 0 {
-		c.PollInterval = PollInterval
+		c.PollInterval = defaultPollInterval
 	}
 	e := &Exchange{c: c, channelLocks: make(map[pointer.Pointer]*sync.Mutex), invitations: make(map[string]*pendingInvitation), outcomes: make(map[string]chan outcome), mailbox: newMailbox(c.Now),
 		verifier: request.NewVerifier(c.Now)}
@@ -180,7 +181,8 @@ func (e *Exchange) putRecord(ctx context.Context, c *channel) (dht.Receipt, erro
 	return receipt, errors.Join(err, e.saveChannel(c))
 }
 
-// Delivery reports how far a message has been sent.
+// Delivery reports how far a message has been sent. It is empty for a message that is not even
+// stored on this device.
 type Delivery string
 
 const (

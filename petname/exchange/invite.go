@@ -18,8 +18,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// PollInterval is the interval of look-ups in the network while Wait or Pair waits.
-const PollInterval = time.Second
+// defaultPollInterval is the default of Config.PollInterval.
+const defaultPollInterval = time.Second
 
 // maxInvitations bounds the invitations that are pending.
 const maxInvitations = 64
@@ -264,8 +264,8 @@ func (e *Exchange) deleteInvitation(id string) error {
 	return e.deleteRow(tableInvitations, []byte(id))
 }
 
-// StepInvitations does one step of each pending invitation, also those made before a restart,
-// and returns the suggestions of those that were accepted.
+// StepInvitations does one step of each pending invitation, and returns the suggestions of those
+// that were accepted. With a nil key, invitations that were made before a restart are skipped.
 func (e *Exchange) StepInvitations(ctx context.Context, key crypto.Signer) ([]petname.Suggestion, error) {
 	void := e.resumeInvitations(ctx, key)
 	if void != nil && !errors.Is(void, ErrOldInvitation) {

@@ -13,8 +13,8 @@ import (
 )
 
 // mailbox is a store in memory, by which an Exchange and its peers pass records directly,
-// without the network. The Exchange puts all its records there, and peers put the records that
-// the Exchange looked for. Only the two parties can derive the pointers of their records. A peer
+// without the network. The Exchange puts its records of channels and pairings there, and peers
+// put the records that the Exchange looked for. Only the two parties can derive the pointers of their records. A peer
 // that knows a pointer therefore needs no other proof. Any other peer learns nothing, not even
 // the owner of the mailbox.
 //
@@ -62,7 +62,7 @@ func (s *mailbox) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer
 }
 
 // Put stores a record for peers to get. The receipt is empty and the error not nil: a record
-// in memory does not count as stored, since a peer may come when this process has ended.
+// in memory does not count as stored, since it is lost when the process ends.
 func (s *mailbox) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	r, err := pointer.Open(p, record, s.now())
 	if err != nil {

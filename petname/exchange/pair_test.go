@@ -191,7 +191,7 @@ func TestWaitReturnsAResultThatAnotherStepFound(t *testing.T) {
 			}()
 			var seen error
 			for alice.pending(codeID(invited.ID)) != nil {
-				<-time.After(PollInterval)
+				<-time.After(defaultPollInterval)
 				_, err := alice.StepInvitations(ctx, alice.key)
 				seen = cmp.Or(seen, err)
 			}
@@ -229,7 +229,7 @@ func TestALinkIsAcceptedWhileTheInviterIsOffline(t *testing.T) {
 		}()
 		var report Report
 		for len(report.Fresh) == 0 {
-			<-time.After(PollInterval)
+			<-time.After(defaultPollInterval)
 			report, err = alice.Sync(ctx, alice.key)
 			require.NoError(t, err)
 		}

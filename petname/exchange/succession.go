@@ -127,7 +127,7 @@ func (e *Exchange) syncFormerChannel(ctx context.Context, f formerChannel, repor
 
 // followSuccession returns the current pointer of the contact with a pointer. If the contact's
 // key was rotated, its unacknowledged messages are moved to the outbox of the current pointer.
-// A contact that has received such a message before accepts it once only.
+// Those that the contact has received before change nothing when they are received again.
 func (e *Exchange) followSuccession(from pointer.Pointer) (to pointer.Pointer, err error) {
 	c, err := e.c.Book.ByPointer(from)
 	if errors.Is(err, petname.ErrNotFound) {

@@ -35,7 +35,7 @@ type Report struct {
 	Lost     uint64                  // messages that can no longer be received: see [drop.PollResult]
 	Requests int                     // contact requests of the owner that are sent again
 	Mutual   []Mutual                // mutual introductions that changed
-	Errs     []error                 // channels that could not be polled or written to
+	Errs     []error                 // errors of single channels, sessions and requests: the others were processed
 }
 
 // Refusal is a message of a verified sender that was not accepted. It is delivered again if
@@ -46,8 +46,8 @@ type Refusal struct {
 }
 
 // Sync receives the messages of contacts, puts them into the inbox, and sends all messages
-// that are due. With a nil key it sends and acknowledges nothing: received messages are in the
-// inbox, and a later Sync acknowledges them.
+// that are due. With a nil key it signs nothing: received messages are in the inbox, and a
+// later Sync with the key acknowledges them and sends.
 //
 // It polls every contact that a message was exchanged with, and a part of the other contacts,
 // in rotation. Errors of the network are in the report.
