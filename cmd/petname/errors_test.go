@@ -20,12 +20,12 @@ import (
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
+	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/petname/pair"
-	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -68,7 +68,7 @@ func TestClassify(t *testing.T) {
 		{petname.ErrMuted, "muted", 8, "petname add NAME LINK, if you know better now"},
 		{petname.ErrInboxFull, "inbox_full", 8, "petname inbox"},
 		{petname.ErrDecided, "decided", 8, "petname inbox"},
-		{peer.ErrMalformed, "usage", 2, "petname pair --help"},
+		{exchange.ErrMalformed, "usage", 2, "petname pair --help"},
 		{pair.ErrOccupied, "occupied", 8, "petname invite"},
 		{pair.ErrWrongCode, "wrong_code", 6, "petname invite"},
 		{pair.ErrCodeUsed, "code_used", 6, "petname invite"},
@@ -77,8 +77,8 @@ func TestClassify(t *testing.T) {
 		{pair.ErrSelf, "own_pointer", 8, "hand it to somebody else"},
 		{&pair.RefusedError{}, "refused", 6, "ask for a new invitation"},
 		{pair.ErrExpired, "expired", 6, "ask for a new invitation"},
-		{peer.ErrNotOut, "not_found", 3, "petname invite"},
-		{peer.ErrNoSealing, "no_sealing", 3, "ask them to publish again, or give it to them as a file: -o FILE"},
+		{exchange.ErrNoInvitation, "not_found", 3, "petname invite"},
+		{exchange.ErrNoSealing, "no_sealing", 3, "ask them to publish again, or give it to them as a file: -o FILE"},
 		{petname.ErrChanged, "conflict", 8, "petname log"},
 		{home.ErrNextElsewhere, "locked", 4, "petname key rotate --next FILE --recovery NEWFILE --passphrase-file FILE"},
 		{home.ErrNextWrong, "wrong_key", 6, "give the recovery file that was written last"},
@@ -86,7 +86,7 @@ func TestClassify(t *testing.T) {
 		{petname.ErrNotFound, "not_found", 3, ""},
 		{dht.ErrNotFound, "not_found", 3, ""},
 		{petname.ErrNothingToUndo, "not_found", 3, ""},
-		{peer.ErrKnocks, "too_many", 8, "petname knock --stop POINTER"},
+		{exchange.ErrTooManyRequests, "too_many", 8, "petname knock --stop POINTER"},
 		{home.ErrNoHome, "no_home", 3, "petname init"},
 		{home.ErrExists, "home_exists", 8, "petname id"},
 		{home.ErrInside, "usage", 2, "petname init --recovery FILE --passphrase-file FILE"},

@@ -23,9 +23,9 @@ import (
 	"github.com/petnames-go/petnames/dht/drop"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/pair"
-	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -134,7 +134,7 @@ func taken(t *testing.T, dir string, older map[string]map[string]string) {
 	book, err := h.Book(petname.Options{})
 	require.NoError(t, err)
 	defer book.Close()
-	require.Empty(t, peer.Check(book))
+	require.Empty(t, exchange.Check(book))
 	require.NoError(t, book.Ledger().ReadLocal(func(local *ledger.View) error {
 		for table, rows := range older {
 			n, err := local.Count(table)
@@ -216,7 +216,7 @@ func TestAnOlderHomeSurvivesAKillInTheTakeOver(t *testing.T) {
 			require.NoError(t, err)
 			_, err = h.TakeOver(book, func(local *ledger.View, row ledger.BoltRow) error {
 				kill()
-				return peer.TakeRow(local, row)
+				return exchange.MigrateRow(local, row)
 			})
 			require.NoError(t, err)
 			kill()
@@ -323,7 +323,7 @@ func (n *memoryNet) counted() map[pointer.Pointer]int {
 
 // running is an older home whose messages are fetched and sent.
 type running struct {
-	*peer.Peer
+	*exchange.Exchange
 	home home.Home
 	book *petname.Book
 	key  *pointer.Key
@@ -353,7 +353,7 @@ func (r *running) start(t *testing.T) {
 	var err error
 	r.book, err = r.home.Book(petname.Options{})
 	require.NoError(t, err)
-	notice, err := r.home.TakeOver(r.book, peer.TakeRow)
+	notice, err := r.home.TakeOver(r.book, exchange.MigrateRow)
 	require.NoError(t, err)
 	require.Nil(t, notice)
 	records, err := r.home.Records()
@@ -362,19 +362,19 @@ func (r *running) start(t *testing.T) {
 	require.NoError(t, err)
 	id, err := r.home.Identity()
 	require.NoError(t, err)
-	r.Peer = peer.Open(peer.Config{Book: r.book, Store: r.net, Records: &dht.Resolver{Stores: []dht.Store{r.net}, Home: records},
+	r.Exchange = exchange.Open(exchange.Config{Book: r.book, Store: r.net, Records: &dht.Resolver{Stores: []dht.Store{r.net}, Home: records},
 		Sealing: func() ([]hpke.PrivateKey, error) { return sealing.All(), nil },
-		Me: func(context.Context) (pair.Identity, error) {
+		Identity: func(context.Context) (pair.Identity, error) {
 			return pair.Identity{Pointer: id.Pointer, Details: pointer.Details{Next: id.Next, Sealing: sealing.Public(), Nickname: "me"}}, nil
 		}})
 }
 
-func (r *running) sync(t *testing.T) peer.Report {
+func (r *running) sync(t *testing.T) exchange.Report {
 	t.Helper()
 	report, err := r.Sync(context.Background(), r.key)
 	require.NoError(t, err)
 	for _, err := range report.Errs { // an invitation of before the rotation, in the older version too
-		require.ErrorIs(t, err, peer.ErrOldInvitation)
+		require.ErrorIs(t, err, exchange.ErrOldInvitation)
 	}
 	require.Empty(t, report.Refused)
 	return report

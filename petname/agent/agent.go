@@ -12,9 +12,9 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/name"
-	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -67,10 +67,10 @@ type state struct {
 	began   time.Time         // when it began to serve
 	lastPut *LastPut          // nil: none yet
 
-	messages        *peer.Peer // nil until it is needed
-	lost            error      // messages of an older version that could not be read; nil: none
-	unlinkable      Node       // of a serving agent: a client with a throw-away peer key; nil until it is needed
-	unlinkableOf    Node       // the node that it was made beside
+	messages        *exchange.Exchange // nil until it is needed
+	lost            error              // messages of an older version that could not be read; nil: none
+	unlinkable      Node               // of a serving agent: a client with a throw-away peer key; nil until it is needed
+	unlinkableOf    Node               // the node that it was made beside
 	unlinkableSince time.Time
 
 	wakes       sync.Mutex             // of the two below, so that a change of the book waits for no network

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
-	"github.com/petnames-go/petnames/petname/peer"
 )
 
 // Check is one thing that was checked.
@@ -58,7 +58,7 @@ func (a *Agent) checkMessages() []error {
 	if _, err := a.exchange(); err != nil {
 		return []error{err}
 	}
-	problems := peer.Check(a.book)
+	problems := exchange.Check(a.book)
 	kept, err := a.home.Damaged()
 	if err != nil {
 		problems = append(problems, err)

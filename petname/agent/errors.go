@@ -6,8 +6,8 @@ import (
 	"fmt"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/name"
-	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -51,10 +51,10 @@ var (
 
 // The errors of messages and of invitations.
 var (
-	ErrMalformed   = peer.ErrMalformed // a code, link or QR code that is none
-	ErrNoSealing   = peer.ErrNoSealing // a contact's card has no key to seal messages with
-	ErrNotInvited  = peer.ErrNotOut    // no such invitation is under way
-	ErrMaxRequests = peer.ErrKnocks    // too many contact requests are under way
+	ErrMalformed   = exchange.ErrMalformed       // a code, link or QR code that is none
+	ErrNoSealing   = exchange.ErrNoSealing       // a contact's card has no key to seal messages with
+	ErrNotInvited  = exchange.ErrNoInvitation    // no such invitation is under way
+	ErrMaxRequests = exchange.ErrTooManyRequests // too many contact requests are under way
 )
 
 // ArgumentError is returned for an argument that cannot be used. Nothing has

@@ -8,15 +8,15 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/mutual"
 	"github.com/petnames-go/petnames/petname/name"
-	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
 )
 
 // IntroductionLife is how long an introduction can be accepted, as a rule.
-const IntroductionLife = peer.Life
+const IntroductionLife = exchange.IntroductionLifetime
 
 // Introduction is what one contact is to learn about another.
 type Introduction struct {
@@ -98,7 +98,7 @@ func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, erro
 			return Introduced{}, err
 		}
 		out.Signed = signed
-		return out, p.Said(signed)
+		return out, p.RecordIntroduction(signed)
 	}
 	out.Sent, err = a.send(ctx, key, to, signed)
 	return out, err
@@ -117,10 +117,10 @@ func (a *Agent) label(text string, c petname.Contact, as, what string) (name.Nam
 }
 
 // introduceBoth asks both whether they want to be introduced to each other.
-func (a *Agent) introduceBoth(ctx context.Context, key *pointer.Key, about mutual.Party, to petname.Contact, expires time.Time) (peer.Mutual, Delivery, error) {
+func (a *Agent) introduceBoth(ctx context.Context, key *pointer.Key, about mutual.Party, to petname.Contact, expires time.Time) (exchange.Mutual, Delivery, error) {
 	p, err := a.exchange()
 	if err != nil {
-		return peer.Mutual{}, "", err
+		return exchange.Mutual{}, "", err
 	}
 	other := mutual.Party{Pointer: to.Pointer}
 	if n, err := petname.CheckLabel(a.shownNickname(to)); err == nil {
@@ -170,7 +170,7 @@ func (a *Agent) Retract(ctx context.Context, about, to string) (Introduced, erro
 
 // retractMutual takes back a mutual introduction of two contacts that is under
 // way.
-func (a *Agent) retractMutual(ctx context.Context, p *peer.Peer, key *pointer.Key, to, about petname.Contact) (out Introduced, found bool, err error) {
+func (a *Agent) retractMutual(ctx context.Context, p *exchange.Exchange, key *pointer.Key, to, about petname.Contact) (out Introduced, found bool, err error) {
 	all, err := p.Mutuals()
 	if err != nil {
 		return Introduced{}, false, err

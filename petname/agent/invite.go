@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/pair"
-	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -53,7 +53,7 @@ func (a *Agent) Invite(ctx context.Context, t InvitationTerms) (Invitation, erro
 	if len(t.Purpose) > pair.MaxPurpose {
 		return Invitation{}, &ArgumentError{"purpose", fmt.Sprintf("purpose of %d bytes: at most %d", len(t.Purpose), pair.MaxPurpose)}
 	}
-	terms := peer.Terms{Code: t.Code && (t.Awaited || a.isServing()), Terms: pair.Terms{Expires: a.now().Add(t.Life).Truncate(time.Second), Uses: t.Uses, Purpose: t.Purpose}}
+	terms := exchange.Terms{Code: t.Code && (t.Awaited || a.isServing()), Terms: pair.Terms{Expires: a.now().Add(t.Life).Truncate(time.Second), Uses: t.Uses, Purpose: t.Purpose}}
 	if t.For != "" {
 		var err error
 		if terms.For, err = a.PointerOf(t.For); err != nil {
@@ -143,7 +143,7 @@ func (a *Agent) self(context.Context) (pair.Identity, error) {
 // runs.
 func (a *Agent) stepInvitations(ctx context.Context) error {
 	p, err := a.exchange()
-	if err != nil || !p.Inviting() {
+	if err != nil || !p.HasInvitations() {
 		return err
 	}
 	key, err := a.key()

@@ -8,10 +8,10 @@ import (
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/introduce"
 	"github.com/petnames-go/petnames/petname/name"
-	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -25,30 +25,30 @@ const (
 
 // Delivery says how far a message has come. Beside [Queued] the error of the
 // method says why.
-type Delivery = peer.Sent
+type Delivery = exchange.Delivery
 
 const (
-	Stored = peer.Stored // the network has it
-	Queued = peer.Queued // it waits in the home, and goes out with a later Fetch
+	Stored = exchange.Stored // the network has it
+	Queued = exchange.Queued // it waits in the home, and goes out with a later Fetch
 )
 
 // exchange returns what carries messages, opened when it is first needed.
-func (a *Agent) exchange() (*peer.Peer, error) {
+func (a *Agent) exchange() (*exchange.Exchange, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.messages != nil {
 		return a.messages, nil
 	}
-	lost, err := a.home.TakeOver(a.book, peer.TakeRow)
+	lost, err := a.home.TakeOver(a.book, exchange.MigrateRow)
 	if err != nil {
 		return nil, err
 	}
 	if lost != nil {
 		a.lost = lost
 	}
-	a.messages = peer.Open(peer.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Me: a.self,
+	a.messages = exchange.Open(exchange.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Identity: a.self,
 		Direct: func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
-		Wake:   a.syncSoon, Sealing: a.sealing, Strangers: a.unknownSenders, Now: a.now})
+		Wake:   a.syncSoon, Sealing: a.sealing, UnknownSenders: a.unknownSenders, Now: a.now})
 	return a.messages, nil
 }
 
@@ -77,7 +77,7 @@ func (a *Agent) serveMessages() {
 		a.log.Warn("messages", "error", err)
 		return
 	}
-	node.Serve(p.Counter())
+	node.Serve(p.Mailbox())
 }
 
 // send sends a signed statement to a contact.
@@ -148,7 +148,7 @@ func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 			return Fetched{}, err
 		}
 	}
-	out := Fetched{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused), Requests: report.Knocking, Lost: report.Lost}
+	out := Fetched{Network: "ok", Polled: report.Polled, Fresh: len(report.Fresh), Refused: len(report.Refused), Requests: report.Requests, Lost: report.Lost}
 	for _, n := range report.Waiting {
 		out.Waiting += n
 	}

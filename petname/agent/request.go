@@ -5,16 +5,16 @@ import (
 	"time"
 
 	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/exchange"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/introduce"
-	"github.com/petnames-go/petnames/petname/peer"
 	"github.com/petnames-go/petnames/petname/request"
 	"github.com/petnames-go/petnames/pointer"
 )
 
 const (
 	// RequestLife is how long a [Request] can be accepted unless it says otherwise.
-	RequestLife = peer.KnockLife
+	RequestLife = exchange.RequestLifetime
 
 	// MaxRequestLife bounds it.
 	MaxRequestLife = petname.MaxRequestLifetime
@@ -80,8 +80,8 @@ func (a *Agent) RequestContact(ctx context.Context, r Request) (Requested, error
 	if err != nil {
 		return Requested{}, err
 	}
-	made, err := p.Knock(ctx, key, peer.Knock{To: to, Suggested: r.As, Note: r.Note, Life: r.Life, Price: request.Difficulty{Solutions: r.Puzzles}, Progress: r.Progress})
-	return Requested{To: to, Introduction: made.Introduction, Puzzles: made.Price.Solutions, Open: made.Open, Sent: made.Sent}, queued(made.Sent, err)
+	made, err := p.SendRequest(ctx, key, exchange.Request{To: to, Suggested: r.As, Note: r.Note, Lifetime: r.Life, Difficulty: request.Difficulty{Solutions: r.Puzzles}, Progress: r.Progress})
+	return Requested{To: to, Introduction: made.Introduction, Puzzles: made.Difficulty.Solutions, Open: made.Open, Sent: made.Delivery}, queued(made.Delivery, err)
 }
 
 // CancelRequest ends a contact request, and reports whether there was one.
@@ -90,7 +90,7 @@ func (a *Agent) CancelRequest(to pointer.Pointer) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return p.StopKnocking(to)
+	return p.CancelRequest(to)
 }
 
 // price returns the proof of work that contact requests to this home need.
@@ -109,12 +109,12 @@ func (s *state) unknownSenders() (request.Difficulty, bool) {
 
 // fetchRequests looks for contact requests once, though the home doesn't by
 // itself.
-func (s *state) fetchRequests(ctx context.Context, p *peer.Peer, report *peer.Report) error {
+func (s *state) fetchRequests(ctx context.Context, p *exchange.Exchange, report *exchange.Report) error {
 	c, err := s.home.Config()
 	if err != nil || c.Strangers {
 		return err
 	}
-	one, err := p.Doorstep(ctx, price(c))
+	one, err := p.FetchRequests(ctx, price(c))
 	report.Polled += one.Polled
 	report.Fresh = append(report.Fresh, one.Fresh...)
 	report.Refused = append(report.Refused, one.Refused...)

@@ -1,0 +1,167 @@
+package exchange
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/pointer"
+	"github.com/petnames-go/petnames/pointer/canonical"
+)
+
+// MigrateRow writes a row of an older version's database into the tables. The buckets of that
+// database have the names of the tables, and a channel is one row with all its messages. For a
+// row that cannot be read, MigrateRow returns an error and writes nothing.
+func MigrateRow(local *ledger.View, row ledger.BoltRow) error {
+	if err := checkRow(row.Bucket, row.Key, row.Value); err != nil {
+		return err
+	}
+	at := channelRows{heads: tableChannels, queue: tableQueue, key: row.Key}
+	switch row.Bucket {
+	case tableFormer:
+		at.heads, at.queue, at.prefix, row.Value = tableFormer, tableFormerQueue, row.Value[:8], row.Value[8:]
+	case tableChannels:
+	default:
+		return local.Put(row.Bucket, row.Key, row.Value)
+	}
+	parts, err := drop.Split(row.Value)
+	if err != nil {
+		return err
+	}
+	return at.store(local, parts)
+}
+
+// Check reads every row of the tables, and returns an error for each that cannot
+// be read.
+func Check(book *petname.Book) (problems []error) {
+	err := book.Ledger().ReadLocal(func(local *ledger.View) error {
+		for _, table := range []string{tableChannels, tableQueue, tableRotation, tableIntroductions, tableInvitations, tableUsedCodes, tableKnown, tableInvitees,
+			tableIntroducers, tableOutbox, tableShared, tableRequests, tableStatementCounts, tableFormer, tableFormerQueue} {
+			for row, err := range local.Scan(table, nil) {
+				if err != nil {
+					return err
+				}
+				if err := checkStored(local, table, row); err != nil {
+					problems = append(problems, fmt.Errorf("%s %x: %w", table, row.Key, err))
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		problems = append(problems, err)
+	}
+	return problems
+}
+
+func checkStored(local *ledger.View, table string, row ledger.KV) error {
+	switch table {
+	case tableQueue, tableFormerQueue:
+		if len(row.Key) < 8 {
+			return errKey
+		}
+		heads := map[string]string{tableQueue: tableChannels, tableFormerQueue: tableFormer}[table]
+		head, err := local.Get(heads, row.Key[:len(row.Key)-8])
+		if err == nil && head == nil {
+			err = errors.New("the message belongs to no channel")
+		}
+		return err
+	}
+	if err := checkRow(table, row.Key, row.Value); err != nil {
+		return err
+	}
+	var err error
+	switch table {
+	case tableChannels:
+		_, err = channelRows{heads: tableChannels, queue: tableQueue, key: row.Key}.load(local)
+	case tableFormer:
+		_, err = channelRows{heads: tableFormer, queue: tableFormerQueue, key: row.Key, prefix: row.Value[:8]}.load(local)
+	}
+	return err
+}
+
+var errKey = errors.New("the key does not belong to the value")
+
+// checkRow decodes a row in the same way as the functions that use it, so that none of them
+// fails later.
+func checkRow(table string, key, value []byte) error {
+	belongs := func(same bool, err error) error {
+		if err == nil && !same {
+			err = errKey
+		}
+		return err
+	}
+	isPointer := func(b []byte) error {
+		_, err := pointer.FromBytes(b)
+		return err
+	}
+	switch table {
+	case tableRotation:
+		return belongs(bytes.Equal(key, keyLast), nil)
+	case tableChannels:
+		if err := isPointer(key); err != nil {
+			return err
+		}
+		_, err := drop.Owner(value)
+		return err
+	case tableFormer:
+		if len(value) < 8 {
+			return fmt.Errorf("%d bytes", len(value))
+		}
+		self, err := drop.Owner(value[8:])
+		if err != nil {
+			return err
+		}
+		party, ok := bytes.CutSuffix(key, self.Bytes())
+		return belongs(ok, isPointer(party))
+	case tableIntroductions:
+		s, err := introduce.Open(value, introduce.KindIntroduction)
+		i, _ := s.Introduction()
+		return belongs(bytes.Equal(key, introductionKey(i)), err)
+	case tableInvitations:
+		id, err := pair.InvitationID(value)
+		return belongs(string(key) == hex.EncodeToString(id[:]), err)
+	case tableUsedCodes:
+		_, err := time.Parse(time.RFC3339, string(value))
+		return err
+	case tableKnown:
+		_, err := decodeKnown(value)
+		return errors.Join(isPointer(key), err)
+	case tableInvitees:
+		s, err := decodeInvitee(value)
+		return belongs(err == nil && bytes.Equal(key, s.key()), err)
+	case tableIntroducers:
+		i, err := mutual.RestoreIntroducer(value)
+		if err != nil {
+			return err
+		}
+		session := i.Requests()[0].Session
+		return belongs(bytes.Equal(key, session[:]), nil)
+	case tableOutbox:
+		_, err := decodeMessage(value)
+		if len(key) < 8 {
+			return errKey
+		}
+		return errors.Join(isPointer(key[:len(key)-8]), err)
+	case tableShared:
+		return errors.Join(isPointer(key), canonical.UnmarshalLoose(value, new(sharedState), canonical.Bounds{}))
+	case tableRequests:
+		var w wireRequest
+		if err := canonical.UnmarshalLoose(value, &w, canonical.Bounds{}); err != nil {
+			return err
+		}
+		_, err := introduce.Open(w.Statement, introduce.KindIntroduction)
+		return errors.Join(isPointer(key), err)
+	case tableStatementCounts:
+		return errors.Join(isPointer(key), belongs(len(value) == 16, nil))
+	}
+	return errors.New("no such table")
+}

@@ -1,0 +1,216 @@
+package exchange
+
+import (
+	"context"
+	"crypto"
+	"crypto/hpke"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/petname/request"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Config has the parts of an [Exchange]. Book, Records, Store and Sealing are required, and
+// Identity for pairings, contact requests and the consent to mutual introductions.
+type Config struct {
+	Book     *petname.Book                                // its device-local tables store channels, messages and sessions
+	Records  petname.Records                              // finds the cards of contacts
+	Store    dht.Store                                    // stores messages; should be a client with a peer key of its own
+	Direct   func(addresses [][]byte) dht.Store           // the mailbox of the peer at these addresses; nil: messages are never sent directly
+	Wake     func()                                       // is called when a peer puts a new record into the mailbox, so that a Sync is due; may be nil
+	Identity func(context.Context) (pair.Identity, error) // what the other party of a pairing receives
+	Sealing  func() ([]hpke.PrivateKey, error)            // the owner's keys, the current ones first
+	// UnknownSenders reports whether to fetch the request mailbox, and the difficulty
+	// that stamps must have; nil: never. The peers that store its records learn the IP
+	// address that reads it: see package request.
+	UnknownSenders func() (request.Difficulty, bool)
+	Now            func() time.Time // nil: time.Now
+	Rand           io.Reader        // nil: crypto/rand
+	PollInterval   time.Duration    // of the look-ups of Wait and Pair; 0: one second
+}
+
+// Exchange sends and receives the messages of one owner. It is safe for concurrent use.
+type Exchange struct {
+	c Config
+
+	mu           sync.Mutex
+	channelLocks map[pointer.Pointer]*sync.Mutex // a channel is used by one goroutine at a time
+	invitations  map[string]*pendingInvitation   // by key: an ID, or codeID of it
+	outcomes     map[string]chan outcome         // by ID: results that no Wait has returned yet
+	mailbox      *mailbox
+	verifier     *request.Verifier
+
+	sharing   sync.Mutex // one statement of shared edges at a time
+	sessions  sync.Mutex // held from the read of a mutual session to its write
+	resending sync.Mutex // one proof of work at a time
+}
+
+// ErrNoSealing is returned when neither the card of a contact nor a pairing with it has a
+// sealing key.
+var ErrNoSealing = errors.New("its card has no key to seal messages with: it must publish again, or receive a file")
+
+// Open returns an Exchange on a book. It needs no closing, and must not be used after the
+// book is closed.
+func Open(c Config) *Exchange {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.PollInterval <= 0 {
+		c.PollInterval = defaultPollInterval
+	}
+	e := &Exchange{c: c, channelLocks: make(map[pointer.Pointer]*sync.Mutex), invitations: make(map[string]*pendingInvitation), outcomes: make(map[string]chan outcome), mailbox: newMailbox(c.Now),
+		verifier: request.NewVerifier(c.Now)}
+	e.mailbox.wake = c.Wake
+	return e
+}
+
+// lockChannel waits for exclusive use of the channel with a party, and returns the function
+// that ends it.
+func (e *Exchange) lockChannel(party pointer.Pointer) (end func()) {
+	e.mu.Lock()
+	lock, known := e.channelLocks[party]
+	if !known {
+		lock = new(sync.Mutex)
+		e.channelLocks[party] = lock
+	}
+	e.mu.Unlock()
+	lock.Lock()
+	return lock.Unlock
+}
+
+// openChannel opens the channel with a contact, with the keys and the addresses of its newest
+// card if there is one. The caller holds the lock of the channel.
+func (e *Exchange) openChannel(ctx context.Context, key crypto.Signer, to pointer.Pointer) (*channel, error) {
+	sealing, addresses, err := e.contactDetails(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	var state []byte
+	at := rowsOf(to)
+	err = e.view(func(local *ledger.View) error {
+		state, err = at.load(local)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	me := e.c.Book.Identity()
+	if len(state) > 0 {
+		owner, err := drop.Owner(state)
+		if err != nil {
+			return nil, fmt.Errorf("drop channel with %s: %w", to, err)
+		}
+		if owner != me {
+			if err := e.retireChannel(to, owner, state); err != nil {
+				return nil, err
+			}
+			state = nil
+		}
+	}
+	keys, err := e.c.Sealing()
+	if err != nil {
+		return nil, err
+	}
+	c, err := drop.Open(drop.Self{Pointer: me, Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: sealing}, state)
+	if err != nil {
+		return nil, err
+	}
+	return &channel{c, e.storeFor(addresses), at}, nil
+}
+
+// channel is an open channel, with the store of its records and the rows of its state.
+type channel struct {
+	*drop.Channel
+	store dht.Store
+	rows  channelRows
+}
+
+// contactDetails returns the sealing keys and the addresses of a contact: those of its newest
+// card, or else those that it sent when it paired.
+func (e *Exchange) contactDetails(ctx context.Context, contact pointer.Pointer) ([]pointer.SealingKey, [][]byte, error) {
+	known, err := e.known(contact)
+	if err != nil {
+		return nil, nil, err
+	}
+	result, err := e.c.Records.Best(ctx, contact, dht.LevelAny)
+	if err == nil {
+		card, _ := result.Record.Card()
+		if !card.Successor.IsZero() {
+			// Resolve applies a succession that is proven. The next Sync then uses the new key.
+			if _, err := e.c.Book.Resolve(ctx, e.c.Records, contact.String(), dht.LevelAny); err != nil && ctx.Err() != nil {
+				return nil, nil, err
+			}
+		}
+		if len(card.Sealing) > 0 {
+			if len(card.Nodes) > 0 {
+				return card.Sealing, card.Nodes, nil
+			}
+			return card.Sealing, known.Addresses, nil
+		}
+	}
+	switch {
+	case len(known.Sealing) > 0:
+		return known.Sealing, known.Addresses, nil
+	case err != nil:
+		return nil, nil, fmt.Errorf("card of %s: %w", contact, err)
+	}
+	return nil, nil, fmt.Errorf("%s: %w", contact, ErrNoSealing)
+}
+
+// saveChannel stores the state of a channel.
+func (e *Exchange) saveChannel(c *channel) error {
+	return e.update(func(tx tx) error { return c.rows.store(tx.local, c.Parts()) })
+}
+
+// putRecord puts the owner's record of a channel if it is due, and stores the result.
+func (e *Exchange) putRecord(ctx context.Context, c *channel) (dht.Receipt, error) {
+	receipt, err := c.Put(ctx, c.store, e.c.Now())
+	return receipt, errors.Join(err, e.saveChannel(c))
+}
+
+// Delivery reports how far a message has been sent. It is empty for a message that is not even
+// stored on this device.
+type Delivery string
+
+const (
+	Stored Delivery = "stored" // the network has it
+	Queued Delivery = "queued" // it is stored on this device, and a later Sync sends it
+)
+
+// sendMessage stores a message to a contact and tries to send it. An error beside Queued is
+// the reason why it is not sent yet.
+func (e *Exchange) sendMessage(ctx context.Context, key crypto.Signer, to pointer.Pointer, m message) (Delivery, error) {
+	defer e.lockChannel(to)()
+	b, err := m.encode()
+	if err != nil {
+		return "", err
+	}
+	c, err := e.openChannel(ctx, key, to)
+	if err != nil {
+		return "", err
+	}
+	if err := c.Send(b); err != nil {
+		return "", err
+	}
+	if err := e.saveChannel(c); err != nil {
+		return "", err
+	}
+	receipt, err := e.putRecord(ctx, c)
+	if receipt.Stored > 0 {
+		return Stored, nil
+	}
+	return Queued, err
+}

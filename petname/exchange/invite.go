@@ -1,0 +1,337 @@
+package exchange
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/pair"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// defaultPollInterval is the default of Config.PollInterval.
+const defaultPollInterval = time.Second
+
+// maxInvitations bounds the invitations that are pending.
+const maxInvitations = 64
+
+// Invitation is a pending invitation. [Exchange.Wait] returns the result; without a Wait,
+// [Exchange.Sync] reports it.
+type Invitation struct {
+	ID      string
+	Link    pair.Invitation
+	Code    pair.Code // zero: there is no code
+	Expires time.Time
+}
+
+// pendingInvitation is an invitation, or its code, that this process steps.
+type pendingInvitation struct {
+	stepper pair.Stepper
+	inviter *pair.Inviter   // nil for a code
+	signer  pointer.Pointer // the owner's pointer when it was made
+	mu      sync.Mutex      // held during a step
+	err     error
+}
+
+// outcome is a result of an invitation, by its link or its code.
+type outcome struct {
+	suggestion petname.Suggestion
+	err        error // final
+}
+
+// Terms are the properties of a new invitation.
+type Terms struct {
+	pair.Terms
+	Code bool // with a code to speak, which is valid in this process only, and at most for [pair.CodeLife]
+}
+
+// Invite makes an invitation: a link, and a code if the terms ask for one. The link is durable
+// when Invite returns, the code is not.
+func (e *Exchange) Invite(ctx context.Context, key crypto.Signer, terms Terms) (Invitation, error) {
+	self, err := e.self(ctx, key)
+	if err != nil {
+		return Invitation{}, err
+	}
+	if n, err := e.countRows(tableInvitations); err != nil || n >= maxInvitations {
+		return Invitation{}, cmp.Or(err, fmt.Errorf("%d invitations are pending already: wait until some have expired", maxInvitations))
+	}
+	offer, err := pair.Invite(ctx, self, terms.Terms, e.saveInvitation)
+	if err != nil {
+		return Invitation{}, err
+	}
+	invitation := offer.Invitation()
+	id := invitation.ID()
+	out := Invitation{ID: hex.EncodeToString(id[:]), Link: invitation, Expires: invitation.Expires}
+	e.addPending(out.ID, &pendingInvitation{stepper: offer, inviter: offer, signer: self.Identity.Pointer})
+	if _, err := e.stepInvitation(ctx, out.ID); err != nil && pair.Final(err) {
+		return Invitation{}, err
+	}
+	if !terms.Code {
+		return out, nil
+	}
+	for range 3 { // the record of the first code may be occupied
+		if out.Code, err = pair.NewCode(nil); err != nil {
+			return Invitation{}, err
+		}
+		code, err := pair.InviteByCode(self, out.Code, e.markCodeUsed)
+		if err != nil {
+			return Invitation{}, err
+		}
+		e.addPending(codeID(out.ID), &pendingInvitation{stepper: code, signer: self.Identity.Pointer})
+		_, err = e.stepInvitation(ctx, codeID(out.ID))
+		if !errors.Is(err, pair.ErrOccupied) {
+			if err != nil && pair.Final(err) {
+				return Invitation{}, err
+			}
+			return out, nil
+		}
+	}
+	return Invitation{}, pair.ErrOccupied
+}
+
+// codeID returns the key of the code of an invitation.
+func codeID(id string) string { return id + "/code" }
+
+func (e *Exchange) addPending(id string, o *pendingInvitation) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.invitations[id] = o
+	id = strings.TrimSuffix(id, codeID(""))
+	if e.outcomes[id] == nil {
+		e.outcomes[id] = make(chan outcome, pair.MaxUses+2) // also the errors of link and code
+	}
+	if len(e.outcomes) <= 2*maxInvitations {
+		return
+	}
+	for old := range e.outcomes { // results that no Wait returned
+		if e.invitations[old] == nil && e.invitations[codeID(old)] == nil {
+			delete(e.outcomes, old)
+		}
+	}
+}
+
+// addOutcome stores a result of an invitation for Wait, which may be called later. Any caller
+// of stepInvitation may have found the result.
+func (e *Exchange) addOutcome(id string, o outcome) {
+	select {
+	case e.outcomesOf(id) <- o:
+	default: // no Wait returned the earlier ones
+	}
+}
+
+func (e *Exchange) outcomesOf(id string) chan outcome {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.outcomes[strings.TrimSuffix(id, codeID(""))]
+}
+
+func (e *Exchange) pending(id string) *pendingInvitation {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.invitations[id]
+}
+
+func (e *Exchange) removePending(id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.invitations, id)
+}
+
+// ErrNoInvitation is returned when no such invitation is pending on this device.
+var ErrNoInvitation = errors.New("no such invitation is pending: it was used, or has expired")
+
+// Wait waits until an invitation is accepted, by its link or its code, and returns the
+// suggestion of it in the inbox. It returns [ErrNoInvitation] if no such invitation is pending.
+func (e *Exchange) Wait(ctx context.Context, id string) (petname.Suggestion, error) {
+	tick := time.NewTicker(e.c.PollInterval)
+	defer tick.Stop()
+	outcomes := e.outcomesOf(id)
+	var failed error
+	for {
+		waiting := false
+		for _, id := range []string{id, codeID(id)} {
+			_, _ = e.stepInvitation(ctx, id) // results are added to the outcomes
+			waiting = waiting || e.pending(id) != nil
+		}
+		for more := true; more; {
+			select {
+			case o := <-outcomes:
+				if o.err == nil {
+					return o.suggestion, nil
+				}
+				// The link is valid until it expires, whatever the result of the code.
+				failed = o.err
+				if !errors.Is(failed, pair.ErrTimeout) && !errors.Is(failed, pair.ErrExpired) {
+					return petname.Suggestion{}, failed
+				}
+			default:
+				more = false
+			}
+		}
+		if !waiting {
+			return petname.Suggestion{}, cmp.Or(failed, ErrNoInvitation)
+		}
+		select {
+		case <-ctx.Done():
+			return petname.Suggestion{}, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// stepInvitation does one step of an invitation or a code. If it was accepted, the suggestion
+// is in the inbox, durably, when stepInvitation returns.
+func (e *Exchange) stepInvitation(ctx context.Context, id string) (*petname.Suggestion, error) {
+	o := e.pending(id)
+	if o == nil {
+		return nil, nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return nil, o.err
+	}
+	var event pair.Event
+	var err error
+	if o.signer == e.c.Book.Identity() {
+		event, err = o.stepper.Step(ctx, e.storeFor(nil), e.c.Now())
+	} else {
+		err = ErrOldInvitation
+	}
+	if err != nil {
+		if isFinal(err) {
+			o.err = err
+			e.addOutcome(id, outcome{err: err})
+			e.removePending(id)
+			if o.inviter != nil {
+				_ = e.deleteInvitation(id)
+			}
+		}
+		return nil, err
+	}
+	var s *petname.Suggestion
+	switch {
+	case event.Paired != nil:
+		o.err = ErrNoInvitation
+		defer e.removePending(id)
+		s, err = e.suggestPaired(*event.Paired, petname.Paired, "")
+	case event.Accepted != nil:
+		s, err = e.suggestPaired(*event.Accepted, petname.Invited, "")
+	}
+	switch {
+	case s != nil:
+		e.addOutcome(id, outcome{suggestion: *s})
+	case err != nil && event.Paired != nil: // for example of the disk: the step is not repeated
+		e.addOutcome(id, outcome{err: err})
+	}
+	return s, err
+}
+
+// ErrOldInvitation is returned when the owner's key was rotated after an invitation was made.
+var ErrOldInvitation = errors.New("an invitation was made with your earlier key, and is void: make a new one")
+
+// isFinal reports whether err ends an invitation.
+func isFinal(err error) bool { return pair.Final(err) || errors.Is(err, ErrOldInvitation) }
+
+// saveInvitation stores the state of an invitation, and the party that accepted it if there is
+// one, in one transaction: a party that the state reports after a restart is in the inbox.
+func (e *Exchange) saveInvitation(_ context.Context, state []byte, accepted *pair.Paired) error {
+	id, err := pair.InvitationID(state)
+	if err != nil {
+		return err
+	}
+	return e.update(func(tx tx) error {
+		if accepted != nil {
+			// Suggesting the same party again changes nothing.
+			if _, err := tx.suggestPaired(*accepted, petname.Invited, ""); err != nil {
+				return err
+			}
+		}
+		return tx.local.Put(tableInvitations, []byte(hex.EncodeToString(id[:])), state)
+	})
+}
+
+func (e *Exchange) deleteInvitation(id string) error {
+	return e.deleteRow(tableInvitations, []byte(id))
+}
+
+// StepInvitations does one step of each pending invitation, and returns the suggestions of those
+// that were accepted. With a nil key, invitations that were made before a restart are skipped.
+func (e *Exchange) StepInvitations(ctx context.Context, key crypto.Signer) ([]petname.Suggestion, error) {
+	void := e.resumeInvitations(ctx, key)
+	if void != nil && !errors.Is(void, ErrOldInvitation) {
+		return nil, void
+	}
+	e.mu.Lock()
+	var ids []string
+	for id := range e.invitations {
+		ids = append(ids, id)
+	}
+	e.mu.Unlock()
+	var accepted []petname.Suggestion
+	errs := []error{void}
+	for _, id := range ids {
+		s, err := e.stepInvitation(ctx, id)
+		if err != nil && !errors.Is(err, pair.ErrTimeout) && !errors.Is(err, pair.ErrExpired) {
+			errs = append(errs, err) // a Wait returns final ones as well
+		}
+		if s != nil {
+			accepted = append(accepted, *s)
+		}
+	}
+	return accepted, errors.Join(errs...)
+}
+
+// HasInvitations reports whether an invitation is pending.
+func (e *Exchange) HasInvitations() bool {
+	e.mu.Lock()
+	n := len(e.invitations)
+	e.mu.Unlock()
+	if n > 0 {
+		return true
+	}
+	n, err := e.countRows(tableInvitations)
+	return err == nil && n > 0
+}
+
+// resumeInvitations loads the invitations that were made before a restart.
+func (e *Exchange) resumeInvitations(ctx context.Context, key crypto.Signer) error {
+	states := make(map[string][]byte)
+	err := e.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableInvitations, nil) {
+			if err != nil {
+				return err
+			}
+			if e.pending(string(row.Key)) == nil {
+				states[string(row.Key)] = bytes.Clone(row.Value)
+			}
+		}
+		return nil
+	})
+	if err != nil || len(states) == 0 || key == nil {
+		return err
+	}
+	self, err := e.self(ctx, key)
+	if err != nil {
+		return err
+	}
+	var void error
+	for id, state := range states {
+		offer, err := pair.ResumeInviter(self, state, e.saveInvitation)
+		if err != nil { // of the owner's earlier key: it cannot be answered any more
+			void = errors.Join(ErrOldInvitation, e.deleteInvitation(id))
+			continue
+		}
+		e.addPending(id, &pendingInvitation{stepper: offer, inviter: offer, signer: self.Identity.Pointer})
+	}
+	return void
+}

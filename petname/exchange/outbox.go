@@ -1,0 +1,156 @@
+package exchange
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// The outbox has messages that are to be sent and are not in their channel yet. A message
+// that a session sends to another party is so durable in one transaction with the session,
+// without the lock of that party's channel.
+
+// enqueueAll puts messages into the outbox.
+func enqueueAll(local *ledger.View, out []mutual.Outgoing) error {
+	for _, o := range out {
+		b, err := message{Kind: kindMutual, Body: o.Bytes}.encode()
+		if err != nil {
+			return err
+		}
+		if err := enqueue(local, o.To, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enqueue puts a message into the outbox, after all others to that party.
+func enqueue(local *ledger.View, to pointer.Pointer, m []byte) error {
+	n := uint64(1)
+	last, there, err := local.Last(tableOutbox, to.Bytes())
+	if err != nil {
+		return err
+	}
+	if there {
+		at, err := channelRows{key: to.Bytes()}.number(last.Key)
+		if err != nil {
+			return fmt.Errorf("outbox: %w", err)
+		}
+		n = at + 1
+	}
+	return local.Put(tableOutbox, numbered(to.Bytes(), n), m)
+}
+
+// countQueued returns the number of messages to a party in the outbox.
+func countQueued(local *ledger.View, to pointer.Pointer) (n int, err error) {
+	for _, err := range local.Scan(tableOutbox, to.Bytes()) {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+// moveToChannel moves the messages to a party from the outbox into its channel, in one
+// transaction, so that each is sent once. full is the error of a channel that has no room for
+// all of them; those that are in the channel can be sent. The caller holds the lock of the
+// channel.
+func (e *Exchange) moveToChannel(to pointer.Pointer, c *channel) (full, err error) {
+	n := 0
+	err = e.view(func(local *ledger.View) (err error) { // usually there is nothing to write
+		n, err = countQueued(local, to)
+		return err
+	})
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	err = e.update(func(tx tx) error {
+		for row, err := range tx.local.Scan(tableOutbox, to.Bytes()) {
+			if err != nil {
+				return err
+			}
+			if full = c.Send(row.Value); full != nil {
+				break
+			}
+			if err := tx.local.Delete(tableOutbox, row.Key); err != nil {
+				return err
+			}
+		}
+		return c.rows.store(tx.local, c.Parts())
+	})
+	return full, err
+}
+
+// outboxRecipients returns the recipients of the messages in the outbox.
+func (e *Exchange) outboxRecipients() (to []pointer.Pointer, err error) {
+	err = e.view(func(local *ledger.View) error {
+		var last []byte
+		for row, err := range local.Scan(tableOutbox, nil) {
+			if err != nil {
+				return err
+			}
+			if len(row.Key) < 8 {
+				return fmt.Errorf("outbox: key of %d bytes", len(row.Key))
+			}
+			key := row.Key[:len(row.Key)-8]
+			if bytes.Equal(key, last) {
+				continue
+			}
+			last = bytes.Clone(key)
+			one, err := pointer.FromBytes(last)
+			if err != nil {
+				return fmt.Errorf("outbox: %w", err)
+			}
+			to = append(to, one)
+		}
+		return nil
+	})
+	return to, err
+}
+
+// flushOutbox sends the messages to a party that are in the outbox, and returns the number of
+// messages to it that are not acknowledged. An error beside Queued is the reason why not all
+// are sent yet.
+func (e *Exchange) flushOutbox(ctx context.Context, key crypto.Signer, to pointer.Pointer) (Delivery, int, error) {
+	defer e.lockChannel(to)()
+	c, err := e.openChannel(ctx, key, to)
+	if err != nil {
+		return Queued, 0, err
+	}
+	full, err := e.moveToChannel(to, c)
+	if err == nil {
+		err = e.saveChannel(c)
+	}
+	if err != nil {
+		return Queued, c.Waiting(), err
+	}
+	receipt, err := e.putRecord(ctx, c)
+	if receipt.Stored > 0 && full == nil {
+		return Stored, c.Waiting(), nil
+	}
+	return Queued, c.Waiting(), errors.Join(full, err)
+}
+
+// flushAllOutboxes calls flushOutbox for every recipient, and adds the results to the report.
+func (e *Exchange) flushAllOutboxes(ctx context.Context, key crypto.Signer, report *Report) {
+	all, err := e.outboxRecipients()
+	if err != nil {
+		report.Errs = append(report.Errs, err)
+	}
+	for _, to := range all {
+		_, waiting, err := e.flushOutbox(ctx, key, to)
+		if err != nil {
+			report.Errs = append(report.Errs, err)
+		}
+		if waiting > 0 {
+			report.Waiting[to] = waiting
+		}
+	}
+}

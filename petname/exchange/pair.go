@@ -1,0 +1,109 @@
+package exchange
+
+import (
+	"cmp"
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/pair"
+)
+
+// suggestPaired puts the other party of a pairing into the inbox, with the purpose of its
+// invitation, and stores its keys and addresses.
+func (e *Exchange) suggestPaired(m pair.Paired, kind petname.SuggestionKind, purpose string) (s *petname.Suggestion, err error) {
+	err = e.update(func(tx tx) error {
+		s, err = tx.suggestPaired(m, kind, purpose)
+		return err
+	})
+	return s, err
+}
+
+func (tx tx) suggestPaired(m pair.Paired, kind petname.SuggestionKind, purpose string) (*petname.Suggestion, error) {
+	if err := putKnown(tx.local, m.Peer.Pointer, m.Peer.Details); err != nil {
+		return nil, err
+	}
+	id, _, err := tx.book.Suggest(petname.Suggestion{Kind: kind, Pointer: m.Peer.Pointer, Next: m.Peer.Next, Nickname: m.Peer.Nickname, Note: purpose,
+		Channel: m.Channel, Evidence: m.Transcript})
+	if err != nil {
+		return nil, err
+	}
+	s, err := tx.book.Suggestion(id.String())
+	return &s, err
+}
+
+// Pair accepts an invitation, which is a link "petname-invite:…", the text of a QR code or a
+// spoken code, and waits for the inviter. It returns the suggestion of it in the inbox, or
+// [ErrMalformed] for any other text.
+func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (petname.Suggestion, error) {
+	self, err := e.self(ctx, key)
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	var stepper pair.Stepper
+	var addresses [][]byte
+	if code, cerr := pair.ParseCode(text); cerr == nil {
+		stepper, err = pair.AcceptCode(self, code, e.markCodeUsed)
+	} else if ticket, terr := pair.ParseTicket(text, e.c.Now()); terr == nil {
+		stepper, err = pair.AcceptTicket(self, ticket)
+		addresses = ticket.Addresses
+	} else if errors.Is(terr, pair.ErrExpired) {
+		err = terr
+	} else if strings.Contains(text, ":") { // meant as a link
+		err = fmt.Errorf("%w: %w", ErrMalformed, terr)
+	} else {
+		err = fmt.Errorf("%w: %w", ErrMalformed, cerr)
+	}
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	event, err := pair.Run(ctx, stepper, e.storeFor(addresses), e.c.Now, e.c.PollInterval)
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	purpose := ""
+	if invitee, ok := stepper.(*pair.Invitee); ok {
+		invitation, _ := invitee.Invitation()
+		purpose = invitation.Purpose
+	}
+	s, err := e.suggestPaired(*event.Paired, petname.Paired, purpose)
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	return *s, nil
+}
+
+// ErrMalformed is returned when the text passed to Pair is neither an invitation nor a code.
+var ErrMalformed = errors.New("neither a code nor an invitation")
+
+func (e *Exchange) self(ctx context.Context, key crypto.Signer) (pair.Self, error) {
+	me, err := e.c.Identity(ctx)
+	return pair.Self{Key: key, Identity: me, Direct: e.c.Direct}, err
+}
+
+// markCodeUsed records the use of a code until a time. It returns [pair.ErrCodeUsed] if the
+// code was used before.
+func (e *Exchange) markCodeUsed(_ context.Context, mark string, until time.Time) error {
+	return e.update(func(tx tx) error {
+		now := e.c.Now()
+		for row, err := range tx.local.Scan(tableUsedCodes, nil) {
+			if err != nil {
+				return err
+			}
+			if end, err := time.Parse(time.RFC3339, string(row.Value)); err == nil && !now.After(end) {
+				continue
+			}
+			if err := tx.local.Delete(tableUsedCodes, row.Key); err != nil {
+				return err
+			}
+		}
+		if old, err := tx.local.Get(tableUsedCodes, []byte(mark)); err != nil || old != nil {
+			return cmp.Or(err, pair.ErrCodeUsed)
+		}
+		return tx.local.Put(tableUsedCodes, []byte(mark), []byte(until.UTC().Add(time.Second).Format(time.RFC3339)))
+	})
+}

@@ -1,0 +1,156 @@
+package exchange
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// A channel is between two pointers. When the owner's key is rotated, a new channel begins with
+// each party. The channel of the earlier key is still read, since a party that does not know
+// the next key writes there. Nothing is written to it: the earlier key is not available.
+
+// formerRetention is the time in which a record of the other party can be found.
+const formerRetention = 2 * drop.Epoch
+
+type formerChannel struct {
+	party, self pointer.Pointer
+	until       time.Time
+	state       []byte
+}
+
+func (f formerChannel) rows() channelRows {
+	return channelRows{heads: tableFormer, queue: tableFormerQueue, key: slices.Concat(f.party.Bytes(), f.self.Bytes()),
+		prefix: binary.BigEndian.AppendUint64(nil, uint64(f.until.UnixMilli()))}
+}
+
+// retireChannel stores a channel of the owner's earlier key as a former channel. The caller
+// holds the lock of the channel.
+func (e *Exchange) retireChannel(to, self pointer.Pointer, state []byte) error {
+	parts, err := drop.Split(state)
+	if err != nil {
+		return err
+	}
+	f := formerChannel{party: to, self: self, until: e.c.Now().Add(formerRetention)}
+	return e.update(func(tx tx) error {
+		if err := f.rows().store(tx.local, parts); err != nil {
+			return err
+		}
+		return rowsOf(to).remove(tx.local)
+	})
+}
+
+// formerChannels returns all channels of earlier keys.
+func (e *Exchange) formerChannels() (all []formerChannel, err error) {
+	size := len(e.c.Book.Identity().Bytes()) // the same for every Ed25519 key
+	err = e.view(func(local *ledger.View) error {
+		for row, err := range local.Scan(tableFormer, nil) {
+			if err != nil {
+				return err
+			}
+			k, v := row.Key, row.Value
+			if len(k) < size || len(v) < 8 {
+				return fmt.Errorf("former channel: row of %d and %d bytes", len(k), len(v))
+			}
+			f := formerChannel{until: time.UnixMilli(int64(binary.BigEndian.Uint64(v)))}
+			if f.party, err = pointer.FromBytes(k[:len(k)-size]); err == nil {
+				f.self, err = pointer.FromBytes(k[len(k)-size:])
+			}
+			if err == nil {
+				f.state, err = f.rows().load(local)
+			}
+			if err != nil {
+				return fmt.Errorf("former channel: %w", err)
+			}
+			all = append(all, f)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// syncFormerChannels receives the messages of a party on channels of earlier keys. The caller
+// holds the lock of the party's channel.
+func (e *Exchange) syncFormerChannels(ctx context.Context, party pointer.Pointer, report *Report) error {
+	all, err := e.formerChannels()
+	if err != nil {
+		return err
+	}
+	for _, f := range all {
+		if f.party != party {
+			continue
+		}
+		if err := e.syncFormerChannel(ctx, f, report); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Exchange) syncFormerChannel(ctx context.Context, f formerChannel, report *Report) error {
+	sealing, addresses, err := e.contactDetails(ctx, f.party)
+	if err != nil {
+		return err
+	}
+	keys, err := e.c.Sealing()
+	if err != nil {
+		return err
+	}
+	c, err := drop.Open(drop.Self{Pointer: f.self, Sealing: keys}, drop.Party{Pointer: f.party, Sealing: sealing}, f.state)
+	if err != nil {
+		return err
+	}
+	l := &channel{c, e.storeFor(addresses), f.rows()}
+	if _, err := e.poll(ctx, f.party, l, report); err != nil {
+		return err
+	}
+	waiting, over := l.Waiting(), e.c.Now().After(f.until)
+	switch {
+	case waiting > 0 && over:
+		report.Errs = append(report.Errs, fmt.Errorf("%d messages to %s, signed with your earlier key, were not fetched in time: send them again", waiting, f.party))
+	case waiting > 0:
+		report.Waiting[f.party] += waiting
+	}
+	if !over {
+		return e.saveChannel(l)
+	}
+	return e.update(func(tx tx) error { return l.rows.remove(tx.local) })
+}
+
+// followSuccession returns the current pointer of the contact with a pointer. If the contact's
+// key was rotated, its unacknowledged messages are moved to the outbox of the current pointer.
+// Those that the contact has received before change nothing when they are received again.
+func (e *Exchange) followSuccession(from pointer.Pointer) (to pointer.Pointer, err error) {
+	c, err := e.c.Book.ByPointer(from)
+	if errors.Is(err, petname.ErrNotFound) {
+		return from, nil
+	}
+	if err != nil || c.Pointer == from || c.Duplicity || c.Conflict != nil || !c.Removed.IsZero() {
+		return from, err
+	}
+	defer e.lockChannel(from)()
+	return c.Pointer, e.update(func(tx tx) error {
+		for _, table := range []string{tableQueue, tableOutbox} {
+			for row, err := range tx.local.Scan(table, from.Bytes()) {
+				if err != nil {
+					return err
+				}
+				if err := enqueue(tx.local, c.Pointer, row.Value); err != nil {
+					return err
+				}
+				if err := tx.local.Delete(table, row.Key); err != nil {
+					return err
+				}
+			}
+		}
+		return tx.local.Delete(tableChannels, from.Bytes())
+	})
+}

@@ -1,0 +1,389 @@
+package exchange
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/mutual"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Bounds of one Sync.
+const (
+	maxQuiet    = 32 // contacts without a channel that one Sync polls, in rotation
+	maxParallel = 8  // channels at a time
+)
+
+var keyLast = []byte("last")
+
+// Report is the result of a Sync.
+type Report struct {
+	Polled   int                     // channels that were polled, and 1 for the request mailbox
+	Fresh    []petname.Suggestion    // suggestions that are new in the inbox
+	Refused  []Refusal               // messages that were received and not accepted
+	Waiting  map[pointer.Pointer]int // sent messages that are not acknowledged, by recipient
+	Lost     uint64                  // messages that can no longer be received: see [drop.PollResult]
+	Requests int                     // contact requests of the owner that are sent again
+	Mutual   []Mutual                // mutual introductions that changed
+	Errs     []error                 // errors of single channels, sessions and requests: the others were processed
+}
+
+// Refusal is a message of a verified sender that was not accepted. It is delivered again if
+// the reason is temporary, such as [petname.ErrInboxFull].
+type Refusal struct {
+	By  pointer.Pointer
+	Err error
+}
+
+// Sync receives the messages of contacts, puts them into the inbox, and sends all messages
+// that are due. With a nil key it signs nothing: received messages are in the inbox, and a
+// later Sync with the key acknowledges them and sends.
+//
+// It polls every contact that a message was exchanged with, and a part of the other contacts,
+// in rotation. Errors of the network are in the report.
+func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) {
+	report := Report{Waiting: make(map[pointer.Pointer]int)}
+	if err := e.expireSessions(&report); err != nil {
+		return report, err
+	}
+	parties, err := e.partiesToPoll()
+	if err != nil {
+		return report, err
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, maxParallel)
+	for _, party := range parties {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			one := e.syncChannel(ctx, key, party)
+			mu.Lock()
+			defer mu.Unlock()
+			report.add(one)
+		})
+	}
+	if e.c.UnknownSenders != nil {
+		if difficulty, open := e.c.UnknownSenders(); open {
+			wg.Go(func() {
+				one, err := e.FetchRequests(ctx, difficulty)
+				if err != nil {
+					one.Errs = append(one.Errs, err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				report.add(one)
+			})
+		}
+	}
+	wg.Wait()
+	accepted, err := e.StepInvitations(ctx, key)
+	report.Fresh = append(report.Fresh, accepted...)
+	if err != nil {
+		report.Errs = append(report.Errs, err)
+	}
+	if err := e.concludeSessions(&report); err != nil {
+		return report, err
+	}
+	if key != nil {
+		if err := e.authenticateSessions(key, &report); err != nil {
+			return report, err
+		}
+		if err := e.shareChanges(ctx, key, &report); err != nil {
+			return report, err
+		}
+		e.flushAllOutboxes(ctx, key, &report)
+	}
+	if err := e.resendRequests(ctx); err != nil {
+		report.Errs = append(report.Errs, err)
+	}
+	if report.Requests, err = e.countRows(tableRequests); err != nil {
+		return report, err
+	}
+	return report, ctx.Err()
+}
+
+func (r *Report) add(o Report) {
+	r.Polled += o.Polled
+	r.Fresh = append(r.Fresh, o.Fresh...)
+	r.Refused = append(r.Refused, o.Refused...)
+	r.Lost += o.Lost
+	r.Mutual = append(r.Mutual, o.Mutual...)
+	r.Errs = append(r.Errs, o.Errs...)
+	for to, n := range o.Waiting {
+		r.Waiting[to] = n
+	}
+}
+
+// partiesToPoll returns the parties that this Sync polls.
+func (e *Exchange) partiesToPoll() ([]pointer.Pointer, error) {
+	var last []byte
+	var with []pointer.Pointer
+	err := e.view(func(local *ledger.View) error {
+		row, err := local.Get(tableRotation, keyLast)
+		if err != nil {
+			return err
+		}
+		last = bytes.Clone(row)
+		for row, err := range local.Scan(tableChannels, nil) {
+			if err != nil {
+				return err
+			}
+			to, err := pointer.FromBytes(row.Key)
+			if err != nil {
+				return fmt.Errorf("channel: %w", err)
+			}
+			with = append(with, to)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	former, err := e.formerChannels()
+	if err != nil {
+		return nil, err
+	}
+	var parties []pointer.Pointer
+	known := make(map[pointer.Pointer]bool)
+	add := func(at pointer.Pointer) {
+		if known[at] {
+			return
+		}
+		known[at] = true
+		// A removed contact is neither read nor acknowledged. If it is added again, its
+		// channel continues.
+		if c, err := e.c.Book.ByPointer(at); err == nil && (!c.Name.IsZero() || c.Conflict != nil) {
+			parties = append(parties, at)
+		}
+	}
+	for _, to := range with {
+		if to, err = e.followSuccession(to); err != nil {
+			return nil, err
+		}
+		add(to)
+	}
+	for _, f := range former {
+		add(f.party)
+	}
+	quiet, next, err := e.nextQuiet(string(last), known)
+	if err != nil {
+		return nil, err
+	}
+	if next != string(last) {
+		err = e.putRow(tableRotation, keyLast, []byte(next))
+	}
+	return append(parties, quiet...), err
+}
+
+// nextQuiet returns up to maxQuiet contacts that are not in known, in the order of their names
+// after the key last, and adds them to known. After the last contact of the book it continues
+// at the first. next is the key to continue after.
+func (e *Exchange) nextQuiet(last string, known map[pointer.Pointer]bool) (found []pointer.Pointer, next string, err error) {
+	next = last
+	for round := range 2 {
+		for c, err := range e.c.Book.ContactsAfter(last) {
+			if err != nil {
+				return nil, "", err
+			}
+			if len(found) == maxQuiet {
+				return found, next, nil
+			}
+			next = c.Name.Key()
+			if c.Conflict != nil || c.Duplicity || known[c.Pointer] {
+				continue
+			}
+			known[c.Pointer] = true
+			found = append(found, c.Pointer)
+		}
+		if round == 0 {
+			last = ""
+		}
+	}
+	return found, "", nil
+}
+
+// syncChannel polls a channel, and sends what is due on it.
+func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party pointer.Pointer) Report {
+	defer e.lockChannel(party)()
+	report := Report{Waiting: make(map[pointer.Pointer]int)}
+	fail := func(err error) Report {
+		report.Errs = append(report.Errs, err)
+		return report
+	}
+	c, err := e.openChannel(ctx, key, party)
+	if errors.Is(err, ErrNoSealing) || errors.Is(err, dht.ErrNotFound) && !e.hasChannel(party) {
+		return report // it has no sealing key yet, and there is no channel
+	}
+	if err != nil {
+		return fail(err)
+	}
+	report.Polled++
+	polled, err := e.poll(ctx, party, c, &report)
+	if err != nil {
+		return fail(err)
+	}
+	if !polled.Written.IsZero() { // the party has the owner in its book
+		if err := e.endAnsweredRequest(party); err != nil {
+			return fail(err)
+		}
+	}
+	if err := e.syncFormerChannels(ctx, party, &report); err != nil {
+		return fail(err)
+	}
+	full, err := e.moveToChannel(party, c)
+	if err != nil {
+		return fail(err)
+	}
+	if full != nil {
+		report.Errs = append(report.Errs, full)
+	}
+	known := c.Waiting() > 0 || len(polled.Messages) > 0 || !polled.Written.IsZero()
+	if known || e.hasChannel(party) {
+		if err := e.saveChannel(c); err != nil {
+			return fail(err)
+		}
+	}
+	if key != nil && c.Due(e.c.Now()) {
+		if receipt, err := e.putRecord(ctx, c); err != nil && receipt.Stored == 0 {
+			report.Errs = append(report.Errs, err)
+		}
+	}
+	if n := c.Waiting(); n > 0 {
+		report.Waiting[party] += n
+	}
+	return report
+}
+
+// poll receives the messages of a channel.
+func (e *Exchange) poll(ctx context.Context, party pointer.Pointer, c *channel, report *Report) (drop.PollResult, error) {
+	polled, err := c.Poll(ctx, c.store, e.c.Now())
+	if err != nil {
+		report.Errs = append(report.Errs, err) // some messages may be there nevertheless
+	}
+	report.Lost += polled.Lost
+	for _, m := range polled.Messages {
+		stop, err := e.receiveOne(party, c, m, report)
+		if err != nil {
+			report.Refused = append(report.Refused, Refusal{party, err})
+		}
+		if stop {
+			break
+		}
+	}
+	return polled, nil
+}
+
+// receiveOne processes a message in one transaction: its changes of the book and of the
+// tables, and the state of the channel, by which it is acknowledged. stop reports that nothing
+// has changed, and that this message and those after it are delivered again. An error is the
+// reason why the message was not accepted.
+func (e *Exchange) receiveOne(party pointer.Pointer, c *channel, m drop.Message, report *Report) (stop bool, refused error) {
+	e.sessions.Lock()
+	defer e.sessions.Unlock()
+	before := *c.Channel
+	var one Report
+	err := e.update(func(tx tx) error {
+		if stop, refused = e.handle(tx, party, m, &one); stop {
+			return refused
+		}
+		if err := c.Done(m); err != nil {
+			return err
+		}
+		return c.rows.store(tx.local, c.Parts())
+	})
+	if err != nil {
+		*c.Channel = before // the state that is stored
+		return true, err
+	}
+	report.add(one)
+	return false, refused
+}
+
+func (e *Exchange) hasChannel(party pointer.Pointer) bool {
+	head, _ := e.getRow(tableChannels, party.Bytes())
+	return head != nil
+}
+
+// handle applies a message to the transaction. stop reports that the message and those after
+// it are to be delivered again, always with an error. An error without stop is a refusal. The
+// caller holds e.sessions.
+func (e *Exchange) handle(tx tx, by pointer.Pointer, m drop.Message, report *Report) (stop bool, err error) {
+	msg, err := decodeMessage(m.Bytes)
+	if err != nil {
+		return false, err
+	}
+	switch msg.Kind {
+	case kindStatement:
+		return e.handleStatement(tx, by, msg.Body, report)
+	case kindMutual:
+		return e.handleMutual(tx, by, msg.Body, report)
+	}
+	return false, fmt.Errorf("message of unknown kind %d", msg.Kind)
+}
+
+// maxDailyStatements bounds the statements of one contact that are written to the book in a
+// day. Further statements stay with their sender.
+const maxDailyStatements = 100
+
+// statementsToday returns the day, in days since 1970, and the number of statements of a
+// contact that were written to the book in it.
+func (e *Exchange) statementsToday(local *ledger.View, by pointer.Pointer) (day, n uint64, err error) {
+	day = uint64(max(0, e.c.Now().Unix()) / (24 * 60 * 60))
+	row, err := local.Get(tableStatementCounts, by.Bytes())
+	if err == nil && len(row) == 16 && binary.BigEndian.Uint64(row) == day {
+		n = binary.BigEndian.Uint64(row[8:])
+	}
+	return day, n, err
+}
+
+func (e *Exchange) handleStatement(tx tx, by pointer.Pointer, body []byte, report *Report) (bool, error) {
+	day, n, err := e.statementsToday(tx.local, by)
+	if err != nil {
+		return true, err
+	}
+	if n >= maxDailyStatements {
+		return true, fmt.Errorf("%d statements of %s were accepted today: the rest stays with its sender", n, by)
+	}
+	signed, err := introduce.Open(body)
+	if err != nil {
+		return false, err
+	}
+	id, fresh, err := tx.book.Receive(signed, "drop")
+	if fresh { // also with a refusal: the introduction is in the inbox
+		row := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, day), n+1)
+		if err := tx.local.Put(tableStatementCounts, by.Bytes(), row); err != nil {
+			return true, err
+		}
+	}
+	switch {
+	case errors.Is(err, petname.ErrInboxFull):
+		return true, fmt.Errorf("%w: the message stays with its sender", err)
+	case err == nil && fresh && id != (petname.SuggestionID{}):
+		err := tx.addFresh(id, report)
+		return err != nil, err
+	case err == nil, isRefusal(err):
+		return false, err
+	}
+	return true, err // for example of the disk: the message is delivered again
+}
+
+// isRefusal reports whether err is final: the message would be refused again.
+func isRefusal(err error) bool {
+	for _, never := range []error{introduce.ErrInvalid, mutual.ErrInvalid, mutual.ErrOtherSession, petname.ErrWrongRecipient, petname.ErrUnknownSender, petname.ErrMuted, petname.ErrOwnPointer, petname.ErrDecided} {
+		if errors.Is(err, never) {
+			return true
+		}
+	}
+	return errors.As(err, new(*introduce.ExpiredError)) || errors.As(err, new(*petname.ConflictError)) || errors.As(err, new(*petname.DuplicityError))
+}

@@ -1,0 +1,170 @@
+package exchange
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/petnames-go/petnames/dht/drop"
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// The device-local tables (package ledger): their names are stored, and do not change. The
+// comments are key → value. Pointers are multihashes, which contain their length, so that none
+// is a prefix of another.
+const (
+	tableChannels        = "channels" // pointer of the party → head of the channel's state
+	tableQueue           = "queue"    // pointer of the party ‖ number (8 bytes) → message of the channel
+	tableRotation        = "turns"    // keyLast → comparison key of the quiet contact that was polled last
+	tableIntroductions   = "said"     // time (8 bytes) ‖ id of an introduction by the owner → the statement
+	tableInvitations     = "offers"   // id → state of an invitation that is pending
+	tableUsedCodes       = "burnt"    // mark of a used code → time until which it is refused, RFC 3339
+	tableKnown           = "known"    // pointer → wireKnown
+	tableInvitees        = "invited"  // pointer of the introducer ‖ session → inviteeState
+	tableIntroducers     = "started"  // session → state of a mutual.Introducer
+	tableOutbox          = "outbox"   // pointer of the recipient ‖ number (8 bytes) → message that is not in its channel yet
+	tableShared          = "shared"   // id of the contact → sharedState
+	tableRequests        = "knocks"   // pointer of the recipient → wireRequest
+	tableStatementCounts = "heard"    // pointer → day since 1970 (8 bytes) ‖ statements of that day (8 bytes)
+
+	// The channels of earlier keys of the owner.
+	tableFormer      = "former"       // party ‖ earlier pointer of the owner → time until which it is polled (8 bytes, ms since 1970) ‖ head
+	tableFormerQueue = "former queue" // the same ‖ number (8 bytes) → message
+)
+
+// tx is a transaction over the book and the tables. Functions that run in one acquire no lock
+// of Exchange.
+type tx struct {
+	book  *petname.Book
+	local *ledger.View
+}
+
+func (e *Exchange) update(fn func(tx tx) error) error {
+	return e.c.Book.Update(func(book *petname.Book, local *ledger.View) error { return fn(tx{book, local}) })
+}
+
+func (e *Exchange) view(fn func(local *ledger.View) error) error {
+	return e.c.Book.Ledger().ReadLocal(fn)
+}
+
+func (e *Exchange) getRow(table string, key []byte) (value []byte, err error) {
+	err = e.view(func(local *ledger.View) error {
+		value, err = local.Get(table, key)
+		value = bytes.Clone(value)
+		return err
+	})
+	return value, err
+}
+
+func (e *Exchange) putRow(table string, key, value []byte) error {
+	return e.update(func(tx tx) error { return tx.local.Put(table, key, value) })
+}
+
+func (e *Exchange) deleteRow(table string, key []byte) error {
+	return e.update(func(tx tx) error { return tx.local.Delete(table, key) })
+}
+
+func (e *Exchange) countRows(table string) (n int, err error) {
+	err = e.view(func(local *ledger.View) error {
+		n, err = local.Count(table)
+		return err
+	})
+	return n, err
+}
+
+// numbered returns a key that ends in a number.
+func numbered(prefix []byte, n uint64) []byte {
+	return binary.BigEndian.AppendUint64(bytes.Clone(prefix), n)
+}
+
+// channelRows are the rows of a channel: one for its head, whose value begins with the prefix,
+// and one for each message.
+type channelRows struct {
+	heads, queue string
+	key, prefix  []byte
+}
+
+func rowsOf(party pointer.Pointer) channelRows {
+	return channelRows{heads: tableChannels, queue: tableQueue, key: party.Bytes()}
+}
+
+// store writes the head of a channel, and the messages that changed.
+func (at channelRows) store(local *ledger.View, parts drop.Parts) error {
+	if err := local.Put(at.heads, at.key, append(bytes.Clone(at.prefix), parts.Head...)); err != nil {
+		return err
+	}
+	stored := make([]bool, len(parts.Queue))
+	for row, err := range local.Scan(at.queue, at.key) {
+		if err != nil {
+			return err
+		}
+		n, err := at.number(row.Key)
+		if err != nil {
+			return err
+		}
+		if i := n - parts.First; i < uint64(len(stored)) {
+			stored[i] = bytes.Equal(row.Value, parts.Queue[i])
+		} else if err := local.Delete(at.queue, row.Key); err != nil {
+			return err
+		}
+	}
+	for i, m := range parts.Queue {
+		if stored[i] {
+			continue
+		}
+		if err := local.Put(at.queue, numbered(at.key, parts.First+uint64(i)), m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// load returns the state of a channel, or nil if there is none.
+func (at channelRows) load(local *ledger.View) ([]byte, error) {
+	row, err := local.Get(at.heads, at.key)
+	if err != nil || row == nil {
+		return nil, err
+	}
+	if len(row) < len(at.prefix) {
+		return nil, fmt.Errorf("channel %x: row of %d bytes", at.key, len(row))
+	}
+	parts := drop.Parts{Head: row[len(at.prefix):]}
+	for row, err := range local.Scan(at.queue, at.key) {
+		if err != nil {
+			return nil, err
+		}
+		n, err := at.number(row.Key)
+		if err != nil {
+			return nil, err
+		}
+		if len(parts.Queue) == 0 {
+			parts.First = n
+		}
+		if n != parts.First+uint64(len(parts.Queue)) {
+			return nil, fmt.Errorf("channel %x: no message %d before message %d", at.key, n-1, n)
+		}
+		parts.Queue = append(parts.Queue, row.Value)
+	}
+	return parts.Join()
+}
+
+func (at channelRows) remove(local *ledger.View) error {
+	for row, err := range local.Scan(at.queue, at.key) {
+		if err != nil {
+			return err
+		}
+		if err := local.Delete(at.queue, row.Key); err != nil {
+			return err
+		}
+	}
+	return local.Delete(at.heads, at.key)
+}
+
+func (at channelRows) number(key []byte) (uint64, error) {
+	if len(key) != len(at.key)+8 {
+		return 0, fmt.Errorf("channel %x: key of %d bytes", at.key, len(key))
+	}
+	return binary.BigEndian.Uint64(key[len(at.key):]), nil
+}
