@@ -2,17 +2,14 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
@@ -67,16 +64,6 @@ func (a *app) recordExportVerb() *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "the `file` to write")
 	return cmd
-}
-
-// writeFile writes a whole file, durably, or leaves what was there.
-func writeFile(name string, b []byte) error { return writeFileOn(nil, name, b) }
-
-func writeFileOn(files durable.FS, name string, b []byte) error {
-	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return os.WriteFile(name, b, 0o600) // a device or a pipe: /dev/stdout
-	}
-	return durable.Replace(files, name, ".record-", time.Time{}, bytes.NewReader(b))
 }
 
 func (a *app) recordInspectVerb() *cobra.Command {
@@ -145,24 +132,6 @@ anyone can keep a friend's record alive until it expires.`,
 }
 
 func (a *app) readRecord(name string) ([]byte, error) { return a.readUpTo(name, pointer.MaxRecord+1) }
-
-// readUpTo reads a file, or with - standard input, as far as so many bytes.
-func (a *app) readUpTo(name string, most int) ([]byte, error) {
-	var f io.Reader = a.stdin
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, usage("%v", err)
-		}
-		defer file.Close()
-		f = file
-	}
-	b, err := io.ReadAll(io.LimitReader(f, int64(most)))
-	if err != nil {
-		return nil, usage("%v", err)
-	}
-	return b, nil
-}
 
 func recordLines(w *bufio.Writer, s name.Style, r recordInfo) {
 	if r.Valid {

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/ledger"
+)
+
+// stopWait is how long a node that was told to stop may take: for what it is
+// publishing, for what is on its way, for closing.
+const stopWait = 10 * time.Second
+
+// gone waits until a node that was told to stop has given the book up.
+func (a *app) gone() error {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	v, err := a.open(dir, stopWait)
+	if errors.Is(err, ledger.ErrInUse) {
+		return &failure{Code: "in_use", Exit: exitNetwork, Message: fmt.Sprintf("the node was told to stop, and has not ended in %s", stopWait),
+			Next: "petname node status"}
+	}
+	if err != nil {
+		return nil // it has ended; what is wrong with the book is for others to tell
+	}
+	if err := v.agent.Close(); err != nil {
+		return classify(err)
+	}
+	return nil
+}
+
+func (a *app) nodeStopVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:     "stop",
+		Short:   "Stop the running node",
+		Example: `  petname node stop`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if err := a.node("stop", nil); err != nil {
+				return err
+			}
+			if err := a.gone(); err != nil {
+				return err
+			}
+			return a.show(struct{}{}, nil, true, func(w *bufio.Writer) { fmt.Fprintln(w, "stopped") })
+		},
+	}
+}
