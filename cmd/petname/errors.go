@@ -197,7 +197,7 @@ func classify(err error) *failure {
 		return set("in_use", exitNetwork, "wait for the other petname to end, and try again")
 	case errors.Is(err, dht.ErrOlder):
 		return set("older", exitUnverified, "")
-	case errors.Is(err, home.ErrInside):
+	case errors.Is(err, home.ErrRecoveryInHome):
 		return set("usage", exitUsage, "petname init --recovery FILE --passphrase-file FILE")
 	case errors.Is(err, fs.ErrExist):
 		return set("exists", exitConflict, "")

@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) initVerb() *cobra.Command {
-	var plan home.Plan
+	var plan home.CreateOptions
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make your keys and an empty book",
@@ -70,7 +70,7 @@ alone, under the same passphrase: take it off this computer.`,
 }
 
 // create creates a home.
-func (a *app) create(dir string, plan home.Plan) error {
+func (a *app) create(dir string, plan home.CreateOptions) error {
 	if plan.Nickname != "" {
 		if _, err := petname.CheckLabel(plan.Nickname); err != nil {
 			return classify(err)

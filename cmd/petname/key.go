@@ -94,7 +94,7 @@ func (v *verbs) rotate(ctx context.Context, a rotateArgs) (*rotated, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && a.Next != "":
 		return nil, usage("%v", err)
-	case errors.Is(err, home.ErrInside):
+	case errors.Is(err, home.ErrRecoveryInHome):
 		return nil, usage("%v", err).With("name a file outside of " + v.agent.Dir())
 	case err != nil:
 		return nil, err

@@ -214,7 +214,7 @@ func TestAnOlderHomeSurvivesAKillInTheTakeOver(t *testing.T) {
 			require.NoError(t, err)
 			book, err := h.Book(petname.Options{})
 			require.NoError(t, err)
-			_, err = h.TakeOver(book, func(local *ledger.View, row ledger.BoltRow) error {
+			_, err = h.MoveMessages(book, func(local *ledger.View, row ledger.BoltRow) error {
 				kill()
 				return peer.TakeRow(local, row)
 			})
@@ -353,7 +353,7 @@ func (r *running) start(t *testing.T) {
 	var err error
 	r.book, err = r.home.Book(petname.Options{})
 	require.NoError(t, err)
-	notice, err := r.home.TakeOver(r.book, peer.TakeRow)
+	notice, err := r.home.MoveMessages(r.book, peer.TakeRow)
 	require.NoError(t, err)
 	require.Nil(t, notice)
 	records, err := r.home.Records()
@@ -363,9 +363,9 @@ func (r *running) start(t *testing.T) {
 	id, err := r.home.Identity()
 	require.NoError(t, err)
 	r.Peer = peer.Open(peer.Config{Book: r.book, Store: r.net, Records: &dht.Resolver{Stores: []dht.Store{r.net}, Home: records},
-		Sealing: func() ([]hpke.PrivateKey, error) { return sealing.All(), nil },
+		Sealing: func() ([]hpke.PrivateKey, error) { return sealing.PrivateKeys(), nil },
 		Me: func(context.Context) (pair.Identity, error) {
-			return pair.Identity{Pointer: id.Pointer, Details: pointer.Details{Next: id.Next, Sealing: sealing.Public(), Nickname: "me"}}, nil
+			return pair.Identity{Pointer: id.Pointer, Details: pointer.Details{Next: id.Next, Sealing: sealing.PublicKeys(), Nickname: "me"}}, nil
 		}})
 }
 
@@ -460,7 +460,7 @@ func (r *running) mailbox(t *testing.T, to pointer.Pointer) pointer.Pointer {
 	require.True(t, ok)
 	sealing, err := r.home.Sealing()
 	require.NoError(t, err)
-	c, err := drop.Open(drop.Self{Pointer: r.key.Pointer(), Signer: r.key, Sealing: sealing.All()}, drop.Party{Pointer: to, Sealing: card.Sealing}, nil)
+	c, err := drop.Open(drop.Self{Pointer: r.key.Pointer(), Signer: r.key, Sealing: sealing.PrivateKeys()}, drop.Party{Pointer: to, Sealing: card.Sealing}, nil)
 	require.NoError(t, err)
 	c.State()
 	record, err := c.Outgoing(time.Now())

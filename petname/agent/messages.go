@@ -39,7 +39,7 @@ func (a *Agent) exchange() (*peer.Peer, error) {
 	if a.messages != nil {
 		return a.messages, nil
 	}
-	lost, err := a.home.TakeOver(a.book, peer.TakeRow)
+	lost, err := a.home.MoveMessages(a.book, peer.TakeRow)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (s *state) sealing() ([]hpke.PrivateKey, error) {
 		read = func() (home.Sealing, error) { return s.home.EraseSealing(s.now()) }
 	}
 	keys, err := read()
-	return keys.All(), err
+	return keys.PrivateKeys(), err
 }
 
 // serveMessages lets others hand over messages, while the node can be reached.

@@ -94,7 +94,7 @@ func (a *Agent) CancelRequest(to pointer.Pointer) (bool, error) {
 }
 
 // price returns the proof of work that contact requests to this home need.
-func price(c home.Config) request.Difficulty { return request.Difficulty{Solutions: c.StrangerPuzzles} }
+func price(c home.Config) request.Difficulty { return request.Difficulty{Solutions: c.RequestSolutions} }
 
 // unknownSenders reports whether the home looks for contact requests by itself,
 // and their price.
@@ -104,14 +104,14 @@ func (s *state) unknownSenders() (request.Difficulty, bool) {
 		s.log.Warn("contact requests", "error", err)
 		return request.Difficulty{}, false
 	}
-	return price(c), c.Strangers
+	return price(c), c.ContactRequests
 }
 
 // fetchRequests looks for contact requests once, though the home doesn't by
 // itself.
 func (s *state) fetchRequests(ctx context.Context, p *peer.Peer, report *peer.Report) error {
 	c, err := s.home.Config()
-	if err != nil || c.Strangers {
+	if err != nil || c.ContactRequests {
 		return err
 	}
 	one, err := p.Doorstep(ctx, price(c))
@@ -127,8 +127,8 @@ func (s *state) fetchRequests(ctx context.Context, p *peer.Peer, report *peer.Re
 // requestLinks returns what the owner's card says about contact requests.
 func (s *state) requestLinks() ([]pointer.CardLink, error) {
 	c, err := s.home.Config()
-	if err != nil || !c.Strangers {
+	if err != nil || !c.ContactRequests {
 		return nil, err
 	}
-	return []pointer.CardLink{request.CardLink(c.StrangerPuzzles)}, nil
+	return []pointer.CardLink{request.CardLink(c.RequestSolutions)}, nil
 }

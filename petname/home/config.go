@@ -27,10 +27,10 @@ type Config struct {
 	Routers []string `toml:"routers"`
 	// Strangers says whether to look for letters of people who are in nobody's
 	// book here. Off until it is asked for: looking shows whose home this is.
-	Strangers bool `toml:"strangers"`
+	ContactRequests bool `toml:"strangers"`
 	// StrangerPuzzles is how much work such a letter has to have cost; 0: as much
 	// as usual.
-	StrangerPuzzles int `toml:"stranger_puzzles"`
+	RequestSolutions int `toml:"stranger_puzzles"`
 }
 
 // Config reads config.toml; without the file nothing is joined. Keys that it
@@ -57,8 +57,8 @@ func (h Home) Config() (Config, error) {
 	default:
 		return Config{}, fmt.Errorf("config %q: network %q is none of off, ipfs, lan, peers", name, c.Network)
 	}
-	if c.StrangerPuzzles < 0 || c.StrangerPuzzles > request.MaxSolutions {
-		return Config{}, fmt.Errorf("config %q: stranger_puzzles %d is not from 0 to %d", name, c.StrangerPuzzles, request.MaxSolutions)
+	if c.RequestSolutions < 0 || c.RequestSolutions > request.MaxSolutions {
+		return Config{}, fmt.Errorf("config %q: stranger_puzzles %d is not from 0 to %d", name, c.RequestSolutions, request.MaxSolutions)
 	}
 	for i, r := range c.Routers {
 		if c.Routers[i], err = delegated.ParseURL(r); err != nil {
@@ -95,7 +95,7 @@ func tempPrefix(file string) string { return "." + file + "-" }
 // sweep removes the unfinished files that a crash left of replace: some hold
 // keys. The caller has the book open, so no other process is replacing a file.
 func (h Home) sweep() error {
-	err := durable.Sweep(h.files, h.Dir, tempPrefix(identityFile), tempPrefix(sealingFile), tempPrefix(configFile), tempPrefix(postFile))
+	err := durable.Sweep(h.files, h.Dir, tempPrefix(identityFile), tempPrefix(sealingFile), tempPrefix(configFile), tempPrefix(oldMessagesFile))
 	if err != nil {
 		return fmt.Errorf("home %q: %w", h.Dir, err)
 	}

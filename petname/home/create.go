@@ -14,7 +14,7 @@ import (
 )
 
 // Plan says what a new home is to hold.
-type Plan struct {
+type CreateOptions struct {
 	Nickname   string
 	Passphrase string // locks the identity key, and the recovery file; empty: not locked
 	Recovery   string // file to write the next key to, instead of the home, with a Passphrase; empty: the home
@@ -24,14 +24,14 @@ type Plan struct {
 // Create makes a home in dir, which must be empty or not there. What it began
 // is taken away again when it fails. The identity key is written last: a home
 // without one isn't a home.
-func Create(dir string, p Plan) (h Home, err error) { return createOn(nil, dir, p) }
+func Create(dir string, p CreateOptions) (h Home, err error) { return createOn(nil, dir, p) }
 
-func createOn(files durable.FS, dir string, p Plan) (h Home, err error) {
+func createOn(files durable.FS, dir string, p CreateOptions) (h Home, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return Home{}, err
 	}
 	if p.Recovery != "" {
-		if p.Recovery, err = recoveryPlace(dir, p.Recovery, p.Passphrase); err != nil {
+		if p.Recovery, err = recoveryPath(dir, p.Recovery, p.Passphrase); err != nil {
 			return Home{}, err
 		}
 	}
@@ -44,7 +44,7 @@ func createOn(files durable.FS, dir string, p Plan) (h Home, err error) {
 			}
 		}
 	}()
-	if made, err = h.claim(); err != nil {
+	if made, err = h.claimDir(); err != nil {
 		return Home{}, err
 	}
 	write := func(name string, b []byte) error {
@@ -103,7 +103,7 @@ func createOn(files durable.FS, dir string, p Plan) (h Home, err error) {
 			return Home{}, fmt.Errorf("recovery file: %w", err)
 		}
 	}
-	b, err := secrets{current: identity, next: next, elsewhere: p.Recovery != "", passphrase: p.Passphrase, work: p.WorkFactor}.format()
+	b, err := secrets{current: identity, next: next, nextElsewhere: p.Recovery != "", passphrase: p.Passphrase, workFactor: p.WorkFactor}.format()
 	if err != nil {
 		return Home{}, err
 	}
@@ -117,7 +117,7 @@ func createOn(files durable.FS, dir string, p Plan) (h Home, err error) {
 
 // recoveryPlace is the absolute path for the recovery file, which must be new,
 // and elsewhere than the home: that is its point.
-func recoveryPlace(dir, file, passphrase string) (string, error) {
+func recoveryPath(dir, file, passphrase string) (string, error) {
 	if passphrase == "" {
 		return "", errors.New("a recovery file is always encrypted, and no passphrase is given")
 	}
@@ -126,7 +126,7 @@ func recoveryPlace(dir, file, passphrase string) (string, error) {
 		return "", err
 	}
 	if rel, err := filepath.Rel(dir, name); err == nil && filepath.IsLocal(rel) {
-		return "", fmt.Errorf("recovery file %q: %w", file, ErrInside)
+		return "", fmt.Errorf("recovery file %q: %w", file, ErrRecoveryInHome)
 	}
 	if _, err := os.Lstat(name); err == nil {
 		return "", fmt.Errorf("recovery file %q: %w", file, fs.ErrExist)
@@ -135,7 +135,7 @@ func recoveryPlace(dir, file, passphrase string) (string, error) {
 }
 
 // claim makes the folder, or finds it empty.
-func (h Home) claim() (made []string, err error) {
+func (h Home) claimDir() (made []string, err error) {
 	entries, err := os.ReadDir(h.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

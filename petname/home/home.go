@@ -43,9 +43,9 @@ const (
 	recordsDir   = "records"
 	configFile   = "config.toml"
 	nodeFile     = "dht.db"
-	keepFile     = "keep.json"
-	postFile     = "post.db"
-	damagedFile  = "post.db.damaged"
+	republishFile     = "keep.json"
+	oldMessagesFile     = "post.db"
+	damagedMessagesFile  = "post.db.damaged"
 )
 
 // Home is a home that exists. What it holds is opened by its methods.
@@ -63,7 +63,7 @@ var (
 	ErrExists = errors.New("there is a home already")
 
 	// ErrInside: the recovery file is not to lie in the home.
-	ErrInside = errors.New("lies inside the home, which it is to outlive")
+	ErrRecoveryInHome = errors.New("lies inside the home, which it is to outlive")
 
 	// ErrLocked: the identity key is locked by a passphrase.
 	ErrLocked = errors.New("the identity key is locked")
@@ -152,14 +152,14 @@ func (h Home) Records() (*dht.Dir, error) { return dht.OpenDir(h.path(recordsDir
 func (h Home) NodeFile() string { return h.path(nodeFile) }
 
 // KeepFile is where a node notes when it looks for which record next.
-func (h Home) KeepFile() string { return h.path(keepFile) }
+func (h Home) RepublishFile() string { return h.path(republishFile) }
 
 // PeerKey is the key of this device's libp2p host.
 func (h Home) PeerKey() (ed25519.PrivateKey, error) { return readPeerKey(h.path(peerFile)) }
 
 // Ready reports whether the folder's files are all there and secret ones are
 // readable by their owner alone, for the doctor: an error a problem.
-func (h Home) Ready() []error {
+func (h Home) CheckFiles() []error {
 	var problems []error
 	if info, err := os.Stat(h.Dir); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
 		problems = append(problems, fmt.Errorf("%q can be written to by others (mode %#o): chmod 700 it", h.Dir, info.Mode().Perm()))

@@ -30,7 +30,7 @@ import (
 type Identity struct {
 	Pointer    pointer.Pointer
 	Next       pointer.Commitment
-	Elsewhere  bool                 // the next key is not in this home
+	NextElsewhere  bool                 // the next key is not in this home
 	Locked     bool                 // the keys need a passphrase
 	Succession []pointer.Succession // from the first key to this; empty: this is the first
 	Last       []byte               // the last record of the key before this; nil: none. Not verified
@@ -45,7 +45,7 @@ const (
 
 // Recovery says where the next key is, for people.
 func (id Identity) Recovery() string {
-	if id.Elsewhere {
+	if id.NextElsewhere {
 		return "elsewhere"
 	}
 	return "in this home"
@@ -97,7 +97,7 @@ func parseIdentity(b []byte) (Identity, error) {
 	switch text {
 	case "home":
 	case "elsewhere":
-		id.Elsewhere = true
+		id.NextElsewhere = true
 	default:
 		return Identity{}, errors.New("line 4: recovery is neither home nor elsewhere: damaged") // unquoted: it may have run into a secret
 	}
@@ -192,11 +192,11 @@ func (id Identity) keys(passphrase string) (current, next *pointer.Key, err erro
 // secrets is what an identity key is made of.
 type secrets struct {
 	current, next *pointer.Key
-	elsewhere     bool // the next key is to be kept out of it
+	nextElsewhere     bool // the next key is to be kept out of it
 	succession    []pointer.Succession
 	last          []byte // record; nil: none
 	passphrase    string // empty: not locked
-	work          int    // scrypt's work factor, log2; 0: age's own
+	workFactor          int    // scrypt's work factor, log2; 0: age's own
 }
 
 func (s secrets) format() ([]byte, error) {
@@ -205,7 +205,7 @@ func (s secrets) format() ([]byte, error) {
 		return nil, err
 	}
 	recovery, secret := "home", s.current.Secret()+"\n"+s.next.Secret()+"\n"
-	if s.elsewhere {
+	if s.nextElsewhere {
 		recovery, secret = "elsewhere", s.current.Secret()+"\n"
 	}
 	var b bytes.Buffer
@@ -220,7 +220,7 @@ func (s secrets) format() ([]byte, error) {
 	if s.last != nil {
 		fmt.Fprintf(&b, "%s%s\n", lastField, base64.StdEncoding.EncodeToString(s.last))
 	}
-	passphrase, work := s.passphrase, s.work
+	passphrase, work := s.passphrase, s.workFactor
 	if passphrase == "" {
 		b.WriteString(secret)
 		return b.Bytes(), nil

@@ -10,7 +10,7 @@ import (
 )
 
 // Turn says how the identity is to go on to its next key.
-type Turn struct {
+type RotateOptions struct {
 	Passphrase string // unlocks the identity key and Next, and locks what is written
 	Next       string // the recovery file that has the next key; empty: the home has it
 	Recovery   string // a new file to keep the key after it in; empty: the home, if it had the next one
@@ -21,14 +21,14 @@ type Turn struct {
 // there to sign its last record with; [Rotation.Commit] overwrites it.
 type Rotation struct {
 	Old, New   *pointer.Key
-	Was        pointer.Commitment   // the old key's, to the new one
+	OldNext        pointer.Commitment   // the old key's, to the new one
 	Next       pointer.Commitment   // the new key's
 	Succession []pointer.Succession // from the first key to New
 
 	home      Home
 	identity  secrets
 	recovery  []byte // nil: none to be written
-	recoverAt string
+	recoveryPath string
 }
 
 var (
@@ -40,7 +40,7 @@ var (
 )
 
 // Rotate prepares the turn to the next key.
-func (h Home) Rotate(t Turn) (*Rotation, error) {
+func (h Home) Rotate(t RotateOptions) (*Rotation, error) {
 	id, err := h.Identity()
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (h Home) Rotate(t Turn) (*Rotation, error) {
 		if next, err = readRecovery(t.Next, t.Passphrase); err != nil {
 			return nil, err
 		}
-	case id.Elsewhere:
+	case id.NextElsewhere:
 		return nil, ErrNextElsewhere
 	case next == nil:
 		return nil, errors.New("identity key: the next key in it is damaged")
@@ -62,7 +62,7 @@ func (h Home) Rotate(t Turn) (*Rotation, error) {
 	if !id.Next.Opens(next.Public()) {
 		return nil, ErrNextWrong
 	}
-	if t.Recovery == "" && id.Elsewhere {
+	if t.Recovery == "" && id.NextElsewhere {
 		return nil, fmt.Errorf("%w, and neither should be the one after it: name a new recovery file", ErrNextElsewhere)
 	}
 	if len(id.Succession) >= pointer.MaxKept {
@@ -72,7 +72,7 @@ func (h Home) Rotate(t Turn) (*Rotation, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Rotation{Old: old, New: next, Was: id.Next, home: h}
+	r := &Rotation{Old: old, New: next, OldNext: id.Next, home: h}
 	if r.Next, err = pointer.Commit(after.Public()); err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (h Home) Rotate(t Turn) (*Rotation, error) {
 	}
 	r.Succession = append(slices.Clone(id.Succession), step)
 	if t.Recovery != "" {
-		if r.recoverAt, err = recoveryPlace(h.Dir, t.Recovery, t.Passphrase); err != nil {
+		if r.recoveryPath, err = recoveryPath(h.Dir, t.Recovery, t.Passphrase); err != nil {
 			return nil, err
 		}
 		if r.recovery, err = formatRecovery(next.Pointer(), after, t.Passphrase, t.WorkFactor); err != nil {
@@ -93,8 +93,8 @@ func (h Home) Rotate(t Turn) (*Rotation, error) {
 	if !id.Locked {
 		passphrase = "" // it is for the recovery files alone
 	}
-	r.identity = secrets{current: next, next: after, elsewhere: t.Recovery != "", succession: r.Succession,
-		passphrase: passphrase, work: t.WorkFactor}
+	r.identity = secrets{current: next, next: after, nextElsewhere: t.Recovery != "", succession: r.Succession,
+		passphrase: passphrase, workFactor: t.WorkFactor}
 	return r, nil
 }
 
@@ -108,7 +108,7 @@ func (r *Rotation) Commit(last []byte) error {
 		return err
 	}
 	if r.recovery != nil {
-		if err := durable.Create(r.home.files, r.recoverAt, r.recovery); err != nil {
+		if err := durable.Create(r.home.files, r.recoveryPath, r.recovery); err != nil {
 			return fmt.Errorf("recovery file: %w", err)
 		}
 	}
@@ -120,7 +120,7 @@ func (r *Rotation) Commit(last []byte) error {
 	if err != nil {
 		// Of no use if the turn wasn't made, and the only copy if it was.
 		if id, ierr := r.home.Identity(); r.recovery != nil && ierr == nil && id.Pointer == r.Old.Pointer() {
-			_ = durable.Or(r.home.files).Remove(r.recoverAt)
+			_ = durable.Or(r.home.files).Remove(r.recoveryPath)
 		}
 		return fmt.Errorf("identity key: %w", err)
 	}

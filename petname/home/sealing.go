@@ -46,12 +46,12 @@ type formerSealing struct {
 
 const (
 	// SealingKept is how long keys are kept after they were replaced.
-	SealingKept = 30 * 24 * time.Hour
+	SealingRetention = 30 * 24 * time.Hour
 
 	sealingMagic   = "# petname sealing keys 2"
 	sealingMagic1  = "# petname sealing keys 1" // one generation, with no dates
 	sealingMade    = "# made: "
-	sealingGone    = "# replaced: "
+	sealingReplaced    = "# replaced: "
 	sealingPrefix  = "PETNAME-SEALING-KEY-1 "
 	maxGenerations = 64
 )
@@ -62,7 +62,7 @@ func sealingKEMs() []hpke.KEM {
 }
 
 // Public is what a card says of the keys.
-func (s Sealing) Public() []pointer.SealingKey {
+func (s Sealing) PublicKeys() []pointer.SealingKey {
 	var keys []pointer.SealingKey
 	for _, k := range s.Current {
 		keys = append(keys, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})
@@ -71,7 +71,7 @@ func (s Sealing) Public() []pointer.SealingKey {
 }
 
 // All are the keys that open what comes: the current ones first.
-func (s Sealing) All() []hpke.PrivateKey {
+func (s Sealing) PrivateKeys() []hpke.PrivateKey {
 	all := slices.Clone(s.Current)
 	for _, f := range s.former {
 		all = append(all, f.keys...)
@@ -103,25 +103,25 @@ func (h Home) Sealing() (Sealing, error) {
 // RenewSealing replaces the keys if they are as old as that, and erases those
 // whose time is over. A card with the new ones is to be published next.
 func (h Home) RenewSealing(now time.Time, age time.Duration) (Sealing, error) {
-	return h.turnSealing(now, &age)
+	return h.updateSealing(now, &age)
 }
 
 // EraseSealing erases the keys whose time is over.
-func (h Home) EraseSealing(now time.Time) (Sealing, error) { return h.turnSealing(now, nil) }
+func (h Home) EraseSealing(now time.Time) (Sealing, error) { return h.updateSealing(now, nil) }
 
-func (h Home) turnSealing(now time.Time, age *time.Duration) (Sealing, error) {
+func (h Home) updateSealing(now time.Time, age *time.Duration) (Sealing, error) {
 	s, err := h.Sealing()
 	if err != nil {
 		return Sealing{}, err
 	}
 	changed := false
 	s.former = slices.DeleteFunc(s.former, func(f formerSealing) bool {
-		over := now.Sub(f.replaced) >= SealingKept
+		over := now.Sub(f.replaced) >= SealingRetention
 		changed = changed || over
 		return over
 	})
 	if age != nil && now.Sub(s.Made) >= *age {
-		keys, err := makeSealing()
+		keys, err := generateSealing()
 		if err != nil {
 			return Sealing{}, err
 		}
@@ -140,14 +140,14 @@ func (h Home) turnSealing(now time.Time, age *time.Duration) (Sealing, error) {
 }
 
 func newSealing(now time.Time) ([]byte, error) {
-	keys, err := makeSealing()
+	keys, err := generateSealing()
 	if err != nil {
 		return nil, err
 	}
 	return Sealing{Made: now.UTC().Truncate(time.Second), Current: keys}.format()
 }
 
-func makeSealing() ([]hpke.PrivateKey, error) {
+func generateSealing() ([]hpke.PrivateKey, error) {
 	var keys []hpke.PrivateKey
 	for _, kem := range sealingKEMs() {
 		key, err := kem.GenerateKey()
@@ -165,7 +165,7 @@ func (s Sealing) format() ([]byte, error) {
 	generations := append([]formerSealing{{keys: s.Current}}, s.former...)
 	for i, g := range generations {
 		if i > 0 {
-			b.WriteString(sealingGone + g.replaced.Format(time.RFC3339) + "\n")
+			b.WriteString(sealingReplaced + g.replaced.Format(time.RFC3339) + "\n")
 		}
 		for _, key := range g.keys {
 			private, err := key.Bytes()
@@ -211,7 +211,7 @@ func parseSealing(text string) (Sealing, error) {
 	}
 	for len(rest) > 0 && len(s.former) < maxGenerations {
 		at := len(lines) - len(rest) + 1
-		gone, ok := strings.CutPrefix(rest[0], sealingGone)
+		gone, ok := strings.CutPrefix(rest[0], sealingReplaced)
 		f := formerSealing{}
 		if f.replaced, err = time.Parse(time.RFC3339, gone); !ok || err != nil || lines[0] == sealingMagic1 {
 			return Sealing{}, fmt.Errorf("line %d doesn't say when the keys below were replaced: damaged", at)

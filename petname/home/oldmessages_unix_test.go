@@ -23,14 +23,14 @@ func TestWhatIsNoPostFileStays(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, err := Create(filepath.Join(t.TempDir(), "home"), Plan{})
+			h, err := Create(filepath.Join(t.TempDir(), "home"), CreateOptions{})
 			require.NoError(t, err)
-			file := h.path(postFile)
+			file := h.path(oldMessagesFile)
 			require.NoError(t, os.RemoveAll(file))
 			require.NoError(t, make(file))
 			before, err := os.Lstat(file)
 			require.NoError(t, err)
-			require.True(t, h.Older())
+			require.True(t, h.HasOldMessages())
 			book, _, err := opened(t, h)
 			require.ErrorContains(t, err, "post.db")
 			require.NoError(t, book.Close())
@@ -43,13 +43,13 @@ func TestWhatIsNoPostFileStays(t *testing.T) {
 
 // A link to an older version's file is taken over as the file is.
 func TestALinkedPostFileIsTakenOver(t *testing.T) {
-	h, err := Create(filepath.Join(t.TempDir(), "home"), Plan{})
+	h, err := Create(filepath.Join(t.TempDir(), "home"), CreateOptions{})
 	require.NoError(t, err)
-	require.NoError(t, os.RemoveAll(h.path(postFile)))
+	require.NoError(t, os.RemoveAll(h.path(oldMessagesFile)))
 	whole := older(t, h)
 	away := filepath.Join(t.TempDir(), "away")
-	require.NoError(t, os.Rename(h.path(postFile), away))
-	require.NoError(t, os.Symlink(away, h.path(postFile)))
+	require.NoError(t, os.Rename(h.path(oldMessagesFile), away))
+	require.NoError(t, os.Symlink(away, h.path(oldMessagesFile)))
 	book, notice, err := opened(t, h)
 	require.NoError(t, err)
 	require.Nil(t, notice)

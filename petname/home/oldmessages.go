@@ -28,9 +28,9 @@ const stub = "petnames: no database. The messages of this home are in ledger.db,
 // markTable is the device-local table of the mark, markKey its key. The value is
 // the SHA-256 hash of the file, and the text of its damage, empty if it was
 // whole.
-const markTable = "taken over"
+const movedTable = "taken over"
 
-var markKey = []byte(postFile)
+var movedKey = []byte(oldMessagesFile)
 
 // DamagedMessagesError is a notice: a post.db of an older version was damaged,
 // or was written after its messages had moved. All messages that could be read
@@ -45,40 +45,40 @@ func (e *DamagedMessagesError) Error() string {
 }
 
 // Older reports whether an older version's messages wait for [Home.TakeOver].
-func (h Home) Older() bool {
-	state, err := h.post()
-	return err != nil || state == postOlder
+func (h Home) HasOldMessages() bool {
+	state, err := h.oldFile()
+	return err != nil || state == oldFilePresent
 }
 
-type postState int
+type oldFileState int
 
 const (
-	postAbsent postState = iota
-	postStub
-	postOlder
+	oldFileAbsent oldFileState = iota
+	oldFileStub
+	oldFilePresent
 )
 
-func (h Home) post() (postState, error) {
-	if _, err := os.Lstat(h.path(postFile)); errors.Is(err, fs.ErrNotExist) {
-		return postAbsent, nil
+func (h Home) oldFile() (oldFileState, error) {
+	if _, err := os.Lstat(h.path(oldMessagesFile)); errors.Is(err, fs.ErrNotExist) {
+		return oldFileAbsent, nil
 	}
-	info, err := os.Stat(h.path(postFile))
+	info, err := os.Stat(h.path(oldMessagesFile))
 	if err != nil { // a link to a disk that is away, too: its messages must not be taken for none
 		return 0, err
 	}
 	if !info.Mode().IsRegular() && !info.IsDir() { // opening a named pipe can block for ever
-		return 0, fmt.Errorf("%q is not a file", h.path(postFile))
+		return 0, fmt.Errorf("%q is not a file", h.path(oldMessagesFile))
 	}
-	f, err := os.Open(h.path(postFile))
+	f, err := os.Open(h.path(oldMessagesFile))
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
 	b := make([]byte, len(stub))
 	if n, err := io.ReadFull(f, b); err == nil && string(b[:n]) == stub {
-		return postStub, nil
+		return oldFileStub, nil
 	}
-	return postOlder, nil
+	return oldFilePresent, nil
 }
 
 // TakeOver makes sure that the home's messages are in the device-local tables of
@@ -86,27 +86,27 @@ func (h Home) post() (postState, error) {
 // each row by take, whose error is a row that cannot be read. It puts a stub in
 // the place of the file, in a new home too. After a crash at any moment, or an
 // error, the next call goes on. The notice is nil unless the file was damaged.
-func (h Home) TakeOver(book *petname.Book, take func(local *ledger.View, row ledger.BoltRow) error) (*DamagedMessagesError, error) {
-	notice, err := h.takeOver(book, take)
+func (h Home) MoveMessages(book *petname.Book, take func(local *ledger.View, row ledger.BoltRow) error) (*DamagedMessagesError, error) {
+	notice, err := h.moveMessages(book, take)
 	if err != nil {
-		return nil, fmt.Errorf("moving the messages of an older version, %q: %w", h.path(postFile), err)
+		return nil, fmt.Errorf("moving the messages of an older version, %q: %w", h.path(oldMessagesFile), err)
 	}
 	return notice, nil
 }
 
-func (h Home) takeOver(book *petname.Book, take func(local *ledger.View, row ledger.BoltRow) error) (*DamagedMessagesError, error) {
-	state, err := h.post()
+func (h Home) moveMessages(book *petname.Book, take func(local *ledger.View, row ledger.BoltRow) error) (*DamagedMessagesError, error) {
+	state, err := h.oldFile()
 	switch {
-	case err != nil, state == postStub:
+	case err != nil, state == oldFileStub:
 		return nil, err
-	case state == postAbsent: // a new home
-		return nil, h.replace(postFile, []byte(stub))
+	case state == oldFileAbsent: // a new home
+		return nil, h.replace(oldMessagesFile, []byte(stub))
 	}
-	sum, err := hashFile(h.path(postFile))
+	sum, err := hashFile(h.path(oldMessagesFile))
 	if err != nil {
 		return nil, err
 	}
-	taken, damage, err := mark(book)
+	taken, damage, err := readMoved(book)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (h Home) takeOver(book *petname.Book, take func(local *ledger.View, row led
 			return nil, err
 		}
 	}
-	return notice, h.replace(postFile, []byte(stub))
+	return notice, h.replace(oldMessagesFile, []byte(stub))
 }
 
 // errInUse is returned when rows would come to those that a table has already.
@@ -134,9 +134,9 @@ var errInUse = errors.New("the tables are in use")
 
 // mark returns the hash of the file that was taken over, and its damage; nil if
 // none was.
-func mark(book *petname.Book) (taken *[sha256.Size]byte, damage string, err error) {
+func readMoved(book *petname.Book) (taken *[sha256.Size]byte, damage string, err error) {
 	err = book.Ledger().ReadLocal(func(local *ledger.View) error {
-		v, err := local.Get(markTable, markKey)
+		v, err := local.Get(movedTable, movedKey)
 		if err != nil || v == nil {
 			return err
 		}
@@ -153,14 +153,14 @@ func mark(book *petname.Book) (taken *[sha256.Size]byte, damage string, err erro
 // moveRows commits the rows of the file and the mark, and returns what of it is
 // damaged.
 func (h Home) moveRows(book *petname.Book, sum [sha256.Size]byte, take func(local *ledger.View, row ledger.BoltRow) error) (damage string, err error) {
-	info, err := os.Stat(h.path(postFile))
+	info, err := os.Stat(h.path(oldMessagesFile))
 	if err != nil || info.Size() == 0 { // an empty one was never begun
 		return "", err
 	}
 	err = book.Update(func(_ *petname.Book, local *ledger.View) error {
 		var found damages
 		bucket := ""
-		for row, err := range ledger.ReadBolt(h.path(postFile)) {
+		for row, err := range ledger.ReadBolt(h.path(oldMessagesFile)) {
 			if err == nil && row.Bucket != bucket {
 				bucket = row.Bucket
 				if n, err := local.Count(bucket); err == nil && n > 0 {
@@ -177,16 +177,16 @@ func (h Home) moveRows(book *petname.Book, sum [sha256.Size]byte, take func(loca
 			}
 		}
 		damage = found.String()
-		return local.Put(markTable, markKey, append(sum[:], damage...))
+		return local.Put(movedTable, movedKey, append(sum[:], damage...))
 	})
 	return damage, err
 }
 
 // keepDamaged links the file to a name under which it stays, and returns that.
 func (h Home) keepDamaged(sum [sha256.Size]byte) (string, error) {
-	file := h.path(postFile)
+	file := h.path(oldMessagesFile)
 	for n := 0; ; n++ {
-		kept := h.path(damagedFile)
+		kept := h.path(damagedMessagesFile)
 		if n > 0 {
 			kept = fmt.Sprintf("%s.%d", kept, n)
 		}
@@ -240,11 +240,11 @@ func (d *damages) String() string {
 
 // Damaged returns the files with messages of an older version that could not be
 // read, for the doctor.
-func (h Home) Damaged() ([]string, error) {
+func (h Home) DamagedFiles() ([]string, error) {
 	entries, err := os.ReadDir(h.Dir)
 	var kept []string
 	for _, e := range entries {
-		if e.Name() == damagedFile || strings.HasPrefix(e.Name(), damagedFile+".") {
+		if e.Name() == damagedMessagesFile || strings.HasPrefix(e.Name(), damagedMessagesFile+".") {
 			kept = append(kept, h.path(e.Name()))
 		}
 	}
