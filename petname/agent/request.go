@@ -94,7 +94,9 @@ func (a *Agent) CancelRequest(to pointer.Pointer) (bool, error) {
 }
 
 // price returns the proof of work that contact requests to this home need.
-func price(c home.Config) request.Difficulty { return request.Difficulty{Solutions: c.RequestSolutions} }
+func price(c home.Config) request.Difficulty {
+	return request.Difficulty{Solutions: c.RequestSolutions}
+}
 
 // unknownSenders reports whether the home looks for contact requests by itself,
 // and their price.

@@ -35,17 +35,17 @@ import (
 
 // The files of a home.
 const (
-	identityFile = "identity.key"
-	deviceFile   = "device.key"
-	peerFile     = "peer.key"
-	sealingFile  = "sealing.key"
-	ledgerFile   = "ledger.db"
-	recordsDir   = "records"
-	configFile   = "config.toml"
-	nodeFile     = "dht.db"
-	republishFile     = "keep.json"
+	identityFile        = "identity.key"
+	deviceFile          = "device.key"
+	peerFile            = "peer.key"
+	sealingFile         = "sealing.key"
+	ledgerFile          = "ledger.db"
+	recordsDir          = "records"
+	configFile          = "config.toml"
+	nodeFile            = "dht.db"
+	republishFile       = "keep.json"
 	oldMessagesFile     = "post.db"
-	damagedMessagesFile  = "post.db.damaged"
+	damagedMessagesFile = "post.db.damaged"
 )
 
 // Home is a home that exists. What it holds is opened by its methods.

@@ -28,12 +28,12 @@ import (
 // The header can be read without unlocking; it is checked against the keys
 // when they are.
 type Identity struct {
-	Pointer    pointer.Pointer
-	Next       pointer.Commitment
-	NextElsewhere  bool                 // the next key is not in this home
-	Locked     bool                 // the keys need a passphrase
-	Succession []pointer.Succession // from the first key to this; empty: this is the first
-	Last       []byte               // the last record of the key before this; nil: none. Not verified
+	Pointer       pointer.Pointer
+	Next          pointer.Commitment
+	NextElsewhere bool                 // the next key is not in this home
+	Locked        bool                 // the keys need a passphrase
+	Succession    []pointer.Succession // from the first key to this; empty: this is the first
+	Last          []byte               // the last record of the key before this; nil: none. Not verified
 
 	body []byte
 }
@@ -192,11 +192,11 @@ func (id Identity) keys(passphrase string) (current, next *pointer.Key, err erro
 // secrets is what an identity key is made of.
 type secrets struct {
 	current, next *pointer.Key
-	nextElsewhere     bool // the next key is to be kept out of it
+	nextElsewhere bool // the next key is to be kept out of it
 	succession    []pointer.Succession
 	last          []byte // record; nil: none
 	passphrase    string // empty: not locked
-	workFactor          int    // scrypt's work factor, log2; 0: age's own
+	workFactor    int    // scrypt's work factor, log2; 0: age's own
 }
 
 func (s secrets) format() ([]byte, error) {

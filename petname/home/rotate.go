@@ -21,13 +21,13 @@ type RotateOptions struct {
 // there to sign its last record with; [Rotation.Commit] overwrites it.
 type Rotation struct {
 	Old, New   *pointer.Key
-	OldNext        pointer.Commitment   // the old key's, to the new one
+	OldNext    pointer.Commitment   // the old key's, to the new one
 	Next       pointer.Commitment   // the new key's
 	Succession []pointer.Succession // from the first key to New
 
-	home      Home
-	identity  secrets
-	recovery  []byte // nil: none to be written
+	home         Home
+	identity     secrets
+	recovery     []byte // nil: none to be written
 	recoveryPath string
 }
 

@@ -48,12 +48,12 @@ const (
 	// SealingKept is how long keys are kept after they were replaced.
 	SealingRetention = 30 * 24 * time.Hour
 
-	sealingMagic   = "# petname sealing keys 2"
-	sealingMagic1  = "# petname sealing keys 1" // one generation, with no dates
-	sealingMade    = "# made: "
-	sealingReplaced    = "# replaced: "
-	sealingPrefix  = "PETNAME-SEALING-KEY-1 "
-	maxGenerations = 64
+	sealingMagic    = "# petname sealing keys 2"
+	sealingMagic1   = "# petname sealing keys 1" // one generation, with no dates
+	sealingMade     = "# made: "
+	sealingReplaced = "# replaced: "
+	sealingPrefix   = "PETNAME-SEALING-KEY-1 "
+	maxGenerations  = 64
 )
 
 // sealingKEMs are the KEMs of a home, in the order that its card has them.
