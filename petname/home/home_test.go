@@ -86,7 +86,7 @@ func TestCreate(t *testing.T) {
 	require.ErrorIs(t, err, ErrExists)
 }
 
-// The next key is in the recovery file alone, and opens what id commits to.
+// Only the recovery file has the next key, which matches the commitment of id.
 func TestRecovery(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "next.key")
 	h := create(t, CreateOptions{Passphrase: "horse", Recovery: file})
@@ -133,7 +133,7 @@ func TestRecovery(t *testing.T) {
 	require.Equal(t, id.Pointer, key.Pointer())
 }
 
-// What can't be made leaves nothing, and what was there as it was.
+// A failed Create leaves no file, and changes no existing one.
 func TestCreateFails(t *testing.T) {
 	taken := filepath.Join(t.TempDir(), "taken")
 	require.NoError(t, os.WriteFile(taken, []byte("mine"), 0o600))
@@ -240,7 +240,7 @@ func TestARecoveryFileIsNeverOverAnother(t *testing.T) {
 	require.Equal(t, []string{"link"}, files(t, root))
 }
 
-func TestReady(t *testing.T) {
+func TestCheckFiles(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no modes")
 	}
@@ -342,7 +342,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// secretWords are what no error may repeat.
+// secretWords returns the words that no error may contain.
 func secretWords(b []byte) []string {
 	var words []string
 	for _, line := range strings.Split(string(b), "\n") {
@@ -368,7 +368,7 @@ func quiet(t *testing.T, err error, words []string) {
 	}
 }
 
-// Key files cut at every byte, and with every bit turned: a clear error or the
+// Key files truncated at every byte, and with every bit flipped: a clear error or the
 // same key, never a panic, never the secret in the error, never another identity,
 // device or sealing key.
 func TestDamagedKeys(t *testing.T) {
@@ -484,8 +484,8 @@ func FuzzIdentity(f *testing.F) {
 
 func equalKeys(a, b pointer.SealingKey) bool { return a.KEM == b.KEM && bytes.Equal(a.Key, b.Key) }
 
-// What is sealed to the keys in a card, the home opens; two homes have two.
-func TestSealedToACardIsOpenedByItsHome(t *testing.T) {
+// A home decrypts what is sealed to the keys in its card. Two homes have different keys.
+func TestAHomeDecryptsWhatIsSealedToItsCard(t *testing.T) {
 	h, other := create(t, CreateOptions{Passphrase: "horse"}), create(t, CreateOptions{})
 	sealing, err := h.Sealing()
 	require.NoError(t, err)
@@ -508,9 +508,8 @@ func TestSealedToACardIsOpenedByItsHome(t *testing.T) {
 	}
 }
 
-// Keys that were replaced open what was on its way, for 30 days, and are gone
-// then.
-func TestReplacedSealingKeysAreKeptForAWhile(t *testing.T) {
+// Replaced keys decrypt messages for 30 days, and are erased then.
+func TestReplacedSealingKeysAreErasedAfterTheirRetention(t *testing.T) {
 	h := create(t, CreateOptions{})
 	first, err := h.Sealing()
 	require.NoError(t, err)
@@ -551,7 +550,8 @@ func TestReplacedSealingKeysAreKeptForAWhile(t *testing.T) {
 	}
 }
 
-// A home that publishes nothing any more, or can't, erases all the same.
+// Former keys are erased even if no new keys are created, as in a home that no longer
+// publishes.
 func TestReplacedSealingKeysAreErasedWithoutNewOnes(t *testing.T) {
 	h := create(t, CreateOptions{})
 	first, err := h.Sealing()
@@ -611,7 +611,7 @@ func TestABookOpensWithoutItsIdentity(t *testing.T) {
 
 // A home from before sealing keys existed receives them once, when they are
 // needed, readable only by its owner.
-func TestAnOlderHomeGetsSealingKeys(t *testing.T) {
+func TestAnOlderHomeReceivesSealingKeys(t *testing.T) {
 	h := create(t, CreateOptions{})
 	require.NoError(t, os.Remove(h.path(sealingFile)))
 	require.Empty(t, h.CheckFiles())

@@ -12,28 +12,28 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Identity is what identity.key holds. What follows the header is either the
-// secret keys, a line each, or the same lines as an armored age file under a
-// passphrase (age-encryption.org/v1, scrypt):
+// Identity is the content of identity.key. The header is followed by the secret
+// keys, one on each line, or by an armored age file that contains these lines,
+// encrypted with a passphrase (age-encryption.org/v1, scrypt):
 //
 //	# petname identity 1
 //	# pointer: k51…
 //	# next: k…             the commitment to the next key
 //	# recovery: home       or "elsewhere": the next key is not in this file
-//	# succession: …        base64, how the key came to be the current one; no line for the first
-//	# last: …              base64, the last record of the key before; no line for the first
+//	# succession: …        base64, the succession chain from the first key; not for the first key
+//	# last: …              base64, the last record of the previous key; absent for the first key
 //	PETNAME-SECRET-KEY-1…
-//	PETNAME-SECRET-KEY-1…  unless elsewhere
+//	PETNAME-SECRET-KEY-1…  absent with "elsewhere"
 //
-// The header can be read without unlocking; it is checked against the keys
-// when they are.
+// The header can be read without the passphrase. [Identity.Key] checks that it
+// matches the key.
 type Identity struct {
 	Pointer       pointer.Pointer
 	Next          pointer.Commitment
 	NextElsewhere bool                 // the next key is not in this home
 	Locked        bool                 // the keys need a passphrase
-	Succession    []pointer.Succession // from the first key to this; empty: this is the first
-	Last          []byte               // the last record of the key before this; nil: none. Not verified
+	Succession    []pointer.Succession // from the first key to the current one; empty: it is the first
+	Last          []byte               // the last record of the previous key; nil: none. Not verified
 
 	body []byte
 }
@@ -43,7 +43,7 @@ const (
 	maxKeyFile    = 64 << 10 // bytes
 )
 
-// Recovery says where the next key is, for people.
+// Recovery returns the place of the next key as text for people.
 func (id Identity) Recovery() string {
 	if id.NextElsewhere {
 		return "elsewhere"
@@ -99,7 +99,7 @@ func parseIdentity(b []byte) (Identity, error) {
 	case "elsewhere":
 		id.NextElsewhere = true
 	default:
-		return Identity{}, errors.New("line 4: recovery is neither home nor elsewhere: damaged") // unquoted: it may have run into a secret
+		return Identity{}, errors.New("line 4: recovery is neither home nor elsewhere: damaged") // unquoted: it may be a secret
 	}
 	body := lines[4]
 	if encoded, rest, found := strings.Cut(body, "\n"); found && strings.HasPrefix(encoded, successionField) {
@@ -124,7 +124,7 @@ const (
 	lastField       = "# last: "
 )
 
-// parseSuccession reads the steps that led to a pointer, each signed.
+// parseSuccession parses the succession chain of a pointer and verifies each step.
 func parseSuccession(line string, to pointer.Pointer) ([]pointer.Succession, error) {
 	b, err := base64.StdEncoding.Strict().DecodeString(line[len(successionField):])
 	if err != nil {
@@ -146,7 +146,8 @@ func parseSuccession(line string, to pointer.Pointer) ([]pointer.Succession, err
 	return chain, nil
 }
 
-// First is the pointer of the identity's first key, which the book began with.
+// First returns the pointer of the first key of the identity, with which the book
+// was created.
 func (id Identity) First() pointer.Pointer {
 	if len(id.Succession) > 0 {
 		return id.Succession[0].Old
@@ -154,15 +155,16 @@ func (id Identity) First() pointer.Pointer {
 	return id.Pointer
 }
 
-// Key unlocks the current key. passphrase is not looked at when it isn't
-// locked; [ErrLocked] when it is and none is given, [ErrPassphrase] when it is
-// wrong.
+// Key returns the current key. The passphrase is ignored when the key is not
+// locked. Key fails with [ErrLocked] when the key is locked and passphrase is
+// empty, and with [ErrPassphrase] when passphrase is wrong.
 func (id Identity) Key(passphrase string) (*pointer.Key, error) {
 	current, _, err := id.keys(passphrase)
 	return current, err
 }
 
-// keys unlocks the current key and, unless it is elsewhere, the next.
+// keys returns the current key and the next key; next is nil if it is not in the
+// file, or damaged.
 func (id Identity) keys(passphrase string) (current, next *pointer.Key, err error) {
 	body := id.body
 	if id.Locked {
@@ -184,12 +186,12 @@ func (id Identity) keys(passphrase string) (current, next *pointer.Key, err erro
 		return current, nil, nil
 	}
 	if next, err = pointer.ParseKey(second); err != nil {
-		return current, nil, nil // what is damaged is missed when it is needed
+		return current, nil, nil // Rotate reports a damaged next key
 	}
 	return current, next, nil
 }
 
-// secrets is what an identity key is made of.
+// secrets are the contents of a new identity.key.
 type secrets struct {
 	current, next *pointer.Key
 	nextElsewhere bool // the next key is to be kept out of it

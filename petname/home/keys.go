@@ -14,7 +14,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// ReadPassphrase reads the first line of a file, without its end.
+// ReadPassphrase returns the first line of a file, without its line ending. An empty
+// line is an error.
 func ReadPassphrase(name string) (string, error) {
 	b, err := readSmall(name)
 	if err != nil {
@@ -40,8 +41,8 @@ func readKey(name string) (*pointer.Key, error) {
 	return key, nil
 }
 
-// readPeerKey reads a peer key: PKCS #8 in PEM, since libp2p wants the key
-// itself where a signer would do elsewhere.
+// readPeerKey reads a peer key: PKCS #8 in PEM. It returns the private key and not
+// a [crypto.Signer], because libp2p needs the key itself.
 func readPeerKey(name string) (ed25519.PrivateKey, error) {
 	b, err := readSmall(name)
 	if err != nil {
@@ -76,7 +77,7 @@ func newPeerKey() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}), nil
 }
 
-// readSmall reads a file that has no business being large.
+// readSmall reads a file of at most maxKeyFile bytes.
 func readSmall(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {

@@ -14,37 +14,37 @@ import (
 	"github.com/petnames-go/petnames/petname"
 )
 
-// Until the device-local tables of the ledger, a home had its messages in a
-// bbolt database of their own, post.db. TakeOver moves them: all rows and a mark
-// in one commit of the ledger, and then a stub replaces the file. At every
-// moment post.db is the older file or the stub, and the mark tells whether the
-// rows of that very file are in the tables.
+// Older versions stored messages in a bbolt database, post.db. MoveMessages moves
+// them to the device-local tables of the ledger: one commit writes all rows and a
+// mark, and then a stub replaces the file. At any time post.db is the older file or
+// the stub, and the mark contains the hash of the file whose rows were moved.
 //
-// The stub is no database: bbolt refuses it, so that an older version neither
-// begins an empty one nor sends again what was sent.
+// The stub is not a database: bbolt refuses it, so that an older version neither
+// creates an empty database nor sends messages twice.
 
 const stub = "petnames: no database. The messages of this home are in ledger.db, which this version of petname is too old for.\n"
 
-// markTable is the device-local table of the mark, markKey its key. The value is
-// the SHA-256 hash of the file, and the text of its damage, empty if it was
-// whole.
-const movedTable = "taken over"
+// movedTable is the device-local table of the mark, and movedKey its key. The value
+// is the SHA-256 hash of the file followed by a description of its damage, which is
+// empty for an undamaged file.
+const movedTable = "moved over"
 
 var movedKey = []byte(oldMessagesFile)
 
-// DamagedMessagesError is a notice: a post.db of an older version was damaged,
-// or was written after its messages had moved. All messages that could be read
-// are in the book's file; the rest is in the file that is kept.
+// DamagedMessagesError reports that the post.db of an older version was damaged, or
+// was written after its messages had been moved. All readable messages are in the
+// ledger; Kept has the others.
 type DamagedMessagesError struct {
-	Kept   string // the file
-	Damage string // what could not be read
+	Kept   string // path of the damaged post.db
+	Damage string // description of what could not be read
 }
 
 func (e *DamagedMessagesError) Error() string {
 	return fmt.Sprintf("some messages of an older version could not be read, and are kept in %q: %s", e.Kept, e.Damage)
 }
 
-// Older reports whether an older version's messages wait for [Home.TakeOver].
+// HasOldMessages reports whether post.db is not a stub yet, or cannot be read: then
+// [Home.MoveMessages] has work to do, or reports the problem.
 func (h Home) HasOldMessages() bool {
 	state, err := h.oldFile()
 	return err != nil || state == oldFilePresent
@@ -63,10 +63,10 @@ func (h Home) oldFile() (oldFileState, error) {
 		return oldFileAbsent, nil
 	}
 	info, err := os.Stat(h.path(oldMessagesFile))
-	if err != nil { // a link to a disk that is away, too: its messages must not be taken for none
+	if err != nil { // also a link to a missing disk: the home may have old messages
 		return 0, err
 	}
-	if !info.Mode().IsRegular() && !info.IsDir() { // opening a named pipe can block for ever
+	if !info.Mode().IsRegular() && !info.IsDir() { // opening a named pipe can block forever
 		return 0, fmt.Errorf("%q is not a file", h.path(oldMessagesFile))
 	}
 	f, err := os.Open(h.path(oldMessagesFile))
@@ -81,20 +81,20 @@ func (h Home) oldFile() (oldFileState, error) {
 	return oldFilePresent, nil
 }
 
-// TakeOver makes sure that the home's messages are in the device-local tables of
-// its book: those that an older version left in post.db are moved there, once,
-// each row by take, whose error is a row that cannot be read. It puts a stub in
-// the place of the file, in a new home too. After a crash at any moment, or an
-// error, the next call goes on. The notice is nil unless the file was damaged.
-func (h Home) MoveMessages(book *petname.Book, take func(local *ledger.View, row ledger.BoltRow) error) (*DamagedMessagesError, error) {
-	notice, err := h.moveMessages(book, take)
+// MoveMessages moves the messages that an older version left in post.db to the
+// device-local tables of the book, once. It calls move for each row; an error of
+// move marks the row as unreadable. It then replaces post.db by a stub; a new home
+// receives the stub too. After a crash or an error, the next call continues. The
+// notice is nil unless messages could not be moved.
+func (h Home) MoveMessages(book *petname.Book, move func(local *ledger.View, row ledger.BoltRow) error) (*DamagedMessagesError, error) {
+	notice, err := h.moveMessages(book, move)
 	if err != nil {
 		return nil, fmt.Errorf("moving the messages of an older version, %q: %w", h.path(oldMessagesFile), err)
 	}
 	return notice, nil
 }
 
-func (h Home) moveMessages(book *petname.Book, take func(local *ledger.View, row ledger.BoltRow) error) (*DamagedMessagesError, error) {
+func (h Home) moveMessages(book *petname.Book, move func(local *ledger.View, row ledger.BoltRow) error) (*DamagedMessagesError, error) {
 	state, err := h.oldFile()
 	switch {
 	case err != nil, state == oldFileStub:
@@ -106,14 +106,14 @@ func (h Home) moveMessages(book *petname.Book, take func(local *ledger.View, row
 	if err != nil {
 		return nil, err
 	}
-	taken, damage, err := readMoved(book)
+	moved, damage, err := readMoved(book)
 	if err != nil {
 		return nil, err
 	}
-	if taken == nil {
-		damage, err = h.moveRows(book, sum, take)
+	if moved == nil {
+		damage, err = h.moveRows(book, sum, move)
 	}
-	if errors.Is(err, errInUse) || taken != nil && sum != *taken {
+	if errors.Is(err, errInUse) || moved != nil && sum != *moved {
 		damage, err = "it was written after the messages had moved to "+ledgerFile, nil
 	}
 	if err != nil {
@@ -129,12 +129,12 @@ func (h Home) moveMessages(book *petname.Book, take func(local *ledger.View, row
 	return notice, h.replace(oldMessagesFile, []byte(stub))
 }
 
-// errInUse is returned when rows would come to those that a table has already.
+// errInUse is returned when a table that rows would be moved to is not empty.
 var errInUse = errors.New("the tables are in use")
 
-// mark returns the hash of the file that was taken over, and its damage; nil if
-// none was.
-func readMoved(book *petname.Book) (taken *[sha256.Size]byte, damage string, err error) {
+// readMoved returns the hash of the file whose rows were moved, and the description
+// of its damage. The hash is nil if no rows were moved.
+func readMoved(book *petname.Book) (moved *[sha256.Size]byte, damage string, err error) {
 	err = book.Ledger().ReadLocal(func(local *ledger.View) error {
 		v, err := local.Get(movedTable, movedKey)
 		if err != nil || v == nil {
@@ -143,18 +143,18 @@ func readMoved(book *petname.Book) (taken *[sha256.Size]byte, damage string, err
 		if len(v) < sha256.Size {
 			return fmt.Errorf("mark of %d bytes", len(v))
 		}
-		taken, damage = new([sha256.Size]byte), string(v[sha256.Size:])
-		copy(taken[:], v)
+		moved, damage = new([sha256.Size]byte), string(v[sha256.Size:])
+		copy(moved[:], v)
 		return nil
 	})
-	return taken, damage, err
+	return moved, damage, err
 }
 
-// moveRows commits the rows of the file and the mark, and returns what of it is
-// damaged.
-func (h Home) moveRows(book *petname.Book, sum [sha256.Size]byte, take func(local *ledger.View, row ledger.BoltRow) error) (damage string, err error) {
+// moveRows writes the rows of the file and the mark in one commit, and returns the
+// description of the damage.
+func (h Home) moveRows(book *petname.Book, sum [sha256.Size]byte, move func(local *ledger.View, row ledger.BoltRow) error) (damage string, err error) {
 	info, err := os.Stat(h.path(oldMessagesFile))
-	if err != nil || info.Size() == 0 { // an empty one was never begun
+	if err != nil || info.Size() == 0 { // bbolt had written nothing to it yet
 		return "", err
 	}
 	err = book.Update(func(_ *petname.Book, local *ledger.View) error {
@@ -168,7 +168,7 @@ func (h Home) moveRows(book *petname.Book, sum [sha256.Size]byte, take func(loca
 				}
 			}
 			if err == nil {
-				if err = take(local, row); err != nil {
+				if err = move(local, row); err != nil {
 					err = fmt.Errorf("%s %x: %w", row.Bucket, row.Key, err)
 				}
 			}
@@ -182,7 +182,8 @@ func (h Home) moveRows(book *petname.Book, sum [sha256.Size]byte, take func(loca
 	return damage, err
 }
 
-// keepDamaged links the file to a name under which it stays, and returns that.
+// keepDamaged links the file to a permanent name, and returns the path. A file with
+// the same hash that has such a name is not linked again.
 func (h Home) keepDamaged(sum [sha256.Size]byte) (string, error) {
 	file := h.path(oldMessagesFile)
 	for n := 0; ; n++ {
@@ -192,10 +193,10 @@ func (h Home) keepDamaged(sum [sha256.Size]byte) (string, error) {
 		}
 		there, err := hashFile(kept)
 		if err == nil && there != sum {
-			continue // of an earlier time
+			continue // an earlier damaged file
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			if err = durable.Or(h.files).Link(file, kept); err != nil { // on a file system without links
+			if err = durable.Or(h.files).Link(file, kept); err != nil { // the file system may have no links
 				err = durable.Or(h.files).Rename(file, kept)
 			}
 		}
@@ -206,7 +207,8 @@ func (h Home) keepDamaged(sum [sha256.Size]byte) (string, error) {
 	}
 }
 
-// hashFile returns the hash of a file, of a damaged one as far as it can be read.
+// hashFile returns the SHA-256 hash of a file. A read error ends the hashed content
+// without an error of hashFile: a damaged disk must not prevent the move.
 func hashFile(name string) (sum [sha256.Size]byte, err error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -218,7 +220,7 @@ func hashFile(name string) (sum [sha256.Size]byte, err error) {
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
-// damages are errors, of which a text shows the first few.
+// damages counts errors and keeps the texts of the first four.
 type damages struct {
 	n     int
 	first []string
@@ -238,8 +240,8 @@ func (d *damages) String() string {
 	return text
 }
 
-// Damaged returns the files with messages of an older version that could not be
-// read, for the doctor.
+// DamagedFiles returns the paths of the files that [Home.MoveMessages] kept because
+// it could not read all of their messages.
 func (h Home) DamagedFiles() ([]string, error) {
 	entries, err := os.ReadDir(h.Dir)
 	var kept []string

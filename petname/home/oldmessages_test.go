@@ -19,7 +19,7 @@ import (
 	"github.com/petnames-go/petnames/petname"
 )
 
-// older makes the home one of an older version, with 30 rows in each of two
+// older converts the home to one of an older version, with 30 rows in each of two
 // buckets of its post.db, and returns that file.
 func older(t *testing.T, h Home) []byte {
 	t.Helper()
@@ -47,20 +47,20 @@ func older(t *testing.T, h Home) []byte {
 
 var errUnreadable = errors.New("unreadable")
 
-// takeRow is a take that reads every row but those whose bytes differ.
-func takeRow(local *ledger.View, row ledger.BoltRow) error {
+// moveRow moves every row but those whose bytes differ.
+func moveRow(local *ledger.View, row ledger.BoltRow) error {
 	if len(row.Value) != 300 || len(bytes.Trim(row.Value, string(row.Value[:1]))) > 0 {
 		return errUnreadable
 	}
 	return local.Put(row.Bucket, row.Key, row.Value)
 }
 
-// opened opens the home and takes over, as each start does.
+// opened opens the book and moves the messages, as each start does.
 func opened(t *testing.T, h Home) (*petname.Book, *DamagedMessagesError, error) {
 	t.Helper()
 	book, err := h.Book(petname.Options{})
 	require.NoError(t, err)
-	notice, err := h.MoveMessages(book, takeRow)
+	notice, err := h.MoveMessages(book, moveRow)
 	return book, notice, err
 }
 
@@ -101,7 +101,7 @@ func refused(t *testing.T, h Home) {
 	require.False(t, h.HasOldMessages())
 }
 
-func TestMessagesOfAnOlderVersionAreTakenOverOnce(t *testing.T) {
+func TestMessagesOfAnOlderVersionAreMovedOnce(t *testing.T) {
 	h := create(t, CreateOptions{})
 	require.False(t, h.HasOldMessages())
 	older(t, h)
@@ -135,8 +135,8 @@ func TestANewHomeReceivesTheStub(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, notice)
 	refused(t, h)
-	// Without the stub, an older version begins a database. It is taken over as
-	// long as the tables are empty, and else kept aside.
+	// Without the stub, an older version creates a database. Its rows are moved if the
+	// tables are empty. Otherwise the file is kept under another name.
 	for n := range 2 {
 		require.NoError(t, os.Remove(h.path(oldMessagesFile)))
 		older(t, h)
@@ -145,13 +145,13 @@ func TestANewHomeReceivesTheStub(t *testing.T) {
 				return errors.Join(local.Delete(movedTable, movedKey), local.Delete("one", []byte("one 03")))
 			}))
 		}
-		notice, err := h.MoveMessages(book, takeRow)
+		notice, err := h.MoveMessages(book, moveRow)
 		require.NoError(t, err)
 		require.Equal(t, n == 1, notice != nil)
 		require.Equal(t, 60-n, rows(t, book))
 		refused(t, h)
 	}
-	// A database that was never begun is none.
+	// An empty file is not a database.
 	require.NoError(t, book.Close())
 	h = create(t, CreateOptions{})
 	require.NoError(t, os.WriteFile(h.path(oldMessagesFile), nil, 0o600))
@@ -192,9 +192,9 @@ type unlinking struct{ durable.FS }
 
 func (unlinking) Link(string, string) error { return errors.New("no links") }
 
-// Killed at any moment of a take-over, a home opens with the same rows, and
-// older versions find their file or the stub.
-func TestAKillAnywhereInATakeOverLosesNothing(t *testing.T) {
+// A home whose process is killed at any moment of the move opens with the same rows,
+// and older versions find their file or the stub.
+func TestAKillDuringTheMoveLosesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		damage bool
 		fs     durable.FS
@@ -218,7 +218,7 @@ func TestAKillAnywhereInATakeOverLosesNothing(t *testing.T) {
 			if n++; n%16 == 0 {
 				kill()
 			}
-			return takeRow(local, row)
+			return moveRow(local, row)
 		})
 		require.NoError(t, err)
 		require.Equal(t, c.damage, notice != nil)
@@ -263,9 +263,9 @@ func TestAKillAnywhereInATakeOverLosesNothing(t *testing.T) {
 	}
 }
 
-// A power cut after any operation of a take-over leaves the older file or the
+// A power cut after any operation of the move leaves the older file or the
 // stub, and a fault is reported; the next open finishes it.
-func TestAPowerCutInATakeOverLosesNothing(t *testing.T) {
+func TestAPowerCutDuringTheMoveLosesNothing(t *testing.T) {
 	whole := create(t, CreateOptions{})
 	original := older(t, whole)
 	for disk := range durabletest.Crashes() {
@@ -289,7 +289,7 @@ func TestAPowerCutInATakeOverLosesNothing(t *testing.T) {
 		refused(t, h)
 		require.NoError(t, book.Close())
 	}
-	// Nor does it lose the file of which something could not be read.
+	// A damaged file is not lost either.
 	original[bytes.Index(original, bytes.Repeat([]byte{9}, 300))+7] ^= 1
 	damaged := copied(t, whole)
 	require.NoError(t, os.WriteFile(damaged.path(oldMessagesFile), original, 0o600))
@@ -324,7 +324,7 @@ func TestAPowerCutInATakeOverLosesNothing(t *testing.T) {
 			require.ErrorContains(t, err, oldMessagesFile)
 		}
 		h.files = nil
-		_, err = h.MoveMessages(book, takeRow)
+		_, err = h.MoveMessages(book, moveRow)
 		require.NoError(t, err)
 		require.Equal(t, 60, rows(t, book), disk)
 		refused(t, h)
@@ -332,9 +332,9 @@ func TestAPowerCutInATakeOverLosesNothing(t *testing.T) {
 	}
 }
 
-// After the messages have moved, another post.db is not read: it could send
-// again what was sent. It is kept beside those of earlier times.
-func TestAPostFileAfterTheTakeOverIsKeptAside(t *testing.T) {
+// After the messages were moved, another post.db is not read: its messages could be
+// sent twice. It is kept beside earlier ones.
+func TestAPostFileAfterTheMoveIsKept(t *testing.T) {
 	h := create(t, CreateOptions{})
 	older(t, h)
 	book, _, err := opened(t, h)
@@ -342,7 +342,7 @@ func TestAPostFileAfterTheTakeOverIsKeptAside(t *testing.T) {
 	require.NoError(t, book.Update(func(_ *petname.Book, local *ledger.View) error { return local.Delete("one", []byte("one 03")) }))
 	for n := 1; n <= 2; n++ {
 		require.NoError(t, os.WriteFile(h.path(oldMessagesFile), fmt.Appendf(nil, "another %d", n), 0o600))
-		notice, err := h.MoveMessages(book, takeRow)
+		notice, err := h.MoveMessages(book, moveRow)
 		require.NoError(t, err)
 		require.NotNil(t, notice)
 		require.ErrorContains(t, notice, "after the messages had moved")
@@ -359,8 +359,8 @@ func TestAPostFileAfterTheTakeOverIsKeptAside(t *testing.T) {
 	require.NoError(t, book.Close())
 }
 
-// A file without any readable page is kept, and the home is good to use.
-func TestGarbageInThePostFileIsKept(t *testing.T) {
+// A file without any readable page is kept, and the home can be used.
+func TestAnUnreadablePostFileIsKept(t *testing.T) {
 	for _, garbage := range [][]byte{[]byte("hello"), make([]byte, 1<<16), bytes.Repeat([]byte{0xff}, 1<<14)} {
 		h := create(t, CreateOptions{})
 		require.NoError(t, os.WriteFile(h.path(oldMessagesFile), garbage, 0o600))

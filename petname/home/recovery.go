@@ -12,8 +12,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// formatRecovery is the file that init --recovery writes: the next key alone,
-// always under a passphrase.
+// formatRecovery returns the content of a recovery file: the next key, always
+// encrypted with a passphrase.
 func formatRecovery(current pointer.Pointer, next *pointer.Key, passphrase string, work int) ([]byte, error) {
 	locked, err := encrypt([]byte(next.Secret()+"\n"), passphrase, work)
 	if err != nil {
@@ -23,7 +23,7 @@ func formatRecovery(current pointer.Pointer, next *pointer.Key, passphrase strin
 	return append([]byte(header), locked...), nil
 }
 
-// readRecovery reads the key out of a recovery file.
+// readRecovery returns the key in a recovery file.
 func readRecovery(name, passphrase string) (*pointer.Key, error) {
 	b, err := readSmall(name)
 	if err != nil {
@@ -49,7 +49,8 @@ func readRecovery(name, passphrase string) (*pointer.Key, error) {
 
 const recoveryMagic = "# petname recovery 1\n"
 
-// encrypt seals under a passphrase; work is scrypt's work factor, 0 for age's own.
+// encrypt encrypts with a passphrase; work is the work factor of scrypt, log2, or 0
+// for the default of age.
 func encrypt(plain []byte, passphrase string, work int) ([]byte, error) {
 	recipient, err := age.NewScryptRecipient(passphrase)
 	if err != nil {

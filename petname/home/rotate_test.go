@@ -13,9 +13,9 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// The chain of a home's keys can be followed by whoever pinned any one of its
-// commitments, however often the key has gone on.
-func TestRotationsMakeAChainThatTheFirstCommitmentProves(t *testing.T) {
+// A verifier that pinned any one of the commitments of a home can verify its
+// succession chain, after any number of rotations.
+func TestTheFirstCommitmentProvesTheChain(t *testing.T) {
 	h := create(t, CreateOptions{})
 	first, err := h.Identity()
 	require.NoError(t, err)
@@ -46,9 +46,8 @@ func TestRotationsMakeAChainThatTheFirstCommitmentProves(t *testing.T) {
 	require.NoError(t, book.Close())
 }
 
-// A turn that can't be leaves the home, and the place of the recovery file, as
-// they were.
-func TestTurnsThatAreRefusedChangeNothing(t *testing.T) {
+// A refused rotation changes nothing in the home, and writes no recovery file.
+func TestRefusedRotationsChangeNothing(t *testing.T) {
 	dir := t.TempDir()
 	recovery, fresh, strangers := filepath.Join(dir, "next.key"), filepath.Join(dir, "n2.key"), filepath.Join(dir, "stranger.key")
 	h := create(t, CreateOptions{Passphrase: "horse", Recovery: recovery})
@@ -138,8 +137,8 @@ func TestTheRecoveryFileIsWrittenBeforeTheIdentityChanges(t *testing.T) {
 	require.DirExists(t, h.path(identityFile))
 }
 
-// An identity key that tells of a succession which isn't signed, or leads
-// elsewhere, is damaged: it must not make a stranger's pointer mine.
+// An identity key is damaged if its succession is not signed or leads to another
+// pointer: a forged succession must not make that pointer the owner's.
 func TestAForgedSuccessionIsNoIdentity(t *testing.T) {
 	h, other := create(t, CreateOptions{}), create(t, CreateOptions{})
 	for _, home := range []Home{h, other} {
