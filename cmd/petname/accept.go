@@ -48,17 +48,17 @@ you were given was never theirs. petname why keeps who gave it to you.`,
 				return a.decline(declineArgs{ID: request.ID, Text: request.Text, Never: true})
 			}
 			var c accepted
-			err = a.ask("accept", request, &c)
-			if a.wanted(err) {
+			err = a.call("accept", request, &c)
+			if a.confirmLookalike(err) {
 				request.Lookalike = true
-				err = a.ask("accept", request, &c)
+				err = a.call("accept", request, &c)
 			}
-			return a.show(c, err, err == nil || c.Sent != "", func(w *bufio.Writer) {
+			return a.printResult(c, err, err == nil || c.Sent != "", func(w *bufio.Writer) {
 				if c.Sent != "" {
 					fmt.Fprintln(w, "agreed: they are in your inbox when the other has agreed, too")
 					return
 				}
-				fmt.Fprintln(w, line(a.style(), c.contact))
+				fmt.Fprintln(w, contactLine(a.style(), c.contact))
 			})
 		},
 	}
@@ -66,7 +66,7 @@ you were given was never theirs. petname why keeps who gave it to you.`,
 	f.StringVar(&request.As, "as", "", "the `name` that you give")
 	f.BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
 	f.BoolVar(&never, "never", false, "as decline --never: name nobody, and hear no more of that pointer")
-	f.StringVar(&request.Instead, "instead", "", "a `name` of yours that gives way")
+	f.StringVar(&request.Replaces, "instead", "", "a `name` of yours that gives way")
 	completeFlag(cmd, "instead", a.completeMoreNames)
 	return cmd
 }
@@ -104,7 +104,7 @@ type acceptArgs struct {
 	Text       []byte `json:"text"` // of a file; nil: ID counts
 	As         string `json:"as"`
 	Lookalike  bool   `json:"lookalike"`
-	Instead    string `json:"instead"` // a contact that gives way, by name or pointer
+	Replaces   string `json:"instead"` // a contact that gives way, by name or pointer
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
@@ -117,7 +117,7 @@ type accepted struct {
 
 // accept names what a suggestion is about, or consents to an offer.
 func (v *verbs) accept(ctx context.Context, a acceptArgs) (*accepted, error) {
-	s, err := v.meant(a.ID, a.Text)
+	s, err := v.findSuggestion(a.ID, a.Text)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (v *verbs) consent(ctx context.Context, s petname.Suggestion, a acceptArgs)
 	if a.As != "" {
 		return nil, usage("--as %q: who it is shows when both of you have agreed; name them then", a.As).With("petname accept " + s.ID.String())
 	}
-	sent, err := v.with(a.Passphrase).AcceptMutual(ctx, s.ID)
+	sent, err := v.agentWith(a.Passphrase).AcceptMutual(ctx, s.ID)
 	if sent == "" {
 		return nil, err
 	}
@@ -151,8 +151,8 @@ func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 		return nil, err
 	}
 	how := petname.Acceptance{Lookalike: a.Lookalike}
-	if a.Instead != "" {
-		gives, err := v.agent.Lookup(a.Instead)
+	if a.Replaces != "" {
+		gives, err := v.agent.Lookup(a.Replaces)
 		if err != nil {
 			return nil, err
 		}
@@ -161,18 +161,18 @@ func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 	c, err := v.agent.Accept(s.ID, a.As, how)
 	var taken *petname.TakenError
 	if errors.As(err, &taken) && how.Replaces.IsZero() {
-		return v.inTheWay(err, s.Pointer), classify(err).With("choose another name, or, if it is the same person and the other key was never theirs:\npetname accept " +
+		return v.conflictingContact(err, s.Pointer), classify(err).With("choose another name, or, if it is the same person and the other key was never theirs:\npetname accept " +
 			s.ID.String() + " --as " + shellWord(a.As) + " --instead " + shellWord(taken.Name.String()))
 	}
 	if err != nil {
-		return v.inTheWay(err, s.Pointer), err
+		return v.conflictingContact(err, s.Pointer), err
 	}
-	return v.flagged(c)
+	return v.withLookalikes(c)
 }
 
 // meant returns the suggestion that digits, or a file, mean. What stands in the
 // file goes into the inbox first.
-func (v *verbs) meant(digits string, text []byte) (petname.Suggestion, error) {
+func (v *verbs) findSuggestion(digits string, text []byte) (petname.Suggestion, error) {
 	if text == nil {
 		s, err := v.agent.Suggestion(digits)
 		if errors.Is(err, agent.ErrNoSuggestion) {

@@ -39,7 +39,7 @@ type app struct {
 }
 
 // bookWait bounds how long a verb waits for another process that has the book.
-const bookWait = 5 * time.Second
+const bookTimeout = 5 * time.Second
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
@@ -65,7 +65,7 @@ func (a *app) run(args []string) int {
 	if !errors.As(err, &e) {
 		e = usage("%v", err).With(cmd.CommandPath() + " --help")
 	}
-	a.fail(e)
+	a.printError(e)
 	return e.Exit
 }
 
@@ -127,7 +127,7 @@ func (a *app) dir() (string, error) {
 
 // ask has a verb done on the home: by its node, if one runs, else here.
 // The result is decoded into result; a nil one was not given.
-func (a *app) ask(verb string, args any, result any) error {
+func (a *app) call(verb string, args any, result any) error {
 	dir, err := a.dir()
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (a *app) ask(verb string, args any, result any) error {
 	if err != nil {
 		return classify(err)
 	}
-	out, failed, err := a.anywhere(dir, verb, raw)
+	out, failed, err := a.dispatch(dir, verb, raw)
 	if err != nil {
 		return classify(err)
 	}
@@ -156,13 +156,13 @@ func (a *app) ask(verb string, args any, result any) error {
 
 // anywhere does a verb in the home's node or in this process, whichever gets at
 // the book within bookWait: a node may be about to start, or to stop.
-func (a *app) anywhere(dir, verb string, raw json.RawMessage) (json.RawMessage, *failure, error) {
-	for deadline := time.Now().Add(bookWait); ; {
-		out, failed, err := socket.Do(a.ctx, dir, programVersion(), verb, raw)
+func (a *app) dispatch(dir, verb string, raw json.RawMessage) (json.RawMessage, *failure, error) {
+	for deadline := time.Now().Add(bookTimeout); ; {
+		out, failed, err := socket.Call(a.ctx, dir, programVersion(), verb, raw)
 		if !errors.Is(err, socket.ErrNoNode) {
 			return out, failed, err
 		}
-		out, failed, err = a.here(dir, verb, raw)
+		out, failed, err = a.callLocal(dir, verb, raw)
 		if !errors.Is(err, ledger.ErrInUse) || time.Now().After(deadline) || a.ctx.Err() != nil {
 			return out, failed, err
 		}
@@ -171,7 +171,7 @@ func (a *app) anywhere(dir, verb string, raw json.RawMessage) (json.RawMessage, 
 
 // together does several verbs on one open home: what the first began in this
 // process goes on while the others run. do is as ask.
-func (a *app) together(fn func(do func(verb string, args, result any) error) error) error {
+func (a *app) withOpenHome(fn func(do func(verb string, args, result any) error) error) error {
 	dir, err := a.dir()
 	if err != nil {
 		return err
@@ -179,18 +179,18 @@ func (a *app) together(fn func(do func(verb string, args, result any) error) err
 	if _, err := home.Open(dir); err != nil {
 		return classify(err)
 	}
-	_, _, err = socket.Do(a.ctx, dir, programVersion(), "id", json.RawMessage("{}"))
+	_, _, err = socket.Call(a.ctx, dir, programVersion(), "id", json.RawMessage("{}"))
 	if err == nil {
-		return fn(a.ask)
+		return fn(a.call)
 	}
 	if !errors.Is(err, socket.ErrNoNode) {
 		return classify(err)
 	}
-	v, err := a.open(dir, bookWait)
+	v, err := a.openHome(dir, bookTimeout)
 	if err != nil {
 		return classify(err)
 	}
-	a.notice(v.agent)
+	a.warnNotice(v.agent)
 	err = fn(func(verb string, args, result any) error {
 		raw, err := json.Marshal(args)
 		if err != nil {
@@ -214,21 +214,21 @@ func (a *app) together(fn func(do func(verb string, args, result any) error) err
 }
 
 // open opens the home in this process.
-func (a *app) open(dir string, wait time.Duration) (*verbs, error) {
+func (a *app) openHome(dir string, wait time.Duration) (*verbs, error) {
 	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), Wait: wait})
 	if err != nil {
 		return nil, err
 	}
-	return &verbs{agent: ag, progress: a.working(), work: a.work}, nil
+	return &verbs{agent: ag, progress: a.workProgress(), work: a.work}, nil
 }
 
 // here does a verb in this process.
-func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *failure, error) {
-	v, err := a.open(dir, bookWait/10)
+func (a *app) callLocal(dir, verb string, raw json.RawMessage) (json.RawMessage, *failure, error) {
+	v, err := a.openHome(dir, bookTimeout/10)
 	if err != nil {
 		return nil, nil, err
 	}
-	a.notice(v.agent)
+	a.warnNotice(v.agent)
 	out, failed := v.do(a.ctx, verb, raw)
 	if err := v.agent.Close(); err != nil && failed == nil {
 		failed = classify(err)
@@ -237,7 +237,7 @@ func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *fai
 }
 
 // notice prints what an open could not read.
-func (a *app) notice(ag *agent.Agent) {
+func (a *app) warnNotice(ag *agent.Agent) {
 	if err := ag.Notice(); err != nil {
 		a.warn("%v", err)
 	}

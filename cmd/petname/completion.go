@@ -58,7 +58,7 @@ func (a *app) completeMoreNames(_ *cobra.Command, args []string, typed string) (
 		return nil, directive
 	}
 	var out contactList
-	if err := a.ask("suggest", findArgs{Text: typed}, &out); err != nil {
+	if err := a.call("suggest", findArgs{Text: typed}, &out); err != nil {
 		return nil, directive
 	}
 	var names []string
@@ -77,7 +77,7 @@ func (a *app) completeSuggestions(_ *cobra.Command, args []string, typed string)
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var out inbox
-	if err := a.ask("inbox", inboxArgs{Offline: true}, &out); err != nil {
+	if err := a.call("inbox", inboxArgs{Offline: true}, &out); err != nil {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
 	var numbers []string
@@ -101,7 +101,7 @@ const maxSuggestions = 100
 
 // suggest returns the contacts whose name starts with a text.
 func (v *verbs) suggest(_ context.Context, a findArgs) (*contactList, error) {
-	return v.gather(func(yield func(petname.Contact, error) bool) {
+	return v.collectContacts(func(yield func(petname.Contact, error) bool) {
 		n := 0
 		for c, err := range v.agent.Prefix(a.Text) {
 			if n++; n > maxSuggestions || !yield(c, err) {

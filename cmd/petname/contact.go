@@ -54,7 +54,7 @@ type evidence struct {
 	Suggested  string `json:"suggested,omitempty"`  // the name that was suggested, cleaned
 	State      string `json:"state,omitempty"`      // of a suggestion: what became of it
 	Retracted  bool   `json:"retracted,omitempty"`  // it was taken back
-	Instead    bool   `json:"instead,omitempty"`    // about a contact that gave way to this one
+	OfReplaced bool   `json:"instead,omitempty"`    // about a contact that gave way to this one
 	Transcript []byte `json:"transcript,omitempty"` // what was signed
 }
 
@@ -106,13 +106,13 @@ func asContact(c petname.Contact) contact {
 	return out
 }
 
-func (v *verbs) gather(contacts iter.Seq2[petname.Contact, error]) (*contactList, error) {
+func (v *verbs) collectContacts(contacts iter.Seq2[petname.Contact, error]) (*contactList, error) {
 	out := &contactList{Contacts: []contact{}}
 	for c, err := range contacts {
 		if err != nil {
 			return nil, err
 		}
-		one, err := v.flagged(c)
+		one, err := v.withLookalikes(c)
 		if err != nil {
 			return nil, err
 		}
@@ -122,9 +122,9 @@ func (v *verbs) gather(contacts iter.Seq2[petname.Contact, error]) (*contactList
 }
 
 // flagged returns a contact with what it could be taken for.
-func (v *verbs) flagged(c petname.Contact) (*contact, error) {
+func (v *verbs) withLookalikes(c petname.Contact) (*contact, error) {
 	out := asContact(c)
-	if err := v.flag(&out, c.Pointer); err != nil {
+	if err := v.addLookalikes(&out, c.Pointer); err != nil {
 		return nil, err
 	}
 	return &out, nil
@@ -133,7 +133,7 @@ func (v *verbs) flagged(c petname.Contact) (*contact, error) {
 // flag notes which other petnames a contact could be taken for, by its nickname
 // and by its own petname: two devices can have named without knowing of each
 // other, and a warning may have been forgotten.
-func (v *verbs) flag(c *contact, p pointer.Pointer) (err error) {
+func (v *verbs) addLookalikes(c *contact, p pointer.Pointer) (err error) {
 	c.ReadsAs = name.ReadsAs(c.Nickname)
 	if c.Lookalikes, err = v.agent.NamesLike(c.Nickname, p); err == nil {
 		c.NamedLike, err = v.agent.NamesLike(c.Name, p)
@@ -143,7 +143,7 @@ func (v *verbs) flag(c *contact, p pointer.Pointer) (err error) {
 
 // inTheWay returns the contact that a change was refused for: the one that has
 // the name, one that looks like it, or the one that it was about.
-func (v *verbs) inTheWay(err error, p pointer.Pointer) *contact {
+func (v *verbs) conflictingContact(err error, p pointer.Pointer) *contact {
 	var taken *petname.TakenError
 	if errors.As(err, &taken) {
 		p = taken.Contact
@@ -164,7 +164,7 @@ func (v *verbs) inTheWay(err error, p pointer.Pointer) *contact {
 }
 
 // full returns all that this home knows of a contact.
-func (v *verbs) full(c petname.Contact) *contact {
+func (v *verbs) contactDetails(c petname.Contact) *contact {
 	out := asContact(c)
 	out.Words = c.Pointer.Words().String()
 	out.Next = c.Next.String()
@@ -181,7 +181,7 @@ func (v *verbs) full(c petname.Contact) *contact {
 			out.Nickname = out.Card.Nickname
 		}
 	}
-	_ = v.flag(&out, c.Pointer) // what it could be taken for is left out when the book is damaged
+	_ = v.addLookalikes(&out, c.Pointer) // what it could be taken for is left out when the book is damaged
 	return &out
 }
 

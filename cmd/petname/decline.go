@@ -35,8 +35,8 @@ introduced to each other.`,
 // decline turns a suggestion down, and says which.
 func (a *app) decline(request declineArgs) error {
 	var s suggestion
-	err := a.ask("decline", request, &s)
-	return a.show(s, err, err == nil, func(w *bufio.Writer) {
+	err := a.call("decline", request, &s)
+	return a.printResult(s, err, err == nil, func(w *bufio.Writer) {
 		fmt.Fprintf(w, "declined: %s %s\n", headline(a.style(), s), suggestedName(a.style(), s))
 	})
 }
@@ -50,11 +50,11 @@ type declineArgs struct {
 }
 
 func (v *verbs) decline(ctx context.Context, a declineArgs) (*suggestion, error) {
-	s, err := v.meant(a.ID, a.Text)
+	s, err := v.findSuggestion(a.ID, a.Text)
 	if err != nil {
 		return nil, err
 	}
-	if s, err = v.with(a.Passphrase).Decline(ctx, s.ID, a.Never); err != nil {
+	if s, err = v.agentWith(a.Passphrase).Decline(ctx, s.ID, a.Never); err != nil {
 		return nil, err
 	}
 	return v.asSuggestion(s)

@@ -35,7 +35,7 @@ commands. Nothing leaves this machine. Exit status 1 if any step fails.`,
 			if !a.json {
 				fmt.Fprintf(a.stdout, "Three people, %d DHT nodes, one machine. Real keys, real sockets.\n", nodes)
 			}
-			return a.tell(a.ctx, keep, func(d *demo) []chapter { return d.story(nodes) })
+			return a.runDemo(a.ctx, keep, func(d *demo) []demoStep { return d.storySteps(nodes) })
 		},
 	}
 	cmd.Flags().IntVar(&nodes, "nodes", 20, "how many DHT nodes")
@@ -54,7 +54,7 @@ type step struct {
 
 // tell goes through a story in a folder of its own, or in keep, up to the first
 // step that fails.
-func (a *app) tell(ctx context.Context, keep string, story func(d *demo) []chapter) (err error) {
+func (a *app) runDemo(ctx context.Context, keep string, story func(d *demo) []demoStep) (err error) {
 	dir := keep
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "petname-demo-"); err != nil {
@@ -77,7 +77,7 @@ func (a *app) tell(ctx context.Context, keep string, story func(d *demo) []chapt
 			done.Detail = err.Error()
 		}
 		d.steps = append(d.steps, done)
-		a.step(i+1, done)
+		a.printStep(i+1, done)
 		if err != nil {
 			break // the next steps stand on this one
 		}
@@ -86,7 +86,7 @@ func (a *app) tell(ctx context.Context, keep string, story func(d *demo) []chapt
 }
 
 // step tells of one step as it is done.
-func (a *app) step(n int, s step) {
+func (a *app) printStep(n int, s step) {
 	if a.json {
 		return
 	}
@@ -94,7 +94,7 @@ func (a *app) step(n int, s step) {
 	if !s.OK {
 		mark = "FAILED: "
 	}
-	fmt.Fprintf(a.stdout, "\n%2d. %s%s (%s)\n", n, mark, s.Name, seconds(s.Took))
+	fmt.Fprintf(a.stdout, "\n%2d. %s%s (%s)\n", n, mark, s.Name, secondsText(s.Took))
 	for _, c := range strings.Split(s.Command, "\n") {
 		if c != "" {
 			fmt.Fprintf(a.stdout, "      %s\n", c)
@@ -117,11 +117,11 @@ func (d *demo) end(keep string) error {
 	if d.ctx.Err() != nil && d.app.ctx.Err() != nil {
 		failed = classify(context.Canceled)
 	}
-	err := d.app.show(struct {
+	err := d.app.printResult(struct {
 		Steps []step `json:"steps"`
 	}{d.steps}, failed, true, func(w *bufio.Writer) {
 		if failed == nil {
-			fmt.Fprintf(w, "\nAll %d steps held, in %s.\n", len(d.steps), seconds(total))
+			fmt.Fprintf(w, "\nAll %d steps held, in %s.\n", len(d.steps), secondsText(total))
 		}
 	})
 	if keep != "" {
@@ -176,7 +176,7 @@ func (d *demo) petname(who string, result any, args ...string) (exit int, messag
 }
 
 // must is petname for a verb that has to end well.
-func (d *demo) must(who string, result any, args ...string) error {
+func (d *demo) mustRun(who string, result any, args ...string) error {
 	if exit, message := d.petname(who, result, args...); exit != 0 {
 		return fmt.Errorf("%s: %s ended with status %d: %s", who, args[0], exit, message)
 	}

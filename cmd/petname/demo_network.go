@@ -43,7 +43,7 @@ func (n *demoNetwork) start(ctx context.Context, count int) error {
 }
 
 // entrances are the addresses that people join by.
-func (n *demoNetwork) entrances() []string {
+func (n *demoNetwork) bootstrapAddrs() []string {
 	var addrs []string
 	for _, node := range n.nodes[:3] {
 		addrs = append(addrs, node.Addrs()...)

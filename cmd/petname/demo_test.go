@@ -67,8 +67,8 @@ func TestDemoFails(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		a := &app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, json: asJSON}
 		after := false
-		err := a.tell(context.Background(), "", func(d *demo) []chapter {
-			return []chapter{
+		err := a.runDemo(context.Background(), "", func(d *demo) []demoStep {
+			return []demoStep{
 				{"one", func() (string, error) { return "fine", nil }},
 				{"two", func() (string, error) { return "", errors.New("it broke") }},
 				{"three", func() (string, error) { after = true; return "", nil }},
@@ -102,15 +102,15 @@ func TestDemoChecks(t *testing.T) {
 		failed   string
 	}{
 		{"resolves, through the DHT", func(d *demo) (string, error) { d.network.close(); return "", nil }, "resolve"},
-		{"Carol is back", func(d *demo) (string, error) { return "", d.must("alice", nil, "retract", "bobby", "--to", "caz") }, "carol's inbox has []"},
+		{"Carol is back", func(d *demo) (string, error) { return "", d.mustRun("alice", nil, "retract", "bobby", "--to", "caz") }, "carol's inbox has []"},
 	} {
 		var stdout, stderr bytes.Buffer
 		a := &app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, json: true}
-		err := a.tell(context.Background(), "", func(d *demo) []chapter {
-			var out []chapter
-			for _, c := range d.story(4) {
+		err := a.runDemo(context.Background(), "", func(d *demo) []demoStep {
+			var out []demoStep
+			for _, c := range d.storySteps(4) {
 				if strings.Contains(c.name, test.before) {
-					out = append(out, chapter{"sabotage", func() (string, error) { return test.sabotage(d) }})
+					out = append(out, demoStep{"sabotage", func() (string, error) { return test.sabotage(d) }})
 				}
 				out = append(out, c)
 			}

@@ -24,7 +24,7 @@ Your own keys, those of before among them, can't be denied.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeSuggestions,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
-			if err := freeFile(file); err != nil {
+			if err := checkNewFile(file); err != nil {
 				return err
 			}
 			if err := a.suggestionOrFile(args[0], &request.ID, &request.Text); err != nil {
@@ -35,11 +35,11 @@ Your own keys, those of before among them, can't be denied.`,
 				return err
 			}
 			var out disputed
-			err = a.ask("deny", request, &out)
+			err = a.call("deny", request, &out)
 			if e := (*failure)(nil); errors.As(err, &e) && e.Code == "own_pointer" {
 				return e.With("petname decline " + shellWord(args[0]))
 			}
-			return a.disputed(out, err, file)
+			return a.printDisputed(out, err, file)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "write it to a `file` instead of sending it; - for standard output")
@@ -55,14 +55,14 @@ type denyArgs struct {
 }
 
 func (v *verbs) deny(ctx context.Context, a denyArgs) (*disputed, error) {
-	asked, err := v.meant(a.ID, a.Text)
+	asked, err := v.findSuggestion(a.ID, a.Text)
 	if err != nil {
 		return nil, err
 	}
 	if asked.Kind != petname.Question {
 		return nil, usage("%s asks nothing of you", asked.ID).With("petname inbox")
 	}
-	s, err := v.with(a.Passphrase).Deny(ctx, asked.ID, a.File)
+	s, err := v.agentWith(a.Passphrase).Deny(ctx, asked.ID, a.File)
 	if len(s.Signed) == 0 {
 		return nil, err
 	}

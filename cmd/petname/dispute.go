@@ -29,7 +29,7 @@ It travels like an introduction: sealed, or with -o as a file.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
-			if err := freeFile(file); err != nil {
+			if err := checkNewFile(file); err != nil {
 				return err
 			}
 			request.Name, request.File = args[0], file != ""
@@ -37,8 +37,8 @@ It travels like an introduction: sealed, or with -o as a file.`,
 				return err
 			}
 			var out disputed
-			err = a.ask("dispute", request, &out)
-			return a.disputed(out, err, file)
+			err = a.call("dispute", request, &out)
+			return a.printDisputed(out, err, file)
 		},
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "write it to a `file` instead of sending it; - for standard output")
@@ -46,13 +46,13 @@ It travels like an introduction: sealed, or with -o as a file.`,
 }
 
 // disputed shows a question or a denial, and writes it if it is to be carried.
-func (a *app) disputed(out disputed, err error, file string) error {
+func (a *app) printDisputed(out disputed, err error, file string) error {
 	if err == nil && file != "" {
-		if done, err := a.carried(file, &out.Armored, &out.File); done || err != nil {
+		if done, err := a.writeStatement(file, &out.Armored, &out.File); done || err != nil {
 			return err
 		}
 	}
-	return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
+	return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 		st := a.style()
 		to := nickname(st, "", out.To)
 		if out.ToName != "" {
@@ -60,7 +60,7 @@ func (a *app) disputed(out disputed, err error, file string) error {
 		}
 		fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), to)
 		for _, p := range out.Pointers {
-			field(w, "about", p)
+			printField(w, "about", p)
 		}
 	})
 }
@@ -94,7 +94,7 @@ func asDisputed(s agent.Statements, file bool) *disputed {
 }
 
 func (v *verbs) dispute(ctx context.Context, a disputeArgs) (*disputed, error) {
-	s, err := v.with(a.Passphrase).Dispute(ctx, a.Name, a.File)
+	s, err := v.agentWith(a.Passphrase).Dispute(ctx, a.Name, a.File)
 	if errors.Is(err, agent.ErrNothingToDispute) {
 		return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "no key that was introduced to you gave way to " + s.To.Pointer.String() + ": there is nothing to ask",
 			Next: "petname why " + shellWord(a.Name)}

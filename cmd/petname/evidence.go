@@ -13,27 +13,27 @@ import (
 )
 
 // proof writes what proves that an introducer gave a wrong key.
-func (a *app) proof(contact, file string) error {
-	if err := freeFile(file); err != nil {
+func (a *app) writeProof(contact, file string) error {
+	if err := checkNewFile(file); err != nil {
 		return err
 	}
 	var out proof
-	if err := a.ask("proof", nameArgs{Name: contact}, &out); err != nil {
+	if err := a.call("proof", nameArgs{Name: contact}, &out); err != nil {
 		return err
 	}
-	if done, err := a.carried(file, &out.Armored, &out.File); done || err != nil {
+	if done, err := a.writeStatement(file, &out.Armored, &out.File); done || err != nil {
 		return err
 	}
-	return a.show(out, nil, true, func(w *bufio.Writer) { contradictions(w, a.style(), out.Contradictions) })
+	return a.printResult(out, nil, true, func(w *bufio.Writer) { printContradictions(w, a.style(), out.Contradictions) })
 }
 
-func contradictions(w *bufio.Writer, st name.Style, all []contradiction) {
+func printContradictions(w *bufio.Writer, st name.Style, all []contradiction) {
 	for _, c := range all {
 		fmt.Fprintf(w, "%s introduced\n", nickname(st, "", c.By))
-		field(w, "as", nickname(st, c.Suggested, c.Pointer))
-		field(w, "on", c.Made.Local().Format(time.DateTime))
-		field(w, "to", nickname(st, "", c.To))
-		field(w, "DENIED BY", nickname(st, "", c.DeniedBy)+", "+c.Denied.Local().Format(time.DateTime))
+		printField(w, "as", nickname(st, c.Suggested, c.Pointer))
+		printField(w, "on", c.Made.Local().Format(time.DateTime))
+		printField(w, "to", nickname(st, "", c.To))
+		printField(w, "DENIED BY", nickname(st, "", c.DeniedBy)+", "+c.Denied.Local().Format(time.DateTime))
 	}
 }
 
@@ -58,9 +58,9 @@ Exit status 6 if it doesn't verify.`,
 			if err != nil {
 				return classify(err)
 			}
-			return a.show(out, nil, true, func(w *bufio.Writer) {
+			return a.printResult(out, nil, true, func(w *bufio.Writer) {
 				fmt.Fprintln(w, "verified:")
-				contradictions(w, a.style(), out.Contradictions)
+				printContradictions(w, a.style(), out.Contradictions)
 			})
 		},
 	}

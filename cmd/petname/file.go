@@ -27,7 +27,7 @@ func (a *app) writeNew(file string, b []byte) error {
 
 // carried writes a statement that is to be carried as a file, and notes in the
 // result where. done: it is on standard output, and nothing is left to show.
-func (a *app) carried(file string, armored *[]byte, at *string) (done bool, err error) {
+func (a *app) writeStatement(file string, armored *[]byte, at *string) (done bool, err error) {
 	if err := a.writeNew(file, *armored); err != nil {
 		return false, err
 	}
@@ -39,7 +39,7 @@ func (a *app) carried(file string, armored *[]byte, at *string) (done bool, err 
 }
 
 // freeFile refuses the name of a file that is there already.
-func freeFile(file string) error {
+func checkNewFile(file string) error {
 	if file == "" || file == "-" {
 		return nil
 	}

@@ -28,7 +28,7 @@ func TestFloodedNode(t *testing.T) {
 	idle := status(t, home).Memory
 	const flooders, each = 5, 800
 	bulk := "/ipfs/bafkqaaa/" + strings.Repeat("x", 9<<10)
-	flood := func(s stranger, value string, times int) (stored int) {
+	flood := func(s rawPeer, value string, times int) (stored int) {
 		for range times {
 			key, err := pointer.NewKey(nil)
 			if err != nil {
@@ -43,7 +43,7 @@ func TestFloodedNode(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	for range flooders {
-		s := newStranger(t)
+		s := newRawPeer(t)
 		wg.Go(func() { flood(s, bulk, each) })
 	}
 	wg.Wait()
@@ -54,7 +54,7 @@ func TestFloodedNode(t *testing.T) {
 	require.Less(t, full.Memory, uint64(maxFlooded))
 	require.Empty(t, full.CutOff, "within the rate of a keeper of many names")
 
-	loud := newStranger(t)
+	loud := newRawPeer(t)
 	stored, sent := 0, 0
 	cut := full
 	for ; len(cut.CutOff) == 0; cut = status(t, home) {

@@ -51,7 +51,7 @@ standard input; then nothing is fetched.`,
 				request.Texts = append(request.Texts, text)
 			}
 			var out inbox
-			err = a.ask("inbox", request, &out)
+			err = a.call("inbox", request, &out)
 			if err == nil && out.Fetched != nil && out.Fetched.Problem != "" {
 				a.warn("not everything could be fetched: %s", out.Fetched.Problem)
 			}
@@ -61,24 +61,24 @@ standard input; then nothing is fetched.`,
 			if err == nil && len(out.Suggestions) == 0 {
 				a.hint("nothing waits for you")
 			}
-			err = a.show(out, err, err == nil, func(w *bufio.Writer) {
-				waiting(w, a.style(), out.Suggestions)
+			err = a.printResult(out, err, err == nil, func(w *bufio.Writer) {
+				printInbox(w, a.style(), out.Suggestions)
 			})
 			if err == nil && len(out.Suggestions) > 0 {
 				s := out.Suggestions[0]
-				a.hint("decide, as here of the first:\n  %s\n  petname decline %s", answer(s), s.Digits)
+				a.hint("decide, as here of the first:\n  %s\n  petname decline %s", nextCommand(s), s.Digits)
 			}
 			return err
 		},
 	}
 	cmd.Flags().BoolVar(&request.Offline, "offline", false, "what is here already: fetch nothing")
-	cmd.Flags().BoolVar(&request.Strangers, "strangers", false, "look for letters of strangers, too, this time")
+	cmd.Flags().BoolVar(&request.ContactRequests, "strangers", false, "look for letters of strangers, too, this time")
 	cmd.MarkFlagsMutuallyExclusive("offline", "strangers")
 	return cmd
 }
 
 // waiting are all suggestions, strangers' below the others.
-func waiting(w *bufio.Writer, st name.Style, all []suggestion) {
+func printInbox(w *bufio.Writer, st name.Style, all []suggestion) {
 	known, strangers := all[:0:0], all[:0:0]
 	for _, s := range all {
 		if petname.SuggestionKind(s.Kind) == petname.ContactRequest {
@@ -88,13 +88,13 @@ func waiting(w *bufio.Writer, st name.Style, all []suggestion) {
 		}
 	}
 	for _, s := range known {
-		suggestionLines(w, st, s)
+		printSuggestion(w, st, s)
 	}
 	if len(strangers) > 0 {
 		fmt.Fprintf(w, "strangers: nobody you know says who they are\n")
 	}
 	for _, s := range strangers {
-		suggestionLines(w, st, s)
+		printSuggestion(w, st, s)
 	}
 }
 
@@ -113,10 +113,10 @@ func warnFetched(a *app, f fetched) {
 
 // inboxArgs are the arguments of inbox.
 type inboxArgs struct {
-	Offline    bool     `json:"offline"`   // what is here already
-	Texts      [][]byte `json:"texts"`     // of files, to be taken in first
-	Strangers  bool     `json:"strangers"` // look for contact requests, too
-	Passphrase string   `json:"passphrase,omitempty"`
+	Offline         bool     `json:"offline"`   // what is here already
+	Texts           [][]byte `json:"texts"`     // of files, to be taken in first
+	ContactRequests bool     `json:"strangers"` // look for contact requests, too
+	Passphrase      string   `json:"passphrase,omitempty"`
 }
 
 // inbox is the result of inbox.
@@ -147,7 +147,7 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 		}
 	}
 	if !a.Offline && len(a.Texts) == 0 {
-		f, err := v.with(a.Passphrase).Fetch(ctx, a.Strangers)
+		f, err := v.agentWith(a.Passphrase).Fetch(ctx, a.ContactRequests)
 		if err != nil {
 			return nil, err
 		}

@@ -42,13 +42,13 @@ alone, under the same passphrase: take it off this computer.`,
 			plan.WorkFactor = a.work
 			var id identity
 			err = a.create(dir, plan)
-			if err == nil || promised(err) { // of a home that is there already, say whose it is
-				ierr := a.ask("id", noArgs{}, &id)
+			if err == nil || alwaysPrintsObject(err) { // of a home that is there already, say whose it is
+				ierr := a.call("id", noArgs{}, &id)
 				if err == nil {
 					err = ierr
 				}
 			}
-			err = a.show(struct {
+			err = a.printResult(struct {
 				Pointer  string `json:"pointer"`
 				Nickname string `json:"nickname"`
 				Device   string `json:"device"`

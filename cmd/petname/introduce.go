@@ -40,28 +40,28 @@ sees who introduces whom to whom.`,
 				return usage("introduce %q to whom?", args[0]).With("petname introduce " + shellWord(args[0]) + " --to NAME")
 			}
 			request.Name, request.File = args[0], file != ""
-			if err := freeFile(file); err != nil {
+			if err := checkNewFile(file); err != nil {
 				return err
 			}
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
 			var out introduced
-			err = a.ask("introduce", request, &out)
+			err = a.call("introduce", request, &out)
 			if err == nil && file != "" {
-				if done, err := a.carried(file, &out.Armored, &out.File); done || err != nil {
+				if done, err := a.writeStatement(file, &out.Armored, &out.File); done || err != nil {
 					return err
 				}
 			}
-			return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
+			return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
 				fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), shownName(st, out.ToName))
 				if out.Both {
 					fmt.Fprintln(w, "  and the other: both are asked")
 				}
-				field(w, "suggested", nickname(st, out.Suggested, out.Pointer))
-				field(w, "pointer", out.Pointer)
-				field(w, "good until", out.Expires.Local().Format(time.DateTime))
+				printField(w, "suggested", nickname(st, out.Suggested, out.Pointer))
+				printField(w, "pointer", out.Pointer)
+				printField(w, "good until", out.Expires.Local().Format(time.DateTime))
 			})
 		},
 	}
@@ -107,8 +107,8 @@ shows that you did.`,
 				return err
 			}
 			var out introduced
-			err = a.ask("retract", request, &out)
-			return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
+			err = a.call("retract", request, &out)
+			return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
 				fmt.Fprintf(w, "taken back: %s  (%s)\n", nickname(st, out.Suggested, out.Pointer), name.Clean(sentText(out.Sent))+" "+shownName(st, out.ToName))
 			})
@@ -157,7 +157,7 @@ func (v *verbs) introduce(ctx context.Context, a introduceArgs) (*introduced, er
 	if len(a.Note) > introduce.MaxNote {
 		return nil, usage("--note of %d bytes: at most %d", len(a.Note), introduce.MaxNote)
 	}
-	i, err := v.with(a.Passphrase).Introduce(ctx, agent.Introduction{About: a.Name, To: a.To, As: a.As, Note: a.Note, Life: a.Expires, Both: a.Both, SignOnly: a.File})
+	i, err := v.agentWith(a.Passphrase).Introduce(ctx, agent.Introduction{About: a.Name, To: a.To, As: a.As, Note: a.Note, Life: a.Expires, Both: a.Both, SignOnly: a.File})
 	var nameless *agent.NoNicknameError
 	if errors.As(err, &nameless) {
 		return nil, classify(err).With("petname introduce " + shellWord(a.Name) + " --to " + shellWord(a.To) + " --as NAME")
@@ -180,7 +180,7 @@ type retractArgs struct {
 }
 
 func (v *verbs) retract(ctx context.Context, a retractArgs) (*introduced, error) {
-	i, err := v.with(a.Passphrase).Retract(ctx, a.Name, a.To)
+	i, err := v.agentWith(a.Passphrase).Retract(ctx, a.Name, a.To)
 	if errors.Is(err, agent.ErrNotIntroduced) {
 		return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: fmt.Sprintf("you did not introduce %q to %q, or it has expired", a.Name, a.To)}
 	}

@@ -43,7 +43,7 @@ running node answers, or petname inbox.`,
   petname invite --expires 48h --for k51qzi5uqu5d…`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) (err error) {
-			if err := freeFile(file); err != nil {
+			if err := checkNewFile(file); err != nil {
 				return err
 			}
 			if file == "-" {
@@ -53,7 +53,7 @@ running node answers, or petname inbox.`,
 				return err
 			}
 			request.Code, request.Wait = true, !noWait
-			return a.together(func(do func(verb string, args, result any) error) error {
+			return a.withOpenHome(func(do func(verb string, args, result any) error) error {
 				return a.invite(do, request, qr, noWait, file)
 			})
 		},
@@ -73,7 +73,7 @@ running node answers, or petname inbox.`,
 func (a *app) invite(do func(verb string, args, result any) error, request inviteArgs, qr, noWait bool, file string) error {
 	var out invited
 	if err := do("invite", request, &out); err != nil {
-		return a.show(out, err, false, nil)
+		return a.printResult(out, err, false, nil)
 	}
 	if file != "" {
 		picture, err := qrcode.PNG(out.Link)
@@ -85,7 +85,7 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 		}
 		out.File = file
 	}
-	err := a.show(out, nil, true, func(w *bufio.Writer) { invitation(w, out) })
+	err := a.printResult(out, nil, true, func(w *bufio.Writer) { printInvitation(w, out) })
 	if err == nil && !noWait {
 		a.hint("waiting until %s for somebody to take it; ^C ends the code, not the link", out.Expires.Local().Format(time.TimeOnly))
 	}
@@ -109,24 +109,24 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 	if a.json {
 		return nil // it is in the inbox; there is one object on stdout
 	}
-	return a.show(s, nil, true, func(w *bufio.Writer) {
-		suggestionLines(w, a.style(), s)
-		fmt.Fprintf(w, "if that is whom you meant:\n  %s\n", a.sameHome("petname accept "+s.Digits+" --as NAME"))
+	return a.printResult(s, nil, true, func(w *bufio.Writer) {
+		printSuggestion(w, a.style(), s)
+		fmt.Fprintf(w, "if that is whom you meant:\n  %s\n", a.withHomeFlag("petname accept "+s.Digits+" --as NAME"))
 	})
 }
 
 // invitation is the ways to hand it over, but for the QR code.
-func invitation(w *bufio.Writer, out invited) {
+func printInvitation(w *bufio.Writer, out invited) {
 	if out.Code != "" {
 		fmt.Fprintf(w, "say\n  petname pair %s\nor ", out.Code)
 	}
 	fmt.Fprintf(w, "send\n  petname pair %s\n", shellWord(out.Link))
-	field(w, "good until", out.Expires.Local().Format(time.DateTime))
+	printField(w, "good until", out.Expires.Local().Format(time.DateTime))
 	if out.Uses > 1 {
-		field(w, "uses", fmt.Sprint(out.Uses))
+		printField(w, "uses", fmt.Sprint(out.Uses))
 	}
 	if out.File != "" {
-		field(w, "QR code", filepath.Clean(out.File))
+		printField(w, "QR code", filepath.Clean(out.File))
 	}
 }
 
@@ -140,7 +140,7 @@ func (a *app) drawQR(text string) error {
 	if err != nil {
 		return nil // the link is there
 	}
-	if wide := columns(a.stdout); wide > 0 && wide < qrColumns(drawn) {
+	if wide := terminalWidth(a.stdout); wide > 0 && wide < qrColumns(drawn) {
 		a.warn("the terminal is too narrow for the QR code; a picture has no such bounds:\n  petname invite -o qr.png")
 		return nil
 	}
@@ -153,7 +153,7 @@ func (a *app) drawQR(text string) error {
 // qrColumns is how wide a QR code is: its blocks take one column each.
 func qrColumns(drawn string) (n int) {
 	line, _, _ := strings.Cut(drawn, "\n")
-	for i := 0; i < len(line); i += unit(line[i:]) {
+	for i := 0; i < len(line); i += unbreakable(line[i:]) {
 		if line[i] != '\x1b' {
 			n++
 		}
@@ -186,15 +186,15 @@ or link is read from standard input.`,
 			}
 			a.hint("waiting for the other side")
 			var c paired
-			err = a.ask("pair", request, &c)
-			err = a.show(c, err, c.Pointer != "", func(w *bufio.Writer) {
+			err = a.call("pair", request, &c)
+			err = a.printResult(c, err, c.Pointer != "", func(w *bufio.Writer) {
 				if c.Suggestion == "" || c.Name != "" {
-					fmt.Fprintln(w, line(a.style(), c.contact))
+					fmt.Fprintln(w, contactLine(a.style(), c.contact))
 				} else {
 					fmt.Fprintf(w, "paired with %s\n", nickname(a.style(), c.Nickname, c.Pointer))
 				}
 				if c.Purpose != "" {
-					field(w, "for", a.style().Text(c.Purpose))
+					printField(w, "for", a.style().Text(c.Purpose))
 				}
 			})
 			if err == nil && c.Suggestion != "" && c.Name == "" {
@@ -271,7 +271,7 @@ func (v *verbs) invite(ctx context.Context, a inviteArgs) (*invited, error) {
 	if len(a.Purpose) > pair.MaxPurpose {
 		return nil, usage("--purpose of %d bytes: at most %d", len(a.Purpose), pair.MaxPurpose)
 	}
-	i, err := v.with(a.Passphrase).Invite(ctx, agent.InvitationTerms{Uses: a.Uses, Life: a.Expires, Purpose: a.Purpose, For: a.For, Code: a.Code, Awaited: a.Wait})
+	i, err := v.agentWith(a.Passphrase).Invite(ctx, agent.InvitationTerms{Uses: a.Uses, Life: a.Expires, Purpose: a.Purpose, For: a.For, Code: a.Code, Awaited: a.Wait})
 	if err != nil {
 		return nil, err
 	}
@@ -314,7 +314,7 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 			return nil, err
 		}
 	}
-	s, err := v.with(a.Passphrase).Pair(ctx, a.Text)
+	s, err := v.agentWith(a.Passphrase).Pair(ctx, a.Text)
 	if err != nil {
 		return nil, err
 	}
@@ -323,7 +323,7 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 	if c, err := v.agent.ByPointer(s.Pointer); err == nil {
 		out.Name = c.Name.String()
 	}
-	if err := v.flag(&out.contact, s.Pointer); err != nil {
+	if err := v.addLookalikes(&out.contact, s.Pointer); err != nil {
 		return nil, err
 	}
 	if a.As == "" {
@@ -337,7 +337,7 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 		failed.Next = "petname accept " + s.ID.String() + " --as NAME"
 		return out, &failed
 	}
-	named, err := v.flagged(c)
+	named, err := v.withLookalikes(c)
 	if err != nil {
 		return nil, err
 	}

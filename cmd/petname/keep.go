@@ -38,22 +38,22 @@ unkeep.`,
 			request.Names = args
 			var out keptList
 			if len(args) == 0 && !request.All {
-				err := a.ask("kept", noArgs{}, &out)
-				return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, a.style(), out) })
+				err := a.call("kept", noArgs{}, &out)
+				return a.printResult(out, err, err == nil, func(w *bufio.Writer) { printKept(w, a.style(), out) })
 			}
 			var before keptList
-			err := a.ask("kept", noArgs{}, &before)
+			err := a.call("kept", noArgs{}, &before)
 			if err == nil {
 				if len(before.Kept) == 0 && (!request.All || request.Yes) {
 					a.warn("%s", keepVisible)
 				}
-				err = a.ask("keep", request, &out)
+				err = a.call("keep", request, &out)
 			}
-			if a.keepAll(err) {
+			if a.confirmKeepAll(err) {
 				request.Yes = true
-				err = a.ask("keep", request, &out)
+				err = a.call("keep", request, &out)
 			}
-			return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, a.style(), out) })
+			return a.printResult(out, err, err == nil, func(w *bufio.Writer) { printKept(w, a.style(), out) })
 		},
 	}
 	cmd.Flags().BoolVar(&request.All, "all", false, "everybody in the book, now; those who are added later are not")
@@ -62,13 +62,13 @@ unkeep.`,
 }
 
 // keepAll asks whether to show whom I know. Nothing but a yes is one.
-func (a *app) keepAll(err error) bool {
+func (a *app) confirmKeepAll(err error) bool {
 	var e *failure
 	if !errors.As(err, &e) || e.Code != "keep_all" || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
 		return false
 	}
 	fmt.Fprintf(a.stderr, "%s\nKeep them all? Type yes: ", cleanLines(e.Message))
-	return yes(a.stdin)
+	return readYes(a.stdin)
 }
 
 func (a *app) unkeepVerb() *cobra.Command {
@@ -84,15 +84,15 @@ for two days at the most.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			request.Names = args
 			var out keptList
-			err := a.ask("unkeep", request, &out)
-			return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, a.style(), out) })
+			err := a.call("unkeep", request, &out)
+			return a.printResult(out, err, err == nil, func(w *bufio.Writer) { printKept(w, a.style(), out) })
 		},
 	}
 	cmd.Flags().BoolVar(&request.All, "all", false, "everybody who is kept")
 	return cmd
 }
 
-func kept(w *bufio.Writer, s name.Style, out keptList) {
+func printKept(w *bufio.Writer, s name.Style, out keptList) {
 	if len(out.Kept) == 0 {
 		fmt.Fprintln(w, "nobody is kept")
 	}
@@ -106,44 +106,44 @@ func kept(w *bufio.Writer, s name.Style, out keptList) {
 		case k.Next == nil:
 			fmt.Fprint(w, "  when a node runs")
 		case k.Looked == nil:
-			fmt.Fprintf(w, "  first look %s", at(*k.Next))
+			fmt.Fprintf(w, "  first look %s", timeText(*k.Next))
 		case k.Problem != "":
-			fmt.Fprintf(w, "  %s; again %s", name.Clean(k.Problem), at(*k.Next))
+			fmt.Fprintf(w, "  %s; again %s", name.Clean(k.Problem), timeText(*k.Next))
 		default:
-			fmt.Fprintf(w, "  %d of %s hold it; next look %s", k.Holders, peers(k.Asked), at(*k.Next))
+			fmt.Fprintf(w, "  %d of %s hold it; next look %s", k.Holders, peersText(k.Asked), timeText(*k.Next))
 		}
 		fmt.Fprintln(w)
 	}
 }
 
-func at(t time.Time) string { return t.Local().Format(time.DateTime) }
+func timeText(t time.Time) string { return t.Local().Format(time.DateTime) }
 
 // keeping is what the node's status says of it.
-func keeping(w *bufio.Writer, k keepStatus) {
+func printKeepStatus(w *bufio.Writer, k keepStatus) {
 	text := fmt.Sprintf("%d contacts", k.Kept)
 	if k.Kept == 1 {
 		text = "1 contact"
 	}
 	if k.Next != nil {
-		text += ", next look " + at(*k.Next)
+		text += ", next look " + timeText(*k.Next)
 	}
 	if k.Last != nil {
-		text += fmt.Sprintf("; last %s: %s", at(*k.Last), name.Clean(k.Result))
+		text += fmt.Sprintf("; last %s: %s", timeText(*k.Last), name.Clean(k.Result))
 	}
-	field(w, "keeps alive", text)
+	printField(w, "keeps alive", text)
 	if k.Own == nil {
 		return
 	}
-	own := "until " + at(k.Own.Expires)
+	own := "until " + timeText(k.Own.Expires)
 	if k.Own.Next != nil {
-		own += ", put again " + at(*k.Own.Next)
+		own += ", put again " + timeText(*k.Own.Next)
 	}
 	if k.Own.Problem != "" {
 		own += "; " + name.Clean(k.Own.Problem)
 	}
-	field(w, "my record", own)
+	printField(w, "my record", own)
 	if k.Own.Warning != "" {
-		field(w, "WARNING", "my record "+k.Own.Warning)
+		printField(w, "WARNING", "my record "+k.Own.Warning)
 	}
 }
 
@@ -209,12 +209,14 @@ func (v *verbs) kept(context.Context, noArgs) (*keptList, error) {
 	return out, nil
 }
 
-func (v *verbs) keep(ctx context.Context, a keepArgs) (*keptList, error) { return v.mark(ctx, a, true) }
+func (v *verbs) keep(ctx context.Context, a keepArgs) (*keptList, error) {
+	return v.setKept(ctx, a, true)
+}
 func (v *verbs) unkeep(ctx context.Context, a keepArgs) (*keptList, error) {
-	return v.mark(ctx, a, false)
+	return v.setKept(ctx, a, false)
 }
 
-func (v *verbs) mark(ctx context.Context, a keepArgs, on bool) (*keptList, error) {
+func (v *verbs) setKept(ctx context.Context, a keepArgs, on bool) (*keptList, error) {
 	before, err := v.kept(ctx, noArgs{})
 	if err != nil {
 		return nil, err
@@ -222,7 +224,7 @@ func (v *verbs) mark(ctx context.Context, a keepArgs, on bool) (*keptList, error
 	if a.All == (len(a.Names) > 0) {
 		return nil, usage("give names, or --all")
 	}
-	ids, err := v.toMark(a, on)
+	ids, err := v.contactsToMark(a, on)
 	if err != nil {
 		return before, err
 	}
@@ -255,7 +257,7 @@ func (v *verbs) mark(ctx context.Context, a keepArgs, on bool) (*keptList, error
 
 // toMark finds the contacts that are meant: all are looked up before any is
 // marked.
-func (v *verbs) toMark(a keepArgs, on bool) (ids []pointer.Pointer, err error) {
+func (v *verbs) contactsToMark(a keepArgs, on bool) (ids []pointer.Pointer, err error) {
 	for _, text := range a.Names {
 		c, err := v.agent.Lookup(text)
 		if err != nil {

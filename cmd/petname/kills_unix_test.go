@@ -79,7 +79,7 @@ func TestKilledMidPublish(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(verb(home, "id", "--json").stdout), &id))
 		return home, id.Pointer
 	}
-	s := newStranger(t)
+	s := newRawPeer(t)
 	check := func(what string, r result, pointer string) {
 		var out published
 		require.NoError(t, json.Unmarshal([]byte(r.stdout), &out), "%s", r.stderr)

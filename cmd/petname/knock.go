@@ -48,8 +48,8 @@ To hear their answer, have them in your book, and publish.`,
 			}
 			a.hint("working for it, some seconds")
 			var out knocked
-			err = a.ask("knock", request, &out)
-			err = a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
+			err = a.call("knock", request, &out)
+			err = a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
 				who := nickname(st, "", out.To)
 				if out.ToName != "" {
@@ -60,12 +60,12 @@ To hear their answer, have them in your book, and publish.`,
 				} else {
 					fmt.Fprintf(w, "NOT SENT YET, for %s\n", who)
 				}
-				field(w, "suggested", nickname(st, out.Suggested, out.Pointer))
+				printField(w, "suggested", nickname(st, out.Suggested, out.Pointer))
 				if out.Note != "" {
-					field(w, "note", st.Text(out.Note))
+					printField(w, "note", st.Text(out.Note))
 				}
-				field(w, "good until", out.Expires.Local().Format(time.DateTime))
-				field(w, "work", fmt.Sprintf("%s, %s", puzzles(out.Puzzles), time.Duration(out.Took*float64(time.Second)).Round(100*time.Millisecond)))
+				printField(w, "good until", out.Expires.Local().Format(time.DateTime))
+				printField(w, "work", fmt.Sprintf("%s, %s", puzzlesText(out.Puzzles), time.Duration(out.Took*float64(time.Second)).Round(100*time.Millisecond)))
 			})
 			if out.Sent != "" && !out.Open {
 				a.warn("their card doesn't say that they look for letters of strangers: they may never see it")
@@ -84,8 +84,8 @@ To hear their answer, have them in your book, and publish.`,
 
 func (a *app) stopKnocking(request knockArgs) error {
 	var out unknocked
-	err := a.ask("unknock", request, &out)
-	return a.show(out, err, err == nil, func(w *bufio.Writer) {
+	err := a.call("unknock", request, &out)
+	return a.printResult(out, err, err == nil, func(w *bufio.Writer) {
 		who := nickname(a.style(), "", out.To)
 		if out.ToName != "" {
 			who = shownName(a.style(), out.ToName)
@@ -98,7 +98,7 @@ func (a *app) stopKnocking(request knockArgs) error {
 	})
 }
 
-func puzzles(n int) string {
+func puzzlesText(n int) string {
 	if n == 1 {
 		return "1 puzzle"
 	}
@@ -107,7 +107,7 @@ func puzzles(n int) string {
 
 // working shows on a terminal how far the work is, on one line that is wiped in
 // the end. Nil: nobody looks.
-func (a *app) working() func(answered, of int) {
+func (a *app) workProgress() func(answered, of int) {
 	if a.quiet || a.json || !isTerminal(a.stderr) {
 		return nil
 	}
@@ -168,7 +168,7 @@ func (v *verbs) knock(ctx context.Context, a knockArgs) (*knocked, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := v.with(a.Passphrase).RequestContact(ctx, agent.Request{To: to.String(), As: a.As, Note: a.Note, Life: a.Expires, Puzzles: a.Puzzles, Progress: v.progress})
+	r, err := v.agentWith(a.Passphrase).RequestContact(ctx, agent.Request{To: to.String(), As: a.As, Note: a.Note, Life: a.Expires, Puzzles: a.Puzzles, Progress: v.progress})
 	if r.Sent == "" {
 		return nil, err
 	}

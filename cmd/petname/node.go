@@ -92,16 +92,16 @@ func (a *app) serve(o nodeOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := a.alone(dir); err != nil {
+	if err := a.checkNoNode(dir); err != nil {
 		return err
 	}
 	passphrase, err := a.nodePassphrase()
 	if err != nil {
 		return err
 	}
-	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Listen: o.listen, Relays: o.relays, Timeout: a.timeout}), Passphrase: passphrase, Log: o.logger, Wait: bookWait})
+	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Listen: o.listen, Relays: o.relays, Timeout: a.timeout}), Passphrase: passphrase, Log: o.logger, Wait: bookTimeout})
 	if errors.Is(err, ledger.ErrInUse) { // by a node that began with this one, perhaps
-		if err := a.alone(dir); err != nil {
+		if err := a.checkNoNode(dir); err != nil {
 			return err
 		}
 	}
@@ -113,7 +113,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 			err = classify(cerr)
 		}
 	}()
-	a.notice(ag)
+	a.warnNotice(ag)
 	if passphrase != nil {
 		if err := ag.Unlock(); err != nil {
 			return classify(err)
@@ -155,7 +155,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 		return classify(err)
 	}
 	defer l.Close()
-	if err := a.serving(*status, nil); err != nil {
+	if err := a.printServing(*status, nil); err != nil {
 		return err
 	}
 	if status.Problem != "" {
@@ -171,7 +171,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 		}
 		if verb == "publish" || verb == "put" {
 			var cancel context.CancelFunc
-			request, cancel = finishing(request, ctx)
+			request, cancel = graceContext(request, ctx)
 			defer cancel()
 		}
 		out, failed := v.do(request, verb, args)
@@ -218,18 +218,18 @@ func (a *app) checkRelays(dir string, relays []string) error {
 
 // finishTime is how long a stopped node goes on with what it is publishing. What
 // is not done by then is in the home, signed.
-const finishTime = 2 * time.Second
+const gracePeriod = 2 * time.Second
 
 // finishing gives a request's context a while longer if it ends because the node
 // is to stop, and not because whoever asked has gone.
-func finishing(request, stopping context.Context) (context.Context, context.CancelFunc) {
+func graceContext(request, stopping context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(request))
 	ended := context.AfterFunc(request, func() {
 		if stopping.Err() == nil {
 			cancel()
 			return
 		}
-		late := time.AfterFunc(finishTime, cancel)
+		late := time.AfterFunc(gracePeriod, cancel)
 		context.AfterFunc(ctx, func() { late.Stop() })
 	})
 	return ctx, func() {
@@ -239,21 +239,21 @@ func finishing(request, stopping context.Context) (context.Context, context.Canc
 }
 
 // alone reports that a node of the home runs already, and where it is reached.
-func (a *app) alone(dir string) error {
+func (a *app) checkNoNode(dir string) error {
 	var s nodeStatus
-	if err := a.node("status", &s); err != nil && classify(err).Code != "version" {
+	if err := a.callNode("status", &s); err != nil && classify(err).Code != "version" {
 		return nil
 	}
-	return a.serving(s, &failure{Code: "node_running", Exit: exitConflict,
+	return a.printServing(s, &failure{Code: "node_running", Exit: exitConflict,
 		Message: fmt.Sprintf("a node of %q is running already", dir), Next: "petname node stop"})
 }
 
 // serving says on one line where a node can be reached.
-func (a *app) serving(s nodeStatus, err error) error {
+func (a *app) printServing(s nodeStatus, err error) error {
 	if s.Addrs == nil {
 		s.Addrs = []string{}
 	}
-	return a.show(struct {
+	return a.printResult(struct {
 		Peer  string   `json:"peer"`
 		Addrs []string `json:"addrs"`
 		HTTP  string   `json:"http"`
@@ -270,12 +270,12 @@ func (a *app) serving(s nodeStatus, err error) error {
 }
 
 // node has the running node do a verb, and no other process.
-func (a *app) node(verb string, result any) error {
+func (a *app) callNode(verb string, result any) error {
 	dir, err := a.dir()
 	if err != nil {
 		return err
 	}
-	out, failed, err := socket.Do(a.ctx, dir, programVersion(), verb, json.RawMessage("{}"))
+	out, failed, err := socket.Call(a.ctx, dir, programVersion(), verb, json.RawMessage("{}"))
 	if errors.Is(err, socket.ErrNoNode) {
 		return &failure{Code: "no_node", Exit: exitNotFound, Message: "no node of this home is running", Next: "petname node"}
 	}

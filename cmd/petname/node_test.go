@@ -36,17 +36,17 @@ import (
 const lanProtocol = "/ipfs/lan/kad/1.0.0"
 
 // stranger is a peer that asks one node at a time, and walks nowhere.
-type stranger struct{ host.Host }
+type rawPeer struct{ host.Host }
 
-func newStranger(t testing.TB) stranger {
+func newRawPeer(t testing.TB) rawPeer {
 	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ForceReachabilityPrivate())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = h.Close() })
-	return stranger{h}
+	return rawPeer{h}
 }
 
 // ask sends one request to the node at an address.
-func (s stranger) ask(t testing.TB, addr string, m *dht_pb.Message) (*dht_pb.Message, error) {
+func (s rawPeer) ask(t testing.TB, addr string, m *dht_pb.Message) (*dht_pb.Message, error) {
 	info, err := peer.AddrInfoFromString(addr)
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -80,7 +80,7 @@ func recordKey(t testing.TB, text string) (pointer.Pointer, []byte) {
 }
 
 // holds says which sequence of somebody's record a node has; 0: none.
-func (s stranger) holds(t testing.TB, addr, pointerText string) uint64 {
+func (s rawPeer) holds(t testing.TB, addr, pointerText string) uint64 {
 	p, key := recordKey(t, pointerText)
 	answer, err := s.ask(t, addr, dht_pb.NewMessage(dht_pb.Message_GET_VALUE, key, 0))
 	require.NoError(t, err)
@@ -92,7 +92,7 @@ func (s stranger) holds(t testing.TB, addr, pointerText string) uint64 {
 	return rec.Sequence()
 }
 
-func (s stranger) store(t testing.TB, addr string, rec pointer.Record) error {
+func (s rawPeer) store(t testing.TB, addr string, rec pointer.Record) error {
 	_, key := recordKey(t, rec.Pointer().String())
 	m := dht_pb.NewMessage(dht_pb.Message_PUT_VALUE, key, 0)
 	m.Record = record.MakePutRecord(string(key), rec.Bytes())
@@ -161,7 +161,7 @@ func TestNodeRestarts(t *testing.T) {
 	require.NoError(t, err)
 	rec, err := pointer.Sign(key, pointer.Fields{Value: firstPath, Sequence: 7, Expires: time.Now().Add(time.Hour)})
 	require.NoError(t, err)
-	s := newStranger(t)
+	s := newRawPeer(t)
 	require.NoError(t, s.store(t, address(t, n), rec))
 	require.Equal(t, 1, status(t, home).Held.Records)
 	file := filepath.Join(home, "dht.db")

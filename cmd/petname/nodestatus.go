@@ -14,7 +14,7 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
-func records(n int) string {
+func recordsText(n int) string {
 	if n == 1 {
 		return "1 record"
 	}
@@ -42,27 +42,27 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var s nodeStatus
-			if err := a.node("status", &s); err != nil {
+			if err := a.callNode("status", &s); err != nil {
 				return err
 			}
-			return a.show(s, nil, true, func(w *bufio.Writer) {
+			return a.printResult(s, nil, true, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "running as %s\n", s.Peer)
 				for _, addr := range s.Addrs {
-					field(w, "address", addr)
+					printField(w, "address", addr)
 				}
 				if s.HTTP != "" {
-					field(w, "router", s.HTTP)
+					printField(w, "router", s.HTTP)
 				}
-				field(w, "network", fmt.Sprintf("%s, %s in the routing table", s.Network, peers(s.Peers)))
+				printField(w, "network", fmt.Sprintf("%s, %s in the routing table", s.Network, peersText(s.Peers)))
 				if s.Problem != "" {
-					field(w, "problem", name.Clean(s.Problem))
+					printField(w, "problem", name.Clean(s.Problem))
 				}
-				field(w, "stores", fmt.Sprintf("%s, %s of %s", records(s.Held.Records), size(s.Held.Bytes), size(s.Held.Limit)))
+				printField(w, "stores", fmt.Sprintf("%s, %s of %s", recordsText(s.Held.Records), sizeText(s.Held.Bytes), sizeText(s.Held.Limit)))
 				for _, c := range s.CutOff {
-					field(w, "cut off", fmt.Sprintf("%s until %s: %s", c.Peer, c.Until.Local().Format(time.DateTime), name.Clean(c.Reason)))
+					printField(w, "cut off", fmt.Sprintf("%s until %s: %s", c.Peer, c.Until.Local().Format(time.DateTime), name.Clean(c.Reason)))
 				}
-				field(w, "book", fmt.Sprintf("%d names", s.Names))
-				field(w, "running", fmt.Sprintf("for %s, with %s of memory", time.Duration(s.Uptime*float64(time.Second)).Round(time.Second), size(int(s.Memory))))
+				printField(w, "book", fmt.Sprintf("%d names", s.Names))
+				printField(w, "running", fmt.Sprintf("for %s, with %s of memory", time.Duration(s.Uptime*float64(time.Second)).Round(time.Second), sizeText(int(s.Memory))))
 				if p := s.Put; p != nil {
 					confirmed := "not read back yet"
 					switch {
@@ -73,13 +73,13 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 					case p.Problem != "":
 						confirmed = "not read back: " + p.Problem
 					}
-					field(w, "published", fmt.Sprintf("sequence %d: %d of %s say that they store it, %s", p.Sequence, p.Stored, peers(p.Asked), confirmed))
+					printField(w, "published", fmt.Sprintf("sequence %d: %d of %s say that they store it, %s", p.Sequence, p.Stored, peersText(p.Asked), confirmed))
 					if p.Doubt != "" {
-						field(w, "DOUBT", name.Clean(p.Doubt))
+						printField(w, "DOUBT", name.Clean(p.Doubt))
 					}
 				}
-				keeping(w, s.Keep)
-				field(w, "process", fmt.Sprint(s.Pid))
+				printKeepStatus(w, s.Keep)
+				printField(w, "process", fmt.Sprint(s.Pid))
 			})
 		},
 	}
@@ -145,7 +145,7 @@ func (v *verbs) status(context.Context, noArgs) (*nodeStatus, error) {
 		out.Put = &lastPut{Sequence: p.Sequence, At: p.At, Asked: p.Receipt.Asked, Stored: p.Receipt.Stored, Confirmed: p.Confirmed,
 			Doubt: p.Receipt.Doubt(), Looked: timeOrNull(p.Looked)}
 		if p.Problem != nil {
-			out.Put.Problem = plainer(p.Problem).Error()
+			out.Put.Problem = shortNetworkError(p.Problem).Error()
 		}
 	}
 	return out, nil

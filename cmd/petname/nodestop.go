@@ -13,17 +13,17 @@ import (
 
 // stopWait is how long a node that was told to stop may take: for what it is
 // publishing, for what is on its way, for closing.
-const stopWait = 10 * time.Second
+const stopTimeout = 10 * time.Second
 
 // gone waits until a node that was told to stop has given the book up.
-func (a *app) gone() error {
+func (a *app) waitStopped() error {
 	dir, err := a.dir()
 	if err != nil {
 		return err
 	}
-	v, err := a.open(dir, stopWait)
+	v, err := a.openHome(dir, stopTimeout)
 	if errors.Is(err, ledger.ErrInUse) {
-		return &failure{Code: "in_use", Exit: exitNetwork, Message: fmt.Sprintf("the node was told to stop, and has not ended in %s", stopWait),
+		return &failure{Code: "in_use", Exit: exitNetwork, Message: fmt.Sprintf("the node was told to stop, and has not ended in %s", stopTimeout),
 			Next: "petname node status"}
 	}
 	if err != nil {
@@ -42,13 +42,13 @@ func (a *app) nodeStopVerb() *cobra.Command {
 		Example: `  petname node stop`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if err := a.node("stop", nil); err != nil {
+			if err := a.callNode("stop", nil); err != nil {
 				return err
 			}
-			if err := a.gone(); err != nil {
+			if err := a.waitStopped(); err != nil {
 				return err
 			}
-			return a.show(struct{}{}, nil, true, func(w *bufio.Writer) { fmt.Fprintln(w, "stopped") })
+			return a.printResult(struct{}{}, nil, true, func(w *bufio.Writer) { fmt.Fprintln(w, "stopped") })
 		},
 	}
 }

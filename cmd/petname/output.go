@@ -27,19 +27,19 @@ import (
 // show prints a result: as one JSON object, or by text. err is what the verb
 // ended with, and is returned. After a failure, text is printed only if there
 // is something to tell, and the object where the exit status promises one.
-func (a *app) show(result any, err error, tell bool, text func(w *bufio.Writer)) error {
-	if err != nil && !tell && !(a.json && promised(err)) {
+func (a *app) printResult(result any, err error, tell bool, text func(w *bufio.Writer)) error {
+	if err != nil && !tell && !(a.json && alwaysPrintsObject(err)) {
 		return err
 	}
 	if a.json {
-		return a.showJSON(result, err)
+		return a.printJSON(result, err)
 	}
 	var out bytes.Buffer
 	w := bufio.NewWriter(&out)
 	text(w)
 	werr := w.Flush()
 	if werr == nil {
-		werr = rows(a.stdout, out.String(), columns(a.stdout))
+		werr = writeRows(a.stdout, out.String(), terminalWidth(a.stdout))
 	}
 	if werr != nil && err == nil {
 		return classify(werr)
@@ -49,12 +49,12 @@ func (a *app) show(result any, err error, tell bool, text func(w *bufio.Writer))
 
 // promised reports whether a verb that failed so prints its object all the
 // same: whoever asked can see what there is to choose, distrust or retry.
-func promised(err error) bool {
+func alwaysPrintsObject(err error) bool {
 	exit := classify(err).Exit
 	return exit >= exitChoose && exit <= exitConflict
 }
 
-func (a *app) showJSON(result any, err error) error {
+func (a *app) printJSON(result any, err error) error {
 	b, merr := marshal(result)
 	if merr != nil {
 		return classify(merr)
@@ -92,9 +92,9 @@ func marshal(v any) ([]byte, error) {
 }
 
 // fail prints an error.
-func (a *app) fail(failed *failure) {
+func (a *app) printError(failed *failure) {
 	e := *failed
-	e.Next = a.sameHome(e.Next)
+	e.Next = a.withHomeFlag(e.Next)
 	if a.json {
 		b, err := marshal(struct {
 			V     int      `json:"v"`
@@ -105,7 +105,7 @@ func (a *app) fail(failed *failure) {
 		}
 		return
 	}
-	_ = rows(a.stderr, fmt.Sprintf("petname: %s\n", cleanLines(e.Message)), columns(a.stderr))
+	_ = writeRows(a.stderr, fmt.Sprintf("petname: %s\n", cleanLines(e.Message)), terminalWidth(a.stderr))
 	if e.Next == "" {
 		return
 	}
@@ -122,7 +122,7 @@ func isCommand(next string) bool {
 }
 
 // sameHome makes a command to paste be about the home that this one is about.
-func (a *app) sameHome(next string) string {
+func (a *app) withHomeFlag(next string) string {
 	if a.home == "" || strings.HasSuffix(next, " --help") {
 		return next
 	}
@@ -161,7 +161,7 @@ func (a *app) warn(format string, args ...any) {
 	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
 	for i, line := range lines {
 		if command, ok := strings.CutPrefix(line, "  "); ok {
-			lines[i] = "  " + a.sameHome(name.Clean(command))
+			lines[i] = "  " + a.withHomeFlag(name.Clean(command))
 		} else {
 			lines[i] = name.Clean(line)
 		}

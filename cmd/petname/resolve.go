@@ -41,8 +41,8 @@ nobody.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			request.Path = args[0]
 			var out resolved
-			err := a.ask("resolve", request, &out)
-			return a.show(out, err, len(out.Hops) > 0, func(w *bufio.Writer) { resolution(w, a.style(), out) })
+			err := a.call("resolve", request, &out)
+			return a.printResult(out, err, len(out.Hops) > 0, func(w *bufio.Writer) { printResolution(w, a.style(), out) })
 		},
 	}
 	f := cmd.Flags()
@@ -54,7 +54,7 @@ nobody.`,
 	return cmd
 }
 
-func resolution(w *bufio.Writer, s name.Style, out resolved) {
+func printResolution(w *bufio.Writer, s name.Style, out resolved) {
 	if !out.Verified {
 		fmt.Fprintln(w, "NOT VERIFIED; it got as far as")
 	}
@@ -64,25 +64,25 @@ func resolution(w *bufio.Writer, s name.Style, out resolved) {
 		for _, h := range out.Hops[1:] {
 			labels = append(labels, h.Name)
 		}
-		field(w, "path", edgeName(s, out.Hops[0].Name, out.Hops[0].Pointer, labels...))
+		printField(w, "path", edgeName(s, out.Hops[0].Name, out.Hops[0].Pointer, labels...))
 	}
-	field(w, "pointer", out.Pointer)
+	printField(w, "pointer", out.Pointer)
 	for _, p := range out.Former {
-		field(w, "succeeds", p+", by the key that it had committed to")
+		printField(w, "succeeds", p+", by the key that it had committed to")
 	}
 	if out.Unproven != "" {
-		field(w, "UNPROVEN", "it names a successor, and you hold no commitment that proves it: "+out.Unproven)
-		field(w, "", "compare its words with its owner before you name it")
+		printField(w, "UNPROVEN", "it names a successor, and you hold no commitment that proves it: "+out.Unproven)
+		printField(w, "", "compare its words with its owner before you name it")
 	}
 	if out.Nickname != "" {
-		field(w, "calls itself", nickname(s, out.Nickname, out.Pointer))
+		printField(w, "calls itself", nickname(s, out.Nickname, out.Pointer))
 	}
 	if out.Expires != nil {
-		field(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
+		printField(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
 	}
-	field(w, "source", source(out))
+	printField(w, "source", source(out))
 	for _, r := range out.Rejected {
-		field(w, "rejected", s.Text(r))
+		printField(w, "rejected", s.Text(r))
 	}
 }
 
@@ -91,7 +91,7 @@ func source(out resolved) string {
 	s := out.Source
 	switch out.Source {
 	case "network", "router":
-		s += fmt.Sprintf(", %s: %s answered, %d agree", out.Freshness, peers(out.Answered), out.Agreed)
+		s += fmt.Sprintf(", %s: %s answered, %d agree", out.Freshness, peersText(out.Answered), out.Agreed)
 	case "cache":
 		s = "cache: asked nobody"
 	case "home":
@@ -178,7 +178,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 				out.Pointer = p.String()
 			}
 		}
-		return out, plainer(err)
+		return out, shortNetworkError(err)
 	}
 	out.Verified = true
 	if a.Fresh == "" {
@@ -232,7 +232,7 @@ func asResolved(res agent.Resolution) *resolved {
 }
 
 // plainer drops from a failure of the network what only its layers care for.
-func plainer(err error) error {
+func shortNetworkError(err error) error {
 	c := classify(err)
 	if c.Code != "network" {
 		return err

@@ -18,13 +18,13 @@ import (
 // column would have a row begin with what he likes: another contact's line, or
 // another field. So lines are broken here, and each further row begins with a
 // mark that no line of ours begins with.
-const goesOn = "      | "
+const continuationMark = "      | "
 
 // minColumns is the narrowest terminal that rows are made for.
 const minColumns = 20
 
 // columns is how wide a stream's terminal is; 0 where it is none.
-func columns(stream any) int {
+func terminalWidth(stream any) int {
 	f, ok := stream.(*os.File)
 	if !ok || !isTerminal(stream) {
 		return 0
@@ -38,11 +38,11 @@ func columns(stream any) int {
 
 // rows writes text with its lines broken to rows of so many columns; 0 leaves
 // them as they are.
-func rows(w io.Writer, text string, wide int) error {
+func writeRows(w io.Writer, text string, wide int) error {
 	if wide > 0 {
 		var b strings.Builder
 		for line := range strings.SplitAfterSeq(text, "\n") {
-			broken(&b, line, wide)
+			wrapLine(&b, line, wide)
 		}
 		text = b.String()
 	}
@@ -52,23 +52,23 @@ func rows(w io.Writer, text string, wide int) error {
 
 // broken is one line in rows. Pointers, a line that is nothing but a link, and
 // the command that takes an invitation stay whole: they are to be copied.
-func broken(b *strings.Builder, line string, wide int) {
-	if copied(strings.TrimSuffix(line, "\n")) {
+func wrapLine(b *strings.Builder, line string, wide int) {
+	if isCopied(strings.TrimSuffix(line, "\n")) {
 		b.WriteString(line)
 		return
 	}
 	at, fresh := 0, true // fresh: a word begins
 	more := func() {
-		b.WriteString("\n" + goesOn)
-		at = len(goesOn)
+		b.WriteString("\n" + continuationMark)
+		at = len(continuationMark)
 	}
 	for i := 0; i < len(line); {
-		if fresh && at > len(goesOn) {
-			if n := width(word(line[i:])); at+n > wide && len(goesOn)+n <= wide {
+		if fresh && at > len(continuationMark) {
+			if n := width(firstWord(line[i:])); at+n > wide && len(continuationMark)+n <= wide {
 				more()
 			}
 		}
-		end := i + unit(line[i:])
+		end := i + unbreakable(line[i:])
 		n := width(line[i:end])
 		if at+n > wide && n <= 2 && n > 0 {
 			more()
@@ -79,7 +79,7 @@ func broken(b *strings.Builder, line string, wide int) {
 }
 
 // copied reports whether a line is nothing but a link, or takes an invitation.
-func copied(line string) bool {
+func isCopied(line string) bool {
 	if link, is := strings.CutPrefix(line, "  petname pair "); is {
 		_, err := pair.ParseTicket(link, time.Time{})
 		return err == nil
@@ -89,7 +89,7 @@ func copied(line string) bool {
 }
 
 // word is what stands before the next space.
-func word(s string) string {
+func firstWord(s string) string {
 	end := strings.IndexAny(s, " \n")
 	if end < 0 {
 		return s
@@ -99,7 +99,7 @@ func word(s string) string {
 
 // unit is the length of what isn't broken: an escape of ours, a pointer, or a
 // character with its marks.
-func unit(s string) int {
+func unbreakable(s string) int {
 	if rest, is := strings.CutPrefix(s, "\x1b["); is {
 		return 3 + strings.IndexByte(rest, 'm')
 	}
@@ -127,7 +127,7 @@ func unit(s string) int {
 func width(s string) (n int) {
 	for i := 0; i < len(s); {
 		if s[i] == '\x1b' {
-			i += unit(s[i:])
+			i += unbreakable(s[i:])
 			continue
 		}
 		r, size := utf8.DecodeRuneInString(s[i:])

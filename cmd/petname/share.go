@@ -39,23 +39,23 @@ looks you up sees the label, the pointer, and so that you know its owner.`,
 				if request.Passphrase, err = a.passphrase(); err != nil {
 					return err
 				}
-				err = a.ask("share", request, &out)
-				return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
+				err = a.call("share", request, &out)
+				return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 					fmt.Fprintln(w, sentText(out.Sent), "them")
-					edges(w, a.style(), out)
+					printEdges(w, a.style(), out)
 				})
 			}
-			err = a.ask("public", noArgs{}, &before)
+			err = a.call("public", noArgs{}, &before)
 			if err == nil {
 				if request.Public && len(before.Edges) == 0 {
 					a.warn("%s", shareVisible)
 				}
-				err = a.ask("share", request, &out)
+				err = a.call("share", request, &out)
 			}
 			if err == nil && len(before.Edges) == 0 {
 				a.hint("take it back before then with\n  petname unshare %s", shellWord(out.Added[0]))
 			}
-			if err = a.show(out, err, err == nil, func(w *bufio.Writer) { edges(w, a.style(), out) }); err == nil {
+			if err = a.printResult(out, err, err == nil, func(w *bufio.Writer) { printEdges(w, a.style(), out) }); err == nil {
 				a.hint("now publish it:\n  petname publish")
 			}
 			return err
@@ -68,7 +68,7 @@ looks you up sees the label, the pointer, and so that you know its owner.`,
 	return cmd
 }
 
-func edges(w *bufio.Writer, s name.Style, out edgeList) {
+func printEdges(w *bufio.Writer, s name.Style, out edgeList) {
 	switch {
 	case len(out.Edges) == 0 && out.To != "":
 		fmt.Fprintln(w, "nothing is shared with it alone any more")
@@ -141,8 +141,8 @@ func (v *verbs) share(ctx context.Context, a shareArgs) (*edgeList, error) {
 		return nil, usage("--as gives one label, and %d names were given", len(a.Names))
 	}
 	if a.To != "" {
-		added, sent, err := v.with(a.Passphrase).ShareWith(ctx, a.To, a.Names, a.Label)
-		return v.sharedWith(a.To, added, sent, a.nameless(err))
+		added, sent, err := v.agentWith(a.Passphrase).ShareWith(ctx, a.To, a.Names, a.Label)
+		return v.sharedWith(a.To, added, sent, a.addNextStep(err))
 	}
 	before, err := asEdges(v.agent.Edges())
 	if err != nil {
@@ -150,7 +150,7 @@ func (v *verbs) share(ctx context.Context, a shareArgs) (*edgeList, error) {
 	}
 	added, err := v.agent.Share(a.Names, a.Label)
 	if err != nil {
-		return before, a.nameless(err)
+		return before, a.addNextStep(err)
 	}
 	out, err := asEdges(v.agent.Edges())
 	if err != nil {
@@ -164,7 +164,7 @@ func (v *verbs) share(ctx context.Context, a shareArgs) (*edgeList, error) {
 }
 
 // nameless adds the next step to the error of a contact without a nickname.
-func (a shareArgs) nameless(err error) error {
+func (a shareArgs) addNextStep(err error) error {
 	var none *agent.NoNicknameError
 	if !errors.As(err, &none) {
 		return err

@@ -11,7 +11,7 @@ import (
 )
 
 // answer is the command that takes up a suggestion.
-func answer(s suggestion) string {
+func nextCommand(s suggestion) string {
 	switch petname.SuggestionKind(s.Kind) {
 	case petname.Mutual:
 		return "petname accept " + s.Digits
@@ -22,37 +22,37 @@ func answer(s suggestion) string {
 }
 
 // suggestionLines shows one of the inbox, with all that there is to decide by.
-func suggestionLines(w *bufio.Writer, st name.Style, s suggestion) {
+func printSuggestion(w *bufio.Writer, st name.Style, s suggestion) {
 	fmt.Fprintf(w, "%s  %s\n", s.Digits, headline(st, s))
 	if s.Suggested != "" {
-		field(w, "as", suggestedName(st, s))
+		printField(w, "as", suggestedName(st, s))
 	}
 	if s.Nickname != "" {
-		field(w, "calls itself", nickname(st, s.Nickname, s.Pointer))
+		printField(w, "calls itself", nickname(st, s.Nickname, s.Pointer))
 	}
 	if s.Pointer != "" {
-		field(w, "pointer", s.Pointer)
+		printField(w, "pointer", s.Pointer)
 	}
 	if s.Note != "" {
-		field(w, "note", st.Text(s.Note))
+		printField(w, "note", st.Text(s.Note))
 	}
 	if s.Name != "" {
-		field(w, "in your book", shownName(st, s.Name))
+		printField(w, "in your book", shownName(st, s.Name))
 	}
 	if s.Removed != nil {
-		field(w, "REMOVED", "by you, "+s.Removed.Local().Format(time.DateTime))
+		printField(w, "REMOVED", "by you, "+s.Removed.Local().Format(time.DateTime))
 	}
 	if s.Duplicity {
-		field(w, "DUPLICITY", "another next key was pinned for this pointer")
+		printField(w, "DUPLICITY", "another next key was pinned for this pointer")
 	}
 	if len(s.Lookalikes) > 0 {
-		field(w, "LOOKS LIKE", "your "+nameList(st, s.Lookalikes))
+		printField(w, "LOOKS LIKE", "your "+nameList(st, s.Lookalikes))
 	}
 	came := st.Text(s.Channel) + ", " + s.At.Local().Format(time.DateTime)
 	if s.Expires != nil {
 		came += ", good until " + s.Expires.Local().Format(time.DateTime)
 	}
-	field(w, "came by", came)
+	printField(w, "came by", came)
 }
 
 // suggestedName is a name that somebody suggests: quoted, as no name of mine is.

@@ -75,7 +75,7 @@ func nameList(s name.Style, texts []string) string {
 
 // line is a contact on one line: the petname, what it calls itself, and how I
 // know.
-func line(st name.Style, c contact) string {
+func contactLine(st name.Style, c contact) string {
 	s := "(no name)"
 	if c.Name != "" {
 		s = shownName(st, c.Name)
@@ -114,7 +114,7 @@ func provenance(s name.Style, c contact) string {
 }
 
 // details is a contact in full.
-func details(w io.Writer, s name.Style, c contact) {
+func printContact(w io.Writer, s name.Style, c contact) {
 	switch {
 	case c.Me:
 		fmt.Fprintln(w, "(this is you)")
@@ -123,85 +123,85 @@ func details(w io.Writer, s name.Style, c contact) {
 	default:
 		fmt.Fprintln(w, shownName(s, c.Name))
 	}
-	field(w, "pointer", c.Pointer)
+	printField(w, "pointer", c.Pointer)
 	if c.Nickname != "" {
-		field(w, "calls itself", nickname(s, c.Nickname, c.Pointer))
+		printField(w, "calls itself", nickname(s, c.Nickname, c.Pointer))
 	}
 	if len(c.NamedLike) > 0 {
-		field(w, "LOOKS LIKE", "your "+nameList(s, c.NamedLike))
+		printField(w, "LOOKS LIKE", "your "+nameList(s, c.NamedLike))
 	}
 	if len(c.Lookalikes) > 0 {
-		field(w, "LOOKS LIKE", "your "+nameList(s, c.Lookalikes)+", by what it calls itself")
+		printField(w, "LOOKS LIKE", "your "+nameList(s, c.Lookalikes)+", by what it calls itself")
 	}
 	if c.Words != "" {
-		words(w, c.Words)
+		printWords(w, c.Words)
 	}
 	if c.Next != "" {
-		field(w, "next key", c.Next)
+		printField(w, "next key", c.Next)
 	}
 	if c.Removed != nil {
-		field(w, "removed", c.Removed.Local().Format(time.DateTime))
+		printField(w, "removed", c.Removed.Local().Format(time.DateTime))
 	}
 	if c.Duplicity {
-		field(w, "DUPLICITY", "two commitments to its next key were seen: somebody else may hold the key")
+		printField(w, "DUPLICITY", "two commitments to its next key were seen: somebody else may hold the key")
 	}
 	if c.Conflict != nil {
-		conflict(w, s, c)
+		printConflict(w, s, c)
 	}
 	if len(c.Shared) > 0 {
-		field(w, "public as", ownEdges(s, c.Shared))
+		printField(w, "public as", ownEdges(s, c.Shared))
 	}
 	if c.Card != nil {
-		cardLines(w, s, c)
+		printCard(w, s, c)
 	}
 }
 
-func conflict(w io.Writer, s name.Style, c contact) {
+func printConflict(w io.Writer, s name.Style, c contact) {
 	if len(c.Conflict.Names) > 1 || c.Conflict.Removed {
 		what := "named " + nameList(s, c.Conflict.Names)
 		if c.Conflict.Removed {
 			what = "removed, and " + what
 		}
-		field(w, "IN CONFLICT", what+" on different devices")
+		printField(w, "IN CONFLICT", what+" on different devices")
 	}
 	if len(c.Conflict.Pointers) > 0 {
-		field(w, "IN CONFLICT", nameList(s, c.Conflict.Names)+" is also the name of "+strings.Join(c.Conflict.Pointers, ", "))
+		printField(w, "IN CONFLICT", nameList(s, c.Conflict.Names)+" is also the name of "+strings.Join(c.Conflict.Pointers, ", "))
 	}
 }
 
-func cardLines(w io.Writer, s name.Style, of contact) {
+func printCard(w io.Writer, s name.Style, of contact) {
 	c := of.Card
 	state := "until " + c.Expires.Local().Format(time.DateTime)
 	if c.Expired {
 		state = "EXPIRED " + c.Expires.Local().Format(time.DateTime)
 	}
-	field(w, "points to", contentPath(c.Value))
-	field(w, "record", fmt.Sprintf("sequence %d, %s", c.Sequence, state))
+	printField(w, "points to", contentPath(c.Value))
+	printField(w, "record", fmt.Sprintf("sequence %d, %s", c.Sequence, state))
 	for _, label := range slices.Sorted(maps.Keys(c.Edges)) {
-		field(w, "public edge", edgeName(s, of.Name, of.Pointer, label)+" → "+c.Edges[label])
+		printField(w, "public edge", edgeName(s, of.Name, of.Pointer, label)+" → "+c.Edges[label])
 	}
 	for _, l := range c.Links {
-		field(w, "link", s.Text(l))
+		printField(w, "link", s.Text(l))
 	}
 }
 
 // field is one labelled line; where a terminal is too narrow for it, see rows.
-func field(w io.Writer, label, value string) { fmt.Fprintf(w, "  %-12s  %s\n", label, value) }
+func printField(w io.Writer, label, value string) { fmt.Fprintf(w, "  %-12s  %s\n", label, value) }
 
 // words are set in lines of four, which a narrow terminal doesn't break: they
 // are for reading aloud.
-func words(w io.Writer, text string) {
+func printWords(w io.Writer, text string) {
 	fmt.Fprintln(w, "  words")
 	for four := range slices.Chunk(strings.Fields(text), 4) {
 		fmt.Fprintf(w, "    %s\n", strings.Join(four, " "))
 	}
 }
 
-func seconds(s float64) string {
+func secondsText(s float64) string {
 	return time.Duration(s * float64(time.Second)).Round(time.Millisecond).String()
 }
 
-func peers(n int) string {
+func peersText(n int) string {
 	if n == 1 {
 		return "1 peer"
 	}
@@ -237,7 +237,7 @@ func contentPath(value string) string {
 func visible(s string) string { return strings.ReplaceAll(s, "  ", `\x20\x20`) }
 
 // size is a number of bytes, for people.
-func size(bytes int) string {
+func sizeText(bytes int) string {
 	switch {
 	case bytes < 1<<10:
 		return fmt.Sprintf("%d B", bytes)

@@ -21,16 +21,16 @@ type verbs struct {
 }
 
 // with returns the agent with the passphrase that a verb was given, if any.
-func (v *verbs) with(passphrase string) *agent.Agent {
+func (v *verbs) agentWith(passphrase string) *agent.Agent {
 	if passphrase == "" {
 		return v.agent
 	}
-	return v.only(passphrase)
+	return v.agentOnlyWith(passphrase)
 }
 
 // only returns the agent with the passphrase that a verb was given, whatever the
 // node knows: publishing and rotating are the user's own acts.
-func (v *verbs) only(passphrase string) *agent.Agent {
+func (v *verbs) agentOnlyWith(passphrase string) *agent.Agent {
 	if passphrase == "" {
 		return v.agent.WithPassphrase(nil)
 	}

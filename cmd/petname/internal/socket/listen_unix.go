@@ -19,7 +19,7 @@ func listenPrivate(path string) (net.Listener, error) {
 }
 
 // owned reports whether a file is of the user that this process acts for.
-func owned(info fs.FileInfo) bool {
+func ownedByUser(info fs.FileInfo) bool {
 	s, ok := info.Sys().(*syscall.Stat_t)
 	return ok && int(s.Uid) == os.Geteuid()
 }

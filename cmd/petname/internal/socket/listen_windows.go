@@ -8,5 +8,5 @@ import (
 // listenPrivate binds a socket; the folder's access list keeps others out.
 func listenPrivate(path string) (net.Listener, error) { return net.Listen("unix", path) }
 
-// owned reports true: an access list, and no owner, says who may write.
-func owned(fs.FileInfo) bool { return true }
+// ownedByUser reports true: an access list, and no owner, says who may write.
+func ownedByUser(fs.FileInfo) bool { return true }

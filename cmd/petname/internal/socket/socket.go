@@ -100,7 +100,7 @@ func Path(dir string) (string, error) {
 // trusted finds the folder of a hashed socket to be this user's and closed to
 // others: who could write to it could answer in the node's place, and be told a
 // passphrase. A socket in the home is as safe as the home.
-func trusted(path string) error {
+func checkFolder(path string) error {
 	if filepath.Base(path) == sockName {
 		return nil
 	}
@@ -111,7 +111,7 @@ func trusted(path string) error {
 		return err
 	case !info.IsDir():
 		return fmt.Errorf("%q is not a folder", folder)
-	case !owned(info):
+	case !ownedByUser(info):
 		return fmt.Errorf("folder %q is another user's: remove it, or set XDG_RUNTIME_DIR", folder)
 	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
 		return fmt.Errorf("folder %q is open to others (mode %#o): chmod 700 it", folder, info.Mode().Perm())
@@ -131,7 +131,7 @@ func Listen(dir string) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	if err := trusted(path); err != nil {
+	if err := checkFolder(path); err != nil {
 		return nil, err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -229,12 +229,12 @@ func decode(r io.Reader) (request, error) {
 }
 
 // Do has the running node do a verb. [ErrNoNode] when none answers the socket.
-func Do(ctx context.Context, dir, program, verb string, args json.RawMessage) (json.RawMessage, *Failure, error) {
+func Call(ctx context.Context, dir, program, verb string, args json.RawMessage) (json.RawMessage, *Failure, error) {
 	path, err := Path(dir)
 	if err != nil { // no node could be listening there either
 		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
-	if err := trusted(path); err != nil {
+	if err := checkFolder(path); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
 	d := net.Dialer{Timeout: dialTimeout}
@@ -249,11 +249,11 @@ func Do(ctx context.Context, dir, program, verb string, args json.RawMessage) (j
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if err := json.NewEncoder(conn).Encode(request{version, program, verb, args}); err != nil {
-		return nil, nil, lost(ctx, err)
+		return nil, nil, noAnswer(ctx, err)
 	}
 	var a answer
 	if err := json.NewDecoder(conn).Decode(&a); err != nil {
-		return nil, nil, lost(ctx, err)
+		return nil, nil, noAnswer(ctx, err)
 	}
 	if a.Error != nil {
 		if a.Error.Exit = a.Exit; a.Exit == 0 { // never 0 on a failure, whatever answers
@@ -264,7 +264,7 @@ func Do(ctx context.Context, dir, program, verb string, args json.RawMessage) (j
 }
 
 // lost is an answer that never came: what was asked may or may not be done.
-func lost(ctx context.Context, err error) error {
+func noAnswer(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

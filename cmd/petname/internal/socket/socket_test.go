@@ -86,14 +86,14 @@ func serving(t *testing.T, dir string) (stop func()) {
 }
 
 func do(t *testing.T, dir, verb, args string) (string, *Failure) {
-	out, failed, err := Do(context.Background(), dir, "v1", verb, json.RawMessage(args))
+	out, failed, err := Call(context.Background(), dir, "v1", verb, json.RawMessage(args))
 	require.NoError(t, err)
 	return string(out), failed
 }
 
 func TestDo(t *testing.T) {
 	dir := short(t)
-	_, _, err := Do(context.Background(), dir, "v1", "echo", nil)
+	_, _, err := Call(context.Background(), dir, "v1", "echo", nil)
 	require.ErrorIs(t, err, ErrNoNode)
 	stop := serving(t, dir)
 	out, failed := do(t, dir, "echo", `{"x":"y"}`)
@@ -108,13 +108,13 @@ func TestDo(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			_, _, err := Do(context.Background(), dir, "v1", "echo", json.RawMessage(`{}`))
+			_, _, err := Call(context.Background(), dir, "v1", "echo", json.RawMessage(`{}`))
 			require.NoError(t, err)
 		})
 	}
 	wg.Wait()
 	stop()
-	_, _, err = Do(context.Background(), dir, "v1", "echo", nil)
+	_, _, err = Call(context.Background(), dir, "v1", "echo", nil)
 	require.ErrorIs(t, err, ErrNoNode)
 }
 
@@ -122,13 +122,13 @@ func TestDo(t *testing.T) {
 func TestVersion(t *testing.T) {
 	dir := short(t)
 	serving(t, dir)
-	_, failed, err := Do(context.Background(), dir, "v2", "echo", json.RawMessage(`{}`))
+	_, failed, err := Call(context.Background(), dir, "v2", "echo", json.RawMessage(`{}`))
 	require.NoError(t, err)
 	require.Equal(t, "version", failed.Code)
 	require.Equal(t, failureStatus, failed.Exit)
 	require.Contains(t, failed.Message, "restart the node")
 	require.Equal(t, "petname node stop", failed.Next)
-	_, failed, err = Do(context.Background(), dir, "v2", "stop", json.RawMessage(`{}`))
+	_, failed, err = Call(context.Background(), dir, "v2", "stop", json.RawMessage(`{}`))
 	require.NoError(t, err)
 	require.Nil(t, failed)
 }
@@ -175,7 +175,7 @@ func TestHostileClients(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	waiting := make(chan error)
 	go func() {
-		_, _, err := Do(ctx, dir, "v1", "wait", json.RawMessage(`{}`))
+		_, _, err := Call(ctx, dir, "v1", "wait", json.RawMessage(`{}`))
 		waiting <- err
 	}()
 	cancel()
@@ -462,7 +462,7 @@ func TestLost(t *testing.T) {
 				c.Close()
 			}
 		}()
-		_, failed, err := Do(context.Background(), dir, "v1", "add", json.RawMessage(`{}`))
+		_, failed, err := Call(context.Background(), dir, "v1", "add", json.RawMessage(`{}`))
 		if failed != nil {
 			require.NotZero(t, failed.Exit, "an error without an exit status is one all the same")
 		} else {
@@ -482,7 +482,7 @@ func TestListen(t *testing.T) {
 	require.NoError(t, err)
 	dead.(*net.UnixListener).SetUnlinkOnClose(false)
 	require.NoError(t, dead.Close())
-	_, _, err = Do(context.Background(), dir, "v1", "echo", nil)
+	_, _, err = Call(context.Background(), dir, "v1", "echo", nil)
 	require.ErrorIs(t, err, ErrNoNode)
 	l, err := Listen(dir)
 	require.NoError(t, err)
@@ -549,7 +549,7 @@ func TestAClientSendsNothingIntoAnUntrustedFolder(t *testing.T) {
 		<-done
 	}()
 	asked := func() (bool, error) {
-		_, _, err := Do(context.Background(), dir, "v1", "publish", json.RawMessage(`{"passphrase":"horse"}`))
+		_, _, err := Call(context.Background(), dir, "v1", "publish", json.RawMessage(`{"passphrase":"horse"}`))
 		select {
 		case <-sent:
 			return true, err
@@ -590,7 +590,7 @@ func TestAClientSendsNothingIntoAnUntrustedFolder(t *testing.T) {
 func TestACancelledCallerSendsNoRequest(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, _, err := Do(ctx, short(t), "v1", "echo", json.RawMessage(`{}`))
+	_, _, err := Call(ctx, short(t), "v1", "echo", json.RawMessage(`{}`))
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, ErrNoNode)
 }
@@ -634,7 +634,7 @@ func TestLongPath(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "/"+strings.Repeat("x", 120))
 	_, err = Listen(dir)
 	require.ErrorContains(t, err, "too long")
-	_, _, err = Do(context.Background(), dir, "v1", "echo", nil)
+	_, _, err = Call(context.Background(), dir, "v1", "echo", nil)
 	require.ErrorIs(t, err, ErrNoNode)
 }
 
