@@ -15,7 +15,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// maxStdin bounds what add reads of a link, in bytes.
+// maxStdin is the maximum size of a link or of a message from a file, in bytes.
 const maxStdin = 64 << 10
 
 func (a *app) addVerb() *cobra.Command {
@@ -62,8 +62,8 @@ status 5 where nobody can be asked.`,
 	return cmd
 }
 
-// wanted asks whether a name that looks like another is meant. Nothing but a yes
-// is one: not silence, not the end of input, not Enter.
+// confirmLookalike asks on the terminal, after a failure with the code lookalike,
+// whether to use the name anyway. Only the line "yes" confirms.
 func (a *app) confirmLookalike(err error) bool {
 	var e *failure
 	if !errors.As(err, &e) || e.Code != "lookalike" || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
@@ -73,8 +73,8 @@ func (a *app) confirmLookalike(err error) bool {
 	return readYes(a.stdin)
 }
 
-// yes reads a line that says yes, and ends: what was read by the end of input is
-// no yes.
+// readYes reports whether the next line is "yes". An unterminated line at the end of
+// the input does not count.
 func readYes(r io.Reader) bool {
 	answer, err := bufio.NewReader(io.LimitReader(r, 100)).ReadString('\n')
 	return err == nil && strings.TrimSpace(answer) == "yes"
@@ -103,8 +103,8 @@ func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
 	return v.withLookalikes(c)
 }
 
-// parseTarget reads what people hand over: a link or a pointer. Twelve words are
-// recognised, to say what they are for.
+// parseTarget parses a link or a pointer. For twelve words it returns an error that
+// explains their use.
 func parseTarget(text string) (pointer.Link, error) {
 	link, err := pointer.ParseLink(text)
 	if err == nil {

@@ -22,14 +22,14 @@ import (
 	"github.com/petnames-go/petnames/petname/home"
 )
 
-// app is one call of the command.
+// app is one invocation of the command.
 type app struct {
 	ctx     context.Context
 	stdin   io.Reader
 	stdout  io.Writer
 	stderr  io.Writer
-	timeout time.Duration // of one request to a peer of the DHT; 0: as usual
-	work    int           // scrypt's work factor, log2, for what is locked; 0: age's own
+	timeout time.Duration // of one request to a peer of the DHT; 0: the default
+	work    int           // work factor of scrypt for new keys, log2; 0: the default of age
 
 	home           string
 	json           bool
@@ -38,7 +38,7 @@ type app struct {
 	passphraseFile string
 }
 
-// bookWait bounds how long a verb waits for another process that has the book.
+// bookTimeout is how long a verb waits for another process to close the book.
 const bookTimeout = 5 * time.Second
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -56,8 +56,8 @@ func (a *app) run(args []string) int {
 	if err == nil {
 		return 0
 	}
-	// Errors that are not ours are cobra's, about the command line, which
-	// may have gone wrong before --json was read.
+	// Other errors are errors of cobra about the command line. Cobra may have failed
+	// before it read --json.
 	if i := slices.Index(args, "--json"); i >= 0 && !slices.Contains(args[:i], "--") {
 		a.json = true
 	}
@@ -113,7 +113,7 @@ retrying), 8 conflict, 130 interrupted.`,
 	return root
 }
 
-// dir is the home that the verb is about.
+// dir returns the folder of the home.
 func (a *app) dir() (string, error) {
 	if a.home != "" {
 		return a.home, nil
@@ -125,8 +125,9 @@ func (a *app) dir() (string, error) {
 	return dir, nil
 }
 
-// ask has a verb done on the home: by its node, if one runs, else here.
-// The result is decoded into result; a nil one was not given.
+// call runs a verb on the home: in its node, if one is running, and otherwise in this
+// process. It decodes the result of the verb, if there is one, into result, also if
+// the verb failed.
 func (a *app) call(verb string, args any, result any) error {
 	dir, err := a.dir()
 	if err != nil {
@@ -154,8 +155,8 @@ func (a *app) call(verb string, args any, result any) error {
 	return nil
 }
 
-// anywhere does a verb in the home's node or in this process, whichever gets at
-// the book within bookWait: a node may be about to start, or to stop.
+// dispatch runs a verb in the node of the home or in this process. It tries both in
+// turn for at most bookTimeout, because a node may be starting or stopping.
 func (a *app) dispatch(dir, verb string, raw json.RawMessage) (json.RawMessage, *failure, error) {
 	for deadline := time.Now().Add(bookTimeout); ; {
 		out, failed, err := socket.Call(a.ctx, dir, programVersion(), verb, raw)
@@ -169,8 +170,9 @@ func (a *app) dispatch(dir, verb string, raw json.RawMessage) (json.RawMessage, 
 	}
 }
 
-// together does several verbs on one open home: what the first began in this
-// process goes on while the others run. do is as ask.
+// withOpenHome calls fn with a function that runs verbs as [app.call] does. Without a
+// node, all verbs run on one open home, so that background work of the first verb
+// continues during the others.
 func (a *app) withOpenHome(fn func(do func(verb string, args, result any) error) error) error {
 	dir, err := a.dir()
 	if err != nil {
@@ -213,7 +215,7 @@ func (a *app) withOpenHome(fn func(do func(verb string, args, result any) error)
 	return err
 }
 
-// open opens the home in this process.
+// openHome opens the home in this process.
 func (a *app) openHome(dir string, wait time.Duration) (*verbs, error) {
 	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), Wait: wait})
 	if err != nil {
@@ -222,7 +224,7 @@ func (a *app) openHome(dir string, wait time.Duration) (*verbs, error) {
 	return &verbs{agent: ag, progress: a.workProgress(), work: a.work}, nil
 }
 
-// here does a verb in this process.
+// callLocal runs a verb in this process.
 func (a *app) callLocal(dir, verb string, raw json.RawMessage) (json.RawMessage, *failure, error) {
 	v, err := a.openHome(dir, bookTimeout/10)
 	if err != nil {
@@ -236,14 +238,15 @@ func (a *app) callLocal(dir, verb string, raw json.RawMessage) (json.RawMessage,
 	return out, failed, nil
 }
 
-// notice prints what an open could not read.
+// warnNotice prints the notice of an open agent about messages that it could not read.
 func (a *app) warnNotice(ag *agent.Agent) {
 	if err := ag.Notice(); err != nil {
 		a.warn("%v", err)
 	}
 }
 
-// passphrase is what unlocks the identity key, "" when nothing is there to ask.
+// passphrase returns the passphrase of the identity key, from --passphrase-file or
+// from the terminal. It is empty when the key is not locked or there is no terminal.
 func (a *app) passphrase() (string, error) {
 	if a.passphraseFile != "" {
 		p, err := home.ReadPassphrase(a.passphraseFile)
@@ -276,7 +279,8 @@ func (a *app) passphrase() (string, error) {
 	return string(b), nil
 }
 
-// programVersion is the module's, and for builds from a checkout the commit's.
+// programVersion returns the version of the module and, for a build from a checkout,
+// the hash of the commit.
 func programVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

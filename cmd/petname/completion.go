@@ -70,8 +70,8 @@ func (a *app) completeMoreNames(_ *cobra.Command, args []string, typed string) (
 	return names, directive
 }
 
-// completeSuggestions offers the numbers of what waits in the inbox; where there
-// are none, the shell's own files.
+// completeSuggestions offers the numbers of the suggestions in the inbox. Without
+// suggestions, the shell completes file names.
 func (a *app) completeSuggestions(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
@@ -89,14 +89,14 @@ func (a *app) completeSuggestions(_ *cobra.Command, args []string, typed string)
 	return numbers, cobra.ShellCompDirectiveDefault
 }
 
-// completeFlag says what completes a flag's value.
+// completeFlag sets the completion function of the value of a flag.
 func completeFlag(cmd *cobra.Command, flag string, complete cobra.CompletionFunc) {
 	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
-		panic(err) // there is no such flag: a mistake in this program
+		panic(err) // the flag does not exist: a bug in this program
 	}
 }
 
-// maxSuggestions bounds completion.
+// maxSuggestions is the maximum number of completions.
 const maxSuggestions = 100
 
 // suggest returns the contacts whose name starts with a text.

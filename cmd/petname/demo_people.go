@@ -15,9 +15,9 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
-// The steps of the story in which pointers travel between people.
+// These steps of the demonstration introduce and pair contacts.
 
-// introduced has alice tell carol who bob is.
+// introduceStep makes alice introduce bob to carol.
 func (d *demo) introduceStep(ids map[string]*identity) (string, error) {
 	if err := d.mustRun("alice", nil, "add", "caz", ids["carol"].Link); err != nil {
 		return "", err
@@ -35,7 +35,7 @@ func (d *demo) introduceStep(ids map[string]*identity) (string, error) {
 	return fmt.Sprintf("sealed, it waits in the DHT; suggested is %q, and not what alice calls him", out.Suggested), nil
 }
 
-// accepted has carol find the introduction, and give bob a name.
+// acceptStep makes carol accept the introduction and name bob.
 func (d *demo) acceptStep(ids map[string]*identity) (string, error) {
 	var in inbox
 	if err := d.mustRun("carol", &in, "inbox"); err != nil {
@@ -61,7 +61,7 @@ func (d *demo) acceptStep(ids map[string]*identity) (string, error) {
 	return "in carol's book: " + contactLine(name.Plain, c), nil
 }
 
-// unnamed checks that nobody has a name by what lies in the inbox.
+// checkUnnamed checks that a suggestion in the inbox has added no name to the book.
 func (d *demo) checkUnnamed(who, p string) error {
 	var out contactList
 	if exit, message := d.petnameUnlisted(who, &out, "list"); exit != 0 {
@@ -73,7 +73,7 @@ func (d *demo) checkUnnamed(who, p string) error {
 	return nil
 }
 
-// paired has bob and carol pair by a code.
+// pairStep pairs bob and carol with a code.
 func (d *demo) pairStep(ids map[string]*identity) (string, error) {
 	invited, end, err := d.startInvite("bob")
 	if err != nil {
@@ -104,7 +104,7 @@ func (d *demo) pairStep(ids map[string]*identity) (string, error) {
 	return "by way of the DHT: each has the other's key, proven, and carol that it is the one\nwhich alice introduced", nil
 }
 
-// mistyped has carol mistype a code.
+// wrongCodeStep makes carol mistype a code.
 func (d *demo) wrongCodeStep() (string, error) {
 	invited, end, err := d.startInvite("bob")
 	if err != nil {
@@ -133,7 +133,7 @@ func (d *demo) wrongCodeStep() (string, error) {
 	return "both are told, and then the right words don't pair, either: who guesses has\none try with each of them, among four million", nil
 }
 
-// quietly is petname for what only checks, which a person need not type.
+// petnameUnlisted is petname for checks, whose command lines are not shown.
 func (d *demo) petnameUnlisted(who string, result any, args ...string) (exit int, message string) {
 	commands := d.commands
 	exit, message = d.petname(who, result, args...)
@@ -141,8 +141,8 @@ func (d *demo) petnameUnlisted(who string, result any, args ...string) (exit int
 	return exit, message
 }
 
-// invites has somebody make an invitation, and gives it while they wait for
-// whom it is for. end waits for what comes of it or, when nothing will, stops.
+// startInvite runs petname invite in the background and returns the invitation. end
+// waits for the result of the command if comes is set, and otherwise interrupts it.
 func (d *demo) startInvite(who string) (invited invited, end func(comes bool) (exit int, message string), err error) {
 	d.commands = append(d.commands, "petname --home "+who+" invite")
 	ctx, cancel := context.WithCancel(d.ctx)

@@ -16,13 +16,13 @@ const (
 	secondPath = "/ipfs/bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 )
 
-// chapter is a step that is yet to be done: it says what happened.
+// demoStep is a step to run. do returns a description of what happened.
 type demoStep struct {
 	name string
 	do   func() (string, error)
 }
 
-// story is the steps, in their order. Each checks what it claims.
+// storySteps returns the steps in their order. Each checks its own claims.
 func (d *demo) storySteps(nodes int) []demoStep {
 	people := []string{"alice", "bob", "carol"}
 	ids := map[string]*identity{}
@@ -197,7 +197,7 @@ func (d *demo) storySteps(nodes int) []demoStep {
 
 var nicknameOf = map[string]string{"alice": "Alice L", "bob": "Bob W", "carol": "Carol"}
 
-// resolved resolves, and checks the answer.
+// checkResolved resolves, and checks the result.
 func (d *demo) checkResolved(want *identity, value, source, who string, args ...string) (string, error) {
 	var out resolved
 	if err := d.mustRun(who, &out, args...); err != nil {
@@ -209,13 +209,13 @@ func (d *demo) checkResolved(want *identity, value, source, who string, args ...
 	return fmt.Sprintf("%s\n%s answered, %d agree; verified", out.Value, peersText(out.Answered), out.Agreed), nil
 }
 
-// still checks that nothing has changed for carol.
+// checkUnchanged checks that carol resolves the same value as before.
 func (d *demo) checkUnchanged(want *identity, value string) error {
 	_, err := d.checkResolved(want, value, "network", "carol", "resolve", want.Pointer, "--fresh")
 	return err
 }
 
-// forge writes a record that somebody else signed, of a higher sequence.
+// forge writes a record with a higher sequence that another key signed.
 func forge(file string) error {
 	mallory, err := pointer.NewKey(nil)
 	if err != nil {

@@ -25,7 +25,7 @@ the book, every record; and whether the network that was joined answers.`,
 			var out checks
 			err := a.call("doctor", noArgs{}, &out)
 			if c := classify(err); err != nil && out.Checks == nil && c.Exit == exitFailure {
-				// The home doesn't open: say what of it is well, and what not.
+				// The home cannot be opened: check its parts.
 				dir, derr := a.dir()
 				if derr != nil {
 					return derr
@@ -52,7 +52,7 @@ type checks struct {
 	Checks []check `json:"checks"`
 }
 
-// check is one thing that the doctor looked at.
+// check is the result of one check of doctor.
 type check struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
@@ -77,8 +77,8 @@ func (v *verbs) doctor(ctx context.Context, _ noArgs) (*checks, error) {
 	return out, nil
 }
 
-// doctorAlone is doctor for a home that doesn't open, with the error that says
-// why. Nil when there is no home at all.
+// doctorClosedHome checks a home that cannot be opened; closed is the error of
+// opening it. The result is nil when there is no home.
 func doctorClosedHome(dir string, closed error) (*checks, error) {
 	all, err := agent.CheckClosed(dir, closed)
 	if err != nil {

@@ -17,16 +17,18 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
-// What is printed where: a verb's result goes to stdout, as one JSON object
-// with --json and as text for people without; errors, hints and progress go to
-// stderr, hints only to a terminal. A command to copy stands on a line of its
-// own. Text of foreign origin is cleaned on its way, and inside our lines loses
-// the marks of names (name.Style); not so in JSON, where a field says what it
-// is, nor in an error, which quotes its input and begins with "petname:".
+// Rules of printing: the result of a verb goes to stdout, as one JSON object with
+// --json, and as text for people otherwise. Errors, hints and progress go to stderr;
+// hints only to a terminal. A command to copy is on its own line. Text from other
+// parties is cleaned before it is printed. In lines for people it also loses the
+// marks of names (name.Style). JSON needs no such marks, because the field names
+// define the meaning, and neither do errors, which quote their input and begin with
+// "petname:".
 
-// show prints a result: as one JSON object, or by text. err is what the verb
-// ended with, and is returned. After a failure, text is printed only if there
-// is something to tell, and the object where the exit status promises one.
+// printResult prints the result of a verb as one JSON object, or with the function
+// text. It returns err, the error of the verb, or else its own error. After a
+// failure it prints text only if tell is set, and the object only if tell is set or
+// the exit status requires it: see [alwaysPrintsObject].
 func (a *app) printResult(result any, err error, tell bool, text func(w *bufio.Writer)) error {
 	if err != nil && !tell && !(a.json && alwaysPrintsObject(err)) {
 		return err
@@ -47,8 +49,9 @@ func (a *app) printResult(result any, err error, tell bool, text func(w *bufio.W
 	return err
 }
 
-// promised reports whether a verb that failed so prints its object all the
-// same: whoever asked can see what there is to choose, distrust or retry.
+// alwaysPrintsObject reports whether the exit status of err is one with which a
+// verb always prints its JSON object. The caller needs it to choose, to judge or to
+// retry.
 func alwaysPrintsObject(err error) bool {
 	exit := classify(err).Exit
 	return exit >= exitChoose && exit <= exitConflict
@@ -68,9 +71,9 @@ func (a *app) printJSON(result any, err error) error {
 	return err
 }
 
-// marshal leaves & < > as they are: a link is to be copied from the output. What
-// a terminal would obey or hide is escaped: a program gets it as it is, and who
-// looks on sees it.
+// marshal encodes v as JSON without escaping & < and >, so that a link can be copied
+// from the output. It escapes characters that are not printable, so that a terminal
+// neither interprets nor hides them.
 func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -91,7 +94,7 @@ func marshal(v any) ([]byte, error) {
 	return out, nil
 }
 
-// fail prints an error.
+// printError prints an error and its next step.
 func (a *app) printError(failed *failure) {
 	e := *failed
 	e.Next = a.withHomeFlag(e.Next)
@@ -116,12 +119,12 @@ func (a *app) printError(failed *failure) {
 	}
 }
 
-// isCommand tells a next step that can be pasted from a sentence.
+// isCommand reports whether a next step is a command, and not a sentence.
 func isCommand(next string) bool {
 	return strings.HasPrefix(next, "petname ") && !strings.Contains(next, ", ")
 }
 
-// sameHome makes a command to paste be about the home that this one is about.
+// withHomeFlag adds --home to the commands in a next step, if this invocation has it.
 func (a *app) withHomeFlag(next string) string {
 	if a.home == "" || strings.HasSuffix(next, " --help") {
 		return next
@@ -136,7 +139,7 @@ func (a *app) withHomeFlag(next string) string {
 	return next
 }
 
-// cleanLines cleans a message and keeps its line ends.
+// cleanLines cleans each line of a message, and indents all lines but the first.
 func cleanLines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
@@ -145,15 +148,14 @@ func cleanLines(s string) string {
 	return strings.Join(lines, "\n  ")
 }
 
-// hint tells a person at a terminal what to do next. Lines that are indented
-// are commands to copy.
+// hint prints the next step, only to a terminal. Indented lines are commands to copy.
 func (a *app) hint(format string, args ...any) {
 	if isTerminal(a.stderr) {
 		a.warn(format, args...)
 	}
 }
 
-// warn tells what a person has to know; only --quiet and --json stop it.
+// warn prints a warning, unless --quiet or --json is set.
 func (a *app) warn(format string, args ...any) {
 	if a.quiet || a.json {
 		return
@@ -169,7 +171,7 @@ func (a *app) warn(format string, args ...any) {
 	fmt.Fprintln(a.stderr, strings.Join(lines, "\n"))
 }
 
-// style is how names are shown on stdout.
+// style returns the style of names on stdout.
 func (a *app) style() name.Style {
 	switch {
 	case !isTerminal(a.stdout):
