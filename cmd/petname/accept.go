@@ -39,7 +39,7 @@ you were given was never theirs. petname why keeps who gave it to you.`,
 			if err := a.suggestionOrFile(args[0], &request.ID, &request.Text); err != nil {
 				return err
 			}
-			if request.As == "" { // an offer: consenting to it takes the key
+			if request.As == "" { // possibly an offer: consent to it is signed
 				if request.Passphrase, err = a.passphrase(); err != nil {
 					return err
 				}
@@ -71,7 +71,8 @@ you were given was never theirs. petname why keeps who gave it to you.`,
 	return cmd
 }
 
-// suggestionOrFile tells the digits of a suggestion from the name of a file.
+// suggestionOrFile sets *id if arg is the number of a suggestion. Otherwise it reads
+// the file arg into *text.
 func (a *app) suggestionOrFile(arg string, id *string, text *[]byte) error {
 	if isDigits(arg) {
 		*id = arg
@@ -97,25 +98,25 @@ func isDigits(s string) bool {
 	return s != "" && len(s) <= 12
 }
 
-// acceptArgs are the arguments of accept: a suggestion by its digits, or what
-// stands in a file.
+// acceptArgs are the arguments of accept: the digits of a suggestion, or the content of
+// a file.
 type acceptArgs struct {
 	ID         string `json:"id"`
-	Text       []byte `json:"text"` // of a file; nil: ID counts
+	Text       []byte `json:"text"` // content of a file; nil: ID is used
 	As         string `json:"as"`
 	Lookalike  bool   `json:"lookalike"`
-	Replaces   string `json:"instead"` // a contact that gives way, by name or pointer
+	Replaces   string `json:"instead"` // a contact to replace, by name or pointer
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
-// accepted is the result of accept: a contact, or, of an offer of a mutual
-// introduction, one that isn't known yet.
+// accepted is the result of accept: a contact. After consent to a mutual introduction,
+// its pointer is not known yet.
 type accepted struct {
 	contact
-	Sent string `json:"sent,omitempty"` // how far the consent came: as in introduce
+	Sent string `json:"sent,omitempty"` // delivery of the consent, as in introduced
 }
 
-// accept names what a suggestion is about, or consents to an offer.
+// accept names the pointer of a suggestion, or consents to a mutual introduction.
 func (v *verbs) accept(ctx context.Context, a acceptArgs) (*accepted, error) {
 	s, err := v.findSuggestion(a.ID, a.Text)
 	if err != nil {
@@ -170,8 +171,8 @@ func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 	return v.withLookalikes(c)
 }
 
-// meant returns the suggestion that digits, or a file, mean. What stands in the
-// file goes into the inbox first.
+// findSuggestion returns the suggestion with the given digits. If text is not nil, it
+// receives the messages in text and returns their only suggestion.
 func (v *verbs) findSuggestion(digits string, text []byte) (petname.Suggestion, error) {
 	if text == nil {
 		s, err := v.agent.Suggestion(digits)

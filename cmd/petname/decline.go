@@ -32,7 +32,7 @@ introduced to each other.`,
 	return cmd
 }
 
-// decline turns a suggestion down, and says which.
+// decline declines a suggestion, and prints it.
 func (a *app) decline(request declineArgs) error {
 	var s suggestion
 	err := a.call("decline", request, &s)
@@ -45,7 +45,7 @@ func (a *app) decline(request declineArgs) error {
 type declineArgs struct {
 	ID         string `json:"id"`
 	Text       []byte `json:"text"`
-	Never      bool   `json:"never"` // and suggest the pointer no more
+	Never      bool   `json:"never"` // refuse further suggestions of the pointer
 	Passphrase string `json:"passphrase,omitempty"`
 }
 

@@ -209,7 +209,7 @@ func (d *demo) checkResolved(want *identity, value, source, who string, args ...
 	return fmt.Sprintf("%s\n%s answered, %d agree; verified", out.Value, peersText(out.Answered), out.Agreed), nil
 }
 
-// checkUnchanged checks that carol resolves the same value as before.
+// checkUnchanged checks that carol still resolves the pointer of want to value.
 func (d *demo) checkUnchanged(want *identity, value string) error {
 	_, err := d.checkResolved(want, value, "network", "carol", "resolve", want.Pointer, "--fresh")
 	return err

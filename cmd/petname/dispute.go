@@ -45,7 +45,8 @@ It travels like an introduction: sealed, or with -o as a file.`,
 	return cmd
 }
 
-// disputed shows a question or a denial, and writes it if it is to be carried.
+// printDisputed prints the result of dispute or deny, and writes the statement to the
+// file, if there is one.
 func (a *app) printDisputed(out disputed, err error, file string) error {
 	if err == nil && file != "" {
 		if done, err := a.writeStatement(file, &out.Armored, &out.File); done || err != nil {

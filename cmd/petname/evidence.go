@@ -12,7 +12,7 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
-// proof writes what proves that an introducer gave a wrong key.
+// writeProof writes the proof that an introducer introduced a wrong key.
 func (a *app) writeProof(contact, file string) error {
 	if err := checkNewFile(file); err != nil {
 		return err
@@ -66,11 +66,11 @@ Exit status 6 if it doesn't verify.`,
 	}
 }
 
-// contradiction is an introduction, and the denial of its key.
+// contradiction is an introduction and the denial of its key.
 type contradiction struct {
 	By        string    `json:"by"` // pointer of the introducer
 	To        string    `json:"to"`
-	Pointer   string    `json:"pointer"` // that was introduced
+	Pointer   string    `json:"pointer"` // the introduced key
 	Suggested string    `json:"suggested"`
 	Made      time.Time `json:"made"`
 	DeniedBy  string    `json:"denied_by"` // pointer of the contact that denies it
@@ -84,7 +84,7 @@ type proof struct {
 	Armored        []byte          `json:"armored,omitempty"`
 }
 
-// proof returns what proves that introducers gave wrong keys for a contact.
+// proof returns the proof that introducers introduced wrong keys for a contact.
 func (v *verbs) proof(_ context.Context, a nameArgs) (*proof, error) {
 	c, err := v.agent.Lookup(a.Name)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/petnames-go/petnames/ledger/durable"
 )
 
-// writeNew writes what a verb made to a file that isn't there yet, or to
-// standard output. JSON has it in the object.
+// writeNew writes to a new file, or, for "-", to standard output. With --json it
+// writes nothing to standard output: the content is in the JSON object.
 func (a *app) writeNew(file string, b []byte) error {
 	if file == "-" {
 		if a.json {
@@ -25,8 +25,9 @@ func (a *app) writeNew(file string, b []byte) error {
 	return nil
 }
 
-// carried writes a statement that is to be carried as a file, and notes in the
-// result where. done: it is on standard output, and nothing is left to show.
+// writeStatement writes an armored statement to a new file or to standard output. For
+// a file, it sets *at to its path and *armored to nil. done reports that the statement
+// is on standard output and nothing else is to be printed.
 func (a *app) writeStatement(file string, armored *[]byte, at *string) (done bool, err error) {
 	if err := a.writeNew(file, *armored); err != nil {
 		return false, err
@@ -38,7 +39,7 @@ func (a *app) writeStatement(file string, armored *[]byte, at *string) (done boo
 	return false, nil
 }
 
-// freeFile refuses the name of a file that is there already.
+// checkNewFile returns an error if the file exists.
 func checkNewFile(file string) error {
 	if file == "" || file == "-" {
 		return nil
@@ -49,7 +50,7 @@ func checkNewFile(file string) error {
 	return nil
 }
 
-// writeFile writes a whole file, durably, or leaves what was there.
+// writeFile replaces a file atomically and durably.
 func writeFile(name string, b []byte) error { return writeFileOn(nil, name, b) }
 
 func writeFileOn(files durable.FS, name string, b []byte) error {
@@ -59,7 +60,7 @@ func writeFileOn(files durable.FS, name string, b []byte) error {
 	return durable.Replace(files, name, ".record-", time.Time{}, bytes.NewReader(b))
 }
 
-// readUpTo reads a file, or with - standard input, as far as so many bytes.
+// readUpTo reads a file, or standard input for "-", up to most bytes.
 func (a *app) readUpTo(name string, most int) ([]byte, error) {
 	var f io.Reader = a.stdin
 	if name != "-" {

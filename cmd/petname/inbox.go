@@ -77,7 +77,7 @@ standard input; then nothing is fetched.`,
 	return cmd
 }
 
-// waiting are all suggestions, strangers' below the others.
+// printInbox prints all suggestions, those of unknown senders after the others.
 func printInbox(w *bufio.Writer, st name.Style, all []suggestion) {
 	known, strangers := all[:0:0], all[:0:0]
 	for _, s := range all {
@@ -98,7 +98,7 @@ func printInbox(w *bufio.Writer, st name.Style, all []suggestion) {
 	}
 }
 
-// warnFetched says what would else be lost without a word.
+// warnFetched warns of lost and refused messages, which are not in the inbox.
 func warnFetched(a *app, f fetched) {
 	if f.Lost > 0 {
 		a.warn("messages that can't come any more, as this home or the sender's was restored from an old copy: %d", f.Lost)
@@ -113,9 +113,9 @@ func warnFetched(a *app, f fetched) {
 
 // inboxArgs are the arguments of inbox.
 type inboxArgs struct {
-	Offline         bool     `json:"offline"`   // what is here already
-	Texts           [][]byte `json:"texts"`     // of files, to be taken in first
-	ContactRequests bool     `json:"strangers"` // look for contact requests, too
+	Offline         bool     `json:"offline"`   // fetch nothing
+	Texts           [][]byte `json:"texts"`     // contents of files, to be received first
+	ContactRequests bool     `json:"strangers"` // also fetch contact requests
 	Passphrase      string   `json:"passphrase,omitempty"`
 }
 
@@ -125,20 +125,20 @@ type inbox struct {
 	Fetched     *fetched     `json:"fetched"` // null: nothing was fetched
 }
 
-// fetched is what fetching came to.
+// fetched is the result of fetching messages.
 type fetched struct {
 	Network  string `json:"network"`  // "ok", "off" or "unreachable"
-	Polled   int    `json:"polled"`   // contacts whose messages were looked for
-	Fresh    int    `json:"fresh"`    // suggestions that are new
+	Polled   int    `json:"polled"`   // contacts whose messages were fetched
+	Fresh    int    `json:"fresh"`    // new suggestions
 	Refused  int    `json:"refused"`  // messages that were not accepted
 	Waiting  int    `json:"waiting"`  // messages of this home that were not fetched yet
-	Knocking int    `json:"knocking"` // contact requests of this home that are kept up
-	Lost     uint64 `json:"lost"`     // messages to this home that can no longer come
-	Problem  string `json:"problem"`  // why not everything could be looked at; empty: everything was
+	Knocking int    `json:"knocking"` // pending contact requests of this home
+	Lost     uint64 `json:"lost"`     // messages to this home that can no longer be received
+	Problem  string `json:"problem"`  // why fetching was incomplete; empty: it was complete
 }
 
-// inbox returns the suggestions that wait, those that others have just left for
-// this home among them.
+// inbox receives the messages in the arguments, or fetches messages, and returns the
+// pending suggestions.
 func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 	out := &inbox{Suggestions: []suggestion{}}
 	for _, text := range a.Texts {

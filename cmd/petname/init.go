@@ -42,7 +42,7 @@ alone, under the same passphrase: take it off this computer.`,
 			plan.WorkFactor = a.work
 			var id identity
 			err = a.create(dir, plan)
-			if err == nil || alwaysPrintsObject(err) { // of a home that is there already, say whose it is
+			if err == nil || alwaysPrintsObject(err) { // if the home exists, print its identity
 				ierr := a.call("id", noArgs{}, &id)
 				if err == nil {
 					err = ierr

@@ -76,7 +76,7 @@ sees who introduces whom to whom.`,
 	return cmd
 }
 
-// sentText says how far a message came.
+// sentText returns the delivery state of a message as text for people.
 func sentText(sent string) string {
 	switch sent {
 	case string(agent.Stored):
@@ -123,7 +123,7 @@ shows that you did.`,
 type introduceArgs struct {
 	Name       string        `json:"name"`
 	To         string        `json:"to"`
-	As         string        `json:"as"` // empty: what the contact calls itself
+	As         string        `json:"as"` // empty: the nickname of the contact
 	Note       string        `json:"note"`
 	Both       bool          `json:"both"`
 	Expires    time.Duration `json:"expires"`
@@ -139,7 +139,7 @@ type introduced struct {
 	Pointer   string    `json:"pointer"`
 	Suggested string    `json:"suggested"`
 	Expires   time.Time `json:"expires"`
-	Sent      string    `json:"sent"`           // "stored": the network has it; "queued": it waits in this home; "file"
+	Sent      string    `json:"sent"`           // "stored" in the network, "queued" in this home, or "file"
 	File      string    `json:"file"`           // where it was written
 	Both      bool      `json:"both,omitempty"` // both are asked first
 	Armored   []byte    `json:"armored,omitempty"`
@@ -162,7 +162,7 @@ func (v *verbs) introduce(ctx context.Context, a introduceArgs) (*introduced, er
 	if errors.As(err, &nameless) {
 		return nil, classify(err).With("petname introduce " + shellWord(a.Name) + " --to " + shellWord(a.To) + " --as NAME")
 	}
-	if i.ID == "" || a.Both && i.Sent == "" { // else it was signed: what was signed shows even if it was not sent
+	if i.ID == "" || a.Both && i.Sent == "" { // a signed introduction is printed even if it was not sent
 		return nil, err
 	}
 	out := asIntroduced(i)
@@ -190,7 +190,8 @@ func (v *verbs) retract(ctx context.Context, a retractArgs) (*introduced, error)
 	return asIntroduced(i), delivery(i.Sent, err)
 }
 
-// delivery returns the error of a message that is queued: it waits in the home.
+// delivery returns err, or, for a message that is queued in the home, a failure with
+// the code queued.
 func delivery(sent agent.Delivery, err error) error {
 	if sent != agent.Queued {
 		return err

@@ -99,7 +99,7 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 	for {
 		err := do("await", awaitArgs{ID: out.ID}, &s)
 		if e := (*failure)(nil); errors.As(err, &e) && e.Code == "timeout" && time.Now().Before(out.Expires) {
-			continue // the code's time is over, and not yet the link's
+			continue // the code has expired, but not the link
 		}
 		if err != nil {
 			return err
@@ -107,7 +107,7 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 		break
 	}
 	if a.json {
-		return nil // it is in the inbox; there is one object on stdout
+		return nil // stdout has its one object; the suggestion is in the inbox
 	}
 	return a.printResult(s, nil, true, func(w *bufio.Writer) {
 		printSuggestion(w, a.style(), s)
@@ -115,7 +115,7 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 	})
 }
 
-// invitation is the ways to hand it over, but for the QR code.
+// printInvitation prints the code and the link of an invitation.
 func printInvitation(w *bufio.Writer, out invited) {
 	if out.Code != "" {
 		fmt.Fprintf(w, "say\n  petname pair %s\nor ", out.Code)
@@ -130,15 +130,15 @@ func printInvitation(w *bufio.Writer, out invited) {
 	}
 }
 
-// drawQR shows a QR code at the end of what is on the terminal: the last rows
-// are those that are in view. It has rows of its own, which nothing may break.
+// drawQR draws a QR code as the last output, so that it is visible on the terminal.
+// Its lines must not be wrapped.
 func (a *app) drawQR(text string) error {
 	if a.json || text == "" {
 		return nil
 	}
 	drawn, err := qrcode.Terminal(text, a.style() == name.Colour)
 	if err != nil {
-		return nil // the link is there
+		return nil // the link is printed
 	}
 	if wide := terminalWidth(a.stdout); wide > 0 && wide < qrColumns(drawn) {
 		a.warn("the terminal is too narrow for the QR code; a picture has no such bounds:\n  petname invite -o qr.png")
@@ -150,7 +150,7 @@ func (a *app) drawQR(text string) error {
 	return nil
 }
 
-// qrColumns is how wide a QR code is: its blocks take one column each.
+// qrColumns returns the width of a QR code: each block takes one column.
 func qrColumns(drawn string) (n int) {
 	line, _, _ := strings.Cut(drawn, "\n")
 	for i := 0; i < len(line); i += unbreakable(line[i:]) {
@@ -210,10 +210,10 @@ or link is read from standard input.`,
 	return cmd
 }
 
-// maxPicture bounds a picture that a QR code is read from, in bytes.
+// maxPicture is the maximum size of a picture with a QR code, in bytes.
 const maxPicture = 32 << 20
 
-// invitationText is the code or link that pair is to take.
+// invitationText returns the code or the link from the arguments of pair.
 func (a *app) invitationText(args []string, qr string) (string, error) {
 	switch {
 	case qr != "" && len(args) > 0, qr == "" && len(args) == 0:
@@ -233,7 +233,7 @@ func (a *app) invitationText(args []string, qr string) (string, error) {
 		return string(b), err
 	}
 	text := args[0]
-	for _, word := range args[1:] { // a code in words of its own
+	for _, word := range args[1:] { // a code with spaces
 		text += " " + word
 	}
 	return text, nil
@@ -244,21 +244,21 @@ type inviteArgs struct {
 	Uses       int           `json:"uses"`
 	Expires    time.Duration `json:"expires"`
 	Purpose    string        `json:"purpose"`
-	For        string        `json:"for"`  // a pointer or a name; empty: anybody
-	Code       bool          `json:"code"` // one to be spoken, too
-	Wait       bool          `json:"wait"` // await follows: else a code is made only by a node, which can answer
+	For        string        `json:"for"`  // a pointer or a name; empty: any key
+	Code       bool          `json:"code"` // also create a code
+	Wait       bool          `json:"wait"` // await follows; otherwise only a node creates a code, because it can answer
 	Passphrase string        `json:"passphrase,omitempty"`
 }
 
 // invited is the result of invite.
 type invited struct {
 	Link    string    `json:"link"`
-	Code    string    `json:"code"` // empty: none to be spoken
+	Code    string    `json:"code"` // empty: none
 	Expires time.Time `json:"expires"`
 	Uses    int       `json:"uses"`
 	ID      string    `json:"id"`
-	Compact string    `json:"compact,omitempty"` // what a QR code in a terminal has
-	File    string    `json:"file,omitempty"`    // where a QR code was written
+	Compact string    `json:"compact,omitempty"` // content of a QR code on a terminal
+	File    string    `json:"file,omitempty"`    // path of the picture of the QR code
 }
 
 func (v *verbs) invite(ctx context.Context, a inviteArgs) (*invited, error) {
@@ -294,14 +294,14 @@ func (v *verbs) await(ctx context.Context, a awaitArgs) (*suggestion, error) {
 
 // pairArgs are the arguments of pair.
 type pairArgs struct {
-	Text       string `json:"text"` // a code, a link, or what a QR code has
+	Text       string `json:"text"` // a code, a link, or the content of a QR code
 	As         string `json:"as"`
 	Lookalike  bool   `json:"lookalike"`
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
-// paired is the result of pair: a contact, and where it waits if it has no name
-// yet.
+// paired is the result of pair: a contact, and its suggestion in the inbox if it has
+// no name yet.
 type paired struct {
 	contact
 	Suggestion string `json:"suggestion,omitempty"`
@@ -331,7 +331,7 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 	}
 	c, err := v.agent.Accept(s.ID, a.As, petname.Acceptance{Lookalike: a.Lookalike})
 	if err != nil {
-		// They are paired, whatever became of the name.
+		// The pairing succeeded, although the naming failed.
 		failed := *classify(err)
 		failed.Message = "paired, and waiting in the inbox, but " + failed.Message
 		failed.Next = "petname accept " + s.ID.String() + " --as NAME"

@@ -62,7 +62,7 @@ type joined struct {
 	Network   string   `json:"network"`
 	Bootstrap []string `json:"bootstrap"`
 	Routers   []string `json:"routers"`
-	Peers     int      `json:"peers"` // that the routing table has now
+	Peers     int      `json:"peers"` // in the routing table
 }
 
 func (v *verbs) join(ctx context.Context, a joinArgs) (*joined, error) {

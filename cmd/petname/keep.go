@@ -61,7 +61,8 @@ unkeep.`,
 	return cmd
 }
 
-// keepAll asks whether to show whom I know. Nothing but a yes is one.
+// confirmKeepAll asks on the terminal, after a failure with the code keep_all,
+// whether to keep all contacts. Only the line "yes" confirms.
 func (a *app) confirmKeepAll(err error) bool {
 	var e *failure
 	if !errors.As(err, &e) || e.Code != "keep_all" || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
@@ -118,7 +119,7 @@ func printKept(w *bufio.Writer, s name.Style, out keptList) {
 
 func timeText(t time.Time) string { return t.Local().Format(time.DateTime) }
 
-// keeping is what the node's status says of it.
+// printKeepStatus prints the status of the republisher.
 func printKeepStatus(w *bufio.Writer, k keepStatus) {
 	text := fmt.Sprintf("%d contacts", k.Kept)
 	if k.Kept == 1 {
@@ -147,7 +148,7 @@ func printKeepStatus(w *bufio.Writer, k keepStatus) {
 	}
 }
 
-// keepVisible is what keeping somebody's records shows.
+// keepVisible describes what the network learns from republishing records of contacts.
 const keepVisible = "While a node of yours runs, it puts their records again before the network\n" +
 	"forgets them. Whoever stores those can see that your IP address does, and so\n" +
 	"that somebody there knows their owners: of all names that are kept, whom you know.\n" +
@@ -157,28 +158,28 @@ const keepVisible = "While a node of yours runs, it puts their records again bef
 type keepArgs struct {
 	Names []string `json:"names"`
 	All   bool     `json:"all"`
-	Yes   bool     `json:"yes"` // for keep all: what it shows was told
+	Yes   bool     `json:"yes"` // with All: the user has confirmed keepVisible
 }
 
-// keptList is the result of keep and unkeep: all that are kept now.
+// keptList is the result of keep and unkeep: all contacts that are kept now.
 type keptList struct {
 	Kept  []keptContact `json:"kept"`
-	Added []string      `json:"added,omitempty"` // pointers that this call made kept
-	// Visible says, of the first, what it shows.
+	Added []string      `json:"added,omitempty"` // pointers that this call added
+	// Visible is keepVisible, when the first contacts are added.
 	Visible string `json:"visible,omitempty"`
 }
 
-// keptContact is a contact whose records are kept, and what came of it on this
-// device.
+// keptContact is a contact whose records are kept, with the republishing state on
+// this device.
 type keptContact struct {
 	Name    string     `json:"name"` // empty: in conflict
 	Pointer string     `json:"pointer"`
-	Next    *time.Time `json:"next"`    // when it is looked for next; null: no node ran yet
-	Looked  *time.Time `json:"looked"`  // the last time; null: never
-	Put     *time.Time `json:"put"`     // the last time that it had to be put; null: never
-	Holders int        `json:"holders"` // of the asked, at the last look
+	Next    *time.Time `json:"next"`    // next look-up; null: no node has run yet
+	Looked  *time.Time `json:"looked"`  // last look-up; null: never
+	Put     *time.Time `json:"put"`     // last republication; null: never
+	Holders int        `json:"holders"` // peers, of those asked, that had the record at the last look-up
 	Asked   int        `json:"asked"`
-	Problem string     `json:"problem"` // of the last time; empty: none
+	Problem string     `json:"problem"` // of the last look-up; empty: none
 }
 
 func timeOrNull(t time.Time) *time.Time {
@@ -255,8 +256,8 @@ func (v *verbs) setKept(ctx context.Context, a keepArgs, on bool) (*keptList, er
 	return out, nil
 }
 
-// toMark finds the contacts that are meant: all are looked up before any is
-// marked.
+// contactsToMark returns the contacts of the arguments. It looks all of them up
+// before any is changed, so that an unknown name changes nothing.
 func (v *verbs) contactsToMark(a keepArgs, on bool) (ids []pointer.Pointer, err error) {
 	for _, text := range a.Names {
 		c, err := v.agent.Lookup(text)
@@ -283,18 +284,18 @@ func (v *verbs) contactsToMark(a keepArgs, on bool) (ids []pointer.Pointer, err 
 	return ids, nil
 }
 
-// keepStatus is what the node does for the records that it keeps.
+// keepStatus is the status of the republisher.
 type keepStatus struct {
 	Kept   int        `json:"kept"`   // contacts
-	Next   *time.Time `json:"next"`   // of any look, at the owner's record too; null: none is to come
-	Last   *time.Time `json:"last"`   // since the node started; null: none
-	Result string     `json:"result"` // of the last
+	Next   *time.Time `json:"next"`   // next look-up of any record, also of the owner; null: none
+	Last   *time.Time `json:"last"`   // last look-up since the node started; null: none
+	Result string     `json:"result"` // of the last look-up
 	Walks  int        `json:"walks"`  // since the node started
-	Every  float64    `json:"every"`  // seconds between looks at one record, by how fast peers go
+	Every  float64    `json:"every"`  // seconds between look-ups of one record, adapted to the churn of peers
 	Own    *keptOwn   `json:"own"`    // null: nothing was published
 }
 
-// keptOwn is about the owner's record.
+// keptOwn is the republishing state of the owner's record.
 type keptOwn struct {
 	Next    *time.Time `json:"next"`
 	Put     *time.Time `json:"put"`
@@ -302,7 +303,7 @@ type keptOwn struct {
 	Asked   int        `json:"asked"`
 	Expires time.Time  `json:"expires"`
 	Problem string     `json:"problem"`
-	Warning string     `json:"warning"` // that it expires, and can't be renewed
+	Warning string     `json:"warning"` // that it will expire and cannot be renewed
 }
 
 func asKeepStatus(kept int, s republish.Status) keepStatus {

@@ -79,14 +79,14 @@ names a new file for the key after it.`,
 // rotateArgs are the arguments of key rotate.
 type rotateArgs struct {
 	Next       string `json:"next"`     // absolute path of the recovery file with the next key; empty: the home has it
-	Recovery   string `json:"recovery"` // absolute path for the key after it; empty: the home
+	Recovery   string `json:"recovery"` // absolute path of a new recovery file for the key after the next; empty: the home
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
 // rotated is the result of key rotate.
 type rotated struct {
 	identity
-	Former []string `json:"former"` // the pointers until now, oldest first
+	Former []string `json:"former"` // previous pointers, oldest first
 }
 
 func (v *verbs) rotate(ctx context.Context, a rotateArgs) (*rotated, error) {

@@ -105,8 +105,8 @@ func puzzlesText(n int) string {
 	return fmt.Sprintf("%d puzzles", n)
 }
 
-// working shows on a terminal how far the work is, on one line that is wiped in
-// the end. Nil: nobody looks.
+// workProgress returns a function that shows the progress of the proof of work on one
+// line of the terminal, which is cleared at the end. It is nil if nothing is shown.
 func (a *app) workProgress() func(answered, of int) {
 	if a.quiet || a.json || !isTerminal(a.stderr) {
 		return nil
@@ -125,7 +125,7 @@ type knockArgs struct {
 	To         string        `json:"to"` // a pointer, a link or a name
 	As         string        `json:"as"` // the name to suggest; empty: the nickname
 	Note       string        `json:"note"`
-	Puzzles    int           `json:"puzzles"` // 0: as many as their card asks for
+	Puzzles    int           `json:"puzzles"` // solutions; 0: the number in the recipient's card
 	Expires    time.Duration `json:"expires"`
 	Stop       bool          `json:"stop"` // end the request
 	Passphrase string        `json:"passphrase,omitempty"`
@@ -140,9 +140,9 @@ type knocked struct {
 	Note      string    `json:"note"`
 	Expires   time.Time `json:"expires"`
 	ID        string    `json:"id"`
-	Sent      string    `json:"sent"`    // "stored": it is in their request mailbox; "queued": it waits in this home
-	Open      bool      `json:"open"`    // their card says that they look
-	Puzzles   int       `json:"puzzles"` // that were solved
+	Sent      string    `json:"sent"`    // "stored" in the recipient's request mailbox, or "queued" in this home
+	Open      bool      `json:"open"`    // the recipient's card announces that it reads contact requests
+	Puzzles   int       `json:"puzzles"` // solutions found
 	Took      float64   `json:"took"`    // seconds
 }
 
@@ -150,7 +150,7 @@ type knocked struct {
 type unknocked struct {
 	To     string `json:"to"`
 	ToName string `json:"to_name"`
-	Was    bool   `json:"was"` // there was a request
+	Was    bool   `json:"was"` // a request existed
 }
 
 func (v *verbs) knock(ctx context.Context, a knockArgs) (*knocked, error) {
@@ -189,8 +189,8 @@ func (v *verbs) unknock(_ context.Context, a knockArgs) (*unknocked, error) {
 	return &unknocked{To: to.String(), ToName: toName, Was: was}, nil
 }
 
-// recipient returns the pointer that a text means, and the petname for it, if it
-// has one.
+// recipient returns the pointer for a pointer, a link or a name, and its petname, if
+// it has one.
 func (v *verbs) recipient(text string) (pointer.Pointer, string, error) {
 	to, err := v.agent.PointerOf(text)
 	if err != nil {

@@ -23,7 +23,8 @@ func (a *app) listVerb() *cobra.Command {
 	}
 }
 
-// contacts asks for contacts and lists them.
+// printContacts runs a verb that returns contacts, and prints them. none is the hint
+// for an empty list.
 func (a *app) printContacts(verb string, args any, none string) error {
 	var out contactList
 	err := a.call(verb, args, &out)

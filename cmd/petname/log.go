@@ -49,7 +49,7 @@ checked: every signature, hash and row.`,
 	return cmd
 }
 
-// happened is an entry in words.
+// entryText describes an entry of the log for people.
 func entryText(s name.Style, e entry) string {
 	who := ""
 	if e.Pointer != "" {
@@ -101,16 +101,16 @@ func lookalikeRemark(e entry) string {
 	return ""
 }
 
-// entry is one entry of the history as the verbs print it.
+// entry is the JSON form of an entry of the log.
 type entry struct {
 	ID        string    `json:"id"`
 	At        time.Time `json:"at"`
 	Op        string    `json:"op"`
 	Pointer   string    `json:"pointer,omitempty"`
 	Name      string    `json:"name,omitempty"`
-	Was       []string  `json:"was,omitempty"` // several: it was in conflict
+	Was       []string  `json:"was,omitempty"` // previous names; several: it was in conflict
 	Label     string    `json:"label,omitempty"`
-	Kind      string    `json:"kind,omitempty"` // of the fact that came with it
+	Kind      string    `json:"kind,omitempty"` // of the fact in the entry
 	Undoes    uint64    `json:"undoes,omitempty"`
 	Value     string    `json:"value,omitempty"`
 	Sequence  uint64    `json:"sequence,omitempty"`
@@ -121,7 +121,7 @@ type entry struct {
 // entries is the result of log.
 type entries struct {
 	Entries  []entry  `json:"entries"`
-	Verified bool     `json:"verified,omitempty"` // every entry, body and row was checked and held
+	Verified bool     `json:"verified,omitempty"` // every entry, body and row was verified
 	Problems []string `json:"problems,omitempty"`
 }
 

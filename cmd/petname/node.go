@@ -79,14 +79,15 @@ within seconds. A second one ends it at once.`,
 	return cmd
 }
 
-// nodeOptions are the flags of node.
+// nodeOptions are the options of the verb node.
 type nodeOptions struct {
 	listen, relays []string
-	http           *string // nil: HTTP isn't answered
+	http           *string // nil: no HTTP server
 	logger         *slog.Logger
 }
 
-// serve is the node: it holds the book, and does what the socket asks.
+// serve runs the node: it opens the book and runs the verbs that it receives on the
+// socket, until it is stopped.
 func (a *app) serve(o nodeOptions) (err error) {
 	dir, err := a.dir()
 	if err != nil {
@@ -100,7 +101,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 		return err
 	}
 	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Listen: o.listen, Relays: o.relays, Timeout: a.timeout}), Passphrase: passphrase, Log: o.logger, Wait: bookTimeout})
-	if errors.Is(err, ledger.ErrInUse) { // by a node that began with this one, perhaps
+	if errors.Is(err, ledger.ErrInUse) { // possibly by a node that started at the same time
 		if err := a.checkNoNode(dir); err != nil {
 			return err
 		}
@@ -175,8 +176,8 @@ func (a *app) serve(o nodeOptions) (err error) {
 			defer cancel()
 		}
 		out, failed := v.do(request, verb, args)
-		if failed != nil && failed.Exit == exitInterrupted && ctx.Err() != nil { // not by who asked
-			message := strings.Replace(failed.Message, "interrupted", "the node was stopped meanwhile", 1) // it may say what was saved
+		if failed != nil && failed.Exit == exitInterrupted && ctx.Err() != nil { // by the stop, not by the caller
+			message := strings.Replace(failed.Message, "interrupted", "the node was stopped meanwhile", 1) // the rest may state what was saved
 			failed = &failure{Code: "network", Exit: exitNetwork, Message: message, Next: "try again"}
 		}
 		if verb == "status" && failed == nil {
@@ -187,8 +188,8 @@ func (a *app) serve(o nodeOptions) (err error) {
 	return nil
 }
 
-// nodePassphrase returns what the node unlocks the identity with while it runs;
-// nil: it doesn't.
+// nodePassphrase returns a function that returns the passphrase of the identity, for
+// the running node. It is nil without --passphrase-file.
 func (a *app) nodePassphrase() (func() ([]byte, error), error) {
 	if a.passphraseFile == "" {
 		return nil, nil
@@ -216,12 +217,12 @@ func (a *app) checkRelays(dir string, relays []string) error {
 	return nil
 }
 
-// finishTime is how long a stopped node goes on with what it is publishing. What
-// is not done by then is in the home, signed.
+// gracePeriod is how long a stopped node continues to publish. A record that is not
+// stored in the network by then is signed and saved in the home.
 const gracePeriod = 2 * time.Second
 
-// finishing gives a request's context a while longer if it ends because the node
-// is to stop, and not because whoever asked has gone.
+// graceContext returns a context that ends with request, but gracePeriod later if the
+// node is stopping. It ends at once if the caller has disconnected.
 func graceContext(request, stopping context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(request))
 	ended := context.AfterFunc(request, func() {
@@ -238,7 +239,8 @@ func graceContext(request, stopping context.Context) (context.Context, context.C
 	}
 }
 
-// alone reports that a node of the home runs already, and where it is reached.
+// checkNoNode returns an error if a node of the home is running, and prints the
+// addresses of that node.
 func (a *app) checkNoNode(dir string) error {
 	var s nodeStatus
 	if err := a.callNode("status", &s); err != nil && classify(err).Code != "version" {
@@ -248,7 +250,7 @@ func (a *app) checkNoNode(dir string) error {
 		Message: fmt.Sprintf("a node of %q is running already", dir), Next: "petname node stop"})
 }
 
-// serving says on one line where a node can be reached.
+// printServing prints the addresses of a node on one line.
 func (a *app) printServing(s nodeStatus, err error) error {
 	if s.Addrs == nil {
 		s.Addrs = []string{}
@@ -269,7 +271,8 @@ func (a *app) printServing(s nodeStatus, err error) error {
 	})
 }
 
-// node has the running node do a verb, and no other process.
+// callNode runs a verb in the running node. It fails with the code no_node without
+// one.
 func (a *app) callNode(verb string, result any) error {
 	dir, err := a.dir()
 	if err != nil {

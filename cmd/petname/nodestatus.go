@@ -91,42 +91,42 @@ type nodeStatus struct {
 	Addrs   []string `json:"addrs"`
 	HTTP    string   `json:"http"` // empty: not served
 	Network string   `json:"network"`
-	Problem string   `json:"problem"` // why nobody is in the routing table; empty: some peer is, or none has to be
+	Problem string   `json:"problem"` // why the routing table is empty; empty: it is not, or no network is joined
 	Peers   int      `json:"peers"`   // in the routing table
 	Names   int      `json:"names"`   // in the book
 	Held    held     `json:"held"`
-	CutOff  []cutOff `json:"cut_off"` // peers that are kept out for a while
+	CutOff  []cutOff `json:"cut_off"` // peers that are refused for some time
 	Uptime  float64  `json:"uptime"`  // seconds
-	Memory  uint64   `json:"memory"`  // bytes that the process has from the system
+	Memory  uint64   `json:"memory"`  // bytes that the Go runtime uses
 	Pid     int      `json:"pid,omitempty"`
 
 	Keep keepStatus `json:"keep"`
-	Put  *lastPut   `json:"put"` // null: none since the node began
+	Put  *lastPut   `json:"put"` // null: none since the node started
 }
 
-// held is what the node stores for the network.
+// held counts the records that the node stores for the network.
 type held struct {
 	Records int `json:"records"`
 	Bytes   int `json:"bytes"`
-	Limit   int `json:"limit"` // bytes, with what the records cost besides
+	Limit   int `json:"limit"` // bytes, including the overhead of records
 }
 
-// cutOff is a peer that abused the node.
+// cutOff is a peer that is refused because it abused the node.
 type cutOff struct {
 	Peer   string    `json:"peer"`
 	Until  time.Time `json:"until"`
 	Reason string    `json:"reason"`
 }
 
-// lastPut is what became of the last record of the owner that the node stored.
+// lastPut is the result of the last publication of the owner's record by the node.
 type lastPut struct {
 	Sequence  uint64     `json:"sequence"`
 	At        time.Time  `json:"at"`
 	Asked     int        `json:"asked"`
-	Stored    int        `json:"stored"`    // said so
-	Confirmed *int       `json:"confirmed"` // returned it, those that acknowledged it first aside; null: not looked yet
+	Stored    int        `json:"stored"`    // peers that acknowledged it
+	Confirmed *int       `json:"confirmed"` // peers that returned it, without those that acknowledged it first; null: not looked up yet
 	Doubt     string     `json:"doubt,omitempty"`
-	Problem   string     `json:"problem,omitempty"` // of confirming, or why that can't be
+	Problem   string     `json:"problem,omitempty"` // of the look-up that confirms it
 	Looked    *time.Time `json:"looked"`
 }
 
@@ -151,7 +151,8 @@ func (v *verbs) status(context.Context, noArgs) (*nodeStatus, error) {
 	return out, nil
 }
 
-// memory returns what the Go runtime has from the system, and hasn't returned.
+// memory returns the bytes that the Go runtime has obtained from the system and not
+// returned.
 func memory() uint64 {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(samples)

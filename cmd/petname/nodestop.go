@@ -11,11 +11,11 @@ import (
 	"github.com/petnames-go/petnames/ledger"
 )
 
-// stopWait is how long a node that was told to stop may take: for what it is
-// publishing, for what is on its way, for closing.
+// stopTimeout is how long a stopping node may take to publish, to finish its requests
+// and to close the book.
 const stopTimeout = 10 * time.Second
 
-// gone waits until a node that was told to stop has given the book up.
+// waitStopped waits until a stopping node has closed the book.
 func (a *app) waitStopped() error {
 	dir, err := a.dir()
 	if err != nil {
@@ -27,7 +27,7 @@ func (a *app) waitStopped() error {
 			Next: "petname node status"}
 	}
 	if err != nil {
-		return nil // it has ended; what is wrong with the book is for others to tell
+		return nil // the node has stopped; other verbs report problems of the book
 	}
 	if err := v.agent.Close(); err != nil {
 		return classify(err)

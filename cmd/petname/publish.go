@@ -89,7 +89,7 @@ again to count who gives it back, none once it is signed and saved here.`,
 
 // publishArgs are the arguments of publish.
 type publishArgs struct {
-	Path       string        `json:"path"` // empty: the last one stays
+	Path       string        `json:"path"` // empty: the last one
 	TTL        time.Duration `json:"ttl"`
 	Lifetime   time.Duration `json:"lifetime"`
 	Wait       string        `json:"wait"` // none, some, all
@@ -109,12 +109,12 @@ type published struct {
 	Stored      int       `json:"stored"`
 	Refused     int       `json:"refused"`
 	Unreachable int       `json:"unreachable"`
-	Confirmed   int       `json:"confirmed"`       // returned it when asked anew; 0 unless waited for all
-	Doubt       string    `json:"doubt,omitempty"` // why those that stored it may be one attacker
+	Confirmed   int       `json:"confirmed"`       // peers that returned it in a new look-up; 0 unless Wait is all
+	Doubt       string    `json:"doubt,omitempty"` // why the peers that stored it may be one attacker
 	Took        float64   `json:"took"`            // seconds
 	Edges       []string  `json:"edges,omitempty"`
-	Former      []string  `json:"former,omitempty"`   // earlier pointers whose last record was stored again
-	Stranded    []string  `json:"stranded,omitempty"` // those whose last record nobody stored: look-ups there aren't led on
+	Former      []string  `json:"former,omitempty"`   // previous pointers whose last record was stored again
+	Stranded    []string  `json:"stranded,omitempty"` // previous pointers whose last record no peer stored
 }
 
 var waitLevels = map[string]agent.Wait{"none": agent.WaitNone, "some": agent.WaitSome, "all": agent.WaitAll}
@@ -155,7 +155,8 @@ func pointerTexts(ps []pointer.Pointer) []string {
 	return texts
 }
 
-// unsent says of a failed publication that nothing is lost.
+// publishError returns the failure of a publication whose record was signed and saved
+// in the home.
 func publishError(err error, stored int) error {
 	c := *classify(err)
 	var short *dht.ShortError

@@ -86,7 +86,7 @@ and those of your contacts. Exit status 6 when it doesn't verify or has expired,
 			err = a.call("inspect", request, &out)
 			var e *failure
 			if errors.As(err, &e) && e.Code == "no_home" {
-				// A record needs no home to be looked at.
+				// A record can be inspected without a home.
 				if out, err = inspectWithoutHome(request); err != nil {
 					err = classify(err)
 				}
@@ -99,7 +99,7 @@ and those of your contacts. Exit status 6 when it doesn't verify or has expired,
 	return cmd
 }
 
-// record shows what is known of a record.
+// printRecordResult prints the result of a verb about a record, which may be nil.
 func (a *app) printRecordResult(out *recordInfo, err error) error {
 	if out == nil {
 		return err
@@ -166,11 +166,11 @@ type recordInfo struct {
 	TTL      float64    `json:"ttl"`
 	Size     int        `json:"size"`
 	Valid    bool       `json:"valid"`
-	Reason   string     `json:"reason"` // why it isn't
+	Reason   string     `json:"reason"` // why it is not valid
 	Nickname string     `json:"nickname,omitempty"`
 
-	Bytes   []byte      `json:"bytes,omitempty"`   // export: what to write, on its way to the command
-	Receipt *putReceipt `json:"receipt,omitempty"` // put
+	Bytes   []byte      `json:"bytes,omitempty"`   // only of export, from the node to the command
+	Receipt *putReceipt `json:"receipt,omitempty"` // only of put
 }
 
 // putReceipt counts the peers of a put.
@@ -223,10 +223,10 @@ func (v *verbs) export(_ context.Context, a exportArgs) (*recordInfo, error) {
 // inspectArgs are the arguments of record inspect and record put.
 type inspectArgs struct {
 	Record  []byte `json:"record"`
-	Pointer string `json:"pointer"` // whose it should be; empty: try
+	Pointer string `json:"pointer"` // expected pointer or name; empty: try all that are known
 }
 
-// inspect opens a record and says what it is, or why it doesn't verify.
+// inspect verifies a record and returns its content, or why it is not valid.
 func (v *verbs) inspect(_ context.Context, a inspectArgs) (*recordInfo, error) {
 	_, info, err := v.openRecord(a)
 	return info, err
@@ -255,8 +255,8 @@ func (v *verbs) openRecord(a inspectArgs) (pointer.Record, *recordInfo, error) {
 	return pointer.Record{}, unverifiedRecord(a.Record), pointerNeeded(a.Record)
 }
 
-// inspectAlone is inspect without a home: the pointer is given, or stands in the
-// record.
+// inspectWithoutHome is inspect without a home: the pointer is in the arguments or
+// in the record.
 func inspectWithoutHome(a inspectArgs) (*recordInfo, error) {
 	p, certain, err := expectedPointer(a, pointer.Parse)
 	if err != nil {
@@ -269,7 +269,8 @@ func inspectWithoutHome(a inspectArgs) (*recordInfo, error) {
 	return info, err
 }
 
-// whose returns the pointer to hold a record against, and whether it is certain.
+// expectedPointer returns the pointer from the arguments or from the record. certain
+// is false if neither has one.
 func expectedPointer(a inspectArgs, find func(string) (pointer.Pointer, error)) (p pointer.Pointer, certain bool, err error) {
 	if a.Pointer == "" {
 		p, certain = pointer.Embedded(a.Record)
@@ -305,8 +306,8 @@ func unverifiedRecord(record []byte) *recordInfo {
 	return info
 }
 
-// needsPointer tells bytes that are nobody's record from one that is of a key
-// that this home does not know.
+// pointerNeeded returns the error for a record that verifies with no known key: it is
+// malformed, or its pointer must be given.
 func pointerNeeded(record []byte) error {
 	if err := pointer.Malformed(record); err != nil {
 		return &failure{Code: "invalid", Exit: exitUnverified, Message: name.Clean(err.Error())}
@@ -315,7 +316,7 @@ func pointerNeeded(record []byte) error {
 		Next: "give whose it is: --pointer k51…"}
 }
 
-// put verifies a record and stores it in the network: anyone can, for anyone.
+// put verifies a record and stores it in the network. It needs no key.
 func (v *verbs) put(ctx context.Context, a inspectArgs) (*recordInfo, error) {
 	r, info, err := v.openRecord(a)
 	if err != nil {

@@ -86,7 +86,7 @@ func printResolution(w *bufio.Writer, s name.Style, out resolved) {
 	}
 }
 
-// source says where an answer came from and how far that can be relied on.
+// source describes the source of an answer and its freshness for people.
 func source(out resolved) string {
 	s := out.Source
 	switch out.Source {
@@ -106,13 +106,13 @@ func source(out resolved) string {
 // resolveArgs are the arguments of resolve.
 type resolveArgs struct {
 	Path    string        `json:"path"`  // NAME[/EDGE…] or a pointer
-	Fresh   string        `json:"fresh"` // a level over any: the network is asked; empty: the cache may do
+	Fresh   string        `json:"fresh"` // the required freshness level; empty: any, also from the cache
 	Offline bool          `json:"offline"`
 	Timeout time.Duration `json:"timeout"`
 }
 
-// resolved is the result of resolve. It describes the last hop; with an error,
-// the last one that was reached, and Verified is false.
+// resolved is the result of resolve. It describes the last hop. With an error, this is
+// the last hop that was reached, and Verified is false.
 type resolved struct {
 	Name      string     `json:"name"`
 	Pointer   string     `json:"pointer"`
@@ -128,9 +128,9 @@ type resolved struct {
 	Answered  int        `json:"answered"`
 	Agreed    int        `json:"agreed"`
 	Stale     bool       `json:"stale"`
-	Former    []string   `json:"former,omitempty"`   // pointers that this one is proven to succeed, oldest first
-	Unproven  string     `json:"unproven,omitempty"` // a successor that is named, and that nothing proves
-	Rejected  []string   `json:"rejected"`           // answers that were no use, and why
+	Former    []string   `json:"former,omitempty"`   // pointers whose proven successor this pointer is, oldest first
+	Unproven  string     `json:"unproven,omitempty"` // a successor in the record, without a proof
+	Rejected  []string   `json:"rejected"`           // reasons for which answers were rejected
 	Verified  bool       `json:"verified"`
 }
 
@@ -185,7 +185,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 		return out, nil
 	}
 	for _, h := range res.Hops {
-		if level != dht.LevelFresh && !h.Freshness.AtLeast(level) { // fresh is as many as can be found
+		if level != dht.LevelFresh && !h.Freshness.AtLeast(level) { // fresh has no minimum number of peers
 			return out, &failure{Code: "network", Exit: exitNetwork, Next: "try again, or settle for less with --fresh=agreed",
 				Message: fmt.Sprintf("the answer is %s, not %s: %d peers agree, and not all that were found could be asked", h.Freshness, level, h.Agreed)}
 		}
@@ -193,8 +193,8 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	return out, nil
 }
 
-// pointerOf returns what a name, or a pointer in any form, points to, in the book
-// or not.
+// pointerOf returns the pointer for a name in the book or for any form of a pointer,
+// which need not be in the book.
 func (v *verbs) pointerOf(text string) (pointer.Pointer, error) {
 	if p, err := pointer.Parse(text); err == nil {
 		return p, nil
@@ -231,7 +231,8 @@ func asResolved(res agent.Resolution) *resolved {
 	return out
 }
 
-// plainer drops from a failure of the network what only its layers care for.
+// shortNetworkError returns a network error with a short message for people, without
+// the details of the layers. It returns other errors unchanged.
 func shortNetworkError(err error) error {
 	c := classify(err)
 	if c.Code != "network" {
@@ -251,7 +252,7 @@ func shortNetworkError(err error) error {
 	return &failure{Code: c.Code, Exit: c.Exit, Next: c.Next, Message: message}
 }
 
-// routerReasons returns what routers stated as reasons in an error, "" for none.
+// routerReasons returns the reasons of the router errors in an error, "" for none.
 func routerReasons(err error) string {
 	var reasons []string
 	var walk func(error)

@@ -24,7 +24,7 @@ of it that this home holds. The network is not asked: see petname resolve.`,
 	}
 }
 
-// about asks for one contact and shows it in full.
+// printContactOf runs a verb that returns a contact, and prints its details.
 func (a *app) printContactOf(verb string, args any) error {
 	var c contact
 	err := a.call(verb, args, &c)

@@ -10,7 +10,7 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
-// answer is the command that takes up a suggestion.
+// nextCommand returns the command that accepts, or answers, a suggestion.
 func nextCommand(s suggestion) string {
 	switch petname.SuggestionKind(s.Kind) {
 	case petname.Mutual:
@@ -21,7 +21,7 @@ func nextCommand(s suggestion) string {
 	return "petname accept " + s.Digits + " --as NAME"
 }
 
-// suggestionLines shows one of the inbox, with all that there is to decide by.
+// printSuggestion prints a suggestion with all information for the decision.
 func printSuggestion(w *bufio.Writer, st name.Style, s suggestion) {
 	fmt.Fprintf(w, "%s  %s\n", s.Digits, headline(st, s))
 	if s.Suggested != "" {
@@ -55,7 +55,8 @@ func printSuggestion(w *bufio.Writer, st name.Style, s suggestion) {
 	printField(w, "came by", came)
 }
 
-// suggestedName is a name that somebody suggests: quoted, as no name of mine is.
+// suggestedName formats a suggested name: quoted, so that it cannot be mistaken for a
+// petname.
 func suggestedName(st name.Style, s suggestion) string {
 	if s.Pointer == "" {
 		return `"~` + st.Text(s.Suggested) + `"`
@@ -63,7 +64,7 @@ func suggestedName(st name.Style, s suggestion) string {
 	return nickname(st, s.Suggested, s.Pointer)
 }
 
-// headline says what is suggested, and by whom.
+// headline describes the kind of a suggestion and its sender.
 func headline(st name.Style, s suggestion) string {
 	by := "somebody"
 	switch {
@@ -89,18 +90,18 @@ func headline(st name.Style, s suggestion) string {
 	return "a stranger writes"
 }
 
-// suggestion is one of the inbox, as the verbs print it.
+// suggestion is the JSON form of a suggestion.
 type suggestion struct {
 	ID         string     `json:"id"`
-	Digits     string     `json:"digits"` // the first of ID, as many as tell it from all others
+	Digits     string     `json:"digits"` // the shortest unique prefix of ID, at least leastDigits long
 	Kind       string     `json:"kind"`
 	Pointer    string     `json:"pointer"`    // empty: not known before both agree
 	By         string     `json:"by"`         // pointer of the contact that suggests it; empty: the pointer itself
 	ByName     string     `json:"by_name"`    // its petname
 	Suggested  string     `json:"suggested"`  // cleaned
-	Nickname   string     `json:"nickname"`   // what the pointer calls itself, cleaned
+	Nickname   string     `json:"nickname"`   // of the pointer, cleaned
 	Note       string     `json:"note"`       // cleaned
-	Channel    string     `json:"channel"`    // how it came
+	Channel    string     `json:"channel"`    // over which it was received
 	At         time.Time  `json:"at"`         // when this home received it
 	Expires    *time.Time `json:"expires"`    // null: never
 	Lookalikes []string   `json:"lookalikes"` // petnames that the suggested name, or the nickname, looks like
@@ -110,11 +111,11 @@ type suggestion struct {
 	State      string     `json:"state"`
 }
 
-// leastDigits is how many of a suggestion's twelve digits are shown at least.
+// leastDigits is the minimum number of digits of a suggestion that are shown.
 const leastDigits = 6
 
-// asSuggestion returns a suggestion with all that this home knows of what it is
-// about.
+// asSuggestion returns a suggestion with all information in this home about its
+// pointer and its sender.
 func (v *verbs) asSuggestion(s petname.Suggestion) (*suggestion, error) {
 	out := &suggestion{ID: s.ID.String(), Kind: string(s.Kind), Suggested: name.Clean(s.Suggested), Note: name.Clean(s.Note),
 		Channel: name.Clean(s.Channel), At: s.At, Lookalikes: []string{}, State: string(s.State)}

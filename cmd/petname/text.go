@@ -14,10 +14,11 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Every name that a verb prints is shown by one of these, in one of the three
-// looks of package petname; "(…)" is a remark, which no petname starts as.
+// The verbs print names only with these functions, in one of the three styles of
+// package name. "(…)" is a remark: no petname starts with a parenthesis.
 
-// nickname shows what somebody calls itself, never to be taken for a petname.
+// nickname formats the nickname of a pointer, so that it cannot be mistaken for a
+// petname.
 func nickname(s name.Style, nick, text string) string {
 	p, err := pointer.Parse(text)
 	if err != nil {
@@ -26,16 +27,17 @@ func nickname(s name.Style, nick, text string) string {
 	return s.Show(name.Nickname{Text: nick, Pointer: p}) + remark(nick)
 }
 
-// name shows a petname.
+// shownName formats a petname.
 func shownName(s name.Style, text string) string {
 	n, err := name.Parse(text)
-	if err != nil { // of a device with other Unicode tables; no remark all the same
+	if err != nil { // from a device with other Unicode tables; it must not look like a remark
 		return strings.NewReplacer("(", "[", ")", "]").Replace(s.Text(text))
 	}
 	return s.Show(n) + remark(text)
 }
 
-// remark says what a name reads as, when that isn't a name.
+// remark returns a remark about a name that looks like a pointer, a path, a domain or
+// a fingerprint.
 func remark(text string) string {
 	if reads := name.ReadsAs(text); reads != "" {
 		return " (reads as a " + reads + ")"
@@ -43,16 +45,17 @@ func remark(text string) string {
 	return ""
 }
 
-// edgeName shows a path of names: of labels, from a petname or a pointer.
+// edgeName formats a path of labels that starts at a petname or a pointer.
 func edgeName(s name.Style, from, text string, labels ...string) string {
 	if n, err := name.Parse(from); err == nil {
 		return s.Show(n.Edge(labels...))
 	}
-	p, _ := pointer.Parse(text) // from is none, or of a device with other Unicode tables
+	p, _ := pointer.Parse(text) // from is empty, or from a device with other Unicode tables
 	return s.Show(name.Nickname{Pointer: p}.Edge(labels...))
 }
 
-// ownEdge shows a label of mine; nobody is called me without having been asked.
+// ownEdge formats a label of the owner. It starts at the name "me", which no contact
+// can have without confirmation.
 func ownEdge(s name.Style, label string) string { return edgeName(s, "me", "", label) }
 
 func ownEdges(s name.Style, labels []string) string {
@@ -63,8 +66,8 @@ func ownEdges(s name.Style, labels []string) string {
 	return strings.Join(shown, ", ")
 }
 
-// nameList shows several names. A slash is between them, which none has: a name
-// with a comma, or an "and", is no two names.
+// nameList formats several names, separated by slashes: no name contains a slash, but
+// a name can contain a comma or "and".
 func nameList(s name.Style, texts []string) string {
 	shown := make([]string, len(texts))
 	for i, text := range texts {
@@ -73,8 +76,8 @@ func nameList(s name.Style, texts []string) string {
 	return strings.Join(shown, " / ")
 }
 
-// line is a contact on one line: the petname, what it calls itself, and how I
-// know.
+// contactLine formats a contact on one line: petname, nickname, provenance and
+// warnings.
 func contactLine(st name.Style, c contact) string {
 	s := "(no name)"
 	if c.Name != "" {
@@ -99,13 +102,13 @@ func contactLine(st name.Style, c contact) string {
 	return s
 }
 
-// provenance is how I know a contact, in a few words.
+// provenance returns the kind and the date of the newest fact about a contact.
 func provenance(s name.Style, c contact) string {
 	if len(c.Provenance) == 0 {
 		return ""
 	}
 	f := c.Provenance[0]
-	for _, later := range c.Provenance { // how I last came to know it; cards come by themselves
+	for _, later := range c.Provenance { // cards are not counted: they are fetched automatically
 		if later.Kind != "card" {
 			f = later
 		}
@@ -113,7 +116,7 @@ func provenance(s name.Style, c contact) string {
 	return fmt.Sprintf("%s, %s", s.Text(f.Kind), f.At.Local().Format("2 Jan 2006"))
 }
 
-// details is a contact in full.
+// printContact prints a contact with its details.
 func printContact(w io.Writer, s name.Style, c contact) {
 	switch {
 	case c.Me:
@@ -185,11 +188,11 @@ func printCard(w io.Writer, s name.Style, of contact) {
 	}
 }
 
-// field is one labelled line; where a terminal is too narrow for it, see rows.
+// printField prints a label and a value on one line.
 func printField(w io.Writer, label, value string) { fmt.Fprintf(w, "  %-12s  %s\n", label, value) }
 
-// words are set in lines of four, which a narrow terminal doesn't break: they
-// are for reading aloud.
+// printWords prints the words in lines of four, which are short enough for a narrow
+// terminal: they are for reading aloud.
 func printWords(w io.Writer, text string) {
 	fmt.Fprintln(w, "  words")
 	for four := range slices.Chunk(strings.Fields(text), 4) {
@@ -208,14 +211,14 @@ func peersText(n int) string {
 	return fmt.Sprintf("%d peers", n)
 }
 
-// maxPath bounds a path on the screen, in bytes; programs have it from --json.
+// maxPath is the maximum size of a path in text for people, in bytes.
 const maxPath = 2048
 
-// contentPath shows a path that somebody published: as it is, or, where that
-// could mislead, quoted with everything in it visible, spaces in a row too, and
-// cut, visibly, where ten kilobytes of escapes would fill the screen.
+// contentPath formats a path in a record. A path that could mislead is quoted, with
+// invisible characters and repeated spaces escaped. A quoted path is truncated to
+// about maxPath bytes.
 func contentPath(value string) string {
-	// The slash behind it: the end of a path is no end of a name.
+	// With a slash appended, because the end of a path is not the end of a name.
 	if name.Clean(value) == value && name.Plain.Text(value+"/") == value+"/" && !strings.Contains(value, "  ") {
 		return value
 	}
@@ -233,10 +236,10 @@ func contentPath(value string) string {
 	return `"` + visible(b.String()) + `"`
 }
 
-// visible spells out spaces in a row, which could pad a line to its end.
+// visible escapes repeated spaces, which could pad a line to its end.
 func visible(s string) string { return strings.ReplaceAll(s, "  ", `\x20\x20`) }
 
-// size is a number of bytes, for people.
+// sizeText formats a number of bytes.
 func sizeText(bytes int) string {
 	switch {
 	case bytes < 1<<10:

@@ -32,8 +32,8 @@ type whoisArgs struct {
 	Target string `json:"target"` // a pointer, a link, or twelve words
 }
 
-// whois finds a pointer in the book. Beside a "not found" comes what the link and
-// the home say of it.
+// whois finds a pointer in the book. A pointer that is not in the book is returned
+// with the failure, with what the link and the home contain about it.
 func (v *verbs) whois(_ context.Context, a whoisArgs) (*contact, error) {
 	if len(strings.Fields(a.Target)) > 1 {
 		return v.whoisWords(a.Target)
@@ -71,7 +71,7 @@ func (v *verbs) whoisLink(link pointer.Link) (*contact, error) {
 		Next: "petname add NAME " + shellWord(unknown.Link)}
 }
 
-// whoseWords finds the pointer that twelve words were read from.
+// whoisWords finds the pointer with the given twelve words.
 func (v *verbs) whoisWords(text string) (*contact, error) {
 	words, err := pointer.ParseWords(text)
 	if err != nil {

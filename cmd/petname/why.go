@@ -47,7 +47,7 @@ written to a file, for anybody to check: see dispute and evidence.`,
 	return cmd
 }
 
-// evidenceLines shows one thing on record about a contact.
+// printEvidence prints one fact or statement about a contact.
 func printEvidence(w *bufio.Writer, st name.Style, e evidence) {
 	by := st.Text(e.By)
 	switch {
@@ -86,7 +86,7 @@ func printEvidence(w *bufio.Writer, st name.Style, e evidence) {
 	}
 }
 
-// why returns where what is known of a contact came from.
+// why returns a contact with the sources of all information about it.
 func (v *verbs) why(_ context.Context, a nameArgs) (*contact, error) {
 	c, err := v.agent.Lookup(a.Name)
 	if err != nil {
