@@ -99,7 +99,7 @@ func completeFlag(cmd *cobra.Command, flag string, complete cobra.CompletionFunc
 // maxSuggestions is the maximum number of completions.
 const maxSuggestions = 100
 
-// suggest returns the contacts whose name starts with a text.
+// suggest returns the contacts that have a name with the given prefix.
 func (v *verbs) suggest(_ context.Context, a findArgs) (*contactList, error) {
 	return v.collectContacts(func(yield func(petname.Contact, error) bool) {
 		n := 0

@@ -133,7 +133,7 @@ func (d *demo) wrongCodeStep() (string, error) {
 	return "both are told, and then the right words don't pair, either: who guesses has\none try with each of them, among four million", nil
 }
 
-// petnameUnlisted is petname for checks, whose command lines are not shown.
+// petnameUnlisted is petname for checks: their command lines are not shown.
 func (d *demo) petnameUnlisted(who string, result any, args ...string) (exit int, message string) {
 	commands := d.commands
 	exit, message = d.petname(who, result, args...)

@@ -38,7 +38,7 @@ standard input; then nothing is fetched.`,
   petname inbox from-alice.txt
   petname accept 482133 --as bob`,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
-			if a.passphraseFile != "" { // nobody is asked for it: letters can be read without
+			if a.passphraseFile != "" { // no prompt: messages can be read without it
 				if request.Passphrase, err = a.passphrase(); err != nil {
 					return err
 				}

@@ -54,8 +54,7 @@ func edgeName(s name.Style, from, text string, labels ...string) string {
 	return s.Show(name.Nickname{Pointer: p}.Edge(labels...))
 }
 
-// ownEdge formats a label of the owner. It starts at the name "me", which no contact
-// can have without confirmation.
+// ownEdge formats a label of the owner as a path that starts at "me".
 func ownEdge(s name.Style, label string) string { return edgeName(s, "me", "", label) }
 
 func ownEdges(s name.Style, labels []string) string {

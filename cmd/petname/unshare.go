@@ -48,7 +48,7 @@ contact alone.`,
 // unshareArgs are the arguments of unshare.
 type unshareArgs struct {
 	Label string `json:"label"`
-	To    string `json:"to"` // a contact; empty: everybody
+	To    string `json:"to"` // a contact; empty: the label is public
 
 	Passphrase string `json:"passphrase,omitempty"`
 }
