@@ -17,8 +17,8 @@ type told struct {
 	Steps []step
 }
 
-// The story holds; each step says what happened and what a person would type;
-// and the homes are left to play with, offline.
+// The demonstration succeeds. Each step states what happened and which commands were
+// run, and the homes can be used afterwards, offline.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "homes")
@@ -61,7 +61,7 @@ func TestDemo(t *testing.T) {
 	require.Contains(t, r.stderr, "not empty")
 }
 
-// A step whose check fails ends the story, with a failure: each in turn.
+// If the check of a step fails, the demonstration ends with a failure: each step in turn.
 func TestDemoFails(t *testing.T) {
 	for _, asJSON := range []bool{false, true} {
 		var stdout, stderr bytes.Buffer
@@ -91,9 +91,9 @@ func TestDemoFails(t *testing.T) {
 	}
 }
 
-// The checks of the story fail when what they check isn't so: the network has no
-// node left by the time that names are resolved, or alice took back what carol is
-// about to read.
+// The checks of the demonstration fail when their condition is false: all nodes of the
+// network have stopped before names are resolved, or alice has taken back what carol
+// reads next.
 func TestDemoChecks(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {

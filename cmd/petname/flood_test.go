@@ -12,14 +12,13 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// maxFlooded is what a node may take from the system, in bytes, whatever is
-// done to it: what it holds for others, the connections, and what Go's collector
-// leaves lying about twice of.
+// maxFlooded is the maximum memory of a node under attack, in bytes: stored records,
+// connections, and as much again before the garbage collector runs.
 const maxFlooded = 128 << 20
 
-// A node that is flooded by peers with full-sized records, more of them than it
-// may hold, stays within its memory and its bound, and serves its own verbs; the
-// one who doesn't stop when refused is cut off, and node status says so.
+// A node that peers flood with more full-sized records than it may store stays within
+// its memory limit and its storage limit, and serves its own verbs. It cuts off a peer
+// that continues after being refused, and node status reports that peer.
 func TestFloodedNode(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)

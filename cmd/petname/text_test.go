@@ -35,7 +35,7 @@ func TestAContentPathIsShownAsItIsOrQuoted(t *testing.T) {
 	require.True(t, strings.HasPrefix(long, `"/ipfs/z\u0335`) && strings.HasSuffix(long, `\u0335…" (10247 bytes: --json gives them)`), long)
 }
 
-// Nothing but a whole line that says so is a yes.
+// Only the whole line "yes" confirms.
 func TestOnlyALineOfYesIsAYes(t *testing.T) {
 	require.True(t, readYes(strings.NewReader("yes\n")))
 	require.True(t, readYes(strings.NewReader(" yes\r\n")))
@@ -44,8 +44,8 @@ func TestOnlyALineOfYesIsAYes(t *testing.T) {
 	}
 }
 
-// What others wrote between our own words has no mark of a name; a link that is
-// to be copied stays as it is.
+// Text from other parties in a line for people contains no mark of a name. A link that
+// is to be copied is unchanged.
 func TestTextOfOthersInOurLinesHasNoMarks(t *testing.T) {
 	known := fact{Kind: `"~Bob W" k51…sxel2r ⇒ x.2`, By: "me", Channel: "api"}
 	c := contact{Name: "alice", Provenance: []fact{known},
