@@ -15,7 +15,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// maxStdin bounds what add reads of a link, in bytes.
+// maxStdin is the maximum size of a link or of a message from a file, in bytes.
 const maxStdin = 64 << 10
 
 func (a *app) addVerb() *cobra.Command {
@@ -46,12 +46,12 @@ status 5 where nobody can be asked.`,
 				request.Target, request.Channel = strings.TrimSpace(string(b)), "stdin"
 			}
 			var c contact
-			err := a.ask("add", request, &c)
-			if a.wanted(err) {
+			err := a.call("add", request, &c)
+			if a.confirmLookalike(err) {
 				request.Lookalike = true
-				err = a.ask("add", request, &c)
+				err = a.call("add", request, &c)
 			}
-			err = a.show(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(a.style(), c)) })
+			err = a.printResult(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, contactLine(a.style(), c)) })
 			if err == nil && c.Next == "" && len(c.Provenance) > 0 && c.Provenance[0].Kind == "typed" {
 				a.hint("a bare pointer has no checksum: compare its words with\n  petname show %s", shellWord(args[0]))
 			}
@@ -62,20 +62,20 @@ status 5 where nobody can be asked.`,
 	return cmd
 }
 
-// wanted asks whether a name that looks like another is meant. Nothing but a yes
-// is one: not silence, not the end of input, not Enter.
-func (a *app) wanted(err error) bool {
+// confirmLookalike asks on the terminal, after a failure with the code lookalike,
+// whether to use the name anyway. Only the line "yes" confirms.
+func (a *app) confirmLookalike(err error) bool {
 	var e *failure
 	if !errors.As(err, &e) || e.Code != "lookalike" || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
 		return false
 	}
-	_ = rows(a.stderr, name.Clean(e.Message)+".\nGive it all the same? Type yes: ", columns(a.stderr))
-	return yes(a.stdin)
+	_ = writeRows(a.stderr, name.Clean(e.Message)+".\nGive it all the same? Type yes: ", terminalWidth(a.stderr))
+	return readYes(a.stdin)
 }
 
-// yes reads a line that says yes, and ends: what was read by the end of input is
-// no yes.
-func yes(r io.Reader) bool {
+// readYes reports whether the next line is "yes". An unterminated line at the end of
+// the input does not count.
+func readYes(r io.Reader) bool {
 	answer, err := bufio.NewReader(io.LimitReader(r, 100)).ReadString('\n')
 	return err == nil && strings.TrimSpace(answer) == "yes"
 }
@@ -98,13 +98,13 @@ func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
 	}
 	c, err := v.agent.Add(a.Name, link, petname.Source{Channel: a.Channel, Lookalike: a.Lookalike})
 	if err != nil {
-		return v.inTheWay(err, link.Pointer), err
+		return v.conflictingContact(err, link.Pointer), err
 	}
-	return v.flagged(c)
+	return v.withLookalikes(c)
 }
 
-// parseTarget reads what people hand over: a link or a pointer. Twelve words are
-// recognised, to say what they are for.
+// parseTarget parses a link or a pointer. For twelve words it returns an error that
+// explains their use.
 func parseTarget(text string) (pointer.Link, error) {
 	link, err := pointer.ParseLink(text)
 	if err == nil {

@@ -1,22 +1,16 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -26,24 +20,16 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/petname/home"
-	"github.com/petnames-go/petnames/petname/name"
 )
 
-// What is printed where: a verb's result goes to stdout, as one JSON object
-// with --json and as text for people without; errors, hints and progress go to
-// stderr, hints only to a terminal. A command to copy stands on a line of its
-// own. Text of foreign origin is cleaned on its way, and inside our lines loses
-// the marks of names (name.Style); not so in JSON, where a field says what it
-// is, nor in an error, which quotes its input and begins with "petname:".
-
-// app is one call of the command.
+// app is one invocation of the command.
 type app struct {
 	ctx     context.Context
 	stdin   io.Reader
 	stdout  io.Writer
 	stderr  io.Writer
-	timeout time.Duration // of one request to a peer of the DHT; 0: as usual
-	work    int           // scrypt's work factor, log2, for what is locked; 0: age's own
+	timeout time.Duration // of one request to a peer of the DHT; 0: the default
+	work    int           // work factor of scrypt for new keys, log2; 0: the default of age
 
 	home           string
 	json           bool
@@ -52,8 +38,8 @@ type app struct {
 	passphraseFile string
 }
 
-// bookWait bounds how long a verb waits for another process that has the book.
-const bookWait = 5 * time.Second
+// bookTimeout is how long a verb waits for another process to close the book.
+const bookTimeout = 5 * time.Second
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
@@ -70,8 +56,8 @@ func (a *app) run(args []string) int {
 	if err == nil {
 		return 0
 	}
-	// Errors that are not ours are cobra's, about the command line, which
-	// may have gone wrong before --json was read.
+	// Other errors are errors of cobra about the command line. Cobra may have failed
+	// before it read --json.
 	if i := slices.Index(args, "--json"); i >= 0 && !slices.Contains(args[:i], "--") {
 		a.json = true
 	}
@@ -79,7 +65,7 @@ func (a *app) run(args []string) int {
 	if !errors.As(err, &e) {
 		e = usage("%v", err).With(cmd.CommandPath() + " --help")
 	}
-	a.fail(e)
+	a.printError(e)
 	return e.Exit
 }
 
@@ -127,7 +113,7 @@ retrying), 8 conflict, 130 interrupted.`,
 	return root
 }
 
-// dir is the home that the verb is about.
+// dir returns the folder of the home.
 func (a *app) dir() (string, error) {
 	if a.home != "" {
 		return a.home, nil
@@ -139,9 +125,10 @@ func (a *app) dir() (string, error) {
 	return dir, nil
 }
 
-// ask has a verb done on the home: by its node, if one runs, else here.
-// The result is decoded into result; a nil one was not given.
-func (a *app) ask(verb string, args any, result any) error {
+// call runs a verb on the home: in its node, if one is running, and otherwise in this
+// process. It decodes the result of the verb, if there is one, into result, also if
+// the verb failed.
+func (a *app) call(verb string, args any, result any) error {
 	dir, err := a.dir()
 	if err != nil {
 		return err
@@ -153,7 +140,7 @@ func (a *app) ask(verb string, args any, result any) error {
 	if err != nil {
 		return classify(err)
 	}
-	out, failed, err := a.anywhere(dir, verb, raw)
+	out, failed, err := a.dispatch(dir, verb, raw)
 	if err != nil {
 		return classify(err)
 	}
@@ -168,24 +155,25 @@ func (a *app) ask(verb string, args any, result any) error {
 	return nil
 }
 
-// anywhere does a verb in the home's node or in this process, whichever gets at
-// the book within bookWait: a node may be about to start, or to stop.
-func (a *app) anywhere(dir, verb string, raw json.RawMessage) (json.RawMessage, *failure, error) {
-	for deadline := time.Now().Add(bookWait); ; {
-		out, failed, err := socket.Do(a.ctx, dir, programVersion(), verb, raw)
+// dispatch runs a verb in the node of the home or in this process. It tries both in
+// turn for at most bookTimeout, because a node may be starting or stopping.
+func (a *app) dispatch(dir, verb string, raw json.RawMessage) (json.RawMessage, *failure, error) {
+	for deadline := time.Now().Add(bookTimeout); ; {
+		out, failed, err := socket.Call(a.ctx, dir, programVersion(), verb, raw)
 		if !errors.Is(err, socket.ErrNoNode) {
 			return out, failed, err
 		}
-		out, failed, err = a.here(dir, verb, raw)
+		out, failed, err = a.callLocal(dir, verb, raw)
 		if !errors.Is(err, ledger.ErrInUse) || time.Now().After(deadline) || a.ctx.Err() != nil {
 			return out, failed, err
 		}
 	}
 }
 
-// together does several verbs on one open home: what the first began in this
-// process goes on while the others run. do is as ask.
-func (a *app) together(fn func(do func(verb string, args, result any) error) error) error {
+// withOpenHome calls fn with a function that runs verbs as [app.call] does. Without a
+// node, all verbs run on one open home, so that background work of the first verb
+// continues during the others.
+func (a *app) withOpenHome(fn func(do func(verb string, args, result any) error) error) error {
 	dir, err := a.dir()
 	if err != nil {
 		return err
@@ -193,18 +181,18 @@ func (a *app) together(fn func(do func(verb string, args, result any) error) err
 	if _, err := home.Open(dir); err != nil {
 		return classify(err)
 	}
-	_, _, err = socket.Do(a.ctx, dir, programVersion(), "id", json.RawMessage("{}"))
+	_, _, err = socket.Call(a.ctx, dir, programVersion(), "id", json.RawMessage("{}"))
 	if err == nil {
-		return fn(a.ask)
+		return fn(a.call)
 	}
 	if !errors.Is(err, socket.ErrNoNode) {
 		return classify(err)
 	}
-	v, err := a.open(dir, bookWait)
+	v, err := a.openHome(dir, bookTimeout)
 	if err != nil {
 		return classify(err)
 	}
-	a.notice(v.agent)
+	a.warnNotice(v.agent)
 	err = fn(func(verb string, args, result any) error {
 		raw, err := json.Marshal(args)
 		if err != nil {
@@ -227,22 +215,22 @@ func (a *app) together(fn func(do func(verb string, args, result any) error) err
 	return err
 }
 
-// open opens the home in this process.
-func (a *app) open(dir string, wait time.Duration) (*verbs, error) {
+// openHome opens the home in this process.
+func (a *app) openHome(dir string, wait time.Duration) (*verbs, error) {
 	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), Wait: wait})
 	if err != nil {
 		return nil, err
 	}
-	return &verbs{agent: ag, progress: a.working(), work: a.work}, nil
+	return &verbs{agent: ag, progress: a.workProgress(), work: a.work}, nil
 }
 
-// here does a verb in this process.
-func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *failure, error) {
-	v, err := a.open(dir, bookWait/10)
+// callLocal runs a verb in this process.
+func (a *app) callLocal(dir, verb string, raw json.RawMessage) (json.RawMessage, *failure, error) {
+	v, err := a.openHome(dir, bookTimeout/10)
 	if err != nil {
 		return nil, nil, err
 	}
-	a.notice(v.agent)
+	a.warnNotice(v.agent)
 	out, failed := v.do(a.ctx, verb, raw)
 	if err := v.agent.Close(); err != nil && failed == nil {
 		failed = classify(err)
@@ -250,175 +238,15 @@ func (a *app) here(dir, verb string, raw json.RawMessage) (json.RawMessage, *fai
 	return out, failed, nil
 }
 
-// notice prints what an open could not read.
-func (a *app) notice(ag *agent.Agent) {
+// warnNotice prints the notice of an open agent about messages that it could not read.
+func (a *app) warnNotice(ag *agent.Agent) {
 	if err := ag.Notice(); err != nil {
 		a.warn("%v", err)
 	}
 }
 
-// show prints a result: as one JSON object, or by text. err is what the verb
-// ended with, and is returned. After a failure, text is printed only if there
-// is something to tell, and the object where the exit status promises one.
-func (a *app) show(result any, err error, tell bool, text func(w *bufio.Writer)) error {
-	if err != nil && !tell && !(a.json && promised(err)) {
-		return err
-	}
-	if a.json {
-		return a.showJSON(result, err)
-	}
-	var out bytes.Buffer
-	w := bufio.NewWriter(&out)
-	text(w)
-	werr := w.Flush()
-	if werr == nil {
-		werr = rows(a.stdout, out.String(), columns(a.stdout))
-	}
-	if werr != nil && err == nil {
-		return classify(werr)
-	}
-	return err
-}
-
-// promised reports whether a verb that failed so prints its object all the
-// same: whoever asked can see what there is to choose, distrust or retry.
-func promised(err error) bool {
-	exit := classify(err).Exit
-	return exit >= exitChoose && exit <= exitConflict
-}
-
-func (a *app) showJSON(result any, err error) error {
-	b, merr := marshal(result)
-	if merr != nil {
-		return classify(merr)
-	}
-	// Every object starts with the version of its form.
-	b = append([]byte(`{"v":1,`), bytes.TrimPrefix(b, []byte("{"))...)
-	b = bytes.Replace(b, []byte(`{"v":1,}`), []byte(`{"v":1}`), 1)
-	if _, werr := a.stdout.Write(append(b, '\n')); werr != nil && err == nil {
-		return classify(werr)
-	}
-	return err
-}
-
-// marshal leaves & < > as they are: a link is to be copied from the output. What
-// a terminal would obey or hide is escaped: a program gets it as it is, and who
-// looks on sees it.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	var out []byte
-	for _, r := range string(bytes.TrimSuffix(b.Bytes(), []byte("\n"))) {
-		if unicode.IsPrint(r) {
-			out = utf8.AppendRune(out, r)
-			continue
-		}
-		for _, unit := range utf16.AppendRune(nil, r) {
-			out = fmt.Appendf(out, "\\u%04x", unit)
-		}
-	}
-	return out, nil
-}
-
-// fail prints an error.
-func (a *app) fail(failed *failure) {
-	e := *failed
-	e.Next = a.sameHome(e.Next)
-	if a.json {
-		b, err := marshal(struct {
-			V     int      `json:"v"`
-			Error *failure `json:"error"`
-		}{1, &e})
-		if err == nil {
-			fmt.Fprintf(a.stderr, "%s\n", b)
-		}
-		return
-	}
-	_ = rows(a.stderr, fmt.Sprintf("petname: %s\n", cleanLines(e.Message)), columns(a.stderr))
-	if e.Next == "" {
-		return
-	}
-	if isCommand(e.Next) {
-		fmt.Fprintf(a.stderr, "try:\n  %s\n", name.Clean(e.Next))
-	} else {
-		fmt.Fprintf(a.stderr, "try: %s\n", name.Clean(e.Next))
-	}
-}
-
-// isCommand tells a next step that can be pasted from a sentence.
-func isCommand(next string) bool {
-	return strings.HasPrefix(next, "petname ") && !strings.Contains(next, ", ")
-}
-
-// sameHome makes a command to paste be about the home that this one is about.
-func (a *app) sameHome(next string) string {
-	if a.home == "" || strings.HasSuffix(next, " --help") {
-		return next
-	}
-	home := "petname --home " + shellWord(a.home) + " "
-	if rest, ok := strings.CutPrefix(next, "petname "); ok {
-		next = home + rest
-	}
-	if !isCommand(next) { // a sentence with commands in it
-		next = strings.NewReplacer(", petname ", ", "+home, " or petname ", " or "+home).Replace(next)
-	}
-	return next
-}
-
-// cleanLines cleans a message and keeps its line ends.
-func cleanLines(s string) string {
-	lines := strings.Split(s, "\n")
-	for i, line := range lines {
-		lines[i] = name.Clean(line)
-	}
-	return strings.Join(lines, "\n  ")
-}
-
-// hint tells a person at a terminal what to do next. Lines that are indented
-// are commands to copy.
-func (a *app) hint(format string, args ...any) {
-	if isTerminal(a.stderr) {
-		a.warn(format, args...)
-	}
-}
-
-// warn tells what a person has to know; only --quiet and --json stop it.
-func (a *app) warn(format string, args ...any) {
-	if a.quiet || a.json {
-		return
-	}
-	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
-	for i, line := range lines {
-		if command, ok := strings.CutPrefix(line, "  "); ok {
-			lines[i] = "  " + a.sameHome(name.Clean(command))
-		} else {
-			lines[i] = name.Clean(line)
-		}
-	}
-	fmt.Fprintln(a.stderr, strings.Join(lines, "\n"))
-}
-
-// style is how names are shown on stdout.
-func (a *app) style() name.Style {
-	switch {
-	case !isTerminal(a.stdout):
-		return name.Plain
-	case os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "":
-		return name.Terminal
-	}
-	return name.Colour
-}
-
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// passphrase is what unlocks the identity key, "" when nothing is there to ask.
+// passphrase returns the passphrase of the identity key, from --passphrase-file or
+// from the terminal. It is empty when the key is not locked or there is no terminal.
 func (a *app) passphrase() (string, error) {
 	if a.passphraseFile != "" {
 		p, err := home.ReadPassphrase(a.passphraseFile)
@@ -451,7 +279,8 @@ func (a *app) passphrase() (string, error) {
 	return string(b), nil
 }
 
-// programVersion is the module's, and for builds from a checkout the commit's.
+// programVersion returns the version of the module and, for a build from a checkout,
+// the hash of the commit.
 func programVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -46,7 +46,7 @@ func startCmd(ts *testscript.TestScript, neg bool, args []string) {
 	start(ts, args[0], append([]string{"--home", ts.MkAbs(args[1])}, args[2:]...))
 }
 
-// start runs petname until it is told to end, and gives its first line.
+// start runs petname until it is stopped, and returns its first line of output.
 func start(ts *testscript.TestScript, name string, args []string) (line string) {
 	path := petnameIn(ts.Getenv("PATH"))
 	if path == "" {
@@ -82,7 +82,7 @@ func petnameIn(path string) string {
 	return ""
 }
 
-// startNode starts a node, whose first line comes out of first.
+// startNode starts a node. The channel first receives its first line of output.
 func startNode(path string, env, args []string) *background {
 	n := &background{cmd: exec.Command(path, args...), first: make(chan string, 1), done: make(chan struct{})}
 	n.cmd.Env, n.cmd.Stderr = env, &n.stderr

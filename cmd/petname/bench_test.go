@@ -22,7 +22,7 @@ import (
 // filled is a home with so many names in its book.
 func filled(b *testing.B, names int) string {
 	dir := filepath.Join(b.TempDir(), "home")
-	h, err := home.Create(dir, home.Plan{})
+	h, err := home.Create(dir, home.CreateOptions{})
 	require.NoError(b, err)
 	book, err := h.Book(petname.Options{})
 	require.NoError(b, err)

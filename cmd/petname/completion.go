@@ -58,7 +58,7 @@ func (a *app) completeMoreNames(_ *cobra.Command, args []string, typed string) (
 		return nil, directive
 	}
 	var out contactList
-	if err := a.ask("suggest", findArgs{Text: typed}, &out); err != nil {
+	if err := a.call("suggest", findArgs{Text: typed}, &out); err != nil {
 		return nil, directive
 	}
 	var names []string
@@ -70,14 +70,14 @@ func (a *app) completeMoreNames(_ *cobra.Command, args []string, typed string) (
 	return names, directive
 }
 
-// completeSuggestions offers the numbers of what waits in the inbox; where there
-// are none, the shell's own files.
+// completeSuggestions offers the numbers of the suggestions in the inbox. Without
+// suggestions, the shell completes file names.
 func (a *app) completeSuggestions(_ *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var out inbox
-	if err := a.ask("inbox", inboxArgs{Offline: true}, &out); err != nil {
+	if err := a.call("inbox", inboxArgs{Offline: true}, &out); err != nil {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
 	var numbers []string
@@ -89,19 +89,19 @@ func (a *app) completeSuggestions(_ *cobra.Command, args []string, typed string)
 	return numbers, cobra.ShellCompDirectiveDefault
 }
 
-// completeFlag says what completes a flag's value.
+// completeFlag sets the completion function of the value of a flag.
 func completeFlag(cmd *cobra.Command, flag string, complete cobra.CompletionFunc) {
 	if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
-		panic(err) // there is no such flag: a mistake in this program
+		panic(err) // the flag does not exist: a bug in this program
 	}
 }
 
-// maxSuggestions bounds completion.
+// maxSuggestions is the maximum number of completions.
 const maxSuggestions = 100
 
-// suggest returns the contacts whose name starts with a text.
+// suggest returns the contacts that have a name with the given prefix.
 func (v *verbs) suggest(_ context.Context, a findArgs) (*contactList, error) {
-	return v.gather(func(yield func(petname.Contact, error) bool) {
+	return v.collectContacts(func(yield func(petname.Contact, error) bool) {
 		n := 0
 		for c, err := range v.agent.Prefix(a.Text) {
 			if n++; n > maxSuggestions || !yield(c, err) {

@@ -12,7 +12,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// contact is a contact as the verbs print it.
+// contact is the JSON form of a contact.
 type contact struct {
 	Name       string           `json:"name"` // empty: it has none
 	Pointer    string           `json:"pointer"`
@@ -34,7 +34,7 @@ type contact struct {
 	Undone     *entry           `json:"undone,omitempty"` // by undo: what was taken back
 }
 
-// fact is where something known of a contact came from.
+// fact is the source of information about a contact.
 type fact struct {
 	Kind    string    `json:"kind"`
 	By      string    `json:"by"`
@@ -42,8 +42,8 @@ type fact struct {
 	At      time.Time `json:"at"`
 }
 
-// evidence is a fact with all that came with it, or what others stated about the
-// contact, believed or not.
+// evidence is a fact with its details, or a statement by a contact about the
+// contact, whether accepted or not.
 type evidence struct {
 	fact
 	Pointer    string `json:"pointer"` // that it is about, or, of a succession, led to
@@ -54,11 +54,11 @@ type evidence struct {
 	Suggested  string `json:"suggested,omitempty"`  // the name that was suggested, cleaned
 	State      string `json:"state,omitempty"`      // of a suggestion: what became of it
 	Retracted  bool   `json:"retracted,omitempty"`  // it was taken back
-	Instead    bool   `json:"instead,omitempty"`    // about a contact that gave way to this one
+	OfReplaced bool   `json:"instead,omitempty"`    // about a contact that gave way to this one
 	Transcript []byte `json:"transcript,omitempty"` // what was signed
 }
 
-// contactConflict is what devices disagree on.
+// contactConflict lists the values of a contact that differ between devices.
 type contactConflict struct {
 	Names    []string `json:"names"`
 	Pointers []string `json:"pointers"`
@@ -106,13 +106,13 @@ func asContact(c petname.Contact) contact {
 	return out
 }
 
-func (v *verbs) gather(contacts iter.Seq2[petname.Contact, error]) (*contactList, error) {
+func (v *verbs) collectContacts(contacts iter.Seq2[petname.Contact, error]) (*contactList, error) {
 	out := &contactList{Contacts: []contact{}}
 	for c, err := range contacts {
 		if err != nil {
 			return nil, err
 		}
-		one, err := v.flagged(c)
+		one, err := v.withLookalikes(c)
 		if err != nil {
 			return nil, err
 		}
@@ -121,19 +121,19 @@ func (v *verbs) gather(contacts iter.Seq2[petname.Contact, error]) (*contactList
 	return out, nil
 }
 
-// flagged returns a contact with what it could be taken for.
-func (v *verbs) flagged(c petname.Contact) (*contact, error) {
+// withLookalikes returns a contact with the petnames that it could be confused with.
+func (v *verbs) withLookalikes(c petname.Contact) (*contact, error) {
 	out := asContact(c)
-	if err := v.flag(&out, c.Pointer); err != nil {
+	if err := v.addLookalikes(&out, c.Pointer); err != nil {
 		return nil, err
 	}
 	return &out, nil
 }
 
-// flag notes which other petnames a contact could be taken for, by its nickname
-// and by its own petname: two devices can have named without knowing of each
-// other, and a warning may have been forgotten.
-func (v *verbs) flag(c *contact, p pointer.Pointer) (err error) {
+// addLookalikes adds to c the other petnames that its nickname and its own petname
+// look like. Its own petname is checked too: two devices can assign similar names
+// independently, and a user can have confirmed a similar name long ago.
+func (v *verbs) addLookalikes(c *contact, p pointer.Pointer) (err error) {
 	c.ReadsAs = name.ReadsAs(c.Nickname)
 	if c.Lookalikes, err = v.agent.NamesLike(c.Nickname, p); err == nil {
 		c.NamedLike, err = v.agent.NamesLike(c.Name, p)
@@ -141,9 +141,10 @@ func (v *verbs) flag(c *contact, p pointer.Pointer) (err error) {
 	return err
 }
 
-// inTheWay returns the contact that a change was refused for: the one that has
-// the name, one that looks like it, or the one that it was about.
-func (v *verbs) inTheWay(err error, p pointer.Pointer) *contact {
+// conflictingContact returns the contact because of which a change was refused: the
+// contact with the same name, a contact with a similar name, or else the contact p
+// that the change was about.
+func (v *verbs) conflictingContact(err error, p pointer.Pointer) *contact {
 	var taken *petname.TakenError
 	if errors.As(err, &taken) {
 		p = taken.Contact
@@ -163,8 +164,8 @@ func (v *verbs) inTheWay(err error, p pointer.Pointer) *contact {
 	return &out
 }
 
-// full returns all that this home knows of a contact.
-func (v *verbs) full(c petname.Contact) *contact {
+// contactDetails returns a contact with all details that this home has.
+func (v *verbs) contactDetails(c petname.Contact) *contact {
 	out := asContact(c)
 	out.Words = c.Pointer.Words().String()
 	out.Next = c.Next.String()
@@ -181,7 +182,7 @@ func (v *verbs) full(c petname.Contact) *contact {
 			out.Nickname = out.Card.Nickname
 		}
 	}
-	_ = v.flag(&out, c.Pointer) // what it could be taken for is left out when the book is damaged
+	_ = v.addLookalikes(&out, c.Pointer) // without them if the book is damaged
 	return &out
 }
 
@@ -206,7 +207,8 @@ func asCard(r pointer.Record, expired bool) *contactCard {
 	out.Nickname, out.Next = name.Clean(c.Nickname), c.Next.String()
 	for _, label := range slices.Sorted(maps.Keys(c.Edges)) {
 		shown := name.Clean(label)
-		// Of two labels that are shown as one, the one is meant that can be typed.
+		// If the cleaned forms of two labels are equal, the label that equals its cleaned
+		// form is kept: it can be typed.
 		if _, taken := out.Edges[shown]; !taken || shown == label {
 			out.Edges[shown] = c.Edges[label].Pointer.String()
 		}

@@ -69,7 +69,7 @@ func TestAnInvalidPointerIsAUsageError(t *testing.T) {
 	v := opened(t)
 	for _, text := range []string{"a/b", "k51qzi5uqu5dlvj"} {
 		a := inspectArgs{Record: []byte("record"), Pointer: text}
-		_, err := inspectAlone(a)
+		_, err := inspectWithoutHome(a)
 		require.Equal(t, exitUsage, classify(err).Exit, "%v", err)
 		require.ErrorContains(t, err, "--pointer", text)
 		_, err = v.inspect(t.Context(), a)

@@ -35,7 +35,7 @@ commands. Nothing leaves this machine. Exit status 1 if any step fails.`,
 			if !a.json {
 				fmt.Fprintf(a.stdout, "Three people, %d DHT nodes, one machine. Real keys, real sockets.\n", nodes)
 			}
-			return a.tell(a.ctx, keep, func(d *demo) []chapter { return d.story(nodes) })
+			return a.runDemo(a.ctx, keep, func(d *demo) []demoStep { return d.storySteps(nodes) })
 		},
 	}
 	cmd.Flags().IntVar(&nodes, "nodes", 20, "how many DHT nodes")
@@ -43,7 +43,7 @@ commands. Nothing leaves this machine. Exit status 1 if any step fails.`,
 	return cmd
 }
 
-// step is one step of the story.
+// step is the result of a step of the demonstration.
 type step struct {
 	Name    string  `json:"name"`
 	OK      bool    `json:"ok"`
@@ -52,9 +52,9 @@ type step struct {
 	Detail  string  `json:"detail"`  // what happened, or what went wrong
 }
 
-// tell goes through a story in a folder of its own, or in keep, up to the first
-// step that fails.
-func (a *app) tell(ctx context.Context, keep string, story func(d *demo) []chapter) (err error) {
+// runDemo runs the steps up to the first one that fails, in a temporary folder or in
+// the folder keep.
+func (a *app) runDemo(ctx context.Context, keep string, story func(d *demo) []demoStep) (err error) {
 	dir := keep
 	if dir == "" {
 		if dir, err = os.MkdirTemp("", "petname-demo-"); err != nil {
@@ -77,16 +77,16 @@ func (a *app) tell(ctx context.Context, keep string, story func(d *demo) []chapt
 			done.Detail = err.Error()
 		}
 		d.steps = append(d.steps, done)
-		a.step(i+1, done)
+		a.printStep(i+1, done)
 		if err != nil {
-			break // the next steps stand on this one
+			break // the next steps depend on this one
 		}
 	}
 	return d.end(keep)
 }
 
-// step tells of one step as it is done.
-func (a *app) step(n int, s step) {
+// printStep prints the result of a step.
+func (a *app) printStep(n int, s step) {
 	if a.json {
 		return
 	}
@@ -94,7 +94,7 @@ func (a *app) step(n int, s step) {
 	if !s.OK {
 		mark = "FAILED: "
 	}
-	fmt.Fprintf(a.stdout, "\n%2d. %s%s (%s)\n", n, mark, s.Name, seconds(s.Took))
+	fmt.Fprintf(a.stdout, "\n%2d. %s%s (%s)\n", n, mark, s.Name, secondsText(s.Took))
 	for _, c := range strings.Split(s.Command, "\n") {
 		if c != "" {
 			fmt.Fprintf(a.stdout, "      %s\n", c)
@@ -117,11 +117,11 @@ func (d *demo) end(keep string) error {
 	if d.ctx.Err() != nil && d.app.ctx.Err() != nil {
 		failed = classify(context.Canceled)
 	}
-	err := d.app.show(struct {
+	err := d.app.printResult(struct {
 		Steps []step `json:"steps"`
 	}{d.steps}, failed, true, func(w *bufio.Writer) {
 		if failed == nil {
-			fmt.Fprintf(w, "\nAll %d steps held, in %s.\n", len(d.steps), seconds(total))
+			fmt.Fprintf(w, "\nAll %d steps held, in %s.\n", len(d.steps), secondsText(total))
 		}
 	})
 	if keep != "" {
@@ -144,18 +144,19 @@ func emptyDir(dir string) error {
 	return nil
 }
 
-// demo is a demonstration under way.
+// demo is the state of a running demonstration.
 type demo struct {
 	app      *app
 	ctx      context.Context
 	dir      string
 	network  demoNetwork
 	steps    []step
-	commands []string // of the step under way
+	commands []string // of the current step
 }
 
-// petname runs a verb in somebody's home as a person would type it, and
-// decodes its JSON. It returns the exit status and what went to stderr.
+// petname runs a verb in the home of a person, adds the command line to the current
+// step, and decodes the JSON result. It returns the exit status and the content of
+// stderr.
 func (d *demo) petname(who string, result any, args ...string) (exit int, message string) {
 	d.commands = append(d.commands, "petname --home "+who+" "+typed(args))
 	var stdout, stderr bytes.Buffer
@@ -175,15 +176,15 @@ func (d *demo) petname(who string, result any, args ...string) (exit int, messag
 	return exit, message
 }
 
-// must is petname for a verb that has to end well.
-func (d *demo) must(who string, result any, args ...string) error {
+// mustRun is petname for a verb that must succeed.
+func (d *demo) mustRun(who string, result any, args ...string) error {
 	if exit, message := d.petname(who, result, args...); exit != 0 {
 		return fmt.Errorf("%s: %s ended with status %d: %s", who, args[0], exit, message)
 	}
 	return nil
 }
 
-// typed is a command line as a person would type it: files by their names.
+// typed returns the command line as a user types it, with base names for files.
 func typed(args []string) string {
 	words := make([]string, len(args))
 	for i, arg := range args {

@@ -14,8 +14,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// demoNetwork is a network of DHT nodes on loopback, each with sockets of its
-// own, that know nothing of names.
+// demoNetwork is a network of DHT nodes on loopback, each with its own sockets.
 type demoNetwork struct {
 	nodes []*kad.Node
 }
@@ -32,7 +31,7 @@ func (n *demoNetwork) start(ctx context.Context, count int) error {
 		}
 		n.nodes = append(n.nodes, node)
 	}
-	// The first ones joined a smaller network; let them hear of the rest.
+	// The first nodes joined before the others existed: join again to find those.
 	var wg sync.WaitGroup
 	errs := make([]error, len(n.nodes))
 	for i, node := range n.nodes[1:] {
@@ -42,8 +41,8 @@ func (n *demoNetwork) start(ctx context.Context, count int) error {
 	return errors.Join(errs...)
 }
 
-// entrances are the addresses that people join by.
-func (n *demoNetwork) entrances() []string {
+// bootstrapAddrs returns the addresses of the first three nodes.
+func (n *demoNetwork) bootstrapAddrs() []string {
 	var addrs []string
 	for _, node := range n.nodes[:3] {
 		addrs = append(addrs, node.Addrs()...)
@@ -51,8 +50,8 @@ func (n *demoNetwork) entrances() []string {
 	return addrs
 }
 
-// stopNearest stops the node that Kademlia puts nearest to a pointer's record,
-// even if people joined by it: they know others.
+// stopNearest stops the node with the smallest XOR distance to the key of a pointer's
+// record. It may be a bootstrap node: the homes know others.
 func (n *demoNetwork) stopNearest(p pointer.Pointer) (string, error) {
 	key := sha256.Sum256(append([]byte("/ipns/"), p.Bytes()...))
 	best, at := []byte(nil), -1

@@ -15,15 +15,15 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
-// The steps of the story in which pointers travel between people.
+// These steps of the demonstration introduce and pair contacts.
 
-// introduced has alice tell carol who bob is.
-func (d *demo) introduced(ids map[string]*identity) (string, error) {
-	if err := d.must("alice", nil, "add", "caz", ids["carol"].Link); err != nil {
+// introduceStep makes alice introduce bob to carol.
+func (d *demo) introduceStep(ids map[string]*identity) (string, error) {
+	if err := d.mustRun("alice", nil, "add", "caz", ids["carol"].Link); err != nil {
 		return "", err
 	}
 	var out introduced
-	if err := d.must("alice", &out, "introduce", "bobby", "--to", "caz"); err != nil {
+	if err := d.mustRun("alice", &out, "introduce", "bobby", "--to", "caz"); err != nil {
 		return "", err
 	}
 	if out.Sent != string(agent.Stored) || out.Pointer != ids["bob"].Pointer || out.To != ids["carol"].Pointer {
@@ -35,36 +35,36 @@ func (d *demo) introduced(ids map[string]*identity) (string, error) {
 	return fmt.Sprintf("sealed, it waits in the DHT; suggested is %q, and not what alice calls him", out.Suggested), nil
 }
 
-// accepted has carol find the introduction, and give bob a name.
-func (d *demo) accepted(ids map[string]*identity) (string, error) {
+// acceptStep makes carol accept the introduction and name bob.
+func (d *demo) acceptStep(ids map[string]*identity) (string, error) {
 	var in inbox
-	if err := d.must("carol", &in, "inbox"); err != nil {
+	if err := d.mustRun("carol", &in, "inbox"); err != nil {
 		return "", err
 	}
 	if len(in.Suggestions) != 1 || in.Suggestions[0].By != ids["alice"].Pointer || in.Suggestions[0].Pointer != ids["bob"].Pointer {
 		return "", fmt.Errorf("carol's inbox has %v", in.Suggestions)
 	}
 	s := in.Suggestions[0]
-	if err := d.unnamed("carol", ids["bob"].Pointer); err != nil {
+	if err := d.checkUnnamed("carol", ids["bob"].Pointer); err != nil {
 		return "", err
 	}
 	var c contact
-	if err := d.must("carol", &c, "accept", s.Digits, "--as", "robert"); err != nil {
+	if err := d.mustRun("carol", &c, "accept", s.Digits, "--as", "robert"); err != nil {
 		return "", err
 	}
 	if c.Name != "robert" || c.Pointer != ids["bob"].Pointer || len(c.Provenance) != 1 || c.Provenance[0].By != ids["alice"].Pointer {
 		return "", fmt.Errorf("carol's %s is %s, by %v", c.Name, c.Pointer, c.Provenance)
 	}
-	if _, err := d.resolved(ids["bob"], secondPath, "network", "carol", "resolve", "robert", "--fresh"); err != nil {
+	if _, err := d.checkResolved(ids["bob"], secondPath, "network", "carol", "resolve", "robert", "--fresh"); err != nil {
 		return "", err
 	}
-	return "in carol's book: " + line(name.Plain, c), nil
+	return "in carol's book: " + contactLine(name.Plain, c), nil
 }
 
-// unnamed checks that nobody has a name by what lies in the inbox.
-func (d *demo) unnamed(who, p string) error {
+// checkUnnamed checks that a suggestion in the inbox has added no name to the book.
+func (d *demo) checkUnnamed(who, p string) error {
 	var out contactList
-	if exit, message := d.quietly(who, &out, "list"); exit != 0 {
+	if exit, message := d.petnameUnlisted(who, &out, "list"); exit != 0 {
 		return fmt.Errorf("%s: list ended with status %d: %s", who, exit, message)
 	}
 	if slices.ContainsFunc(out.Contacts, func(c contact) bool { return c.Pointer == p }) {
@@ -73,14 +73,14 @@ func (d *demo) unnamed(who, p string) error {
 	return nil
 }
 
-// paired has bob and carol pair by a code.
-func (d *demo) paired(ids map[string]*identity) (string, error) {
-	invited, end, err := d.invites("bob")
+// pairStep pairs bob and carol with a code.
+func (d *demo) pairStep(ids map[string]*identity) (string, error) {
+	invited, end, err := d.startInvite("bob")
 	if err != nil {
 		return "", err
 	}
 	var c paired
-	err = d.must("carol", &c, "pair", invited.Code, "--as", "robert")
+	err = d.mustRun("carol", &c, "pair", invited.Code, "--as", "robert")
 	if exit, message := end(err == nil); err == nil && exit != 0 {
 		err = fmt.Errorf("bob: invite ended with status %d: %s", exit, message)
 	}
@@ -91,22 +91,22 @@ func (d *demo) paired(ids map[string]*identity) (string, error) {
 		return "", fmt.Errorf("carol paired with %s, %q", c.Pointer, c.Name)
 	}
 	var in inbox
-	if exit, message := d.quietly("bob", &in, "inbox", "--offline"); exit != 0 || len(in.Suggestions) != 1 {
+	if exit, message := d.petnameUnlisted("bob", &in, "inbox", "--offline"); exit != 0 || len(in.Suggestions) != 1 {
 		return "", fmt.Errorf("bob's inbox has %v: %s", in.Suggestions, message)
 	}
 	s := in.Suggestions[0]
 	if s.Kind != string(petname.Paired) || s.Pointer != ids["carol"].Pointer {
 		return "", fmt.Errorf("bob paired with %s: %s", s.Pointer, s.Kind)
 	}
-	if err := d.must("bob", nil, "accept", s.Digits, "--as", "carol"); err != nil {
+	if err := d.mustRun("bob", nil, "accept", s.Digits, "--as", "carol"); err != nil {
 		return "", err
 	}
 	return "by way of the DHT: each has the other's key, proven, and carol that it is the one\nwhich alice introduced", nil
 }
 
-// mistyped has carol mistype a code.
-func (d *demo) mistyped() (string, error) {
-	invited, end, err := d.invites("bob")
+// wrongCodeStep makes carol mistype a code.
+func (d *demo) wrongCodeStep() (string, error) {
+	invited, end, err := d.startInvite("bob")
 	if err != nil {
 		return "", err
 	}
@@ -126,24 +126,24 @@ func (d *demo) mistyped() (string, error) {
 	}
 	for _, who := range []string{"bob", "carol"} {
 		var in inbox
-		if exit, message := d.quietly(who, &in, "inbox", "--offline"); exit != 0 || len(in.Suggestions) > 0 {
+		if exit, message := d.petnameUnlisted(who, &in, "inbox", "--offline"); exit != 0 || len(in.Suggestions) > 0 {
 			return "", fmt.Errorf("%s's inbox has %v: %s", who, in.Suggestions, message)
 		}
 	}
 	return "both are told, and then the right words don't pair, either: who guesses has\none try with each of them, among four million", nil
 }
 
-// quietly is petname for what only checks, which a person need not type.
-func (d *demo) quietly(who string, result any, args ...string) (exit int, message string) {
+// petnameUnlisted is petname for checks: their command lines are not shown.
+func (d *demo) petnameUnlisted(who string, result any, args ...string) (exit int, message string) {
 	commands := d.commands
 	exit, message = d.petname(who, result, args...)
 	d.commands = commands
 	return exit, message
 }
 
-// invites has somebody make an invitation, and gives it while they wait for
-// whom it is for. end waits for what comes of it or, when nothing will, stops.
-func (d *demo) invites(who string) (invited invited, end func(comes bool) (exit int, message string), err error) {
+// startInvite runs petname invite in the background and returns the invitation. end
+// waits for the result of the command if comes is set, and otherwise interrupts it.
+func (d *demo) startInvite(who string) (invited invited, end func(comes bool) (exit int, message string), err error) {
 	d.commands = append(d.commands, "petname --home "+who+" invite")
 	ctx, cancel := context.WithCancel(d.ctx)
 	out, in := io.Pipe()

@@ -16,27 +16,27 @@ const (
 	secondPath = "/ipfs/bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy"
 )
 
-// chapter is a step that is yet to be done: it says what happened.
-type chapter struct {
+// demoStep is a step to run. do returns a description of what happened.
+type demoStep struct {
 	name string
 	do   func() (string, error)
 }
 
-// story is the steps, in their order. Each checks what it claims.
-func (d *demo) story(nodes int) []chapter {
+// storySteps returns the steps in their order. Each checks its own claims.
+func (d *demo) storySteps(nodes int) []demoStep {
 	people := []string{"alice", "bob", "carol"}
 	ids := map[string]*identity{}
 	var before resolved // bob, before his update
 	old, forged := filepath.Join(d.dir, "old.record"), filepath.Join(d.dir, "forged.record")
 
-	return []chapter{
+	return []demoStep{
 		{"Keys are made: a pointer is the hash of one", func() (string, error) {
 			for _, who := range people {
 				id := &identity{}
-				if err := d.must(who, nil, "init", "--nickname", nicknameOf[who]); err != nil {
+				if err := d.mustRun(who, nil, "init", "--nickname", nicknameOf[who]); err != nil {
 					return "", err
 				}
-				if err := d.must(who, id, "id"); err != nil {
+				if err := d.mustRun(who, id, "id"); err != nil {
 					return "", err
 				}
 				ids[who] = id
@@ -48,7 +48,7 @@ func (d *demo) story(nodes int) []chapter {
 				return "", err
 			}
 			for _, who := range people {
-				if err := d.must(who, nil, append([]string{"join"}, d.network.entrances()...)...); err != nil {
+				if err := d.mustRun(who, nil, append([]string{"join"}, d.network.bootstrapAddrs()...)...); err != nil {
 					return "", err
 				}
 			}
@@ -58,13 +58,13 @@ func (d *demo) story(nodes int) []chapter {
 			detail := ""
 			for _, who := range people {
 				var out published
-				if err := d.must(who, &out, "publish", firstPath); err != nil {
+				if err := d.mustRun(who, &out, "publish", firstPath); err != nil {
 					return "", err
 				}
 				if out.Stored < 1 || out.Stored > out.Asked {
 					return "", fmt.Errorf("%s: stored by %d of %d", who, out.Stored, out.Asked)
 				}
-				detail += fmt.Sprintf("%s: %d asked, %d stored, in %s\n", who, out.Asked, out.Stored, seconds(out.Took))
+				detail += fmt.Sprintf("%s: %d asked, %d stored, in %s\n", who, out.Asked, out.Stored, secondsText(out.Took))
 			}
 			return detail[:len(detail)-1], nil
 		}},
@@ -81,16 +81,16 @@ func (d *demo) story(nodes int) []chapter {
 		}},
 		{"Carol gives alice a petname: hers alone", func() (string, error) {
 			var c contact
-			if err := d.must("carol", &c, "add", "alice", ids["alice"].Link); err != nil {
+			if err := d.mustRun("carol", &c, "add", "alice", ids["alice"].Link); err != nil {
 				return "", err
 			}
 			if c.Name != "alice" || c.Pointer != ids["alice"].Pointer {
 				return "", fmt.Errorf("carol's alice is %s", c.Pointer)
 			}
-			return "in carol's book: " + line(name.Plain, c), nil
+			return "in carol's book: " + contactLine(name.Plain, c), nil
 		}},
 		{"The name resolves, through the DHT", func() (string, error) {
-			return d.resolved(ids["alice"], firstPath, "network", "carol", "resolve", "alice")
+			return d.checkResolved(ids["alice"], firstPath, "network", "carol", "resolve", "alice")
 		}},
 		{"And again, with the nearest node stopped", func() (string, error) {
 			p, err := pointer.Parse(ids["alice"].Pointer)
@@ -101,18 +101,18 @@ func (d *demo) story(nodes int) []chapter {
 			if err != nil {
 				return "", err
 			}
-			detail, err := d.resolved(ids["alice"], firstPath, "network", "carol", "resolve", "alice", "--fresh")
+			detail, err := d.checkResolved(ids["alice"], firstPath, "network", "carol", "resolve", "alice", "--fresh")
 			return "stopped " + id + "\n" + detail, err
 		}},
 		{"Alice knows a bob, and says so in public", func() (string, error) {
-			if err := d.must("alice", nil, "add", "bobby", ids["bob"].Link); err != nil {
+			if err := d.mustRun("alice", nil, "add", "bobby", ids["bob"].Link); err != nil {
 				return "", err
 			}
-			if err := d.must("alice", nil, "share", "bobby", "--as", "bob", "--public"); err != nil {
+			if err := d.mustRun("alice", nil, "share", "bobby", "--as", "bob", "--public"); err != nil {
 				return "", err
 			}
 			var out published
-			if err := d.must("alice", &out, "publish"); err != nil {
+			if err := d.mustRun("alice", &out, "publish"); err != nil {
 				return "", err
 			}
 			if len(out.Edges) != 1 || out.Value != firstPath {
@@ -121,10 +121,10 @@ func (d *demo) story(nodes int) []chapter {
 			return "her petname for him, bobby, stays in her book", nil
 		}},
 		{"Carol follows the edge: alice ⇒ bob", func() (string, error) {
-			if err := d.must("carol", nil, "resolve", "alice", "--fresh"); err != nil {
+			if err := d.mustRun("carol", nil, "resolve", "alice", "--fresh"); err != nil {
 				return "", err
 			}
-			if err := d.must("carol", &before, "resolve", "alice/bob"); err != nil {
+			if err := d.mustRun("carol", &before, "resolve", "alice/bob"); err != nil {
 				return "", err
 			}
 			if before.Pointer != ids["bob"].Pointer || len(before.Hops) != 2 || !before.Verified {
@@ -133,15 +133,15 @@ func (d *demo) story(nodes int) []chapter {
 			return fmt.Sprintf("%s, sequence %d, %d hops, each verified", before.Value, before.Sequence, len(before.Hops)), nil
 		}},
 		{"Bob publishes again, and the update is seen", func() (string, error) {
-			if err := d.must("carol", nil, "record", "export", ids["bob"].Pointer, "-o", old); err != nil {
+			if err := d.mustRun("carol", nil, "record", "export", ids["bob"].Pointer, "-o", old); err != nil {
 				return "", err
 			}
 			d.commands = nil
-			if err := d.must("bob", nil, "publish", secondPath); err != nil {
+			if err := d.mustRun("bob", nil, "publish", secondPath); err != nil {
 				return "", err
 			}
 			var after resolved
-			if err := d.must("carol", &after, "resolve", "alice/bob", "--fresh"); err != nil {
+			if err := d.mustRun("carol", &after, "resolve", "alice/bob", "--fresh"); err != nil {
 				return "", err
 			}
 			if after.Value != secondPath || after.Sequence <= before.Sequence {
@@ -158,7 +158,7 @@ func (d *demo) story(nodes int) []chapter {
 			if exit != exitUnverified || info.Valid {
 				return "", fmt.Errorf("a record that mallory signed for bob ended with status %d", exit)
 			}
-			return "mallory signed it, not bob: " + message, d.still(ids["bob"], secondPath)
+			return "mallory signed it, not bob: " + message, d.checkUnchanged(ids["bob"], secondPath)
 		}},
 		{"An older record is refused", func() (string, error) {
 			var info recordInfo
@@ -169,22 +169,22 @@ func (d *demo) story(nodes int) []chapter {
 			if !info.Valid {
 				return "", fmt.Errorf("bob's own record from before should verify: %s", info.Reason)
 			}
-			return "bob did sign it, but has signed a newer one: " + message, d.still(ids["bob"], secondPath)
+			return "bob did sign it, but has signed a newer one: " + message, d.checkUnchanged(ids["bob"], secondPath)
 		}},
-		{"Alice introduces bob to carol, who is away", func() (string, error) { return d.introduced(ids) }},
-		{"Carol is back, and accepts, under a name of hers", func() (string, error) { return d.accepted(ids) }},
-		{"Bob and carol pair, by a code that he speaks", func() (string, error) { return d.paired(ids) }},
-		{"A code with one wrong word is dead for both", func() (string, error) { return d.mistyped() }},
+		{"Alice introduces bob to carol, who is away", func() (string, error) { return d.introduceStep(ids) }},
+		{"Carol is back, and accepts, under a name of hers", func() (string, error) { return d.acceptStep(ids) }},
+		{"Bob and carol pair, by a code that he speaks", func() (string, error) { return d.pairStep(ids) }},
+		{"A code with one wrong word is dead for both", func() (string, error) { return d.wrongCodeStep() }},
 		{"Alice goes on to her next key, and carol follows", func() (string, error) {
 			var turned rotated
-			if err := d.must("alice", &turned, "key", "rotate"); err != nil {
+			if err := d.mustRun("alice", &turned, "key", "rotate"); err != nil {
 				return "", err
 			}
-			if err := d.must("alice", nil, "publish"); err != nil {
+			if err := d.mustRun("alice", nil, "publish"); err != nil {
 				return "", err
 			}
 			var out resolved
-			if err := d.must("carol", &out, "resolve", "alice", "--fresh"); err != nil {
+			if err := d.mustRun("carol", &out, "resolve", "alice", "--fresh"); err != nil {
 				return "", err
 			}
 			if was := ids["alice"].Pointer; out.Pointer != turned.Pointer || out.Pointer == was || !slices.Equal(turned.Former, []string{was}) || !out.Verified {
@@ -197,25 +197,25 @@ func (d *demo) story(nodes int) []chapter {
 
 var nicknameOf = map[string]string{"alice": "Alice L", "bob": "Bob W", "carol": "Carol"}
 
-// resolved resolves, and checks the answer.
-func (d *demo) resolved(want *identity, value, source, who string, args ...string) (string, error) {
+// checkResolved resolves, and checks the result.
+func (d *demo) checkResolved(want *identity, value, source, who string, args ...string) (string, error) {
 	var out resolved
-	if err := d.must(who, &out, args...); err != nil {
+	if err := d.mustRun(who, &out, args...); err != nil {
 		return "", err
 	}
 	if !out.Verified || out.Pointer != want.Pointer || out.Value != value || out.Source != source {
 		return "", fmt.Errorf("got %s of %s from %s, verified: %v", out.Value, out.Pointer, out.Source, out.Verified)
 	}
-	return fmt.Sprintf("%s\n%s answered, %d agree; verified", out.Value, peers(out.Answered), out.Agreed), nil
+	return fmt.Sprintf("%s\n%s answered, %d agree; verified", out.Value, peersText(out.Answered), out.Agreed), nil
 }
 
-// still checks that nothing has changed for carol.
-func (d *demo) still(want *identity, value string) error {
-	_, err := d.resolved(want, value, "network", "carol", "resolve", want.Pointer, "--fresh")
+// checkUnchanged checks that carol still resolves the pointer of want to value.
+func (d *demo) checkUnchanged(want *identity, value string) error {
+	_, err := d.checkResolved(want, value, "network", "carol", "resolve", want.Pointer, "--fresh")
 	return err
 }
 
-// forge writes a record that somebody else signed, of a higher sequence.
+// forge writes a record with a higher sequence that another key signed.
 func forge(file string) error {
 	mallory, err := pointer.NewKey(nil)
 	if err != nil {

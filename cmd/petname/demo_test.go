@@ -17,8 +17,8 @@ type told struct {
 	Steps []step
 }
 
-// The story holds; each step says what happened and what a person would type;
-// and the homes are left to play with, offline.
+// The demonstration succeeds. Each step states what happened and which commands were
+// run, and the homes can be used afterwards, offline.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "homes")
@@ -61,14 +61,14 @@ func TestDemo(t *testing.T) {
 	require.Contains(t, r.stderr, "not empty")
 }
 
-// A step whose check fails ends the story, with a failure: each in turn.
+// If the check of a step fails, the demonstration ends with a failure: each step in turn.
 func TestDemoFails(t *testing.T) {
 	for _, asJSON := range []bool{false, true} {
 		var stdout, stderr bytes.Buffer
 		a := &app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, json: asJSON}
 		after := false
-		err := a.tell(context.Background(), "", func(d *demo) []chapter {
-			return []chapter{
+		err := a.runDemo(context.Background(), "", func(d *demo) []demoStep {
+			return []demoStep{
 				{"one", func() (string, error) { return "fine", nil }},
 				{"two", func() (string, error) { return "", errors.New("it broke") }},
 				{"three", func() (string, error) { after = true; return "", nil }},
@@ -91,9 +91,9 @@ func TestDemoFails(t *testing.T) {
 	}
 }
 
-// The checks of the story fail when what they check isn't so: the network has no
-// node left by the time that names are resolved, or alice took back what carol is
-// about to read.
+// The checks of the demonstration fail when their condition is false: all nodes of the
+// network have stopped before names are resolved, or alice has taken back what carol
+// reads next.
 func TestDemoChecks(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -102,15 +102,15 @@ func TestDemoChecks(t *testing.T) {
 		failed   string
 	}{
 		{"resolves, through the DHT", func(d *demo) (string, error) { d.network.close(); return "", nil }, "resolve"},
-		{"Carol is back", func(d *demo) (string, error) { return "", d.must("alice", nil, "retract", "bobby", "--to", "caz") }, "carol's inbox has []"},
+		{"Carol is back", func(d *demo) (string, error) { return "", d.mustRun("alice", nil, "retract", "bobby", "--to", "caz") }, "carol's inbox has []"},
 	} {
 		var stdout, stderr bytes.Buffer
 		a := &app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, json: true}
-		err := a.tell(context.Background(), "", func(d *demo) []chapter {
-			var out []chapter
-			for _, c := range d.story(4) {
+		err := a.runDemo(context.Background(), "", func(d *demo) []demoStep {
+			var out []demoStep
+			for _, c := range d.storySteps(4) {
 				if strings.Contains(c.name, test.before) {
-					out = append(out, chapter{"sabotage", func() (string, error) { return test.sabotage(d) }})
+					out = append(out, demoStep{"sabotage", func() (string, error) { return test.sabotage(d) }})
 				}
 				out = append(out, c)
 			}

@@ -23,18 +23,18 @@ the book, every record; and whether the network that was joined answers.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var out checks
-			err := a.ask("doctor", noArgs{}, &out)
+			err := a.call("doctor", noArgs{}, &out)
 			if c := classify(err); err != nil && out.Checks == nil && c.Exit == exitFailure {
-				// The home doesn't open: say what of it is well, and what not.
+				// The home cannot be opened: check its parts.
 				dir, derr := a.dir()
 				if derr != nil {
 					return derr
 				}
-				if alone, aerr := doctorAlone(dir, c); alone != nil {
+				if alone, aerr := doctorClosedHome(dir, c); alone != nil {
 					out, err = *alone, aerr
 				}
 			}
-			return a.show(out, err, out.Checks != nil, func(w *bufio.Writer) {
+			return a.printResult(out, err, out.Checks != nil, func(w *bufio.Writer) {
 				for _, c := range out.Checks {
 					mark := "ok "
 					if !c.OK {
@@ -52,7 +52,7 @@ type checks struct {
 	Checks []check `json:"checks"`
 }
 
-// check is one thing that the doctor looked at.
+// check is the result of one check of doctor.
 type check struct {
 	Name   string `json:"name"`
 	OK     bool   `json:"ok"`
@@ -77,9 +77,9 @@ func (v *verbs) doctor(ctx context.Context, _ noArgs) (*checks, error) {
 	return out, nil
 }
 
-// doctorAlone is doctor for a home that doesn't open, with the error that says
-// why. Nil when there is no home at all.
-func doctorAlone(dir string, closed error) (*checks, error) {
+// doctorClosedHome checks a home that cannot be opened; closed is the error of
+// opening it. The result is nil when there is no home.
+func doctorClosedHome(dir string, closed error) (*checks, error) {
 	all, err := agent.CheckClosed(dir, closed)
 	if err != nil {
 		return nil, err

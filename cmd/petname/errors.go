@@ -34,8 +34,8 @@ const (
 	exitInterrupted = 130
 )
 
-// failure is how every verb fails: a stable code for programs, a message and the
-// next step for people.
+// failure is the error type of all verbs: a stable code for programs, and a message
+// and the next step for people.
 type failure = socket.Failure
 
 // usage returns the failure of malformed input.
@@ -43,7 +43,7 @@ func usage(format string, args ...any) *failure {
 	return &failure{Code: "usage", Message: fmt.Sprintf(format, args...), Exit: exitUsage}
 }
 
-// classify turns any error into a failure: it is the table of codes, messages,
+// classify returns the failure for any error. It is the table of codes, messages,
 // next steps and exit statuses.
 func classify(err error) *failure {
 	if err == nil {
@@ -80,7 +80,7 @@ func classify(err error) *failure {
 	case errors.As(err, &own):
 		return own
 	case errors.Is(err, syscall.ENOSPC):
-		// Nothing is damaged, whatever was being written: it is not there.
+		// Writes are atomic: nothing is damaged.
 		var at *fs.PathError
 		if errors.As(err, &at) {
 			e.Message = at.Error()
@@ -197,7 +197,7 @@ func classify(err error) *failure {
 		return set("in_use", exitNetwork, "wait for the other petname to end, and try again")
 	case errors.Is(err, dht.ErrOlder):
 		return set("older", exitUnverified, "")
-	case errors.Is(err, home.ErrInside):
+	case errors.Is(err, home.ErrRecoveryInHome):
 		return set("usage", exitUsage, "petname init --recovery FILE --passphrase-file FILE")
 	case errors.Is(err, fs.ErrExist):
 		return set("exists", exitConflict, "")

@@ -89,7 +89,7 @@ func TestClassify(t *testing.T) {
 		{exchange.ErrTooManyRequests, "too_many", 8, "petname knock --stop POINTER"},
 		{home.ErrNoHome, "no_home", 3, "petname init"},
 		{home.ErrExists, "home_exists", 8, "petname id"},
-		{home.ErrInside, "usage", 2, "petname init --recovery FILE --passphrase-file FILE"},
+		{home.ErrRecoveryInHome, "usage", 2, "petname init --recovery FILE --passphrase-file FILE"},
 		{home.ErrLocked, "locked", 4, "give the passphrase with --passphrase-file, or on a terminal"},
 		{home.ErrPassphrase, "wrong_passphrase", 4, ""},
 		{ledger.ErrInUse, "in_use", 7, "wait for the other petname to end, and try again"},

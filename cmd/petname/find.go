@@ -16,7 +16,7 @@ matter.`,
   petname find "bob w"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.contacts("find", findArgs{Text: args[0]}, "nobody like that")
+			return a.printContacts("find", findArgs{Text: args[0]}, "nobody like that")
 		},
 	}
 }
@@ -27,5 +27,5 @@ type findArgs struct {
 }
 
 func (v *verbs) find(_ context.Context, a findArgs) (*contactList, error) {
-	return v.gather(v.agent.Search(a.Text))
+	return v.collectContacts(v.agent.Search(a.Text))
 }

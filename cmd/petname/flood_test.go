@@ -12,14 +12,13 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// maxFlooded is what a node may take from the system, in bytes, whatever is
-// done to it: what it holds for others, the connections, and what Go's collector
-// leaves lying about twice of.
+// maxFlooded is the maximum memory of a node under attack, in bytes: stored records,
+// connections, and as much again before the garbage collector runs.
 const maxFlooded = 128 << 20
 
-// A node that is flooded by peers with full-sized records, more of them than it
-// may hold, stays within its memory and its bound, and serves its own verbs; the
-// one who doesn't stop when refused is cut off, and node status says so.
+// A node that peers flood with more full-sized records than it may store stays within
+// its memory limit and its storage limit, and serves its own verbs. It cuts off a peer
+// that continues after being refused, and node status reports that peer.
 func TestFloodedNode(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)
@@ -28,7 +27,7 @@ func TestFloodedNode(t *testing.T) {
 	idle := status(t, home).Memory
 	const flooders, each = 5, 800
 	bulk := "/ipfs/bafkqaaa/" + strings.Repeat("x", 9<<10)
-	flood := func(s stranger, value string, times int) (stored int) {
+	flood := func(s rawPeer, value string, times int) (stored int) {
 		for range times {
 			key, err := pointer.NewKey(nil)
 			if err != nil {
@@ -43,7 +42,7 @@ func TestFloodedNode(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	for range flooders {
-		s := newStranger(t)
+		s := newRawPeer(t)
 		wg.Go(func() { flood(s, bulk, each) })
 	}
 	wg.Wait()
@@ -54,7 +53,7 @@ func TestFloodedNode(t *testing.T) {
 	require.Less(t, full.Memory, uint64(maxFlooded))
 	require.Empty(t, full.CutOff, "within the rate of a keeper of many names")
 
-	loud := newStranger(t)
+	loud := newRawPeer(t)
 	stored, sent := 0, 0
 	cut := full
 	for ; len(cut.CutOff) == 0; cut = status(t, home) {

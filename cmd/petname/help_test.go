@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every verb has help with examples, and what the examples show exists: their
-// verbs, their flags, and as many arguments as are taken.
+// Every verb has help with examples. Their verbs and flags exist, and their numbers of
+// arguments are accepted.
 func TestHelp(t *testing.T) {
 	a := &app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}
 	examples := 0
@@ -48,8 +48,8 @@ func TestHelp(t *testing.T) {
 	require.Greater(t, examples, 40)
 }
 
-// A next step that is shown as a command to paste is one: its verb is there, and
-// where all of it is known here, the whole parses.
+// A next step that is formatted as a command is a command: its verb exists, and if it
+// has no placeholder that only a run determines, all of it parses.
 func TestHintsAreCommands(t *testing.T) {
 	known := map[string]bool{}
 	for verb := range verbTree((&app{ctx: context.Background()}).root()) {
@@ -88,7 +88,7 @@ func TestHintsAreCommands(t *testing.T) {
 	require.Greater(t, hints, 30)
 }
 
-// What the examples are held to can be broken.
+// The check of the examples fails for wrong examples.
 func TestHelpCatches(t *testing.T) {
 	for _, bad := range []string{"bogus", "show", "show --bogus bob", "record bogus f", "list bob", "resolve bob --timeout soon"} {
 		require.Error(t, parses(strings.Fields(bad)), bad)
@@ -96,7 +96,7 @@ func TestHelpCatches(t *testing.T) {
 	require.NoError(t, parses([]string{"show", "bob"}))
 }
 
-// parses reports whether a command line is one, without doing it.
+// parses reports whether a command line is valid, without running it.
 func parses(args []string) error {
 	a := &app{ctx: context.Background(), stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard}
 	root := a.root()

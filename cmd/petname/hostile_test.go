@@ -39,7 +39,7 @@ func badPoints(t *testing.T) map[string]string {
 	}
 }
 
-// evil clears the screen, asks for a password, and turns the text round.
+// evil clears the screen, asks for a password, and reverses the text direction.
 const evil = "\x1b[2J\x1b]0;x\x07a\r\nPassword: \u202e\u200b\x9b"
 
 // crafty are nicknames that a link may carry, and that are meant to be taken for
@@ -82,8 +82,8 @@ func marksRecord(t *testing.T) ([]byte, pointer.Pointer) {
 	return record.Bytes(), key.Pointer()
 }
 
-// hostile is somebody who says hostile things of itself, as far as a link and a
-// record that verify let it.
+// hostile is a contact with hostile text in every field of a link and of a record that
+// verify.
 func hostile(t *testing.T) (pointer.Link, []byte) {
 	key, err := pointer.NewKey(nil)
 	require.NoError(t, err)

@@ -13,14 +13,14 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 )
 
-// web is the HTTP side of a node: /routing/v1, /healthz and /metrics.
+// web is the HTTP server of a node: /routing/v1, /healthz and /metrics.
 type web struct {
 	listener net.Listener
 	url      string
 	loopback bool
 }
 
-// listenHTTP opens the address for HTTP, which is served from [web.serve] on.
+// listenHTTP listens on the address. [web.serve] answers the requests.
 func listenHTTP(addr string) (*web, error) {
 	if err := checkHTTP(addr); err != nil {
 		return nil, err
@@ -33,8 +33,8 @@ func listenHTTP(addr string) (*web, error) {
 	return &web{listener: l, url: "http://" + bound.String(), loopback: bound.Addr().Unmap().IsLoopback()}, nil
 }
 
-// checkHTTP checks the form of an address: a host, which may be empty for all of
-// the machine's, and a port.
+// checkHTTP checks the form of an address: a host, which may be empty for all
+// addresses of the machine, and a port.
 func checkHTTP(addr string) error {
 	bad := func(why string) error {
 		return usage("--http %q: %s", addr, why).With("petname node --http 127.0.0.1:8080")
@@ -76,8 +76,9 @@ func (w *web) handler(ctx context.Context, a *agent.Agent) http.Handler {
 	if !w.loopback {
 		return mux
 	}
-	// A web page whose name is made to mean 127.0.0.1 is of "the same origin":
-	// it may read answers, and put. It can't hide its name, though.
+	// Against DNS rebinding: the script of a web page whose host name resolves to
+	// 127.0.0.1 has the same origin as this server, but its requests contain that host
+	// name.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLocal(r.Host) {
 			http.Error(w, "this node is on loopback, and not known by that name", http.StatusMisdirectedRequest)
@@ -87,7 +88,7 @@ func (w *web) handler(ctx context.Context, a *agent.Agent) http.Handler {
 	})
 }
 
-// isLocal reports whether a Host header means this machine by itself.
+// isLocal reports whether a Host header is localhost or a loopback address.
 func isLocal(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h

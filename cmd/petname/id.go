@@ -21,22 +21,22 @@ that lets them follow you to your next key. The words are for comparing aloud.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var id identity
-			err := a.ask("id", noArgs{}, &id)
-			return a.show(id, err, err == nil, func(w *bufio.Writer) {
+			err := a.call("id", noArgs{}, &id)
+			return a.printResult(id, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "%s\n\n", id.Link)
-				field(w, "pointer", id.Pointer)
+				printField(w, "pointer", id.Pointer)
 				if id.Nickname != "" {
-					field(w, "nickname", a.style().Text(id.Nickname))
+					printField(w, "nickname", a.style().Text(id.Nickname))
 				}
-				words(w, id.Words)
-				field(w, "recovery", id.Recovery)
+				printWords(w, id.Words)
+				printField(w, "recovery", id.Recovery)
 				if id.Sequence > 0 {
-					field(w, "published", fmt.Sprintf("sequence %d", id.Sequence))
+					printField(w, "published", fmt.Sprintf("sequence %d", id.Sequence))
 				} else {
-					field(w, "published", "nothing yet")
+					printField(w, "published", "nothing yet")
 				}
 				if id.Locked {
-					field(w, "key", "locked by a passphrase")
+					printField(w, "key", "locked by a passphrase")
 				}
 			})
 		},

@@ -14,8 +14,8 @@ import (
 
 const module = "github.com/petnames-go/petnames/"
 
-// mayImport is who may import whom: every package of the module, and what of
-// the module it may import, in ordinary code and in its tests.
+// mayImport contains every package of the module, with the packages of the module that
+// it may import, in ordinary code and in its tests.
 var mayImport = map[string][]string{
 	"pointer":        {"pointer/canonical"},
 	"ledger":         {"ledger/durable", "pointer", "pointer/canonical"},
@@ -54,8 +54,8 @@ var mayImport = map[string][]string{
 	"cmd/petname/internal/socket": {},
 }
 
-// mayUseHost are the rooms that may import a libp2p host or the DHT on it, and
-// so link them into whoever embeds them.
+// mayUseHost are the directories whose packages may import a libp2p host or the DHT on
+// it, and so link them into the applications that embed them.
 var mayUseHost = []string{"dht/kad", "petname/agent/libp2p", "cmd/petname", "examples/embed"}
 
 // mayUseImages are the packages that may link package image, and the command,

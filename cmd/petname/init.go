@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) initVerb() *cobra.Command {
-	var plan home.Plan
+	var plan home.CreateOptions
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make your keys and an empty book",
@@ -42,13 +42,13 @@ alone, under the same passphrase: take it off this computer.`,
 			plan.WorkFactor = a.work
 			var id identity
 			err = a.create(dir, plan)
-			if err == nil || promised(err) { // of a home that is there already, say whose it is
-				ierr := a.ask("id", noArgs{}, &id)
+			if err == nil || alwaysPrintsObject(err) { // if the home exists, print its identity
+				ierr := a.call("id", noArgs{}, &id)
 				if err == nil {
 					err = ierr
 				}
 			}
-			err = a.show(struct {
+			err = a.printResult(struct {
 				Pointer  string `json:"pointer"`
 				Nickname string `json:"nickname"`
 				Device   string `json:"device"`
@@ -70,7 +70,7 @@ alone, under the same passphrase: take it off this computer.`,
 }
 
 // create creates a home.
-func (a *app) create(dir string, plan home.Plan) error {
+func (a *app) create(dir string, plan home.CreateOptions) error {
 	if plan.Nickname != "" {
 		if _, err := petname.CheckLabel(plan.Nickname); err != nil {
 			return classify(err)

@@ -40,28 +40,28 @@ sees who introduces whom to whom.`,
 				return usage("introduce %q to whom?", args[0]).With("petname introduce " + shellWord(args[0]) + " --to NAME")
 			}
 			request.Name, request.File = args[0], file != ""
-			if err := freeFile(file); err != nil {
+			if err := checkNewFile(file); err != nil {
 				return err
 			}
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
 			var out introduced
-			err = a.ask("introduce", request, &out)
+			err = a.call("introduce", request, &out)
 			if err == nil && file != "" {
-				if done, err := a.carried(file, &out.Armored, &out.File); done || err != nil {
+				if done, err := a.writeStatement(file, &out.Armored, &out.File); done || err != nil {
 					return err
 				}
 			}
-			return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
+			return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
 				fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), shownName(st, out.ToName))
 				if out.Both {
 					fmt.Fprintln(w, "  and the other: both are asked")
 				}
-				field(w, "suggested", nickname(st, out.Suggested, out.Pointer))
-				field(w, "pointer", out.Pointer)
-				field(w, "good until", out.Expires.Local().Format(time.DateTime))
+				printField(w, "suggested", nickname(st, out.Suggested, out.Pointer))
+				printField(w, "pointer", out.Pointer)
+				printField(w, "good until", out.Expires.Local().Format(time.DateTime))
 			})
 		},
 	}
@@ -76,7 +76,7 @@ sees who introduces whom to whom.`,
 	return cmd
 }
 
-// sentText says how far a message came.
+// sentText returns the delivery state of a message as text for people.
 func sentText(sent string) string {
 	switch sent {
 	case string(agent.Stored):
@@ -107,8 +107,8 @@ shows that you did.`,
 				return err
 			}
 			var out introduced
-			err = a.ask("retract", request, &out)
-			return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
+			err = a.call("retract", request, &out)
+			return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
 				fmt.Fprintf(w, "taken back: %s  (%s)\n", nickname(st, out.Suggested, out.Pointer), name.Clean(sentText(out.Sent))+" "+shownName(st, out.ToName))
 			})
@@ -123,7 +123,7 @@ shows that you did.`,
 type introduceArgs struct {
 	Name       string        `json:"name"`
 	To         string        `json:"to"`
-	As         string        `json:"as"` // empty: what the contact calls itself
+	As         string        `json:"as"` // empty: the nickname of the contact
 	Note       string        `json:"note"`
 	Both       bool          `json:"both"`
 	Expires    time.Duration `json:"expires"`
@@ -139,7 +139,7 @@ type introduced struct {
 	Pointer   string    `json:"pointer"`
 	Suggested string    `json:"suggested"`
 	Expires   time.Time `json:"expires"`
-	Sent      string    `json:"sent"`           // "stored": the network has it; "queued": it waits in this home; "file"
+	Sent      string    `json:"sent"`           // "stored" in the network, "queued" in this home, or "file"
 	File      string    `json:"file"`           // where it was written
 	Both      bool      `json:"both,omitempty"` // both are asked first
 	Armored   []byte    `json:"armored,omitempty"`
@@ -157,12 +157,12 @@ func (v *verbs) introduce(ctx context.Context, a introduceArgs) (*introduced, er
 	if len(a.Note) > introduce.MaxNote {
 		return nil, usage("--note of %d bytes: at most %d", len(a.Note), introduce.MaxNote)
 	}
-	i, err := v.with(a.Passphrase).Introduce(ctx, agent.Introduction{About: a.Name, To: a.To, As: a.As, Note: a.Note, Life: a.Expires, Both: a.Both, SignOnly: a.File})
+	i, err := v.agentWith(a.Passphrase).Introduce(ctx, agent.Introduction{About: a.Name, To: a.To, As: a.As, Note: a.Note, Life: a.Expires, Both: a.Both, SignOnly: a.File})
 	var nameless *agent.NoNicknameError
 	if errors.As(err, &nameless) {
 		return nil, classify(err).With("petname introduce " + shellWord(a.Name) + " --to " + shellWord(a.To) + " --as NAME")
 	}
-	if i.ID == "" || a.Both && i.Sent == "" { // else it was signed: what was signed shows even if it was not sent
+	if i.ID == "" || a.Both && i.Sent == "" { // a signed introduction is printed even if it was not sent
 		return nil, err
 	}
 	out := asIntroduced(i)
@@ -180,7 +180,7 @@ type retractArgs struct {
 }
 
 func (v *verbs) retract(ctx context.Context, a retractArgs) (*introduced, error) {
-	i, err := v.with(a.Passphrase).Retract(ctx, a.Name, a.To)
+	i, err := v.agentWith(a.Passphrase).Retract(ctx, a.Name, a.To)
 	if errors.Is(err, agent.ErrNotIntroduced) {
 		return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: fmt.Sprintf("you did not introduce %q to %q, or it has expired", a.Name, a.To)}
 	}
@@ -190,7 +190,8 @@ func (v *verbs) retract(ctx context.Context, a retractArgs) (*introduced, error)
 	return asIntroduced(i), delivery(i.Sent, err)
 }
 
-// delivery returns the error of a message that is queued: it waits in the home.
+// delivery returns err, or, for a message that is queued in the home, a failure with
+// the code queued.
 func delivery(sent agent.Delivery, err error) error {
 	if sent != agent.Queued {
 		return err

@@ -43,7 +43,7 @@ running node answers, or petname inbox.`,
   petname invite --expires 48h --for k51qzi5uqu5d…`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) (err error) {
-			if err := freeFile(file); err != nil {
+			if err := checkNewFile(file); err != nil {
 				return err
 			}
 			if file == "-" {
@@ -53,7 +53,7 @@ running node answers, or petname inbox.`,
 				return err
 			}
 			request.Code, request.Wait = true, !noWait
-			return a.together(func(do func(verb string, args, result any) error) error {
+			return a.withOpenHome(func(do func(verb string, args, result any) error) error {
 				return a.invite(do, request, qr, noWait, file)
 			})
 		},
@@ -73,7 +73,7 @@ running node answers, or petname inbox.`,
 func (a *app) invite(do func(verb string, args, result any) error, request inviteArgs, qr, noWait bool, file string) error {
 	var out invited
 	if err := do("invite", request, &out); err != nil {
-		return a.show(out, err, false, nil)
+		return a.printResult(out, err, false, nil)
 	}
 	if file != "" {
 		picture, err := qrcode.PNG(out.Link)
@@ -85,7 +85,7 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 		}
 		out.File = file
 	}
-	err := a.show(out, nil, true, func(w *bufio.Writer) { invitation(w, out) })
+	err := a.printResult(out, nil, true, func(w *bufio.Writer) { printInvitation(w, out) })
 	if err == nil && !noWait {
 		a.hint("waiting until %s for somebody to take it; ^C ends the code, not the link", out.Expires.Local().Format(time.TimeOnly))
 	}
@@ -99,7 +99,7 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 	for {
 		err := do("await", awaitArgs{ID: out.ID}, &s)
 		if e := (*failure)(nil); errors.As(err, &e) && e.Code == "timeout" && time.Now().Before(out.Expires) {
-			continue // the code's time is over, and not yet the link's
+			continue // the code has expired, but not the link
 		}
 		if err != nil {
 			return err
@@ -107,40 +107,40 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 		break
 	}
 	if a.json {
-		return nil // it is in the inbox; there is one object on stdout
+		return nil // stdout has its one object; the suggestion is in the inbox
 	}
-	return a.show(s, nil, true, func(w *bufio.Writer) {
-		suggestionLines(w, a.style(), s)
-		fmt.Fprintf(w, "if that is whom you meant:\n  %s\n", a.sameHome("petname accept "+s.Digits+" --as NAME"))
+	return a.printResult(s, nil, true, func(w *bufio.Writer) {
+		printSuggestion(w, a.style(), s)
+		fmt.Fprintf(w, "if that is whom you meant:\n  %s\n", a.withHomeFlag("petname accept "+s.Digits+" --as NAME"))
 	})
 }
 
-// invitation is the ways to hand it over, but for the QR code.
-func invitation(w *bufio.Writer, out invited) {
+// printInvitation prints the code and the link of an invitation.
+func printInvitation(w *bufio.Writer, out invited) {
 	if out.Code != "" {
 		fmt.Fprintf(w, "say\n  petname pair %s\nor ", out.Code)
 	}
 	fmt.Fprintf(w, "send\n  petname pair %s\n", shellWord(out.Link))
-	field(w, "good until", out.Expires.Local().Format(time.DateTime))
+	printField(w, "good until", out.Expires.Local().Format(time.DateTime))
 	if out.Uses > 1 {
-		field(w, "uses", fmt.Sprint(out.Uses))
+		printField(w, "uses", fmt.Sprint(out.Uses))
 	}
 	if out.File != "" {
-		field(w, "QR code", filepath.Clean(out.File))
+		printField(w, "QR code", filepath.Clean(out.File))
 	}
 }
 
-// drawQR shows a QR code at the end of what is on the terminal: the last rows
-// are those that are in view. It has rows of its own, which nothing may break.
+// drawQR draws a QR code as the last output, so that it is visible on the terminal.
+// Its lines must not be wrapped.
 func (a *app) drawQR(text string) error {
 	if a.json || text == "" {
 		return nil
 	}
 	drawn, err := qrcode.Terminal(text, a.style() == name.Colour)
 	if err != nil {
-		return nil // the link is there
+		return nil // the link is printed
 	}
-	if wide := columns(a.stdout); wide > 0 && wide < qrColumns(drawn) {
+	if wide := terminalWidth(a.stdout); wide > 0 && wide < qrColumns(drawn) {
 		a.warn("the terminal is too narrow for the QR code; a picture has no such bounds:\n  petname invite -o qr.png")
 		return nil
 	}
@@ -150,10 +150,10 @@ func (a *app) drawQR(text string) error {
 	return nil
 }
 
-// qrColumns is how wide a QR code is: its blocks take one column each.
+// qrColumns returns the width of a QR code: each block takes one column.
 func qrColumns(drawn string) (n int) {
 	line, _, _ := strings.Cut(drawn, "\n")
-	for i := 0; i < len(line); i += unit(line[i:]) {
+	for i := 0; i < len(line); i += unbreakable(line[i:]) {
 		if line[i] != '\x1b' {
 			n++
 		}
@@ -186,15 +186,15 @@ or link is read from standard input.`,
 			}
 			a.hint("waiting for the other side")
 			var c paired
-			err = a.ask("pair", request, &c)
-			err = a.show(c, err, c.Pointer != "", func(w *bufio.Writer) {
+			err = a.call("pair", request, &c)
+			err = a.printResult(c, err, c.Pointer != "", func(w *bufio.Writer) {
 				if c.Suggestion == "" || c.Name != "" {
-					fmt.Fprintln(w, line(a.style(), c.contact))
+					fmt.Fprintln(w, contactLine(a.style(), c.contact))
 				} else {
 					fmt.Fprintf(w, "paired with %s\n", nickname(a.style(), c.Nickname, c.Pointer))
 				}
 				if c.Purpose != "" {
-					field(w, "for", a.style().Text(c.Purpose))
+					printField(w, "for", a.style().Text(c.Purpose))
 				}
 			})
 			if err == nil && c.Suggestion != "" && c.Name == "" {
@@ -210,10 +210,10 @@ or link is read from standard input.`,
 	return cmd
 }
 
-// maxPicture bounds a picture that a QR code is read from, in bytes.
+// maxPicture is the maximum size of a picture with a QR code, in bytes.
 const maxPicture = 32 << 20
 
-// invitationText is the code or link that pair is to take.
+// invitationText returns the code or the link from the arguments of pair.
 func (a *app) invitationText(args []string, qr string) (string, error) {
 	switch {
 	case qr != "" && len(args) > 0, qr == "" && len(args) == 0:
@@ -233,7 +233,7 @@ func (a *app) invitationText(args []string, qr string) (string, error) {
 		return string(b), err
 	}
 	text := args[0]
-	for _, word := range args[1:] { // a code in words of its own
+	for _, word := range args[1:] { // a code with spaces
 		text += " " + word
 	}
 	return text, nil
@@ -244,21 +244,21 @@ type inviteArgs struct {
 	Uses       int           `json:"uses"`
 	Expires    time.Duration `json:"expires"`
 	Purpose    string        `json:"purpose"`
-	For        string        `json:"for"`  // a pointer or a name; empty: anybody
-	Code       bool          `json:"code"` // one to be spoken, too
-	Wait       bool          `json:"wait"` // await follows: else a code is made only by a node, which can answer
+	For        string        `json:"for"`  // a pointer or a name; empty: any key
+	Code       bool          `json:"code"` // also create a code
+	Wait       bool          `json:"wait"` // await follows; otherwise only a node creates a code, because it can answer
 	Passphrase string        `json:"passphrase,omitempty"`
 }
 
 // invited is the result of invite.
 type invited struct {
 	Link    string    `json:"link"`
-	Code    string    `json:"code"` // empty: none to be spoken
+	Code    string    `json:"code"` // empty: none
 	Expires time.Time `json:"expires"`
 	Uses    int       `json:"uses"`
 	ID      string    `json:"id"`
-	Compact string    `json:"compact,omitempty"` // what a QR code in a terminal has
-	File    string    `json:"file,omitempty"`    // where a QR code was written
+	Compact string    `json:"compact,omitempty"` // content of a QR code on a terminal
+	File    string    `json:"file,omitempty"`    // path of the picture of the QR code
 }
 
 func (v *verbs) invite(ctx context.Context, a inviteArgs) (*invited, error) {
@@ -271,7 +271,7 @@ func (v *verbs) invite(ctx context.Context, a inviteArgs) (*invited, error) {
 	if len(a.Purpose) > pair.MaxPurpose {
 		return nil, usage("--purpose of %d bytes: at most %d", len(a.Purpose), pair.MaxPurpose)
 	}
-	i, err := v.with(a.Passphrase).Invite(ctx, agent.InvitationTerms{Uses: a.Uses, Life: a.Expires, Purpose: a.Purpose, For: a.For, Code: a.Code, Awaited: a.Wait})
+	i, err := v.agentWith(a.Passphrase).Invite(ctx, agent.InvitationTerms{Uses: a.Uses, Life: a.Expires, Purpose: a.Purpose, For: a.For, Code: a.Code, Awaited: a.Wait})
 	if err != nil {
 		return nil, err
 	}
@@ -294,14 +294,14 @@ func (v *verbs) await(ctx context.Context, a awaitArgs) (*suggestion, error) {
 
 // pairArgs are the arguments of pair.
 type pairArgs struct {
-	Text       string `json:"text"` // a code, a link, or what a QR code has
+	Text       string `json:"text"` // a code, a link, or the content of a QR code
 	As         string `json:"as"`
 	Lookalike  bool   `json:"lookalike"`
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
-// paired is the result of pair: a contact, and where it waits if it has no name
-// yet.
+// paired is the result of pair: a contact, and its suggestion in the inbox if it has
+// no name yet.
 type paired struct {
 	contact
 	Suggestion string `json:"suggestion,omitempty"`
@@ -314,7 +314,7 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 			return nil, err
 		}
 	}
-	s, err := v.with(a.Passphrase).Pair(ctx, a.Text)
+	s, err := v.agentWith(a.Passphrase).Pair(ctx, a.Text)
 	if err != nil {
 		return nil, err
 	}
@@ -323,7 +323,7 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 	if c, err := v.agent.ByPointer(s.Pointer); err == nil {
 		out.Name = c.Name.String()
 	}
-	if err := v.flag(&out.contact, s.Pointer); err != nil {
+	if err := v.addLookalikes(&out.contact, s.Pointer); err != nil {
 		return nil, err
 	}
 	if a.As == "" {
@@ -331,13 +331,13 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 	}
 	c, err := v.agent.Accept(s.ID, a.As, petname.Acceptance{Lookalike: a.Lookalike})
 	if err != nil {
-		// They are paired, whatever became of the name.
+		// The pairing succeeded, although the naming failed.
 		failed := *classify(err)
 		failed.Message = "paired, and waiting in the inbox, but " + failed.Message
 		failed.Next = "petname accept " + s.ID.String() + " --as NAME"
 		return out, &failed
 	}
-	named, err := v.flagged(c)
+	named, err := v.withLookalikes(c)
 	if err != nil {
 		return nil, err
 	}

@@ -36,11 +36,11 @@ answers within 5 seconds (exit status 7).`,
 		ValidArgsFunction: cobra.FixedCompletions([]string{"ipfs", "lan", "off"}, cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var out joined
-			err := a.ask("join", joinArgs{Targets: args}, &out)
-			return a.show(out, err, err == nil, func(w *bufio.Writer) {
+			err := a.call("join", joinArgs{Targets: args}, &out)
+			return a.printResult(out, err, err == nil, func(w *bufio.Writer) {
 				switch {
 				case out.Network != "off":
-					fmt.Fprintf(w, "joined %s: %s\n", out.Network, peers(out.Peers))
+					fmt.Fprintf(w, "joined %s: %s\n", out.Network, peersText(out.Peers))
 				case len(out.Routers) == 0:
 					fmt.Fprintln(w, "off: nothing leaves this machine")
 				}
@@ -62,7 +62,7 @@ type joined struct {
 	Network   string   `json:"network"`
 	Bootstrap []string `json:"bootstrap"`
 	Routers   []string `json:"routers"`
-	Peers     int      `json:"peers"` // that the routing table has now
+	Peers     int      `json:"peers"` // in the routing table
 }
 
 func (v *verbs) join(ctx context.Context, a joinArgs) (*joined, error) {

@@ -38,22 +38,22 @@ unkeep.`,
 			request.Names = args
 			var out keptList
 			if len(args) == 0 && !request.All {
-				err := a.ask("kept", noArgs{}, &out)
-				return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, a.style(), out) })
+				err := a.call("kept", noArgs{}, &out)
+				return a.printResult(out, err, err == nil, func(w *bufio.Writer) { printKept(w, a.style(), out) })
 			}
 			var before keptList
-			err := a.ask("kept", noArgs{}, &before)
+			err := a.call("kept", noArgs{}, &before)
 			if err == nil {
 				if len(before.Kept) == 0 && (!request.All || request.Yes) {
 					a.warn("%s", keepVisible)
 				}
-				err = a.ask("keep", request, &out)
+				err = a.call("keep", request, &out)
 			}
-			if a.keepAll(err) {
+			if a.confirmKeepAll(err) {
 				request.Yes = true
-				err = a.ask("keep", request, &out)
+				err = a.call("keep", request, &out)
 			}
-			return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, a.style(), out) })
+			return a.printResult(out, err, err == nil, func(w *bufio.Writer) { printKept(w, a.style(), out) })
 		},
 	}
 	cmd.Flags().BoolVar(&request.All, "all", false, "everybody in the book, now; those who are added later are not")
@@ -61,14 +61,15 @@ unkeep.`,
 	return cmd
 }
 
-// keepAll asks whether to show whom I know. Nothing but a yes is one.
-func (a *app) keepAll(err error) bool {
+// confirmKeepAll asks on the terminal, after a failure with the code keep_all,
+// whether to keep all contacts. Only the line "yes" confirms.
+func (a *app) confirmKeepAll(err error) bool {
 	var e *failure
 	if !errors.As(err, &e) || e.Code != "keep_all" || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
 		return false
 	}
 	fmt.Fprintf(a.stderr, "%s\nKeep them all? Type yes: ", cleanLines(e.Message))
-	return yes(a.stdin)
+	return readYes(a.stdin)
 }
 
 func (a *app) unkeepVerb() *cobra.Command {
@@ -84,15 +85,15 @@ for two days at the most.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			request.Names = args
 			var out keptList
-			err := a.ask("unkeep", request, &out)
-			return a.show(out, err, err == nil, func(w *bufio.Writer) { kept(w, a.style(), out) })
+			err := a.call("unkeep", request, &out)
+			return a.printResult(out, err, err == nil, func(w *bufio.Writer) { printKept(w, a.style(), out) })
 		},
 	}
 	cmd.Flags().BoolVar(&request.All, "all", false, "everybody who is kept")
 	return cmd
 }
 
-func kept(w *bufio.Writer, s name.Style, out keptList) {
+func printKept(w *bufio.Writer, s name.Style, out keptList) {
 	if len(out.Kept) == 0 {
 		fmt.Fprintln(w, "nobody is kept")
 	}
@@ -106,48 +107,48 @@ func kept(w *bufio.Writer, s name.Style, out keptList) {
 		case k.Next == nil:
 			fmt.Fprint(w, "  when a node runs")
 		case k.Looked == nil:
-			fmt.Fprintf(w, "  first look %s", at(*k.Next))
+			fmt.Fprintf(w, "  first look %s", timeText(*k.Next))
 		case k.Problem != "":
-			fmt.Fprintf(w, "  %s; again %s", name.Clean(k.Problem), at(*k.Next))
+			fmt.Fprintf(w, "  %s; again %s", name.Clean(k.Problem), timeText(*k.Next))
 		default:
-			fmt.Fprintf(w, "  %d of %s hold it; next look %s", k.Holders, peers(k.Asked), at(*k.Next))
+			fmt.Fprintf(w, "  %d of %s hold it; next look %s", k.Holders, peersText(k.Asked), timeText(*k.Next))
 		}
 		fmt.Fprintln(w)
 	}
 }
 
-func at(t time.Time) string { return t.Local().Format(time.DateTime) }
+func timeText(t time.Time) string { return t.Local().Format(time.DateTime) }
 
-// keeping is what the node's status says of it.
-func keeping(w *bufio.Writer, k keepStatus) {
+// printKeepStatus prints the status of the republisher.
+func printKeepStatus(w *bufio.Writer, k keepStatus) {
 	text := fmt.Sprintf("%d contacts", k.Kept)
 	if k.Kept == 1 {
 		text = "1 contact"
 	}
 	if k.Next != nil {
-		text += ", next look " + at(*k.Next)
+		text += ", next look " + timeText(*k.Next)
 	}
 	if k.Last != nil {
-		text += fmt.Sprintf("; last %s: %s", at(*k.Last), name.Clean(k.Result))
+		text += fmt.Sprintf("; last %s: %s", timeText(*k.Last), name.Clean(k.Result))
 	}
-	field(w, "keeps alive", text)
+	printField(w, "keeps alive", text)
 	if k.Own == nil {
 		return
 	}
-	own := "until " + at(k.Own.Expires)
+	own := "until " + timeText(k.Own.Expires)
 	if k.Own.Next != nil {
-		own += ", put again " + at(*k.Own.Next)
+		own += ", put again " + timeText(*k.Own.Next)
 	}
 	if k.Own.Problem != "" {
 		own += "; " + name.Clean(k.Own.Problem)
 	}
-	field(w, "my record", own)
+	printField(w, "my record", own)
 	if k.Own.Warning != "" {
-		field(w, "WARNING", "my record "+k.Own.Warning)
+		printField(w, "WARNING", "my record "+k.Own.Warning)
 	}
 }
 
-// keepVisible is what keeping somebody's records shows.
+// keepVisible describes what the network learns from republishing records of contacts.
 const keepVisible = "While a node of yours runs, it puts their records again before the network\n" +
 	"forgets them. Whoever stores those can see that your IP address does, and so\n" +
 	"that somebody there knows their owners: of all names that are kept, whom you know.\n" +
@@ -157,28 +158,28 @@ const keepVisible = "While a node of yours runs, it puts their records again bef
 type keepArgs struct {
 	Names []string `json:"names"`
 	All   bool     `json:"all"`
-	Yes   bool     `json:"yes"` // for keep all: what it shows was told
+	Yes   bool     `json:"yes"` // with All: the user has confirmed keepVisible
 }
 
-// keptList is the result of keep and unkeep: all that are kept now.
+// keptList is the result of keep and unkeep: all contacts that are kept now.
 type keptList struct {
 	Kept  []keptContact `json:"kept"`
-	Added []string      `json:"added,omitempty"` // pointers that this call made kept
-	// Visible says, of the first, what it shows.
+	Added []string      `json:"added,omitempty"` // pointers that this call added
+	// Visible is keepVisible, when the first contacts are added.
 	Visible string `json:"visible,omitempty"`
 }
 
-// keptContact is a contact whose records are kept, and what came of it on this
-// device.
+// keptContact is a contact whose records are kept, with the republishing state on
+// this device.
 type keptContact struct {
 	Name    string     `json:"name"` // empty: in conflict
 	Pointer string     `json:"pointer"`
-	Next    *time.Time `json:"next"`    // when it is looked for next; null: no node ran yet
-	Looked  *time.Time `json:"looked"`  // the last time; null: never
-	Put     *time.Time `json:"put"`     // the last time that it had to be put; null: never
-	Holders int        `json:"holders"` // of the asked, at the last look
+	Next    *time.Time `json:"next"`    // next look-up; null: no node has run yet
+	Looked  *time.Time `json:"looked"`  // last look-up; null: never
+	Put     *time.Time `json:"put"`     // last republication; null: never
+	Holders int        `json:"holders"` // peers, of those asked, that had the record at the last look-up
 	Asked   int        `json:"asked"`
-	Problem string     `json:"problem"` // of the last time; empty: none
+	Problem string     `json:"problem"` // of the last look-up; empty: none
 }
 
 func timeOrNull(t time.Time) *time.Time {
@@ -209,12 +210,14 @@ func (v *verbs) kept(context.Context, noArgs) (*keptList, error) {
 	return out, nil
 }
 
-func (v *verbs) keep(ctx context.Context, a keepArgs) (*keptList, error) { return v.mark(ctx, a, true) }
+func (v *verbs) keep(ctx context.Context, a keepArgs) (*keptList, error) {
+	return v.setKept(ctx, a, true)
+}
 func (v *verbs) unkeep(ctx context.Context, a keepArgs) (*keptList, error) {
-	return v.mark(ctx, a, false)
+	return v.setKept(ctx, a, false)
 }
 
-func (v *verbs) mark(ctx context.Context, a keepArgs, on bool) (*keptList, error) {
+func (v *verbs) setKept(ctx context.Context, a keepArgs, on bool) (*keptList, error) {
 	before, err := v.kept(ctx, noArgs{})
 	if err != nil {
 		return nil, err
@@ -222,7 +225,7 @@ func (v *verbs) mark(ctx context.Context, a keepArgs, on bool) (*keptList, error
 	if a.All == (len(a.Names) > 0) {
 		return nil, usage("give names, or --all")
 	}
-	ids, err := v.toMark(a, on)
+	ids, err := v.contactsToMark(a, on)
 	if err != nil {
 		return before, err
 	}
@@ -253,9 +256,9 @@ func (v *verbs) mark(ctx context.Context, a keepArgs, on bool) (*keptList, error
 	return out, nil
 }
 
-// toMark finds the contacts that are meant: all are looked up before any is
-// marked.
-func (v *verbs) toMark(a keepArgs, on bool) (ids []pointer.Pointer, err error) {
+// contactsToMark returns the contacts of the arguments. It looks all of them up
+// before any is changed, so that an unknown name changes nothing.
+func (v *verbs) contactsToMark(a keepArgs, on bool) (ids []pointer.Pointer, err error) {
 	for _, text := range a.Names {
 		c, err := v.agent.Lookup(text)
 		if err != nil {
@@ -281,18 +284,18 @@ func (v *verbs) toMark(a keepArgs, on bool) (ids []pointer.Pointer, err error) {
 	return ids, nil
 }
 
-// keepStatus is what the node does for the records that it keeps.
+// keepStatus is the status of the republisher.
 type keepStatus struct {
 	Kept   int        `json:"kept"`   // contacts
-	Next   *time.Time `json:"next"`   // of any look, at the owner's record too; null: none is to come
-	Last   *time.Time `json:"last"`   // since the node started; null: none
-	Result string     `json:"result"` // of the last
+	Next   *time.Time `json:"next"`   // next look-up of any record, also of the owner; null: none
+	Last   *time.Time `json:"last"`   // last look-up since the node started; null: none
+	Result string     `json:"result"` // of the last look-up
 	Walks  int        `json:"walks"`  // since the node started
-	Every  float64    `json:"every"`  // seconds between looks at one record, by how fast peers go
+	Every  float64    `json:"every"`  // seconds between look-ups of one record, adapted to the churn of peers
 	Own    *keptOwn   `json:"own"`    // null: nothing was published
 }
 
-// keptOwn is about the owner's record.
+// keptOwn is the republishing state of the owner's record.
 type keptOwn struct {
 	Next    *time.Time `json:"next"`
 	Put     *time.Time `json:"put"`
@@ -300,7 +303,7 @@ type keptOwn struct {
 	Asked   int        `json:"asked"`
 	Expires time.Time  `json:"expires"`
 	Problem string     `json:"problem"`
-	Warning string     `json:"warning"` // that it expires, and can't be renewed
+	Warning string     `json:"warning"` // that it will expire and cannot be renewed
 }
 
 func asKeepStatus(kept int, s republish.Status) keepStatus {

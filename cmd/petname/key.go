@@ -59,11 +59,11 @@ names a new file for the key after it.`,
 					With("petname key rotate --recovery FILE --passphrase-file FILE")
 			}
 			var out rotated
-			err = a.ask("rotate", request, &out)
-			err = a.show(out, err, err == nil, func(w *bufio.Writer) {
+			err = a.call("rotate", request, &out)
+			err = a.printResult(out, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
-				field(w, "succeeds", out.Former[len(out.Former)-1])
-				field(w, "next key", out.Recovery)
+				printField(w, "succeeds", out.Former[len(out.Former)-1])
+				printField(w, "next key", out.Recovery)
 			})
 			if err == nil {
 				a.hint("\nlet people know:\n  petname publish\nand hand out your new link:\n  petname id")
@@ -79,22 +79,22 @@ names a new file for the key after it.`,
 // rotateArgs are the arguments of key rotate.
 type rotateArgs struct {
 	Next       string `json:"next"`     // absolute path of the recovery file with the next key; empty: the home has it
-	Recovery   string `json:"recovery"` // absolute path for the key after it; empty: the home
+	Recovery   string `json:"recovery"` // absolute path of a new recovery file for the key after the next; empty: the home
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
 // rotated is the result of key rotate.
 type rotated struct {
 	identity
-	Former []string `json:"former"` // the pointers until now, oldest first
+	Former []string `json:"former"` // previous pointers, oldest first
 }
 
 func (v *verbs) rotate(ctx context.Context, a rotateArgs) (*rotated, error) {
-	r, err := v.only(a.Passphrase).Rotate(ctx, agent.Rotation{Next: a.Next, Recovery: a.Recovery, WorkFactor: v.work})
+	r, err := v.agentOnlyWith(a.Passphrase).Rotate(ctx, agent.Rotation{Next: a.Next, Recovery: a.Recovery, WorkFactor: v.work})
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && a.Next != "":
 		return nil, usage("%v", err)
-	case errors.Is(err, home.ErrInside):
+	case errors.Is(err, home.ErrRecoveryInHome):
 		return nil, usage("%v", err).With("name a file outside of " + v.agent.Dir())
 	case err != nil:
 		return nil, err

@@ -23,8 +23,8 @@ type member struct {
 	dead            bool
 }
 
-// stored says whether the node said that it stored a record for somebody: it
-// logs so before it answers, and the log outlives it.
+// stored reports whether the log of the node states that it stored a record for a
+// peer: it logs this before it answers.
 func (m member) stored(t testing.TB, pointer string) bool {
 	b, err := os.ReadFile(m.log)
 	require.NoError(t, err)
@@ -57,10 +57,9 @@ func toJSON(t testing.TB, v any) string {
 	return string(b)
 }
 
-// In a network of nodes, each a process, a third of which is killed in the
-// middle of a publication, what publish reports is true: as many as it says have
-// stored the record, and those of them that live on have it, and give it to who
-// resolves.
+// If a third of the nodes of a network, each a process, are killed during a
+// publication, the report of publish is true: the reported number of nodes stored the
+// record, and the remaining ones have it and return it to a resolver.
 func TestKilledMidPublish(t *testing.T) {
 	t.Parallel()
 	size := 9
@@ -79,7 +78,7 @@ func TestKilledMidPublish(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(verb(home, "id", "--json").stdout), &id))
 		return home, id.Pointer
 	}
-	s := newStranger(t)
+	s := newRawPeer(t)
 	check := func(what string, r result, pointer string) {
 		var out published
 		require.NoError(t, json.Unmarshal([]byte(r.stdout), &out), "%s", r.stderr)
@@ -124,8 +123,8 @@ func TestKilledMidPublish(t *testing.T) {
 	}
 
 	home, pointer := publisher()
-	// Half of the victims fall silent first: the publication waits for them, and
-	// so they die in the middle of it.
+	// Half of the nodes to kill are suspended first: the publication waits for them, so
+	// that they are killed during it.
 	for _, m := range victims[:(kills+1)/2] {
 		require.NoError(t, m.cmd.Process.Signal(syscall.SIGSTOP))
 	}

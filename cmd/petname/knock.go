@@ -48,8 +48,8 @@ To hear their answer, have them in your book, and publish.`,
 			}
 			a.hint("working for it, some seconds")
 			var out knocked
-			err = a.ask("knock", request, &out)
-			err = a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
+			err = a.call("knock", request, &out)
+			err = a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
 				who := nickname(st, "", out.To)
 				if out.ToName != "" {
@@ -60,12 +60,12 @@ To hear their answer, have them in your book, and publish.`,
 				} else {
 					fmt.Fprintf(w, "NOT SENT YET, for %s\n", who)
 				}
-				field(w, "suggested", nickname(st, out.Suggested, out.Pointer))
+				printField(w, "suggested", nickname(st, out.Suggested, out.Pointer))
 				if out.Note != "" {
-					field(w, "note", st.Text(out.Note))
+					printField(w, "note", st.Text(out.Note))
 				}
-				field(w, "good until", out.Expires.Local().Format(time.DateTime))
-				field(w, "work", fmt.Sprintf("%s, %s", puzzles(out.Puzzles), time.Duration(out.Took*float64(time.Second)).Round(100*time.Millisecond)))
+				printField(w, "good until", out.Expires.Local().Format(time.DateTime))
+				printField(w, "work", fmt.Sprintf("%s, %s", puzzlesText(out.Puzzles), time.Duration(out.Took*float64(time.Second)).Round(100*time.Millisecond)))
 			})
 			if out.Sent != "" && !out.Open {
 				a.warn("their card doesn't say that they look for letters of strangers: they may never see it")
@@ -84,8 +84,8 @@ To hear their answer, have them in your book, and publish.`,
 
 func (a *app) stopKnocking(request knockArgs) error {
 	var out unknocked
-	err := a.ask("unknock", request, &out)
-	return a.show(out, err, err == nil, func(w *bufio.Writer) {
+	err := a.call("unknock", request, &out)
+	return a.printResult(out, err, err == nil, func(w *bufio.Writer) {
 		who := nickname(a.style(), "", out.To)
 		if out.ToName != "" {
 			who = shownName(a.style(), out.ToName)
@@ -98,16 +98,16 @@ func (a *app) stopKnocking(request knockArgs) error {
 	})
 }
 
-func puzzles(n int) string {
+func puzzlesText(n int) string {
 	if n == 1 {
 		return "1 puzzle"
 	}
 	return fmt.Sprintf("%d puzzles", n)
 }
 
-// working shows on a terminal how far the work is, on one line that is wiped in
-// the end. Nil: nobody looks.
-func (a *app) working() func(answered, of int) {
+// workProgress returns a function that shows the progress of the proof of work on one
+// line of the terminal, which is cleared at the end. It is nil if nothing is shown.
+func (a *app) workProgress() func(answered, of int) {
 	if a.quiet || a.json || !isTerminal(a.stderr) {
 		return nil
 	}
@@ -125,7 +125,7 @@ type knockArgs struct {
 	To         string        `json:"to"` // a pointer, a link or a name
 	As         string        `json:"as"` // the name to suggest; empty: the nickname
 	Note       string        `json:"note"`
-	Puzzles    int           `json:"puzzles"` // 0: as many as their card asks for
+	Puzzles    int           `json:"puzzles"` // solutions; 0: the number in the recipient's card
 	Expires    time.Duration `json:"expires"`
 	Stop       bool          `json:"stop"` // end the request
 	Passphrase string        `json:"passphrase,omitempty"`
@@ -140,9 +140,9 @@ type knocked struct {
 	Note      string    `json:"note"`
 	Expires   time.Time `json:"expires"`
 	ID        string    `json:"id"`
-	Sent      string    `json:"sent"`    // "stored": it is in their request mailbox; "queued": it waits in this home
-	Open      bool      `json:"open"`    // their card says that they look
-	Puzzles   int       `json:"puzzles"` // that were solved
+	Sent      string    `json:"sent"`    // "stored" in the recipient's request mailbox, or "queued" in this home
+	Open      bool      `json:"open"`    // the recipient's card announces that it reads contact requests
+	Puzzles   int       `json:"puzzles"` // solutions found
 	Took      float64   `json:"took"`    // seconds
 }
 
@@ -150,7 +150,7 @@ type knocked struct {
 type unknocked struct {
 	To     string `json:"to"`
 	ToName string `json:"to_name"`
-	Was    bool   `json:"was"` // there was a request
+	Was    bool   `json:"was"` // a request existed
 }
 
 func (v *verbs) knock(ctx context.Context, a knockArgs) (*knocked, error) {
@@ -168,7 +168,7 @@ func (v *verbs) knock(ctx context.Context, a knockArgs) (*knocked, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := v.with(a.Passphrase).RequestContact(ctx, agent.Request{To: to.String(), As: a.As, Note: a.Note, Life: a.Expires, Puzzles: a.Puzzles, Progress: v.progress})
+	r, err := v.agentWith(a.Passphrase).RequestContact(ctx, agent.Request{To: to.String(), As: a.As, Note: a.Note, Life: a.Expires, Puzzles: a.Puzzles, Progress: v.progress})
 	if r.Sent == "" {
 		return nil, err
 	}
@@ -189,8 +189,8 @@ func (v *verbs) unknock(_ context.Context, a knockArgs) (*unknocked, error) {
 	return &unknocked{To: to.String(), ToName: toName, Was: was}, nil
 }
 
-// recipient returns the pointer that a text means, and the petname for it, if it
-// has one.
+// recipient returns the pointer for a pointer, a link or a name, and its petname, if
+// it has one.
 func (v *verbs) recipient(text string) (pointer.Pointer, string, error) {
 	to, err := v.agent.PointerOf(text)
 	if err != nil {

@@ -18,25 +18,26 @@ func (a *app) listVerb() *cobra.Command {
   petname list --json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return a.contacts("list", noArgs{}, "nobody has a name yet:\n  petname add NAME LINK")
+			return a.printContacts("list", noArgs{}, "nobody has a name yet:\n  petname add NAME LINK")
 		},
 	}
 }
 
-// contacts asks for contacts and lists them.
-func (a *app) contacts(verb string, args any, none string) error {
+// printContacts runs a verb that returns contacts, and prints them. none is the hint
+// for an empty list.
+func (a *app) printContacts(verb string, args any, none string) error {
 	var out contactList
-	err := a.ask(verb, args, &out)
+	err := a.call(verb, args, &out)
 	if err == nil && len(out.Contacts) == 0 {
 		a.hint("%s", none)
 	}
-	return a.show(out, err, err == nil, func(w *bufio.Writer) {
+	return a.printResult(out, err, err == nil, func(w *bufio.Writer) {
 		for _, c := range out.Contacts {
-			fmt.Fprintln(w, line(a.style(), c))
+			fmt.Fprintln(w, contactLine(a.style(), c))
 		}
 	})
 }
 
 func (v *verbs) list(context.Context, noArgs) (*contactList, error) {
-	return v.gather(v.agent.Contacts())
+	return v.collectContacts(v.agent.Contacts())
 }

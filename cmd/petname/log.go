@@ -31,10 +31,10 @@ checked: every signature, hash and row.`,
 				request.Name = args[0]
 			}
 			var out entries
-			err := a.ask("log", request, &out)
-			return a.show(out, err, out.Entries != nil, func(w *bufio.Writer) {
+			err := a.call("log", request, &out)
+			return a.printResult(out, err, out.Entries != nil, func(w *bufio.Writer) {
 				for _, e := range out.Entries {
-					fmt.Fprintf(w, "%s  %s  %s\n", e.At.Local().Format(time.DateTime), e.ID, happened(a.style(), e))
+					fmt.Fprintf(w, "%s  %s  %s\n", e.At.Local().Format(time.DateTime), e.ID, entryText(a.style(), e))
 				}
 				for _, p := range out.Problems {
 					fmt.Fprintf(w, "PROBLEM: %s\n", name.Clean(p))
@@ -49,8 +49,8 @@ checked: every signature, hash and row.`,
 	return cmd
 }
 
-// happened is an entry in words.
-func happened(s name.Style, e entry) string {
+// entryText describes an entry of the log for people.
+func entryText(s name.Style, e entry) string {
 	who := ""
 	if e.Pointer != "" {
 		who = nickname(s, "", e.Pointer)
@@ -58,9 +58,9 @@ func happened(s name.Style, e entry) string {
 	switch e.Op {
 	case "name":
 		if e.Was != nil {
-			return fmt.Sprintf("renamed %s to %s (%s)", nameList(s, e.Was), shownName(s, e.Name), who) + although(e)
+			return fmt.Sprintf("renamed %s to %s (%s)", nameList(s, e.Was), shownName(s, e.Name), who) + lookalikeRemark(e)
 		}
-		return fmt.Sprintf("named %s %s (%s)", who, shownName(s, e.Name), s.Text(e.Kind)) + although(e)
+		return fmt.Sprintf("named %s %s (%s)", who, shownName(s, e.Name), s.Text(e.Kind)) + lookalikeRemark(e)
 	case "remove":
 		return fmt.Sprintf("removed %s (%s)", nameList(s, e.Was), who)
 	case "learn":
@@ -94,23 +94,23 @@ func happened(s name.Style, e entry) string {
 	return "(written by a newer petname)"
 }
 
-func although(e entry) string {
+func lookalikeRemark(e entry) string {
 	if e.Lookalike {
 		return ", though it could mislead"
 	}
 	return ""
 }
 
-// entry is one entry of the history as the verbs print it.
+// entry is the JSON form of an entry of the log.
 type entry struct {
 	ID        string    `json:"id"`
 	At        time.Time `json:"at"`
 	Op        string    `json:"op"`
 	Pointer   string    `json:"pointer,omitempty"`
 	Name      string    `json:"name,omitempty"`
-	Was       []string  `json:"was,omitempty"` // several: it was in conflict
+	Was       []string  `json:"was,omitempty"` // previous names; several: it was in conflict
 	Label     string    `json:"label,omitempty"`
-	Kind      string    `json:"kind,omitempty"` // of the fact that came with it
+	Kind      string    `json:"kind,omitempty"` // of the fact in the entry
 	Undoes    uint64    `json:"undoes,omitempty"`
 	Value     string    `json:"value,omitempty"`
 	Sequence  uint64    `json:"sequence,omitempty"`
@@ -121,7 +121,7 @@ type entry struct {
 // entries is the result of log.
 type entries struct {
 	Entries  []entry  `json:"entries"`
-	Verified bool     `json:"verified,omitempty"` // every entry, body and row was checked and held
+	Verified bool     `json:"verified,omitempty"` // every entry, body and row was verified
 	Problems []string `json:"problems,omitempty"`
 }
 

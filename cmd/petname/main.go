@@ -1,6 +1,6 @@
-// Command petname names keys, publishes what they point to, and resolves names
-// that nobody can take away. Run "petname help" or, to see the whole story on
-// one machine, "petname demo".
+// Command petname assigns local names to keys, publishes signed records of what the
+// keys point to, and resolves names. Run "petname help", or run "petname demo" for a
+// demonstration on one machine.
 package main
 
 import (
@@ -16,13 +16,13 @@ import (
 
 func main() { runProcess(0, 0) }
 
-// runProcess runs the command and exits. work is scrypt's work factor, log2, for
-// what is locked; 0 is age's own, which takes a second each time: tests take less.
-// timeout bounds one request to a peer of the DHT; 0 is the usual time: tests, on
-// machines that are busy, take more.
+// runProcess runs the command and exits. work is the work factor of scrypt for new
+// keys, log2; 0 is the default of age, which takes about a second: tests use less.
+// timeout is for one request to a peer of the DHT; 0 is the default: tests on busy
+// machines use more.
 func runProcess(work int, timeout time.Duration) {
-	// libp2p logs to standard error by itself, where an error is one object, and
-	// what strangers wrote is cleaned. Whoever asks for its log gets it.
+	// The log of libp2p is off unless its variable is set: it would go to standard
+	// error, where an error is one JSON object and text from peers is cleaned.
 	if os.Getenv("GOLOG_LOG_LEVEL") == "" {
 		gologshim.SetDefaultHandler(slog.DiscardHandler)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// meters is what /metrics shows: of the Go runtime and of this node, nothing
-// that another library counts, and nothing of names or pointers.
+// meters are the metrics of the Go runtime and of this node, without metrics of other
+// libraries. No metric contains a name or a pointer.
 type meters struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
@@ -42,7 +42,7 @@ func newMeters(a *agent.Agent, router *delegated.Server) *meters {
 	return m
 }
 
-// gauge returns a metric of the agent's status, 0 while there is none.
+// gauge returns a metric of the status of the agent. It is 0 without a status.
 func gauge(a *agent.Agent, name, help string, of func(agent.Status) int) prometheus.GaugeFunc {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 {
 		s, err := a.Status()
@@ -53,8 +53,8 @@ func gauge(a *agent.Agent, name, help string, of func(agent.Status) int) prometh
 	})
 }
 
-// observe counts a request. What clients call their method is not a label:
-// they could call it anything.
+// observe counts a request. Unknown methods share one label, because clients could
+// otherwise create any number of labels.
 func (m *meters) observe(method string, status int, took time.Duration) {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPut:

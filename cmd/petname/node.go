@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"runtime/metrics"
 	"strings"
 	"sync"
 	"time"
@@ -20,7 +18,6 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/petname/home"
-	"github.com/petnames-go/petnames/petname/name"
 )
 
 func (a *app) nodeVerb() *cobra.Command {
@@ -82,29 +79,30 @@ within seconds. A second one ends it at once.`,
 	return cmd
 }
 
-// nodeOptions are the flags of node.
+// nodeOptions are the options of the verb node.
 type nodeOptions struct {
 	listen, relays []string
-	http           *string // nil: HTTP isn't answered
+	http           *string // nil: no HTTP server
 	logger         *slog.Logger
 }
 
-// serve is the node: it holds the book, and does what the socket asks.
+// serve runs the node: it opens the book and runs the verbs that it receives on the
+// socket, until it is stopped.
 func (a *app) serve(o nodeOptions) (err error) {
 	dir, err := a.dir()
 	if err != nil {
 		return err
 	}
-	if err := a.alone(dir); err != nil {
+	if err := a.checkNoNode(dir); err != nil {
 		return err
 	}
 	passphrase, err := a.nodePassphrase()
 	if err != nil {
 		return err
 	}
-	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Listen: o.listen, Relays: o.relays, Timeout: a.timeout}), Passphrase: passphrase, Log: o.logger, Wait: bookWait})
-	if errors.Is(err, ledger.ErrInUse) { // by a node that began with this one, perhaps
-		if err := a.alone(dir); err != nil {
+	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Listen: o.listen, Relays: o.relays, Timeout: a.timeout}), Passphrase: passphrase, Log: o.logger, Wait: bookTimeout})
+	if errors.Is(err, ledger.ErrInUse) { // possibly by a node that started at the same time
+		if err := a.checkNoNode(dir); err != nil {
 			return err
 		}
 	}
@@ -116,7 +114,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 			err = classify(cerr)
 		}
 	}()
-	a.notice(ag)
+	a.warnNotice(ag)
 	if passphrase != nil {
 		if err := ag.Unlock(); err != nil {
 			return classify(err)
@@ -158,7 +156,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 		return classify(err)
 	}
 	defer l.Close()
-	if err := a.serving(*status, nil); err != nil {
+	if err := a.printServing(*status, nil); err != nil {
 		return err
 	}
 	if status.Problem != "" {
@@ -174,12 +172,12 @@ func (a *app) serve(o nodeOptions) (err error) {
 		}
 		if verb == "publish" || verb == "put" {
 			var cancel context.CancelFunc
-			request, cancel = finishing(request, ctx)
+			request, cancel = graceContext(request, ctx)
 			defer cancel()
 		}
 		out, failed := v.do(request, verb, args)
-		if failed != nil && failed.Exit == exitInterrupted && ctx.Err() != nil { // not by who asked
-			message := strings.Replace(failed.Message, "interrupted", "the node was stopped meanwhile", 1) // it may say what was saved
+		if failed != nil && failed.Exit == exitInterrupted && ctx.Err() != nil { // by the stop, not by the caller
+			message := strings.Replace(failed.Message, "interrupted", "the node was stopped meanwhile", 1) // the rest may state what was saved
 			failed = &failure{Code: "network", Exit: exitNetwork, Message: message, Next: "try again"}
 		}
 		if verb == "status" && failed == nil {
@@ -190,8 +188,8 @@ func (a *app) serve(o nodeOptions) (err error) {
 	return nil
 }
 
-// nodePassphrase returns what the node unlocks the identity with while it runs;
-// nil: it doesn't.
+// nodePassphrase returns a function that returns the passphrase of the identity, for
+// the running node. It is nil without --passphrase-file.
 func (a *app) nodePassphrase() (func() ([]byte, error), error) {
 	if a.passphraseFile == "" {
 		return nil, nil
@@ -219,20 +217,20 @@ func (a *app) checkRelays(dir string, relays []string) error {
 	return nil
 }
 
-// finishTime is how long a stopped node goes on with what it is publishing. What
-// is not done by then is in the home, signed.
-const finishTime = 2 * time.Second
+// gracePeriod is how long a stopped node continues to publish. A record that is not
+// stored in the network by then is signed and saved in the home.
+const gracePeriod = 2 * time.Second
 
-// finishing gives a request's context a while longer if it ends because the node
-// is to stop, and not because whoever asked has gone.
-func finishing(request, stopping context.Context) (context.Context, context.CancelFunc) {
+// graceContext returns a context that ends with request, but gracePeriod later if the
+// node is stopping. It ends at once if the caller has disconnected.
+func graceContext(request, stopping context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(request))
 	ended := context.AfterFunc(request, func() {
 		if stopping.Err() == nil {
 			cancel()
 			return
 		}
-		late := time.AfterFunc(finishTime, cancel)
+		late := time.AfterFunc(gracePeriod, cancel)
 		context.AfterFunc(ctx, func() { late.Stop() })
 	})
 	return ctx, func() {
@@ -241,22 +239,23 @@ func finishing(request, stopping context.Context) (context.Context, context.Canc
 	}
 }
 
-// alone reports that a node of the home runs already, and where it is reached.
-func (a *app) alone(dir string) error {
+// checkNoNode returns an error if a node of the home is running, and prints the
+// addresses of that node.
+func (a *app) checkNoNode(dir string) error {
 	var s nodeStatus
-	if err := a.node("status", &s); err != nil && classify(err).Code != "version" {
+	if err := a.callNode("status", &s); err != nil && classify(err).Code != "version" {
 		return nil
 	}
-	return a.serving(s, &failure{Code: "node_running", Exit: exitConflict,
+	return a.printServing(s, &failure{Code: "node_running", Exit: exitConflict,
 		Message: fmt.Sprintf("a node of %q is running already", dir), Next: "petname node stop"})
 }
 
-// serving says on one line where a node can be reached.
-func (a *app) serving(s nodeStatus, err error) error {
+// printServing prints the addresses of a node on one line.
+func (a *app) printServing(s nodeStatus, err error) error {
 	if s.Addrs == nil {
 		s.Addrs = []string{}
 	}
-	return a.show(struct {
+	return a.printResult(struct {
 		Peer  string   `json:"peer"`
 		Addrs []string `json:"addrs"`
 		HTTP  string   `json:"http"`
@@ -272,33 +271,14 @@ func (a *app) serving(s nodeStatus, err error) error {
 	})
 }
 
-func records(n int) string {
-	if n == 1 {
-		return "1 record"
-	}
-	return fmt.Sprintf("%d records", n)
-}
-
-func withPid(out json.RawMessage) json.RawMessage {
-	var s nodeStatus
-	if err := json.Unmarshal(out, &s); err != nil {
-		return out
-	}
-	s.Pid = os.Getpid()
-	b, err := json.Marshal(s)
-	if err != nil {
-		return out
-	}
-	return b
-}
-
-// node has the running node do a verb, and no other process.
-func (a *app) node(verb string, result any) error {
+// callNode runs a verb in the running node. It fails with the code no_node without
+// one.
+func (a *app) callNode(verb string, result any) error {
 	dir, err := a.dir()
 	if err != nil {
 		return err
 	}
-	out, failed, err := socket.Do(a.ctx, dir, programVersion(), verb, json.RawMessage("{}"))
+	out, failed, err := socket.Call(a.ctx, dir, programVersion(), verb, json.RawMessage("{}"))
 	if errors.Is(err, socket.ErrNoNode) {
 		return &failure{Code: "no_node", Exit: exitNotFound, Message: "no node of this home is running", Next: "petname node"}
 	}
@@ -315,170 +295,4 @@ func (a *app) node(verb string, result any) error {
 		return classify(err)
 	}
 	return nil
-}
-
-func (a *app) nodeStatusVerb() *cobra.Command {
-	return &cobra.Command{
-		Use:     "status",
-		Short:   "Say what the running node does",
-		Example: `  petname node status --json`,
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			var s nodeStatus
-			if err := a.node("status", &s); err != nil {
-				return err
-			}
-			return a.show(s, nil, true, func(w *bufio.Writer) {
-				fmt.Fprintf(w, "running as %s\n", s.Peer)
-				for _, addr := range s.Addrs {
-					field(w, "address", addr)
-				}
-				if s.HTTP != "" {
-					field(w, "router", s.HTTP)
-				}
-				field(w, "network", fmt.Sprintf("%s, %s in the routing table", s.Network, peers(s.Peers)))
-				if s.Problem != "" {
-					field(w, "problem", name.Clean(s.Problem))
-				}
-				field(w, "stores", fmt.Sprintf("%s, %s of %s", records(s.Held.Records), size(s.Held.Bytes), size(s.Held.Limit)))
-				for _, c := range s.CutOff {
-					field(w, "cut off", fmt.Sprintf("%s until %s: %s", c.Peer, c.Until.Local().Format(time.DateTime), name.Clean(c.Reason)))
-				}
-				field(w, "book", fmt.Sprintf("%d names", s.Names))
-				field(w, "running", fmt.Sprintf("for %s, with %s of memory", time.Duration(s.Uptime*float64(time.Second)).Round(time.Second), size(int(s.Memory))))
-				if p := s.Put; p != nil {
-					confirmed := "not read back yet"
-					switch {
-					case p.Confirmed != nil && p.Problem != "":
-						confirmed = fmt.Sprintf("%d gave it back before looking failed: %s", *p.Confirmed, p.Problem)
-					case p.Confirmed != nil:
-						confirmed = fmt.Sprintf("%d gave it back", *p.Confirmed)
-					case p.Problem != "":
-						confirmed = "not read back: " + p.Problem
-					}
-					field(w, "published", fmt.Sprintf("sequence %d: %d of %s say that they store it, %s", p.Sequence, p.Stored, peers(p.Asked), confirmed))
-					if p.Doubt != "" {
-						field(w, "DOUBT", name.Clean(p.Doubt))
-					}
-				}
-				keeping(w, s.Keep)
-				field(w, "process", fmt.Sprint(s.Pid))
-			})
-		},
-	}
-}
-
-// stopWait is how long a node that was told to stop may take: for what it is
-// publishing, for what is on its way, for closing.
-const stopWait = 10 * time.Second
-
-// gone waits until a node that was told to stop has given the book up.
-func (a *app) gone() error {
-	dir, err := a.dir()
-	if err != nil {
-		return err
-	}
-	v, err := a.open(dir, stopWait)
-	if errors.Is(err, ledger.ErrInUse) {
-		return &failure{Code: "in_use", Exit: exitNetwork, Message: fmt.Sprintf("the node was told to stop, and has not ended in %s", stopWait),
-			Next: "petname node status"}
-	}
-	if err != nil {
-		return nil // it has ended; what is wrong with the book is for others to tell
-	}
-	if err := v.agent.Close(); err != nil {
-		return classify(err)
-	}
-	return nil
-}
-
-func (a *app) nodeStopVerb() *cobra.Command {
-	return &cobra.Command{
-		Use:     "stop",
-		Short:   "Stop the running node",
-		Example: `  petname node stop`,
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			if err := a.node("stop", nil); err != nil {
-				return err
-			}
-			if err := a.gone(); err != nil {
-				return err
-			}
-			return a.show(struct{}{}, nil, true, func(w *bufio.Writer) { fmt.Fprintln(w, "stopped") })
-		},
-	}
-}
-
-// nodeStatus is the result of node and node status.
-type nodeStatus struct {
-	Peer    string   `json:"peer"`
-	Addrs   []string `json:"addrs"`
-	HTTP    string   `json:"http"` // empty: not served
-	Network string   `json:"network"`
-	Problem string   `json:"problem"` // why nobody is in the routing table; empty: some peer is, or none has to be
-	Peers   int      `json:"peers"`   // in the routing table
-	Names   int      `json:"names"`   // in the book
-	Held    held     `json:"held"`
-	CutOff  []cutOff `json:"cut_off"` // peers that are kept out for a while
-	Uptime  float64  `json:"uptime"`  // seconds
-	Memory  uint64   `json:"memory"`  // bytes that the process has from the system
-	Pid     int      `json:"pid,omitempty"`
-
-	Keep keepStatus `json:"keep"`
-	Put  *lastPut   `json:"put"` // null: none since the node began
-}
-
-// held is what the node stores for the network.
-type held struct {
-	Records int `json:"records"`
-	Bytes   int `json:"bytes"`
-	Limit   int `json:"limit"` // bytes, with what the records cost besides
-}
-
-// cutOff is a peer that abused the node.
-type cutOff struct {
-	Peer   string    `json:"peer"`
-	Until  time.Time `json:"until"`
-	Reason string    `json:"reason"`
-}
-
-// lastPut is what became of the last record of the owner that the node stored.
-type lastPut struct {
-	Sequence  uint64     `json:"sequence"`
-	At        time.Time  `json:"at"`
-	Asked     int        `json:"asked"`
-	Stored    int        `json:"stored"`    // said so
-	Confirmed *int       `json:"confirmed"` // returned it, those that acknowledged it first aside; null: not looked yet
-	Doubt     string     `json:"doubt,omitempty"`
-	Problem   string     `json:"problem,omitempty"` // of confirming, or why that can't be
-	Looked    *time.Time `json:"looked"`
-}
-
-func (v *verbs) status(context.Context, noArgs) (*nodeStatus, error) {
-	now, err := v.agent.Status()
-	if err != nil {
-		return nil, err
-	}
-	out := &nodeStatus{Peer: now.Peer, Addrs: now.Addrs, HTTP: v.http, Network: now.Network, Problem: now.Problem, Peers: now.Peers, Names: now.Names,
-		Held: held{now.Holding.Records, now.Holding.Bytes, now.Holding.Limit}, CutOff: []cutOff{}, Uptime: now.Uptime.Seconds(), Memory: memory(),
-		Keep: asKeepStatus(now.Kept, now.Republisher)}
-	for _, c := range now.Holding.CutOff {
-		out.CutOff = append(out.CutOff, cutOff{c.Peer, c.Until.UTC().Truncate(time.Second), c.Reason})
-	}
-	if p := now.Put; p != nil {
-		out.Put = &lastPut{Sequence: p.Sequence, At: p.At, Asked: p.Receipt.Asked, Stored: p.Receipt.Stored, Confirmed: p.Confirmed,
-			Doubt: p.Receipt.Doubt(), Looked: timeOrNull(p.Looked)}
-		if p.Problem != nil {
-			out.Put.Problem = plainer(p.Problem).Error()
-		}
-	}
-	return out, nil
-}
-
-// memory returns what the Go runtime has from the system, and hasn't returned.
-func memory() uint64 {
-	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(samples)
-	return samples[0].Value.Uint64() - samples[1].Value.Uint64()
 }

@@ -32,21 +32,21 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// lanProtocol is what nodes of private networks speak.
+// lanProtocol is the protocol of nodes of private networks.
 const lanProtocol = "/ipfs/lan/kad/1.0.0"
 
-// stranger is a peer that asks one node at a time, and walks nowhere.
-type stranger struct{ host.Host }
+// rawPeer is a peer that sends requests to one node at a time, without look-ups.
+type rawPeer struct{ host.Host }
 
-func newStranger(t testing.TB) stranger {
+func newRawPeer(t testing.TB) rawPeer {
 	h, err := libp2p.New(libp2p.NoListenAddrs, libp2p.DisableRelay(), libp2p.DisableMetrics(), libp2p.ForceReachabilityPrivate())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = h.Close() })
-	return stranger{h}
+	return rawPeer{h}
 }
 
 // ask sends one request to the node at an address.
-func (s stranger) ask(t testing.TB, addr string, m *dht_pb.Message) (*dht_pb.Message, error) {
+func (s rawPeer) ask(t testing.TB, addr string, m *dht_pb.Message) (*dht_pb.Message, error) {
 	info, err := peer.AddrInfoFromString(addr)
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -79,8 +79,8 @@ func recordKey(t testing.TB, text string) (pointer.Pointer, []byte) {
 	return p, append([]byte("/ipns/"), p.Bytes()...)
 }
 
-// holds says which sequence of somebody's record a node has; 0: none.
-func (s stranger) holds(t testing.TB, addr, pointerText string) uint64 {
+// holds returns the sequence of the record of a pointer at a node; 0: none.
+func (s rawPeer) holds(t testing.TB, addr, pointerText string) uint64 {
 	p, key := recordKey(t, pointerText)
 	answer, err := s.ask(t, addr, dht_pb.NewMessage(dht_pb.Message_GET_VALUE, key, 0))
 	require.NoError(t, err)
@@ -92,7 +92,7 @@ func (s stranger) holds(t testing.TB, addr, pointerText string) uint64 {
 	return rec.Sequence()
 }
 
-func (s stranger) store(t testing.TB, addr string, rec pointer.Record) error {
+func (s rawPeer) store(t testing.TB, addr string, rec pointer.Record) error {
 	_, key := recordKey(t, rec.Pointer().String())
 	m := dht_pb.NewMessage(dht_pb.Message_PUT_VALUE, key, 0)
 	m.Record = record.MakePutRecord(string(key), rec.Bytes())
@@ -100,7 +100,7 @@ func (s stranger) store(t testing.TB, addr string, rec pointer.Record) error {
 	return err
 }
 
-// address is where a node that has just started can be reached.
+// address returns an address of a node that has just started.
 func address(t testing.TB, n *background) string {
 	var started struct{ Addrs []string }
 	require.NoError(t, json.Unmarshal([]byte(n.line), &started), "%q", n.line)
@@ -124,8 +124,7 @@ func ended(t testing.TB, n *background) {
 	}
 }
 
-// A bootstrap peer of another network is told of as what it is, by join and by
-// node.
+// join and node report a bootstrap peer of another network as such.
 func TestBootstrapOfAnotherNetwork(t *testing.T) {
 	t.Parallel()
 	other, err := kad.Start(t.Context(), kad.Config{Listen: []string{"/ip4/127.0.0.1/tcp/0"}, Server: true, Protocol: "/other/kad/1.0.0"})
@@ -145,8 +144,8 @@ func TestBootstrapOfAnotherNetwork(t *testing.T) {
 	require.Contains(t, n.stderr.String(), told)
 }
 
-// A node that was stopped or killed comes back with what strangers stored, and
-// into its network although its only bootstrap peer is gone.
+// A restarted node has the records that other peers stored, and joins its network
+// again although its only bootstrap peer has stopped. It was stopped or killed.
 func TestNodeRestarts(t *testing.T) {
 	t.Parallel()
 	hub, friend, home := newHome(t), newHome(t), newHome(t)
@@ -161,7 +160,7 @@ func TestNodeRestarts(t *testing.T) {
 	require.NoError(t, err)
 	rec, err := pointer.Sign(key, pointer.Fields{Value: firstPath, Sequence: 7, Expires: time.Now().Add(time.Hour)})
 	require.NoError(t, err)
-	s := newStranger(t)
+	s := newRawPeer(t)
 	require.NoError(t, s.store(t, address(t, n), rec))
 	require.Equal(t, 1, status(t, home).Held.Records)
 	file := filepath.Join(home, "dht.db")
@@ -200,11 +199,11 @@ func TestNodeRestarts(t *testing.T) {
 	require.NoError(t, s.store(t, address(t, n), rec))
 }
 
-// holding is a peer of the network that says that it stored a record when it is
-// told to, and not before.
+// holding is a peer of the network that acknowledges a record only when the test
+// releases it.
 type holding struct {
 	addr  string
-	asked chan struct{} // a record came
+	asked chan struct{} // receives a value for each record
 	free  chan struct{} // closed: it may answer
 }
 
@@ -245,9 +244,9 @@ func newHolding(t testing.TB) *holding {
 	return p
 }
 
-// A node that is told to stop finishes the publication that is under way; one
-// that can't be finished in time ends in the home, whence the next one goes on;
-// a second signal waits for neither.
+// A stopping node finishes a running publication. If there is not enough time, the
+// record is saved in the home, and the next publication continues from it. A second
+// signal ends the node at once.
 func TestStopMidPublish(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("signals")
@@ -315,7 +314,7 @@ func TestStopMidPublish(t *testing.T) {
 	}
 }
 
-// Standard error is ours: libp2p, which fails to listen, writes nothing there.
+// libp2p writes nothing to standard error, even if it fails to listen.
 func TestStandardErrorIsOneObject(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -328,8 +327,8 @@ func TestStandardErrorIsOneObject(t *testing.T) {
 	require.Contains(t, r.failure(t).Message, taken)
 }
 
-// When node stop says that the node has stopped, it has: whoever comes next finds
-// nobody in the home.
+// When node stop reports success, the node has stopped: the next process can open the
+// home.
 func TestStoppedIsStopped(t *testing.T) {
 	t.Parallel()
 	home, peer := newHome(t), newHolding(t)
@@ -347,8 +346,7 @@ func TestStoppedIsStopped(t *testing.T) {
 	require.NotZero(t, end().exit)
 }
 
-// The log has no petname and no nickname in it, nor anything that a terminal
-// would obey.
+// The log contains no petname, no nickname, and no control sequence of a terminal.
 func TestLogIsClean(t *testing.T) {
 	t.Parallel()
 	home, log := newHome(t), filepath.Join(t.TempDir(), "log")

@@ -9,10 +9,10 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
-// logger is where the node logs: warnings to standard error unless told
-// otherwise (none with --json or --quiet), and to a file what happens besides.
-// Log lines hold no petname and no nickname, and what strangers wrote is
-// cleaned on its way into them.
+// logger returns the logger of the node. By default it writes warnings to standard
+// error, or nothing with --json or --quiet; to a file it also writes informational
+// messages. Log lines contain no petnames and no nicknames, and text from peers is
+// cleaned.
 func (a *app) logger(to string, verbose bool) (_ *slog.Logger, end func(), _ error) {
 	level, end := slog.LevelWarn, func() {}
 	var w io.Writer = a.stderr
@@ -36,14 +36,14 @@ func (a *app) logger(to string, verbose bool) (_ *slog.Logger, end func(), _ err
 	return slog.New(slog.NewTextHandler(w, options)), end, nil
 }
 
-// cleanAttr cleans a value of the log.
+// cleanAttr cleans the value of a log attribute.
 func cleanAttr(_ []string, attr slog.Attr) slog.Attr {
 	switch v := attr.Value.Resolve(); v.Kind() {
 	case slog.KindString:
 		attr.Value = slog.StringValue(name.Clean(v.String()))
 	case slog.KindAny:
 		switch any := v.Any().(type) {
-		case *slog.Source, slog.Level, []string: // our own
+		case *slog.Source, slog.Level, []string: // not from peers
 		default:
 			attr.Value = slog.StringValue(name.Clean(fmt.Sprint(any)))
 		}

@@ -81,7 +81,7 @@ func contents(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// holdsAll requires that a home shows what the older version showed of it.
+// holdsAll requires that a home prints what the older version printed of it.
 func holdsAll(t *testing.T, dir, name string) {
 	t.Helper()
 	for _, verbName := range []string{"list", "log", "inbox"} {
@@ -191,8 +191,9 @@ func TestAnOlderHomeOpensWithEverythingInIt(t *testing.T) {
 	}
 }
 
-// Killed at any moment of the take-over, an older home opens with the same in it.
-func TestAnOlderHomeSurvivesAKillInTheTakeOver(t *testing.T) {
+// An older home whose process is killed at any moment of the move of its messages opens
+// with the same content.
+func TestAnOlderHomeSurvivesAKillDuringTheMove(t *testing.T) {
 	for _, name := range []string{"alice", "bob"} {
 		then(t, func(t *testing.T) {
 			dir := olderHome(t, name)
@@ -214,7 +215,7 @@ func TestAnOlderHomeSurvivesAKillInTheTakeOver(t *testing.T) {
 			require.NoError(t, err)
 			book, err := h.Book(petname.Options{})
 			require.NoError(t, err)
-			_, err = h.TakeOver(book, func(local *ledger.View, row ledger.BoltRow) error {
+			_, err = h.MoveMessages(book, func(local *ledger.View, row ledger.BoltRow) error {
 				kill()
 				return exchange.MigrateRow(local, row)
 			})
@@ -238,8 +239,8 @@ func TestAnOlderHomeSurvivesAKillInTheTakeOver(t *testing.T) {
 	}
 }
 
-// Killed as a process at a random moment of its first verb, it does too.
-func TestKilledTakeOver(t *testing.T) {
+// The same holds if the process is killed at a random moment of its first verb.
+func TestAnOlderHomeSurvivesAKilledProcess(t *testing.T) {
 	t.Parallel()
 	killer := newKiller(5)
 	whole, cut := 0, 0
@@ -264,8 +265,8 @@ func TestKilledTakeOver(t *testing.T) {
 	require.NotZero(t, cut, "none was killed in time: nothing was tested")
 }
 
-// Of a damaged post.db what can be read is taken over; the file is kept, the
-// command warns once, and the doctor reports it until it is removed.
+// The readable messages of a damaged post.db are moved. The file is kept, the command
+// warns once, and doctor reports the file until it is removed.
 func TestADamagedOlderHomeKeepsWhatCanBeRead(t *testing.T) {
 	then(t, func(t *testing.T) {
 		for name, damage := range map[string]func(b []byte) []byte{
@@ -353,7 +354,7 @@ func (r *running) start(t *testing.T) {
 	var err error
 	r.book, err = r.home.Book(petname.Options{})
 	require.NoError(t, err)
-	notice, err := r.home.TakeOver(r.book, exchange.MigrateRow)
+	notice, err := r.home.MoveMessages(r.book, exchange.MigrateRow)
 	require.NoError(t, err)
 	require.Nil(t, notice)
 	records, err := r.home.Records()
@@ -363,9 +364,9 @@ func (r *running) start(t *testing.T) {
 	id, err := r.home.Identity()
 	require.NoError(t, err)
 	r.Exchange = exchange.Open(exchange.Config{Book: r.book, Store: r.net, Records: &dht.Resolver{Stores: []dht.Store{r.net}, Home: records},
-		Sealing: func() ([]hpke.PrivateKey, error) { return sealing.All(), nil },
+		Sealing: func() ([]hpke.PrivateKey, error) { return sealing.PrivateKeys(), nil },
 		Identity: func(context.Context) (pair.Identity, error) {
-			return pair.Identity{Pointer: id.Pointer, Details: pointer.Details{Next: id.Next, Sealing: sealing.Public(), Nickname: "me"}}, nil
+			return pair.Identity{Pointer: id.Pointer, Details: pointer.Details{Next: id.Next, Sealing: sealing.PublicKeys(), Nickname: "me"}}, nil
 		}})
 }
 
@@ -413,8 +414,8 @@ func networkOf(t *testing.T, dirs ...string) *memoryNet {
 	return net
 }
 
-// What waits in an older home is sent once, and what was delivered is not sent
-// again, whatever is restarted between.
+// A pending message in an older home is sent once, and a delivered one is not sent
+// again, also after restarts.
 func TestAnOlderHomeSendsWhatWaitsOnce(t *testing.T) {
 	then(t, func(t *testing.T) {
 		dirs := []string{olderHome(t, "alice"), olderHome(t, "bob")}
@@ -451,7 +452,7 @@ func TestAnOlderHomeSendsWhatWaitsOnce(t *testing.T) {
 	})
 }
 
-// mailbox is the pointer of the record to a contact now.
+// mailbox returns the current pointer of the record to a contact.
 func (r *running) mailbox(t *testing.T, to pointer.Pointer) pointer.Pointer {
 	t.Helper()
 	result, err := (&dht.Resolver{Stores: []dht.Store{r.net}}).Best(context.Background(), to, dht.LevelAny)
@@ -460,7 +461,7 @@ func (r *running) mailbox(t *testing.T, to pointer.Pointer) pointer.Pointer {
 	require.True(t, ok)
 	sealing, err := r.home.Sealing()
 	require.NoError(t, err)
-	c, err := drop.Open(drop.Self{Pointer: r.key.Pointer(), Signer: r.key, Sealing: sealing.All()}, drop.Party{Pointer: to, Sealing: card.Sealing}, nil)
+	c, err := drop.Open(drop.Self{Pointer: r.key.Pointer(), Signer: r.key, Sealing: sealing.PrivateKeys()}, drop.Party{Pointer: to, Sealing: card.Sealing}, nil)
 	require.NoError(t, err)
 	c.State()
 	record, err := c.Outgoing(time.Now())

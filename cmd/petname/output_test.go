@@ -13,7 +13,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// checkOutput holds every output of every script to the rules.
+// checkOutput checks every output of every script against the rules.
 func checkOutput(args []string, status int, stdout, stderr string) error {
 	for _, out := range []string{stdout, stderr} {
 		if strings.Contains(strings.ToUpper(out), "PETNAME-SECRET-KEY") || strings.Contains(strings.ToUpper(out), "PETNAME-SEALING-KEY") {
@@ -92,7 +92,7 @@ func fields(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// topLevel gives the keys of an object in their order.
+// topLevel returns the keys of an object in their order.
 func topLevel(text string) ([]string, error) {
 	dec := json.NewDecoder(strings.NewReader(text))
 	if _, err := dec.Token(); err != nil {
@@ -113,7 +113,7 @@ func topLevel(text string) ([]string, error) {
 	return keys, nil
 }
 
-// lookUp gives what is at a path such as contacts.0.name.
+// lookUp returns the value at a path such as contacts.0.name.
 func lookUp(ts *testscript.TestScript, path string) any {
 	text := ts.ReadFile("stdout")
 	if rest, ok := strings.CutPrefix(path, "stderr."); ok {

@@ -24,7 +24,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// process is the command as a process of its own: this test binary again.
+// process returns the command as a separate process: it runs this test binary.
 func process(t testing.TB, args ...string) *exec.Cmd {
 	self, err := os.Executable()
 	require.NoError(t, err)
@@ -33,7 +33,7 @@ func process(t testing.TB, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// result is what a verb ended with.
+// result is the exit status and the output of a verb.
 type result struct {
 	exit   int
 	stdout string
@@ -53,7 +53,7 @@ func verb(home string, args ...string) result {
 	return result{exit, stdout.String(), stderr.String()}
 }
 
-// began runs a verb in a process of its own.
+// began starts a verb in a separate process.
 func began(t testing.TB, home string, args ...string) (cmd *exec.Cmd, end func() result) {
 	cmd = process(t, append([]string{"--home", home}, args...)...)
 	var stdout, stderr bytes.Buffer
@@ -82,7 +82,7 @@ func newPointer(t testing.TB) string {
 	return key.Pointer().String()
 }
 
-// names gives the pointers of everybody in a book, by name.
+// names returns the pointers of all contacts in a book, by name.
 func names(t testing.TB, home string) map[string]string {
 	r := verb(home, "list", "--json")
 	require.Zero(t, r.exit, r.stderr)
@@ -130,8 +130,7 @@ func (k *killer) killed(t *testing.T, home string, args ...string) result {
 	return r
 }
 
-// Killed at any moment, add loses nothing that it had confirmed, and leaves a
-// book that opens.
+// If add is killed at any moment, no confirmed contact is lost, and the book opens.
 func TestKilledAdd(t *testing.T) {
 	t.Parallel()
 	killer := newKiller(1)
@@ -165,7 +164,7 @@ func TestKilledAdd(t *testing.T) {
 	require.Zero(t, r.exit, r.stderr)
 }
 
-// Killed at any moment, init leaves a home, or none and says so.
+// If init is killed at any moment, it leaves a home, or none, which the verbs report.
 func TestKilledInit(t *testing.T) {
 	t.Parallel()
 	killer := newKiller(2)
@@ -196,7 +195,7 @@ func TestKilledInit(t *testing.T) {
 	t.Logf("within %s: %d whole, %d nothing yet, %d cut short", killer.within, whole, none, cut)
 }
 
-// Ten at once, without a node and with one: all end well, and none is lost.
+// Ten concurrent verbs succeed, without a node and with one, and no change is lost.
 func TestParallelAdds(t *testing.T) {
 	t.Parallel()
 	for _, withNode := range []bool{false, true} {
@@ -223,7 +222,7 @@ func TestParallelAdds(t *testing.T) {
 	}
 }
 
-// One name for ten at once: one gets it, and the others hear of it.
+// Of ten concurrent verbs that assign one name, one succeeds, and the others fail.
 func TestParallelSameName(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)
@@ -263,8 +262,8 @@ func serving(t testing.TB, home string, args ...string) *background {
 	return n
 }
 
-// silent is a bootstrap address that takes connections and says nothing: a verb
-// that asks it hangs until its time is out. Each connection is told of.
+// silent returns a bootstrap address that accepts connections and sends nothing: a verb
+// that sends it a request waits until its deadline. A channel reports each connection.
 func silent(t *testing.T) (addr string, asked <-chan struct{}) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -293,8 +292,8 @@ func silent(t *testing.T) (addr string, asked <-chan struct{}) {
 	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/p2p/12D3KooWGQh4PZmNNXHpLHPVGNWQx9VHjKVWcMVLwMtHaSd7LqKC", port), hit
 }
 
-// A node that is killed, or stopped, while it does a verb takes that verb with
-// it, says so or is seen to be gone, and is in nobody's way.
+// If a node is killed or stopped while it runs a verb, the verb fails with an error
+// that states this, and the next verbs are not affected.
 func TestNodeEndsMidVerb(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -324,8 +323,8 @@ func TestNodeEndsMidVerb(t *testing.T) {
 	}
 }
 
-// A verb that is interrupted while the network keeps it waiting ends at once,
-// with 130: on its own, and in a node, which goes on.
+// A verb that is interrupted while it waits for the network ends at once with status
+// 130, in its own process and in a node, which continues to run.
 func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
@@ -374,7 +373,7 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// What --wait none left to the node ends up stored.
+// The node stores a record that was published with --wait none.
 func TestPublishLater(t *testing.T) {
 	t.Parallel()
 	hub, home := newHome(t), newHome(t)
@@ -393,7 +392,7 @@ func TestPublishLater(t *testing.T) {
 	require.Zero(t, r.exit, r.stderr)
 	var out published
 	require.NoError(t, json.Unmarshal([]byte(r.stdout), &out))
-	// A third person sees it, as soon as it is there.
+	// A third person resolves it as soon as it is stored.
 	other := newHome(t)
 	require.Zero(t, verb(other, "join", started.Addrs[0]).exit)
 	require.Eventually(t, func() bool {

@@ -41,38 +41,38 @@ again to count who gives it back, none once it is signed and saved here.`,
 				return err
 			}
 			var out published
-			err = a.ask("publish", request, &out)
+			err = a.call("publish", request, &out)
 			if err == nil && request.Wait != "none" && out.Asked >= 20 && out.Stored < 10 {
 				a.warn("only %d of %d peers stored it: publish again later", out.Stored, out.Asked)
 			}
 			if out.Doubt != "" {
 				a.warn("%s: it may not be found. Publish again later, and from elsewhere", out.Doubt)
 			}
-			return a.show(out, err, out.Sequence > 0, func(w *bufio.Writer) {
+			return a.printResult(out, err, out.Sequence > 0, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "%s\n", out.Pointer)
-				field(w, "points to", contentPath(out.Value))
-				field(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
+				printField(w, "points to", contentPath(out.Value))
+				printField(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
 				for _, label := range out.Edges {
-					field(w, "public edge", ownEdge(a.style(), label))
+					printField(w, "public edge", ownEdge(a.style(), label))
 				}
 				for _, p := range out.Former {
-					field(w, "stored again", "the last record of "+p)
+					printField(w, "stored again", "the last record of "+p)
 				}
 				for _, p := range out.Stranded {
-					field(w, "NOT STORED", "the last record of "+p+", which leads people on to this pointer")
+					printField(w, "NOT STORED", "the last record of "+p+", which leads people on to this pointer")
 				}
 				switch {
 				case request.Wait == "none":
-					field(w, "stored", "here; if a node of this home runs, it sends it on")
+					printField(w, "stored", "here; if a node of this home runs, it sends it on")
 					return
 				case out.Asked == 0:
-					field(w, "stored", "here alone")
+					printField(w, "stored", "here alone")
 					return
 				}
-				field(w, "stored", fmt.Sprintf("by %d of %s asked (%d refused, %d unreachable), in %s",
-					out.Stored, peers(out.Asked), out.Refused, out.Unreachable, seconds(out.Took)))
+				printField(w, "stored", fmt.Sprintf("by %d of %s asked (%d refused, %d unreachable), in %s",
+					out.Stored, peersText(out.Asked), out.Refused, out.Unreachable, secondsText(out.Took)))
 				if request.Wait == "all" {
-					field(w, "confirmed", fmt.Sprintf("by %s that gave it back", peers(out.Confirmed)))
+					printField(w, "confirmed", fmt.Sprintf("by %s that gave it back", peersText(out.Confirmed)))
 				}
 			})
 		},
@@ -89,7 +89,7 @@ again to count who gives it back, none once it is signed and saved here.`,
 
 // publishArgs are the arguments of publish.
 type publishArgs struct {
-	Path       string        `json:"path"` // empty: the last one stays
+	Path       string        `json:"path"` // empty: the last one
 	TTL        time.Duration `json:"ttl"`
 	Lifetime   time.Duration `json:"lifetime"`
 	Wait       string        `json:"wait"` // none, some, all
@@ -109,22 +109,22 @@ type published struct {
 	Stored      int       `json:"stored"`
 	Refused     int       `json:"refused"`
 	Unreachable int       `json:"unreachable"`
-	Confirmed   int       `json:"confirmed"`       // returned it when asked anew; 0 unless waited for all
-	Doubt       string    `json:"doubt,omitempty"` // why those that stored it may be one attacker
+	Confirmed   int       `json:"confirmed"`       // peers that returned it in a new look-up; 0 unless Wait is all
+	Doubt       string    `json:"doubt,omitempty"` // why the peers that stored it may be one attacker
 	Took        float64   `json:"took"`            // seconds
 	Edges       []string  `json:"edges,omitempty"`
-	Former      []string  `json:"former,omitempty"`   // earlier pointers whose last record was stored again
-	Stranded    []string  `json:"stranded,omitempty"` // those whose last record nobody stored: look-ups there aren't led on
+	Former      []string  `json:"former,omitempty"`   // previous pointers whose last record was stored again
+	Stranded    []string  `json:"stranded,omitempty"` // previous pointers whose last record no peer stored
 }
 
-var waits = map[string]agent.Wait{"none": agent.WaitNone, "some": agent.WaitSome, "all": agent.WaitAll}
+var waitLevels = map[string]agent.Wait{"none": agent.WaitNone, "some": agent.WaitSome, "all": agent.WaitAll}
 
 func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) {
-	wait, ok := waits[a.Wait]
+	wait, ok := waitLevels[a.Wait]
 	if !ok {
 		return nil, usage("--wait %q: is none of none, some, all", a.Wait)
 	}
-	p, err := v.only(a.Passphrase).PublishDraft(ctx, func(d *agent.Draft) error {
+	p, err := v.agentOnlyWith(a.Passphrase).PublishDraft(ctx, func(d *agent.Draft) error {
 		if a.Path != "" {
 			d.Value = a.Path
 		}
@@ -142,7 +142,7 @@ func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) 
 		Confirmed: p.Receipt.Confirmed, Doubt: p.Receipt.Doubt(), Took: p.Took.Seconds(), Edges: p.Edges,
 		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.Stranded)}
 	if err != nil {
-		return out, unsent(err, p.Receipt.Stored)
+		return out, publishError(err, p.Receipt.Stored)
 	}
 	return out, nil
 }
@@ -155,8 +155,9 @@ func pointerTexts(ps []pointer.Pointer) []string {
 	return texts
 }
 
-// unsent says of a failed publication that nothing is lost.
-func unsent(err error, stored int) error {
+// publishError returns the failure of a publication whose record was signed and saved
+// in the home.
+func publishError(err error, stored int) error {
 	c := *classify(err)
 	var short *dht.ShortError
 	switch {

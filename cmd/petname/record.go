@@ -2,17 +2,14 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
@@ -55,28 +52,18 @@ func (a *app) recordExportVerb() *cobra.Command {
 				request.Name = args[0]
 			}
 			var out recordInfo
-			if err := a.ask("export", request, &out); err != nil {
+			if err := a.call("export", request, &out); err != nil {
 				return err
 			}
 			if err := writeFile(file, out.Bytes); err != nil {
 				return classify(err)
 			}
 			out.Bytes = nil
-			return a.show(out, nil, true, func(w *bufio.Writer) { recordLines(w, a.style(), out) })
+			return a.printResult(out, nil, true, func(w *bufio.Writer) { printRecord(w, a.style(), out) })
 		},
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "the `file` to write")
 	return cmd
-}
-
-// writeFile writes a whole file, durably, or leaves what was there.
-func writeFile(name string, b []byte) error { return writeFileOn(nil, name, b) }
-
-func writeFileOn(files durable.FS, name string, b []byte) error {
-	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return os.WriteFile(name, b, 0o600) // a device or a pipe: /dev/stdout
-	}
-	return durable.Replace(files, name, ".record-", time.Time{}, bytes.NewReader(b))
 }
 
 func (a *app) recordInspectVerb() *cobra.Command {
@@ -96,15 +83,15 @@ and those of your contacts. Exit status 6 when it doesn't verify or has expired,
 				return err
 			}
 			var out *recordInfo
-			err = a.ask("inspect", request, &out)
+			err = a.call("inspect", request, &out)
 			var e *failure
 			if errors.As(err, &e) && e.Code == "no_home" {
-				// A record needs no home to be looked at.
-				if out, err = inspectAlone(request); err != nil {
+				// A record can be inspected without a home.
+				if out, err = inspectWithoutHome(request); err != nil {
 					err = classify(err)
 				}
 			}
-			return a.record(out, err)
+			return a.printRecordResult(out, err)
 		},
 	}
 	cmd.Flags().StringVar(&request.Pointer, "pointer", "", "whose it should be: a `pointer` or a name")
@@ -112,12 +99,12 @@ and those of your contacts. Exit status 6 when it doesn't verify or has expired,
 	return cmd
 }
 
-// record shows what is known of a record.
-func (a *app) record(out *recordInfo, err error) error {
+// printRecordResult prints the result of a verb about a record, which may be nil.
+func (a *app) printRecordResult(out *recordInfo, err error) error {
 	if out == nil {
 		return err
 	}
-	return a.show(out, err, true, func(w *bufio.Writer) { recordLines(w, a.style(), *out) })
+	return a.printResult(out, err, true, func(w *bufio.Writer) { printRecord(w, a.style(), *out) })
 }
 
 func (a *app) recordPutVerb() *cobra.Command {
@@ -135,8 +122,8 @@ anyone can keep a friend's record alive until it expires.`,
 				return err
 			}
 			var out *recordInfo
-			err = a.ask("put", request, &out)
-			return a.record(out, err)
+			err = a.call("put", request, &out)
+			return a.printRecordResult(out, err)
 		},
 	}
 	cmd.Flags().StringVar(&request.Pointer, "pointer", "", "whose it should be: a `pointer` or a name")
@@ -146,44 +133,26 @@ anyone can keep a friend's record alive until it expires.`,
 
 func (a *app) readRecord(name string) ([]byte, error) { return a.readUpTo(name, pointer.MaxRecord+1) }
 
-// readUpTo reads a file, or with - standard input, as far as so many bytes.
-func (a *app) readUpTo(name string, most int) ([]byte, error) {
-	var f io.Reader = a.stdin
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, usage("%v", err)
-		}
-		defer file.Close()
-		f = file
-	}
-	b, err := io.ReadAll(io.LimitReader(f, int64(most)))
-	if err != nil {
-		return nil, usage("%v", err)
-	}
-	return b, nil
-}
-
-func recordLines(w *bufio.Writer, s name.Style, r recordInfo) {
+func printRecord(w *bufio.Writer, s name.Style, r recordInfo) {
 	if r.Valid {
 		fmt.Fprintf(w, "valid, %d bytes\n", r.Size)
 	} else {
 		fmt.Fprintf(w, "NOT VALID: %s (%d bytes)\n", name.Clean(r.Reason), r.Size)
 	}
 	if r.Pointer != "" {
-		field(w, "pointer", r.Pointer)
+		printField(w, "pointer", r.Pointer)
 	}
 	if r.Expires == nil {
 		return
 	}
 	if r.Nickname != "" {
-		field(w, "calls itself", nickname(s, r.Nickname, r.Pointer))
+		printField(w, "calls itself", nickname(s, r.Nickname, r.Pointer))
 	}
-	field(w, "points to", contentPath(r.Value))
-	field(w, "record", fmt.Sprintf("sequence %d, until %s, TTL %s", r.Sequence, r.Expires.Local().Format(time.DateTime), seconds(r.TTL)))
+	printField(w, "points to", contentPath(r.Value))
+	printField(w, "record", fmt.Sprintf("sequence %d, until %s, TTL %s", r.Sequence, r.Expires.Local().Format(time.DateTime), secondsText(r.TTL)))
 	if r.Receipt != nil {
-		field(w, "stored", fmt.Sprintf("by %d of %s asked (%d refused, %d unreachable)",
-			r.Receipt.Stored, peers(r.Receipt.Asked), r.Receipt.Refused, r.Receipt.Unreachable))
+		printField(w, "stored", fmt.Sprintf("by %d of %s asked (%d refused, %d unreachable)",
+			r.Receipt.Stored, peersText(r.Receipt.Asked), r.Receipt.Refused, r.Receipt.Unreachable))
 	}
 }
 
@@ -197,11 +166,11 @@ type recordInfo struct {
 	TTL      float64    `json:"ttl"`
 	Size     int        `json:"size"`
 	Valid    bool       `json:"valid"`
-	Reason   string     `json:"reason"` // why it isn't
+	Reason   string     `json:"reason"` // why it is not valid
 	Nickname string     `json:"nickname,omitempty"`
 
-	Bytes   []byte      `json:"bytes,omitempty"`   // export: what to write, on its way to the command
-	Receipt *putReceipt `json:"receipt,omitempty"` // put
+	Bytes   []byte      `json:"bytes,omitempty"`   // only of export, from the node to the command
+	Receipt *putReceipt `json:"receipt,omitempty"` // only of put
 }
 
 // putReceipt counts the peers of a put.
@@ -212,7 +181,7 @@ type putReceipt struct {
 	Unreachable int `json:"unreachable"`
 }
 
-func describe(r pointer.Record) *recordInfo {
+func asRecordInfo(r pointer.Record) *recordInfo {
 	expires := r.Expires()
 	info := &recordInfo{Pointer: r.Pointer().String(), Value: r.Value(), Sequence: r.Sequence(), Expires: &expires,
 		TTL: r.TTL().Seconds(), Size: len(r.Bytes()), Valid: true}
@@ -243,7 +212,7 @@ func (v *verbs) export(_ context.Context, a exportArgs) (*recordInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	info := describe(r)
+	info := asRecordInfo(r)
 	if expired {
 		info.Valid, info.Reason = false, "expired"
 	}
@@ -254,22 +223,22 @@ func (v *verbs) export(_ context.Context, a exportArgs) (*recordInfo, error) {
 // inspectArgs are the arguments of record inspect and record put.
 type inspectArgs struct {
 	Record  []byte `json:"record"`
-	Pointer string `json:"pointer"` // whose it should be; empty: try
+	Pointer string `json:"pointer"` // expected pointer or name; empty: try all that are known
 }
 
-// inspect opens a record and says what it is, or why it doesn't verify.
+// inspect verifies a record and returns its content, or why it is not valid.
 func (v *verbs) inspect(_ context.Context, a inspectArgs) (*recordInfo, error) {
-	_, info, err := v.opened(a)
+	_, info, err := v.openRecord(a)
 	return info, err
 }
 
-func (v *verbs) opened(a inspectArgs) (pointer.Record, *recordInfo, error) {
-	p, certain, err := whose(a, v.pointerOf)
+func (v *verbs) openRecord(a inspectArgs) (pointer.Record, *recordInfo, error) {
+	p, certain, err := expectedPointer(a, v.pointerOf)
 	if err != nil {
 		return pointer.Record{}, nil, err
 	}
 	if certain {
-		return inspectAs(a.Record, p)
+		return openRecordOf(a.Record, p)
 	}
 	candidates := []pointer.Pointer{v.agent.Pointer()}
 	for c, err := range v.agent.Contacts() {
@@ -280,28 +249,29 @@ func (v *verbs) opened(a inspectArgs) (pointer.Record, *recordInfo, error) {
 	}
 	for _, p := range candidates {
 		if r, _, err := pointer.OpenExpired(p, a.Record, time.Now()); err == nil {
-			return inspectAs(a.Record, r.Pointer())
+			return openRecordOf(a.Record, r.Pointer())
 		}
 	}
-	return pointer.Record{}, nobodys(a.Record), needsPointer(a.Record)
+	return pointer.Record{}, unverifiedRecord(a.Record), pointerNeeded(a.Record)
 }
 
-// inspectAlone is inspect without a home: the pointer is given, or stands in the
-// record.
-func inspectAlone(a inspectArgs) (*recordInfo, error) {
-	p, certain, err := whose(a, pointer.Parse)
+// inspectWithoutHome is inspect without a home: the pointer is in the arguments or
+// in the record.
+func inspectWithoutHome(a inspectArgs) (*recordInfo, error) {
+	p, certain, err := expectedPointer(a, pointer.Parse)
 	if err != nil {
 		return nil, err
 	}
 	if !certain {
-		return nobodys(a.Record), needsPointer(a.Record)
+		return unverifiedRecord(a.Record), pointerNeeded(a.Record)
 	}
-	_, info, err := inspectAs(a.Record, p)
+	_, info, err := openRecordOf(a.Record, p)
 	return info, err
 }
 
-// whose returns the pointer to hold a record against, and whether it is certain.
-func whose(a inspectArgs, find func(string) (pointer.Pointer, error)) (p pointer.Pointer, certain bool, err error) {
+// expectedPointer returns the pointer from the arguments or from the record. certain
+// is false if neither has one.
+func expectedPointer(a inspectArgs, find func(string) (pointer.Pointer, error)) (p pointer.Pointer, certain bool, err error) {
 	if a.Pointer == "" {
 		p, certain = pointer.Embedded(a.Record)
 		return p, certain, nil
@@ -315,12 +285,12 @@ func whose(a inspectArgs, find func(string) (pointer.Pointer, error)) (p pointer
 	return p, true, nil
 }
 
-func inspectAs(record []byte, p pointer.Pointer) (pointer.Record, *recordInfo, error) {
+func openRecordOf(record []byte, p pointer.Pointer) (pointer.Record, *recordInfo, error) {
 	r, expired, err := pointer.OpenExpired(p, record, time.Now())
 	if err != nil {
 		return pointer.Record{}, &recordInfo{Pointer: p.String(), Size: len(record), Reason: name.Clean(err.Error())}, err
 	}
-	info := describe(r)
+	info := asRecordInfo(r)
 	if expired {
 		info.Valid, info.Reason = false, "expired"
 		return r, info, &pointer.ExpiredError{Record: r}
@@ -328,7 +298,7 @@ func inspectAs(record []byte, p pointer.Pointer) (pointer.Record, *recordInfo, e
 	return r, info, nil
 }
 
-func nobodys(record []byte) *recordInfo {
+func unverifiedRecord(record []byte) *recordInfo {
 	info := &recordInfo{Size: len(record), Reason: "pointer needed"}
 	if err := pointer.Malformed(record); err != nil {
 		info.Reason = name.Clean(err.Error())
@@ -336,9 +306,9 @@ func nobodys(record []byte) *recordInfo {
 	return info
 }
 
-// needsPointer tells bytes that are nobody's record from one that is of a key
-// that this home does not know.
-func needsPointer(record []byte) error {
+// pointerNeeded returns the error for a record that verifies with no known key: it is
+// malformed, or its pointer must be given.
+func pointerNeeded(record []byte) error {
 	if err := pointer.Malformed(record); err != nil {
 		return &failure{Code: "invalid", Exit: exitUnverified, Message: name.Clean(err.Error())}
 	}
@@ -346,9 +316,9 @@ func needsPointer(record []byte) error {
 		Next: "give whose it is: --pointer k51…"}
 }
 
-// put verifies a record and stores it in the network: anyone can, for anyone.
+// put verifies a record and stores it in the network. It needs no key.
 func (v *verbs) put(ctx context.Context, a inspectArgs) (*recordInfo, error) {
-	r, info, err := v.opened(a)
+	r, info, err := v.openRecord(a)
 	if err != nil {
 		return info, err
 	}

@@ -25,12 +25,12 @@ be a pointer, which settles a conflict between two of your devices.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var c contact
 			request.Old, request.New = args[0], args[1]
-			err := a.ask("rename", request, &c)
-			if a.wanted(err) {
+			err := a.call("rename", request, &c)
+			if a.confirmLookalike(err) {
 				request.Lookalike = true
-				err = a.ask("rename", request, &c)
+				err = a.call("rename", request, &c)
 			}
-			return a.show(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, line(a.style(), c)) })
+			return a.printResult(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, contactLine(a.style(), c)) })
 		},
 	}
 	cmd.Flags().BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
@@ -50,11 +50,11 @@ func (v *verbs) rename(_ context.Context, a renameArgs) (*contact, error) {
 	}
 	old, err := v.agent.Lookup(a.Old)
 	if err != nil {
-		return v.inTheWay(err, pointer.Pointer{}), err
+		return v.conflictingContact(err, pointer.Pointer{}), err
 	}
 	c, err := v.agent.Rename(old.ID.String(), a.New, petname.Source{Lookalike: a.Lookalike})
 	if err != nil {
-		return v.inTheWay(err, old.ID), err
+		return v.conflictingContact(err, old.ID), err
 	}
-	return v.flagged(c)
+	return v.withLookalikes(c)
 }

@@ -41,8 +41,8 @@ nobody.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			request.Path = args[0]
 			var out resolved
-			err := a.ask("resolve", request, &out)
-			return a.show(out, err, len(out.Hops) > 0, func(w *bufio.Writer) { resolution(w, a.style(), out) })
+			err := a.call("resolve", request, &out)
+			return a.printResult(out, err, len(out.Hops) > 0, func(w *bufio.Writer) { printResolution(w, a.style(), out) })
 		},
 	}
 	f := cmd.Flags()
@@ -54,7 +54,7 @@ nobody.`,
 	return cmd
 }
 
-func resolution(w *bufio.Writer, s name.Style, out resolved) {
+func printResolution(w *bufio.Writer, s name.Style, out resolved) {
 	if !out.Verified {
 		fmt.Fprintln(w, "NOT VERIFIED; it got as far as")
 	}
@@ -64,34 +64,34 @@ func resolution(w *bufio.Writer, s name.Style, out resolved) {
 		for _, h := range out.Hops[1:] {
 			labels = append(labels, h.Name)
 		}
-		field(w, "path", edgeName(s, out.Hops[0].Name, out.Hops[0].Pointer, labels...))
+		printField(w, "path", edgeName(s, out.Hops[0].Name, out.Hops[0].Pointer, labels...))
 	}
-	field(w, "pointer", out.Pointer)
+	printField(w, "pointer", out.Pointer)
 	for _, p := range out.Former {
-		field(w, "succeeds", p+", by the key that it had committed to")
+		printField(w, "succeeds", p+", by the key that it had committed to")
 	}
 	if out.Unproven != "" {
-		field(w, "UNPROVEN", "it names a successor, and you hold no commitment that proves it: "+out.Unproven)
-		field(w, "", "compare its words with its owner before you name it")
+		printField(w, "UNPROVEN", "it names a successor, and you hold no commitment that proves it: "+out.Unproven)
+		printField(w, "", "compare its words with its owner before you name it")
 	}
 	if out.Nickname != "" {
-		field(w, "calls itself", nickname(s, out.Nickname, out.Pointer))
+		printField(w, "calls itself", nickname(s, out.Nickname, out.Pointer))
 	}
 	if out.Expires != nil {
-		field(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
+		printField(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
 	}
-	field(w, "source", source(out))
+	printField(w, "source", source(out))
 	for _, r := range out.Rejected {
-		field(w, "rejected", s.Text(r))
+		printField(w, "rejected", s.Text(r))
 	}
 }
 
-// source says where an answer came from and how far that can be relied on.
+// source describes the source of an answer and its freshness for people.
 func source(out resolved) string {
 	s := out.Source
 	switch out.Source {
 	case "network", "router":
-		s += fmt.Sprintf(", %s: %s answered, %d agree", out.Freshness, peers(out.Answered), out.Agreed)
+		s += fmt.Sprintf(", %s: %s answered, %d agree", out.Freshness, peersText(out.Answered), out.Agreed)
 	case "cache":
 		s = "cache: asked nobody"
 	case "home":
@@ -106,13 +106,13 @@ func source(out resolved) string {
 // resolveArgs are the arguments of resolve.
 type resolveArgs struct {
 	Path    string        `json:"path"`  // NAME[/EDGE…] or a pointer
-	Fresh   string        `json:"fresh"` // a level over any: the network is asked; empty: the cache may do
+	Fresh   string        `json:"fresh"` // the required freshness level; empty: any, also from the cache
 	Offline bool          `json:"offline"`
 	Timeout time.Duration `json:"timeout"`
 }
 
-// resolved is the result of resolve. It describes the last hop; with an error,
-// the last one that was reached, and Verified is false.
+// resolved is the result of resolve. It describes the last hop. With an error, this is
+// the last hop that was reached, and Verified is false.
 type resolved struct {
 	Name      string     `json:"name"`
 	Pointer   string     `json:"pointer"`
@@ -128,9 +128,9 @@ type resolved struct {
 	Answered  int        `json:"answered"`
 	Agreed    int        `json:"agreed"`
 	Stale     bool       `json:"stale"`
-	Former    []string   `json:"former,omitempty"`   // pointers that this one is proven to succeed, oldest first
-	Unproven  string     `json:"unproven,omitempty"` // a successor that is named, and that nothing proves
-	Rejected  []string   `json:"rejected"`           // answers that were no use, and why
+	Former    []string   `json:"former,omitempty"`   // pointers whose proven successor this pointer is, oldest first
+	Unproven  string     `json:"unproven,omitempty"` // a successor in the record, without a proof
+	Rejected  []string   `json:"rejected"`           // reasons for which answers were rejected
 	Verified  bool       `json:"verified"`
 }
 
@@ -178,14 +178,14 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 				out.Pointer = p.String()
 			}
 		}
-		return out, plainer(err)
+		return out, shortNetworkError(err)
 	}
 	out.Verified = true
 	if a.Fresh == "" {
 		return out, nil
 	}
 	for _, h := range res.Hops {
-		if level != dht.LevelFresh && !h.Freshness.AtLeast(level) { // fresh is as many as can be found
+		if level != dht.LevelFresh && !h.Freshness.AtLeast(level) { // fresh has no minimum number of peers
 			return out, &failure{Code: "network", Exit: exitNetwork, Next: "try again, or settle for less with --fresh=agreed",
 				Message: fmt.Sprintf("the answer is %s, not %s: %d peers agree, and not all that were found could be asked", h.Freshness, level, h.Agreed)}
 		}
@@ -193,8 +193,8 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	return out, nil
 }
 
-// pointerOf returns what a name, or a pointer in any form, points to, in the book
-// or not.
+// pointerOf returns the pointer for a name in the book or for any form of a pointer,
+// which need not be in the book.
 func (v *verbs) pointerOf(text string) (pointer.Pointer, error) {
 	if p, err := pointer.Parse(text); err == nil {
 		return p, nil
@@ -231,8 +231,9 @@ func asResolved(res agent.Resolution) *resolved {
 	return out
 }
 
-// plainer drops from a failure of the network what only its layers care for.
-func plainer(err error) error {
+// shortNetworkError returns a network error with a short message for people, without
+// the details of the layers. It returns other errors unchanged.
+func shortNetworkError(err error) error {
 	c := classify(err)
 	if c.Code != "network" {
 		return err
@@ -251,7 +252,7 @@ func plainer(err error) error {
 	return &failure{Code: c.Code, Exit: c.Exit, Next: c.Next, Message: message}
 }
 
-// routerReasons returns what routers stated as reasons in an error, "" for none.
+// routerReasons returns the reasons of the router errors in an error, "" for none.
 func routerReasons(err error) string {
 	var reasons []string
 	var walk func(error)

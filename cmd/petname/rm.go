@@ -23,8 +23,8 @@ send brings the contact back. petname undo does.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var c contact
-			err := a.ask("rm", nameArgs{Name: args[0]}, &c)
-			err = a.show(c, err, err == nil, func(w *bufio.Writer) {
+			err := a.call("rm", nameArgs{Name: args[0]}, &c)
+			err = a.printResult(c, err, err == nil, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "removed %s  %s\n", shownName(a.style(), c.Name), nickname(a.style(), c.Nickname, c.Pointer))
 			})
 			if err == nil && len(c.Shared) > 0 {
@@ -38,7 +38,7 @@ send brings the contact back. petname undo does.`,
 func (v *verbs) rm(_ context.Context, a nameArgs) (*contact, error) {
 	c, err := v.agent.Lookup(a.Name)
 	if err != nil {
-		return v.inTheWay(err, pointer.Pointer{}), err
+		return v.conflictingContact(err, pointer.Pointer{}), err
 	}
 	was, shared := c.Name, v.labels(c.ID)
 	if c, err = v.agent.Remove(c.ID.String()); err != nil {

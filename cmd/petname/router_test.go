@@ -18,8 +18,8 @@ const recordType = "application/vnd.ipfs.ipns-record"
 // badRouter VAR KIND [FILE] starts a router that misbehaves, on a free port of
 // loopback, and puts its URL into $VAR: it hangs, drips (a byte at a time,
 // as slowly as a test waits), floods (1 GB), sends garbage, is a portal (HTML),
-// refuses, fails, limits, leads away (to FILE, a URL), or gives FILE as the
-// record of everybody.
+// refuses, fails, limits, leads away (redirects to FILE, a URL), or returns FILE as the
+// record of every pointer.
 func badRouter(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: badrouter VAR KIND [FILE]")

@@ -14,17 +14,18 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// A terminal breaks a long line where it is full. Whoever pads his text to that
-// column would have a row begin with what he likes: another contact's line, or
-// another field. So lines are broken here, and each further row begins with a
-// mark that no line of ours begins with.
-const goesOn = "      | "
+// A terminal wraps a long line at its last column. With text padded to that column, an
+// attacker could choose the content of the next row, such as the line of another
+// contact or another field. Therefore lines are wrapped here, and each further row
+// starts with a mark that no line of the command starts with.
+const continuationMark = "      | "
 
-// minColumns is the narrowest terminal that rows are made for.
+// minColumns is the smallest terminal width for which lines are wrapped.
 const minColumns = 20
 
-// columns is how wide a stream's terminal is; 0 where it is none.
-func columns(stream any) int {
+// terminalWidth returns the number of columns of a terminal, or 0 for other streams
+// and for terminals narrower than minColumns.
+func terminalWidth(stream any) int {
 	f, ok := stream.(*os.File)
 	if !ok || !isTerminal(stream) {
 		return 0
@@ -36,13 +37,13 @@ func columns(stream any) int {
 	return wide
 }
 
-// rows writes text with its lines broken to rows of so many columns; 0 leaves
-// them as they are.
-func rows(w io.Writer, text string, wide int) error {
+// writeRows writes text with lines wrapped to rows of wide columns. 0 disables
+// wrapping.
+func writeRows(w io.Writer, text string, wide int) error {
 	if wide > 0 {
 		var b strings.Builder
 		for line := range strings.SplitAfterSeq(text, "\n") {
-			broken(&b, line, wide)
+			wrapLine(&b, line, wide)
 		}
 		text = b.String()
 	}
@@ -50,25 +51,25 @@ func rows(w io.Writer, text string, wide int) error {
 	return err
 }
 
-// broken is one line in rows. Pointers, a line that is nothing but a link, and
-// the command that takes an invitation stay whole: they are to be copied.
-func broken(b *strings.Builder, line string, wide int) {
-	if copied(strings.TrimSuffix(line, "\n")) {
+// wrapLine writes one line as rows. It does not break pointers, a line with only a
+// link, or the command that accepts an invitation, so that they can be copied.
+func wrapLine(b *strings.Builder, line string, wide int) {
+	if isCopied(strings.TrimSuffix(line, "\n")) {
 		b.WriteString(line)
 		return
 	}
-	at, fresh := 0, true // fresh: a word begins
+	at, fresh := 0, true // fresh: a word starts
 	more := func() {
-		b.WriteString("\n" + goesOn)
-		at = len(goesOn)
+		b.WriteString("\n" + continuationMark)
+		at = len(continuationMark)
 	}
 	for i := 0; i < len(line); {
-		if fresh && at > len(goesOn) {
-			if n := width(word(line[i:])); at+n > wide && len(goesOn)+n <= wide {
+		if fresh && at > len(continuationMark) {
+			if n := width(firstWord(line[i:])); at+n > wide && len(continuationMark)+n <= wide {
 				more()
 			}
 		}
-		end := i + unit(line[i:])
+		end := i + unbreakable(line[i:])
 		n := width(line[i:end])
 		if at+n > wide && n <= 2 && n > 0 {
 			more()
@@ -78,8 +79,8 @@ func broken(b *strings.Builder, line string, wide int) {
 	}
 }
 
-// copied reports whether a line is nothing but a link, or takes an invitation.
-func copied(line string) bool {
+// isCopied reports whether a line is a link, or a command that accepts an invitation.
+func isCopied(line string) bool {
 	if link, is := strings.CutPrefix(line, "  petname pair "); is {
 		_, err := pair.ParseTicket(link, time.Time{})
 		return err == nil
@@ -88,8 +89,8 @@ func copied(line string) bool {
 	return err == nil
 }
 
-// word is what stands before the next space.
-func word(s string) string {
+// firstWord returns the text before the first space or line feed.
+func firstWord(s string) string {
 	end := strings.IndexAny(s, " \n")
 	if end < 0 {
 		return s
@@ -97,9 +98,9 @@ func word(s string) string {
 	return s[:end]
 }
 
-// unit is the length of what isn't broken: an escape of ours, a pointer, or a
-// character with its marks.
-func unit(s string) int {
+// unbreakable returns the length in bytes of the first part that must not be broken:
+// an escape sequence, a pointer, or a character with its combining marks.
+func unbreakable(s string) int {
 	if rest, is := strings.CutPrefix(s, "\x1b["); is {
 		return 3 + strings.IndexByte(rest, 'm')
 	}
@@ -123,11 +124,11 @@ func unit(s string) int {
 	return n
 }
 
-// width is how many columns a text takes at most: terminals don't agree.
+// width returns the maximum number of columns of a text: it differs between terminals.
 func width(s string) (n int) {
 	for i := 0; i < len(s); {
 		if s[i] == '\x1b' {
-			i += unit(s[i:])
+			i += unbreakable(s[i:])
 			continue
 		}
 		r, size := utf8.DecodeRuneInString(s[i:])

@@ -24,9 +24,9 @@ func TestRowsOfForeignTextAreMarked(t *testing.T) {
 	} {
 		for wide := minColumns; wide < 130; wide++ {
 			var b strings.Builder
-			require.NoError(t, rows(&b, line+"\nnext\n", wide))
+			require.NoError(t, writeRows(&b, line+"\nnext\n", wide))
 			shown := b.String()
-			require.Equal(t, line+"\nnext\n", strings.ReplaceAll(shown, "\n"+goesOn, ""), "nothing is lost")
+			require.Equal(t, line+"\nnext\n", strings.ReplaceAll(shown, "\n"+continuationMark, ""), "nothing is lost")
 			for _, row := range strings.Split(strings.ReplaceAll(shown, key, ""), "\n") {
 				require.LessOrEqual(t, width(row), wide, "%q", row)
 			}
@@ -34,9 +34,9 @@ func TestRowsOfForeignTextAreMarked(t *testing.T) {
 		}
 	}
 	var b strings.Builder
-	require.NoError(t, rows(&b, link+"\n", minColumns))
+	require.NoError(t, writeRows(&b, link+"\n", minColumns))
 	require.Equal(t, link+"\n", b.String())
 	b.Reset()
-	require.NoError(t, rows(&b, strings.Repeat("x", 500), 0))
+	require.NoError(t, writeRows(&b, strings.Repeat("x", 500), 0))
 	require.Equal(t, strings.Repeat("x", 500), b.String())
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestScript tells the stories in testdata/script, one a file, with the command
-// as a process of its own. Beside testscript's, they use
+// TestScript runs the scripts in testdata/script, with the command as a separate
+// process. In addition to the commands of testscript, the scripts use
 //
 //	exits STATUS petname …      run it: with exactly this exit status. Every output is
 //	                            checked for secrets and, with --json, for its form
@@ -124,7 +124,7 @@ type (
 	snapshots struct{}
 )
 
-// fingerprint sums up all that is in a folder, or says that it isn't there.
+// fingerprint summarizes the content of a folder, or states that it does not exist.
 func fingerprint(dir string) (string, error) {
 	var b strings.Builder
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {

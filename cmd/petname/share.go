@@ -39,23 +39,23 @@ looks you up sees the label, the pointer, and so that you know its owner.`,
 				if request.Passphrase, err = a.passphrase(); err != nil {
 					return err
 				}
-				err = a.ask("share", request, &out)
-				return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
+				err = a.call("share", request, &out)
+				return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 					fmt.Fprintln(w, sentText(out.Sent), "them")
-					edges(w, a.style(), out)
+					printEdges(w, a.style(), out)
 				})
 			}
-			err = a.ask("public", noArgs{}, &before)
+			err = a.call("public", noArgs{}, &before)
 			if err == nil {
 				if request.Public && len(before.Edges) == 0 {
 					a.warn("%s", shareVisible)
 				}
-				err = a.ask("share", request, &out)
+				err = a.call("share", request, &out)
 			}
 			if err == nil && len(before.Edges) == 0 {
 				a.hint("take it back before then with\n  petname unshare %s", shellWord(out.Added[0]))
 			}
-			if err = a.show(out, err, err == nil, func(w *bufio.Writer) { edges(w, a.style(), out) }); err == nil {
+			if err = a.printResult(out, err, err == nil, func(w *bufio.Writer) { printEdges(w, a.style(), out) }); err == nil {
 				a.hint("now publish it:\n  petname publish")
 			}
 			return err
@@ -68,7 +68,7 @@ looks you up sees the label, the pointer, and so that you know its owner.`,
 	return cmd
 }
 
-func edges(w *bufio.Writer, s name.Style, out edgeList) {
+func printEdges(w *bufio.Writer, s name.Style, out edgeList) {
 	switch {
 	case len(out.Edges) == 0 && out.To != "":
 		fmt.Fprintln(w, "nothing is shared with it alone any more")
@@ -84,26 +84,26 @@ func edges(w *bufio.Writer, s name.Style, out edgeList) {
 	}
 }
 
-// edge is an edge of the owner's: public, or for one contact.
+// edge is an edge of the owner, public or for one contact.
 type edge struct {
 	Label    string `json:"label"`
 	Pointer  string `json:"pointer"`
-	Name     string `json:"name"` // the petname for it, which stays here
+	Name     string `json:"name"` // its petname, which is not shared
 	Conflict bool   `json:"conflict"`
 }
 
-// edgeList is the result of share and unshare: all that is public from the next
-// publication on, or all that one contact alone may read.
+// edgeList is the result of share and unshare: all edges that are public with the next
+// publication, or all edges that are shared with one contact.
 type edgeList struct {
 	Edges []edge   `json:"edges"`
 	Added []string `json:"added,omitempty"` // labels that this call added
-	To    string   `json:"to,omitempty"`    // pointer of the contact that they are for; empty: everybody
+	To    string   `json:"to,omitempty"`    // pointer of the contact; empty: the edges are public
 	Sent  string   `json:"sent,omitempty"`  // with To: "stored" or "queued"
-	// Visible says, of the first, what it shows to everybody.
+	// Visible is shareVisible, when the first edges become public.
 	Visible string `json:"visible,omitempty"`
 }
 
-// shareVisible is what everybody can see of a public edge.
+// shareVisible describes what a public edge reveals.
 const shareVisible = "From your next publication on, everybody who looks you up can see\n" +
 	"the label, the pointer behind it, and so that you know its owner.\n" +
 	"Until then petname unshare takes it back."
@@ -119,7 +119,7 @@ func asEdges(edges iter.Seq2[petname.Edge, error]) (*edgeList, error) {
 	return out, nil
 }
 
-// public returns all that is public already.
+// public returns the public edges.
 func (v *verbs) public(context.Context, noArgs) (*edgeList, error) { return asEdges(v.agent.Edges()) }
 
 // shareArgs are the arguments of share.
@@ -127,7 +127,7 @@ type shareArgs struct {
 	Names  []string `json:"names"`
 	Label  string   `json:"label"` // empty: the contact's nickname
 	Public bool     `json:"public"`
-	To     string   `json:"to"` // a contact; empty: everybody
+	To     string   `json:"to"` // a contact; empty with Public
 
 	Passphrase string `json:"passphrase,omitempty"`
 }
@@ -141,8 +141,8 @@ func (v *verbs) share(ctx context.Context, a shareArgs) (*edgeList, error) {
 		return nil, usage("--as gives one label, and %d names were given", len(a.Names))
 	}
 	if a.To != "" {
-		added, sent, err := v.with(a.Passphrase).ShareWith(ctx, a.To, a.Names, a.Label)
-		return v.sharedWith(a.To, added, sent, a.nameless(err))
+		added, sent, err := v.agentWith(a.Passphrase).ShareWith(ctx, a.To, a.Names, a.Label)
+		return v.sharedWith(a.To, added, sent, a.addNextStep(err))
 	}
 	before, err := asEdges(v.agent.Edges())
 	if err != nil {
@@ -150,7 +150,7 @@ func (v *verbs) share(ctx context.Context, a shareArgs) (*edgeList, error) {
 	}
 	added, err := v.agent.Share(a.Names, a.Label)
 	if err != nil {
-		return before, a.nameless(err)
+		return before, a.addNextStep(err)
 	}
 	out, err := asEdges(v.agent.Edges())
 	if err != nil {
@@ -163,8 +163,8 @@ func (v *verbs) share(ctx context.Context, a shareArgs) (*edgeList, error) {
 	return out, nil
 }
 
-// nameless adds the next step to the error of a contact without a nickname.
-func (a shareArgs) nameless(err error) error {
+// addNextStep adds the next step to the error of a contact without a nickname.
+func (a shareArgs) addNextStep(err error) error {
 	var none *agent.NoNicknameError
 	if !errors.As(err, &none) {
 		return err
@@ -176,7 +176,7 @@ func (a shareArgs) nameless(err error) error {
 	return classify(err).With("petname share " + shellWord(none.Text) + " --as LABEL " + audience)
 }
 
-// sharedWith returns what one contact alone may read, after a change of it.
+// sharedWith returns the edges that are shared with one contact, after a change.
 func (v *verbs) sharedWith(text string, added []string, sent agent.Delivery, err error) (*edgeList, error) {
 	if sent == "" {
 		return nil, err

@@ -19,22 +19,22 @@ of it that this home holds. The network is not asked: see petname resolve.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.about("show", nameArgs{Name: args[0]})
+			return a.printContactOf("show", nameArgs{Name: args[0]})
 		},
 	}
 }
 
-// about asks for one contact and shows it in full.
-func (a *app) about(verb string, args any) error {
+// printContactOf runs a verb that returns a contact, and prints its details.
+func (a *app) printContactOf(verb string, args any) error {
 	var c contact
-	err := a.ask(verb, args, &c)
-	return a.show(c, err, c.Pointer != "", func(w *bufio.Writer) { details(w, a.style(), c) })
+	err := a.call(verb, args, &c)
+	return a.printResult(c, err, c.Pointer != "", func(w *bufio.Writer) { printContact(w, a.style(), c) })
 }
 
 func (v *verbs) show(_ context.Context, a nameArgs) (*contact, error) {
 	c, err := v.agent.Lookup(a.Name)
 	if err != nil {
-		return v.inTheWay(err, pointer.Pointer{}), err
+		return v.conflictingContact(err, pointer.Pointer{}), err
 	}
-	return v.full(c), nil
+	return v.contactDetails(c), nil
 }

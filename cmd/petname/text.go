@@ -14,10 +14,11 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Every name that a verb prints is shown by one of these, in one of the three
-// looks of package petname; "(…)" is a remark, which no petname starts as.
+// The verbs print names only with these functions, in one of the three styles of
+// package name. "(…)" is a remark: no petname starts with a parenthesis.
 
-// nickname shows what somebody calls itself, never to be taken for a petname.
+// nickname formats the nickname of a pointer, so that it cannot be mistaken for a
+// petname.
 func nickname(s name.Style, nick, text string) string {
 	p, err := pointer.Parse(text)
 	if err != nil {
@@ -26,16 +27,17 @@ func nickname(s name.Style, nick, text string) string {
 	return s.Show(name.Nickname{Text: nick, Pointer: p}) + remark(nick)
 }
 
-// name shows a petname.
+// shownName formats a petname.
 func shownName(s name.Style, text string) string {
 	n, err := name.Parse(text)
-	if err != nil { // of a device with other Unicode tables; no remark all the same
+	if err != nil { // from a device with other Unicode tables; it must not look like a remark
 		return strings.NewReplacer("(", "[", ")", "]").Replace(s.Text(text))
 	}
 	return s.Show(n) + remark(text)
 }
 
-// remark says what a name reads as, when that isn't a name.
+// remark returns a remark about a name that looks like a pointer, a path, a domain or
+// a fingerprint.
 func remark(text string) string {
 	if reads := name.ReadsAs(text); reads != "" {
 		return " (reads as a " + reads + ")"
@@ -43,16 +45,16 @@ func remark(text string) string {
 	return ""
 }
 
-// edgeName shows a path of names: of labels, from a petname or a pointer.
+// edgeName formats a path of labels that starts at a petname or a pointer.
 func edgeName(s name.Style, from, text string, labels ...string) string {
 	if n, err := name.Parse(from); err == nil {
 		return s.Show(n.Edge(labels...))
 	}
-	p, _ := pointer.Parse(text) // from is none, or of a device with other Unicode tables
+	p, _ := pointer.Parse(text) // from is empty, or from a device with other Unicode tables
 	return s.Show(name.Nickname{Pointer: p}.Edge(labels...))
 }
 
-// ownEdge shows a label of mine; nobody is called me without having been asked.
+// ownEdge formats a label of the owner as a path that starts at "me".
 func ownEdge(s name.Style, label string) string { return edgeName(s, "me", "", label) }
 
 func ownEdges(s name.Style, labels []string) string {
@@ -63,8 +65,8 @@ func ownEdges(s name.Style, labels []string) string {
 	return strings.Join(shown, ", ")
 }
 
-// nameList shows several names. A slash is between them, which none has: a name
-// with a comma, or an "and", is no two names.
+// nameList formats several names, separated by slashes: no name contains a slash, but
+// a name can contain a comma or "and".
 func nameList(s name.Style, texts []string) string {
 	shown := make([]string, len(texts))
 	for i, text := range texts {
@@ -73,9 +75,9 @@ func nameList(s name.Style, texts []string) string {
 	return strings.Join(shown, " / ")
 }
 
-// line is a contact on one line: the petname, what it calls itself, and how I
-// know.
-func line(st name.Style, c contact) string {
+// contactLine formats a contact on one line: petname, nickname, provenance and
+// warnings.
+func contactLine(st name.Style, c contact) string {
 	s := "(no name)"
 	if c.Name != "" {
 		s = shownName(st, c.Name)
@@ -99,13 +101,13 @@ func line(st name.Style, c contact) string {
 	return s
 }
 
-// provenance is how I know a contact, in a few words.
+// provenance returns the kind and the date of the newest fact about a contact.
 func provenance(s name.Style, c contact) string {
 	if len(c.Provenance) == 0 {
 		return ""
 	}
 	f := c.Provenance[0]
-	for _, later := range c.Provenance { // how I last came to know it; cards come by themselves
+	for _, later := range c.Provenance { // cards are not counted: they are fetched automatically
 		if later.Kind != "card" {
 			f = later
 		}
@@ -113,8 +115,8 @@ func provenance(s name.Style, c contact) string {
 	return fmt.Sprintf("%s, %s", s.Text(f.Kind), f.At.Local().Format("2 Jan 2006"))
 }
 
-// details is a contact in full.
-func details(w io.Writer, s name.Style, c contact) {
+// printContact prints a contact with its details.
+func printContact(w io.Writer, s name.Style, c contact) {
 	switch {
 	case c.Me:
 		fmt.Fprintln(w, "(this is you)")
@@ -123,99 +125,99 @@ func details(w io.Writer, s name.Style, c contact) {
 	default:
 		fmt.Fprintln(w, shownName(s, c.Name))
 	}
-	field(w, "pointer", c.Pointer)
+	printField(w, "pointer", c.Pointer)
 	if c.Nickname != "" {
-		field(w, "calls itself", nickname(s, c.Nickname, c.Pointer))
+		printField(w, "calls itself", nickname(s, c.Nickname, c.Pointer))
 	}
 	if len(c.NamedLike) > 0 {
-		field(w, "LOOKS LIKE", "your "+nameList(s, c.NamedLike))
+		printField(w, "LOOKS LIKE", "your "+nameList(s, c.NamedLike))
 	}
 	if len(c.Lookalikes) > 0 {
-		field(w, "LOOKS LIKE", "your "+nameList(s, c.Lookalikes)+", by what it calls itself")
+		printField(w, "LOOKS LIKE", "your "+nameList(s, c.Lookalikes)+", by what it calls itself")
 	}
 	if c.Words != "" {
-		words(w, c.Words)
+		printWords(w, c.Words)
 	}
 	if c.Next != "" {
-		field(w, "next key", c.Next)
+		printField(w, "next key", c.Next)
 	}
 	if c.Removed != nil {
-		field(w, "removed", c.Removed.Local().Format(time.DateTime))
+		printField(w, "removed", c.Removed.Local().Format(time.DateTime))
 	}
 	if c.Duplicity {
-		field(w, "DUPLICITY", "two commitments to its next key were seen: somebody else may hold the key")
+		printField(w, "DUPLICITY", "two commitments to its next key were seen: somebody else may hold the key")
 	}
 	if c.Conflict != nil {
-		conflict(w, s, c)
+		printConflict(w, s, c)
 	}
 	if len(c.Shared) > 0 {
-		field(w, "public as", ownEdges(s, c.Shared))
+		printField(w, "public as", ownEdges(s, c.Shared))
 	}
 	if c.Card != nil {
-		cardLines(w, s, c)
+		printCard(w, s, c)
 	}
 }
 
-func conflict(w io.Writer, s name.Style, c contact) {
+func printConflict(w io.Writer, s name.Style, c contact) {
 	if len(c.Conflict.Names) > 1 || c.Conflict.Removed {
 		what := "named " + nameList(s, c.Conflict.Names)
 		if c.Conflict.Removed {
 			what = "removed, and " + what
 		}
-		field(w, "IN CONFLICT", what+" on different devices")
+		printField(w, "IN CONFLICT", what+" on different devices")
 	}
 	if len(c.Conflict.Pointers) > 0 {
-		field(w, "IN CONFLICT", nameList(s, c.Conflict.Names)+" is also the name of "+strings.Join(c.Conflict.Pointers, ", "))
+		printField(w, "IN CONFLICT", nameList(s, c.Conflict.Names)+" is also the name of "+strings.Join(c.Conflict.Pointers, ", "))
 	}
 }
 
-func cardLines(w io.Writer, s name.Style, of contact) {
+func printCard(w io.Writer, s name.Style, of contact) {
 	c := of.Card
 	state := "until " + c.Expires.Local().Format(time.DateTime)
 	if c.Expired {
 		state = "EXPIRED " + c.Expires.Local().Format(time.DateTime)
 	}
-	field(w, "points to", contentPath(c.Value))
-	field(w, "record", fmt.Sprintf("sequence %d, %s", c.Sequence, state))
+	printField(w, "points to", contentPath(c.Value))
+	printField(w, "record", fmt.Sprintf("sequence %d, %s", c.Sequence, state))
 	for _, label := range slices.Sorted(maps.Keys(c.Edges)) {
-		field(w, "public edge", edgeName(s, of.Name, of.Pointer, label)+" → "+c.Edges[label])
+		printField(w, "public edge", edgeName(s, of.Name, of.Pointer, label)+" → "+c.Edges[label])
 	}
 	for _, l := range c.Links {
-		field(w, "link", s.Text(l))
+		printField(w, "link", s.Text(l))
 	}
 }
 
-// field is one labelled line; where a terminal is too narrow for it, see rows.
-func field(w io.Writer, label, value string) { fmt.Fprintf(w, "  %-12s  %s\n", label, value) }
+// printField prints a label and a value on one line.
+func printField(w io.Writer, label, value string) { fmt.Fprintf(w, "  %-12s  %s\n", label, value) }
 
-// words are set in lines of four, which a narrow terminal doesn't break: they
-// are for reading aloud.
-func words(w io.Writer, text string) {
+// printWords prints the words in lines of four, which are short enough for a narrow
+// terminal: they are for reading aloud.
+func printWords(w io.Writer, text string) {
 	fmt.Fprintln(w, "  words")
 	for four := range slices.Chunk(strings.Fields(text), 4) {
 		fmt.Fprintf(w, "    %s\n", strings.Join(four, " "))
 	}
 }
 
-func seconds(s float64) string {
+func secondsText(s float64) string {
 	return time.Duration(s * float64(time.Second)).Round(time.Millisecond).String()
 }
 
-func peers(n int) string {
+func peersText(n int) string {
 	if n == 1 {
 		return "1 peer"
 	}
 	return fmt.Sprintf("%d peers", n)
 }
 
-// maxPath bounds a path on the screen, in bytes; programs have it from --json.
+// maxPath is the maximum size of a path in text for people, in bytes.
 const maxPath = 2048
 
-// contentPath shows a path that somebody published: as it is, or, where that
-// could mislead, quoted with everything in it visible, spaces in a row too, and
-// cut, visibly, where ten kilobytes of escapes would fill the screen.
+// contentPath formats a path in a record. A path that could mislead is quoted, with
+// invisible characters and repeated spaces escaped. A quoted path is truncated to
+// about maxPath bytes.
 func contentPath(value string) string {
-	// The slash behind it: the end of a path is no end of a name.
+	// With a slash appended, because the end of a path is not the end of a name.
 	if name.Clean(value) == value && name.Plain.Text(value+"/") == value+"/" && !strings.Contains(value, "  ") {
 		return value
 	}
@@ -233,11 +235,11 @@ func contentPath(value string) string {
 	return `"` + visible(b.String()) + `"`
 }
 
-// visible spells out spaces in a row, which could pad a line to its end.
+// visible escapes repeated spaces, which could pad a line to its end.
 func visible(s string) string { return strings.ReplaceAll(s, "  ", `\x20\x20`) }
 
-// size is a number of bytes, for people.
-func size(bytes int) string {
+// sizeText formats a number of bytes.
+func sizeText(bytes int) string {
 	switch {
 	case bytes < 1<<10:
 		return fmt.Sprintf("%d B", bytes)

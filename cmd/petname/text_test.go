@@ -35,35 +35,35 @@ func TestAContentPathIsShownAsItIsOrQuoted(t *testing.T) {
 	require.True(t, strings.HasPrefix(long, `"/ipfs/z\u0335`) && strings.HasSuffix(long, `\u0335…" (10247 bytes: --json gives them)`), long)
 }
 
-// Nothing but a whole line that says so is a yes.
+// Only the whole line "yes" confirms.
 func TestOnlyALineOfYesIsAYes(t *testing.T) {
-	require.True(t, yes(strings.NewReader("yes\n")))
-	require.True(t, yes(strings.NewReader(" yes\r\n")))
+	require.True(t, readYes(strings.NewReader("yes\n")))
+	require.True(t, readYes(strings.NewReader(" yes\r\n")))
 	for _, answer := range []string{"", "\n", "y\n", "no\n", "\nyes\n", "yes", "yes yes\n", "YES\n", "ye\x04s\n", "yes" + strings.Repeat(" ", 200) + "\n"} {
-		require.False(t, yes(strings.NewReader(answer)), "%q", answer)
+		require.False(t, readYes(strings.NewReader(answer)), "%q", answer)
 	}
 }
 
-// What others wrote between our own words has no mark of a name; a link that is
-// to be copied stays as it is.
+// Text from other parties in a line for people contains no mark of a name. A link that
+// is to be copied is unchanged.
 func TestTextOfOthersInOurLinesHasNoMarks(t *testing.T) {
 	known := fact{Kind: `"~Bob W" k51…sxel2r ⇒ x.2`, By: "me", Channel: "api"}
 	c := contact{Name: "alice", Provenance: []fact{known},
 		Card: &contactCard{Value: "/ipfs/bafkqaaa/~a.1", Links: []string{`x "~Bob W" k51…sxel2r`, "web https://a.example/~alice/v1.2"}}}
-	require.Contains(t, line(name.Plain, c), "'-Bob W' k51…sxel2r > x·2, ")
+	require.Contains(t, contactLine(name.Plain, c), "'-Bob W' k51…sxel2r > x·2, ")
 	var out strings.Builder
-	details(&out, name.Plain, c)
+	printContact(&out, name.Plain, c)
 	require.Contains(t, out.String(), "  link          x '-Bob W' k51…sxel2r\n")
 	require.Contains(t, out.String(), "  link          web https://a.example/~alice/v1.2\n")
 	require.Contains(t, out.String(), "  points to     /ipfs/bafkqaaa/~a.1\n")
-	require.Contains(t, happened(name.Plain, entry{Op: "name", Name: "alice", Kind: known.Kind}), "('-Bob W' k51…sxel2r > x·2)")
+	require.Contains(t, entryText(name.Plain, entry{Op: "name", Name: "alice", Kind: known.Kind}), "('-Bob W' k51…sxel2r > x·2)")
 }
 
 // A former name with a comma in it is one name, and is not read as two.
 func TestOneNameIsNotShownAsTwo(t *testing.T) {
 	pointer := "k51qzi5uqu5dj14f9vvbpgm71vgojks1ptxr1ucs1z2ojs8omwb4s0wbkjpnnr"
-	one := happened(name.Plain, entry{Op: "remove", Was: []string{"alice, bob"}, Pointer: pointer})
-	two := happened(name.Plain, entry{Op: "remove", Was: []string{"alice", "bob"}, Pointer: pointer})
+	one := entryText(name.Plain, entry{Op: "remove", Was: []string{"alice, bob"}, Pointer: pointer})
+	two := entryText(name.Plain, entry{Op: "remove", Was: []string{"alice", "bob"}, Pointer: pointer})
 	require.Equal(t, "removed alice, bob (k51…kjpnnr)", one)
 	require.Equal(t, "removed alice / bob (k51…kjpnnr)", two)
 	for _, fake := range []string{"alice / bob", "alice ／ bob", "alice ⁄ bob", "alice ∕ bob", "alice ╱ bob"} {

@@ -21,13 +21,13 @@ share or unshare. Again goes further back.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var c contact
-			err := a.ask("undo", noArgs{}, &c)
-			return a.show(c, err, err == nil, func(w *bufio.Writer) {
+			err := a.call("undo", noArgs{}, &c)
+			return a.printResult(c, err, err == nil, func(w *bufio.Writer) {
 				if c.Undone != nil {
-					fmt.Fprintf(w, "took back: %s\n", happened(a.style(), *c.Undone))
+					fmt.Fprintf(w, "took back: %s\n", entryText(a.style(), *c.Undone))
 				}
 				if c.Pointer != "" {
-					fmt.Fprintln(w, line(a.style(), c))
+					fmt.Fprintln(w, contactLine(a.style(), c))
 				}
 			})
 		},
@@ -37,7 +37,7 @@ share or unshare. Again goes further back.`,
 func (v *verbs) undo(context.Context, noArgs) (*contact, error) {
 	ev, err := v.agent.Undo()
 	if err != nil {
-		return v.inTheWay(err, ev.Contact), err
+		return v.conflictingContact(err, ev.Contact), err
 	}
 	undone := asEntry(ev)
 	if ev.Contact.IsZero() { // of a label

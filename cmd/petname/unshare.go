@@ -27,14 +27,14 @@ contact alone.`,
 				if request.Passphrase, err = a.passphrase(); err != nil {
 					return err
 				}
-				err = a.ask("unshare", request, &out)
-				return a.show(out, err, out.Sent != "", func(w *bufio.Writer) {
+				err = a.call("unshare", request, &out)
+				return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 					fmt.Fprintln(w, sentText(out.Sent), "them")
-					edges(w, a.style(), out)
+					printEdges(w, a.style(), out)
 				})
 			}
-			err = a.ask("unshare", request, &out)
-			if err = a.show(out, err, err == nil, func(w *bufio.Writer) { edges(w, a.style(), out) }); err == nil {
+			err = a.call("unshare", request, &out)
+			if err = a.printResult(out, err, err == nil, func(w *bufio.Writer) { printEdges(w, a.style(), out) }); err == nil {
 				a.hint("now publish it:\n  petname publish")
 			}
 			return err
@@ -48,14 +48,14 @@ contact alone.`,
 // unshareArgs are the arguments of unshare.
 type unshareArgs struct {
 	Label string `json:"label"`
-	To    string `json:"to"` // a contact; empty: everybody
+	To    string `json:"to"` // a contact; empty: the label is public
 
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
 func (v *verbs) unshare(ctx context.Context, a unshareArgs) (*edgeList, error) {
 	if a.To != "" {
-		sent, err := v.with(a.Passphrase).UnshareWith(ctx, a.To, a.Label)
+		sent, err := v.agentWith(a.Passphrase).UnshareWith(ctx, a.To, a.Label)
 		return v.sharedWith(a.To, nil, sent, err)
 	}
 	if err := v.agent.Unshare(a.Label); err != nil {

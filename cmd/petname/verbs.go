@@ -9,28 +9,29 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 )
 
-// verbs are the verbs of the command over one open agent. A verb runs in its own
-// process, or, while a node of the same home runs, in the node's: the same code
-// either way, behind [verbs.do]. Each takes its own type of arguments and returns
-// its own type of result, both as JSON, in the file of the verb.
+// verbs are the verbs of the command on one open agent. While a node of the home is
+// running, verbs run in its process, and otherwise in their own, with the same code:
+// [verbs.do]. Each verb has its own types of arguments and result, which are JSON and
+// are declared in the file of the verb.
 type verbs struct {
 	agent    *agent.Agent
-	http     string                 // the URL at which the node answers HTTP; empty: it doesn't
-	progress func(answered, of int) // of the work of knock; nil: it is not shown
-	work     int                    // scrypt's work factor, log2, for what is locked; 0: age's own
+	http     string                 // the URL of the HTTP server of the node; empty: none
+	progress func(answered, of int) // receives the progress of the proof of work of knock; may be nil
+	work     int                    // work factor of scrypt for new keys, log2; 0: the default of age
 }
 
-// with returns the agent with the passphrase that a verb was given, if any.
-func (v *verbs) with(passphrase string) *agent.Agent {
+// agentWith returns the agent with the passphrase of a verb. Without one, the agent
+// uses the passphrase of the node, if it has one.
+func (v *verbs) agentWith(passphrase string) *agent.Agent {
 	if passphrase == "" {
 		return v.agent
 	}
-	return v.only(passphrase)
+	return v.agentOnlyWith(passphrase)
 }
 
-// only returns the agent with the passphrase that a verb was given, whatever the
-// node knows: publishing and rotating are the user's own acts.
-func (v *verbs) only(passphrase string) *agent.Agent {
+// agentOnlyWith returns the agent with the passphrase of a verb only. It ignores the
+// passphrase of the node: publishing and rotating need the consent of the user.
+func (v *verbs) agentOnlyWith(passphrase string) *agent.Agent {
 	if passphrase == "" {
 		return v.agent.WithPassphrase(nil)
 	}
@@ -92,8 +93,8 @@ func op[A, R any](fn func(*verbs, context.Context, A) (R, error)) func(*verbs, c
 	}
 }
 
-// do runs one verb. A result may come beside an error: what was found out before
-// it went wrong. A nil result is none.
+// do runs one verb. A failed verb may return a partial result too. The result is nil
+// if there is none.
 func (v *verbs) do(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *failure) {
 	fn, ok := ops[verb]
 	if !ok {
@@ -102,9 +103,9 @@ func (v *verbs) do(ctx context.Context, verb string, args json.RawMessage) (json
 	result, err := fn(v, ctx, args)
 	if c := classify(err); c != nil && (errors.Is(err, context.Canceled) || c.Code == "network") {
 		switch {
-		case errors.Is(ctx.Err(), context.Canceled): // whatever the network made of it
+		case errors.Is(ctx.Err(), context.Canceled): // the error may be a network error caused by it
 			return nil, &failure{Code: "interrupted", Message: "interrupted", Exit: exitInterrupted}
-		case c.Exit == exitInterrupted: // nobody interrupted this verb
+		case c.Exit == exitInterrupted: // the caller did not interrupt this verb
 			err = &failure{Code: "network", Exit: exitNetwork, Message: "the network was left, or changed, meanwhile", Next: "try again"}
 		}
 	}

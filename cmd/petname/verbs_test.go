@@ -44,7 +44,7 @@ func opened(t *testing.T, prepare ...func(*petname.Book)) *verbs {
 
 func openedCounted(t *testing.T, prepare ...func(*petname.Book)) (*verbs, *counted) {
 	t.Helper()
-	h, err := home.Create(filepath.Join(t.TempDir(), "home"), home.Plan{})
+	h, err := home.Create(filepath.Join(t.TempDir(), "home"), home.CreateOptions{})
 	require.NoError(t, err)
 	for _, change := range prepare {
 		book, err := h.Book(petname.Options{})

@@ -24,7 +24,7 @@ are compared with.`,
 				Go      string `json:"go"`
 				Unicode string `json:"unicode"`
 			}{programVersion(), runtime.Version(), name.UnicodeVersion}
-			return a.show(out, nil, true, func(w *bufio.Writer) {
+			return a.printResult(out, nil, true, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "petname %s, %s, Unicode %s\n", out.Version, out.Go, out.Unicode)
 			})
 		},

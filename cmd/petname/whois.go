@@ -22,7 +22,7 @@ everybody in the book.`,
   petname whois canyon tube loop rocket stone jar visit exile rib chief melt van`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.about("whois", whoisArgs{Target: strings.Join(args, " ")})
+			return a.printContactOf("whois", whoisArgs{Target: strings.Join(args, " ")})
 		},
 	}
 }
@@ -32,20 +32,20 @@ type whoisArgs struct {
 	Target string `json:"target"` // a pointer, a link, or twelve words
 }
 
-// whois finds a pointer in the book. Beside a "not found" comes what the link and
-// the home say of it.
+// whois finds a pointer in the book. A pointer that is not in the book is returned
+// with the failure, with what the link and the home contain about it.
 func (v *verbs) whois(_ context.Context, a whoisArgs) (*contact, error) {
 	if len(strings.Fields(a.Target)) > 1 {
-		return v.whoseWords(a.Target)
+		return v.whoisWords(a.Target)
 	}
 	link, err := parseTarget(a.Target)
 	if err != nil {
 		return nil, err
 	}
-	return v.whoseLink(link)
+	return v.whoisLink(link)
 }
 
-func (v *verbs) whoseLink(link pointer.Link) (*contact, error) {
+func (v *verbs) whoisLink(link pointer.Link) (*contact, error) {
 	if link.Pointer == v.agent.Pointer() {
 		id, err := v.id(context.Background(), noArgs{})
 		if err != nil {
@@ -56,36 +56,36 @@ func (v *verbs) whoseLink(link pointer.Link) (*contact, error) {
 	c, err := v.agent.ByPointer(link.Pointer)
 	if err == nil {
 		if err := c.Pinned(link.Pointer, link.Next); err != nil && !link.Next.IsZero() {
-			return v.full(c), err
+			return v.contactDetails(c), err
 		}
 		if c.Name.IsZero() && c.Conflict == nil && c.Removed.IsZero() {
-			return v.full(c), &failure{Code: "not_found", Exit: exitNotFound, Message: c.Pointer.String() + " has no name in the book any more"}
+			return v.contactDetails(c), &failure{Code: "not_found", Exit: exitNotFound, Message: c.Pointer.String() + " has no name in the book any more"}
 		}
-		return v.full(c), nil
+		return v.contactDetails(c), nil
 	}
 	if !errors.Is(err, petname.ErrNotFound) {
 		return nil, err
 	}
-	unknown := v.full(petname.Contact{ID: link.Pointer, Pointer: link.Pointer, Nickname: link.Nickname, Next: link.Next})
+	unknown := v.contactDetails(petname.Contact{ID: link.Pointer, Pointer: link.Pointer, Nickname: link.Nickname, Next: link.Next})
 	return unknown, &failure{Code: "not_found", Exit: exitNotFound, Message: link.Pointer.String() + " is not in the book",
 		Next: "petname add NAME " + shellWord(unknown.Link)}
 }
 
-// whoseWords finds the pointer that twelve words were read from.
-func (v *verbs) whoseWords(text string) (*contact, error) {
+// whoisWords finds the pointer with the given twelve words.
+func (v *verbs) whoisWords(text string) (*contact, error) {
 	words, err := pointer.ParseWords(text)
 	if err != nil {
 		return nil, usage("%v", err)
 	}
 	if v.agent.Pointer().Words() == words {
-		return v.whoseLink(pointer.Link{Pointer: v.agent.Pointer()})
+		return v.whoisLink(pointer.Link{Pointer: v.agent.Pointer()})
 	}
 	for c, err := range v.agent.Contacts() {
 		if err != nil {
 			return nil, err
 		}
 		if c.Pointer.Words() == words {
-			return v.full(c), nil
+			return v.contactDetails(c), nil
 		}
 	}
 	return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "nobody in the book has a pointer with these words"}

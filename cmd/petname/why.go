@@ -30,15 +30,15 @@ written to a file, for anybody to check: see dispute and evidence.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if file != "" {
-				return a.proof(args[0], file)
+				return a.writeProof(args[0], file)
 			}
 			var c contact
-			err := a.ask("why", nameArgs{Name: args[0]}, &c)
-			return a.show(c, err, err == nil, func(w *bufio.Writer) {
+			err := a.call("why", nameArgs{Name: args[0]}, &c)
+			return a.printResult(c, err, err == nil, func(w *bufio.Writer) {
 				s := a.style()
-				fmt.Fprintln(w, line(s, c))
+				fmt.Fprintln(w, contactLine(s, c))
 				for _, e := range c.Evidence {
-					evidenceLines(w, s, e)
+					printEvidence(w, s, e)
 				}
 			})
 		},
@@ -47,8 +47,8 @@ written to a file, for anybody to check: see dispute and evidence.`,
 	return cmd
 }
 
-// evidenceLines shows one thing on record about a contact.
-func evidenceLines(w *bufio.Writer, st name.Style, e evidence) {
+// printEvidence prints one fact or statement about a contact.
+func printEvidence(w *bufio.Writer, st name.Style, e evidence) {
 	by := st.Text(e.By)
 	switch {
 	case e.ByName != "":
@@ -68,38 +68,38 @@ func evidenceLines(w *bufio.Writer, st name.Style, e evidence) {
 	}
 	switch {
 	case e.Kind == "denied":
-		field(w, "  NOT THEIRS", e.Pointer)
-	case e.Instead:
-		field(w, "  GAVE WAY", e.Pointer)
+		printField(w, "  NOT THEIRS", e.Pointer)
+	case e.OfReplaced:
+		printField(w, "  GAVE WAY", e.Pointer)
 	}
 	if e.Suggested != "" {
-		field(w, "  as", nickname(st, e.Suggested, e.Pointer))
+		printField(w, "  as", nickname(st, e.Suggested, e.Pointer))
 	}
 	if e.Retracted {
-		field(w, "  TAKEN BACK", "by who said it")
+		printField(w, "  TAKEN BACK", "by who said it")
 	}
 	if e.Nickname != "" {
-		field(w, "  it said", nickname(st, e.Nickname, e.Pointer))
+		printField(w, "  it said", nickname(st, e.Nickname, e.Pointer))
 	}
 	if e.Next != "" {
-		field(w, "  next key", e.Next)
+		printField(w, "  next key", e.Next)
 	}
 }
 
-// why returns where what is known of a contact came from.
+// why returns a contact with the sources of all information about it.
 func (v *verbs) why(_ context.Context, a nameArgs) (*contact, error) {
 	c, err := v.agent.Lookup(a.Name)
 	if err != nil {
-		return v.inTheWay(err, pointer.Pointer{}), err
+		return v.conflictingContact(err, pointer.Pointer{}), err
 	}
-	out := v.full(c)
+	out := v.contactDetails(c)
 	stated, err := v.agent.Evidence(c.ID)
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range stated {
 		out.Evidence = append(out.Evidence, evidence{fact: fact{s.Kind, s.By.String(), name.Clean(s.Channel), s.At}, Pointer: s.Pointer.String(), Suggested: name.Clean(s.Suggested),
-			State: string(s.State), Retracted: s.Retracted, Instead: s.OfReplaced, Transcript: s.Statement})
+			State: string(s.State), Retracted: s.Retracted, OfReplaced: s.OfReplaced, Transcript: s.Statement})
 	}
 	for i := range out.Evidence {
 		if by, err := pointer.Parse(out.Evidence[i].By); err == nil {

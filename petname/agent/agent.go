@@ -45,7 +45,7 @@ type Options struct {
 
 // Profile is what a new home is created with: the nickname, the passphrase that
 // locks the identity key, and the recovery file.
-type Profile = home.Plan
+type Profile = home.CreateOptions
 
 // state is what all views of an agent share.
 type state struct {
@@ -121,7 +121,7 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	s.records.Now = o.Now
 	s.begin()
 	a := &Agent{state: s, ask: o.Passphrase}
-	if h.Older() {
+	if h.HasOldMessages() {
 		_, _ = a.exchange() // what fails is reported by each method that needs it, and by Check
 	}
 	return a, nil

@@ -97,7 +97,7 @@ func TestOpenOfABadHomeChangesNothing(t *testing.T) {
 		"in use, after a wait":           {t.Context(), inUse, agent.Options{Wait: time.Millisecond}, ledger.ErrInUse},
 		"a cancelled context":            {cancelled(t), closedHome(t, agent.Profile{}), agent.Options{}, context.Canceled},
 		"a cancelled context, no home":   {cancelled(t), none(), create, context.Canceled},
-		"a recovery file in the home":    {t.Context(), inside, recovery(filepath.Join(inside, "next.key")), home.ErrInside},
+		"a recovery file in the home":    {t.Context(), inside, recovery(filepath.Join(inside, "next.key")), home.ErrRecoveryInHome},
 		"a recovery file that is there":  {t.Context(), filepath.Join(filepath.Dir(there), "none"), recovery(there), fs.ErrExist},
 		"a nickname that cannot be used": {t.Context(), none(), agent.Options{Create: &agent.Profile{Nickname: "a/b"}}, nil},
 	} {

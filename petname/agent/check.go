@@ -35,7 +35,7 @@ func (c *checks) add(name, good string, problems ...error) {
 // respond.
 func (a *Agent) Check(ctx context.Context) []Check {
 	var out checks
-	out.add("files", a.home.Dir, a.home.Ready()...)
+	out.add("files", a.home.Dir, a.home.CheckFiles()...)
 	if id, err := a.Identity(); err != nil {
 		out.add("identity", "", err)
 	} else {
@@ -59,7 +59,7 @@ func (a *Agent) checkMessages() []error {
 		return []error{err}
 	}
 	problems := exchange.Check(a.book)
-	kept, err := a.home.Damaged()
+	kept, err := a.home.DamagedFiles()
 	if err != nil {
 		problems = append(problems, err)
 	}
@@ -84,7 +84,7 @@ func CheckClosed(dir string, reason error) ([]Check, error) {
 			out.add(name, good)
 		}
 	}
-	one("files", h.Dir, errors.Join(h.Ready()...))
+	one("files", h.Dir, errors.Join(h.CheckFiles()...))
 	id, err := h.Identity()
 	one("identity", id.Pointer.String()+", the next key "+id.Recovery(), err)
 	one("book", "", reason)

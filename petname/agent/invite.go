@@ -126,7 +126,7 @@ func (a *Agent) self(context.Context) (pair.Identity, error) {
 	if err != nil {
 		return pair.Identity{}, err
 	}
-	out := pair.Identity{Pointer: id.Pointer, Details: pointer.Details{Next: id.Next, Sealing: keys.Public(), Nickname: nickname}}
+	out := pair.Identity{Pointer: id.Pointer, Details: pointer.Details{Next: id.Next, Sealing: keys.PublicKeys(), Nickname: nickname}}
 	addresses, err := a.addresses()
 	if errors.Is(err, ErrNotServing) {
 		return out, nil

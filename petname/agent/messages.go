@@ -39,7 +39,7 @@ func (a *Agent) exchange() (*exchange.Exchange, error) {
 	if a.messages != nil {
 		return a.messages, nil
 	}
-	lost, err := a.home.TakeOver(a.book, exchange.MigrateRow)
+	lost, err := a.home.MoveMessages(a.book, exchange.MigrateRow)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (s *state) sealing() ([]hpke.PrivateKey, error) {
 		read = func() (home.Sealing, error) { return s.home.EraseSealing(s.now()) }
 	}
 	keys, err := read()
-	return keys.All(), err
+	return keys.PrivateKeys(), err
 }
 
 // serveMessages lets others hand over messages, while the node can be reached.

@@ -61,7 +61,7 @@ func (a *Agent) Join(ctx context.Context, targets ...string) error {
 	a.joining.Lock()
 	defer a.joining.Unlock()
 	was, unread := a.home.Config()
-	c.Strangers, c.StrangerPuzzles = was.Strangers, was.StrangerPuzzles // what isn't about networks stays
+	c.ContactRequests, c.RequestSolutions = was.ContactRequests, was.RequestSolutions // what isn't about networks stays
 	if err := a.home.SetConfig(c); err != nil {
 		return err
 	}

@@ -278,7 +278,7 @@ func (s *state) card(id home.Identity, addresses bool) (pointer.Card, error) {
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.Public(), Succession: newest(id.Succession)}
+	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.PublicKeys(), Succession: newest(id.Succession)}
 	if card.Links, err = s.requestLinks(); err != nil {
 		return pointer.Card{}, err
 	}

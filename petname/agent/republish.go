@@ -36,7 +36,7 @@ func (a *Agent) Republishing() (map[pointer.Pointer]Republishing, error) {
 	if k := a.theRepublisher(); k != nil {
 		return k.Entries(), nil
 	}
-	entries, err := republish.ReadEntries(a.home.KeepFile())
+	entries, err := republish.ReadEntries(a.home.RepublishFile())
 	if err != nil {
 		a.log.Warn("due times not read", "error", err) // an agent that runs begins them anew
 	}
@@ -46,7 +46,7 @@ func (a *Agent) Republishing() (map[pointer.Pointer]Republishing, error) {
 // runRepublisher republishes records, until the agent closes.
 func (a *Agent) runRepublisher() {
 	k := republish.New(republish.Config{
-		Network: republished{a.state}, Contacts: &keptContacts{book: a.book}, Home: a.records, Path: a.home.KeepFile(), Now: a.now, Logger: a.log,
+		Network: republished{a.state}, Contacts: &keptContacts{book: a.book}, Home: a.records, Path: a.home.RepublishFile(), Now: a.now, Logger: a.log,
 		Own: &republish.Own{Pointer: a.book.Identity, Store: &ownNetwork{lazyNetwork{state: a.state}}, Locked: a.locked, Renew: a.renew},
 	})
 	a.wakes.Lock()

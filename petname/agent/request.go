@@ -94,7 +94,9 @@ func (a *Agent) CancelRequest(to pointer.Pointer) (bool, error) {
 }
 
 // price returns the proof of work that contact requests to this home need.
-func price(c home.Config) request.Difficulty { return request.Difficulty{Solutions: c.StrangerPuzzles} }
+func price(c home.Config) request.Difficulty {
+	return request.Difficulty{Solutions: c.RequestSolutions}
+}
 
 // unknownSenders reports whether the home looks for contact requests by itself,
 // and their price.
@@ -104,14 +106,14 @@ func (s *state) unknownSenders() (request.Difficulty, bool) {
 		s.log.Warn("contact requests", "error", err)
 		return request.Difficulty{}, false
 	}
-	return price(c), c.Strangers
+	return price(c), c.ContactRequests
 }
 
 // fetchRequests looks for contact requests once, though the home doesn't by
 // itself.
 func (s *state) fetchRequests(ctx context.Context, p *exchange.Exchange, report *exchange.Report) error {
 	c, err := s.home.Config()
-	if err != nil || c.Strangers {
+	if err != nil || c.ContactRequests {
 		return err
 	}
 	one, err := p.FetchRequests(ctx, price(c))
@@ -127,8 +129,8 @@ func (s *state) fetchRequests(ctx context.Context, p *exchange.Exchange, report 
 // requestLinks returns what the owner's card says about contact requests.
 func (s *state) requestLinks() ([]pointer.CardLink, error) {
 	c, err := s.home.Config()
-	if err != nil || !c.Strangers {
+	if err != nil || !c.ContactRequests {
 		return nil, err
 	}
-	return []pointer.CardLink{request.CardLink(c.StrangerPuzzles)}, nil
+	return []pointer.CardLink{request.CardLink(c.RequestSolutions)}, nil
 }

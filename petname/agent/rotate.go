@@ -46,7 +46,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err != nil {
 		return Rotated{}, err
 	}
-	r, err := a.home.Rotate(home.Turn{Passphrase: passphrase, Next: o.Next, Recovery: o.Recovery, WorkFactor: o.WorkFactor})
+	r, err := a.home.Rotate(home.RotateOptions{Passphrase: passphrase, Next: o.Next, Recovery: o.Recovery, WorkFactor: o.WorkFactor})
 	if err != nil {
 		return Rotated{}, err
 	}
@@ -62,7 +62,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err != nil {
 		return Rotated{}, err
 	}
-	card, err := a.card(home.Identity{Next: r.Was, Succession: r.Succession}, false)
+	card, err := a.card(home.Identity{Next: r.OldNext, Succession: r.Succession}, false)
 	if err != nil {
 		return Rotated{}, err
 	}

@@ -57,7 +57,7 @@ func TestACardHasTheHomesSealingKeys(t *testing.T) {
 	keys, err := agent.HomeOf(a).Sealing()
 	require.NoError(t, err)
 	require.Len(t, card(t, a).Sealing, 2)
-	require.Equal(t, keys.Public(), card(t, a).Sealing)
+	require.Equal(t, keys.PublicKeys(), card(t, a).Sealing)
 }
 
 // A publication replaces sealing keys after 30 days, and not before. Its card
@@ -74,12 +74,12 @@ func TestAPublicationReplacesSealingKeysThatAreOld(t *testing.T) {
 		after, err := agent.HomeOf(a).Sealing()
 		require.NoError(t, err)
 		if renewed {
-			require.NotEqual(t, before.Public(), after.Public())
-			require.Len(t, after.All(), 4, "the former keys open messages under way")
+			require.NotEqual(t, before.PublicKeys(), after.PublicKeys())
+			require.Len(t, after.PrivateKeys(), 4, "the former keys open messages under way")
 		} else {
-			require.Equal(t, before.Public(), after.Public())
+			require.Equal(t, before.PublicKeys(), after.PublicKeys())
 		}
-		require.Equal(t, after.Public(), card(t, a).Sealing)
+		require.Equal(t, after.PublicKeys(), card(t, a).Sealing)
 	}
 }
 
@@ -128,9 +128,9 @@ func TestARotationReplacesTheSealingKeys(t *testing.T) {
 	require.NoError(t, err)
 	after, err := agent.HomeOf(a).Sealing()
 	require.NoError(t, err)
-	require.NotEqual(t, before.Public(), after.Public())
-	require.Len(t, after.All(), 4)
+	require.NotEqual(t, before.PublicKeys(), after.PublicKeys())
+	require.Len(t, after.PrivateKeys(), 4)
 	_, err = a.Publish(t.Context(), draft(agent.WaitNone))
 	require.NoError(t, err)
-	require.Equal(t, after.Public(), card(t, a).Sealing)
+	require.Equal(t, after.PublicKeys(), card(t, a).Sealing)
 }

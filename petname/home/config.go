@@ -17,24 +17,25 @@ import (
 
 // Config is config.toml.
 type Config struct {
-	// Network is which DHT to be in: "off" (none), "ipfs", "lan", or "peers" for
-	// a private set of them.
+	// Network is the DHT to join: "off" (none), "ipfs", "lan", or "peers" for a
+	// private set of peers.
 	Network string `toml:"network"`
-	// Bootstrap are the multiaddrs to enter the network by.
+	// Bootstrap are the multiaddrs of the peers through which to join the network.
 	Bootstrap []string `toml:"bootstrap"`
-	// Routers are the URLs of HTTP routers to ask and store with beside the
-	// network, which may be "off".
+	// Routers are the URLs of HTTP routers to query and to store at, in addition to
+	// the network, which may be "off".
 	Routers []string `toml:"routers"`
-	// Strangers says whether to look for letters of people who are in nobody's
-	// book here. Off until it is asked for: looking shows whose home this is.
-	Strangers bool `toml:"strangers"`
-	// StrangerPuzzles is how much work such a letter has to have cost; 0: as much
-	// as usual.
-	StrangerPuzzles int `toml:"stranger_puzzles"`
+	// ContactRequests enables reading the request mailbox, in which unknown senders
+	// leave contact requests. It is off by default: the peers that receive the
+	// queries learn the pointer of the home.
+	ContactRequests bool `toml:"strangers"`
+	// RequestSolutions is the number of proof-of-work solutions that a contact
+	// request needs; 0: the default number.
+	RequestSolutions int `toml:"stranger_puzzles"`
 }
 
-// Config reads config.toml; without the file nothing is joined. Keys that it
-// doesn't know are an error: a typo must not join another network.
+// Config reads config.toml. Without the file, the network is "off". An unknown key
+// is an error: a typo must not join another network.
 func (h Home) Config() (Config, error) {
 	c := Config{Network: "off"}
 	name := h.path(configFile)
@@ -57,8 +58,8 @@ func (h Home) Config() (Config, error) {
 	default:
 		return Config{}, fmt.Errorf("config %q: network %q is none of off, ipfs, lan, peers", name, c.Network)
 	}
-	if c.StrangerPuzzles < 0 || c.StrangerPuzzles > request.MaxSolutions {
-		return Config{}, fmt.Errorf("config %q: stranger_puzzles %d is not from 0 to %d", name, c.StrangerPuzzles, request.MaxSolutions)
+	if c.RequestSolutions < 0 || c.RequestSolutions > request.MaxSolutions {
+		return Config{}, fmt.Errorf("config %q: stranger_puzzles %d is not from 0 to %d", name, c.RequestSolutions, request.MaxSolutions)
 	}
 	for i, r := range c.Routers {
 		if c.Routers[i], err = delegated.ParseURL(r); err != nil {
@@ -68,7 +69,7 @@ func (h Home) Config() (Config, error) {
 	return c, nil
 }
 
-// SetConfig writes config.toml, whole or not at all.
+// SetConfig replaces config.toml atomically.
 func (h Home) SetConfig(c Config) error {
 	var b bytes.Buffer
 	if err := toml.NewEncoder(&b).Encode(c); err != nil {
@@ -80,7 +81,7 @@ func (h Home) SetConfig(c Config) error {
 	return nil
 }
 
-// replace writes a file of the home (mode 0600), whole or not at all, durably.
+// replace writes a file of the home (mode 0600) atomically and durably.
 func (h Home) replace(file string, b []byte) error {
 	name := h.path(file)
 	if info, err := os.Lstat(name); err == nil && info.IsDir() {
@@ -89,13 +90,13 @@ func (h Home) replace(file string, b []byte) error {
 	return durable.Replace(h.files, name, tempPrefix(file), time.Time{}, bytes.NewReader(b))
 }
 
-// tempPrefix begins the names of unfinished files of a name.
+// tempPrefix returns the prefix of the names of temporary files for a file.
 func tempPrefix(file string) string { return "." + file + "-" }
 
-// sweep removes the unfinished files that a crash left of replace: some hold
+// sweep removes the temporary files that a crash during replace left: some contain
 // keys. The caller has the book open, so no other process is replacing a file.
 func (h Home) sweep() error {
-	err := durable.Sweep(h.files, h.Dir, tempPrefix(identityFile), tempPrefix(sealingFile), tempPrefix(configFile), tempPrefix(postFile))
+	err := durable.Sweep(h.files, h.Dir, tempPrefix(identityFile), tempPrefix(sealingFile), tempPrefix(configFile), tempPrefix(oldMessagesFile))
 	if err != nil {
 		return fmt.Errorf("home %q: %w", h.Dir, err)
 	}

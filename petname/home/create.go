@@ -13,25 +13,28 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Plan says what a new home is to hold.
-type Plan struct {
+// CreateOptions are the options of [Create]. The zero value is an unlocked home
+// without a nickname.
+type CreateOptions struct {
 	Nickname   string
-	Passphrase string // locks the identity key, and the recovery file; empty: not locked
-	Recovery   string // file to write the next key to, instead of the home, with a Passphrase; empty: the home
-	WorkFactor int    // scrypt's, log2; 0: age's own, made to last a second
+	Passphrase string // encrypts the identity key and the recovery file; empty: not locked
+	Recovery   string // new file for the next key, instead of the home; needs a Passphrase; empty: the home
+	WorkFactor int    // of scrypt, log2; 0: the default of age, about a second
 }
 
-// Create makes a home in dir, which must be empty or not there. What it began
-// is taken away again when it fails. The identity key is written last: a home
-// without one isn't a home.
-func Create(dir string, p Plan) (h Home, err error) { return createOn(nil, dir, p) }
+// Create creates a home in dir, which must be empty or missing. It fails with
+// [ErrExists] when dir contains a home, with [ErrRecoveryInHome] when the recovery
+// file would be in dir, and with [fs.ErrExist] when dir is not empty or the
+// recovery file exists. After an error it removes what it created. The identity
+// key is written last: [Open] finds no home without it.
+func Create(dir string, p CreateOptions) (h Home, err error) { return createOn(nil, dir, p) }
 
-func createOn(files durable.FS, dir string, p Plan) (h Home, err error) {
+func createOn(files durable.FS, dir string, p CreateOptions) (h Home, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return Home{}, err
 	}
 	if p.Recovery != "" {
-		if p.Recovery, err = recoveryPlace(dir, p.Recovery, p.Passphrase); err != nil {
+		if p.Recovery, err = recoveryPath(dir, p.Recovery, p.Passphrase); err != nil {
 			return Home{}, err
 		}
 	}
@@ -40,11 +43,11 @@ func createOn(files durable.FS, dir string, p Plan) (h Home, err error) {
 	defer func() {
 		if err != nil {
 			for i := len(made) - 1; i >= 0; i-- {
-				_ = durable.Or(files).Remove(made[i]) // only what was made here, and folders only if empty
+				_ = durable.Or(files).Remove(made[i]) // only what this call created, and folders only if empty
 			}
 		}
 	}()
-	if made, err = h.claim(); err != nil {
+	if made, err = h.claimDir(); err != nil {
 		return Home{}, err
 	}
 	write := func(name string, b []byte) error {
@@ -83,7 +86,7 @@ func createOn(files durable.FS, dir string, p Plan) (h Home, err error) {
 		return Home{}, err
 	}
 	made = append(made, h.path(recordsDir))
-	made = append(made, h.path(ledgerFile)) // the folder was empty: nobody else's
+	made = append(made, h.path(ledgerFile)) // the folder was empty, so the file is of this call
 	book, err := petname.Create(h.path(ledgerFile), identity, device, petname.Options{DeviceName: deviceName()})
 	if err != nil {
 		return Home{}, err
@@ -103,11 +106,11 @@ func createOn(files durable.FS, dir string, p Plan) (h Home, err error) {
 			return Home{}, fmt.Errorf("recovery file: %w", err)
 		}
 	}
-	b, err := secrets{current: identity, next: next, elsewhere: p.Recovery != "", passphrase: p.Passphrase, work: p.WorkFactor}.format()
+	b, err := secrets{current: identity, next: next, nextElsewhere: p.Recovery != "", passphrase: p.Passphrase, workFactor: p.WorkFactor}.format()
 	if err != nil {
 		return Home{}, err
 	}
-	// Whole or not at all: half an identity would pass for a home.
+	// Atomic: Open would accept half an identity key as a home.
 	made = append(made, h.path(identityFile))
 	if err = h.replace(identityFile, b); err != nil {
 		return Home{}, err
@@ -115,9 +118,9 @@ func createOn(files durable.FS, dir string, p Plan) (h Home, err error) {
 	return h, nil
 }
 
-// recoveryPlace is the absolute path for the recovery file, which must be new,
-// and elsewhere than the home: that is its point.
-func recoveryPlace(dir, file, passphrase string) (string, error) {
+// recoveryPath returns the absolute path of a recovery file, which must not exist
+// and must be outside of the home, so that it survives the loss of the home.
+func recoveryPath(dir, file, passphrase string) (string, error) {
 	if passphrase == "" {
 		return "", errors.New("a recovery file is always encrypted, and no passphrase is given")
 	}
@@ -126,7 +129,7 @@ func recoveryPlace(dir, file, passphrase string) (string, error) {
 		return "", err
 	}
 	if rel, err := filepath.Rel(dir, name); err == nil && filepath.IsLocal(rel) {
-		return "", fmt.Errorf("recovery file %q: %w", file, ErrInside)
+		return "", fmt.Errorf("recovery file %q: %w", file, ErrRecoveryInHome)
 	}
 	if _, err := os.Lstat(name); err == nil {
 		return "", fmt.Errorf("recovery file %q: %w", file, fs.ErrExist)
@@ -134,8 +137,9 @@ func recoveryPlace(dir, file, passphrase string) (string, error) {
 	return name, nil
 }
 
-// claim makes the folder, or finds it empty.
-func (h Home) claim() (made []string, err error) {
+// claimDir creates the folder, or checks that it is empty. It returns the folders
+// that it created.
+func (h Home) claimDir() (made []string, err error) {
 	entries, err := os.ReadDir(h.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -150,10 +154,10 @@ func (h Home) claim() (made []string, err error) {
 		return nil, fmt.Errorf("%w at %q", ErrExists, h.Dir)
 	}
 	if _, err := os.Lstat(h.path(deviceFile)); err == nil {
-		return nil, fmt.Errorf("%w: %q has what an init left that was cut short, and no identity: nothing in it is of use, remove it", fs.ErrExist, h.Dir)
+		return nil, fmt.Errorf("%w: %q contains files of an init that was cut short, and no identity: remove the folder", fs.ErrExist, h.Dir)
 	}
 	for _, e := range entries {
-		if e.Name() != "lost+found" { // a file system of its own
+		if e.Name() != "lost+found" { // in the root of a file system
 			return nil, fmt.Errorf("%w: %q is not empty (it has %q) and no home either: choose another folder, or move that away", fs.ErrExist, h.Dir, e.Name())
 		}
 	}

@@ -27,7 +27,7 @@ func TestAPowerCutInCreateLeavesAWholeHomeOrNone(t *testing.T) {
 		}
 		root := t.TempDir()
 		dir, recovery := filepath.Join(root, "a", "home"), filepath.Join(root, "next.key")
-		_, err := createOn(disk, dir, Plan{Passphrase: "horse", Recovery: recovery, WorkFactor: fast})
+		_, err := createOn(disk, dir, CreateOptions{Passphrase: "horse", Recovery: recovery, WorkFactor: fast})
 		disk.Crash()
 		h, rerr := Open(dir)
 		if rerr != nil {
@@ -40,7 +40,7 @@ func TestAPowerCutInCreateLeavesAWholeHomeOrNone(t *testing.T) {
 				require.True(t, disk.Wrote(name), name)
 			}
 		}
-		require.Empty(t, h.Ready(), disk)
+		require.Empty(t, h.CheckFiles(), disk)
 		id, rerr := h.Identity()
 		require.NoError(t, rerr, disk)
 		key, rerr := id.Key("horse")
@@ -62,7 +62,7 @@ func TestAPowerCutInCreateLeavesAWholeHomeOrNone(t *testing.T) {
 func TestCreateReportsEachFault(t *testing.T) {
 	for disk := range durabletest.Faults() {
 		root := t.TempDir()
-		_, err := createOn(disk, filepath.Join(root, "a", "home"), Plan{Passphrase: "horse", Recovery: filepath.Join(root, "next.key"), WorkFactor: fast})
+		_, err := createOn(disk, filepath.Join(root, "a", "home"), CreateOptions{Passphrase: "horse", Recovery: filepath.Join(root, "next.key"), WorkFactor: fast})
 		if disk.Failed() == "" {
 			require.NoError(t, err)
 			continue
@@ -74,18 +74,18 @@ func TestCreateReportsEachFault(t *testing.T) {
 
 // A Create that is refused removes no file, whatever its name.
 func TestARefusedCreateRemovesNothing(t *testing.T) {
-	h := create(t, Plan{})
+	h := create(t, CreateOptions{})
 	names := []string{"ledger.db.bak", "ledger.db.new-1", ".identity.key-1", "identity.key.part"}
 	for _, name := range names {
 		require.NoError(t, os.WriteFile(h.path(name), []byte("mine"), 0o600))
 	}
 	before := files(t, h.Dir)
-	_, err := Create(h.Dir, Plan{})
+	_, err := Create(h.Dir, CreateOptions{})
 	require.ErrorIs(t, err, ErrExists)
 	require.Equal(t, before, files(t, h.Dir))
 	require.NoError(t, os.Remove(h.path(identityFile)))
 	before = files(t, h.Dir)
-	_, err = Create(h.Dir, Plan{})
+	_, err = Create(h.Dir, CreateOptions{})
 	require.ErrorContains(t, err, "cut short")
 	require.Equal(t, before, files(t, h.Dir))
 }
@@ -103,7 +103,7 @@ func crashHome(t *testing.T, files map[string][]byte) Home {
 // A power cut after any operation of a change of the settings leaves the old
 // settings or the new ones, and the new ones after a nil error.
 func TestAPowerCutLeavesTheOldSettingsOrTheNew(t *testing.T) {
-	old, newer := Config{Network: "lan"}, Config{Network: "ipfs", StrangerPuzzles: 1}
+	old, newer := Config{Network: "lan"}, Config{Network: "ipfs", RequestSolutions: 1}
 	for disk := range durabletest.Crashes() {
 		h := crashHome(t, map[string][]byte{configFile: []byte("network = \"lan\"\n")})
 		h.files = disk
@@ -185,7 +185,7 @@ func TestAPowerCutLosesNoSealingKey(t *testing.T) {
 func keyTexts(t *testing.T, s Sealing) []string {
 	t.Helper()
 	var all []string
-	for _, key := range s.All() {
+	for _, key := range s.PrivateKeys() {
 		b, err := key.Bytes()
 		require.NoError(t, err)
 		all = append(all, string(b))
@@ -199,7 +199,7 @@ func keyTexts(t *testing.T, s Sealing) []string {
 func TestAPowerCutInARotationLosesNoKey(t *testing.T) {
 	dir := t.TempDir()
 	recovery := filepath.Join(dir, "next.key")
-	first := create(t, Plan{Passphrase: "horse", Recovery: recovery})
+	first := create(t, CreateOptions{Passphrase: "horse", Recovery: recovery})
 	identity := read(t, first.path(identityFile))
 	before, err := first.Identity()
 	require.NoError(t, err)
@@ -207,7 +207,7 @@ func TestAPowerCutInARotationLosesNoKey(t *testing.T) {
 	for disk := range durabletest.Crashes() {
 		h := crashHome(t, map[string][]byte{identityFile: identity})
 		fresh := filepath.Join(t.TempDir(), "after.key")
-		r, err := h.Rotate(Turn{Passphrase: "horse", Next: recovery, Recovery: fresh, WorkFactor: fast})
+		r, err := h.Rotate(RotateOptions{Passphrase: "horse", Next: recovery, Recovery: fresh, WorkFactor: fast})
 		require.NoError(t, err)
 		r.home.files = disk
 		err = r.Commit([]byte("last"))
@@ -241,13 +241,13 @@ func TestAPowerCutInARotationLosesNoKey(t *testing.T) {
 // file exists if and only if the new identity is in place.
 func TestARotationReportsEachFault(t *testing.T) {
 	recovery := filepath.Join(t.TempDir(), "next.key")
-	first := create(t, Plan{Passphrase: "horse", Recovery: recovery})
+	first := create(t, CreateOptions{Passphrase: "horse", Recovery: recovery})
 	identity := read(t, first.path(identityFile))
 	for disk := range durabletest.Faults() {
 		h := crashHome(t, map[string][]byte{identityFile: identity, ".identity.key-1": []byte("keys")})
 		dir := t.TempDir()
 		fresh := filepath.Join(dir, "after.key")
-		r, err := h.Rotate(Turn{Passphrase: "horse", Next: recovery, Recovery: fresh, WorkFactor: fast})
+		r, err := h.Rotate(RotateOptions{Passphrase: "horse", Next: recovery, Recovery: fresh, WorkFactor: fast})
 		require.NoError(t, err)
 		r.home.files = disk
 		err = r.Commit(nil)
@@ -269,7 +269,7 @@ func TestARotationReportsEachFault(t *testing.T) {
 // The process that opens the book, and holds its lock, removes the files that a
 // crash left of a change, including files of keys.
 func TestOpeningTheBookRemovesLeftOvers(t *testing.T) {
-	h := create(t, Plan{})
+	h := create(t, CreateOptions{})
 	whole := files(t, h.Dir)
 	left := []string{
 		".config.toml-ABCDEFGHIJKLMNOPQRSTUVWXYZ", ".identity.key-ABCDEFGHIJKLMNOPQRSTUVWXYZ", ".sealing.key-ABCDEFGHIJKLMNOPQRSTUVWXYZ",

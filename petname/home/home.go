@@ -1,22 +1,24 @@
-// Package home is the folder on disk that holds one identity:
+// Package home stores one identity in a folder on disk. [Create] creates a home,
+// [Open] opens an existing one, and [Home.Book] opens its book. The files are:
 //
-//	identity.key    the current key, and the next one unless it is kept elsewhere   0600
-//	device.key      signs the ledger's entries                                      0600
-//	peer.key        the libp2p host's                                               0600
-//	sealing.key     what others seal messages to this home with                     0600
-//	ledger.db       the book, and in its device-local tables messages on their way to
-//	                others and how far theirs have come
-//	records/        my record, and the newest seen of everybody: the floor
-//	config.toml     the networks joined
-//	dht.db          what the node stores for others, and the peers that it knows
-//	keep.json       when the records that a node keeps alive are looked for next
-//	node.sock       while a node runs, which then holds the ledger
-//	post.db         a stub: an older version had the messages here (see [Home.TakeOver])
-//	post.db.damaged what of those could not be read
+//	identity.key    the current key, and the next key unless it is in a recovery file   0600
+//	device.key      the key that signs the entries of the ledger                        0600
+//	peer.key        the key of the libp2p host                                          0600
+//	sealing.key     the keys that decrypt messages to this home                         0600
+//	ledger.db       the book; its device-local tables hold outgoing messages and the
+//	                positions up to which messages of contacts were read
+//	records/        the record of the owner and the newest known record of each
+//	                pointer: older ones are refused
+//	config.toml     the networks to join
+//	dht.db          the records that the node stores for others, and its known peers
+//	keep.json       the schedule of the republisher
+//	node.sock       the socket of the running node, which has the ledger open
+//	post.db         a stub: older versions had messages in it (see [Home.MoveMessages])
+//	post.db.damaged a copy of a post.db that could not be read completely
 //
-// One home is one identity. [Create] makes a home, whole or not at all, and
-// never overwrites one. A file that is replaced is written aside, synced and
-// renamed; [Home.Book] removes what a crash left of that.
+// One home is one identity. [Create] is atomic and never overwrites a home. Each
+// other file is replaced by a temporary file that is synced and renamed;
+// [Home.Book] removes temporary files that a crash left.
 package home
 
 import (
@@ -35,50 +37,52 @@ import (
 
 // The files of a home.
 const (
-	identityFile = "identity.key"
-	deviceFile   = "device.key"
-	peerFile     = "peer.key"
-	sealingFile  = "sealing.key"
-	ledgerFile   = "ledger.db"
-	recordsDir   = "records"
-	configFile   = "config.toml"
-	nodeFile     = "dht.db"
-	keepFile     = "keep.json"
-	postFile     = "post.db"
-	damagedFile  = "post.db.damaged"
+	identityFile        = "identity.key"
+	deviceFile          = "device.key"
+	peerFile            = "peer.key"
+	sealingFile         = "sealing.key"
+	ledgerFile          = "ledger.db"
+	recordsDir          = "records"
+	configFile          = "config.toml"
+	nodeFile            = "dht.db"
+	republishFile       = "keep.json"
+	oldMessagesFile     = "post.db"
+	damagedMessagesFile = "post.db.damaged"
 )
 
-// Home is a home that exists. What it holds is opened by its methods.
+// Home is an existing home. Its methods read and write its files. Concurrent calls
+// that write the same file must be serialized by the caller.
 type Home struct {
 	Dir string
 
-	files durable.FS // what writes; nil: the operating system's
+	files durable.FS // nil: the file system of the operating system
 }
 
 var (
-	// ErrNoHome: there is no home in that folder.
+	// ErrNoHome is returned when a folder does not exist or contains no identity.
 	ErrNoHome = errors.New("there is no home")
 
-	// ErrExists: there is one already.
+	// ErrExists is returned by [Create] when the folder contains a home.
 	ErrExists = errors.New("there is a home already")
 
-	// ErrInside: the recovery file is not to lie in the home.
-	ErrInside = errors.New("lies inside the home, which it is to outlive")
+	// ErrRecoveryInHome is returned when the recovery file would be inside the home.
+	ErrRecoveryInHome = errors.New("lies inside the home, which it is to outlive")
 
-	// ErrLocked: the identity key is locked by a passphrase.
+	// ErrLocked is returned when a key is encrypted and no passphrase is available.
 	ErrLocked = errors.New("the identity key is locked")
 
-	// ErrPassphrase: the passphrase is wrong.
+	// ErrPassphrase is returned when the passphrase is wrong.
 	ErrPassphrase = errors.New("the passphrase is wrong")
 )
 
-// Default is the platform's own place for a user's data.
+// Default returns the folder of the user's home: $PETNAME_HOME, or else the folder
+// petname in the place where the platform stores data of users.
 func Default() (string, error) {
 	if dir := os.Getenv("PETNAME_HOME"); dir != "" {
 		return dir, nil
 	}
 	if runtime.GOOS == "linux" || runtime.GOOS == "freebsd" || runtime.GOOS == "openbsd" || runtime.GOOS == "netbsd" {
-		// XDG Base Directory Specification: user data, which UserConfigDir isn't.
+		// XDG Base Directory Specification: UserConfigDir is for settings, not for data.
 		if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
 			return filepath.Join(dir, "petname"), nil
 		}
@@ -95,7 +99,8 @@ func Default() (string, error) {
 	return filepath.Join(dir, "petname"), nil
 }
 
-// Open finds the home in dir. It reads no key and takes no lock.
+// Open returns the home in dir. It fails with [ErrNoHome] when there is none. It
+// reads no key and acquires no lock.
 func Open(dir string) (Home, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -120,8 +125,9 @@ func Open(dir string) (Home, error) {
 
 func (h Home) path(name string) string { return filepath.Join(h.Dir, name) }
 
-// Book opens the book. It fails with [ledger.ErrInUse] when another process has it
-// and does not close it within o.Wait.
+// Book opens the book, and removes temporary files that a crash left. It fails with
+// [ledger.ErrInUse] when another process has the book open and does not close it
+// within o.Wait.
 func (h Home) Book(o petname.Options) (*petname.Book, error) {
 	device, err := readKey(h.path(deviceFile))
 	if err != nil {
@@ -134,7 +140,8 @@ func (h Home) Book(o petname.Options) (*petname.Book, error) {
 	if err := h.sweep(); err != nil {
 		return nil, errors.Join(err, book.Close())
 	}
-	// A key that is damaged, or another book's, is for the verbs that need it to tell.
+	// A damaged identity key, or one of another book, is reported by the methods that
+	// need it.
 	id, err := h.Identity()
 	if err != nil || len(id.Succession) == 0 || book.Identity() != id.First() {
 		return book, nil
@@ -148,18 +155,18 @@ func (h Home) Book(o petname.Options) (*petname.Book, error) {
 // Records opens the folder of records.
 func (h Home) Records() (*dht.Dir, error) { return dht.OpenDir(h.path(recordsDir)) }
 
-// NodeFile is where the node keeps what it stores for others.
+// NodeFile returns the path of the database of the DHT node.
 func (h Home) NodeFile() string { return h.path(nodeFile) }
 
-// KeepFile is where a node notes when it looks for which record next.
-func (h Home) KeepFile() string { return h.path(keepFile) }
+// RepublishFile returns the path of the schedule of the republisher.
+func (h Home) RepublishFile() string { return h.path(republishFile) }
 
-// PeerKey is the key of this device's libp2p host.
+// PeerKey reads the key of the libp2p host of this device.
 func (h Home) PeerKey() (ed25519.PrivateKey, error) { return readPeerKey(h.path(peerFile)) }
 
-// Ready reports whether the folder's files are all there and secret ones are
-// readable by their owner alone, for the doctor: an error a problem.
-func (h Home) Ready() []error {
+// CheckFiles returns an error for each problem of the folder: a missing file, a
+// secret file that other users can read, or a folder that they can write to.
+func (h Home) CheckFiles() []error {
 	var problems []error
 	if info, err := os.Stat(h.Dir); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o022 != 0 {
 		problems = append(problems, fmt.Errorf("%q can be written to by others (mode %#o): chmod 700 it", h.Dir, info.Mode().Perm()))
@@ -167,7 +174,7 @@ func (h Home) Ready() []error {
 	for _, name := range []string{identityFile, deviceFile, peerFile, sealingFile, ledgerFile} {
 		info, err := os.Lstat(h.path(name))
 		if name == sealingFile && errors.Is(err, fs.ErrNotExist) {
-			continue // of an older home: made when it is needed
+			continue // an older home; Sealing creates the file
 		}
 		if err != nil {
 			problems = append(problems, err)

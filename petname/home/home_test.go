@@ -25,7 +25,7 @@ import (
 
 const fast = 2 // scrypt's work factor in tests: no secret is at stake
 
-func create(t *testing.T, p Plan) Home {
+func create(t *testing.T, p CreateOptions) Home {
 	if p.Passphrase != "" {
 		p.WorkFactor = fast
 	}
@@ -52,13 +52,13 @@ func files(t *testing.T, dir string) []string {
 }
 
 func TestCreate(t *testing.T) {
-	h := create(t, Plan{Nickname: "Alice"})
+	h := create(t, CreateOptions{Nickname: "Alice"})
 	require.Equal(t, []string{deviceFile, identityFile, ledgerFile, peerFile, recordsDir, sealingFile}, files(t, h.Dir))
-	require.Empty(t, h.Ready())
+	require.Empty(t, h.CheckFiles())
 	id, err := h.Identity()
 	require.NoError(t, err)
 	require.False(t, id.Locked)
-	require.False(t, id.Elsewhere)
+	require.False(t, id.NextElsewhere)
 	require.Equal(t, "in this home", id.Recovery())
 	key, err := id.Key("")
 	require.NoError(t, err)
@@ -82,18 +82,18 @@ func TestCreate(t *testing.T) {
 	next, err := pointer.ParseKey(keys[1])
 	require.NoError(t, err)
 	require.True(t, id.Next.Opens(next.Public()))
-	_, err = Create(h.Dir, Plan{})
+	_, err = Create(h.Dir, CreateOptions{})
 	require.ErrorIs(t, err, ErrExists)
 }
 
-// The next key is in the recovery file alone, and opens what id commits to.
+// Only the recovery file has the next key, which matches the commitment of id.
 func TestRecovery(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "next.key")
-	h := create(t, Plan{Passphrase: "horse", Recovery: file})
+	h := create(t, CreateOptions{Passphrase: "horse", Recovery: file})
 	id, err := h.Identity()
 	require.NoError(t, err)
 	require.True(t, id.Locked)
-	require.True(t, id.Elsewhere)
+	require.True(t, id.NextElsewhere)
 	info, err := os.Stat(file)
 	require.NoError(t, err)
 	if runtime.GOOS != "windows" {
@@ -133,11 +133,11 @@ func TestRecovery(t *testing.T) {
 	require.Equal(t, id.Pointer, key.Pointer())
 }
 
-// What can't be made leaves nothing, and what was there as it was.
+// A failed Create leaves no file, and changes no existing one.
 func TestCreateFails(t *testing.T) {
 	taken := filepath.Join(t.TempDir(), "taken")
 	require.NoError(t, os.WriteFile(taken, []byte("mine"), 0o600))
-	for name, p := range map[string]Plan{
+	for name, p := range map[string]CreateOptions{
 		"no passphrase": {Recovery: "x"},
 		"taken":         {Recovery: taken, Passphrase: "p", WorkFactor: fast},
 		"nowhere":       {Recovery: filepath.Join(taken, "x"), Passphrase: "p", WorkFactor: fast},
@@ -156,23 +156,23 @@ func TestCreateFails(t *testing.T) {
 	}
 	require.Equal(t, "mine", string(read(t, taken)))
 	dir := filepath.Join(t.TempDir(), "home")
-	_, err := Create(dir, Plan{Recovery: filepath.Join(dir, "next"), Passphrase: "p", WorkFactor: fast})
-	require.ErrorIs(t, err, ErrInside)
+	_, err := Create(dir, CreateOptions{Recovery: filepath.Join(dir, "next"), Passphrase: "p", WorkFactor: fast})
+	require.ErrorIs(t, err, ErrRecoveryInHome)
 	require.NoFileExists(t, filepath.Join(dir, "next"))
 	used := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(used, "notes"), nil, 0o600))
-	_, err = Create(used, Plan{})
+	_, err = Create(used, CreateOptions{})
 	require.ErrorIs(t, err, fs.ErrExist)
 	require.Equal(t, []string{"notes"}, files(t, used))
-	_, err = Create(filepath.Join(used, "notes"), Plan{})
+	_, err = Create(filepath.Join(used, "notes"), CreateOptions{})
 	require.ErrorContains(t, err, "is a file")
 	require.NoError(t, os.Remove(filepath.Join(used, "notes")))
 	require.NoError(t, os.Mkdir(filepath.Join(used, "lost+found"), 0o700))
-	_, err = Create(used, Plan{})
+	_, err = Create(used, CreateOptions{})
 	require.NoError(t, err, "a file system of its own")
-	cut := create(t, Plan{})
+	cut := create(t, CreateOptions{})
 	require.NoError(t, os.Remove(cut.path(identityFile)))
-	_, err = Create(cut.Dir, Plan{})
+	_, err = Create(cut.Dir, CreateOptions{})
 	require.ErrorContains(t, err, "cut short")
 	_, err = Open(cut.Dir)
 	require.ErrorIs(t, err, ErrNoHome)
@@ -184,17 +184,17 @@ func TestCreateQuotes(t *testing.T) {
 		t.Skip("no such names")
 	}
 	dir := filepath.Join(t.TempDir(), `a[b*?\`)
-	_, err := Create(dir, Plan{Nickname: "x/y\x00"})
+	_, err := Create(dir, CreateOptions{Nickname: "x/y\x00"})
 	require.Error(t, err)
 	require.NoDirExists(t, dir)
-	_, err = Create(dir, Plan{})
+	_, err = Create(dir, CreateOptions{})
 	require.NoError(t, err)
 }
 
 // Create refuses a folder that contains any file of keys, or a book, whatever
 // else is missing. init changes nothing there.
 func TestCreateNeverOverwritesKeys(t *testing.T) {
-	whole := create(t, Plan{})
+	whole := create(t, CreateOptions{})
 	for _, name := range []string{identityFile, deviceFile, peerFile, sealingFile, ledgerFile, identityFile + ".part"} {
 		dir := t.TempDir()
 		lone := filepath.Join(dir, name)
@@ -203,7 +203,7 @@ func TestCreateNeverOverwritesKeys(t *testing.T) {
 			content = read(t, whole.path(name))
 		}
 		require.NoError(t, os.WriteFile(lone, content, 0o600))
-		_, err := Create(dir, Plan{})
+		_, err := Create(dir, CreateOptions{})
 		if name == identityFile {
 			require.ErrorIs(t, err, ErrExists)
 		} else {
@@ -218,7 +218,7 @@ func TestCreateNeverOverwritesKeys(t *testing.T) {
 	dir := t.TempDir() // keys on a disk that is not mounted
 	away := filepath.Join(t.TempDir(), "away")
 	require.NoError(t, os.Symlink(away, filepath.Join(dir, identityFile)))
-	_, err := Create(dir, Plan{})
+	_, err := Create(dir, CreateOptions{})
 	require.ErrorIs(t, err, ErrExists)
 	require.Equal(t, []string{identityFile}, files(t, dir))
 	require.NoFileExists(t, away)
@@ -235,36 +235,36 @@ func TestARecoveryFileIsNeverOverAnother(t *testing.T) {
 	root := t.TempDir()
 	link, away := filepath.Join(root, "link"), filepath.Join(root, "away")
 	require.NoError(t, os.Symlink(away, link))
-	_, err := Create(filepath.Join(root, "home"), Plan{Recovery: link, Passphrase: "horse", WorkFactor: fast})
+	_, err := Create(filepath.Join(root, "home"), CreateOptions{Recovery: link, Passphrase: "horse", WorkFactor: fast})
 	require.ErrorIs(t, err, fs.ErrExist)
 	require.Equal(t, []string{"link"}, files(t, root))
 }
 
-func TestReady(t *testing.T) {
+func TestCheckFiles(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no modes")
 	}
-	h := create(t, Plan{})
+	h := create(t, CreateOptions{})
 	require.NoError(t, os.Chmod(h.path(deviceFile), 0o640))
 	require.NoError(t, os.Remove(h.path(peerFile)))
 	require.NoError(t, os.Chmod(h.Dir, 0o777))
-	problems := errors.Join(h.Ready()...).Error()
+	problems := errors.Join(h.CheckFiles()...).Error()
 	require.Contains(t, problems, "device.key")
 	require.Contains(t, problems, "0640")
 	require.Contains(t, problems, "peer.key")
 	require.Contains(t, problems, "can be written to by others")
-	require.Len(t, h.Ready(), 3)
+	require.Len(t, h.CheckFiles(), 3)
 
-	h = create(t, Plan{})
+	h = create(t, CreateOptions{})
 	for mode, problems := range map[os.FileMode]int{0o700: 0, 0o755: 0, 0o770: 1, 0o720: 1, 0o702: 1} {
 		require.NoError(t, os.Chmod(h.Dir, mode))
-		require.Len(t, h.Ready(), problems, "%#o", mode)
+		require.Len(t, h.CheckFiles(), problems, "%#o", mode)
 	}
 	for _, name := range []string{identityFile, deviceFile, peerFile, sealingFile, ledgerFile} {
 		for mode, problems := range map[os.FileMode]int{0o600: 0, 0o400: 0, 0o640: 1, 0o604: 1, 0o620: 1, 0o601: 1} {
 			require.NoError(t, os.Chmod(h.Dir, 0o700))
 			require.NoError(t, os.Chmod(h.path(name), mode))
-			require.Len(t, h.Ready(), problems, "%s %#o", name, mode)
+			require.Len(t, h.CheckFiles(), problems, "%s %#o", name, mode)
 		}
 		require.NoError(t, os.Chmod(h.path(name), 0o600))
 	}
@@ -310,7 +310,7 @@ func TestPassphrase(t *testing.T) {
 }
 
 func TestConfig(t *testing.T) {
-	h := create(t, Plan{})
+	h := create(t, CreateOptions{})
 	c, err := h.Config()
 	require.NoError(t, err)
 	require.Equal(t, Config{Network: "off"}, c)
@@ -319,7 +319,7 @@ func TestConfig(t *testing.T) {
 	c, err = h.Config()
 	require.NoError(t, err)
 	require.Equal(t, want, c)
-	want = Config{Network: "off", Bootstrap: []string{}, Routers: []string{"http://127.0.0.1:8080", "https://router.example"}, Strangers: true, StrangerPuzzles: 3}
+	want = Config{Network: "off", Bootstrap: []string{}, Routers: []string{"http://127.0.0.1:8080", "https://router.example"}, ContactRequests: true, RequestSolutions: 3}
 	require.NoError(t, h.SetConfig(want))
 	c, err = h.Config()
 	require.NoError(t, err)
@@ -342,7 +342,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// secretWords are what no error may repeat.
+// secretWords returns the words that no error may contain.
 func secretWords(b []byte) []string {
 	var words []string
 	for _, line := range strings.Split(string(b), "\n") {
@@ -368,11 +368,11 @@ func quiet(t *testing.T, err error, words []string) {
 	}
 }
 
-// Key files cut at every byte, and with every bit turned: a clear error or the
+// Key files truncated at every byte, and with every bit flipped: a clear error or the
 // same key, never a panic, never the secret in the error, never another identity,
 // device or sealing key.
 func TestDamagedKeys(t *testing.T) {
-	h := create(t, Plan{})
+	h := create(t, CreateOptions{})
 	id, err := h.Identity()
 	require.NoError(t, err)
 	device, err := readKey(h.path(deviceFile))
@@ -407,7 +407,7 @@ func TestDamagedKeys(t *testing.T) {
 		},
 		sealingFile: func(b []byte) error {
 			got, err := parseSealing(string(b))
-			if err == nil && !slices.EqualFunc(got.Public(), sealing.Public(), equalKeys) {
+			if err == nil && !slices.EqualFunc(got.PublicKeys(), sealing.PublicKeys(), equalKeys) {
 				t.Errorf("another sealing key came out")
 			}
 			return err
@@ -457,7 +457,7 @@ func FuzzIdentity(f *testing.F) {
 	require.NoError(f, err)
 	chains := map[string][]pointer.Succession{"horse": {step}}
 	for _, passphrase := range []string{"", "horse"} {
-		b, err := secrets{current: current, next: next, elsewhere: passphrase != "", passphrase: passphrase, work: fast, succession: chains[passphrase]}.format()
+		b, err := secrets{current: current, next: next, nextElsewhere: passphrase != "", passphrase: passphrase, workFactor: fast, succession: chains[passphrase]}.format()
 		require.NoError(f, err)
 		f.Add(b)
 		f.Add(b[:len(b)/2])
@@ -484,14 +484,14 @@ func FuzzIdentity(f *testing.F) {
 
 func equalKeys(a, b pointer.SealingKey) bool { return a.KEM == b.KEM && bytes.Equal(a.Key, b.Key) }
 
-// What is sealed to the keys in a card, the home opens; two homes have two.
-func TestSealedToACardIsOpenedByItsHome(t *testing.T) {
-	h, other := create(t, Plan{Passphrase: "horse"}), create(t, Plan{})
+// A home decrypts what is sealed to the keys in its card. Two homes have different keys.
+func TestAHomeDecryptsWhatIsSealedToItsCard(t *testing.T) {
+	h, other := create(t, CreateOptions{Passphrase: "horse"}), create(t, CreateOptions{})
 	sealing, err := h.Sealing()
 	require.NoError(t, err)
 	strangers, err := other.Sealing()
 	require.NoError(t, err)
-	public := sealing.Public()
+	public := sealing.PublicKeys()
 	require.Equal(t, []uint16{0x0020, 0x647a}, []uint16{public[0].KEM, public[1].KEM})
 	for i, k := range public {
 		kem, err := hpke.NewKEM(k.KEM)
@@ -508,31 +508,30 @@ func TestSealedToACardIsOpenedByItsHome(t *testing.T) {
 	}
 }
 
-// Keys that were replaced open what was on its way, for 30 days, and are gone
-// then.
-func TestReplacedSealingKeysAreKeptForAWhile(t *testing.T) {
-	h := create(t, Plan{})
+// Replaced keys decrypt messages for 30 days, and are erased then.
+func TestReplacedSealingKeysAreErasedAfterTheirRetention(t *testing.T) {
+	h := create(t, CreateOptions{})
 	first, err := h.Sealing()
 	require.NoError(t, err)
 	now := first.Made.Add(time.Hour)
 	same, err := h.RenewSealing(now, 2*time.Hour)
 	require.NoError(t, err)
-	require.True(t, slices.EqualFunc(first.Public(), same.Public(), equalKeys), "too young to be replaced")
+	require.True(t, slices.EqualFunc(first.PublicKeys(), same.PublicKeys(), equalKeys), "too young to be replaced")
 	second, err := h.RenewSealing(now, time.Hour)
 	require.NoError(t, err)
-	require.False(t, slices.EqualFunc(first.Public(), second.Public(), equalKeys))
+	require.False(t, slices.EqualFunc(first.PublicKeys(), second.PublicKeys(), equalKeys))
 	read, err := h.Sealing()
 	require.NoError(t, err)
-	require.True(t, slices.EqualFunc(second.Public(), read.Public(), equalKeys))
+	require.True(t, slices.EqualFunc(second.PublicKeys(), read.PublicKeys(), equalKeys))
 	require.Equal(t, second.Made, read.Made)
-	require.Len(t, read.All(), 4)
-	require.True(t, read.All()[2].PublicKey() != nil && bytes.Equal(read.All()[2].PublicKey().Bytes(), first.Public()[0].Key))
+	require.Len(t, read.PrivateKeys(), 4)
+	require.True(t, read.PrivateKeys()[2].PublicKey() != nil && bytes.Equal(read.PrivateKeys()[2].PublicKey().Bytes(), first.PublicKeys()[0].Key))
 	before, err := os.ReadFile(h.path(sealingFile))
 	require.NoError(t, err)
 
-	third, err := h.RenewSealing(now.Add(SealingKept), 365*24*time.Hour)
+	third, err := h.RenewSealing(now.Add(SealingRetention), 365*24*time.Hour)
 	require.NoError(t, err)
-	require.Len(t, third.All(), 2)
+	require.Len(t, third.PrivateKeys(), 2)
 	after, err := os.ReadFile(h.path(sealingFile))
 	require.NoError(t, err)
 	private, err := first.Current[0].Bytes()
@@ -551,28 +550,29 @@ func TestReplacedSealingKeysAreKeptForAWhile(t *testing.T) {
 	}
 }
 
-// A home that publishes nothing any more, or can't, erases all the same.
+// Former keys are erased even if no new keys are created, as in a home that no longer
+// publishes.
 func TestReplacedSealingKeysAreErasedWithoutNewOnes(t *testing.T) {
-	h := create(t, Plan{})
+	h := create(t, CreateOptions{})
 	first, err := h.Sealing()
 	require.NoError(t, err)
 	second, err := h.RenewSealing(first.Made.Add(time.Hour), 0)
 	require.NoError(t, err)
-	kept, err := h.EraseSealing(first.Made.Add(SealingKept))
+	kept, err := h.EraseSealing(first.Made.Add(SealingRetention))
 	require.NoError(t, err)
-	require.Len(t, kept.All(), 4)
-	_, err = h.EraseSealing(first.Made.Add(SealingKept + time.Hour))
+	require.Len(t, kept.PrivateKeys(), 4)
+	_, err = h.EraseSealing(first.Made.Add(SealingRetention + time.Hour))
 	require.NoError(t, err)
 	read, err := h.Sealing()
 	require.NoError(t, err)
-	require.Len(t, read.All(), 2)
-	require.True(t, slices.EqualFunc(second.Public(), read.Public(), equalKeys))
+	require.Len(t, read.PrivateKeys(), 2)
+	require.True(t, slices.EqualFunc(second.PublicKeys(), read.PublicKeys(), equalKeys))
 }
 
 // The file of sealing keys can be read after any number of replacements: the
 // oldest keys are removed first.
 func TestFormerSealingKeysAreBounded(t *testing.T) {
-	h := create(t, Plan{})
+	h := create(t, CreateOptions{})
 	s, err := h.Sealing()
 	require.NoError(t, err)
 	for i := range maxGenerations - 1 {
@@ -583,13 +583,13 @@ func TestFormerSealingKeysAreBounded(t *testing.T) {
 	require.NoError(t, os.WriteFile(h.path(sealingFile), b, 0o600))
 	full, err := h.Sealing()
 	require.NoError(t, err)
-	require.Len(t, full.All(), 2*maxGenerations)
+	require.Len(t, full.PrivateKeys(), 2*maxGenerations)
 	renewed, err := h.RenewSealing(s.Made.Add(time.Hour), 0)
 	require.NoError(t, err)
 	again, err := h.Sealing()
 	require.NoError(t, err)
-	require.Len(t, again.All(), 2*maxGenerations)
-	require.Equal(t, renewed.Public(), again.Public())
+	require.Len(t, again.PrivateKeys(), 2*maxGenerations)
+	require.Equal(t, renewed.PublicKeys(), again.PublicKeys())
 	require.Equal(t, s.former[len(s.former)-2].replaced, again.former[len(again.former)-1].replaced)
 }
 
@@ -597,8 +597,8 @@ func TestFormerSealingKeysAreBounded(t *testing.T) {
 // book. Naming needs no identity key, and the verbs that need one report the
 // problem.
 func TestABookOpensWithoutItsIdentity(t *testing.T) {
-	h, other := create(t, Plan{}), create(t, Plan{})
-	r, err := other.Rotate(Turn{})
+	h, other := create(t, CreateOptions{}), create(t, CreateOptions{})
+	r, err := other.Rotate(RotateOptions{})
 	require.NoError(t, err)
 	require.NoError(t, r.Commit(nil))
 	for _, b := range [][]byte{read(t, other.path(identityFile)), []byte("damaged")} {
@@ -611,16 +611,16 @@ func TestABookOpensWithoutItsIdentity(t *testing.T) {
 
 // A home from before sealing keys existed receives them once, when they are
 // needed, readable only by its owner.
-func TestAnOlderHomeGetsSealingKeys(t *testing.T) {
-	h := create(t, Plan{})
+func TestAnOlderHomeReceivesSealingKeys(t *testing.T) {
+	h := create(t, CreateOptions{})
 	require.NoError(t, os.Remove(h.path(sealingFile)))
-	require.Empty(t, h.Ready())
+	require.Empty(t, h.CheckFiles())
 	made, err := h.Sealing()
 	require.NoError(t, err)
 	again, err := h.Sealing()
 	require.NoError(t, err)
-	require.Equal(t, made.Public(), again.Public())
-	require.Empty(t, h.Ready())
+	require.Equal(t, made.PublicKeys(), again.PublicKeys())
+	require.Empty(t, h.CheckFiles())
 	require.NotContains(t, strings.Join(files(t, h.Dir), " "), "sealing.key-")
 }
 

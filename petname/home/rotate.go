@@ -9,38 +9,41 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Turn says how the identity is to go on to its next key.
-type Turn struct {
-	Passphrase string // unlocks the identity key and Next, and locks what is written
-	Next       string // the recovery file that has the next key; empty: the home has it
-	Recovery   string // a new file to keep the key after it in; empty: the home, if it had the next one
-	WorkFactor int    // scrypt's, log2; 0: age's own
+// RotateOptions are the options of [Home.Rotate].
+type RotateOptions struct {
+	Passphrase string // decrypts the identity key and Next, and encrypts the new files
+	Next       string // the recovery file with the next key; empty: the home has it
+	Recovery   string // a new recovery file for the key after the next; empty: the home, if it had the next key
+	WorkFactor int    // of scrypt, log2; 0: the default of age
 }
 
-// Rotation is a turn that is prepared: nothing has changed yet. The old key is
-// there to sign its last record with; [Rotation.Commit] overwrites it.
+// Rotation is a prepared rotation: nothing on disk has changed yet. The caller
+// signs the last record of the old key; [Rotation.Commit] overwrites that key.
 type Rotation struct {
 	Old, New   *pointer.Key
-	Was        pointer.Commitment   // the old key's, to the new one
+	OldNext    pointer.Commitment   // the old key's, to the new one
 	Next       pointer.Commitment   // the new key's
 	Succession []pointer.Succession // from the first key to New
 
-	home      Home
-	identity  secrets
-	recovery  []byte // nil: none to be written
-	recoverAt string
+	home         Home
+	identity     secrets
+	recovery     []byte // nil: none to be written
+	recoveryPath string
 }
 
 var (
-	// ErrNextElsewhere: the next key is in a recovery file.
+	// ErrNextElsewhere is returned when the next key is in a recovery file and no
+	// recovery file was given.
 	ErrNextElsewhere = errors.New("the next key is not in this home")
 
-	// ErrNextWrong: a key that isn't the one committed to.
+	// ErrNextWrong is returned when a key does not match the commitment.
 	ErrNextWrong = errors.New("that is not the key that was committed to as the next one")
 )
 
-// Rotate prepares the turn to the next key.
-func (h Home) Rotate(t Turn) (*Rotation, error) {
+// Rotate prepares the rotation to the next key. It fails with [ErrLocked],
+// [ErrPassphrase], [ErrNextElsewhere], [ErrNextWrong] or [ErrRecoveryInHome], and
+// when the succession chain has its maximum length, [pointer.MaxKept].
+func (h Home) Rotate(t RotateOptions) (*Rotation, error) {
 	id, err := h.Identity()
 	if err != nil {
 		return nil, err
@@ -54,7 +57,7 @@ func (h Home) Rotate(t Turn) (*Rotation, error) {
 		if next, err = readRecovery(t.Next, t.Passphrase); err != nil {
 			return nil, err
 		}
-	case id.Elsewhere:
+	case id.NextElsewhere:
 		return nil, ErrNextElsewhere
 	case next == nil:
 		return nil, errors.New("identity key: the next key in it is damaged")
@@ -62,17 +65,17 @@ func (h Home) Rotate(t Turn) (*Rotation, error) {
 	if !id.Next.Opens(next.Public()) {
 		return nil, ErrNextWrong
 	}
-	if t.Recovery == "" && id.Elsewhere {
+	if t.Recovery == "" && id.NextElsewhere {
 		return nil, fmt.Errorf("%w, and neither should be the one after it: name a new recovery file", ErrNextElsewhere)
 	}
 	if len(id.Succession) >= pointer.MaxKept {
-		return nil, fmt.Errorf("the key has gone on %d times, and no longer a history fits: begin a new identity, and introduce it", len(id.Succession))
+		return nil, fmt.Errorf("the key was rotated %d times, which is the maximum: begin a new identity, and introduce it", len(id.Succession))
 	}
 	after, err := pointer.NewKey(nil)
 	if err != nil {
 		return nil, err
 	}
-	r := &Rotation{Old: old, New: next, Was: id.Next, home: h}
+	r := &Rotation{Old: old, New: next, OldNext: id.Next, home: h}
 	if r.Next, err = pointer.Commit(after.Public()); err != nil {
 		return nil, err
 	}
@@ -82,7 +85,7 @@ func (h Home) Rotate(t Turn) (*Rotation, error) {
 	}
 	r.Succession = append(slices.Clone(id.Succession), step)
 	if t.Recovery != "" {
-		if r.recoverAt, err = recoveryPlace(h.Dir, t.Recovery, t.Passphrase); err != nil {
+		if r.recoveryPath, err = recoveryPath(h.Dir, t.Recovery, t.Passphrase); err != nil {
 			return nil, err
 		}
 		if r.recovery, err = formatRecovery(next.Pointer(), after, t.Passphrase, t.WorkFactor); err != nil {
@@ -91,16 +94,17 @@ func (h Home) Rotate(t Turn) (*Rotation, error) {
 	}
 	passphrase := t.Passphrase
 	if !id.Locked {
-		passphrase = "" // it is for the recovery files alone
+		passphrase = "" // it is only for the recovery files
 	}
-	r.identity = secrets{current: next, next: after, elsewhere: t.Recovery != "", succession: r.Succession,
-		passphrase: passphrase, work: t.WorkFactor}
+	r.identity = secrets{current: next, next: after, nextElsewhere: t.Recovery != "", succession: r.Succession,
+		passphrase: passphrase, workFactor: t.WorkFactor}
 	return r, nil
 }
 
-// Commit makes the turn: first the recovery file is there, then the identity
-// key is replaced, whole or not at all. The old key's last record stands in it:
-// it names a successor that there isn't before, nor could it be signed after.
+// Commit writes the recovery file and then replaces identity.key atomically. last
+// is the last record of the old key and is stored in identity.key: it names the
+// successor, so it must not exist before the rotation, and afterwards the old key
+// is no longer there to sign it.
 func (r *Rotation) Commit(last []byte) error {
 	r.identity.last = last
 	b, err := r.identity.format()
@@ -108,19 +112,20 @@ func (r *Rotation) Commit(last []byte) error {
 		return err
 	}
 	if r.recovery != nil {
-		if err := durable.Create(r.home.files, r.recoverAt, r.recovery); err != nil {
+		if err := durable.Create(r.home.files, r.recoveryPath, r.recovery); err != nil {
 			return fmt.Errorf("recovery file: %w", err)
 		}
 	}
-	// A turn that was cut short left keys behind in a file that nobody looks at.
+	// An interrupted rotation can have left keys in a temporary file.
 	err = r.home.sweep()
 	if err == nil {
 		err = r.home.replace(identityFile, b)
 	}
 	if err != nil {
-		// Of no use if the turn wasn't made, and the only copy if it was.
+		// The recovery file is removed only if the old identity is certainly in place:
+		// with the new one, it is the only copy of the next key.
 		if id, ierr := r.home.Identity(); r.recovery != nil && ierr == nil && id.Pointer == r.Old.Pointer() {
-			_ = durable.Or(r.home.files).Remove(r.recoverAt)
+			_ = durable.Or(r.home.files).Remove(r.recoveryPath)
 		}
 		return fmt.Errorf("identity key: %w", err)
 	}

@@ -13,17 +13,17 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// The chain of a home's keys can be followed by whoever pinned any one of its
-// commitments, however often the key has gone on.
-func TestRotationsMakeAChainThatTheFirstCommitmentProves(t *testing.T) {
-	h := create(t, Plan{})
+// A verifier that pinned any one of the commitments of a home can verify its
+// succession chain, after any number of rotations.
+func TestTheFirstCommitmentProvesTheChain(t *testing.T) {
+	h := create(t, CreateOptions{})
 	first, err := h.Identity()
 	require.NoError(t, err)
 	left := h.path("." + identityFile + "-ABCDEFGHIJKLMNOPQRSTUVWXYZ") // left by an interrupted rotation
 	require.NoError(t, os.WriteFile(left, []byte("keys"), 0o600))
 	for range 3 {
 		before := read(t, h.path(identityFile))
-		r, err := h.Rotate(Turn{})
+		r, err := h.Rotate(RotateOptions{})
 		require.NoError(t, err)
 		require.Equal(t, before, read(t, h.path(identityFile)), "nothing changes before the commit")
 		require.NoError(t, r.Commit(nil))
@@ -38,7 +38,7 @@ func TestRotationsMakeAChainThatTheFirstCommitmentProves(t *testing.T) {
 	key, err := id.Key("")
 	require.NoError(t, err)
 	require.Equal(t, id.Pointer, key.Pointer())
-	require.Empty(t, h.Ready())
+	require.Empty(t, h.CheckFiles())
 	require.NoFileExists(t, left)
 	book, err := h.Book(petname.Options{})
 	require.NoError(t, err)
@@ -46,31 +46,30 @@ func TestRotationsMakeAChainThatTheFirstCommitmentProves(t *testing.T) {
 	require.NoError(t, book.Close())
 }
 
-// A turn that can't be leaves the home, and the place of the recovery file, as
-// they were.
-func TestTurnsThatAreRefusedChangeNothing(t *testing.T) {
+// A refused rotation changes nothing in the home, and writes no recovery file.
+func TestRefusedRotationsChangeNothing(t *testing.T) {
 	dir := t.TempDir()
 	recovery, fresh, strangers := filepath.Join(dir, "next.key"), filepath.Join(dir, "n2.key"), filepath.Join(dir, "stranger.key")
-	h := create(t, Plan{Passphrase: "horse", Recovery: recovery})
-	create(t, Plan{Passphrase: "horse", Recovery: strangers})
+	h := create(t, CreateOptions{Passphrase: "horse", Recovery: recovery})
+	create(t, CreateOptions{Passphrase: "horse", Recovery: strangers})
 	damaged := filepath.Join(dir, "damaged.key")
 	require.NoError(t, os.WriteFile(damaged, read(t, recovery)[:300], 0o600))
 	before := read(t, h.path(identityFile))
 	for name, c := range map[string]struct {
-		turn Turn
+		turn RotateOptions
 		want error // nil: any
 	}{
-		"no passphrase":           {Turn{Next: recovery, Recovery: fresh}, ErrLocked},
-		"a wrong one":             {Turn{Passphrase: "cow", Next: recovery, Recovery: fresh}, ErrPassphrase},
-		"no recovery file":        {Turn{Passphrase: "horse", Recovery: fresh}, ErrNextElsewhere},
-		"none for the next":       {Turn{Passphrase: "horse", Next: recovery}, ErrNextElsewhere},
-		"somebody else's":         {Turn{Passphrase: "horse", Next: strangers, Recovery: fresh}, ErrNextWrong},
-		"a damaged one":           {Turn{Passphrase: "horse", Next: damaged, Recovery: fresh}, nil},
-		"one that isn't there":    {Turn{Passphrase: "horse", Next: dir + "/none", Recovery: fresh}, os.ErrNotExist},
-		"another file":            {Turn{Passphrase: "horse", Next: h.path(identityFile), Recovery: fresh}, nil},
-		"onto the old one":        {Turn{Passphrase: "horse", Next: recovery, Recovery: recovery}, os.ErrExist},
-		"into the home":           {Turn{Passphrase: "horse", Next: recovery, Recovery: filepath.Join(h.Dir, "r.key")}, ErrInside},
-		"into a folder not there": {Turn{Passphrase: "horse", Next: recovery, Recovery: filepath.Join(dir, "a", "b")}, nil},
+		"no passphrase":           {RotateOptions{Next: recovery, Recovery: fresh}, ErrLocked},
+		"a wrong one":             {RotateOptions{Passphrase: "cow", Next: recovery, Recovery: fresh}, ErrPassphrase},
+		"no recovery file":        {RotateOptions{Passphrase: "horse", Recovery: fresh}, ErrNextElsewhere},
+		"none for the next":       {RotateOptions{Passphrase: "horse", Next: recovery}, ErrNextElsewhere},
+		"somebody else's":         {RotateOptions{Passphrase: "horse", Next: strangers, Recovery: fresh}, ErrNextWrong},
+		"a damaged one":           {RotateOptions{Passphrase: "horse", Next: damaged, Recovery: fresh}, nil},
+		"one that isn't there":    {RotateOptions{Passphrase: "horse", Next: dir + "/none", Recovery: fresh}, os.ErrNotExist},
+		"another file":            {RotateOptions{Passphrase: "horse", Next: h.path(identityFile), Recovery: fresh}, nil},
+		"onto the old one":        {RotateOptions{Passphrase: "horse", Next: recovery, Recovery: recovery}, os.ErrExist},
+		"into the home":           {RotateOptions{Passphrase: "horse", Next: recovery, Recovery: filepath.Join(h.Dir, "r.key")}, ErrRecoveryInHome},
+		"into a folder not there": {RotateOptions{Passphrase: "horse", Next: recovery, Recovery: filepath.Join(dir, "a", "b")}, nil},
 	} {
 		c.turn.WorkFactor = fast
 		r, err := h.Rotate(c.turn)
@@ -85,7 +84,7 @@ func TestTurnsThatAreRefusedChangeNothing(t *testing.T) {
 		require.NoFileExists(t, fresh, name)
 	}
 
-	turn := Turn{Passphrase: "horse", Next: recovery, Recovery: fresh, WorkFactor: fast}
+	turn := RotateOptions{Passphrase: "horse", Next: recovery, Recovery: fresh, WorkFactor: fast}
 	r, err := h.Rotate(turn)
 	require.NoError(t, err)
 	require.NoError(t, r.Commit(nil))
@@ -99,7 +98,7 @@ func TestTurnsThatAreRefusedChangeNothing(t *testing.T) {
 	id, err := h.Identity()
 	require.NoError(t, err)
 	require.Len(t, id.Succession, 2)
-	require.True(t, id.Locked && id.Elsewhere)
+	require.True(t, id.Locked && id.NextElsewhere)
 }
 
 // If another file takes the name of the recovery file while a rotation is being
@@ -108,9 +107,9 @@ func TestTurnsThatAreRefusedChangeNothing(t *testing.T) {
 func TestARotationOverwritesNoFileCreatedMeanwhile(t *testing.T) {
 	dir := t.TempDir()
 	next, fresh := filepath.Join(dir, "next.key"), filepath.Join(dir, "n2.key")
-	h := create(t, Plan{Passphrase: "horse", Recovery: next})
+	h := create(t, CreateOptions{Passphrase: "horse", Recovery: next})
 	before := read(t, h.path(identityFile))
-	r, err := h.Rotate(Turn{Passphrase: "horse", Next: next, Recovery: fresh, WorkFactor: fast})
+	r, err := h.Rotate(RotateOptions{Passphrase: "horse", Next: next, Recovery: fresh, WorkFactor: fast})
 	require.NoError(t, err)
 	require.NoFileExists(t, fresh, "nothing changes before the commit")
 	require.NoError(t, os.WriteFile(fresh, []byte("mine"), 0o600))
@@ -125,8 +124,8 @@ func TestARotationOverwritesNoFileCreatedMeanwhile(t *testing.T) {
 func TestTheRecoveryFileIsWrittenBeforeTheIdentityChanges(t *testing.T) {
 	dir := t.TempDir()
 	next, fresh := filepath.Join(dir, "next.key"), filepath.Join(dir, "n2.key")
-	h := create(t, Plan{Passphrase: "horse", Recovery: next})
-	r, err := h.Rotate(Turn{Passphrase: "horse", Next: next, Recovery: fresh, WorkFactor: fast})
+	h := create(t, CreateOptions{Passphrase: "horse", Recovery: next})
+	r, err := h.Rotate(RotateOptions{Passphrase: "horse", Next: next, Recovery: fresh, WorkFactor: fast})
 	require.NoError(t, err)
 	// The identity can no longer be replaced or read: a folder is in its place.
 	require.NoError(t, os.Remove(h.path(identityFile)))
@@ -138,12 +137,12 @@ func TestTheRecoveryFileIsWrittenBeforeTheIdentityChanges(t *testing.T) {
 	require.DirExists(t, h.path(identityFile))
 }
 
-// An identity key that tells of a succession which isn't signed, or leads
-// elsewhere, is damaged: it must not make a stranger's pointer mine.
+// An identity key is damaged if its succession is not signed or leads to another
+// pointer: a forged succession must not make that pointer the owner's.
 func TestAForgedSuccessionIsNoIdentity(t *testing.T) {
-	h, other := create(t, Plan{}), create(t, Plan{})
+	h, other := create(t, CreateOptions{}), create(t, CreateOptions{})
 	for _, home := range []Home{h, other} {
-		r, err := home.Rotate(Turn{})
+		r, err := home.Rotate(RotateOptions{})
 		require.NoError(t, err)
 		require.NoError(t, r.Commit(nil))
 	}
@@ -172,15 +171,15 @@ func TestAForgedSuccessionIsNoIdentity(t *testing.T) {
 // A passphrase that is given only for the recovery file does not lock an
 // unlocked identity. The last record is stored beside the new key.
 func TestARotationDoesNotLockAnUnlockedIdentity(t *testing.T) {
-	h := create(t, Plan{})
+	h := create(t, CreateOptions{})
 	file := filepath.Join(t.TempDir(), "next.key")
-	r, err := h.Rotate(Turn{Passphrase: "horse", Recovery: file, WorkFactor: fast})
+	r, err := h.Rotate(RotateOptions{Passphrase: "horse", Recovery: file, WorkFactor: fast})
 	require.NoError(t, err)
 	require.NoError(t, r.Commit([]byte("the last record")))
 	id, err := h.Identity()
 	require.NoError(t, err)
 	require.False(t, id.Locked)
-	require.True(t, id.Elsewhere)
+	require.True(t, id.NextElsewhere)
 	require.Equal(t, "the last record", string(id.Last))
 	require.Equal(t, r.New.Pointer(), keyOf(t, h).Pointer())
 	next, err := readRecovery(file, "horse")
@@ -191,9 +190,9 @@ func TestARotationDoesNotLockAnUnlockedIdentity(t *testing.T) {
 // Reading an identity verifies both signatures of each step of the succession,
 // not only of the last step.
 func TestEveryStepOfASuccessionIsVerified(t *testing.T) {
-	h := create(t, Plan{})
+	h := create(t, CreateOptions{})
 	for range 2 {
-		r, err := h.Rotate(Turn{})
+		r, err := h.Rotate(RotateOptions{})
 		require.NoError(t, err)
 		require.NoError(t, r.Commit(nil))
 	}
@@ -222,7 +221,7 @@ func TestEveryStepOfASuccessionIsVerified(t *testing.T) {
 // used.
 func TestARecoveryFileOfAnotherVersionIsRefused(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "next.key")
-	create(t, Plan{Passphrase: "horse", Recovery: name})
+	create(t, CreateOptions{Passphrase: "horse", Recovery: name})
 	b := read(t, name)
 	_, err := readRecovery(name, "horse")
 	require.NoError(t, err)
@@ -236,7 +235,7 @@ func TestARecoveryFileOfAnotherVersionIsRefused(t *testing.T) {
 // A succession of the maximum length is kept. The next rotation is refused
 // before it creates anything.
 func TestASuccessionHasABound(t *testing.T) {
-	h := create(t, Plan{})
+	h := create(t, CreateOptions{})
 	key := func() *pointer.Key {
 		k, err := pointer.NewKey(nil)
 		require.NoError(t, err)
@@ -257,7 +256,7 @@ func TestASuccessionHasABound(t *testing.T) {
 		b, err := secrets{current: keys[length], next: key(), succession: chain[:length]}.format()
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(h.path(identityFile), b, 0o600))
-		_, err = h.Rotate(Turn{})
+		_, err = h.Rotate(RotateOptions{})
 		if length < pointer.MaxKept {
 			require.NoError(t, err)
 		} else {

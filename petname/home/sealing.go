@@ -16,27 +16,26 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Sealing are the keys that others seal messages to this home with, one for
-// each HPKE KEM that a card offers (RFC 9180; the hybrid with ML-KEM is of
-// draft-ietf-hpke-pq). They can be read without unlocking anything, so that a
-// node reads what came while its owner sleeps, and are no more secret than the
-// book, which lies beside them:
+// Sealing are the keys that decrypt messages to this home, one for each HPKE KEM in
+// its card (RFC 9180; the hybrid with ML-KEM is from draft-ietf-hpke-pq). The file
+// is not encrypted, so that a node can read messages without a passphrase; like the
+// book in the same folder, it is protected by the file mode only:
 //
 //	# petname sealing keys 2
 //	# made: 2026-03-01T12:00:00Z
-//	PETNAME-SEALING-KEY-1 0020 <private key ‖ checksum, base64>     X25519: also the drop channel's
-//	PETNAME-SEALING-KEY-1 647a <private key ‖ checksum, base64>     MLKEM768X25519
-//	# replaced: 2026-03-01T12:00:00Z                                and the same two lines, for each of before
+//	PETNAME-SEALING-KEY-1 0020 <private key ‖ checksum, base64> X25519, also for drop channels
+//	PETNAME-SEALING-KEY-1 647a <private key ‖ checksum, base64> MLKEM768X25519
+//	# replaced: 2026-03-01T12:00:00Z                            and two such lines, for each former generation
 //
-// The checksum is the first 4 bytes of the sha2-256 of the line up to the key,
-// and the key: a bit that turns on disk must not make another key of it.
+// The checksum is the first 4 bytes of the sha2-256 of the line up to the key and
+// the key: a flipped bit must not yield another valid key.
 //
-// What was sealed to a key can be read until the key is erased: those of before
-// are kept for [SealingKept], for what is still on its way.
+// Former keys are erased [SealingRetention] after they were replaced. Until then,
+// they decrypt messages that were encrypted before the replacement.
 type Sealing struct {
-	Made    time.Time         // of Current; zero: by an older version
-	Current []hpke.PrivateKey // what the card says
-	former  []formerSealing   // the newest first
+	Made    time.Time         // creation of Current; zero: unknown, by an older version
+	Current []hpke.PrivateKey // the keys in the card
+	former  []formerSealing   // newest first
 }
 
 type formerSealing struct {
@@ -45,24 +44,24 @@ type formerSealing struct {
 }
 
 const (
-	// SealingKept is how long keys are kept after they were replaced.
-	SealingKept = 30 * 24 * time.Hour
+	// SealingRetention is the time from the replacement of keys to their erasure.
+	SealingRetention = 30 * 24 * time.Hour
 
-	sealingMagic   = "# petname sealing keys 2"
-	sealingMagic1  = "# petname sealing keys 1" // one generation, with no dates
-	sealingMade    = "# made: "
-	sealingGone    = "# replaced: "
-	sealingPrefix  = "PETNAME-SEALING-KEY-1 "
-	maxGenerations = 64
+	sealingMagic    = "# petname sealing keys 2"
+	sealingMagic1   = "# petname sealing keys 1" // one generation, with no dates
+	sealingMade     = "# made: "
+	sealingReplaced = "# replaced: "
+	sealingPrefix   = "PETNAME-SEALING-KEY-1 "
+	maxGenerations  = 64
 )
 
-// sealingKEMs are the KEMs of a home, in the order that its card has them.
+// sealingKEMs returns the KEMs of a home, in the order of its card.
 func sealingKEMs() []hpke.KEM {
 	return []hpke.KEM{hpke.DHKEM(ecdh.X25519()), hpke.MLKEM768X25519()}
 }
 
-// Public is what a card says of the keys.
-func (s Sealing) Public() []pointer.SealingKey {
+// PublicKeys returns the public keys of Current, for the card.
+func (s Sealing) PublicKeys() []pointer.SealingKey {
 	var keys []pointer.SealingKey
 	for _, k := range s.Current {
 		keys = append(keys, pointer.SealingKey{KEM: k.KEM().ID(), Key: k.PublicKey().Bytes()})
@@ -70,8 +69,9 @@ func (s Sealing) Public() []pointer.SealingKey {
 	return keys
 }
 
-// All are the keys that open what comes: the current ones first.
-func (s Sealing) All() []hpke.PrivateKey {
+// PrivateKeys returns the keys that decrypt messages: the current ones, then the
+// former ones, newest first.
+func (s Sealing) PrivateKeys() []hpke.PrivateKey {
 	all := slices.Clone(s.Current)
 	for _, f := range s.former {
 		all = append(all, f.keys...)
@@ -79,9 +79,9 @@ func (s Sealing) All() []hpke.PrivateKey {
 	return all
 }
 
-// Sealing reads the sealing keys. A home that an older version made has none:
-// it gets them now. The caller has the book open, so that no other process
-// makes them at the same time.
+// Sealing returns the sealing keys. If a home of an older version has none, Sealing
+// creates them. The caller has the book open, so that no other process creates
+// keys at the same time.
 func (h Home) Sealing() (Sealing, error) {
 	name := h.path(sealingFile)
 	b, err := readSmall(name)
@@ -100,28 +100,30 @@ func (h Home) Sealing() (Sealing, error) {
 	return s, nil
 }
 
-// RenewSealing replaces the keys if they are as old as that, and erases those
-// whose time is over. A card with the new ones is to be published next.
+// RenewSealing replaces the current keys if their age is at least age, and erases
+// former keys after [SealingRetention]. The caller then publishes a card with the
+// keys that it returns.
 func (h Home) RenewSealing(now time.Time, age time.Duration) (Sealing, error) {
-	return h.turnSealing(now, &age)
+	return h.updateSealing(now, &age)
 }
 
-// EraseSealing erases the keys whose time is over.
-func (h Home) EraseSealing(now time.Time) (Sealing, error) { return h.turnSealing(now, nil) }
+// EraseSealing erases former keys after [SealingRetention], and returns the
+// remaining keys.
+func (h Home) EraseSealing(now time.Time) (Sealing, error) { return h.updateSealing(now, nil) }
 
-func (h Home) turnSealing(now time.Time, age *time.Duration) (Sealing, error) {
+func (h Home) updateSealing(now time.Time, age *time.Duration) (Sealing, error) {
 	s, err := h.Sealing()
 	if err != nil {
 		return Sealing{}, err
 	}
 	changed := false
 	s.former = slices.DeleteFunc(s.former, func(f formerSealing) bool {
-		over := now.Sub(f.replaced) >= SealingKept
+		over := now.Sub(f.replaced) >= SealingRetention
 		changed = changed || over
 		return over
 	})
 	if age != nil && now.Sub(s.Made) >= *age {
-		keys, err := makeSealing()
+		keys, err := generateSealing()
 		if err != nil {
 			return Sealing{}, err
 		}
@@ -140,14 +142,14 @@ func (h Home) turnSealing(now time.Time, age *time.Duration) (Sealing, error) {
 }
 
 func newSealing(now time.Time) ([]byte, error) {
-	keys, err := makeSealing()
+	keys, err := generateSealing()
 	if err != nil {
 		return nil, err
 	}
 	return Sealing{Made: now.UTC().Truncate(time.Second), Current: keys}.format()
 }
 
-func makeSealing() ([]hpke.PrivateKey, error) {
+func generateSealing() ([]hpke.PrivateKey, error) {
 	var keys []hpke.PrivateKey
 	for _, kem := range sealingKEMs() {
 		key, err := kem.GenerateKey()
@@ -165,7 +167,7 @@ func (s Sealing) format() ([]byte, error) {
 	generations := append([]formerSealing{{keys: s.Current}}, s.former...)
 	for i, g := range generations {
 		if i > 0 {
-			b.WriteString(sealingGone + g.replaced.Format(time.RFC3339) + "\n")
+			b.WriteString(sealingReplaced + g.replaced.Format(time.RFC3339) + "\n")
 		}
 		for _, key := range g.keys {
 			private, err := key.Bytes()
@@ -179,7 +181,7 @@ func (s Sealing) format() ([]byte, error) {
 	return []byte(b.String()), nil
 }
 
-// sealingLine is what the line of a key starts with.
+// sealingLine returns the prefix of the line of a key.
 func sealingLine(kem hpke.KEM) string { return fmt.Sprintf("%s%04x ", sealingPrefix, kem.ID()) }
 
 func sealingSum(line string, private []byte) []byte {
@@ -187,7 +189,8 @@ func sealingSum(line string, private []byte) []byte {
 	return sum[:4]
 }
 
-// parseSealing never repeats what it read in an error.
+// parseSealing parses a file of sealing keys. Its errors contain nothing of the
+// file, which is secret.
 func parseSealing(text string) (Sealing, error) {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	var s Sealing
@@ -211,7 +214,7 @@ func parseSealing(text string) (Sealing, error) {
 	}
 	for len(rest) > 0 && len(s.former) < maxGenerations {
 		at := len(lines) - len(rest) + 1
-		gone, ok := strings.CutPrefix(rest[0], sealingGone)
+		gone, ok := strings.CutPrefix(rest[0], sealingReplaced)
 		f := formerSealing{}
 		if f.replaced, err = time.Parse(time.RFC3339, gone); !ok || err != nil || lines[0] == sealingMagic1 {
 			return Sealing{}, fmt.Errorf("line %d doesn't say when the keys below were replaced: damaged", at)
@@ -227,8 +230,8 @@ func parseSealing(text string) (Sealing, error) {
 	return s, nil
 }
 
-// parseGeneration reads the keys that were made together, and gives the lines
-// behind them.
+// parseGeneration parses the keys of one generation, which start at line number at,
+// and returns the remaining lines.
 func parseGeneration(lines []string, at int) ([]hpke.PrivateKey, []string, error) {
 	fail := func(i int, what string) ([]hpke.PrivateKey, []string, error) {
 		return nil, nil, fmt.Errorf("line %d %s: damaged", at+i, what)

@@ -5,8 +5,10 @@ import (
 	"net"
 )
 
-// listenPrivate binds a socket; the folder's access list keeps others out.
+// listenPrivate binds a socket. The access control list of the folder excludes other
+// users.
 func listenPrivate(path string) (net.Listener, error) { return net.Listen("unix", path) }
 
-// owned reports true: an access list, and no owner, says who may write.
-func owned(fs.FileInfo) bool { return true }
+// ownedByUser reports true: write access depends on the access control list, not on
+// the owner.
+func ownedByUser(fs.FileInfo) bool { return true }

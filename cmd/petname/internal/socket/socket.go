@@ -1,6 +1,7 @@
-// Package socket is how a verb reaches the running node of its home: one
-// request and one answer a connection, each a JSON document, over a Unix
-// socket that only the home's owner can open.
+// Package socket connects a verb with the running node of its home. [Call] sends a
+// request to the node, [Listen] and [Serve] are for the node. Each connection carries
+// one request and one response, each a JSON document, over a Unix socket that only
+// its owner can open.
 package socket
 
 import (
@@ -21,21 +22,21 @@ import (
 )
 
 const (
-	version     = 1 // of request and answer
+	version     = 1 // of request and response
 	sockName    = "node.sock"
-	maxPath     = 100     // bytes; the kernel's limit is 104 to 108
+	maxPath     = 100     // bytes; the limit of kernels is 104 to 108
 	maxRequest  = 1 << 20 // bytes
 	acceptPause = 50 * time.Millisecond
 
 	dialTimeout  = 2 * time.Second // the node is on this machine
-	readTimeout  = 5 * time.Second // for a request to come in whole
-	writeTimeout = 5 * time.Second // for an answer to go out
-	stopTimeout  = time.Second     // the same, once the node is to stop
+	readTimeout  = 5 * time.Second // for a whole request
+	writeTimeout = 5 * time.Second // for a whole response
+	stopTimeout  = time.Second     // for a whole response after the node began to stop
 )
 
 type request struct {
 	V       int             `json:"v"`
-	Program string          `json:"program"` // the caller's version
+	Program string          `json:"program"` // version of the caller
 	Verb    string          `json:"verb"`
 	Args    json.RawMessage `json:"args"`
 }
@@ -47,7 +48,7 @@ type answer struct {
 	Exit   int             `json:"exit,omitempty"`
 }
 
-// Failure is how a verb fails: a stable code for programs, a message and the next
+// Failure is the error of a verb: a stable code for programs, a message and the next
 // step for people, and the exit status of the command.
 type Failure struct {
 	Code    string `json:"code"`
@@ -58,23 +59,23 @@ type Failure struct {
 
 func (e *Failure) Error() string { return e.Message }
 
-// With replaces the next step, and returns the failure.
+// With replaces the next step, and returns e.
 func (e *Failure) With(next string) *Failure {
 	e.Next = next
 	return e
 }
 
-// The exit statuses of what goes wrong here.
+// The exit statuses of failures of this package.
 const (
 	failureStatus = 1
 	usageStatus   = 2
 )
 
-// ErrNoNode: no node of this home is running.
+// ErrNoNode is returned by [Call] when no node of the home is running.
 var ErrNoNode = errors.New("no node is running")
 
-// Path is where the socket of a home is. A path too long for a socket becomes a
-// hashed name in the user's own runtime folder.
+// Path returns the path of the socket of a home. If the path in the home is too long
+// for a socket, Path returns a hashed name in the runtime folder of the user.
 func Path(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -97,10 +98,10 @@ func Path(dir string) (string, error) {
 	return path, nil
 }
 
-// trusted finds the folder of a hashed socket to be this user's and closed to
-// others: who could write to it could answer in the node's place, and be told a
-// passphrase. A socket in the home is as safe as the home.
-func trusted(path string) error {
+// checkFolder checks that the folder of a hashed socket belongs to this user and is
+// not accessible to others: another user with write access could impersonate the node
+// and receive a passphrase. A socket in the home is as safe as the home.
+func checkFolder(path string) error {
 	if filepath.Base(path) == sockName {
 		return nil
 	}
@@ -111,7 +112,7 @@ func trusted(path string) error {
 		return err
 	case !info.IsDir():
 		return fmt.Errorf("%q is not a folder", folder)
-	case !owned(info):
+	case !ownedByUser(info):
 		return fmt.Errorf("folder %q is another user's: remove it, or set XDG_RUNTIME_DIR", folder)
 	case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0:
 		return fmt.Errorf("folder %q is open to others (mode %#o): chmod 700 it", folder, info.Mode().Perm())
@@ -119,8 +120,9 @@ func trusted(path string) error {
 	return nil
 }
 
-// Listen opens the socket. The caller holds the ledger's lock, so that a socket
-// that is there already is a dead node's, and is replaced.
+// Listen listens on the socket of the home in dir. The caller holds the lock of the
+// ledger, so an existing socket is from a node that is no longer running: Listen
+// replaces it.
 func Listen(dir string) (net.Listener, error) {
 	path, err := Path(dir)
 	if err != nil {
@@ -131,7 +133,7 @@ func Listen(dir string) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	if err := trusted(path); err != nil {
+	if err := checkFolder(path); err != nil {
 		return nil, err
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -147,12 +149,13 @@ func Listen(dir string) (net.Listener, error) {
 	return l, nil
 }
 
-// Handler does a verb.
+// Handler runs a verb and returns its result, its failure, or both.
 type Handler func(ctx context.Context, verb string, args json.RawMessage) (json.RawMessage, *Failure)
 
-// Serve answers requests with do until ctx ends or the listener is closed. It
-// closes the listener, and waits for those under way: do is to give up when its
-// context ends, as it does when the caller hangs up.
+// Serve answers requests with do, concurrently, until ctx ends or the listener is
+// closed. It then closes the listener, and waits for running requests. The context of
+// do also ends when the caller disconnects; do must return soon after that. program is
+// the version of the node: requests of other versions are refused, except stop.
 func Serve(ctx context.Context, l net.Listener, program string, do Handler) {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -165,7 +168,7 @@ func Serve(ctx context.Context, l net.Listener, program string, do Handler) {
 			if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
 				return
 			}
-			select { // out of file descriptors, say
+			select { // for example, no file descriptor was available
 			case <-time.After(acceptPause):
 			case <-ctx.Done():
 			}
@@ -181,11 +184,11 @@ func Serve(ctx context.Context, l net.Listener, program string, do Handler) {
 func serve(ctx context.Context, conn net.Conn, program string, do Handler) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// Errors of the deadlines show when reading and writing.
+	// If a deadline cannot be set, reading or writing fails too.
 	_ = conn.SetReadDeadline(time.Now().Add(readTimeout))
-	silent := context.AfterFunc(ctx, func() { conn.Close() }) // who says nothing holds up no stop
+	stopClosing := context.AfterFunc(ctx, func() { conn.Close() }) // a client that sends nothing must not delay a stop
 	req, err := decode(conn)
-	if !silent() {
+	if !stopClosing() {
 		return
 	}
 	var a answer
@@ -193,12 +196,12 @@ func serve(ctx context.Context, conn net.Conn, program string, do Handler) {
 	case err != nil:
 		a.Error = &Failure{Code: "usage", Message: err.Error(), Exit: usageStatus}
 	case (req.V != version || req.Program != program) && req.Verb != "stop":
-		// Any petname may stop a node, or nothing could.
+		// Every version may stop a node: after an upgrade, nothing else could.
 		a.Error = &Failure{Code: "version", Exit: failureStatus,
 			Message: fmt.Sprintf("the running node is petname %q, and this is %q: restart the node", program, req.Program), Next: "petname node stop"}
 	default:
 		_ = conn.SetReadDeadline(time.Time{})
-		go func() { // nothing more comes, but the end
+		go func() { // the client sends nothing more: a read returns when it disconnects
 			_, _ = conn.Read(make([]byte, 1))
 			cancel()
 		}()
@@ -208,14 +211,15 @@ func serve(ctx context.Context, conn net.Conn, program string, do Handler) {
 	if a.Error != nil {
 		a.Exit = a.Error.Exit
 	}
-	// Nobody is left to tell when this fails; who doesn't read holds up no stop.
+	// Errors of the response cannot be reported to the client. A client that does not
+	// read must not delay a stop.
 	_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	hurry := context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Now().Add(stopTimeout)) })
-	defer hurry()
+	cancelShorten := context.AfterFunc(ctx, func() { _ = conn.SetWriteDeadline(time.Now().Add(stopTimeout)) })
+	defer cancelShorten()
 	_ = json.NewEncoder(conn).Encode(a)
 }
 
-// decode reads a request.
+// decode reads a request of at most maxRequest bytes.
 func decode(r io.Reader) (request, error) {
 	var req request
 	limited := &io.LimitedReader{R: r, N: maxRequest}
@@ -228,13 +232,15 @@ func decode(r io.Reader) (request, error) {
 	return req, nil
 }
 
-// Do has the running node do a verb. [ErrNoNode] when none answers the socket.
-func Do(ctx context.Context, dir, program, verb string, args json.RawMessage) (json.RawMessage, *Failure, error) {
+// Call runs a verb in the running node of the home in dir, and returns its result and
+// its failure. It fails with [ErrNoNode] when no node accepts the connection, or when
+// the folder of the socket is not safe, and with the error of ctx when ctx ends.
+func Call(ctx context.Context, dir, program, verb string, args json.RawMessage) (json.RawMessage, *Failure, error) {
 	path, err := Path(dir)
-	if err != nil { // no node could be listening there either
+	if err != nil { // a node cannot listen there either
 		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
-	if err := trusted(path); err != nil {
+	if err := checkFolder(path); err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", ErrNoNode, err)
 	}
 	d := net.Dialer{Timeout: dialTimeout}
@@ -249,24 +255,25 @@ func Do(ctx context.Context, dir, program, verb string, args json.RawMessage) (j
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if err := json.NewEncoder(conn).Encode(request{version, program, verb, args}); err != nil {
-		return nil, nil, lost(ctx, err)
+		return nil, nil, noAnswer(ctx, err)
 	}
 	var a answer
 	if err := json.NewDecoder(conn).Decode(&a); err != nil {
-		return nil, nil, lost(ctx, err)
+		return nil, nil, noAnswer(ctx, err)
 	}
 	if a.Error != nil {
-		if a.Error.Exit = a.Exit; a.Exit == 0 { // never 0 on a failure, whatever answers
+		if a.Error.Exit = a.Exit; a.Exit == 0 { // a failure must not have exit status 0
 			a.Error.Exit = failureStatus
 		}
 	}
 	return a.Result, a.Error, nil
 }
 
-// lost is an answer that never came: what was asked may or may not be done.
-func lost(ctx context.Context, err error) error {
+// noAnswer returns the error of a request without a response: the verb may have run or
+// not.
+func noAnswer(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fmt.Errorf("the node went away before it answered; look before you ask again: %w", err)
+	return fmt.Errorf("the node ended before it answered; check the result before you try again: %w", err)
 }

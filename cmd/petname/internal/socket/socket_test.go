@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// short is a folder whose path is short enough for a socket.
+// short returns a folder whose path is short enough for a socket.
 func short(t *testing.T) string {
 	dir, err := os.MkdirTemp("", "sock")
 	require.NoError(t, err)
@@ -49,7 +49,8 @@ func short(t *testing.T) string {
 	return dir
 }
 
-// serving serves echo: a verb's arguments come back, "wait" waits for its end.
+// serving starts a server that returns the arguments of a verb. The verb "wait" waits
+// until its context ends.
 func serving(t *testing.T, dir string) (stop func()) {
 	l, err := Listen(dir)
 	require.NoError(t, err)
@@ -86,14 +87,14 @@ func serving(t *testing.T, dir string) (stop func()) {
 }
 
 func do(t *testing.T, dir, verb, args string) (string, *Failure) {
-	out, failed, err := Do(context.Background(), dir, "v1", verb, json.RawMessage(args))
+	out, failed, err := Call(context.Background(), dir, "v1", verb, json.RawMessage(args))
 	require.NoError(t, err)
 	return string(out), failed
 }
 
-func TestDo(t *testing.T) {
+func TestCall(t *testing.T) {
 	dir := short(t)
-	_, _, err := Do(context.Background(), dir, "v1", "echo", nil)
+	_, _, err := Call(context.Background(), dir, "v1", "echo", nil)
 	require.ErrorIs(t, err, ErrNoNode)
 	stop := serving(t, dir)
 	out, failed := do(t, dir, "echo", `{"x":"y"}`)
@@ -108,33 +109,33 @@ func TestDo(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
-			_, _, err := Do(context.Background(), dir, "v1", "echo", json.RawMessage(`{}`))
+			_, _, err := Call(context.Background(), dir, "v1", "echo", json.RawMessage(`{}`))
 			require.NoError(t, err)
 		})
 	}
 	wg.Wait()
 	stop()
-	_, _, err = Do(context.Background(), dir, "v1", "echo", nil)
+	_, _, err = Call(context.Background(), dir, "v1", "echo", nil)
 	require.ErrorIs(t, err, ErrNoNode)
 }
 
-// Another version is told of, and can still stop the node.
+// A caller of another version receives a failure, but can stop the node.
 func TestVersion(t *testing.T) {
 	dir := short(t)
 	serving(t, dir)
-	_, failed, err := Do(context.Background(), dir, "v2", "echo", json.RawMessage(`{}`))
+	_, failed, err := Call(context.Background(), dir, "v2", "echo", json.RawMessage(`{}`))
 	require.NoError(t, err)
 	require.Equal(t, "version", failed.Code)
 	require.Equal(t, failureStatus, failed.Exit)
 	require.Contains(t, failed.Message, "restart the node")
 	require.Equal(t, "petname node stop", failed.Next)
-	_, failed, err = Do(context.Background(), dir, "v2", "stop", json.RawMessage(`{}`))
+	_, failed, err = Call(context.Background(), dir, "v2", "stop", json.RawMessage(`{}`))
 	require.NoError(t, err)
 	require.Nil(t, failed)
 }
 
-// Who hangs up, is interrupted, says nothing, or garbage, or too much, or
-// doesn't listen, is in nobody's way.
+// A client that disconnects, is interrupted, sends nothing, garbage or too much, or
+// does not read, does not affect other clients.
 func TestHostileClients(t *testing.T) {
 	dir := short(t)
 	stop := serving(t, dir)
@@ -175,7 +176,7 @@ func TestHostileClients(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	waiting := make(chan error)
 	go func() {
-		_, _, err := Do(ctx, dir, "v1", "wait", json.RawMessage(`{}`))
+		_, _, err := Call(ctx, dir, "v1", "wait", json.RawMessage(`{}`))
 		waiting <- err
 	}()
 	cancel()
@@ -446,8 +447,8 @@ func TestAnotherVersionDoesNothing(t *testing.T) {
 	}
 }
 
-// An answer that never comes is no "no node": what was asked may be done.
-func TestLost(t *testing.T) {
+// A missing response is not ErrNoNode: the verb may have run.
+func TestAMissingResponseIsNotErrNoNode(t *testing.T) {
 	dir := short(t)
 	path, err := Path(dir)
 	require.NoError(t, err)
@@ -462,18 +463,18 @@ func TestLost(t *testing.T) {
 				c.Close()
 			}
 		}()
-		_, failed, err := Do(context.Background(), dir, "v1", "add", json.RawMessage(`{}`))
+		_, failed, err := Call(context.Background(), dir, "v1", "add", json.RawMessage(`{}`))
 		if failed != nil {
 			require.NotZero(t, failed.Exit, "an error without an exit status is one all the same")
 		} else {
-			require.ErrorContains(t, err, "look before you ask again")
+			require.ErrorContains(t, err, "check the result before you try again")
 			require.NotErrorIs(t, err, ErrNoNode)
 		}
 		require.NoError(t, l.Close())
 	}
 }
 
-// The socket is its owner's alone; a dead node's is replaced.
+// Only the owner can access the socket. The socket of a killed node is replaced.
 func TestListen(t *testing.T) {
 	dir := short(t)
 	path, err := Path(dir)
@@ -482,7 +483,7 @@ func TestListen(t *testing.T) {
 	require.NoError(t, err)
 	dead.(*net.UnixListener).SetUnlinkOnClose(false)
 	require.NoError(t, dead.Close())
-	_, _, err = Do(context.Background(), dir, "v1", "echo", nil)
+	_, _, err = Call(context.Background(), dir, "v1", "echo", nil)
 	require.ErrorIs(t, err, ErrNoNode)
 	l, err := Listen(dir)
 	require.NoError(t, err)
@@ -549,7 +550,7 @@ func TestAClientSendsNothingIntoAnUntrustedFolder(t *testing.T) {
 		<-done
 	}()
 	asked := func() (bool, error) {
-		_, _, err := Do(context.Background(), dir, "v1", "publish", json.RawMessage(`{"passphrase":"horse"}`))
+		_, _, err := Call(context.Background(), dir, "v1", "publish", json.RawMessage(`{"passphrase":"horse"}`))
 		select {
 		case <-sent:
 			return true, err
@@ -590,7 +591,7 @@ func TestAClientSendsNothingIntoAnUntrustedFolder(t *testing.T) {
 func TestACancelledCallerSendsNoRequest(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	_, _, err := Do(ctx, short(t), "v1", "echo", json.RawMessage(`{}`))
+	_, _, err := Call(ctx, short(t), "v1", "echo", json.RawMessage(`{}`))
 	require.ErrorIs(t, err, context.Canceled)
 	require.NotErrorIs(t, err, ErrNoNode)
 }
@@ -607,8 +608,8 @@ func TestThePathOfASocketIsBounded(t *testing.T) {
 	}
 }
 
-// A home too deep for a socket has it in the user's runtime folder, if nobody
-// else can get at that.
+// A home whose path is too long has its socket in the runtime folder of the user, if
+// no other user can access that folder.
 func TestLongPath(t *testing.T) {
 	run := short(t)
 	t.Setenv("XDG_RUNTIME_DIR", run)
@@ -634,11 +635,11 @@ func TestLongPath(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", "/"+strings.Repeat("x", 120))
 	_, err = Listen(dir)
 	require.ErrorContains(t, err, "too long")
-	_, _, err = Do(context.Background(), dir, "v1", "echo", nil)
+	_, _, err = Call(context.Background(), dir, "v1", "echo", nil)
 	require.ErrorIs(t, err, ErrNoNode)
 }
 
-// What is no request is an error, and what is one reads back as it was written.
+// Input is an error, or a request that decodes to the same value after encoding.
 func FuzzRequest(f *testing.F) {
 	for _, seed := range []string{`{"v":1,"program":"v1","verb":"add","args":{"name":"bob"}}`, `{}`, `null`, `[`, "\x00", `{"v":1e99}`, `{"args":[[[[]]]]}`} {
 		f.Add([]byte(seed))

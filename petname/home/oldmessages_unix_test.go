@@ -11,10 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What is in the place of post.db and cannot be read is an error, and stays: no
-// named pipe makes the take-over wait, and no link to a missing file is taken for
-// a new home.
-func TestWhatIsNoPostFileStays(t *testing.T) {
+// An unreadable post.db is an error, and stays: a named pipe does not block the move,
+// and a link to a missing file is not a new home.
+func TestAnUnreadablePostFileStays(t *testing.T) {
 	for name, make := range map[string]func(path string) error{
 		"a named pipe":     func(path string) error { return syscall.Mkfifo(path, 0o600) },
 		"a link to itself": func(path string) error { return os.Symlink(path, path) },
@@ -23,14 +22,14 @@ func TestWhatIsNoPostFileStays(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, err := Create(filepath.Join(t.TempDir(), "home"), Plan{})
+			h, err := Create(filepath.Join(t.TempDir(), "home"), CreateOptions{})
 			require.NoError(t, err)
-			file := h.path(postFile)
+			file := h.path(oldMessagesFile)
 			require.NoError(t, os.RemoveAll(file))
 			require.NoError(t, make(file))
 			before, err := os.Lstat(file)
 			require.NoError(t, err)
-			require.True(t, h.Older())
+			require.True(t, h.HasOldMessages())
 			book, _, err := opened(t, h)
 			require.ErrorContains(t, err, "post.db")
 			require.NoError(t, book.Close())
@@ -41,15 +40,15 @@ func TestWhatIsNoPostFileStays(t *testing.T) {
 	}
 }
 
-// A link to an older version's file is taken over as the file is.
-func TestALinkedPostFileIsTakenOver(t *testing.T) {
-	h, err := Create(filepath.Join(t.TempDir(), "home"), Plan{})
+// The messages in a linked file are moved as those in a file are.
+func TestALinkedPostFileIsMoved(t *testing.T) {
+	h, err := Create(filepath.Join(t.TempDir(), "home"), CreateOptions{})
 	require.NoError(t, err)
-	require.NoError(t, os.RemoveAll(h.path(postFile)))
+	require.NoError(t, os.RemoveAll(h.path(oldMessagesFile)))
 	whole := older(t, h)
 	away := filepath.Join(t.TempDir(), "away")
-	require.NoError(t, os.Rename(h.path(postFile), away))
-	require.NoError(t, os.Symlink(away, h.path(postFile)))
+	require.NoError(t, os.Rename(h.path(oldMessagesFile), away))
+	require.NoError(t, os.Symlink(away, h.path(oldMessagesFile)))
 	book, notice, err := opened(t, h)
 	require.NoError(t, err)
 	require.Nil(t, notice)

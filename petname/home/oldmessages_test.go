@@ -19,11 +19,11 @@ import (
 	"github.com/petnames-go/petnames/petname"
 )
 
-// older makes the home one of an older version, with 30 rows in each of two
+// older converts the home to one of an older version, with 30 rows in each of two
 // buckets of its post.db, and returns that file.
 func older(t *testing.T, h Home) []byte {
 	t.Helper()
-	db, err := bbolt.Open(h.path(postFile), 0o600, &bbolt.Options{NoSync: true})
+	db, err := bbolt.Open(h.path(oldMessagesFile), 0o600, &bbolt.Options{NoSync: true})
 	require.NoError(t, err)
 	require.NoError(t, db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range []string{"one", "two"} {
@@ -40,27 +40,27 @@ func older(t *testing.T, h Home) []byte {
 		return nil
 	}))
 	require.NoError(t, db.Close())
-	b, err := os.ReadFile(h.path(postFile))
+	b, err := os.ReadFile(h.path(oldMessagesFile))
 	require.NoError(t, err)
 	return b
 }
 
 var errUnreadable = errors.New("unreadable")
 
-// takeRow is a take that reads every row but those whose bytes differ.
-func takeRow(local *ledger.View, row ledger.BoltRow) error {
+// moveRow moves every row but those whose bytes differ.
+func moveRow(local *ledger.View, row ledger.BoltRow) error {
 	if len(row.Value) != 300 || len(bytes.Trim(row.Value, string(row.Value[:1]))) > 0 {
 		return errUnreadable
 	}
 	return local.Put(row.Bucket, row.Key, row.Value)
 }
 
-// opened opens the home and takes over, as each start does.
+// opened opens the book and moves the messages, as each start does.
 func opened(t *testing.T, h Home) (*petname.Book, *DamagedMessagesError, error) {
 	t.Helper()
 	book, err := h.Book(petname.Options{})
 	require.NoError(t, err)
-	notice, err := h.TakeOver(book, takeRow)
+	notice, err := h.MoveMessages(book, moveRow)
 	return book, notice, err
 }
 
@@ -93,19 +93,19 @@ func copied(t *testing.T, h Home) Home {
 // refuses the stub and leaves it.
 func refused(t *testing.T, h Home) {
 	t.Helper()
-	_, err := bbolt.Open(h.path(postFile), 0o600, nil)
+	_, err := bbolt.Open(h.path(oldMessagesFile), 0o600, nil)
 	require.Error(t, err)
-	b, err := os.ReadFile(h.path(postFile))
+	b, err := os.ReadFile(h.path(oldMessagesFile))
 	require.NoError(t, err)
 	require.Equal(t, stub, string(b))
-	require.False(t, h.Older())
+	require.False(t, h.HasOldMessages())
 }
 
-func TestMessagesOfAnOlderVersionAreTakenOverOnce(t *testing.T) {
-	h := create(t, Plan{})
-	require.False(t, h.Older())
+func TestMessagesOfAnOlderVersionAreMovedOnce(t *testing.T) {
+	h := create(t, CreateOptions{})
+	require.False(t, h.HasOldMessages())
 	older(t, h)
-	require.True(t, h.Older())
+	require.True(t, h.HasOldMessages())
 	book, notice, err := opened(t, h)
 	require.NoError(t, err)
 	require.Nil(t, notice)
@@ -130,31 +130,31 @@ func TestMessagesOfAnOlderVersionAreTakenOverOnce(t *testing.T) {
 // A new home receives the stub too, before it has any messages: an older version
 // would send again what it does not know of.
 func TestANewHomeReceivesTheStub(t *testing.T) {
-	h := create(t, Plan{})
+	h := create(t, CreateOptions{})
 	book, notice, err := opened(t, h)
 	require.NoError(t, err)
 	require.Nil(t, notice)
 	refused(t, h)
-	// Without the stub, an older version begins a database. It is taken over as
-	// long as the tables are empty, and else kept aside.
+	// Without the stub, an older version creates a database. Its rows are moved if the
+	// tables are empty. Otherwise the file is kept under another name.
 	for n := range 2 {
-		require.NoError(t, os.Remove(h.path(postFile)))
+		require.NoError(t, os.Remove(h.path(oldMessagesFile)))
 		older(t, h)
 		if n == 1 {
 			require.NoError(t, book.Update(func(_ *petname.Book, local *ledger.View) error {
-				return errors.Join(local.Delete(markTable, markKey), local.Delete("one", []byte("one 03")))
+				return errors.Join(local.Delete(movedTable, movedKey), local.Delete("one", []byte("one 03")))
 			}))
 		}
-		notice, err := h.TakeOver(book, takeRow)
+		notice, err := h.MoveMessages(book, moveRow)
 		require.NoError(t, err)
 		require.Equal(t, n == 1, notice != nil)
 		require.Equal(t, 60-n, rows(t, book))
 		refused(t, h)
 	}
-	// A database that was never begun is none.
+	// An empty file is not a database.
 	require.NoError(t, book.Close())
-	h = create(t, Plan{})
-	require.NoError(t, os.WriteFile(h.path(postFile), nil, 0o600))
+	h = create(t, CreateOptions{})
+	require.NoError(t, os.WriteFile(h.path(oldMessagesFile), nil, 0o600))
 	book, notice, err = opened(t, h)
 	require.NoError(t, err)
 	require.Nil(t, notice)
@@ -192,20 +192,20 @@ type unlinking struct{ durable.FS }
 
 func (unlinking) Link(string, string) error { return errors.New("no links") }
 
-// Killed at any moment of a take-over, a home opens with the same rows, and
-// older versions find their file or the stub.
-func TestAKillAnywhereInATakeOverLosesNothing(t *testing.T) {
+// A home whose process is killed at any moment of the move opens with the same rows,
+// and older versions find their file or the stub.
+func TestAKillDuringTheMoveLosesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		damage bool
 		fs     durable.FS
 	}{"whole": {false, durable.OS{}}, "damaged": {true, durable.OS{}}, "damaged, without links": {true, unlinking{durable.OS{}}}} {
-		h := create(t, Plan{})
+		h := create(t, CreateOptions{})
 		original := older(t, h)
 		want := 60
 		if c.damage {
 			at := bytes.Index(original, bytes.Repeat([]byte{9}, 300))
 			original[at+7] ^= 1 // of row 8 of one of the buckets
-			require.NoError(t, os.WriteFile(h.path(postFile), original, 0o600))
+			require.NoError(t, os.WriteFile(h.path(oldMessagesFile), original, 0o600))
 			want--
 		}
 		var killed []Home
@@ -214,11 +214,11 @@ func TestAKillAnywhereInATakeOverLosesNothing(t *testing.T) {
 		book, err := h.Book(petname.Options{})
 		require.NoError(t, err)
 		n := 0
-		notice, err := h.TakeOver(book, func(local *ledger.View, row ledger.BoltRow) error {
+		notice, err := h.MoveMessages(book, func(local *ledger.View, row ledger.BoltRow) error {
 			if n++; n%16 == 0 {
 				kill()
 			}
-			return takeRow(local, row)
+			return moveRow(local, row)
 		})
 		require.NoError(t, err)
 		require.Equal(t, c.damage, notice != nil)
@@ -228,7 +228,7 @@ func TestAKillAnywhereInATakeOverLosesNothing(t *testing.T) {
 		notices := 0
 		for i, k := range killed {
 			what := fmt.Sprint(name, ", kill ", i)
-			b, err := os.ReadFile(k.path(postFile))
+			b, err := os.ReadFile(k.path(oldMessagesFile))
 			if !errors.As(err, new(*os.PathError)) {
 				require.NoError(t, err)
 				require.Truef(t, string(b) == stub || bytes.Equal(b, original), what)
@@ -240,11 +240,11 @@ func TestAKillAnywhereInATakeOverLosesNothing(t *testing.T) {
 			require.Equal(t, want, rows(t, book), what)
 			if notice != nil {
 				notices++
-				require.Equal(t, k.path(damagedFile), notice.Kept)
+				require.Equal(t, k.path(damagedMessagesFile), notice.Kept)
 				require.Contains(t, notice.Damage, "unreadable")
 			}
 			refused(t, k)
-			kept, err := k.Damaged()
+			kept, err := k.DamagedFiles()
 			require.NoError(t, err)
 			if c.damage {
 				require.Len(t, kept, 1, what)
@@ -263,17 +263,17 @@ func TestAKillAnywhereInATakeOverLosesNothing(t *testing.T) {
 	}
 }
 
-// A power cut after any operation of a take-over leaves the older file or the
+// A power cut after any operation of the move leaves the older file or the
 // stub, and a fault is reported; the next open finishes it.
-func TestAPowerCutInATakeOverLosesNothing(t *testing.T) {
-	whole := create(t, Plan{})
+func TestAPowerCutDuringTheMoveLosesNothing(t *testing.T) {
+	whole := create(t, CreateOptions{})
 	original := older(t, whole)
 	for disk := range durabletest.Crashes() {
 		h := copied(t, whole)
 		h.files = disk
 		book, _, err := opened(t, h)
 		disk.Crash()
-		b, rerr := os.ReadFile(h.path(postFile))
+		b, rerr := os.ReadFile(h.path(oldMessagesFile))
 		require.NoError(t, rerr, disk)
 		if err == nil {
 			require.Equal(t, stub, string(b), disk)
@@ -289,10 +289,10 @@ func TestAPowerCutInATakeOverLosesNothing(t *testing.T) {
 		refused(t, h)
 		require.NoError(t, book.Close())
 	}
-	// Nor does it lose the file of which something could not be read.
+	// A damaged file is not lost either.
 	original[bytes.Index(original, bytes.Repeat([]byte{9}, 300))+7] ^= 1
 	damaged := copied(t, whole)
-	require.NoError(t, os.WriteFile(damaged.path(postFile), original, 0o600))
+	require.NoError(t, os.WriteFile(damaged.path(oldMessagesFile), original, 0o600))
 	for disk := range durabletest.Crashes() {
 		h := copied(t, damaged)
 		h.files = disk
@@ -300,10 +300,10 @@ func TestAPowerCutInATakeOverLosesNothing(t *testing.T) {
 		disk.Crash()
 		require.Equal(t, err == nil, notice != nil, disk)
 		require.NoError(t, book.Close())
-		b, rerr := os.ReadFile(h.path(postFile))
+		b, rerr := os.ReadFile(h.path(oldMessagesFile))
 		require.NoError(t, rerr, disk)
 		if string(b) == stub {
-			b, rerr = os.ReadFile(h.path(damagedFile))
+			b, rerr = os.ReadFile(h.path(damagedMessagesFile))
 			require.NoError(t, rerr, disk)
 		}
 		require.True(t, bytes.Equal(b, original), disk)
@@ -321,10 +321,10 @@ func TestAPowerCutInATakeOverLosesNothing(t *testing.T) {
 			require.NoError(t, err)
 		} else {
 			require.ErrorIs(t, err, syscall.ENOSPC, disk)
-			require.ErrorContains(t, err, postFile)
+			require.ErrorContains(t, err, oldMessagesFile)
 		}
 		h.files = nil
-		_, err = h.TakeOver(book, takeRow)
+		_, err = h.MoveMessages(book, moveRow)
 		require.NoError(t, err)
 		require.Equal(t, 60, rows(t, book), disk)
 		refused(t, h)
@@ -332,24 +332,24 @@ func TestAPowerCutInATakeOverLosesNothing(t *testing.T) {
 	}
 }
 
-// After the messages have moved, another post.db is not read: it could send
-// again what was sent. It is kept beside those of earlier times.
-func TestAPostFileAfterTheTakeOverIsKeptAside(t *testing.T) {
-	h := create(t, Plan{})
+// After the messages were moved, another post.db is not read: its messages could be
+// sent twice. It is kept beside earlier ones.
+func TestAPostFileAfterTheMoveIsKept(t *testing.T) {
+	h := create(t, CreateOptions{})
 	older(t, h)
 	book, _, err := opened(t, h)
 	require.NoError(t, err)
 	require.NoError(t, book.Update(func(_ *petname.Book, local *ledger.View) error { return local.Delete("one", []byte("one 03")) }))
 	for n := 1; n <= 2; n++ {
-		require.NoError(t, os.WriteFile(h.path(postFile), fmt.Appendf(nil, "another %d", n), 0o600))
-		notice, err := h.TakeOver(book, takeRow)
+		require.NoError(t, os.WriteFile(h.path(oldMessagesFile), fmt.Appendf(nil, "another %d", n), 0o600))
+		notice, err := h.MoveMessages(book, moveRow)
 		require.NoError(t, err)
 		require.NotNil(t, notice)
 		require.ErrorContains(t, notice, "after the messages had moved")
 		b, err := os.ReadFile(notice.Kept)
 		require.NoError(t, err)
 		require.Equal(t, fmt.Sprintf("another %d", n), string(b))
-		kept, err := h.Damaged()
+		kept, err := h.DamagedFiles()
 		require.NoError(t, err)
 		require.Len(t, kept, n)
 		require.Contains(t, kept, notice.Kept)
@@ -359,11 +359,11 @@ func TestAPostFileAfterTheTakeOverIsKeptAside(t *testing.T) {
 	require.NoError(t, book.Close())
 }
 
-// A file without any readable page is kept, and the home is good to use.
-func TestGarbageInThePostFileIsKept(t *testing.T) {
+// A file without any readable page is kept, and the home can be used.
+func TestAnUnreadablePostFileIsKept(t *testing.T) {
 	for _, garbage := range [][]byte{[]byte("hello"), make([]byte, 1<<16), bytes.Repeat([]byte{0xff}, 1<<14)} {
-		h := create(t, Plan{})
-		require.NoError(t, os.WriteFile(h.path(postFile), garbage, 0o600))
+		h := create(t, CreateOptions{})
+		require.NoError(t, os.WriteFile(h.path(oldMessagesFile), garbage, 0o600))
 		book, notice, err := opened(t, h)
 		require.NoError(t, err)
 		require.NotNil(t, notice)

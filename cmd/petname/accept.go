@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/name"
+)
+
+func (a *app) acceptVerb() *cobra.Command {
+	var request acceptArgs
+	var never bool
+	cmd := &cobra.Command{
+		Use:   "accept N|FILE --as NAME",
+		Short: "Take up a suggestion, under a name of yours",
+		Long: `Give a name to somebody who waits in the inbox: N is the number that the inbox
+shows, or its first digits. An introduction that came by mail or on a memory
+stick is read from FILE, or with - from standard input. The name is yours to
+choose, whatever was suggested.
+
+An offer to be introduced to each other is accepted without --as: who it is
+shows in your inbox when both of you have agreed.
+
+With --instead NAME that contact gives way, in one step: for when the key that
+you were given was never theirs. petname why keeps who gave it to you.`,
+		Example: `  petname accept 482133 --as bob
+  petname accept from-alice.txt --as bob`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeSuggestions,
+		RunE: func(_ *cobra.Command, args []string) (err error) {
+			if err := a.suggestionOrFile(args[0], &request.ID, &request.Text); err != nil {
+				return err
+			}
+			if request.As == "" { // possibly an offer: consent to it is signed
+				if request.Passphrase, err = a.passphrase(); err != nil {
+					return err
+				}
+			}
+			if never {
+				return a.decline(declineArgs{ID: request.ID, Text: request.Text, Never: true})
+			}
+			var c accepted
+			err = a.call("accept", request, &c)
+			if a.confirmLookalike(err) {
+				request.Lookalike = true
+				err = a.call("accept", request, &c)
+			}
+			return a.printResult(c, err, err == nil || c.Sent != "", func(w *bufio.Writer) {
+				if c.Sent != "" {
+					fmt.Fprintln(w, "agreed: they are in your inbox when the other has agreed, too")
+					return
+				}
+				fmt.Fprintln(w, contactLine(a.style(), c.contact))
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&request.As, "as", "", "the `name` that you give")
+	f.BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
+	f.BoolVar(&never, "never", false, "as decline --never: name nobody, and hear no more of that pointer")
+	f.StringVar(&request.Replaces, "instead", "", "a `name` of yours that gives way")
+	completeFlag(cmd, "instead", a.completeMoreNames)
+	return cmd
+}
+
+// suggestionOrFile sets *id if arg is the number of a suggestion. Otherwise it reads
+// the file arg into *text.
+func (a *app) suggestionOrFile(arg string, id *string, text *[]byte) error {
+	if isDigits(arg) {
+		*id = arg
+		return nil
+	}
+	if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) && arg != "-" {
+		return usage("%q is no number of the inbox, and no file", arg).With("petname inbox")
+	}
+	b, err := a.readUpTo(arg, maxStdin+1)
+	if err != nil {
+		return err
+	}
+	*text = b
+	return nil
+}
+
+func isDigits(s string) bool {
+	for _, r := range s {
+		if r < '0' || r > '9' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 12
+}
+
+// acceptArgs are the arguments of accept: the digits of a suggestion, or the content of
+// a file.
+type acceptArgs struct {
+	ID         string `json:"id"`
+	Text       []byte `json:"text"` // content of a file; nil: ID is used
+	As         string `json:"as"`
+	Lookalike  bool   `json:"lookalike"`
+	Replaces   string `json:"instead"` // a contact to replace, by name or pointer
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+// accepted is the result of accept: a contact. After consent to a mutual introduction,
+// its pointer is not known yet.
+type accepted struct {
+	contact
+	Sent string `json:"sent,omitempty"` // delivery of the consent, as in introduced
+}
+
+// accept names the pointer of a suggestion, or consents to a mutual introduction.
+func (v *verbs) accept(ctx context.Context, a acceptArgs) (*accepted, error) {
+	s, err := v.findSuggestion(a.ID, a.Text)
+	if err != nil {
+		return nil, err
+	}
+	if s.Kind == petname.Mutual {
+		return v.consent(ctx, s, a)
+	}
+	c, err := v.acceptAs(s, a)
+	if c == nil {
+		return nil, err
+	}
+	return &accepted{contact: *c}, err
+}
+
+func (v *verbs) consent(ctx context.Context, s petname.Suggestion, a acceptArgs) (*accepted, error) {
+	if a.As != "" {
+		return nil, usage("--as %q: who it is shows when both of you have agreed; name them then", a.As).With("petname accept " + s.ID.String())
+	}
+	sent, err := v.agentWith(a.Passphrase).AcceptMutual(ctx, s.ID)
+	if sent == "" {
+		return nil, err
+	}
+	return &accepted{contact: contact{Provenance: []fact{{Kind: string(s.Kind), By: s.By.String(), Channel: s.Channel, At: s.At}}}, Sent: string(sent)}, delivery(sent, err)
+}
+
+func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
+	if a.As == "" {
+		return nil, usage("what shall %s be called? The name is yours to choose", s.Pointer.Short()).
+			With("petname accept " + s.ID.String() + " --as NAME")
+	}
+	if _, err := name.Parse(a.As); err != nil {
+		return nil, err
+	}
+	how := petname.Acceptance{Lookalike: a.Lookalike}
+	if a.Replaces != "" {
+		gives, err := v.agent.Lookup(a.Replaces)
+		if err != nil {
+			return nil, err
+		}
+		how.Replaces = gives.ID
+	}
+	c, err := v.agent.Accept(s.ID, a.As, how)
+	var taken *petname.TakenError
+	if errors.As(err, &taken) && how.Replaces.IsZero() {
+		return v.conflictingContact(err, s.Pointer), classify(err).With("choose another name, or, if it is the same person and the other key was never theirs:\npetname accept " +
+			s.ID.String() + " --as " + shellWord(a.As) + " --instead " + shellWord(taken.Name.String()))
+	}
+	if err != nil {
+		return v.conflictingContact(err, s.Pointer), err
+	}
+	return v.withLookalikes(c)
+}
+
+// findSuggestion returns the suggestion with the given digits. If text is not nil, it
+// receives the messages in text and returns their only suggestion.
+func (v *verbs) findSuggestion(digits string, text []byte) (petname.Suggestion, error) {
+	if text == nil {
+		s, err := v.agent.Suggestion(digits)
+		if errors.Is(err, agent.ErrNoSuggestion) {
+			return s, &failure{Code: "not_found", Exit: exitNotFound, Message: fmt.Sprintf("no suggestion has the number %q", digits), Next: "petname inbox"}
+		}
+		return s, err
+	}
+	ids, err := v.agent.Receive(text)
+	if err != nil {
+		return petname.Suggestion{}, err
+	}
+	switch len(ids) {
+	case 0:
+		return petname.Suggestion{}, &failure{Code: "noted", Exit: exitChoose, Message: "what the file says was noted, and leaves nothing to decide", Next: "petname inbox"}
+	case 1:
+		return v.agent.Suggestion(ids[0].String())
+	}
+	return petname.Suggestion{}, &failure{Code: "choose", Exit: exitChoose, Message: "there are several suggestions in the file, and they wait in the inbox now", Next: "petname inbox"}
+}

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) declineVerb() *cobra.Command {
+	var request declineArgs
+	cmd := &cobra.Command{
+		Use:   "decline N|FILE",
+		Short: "Turn a suggestion down",
+		Long: `Take a suggestion out of the inbox; N and FILE are as for accept. With --never,
+nothing more is heard of the pointer, whoever introduces it, unless you add it
+yourself or pair with its owner. Nobody is told, but for an offer to be
+introduced to each other.`,
+		Example: `  petname decline 482133
+  petname decline 482133 --never`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeSuggestions,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := a.suggestionOrFile(args[0], &request.ID, &request.Text); err != nil {
+				return err
+			}
+			return a.decline(request)
+		},
+	}
+	cmd.Flags().BoolVar(&request.Never, "never", false, "and hear no more of that pointer")
+	return cmd
+}
+
+// decline declines a suggestion, and prints it.
+func (a *app) decline(request declineArgs) error {
+	var s suggestion
+	err := a.call("decline", request, &s)
+	return a.printResult(s, err, err == nil, func(w *bufio.Writer) {
+		fmt.Fprintf(w, "declined: %s %s\n", headline(a.style(), s), suggestedName(a.style(), s))
+	})
+}
+
+// declineArgs are the arguments of decline.
+type declineArgs struct {
+	ID         string `json:"id"`
+	Text       []byte `json:"text"`
+	Never      bool   `json:"never"` // refuse further suggestions of the pointer
+	Passphrase string `json:"passphrase,omitempty"`
+}
+
+func (v *verbs) decline(ctx context.Context, a declineArgs) (*suggestion, error) {
+	s, err := v.findSuggestion(a.ID, a.Text)
+	if err != nil {
+		return nil, err
+	}
+	if s, err = v.agentWith(a.Passphrase).Decline(ctx, s.ID, a.Never); err != nil {
+		return nil, err
+	}
+	return v.asSuggestion(s)
+}

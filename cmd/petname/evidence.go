@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/petname/introduce"
+	"github.com/petnames-go/petnames/petname/name"
+)
+
+// writeProof writes the proof that an introducer introduced a wrong key.
+func (a *app) writeProof(contact, file string) error {
+	if err := checkNewFile(file); err != nil {
+		return err
+	}
+	var out proof
+	if err := a.call("proof", nameArgs{Name: contact}, &out); err != nil {
+		return err
+	}
+	if done, err := a.writeStatement(file, &out.Armored, &out.File); done || err != nil {
+		return err
+	}
+	return a.printResult(out, nil, true, func(w *bufio.Writer) { printContradictions(w, a.style(), out.Contradictions) })
+}
+
+func printContradictions(w *bufio.Writer, st name.Style, all []contradiction) {
+	for _, c := range all {
+		fmt.Fprintf(w, "%s introduced\n", nickname(st, "", c.By))
+		printField(w, "as", nickname(st, c.Suggested, c.Pointer))
+		printField(w, "on", c.Made.Local().Format(time.DateTime))
+		printField(w, "to", nickname(st, "", c.To))
+		printField(w, "DENIED BY", nickname(st, "", c.DeniedBy)+", "+c.Denied.Local().Format(time.DateTime))
+	}
+}
+
+func (a *app) evidenceVerb() *cobra.Command {
+	return &cobra.Command{
+		Use:   "evidence FILE",
+		Short: "Check the proof that somebody introduced a wrong key",
+		Long: `Verify what petname why -o wrote, anybody's: that the introducer signed that a
+key is somebody's, and that the holder of another key signed that it isn't
+theirs. It needs no home. Whose the other key is, you know if you paired with
+its owner.
+
+Exit status 6 if it doesn't verify.`,
+		Example: `  petname evidence proof.txt`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			text, err := a.readUpTo(args[0], maxStdin+1)
+			if err != nil {
+				return err
+			}
+			out, err := checkProof(text)
+			if err != nil {
+				return classify(err)
+			}
+			return a.printResult(out, nil, true, func(w *bufio.Writer) {
+				fmt.Fprintln(w, "verified:")
+				printContradictions(w, a.style(), out.Contradictions)
+			})
+		},
+	}
+}
+
+// contradiction is an introduction and the denial of its key.
+type contradiction struct {
+	By        string    `json:"by"` // pointer of the introducer
+	To        string    `json:"to"`
+	Pointer   string    `json:"pointer"` // the introduced key
+	Suggested string    `json:"suggested"`
+	Made      time.Time `json:"made"`
+	DeniedBy  string    `json:"denied_by"` // pointer of the contact that denies it
+	Denied    time.Time `json:"denied"`
+}
+
+// proof is the result of why -o, and of evidence.
+type proof struct {
+	Contradictions []contradiction `json:"contradictions"`
+	File           string          `json:"file,omitempty"`
+	Armored        []byte          `json:"armored,omitempty"`
+}
+
+// proof returns the proof that introducers introduced wrong keys for a contact.
+func (v *verbs) proof(_ context.Context, a nameArgs) (*proof, error) {
+	c, err := v.agent.Lookup(a.Name)
+	if err != nil {
+		return nil, err
+	}
+	all, err := v.agent.Contradictions(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "nothing on record about " + c.Pointer.String() + " contradicts an introduction",
+			Next: "petname dispute " + shellWord(a.Name)}
+	}
+	out := &proof{Contradictions: []contradiction{}}
+	for _, one := range all {
+		out.Contradictions = append(out.Contradictions, asContradiction(one))
+		out.Armored = append(out.Armored, introduce.Armor(one.Bytes())...)
+	}
+	return out, nil
+}
+
+func asContradiction(c introduce.Contradiction) contradiction {
+	i, d := c.Introduction(), c.Denial()
+	return contradiction{By: i.By.String(), To: i.To.String(), Pointer: i.About.String(),
+		Suggested: name.Clean(i.Suggested), Made: i.Made, DeniedBy: d.By.String(), Denied: d.Made}
+}
+
+// checkProof verifies the contradictions in a text: pairs of an introduction and
+// its denial.
+func checkProof(text []byte) (*proof, error) {
+	statements, err := introduce.Dearmor(text)
+	if err != nil {
+		return nil, err
+	}
+	if len(statements)%2 != 0 {
+		return nil, &failure{Code: "invalid", Exit: exitUnverified, Message: "an introduction without a denial, or the other way round, proves nothing"}
+	}
+	out := &proof{Contradictions: []contradiction{}}
+	for i := 0; i < len(statements); i += 2 {
+		one, err := introduce.OpenContradiction(statements[i], statements[i+1])
+		if err != nil {
+			return nil, err
+		}
+		out.Contradictions = append(out.Contradictions, asContradiction(one))
+	}
+	return out, nil
+}

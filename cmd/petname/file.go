@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger/durable"
+)
+
+// writeNew writes to a new file, or, for "-", to standard output. With --json it
+// writes nothing to standard output: the content is in the JSON object.
+func (a *app) writeNew(file string, b []byte) error {
+	if file == "-" {
+		if a.json {
+			return nil
+		}
+		_, err := a.stdout.Write(b)
+		return err
+	}
+	if err := writeFile(file, b); err != nil {
+		return classify(err)
+	}
+	return nil
+}
+
+// writeStatement writes an armored statement to a new file or to standard output. For
+// a file, it sets *at to its path and *armored to nil. done reports that the statement
+// is on standard output and nothing else is to be printed.
+func (a *app) writeStatement(file string, armored *[]byte, at *string) (done bool, err error) {
+	if err := a.writeNew(file, *armored); err != nil {
+		return false, err
+	}
+	if file == "-" {
+		return !a.json, nil
+	}
+	*at, *armored = file, nil
+	return false, nil
+}
+
+// checkNewFile returns an error if the file exists.
+func checkNewFile(file string) error {
+	if file == "" || file == "-" {
+		return nil
+	}
+	if info, err := os.Lstat(file); err == nil && info.Mode().IsRegular() || err == nil && info.IsDir() {
+		return usage("-o %q: there is a file of that name already", file)
+	}
+	return nil
+}
+
+// writeFile replaces a file atomically and durably.
+func writeFile(name string, b []byte) error { return writeFileOn(nil, name, b) }
+
+func writeFileOn(files durable.FS, name string, b []byte) error {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return os.WriteFile(name, b, 0o600) // a device or a pipe: /dev/stdout
+	}
+	return durable.Replace(files, name, ".record-", time.Time{}, bytes.NewReader(b))
+}
+
+// readUpTo reads a file, or standard input for "-", up to most bytes.
+func (a *app) readUpTo(name string, most int) ([]byte, error) {
+	var f io.Reader = a.stdin
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, usage("%v", err)
+		}
+		defer file.Close()
+		f = file
+	}
+	b, err := io.ReadAll(io.LimitReader(f, int64(most)))
+	if err != nil {
+		return nil, usage("%v", err)
+	}
+	return b, nil
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"golang.org/x/term"
+
+	"github.com/petnames-go/petnames/petname/name"
+)
+
+// Rules of printing: the result of a verb goes to stdout, as one JSON object with
+// --json, and as text for people otherwise. Errors, hints and progress go to stderr;
+// hints only to a terminal. A command to copy is on its own line. Text from other
+// parties is cleaned before it is printed. In lines for people it also loses the
+// marks of names (name.Style). JSON needs no such marks, because the field names
+// define the meaning, and neither do errors, which quote their input and begin with
+// "petname:".
+
+// printResult prints the result of a verb as one JSON object, or with the function
+// text. It returns err, the error of the verb, or else its own error. After a
+// failure it prints text only if tell is set, and the object only if tell is set or
+// the exit status requires it: see [alwaysPrintsObject].
+func (a *app) printResult(result any, err error, tell bool, text func(w *bufio.Writer)) error {
+	if err != nil && !tell && !(a.json && alwaysPrintsObject(err)) {
+		return err
+	}
+	if a.json {
+		return a.printJSON(result, err)
+	}
+	var out bytes.Buffer
+	w := bufio.NewWriter(&out)
+	text(w)
+	werr := w.Flush()
+	if werr == nil {
+		werr = writeRows(a.stdout, out.String(), terminalWidth(a.stdout))
+	}
+	if werr != nil && err == nil {
+		return classify(werr)
+	}
+	return err
+}
+
+// alwaysPrintsObject reports whether the exit status of err is one with which a
+// verb always prints its JSON object. The caller needs it to choose, to judge or to
+// retry.
+func alwaysPrintsObject(err error) bool {
+	exit := classify(err).Exit
+	return exit >= exitChoose && exit <= exitConflict
+}
+
+func (a *app) printJSON(result any, err error) error {
+	b, merr := marshal(result)
+	if merr != nil {
+		return classify(merr)
+	}
+	// Every object starts with the version of its form.
+	b = append([]byte(`{"v":1,`), bytes.TrimPrefix(b, []byte("{"))...)
+	b = bytes.Replace(b, []byte(`{"v":1,}`), []byte(`{"v":1}`), 1)
+	if _, werr := a.stdout.Write(append(b, '\n')); werr != nil && err == nil {
+		return classify(werr)
+	}
+	return err
+}
+
+// marshal encodes v as JSON without escaping & < and >, so that a link can be copied
+// from the output. It escapes characters that are not printable, so that a terminal
+// neither interprets nor hides them.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	var out []byte
+	for _, r := range string(bytes.TrimSuffix(b.Bytes(), []byte("\n"))) {
+		if unicode.IsPrint(r) {
+			out = utf8.AppendRune(out, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, "\\u%04x", unit)
+		}
+	}
+	return out, nil
+}
+
+// printError prints an error and its next step.
+func (a *app) printError(failed *failure) {
+	e := *failed
+	e.Next = a.withHomeFlag(e.Next)
+	if a.json {
+		b, err := marshal(struct {
+			V     int      `json:"v"`
+			Error *failure `json:"error"`
+		}{1, &e})
+		if err == nil {
+			fmt.Fprintf(a.stderr, "%s\n", b)
+		}
+		return
+	}
+	_ = writeRows(a.stderr, fmt.Sprintf("petname: %s\n", cleanLines(e.Message)), terminalWidth(a.stderr))
+	if e.Next == "" {
+		return
+	}
+	if isCommand(e.Next) {
+		fmt.Fprintf(a.stderr, "try:\n  %s\n", name.Clean(e.Next))
+	} else {
+		fmt.Fprintf(a.stderr, "try: %s\n", name.Clean(e.Next))
+	}
+}
+
+// isCommand reports whether a next step is a command, and not a sentence.
+func isCommand(next string) bool {
+	return strings.HasPrefix(next, "petname ") && !strings.Contains(next, ", ")
+}
+
+// withHomeFlag adds --home to the commands in a next step, if this invocation has it.
+func (a *app) withHomeFlag(next string) string {
+	if a.home == "" || strings.HasSuffix(next, " --help") {
+		return next
+	}
+	home := "petname --home " + shellWord(a.home) + " "
+	if rest, ok := strings.CutPrefix(next, "petname "); ok {
+		next = home + rest
+	}
+	if !isCommand(next) { // a sentence with commands in it
+		next = strings.NewReplacer(", petname ", ", "+home, " or petname ", " or "+home).Replace(next)
+	}
+	return next
+}
+
+// cleanLines cleans each line of a message, and indents all lines but the first.
+func cleanLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = name.Clean(line)
+	}
+	return strings.Join(lines, "\n  ")
+}
+
+// hint prints the next step, only to a terminal. Indented lines are commands to copy.
+func (a *app) hint(format string, args ...any) {
+	if isTerminal(a.stderr) {
+		a.warn(format, args...)
+	}
+}
+
+// warn prints a warning, unless --quiet or --json is set.
+func (a *app) warn(format string, args ...any) {
+	if a.quiet || a.json {
+		return
+	}
+	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
+	for i, line := range lines {
+		if command, ok := strings.CutPrefix(line, "  "); ok {
+			lines[i] = "  " + a.withHomeFlag(name.Clean(command))
+		} else {
+			lines[i] = name.Clean(line)
+		}
+	}
+	fmt.Fprintln(a.stderr, strings.Join(lines, "\n"))
+}
+
+// style returns the style of names on stdout.
+func (a *app) style() name.Style {
+	switch {
+	case !isTerminal(a.stdout):
+		return name.Plain
+	case os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "":
+		return name.Terminal
+	}
+	return name.Colour
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

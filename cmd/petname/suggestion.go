@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/petname/name"
+)
+
+// nextCommand returns the command that accepts, or answers, a suggestion.
+func nextCommand(s suggestion) string {
+	switch petname.SuggestionKind(s.Kind) {
+	case petname.Mutual:
+		return "petname accept " + s.Digits
+	case petname.Question:
+		return "petname deny " + s.Digits
+	}
+	return "petname accept " + s.Digits + " --as NAME"
+}
+
+// printSuggestion prints a suggestion with all information for the decision.
+func printSuggestion(w *bufio.Writer, st name.Style, s suggestion) {
+	fmt.Fprintf(w, "%s  %s\n", s.Digits, headline(st, s))
+	if s.Suggested != "" {
+		printField(w, "as", suggestedName(st, s))
+	}
+	if s.Nickname != "" {
+		printField(w, "calls itself", nickname(st, s.Nickname, s.Pointer))
+	}
+	if s.Pointer != "" {
+		printField(w, "pointer", s.Pointer)
+	}
+	if s.Note != "" {
+		printField(w, "note", st.Text(s.Note))
+	}
+	if s.Name != "" {
+		printField(w, "in your book", shownName(st, s.Name))
+	}
+	if s.Removed != nil {
+		printField(w, "REMOVED", "by you, "+s.Removed.Local().Format(time.DateTime))
+	}
+	if s.Duplicity {
+		printField(w, "DUPLICITY", "another next key was pinned for this pointer")
+	}
+	if len(s.Lookalikes) > 0 {
+		printField(w, "LOOKS LIKE", "your "+nameList(st, s.Lookalikes))
+	}
+	came := st.Text(s.Channel) + ", " + s.At.Local().Format(time.DateTime)
+	if s.Expires != nil {
+		came += ", good until " + s.Expires.Local().Format(time.DateTime)
+	}
+	printField(w, "came by", came)
+}
+
+// suggestedName formats a suggested name: quoted, so that it cannot be mistaken for a
+// petname.
+func suggestedName(st name.Style, s suggestion) string {
+	if s.Pointer == "" {
+		return `"~` + st.Text(s.Suggested) + `"`
+	}
+	return nickname(st, s.Suggested, s.Pointer)
+}
+
+// headline describes the kind of a suggestion and its sender.
+func headline(st name.Style, s suggestion) string {
+	by := "somebody"
+	switch {
+	case s.ByName != "":
+		by = shownName(st, s.ByName)
+	case s.By != "":
+		by = nickname(st, "", s.By)
+	}
+	switch petname.SuggestionKind(s.Kind) {
+	case petname.Introduced:
+		return by + " introduces"
+	case petname.Paired:
+		return "you paired with"
+	case petname.Invited:
+		return "took your invitation: accept them if that is whom you meant"
+	case petname.Mutual:
+		return by + " offers to introduce you to each other"
+	case petname.Acquainted:
+		return by + " introduced you to each other"
+	case petname.Question:
+		return by + " asks whether this key is yours"
+	}
+	return "a stranger writes"
+}
+
+// suggestion is the JSON form of a suggestion.
+type suggestion struct {
+	ID         string     `json:"id"`
+	Digits     string     `json:"digits"` // the shortest unique prefix of ID, at least leastDigits long
+	Kind       string     `json:"kind"`
+	Pointer    string     `json:"pointer"`    // empty: not known before both agree
+	By         string     `json:"by"`         // pointer of the contact that suggests it; empty: the pointer itself
+	ByName     string     `json:"by_name"`    // its petname
+	Suggested  string     `json:"suggested"`  // cleaned
+	Nickname   string     `json:"nickname"`   // of the pointer, cleaned
+	Note       string     `json:"note"`       // cleaned
+	Channel    string     `json:"channel"`    // over which it was received
+	At         time.Time  `json:"at"`         // when this home received it
+	Expires    *time.Time `json:"expires"`    // null: never
+	Lookalikes []string   `json:"lookalikes"` // petnames that the suggested name, or the nickname, looks like
+	Name       string     `json:"name"`       // the petname for the pointer; empty: none
+	Removed    *time.Time `json:"removed"`    // when the contact was removed; null: not removed
+	Duplicity  bool       `json:"duplicity"`  // another next key was pinned for the pointer
+	State      string     `json:"state"`
+}
+
+// leastDigits is the minimum number of digits of a suggestion that are shown.
+const leastDigits = 6
+
+// asSuggestion returns a suggestion with all information in this home about its
+// pointer and its sender.
+func (v *verbs) asSuggestion(s petname.Suggestion) (*suggestion, error) {
+	out := &suggestion{ID: s.ID.String(), Kind: string(s.Kind), Suggested: name.Clean(s.Suggested), Note: name.Clean(s.Note),
+		Channel: name.Clean(s.Channel), At: s.At, Lookalikes: []string{}, State: string(s.State)}
+	var err error
+	if out.Digits, err = v.agent.Digits(s.ID, leastDigits); err != nil {
+		return nil, err
+	}
+	if !s.Expires.IsZero() {
+		out.Expires = &s.Expires
+	}
+	if !s.By.IsZero() {
+		out.By = s.By.String()
+		by, err := v.agent.ByPointer(s.By)
+		if err != nil && !errors.Is(err, petname.ErrNotFound) {
+			return nil, err
+		}
+		out.ByName = by.Name.String()
+	}
+	nick := s.Nickname
+	if !s.Pointer.IsZero() {
+		out.Pointer = s.Pointer.String()
+		if r, _, err := v.agent.Held(s.Pointer); err == nil {
+			if card, _ := r.Card(); card.Nickname != "" {
+				nick = card.Nickname
+			}
+		}
+		c, err := v.agent.ByPointer(s.Pointer)
+		switch {
+		case errors.Is(err, petname.ErrNotFound):
+		case err != nil:
+			return nil, err
+		default:
+			out.Name, out.Duplicity = c.Name.String(), !s.Next.IsZero() && c.Pinned(s.Pointer, s.Next) != nil
+			if !c.Removed.IsZero() {
+				out.Removed = &c.Removed
+			}
+		}
+	}
+	out.Nickname = name.Clean(nick)
+	for i, text := range []string{s.Suggested, nick} {
+		if i > 0 && text == s.Suggested {
+			break
+		}
+		like, err := v.agent.NamesLike(text, s.Pointer)
+		if err != nil {
+			return nil, err
+		}
+		out.Lookalikes = append(out.Lookalikes, like...)
+	}
+	return out, nil
+}

@@ -1,0 +1,236 @@
+package home
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"filippo.io/age/armor"
+
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// Identity is the content of identity.key. The header is followed by the secret
+// keys, one on each line, or by an armored age file that contains these lines,
+// encrypted with a passphrase (age-encryption.org/v1, scrypt):
+//
+//	# petname identity 1
+//	# pointer: k51…
+//	# next: k…             the commitment to the next key
+//	# recovery: home       or "elsewhere": the next key is not in this file
+//	# succession: …        base64, the succession chain from the first key; not for the first key
+//	# last: …              base64, the last record of the previous key; absent for the first key
+//	PETNAME-SECRET-KEY-1…
+//	PETNAME-SECRET-KEY-1…  absent with "elsewhere"
+//
+// The header can be read without the passphrase. [Identity.Key] checks that it
+// matches the key.
+type Identity struct {
+	Pointer       pointer.Pointer
+	Next          pointer.Commitment
+	NextElsewhere bool                 // the next key is not in this home
+	Locked        bool                 // the keys need a passphrase
+	Succession    []pointer.Succession // from the first key to the current one; empty: it is the first
+	Last          []byte               // the last record of the previous key; nil: none. Not verified
+
+	body []byte
+}
+
+const (
+	identityMagic = "# petname identity 1"
+	maxKeyFile    = 64 << 10 // bytes
+)
+
+// Recovery returns the place of the next key as text for people.
+func (id Identity) Recovery() string {
+	if id.NextElsewhere {
+		return "elsewhere"
+	}
+	return "in this home"
+}
+
+// Identity reads the header of the identity key.
+func (h Home) Identity() (Identity, error) {
+	name := h.path(identityFile)
+	b, err := readSmall(name)
+	if err != nil {
+		return Identity{}, err
+	}
+	id, err := parseIdentity(b)
+	if err != nil {
+		return Identity{}, fmt.Errorf("identity key %q: %w", name, err)
+	}
+	return id, nil
+}
+
+func parseIdentity(b []byte) (Identity, error) {
+	lines := strings.SplitN(string(b), "\n", 5)
+	if len(lines) < 5 || lines[0] != identityMagic {
+		return Identity{}, errors.New("is not an identity key of this version, or damaged")
+	}
+	field := func(i int, name string) (string, error) {
+		value, ok := strings.CutPrefix(lines[i], "# "+name+": ")
+		if !ok {
+			return "", fmt.Errorf("line %d should say %q: damaged", i+1, name)
+		}
+		return value, nil
+	}
+	var id Identity
+	text, err := field(1, "pointer")
+	if err == nil {
+		id.Pointer, err = pointer.Parse(text)
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	if text, err = field(2, "next"); err == nil {
+		id.Next, err = pointer.ParseCommitment(text)
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	if text, err = field(3, "recovery"); err != nil {
+		return Identity{}, err
+	}
+	switch text {
+	case "home":
+	case "elsewhere":
+		id.NextElsewhere = true
+	default:
+		return Identity{}, errors.New("line 4: recovery is neither home nor elsewhere: damaged") // unquoted: it may be a secret
+	}
+	body := lines[4]
+	if encoded, rest, found := strings.Cut(body, "\n"); found && strings.HasPrefix(encoded, successionField) {
+		if id.Succession, err = parseSuccession(encoded, id.Pointer); err != nil {
+			return Identity{}, err
+		}
+		body = rest
+	}
+	if encoded, rest, found := strings.Cut(body, "\n"); found && strings.HasPrefix(encoded, lastField) {
+		if id.Last, err = base64.StdEncoding.Strict().DecodeString(encoded[len(lastField):]); err != nil {
+			return Identity{}, errors.New("the last record is not base64: damaged")
+		}
+		body = rest
+	}
+	id.body = []byte(body)
+	id.Locked = strings.HasPrefix(strings.TrimSpace(body), armor.Header)
+	return id, nil
+}
+
+const (
+	successionField = "# succession: "
+	lastField       = "# last: "
+)
+
+// parseSuccession parses the succession chain of a pointer and verifies each step.
+func parseSuccession(line string, to pointer.Pointer) ([]pointer.Succession, error) {
+	b, err := base64.StdEncoding.Strict().DecodeString(line[len(successionField):])
+	if err != nil {
+		return nil, errors.New("line 5: is not base64: damaged")
+	}
+	chain, err := pointer.ParseSuccession(b)
+	if err != nil {
+		return nil, fmt.Errorf("line 5: %w: damaged", err)
+	}
+	var led pointer.Pointer
+	for _, s := range chain {
+		if led, err = s.Verify(); err != nil {
+			return nil, fmt.Errorf("line 5: %w: damaged", err)
+		}
+	}
+	if led != to {
+		return nil, fmt.Errorf("line 5: the succession leads to %s: damaged", led)
+	}
+	return chain, nil
+}
+
+// First returns the pointer of the first key of the identity, with which the book
+// was created.
+func (id Identity) First() pointer.Pointer {
+	if len(id.Succession) > 0 {
+		return id.Succession[0].Old
+	}
+	return id.Pointer
+}
+
+// Key returns the current key. The passphrase is ignored when the key is not
+// locked. Key fails with [ErrLocked] when the key is locked and passphrase is
+// empty, and with [ErrPassphrase] when passphrase is wrong.
+func (id Identity) Key(passphrase string) (*pointer.Key, error) {
+	current, _, err := id.keys(passphrase)
+	return current, err
+}
+
+// keys returns the current key and the next key; next is nil if it is not in the
+// file, or damaged.
+func (id Identity) keys(passphrase string) (current, next *pointer.Key, err error) {
+	body := id.body
+	if id.Locked {
+		if passphrase == "" {
+			return nil, nil, ErrLocked
+		}
+		if body, err = decrypt(body, passphrase); err != nil {
+			return nil, nil, err
+		}
+	}
+	first, second, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	if current, err = pointer.ParseKey(first); err != nil {
+		return nil, nil, fmt.Errorf("identity key: %w", err)
+	}
+	if current.Pointer() != id.Pointer {
+		return nil, nil, fmt.Errorf("identity key: the file says that it is of %s, and the key is of %s", id.Pointer, current.Pointer())
+	}
+	if second == "" {
+		return current, nil, nil
+	}
+	if next, err = pointer.ParseKey(second); err != nil {
+		return current, nil, nil // Rotate reports a damaged next key
+	}
+	return current, next, nil
+}
+
+// secrets are the contents of a new identity.key.
+type secrets struct {
+	current, next *pointer.Key
+	nextElsewhere bool // the next key is to be kept out of it
+	succession    []pointer.Succession
+	last          []byte // record; nil: none
+	passphrase    string // empty: not locked
+	workFactor    int    // scrypt's work factor, log2; 0: age's own
+}
+
+func (s secrets) format() ([]byte, error) {
+	commitment, err := pointer.Commit(s.next.Public())
+	if err != nil {
+		return nil, err
+	}
+	recovery, secret := "home", s.current.Secret()+"\n"+s.next.Secret()+"\n"
+	if s.nextElsewhere {
+		recovery, secret = "elsewhere", s.current.Secret()+"\n"
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s\n# pointer: %s\n# next: %s\n# recovery: %s\n", identityMagic, s.current.Pointer(), commitment, recovery)
+	if len(s.succession) > 0 {
+		chain, err := pointer.EncodeSuccession(s.succession)
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&b, "%s%s\n", successionField, base64.StdEncoding.EncodeToString(chain))
+	}
+	if s.last != nil {
+		fmt.Fprintf(&b, "%s%s\n", lastField, base64.StdEncoding.EncodeToString(s.last))
+	}
+	passphrase, work := s.passphrase, s.workFactor
+	if passphrase == "" {
+		b.WriteString(secret)
+		return b.Bytes(), nil
+	}
+	locked, err := encrypt([]byte(secret), passphrase, work)
+	if err != nil {
+		return nil, err
+	}
+	b.Write(locked)
+	return b.Bytes(), nil
+}
