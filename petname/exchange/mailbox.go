@@ -14,9 +14,9 @@ import (
 
 // mailbox is a store in memory, by which an Exchange and its peers pass records directly,
 // without the network. The Exchange puts its records of channels and pairings there, and peers
-// put the records that the Exchange looked for. Only the two parties can derive the pointers of their records. A peer
-// that knows a pointer therefore needs no other proof. Any other peer learns nothing, not even
-// the owner of the mailbox.
+// put the records that the Exchange looked for. Only the two parties can derive the pointers
+// of their records. A peer that knows a pointer therefore needs no other proof. Any other peer
+// learns nothing, not even the owner of the mailbox.
 //
 // The methods of mailbox are for the Exchange, those of mailboxForPeers for its peers.
 type mailbox struct {

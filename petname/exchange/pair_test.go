@@ -324,6 +324,18 @@ func TestAPairedPartyNeedsNoCardToReceive(t *testing.T) {
 	_ = bob
 }
 
+// The error for a malformed text explains a link if the text has a colon, or else a code.
+func TestMalformedTextIsExplainedAsALinkOrACode(t *testing.T) {
+	alice, _ := unknownSender(t)
+	const asCode = "it looks like 742-tunnel-orbit-candy"
+	_, err := alice.Pair(context.Background(), alice.key, "742-tunnel-orbit")
+	require.ErrorIs(t, err, ErrMalformed)
+	require.ErrorContains(t, err, asCode)
+	_, err = alice.Pair(context.Background(), alice.key, "petname-invite:garbage")
+	require.ErrorIs(t, err, ErrMalformed)
+	require.NotContains(t, err.Error(), asCode)
+}
+
 // paired returns the result of a pairing with p.
 func paired(p *person) pair.Paired {
 	return pair.Paired{Peer: identityOf(p), Channel: pair.ChannelCode, Transcript: []byte("transcript with " + p.name)}

@@ -66,19 +66,19 @@ type wireRequest struct {
 //
 // SendRequest does not report whether the recipient has read or accepted the request. An error
 // beside [Queued] is the reason why it is not sent yet.
-func (e *Exchange) SendRequest(ctx context.Context, key crypto.Signer, k Request) (SentRequest, error) {
+func (e *Exchange) SendRequest(ctx context.Context, key crypto.Signer, wanted Request) (SentRequest, error) {
 	fail := func(err error) (SentRequest, error) { return SentRequest{}, err }
 	me, err := e.c.Identity(ctx)
 	if err != nil {
 		return fail(err)
 	}
 	now := e.c.Now()
-	signed, err := introduce.Introduction{To: k.To, About: me.Pointer, Next: me.Next, Suggested: cmp.Or(k.Suggested, me.Nickname), Note: k.Note,
-		Expires: now.Add(cmp.Or(k.Lifetime, RequestLifetime))}.Sign(key, nil, now)
+	signed, err := introduce.Introduction{To: wanted.To, About: me.Pointer, Next: me.Next, Suggested: cmp.Or(wanted.Suggested, me.Nickname), Note: wanted.Note,
+		Expires: now.Add(cmp.Or(wanted.Lifetime, RequestLifetime))}.Sign(key, nil, now)
 	if err != nil {
 		return fail(err)
 	}
-	out := SentRequest{Difficulty: k.Difficulty}
+	out := SentRequest{Difficulty: wanted.Difficulty}
 	out.Introduction, _ = signed.Introduction()
 	if life := out.Introduction.Expires.Sub(now); life > petname.MaxRequestLifetime {
 		return fail(fmt.Errorf("contact request with a lifetime of %s: at most %d days", life, petname.MaxRequestLifetime/(24*time.Hour)))
@@ -87,11 +87,11 @@ func (e *Exchange) SendRequest(ctx context.Context, key crypto.Signer, k Request
 		return fail(cmp.Or(err, ErrTooManyRequests))
 	}
 	// Without a sealing key of the recipient the work would be useless.
-	if _, _, err := e.contactDetails(ctx, k.To); err != nil {
+	if _, _, err := e.contactDetails(ctx, wanted.To); err != nil {
 		return fail(err)
 	}
 	var asked int
-	if r, err := e.c.Records.Best(ctx, k.To, dht.LevelAny); err == nil {
+	if r, err := e.c.Records.Best(ctx, wanted.To, dht.LevelAny); err == nil {
 		card, _ := r.Record.Card()
 		asked, out.Open = request.RequiredSolutions(card)
 	}
@@ -100,13 +100,13 @@ func (e *Exchange) SendRequest(ctx context.Context, key crypto.Signer, k Request
 	}
 	out.Difficulty = out.Difficulty.WithDefaults()
 	w := wireRequest{Statement: signed.Bytes(), Solutions: out.Difficulty.Solutions, Bits: out.Difficulty.Bits}
-	if err := e.makeStamp(ctx, &w, k.To, k.Progress); err != nil {
+	if err := e.makeStamp(ctx, &w, wanted.To, wanted.Progress); err != nil {
 		return fail(err)
 	}
-	if err := e.saveRequest(k.To, w); err != nil {
+	if err := e.saveRequest(wanted.To, w); err != nil {
 		return fail(err)
 	}
-	if err := e.sendStamped(ctx, k.To, w); err != nil {
+	if err := e.sendStamped(ctx, wanted.To, w); err != nil {
 		out.Delivery = Queued
 		return out, err
 	}
@@ -217,19 +217,19 @@ func (e *Exchange) resendRequests(ctx context.Context) error {
 	}
 	var errs []error
 	worked := false
-	for _, k := range due {
-		if !k.w.Complete || k.w.Epoch != request.EpochAt(now) {
+	for _, d := range due {
+		if !d.w.Complete || d.w.Epoch != request.EpochAt(now) {
 			if worked {
 				continue
 			}
 			worked = true
 			// A later Sync resumes incomplete work.
-			err := e.makeStamp(ctx, &k.w, k.to, nil)
-			if err = errors.Join(err, e.saveRequest(k.to, k.w)); err != nil {
+			err := e.makeStamp(ctx, &d.w, d.to, nil)
+			if err = errors.Join(err, e.saveRequest(d.to, d.w)); err != nil {
 				return errors.Join(append(errs, err)...)
 			}
 		}
-		if err := e.sendStamped(ctx, k.to, k.w); err != nil {
+		if err := e.sendStamped(ctx, d.to, d.w); err != nil {
 			errs = append(errs, err)
 		}
 	}
