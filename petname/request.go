@@ -28,7 +28,7 @@ const (
 // for each sender, for at most [MaxRequestLifetime]. An expired request
 // occupies its slot until a week after its arrival, unless it is declined.
 //
-// verifyStamp checks the sender's proof of work (package postage). It is called
+// verifyStamp checks the sender's proof of work (package request). It is called
 // last, if all other checks have passed.
 //
 // The error is a [*NamedError] for a contact, and [ErrUnknownSender] for an
