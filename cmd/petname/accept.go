@@ -65,7 +65,7 @@ you were given was never theirs. petname why keeps who gave it to you.`,
 	f := cmd.Flags()
 	f.StringVar(&request.As, "as", "", "the `name` that you give")
 	f.BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
-	f.BoolVar(&never, "never", false, "as decline --never: name nobody, and hear no more of that pointer")
+	f.BoolVar(&never, "never", false, "as decline --never: refuse this and all later suggestions of that pointer")
 	f.StringVar(&request.Replaces, "instead", "", "a `name` of yours that gives way")
 	completeFlag(cmd, "instead", a.completeMoreNames)
 	return cmd

@@ -13,10 +13,10 @@ func (a *app) declineVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "decline N|FILE",
 		Short: "Turn a suggestion down",
-		Long: `Take a suggestion out of the inbox; N and FILE are as for accept. With --never,
-nothing more is heard of the pointer, whoever introduces it, unless you add it
-yourself or pair with its owner. Nobody is told, but for an offer to be
-introduced to each other.`,
+		Long: `Remove a suggestion from the inbox; N and FILE are as for accept. With --never,
+all later suggestions of the pointer are refused, unless you add it yourself or
+pair with its owner. The sender is not notified, except of the answer to an
+offer to be introduced to each other.`,
 		Example: `  petname decline 482133
   petname decline 482133 --never`,
 		Args:              cobra.ExactArgs(1),
@@ -28,7 +28,7 @@ introduced to each other.`,
 			return a.decline(request)
 		},
 	}
-	cmd.Flags().BoolVar(&request.Never, "never", false, "and hear no more of that pointer")
+	cmd.Flags().BoolVar(&request.Never, "never", false, "also refuse all later suggestions of that pointer")
 	return cmd
 }
 

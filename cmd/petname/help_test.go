@@ -48,8 +48,8 @@ func TestHelp(t *testing.T) {
 	require.Greater(t, examples, 40)
 }
 
-// A next step that is formatted as a command is a command: its verb exists, and if it
-// has no placeholder that only a run determines, all of it parses.
+// Each string in the source that is a command to copy has an existing verb, and parses
+// unless the program appends to it.
 func TestHintsAreCommands(t *testing.T) {
 	known := map[string]bool{}
 	for verb := range verbTree((&app{ctx: context.Background()}).root()) {

@@ -15,24 +15,24 @@ func (a *app) inboxVerb() *cobra.Command {
 	var request inboxArgs
 	cmd := &cobra.Command{
 		Use:   "inbox [FILE…]",
-		Short: "See whom others introduce to you",
-		Long: `Fetch what others left for you, and list what waits for your decision: who is
-introduced, by whom, under which name, and what you know already. Nobody in it
-has a name in your book, or gets one without you: see accept and decline.
+		Short: "List the suggestions that wait for your decision",
+		Long: `Fetch your messages, and list the suggestions that wait for your decision: each
+with its pointer, its sender, the suggested name, and what you know already. A
+suggestion adds nothing to your book until you accept it: see accept and
+decline.
 
-Strangers, whom nobody introduces, stand apart, below the others. They are
-looked for with --strangers; or always, also by a running node, when the home's
-config.toml says "strangers = true", and your card says so when you publish. It
-is off until you ask for it, as it shows: who is asked for letters of
-strangers can see whose they are, and the IP address of who wants them. Each
-letter has to have cost its writer some seconds of work; "stranger_puzzles = N"
-asks for more (8 as a rule, at most 64).
+Contact requests of unknown senders are listed after the others. They are
+fetched with --strangers; or always, also by a running node, if config.toml in
+the home has "strangers = true", which your card announces when you publish.
+This is off by default: the peers that receive the queries learn your pointer
+and your IP address. Each request needs a proof of work of some seconds;
+"stranger_puzzles = N" requires more (default 8, at most 64).
 
-With a locked identity letters are read, and acknowledged when it is unlocked:
-by --passphrase-file, or by a node that has it.
+With a locked identity, messages are read, and acknowledged when it is
+unlocked: by --passphrase-file, or by a node that has the passphrase.
 
-What came by mail or on a memory stick is taken in from FILEs, or with - from
-standard input; then nothing is fetched.`,
+With FILEs, or - for standard input, messages from files are received instead,
+and nothing is fetched.`,
 		Example: `  petname inbox
   petname inbox --strangers
   petname inbox from-alice.txt
@@ -71,8 +71,8 @@ standard input; then nothing is fetched.`,
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&request.Offline, "offline", false, "what is here already: fetch nothing")
-	cmd.Flags().BoolVar(&request.ContactRequests, "strangers", false, "look for letters of strangers, too, this time")
+	cmd.Flags().BoolVar(&request.Offline, "offline", false, "fetch nothing: list what was received before")
+	cmd.Flags().BoolVar(&request.ContactRequests, "strangers", false, "also fetch contact requests of unknown senders, this time")
 	cmd.MarkFlagsMutuallyExclusive("offline", "strangers")
 	return cmd
 }
@@ -91,7 +91,7 @@ func printInbox(w *bufio.Writer, st name.Style, all []suggestion) {
 		printSuggestion(w, st, s)
 	}
 	if len(strangers) > 0 {
-		fmt.Fprintf(w, "strangers: nobody you know says who they are\n")
+		fmt.Fprintf(w, "unknown senders: no contact of yours introduces them\n")
 	}
 	for _, s := range strangers {
 		printSuggestion(w, st, s)

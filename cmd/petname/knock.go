@@ -21,19 +21,18 @@ func (a *app) knockVerb() *cobra.Command {
 	var request knockArgs
 	cmd := &cobra.Command{
 		Use:   "knock POINTER|LINK|NAME",
-		Short: "Write to somebody who doesn't know you",
-		Long: `Leave a letter for somebody in whose book you are not: your pointer, a name for
-you, and a note. It is sealed to the keys of their card. A stranger has to show
-that the letter cost some seconds of work; this computer does it, and ^C stops
-it.
+		Short: "Send a contact request to somebody who doesn't know you",
+		Long: `Send a contact request to a recipient who doesn't have you in their book: your
+pointer, a name for you, and a note, encrypted to the keys of their card. It
+needs a proof of work, which takes this computer some seconds; ^C stops it.
 
-Whether they look for letters of strangers, their card may say; whether they
-read it, nobody does. It lies there for some hours, and your node, or petname
-inbox, leaves it again until they answer, it expires, or you --stop. Anybody
-can see that somebody knocks at their door, though not who; and can block it.
-An invitation (petname invite) is the surer way.
+The recipient's card may announce that they read contact requests. You are not
+notified when they read it. The network holds the request for some hours. Your
+node, or petname inbox, stores it again until they answer, it expires, or you
+--stop. Everybody can see that the recipient has a request, but not from whom,
+and can block it. An invitation (petname invite) is more reliable.
 
-To hear their answer, have them in your book, and publish.`,
+To receive their answer, add them to your book, and publish.`,
 		Example: `  petname knock k51qzi5uqu5d… --note "we met at the market on Sunday"
   petname knock bob --stop`,
 		Args:              cobra.ExactArgs(1),
@@ -46,7 +45,7 @@ To hear their answer, have them in your book, and publish.`,
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
-			a.hint("working for it, some seconds")
+			a.hint("computing the proof of work, some seconds")
 			var out knocked
 			err = a.call("knock", request, &out)
 			err = a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
@@ -56,7 +55,7 @@ To hear their answer, have them in your book, and publish.`,
 					who = shownName(st, out.ToName)
 				}
 				if out.Sent == string(agent.Stored) {
-					fmt.Fprintf(w, "knocked: lies on the doorstep of %s\n", who)
+					fmt.Fprintf(w, "request stored in the mailbox of %s\n", who)
 				} else {
 					fmt.Fprintf(w, "NOT SENT YET, for %s\n", who)
 				}
@@ -68,7 +67,7 @@ To hear their answer, have them in your book, and publish.`,
 				printField(w, "work", fmt.Sprintf("%s, %s", puzzlesText(out.Puzzles), time.Duration(out.Took*float64(time.Second)).Round(100*time.Millisecond)))
 			})
 			if out.Sent != "" && !out.Open {
-				a.warn("their card doesn't say that they look for letters of strangers: they may never see it")
+				a.warn("their card doesn't announce that they read contact requests: they may never see it")
 			}
 			return err
 		},
@@ -78,7 +77,7 @@ To hear their answer, have them in your book, and publish.`,
 	f.StringVar(&request.As, "as", "", "the `name` to suggest for you (default: your nickname)")
 	f.DurationVar(&request.Expires, "expires", agent.RequestLife, "how `long` it can be taken up")
 	f.IntVar(&request.Puzzles, "puzzles", 0, fmt.Sprintf("how much work to do, up to %d (default: what their card asks for, or %d)", agent.MaxPuzzles, agent.DefaultPuzzles))
-	f.BoolVar(&request.Stop, "stop", false, "don't knock there any more")
+	f.BoolVar(&request.Stop, "stop", false, "cancel the contact request")
 	return cmd
 }
 
@@ -91,10 +90,10 @@ func (a *app) stopKnocking(request knockArgs) error {
 			who = shownName(a.style(), out.ToName)
 		}
 		if !out.Was {
-			fmt.Fprintf(w, "you were not knocking at the door of %s\n", who)
+			fmt.Fprintf(w, "there was no contact request to %s\n", who)
 			return
 		}
-		fmt.Fprintf(w, "stopped: what lies on the doorstep of %s is gone within four hours\n", who)
+		fmt.Fprintf(w, "stopped: the request to %s is removed within four hours\n", who)
 	})
 }
 

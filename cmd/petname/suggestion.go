@@ -87,7 +87,7 @@ func headline(st name.Style, s suggestion) string {
 	case petname.Question:
 		return by + " asks whether this key is yours"
 	}
-	return "a stranger writes"
+	return "an unknown sender requests contact"
 }
 
 // suggestion is the JSON form of a suggestion.

@@ -25,7 +25,7 @@ import (
 //	# made: 2026-03-01T12:00:00Z
 //	PETNAME-SEALING-KEY-1 0020 <private key ‖ checksum, base64> X25519, also for drop channels
 //	PETNAME-SEALING-KEY-1 647a <private key ‖ checksum, base64> MLKEM768X25519
-//	# replaced: 2026-03-01T12:00:00Z                            and two such lines, for each former generation
+//	# replaced: 2026-03-01T12:00:00Z, and two such lines, for each former generation
 //
 // The checksum is the first 4 bytes of the sha2-256 of the line up to the key and
 // the key: a flipped bit must not yield another valid key.
