@@ -3,7 +3,8 @@
 // bbolt file. Start with Create or Open, change the book in an Update, and read
 // it in a Read:
 //
-//	l, err := ledger.Create("ledger.db", ledger.Genesis{Identity: id, Device: dev, DeviceName: "laptop"}, fold, ledger.Options{})
+//	genesis := ledger.Genesis{Identity: id, Device: dev, DeviceName: "laptop"}
+//	l, err := ledger.Create("ledger.db", genesis, fold, ledger.Options{})
 //	…
 //	entries, err := l.Update(func(tx *ledger.Tx) error {
 //		if v, err := tx.View().Get("names", []byte("alice")); err != nil || v != nil {
@@ -46,8 +47,10 @@
 //	signature = Ed25519 by the device, over "petnames/ledger/signature/v1\0" ‖ hash
 //
 //	exchanged entry   = [bytes .cbor entry, body: bytes / null]   ; null if the body was dropped
-//	admission, genesis body = [book: bytes .size 16, identity: bytes, device: bytes .size 32, name: text, signature: bytes]
-//	removal body      = [book: bytes .size 16, identity: bytes, device: bytes .size 32, last: uint, signature: bytes]
+//	admission, genesis body = [book: bytes .size 16, identity: bytes, device: bytes .size 32,
+//	                           name: text, signature: bytes]
+//	removal body      = [book: bytes .size 16, identity: bytes, device: bytes .size 32,
+//	                     last: uint, signature: bytes]
 //
 // The signature of a statement is the identity's, over
 // "petnames/ledger/admit/v1\0" or "petnames/ledger/remove/v1\0" and the

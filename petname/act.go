@@ -11,28 +11,34 @@ import (
 // book. It is canonical CBOR (RFC 8949 §4.2.1) with integer keys:
 //
 //	act = {
-//	  1: op                       name, remove, learn, share, unshare, undo, profile, publish, advance, keep,
+//	  1: op                       name, remove, learn, share, unshare, undo, profile, publish,
+//	                              advance, keep,
 //	                              suggest, decide, hear
 //	  ? 2: contact                pointer: the contact's id, the first pointer of it that was known
 //	  ? 3: name                   text, as typed: a petname; the nickname for profile
 //	  ? 4: [kind, by, channel, nickname, commitment or null]   the fact that the act records
-//	  ? 5: [+ [name or "", removed, ms since 1970, contested]] the names of the contact before the act
+//	  ? 5: [+ [name or "", removed, ms since 1970, contested]]   the names of the contact
+//	                              before the act
 //	  ? 6: label                  of an edge
 //	  ? 7: number                 undo: the entry of this device that is undone
 //	  ? 8: [value, sequence]      publish
 //	  ? 9: [+ [label, contact or null]]   public edges before the act: targets of the label; edges
 //	                              that end with a name or its removal; edges that an undo restores
 //	  ? 10: true                  name: the owner confirmed a name that looks like another
-//	  ? 11: pointer               the subject of the fact or of the publication, if not the first pointer
-//	  ? 12: chain                 advance: a succession, encoded as in a card, its signatures verified
+//	  ? 11: pointer               the subject of the fact or of the publication, if not the
+//	                              first pointer
+//	  ? 12: chain                 advance: a succession, encoded as in a card, its signatures
+//	                              verified
 //	  ? 13: 1 or 2                keep: on or off; remove: 1 if the removal ends the keeping;
 //	                              name: 2 if the keeping does not return with the name;
 //	                              undo: the restored value
-//	  ? 14: [kind, by, about, next, suggested, nickname, note, expires, channel, evidence]   suggest: the suggestion
+//	  ? 14: [kind, by, about, next, suggested, nickname, note, expires, channel, evidence]
+//	                              suggest: the suggestion
 //	  ? 15: id                    of the suggestion that is decided on, or accepted by a name
 //	  ? 16: 1 or 2                decide: declined, or declined permanently
 //	  ? 17: statement             hear: a signed statement, verified (package introduce)
-//	  ? 18: contact               share, unshare: the only recipient of the edge, by its first pointer
+//	  ? 18: contact               share, unshare: the only recipient of the edge, by its first
+//	                              pointer
 //	  ? 19: [+ [audience, label, contact or null]]   as 9, for edges with an audience
 //	  ? 20: channel               hear: how the statement arrived
 //	  ? 21: contact               name: the contact that this one replaces

@@ -65,7 +65,8 @@ func (e *LookalikeError) Error() string {
 // Two names look alike if they have a look in common. The table of looks has a
 // row for each skeleton of each name and of each nickname of a named contact,
 //
-//	sha2-256(skeleton), 12 bytes ‖ kind ‖ sha2-256(contact id), 8 bytes ‖ sha2-256(text), 8 bytes → kind ‖ uvarint(len(id)) ‖ id ‖ text
+//	sha2-256(skeleton), 12 bytes ‖ kind ‖ sha2-256(contact id), 8 bytes ‖ sha2-256(text), 8 bytes
+//	→ kind ‖ uvarint(len(id)) ‖ id ‖ text
 //
 // so a new name is compared with all others at the cost of a few reads. Names
 // are compared before nicknames, so no number of nicknames hides a name.

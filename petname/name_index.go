@@ -11,8 +11,9 @@ import (
 
 // The name index has a row for each comparison key that a contact claims:
 //
-//	row = flag ‖ contact id     one contact; flag 1 if it claims other names or its removal too, or shares
-//	                            its pointer with another contact; flag 3 if it has advanced by succession
+//	row = flag ‖ contact id     one contact; flag 1 if it claims other names or its removal too,
+//	                            or shares its pointer with another contact; flag 3 if it has
+//	                            advanced by succession
 //	row = 2                     several contacts: they are in the table of rivals
 //
 // and for each of several contacts a row in the table of rivals:

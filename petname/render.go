@@ -27,7 +27,8 @@ type Rendering struct {
 // becomes a mention:
 //
 //	@alice   @"Bob W"                    a contact with a petname
-//	@"~Bob W" k51…sxel2r   @k51…sxel2r   a pointer without a petname or with several, and the owner's own
+//	@"~Bob W" k51…sxel2r   @k51…sxel2r   a pointer without a petname or with several, and the
+//	                                     owner's own
 //
 // The sender's own text cannot read as a mention: an @ that could start one is
 // written as \@, and an arrow right behind a mention as \⇒, because it would

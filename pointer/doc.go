@@ -3,7 +3,8 @@
 // a record, and [NewKey] and [Sign] for a record of one's own:
 //
 //	key, err := pointer.NewKey(nil)
-//	record, err := pointer.Sign(key, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: end, TTL: 5 * time.Minute})
+//	fields := pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: end, TTL: time.Minute}
+//	record, err := pointer.Sign(key, fields)
 //	…
 //	record, err = pointer.Open(key.Pointer(), bytes, time.Now())
 //

@@ -21,7 +21,8 @@ import (
 
 // recordsProtocol is one request and one answer a stream:
 //
-//	request  = operation (1 byte: 0 get, 1 put) ‖ length (2 bytes, big-endian) ‖ pointer ‖ length ‖ record
+//	request  = operation (1 byte: 0 get, 1 put) ‖ length (2 bytes, big-endian) ‖ pointer
+//	           ‖ length ‖ record
 //	answer   = status (1 byte: 0 done, 1 refused) ‖ length ‖ record, or nothing
 //
 // A stream proves nothing and says nothing about its ends: records are asked for
@@ -163,8 +164,7 @@ func (s *store) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer
 		_, record, peer, err := s.ask(ctx, append(appendField([]byte{opGet}, p.Bytes()), 0, 0))
 		a := dht.Answer{Source: dht.SourceNetwork, Peer: peer, Asked: 1}
 		if err != nil {
-			// That they are away is how it mostly is: one who didn't answer.
-			a.Peer = "direct"
+			a.Peer = "direct" // a peer that did not respond: mostly, the agent is offline
 			yield(a, fmt.Errorf("%w: %w", dht.ErrUnreachable, err))
 			return
 		}
