@@ -42,7 +42,7 @@ type Dir struct {
 }
 
 // OpenDir opens the directory, and creates it (mode 0700) if it does not exist.
-// It removes the temporary files of a crash. It holds no file open: there is no
+// It removes temporary files left by a crash. A Dir keeps no file open and needs no
 // Close.
 func OpenDir(path string) (*Dir, error) { return openDir(durable.OS{}, path) }
 

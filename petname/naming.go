@@ -200,7 +200,7 @@ func previousState(v *ledger.View, c Contact) ([]wirePrevious, []wireShare, erro
 	return was, edges, err
 }
 
-// checkAvailable returns an error if another contact than p has the name.
+// checkAvailable returns an error if a contact other than p has the name.
 func checkAvailable(v *ledger.View, n name.Name, p pointer.Pointer) error {
 	r, err := claimants(v, n.Key(), 2)
 	if err != nil {

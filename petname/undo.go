@@ -177,7 +177,7 @@ func checkNameUnchanged(v *ledger.View, contact pointer.Pointer, a act) error {
 	return fmt.Errorf("%s: %w", contact, ErrChanged)
 }
 
-// checkEdgeUnchanged returns an error if a label leads to another contact than
+// checkEdgeUnchanged returns an error if a label leads to a contact other than
 // in the act.
 func checkEdgeUnchanged(v *ledger.View, audience []byte, label string, contact []byte) error {
 	state, err := readEdge(v, audience, label)

@@ -254,14 +254,14 @@ func (r *Republisher) checkClock() {
 	if !r.clock.jumped(now) {
 		return
 	}
-	r.log.Info("the clock jumped: due times are spread anew")
+	r.log.Info("clock jump detected: due times are repaired")
 	r.repairDueTimes(now)
 	r.contactsRead, r.pausedUntil = time.Time{}, time.Time{}
 }
 
-// repairDueTimes adjusts due times that were set by a different clock, or long
-// ago: overdue records become due one after the other, and no record later than
-// if it had been put now.
+// repairDueTimes repairs due times after a clock change or a long pause. It spreads
+// overdue records over time, and no record becomes due later than if it had just been
+// put.
 func (r *Republisher) repairDueTimes(now time.Time) {
 	overdue := 0
 	for _, it := range r.items {

@@ -37,8 +37,9 @@ const (
 	tailTimeout   = time.Minute     // to continue storing after WaitNone
 	settleTimeout = 3 * time.Second // to wait for the copies that are still under way
 
-	// sealingAge is when sealing keys are replaced: so long after a message was
-	// read, a copy of it can be opened by a thief of this home.
+	// sealingAge is the age at which sealing keys are replaced. Former keys are kept
+	// for [home.SealingRetention], so a stolen home decrypts a message for up to the
+	// sum of the two after it was read.
 	sealingAge = 30 * 24 * time.Hour
 )
 
@@ -241,7 +242,9 @@ func (a *Agent) storeLater(record pointer.Record, id home.Identity) {
 }
 
 // putFormer stores the last records of the owner's earlier pointers again, which
-// lead to this one, and returns which of them were stored and which not.
+// lead to this one. It returns the pointers with a last record that was stored, and
+// those with one that no peer stored. A pointer without a valid record in the home is
+// in neither.
 func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.Store) (stored, stranded []pointer.Pointer) {
 	if err := s.keepLast(ctx, id); err != nil {
 		s.log.Warn("last record of a former pointer not kept", "error", err)
@@ -264,7 +267,8 @@ func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.St
 	return stored, stranded
 }
 
-// card returns the card of the owner's records.
+// card makes the card of the owner's next record. It replaces sealing keys that are
+// older than sealingAge.
 func (s *state) card(id home.Identity, addresses bool) (pointer.Card, error) {
 	nickname, err := s.book.Nickname()
 	if err != nil {

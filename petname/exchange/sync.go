@@ -223,7 +223,7 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 	}
 	c, err := e.openChannel(ctx, key, party)
 	if errors.Is(err, ErrNoSealing) || errors.Is(err, dht.ErrNotFound) && !e.hasChannel(party) {
-		return report // it has no sealing key yet, and there is no channel
+		return report // the party has no sealing key, or neither a card nor a channel yet
 	}
 	if err != nil {
 		return fail(err)
@@ -233,7 +233,7 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 	if err != nil {
 		return fail(err)
 	}
-	if !polled.Written.IsZero() { // the party has the owner in its book
+	if !polled.Written.IsZero() { // a record of the party was received: it has the owner in its book
 		if err := e.endAnsweredRequest(party); err != nil {
 			return fail(err)
 		}
@@ -248,8 +248,8 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 	if full != nil {
 		report.Errs = append(report.Errs, full)
 	}
-	known := c.Waiting() > 0 || len(polled.Messages) > 0 || !polled.Written.IsZero()
-	if known || e.hasChannel(party) {
+	used := c.Waiting() > 0 || len(polled.Messages) > 0 || !polled.Written.IsZero()
+	if used || e.hasChannel(party) {
 		if err := e.saveChannel(c); err != nil {
 			return fail(err)
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Sealing are the keys that decrypt messages to this home, one for each HPKE KEM in
+// Sealing holds the keys that decrypt messages to this home, one for each HPKE KEM in
 // its card (RFC 9180; the hybrid with ML-KEM is from draft-ietf-hpke-pq). The file
 // is not encrypted, so that a node can read messages without a passphrase; like the
 // book in the same folder, it is protected by the file mode only:

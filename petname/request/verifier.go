@@ -11,23 +11,23 @@ import (
 )
 
 const (
-	// VerifyRate bounds the stamps that a [Verifier] computes hashes for in a
-	// second, and in one burst.
+	// VerifyRate is the maximum number of stamps in a second, and in one burst, for
+	// which a [Verifier] computes hashes.
 	VerifyRate = 10
 
 	maxCached = 1 << 13 // stamps in each cache
 )
 
 var (
-	// ErrWrongEpoch is returned for a stamp of another epoch than this one and the
+	// ErrWrongEpoch is returned for a stamp of an epoch other than this one and the
 	// previous one. A stamp of a later epoch is valid in that epoch.
 	ErrWrongEpoch = errors.New("stamp is of another epoch")
 
 	// ErrStampUsed is returned when a stamp was accepted for the challenge before.
 	ErrStampUsed = errors.New("stamp was used before")
 
-	// ErrBusy is returned when the rate or the cache is exhausted. The stamp was not
-	// checked, and can be verified later.
+	// ErrBusy is returned when the rate or the cache is exhausted. The solutions of
+	// the stamp were not hashed; it can be verified later.
 	ErrBusy = errors.New("too many stamps to verify: try again later")
 )
 
@@ -76,7 +76,7 @@ func (v *Verifier) Verify(stamp []byte, c Challenge, difficulty Difficulty) erro
 	if len(w.Solutions) < difficulty.Solutions {
 		return fmt.Errorf("%w: it has %d solutions, and %d are required", ErrInvalidStamp, len(w.Solutions), difficulty.Solutions)
 	}
-	w.Solutions = w.Solutions[:difficulty.Solutions] // the others are not verified, and must not make a different stamp
+	w.Solutions = w.Solutions[:difficulty.Solutions] // further ones are not verified, and must not make a different stamp
 	// 2. The epoch.
 	now := v.now()
 	if at := EpochAt(now); w.Epoch != at && w.Epoch+1 != at {
