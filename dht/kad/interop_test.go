@@ -115,10 +115,10 @@ func TestQUICAndTCPAndOtherProtocols(t *testing.T) {
 	}
 }
 
-// Anybody can add to a record that they carry, and stock peers keep the greater
-// of two such copies. The name still resolves, to what its owner signed, and
-// the owner who puts again is told the truth: they have it.
-func TestCopiesThatWereAddedToDontSilenceAName(t *testing.T) {
+// A peer can add bytes to a record that it carries, and unmodified peers store the
+// greater of two such copies. The name still resolves to what its owner signed, and
+// a repeated put reports that the peers have the record.
+func TestCopiesWithAddedBytesSilenceNoName(t *testing.T) {
 	simulate(t, func(t *testing.T) {
 		stock := startStockNetwork(t, 6)
 		ours := startNode(t, Config{Bootstrap: stockAddrs(stock[0].Host())})
