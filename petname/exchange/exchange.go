@@ -170,19 +170,43 @@ func (e *Exchange) contactDetails(ctx context.Context, contact pointer.Pointer) 
 	return nil, nil, fmt.Errorf("%s: %w", contact, ErrNoSealing)
 }
 
-// saveChannel stores the state of a channel.
-func (e *Exchange) saveChannel(c *channel) error {
-	return e.update(func(tx tx) error { return c.rows.store(tx.local, c.Parts()) })
+// updateChannel runs change and stores the state of the channel, in one transaction. After an
+// error the channel is as it was before the call: it neither puts nor stores what is not durable.
+func (e *Exchange) updateChannel(c *channel, change func(tx tx) error) error {
+	before := *c.Channel
+	err := e.update(func(tx tx) error {
+		if err := change(tx); err != nil {
+			return err
+		}
+		return c.rows.store(tx.local, c.Parts())
+	})
+	if err != nil {
+		*c.Channel = before
+	}
+	return err
 }
 
-// putRecord puts the owner's record of a channel if it is due, and stores the result.
-func (e *Exchange) putRecord(ctx context.Context, c *channel) (dht.Receipt, error) {
+// saveChannel stores the state of a channel.
+func (e *Exchange) saveChannel(c *channel) error {
+	return e.updateChannel(c, func(tx) error { return nil })
+}
+
+// putRecord puts the owner's record of a channel, and then stores that it was put. It returns
+// Stored if the network has the record, else Queued and the reason. An error beside Stored is
+// that of the disk: the messages of the record are still in the queue, and are put again.
+func (e *Exchange) putRecord(ctx context.Context, c *channel) (Delivery, error) {
 	receipt, err := c.Put(ctx, c.store, e.c.Now())
-	return receipt, errors.Join(err, e.saveChannel(c))
+	saveErr := e.saveChannel(c)
+	if receipt.Stored > 0 {
+		return Stored, saveErr
+	}
+	return Queued, errors.Join(err, saveErr)
 }
 
 // Delivery reports how far a message has been sent. It is empty for a message that is not even
-// stored on this device.
+// stored on this device. An error beside [Queued] is the reason why the message is not sent yet.
+// An error beside [Stored] is that of the disk, which could not record that it was sent: a later
+// Sync may send it again, and the recipient processes it once.
 type Delivery string
 
 const (
@@ -190,8 +214,7 @@ const (
 	Queued Delivery = "queued" // it is stored on this device, and a later Sync sends it
 )
 
-// sendMessage stores a message to a contact and tries to send it. An error beside Queued is
-// the reason why it is not sent yet.
+// sendMessage stores a message to a contact and tries to send it.
 func (e *Exchange) sendMessage(ctx context.Context, key crypto.Signer, to pointer.Pointer, m message) (Delivery, error) {
 	defer e.lockChannel(to)()
 	b, err := m.encode()
@@ -208,9 +231,5 @@ func (e *Exchange) sendMessage(ctx context.Context, key crypto.Signer, to pointe
 	if err := e.saveChannel(c); err != nil {
 		return "", err
 	}
-	receipt, err := e.putRecord(ctx, c)
-	if receipt.Stored > 0 {
-		return Stored, nil
-	}
-	return Queued, err
+	return e.putRecord(ctx, c)
 }

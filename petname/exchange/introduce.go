@@ -15,7 +15,7 @@ import (
 )
 
 // Send sends a statement to its recipient. The statement is durable on this device when the
-// Delivery is not empty. An error beside [Queued] is the reason why it is not sent yet.
+// [Delivery] is not empty.
 func (e *Exchange) Send(ctx context.Context, key crypto.Signer, to pointer.Pointer, s introduce.Statement) (Delivery, error) {
 	switch s.Kind() {
 	case 0:
@@ -109,16 +109,17 @@ func (e *Exchange) Retract(ctx context.Context, key crypto.Signer, to, about poi
 	}
 	var sent Delivery
 	for _, i := range found {
-		signed, err := introduce.Retraction{To: to, ID: i.ID}.Sign(key, e.c.Now())
-		if err != nil {
-			return nil, "", err
+		signed, signErr := introduce.Retraction{To: to, ID: i.ID}.Sign(key, e.c.Now())
+		if signErr != nil {
+			return nil, "", signErr
 		}
+		// The record of a channel has all queued messages that fit, so the last result counts.
 		if sent, err = e.Send(ctx, key, to, signed); sent == "" {
 			return nil, "", err
 		}
-		if err := e.deleteRow(tableIntroductions, introductionKey(i)); err != nil {
-			return nil, "", err
+		if deleteErr := e.deleteRow(tableIntroductions, introductionKey(i)); deleteErr != nil {
+			return nil, "", deleteErr
 		}
 	}
-	return found, sent, nil
+	return found, sent, err
 }

@@ -241,12 +241,12 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 	if err := e.syncFormerChannels(ctx, party, &report); err != nil {
 		return fail(err)
 	}
-	full, err := e.moveToChannel(party, c)
+	queueErr, err := e.moveToChannel(party, c)
 	if err != nil {
 		return fail(err)
 	}
-	if full != nil {
-		report.Errs = append(report.Errs, full)
+	if queueErr != nil {
+		report.Errs = append(report.Errs, queueErr)
 	}
 	used := c.Waiting() > 0 || len(polled.Messages) > 0 || !polled.Written.IsZero()
 	if used || e.hasChannel(party) {
@@ -255,7 +255,7 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 		}
 	}
 	if key != nil && c.Due(e.c.Now()) {
-		if receipt, err := e.putRecord(ctx, c); err != nil && receipt.Stored == 0 {
+		if _, err := e.putRecord(ctx, c); err != nil {
 			report.Errs = append(report.Errs, err)
 		}
 	}
@@ -291,19 +291,14 @@ func (e *Exchange) poll(ctx context.Context, party pointer.Pointer, c *channel, 
 func (e *Exchange) receiveOne(party pointer.Pointer, c *channel, m drop.Message, report *Report) (stop bool, refused error) {
 	e.sessions.Lock()
 	defer e.sessions.Unlock()
-	before := *c.Channel
 	var one Report
-	err := e.update(func(tx tx) error {
+	err := e.updateChannel(c, func(tx tx) error {
 		if stop, refused = e.handle(tx, party, m, &one); stop {
 			return refused
 		}
-		if err := c.Done(m); err != nil {
-			return err
-		}
-		return c.rows.store(tx.local, c.Parts())
+		return c.Done(m)
 	})
 	if err != nil {
-		*c.Channel = before // the state that is stored
 		return true, err
 	}
 	report.add(one)
