@@ -78,11 +78,11 @@ func Open(c Config) *Exchange {
 }
 
 // lockChannel waits for exclusive use of the channel with a party, and returns the function
-// that ends it.
-func (e *Exchange) lockChannel(party pointer.Pointer) (end func()) {
+// that ends this use.
+func (e *Exchange) lockChannel(party pointer.Pointer) (unlock func()) {
 	e.mu.Lock()
-	lock, known := e.channelLocks[party]
-	if !known {
+	lock, exists := e.channelLocks[party]
+	if !exists {
 		lock = new(sync.Mutex)
 		e.channelLocks[party] = lock
 	}
@@ -99,21 +99,21 @@ func (e *Exchange) openChannel(ctx context.Context, key crypto.Signer, to pointe
 		return nil, err
 	}
 	var state []byte
-	at := rowsOf(to)
+	rows := rowsOf(to)
 	err = e.view(func(local *ledger.View) error {
-		state, err = at.load(local)
+		state, err = rows.load(local)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	me := e.c.Book.Identity()
+	self := e.c.Book.Identity()
 	if len(state) > 0 {
 		owner, err := drop.Owner(state)
 		if err != nil {
 			return nil, fmt.Errorf("drop channel with %s: %w", to, err)
 		}
-		if owner != me {
+		if owner != self {
 			if err := e.retireChannel(to, owner, state); err != nil {
 				return nil, err
 			}
@@ -124,11 +124,11 @@ func (e *Exchange) openChannel(ctx context.Context, key crypto.Signer, to pointe
 	if err != nil {
 		return nil, err
 	}
-	c, err := drop.Open(drop.Self{Pointer: me, Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: sealing}, state)
+	c, err := drop.Open(drop.Self{Pointer: self, Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: sealing}, state)
 	if err != nil {
 		return nil, err
 	}
-	return &channel{c, e.storeFor(addresses), at}, nil
+	return &channel{c, e.storeFor(addresses), rows}, nil
 }
 
 // channel is an open channel, with the store of its records and the rows of its state.
@@ -139,9 +139,9 @@ type channel struct {
 }
 
 // contactDetails returns the sealing keys and the addresses of a contact: those of its newest
-// card, or else those that it sent when it paired.
+// card, or else the known details.
 func (e *Exchange) contactDetails(ctx context.Context, contact pointer.Pointer) ([]pointer.SealingKey, [][]byte, error) {
-	known, err := e.known(contact)
+	details, err := e.knownDetails(contact)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -158,12 +158,12 @@ func (e *Exchange) contactDetails(ctx context.Context, contact pointer.Pointer) 
 			if len(card.Nodes) > 0 {
 				return card.Sealing, card.Nodes, nil
 			}
-			return card.Sealing, known.Addresses, nil
+			return card.Sealing, details.Addresses, nil
 		}
 	}
 	switch {
-	case len(known.Sealing) > 0:
-		return known.Sealing, known.Addresses, nil
+	case len(details.Sealing) > 0:
+		return details.Sealing, details.Addresses, nil
 	case err != nil:
 		return nil, nil, fmt.Errorf("card of %s: %w", contact, err)
 	}

@@ -38,8 +38,8 @@ const maxIntroductions = 10_000
 // RecordIntroduction stores an introduction by the owner, so that it can be retracted. Send
 // calls it. It returns [introduce.ErrInvalid] for another statement.
 func (e *Exchange) RecordIntroduction(s introduce.Statement) error {
-	i, is := s.Introduction()
-	if !is {
+	i, ok := s.Introduction()
+	if !ok {
 		return fmt.Errorf("%w: kind %d is not an introduction", introduce.ErrInvalid, s.Kind())
 	}
 	return e.update(func(tx tx) error {
@@ -72,9 +72,9 @@ func (e *Exchange) sameContact(a, b pointer.Pointer) bool {
 	if a == b {
 		return true
 	}
-	one, err := e.c.Book.ByPointer(a)
-	other, err2 := e.c.Book.ByPointer(b)
-	return err == nil && err2 == nil && one.ID == other.ID
+	first, err := e.c.Book.ByPointer(a)
+	second, secondErr := e.c.Book.ByPointer(b)
+	return err == nil && secondErr == nil && first.ID == second.ID
 }
 
 // introductionKey returns the key of a row, which sorts by time.

@@ -67,7 +67,7 @@ func (p *person) requireAcquainted(t testing.TB, other *person) petname.Suggesti
 	summary, err := mutual.Verify(s.Evidence)
 	require.NoError(t, err)
 	require.Len(t, summary.Payload.Sealing, len(other.sealing))
-	known, err := p.known(pointerOf(other.name))
+	known, err := p.knownDetails(pointerOf(other.name))
 	require.NoError(t, err)
 	require.Equal(t, summary.Payload.Sealing, known.Sealing, "it can be sent to before there is a card")
 	require.Equal(t, summary.Payload.Addresses, known.Addresses)
@@ -488,7 +488,7 @@ func TestAnIntroductionDoesNotReplaceDataFromAPairing(t *testing.T) {
 	}
 	require.Equal(t, mutual.Active, bob.onlyMutual(t).Phase)
 	require.Len(t, bob.inbox(t), 1)
-	now, err := bob.known(pointerOf("carol"))
+	now, err := bob.knownDetails(pointerOf("carol"))
 	require.NoError(t, err)
 	require.Equal(t, paired, now)
 }

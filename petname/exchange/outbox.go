@@ -31,20 +31,20 @@ func enqueueAll(local *ledger.View, out []mutual.Outgoing) error {
 }
 
 // enqueue puts a message into the outbox, after all others to that party.
-func enqueue(local *ledger.View, to pointer.Pointer, m []byte) error {
-	n := uint64(1)
-	last, there, err := local.Last(tableOutbox, to.Bytes())
+func enqueue(local *ledger.View, to pointer.Pointer, encoded []byte) error {
+	number := uint64(1)
+	lastRow, found, err := local.Last(tableOutbox, to.Bytes())
 	if err != nil {
 		return err
 	}
-	if there {
-		at, err := channelRows{key: to.Bytes()}.number(last.Key)
+	if found {
+		lastNumber, err := channelRows{key: to.Bytes()}.number(lastRow.Key)
 		if err != nil {
 			return fmt.Errorf("outbox: %w", err)
 		}
-		n = at + 1
+		number = lastNumber + 1
 	}
-	return local.Put(tableOutbox, numbered(to.Bytes(), n), m)
+	return local.Put(tableOutbox, numbered(to.Bytes(), number), encoded)
 }
 
 // countQueued returns the number of messages to a party in the outbox.
@@ -91,7 +91,7 @@ func (e *Exchange) moveToChannel(to pointer.Pointer, c *channel) (queueErr, err 
 // outboxRecipients returns the recipients of the messages in the outbox.
 func (e *Exchange) outboxRecipients() (to []pointer.Pointer, err error) {
 	err = e.view(func(local *ledger.View) error {
-		var last []byte
+		var previous []byte
 		for row, err := range local.Scan(tableOutbox, nil) {
 			if err != nil {
 				return err
@@ -100,15 +100,15 @@ func (e *Exchange) outboxRecipients() (to []pointer.Pointer, err error) {
 				return fmt.Errorf("outbox: key of %d bytes", len(row.Key))
 			}
 			key := row.Key[:len(row.Key)-8]
-			if bytes.Equal(key, last) {
+			if bytes.Equal(key, previous) {
 				continue
 			}
-			last = bytes.Clone(key)
-			one, err := pointer.FromBytes(last)
+			previous = bytes.Clone(key)
+			recipient, err := pointer.FromBytes(previous)
 			if err != nil {
 				return fmt.Errorf("outbox: %w", err)
 			}
-			to = append(to, one)
+			to = append(to, recipient)
 		}
 		return nil
 	})
