@@ -272,9 +272,9 @@ func (e *Exchange) deleteInvitation(id string) error {
 // StepInvitations does one step of each pending invitation, and returns the suggestions of those
 // that were accepted. With a nil key, invitations that were made before a restart are skipped.
 func (e *Exchange) StepInvitations(ctx context.Context, key crypto.Signer) ([]petname.Suggestion, error) {
-	oldErr := e.resumeInvitations(ctx, key)
-	if oldErr != nil && !errors.Is(oldErr, ErrOldInvitation) {
-		return nil, oldErr
+	oldInvitationErr := e.resumeInvitations(ctx, key)
+	if oldInvitationErr != nil && !errors.Is(oldInvitationErr, ErrOldInvitation) {
+		return nil, oldInvitationErr
 	}
 	e.mu.Lock()
 	var ids []string
@@ -283,7 +283,7 @@ func (e *Exchange) StepInvitations(ctx context.Context, key crypto.Signer) ([]pe
 	}
 	e.mu.Unlock()
 	var accepted []petname.Suggestion
-	errs := []error{oldErr}
+	errs := []error{oldInvitationErr}
 	for _, id := range ids {
 		s, err := e.stepInvitation(ctx, id)
 		if err != nil && !errors.Is(err, pair.ErrTimeout) && !errors.Is(err, pair.ErrExpired) {
@@ -330,14 +330,14 @@ func (e *Exchange) resumeInvitations(ctx context.Context, key crypto.Signer) err
 	if err != nil {
 		return err
 	}
-	var oldErr error
+	var oldInvitationErr error
 	for id, state := range states {
 		inviter, err := pair.ResumeInviter(self, state, e.saveInvitation)
 		if err != nil { // of the owner's earlier key: it cannot be answered any more
-			oldErr = errors.Join(ErrOldInvitation, e.deleteInvitation(id))
+			oldInvitationErr = errors.Join(ErrOldInvitation, e.deleteInvitation(id))
 			continue
 		}
 		e.addPending(id, &pendingInvitation{stepper: inviter, inviter: inviter, signer: self.Identity.Pointer})
 	}
-	return oldErr
+	return oldInvitationErr
 }
