@@ -64,10 +64,12 @@ type meta struct {
 	root, freelist, end, txn uint64
 }
 
+// bad returns the error for damage at a place of the file.
 func (p *pages) bad(at string, err error) error {
 	return &DamagedError{Path: p.path, At: at, Err: err}
 }
 
+// badPage returns the error for a damaged page.
 func (p *pages) badPage(id uint64, format string, args ...any) error {
 	return p.bad(fmt.Sprintf("page %d", id), fmt.Errorf(format, args...))
 }
@@ -132,6 +134,8 @@ func (p *pages) header(id uint64) (flags uint16, overflow uint32, err error) {
 	return p.checkHeader(id, h[:])
 }
 
+// checkHeader checks the header of a page, and returns its flags and the number of
+// pages that continue it.
 func (p *pages) checkHeader(id uint64, h []byte) (flags uint16, overflow uint32, err error) {
 	if [pageHeader]byte(h) == defaced {
 		return 0, 0, p.badPage(id, "is free, but something leads to it")
@@ -179,7 +183,7 @@ func (p *pages) elements(id uint64, b []byte, each func(key, value []byte, child
 	if pageHeader+count*elemSize > len(b) {
 		return p.badPage(id, "%d elements do not fit", count)
 	}
-	var before []byte
+	var previous []byte
 	for i := range count {
 		at := pageHeader + i*elemSize
 		var pos, ksize, vsize, child uint64
@@ -199,10 +203,10 @@ func (p *pages) elements(id uint64, b []byte, each func(key, value []byte, child
 			return p.badPage(id, "element %d lies outside of the page", i)
 		}
 		key := b[from : from+ksize]
-		if i > 0 && bytes.Compare(before, key) >= 0 {
+		if i > 0 && bytes.Compare(previous, key) >= 0 {
 			return p.badPage(id, "keys of elements %d and %d are out of order", i-1, i)
 		}
-		before = key
+		previous = key
 		if err := each(key, b[from+ksize:from+ksize+vsize], child, bucket); err != nil {
 			return err
 		}
@@ -239,11 +243,11 @@ func (p *pages) root() (map[string]uint64, error) {
 		root := p.bucketRoot(value)
 		roots[string(key)] = root
 		if isInline(root) {
-			in := value[16:]
-			if len(in) < pageHeader || ne.Uint64(in) != 0 || ne.Uint16(in[8:]) != flagLeaf {
+			inline := value[16:]
+			if len(inline) < pageHeader || ne.Uint64(inline) != 0 || ne.Uint16(inline[8:]) != flagLeaf {
 				return p.badPage(p.meta.root, "bucket %q is no leaf", key)
 			}
-			return p.elements(p.meta.root, in, func(_, _ []byte, _ uint64, bucket bool) error {
+			return p.elements(p.meta.root, inline, func(_, _ []byte, _ uint64, bucket bool) error {
 				if bucket {
 					return p.badPage(p.meta.root, "a bucket within bucket %q", key)
 				}
@@ -292,7 +296,7 @@ func (p *pages) walk(root uint64, seen bitmap, leaf func(id uint64, overflow uin
 			}
 			return nil
 		}
-		var below []uint64
+		var children []uint64
 		page := make([]byte, p.size)
 		for _, id := range level {
 			b, flags, err := p.readInto(page, id)
@@ -312,14 +316,14 @@ func (p *pages) walk(root uint64, seen bitmap, leaf func(id uint64, overflow uin
 				if !p.in(child) || seen.has(child) {
 					return p.badPage(id, "leads to page %d", child)
 				}
-				below = append(below, child)
+				children = append(children, child)
 				return nil
 			})
 			if err != nil {
 				return err
 			}
 		}
-		level = below
+		level = children
 	}
 	return p.badPage(root, "the tree is too deep")
 }

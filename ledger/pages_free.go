@@ -68,6 +68,7 @@ func (p *pages) deface(ids []uint64) error {
 //
 //	clean mark = "cleanpn1" ‖ transaction 8 ‖ checksum of the free list 4 ‖ crc32c of all that 4
 
+// cleanMark returns the mark for a checksum of the list of free pages.
 func (p *pages) cleanMark(list uint32) (b [cleanSize]byte) {
 	copy(b[:], cleanTag[:])
 	ne.PutUint64(b[8:], p.meta.txn)
@@ -95,6 +96,7 @@ func (p *pages) unmark() error {
 	return p.f.Sync()
 }
 
+// markAt returns the position of the clean mark in the file, in bytes.
 func (p *pages) markAt() int64 { return p.meta.slot*p.size + cleanOffset }
 
 // recover checks the file at open: the size, the root and the free list. After

@@ -24,7 +24,8 @@ const (
 )
 
 // Delivery says how far a message has come. Beside [Queued] the error of the
-// method says why.
+// method says why. An error beside [Stored] is that of the disk, which could not
+// record it: the message is sent again, and received once.
 type Delivery = exchange.Delivery
 
 const (
@@ -95,13 +96,10 @@ func (a *Agent) send(ctx context.Context, key *pointer.Key, to petname.Contact, 
 	return sent, queued(sent, err)
 }
 
-// queued returns the error of a message that waits in the home: there is one.
+// queued returns err, or for a Queued message without one [dht.ErrUnreachable].
 func queued(sent Delivery, err error) error {
 	if sent == Queued && err == nil {
 		return dht.ErrUnreachable
-	}
-	if sent == Stored {
-		return nil
 	}
 	return err
 }

@@ -183,7 +183,7 @@ func TestAnIntroductionDoesNotReplaceDataFromAPairing(t *testing.T) {
 	}
 	require.Equal(t, mutual.Active, bob.onlyMutual(t).Phase)
 	require.Len(t, bob.inbox(t), 1)
-	now, err := bob.known(pointerOf("carol"))
+	now, err := bob.knownDetails(pointerOf("carol"))
 	require.NoError(t, err)
 	require.Equal(t, paired, now)
 }

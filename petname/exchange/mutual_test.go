@@ -65,7 +65,7 @@ func (p *person) requireAcquainted(t testing.TB, other *person) petname.Suggesti
 	summary, err := mutual.Verify(s.Evidence)
 	require.NoError(t, err)
 	require.Len(t, summary.Payload.Sealing, len(other.sealing))
-	known, err := p.known(pointerOf(other.name))
+	known, err := p.knownDetails(pointerOf(other.name))
 	require.NoError(t, err)
 	require.Equal(t, summary.Payload.Sealing, known.Sealing, "it can be sent to before there is a card")
 	require.Equal(t, summary.Payload.Addresses, known.Addresses)
