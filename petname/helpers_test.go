@@ -231,6 +231,43 @@ func dump(t tb, b *Book) string {
 	return s.String()
 }
 
+// Naming is one element of addAll.
+type Naming struct {
+	Name   name.Name
+	Link   pointer.Link
+	Source Source
+}
+
+// addAll adds all namings in one transaction, or none.
+func addAll(b *Book, namings []Naming) error {
+	return b.Update(func(book *Book, _ *ledger.View) error {
+		for _, n := range namings {
+			if _, err := book.Add(n.Name, n.Link, n.Source); err != nil {
+				return fmt.Errorf("%q: %w", n.Name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// lookalikes returns the reasons for which Add refuses text, a name or nickname, as
+// a name of p.
+func lookalikes(b *Book, text string, p pointer.Pointer) ([]Likeness, error) {
+	n, some := name.OfNickname(text)
+	if !some {
+		return nil, nil
+	}
+	var like []Likeness
+	err := b.read(func(v *ledger.View) error {
+		id, err := contactIDOf(v, p)
+		if err == nil {
+			like, err = likenesses(v, n, id)
+		}
+		return err
+	})
+	return like, err
+}
+
 func entries(b *Book) (n uint64) {
 	for _, h := range b.Ledger().Heads() {
 		n += h.Number

@@ -137,7 +137,7 @@ func TestManyKept(t *testing.T) {
 		namings = append(namings, Naming{mustName(fmt.Sprint("name ", i)), link(seed), Source{Lookalike: true}})
 		all = append(all, pointerOf(seed))
 	}
-	require.NoError(t, b.AddAll(namings))
+	require.NoError(t, addAll(b, namings))
 	require.NoError(t, b.KeepAll(all, true))
 	n := 0
 	for c, err := range b.Kept() {

@@ -181,7 +181,7 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 					*m, changed = before, false
 				}
 				view, n := dump(rt, b), entries(b)
-				err := b.AddAll(namings)
+				err := addAll(b, namings)
 				if want == nil {
 					require.NoError(rt, err)
 				} else {
@@ -398,7 +398,7 @@ func (m *model) compare(t tb, b *Book, pool []pointer.Pointer) {
 		edges[mustName(e.Label).Key()] = modelEdge{e.Label, e.Pointer}
 	}
 	require.Equal(t, m.edges, edges)
-	public, err := b.PublicEdges()
+	public, err := PublishableEdges(b.Edges())
 	require.NoError(t, err)
 	require.Len(t, public, len(m.edges))
 	for _, e := range m.edges {

@@ -46,6 +46,9 @@ func (s Source) fact(l pointer.Link) *wireFact {
 // with further contacts ([*ConflictError]), and a link with another commitment
 // than the one pinned for the pointer ([*DuplicityError]). Adding a contact
 // that was removed or is in conflict resolves the conflict.
+//
+// Several contacts are added in one durable transaction, or none of them, by
+// calls within [Book.Update].
 func (b *Book) Add(n name.Name, l pointer.Link, s Source) (Contact, error) {
 	var c Contact
 	err := b.update(func(tx *ledger.Tx) (err error) {
@@ -58,26 +61,6 @@ func (b *Book) Add(n name.Name, l pointer.Link, s Source) (Contact, error) {
 		return Contact{}, err
 	}
 	return c, nil
-}
-
-// Naming is one element of [Book.AddAll].
-type Naming struct {
-	Name   name.Name
-	Link   pointer.Link
-	Source Source
-}
-
-// AddAll adds all namings in one durable transaction, or none: then the error
-// names the refused one.
-func (b *Book) AddAll(namings []Naming) error {
-	return b.update(func(tx *ledger.Tx) error {
-		for _, n := range namings {
-			if err := b.add(tx, n.Name, n.Link, n.Source); err != nil {
-				return fmt.Errorf("%q: %w", n.Name, err)
-			}
-		}
-		return nil
-	})
 }
 
 func (b *Book) add(tx *ledger.Tx, n name.Name, l pointer.Link, s Source) error {
@@ -202,7 +185,7 @@ func previousState(v *ledger.View, c Contact) ([]wirePrevious, []wireShare, erro
 
 // checkAvailable returns an error if a contact other than p has the name.
 func checkAvailable(v *ledger.View, n name.Name, p pointer.Pointer) error {
-	r, err := claimants(v, n.Key(), 2)
+	r, err := claimants(v, n.Key(), 2) // a second claimant makes a conflict; more change nothing
 	if err != nil {
 		return err
 	}

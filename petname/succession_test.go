@@ -61,7 +61,7 @@ func TestAContactAdvancesToTheKeyItCommittedTo(t *testing.T) {
 	p, err := b.Lookup(mustName("alice"))
 	require.NoError(t, err)
 	require.Equal(t, last, p)
-	public, err := b.PublicEdges()
+	public, err := PublishableEdges(b.Edges())
 	require.NoError(t, err)
 	require.Equal(t, map[string]pointer.Edge{"al": {Pointer: last, Next: commitment("next next a")}}, public)
 
@@ -91,7 +91,7 @@ func TestAContactAdvancesToTheKeyItCommittedTo(t *testing.T) {
 	c, err = b.Remove(pointerOf("next a"))
 	require.NoError(t, err)
 	require.False(t, c.Removed.IsZero())
-	public, err = b.PublicEdges()
+	public, err = PublishableEdges(b.Edges())
 	require.NoError(t, err)
 	require.Empty(t, public)
 	c, err = b.Add(mustName("alice"), pointer.Link{Pointer: last}, Source{})
@@ -194,7 +194,7 @@ func TestAContactThatAdvancesToAnotherContactIsAConflict(t *testing.T) {
 		require.Len(t, contacts(t, b), 2)
 		_, err = b.Add(mustName("alice"), link("next a"), Source{})
 		require.ErrorAs(t, err, &conflict, "naming picks neither")
-		public, err := b.PublicEdges()
+		public, err := PublishableEdges(b.Edges())
 		require.NoError(t, err)
 		require.Empty(t, public)
 
@@ -317,7 +317,7 @@ func TestMoreContactsAtOnePointerThanAreListedAreInConflict(t *testing.T) {
 	for _, id := range ids {
 		namings = append(namings, Naming{mustName(id), pointer.Link{Pointer: pointerOf(id), Next: mustCommit("all")}, Source{}})
 	}
-	require.NoError(t, books[0].AddAll(namings))
+	require.NoError(t, addAll(books[0], namings))
 	pull(t, books[1], books[0])
 	move := func(b *Book, ids []string) {
 		for _, id := range ids {

@@ -207,13 +207,12 @@ func TestArgumentsHaveBounds(t *testing.T) {
 // Completion suggests at most as many names as it can show.
 func TestSuggestionsAreBounded(t *testing.T) {
 	v := opened(t, func(b *petname.Book) {
-		var namings []petname.Naming
 		for i := range maxSuggestions + 1 {
 			n, err := name.Parse(fmt.Sprintf("bob %d", i))
 			require.NoError(t, err)
-			namings = append(namings, petname.Naming{Name: n, Link: pointer.Link{Pointer: newKey(t).Pointer()}, Source: petname.Source{Lookalike: true}})
+			_, err = b.Add(n, pointer.Link{Pointer: newKey(t).Pointer()}, petname.Source{Lookalike: true})
+			require.NoError(t, err)
 		}
-		require.NoError(t, b.AddAll(namings))
 	})
 	out, err := v.suggest(t.Context(), findArgs{Text: "bob"})
 	require.NoError(t, err)

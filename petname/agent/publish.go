@@ -274,7 +274,7 @@ func (s *state) card(id home.Identity, addresses bool) (pointer.Card, error) {
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	edges, err := s.book.PublicEdges()
+	edges, err := petname.PublishableEdges(s.book.Edges())
 	if err != nil {
 		return pointer.Card{}, err
 	}

@@ -37,7 +37,7 @@ func (e *Exchange) shareWith(ctx context.Context, key crypto.Signer, audience po
 	if err != nil {
 		return "", false, err
 	}
-	edges, err := e.c.Book.EdgesFor(c.ID)
+	edges, err := petname.PublishableEdges(e.c.Book.EdgesWith(c.ID))
 	if err != nil {
 		return "", false, err
 	}
