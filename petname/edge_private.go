@@ -117,7 +117,7 @@ func (b *Book) EdgesFrom(p pointer.Pointer) (introduce.Edges, error) {
 		if edges, err = stored.edges(); err != nil {
 			return err
 		}
-		if !b.isOwn(edges.To) {
+		if !b.IsOwn(edges.To) {
 			return fmt.Errorf("edges of %s: %w", p, ErrWrongRecipient)
 		}
 		return nil

@@ -268,6 +268,14 @@ func lookalikes(b *Book, text string, p pointer.Pointer) ([]Likeness, error) {
 	return like, err
 }
 
+// setKept marks one contact, and reads it again.
+func setKept(b *Book, p pointer.Pointer, on bool) (Contact, error) {
+	if err := b.SetKept([]pointer.Pointer{p}, on); err != nil {
+		return Contact{}, err
+	}
+	return b.ByPointer(p)
+}
+
 func entries(b *Book) (n uint64) {
 	for _, h := range b.Ledger().Heads() {
 		n += h.Number

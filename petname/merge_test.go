@@ -76,7 +76,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			case 7:
 				_, err = b.Unshare(drawName())
 			case 8:
-				_, err = b.Keep(p, rapid.Bool().Draw(rt, "keep"))
+				_, err = setKept(b, p, rapid.Bool().Draw(rt, "keep"))
 			case 9, 10:
 				err = b.ApplySuccession(pointerOf("a"), rapid.SampledFrom(chains).Draw(rt, "chain"))
 				if c, _ := b.ByPointer(pointerOf("a")); c.Pointer != c.ID {

@@ -75,7 +75,7 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 		return &name.Error{Reason: "is empty"}
 	case l.Pointer.IsZero():
 		return errors.New("add: no pointer given")
-	case b.isOwn(l.Pointer):
+	case b.IsOwn(l.Pointer):
 		return ErrOwnPointer
 	}
 	fact := s.fact(l)

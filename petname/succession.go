@@ -85,7 +85,7 @@ func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Suc
 			return c, nil, &SuccessionError{c.Pointer, errors.New("it leads in a circle")}
 		}
 	}
-	if b.isOwn(to) {
+	if b.IsOwn(to) {
 		return c, nil, &SuccessionError{c.Pointer, ErrOwnPointer}
 	}
 	if c.Name.IsZero() && c.Conflict == nil {

@@ -24,7 +24,7 @@ func (a *Agent) Kept() iter.Seq2[petname.Contact, error] { return a.book.Kept() 
 // Keep marks contacts, by their IDs: an agent that runs looks for their records
 // now and then, and republishes one before the network drops it. Peers that store
 // the record see the IP address that it came from. With on false it no longer does.
-func (a *Agent) Keep(ids []pointer.Pointer, on bool) error { return a.book.KeepAll(ids, on) }
+func (a *Agent) Keep(ids []pointer.Pointer, on bool) error { return a.book.SetKept(ids, on) }
 
 // Republishing is what the agent knows of a record that it republishes. It is a
 // plain value.
