@@ -347,7 +347,7 @@ func TestAContactIsNotSharedWithItself(t *testing.T) {
 	require.Equal(t, n, entries(b))
 }
 
-// SetKept skips a contact whose removal is in conflict.
+// SetRepublished skips a contact whose removal is in conflict.
 func TestAContactWhoseRemovalIsInConflictIsNotKept(t *testing.T) {
 	a, b := twoDevices(t)
 	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
@@ -355,9 +355,9 @@ func TestAContactWhoseRemovalIsInConflictIsNotKept(t *testing.T) {
 	syncBooks(t, a, b)
 	mustAdd(t, a, "bob", "bob")
 	n := entries(a)
-	require.NoError(t, a.SetKept([]pointer.Pointer{pointerOf("a")}, true))
+	require.NoError(t, a.SetRepublished([]pointer.Pointer{pointerOf("a")}, true))
 	require.Equal(t, n, entries(a))
-	require.NoError(t, a.SetKept([]pointer.Pointer{pointerOf("a"), pointerOf("bob")}, true))
+	require.NoError(t, a.SetRepublished([]pointer.Pointer{pointerOf("a"), pointerOf("bob")}, true))
 	require.True(t, isKept(t, a, "bob"))
 	require.False(t, isKept(t, a, "a"))
 }

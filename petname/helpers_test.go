@@ -270,7 +270,7 @@ func lookalikes(b *Book, text string, p pointer.Pointer) ([]Likeness, error) {
 
 // setKept marks one contact, and reads it again.
 func setKept(b *Book, p pointer.Pointer, on bool) (Contact, error) {
-	if err := b.SetKept([]pointer.Pointer{p}, on); err != nil {
+	if err := b.SetRepublished([]pointer.Pointer{p}, on); err != nil {
 		return Contact{}, err
 	}
 	return b.ByPointer(p)
@@ -349,20 +349,20 @@ func checkBijection(t tb, b *Book, names []string) {
 	}
 }
 
-// checkKept: Kept yields exactly the kept contacts, none of which is removed or
+// checkKept: Republished yields exactly the kept contacts, none of which is removed or
 // without a name.
 func checkKept(t tb, b *Book) {
 	t.Helper()
 	var listed, marked []pointer.Pointer
-	for c, err := range b.Kept() {
+	for c, err := range b.Republished() {
 		require.NoError(t, err)
-		require.True(t, c.Kept)
+		require.True(t, c.Republished)
 		require.True(t, c.Removed.IsZero())
 		require.True(t, !c.Name.IsZero() || c.Conflict != nil && !c.Conflict.Removed)
 		listed = append(listed, c.ID)
 	}
 	for _, c := range contacts(t, b) {
-		if c.Kept {
+		if c.Republished {
 			marked = append(marked, c.ID)
 		}
 	}

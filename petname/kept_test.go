@@ -16,7 +16,7 @@ func isKept(t *testing.T, b *Book, seed string) bool {
 	checkKept(t, b)
 	c, err := b.ByPointer(pointerOf(seed))
 	require.NoError(t, err)
-	return c.Kept
+	return c.Republished
 }
 
 // The mark of a kept contact is synced between the owner's devices. If they
@@ -114,7 +114,7 @@ func TestKeepErrors(t *testing.T) {
 	_, err := setKept(b, pointerOf("a"), true)
 	require.ErrorIs(t, err, ErrNotFound)
 	must(b.Add(mustName("alice"), link("a"), Source{}))
-	require.ErrorIs(t, b.SetKept([]pointer.Pointer{pointerOf("a"), pointerOf("b")}, true), ErrNotFound)
+	require.ErrorIs(t, b.SetRepublished([]pointer.Pointer{pointerOf("a"), pointerOf("b")}, true), ErrNotFound)
 	require.False(t, isKept(t, b, "a"), "all or none")
 	n := entries(b)
 	must(setKept(b, pointerOf("a"), false))
@@ -138,16 +138,16 @@ func TestManyKept(t *testing.T) {
 		all = append(all, pointerOf(seed))
 	}
 	require.NoError(t, addAll(b, namings))
-	require.NoError(t, b.SetKept(all, true))
+	require.NoError(t, b.SetRepublished(all, true))
 	n := 0
-	for c, err := range b.Kept() {
+	for c, err := range b.Republished() {
 		require.NoError(t, err)
-		require.True(t, c.Kept)
+		require.True(t, c.Republished)
 		n++
 	}
 	require.Equal(t, len(all), n)
-	require.NoError(t, b.SetKept(all, true))
-	require.NoError(t, b.SetKept(all[:5], false))
+	require.NoError(t, b.SetRepublished(all, true))
+	require.NoError(t, b.SetRepublished(all[:5], false))
 	require.NoError(t, b.Ledger().Read(func(v *ledger.View) error {
 		n, err = v.Count(tableKept)
 		return err
@@ -161,7 +161,7 @@ func TestAKeptContactAdvances(t *testing.T) {
 	pinnedAlice(t, b)
 	must(setKept(b, pointerOf("a"), true))
 	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
-	for c, err := range b.Kept() {
+	for c, err := range b.Republished() {
 		require.NoError(t, err)
 		require.Equal(t, pointerOf("a"), c.ID)
 		require.Equal(t, pointerOf("next a"), c.Pointer)

@@ -236,7 +236,7 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 				}
 				c.kept = on
 				m.contacts[p] = c
-				try(nil, changes, func() error { r, err := setKept(b, p, on); require.Equal(rt, on, r.Kept); return err })
+				try(nil, changes, func() error { r, err := setKept(b, p, on); require.Equal(rt, on, r.Republished); return err })
 			},
 			"undo": func(rt *rapid.T) {
 				if len(m.undo) == 0 {
@@ -351,9 +351,9 @@ func (m *model) compare(t tb, b *Book, pool []pointer.Pointer) {
 	checkBijection(t, b, modelNames)
 	named := 0
 	keeping := map[pointer.Pointer]bool{}
-	for c, err := range b.Kept() {
+	for c, err := range b.Republished() {
 		require.NoError(t, err)
-		require.True(t, c.Kept)
+		require.True(t, c.Republished)
 		keeping[c.ID] = true
 	}
 	for _, p := range pool {
@@ -367,7 +367,7 @@ func (m *model) compare(t tb, b *Book, pool []pointer.Pointer) {
 		require.NoError(t, err)
 		require.Equal(t, want.name, c.Name.String())
 		require.Equal(t, want.removed, c.Removed)
-		require.Equal(t, want.kept, c.Kept)
+		require.Equal(t, want.kept, c.Republished)
 		require.Equal(t, m.next(p), c.Next)
 		require.Nil(t, c.Conflict)
 		require.False(t, c.Duplicity)

@@ -235,7 +235,7 @@ func removeAct(v *ledger.View, c Contact) (act, error) {
 	was, edges, err := previousState(v, c)
 	a := act{Op: opRemove, Contact: c.ID.Bytes(), Previous: was}
 	a.setShares(edges)
-	if c.Kept {
+	if c.Republished {
 		a.Keep = keepOn
 	}
 	return a, err

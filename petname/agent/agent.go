@@ -49,20 +49,20 @@ type Profile = home.CreateOptions
 
 // state is what all views of an agent share.
 type state struct {
-	home      home.Home
-	book      *petname.Book
-	records   *dht.Dir
-	transport Transport
-	log       *slog.Logger
-	now       func() time.Time
-	settles   time.Duration // bounds settle; settleTimeout, but in tests
-	events    broker
+	home          home.Home
+	book          *petname.Book
+	records       *dht.Dir
+	transport     Transport
+	log           *slog.Logger
+	now           func() time.Time
+	finishTimeout time.Duration // bounds finishPuts; tests set another
+	events        broker
 
 	mu      sync.Mutex // held while a network is entered or left, which can take seconds
 	closed  bool
 	node    Node // nil until it is needed; the agent's own while it serves
 	serving bool
-	own     NodeConfig        // what the agent serves with; zero: a throw-away client
+	own     NodeConfig        // of the serving node; zero: a throw-away client
 	clients map[string]router // by URL
 	began   time.Time         // when it began to serve
 	lastPut *LastPut          // nil: none yet
@@ -73,21 +73,21 @@ type state struct {
 	unlinkableOf    Node               // the node that it was made beside
 	unlinkableSince time.Time
 
-	wakes       sync.Mutex             // of the two below, so that a change of the book waits for no network
-	wakeSync    chan<- struct{}        // starts a look at messages and invitations; nil: the agent does not run
+	wakes       sync.Mutex             // guards the two below, so that a change of the book waits for no network
+	wakeSync    chan<- struct{}        // starts a fetch of messages and a step of invitations; nil: the agent does not run
 	republisher *republish.Republisher // likewise
 
-	joining    sync.Mutex     // one Join at a time: what is saved last is entered last
-	publishing sync.Mutex     // one publication at a time: sequences are taken in turn
+	joining    sync.Mutex     // one Join at a time: the networks saved last are entered last
+	publishing sync.Mutex     // one publication at a time: sequences are used in order
 	starting   sync.Mutex     // held while the agent starts, or ends what Start began
 	loops      sync.WaitGroup // of Start
-	tail       sync.WaitGroup // what continues after its method returned, and is given time to end
+	tasks      sync.WaitGroup // of startTask: work that continues after its method returned
 
-	// Of the time from Start to the end of Run or to Close.
-	running context.Context // of loops; under mu
-	stop    context.CancelFunc
-	life    context.Context // of tail: it ends later; under mu
-	end     context.CancelFunc
+	// From Start to the end of Run or to Close.
+	running      context.Context // of loops; under mu
+	stop         context.CancelFunc
+	tasksContext context.Context // of tasks: it ends later than running; under mu
+	stopTasks    context.CancelFunc
 }
 
 // Open opens the home in dir, and creates it first if Create says so and there
@@ -111,7 +111,7 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &state{home: h, transport: o.Transport, log: o.Log, now: o.Now, settles: settleTimeout}
+	s := &state{home: h, transport: o.Transport, log: o.Log, now: o.Now, finishTimeout: finishTimeout}
 	if s.book, err = h.Book(petname.Options{Wait: o.Wait, Now: o.Now, OnChange: s.changed}); err != nil {
 		return nil, err
 	}

@@ -61,13 +61,13 @@ func (a *Agent) AcceptMutual(ctx context.Context, id petname.SuggestionID) (Deli
 	if err != nil {
 		return "", err
 	}
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	_, sent, err := p.AcceptMutual(ctx, key, s.ID)
+	_, sent, err := ex.AcceptMutual(ctx, key, s.ID)
 	return sent, queued(sent, err)
 }
 
@@ -86,13 +86,13 @@ func (a *Agent) Decline(ctx context.Context, id petname.SuggestionID, never bool
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	if _, sent, err := p.DeclineMutual(ctx, key, id); sent == "" && err != nil {
+	if _, sent, err := ex.DeclineMutual(ctx, key, id); sent == "" && err != nil {
 		return petname.Suggestion{}, err
 	} // that the introducer is notified later is no failure: it is declined
 	return a.book.Suggestion(id.String())

@@ -15,8 +15,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// IntroductionLife is how long an introduction can be accepted, as a rule.
-const IntroductionLife = exchange.IntroductionLifetime
+// IntroductionLifetime is how long an introduction can be accepted, as a rule.
+const IntroductionLifetime = exchange.IntroductionLifetime
 
 // Introduction is what one contact is to learn about another.
 type Introduction struct {
@@ -24,7 +24,7 @@ type Introduction struct {
 	To       string        // likewise
 	As       string        // the name to suggest; empty: what About calls itself
 	Note     string        // at most introduce.MaxNote bytes
-	Life     time.Duration // how long it can be accepted: over 0, at most 366 days, and 90 with Both; usually IntroductionLife
+	Lifetime time.Duration // how long it can be accepted: over 0, at most 366 days, and 90 with Both; usually IntroductionLifetime
 	Both     bool          // introduce the two to each other, when both have consented
 	SignOnly bool          // return the signed statement instead of sending it; not with Both
 }
@@ -77,7 +77,7 @@ func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, erro
 	now := a.now()
 	out := Introduced{To: to, About: about.Pointer, Both: i.Both}
 	if i.Both {
-		m, sent, err := a.introduceBoth(ctx, key, mutual.Party{Pointer: about.Pointer, Suggested: label.String(), Note: i.Note}, to, now.Add(i.Life))
+		m, sent, err := a.introduceBoth(ctx, key, mutual.Party{Pointer: about.Pointer, Suggested: label.String(), Note: i.Note}, to, now.Add(i.Lifetime))
 		out.ID, out.Suggested, out.Expires, out.Sent = hex.EncodeToString(m.Session[:]), label.String(), m.Expires, sent
 		return out, err
 	}
@@ -86,19 +86,19 @@ func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, erro
 		return Introduced{}, err
 	}
 	signed, err := introduce.Introduction{To: to.Pointer, About: about.Pointer, Next: about.Next, Chain: chain, Suggested: label.String(), Note: i.Note,
-		Expires: now.Add(i.Life)}.Sign(key, nil, now)
+		Expires: now.Add(i.Lifetime)}.Sign(key, nil, now)
 	if err != nil {
 		return Introduced{}, &ArgumentError{"introduction", err.Error()}
 	}
 	made, _ := signed.Introduction()
 	out.ID, out.Suggested, out.Expires = hex.EncodeToString(made.ID[:]), label.String(), made.Expires
 	if i.SignOnly {
-		p, err := a.exchange()
+		ex, err := a.exchange()
 		if err != nil {
 			return Introduced{}, err
 		}
 		out.Signed = signed
-		return out, p.RecordIntroduction(signed)
+		return out, ex.RecordIntroduction(signed)
 	}
 	out.Sent, err = a.send(ctx, key, to, signed)
 	return out, err
@@ -118,7 +118,7 @@ func (a *Agent) label(text string, c petname.Contact, as, what string) (name.Nam
 
 // introduceBoth asks both whether they want to be introduced to each other.
 func (a *Agent) introduceBoth(ctx context.Context, key *pointer.Key, about mutual.Party, to petname.Contact, expires time.Time) (exchange.Mutual, Delivery, error) {
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return exchange.Mutual{}, "", err
 	}
@@ -128,7 +128,7 @@ func (a *Agent) introduceBoth(ctx context.Context, key *pointer.Key, about mutua
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	m, sent, err := p.IntroduceBoth(ctx, key, about, other, expires)
+	m, sent, err := ex.IntroduceBoth(ctx, key, about, other, expires)
 	return m, sent, queued(sent, noCard(err, name.Name{}))
 }
 
@@ -148,16 +148,16 @@ func (a *Agent) Retract(ctx context.Context, about, to string) (Introduced, erro
 	if err != nil {
 		return Introduced{}, err
 	}
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return Introduced{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	if out, found, err := a.retractMutual(ctx, p, key, recipient, subject); found || err != nil {
+	if out, found, err := a.retractMutual(ctx, ex, key, recipient, subject); found || err != nil {
 		return out, err
 	}
-	found, sent, err := p.Retract(ctx, key, recipient.Pointer, subject.Pointer)
+	found, sent, err := ex.Retract(ctx, key, recipient.Pointer, subject.Pointer)
 	if sent == "" && errors.Is(err, petname.ErrNotFound) {
 		return Introduced{}, ErrNotIntroduced
 	}
@@ -170,8 +170,8 @@ func (a *Agent) Retract(ctx context.Context, about, to string) (Introduced, erro
 
 // retractMutual takes back a mutual introduction of two contacts that is under
 // way.
-func (a *Agent) retractMutual(ctx context.Context, p *exchange.Exchange, key *pointer.Key, to, about petname.Contact) (out Introduced, found bool, err error) {
-	all, err := p.Mutuals()
+func (a *Agent) retractMutual(ctx context.Context, ex *exchange.Exchange, key *pointer.Key, to, about petname.Contact) (out Introduced, found bool, err error) {
+	all, err := ex.Mutuals()
 	if err != nil {
 		return Introduced{}, false, err
 	}
@@ -180,7 +180,7 @@ func (a *Agent) retractMutual(ctx context.Context, p *exchange.Exchange, key *po
 		if !both || m.Phase >= mutual.Active {
 			continue
 		}
-		m, sent, err := p.WithdrawMutual(ctx, key, m.Session)
+		m, sent, err := ex.WithdrawMutual(ctx, key, m.Session)
 		if sent == "" {
 			return Introduced{}, true, err
 		}

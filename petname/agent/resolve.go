@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// DefaultTimeout bounds a Resolve with a context without a deadline.
-	DefaultTimeout = 30 * time.Second
+	// defaultTimeout bounds a Resolve with a context without a deadline.
+	defaultTimeout = 30 * time.Second
 
 	// MaxTimeout is the longest that a Resolve takes.
 	MaxTimeout = 10 * time.Minute
@@ -57,7 +57,7 @@ type Resolution struct {
 // a name or pointer alone, without it), such as [petname.ErrNotFound] or
 // [dht.ErrNotFound], or [ErrNotJoined]. The hops that were reached come back beside an error.
 func (a *Agent) Resolve(ctx context.Context, path string, level dht.Level) (Resolution, error) {
-	timeout := DefaultTimeout
+	timeout := defaultTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = min(time.Until(deadline), MaxTimeout)
 	}
@@ -128,7 +128,7 @@ func (a *Agent) PutRecord(ctx context.Context, r pointer.Record) (dht.Receipt, e
 		return dht.Receipt{}, err
 	}
 	receipt, err := a.resolver(stores...).Publish(ctx, r)
-	a.settle(ctx)
+	a.finishPuts(ctx)
 	if err != nil {
 		return receipt, fmt.Errorf("record put: %w", err)
 	}

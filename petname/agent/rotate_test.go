@@ -83,7 +83,7 @@ func TestTheLastRecordSurvivesTheProcess(t *testing.T) {
 	}
 	_, _, err = a.Held(old)
 	require.ErrorIs(t, err, dht.ErrNotFound)
-	require.NoError(t, agent.KeepLast(t.Context(), a))
+	require.NoError(t, agent.SaveLastRecord(t.Context(), a))
 	again := held(t, a, old)
 	require.Equal(t, last.Bytes(), again.Bytes())
 	card, ok := again.Card()

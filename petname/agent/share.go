@@ -132,7 +132,7 @@ func (a *Agent) sendEdges(ctx context.Context, to petname.Contact, undo func(), 
 	if err != nil {
 		return "", err
 	}
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return "", err
 	}
@@ -141,7 +141,7 @@ func (a *Agent) sendEdges(ctx context.Context, to petname.Contact, undo func(), 
 	if err := change(); err != nil {
 		return "", err
 	}
-	sent, err := p.ShareWith(ctx, key, to.Pointer)
+	sent, err := ex.ShareWith(ctx, key, to.Pointer)
 	if sent == "" {
 		undo()
 		return "", noCard(err, to.Name)

@@ -12,9 +12,9 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// unlinkableLife bounds how long one throw-away peer key is used: the peers that
+// unlinkableLifetime bounds how long one throw-away peer key is used: the peers that
 // are asked can link what is fetched under one.
-const unlinkableLife = time.Hour
+const unlinkableLifetime = time.Hour
 
 // unlinkableStore is all stores that were joined, as one, reached without the
 // agent's own peer key. Messages are stored under pointers that nobody can link
@@ -121,13 +121,13 @@ func (s *state) unlinkableNode(ctx context.Context, c home.Config) (Node, error)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unlinkable != nil && s.unlinkableOf == node && s.now().Sub(s.unlinkableSince) < unlinkableLife {
+	if s.unlinkable != nil && s.unlinkableOf == node && s.now().Sub(s.unlinkableSince) < unlinkableLifetime {
 		return s.unlinkable, nil
 	}
 	if old := s.unlinkable; old != nil {
 		s.unlinkable = nil
 		running := s.running
-		closing := s.later(func() { // it may still be in use
+		closing := s.startTask(func() { // it may still be in use
 			select {
 			case <-time.After(syncTimeout):
 			case <-running.Done():
