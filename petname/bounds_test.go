@@ -121,16 +121,16 @@ func TestASuccessionChainIsBounded(t *testing.T) {
 	b := newTestBook(t)
 	_, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{})
 	require.NoError(t, err)
-	require.NoError(t, b.ApplySuccession(pointerOf("trail 0"), steps[:32]))
+	require.NoError(t, b.applySuccession(pointerOf("trail 0"), steps[:32]))
 	at := func(b *Book) pointer.Pointer { return must(b.Lookup(mustName("alice"))) }
 	require.Equal(t, pointerOf("trail 32"), at(b))
 	var tooLong *SuccessionError
-	require.ErrorAs(t, b.ApplySuccession(pointerOf("trail 32"), steps[32:64]), &tooLong)
+	require.ErrorAs(t, b.applySuccession(pointerOf("trail 32"), steps[32:64]), &tooLong)
 	require.ErrorContains(t, tooLong, "over 64 keys long")
 	require.Equal(t, pointerOf("trail 32"), at(b))
-	require.NoError(t, b.ApplySuccession(pointerOf("trail 32"), steps[32:63]))
+	require.NoError(t, b.applySuccession(pointerOf("trail 32"), steps[32:63]))
 	require.Equal(t, pointerOf("trail 63"), at(b))
-	require.ErrorAs(t, b.ApplySuccession(pointerOf("trail 63"), steps[63:64]), &tooLong)
+	require.ErrorAs(t, b.applySuccession(pointerOf("trail 63"), steps[63:64]), &tooLong)
 	told, err := b.Succession(pointerOf("trail 0"))
 	require.NoError(t, err)
 	require.Equal(t, steps[63-maxSharedSteps:63], told)
@@ -290,11 +290,11 @@ func TestACardPinsNothingAtAKeyThatTheOldKeyDidNotSign(t *testing.T) {
 	for kind, pins := range map[string]bool{factCard: false, "link": true} {
 		b := newTestBook(t)
 		pinnedAlice(t, b)
-		require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+		require.NoError(t, b.applySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
 		_, err := b.Ledger().Append(marshal(act{Op: opLearn, Contact: pointerOf("a").Bytes(), Of: pointerOf("next a").Bytes(),
 			Fact: &wireFact{Kind: kind, By: "x", Channel: "record", Next: mustCommit("thief").Bytes()}}))
 		require.NoError(t, err)
-		require.NoError(t, b.ApplySuccession(pointerOf("next a"), chain(stepTo(t, "next a", "thief", commitment("thief")))))
+		require.NoError(t, b.applySuccession(pointerOf("next a"), chain(stepTo(t, "next a", "thief", commitment("thief")))))
 		c := must(b.byName(mustName("alice")))
 		require.Equal(t, pins, c.Pointer == pointerOf("thief"), kind)
 	}
@@ -309,7 +309,7 @@ func TestAContactInDuplicityDoesNotAdvance(t *testing.T) {
 	require.True(t, must(a.ByPointer(pointerOf("a"))).Duplicity)
 	n := entries(a)
 	for _, to := range []pointer.Succession{step(t, "a"), stepTo(t, "a", "thief", commitment("thief"))} {
-		require.NoError(t, a.ApplySuccession(pointerOf("a"), chain(to)))
+		require.NoError(t, a.applySuccession(pointerOf("a"), chain(to)))
 		require.Equal(t, n, entries(a))
 		require.Equal(t, pointerOf("a"), must(a.Lookup(mustName("alice"))))
 	}
@@ -321,10 +321,10 @@ func TestAContactInDuplicityDoesNotAdvance(t *testing.T) {
 func TestALaterSignatureAgainstALinkIsKeptAsEvidence(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
 	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("next a"), Next: commitment("linked")}, Source{}))
 	facts := len(must(b.byName(mustName("alice"))).Provenance)
-	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
 	c := must(b.byName(mustName("alice")))
 	require.Len(t, c.Provenance, facts+1)
 	require.True(t, c.Duplicity)
@@ -336,7 +336,7 @@ func TestALaterSignatureAgainstALinkIsKeptAsEvidence(t *testing.T) {
 func TestAContactIsNotSharedWithItself(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
 	n := entries(b)
 	for _, audience := range []string{"a", "next a"} {
 		for _, shared := range []string{"a", "next a"} {
@@ -371,7 +371,7 @@ func TestADenialWithoutAReplacedContactProvesNothing(t *testing.T) {
 	must(b.Add(mustName("bob"), pinned, Source{}))
 	truth := introduced(t, "alice", "me", "a")
 	receive(t, b, truth)
-	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
 	denial, err := introduce.Deny(subjectOf(truth), testKey("next a"), epoch)
 	require.NoError(t, err)
 	receive(t, b, denial.Bytes())

@@ -86,7 +86,7 @@ func (b *Book) receiveIntroduction(s introduce.Statement, i introduce.Introducti
 	}
 	// A succession proves itself, whatever the source.
 	for _, s := range i.Chain {
-		if err := b.ApplySuccession(s.Old, i.Chain); err != nil && !errors.As(err, new(*SuccessionError)) {
+		if err := b.applySuccession(s.Old, i.Chain); err != nil && !errors.As(err, new(*SuccessionError)) {
 			return proposed.id(), isNew, err
 		}
 	}
