@@ -47,7 +47,7 @@ type Options struct {
 // locks the identity key, and the recovery file.
 type Profile = home.CreateOptions
 
-// state is what all views of an agent share.
+// state is the state of an agent, which [Agent.WithPassphrase] shares.
 type state struct {
 	home          home.Home
 	book          *petname.Book
@@ -148,9 +148,9 @@ func create(dir string, p Profile) (home.Home, error) {
 // process that serves several clients.
 func (a *Agent) WithPassphrase(ask func() ([]byte, error)) *Agent { return &Agent{a.state, ask} }
 
-// Close ends what [Agent.Start] began and the network, then closes the home. It
-// waits up to 3 seconds for what is being stored; the rest is in the home, and is
-// stored another time.
+// Close ends what [Agent.Start] began, leaves the network, and closes the home. It
+// waits up to 3 seconds for puts under way. A record that was not stored is in the
+// home, and is stored another time.
 func (a *Agent) Close() error {
 	a.starting.Lock()
 	defer a.starting.Unlock()
@@ -173,8 +173,8 @@ func (a *Agent) Dir() string { return a.home.Dir }
 // Pointer returns the owner's own pointer.
 func (a *Agent) Pointer() pointer.Pointer { return a.book.Identity() }
 
-// Link returns what the owner hands to others: the pointer with the commitment
-// to the next key, the nickname and a checksum.
+// Link returns the owner's link, by which others add the owner to their books: the
+// pointer with the commitment to the next key, the nickname and a checksum.
 func (a *Agent) Link() (pointer.Link, error) {
 	id, err := a.Identity()
 	if err != nil {
@@ -183,7 +183,7 @@ func (a *Agent) Link() (pointer.Link, error) {
 	return pointer.Link{Pointer: id.Pointer, Next: id.Next, Nickname: id.Nickname}, nil
 }
 
-// Identity is what the home says about its owner.
+// Identity is the owner's identity, as the home has it. It is a plain value.
 type Identity struct {
 	Pointer  pointer.Pointer
 	Next     pointer.Commitment // to the next key
@@ -194,7 +194,7 @@ type Identity struct {
 	Locked   bool   // the identity key needs a passphrase
 }
 
-// Identity returns what the home says about its owner. It needs no passphrase.
+// Identity returns the owner's identity. It needs no passphrase.
 func (a *Agent) Identity() (Identity, error) {
 	id, err := a.identity()
 	if err != nil {

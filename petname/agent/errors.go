@@ -11,7 +11,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Errors of other packages come through as they are: [home.ErrNoHome],
+// Errors of other packages are returned unchanged: [home.ErrNoHome],
 // [home.ErrLocked], [ledger.ErrInUse], those of packages petname (among them
 // [petname.ErrNotFound] for a contact, an edge or the ID of a suggestion that is
 // not there), name, dht, pair, introduce and mutual. A network that does not
@@ -99,7 +99,7 @@ func (e *NoRecordError) Unwrap() error { return dht.ErrNotFound }
 type NoNicknameError struct {
 	Text string    // as the contact was asked for
 	Name name.Name // the petname
-	To   string    // what the nickname is needed for: "to suggest"
+	To   string    // the purpose: "to suggest" or "to share it by"
 }
 
 func (e *NoNicknameError) Error() string {
@@ -131,8 +131,8 @@ func noCard(err error, to name.Name) error {
 	return &NoCardError{to, err}
 }
 
-// isNetwork reports whether an error is one of the network: what was wanted is
-// worth trying again.
+// isNetwork reports whether an error is one of the network: a later attempt may
+// succeed.
 func isNetwork(err error) bool {
 	return errors.Is(err, ErrNotJoined) || errors.Is(err, dht.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.As(err, new(*dht.ShortError))

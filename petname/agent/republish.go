@@ -17,7 +17,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Republished yields the contacts whose records an agent that runs republishes.
+// Republished yields the contacts that [Agent.SetRepublished] marked.
 func (a *Agent) Republished() iter.Seq2[petname.Contact, error] { return a.book.Republished() }
 
 // SetRepublished marks contacts, by their IDs, or with on false removes the marks:
@@ -37,7 +37,7 @@ func (a *Agent) RepublishEntries() (map[pointer.Pointer]republish.Entry, error) 
 	}
 	entries, err := republish.ReadEntries(a.home.RepublishFile())
 	if err != nil {
-		a.log.Warn("due times not read", "error", err) // an agent that runs begins them anew
+		a.log.Warn("due times not read", "error", err) // an agent that runs computes new ones
 	}
 	return entries, nil
 }
@@ -70,7 +70,7 @@ func (s *state) wakeRepublisher() {
 	}
 }
 
-// renew publishes the owner's record anew before it expires: the same value, for
+// renew publishes the owner's record again before it expires: the same value, for
 // as long as it was valid for.
 func (a *Agent) renew(ctx context.Context, old pointer.Record, life time.Duration) error {
 	out, err := a.PublishDraft(ctx, func(d *Draft) error {
@@ -90,7 +90,7 @@ func (a *Agent) renew(ctx context.Context, old pointer.Record, life time.Duratio
 	return nil
 }
 
-// hasV1 reports whether a record is signed in the old way too.
+// hasV1 reports whether a record also has a V1 signature.
 func hasV1(record []byte) bool {
 	var pb ipns_pb.IpnsRecord
 	return proto.Unmarshal(record, &pb) == nil && len(pb.GetSignatureV1()) > 0
@@ -133,7 +133,7 @@ func (r republishNetwork) UnlinkableClient(ctx context.Context) (republish.Clien
 	return node.UnlinkableClient(ctx)
 }
 
-// republishedContacts is the contacts of the book whose records are republished.
+// republishedContacts is the marked contacts of the book.
 type republishedContacts struct {
 	book *petname.Book
 	mu   sync.Mutex

@@ -42,7 +42,7 @@ type Requested struct {
 	To           pointer.Pointer
 	Introduction introduce.Introduction // of the owner
 	Solutions    int                    // that were found
-	Open         bool                   // the recipient's card says that it looks for requests
+	Open         bool                   // the recipient's card states that it fetches requests
 	Sent         Delivery
 }
 
@@ -98,8 +98,8 @@ func requestDifficulty(c home.Config) request.Difficulty {
 	return request.Difficulty{Solutions: c.RequestSolutions}
 }
 
-// unknownSenders reports whether the home looks for contact requests by itself,
-// and their price.
+// unknownSenders returns the proof of work that contact requests need, and reports
+// whether each fetch includes contact requests.
 func (s *state) unknownSenders() (request.Difficulty, bool) {
 	c, err := s.home.Config()
 	if err != nil {
@@ -109,8 +109,7 @@ func (s *state) unknownSenders() (request.Difficulty, bool) {
 	return requestDifficulty(c), c.ContactRequests
 }
 
-// fetchRequests looks for contact requests once, though the home doesn't by
-// itself.
+// fetchRequests fetches contact requests once, unless each fetch includes them.
 func (s *state) fetchRequests(ctx context.Context, ex *exchange.Exchange, report *exchange.Report) error {
 	c, err := s.home.Config()
 	if err != nil || c.ContactRequests {
@@ -126,7 +125,7 @@ func (s *state) fetchRequests(ctx context.Context, ex *exchange.Exchange, report
 	return nil
 }
 
-// requestLinks returns what the owner's card says about contact requests.
+// requestLinks returns the links about contact requests for the owner's card.
 func (s *state) requestLinks() ([]pointer.CardLink, error) {
 	c, err := s.home.Config()
 	if err != nil || !c.ContactRequests {

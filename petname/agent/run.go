@@ -39,13 +39,13 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.mu.Lock()
 	ended := a.running != running
 	a.mu.Unlock()
-	if ended { // by another Run, and what runs now is not of this one
+	if ended { // by another Run: the loops that run now are not of this one
 		return nil
 	}
 	return a.halt()
 }
 
-// begin makes the contexts of what runs from now on, unless they are in use.
+// begin makes new contexts for loops and tasks, unless the present ones are in use.
 func (s *state) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,8 +56,8 @@ func (s *state) begin() {
 	s.running, s.stop = context.WithCancel(s.tasksContext)
 }
 
-// halt ends what Start began, waits up to [finishTimeout] for what is being
-// stored, and leaves the network. Nothing listens then.
+// halt ends the loops that Start began, waits up to [finishTimeout] for the tasks, and
+// leaves the network. Nothing listens then.
 func (a *Agent) halt() error {
 	a.mu.Lock()
 	stopTasks := a.stopTasks
@@ -160,7 +160,7 @@ func (s *state) isServing() bool {
 	return s.serving
 }
 
-// Status is what an agent that runs is doing. It is a plain value.
+// Status is the state of an agent that runs. It is a plain value.
 type Status struct {
 	Peer    string   // ID of the node; empty: it has none
 	Addrs   []string // multiaddrs of the node
@@ -176,8 +176,8 @@ type Status struct {
 	Put         *LastPut         // nil: none since the start
 }
 
-// Status returns what the agent is doing. It fails with [ErrNotServing] when it
-// was not started.
+// Status returns the state of an agent that runs. It fails with [ErrNotServing] if the
+// agent was not started.
 func (a *Agent) Status() (Status, error) {
 	c, err := a.home.Config()
 	if err != nil {
@@ -190,7 +190,7 @@ func (a *Agent) Status() (Status, error) {
 	s := Status{Network: c.Network, Names: names, Addrs: []string{}}
 	if k := a.runningRepublisher(); k != nil {
 		s.Republisher = k.Status()
-		for _, err := range a.book.Republished() { // the republisher reads the book when it gets to it
+		for _, err := range a.book.Republished() { // the republisher may not have read the book yet
 			if err != nil {
 				return Status{}, err
 			}
@@ -213,15 +213,15 @@ func (a *Agent) Status() (Status, error) {
 	return s, nil
 }
 
-// LastPut is what became of the last record of the owner that an agent which runs
-// stored. It is a plain value.
+// LastPut is the result of the last put of the owner's record by an agent that runs.
+// It is a plain value.
 type LastPut struct {
 	Sequence  uint64
 	At        time.Time
 	Receipt   dht.Receipt
-	Confirmed *int      // peers that returned it, those that acknowledged it first aside; nil: not looked yet
-	Problem   error     // of confirming, or why that can't be
-	Looked    time.Time // zero: not yet
+	Confirmed *int      // peers that returned it, without those that acknowledged it first; nil: not counted yet
+	Problem   error     // of the confirmation, or why there can be none
+	Looked    time.Time // when they were counted; zero: not yet
 }
 
 // setLastPut sets [Status.Put] to the result of a publication. What it stored as

@@ -17,9 +17,9 @@ import (
 const unlinkableLifetime = time.Hour
 
 // unlinkableStore is all stores that were joined, as one, reached without the
-// agent's own peer key. Messages are stored under pointers that nobody can link
-// to their parties, and the cards of all contacts are looked for again and
-// again: the peer key must not link them either.
+// agent's own peer key. Messages are stored under pointers that a third party cannot
+// link to their parties, and the cards of all contacts are looked up repeatedly: the
+// peer key must not link them either.
 type unlinkableStore struct{ state *state }
 
 func (u *unlinkableStore) stores(ctx context.Context) ([]dht.Store, error) {
@@ -141,7 +141,7 @@ func (s *state) unlinkableNode(ctx context.Context, c home.Config) (Node, error)
 	if node == nil {
 		return nil, dht.ErrUnreachable
 	}
-	// The node itself is a way in, whichever other peers are gone.
+	// The client can enter by the node itself if no other peer is left.
 	c.Bootstrap = slices.Concat(node.Addrs(), c.Bootstrap)
 	n, err := s.enter(ctx, c, NodeConfig{})
 	if err != nil {
