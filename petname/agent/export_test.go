@@ -29,6 +29,7 @@ const (
 	SendTimeout        = sendTimeout
 	UnlinkableLifetime = unlinkableLifetime
 	MaxValue           = maxValue
+	MaxCardSteps       = maxCardSteps
 	MaxPending         = maxPending
 )
 
