@@ -128,9 +128,9 @@ func TestWhatCannotBeReadBackIsNotWritten(t *testing.T) {
 			return err
 		},
 		"no name":               func() error { _, err := b.Add(name.Name{}, link("a"), Source{}); return err },
-		"no name, among others": func() error { return b.AddAll([]Naming{{mustName("bob"), link("b"), Source{}}, {Link: link("a")}}) },
+		"no name, among others": func() error { return addAll(b, []Naming{{mustName("bob"), link("b"), Source{}}, {Link: link("a")}}) },
 		"no pointer":            func() error { _, err := b.Add(mustName("alice"), pointer.Link{}, Source{}); return err },
-		"no pointer in a batch": func() error { return b.AddAll([]Naming{{Name: mustName("alice")}}) },
+		"no pointer in a batch": func() error { return addAll(b, []Naming{{Name: mustName("alice")}}) },
 		"value not UTF-8":       func() error { return b.ReserveSequence(Published{"/ipfs/\xff", 1}) },
 		"value too long":        func() error { return b.ReserveSequence(Published{strings.Repeat("x", 9<<10), 1}) },
 		"sequence too high":     func() error { return b.ReserveSequence(Published{"/ipfs/a", 1 << 63}) },

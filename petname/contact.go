@@ -24,7 +24,8 @@ type Contact struct {
 	// two commitments to one next key, or two successions, are on record: see Contradiction and
 	// Provenance
 	Duplicity bool
-	Kept      bool // a running node republishes its records: see Keep
+	// a running node republishes its records: see Book.SetRepublished
+	Republished bool
 
 	Chain         []Step          // the pointers from ID to Pointer
 	Contradiction *DuplicityError // the reason for Duplicity; nil: none

@@ -34,7 +34,7 @@ func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.
 		if chain == nil {
 			return hop, b.finishHop(p, pinned, hop.Card)
 		}
-		if err := b.ApplySuccession(p, chain); err != nil {
+		if err := b.applySuccession(p, chain); err != nil {
 			return hop, err
 		}
 		if hop.Former = append(hop.Former, p); len(hop.Former) > maxChain {
@@ -125,7 +125,7 @@ func (b *Book) finishHop(p pointer.Pointer, pinned pointer.Commitment, card poin
 	for _, s := range card.Succession {
 		// The card may be of an unknown party. Steps that prove nothing are
 		// ignored.
-		if err := b.ApplySuccession(s.Old, card.Succession); err != nil && !errors.As(err, new(*SuccessionError)) {
+		if err := b.applySuccession(s.Old, card.Succession); err != nil && !errors.As(err, new(*SuccessionError)) {
 			return err
 		}
 	}

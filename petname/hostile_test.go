@@ -297,11 +297,11 @@ func TestHostileActsKeepTheBijection(t *testing.T) {
 			for _, err := range b.Log() {
 				require.NoError(rt, err)
 			}
-			for label := range must(b.PublicEdges()) {
+			for label := range must(PublishableEdges(b.Edges())) {
 				_, err := CheckLabel(label)
 				require.NoError(rt, err)
 			}
-			_, err := (pointer.Card{Edges: must(b.PublicEdges()), Nickname: must(b.Nickname())}).Encode()
+			_, err := (pointer.Card{Edges: must(PublishableEdges(b.Edges())), Nickname: must(b.Nickname())}).Encode()
 			require.NoError(rt, err)
 		}
 	})

@@ -237,7 +237,7 @@ func TestSpoofInABook(t *testing.T) {
 	for i := range 40 {
 		namings = append(namings, Naming{mustName(names[i*len(names)/40]), pointer.Link{Pointer: pointerOf(fmt.Sprint("honest ", i))}, Source{}})
 	}
-	require.NoError(t, b.AddAll(namings))
+	require.NoError(t, addAll(b, namings))
 	tried := map[string]int{}
 	for _, a := range attacks() {
 		for _, n := range namings {

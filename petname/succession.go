@@ -8,7 +8,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// ApplySuccession advances the contact with pointer old along a succession, if
+// applySuccession advances the contact with pointer old along a succession, if
 // its steps open the commitment pinned for the contact: the signature of the
 // old key alone advances nothing. The steps are stored as evidence. Name,
 // history and public edges stay.
@@ -18,7 +18,7 @@ import (
 // does not agree with what was pinned, a [*DuplicityError] for another
 // commitment by the same new key, and a [*ConflictError] for a successor that
 // is another named contact.
-func (b *Book) ApplySuccession(old pointer.Pointer, chain []pointer.Succession) error {
+func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession) error {
 	var isNew bool
 	err := b.read(func(v *ledger.View) error { // most calls write nothing
 		_, steps, err := b.newSteps(v, old, chain)
@@ -85,7 +85,7 @@ func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Suc
 			return c, nil, &SuccessionError{c.Pointer, errors.New("it leads in a circle")}
 		}
 	}
-	if b.isOwn(to) {
+	if b.IsOwn(to) {
 		return c, nil, &SuccessionError{c.Pointer, ErrOwnPointer}
 	}
 	if c.Name.IsZero() && c.Conflict == nil {

@@ -39,7 +39,7 @@ func (e *Exchange) shareWith(ctx context.Context, key crypto.Signer, audience po
 	if err != nil {
 		return "", false, err
 	}
-	edges, err := e.c.Book.EdgesFor(contact.ID)
+	edges, err := petname.PublishableEdges(e.c.Book.EdgesWith(contact.ID))
 	if err != nil {
 		return "", false, err
 	}
