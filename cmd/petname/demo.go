@@ -20,10 +20,10 @@ func (a *app) demoVerb() *cobra.Command {
 	var keep string
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "See the whole story on this machine",
-		Long: `Start a network of real DHT nodes on loopback and three people, alice, bob and
-carol, each with a home of their own, and go through the story with the real
-commands. Nothing leaves this machine. Exit status 1 if any step fails.`,
+		Short: "Run a demonstration on this machine",
+		Long: `Start a network of DHT nodes on loopback, make a home for each of three people,
+alice, bob and carol, and run the commands step by step. Nothing leaves this
+machine. The exit status is 1 if a step fails.`,
 		Example: `  petname demo
   petname demo --keep homes
   petname --home homes/carol show alice`,
@@ -39,7 +39,7 @@ commands. Nothing leaves this machine. Exit status 1 if any step fails.`,
 		},
 	}
 	cmd.Flags().IntVar(&nodes, "nodes", 20, "how many DHT nodes")
-	cmd.Flags().StringVar(&keep, "keep", "", "leave the homes in this `folder`, as alice, bob and carol")
+	cmd.Flags().StringVar(&keep, "keep", "", "keep the homes in this `folder`, as alice, bob and carol")
 	return cmd
 }
 
@@ -125,7 +125,7 @@ func (d *demo) end(keep string) error {
 		}
 	})
 	if keep != "" {
-		d.app.hint("\nthe homes are yours to play with:\n  petname --home %s list", shellWord(filepath.Join(keep, "carol")))
+		d.app.hint("\nthe homes can be used like any other:\n  petname --home %s list", shellWord(filepath.Join(keep, "carol")))
 	}
 	return err
 }

@@ -32,7 +32,7 @@ func (d *demo) introduceStep(ids map[string]*identity) (string, error) {
 	if out.Suggested != nicknameOf["bob"] {
 		return "", fmt.Errorf("what alice suggests is %q", out.Suggested)
 	}
-	return fmt.Sprintf("sealed, it waits in the DHT; suggested is %q, and not what alice calls him", out.Suggested), nil
+	return fmt.Sprintf("sealed, and stored in the DHT; alice suggests %q, and not her own name for him", out.Suggested), nil
 }
 
 // acceptStep makes carol accept the introduction and name bob.
@@ -101,7 +101,7 @@ func (d *demo) pairStep(ids map[string]*identity) (string, error) {
 	if err := d.mustRun("bob", nil, "accept", s.Digits, "--as", "carol"); err != nil {
 		return "", err
 	}
-	return "by way of the DHT: each has the other's key, proven, and carol that it is the one\nwhich alice introduced", nil
+	return "through the DHT: each has the proven key of the other, and for carol it is the key\nthat alice introduced", nil
 }
 
 // wrongCodeStep makes carol mistype a code.
@@ -130,7 +130,7 @@ func (d *demo) wrongCodeStep() (string, error) {
 			return "", fmt.Errorf("%s's inbox has %v: %s", who, in.Suggestions, message)
 		}
 	}
-	return "both are told, and then the right words don't pair, either: who guesses has\none try with each of them, among four million", nil
+	return "both are notified, and the right code does not pair afterwards: an attacker has\none guess with each of them, among four million", nil
 }
 
 // petnameUnlisted is petname for checks: their command lines are not shown.

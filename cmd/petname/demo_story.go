@@ -43,7 +43,7 @@ func (d *demo) storySteps(nodes int) []demoStep {
 			}
 			return "alice is " + ids["alice"].Pointer, nil
 		}},
-		{"A network of strangers, which everybody joins", func() (string, error) {
+		{"A network of DHT nodes, which all three join", func() (string, error) {
 			if err := d.network.start(d.ctx, nodes); err != nil {
 				return "", err
 			}
@@ -68,7 +68,7 @@ func (d *demo) storySteps(nodes int) []demoStep {
 			}
 			return detail[:len(detail)-1], nil
 		}},
-		{"A link is handed over, by mail or on paper", func() (string, error) {
+		{"A link is sent, by mail or on paper", func() (string, error) {
 			link, err := pointer.ParseLink(ids["alice"].Link)
 			if err != nil {
 				return "", err
@@ -79,7 +79,7 @@ func (d *demo) storySteps(nodes int) []demoStep {
 			d.commands = []string{"petname --home alice id"}
 			return link.String() + "\nmistype one letter, and it is refused", nil
 		}},
-		{"Carol gives alice a petname: hers alone", func() (string, error) {
+		{"Carol adds alice, under a petname of her own", func() (string, error) {
 			var c contact
 			if err := d.mustRun("carol", &c, "add", "alice", ids["alice"].Link); err != nil {
 				return "", err
@@ -104,7 +104,7 @@ func (d *demo) storySteps(nodes int) []demoStep {
 			detail, err := d.checkResolved(ids["alice"], firstPath, "network", "carol", "resolve", "alice", "--fresh")
 			return "stopped " + id + "\n" + detail, err
 		}},
-		{"Alice knows a bob, and says so in public", func() (string, error) {
+		{"Alice shares bob in public", func() (string, error) {
 			if err := d.mustRun("alice", nil, "add", "bobby", ids["bob"].Link); err != nil {
 				return "", err
 			}
@@ -174,8 +174,8 @@ func (d *demo) storySteps(nodes int) []demoStep {
 		{"Alice introduces bob to carol, who is away", func() (string, error) { return d.introduceStep(ids) }},
 		{"Carol is back, and accepts, under a name of hers", func() (string, error) { return d.acceptStep(ids) }},
 		{"Bob and carol pair, by a code that he speaks", func() (string, error) { return d.pairStep(ids) }},
-		{"A code with one wrong word is dead for both", func() (string, error) { return d.wrongCodeStep() }},
-		{"Alice goes on to her next key, and carol follows", func() (string, error) {
+		{"A code with one wrong word cannot be used again", func() (string, error) { return d.wrongCodeStep() }},
+		{"Alice rotates to her next key, and carol follows", func() (string, error) {
 			var turned rotated
 			if err := d.mustRun("alice", &turned, "key", "rotate"); err != nil {
 				return "", err
@@ -190,7 +190,7 @@ func (d *demo) storySteps(nodes int) []demoStep {
 			if was := ids["alice"].Pointer; out.Pointer != turned.Pointer || out.Pointer == was || !slices.Equal(turned.Former, []string{was}) || !out.Verified {
 				return "", fmt.Errorf("carol's alice is %s, and alice went from %v to %s", out.Pointer, turned.Former, turned.Pointer)
 			}
-			return "by the commitment in the link that carol was handed", nil
+			return "proven by the commitment in the link that carol added", nil
 		}},
 	}
 }

@@ -63,7 +63,7 @@ To receive their answer, add them to your book, and publish.`,
 				if out.Note != "" {
 					printField(w, "note", st.Text(out.Note))
 				}
-				printField(w, "good until", out.Expires.Local().Format(time.DateTime))
+				printField(w, "valid until", out.Expires.Local().Format(time.DateTime))
 				printField(w, "work", fmt.Sprintf("%s, %s", puzzlesText(out.Puzzles), time.Duration(out.Took*float64(time.Second)).Round(100*time.Millisecond)))
 			})
 			if out.Sent != "" && !out.Open {
@@ -75,7 +75,7 @@ To receive their answer, add them to your book, and publish.`,
 	f := cmd.Flags()
 	f.StringVar(&request.Note, "note", "", "a `text`: who you are, and why you write")
 	f.StringVar(&request.As, "as", "", "the `name` to suggest for you (default: your nickname)")
-	f.DurationVar(&request.Expires, "expires", agent.RequestLife, "how `long` it can be taken up")
+	f.DurationVar(&request.Expires, "expires", agent.RequestLife, "how `long` it can be accepted")
 	f.IntVar(&request.Puzzles, "puzzles", 0, fmt.Sprintf("how much work to do, up to %d (default: what their card asks for, or %d)", agent.MaxPuzzles, agent.DefaultPuzzles))
 	f.BoolVar(&request.Stop, "stop", false, "cancel the contact request")
 	return cmd

@@ -18,8 +18,8 @@ func (a *app) logVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "log [NAME]",
 		Short: "Show the history of the book, or of one contact",
-		Long: `Show what was done to the book, oldest first. With --verify everything in it is
-checked: every signature, hash and row.`,
+		Long: `Show the changes to the book, oldest first. With --verify, every signature, hash
+and row of the book is verified.`,
 		Example: `  petname log
   petname log bob
   petname log --verify --json`,
@@ -45,7 +45,7 @@ checked: every signature, hash and row.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&verify, "verify", false, "check everything")
+	cmd.Flags().BoolVar(&verify, "verify", false, "verify the whole book")
 	return cmd
 }
 
@@ -64,34 +64,34 @@ func entryText(s name.Style, e entry) string {
 	case "remove":
 		return fmt.Sprintf("removed %s (%s)", nameList(s, e.Was), who)
 	case "learn":
-		return fmt.Sprintf("learnt the next key of %s (%s)", who, s.Text(e.Kind))
+		return fmt.Sprintf("recorded the next key of %s (%s)", who, s.Text(e.Kind))
 	case "advance":
 		return fmt.Sprintf("followed %s to its next key (%s)", who, s.Text(e.Kind))
 	case "share":
 		return fmt.Sprintf("made %s public as %s", who, ownEdge(s, e.Label))
 	case "unshare":
-		return fmt.Sprintf("took back the public name %s", ownEdge(s, e.Label))
+		return fmt.Sprintf("withdrew the public label %s", ownEdge(s, e.Label))
 	case "keep":
-		return fmt.Sprintf("keep the records of %s alive", who)
+		return fmt.Sprintf("began to republish the records of %s", who)
 	case "unkeep":
-		return fmt.Sprintf("no longer keep the records of %s alive", who)
+		return fmt.Sprintf("stopped republishing the records of %s", who)
 	case "undo":
-		return fmt.Sprintf("took back entry %d", e.Undoes)
+		return fmt.Sprintf("reverted entry %d", e.Undoes)
 	case "profile":
-		return fmt.Sprintf("set my nickname to %q", e.Name)
+		return fmt.Sprintf("set your nickname to %q", e.Name)
 	case "publish":
-		return fmt.Sprintf("signed sequence %d to publish, %s", e.Sequence, contentPath(e.Value))
+		return fmt.Sprintf("signed sequence %d to publish\n    %s", e.Sequence, contentPath(e.Value))
 	case "genesis":
-		return "began the book"
+		return "created the book"
 	case "admit":
 		return "admitted a device"
 	case "retire":
 		return "removed a device"
 	}
 	if e.Dropped {
-		return "(its body was dropped)"
+		return "(its content was dropped)"
 	}
-	return "(written by a newer petname)"
+	return "(of a kind that this version does not know)"
 }
 
 func lookalikeRemark(e entry) string {
