@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -110,10 +109,12 @@ func isCopied(line string) bool {
 // Therefore it has no character of a link, an address, a mark or a field, and is
 // followed by a row with the mark if it is broken.
 func isWholePath(value string) bool {
-	return len(value) <= maxWholePath && wholePath.MatchString(value)
+	other := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-", r))
+	}
+	return len(value) <= maxWholePath && (strings.HasPrefix(value, "/ipfs/") || strings.HasPrefix(value, "/ipns/")) &&
+		strings.IndexFunc(value, other) < 0
 }
-
-var wholePath = regexp.MustCompile(`^/ip[fn]s/[A-Za-z0-9/._-]+$`)
 
 // maxWholePath is the maximum length of a content path that is not wrapped.
 const maxWholePath = 512
