@@ -152,11 +152,11 @@ func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 	}
 	how := petname.Acceptance{Lookalike: a.Lookalike}
 	if a.Replaces != "" {
-		gives, err := v.agent.Lookup(a.Replaces)
+		replaced, err := v.agent.Lookup(a.Replaces)
 		if err != nil {
 			return nil, err
 		}
-		how.Replaces = gives.ID
+		how.Replaces = replaced.ID
 	}
 	c, err := v.agent.Accept(s.ID, a.As, how)
 	var taken *petname.TakenError

@@ -157,10 +157,10 @@ type demo struct {
 // petname runs a verb in the home of a person, adds the command line to the current
 // step, and decodes the JSON result. It returns the exit status and the content of
 // stderr.
-func (d *demo) petname(who string, result any, args ...string) (exit int, message string) {
-	d.commands = append(d.commands, "petname --home "+who+" "+typed(args))
+func (d *demo) petname(person string, result any, args ...string) (exit int, message string) {
+	d.commands = append(d.commands, "petname --home "+person+" "+typed(args))
 	var stdout, stderr bytes.Buffer
-	full := append([]string{"--home", filepath.Join(d.dir, who), "--json", "--no-input"}, args...)
+	full := append([]string{"--home", filepath.Join(d.dir, person), "--json", "--no-input"}, args...)
 	exit = run(d.ctx, full, strings.NewReader(""), &stdout, &stderr)
 	if result != nil && stdout.Len() > 0 {
 		if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
@@ -177,9 +177,9 @@ func (d *demo) petname(who string, result any, args ...string) (exit int, messag
 }
 
 // mustRun is petname for a verb that must succeed.
-func (d *demo) mustRun(who string, result any, args ...string) error {
-	if exit, message := d.petname(who, result, args...); exit != 0 {
-		return fmt.Errorf("%s: %s ended with status %d: %s", who, args[0], exit, message)
+func (d *demo) mustRun(person string, result any, args ...string) error {
+	if exit, message := d.petname(person, result, args...); exit != 0 {
+		return fmt.Errorf("%s: %s ended with status %d: %s", person, args[0], exit, message)
 	}
 	return nil
 }

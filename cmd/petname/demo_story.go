@@ -31,15 +31,15 @@ func (d *demo) storySteps(nodes int) []demoStep {
 
 	return []demoStep{
 		{"Keys are made: a pointer is the hash of one", func() (string, error) {
-			for _, who := range people {
+			for _, person := range people {
 				id := &identity{}
-				if err := d.mustRun(who, nil, "init", "--nickname", nicknameOf[who]); err != nil {
+				if err := d.mustRun(person, nil, "init", "--nickname", nicknameOf[person]); err != nil {
 					return "", err
 				}
-				if err := d.mustRun(who, id, "id"); err != nil {
+				if err := d.mustRun(person, id, "id"); err != nil {
 					return "", err
 				}
-				ids[who] = id
+				ids[person] = id
 			}
 			return "alice is " + ids["alice"].Pointer, nil
 		}},
@@ -47,8 +47,8 @@ func (d *demo) storySteps(nodes int) []demoStep {
 			if err := d.network.start(d.ctx, nodes); err != nil {
 				return "", err
 			}
-			for _, who := range people {
-				if err := d.mustRun(who, nil, append([]string{"join"}, d.network.bootstrapAddrs()...)...); err != nil {
+			for _, person := range people {
+				if err := d.mustRun(person, nil, append([]string{"join"}, d.network.bootstrapAddrs()...)...); err != nil {
 					return "", err
 				}
 			}
@@ -56,15 +56,15 @@ func (d *demo) storySteps(nodes int) []demoStep {
 		}},
 		{"Cards are published, signed by their owners", func() (string, error) {
 			detail := ""
-			for _, who := range people {
+			for _, person := range people {
 				var out published
-				if err := d.mustRun(who, &out, "publish", firstPath); err != nil {
+				if err := d.mustRun(person, &out, "publish", firstPath); err != nil {
 					return "", err
 				}
 				if out.Stored < 1 || out.Stored > out.Asked {
-					return "", fmt.Errorf("%s: stored by %d of %d", who, out.Stored, out.Asked)
+					return "", fmt.Errorf("%s: stored by %d of %d", person, out.Stored, out.Asked)
 				}
-				detail += fmt.Sprintf("%s: %d asked, %d stored, in %s\n", who, out.Asked, out.Stored, secondsText(out.Took))
+				detail += fmt.Sprintf("%s: %d asked, %d stored, in %s\n", person, out.Asked, out.Stored, secondsText(out.Took))
 			}
 			return detail[:len(detail)-1], nil
 		}},
@@ -171,7 +171,7 @@ func (d *demo) storySteps(nodes int) []demoStep {
 			}
 			return "bob did sign it, but has signed a newer one: " + message, d.checkUnchanged(ids["bob"], secondPath)
 		}},
-		{"Alice introduces bob to carol, who is away", func() (string, error) { return d.introduceStep(ids) }},
+		{"Alice introduces bob to carol, when carol is offline", func() (string, error) { return d.introduceStep(ids) }},
 		{"Carol is back, and accepts, under a name of hers", func() (string, error) { return d.acceptStep(ids) }},
 		{"Bob and carol pair, by a code that he speaks", func() (string, error) { return d.pairStep(ids) }},
 		{"A code with one wrong word cannot be used again", func() (string, error) { return d.wrongCodeStep() }},
@@ -198,9 +198,9 @@ func (d *demo) storySteps(nodes int) []demoStep {
 var nicknameOf = map[string]string{"alice": "Alice L", "bob": "Bob W", "carol": "Carol"}
 
 // checkResolved resolves, and checks the result.
-func (d *demo) checkResolved(want *identity, value, source, who string, args ...string) (string, error) {
+func (d *demo) checkResolved(want *identity, value, source, person string, args ...string) (string, error) {
 	var out resolved
-	if err := d.mustRun(who, &out, args...); err != nil {
+	if err := d.mustRun(person, &out, args...); err != nil {
 		return "", err
 	}
 	if !out.Verified || out.Pointer != want.Pointer || out.Value != value || out.Source != source {

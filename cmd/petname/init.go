@@ -59,7 +59,7 @@ that file only, under the same passphrase: keep the file off this computer.`,
 				fmt.Fprintf(w, "your next key is %s\n", id.Recovery)
 			})
 			if err == nil {
-				a.hint("\nhand people your link:\n  petname id")
+				a.hint("\nsend your link to your contacts:\n  petname id")
 			}
 			return err
 		},

@@ -96,11 +96,11 @@ func printKept(w *bufio.Writer, s name.Style, out keptList) {
 		fmt.Fprintln(w, "no contact's record is republished")
 	}
 	for _, k := range out.Kept {
-		who := "(in conflict)"
+		shown := "(in conflict)"
 		if k.Name != "" {
-			who = shownName(s, k.Name)
+			shown = shownName(s, k.Name)
 		}
-		fmt.Fprintf(w, "%s  %s", who, nickname(s, "", k.Pointer))
+		fmt.Fprintf(w, "%s  %s", shown, nickname(s, "", k.Pointer))
 		switch {
 		case k.Next == nil:
 			fmt.Fprint(w, "  waits for a running node")

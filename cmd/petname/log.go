@@ -51,30 +51,30 @@ and row of the book is verified.`,
 
 // entryText describes an entry of the log for people.
 func entryText(s name.Style, e entry) string {
-	who := ""
+	subject := ""
 	if e.Pointer != "" {
-		who = nickname(s, "", e.Pointer)
+		subject = nickname(s, "", e.Pointer)
 	}
 	switch e.Op {
 	case "name":
 		if e.Was != nil {
-			return fmt.Sprintf("renamed %s to %s (%s)", nameList(s, e.Was), shownName(s, e.Name), who) + lookalikeRemark(e)
+			return fmt.Sprintf("renamed %s to %s (%s)", nameList(s, e.Was), shownName(s, e.Name), subject) + lookalikeRemark(e)
 		}
-		return fmt.Sprintf("named %s %s (%s)", who, shownName(s, e.Name), s.Text(e.Kind)) + lookalikeRemark(e)
+		return fmt.Sprintf("named %s %s (%s)", subject, shownName(s, e.Name), s.Text(e.Kind)) + lookalikeRemark(e)
 	case "remove":
-		return fmt.Sprintf("removed %s (%s)", nameList(s, e.Was), who)
+		return fmt.Sprintf("removed %s (%s)", nameList(s, e.Was), subject)
 	case "learn":
-		return fmt.Sprintf("recorded the next key of %s (%s)", who, s.Text(e.Kind))
+		return fmt.Sprintf("recorded the next key of %s (%s)", subject, s.Text(e.Kind))
 	case "advance":
-		return fmt.Sprintf("followed %s to its next key (%s)", who, s.Text(e.Kind))
+		return fmt.Sprintf("followed %s to its next key (%s)", subject, s.Text(e.Kind))
 	case "share":
-		return fmt.Sprintf("made %s public as %s", who, ownEdge(s, e.Label))
+		return fmt.Sprintf("made %s public as %s", subject, ownEdge(s, e.Label))
 	case "unshare":
 		return fmt.Sprintf("withdrew the public label %s", ownEdge(s, e.Label))
 	case "keep":
-		return fmt.Sprintf("began to republish the records of %s", who)
+		return fmt.Sprintf("began to republish the records of %s", subject)
 	case "unkeep":
-		return fmt.Sprintf("stopped republishing the records of %s", who)
+		return fmt.Sprintf("stopped republishing the records of %s", subject)
 	case "undo":
 		return fmt.Sprintf("reverted entry %d", e.Undoes)
 	case "profile":

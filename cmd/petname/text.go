@@ -217,9 +217,9 @@ func peersText(n int) string {
 // maxPath is the maximum size of a path in text for people, in bytes.
 const maxPath = 2048
 
-// contentPath formats a path in a record. A path that could mislead, and a value that is
-// no path, such as a link, is quoted, with invisible characters and repeated spaces escaped. A quoted path is truncated to
-// about maxPath bytes.
+// contentPath formats the value of a record. A path that could mislead, and a value that
+// is no path, such as a link, are quoted, with invisible characters and repeated spaces
+// escaped. A quoted value is truncated to about maxPath bytes.
 func contentPath(value string) string {
 	// With a slash appended, because the end of a path is not the end of a name.
 	isPath := value == "" || value[0] == '/'
