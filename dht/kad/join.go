@@ -107,7 +107,7 @@ func (n *Node) explainFailure(ctx context.Context, p peer.ID, err error) error {
 		}
 	}
 	if len(others) == 0 {
-		return fmt.Errorf("%w: it answers, but serves neither %s nor another DHT", errOtherNetwork, n.protocol)
+		return fmt.Errorf("%w: it answers, but is no server of %s, nor of another DHT", errOtherNetwork, n.protocol)
 	}
 	return fmt.Errorf("%w: it answers, but serves %s, not %s", errOtherNetwork, strings.Join(others[:min(len(others), 3)], ", "), n.protocol)
 }
