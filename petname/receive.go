@@ -76,7 +76,7 @@ func (b *Book) receiveIntroduction(s introduce.Statement, i introduce.Introducti
 		}
 		retracted, err := tx.View().Get(tableRetracted, append(slices.Clone(i.ID[:]), i.By.Bytes()...))
 		if err != nil || retracted != nil {
-			return firstError(err, fmt.Errorf("introduction by %s: it was taken back: %w", i.By, ErrDecided))
+			return firstError(err, fmt.Errorf("introduction by %s: it was withdrawn: %w", i.By, ErrDecided))
 		}
 		isNew, err = b.suggest(tx, proposed)
 		return err
