@@ -222,7 +222,7 @@ func (a *app) withOpenHome(fn func(do func(verb string, args, result any) error)
 
 // openHome opens the home in this process.
 func (a *app) openHome(dir string, wait time.Duration) (*verbs, error) {
-	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), Wait: wait})
+	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), JoinTimeout: 2 * a.timeout, Wait: wait})
 	if err != nil {
 		return nil, err
 	}

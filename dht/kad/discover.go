@@ -131,9 +131,9 @@ func (d *discovery) HandlePeerFound(info peer.AddrInfo) {
 	}()
 }
 
-// join dials one announced peer, within joinTimeout.
+// join dials one announced peer, within its joinTimeout.
 func (d *discovery) join(ctx context.Context, info peer.AddrInfo) error {
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	ctx, cancel := context.WithTimeout(ctx, d.node.joinTimeout())
 	defer cancel()
 	_, err := d.node.join(ctx, []peer.AddrInfo{info})
 	return err

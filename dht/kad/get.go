@@ -237,7 +237,7 @@ func (n *Node) addInitialPeers(ctx context.Context, w *walk) error {
 		if len(n.bootstrap) == 0 {
 			return fmt.Errorf("%w: no peer is known; give a bootstrap address", dht.ErrUnreachable)
 		}
-		ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+		ctx, cancel := context.WithTimeout(ctx, n.joinTimeout())
 		defer cancel()
 		if _, err := n.join(ctx, n.bootstrap); err != nil {
 			return err

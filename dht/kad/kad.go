@@ -60,11 +60,6 @@ const (
 	IPFS Network = "ipfs"
 )
 
-const (
-	defaultDialTimeout = time.Second
-	joinTimeout        = 5 * time.Second
-)
-
 // Config is the configuration of a node. The zero value is a client of a LAN
 // without bootstrap peers.
 type Config struct {
@@ -77,7 +72,7 @@ type Config struct {
 	Protocol    string           // replaces the network's protocol, for example "/ours/kad/1.0.0"
 	Relays      []string         // multiaddrs that end in /p2p/…, for an unreachable server; nil: any found
 	File        string           // records and peers of a server; one node at a time. "": memory only
-	DialTimeout time.Duration    // of one peer; 0: 1 s
+	DialTimeout time.Duration    // of one peer; 0: 2/5 of Timeout
 	Timeout     time.Duration    // of one request, including the dial; 0: 2.5 s
 	Now         func() time.Time // the clock by which records expire; nil: time.Now
 	Logger      *slog.Logger     // nil: nothing is logged
@@ -134,17 +129,17 @@ var (
 )
 
 // Start starts a node and joins the network through the bootstrap peers, for at
-// most 5 s. A client with Config.Discover waits up to the same deadline for its
-// first peer. It is no error if no peer answers: Put and Get try the bootstrap
-// peers again, and return [dht.ErrUnreachable] while there is no peer.
-// [Node.JoinError] reports why no bootstrap peer could be used. The context
+// most twice Config.Timeout. A client with Config.Discover waits up to the same
+// deadline for its first peer. It is no error if no peer answers: Put and Get try
+// the bootstrap peers again, and return [dht.ErrUnreachable] while there is no
+// peer. [Node.JoinError] reports why no bootstrap peer could be used. The context
 // bounds the start only; Close ends the node.
 func Start(ctx context.Context, c Config) (*Node, error) {
 	n, err := start(c)
 	if err != nil {
 		return nil, fmt.Errorf("kad: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	ctx, cancel := context.WithTimeout(ctx, n.joinTimeout())
 	defer cancel()
 	if c.Discover {
 		if n.discovery, err = n.discover(); err != nil {
@@ -160,6 +155,9 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	}
 	return n, nil
 }
+
+// joinTimeout bounds how long joining the network takes.
+func (n *Node) joinTimeout() time.Duration { return 2 * n.timeout }
 
 // start starts a node that has not joined the network.
 func start(c Config) (*Node, error) {
@@ -217,7 +215,7 @@ func configure(c Config) (_ *Node, err error) {
 		n.timeout = requestTimeout
 	}
 	if n.dialTimeout <= 0 {
-		n.dialTimeout = defaultDialTimeout
+		n.dialTimeout = n.timeout * 2 / 5
 	}
 	if n.now == nil {
 		n.now = time.Now

@@ -41,6 +41,9 @@ type Options struct {
 	Log  *slog.Logger     // nil: nothing is logged
 	Now  func() time.Time // nil: time.Now
 	Wait time.Duration    // how long Open waits while another process has the home open
+
+	// JoinTimeout bounds how long entering a network delays what needs it. 0: 5 s.
+	JoinTimeout time.Duration
 }
 
 // Profile is what a new home is created with: the nickname, the passphrase that
@@ -56,6 +59,7 @@ type state struct {
 	log           *slog.Logger
 	now           func() time.Time
 	finishTimeout time.Duration // bounds finishPuts; tests set another
+	joinTimeout   time.Duration // bounds entering a network
 	events        broker
 
 	mu      sync.Mutex // held while a network is entered or left, which can take seconds
@@ -104,6 +108,9 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.JoinTimeout <= 0 {
+		o.JoinTimeout = defaultJoinTimeout
+	}
 	h, err := home.Open(dir)
 	if errors.Is(err, home.ErrNoHome) && o.Create != nil {
 		h, err = create(dir, *o.Create)
@@ -111,7 +118,7 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &state{home: h, transport: o.Transport, log: o.Log, now: o.Now, finishTimeout: finishTimeout}
+	s := &state{home: h, transport: o.Transport, log: o.Log, now: o.Now, finishTimeout: finishTimeout, joinTimeout: o.JoinTimeout}
 	if s.book, err = h.Book(petname.Options{Wait: o.Wait, Now: o.Now, OnChange: s.changed}); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 type Router = router
 
 const (
-	JoinTimeout        = joinTimeout
+	JoinTimeout        = defaultJoinTimeout
 	LookUpTimeout      = lookUpTimeout
 	FinishTimeout      = finishTimeout
 	SyncTimeout        = syncTimeout

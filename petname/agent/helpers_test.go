@@ -36,7 +36,7 @@ func loopback() agent.Transport {
 
 // opened returns an agent of a new home. Its transport listens on loopback.
 func opened(t *testing.T) *agent.Agent {
-	return openedWith(t, agent.Options{Transport: loopback()})
+	return openedWith(t, agent.Options{Transport: loopback(), JoinTimeout: 2 * patient})
 }
 
 func openedWith(t *testing.T, o agent.Options) *agent.Agent {

@@ -18,8 +18,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// joinTimeout bounds how long entering a network holds up what needs it.
-const joinTimeout = 5 * time.Second
+// defaultJoinTimeout bounds how long entering a network delays what needs it.
+const defaultJoinTimeout = 5 * time.Second
 
 // Joined is the networks that the home uses. It is a plain value.
 type Joined struct {
@@ -270,7 +270,7 @@ func (s *state) enter(ctx context.Context, c home.Config, n NodeConfig) (Node, e
 	}
 	n.Network, n.Bootstrap, n.Log = c.Network, slices.Clone(c.Bootstrap), s.log
 	n.Discover = c.Network == "lan"
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.joinTimeout)
 	defer cancel()
 	return s.transport.Start(ctx, n)
 }

@@ -100,7 +100,7 @@ func (s *state) tryRouters(ctx context.Context, c home.Config) []error {
 	if err != nil {
 		return []error{err}
 	}
-	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.joinTimeout)
 	defer cancel()
 	answers := make([]chan error, len(routers))
 	for i, r := range routers {
