@@ -57,7 +57,7 @@ func (b *Book) checkSender(v *ledger.View, by, to pointer.Pointer) (Contact, err
 	if err != nil {
 		return Contact{}, err
 	}
-	if c.Duplicity || by != c.Pointer {
+	if len(c.Contradictions) > 0 || by != c.Pointer {
 		// The retired key of a contact may be stolen.
 		return Contact{}, fmt.Errorf("by %s, which is not the current key of the contact: %w", by, ErrUnknownSender)
 	}
@@ -84,7 +84,7 @@ func (b *Book) receiveIntroduction(s introduce.Statement, i introduce.Introducti
 	if err != nil {
 		return SuggestionID{}, false, err
 	}
-	// A succession proves itself, whatever the source.
+	// A step is verified against the pin, whatever its source.
 	for _, s := range i.Chain {
 		if err := b.ApplySuccession(s.Old, i.Chain); err != nil && !errors.As(err, new(*SuccessionError)) {
 			return proposed.id(), isNew, err
