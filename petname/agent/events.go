@@ -143,6 +143,12 @@ func (s *state) changed(e petname.Event) {
 	if event.Kind == BookChanged && e.Item != (petname.SuggestionID{}) { // it decided a suggestion, or took that back
 		s.events.publish(Event{InboxChanged, e.Contact})
 	}
+	if e.Op == "name" && !e.Contact.IsZero() {
+		select {
+		case s.named <- e.Contact:
+		default: // its card is fetched with those of the other contacts
+		}
+	}
 	switch e.Op {
 	case "name", "remove", "undo": // which records are kept, and what a contact alone may read
 		s.wakeRepublisher()

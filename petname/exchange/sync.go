@@ -200,7 +200,7 @@ func (e *Exchange) nextQuiet(last string, known map[pointer.Pointer]bool) (found
 				return found, next, nil
 			}
 			next = c.Name.Key()
-			if c.Conflict != nil || c.Duplicity || known[c.Pointer] {
+			if c.Conflict != nil || len(c.Contradictions) > 0 || known[c.Pointer] {
 				continue
 			}
 			known[c.Pointer] = true
@@ -385,5 +385,6 @@ func isRefusal(err error) bool {
 			return true
 		}
 	}
-	return errors.As(err, new(*introduce.ExpiredError)) || errors.As(err, new(*petname.ConflictError)) || errors.As(err, new(*petname.DuplicityError))
+	return errors.As(err, new(*introduce.ExpiredError)) || errors.As(err, new(*petname.ConflictError)) || errors.As(err, new(*petname.DuplicityError)) ||
+		errors.As(err, new(*petname.ContradictionError))
 }
