@@ -66,6 +66,7 @@ you were given was never theirs. petname why keeps who gave it to you.`,
 	f.StringVar(&request.As, "as", "", "the `name` that you give")
 	f.BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
 	f.BoolVar(&never, "never", false, "as decline --never: refuse this and all later suggestions of that pointer")
+	f.BoolVar(&request.ReplacePin, "replace-pin", false, "the next key in the suggestion is right, whatever was pinned before")
 	f.StringVar(&request.Replaces, "instead", "", "a `name` of yours that gives way")
 	completeFlag(cmd, "instead", a.completeMoreNames)
 	return cmd
@@ -106,6 +107,7 @@ type acceptArgs struct {
 	As         string `json:"as"`
 	Lookalike  bool   `json:"lookalike"`
 	Replaces   string `json:"instead"` // a contact to replace, by name or pointer
+	ReplacePin bool   `json:"replace_pin"`
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
@@ -151,7 +153,7 @@ func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 	if _, err := name.Parse(a.As); err != nil {
 		return nil, err
 	}
-	how := petname.Acceptance{Lookalike: a.Lookalike}
+	how := petname.Acceptance{Lookalike: a.Lookalike, ReplacePin: a.ReplacePin}
 	if a.Replaces != "" {
 		gives, err := v.agent.Lookup(a.Replaces)
 		if err != nil {

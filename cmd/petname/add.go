@@ -30,7 +30,8 @@ name that you could take for another one is asked about, or refused with exit
 status 5 where nobody can be asked.`,
 		Example: `  petname add bob 'petname:k51…?c=…&s=…'
   petname add "Aunt Mary" k51qzi5uqu5d…
-  petname add bob - < bobs-link.txt`,
+  petname add bob - < bobs-link.txt
+  petname add bob - --replace-pin < bobs-link.txt`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -58,6 +59,7 @@ status 5 where nobody can be asked.`,
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&request.ReplacePin, "replace-pin", false, "the next key in the link is right, whatever was pinned before; undo takes it back")
 	cmd.Flags().BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
 	return cmd
 }
@@ -86,6 +88,8 @@ type addArgs struct {
 	Target    string `json:"target"`    // a pointer or a link
 	Channel   string `json:"channel"`   // "argument" or "stdin"
 	Lookalike bool   `json:"lookalike"` // the user was told what the name looks like
+
+	ReplacePin bool `json:"replace_pin"` // as in petname.Source
 }
 
 func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
@@ -96,7 +100,7 @@ func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := v.agent.Add(a.Name, link, petname.Source{Channel: a.Channel, Lookalike: a.Lookalike})
+	c, err := v.agent.Add(a.Name, link, petname.Source{Channel: a.Channel, Lookalike: a.Lookalike, ReplacePin: a.ReplacePin})
 	if err != nil {
 		return v.conflictingContact(err, link.Pointer), err
 	}

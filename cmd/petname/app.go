@@ -104,7 +104,7 @@ retrying), 8 conflict, 130 interrupted.`,
 		root.AddCommand(verbs...)
 	}
 	group("You:", a.initVerb(), a.idVerb(), a.keyVerb(), a.publishVerb())
-	group("Your book:", a.addVerb(), a.listVerb(), a.findVerb(), a.showVerb(), a.whoisVerb(), a.whyVerb(),
+	group("Your book:", a.addVerb(), a.confirmVerb(), a.listVerb(), a.findVerb(), a.showVerb(), a.whoisVerb(), a.whyVerb(),
 		a.renameVerb(), a.rmVerb(), a.undoVerb(), a.logVerb())
 	group("From one to another:", a.inviteVerb(), a.pairVerb(), a.introduceVerb(), a.retractVerb(), a.knockVerb(), a.inboxVerb(), a.acceptVerb(), a.declineVerb(),
 		a.shareVerb(), a.unshareVerb(), a.disputeVerb(), a.denyVerb(), a.evidenceVerb())

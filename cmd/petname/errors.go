@@ -34,6 +34,9 @@ const (
 	exitInterrupted = 130
 )
 
+// settleNext is the next step for a contact whose next key is in doubt.
+const settleNext = "ask its owner over another channel for the link, then\npetname add NAME LINK --replace-pin, or petname confirm NAME"
+
 // failure is the error type of all verbs: a stable code for programs, and a message
 // and the next step for people.
 type failure = socket.Failure
@@ -63,6 +66,7 @@ func classify(err error) *failure {
 		named     *petname.NamedError
 		conflict  *petname.ConflictError
 		duplicity *petname.DuplicityError
+		differing *petname.ContradictionError
 		successor *petname.SuccessionError
 		rollback  *dht.RollbackError
 		expired   *pointer.ExpiredError
@@ -121,7 +125,13 @@ func classify(err error) *failure {
 	case errors.As(err, &conflict):
 		return set("conflict", exitConflict, "petname rename POINTER NEW, or petname rm POINTER, for one of them")
 	case errors.As(err, &duplicity):
-		return set("duplicity", exitUnverified, "ask the owner, over another way, for the link")
+		return set("duplicity", exitUnverified, settleNext)
+	case errors.As(err, &differing):
+		return set("contradiction", exitUnverified, settleNext)
+	case errors.Is(err, petname.ErrNoCommitment):
+		return set("usage", exitUsage, "ask for the link (petname id)")
+	case errors.Is(err, petname.ErrNothingToConfirm):
+		return set("no_card", exitNotFound, "petname join --help, or petname add NAME LINK --replace-pin with a link from its owner")
 	case errors.As(err, &successor):
 		return set("succession", exitUnverified, "ask the owner, over another way, for the link")
 	case errors.As(err, &rollback):

@@ -65,6 +65,8 @@ func entryText(s name.Style, e entry) string {
 		return fmt.Sprintf("removed %s (%s)", nameList(s, e.Was), who)
 	case "learn":
 		return fmt.Sprintf("learnt the next key of %s (%s)", who, s.Text(e.Kind))
+	case "pin":
+		return fmt.Sprintf("settled the next key of %s (%s)", who, s.Text(e.Kind))
 	case "advance":
 		return fmt.Sprintf("followed %s to its next key (%s)", who, s.Text(e.Kind))
 	case "share":
