@@ -46,6 +46,7 @@ type Dir struct {
 // Close.
 func OpenDir(path string) (*Dir, error) { return openDir(durable.OS{}, path) }
 
+// openDir is OpenDir on a file system.
 func openDir(files durable.FS, path string) (*Dir, error) {
 	if _, err := durable.MkdirAll(files, path); err != nil {
 		return nil, fmt.Errorf("records: %w", err)
@@ -72,9 +73,9 @@ func (d *Dir) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer, erro
 			yield(a, err)
 			return
 		}
-		k, ok, err := d.load(p, d.now())
+		stored, ok, err := d.load(p, d.now())
 		if ok {
-			a.Record = k.record.Bytes()
+			a.Record = stored.record.Bytes()
 		}
 		yield(a, err)
 	}
@@ -91,12 +92,12 @@ func (d *Dir) Put(ctx context.Context, p pointer.Pointer, record []byte) (Receip
 	if err != nil {
 		return Receipt{Asked: 1, Refused: 1}, fmt.Errorf("put: %w", err)
 	}
-	have, err := d.store(rec, now)
+	stored, err := d.store(rec, now)
 	if err != nil {
 		return Receipt{Asked: 1, Unreachable: 1}, err
 	}
-	if supersedes(have.record, rec) {
-		return Receipt{Asked: 1, Refused: 1}, olderError(have.record, rec)
+	if supersedes(stored.record, rec) {
+		return Receipt{Asked: 1, Refused: 1}, olderError(stored.record, rec)
 	}
 	return Receipt{Asked: 1, Stored: 1}, nil
 }
@@ -128,10 +129,12 @@ func (d *Dir) now() time.Time {
 	return time.Now()
 }
 
+// file returns the path of the file of a pointer's record.
 func (d *Dir) file(p pointer.Pointer) string {
 	return filepath.Join(d.path, p.String()+recordSuffix)
 }
 
+// load implements floorStore. It fails if the file is damaged.
 func (d *Dir) load(p pointer.Pointer, now time.Time) (floorRecord, bool, error) {
 	// Windows refuses to rename over a file that is open for reading.
 	if runtime.GOOS == "windows" {
@@ -144,6 +147,8 @@ func (d *Dir) load(p pointer.Pointer, now time.Time) (floorRecord, bool, error) 
 	return d.readRecord(p, now)
 }
 
+// readRecord reads and verifies the record of a pointer, expired or not. On Windows
+// the caller holds the lock.
 func (d *Dir) readRecord(p pointer.Pointer, now time.Time) (floorRecord, bool, error) {
 	if p.IsZero() {
 		return floorRecord{}, false, errors.New("records: no pointer given")
@@ -183,6 +188,7 @@ func (d *Dir) readRecord(p pointer.Pointer, now time.Time) (floorRecord, bool, e
 	return floorRecord{rec, info.ModTime()}, true, nil
 }
 
+// store implements floorStore. It replaces a damaged file.
 func (d *Dir) store(rec pointer.Record, confirmed time.Time) (floorRecord, error) {
 	unlock, err := d.lock()
 	if err != nil {
@@ -190,20 +196,20 @@ func (d *Dir) store(rec pointer.Record, confirmed time.Time) (floorRecord, error
 	}
 	defer unlock()
 	p := rec.Pointer()
-	have, ok, err := d.readRecord(p, d.now())
+	stored, ok, err := d.readRecord(p, d.now())
 	switch {
 	case err != nil:
 		// Damaged: replace it.
-	case ok && supersedes(have.record, rec):
-		return have, nil
-	case ok && have.record.ID() == rec.ID():
+	case ok && supersedes(stored.record, rec):
+		return stored, nil
+	case ok && stored.record.ID() == rec.ID():
 		if confirmed.IsZero() {
-			return have, nil
+			return stored, nil
 		}
 		if err := os.Chtimes(d.file(p), confirmed, confirmed); err != nil {
 			return floorRecord{}, fmt.Errorf("records: %w", err)
 		}
-		return floorRecord{have.record, confirmed}, nil
+		return floorRecord{stored.record, confirmed}, nil
 	}
 	modified := confirmed
 	if modified.IsZero() {

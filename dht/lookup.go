@@ -41,6 +41,7 @@ type lookup struct {
 	last Result // the last one yielded
 }
 
+// verdict is the result of verifying the bytes of a record.
 type verdict struct {
 	record  pointer.Record
 	expired bool
@@ -55,24 +56,26 @@ type arrival struct {
 	done   bool
 }
 
+// run yields the record of the home if the level allows it, and then the results of the
+// stores.
 func (l *lookup) run(ctx context.Context, yield func(Result, error) bool) {
 	now := l.resolver.now()
-	k, have, err := l.resolver.floorStore().load(l.pointer, now)
+	stored, haveFloor, err := l.resolver.floorStore().load(l.pointer, now)
 	if err != nil {
 		l.reject(SourceHome, "", err)
 	}
-	if have {
-		l.floor, l.hasFloor = k.record, true
+	if haveFloor {
+		l.floor, l.hasFloor = stored.record, true
 	}
-	floorExpired := have && now.After(k.record.Expires())
-	inLife := have && !floorExpired
+	floorExpired := haveFloor && now.After(stored.record.Expires())
+	floorValid := haveFloor && !floorExpired
 
 	switch {
-	case l.level == LevelOffline && inLife:
-		yield(Result{Record: k.record, Source: SourceHome, Freshness: LevelOffline, Stale: !withinTTL(k, now)}, nil)
+	case l.level == LevelOffline && floorValid:
+		yield(Result{Record: stored.record, Source: SourceHome, Freshness: LevelOffline, Stale: !withinTTL(stored, now)}, nil)
 		return
 	case l.level == LevelOffline && floorExpired:
-		yield(Result{}, fmt.Errorf("resolve: %w", &pointer.ExpiredError{Record: k.record}))
+		yield(Result{}, fmt.Errorf("resolve: %w", &pointer.ExpiredError{Record: stored.record}))
 		return
 	case l.level == LevelOffline && err != nil:
 		yield(Result{}, fmt.Errorf("resolve: %w: %w", ErrRejected, err))
@@ -80,8 +83,8 @@ func (l *lookup) run(ctx context.Context, yield func(Result, error) bool) {
 	case l.level == LevelOffline:
 		yield(Result{}, fmt.Errorf("resolve %s: %w in this home", l.pointer, ErrNotFound))
 		return
-	case l.level == LevelAny && inLife:
-		res := Result{Record: k.record, Source: SourceCache, Freshness: LevelAny, Stale: !withinTTL(k, now)}
+	case l.level == LevelAny && floorValid:
+		res := Result{Record: stored.record, Source: SourceCache, Freshness: LevelAny, Stale: !withinTTL(stored, now)}
 		if !yield(res, nil) || !res.Stale {
 			return
 		}
@@ -94,8 +97,8 @@ func (l *lookup) run(ctx context.Context, yield func(Result, error) bool) {
 
 // withinTTL reports whether the cache may answer. A confirmation in the future
 // is invalid: the clock was set back.
-func withinTTL(k floorRecord, now time.Time) bool {
-	return !k.confirmed.After(now) && now.Sub(k.confirmed) < k.record.TTL()
+func withinTTL(stored floorRecord, now time.Time) bool {
+	return !stored.confirmed.After(now) && now.Sub(stored.confirmed) < stored.record.TTL()
 }
 
 // query handles answers until the level is reached or the caller stops (it
@@ -156,8 +159,8 @@ func forwardAnswers(ctx context.Context, i int, s Store, p pointer.Pointer, leve
 		}
 	}
 	answers := s.Get(ctx, p)
-	if seeker, ok := s.(LevelStore); ok {
-		answers = seeker.GetAt(ctx, p, level)
+	if levelStore, ok := s.(LevelStore); ok {
+		answers = levelStore.GetAt(ctx, p, level)
 	}
 	n := 0
 	for a, err := range answers {
@@ -172,6 +175,7 @@ func forwardAnswers(ctx context.Context, i int, s Store, p pointer.Pointer, leve
 	send(arrival{done: true})
 }
 
+// handle counts an answer, and passes a record on to handleRecord.
 func (l *lookup) handle(a arrival) {
 	i := a.store
 	l.asked[i] = max(l.asked[i], a.answer.Asked)
@@ -248,12 +252,12 @@ func (l *lookup) raiseFloor(rec pointer.Record, expired bool) {
 	if expired {
 		confirmed = time.Time{}
 	}
-	k, err := l.resolver.floorStore().store(rec, confirmed)
+	stored, err := l.resolver.floorStore().store(rec, confirmed)
 	if err != nil {
 		l.reject(SourceHome, "", fmt.Errorf("not kept: %w", err))
-		k.record = rec
+		stored.record = rec
 	}
-	l.floor, l.hasFloor = k.record, true
+	l.floor, l.hasFloor = stored.record, true
 }
 
 // verify verifies a record, once for all peers that send the same bytes.
@@ -274,6 +278,7 @@ func (l *lookup) verify(b []byte) verdict {
 	return v
 }
 
+// reject adds a rejection to the list, if the list has room.
 func (l *lookup) reject(s Source, peer string, err error) {
 	if len(l.rejected) < maxRejections {
 		l.rejected = append(l.rejected, Rejection{s, peer, err.Error()})
@@ -291,6 +296,7 @@ func (l *lookup) withCounts(res Result) Result {
 	return res
 }
 
+// result returns the best record with the evidence so far. There must be one.
 func (l *lookup) result() Result {
 	agreed := len(l.agreed[l.best.ID()])
 	level := LevelAny

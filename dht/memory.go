@@ -59,8 +59,8 @@ func (m *Memory) Put(ctx context.Context, p pointer.Pointer, record []byte) (Rec
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if have, ok := m.records[p]; ok && supersedes(have, rec) {
-		return Receipt{Asked: 1, Refused: 1}, olderError(have, rec)
+	if stored, ok := m.records[p]; ok && supersedes(stored, rec) {
+		return Receipt{Asked: 1, Refused: 1}, olderError(stored, rec)
 	}
 	if m.records == nil {
 		m.records = map[pointer.Pointer]pointer.Record{}
@@ -72,6 +72,7 @@ func (m *Memory) Put(ctx context.Context, p pointer.Pointer, record []byte) (Rec
 // supersedes reports whether a store that holds have must refuse rec.
 func supersedes(have, rec pointer.Record) bool { return have.Compare(rec) > 0 }
 
+// olderError returns the error for a put of rec while have is stored.
 func olderError(have, rec pointer.Record) error {
 	return fmt.Errorf("put for %s: sequence %d: %w (sequence %d)", rec.Pointer(), rec.Sequence(), ErrOlder, have.Sequence())
 }
@@ -109,30 +110,32 @@ type memoryFloor struct {
 	records map[pointer.Pointer]floorRecord
 }
 
-func (v *memoryFloor) load(p pointer.Pointer, _ time.Time) (floorRecord, bool, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	k, ok := v.records[p]
-	return k, ok, nil
+// load implements floorStore.
+func (m *memoryFloor) load(p pointer.Pointer, _ time.Time) (floorRecord, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	stored, ok := m.records[p]
+	return stored, ok, nil
 }
 
-func (v *memoryFloor) store(rec pointer.Record, confirmed time.Time) (floorRecord, error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	have, ok := v.records[rec.Pointer()]
+// store implements floorStore.
+func (m *memoryFloor) store(rec pointer.Record, confirmed time.Time) (floorRecord, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	stored, ok := m.records[rec.Pointer()]
 	switch {
-	case ok && supersedes(have.record, rec):
-		return have, nil
-	case ok && have.record.ID() == rec.ID():
+	case ok && supersedes(stored.record, rec):
+		return stored, nil
+	case ok && stored.record.ID() == rec.ID():
 		if !confirmed.IsZero() {
-			have.confirmed = confirmed
+			stored.confirmed = confirmed
 		}
 	default:
-		have = floorRecord{rec, confirmed}
+		stored = floorRecord{rec, confirmed}
 	}
-	if v.records == nil {
-		v.records = map[pointer.Pointer]floorRecord{}
+	if m.records == nil {
+		m.records = map[pointer.Pointer]floorRecord{}
 	}
-	v.records[rec.Pointer()] = have
-	return have, nil
+	m.records[rec.Pointer()] = stored
+	return stored, nil
 }

@@ -44,8 +44,8 @@ func (s MultiStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[Answer
 			for range answers { // until all goroutines have ended
 			}
 		}()
-		for g := range answers {
-			if !yield(g.answer, g.err) {
+		for received := range answers {
+			if !yield(received.answer, received.err) {
 				return
 			}
 		}

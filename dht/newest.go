@@ -22,8 +22,8 @@ type Bounds struct {
 // records found.
 func Newest(ctx context.Context, store Store, p pointer.Pointer, now time.Time, b Bounds) ([]pointer.Record, error) {
 	var found []pointer.Record
-	var failed error
-	looked := map[string]bool{}
+	var storeErr error
+	seen := map[string]bool{}
 	answers := 0
 	for a, err := range store.Get(ctx, p) {
 		if answers++; answers > b.Answers {
@@ -31,17 +31,17 @@ func Newest(ctx context.Context, store Store, p pointer.Pointer, now time.Time, 
 		}
 		if err != nil {
 			if a.Peer == "" {
-				failed = err
+				storeErr = err
 			}
 			continue
 		}
-		if len(a.Record) == 0 || len(a.Record) > pointer.MaxRecord || looked[string(a.Record)] {
+		if len(a.Record) == 0 || len(a.Record) > pointer.MaxRecord || seen[string(a.Record)] {
 			continue
 		}
-		if len(looked) == b.Verified {
+		if len(seen) == b.Verified {
 			break
 		}
-		looked[string(a.Record)] = true
+		seen[string(a.Record)] = true
 		rec, err := pointer.Open(p, a.Record, now)
 		if err != nil || slices.ContainsFunc(found, func(r pointer.Record) bool { return r.ID() == rec.ID() }) {
 			continue
@@ -50,5 +50,5 @@ func Newest(ctx context.Context, store Store, p pointer.Pointer, now time.Time, 
 		slices.SortFunc(found, func(a, b pointer.Record) int { return b.Compare(a) })
 		found = found[:min(len(found), b.Returned)]
 	}
-	return found, failed
+	return found, storeErr
 }

@@ -46,6 +46,8 @@ func (l Level) AtLeast(other Level) bool {
 	return l.rank() >= 0 && other.rank() >= 0 && l.rank() >= other.rank()
 }
 
+// rank returns the place of a level, from 0 for LevelAny; -1 for LevelOffline and unknown
+// levels.
 func (l Level) rank() int {
 	return slices.Index([]Level{LevelAny, LevelAgreed, LevelFresh, LevelStrict}, l)
 }
@@ -163,15 +165,17 @@ func (r *Resolver) Publish(ctx context.Context, rec pointer.Record) (Receipt, er
 // implement [ConfirmingStore].
 func (r *Resolver) PublishAll(ctx context.Context, rec pointer.Record) (Receipt, error) {
 	return r.publish(ctx, rec, func(s Store, ctx context.Context, p pointer.Pointer, b []byte) (Receipt, error) {
-		if t, ok := s.(ConfirmingStore); ok {
-			return t.PutAll(ctx, p, b)
+		if confirming, ok := s.(ConfirmingStore); ok {
+			return confirming.PutAll(ctx, p, b)
 		}
 		return s.Put(ctx, p, b)
 	}, true)
 }
 
+// putFunc puts a record to a store.
 type putFunc func(Store, context.Context, pointer.Pointer, []byte) (Receipt, error)
 
+// publish stores the record in the home and puts it to all stores; all is that of putAll.
 func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putFunc, all bool) (Receipt, error) {
 	if rec.Pointer().IsZero() {
 		return Receipt{}, errors.New("publish: no record given")
@@ -180,12 +184,12 @@ func (r *Resolver) publish(ctx context.Context, rec pointer.Record, put putFunc,
 	if now.After(rec.Expires()) {
 		return Receipt{}, fmt.Errorf("publish: %w", &pointer.ExpiredError{Record: rec})
 	}
-	have, err := r.floorStore().store(rec, now)
+	stored, err := r.floorStore().store(rec, now)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("publish: %w", err)
 	}
-	if supersedes(have.record, rec) {
-		return Receipt{}, fmt.Errorf("publish: %w", olderError(have.record, rec))
+	if supersedes(stored.record, rec) {
+		return Receipt{}, fmt.Errorf("publish: %w", olderError(stored.record, rec))
 	}
 	if len(r.Stores) == 0 {
 		return Receipt{}, fmt.Errorf("publish: %w: no network is joined", ErrUnreachable)
@@ -249,6 +253,7 @@ func (r *Resolver) putAll(ctx context.Context, rec pointer.Record, put putFunc, 
 	return sum, publishError(errs, len(r.Stores))
 }
 
+// publishError returns nil if fewer stores failed than there are.
 func publishError(errs []error, stores int) error {
 	if len(errs) < stores {
 		return nil
@@ -256,6 +261,7 @@ func publishError(errs []error, stores int) error {
 	return fmt.Errorf("publish: %w", errors.Join(errs...))
 }
 
+// floorStore returns the home, or the floor in memory.
 func (r *Resolver) floorStore() floorStore {
 	if r.Home != nil {
 		return r.Home
@@ -270,6 +276,7 @@ func (r *Resolver) now() time.Time {
 	return time.Now()
 }
 
+// withTimeout returns a context that ends after the Timeout.
 func (r *Resolver) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	timeout := r.Timeout
 	if timeout <= 0 {

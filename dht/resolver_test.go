@@ -5,10 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"iter"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,105 +16,6 @@ import (
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/pointer"
 )
-
-// epoch is the start of the clocks of these tests.
-var epoch = time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC)
-
-const (
-	life = 24 * time.Hour
-	ttl  = 5 * time.Minute
-)
-
-// clock is a clock that only the test advances.
-type clock struct{ t time.Time }
-
-func (c *clock) now() time.Time          { return c.t }
-func (c *clock) advance(d time.Duration) { c.t = c.t.Add(d) }
-func newClock() *clock                   { return &clock{epoch} }
-func (c *clock) home(t testing.TB) *dht.Dir {
-	t.Helper()
-	d, err := dht.OpenDir(t.TempDir())
-	require.NoError(t, err)
-	d.Now = c.now
-	return d
-}
-
-func newKey(t testing.TB) *pointer.Key {
-	t.Helper()
-	k, err := pointer.NewKey(rand.Reader)
-	require.NoError(t, err)
-	return k
-}
-
-func sign(t testing.TB, k *pointer.Key, sequence uint64) pointer.Record {
-	t.Helper()
-	return signFor(t, k, sequence, epoch.Add(life))
-}
-
-func signFor(t testing.TB, k *pointer.Key, sequence uint64, expires time.Time) pointer.Record {
-	t.Helper()
-	rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: sequence, Expires: expires, TTL: ttl})
-	require.NoError(t, err)
-	return rec
-}
-
-// scriptedStore is a store with scripted answers.
-type scriptedStore struct {
-	answers []scriptedAnswer
-	ends    error // of the store, after the answers
-	hangs   bool  // after the answers, ignoring its context
-	gets    atomic.Int32
-	puts    func(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error)
-}
-
-type scriptedAnswer struct {
-	answer dht.Answer
-	err    error
-}
-
-func (s *scriptedStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
-	return func(yield func(dht.Answer, error) bool) {
-		s.gets.Add(1)
-		for i, a := range s.answers {
-			a.answer.Asked = i + 1
-			if !yield(a.answer, a.err) {
-				return
-			}
-		}
-		if s.hangs {
-			select {}
-		}
-		if s.ends != nil {
-			yield(dht.Answer{Source: dht.SourceNetwork}, s.ends)
-		}
-	}
-}
-
-func (s *scriptedStore) Put(ctx context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
-	return s.puts(ctx, p, b)
-}
-
-// peers returns a network in which each record is the answer of one peer; nil is a
-// peer without a record.
-func peers(records ...[]byte) *scriptedStore {
-	s := &scriptedStore{}
-	for i, b := range records {
-		s.answers = append(s.answers, scriptedAnswer{answer: dht.Answer{Record: b, Source: dht.SourceNetwork, Peer: fmt.Sprintf("peer%d", i)}})
-	}
-	return s
-}
-
-// collect returns all results, and the error.
-func collect(r *dht.Resolver, p pointer.Pointer, level dht.Level) (results []dht.Result, err error) {
-	for res, e := range r.Resolve(context.Background(), p, level) {
-		if e != nil {
-			err = e
-			continue
-		}
-		results = append(results, res)
-	}
-	return results, err
-}
 
 func TestLevelsEndTheLookUpWhenReached(t *testing.T) {
 	k := newKey(t)
@@ -189,40 +88,6 @@ func TestAStoreThatStoppedShortIsNotStrict(t *testing.T) {
 	require.Equal(t, dht.LevelAny, res.Freshness)
 	require.Equal(t, 2, res.Answered)
 	require.Contains(t, res.Rejected[0].Reason, "gave up")
-}
-
-func TestFloorSurvivesARestart(t *testing.T) {
-	c := newClock()
-	home := c.home(t)
-	k := newKey(t)
-	newer, older := sign(t, k, 7), sign(t, k, 6)
-	r := dht.Resolver{Stores: []dht.Store{peers(newer.Bytes())}, Home: home, Now: c.now}
-	_, err := r.Best(t.Context(), k.Pointer(), dht.LevelFresh)
-	require.NoError(t, err)
-
-	again := dht.Resolver{Stores: []dht.Store{peers(older.Bytes(), older.Bytes(), nil)}, Home: home, Now: c.now}
-	_, err = again.Best(t.Context(), k.Pointer(), dht.LevelFresh)
-	rollback, ok := errors.AsType[*dht.RollbackError](err)
-	require.True(t, ok, "%v", err)
-	require.Equal(t, newer.ID(), rollback.Have.ID())
-	require.Equal(t, older.ID(), rollback.Got.ID())
-
-	// At any, the home's record is returned instead, marked as such.
-	c.advance(ttl)
-	res, err := again.Best(t.Context(), k.Pointer(), dht.LevelAny)
-	require.NoError(t, err)
-	require.Equal(t, newer.ID(), res.Record.ID())
-	require.True(t, res.Stale)
-	require.Equal(t, dht.SourceCache, res.Source)
-	require.Len(t, res.Rejected, 2)
-
-	// A floor that has expired is still the floor.
-	c.advance(life)
-	longer := signFor(t, k, 6, c.now().Add(life))
-	again.Stores = []dht.Store{peers(longer.Bytes())}
-	_, err = again.Best(t.Context(), k.Pointer(), dht.LevelAny)
-	_, ok = errors.AsType[*dht.RollbackError](err)
-	require.True(t, ok, "%v", err)
 }
 
 func TestCacheIsUsedWithinTheTTLOnly(t *testing.T) {
@@ -366,18 +231,6 @@ func TestHangingStoreDoesNotDelayOthers(t *testing.T) {
 	})
 }
 
-// storeFunc is a store of which only Get is used.
-type storeFunc func(context.Context, func(dht.Answer, error) bool)
-
-func (f storeFunc) Get(ctx context.Context, _ pointer.Pointer) iter.Seq2[dht.Answer, error] {
-	return func(yield func(dht.Answer, error) bool) { f(ctx, yield) }
-}
-
-func (f storeFunc) Put(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Receipt, error) {
-	f(ctx, nil)
-	return dht.Receipt{}, ctx.Err()
-}
-
 func TestAnswersOfAStoreAreBounded(t *testing.T) {
 	k := newKey(t)
 	rec := sign(t, k, 1)
@@ -394,211 +247,6 @@ func TestAnswersOfAStoreAreBounded(t *testing.T) {
 	require.LessOrEqual(t, yielded, 600)
 	require.Len(t, res.Rejected, 32)
 	require.NotEqual(t, dht.LevelStrict, res.Freshness, "the flooded store was not heard out")
-}
-
-func TestPublishStoresInTheHomeFirst(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) { // the grace period follows the clock of the bubble
-		c := newClock()
-		home := c.home(t)
-		k := newKey(t)
-		rec := sign(t, k, 2)
-		short := &dht.ShortError{Receipt: dht.Receipt{Asked: 10, Stored: 1, Unreachable: 9}, Want: 8}
-		var kept atomic.Int32
-		putter := func(receipt dht.Receipt, err error) dht.Store {
-			return &scriptedStore{puts: func(_ context.Context, p pointer.Pointer, b []byte) (dht.Receipt, error) {
-				for a := range home.Get(context.Background(), p) {
-					if string(a.Record) == string(b) {
-						kept.Add(1)
-					}
-				}
-				clear(b) // a store may modify its argument without effect on other stores
-				return receipt, err
-			}}
-		}
-		r := dht.Resolver{Home: home, Now: c.now, Stores: []dht.Store{putter(dht.Receipt{Asked: 20, Stored: 19, Refused: 1}, nil)}}
-		receipt, err := r.Publish(t.Context(), rec)
-		require.NoError(t, err)
-		require.Equal(t, dht.Receipt{Asked: 20, Stored: 19, Refused: 1}, receipt)
-		require.EqualValues(t, 1, kept.Load(), "stored in the home before any put to a store")
-
-		r.Stores = append(r.Stores, putter(short.Receipt, short))
-		receipt, err = r.Publish(t.Context(), rec)
-		require.NoError(t, err, "one store has it as it wants to")
-		require.Equal(t, dht.Receipt{Asked: 30, Stored: 20, Refused: 1, Unreachable: 9}, receipt)
-
-		r.Stores = r.Stores[1:]
-		_, err = r.Publish(t.Context(), rec)
-		got, ok := errors.AsType[*dht.ShortError](err)
-		require.True(t, ok)
-		require.Equal(t, 8, got.Want)
-
-		_, err = r.Publish(t.Context(), sign(t, k, 1))
-		require.ErrorIs(t, err, dht.ErrOlder)
-		r.Stores = nil
-		_, err = r.Publish(t.Context(), sign(t, k, 3))
-		require.ErrorIs(t, err, dht.ErrUnreachable)
-		_, err = r.Publish(t.Context(), signFor(t, k, 4, epoch.Add(-time.Hour)))
-		_, ok = errors.AsType[*pointer.ExpiredError](err)
-		require.True(t, ok)
-		_, err = r.Publish(t.Context(), pointer.Record{})
-		require.Error(t, err)
-
-		// The own record needs no look-up.
-		res, err := r.Best(t.Context(), k.Pointer(), dht.LevelAny)
-		require.NoError(t, err)
-		require.EqualValues(t, 3, res.Record.Sequence())
-		require.Equal(t, dht.SourceCache, res.Source)
-	})
-}
-
-func TestHangingStoreCountsAsUnreachable(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		stop := make(chan struct{})
-		defer close(stop)
-		hung := storeFunc(func(context.Context, func(dht.Answer, error) bool) { <-stop })
-		k, err := pointer.NewKey(rand.Reader)
-		require.NoError(t, err)
-		rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: time.Now().Add(life), TTL: ttl})
-		require.NoError(t, err)
-		r := dht.Resolver{Stores: []dht.Store{hung, new(dht.Memory)}, Timeout: 500 * time.Millisecond}
-		receipt, err := r.Publish(t.Context(), rec)
-		require.NoError(t, err)
-		require.Equal(t, dht.Receipt{Asked: 2, Stored: 1, Unreachable: 1}, receipt)
-		r.Stores = r.Stores[:1]
-		_, err = r.Publish(t.Context(), rec)
-		require.ErrorIs(t, err, dht.ErrUnreachable)
-	})
-}
-
-// The floor is confirmed at the given time. A zero time leaves the stored
-// confirmation unchanged, and a record without a confirmation is stale.
-func TestAFloorKeepsTheTimeOfItsConfirmation(t *testing.T) {
-	for name, durable := range map[string]bool{"in memory": false, "in a home": true} {
-		t.Run(name, func(t *testing.T) {
-			c := newClock()
-			r := &dht.Resolver{Now: c.now}
-			if durable {
-				r.Home = c.home(t)
-			}
-			k := newKey(t)
-			older, rec := sign(t, k, 1), sign(t, k, 2)
-			stale := func() bool {
-				res, err := r.Best(t.Context(), k.Pointer(), dht.LevelOffline)
-				require.NoError(t, err)
-				return res.Stale
-			}
-			_, _, err := dht.StoreFloor(r, rec, time.Time{})
-			require.NoError(t, err)
-			require.True(t, stale())
-			for _, tc := range []struct {
-				rec           pointer.Record
-				at, confirmed time.Time
-			}{
-				{rec, epoch.Add(-time.Minute), epoch.Add(-time.Minute)},
-				{rec, time.Time{}, epoch.Add(-time.Minute)},
-				{rec, epoch, epoch},
-				{older, epoch.Add(time.Minute), epoch},
-			} {
-				have, confirmed, err := dht.StoreFloor(r, tc.rec, tc.at)
-				require.NoError(t, err)
-				require.Equal(t, rec.ID(), have.ID())
-				require.True(t, confirmed.Equal(tc.confirmed), confirmed)
-				require.False(t, stale())
-			}
-		})
-	}
-}
-
-// If the disk fails, the floor is not stored, but the look-up that found it
-// uses it: the expired newest record takes precedence over an older one.
-func TestFloorThatCannotBeStoredIsUsed(t *testing.T) {
-	c := newClock()
-	home := c.home(t)
-	dht.SetFiles(home, fullDisk{})
-	k := newKey(t)
-	s := peers(signFor(t, k, 9, epoch.Add(-time.Second)).Bytes(), sign(t, k, 5).Bytes())
-	_, err := (&dht.Resolver{Stores: []dht.Store{s}, Home: home, Now: c.now}).Best(t.Context(), k.Pointer(), dht.LevelStrict)
-	expired, ok := errors.AsType[*pointer.ExpiredError](err)
-	require.True(t, ok, "%v", err)
-	require.EqualValues(t, 9, expired.Record.Sequence())
-}
-
-// A rollback error names the newest of the received records, in whatever order
-// they arrived.
-func TestARollbackNamesTheNewestReceivedRecord(t *testing.T) {
-	c := newClock()
-	k := newKey(t)
-	r := dht.Resolver{Now: c.now}
-	_, _, err := dht.StoreFloor(&r, sign(t, k, 7), epoch)
-	require.NoError(t, err)
-	r.Stores = []dht.Store{peers(sign(t, k, 3).Bytes(), sign(t, k, 5).Bytes(), sign(t, k, 4).Bytes())}
-	_, err = r.Best(t.Context(), k.Pointer(), dht.LevelStrict)
-	rollback, ok := errors.AsType[*dht.RollbackError](err)
-	require.True(t, ok, "%v", err)
-	require.EqualValues(t, 5, rollback.Got.Sequence())
-}
-
-// The look-up returns the expired floor if the peers have no newer record. If
-// no peer answered, the error also wraps ErrUnreachable.
-func TestAnExpiredFloorWithoutReachablePeersReturnsBothErrors(t *testing.T) {
-	c := newClock()
-	k := newKey(t)
-	r := dht.Resolver{Now: c.now}
-	_, _, err := dht.StoreFloor(&r, sign(t, k, 7), epoch)
-	require.NoError(t, err)
-	c.advance(life + 1)
-	for _, tc := range []struct {
-		store       *scriptedStore
-		unreachable bool
-	}{{peers(nil), false}, {&scriptedStore{ends: errBroken}, true}} {
-		r.Stores = []dht.Store{tc.store}
-		_, err = r.Best(t.Context(), k.Pointer(), dht.LevelFresh)
-		_, ok := errors.AsType[*pointer.ExpiredError](err)
-		require.True(t, ok, "%v", err)
-		require.Equal(t, tc.unreachable, errors.Is(err, dht.ErrUnreachable))
-		require.NotErrorIs(t, err, dht.ErrNotFound)
-	}
-}
-
-// A record can be published until the moment that it expires.
-func TestRecordIsPublishedUntilItExpires(t *testing.T) {
-	c := newClock()
-	rec := sign(t, newKey(t), 1)
-	r := dht.Resolver{Stores: []dht.Store{&dht.Memory{Now: c.now}}, Now: c.now}
-	c.advance(life)
-	_, err := r.Publish(t.Context(), rec)
-	require.NoError(t, err)
-	c.advance(1)
-	_, err = r.Publish(t.Context(), rec)
-	_, expired := errors.AsType[*pointer.ExpiredError](err)
-	require.True(t, expired, "%v", err)
-}
-
-// After the first success the other stores have one more second. Their context
-// ends when the last of them returns.
-func TestPublishWaitsOnceForOtherStores(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		contexts := make(chan context.Context, 3)
-		takes := func(d time.Duration) dht.Store {
-			return &scriptedStore{puts: func(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Receipt, error) {
-				contexts <- ctx
-				time.Sleep(d) // on the clock of the bubble
-				return dht.Receipt{Asked: 1, Stored: 1}, nil
-			}}
-		}
-		rec := sign(t, newKey(t), 1)
-		r := dht.Resolver{Now: newClock().now, Stores: []dht.Store{takes(0), takes(900 * time.Millisecond), takes(10 * time.Second)}}
-		began := time.Now()
-		receipt, err := r.Publish(t.Context(), rec)
-		require.NoError(t, err)
-		require.Equal(t, dht.Receipt{Asked: 3, Stored: 2}, receipt)
-		require.Equal(t, time.Second, time.Since(began))
-		working := <-contexts
-		require.NoError(t, working.Err(), "it goes on")
-		time.Sleep(9 * time.Second) // on the clock of the bubble
-		synctest.Wait()
-		require.ErrorIs(t, working.Err(), context.Canceled)
-	})
 }
 
 func TestLevelsAreOrdered(t *testing.T) {
@@ -665,40 +313,6 @@ func TestAStoreThatFailsOftenIsBounded(t *testing.T) {
 	require.Equal(t, 2, res.Answered)
 }
 
-// A store that returns an error and an empty receipt counts as one unreachable
-// peer. A receipt that is not empty beside an error is unchanged.
-func TestAStoreThatFailsWithoutAReceiptShowsInTheSum(t *testing.T) {
-	rec := sign(t, newKey(t), 1)
-	returns := func(receipt dht.Receipt, err error) dht.Store {
-		return &scriptedStore{puts: func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) { return receipt, err }}
-	}
-	silent, works := returns(dht.Receipt{}, errBroken), returns(dht.Receipt{Asked: 20, Stored: 20}, nil)
-	refuses := returns(dht.Receipt{Asked: 3, Refused: 3}, errBroken)
-	for _, tc := range []struct {
-		stores []dht.Store
-		want   dht.Receipt
-		fails  bool
-	}{
-		{[]dht.Store{silent, works}, dht.Receipt{Asked: 21, Stored: 20, Unreachable: 1}, false},
-		{[]dht.Store{silent, silent, works}, dht.Receipt{Asked: 22, Stored: 20, Unreachable: 2}, false},
-		{[]dht.Store{silent}, dht.Receipt{Asked: 1, Unreachable: 1}, true},
-		{[]dht.Store{refuses}, dht.Receipt{Asked: 3, Refused: 3}, true},
-	} {
-		r := dht.Resolver{Stores: tc.stores, Now: newClock().now}
-		for _, publish := range []func(context.Context, pointer.Record) (dht.Receipt, error){r.Publish, r.PublishAll} {
-			synctest.Test(t, func(t *testing.T) { // the grace period of one second does not start
-				receipt, err := publish(t.Context(), rec)
-				require.Equal(t, tc.want, receipt)
-				if tc.fails {
-					require.ErrorIs(t, err, errBroken)
-				} else {
-					require.NoError(t, err)
-				}
-			})
-		}
-	}
-}
-
 func TestDamagedHomeDoesNotPreventLookUps(t *testing.T) {
 	c := newClock()
 	home := c.home(t)
@@ -716,48 +330,4 @@ func TestDamagedHomeDoesNotPreventLookUps(t *testing.T) {
 	require.Contains(t, res.Rejected[0].Reason, "damaged")
 	_, err = r.Best(t.Context(), k.Pointer(), dht.LevelOffline)
 	require.NoError(t, err, "mended by what came")
-}
-
-// A store that hangs delays nothing once another store has stored the record;
-// its put continues.
-func TestPublishDoesNotWaitForAHangingStore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var cut, done atomic.Bool
-		hangs := &scriptedStore{puts: func(ctx context.Context, _ pointer.Pointer, _ []byte) (dht.Receipt, error) {
-			select {
-			case <-ctx.Done():
-				cut.Store(true)
-				return dht.Receipt{}, ctx.Err()
-			case <-time.After(10 * time.Second):
-				done.Store(true)
-				return dht.Receipt{Asked: 1, Stored: 1}, nil
-			}
-		}}
-		holds := &scriptedStore{puts: func(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
-			return dht.Receipt{Asked: 20, Stored: 17, Unreachable: 3}, nil
-		}}
-		rec := sign(t, newKey(t), 1)
-		now := func() time.Time { return rec.Expires().Add(-time.Hour) }
-		r := dht.Resolver{Now: now, Stores: []dht.Store{hangs, holds}}
-		began := time.Now()
-		receipt, err := r.Publish(t.Context(), rec)
-		require.NoError(t, err)
-		require.Equal(t, time.Second, time.Since(began))
-		require.Equal(t, dht.Receipt{Asked: 21, Stored: 17, Unreachable: 3}, receipt)
-
-		// PublishAll waits for all, until the context of the caller ends.
-		began = time.Now()
-		receipt, err = r.PublishAll(t.Context(), rec)
-		require.NoError(t, err)
-		require.Equal(t, 10*time.Second, time.Since(began))
-		require.Equal(t, 18, receipt.Stored)
-		require.True(t, done.Load())
-		require.False(t, cut.Load())
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		_, err = (&dht.Resolver{Now: now, Stores: []dht.Store{hangs}}).Publish(ctx, rec)
-		require.ErrorIs(t, err, context.DeadlineExceeded)
-		synctest.Wait()
-		require.True(t, cut.Load())
-	})
 }

@@ -78,6 +78,7 @@ type Receipt struct {
 	Groups, Spread int
 }
 
+// add returns the sum of two receipts.
 func (r Receipt) add(o Receipt) Receipt {
 	return Receipt{
 		r.Asked + o.Asked, r.Stored + o.Stored, r.Refused + o.Refused, r.Unreachable + o.Unreachable,
@@ -94,7 +95,7 @@ func (r Receipt) Doubt() string {
 	case r.Groups == 1:
 		return "only peers of one group of addresses acknowledged it"
 	case r.Spread > 0 && 2*r.Spread < r.Stored:
-		return fmt.Sprintf("most acknowledgements (%d of %d) came from peers that crowd about the key", r.Stored-r.Spread, r.Stored)
+		return fmt.Sprintf("most acknowledgements (%d of %d) came from an improbably dense group of peers near the key", r.Stored-r.Spread, r.Stored)
 	}
 	return ""
 }
@@ -174,6 +175,6 @@ type RollbackError struct {
 }
 
 func (e *RollbackError) Error() string {
-	return fmt.Sprintf("%s: only an older record came (sequence %d) than the one already known (sequence %d)",
-		e.Have.Pointer(), e.Got.Sequence(), e.Have.Sequence())
+	return fmt.Sprintf("%s: only records older than the one already known (sequence %d) were received: the newest has sequence %d",
+		e.Have.Pointer(), e.Have.Sequence(), e.Got.Sequence())
 }

@@ -77,30 +77,33 @@ type boltReader struct {
 // above: from ≤ key < to; nil is no bound.
 type keyRange struct{ from, to []byte }
 
+// contains reports whether the key is in the range.
 func (b keyRange) contains(key []byte) bool {
 	return bytes.Compare(key, b.from) >= 0 && (b.to == nil || bytes.Compare(key, b.to) < 0)
 }
 
 var errEnded = errors.New("the caller ended it")
 
+// report yields err to the caller, unless it is nil or the caller ended the iteration.
 func (r *boltReader) report(err error) {
 	if err != nil && !errors.Is(err, errEnded) && !r.ended {
 		r.ended = !r.yield(BoltRow{}, err)
 	}
 }
 
-// each is called with an element of a leaf page.
+// each is called with an element of a leaf page; bucket reports whether the element
+// is a bucket and not a row.
 type each func(key, value []byte, bucket bool) error
 
-// tree reads a tree of pages.
+// tree reads a tree of pages, and calls row for the elements of its leaves.
 func (r *boltReader) tree(root uint64, row each) {
-	around := r.leafs
+	outer := r.leafs
 	r.leafs = -1
 	r.page(root, keyRange{}, 0, row)
-	r.leafs = around
+	r.leafs = outer
 }
 
-// page reads a page and what is below it.
+// page reads a page and the pages below it. within is the range of its keys.
 func (r *boltReader) page(id uint64, within keyRange, depth int, row each) {
 	switch {
 	case r.ended:
@@ -136,24 +139,25 @@ func (r *boltReader) page(id uint64, within keyRange, depth int, row each) {
 		key   []byte
 		child uint64
 	}
-	var below []element
+	var children []element
 	err = r.elements(id, b, func(key, _ []byte, child uint64, _ bool) error {
 		if !within.contains(key) {
 			return r.badPage(id, "a key of another page is on it")
 		}
-		below = append(below, element{key, child})
+		children = append(children, element{key, child})
 		return nil
 	})
-	for i, e := range below {
-		inside := keyRange{e.key, within.to}
-		if i+1 < len(below) {
-			inside.to = below[i+1].key
+	for i, e := range children {
+		childRange := keyRange{e.key, within.to}
+		if i+1 < len(children) {
+			childRange.to = children[i+1].key
 		}
-		r.page(e.child, inside, depth+1, row)
+		r.page(e.child, childRange, depth+1, row)
 	}
 	r.report(err)
 }
 
+// leaf calls row for the elements of a leaf page.
 func (r *boltReader) leaf(id uint64, b []byte, within keyRange, row each) error {
 	return r.elements(id, b, func(key, value []byte, _ uint64, bucket bool) error {
 		if !within.contains(key) {
@@ -163,7 +167,8 @@ func (r *boltReader) leaf(id uint64, b []byte, within keyRange, row each) error 
 	})
 }
 
-// bucket reads a bucket: an element of the root.
+// bucket yields the rows of a bucket, which is an element of the root. A small bucket
+// is inline: its only page is in the value of the element.
 func (r *boltReader) bucket(name, value []byte, bucket bool) error {
 	if !bucket || len(value) < 16 {
 		r.report(r.badPage(r.meta.root, "%q is no bucket", name))
@@ -186,11 +191,11 @@ func (r *boltReader) bucket(name, value []byte, bucket bool) error {
 		r.tree(root, row)
 		return nil
 	}
-	in := value[16:]
-	if len(in) < pageHeader || ne.Uint64(in) != 0 || ne.Uint16(in[8:]) != flagLeaf {
+	inline := value[16:]
+	if len(inline) < pageHeader || ne.Uint64(inline) != 0 || ne.Uint16(inline[8:]) != flagLeaf {
 		r.report(r.badPage(r.meta.root, "bucket %q is no leaf", name))
 		return nil
 	}
-	r.report(r.leaf(r.meta.root, in, keyRange{}, row))
+	r.report(r.leaf(r.meta.root, inline, keyRange{}, row))
 	return nil
 }

@@ -19,6 +19,8 @@ const (
 	cborNull  byte = 0xf6
 )
 
+// appendHead appends the shortest head of a CBOR item (RFC 8949 §3) with a major type
+// and an argument.
 func appendHead(b []byte, major byte, n uint64) []byte {
 	switch {
 	case n < 24:
@@ -33,14 +35,17 @@ func appendHead(b []byte, major byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(b, major|27), n)
 }
 
+// appendBytes appends the byte string s.
 func appendBytes(b, s []byte) []byte { return append(appendHead(b, cborBytes, uint64(len(s))), s...) }
 
-// reader parses canonical CBOR. After an error it returns zero values.
+// reader parses canonical CBOR from b. After an error bad is set, and it returns zero
+// values.
 type reader struct {
 	b   []byte
 	bad bool
 }
 
+// head reads the head of an item of this major type, and returns its argument.
 func (r *reader) head(major byte) uint64 {
 	if r.bad || len(r.b) == 0 || r.b[0]&0xe0 != major {
 		r.bad = true
@@ -67,8 +72,10 @@ func (r *reader) head(major byte) uint64 {
 	return n
 }
 
+// uint reads an unsigned integer.
 func (r *reader) uint() uint64 { return r.head(cborUint) }
 
+// array reads the head of an array of n items.
 func (r *reader) array(n uint64) {
 	if r.head(cborArray) != n {
 		r.bad = true

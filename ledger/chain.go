@@ -57,6 +57,7 @@ type rowAt struct {
 	key []byte
 }
 
+// String returns the bucket and the key, and for a row of a View its table.
 func (r rowAt) String() string {
 	if (r.c.name == bucketView || r.c.name == bucketLocal) && len(r.key) > 1 && len(r.key) > int(r.key[0]) && r.key[0] > 0 {
 		n := 1 + int(r.key[0])
@@ -65,6 +66,7 @@ func (r rowAt) String() string {
 	return fmt.Sprintf("%s row %q", r.c.name, r.key)
 }
 
+// newChain returns the existing chain of a bucket.
 func newChain(tx *bbolt.Tx, name, path string) (*chain, error) {
 	c := &chain{name: name, path: path, salt: crc32.Checksum([]byte(name), castagnoli())}
 	return c, c.find(tx)
@@ -94,10 +96,12 @@ func createChain(tx *bbolt.Tx, bucket, name, path string) (*chain, error) {
 	return c, b.Put(sentinelKey, c.row(sentinelKey, lastRow, nil))
 }
 
+// damaged returns a *DamagedError for the row of key.
 func (c *chain) damaged(key []byte, err error) error {
 	return &DamagedError{Path: c.path, At: rowAt{c, key}.String(), Err: err}
 }
 
+// rescue is the function rescue for the row of key. It is deferred in the same way.
 func (c *chain) rescue(err *error, key []byte) {
 	if r := recover(); r != nil {
 		*err = c.damaged(key, panicError(r))
@@ -112,6 +116,7 @@ func (c *chain) link(key []byte) uint32 {
 	return crc32.Update(^c.salt, castagnoli(), key)
 }
 
+// row returns the value of a row: see the format above.
 func (c *chain) row(key []byte, next uint32, payload []byte) []byte {
 	v := make([]byte, rowHeader+len(payload))
 	binary.LittleEndian.PutUint32(v[4:], next)
@@ -229,36 +234,38 @@ func (c *chain) last(end []byte) (key, payload []byte, err error) {
 
 // scanner iterates over a chain's rows from a key on.
 type scanner struct {
-	c    *chain
-	cur  *bbolt.Cursor
-	key  []byte // of the last row returned by next; before that, the start
-	link uint32 // the next row according to that row
-	gen  int
-	on   bool
+	c       *chain
+	cur     *bbolt.Cursor
+	key     []byte // of the last row returned by next; before that, the start
+	link    uint32 // the next row according to that row
+	gen     int
+	started bool
 }
 
+// scan returns a scanner of the rows from a key on.
 func (c *chain) scan(from []byte) *scanner { return &scanner{c: c, key: bytes.Clone(from)} }
 
-// next returns the next row, a nil key at the end.
+// next returns the next row, a nil key at the end. If the chain has changed since the
+// last call, it seeks its place again.
 func (s *scanner) next() (key, payload []byte, err error) {
 	c := s.c
 	defer c.rescue(&err, s.key)
 	var k, v []byte
-	if s.on && s.gen == c.gen {
+	if s.started && s.gen == c.gen {
 		if k, v = s.cur.Next(); s.link != c.link(k) || k != nil && bytes.Compare(k, s.key) <= 0 {
 			return nil, nil, c.damaged(s.key, errAbsent)
 		}
 	} else {
 		from := s.key
-		if s.on {
+		if s.started {
 			from = append(bytes.Clone(from), 0)
 		}
 		s.cur = c.b.Cursor()
 		k, v = s.cur.Seek(from)
-		if _, _, err := c.before(c.at(from), from, k); err != nil {
+		if _, _, err := c.before(c.seek(from), from, k); err != nil {
 			return nil, nil, err
 		}
-		s.on, s.gen = true, c.gen
+		s.started, s.gen = true, c.gen
 	}
 	if k == nil {
 		return nil, nil, nil
@@ -268,7 +275,8 @@ func (s *scanner) next() (key, payload []byte, err error) {
 	return k, payload, err
 }
 
-func (c *chain) at(key []byte) *bbolt.Cursor {
+// seek returns a cursor at the first row from key on.
+func (c *chain) seek(key []byte) *bbolt.Cursor {
 	cur := c.b.Cursor()
 	cur.Seek(key)
 	return cur

@@ -46,6 +46,7 @@ func rescue(err *error, path string, at fmt.Stringer) {
 	}
 }
 
+// panicError returns the recovered value of a panic as an error.
 func panicError(r any) error {
 	switch r := r.(type) {
 	case runtime.Error:
@@ -56,7 +57,7 @@ func panicError(r any) error {
 	return fmt.Errorf("the file's structure does not hold (%v)", r)
 }
 
-// place is a fixed At.
+// place is a part of the file as a fmt.Stringer, for rescue.
 type place string
 
 func (p place) String() string { return string(p) }

@@ -49,16 +49,19 @@ type removal struct {
 	Signature []byte // over removeDomain, in the same way
 }
 
+// message returns the bytes that the identity signs.
 func (a admission) message() []byte {
 	a.Signature = []byte{}
 	return append([]byte(admitDomain), canonical.MustMarshal(a)...)
 }
 
+// message returns the bytes that the identity signs.
 func (r removal) message() []byte {
 	r.Signature = []byte{}
 	return append([]byte(removeDomain), canonical.MustMarshal(r)...)
 }
 
+// checkName checks the length and the encoding of a device's name.
 func checkName(name string) error {
 	if len(name) > maxName || !utf8.ValidString(name) {
 		return fmt.Errorf("device name %q: at most %d bytes of UTF-8", name, maxName)
@@ -66,10 +69,12 @@ func checkName(name string) error {
 	return nil
 }
 
+// sign signs a message with an Ed25519 key.
 func sign(signer crypto.Signer, rand io.Reader, message []byte) ([]byte, error) {
 	return signer.Sign(rand, message, crypto.Hash(0))
 }
 
+// deviceOf returns the id of the device with this key.
 func deviceOf(signer crypto.Signer) (id DeviceID, err error) {
 	if signer == nil {
 		return id, errors.New("no device key")
@@ -77,6 +82,7 @@ func deviceOf(signer crypto.Signer) (id DeviceID, err error) {
 	return deviceFromKey(signer.Public())
 }
 
+// deviceFromKey returns the id of the device with this public key.
 func deviceFromKey(key crypto.PublicKey) (id DeviceID, err error) {
 	k, ok := key.(ed25519.PublicKey)
 	if !ok || len(k) != len(id) {

@@ -155,6 +155,8 @@ func (e Entry) Saw(id ID) bool {
 	return pastOf(e.past, id.Device) >= id.Number
 }
 
+// pastOf returns the number of the last entry of a device in a version vector, 0 if
+// there is none.
 func pastOf(past []mark, d DeviceID) uint64 {
 	for i := range past {
 		if past[i].device == d {
@@ -211,11 +213,13 @@ func (e *Entry) encode() []byte {
 	return appendBytes(b, nil)
 }
 
-// seal replaces the empty signature.
+// seal returns the canonical bytes of an entry with its signature. unsigned is the
+// result of encode, and is overwritten.
 func seal(unsigned []byte, sig []byte) []byte {
 	return appendBytes(unsigned[:len(unsigned)-1], sig)
 }
 
+// hashOf returns the hash of an entry, given its encoding with an empty signature.
 func hashOf(book BookID, unsigned []byte) (h Hash) {
 	d := sha256.New()
 	d.Write([]byte(hashDomain))
@@ -225,6 +229,7 @@ func hashOf(book BookID, unsigned []byte) (h Hash) {
 	return h
 }
 
+// signedMessage returns the bytes that a device signs for an entry with this hash.
 func signedMessage(h Hash) []byte { return append([]byte(signDomain), h[:]...) }
 
 var errMalformed = errors.New("malformed entry")

@@ -80,8 +80,8 @@ func (l *Ledger) localAbsent(tx *bbolt.Tx) (absent bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	made, err := index.get(localKey)
-	if err == nil && made != nil {
+	row, err := index.get(localKey)
+	if err == nil && row != nil {
 		err = &DamagedError{Path: l.path, At: bucketLocal, Err: errors.New("the bucket is missing")}
 	}
 	return err == nil, err
@@ -118,7 +118,7 @@ func createLocal(tx *bbolt.Tx, index *chain) (err error) {
 // stored counts with the rows.
 func (w *writing) verifyLocal(ctx context.Context) error {
 	c := w.local.c
-	kept, rows := map[string]uint64{}, map[string]uint64{}
+	counted, rows := map[string]uint64{}, map[string]uint64{}
 	for s := c.scan(append(bytes.Clone(sentinelKey), 0)); ; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -135,7 +135,7 @@ func (w *writing) verifyLocal(ctx context.Context) error {
 			if size != len(payload) || n == 0 {
 				return c.damaged(k, errChecksum)
 			}
-			kept[string(k[1:])] = n
+			counted[string(k[1:])] = n // a row of countKey
 			continue
 		}
 		if len(k) <= int(k[0]) {
@@ -144,12 +144,12 @@ func (w *writing) verifyLocal(ctx context.Context) error {
 		rows[string(k[1:1+k[0]])]++
 	}
 	for table := range rows {
-		if kept[table] != rows[table] {
-			return c.damaged(countKey(table), fmt.Errorf("%d rows are counted, and %d are there", kept[table], rows[table]))
+		if counted[table] != rows[table] {
+			return c.damaged(countKey(table), fmt.Errorf("%d rows are counted, and %d are there", counted[table], rows[table]))
 		}
-		delete(kept, table)
+		delete(counted, table)
 	}
-	for table, n := range kept {
+	for table, n := range counted {
 		return c.damaged(countKey(table), fmt.Errorf("%d rows are counted, and none is there", n))
 	}
 	return nil

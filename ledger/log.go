@@ -22,14 +22,16 @@ import (
 // The order of arrival is a causal order, so a replay in this order can be
 // folded.
 
+// bodyState reports whether the row of an entry has the entry's body.
 type bodyState byte
 
 const (
-	bodyHere    bodyState = 0
+	bodyStored  bodyState = 0
 	bodyDropped bodyState = 1 // by DropBody; never stored again
 	bodyMissing bodyState = 2 // received without its body; stored when it is received
 )
 
+// logBucket is the log within one transaction.
 type logBucket struct {
 	b    *bbolt.Bucket
 	st   *state
@@ -45,6 +47,7 @@ type record struct {
 	state bodyState
 }
 
+// logAt is the place of a row of the log, for errors.
 type logAt struct {
 	st    *state
 	index uint32
@@ -71,10 +74,12 @@ func openLog(tx *bbolt.Tx, st *state, path string) (*logBucket, error) {
 	return &logBucket{b: b, st: st, path: path}, nil
 }
 
+// sum returns the checksum of a row.
 func (g *logBucket) sum(key, v []byte) uint32 {
 	return crc32.Update(crc32.Update(logSalt(), castagnoli(), key), castagnoli(), v[4:])
 }
 
+// put writes the row of an entry.
 func (g *logBucket) put(index uint32, number uint64, r record) (err error) {
 	defer rescue(&err, g.path, logAt{g.st, index, number})
 	key := logKey(index, number)
@@ -139,7 +144,7 @@ func (g *logBucket) get(index uint32, number uint64) (r record, err error) {
 		return bad(errChecksum)
 	}
 	r.raw = rest[:size:size]
-	if r.state == bodyHere {
+	if r.state == bodyStored {
 		r.body = rest[size:len(rest):len(rest)]
 	}
 	return r, nil
@@ -158,7 +163,7 @@ func (g *logBucket) entry(index uint32, number uint64, verify bool) (e Entry, r 
 	if err == nil && verify {
 		err = e.verify()
 	}
-	if err == nil && r.state == bodyHere {
+	if err == nil && r.state == bodyStored {
 		err = e.checkBody(r.body)
 	}
 	if err != nil {
@@ -168,6 +173,7 @@ func (g *logBucket) entry(index uint32, number uint64, verify bool) (e Entry, r 
 	return e, r, nil
 }
 
+// delete deletes the row of an entry.
 func (g *logBucket) delete(index uint32, number uint64) (err error) {
 	defer rescue(&err, g.path, logAt{g.st, index, number})
 	return g.b.Delete(logKey(index, number))
@@ -186,6 +192,9 @@ type merged struct {
 	verify bool
 }
 
+// newMerged returns the iteration from the numbers next to the numbers end, each by
+// the index of the device. It changes next. clock selects the order of the hybrid
+// clocks; verify verifies the signatures.
 func newMerged(log *logBucket, next, end []uint64, clock, verify bool) *merged {
 	n := len(next)
 	return &merged{log: log, next: next, end: end, heads: make([]Entry, n), recs: make([]record, n), loaded: make([]bool, n), clock: clock, verify: verify}
@@ -217,6 +226,7 @@ func (m *merged) step() (e Entry, r record, ok bool, err error) {
 	return m.heads[best], m.recs[best], true, nil
 }
 
+// before reports whether the loaded entry of device i comes before that of device j.
 func (m *merged) before(i, j int) bool {
 	if !m.clock {
 		return m.recs[i].order < m.recs[j].order

@@ -71,7 +71,7 @@ func (l *Ledger) Missing(heads []Head) iter.Seq2[[]byte, error] {
 	}
 	return func(yield func([]byte, error) bool) {
 		all := l.entries(from, false, false, func(e Entry, r record) EntryBody {
-			return EntryBody{e, encodeWire(r.raw, r.body, r.state == bodyHere)}
+			return EntryBody{e, encodeWire(r.raw, r.body, r.state == bodyStored)}
 		})
 		for eb, err := range all {
 			if !yield(eb.Body, err) {
@@ -94,13 +94,13 @@ var errNothing = errors.New("nothing to write")
 // of another branch of a fork, which is stored as evidence (ErrFork), and those
 // that a removed device wrote after its end (ErrRefused).
 func (l *Ledger) Merge(entries iter.Seq[[]byte]) (n int, err error) {
-	var left error
+	var skipped error
 	err = l.write(func(w *writing) error {
 		m, err := w.merge(entries)
 		if err != nil {
 			return err
 		}
-		n, left = m.added, m.skipped
+		n, skipped = m.added, m.skipped
 		if m.added == 0 && !m.changed {
 			return errNothing
 		}
@@ -109,7 +109,7 @@ func (l *Ledger) Merge(entries iter.Seq[[]byte]) (n int, err error) {
 	if err != nil && !errors.Is(err, errNothing) {
 		return 0, err
 	}
-	return n, left
+	return n, skipped
 }
 
 // merging is the state of one Merge.
@@ -123,6 +123,8 @@ type merging struct {
 
 var errLater = errors.New("what it builds on is not here")
 
+// merge verifies and stores entries in one transaction. Entries that arrive before
+// those that they build on are deferred, and repeated until all are stored.
 func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
 	m := &merging{w: w}
 	var deferred [][]byte
@@ -138,35 +140,35 @@ func (w *writing) merge(entries iter.Seq[[]byte]) (*merging, error) {
 			return nil, err
 		}
 	}
-	m.order(deferred)
+	m.sortByClock(deferred)
 	for progress := true; progress && len(deferred) > 0; {
 		if m.passes++; m.passes > maxPasses {
 			return nil, fmt.Errorf("%w: its entries are in no order that their clocks show", ErrRefused)
 		}
-		var still [][]byte
-		var why error
+		var remaining [][]byte
+		var lastErr error
 		for _, b := range deferred {
 			switch err := m.mergeEntry(b); {
 			case errors.Is(err, errLater):
-				still, why = append(still, b), err
+				remaining, lastErr = append(remaining, b), err
 			case err != nil:
 				return nil, err
 			}
 		}
-		progress = len(still) < len(deferred)
-		deferred = still
+		progress = len(remaining) < len(deferred)
+		deferred = remaining
 		if !progress && m.skipped == nil {
-			return nil, fmt.Errorf("%w: %w", ErrRefused, why)
+			return nil, fmt.Errorf("%w: %w", ErrRefused, lastErr)
 		}
 	}
 	return m, nil
 }
 
-// order sorts waiting entries by their clocks. Honest devices set a clock above
+// sortByClock sorts waiting entries by their clocks. Honest devices set a clock above
 // those of all entries that the entry depends on, so one pass stores all of
 // them in any original order. Wrong clocks cost further passes, the number of
 // which is bounded.
-func (m *merging) order(waiting [][]byte) {
+func (m *merging) sortByClock(waiting [][]byte) {
 	clocks := make(map[*byte]uint64, len(waiting))
 	for _, b := range waiting {
 		if raw, _, _, err := parseWire(b); err == nil {
@@ -178,7 +180,7 @@ func (m *merging) order(waiting [][]byte) {
 	slices.SortStableFunc(waiting, func(a, b []byte) int { return cmp.Compare(clocks[&a[0]], clocks[&b[0]]) })
 }
 
-// skip records that an entry is skipped.
+// skip records the error of a skipped entry, if it is the first. It returns nil.
 func (m *merging) skip(err error) error {
 	if m.skipped == nil {
 		m.skipped = err
@@ -186,8 +188,8 @@ func (m *merging) skip(err error) error {
 	return nil
 }
 
-// mergeEntry verifies one exchanged entry and stores it. errLater asks the caller to
-// repeat the call after other entries.
+// mergeEntry verifies one exchanged entry and stores it. After errLater the caller
+// repeats the call when other entries have been stored.
 func (m *merging) mergeEntry(b []byte) error {
 	st := m.w.st
 	raw, body, withBody, err := parseWire(b)
@@ -253,7 +255,7 @@ func (m *merging) mergeEntry(b []byte) error {
 			return m.skip(refuse("device %q removed itself", d.name))
 		}
 	}
-	state := bodyHere
+	state := bodyStored
 	if !withBody {
 		state = bodyMissing
 	}
@@ -268,19 +270,19 @@ func (m *merging) checkSeen(e *Entry, d *device) error {
 	e.past = advance(d.past, e.seen)
 	for _, h := range e.seen {
 		id := ID{h.Device, h.Number}
-		o := st.device(h.Device)
+		other := st.device(h.Device)
 		switch {
-		case o == nil:
+		case other == nil:
 			return fmt.Errorf("entry %v: saw %v, whose device is not admitted: %w", e.id, id, errLater)
 		case h.Number <= pastOf(d.past, h.Device):
 			return fmt.Errorf("%w: entry %v: saw %v, and had seen more before", ErrRefused, e.id, id)
-		case o.removed && h.Number > o.last:
+		case other.removed && h.Number > other.last:
 			continue // removed here, and no longer counted
-		case h.Number > o.head:
+		case h.Number > other.head:
 			return fmt.Errorf("entry %v: saw %v: %w", e.id, id, errLater)
 		}
-		hash, past := o.hash, o.past
-		if h.Number < o.head {
+		hash, past := other.hash, other.past
+		if h.Number < other.head {
 			s, _, err := m.w.log.entry(st.index[h.Device], h.Number, false)
 			if err != nil {
 				return err
@@ -294,7 +296,7 @@ func (m *merging) checkSeen(e *Entry, d *device) error {
 			if p.device == e.id.Device || pastOf(e.past, p.device) >= p.number {
 				continue
 			}
-			if o := st.device(p.device); o != nil && o.removed && p.number > o.last {
+			if other := st.device(p.device); other != nil && other.removed && p.number > other.last {
 				continue
 			}
 			return fmt.Errorf("%w: entry %v: saw %v, but not what that had seen", ErrRefused, e.id, id)
@@ -303,7 +305,7 @@ func (m *merging) checkSeen(e *Entry, d *device) error {
 	return nil
 }
 
-// genesis starts an empty ledger.
+// genesis verifies and stores the first entry of an empty ledger.
 func (m *merging) genesis(raw, body []byte) error {
 	st := m.w.st
 	a, book, _, err := parseAdmission(body, BookID{}, st.identity)
@@ -326,15 +328,17 @@ func (m *merging) genesis(raw, body []byte) error {
 	st.book = book
 	m.w.addDevice(e.id.Device, a.Name)
 	m.added++
-	return m.w.store(e, bytes.Clone(raw), bytes.Clone(body), bodyHere)
+	return m.w.store(e, bytes.Clone(raw), bytes.Clone(body), bodyStored)
 }
 
-// mergeKnown processes an entry with a known number: the same entry, with a body
-// that may have been missing, or a fork.
+// mergeKnown processes an entry with a number that is already in its device's log.
+// With an equal hash it is the same entry: a body that was missing is added, and a
+// different signature over the same entry is ignored. With a different hash it is a
+// fork.
 func (m *merging) mergeKnown(e Entry, raw, body []byte, withBody bool) error {
 	w := m.w
 	i := w.st.index[e.id.Device]
-	have, r, err := w.log.entry(i, e.id.Number, false)
+	stored, r, err := w.log.entry(i, e.id.Number, false)
 	if err != nil {
 		return err
 	}
@@ -342,17 +346,17 @@ func (m *merging) mergeKnown(e Entry, raw, body []byte, withBody bool) error {
 		if err := e.verify(); err != nil {
 			return fmt.Errorf("%w: %w", ErrRefused, err)
 		}
-		if have.hash != e.hash {
+		if stored.hash != e.hash {
 			return m.fork(e, raw)
 		}
 	}
 	if withBody {
-		if err := have.checkBody(body); err != nil {
+		if err := stored.checkBody(body); err != nil {
 			return fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 		if r.state == bodyMissing {
-			r.raw, r.body, r.state = bytes.Clone(r.raw), bytes.Clone(body), bodyHere
-			w.st.stale, m.changed = true, true
+			r.raw, r.body, r.state = bytes.Clone(r.raw), bytes.Clone(body), bodyStored
+			w.st.replay, m.changed = true, true
 			return w.log.put(i, e.id.Number, r)
 		}
 	}
@@ -373,8 +377,8 @@ func (m *merging) fork(e Entry, raw []byte) error {
 	w := m.w
 	prefix := binary.BigEndian.AppendUint32(slices.Clone(forkPrefix), w.st.index[e.id.Device])
 	key := append(binary.BigEndian.AppendUint64(slices.Clone(prefix), e.id.Number), e.hash[:8]...)
-	kept := 0
-	for s := w.index.scan(prefix); ; kept++ {
+	count := 0
+	for s := w.index.scan(prefix); ; count++ {
 		k, _, err := s.next()
 		if err != nil {
 			return err
@@ -383,11 +387,11 @@ func (m *merging) fork(e Entry, raw []byte) error {
 			break
 		}
 		if bytes.Equal(k, key) {
-			kept = maxForks // already stored
+			count = maxForks // already stored
 			break
 		}
 	}
-	if kept < maxForks {
+	if count < maxForks {
 		if _, err := w.index.put(key, encodeWire(raw, nil, false)); err != nil {
 			return err
 		}

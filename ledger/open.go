@@ -33,16 +33,16 @@ type Ledger struct {
 	now    func() time.Time
 	rand   io.Reader
 
-	writer  sync.Mutex   // one writer at a time; taken before the gate
-	broken  error        // why writing has stopped; under writer
-	free    []uint64     // defaced pages, nil if not looked up yet; under writer
-	list    uint32       // checksum of their list; under writer
-	clean   bool         // the file has its clean mark; under writer
-	gate    sync.RWMutex // held by readers; taken to deface pages and to close
-	closed  bool         // under gate
-	pages   *pages       // replaced under gate
-	stuck   atomic.Bool  // bbolt's locks may be held for good
-	trusted [4]atomic.Bool
+	writer  sync.Mutex     // one writer at a time; taken before the gate
+	broken  error          // why writing has stopped; under writer
+	free    []uint64       // defaced pages, nil if not looked up yet; under writer
+	list    uint32         // checksum of their list; under writer
+	clean   bool           // the file has its clean mark; under writer
+	gate    sync.RWMutex   // held by readers; taken to deface pages and to close
+	closed  bool           // under gate
+	pages   *pages         // replaced under gate
+	stuck   atomic.Bool    // bbolt's locks may be held for good
+	trusted [4]atomic.Bool // by trustIndex and so on: whether checkBranches has succeeded
 	st      atomic.Pointer[state]
 	file    *os.File
 	db      *bbolt.DB
@@ -68,7 +68,7 @@ type Genesis struct {
 // a crash there is either no ledger at path or a complete one. If the file
 // exists, the error is fs.ErrExist and the file is unchanged.
 func Create(path string, g Genesis, f Fold, o Options) (*Ledger, error) {
-	o = o.filled()
+	o = o.withDefaults()
 	if g.Identity == nil {
 		return nil, errors.New("no identity key")
 	}
@@ -98,7 +98,7 @@ func Join(path string, identity pointer.Pointer, device crypto.Signer, entries i
 	if identity == (pointer.Pointer{}) {
 		return nil, errors.New("no identity to expect")
 	}
-	return build(path, device, f, o.filled(), func(w *writing) error {
+	return build(path, device, f, o.withDefaults(), func(w *writing) error {
 		w.st.identity = identity
 		if _, err := w.merge(entries); err != nil {
 			return err
@@ -118,7 +118,7 @@ func Join(path string, identity pointer.Pointer, device crypto.Signer, entries i
 // book. After a crash it also reads the header of every page, and if the fold's
 // version has changed it rebuilds the view.
 func Open(path string, device crypto.Signer, f Fold, o Options) (*Ledger, error) {
-	l, err := newLedger(path, device, f, o.filled())
+	l, err := newLedger(path, device, f, o.withDefaults())
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,8 @@ func Open(path string, device crypto.Signer, f Fold, o Options) (*Ledger, error)
 	return l, nil
 }
 
-func (o Options) filled() Options {
+// withDefaults returns o with the defaults for nil fields.
+func (o Options) withDefaults() Options {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -141,6 +142,7 @@ func (o Options) filled() Options {
 	return o
 }
 
+// newLedger returns a Ledger without a file.
 func newLedger(path string, device crypto.Signer, f Fold, o Options) (*Ledger, error) {
 	self, err := deviceOf(device)
 	if err != nil {
@@ -152,6 +154,8 @@ func newLedger(path string, device crypto.Signer, f Fold, o Options) (*Ledger, e
 	return &Ledger{path: path, self: self, signer: device, fold: f, now: o.Now, rand: o.Rand}, nil
 }
 
+// open opens the file, checks it, and rebuilds the view if the fold's version has
+// changed.
 func (l *Ledger) open(wait time.Duration) (err error) {
 	if err := l.openFile(os.O_RDWR, wait); err != nil {
 		return err
@@ -306,7 +310,8 @@ func (l *Ledger) abandon() error {
 	return l.file.Close()
 }
 
-// build creates a ledger under a temporary name, and opens it under its own.
+// build creates a ledger under a temporary name, calls fill in its first transaction,
+// and opens it under its own name.
 func build(path string, device crypto.Signer, f Fold, o Options, fill func(w *writing) error) (*Ledger, error) {
 	fail := func(err error) (*Ledger, error) { return nil, fmt.Errorf("creating the ledger: %w", err) }
 	if _, err := os.Lstat(path); err == nil {
@@ -334,6 +339,7 @@ func build(path string, device crypto.Signer, f Fold, o Options, fill func(w *wr
 	return Open(path, device, f, o)
 }
 
+// fill creates the buckets in a new file, and calls fill in the first transaction.
 func (l *Ledger) fill(fill func(w *writing) error) (err error) {
 	if l.pages, err = openPages(l.file, l.path, l.db.Info().PageSize); err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"hash/fnv"
 	"io"
 	"os"
@@ -14,8 +13,9 @@ import (
 // bbolt trusts its pages. On a damaged one it can read a stale page that a
 // flipped bit made reachable, recurse in a cycle of branch pages until the
 // stack overflow ends the process, or return a page in use as a free one. None
-// of these is a panic that could be recovered. So this file reads pages itself,
-// by plain reads with all bounds checked, and maintains three invariants:
+// of these is a panic that could be recovered. So this file and pages_free.go
+// read pages themselves, by plain reads with all bounds checked, and maintain
+// three invariants:
 //
 //   - Branch pages of a bucket are walked before bbolt walks them: the depth is even
 //     and no page occurs twice, so there is no cycle. (Once for each bucket and open
@@ -38,15 +38,9 @@ const (
 	metaMagic   = 0xED0CDAED
 	maxDepth    = 32
 	maxOverflow = 1 << 16
-	cleanOffset = 512 // of the clean mark within the meta page, whose tail bbolt leaves unused
-	cleanSize   = 24
 )
 
-var (
-	ne       = binary.NativeEndian
-	defaced  = [pageHeader]byte{'p', 'e', 't', 'n', 'a', 'm', 'e', 's', 'f', 'r', 'e', 'e', 'p', 'a', 'g', 'e'}
-	cleanTag = [8]byte{'c', 'l', 'e', 'a', 'n', 'p', 'n', '1'}
-)
+var ne = binary.NativeEndian
 
 // pages reads the pages of one file.
 type pages struct {
@@ -70,10 +64,12 @@ type meta struct {
 	root, freelist, end, txn uint64
 }
 
+// bad returns the error for damage at a place of the file.
 func (p *pages) bad(at string, err error) error {
 	return &DamagedError{Path: p.path, At: at, Err: err}
 }
 
+// badPage returns the error for a damaged page.
 func (p *pages) badPage(id uint64, format string, args ...any) error {
 	return p.bad(fmt.Sprintf("page %d", id), fmt.Errorf(format, args...))
 }
@@ -138,6 +134,8 @@ func (p *pages) header(id uint64) (flags uint16, overflow uint32, err error) {
 	return p.checkHeader(id, h[:])
 }
 
+// checkHeader checks the header of a page, and returns its flags and the number of
+// pages that continue it.
 func (p *pages) checkHeader(id uint64, h []byte) (flags uint16, overflow uint32, err error) {
 	if [pageHeader]byte(h) == defaced {
 		return 0, 0, p.badPage(id, "is free, but something leads to it")
@@ -185,7 +183,7 @@ func (p *pages) elements(id uint64, b []byte, each func(key, value []byte, child
 	if pageHeader+count*elemSize > len(b) {
 		return p.badPage(id, "%d elements do not fit", count)
 	}
-	var before []byte
+	var previous []byte
 	for i := range count {
 		at := pageHeader + i*elemSize
 		var pos, ksize, vsize, child uint64
@@ -205,10 +203,10 @@ func (p *pages) elements(id uint64, b []byte, each func(key, value []byte, child
 			return p.badPage(id, "element %d lies outside of the page", i)
 		}
 		key := b[from : from+ksize]
-		if i > 0 && bytes.Compare(before, key) >= 0 {
+		if i > 0 && bytes.Compare(previous, key) >= 0 {
 			return p.badPage(id, "keys of elements %d and %d are out of order", i-1, i)
 		}
-		before = key
+		previous = key
 		if err := each(key, b[from+ksize:from+ksize+vsize], child, bucket); err != nil {
 			return err
 		}
@@ -245,11 +243,11 @@ func (p *pages) root() (map[string]uint64, error) {
 		root := p.bucketRoot(value)
 		roots[string(key)] = root
 		if isInline(root) {
-			in := value[16:]
-			if len(in) < pageHeader || ne.Uint64(in) != 0 || ne.Uint16(in[8:]) != flagLeaf {
+			inline := value[16:]
+			if len(inline) < pageHeader || ne.Uint64(inline) != 0 || ne.Uint16(inline[8:]) != flagLeaf {
 				return p.badPage(p.meta.root, "bucket %q is no leaf", key)
 			}
-			return p.elements(p.meta.root, in, func(_, _ []byte, _ uint64, bucket bool) error {
+			return p.elements(p.meta.root, inline, func(_, _ []byte, _ uint64, bucket bool) error {
 				if bucket {
 					return p.badPage(p.meta.root, "a bucket within bucket %q", key)
 				}
@@ -298,7 +296,7 @@ func (p *pages) walk(root uint64, seen bitmap, leaf func(id uint64, overflow uin
 			}
 			return nil
 		}
-		var below []uint64
+		var children []uint64
 		page := make([]byte, p.size)
 		for _, id := range level {
 			b, flags, err := p.readInto(page, id)
@@ -318,14 +316,14 @@ func (p *pages) walk(root uint64, seen bitmap, leaf func(id uint64, overflow uin
 				if !p.in(child) || seen.has(child) {
 					return p.badPage(id, "leads to page %d", child)
 				}
-				below = append(below, child)
+				children = append(children, child)
 				return nil
 			})
 			if err != nil {
 				return err
 			}
 		}
-		level = below
+		level = children
 	}
 	return p.badPage(root, "the tree is too deep")
 }
@@ -403,123 +401,4 @@ func (p *pages) reachable() (bitmap, error) {
 		}
 	}
 	return seen, nil
-}
-
-// freeList returns the bytes of the list of free pages, and their checksum.
-func (p *pages) freeList() (list []byte, sum uint32, err error) {
-	id := p.meta.freelist
-	b, flags, err := p.read(id)
-	if err != nil {
-		return nil, 0, err
-	}
-	if flags != flagFree {
-		return nil, 0, p.badPage(id, "flags %#x, the list of free pages was to be there", flags)
-	}
-	n, at := uint64(ne.Uint16(b[10:])), uint64(pageHeader)
-	if n == 0xffff {
-		n, at = ne.Uint64(b[at:]), at+8
-	}
-	if n > (uint64(len(b))-at)/8 {
-		return nil, 0, p.badPage(id, "%d free pages do not fit", n)
-	}
-	return b[at : at+8*n], crc32.Checksum(b[:at+8*n], castagnoli()), nil
-}
-
-// free returns the ids of the free pages and the checksum of their list.
-func (p *pages) free() ([]uint64, uint32, error) {
-	list, sum, err := p.freeList()
-	if err != nil {
-		return nil, 0, err
-	}
-	ids := make([]uint64, len(list)/8)
-	for i := range ids {
-		ids[i] = ne.Uint64(list[8*i:])
-		if !p.in(ids[i]) || ids[i] == p.meta.root || ids[i] == p.meta.freelist || i > 0 && ids[i] <= ids[i-1] {
-			return nil, 0, p.badPage(p.meta.freelist, "page %d cannot be free", ids[i])
-		}
-	}
-	return ids, sum, nil
-}
-
-// deface overwrites the headers of free pages.
-func (p *pages) deface(ids []uint64) error {
-	for _, id := range ids {
-		if _, err := p.f.WriteAt(defaced[:], int64(id)*p.size); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// The clean mark, in the unused tail of the newest meta page, records that all
-// free pages of this transaction are defaced, and the checksum of their list.
-// It is not synced: without it, the next Open checks all pages. It is removed,
-// with a sync, before the first commit after an Open.
-//
-//	clean mark = "cleanpn1" ‖ transaction 8 ‖ checksum of the free list 4 ‖ crc32c of all that 4
-
-func (p *pages) cleanMark(list uint32) (b [cleanSize]byte) {
-	copy(b[:], cleanTag[:])
-	ne.PutUint64(b[8:], p.meta.txn)
-	ne.PutUint32(b[16:], list)
-	ne.PutUint32(b[20:], crc32.Checksum(b[:20], castagnoli()))
-	return b
-}
-
-// markClean sets the clean mark. It syncs first: after a power cut, a mark must
-// imply that the free pages are defaced on the disk.
-func (p *pages) markClean(list uint32) error {
-	if err := p.f.Sync(); err != nil {
-		return err
-	}
-	mark := p.cleanMark(list)
-	_, err := p.f.WriteAt(mark[:], p.markAt())
-	return err
-}
-
-// unmark removes the clean mark, before free pages are written.
-func (p *pages) unmark() error {
-	if _, err := p.f.WriteAt(make([]byte, cleanSize), p.markAt()); err != nil {
-		return err
-	}
-	return p.f.Sync()
-}
-
-func (p *pages) markAt() int64 { return p.meta.slot*p.size + cleanOffset }
-
-// recover checks the file at open: the size, the root and the free list. After
-// a close that is all. After a crash it reads all pages, checks that no page in
-// use is in the free list, and defaces the free ones.
-func (p *pages) recover() (clean bool, err error) {
-	if err := p.checkSize(); err != nil {
-		return false, err
-	}
-	if _, err := p.root(); err != nil {
-		return false, err
-	}
-	_, sum, err := p.freeList()
-	if err != nil {
-		return false, err
-	}
-	var got [cleanSize]byte
-	if _, err := p.f.ReadAt(got[:], p.markAt()); err != nil {
-		return false, p.bad("the meta pages", err)
-	}
-	if got == p.cleanMark(sum) {
-		return true, nil
-	}
-	free, _, err := p.free()
-	if err != nil {
-		return false, err
-	}
-	seen, err := p.reachable()
-	if err != nil {
-		return false, err
-	}
-	for _, id := range free {
-		if seen.has(id) {
-			return false, p.badPage(id, "both in use and free")
-		}
-	}
-	return false, p.deface(free)
 }

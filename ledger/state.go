@@ -45,7 +45,7 @@ type state struct {
 	fold     string // version of the fold that wrote the view
 	devices  []device
 	index    map[DeviceID]uint32
-	stale    bool // the view has to be replayed before the transaction ends
+	replay   bool // the view has to be replayed before the transaction ends
 }
 
 // device is one device of the book. Its index in state.devices is its index in
@@ -62,6 +62,7 @@ type device struct {
 	dirty   bool
 }
 
+// bookRow is the row bookKey of the index.
 type bookRow struct {
 	_        struct{} `cbor:",toarray"`
 	Format   uint64
@@ -72,6 +73,7 @@ type bookRow struct {
 	Devices  uint64
 }
 
+// deviceRow is the row of a device in the index.
 type deviceRow struct {
 	_       struct{} `cbor:",toarray"`
 	ID      []byte
@@ -84,12 +86,14 @@ type deviceRow struct {
 	Past    []pastRow
 }
 
+// pastRow is one element of a device's version vector, with the index of the device.
 type pastRow struct {
 	_      struct{} `cbor:",toarray"`
 	Index  uint32
 	Number uint64
 }
 
+// clone returns a copy for a transaction to change.
 func (s *state) clone() *state {
 	c := *s
 	c.devices = slices.Clone(s.devices)
@@ -97,6 +101,7 @@ func (s *state) clone() *state {
 	return &c
 }
 
+// device returns the device with an id, nil if it is not in the book.
 func (s *state) device(id DeviceID) *device {
 	i, ok := s.index[id]
 	if !ok {
@@ -105,11 +110,12 @@ func (s *state) device(id DeviceID) *device {
 	return &s.devices[i]
 }
 
+// deviceKey returns the key of a device's row; i is its index.
 func deviceKey(i int) []byte {
 	return binary.BigEndian.AppendUint32(slices.Clone(devicePrefix), uint32(i))
 }
 
-// save writes the changes.
+// save writes the changed devices and the book's row to the index.
 func (s *state) save(c *chain) error {
 	for i := range s.devices {
 		d := &s.devices[i]
@@ -130,7 +136,7 @@ func (s *state) save(c *chain) error {
 	return err
 }
 
-// loadState reads the index.
+// loadState reads the index. It does not read the log.
 func loadState(tx *bbolt.Tx, path string) (st *state, err error) {
 	defer rescue(&err, path, place(bucketIndex))
 	c, err := newChain(tx, bucketIndex, path)

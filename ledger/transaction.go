@@ -35,6 +35,8 @@ func (l *Ledger) begin(write bool) (tx *bbolt.Tx, err error) {
 	return l.db.Begin(write)
 }
 
+// rollback ends a transaction without a commit. If bbolt cannot, its locks may stay
+// held, and it is not called again.
 func (l *Ledger) rollback(tx *bbolt.Tx) {
 	defer func() {
 		if recover() != nil {
@@ -46,6 +48,7 @@ func (l *Ledger) rollback(tx *bbolt.Tx) {
 	}
 }
 
+// commit commits a transaction. A panic in it is handled as in begin.
 func (l *Ledger) commit(tx *bbolt.Tx) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -76,6 +79,7 @@ func (l *Ledger) checkBranches(tx *bbolt.Tx, bucket int) (err error) {
 	return nil
 }
 
+// The buckets, as arguments of checkBranches.
 const (
 	trustIndex = iota
 	trustLog
@@ -125,11 +129,13 @@ func (l *Ledger) readLog(fn func(log *logBucket, st *state) error) error {
 	}
 }
 
+// openLog is the function openLog with rescue.
 func (l *Ledger) openLog(tx *bbolt.Tx, st *state) (log *logBucket, err error) {
 	defer rescue(&err, l.path, place(bucketLog))
 	return openLog(tx, st, l.path)
 }
 
+// openChain is newChain with rescue.
 func (l *Ledger) openChain(tx *bbolt.Tx, name string) (c *chain, err error) {
 	defer rescue(&err, l.path, place(name))
 	return newChain(tx, name, l.path)
@@ -209,6 +215,7 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 	return nil
 }
 
+// open checks and opens the buckets.
 func (w *writing) open() (err error) {
 	for i := range trustLocal {
 		if err := w.l.checkBranches(w.tx, i); err != nil {
@@ -234,7 +241,7 @@ func (w *writing) finish() error {
 	if err := cmp.Or(w.view.failed, w.local.failed); err != nil {
 		return err
 	}
-	if w.st.stale {
+	if w.st.replay {
 		if err := w.replay(bucketView); err != nil {
 			return err
 		}
@@ -261,7 +268,7 @@ func (w *writing) replay(bucket string) (err error) {
 	for m := newMerged(w.log, next, end, false, false); ; {
 		e, r, ok, err := m.step()
 		if err != nil || !ok {
-			w.st.stale, w.st.fold = false, w.l.fold.Version()
+			w.st.replay, w.st.fold = false, w.l.fold.Version()
 			return err
 		}
 		if err := w.apply(e, r.body); err != nil {
@@ -270,6 +277,7 @@ func (w *writing) replay(bucket string) (err error) {
 	}
 }
 
+// recreate deletes the named bucket and makes an empty view in it.
 func (w *writing) recreate(bucket string) (err error) {
 	defer rescue(&err, w.l.path, place(bucket))
 	if w.tx.Bucket([]byte(bucket)) != nil {
@@ -295,17 +303,17 @@ func (w *writing) apply(e Entry, body []byte) error {
 // sweep defaces the pages that the last commits freed, unless a reader may
 // still use them: then the next sweep does. The writer lock must be held.
 func (l *Ledger) sweep() {
-	alone := l.gate.TryLock()
-	if alone {
+	noReaders := l.gate.TryLock()
+	if noReaders {
 		defer l.gate.Unlock()
 	}
-	_ = l.sweepPages(alone) // after an error the next Open defaces the pages
+	_ = l.sweepPages(noReaders) // after an error the next Open defaces the pages
 }
 
 // sweepPages looks up the free pages, and with deface defaces those that are
 // not yet defaced. The gate must be held then.
 func (l *Ledger) sweepPages(deface bool) error {
-	known := l.free
+	defacedBefore := l.free
 	l.free = []uint64{}
 	p, err := openPages(l.pages.f, l.path, int(l.pages.size))
 	if err != nil {
@@ -315,13 +323,13 @@ func (l *Ledger) sweepPages(deface bool) error {
 	if err != nil {
 		return err
 	}
-	fresh := make([]uint64, 0, 16)
+	newlyFree := make([]uint64, 0, 16)
 	for i, j := 0, 0; i < len(free); i++ {
-		for j < len(known) && known[j] < free[i] {
+		for j < len(defacedBefore) && defacedBefore[j] < free[i] {
 			j++
 		}
-		if j == len(known) || known[j] != free[i] {
-			fresh = append(fresh, free[i])
+		if j == len(defacedBefore) || defacedBefore[j] != free[i] {
+			newlyFree = append(newlyFree, free[i])
 		} else {
 			l.free = append(l.free, free[i]) // not written to by the commits since
 		}
@@ -330,7 +338,7 @@ func (l *Ledger) sweepPages(deface bool) error {
 		return nil
 	}
 	l.pages = p
-	if err := p.deface(fresh); err != nil {
+	if err := p.deface(newlyFree); err != nil {
 		return err
 	}
 	l.free, l.list = free, sum

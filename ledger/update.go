@@ -133,9 +133,9 @@ func (w *writing) append(kind Kind, body []byte) (Entry, error) {
 	}
 	e := Entry{id: ID{d.id, d.head + 1}, kind: kind, prev: d.hash, bodyLen: uint32(len(body)), bodyHash: sha256.Sum256(body)}
 	for i := range st.devices {
-		o := &st.devices[i]
-		if o.id != d.id && o.head > pastOf(d.past, o.id) {
-			e.seen = append(e.seen, Head{o.id, o.head, o.hash})
+		other := &st.devices[i]
+		if other.id != d.id && other.head > pastOf(d.past, other.id) {
+			e.seen = append(e.seen, Head{other.id, other.head, other.hash})
 		}
 	}
 	slices.SortFunc(e.seen, func(a, b Head) int { return strings.Compare(string(a.Device[:]), string(b.Device[:])) })
@@ -151,7 +151,7 @@ func (w *writing) append(kind Kind, body []byte) (Entry, error) {
 		return Entry{}, fmt.Errorf("signing entry %v: the device key made %d bytes", e.id, len(sig))
 	}
 	copy(e.sig[:], sig)
-	if err := w.store(e, seal(unsigned, sig), body, bodyHere); err != nil {
+	if err := w.store(e, seal(unsigned, sig), body, bodyStored); err != nil {
 		return Entry{}, err
 	}
 	return e, nil
@@ -182,10 +182,10 @@ func (w *writing) store(e Entry, raw, body []byte, state bodyState) error {
 		return err
 	}
 	d.head, d.hash, d.clock, d.past, d.dirty = e.id.Number, e.hash, e.clock, e.past, true
-	if st.stale {
+	if st.replay {
 		return nil // the replay at the end includes it
 	}
-	if state != bodyHere {
+	if state != bodyStored {
 		body = nil
 	} else if body == nil {
 		body = []byte{}
@@ -304,14 +304,14 @@ func (w *writing) deleteAfterEnd(id DeviceID) error {
 		}
 		d.hash, d.clock, d.past = e.hash, e.clock, e.past
 	}
-	w.st.stale = true
+	w.st.replay = true
 	return nil
 }
 
 // Rebuild derives the view again from the entries.
 func (l *Ledger) Rebuild() error {
 	return l.write(func(w *writing) error {
-		w.st.stale = true
+		w.st.replay = true
 		return nil
 	})
 }
@@ -334,11 +334,13 @@ func (l *Ledger) DropBody(id ID) error {
 			return fmt.Errorf("entry %v holds the book together, its body cannot be dropped", id)
 		}
 		r.raw, r.body, r.state = slices.Clone(r.raw), nil, bodyDropped
-		w.st.stale = true
+		w.st.replay = true
 		return w.log.put(i, id.Number, r)
 	})
 }
 
+// find returns the index of the device of an entry. It fails if the entry is not in
+// the log.
 func (s *state) find(id ID) (uint32, error) {
 	i, ok := s.index[id.Device]
 	if !ok || id.Number == 0 || id.Number > s.devices[i].head {
@@ -382,8 +384,11 @@ func (l *Ledger) Entries() iter.Seq2[EntryBody, error] {
 	})
 }
 
-// entries iterates over the log after the given heads. It reads in chunks, so
-// that no transaction is open while the caller's loop body runs.
+// entries iterates over the log, from the numbers that from returns (by the index of
+// the device), or from the start if from is nil. clock and verify are those of
+// newMerged. pick converts an entry within the transaction, in which alone the slices
+// of the record are valid. It reads in chunks, so that no transaction is open while
+// the caller's loop body runs.
 func (l *Ledger) entries(from func(log *logBucket, st *state) ([]uint64, error), clock, verify bool, pick func(Entry, record) EntryBody) iter.Seq2[EntryBody, error] {
 	return func(yield func(EntryBody, error) bool) {
 		type item struct {

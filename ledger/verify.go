@@ -112,12 +112,13 @@ func (w *writing) verifyLog(ctx context.Context, report func(error)) {
 	report(err)
 }
 
+// verifySeen checks that a head that an entry saw is in the log.
 func (w *writing) verifySeen(at string, h Head) error {
-	o := w.st.device(h.Device)
-	if o != nil && o.removed && h.Number > o.last {
+	other := w.st.device(h.Device)
+	if other != nil && other.removed && h.Number > other.last {
 		return nil
 	}
-	if o == nil || h.Number > o.head {
+	if other == nil || h.Number > other.head {
 		return &DamagedError{Path: w.l.path, At: at, Err: fmt.Errorf("saw %v, which is not here", ID{h.Device, h.Number})}
 	}
 	e, _, err := w.log.entry(w.st.index[h.Device], h.Number, false)
@@ -127,6 +128,7 @@ func (w *writing) verifySeen(at string, h Head) error {
 	return err
 }
 
+// countLog returns the number of rows of the log.
 func (w *writing) countLog() (n int, err error) {
 	defer rescue(&err, w.l.path, place(bucketLog))
 	for c, k := w.log.b.Cursor(), []byte(nil); ; n++ {

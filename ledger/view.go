@@ -63,6 +63,7 @@ var (
 	errReadOnly = errors.New("cannot write in a read-only transaction")
 )
 
+// rowKey returns the key of a table's row in the chain.
 func rowKey(table string, key []byte) ([]byte, error) {
 	return appendRowKey(make([]byte, 0, 1+len(table)+len(key)), table, key)
 }
@@ -83,6 +84,7 @@ func appendRowKey(k []byte, table string, key []byte) ([]byte, error) {
 // countKey returns the key of a table's count; it sorts before all tables.
 func countKey(table string) []byte { return append([]byte{0}, table...) }
 
+// key is rowKey. It fails after the end of the transaction.
 func (v *View) key(table string, key []byte) ([]byte, error) {
 	if v.done {
 		return nil, errClosed
@@ -128,7 +130,7 @@ func (v *View) Put(table string, key, value []byte) error {
 	}
 	added, err := v.c.put(k, value)
 	if err == nil && added {
-		err = v.count(table, 1)
+		err = v.addCount(table, 1)
 	}
 	return v.note(err)
 }
@@ -144,7 +146,7 @@ func (v *View) Delete(table string, key []byte) error {
 	}
 	removed, err := v.c.delete(k)
 	if err == nil && removed {
-		err = v.count(table, -1)
+		err = v.addCount(table, -1)
 	}
 	return v.note(err)
 }
@@ -218,11 +220,12 @@ func (v *View) Count(table string) (int, error) {
 	if _, err := v.key(table, nil); err != nil {
 		return 0, err
 	}
-	n, err := v.stored(table)
+	n, err := v.storedCount(table)
 	return int(n), v.note(err)
 }
 
-func (v *View) stored(table string) (uint64, error) {
+// storedCount returns the number of rows of a table, as counted so far.
+func (v *View) storedCount(table string) (uint64, error) {
 	if n, ok := v.counts[table]; ok {
 		return n, nil
 	}
@@ -237,8 +240,9 @@ func (v *View) stored(table string) (uint64, error) {
 	return n, nil
 }
 
-func (v *View) count(table string, by int64) error {
-	n, err := v.stored(table)
+// addCount adds to the number of rows of a table; flush stores it.
+func (v *View) addCount(table string, by int64) error {
+	n, err := v.storedCount(table)
 	if err != nil {
 		return err
 	}

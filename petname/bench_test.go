@@ -67,7 +67,7 @@ func fillBook(b *testing.B, book *Book, n int, s Source) {
 		for end := min(n, i+size); i < end; i++ {
 			batch = append(batch, Naming{benchName(i), pointer.Link{Pointer: benchPointer(i)}, s})
 		}
-		require.NoError(b, book.AddAll(batch))
+		require.NoError(b, addAll(book, batch))
 	}
 }
 
@@ -221,7 +221,7 @@ func BenchmarkAddCheckedAgainstBlind(b *testing.B) {
 					}
 					start := time.Now()
 					for _, batch := range batches {
-						if err := book.AddAll(batch); err != nil {
+						if err := addAll(book, batch); err != nil {
 							b.Fatal(err)
 						}
 					}

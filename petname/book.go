@@ -120,6 +120,4 @@ func (b *Book) ownPointers() []pointer.Pointer {
 }
 
 // IsOwn reports whether p is or was a pointer of the owner.
-func (b *Book) IsOwn(p pointer.Pointer) bool { return b.isOwn(p) }
-
-func (b *Book) isOwn(p pointer.Pointer) bool { return slices.Contains(b.ownPointers(), p) }
+func (b *Book) IsOwn(p pointer.Pointer) bool { return slices.Contains(b.ownPointers(), p) }

@@ -42,7 +42,7 @@ func many(t *testing.T, n int) *Book {
 	for i := range n {
 		namings = append(namings, Naming{mustName(fmt.Sprintf("contact %04d", i)), pointer.Link{Pointer: pointerOf(fmt.Sprint(i)), Nickname: fmt.Sprint("Nick ", i)}, Source{}})
 	}
-	require.NoError(t, b.AddAll(namings))
+	require.NoError(t, addAll(b, namings))
 	return b
 }
 

@@ -121,16 +121,16 @@ func TestASuccessionChainIsBounded(t *testing.T) {
 	b := newTestBook(t)
 	_, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{})
 	require.NoError(t, err)
-	require.NoError(t, b.ApplySuccession(pointerOf("trail 0"), steps[:32]))
+	require.NoError(t, b.applySuccession(pointerOf("trail 0"), steps[:32]))
 	at := func(b *Book) pointer.Pointer { return must(b.Lookup(mustName("alice"))) }
 	require.Equal(t, pointerOf("trail 32"), at(b))
 	var tooLong *SuccessionError
-	require.ErrorAs(t, b.ApplySuccession(pointerOf("trail 32"), steps[32:64]), &tooLong)
+	require.ErrorAs(t, b.applySuccession(pointerOf("trail 32"), steps[32:64]), &tooLong)
 	require.ErrorContains(t, tooLong, "over 64 keys long")
 	require.Equal(t, pointerOf("trail 32"), at(b))
-	require.NoError(t, b.ApplySuccession(pointerOf("trail 32"), steps[32:63]))
+	require.NoError(t, b.applySuccession(pointerOf("trail 32"), steps[32:63]))
 	require.Equal(t, pointerOf("trail 63"), at(b))
-	require.ErrorAs(t, b.ApplySuccession(pointerOf("trail 63"), steps[63:64]), &tooLong)
+	require.ErrorAs(t, b.applySuccession(pointerOf("trail 63"), steps[63:64]), &tooLong)
 	told, err := b.Succession(pointerOf("trail 0"))
 	require.NoError(t, err)
 	require.Equal(t, steps[63-maxSharedSteps:63], told)
@@ -158,12 +158,12 @@ func TestAContactWithMoreEdgesThanAnActHoldsIsRemoved(t *testing.T) {
 	}
 	_, err := b.Ledger().Append(bodies...)
 	require.NoError(t, err)
-	require.Len(t, must(b.PublicEdges()), maxActEdges+5)
+	require.Len(t, must(PublishableEdges(b.Edges())), maxActEdges+5)
 	_, err = b.Remove(pointerOf("alice"))
 	require.NoError(t, err)
-	require.Empty(t, must(b.PublicEdges()))
+	require.Empty(t, must(PublishableEdges(b.Edges())))
 	must(b.Undo())
-	require.Len(t, must(b.PublicEdges()), maxActEdges+5)
+	require.Len(t, must(PublishableEdges(b.Edges())), maxActEdges+5)
 }
 
 // A contact with more names in conflict than one act can list can be removed.
@@ -278,9 +278,9 @@ func TestANicknameInTwoFactsStaysWhenOneIsUndone(t *testing.T) {
 	must(a.Add(mustName("al"), lissy, Source{})) // resolves the conflict and states the nickname again
 	must(a.Undo())
 	require.NotNil(t, must(a.ByPointer(pointerOf("a"))).Conflict)
-	like := must(a.Lookalikes("lissy", pointerOf("b")))
+	like := must(lookalikes(a, "lissy", pointerOf("b")))
 	require.Len(t, like, 1)
-	require.Equal(t, LikeNickname, like[0].Kind)
+	require.Equal(t, likeNickname, like[0].Kind)
 }
 
 // Attack: a thief of a key publishes a card under a successor that the old key
@@ -290,11 +290,11 @@ func TestACardPinsNothingAtAKeyThatTheOldKeyDidNotSign(t *testing.T) {
 	for kind, pins := range map[string]bool{factCard: false, "link": true} {
 		b := newTestBook(t)
 		confirmedAlice(t, b)
-		require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+		require.NoError(t, b.applySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
 		_, err := b.Ledger().Append(marshal(act{Op: opLearn, Contact: pointerOf("a").Bytes(), Of: pointerOf("next a").Bytes(),
 			Fact: &wireFact{Kind: kind, By: byOwner, Channel: "record", Next: mustCommit("thief").Bytes()}}))
 		require.NoError(t, err)
-		require.NoError(t, b.ApplySuccession(pointerOf("next a"), chain(stepTo(t, "next a", "thief", commitment("thief")))))
+		require.NoError(t, b.applySuccession(pointerOf("next a"), chain(stepTo(t, "next a", "thief", commitment("thief")))))
 		c := must(b.byName(mustName("alice")))
 		require.Equal(t, pins, c.Pointer == pointerOf("thief"), kind)
 	}
@@ -309,7 +309,7 @@ func TestAContactInDuplicityDoesNotAdvance(t *testing.T) {
 	require.NotEmpty(t, must(a.ByPointer(pointerOf("a"))).Contradictions)
 	n := entries(a)
 	for _, to := range []pointer.Succession{step(t, "a"), stepTo(t, "a", "thief", commitment("thief"))} {
-		require.NoError(t, a.ApplySuccession(pointerOf("a"), chain(to)))
+		require.NoError(t, a.applySuccession(pointerOf("a"), chain(to)))
 		require.Equal(t, n, entries(a))
 		require.Equal(t, pointerOf("a"), must(a.Lookup(mustName("alice"))))
 	}
@@ -321,10 +321,10 @@ func TestAContactInDuplicityDoesNotAdvance(t *testing.T) {
 func TestALaterSignatureAgainstALinkIsKeptAsEvidence(t *testing.T) {
 	b := newTestBook(t)
 	confirmedAlice(t, b)
-	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
 	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("next a"), Next: commitment("linked")}, Source{}))
 	facts := len(must(b.byName(mustName("alice"))).Provenance)
-	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
 	c := must(b.byName(mustName("alice")))
 	require.Len(t, c.Provenance, facts+1)
 	require.NotEmpty(t, c.Contradictions)
@@ -336,7 +336,7 @@ func TestALaterSignatureAgainstALinkIsKeptAsEvidence(t *testing.T) {
 func TestAContactIsNotSharedWithItself(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
 	n := entries(b)
 	for _, audience := range []string{"a", "next a"} {
 		for _, shared := range []string{"a", "next a"} {
@@ -347,7 +347,7 @@ func TestAContactIsNotSharedWithItself(t *testing.T) {
 	require.Equal(t, n, entries(b))
 }
 
-// KeepAll skips a contact whose removal is in conflict. Keep refuses it.
+// SetRepublished skips a contact whose removal is in conflict.
 func TestAContactWhoseRemovalIsInConflictIsNotKept(t *testing.T) {
 	a, b := twoDevices(t)
 	must(a.Rename(pointerOf("a"), mustName("al"), Source{}))
@@ -355,11 +355,9 @@ func TestAContactWhoseRemovalIsInConflictIsNotKept(t *testing.T) {
 	syncBooks(t, a, b)
 	mustAdd(t, a, "bob", "bob")
 	n := entries(a)
-	_, err := a.Keep(pointerOf("a"), true)
-	require.ErrorAs(t, err, new(*ConflictError))
-	require.NoError(t, a.KeepAll([]pointer.Pointer{pointerOf("a")}, true))
+	require.NoError(t, a.SetRepublished([]pointer.Pointer{pointerOf("a")}, true))
 	require.Equal(t, n, entries(a))
-	require.NoError(t, a.KeepAll([]pointer.Pointer{pointerOf("a"), pointerOf("bob")}, true))
+	require.NoError(t, a.SetRepublished([]pointer.Pointer{pointerOf("a"), pointerOf("bob")}, true))
 	require.True(t, isKept(t, a, "bob"))
 	require.False(t, isKept(t, a, "a"))
 }
@@ -373,7 +371,7 @@ func TestADenialWithoutAReplacedContactProvesNothing(t *testing.T) {
 	must(b.Add(mustName("bob"), pinned, Source{}))
 	truth := introduced(t, "alice", "me", "a")
 	receive(t, b, truth)
-	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
 	denial, err := introduce.Deny(subjectOf(truth), testKey("next a"), epoch)
 	require.NoError(t, err)
 	receive(t, b, denial.Bytes())

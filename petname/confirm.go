@@ -25,7 +25,7 @@ var ErrNothingToConfirm = errors.New("no card of the contact is known, so there 
 // card is the newest verified record of the current pointer; nil: none is
 // known. Confirm changes nothing if all of this is confirmed and nothing
 // contradicts it. The errors are [ErrNotFound], [ErrNothingToConfirm], and those
-// of [Book.ApplySuccession] for a step that the contact cannot advance by.
+// of [Book.Resolve] for a step that the contact cannot advance by.
 func (b *Book) Confirm(p pointer.Pointer, card *pointer.Record) (Contact, error) {
 	var c Contact
 	err := b.update(func(tx *ledger.Tx) (err error) {

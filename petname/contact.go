@@ -22,7 +22,8 @@ type Contact struct {
 	Provenance []Fact    // ordered by time
 	Removed    time.Time // zero: not removed
 	Conflict   *Conflict // nil: none
-	Kept       bool      // a running node republishes its records: see Keep
+	// a running node republishes its records: see Book.SetRepublished
+	Republished bool
 
 	Chain []Step // the pointers from ID to Pointer
 	// commitments that contradict each other, in the order of Chain; until the owner settles

@@ -137,7 +137,7 @@ func (s contactState) isAs(a act) bool {
 // contact returns the Contact, without the facts and without conflicts with
 // other contacts.
 func (s contactState) contact(id pointer.Pointer) Contact {
-	c := Contact{ID: id, Kept: s.kept()}
+	c := Contact{ID: id, Republished: s.kept()}
 	keys := s.keys()
 	for _, cl := range s.Claims {
 		if at := time.UnixMilli(cl.At).UTC(); cl.Removed && (c.Removed.IsZero() || at.Before(c.Removed)) {

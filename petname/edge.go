@@ -168,11 +168,12 @@ func (b *Book) edges(with *pointer.Pointer) iter.Seq2[Edge, error] {
 	}
 }
 
-// PublicEdges returns the edges for the owner's card, by label: the public
-// edges without those in conflict and those to a contact in duplicity.
-func (b *Book) PublicEdges() (map[string]pointer.Edge, error) { return fitEdges(b.Edges()) }
-
-func fitEdges(all iter.Seq2[Edge, error]) (map[string]pointer.Edge, error) {
+// PublishableEdges returns, by label, the edges among all that a card or an
+// [introduce.Edges] statement may contain: those that are not in conflict, and
+// whose target is not in duplicity. Its argument is [Book.Edges] for a card, and
+// [Book.EdgesWith] for a statement to one contact. It returns the first error of
+// all.
+func PublishableEdges(all iter.Seq2[Edge, error]) (map[string]pointer.Edge, error) {
 	edges := make(map[string]pointer.Edge)
 	for e, err := range all {
 		if err != nil {

@@ -44,12 +44,6 @@ func (b *Book) UnshareWith(audience pointer.Pointer, label name.Name) (Edge, err
 // does.
 func (b *Book) EdgesWith(audience pointer.Pointer) iter.Seq2[Edge, error] { return b.edges(&audience) }
 
-// EdgesFor returns the edges for a statement to one contact, by label, under
-// the conditions of [Book.PublicEdges]: see [introduce.Edges].
-func (b *Book) EdgesFor(audience pointer.Pointer) (map[string]pointer.Edge, error) {
-	return fitEdges(b.edges(&audience))
-}
-
 // Audiences returns the contacts with which edges were ever shared privately,
 // including those with which none is shared any more.
 func (b *Book) Audiences() ([]pointer.Pointer, error) {
@@ -123,7 +117,7 @@ func (b *Book) EdgesFrom(p pointer.Pointer) (introduce.Edges, error) {
 		if edges, err = stored.edges(); err != nil {
 			return err
 		}
-		if !b.isOwn(edges.To) {
+		if !b.IsOwn(edges.To) {
 			return fmt.Errorf("edges of %s: %w", p, ErrWrongRecipient)
 		}
 		return nil

@@ -231,6 +231,51 @@ func dump(t tb, b *Book) string {
 	return s.String()
 }
 
+// Naming is one element of addAll.
+type Naming struct {
+	Name   name.Name
+	Link   pointer.Link
+	Source Source
+}
+
+// addAll adds all namings in one transaction, or none.
+func addAll(b *Book, namings []Naming) error {
+	return b.Update(func(book *Book, _ *ledger.View) error {
+		for _, n := range namings {
+			if _, err := book.Add(n.Name, n.Link, n.Source); err != nil {
+				return fmt.Errorf("%q: %w", n.Name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// lookalikes returns the reasons for which Add refuses text, a name or nickname, as
+// a name of p.
+func lookalikes(b *Book, text string, p pointer.Pointer) ([]Likeness, error) {
+	n, some := name.OfNickname(text)
+	if !some {
+		return nil, nil
+	}
+	var like []Likeness
+	err := b.read(func(v *ledger.View) error {
+		id, err := contactIDOf(v, p)
+		if err == nil {
+			like, err = likenesses(v, n, id)
+		}
+		return err
+	})
+	return like, err
+}
+
+// setKept marks one contact, and reads it again.
+func setKept(b *Book, p pointer.Pointer, on bool) (Contact, error) {
+	if err := b.SetRepublished([]pointer.Pointer{p}, on); err != nil {
+		return Contact{}, err
+	}
+	return b.ByPointer(p)
+}
+
 func entries(b *Book) (n uint64) {
 	for _, h := range b.Ledger().Heads() {
 		n += h.Number
@@ -304,20 +349,20 @@ func checkBijection(t tb, b *Book, names []string) {
 	}
 }
 
-// checkKept: Kept yields exactly the kept contacts, none of which is removed or
+// checkKept: Republished yields exactly the kept contacts, none of which is removed or
 // without a name.
 func checkKept(t tb, b *Book) {
 	t.Helper()
 	var listed, marked []pointer.Pointer
-	for c, err := range b.Kept() {
+	for c, err := range b.Republished() {
 		require.NoError(t, err)
-		require.True(t, c.Kept)
+		require.True(t, c.Republished)
 		require.True(t, c.Removed.IsZero())
 		require.True(t, !c.Name.IsZero() || c.Conflict != nil && !c.Conflict.Removed)
 		listed = append(listed, c.ID)
 	}
 	for _, c := range contacts(t, b) {
-		if c.Kept {
+		if c.Republished {
 			marked = append(marked, c.ID)
 		}
 	}

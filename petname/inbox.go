@@ -73,8 +73,8 @@ func readSuggestion(v *ledger.View, row []byte, now time.Time) (Suggestion, erro
 		return s, err
 	}
 	// This device may have the retraction from another device's log.
-	taken, err := retracted(v, s.Evidence)
-	if taken {
+	withdrawn, err := retracted(v, s.Evidence)
+	if withdrawn {
 		s.State = Withdrawn
 	}
 	return s, err

@@ -90,35 +90,22 @@ func indexKept(v *ledger.View, contact []byte, state contactState) error {
 	return v.Delete(tableKept, contact)
 }
 
-// Keep marks the contact with pointer p as kept, or with on false removes the
-// mark. A running node republishes the records of kept contacts before they
-// expire from the DHT. Republication reveals to the nodes that store the
-// records that a user of this node knows the contact. Removal of the contact
-// removes the mark. The error is [ErrNotFound] for a pointer without a name.
-func (b *Book) Keep(p pointer.Pointer, on bool) (Contact, error) {
-	return b.change(p, func(v *ledger.View, c Contact) (act, error) {
-		switch {
-		case on == c.Kept:
-			return act{}, nil
-		case on && c.Conflict != nil && c.Conflict.Removed:
-			return act{}, &ConflictError{Contacts: []Contact{c}}
-		case on:
-			return act{Op: opKeep, Contact: c.ID.Bytes(), Keep: keepOn}, nil
-		}
-		return act{Op: opKeep, Contact: c.ID.Bytes(), Keep: keepOff}, nil
-	})
-}
-
-// KeepAll is Keep for several contacts in one durable transaction. It skips
-// contacts that are in conflict over their removal.
-func (b *Book) KeepAll(ps []pointer.Pointer, on bool) error {
+// SetRepublished marks the contacts with pointers ps as kept, or with on false
+// removes the marks, in one durable transaction. A running node republishes the
+// records of kept contacts before they expire from the DHT. Republication reveals
+// to the nodes that store the records that a user of this node knows the contact.
+// Removal of a contact removes its mark.
+//
+// It skips contacts that are in conflict over their removal. The error is
+// [ErrNotFound] for a pointer without a name, and no contact is changed then.
+func (b *Book) SetRepublished(ps []pointer.Pointer, on bool) error {
 	return b.update(func(tx *ledger.Tx) error {
 		for _, p := range ps {
 			c, err := readNamed(tx.View(), p)
 			if err != nil {
 				return err
 			}
-			if on == c.Kept || on && c.Conflict != nil && c.Conflict.Removed {
+			if on == c.Republished || on && c.Conflict != nil && c.Conflict.Removed {
 				continue
 			}
 			a := act{Op: opKeep, Contact: c.ID.Bytes(), Keep: keepOff}
@@ -133,8 +120,8 @@ func (b *Book) KeepAll(ps []pointer.Pointer, on bool) error {
 	})
 }
 
-// Kept yields the kept contacts, ordered by id.
-func (b *Book) Kept() iter.Seq2[Contact, error] {
+// Republished yields the kept contacts, ordered by id.
+func (b *Book) Republished() iter.Seq2[Contact, error] {
 	return func(yield func(Contact, error) bool) {
 		var after []byte
 		for {

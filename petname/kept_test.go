@@ -16,7 +16,7 @@ func isKept(t *testing.T, b *Book, seed string) bool {
 	checkKept(t, b)
 	c, err := b.ByPointer(pointerOf(seed))
 	require.NoError(t, err)
-	return c.Kept
+	return c.Republished
 }
 
 // The mark of a kept contact is synced between the owner's devices. If they
@@ -29,14 +29,14 @@ func TestKeepingOnSeveralDevices(t *testing.T) {
 		a, b func(b *Book) // at the same time
 		want bool
 	}{
-		{"both", func(b *Book) { must(b.Keep(p, true)) }, func(b *Book) { must(b.Keep(p, true)) }, true},
-		{"one", func(b *Book) { must(b.Keep(p, true)) }, func(b *Book) {}, true},
-		{"on and off", func(b *Book) { must(b.Keep(p, true)) }, func(b *Book) { must(b.Keep(p, true)); must(b.Keep(p, false)) }, false},
-		{"kept and renamed", func(b *Book) { must(b.Keep(p, true)) }, func(b *Book) { must(b.Rename(p, mustName("al"), Source{})) }, true},
-		{"kept and removed", func(b *Book) { must(b.Keep(p, true)) }, func(b *Book) { must(b.Remove(p)) }, false},
-		{"kept, and removed and added again", func(b *Book) { must(b.Keep(p, true)) },
+		{"both", func(b *Book) { must(setKept(b, p, true)) }, func(b *Book) { must(setKept(b, p, true)) }, true},
+		{"one", func(b *Book) { must(setKept(b, p, true)) }, func(b *Book) {}, true},
+		{"on and off", func(b *Book) { must(setKept(b, p, true)) }, func(b *Book) { must(setKept(b, p, true)); must(setKept(b, p, false)) }, false},
+		{"kept and renamed", func(b *Book) { must(setKept(b, p, true)) }, func(b *Book) { must(b.Rename(p, mustName("al"), Source{})) }, true},
+		{"kept and removed", func(b *Book) { must(setKept(b, p, true)) }, func(b *Book) { must(b.Remove(p)) }, false},
+		{"kept, and removed and added again", func(b *Book) { must(setKept(b, p, true)) },
 			func(b *Book) { must(b.Remove(p)); must(b.Add(alice, link("a"), Source{})) }, false},
-		{"kept and undone", func(b *Book) { must(b.Keep(p, true)) }, func(b *Book) { must(b.Keep(p, true)); must(b.Undo()) }, false},
+		{"kept and undone", func(b *Book) { must(setKept(b, p, true)) }, func(b *Book) { must(setKept(b, p, true)); must(b.Undo()) }, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			a, b := twoDevices(t)
@@ -50,7 +50,7 @@ func TestKeepingOnSeveralDevices(t *testing.T) {
 			_, _ = a.Remove(p)
 			must(a.Add(alice, link("a"), Source{}))
 			require.False(t, isKept(t, a, "a"))
-			must(a.Keep(p, true))
+			must(setKept(a, p, true))
 			syncBooks(t, a, b)
 			require.True(t, isKept(t, b, "a"))
 		})
@@ -64,7 +64,7 @@ func TestAKeepDoesNotComeBackWithTheName(t *testing.T) {
 	a, b := books[0], books[1]
 	must(a.Add(mustName("alice"), link("a"), Source{}))
 	pull(t, b, a)
-	must(b.Keep(pointerOf("a"), true))
+	must(setKept(b, pointerOf("a"), true))
 	pull(t, a, b)
 	require.True(t, isKept(t, a, "a"))
 	must(a.Undo())
@@ -80,13 +80,13 @@ func TestAKeepDoesNotComeBackWithTheName(t *testing.T) {
 func TestUndoOfKeeping(t *testing.T) {
 	p := pointerOf("a")
 	a, b := twoDevices(t)
-	must(a.Keep(p, true))
+	must(setKept(a, p, true))
 	ev := must(a.Undo())
 	require.Equal(t, "keep", ev.Op)
 	require.Equal(t, p, ev.Contact)
 	require.False(t, isKept(t, a, "a"))
-	must(a.Keep(p, true))
-	must(a.Keep(p, false))
+	must(setKept(a, p, true))
+	must(setKept(a, p, false))
 	require.Equal(t, "unkeep", must(a.Undo()).Op)
 	require.True(t, isKept(t, a, "a"))
 	must(a.Remove(p))
@@ -94,16 +94,16 @@ func TestUndoOfKeeping(t *testing.T) {
 	require.True(t, isKept(t, a, "a"))
 
 	pull(t, b, a)
-	must(b.Keep(p, false))
+	must(setKept(b, p, false))
 	must(a.Remove(p))
 	pull(t, a, b)
 	must(a.Undo())
 	require.False(t, isKept(t, a, "a"), "the other device said no")
 
 	a, b = twoDevices(t)
-	must(a.Keep(p, true))
+	must(setKept(a, p, true))
 	pull(t, b, a)
-	must(b.Keep(p, false))
+	must(setKept(b, p, false))
 	pull(t, a, b)
 	_, err := a.Undo()
 	require.ErrorIs(t, err, ErrChanged)
@@ -111,16 +111,16 @@ func TestUndoOfKeeping(t *testing.T) {
 
 func TestKeepErrors(t *testing.T) {
 	b := newTestBook(t)
-	_, err := b.Keep(pointerOf("a"), true)
+	_, err := setKept(b, pointerOf("a"), true)
 	require.ErrorIs(t, err, ErrNotFound)
 	must(b.Add(mustName("alice"), link("a"), Source{}))
-	require.ErrorIs(t, b.KeepAll([]pointer.Pointer{pointerOf("a"), pointerOf("b")}, true), ErrNotFound)
+	require.ErrorIs(t, b.SetRepublished([]pointer.Pointer{pointerOf("a"), pointerOf("b")}, true), ErrNotFound)
 	require.False(t, isKept(t, b, "a"), "all or none")
 	n := entries(b)
-	must(b.Keep(pointerOf("a"), false))
+	must(setKept(b, pointerOf("a"), false))
 	require.Equal(t, n, entries(b), "no change, no entry")
 	must(b.Remove(pointerOf("a")))
-	_, err = b.Keep(pointerOf("a"), true)
+	_, err = setKept(b, pointerOf("a"), true)
 	require.ErrorIs(t, err, ErrNotFound)
 }
 
@@ -137,17 +137,17 @@ func TestManyKept(t *testing.T) {
 		namings = append(namings, Naming{mustName(fmt.Sprint("name ", i)), link(seed), Source{Lookalike: true}})
 		all = append(all, pointerOf(seed))
 	}
-	require.NoError(t, b.AddAll(namings))
-	require.NoError(t, b.KeepAll(all, true))
+	require.NoError(t, addAll(b, namings))
+	require.NoError(t, b.SetRepublished(all, true))
 	n := 0
-	for c, err := range b.Kept() {
+	for c, err := range b.Republished() {
 		require.NoError(t, err)
-		require.True(t, c.Kept)
+		require.True(t, c.Republished)
 		n++
 	}
 	require.Equal(t, len(all), n)
-	require.NoError(t, b.KeepAll(all, true))
-	require.NoError(t, b.KeepAll(all[:5], false))
+	require.NoError(t, b.SetRepublished(all, true))
+	require.NoError(t, b.SetRepublished(all[:5], false))
 	require.NoError(t, b.Ledger().Read(func(v *ledger.View) error {
 		n, err = v.Count(tableKept)
 		return err
@@ -159,15 +159,15 @@ func TestManyKept(t *testing.T) {
 func TestAKeptContactAdvances(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	must(b.Keep(pointerOf("a"), true))
-	require.NoError(t, b.ApplySuccession(pointerOf("a"), chain(step(t, "a"))))
-	for c, err := range b.Kept() {
+	must(setKept(b, pointerOf("a"), true))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
+	for c, err := range b.Republished() {
 		require.NoError(t, err)
 		require.Equal(t, pointerOf("a"), c.ID)
 		require.Equal(t, pointerOf("next a"), c.Pointer)
 	}
 	require.True(t, isKept(t, b, "next a"))
-	must(b.Keep(pointerOf("next a"), false))
+	must(setKept(b, pointerOf("next a"), false))
 	require.False(t, isKept(t, b, "a"))
 	must(b.Undo())
 	require.True(t, isKept(t, b, "a"))

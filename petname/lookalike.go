@@ -13,34 +13,38 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// LikeKind is the reason for a [Likeness].
-type LikeKind string
-
-const (
-	LikeName     LikeKind = "name"     // another contact's petname
-	LikeNickname LikeKind = "nickname" // another contact's nickname
-	LikeReserved LikeKind = "reserved" // a word such as "me"
-	LikeScripts  LikeKind = "scripts"  // letters of different scripts
-)
-
-// Likeness is one reason why a name could be mistaken for something else.
+// Likeness is one reason why a name could be mistaken for something else. Kind
+// determines the other fields:
+//
+//   - "name": another contact's petname;
+//   - "nickname": another contact's nickname;
+//   - "reserved": a word such as "me";
+//   - "scripts": letters of different scripts.
 type Likeness struct {
-	Kind    LikeKind
+	Kind    string
 	Text    string  // the other name; the nickname (hostile text); the word; the scripts
 	Contact Contact // the contact with that name or nickname; zero for the other kinds
 }
 
+// The kinds of a [Likeness].
+const (
+	likeName     = "name"
+	likeNickname = "nickname"
+	likeReserved = "reserved"
+	likeScripts  = "scripts"
+)
+
 func (l Likeness) String() string {
 	switch l.Kind {
-	case LikeName:
+	case likeName:
 		return fmt.Sprintf("looks like %s", name.Quote(l.Text))
-	case LikeNickname:
+	case likeNickname:
 		subject := name.Quote(l.Contact.Name.String())
 		if l.Contact.Name.IsZero() {
 			subject = "the contact " + l.Contact.ID.String()
 		}
 		return fmt.Sprintf("looks like what %s calls itself", subject)
-	case LikeReserved:
+	case likeReserved:
 		return fmt.Sprintf("could be read as the word %q", l.Text)
 	}
 	return "mixes the scripts " + l.Text
@@ -188,10 +192,10 @@ func likenesses(v *ledger.View, n name.Name, own pointer.Pointer) ([]Likeness, e
 		return nil, err
 	}
 	if word := name.ReservedFor(looks); word != "" {
-		like = append(like, Likeness{Kind: LikeReserved, Text: word})
+		like = append(like, Likeness{Kind: likeReserved, Text: word})
 	}
 	if scripts := name.MixedScripts(n.String()); scripts != nil {
-		like = append(like, Likeness{Kind: LikeScripts, Text: strings.Join(scripts, " and ")})
+		like = append(like, Likeness{Kind: likeScripts, Text: strings.Join(scripts, " and ")})
 	}
 	return like[:min(len(like), maxLike)], nil
 }
@@ -200,11 +204,11 @@ func likenesses(v *ledger.View, n name.Name, own pointer.Pointer) ([]Likeness, e
 // contacts.
 func likeOthers(v *ledger.View, looks []name.Look, own pointer.Pointer) ([]Likeness, error) {
 	search := likeSearch{v: v, looks: looks, own: own}
-	names, err := search.rows(rowName, LikeName)
+	names, err := search.rows(rowName, likeName)
 	if err != nil || len(names) == maxLike {
 		return names, err
 	}
-	nicknames, err := search.rows(rowNickname, LikeNickname)
+	nicknames, err := search.rows(rowNickname, likeNickname)
 	return append(names, nicknames...), err
 }
 
@@ -218,7 +222,7 @@ type likeSearch struct {
 
 // rows returns the matching rows of a kind: one for each contact, at most
 // maxLike. For each look it reads little more than maxLooks rows.
-func (s *likeSearch) rows(kind byte, as LikeKind) ([]Likeness, error) {
+func (s *likeSearch) rows(kind byte, as string) ([]Likeness, error) {
 	done := map[pointer.Pointer]bool{s.own: true}
 	var found []Likeness
 	for _, l := range s.looks {
@@ -277,9 +281,9 @@ func prefixEnd(prefix []byte) []byte {
 }
 
 // NamesLike returns the petnames of other contacts that text, a name or
-// nickname for pointer p, could be mistaken for: at most 8. Unlike
-// [Book.Lookalikes] it reads no rows of nicknames, so its cost does not depend
-// on their number.
+// nickname for pointer p, could be mistaken for: at most 8. Unlike [Book.Add],
+// which also compares nicknames, it reads no rows of them, so its cost does not
+// depend on their number.
 func (b *Book) NamesLike(text string, p pointer.Pointer) ([]string, error) {
 	n, some := name.OfNickname(text)
 	if !some {
@@ -292,30 +296,11 @@ func (b *Book) NamesLike(text string, p pointer.Pointer) ([]string, error) {
 			return err
 		}
 		search := likeSearch{v: v, looks: name.LooksOfNew(n), own: id}
-		like, err := search.rows(rowName, LikeName)
+		like, err := search.rows(rowName, likeName)
 		for _, l := range like {
 			names = append(names, l.Text)
 		}
 		return err
 	})
 	return names, err
-}
-
-// Lookalikes returns what text, a name or nickname for pointer p, could be
-// mistaken for: the reasons with which [Book.Add] would refuse it as a name. It
-// changes nothing.
-func (b *Book) Lookalikes(text string, p pointer.Pointer) ([]Likeness, error) {
-	n, some := name.OfNickname(text)
-	if !some {
-		return nil, nil
-	}
-	var like []Likeness
-	err := b.read(func(v *ledger.View) error {
-		id, err := contactIDOf(v, p)
-		if err == nil {
-			like, err = likenesses(v, n, id)
-		}
-		return err
-	})
-	return like, err
 }

@@ -43,13 +43,13 @@ func TestALookalikeIsReportedAndCanBeConfirmed(t *testing.T) {
 		alike := mustName(pair[1])
 		for refused, err := range map[string]error{
 			"add":    second(b.Add(alike, pointer.Link{Pointer: pointerOf("sly")}, Source{})),
-			"addall": b.AddAll([]Naming{{Name: alike, Link: pointer.Link{Pointer: pointerOf("sly")}}}),
+			"addall": addAll(b, []Naming{{Name: alike, Link: pointer.Link{Pointer: pointerOf("sly")}}}),
 		} {
 			var like *LookalikeError
 			require.True(t, errors.As(err, &like), "%s of %q beside %q: %v", refused, pair[1], pair[0], err)
 			require.NotEmpty(t, like.Like)
 			require.Equal(t, pointerOf("honest"), like.Like[0].Contact.ID)
-			require.Equal(t, LikeName, like.Like[0].Kind)
+			require.Equal(t, likeName, like.Like[0].Kind)
 			_, err = b.byName(alike)
 			require.ErrorIs(t, err, ErrNotFound)
 		}
@@ -99,10 +99,10 @@ func TestManyLookalikesHideNoName(t *testing.T) {
 		seed := fmt.Sprint("crowd ", i)
 		namings = append(namings, Naming{mustName(seed), pointer.Link{Pointer: pointerOf(seed), Nickname: "a1ice"}, Source{Lookalike: true}})
 	}
-	require.NoError(t, b.AddAll(namings))
+	require.NoError(t, addAll(b, namings))
 	for i := range crowd {
-		like := must(b.Lookalikes("a1ice", pointerOf(fmt.Sprint("crowd ", i))))
-		require.Equal(t, LikeName, like[0].Kind)
+		like := must(lookalikes(b, "a1ice", pointerOf(fmt.Sprint("crowd ", i))))
+		require.Equal(t, likeName, like[0].Kind)
 		require.Equal(t, "alice", like[0].Text)
 		require.LessOrEqual(t, len(like), maxLike)
 		require.Equal(t, []string{"alice"}, must(b.NamesLike("a1ice", pointerOf(fmt.Sprint("crowd ", i)))))
@@ -135,22 +135,22 @@ func TestRemovedContactsAreNotCompared(t *testing.T) {
 		seed := fmt.Sprint("crowd ", i)
 		namings = append(namings, Naming{mustName(seed), pointer.Link{Pointer: pointerOf(seed), Nickname: "a1ice"}, Source{Lookalike: true}})
 	}
-	require.NoError(t, b.AddAll(namings))
+	require.NoError(t, addAll(b, namings))
 	require.Greater(t, looksTable(t, b), before+crowd)
 	for i := range crowd {
 		must(b.Remove(pointerOf(fmt.Sprint("crowd ", i))))
 	}
 	require.Equal(t, before, looksTable(t, b), "no rows are left of them")
-	require.Empty(t, must(b.Lookalikes("alice", pointerOf("x"))))
+	require.Empty(t, must(lookalikes(b, "alice", pointerOf("x"))))
 
 	must(b.Undo()) // of the last removal
-	like := must(b.Lookalikes("alice", pointerOf("x")))
+	like := must(lookalikes(b, "alice", pointerOf("x")))
 	require.Len(t, like, 1)
-	require.Equal(t, LikeNickname, like[0].Kind)
+	require.Equal(t, likeNickname, like[0].Kind)
 	must(b.Remove(pointerOf(fmt.Sprint("crowd ", crowd-1))))
 	require.Equal(t, before, looksTable(t, b))
 	must(b.Add(mustName("somebody"), pointer.Link{Pointer: pointerOf("crowd 0")}, Source{})) // a bare pointer, and it says nothing new
-	require.Len(t, must(b.Lookalikes("alice", pointerOf("x"))), 1)
+	require.Len(t, must(lookalikes(b, "alice", pointerOf("x"))), 1)
 	must(b.Undo())
 	require.Equal(t, before, looksTable(t, b))
 	view := dump(t, b)
@@ -187,7 +187,7 @@ func TestOneContactWithManyNicknamesCostsLittle(t *testing.T) {
 	}{{"somebody", 2}, {"sly", 1}, {"honest", 1}} {
 		require.NoError(t, b.ledger.Read(func(v *ledger.View) error {
 			search := likeSearch{v: v, looks: name.LooksOfNew(mustName("alice")), own: pointerOf(who.own)}
-			found, err := search.rows(rowNickname, LikeNickname)
+			found, err := search.rows(rowNickname, likeNickname)
 			require.NoError(t, err)
 			require.Len(t, found, who.found, who.own)
 			require.LessOrEqual(t, search.read, 16, who.own)
@@ -195,7 +195,7 @@ func TestOneContactWithManyNicknamesCostsLittle(t *testing.T) {
 			// Not alike by their marks, and compared up to a bound.
 			search = likeSearch{v: v, looks: name.LooksOfNew(mustName("álice")), own: pointerOf("somebody")}
 			require.False(t, name.Alike(search.looks, name.LooksOf("àlice")))
-			found, err = search.rows(rowNickname, LikeNickname)
+			found, err = search.rows(rowNickname, likeNickname)
 			require.Len(t, found, 2)
 			require.Greater(t, search.read, maxLooksOfOne)
 			require.LessOrEqual(t, search.read, len(search.looks)*(maxLooksOfOne+3))

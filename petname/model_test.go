@@ -228,7 +228,7 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 					*m, changed = before, false
 				}
 				view, n := dump(rt, b), entries(b)
-				err := b.AddAll(namings)
+				err := addAll(b, namings)
 				switch {
 				case want == nil:
 					require.NoError(rt, err)
@@ -279,7 +279,7 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 				p, on := pointers.Draw(rt, "pointer"), rapid.Bool().Draw(rt, "on")
 				c := m.contacts[p]
 				if c.name == "" {
-					try(ErrNotFound, false, func() error { _, err := b.Keep(p, on); return err })
+					try(ErrNotFound, false, func() error { _, err := setKept(b, p, on); return err })
 					return
 				}
 				changes := c.kept != on
@@ -288,7 +288,7 @@ func TestABookDoesWhatMapsDo(t *testing.T) {
 				}
 				c.kept = on
 				m.contacts[p] = c
-				try(nil, changes, func() error { r, err := b.Keep(p, on); require.Equal(rt, on, r.Kept); return err })
+				try(nil, changes, func() error { r, err := setKept(b, p, on); require.Equal(rt, on, r.Republished); return err })
 			},
 			"undo": func(rt *rapid.T) {
 				if len(m.undo) == 0 {
@@ -401,9 +401,9 @@ func (m *model) compare(t tb, b *Book, pool []pointer.Pointer) {
 	checkBijection(t, b, modelNames)
 	named := 0
 	keeping := map[pointer.Pointer]bool{}
-	for c, err := range b.Kept() {
+	for c, err := range b.Republished() {
 		require.NoError(t, err)
-		require.True(t, c.Kept)
+		require.True(t, c.Republished)
 		keeping[c.ID] = true
 	}
 	for _, p := range pool {
@@ -417,7 +417,7 @@ func (m *model) compare(t tb, b *Book, pool []pointer.Pointer) {
 		require.NoError(t, err)
 		require.Equal(t, want.name, c.Name.String())
 		require.Equal(t, want.removed, c.Removed)
-		require.Equal(t, want.kept, c.Kept)
+		require.Equal(t, want.kept, c.Republished)
 		pinned, _ := m.next(p, pointer.Commitment{})
 		require.Equal(t, pinned, c.Next)
 		require.Nil(t, c.Conflict)
@@ -454,7 +454,7 @@ func (m *model) compare(t tb, b *Book, pool []pointer.Pointer) {
 		edges[mustName(e.Label).Key()] = modelEdge{e.Label, e.Pointer}
 	}
 	require.Equal(t, m.edges, edges)
-	public, err := b.PublicEdges()
+	public, err := PublishableEdges(b.Edges())
 	require.NoError(t, err)
 	want := make(map[string]pointer.Edge)
 	for _, e := range m.edges {

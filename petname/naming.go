@@ -54,6 +54,9 @@ func (s Source) fact(l pointer.Link) *wireFact {
 // it. The differing claim for a contact that has the name already is recorded,
 // beside the error. Adding a contact that was removed or is in conflict resolves
 // the conflict.
+//
+// Several contacts are added in one durable transaction, or none of them, by
+// calls within [Book.Update].
 func (b *Book) Add(n name.Name, l pointer.Link, s Source) (Contact, error) {
 	var c Contact
 	var contradiction *ContradictionError
@@ -89,26 +92,6 @@ func (b *Book) addClaim(tx *ledger.Tx, n name.Name, l pointer.Link, s Source) er
 	return appendAct(tx, act{Op: opLearn, Contact: c.ID.Bytes(), Fact: s.fact(l), Of: otherPointer(c.ID, l.Pointer)})
 }
 
-// Naming is one element of [Book.AddAll].
-type Naming struct {
-	Name   name.Name
-	Link   pointer.Link
-	Source Source
-}
-
-// AddAll adds all namings in one durable transaction, or none: then the error
-// names the refused one.
-func (b *Book) AddAll(namings []Naming) error {
-	return b.update(func(tx *ledger.Tx) error {
-		for _, n := range namings {
-			if err := b.add(tx, n.Name, n.Link, n.Source); err != nil {
-				return fmt.Errorf("%q: %w", n.Name, err)
-			}
-		}
-		return nil
-	})
-}
-
 func (b *Book) add(tx *ledger.Tx, n name.Name, l pointer.Link, s Source) error {
 	return b.accept(tx, n, l, s, nil, nil)
 }
@@ -121,7 +104,7 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 		return &name.Error{Reason: "is empty"}
 	case l.Pointer.IsZero():
 		return errors.New("add: no pointer given")
-	case b.isOwn(l.Pointer):
+	case b.IsOwn(l.Pointer):
 		return ErrOwnPointer
 	}
 	fact := s.fact(l)
@@ -287,7 +270,7 @@ func previousState(v *ledger.View, c Contact) ([]wirePrevious, []wireShare, erro
 
 // checkAvailable returns an error if a contact other than p has the name.
 func checkAvailable(v *ledger.View, n name.Name, p pointer.Pointer) error {
-	r, err := claimants(v, n.Key(), 2)
+	r, err := claimants(v, n.Key(), 2) // a second claimant makes a conflict; more change nothing
 	if err != nil {
 		return err
 	}
@@ -337,7 +320,7 @@ func removeAct(v *ledger.View, c Contact) (act, error) {
 	was, edges, err := previousState(v, c)
 	a := act{Op: opRemove, Contact: c.ID.Bytes(), Previous: was}
 	a.setShares(edges)
-	if c.Kept {
+	if c.Republished {
 		a.Keep = keepOn
 	}
 	return a, err

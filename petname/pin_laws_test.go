@@ -43,7 +43,9 @@ func newPinWorld(rt *rapid.T, dir string) *pinWorld {
 	return w
 }
 
-func (w *pinWorld) book() *Book { return w.books[rapid.IntRange(0, len(w.books)-1).Draw(w.T, "device")] }
+func (w *pinWorld) book() *Book {
+	return w.books[rapid.IntRange(0, len(w.books)-1).Draw(w.T, "device")]
+}
 
 func (w *pinWorld) key() string  { return rapid.SampledFrom(aliceKeys).Draw(w.T, "key") }
 func (w *pinWorld) evil() string { return rapid.SampledFrom(w.seeds).Draw(w.T, "evil key") }
@@ -85,7 +87,7 @@ func (w *pinWorld) steps(honest, stolen bool) []pointer.Succession {
 }
 
 func (w *pinWorld) apply(steps []pointer.Succession) {
-	_ = w.book().ApplySuccession(steps[0].Old, steps)
+	_ = w.book().applySuccession(steps[0].Old, steps)
 }
 
 func (w *pinWorld) contact(b *Book) Contact {
@@ -139,7 +141,9 @@ func TestLawAConfirmedPinIsOpenedByItsKeyAlone(t *testing.T) {
 				_ = w.book().learnCard(pointerOf(w.key()), pointer.Card{Next: mustCommit(w.evil())})
 			},
 			func() { seed := w.key(); _ = w.book().learnCard(pointerOf(seed), pointer.Card{Next: commitment(seed)}) },
-			func() { _, _ = w.book().Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit(w.evil())}, Source{}) },
+			func() {
+				_, _ = w.book().Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit(w.evil())}, Source{})
+			},
 		}, func(c Contact) {
 			require.Contains(rt, alicesPointers(), c.Pointer)
 			if len(c.Contradictions) > 0 {
@@ -350,4 +354,3 @@ func summary(c Contact) string {
 	}
 	return s
 }
-

@@ -47,7 +47,7 @@ func (b *Book) Receive(s introduce.Statement, channel string) (SuggestionID, boo
 // checkSender returns the contact that signed a statement, and an error if
 // there is none or if the recipient is not the owner.
 func (b *Book) checkSender(v *ledger.View, by, to pointer.Pointer) (Contact, error) {
-	if !b.isOwn(to) {
+	if !b.IsOwn(to) {
 		return Contact{}, fmt.Errorf("by %s, to %s: %w", by, to, ErrWrongRecipient)
 	}
 	c, err := readNamed(v, by)
@@ -86,7 +86,7 @@ func (b *Book) receiveIntroduction(s introduce.Statement, i introduce.Introducti
 	}
 	// A step is verified against the pin, whatever its source.
 	for _, s := range i.Chain {
-		if err := b.ApplySuccession(s.Old, i.Chain); err != nil && !errors.As(err, new(*SuccessionError)) {
+		if err := b.applySuccession(s.Old, i.Chain); err != nil && !errors.As(err, new(*SuccessionError)) {
 			return proposed.id(), isNew, err
 		}
 	}
@@ -212,7 +212,7 @@ func (b *Book) suggestMutual(s Suggestion) (SuggestionID, bool, error) {
 	}
 	isNew := false
 	err = b.update(func(tx *ledger.Tx) error {
-		if !b.isOwn(request.To) {
+		if !b.IsOwn(request.To) {
 			return fmt.Errorf("by %s, to %s: %w", request.By, request.To, ErrWrongRecipient)
 		}
 		// the introducer of a finished introduction need not be a contact any more
@@ -248,7 +248,7 @@ func (b *Book) checkSuggestion(v *ledger.View, proposed wireSuggestion) (bool, e
 		if err != nil {
 			return false, err
 		}
-		if b.isOwn(about) {
+		if b.IsOwn(about) {
 			return false, ErrOwnPointer
 		}
 		if muted, err := v.Get(tableMuted, proposed.About); err != nil || muted != nil && !SuggestionKind(proposed.Kind).isDirect() {

@@ -140,7 +140,7 @@ func (b *Book) mention(l pointer.Link, rest string) (string, bool, error) {
 	if c.Nickname != "" {
 		nickname = c.Nickname
 	}
-	if b.isOwn(l.Pointer) {
+	if b.IsOwn(l.Pointer) {
 		if nickname, err = b.Nickname(); err != nil {
 			return "", false, err
 		}

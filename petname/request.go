@@ -47,7 +47,7 @@ func (b *Book) ReceiveContactRequest(s introduce.Statement, channel string, veri
 		return SuggestionID{}, false, fmt.Errorf("by %s, about another pointer: %w", i.By, ErrUnknownSender)
 	case i.Expires.Sub(b.now()) > MaxRequestLifetime:
 		return SuggestionID{}, false, fmt.Errorf("by %s: %w: is valid for over %d days", i.By, introduce.ErrInvalid, MaxRequestLifetime/(24*time.Hour))
-	case !b.isOwn(i.To):
+	case !b.IsOwn(i.To):
 		return SuggestionID{}, false, fmt.Errorf("by %s, to %s: %w", i.By, i.To, ErrWrongRecipient)
 	}
 	proposed := fromIntroduction(s, ContactRequest, channel)

@@ -273,7 +273,7 @@ func TestDuplicityOnRecordEndsPaths(t *testing.T) {
 	res, err = w.resolve("carol/al")
 	require.Equal(t, want, at(t, res, err, "al", 1))
 	must(w.book.SharePublic(pointerOf("a"), mustName("al")))
-	require.Empty(t, must(w.book.PublicEdges()), "nor is it handed on")
+	require.Empty(t, must(PublishableEdges(w.book.Edges())), "nor is it handed on")
 }
 
 // liar is a store that answers with other bytes than it was given.

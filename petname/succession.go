@@ -9,7 +9,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// ApplySuccession advances the contact with pointer old along a succession, if
+// applySuccession advances the contact with pointer old along a succession, if
 // its steps open the commitment pinned for the contact: the signature of the
 // old key alone advances nothing. A commitment that the owner entered needs the
 // signature of the old key as well, and one that only a third party stated
@@ -22,7 +22,7 @@ import (
 // does not agree with what was pinned, a [*DuplicityError] for another
 // commitment by the same new key, and a [*ConflictError] for a successor that
 // is another named contact.
-func (b *Book) ApplySuccession(old pointer.Pointer, chain []pointer.Succession) error {
+func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession) error {
 	var isNew bool
 	err := b.read(func(v *ledger.View) error { // most calls write nothing
 		_, steps, err := b.newSteps(v, old, chain)
@@ -117,7 +117,7 @@ func (b *Book) checkTarget(v *ledger.View, c Contact, steps []pointer.Succession
 			return &SuccessionError{c.Pointer, errors.New("it leads in a circle")}
 		}
 	}
-	if b.isOwn(to) {
+	if b.IsOwn(to) {
 		return &SuccessionError{c.Pointer, ErrOwnPointer}
 	}
 	if c.Name.IsZero() && c.Conflict == nil {

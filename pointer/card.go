@@ -89,6 +89,7 @@ const (
 	keySuccessor
 )
 
+// wireEdge is the encoding of an Edge.
 type wireEdge struct {
 	_       struct{} `cbor:",toarray"`
 	Pointer []byte
@@ -147,6 +148,7 @@ func (c Card) Encode() ([]byte, error) {
 	return b, nil
 }
 
+// check checks the bounds of all fields.
 func (c Card) check() error {
 	if err := checkNickname(c.Nickname); err != nil {
 		return err
@@ -193,11 +195,13 @@ func (c Card) check() error {
 	return checkSuccession(c.Succession, maxSuccession)
 }
 
+// checkNickname checks the bounds of a nickname.
 func checkNickname(s string) error { return checkText("nickname", s, MaxNickname) }
 
-func checkText(what, s string, most int) error {
-	if len(s) > most {
-		return fmt.Errorf("%s %s is %d bytes long, over %d", what, quote(s), len(s), most)
+// checkText checks that a text has at most maxBytes of UTF-8; what is its name in the error.
+func checkText(what, s string, maxBytes int) error {
+	if len(s) > maxBytes {
+		return fmt.Errorf("%s %s is %d bytes long, over %d", what, quote(s), len(s), maxBytes)
 	}
 	if !utf8.ValidString(s) {
 		return fmt.Errorf("%s %s is not valid UTF-8", what, quote(s))
@@ -215,6 +219,7 @@ func ParseCard(b []byte) (Card, error) {
 	return c, nil
 }
 
+// parseCard is ParseCard without the prefix of its errors.
 func parseCard(b []byte) (Card, error) {
 	// 1. Canonical as CBOR, down to the values of unknown keys.
 	var whole any
@@ -222,12 +227,12 @@ func parseCard(b []byte) (Card, error) {
 		return Card{}, err
 	}
 	// 2. The known fields.
-	var m map[int64]canonical.Raw
-	if err := canonical.UnmarshalLoose(b, &m, cardBounds); err != nil {
+	var fields map[int64]canonical.Raw
+	if err := canonical.UnmarshalLoose(b, &fields, cardBounds); err != nil {
 		return Card{}, errors.New("is not a map with integer keys")
 	}
 	var version uint64
-	if err := take(m, keyVersion, &version); err != nil {
+	if err := decodeField(fields, keyVersion, &version); err != nil {
 		return Card{}, err
 	}
 	if version != cardVersion {
@@ -244,7 +249,7 @@ func parseCard(b []byte) (Card, error) {
 		{keyNickname, &c.Nickname}, {keyNext, &next}, {keySealing, &c.Sealing}, {keyNodes, &c.Nodes},
 		{keyEdges, &edges}, {keyLinks, &c.Links}, {keySuccession, &succession}, {keySuccessor, &successor},
 	} {
-		if err := take(m, field.key, field.into); err != nil {
+		if err := decodeField(fields, field.key, field.into); err != nil {
 			return Card{}, err
 		}
 	}
@@ -277,8 +282,8 @@ func parseCard(b []byte) (Card, error) {
 	if c.Succession, err = openSuccession(succession, maxSuccession); err != nil {
 		return Card{}, err
 	}
-	if len(m) > 0 {
-		c.unknown = m
+	if len(fields) > 0 { // what decodeField has left
+		c.unknown = fields
 	}
 	// 3. Bounds, and no fields that are present and empty: those are not
 	// canonical.
@@ -292,14 +297,14 @@ func parseCard(b []byte) (Card, error) {
 	return c, nil
 }
 
-// take decodes the field with a key, if m has it, and deletes it from m.
-func take(m map[int64]canonical.Raw, key int64, into any) error {
+// decodeField decodes the field with a key into v, if m has it, and deletes it from m.
+func decodeField(m map[int64]canonical.Raw, key int64, v any) error {
 	raw, ok := m[key]
 	if !ok {
 		return nil
 	}
 	delete(m, key)
-	if err := canonical.UnmarshalLoose(raw, into, cardBounds); err != nil {
+	if err := canonical.UnmarshalLoose(raw, v, cardBounds); err != nil {
 		return fmt.Errorf("field %d is not what it should be", key)
 	}
 	return nil

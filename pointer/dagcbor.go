@@ -83,18 +83,18 @@ func (d *document) set(key string, item []byte) error {
 	if err != nil {
 		return err
 	}
-	number := func(into *uint64, has *bool) error {
+	number := func(dst *uint64, has *bool) error {
 		if major != majorUint || n > math.MaxInt64 {
 			return errors.New("its " + key + " is not a number from 0 to 2^63-1")
 		}
-		*into, *has = n, true
+		*dst, *has = n, true
 		return nil
 	}
-	byteString := func(into *[]byte, has *bool) error {
+	byteString := func(dst *[]byte, has *bool) error {
 		if major != majorBytes {
 			return errors.New("its " + key + " is not a byte string")
 		}
-		*into, *has = rest, true
+		*dst, *has = rest, true
 		return nil
 	}
 	switch key {
@@ -116,6 +116,8 @@ func (d *document) set(key string, item []byte) error {
 	return nil
 }
 
+// complete checks that the required fields are present, and that a card and a payload
+// exclude each other.
 func (d *document) complete() error {
 	for _, field := range []struct {
 		name string

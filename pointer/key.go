@@ -48,6 +48,7 @@ func NewKey(random io.Reader) (*Key, error) {
 	return keyFromSeed(seed)
 }
 
+// keyFromSeed returns the key of an Ed25519 seed (RFC 8032).
 func keyFromSeed(seed []byte) (*Key, error) {
 	private := ed25519.NewKeyFromSeed(seed)
 	p, err := FromPublicKey(private.Public())
@@ -93,6 +94,7 @@ func (k *Key) Secret() string {
 	return secretPrefix + secretEncoding.EncodeToString(append(seed, sum[:secretChecksum]...))
 }
 
+// isZero reports whether the key has no secret.
 func (k *Key) isZero() bool { return k == nil || k.private == nil }
 
 // Pointer returns the pointer of the key, the zero Pointer for the zero Key.

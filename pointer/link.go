@@ -62,6 +62,7 @@ func linkSeparator(before string) byte {
 	return '?'
 }
 
+// linkSum returns the checksum of the part of a link before it.
 func linkSum(covered string) string {
 	sum := digest(linkDomain, []byte(covered))
 	return hex.EncodeToString(sum[:linkChecksum])
@@ -82,19 +83,21 @@ func ParseLink(s string) (Link, error) {
 	return l, nil
 }
 
+// errLinkSum is returned for a link whose checksum is missing or wrong.
 var errLinkSum = errors.New("the checksum is missing or wrong: it was mistyped or cut short; ask for it again")
 
+// parseLink parses a link with the scheme. Its errors do not name the link.
 func parseLink(s string) (Link, error) {
 	if len(s) > maxLink {
 		return Link{}, fmt.Errorf("is %d bytes long, over %d", len(s), maxLink)
 	}
 	// 1. The checksum, before anything else: it distinguishes a mistyped link
 	// from one of a kind that this version does not know.
-	cut := strings.LastIndexByte(s, '=')
-	if cut < 2 || s[cut-1] != 's' {
+	equalsAt := strings.LastIndexByte(s, '=')
+	if equalsAt < 2 || s[equalsAt-1] != 's' {
 		return Link{}, errLinkSum
 	}
-	covered, sep, sum := s[:cut-2], s[cut-2], s[cut+1:]
+	covered, sep, sum := s[:equalsAt-2], s[equalsAt-2], s[equalsAt+1:]
 	if linkSum(covered) != sum || sep != linkSeparator(covered) || !strings.HasPrefix(covered, linkScheme) {
 		return Link{}, errLinkSum
 	}
@@ -112,8 +115,8 @@ func parseLink(s string) (Link, error) {
 	if err != nil {
 		return Link{}, errors.New("its parameters are malformed") // the cause contains the parameters
 	}
-	for key, vs := range values {
-		if len(vs) > 1 || key == "s" {
+	for key, occurrences := range values {
+		if len(occurrences) > 1 || key == "s" {
 			return Link{}, fmt.Errorf("its parameter %s comes twice", quote(key))
 		}
 	}

@@ -60,6 +60,7 @@ func Parse(s string) (Pointer, error) {
 	return p, nil
 }
 
+// parse is Parse without the prefix of its errors.
 func parse(s string) (Pointer, error) {
 	switch {
 	case s == "":
@@ -128,6 +129,7 @@ func decodeMultibase(s string) ([]byte, error) {
 	return b, nil
 }
 
+// hasPrefixFold is strings.HasPrefix without regard to case. The prefix is ASCII.
 func hasPrefixFold(s, prefix string) bool {
 	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
@@ -138,6 +140,7 @@ func equalFoldASCII(a, b string) bool {
 	return len(a) == len(b) && strings.EqualFold(a, b)
 }
 
+// parseDIDKey parses the part of a did:key after "did:key:".
 func parseDIDKey(s string) (Pointer, error) {
 	b, err := decodeMultibase(s)
 	// did:key, §3.1.1: the multicodec ed25519-pub (0xed 0x01), then the key.
@@ -192,6 +195,7 @@ func FromPublicKey(pub crypto.PublicKey) (Pointer, error) {
 	return fromEncodedKey(encoded)
 }
 
+// fromEncodedKey returns the pointer of a libp2p-encoded key that is inlined.
 func fromEncodedKey(encoded []byte) (Pointer, error) {
 	mh, err := multihash.Encode(encoded, multihash.IDENTITY)
 	if err != nil {
@@ -320,6 +324,7 @@ func (p Pointer) Verify(message, sig []byte) error {
 	return nil
 }
 
+// inlineKey returns the Ed25519 key in the pointer.
 func (p Pointer) inlineKey() (ic.PubKey, error) {
 	decoded, err := multihash.Decode([]byte(p.multihash))
 	if err != nil {

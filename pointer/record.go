@@ -130,9 +130,9 @@ var ErrInvalid = errors.New("record does not verify")
 // it has, instead of an [*ExpiredError].
 func OpenExpired(p Pointer, record []byte, now time.Time) (r Record, expired bool, err error) {
 	r, err = Open(p, record, now)
-	var old *ExpiredError
-	if errors.As(err, &old) {
-		return old.Record, true, nil
+	var expiredErr *ExpiredError
+	if errors.As(err, &expiredErr) {
+		return expiredErr.Record, true, nil
 	}
 	return r, false, err
 }
@@ -161,7 +161,7 @@ func Open(p Pointer, b []byte, now time.Time) (Record, error) {
 // make the later ones do. FuzzOpenAgainstBoxo checks that open refuses what
 // boxo's ValidateWithName refuses.
 func open(p Pointer, b []byte) (Record, error) {
-	r, pb, card, err := read(p, b)
+	r, pb, card, err := parseFor(p, b)
 	if err != nil {
 		return Record{}, err
 	}
@@ -184,7 +184,7 @@ func (r Record) withCard(card []byte) (Record, error) {
 }
 
 // checkSignature is steps 3 and 6 of the specification's "Record Verification".
-// read has compared a key inside the record with p.
+// parseFor has compared a key inside the record with p.
 func checkSignature(p Pointer, pb *ipnspb.IpnsRecord) error {
 	id := peer.ID(p.multihash)
 	var key ic.PubKey
@@ -203,9 +203,9 @@ func checkSignature(p Pointer, pb *ipnspb.IpnsRecord) error {
 	return nil
 }
 
-// read parses a record for a pointer, and also returns the card's bytes (nil:
+// parseFor parses a record for a pointer, and also returns the card's bytes (nil:
 // no card). The caller verifies the signature.
-func read(p Pointer, b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
+func parseFor(p Pointer, b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 	if p.IsZero() {
 		return Record{}, nil, nil, errors.New("the zero pointer verifies nothing")
 	}
@@ -213,7 +213,7 @@ func read(p Pointer, b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 	if err != nil {
 		return Record{}, nil, nil, err
 	}
-	if err := p.tidy(pb); err != nil {
+	if err := p.removeAdditions(pb); err != nil {
 		return Record{}, nil, nil, err
 	}
 	if r.bytes, err = (proto.MarshalOptions{Deterministic: true}).Marshal(pb); err != nil {
@@ -223,12 +223,12 @@ func read(p Pointer, b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 	return r, pb, card, nil
 }
 
-// tidy removes from an envelope what the owner of p did not put there. Any peer
+// removeAdditions removes from an envelope what the owner of p did not put there. Any peer
 // on the way can add to it: unknown fields, old fields without the old
 // signature, a key that is not needed, or the same key in another encoding.
 // Other implementations accept such copies, and prefer the longer of two. If
 // open refused them, any peer could make a pointer unresolvable.
-func (p Pointer) tidy(pb *ipnspb.IpnsRecord) error {
+func (p Pointer) removeAdditions(pb *ipnspb.IpnsRecord) error {
 	pb.ProtoReflect().SetUnknown(nil)
 	if len(pb.GetSignatureV1()) == 0 {
 		pb.SignatureV1, pb.Value, pb.ValidityType, pb.Validity, pb.Sequence, pb.Ttl = nil, nil, nil, nil, nil, nil
@@ -264,37 +264,37 @@ func parseRecord(b []byte) (Record, *ipnspb.IpnsRecord, []byte, error) {
 		return fail(errors.New("it is not the protobuf of a record"))
 	}
 	// (2) The signed document: canonical, with every field in range.
-	d, err := readDocument(pb.GetData())
+	doc, err := readDocument(pb.GetData())
 	if err != nil {
 		return fail(err)
 	}
-	r := Record{signed: pb.GetData(), sequence: d.sequence, ttl: time.Duration(d.ttl)}
-	if r.value, err = contentPath(d.value); err != nil {
+	r := Record{signed: pb.GetData(), sequence: doc.sequence, ttl: time.Duration(doc.ttl)}
+	if r.value, err = contentPath(doc.value); err != nil {
 		return fail(err)
 	}
-	if d.validityType != uint64(ipns.ValidityEOL) {
-		return fail(fmt.Errorf("its validity is of type %d, which is unknown", d.validityType))
+	if doc.validityType != uint64(ipns.ValidityEOL) {
+		return fail(fmt.Errorf("its validity is of type %d, which is unknown", doc.validityType))
 	}
-	end, err := time.Parse(time.RFC3339Nano, string(d.validity))
+	end, err := time.Parse(time.RFC3339Nano, string(doc.validity))
 	if err != nil {
-		return fail(fmt.Errorf("its end %s is no time of RFC 3339", quote(string(d.validity))))
+		return fail(fmt.Errorf("its end %s is no time of RFC 3339", quote(string(doc.validity))))
 	}
 	r.expires = end.UTC()
 	// (3) In a V1 record, the old fields agree with the document. (In others
-	// they are ignored: see tidy.)
-	old := len(pb.GetSignatureV1()) > 0 || len(pb.GetValue()) > 0
-	if old && (!bytes.Equal(pb.GetValue(), d.value) ||
-		!bytes.Equal(pb.GetValidity(), d.validity) ||
-		uint64(pb.GetValidityType()) != d.validityType ||
-		pb.GetSequence() != d.sequence ||
-		pb.GetTtl() != d.ttl) {
+	// they are ignored: see removeAdditions.)
+	isV1 := len(pb.GetSignatureV1()) > 0 || len(pb.GetValue()) > 0
+	if isV1 && (!bytes.Equal(pb.GetValue(), doc.value) ||
+		!bytes.Equal(pb.GetValidity(), doc.validity) ||
+		uint64(pb.GetValidityType()) != doc.validityType ||
+		pb.GetSequence() != doc.sequence ||
+		pb.GetTtl() != doc.ttl) {
 		return fail(errors.New("its unsigned fields disagree with the signed ones"))
 	}
-	r.payload = d.payload
-	if !d.hasCard {
+	r.payload = doc.payload
+	if !doc.hasCard {
 		return r, &pb, nil, nil
 	}
-	return r, &pb, d.card, nil
+	return r, &pb, doc.card, nil
 }
 
 // contentPath reads a value: a path as text or, in old records, a binary CID;
@@ -340,9 +340,10 @@ func Sign(key crypto.Signer, f Fields) (Record, error) {
 	return r, nil
 }
 
+// sign is Sign without the prefix of its errors.
 func sign(key crypto.Signer, f Fields) (Record, error) {
-	own, isOurs := key.(*Key)
-	if key == nil || isOurs && own.isZero() {
+	ownKey, isKey := key.(*Key)
+	if key == nil || isKey && ownKey.isZero() {
 		return Record{}, errors.New("there is no key")
 	}
 	public, err := encodeKey(key.Public())
@@ -350,8 +351,8 @@ func sign(key crypto.Signer, f Fields) (Record, error) {
 		return Record{}, err
 	}
 	var p Pointer
-	if isOurs {
-		p = own.pointer
+	if isKey {
+		p = ownKey.pointer
 	} else if p, err = fromEncodedKey(public); err != nil {
 		return Record{}, err
 	}
@@ -393,12 +394,12 @@ func sign(key crypto.Signer, f Fields) (Record, error) {
 	if len(b) > MaxRecord {
 		return Record{}, fmt.Errorf("it would be %d bytes long, over %d: shorten the card, the payload or the value", len(b), MaxRecord)
 	}
-	if !isOurs {
+	if !isKey {
 		return open(p, b)
 	}
 	// The result is parsed from the bytes, as every reader will parse them;
 	// only the signature, which was made here, is not verified again.
-	r, _, card, err := read(p, b)
+	r, _, card, err := parseFor(p, b)
 	if err != nil {
 		return Record{}, err
 	}

@@ -45,6 +45,7 @@ const (
 	MaxKept = 128
 )
 
+// wireSuccession is the encoding of a Succession.
 type wireSuccession struct {
 	_            struct{} `cbor:",toarray"`
 	Old          []byte
@@ -95,6 +96,7 @@ func (s Succession) Equal(t Succession) bool {
 		bytes.Equal(s.NewSignature, t.NewSignature) && bytes.Equal(s.OldSignature, t.OldSignature)
 }
 
+// statement returns the message that both keys sign.
 func (s Succession) statement() ([]byte, error) {
 	encoded, err := encodeKey(s.New)
 	if err != nil {
@@ -116,13 +118,14 @@ func (s Succession) statement() ([]byte, error) {
 // step after one that the old key did not sign. A chain without from is an
 // error too.
 func Follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commitment, error) {
-	at, pinned, err := follow(from, pinned, chain)
+	last, pinned, err := follow(from, pinned, chain)
 	if err != nil {
 		return Pointer{}, Commitment{}, fmt.Errorf("succession: %w", err)
 	}
-	return at, pinned, nil
+	return last, pinned, nil
 }
 
+// follow is Follow without the prefix of its errors.
 func follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commitment, error) {
 	if len(chain) > maxSuccession {
 		return Pointer{}, Commitment{}, fmt.Errorf("%d steps, over %d", len(chain), maxSuccession)
@@ -130,44 +133,44 @@ func follow(from Pointer, pinned Commitment, chain []Succession) (Pointer, Commi
 	// 1. The shape of all steps: one line without a loop.
 	start := -1
 	seen := make(map[Pointer]bool, len(chain)+1)
-	var led Pointer
+	var target Pointer
 	for i, s := range chain {
-		if i > 0 && s.Old != led {
-			return Pointer{}, Commitment{}, fmt.Errorf("the chain breaks after %s", led)
+		if i > 0 && s.Old != target {
+			return Pointer{}, Commitment{}, fmt.Errorf("the chain breaks after %s", target)
 		}
 		if s.Old == from {
 			start = i
 		}
 		seen[s.Old] = true
 		var err error
-		if led, err = FromPublicKey(s.New); err != nil {
+		if target, err = FromPublicKey(s.New); err != nil {
 			return Pointer{}, Commitment{}, fmt.Errorf("new key %w", err)
 		}
-		if seen[led] {
-			return Pointer{}, Commitment{}, fmt.Errorf("the chain leads back to %s", led)
+		if seen[target] {
+			return Pointer{}, Commitment{}, fmt.Errorf("the chain leads back to %s", target)
 		}
 	}
 	if start < 0 {
 		return Pointer{}, Commitment{}, fmt.Errorf("the chain has no step from %s", from)
 	}
 	// 2. The evidence of the steps after from.
-	at := from
+	current := from
 	for _, s := range chain[start:] {
 		if pinned.IsZero() {
-			return Pointer{}, Commitment{}, fmt.Errorf("no commitment to the key after %s is known", at)
+			return Pointer{}, Commitment{}, fmt.Errorf("no commitment to the key after %s is known", current)
 		}
 		if !pinned.Opens(s.New) {
-			return Pointer{}, Commitment{}, fmt.Errorf("the key after %s is not the one that was committed to", at)
+			return Pointer{}, Commitment{}, fmt.Errorf("the key after %s is not the one that was committed to", current)
 		}
 		next, err := s.Verify()
 		if err != nil {
 			return Pointer{}, Commitment{}, err
 		}
-		if at, pinned = next, s.Next; s.OldSignature == nil {
+		if current, pinned = next, s.Next; s.OldSignature == nil {
 			pinned = Commitment{}
 		}
 	}
-	return at, pinned, nil
+	return current, pinned, nil
 }
 
 // Verify checks the step's signatures, and returns the pointer that it leads
@@ -195,9 +198,9 @@ func (s Succession) Verify() (Pointer, error) {
 
 // checkSuccession checks the bounds of a chain and that it can be encoded. It
 // verifies no signatures.
-func checkSuccession(chain []Succession, most int) error {
-	if len(chain) > most {
-		return fmt.Errorf("succession: %d steps, over %d", len(chain), most)
+func checkSuccession(chain []Succession, maxSteps int) error {
+	if len(chain) > maxSteps {
+		return fmt.Errorf("succession: %d steps, over %d", len(chain), maxSteps)
 	}
 	for _, s := range chain {
 		if s.Old.IsZero() {
@@ -248,6 +251,7 @@ func ParseSuccession(b []byte) ([]Succession, error) {
 	return chain, nil
 }
 
+// wireChain returns the encoding of a chain.
 func wireChain(steps []Succession) ([]wireSuccession, error) {
 	chain := make([]wireSuccession, len(steps))
 	for i, s := range steps {
@@ -261,9 +265,11 @@ func wireChain(steps []Succession) ([]wireSuccession, error) {
 	return chain, nil
 }
 
-func openSuccession(chain []wireSuccession, most int) ([]Succession, error) {
-	if len(chain) > most {
-		return nil, fmt.Errorf("succession: %d steps, over %d", len(chain), most)
+// openSuccession is the inverse of wireChain. It checks each part, and verifies no
+// signatures.
+func openSuccession(chain []wireSuccession, maxSteps int) ([]Succession, error) {
+	if len(chain) > maxSteps {
+		return nil, fmt.Errorf("succession: %d steps, over %d", len(chain), maxSteps)
 	}
 	var opened []Succession
 	for _, w := range chain {

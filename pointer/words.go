@@ -53,6 +53,7 @@ func wordsOf(entropy [wordsEntropy]byte) Words {
 	return w
 }
 
+// bitOf returns a bit of the entropy, or of the checksum that follows it.
 func bitOf(entropy [wordsEntropy]byte, bit int) uint16 {
 	source := entropy[:]
 	if bit >= wordsEntropy*8 {
@@ -76,11 +77,11 @@ func ParseWords(s string) (Words, error) {
 	}
 	var w Words
 	for i, field := range fields {
-		at, found := FindWord(field)
+		index, found := FindWord(field)
 		if !found {
 			return Words{}, fmt.Errorf("word %d, %s, is not in the BIP-39 English list: ask to have it read again", i+1, quote(field))
 		}
-		w[i] = uint16(at)
+		w[i] = uint16(index)
 	}
 	var entropy [wordsEntropy]byte
 	for bit := range wordsEntropy * 8 {
@@ -95,14 +96,14 @@ func ParseWords(s string) (Words, error) {
 // FindWord returns the number, from 0 to 2047, of a word of the BIP-39 English
 // list in lower case, cut to its first four letters or more.
 func FindWord(s string) (int, bool) {
-	at, found := slices.BinarySearch(wordList(), s)
-	if !found && len(s) >= wordsUnique && at < len(wordList()) && strings.HasPrefix(wordList()[at], s) {
+	index, found := slices.BinarySearch(wordList(), s)
+	if !found && len(s) >= wordsUnique && index < len(wordList()) && strings.HasPrefix(wordList()[index], s) {
 		found = true
 	}
 	if !found {
 		return 0, false
 	}
-	return at, true
+	return index, true
 }
 
 // Word returns the word of the BIP-39 English list with a number from 0 to

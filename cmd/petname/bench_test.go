@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/petname/name"
@@ -27,15 +28,18 @@ func filled(b *testing.B, names int) string {
 	book, err := h.Book(petname.Options{})
 	require.NoError(b, err)
 	for from := 0; from < names; from += 10_000 {
-		var namings []petname.Naming
-		for i := from; i < min(from+10_000, names); i++ {
-			key, err := pointer.NewKey(nil)
-			require.NoError(b, err)
-			name, err := name.Parse(fmt.Sprintf("name %d", i))
-			require.NoError(b, err)
-			namings = append(namings, petname.Naming{Name: name, Link: pointer.Link{Pointer: key.Pointer()}})
-		}
-		require.NoError(b, book.AddAll(namings))
+		require.NoError(b, book.Update(func(book *petname.Book, _ *ledger.View) error {
+			for i := from; i < min(from+10_000, names); i++ {
+				key, err := pointer.NewKey(nil)
+				require.NoError(b, err)
+				name, err := name.Parse(fmt.Sprintf("name %d", i))
+				require.NoError(b, err)
+				if _, err := book.Add(name, pointer.Link{Pointer: key.Pointer()}, petname.Source{}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
 	}
 	require.NoError(b, book.Close())
 	return dir

@@ -31,7 +31,7 @@ are in the log, and petname undo takes them back.`,
 			return a.printContactOf("confirm", request)
 		},
 	}
-	cmd.Flags().DurationVar(&request.Timeout, "timeout", agent.DefaultTimeout, "give up after")
+	cmd.Flags().DurationVar(&request.Timeout, "timeout", 30*time.Second, "give up after")
 	return cmd
 }
 

@@ -179,9 +179,9 @@ func classify(err error) *failure {
 		return set("refused", exitUnverified, "ask for a new invitation")
 	case errors.Is(err, pair.ErrExpired):
 		return set("expired", exitUnverified, "ask for a new invitation")
-	case errors.Is(err, agent.ErrNotInvited):
+	case errors.Is(err, agent.ErrNoInvitation):
 		return set("not_found", exitNotFound, "petname invite")
-	case errors.Is(err, agent.ErrMaxRequests):
+	case errors.Is(err, agent.ErrTooManyRequests):
 		return set("too_many", exitConflict, "petname knock --stop POINTER")
 	case errors.Is(err, agent.ErrNoSealing):
 		return set("no_sealing", exitNotFound, "ask them to publish again, or give it to them as a file: -o FILE")

@@ -70,7 +70,7 @@ sees who introduces whom to whom.`,
 	f.StringVar(&request.As, "as", "", "the `name` to suggest (default: what the contact calls itself)")
 	f.StringVar(&request.Note, "note", "", "a `text` to go with it")
 	f.BoolVar(&request.Both, "both", false, "introduce them to each other, if both agree")
-	f.DurationVar(&request.Expires, "expires", agent.IntroductionLife, "how `long` it can be taken up")
+	f.DurationVar(&request.Expires, "expires", agent.IntroductionLifetime, "how `long` it can be taken up")
 	f.StringVarP(&file, "output", "o", "", "write it to a `file` instead of sending it; - for standard output")
 	completeFlag(cmd, "to", a.completeMoreNames)
 	return cmd
@@ -157,7 +157,7 @@ func (v *verbs) introduce(ctx context.Context, a introduceArgs) (*introduced, er
 	if len(a.Note) > introduce.MaxNote {
 		return nil, usage("--note of %d bytes: at most %d", len(a.Note), introduce.MaxNote)
 	}
-	i, err := v.agentWith(a.Passphrase).Introduce(ctx, agent.Introduction{About: a.Name, To: a.To, As: a.As, Note: a.Note, Life: a.Expires, Both: a.Both, SignOnly: a.File})
+	i, err := v.agentWith(a.Passphrase).Introduce(ctx, agent.Introduction{About: a.Name, To: a.To, As: a.As, Note: a.Note, Lifetime: a.Expires, Both: a.Both, SignOnly: a.File})
 	var nameless *agent.NoNicknameError
 	if errors.As(err, &nameless) {
 		return nil, classify(err).With("petname introduce " + shellWord(a.Name) + " --to " + shellWord(a.To) + " --as NAME")

@@ -271,7 +271,7 @@ func (v *verbs) invite(ctx context.Context, a inviteArgs) (*invited, error) {
 	if len(a.Purpose) > pair.MaxPurpose {
 		return nil, usage("--purpose of %d bytes: at most %d", len(a.Purpose), pair.MaxPurpose)
 	}
-	i, err := v.agentWith(a.Passphrase).Invite(ctx, agent.InvitationTerms{Uses: a.Uses, Life: a.Expires, Purpose: a.Purpose, For: a.For, Code: a.Code, Awaited: a.Wait})
+	i, err := v.agentWith(a.Passphrase).Invite(ctx, agent.InvitationTerms{Uses: a.Uses, Lifetime: a.Expires, Purpose: a.Purpose, For: a.For, Code: a.Code, Awaited: a.Wait})
 	if err != nil {
 		return nil, err
 	}

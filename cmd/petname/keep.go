@@ -191,12 +191,12 @@ func timeOrNull(t time.Time) *time.Time {
 }
 
 func (v *verbs) kept(context.Context, noArgs) (*keptList, error) {
-	known, err := v.agent.Republishing()
+	known, err := v.agent.RepublishEntries()
 	if err != nil {
 		return nil, err
 	}
 	out := &keptList{Kept: []keptContact{}}
-	for c, err := range v.agent.Kept() {
+	for c, err := range v.agent.Republished() {
 		if err != nil {
 			return nil, err
 		}
@@ -234,7 +234,7 @@ func (v *verbs) setKept(ctx context.Context, a keepArgs, on bool) (*keptList, er
 			Message: fmt.Sprintf("that is everybody in your book (%d more), and it shows.\n", len(ids)) + keepVisible,
 			Next:    "petname keep --all --yes"}
 	}
-	if err := v.agent.Keep(ids, on); err != nil {
+	if err := v.agent.SetRepublished(ids, on); err != nil {
 		return before, err
 	}
 	out, err := v.kept(ctx, noArgs{})
@@ -271,13 +271,13 @@ func (v *verbs) contactsToMark(a keepArgs, on bool) (ids []pointer.Pointer, err 
 	}
 	all := v.agent.Contacts()
 	if !on {
-		all = v.agent.Kept()
+		all = v.agent.Republished()
 	}
 	for c, err := range all {
 		if err != nil {
 			return nil, err
 		}
-		if c.Kept != on && (c.Conflict == nil || !on) {
+		if c.Republished != on && (c.Conflict == nil || !on) {
 			ids = append(ids, c.ID)
 		}
 	}

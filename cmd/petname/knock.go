@@ -75,8 +75,8 @@ To receive their answer, add them to your book, and publish.`,
 	f := cmd.Flags()
 	f.StringVar(&request.Note, "note", "", "a `text`: who you are, and why you write")
 	f.StringVar(&request.As, "as", "", "the `name` to suggest for you (default: your nickname)")
-	f.DurationVar(&request.Expires, "expires", agent.RequestLife, "how `long` it can be taken up")
-	f.IntVar(&request.Puzzles, "puzzles", 0, fmt.Sprintf("how much work to do, up to %d (default: what their card asks for, or %d)", agent.MaxPuzzles, agent.DefaultPuzzles))
+	f.DurationVar(&request.Expires, "expires", agent.RequestLifetime, "how `long` it can be taken up")
+	f.IntVar(&request.Puzzles, "puzzles", 0, fmt.Sprintf("how much work to do, up to %d (default: what their card asks for, or %d)", agent.MaxSolutions, agent.DefaultSolutions))
 	f.BoolVar(&request.Stop, "stop", false, "cancel the contact request")
 	return cmd
 }
@@ -157,23 +157,23 @@ func (v *verbs) knock(ctx context.Context, a knockArgs) (*knocked, error) {
 	if len(a.Note) > introduce.MaxNote {
 		return nil, usage("--note of %d bytes: at most %d", len(a.Note), introduce.MaxNote)
 	}
-	if a.Puzzles < 0 || a.Puzzles > agent.MaxPuzzles {
-		return nil, usage("--puzzles %d: at most %d", a.Puzzles, agent.MaxPuzzles)
+	if a.Puzzles < 0 || a.Puzzles > agent.MaxSolutions {
+		return nil, usage("--puzzles %d: at most %d", a.Puzzles, agent.MaxSolutions)
 	}
-	if a.Expires < time.Hour || a.Expires > agent.MaxRequestLife {
-		return nil, usage("--expires %s: must be at least an hour and at most %d days", a.Expires, agent.MaxRequestLife/(24*time.Hour))
+	if a.Expires < time.Hour || a.Expires > agent.MaxRequestLifetime {
+		return nil, usage("--expires %s: must be at least an hour and at most %d days", a.Expires, agent.MaxRequestLifetime/(24*time.Hour))
 	}
 	to, toName, err := v.recipient(a.To)
 	if err != nil {
 		return nil, err
 	}
-	r, err := v.agentWith(a.Passphrase).RequestContact(ctx, agent.Request{To: to.String(), As: a.As, Note: a.Note, Life: a.Expires, Puzzles: a.Puzzles, Progress: v.progress})
+	r, err := v.agentWith(a.Passphrase).RequestContact(ctx, agent.Request{To: to.String(), As: a.As, Note: a.Note, Lifetime: a.Expires, Solutions: a.Puzzles, Progress: v.progress})
 	if r.Sent == "" {
 		return nil, err
 	}
 	i := r.Introduction
 	return &knocked{To: to.String(), ToName: toName, Pointer: i.About.String(), Suggested: name.Clean(i.Suggested), Note: name.Clean(i.Note),
-		Expires: i.Expires, ID: hex.EncodeToString(i.ID[:]), Sent: string(r.Sent), Open: r.Open, Puzzles: r.Puzzles, Took: time.Since(began).Seconds()}, delivery(r.Sent, err)
+		Expires: i.Expires, ID: hex.EncodeToString(i.ID[:]), Sent: string(r.Sent), Open: r.Open, Puzzles: r.Solutions, Took: time.Since(began).Seconds()}, delivery(r.Sent, err)
 }
 
 func (v *verbs) unknock(_ context.Context, a knockArgs) (*unknocked, error) {

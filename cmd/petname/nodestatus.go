@@ -137,7 +137,7 @@ func (v *verbs) status(context.Context, noArgs) (*nodeStatus, error) {
 	}
 	out := &nodeStatus{Peer: now.Peer, Addrs: now.Addrs, HTTP: v.http, Network: now.Network, Problem: now.Problem, Peers: now.Peers, Names: now.Names,
 		Held: held{now.Holding.Records, now.Holding.Bytes, now.Holding.Limit}, CutOff: []cutOff{}, Uptime: now.Uptime.Seconds(), Memory: memory(),
-		Keep: asKeepStatus(now.Kept, now.Republisher)}
+		Keep: asKeepStatus(now.Republished, now.Republisher)}
 	for _, c := range now.Holding.CutOff {
 		out.CutOff = append(out.CutOff, cutOff{c.Peer, c.Until.UTC().Truncate(time.Second), c.Reason})
 	}

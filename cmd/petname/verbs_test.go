@@ -187,8 +187,8 @@ func TestArgumentsHaveBounds(t *testing.T) {
 		"purpose": {invite(inviteArgs{Expires: time.Hour, Uses: 1, Purpose: strings.Repeat("x", pair.MaxPurpose)}),
 			invite(inviteArgs{Expires: time.Hour, Uses: 1, Purpose: strings.Repeat("x", pair.MaxPurpose+1)})},
 		"knock expires":      {knock(knockArgs{Expires: time.Hour}), knock(knockArgs{Expires: time.Hour - 1})},
-		"knock expires late": {knock(knockArgs{Expires: agent.MaxRequestLife}), knock(knockArgs{Expires: agent.MaxRequestLife + 1})},
-		"puzzles":            {knock(knockArgs{Expires: time.Hour, Puzzles: agent.MaxPuzzles}), knock(knockArgs{Expires: time.Hour, Puzzles: agent.MaxPuzzles + 1})},
+		"knock expires late": {knock(knockArgs{Expires: agent.MaxRequestLifetime}), knock(knockArgs{Expires: agent.MaxRequestLifetime + 1})},
+		"puzzles":            {knock(knockArgs{Expires: time.Hour, Puzzles: agent.MaxSolutions}), knock(knockArgs{Expires: time.Hour, Puzzles: agent.MaxSolutions + 1})},
 		"negative puzzles":   {knock(knockArgs{Expires: time.Hour}), knock(knockArgs{Expires: time.Hour, Puzzles: -1})},
 		"note": {knock(knockArgs{Expires: time.Hour, Note: strings.Repeat("x", introduce.MaxNote)}),
 			knock(knockArgs{Expires: time.Hour, Note: strings.Repeat("x", introduce.MaxNote+1)})},
@@ -207,13 +207,12 @@ func TestArgumentsHaveBounds(t *testing.T) {
 // Completion suggests at most as many names as it can show.
 func TestSuggestionsAreBounded(t *testing.T) {
 	v := opened(t, func(b *petname.Book) {
-		var namings []petname.Naming
 		for i := range maxSuggestions + 1 {
 			n, err := name.Parse(fmt.Sprintf("bob %d", i))
 			require.NoError(t, err)
-			namings = append(namings, petname.Naming{Name: n, Link: pointer.Link{Pointer: newKey(t).Pointer()}, Source: petname.Source{Lookalike: true}})
+			_, err = b.Add(n, pointer.Link{Pointer: newKey(t).Pointer()}, petname.Source{Lookalike: true})
+			require.NoError(t, err)
 		}
-		require.NoError(t, b.AddAll(namings))
 	})
 	out, err := v.suggest(t.Context(), findArgs{Text: "bob"})
 	require.NoError(t, err)

@@ -51,6 +51,7 @@ func readRecord(resp *http.Response) ([]byte, error) {
 	return record, nil
 }
 
+// tooLongError returns the error for an answer that is longer than any record.
 func tooLongError() error {
 	return &answerError{fmt.Sprintf("its answer is over the %d bytes of a record", pointer.MaxRecord), dht.ErrRejected}
 }

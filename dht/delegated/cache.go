@@ -19,97 +19,102 @@ const (
 // floods it evicts its own records.
 type recordCache struct {
 	mu        sync.Mutex
-	byPointer map[pointer.Pointer]*list.Element // of *shelved
+	byPointer map[pointer.Pointer]*list.Element // of *cachedRecord
 	accounts  map[netip.Prefix]*account
 	bytes     int
 }
 
+// cachedRecord is a record with the client that it counts for.
 type cachedRecord struct {
 	record    pointer.Record
 	confirmed time.Time // when the network or a put last confirmed that it is the newest
 	client    netip.Prefix
 }
 
+// account is the records in the cache that count for one client.
 type account struct {
-	records list.List // of *shelved, the latest in front
+	records list.List // of *cachedRecord, the latest in front
 	bytes   int
 }
 
 // get returns the record of p unless it has expired. fresh reports whether it is
 // within its TTL.
-func (s *recordCache) get(p pointer.Pointer, now time.Time) (record pointer.Record, ok, fresh bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e, ok := s.byPointer[p]
+func (c *recordCache) get(p pointer.Pointer, now time.Time) (record pointer.Record, ok, fresh bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.byPointer[p]
 	if !ok {
 		return pointer.Record{}, false, false
 	}
-	k := e.Value.(*cachedRecord)
-	if now.After(k.record.Expires()) {
-		s.remove(e)
+	cached := e.Value.(*cachedRecord)
+	if now.After(cached.record.Expires()) {
+		c.remove(e)
 		return pointer.Record{}, false, false
 	}
 	// A confirmation in the future is invalid: the clock was set back.
-	return k.record, true, !k.confirmed.After(now) && now.Sub(k.confirmed) < k.record.TTL()
+	return cached.record, true, !cached.confirmed.After(now) && now.Sub(cached.confirmed) < cached.record.TTL()
 }
 
 // put stores a record unless there is a newer one, and returns the stored one.
-func (s *recordCache) put(record pointer.Record, now time.Time, by netip.Prefix) pointer.Record {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if e, ok := s.byPointer[record.Pointer()]; ok {
-		k := e.Value.(*cachedRecord)
-		switch order := k.record.Compare(record); {
+func (c *recordCache) put(record pointer.Record, now time.Time, by netip.Prefix) pointer.Record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.byPointer[record.Pointer()]; ok {
+		cached := e.Value.(*cachedRecord)
+		switch order := cached.record.Compare(record); {
 		case order > 0:
-			return k.record
+			return cached.record
 		case order == 0:
-			k.confirmed = now
-			return k.record
+			cached.confirmed = now
+			return cached.record
 		}
-		s.remove(e)
+		c.remove(e)
 	}
-	o := s.accounts[by]
-	if o == nil {
-		o = &account{}
-		if s.accounts == nil {
-			s.byPointer, s.accounts = map[pointer.Pointer]*list.Element{}, map[netip.Prefix]*account{}
+	a := c.accounts[by]
+	if a == nil {
+		a = &account{}
+		if c.accounts == nil {
+			c.byPointer, c.accounts = map[pointer.Pointer]*list.Element{}, map[netip.Prefix]*account{}
 		}
-		s.accounts[by] = o
+		c.accounts[by] = a
 	}
 	size := len(record.Bytes())
-	s.byPointer[record.Pointer()] = o.records.PushFront(&cachedRecord{record, now, by})
-	o.bytes += size
-	s.bytes += size
-	for len(s.byPointer) > maxCached || s.bytes > maxCachedBytes {
-		s.evict()
+	c.byPointer[record.Pointer()] = a.records.PushFront(&cachedRecord{record, now, by})
+	a.bytes += size
+	c.bytes += size
+	for len(c.byPointer) > maxCached || c.bytes > maxCachedBytes {
+		c.evict()
 	}
 	return record
 }
 
-func (s *recordCache) evict() {
-	var most *account
-	for _, o := range s.accounts {
-		if most == nil || o.bytes > most.bytes {
-			most = o
+// evict removes the oldest record of the client with the most bytes.
+func (c *recordCache) evict() {
+	var largest *account
+	for _, a := range c.accounts {
+		if largest == nil || a.bytes > largest.bytes {
+			largest = a
 		}
 	}
-	s.remove(most.records.Back())
+	c.remove(largest.records.Back())
 }
 
-func (s *recordCache) remove(e *list.Element) {
-	k := e.Value.(*cachedRecord)
-	o, size := s.accounts[k.client], len(k.record.Bytes())
-	delete(s.byPointer, k.record.Pointer())
-	o.records.Remove(e)
-	o.bytes -= size
-	s.bytes -= size
-	if o.records.Len() == 0 {
-		delete(s.accounts, k.client)
+// remove removes a record from the cache and from the account of its client.
+func (c *recordCache) remove(e *list.Element) {
+	cached := e.Value.(*cachedRecord)
+	a, size := c.accounts[cached.client], len(cached.record.Bytes())
+	delete(c.byPointer, cached.record.Pointer())
+	a.records.Remove(e)
+	a.bytes -= size
+	c.bytes -= size
+	if a.records.Len() == 0 {
+		delete(c.accounts, cached.client)
 	}
 }
 
-func (s *recordCache) len() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.byPointer)
+// len returns the number of records in the cache.
+func (c *recordCache) len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.byPointer)
 }

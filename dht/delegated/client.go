@@ -115,6 +115,7 @@ func (c *Client) GetAt(ctx context.Context, p pointer.Pointer, level dht.Level) 
 	}
 }
 
+// get requests a record. It returns unverified bytes, nil if the router has none.
 func (c *Client) get(ctx context.Context, p pointer.Pointer, noCache bool) ([]byte, error) {
 	resp, done, err := c.do(ctx, http.MethodGet, p, nil, noCache)
 	if err != nil {
@@ -178,14 +179,16 @@ func (c *Client) do(ctx context.Context, method string, p pointer.Pointer, body 
 	return c.send(ctx, method, p.String(), body, noCache)
 }
 
+// send sends a request for a name, which need not be valid. The caller calls done after
+// reading the body.
 func (c *Client) send(ctx context.Context, method, name string, body []byte, noCache bool) (_ *http.Response, done func(), err error) {
-	asking, cancel := c.withTimeout(ctx)
+	requestCtx, cancel := c.withTimeout(ctx)
 	defer func() {
 		if err != nil {
 			cancel()
 		}
 	}()
-	req, err := http.NewRequestWithContext(asking, method, c.url+path+name, bytes.NewReader(bytes.Clone(body)))
+	req, err := http.NewRequestWithContext(requestCtx, method, c.url+path+name, bytes.NewReader(bytes.Clone(body)))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -209,6 +212,7 @@ func (c *Client) send(ctx context.Context, method, name string, body []byte, noC
 	}, nil
 }
 
+// withTimeout returns the context of one request: see Client.Timeout.
 func (c *Client) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	timeout := c.Timeout
 	if timeout <= 0 {
@@ -223,28 +227,29 @@ func (c *Client) withTimeout(ctx context.Context) (context.Context, context.Canc
 
 // routerError returns err, of the transport or of a response, as a RouterError.
 func (c *Client) routerError(ctx context.Context, err error) error {
-	var done *RouterError
-	if errors.As(err, &done) {
+	var routerErr *RouterError
+	if errors.As(err, &routerErr) {
 		return err
 	}
-	f := &RouterError{Router: c.url, Err: dht.ErrUnreachable}
-	var bad *answerError
-	var inner *url.Error
+	out := &RouterError{Router: c.url, Err: dht.ErrUnreachable}
+	var answerErr *answerError
+	var urlErr *url.Error
 	switch {
-	case errors.As(err, &bad):
-		f.Reason, f.Err = bad.reason, bad.err
+	case errors.As(err, &answerErr):
+		out.Reason, out.Err = answerErr.reason, answerErr.err
 	case ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled):
-		f.Reason, f.Err = "asked no further", fmt.Errorf("%w: %w", dht.ErrUnreachable, ctx.Err())
+		out.Reason, out.Err = "asked no further", fmt.Errorf("%w: %w", dht.ErrUnreachable, ctx.Err())
 	case isTimeout(err):
-		f.Reason, f.Err = "no answer in time", fmt.Errorf("%w: %w", dht.ErrUnreachable, context.DeadlineExceeded)
-	case errors.As(err, &inner):
-		f.Reason = sanitize(inner.Err.Error())
+		out.Reason, out.Err = "no answer in time", fmt.Errorf("%w: %w", dht.ErrUnreachable, context.DeadlineExceeded)
+	case errors.As(err, &urlErr):
+		out.Reason = sanitize(urlErr.Err.Error())
 	default:
-		f.Reason = sanitize(err.Error())
+		out.Reason = sanitize(err.Error())
 	}
-	return f
+	return out
 }
 
+// isTimeout reports whether err is that of a deadline.
 func isTimeout(err error) bool {
 	var timeout net.Error
 	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()

@@ -40,6 +40,7 @@ type limiter struct {
 	recent  list.List // of *bucket, the latest in front
 }
 
+// bucket is the use that one client makes of the server.
 type bucket struct {
 	client netip.Prefix
 	tokens *rate.Limiter // nil: unused
@@ -83,6 +84,7 @@ func (l *limiter) acquire(client netip.Prefix, limit int) (release func(), ok bo
 	}, true
 }
 
+// bucket returns the bucket of a client. The caller holds l.mu.
 func (l *limiter) bucket(client netip.Prefix) *bucket {
 	if e, ok := l.buckets[client]; ok {
 		l.recent.MoveToFront(e)

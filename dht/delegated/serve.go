@@ -28,16 +28,16 @@ const (
 // deadline: a handler that takes longer, as [Server] may, has to clear it by an
 // http.ResponseController after reading the body.
 func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	g := &drainingHandler{handler: h}
-	life, end := context.WithCancel(context.Background())
+	draining := &drainingHandler{handler: h}
+	base, end := context.WithCancel(context.Background())
 	defer end()
 	srv := &http.Server{
-		Handler:           g,
+		Handler:           draining,
 		ReadHeaderTimeout: headerTimeout,
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaders,
-		BaseContext:       func(net.Listener) context.Context { return life },
+		BaseContext:       func(net.Listener) context.Context { return base },
 		// Errors of clients are not logged. Without this they go to a global log.
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
 	}
@@ -57,7 +57,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	}
 	end()
 	srv.Close()
-	g.drain()
+	draining.drain()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -72,27 +72,28 @@ type drainingHandler struct {
 	active  sync.WaitGroup
 }
 
-func (g *drainingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	g.mu.Lock()
-	if g.closed { // the connection is closed, too
-		g.mu.Unlock()
+// ServeHTTP calls the handler, with a deadline for reading the body.
+func (d *drainingHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	if d.closed { // the connection is closed, too
+		d.mu.Unlock()
 		return
 	}
-	g.active.Add(1)
-	g.mu.Unlock()
-	defer g.active.Done()
+	d.active.Add(1)
+	d.mu.Unlock()
+	defer d.active.Done()
 	// Also for a body that the handler does not read: the server waits for it
 	// before the next request.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	g.handler.ServeHTTP(w, r)
+	d.handler.ServeHTTP(w, r)
 }
 
 // drain refuses further requests, and waits for the active ones.
-func (g *drainingHandler) drain() {
-	g.mu.Lock()
-	g.closed = true
-	g.mu.Unlock()
-	g.active.Wait()
+func (d *drainingHandler) drain() {
+	d.mu.Lock()
+	d.closed = true
+	d.mu.Unlock()
+	d.active.Wait()
 }
 
 // boundedListener is a listener that bounds the number of open connections, in
@@ -105,33 +106,34 @@ type boundedListener struct {
 }
 
 // Accept returns the next connection within the bounds, and closes others.
-func (c *boundedListener) Accept() (net.Conn, error) {
+func (l *boundedListener) Accept() (net.Conn, error) {
 	for {
-		conn, err := c.Listener.Accept()
+		conn, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
 		client := clientOf(conn.RemoteAddr().String())
-		c.mu.Lock()
-		room := c.total < maxConns && c.conns[client] < maxConnsPerClient
+		l.mu.Lock()
+		room := l.total < maxConns && l.conns[client] < maxConnsPerClient
 		if room {
-			c.total++
-			c.conns[client]++
+			l.total++
+			l.conns[client]++
 		}
-		c.mu.Unlock()
+		l.mu.Unlock()
 		if room {
-			return &countedConn{Conn: conn, release: sync.OnceFunc(func() { c.release(client) })}, nil
+			return &countedConn{Conn: conn, release: sync.OnceFunc(func() { l.release(client) })}, nil
 		}
 		conn.Close()
 	}
 }
 
-func (c *boundedListener) release(client netip.Prefix) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.total--
-	if c.conns[client]--; c.conns[client] == 0 {
-		delete(c.conns, client)
+// release ends the count of a connection of a client.
+func (l *boundedListener) release(client netip.Prefix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.total--
+	if l.conns[client]--; l.conns[client] == 0 {
+		delete(l.conns, client)
 	}
 }
 
@@ -142,7 +144,7 @@ type countedConn struct {
 }
 
 // Close closes the connection, which then no longer counts.
-func (m *countedConn) Close() error {
-	m.release()
-	return m.Conn.Close()
+func (c *countedConn) Close() error {
+	c.release()
+	return c.Conn.Close()
 }

@@ -84,19 +84,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.mux.HandleFunc("PUT "+path+"{name}", s.put)
 	})
 	began := s.now()
-	seen := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+	recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 	// Bound slow clients. Errors are ignored: a writer without deadlines, such as
 	// a recorder, is not a connection.
 	c := http.NewResponseController(w)
 	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
 	_ = c.SetWriteDeadline(time.Now().Add(bodyTimeout + s.timeout() + bodyTimeout))
 	if ok, wait := s.limiter.allow(clientOf(r.RemoteAddr), began, s.rate(), s.burst()); !ok {
-		tooMany(seen, wait, "too many requests from your address")
+		tooMany(recorder, wait, "too many requests from your address")
 	} else {
-		s.mux.ServeHTTP(seen, r)
+		s.mux.ServeHTTP(recorder, r)
 	}
 	if s.Observe != nil {
-		s.Observe(r.Method, seen.status, s.now().Sub(began))
+		s.Observe(r.Method, recorder.status, s.now().Sub(began))
 	}
 }
 
@@ -106,6 +106,7 @@ type statusRecorder struct {
 	status int
 }
 
+// WriteHeader records the status and sends it.
 func (w *statusRecorder) WriteHeader(status int) {
 	w.status = status
 	w.ResponseWriter.WriteHeader(status)
@@ -114,6 +115,7 @@ func (w *statusRecorder) WriteHeader(status int) {
 // Unwrap is for http.ResponseController.
 func (w *statusRecorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// get serves a record, from memory within its TTL and else from the network.
 func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	p, ok := pathPointer(w, r)
 	if !ok {
@@ -130,17 +132,17 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 	}
 	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the request is read
 	now := s.now()
-	held, ok, fresh := s.cache.get(p, now)
+	cached, ok, fresh := s.cache.get(p, now)
 	if (!fresh || noCache(r)) && s.Network != nil {
-		end, free := s.acquire(w, r)
-		if !free {
+		release, acquired := s.acquire(w, r)
+		if !acquired {
 			return
 		}
 		found, err := s.queryNetwork(r.Context(), p)
-		end()
+		release()
 		switch {
 		case err == nil:
-			held, ok = s.cache.put(found, s.now(), clientOf(r.RemoteAddr)), true
+			cached, ok = s.cache.put(found, s.now(), clientOf(r.RemoteAddr)), true
 		case ok || r.Context().Err() != nil:
 			// Serve the record in memory: it has not expired.
 		case errors.Is(err, dht.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded):
@@ -153,7 +155,7 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request) {
 		writeText(w, http.StatusOK, "no record of this name was found")
 		return
 	}
-	s.writeRecord(w, r, held)
+	s.writeRecord(w, r, cached)
 }
 
 // noCache reports whether a request forbids an answer from memory.
@@ -196,6 +198,7 @@ func (s *Server) queryNetwork(ctx context.Context, p pointer.Pointer) (pointer.R
 	return res.Record, err
 }
 
+// put verifies a record, puts it to the network, and stores it in memory.
 func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	p, ok := pathPointer(w, r)
 	if !ok {
@@ -214,19 +217,19 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	if held, ok, _ := s.cache.get(p, s.now()); ok && held.Compare(record) > 0 {
-		refuseOlder(w, held)
+	if cached, ok, _ := s.cache.get(p, s.now()); ok && cached.Compare(record) > 0 {
+		refuseOlder(w, cached)
 		return
 	}
 	stored := 1
 	if s.Network != nil {
-		end, free := s.acquire(w, r)
-		if !free {
+		release, acquired := s.acquire(w, r)
+		if !acquired {
 			return
 		}
 		resolver := dht.Resolver{Stores: []dht.Store{s.Network}, Now: s.now, Timeout: s.timeout()}
 		receipt, err := resolver.Publish(r.Context(), record)
-		end()
+		release()
 		switch {
 		case errors.Is(err, dht.ErrOlder):
 			refuse(w, http.StatusConflict, "the network has a newer record")
@@ -244,8 +247,9 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	writeText(w, http.StatusOK, fmt.Sprintf("stored by %d", stored))
 }
 
-func refuseOlder(w http.ResponseWriter, held pointer.Record) {
-	refuse(w, http.StatusConflict, fmt.Sprintf("a newer record is known (sequence %d)", held.Sequence()))
+// refuseOlder refuses a put because a newer record is known.
+func refuseOlder(w http.ResponseWriter, newest pointer.Record) {
+	refuse(w, http.StatusConflict, fmt.Sprintf("a newer record is known (sequence %d)", newest.Sequence()))
 }
 
 // readBody reads the body of a put, within the bounds of size and time. If it
@@ -260,9 +264,9 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 		return nil, false
 	}
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(pointer.MaxRecord)))
-	var over *http.MaxBytesError
+	var tooLong *http.MaxBytesError
 	switch {
-	case errors.As(err, &over):
+	case errors.As(err, &tooLong):
 		tooLarge()
 		return nil, false
 	case err != nil && isTimeout(err):
@@ -323,21 +327,26 @@ func accepts(accept []string) bool {
 	return false
 }
 
+// tooMany refuses a request of a client that sends too many; wait is the time until a
+// further one is accepted.
 func tooMany(w http.ResponseWriter, wait time.Duration, reason string) {
 	w.Header().Set("Retry-After", strconv.Itoa(max(1, int(math.Ceil(wait.Seconds())))))
 	refuse(w, http.StatusTooManyRequests, reason)
 }
 
+// tooBusy refuses a request that may succeed later.
 func tooBusy(w http.ResponseWriter, reason string) {
 	w.Header().Set("Retry-After", "5")
 	refuse(w, http.StatusServiceUnavailable, reason)
 }
 
+// refuse sends an answer other than success, with its reason.
 func refuse(w http.ResponseWriter, status int, reason string) {
 	w.Header().Set("Cache-Control", "no-store")
 	writeText(w, status, reason)
 }
 
+// writeText sends an answer of one line of text.
 func writeText(w http.ResponseWriter, status int, s string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

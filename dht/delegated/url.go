@@ -26,6 +26,7 @@ func ParseURL(s string) (string, error) {
 	return u, nil
 }
 
+// parseURL is ParseURL without the prefix of its errors.
 func parseURL(s string) (string, error) {
 	if len(s) > maxURL {
 		return "", fmt.Errorf("%d bytes long, over %d", len(s), maxURL)
@@ -59,6 +60,7 @@ func parseURL(s string) (string, error) {
 	return u.Scheme + "://" + host, nil
 }
 
+// parseHost returns the canonical form of the host and the port.
 func parseHost(u *url.URL) (string, error) {
 	host, port := strings.ToLower(u.Hostname()), u.Port()
 	bracketed := strings.HasPrefix(u.Host, "[")

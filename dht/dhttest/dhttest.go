@@ -71,6 +71,7 @@ func sign(t tb, k *pointer.Key, sequence uint64) pointer.Record {
 	return rec
 }
 
+// newKey returns a random key.
 func newKey(t tb) *pointer.Key {
 	t.Helper()
 	k, err := pointer.NewKey(rand.Reader)
@@ -78,12 +79,14 @@ func newKey(t tb) *pointer.Key {
 	return k
 }
 
+// put puts a record within callTimeout.
 func put(s dht.Store, p pointer.Pointer, b []byte) (dht.Receipt, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
 	defer cancel()
 	return s.Put(ctx, p, b)
 }
 
+// mustPut puts a record, and fails the test if the store does not report it as stored.
 func mustPut(t tb, s dht.Store, rec pointer.Record) {
 	t.Helper()
 	receipt, err := put(s, rec.Pointer(), rec.Bytes())

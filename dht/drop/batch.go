@@ -40,6 +40,7 @@ type position struct {
 	Chain   hash
 }
 
+// hash is a hash that identifies a channel, or a stream up to a message.
 type hash = [sha256.Size]byte
 
 // batch is the content of one record.
@@ -74,10 +75,10 @@ func firstPosition(channel hash, from pointer.Pointer) position {
 }
 
 // next returns the position after one more message.
-func (m position) next(message []byte) position {
-	b := append([]byte("petnames/drop/message/v1\x00"), m.Chain[:]...)
-	b = binary.BigEndian.AppendUint64(b, m.Counter+1)
-	return position{Counter: m.Counter + 1, Chain: sha256.Sum256(append(b, message...))}
+func (p position) next(message []byte) position {
+	b := append([]byte("petnames/drop/message/v1\x00"), p.Chain[:]...)
+	b = binary.BigEndian.AppendUint64(b, p.Counter+1)
+	return position{Counter: p.Counter + 1, Chain: sha256.Sum256(append(b, message...))}
 }
 
 // signedBytes returns the bytes that the identity key signs.
@@ -86,20 +87,21 @@ func signedBytes(batch []byte) []byte {
 	return append([]byte("petnames/drop/letter/v1\x00"), sum[:]...)
 }
 
-func (l batch) validate() error {
-	if l.Version != batchVersion {
-		return fmt.Errorf("is of version %d, and this program knows %d", l.Version, batchVersion)
+// validate checks the version and the bounds of a batch.
+func (b batch) validate() error {
+	if b.Version != batchVersion {
+		return fmt.Errorf("is of version %d, and this program knows %d", b.Version, batchVersion)
 	}
-	if l.Base.Counter > maxCounter || l.Ack.Counter > maxCounter {
+	if b.Base.Counter > maxCounter || b.Ack.Counter > maxCounter {
 		return fmt.Errorf("has a counter over %d", uint64(maxCounter))
 	}
-	if l.Messages == nil {
+	if b.Messages == nil {
 		return canonical.ErrNotCanonical // null in place of an empty list
 	}
-	if len(l.Messages) > MaxQueue {
-		return fmt.Errorf("has %d messages, over %d", len(l.Messages), MaxQueue)
+	if len(b.Messages) > MaxQueue {
+		return fmt.Errorf("has %d messages, over %d", len(b.Messages), MaxQueue)
 	}
-	for _, m := range l.Messages {
+	for _, m := range b.Messages {
 		if len(m) == 0 || len(m) > MaxMessage {
 			return fmt.Errorf("has a message of %d bytes, not 1 to %d", len(m), MaxMessage)
 		}
@@ -108,38 +110,39 @@ func (l batch) validate() error {
 }
 
 // sign returns the signed and encoded batch, to be sealed.
-func (l batch) sign(key crypto.Signer) ([]byte, error) {
-	b, err := canonical.Marshal(l)
+func (b batch) sign(key crypto.Signer) ([]byte, error) {
+	encoded, err := canonical.Marshal(b)
 	if err != nil {
 		return nil, err
 	}
-	sig, err := key.Sign(rand.Reader, signedBytes(b), crypto.Hash(0))
+	sig, err := key.Sign(rand.Reader, signedBytes(encoded), crypto.Hash(0))
 	if err != nil {
 		return nil, err
 	}
-	return canonical.Marshal(signed{Signature: sig, Batch: b})
+	return canonical.Marshal(signed{Signature: sig, Batch: encoded})
 }
 
 // decodeBatch decodes the content of a payload. It verifies neither the parties
 // nor the signature: [Channel.openRecord] does.
 func decodeBatch(b []byte) (batch, signed, error) {
-	var s signed
-	if err := canonical.Unmarshal(b, &s, bounds); err != nil {
+	var envelope signed
+	if err := canonical.Unmarshal(b, &envelope, bounds); err != nil {
 		return batch{}, signed{}, fmt.Errorf("sealed content %w", err)
 	}
-	if len(s.Signature) != ed25519.SignatureSize {
-		return batch{}, signed{}, fmt.Errorf("its signature has %d bytes", len(s.Signature))
+	if len(envelope.Signature) != ed25519.SignatureSize {
+		return batch{}, signed{}, fmt.Errorf("its signature has %d bytes", len(envelope.Signature))
 	}
-	var l batch
-	if err := canonical.Unmarshal(s.Batch, &l, bounds); err != nil {
+	var content batch
+	if err := canonical.Unmarshal(envelope.Batch, &content, bounds); err != nil {
 		return batch{}, signed{}, fmt.Errorf("batch %w", err)
 	}
-	if err := l.validate(); err != nil {
+	if err := content.validate(); err != nil {
 		return batch{}, signed{}, fmt.Errorf("batch %w", err)
 	}
-	return l, s, nil
+	return content, envelope, nil
 }
 
+// sealInfo binds a payload to the pointer of its record.
 func sealInfo(at pointer.Pointer) []byte {
 	return append([]byte("petnames/drop/seal/v1\x00"), at.Bytes()...)
 }
@@ -152,6 +155,7 @@ func sealPayload(to hpke.PublicKey, at pointer.Pointer, sequence uint64, b []byt
 	return seal.Seal(to, sealInfo(at), sealExtra(sequence), sizes[:], b)
 }
 
+// openPayload decrypts the payload of the record under at.
 func openPayload(keys []hpke.PrivateKey, at pointer.Pointer, sequence uint64, payload []byte) ([]byte, error) {
 	return seal.Open(keys, sealInfo(at), sealExtra(sequence), payload)
 }
@@ -159,19 +163,19 @@ func openPayload(keys []hpke.PrivateKey, at pointer.Pointer, sequence uint64, pa
 // openRecord decrypts a record, and verifies that the other party signed its
 // batch for this party, channel and record.
 func (c *Channel) openRecord(rec pointer.Record) (batch, error) {
-	b, err := openPayload(c.local.sealing, rec.Pointer(), rec.Sequence(), rec.Payload())
+	plain, err := openPayload(c.local.sealing, rec.Pointer(), rec.Sequence(), rec.Payload())
 	if err != nil {
 		return batch{}, err
 	}
-	l, s, err := decodeBatch(b)
+	content, envelope, err := decodeBatch(plain)
 	if err != nil {
 		return batch{}, err
 	}
-	if !bytes.Equal(l.From, c.party.Bytes()) || !bytes.Equal(l.To, c.self.Pointer.Bytes()) || l.Channel != c.id {
+	if !bytes.Equal(content.From, c.party.Bytes()) || !bytes.Equal(content.To, c.self.Pointer.Bytes()) || content.Channel != c.id {
 		return batch{}, errors.New("was written for other parties")
 	}
-	if !bytes.Equal(l.At, rec.Pointer().Bytes()) || l.Sequence != rec.Sequence() {
+	if !bytes.Equal(content.At, rec.Pointer().Bytes()) || content.Sequence != rec.Sequence() {
 		return batch{}, errors.New("was written for another record")
 	}
-	return l, c.party.Verify(signedBytes(s.Batch), s.Signature)
+	return content, c.party.Verify(signedBytes(envelope.Batch), envelope.Signature)
 }

@@ -27,7 +27,7 @@ const (
 // Channel is one party's end of a channel. It is not safe for concurrent use.
 type Channel struct {
 	self        Self
-	party       pointer.Pointer
+	party       pointer.Pointer // the other party
 	id          hash
 	local       localKeys
 	remote      remoteKeys
@@ -77,6 +77,7 @@ type recordOrder struct {
 	Sequence uint64
 }
 
+// before reports whether the record with this order is older than the other one.
 func (o recordOrder) before(other recordOrder) bool {
 	return o.Epoch < other.Epoch || o.Epoch == other.Epoch && o.Sequence < other.Sequence
 }
@@ -104,6 +105,7 @@ func Open(self Self, party Party, state []byte) (*Channel, error) {
 	return c, nil
 }
 
+// open is Open without the prefix of its errors.
 func open(self Self, party Party, state []byte) (*Channel, error) {
 	if self.Pointer.IsZero() || party.Pointer.IsZero() {
 		return nil, errors.New("a party has no pointer")
@@ -161,23 +163,24 @@ func (c *Channel) Rekey(party Party) error {
 	return nil
 }
 
+// rekey is Rekey without the prefix of its errors. It checks the keys of the card.
 func (c *Channel) rekey(party Party) error {
-	t, err := newRemoteKeys(party.Sealing)
+	remote, err := newRemoteKeys(party.Sealing)
 	if err != nil {
 		return err
 	}
 	for _, private := range c.local.x25519 {
-		if private.PublicKey().Equal(t.x25519) {
+		if private.PublicKey().Equal(remote.x25519) {
 			return errors.New("the party's card has a sealing key of this side")
 		}
-		if _, err := private.ECDH(t.x25519); err != nil {
+		if _, err := private.ECDH(remote.x25519); err != nil {
 			return errors.New("the party's X25519 key is of low order, which makes no secret")
 		}
 	}
-	if last := c.remote.x25519; last != nil && !last.Equal(t.x25519) {
-		c.previousKey, c.unsaved = last, true
+	if previous := c.remote.x25519; previous != nil && !previous.Equal(remote.x25519) {
+		c.previousKey, c.unsaved = previous, true
 	}
-	c.remote = t
+	c.remote = remote
 	return nil
 }
 
@@ -194,10 +197,10 @@ func (c *Channel) Send(message []byte) error {
 		size += len(m)
 	}
 	if len(c.queue) >= MaxQueue || size > MaxQueueBytes {
-		return fmt.Errorf("%d messages to %s are not acknowledged yet, and no more are kept: send when some are", len(c.queue), c.party)
+		return fmt.Errorf("the queue is full: %d messages to %s are not acknowledged yet: send again when some are", len(c.queue), c.party)
 	}
 	if c.base.Counter > maxCounter-MaxQueue {
-		return fmt.Errorf("the messages to %s are numbered up to the limit", c.party)
+		return fmt.Errorf("no more messages can be sent to %s: the message numbers have reached their limit", c.party)
 	}
 	c.queue = append(c.queue, bytes.Clone(message))
 	c.unsaved = true
@@ -211,13 +214,13 @@ func (c *Channel) Waiting() int { return len(c.queue) }
 // and durable. After the state is stored, the next [Channel.Put] acknowledges
 // them. Done returns an error if the message is not pending.
 func (c *Channel) Done(m Message) error {
-	for i, p := range c.pending {
-		if p.ID == m.ID {
-			c.processed = position{Counter: p.Counter, Chain: p.ID}
+	for i, pending := range c.pending {
+		if pending.ID == m.ID {
+			c.processed = position{Counter: pending.Counter, Chain: pending.ID}
 			c.pending = c.pending[i+1:]
 			c.unsaved = true
 			return nil
 		}
 	}
-	return fmt.Errorf("message %d is not one that waits to be processed: poll again", m.Counter)
+	return fmt.Errorf("message %d is not pending: poll again", m.Counter)
 }

@@ -2,11 +2,7 @@ package drop
 
 import (
 	"bytes"
-	"context"
-	"crypto/ecdh"
-	"crypto/hpke"
 	"fmt"
-	"iter"
 	"strings"
 	"testing"
 	"time"
@@ -14,8 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
-	"github.com/petnames-go/petnames/dht/seal"
-	"github.com/petnames-go/petnames/pointer"
 )
 
 func TestMessagesArriveWithoutBothOnline(t *testing.T) {
@@ -129,36 +123,6 @@ func TestSendCopiesTheMessage(t *testing.T) {
 	require.Equal(t, []string{"mine"}, pollAndProcess(t, b, store, now))
 }
 
-func TestUnsavedStateIsNotPut(t *testing.T) {
-	alice, bob, a, b := pair(t)
-	now := start
-	store := memory(&now)
-	mustSend(t, a, "one")
-	refused := func(c *Channel) {
-		t.Helper()
-		_, err := c.Put(ctx, store, now)
-		require.ErrorIs(t, err, errUnsaved)
-		_, err = c.Outgoing(now)
-		require.ErrorIs(t, err, errUnsaved)
-	}
-	refused(a)
-	a.State()
-	mustSend(t, a, "two")
-	refused(a)
-	put(t, a, store, now)
-	result := poll(t, b, store, now)
-	b.State()
-	require.NoError(t, b.Done(result.Messages[0]))
-	refused(b)
-	put(t, b, store, now)
-	poll(t, a, store, now)
-	refused(a)
-	a.State()
-	require.NoError(t, a.Rekey(bob.renewed(t, 33).party()))
-	refused(a)
-	_ = alice
-}
-
 func TestLockedIdentityReadsAndDoesNotWrite(t *testing.T) {
 	alice, bob, a, _ := pair(t)
 	now := start
@@ -175,61 +139,6 @@ func TestLockedIdentityReadsAndDoesNotWrite(t *testing.T) {
 	require.ErrorIs(t, err, errLocked)
 	b = mustOpen(t, bob, alice, saved)
 	require.True(t, b.Due(now), "once it is unlocked, it is acknowledged")
-}
-
-// The network discards records after 48 hours, so they are put again before.
-func TestUnacknowledgedIsDueAgain(t *testing.T) {
-	alice, bob, a, b := pair(t)
-	now := start
-	mustSend(t, a, "one")
-	put(t, a, memory(&now), now) // lost
-	require.False(t, a.Due(now.Add(repeatAfter-time.Millisecond)))
-	require.True(t, a.Due(now.Add(repeatAfter)))
-	require.True(t, a.Due(now.Add(-repeatAfter)), "the clock went back")
-	require.True(t, a.Due(now.Add(Epoch)), "in the next epoch it belongs elsewhere")
-	a = mustOpen(t, alice, bob, a.State())
-	require.False(t, a.Due(now.Add(time.Hour)), "a restart doesn't put again")
-	mustSend(t, a, "two")
-	require.True(t, a.Due(now.Add(time.Hour)), "a new message")
-
-	now = now.Add(repeatAfter)
-	store := memory(&now)
-	put(t, a, store, now)
-	require.Equal(t, []string{"one", "two"}, pollAndProcess(t, b, store, now))
-	put(t, b, memory(&now), now) // the acknowledgement is lost
-	require.False(t, b.Due(now))
-	now = now.Add(repeatAfter)
-	poll(t, a, store, now)
-	require.True(t, a.Due(now))
-	put(t, a, store, now)
-	require.Empty(t, pollAndProcess(t, b, store, now))
-	require.True(t, b.Due(now), "the other still shows what was acknowledged")
-	put(t, b, store, now)
-	require.False(t, b.Due(now), "and is told once for each of its records")
-	require.Empty(t, pollAndProcess(t, b, store, now))
-	require.False(t, b.Due(now))
-	poll(t, a, store, now)
-	require.Zero(t, a.Waiting())
-}
-
-func TestFailedPutStaysDue(t *testing.T) {
-	_, _, a, _ := pair(t)
-	mustSend(t, a, "one")
-	a.State()
-	_, err := a.Put(ctx, failing{}, start)
-	require.ErrorIs(t, err, dht.ErrUnreachable)
-	require.True(t, a.Due(start))
-}
-
-// failing is a store that is unreachable.
-type failing struct{}
-
-func (failing) Get(context.Context, pointer.Pointer) iter.Seq2[dht.Answer, error] {
-	return func(yield func(dht.Answer, error) bool) { yield(dht.Answer{}, dht.ErrUnreachable) }
-}
-
-func (failing) Put(context.Context, pointer.Pointer, []byte) (dht.Receipt, error) {
-	return dht.Receipt{}, dht.ErrUnreachable
 }
 
 func TestPollReportsErrorsOfTheStore(t *testing.T) {
@@ -321,88 +230,6 @@ func TestALaterEpochIsNewerWhateverTheSequence(t *testing.T) {
 	require.Equal(t, uint64(now.UnixMilli()), b.newest.Sequence)
 }
 
-func TestOutgoingRecordIsReadFromAnotherStore(t *testing.T) {
-	_, _, a, b := pair(t)
-	now := start
-	mustSend(t, a, "one")
-	a.State()
-	rec, err := a.Outgoing(now)
-	require.NoError(t, err)
-	require.True(t, a.Due(now), "the store hasn't got it")
-	polled, err := polledPointers(b, now)
-	require.NoError(t, err)
-	require.Contains(t, polled, rec.Pointer())
-	require.Len(t, polled, 2)
-	stream := memory(&now)
-	_, err = stream.Put(ctx, rec.Pointer(), rec.Bytes())
-	require.NoError(t, err)
-	require.Equal(t, []string{"one"}, pollAndProcess(t, b, stream, now))
-	// Both stores yield the same messages.
-	store := memory(&now)
-	put(t, a, store, now)
-	require.Empty(t, pollAndProcess(t, b, store, now))
-}
-
-func TestRekeyMovesUnacknowledgedMessages(t *testing.T) {
-	alice, bob, a, b := pair(t)
-	now := start
-	store := memory(&now)
-	mustSend(t, a, "one")
-	put(t, a, store, now)
-
-	// Bob replaces his keys, and still finds messages to the old ones.
-	bob = bob.renewed(t, 22)
-	b = mustOpen(t, bob, alice, b.State())
-	require.Equal(t, []string{"one"}, pollAndProcess(t, b, store, now))
-	mustSend(t, b, "two")
-	put(t, b, store, now)
-	// Alice polls under the old key until she has the new card.
-	require.Empty(t, pollAndProcess(t, a, store, now))
-	require.Equal(t, 1, a.Waiting())
-	require.NoError(t, a.Rekey(Party{bob.key.Pointer(), bob.party().Sealing[:2]}))
-	require.True(t, a.Due(now), "it isn't where he looks")
-	require.Equal(t, []string{"two"}, pollAndProcess(t, a, store, now))
-	require.Zero(t, a.Waiting())
-
-	// After the old keys are erased, both use the new ones.
-	bob.sealing = bob.sealing[:2]
-	b = mustOpen(t, bob, alice, b.State())
-	mustSend(t, a, "three")
-	put(t, a, store, now)
-	require.Equal(t, []string{"three"}, pollAndProcess(t, b, store, now))
-
-	require.Error(t, a.Rekey(alice.party()), "another's card")
-}
-
-// The party's previous key is polled as well, for the records that it put before
-// the change.
-func TestRecordsUnderThePreviousKeyAreFound(t *testing.T) {
-	alice, bob, a, b := pair(t)
-	now := start
-	store := memory(&now)
-	mustSend(t, b, "before")
-	put(t, b, store, now)
-	newer := bob.renewed(t, 22)
-	newer.sealing = newer.sealing[:2]
-	require.NoError(t, a.Rekey(newer.party()))
-	a = mustOpen(t, alice, newer, a.State())
-	require.Equal(t, []string{"before"}, pollAndProcess(t, a, store, now))
-}
-
-func TestCardWithoutTheHybridKeyIsSealedToX25519(t *testing.T) {
-	alice, bob, _, _ := pair(t)
-	now := start
-	store := newArchive()
-	bob.sealing = bob.sealing[:1]
-	a, b := mustOpen(t, alice, bob, nil), mustOpen(t, bob, alice, nil)
-	require.NoError(t, a.Send(make([]byte, MaxMessage)))
-	put(t, a, store, now)
-	require.Len(t, pollAndProcess(t, b, store, now), 1)
-	put(t, b, store, now)
-	require.Equal(t, uint16(seal.X25519), a.remote.sealing.KEM().ID())
-	require.Equal(t, uint16(seal.Hybrid), b.remote.sealing.KEM().ID(), "it is the default")
-}
-
 func TestOpenRefuses(t *testing.T) {
 	alice, bob, a, _ := pair(t)
 	carol := newPerson(t, 3, 13)
@@ -460,50 +287,4 @@ func TestTimesBefore1970AreRefused(t *testing.T) {
 	polled, err := polledPointers(a, time.Unix(1, 0))
 	require.NoError(t, err)
 	require.Len(t, polled, 1, "the first epoch has none before it")
-}
-
-// The sealed content always fits into a record, whatever its numbers.
-func TestLargestRecordFits(t *testing.T) {
-	alice, bob, _, _ := pair(t)
-	for _, size := range []int{1, 22, 23, 24, 255, 256, 4000, MaxMessage} {
-		for keys := 1; keys <= 2; keys++ {
-			bob := bob
-			bob.sealing = bob.sealing[:keys]
-			a := mustOpen(t, alice, bob, nil)
-			a.base.Counter = maxCounter - 2*MaxQueue
-			a.processed.Counter = maxCounter
-			key, _, err := a.outboundKey(start)
-			require.NoError(t, err)
-			a.lastRecord = recordSequence{At: key.Pointer().Bytes(), Sequence: pointer.MaxSequence - 1}
-			for i := 0; i < MaxQueue; i++ {
-				if a.Send(make([]byte, size)) != nil {
-					break
-				}
-			}
-			require.Error(t, a.Send(make([]byte, MaxMessage)))
-			a.State()
-			rec, err := a.Outgoing(start)
-			require.NoError(t, err, size)
-			require.LessOrEqual(t, len(rec.Bytes()), pointer.MaxRecord)
-			require.Positive(t, len(a.selectMessages().messages))
-			_, err = a.Outgoing(start)
-			require.ErrorContains(t, err, "sequence", "and after the last number there is none")
-		}
-	}
-}
-
-// A party that replaced its keys often, as after a theft, can send and receive.
-func TestKeysOverTheBoundAreLeftOut(t *testing.T) {
-	alice, bob, _, _ := pair(t)
-	many := alice.self()
-	for range maxKeys {
-		more, err := hpke.DHKEM(ecdh.X25519()).GenerateKey()
-		require.NoError(t, err)
-		many.Sealing = append([]hpke.PrivateKey{more}, many.Sealing...)
-	}
-	c, err := Open(many, bob.party(), nil)
-	require.NoError(t, err)
-	at, err := polledPointers(c, start)
-	require.NoError(t, err)
-	require.Len(t, at, 2*maxKeys, "for each of the two epochs")
 }

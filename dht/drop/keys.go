@@ -51,15 +51,16 @@ type localKeys struct {
 	sealing []hpke.PrivateKey
 }
 
+// newLocalKeys returns the keys of Self: at most maxKeys of each KEM.
 func newLocalKeys(keys []hpke.PrivateKey) (localKeys, error) {
-	m := localKeys{}
+	local := localKeys{}
 	count := map[uint16]int{}
 	for _, k := range keys {
 		id := k.KEM().ID()
 		if count[id]++; count[id] > maxKeys {
 			continue
 		}
-		m.sealing = append(m.sealing, k)
+		local.sealing = append(local.sealing, k)
 		if id != seal.X25519 {
 			continue
 		}
@@ -71,12 +72,12 @@ func newLocalKeys(keys []hpke.PrivateKey) (localKeys, error) {
 		if err != nil {
 			return localKeys{}, err
 		}
-		m.x25519 = append(m.x25519, private)
+		local.x25519 = append(local.x25519, private)
 	}
-	if len(m.x25519) == 0 {
+	if len(local.x25519) == 0 {
 		return localKeys{}, errors.New("there is no own X25519 sealing key")
 	}
-	return m, nil
+	return local, nil
 }
 
 // remoteKeys is the current keys of Party.
@@ -86,20 +87,20 @@ type remoteKeys struct {
 }
 
 // newRemoteKeys returns the current keys of a card: the first of each KEM.
-func newRemoteKeys(keys []pointer.SealingKey) (t remoteKeys, err error) {
+func newRemoteKeys(keys []pointer.SealingKey) (remote remoteKeys, err error) {
 	for _, k := range keys {
-		if k.KEM != seal.X25519 || t.x25519 != nil {
+		if k.KEM != seal.X25519 || remote.x25519 != nil {
 			continue
 		}
-		if t.x25519, err = ecdh.X25519().NewPublicKey(k.Key); err != nil {
+		if remote.x25519, err = ecdh.X25519().NewPublicKey(k.Key); err != nil {
 			return remoteKeys{}, errors.New("the party's X25519 key is malformed")
 		}
 	}
-	if t.x25519 == nil {
+	if remote.x25519 == nil {
 		return remoteKeys{}, errors.New("the party's card offers no X25519 key: ask for a newer one")
 	}
-	t.sealing, err = seal.SelectKey(keys)
-	return t, err
+	remote.sealing, err = seal.SelectKey(keys)
+	return remote, err
 }
 
 // epochOf returns the number of the epoch of a time.
@@ -156,7 +157,7 @@ func (c *Channel) inboundAddresses(now time.Time) ([]recordAddress, error) {
 	if c.previousKey != nil {
 		publicKeys = append(publicKeys, c.previousKey)
 	}
-	var found []recordAddress
+	var addresses []recordAddress
 	for epoch := current; epoch+1 >= current; epoch-- {
 		for _, private := range c.local.x25519 {
 			for _, public := range publicKeys {
@@ -164,14 +165,14 @@ func (c *Channel) inboundAddresses(now time.Time) ([]recordAddress, error) {
 				if err != nil {
 					return nil, err
 				}
-				found = append(found, recordAddress{key.Pointer(), epoch})
+				addresses = append(addresses, recordAddress{key.Pointer(), epoch})
 			}
 		}
 		if epoch == 0 {
 			break
 		}
 	}
-	return found, nil
+	return addresses, nil
 }
 
 // outboundKey returns the key of the record to put now, and its epoch.

@@ -59,30 +59,30 @@ func (c *Channel) Poll(ctx context.Context, store dht.Store, now time.Time) (Pol
 	records := make([][]pointer.Record, len(addresses))
 	errs := make([]error, len(addresses))
 	var wg sync.WaitGroup
-	for i, s := range addresses {
-		wg.Go(func() { records[i], errs[i] = newestRecords(ctx, store, s.pointer, now) })
+	for i, address := range addresses {
+		wg.Go(func() { records[i], errs[i] = newestRecords(ctx, store, address.pointer, now) })
 	}
 	wg.Wait()
 
 	var result PollResult
 	var batches []openedBatch
-	for i, s := range addresses {
+	for i, address := range addresses {
 		for _, rec := range records[i] {
-			l, err := c.openRecord(rec)
+			opened, err := c.openRecord(rec)
 			if err != nil {
 				result.Refused++
 				continue
 			}
-			batches = append(batches, openedBatch{l, recordOrder{Epoch: s.epoch, Sequence: rec.Sequence()}})
+			batches = append(batches, openedBatch{opened, recordOrder{Epoch: address.epoch, Sequence: rec.Sequence()}})
 		}
 	}
 	slices.SortStableFunc(batches, func(a, b openedBatch) int {
 		return cmp.Or(cmp.Compare(a.order.Epoch, b.order.Epoch), cmp.Compare(a.order.Sequence, b.order.Sequence))
 	})
-	for i, l := range batches {
-		newest := i == len(batches)-1 && !l.order.before(c.newest)
-		result.Lost += c.applyBatch(l, newest)
-		result.Written = time.UnixMilli(l.batch.Made).UTC()
+	for i, opened := range batches {
+		newest := i == len(batches)-1 && !opened.order.before(c.newest)
+		result.Lost += c.applyBatch(opened, newest)
+		result.Written = time.UnixMilli(opened.batch.Made).UTC()
 	}
 	for _, m := range c.pending {
 		m.Bytes = bytes.Clone(m.Bytes)
@@ -102,11 +102,11 @@ func newestRecords(ctx context.Context, store dht.Store, p pointer.Pointer, now 
 // applyBatch applies a batch, and returns the number of messages that it shows to
 // be lost. Messages of old batches count too: their chain proves whether they
 // continue the stream. Only the newest batch acknowledges.
-func (c *Channel) applyBatch(l openedBatch, newest bool) (lost uint64) {
-	pending, gap, forked := c.mergePending(l.batch)
+func (c *Channel) applyBatch(opened openedBatch, newest bool) (lost uint64) {
+	pending, gap, forked := c.mergePending(opened.batch)
 	if gap {
-		lost = l.batch.Base.Counter - c.processed.Counter
-		c.processed, c.unsaved = l.batch.Base, true
+		lost = opened.batch.Base.Counter - c.processed.Counter
+		c.processed, c.unsaved = opened.batch.Base, true
 	}
 	shorter := len(pending) <= len(c.pending) && slices.EqualFunc(pending, c.pending[:len(pending)], sameID)
 	longer := len(pending) >= len(c.pending) && slices.EqualFunc(pending[:len(c.pending)], c.pending, sameID)
@@ -116,12 +116,13 @@ func (c *Channel) applyBatch(l openedBatch, newest bool) (lost uint64) {
 	if !newest {
 		return lost
 	}
-	c.newest = l.order
-	c.ackNeeded = forked || len(l.batch.Messages) > 0 && l.batch.Base.Counter < c.processed.Counter
-	c.applyAck(l.batch.Ack)
+	c.newest = opened.order
+	c.ackNeeded = forked || len(opened.batch.Messages) > 0 && opened.batch.Base.Counter < c.processed.Counter
+	c.applyAck(opened.batch.Ack)
 	return lost
 }
 
+// sameID reports whether two messages are the same.
 func sameID(a, b Message) bool { return a.ID == b.ID }
 
 // mergePending merges the messages of a batch with the pending ones, and returns
@@ -129,30 +130,30 @@ func sameID(a, b Message) bool { return a.ID == b.ID }
 // after the next expected message. forked is true if the batch continues a
 // different stream, as after the sender restored an old state: the next
 // acknowledgement then informs the sender of the position here.
-func (c *Channel) mergePending(l batch) (pending []Message, gap, forked bool) {
-	at := l.Base
-	known := c.processed.Counter + uint64(len(c.pending))
+func (c *Channel) mergePending(received batch) (pending []Message, gap, forked bool) {
+	current := received.Base
+	lastKnown := c.processed.Counter + uint64(len(c.pending))
 	switch {
-	case at.Counter == c.processed.Counter && at.Chain != c.processed.Chain:
+	case current.Counter == c.processed.Counter && current.Chain != c.processed.Chain:
 		return nil, false, true
-	case at.Counter > known && len(c.pending) > 0:
-		return c.pending, false, false // when these are done
-	case at.Counter > known:
+	case current.Counter > lastKnown && len(c.pending) > 0:
+		return c.pending, false, false // a later poll returns the batch when these are done
+	case current.Counter > lastKnown:
 		gap = true
-	case at.Counter > c.processed.Counter:
-		upTo := c.pending[:at.Counter-c.processed.Counter]
-		if upTo[len(upTo)-1].ID != at.Chain {
+	case current.Counter > c.processed.Counter:
+		before := c.pending[:current.Counter-c.processed.Counter]
+		if before[len(before)-1].ID != current.Chain {
 			return c.pending, false, false
 		}
-		pending = slices.Clone(upTo)
+		pending = slices.Clone(before)
 	}
-	for _, m := range l.Messages {
-		at = at.next(m)
-		if !gap && at.Counter == c.processed.Counter && at.Chain != c.processed.Chain {
+	for _, m := range received.Messages {
+		current = current.next(m)
+		if !gap && current.Counter == c.processed.Counter && current.Chain != c.processed.Chain {
 			return nil, false, true
 		}
-		if gap || at.Counter > c.processed.Counter {
-			pending = append(pending, Message{ID: at.Chain, Counter: at.Counter, Bytes: m})
+		if gap || current.Counter > c.processed.Counter {
+			pending = append(pending, Message{ID: current.Chain, Counter: current.Counter, Bytes: m})
 		}
 	}
 	return pending, gap, false
@@ -166,13 +167,13 @@ func (c *Channel) applyAck(ack position) {
 	if ack.Counter < c.base.Counter || ack == c.base {
 		return
 	}
-	at := c.base
-	rest := c.queue
-	for at.Counter < ack.Counter && len(rest) > 0 {
-		at, rest = at.next(rest[0]), rest[1:]
+	reached := c.base
+	remaining := c.queue
+	for reached.Counter < ack.Counter && len(remaining) > 0 {
+		reached, remaining = reached.next(remaining[0]), remaining[1:]
 	}
-	if at == ack {
-		c.queue = slices.Clone(rest)
+	if reached == ack {
+		c.queue = slices.Clone(remaining)
 	}
 	c.base, c.unsaved = ack, true
 }

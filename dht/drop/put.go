@@ -17,7 +17,7 @@ const recordTTL = time.Minute
 
 var (
 	errLocked  = errors.New("the identity key is locked: it signs the messages")
-	errUnsaved = errors.New("the channel has changed since its state was last taken: store what State gives first")
+	errUnsaved = errors.New("the channel has changed since State returned its state: store the result of State first")
 )
 
 // Due reports whether Put is needed: for unacknowledged messages that are new, or
@@ -47,17 +47,17 @@ type selection struct {
 // selectMessages returns as many messages as fit into a record, in order: at
 // least one if there is any.
 func (c *Channel) selectMessages() selection {
-	// The capacity without the sealed content of an empty batch.
+	// left is the capacity of a record without the sealed content of an empty batch.
 	left := seal.Capacity(c.remote.sealing.KEM().ID(), sizes[len(sizes)-1]) - overhead(c.self.Pointer, c.party)
-	f := selection{last: c.base}
+	selected := selection{last: c.base}
 	for _, m := range c.queue {
 		if left -= headerSize(len(m)) + len(m); left < 0 {
 			break
 		}
-		f.messages = append(f.messages, m)
-		f.last = f.last.next(m)
+		selected.messages = append(selected.messages, m)
+		selected.last = selected.last.next(m)
 	}
-	return f
+	return selected
 }
 
 // overhead returns the greatest length of the sealed content without messages,
@@ -96,6 +96,8 @@ func (c *Channel) Outgoing(now time.Time) (pointer.Record, error) {
 	return rec, nil
 }
 
+// buildRecord builds, seals and signs the record that is to be put now, and returns the
+// messages in it.
 func (c *Channel) buildRecord(now time.Time) (pointer.Record, selection, error) {
 	fail := func(err error) (pointer.Record, selection, error) { return pointer.Record{}, selection{}, err }
 	if c.self.Signer == nil {
@@ -116,20 +118,20 @@ func (c *Channel) buildRecord(now time.Time) (pointer.Record, selection, error) 
 	if sequence > pointer.MaxSequence {
 		return fail(errors.New("the sequence numbers of this epoch's record are used up: wait for the next epoch"))
 	}
-	f := c.selectMessages()
-	l := batch{
+	selected := c.selectMessages()
+	content := batch{
 		Version: batchVersion, From: c.self.Pointer.Bytes(), To: c.party.Bytes(), Channel: c.id,
 		At: at, Sequence: sequence, Made: now.UnixMilli(),
-		Base: c.base, Messages: f.messages, Ack: c.processed,
+		Base: c.base, Messages: selected.messages, Ack: c.processed,
 	}
-	if l.Messages == nil {
-		l.Messages = [][]byte{}
+	if content.Messages == nil {
+		content.Messages = [][]byte{}
 	}
-	b, err := l.sign(c.self.Signer)
+	plain, err := content.sign(c.self.Signer)
 	if err != nil {
 		return fail(err)
 	}
-	payload, err := sealPayload(c.remote.sealing, key.Pointer(), sequence, b)
+	payload, err := sealPayload(c.remote.sealing, key.Pointer(), sequence, plain)
 	if err != nil {
 		return fail(err)
 	}
@@ -138,7 +140,7 @@ func (c *Channel) buildRecord(now time.Time) (pointer.Record, selection, error) 
 		return fail(err)
 	}
 	c.lastRecord = recordSequence{At: at, Sequence: sequence}
-	return rec, f, nil
+	return rec, selected, nil
 }
 
 // Put puts the record of this direction: the unacknowledged messages in order, as
@@ -154,8 +156,9 @@ func (c *Channel) Put(ctx context.Context, store dht.Store, now time.Time) (dht.
 	return receipt, nil
 }
 
+// putRecord is Put without the prefix of its errors.
 func (c *Channel) putRecord(ctx context.Context, store dht.Store, now time.Time) (dht.Receipt, error) {
-	rec, f, err := c.buildRecord(now)
+	rec, selected, err := c.buildRecord(now)
 	if err != nil {
 		return dht.Receipt{}, err
 	}
@@ -168,7 +171,7 @@ func (c *Channel) putRecord(ctx context.Context, store dht.Store, now time.Time)
 			return receipt, err
 		}
 		c.lastRecord.Sequence = found[0].Sequence()
-		if rec, f, err = c.buildRecord(now); err != nil {
+		if rec, selected, err = c.buildRecord(now); err != nil {
 			return receipt, err
 		}
 		receipt, err = store.Put(ctx, rec.Pointer(), rec.Bytes())
@@ -176,6 +179,6 @@ func (c *Channel) putRecord(ctx context.Context, store dht.Store, now time.Time)
 	if err != nil {
 		return receipt, err
 	}
-	c.lastPut = putRecordState{At: rec.Pointer().Bytes(), When: now.UnixMilli(), Last: f.last.Chain, Ack: c.processed.Counter, Answered: c.newest}
+	c.lastPut = putRecordState{At: rec.Pointer().Bytes(), When: now.UnixMilli(), Last: selected.last.Chain, Ack: c.processed.Counter, Answered: c.newest}
 	return receipt, nil
 }

@@ -69,6 +69,7 @@ func (p Parts) Join() ([]byte, error) {
 	return s.encode(), nil
 }
 
+// parts returns the state in parts.
 func (s state) parts() Parts {
 	p := Parts{First: s.Base.Counter + 1, Queue: s.Queue}
 	s.Queue = [][]byte{}
@@ -76,6 +77,7 @@ func (s state) parts() Parts {
 	return p
 }
 
+// encode returns the canonical CBOR of the state.
 func (s state) encode() []byte {
 	b, err := canonical.Marshal(s)
 	if err != nil {
@@ -106,6 +108,7 @@ func (c *Channel) state() state {
 	return s
 }
 
+// decodeState decodes a state, and checks its bounds.
 func decodeState(b []byte) (state, error) {
 	var s state
 	if err := canonical.Unmarshal(b, &s, bounds); err != nil {
@@ -146,6 +149,7 @@ func Owner(state []byte) (pointer.Pointer, error) {
 	return pointer.FromBytes(s.Self)
 }
 
+// restore sets the channel to a stored state, which must be of the same two parties.
 func (c *Channel) restore(b []byte) error {
 	s, err := decodeState(b)
 	if err != nil {

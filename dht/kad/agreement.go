@@ -38,6 +38,7 @@ type sameRecord struct {
 	released []*contact // the peers of the released answers
 }
 
+// pendingAnswer is an answer that is not released yet.
 type pendingAnswer struct {
 	contact *contact
 	answer  dht.Answer

@@ -15,8 +15,8 @@ type tokenRate struct {
 // bucket is a token bucket. The zero value is full.
 type bucket struct{ tokens *rate.Limiter }
 
-// take takes n tokens and reports whether the bucket had as many. All calls for
-// one bucket must pass the same rate.
+// take removes n tokens and returns true, or returns false if the bucket has fewer.
+// All calls for one bucket must pass the same rate.
 func (b *bucket) take(r tokenRate, n int, now time.Time) bool {
 	if b.tokens == nil {
 		b.tokens = rate.NewLimiter(rate.Limit(r.perSecond), r.burst)

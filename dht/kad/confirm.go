@@ -41,16 +41,17 @@ func (n *Node) Confirm(ctx context.Context, p pointer.Pointer, value []byte) (in
 	return confirmed, err
 }
 
-func (n *Node) confirm(ctx context.Context, p pointer.Pointer, value []byte, first []string) (confirmed int, err error) {
+// confirm returns the number of peers that return the record, except those in firstAcks.
+func (n *Node) confirm(ctx context.Context, p pointer.Pointer, value []byte, firstAcks []string) (confirmed int, err error) {
 	want, err := pointer.Open(p, value, n.now())
 	if err != nil {
 		return 0, err
 	}
 	for a, err := range n.GetAt(ctx, p, dht.LevelStrict) {
-		if err != nil || a.Peer == "" || slices.Contains(first, a.Peer) {
+		if err != nil || a.Peer == "" || slices.Contains(firstAcks, a.Peer) {
 			continue
 		}
-		if have, err := pointer.Open(p, a.Record, n.now()); err == nil && have.ID() == want.ID() {
+		if got, err := pointer.Open(p, a.Record, n.now()); err == nil && got.ID() == want.ID() {
 			confirmed++
 		}
 	}
@@ -65,11 +66,11 @@ func (n *Node) confirm(ctx context.Context, p pointer.Pointer, value []byte, fir
 const maxFirstAcks = 64
 
 // storeFirstAcks stores the peers that acknowledged a put first, for Confirm.
-func (n *Node) storeFirstAcks(p pointer.Pointer, first []string) {
+func (n *Node) storeFirstAcks(p pointer.Pointer, peers []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, known := n.firstAcks[p]; n.firstAcks == nil || !known && len(n.firstAcks) >= maxFirstAcks {
+	if _, exists := n.firstAcks[p]; n.firstAcks == nil || !exists && len(n.firstAcks) >= maxFirstAcks {
 		n.firstAcks = map[pointer.Pointer][]string{}
 	}
-	n.firstAcks[p] = slices.Clone(first)
+	n.firstAcks[p] = slices.Clone(peers)
 }

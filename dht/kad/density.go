@@ -179,8 +179,8 @@ func keyNear(target [sha256.Size]byte, peers float64) string {
 	best, nearest := prefix, uint64(math.MaxUint64)
 	for i := range uint64(maxKeyTries) {
 		key := string(binary.AppendUvarint([]byte(prefix), i))
-		place := sha256.Sum256([]byte(key))
-		d := binary.BigEndian.Uint64(place[:]) ^ binary.BigEndian.Uint64(target[:])
+		hash := sha256.Sum256([]byte(key))
+		d := binary.BigEndian.Uint64(hash[:]) ^ binary.BigEndian.Uint64(target[:])
 		if d < nearest {
 			best, nearest = key, d
 		}

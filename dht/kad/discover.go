@@ -96,7 +96,7 @@ func announced(texts []string) []peer.AddrInfo {
 
 // HandlePeerFound joins an announced peer in the background. After a failure it
 // tries once more, since an announcement is not repeated soon. It ignores peers
-// above [maxFound] at one time.
+// over maxFound at one time.
 func (d *discovery) HandlePeerFound(info peer.AddrInfo) {
 	n := d.node
 	if info.ID == n.host.ID() {
@@ -131,6 +131,7 @@ func (d *discovery) HandlePeerFound(info peer.AddrInfo) {
 	}()
 }
 
+// join dials one announced peer, within joinTimeout.
 func (d *discovery) join(ctx context.Context, info peer.AddrInfo) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()

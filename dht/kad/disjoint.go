@@ -47,26 +47,26 @@ func (g *get) disjointPaths(ctx context.Context) error {
 	askOnPath := func(path int) func(context.Context, peer.AddrInfo) (reply, error) {
 		return func(ctx context.Context, p peer.AddrInfo) (reply, error) {
 			mu.Lock()
-			s := answers[p.ID]
-			if s != nil && (path < 0 || s.path != path) {
+			answer := answers[p.ID]
+			if answer != nil && (path < 0 || answer.path != path) {
 				mu.Unlock()
 				if path >= 0 {
 					return reply{}, errOtherPath
 				}
-				<-s.done
-				return s.r, s.err
+				<-answer.done
+				return answer.r, answer.err
 			}
-			s = &pathAnswer{path: path, done: make(chan struct{})}
-			answers[p.ID] = s
+			answer = &pathAnswer{path: path, done: make(chan struct{})}
+			answers[p.ID] = answer
 			mu.Unlock()
-			defer close(s.done)
-			s.r, s.err = ask(ctx, p)
-			if s.err != nil && errors.Is(ctx.Err(), context.Canceled) {
+			defer close(answer.done)
+			answer.r, answer.err = ask(ctx, p)
+			if answer.err != nil && errors.Is(ctx.Err(), context.Canceled) {
 				mu.Lock() // the path ended before the peer's time to answer was over
 				delete(answers, p.ID)
 				mu.Unlock()
 			}
-			return s.r, s.err
+			return answer.r, answer.err
 		}
 	}
 	walks := make([]*walk, paths)

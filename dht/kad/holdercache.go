@@ -31,45 +31,46 @@ type holderCache struct {
 	order   list.List // of cachedHolders, most recently used first
 }
 
+// cachedHolders is an entry of the cache.
 type cachedHolders struct {
 	pointer pointer.Pointer
 	peers   []peer.AddrInfo
 }
 
 // get returns the cached peers of a pointer.
-func (m *holderCache) get(p pointer.Pointer) []peer.AddrInfo {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	e := m.entries[p]
+func (c *holderCache) get(p pointer.Pointer) []peer.AddrInfo {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.entries[p]
 	if e == nil {
 		return nil
 	}
-	m.order.MoveToFront(e)
+	c.order.MoveToFront(e)
 	return e.Value.(cachedHolders).peers
 }
 
 // put caches the first cachedPeers contacts for a pointer.
-func (m *holderCache) put(p pointer.Pointer, contacts []*contact) {
+func (c *holderCache) put(p pointer.Pointer, contacts []*contact) {
 	peers := make([]peer.AddrInfo, 0, min(len(contacts), cachedPeers))
-	for _, c := range contacts[:min(len(contacts), cachedPeers)] {
-		info := c.AddrInfo
+	for _, contact := range contacts[:min(len(contacts), cachedPeers)] {
+		info := contact.AddrInfo
 		info.Addrs = info.Addrs[:min(len(info.Addrs), cachedAddrs)]
 		peers = append(peers, info)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.entries == nil {
-		m.entries = map[pointer.Pointer]*list.Element{}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.entries == nil {
+		c.entries = map[pointer.Pointer]*list.Element{}
 	}
-	if e := m.entries[p]; e != nil {
+	if e := c.entries[p]; e != nil {
 		e.Value = cachedHolders{p, peers}
-		m.order.MoveToFront(e)
+		c.order.MoveToFront(e)
 		return
 	}
-	m.entries[p] = m.order.PushFront(cachedHolders{p, peers})
-	if m.order.Len() > maxCached {
-		last := m.order.Back()
-		delete(m.entries, last.Value.(cachedHolders).pointer)
-		m.order.Remove(last)
+	c.entries[p] = c.order.PushFront(cachedHolders{p, peers})
+	if c.order.Len() > maxCached {
+		last := c.order.Back()
+		delete(c.entries, last.Value.(cachedHolders).pointer)
+		c.order.Remove(last)
 	}
 }

@@ -75,8 +75,8 @@ type hostPlan struct {
 	Private            bool // treated as unreachable; no peer is asked
 }
 
-// assembled is a host with the services that end with it.
-type assembled struct {
+// assembledHost is a host with the services that end with it.
+type assembledHost struct {
 	*basichost.BasicHost
 	stop []func() error // in the order in which the services started
 	once sync.Once
@@ -84,7 +84,7 @@ type assembled struct {
 
 // Close ends the host and its services. It is safe for concurrent use; each
 // call returns after the host has ended.
-func (h *assembled) Close() (err error) {
+func (h *assembledHost) Close() (err error) {
 	h.once.Do(func() {
 		for _, stop := range slices.Backward(h.stop) {
 			err = errors.Join(err, stop())
@@ -98,11 +98,11 @@ func (h *assembled) Close() (err error) {
 // start fails, it closes it itself.
 func (p hostPlan) start() (_ host.Host, err error) {
 	bus := eventbus.NewBus()
-	own, err := p.newNetwork(p.PeerKey, bus, swarm.WithDialTimeout(p.DialTimeout), swarm.WithDialTimeoutLocal(p.DialTimeout))
+	hostNet, err := p.newNetwork(p.PeerKey, bus, swarm.WithDialTimeout(p.DialTimeout), swarm.WithDialTimeoutLocal(p.DialTimeout))
 	if err != nil {
 		return nil, errors.Join(err, p.ResourceManager.Close())
 	}
-	h := &assembled{stop: []func() error{own.quic.Close, own.swarm.Close}}
+	h := &assembledHost{stop: []func() error{hostNet.quic.Close, hostNet.swarm.Close}}
 	var dialer *swarm.Swarm
 	started := false
 	defer func() {
@@ -115,7 +115,7 @@ func (p hostPlan) start() (_ host.Host, err error) {
 			}
 			_ = h.Close()
 		default:
-			_ = own.close()
+			_ = hostNet.close()
 			_ = p.ResourceManager.Close()
 		}
 		if dialer != nil {
@@ -129,7 +129,7 @@ func (p hostPlan) start() (_ host.Host, err error) {
 		return nil, err
 	}
 	if p.AddressDiscovery {
-		observed, err := observedaddrs.NewManager(bus, own.swarm)
+		observed, err := observedaddrs.NewManager(bus, hostNet.swarm)
 		if err != nil {
 			return nil, err
 		}
@@ -143,21 +143,21 @@ func (p hostPlan) start() (_ host.Host, err error) {
 			return nil, err
 		}
 	}
-	if h.BasicHost, err = basichost.NewHost(own.swarm, options); err != nil {
+	if h.BasicHost, err = basichost.NewHost(hostNet.swarm, options); err != nil {
 		return nil, err
 	}
 	if p.Relay {
-		if err := relay.AddTransport(h.BasicHost, own.upgrader); err != nil {
+		if err := relay.AddTransport(h.BasicHost, hostNet.upgrader); err != nil {
 			return nil, err
 		}
 	}
 	if len(p.ListenAddrs) > 0 {
-		if err := own.swarm.Listen(p.ListenAddrs...); err != nil {
+		if err := hostNet.swarm.Listen(p.ListenAddrs...); err != nil {
 			return nil, err
 		}
 	}
-	if observed, is := options.ObservedAddrsManager.(*observedaddrs.Manager); is {
-		observed.Start(own.swarm)
+	if observed, ok := options.ObservedAddrsManager.(*observedaddrs.Manager); ok {
+		observed.Start(hostNet.swarm)
 		h.stop = append(h.stop, observed.Close)
 	}
 	if p.AutoRelayOpts != nil {
@@ -209,35 +209,36 @@ func (p hostPlan) newDialer(options ...swarm.Option) (*swarm.Swarm, error) {
 		return nil, err
 	}
 	p.QUICReuse = nil
-	own, err := p.newNetwork(key, eventbus.NewBus(), append(options, swarm.WithDialRanker(swarm.NoDelayDialRanker))...)
+	dialNet, err := p.newNetwork(key, eventbus.NewBus(), append(options, swarm.WithDialRanker(swarm.NoDelayDialRanker))...)
 	if err != nil {
 		return nil, err
 	}
 	go func() {
-		<-own.swarm.Done()
-		_ = own.close()
+		<-dialNet.swarm.Done()
+		_ = dialNet.close()
 	}()
-	return own.swarm, nil
+	return dialNet.swarm, nil
 }
 
-// parts is a network with its transports' shared state.
-type parts struct {
+// hostNetwork is a host's network with the shared state of its transports.
+type hostNetwork struct {
 	swarm    *swarm.Swarm
 	upgrader transport.Upgrader
 	quic     *quicreuse.ConnManager
 }
 
-func (p *parts) close() error {
-	return errors.Join(p.swarm.Close(), p.quic.Close(), p.swarm.Peerstore().Close())
+// close closes the network and its parts.
+func (n *hostNetwork) close() error {
+	return errors.Join(n.swarm.Close(), n.quic.Close(), n.swarm.Peerstore().Close())
 }
 
 // newNetwork returns a network that dials by QUIC and TCP.
-func (p hostPlan) newNetwork(key ic.PrivKey, bus busapi.Bus, options ...swarm.Option) (_ *parts, err error) {
+func (p hostPlan) newNetwork(key ic.PrivKey, bus busapi.Bus, options ...swarm.Option) (_ *hostNetwork, err error) {
 	id, err := peer.IDFromPublicKey(key.GetPublic())
 	if err != nil {
 		return nil, err
 	}
-	var own parts
+	var net hostNetwork
 	muxers := []upgrader.StreamMuxer{{ID: yamux.ID, Muxer: yamux.DefaultTransport}}
 	overTLS, err := tls.New(tls.ID, key, muxers)
 	if err != nil {
@@ -247,7 +248,7 @@ func (p hostPlan) newNetwork(key ic.PrivKey, bus busapi.Bus, options ...swarm.Op
 	if err != nil {
 		return nil, err
 	}
-	if own.upgrader, err = upgrader.New([]sec.SecureTransport{overTLS, overNoise}, muxers, nil, p.ResourceManager, p.ConnectionGater); err != nil {
+	if net.upgrader, err = upgrader.New([]sec.SecureTransport{overTLS, overNoise}, muxers, nil, p.ResourceManager, p.ConnectionGater); err != nil {
 		return nil, err
 	}
 	store, err := pstoremem.NewPeerstore()
@@ -262,24 +263,24 @@ func (p hostPlan) newNetwork(key ic.PrivKey, bus busapi.Bus, options ...swarm.Op
 	if p.ConnectionGater != nil {
 		options = append(options, swarm.WithConnectionGater(p.ConnectionGater))
 	}
-	if own.swarm, err = swarm.NewSwarm(id, store, bus, options...); err != nil {
+	if net.swarm, err = swarm.NewSwarm(id, store, bus, options...); err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	if own.quic, err = p.newQUIC(key); err != nil {
-		return nil, errors.Join(err, own.swarm.Close(), store.Close())
+	if net.quic, err = p.newQUIC(key); err != nil {
+		return nil, errors.Join(err, net.swarm.Close(), store.Close())
 	}
-	overQUIC, err := quic.NewTransport(key, own.quic, nil, p.ConnectionGater, p.ResourceManager)
+	overQUIC, err := quic.NewTransport(key, net.quic, nil, p.ConnectionGater, p.ResourceManager)
 	if err != nil {
-		return nil, errors.Join(err, own.close())
+		return nil, errors.Join(err, net.close())
 	}
-	overTCP, err := tcp.NewTCPTransport(own.upgrader, p.ResourceManager, nil, p.TCP...)
+	overTCP, err := tcp.NewTCPTransport(net.upgrader, p.ResourceManager, nil, p.TCP...)
 	if err != nil {
-		return nil, errors.Join(err, own.close())
+		return nil, errors.Join(err, net.close())
 	}
-	if err := errors.Join(own.swarm.AddTransport(overQUIC), own.swarm.AddTransport(overTCP)); err != nil {
-		return nil, errors.Join(err, own.close())
+	if err := errors.Join(net.swarm.AddTransport(overQUIC), net.swarm.AddTransport(overTCP)); err != nil {
+		return nil, errors.Join(err, net.close())
 	}
-	return &own, nil
+	return &net, nil
 }
 
 // newQUIC returns the sockets for QUIC. The resource manager accepts or refuses

@@ -44,25 +44,25 @@ func (n *Node) Join(ctx context.Context, addrs []string) (connected int, err err
 // bootstrap peers and without discovery dials no known peers: other peers had
 // connected to it.
 func (n *Node) joinAtStart(ctx context.Context) {
-	var known []peer.AddrInfo
+	var knownPeers []peer.AddrInfo
 	if n.persistence != nil && (len(n.bootstrap) > 0 || n.discovery != nil) {
-		known = n.persistence.knownPeers
+		knownPeers = n.persistence.knownPeers
 	}
 	var joining sync.WaitGroup
-	rejoined := errors.New("none") // the error of joining through known peers
-	if len(known) > 0 {
-		joining.Go(func() { _, rejoined = n.join(ctx, known) })
+	knownErr := errors.New("none") // the error of joining through known peers
+	if len(knownPeers) > 0 {
+		joining.Go(func() { _, knownErr = n.join(ctx, knownPeers) })
 	}
 	if len(n.bootstrap) > 0 {
 		_, n.joinErr = n.join(ctx, n.bootstrap)
 	}
 	joining.Wait()
-	if rejoined == nil {
+	if knownErr == nil {
 		n.log.Info("joined by peers known before", "peers", n.Peers())
 	}
 	switch {
 	case n.joinErr == nil:
-	case rejoined == nil:
+	case knownErr == nil:
 		n.joinErr = nil
 	default:
 		n.log.Info("not joined", "error", n.joinErr)
@@ -96,12 +96,12 @@ func (n *Node) explainFailure(ctx context.Context, p peer.ID, err error) error {
 		_ = s.Reset()
 		return err
 	}
-	speaks, perr := n.host.Peerstore().GetProtocols(p)
-	if perr != nil || len(speaks) == 0 || slices.Contains(speaks, n.protocol) {
+	protocols, perr := n.host.Peerstore().GetProtocols(p)
+	if perr != nil || len(protocols) == 0 || slices.Contains(protocols, n.protocol) {
 		return err
 	}
 	var others []string
-	for _, s := range speaks {
+	for _, s := range protocols {
 		if strings.HasSuffix(string(s), "/kad/1.0.0") && len(s) <= 64 {
 			others = append(others, strconv.Quote(string(s)))
 		}
@@ -112,6 +112,8 @@ func (n *Node) explainFailure(ctx context.Context, p peer.ID, err error) error {
 	return fmt.Errorf("%w: it is there, but serves %s, not %s", errOtherNetwork, strings.Join(others[:min(len(others), 3)], ", "), n.protocol)
 }
 
+// join dials peers, asks each for the neighbours of the node, and walks to the node's own
+// ID. It returns the number of these peers that answered.
 func (n *Node) join(ctx context.Context, infos []peer.AddrInfo) (connected int, err error) {
 	self := string(n.host.ID())
 	type outcome struct {

@@ -55,6 +55,7 @@ type entry struct {
 	fields [][]byte
 }
 
+// newEntry returns an entry with these fields.
 func newEntry(kind byte, fields ...string) entry {
 	e := entry{kind: kind}
 	for _, f := range fields {
@@ -63,6 +64,7 @@ func newEntry(kind byte, fields ...string) entry {
 	return e
 }
 
+// append appends the encoded entry.
 func (e entry) append(b []byte) []byte {
 	start := len(b)
 	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0, e.kind)
@@ -124,6 +126,7 @@ func openJournal(path string, head entry, handle func(entry) error) (*journal, e
 	return openJournalOn(disk.OS{}, path, head, handle)
 }
 
+// openJournalOn is openJournal on a file system.
 func openJournalOn(files disk.FS, path string, head entry, handle func(entry) error) (*journal, error) {
 	j := &journal{path: path, files: files}
 	sweepErr := disk.Sweep(files, filepath.Dir(path), j.tempPrefix())
@@ -169,6 +172,7 @@ func (j *journal) reopen() error {
 	return err
 }
 
+// tempPrefix returns the prefix of the names of temporary files.
 func (j *journal) tempPrefix() string { return "." + filepath.Base(j.path) + "-" }
 
 // errOtherNetwork is returned for a journal or a peer of another network.

@@ -106,7 +106,7 @@ type Node struct {
 	server       bool
 	dialTimeout  time.Duration
 	timeout      time.Duration   // of one request
-	adjustHost   func(*hostPlan) // from Config.wire
+	adjustHost   func(*hostPlan) // from Config.adjustHost
 	bootstrap    []peer.AddrInfo // from Config.Bootstrap
 	staticRelays []peer.AddrInfo // from Config.Relays
 	now          func() time.Time
@@ -161,6 +161,7 @@ func Start(ctx context.Context, c Config) (*Node, error) {
 	return n, nil
 }
 
+// start starts a node that has not joined the network.
 func start(c Config) (*Node, error) {
 	n, err := configure(c)
 	if err != nil {
@@ -279,6 +280,7 @@ func (n *Node) runOn(h host.Host) (err error) {
 	return nil
 }
 
+// mode returns the mode of kad-dht: as a client, a server, or by reachability.
 func mode(server bool, network Network) kaddht.ModeOpt {
 	switch {
 	case !server:

@@ -87,16 +87,19 @@ type limiter struct {
 	openStreams map[peer.ID]int // the number of streams
 }
 
+// account is the use that one peer, or one address group, makes of the server.
 type account struct {
 	requests, stores, strikes bucket
 }
 
+// cutOff is the last cut-off of a peer, and the number of its cut-offs.
 type cutOff struct {
 	until  time.Time
 	reason string
 	times  int
 }
 
+// newLimiter returns a limiter on the system clock.
 func newLimiter(l limits, log *slog.Logger, store *boundedStore) *limiter {
 	return &limiter{
 		limits: l, now: time.Now, log: log, store: store, disconnect: func(peer.ID) {},
@@ -152,15 +155,15 @@ func sourceOf(p peer.ID, remote ma.Multiaddr) string {
 
 // admit registers a new stream, or returns the reason to refuse it.
 func (l *limiter) admit(s network.Stream) (*limitedStream, error) {
-	gs := &limitedStream{Stream: s, limiter: l, peer: s.Conn().RemotePeer(), source: sourceOf(s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr())}
+	ls := &limitedStream{Stream: s, limiter: l, peer: s.Conn().RemotePeer(), source: sourceOf(s.Conn().RemotePeer(), s.Conn().RemoteMultiaddr())}
 	now := l.now()
-	gs.lastRequest = now
+	ls.lastRequest = now
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case l.isCutOff(gs.peer, now):
+	case l.isCutOff(ls.peer, now):
 		return nil, errors.New("cut off")
-	case l.openStreams[gs.peer] >= l.limits.peerStreams:
+	case l.openStreams[ls.peer] >= l.limits.peerStreams:
 		return nil, errTooMany
 	}
 	if len(l.streams) >= l.limits.streams {
@@ -174,27 +177,27 @@ func (l *limiter) admit(s network.Stream) (*limitedStream, error) {
 		l.removeStream(idle)
 		_ = idle.Stream.Reset()
 	}
-	l.streams[gs] = struct{}{}
-	l.openStreams[gs.peer]++
-	return gs, nil
+	l.streams[ls] = struct{}{}
+	l.openStreams[ls.peer]++
+	return ls, nil
 }
 
 // removeStream removes a stream, if it is still registered. The caller holds
 // mu.
-func (l *limiter) removeStream(gs *limitedStream) {
-	if _, ok := l.streams[gs]; !ok {
+func (l *limiter) removeStream(ls *limitedStream) {
+	if _, ok := l.streams[ls]; !ok {
 		return
 	}
-	delete(l.streams, gs)
-	if l.openStreams[gs.peer]--; l.openStreams[gs.peer] == 0 {
-		delete(l.openStreams, gs.peer)
+	delete(l.streams, ls)
+	if l.openStreams[ls.peer]--; l.openStreams[ls.peer] == 0 {
+		delete(l.openStreams, ls.peer)
 	}
 }
 
 // handle returns a handler that calls next for the streams that are admitted.
 func (l *limiter) handle(next network.StreamHandler) network.StreamHandler {
 	return func(s network.Stream) {
-		gs, err := l.admit(s)
+		ls, err := l.admit(s)
 		if err != nil {
 			_ = s.Reset()
 			if errors.Is(err, errTooMany) {
@@ -202,8 +205,8 @@ func (l *limiter) handle(next network.StreamHandler) network.StreamHandler {
 			}
 			return
 		}
-		defer gs.close()
-		next(gs)
+		defer ls.close()
+		next(ls)
 	}
 }
 
@@ -211,20 +214,20 @@ func (l *limiter) handle(next network.StreamHandler) network.StreamHandler {
 // To refuse a request, it removes the key: every handler refuses a request
 // without a key by resetting the stream.
 func (l *limiter) request(_ context.Context, s network.Stream, req *dht_pb.Message) {
-	gs, ok := s.(*limitedStream)
+	ls, ok := s.(*limitedStream)
 	if !ok {
 		return
 	}
-	gs.handling = true
+	ls.handling = true
 	now := l.now()
 	store := req.GetType() == dht_pb.Message_PUT_VALUE || req.GetType() == dht_pb.Message_ADD_PROVIDER
 	l.mu.Lock()
-	gs.lastRequest = now
-	a := l.account(gs.peer.String(), now)
-	allowed := !l.isCutOff(gs.peer, now) && a.requests.take(l.limits.requests, 1, now)
+	ls.lastRequest = now
+	a := l.account(ls.peer.String(), now)
+	allowed := !l.isCutOff(ls.peer, now) && a.requests.take(l.limits.requests, 1, now)
 	if allowed && store {
 		allowed = a.stores.take(l.limits.stores, 1, now)
-		if group := gs.source; allowed && group != gs.peer.String() {
+		if group := ls.source; allowed && group != ls.peer.String() {
 			r := l.limits.stores
 			allowed = l.account("group "+group, now).stores.take(tokenRate{r.burst * groupFactor, r.perSecond * groupFactor}, 1, now)
 		}
@@ -232,12 +235,12 @@ func (l *limiter) request(_ context.Context, s network.Stream, req *dht_pb.Messa
 	l.mu.Unlock()
 	if !allowed {
 		req.Key, req.Record = nil, nil
-		gs.refused = true
+		ls.refused = true
 		return
 	}
 	if req.GetType() == dht_pb.Message_PUT_VALUE {
-		gs.putKey = string(req.GetKey())
-		l.store.expectPut(gs.putKey, gs.source)
+		ls.putKey = string(req.GetKey())
+		l.store.expectPut(ls.putKey, ls.source)
 	}
 }
 

@@ -42,8 +42,8 @@ func (g *get) askMirror(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	contacts := slices.DeleteFunc(n.mirrorPeers(ctx, g.walk), func(c *contact) bool {
-		known := g.walk.known[c.ID]
-		return known != nil && known.state == answered
+		inWalk := g.walk.known[c.ID]
+		return inWalk != nil && inWalk.state == answered
 	})
 	events := make(chan event, len(contacts))
 	for _, c := range contacts {

@@ -26,14 +26,14 @@ func readKey(k crypto.Signer) (ic.PrivKey, peer.ID, error) {
 
 // hostKey converts an Ed25519 signer to a libp2p key.
 func hostKey(k crypto.Signer) (ic.PrivKey, error) {
-	if private, is := k.(ed25519.PrivateKey); is {
+	if private, ok := k.(ed25519.PrivateKey); ok {
 		if len(private) != ed25519.PrivateKeySize {
 			return nil, fmt.Errorf("an Ed25519 key of %d bytes, not %d", len(private), ed25519.PrivateKeySize)
 		}
 		return ic.UnmarshalEd25519PrivateKey(private)
 	}
-	public, is := k.Public().(ed25519.PublicKey)
-	if !is {
+	public, ok := k.Public().(ed25519.PublicKey)
+	if !ok {
 		return nil, fmt.Errorf("a %T, not an Ed25519 key", k.Public())
 	}
 	key, err := ic.UnmarshalEd25519PublicKey(public)
@@ -61,13 +61,14 @@ func (k signerKey) Sign(message []byte) ([]byte, error) {
 	return k.Signer.Sign(rand.Reader, message, crypto.Hash(0))
 }
 
+// GetPublic and Type implement the libp2p key.
 func (k signerKey) GetPublic() ic.PubKey   { return k.public }
 func (k signerKey) Type() cryptopb.KeyType { return cryptopb.KeyType_Ed25519 }
 
 // Equals reports whether two keys have the same public key.
 func (k signerKey) Equals(other ic.Key) bool {
-	private, is := other.(ic.PrivKey)
-	return is && k.public.Equals(private.GetPublic())
+	private, ok := other.(ic.PrivKey)
+	return ok && k.public.Equals(private.GetPublic())
 }
 
 // Raw returns 32 random bytes of this host instead of the private key, which

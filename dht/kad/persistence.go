@@ -102,12 +102,12 @@ func (p *persistence) head() entry {
 
 // networkTag distinguishes networks of one protocol by their bootstrap peers.
 func (n *Node) networkTag() string {
-	var entrances []string
-	for _, s := range n.bootstrap {
-		entrances = append(entrances, s.ID.String())
+	var bootstrapIDs []string
+	for _, p := range n.bootstrap {
+		bootstrapIDs = append(bootstrapIDs, p.ID.String())
 	}
-	slices.Sort(entrances)
-	sum := sha256.Sum256([]byte(fmt.Sprintf("%q %q %v", n.network, n.protocol, entrances)))
+	slices.Sort(bootstrapIDs)
+	sum := sha256.Sum256([]byte(fmt.Sprintf("%q %q %v", n.network, n.protocol, bootstrapIDs)))
 	return hex.EncodeToString(sum[:8])
 }
 
@@ -202,20 +202,21 @@ func (n *Node) peersToSave() []string {
 	peers := shuffle(n.dht.RoutingTable().ListPeers())
 	left := maxKnownBytes
 	for _, id := range peers[:min(len(peers), maxKnown)] {
-		taken := 0
+		addrs := 0
 		for _, a := range n.host.Peerstore().Addrs(id) {
 			text := a.String() + "/p2p/" + id.String()
-			if !n.mayDial(a) || taken == maxKnownAddrs || len(text) > left {
+			if !n.mayDial(a) || addrs == maxKnownAddrs || len(text) > left {
 				continue
 			}
 			out = append(out, text)
-			taken++
+			addrs++
 			left -= len(text)
 		}
 	}
 	return out
 }
 
+// shuffle puts the peers into a random order, in place.
 func shuffle(peers []peer.ID) []peer.ID {
 	rand.Shuffle(len(peers), func(i, j int) { peers[i], peers[j] = peers[j], peers[i] })
 	return peers

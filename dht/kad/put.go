@@ -119,9 +119,9 @@ func (n *Node) put(ctx context.Context, p pointer.Pointer, value []byte, all boo
 // that wraps dht.ErrOlder if the store has a newer one.
 func (n *Node) storeOwnCopy(ctx context.Context, p pointer.Pointer, rec pointer.Record) error {
 	key := routingKey(p)
-	if have, err := n.local.Get(ctx, key); err == nil && have != nil {
-		if held, err := pointer.Open(p, have.GetValue(), n.now()); err == nil && held.Compare(rec) > 0 {
-			return fmt.Errorf("sequence %d: %w (sequence %d)", rec.Sequence(), dht.ErrOlder, held.Sequence())
+	if stored, err := n.local.Get(ctx, key); err == nil && stored != nil {
+		if newest, err := pointer.Open(p, stored.GetValue(), n.now()); err == nil && newest.Compare(rec) > 0 {
+			return fmt.Errorf("sequence %d: %w (sequence %d)", rec.Sequence(), dht.ErrOlder, newest.Sequence())
 		}
 	}
 	if err := n.local.Put(ctx, key, record.MakePutRecord(key, rec.Bytes())); err != nil {
@@ -149,6 +149,7 @@ type putOperation struct {
 	outcome  chan putOutcome // to the caller
 }
 
+// putOutcome is the result of a put for its caller.
 type putOutcome struct {
 	receipt   dht.Receipt
 	firstAcks []string
@@ -158,7 +159,7 @@ type putOutcome struct {
 // run walks and sends the record until both have ended. It reports the outcome
 // as soon as it is certain.
 func (o *putOperation) run(ctx context.Context) {
-	walked := o.walk.run(ctx, func(e event) bool {
+	walkErr := o.walk.run(ctx, func(e event) bool {
 		o.apply(ctx, e)
 		o.send(ctx, o.walk.closestAnswered())
 		if !o.reported && o.enoughAcks(time.Now()) {
@@ -185,7 +186,7 @@ func (o *putOperation) run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
-	o.report(o.result(ctx, walked))
+	o.report(o.result(ctx, walkErr))
 	o.requests.Wait()
 }
 
@@ -199,7 +200,7 @@ func (o *putOperation) report(err error) {
 }
 
 // result returns the error of a put that has ended; walked is the walk's.
-func (o *putOperation) result(ctx context.Context, walked error) error {
+func (o *putOperation) result(ctx context.Context, walkErr error) error {
 	found := len(o.walk.live())
 	want := requiredAcks(found)
 	switch {
@@ -211,8 +212,8 @@ func (o *putOperation) result(ctx context.Context, walked error) error {
 		return nil
 	}
 	var err error = &dht.ShortError{Receipt: o.receipt, Want: want}
-	if walked != nil {
-		err = fmt.Errorf("%w; %w", err, walked)
+	if walkErr != nil {
+		err = fmt.Errorf("%w; %w", err, walkErr)
 	}
 	if o.peerHasNewer(ctx) {
 		err = fmt.Errorf("%w: %w", dht.ErrOlder, err)
@@ -362,8 +363,8 @@ func (n *Node) peerHolds(ctx context.Context, p peer.AddrInfo, key string, rec p
 	if err != nil || r.record == nil {
 		return false
 	}
-	have, err := pointer.Open(rec.Pointer(), r.record, n.now())
-	return err == nil && have.ID() == rec.ID()
+	held, err := pointer.Open(rec.Pointer(), r.record, n.now())
+	return err == nil && held.ID() == rec.ID()
 }
 
 // peerHasNewer asks a few of the peers that refused the record for theirs, and
@@ -382,8 +383,8 @@ func (o *putOperation) peerHasNewer(ctx context.Context) bool {
 				found <- false
 				return
 			}
-			have, err := pointer.Open(o.record.Pointer(), r.record, n.now())
-			found <- err == nil && have.Compare(o.record) > 0
+			held, err := pointer.Open(o.record.Pointer(), r.record, n.now())
+			found <- err == nil && held.Compare(o.record) > 0
 		}()
 	}
 	newer := false

@@ -85,10 +85,10 @@ func (w *walk) hasState(states ...state) bool {
 func (g *get) cacheHolders() {
 	var holding, likely []*contact
 	for _, c := range g.walk.nearest(2*nearPeers, candidate, asking, answered) {
-		rec, known := g.holders.held[c]
+		rec, answered := g.holders.held[c]
 		switch {
-		case g.holders.best.Pointer().IsZero() || known && (rec.Pointer().IsZero() || rec.ID() != g.holders.best.ID()):
-		case known:
+		case g.holders.best.Pointer().IsZero() || answered && (rec.Pointer().IsZero() || rec.ID() != g.holders.best.ID()):
+		case answered:
 			holding = append(holding, c)
 		case !c.cached: // a cached peer that did not answer is not cached again
 			likely = append(likely, c)

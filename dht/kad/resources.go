@@ -131,11 +131,14 @@ func setServiceLimits(config *rcmgr.ScalingLimitConfig) {
 	}
 }
 
+// addServiceAndProtocolLimit sets one limit for a service and for its protocol.
 func addServiceAndProtocolLimit(config *rcmgr.ScalingLimitConfig, service string, proto protocol.ID, limit rcmgr.BaseLimit, increase rcmgr.BaseLimitIncrease) {
 	config.AddServiceLimit(service, limit, increase)
 	config.AddProtocolLimit(proto, limit, increase)
 }
 
+// addServicePeerAndProtocolPeerLimit sets one limit of each peer for a service and for its
+// protocol.
 func addServicePeerAndProtocolPeerLimit(config *rcmgr.ScalingLimitConfig, service string, proto protocol.ID, limit rcmgr.BaseLimit, increase rcmgr.BaseLimitIncrease) {
 	config.AddServicePeerLimit(service, limit, increase)
 	config.AddProtocolPeerLimit(proto, limit, increase)

@@ -80,6 +80,7 @@ func (s *sampler) add(spans []float64) {
 	}
 }
 
+// count returns the number of samples.
 func (s *sampler) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

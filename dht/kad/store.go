@@ -85,6 +85,7 @@ type heldRecord struct {
 	heapIndex int       // in the items of its source
 }
 
+// cost returns the memory that the record counts for, in bytes.
 func (h *heldRecord) cost() int { return len(h.name) + len(h.value) + heldOverhead }
 
 // costTolerance is the difference in cost, in bytes, below which two sources
@@ -100,6 +101,7 @@ type source struct {
 	heapIndex int           // in the store's costHeap; -1: not in it
 }
 
+// pendingPut is the puts of one record that kad-dht is handling.
 type pendingPut struct {
 	source string
 	count  int
@@ -108,6 +110,7 @@ type pendingPut struct {
 
 var _ datastore.Batching = (*boundedStore)(nil)
 
+// newBoundedStore returns an empty store of at most limit bytes.
 func newBoundedStore(limit int, now func() time.Time) *boundedStore {
 	return &boundedStore{
 		limit: limit, now: now,
@@ -225,13 +228,13 @@ func (s *boundedStore) evict() {
 		s.dropExpired(now)
 	}
 	for s.cost > s.limit {
-		worst := s.sources[ownSource]
+		largest := s.sources[ownSource]
 		if len(s.costHeap) > 0 && s.costOf(ownSource) <= s.limit/2 {
-			worst = s.costHeap[0]
+			largest = s.costHeap[0]
 		}
-		out := worst.items[0]
-		s.remove(out)
-		s.markChanged(out.name)
+		evicted := largest.items[0]
+		s.remove(evicted)
+		s.markChanged(evicted.name)
 	}
 }
 
@@ -246,8 +249,10 @@ func (s *boundedStore) dropExpired(now time.Time) {
 	}
 }
 
+// expired reports whether the record has expired.
 func (h *heldRecord) expired(now time.Time) bool { return !h.expires.IsZero() && now.After(h.expires) }
 
+// costOf returns the memory that the records of a source count for.
 func (s *boundedStore) costOf(name string) int {
 	if src := s.sources[name]; src != nil {
 		return src.cost
@@ -255,6 +260,7 @@ func (s *boundedStore) costOf(name string) int {
 	return 0
 }
 
+// add adds a record to a source.
 func (s *boundedStore) add(h *heldRecord, from string) {
 	src := s.sources[from]
 	if src == nil {
@@ -267,6 +273,7 @@ func (s *boundedStore) add(h *heldRecord, from string) {
 	s.updateCost(src, h, 1)
 }
 
+// remove removes a record from its source.
 func (s *boundedStore) remove(h *heldRecord) {
 	delete(s.items, h.name)
 	heap.Remove((*distanceHeap)(h.source), h.heapIndex)

@@ -145,6 +145,7 @@ type gater struct{ limiter *limiter }
 
 var _ connmgr.ConnectionGater = gater{}
 
+// The gater decides by the peer alone, when it is dialled or has proven its key.
 func (g gater) InterceptPeerDial(p peer.ID) bool             { return g.limiter.mayConnect(p) }
 func (g gater) InterceptAddrDial(peer.ID, ma.Multiaddr) bool { return true }
 func (g gater) InterceptAccept(network.ConnMultiaddrs) bool  { return true }

@@ -17,8 +17,8 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// maxSharedBits bounds the leading bits that a random key must share with a
-// place. Finding them takes about 2^19 hashes on average, and suffices for
+// maxSharedBits bounds the leading bits that a random key must share with another
+// key. Finding one takes about 2^19 hashes on average, which suffices for
 // regions of 20 peers in a network of 10 million.
 const maxSharedBits = 19
 
@@ -32,9 +32,10 @@ type throwAwayHost struct {
 	stop   func() bool
 }
 
-// Stranger starts a host with a new peer key in the node's network. Only the IP
-// address links it to the node. The caller closes it; it also ends when the
-// node does. It costs a host, and its own connection to each peer that it asks.
+// UnlinkableClient implements [republish.Network]: it starts a throw-away host with
+// a new peer key in the node's network. Only the IP address links it to the node.
+// The caller closes it; it also ends when the node does. It costs a host, and its
+// own connection to each peer that it asks.
 func (n *Node) UnlinkableClient(ctx context.Context) (republish.Client, error) {
 	_, leave, err := n.begin(ctx)
 	if err != nil {
@@ -61,7 +62,7 @@ func (s *throwAwayHost) Close() error {
 	return s.client.host.Close()
 }
 
-// Walk implements [republish.Client]: it looks up a random key near a place.
+// Walk implements [republish.Client]: it looks up a random key near another one.
 func (s *throwAwayHost) Walk(ctx context.Context, near republish.Key, shared int) (republish.Key, []republish.Peer, error) {
 	n := s.node
 	ctx, leave, err := n.begin(ctx)
@@ -95,8 +96,8 @@ func (s *throwAwayHost) Walk(ctx context.Context, near republish.Key, shared int
 	return w.target, found, nil
 }
 
-// addrInfo adds the addresses of a peer that came from the node's routing
-// table, which only the node has.
+// addrInfo returns the peer with its addresses. Those of a peer from the node's
+// routing table are in the node's peerstore only.
 func (s *throwAwayHost) addrInfo(p peer.AddrInfo) peer.AddrInfo {
 	if len(p.Addrs) == 0 {
 		for _, a := range s.node.host.Peerstore().Addrs(p.ID) {
@@ -170,7 +171,7 @@ func randomKey(near republish.Key, shared int) string {
 	for {
 		_, _ = rand.Read(key) // never fails
 		key[0], key[1] = 0x12, sha256.Size
-		if place := sha256.Sum256(key); sharedBits(place, near) >= shared {
+		if hash := sha256.Sum256(key); sharedBits(hash, near) >= shared {
 			return string(key)
 		}
 	}

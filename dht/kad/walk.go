@@ -53,7 +53,7 @@ type contact struct {
 	distance [sha256.Size]byte
 	span     float64 // the distance as a part of the key space
 	state    state
-	since    time.Time // when it was asked
+	since    time.Time // when state became asking
 	closer   closerQuery
 
 	cached bool // from the holder cache, and not named by any uncached peer in this walk

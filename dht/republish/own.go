@@ -58,7 +58,7 @@ func (o ownState) warnAt() time.Time {
 }
 
 // ownDue reports whether the owner's record is to be put or renewed now. It
-// schedules a record that was published in the meantime.
+// schedules a record that was published since the last call.
 func (r *Republisher) ownDue(now time.Time) bool {
 	if r.config.Own == nil {
 		return false
@@ -94,7 +94,7 @@ func (r *Republisher) ownDue(now time.Time) bool {
 }
 
 // renewTime returns when the owner's record is to be signed again. While the
-// identity is locked, that is in the future at all times.
+// identity is locked, it returns a time after now: no renewal is due.
 func (r *Republisher) renewTime(now time.Time) time.Time {
 	if r.config.Own.Locked() {
 		return now.Add(maxInterval)
@@ -138,39 +138,41 @@ func (r *Republisher) republishOwn(ctx context.Context) {
 	r.last, r.outcome = now, summary(e)
 }
 
+// renewOrPutOwn returns the new entry of the owner's record, not yet scheduled, and
+// the peers that answered the query, nil if it failed.
 func (r *Republisher) renewOrPutOwn(ctx context.Context) (Entry, sample, error) {
 	own := r.config.Own
 	p := own.Pointer()
 	r.mu.Lock()
 	e := r.own.Entry
 	r.mu.Unlock()
-	l, err := r.evaluate(ctx, p, queryStore(ctx, own.Store, p))
+	result, err := r.evaluate(ctx, p, queryStore(ctx, own.Store, p))
 	if err != nil {
 		return e, nil, err
 	}
-	e.Asked, e.Holders = len(l.answered), len(l.holders)
+	e.Asked, e.Holders = len(result.answered), len(result.holders)
 	rec, ok, err := r.homeRecord(ctx, p)
 	if err != nil || !ok {
-		return e, sampleOf(l.answered), err
+		return e, sampleOf(result.answered), err
 	}
 	now := r.config.Now()
 	r.mu.Lock()
-	life, renew := time.Duration(0), !r.renewTime(now).After(now)
+	lifetime, renew := time.Duration(0), !r.renewTime(now).After(now)
 	if id := rec.ID(); hex.EncodeToString(id[:]) != r.own.Record {
 		renew = false // another device has published a newer one
 	} else if renew {
-		life, r.own.Renewed = max(0, rec.Expires().Sub(r.own.Since)), now
+		lifetime, r.own.Renewed = max(0, rec.Expires().Sub(r.own.Since)), now
 	}
 	r.mu.Unlock()
 	if renew {
-		if err := own.Renew(ctx, rec, life); err != nil {
-			return e, sampleOf(l.answered), fmt.Errorf("not renewed: %w", err)
+		if err := own.Renew(ctx, rec, lifetime); err != nil {
+			return e, sampleOf(result.answered), fmt.Errorf("not renewed: %w", err)
 		}
 		e.Put, e.Seen = now, now
-		return e, sampleOf(l.answered), nil
+		return e, sampleOf(result.answered), nil
 	}
 	if !now.Before(rec.Expires()) {
-		return e, sampleOf(l.answered), fmt.Errorf("the own record expired at %s", rec.Expires().Format(time.RFC3339))
+		return e, sampleOf(result.answered), fmt.Errorf("the own record expired at %s", rec.Expires().Format(time.RFC3339))
 	}
 	bounded, cancel := context.WithTimeout(ctx, putTimeout)
 	defer cancel()
@@ -178,7 +180,7 @@ func (r *Republisher) renewOrPutOwn(ctx context.Context) (Entry, sample, error) 
 	if e.Asked, e.Holders = receipt.Asked, receipt.Stored; receipt.Stored > 0 {
 		e.Put, e.Seen = now, now
 	}
-	return e, sampleOf(l.answered), err
+	return e, sampleOf(result.answered), err
 }
 
 // queryStore returns the answers of the network peers that a store queries.

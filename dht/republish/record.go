@@ -44,6 +44,7 @@ func (r *Republisher) republishOne(ctx context.Context, reg region, it *item) {
 	r.log.Debug("kept", "pointer", it.pointer, "holders", e.Holders, "asked", e.Asked, "put", e.Put.Equal(now), "error", err)
 }
 
+// summary returns the outcome of the last query or put, for people.
 func summary(e Entry) string {
 	if e.Problem != "" {
 		return e.Problem
@@ -55,6 +56,7 @@ func summary(e Entry) string {
 // selected, since the contacts were read.
 var errNotSelected = errors.New("no longer kept")
 
+// checkSelected returns errNotSelected unless the pointer is to be republished now.
 func (r *Republisher) checkSelected(p pointer.Pointer) error {
 	selected, err := r.config.Contacts.Contains(p)
 	if err == nil && !selected {
@@ -115,15 +117,15 @@ func (r *Republisher) queryAndPut(ctx context.Context, reg region, it *item) (En
 // putByOthers reports whether the record was put by others since the last query:
 // at least 3 peers that did not answer then hold it, and these are at least half
 // of the new peers. One or two may only have failed to answer the last query.
-func putByOthers(before sample, l lookup) bool {
+func putByOthers(before sample, result lookup) bool {
 	if len(before) == 0 {
 		return false
 	}
 	newcomers, holding := 0, 0
-	for id := range l.answered {
+	for id := range result.answered {
 		if !before.contains(keyPrefix(id)) {
 			newcomers++
-			if l.holders[id] {
+			if result.holders[id] {
 				holding++
 			}
 		}
@@ -146,6 +148,8 @@ type answer struct {
 	err    error
 }
 
+// queryAll requests the record from all peers at the same time, and returns the
+// answer of each.
 func queryAll(ctx context.Context, client Client, peers []keyedPeer, p pointer.Pointer) []answer {
 	answers := make([]answer, len(peers))
 	forEachPeer(peers, func(i int, to Peer) {
@@ -155,6 +159,8 @@ func queryAll(ctx context.Context, client Client, peers []keyedPeer, p pointer.P
 	return answers
 }
 
+// putAll puts the record at all peers at the same time, and returns the number of
+// peers that stored it.
 func putAll(ctx context.Context, client Client, peers []keyedPeer, rec pointer.Record) (stored int) {
 	outcomes := make([]error, len(peers))
 	forEachPeer(peers, func(i int, to Peer) { outcomes[i] = client.Put(ctx, to, rec.Pointer(), rec.Bytes()) })
@@ -166,6 +172,8 @@ func putAll(ctx context.Context, client Client, peers []keyedPeer, rec pointer.R
 	return stored
 }
 
+// forEachPeer calls do for each peer in a goroutine of its own, and returns when all
+// calls have returned.
 func forEachPeer(peers []keyedPeer, do func(i int, p Peer)) {
 	done := make(chan struct{})
 	for i, p := range peers {
@@ -179,25 +187,25 @@ func forEachPeer(peers []keyedPeer, do func(i int, p Peer)) {
 	}
 }
 
-// evaluate compares the answers with the home's record, and stores a newer
-// record in the home.
+// evaluate verifies the answers and selects the newest record among them and the
+// home's, which no older one replaces. It stores a newer record in the home.
 func (r *Republisher) evaluate(ctx context.Context, p pointer.Pointer, answers []answer) (lookup, error) {
-	l := lookup{answered: map[string]bool{}, holders: map[string]bool{}}
+	result := lookup{answered: map[string]bool{}, holders: map[string]bool{}}
 	now := r.config.Now()
-	floor, have, err := r.homeRecord(ctx, p)
+	floor, haveFloor, err := r.homeRecord(ctx, p)
 	if err != nil {
-		return l, err
+		return result, err
 	}
-	if have && now.Before(floor.Expires()) {
-		l.best, l.found = floor, true
+	if haveFloor && now.Before(floor.Expires()) {
+		result.best, result.found = floor, true
 	}
 	opened := map[string]pointer.Record{}
 	for _, a := range answers {
 		if a.err != nil {
 			continue
 		}
-		l.answered[a.peer] = true
-		if _, known := opened[string(a.record)]; a.record == nil || known {
+		result.answered[a.peer] = true
+		if _, seen := opened[string(a.record)]; a.record == nil || seen {
 			continue
 		}
 		rec, err := pointer.Open(p, a.record, now)
@@ -205,22 +213,22 @@ func (r *Republisher) evaluate(ctx context.Context, p pointer.Pointer, answers [
 			continue // the peer does not count as a holder
 		}
 		opened[string(a.record)] = rec
-		if have && floor.Compare(rec) > 0 || l.found && l.best.Compare(rec) >= 0 {
+		if haveFloor && floor.Compare(rec) > 0 || result.found && result.best.Compare(rec) >= 0 {
 			continue
 		}
-		l.best, l.found = rec, true
+		result.best, result.found = rec, true
 	}
 	for _, a := range answers {
-		if rec, ok := opened[string(a.record)]; ok && l.found && a.err == nil && rec.ID() == l.best.ID() {
-			l.holders[a.peer] = true
+		if rec, ok := opened[string(a.record)]; ok && result.found && a.err == nil && rec.ID() == result.best.ID() {
+			result.holders[a.peer] = true
 		}
 	}
-	if l.found && (!have || l.best.Compare(floor) > 0) {
-		if _, err := r.config.Home.Put(ctx, p, l.best.Bytes()); err != nil {
-			return l, fmt.Errorf("newer record not kept: %w", err)
+	if result.found && (!haveFloor || result.best.Compare(floor) > 0) {
+		if _, err := r.config.Home.Put(ctx, p, result.best.Bytes()); err != nil {
+			return result, fmt.Errorf("newer record not kept: %w", err)
 		}
 	}
-	return l, nil
+	return result, nil
 }
 
 // homeRecord returns the newest record in the home, even if it has expired. ok
@@ -234,9 +242,9 @@ func (r *Republisher) homeRecord(ctx context.Context, p pointer.Pointer) (rec po
 			return rec, false, nil // damaged: a query may return it again
 		}
 		rec, err = pointer.Open(p, a.Record, r.config.Now())
-		var old *pointer.ExpiredError
-		if errors.As(err, &old) {
-			return old.Record, true, nil
+		var expired *pointer.ExpiredError
+		if errors.As(err, &expired) {
+			return expired.Record, true, nil
 		}
 		return rec, err == nil, nil
 	}

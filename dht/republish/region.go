@@ -38,6 +38,8 @@ func (r *Republisher) explore(ctx context.Context, near Key) (region, error) {
 	guess := r.depth
 	r.mu.Unlock()
 	e := exploration{republisher: r, client: client, found: map[string]keyedPeer{}}
+	// The walk key shares bits with near. With too few shared bits, the 20 peers that
+	// the walk finds may be in another region than near; a walk shows how many suffice.
 	shared, at, depth := guess, Key{}, 0
 	for range 3 {
 		if at, depth, err = e.walk(ctx, near, shared); err != nil {
@@ -92,10 +94,10 @@ func (e *exploration) walk(ctx context.Context, near Key, shared int) (at Key, d
 		return Key{}, 0, err
 	}
 	for i, p := range peers {
-		l := keyedPeer{p, p.key()}
-		e.found[p.ID] = l
+		found := keyedPeer{p, p.key()}
+		e.found[p.ID] = found
 		if i == replication-1 {
-			depth = commonPrefix(at, l.key) + 1
+			depth = commonPrefix(at, found.key) + 1
 		}
 	}
 	return at, depth, nil

@@ -53,9 +53,10 @@ func sampleOf(ids map[string]bool) sample {
 	return s
 }
 
+// keyPrefix returns the first 8 bytes of the key of the peer with an ID.
 func keyPrefix(id string) uint64 {
-	place := Peer{ID: id}.key()
-	return binary.BigEndian.Uint64(place[:])
+	key := Peer{ID: id}.key()
+	return binary.BigEndian.Uint64(key[:])
 }
 
 func (s sample) contains(p uint64) bool {
@@ -63,7 +64,8 @@ func (s sample) contains(p uint64) bool {
 	return found
 }
 
-// interval returns the time in which half of the peers leave, within limits.
+// interval returns the time in which half of the peers leave, within limits. The
+// caller holds r.mu.
 func (r *Republisher) interval() time.Duration {
 	d := time.Duration(math.Ln2 / r.churn * float64(time.Hour))
 	return min(max(d, minInterval), maxInterval)
@@ -91,7 +93,8 @@ const (
 	maxChurn = math.Ln2 / 1
 )
 
-// jittered returns d with jitter.
+// jittered returns d, with up to the share jitter of it added or subtracted. The
+// caller holds r.mu.
 func (r *Republisher) jittered(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * (1 - jitter + 2*jitter*r.rng.Float64()))
 }
@@ -107,8 +110,8 @@ func (r *Republisher) randomDelay(d time.Duration) time.Duration {
 	return r.randomPart(d)
 }
 
-// readContacts updates the items with the contacts. New ones are due soon, one
-// after the other.
+// readContacts adds items for new contacts, and removes those of contacts that are
+// no longer selected. The due times of new ones are spread over spreadOf.
 func (r *Republisher) readContacts() error {
 	now := r.config.Now()
 	r.mu.Lock()
@@ -117,27 +120,27 @@ func (r *Republisher) readContacts() error {
 	if fresh {
 		return nil
 	}
-	kept := map[pointer.Pointer]bool{}
+	selected := map[pointer.Pointer]bool{}
 	for p, err := range r.config.Contacts.Pointers() {
 		if err != nil {
 			return err
 		}
-		kept[p] = true
+		selected[p] = true
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.contactsRead = now
 	before := len(r.items)
-	r.items = slices.DeleteFunc(r.items, func(it *item) bool { return !kept[it.pointer] })
+	r.items = slices.DeleteFunc(r.items, func(it *item) bool { return !selected[it.pointer] })
 	r.dirty = r.dirty || len(r.items) < before
 	for _, it := range r.items {
-		delete(kept, it.pointer)
+		delete(selected, it.pointer)
 	}
-	known := len(r.items)
-	for p := range kept {
+	remaining := len(r.items)
+	for p := range selected {
 		r.items = append(r.items, &item{pointer: p, key: keyOf(p)})
 	}
-	added := r.items[known:]
+	added := r.items[remaining:]
 	slices.SortFunc(added, byKey) // so that the due times do not depend on the order of a map
 	for _, it := range added {
 		it.Next, r.dirty = now.Add(r.randomPart(spreadOf(len(added)))), true
@@ -161,6 +164,8 @@ func (r *Republisher) due(now time.Time) *item {
 	return nil
 }
 
+// earliest returns the record with the earliest due time, nil if there are no
+// records. The caller holds r.mu.
 func (r *Republisher) earliest() *item {
 	var first *item
 	for _, it := range r.items {
@@ -217,7 +222,8 @@ func (r *Republisher) dueIn(reg region, first *item) ([]*item, time.Duration) {
 const minShare = 0.4
 
 // schedule sets when the next query is due: after the jittered interval, sooner
-// if few peers hold the record, and before the peers may discard it.
+// if few peers hold the record, and before the peers may discard it. The caller
+// holds r.mu.
 func (r *Republisher) schedule(e *Entry, now time.Time) {
 	d := r.interval()
 	if share := float64(e.Holders) / float64(max(e.Asked, 1)); share > 0 {
@@ -241,12 +247,15 @@ const maxDrift = 10 * time.Minute
 
 func (c *clock) start(now time.Time) { c.wall, c.mono = now.Round(0), time.Now() }
 
+// jumped reports whether the wall clock has moved by over maxDrift against the
+// monotonic clock since the last call, or since start.
 func (c *clock) jumped(now time.Time) bool {
 	drift := now.Round(0).Sub(c.wall) - time.Since(c.mono)
 	c.start(now)
 	return drift.Abs() > maxDrift
 }
 
+// checkClock repairs the due times after a jump of the clock.
 func (r *Republisher) checkClock() {
 	now := r.config.Now()
 	r.mu.Lock()
@@ -259,9 +268,10 @@ func (r *Republisher) checkClock() {
 	r.contactsRead, r.pausedUntil = time.Time{}, time.Time{}
 }
 
-// repairDueTimes repairs due times after a clock change or a long pause. It spreads
-// overdue records over time, and no record becomes due later than if it had just been
-// put.
+// repairDueTimes repairs the due times at the start, and after the clock was set or
+// the machine was asleep. Overdue records become due one after the other, not all at
+// once, and no record becomes due later than one that was put just now could. The
+// caller holds r.mu, or no other goroutine uses r yet.
 func (r *Republisher) repairDueTimes(now time.Time) {
 	overdue := 0
 	for _, it := range r.items {
@@ -284,10 +294,14 @@ func (r *Republisher) repairDueTimes(now time.Time) {
 	r.dirty = true
 }
 
+// repairDueTime returns the entry with times that are possible now; overdue is the
+// number of records that are overdue.
 func (r *Republisher) repairDueTime(e Entry, now time.Time, overdue int) Entry {
 	ahead := func(t time.Time) bool { return t.After(now.Add(maxDrift)) }
 	if ahead(e.Looked) || ahead(e.Put) || ahead(e.Seen) || e.Next.After(now.Add(maxInterval*5/4)) {
-		// The clock ran ahead then. The put may have been half a day ago.
+		// A time is in the future, or the due time is further ahead than schedule sets
+		// it: the clock was ahead when the entry was written, so that it is unknown when
+		// the record was put. It is treated as if that was up to maxInterval/2 ago.
 		e.Looked, e.Put, e.Seen = time.Time{}, time.Time{}, time.Time{}
 		e.Next = now.Add(r.randomPart(maxInterval / 2))
 	} else if e.Next.Before(now) {

@@ -81,6 +81,7 @@ func Capacity(kem uint16, size int) int {
 	return size - HeaderSize - encapsulatedSize(kem) - tagSize - lengthSize
 }
 
+// newHeader returns the version and the KEM id of a payload.
 func newHeader(kem uint16) []byte { return binary.BigEndian.AppendUint16([]byte{version}, kem) }
 
 // additionalData returns the additional data of the encryption: the payload's
@@ -145,6 +146,7 @@ func Open(keys []hpke.PrivateKey, info, extra, payload []byte) ([]byte, error) {
 	return nil, errors.New("is sealed to none of the keys")
 }
 
+// unpad returns the content without its length and its padding.
 func unpad(padded []byte) ([]byte, error) {
 	if len(padded) < lengthSize {
 		return nil, errors.New("is cut short")

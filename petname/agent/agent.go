@@ -47,22 +47,22 @@ type Options struct {
 // locks the identity key, and the recovery file.
 type Profile = home.CreateOptions
 
-// state is what all views of an agent share.
+// state is the state of an agent, which [Agent.WithPassphrase] shares.
 type state struct {
-	home      home.Home
-	book      *petname.Book
-	records   *dht.Dir
-	transport Transport
-	log       *slog.Logger
-	now       func() time.Time
-	settles   time.Duration // bounds settle; settleTimeout, but in tests
-	events    broker
+	home          home.Home
+	book          *petname.Book
+	records       *dht.Dir
+	transport     Transport
+	log           *slog.Logger
+	now           func() time.Time
+	finishTimeout time.Duration // bounds finishPuts; tests set another
+	events        broker
 
 	mu      sync.Mutex // held while a network is entered or left, which can take seconds
 	closed  bool
 	node    Node // nil until it is needed; the agent's own while it serves
 	serving bool
-	own     NodeConfig        // what the agent serves with; zero: a throw-away client
+	own     NodeConfig        // of the serving node; zero: a throw-away client
 	clients map[string]router // by URL
 	began   time.Time         // when it began to serve
 	lastPut *LastPut          // nil: none yet
@@ -73,22 +73,22 @@ type state struct {
 	unlinkableOf    Node               // the node that it was made beside
 	unlinkableSince time.Time
 
-	wakes       sync.Mutex             // of the two below, so that a change of the book waits for no network
-	wakeSync    chan<- struct{}        // starts a look at messages and invitations; nil: the agent does not run
+	wakes       sync.Mutex             // guards the two below, so that a change of the book waits for no network
+	wakeSync    chan<- struct{}        // starts a fetch of messages and a step of invitations; nil: the agent does not run
 	republisher *republish.Republisher // likewise
 	named       chan pointer.Pointer   // contacts that were named, for runCards; never closed
 
-	joining    sync.Mutex     // one Join at a time: what is saved last is entered last
-	publishing sync.Mutex     // one publication at a time: sequences are taken in turn
+	joining    sync.Mutex     // one Join at a time: the networks saved last are entered last
+	publishing sync.Mutex     // one publication at a time: sequences are used in order
 	starting   sync.Mutex     // held while the agent starts, or ends what Start began
 	loops      sync.WaitGroup // of Start
-	tail       sync.WaitGroup // what continues after its method returned, and is given time to end
+	tasks      sync.WaitGroup // of startTask: work that continues after its method returned
 
-	// Of the time from Start to the end of Run or to Close.
-	running context.Context // of loops; under mu
-	stop    context.CancelFunc
-	life    context.Context // of tail: it ends later; under mu
-	end     context.CancelFunc
+	// From Start to the end of Run or to Close.
+	running      context.Context // of loops; under mu
+	stop         context.CancelFunc
+	tasksContext context.Context // of tasks: it ends later than running; under mu
+	stopTasks    context.CancelFunc
 }
 
 // Open opens the home in dir, and creates it first if Create says so and there
@@ -112,7 +112,7 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &state{home: h, transport: o.Transport, log: o.Log, now: o.Now, settles: settleTimeout, named: make(chan pointer.Pointer, maxNamed)}
+	s := &state{home: h, transport: o.Transport, log: o.Log, now: o.Now, finishTimeout: finishTimeout, named: make(chan pointer.Pointer, maxNamed)}
 	if s.book, err = h.Book(petname.Options{Wait: o.Wait, Now: o.Now, OnChange: s.changed}); err != nil {
 		return nil, err
 	}
@@ -152,9 +152,9 @@ func create(dir string, p Profile) (home.Home, error) {
 // process that serves several clients.
 func (a *Agent) WithPassphrase(ask func() ([]byte, error)) *Agent { return &Agent{a.state, ask} }
 
-// Close ends what [Agent.Start] began and the network, then closes the home. It
-// waits up to 3 seconds for what is being stored; the rest is in the home, and is
-// stored another time.
+// Close ends what [Agent.Start] began, leaves the network, and closes the home. It
+// waits up to 3 seconds for puts under way. A record that was not stored is in the
+// home, and is stored another time.
 func (a *Agent) Close() error {
 	a.starting.Lock()
 	defer a.starting.Unlock()
@@ -177,8 +177,8 @@ func (a *Agent) Dir() string { return a.home.Dir }
 // Pointer returns the owner's own pointer.
 func (a *Agent) Pointer() pointer.Pointer { return a.book.Identity() }
 
-// Link returns what the owner hands to others: the pointer with the commitment
-// to the next key, the nickname and a checksum.
+// Link returns the owner's link, by which others add the owner to their books: the
+// pointer with the commitment to the next key, the nickname and a checksum.
 func (a *Agent) Link() (pointer.Link, error) {
 	id, err := a.Identity()
 	if err != nil {
@@ -187,7 +187,7 @@ func (a *Agent) Link() (pointer.Link, error) {
 	return pointer.Link{Pointer: id.Pointer, Next: id.Next, Nickname: id.Nickname}, nil
 }
 
-// Identity is what the home says about its owner.
+// Identity is the owner's identity, as the home has it. It is a plain value.
 type Identity struct {
 	Pointer  pointer.Pointer
 	Next     pointer.Commitment // to the next key
@@ -198,7 +198,7 @@ type Identity struct {
 	Locked   bool   // the identity key needs a passphrase
 }
 
-// Identity returns what the home says about its owner. It needs no passphrase.
+// Identity returns the owner's identity. It needs no passphrase.
 func (a *Agent) Identity() (Identity, error) {
 	id, err := a.identity()
 	if err != nil {

@@ -153,7 +153,7 @@ func TestALockedIdentityChangesNothing(t *testing.T) {
 		"PublishDraft": func(a *agent.Agent) error { _, err := a.PublishDraft(ctx, draft(agent.WaitNone)); return err },
 		"Rotate":       func(a *agent.Agent) error { _, err := a.Rotate(ctx, agent.Rotation{WorkFactor: 2}); return err },
 		"Invite": func(a *agent.Agent) error {
-			_, err := a.Invite(ctx, agent.InvitationTerms{Uses: 1, Life: time.Hour})
+			_, err := a.Invite(ctx, agent.InvitationTerms{Uses: 1, Lifetime: time.Hour})
 			return err
 		},
 		"Pair": func(a *agent.Agent) error { _, err := a.Pair(ctx, "742-tunnel-orbit-candy"); return err },
@@ -162,7 +162,7 @@ func TestALockedIdentityChangesNothing(t *testing.T) {
 			return err
 		},
 		"Introduce": func(a *agent.Agent) error {
-			_, err := a.Introduce(ctx, agent.Introduction{About: "bob", To: "carol", As: "b", Life: time.Hour})
+			_, err := a.Introduce(ctx, agent.Introduction{About: "bob", To: "carol", As: "b", Lifetime: time.Hour})
 			return err
 		},
 		"ShareWith": func(a *agent.Agent) error { _, _, err := a.ShareWith(ctx, "bob", []string{"carol"}, "c"); return err },
@@ -274,7 +274,7 @@ func TestAMutualIntroductionIsNotSignedOnly(t *testing.T) {
 	add(t, a, "bob", newKey(t).Pointer())
 	add(t, a, "carol", newKey(t).Pointer())
 	same := unchanged(t, a.Dir())
-	out, err := a.Introduce(t.Context(), agent.Introduction{About: "bob", To: "carol", As: "b", Life: time.Hour, Both: true, SignOnly: true})
+	out, err := a.Introduce(t.Context(), agent.Introduction{About: "bob", To: "carol", As: "b", Lifetime: time.Hour, Both: true, SignOnly: true})
 	require.ErrorAs(t, err, new(*agent.ArgumentError))
 	require.Zero(t, out)
 	same()

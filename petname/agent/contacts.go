@@ -24,8 +24,8 @@ func (a *Agent) Prefix(text string) iter.Seq2[petname.Contact, error] { return a
 
 // Lookup returns the contact that a text means: a petname, or a pointer in any
 // form that [pointer.Parse] reads. It fails with [petname.ErrNotFound], with a
-// [*petname.ConflictError], or with an [*ArgumentError] for what must have been
-// meant as a pointer and is none.
+// [*petname.ConflictError], or with an [*ArgumentError] for a text as long as a
+// pointer that is not one.
 func (a *Agent) Lookup(text string) (petname.Contact, error) {
 	c, err := a.book.Find(text)
 	return c, malformed(text, err)
@@ -34,8 +34,8 @@ func (a *Agent) Lookup(text string) (petname.Contact, error) {
 // ByPointer returns the contact that has, or had, a pointer.
 func (a *Agent) ByPointer(p pointer.Pointer) (petname.Contact, error) { return a.book.ByPointer(p) }
 
-// PointerOf returns what a petname, a link, or a pointer in any form points to,
-// in the book or not.
+// PointerOf returns the pointer that a text means: a petname, a link, or a pointer in
+// any form that [pointer.Parse] reads. A link or pointer need not be in the book.
 func (a *Agent) PointerOf(text string) (pointer.Pointer, error) {
 	c, err := a.Lookup(text)
 	if err == nil {
@@ -47,12 +47,11 @@ func (a *Agent) PointerOf(text string) (pointer.Pointer, error) {
 	return pointer.Pointer{}, err
 }
 
-// shortestPointer is about the length of the shortest text that people paste for
-// a pointer.
+// shortestPointer is about the length, in bytes, of the shortest form of a pointer.
 const shortestPointer = 40
 
-// malformed replaces the error of a text that no contact is called by, and that
-// was most likely to be a pointer.
+// malformed replaces the error for a text that is no contact's name, if it is as long
+// as a pointer and does not parse as one.
 func malformed(text string, err error) error {
 	if !errors.Is(err, petname.ErrNotFound) && !errors.As(err, new(*name.Error)) || len(text) < shortestPointer || strings.ContainsAny(text, " /") {
 		return err
@@ -63,10 +62,9 @@ func malformed(text string, err error) error {
 	return err
 }
 
-// Add enters what a link points to under a petname: the owner's own act. Its errors
-// are those of [petname.Book.Add]; a name that could be taken for another is
-// refused with a [*petname.LookalikeError] unless the source says that the user
-// was told.
+// Add adds the pointer of a link to the book under a petname. It is an act of the
+// owner. Errors are those of [petname.Book.Add]: a name that looks like another is
+// refused with a [*petname.LookalikeError] unless [petname.Source.Lookalike] is set.
 func (a *Agent) Add(text string, l pointer.Link, s petname.Source) (petname.Contact, error) {
 	n, err := name.Parse(text)
 	if err != nil {
@@ -89,8 +87,8 @@ func (a *Agent) Rename(old, text string, s petname.Source) (petname.Contact, err
 	return a.book.Rename(c.ID, n, s)
 }
 
-// Remove takes the petname of the contact away that a text means. What is known of
-// the contact stays on record.
+// Remove removes the petname of the contact that a text means. The facts about the
+// contact stay on record.
 func (a *Agent) Remove(text string) (petname.Contact, error) {
 	c, err := a.Lookup(text)
 	if err != nil {
@@ -99,15 +97,14 @@ func (a *Agent) Remove(text string) (petname.Contact, error) {
 	return a.book.Remove(c.ID)
 }
 
-// Undo takes back the last change to the book that was made on this device, and
-// returns it.
+// Undo reverts the last change that this device made to the book, and returns the
+// change: see [petname.Book.Undo].
 func (a *Agent) Undo() (petname.Event, error) { return a.book.Undo() }
 
 // Log yields the history of the book, oldest first.
 func (a *Agent) Log() iter.Seq2[petname.Event, error] { return a.book.Log() }
 
-// Verify checks every entry of the book, every hash and every row, and returns
-// what does not hold.
+// Verify checks every entry, hash and row of the book, and returns the errors.
 func (a *Agent) Verify(ctx context.Context) []error {
 	var problems []error
 	for err := range a.book.Ledger().Verify(ctx) {
@@ -123,17 +120,18 @@ func (a *Agent) Verify(ctx context.Context) []error {
 	return problems
 }
 
-// NamesLike returns the petnames that a text could be taken for, those of the
-// contact with that pointer aside.
+// NamesLike returns the petnames that a text could be mistaken for, except those of
+// the contact with pointer p: see [petname.Book.NamesLike].
 func (a *Agent) NamesLike(text string, p pointer.Pointer) ([]string, error) {
 	return a.book.NamesLike(text, p)
 }
 
-// Evidence returns what others stated about a contact, believed or not.
+// Evidence returns the signed statements about a contact, accepted or not: see
+// [petname.Book.Evidence].
 func (a *Agent) Evidence(p pointer.Pointer) ([]petname.Evidence, error) { return a.book.Evidence(p) }
 
-// Contradictions returns the introductions of a contact that its own denial
-// contradicts: what proves that an introducer gave a wrong key.
+// Contradictions returns the proofs that an introducer named a wrong key for a
+// contact: see [petname.Book.Contradictions].
 func (a *Agent) Contradictions(p pointer.Pointer) ([]introduce.Contradiction, error) {
 	return a.book.Contradictions(p)
 }

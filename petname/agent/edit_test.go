@@ -170,7 +170,7 @@ func TestWait(t *testing.T) {
 		before := r.puts
 		last := publish(agent.WaitNone)
 		require.Zero(t, last.Receipt)
-		agent.WaitTail(a)
+		agent.WaitTasks(a)
 		require.Equal(t, before+1, r.puts)
 		stored, err := pointer.Open(a.Pointer(), r.record, time.Now())
 		require.NoError(t, err)

@@ -11,7 +11,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Errors of other packages come through as they are: [home.ErrNoHome],
+// Errors of other packages are returned unchanged: [home.ErrNoHome],
 // [home.ErrLocked], [ledger.ErrInUse], those of packages petname (among them
 // [petname.ErrNotFound] for a contact, an edge or the ID of a suggestion that is
 // not there), name, dht, pair, introduce and mutual. A network that does not
@@ -25,8 +25,7 @@ var (
 	// Transport.
 	ErrNoTransport = errors.New("no transport for a DHT: HTTP routers alone can be used")
 
-	// ErrNotServing is returned when an agent is needed that runs, and is reached
-	// by others.
+	// ErrNotServing is returned when the agent has to run, and does not.
 	ErrNotServing = errors.New("no node is running")
 
 	// ErrClosed is returned when an agent that was closed is started, or needs a
@@ -36,14 +35,14 @@ var (
 	// ErrSameContact is returned when two names mean one contact.
 	ErrSameContact = errors.New("are one contact")
 
-	// ErrNoSuggestion is returned when no suggestion has the number that was given.
+	// ErrNoSuggestion is returned when no suggestion has the number.
 	ErrNoSuggestion = errors.New("no suggestion has that number")
 
 	// ErrNotIntroduced is returned when there is no introduction to retract.
 	ErrNotIntroduced = errors.New("there is no such introduction, or it has expired")
 
-	// ErrNothingToDispute is returned when no key that was introduced gave way to
-	// the contact's.
+	// ErrNothingToDispute is returned when no introduced key was replaced by the
+	// contact's.
 	ErrNothingToDispute = errors.New("no introduced key gave way to this one")
 
 	errRoutersOnly = errors.New("only routers have it, and what they did with it can't be seen")
@@ -51,10 +50,10 @@ var (
 
 // The errors of messages and of invitations.
 var (
-	ErrMalformed   = exchange.ErrMalformed       // a code, link or QR code that is none
-	ErrNoSealing   = exchange.ErrNoSealing       // a contact's card has no key to seal messages with
-	ErrNotInvited  = exchange.ErrNoInvitation    // no such invitation is under way
-	ErrMaxRequests = exchange.ErrTooManyRequests // too many contact requests are under way
+	ErrMalformed       = exchange.ErrMalformed       // a code, link or QR code that is none
+	ErrNoSealing       = exchange.ErrNoSealing       // a contact's card has no key to seal messages with
+	ErrNoInvitation    = exchange.ErrNoInvitation    // no such invitation is under way
+	ErrTooManyRequests = exchange.ErrTooManyRequests // too many contact requests are under way
 )
 
 // ArgumentError is returned for an argument that cannot be used. Nothing has
@@ -100,7 +99,7 @@ func (e *NoRecordError) Unwrap() error { return dht.ErrNotFound }
 type NoNicknameError struct {
 	Text string    // as the contact was asked for
 	Name name.Name // the petname
-	To   string    // what the nickname is needed for: "to suggest"
+	To   string    // the purpose: "to suggest" or "to share it by"
 }
 
 func (e *NoNicknameError) Error() string {
@@ -132,8 +131,8 @@ func noCard(err error, to name.Name) error {
 	return &NoCardError{to, err}
 }
 
-// isNetwork reports whether an error is one of the network: what was wanted is
-// worth trying again.
+// isNetwork reports whether an error is one of the network: a later attempt may
+// succeed.
 func isNetwork(err error) bool {
 	return errors.Is(err, ErrNotJoined) || errors.Is(err, dht.ErrUnreachable) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.As(err, new(*dht.ShortError))

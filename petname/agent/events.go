@@ -10,7 +10,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// EventKind is what has changed.
+// EventKind is the part of the home that changed.
 type EventKind string
 
 const (
@@ -26,11 +26,10 @@ type Event struct {
 	Pointer pointer.Pointer // the contact that it is about; zero: none, or several
 }
 
-// Changes yields what changes in the home from the call on, until ctx ends or the
-// agent is closed: so that a user interface need not poll. An event that equals
-// one which was not yielded yet is left out. A receiver that is slow loses the
-// details, never the kind of a change. The sequence is for one use; end ctx when
-// it is not used.
+// Changes yields the changes of the home after the call, until ctx ends or the agent
+// is closed, so that a user interface need not poll. It omits an event that equals a
+// pending one. While 256 events are pending, further ones have no Pointer; no Kind is
+// lost. The sequence can be iterated once; a caller that does not iterate it ends ctx.
 func (a *Agent) Changes(ctx context.Context) iter.Seq[Event] {
 	s := a.events.subscribe()
 	unused := context.AfterFunc(ctx, func() { a.events.unsubscribe(s) })
@@ -140,7 +139,7 @@ func (s *state) changed(e petname.Event) {
 		event.Kind = RecordChanged
 	}
 	s.events.publish(event)
-	if event.Kind == BookChanged && e.Item != (petname.SuggestionID{}) { // it decided a suggestion, or took that back
+	if event.Kind == BookChanged && e.Item != (petname.SuggestionID{}) { // it decided a suggestion, or reverted the decision
 		s.events.publish(Event{InboxChanged, e.Contact})
 	}
 	if e.Op == "name" && !e.Contact.IsZero() {
@@ -150,7 +149,7 @@ func (s *state) changed(e petname.Event) {
 		}
 	}
 	switch e.Op {
-	case "name", "remove", "undo": // which records are kept, and what a contact alone may read
+	case "name", "remove", "undo": // these change the set of republished records, and private edges
 		s.wakeRepublisher()
 		s.syncSoon()
 	case "keep", "unkeep":

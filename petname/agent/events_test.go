@@ -81,8 +81,8 @@ func TestEachChangeIsAnEventOfItsKind(t *testing.T) {
 			{"add another", func() error { _, err := a.Add("bob", link(bob), petname.Source{}); return err }, book(bob), false},
 			{"add under a name that is taken", func() error { _, err := a.Add("bob", link(dora), petname.Source{}); return err }, nil, true},
 			{"rename", func() error { _, err := a.Rename("bob", "robert", petname.Source{}); return err }, book(bob), false},
-			{"keep", func() error { return a.Keep([]pointer.Pointer{bob}, true) }, book(bob), false},
-			{"no longer keep", func() error { return a.Keep([]pointer.Pointer{bob}, false) }, book(bob), false},
+			{"keep", func() error { return a.SetRepublished([]pointer.Pointer{bob}, true) }, book(bob), false},
+			{"no longer keep", func() error { return a.SetRepublished([]pointer.Pointer{bob}, false) }, book(bob), false},
 			{"share", func() error { _, err := a.Share([]string{"robert"}, "r"); return err }, book(bob), false},
 			{"unshare", func() error { return a.Unshare("r") }, book(none), false},
 			{"undo", func() error { _, err := a.Undo(); return err }, book(none), false},
@@ -129,8 +129,8 @@ func TestASlowReceiverLosesDetailsOnly(t *testing.T) {
 
 		bob := add(t, a, "bob", newKey(t).Pointer())
 		for range 3 {
-			require.NoError(t, a.Keep([]pointer.Pointer{bob.ID}, true))
-			require.NoError(t, a.Keep([]pointer.Pointer{bob.ID}, false))
+			require.NoError(t, a.SetRepublished([]pointer.Pointer{bob.ID}, true))
+			require.NoError(t, a.SetRepublished([]pointer.Pointer{bob.ID}, false))
 		}
 		more := agent.MaxPending + 10
 		var last pointer.Pointer
@@ -269,14 +269,14 @@ func TestAChangeOfTheBookWakesAnAgentThatRuns(t *testing.T) {
 			syncs bool
 		}{
 			{"add", func() error { _, err := a.Add("bob", pointer.Link{Pointer: bob}, petname.Source{}); return err }, 0, true},
-			{"keep", func() error { return a.Keep([]pointer.Pointer{bob, alice.Pointer()}, true) }, 2, false},
+			{"keep", func() error { return a.SetRepublished([]pointer.Pointer{bob, alice.Pointer()}, true) }, 2, false},
 			{"rename", func() error { _, err := a.Rename("bob", "robert", petname.Source{}); return err }, 2, true},
 			{"remove", func() error { _, err := a.Remove("robert"); return err }, 1, true},
 			{"undo", func() error { _, err := a.Undo(); return err }, 2, true},
 			{"accept", func() error { _, err := a.Accept(item, "dora", petname.Acceptance{}); return err }, 2, true},
-			{"no longer keep", func() error { return a.Keep([]pointer.Pointer{bob}, false) }, 1, false},
+			{"no longer keep", func() error { return a.SetRepublished([]pointer.Pointer{bob}, false) }, 1, false},
 		} {
-			time.Sleep(2 * agent.SyncRest) // what came before is done
+			time.Sleep(2 * agent.SyncMinInterval) // what came before is done
 			synctest.Wait()
 			own, others := r.counts()
 			require.NoError(t, step.do(), step.name)
@@ -284,7 +284,7 @@ func TestAChangeOfTheBookWakesAnAgentThatRuns(t *testing.T) {
 			require.Equal(t, step.kept, kept(), "%s: the republisher has read the book", step.name)
 			nowOwn, _ := r.counts()
 			require.Greater(t, nowOwn, own, "%s: the republisher was not woken", step.name)
-			time.Sleep(2 * agent.SyncRest)
+			time.Sleep(2 * agent.SyncMinInterval)
 			synctest.Wait()
 			if _, now := r.counts(); step.syncs {
 				require.Greater(t, now, others, "%s: no message was fetched", step.name)

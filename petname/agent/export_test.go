@@ -17,16 +17,20 @@ import (
 type Router = router
 
 const (
-	JoinTimeout    = joinTimeout
-	LookTimeout    = lookTimeout
-	SettleTimeout  = settleTimeout
-	SyncTimeout    = syncTimeout
-	SyncEvery      = syncEvery
-	SyncRest       = syncRest
-	SendTimeout    = sendTimeout
-	UnlinkableLife = unlinkableLife
-	MaxValue       = maxValue
-	MaxPending     = maxPending
+	JoinTimeout        = joinTimeout
+	LookUpTimeout      = lookUpTimeout
+	FinishTimeout      = finishTimeout
+	SyncTimeout        = syncTimeout
+	SyncEvery          = syncEvery
+	SyncMinInterval    = syncMinInterval
+	DefaultTTL         = defaultTTL
+	DefaultLifetime    = defaultLifetime
+	DefaultTimeout     = defaultTimeout
+	SendTimeout        = sendTimeout
+	UnlinkableLifetime = unlinkableLifetime
+	MaxValue           = maxValue
+	MaxCardSteps       = maxCardSteps
+	MaxPending         = maxPending
 )
 
 var (
@@ -70,7 +74,7 @@ func UnlinkableNode(ctx context.Context, a *Agent, older time.Duration) (Node, e
 
 func SetRouter(a *Agent, url string, r Router) { a.clients = map[string]router{url: r} }
 
-func SetSettleTimeout(a *Agent, d time.Duration) { a.settles = d }
+func SetFinishTimeout(a *Agent, d time.Duration) { a.finishTimeout = d }
 
 func ParseJoin(a *Agent, targets ...string) (home.Config, error) { return a.parseJoin(targets) }
 
@@ -89,12 +93,12 @@ func Renew(ctx context.Context, a *Agent, old pointer.Record, life time.Duration
 	return a.renew(ctx, old, life)
 }
 
-func KeepLast(ctx context.Context, a *Agent) error {
+func SaveLastRecord(ctx context.Context, a *Agent) error {
 	id, err := a.identity()
 	if err != nil {
 		return err
 	}
-	return a.keepLast(ctx, id)
+	return a.saveLastRecord(ctx, id)
 }
 
 // StopLoops ends what Start began, and returns when it has ended.
@@ -106,11 +110,11 @@ func StopLoops(a *Agent) {
 	a.loops.Wait()
 }
 
-// LifeOf returns the context that ends with Close.
-func LifeOf(a *Agent) context.Context { return a.life }
+// TasksContextOf returns the context that ends with Close.
+func TasksContextOf(a *Agent) context.Context { return a.tasksContext }
 
-// WaitTail waits for what continues after its method returned.
-func WaitTail(a *Agent) { a.tail.Wait() }
+// WaitTasks waits for what continues after its method returned.
+func WaitTasks(a *Agent) { a.tasks.Wait() }
 
 // Subscribers counts the receivers of changes.
 func Subscribers(a *Agent) int {

@@ -10,8 +10,8 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
-// Inbox yields the suggestions that wait for the owner's decision: introductions,
-// pairings, contact requests. Nothing in it names anybody in the book.
+// Inbox yields the suggestions that wait for the owner's decision, oldest first:
+// introductions, pairings, contact requests. A suggestion names no contact.
 func (a *Agent) Inbox() iter.Seq2[petname.Suggestion, error] { return a.book.Inbox() }
 
 // Suggestion returns the suggestion with a number, or with the first digits of
@@ -24,14 +24,14 @@ func (a *Agent) Suggestion(digits string) (petname.Suggestion, error) {
 	return s, err
 }
 
-// Digits returns the first digits of a suggestion's number: as many as tell it
-// from all others in the inbox, and at least so many.
+// Digits returns the shortest prefix of a suggestion's number that no other suggestion
+// has, of at least least digits.
 func (a *Agent) Digits(id petname.SuggestionID, least int) (string, error) {
 	return a.book.Digits(id, least)
 }
 
-// Accept enters what a suggestion is about under a petname. Its errors are those of
-// [petname.Book.Accept].
+// Accept adds the subject of a suggestion to the book under a petname. Errors are
+// those of [petname.Book.Accept].
 func (a *Agent) Accept(id petname.SuggestionID, text string, how petname.Acceptance) (petname.Contact, error) {
 	n, err := name.Parse(text)
 	if err != nil {
@@ -47,8 +47,8 @@ func (a *Agent) Accept(id petname.SuggestionID, text string, how petname.Accepta
 	return a.book.Accept(id, n, how)
 }
 
-// AcceptMutual consents to an offer of a mutual introduction. Which contact it is
-// shows in the inbox when both have consented.
+// AcceptMutual consents to an offer of a mutual introduction. When both parties have
+// consented, the inbox has a suggestion with the other party.
 func (a *Agent) AcceptMutual(ctx context.Context, id petname.SuggestionID) (Delivery, error) {
 	s, err := a.book.Suggestion(id.String())
 	if err != nil {
@@ -61,18 +61,18 @@ func (a *Agent) AcceptMutual(ctx context.Context, id petname.SuggestionID) (Deli
 	if err != nil {
 		return "", err
 	}
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	_, sent, err := p.AcceptMutual(ctx, key, s.ID)
+	_, sent, err := ex.AcceptMutual(ctx, key, s.ID)
 	return sent, queued(sent, err)
 }
 
-// Decline takes a suggestion out of the inbox; with never, what it is about is not
-// suggested again. The introducer of a mutual introduction is notified, now or
+// Decline removes a suggestion from the inbox. With never, further suggestions about
+// its pointer are refused. The introducer of a mutual introduction is notified, now or
 // when the identity is next unlocked.
 func (a *Agent) Decline(ctx context.Context, id petname.SuggestionID, never bool) (petname.Suggestion, error) {
 	s, err := a.book.Suggestion(id.String())
@@ -86,13 +86,13 @@ func (a *Agent) Decline(ctx context.Context, id petname.SuggestionID, never bool
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	if _, sent, err := p.DeclineMutual(ctx, key, id); sent == "" && err != nil {
+	if _, sent, err := ex.DeclineMutual(ctx, key, id); sent == "" && err != nil {
 		return petname.Suggestion{}, err
 	} // that the introducer is notified later is no failure: it is declined
 	return a.book.Suggestion(id.String())

@@ -15,21 +15,21 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// IntroductionLife is how long an introduction can be accepted, as a rule.
-const IntroductionLife = exchange.IntroductionLifetime
+// IntroductionLifetime is how long an introduction can be accepted, as a rule.
+const IntroductionLifetime = exchange.IntroductionLifetime
 
-// Introduction is what one contact is to learn about another.
+// Introduction is the argument of [Agent.Introduce].
 type Introduction struct {
 	About    string        // a petname or a pointer in the book
 	To       string        // likewise
-	As       string        // the name to suggest; empty: what About calls itself
+	As       string        // the name to suggest; empty: the nickname of About
 	Note     string        // at most introduce.MaxNote bytes
-	Life     time.Duration // how long it can be accepted: over 0, at most 366 days, and 90 with Both; usually IntroductionLife
+	Lifetime time.Duration // how long it can be accepted: over 0, at most 366 days, and 90 with Both; usually IntroductionLifetime
 	Both     bool          // introduce the two to each other, when both have consented
 	SignOnly bool          // return the signed statement instead of sending it; not with Both
 }
 
-// Introduced is an introduction that was made, or was retracted.
+// Introduced is an introduction that was made or retracted. It is a plain value.
 type Introduced struct {
 	ID        string // of the introduction, or of the mutual one: hexadecimal
 	To        petname.Contact
@@ -41,8 +41,8 @@ type Introduced struct {
 	Signed    introduce.Statement // with SignOnly
 }
 
-// Introduce signs, for one contact, which key another one has, and sends it. The
-// error beside a Delivery of [Queued] says why it waits.
+// Introduce signs a statement to one contact about the key of another, and sends it.
+// The error beside a Delivery of [Queued] is the reason.
 //
 // It fails with [petname.ErrNotFound], [ErrSameContact], a [*NoNicknameError], a
 // [*NoCardError] when the contact has published nothing yet, or an
@@ -79,7 +79,7 @@ func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, erro
 	now := a.now()
 	out := Introduced{To: to, About: about.Pointer, Both: i.Both}
 	if i.Both {
-		m, sent, err := a.introduceBoth(ctx, key, mutual.Party{Pointer: about.Pointer, Suggested: label.String(), Note: i.Note}, to, now.Add(i.Life))
+		m, sent, err := a.introduceBoth(ctx, key, mutual.Party{Pointer: about.Pointer, Suggested: label.String(), Note: i.Note}, to, now.Add(i.Lifetime))
 		out.ID, out.Suggested, out.Expires, out.Sent = hex.EncodeToString(m.Session[:]), label.String(), m.Expires, sent
 		return out, err
 	}
@@ -88,26 +88,26 @@ func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, erro
 		return Introduced{}, err
 	}
 	signed, err := introduce.Introduction{To: to.Pointer, About: about.Pointer, Next: about.Next, Chain: chain, Suggested: label.String(), Note: i.Note,
-		Expires: now.Add(i.Life)}.Sign(key, nil, now)
+		Expires: now.Add(i.Lifetime)}.Sign(key, nil, now)
 	if err != nil {
 		return Introduced{}, &ArgumentError{"introduction", err.Error()}
 	}
 	made, _ := signed.Introduction()
 	out.ID, out.Suggested, out.Expires = hex.EncodeToString(made.ID[:]), label.String(), made.Expires
 	if i.SignOnly {
-		p, err := a.exchange()
+		ex, err := a.exchange()
 		if err != nil {
 			return Introduced{}, err
 		}
 		out.Signed = signed
-		return out, p.RecordIntroduction(signed)
+		return out, ex.RecordIntroduction(signed)
 	}
 	out.Sent, err = a.send(ctx, key, to, signed)
 	return out, err
 }
 
-// label returns the name under which a contact is passed on: as, or else what the
-// contact calls itself. The owner's petname for it stays private.
+// label returns the name of a contact for others: as, or if it is empty the contact's
+// nickname. The owner's petname stays private.
 func (a *Agent) label(text string, c petname.Contact, as, what string) (name.Name, error) {
 	if as == "" {
 		as = a.shownNickname(c)
@@ -118,9 +118,9 @@ func (a *Agent) label(text string, c petname.Contact, as, what string) (name.Nam
 	return petname.CheckLabel(as)
 }
 
-// introduceBoth asks both whether they want to be introduced to each other.
+// introduceBoth offers a mutual introduction to two contacts.
 func (a *Agent) introduceBoth(ctx context.Context, key *pointer.Key, about mutual.Party, to petname.Contact, expires time.Time) (exchange.Mutual, Delivery, error) {
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return exchange.Mutual{}, "", err
 	}
@@ -130,12 +130,12 @@ func (a *Agent) introduceBoth(ctx context.Context, key *pointer.Key, about mutua
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	m, sent, err := p.IntroduceBoth(ctx, key, about, other, expires)
+	m, sent, err := ex.IntroduceBoth(ctx, key, about, other, expires)
 	return m, sent, queued(sent, noCard(err, name.Name{}))
 }
 
-// Retract takes back what the owner stated to one contact about another: a mutual
-// introduction that is under way, or else an introduction. It fails with
+// Retract withdraws the mutual introduction of two contacts that is under way, or if
+// there is none retracts the introduction of one to the other. It fails with
 // [ErrNotIntroduced].
 func (a *Agent) Retract(ctx context.Context, about, to string) (Introduced, error) {
 	subject, err := a.Lookup(about)
@@ -150,16 +150,16 @@ func (a *Agent) Retract(ctx context.Context, about, to string) (Introduced, erro
 	if err != nil {
 		return Introduced{}, err
 	}
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return Introduced{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	if out, found, err := a.retractMutual(ctx, p, key, recipient, subject); found || err != nil {
+	if out, found, err := a.retractMutual(ctx, ex, key, recipient, subject); found || err != nil {
 		return out, err
 	}
-	found, sent, err := p.Retract(ctx, key, recipient.Pointer, subject.Pointer)
+	found, sent, err := ex.Retract(ctx, key, recipient.Pointer, subject.Pointer)
 	if sent == "" && errors.Is(err, petname.ErrNotFound) {
 		return Introduced{}, ErrNotIntroduced
 	}
@@ -170,10 +170,10 @@ func (a *Agent) Retract(ctx context.Context, about, to string) (Introduced, erro
 	return Introduced{ID: hex.EncodeToString(i.ID[:]), To: recipient, About: subject.Pointer, Suggested: i.Suggested, Expires: i.Expires, Sent: sent}, queued(sent, err)
 }
 
-// retractMutual takes back a mutual introduction of two contacts that is under
-// way.
-func (a *Agent) retractMutual(ctx context.Context, p *exchange.Exchange, key *pointer.Key, to, about petname.Contact) (out Introduced, found bool, err error) {
-	all, err := p.Mutuals()
+// retractMutual withdraws the mutual introduction of two contacts that is under way,
+// and reports whether it found one.
+func (a *Agent) retractMutual(ctx context.Context, ex *exchange.Exchange, key *pointer.Key, to, about petname.Contact) (out Introduced, found bool, err error) {
+	all, err := ex.Mutuals()
 	if err != nil {
 		return Introduced{}, false, err
 	}
@@ -182,7 +182,7 @@ func (a *Agent) retractMutual(ctx context.Context, p *exchange.Exchange, key *po
 		if !both || m.Phase >= mutual.Active {
 			continue
 		}
-		m, sent, err := p.WithdrawMutual(ctx, key, m.Session)
+		m, sent, err := ex.WithdrawMutual(ctx, key, m.Session)
 		if sent == "" {
 			return Introduced{}, true, err
 		}
@@ -191,7 +191,7 @@ func (a *Agent) retractMutual(ctx context.Context, p *exchange.Exchange, key *po
 	return Introduced{}, false, nil
 }
 
-// Statements are what the owner signed for one contact about keys.
+// Statements are questions or denials that the owner signed for one contact.
 type Statements struct {
 	To       petname.Contact
 	Pointers []pointer.Pointer // the keys that are asked about, or denied
@@ -199,9 +199,9 @@ type Statements struct {
 	Signed   []introduce.Statement
 }
 
-// Dispute asks a contact about the keys that were introduced to the owner as the
-// contact's, and that gave way to the contact's own. With signOnly the questions
-// are not sent. It fails with [ErrNothingToDispute].
+// Dispute signs a question to a contact about each key that was introduced as the
+// contact's and then replaced by the contact's own, and sends the questions unless
+// signOnly is set. It fails with [ErrNothingToDispute].
 func (a *Agent) Dispute(ctx context.Context, text string, signOnly bool) (Statements, error) {
 	c, err := a.Lookup(text)
 	if err != nil {
@@ -236,8 +236,8 @@ func (a *Agent) Dispute(ctx context.Context, text string, signOnly bool) (Statem
 	return a.sendAll(ctx, key, out, signOnly)
 }
 
-// Deny answers a question about a key: it is not the owner's. With signOnly the
-// answer is not sent.
+// Deny answers a question about a key with the owner's signed denial: the key is not
+// the owner's. With signOnly it does not send the denial.
 func (a *Agent) Deny(ctx context.Context, id petname.SuggestionID, signOnly bool) (Statements, error) {
 	s, err := a.book.Suggestion(id.String())
 	if err != nil {
@@ -270,7 +270,7 @@ func (a *Agent) Deny(ctx context.Context, id petname.SuggestionID, signOnly bool
 	if out.Sent == "" && !signOnly {
 		return Statements{}, err
 	}
-	if _, derr := a.book.Decline(s.ID, false); derr != nil { // it is answered
+	if _, derr := a.book.Decline(s.ID, false); derr != nil { // the question is answered
 		return out, derr
 	}
 	return out, err

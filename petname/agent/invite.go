@@ -13,21 +13,19 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// stepTimeout bounds one look at the invitations that are under way.
+// stepTimeout bounds one step of the invitations that are under way.
 const stepTimeout = 20 * time.Second
-
-// ErrPairTimeout is returned when the other party of a code does not respond in
-// time.
-var ErrPairTimeout = pair.ErrTimeout
 
 // InvitationTerms are what an invitation to pair allows.
 type InvitationTerms struct {
-	Uses    int           // how many may accept the link; at most pair.MaxUses
-	Life    time.Duration // of the link: at least a minute, at most MaxLifetime
-	Purpose string        // which the other party sees; at most pair.MaxPurpose bytes
-	For     string        // the only one who may accept the link: a petname or a pointer; empty: anybody
-	Code    bool          // make a code to be spoken too, for at most ten minutes, if it can be answered:
-	Awaited bool          // by a call of AwaitPairing that follows, or by an agent that runs
+	Uses     int           // how many contacts may accept the link; at most pair.MaxUses
+	Lifetime time.Duration // of the link: at least a minute, at most MaxLifetime
+	Purpose  string        // which the other party sees; at most pair.MaxPurpose bytes
+	For      string        // the only invitee that may accept the link: a petname or a pointer; empty: any
+	// also make a code to be spoken, valid for at most ten minutes. No code is made if no
+	// call of AwaitPairing follows (Awaited) and the agent does not run.
+	Code    bool
+	Awaited bool // a call of AwaitPairing follows
 }
 
 // Invitation is an invitation to pair.
@@ -44,8 +42,8 @@ type Invitation struct {
 // that runs answers, and so do AwaitPairing and Fetch; a code is answered by the
 // first two alone.
 func (a *Agent) Invite(ctx context.Context, t InvitationTerms) (Invitation, error) {
-	if t.Life < time.Minute || t.Life > MaxLifetime {
-		return Invitation{}, &ArgumentError{"life", fmt.Sprintf("an invitation for %s: must be at least a minute and at most %s", t.Life, MaxLifetime)}
+	if t.Lifetime < time.Minute || t.Lifetime > MaxLifetime {
+		return Invitation{}, &ArgumentError{"life", fmt.Sprintf("an invitation for %s: must be at least a minute and at most %s", t.Lifetime, MaxLifetime)}
 	}
 	if t.Uses < 1 || t.Uses > pair.MaxUses {
 		return Invitation{}, &ArgumentError{"uses", fmt.Sprintf("an invitation for %d uses: must be from 1 to %d", t.Uses, pair.MaxUses)}
@@ -53,7 +51,7 @@ func (a *Agent) Invite(ctx context.Context, t InvitationTerms) (Invitation, erro
 	if len(t.Purpose) > pair.MaxPurpose {
 		return Invitation{}, &ArgumentError{"purpose", fmt.Sprintf("purpose of %d bytes: at most %d", len(t.Purpose), pair.MaxPurpose)}
 	}
-	terms := exchange.Terms{Code: t.Code && (t.Awaited || a.isServing()), Terms: pair.Terms{Expires: a.now().Add(t.Life).Truncate(time.Second), Uses: t.Uses, Purpose: t.Purpose}}
+	terms := exchange.Terms{Code: t.Code && (t.Awaited || a.isServing()), Terms: pair.Terms{Expires: a.now().Add(t.Lifetime).Truncate(time.Second), Uses: t.Uses, Purpose: t.Purpose}}
 	if t.For != "" {
 		var err error
 		if terms.For, err = a.PointerOf(t.For); err != nil {
@@ -67,11 +65,11 @@ func (a *Agent) Invite(ctx context.Context, t InvitationTerms) (Invitation, erro
 	if err := (&unlinkableStore{a.state}).reachable(ctx); err != nil {
 		return Invitation{}, err
 	}
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return Invitation{}, err
 	}
-	invited, err := p.Invite(ctx, key, terms)
+	invited, err := ex.Invite(ctx, key, terms)
 	if err != nil {
 		return Invitation{}, err
 	}
@@ -84,19 +82,19 @@ func (a *Agent) Invite(ctx context.Context, t InvitationTerms) (Invitation, erro
 }
 
 // AwaitPairing waits until an invitation is accepted, and returns the suggestion
-// that is in the inbox then. It fails with [ErrPairTimeout] when a code expires;
-// the link may live on.
+// that is in the inbox then. It fails with [pair.ErrTimeout] when a code expires;
+// the link may still be valid.
 func (a *Agent) AwaitPairing(ctx context.Context, id string) (petname.Suggestion, error) {
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
-	return p.Wait(ctx, id)
+	return ex.Wait(ctx, id)
 }
 
-// Pair accepts an invitation: a code, a link, or what a QR code contains. It waits
-// for the other party, which proves its key, and returns the suggestion that is in
-// the inbox then: [Agent.Accept] names it.
+// Pair accepts an invitation: a code, a link, or the text of a QR code. It waits
+// until the other party has proved its key, and returns the suggestion that is then
+// in the inbox: [Agent.Accept] names it.
 func (a *Agent) Pair(ctx context.Context, text string) (petname.Suggestion, error) {
 	key, err := a.key()
 	if err != nil {
@@ -105,15 +103,15 @@ func (a *Agent) Pair(ctx context.Context, text string) (petname.Suggestion, erro
 	if err := (&unlinkableStore{a.state}).reachable(ctx); err != nil {
 		return petname.Suggestion{}, err
 	}
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return petname.Suggestion{}, err
 	}
-	return p.Pair(ctx, key, text)
+	return ex.Pair(ctx, key, text)
 }
 
-// self returns what the other party of a pairing learns.
-func (a *Agent) self(context.Context) (pair.Identity, error) {
+// pairIdentity returns the owner's identity for the other party of a pairing.
+func (a *Agent) pairIdentity(context.Context) (pair.Identity, error) {
 	id, err := a.identity()
 	if err != nil {
 		return pair.Identity{}, err
@@ -142,8 +140,8 @@ func (a *Agent) self(context.Context) (pair.Identity, error) {
 // stepInvitations answers the invitations that are under way, while the agent
 // runs.
 func (a *Agent) stepInvitations(ctx context.Context) error {
-	p, err := a.exchange()
-	if err != nil || !p.HasInvitations() {
+	ex, err := a.exchange()
+	if err != nil || !ex.HasInvitations() {
 		return err
 	}
 	key, err := a.key()
@@ -155,6 +153,6 @@ func (a *Agent) stepInvitations(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	_, err = p.StepInvitations(ctx, key)
+	_, err = ex.StepInvitations(ctx, key)
 	return err
 }

@@ -66,7 +66,7 @@ func TestNoMethodSendsRequestsWithoutAJoinedNetwork(t *testing.T) {
 		"Resolve, fresh": func() error { _, err := a.Resolve(ctx, "bob", dht.LevelFresh); return err },
 		"PutRecord":      func() error { _, err := a.PutRecord(ctx, record); return err },
 		"RequestContact": func() error { _, err := a.RequestContact(ctx, agent.Request{To: other, As: "me"}); return err },
-		"Invite":         func() error { _, err := a.Invite(ctx, agent.InvitationTerms{Uses: 1, Life: time.Hour}); return err },
+		"Invite":         func() error { _, err := a.Invite(ctx, agent.InvitationTerms{Uses: 1, Lifetime: time.Hour}); return err },
 	} {
 		require.ErrorIs(t, do(), agent.ErrNotJoined, name)
 	}

@@ -116,7 +116,7 @@ func TestNoNodeStartsAfterClose(t *testing.T) {
 		"resolve": func() error { _, err := a.Resolve(t.Context(), record.Pointer().String(), dht.LevelFresh); return err },
 		"publish": func() error { _, err := a.Publish(t.Context(), nil); return err },
 		"invite": func() error {
-			_, err := a.Invite(t.Context(), agent.InvitationTerms{Uses: 1, Life: time.Hour})
+			_, err := a.Invite(t.Context(), agent.InvitationTerms{Uses: 1, Lifetime: time.Hour})
 			return err
 		},
 		"fetch": func() error { _, err := a.Fetch(t.Context(), true); return err },

@@ -16,15 +16,16 @@ import (
 )
 
 const (
-	syncTimeout = 30 * time.Second // to fetch, for a caller that asked for it
-	syncEvery   = 5 * time.Minute  // by an agent that runs
-	stepEvery   = 3 * time.Second  // likewise, while an invitation is under way
-	syncRest    = time.Second      // at least, between two times that others caused
-	sendTimeout = 20 * time.Second
+	syncTimeout     = 30 * time.Second // to fetch, for a caller that asked for it
+	syncEvery       = 5 * time.Minute  // by an agent that runs
+	stepEvery       = 3 * time.Second  // likewise, while an invitation is under way
+	syncMinInterval = time.Second      // at least, before a fetch that another peer caused
+	sendTimeout     = 20 * time.Second
 )
 
 // Delivery says how far a message has come. Beside [Queued] the error of the
-// method says why.
+// method says why. An error beside [Stored] is that of the disk, which could not
+// record it: the message is sent again, and received once.
 type Delivery = exchange.Delivery
 
 const (
@@ -32,7 +33,7 @@ const (
 	Queued = exchange.Queued // it waits in the home, and goes out with a later Fetch
 )
 
-// exchange returns what carries messages, opened when it is first needed.
+// exchange returns the exchange of messages. The first call opens it.
 func (a *Agent) exchange() (*exchange.Exchange, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -46,14 +47,14 @@ func (a *Agent) exchange() (*exchange.Exchange, error) {
 	if lost != nil {
 		a.lost = lost
 	}
-	a.messages = exchange.Open(exchange.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Identity: a.self,
+	a.messages = exchange.Open(exchange.Config{Book: a.book, Records: &cards{a.state}, Store: &unlinkableStore{a.state}, Identity: a.pairIdentity,
 		Direct: func(addresses [][]byte) dht.Store { return &directStore{a.state, addresses} },
 		Wake:   a.syncSoon, Sealing: a.sealing, UnknownSenders: a.unknownSenders, Now: a.now})
 	return a.messages, nil
 }
 
-// sealing returns the keys that messages are opened with. Those that are
-// past their time are erased first: a home that never publishes has to, too.
+// sealing returns the keys that messages are opened with. It erases expired ones
+// first, for a home that never publishes.
 func (s *state) sealing() ([]hpke.PrivateKey, error) {
 	read := s.home.Sealing
 	if s.publishing.TryLock() { // or else a publication is about to replace them
@@ -72,55 +73,52 @@ func (a *Agent) serveMessages() {
 	if !serving || node == nil {
 		return
 	}
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		a.log.Warn("messages", "error", err)
 		return
 	}
-	node.Serve(p.Mailbox())
+	node.Serve(ex.Mailbox())
 }
 
 // send sends a signed statement to a contact.
 func (a *Agent) send(ctx context.Context, key *pointer.Key, to petname.Contact, signed introduce.Statement) (Delivery, error) {
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	sent, err := p.Send(ctx, key, to.Pointer, signed)
+	sent, err := ex.Send(ctx, key, to.Pointer, signed)
 	if sent == "" {
 		err = noCard(err, to.Name)
 	}
 	return sent, queued(sent, err)
 }
 
-// queued returns the error of a message that waits in the home: there is one.
+// queued returns err, or for a Queued message without one [dht.ErrUnreachable].
 func queued(sent Delivery, err error) error {
 	if sent == Queued && err == nil {
 		return dht.ErrUnreachable
 	}
-	if sent == Stored {
-		return nil
-	}
 	return err
 }
 
-// Fetched is what a [Agent.Fetch] came to.
+// Fetched is the result of [Agent.Fetch]. It is a plain value.
 type Fetched struct {
 	Network  string // "ok", "off" or "unreachable"
 	Polled   int    // contacts that were asked for messages
 	Fresh    int    // suggestions that are new
 	Refused  int    // messages that were not accepted
 	Waiting  int    // messages of this home that their recipients have not fetched yet
-	Requests int    // contact requests of this home that are kept up
-	Lost     uint64 // messages to this home that can no longer come
-	Problem  error  // why not everything could be looked at; nil: everything was
+	Requests int    // contact requests of this home that are stored again until they expire
+	Lost     uint64 // messages to this home that can no longer arrive
+	Problem  error  // why the fetch is incomplete; nil: it is complete
 }
 
-// Fetch fetches what others left for this home, and sends what waits here. With
-// unknownSenders it looks for contact requests as well, this time. While the
-// identity is locked, what comes is acknowledged another time.
+// Fetch fetches the messages for this home, and sends those that wait here. With
+// unknownSenders it also fetches contact requests once, whatever the configuration.
+// Messages that arrive while the identity is locked are acknowledged later.
 func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error) {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
@@ -131,7 +129,7 @@ func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 	if c.Network == "off" && len(c.Routers) == 0 {
 		return Fetched{Network: "off"}, nil
 	}
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return Fetched{}, err
 	}
@@ -139,12 +137,12 @@ func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 	if err != nil {
 		return Fetched{}, err
 	}
-	report, err := p.Sync(ctx, key)
+	report, err := ex.Sync(ctx, key)
 	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return Fetched{}, err
 	}
 	if unknownSenders {
-		if err := a.fetchRequests(ctx, p, &report); err != nil {
+		if err := a.fetchRequests(ctx, ex, &report); err != nil {
 			return Fetched{}, err
 		}
 	}
@@ -164,8 +162,8 @@ func (a *Agent) Fetch(ctx context.Context, unknownSenders bool) (Fetched, error)
 	return out, nil
 }
 
-// runMessages fetches now and then, and answers the invitations that are under
-// way, until the agent closes.
+// runMessages fetches messages every syncEvery, and answers the invitations that are
+// under way, until the agent closes.
 func (a *Agent) runMessages() {
 	wake := make(chan struct{}, 1)
 	a.wakes.Lock()
@@ -180,21 +178,21 @@ func (a *Agent) runMessages() {
 		defer fetch.Stop()
 		defer step.Stop()
 		defer soon.Stop()
-		var rested time.Time // until when nothing that others do causes a look
-		look := func() {
+		var notBefore time.Time // of the next fetch that another peer causes
+		fetchNow := func() {
 			began := time.Now()
 			a.fetchQuietly(running)
-			rested = time.Now().Add(min(max(syncRest, 4*time.Since(began)), syncTimeout))
+			notBefore = time.Now().Add(min(max(syncMinInterval, 4*time.Since(began)), syncTimeout))
 		}
 		for {
 			select {
 			case <-fetch.C:
-				look()
+				fetchNow()
 			case <-step.C:
 			case <-soon.C:
-				look()
+				fetchNow()
 			case <-wake: // a message came, or an invitation was made
-				soon.Reset(time.Until(rested))
+				soon.Reset(time.Until(notBefore))
 			case <-running.Done():
 				return
 			}
@@ -211,20 +209,21 @@ func (a *Agent) fetchQuietly(ctx context.Context) {
 	}
 }
 
-// syncSoon has an agent that runs look at messages and invitations at once.
+// syncSoon makes an agent that runs fetch messages and step invitations at once.
 func (s *state) syncSoon() {
 	s.wakes.Lock()
 	wake := s.wakeSync
 	s.wakes.Unlock()
 	select {
 	case wake <- struct{}{}:
-	default: // the agent does not run, or is about to look
+	default: // the agent does not run, or is about to fetch
 	}
 }
 
-// Receive takes in what stands in a text, such as an armored file: statements
-// that others signed, as [introduce.Armor] has them. It returns the suggestions
-// in it; what only takes effect is none.
+// Receive processes the signed statements in a text, as [introduce.Armor] encodes
+// them. It returns the suggestions among them. A retraction, edges or a denial takes
+// effect and is no suggestion. It stops at the first error; the statements before it
+// have taken effect.
 func (a *Agent) Receive(text []byte) ([]petname.SuggestionID, error) {
 	statements, err := introduce.Dearmor(text)
 	if err != nil {

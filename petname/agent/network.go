@@ -61,7 +61,7 @@ func (a *Agent) Join(ctx context.Context, targets ...string) error {
 	a.joining.Lock()
 	defer a.joining.Unlock()
 	was, unread := a.home.Config()
-	c.ContactRequests, c.RequestSolutions = was.ContactRequests, was.RequestSolutions // what isn't about networks stays
+	c.ContactRequests, c.RequestSolutions = was.ContactRequests, was.RequestSolutions // the fields that are not about networks stay
 	if err := a.home.SetConfig(c); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (a *Agent) Join(ctx context.Context, targets ...string) error {
 	defer a.events.publish(Event{Kind: NetworkChanged})
 	tried := make(chan []error, 1)
 	go func() { tried <- a.tryRouters(ctx, c) }()
-	if unread != nil || was.Network != "off" || c.Network != "off" { // else a node goes on as it is
+	if unread != nil || was.Network != "off" || c.Network != "off" { // otherwise a node continues unchanged
 		err = a.joinDHT(ctx, c)
 	}
 	if failed := errors.Join(append([]error{err}, <-tried...)...); failed != nil {
@@ -108,7 +108,7 @@ func (a *Agent) joinDHT(ctx context.Context, c home.Config) error {
 	return noPeers(c, node)
 }
 
-// noPeers says why a node has no peers.
+// noPeers returns the reason why a node has no peers.
 func noPeers(c home.Config, node Node) error {
 	switch refused := node.JoinError(); {
 	case c.Network == "lan":
@@ -249,8 +249,8 @@ func (s *state) network(ctx context.Context) (Node, error) {
 	if c.Network == "off" {
 		return nil, ErrNotJoined
 	}
-	// An agent that does not serve uses a throw-away peer key: nobody can tell
-	// which peer looks up which pointer.
+	// An agent that does not serve uses a throw-away peer key, so that peers cannot
+	// link its look-ups to the home.
 	n, err := s.enter(ctx, c, s.own)
 	if err != nil {
 		return nil, err
@@ -279,7 +279,7 @@ func (s *state) enter(ctx context.Context, c home.Config, n NodeConfig) (Node, e
 func (s *state) reenter(ctx context.Context, c home.Config) (Node, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.closeUnlinkable(); err != nil { // nothing of this home stays in a network that is left
+	if err := s.closeUnlinkable(); err != nil { // no client of this home stays in the network that it leaves
 		return nil, err
 	}
 	if s.node != nil {
@@ -297,8 +297,7 @@ func (s *state) reenter(ctx context.Context, c home.Config) (Node, error) {
 	return n, nil
 }
 
-// leave stays on the machine: an agent that serves still listens, and knows
-// nobody.
+// leave leaves the network. An agent that serves still listens, without peers.
 func (a *Agent) leave(ctx context.Context) error {
 	a.mu.Lock()
 	serving := a.serving && a.transport != nil

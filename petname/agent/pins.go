@@ -25,7 +25,7 @@ func (a *Agent) Confirm(ctx context.Context, text string) (petname.Contact, erro
 	if err != nil {
 		return c, err
 	}
-	timeout := DefaultTimeout
+	timeout := defaultTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = min(time.Until(deadline), MaxTimeout)
 	}
@@ -73,7 +73,7 @@ func (a *Agent) runCards() {
 		for {
 			select {
 			case p := <-a.named:
-				ctx, cancel := context.WithTimeout(running, DefaultTimeout)
+				ctx, cancel := context.WithTimeout(running, defaultTimeout)
 				if _, err := a.Resolve(ctx, p.String(), dht.LevelAny); err != nil && running.Err() == nil {
 					a.log.Info("no card of a new contact", "contact", p, "error", err)
 				}

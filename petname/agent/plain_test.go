@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht/delegated"
+	"github.com/petnames-go/petnames/dht/republish"
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/agent"
@@ -55,7 +56,7 @@ func TestResultsArePlainValues(t *testing.T) {
 		reflect.TypeFor[agent.Resolution](), reflect.TypeFor[agent.Hop](), reflect.TypeFor[agent.Joined](), reflect.TypeFor[agent.Published](),
 		reflect.TypeFor[agent.Introduced](), reflect.TypeFor[agent.Identity](), reflect.TypeFor[agent.Rotated](), reflect.TypeFor[agent.Status](),
 		reflect.TypeFor[agent.LastPut](), reflect.TypeFor[agent.Fetched](), reflect.TypeFor[agent.Invitation](), reflect.TypeFor[agent.Requested](),
-		reflect.TypeFor[agent.Statements](), reflect.TypeFor[agent.Check](), reflect.TypeFor[agent.Event](), reflect.TypeFor[agent.Republishing](),
+		reflect.TypeFor[agent.Statements](), reflect.TypeFor[agent.Check](), reflect.TypeFor[agent.Event](), reflect.TypeFor[republish.Entry](),
 		reflect.TypeFor[petname.Contact](), reflect.TypeFor[petname.Suggestion](), reflect.TypeFor[petname.Event](), reflect.TypeFor[petname.Edge](),
 		reflect.TypeFor[petname.Evidence](), reflect.TypeFor[introduce.Contradiction](), reflect.TypeFor[ledger.ID](),
 	} {

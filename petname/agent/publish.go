@@ -25,17 +25,17 @@ const (
 )
 
 const (
-	// DefaultTTL and DefaultLifetime are those of a [Draft].
-	DefaultTTL      = 5 * time.Minute
-	DefaultLifetime = 48 * time.Hour
+	// defaultTTL and defaultLifetime are those of a [Draft].
+	defaultTTL      = 5 * time.Minute
+	defaultLifetime = 48 * time.Hour
 
 	// MaxLifetime bounds the lifetime of a record.
 	MaxLifetime = 365 * 24 * time.Hour
 
 	maxValue      = 4 << 10         // bytes: it stands in a record twice, beside the card
-	lookTimeout   = 4 * time.Second // to look for a newer record before publishing
-	tailTimeout   = time.Minute     // to continue storing after WaitNone
-	settleTimeout = 3 * time.Second // to wait for the copies that are still under way
+	lookUpTimeout = 4 * time.Second // to look for a newer record before publishing
+	taskTimeout   = time.Minute     // to continue storing after WaitNone
+	finishTimeout = 3 * time.Second // to wait for the copies that are still under way
 
 	// sealingAge is the age at which sealing keys are replaced. Former keys are kept
 	// for [home.SealingRetention], so a stolen home decrypts a message for up to the
@@ -43,13 +43,13 @@ const (
 	sealingAge = 30 * 24 * time.Hour
 )
 
-// Draft is what a publication says and how it is made.
+// Draft is the content of a publication, and how it is made.
 type Draft struct {
-	Value     string        // a content path, /ipfs/… or /ipns/…; at first the one that was published last
-	TTL       time.Duration // how long others may cache the record
-	Lifetime  time.Duration // how long it is valid
-	Addresses bool          // put the node's network addresses into the card, for everybody
-	V1        bool          // sign in the old way too, for readers from before 2021
+	Value     string        // a content path, /ipfs/… or /ipns/…; at first the last published one
+	TTL       time.Duration // how long others may cache the record; at first 5 minutes
+	Lifetime  time.Duration // how long it is valid; at first 48 hours
+	Addresses bool          // put the node's network addresses into the public card
+	V1        bool          // also add the V1 signature, for readers from before 2021
 	Wait      Wait
 }
 
@@ -71,19 +71,19 @@ func (d Draft) check() error {
 	return nil
 }
 
-// Published is a publication. Beside an error, a Sequence that is not 0 says that
-// the record is signed and in the home all the same.
+// Published is a publication. Beside an error, a Sequence other than 0 means that
+// the record is signed and in the home. It is a plain value.
 type Published struct {
-	Pointer  pointer.Pointer
-	Value    string
-	Sequence uint64
-	Expires  time.Time
-	TTL      time.Duration
-	Edges    []string          // labels of the public edges in the card
-	Receipt  dht.Receipt       // zero with WaitNone
-	Former   []pointer.Pointer // earlier pointers of the owner; their last records were stored again
-	Stranded []pointer.Pointer // those with a last record that no peer stored: look-ups there are not led on
-	Took     time.Duration
+	Pointer         pointer.Pointer
+	Value           string
+	Sequence        uint64
+	Expires         time.Time
+	TTL             time.Duration
+	Edges           []string          // labels of the public edges in the card
+	Receipt         dht.Receipt       // zero with WaitNone
+	Former          []pointer.Pointer // earlier pointers of the owner whose last records were stored again
+	FormerNotStored []pointer.Pointer // earlier pointers whose last records no peer stored: a look-up there finds no successor
+	Took            time.Duration
 }
 
 // Publish signs a new record, stores it in the home and then in the networks that
@@ -130,13 +130,13 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	if err != nil {
 		return Published{}, err
 	}
-	card, err := a.card(identity, draft.Addresses)
+	card, err := a.newCard(identity, draft.Addresses)
 	if err != nil {
 		return Published{}, err
 	}
 	stores, offline := a.joined(ctx)
 	if offline != nil && !isNetwork(offline) {
-		return Published{}, offline // nothing that waiting would mend: use up no sequence
+		return Published{}, offline // a later attempt fails too: use no sequence
 	}
 	base := last.Value
 	if last, err = a.newestOwn(ctx, stores, offline); err != nil {
@@ -147,8 +147,8 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 			return Published{}, err
 		}
 	}
-	// What can't be signed must use up no sequence, and what is signed must
-	// never share one: sign, note the sequence for good, then let it out.
+	// A failed signature must use no sequence, and no two signed records may have
+	// the same one: sign, record the sequence durably, then store the record.
 	record, err := pointer.Sign(key, pointer.Fields{Value: draft.Value, Sequence: last.Sequence + 1,
 		Expires: a.now().Add(draft.Lifetime).Truncate(time.Second), TTL: draft.TTL, Card: &card, V1: draft.V1})
 	if err != nil {
@@ -179,12 +179,12 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 		put = resolver.PublishAll
 	}
 	out.Receipt, err = put(ctx, record)
-	a.notePut(record, out.Receipt, draft.Wait == WaitAll, err)
+	a.setLastPut(record, out.Receipt, draft.Wait == WaitAll, err)
 	out.Took = time.Since(began)
-	out.Former, out.Stranded = a.putFormer(ctx, identity, stores)
-	a.settle(ctx)
+	out.Former, out.FormerNotStored = a.putFormer(ctx, identity, stores)
+	a.finishPuts(ctx)
 	if err == nil && draft.Wait == WaitAll && out.Receipt.Refused > 0 {
-		// The unreachable are no failure: on a large network a quarter of all is.
+		// Unreachable peers are no failure: in a large network a quarter of all are.
 		err = &dht.ShortError{Receipt: out.Receipt, Want: out.Receipt.Asked}
 	}
 	if ctx.Err() != nil {
@@ -194,26 +194,26 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 }
 
 func drafted(value string, edit func(*Draft) error) (Draft, error) {
-	d := Draft{Value: value, TTL: DefaultTTL, Lifetime: DefaultLifetime}
+	d := Draft{Value: value, TTL: defaultTTL, Lifetime: defaultLifetime}
 	if err := edit(&d); err != nil {
 		return Draft{}, err
 	}
 	return d, d.check()
 }
 
-// settle waits for puts that continue in the background, which would end with
-// this process: the network promises most copies, and tries for all. An agent
-// that serves lives on, and does not wait.
-func (s *state) settle(ctx context.Context) {
+// finishPuts waits up to finishTimeout for puts that continue in the background,
+// which would end with this process: a put returns when most copies are stored, and
+// the other peers are still tried. An agent that serves continues, and does not wait.
+func (s *state) finishPuts(ctx context.Context) {
 	s.mu.Lock()
 	node, serving := s.node, s.serving
 	s.mu.Unlock()
 	if node == nil || serving {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.settles)
+	ctx, cancel := context.WithTimeout(ctx, s.finishTimeout)
 	defer cancel()
-	_ = node.Wait(ctx) // fewer copies than there could be: what was promised is there
+	_ = node.Wait(ctx) // at the timeout most copies are stored
 }
 
 // storeLater stores a record after its publication returned. Only an agent that
@@ -221,18 +221,18 @@ func (s *state) settle(ctx context.Context) {
 func (a *Agent) storeLater(record pointer.Record, id home.Identity) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	life := a.life
+	tasks := a.tasksContext
 	if !a.serving {
 		return
 	}
-	a.later(func() {
-		ctx, cancel := context.WithTimeout(life, tailTimeout)
+	a.startTask(func() {
+		ctx, cancel := context.WithTimeout(tasks, taskTimeout)
 		defer cancel()
 		stores, err := a.joined(ctx)
 		if err == nil {
 			var receipt dht.Receipt
 			receipt, err = a.resolver(stores...).Publish(ctx, record)
-			a.notePut(record, receipt, false, err)
+			a.setLastPut(record, receipt, false, err)
 			a.putFormer(ctx, id, stores)
 		}
 		if err != nil {
@@ -242,12 +242,12 @@ func (a *Agent) storeLater(record pointer.Record, id home.Identity) {
 }
 
 // putFormer stores the last records of the owner's earlier pointers again, which
-// lead to this one. It returns the pointers with a last record that was stored, and
+// name this one. It returns the pointers with a last record that was stored, and
 // those with one that no peer stored. A pointer without a valid record in the home is
 // in neither.
-func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.Store) (stored, stranded []pointer.Pointer) {
-	if err := s.keepLast(ctx, id); err != nil {
-		s.log.Warn("last record of a former pointer not kept", "error", err)
+func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.Store) (stored, notStored []pointer.Pointer) {
+	if err := s.saveLastRecord(ctx, id); err != nil {
+		s.log.Warn("last record of a former pointer not saved", "error", err)
 	}
 	for _, step := range id.Succession {
 		r, expired, err := s.held(step.Old)
@@ -261,20 +261,20 @@ func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.St
 		if receipt.Stored > 0 {
 			stored = append(stored, step.Old)
 		} else {
-			stranded = append(stranded, step.Old)
+			notStored = append(notStored, step.Old)
 		}
 	}
-	return stored, stranded
+	return stored, notStored
 }
 
-// card makes the card of the owner's next record. It replaces sealing keys that are
-// older than sealingAge.
-func (s *state) card(id home.Identity, addresses bool) (pointer.Card, error) {
+// newCard returns the card of the owner's next record, with the node's addresses if
+// addresses is set. It replaces sealing keys that are older than sealingAge.
+func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) {
 	nickname, err := s.book.Nickname()
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	edges, err := s.book.PublicEdges()
+	edges, err := petname.PublishableEdges(s.book.Edges())
 	if err != nil {
 		return pointer.Card{}, err
 	}
@@ -282,7 +282,7 @@ func (s *state) card(id home.Identity, addresses bool) (pointer.Card, error) {
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.PublicKeys(), Succession: newest(id.Succession)}
+	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.PublicKeys(), Succession: lastSteps(id.Succession, maxCardSteps)}
 	if card.Links, err = s.requestLinks(); err != nil {
 		return pointer.Card{}, err
 	}
@@ -295,19 +295,21 @@ func (s *state) card(id home.Identity, addresses bool) (pointer.Card, error) {
 	return card, nil
 }
 
-// newest returns the steps of a succession that a card carries: as few as leave
-// room for the rest of it. Followers that are further behind are led on by the
-// last records of the keys between.
-func newest(chain []pointer.Succession) []pointer.Succession {
-	const most = 8
-	return chain[max(0, len(chain)-most):]
+// maxCardSteps bounds the steps of the owner's succession in a card, so that the
+// other fields have room. A follower that knows only an earlier key reaches the
+// first of these steps by the last records of the keys between.
+const maxCardSteps = 8
+
+// lastSteps returns the last n steps of a succession, or all if there are fewer.
+func lastSteps(chain []pointer.Succession, n int) []pointer.Succession {
+	return chain[max(0, len(chain)-n):]
 }
 
-// newestOwn returns the newest record of the owner that anyone knows of: the
-// book, the home, or the network, which may have one of another device or of a
-// home that was lost since.
+// newestOwn returns the owner's newest publication on record in the book, the home
+// or the network. The network may have one of another device, or of a home that was
+// lost since.
 func (s *state) newestOwn(ctx context.Context, stores []dht.Store, offline error) (petname.Published, error) {
-	if err := s.lookForOwn(ctx, stores, offline); err != nil {
+	if err := s.lookUpOwn(ctx, stores, offline); err != nil {
 		return petname.Published{}, err
 	}
 	last, err := s.lastOwn()
@@ -320,14 +322,14 @@ func (s *state) newestOwn(ctx context.Context, stores []dht.Store, offline error
 	return last, nil
 }
 
-// lookForOwn asks the network for the owner's newest record: what is found raises
-// the floor in the home, which lastOwn reads. The error is that of being
-// cancelled.
-func (s *state) lookForOwn(ctx context.Context, stores []dht.Store, offline error) error {
+// lookUpOwn asks the network for the owner's newest record. A record that it finds
+// raises the floor in the home, which lastOwn reads. The only error is
+// context.Canceled.
+func (s *state) lookUpOwn(ctx context.Context, stores []dht.Store, offline error) error {
 	if offline != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
 	defer cancel()
 	if _, err := s.resolver(stores...).Best(ctx, s.book.Identity(), dht.LevelFresh); errors.Is(err, context.Canceled) {
 		return err
@@ -335,8 +337,8 @@ func (s *state) lookForOwn(ctx context.Context, stores []dht.Store, offline erro
 	return nil
 }
 
-// lastOwn returns what the owner last published, by the book and by the record
-// that the home holds: either may know more, after a restore from a copy.
+// lastOwn returns the owner's last publication on record in the book or in the home.
+// After a restore from a copy either can be the older one.
 func (s *state) lastOwn() (petname.Published, error) {
 	last, err := s.book.Published()
 	if err != nil {

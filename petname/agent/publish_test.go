@@ -40,7 +40,7 @@ func TestPublishSettles(t *testing.T) {
 	join(t, a, first.Addrs()...)
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	agent.SetSettleTimeout(a, patience)
+	agent.SetFinishTimeout(a, patience)
 	rounds := []agent.Wait{agent.WaitSome, agent.WaitAll}
 	if os.Getenv("PETNAME_TEST_LONG") == "1" {
 		rounds = slices.Repeat(rounds, 3)
@@ -124,7 +124,7 @@ func TestAnAgentThatRunsConfirmsWhatItPublished(t *testing.T) {
 	require.Nil(t, before.Put)
 	out, err := a.PublishDraft(t.Context(), draft(agent.WaitSome))
 	require.NoError(t, err)
-	agent.WaitTail(a)
+	agent.WaitTasks(a)
 	after, err := a.Status()
 	require.NoError(t, err)
 	require.Equal(t, out.Sequence, after.Put.Sequence)
@@ -175,10 +175,10 @@ func TestStatusCountsTheKeptContactsOfTheBook(t *testing.T) {
 	a := served(t, nil)
 	bob := add(t, a, "bob", newKey(t).Pointer())
 	for _, on := range []bool{true, false} {
-		require.NoError(t, a.Keep([]pointer.Pointer{bob.ID}, on))
+		require.NoError(t, a.SetRepublished([]pointer.Pointer{bob.ID}, on))
 		now, err := a.Status()
 		require.NoError(t, err)
-		require.Equal(t, on, now.Kept == 1)
+		require.Equal(t, on, now.Republished == 1)
 	}
 }
 
@@ -187,5 +187,5 @@ func TestStatusCountsTheKeptContactsOfTheBook(t *testing.T) {
 func TestStoppingWaitsForPutsAlone(t *testing.T) {
 	a := served(t, nil)
 	agent.StopLoops(a)
-	require.NoError(t, agent.LifeOf(a).Err(), "puts could continue")
+	require.NoError(t, agent.TasksContextOf(a).Err(), "puts could continue")
 }

@@ -17,28 +17,27 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Kept yields the contacts that are kept: an agent that runs republishes their
-// records.
-func (a *Agent) Kept() iter.Seq2[petname.Contact, error] { return a.book.Kept() }
+// Republished yields the contacts that [Agent.SetRepublished] marked.
+func (a *Agent) Republished() iter.Seq2[petname.Contact, error] { return a.book.Republished() }
 
-// Keep marks contacts, by their IDs: an agent that runs looks for their records
-// now and then, and republishes one before the network drops it. Peers that store
-// the record see the IP address that it came from. With on false it no longer does.
-func (a *Agent) Keep(ids []pointer.Pointer, on bool) error { return a.book.KeepAll(ids, on) }
+// SetRepublished marks contacts, by their IDs, or with on false removes the marks:
+// an agent that runs looks for the records of marked contacts now and then, and
+// republishes one before the network drops it. Peers that store the record see the
+// IP address that it came from. Errors are those of [petname.Book.SetRepublished].
+func (a *Agent) SetRepublished(ids []pointer.Pointer, on bool) error {
+	return a.book.SetRepublished(ids, on)
+}
 
-// Republishing is what the agent knows of a record that it republishes. It is a
-// plain value.
-type Republishing = republish.Entry
-
-// Republishing returns what is known of each contact's record that is
-// republished; of an agent that does not run, what it knew when it last did.
-func (a *Agent) Republishing() (map[pointer.Pointer]Republishing, error) {
-	if k := a.theRepublisher(); k != nil {
+// RepublishEntries returns, by the contact's pointer, what is known of each
+// contact's record that is republished; of an agent that does not run, what it
+// knew when it last did.
+func (a *Agent) RepublishEntries() (map[pointer.Pointer]republish.Entry, error) {
+	if k := a.runningRepublisher(); k != nil {
 		return k.Entries(), nil
 	}
 	entries, err := republish.ReadEntries(a.home.RepublishFile())
 	if err != nil {
-		a.log.Warn("due times not read", "error", err) // an agent that runs begins them anew
+		a.log.Warn("due times not read", "error", err) // an agent that runs computes new ones
 	}
 	return entries, nil
 }
@@ -46,7 +45,7 @@ func (a *Agent) Republishing() (map[pointer.Pointer]Republishing, error) {
 // runRepublisher republishes records, until the agent closes.
 func (a *Agent) runRepublisher() {
 	k := republish.New(republish.Config{
-		Network: republished{a.state}, Contacts: &keptContacts{book: a.book}, Home: a.records, Path: a.home.RepublishFile(), Now: a.now, Logger: a.log,
+		Network: republishNetwork{a.state}, Contacts: &republishedContacts{book: a.book}, Home: a.records, Path: a.home.RepublishFile(), Now: a.now, Logger: a.log,
 		Own: &republish.Own{Pointer: a.book.Identity, Store: &ownNetwork{lazyNetwork{state: a.state}}, Locked: a.locked, Renew: a.renew},
 	})
 	a.wakes.Lock()
@@ -58,7 +57,7 @@ func (a *Agent) runRepublisher() {
 	a.loops.Go(func() { _ = k.Run(running) })
 }
 
-func (s *state) theRepublisher() *republish.Republisher {
+func (s *state) runningRepublisher() *republish.Republisher {
 	s.wakes.Lock()
 	defer s.wakes.Unlock()
 	return s.republisher
@@ -66,18 +65,18 @@ func (s *state) theRepublisher() *republish.Republisher {
 
 // wakeRepublisher notifies the republisher of a change of the book or the network.
 func (s *state) wakeRepublisher() {
-	if k := s.theRepublisher(); k != nil {
+	if k := s.runningRepublisher(); k != nil {
 		k.Wake()
 	}
 }
 
-// renew publishes the owner's record anew before it expires: the same value, for
+// renew publishes the owner's record again before it expires: the same value, for
 // as long as it was valid for.
 func (a *Agent) renew(ctx context.Context, old pointer.Record, life time.Duration) error {
 	out, err := a.PublishDraft(ctx, func(d *Draft) error {
 		d.TTL, d.Lifetime, d.V1 = old.TTL(), life.Round(time.Second), hasV1(old.Bytes())
 		if d.Lifetime <= 0 {
-			d.Lifetime = DefaultLifetime
+			d.Lifetime = defaultLifetime
 		}
 		d.TTL, d.Lifetime = min(d.TTL, d.Lifetime), min(d.Lifetime, MaxLifetime)
 		if c, ok := old.Card(); ok {
@@ -91,15 +90,15 @@ func (a *Agent) renew(ctx context.Context, old pointer.Record, life time.Duratio
 	return nil
 }
 
-// hasV1 reports whether a record is signed in the old way too.
+// hasV1 reports whether a record also has a V1 signature.
 func hasV1(record []byte) bool {
 	var pb ipns_pb.IpnsRecord
 	return proto.Unmarshal(record, &pb) == nil && len(pb.GetSignatureV1()) > 0
 }
 
 // ownNetwork is where an agent that runs looks for the owner's record, and
-// republishes it: the routers that were joined, too. The last records of the keys
-// before are stored with it, which lead look-ups on.
+// republishes it: the DHT and the routers that were joined. With it, the last
+// records of the earlier keys are stored, which name the successor.
 type ownNetwork struct{ lazyNetwork }
 
 func (n *ownNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
@@ -113,18 +112,18 @@ func (n *ownNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) 
 		return dht.Receipt{}, err
 	}
 	receipt, err := s.resolver(stores...).Publish(ctx, rec)
-	s.notePut(rec, receipt, false, err) // one that was published in vain is stored by now
+	s.setLastPut(rec, receipt, false, err) // it may be stored now after a publication that failed
 	if id, ierr := s.identity(); ierr == nil {
 		s.putFormer(ctx, id, stores)
 	}
 	return receipt, err
 }
 
-// republished is the network for the records of contacts: the one that the agent
-// is in at the time.
-type republished struct{ state *state }
+// republishNetwork is the network for the records of contacts: the one that the
+// agent is in at the time.
+type republishNetwork struct{ state *state }
 
-func (r republished) UnlinkableClient(ctx context.Context) (republish.Client, error) {
+func (r republishNetwork) UnlinkableClient(ctx context.Context) (republish.Client, error) {
 	r.state.mu.Lock()
 	node := r.state.node
 	r.state.mu.Unlock()
@@ -134,14 +133,14 @@ func (r republished) UnlinkableClient(ctx context.Context) (republish.Client, er
 	return node.UnlinkableClient(ctx)
 }
 
-// keptContacts are those of the book.
-type keptContacts struct {
+// republishedContacts is the marked contacts of the book.
+type republishedContacts struct {
 	book *petname.Book
 	mu   sync.Mutex
-	ids  map[pointer.Pointer]pointer.Pointer // by where they are now
+	ids  map[pointer.Pointer]pointer.Pointer // by current pointer
 }
 
-func (k *keptContacts) Pointers() iter.Seq2[pointer.Pointer, error] {
+func (k *republishedContacts) Pointers() iter.Seq2[pointer.Pointer, error] {
 	return func(yield func(pointer.Pointer, error) bool) {
 		ids := map[pointer.Pointer]pointer.Pointer{}
 		defer func() {
@@ -149,7 +148,7 @@ func (k *keptContacts) Pointers() iter.Seq2[pointer.Pointer, error] {
 			defer k.mu.Unlock()
 			k.ids = ids
 		}()
-		for c, err := range k.book.Kept() {
+		for c, err := range k.book.Republished() {
 			if err != nil {
 				yield(pointer.Pointer{}, err)
 				return
@@ -162,7 +161,7 @@ func (k *keptContacts) Pointers() iter.Seq2[pointer.Pointer, error] {
 	}
 }
 
-func (k *keptContacts) Contains(p pointer.Pointer) (bool, error) {
+func (k *republishedContacts) Contains(p pointer.Pointer) (bool, error) {
 	k.mu.Lock()
 	id, known := k.ids[p]
 	k.mu.Unlock()
@@ -173,5 +172,5 @@ func (k *keptContacts) Contains(p pointer.Pointer) (bool, error) {
 	if errors.Is(err, petname.ErrNotFound) {
 		return false, nil
 	}
-	return c.Kept && c.Pointer == p, err
+	return c.Republished && c.Pointer == p, err
 }

@@ -13,36 +13,36 @@ import (
 )
 
 const (
-	// RequestLife is how long a [Request] can be accepted unless it says otherwise.
-	RequestLife = exchange.RequestLifetime
+	// RequestLifetime is how long a [Request] without a Lifetime can be accepted.
+	RequestLifetime = exchange.RequestLifetime
 
-	// MaxRequestLife bounds it.
-	MaxRequestLife = petname.MaxRequestLifetime
+	// MaxRequestLifetime bounds how long a [Request] can be accepted.
+	MaxRequestLifetime = petname.MaxRequestLifetime
 
-	// DefaultPuzzles is the usual proof of work of a request, in puzzles.
-	DefaultPuzzles = request.DefaultSolutions
+	// DefaultSolutions is the usual proof of work of a [Request], in solutions.
+	DefaultSolutions = request.DefaultSolutions
 
-	// MaxPuzzles bounds it.
-	MaxPuzzles = request.MaxSolutions
+	// MaxSolutions bounds the proof of work of a [Request].
+	MaxSolutions = request.MaxSolutions
 )
 
-// Request is a contact request: the owner introduces itself to the
-// owner of another book, which it is not in.
+// Request is a contact request: the owner introduces itself to the owner of
+// another book, which does not have it.
 type Request struct {
-	To       string        // a petname, a pointer or a link
-	As       string        // the name to suggest; empty: the owner's nickname
-	Note     string        // at most introduce.MaxNote bytes
-	Life     time.Duration // how long it can be accepted; 0: RequestLife
-	Puzzles  int           // proof of work, in puzzles; 0: as many as the recipient's card asks for
-	Progress func(done, of int)
+	To        string        // a petname, a pointer or a link
+	As        string        // the name to suggest; empty: the owner's nickname
+	Note      string        // at most introduce.MaxNote bytes
+	Lifetime  time.Duration // how long it can be accepted; 0: RequestLifetime
+	Solutions int           // proof of work, in solutions; 0: the number in the recipient's card
+	Progress  func(done, of int)
 }
 
 // Requested is a contact request that was made.
 type Requested struct {
 	To           pointer.Pointer
 	Introduction introduce.Introduction // of the owner
-	Puzzles      int                    // that were solved
-	Open         bool                   // the recipient's card says that it looks for requests
+	Solutions    int                    // that were found
+	Open         bool                   // the recipient's card states that it fetches requests
 	Sent         Delivery
 }
 
@@ -76,47 +76,46 @@ func (a *Agent) RequestContact(ctx context.Context, r Request) (Requested, error
 	if _, err := (&unlinkableStore{a.state}).stores(ctx); err != nil {
 		return Requested{}, err
 	}
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return Requested{}, err
 	}
-	made, err := p.SendRequest(ctx, key, exchange.Request{To: to, Suggested: r.As, Note: r.Note, Lifetime: r.Life, Difficulty: request.Difficulty{Solutions: r.Puzzles}, Progress: r.Progress})
-	return Requested{To: to, Introduction: made.Introduction, Puzzles: made.Difficulty.Solutions, Open: made.Open, Sent: made.Delivery}, queued(made.Delivery, err)
+	made, err := ex.SendRequest(ctx, key, exchange.Request{To: to, Suggested: r.As, Note: r.Note, Lifetime: r.Lifetime, Difficulty: request.Difficulty{Solutions: r.Solutions}, Progress: r.Progress})
+	return Requested{To: to, Introduction: made.Introduction, Solutions: made.Difficulty.Solutions, Open: made.Open, Sent: made.Delivery}, queued(made.Delivery, err)
 }
 
 // CancelRequest ends a contact request, and reports whether there was one.
 func (a *Agent) CancelRequest(to pointer.Pointer) (bool, error) {
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return false, err
 	}
-	return p.CancelRequest(to)
+	return ex.CancelRequest(to)
 }
 
-// price returns the proof of work that contact requests to this home need.
-func price(c home.Config) request.Difficulty {
+// requestDifficulty returns the proof of work that contact requests to this home need.
+func requestDifficulty(c home.Config) request.Difficulty {
 	return request.Difficulty{Solutions: c.RequestSolutions}
 }
 
-// unknownSenders reports whether the home looks for contact requests by itself,
-// and their price.
+// unknownSenders returns the proof of work that contact requests need, and reports
+// whether each fetch includes contact requests.
 func (s *state) unknownSenders() (request.Difficulty, bool) {
 	c, err := s.home.Config()
 	if err != nil {
 		s.log.Warn("contact requests", "error", err)
 		return request.Difficulty{}, false
 	}
-	return price(c), c.ContactRequests
+	return requestDifficulty(c), c.ContactRequests
 }
 
-// fetchRequests looks for contact requests once, though the home doesn't by
-// itself.
-func (s *state) fetchRequests(ctx context.Context, p *exchange.Exchange, report *exchange.Report) error {
+// fetchRequests fetches contact requests once, unless each fetch includes them.
+func (s *state) fetchRequests(ctx context.Context, ex *exchange.Exchange, report *exchange.Report) error {
 	c, err := s.home.Config()
 	if err != nil || c.ContactRequests {
 		return err
 	}
-	one, err := p.FetchRequests(ctx, price(c))
+	one, err := ex.FetchRequests(ctx, requestDifficulty(c))
 	report.Polled += one.Polled
 	report.Fresh = append(report.Fresh, one.Fresh...)
 	report.Refused = append(report.Refused, one.Refused...)
@@ -126,7 +125,7 @@ func (s *state) fetchRequests(ctx context.Context, p *exchange.Exchange, report 
 	return nil
 }
 
-// requestLinks returns what the owner's card says about contact requests.
+// requestLinks returns the links about contact requests for the owner's card.
 func (s *state) requestLinks() ([]pointer.CardLink, error) {
 	c, err := s.home.Config()
 	if err != nil || !c.ContactRequests {

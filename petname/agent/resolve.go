@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// DefaultTimeout bounds a Resolve with a context without a deadline.
-	DefaultTimeout = 30 * time.Second
+	// defaultTimeout bounds a Resolve with a context without a deadline.
+	defaultTimeout = 30 * time.Second
 
 	// MaxTimeout is the longest that a Resolve takes.
 	MaxTimeout = 10 * time.Minute
@@ -24,7 +24,7 @@ const (
 type Hop struct {
 	Name      string // the petname or pointer, or the label of an edge: hostile text
 	Pointer   pointer.Pointer
-	Value     string // what the pointer points to: hostile text
+	Value     string // the value of the record: hostile text
 	Sequence  uint64
 	Expires   time.Time
 	TTL       time.Duration
@@ -35,7 +35,7 @@ type Hop struct {
 	Asked     int // peers
 	Answered  int
 	Agreed    int
-	Stale     bool              // from the home, past the time to look again
+	Stale     bool              // past its TTL, and not confirmed since
 	Former    []pointer.Pointer // pointers that this one is proven to succeed, oldest first
 	Unproven  pointer.Pointer   // a successor that the card names and no commitment proves; zero: none
 }
@@ -53,11 +53,11 @@ type Resolution struct {
 // [dht.LevelAny] asks the network, whatever the home holds. The context bounds
 // it, to [MaxTimeout] at most.
 //
-// Errors are a [*petname.PathError] around what is wrong with a part of a path (of
-// a name or pointer alone, without it), such as [petname.ErrNotFound] or
-// [dht.ErrNotFound], or [ErrNotJoined]. The hops that were reached come back beside an error.
+// Errors are those of [petname.Book.Resolve], without the [*petname.PathError] for a
+// path of one part, and [ErrNotJoined]. The Resolution has the completed hops also with
+// an error.
 func (a *Agent) Resolve(ctx context.Context, path string, level dht.Level) (Resolution, error) {
-	timeout := DefaultTimeout
+	timeout := defaultTimeout
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = min(time.Until(deadline), MaxTimeout)
 	}
@@ -72,12 +72,11 @@ func (a *Agent) Resolve(ctx context.Context, path string, level dht.Level) (Reso
 		return out, nil
 	}
 	var at *petname.PathError
-	if errors.As(err, &at) && at.Part == at.Path { // a name alone is no path: what is wrong with it says it all
+	if errors.As(err, &at) && at.Part == at.Path { // the path is one name: its own error suffices
 		err = malformed(path, at.Err)
 	}
-	// That no network was joined, or the configuration can't be read, is the
-	// cause worth reporting, unless what came out is stronger: a record that
-	// expired or fails to verify.
+	// If no network was joined or the configuration can't be read, that is the error
+	// to report, unless a record expired or fails to verify.
 	if cause := network.failed(); cause != nil && isNetwork(err) && !errors.Is(cause, context.Canceled) && (!isNetwork(cause) || errors.Is(cause, ErrNotJoined)) {
 		err = cause
 	}
@@ -121,14 +120,14 @@ func (s *state) held(p pointer.Pointer) (r pointer.Record, expired bool, err err
 }
 
 // PutRecord stores a record in the networks that were joined. The key is not
-// needed: anyone can keep a record alive until it expires.
+// needed: any party can store a record until it expires.
 func (a *Agent) PutRecord(ctx context.Context, r pointer.Record) (dht.Receipt, error) {
 	stores, err := a.joined(ctx)
 	if err != nil {
 		return dht.Receipt{}, err
 	}
 	receipt, err := a.resolver(stores...).Publish(ctx, r)
-	a.settle(ctx)
+	a.finishPuts(ctx)
 	if err != nil {
 		return receipt, fmt.Errorf("record put: %w", err)
 	}

@@ -21,14 +21,14 @@ type Rotated struct {
 	Former []pointer.Pointer // the pointers until now, oldest first
 }
 
-// Rotate replaces the identity key by the next one, and the
-// owner's pointer with it. The old key signs a last record, which names its successor, and is
-// then gone from this home. [Agent.Publish] stores both records.
+// Rotate replaces the identity key by the next one, and the owner's pointer with it.
+// The old key signs a last record, which names its successor, and is then erased from
+// this home. [Agent.Publish] stores both records.
 //
 // Rotate fails with [home.ErrLocked], [home.ErrNextElsewhere] when the next key
 // is in a recovery file, or [home.ErrNextWrong], and changes nothing then. A
-// rotation that a crash interrupted is finished when the home is next used, or
-// has not happened.
+// rotation that a crash interrupted is finished when the home is next used, or has
+// had no effect.
 func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err := ctx.Err(); err != nil {
 		return Rotated{}, err
@@ -39,7 +39,7 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err != nil {
 		return Rotated{}, err
 	}
-	if err := a.keepLast(ctx, id); err != nil {
+	if err := a.saveLastRecord(ctx, id); err != nil {
 		return Rotated{}, err
 	}
 	passphrase, err := a.passphrase(id)
@@ -51,50 +51,50 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 		return Rotated{}, err
 	}
 	stores, offline := a.joined(ctx)
-	if err := a.lookForOwn(ctx, stores, offline); err != nil {
+	if err := a.lookUpOwn(ctx, stores, offline); err != nil {
 		return Rotated{}, err
 	}
 	last, err := a.lastOwn()
 	if err != nil {
 		return Rotated{}, err
 	}
-	mine, err := a.book.Published()
+	published, err := a.book.Published()
 	if err != nil {
 		return Rotated{}, err
 	}
-	card, err := a.card(home.Identity{Next: r.OldNext, Succession: r.Succession}, false)
+	card, err := a.newCard(home.Identity{Next: r.OldNext, Succession: r.Succession}, false)
 	if err != nil {
 		return Rotated{}, err
 	}
 	card.Successor = r.New.Pointer()
-	// The sequence is above what the network has of the owner, where that can be
-	// asked: a last record that is older than another leads nobody on, and can't
-	// be signed again. The value is one that the owner published, and no thief of
-	// the old key.
-	record, err := pointer.Sign(r.Old, pointer.Fields{Value: mine.Value, Sequence: min(last.Sequence+1, pointer.MaxSequence), TTL: DefaultTTL,
+	// The sequence is above that of the owner's record in the network, if the network
+	// responds: a last record with a lower sequence is not used by resolvers, and can't
+	// be signed again. The value is from the owner's book, not from a record that a
+	// thief of the old key may have signed.
+	record, err := pointer.Sign(r.Old, pointer.Fields{Value: published.Value, Sequence: min(last.Sequence+1, pointer.MaxSequence), TTL: defaultTTL,
 		Expires: a.now().Add(MaxLifetime).Truncate(time.Second), Card: &card})
 	if err != nil {
 		return Rotated{}, err
 	}
-	// The sequence needs no reserving: until the rotation is committed nobody sees
-	// the record, and after it this key signs no other.
+	// The sequence is not reserved: until the rotation is committed the record is in
+	// this process alone, and after it this key signs no other.
 	if err := r.Commit(record.Bytes()); err != nil {
 		return Rotated{}, err
 	}
 	if err := a.book.SetOwnSuccession(r.Succession); err != nil {
 		return Rotated{}, err
 	}
-	if _, err := a.home.RenewSealing(a.now(), 0); err != nil { // a thief of the one may have the others
+	if _, err := a.home.RenewSealing(a.now(), 0); err != nil { // a thief of the identity key may have the sealing keys
 		return Rotated{}, err
 	}
 	if id, err = a.identity(); err != nil {
 		return Rotated{}, err
 	}
-	if err := a.keepLast(ctx, id); err != nil {
-		a.log.Warn("last record of a former pointer not kept", "error", err) // it will be, when it is stored
+	if err := a.saveLastRecord(ctx, id); err != nil {
+		a.log.Warn("last record of a former pointer not saved", "error", err) // putFormer saves it before it stores it
 	}
 	a.events.publish(Event{Kind: RecordChanged})
-	a.syncSoon() // channels with contacts are under the pointer
+	a.syncSoon() // the channels with contacts depend on the pointer
 	out := Rotated{}
 	for _, s := range r.Succession {
 		out.Former = append(out.Former, s.Old)
@@ -103,15 +103,15 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	return out, err
 }
 
-// keepLast puts the last record of the key before this among the home's: the
-// rotation to this key left it in the identity key.
-func (s *state) keepLast(ctx context.Context, id home.Identity) error {
+// saveLastRecord stores the last record of the previous key among the home's records:
+// the rotation to this key left it in the file of the identity key.
+func (s *state) saveLastRecord(ctx context.Context, id home.Identity) error {
 	if id.Last == nil || len(id.Succession) == 0 {
 		return nil
 	}
 	record, expired, err := pointer.OpenExpired(id.Succession[len(id.Succession)-1].Old, id.Last, s.now())
 	if err != nil || expired {
-		return nil // damaged, or too old: of no use to anybody, and no reason to stay
+		return nil // damaged or expired: no peer accepts it
 	}
 	if have, _, err := s.held(record.Pointer()); err == nil && have.Sequence() >= record.Sequence() {
 		return nil

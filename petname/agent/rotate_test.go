@@ -48,6 +48,27 @@ func TestARotationAndAPublicationDoNotOverlap(t *testing.T) {
 	}
 }
 
+// After many rotations a card has only the last steps of the succession: the ones
+// that lead to the current key.
+func TestACardHasTheLastSteps(t *testing.T) {
+	a := opened(t)
+	for range agent.MaxCardSteps + 2 {
+		_, err := a.Rotate(t.Context(), agent.Rotation{})
+		require.NoError(t, err)
+	}
+	_, err := a.Publish(t.Context(), draft(agent.WaitNone))
+	require.NoError(t, err)
+	card, ok := held(t, a, a.Pointer()).Card()
+	require.True(t, ok)
+	require.Len(t, card.Succession, 8)
+	id, err := agent.HomeOf(a).Identity()
+	require.NoError(t, err)
+	require.Equal(t, id.Succession[2].Old, card.Succession[0].Old)
+	to, err := card.Succession[7].Verify()
+	require.NoError(t, err)
+	require.Equal(t, a.Pointer(), to)
+}
+
 // A rotation that fails publishes no successor: the key after it, to which the
 // record commits, would be lost, and another rotation would contradict it.
 func TestARotationThatFailsNamesNoSuccessor(t *testing.T) {
@@ -83,7 +104,7 @@ func TestTheLastRecordSurvivesTheProcess(t *testing.T) {
 	}
 	_, _, err = a.Held(old)
 	require.ErrorIs(t, err, dht.ErrNotFound)
-	require.NoError(t, agent.KeepLast(t.Context(), a))
+	require.NoError(t, agent.SaveLastRecord(t.Context(), a))
 	again := held(t, a, old)
 	require.Equal(t, last.Bytes(), again.Bytes())
 	card, ok := again.Card()

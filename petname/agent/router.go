@@ -16,13 +16,13 @@ import (
 // has to be started.
 func (a *Agent) Router() *delegated.Server { return &delegated.Server{Network: ownDHT{a.state}} }
 
-// ownDHT is what an agent's router stands for: the DHT, and what the node holds of
-// it. The routers that this home joined are not asked on behalf of others: one may
-// be this node, or ask it in turn. While no DHT is joined the node is one of its
-// own, and all of it.
+// ownDHT is the network of an agent's router: the DHT, and the records that the node
+// holds of it. The routers that this home joined are not asked on behalf of others:
+// one may be this node, or ask it in turn. While no DHT is joined and the node has no
+// peers, the node is the whole network.
 type ownDHT struct{ state *state }
 
-// current returns the running node, and reports whether it stands alone.
+// current returns the running node, and reports whether it is the whole network.
 func (d ownDHT) current() (node Node, alone bool, err error) {
 	s := d.state
 	c, err := s.home.Config()
@@ -56,7 +56,7 @@ func (d ownDHT) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer
 	}
 }
 
-// Put stores in the DHT; a node that stands alone stores its copy.
+// Put stores in the DHT; a node that is the whole network stores its own copy.
 func (d ownDHT) Put(ctx context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
 	node, alone, err := d.current()
 	if err != nil {

@@ -42,17 +42,17 @@ func (s *state) routers(c home.Config) ([]router, error) {
 	return out, nil
 }
 
-// withoutDHT reports whether routers are all that there is to ask: no DHT was
-// joined, and no peer has joined ours.
+// withoutDHT reports whether only routers can be asked: no DHT was joined, and the node
+// has no peers.
 func (s *state) withoutDHT(c home.Config) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return c.Network == "off" && len(c.Routers) > 0 && (s.node == nil || s.node.Peers() == 0)
 }
 
-// sources returns what a look-up asks at once: the DHT and every router. What is
-// wrong with the configuration is reported by the DHT, when it is asked: answers
-// of the home need none.
+// sources returns the stores that a look-up asks at the same time: the DHT and every
+// router. An error of the configuration is returned by the DHT when it is asked, since
+// an answer from the home needs no network.
 func (s *state) sources(network *lazyNetwork) []dht.Store {
 	stores := []dht.Store{network}
 	c, err := s.home.Config()
@@ -72,9 +72,9 @@ func (s *state) sources(network *lazyNetwork) []dht.Store {
 	return stores
 }
 
-// joined returns where records are put, and looked for before that. Without
-// routers it has entered the DHT; beside routers that waits until it is asked, so
-// that none waits for the other.
+// joined returns the stores for puts and for the look-ups before them. Without routers
+// it enters the DHT first; with routers the DHT is entered when it is asked, so that
+// the routers do not wait for it.
 func (s *state) joined(ctx context.Context) ([]dht.Store, error) {
 	c, err := s.home.Config()
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *state) resolver(stores ...dht.Store) *dht.Resolver {
 	return &dht.Resolver{Stores: stores, Home: s.records, Now: s.now}
 }
 
-// tryRouters asks each router, all at once, whether it is there.
+// tryRouters checks all routers at the same time, and returns the errors.
 func (s *state) tryRouters(ctx context.Context, c home.Config) []error {
 	routers, err := s.routers(c)
 	if err != nil {

@@ -39,37 +39,37 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.mu.Lock()
 	ended := a.running != running
 	a.mu.Unlock()
-	if ended { // by another Run, and what runs now is not of this one
+	if ended { // by another Run: the loops that run now are not of this one
 		return nil
 	}
 	return a.halt()
 }
 
-// begin makes the contexts of what runs from now on, unless they are in use.
+// begin makes new contexts for loops and tasks, unless the present ones are in use.
 func (s *state) begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running != nil && s.running.Err() == nil {
 		return
 	}
-	s.life, s.end = context.WithCancel(context.Background())
-	s.running, s.stop = context.WithCancel(s.life)
+	s.tasksContext, s.stopTasks = context.WithCancel(context.Background())
+	s.running, s.stop = context.WithCancel(s.tasksContext)
 }
 
-// halt ends what Start began, waits up to [settleTimeout] for what is being
-// stored, and leaves the network. Nothing listens then.
+// halt ends the loops that Start began, waits up to [finishTimeout] for the tasks, and
+// leaves the network. Nothing listens then.
 func (a *Agent) halt() error {
 	a.mu.Lock()
-	end := a.end
-	a.stop() // later starts nothing any more
+	stopTasks := a.stopTasks
+	a.stop() // from now on startTask starts nothing
 	a.mu.Unlock()
 	a.loops.Wait()
-	ctx, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), finishTimeout)
 	defer cancel()
-	late := context.AfterFunc(ctx, end)
-	a.tail.Wait()
-	late()
-	end()
+	cancelStop := context.AfterFunc(ctx, stopTasks)
+	a.tasks.Wait()
+	cancelStop()
+	stopTasks()
 	a.wakes.Lock()
 	a.republisher, a.wakeSync = nil, nil
 	a.wakes.Unlock()
@@ -78,7 +78,7 @@ func (a *Agent) halt() error {
 	err := a.closeUnlinkable()
 	if a.node != nil {
 		// A put returns when enough have confirmed; let the last of the closest
-		// peers get the record as well. A client has settled already.
+		// peers get the record as well. A client has waited already.
 		if a.serving {
 			_ = a.node.Wait(ctx)
 		}
@@ -89,13 +89,13 @@ func (a *Agent) halt() error {
 	return err
 }
 
-// later calls fn in the background, for halt to wait for, and reports whether it
-// does: not while what Start began ends. The caller holds mu.
-func (s *state) later(fn func()) bool {
+// startTask calls fn in a goroutine that halt waits for, and reports whether it
+// does: after the call of stop it does not. The caller holds mu.
+func (s *state) startTask(fn func()) bool {
 	if s.running.Err() != nil {
 		return false
 	}
-	s.tail.Go(fn)
+	s.tasks.Go(fn)
 	return true
 }
 
@@ -161,24 +161,24 @@ func (s *state) isServing() bool {
 	return s.serving
 }
 
-// Status is what an agent that runs is doing. It is a plain value.
+// Status is the state of an agent that runs. It is a plain value.
 type Status struct {
 	Peer    string   // ID of the node; empty: it has none
 	Addrs   []string // multiaddrs of the node
 	Network string   // as in config.toml
-	Problem string   // why nobody is in the routing table; empty: some peer is, or none has to be
+	Problem string   // why no peer is in the routing table; empty: some peer is, or none has to be
 	Peers   int      // in the routing table
 	Names   int      // in the book
 	Holding Holding
 	Uptime  time.Duration
 
-	Kept        int              // contacts with records that are republished
+	Republished int              // contacts with records that are republished
 	Republisher republish.Status // zero: it does not run yet
 	Put         *LastPut         // nil: none since the start
 }
 
-// Status returns what the agent is doing. It fails with [ErrNotServing] when it
-// was not started.
+// Status returns the state of an agent that runs. It fails with [ErrNotServing] if the
+// agent was not started.
 func (a *Agent) Status() (Status, error) {
 	c, err := a.home.Config()
 	if err != nil {
@@ -189,13 +189,13 @@ func (a *Agent) Status() (Status, error) {
 		return Status{}, err
 	}
 	s := Status{Network: c.Network, Names: names, Addrs: []string{}}
-	if k := a.theRepublisher(); k != nil {
+	if k := a.runningRepublisher(); k != nil {
 		s.Republisher = k.Status()
-		for _, err := range a.book.Kept() { // the republisher reads the book when it gets to it
+		for _, err := range a.book.Republished() { // the republisher may not have read the book yet
 			if err != nil {
 				return Status{}, err
 			}
-			s.Kept++
+			s.Republished++
 		}
 	}
 	a.mu.Lock()
@@ -214,23 +214,23 @@ func (a *Agent) Status() (Status, error) {
 	return s, nil
 }
 
-// LastPut is what became of the last record of the owner that an agent which runs
-// stored. It is a plain value.
+// LastPut is the result of the last put of the owner's record by an agent that runs.
+// It is a plain value.
 type LastPut struct {
 	Sequence  uint64
 	At        time.Time
 	Receipt   dht.Receipt
-	Confirmed *int      // peers that returned it, those that acknowledged it first aside; nil: not looked yet
-	Problem   error     // of confirming, or why that can't be
-	Looked    time.Time // zero: not yet
+	Confirmed *int      // peers that returned it, without those that acknowledged it first; nil: not counted yet
+	Problem   error     // of the confirmation, or why there can be none
+	Looked    time.Time // when they were counted; zero: not yet
 }
 
-// notePut notes what a publication came to, for [Agent.Status]. What it stored as
+// setLastPut sets [Status.Put] to the result of a publication. What it stored as
 // widely as wanted is not republished for a while. An agent that serves looks for
 // the record when the last copies are stored: what peers say of a put proves
 // nothing.
-func (s *state) notePut(record pointer.Record, receipt dht.Receipt, confirmed bool, err error) {
-	if k := s.theRepublisher(); k != nil && err == nil {
+func (s *state) setLastPut(record pointer.Record, receipt dht.Receipt, confirmed bool, err error) {
+	if k := s.runningRepublisher(); k != nil && err == nil {
 		k.OwnStored(record, receipt)
 	}
 	last := &LastPut{Sequence: record.Sequence(), At: s.now().UTC().Truncate(time.Second), Receipt: receipt}
@@ -249,8 +249,8 @@ func (s *state) notePut(record pointer.Record, receipt dht.Receipt, confirmed bo
 	if !serving || node == nil || confirmed || receipt.Stored == 0 {
 		return
 	}
-	s.later(func() {
-		ctx, cancel := context.WithTimeout(running, tailTimeout) // closing waits for no look
+	s.startTask(func() {
+		ctx, cancel := context.WithTimeout(running, taskTimeout) // halt does not wait for the confirmation
 		defer cancel()
 		if node.Wait(ctx) != nil {
 			return

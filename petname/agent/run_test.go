@@ -106,11 +106,11 @@ func TestRunLeavesNoGoroutine(t *testing.T) {
 			go func() { ended <- a.Run(ctx) }()
 			synctest.Wait()
 			require.Greater(t, bubbled(), before)
-			time.Sleep(time.Hour - 2*agent.LookTimeout)
+			time.Sleep(time.Hour - 2*agent.LookUpTimeout)
 			_, err = a.PublishDraft(t.Context(), draft(agent.WaitNone)) // stored by a router that never responds
 			require.NoError(t, err)
 			require.NoError(t, <-ended)
-			require.Equal(t, time.Hour+agent.SettleTimeout, time.Since(began))
+			require.Equal(t, time.Hour+agent.FinishTimeout, time.Since(began))
 			synctest.Wait()
 			require.Equal(t, before, bubbled())
 		}

@@ -8,18 +8,18 @@ import (
 	"github.com/petnames-go/petnames/petname/name"
 )
 
-// Edges yields the public edges: the labels under which everybody finds contacts
-// when looking the owner up, from the next publication on.
+// Edges yields the public edges, which the owner's card has from the next publication
+// on.
 func (a *Agent) Edges() iter.Seq2[petname.Edge, error] { return a.book.Edges() }
 
-// EdgesWith yields the edges that one contact alone may read.
+// EdgesWith yields the private edges for one contact.
 func (a *Agent) EdgesWith(contact petname.Contact) iter.Seq2[petname.Edge, error] {
 	return a.book.EdgesWith(contact.ID)
 }
 
-// Share makes contacts reachable under labels for everybody: under label, or else
-// each under what it calls itself. It returns the labels. From the next
-// publication on everybody can see them, and the pointers behind them.
+// Share shares contacts publicly, under label, or if it is empty each under its
+// nickname. It returns the labels that were shared. The labels and the pointers are
+// public from the next publication on.
 func (a *Agent) Share(names []string, label string) ([]string, error) {
 	contacts, labels, err := a.labels(names, label)
 	if err != nil {
@@ -35,9 +35,9 @@ func (a *Agent) Share(names []string, label string) ([]string, error) {
 	return added, nil
 }
 
-// ShareWith makes contacts reachable under labels for one contact alone, and sends
-// it the edges. It returns the labels that are new. What cannot be sealed for the
-// contact is not changed.
+// ShareWith shares contacts with one other contact, under labels as in [Agent.Share],
+// and sends it the edges. It returns the new labels. If the edges cannot be sealed for
+// the contact, nothing is changed.
 func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label string) ([]string, Delivery, error) {
 	audience, err := a.Lookup(to)
 	if err != nil {
@@ -70,7 +70,7 @@ func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label 
 				undo()
 				return err
 			}
-			if !before[labels[i].Key()] { // what stood before stays, whatever becomes of this
+			if !before[labels[i].Key()] { // an edge from before this call stays if the call fails
 				added = append(added, labels[i].String())
 			}
 		}
@@ -79,7 +79,7 @@ func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label 
 	return added, sent, err
 }
 
-// Unshare takes a public label back.
+// Unshare removes a public label: see [petname.Book.Unshare].
 func (a *Agent) Unshare(label string) error {
 	n, err := petname.CheckLabel(label)
 	if err != nil {
@@ -89,7 +89,8 @@ func (a *Agent) Unshare(label string) error {
 	return err
 }
 
-// UnshareWith takes a label back that one contact alone may read.
+// UnshareWith removes a label that is shared with one contact, and sends the contact
+// its remaining edges.
 func (a *Agent) UnshareWith(ctx context.Context, to, label string) (Delivery, error) {
 	n, err := petname.CheckLabel(label)
 	if err != nil {
@@ -125,14 +126,14 @@ func (a *Agent) labels(names []string, label string) ([]petname.Contact, []name.
 	return contacts, labels, nil
 }
 
-// sendEdges changes what a contact alone may read, and sends it. A change that
-// cannot be sent or queued is undone.
+// sendEdges changes the private edges for a contact, and sends them. It undoes a change
+// that can be neither sent nor queued.
 func (a *Agent) sendEdges(ctx context.Context, to petname.Contact, undo func(), change func() error) (Delivery, error) {
 	key, err := a.key()
 	if err != nil {
 		return "", err
 	}
-	p, err := a.exchange()
+	ex, err := a.exchange()
 	if err != nil {
 		return "", err
 	}
@@ -141,7 +142,7 @@ func (a *Agent) sendEdges(ctx context.Context, to petname.Contact, undo func(), 
 	if err := change(); err != nil {
 		return "", err
 	}
-	sent, err := p.ShareWith(ctx, key, to.Pointer)
+	sent, err := ex.ShareWith(ctx, key, to.Pointer)
 	if sent == "" {
 		undo()
 		return "", noCard(err, to.Name)

@@ -98,7 +98,7 @@ func TestEachMethodPassesItsTimeoutToTheNetwork(t *testing.T) {
 	}
 	introduce := func(both bool) func(context.Context, *agent.Agent) error {
 		return func(ctx context.Context, a *agent.Agent) error {
-			_, err := a.Introduce(ctx, agent.Introduction{About: "bob1", To: "bob2", As: "b", Life: time.Hour, Both: both})
+			_, err := a.Introduce(ctx, agent.Introduction{About: "bob1", To: "bob2", As: "b", Lifetime: time.Hour, Both: both})
 			return err
 		}
 	}
@@ -125,7 +125,7 @@ func TestEachMethodPassesItsTimeoutToTheNetwork(t *testing.T) {
 		{"Publish", bobs, func(ctx context.Context, a *agent.Agent) error {
 			_, err := a.Publish(ctx, draft(agent.WaitSome, value("/ipns/example.com")))
 			return err
-		}, agent.LookTimeout, 30 * time.Second, agent.LookTimeout + 30*time.Second},
+		}, agent.LookUpTimeout, 30 * time.Second, agent.LookUpTimeout + 30*time.Second},
 		{"Join", bobs, func(ctx context.Context, a *agent.Agent) error {
 			err := a.Join(ctx, routerURL)
 			return err

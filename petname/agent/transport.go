@@ -45,13 +45,13 @@ type Node interface {
 	Status() Holding
 
 	// Confirm counts the peers that return a record which was put, those that
-	// acknowledged it first aside.
+	// acknowledged it first excluded.
 	Confirm(ctx context.Context, p pointer.Pointer, record []byte) (int, error)
 
 	// Wait waits for the puts that continue in the background.
 	Wait(ctx context.Context) error
 
-	// Serve answers other agents that ask for records, or hand some over,
+	// Serve answers other agents that get records from store or put some,
 	// over streams of their own, until the node is closed.
 	Serve(store dht.Store)
 

@@ -12,14 +12,14 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// unlinkableLife bounds how long one throw-away peer key is used: the peers that
+// unlinkableLifetime bounds how long one throw-away peer key is used: the peers that
 // are asked can link what is fetched under one.
-const unlinkableLife = time.Hour
+const unlinkableLifetime = time.Hour
 
 // unlinkableStore is all stores that were joined, as one, reached without the
-// agent's own peer key. Messages are stored under pointers that nobody can link
-// to their parties, and the cards of all contacts are looked for again and
-// again: the peer key must not link them either.
+// agent's own peer key. Messages are stored under pointers that a third party cannot
+// link to their parties, and the cards of all contacts are looked up repeatedly: the
+// peer key must not link them either.
 type unlinkableStore struct{ state *state }
 
 func (u *unlinkableStore) stores(ctx context.Context) ([]dht.Store, error) {
@@ -121,13 +121,13 @@ func (s *state) unlinkableNode(ctx context.Context, c home.Config) (Node, error)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unlinkable != nil && s.unlinkableOf == node && s.now().Sub(s.unlinkableSince) < unlinkableLife {
+	if s.unlinkable != nil && s.unlinkableOf == node && s.now().Sub(s.unlinkableSince) < unlinkableLifetime {
 		return s.unlinkable, nil
 	}
 	if old := s.unlinkable; old != nil {
 		s.unlinkable = nil
 		running := s.running
-		closing := s.later(func() { // it may still be in use
+		closing := s.startTask(func() { // it may still be in use
 			select {
 			case <-time.After(syncTimeout):
 			case <-running.Done():
@@ -141,7 +141,7 @@ func (s *state) unlinkableNode(ctx context.Context, c home.Config) (Node, error)
 	if node == nil {
 		return nil, dht.ErrUnreachable
 	}
-	// The node itself is a way in, whichever other peers are gone.
+	// The client can enter by the node itself if no other peer is left.
 	c.Bootstrap = slices.Concat(node.Addrs(), c.Bootstrap)
 	n, err := s.enter(ctx, c, NodeConfig{})
 	if err != nil {

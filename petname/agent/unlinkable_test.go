@@ -44,6 +44,6 @@ func TestAThrowAwayPeerIsReplacedAfterItsLife(t *testing.T) {
 		return node.ID()
 	}
 	first := used(0)
-	require.Equal(t, first, used(agent.UnlinkableLife/2))
-	require.NotEqual(t, first, used(agent.UnlinkableLife/2))
+	require.Equal(t, first, used(agent.UnlinkableLifetime/2))
+	require.NotEqual(t, first, used(agent.UnlinkableLifetime/2))
 }

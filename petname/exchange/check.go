@@ -24,10 +24,10 @@ func MigrateRow(local *ledger.View, row ledger.BoltRow) error {
 	if err := checkRow(row.Bucket, row.Key, row.Value); err != nil {
 		return err
 	}
-	at := channelRows{heads: tableChannels, queue: tableQueue, key: row.Key}
+	rows := channelRows{heads: tableChannels, queue: tableQueue, key: row.Key}
 	switch row.Bucket {
 	case tableFormer:
-		at.heads, at.queue, at.prefix, row.Value = tableFormer, tableFormerQueue, row.Value[:8], row.Value[8:]
+		rows.heads, rows.queue, rows.prefix, row.Value = tableFormer, tableFormerQueue, row.Value[:8], row.Value[8:]
 	case tableChannels:
 	default:
 		return local.Put(row.Bucket, row.Key, row.Value)
@@ -36,7 +36,7 @@ func MigrateRow(local *ledger.View, row ledger.BoltRow) error {
 	if err != nil {
 		return err
 	}
-	return at.store(local, parts)
+	return rows.store(local, parts)
 }
 
 // Check reads every row of the tables, and returns an error for each that cannot
@@ -62,6 +62,7 @@ func Check(book *petname.Book) (problems []error) {
 	return problems
 }
 
+// checkStored checks a row, and that the rows of a channel fit together.
 func checkStored(local *ledger.View, table string, row ledger.KV) error {
 	switch table {
 	case tableQueue, tableFormerQueue:
@@ -88,6 +89,7 @@ func checkStored(local *ledger.View, table string, row ledger.KV) error {
 	return err
 }
 
+// errKey is returned for a row whose key is not the one that its value implies.
 var errKey = errors.New("the key does not belong to the value")
 
 // checkRow decodes a row in the same way as the functions that use it, so that none of them

@@ -78,11 +78,11 @@ func Open(c Config) *Exchange {
 }
 
 // lockChannel waits for exclusive use of the channel with a party, and returns the function
-// that ends it.
-func (e *Exchange) lockChannel(party pointer.Pointer) (end func()) {
+// that ends this use.
+func (e *Exchange) lockChannel(party pointer.Pointer) (unlock func()) {
 	e.mu.Lock()
-	lock, known := e.channelLocks[party]
-	if !known {
+	lock, exists := e.channelLocks[party]
+	if !exists {
 		lock = new(sync.Mutex)
 		e.channelLocks[party] = lock
 	}
@@ -99,21 +99,21 @@ func (e *Exchange) openChannel(ctx context.Context, key crypto.Signer, to pointe
 		return nil, err
 	}
 	var state []byte
-	at := rowsOf(to)
+	rows := rowsOf(to)
 	err = e.view(func(local *ledger.View) error {
-		state, err = at.load(local)
+		state, err = rows.load(local)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	me := e.c.Book.Identity()
+	self := e.c.Book.Identity()
 	if len(state) > 0 {
 		owner, err := drop.Owner(state)
 		if err != nil {
 			return nil, fmt.Errorf("drop channel with %s: %w", to, err)
 		}
-		if owner != me {
+		if owner != self {
 			if err := e.retireChannel(to, owner, state); err != nil {
 				return nil, err
 			}
@@ -124,11 +124,11 @@ func (e *Exchange) openChannel(ctx context.Context, key crypto.Signer, to pointe
 	if err != nil {
 		return nil, err
 	}
-	c, err := drop.Open(drop.Self{Pointer: me, Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: sealing}, state)
+	c, err := drop.Open(drop.Self{Pointer: self, Signer: key, Sealing: keys}, drop.Party{Pointer: to, Sealing: sealing}, state)
 	if err != nil {
 		return nil, err
 	}
-	return &channel{c, e.storeFor(addresses), at}, nil
+	return &channel{c, e.storeFor(addresses), rows}, nil
 }
 
 // channel is an open channel, with the store of its records and the rows of its state.
@@ -139,9 +139,9 @@ type channel struct {
 }
 
 // contactDetails returns the sealing keys and the addresses of a contact: those of its newest
-// card, or else those that it sent when it paired.
+// card, or else the known details.
 func (e *Exchange) contactDetails(ctx context.Context, contact pointer.Pointer) ([]pointer.SealingKey, [][]byte, error) {
-	known, err := e.known(contact)
+	details, err := e.knownDetails(contact)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -161,31 +161,55 @@ func (e *Exchange) contactDetails(ctx context.Context, contact pointer.Pointer) 
 			if len(card.Nodes) > 0 {
 				return card.Sealing, card.Nodes, nil
 			}
-			return card.Sealing, known.Addresses, nil
+			return card.Sealing, details.Addresses, nil
 		}
 	}
 	switch {
-	case len(known.Sealing) > 0:
-		return known.Sealing, known.Addresses, nil
+	case len(details.Sealing) > 0:
+		return details.Sealing, details.Addresses, nil
 	case err != nil:
 		return nil, nil, fmt.Errorf("card of %s: %w", contact, err)
 	}
 	return nil, nil, fmt.Errorf("%s: %w", contact, ErrNoSealing)
 }
 
-// saveChannel stores the state of a channel.
-func (e *Exchange) saveChannel(c *channel) error {
-	return e.update(func(tx tx) error { return c.rows.store(tx.local, c.Parts()) })
+// updateChannel runs change and stores the state of the channel, in one transaction. After an
+// error the channel is as it was before the call: it neither puts nor stores what is not durable.
+func (e *Exchange) updateChannel(c *channel, change func(tx tx) error) error {
+	before := *c.Channel
+	err := e.update(func(tx tx) error {
+		if err := change(tx); err != nil {
+			return err
+		}
+		return c.rows.store(tx.local, c.Parts())
+	})
+	if err != nil {
+		*c.Channel = before
+	}
+	return err
 }
 
-// putRecord puts the owner's record of a channel if it is due, and stores the result.
-func (e *Exchange) putRecord(ctx context.Context, c *channel) (dht.Receipt, error) {
+// saveChannel stores the state of a channel.
+func (e *Exchange) saveChannel(c *channel) error {
+	return e.updateChannel(c, func(tx) error { return nil })
+}
+
+// putRecord puts the owner's record of a channel, and then stores that it was put. It returns
+// Stored if the network has the record, else Queued and the reason. An error beside Stored is
+// that of the disk: the messages of the record are still in the queue, and are put again.
+func (e *Exchange) putRecord(ctx context.Context, c *channel) (Delivery, error) {
 	receipt, err := c.Put(ctx, c.store, e.c.Now())
-	return receipt, errors.Join(err, e.saveChannel(c))
+	saveErr := e.saveChannel(c)
+	if receipt.Stored > 0 {
+		return Stored, saveErr
+	}
+	return Queued, errors.Join(err, saveErr)
 }
 
 // Delivery reports how far a message has been sent. It is empty for a message that is not even
-// stored on this device.
+// stored on this device. An error beside [Queued] is the reason why the message is not sent yet.
+// An error beside [Stored] is that of the disk, which could not record that it was sent: a later
+// Sync may send it again, and the recipient processes it once.
 type Delivery string
 
 const (
@@ -193,8 +217,7 @@ const (
 	Queued Delivery = "queued" // it is stored on this device, and a later Sync sends it
 )
 
-// sendMessage stores a message to a contact and tries to send it. An error beside Queued is
-// the reason why it is not sent yet.
+// sendMessage stores a message to a contact and tries to send it.
 func (e *Exchange) sendMessage(ctx context.Context, key crypto.Signer, to pointer.Pointer, m message) (Delivery, error) {
 	defer e.lockChannel(to)()
 	b, err := m.encode()
@@ -211,9 +234,5 @@ func (e *Exchange) sendMessage(ctx context.Context, key crypto.Signer, to pointe
 	if err := e.saveChannel(c); err != nil {
 		return "", err
 	}
-	receipt, err := e.putRecord(ctx, c)
-	if receipt.Stored > 0 {
-		return Stored, nil
-	}
-	return Queued, err
+	return e.putRecord(ctx, c)
 }

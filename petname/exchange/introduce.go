@@ -15,7 +15,7 @@ import (
 )
 
 // Send sends a statement to its recipient. The statement is durable on this device when the
-// Delivery is not empty. An error beside [Queued] is the reason why it is not sent yet.
+// [Delivery] is not empty.
 func (e *Exchange) Send(ctx context.Context, key crypto.Signer, to pointer.Pointer, s introduce.Statement) (Delivery, error) {
 	switch s.Kind() {
 	case 0:
@@ -38,8 +38,8 @@ const maxIntroductions = 10_000
 // RecordIntroduction stores an introduction by the owner, so that it can be retracted. Send
 // calls it. It returns [introduce.ErrInvalid] for another statement.
 func (e *Exchange) RecordIntroduction(s introduce.Statement) error {
-	i, is := s.Introduction()
-	if !is {
+	i, ok := s.Introduction()
+	if !ok {
 		return fmt.Errorf("%w: kind %d is not an introduction", introduce.ErrInvalid, s.Kind())
 	}
 	return e.update(func(tx tx) error {
@@ -72,9 +72,9 @@ func (e *Exchange) sameContact(a, b pointer.Pointer) bool {
 	if a == b {
 		return true
 	}
-	one, err := e.c.Book.ByPointer(a)
-	other, err2 := e.c.Book.ByPointer(b)
-	return err == nil && err2 == nil && one.ID == other.ID
+	first, err := e.c.Book.ByPointer(a)
+	second, secondErr := e.c.Book.ByPointer(b)
+	return err == nil && secondErr == nil && first.ID == second.ID
 }
 
 // introductionKey returns the key of a row, which sorts by time.
@@ -109,16 +109,17 @@ func (e *Exchange) Retract(ctx context.Context, key crypto.Signer, to, about poi
 	}
 	var sent Delivery
 	for _, i := range found {
-		signed, err := introduce.Retraction{To: to, ID: i.ID}.Sign(key, e.c.Now())
-		if err != nil {
-			return nil, "", err
+		signed, signErr := introduce.Retraction{To: to, ID: i.ID}.Sign(key, e.c.Now())
+		if signErr != nil {
+			return nil, "", signErr
 		}
+		// The record of a channel has all queued messages that fit, so the last result counts.
 		if sent, err = e.Send(ctx, key, to, signed); sent == "" {
 			return nil, "", err
 		}
-		if err := e.deleteRow(tableIntroductions, introductionKey(i)); err != nil {
-			return nil, "", err
+		if deleteErr := e.deleteRow(tableIntroductions, introductionKey(i)); deleteErr != nil {
+			return nil, "", deleteErr
 		}
 	}
-	return found, sent, nil
+	return found, sent, err
 }

@@ -64,14 +64,14 @@ func (e *Exchange) Invite(ctx context.Context, key crypto.Signer, terms Terms) (
 	if n, err := e.countRows(tableInvitations); err != nil || n >= maxInvitations {
 		return Invitation{}, cmp.Or(err, fmt.Errorf("%d invitations are pending already: wait until some have expired", maxInvitations))
 	}
-	offer, err := pair.Invite(ctx, self, terms.Terms, e.saveInvitation)
+	inviter, err := pair.Invite(ctx, self, terms.Terms, e.saveInvitation)
 	if err != nil {
 		return Invitation{}, err
 	}
-	invitation := offer.Invitation()
+	invitation := inviter.Invitation()
 	id := invitation.ID()
 	out := Invitation{ID: hex.EncodeToString(id[:]), Link: invitation, Expires: invitation.Expires}
-	e.addPending(out.ID, &pendingInvitation{stepper: offer, inviter: offer, signer: self.Identity.Pointer})
+	e.addPending(out.ID, &pendingInvitation{stepper: inviter, inviter: inviter, signer: self.Identity.Pointer})
 	if _, err := e.stepInvitation(ctx, out.ID); err != nil && pair.Final(err) {
 		return Invitation{}, err
 	}
@@ -82,11 +82,11 @@ func (e *Exchange) Invite(ctx context.Context, key crypto.Signer, terms Terms) (
 		if out.Code, err = pair.NewCode(nil); err != nil {
 			return Invitation{}, err
 		}
-		code, err := pair.InviteByCode(self, out.Code, e.markCodeUsed)
+		codeInviter, err := pair.InviteByCode(self, out.Code, e.markCodeUsed)
 		if err != nil {
 			return Invitation{}, err
 		}
-		e.addPending(codeID(out.ID), &pendingInvitation{stepper: code, signer: self.Identity.Pointer})
+		e.addPending(codeID(out.ID), &pendingInvitation{stepper: codeInviter, signer: self.Identity.Pointer})
 		_, err = e.stepInvitation(ctx, codeID(out.ID))
 		if !errors.Is(err, pair.ErrOccupied) {
 			if err != nil && pair.Final(err) {
@@ -101,10 +101,11 @@ func (e *Exchange) Invite(ctx context.Context, key crypto.Signer, terms Terms) (
 // codeID returns the key of the code of an invitation.
 func codeID(id string) string { return id + "/code" }
 
-func (e *Exchange) addPending(id string, o *pendingInvitation) {
+// addPending adds an invitation, or its code, that this process then steps.
+func (e *Exchange) addPending(id string, p *pendingInvitation) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.invitations[id] = o
+	e.invitations[id] = p
 	id = strings.TrimSuffix(id, codeID(""))
 	if e.outcomes[id] == nil {
 		e.outcomes[id] = make(chan outcome, pair.MaxUses+2) // also the errors of link and code
@@ -128,18 +129,21 @@ func (e *Exchange) addOutcome(id string, o outcome) {
 	}
 }
 
+// outcomesOf returns the results of an invitation and of its code; nil: no such invitation.
 func (e *Exchange) outcomesOf(id string) chan outcome {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.outcomes[strings.TrimSuffix(id, codeID(""))]
 }
 
+// pending returns an invitation or a code that this process steps, nil if there is none.
 func (e *Exchange) pending(id string) *pendingInvitation {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.invitations[id]
 }
 
+// removePending ends the steps of an invitation or a code.
 func (e *Exchange) removePending(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -191,28 +195,28 @@ func (e *Exchange) Wait(ctx context.Context, id string) (petname.Suggestion, err
 // stepInvitation does one step of an invitation or a code. If it was accepted, the suggestion
 // is in the inbox, durably, when stepInvitation returns.
 func (e *Exchange) stepInvitation(ctx context.Context, id string) (*petname.Suggestion, error) {
-	o := e.pending(id)
-	if o == nil {
+	p := e.pending(id)
+	if p == nil {
 		return nil, nil
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.err != nil {
-		return nil, o.err
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err != nil {
+		return nil, p.err
 	}
 	var event pair.Event
 	var err error
-	if o.signer == e.c.Book.Identity() {
-		event, err = o.stepper.Step(ctx, e.storeFor(nil), e.c.Now())
+	if p.signer == e.c.Book.Identity() {
+		event, err = p.stepper.Step(ctx, e.storeFor(nil), e.c.Now())
 	} else {
 		err = ErrOldInvitation
 	}
 	if err != nil {
 		if isFinal(err) {
-			o.err = err
+			p.err = err
 			e.addOutcome(id, outcome{err: err})
 			e.removePending(id)
-			if o.inviter != nil {
+			if p.inviter != nil {
 				_ = e.deleteInvitation(id)
 			}
 		}
@@ -221,7 +225,7 @@ func (e *Exchange) stepInvitation(ctx context.Context, id string) (*petname.Sugg
 	var s *petname.Suggestion
 	switch {
 	case event.Paired != nil:
-		o.err = ErrNoInvitation
+		p.err = ErrNoInvitation
 		defer e.removePending(id)
 		s, err = e.suggestPaired(*event.Paired, petname.Paired, "")
 	case event.Accepted != nil:
@@ -260,6 +264,7 @@ func (e *Exchange) saveInvitation(_ context.Context, state []byte, accepted *pai
 	})
 }
 
+// deleteInvitation deletes the stored state of an invitation.
 func (e *Exchange) deleteInvitation(id string) error {
 	return e.deleteRow(tableInvitations, []byte(id))
 }
@@ -267,9 +272,9 @@ func (e *Exchange) deleteInvitation(id string) error {
 // StepInvitations does one step of each pending invitation, and returns the suggestions of those
 // that were accepted. With a nil key, invitations that were made before a restart are skipped.
 func (e *Exchange) StepInvitations(ctx context.Context, key crypto.Signer) ([]petname.Suggestion, error) {
-	void := e.resumeInvitations(ctx, key)
-	if void != nil && !errors.Is(void, ErrOldInvitation) {
-		return nil, void
+	oldInvitationErr := e.resumeInvitations(ctx, key)
+	if oldInvitationErr != nil && !errors.Is(oldInvitationErr, ErrOldInvitation) {
+		return nil, oldInvitationErr
 	}
 	e.mu.Lock()
 	var ids []string
@@ -278,7 +283,7 @@ func (e *Exchange) StepInvitations(ctx context.Context, key crypto.Signer) ([]pe
 	}
 	e.mu.Unlock()
 	var accepted []petname.Suggestion
-	errs := []error{void}
+	errs := []error{oldInvitationErr}
 	for _, id := range ids {
 		s, err := e.stepInvitation(ctx, id)
 		if err != nil && !errors.Is(err, pair.ErrTimeout) && !errors.Is(err, pair.ErrExpired) {
@@ -303,7 +308,8 @@ func (e *Exchange) HasInvitations() bool {
 	return err == nil && n > 0
 }
 
-// resumeInvitations loads the invitations that were made before a restart.
+// resumeInvitations loads the invitations that were made before a restart. It deletes those of
+// an earlier key of the owner, and then returns ErrOldInvitation.
 func (e *Exchange) resumeInvitations(ctx context.Context, key crypto.Signer) error {
 	states := make(map[string][]byte)
 	err := e.view(func(local *ledger.View) error {
@@ -324,14 +330,14 @@ func (e *Exchange) resumeInvitations(ctx context.Context, key crypto.Signer) err
 	if err != nil {
 		return err
 	}
-	var void error
+	var oldInvitationErr error
 	for id, state := range states {
-		offer, err := pair.ResumeInviter(self, state, e.saveInvitation)
+		inviter, err := pair.ResumeInviter(self, state, e.saveInvitation)
 		if err != nil { // of the owner's earlier key: it cannot be answered any more
-			void = errors.Join(ErrOldInvitation, e.deleteInvitation(id))
+			oldInvitationErr = errors.Join(ErrOldInvitation, e.deleteInvitation(id))
 			continue
 		}
-		e.addPending(id, &pendingInvitation{stepper: offer, inviter: offer, signer: self.Identity.Pointer})
+		e.addPending(id, &pendingInvitation{stepper: inviter, inviter: inviter, signer: self.Identity.Pointer})
 	}
-	return void
+	return oldInvitationErr
 }

@@ -8,8 +8,9 @@ import (
 	"github.com/petnames-go/petnames/pointer/canonical"
 )
 
-// wireKnown has the sealing keys and the addresses that a contact sent when it paired, in
-// canonical CBOR.
+// wireKnown has the known details of a contact, in canonical CBOR: the sealing keys and the
+// addresses that the contact sent in a pairing or a mutual introduction. They are used until
+// its card has others.
 type wireKnown struct {
 	_         struct{} `cbor:",toarray"`
 	Sealing   []pointer.SealingKey
@@ -35,7 +36,7 @@ func decodeKnown(b []byte) (pointer.Details, error) {
 	return pointer.Details{Sealing: w.Sealing, Addresses: w.Addresses}, nil
 }
 
-// putKnown stores the keys and addresses that a contact sent when it paired.
+// putKnown stores the known details of a contact.
 func putKnown(local *ledger.View, contact pointer.Pointer, d pointer.Details) error {
 	b, err := encodeKnown(d)
 	if err != nil {
@@ -44,24 +45,24 @@ func putKnown(local *ledger.View, contact pointer.Pointer, d pointer.Details) er
 	return local.Put(tableKnown, contact.Bytes(), b)
 }
 
-// known returns the keys and addresses that a contact sent when it paired; the zero value
-// without a pairing.
-func (e *Exchange) known(contact pointer.Pointer) (k pointer.Details, err error) {
+// knownDetails returns the known details of a contact, the zero value if there are none.
+func (e *Exchange) knownDetails(contact pointer.Pointer) (details pointer.Details, err error) {
 	err = e.view(func(local *ledger.View) error {
-		k, err = loadKnown(local, contact)
+		details, err = loadKnown(local, contact)
 		return err
 	})
-	return k, err
+	return details, err
 }
 
+// loadKnown is knownDetails within a transaction.
 func loadKnown(local *ledger.View, contact pointer.Pointer) (pointer.Details, error) {
 	b, err := local.Get(tableKnown, contact.Bytes())
 	if err != nil || b == nil {
 		return pointer.Details{}, err
 	}
-	k, err := decodeKnown(b)
+	details, err := decodeKnown(b)
 	if err != nil {
 		return pointer.Details{}, fmt.Errorf("stored keys and addresses of %s: %w", contact, err)
 	}
-	return k, nil
+	return details, nil
 }

@@ -34,6 +34,7 @@ const (
 	awaitDuration     = 20 * time.Minute // since the last Get
 )
 
+// errNotAwaited is returned to a peer that puts a record that the Exchange did not look for.
 var errNotAwaited = errors.New("no record is awaited there")
 
 func newMailbox(now func() time.Time) *mailbox {
@@ -41,21 +42,21 @@ func newMailbox(now func() time.Time) *mailbox {
 }
 
 // Get yields the record that a peer put, and lets peers put one for awaitDuration.
-func (s *mailbox) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+func (m *mailbox) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
-		s.mu.Lock()
-		now := s.now()
-		if _, known := s.awaited[p]; !known && len(s.awaited) >= maxMailboxRecords {
-			s.removeExpired(now)
+		m.mu.Lock()
+		now := m.now()
+		if _, alreadyAwaited := m.awaited[p]; !alreadyAwaited && len(m.awaited) >= maxMailboxRecords {
+			m.removeExpired(now)
 		}
-		if len(s.awaited) < maxMailboxRecords {
-			s.awaited[p] = now.Add(awaitDuration)
+		if len(m.awaited) < maxMailboxRecords {
+			m.awaited[p] = now.Add(awaitDuration)
 		}
-		r, there := s.incoming[p]
-		s.mu.Unlock()
+		rec, found := m.incoming[p]
+		m.mu.Unlock()
 		a := dht.Answer{Source: dht.SourceHome}
-		if there {
-			a.Record = r.Bytes()
+		if found {
+			a.Record = rec.Bytes()
 		}
 		yield(a, nil)
 	}
@@ -63,33 +64,36 @@ func (s *mailbox) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer
 
 // Put stores a record for peers to get. The receipt is empty and the error not nil: a record
 // in memory does not count as stored, since it is lost when the process ends.
-func (s *mailbox) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
-	r, err := pointer.Open(p, record, s.now())
+func (m *mailbox) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	rec, err := pointer.Open(p, record, m.now())
 	if err != nil {
 		return dht.Receipt{}, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if have, there := s.outgoing[p]; !there && len(s.outgoing) >= maxMailboxRecords || there && have.Compare(r) > 0 {
-		s.removeExpired(s.now())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if stored, exists := m.outgoing[p]; !exists && len(m.outgoing) >= maxMailboxRecords || exists && stored.Compare(rec) > 0 {
+		m.removeExpired(m.now())
 	} else {
-		s.outgoing[p] = r
+		m.outgoing[p] = rec
 	}
 	return dht.Receipt{}, errNotFetched
 }
 
+// errNotFetched is returned by mailbox.Put: the record is stored, but not durably.
 var errNotFetched = errors.New("no peer has fetched it yet")
 
-func (s *mailbox) removeExpired(now time.Time) {
-	for p, until := range s.awaited {
+// removeExpired removes what is no longer awaited, and the records that have expired. The
+// caller holds m.mu.
+func (m *mailbox) removeExpired(now time.Time) {
+	for p, until := range m.awaited {
 		if now.After(until) {
-			delete(s.awaited, p)
-			delete(s.incoming, p)
+			delete(m.awaited, p)
+			delete(m.incoming, p)
 		}
 	}
-	for p, r := range s.outgoing {
-		if now.After(r.Expires()) {
-			delete(s.outgoing, p)
+	for p, rec := range m.outgoing {
+		if now.After(rec.Expires()) {
+			delete(m.outgoing, p)
 		}
 	}
 }
@@ -98,14 +102,14 @@ func (s *mailbox) removeExpired(now time.Time) {
 type mailboxForPeers struct{ box *mailbox }
 
 // Get yields the record that the Exchange put.
-func (c mailboxForPeers) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+func (m mailboxForPeers) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
 	return func(yield func(dht.Answer, error) bool) {
-		c.box.mu.Lock()
-		r, there := c.box.outgoing[p]
-		c.box.mu.Unlock()
+		m.box.mu.Lock()
+		rec, found := m.box.outgoing[p]
+		m.box.mu.Unlock()
 		a := dht.Answer{Source: dht.SourceHome}
-		if there {
-			a.Record = r.Bytes()
+		if found {
+			a.Record = rec.Bytes()
 		}
 		yield(a, nil)
 	}
@@ -113,33 +117,33 @@ func (c mailboxForPeers) Get(_ context.Context, p pointer.Pointer) iter.Seq2[dht
 
 // Put stores a record that is awaited. Others are refused before they are verified, so that
 // they cost one look-up in a map.
-func (c mailboxForPeers) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
-	s := c.box
+func (m mailboxForPeers) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	box := m.box
 	refused := dht.Receipt{Asked: 1, Refused: 1}
-	now := s.now()
-	s.mu.Lock()
-	until, awaited := s.awaited[p]
-	have, there := s.incoming[p]
-	s.mu.Unlock()
+	now := box.now()
+	box.mu.Lock()
+	until, awaited := box.awaited[p]
+	stored, exists := box.incoming[p]
+	box.mu.Unlock()
 	if !awaited || now.After(until) {
 		return refused, fmt.Errorf("%s: %w", p, errNotAwaited)
 	}
-	r, err := pointer.Open(p, record, now)
+	rec, err := pointer.Open(p, record, now)
 	if err != nil {
 		return refused, fmt.Errorf("put: %w", err)
 	}
-	if there && have.Compare(r) > 0 {
+	if exists && stored.Compare(rec) > 0 {
 		return refused, fmt.Errorf("put for %s: %w", p, dht.ErrOlder)
 	}
-	s.mu.Lock()
-	if newer, there := s.incoming[p]; there && newer.Compare(r) > 0 { // put meanwhile
-		s.mu.Unlock()
+	box.mu.Lock()
+	if newer, exists := box.incoming[p]; exists && newer.Compare(rec) > 0 { // put meanwhile
+		box.mu.Unlock()
 		return refused, fmt.Errorf("put for %s: %w", p, dht.ErrOlder)
 	}
-	s.incoming[p] = r
-	wake := s.wake
-	s.mu.Unlock()
-	if wake != nil && (!there || have.Compare(r) != 0) {
+	box.incoming[p] = rec
+	wake := box.wake
+	box.mu.Unlock()
+	if wake != nil && (!exists || stored.Compare(rec) != 0) {
 		wake()
 	}
 	return dht.Receipt{Asked: 1, Stored: 1}, nil

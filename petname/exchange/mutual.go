@@ -61,6 +61,7 @@ func (e *Exchange) IntroduceBoth(ctx context.Context, key crypto.Signer, a, b mu
 	return introducerMutual(i), sent, err
 }
 
+// startSession stores a new session, unless too many are active.
 func (e *Exchange) startSession(i *mutual.Introducer, out []mutual.Outgoing) error {
 	e.sessions.Lock()
 	defer e.sessions.Unlock()
@@ -69,8 +70,8 @@ func (e *Exchange) startSession(i *mutual.Introducer, out []mutual.Outgoing) err
 		return err
 	}
 	active := 0
-	for _, o := range all {
-		if phase, _ := o.Phase(); phase < mutual.Active {
+	for _, other := range all {
+		if phase, _ := other.Phase(); phase < mutual.Active {
 			active++
 		}
 	}
@@ -107,6 +108,7 @@ func (e *Exchange) WithdrawMutual(ctx context.Context, key crypto.Signer, sessio
 	return m, sent, err
 }
 
+// withdrawSession withdraws a session, and stores it with the messages to both parties.
 func (e *Exchange) withdrawSession(session mutual.Session) (*mutual.Introducer, error) {
 	e.sessions.Lock()
 	defer e.sessions.Unlock()
@@ -135,7 +137,7 @@ func (e *Exchange) AcceptMutual(ctx context.Context, key crypto.Signer, offer pe
 	if e.c.Identity == nil {
 		return Mutual{}, "", errors.New("mutual introduction: Config.Identity is nil")
 	}
-	me, err := e.c.Identity(ctx)
+	self, err := e.c.Identity(ctx)
 	if err != nil {
 		return Mutual{}, "", err
 	}
@@ -143,7 +145,7 @@ func (e *Exchange) AcceptMutual(ctx context.Context, key crypto.Signer, offer pe
 		if phase, _ := v.Phase(); phase > mutual.Invited && phase <= mutual.Active {
 			return nil, nil
 		}
-		return v.Accept(e.c.Now(), e.c.Rand, key, me.Details)
+		return v.Accept(e.c.Now(), e.c.Rand, key, self.Details)
 	}, func(book *petname.Book) error { return book.Consent(offer) })
 	if err != nil {
 		return Mutual{}, "", err
@@ -222,6 +224,7 @@ func (e *Exchange) Mutuals() ([]Mutual, error) {
 	return all, err
 }
 
+// introducerMutual returns the state of a session that the owner started.
 func introducerMutual(i *mutual.Introducer) Mutual {
 	requests := i.Requests()
 	m := Mutual{Session: requests[0].Session, By: requests[0].By, Parties: [2]pointer.Pointer{requests[0].To, requests[1].To},
@@ -230,6 +233,7 @@ func introducerMutual(i *mutual.Introducer) Mutual {
 	return m
 }
 
+// mutual returns the state of a session that was offered to the owner.
 func (s inviteeSession) mutual() Mutual {
 	r := s.Request()
 	m := Mutual{Session: r.Session, By: r.By, Suggested: r.Suggested, Expires: r.Expires, Offer: s.offer}

@@ -19,6 +19,7 @@ type inviteeSession struct {
 	concluded bool                 // the result is in the book
 }
 
+// inviteeState is the stored form of an inviteeSession, in canonical CBOR.
 type inviteeState struct {
 	_         struct{} `cbor:",toarray"`
 	State     []byte
@@ -26,6 +27,7 @@ type inviteeState struct {
 	Concluded bool
 }
 
+// key returns the key of the session's row.
 func (s inviteeSession) key() []byte {
 	r := s.Request()
 	return inviteeKey(r.By, r.Session)
@@ -35,6 +37,7 @@ func inviteeKey(by pointer.Pointer, session mutual.Session) []byte {
 	return slices.Concat(by.Bytes(), session[:])
 }
 
+// decodeInvitee decodes the value of a row of tableInvitees.
 func decodeInvitee(b []byte) (*inviteeSession, error) {
 	var w inviteeState
 	if err := canonical.UnmarshalLoose(b, &w, canonical.Bounds{}); err != nil {
@@ -52,7 +55,7 @@ func decodeInvitee(b []byte) (*inviteeSession, error) {
 	return s, nil
 }
 
-// loadInvited returns nil if there is none.
+// loadInvitee returns the session that an introducer offered, nil if there is none.
 func loadInvitee(local *ledger.View, by pointer.Pointer, session mutual.Session) (*inviteeSession, error) {
 	b, err := local.Get(tableInvitees, inviteeKey(by, session))
 	if err != nil || b == nil {
@@ -61,7 +64,7 @@ func loadInvitee(local *ledger.View, by pointer.Pointer, session mutual.Session)
 	return decodeInvitee(b)
 }
 
-// loadStarted returns nil if there is none.
+// loadIntroducer returns a session that the owner started, nil if there is none.
 func loadIntroducer(local *ledger.View, session mutual.Session) (*mutual.Introducer, error) {
 	b, err := local.Get(tableIntroducers, session[:])
 	if err != nil || b == nil {
@@ -70,6 +73,7 @@ func loadIntroducer(local *ledger.View, session mutual.Session) (*mutual.Introdu
 	return mutual.RestoreIntroducer(b)
 }
 
+// inviteeSessions returns the sessions that were offered to the owner.
 func (e *Exchange) inviteeSessions() (all []inviteeSession, err error) {
 	err = e.view(func(local *ledger.View) error {
 		all, err = scanInvitees(local)
@@ -78,6 +82,7 @@ func (e *Exchange) inviteeSessions() (all []inviteeSession, err error) {
 	return all, err
 }
 
+// scanInvitees is inviteeSessions within a transaction.
 func scanInvitees(local *ledger.View) (all []inviteeSession, err error) {
 	for row, err := range local.Scan(tableInvitees, nil) {
 		if err != nil {
@@ -92,6 +97,7 @@ func scanInvitees(local *ledger.View) (all []inviteeSession, err error) {
 	return all, nil
 }
 
+// introducers returns the sessions that the owner started.
 func (e *Exchange) introducers() (all []*mutual.Introducer, err error) {
 	err = e.view(func(local *ledger.View) error {
 		for row, err := range local.Scan(tableIntroducers, nil) {
@@ -114,6 +120,7 @@ func (e *Exchange) saveInvitee(s inviteeSession, out []mutual.Outgoing) error {
 	return e.update(func(tx tx) error { return putInvitee(tx.local, s, out) })
 }
 
+// putInvitee is saveInvitee within a transaction.
 func putInvitee(local *ledger.View, s inviteeSession, out []mutual.Outgoing) error {
 	b, err := canonical.Marshal(inviteeState{State: s.State(), Offer: s.offer[:], Concluded: s.concluded})
 	if err != nil {
@@ -125,11 +132,12 @@ func putInvitee(local *ledger.View, s inviteeSession, out []mutual.Outgoing) err
 	return enqueueAll(local, out)
 }
 
-// saveIntroducer does the same for a session that the owner started.
+// saveIntroducer stores a session that the owner started, and its messages, in one transaction.
 func (e *Exchange) saveIntroducer(i *mutual.Introducer, out []mutual.Outgoing) error {
 	return e.update(func(tx tx) error { return putIntroducer(tx.local, i, out) })
 }
 
+// putIntroducer is saveIntroducer within a transaction.
 func putIntroducer(local *ledger.View, i *mutual.Introducer, out []mutual.Outgoing) error {
 	session := i.Requests()[0].Session
 	if err := local.Put(tableIntroducers, session[:], i.State()); err != nil {
@@ -150,7 +158,7 @@ func (e *Exchange) deleteSession(table string, key []byte, session mutual.Sessio
 			if err != nil {
 				return fmt.Errorf("outbox: %w", err)
 			}
-			if of, _, err := mutual.SessionOf(m.Body); err != nil || of != session {
+			if got, _, err := mutual.SessionOf(m.Body); err != nil || got != session {
 				continue
 			}
 			if err := tx.local.Delete(tableOutbox, row.Key); err != nil {

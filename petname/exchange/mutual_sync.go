@@ -50,8 +50,10 @@ func (e *Exchange) handleMutual(tx tx, by pointer.Pointer, body []byte, report *
 	return e.suggestOffer(tx, s, body, report)
 }
 
-// saveChanged stores a session after Handle returned err, and reports it if it has changed.
-func (e *Exchange) saveChanged(err error, before Mutual, now func() Mutual, save func() error, report *Report) (stop bool, _ error) {
+// saveChanged calls save for a session after its Handle returned err, and reports the session
+// if it has changed: before is its state before Handle, and after returns the state now. The
+// results are those of handle.
+func (e *Exchange) saveChanged(err error, before Mutual, after func() Mutual, save func() error, report *Report) (stop bool, _ error) {
 	var ended *mutual.EndedError
 	if err != nil && !errors.As(err, &ended) {
 		return !isRefusal(err), err
@@ -59,7 +61,7 @@ func (e *Exchange) saveChanged(err error, before Mutual, now func() Mutual, save
 	if err := save(); err != nil {
 		return true, err
 	}
-	if m := now(); m != before {
+	if m := after(); m != before {
 		report.Mutual = append(report.Mutual, m)
 	}
 	if ended != nil && ended.Err != nil {
@@ -80,12 +82,12 @@ func (e *Exchange) receiveOffer(tx tx, by pointer.Pointer, request []byte) (*inv
 		return nil, err
 	}
 	active, stored := 0, 0
-	for _, o := range all {
-		if o.Request().By != by {
+	for _, other := range all {
+		if other.Request().By != by {
 			continue
 		}
 		stored++
-		if phase, _ := o.Phase(); phase < mutual.Active {
+		if phase, _ := other.Phase(); phase < mutual.Active {
 			active++
 		}
 	}
@@ -105,7 +107,7 @@ func (e *Exchange) receiveOffer(tx tx, by pointer.Pointer, request []byte) (*inv
 
 // suggestOffer puts an offer into the inbox. If the book refuses it, the session is deleted.
 func (e *Exchange) suggestOffer(tx tx, s *inviteeSession, request []byte, report *Report) (stop bool, err error) {
-	id, fresh, err := tx.book.Suggest(petname.Suggestion{Kind: petname.Mutual, Channel: "drop", Evidence: request})
+	id, isNew, err := tx.book.Suggest(petname.Suggestion{Kind: petname.Mutual, Channel: "drop", Evidence: request})
 	switch {
 	case errors.Is(err, petname.ErrInboxFull):
 		return true, fmt.Errorf("%w: the message stays with its sender", err)
@@ -118,7 +120,7 @@ func (e *Exchange) suggestOffer(tx tx, s *inviteeSession, request []byte, report
 	if err := putInvitee(tx.local, *s, nil); err != nil {
 		return true, err
 	}
-	if !fresh {
+	if !isNew {
 		return false, nil
 	}
 	return false, tx.addFresh(id, report)
@@ -133,7 +135,7 @@ func (tx tx) addFresh(id petname.SuggestionID, report *Report) error {
 	return err
 }
 
-// concludeSessions writes the results of sessions that are over to the book.
+// concludeSessions writes the results of sessions that are over to the book, once for each.
 func (e *Exchange) concludeSessions(report *Report) error {
 	e.sessions.Lock()
 	defer e.sessions.Unlock()
@@ -146,9 +148,9 @@ func (e *Exchange) concludeSessions(report *Report) error {
 		if s.concluded || phase < mutual.Active {
 			continue
 		}
-		var one Report
+		var sessionReport Report
 		err := e.update(func(tx tx) error {
-			if err := e.concludeSession(tx, s, &one); err != nil {
+			if err := e.concludeSession(tx, s, &sessionReport); err != nil {
 				return err
 			}
 			s.concluded = true
@@ -158,11 +160,12 @@ func (e *Exchange) concludeSessions(report *Report) error {
 			report.Errs = append(report.Errs, err)
 			continue
 		}
-		report.add(one)
+		report.add(sessionReport)
 	}
 	return nil
 }
 
+// concludeSession writes the result of one session to the book.
 func (e *Exchange) concludeSession(tx tx, s inviteeSession, report *Report) error {
 	phase, reason := s.Phase()
 	offered := s.offer != petname.SuggestionID{}
@@ -185,7 +188,7 @@ func (e *Exchange) concludeSession(tx tx, s inviteeSession, report *Report) erro
 	if err != nil {
 		return err
 	}
-	id, fresh, err := tx.book.Suggest(petname.Suggestion{Kind: petname.Acquainted, Channel: "drop", Evidence: s.Transcript()})
+	id, isNew, err := tx.book.Suggest(petname.Suggestion{Kind: petname.Acquainted, Channel: "drop", Evidence: s.Transcript()})
 	if err != nil && isRefusal(err) {
 		report.Refused = append(report.Refused, Refusal{s.Request().By, err})
 		return nil
@@ -194,14 +197,14 @@ func (e *Exchange) concludeSession(tx tx, s inviteeSession, report *Report) erro
 		return err
 	}
 	// These keys and addresses are used until there is a card. Those of a pairing are not replaced.
-	if before, err := loadKnown(tx.local, summary.Pointer); err != nil {
+	if details, err := loadKnown(tx.local, summary.Pointer); err != nil {
 		return err
-	} else if before.Sealing == nil {
+	} else if details.Sealing == nil {
 		if err := putKnown(tx.local, summary.Pointer, summary.Payload); err != nil {
 			return err
 		}
 	}
-	if !fresh {
+	if !isNew {
 		return nil
 	}
 	return tx.addFresh(id, report)

@@ -31,20 +31,20 @@ func enqueueAll(local *ledger.View, out []mutual.Outgoing) error {
 }
 
 // enqueue puts a message into the outbox, after all others to that party.
-func enqueue(local *ledger.View, to pointer.Pointer, m []byte) error {
-	n := uint64(1)
-	last, there, err := local.Last(tableOutbox, to.Bytes())
+func enqueue(local *ledger.View, to pointer.Pointer, encoded []byte) error {
+	number := uint64(1)
+	lastRow, found, err := local.Last(tableOutbox, to.Bytes())
 	if err != nil {
 		return err
 	}
-	if there {
-		at, err := channelRows{key: to.Bytes()}.number(last.Key)
+	if found {
+		lastNumber, err := channelRows{key: to.Bytes()}.number(lastRow.Key)
 		if err != nil {
 			return fmt.Errorf("outbox: %w", err)
 		}
-		n = at + 1
+		number = lastNumber + 1
 	}
-	return local.Put(tableOutbox, numbered(to.Bytes(), n), m)
+	return local.Put(tableOutbox, numbered(to.Bytes(), number), encoded)
 }
 
 // countQueued returns the number of messages to a party in the outbox.
@@ -59,10 +59,10 @@ func countQueued(local *ledger.View, to pointer.Pointer) (n int, err error) {
 }
 
 // moveToChannel moves the messages to a party from the outbox into its channel, in one
-// transaction, so that each is sent once. full is the error of a channel that has no room for
-// all of them; those that are in the channel can be sent. The caller holds the lock of the
-// channel.
-func (e *Exchange) moveToChannel(to pointer.Pointer, c *channel) (full, err error) {
+// transaction, so that each is sent once. queueErr is the error of [drop.Channel.Send] if the
+// channel has no room for all of them; those that are in the channel can be sent. With any
+// other error nothing was moved. The caller holds the lock of the channel.
+func (e *Exchange) moveToChannel(to pointer.Pointer, c *channel) (queueErr, err error) {
 	n := 0
 	err = e.view(func(local *ledger.View) (err error) { // usually there is nothing to write
 		n, err = countQueued(local, to)
@@ -71,27 +71,27 @@ func (e *Exchange) moveToChannel(to pointer.Pointer, c *channel) (full, err erro
 	if err != nil || n == 0 {
 		return nil, err
 	}
-	err = e.update(func(tx tx) error {
+	err = e.updateChannel(c, func(tx tx) error {
 		for row, err := range tx.local.Scan(tableOutbox, to.Bytes()) {
 			if err != nil {
 				return err
 			}
-			if full = c.Send(row.Value); full != nil {
-				break
+			if queueErr = c.Send(row.Value); queueErr != nil {
+				return nil
 			}
 			if err := tx.local.Delete(tableOutbox, row.Key); err != nil {
 				return err
 			}
 		}
-		return c.rows.store(tx.local, c.Parts())
+		return nil
 	})
-	return full, err
+	return queueErr, err
 }
 
 // outboxRecipients returns the recipients of the messages in the outbox.
 func (e *Exchange) outboxRecipients() (to []pointer.Pointer, err error) {
 	err = e.view(func(local *ledger.View) error {
-		var last []byte
+		var previous []byte
 		for row, err := range local.Scan(tableOutbox, nil) {
 			if err != nil {
 				return err
@@ -100,15 +100,15 @@ func (e *Exchange) outboxRecipients() (to []pointer.Pointer, err error) {
 				return fmt.Errorf("outbox: key of %d bytes", len(row.Key))
 			}
 			key := row.Key[:len(row.Key)-8]
-			if bytes.Equal(key, last) {
+			if bytes.Equal(key, previous) {
 				continue
 			}
-			last = bytes.Clone(key)
-			one, err := pointer.FromBytes(last)
+			previous = bytes.Clone(key)
+			recipient, err := pointer.FromBytes(previous)
 			if err != nil {
 				return fmt.Errorf("outbox: %w", err)
 			}
-			to = append(to, one)
+			to = append(to, recipient)
 		}
 		return nil
 	})
@@ -116,26 +116,25 @@ func (e *Exchange) outboxRecipients() (to []pointer.Pointer, err error) {
 }
 
 // flushOutbox sends the messages to a party that are in the outbox, and returns the number of
-// messages to it that are not acknowledged. An error beside Queued is the reason why not all
-// are sent yet.
+// messages to it that are not acknowledged. It returns Stored if all were sent.
 func (e *Exchange) flushOutbox(ctx context.Context, key crypto.Signer, to pointer.Pointer) (Delivery, int, error) {
 	defer e.lockChannel(to)()
 	c, err := e.openChannel(ctx, key, to)
 	if err != nil {
 		return Queued, 0, err
 	}
-	full, err := e.moveToChannel(to, c)
+	queueErr, err := e.moveToChannel(to, c)
 	if err == nil {
 		err = e.saveChannel(c)
 	}
 	if err != nil {
 		return Queued, c.Waiting(), err
 	}
-	receipt, err := e.putRecord(ctx, c)
-	if receipt.Stored > 0 && full == nil {
-		return Stored, c.Waiting(), nil
+	sent, err := e.putRecord(ctx, c)
+	if queueErr != nil {
+		return Queued, c.Waiting(), errors.Join(queueErr, err)
 	}
-	return Queued, c.Waiting(), errors.Join(full, err)
+	return sent, c.Waiting(), err
 }
 
 // flushAllOutboxes calls flushOutbox for every recipient, and adds the results to the report.

@@ -23,6 +23,7 @@ func (e *Exchange) suggestPaired(m pair.Paired, kind petname.SuggestionKind, pur
 	return s, err
 }
 
+// suggestPaired is Exchange.suggestPaired within a transaction.
 func (tx tx) suggestPaired(m pair.Paired, kind petname.SuggestionKind, purpose string) (*petname.Suggestion, error) {
 	if err := putKnown(tx.local, m.Peer.Pointer, m.Peer.Details); err != nil {
 		return nil, err
@@ -80,6 +81,7 @@ func (e *Exchange) Pair(ctx context.Context, key crypto.Signer, text string) (pe
 // ErrMalformed is returned when the text passed to Pair is neither an invitation nor a code.
 var ErrMalformed = errors.New("neither a code nor an invitation")
 
+// self returns the owner's side of a pairing.
 func (e *Exchange) self(ctx context.Context, key crypto.Signer) (pair.Self, error) {
 	me, err := e.c.Identity(ctx)
 	return pair.Self{Key: key, Identity: me, Direct: e.c.Direct}, err

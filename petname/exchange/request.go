@@ -66,47 +66,47 @@ type wireRequest struct {
 //
 // SendRequest does not report whether the recipient has read or accepted the request. An error
 // beside [Queued] is the reason why it is not sent yet.
-func (e *Exchange) SendRequest(ctx context.Context, key crypto.Signer, wanted Request) (SentRequest, error) {
+func (e *Exchange) SendRequest(ctx context.Context, key crypto.Signer, r Request) (SentRequest, error) {
 	fail := func(err error) (SentRequest, error) { return SentRequest{}, err }
-	me, err := e.c.Identity(ctx)
+	self, err := e.c.Identity(ctx)
 	if err != nil {
 		return fail(err)
 	}
 	now := e.c.Now()
-	signed, err := introduce.Introduction{To: wanted.To, About: me.Pointer, Next: me.Next, Suggested: cmp.Or(wanted.Suggested, me.Nickname), Note: wanted.Note,
-		Expires: now.Add(cmp.Or(wanted.Lifetime, RequestLifetime))}.Sign(key, nil, now)
+	signed, err := introduce.Introduction{To: r.To, About: self.Pointer, Next: self.Next, Suggested: cmp.Or(r.Suggested, self.Nickname), Note: r.Note,
+		Expires: now.Add(cmp.Or(r.Lifetime, RequestLifetime))}.Sign(key, nil, now)
 	if err != nil {
 		return fail(err)
 	}
-	out := SentRequest{Difficulty: wanted.Difficulty}
+	out := SentRequest{Difficulty: r.Difficulty}
 	out.Introduction, _ = signed.Introduction()
-	if life := out.Introduction.Expires.Sub(now); life > petname.MaxRequestLifetime {
-		return fail(fmt.Errorf("contact request with a lifetime of %s: at most %d days", life, petname.MaxRequestLifetime/(24*time.Hour)))
+	if lifetime := out.Introduction.Expires.Sub(now); lifetime > petname.MaxRequestLifetime {
+		return fail(fmt.Errorf("contact request with a lifetime of %s: at most %d days", lifetime, petname.MaxRequestLifetime/(24*time.Hour)))
 	}
 	if n, err := e.countRows(tableRequests); err != nil || n >= maxRequests {
 		return fail(cmp.Or(err, ErrTooManyRequests))
 	}
 	// Without a sealing key of the recipient the work would be useless.
-	if _, _, err := e.contactDetails(ctx, wanted.To); err != nil {
+	if _, _, err := e.contactDetails(ctx, r.To); err != nil {
 		return fail(err)
 	}
-	var asked int
-	if r, err := e.c.Records.Best(ctx, wanted.To, dht.LevelAny); err == nil {
-		card, _ := r.Record.Card()
-		asked, out.Open = request.RequiredSolutions(card)
+	var required int
+	if result, err := e.c.Records.Best(ctx, r.To, dht.LevelAny); err == nil {
+		card, _ := result.Record.Card()
+		required, out.Open = request.RequiredSolutions(card)
 	}
 	if out.Difficulty.Solutions == 0 {
-		out.Difficulty.Solutions = asked
+		out.Difficulty.Solutions = required
 	}
 	out.Difficulty = out.Difficulty.WithDefaults()
 	w := wireRequest{Statement: signed.Bytes(), Solutions: out.Difficulty.Solutions, Bits: out.Difficulty.Bits}
-	if err := e.makeStamp(ctx, &w, wanted.To, wanted.Progress); err != nil {
+	if err := e.makeStamp(ctx, &w, r.To, r.Progress); err != nil {
 		return fail(err)
 	}
-	if err := e.saveRequest(wanted.To, w); err != nil {
+	if err := e.saveRequest(r.To, w); err != nil {
 		return fail(err)
 	}
-	if err := e.sendStamped(ctx, wanted.To, w); err != nil {
+	if err := e.sendStamped(ctx, r.To, w); err != nil {
 		out.Delivery = Queued
 		return out, err
 	}
@@ -117,10 +117,10 @@ func (e *Exchange) SendRequest(ctx context.Context, key crypto.Signer, wanted Re
 // makeStamp does the work for the current epoch, until it is complete or the context ends. A
 // part of it stays in w.
 func (e *Exchange) makeStamp(ctx context.Context, w *wireRequest, to pointer.Pointer, progress request.Progress) (err error) {
-	on := request.Challenge{To: to, From: e.c.Book.Identity(), Statement: introduce.Hash(w.Statement)}
+	challenge := request.Challenge{To: to, From: e.c.Book.Identity(), Statement: introduce.Hash(w.Statement)}
 	now := e.c.Now()
 	w.Epoch, w.Sent = request.EpochAt(now), false
-	w.Stamp, err = request.ResumeStamp(ctx, w.Stamp, on, request.Difficulty{Solutions: w.Solutions, Bits: w.Bits}, now, progress)
+	w.Stamp, err = request.ResumeStamp(ctx, w.Stamp, challenge, request.Difficulty{Solutions: w.Solutions, Bits: w.Bits}, now, progress)
 	w.Complete = err == nil
 	return err
 }
@@ -139,6 +139,7 @@ func (e *Exchange) sendStamped(ctx context.Context, to pointer.Pointer, w wireRe
 	return e.saveRequest(to, w)
 }
 
+// saveRequest stores a contact request, so that a later Sync sends it again.
 func (e *Exchange) saveRequest(to pointer.Pointer, w wireRequest) error {
 	b, err := canonical.Marshal(w)
 	if err != nil {
@@ -149,15 +150,15 @@ func (e *Exchange) saveRequest(to pointer.Pointer, w wireRequest) error {
 
 // CancelRequest stops sending a contact request, and reports whether there was one. A request
 // that is in the mailbox expires within four hours.
-func (e *Exchange) CancelRequest(to pointer.Pointer) (was bool, err error) {
+func (e *Exchange) CancelRequest(to pointer.Pointer) (existed bool, err error) {
 	err = e.update(func(tx tx) error {
 		row, err := tx.local.Get(tableRequests, to.Bytes())
-		if was = row != nil; err != nil || !was {
+		if existed = row != nil; err != nil || !existed {
 			return err
 		}
 		return tx.local.Delete(tableRequests, to.Bytes())
 	})
-	return was, err
+	return existed, err
 }
 
 // endAnsweredRequest cancels the contact request to a party that answered.
@@ -183,7 +184,7 @@ func (e *Exchange) resendRequests(ctx context.Context) error {
 	}
 	var due []dueRequest
 	now := e.c.Now()
-	var over []pointer.Pointer
+	var ended []pointer.Pointer
 	err := e.view(func(local *ledger.View) error {
 		for row, err := range local.Scan(tableRequests, nil) {
 			if err != nil {
@@ -200,7 +201,7 @@ func (e *Exchange) resendRequests(ctx context.Context) error {
 			s, err := introduce.Restore(w.Statement, introduce.KindIntroduction) // the row has a checksum
 			i, _ := s.Introduction()
 			if err != nil || i.CheckTime(now) != nil || i.By != e.c.Book.Identity() { // or the owner's key was rotated
-				over = append(over, to)
+				ended = append(ended, to)
 			} else if !w.Sent || w.Epoch != request.EpochAt(now) {
 				due = append(due, dueRequest{to, w})
 			}
@@ -210,19 +211,19 @@ func (e *Exchange) resendRequests(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, to := range over {
+	for _, to := range ended {
 		if _, err := e.CancelRequest(to); err != nil {
 			return err
 		}
 	}
 	var errs []error
-	worked := false
+	workDone := false
 	for _, d := range due {
 		if !d.w.Complete || d.w.Epoch != request.EpochAt(now) {
-			if worked {
+			if workDone {
 				continue
 			}
-			worked = true
+			workDone = true
 			// A later Sync resumes incomplete work.
 			err := e.makeStamp(ctx, &d.w, d.to, nil)
 			if err = errors.Join(err, e.saveRequest(d.to, d.w)); err != nil {
@@ -261,9 +262,9 @@ func (e *Exchange) FetchRequests(ctx context.Context, difficulty request.Difficu
 		if err != nil || i.CheckTime(now) != nil {
 			continue
 		}
-		id, fresh, err := e.c.Book.ReceiveContactRequest(s, "doorstep", func(i introduce.Introduction) error {
-			on := request.Challenge{To: i.To, From: i.By, Statement: introduce.Hash(m.Statement)}
-			err := e.verifier.Verify(m.Stamp, on, difficulty)
+		id, isNew, err := e.c.Book.ReceiveContactRequest(s, "doorstep", func(i introduce.Introduction) error {
+			challenge := request.Challenge{To: i.To, From: i.By, Statement: introduce.Hash(m.Statement)}
+			err := e.verifier.Verify(m.Stamp, challenge, difficulty)
 			if errors.Is(err, request.ErrStampUsed) {
 				return nil // a stored request is not new again, and one that was not stored is accepted
 			}
@@ -273,7 +274,7 @@ func (e *Exchange) FetchRequests(ctx context.Context, difficulty request.Difficu
 		case errors.Is(err, request.ErrBusy), errors.Is(err, request.ErrWrongEpoch):
 		case err != nil:
 			report.Refused = append(report.Refused, Refusal{i.By, err})
-		case fresh:
+		case isNew:
 			s, err := e.c.Book.Suggestion(id.String())
 			if err != nil {
 				return report, err

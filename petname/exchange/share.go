@@ -30,14 +30,16 @@ func (e *Exchange) ShareWith(ctx context.Context, key crypto.Signer, audience po
 	return sent, err
 }
 
+// shareWith is ShareWith if always is set. Otherwise it sends the edges only if they have
+// changed since the last statement; changed reports whether it sent them.
 func (e *Exchange) shareWith(ctx context.Context, key crypto.Signer, audience pointer.Pointer, always bool) (sent Delivery, changed bool, err error) {
 	e.sharing.Lock()
 	defer e.sharing.Unlock()
-	c, err := e.c.Book.ByPointer(audience)
+	contact, err := e.c.Book.ByPointer(audience)
 	if err != nil {
 		return "", false, err
 	}
-	edges, err := e.c.Book.EdgesFor(c.ID)
+	edges, err := petname.PublishableEdges(e.c.Book.EdgesWith(contact.ID))
 	if err != nil {
 		return "", false, err
 	}
@@ -46,12 +48,12 @@ func (e *Exchange) shareWith(ctx context.Context, key crypto.Signer, audience po
 		return "", false, err
 	}
 	var last sharedState
-	b, err := e.getRow(tableShared, c.ID.Bytes())
+	b, err := e.getRow(tableShared, contact.ID.Bytes())
 	if err == nil && b != nil {
 		err = canonical.UnmarshalLoose(b, &last, canonical.Bounds{})
 	}
 	if err != nil {
-		return "", false, fmt.Errorf("what was shared with %s: %w", c.ID, err)
+		return "", false, fmt.Errorf("what was shared with %s: %w", contact.ID, err)
 	}
 	if !always && (bytes.Equal(hash, last.Hash) || b == nil && len(edges) == 0) {
 		return "", false, nil
@@ -60,18 +62,18 @@ func (e *Exchange) shareWith(ctx context.Context, key crypto.Signer, audience po
 	// restore. They increase by one while the clock is behind the last version.
 	now := e.c.Now()
 	version := max(1, uint64(max(0, now.UnixMilli())), last.Version+1)
-	signed, err := introduce.Edges{To: c.Pointer, Version: version, Edges: edges}.Sign(key, now)
+	signed, err := introduce.Edges{To: contact.Pointer, Version: version, Edges: edges}.Sign(key, now)
 	if err != nil {
 		return "", false, err
 	}
-	if sent, err = e.Send(ctx, key, c.Pointer, signed); sent == "" {
+	if sent, err = e.Send(ctx, key, contact.Pointer, signed); sent == "" {
 		return "", false, err
 	}
-	row, rerr := canonical.Marshal(sharedState{Version: version, Hash: hash})
-	if rerr == nil {
-		rerr = e.putRow(tableShared, c.ID.Bytes(), row)
+	row, rowErr := canonical.Marshal(sharedState{Version: version, Hash: hash})
+	if rowErr == nil {
+		rowErr = e.putRow(tableShared, contact.ID.Bytes(), row)
 	}
-	return sent, true, errors.Join(err, rerr)
+	return sent, true, errors.Join(err, rowErr)
 }
 
 // edgesHash returns a hash of edges and of the pointer that states them.

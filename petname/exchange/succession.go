@@ -21,12 +21,14 @@ import (
 // formerRetention is the time in which a record of the other party can be found.
 const formerRetention = 2 * drop.Epoch
 
+// formerChannel is a channel between a party and an earlier key of the owner.
 type formerChannel struct {
 	party, self pointer.Pointer
 	until       time.Time
 	state       []byte
 }
 
+// rows returns the rows of the channel's state.
 func (f formerChannel) rows() channelRows {
 	return channelRows{heads: tableFormer, queue: tableFormerQueue, key: slices.Concat(f.party.Bytes(), f.self.Bytes()),
 		prefix: binary.BigEndian.AppendUint64(nil, uint64(f.until.UnixMilli()))}
@@ -95,6 +97,8 @@ func (e *Exchange) syncFormerChannels(ctx context.Context, party pointer.Pointer
 	return nil
 }
 
+// syncFormerChannel receives the messages on one former channel, and deletes the channel when
+// it has expired.
 func (e *Exchange) syncFormerChannel(ctx context.Context, f formerChannel, report *Report) error {
 	sealing, addresses, err := e.contactDetails(ctx, f.party)
 	if err != nil {
@@ -108,21 +112,21 @@ func (e *Exchange) syncFormerChannel(ctx context.Context, f formerChannel, repor
 	if err != nil {
 		return err
 	}
-	l := &channel{c, e.storeFor(addresses), f.rows()}
-	if _, err := e.poll(ctx, f.party, l, report); err != nil {
+	former := &channel{c, e.storeFor(addresses), f.rows()}
+	if _, err := e.poll(ctx, f.party, former, report); err != nil {
 		return err
 	}
-	waiting, over := l.Waiting(), e.c.Now().After(f.until)
+	waiting, expired := former.Waiting(), e.c.Now().After(f.until)
 	switch {
-	case waiting > 0 && over:
+	case waiting > 0 && expired:
 		report.Errs = append(report.Errs, fmt.Errorf("%d messages to %s, signed with your earlier key, were not fetched in time: send them again", waiting, f.party))
 	case waiting > 0:
 		report.Waiting[f.party] += waiting
 	}
-	if !over {
-		return e.saveChannel(l)
+	if !expired {
+		return e.saveChannel(former)
 	}
-	return e.update(func(tx tx) error { return l.rows.remove(tx.local) })
+	return e.update(func(tx tx) error { return former.rows.remove(tx.local) })
 }
 
 // followSuccession returns the current pointer of the contact with a pointer. If the contact's

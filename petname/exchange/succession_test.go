@@ -42,6 +42,25 @@ func (p *person) rotates(t testing.TB) (from, to pointer.Pointer, chain []pointe
 	return pointerOf(p.name), to, chain
 }
 
+// learnsRotation advances the contact other in the book of p to the current key of
+// other, by the card of that key.
+func (p *person) learnsRotation(t testing.TB, other *person) {
+	t.Helper()
+	advance(t, p.book, &dht.Resolver{Stores: []dht.Store{other.network}, Now: p.clock.Now}, other.key)
+}
+
+// advance advances a contact to a key, by the succession in the card of the key.
+func advance(t testing.TB, book *petname.Book, records petname.Records, key ed25519.PrivateKey) {
+	t.Helper()
+	to, err := pointer.FromPublicKey(key.Public())
+	require.NoError(t, err)
+	_, err = book.Resolve(context.Background(), records, to.String(), dht.LevelFresh)
+	require.NoError(t, err)
+	c, err := book.ByPointer(to)
+	require.NoError(t, err)
+	require.Equal(t, to, c.Pointer)
+}
+
 // publishes puts a card of a key into the network, with the current sealing keys.
 func (p *person) publishes(t testing.TB, key ed25519.PrivateKey, later uint64, card pointer.Card) {
 	t.Helper()
@@ -68,13 +87,13 @@ func TestChannelsContinueAfterARotation(t *testing.T) {
 	_, err := carol.Send(ctx, carol.key, pointerOf("alice"), carol.introduces(t, bob, alice))
 	require.NoError(t, err)
 
-	from, _, chain := alice.rotates(t)
+	alice.rotates(t)
 	require.Len(t, alice.fetch(t).Fresh, 1, "sent to the earlier key")
 	require.Empty(t, alice.fetch(t).Fresh, "once")
 	alice.reopen(t)
 	require.Empty(t, alice.fetch(t).Fresh, "once, also after a restart")
 
-	require.NoError(t, carol.book.ApplySuccession(from, chain))
+	carol.learnsRotation(t, alice)
 	report := carol.fetch(t)
 	require.Len(t, report.Waiting, 1, "the earlier key cannot acknowledge it: it is sent to the next key")
 	require.Empty(t, alice.fetch(t).Fresh, "which has received it before")
@@ -112,9 +131,9 @@ func TestUnreadMessagesFollowAContactToItsNextKey(t *testing.T) {
 	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), signed)
 	require.NoError(t, err)
 	carol.sealing = newPerson(t, alice.clock, alice.network, "dave").sealing // she cannot find it any more
-	from, to, chain := carol.rotates(t)
+	_, to, _ := carol.rotates(t)
 	carol.reopen(t)
-	require.NoError(t, alice.book.ApplySuccession(from, chain))
+	alice.learnsRotation(t, carol)
 	require.Equal(t, map[pointer.Pointer]int{to: 1}, alice.fetch(t).Waiting)
 	require.Len(t, carol.fetch(t).Fresh, 1)
 	require.Empty(t, alice.fetch(t).Waiting)
@@ -198,13 +217,19 @@ func lacks(t testing.TB, b *petname.Book, heads []ledger.Head) (entries [][]byte
 func (p *person) forks(t testing.TB, other *person) (from, to pointer.Pointer) {
 	t.Helper()
 	device := p.device(t)
-	from, to, chain := other.rotates(t)
+	from, to, _ = other.rotates(t)
 	after, err := pointer.Commit(testKey("a thief's").Public())
 	require.NoError(t, err)
 	second, err := pointer.Succeed(from, testKey(other.name+"'s next"), after, testKey(other.name))
 	require.NoError(t, err)
-	require.NoError(t, p.book.ApplySuccession(from, chain))
-	require.NoError(t, device.ApplySuccession(from, []pointer.Succession{second}))
+	p.learnsRotation(t, other)
+	card := pointer.Card{Next: after, Succession: []pointer.Succession{second}}
+	r, err := pointer.Sign(other.key, pointer.Fields{Sequence: 1, Expires: p.clock.Now().AddDate(0, 3, 0), Card: &card})
+	require.NoError(t, err)
+	network := &dht.Memory{Now: p.clock.Now}
+	_, err = network.Put(context.Background(), r.Pointer(), r.Bytes())
+	require.NoError(t, err)
+	advance(t, device, &dht.Resolver{Stores: []dht.Store{network}, Now: p.clock.Now}, other.key)
 	_, err = p.book.Ledger().Merge(slices.Values(lacks(t, device, p.book.Ledger().Heads())))
 	require.NoError(t, err)
 	c, err := p.book.ByPointer(from)
@@ -281,8 +306,8 @@ func TestMessagesForARemovedContactDoNotFollowItsKey(t *testing.T) {
 	ctx := context.Background()
 	_, err := alice.Send(ctx, alice.key, pointerOf("carol"), alice.introduces(t, bob, carol))
 	require.NoError(t, err)
-	from, to, chain := carol.rotates(t)
-	require.NoError(t, alice.book.ApplySuccession(from, chain))
+	from, to, _ := carol.rotates(t)
+	alice.learnsRotation(t, carol)
 	_, err = alice.book.Remove(to)
 	require.NoError(t, err)
 	alice.fetch(t)
@@ -302,8 +327,8 @@ func TestStatementsOfAnEarlierKeyAreRefused(t *testing.T) {
 	_, offer, err := mutual.Start(alice.clock.now, rand.Reader, carol.key, mutual.Party{Pointer: pointerOf("alice"), Suggested: "x"},
 		mutual.Party{Pointer: pointerOf("bob"), Suggested: "y"}, alice.clock.now.Add(IntroductionLifetime))
 	require.NoError(t, err)
-	from, to, chain := carol.rotates(t)
-	require.NoError(t, alice.book.ApplySuccession(from, chain))
+	_, to, _ := carol.rotates(t)
+	alice.learnsRotation(t, carol)
 	alice.fetch(t)
 	for _, m := range []message{{Kind: kindStatement, Body: old.Bytes()}, {Kind: kindMutual, Body: offer[0].Bytes}, {Kind: kindStatement, Body: carol.introduces(t, bob, alice).Bytes()}} {
 		_, err = carol.sendMessage(ctx, carol.key, pointerOf("alice"), m)
@@ -375,8 +400,8 @@ func TestQueuedMessagesFollowOnceAndInOrder(t *testing.T) {
 	alice.edit(t, func(local *ledger.View) error {
 		return errors.Join(enqueue(local, pointerOf("carol"), []byte("second")), enqueue(local, pointerOf("carol"), []byte("third")), enqueue(local, pointerOf("bob"), []byte("bob's")))
 	})
-	from, to, chain := carol.rotates(t)
-	require.NoError(t, alice.book.ApplySuccession(from, chain))
+	from, to, _ := carol.rotates(t)
+	alice.learnsRotation(t, carol)
 	for range 2 {
 		at, err := alice.followSuccession(from)
 		require.NoError(t, err)

@@ -67,22 +67,22 @@ func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) 
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			one := e.syncChannel(ctx, key, party)
+			partial := e.syncChannel(ctx, key, party)
 			mu.Lock()
 			defer mu.Unlock()
-			report.add(one)
+			report.add(partial)
 		})
 	}
 	if e.c.UnknownSenders != nil {
 		if difficulty, open := e.c.UnknownSenders(); open {
 			wg.Go(func() {
-				one, err := e.FetchRequests(ctx, difficulty)
+				partial, err := e.FetchRequests(ctx, difficulty)
 				if err != nil {
-					one.Errs = append(one.Errs, err)
+					partial.Errs = append(partial.Errs, err)
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				report.add(one)
+				report.add(partial)
 			})
 		}
 	}
@@ -113,6 +113,7 @@ func (e *Exchange) Sync(ctx context.Context, key crypto.Signer) (Report, error) 
 	return report, ctx.Err()
 }
 
+// add adds the results of a part of the Sync.
 func (r *Report) add(o Report) {
 	r.Polled += o.Polled
 	r.Fresh = append(r.Fresh, o.Fresh...)
@@ -127,14 +128,14 @@ func (r *Report) add(o Report) {
 
 // partiesToPoll returns the parties that this Sync polls.
 func (e *Exchange) partiesToPoll() ([]pointer.Pointer, error) {
-	var last []byte
-	var with []pointer.Pointer
+	var lastKey []byte
+	var channelParties []pointer.Pointer
 	err := e.view(func(local *ledger.View) error {
 		row, err := local.Get(tableRotation, keyLast)
 		if err != nil {
 			return err
 		}
-		last = bytes.Clone(row)
+		lastKey = bytes.Clone(row)
 		for row, err := range local.Scan(tableChannels, nil) {
 			if err != nil {
 				return err
@@ -143,7 +144,7 @@ func (e *Exchange) partiesToPoll() ([]pointer.Pointer, error) {
 			if err != nil {
 				return fmt.Errorf("channel: %w", err)
 			}
-			with = append(with, to)
+			channelParties = append(channelParties, to)
 		}
 		return nil
 	})
@@ -155,19 +156,19 @@ func (e *Exchange) partiesToPoll() ([]pointer.Pointer, error) {
 		return nil, err
 	}
 	var parties []pointer.Pointer
-	known := make(map[pointer.Pointer]bool)
-	add := func(at pointer.Pointer) {
-		if known[at] {
+	seen := make(map[pointer.Pointer]bool)
+	add := func(party pointer.Pointer) {
+		if seen[party] {
 			return
 		}
-		known[at] = true
+		seen[party] = true
 		// A removed contact is neither read nor acknowledged. If it is added again, its
 		// channel continues.
-		if c, err := e.c.Book.ByPointer(at); err == nil && (!c.Name.IsZero() || c.Conflict != nil) {
-			parties = append(parties, at)
+		if c, err := e.c.Book.ByPointer(party); err == nil && (!c.Name.IsZero() || c.Conflict != nil) {
+			parties = append(parties, party)
 		}
 	}
-	for _, to := range with {
+	for _, to := range channelParties {
 		if to, err = e.followSuccession(to); err != nil {
 			return nil, err
 		}
@@ -176,20 +177,20 @@ func (e *Exchange) partiesToPoll() ([]pointer.Pointer, error) {
 	for _, f := range former {
 		add(f.party)
 	}
-	quiet, next, err := e.nextQuiet(string(last), known)
+	quiet, next, err := e.nextQuiet(string(lastKey), seen)
 	if err != nil {
 		return nil, err
 	}
-	if next != string(last) {
+	if next != string(lastKey) {
 		err = e.putRow(tableRotation, keyLast, []byte(next))
 	}
 	return append(parties, quiet...), err
 }
 
-// nextQuiet returns up to maxQuiet contacts that are not in known, in the order of their names
-// after the key last, and adds them to known. After the last contact of the book it continues
+// nextQuiet returns up to maxQuiet contacts that are not in seen, in the order of their names
+// after the key last, and adds them to seen. After the last contact of the book it continues
 // at the first. next is the key to continue after.
-func (e *Exchange) nextQuiet(last string, known map[pointer.Pointer]bool) (found []pointer.Pointer, next string, err error) {
+func (e *Exchange) nextQuiet(last string, seen map[pointer.Pointer]bool) (found []pointer.Pointer, next string, err error) {
 	next = last
 	for round := range 2 {
 		for c, err := range e.c.Book.ContactsAfter(last) {
@@ -200,10 +201,10 @@ func (e *Exchange) nextQuiet(last string, known map[pointer.Pointer]bool) (found
 				return found, next, nil
 			}
 			next = c.Name.Key()
-			if c.Conflict != nil || len(c.Contradictions) > 0 || known[c.Pointer] {
+			if c.Conflict != nil || len(c.Contradictions) > 0 || seen[c.Pointer] {
 				continue
 			}
-			known[c.Pointer] = true
+			seen[c.Pointer] = true
 			found = append(found, c.Pointer)
 		}
 		if round == 0 {
@@ -241,12 +242,12 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 	if err := e.syncFormerChannels(ctx, party, &report); err != nil {
 		return fail(err)
 	}
-	full, err := e.moveToChannel(party, c)
+	queueErr, err := e.moveToChannel(party, c)
 	if err != nil {
 		return fail(err)
 	}
-	if full != nil {
-		report.Errs = append(report.Errs, full)
+	if queueErr != nil {
+		report.Errs = append(report.Errs, queueErr)
 	}
 	used := c.Waiting() > 0 || len(polled.Messages) > 0 || !polled.Written.IsZero()
 	if used || e.hasChannel(party) {
@@ -255,7 +256,7 @@ func (e *Exchange) syncChannel(ctx context.Context, key crypto.Signer, party poi
 		}
 	}
 	if key != nil && c.Due(e.c.Now()) {
-		if receipt, err := e.putRecord(ctx, c); err != nil && receipt.Stored == 0 {
+		if _, err := e.putRecord(ctx, c); err != nil {
 			report.Errs = append(report.Errs, err)
 		}
 	}
@@ -291,25 +292,21 @@ func (e *Exchange) poll(ctx context.Context, party pointer.Pointer, c *channel, 
 func (e *Exchange) receiveOne(party pointer.Pointer, c *channel, m drop.Message, report *Report) (stop bool, refused error) {
 	e.sessions.Lock()
 	defer e.sessions.Unlock()
-	before := *c.Channel
-	var one Report
-	err := e.update(func(tx tx) error {
-		if stop, refused = e.handle(tx, party, m, &one); stop {
+	var messageReport Report
+	err := e.updateChannel(c, func(tx tx) error {
+		if stop, refused = e.handle(tx, party, m, &messageReport); stop {
 			return refused
 		}
-		if err := c.Done(m); err != nil {
-			return err
-		}
-		return c.rows.store(tx.local, c.Parts())
+		return c.Done(m)
 	})
 	if err != nil {
-		*c.Channel = before // the state that is stored
 		return true, err
 	}
-	report.add(one)
+	report.add(messageReport)
 	return false, refused
 }
 
+// hasChannel reports whether a channel with the party is stored.
 func (e *Exchange) hasChannel(party pointer.Pointer) bool {
 	head, _ := e.getRow(tableChannels, party.Bytes())
 	return head != nil
@@ -347,6 +344,7 @@ func (e *Exchange) statementsToday(local *ledger.View, by pointer.Pointer) (day,
 	return day, n, err
 }
 
+// handleStatement processes a signed statement: see handle.
 func (e *Exchange) handleStatement(tx tx, by pointer.Pointer, body []byte, report *Report) (bool, error) {
 	day, n, err := e.statementsToday(tx.local, by)
 	if err != nil {
@@ -359,8 +357,8 @@ func (e *Exchange) handleStatement(tx tx, by pointer.Pointer, body []byte, repor
 	if err != nil {
 		return false, err
 	}
-	id, fresh, err := tx.book.Receive(signed, "drop")
-	if fresh { // also with a refusal: the introduction is in the inbox
+	id, isNew, err := tx.book.Receive(signed, "drop")
+	if isNew { // also with a refusal: the introduction is in the inbox
 		row := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, day), n+1)
 		if err := tx.local.Put(tableStatementCounts, by.Bytes(), row); err != nil {
 			return true, err
@@ -369,7 +367,7 @@ func (e *Exchange) handleStatement(tx tx, by pointer.Pointer, body []byte, repor
 	switch {
 	case errors.Is(err, petname.ErrInboxFull):
 		return true, fmt.Errorf("%w: the message stays with its sender", err)
-	case err == nil && fresh && id != (petname.SuggestionID{}):
+	case err == nil && isNew && id != (petname.SuggestionID{}):
 		err := tx.addFresh(id, report)
 		return err != nil, err
 	case err == nil, isRefusal(err):
@@ -380,8 +378,8 @@ func (e *Exchange) handleStatement(tx tx, by pointer.Pointer, body []byte, repor
 
 // isRefusal reports whether err is final: the message would be refused again.
 func isRefusal(err error) bool {
-	for _, never := range []error{introduce.ErrInvalid, mutual.ErrInvalid, mutual.ErrOtherSession, petname.ErrWrongRecipient, petname.ErrUnknownSender, petname.ErrMuted, petname.ErrOwnPointer, petname.ErrDecided} {
-		if errors.Is(err, never) {
+	for _, final := range []error{introduce.ErrInvalid, mutual.ErrInvalid, mutual.ErrOtherSession, petname.ErrWrongRecipient, petname.ErrUnknownSender, petname.ErrMuted, petname.ErrOwnPointer, petname.ErrDecided} {
+		if errors.Is(err, final) {
 			return true
 		}
 	}

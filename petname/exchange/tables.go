@@ -41,14 +41,17 @@ type tx struct {
 	local *ledger.View
 }
 
+// update runs fn in one durable transaction. After an error nothing has changed.
 func (e *Exchange) update(fn func(tx tx) error) error {
 	return e.c.Book.Update(func(book *petname.Book, local *ledger.View) error { return fn(tx{book, local}) })
 }
 
+// view calls fn with the current tables, which fn cannot change.
 func (e *Exchange) view(fn func(local *ledger.View) error) error {
 	return e.c.Book.Ledger().ReadLocal(fn)
 }
 
+// getRow returns a copy of the value of a row, nil if there is none.
 func (e *Exchange) getRow(table string, key []byte) (value []byte, err error) {
 	err = e.view(func(local *ledger.View) error {
 		value, err = local.Get(table, key)
@@ -86,27 +89,28 @@ type channelRows struct {
 	key, prefix  []byte
 }
 
+// rowsOf returns the rows of the channel with a party.
 func rowsOf(party pointer.Pointer) channelRows {
 	return channelRows{heads: tableChannels, queue: tableQueue, key: party.Bytes()}
 }
 
 // store writes the head of a channel, and the messages that changed.
-func (at channelRows) store(local *ledger.View, parts drop.Parts) error {
-	if err := local.Put(at.heads, at.key, append(bytes.Clone(at.prefix), parts.Head...)); err != nil {
+func (r channelRows) store(local *ledger.View, parts drop.Parts) error {
+	if err := local.Put(r.heads, r.key, append(bytes.Clone(r.prefix), parts.Head...)); err != nil {
 		return err
 	}
 	stored := make([]bool, len(parts.Queue))
-	for row, err := range local.Scan(at.queue, at.key) {
+	for row, err := range local.Scan(r.queue, r.key) {
 		if err != nil {
 			return err
 		}
-		n, err := at.number(row.Key)
+		n, err := r.number(row.Key)
 		if err != nil {
 			return err
 		}
 		if i := n - parts.First; i < uint64(len(stored)) {
 			stored[i] = bytes.Equal(row.Value, parts.Queue[i])
-		} else if err := local.Delete(at.queue, row.Key); err != nil {
+		} else if err := local.Delete(r.queue, row.Key); err != nil {
 			return err
 		}
 	}
@@ -114,7 +118,7 @@ func (at channelRows) store(local *ledger.View, parts drop.Parts) error {
 		if stored[i] {
 			continue
 		}
-		if err := local.Put(at.queue, numbered(at.key, parts.First+uint64(i)), m); err != nil {
+		if err := local.Put(r.queue, numbered(r.key, parts.First+uint64(i)), m); err != nil {
 			return err
 		}
 	}
@@ -122,20 +126,20 @@ func (at channelRows) store(local *ledger.View, parts drop.Parts) error {
 }
 
 // load returns the state of a channel, or nil if there is none.
-func (at channelRows) load(local *ledger.View) ([]byte, error) {
-	row, err := local.Get(at.heads, at.key)
+func (r channelRows) load(local *ledger.View) ([]byte, error) {
+	row, err := local.Get(r.heads, r.key)
 	if err != nil || row == nil {
 		return nil, err
 	}
-	if len(row) < len(at.prefix) {
-		return nil, fmt.Errorf("channel %x: row of %d bytes", at.key, len(row))
+	if len(row) < len(r.prefix) {
+		return nil, fmt.Errorf("channel %x: row of %d bytes", r.key, len(row))
 	}
-	parts := drop.Parts{Head: row[len(at.prefix):]}
-	for row, err := range local.Scan(at.queue, at.key) {
+	parts := drop.Parts{Head: row[len(r.prefix):]}
+	for row, err := range local.Scan(r.queue, r.key) {
 		if err != nil {
 			return nil, err
 		}
-		n, err := at.number(row.Key)
+		n, err := r.number(row.Key)
 		if err != nil {
 			return nil, err
 		}
@@ -143,28 +147,30 @@ func (at channelRows) load(local *ledger.View) ([]byte, error) {
 			parts.First = n
 		}
 		if n != parts.First+uint64(len(parts.Queue)) {
-			return nil, fmt.Errorf("channel %x: no message %d before message %d", at.key, n-1, n)
+			return nil, fmt.Errorf("channel %x: no message %d before message %d", r.key, n-1, n)
 		}
 		parts.Queue = append(parts.Queue, row.Value)
 	}
 	return parts.Join()
 }
 
-func (at channelRows) remove(local *ledger.View) error {
-	for row, err := range local.Scan(at.queue, at.key) {
+// remove deletes the rows of a channel.
+func (r channelRows) remove(local *ledger.View) error {
+	for row, err := range local.Scan(r.queue, r.key) {
 		if err != nil {
 			return err
 		}
-		if err := local.Delete(at.queue, row.Key); err != nil {
+		if err := local.Delete(r.queue, row.Key); err != nil {
 			return err
 		}
 	}
-	return local.Delete(at.heads, at.key)
+	return local.Delete(r.heads, r.key)
 }
 
-func (at channelRows) number(key []byte) (uint64, error) {
-	if len(key) != len(at.key)+8 {
-		return 0, fmt.Errorf("channel %x: key of %d bytes", at.key, len(key))
+// number returns the number of the message in the row with this key.
+func (r channelRows) number(key []byte) (uint64, error) {
+	if len(key) != len(r.key)+8 {
+		return 0, fmt.Errorf("channel %x: key of %d bytes", r.key, len(key))
 	}
-	return binary.BigEndian.Uint64(key[len(at.key):]), nil
+	return binary.BigEndian.Uint64(key[len(r.key):]), nil
 }

@@ -145,8 +145,8 @@ func TestEachUnacknowledgedMessageHasARow(t *testing.T) {
 func TestAnIntroductionThatShowsDuplicityDelaysNothing(t *testing.T) {
 	alice, bob, carol := three(t)
 	bob.knows(t, carol)
-	from, to, chain := carol.rotates(t)
-	require.NoError(t, bob.book.ApplySuccession(from, chain))
+	from, to, _ := carol.rotates(t)
+	bob.learnsRotation(t, carol)
 	after, err := pointer.Commit(testKey("another third").Public())
 	require.NoError(t, err)
 	other, err := pointer.Succeed(from, testKey("carol's next"), after, testKey("carol"))
@@ -174,8 +174,8 @@ func TestAnIntroductionThatShowsDuplicityDelaysNothing(t *testing.T) {
 func TestIntroductionsThatShowDuplicityAreCounted(t *testing.T) {
 	alice, bob, carol := three(t)
 	bob.knows(t, carol)
-	from, to, chain := carol.rotates(t)
-	require.NoError(t, bob.book.ApplySuccession(from, chain))
+	from, to, _ := carol.rotates(t)
+	bob.learnsRotation(t, carol)
 	after, err := pointer.Commit(testKey("another third").Public())
 	require.NoError(t, err)
 	other, err := pointer.Succeed(from, testKey("carol's next"), after, testKey("carol"))

@@ -15,7 +15,7 @@ import (
 	"github.com/petnames-go/petnames/petname/request"
 )
 
-// Config is config.toml.
+// Config is the content of config.toml.
 type Config struct {
 	// Network is the DHT to join: "off" (none), "ipfs", "lan", or "peers" for a
 	// private set of peers.

@@ -27,14 +27,15 @@ type CreateOptions struct {
 // file would be in dir, and with [fs.ErrExist] when dir is not empty or the
 // recovery file exists. After an error it removes what it created. The identity
 // key is written last: [Open] finds no home without it.
-func Create(dir string, p CreateOptions) (h Home, err error) { return createOn(nil, dir, p) }
+func Create(dir string, o CreateOptions) (h Home, err error) { return createOn(nil, dir, o) }
 
-func createOn(files durable.FS, dir string, p CreateOptions) (h Home, err error) {
+// createOn is Create on a file system; nil: that of the operating system.
+func createOn(files durable.FS, dir string, o CreateOptions) (h Home, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return Home{}, err
 	}
-	if p.Recovery != "" {
-		if p.Recovery, err = recoveryPath(dir, p.Recovery, p.Passphrase); err != nil {
+	if o.Recovery != "" {
+		if o.Recovery, err = recoveryPath(dir, o.Recovery, o.Passphrase); err != nil {
 			return Home{}, err
 		}
 	}
@@ -91,22 +92,22 @@ func createOn(files durable.FS, dir string, p CreateOptions) (h Home, err error)
 	if err != nil {
 		return Home{}, err
 	}
-	if p.Nickname != "" {
-		err = book.SetNickname(p.Nickname)
+	if o.Nickname != "" {
+		err = book.SetNickname(o.Nickname)
 	}
 	if err = errors.Join(err, book.Close()); err != nil {
 		return Home{}, err
 	}
-	if p.Recovery != "" {
-		b, err := formatRecovery(identity.Pointer(), next, p.Passphrase, p.WorkFactor)
+	if o.Recovery != "" {
+		b, err := formatRecovery(identity.Pointer(), next, o.Passphrase, o.WorkFactor)
 		if err != nil {
 			return Home{}, err
 		}
-		if err := write(p.Recovery, b); err != nil {
+		if err := write(o.Recovery, b); err != nil {
 			return Home{}, fmt.Errorf("recovery file: %w", err)
 		}
 	}
-	b, err := secrets{current: identity, next: next, nextElsewhere: p.Recovery != "", passphrase: p.Passphrase, workFactor: p.WorkFactor}.format()
+	b, err := secrets{current: identity, next: next, nextElsewhere: o.Recovery != "", passphrase: o.Passphrase, workFactor: o.WorkFactor}.format()
 	if err != nil {
 		return Home{}, err
 	}

@@ -35,7 +35,7 @@ type Identity struct {
 	Succession    []pointer.Succession // from the first key to the current one; empty: it is the first
 	Last          []byte               // the last record of the previous key; nil: none. Not verified
 
-	body []byte
+	body []byte // what follows the header: the secret keys, encrypted if Locked
 }
 
 const (
@@ -65,6 +65,8 @@ func (h Home) Identity() (Identity, error) {
 	return id, nil
 }
 
+// parseIdentity parses identity.key. It verifies the succession chain, and decrypts
+// nothing.
 func parseIdentity(b []byte) (Identity, error) {
 	lines := strings.SplitN(string(b), "\n", 5)
 	if len(lines) < 5 || lines[0] != identityMagic {
@@ -124,7 +126,8 @@ const (
 	lastField       = "# last: "
 )
 
-// parseSuccession parses the succession chain of a pointer and verifies each step.
+// parseSuccession parses the line of the succession chain. It verifies each step,
+// and that the chain ends at the pointer to.
 func parseSuccession(line string, to pointer.Pointer) ([]pointer.Succession, error) {
 	b, err := base64.StdEncoding.Strict().DecodeString(line[len(successionField):])
 	if err != nil {
@@ -134,14 +137,14 @@ func parseSuccession(line string, to pointer.Pointer) ([]pointer.Succession, err
 	if err != nil {
 		return nil, fmt.Errorf("line 5: %w: damaged", err)
 	}
-	var led pointer.Pointer
+	var last pointer.Pointer
 	for _, s := range chain {
-		if led, err = s.Verify(); err != nil {
+		if last, err = s.Verify(); err != nil {
 			return nil, fmt.Errorf("line 5: %w: damaged", err)
 		}
 	}
-	if led != to {
-		return nil, fmt.Errorf("line 5: the succession leads to %s: damaged", led)
+	if last != to {
+		return nil, fmt.Errorf("line 5: the succession leads to %s: damaged", last)
 	}
 	return chain, nil
 }
@@ -201,6 +204,7 @@ type secrets struct {
 	workFactor    int    // scrypt's work factor, log2; 0: age's own
 }
 
+// format returns the content of identity.key.
 func (s secrets) format() ([]byte, error) {
 	commitment, err := pointer.Commit(s.next.Public())
 	if err != nil {

@@ -29,6 +29,7 @@ func ReadPassphrase(name string) (string, error) {
 	return line, nil
 }
 
+// readKey reads a file with one secret key in the text form of [pointer.ParseKey].
 func readKey(name string) (*pointer.Key, error) {
 	b, err := readSmall(name)
 	if err != nil {
@@ -65,6 +66,7 @@ func readPeerKey(name string) (ed25519.PrivateKey, error) {
 
 const pemType = "PRIVATE KEY"
 
+// newPeerKey returns the content of a peer.key with a new key.
 func newPeerKey() ([]byte, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 // The stub is not a database: bbolt refuses it, so that an older version neither
 // creates an empty database nor sends messages twice.
 
+// stub is the content of the file that replaces post.db.
 const stub = "petnames: no database. The messages of this home are in ledger.db, which this version of petname is too old for.\n"
 
 // movedTable is the device-local table of the mark, and movedKey its key. The value
@@ -46,10 +47,11 @@ func (e *DamagedMessagesError) Error() string {
 // HasOldMessages reports whether post.db is not a stub yet, or cannot be read: then
 // [Home.MoveMessages] has work to do, or reports the problem.
 func (h Home) HasOldMessages() bool {
-	state, err := h.oldFile()
+	state, err := h.oldMessagesState()
 	return err != nil || state == oldFilePresent
 }
 
+// oldFileState is what post.db is.
 type oldFileState int
 
 const (
@@ -58,7 +60,7 @@ const (
 	oldFilePresent
 )
 
-func (h Home) oldFile() (oldFileState, error) {
+func (h Home) oldMessagesState() (oldFileState, error) {
 	if _, err := os.Lstat(h.path(oldMessagesFile)); errors.Is(err, fs.ErrNotExist) {
 		return oldFileAbsent, nil
 	}
@@ -95,7 +97,7 @@ func (h Home) MoveMessages(book *petname.Book, move func(local *ledger.View, row
 }
 
 func (h Home) moveMessages(book *petname.Book, move func(local *ledger.View, row ledger.BoltRow) error) (*DamagedMessagesError, error) {
-	state, err := h.oldFile()
+	state, err := h.oldMessagesState()
 	switch {
 	case err != nil, state == oldFileStub:
 		return nil, err
@@ -113,7 +115,7 @@ func (h Home) moveMessages(book *petname.Book, move func(local *ledger.View, row
 	if moved == nil {
 		damage, err = h.moveRows(book, sum, move)
 	}
-	if errors.Is(err, errInUse) || moved != nil && sum != *moved {
+	if errors.Is(err, errTableInUse) || moved != nil && sum != *moved {
 		damage, err = "it was written after the messages had moved to "+ledgerFile, nil
 	}
 	if err != nil {
@@ -129,8 +131,8 @@ func (h Home) moveMessages(book *petname.Book, move func(local *ledger.View, row
 	return notice, h.replace(oldMessagesFile, []byte(stub))
 }
 
-// errInUse is returned when a table that rows would be moved to is not empty.
-var errInUse = errors.New("the tables are in use")
+// errTableInUse is returned when a table that rows would be moved to is not empty.
+var errTableInUse = errors.New("the tables are in use")
 
 // readMoved returns the hash of the file whose rows were moved, and the description
 // of its damage. The hash is nil if no rows were moved.
@@ -158,13 +160,13 @@ func (h Home) moveRows(book *petname.Book, sum [sha256.Size]byte, move func(loca
 		return "", err
 	}
 	err = book.Update(func(_ *petname.Book, local *ledger.View) error {
-		var found damages
+		var problems damages
 		bucket := ""
 		for row, err := range ledger.ReadBolt(h.path(oldMessagesFile)) {
 			if err == nil && row.Bucket != bucket {
 				bucket = row.Bucket
 				if n, err := local.Count(bucket); err == nil && n > 0 {
-					return errInUse
+					return errTableInUse
 				}
 			}
 			if err == nil {
@@ -173,10 +175,10 @@ func (h Home) moveRows(book *petname.Book, sum [sha256.Size]byte, move func(loca
 				}
 			}
 			if err != nil {
-				found.add(err)
+				problems.add(err)
 			}
 		}
-		damage = found.String()
+		damage = problems.String()
 		return local.Put(movedTable, movedKey, append(sum[:], damage...))
 	})
 	return damage, err
@@ -191,8 +193,8 @@ func (h Home) keepDamaged(sum [sha256.Size]byte) (string, error) {
 		if n > 0 {
 			kept = fmt.Sprintf("%s.%d", kept, n)
 		}
-		there, err := hashFile(kept)
-		if err == nil && there != sum {
+		existing, err := hashFile(kept)
+		if err == nil && existing != sum {
 			continue // an earlier damaged file
 		}
 		if errors.Is(err, fs.ErrNotExist) {

@@ -21,13 +21,13 @@ type RotateOptions struct {
 // signs the last record of the old key; [Rotation.Commit] overwrites that key.
 type Rotation struct {
 	Old, New   *pointer.Key
-	OldNext    pointer.Commitment   // the old key's, to the new one
-	Next       pointer.Commitment   // the new key's
+	OldNext    pointer.Commitment   // the commitment of Old: to New
+	Next       pointer.Commitment   // the commitment of New: to the key after it
 	Succession []pointer.Succession // from the first key to New
 
 	home         Home
 	identity     secrets
-	recovery     []byte // nil: none to be written
+	recovery     []byte // content of the new recovery file; nil: none to be written
 	recoveryPath string
 }
 
@@ -43,18 +43,18 @@ var (
 // Rotate prepares the rotation to the next key. It fails with [ErrLocked],
 // [ErrPassphrase], [ErrNextElsewhere], [ErrNextWrong] or [ErrRecoveryInHome], and
 // when the succession chain has its maximum length, [pointer.MaxKept].
-func (h Home) Rotate(t RotateOptions) (*Rotation, error) {
+func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
 	id, err := h.Identity()
 	if err != nil {
 		return nil, err
 	}
-	old, next, err := id.keys(t.Passphrase)
+	old, next, err := id.keys(o.Passphrase)
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case t.Next != "":
-		if next, err = readRecovery(t.Next, t.Passphrase); err != nil {
+	case o.Next != "":
+		if next, err = readRecovery(o.Next, o.Passphrase); err != nil {
 			return nil, err
 		}
 	case id.NextElsewhere:
@@ -65,18 +65,18 @@ func (h Home) Rotate(t RotateOptions) (*Rotation, error) {
 	if !id.Next.Opens(next.Public()) {
 		return nil, ErrNextWrong
 	}
-	if t.Recovery == "" && id.NextElsewhere {
+	if o.Recovery == "" && id.NextElsewhere {
 		return nil, fmt.Errorf("%w, and neither should be the one after it: name a new recovery file", ErrNextElsewhere)
 	}
 	if len(id.Succession) >= pointer.MaxKept {
 		return nil, fmt.Errorf("the key was rotated %d times, which is the maximum: begin a new identity, and introduce it", len(id.Succession))
 	}
-	after, err := pointer.NewKey(nil)
+	afterNext, err := pointer.NewKey(nil)
 	if err != nil {
 		return nil, err
 	}
 	r := &Rotation{Old: old, New: next, OldNext: id.Next, home: h}
-	if r.Next, err = pointer.Commit(after.Public()); err != nil {
+	if r.Next, err = pointer.Commit(afterNext.Public()); err != nil {
 		return nil, err
 	}
 	step, err := pointer.Succeed(id.Pointer, next, r.Next, old)
@@ -84,20 +84,20 @@ func (h Home) Rotate(t RotateOptions) (*Rotation, error) {
 		return nil, err
 	}
 	r.Succession = append(slices.Clone(id.Succession), step)
-	if t.Recovery != "" {
-		if r.recoveryPath, err = recoveryPath(h.Dir, t.Recovery, t.Passphrase); err != nil {
+	if o.Recovery != "" {
+		if r.recoveryPath, err = recoveryPath(h.Dir, o.Recovery, o.Passphrase); err != nil {
 			return nil, err
 		}
-		if r.recovery, err = formatRecovery(next.Pointer(), after, t.Passphrase, t.WorkFactor); err != nil {
+		if r.recovery, err = formatRecovery(next.Pointer(), afterNext, o.Passphrase, o.WorkFactor); err != nil {
 			return nil, err
 		}
 	}
-	passphrase := t.Passphrase
+	passphrase := o.Passphrase
 	if !id.Locked {
 		passphrase = "" // it is only for the recovery files
 	}
-	r.identity = secrets{current: next, next: after, nextElsewhere: t.Recovery != "", succession: r.Succession,
-		passphrase: passphrase, workFactor: t.WorkFactor}
+	r.identity = secrets{current: next, next: afterNext, nextElsewhere: o.Recovery != "", succession: r.Succession,
+		passphrase: passphrase, workFactor: o.WorkFactor}
 	return r, nil
 }
 

@@ -100,29 +100,33 @@ func (h Home) Sealing() (Sealing, error) {
 	return s, nil
 }
 
-// RenewSealing replaces the current keys if their age is at least age, and erases
-// former keys after [SealingRetention]. The caller then publishes a card with the
-// keys that it returns.
-func (h Home) RenewSealing(now time.Time, age time.Duration) (Sealing, error) {
-	return h.updateSealing(now, &age)
+// RenewSealing replaces the current keys if they were made at least maxAge before
+// now, and erases the former keys that were replaced at least [SealingRetention]
+// before now. It returns the keys that are in the file afterwards; the caller then
+// publishes a card with their public keys.
+func (h Home) RenewSealing(now time.Time, maxAge time.Duration) (Sealing, error) {
+	return h.updateSealing(now, &maxAge)
 }
 
-// EraseSealing erases former keys after [SealingRetention], and returns the
-// remaining keys.
+// EraseSealing erases the former keys that were replaced at least
+// [SealingRetention] before now. It returns the current keys, which it does not
+// change, and the remaining former ones.
 func (h Home) EraseSealing(now time.Time) (Sealing, error) { return h.updateSealing(now, nil) }
 
-func (h Home) updateSealing(now time.Time, age *time.Duration) (Sealing, error) {
+// updateSealing erases expired former keys, replaces the current keys if they are at
+// least maxAge old (nil: never), and writes the file if one of these changed it.
+func (h Home) updateSealing(now time.Time, maxAge *time.Duration) (Sealing, error) {
 	s, err := h.Sealing()
 	if err != nil {
 		return Sealing{}, err
 	}
 	changed := false
 	s.former = slices.DeleteFunc(s.former, func(f formerSealing) bool {
-		over := now.Sub(f.replaced) >= SealingRetention
-		changed = changed || over
-		return over
+		expired := now.Sub(f.replaced) >= SealingRetention
+		changed = changed || expired
+		return expired
 	})
-	if age != nil && now.Sub(s.Made) >= *age {
+	if maxAge != nil && now.Sub(s.Made) >= *maxAge {
 		keys, err := generateSealing()
 		if err != nil {
 			return Sealing{}, err
@@ -141,6 +145,7 @@ func (h Home) updateSealing(now time.Time, age *time.Duration) (Sealing, error) 
 	return s, h.replace(sealingFile, b)
 }
 
+// newSealing returns the content of a sealing.key with new keys.
 func newSealing(now time.Time) ([]byte, error) {
 	keys, err := generateSealing()
 	if err != nil {
@@ -149,6 +154,7 @@ func newSealing(now time.Time) ([]byte, error) {
 	return Sealing{Made: now.UTC().Truncate(time.Second), Current: keys}.format()
 }
 
+// generateSealing returns a new private key for each KEM of sealingKEMs.
 func generateSealing() ([]hpke.PrivateKey, error) {
 	var keys []hpke.PrivateKey
 	for _, kem := range sealingKEMs() {
@@ -161,6 +167,7 @@ func generateSealing() ([]hpke.PrivateKey, error) {
 	return keys, nil
 }
 
+// format returns the content of sealing.key.
 func (s Sealing) format() ([]byte, error) {
 	var b strings.Builder
 	b.WriteString(sealingMagic + "\n" + sealingMade + s.Made.Format(time.RFC3339) + "\n")
@@ -184,6 +191,7 @@ func (s Sealing) format() ([]byte, error) {
 // sealingLine returns the prefix of the line of a key.
 func sealingLine(kem hpke.KEM) string { return fmt.Sprintf("%s%04x ", sealingPrefix, kem.ID()) }
 
+// sealingSum returns the checksum of a key; line is the prefix of its line.
 func sealingSum(line string, private []byte) []byte {
 	sum := sha256.Sum256(append([]byte(line), private...))
 	return sum[:4]
@@ -214,9 +222,9 @@ func parseSealing(text string) (Sealing, error) {
 	}
 	for len(rest) > 0 && len(s.former) < maxGenerations {
 		at := len(lines) - len(rest) + 1
-		gone, ok := strings.CutPrefix(rest[0], sealingReplaced)
+		replaced, ok := strings.CutPrefix(rest[0], sealingReplaced)
 		f := formerSealing{}
-		if f.replaced, err = time.Parse(time.RFC3339, gone); !ok || err != nil || lines[0] == sealingMagic1 {
+		if f.replaced, err = time.Parse(time.RFC3339, replaced); !ok || err != nil || lines[0] == sealingMagic1 {
 			return Sealing{}, fmt.Errorf("line %d doesn't say when the keys below were replaced: damaged", at)
 		}
 		if f.keys, rest, err = parseGeneration(rest[1:], at+1); err != nil {

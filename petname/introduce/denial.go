@@ -22,6 +22,8 @@ type Subject struct {
 // Its errors wrap [ErrInvalid].
 func OpenSubject(b []byte) (Subject, error) { return openSubject(b, false) }
 
+// openSubject opens a subject. With stored, it does not verify the signature of a
+// statement again: see Restore.
 func openSubject(b []byte, stored bool) (Subject, error) {
 	if len(b) > 0 && b[0]>>5 == 5 { // a statement is a CBOR map, and a transcript an array
 		s, err := open(b, stored, []Kind{KindIntroduction})

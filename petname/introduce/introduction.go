@@ -65,8 +65,8 @@ func (i Introduction) Sign(introducer crypto.Signer, random io.Reader, now time.
 	if err != nil {
 		return Statement{}, err
 	}
-	made, _ := signed.Introduction()
-	if err := made.CheckTime(now); err != nil {
+	content, _ := signed.Introduction()
+	if err := content.CheckTime(now); err != nil {
 		return Statement{}, err
 	}
 	return signed, nil
@@ -101,17 +101,17 @@ func (p *parsed) introduction() (Introduction, error) {
 
 // chainEndsAt reports whether a chain ends at a pointer, its signatures verified.
 func chainEndsAt(chain []pointer.Succession, to pointer.Pointer) bool {
-	var at pointer.Pointer
+	var end pointer.Pointer
 	for i, s := range chain {
-		if i > 0 && s.Old != at {
+		if i > 0 && s.Old != end {
 			return false
 		}
 		var err error
-		if at, err = s.Verify(); err != nil {
+		if end, err = s.Verify(); err != nil {
 			return false
 		}
 	}
-	return at == to
+	return end == to
 }
 
 // Retraction retracts an introduction.

@@ -31,6 +31,7 @@ func Open(b []byte, kinds ...Kind) (Statement, error) { return open(b, false, ki
 // of a device's log.
 func Restore(b []byte, kinds ...Kind) (Statement, error) { return open(b, true, kinds) }
 
+// open parses a statement, and verifies its signature unless it is stored: see Restore.
 func open(b []byte, stored bool, kinds []Kind) (Statement, error) {
 	p, err := parse(b, stored, kinds)
 	if err == nil && !stored {
@@ -89,34 +90,34 @@ func (s Statement) Bytes() []byte { return bytes.Clone(s.raw) }
 // Introduction returns the content of an introduction, and whether the statement
 // is one.
 func (s Statement) Introduction() (Introduction, bool) {
-	i, is := s.content.(Introduction)
-	return i.clone(), is
+	i, ok := s.content.(Introduction)
+	return i.clone(), ok
 }
 
 // Retraction returns the content of a retraction, and whether the statement is
 // one.
 func (s Statement) Retraction() (Retraction, bool) {
-	r, is := s.content.(Retraction)
-	return r, is
+	r, ok := s.content.(Retraction)
+	return r, ok
 }
 
 // Edges returns the content of edges, and whether the statement is of that kind.
 func (s Statement) Edges() (Edges, bool) {
-	e, is := s.content.(Edges)
+	e, ok := s.content.(Edges)
 	e.Edges = maps.Clone(e.Edges)
-	return e, is
+	return e, ok
 }
 
 // Question returns the content of a question, and whether the statement is one.
 func (s Statement) Question() (Question, bool) {
-	q, is := s.content.(Question)
-	return q, is
+	q, ok := s.content.(Question)
+	return q, ok
 }
 
 // Denial returns the content of a denial, and whether the statement is one.
 func (s Statement) Denial() (Denial, bool) {
-	d, is := s.content.(Denial)
-	return d, is
+	d, ok := s.content.(Denial)
+	return d, ok
 }
 
 // clone returns a copy that shares nothing that a caller could change.

@@ -83,36 +83,44 @@ type wire struct {
 	Signature  []byte              `cbor:"15,keyasint,omitempty"`
 }
 
+// wireEdge is the encoding of a pointer.Edge.
 type wireEdge struct {
 	_       struct{} `cbor:",toarray"`
 	Pointer []byte
 	Next    []byte
 }
 
-// field is a set of a statement's keys.
-type field uint16
+// fieldSet is a set of fields, each as the bit of its key in a statement.
+type fieldSet uint16
 
-func has(key int) field { return 1 << key }
+// setOf returns the set of the fields with these keys.
+func setOf(keys ...int) (f fieldSet) {
+	for _, key := range keys {
+		f |= 1 << key
+	}
+	return f
+}
 
-func (w wire) fields() (f field) {
+// fields returns the optional fields that are present.
+func (w wire) fields() (f fieldSet) {
 	for key, present := range [...]bool{
 		3: w.To != nil, 5: w.ID != nil, 6: w.About != nil, 7: w.Next != nil, 8: w.Suggested != "",
 		9: w.Note != "", 10: w.Expires != 0, 11: w.Edges != nil, 12: w.Version != 0, 13: w.Subject != nil, 14: w.Succession != nil,
 	} {
 		if present {
-			f |= has(key)
+			f |= setOf(key)
 		}
 	}
 	return f
 }
 
-// shapes states which fields a statement of a kind has.
-var shapes = map[Kind]struct{ must, may field }{
-	KindIntroduction: {has(3) | has(5) | has(6) | has(10), has(7) | has(8) | has(9) | has(14)},
-	KindRetraction:   {has(3) | has(5), 0},
-	KindEdges:        {has(3) | has(12), has(11)},
-	KindQuestion:     {has(3) | has(13), has(9)},
-	KindDenial:       {has(6) | has(13), 0},
+// shapes states which optional fields a statement of a kind must have, and may have.
+var shapes = map[Kind]struct{ must, may fieldSet }{
+	KindIntroduction: {setOf(3, 5, 6, 10), setOf(7, 8, 9, 14)},
+	KindRetraction:   {setOf(3, 5), 0},
+	KindEdges:        {setOf(3, 12), setOf(11)},
+	KindQuestion:     {setOf(3, 13), setOf(9)},
+	KindDenial:       {setOf(6, 13), 0},
 }
 
 // bounds are the CBOR bounds of a statement.
@@ -158,13 +166,14 @@ type parsed struct {
 	made, expires time.Time
 }
 
+// invalid returns an error that wraps ErrInvalid.
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)
 }
 
 // parse decodes a statement of one of these kinds, of any kind if there are
-// none, and checks everything except its signature and its content. With stored,
-// it also leaves out the curve arithmetic for the pointers.
+// none, and checks everything except its signature and its content. With stored (see
+// Restore), it does not check that the pointers are valid points of their curves.
 func parse(b []byte, stored bool, kinds []Kind) (parsed, error) {
 	p := parsed{stored: stored}
 	if len(b) > maxStatement {

@@ -137,6 +137,7 @@ func (i *Introducer) Handle(now time.Time, from pointer.Pointer, b []byte) ([]Ou
 	return i.abort(Unexpected, fmt.Errorf("message of kind %d, while %s", m.Kind, i.phase))
 }
 
+// sideOf returns the side of a party; 0: it has no part in the session.
 func (i *Introducer) sideOf(p pointer.Pointer) uint8 {
 	for side := uint8(1); side <= 2; side++ {
 		if p == i.requests[side].to {
@@ -152,6 +153,7 @@ func (i *Introducer) wasHandled(side uint8, m message) bool {
 	return string(m.raw) == string(i.accepts[side]) || string(sum[:]) == string(i.auths[side]) || string(sum[:]) == string(i.activates[side])
 }
 
+// recordAccept verifies the consent of a side, and stores it.
 func (i *Introducer) recordAccept(side uint8, m message) error {
 	accept, err := openAccept(m.raw, i.requests[side].to, side, i.requests[side])
 	if err != nil {
@@ -184,17 +186,22 @@ func (i *Introducer) forward(side uint8, m message) []Outgoing {
 	return []Outgoing{{To: i.requests[otherSide(side)].to, Bytes: m.raw}}
 }
 
+// toBoth returns a message, addressed to each party.
 func (i *Introducer) toBoth(b []byte) []Outgoing {
 	return []Outgoing{{To: i.requests[1].to, Bytes: b}, {To: i.requests[2].to, Bytes: b}}
 }
 
+// finished reports whether the session is over, with or without success.
 func (i *Introducer) finished() bool { return i.phase == Active || i.phase == Ended }
 
+// abort ends the session because of err. It returns the messages that end it for both
+// parties, and the error of Handle.
 func (i *Introducer) abort(reason Reason, err error) ([]Outgoing, error) {
 	i.end(reason)
 	return i.toBoth(encode(wire{Kind: KindAbort, Session: i.requests[1].Session, Reason: reason})), &EndedError{Reason: reason, Err: err}
 }
 
+// end ends the session, erases all but the requests, and returns an *EndedError.
 func (i *Introducer) end(reason Reason) error {
 	*i = Introducer{phase: Ended, reason: reason, requests: i.requests}
 	return &EndedError{Reason: reason}

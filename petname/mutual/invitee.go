@@ -133,13 +133,13 @@ func (v *Invitee) openAuth(b []byte, side uint8) error {
 	if err != nil {
 		return err
 	}
-	inside, _, err := v.keys.openAuth(m, v.accepts[side])
+	content, _, err := v.keys.openAuth(m, v.accepts[side])
 	if err != nil {
 		return err
 	}
-	v.auths[side], v.proofs[side] = m.raw, inside.Signature
+	v.auths[side], v.proofs[side] = m.raw, content.Signature
 	if side != v.request.Side {
-		v.peerPayload = inside.Payload
+		v.peerPayload = content.Payload
 	}
 	return nil
 }
@@ -219,8 +219,8 @@ func (v *Invitee) Handle(now time.Time, from pointer.Pointer, b []byte) ([]Outgo
 
 // wasHandled reports whether a message equals one that was handled before.
 func (v *Invitee) wasHandled(m message) bool {
-	for _, before := range [][]byte{v.request.raw, v.reveal.raw, v.auths[otherSide(v.request.Side)]} {
-		if before != nil && bytes.Equal(m.raw, before) {
+	for _, handled := range [][]byte{v.request.raw, v.reveal.raw, v.auths[otherSide(v.request.Side)]} {
+		if handled != nil && bytes.Equal(m.raw, handled) {
 			return true
 		}
 	}
@@ -239,6 +239,7 @@ func (v *Invitee) applyReveal(m message) (err error) {
 	return nil
 }
 
+// activate makes the session Active: it stores the evidence, and erases the secrets.
 func (v *Invitee) activate() {
 	side := v.request.Side
 	v.transcript = encode(wireTranscript{Version: 1, Request: v.request.raw, Salt: v.reveal.Salt, About: v.reveal.About,
@@ -246,6 +247,7 @@ func (v *Invitee) activate() {
 	v.erase(Active)
 }
 
+// finished reports whether the session is over, with or without success.
 func (v *Invitee) finished() bool { return v.phase == Active || v.phase == Ended }
 
 // checkRunning returns an error for a session that is over, and ends one that has expired.
@@ -260,11 +262,14 @@ func (v *Invitee) checkRunning(now time.Time) error {
 	return nil
 }
 
+// abort ends the session because of err. It returns the message that ends it for the
+// introducer, and the error of Handle.
 func (v *Invitee) abort(reason Reason, err error) ([]Outgoing, error) {
 	v.end(reason)
 	return v.toIntroducer(encode(wire{Kind: KindAbort, Session: v.request.Session, Reason: reason})), &EndedError{Reason: reason, Err: err}
 }
 
+// end ends the session without success, and returns an *EndedError.
 func (v *Invitee) end(reason Reason) error {
 	v.reason = reason
 	v.erase(Ended)
@@ -276,4 +281,5 @@ func (v *Invitee) erase(phase Phase) {
 	*v = Invitee{phase: phase, reason: v.reason, request: v.request, transcript: v.transcript}
 }
 
+// toIntroducer returns a message, addressed to the introducer.
 func (v *Invitee) toIntroducer(b []byte) []Outgoing { return []Outgoing{{To: v.request.by, Bytes: b}} }

@@ -40,10 +40,11 @@ func transcriptOf(request message, accepts [3]message) [hashSize]byte {
 		accepts[1].By, accepts[1].raw, accepts[2].By, accepts[2].raw)
 }
 
-// deriveKeys derives the keys. It returns an error for an ephemeral key of low order.
-func deriveKeys(secret *ecdh.PrivateKey, own uint8, request message, accepts [3]message) (sessionKeys, error) {
+// deriveKeys derives the keys of a session. secret is the ephemeral key of ownSide. It
+// returns an error for an ephemeral key of low order.
+func deriveKeys(secret *ecdh.PrivateKey, ownSide uint8, request message, accepts [3]message) (sessionKeys, error) {
 	derived := sessionKeys{transcript: transcriptOf(request, accepts), header: encode([]any{request.Session, request.Expires})}
-	peer, err := ecdh.X25519().NewPublicKey(accepts[otherSide(own)].Ephemeral)
+	peer, err := ecdh.X25519().NewPublicKey(accepts[otherSide(ownSide)].Ephemeral)
 	if err != nil {
 		return sessionKeys{}, invalid("%v", err)
 	}
@@ -76,6 +77,7 @@ type sealedAuth struct {
 	Signature []byte
 }
 
+// aead returns the cipher of the AUTH of a side.
 func (k sessionKeys) aead(side uint8) cipher.AEAD {
 	block, err := aes.NewCipher(k.seal[side])
 	if err != nil {
@@ -111,7 +113,7 @@ func (k sessionKeys) newAuth(random io.Reader, signer crypto.Signer, session Ses
 // openAuth opens an AUTH, and verifies that its signature and its payload are those of
 // the consent of its side.
 func (k sessionKeys) openAuth(m message, accept message) (sealedAuth, pointer.Details, error) {
-	var inside sealedAuth
+	var content sealedAuth
 	if len(m.Sealed) < gcmNonceSize || m.Side != accept.Side {
 		return sealedAuth{}, pointer.Details{}, invalid("proof of an unknown side, or of the recipient")
 	}
@@ -119,14 +121,14 @@ func (k sessionKeys) openAuth(m message, accept message) (sealedAuth, pointer.De
 	if err != nil {
 		return sealedAuth{}, pointer.Details{}, invalid("proof: %v", err)
 	}
-	if err := decodeInto(plain, maxSealed, &inside); err != nil {
+	if err := decodeInto(plain, maxSealed, &content); err != nil {
 		return sealedAuth{}, pointer.Details{}, err
 	}
-	if err := verifyProof(k.transcript, accept, inside.Signature); err != nil {
+	if err := verifyProof(k.transcript, accept, content.Signature); err != nil {
 		return sealedAuth{}, pointer.Details{}, err
 	}
-	p, err := openCommitted(inside.Payload, accept)
-	return inside, p, err
+	details, err := openCommitted(content.Payload, accept)
+	return content, details, err
 }
 
 // verifyProof verifies an identity's signature over the transcript.
@@ -139,14 +141,14 @@ func verifyProof(transcript [hashSize]byte, accept message, signature []byte) er
 
 // openCommitted opens a payload, and verifies it against the hash in the consent.
 func openCommitted(payload []byte, accept message) (pointer.Details, error) {
-	if h := payloadHash(payload); subtle.ConstantTimeCompare(h[:], accept.Payload) != 1 {
+	if sum := payloadHash(payload); subtle.ConstantTimeCompare(sum[:], accept.Payload) != 1 {
 		return pointer.Details{}, invalid("the payload of %s is not the one of its consent", accept.by)
 	}
-	p, err := openPayload(payload)
+	details, err := openPayload(payload)
 	if err != nil {
 		return pointer.Details{}, fmt.Errorf("payload: %w", err)
 	}
-	return p, nil
+	return details, nil
 }
 
 // activateMAC returns the MAC by which a side confirms that it verified the peer's AUTH.
@@ -162,6 +164,6 @@ func otherSide(side uint8) uint8 { return 3 - side }
 
 // revealsPointer reports whether a salt opens the commitment of a request to a pointer.
 func revealsPointer(request message, salt []byte, about pointer.Pointer) bool {
-	h := hidePointer(request.session, request.Side, salt, about)
-	return subtle.ConstantTimeCompare(h[:], request.Hidden) == 1
+	commitment := hidePointer(request.session, request.Side, salt, about)
+	return subtle.ConstantTimeCompare(commitment[:], request.Hidden) == 1
 }

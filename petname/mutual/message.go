@@ -85,50 +85,54 @@ type wire struct {
 	Signature []byte `cbor:"21,keyasint,omitempty"`
 }
 
-// fields is a set of the keys of a message.
-type fields uint32
+// fieldSet is a set of fields, each as the bit of its key in a message.
+type fieldSet uint32
 
-func keys(of ...int) (f fields) {
-	for _, key := range of {
+// setOf returns the set of the fields with these keys.
+func setOf(keys ...int) (f fieldSet) {
+	for _, key := range keys {
 		f |= 1 << key
 	}
 	return f
 }
 
-func (w wire) fields() (f fields) {
+// fields returns the fields that are present, except the kind.
+func (w wire) fields() (f fieldSet) {
 	for key, present := range [...]bool{
 		2: w.Session != nil, 3: w.Side != 0, 4: w.Expires != 0, 5: w.Made != 0, 6: w.By != nil, 7: w.To != nil, 8: w.Hidden != nil,
 		9: w.Suggested != "", 10: w.Note != "", 11: w.Request != nil, 12: w.Nonce != nil, 13: w.Ephemeral != nil, 14: w.Payload != nil,
 		15: w.Salt != nil, 16: w.About != nil, 17: w.Accept != nil, 18: w.Sealed != nil, 19: w.MAC != nil, 20: w.Reason != 0, 21: w.Signature != nil,
 	} {
 		if present {
-			f |= keys(key)
+			f |= setOf(key)
 		}
 	}
 	return f
 }
 
 // shapes states which fields a message of a kind must have, and may have.
-var shapes = map[Kind]struct{ must, may fields }{
-	KindRequest:  {keys(2, 3, 4, 5, 6, 7, 8, 21), keys(9, 10)},
-	KindAccept:   {keys(2, 3, 4, 6, 7, 11, 12, 13, 14, 21), 0},
-	KindDecline:  {keys(2), 0},
-	KindReveal:   {keys(2, 15, 16, 17), 0},
-	KindAuth:     {keys(2, 3, 18), 0},
-	KindActivate: {keys(2, 3, 19), 0},
-	KindAbort:    {keys(2, 20), 0},
+var shapes = map[Kind]struct{ must, may fieldSet }{
+	KindRequest:  {setOf(2, 3, 4, 5, 6, 7, 8, 21), setOf(9, 10)},
+	KindAccept:   {setOf(2, 3, 4, 6, 7, 11, 12, 13, 14, 21), 0},
+	KindDecline:  {setOf(2), 0},
+	KindReveal:   {setOf(2, 15, 16, 17), 0},
+	KindAuth:     {setOf(2, 3, 18), 0},
+	KindActivate: {setOf(2, 3, 19), 0},
+	KindAbort:    {setOf(2, 20), 0},
 }
 
+// encode returns the canonical CBOR of a wire type of this package.
 func encode(v any) []byte { return canonical.MustMarshal(v) }
 
-// decodeInto decodes canonical CBOR of at most limit bytes.
-func decodeInto(b []byte, limit int, into any) error {
-	if err := canonical.Unmarshal(b, into, canonical.Bounds{Size: limit}); err != nil {
+// decodeInto decodes canonical CBOR of at most limit bytes into v, a pointer.
+func decodeInto(b []byte, limit int, v any) error {
+	if err := canonical.Unmarshal(b, v, canonical.Bounds{Size: limit}); err != nil {
 		return invalid("%v", err)
 	}
 	return nil
 }
 
+// invalid returns an error that wraps ErrInvalid.
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)
 }
@@ -143,6 +147,7 @@ type message struct {
 	expires, made time.Time
 }
 
+// decode decodes a message, and checks that it has the shape of its kind.
 func decode(b []byte) (message, error) {
 	m := message{raw: bytes.Clone(b)}
 	if err := decodeInto(b, maxMessage, &m.wire); err != nil {
@@ -165,9 +170,10 @@ func decodeAs(b []byte, kind Kind) (message, error) {
 	return m, err
 }
 
+// check checks the fields and their bounds, and sets the decoded pointers.
 func (m *message) check() (err error) {
-	shape, known := shapes[m.Kind]
-	if f := m.fields(); !known || f&shape.must != shape.must || f&^(shape.must|shape.may) != 0 {
+	shape, ok := shapes[m.Kind]
+	if f := m.fields(); !ok || f&shape.must != shape.must || f&^(shape.must|shape.may) != 0 {
 		return invalid("does not have the fields of its kind")
 	}
 	for _, fixed := range []struct {
@@ -248,6 +254,7 @@ func SessionOf(b []byte) (Session, Kind, error) {
 	return m.session, m.Kind, err
 }
 
+// hash returns the SHA-256 hash of a domain string and a list in canonical CBOR.
 func hash(domain string, parts ...any) [hashSize]byte {
 	return sha256.Sum256(append([]byte(domain), encode(parts)...))
 }

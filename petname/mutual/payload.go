@@ -29,6 +29,7 @@ func encodePayload(d pointer.Details, salt []byte) ([]byte, error) {
 	return b, err
 }
 
+// openPayload decodes a payload. Its hash is verified by openCommitted.
 func openPayload(b []byte) (pointer.Details, error) {
 	var w wirePayload
 	if err := decodeInto(b, maxPayload, &w); err != nil {

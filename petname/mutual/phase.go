@@ -14,6 +14,7 @@ const (
 	Ended                          // the session failed: see Reason
 )
 
+// String returns the phase as text for people.
 func (p Phase) String() string {
 	if p < Invited || p > Ended {
 		return fmt.Sprintf("phase %d", uint8(p))
@@ -35,6 +36,7 @@ const (
 	maxReason = Withdrawn
 )
 
+// String returns the reason as text for people.
 func (r Reason) String() string {
 	if r < Declined || r > maxReason {
 		return fmt.Sprintf("reason %d", uint8(r))

@@ -35,10 +35,12 @@ func OpenRequest(b []byte, now time.Time) (Request, error) {
 	return m.request(), nil
 }
 
+// request returns the content of a request.
 func (m message) request() Request {
 	return Request{Session: m.session, By: m.by, To: m.to, Suggested: m.Suggested, Note: m.Note, Made: m.made, Expires: m.expires}
 }
 
+// openRequest decodes and verifies a request. It does not check the time.
 func openRequest(b []byte) (message, error) {
 	m, err := openSigned(b, KindRequest)
 	switch {
@@ -105,7 +107,7 @@ func readRandom(random io.Reader, n int) ([]byte, error) {
 }
 
 // checkSigner returns an error if the key of signer is not the key of the pointer.
-func checkSigner(signer crypto.Signer, of pointer.Pointer) error {
+func checkSigner(signer crypto.Signer, want pointer.Pointer) error {
 	if signer == nil {
 		return errors.New("mutual introduction: the identity's key is needed")
 	}
@@ -113,8 +115,8 @@ func checkSigner(signer crypto.Signer, of pointer.Pointer) error {
 	if err != nil {
 		return err
 	}
-	if p != of {
-		return fmt.Errorf("mutual introduction: the key is of %s, not of %s", p, of)
+	if p != want {
+		return fmt.Errorf("mutual introduction: the key is of %s, not of %s", p, want)
 	}
 	return nil
 }

@@ -48,6 +48,8 @@ func RestoreInvitee(state []byte) (*Invitee, error) {
 	return v, nil
 }
 
+// restoreInvitee checks that a state has the parts of its phase and no others, and
+// verifies them.
 func restoreInvitee(state []byte) (*Invitee, error) {
 	var w wireInvitee
 	if err := decodeInto(state, maxState, &w); err != nil {
@@ -135,6 +137,7 @@ func (v *Invitee) restoreConsent(w wireInvitee) (err error) {
 	return nil
 }
 
+// restoreAuth restores and verifies the AUTH of a side.
 func (v *Invitee) restoreAuth(auth []byte, side uint8) error {
 	if session, _, err := SessionOf(auth); err != nil || session != v.request.session {
 		return invalid("proof of another session, or %v", err)
@@ -175,6 +178,8 @@ func RestoreIntroducer(state []byte) (*Introducer, error) {
 	return i, nil
 }
 
+// restoreIntroducer checks that a state has the parts of its phase and no others, and
+// verifies them.
 func restoreIntroducer(state []byte) (*Introducer, error) {
 	var w wireIntroducer
 	if err := decodeInto(state, maxState, &w); err != nil {
@@ -220,6 +225,7 @@ func restoreIntroducer(state []byte) (*Introducer, error) {
 	return i, nil
 }
 
+// restoreSide restores and verifies the messages of one side.
 func (i *Introducer) restoreSide(side uint8, accept, auth, activate []byte) error {
 	if salt := i.salts[side]; salt != nil && (len(salt) != saltSize || !revealsPointer(i.requests[side], salt, i.requests[otherSide(side)].to)) {
 		return invalid("the salt does not open the request")

@@ -57,6 +57,7 @@ func Redact(transcript []byte) ([]byte, error) {
 	return encode(w), nil
 }
 
+// openTranscript decodes a transcript, and verifies all of it.
 func openTranscript(b []byte) (Summary, wireTranscript, error) {
 	var w wireTranscript
 	fail := func(err error) (Summary, wireTranscript, error) { return Summary{}, wireTranscript{}, err }

@@ -58,12 +58,14 @@ func hasRTL(s string) bool {
 	return false
 }
 
+// class returns the bidirectional class of a character (UAX #9, §3.2).
 func class(r rune) bidi.Class {
 	p, _ := bidi.LookupRune(r)
 	return p.Class()
 }
 
-// bidiLevels returns the embedding levels: 0 or 1 with numbers of level 2.
+// bidiLevels returns the embedding levels: 0 or 1 with numbers of level 2. sos is the
+// type before the first character (UAX #9, X10).
 func bidiLevels(cells []cell, rtl bool) []byte {
 	base, sos := byte(0), bidi.L
 	if rtl {

@@ -155,6 +155,7 @@ func truncate(s string, bytes, graphemes int) string {
 	return s
 }
 
+// firstRune returns the first character of a text.
 func firstRune(s string) rune {
 	r, _ := utf8.DecodeRuneInString(s)
 	return r

@@ -93,6 +93,7 @@ type refusal struct {
 	byTables bool
 }
 
+// normalise returns the Name of a text, or the reason why it is none.
 func normalise(s string) (Name, *refusal) {
 	refuse := func(format string, args ...any) (Name, *refusal) {
 		return Name{}, &refusal{reason: fmt.Sprintf(format, args...)}
@@ -103,15 +104,15 @@ func normalise(s string) (Name, *refusal) {
 	if len(s) > MaxLen {
 		return refuse("is %d bytes long, over %d", len(s), MaxLen)
 	}
-	joined, unknown := false, rune(-1)
+	hasJoiner, unassigned := false, rune(-1)
 	for _, r := range s {
 		switch {
 		case r == '\u200c' || r == '\u200d':
-			joined = true // PRECIS checks them: it allows joiners where a script needs them
+			hasJoiner = true // PRECIS checks them: it allows joiners where a script needs them
 		case isBlank(r):
 			return refuse("has the invisible character %U", r)
 		case unicode.Is(unicode.Cn, r):
-			unknown = r
+			unassigned = r
 		case !unicode.IsGraphic(r):
 			return refuse("has the control or unassigned character %U", r)
 		}
@@ -135,22 +136,22 @@ func normalise(s string) (Name, *refusal) {
 		return refuse("starts with a combining mark")
 	}
 	// The compatibility form too: readers take ｋ５１… for k51….
-	for _, read := range []string{text, norm.NFKC.String(text)} {
-		if len(read) >= len("petname:") && strings.EqualFold(read[:len("petname:")], "petname:") {
+	for _, form := range []string{text, norm.NFKC.String(text)} {
+		if len(form) >= len("petname:") && strings.EqualFold(form[:len("petname:")], "petname:") {
 			return refuse("reads as a link")
 		}
-		if _, err := pointer.Parse(strings.TrimRight(read, ".,;:!?")); err == nil {
+		if _, err := pointer.Parse(strings.TrimRight(form, ".,;:!?")); err == nil {
 			return refuse("reads as a pointer")
 		}
-		if len(read) > 3 && strings.EqualFold(read[:1], "k") && strings.HasPrefix(read[3:], "…") {
+		if len(form) > 3 && strings.EqualFold(form[:1], "k") && strings.HasPrefix(form[3:], "…") {
 			return refuse("reads as a pointer cut short")
 		}
 	}
 	switch {
-	case unknown >= 0:
-		return Name{}, &refusal{fmt.Sprintf("has the unassigned character %U", unknown), !joined}
+	case unassigned >= 0:
+		return Name{}, &refusal{fmt.Sprintf("has the unassigned character %U", unassigned), !hasJoiner}
 	case err != nil:
-		return Name{}, &refusal{err.Error(), !joined}
+		return Name{}, &refusal{err.Error(), !hasJoiner}
 	}
 	return Name{text, key}, nil
 }
@@ -237,10 +238,10 @@ func (n Name) MarshalText() ([]byte, error) { return []byte(n.text), nil }
 // Quote returns an input for an error: bounded, and escaped including invisible
 // characters.
 func Quote(s string) string {
-	const most = 100
-	more := ""
-	if len(s) > most {
-		s, more = s[:most], "…"
+	const maxBytes = 100
+	ellipsis := ""
+	if len(s) > maxBytes {
+		s, ellipsis = s[:maxBytes], "…"
 	}
 	var b strings.Builder
 	for _, r := range strconv.Quote(s) {
@@ -250,7 +251,7 @@ func Quote(s string) string {
 			b.WriteRune(r)
 		}
 	}
-	return b.String() + more
+	return b.String() + ellipsis
 }
 
 // OfNickname returns a nickname as a Name, for comparison with others. It

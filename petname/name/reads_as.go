@@ -18,6 +18,7 @@ var (
 	pointerForm     = lazily(`(?i)^(?:k51|12d3koo|qm|z6mk|b[a-z]f?)[a-z0-9]{0,60}(?:…|\.\.\.?)|^(?:k51|12d3koo)[a-z0-9]{3,}`)
 )
 
+// lazily returns a function that compiles the expression at its first call.
 func lazily(expression string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
@@ -30,17 +31,17 @@ func ReadsAs(text string) string {
 	written := Clean(text)
 	text = strings.TrimSpace(Clean(norm.NFKC.String(text)))
 	fold := strings.ToLower(text)
-	_, perr := pointer.Parse(strings.TrimRight(text, ".,;:!?"))
-	_, werr := pointer.ParseWords(text)
+	_, pointerErr := pointer.Parse(strings.TrimRight(text, ".,;:!?"))
+	_, wordsErr := pointer.ParseWords(text)
 	mixed := strings.ContainsAny(text, "0123456789") && strings.ContainsAny(fold, "abcdefghijklmnopqrstuvwxyz")
 	switch {
-	case perr == nil, strings.HasPrefix(fold, "petname:"), strings.HasPrefix(fold, "did:"), strings.HasPrefix(fold, "ipns:"), pointerForm().MatchString(text):
+	case pointerErr == nil, strings.HasPrefix(fold, "petname:"), strings.HasPrefix(fold, "did:"), strings.HasPrefix(fold, "ipns:"), pointerForm().MatchString(text):
 		return "pointer"
 	case strings.ContainsAny(written, slashes+"\\\uff3c\ufe68"+PathMarks):
 		return "path"
 	case domainForm().MatchString(text):
 		return "domain"
-	case werr == nil, len(text) >= 8 && fingerprintForm().MatchString(text) && mixed:
+	case wordsErr == nil, len(text) >= 8 && fingerprintForm().MatchString(text) && mixed:
 		return "fingerprint"
 	}
 	return ""

@@ -78,6 +78,7 @@ func script(r rune) string {
 	return ""
 }
 
+// scriptsOf returns the script set of a character.
 func scriptsOf(r rune) scriptSet {
 	for _, e := range extended {
 		if r < e.from {
@@ -103,7 +104,7 @@ func scriptsOf(r rune) scriptSet {
 func MixedScripts(s string) []string {
 	var common scriptSet // of all characters so far
 	var seen []string
-	all, last := true, "Latin"
+	everyScript, last := true, "Latin"
 	for _, r := range s {
 		if r < 0x80 && (!unicode.IsLetter(r) || last == "Latin" && len(seen) > 0) {
 			continue
@@ -115,13 +116,13 @@ func MixedScripts(s string) []string {
 		if last = script(r); last != "" && !slices.Contains(seen, last) {
 			seen = append(seen, last)
 		}
-		if all {
-			common, all = set, false
+		if everyScript {
+			common, everyScript = set, false
 			continue
 		}
 		common = slices.DeleteFunc(slices.Clone(common), func(name string) bool { return !slices.Contains(set, name) })
 	}
-	if all || len(common) > 0 {
+	if everyScript || len(common) > 0 {
 		return nil
 	}
 	for i, name := range seen {

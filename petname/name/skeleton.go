@@ -37,6 +37,7 @@ type Look struct {
 	marks    []string // the marks of each character, up to the last one with marks
 }
 
+// equal reports whether the looks have the same skeleton and the same marks.
 func (l Look) equal(o Look) bool { return l.skeleton == o.skeleton && slices.Equal(l.marks, o.marks) }
 
 // Row returns a digest of the skeleton: 12 bytes, equal for looks that differ
@@ -52,6 +53,7 @@ func (l Look) matches(o Look) bool {
 	return l.skeleton == o.skeleton && (within(l.marks, o.marks) || within(o.marks, l.marks))
 }
 
+// within reports whether each character has at least the marks in many that it has in few.
 func within(few, many []string) bool {
 	for i, marks := range few {
 		if marks == "" {
@@ -81,6 +83,8 @@ func Looks(n Name) []Look { return looksBy(publishedData{}, n, false) }
 // as a word. Numbers in existing names are read as numbers only.
 func LooksOfNew(n Name) []Look { return looksBy(publishedData{}, n, true) }
 
+// looksBy returns the looks of a name by the data. With numbers, it also reads digits as
+// letters in words without letters: see LooksOfNew.
 func looksBy(data confusables, n Name, numbers bool) []Look {
 	text, lower := trimEnds(n.text), trimEnds(n.key)
 	forms := []string{
@@ -180,8 +184,8 @@ func trimVariants(data confusables, cells []cell) [][]cell {
 		if strings.ContainsRune(endSigns, c.base) {
 			return true
 		}
-		like := data.Prototype(c.base)
-		return like != "" && unicode.In(c.base, unicode.P, unicode.S, unicode.Lm) && unicode.Is(unicode.Common, c.base) && strings.Trim(like, endSigns) == ""
+		prototype := data.Prototype(c.base)
+		return prototype != "" && unicode.In(c.base, unicode.P, unicode.S, unicode.Lm) && unicode.Is(unicode.Common, c.base) && strings.Trim(prototype, endSigns) == ""
 	}
 	start, end := 0, len(cells)
 	for start < end && sign(cells[start]) {
@@ -209,7 +213,7 @@ func trimVariants(data confusables, cells []cell) [][]cell {
 // digitLetter returns the letter that a digit beside letters is read as, where
 // UTS #39 has none. For what it has (0 and O, 1 and l) the data is used. The
 // digit becomes a mark, so that "name6" is like "nameb" and not like "name8".
-func digitLetter(r rune) (letter rune, is bool) {
+func digitLetter(r rune) (letter rune, ok bool) {
 	switch r {
 	case '0':
 		return 'o', true
@@ -244,11 +248,11 @@ func readDigits(s string, six rune, all bool) string {
 		}
 		var b strings.Builder
 		for _, r := range word {
-			letter, is := digitLetter(r)
+			letter, ok := digitLetter(r)
 			switch {
 			case r == '0':
 				b.WriteRune(letter)
-			case is:
+			case ok:
 				b.WriteString(string(letter) + string(digitMark+r))
 			case r == '6':
 				b.WriteString(string(six) + string(digitMark+r))
@@ -265,6 +269,7 @@ func readDigits(s string, six rune, all bool) string {
 // is a private-use character, which no name has.
 const digitMark = '\ue000'
 
+// isDigitMark reports whether r is the mark of a digit that is read as a letter.
 func isDigitMark(r rune) bool { return r >= digitMark+'0' && r <= digitMark+'9' }
 
 // cellsOf splits a text into cells. It drops invisible characters, enclosing
@@ -300,7 +305,7 @@ func ignorable(r rune) bool { return isBlank(r) || unicode.Is(unicode.Cf, r) }
 // substitute returns the replacement of a character that UTS #39 distinguishes
 // and readers do not, or that is in the data the prototype of a letter with a
 // mark, while skeletons have letters and marks apart.
-func substitute(r rune) (other string, is bool) {
+func substitute(r rune) (other string, ok bool) {
 	switch r {
 	case 'ة':
 		return "o\u0308", true
@@ -322,23 +327,25 @@ func substitute(r rune) (other string, is bool) {
 	return "", false
 }
 
+// prototype returns the characters that r is mistaken for, r itself if there are none.
+// This program's own data takes precedence.
 func prototype(data confusables, r rune) string {
-	if other, is := ownPrototypes()[r]; is {
+	if other, ok := ownPrototypes()[r]; ok {
 		r = other
 	}
-	to := data.Prototype(r)
+	mapped := data.Prototype(r)
 	switch {
 	case r == 'п':
-		to = "n" // in words of Cyrillic letters that all look Latin; the data has π
-	case to == "":
-		to = string(r)
+		mapped = "n" // in words of Cyrillic letters that all look Latin; the data has π
+	case mapped == "":
+		mapped = string(r)
 	}
-	if len(to) < 2 {
-		return to
+	if len(mapped) < 2 {
+		return mapped
 	}
 	var b strings.Builder
-	for _, r := range to {
-		if other, is := substitute(r); is {
+	for _, r := range mapped {
+		if other, ok := substitute(r); ok {
 			b.WriteString(other)
 		} else {
 			b.WriteRune(r)
@@ -369,10 +376,10 @@ func lookOf(data confusables, cells []cell) Look {
 			l.bases = append(l.bases, r)
 			continue
 		}
-		text, loose := string(c.base), ""
+		text, freeMarks := string(c.base), ""
 		for _, m := range c.marks {
 			if isDigitMark(m) || unicode.In(m, unicode.Inherited, unicode.Common) {
-				loose += string(m)
+				freeMarks += string(m)
 			} else {
 				text += string(m)
 			}
@@ -388,8 +395,8 @@ func lookOf(data confusables, cells []cell) Look {
 				l.bases = append(l.bases, r)
 			}
 		}
-		if loose != "" {
-			for _, r := range skeletal(data, loose) {
+		if freeMarks != "" {
+			for _, r := range skeletal(data, freeMarks) {
 				l.mark(r)
 			}
 		}
@@ -398,6 +405,7 @@ func lookOf(data confusables, cells []cell) Look {
 	return Look{string(l.bases), l.marks}
 }
 
+// alphabetic reports whether marks on the letter are separate from it in a look.
 func alphabetic(r rune) bool {
 	return unicode.In(r, unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Arabic, unicode.Common)
 }
@@ -408,6 +416,7 @@ type lookBuilder struct {
 	marks []string
 }
 
+// mark adds a mark to the last character.
 func (l *lookBuilder) mark(m rune) {
 	last := len(l.bases) - 1
 	if last < 0 {
@@ -478,6 +487,7 @@ var reservedLooks = sync.OnceValue(func() map[string][]reservedLook {
 	return found
 })
 
+// reservedLook is a look of a reserved word.
 type reservedLook struct {
 	word string
 	Look Look

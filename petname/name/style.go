@@ -64,6 +64,7 @@ func (s Style) isolate(text string) string {
 	return firstStrongIsolate + text + popIsolate
 }
 
+// colour returns the text in a colour of the terminal, or unchanged if the style has none.
 func (s Style) colour(code, text string) string {
 	if s != Colour || text == "" {
 		return text
@@ -202,7 +203,7 @@ func cleanNFC(text string) string {
 // text by a middle dot.
 func markTrailingNumber(text string) string {
 	before := strings.TrimRight(text, "0123456789")
-	if stem, is := strings.CutSuffix(before, "."); is && before != text {
+	if stem, ok := strings.CutSuffix(before, "."); ok && before != text {
 		return stem + "\u00b7" + text[len(before):]
 	}
 	return text

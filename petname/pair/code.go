@@ -147,23 +147,25 @@ type slot struct {
 	period    int64 // number of the period since 1970
 }
 
+// slot returns the slot of the code at a time.
 func (c Code) slot(t time.Time) slot { return slot{c.nameplate(), periodOf(t)} }
 
+// periodOf returns the number of the period of a time.
 func periodOf(t time.Time) int64 {
 	seconds, length := t.Unix(), int64(periodLength/time.Second)
-	bucket := seconds / length
+	period := seconds / length
 	if seconds%length < 0 {
-		bucket--
+		period--
 	}
-	return bucket
+	return period
 }
 
 // slotsNear returns the slots in which a valid offer may be, the oldest first: two or
 // three.
 func (c Code) slotsNear(now time.Time) []slot {
 	var slots []slot
-	for b := periodOf(now.Add(-CodeLife - maxSkew)); b <= periodOf(now.Add(maxSkew)); b++ {
-		slots = append(slots, slot{c.nameplate(), b})
+	for period := periodOf(now.Add(-CodeLife - maxSkew)); period <= periodOf(now.Add(maxSkew)); period++ {
+		slots = append(slots, slot{c.nameplate(), period})
 	}
 	return slots
 }

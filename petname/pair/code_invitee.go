@@ -94,12 +94,12 @@ func (v *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time
 		}
 		return false, err
 	}
-	var at slot
+	var offerSlot slot
 	var offer []byte
 	offers := 0
-	for n, f := range stored {
-		if f.present {
-			at, offer = slots[n], f.message
+	for index, found := range stored {
+		if found.present {
+			offerSlot, offer = slots[index], found.message
 			offers++
 		}
 	}
@@ -115,7 +115,7 @@ func (v *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time
 	case offers == 0:
 		return false, nil
 	}
-	if _, ok, err := at.mailbox(mailboxAcceptance).fetch(ctx, store, now); err != nil {
+	if _, ok, err := offerSlot.mailbox(mailboxAcceptance).fetch(ctx, store, now); err != nil {
 		return false, err
 	} else if ok {
 		return fail(ErrOccupied)
@@ -132,10 +132,10 @@ func (v *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time
 	if err != nil {
 		return fail(ErrTampered)
 	}
-	if err := v.joinSlot(at); err != nil {
+	if err := v.joinSlot(offerSlot); err != nil {
 		return fail(err)
 	}
-	s, err := newSession(at, v.cpace, inviter, inviter, v.message())
+	s, err := newSession(offerSlot, v.cpace, inviter, inviter, v.message())
 	if err != nil {
 		return fail(ErrTampered)
 	}
@@ -156,9 +156,9 @@ func (v *CodeInvitee) verifyAnswer(message []byte) (Event, error) {
 	if err != nil {
 		return v.fail(ErrTampered)
 	}
-	forOwn := bytes.Equal(w.Acceptance, acceptanceHash(v.acceptance))
+	answersThis := bytes.Equal(w.Acceptance, acceptanceHash(v.acceptance))
 	switch {
-	case !forOwn:
+	case !answersThis:
 		return v.fail(ErrOccupied) // the offer was accepted by another side
 	case w.Kind == kindFailure:
 		return v.fail(ErrWrongCode)

@@ -71,30 +71,30 @@ func (i *CodeInviter) Step(ctx context.Context, store dht.Store, now time.Time) 
 
 // publishOffer puts the offer, unless the slot is in use.
 func (i *CodeInviter) publishOffer(ctx context.Context, store dht.Store, now time.Time) error {
-	own := i.code.slot(now)
+	ownSlot := i.code.slot(now)
 	var mailboxes []mailbox
 	for _, s := range i.code.slotsNear(now) {
 		mailboxes = append(mailboxes, s.mailbox(mailboxOffer))
 	}
-	stored, err := fetchAll(ctx, store, now, append(mailboxes, own.mailbox(mailboxAcceptance), own.mailbox(mailboxAnswer)))
+	stored, err := fetchAll(ctx, store, now, append(mailboxes, ownSlot.mailbox(mailboxAcceptance), ownSlot.mailbox(mailboxAnswer)))
 	if err != nil {
 		return err
 	}
-	for _, f := range stored {
-		if f.present {
+	for _, found := range stored {
+		if found.present {
 			_, err := i.fail(ErrOccupied)
 			return err
 		}
 	}
-	if i.cpace.scalar == nil || i.slot != own {
-		if err := i.joinSlot(own); err != nil {
+	if i.cpace.scalar == nil || i.slot != ownSlot {
+		if err := i.joinSlot(ownSlot); err != nil {
 			return err
 		}
 	}
 	m := i.message()
 	message := encode(wireOffer{Kind: kindOffer, Share: m.share, Commit: m.data})
 	expires := now.Add(CodeLife)
-	if err := own.mailbox(mailboxOffer).put(ctx, store, message, 1, expires); err != nil {
+	if err := ownSlot.mailbox(mailboxOffer).put(ctx, store, message, 1, expires); err != nil {
 		if errors.Is(err, dht.ErrOlder) {
 			_, err = i.fail(ErrOccupied)
 		}

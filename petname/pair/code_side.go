@@ -32,6 +32,8 @@ type codeSide struct {
 	event *Event // the final event, once the side paired
 }
 
+// newCodeSide returns a side that has joined no slot yet. It draws the blind of its
+// commitment.
 func newCodeSide(self Self, code Code, markUsed MarkUsed) (codeSide, error) {
 	if code.IsZero() {
 		return codeSide{}, errors.New("pairing: there is no code")
@@ -62,6 +64,8 @@ func (c *codeSide) joinSlot(s slot) error {
 	return nil
 }
 
+// message returns the CPace message of this side: its share, and the commitment to its
+// identity as the associated data.
 func (c *codeSide) message() cpaceMessage {
 	return cpaceMessage{c.cpace.share, commit(c.blind, c.identity)}
 }

@@ -14,6 +14,8 @@ import (
 //	answer     = [3, hash of the acceptance, tag, sealed]     mailbox "answer"
 //	failure    = [4, hash of the acceptance]                  mailbox "answer"
 //	sealed     = AES-256-GCM of [identity, blind, signature]
+//
+// wireProof is the content of sealed.
 type (
 	wireOffer struct {
 		_      struct{} `cbor:",toarray"`
@@ -64,8 +66,10 @@ const (
 	maxSealed = maxProof + sealOverhead
 )
 
+// errMessage is returned for a message that does not have the form of its kind.
 var errMessage = errors.New("is not a message of this protocol")
 
+// parseOffer decodes an offer into the CPace message of the inviter.
 func parseOffer(b []byte) (cpaceMessage, error) {
 	var w wireOffer
 	if err := decode(b, maxMessage, &w); err != nil {
@@ -77,6 +81,7 @@ func parseOffer(b []byte) (cpaceMessage, error) {
 	return cpaceMessage{w.Share, w.Commit}, nil
 }
 
+// parseAcceptance decodes an acceptance. It verifies nothing: openProof does.
 func parseAcceptance(b []byte) (wireAcceptance, error) {
 	var w wireAcceptance
 	if err := decode(b, maxMessage, &w); err != nil {
@@ -108,6 +113,7 @@ func parseAnswer(b []byte) (wireAnswer, error) {
 	return w, nil
 }
 
+// parseProof decodes the content of a seal. It verifies nothing.
 func parseProof(b []byte) (wireProof, error) {
 	var w wireProof
 	if err := decode(b, maxProof, &w); err != nil {
@@ -119,6 +125,7 @@ func parseProof(b []byte) (wireProof, error) {
 	return w, nil
 }
 
+// acceptanceHash returns the hash by which an answer names the acceptance.
 func acceptanceHash(message []byte) []byte { return digest("petnames/pair/code/take/v1\x00", message) }
 
 // session is the result of a run of CPace: the messages of both sides, and the key.
@@ -129,6 +136,8 @@ type session struct {
 	isk              []byte
 }
 
+// newSession derives the session of a slot from the state of this side and the messages:
+// peer is that of the other side, the inviter's or the invitee's.
 func newSession(s slot, side cpaceSide, peer, inviter, invitee cpaceMessage) (session, error) {
 	if isReflected(inviter, invitee) {
 		return session{}, errors.New("a message of a side was reflected to it")
@@ -140,6 +149,7 @@ func newSession(s slot, side cpaceSide, peer, inviter, invitee cpaceMessage) (se
 	return session{s, inviter, invitee, sidOutput(inviter, invitee), isk}, nil
 }
 
+// message returns the CPace message of a role.
 func (s session) message(role string) cpaceMessage {
 	if role == roleInviter {
 		return s.inviter
@@ -147,12 +157,15 @@ func (s session) message(role string) cpaceMessage {
 	return s.invitee
 }
 
+// tag returns the confirmation tag of a role.
 func (s session) tag(role string) []byte { return confirmation(s.id, s.isk, s.message(role)) }
 
+// key returns the key of the seal of a role.
 func (s session) key(role string) []byte {
 	return derive(s.isk, s.id, "petnames/pair/code/v1 sealed by "+role, 32)
 }
 
+// statement returns the statement that a role signs.
 func (s session) statement(role string) codeStatement {
 	return codeStatement{Role: role, Slot: s.slot.id(), Session: s.id}
 }

@@ -51,7 +51,7 @@ func (i Invitation) Compact() string {
 	}
 	for _, address := range i.Addresses {
 		packed := packAddress(address)
-		if back, err := unpackAddress(packed); err != nil || !bytes.Equal(back, address) {
+		if unpacked, err := unpackAddress(packed); err != nil || !bytes.Equal(unpacked, address) {
 			continue // not a multiaddr
 		}
 		if s := compactText(key, i.secret, packed); len(s) <= maxCompact {
@@ -61,6 +61,7 @@ func (i Invitation) Compact() string {
 	return compactText(key, i.secret, nil)
 }
 
+// compactText returns the text of a compact form; address is packed.
 func compactText(key []byte, secret [secretSize]byte, address []byte) string {
 	b := append([]byte{compactVersion}, key...)
 	b = append(b, secret[:]...)
@@ -68,6 +69,7 @@ func compactText(key []byte, secret [secretSize]byte, address []byte) string {
 	return compactPrefix + strings.ToUpper(new(big.Int).SetBytes(b).Text(36))
 }
 
+// packAddress returns the short form of an address, or the address itself if it has none.
 func packAddress(address []byte) []byte {
 	at := len(address) - len(peerPrefix) - ed25519.PublicKeySize
 	if at < 0 || !bytes.HasPrefix(address[at:], peerPrefix) {
@@ -77,6 +79,7 @@ func packAddress(address []byte) []byte {
 	return append(packed, address[at+len(peerPrefix):]...)
 }
 
+// unpackAddress is the inverse of packAddress.
 func unpackAddress(packed []byte) ([]byte, error) {
 	if len(packed) == 0 || packed[0] != 0 {
 		return packed, nil
@@ -89,6 +92,7 @@ func unpackAddress(packed []byte) ([]byte, error) {
 	return append(address, packed[at:]...), nil
 }
 
+// parseCompact parses a compact form.
 func parseCompact(s string) (Ticket, error) {
 	if len(s) > maxCompact {
 		return Ticket{}, fmt.Errorf("is %d bytes long, over %d", len(s), maxCompact)

@@ -45,6 +45,7 @@ func generatorString(prs, ci, sid []byte) []byte {
 	return lvCat([]byte(cpaceDSI), prs, make([]byte, zeros), ci, sid)
 }
 
+// calculateGenerator is calculate_generator of the draft.
 func calculateGenerator(prs, ci, sid []byte) *ristretto255.Element {
 	sum := sha512.Sum512(generatorString(prs, ci, sid))
 	return ristretto255.NewElement().FromUniformBytes(sum[:])
@@ -101,6 +102,7 @@ type cpaceMessage struct {
 	share, data []byte
 }
 
+// bytes returns the message as it stands in the transcript.
 func (s cpaceMessage) bytes() []byte { return lvCat(s.share, s.data) }
 
 // cpaceTranscript is transcript_ir of the draft: the initiator's message first.

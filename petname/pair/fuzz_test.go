@@ -210,7 +210,7 @@ func FuzzInvitationBody(f *testing.F) {
 		if decode(b, maxInvitation, &body) != nil {
 			return
 		}
-		if _, err := body.read(); err != nil {
+		if _, err := body.check(); err != nil {
 			return
 		}
 		sig, err := alice.sign(domainInvite, body)

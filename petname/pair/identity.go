@@ -43,6 +43,7 @@ func (id Identity) encode() ([]byte, error) {
 	return b, nil
 }
 
+// check checks the form of an identity.
 func (id Identity) check() error {
 	if id.Pointer.IsZero() {
 		return errors.New("has no pointer")
@@ -50,6 +51,8 @@ func (id Identity) check() error {
 	return id.Details.Check()
 }
 
+// checkAddresses checks the number and the length of addresses, and not that they are
+// multiaddrs.
 func checkAddresses(addresses [][]byte) error { return pointer.Details{Addresses: addresses}.Check() }
 
 // parseIdentity decodes an identity. It verifies nothing: a signature over the bytes
@@ -62,6 +65,7 @@ func parseIdentity(b []byte) (Identity, error) {
 	return id, nil
 }
 
+// readIdentity is parseIdentity without the prefix of its errors.
 func readIdentity(b []byte) (Identity, error) {
 	var w wireIdentity
 	if err := decode(b, maxIdentity, &w); err != nil {
@@ -83,6 +87,7 @@ func readIdentity(b []byte) (Identity, error) {
 	return id, id.check()
 }
 
+// clone returns a deep copy.
 func (id Identity) clone() Identity {
 	id.Sealing = slices.Clone(id.Sealing)
 	for i := range id.Sealing {
@@ -141,6 +146,7 @@ func (s Self) sign(domain string, statement any) ([]byte, error) {
 	return sign(s.Key, s.Identity.Pointer, append([]byte(domain), encode(statement)...))
 }
 
+// verify verifies a signature of Self.sign.
 func verify(p pointer.Pointer, domain string, statement any, sig []byte) error {
 	return p.Verify(append([]byte(domain), encode(statement)...), sig)
 }

@@ -61,6 +61,7 @@ type wireInvitation struct {
 	For       []byte   `cbor:"10,keyasint,omitempty"`
 }
 
+// wireSigned is a signed invitation.
 type wireSigned struct {
 	_         struct{} `cbor:",toarray"`
 	Body      wireInvitation
@@ -111,7 +112,7 @@ func (s Self) invite(t Terms) (Invitation, *ecdh.PrivateKey, error) {
 		Secret: secret[:], Key: private.PublicKey().Bytes(),
 		Expires: t.Expires.Unix(), Uses: t.Uses, Purpose: t.Purpose, For: t.For.Bytes(),
 	}
-	if _, err := body.read(); err != nil {
+	if _, err := body.check(); err != nil {
 		return fail(err)
 	}
 	sig, err := s.sign(domainInvite, body)
@@ -141,7 +142,7 @@ func openInvitation(b []byte) (Invitation, error) {
 	if err := decode(b, maxInvitation, &w); err != nil {
 		return Invitation{}, err
 	}
-	inv, err := w.Body.read()
+	inv, err := w.Body.check()
 	if err != nil {
 		return Invitation{}, err
 	}
@@ -152,7 +153,8 @@ func openInvitation(b []byte) (Invitation, error) {
 	return inv, nil
 }
 
-func (w wireInvitation) read() (Invitation, error) {
+// check returns the invitation if all fields are valid. It does not verify the signature.
+func (w wireInvitation) check() (Invitation, error) {
 	inv := Invitation{
 		Addresses: cloneAddresses(w.Addresses), Expires: time.Unix(w.Expires, 0).UTC(), Uses: w.Uses, Purpose: w.Purpose,
 		key: bytes.Clone(w.Key),
@@ -220,6 +222,7 @@ func (i Invitation) MarshalText() ([]byte, error) {
 	return nil, errors.New("an invitation is not marshalled; use Link")
 }
 
+// clone returns a deep copy.
 func (i Invitation) clone() Invitation {
 	i.Addresses = cloneAddresses(i.Addresses)
 	i.key, i.signed = bytes.Clone(i.key), bytes.Clone(i.signed)
@@ -276,6 +279,7 @@ func ParseTicket(s string, now time.Time) (Ticket, error) {
 	return Ticket{Inviter: inv.Inviter, Addresses: cloneAddresses(inv.Addresses), Invitation: &inv, secret: inv.secret}, nil
 }
 
+// parseLink parses and verifies a link. It does not check the time.
 func parseLink(s string) (Invitation, error) {
 	text, ok := strings.CutPrefix(s, linkPrefix)
 	if !ok {
@@ -297,6 +301,7 @@ func invitationMailbox(secret [secretSize]byte) mailbox {
 	return newMailbox(secret[:], nil, "petnames/pair/link/v1 invitation")
 }
 
+// invitationKey returns the key of the seal of the whole invitation.
 func invitationKey(secret [secretSize]byte) []byte {
 	return derive(secret[:], nil, "petnames/pair/link/v1 invitation sealed", 32)
 }

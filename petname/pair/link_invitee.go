@@ -59,6 +59,7 @@ func (v *Invitee) Invitation() (Invitation, bool) {
 	return v.ticket.Invitation.clone(), true
 }
 
+// fail makes an error final.
 func (v *Invitee) fail(err error) (Event, error) {
 	v.err = final(err)
 	return Event{}, v.err
@@ -124,6 +125,7 @@ func (v *Invitee) fetchInvitation(ctx context.Context, store dht.Store, now time
 	return true, nil
 }
 
+// openSealedInvitation opens and verifies the invitation that a compact form refers to.
 func openSealedInvitation(t Ticket, sealed []byte) (Invitation, error) {
 	plain, err := unseal(invitationKey(t.secret), sealed)
 	if err != nil {
@@ -139,7 +141,7 @@ func openSealedInvitation(t Ticket, sealed []byte) (Invitation, error) {
 	return inv, nil
 }
 
-// newAcceptance makes the message.
+// newAcceptance makes the message, and the session of the answer to it.
 func (v *Invitee) newAcceptance(inv Invitation) error {
 	random := randomOr(v.self.Random)
 	ephemeral, err := newX25519(random)
@@ -207,6 +209,7 @@ func (v *Invitee) ensurePut(ctx context.Context, store dht.Store, now time.Time,
 // acceptanceLife is the lifetime of the record of an acceptance. It is put again if lost.
 const acceptanceLife = 24 * time.Hour
 
+// verifyAnswer verifies the answer of the inviter.
 func (v *Invitee) verifyAnswer(message []byte) (Event, error) {
 	w, err := parseLinkAnswer(message)
 	if err != nil {

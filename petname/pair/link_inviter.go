@@ -69,6 +69,8 @@ func Invite(ctx context.Context, self Self, terms Terms, save SaveState) (*Invit
 	return i, nil
 }
 
+// newInviter returns an inviter without invitees, after checking that the key of self made
+// the invitation.
 func newInviter(self Self, inv Invitation, private *ecdh.PrivateKey, save SaveState) (*Inviter, error) {
 	if save == nil {
 		return nil, errors.New("inviting needs a SaveState")
@@ -189,7 +191,7 @@ func (i *Inviter) newReply(ctx context.Context, now time.Time, message []byte) (
 	if err != nil || peer.Pointer == i.invitation.Inviter {
 		return nil, nil
 	}
-	status, again := i.admit(peer.Pointer, now)
+	status, repeated := i.admit(peer.Pointer, now)
 	proof := wireAnswerProof{Status: status}
 	if status == 0 {
 		proof.Identity = i.identity
@@ -202,7 +204,7 @@ func (i *Inviter) newReply(ctx context.Context, now time.Time, message []byte) (
 		message: encode(wireLinkAnswer{Kind: kindLinkAnswer, Sealed: seal(s.key(roleInviter), encode(proof))}),
 		peer:    peer,
 	}
-	if status != 0 || again {
+	if status != 0 || repeated {
 		return r, nil
 	}
 	transcript, err := s.transcript(proof, peerProof)
@@ -219,9 +221,9 @@ func (i *Inviter) newReply(ctx context.Context, now time.Time, message []byte) (
 }
 
 // admit returns 0 if a peer may accept the invitation, or else the reason of the refusal.
-// again is true if it accepted before, as after a restart of either side: it is answered
+// repeated is true if it accepted before, as after a restart of either side: it is answered
 // again, and no use is counted.
-func (i *Inviter) admit(peer pointer.Pointer, now time.Time) (status Reason, again bool) {
+func (i *Inviter) admit(peer pointer.Pointer, now time.Time) (status Reason, repeated bool) {
 	switch {
 	case !i.invitation.For.IsZero() && i.invitation.For != peer:
 		return ReasonOtherRecipient, false

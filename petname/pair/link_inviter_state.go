@@ -47,6 +47,7 @@ func ResumeInviter(self Self, state []byte, save SaveState) (*Inviter, error) {
 	return i, nil
 }
 
+// inviterState is the content of a state.
 type inviterState struct {
 	invitation Invitation
 	private    *ecdh.PrivateKey
@@ -54,6 +55,7 @@ type inviterState struct {
 	withdrawn  bool
 }
 
+// parseState decodes and verifies a state.
 func parseState(b []byte) (inviterState, error) {
 	var w wireState
 	if err := decode(b, maxState, &w); err != nil {

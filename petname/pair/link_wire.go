@@ -17,7 +17,8 @@ import (
 //
 // The last two seals are AES-256-GCM under keys derived from the secret and the X25519 of
 // the invitee's ephemeral key and the invitation's key, so that other holders of the
-// invitation cannot open them.
+// invitation cannot open them. wireLinkProof is the content of the seal of an acceptance,
+// wireAnswerProof that of an answer.
 type (
 	wireLinkAcceptance struct {
 		_         struct{} `cbor:",toarray"`
@@ -50,6 +51,7 @@ const (
 	nonceSize          = 32
 )
 
+// parseLinkAcceptance decodes an acceptance. It verifies nothing: openAcceptance does.
 func parseLinkAcceptance(b []byte) (wireLinkAcceptance, error) {
 	var w wireLinkAcceptance
 	if err := decode(b, maxMessage, &w); err != nil {
@@ -61,6 +63,7 @@ func parseLinkAcceptance(b []byte) (wireLinkAcceptance, error) {
 	return w, nil
 }
 
+// parseLinkProof decodes the content of an acceptance's seal.
 func parseLinkProof(b []byte) (wireLinkProof, error) {
 	var w wireLinkProof
 	if err := decode(b, maxProof, &w); err != nil {
@@ -72,6 +75,7 @@ func parseLinkProof(b []byte) (wireLinkProof, error) {
 	return w, nil
 }
 
+// parseLinkAnswer decodes an answer. It verifies nothing: openAnswer does.
 func parseLinkAnswer(b []byte) (wireLinkAnswer, error) {
 	var w wireLinkAnswer
 	if err := decode(b, maxMessage, &w); err != nil {
@@ -83,6 +87,7 @@ func parseLinkAnswer(b []byte) (wireLinkAnswer, error) {
 	return w, nil
 }
 
+// parseAnswerProof decodes the content of an answer's seal.
 func parseAnswerProof(b []byte) (wireAnswerProof, error) {
 	var w wireAnswerProof
 	if err := decode(b, maxProof, &w); err != nil {
@@ -101,7 +106,8 @@ type linkSession struct {
 	shared     []byte
 }
 
-// newLinkSession computes the X25519 of the own private key and the public key of the peer.
+// newLinkSession returns the session of one acceptance. private is the private key of this
+// side, peer the public key of the other, and ephemeral the public key of the invitee.
 func newLinkSession(i Invitation, private *ecdh.PrivateKey, peer, ephemeral []byte) (linkSession, error) {
 	public, err := ecdh.X25519().NewPublicKey(peer)
 	if err != nil {
@@ -114,12 +120,14 @@ func newLinkSession(i Invitation, private *ecdh.PrivateKey, peer, ephemeral []by
 	return linkSession{i, ephemeral, shared}, nil
 }
 
+// key returns the key of the seal of a role.
 func (s linkSession) key(role string) []byte {
 	id := s.invitation.ID()
 	return derive(slices.Concat(s.invitation.secret[:], s.shared), slices.Concat(id[:], s.ephemeral),
 		"petnames/pair/link/v1 sealed by "+role, 32)
 }
 
+// acceptanceStatement returns the statement that the invitee signs.
 func (s linkSession) acceptanceStatement(identity, nonce []byte) acceptanceStatement {
 	id := s.invitation.ID()
 	return acceptanceStatement{
@@ -181,11 +189,12 @@ func (s linkSession) openAnswer(sealed []byte, own wireLinkProof) (Identity, wir
 		return fail(err)
 	}
 	if id.Pointer != s.invitation.Inviter {
-		return fail(errors.New("the answer has another identity than the inviter"))
+		return fail(errors.New("the identity in the answer is not the inviter's"))
 	}
 	return id, proof, nil
 }
 
+// transcript returns the evidence of the session, verified.
 func (s linkSession) transcript(inviter wireAnswerProof, invitee wireLinkProof) ([]byte, error) {
 	id := s.invitation.ID()
 	b := encode(wireTranscript{

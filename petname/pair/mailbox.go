@@ -33,9 +33,11 @@ const (
 	// maxMessage bounds a message, in bytes.
 	maxMessage = 8 << 10
 
-	boxTTL = 10 * time.Second
+	// recordTTL is the TTL of the record of a message: caches must not delay the next one.
+	recordTTL = 10 * time.Second
 )
 
+// newMailbox returns the mailbox whose key is derived from these inputs.
 func newMailbox(secret, salt []byte, info string) mailbox {
 	key, err := pointer.NewKey(bytes.NewReader(derive(secret, salt, info, 32)))
 	if err != nil {
@@ -44,8 +46,10 @@ func newMailbox(secret, salt []byte, info string) mailbox {
 	return mailbox{key}
 }
 
+// mailboxKey returns the key of a mailbox of the slot.
 func (s slot) mailboxKey(name string) *pointer.Key { return s.mailbox(name).key }
 
+// mailbox returns a mailbox of the slot.
 func (s slot) mailbox(name string) mailbox {
 	return newMailbox(s.id(), nil, "petnames/pair/code/v1 "+name)
 }
@@ -60,11 +64,11 @@ type storedMessage struct {
 // fetchAll fetches several mailboxes at once, as each fetch may query a network.
 func fetchAll(ctx context.Context, store dht.Store, now time.Time, mailboxes []mailbox) ([]storedMessage, error) {
 	all, failures := make([]storedMessage, len(mailboxes)), make([]error, len(mailboxes))
-	var looks sync.WaitGroup
-	for n, b := range mailboxes {
-		looks.Go(func() { all[n], _, failures[n] = b.fetch(ctx, store, now) })
+	var fetches sync.WaitGroup
+	for n, m := range mailboxes {
+		fetches.Go(func() { all[n], _, failures[n] = m.fetch(ctx, store, now) })
 	}
-	looks.Wait()
+	fetches.Wait()
 	for _, err := range failures {
 		if err != nil {
 			return nil, err // of the network: the first suffices
@@ -79,13 +83,13 @@ func (b mailbox) fetch(ctx context.Context, store dht.Store, now time.Time) (f s
 	p := b.key.Pointer()
 	var best pointer.Record
 	count := 0
-	var failure error
+	var storeErr error
 	for a, err := range store.Get(ctx, p) {
 		if count++; count > maxAnswers {
 			break
 		}
 		if err != nil && a.Peer == "" {
-			failure = err
+			storeErr = err
 		}
 		if a.Record == nil {
 			continue
@@ -103,8 +107,8 @@ func (b mailbox) fetch(ctx context.Context, store dht.Store, now time.Time) (f s
 		return storedMessage{best.Payload(), best.Sequence(), true}, true, nil
 	case ctx.Err() != nil:
 		return storedMessage{}, false, ctx.Err()
-	case failure != nil:
-		return storedMessage{}, false, fmt.Errorf("looking for the peer: %w", failure)
+	case storeErr != nil:
+		return storedMessage{}, false, fmt.Errorf("looking for the peer: %w", storeErr)
 	}
 	return storedMessage{}, false, nil
 }
@@ -112,7 +116,7 @@ func (b mailbox) fetch(ctx context.Context, store dht.Store, now time.Time) (f s
 // put puts a message. It succeeds if at least one peer stored it, even if the store aims at
 // more: the other side may find it there, and a lost message is put again.
 func (b mailbox) put(ctx context.Context, store dht.Store, message []byte, sequence uint64, expires time.Time) error {
-	rec, err := pointer.Sign(b.key, pointer.Fields{Sequence: sequence, Expires: expires, TTL: boxTTL, Payload: message})
+	rec, err := pointer.Sign(b.key, pointer.Fields{Sequence: sequence, Expires: expires, TTL: recordTTL, Payload: message})
 	if err != nil {
 		return final(err)
 	}

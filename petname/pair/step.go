@@ -89,6 +89,7 @@ const (
 	ReasonWithdrawn
 )
 
+// String returns the reason as text for people.
 func (r Reason) String() string {
 	switch r {
 	case ReasonUsed:
@@ -103,11 +104,13 @@ func (r Reason) String() string {
 	return fmt.Sprintf("for reason %d", uint8(r))
 }
 
+// finalError marks an error that ends a side: see Final.
 type finalError struct{ err error }
 
 func (e finalError) Error() string { return e.err.Error() }
 func (e finalError) Unwrap() error { return e.err }
 
+// final returns err as a final error.
 func final(err error) error { return finalError{err} }
 
 // Final reports whether a step's error ended the side.
@@ -116,14 +119,14 @@ func Final(err error) bool {
 	return ok
 }
 
-// Run steps a side at this interval until there is an event or a final error. When ctx is
+// Run steps a side at an interval until there is an event or a final error. When ctx is
 // done, it returns the error of ctx, joined with the last one of the network. A nil now
 // means time.Now.
-func Run(ctx context.Context, s Stepper, store dht.Store, now func() time.Time, every time.Duration) (Event, error) {
+func Run(ctx context.Context, s Stepper, store dht.Store, now func() time.Time, interval time.Duration) (Event, error) {
 	if now == nil {
 		now = time.Now
 	}
-	tick := time.NewTicker(max(every, time.Millisecond))
+	tick := time.NewTicker(max(interval, time.Millisecond))
 	defer tick.Stop()
 	for {
 		event, err := s.Step(ctx, store, now())

@@ -70,8 +70,10 @@ type answerStatement struct {
 	Inviter    []byte // the hash of the identity; nil: refused
 }
 
+// identityHash returns the hash of an encoded identity in statements.
 func identityHash(identity []byte) []byte { return digest("petnames/pair/identity/v1\x00", identity) }
 
+// hash returns the hash of the statement and of its signature.
 func (s acceptanceStatement) hash(sig []byte) []byte {
 	return digest("petnames/pair/take/v1\x00", encode(s), sig)
 }
@@ -90,6 +92,7 @@ func ParseTranscript(b []byte) (Transcript, error) {
 	return t, nil
 }
 
+// parseTranscript is ParseTranscript without the prefix of its errors.
 func parseTranscript(b []byte) (Transcript, error) {
 	var w wireTranscript
 	if err := decode(b, maxTranscript, &w); err != nil {
@@ -123,8 +126,10 @@ func parseTranscript(b []byte) (Transcript, error) {
 	return t, nil
 }
 
+// errTranscriptForm is returned for a transcript that mixes the fields of both channels.
 var errTranscriptForm = errors.New("has fields of different channels")
 
+// verifyCode verifies both signatures of a pairing by code.
 func (w wireTranscript) verifyCode(t Transcript) error {
 	if len(w.Shares) != 2 || len(w.Blinds) != 2 || w.Invitation != nil || w.Ephemeral != nil || w.Nonce != nil {
 		return errTranscriptForm
@@ -140,6 +145,7 @@ func (w wireTranscript) verifyCode(t Transcript) error {
 	return verify(t.Invitee.Pointer, domainCode, codeStatement{Role: roleInvitee, Slot: id, Session: session}, w.Sigs[1])
 }
 
+// verifyLink verifies both signatures of a pairing by invitation.
 func (w wireTranscript) verifyLink(t Transcript) error {
 	if w.Nameplate != "" || w.Period != 0 || w.Shares != nil || w.Blinds != nil {
 		return errTranscriptForm

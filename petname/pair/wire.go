@@ -19,10 +19,10 @@ import (
 // encode returns the canonical CBOR of a wire type of this package.
 func encode(v any) []byte { return canonical.MustMarshal(v) }
 
-// decode decodes canonical CBOR of at most this size into a wire type. Errors do not
-// contain the input, which may have secrets.
-func decode(b []byte, most int, into any) error {
-	return canonical.Unmarshal(b, into, canonical.Bounds{Size: most, Nesting: 8, Elements: 64, Pairs: 16})
+// decode decodes canonical CBOR of at most maxSize bytes into v, a pointer to a wire type.
+// Errors do not contain the input, which may have secrets.
+func decode(b []byte, maxSize int, v any) error {
+	return canonical.Unmarshal(b, v, canonical.Bounds{Size: maxSize, Nesting: 8, Elements: 64, Pairs: 16})
 }
 
 // derive is HKDF-SHA-512 (RFC 5869).
@@ -38,6 +38,7 @@ func derive(secret, salt []byte, info string, length int) []byte {
 // for one session and side, but a side may seal different messages after a restart.
 func seal(key, plain []byte) []byte { return gcm(key).Seal(nil, nil, plain, nil) }
 
+// unseal decrypts and authenticates what seal returned.
 func unseal(key, sealed []byte) ([]byte, error) {
 	plain, err := gcm(key).Open(nil, nil, sealed, nil)
 	if err != nil {
@@ -49,6 +50,7 @@ func unseal(key, sealed []byte) ([]byte, error) {
 // sealOverhead is the size of the nonce (12 bytes) and the tag (16).
 const sealOverhead = 28
 
+// gcm returns AES-256-GCM, which draws a nonce for each message and puts it in front.
 func gcm(key []byte) cipher.AEAD {
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -61,6 +63,7 @@ func gcm(key []byte) cipher.AEAD {
 	return aead
 }
 
+// digest returns the SHA-256 hash of the domain and the parts, each after its length.
 func digest(domain string, parts ...[]byte) []byte {
 	sum := sha256.Sum256(append([]byte(domain), lvCat(parts...)...))
 	return sum[:]
@@ -78,6 +81,7 @@ func sign(key crypto.Signer, p pointer.Pointer, message []byte) ([]byte, error) 
 	return sig, nil
 }
 
+// randomOr returns random, or crypto/rand if it is nil.
 func randomOr(random io.Reader) io.Reader {
 	if random == nil {
 		return rand.Reader

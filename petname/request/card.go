@@ -23,9 +23,9 @@ func CardLink(solutions int) pointer.CardLink {
 // owner of a card requires, and whether the card states that its owner reads its
 // request mailbox. A link with any other number is ignored.
 func RequiredSolutions(card pointer.Card) (solutions int, ok bool) {
-	for _, m := range card.Links {
-		n, err := strconv.Atoi(m.Target)
-		if m.Rel == cardRel && err == nil && n >= 1 && n <= MaxSolutions && strconv.Itoa(n) == m.Target {
+	for _, link := range card.Links {
+		n, err := strconv.Atoi(link.Target)
+		if link.Rel == cardRel && err == nil && n >= 1 && n <= MaxSolutions && strconv.Itoa(n) == link.Target {
 			return n, true
 		}
 	}

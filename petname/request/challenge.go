@@ -36,6 +36,7 @@ func (d Difficulty) WithDefaults() Difficulty {
 	return Difficulty{cmp.Or(d.Solutions, DefaultSolutions), cmp.Or(d.Bits, DefaultBits)}
 }
 
+// check returns an error for a difficulty out of bounds. Zeros are out of bounds.
 func (d Difficulty) check() error {
 	if d.Solutions < 1 || d.Solutions > MaxSolutions || d.Bits < 1 || d.Bits > MaxBits {
 		return fmt.Errorf("difficulty of %d solutions of %d bits: at most %d and %d", d.Solutions, d.Bits, MaxSolutions, MaxBits)

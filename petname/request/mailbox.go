@@ -32,7 +32,7 @@ const (
 	maxVerified = 16
 	maxOpened   = 2
 
-	recordTTL = time.Minute
+	recordTTL = time.Minute // caches must not delay the next record
 )
 
 // ErrBlocked is returned by [Send] when the records in all slots of the epoch have the
@@ -42,6 +42,7 @@ var ErrBlocked = errors.New("the request mailbox of the recipient is blocked: tr
 // slot is the key of one record of a request mailbox.
 type slot struct{ key *pointer.Key }
 
+// slotOf returns slot n, from 0, of the mailbox of an owner in an epoch.
 func slotOf(owner pointer.Pointer, epoch uint64, n int) slot {
 	info, err := canonical.Marshal([]any{epoch, n})
 	if err != nil {
@@ -58,10 +59,13 @@ func slotOf(owner pointer.Pointer, epoch uint64, n int) slot {
 	return slot{key}
 }
 
-func sealInfo(at pointer.Pointer) []byte {
-	return append([]byte("petnames/doorstep/seal/v1\x00"), at.Bytes()...)
+// sealInfo returns the info of the seal, which binds a payload to its record.
+func sealInfo(p pointer.Pointer) []byte {
+	return append([]byte("petnames/doorstep/seal/v1\x00"), p.Bytes()...)
 }
 
+// sealExtra returns the extra of the seal, which binds a payload to the sequence of its
+// record.
 func sealExtra(sequence uint64) []byte { return binary.BigEndian.AppendUint64(nil, sequence) }
 
 // expiryOf returns the time at which the records of an epoch expire, the end of the
@@ -86,16 +90,16 @@ func Send(ctx context.Context, store dht.Store, to pointer.Pointer, sealing []po
 		return fail(err)
 	}
 	epoch := EpochAt(now)
-	at, sequence, err := chooseSlot(ctx, store, to, epoch, m, now)
+	s, sequence, err := chooseSlot(ctx, store, to, epoch, m, now)
 	if err != nil {
 		return fail(err)
 	}
-	p := at.key.Pointer()
+	p := s.key.Pointer()
 	payload, err := seal.Seal(key, sealInfo(p), sealExtra(sequence), []int{payloadSize}, plain)
 	if err != nil {
 		return fail(err)
 	}
-	rec, err := pointer.Sign(at.key, pointer.Fields{Sequence: sequence, Expires: expiryOf(epoch), TTL: recordTTL, Payload: payload})
+	rec, err := pointer.Sign(s.key, pointer.Fields{Sequence: sequence, Expires: expiryOf(epoch), TTL: recordTTL, Payload: payload})
 	if err != nil {
 		return fail(err)
 	}
@@ -107,24 +111,25 @@ func Send(ctx context.Context, store dht.Store, to pointer.Pointer, sealing []po
 }
 
 // chooseSlot returns the first free slot, starting at the one that the hash of the
-// statement selects, or else the first whose record can be replaced.
+// statement selects, or else the first whose record can be replaced; and the sequence of
+// the record to put there.
 func chooseSlot(ctx context.Context, store dht.Store, to pointer.Pointer, epoch uint64, m Message, now time.Time) (slot, uint64, error) {
 	hash := sha256.Sum256(m.Statement)
 	var slots [Slots]slot
 	for i := range slots {
 		slots[i] = slotOf(to, epoch, (int(hash[0])+i)%Slots)
 	}
-	taken, err := fetchSlots(ctx, store, slots[:], now)
+	stored, err := fetchSlots(ctx, store, slots[:], now)
 	if err != nil {
 		return slot{}, 0, err
 	}
 	sequence := uint64(max(now.UnixMilli(), 0))
-	for i, records := range taken {
+	for i, records := range stored {
 		if len(records) == 0 {
 			return slots[i], sequence, nil
 		}
 	}
-	for i, records := range taken {
+	for i, records := range stored {
 		if newest := records[0].Sequence(); newest < pointer.MaxSequence {
 			return slots[i], max(sequence, newest+1), nil
 		}
@@ -137,8 +142,8 @@ func chooseSlot(ctx context.Context, store dht.Store, to pointer.Pointer, epoch 
 func fetchSlots(ctx context.Context, store dht.Store, slots []slot, now time.Time) ([][]pointer.Record, error) {
 	records, errs := make([][]pointer.Record, len(slots)), make([]error, len(slots))
 	var wg sync.WaitGroup
-	for i, at := range slots {
-		wg.Go(func() { records[i], errs[i] = newestRecords(ctx, store, at.key.Pointer(), now) })
+	for i, s := range slots {
+		wg.Go(func() { records[i], errs[i] = newestRecords(ctx, store, s.key.Pointer(), now) })
 	}
 	wg.Wait()
 	if err := ctx.Err(); err != nil {
@@ -181,7 +186,9 @@ func Fetch(ctx context.Context, store dht.Store, owner pointer.Pointer, keys []h
 	for _, records := range found {
 		for _, rec := range records {
 			m, err := openMessage(keys, rec)
-			if err != nil || slices.ContainsFunc(messages, func(o Message) bool { return bytes.Equal(o.Statement, m.Statement) && bytes.Equal(o.Stamp, m.Stamp) }) {
+			if err != nil || slices.ContainsFunc(messages, func(other Message) bool {
+				return bytes.Equal(other.Statement, m.Statement) && bytes.Equal(other.Stamp, m.Stamp)
+			}) {
 				continue // anyone can write to the slot
 			}
 			messages = append(messages, m)
@@ -190,6 +197,8 @@ func Fetch(ctx context.Context, store dht.Store, owner pointer.Pointer, keys []h
 	return messages, nil
 }
 
+// openMessage decrypts the message in a record. It verifies neither the statement nor
+// the stamp.
 func openMessage(keys []hpke.PrivateKey, rec pointer.Record) (Message, error) {
 	payload := rec.Payload()
 	if len(payload) != payloadSize {

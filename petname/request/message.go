@@ -23,6 +23,7 @@ const (
 // MaxStatement bounds a statement, in bytes. A statement fits beside any stamp.
 const MaxStatement = payloadSize - seal.HeaderSize - (1088 + 32) - 16 - 2 - (1 + 1 + 3 + 3) - MaxStamp
 
+// wireMessage is the encoding of a Message.
 type wireMessage struct {
 	_         struct{} `cbor:",toarray"`
 	Version   uint64
@@ -30,6 +31,7 @@ type wireMessage struct {
 	Statement []byte
 }
 
+// check checks the lengths of the stamp and the statement.
 func (m Message) check() error {
 	if len(m.Stamp) == 0 || len(m.Stamp) > MaxStamp || len(m.Statement) == 0 || len(m.Statement) > MaxStatement {
 		return fmt.Errorf("contact request with a stamp of %d bytes and a statement of %d: at most %d and %d fit",
@@ -38,6 +40,7 @@ func (m Message) check() error {
 	return nil
 }
 
+// encode returns the plaintext of the seal.
 func (m Message) encode() ([]byte, error) {
 	if err := m.check(); err != nil {
 		return nil, err
@@ -45,6 +48,7 @@ func (m Message) encode() ([]byte, error) {
 	return canonical.Marshal(wireMessage{Version: messageVersion, Stamp: m.Stamp, Statement: m.Statement})
 }
 
+// decodeMessage decodes the plaintext of the seal.
 func decodeMessage(b []byte) (Message, error) {
 	var w wireMessage
 	if err := canonical.Unmarshal(b, &w, canonical.Bounds{}); err != nil {

@@ -30,6 +30,7 @@ const (
 	argonSize   = 32 // bytes
 )
 
+// wireStamp is the encoding of a stamp.
 type wireStamp struct {
 	_         struct{} `cbor:",toarray"`
 	Version   uint64
@@ -52,6 +53,7 @@ func decodeStamp(b []byte) (wireStamp, error) {
 // hashFunc is the hash of a solution at an index; argon2id, or a faster one in tests.
 type hashFunc func(salt [32]byte, index int, solution uint64) [argonSize]byte
 
+// argon2id returns the Argon2id hash of a solution at an index.
 func argon2id(salt [32]byte, index int, solution uint64) [argonSize]byte {
 	password := binary.BigEndian.AppendUint32(nil, uint32(index))
 	password = binary.BigEndian.AppendUint64(password, solution)
@@ -78,6 +80,7 @@ func ResumeStamp(ctx context.Context, partial []byte, c Challenge, difficulty Di
 	return computeStamp(ctx, partial, c, difficulty, EpochAt(now), progress, argon2id)
 }
 
+// computeStamp is ResumeStamp for an epoch, with the hash function as an argument.
 func computeStamp(ctx context.Context, partial []byte, c Challenge, difficulty Difficulty, epoch uint64, progress Progress, hash hashFunc) ([]byte, error) {
 	difficulty = difficulty.WithDefaults()
 	if err := difficulty.check(); err != nil {

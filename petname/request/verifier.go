@@ -79,7 +79,7 @@ func (v *Verifier) Verify(stamp []byte, c Challenge, difficulty Difficulty) erro
 	w.Solutions = w.Solutions[:difficulty.Solutions] // further ones are not verified, and must not make a different stamp
 	// 2. The epoch.
 	now := v.now()
-	if at := EpochAt(now); w.Epoch != at && w.Epoch+1 != at {
+	if current := EpochAt(now); w.Epoch != current && w.Epoch+1 != current {
 		return fmt.Errorf("%w: of %s", ErrWrongEpoch, time.Unix(int64(min(w.Epoch, 1<<40)*uint64(EpochLength/time.Second)), 0).UTC().Format(time.RFC3339))
 	}
 	v.mu.Lock()
@@ -91,10 +91,10 @@ func (v *Verifier) Verify(stamp []byte, c Challenge, difficulty Difficulty) erro
 		return err
 	}
 	v.dropExpired(EpochAt(now))
-	if _, known := v.accepted[salt]; known {
+	if _, used := v.accepted[salt]; used {
 		return ErrStampUsed
 	}
-	if _, known := v.rejected[id]; known {
+	if _, rejected := v.rejected[id]; rejected {
 		return fmt.Errorf("%w: it was rejected before", ErrInvalidStamp)
 	}
 	if len(v.accepted) >= maxCached {
@@ -124,23 +124,23 @@ func (v *Verifier) cacheKey(salt [32]byte, w wireStamp, difficulty Difficulty) (
 	return sha256.Sum256(b), err
 }
 
-// dropExpired removes the stamps that are not valid any more.
-func (v *Verifier) dropExpired(at uint64) {
-	if at == v.prunedAt {
+// dropExpired removes the stamps that are no longer valid in the current epoch.
+func (v *Verifier) dropExpired(current uint64) {
+	if current == v.prunedAt {
 		return
 	}
-	v.prunedAt = at
+	v.prunedAt = current
 	for _, cache := range []map[[32]byte]uint64{v.accepted, v.rejected} {
 		for id, epoch := range cache {
-			if epoch != at && epoch+1 != at {
+			if epoch != current && epoch+1 != current {
 				delete(cache, id)
 			}
 		}
 	}
 }
 
-// allow takes a token, if there is one. VerifyRate tokens are added in a second, up to
-// VerifyRate. After the clock was set back, all tokens are available.
+// allow uses a token, and returns false if there is none. VerifyRate tokens are added in
+// a second, up to VerifyRate. After the clock was set back, all tokens are available.
 func (v *Verifier) allow(now time.Time) bool {
 	const interval, burst = time.Second / VerifyRate, time.Second
 	if v.busyUntil.Before(now) || v.busyUntil.After(now.Add(burst)) {

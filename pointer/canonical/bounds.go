@@ -28,6 +28,7 @@ const (
 // same time, one of the new decoders may be dropped, and is built again.
 var decoders atomic.Pointer[[]decoder]
 
+// decoder is the decoder for one set of bounds, which have no Size.
 type decoder struct {
 	bounds Bounds
 	mode   cbor.DecMode
@@ -52,6 +53,7 @@ func (b Bounds) decoding() cbor.DecMode {
 	return mode
 }
 
+// build returns a new decoder for the bounds.
 func (b Bounds) build() cbor.DecMode {
 	if b.Nesting == 0 {
 		b.Nesting = defaultNesting

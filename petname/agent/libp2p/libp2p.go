@@ -34,9 +34,9 @@ func New(o Options) agent.Transport {
 }
 
 type transport struct {
-	relays  []string
-	timeout time.Duration
-	resting resting // peers that could not be reached a moment ago
+	relays      []string
+	timeout     time.Duration
+	unreachable unreachablePeers
 
 	mu     sync.Mutex
 	listen []string // with the ports that were bound in the place of port 0
@@ -61,7 +61,7 @@ func (t *transport) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, 
 		if err != nil {
 			return nil, err
 		}
-		return &node{n, &t.resting}, nil
+		return &node{n, &t.unreachable}, nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -79,7 +79,7 @@ func (t *transport) Start(ctx context.Context, c agent.NodeConfig) (agent.Node, 
 	// Others know this node by its addresses: the next network finds it under the
 	// same.
 	t.listen = bound(t.listen, n.Addrs())
-	return &node{n, &t.resting}, nil
+	return &node{n, &t.unreachable}, nil
 }
 
 func (t *transport) check(network string) error {
@@ -127,7 +127,7 @@ func bound(listen, addrs []string) []string {
 // node is a kad node, as an agent uses it.
 type node struct {
 	*kad.Node
-	resting *resting
+	unreachable *unreachablePeers
 }
 
 var _ agent.Node = (*node)(nil)
@@ -147,5 +147,5 @@ func (n *node) Serve(store dht.Store) { serveRecords(n.Host(), store) }
 
 // Dial returns the store of another agent.
 func (n *node) Dial(addresses [][]byte) dht.Store {
-	return dialRecords(n.Host(), addresses, n.resting)
+	return dialRecords(n.Host(), addresses, n.unreachable)
 }

@@ -37,12 +37,12 @@ const (
 	statusDone    = 0
 	statusRefused = 1
 
-	maxPointer   = 64              // bytes of a multihash
-	streamTime   = 5 * time.Second // for a request and its answer
-	dialTime     = 2 * time.Second
-	maxStreams   = 32               // that are served at a time; more are refused at once
-	maxAddresses = 16               // of one party
-	restTime     = 30 * time.Second // for which an unreachable peer is not tried again
+	maxPointer      = 64              // bytes of a multihash
+	streamTime      = 5 * time.Second // for a request and its answer
+	dialTime        = 2 * time.Second
+	maxStreams      = 32               // that are served at a time; more are refused at once
+	maxAddresses    = 16               // of one party
+	unreachableTime = 30 * time.Second // for which an unreachable peer is not tried again
 )
 
 // serveRecords answers others out of a store, until the host is closed. The store
@@ -137,17 +137,17 @@ func readRequest(r io.Reader) (op byte, p pointer.Pointer, record []byte, err er
 
 // store is the mailbox of another agent.
 type store struct {
-	host      host.Host
-	addresses []ma.Multiaddr
-	resting   *resting
+	host        host.Host
+	addresses   []ma.Multiaddr
+	unreachable *unreachablePeers
 }
 
 // dialRecords returns the store of the agent at one of these addresses, multiaddrs
 // in binary form that end in /p2p/. It dials when it is asked, for 2 seconds at
 // most; an address that did not respond is not dialled again for a while, and an
 // address that is none is passed over.
-func dialRecords(h host.Host, addresses [][]byte, resting *resting) dht.Store {
-	s := &store{host: h, resting: resting}
+func dialRecords(h host.Host, addresses [][]byte, unreachable *unreachablePeers) dht.Store {
+	s := &store{host: h, unreachable: unreachable}
 	for _, b := range addresses {
 		if m, err := ma.NewMultiaddrBytes(b); err == nil && len(s.addresses) < maxAddresses {
 			s.addresses = append(s.addresses, m)
@@ -200,7 +200,7 @@ func (s *store) ask(ctx context.Context, request []byte) (status byte, record []
 	defer cancel()
 	failed := []error{errors.New("no address to reach them at")}
 	for _, info := range infos {
-		if info.ID == s.host.ID() || s.resting.rests(info.ID) {
+		if info.ID == s.host.ID() || s.unreachable.contains(info.ID) {
 			continue
 		}
 		status, record, err = exchange(ctx, s.host, info, request)
@@ -208,7 +208,7 @@ func (s *store) ask(ctx context.Context, request []byte) (status byte, record []
 			return status, record, info.ID.String(), nil
 		}
 		if ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			s.resting.rest(info.ID)
+			s.unreachable.add(info.ID)
 		}
 		failed = append(failed, err)
 	}

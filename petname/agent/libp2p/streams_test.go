@@ -48,7 +48,7 @@ func addresses(t testing.TB, h host.Host) (all [][]byte) {
 }
 
 func dial(h host.Host, at [][]byte) dht.Store {
-	return dialRecords(h, at, new(resting))
+	return dialRecords(h, at, new(unreachablePeers))
 }
 
 func signed(t testing.TB, sequence uint64) (pointer.Record, *pointer.Key) {
@@ -98,14 +98,14 @@ func TestWhoIsAwayIsLeftAloneForAWhile(t *testing.T) {
 	there, here := newHost(t, true), newHost(t, false)
 	at := addresses(t, there)
 	require.NoError(t, there.Close())
-	away := new(resting)
+	away := new(unreachablePeers)
 	counted := &counting{Host: here}
 	store := dialRecords(counted, at, away)
 	r, _ := signed(t, 1)
 	_, err := get(store, r.Pointer())
 	require.ErrorIs(t, err, dht.ErrUnreachable)
 	require.Equal(t, 1, counted.connects)
-	require.True(t, away.rests(there.ID()))
+	require.True(t, away.contains(there.ID()))
 	_, err = store.Put(context.Background(), r.Pointer(), r.Bytes())
 	require.ErrorIs(t, err, dht.ErrUnreachable)
 	require.Equal(t, 1, counted.connects, "it isn't dialled again")
@@ -126,20 +126,20 @@ func (c *counting) Connect(ctx context.Context, info peer.AddrInfo) error {
 	return c.Host.Connect(ctx, info)
 }
 
-func TestRestingEndsAndIsBounded(t *testing.T) {
+func TestUnreachablePeersAreForgottenAndBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var r resting
-		require.False(t, r.rests("a"))
-		r.rest("a")
-		require.True(t, r.rests("a"))
-		require.False(t, r.rests("b"))
-		time.Sleep(restTime - 1)
-		require.True(t, r.rests("a"))
+		var r unreachablePeers
+		require.False(t, r.contains("a"))
+		r.add("a")
+		require.True(t, r.contains("a"))
+		require.False(t, r.contains("b"))
+		time.Sleep(unreachableTime - 1)
+		require.True(t, r.contains("a"))
 		time.Sleep(time.Nanosecond)
-		require.False(t, r.rests("a"))
-		for i := range 3 * maxResting {
-			r.rest(peer.ID(fmt.Sprint(i)))
-			require.LessOrEqual(t, len(r.until), maxResting)
+		require.False(t, r.contains("a"))
+		for i := range 3 * maxUnreachable {
+			r.add(peer.ID(fmt.Sprint(i)))
+			require.LessOrEqual(t, len(r.until), maxUnreachable)
 		}
 	})
 }

@@ -79,6 +79,7 @@ func Terminal(text string, colour bool) (string, error) {
 // the upper, both.
 var halves = [4]string{" ", "▄", "▀", "█"}
 
+// blockIndex returns the bit of a half of a cell in an index of halves.
 func blockIndex(lit bool) int {
 	if lit {
 		return 1
@@ -173,6 +174,7 @@ func Read(file []byte) (text string, err error) {
 	return "", errors.New("image: there is no qr code in it that can be read: take it again, sharp and from the front")
 }
 
+// openImage decodes a PNG or JPEG file within the bounds.
 func openImage(file []byte) (image.Image, error) {
 	if len(file) > maxImage {
 		return nil, fmt.Errorf("is %d bytes long, over %d", len(file), maxImage)
@@ -224,6 +226,7 @@ func shrink(img image.Image) *image.Gray {
 	return small
 }
 
+// invert swaps dark and light.
 func invert(img *image.Gray) {
 	for i := range img.Pix {
 		img.Pix[i] = ^img.Pix[i]

@@ -163,6 +163,7 @@ func items(b []byte, at int, f func(item)) int {
 	return i.end
 }
 
+// variants calls put with the changes of one item: see Variants.
 func (i item) variants(b []byte, put func(from, to int, parts ...[]byte)) {
 	for _, cut := range []int{i.at, i.at + 1, i.head, (i.head + i.end) / 2} {
 		put(cut, len(b))
