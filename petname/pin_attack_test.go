@@ -132,6 +132,36 @@ func TestTheOwnerDecidesOnAStepThatAClaimProves(t *testing.T) {
 	}
 }
 
+// The record of a contact is that of its pointer while only a claim proves its
+// successor: a step without the old key's signature leads no resolution on.
+func TestAClaimLeadsNoResolutionOn(t *testing.T) {
+	for name, test := range map[string]struct {
+		enter func(*Book)
+		step  pointer.Succession
+	}{
+		"entered, unsigned": {func(b *Book) {
+			must(b.Add(mustName("bob"), pointer.Link{Pointer: pointerOf("b"), Next: commitment("b")}, Source{}))
+		}, unsigned(t, "b", "next b", commitment("next b"))},
+		"introduced, signed": {func(b *Book) { introducedBob(t, b, commitment("b")) }, step(t, "b")},
+	} {
+		w := newWorld(t)
+		test.enter(w.book)
+		w.put("b", &pointer.Card{Successor: pointerOf("next b")}) // a card without a commitment confirms nothing
+		w.put("next b", &pointer.Card{Next: commitment("next b"), Succession: chain(test.step)})
+		for range 2 {
+			res, err := w.resolve("bob")
+			require.NoError(t, err, name)
+			require.Equal(t, pointerOf("b"), res.Last().Pointer, name)
+			require.Equal(t, pointerOf("next b"), res.Last().Unproven, name)
+		}
+		require.Equal(t, pointerOf("next b"), must(w.book.Find("bob")).Unproven, name)
+		must(w.book.Confirm(pointerOf("b"), nil))
+		res, err := w.resolve("bob")
+		require.NoError(t, err, name)
+		require.Equal(t, pointerOf("next b"), res.Last().Pointer, name)
+	}
+}
+
 // Without anything to believe, Confirm refuses.
 func TestConfirmNeedsSomethingToBelieve(t *testing.T) {
 	b := newTestBook(t)
