@@ -139,7 +139,7 @@ var (
 
 	// ErrUnreachable is returned when no peer answered, or there is no peer to
 	// ask. Retry when the network is available again.
-	ErrUnreachable = errors.New("nobody could be reached")
+	ErrUnreachable = errors.New("no peer or router could be reached")
 
 	// ErrOlder is returned for a put of a record that is older than the stored
 	// one.

@@ -223,7 +223,7 @@ func TestErrorTexts(t *testing.T) {
 	a, _ := nameConflict(t)
 	text := func(_ Contact, err error) string { require.Error(t, err); return err.Error() }
 	pa, pb := pointerOf("a").String(), pointerOf("b").String()
-	require.Equal(t, `the name "alice" is taken by `+pa+`: choose another, or rename that one first`, text(a.Rename(pointerOf("b"), mustName("alice"), Source{})))
+	require.Equal(t, `the name "alice" is in use for `+pa+`: choose another, or rename that contact first`, text(a.Rename(pointerOf("b"), mustName("alice"), Source{})))
 	require.Equal(t, pa+` is already called "alice": rename it instead`, text(a.Add(mustName("al"), link("a"), Source{})))
 	require.Equal(t, `"bob" is in conflict: `+pointerOf("c").String()+` "bob"; `+pb+` "bob": rename or remove one by its pointer`, text(a.byName(mustName("bob"))))
 	require.Equal(t, `"nobody": not in the book`, text(a.Find("nobody")))

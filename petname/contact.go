@@ -63,6 +63,7 @@ type Fact struct {
 const (
 	factCard       = "card"
 	factSuccession = "succession"
+	channelRecord  = "record"  // the channel of what a verified record states
 	factConfirm    = "confirm" // the owner confirmed a commitment: see [Book.Confirm]
 )
 

@@ -31,7 +31,7 @@ func TestAContactHasItsSuccession(t *testing.T) {
 	c, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{})
 	require.NoError(t, err)
 	require.Equal(t, []Step{{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1"), Pin: Claimed}}, c.Chain)
-	require.NoError(t, b.applySuccession(pointerOf("trail 0"), steps))
+	require.NoError(t, b.applySuccession(pointerOf("trail 0"), steps, "test"))
 	c, err = b.byName(mustName("alice"))
 	require.NoError(t, err)
 	require.Equal(t, []Step{

@@ -38,7 +38,7 @@ type TakenError struct {
 }
 
 func (e *TakenError) Error() string {
-	return fmt.Sprintf("the name %q is taken by %s: choose another, or rename that one first", e.Name, e.Contact)
+	return fmt.Sprintf("the name %q is in use for %s: choose another, or rename that contact first", e.Name, e.Contact)
 }
 
 // NamedError is returned when the contact has another name.

@@ -34,12 +34,12 @@ func (b *Book) hop(ctx context.Context, records Records, part string, at start, 
 			// successor. A claim needs the signature of the old key, or the
 			// owner's decision: the step is stored, and shown.
 			hop.Unproven = claimed
-			return hop, b.applySuccession(p, chain)
+			return hop, b.applySuccession(p, chain, channelRecord)
 		}
 		if chain == nil {
 			return hop, b.finishHop(p, hop.Card)
 		}
-		if err := b.applySuccession(p, chain); err != nil {
+		if err := b.applySuccession(p, chain, channelRecord); err != nil {
 			return hop, err
 		}
 		if hop.Former = append(hop.Former, p); len(hop.Former) > maxChain {
@@ -152,7 +152,7 @@ func (b *Book) finishHop(p pointer.Pointer, card pointer.Card) error {
 	for _, s := range card.Succession {
 		// The card may be of an unknown party. Steps that prove nothing are
 		// ignored.
-		if err := b.applySuccession(s.Old, card.Succession); err != nil && !errors.As(err, new(*SuccessionError)) {
+		if err := b.applySuccession(s.Old, card.Succession, channelRecord); err != nil && !errors.As(err, new(*SuccessionError)) {
 			return err
 		}
 	}

@@ -170,7 +170,7 @@ func (b *Book) Suggestion(digits string) (Suggestion, error) {
 	case len(found) == 0:
 		return Suggestion{}, fmt.Errorf("suggestion %s: %w", name.Quote(digits), ErrNotFound)
 	case len(found) > 1:
-		return Suggestion{}, fmt.Errorf("several suggestions start with %s: give more of the digits", name.Quote(digits))
+		return Suggestion{}, fmt.Errorf("several suggestions start with %s: type more digits", name.Quote(digits))
 	}
 	return found[0], nil
 }

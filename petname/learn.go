@@ -72,7 +72,7 @@ func learnAct(v *ledger.View, p pointer.Pointer, card pointer.Card) (a act, pinn
 		return act{}, pinned, err
 	}
 	a = act{Op: opLearn, Contact: id.Bytes(), Of: otherPointer(id, p),
-		Fact: &wireFact{Kind: factCard, By: p.String(), Channel: "record", Nickname: card.Nickname, Next: card.Next.Bytes()}}
+		Fact: &wireFact{Kind: factCard, By: p.String(), Channel: channelRecord, Nickname: card.Nickname, Next: card.Next.Bytes()}}
 	if differs := without(pl.all, card.Next); len(differs) > 0 {
 		a.Pin = newWirePin(differs, nil)
 	}

@@ -55,7 +55,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 		if rapid.IntRange(0, 3).Draw(rt, "twins") == 0 { // otherwise conflicts are rare
 			must(books[0].Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}, Source{}))
 			must(books[1].Add(mustName("bob"), link("next a"), Source{}))
-			require.NoError(rt, books[0].applySuccession(pointerOf("a"), chain(step(rt, "a"))))
+			require.NoError(rt, books[0].applySuccession(pointerOf("a"), chain(step(rt, "a")), "test"))
 		}
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
 			b := books[pick.Draw(rt, "device")]
@@ -78,7 +78,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			case 8:
 				_, err = setKept(b, p, rapid.Bool().Draw(rt, "keep"))
 			case 9, 10:
-				err = b.applySuccession(pointerOf("a"), rapid.SampledFrom(chains).Draw(rt, "chain"))
+				err = b.applySuccession(pointerOf("a"), rapid.SampledFrom(chains).Draw(rt, "chain"), "test")
 				if c, _ := b.ByPointer(pointerOf("a")); c.Pointer != c.ID {
 					moved++
 				}

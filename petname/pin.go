@@ -278,10 +278,14 @@ func (pl *place) contest(seenByCards map[pointer.Commitment][]pointer.Commitment
 		return
 	}
 	pl.duplicity = count(confirmed) > 1
-	own := slices.Index(pl.ranks, confirmed)
+	var earlier []pointer.Commitment // on record before a card that alone confirms another one
+	for i, own := range pl.claims {
+		if pl.ranks[i] == confirmed && !pl.backed[i] {
+			earlier = append(earlier, seenByCards[own.Next]...)
+		}
+	}
 	for i, c := range pl.claims {
-		earlier := !pl.backed[own] && slices.Contains(seenByCards[pl.claims[own].Next], c.Next)
-		if i == own || pl.ranks[i] > reported || earlier {
+		if pl.ranks[i] > reported || slices.Contains(earlier, c.Next) {
 			pl.contested = append(pl.contested, c)
 		}
 	}

@@ -31,7 +31,7 @@ func TestAFalseClaimMovesNoContact(t *testing.T) {
 		steps := chain(unsigned(t, "b", "evil", commitment("evil")))
 		w.put("b", &pointer.Card{Nickname: "Bob", Next: commitment("b")})
 		w.put("evil", &pointer.Card{Next: commitment("evil"), Succession: steps})
-		require.NoError(t, w.book.applySuccession(pointerOf("b"), steps), name)
+		require.NoError(t, w.book.applySuccession(pointerOf("b"), steps, "test"), name)
 		_, err := w.resolve(pointerOf("evil").String())
 		require.NoError(t, err, name)
 		c := must(w.book.Find("bob"))
@@ -69,7 +69,7 @@ func TestAFalseClaimMovesNoContact(t *testing.T) {
 		c = must(w.book.Add(mustName("bob"), pointer.Link{Pointer: pointerOf("b"), Next: commitment("b")}, Source{ReplacePin: true}))
 		require.Empty(t, c.Contradictions, name)
 		require.Equal(t, commitment("b"), c.Next, name)
-		require.ErrorAs(t, w.book.applySuccession(pointerOf("b"), steps), new(*SuccessionError), name)
+		require.ErrorAs(t, w.book.applySuccession(pointerOf("b"), steps, "test"), new(*SuccessionError), name)
 		require.Equal(t, pointerOf("b"), must(w.book.Find("bob")).Pointer, name)
 	}
 }
@@ -117,9 +117,9 @@ func TestTheOwnerDecidesOnAStepThatAClaimProves(t *testing.T) {
 	} {
 		b := newTestBook(t)
 		introducedBob(t, b, commitment("b"))
-		require.NoError(t, b.applySuccession(pointerOf("b"), steps))
+		require.NoError(t, b.applySuccession(pointerOf("b"), steps, "test"))
 		n := entries(b)
-		require.NoError(t, b.applySuccession(pointerOf("b"), steps))
+		require.NoError(t, b.applySuccession(pointerOf("b"), steps, "test"))
 		require.Equal(t, n, entries(b), "stored once")
 		require.Equal(t, pointerOf("next b"), must(b.Find("bob")).Unproven)
 		decide(b)
@@ -190,7 +190,7 @@ func TestConfirmDoesNotMergeContacts(t *testing.T) {
 			must(b.Add(mustName(name), link(to), Source{}))
 		}
 		introducedBob(t, b, mustCommit(to))
-		require.Error(t, b.applySuccession(pointerOf("b"), chain(unsigned(t, "b", to, commitment("x")))), to)
+		require.Error(t, b.applySuccession(pointerOf("b"), chain(unsigned(t, "b", to, commitment("x"))), "test"), to)
 		require.True(t, must(b.Find("bob")).Unproven.IsZero(), to)
 	}
 }

@@ -87,7 +87,7 @@ func (w *pinWorld) steps(honest, stolen bool) []pointer.Succession {
 }
 
 func (w *pinWorld) apply(steps []pointer.Succession) {
-	_ = w.book().applySuccession(steps[0].Old, steps)
+	_ = w.book().applySuccession(steps[0].Old, steps, "test")
 }
 
 func (w *pinWorld) contact(b *Book) Contact {

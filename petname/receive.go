@@ -76,7 +76,7 @@ func (b *Book) receiveIntroduction(s introduce.Statement, i introduce.Introducti
 		}
 		retracted, err := tx.View().Get(tableRetracted, append(slices.Clone(i.ID[:]), i.By.Bytes()...))
 		if err != nil || retracted != nil {
-			return firstError(err, fmt.Errorf("introduction by %s: it was taken back: %w", i.By, ErrDecided))
+			return firstError(err, fmt.Errorf("introduction by %s: it was withdrawn: %w", i.By, ErrDecided))
 		}
 		isNew, err = b.suggest(tx, proposed)
 		return err
@@ -84,9 +84,10 @@ func (b *Book) receiveIntroduction(s introduce.Statement, i introduce.Introducti
 	if err != nil {
 		return SuggestionID{}, false, err
 	}
-	// A step is verified against the pin, whatever its source.
-	for _, s := range i.Chain {
-		if err := b.applySuccession(s.Old, i.Chain); err != nil && !errors.As(err, new(*SuccessionError)) {
+	// The chain may advance a contact: each step is verified against what is
+	// pinned, whatever its source. A chain that does not agree changes nothing.
+	for _, step := range i.Chain {
+		if err := b.applySuccession(step.Old, i.Chain, channel); err != nil && !errors.As(err, new(*SuccessionError)) {
 			return proposed.id(), isNew, err
 		}
 	}
@@ -260,6 +261,7 @@ func (b *Book) checkSuggestion(v *ledger.View, proposed wireSuggestion) (bool, e
 	return false, b.checkRoom(v, proposed)
 }
 
+// firstError returns err, or otherwise if err is nil.
 func firstError(err, otherwise error) error {
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ import (
 // does not agree with what was pinned, a [*DuplicityError] for another
 // commitment by the same new key, and a [*ConflictError] for a successor that
 // is another named contact.
-func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession) error {
+func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession, channel string) error {
 	var isNew bool
 	err := b.read(func(v *ledger.View) error { // most calls write nothing
 		_, steps, err := b.newSteps(v, old, chain)
@@ -45,7 +45,7 @@ func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession) 
 		if err != nil {
 			return err
 		}
-		f := &wireFact{Kind: factSuccession, By: to.String(), Channel: "record"}
+		f := &wireFact{Kind: factSuccession, By: to.String(), Channel: channel}
 		return appendAct(tx, act{Op: opAdvance, Contact: c.ID.Bytes(), Fact: f, Chain: evidence})
 	})
 }

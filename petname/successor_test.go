@@ -162,7 +162,7 @@ func TestAnEdgeToAnOldKeyLeadsToTheNewOne(t *testing.T) {
 	w.add("carol", "c")
 	w.publish("c", pointer.Commitment{}, map[string]pointer.Edge{
 		"al": {Pointer: pointerOf("a"), Next: commitment("a")}, "bare": edge("a"), "lie": {Pointer: pointerOf("a"), Next: commitment("thief")}})
-	require.NoError(t, w.book.applySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, w.book.applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
 	w.put("next a", &pointer.Card{Next: commitment("next a"), Succession: chain(step(t, "a"))})
 	for _, old := range []func(){
 		func() {},

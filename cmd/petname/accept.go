@@ -20,17 +20,16 @@ func (a *app) acceptVerb() *cobra.Command {
 	var never bool
 	cmd := &cobra.Command{
 		Use:   "accept N|FILE --as NAME",
-		Short: "Take up a suggestion, under a name of yours",
-		Long: `Give a name to somebody who waits in the inbox: N is the number that the inbox
-shows, or its first digits. An introduction that came by mail or on a memory
-stick is read from FILE, or with - from standard input. The name is yours to
-choose, whatever was suggested.
+		Short: "Accept a suggestion, under a name that you choose",
+		Long: `Add the pointer of a suggestion to your book. N is the number that the inbox
+shows, or its first digits. An introduction in a file is read from FILE, or with
+- from standard input. You choose the name; the suggested one is not binding.
 
-An offer to be introduced to each other is accepted without --as: who it is
-shows in your inbox when both of you have agreed.
+An offer of a mutual introduction is accepted without --as: the other contact is
+in your inbox when both of you have agreed.
 
-With --instead NAME that contact gives way, in one step: for when the key that
-you were given was never theirs. petname why keeps who gave it to you.`,
+--instead NAME replaces that contact in one step, for a key that was never this
+person's. petname why still shows the source of the replaced key.`,
 		Example: `  petname accept 482133 --as bob
   petname accept from-alice.txt --as bob`,
 		Args:              cobra.ExactArgs(1),
@@ -55,7 +54,7 @@ you were given was never theirs. petname why keeps who gave it to you.`,
 			}
 			return a.printResult(c, err, err == nil || c.Sent != "", func(w *bufio.Writer) {
 				if c.Sent != "" {
-					fmt.Fprintln(w, "agreed: they are in your inbox when the other has agreed, too")
+					fmt.Fprintln(w, "agreed: the contact is in your inbox when the other side has agreed, too")
 					return
 				}
 				fmt.Fprintln(w, contactLine(a.style(), c.contact))
@@ -63,11 +62,11 @@ you were given was never theirs. petname why keeps who gave it to you.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&request.As, "as", "", "the `name` that you give")
-	f.BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
+	f.StringVar(&request.As, "as", "", "your `name` for the contact")
+	f.BoolVar(&request.Lookalike, "allow-lookalike", false, "use the name although it looks like another; the log records that")
 	f.BoolVar(&never, "never", false, "as decline --never: refuse this and all later suggestions of that pointer")
-	f.BoolVar(&request.ReplacePin, "replace-pin", false, "the next key in the suggestion is right, whatever was pinned before")
-	f.StringVar(&request.Replaces, "instead", "", "a `name` of yours that gives way")
+	f.BoolVar(&request.ReplacePin, "replace-pin", false, "the next key in the suggestion is right, whatever is on record")
+	f.StringVar(&request.Replaces, "instead", "", "the contact to replace: a `name`")
 	completeFlag(cmd, "instead", a.completeMoreNames)
 	return cmd
 }
@@ -136,7 +135,7 @@ func (v *verbs) accept(ctx context.Context, a acceptArgs) (*accepted, error) {
 
 func (v *verbs) consent(ctx context.Context, s petname.Suggestion, a acceptArgs) (*accepted, error) {
 	if a.As != "" {
-		return nil, usage("--as %q: who it is shows when both of you have agreed; name them then", a.As).With("petname accept " + s.ID.String())
+		return nil, usage("--as %q: an offer has no pointer before both of you have agreed; name the contact then", a.As).With("petname accept " + s.ID.String())
 	}
 	sent, err := v.agentWith(a.Passphrase).AcceptMutual(ctx, s.ID)
 	if sent == "" {
@@ -147,7 +146,7 @@ func (v *verbs) consent(ctx context.Context, s petname.Suggestion, a acceptArgs)
 
 func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 	if a.As == "" {
-		return nil, usage("what shall %s be called? The name is yours to choose", s.Pointer.Short()).
+		return nil, usage("--as is missing: your name for %s", s.Pointer.Short()).
 			With("petname accept " + s.ID.String() + " --as NAME")
 	}
 	if _, err := name.Parse(a.As); err != nil {
@@ -155,16 +154,16 @@ func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 	}
 	how := petname.Acceptance{Lookalike: a.Lookalike, ReplacePin: a.ReplacePin}
 	if a.Replaces != "" {
-		gives, err := v.agent.Lookup(a.Replaces)
+		replaced, err := v.agent.Lookup(a.Replaces)
 		if err != nil {
 			return nil, err
 		}
-		how.Replaces = gives.ID
+		how.Replaces = replaced.ID
 	}
 	c, err := v.agent.Accept(s.ID, a.As, how)
 	var taken *petname.TakenError
 	if errors.As(err, &taken) && how.Replaces.IsZero() {
-		return v.conflictingContact(err, s.Pointer), classify(err).With("choose another name, or, if it is the same person and the other key was never theirs:\npetname accept " +
+		return v.conflictingContact(err, s.Pointer), classify(err).With("choose another name, or replace the key that was never this person's:\npetname accept " +
 			s.ID.String() + " --as " + shellWord(a.As) + " --instead " + shellWord(taken.Name.String()))
 	}
 	if err != nil {
@@ -189,9 +188,9 @@ func (v *verbs) findSuggestion(digits string, text []byte) (petname.Suggestion, 
 	}
 	switch len(ids) {
 	case 0:
-		return petname.Suggestion{}, &failure{Code: "noted", Exit: exitChoose, Message: "what the file says was noted, and leaves nothing to decide", Next: "petname inbox"}
+		return petname.Suggestion{}, &failure{Code: "noted", Exit: exitChoose, Message: "the statements of the file are recorded, and there is nothing to decide", Next: "petname inbox"}
 	case 1:
 		return v.agent.Suggestion(ids[0].String())
 	}
-	return petname.Suggestion{}, &failure{Code: "choose", Exit: exitChoose, Message: "there are several suggestions in the file, and they wait in the inbox now", Next: "petname inbox"}
+	return petname.Suggestion{}, &failure{Code: "choose", Exit: exitChoose, Message: "the file has several suggestions, and they are in the inbox now", Next: "petname inbox"}
 }

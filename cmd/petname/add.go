@@ -22,12 +22,12 @@ func (a *app) addVerb() *cobra.Command {
 	var request addArgs
 	cmd := &cobra.Command{
 		Use:   "add NAME POINTER|LINK|-",
-		Short: "Give somebody a name",
-		Long: `Give the owner of a pointer a name of your own. A link (petname id prints one)
-is better than a bare pointer: mistyping shows, and the next key is pinned.
-With - the link is read from standard input. Adding the same again is fine. A
-name that you could take for another one is asked about, or refused with exit
-status 5 where nobody can be asked.`,
+		Short: "Add a contact: a name that you choose for a pointer",
+		Long: `Add a contact to your book: a name that you choose for a pointer. A link
+(petname id prints one) is better than a bare pointer: it has a checksum, and
+the commitment to the next key. With - it is read from standard input. Adding
+the same contact again changes nothing. A name that looks like another one needs
+a confirmation on the terminal; without a terminal the exit status is 5.`,
 		Example: `  petname add bob 'petname:k51…?c=…&s=…'
   petname add "Aunt Mary" k51qzi5uqu5d…
   petname add bob - < bobs-link.txt
@@ -42,7 +42,7 @@ status 5 where nobody can be asked.`,
 					return classify(err)
 				}
 				if len(b) > maxStdin {
-					return usage("standard input: over %d bytes, and no link is", maxStdin)
+					return usage("standard input: over %d bytes, which is too long for a link", maxStdin)
 				}
 				request.Target, request.Channel = strings.TrimSpace(string(b)), "stdin"
 			}
@@ -54,13 +54,13 @@ status 5 where nobody can be asked.`,
 			}
 			err = a.printResult(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, contactLine(a.style(), c)) })
 			if err == nil && c.Next == "" && len(c.Provenance) > 0 && c.Provenance[0].Kind == "typed" {
-				a.hint("a bare pointer has no checksum: compare its words with\n  petname show %s", shellWord(args[0]))
+				a.hint("a bare pointer has no checksum: compare its words, which are shown by\n  petname show %s", shellWord(args[0]))
 			}
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&request.ReplacePin, "replace-pin", false, "the next key in the link is right, whatever was pinned before; undo takes it back")
-	cmd.Flags().BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
+	cmd.Flags().BoolVar(&request.ReplacePin, "replace-pin", false, "the next key in the link is right, whatever is on record (petname undo reverts it)")
+	cmd.Flags().BoolVar(&request.Lookalike, "allow-lookalike", false, "use the name although it looks like another; the log records that")
 	return cmd
 }
 
@@ -71,7 +71,7 @@ func (a *app) confirmLookalike(err error) bool {
 	if !errors.As(err, &e) || e.Code != "lookalike" || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
 		return false
 	}
-	_ = writeRows(a.stderr, name.Clean(e.Message)+".\nGive it all the same? Type yes: ", terminalWidth(a.stderr))
+	_ = writeRows(a.stderr, name.Clean(e.Message)+".\nUse it anyway? Type yes: ", terminalWidth(a.stderr))
 	return readYes(a.stdin)
 }
 
@@ -87,7 +87,7 @@ type addArgs struct {
 	Name      string `json:"name"`
 	Target    string `json:"target"`    // a pointer or a link
 	Channel   string `json:"channel"`   // "argument" or "stdin"
-	Lookalike bool   `json:"lookalike"` // the user was told what the name looks like
+	Lookalike bool   `json:"lookalike"` // the user confirmed the name after a warning
 
 	ReplacePin bool `json:"replace_pin"` // as in petname.Source
 }
@@ -102,7 +102,7 @@ func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
 	}
 	c, err := v.agent.Add(a.Name, link, petname.Source{Channel: a.Channel, Lookalike: a.Lookalike, ReplacePin: a.ReplacePin})
 	if err != nil {
-		return v.conflictingContact(err, link.Pointer), err
+		return v.conflictingContact(err, link.Pointer), withName(err, a.Name)
 	}
 	return v.withLookalikes(c)
 }

@@ -72,18 +72,22 @@ func (a *app) run(args []string) int {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "petname",
-		Short: "Names that you choose, that nobody can take from you",
-		Long: `petname keeps your own names for other people's keys, publishes what your key
-points to, and resolves names over a network that nobody has to trust.
+		Short: "Names that you choose for public keys",
+		Long: `petname keeps the names that you choose for the keys of other people, publishes
+what your key points to, and resolves names over networks that need no trust.
+
+A home is the folder of one identity: its keys, settings and book. The book has
+a name for each contact. A pointer is the hash of a contact's public key.
 
 Exit status: 0 done, 1 failure, 2 usage or malformed input, 3 not found,
 4 locked, 5 a person must choose, 6 verification failed, 7 network (worth
 retrying), 8 conflict, 130 interrupted.`,
-		Example: `  petname init --nickname "Alice L"
+		Example: `  petname demo
+  petname init --nickname "Alice L"
+  petname join lan
   petname id
   petname add bob 'petname:k51…'
-  petname resolve bob
-  petname invite`,
+  petname resolve bob`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -93,7 +97,7 @@ retrying), 8 conflict, 130 interrupted.`,
 	f.StringVar(&a.home, "home", "", "the `folder` of the identity (default: $PETNAME_HOME, or the platform's data folder)")
 	f.BoolVar(&a.json, "json", false, "print one JSON object")
 	f.BoolVarP(&a.quiet, "quiet", "q", false, "no hints and no progress")
-	f.BoolVar(&a.noInput, "no-input", false, "never ask")
+	f.BoolVar(&a.noInput, "no-input", false, "ask for nothing on the terminal")
 	f.StringVar(&a.passphraseFile, "passphrase-file", "", "`file` whose first line unlocks the identity key")
 	root.CompletionOptions.DisableDefaultCmd = true
 	group := func(title string, verbs ...*cobra.Command) {
@@ -103,13 +107,14 @@ retrying), 8 conflict, 130 interrupted.`,
 		}
 		root.AddCommand(verbs...)
 	}
-	group("You:", a.initVerb(), a.idVerb(), a.keyVerb(), a.publishVerb())
-	group("Your book:", a.addVerb(), a.confirmVerb(), a.listVerb(), a.findVerb(), a.showVerb(), a.whoisVerb(), a.whyVerb(),
+	group("First steps:", a.demoVerb(), a.initVerb(), a.joinVerb(), a.publishVerb(), a.idVerb())
+	group("Your book:", a.addVerb(), a.resolveVerb(), a.confirmVerb(), a.listVerb(), a.findVerb(), a.showVerb(), a.whoisVerb(), a.whyVerb(),
 		a.renameVerb(), a.rmVerb(), a.undoVerb(), a.logVerb())
-	group("From one to another:", a.inviteVerb(), a.pairVerb(), a.introduceVerb(), a.retractVerb(), a.knockVerb(), a.inboxVerb(), a.acceptVerb(), a.declineVerb(),
-		a.shareVerb(), a.unshareVerb(), a.disputeVerb(), a.denyVerb(), a.evidenceVerb())
-	group("The network:", a.joinVerb(), a.nodeVerb(), a.resolveVerb(), a.recordVerb(), a.keepVerb(), a.unkeepVerb())
-	root.AddCommand(a.doctorVerb(), a.demoVerb(), a.completionVerb(), a.versionVerb())
+	group("Pairing and introductions:", a.inviteVerb(), a.pairVerb(), a.inboxVerb(), a.acceptVerb(), a.declineVerb(), a.introduceVerb(), a.retractVerb(),
+		a.shareVerb(), a.unshareVerb(), a.knockVerb(), a.disputeVerb(), a.denyVerb(), a.evidenceVerb())
+	group("Nodes and records:", a.nodeVerb(), a.keepVerb(), a.unkeepVerb(), a.recordVerb())
+	group("Maintenance:", a.keyVerb(), a.doctorVerb(), a.completionVerb(), a.versionVerb())
+	root.SetHelpCommandGroupID("Maintenance:")
 	return root
 }
 

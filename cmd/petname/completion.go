@@ -14,9 +14,9 @@ import (
 func (a *app) completionVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
-		Short: "Print a script that completes verbs and your petnames",
-		Long: `Print a script for your shell. Petnames are completed from your book, with how
-you know them.`,
+		Short: "Print a shell script that completes verbs and names",
+		Long: `Print a script for your shell. Names are completed from your book, each with its
+provenance.`,
 		Example: `  source <(petname completion bash)
   petname completion zsh > "${fpath[1]}/_petname"
   petname completion fish > ~/.config/fish/completions/petname.fish`,

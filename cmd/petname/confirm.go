@@ -14,14 +14,14 @@ func (a *app) confirmVerb() *cobra.Command {
 	var request confirmArgs
 	cmd := &cobra.Command{
 		Use:   "confirm NAME",
-		Short: "Believe the card of a contact about its next key",
-		Long: `Settle what contradicts about the next key of a contact: what its newest card
-shows is right, and all else that is on record about it is not. If the card names
-a successor that it proves, the contact moves to it.
+		Short: "Confirm the next key that a contact's card states",
+		Long: `Settle contradictions about the next key of a contact: its newest card is right,
+and every other claim on record is wrong. If the card names a successor that it
+proves, the contact moves to the successor.
 
-Do this after you compared the words of the pointer with its owner, over another
-channel. To believe a link instead, use petname add NAME LINK --replace-pin. Both
-are in the log, and petname undo takes them back.`,
+First compare the words of the pointer with its owner over another channel. To
+settle them by a link from its owner, use petname add NAME LINK --replace-pin.
+The log records both, and petname undo reverts them.`,
 		Example: `  petname confirm bob
   petname confirm bob --timeout 10s`,
 		Args:              cobra.ExactArgs(1),

@@ -35,7 +35,7 @@ type contact struct {
 	Shared         []string           `json:"shared,omitempty"` // labels under which it is public
 	Card           *contactCard       `json:"card,omitempty"`
 	Evidence       []evidence         `json:"evidence,omitempty"`
-	Undone         *entry             `json:"undone,omitempty"` // by undo: what was taken back
+	Undone         *entry             `json:"undone,omitempty"` // by undo: the change that was reverted
 }
 
 // pinContradiction lists the claims about the next key of one pointer that
@@ -74,7 +74,7 @@ type evidence struct {
 	ByName     string `json:"by_name,omitempty"`    // the petname of the contact that stated it
 	Suggested  string `json:"suggested,omitempty"`  // the name that was suggested, cleaned
 	State      string `json:"state,omitempty"`      // of a suggestion: what became of it
-	Retracted  bool   `json:"retracted,omitempty"`  // it was taken back
+	Retracted  bool   `json:"retracted,omitempty"`  // it was withdrawn
 	OfReplaced bool   `json:"instead,omitempty"`    // about a contact that gave way to this one
 	Transcript []byte `json:"transcript,omitempty"` // what was signed
 }

@@ -20,10 +20,10 @@ func (a *app) demoVerb() *cobra.Command {
 	var keep string
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "See the whole story on this machine",
-		Long: `Start a network of real DHT nodes on loopback and three people, alice, bob and
-carol, each with a home of their own, and go through the story with the real
-commands. Nothing leaves this machine. Exit status 1 if any step fails.`,
+		Short: "Run a demonstration on this machine",
+		Long: `Start a network of DHT nodes on loopback, make a home for each of three people,
+alice, bob and carol, and run the commands step by step. Nothing leaves this
+machine. The exit status is 1 if a step fails.`,
 		Example: `  petname demo
   petname demo --keep homes
   petname --home homes/carol show alice`,
@@ -39,7 +39,7 @@ commands. Nothing leaves this machine. Exit status 1 if any step fails.`,
 		},
 	}
 	cmd.Flags().IntVar(&nodes, "nodes", 20, "how many DHT nodes")
-	cmd.Flags().StringVar(&keep, "keep", "", "leave the homes in this `folder`, as alice, bob and carol")
+	cmd.Flags().StringVar(&keep, "keep", "", "keep the homes in this `folder`, as alice, bob and carol")
 	return cmd
 }
 
@@ -125,7 +125,7 @@ func (d *demo) end(keep string) error {
 		}
 	})
 	if keep != "" {
-		d.app.hint("\nthe homes are yours to play with:\n  petname --home %s list", shellWord(filepath.Join(keep, "carol")))
+		d.app.hint("\nthe homes can be used like any other:\n  petname --home %s list", shellWord(filepath.Join(keep, "carol")))
 	}
 	return err
 }
@@ -157,10 +157,10 @@ type demo struct {
 // petname runs a verb in the home of a person, adds the command line to the current
 // step, and decodes the JSON result. It returns the exit status and the content of
 // stderr.
-func (d *demo) petname(who string, result any, args ...string) (exit int, message string) {
-	d.commands = append(d.commands, "petname --home "+who+" "+typed(args))
+func (d *demo) petname(person string, result any, args ...string) (exit int, message string) {
+	d.commands = append(d.commands, "petname --home "+person+" "+typed(args))
 	var stdout, stderr bytes.Buffer
-	full := append([]string{"--home", filepath.Join(d.dir, who), "--json", "--no-input"}, args...)
+	full := append([]string{"--home", filepath.Join(d.dir, person), "--json", "--no-input"}, args...)
 	exit = run(d.ctx, full, strings.NewReader(""), &stdout, &stderr)
 	if result != nil && stdout.Len() > 0 {
 		if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
@@ -177,9 +177,9 @@ func (d *demo) petname(who string, result any, args ...string) (exit int, messag
 }
 
 // mustRun is petname for a verb that must succeed.
-func (d *demo) mustRun(who string, result any, args ...string) error {
-	if exit, message := d.petname(who, result, args...); exit != 0 {
-		return fmt.Errorf("%s: %s ended with status %d: %s", who, args[0], exit, message)
+func (d *demo) mustRun(person string, result any, args ...string) error {
+	if exit, message := d.petname(person, result, args...); exit != 0 {
+		return fmt.Errorf("%s: %s ended with status %d: %s", person, args[0], exit, message)
 	}
 	return nil
 }

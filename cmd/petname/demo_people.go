@@ -32,7 +32,7 @@ func (d *demo) introduceStep(ids map[string]*identity) (string, error) {
 	if out.Suggested != nicknameOf["bob"] {
 		return "", fmt.Errorf("what alice suggests is %q", out.Suggested)
 	}
-	return fmt.Sprintf("sealed, it waits in the DHT; suggested is %q, and not what alice calls him", out.Suggested), nil
+	return fmt.Sprintf("sealed, and stored in the DHT; alice suggests %q, and not her own name for him", out.Suggested), nil
 }
 
 // acceptStep makes carol accept the introduction and name bob.
@@ -62,13 +62,13 @@ func (d *demo) acceptStep(ids map[string]*identity) (string, error) {
 }
 
 // checkUnnamed checks that a suggestion in the inbox has added no name to the book.
-func (d *demo) checkUnnamed(who, p string) error {
+func (d *demo) checkUnnamed(person, p string) error {
 	var out contactList
-	if exit, message := d.petnameUnlisted(who, &out, "list"); exit != 0 {
-		return fmt.Errorf("%s: list ended with status %d: %s", who, exit, message)
+	if exit, message := d.petnameUnlisted(person, &out, "list"); exit != 0 {
+		return fmt.Errorf("%s: list ended with status %d: %s", person, exit, message)
 	}
 	if slices.ContainsFunc(out.Contacts, func(c contact) bool { return c.Pointer == p }) {
-		return fmt.Errorf("%s has a name before %s gave one", p, who)
+		return fmt.Errorf("%s has a name before %s accepted it", p, person)
 	}
 	return nil
 }
@@ -101,7 +101,7 @@ func (d *demo) pairStep(ids map[string]*identity) (string, error) {
 	if err := d.mustRun("bob", nil, "accept", s.Digits, "--as", "carol"); err != nil {
 		return "", err
 	}
-	return "by way of the DHT: each has the other's key, proven, and carol that it is the one\nwhich alice introduced", nil
+	return "through the DHT: each has the proven key of the other, and for carol it is the key\nthat alice introduced", nil
 }
 
 // wrongCodeStep makes carol mistype a code.
@@ -124,32 +124,32 @@ func (d *demo) wrongCodeStep() (string, error) {
 	if again != exitConflict {
 		return "", fmt.Errorf("the right code, afterwards, ended with status %d: %s", again, refused)
 	}
-	for _, who := range []string{"bob", "carol"} {
+	for _, person := range []string{"bob", "carol"} {
 		var in inbox
-		if exit, message := d.petnameUnlisted(who, &in, "inbox", "--offline"); exit != 0 || len(in.Suggestions) > 0 {
-			return "", fmt.Errorf("%s's inbox has %v: %s", who, in.Suggestions, message)
+		if exit, message := d.petnameUnlisted(person, &in, "inbox", "--offline"); exit != 0 || len(in.Suggestions) > 0 {
+			return "", fmt.Errorf("%s's inbox has %v: %s", person, in.Suggestions, message)
 		}
 	}
-	return "both are told, and then the right words don't pair, either: who guesses has\none try with each of them, among four million", nil
+	return "both are notified, and the right code does not pair afterwards: an attacker has\none guess with each of them, among four million", nil
 }
 
 // petnameUnlisted is petname for checks: their command lines are not shown.
-func (d *demo) petnameUnlisted(who string, result any, args ...string) (exit int, message string) {
+func (d *demo) petnameUnlisted(person string, result any, args ...string) (exit int, message string) {
 	commands := d.commands
-	exit, message = d.petname(who, result, args...)
+	exit, message = d.petname(person, result, args...)
 	d.commands = commands
 	return exit, message
 }
 
 // startInvite runs petname invite in the background and returns the invitation. end
 // waits for the result of the command if comes is set, and otherwise interrupts it.
-func (d *demo) startInvite(who string) (invited invited, end func(comes bool) (exit int, message string), err error) {
-	d.commands = append(d.commands, "petname --home "+who+" invite")
+func (d *demo) startInvite(person string) (invited invited, end func(comes bool) (exit int, message string), err error) {
+	d.commands = append(d.commands, "petname --home "+person+" invite")
 	ctx, cancel := context.WithCancel(d.ctx)
 	out, in := io.Pipe()
 	exit, stderr := make(chan int, 1), &bytes.Buffer{}
 	go func() {
-		exit <- run(ctx, []string{"--home", filepath.Join(d.dir, who), "--json", "--no-input", "invite"}, strings.NewReader(""), in, stderr)
+		exit <- run(ctx, []string{"--home", filepath.Join(d.dir, person), "--json", "--no-input", "invite"}, strings.NewReader(""), in, stderr)
 		in.Close()
 	}()
 	end = func(comes bool) (int, string) {
@@ -166,5 +166,5 @@ func (d *demo) startInvite(who string) (invited invited, end func(comes bool) (e
 		return invited, end, nil
 	}
 	_, message := end(false)
-	return invited, nil, fmt.Errorf("%s: invite: %w: %s", who, err, message)
+	return invited, nil, fmt.Errorf("%s: invite: %w: %s", person, err, message)
 }

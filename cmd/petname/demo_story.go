@@ -31,24 +31,24 @@ func (d *demo) storySteps(nodes int) []demoStep {
 
 	return []demoStep{
 		{"Keys are made: a pointer is the hash of one", func() (string, error) {
-			for _, who := range people {
+			for _, person := range people {
 				id := &identity{}
-				if err := d.mustRun(who, nil, "init", "--nickname", nicknameOf[who]); err != nil {
+				if err := d.mustRun(person, nil, "init", "--nickname", nicknameOf[person]); err != nil {
 					return "", err
 				}
-				if err := d.mustRun(who, id, "id"); err != nil {
+				if err := d.mustRun(person, id, "id"); err != nil {
 					return "", err
 				}
-				ids[who] = id
+				ids[person] = id
 			}
 			return "alice is " + ids["alice"].Pointer, nil
 		}},
-		{"A network of strangers, which everybody joins", func() (string, error) {
+		{"A network of DHT nodes, which all three join", func() (string, error) {
 			if err := d.network.start(d.ctx, nodes); err != nil {
 				return "", err
 			}
-			for _, who := range people {
-				if err := d.mustRun(who, nil, append([]string{"join"}, d.network.bootstrapAddrs()...)...); err != nil {
+			for _, person := range people {
+				if err := d.mustRun(person, nil, append([]string{"join"}, d.network.bootstrapAddrs()...)...); err != nil {
 					return "", err
 				}
 			}
@@ -56,19 +56,19 @@ func (d *demo) storySteps(nodes int) []demoStep {
 		}},
 		{"Cards are published, signed by their owners", func() (string, error) {
 			detail := ""
-			for _, who := range people {
+			for _, person := range people {
 				var out published
-				if err := d.mustRun(who, &out, "publish", firstPath); err != nil {
+				if err := d.mustRun(person, &out, "publish", firstPath); err != nil {
 					return "", err
 				}
 				if out.Stored < 1 || out.Stored > out.Asked {
-					return "", fmt.Errorf("%s: stored by %d of %d", who, out.Stored, out.Asked)
+					return "", fmt.Errorf("%s: stored by %d of %d", person, out.Stored, out.Asked)
 				}
-				detail += fmt.Sprintf("%s: %d asked, %d stored, in %s\n", who, out.Asked, out.Stored, secondsText(out.Took))
+				detail += fmt.Sprintf("%s: %d asked, %d stored, in %s\n", person, out.Asked, out.Stored, secondsText(out.Took))
 			}
 			return detail[:len(detail)-1], nil
 		}},
-		{"A link is handed over, by mail or on paper", func() (string, error) {
+		{"A link is sent, by mail or on paper", func() (string, error) {
 			link, err := pointer.ParseLink(ids["alice"].Link)
 			if err != nil {
 				return "", err
@@ -79,7 +79,7 @@ func (d *demo) storySteps(nodes int) []demoStep {
 			d.commands = []string{"petname --home alice id"}
 			return link.String() + "\nmistype one letter, and it is refused", nil
 		}},
-		{"Carol gives alice a petname: hers alone", func() (string, error) {
+		{"Carol adds alice, under a petname of her own", func() (string, error) {
 			var c contact
 			if err := d.mustRun("carol", &c, "add", "alice", ids["alice"].Link); err != nil {
 				return "", err
@@ -104,7 +104,7 @@ func (d *demo) storySteps(nodes int) []demoStep {
 			detail, err := d.checkResolved(ids["alice"], firstPath, "network", "carol", "resolve", "alice", "--fresh")
 			return "stopped " + id + "\n" + detail, err
 		}},
-		{"Alice knows a bob, and says so in public", func() (string, error) {
+		{"Alice shares bob in public", func() (string, error) {
 			if err := d.mustRun("alice", nil, "add", "bobby", ids["bob"].Link); err != nil {
 				return "", err
 			}
@@ -171,11 +171,11 @@ func (d *demo) storySteps(nodes int) []demoStep {
 			}
 			return "bob did sign it, but has signed a newer one: " + message, d.checkUnchanged(ids["bob"], secondPath)
 		}},
-		{"Alice introduces bob to carol, who is away", func() (string, error) { return d.introduceStep(ids) }},
+		{"Alice introduces bob to carol, when carol is offline", func() (string, error) { return d.introduceStep(ids) }},
 		{"Carol is back, and accepts, under a name of hers", func() (string, error) { return d.acceptStep(ids) }},
 		{"Bob and carol pair, by a code that he speaks", func() (string, error) { return d.pairStep(ids) }},
-		{"A code with one wrong word is dead for both", func() (string, error) { return d.wrongCodeStep() }},
-		{"Alice goes on to her next key, and carol follows", func() (string, error) {
+		{"A code with one wrong word cannot be used again", func() (string, error) { return d.wrongCodeStep() }},
+		{"Alice rotates to her next key, and carol follows", func() (string, error) {
 			var turned rotated
 			if err := d.mustRun("alice", &turned, "key", "rotate"); err != nil {
 				return "", err
@@ -190,7 +190,7 @@ func (d *demo) storySteps(nodes int) []demoStep {
 			if was := ids["alice"].Pointer; out.Pointer != turned.Pointer || out.Pointer == was || !slices.Equal(turned.Former, []string{was}) || !out.Verified {
 				return "", fmt.Errorf("carol's alice is %s, and alice went from %v to %s", out.Pointer, turned.Former, turned.Pointer)
 			}
-			return "by the commitment in the link that carol was handed", nil
+			return "proven by the commitment in the link that carol added", nil
 		}},
 	}
 }
@@ -198,9 +198,9 @@ func (d *demo) storySteps(nodes int) []demoStep {
 var nicknameOf = map[string]string{"alice": "Alice L", "bob": "Bob W", "carol": "Carol"}
 
 // checkResolved resolves, and checks the result.
-func (d *demo) checkResolved(want *identity, value, source, who string, args ...string) (string, error) {
+func (d *demo) checkResolved(want *identity, value, source, person string, args ...string) (string, error) {
 	var out resolved
-	if err := d.mustRun(who, &out, args...); err != nil {
+	if err := d.mustRun(person, &out, args...); err != nil {
 		return "", err
 	}
 	if !out.Verified || out.Pointer != want.Pointer || out.Value != value || out.Source != source {

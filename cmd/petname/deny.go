@@ -14,12 +14,12 @@ func (a *app) denyVerb() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "deny N|FILE",
-		Short: "Deny that a key that was introduced as yours is yours",
-		Long: `Answer a question in your inbox (petname dispute asks it): sign that the key
-which somebody introduced as yours isn't. N and FILE are as for accept. Whoever
-gets your answer can show it to others, with the introduction.
+		Short: "Sign that a key that was introduced as yours is not yours",
+		Long: `Answer a question in your inbox, which petname dispute sends: sign that the key
+that was introduced as yours is not yours. N and FILE are as for accept. The
+recipient can show your answer, with the introduction, to others.
 
-Your own keys, those of before among them, can't be denied.`,
+Your own keys, former ones included, cannot be denied.`,
 		Example:           `  petname deny 482133`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeSuggestions,
@@ -60,7 +60,7 @@ func (v *verbs) deny(ctx context.Context, a denyArgs) (*disputed, error) {
 		return nil, err
 	}
 	if asked.Kind != petname.Question {
-		return nil, usage("%s asks nothing of you", asked.ID).With("petname inbox")
+		return nil, usage("%s is not a question", asked.ID).With("petname inbox")
 	}
 	s, err := v.agentWith(a.Passphrase).Deny(ctx, asked.ID, a.File)
 	if len(s.Signed) == 0 {

@@ -17,13 +17,14 @@ func (a *app) disputeVerb() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "dispute NAME",
-		Short: "Ask somebody whether the other key that you were given is theirs",
-		Long: `When you accepted somebody instead of a key that you were introduced to before,
-ask them about that other key. They see the introduction that was signed, and
-can deny that the key is theirs: petname deny. Their denial and the introduction
-prove to anybody who said what: petname why NAME -o FILE.
+		Short: "Ask a contact about a false key that was introduced as theirs",
+		Long: `Ask a contact about a key that it replaced in your book (petname accept
+--instead). The contact receives the signed introduction of that key, and can
+deny the key with petname deny. The introduction and the denial together prove
+what the introducer signed: petname why NAME -o FILE.
 
-It travels like an introduction: sealed, or with -o as a file.`,
+The question is sealed and sent like an introduction, or with -o written to a
+file.`,
 		Example: `  petname dispute bob
   petname dispute bob -o for-bob.txt`,
 		Args:              cobra.ExactArgs(1),
@@ -97,7 +98,7 @@ func asDisputed(s agent.Statements, file bool) *disputed {
 func (v *verbs) dispute(ctx context.Context, a disputeArgs) (*disputed, error) {
 	s, err := v.agentWith(a.Passphrase).Dispute(ctx, a.Name, a.File)
 	if errors.Is(err, agent.ErrNothingToDispute) {
-		return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "no key that was introduced to you gave way to " + s.To.Pointer.String() + ": there is nothing to ask",
+		return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "no introduced key was replaced by " + s.To.Pointer.String() + ": there is nothing to ask",
 			Next: "petname why " + shellWord(a.Name)}
 	}
 	if len(s.Signed) == 0 {

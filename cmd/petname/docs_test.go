@@ -96,3 +96,64 @@ func TestFormatsHaveEachDomain(t *testing.T) {
 	require.Greater(t, len(domains), 30)
 	require.Equal(t, slices.Compact(domains), found(document(t, "petname/docs/formats.md"), "(?m)^\\| `(petnames/[^`]*)` \\|"))
 }
+
+// The first file in each row of that table has the string of the row.
+func TestFormatsNameTheFileOfEachDomain(t *testing.T) {
+	rows := 0
+	for _, row := range regexp.MustCompile("(?m)^\\| `(petnames/[^`]*)` \\|.*?\\| `([a-z0-9_/]+\\.go)`").FindAllStringSubmatch(document(t, "petname/docs/formats.md"), -1) {
+		rows++
+		require.Contains(t, document(t, row[2]), `"`+strings.ReplaceAll(row[1], `\0`, `\x00`), row[2])
+	}
+	require.Greater(t, rows, 30)
+}
+
+// The table of packages in architecture.md has every package of the import table once,
+// and no other, above those that it may import.
+func TestArchitectureListsEachPackage(t *testing.T) {
+	text := document(t, "petname/docs/architecture.md")
+	_, table, ok := strings.Cut(text, "\n| package | content |\n")
+	require.True(t, ok)
+	table, _, _ = strings.Cut(table, "\n\n")
+	at := map[string]int{}
+	for i, row := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(table, -1) {
+		require.NotContains(t, at, row[1], "twice in the table")
+		require.Contains(t, mayImport, row[1], "no package of the module")
+		at[row[1]] = i
+	}
+	for name, imports := range mayImport {
+		require.Contains(t, at, name, "not in the table")
+		for _, imported := range imports {
+			if imported != "*" {
+				require.Less(t, at[name], at[imported], "%s imports %s, which stands above it", name, imported)
+			}
+		}
+	}
+}
+
+// Every file of the repository that a document names exists, by its path or by the end
+// of its path.
+func TestFilesOfDocumentsExist(t *testing.T) {
+	var files []string
+	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if d != nil && d.IsDir() && d.Name() == ".git" {
+			return filepath.SkipDir
+		}
+		files = append(files, "/"+filepath.ToSlash(path))
+		return err
+	})
+	require.NoError(t, err)
+	named := 0
+	for _, pattern := range []string{"*.md", "petname/docs/*.md", ".github/*.md"} {
+		names, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
+		require.NoError(t, err)
+		for _, name := range names {
+			b, err := os.ReadFile(name)
+			require.NoError(t, err)
+			for _, file := range found(string(b), "`([a-z0-9_./-]+\\.(?:go|md|txt|golden))`") {
+				named++
+				require.True(t, slices.ContainsFunc(files, func(path string) bool { return strings.HasSuffix(path, "/"+file) }), "%s names %s", name, file)
+			}
+		}
+	}
+	require.Greater(t, named, 40)
+}

@@ -16,8 +16,8 @@ func (a *app) doctorVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
 		Short: "Check the home and the network",
-		Long: `Check everything in the home: files and who can read them, keys, every entry of
-the book, every record; and whether the network that was joined answers.`,
+		Long: `Check everything in the home: the files and their permissions, the keys, every
+entry of the book, every record; and whether the joined network answers.`,
 		Example: `  petname doctor
   petname doctor --json`,
 		Args: cobra.NoArgs,

@@ -35,7 +35,21 @@ const (
 )
 
 // settleNext is the next step for a contact whose next key is in doubt.
-const settleNext = "ask its owner over another channel for the link, then\npetname add NAME LINK --replace-pin, or petname confirm NAME"
+var settleNext = settleWith("NAME")
+
+// settleWith is settleNext for the contact with a name.
+func settleWith(name string) string {
+	return "ask the owner for the link over another channel, then one of\npetname add " + name + " LINK --replace-pin\npetname confirm " + name
+}
+
+// withName returns an error about the next key of a contact with the name of the
+// contact in the next step, and other errors unchanged.
+func withName(err error, name string) error {
+	if f := classify(err); f != nil && f.Next == settleNext {
+		return f.With(settleWith(shellWord(name)))
+	}
+	return err
+}
 
 // failure is the error type of all verbs: a stable code for programs, and a message
 // and the next step for people.
@@ -110,7 +124,7 @@ func classify(err error) *failure {
 	case errors.As(err, &nickless), errors.Is(err, agent.ErrSameContact):
 		return set("usage", exitUsage, "")
 	case errors.As(err, &nocard):
-		return set("no_card", exitNotFound, "ask them to publish, or pair with them; an introduction can go as a file, too: -o FILE")
+		return set("no_card", exitNotFound, "ask the contact to publish, or pair with it; an introduction can also be written to a file: -o FILE")
 	case errors.Is(err, agent.ErrNotJoined):
 		e.Message = agent.ErrNotJoined.Error()
 		return set("not_joined", exitNetwork, "petname join --help")
@@ -119,21 +133,21 @@ func classify(err error) *failure {
 	case errors.As(err, &taken):
 		return set("name_taken", exitConflict, "petname show "+shellWord(taken.Name.String()))
 	case errors.As(err, &alike):
-		return set("lookalike", exitChoose, "choose another name, or give it all the same with --allow-lookalike")
+		return set("lookalike", exitChoose, "choose another name, or use this one with --allow-lookalike")
 	case errors.As(err, &named):
 		return set("already_named", exitConflict, "petname rename "+shellWord(named.Name.String())+" NEW")
 	case errors.As(err, &conflict):
-		return set("conflict", exitConflict, "petname rename POINTER NEW, or petname rm POINTER, for one of them")
+		return set("conflict", exitConflict, "for one of the contacts, one of\npetname rename POINTER NEW\npetname rm POINTER")
 	case errors.As(err, &duplicity):
 		return set("duplicity", exitUnverified, settleNext)
 	case errors.As(err, &differing):
 		return set("contradiction", exitUnverified, settleNext)
 	case errors.Is(err, petname.ErrNoCommitment):
-		return set("usage", exitUsage, "ask for the link (petname id)")
+		return set("usage", exitUsage, "ask the owner for the link")
 	case errors.Is(err, petname.ErrNothingToConfirm):
-		return set("no_card", exitNotFound, "petname join --help, or petname add NAME LINK --replace-pin with a link from its owner")
+		return set("no_card", exitNotFound, "join a network, or ask the owner for the link, then\npetname add NAME LINK --replace-pin")
 	case errors.As(err, &successor):
-		return set("succession", exitUnverified, "ask the owner, over another way, for the link")
+		return set("succession", exitUnverified, "ask the owner for the link over another channel")
 	case errors.As(err, &rollback):
 		return set("rollback", exitUnverified, "try again, or ask the owner to publish")
 	case errors.As(err, &expired):
@@ -148,15 +162,15 @@ func classify(err error) *failure {
 		e.Message = "interrupted"
 		return set("interrupted", exitInterrupted, "")
 	case errors.As(err, &stale):
-		return set("expired", exitUnverified, "ask who introduced them to do it again")
+		return set("expired", exitUnverified, "ask the introducer for a new introduction")
 	case errors.Is(err, introduce.ErrInvalid), errors.Is(err, mutual.ErrInvalid):
-		return set("invalid", exitUnverified, "ask who sent it to send it again")
+		return set("invalid", exitUnverified, "ask the sender to send it again")
 	case errors.Is(err, petname.ErrUnknownSender):
-		return set("stranger", exitUnverified, "petname add NAME LINK, for who says it, if you know them")
+		return set("stranger", exitUnverified, "if you know the sender:\npetname add NAME LINK")
 	case errors.Is(err, petname.ErrWrongRecipient):
-		return set("not_for_me", exitUnverified, "ask who introduces them to do it for you")
+		return set("not_for_me", exitUnverified, "ask the introducer for an introduction to you")
 	case errors.Is(err, petname.ErrMuted):
-		return set("muted", exitConflict, "petname add NAME LINK, if you know better now")
+		return set("muted", exitConflict, "to add the contact anyway:\npetname add NAME LINK")
 	case errors.Is(err, petname.ErrInboxFull):
 		return set("inbox_full", exitConflict, "petname inbox")
 	case errors.Is(err, petname.ErrDecided):
@@ -174,7 +188,7 @@ func classify(err error) *failure {
 	case errors.Is(err, pair.ErrTimeout):
 		return set("timeout", exitNetwork, "petname invite")
 	case errors.Is(err, pair.ErrSelf):
-		return set("own_pointer", exitConflict, "hand it to somebody else")
+		return set("own_pointer", exitConflict, "send it to another person")
 	case errors.As(err, &refused):
 		return set("refused", exitUnverified, "ask for a new invitation")
 	case errors.Is(err, pair.ErrExpired):
@@ -184,7 +198,7 @@ func classify(err error) *failure {
 	case errors.Is(err, agent.ErrTooManyRequests):
 		return set("too_many", exitConflict, "petname knock --stop POINTER")
 	case errors.Is(err, agent.ErrNoSealing):
-		return set("no_sealing", exitNotFound, "ask them to publish again, or give it to them as a file: -o FILE")
+		return set("no_sealing", exitNotFound, "ask the contact to publish again, or write it to a file: -o FILE")
 	case errors.Is(err, petname.ErrChanged):
 		return set("conflict", exitConflict, "petname log")
 	case errors.Is(err, petname.ErrOwnPointer):
@@ -196,15 +210,15 @@ func classify(err error) *failure {
 	case errors.Is(err, home.ErrExists):
 		return set("home_exists", exitConflict, "petname id")
 	case errors.Is(err, home.ErrLocked):
-		return set("locked", exitLocked, "give the passphrase with --passphrase-file, or on a terminal")
+		return set("locked", exitLocked, "enter the passphrase on a terminal, or use --passphrase-file")
 	case errors.Is(err, home.ErrNextElsewhere):
 		return set("locked", exitLocked, "petname key rotate --next FILE --recovery NEWFILE --passphrase-file FILE")
 	case errors.Is(err, home.ErrNextWrong):
-		return set("wrong_key", exitUnverified, "give the recovery file that was written last")
+		return set("wrong_key", exitUnverified, "use the recovery file that was written last")
 	case errors.Is(err, home.ErrPassphrase):
 		return set("wrong_passphrase", exitLocked, "")
 	case errors.Is(err, ledger.ErrInUse):
-		return set("in_use", exitNetwork, "wait for the other petname to end, and try again")
+		return set("in_use", exitNetwork, "wait until the other petname process has ended, and try again")
 	case errors.Is(err, dht.ErrOlder):
 		return set("older", exitUnverified, "")
 	case errors.Is(err, home.ErrRecoveryInHome):

@@ -40,13 +40,13 @@ func printContradictions(w *bufio.Writer, st name.Style, all []contradiction) {
 func (a *app) evidenceVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "evidence FILE",
-		Short: "Check the proof that somebody introduced a wrong key",
-		Long: `Verify what petname why -o wrote, anybody's: that the introducer signed that a
-key is somebody's, and that the holder of another key signed that it isn't
-theirs. It needs no home. Whose the other key is, you know if you paired with
-its owner.
+		Short: "Verify a proof that a contact introduced a wrong key",
+		Long: `Verify a file that petname why -o wrote in any home: the introducer signed that
+a key is a person's, and the holder of another key signed that it is not theirs.
+No home is needed. The proof does not show which person has the other key: you
+know that if you paired with its owner.
 
-Exit status 6 if it doesn't verify.`,
+The exit status is 6 if the proof does not verify.`,
 		Example: `  petname evidence proof.txt`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {

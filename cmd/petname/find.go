@@ -9,14 +9,13 @@ import (
 func (a *app) findVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "find TEXT",
-		Short: "Find names and nicknames that contain a text",
-		Long: `Find the contacts whose name, or whose nickname, contains a text. Case doesn't
-matter.`,
+		Short: "Find contacts by a part of their name or nickname",
+		Long:  `List the contacts with a text in their name or nickname. Case is ignored.`,
 		Example: `  petname find ali
   petname find "bob w"`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.printContacts("find", findArgs{Text: args[0]}, "nobody like that")
+			return a.printContacts("find", findArgs{Text: args[0]}, "no contact has this text in its name or nickname")
 		},
 	}
 }

@@ -81,7 +81,7 @@ func (w *web) handler(ctx context.Context, a *agent.Agent) http.Handler {
 	// name.
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLocal(r.Host) {
-			http.Error(w, "this node is on loopback, and not known by that name", http.StatusMisdirectedRequest)
+			http.Error(w, "this node serves loopback only, under localhost or a loopback address", http.StatusMisdirectedRequest)
 			return
 		}
 		mux.ServeHTTP(w, r)

@@ -14,8 +14,9 @@ func (a *app) idVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "id",
 		Short: "Show your pointer, your link and its twelve words",
-		Long: `Show who you are. Hand people the link: it has a checksum, and the commitment
-that lets them follow you to your next key. The words are for comparing aloud.`,
+		Long: `Show your identity. The link is for the people that add you to their books: it
+has a checksum, and the commitment (a hash) to your next key, with which their
+homes verify a rotation. The twelve words are for comparing a pointer aloud.`,
 		Example: `  petname id
   petname id --json`,
 		Args: cobra.NoArgs,

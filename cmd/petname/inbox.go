@@ -66,7 +66,7 @@ and nothing is fetched.`,
 			})
 			if err == nil && len(out.Suggestions) > 0 {
 				s := out.Suggestions[0]
-				a.hint("decide, as here of the first:\n  %s\n  petname decline %s", nextCommand(s), s.Digits)
+				a.hint("to decide about the first:\n  %s\n  petname decline %s", nextCommand(s), s.Digits)
 			}
 			return err
 		},

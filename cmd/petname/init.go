@@ -14,13 +14,13 @@ func (a *app) initVerb() *cobra.Command {
 	var plan home.CreateOptions
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Make your keys and an empty book",
-		Long: `Make a home: an identity key, the key after it, a key for this device, and an
-empty book. An existing home is never overwritten.
+		Short: "Create a home: your keys and an empty book",
+		Long: `Create a home, the folder of one identity: an identity key, the next key, a key
+for this device, and an empty book. An existing home is never overwritten.
 
-With --passphrase-file the identity key is locked; naming, listing and
-resolving work without it. With --recovery the next key is kept in that file
-alone, under the same passphrase: take it off this computer.`,
+With --passphrase-file the identity key is encrypted: naming, listing and
+resolving work without the passphrase. With --recovery the next key is stored in
+that file only, under the same passphrase: keep the file off this computer.`,
 		Example: `  petname init
   petname init --nickname "Alice L"
   petname init --passphrase-file pass.txt --recovery /media/stick/alice.key`,
@@ -59,13 +59,13 @@ alone, under the same passphrase: take it off this computer.`,
 				fmt.Fprintf(w, "your next key is %s\n", id.Recovery)
 			})
 			if err == nil {
-				a.hint("\nhand people your link:\n  petname id")
+				a.hint("\nsend your link to your contacts:\n  petname id")
 			}
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&plan.Nickname, "nickname", "", "what you call yourself: a `name` of at most 64 bytes, public once you publish")
-	cmd.Flags().StringVar(&plan.Recovery, "recovery", "", "new `file` to keep the next key in, instead of this home")
+	cmd.Flags().StringVar(&plan.Nickname, "nickname", "", "your `name` for yourself, at most 64 bytes; public when you publish")
+	cmd.Flags().StringVar(&plan.Recovery, "recovery", "", "new `file` for the next key, instead of this home")
 	return cmd
 }
 

@@ -19,17 +19,17 @@ func (a *app) introduceVerb() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "introduce NAME --to NAME",
-		Short: "Tell somebody who somebody else is",
-		Long: `Sign, for one of your contacts, what another one's pointer is. They see it in
-their inbox, and decide; the name in their book is theirs to choose. What you
-call people stays with you: suggested is what the contact calls itself, or --as.
+		Short: "Introduce one contact to another",
+		Long: `Sign, for the contact --to, the pointer of another contact. The recipient finds
+the introduction in the inbox, and decides. Your own name for the introduced
+contact stays private: you suggest its nickname, or the name of --as.
 
-With --both they are introduced to each other, and both are asked first: neither
-gets the other's pointer before both have agreed.
+With --both, the two contacts are introduced to each other. Both are asked
+first: neither receives the pointer of the other before both have agreed.
 
-It travels sealed, over the network that you joined, also while they are away;
-or as a file, with -o, by mail or on a memory stick: whoever reads that file
-sees who introduces whom to whom.`,
+The introduction is sealed and stored in the joined network, also while the
+recipient is offline. With -o it is written to a file instead: a reader of the
+file learns the introducer, the recipient and the introduced contact.`,
 		Example: `  petname introduce bob --to alice --note "from the choir"
   petname introduce bob --to alice --both
   petname introduce bob --to alice --as "Bob W" -o for-alice.txt`,
@@ -37,7 +37,7 @@ sees who introduces whom to whom.`,
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			if request.To == "" {
-				return usage("introduce %q to whom?", args[0]).With("petname introduce " + shellWord(args[0]) + " --to NAME")
+				return usage("--to is missing: the contact to introduce %q to", args[0]).With("petname introduce " + shellWord(args[0]) + " --to NAME")
 			}
 			request.Name, request.File = args[0], file != ""
 			if err := checkNewFile(file); err != nil {
@@ -57,20 +57,20 @@ sees who introduces whom to whom.`,
 				st := a.style()
 				fmt.Fprintf(w, "%s %s\n", sentText(out.Sent), shownName(st, out.ToName))
 				if out.Both {
-					fmt.Fprintln(w, "  and the other: both are asked")
+					fmt.Fprintln(w, "  and in the same way for the other contact: both are asked")
 				}
 				printField(w, "suggested", nickname(st, out.Suggested, out.Pointer))
 				printField(w, "pointer", out.Pointer)
-				printField(w, "good until", out.Expires.Local().Format(time.DateTime))
+				printField(w, "valid until", out.Expires.Local().Format(time.DateTime))
 			})
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&request.To, "to", "", "the contact who is to know: a `name`")
-	f.StringVar(&request.As, "as", "", "the `name` to suggest (default: what the contact calls itself)")
-	f.StringVar(&request.Note, "note", "", "a `text` to go with it")
+	f.StringVar(&request.To, "to", "", "the recipient: the `name` of a contact")
+	f.StringVar(&request.As, "as", "", "the `name` to suggest (default: the contact's nickname)")
+	f.StringVar(&request.Note, "note", "", "a `text` for the recipient")
 	f.BoolVar(&request.Both, "both", false, "introduce them to each other, if both agree")
-	f.DurationVar(&request.Expires, "expires", agent.IntroductionLifetime, "how `long` it can be taken up")
+	f.DurationVar(&request.Expires, "expires", agent.IntroductionLifetime, "how `long` it can be accepted")
 	f.StringVarP(&file, "output", "o", "", "write it to a `file` instead of sending it; - for standard output")
 	completeFlag(cmd, "to", a.completeMoreNames)
 	return cmd
@@ -80,7 +80,7 @@ sees who introduces whom to whom.`,
 func sentText(sent string) string {
 	switch sent {
 	case string(agent.Stored):
-		return "sent: waits in the network for"
+		return "stored in the network for"
 	case "file":
 		return "written for"
 	}
@@ -91,16 +91,16 @@ func (a *app) retractVerb() *cobra.Command {
 	var request retractArgs
 	cmd := &cobra.Command{
 		Use:   "retract NAME --to NAME",
-		Short: "Take an introduction back",
-		Long: `Tell the contact whom you introduced somebody to that you take it back. If it
-was not taken up yet, it goes out of their inbox; if it was, their petname why
-shows that you did.`,
+		Short: "Withdraw an introduction",
+		Long: `Withdraw an introduction. If the recipient has not accepted it yet, it is
+removed from the recipient's inbox. If it was accepted, petname why shows the
+recipient that you withdrew it.`,
 		Example:           `  petname retract bob --to alice`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) (err error) {
 			if request.To == "" {
-				return usage("whom did you introduce %q to?", args[0]).With("petname retract " + shellWord(args[0]) + " --to NAME")
+				return usage("--to is missing: the contact that you introduced %q to", args[0]).With("petname retract " + shellWord(args[0]) + " --to NAME")
 			}
 			request.Name = args[0]
 			if request.Passphrase, err = a.passphrase(); err != nil {
@@ -110,11 +110,11 @@ shows that you did.`,
 			err = a.call("retract", request, &out)
 			return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
-				fmt.Fprintf(w, "taken back: %s  (%s)\n", nickname(st, out.Suggested, out.Pointer), name.Clean(sentText(out.Sent))+" "+shownName(st, out.ToName))
+				fmt.Fprintf(w, "withdrawn: %s  (%s)\n", nickname(st, out.Suggested, out.Pointer), name.Clean(sentText(out.Sent))+" "+shownName(st, out.ToName))
 			})
 		},
 	}
-	cmd.Flags().StringVar(&request.To, "to", "", "who was told: a `name`")
+	cmd.Flags().StringVar(&request.To, "to", "", "the recipient of the introduction: a `name`")
 	completeFlag(cmd, "to", a.completeMoreNames)
 	return cmd
 }
@@ -152,7 +152,7 @@ func asIntroduced(i agent.Introduced) *introduced {
 
 func (v *verbs) introduce(ctx context.Context, a introduceArgs) (*introduced, error) {
 	if a.Both && a.File {
-		return nil, usage("--both takes an answer from each of them: it can't go by a file")
+		return nil, usage("--both needs an answer from each of the two: it can't be written to a file")
 	}
 	if len(a.Note) > introduce.MaxNote {
 		return nil, usage("--note of %d bytes: at most %d", len(a.Note), introduce.MaxNote)
@@ -198,7 +198,7 @@ func delivery(sent agent.Delivery, err error) error {
 	}
 	c := *classify(err)
 	c.Code, c.Exit = "queued", exitNetwork
-	c.Message = "kept, and not on its way yet: " + c.Message
-	c.Next = "petname inbox tries again, and so does a running node"
+	c.Message = "saved, and not sent yet: " + c.Message
+	c.Next = "a running node sends it later, and so does\npetname inbox"
 	return &c
 }

@@ -24,20 +24,19 @@ func (a *app) inviteVerb() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "invite",
-		Short: "Pair with somebody you meet, speak or write to",
-		Long: `Make an invitation, and wait until somebody takes it: they end in your inbox,
-and you in theirs, each with the other's proven key. There are three ways to
-hand it over:
+		Short: "Invite another person to pair with you",
+		Long: `Make an invitation, and wait for the recipient. Both sides then have the other
+in their inbox, with a proven key. There are three ways to pass it on:
 
-  speak     the code, four words long: over the telephone, say. Whoever guesses
-            has one try, and you see that it failed
-  show      the QR code (--qr, or as a picture with -o)
-  send      the link. Whoever has it can take it, so look who took it before you
-            accept them; --for refuses all others
+  speak     the code, a number and three words: by telephone, for example. An
+            attacker has one guess, and a wrong guess is reported to you
+  show      the QR code: --qr, or a picture with -o
+  send      the link. Each reader of the link can use it: compare the key with
+            the recipient before you accept it, or name the recipient with --for
 
-A code lives while this command waits, or for ten minutes while a node runs, and
-is made only then. A link lives as long as it says: while nobody waits, a
-running node answers, or petname inbox.`,
+A code is valid while this command waits, or for ten minutes if a node runs; it
+is made in these two cases only. A link is valid for the time of --expires: a
+running node, or petname inbox, answers it when this command has ended.`,
 		Example: `  petname invite
   petname invite --qr
   petname invite --expires 48h --for k51qzi5uqu5d…`,
@@ -61,11 +60,11 @@ running node answers, or petname inbox.`,
 	f := cmd.Flags()
 	f.BoolVar(&qr, "qr", false, "show a QR code")
 	f.StringVarP(&file, "output", "o", "", "write the QR code as a PNG to a `file`")
-	f.IntVar(&request.Uses, "uses", 1, "how many people may take the link")
-	f.DurationVar(&request.Expires, "expires", 10*time.Minute, "how `long` the link is good")
-	f.StringVar(&request.Purpose, "purpose", "", "a `text` that who takes the link sees")
-	f.StringVar(&request.For, "for", "", "who alone may take the link: a `pointer` or a name")
-	f.BoolVar(&noWait, "no-wait", false, "don't wait until somebody takes it")
+	f.IntVar(&request.Uses, "uses", 1, "how `many` times the link can be used")
+	f.DurationVar(&request.Expires, "expires", 10*time.Minute, "how `long` the link is valid")
+	f.StringVar(&request.Purpose, "purpose", "", "a `text` for the recipient of the link")
+	f.StringVar(&request.For, "for", "", "the only recipient that can use the link: a `pointer` or a name")
+	f.BoolVar(&noWait, "no-wait", false, "do not wait for the recipient")
 	completeFlag(cmd, "for", a.completeMoreNames)
 	return cmd
 }
@@ -87,7 +86,7 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 	}
 	err := a.printResult(out, nil, true, func(w *bufio.Writer) { printInvitation(w, out) })
 	if err == nil && !noWait {
-		a.hint("waiting until %s for somebody to take it; ^C ends the code, not the link", out.Expires.Local().Format(time.TimeOnly))
+		a.hint("waiting for the recipient until %s; ^C ends the code, not the link", out.Expires.Local().Format(time.TimeOnly))
 	}
 	if err == nil && qr {
 		err = a.drawQR(out.Compact)
@@ -111,17 +110,17 @@ func (a *app) invite(do func(verb string, args, result any) error, request invit
 	}
 	return a.printResult(s, nil, true, func(w *bufio.Writer) {
 		printSuggestion(w, a.style(), s)
-		fmt.Fprintf(w, "if that is whom you meant:\n  %s\n", a.withHomeFlag("petname accept "+s.Digits+" --as NAME"))
+		fmt.Fprintf(w, "if this is the person that you invited:\n  %s\n", a.withHomeFlag("petname accept "+s.Digits+" --as NAME"))
 	})
 }
 
 // printInvitation prints the code and the link of an invitation.
 func printInvitation(w *bufio.Writer, out invited) {
 	if out.Code != "" {
-		fmt.Fprintf(w, "say\n  petname pair %s\nor ", out.Code)
+		fmt.Fprintf(w, "speak\n  petname pair %s\nor ", out.Code)
 	}
 	fmt.Fprintf(w, "send\n  petname pair %s\n", shellWord(out.Link))
-	printField(w, "good until", out.Expires.Local().Format(time.DateTime))
+	printField(w, "valid until", out.Expires.Local().Format(time.DateTime))
 	if out.Uses > 1 {
 		printField(w, "uses", fmt.Sprint(out.Uses))
 	}
@@ -141,7 +140,7 @@ func (a *app) drawQR(text string) error {
 		return nil // the link is printed
 	}
 	if wide := terminalWidth(a.stdout); wide > 0 && wide < qrColumns(drawn) {
-		a.warn("the terminal is too narrow for the QR code; a picture has no such bounds:\n  petname invite -o qr.png")
+		a.warn("the terminal is too narrow for the QR code; a picture can be written instead:\n  petname invite -o qr.png")
 		return nil
 	}
 	if _, err := fmt.Fprintf(a.stdout, "\n%s", drawn); err != nil {
@@ -166,13 +165,13 @@ func (a *app) pairVerb() *cobra.Command {
 	var qr string
 	cmd := &cobra.Command{
 		Use:   "pair CODE|LINK|--qr FILE",
-		Short: "Take somebody's invitation",
-		Long: `Take a code that somebody speaks, a link that they sent, or the picture of a QR
-code, and wait for them. Their key is proven to you, and yours to them; who they
-are, you know by how you got the code.
+		Short: "Accept an invitation: a code, a link or a QR code",
+		Long: `Pair with the inviter: by the code that was spoken, the link that was sent, or a
+picture of the QR code. Each side proves its key to the other. The key is that
+of the inviter; which person that is, you know from how you received the code.
 
-With --as you name them at once; else they wait in your inbox. With - the code
-or link is read from standard input.`,
+--as adds the inviter to your book at once; without --as it is in your inbox.
+With - the code or link is read from standard input.`,
 		Example: `  petname pair 742-tunnel-orbit-candy --as alice
   petname pair petname-invite:…
   petname pair --qr photo.png`,
@@ -184,7 +183,7 @@ or link is read from standard input.`,
 			if request.Passphrase, err = a.passphrase(); err != nil {
 				return err
 			}
-			a.hint("waiting for the other side")
+			a.hint("waiting for the inviter")
 			var c paired
 			err = a.call("pair", request, &c)
 			err = a.printResult(c, err, c.Pointer != "", func(w *bufio.Writer) {
@@ -198,15 +197,15 @@ or link is read from standard input.`,
 				}
 			})
 			if err == nil && c.Suggestion != "" && c.Name == "" {
-				a.hint("give them a name:\n  petname accept %s --as NAME", c.Suggestion)
+				a.hint("choose a name:\n  petname accept %s --as NAME", c.Suggestion)
 			}
 			return err
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&qr, "qr", "", "read the QR code in a picture, PNG or JPEG: a `file`")
-	f.StringVar(&request.As, "as", "", "the `name` that you give them")
-	f.BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
+	f.StringVar(&qr, "qr", "", "read the QR code from a picture `file`, PNG or JPEG")
+	f.StringVar(&request.As, "as", "", "your `name` for the inviter")
+	f.BoolVar(&request.Lookalike, "allow-lookalike", false, "use the name although it looks like another; the log records that")
 	return cmd
 }
 
@@ -217,7 +216,7 @@ const maxPicture = 32 << 20
 func (a *app) invitationText(args []string, qr string) (string, error) {
 	switch {
 	case qr != "" && len(args) > 0, qr == "" && len(args) == 0:
-		return "", usage("give one: a code, a link, or --qr FILE").With("petname pair CODE")
+		return "", usage("one of a code, a link and --qr FILE is needed").With("petname pair CODE")
 	case qr != "":
 		b, err := a.readUpTo(qr, maxPicture+1)
 		if err != nil {
@@ -333,7 +332,7 @@ func (v *verbs) pair(ctx context.Context, a pairArgs) (*paired, error) {
 	if err != nil {
 		// The pairing succeeded, although the naming failed.
 		failed := *classify(err)
-		failed.Message = "paired, and waiting in the inbox, but " + failed.Message
+		failed.Message = "paired, and in the inbox, but " + failed.Message
 		failed.Next = "petname accept " + s.ID.String() + " --as NAME"
 		return out, &failed
 	}

@@ -15,19 +15,20 @@ func (a *app) joinVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "join ipfs|lan|off|MULTIADDR|URL…",
 		Short: "Choose the network to publish to and resolve from",
-		Long: `Choose a network, and enter it. Nothing leaves this machine before.
+		Long: `Choose the networks of this home, and connect to them. Before join, nothing
+leaves this machine.
 
   ipfs        the public IPFS DHT
-  lan         a local network
-  MULTIADDR…  peers to enter it by; alone, a private set of them: any address
-              that petname node prints
-  URL…        HTTP routers, which are asked and stored with beside the network,
-              or instead of one: any that petname node --http prints
-  off         none of all that
+  lan         the local network
+  MULTIADDR…  peers to connect to first; without ipfs or lan, those of a private
+              network: an address that petname node prints
+  URL…        HTTP routers, used beside a DHT or instead of one: a URL that
+              petname node --http prints
+  off         no network
 
-They combine, and take the place of what was joined before. A router sees who
-asks it for what; it can't make anything up. The choice is saved even if nobody
-answers within 5 seconds (exit status 7).`,
+Several can be combined. They replace the networks of before. A router learns
+which client asks for which record; it cannot forge one. The choice is saved
+even if no peer answers within 5 seconds (exit status 7).`,
 		Example: `  petname join /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…
   petname join http://127.0.0.1:8080
   petname join lan https://router.example /ip4/127.0.0.1/tcp/4001/p2p/12D3Koo…
@@ -40,16 +41,24 @@ answers within 5 seconds (exit status 7).`,
 			return a.printResult(out, err, err == nil, func(w *bufio.Writer) {
 				switch {
 				case out.Network != "off":
-					fmt.Fprintf(w, "joined %s: %s\n", out.Network, peersText(out.Peers))
+					fmt.Fprintf(w, "joined %s: %s\n", networkText(out.Network), peersText(out.Peers))
 				case len(out.Routers) == 0:
 					fmt.Fprintln(w, "off: nothing leaves this machine")
 				}
 				for _, router := range out.Routers {
-					fmt.Fprintf(w, "joined router %s\n", router)
+					fmt.Fprintf(w, "joined router\n  %s\n", router)
 				}
 			})
 		},
 	}
+}
+
+// networkText describes the network of a home for people.
+func networkText(network string) string {
+	if network == "peers" {
+		return "a private network"
+	}
+	return network
 }
 
 // joinArgs are the arguments of join.

@@ -18,18 +18,17 @@ func (a *app) keepVerb() *cobra.Command {
 	var request keepArgs
 	cmd := &cobra.Command{
 		Use:   "keep [NAME…]",
-		Short: "Keep somebody's name alive while their machine is off",
-		Long: `Have your node put the records of contacts again before the network forgets
-them, for as long as they are valid: so a name survives its owner's closed
-laptop. It looks first, and puts nothing while enough others hold the newest
-record. No key of theirs is needed. Without NAME, say who is kept, and how it
-goes.
+		Short: "Republish records of contacts while their computers are off",
+		Long: `Let your node republish the records of contacts before the network drops them,
+until they expire: a contact's name then resolves while its owner's computer is
+off. The node looks first, and stores nothing while enough peers have the newest
+record. No key of the contact is needed. Without NAME, list the contacts whose
+records are republished.
 
-It is off unless you ask for it, as it shows whom you know: whoever stores such
-a record sees the IP address that it came from. Each contact's record travels
-under a peer key of its own, so that peer keys alone link none of them to your
-node, nor to each other. It ends when you remove the contact, or with petname
-unkeep.`,
+This is off by default because it reveals your contacts: a peer that stores such
+a record sees the IP address that sent it. Each contact's record is sent under a
+peer key of its own, so that peer keys alone link no record to your node or to
+another record. It ends with petname unkeep, or when you remove the contact.`,
 		Example: `  petname keep bob
   petname keep --all
   petname keep --json`,
@@ -56,8 +55,8 @@ unkeep.`,
 			return a.printResult(out, err, err == nil, func(w *bufio.Writer) { printKept(w, a.style(), out) })
 		},
 	}
-	cmd.Flags().BoolVar(&request.All, "all", false, "everybody in the book, now; those who are added later are not")
-	cmd.Flags().BoolVar(&request.Yes, "yes", false, "with --all: you know that it shows whom you know")
+	cmd.Flags().BoolVar(&request.All, "all", false, "all contacts in the book now, and none that is added later")
+	cmd.Flags().BoolVar(&request.Yes, "yes", false, "with --all: accept that it reveals your contacts")
 	return cmd
 }
 
@@ -68,7 +67,7 @@ func (a *app) confirmKeepAll(err error) bool {
 	if !errors.As(err, &e) || e.Code != "keep_all" || a.json || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
 		return false
 	}
-	fmt.Fprintf(a.stderr, "%s\nKeep them all? Type yes: ", cleanLines(e.Message))
+	fmt.Fprintf(a.stderr, "%s\nRepublish the records of all contacts? Type yes: ", cleanLines(e.Message))
 	return readYes(a.stdin)
 }
 
@@ -76,9 +75,8 @@ func (a *app) unkeepVerb() *cobra.Command {
 	var request keepArgs
 	cmd := &cobra.Command{
 		Use:   "unkeep NAME… | --all",
-		Short: "No longer keep somebody's name alive",
-		Long: `Take back petname keep. Copies of records that peers have already stay with them
-for two days at the most.`,
+		Short: "Stop republishing records of contacts",
+		Long:  `Revert petname keep. Peers keep the copies that they have for at most two days.`,
 		Example: `  petname unkeep bob
   petname unkeep --all`,
 		ValidArgsFunction: a.completeMoreNames,
@@ -89,29 +87,29 @@ for two days at the most.`,
 			return a.printResult(out, err, err == nil, func(w *bufio.Writer) { printKept(w, a.style(), out) })
 		},
 	}
-	cmd.Flags().BoolVar(&request.All, "all", false, "everybody who is kept")
+	cmd.Flags().BoolVar(&request.All, "all", false, "all contacts whose records are republished")
 	return cmd
 }
 
 func printKept(w *bufio.Writer, s name.Style, out keptList) {
 	if len(out.Kept) == 0 {
-		fmt.Fprintln(w, "nobody is kept")
+		fmt.Fprintln(w, "no contact's record is republished")
 	}
 	for _, k := range out.Kept {
-		who := "(in conflict)"
+		shown := "(in conflict)"
 		if k.Name != "" {
-			who = shownName(s, k.Name)
+			shown = shownName(s, k.Name)
 		}
-		fmt.Fprintf(w, "%s  %s", who, nickname(s, "", k.Pointer))
+		fmt.Fprintf(w, "%s  %s", shown, nickname(s, "", k.Pointer))
 		switch {
 		case k.Next == nil:
-			fmt.Fprint(w, "  when a node runs")
+			fmt.Fprint(w, "  waits for a running node")
 		case k.Looked == nil:
-			fmt.Fprintf(w, "  first look %s", timeText(*k.Next))
+			fmt.Fprintf(w, "  first look-up %s", timeText(*k.Next))
 		case k.Problem != "":
 			fmt.Fprintf(w, "  %s; again %s", name.Clean(k.Problem), timeText(*k.Next))
 		default:
-			fmt.Fprintf(w, "  %d of %s hold it; next look %s", k.Holders, peersText(k.Asked), timeText(*k.Next))
+			fmt.Fprintf(w, "  %d of %s have it; next look-up %s", k.Holders, peersText(k.Asked), timeText(*k.Next))
 		}
 		fmt.Fprintln(w)
 	}
@@ -126,33 +124,32 @@ func printKeepStatus(w *bufio.Writer, k keepStatus) {
 		text = "1 contact"
 	}
 	if k.Next != nil {
-		text += ", next look " + timeText(*k.Next)
+		text += ", next look-up " + timeText(*k.Next)
 	}
 	if k.Last != nil {
 		text += fmt.Sprintf("; last %s: %s", timeText(*k.Last), name.Clean(k.Result))
 	}
-	printField(w, "keeps alive", text)
+	printField(w, "republishes", text)
 	if k.Own == nil {
 		return
 	}
 	own := "until " + timeText(k.Own.Expires)
 	if k.Own.Next != nil {
-		own += ", put again " + timeText(*k.Own.Next)
+		own += ", stored again " + timeText(*k.Own.Next)
 	}
 	if k.Own.Problem != "" {
 		own += "; " + name.Clean(k.Own.Problem)
 	}
-	printField(w, "my record", own)
+	printField(w, "your record", own)
 	if k.Own.Warning != "" {
-		printField(w, "WARNING", "my record "+k.Own.Warning)
+		printField(w, "WARNING", "your record "+k.Own.Warning)
 	}
 }
 
 // keepVisible describes what the network learns from republishing records of contacts.
-const keepVisible = "While a node of yours runs, it puts their records again before the network\n" +
-	"forgets them. Whoever stores those can see that your IP address does, and so\n" +
-	"that somebody there knows their owners: of all names that are kept, whom you know.\n" +
-	"petname unkeep takes it back."
+const keepVisible = "A running node stores their records again before the network drops them.\n" +
+	"The peers that store them see your IP address, and learn from all the records\n" +
+	"together which contacts you have. petname unkeep ends it."
 
 // keepArgs are the arguments of keep and unkeep.
 type keepArgs struct {
@@ -223,7 +220,7 @@ func (v *verbs) setKept(ctx context.Context, a keepArgs, on bool) (*keptList, er
 		return nil, err
 	}
 	if a.All == (len(a.Names) > 0) {
-		return nil, usage("give names, or --all")
+		return nil, usage("name the contacts, or use --all")
 	}
 	ids, err := v.contactsToMark(a, on)
 	if err != nil {
@@ -231,7 +228,7 @@ func (v *verbs) setKept(ctx context.Context, a keepArgs, on bool) (*keptList, er
 	}
 	if on && a.All && !a.Yes && len(ids) > 0 {
 		return before, &failure{Code: "keep_all", Exit: exitChoose,
-			Message: fmt.Sprintf("that is everybody in your book (%d more), and it shows.\n", len(ids)) + keepVisible,
+			Message: fmt.Sprintf("--all is every contact in your book (%d more).\n", len(ids)) + keepVisible,
 			Next:    "petname keep --all --yes"}
 	}
 	if err := v.agent.SetRepublished(ids, on); err != nil {

@@ -16,7 +16,7 @@ import (
 func (a *app) keyVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "key",
-		Short:   "Go on to your next key",
+		Short:   "Rotate to your next key",
 		Example: `  petname key rotate`,
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -29,15 +29,15 @@ func (a *app) keyRotateVerb() *cobra.Command {
 	var request rotateArgs
 	cmd := &cobra.Command{
 		Use:   "rotate",
-		Short: "Go on to your next key, and so to a new pointer",
-		Long: `Go on to the key that your cards have committed to, which makes you a new
-pointer. Whoever has your link, or has seen your card, follows: they hold the
-commitment, and only that key opens it. The old key signs one last record, and
-is then overwritten; publish stores both records.
+		Short: "Rotate to your next key, which changes your pointer",
+		Long: `Replace the identity key by the next key. Your pointer changes. Your link and
+your cards have a commitment to the next key: the homes of your contacts verify
+the rotation with it, and keep the names that they have for you. The old key
+signs a last record and is then erased; publish stores both records.
 
-Do it when the old key may be in others' hands, and keep the next one elsewhere:
-with --next it comes from the recovery file that init wrote, and --recovery
-names a new file for the key after it.`,
+Rotate when another party may have the old key. The next key should then be in
+no place that this party could read: --next reads it from the recovery file that
+init wrote, and --recovery writes the key after it to a new file.`,
 		Example: `  petname key rotate
   petname key rotate --next alice.key --recovery alice2.key --passphrase-file pass.txt`,
 		Args: cobra.NoArgs,
@@ -66,13 +66,13 @@ names a new file for the key after it.`,
 				printField(w, "next key", out.Recovery)
 			})
 			if err == nil {
-				a.hint("\nlet people know:\n  petname publish\nand hand out your new link:\n  petname id")
+				a.hint("\npublish both records:\n  petname publish\nand send out your new link:\n  petname id")
 			}
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&request.Next, "next", "", "the recovery `file` that has the next key")
-	cmd.Flags().StringVar(&request.Recovery, "recovery", "", "new `file` to keep the key after it in, instead of this home")
+	cmd.Flags().StringVar(&request.Next, "next", "", "the recovery `file` with the next key")
+	cmd.Flags().StringVar(&request.Recovery, "recovery", "", "new `file` for the key after it, instead of this home")
 	return cmd
 }
 

@@ -21,16 +21,16 @@ func (a *app) knockVerb() *cobra.Command {
 	var request knockArgs
 	cmd := &cobra.Command{
 		Use:   "knock POINTER|LINK|NAME",
-		Short: "Send a contact request to somebody who doesn't know you",
-		Long: `Send a contact request to a recipient who doesn't have you in their book: your
-pointer, a name for you, and a note, encrypted to the keys of their card. It
+		Short: "Send a contact request to the holder of a pointer",
+		Long: `Send a contact request to a recipient that does not have you in its book: your
+pointer, a name for you, and a note, encrypted to the keys of its card. It
 needs a proof of work, which takes this computer some seconds; ^C stops it.
 
 The recipient's card may announce that they read contact requests. You are not
 notified when they read it. The network holds the request for some hours. Your
 node, or petname inbox, stores it again until they answer, it expires, or you
---stop. Everybody can see that the recipient has a request, but not from whom,
-and can block it. An invitation (petname invite) is more reliable.
+--stop. Anyone can see that the recipient has a request, but not its sender, and
+can block it. An invitation (petname invite) is more reliable.
 
 To receive their answer, add them to your book, and publish.`,
 		Example: `  petname knock k51qzi5uqu5d… --note "we met at the market on Sunday"
@@ -50,20 +50,20 @@ To receive their answer, add them to your book, and publish.`,
 			err = a.call("knock", request, &out)
 			err = a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
 				st := a.style()
-				who := nickname(st, "", out.To)
+				shown := nickname(st, "", out.To)
 				if out.ToName != "" {
-					who = shownName(st, out.ToName)
+					shown = shownName(st, out.ToName)
 				}
 				if out.Sent == string(agent.Stored) {
-					fmt.Fprintf(w, "request stored in the mailbox of %s\n", who)
+					fmt.Fprintf(w, "request stored in the mailbox of %s\n", shown)
 				} else {
-					fmt.Fprintf(w, "NOT SENT YET, for %s\n", who)
+					fmt.Fprintf(w, "NOT SENT YET, for %s\n", shown)
 				}
 				printField(w, "suggested", nickname(st, out.Suggested, out.Pointer))
 				if out.Note != "" {
 					printField(w, "note", st.Text(out.Note))
 				}
-				printField(w, "good until", out.Expires.Local().Format(time.DateTime))
+				printField(w, "valid until", out.Expires.Local().Format(time.DateTime))
 				printField(w, "work", fmt.Sprintf("%s, %s", puzzlesText(out.Puzzles), time.Duration(out.Took*float64(time.Second)).Round(100*time.Millisecond)))
 			})
 			if out.Sent != "" && !out.Open {
@@ -73,9 +73,9 @@ To receive their answer, add them to your book, and publish.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&request.Note, "note", "", "a `text`: who you are, and why you write")
+	f.StringVar(&request.Note, "note", "", "a `text` for the recipient: your name, and your reason")
 	f.StringVar(&request.As, "as", "", "the `name` to suggest for you (default: your nickname)")
-	f.DurationVar(&request.Expires, "expires", agent.RequestLifetime, "how `long` it can be taken up")
+	f.DurationVar(&request.Expires, "expires", agent.RequestLifetime, "how `long` it can be accepted")
 	f.IntVar(&request.Puzzles, "puzzles", 0, fmt.Sprintf("how much work to do, up to %d (default: what their card asks for, or %d)", agent.MaxSolutions, agent.DefaultSolutions))
 	f.BoolVar(&request.Stop, "stop", false, "cancel the contact request")
 	return cmd
@@ -85,15 +85,15 @@ func (a *app) stopKnocking(request knockArgs) error {
 	var out unknocked
 	err := a.call("unknock", request, &out)
 	return a.printResult(out, err, err == nil, func(w *bufio.Writer) {
-		who := nickname(a.style(), "", out.To)
+		shown := nickname(a.style(), "", out.To)
 		if out.ToName != "" {
-			who = shownName(a.style(), out.ToName)
+			shown = shownName(a.style(), out.ToName)
 		}
 		if !out.Was {
-			fmt.Fprintf(w, "there was no contact request to %s\n", who)
+			fmt.Fprintf(w, "there was no contact request to %s\n", shown)
 			return
 		}
-		fmt.Fprintf(w, "stopped: the request to %s is removed within four hours\n", who)
+		fmt.Fprintf(w, "stopped: the request to %s is removed within four hours\n", shown)
 	})
 }
 

@@ -12,13 +12,13 @@ func (a *app) listVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
-		Short:   "List everybody who has a name",
-		Long:    "List everybody in the book, in the order of their names. You aren't among them.",
+		Short:   "List your contacts",
+		Long:    "List the contacts in the book, in the order of their names. Your own identity is\nnot among them.",
 		Example: `  petname list
   petname list --json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return a.printContacts("list", noArgs{}, "nobody has a name yet:\n  petname add NAME LINK")
+			return a.printContacts("list", noArgs{}, "the book has no contacts yet:\n  petname add NAME LINK")
 		},
 	}
 }

@@ -18,8 +18,8 @@ func (a *app) logVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "log [NAME]",
 		Short: "Show the history of the book, or of one contact",
-		Long: `Show what was done to the book, oldest first. With --verify everything in it is
-checked: every signature, hash and row.`,
+		Long: `Show the changes to the book, oldest first. With --verify, every signature, hash
+and row of the book is verified.`,
 		Example: `  petname log
   petname log bob
   petname log --verify --json`,
@@ -45,55 +45,55 @@ checked: every signature, hash and row.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&verify, "verify", false, "check everything")
+	cmd.Flags().BoolVar(&verify, "verify", false, "verify the whole book")
 	return cmd
 }
 
 // entryText describes an entry of the log for people.
 func entryText(s name.Style, e entry) string {
-	who := ""
+	subject := ""
 	if e.Pointer != "" {
-		who = nickname(s, "", e.Pointer)
+		subject = nickname(s, "", e.Pointer)
 	}
 	switch e.Op {
 	case "name":
 		if e.Was != nil {
-			return fmt.Sprintf("renamed %s to %s (%s)", nameList(s, e.Was), shownName(s, e.Name), who) + lookalikeRemark(e)
+			return fmt.Sprintf("renamed %s to %s (%s)", nameList(s, e.Was), shownName(s, e.Name), subject) + lookalikeRemark(e)
 		}
-		return fmt.Sprintf("named %s %s (%s)", who, shownName(s, e.Name), s.Text(e.Kind)) + lookalikeRemark(e)
+		return fmt.Sprintf("named %s %s (%s)", subject, shownName(s, e.Name), s.Text(e.Kind)) + lookalikeRemark(e)
 	case "remove":
-		return fmt.Sprintf("removed %s (%s)", nameList(s, e.Was), who)
+		return fmt.Sprintf("removed %s (%s)", nameList(s, e.Was), subject)
 	case "learn":
-		return fmt.Sprintf("learnt the next key of %s (%s)", who, s.Text(e.Kind))
+		return fmt.Sprintf("recorded the next key of %s (%s)", subject, s.Text(e.Kind))
 	case "pin":
-		return fmt.Sprintf("settled the next key of %s (%s)", who, s.Text(e.Kind))
+		return fmt.Sprintf("decided on the next key of %s (%s)", subject, s.Text(e.Kind))
 	case "advance":
-		return fmt.Sprintf("followed %s to its next key (%s)", who, s.Text(e.Kind))
+		return fmt.Sprintf("followed %s to its next key (%s)", subject, s.Text(e.Kind))
 	case "share":
-		return fmt.Sprintf("made %s public as %s", who, ownEdge(s, e.Label))
+		return fmt.Sprintf("made %s public as %s", subject, ownEdge(s, e.Label))
 	case "unshare":
-		return fmt.Sprintf("took back the public name %s", ownEdge(s, e.Label))
+		return fmt.Sprintf("withdrew the public label %s", ownEdge(s, e.Label))
 	case "keep":
-		return fmt.Sprintf("keep the records of %s alive", who)
+		return fmt.Sprintf("began to republish the records of %s", subject)
 	case "unkeep":
-		return fmt.Sprintf("no longer keep the records of %s alive", who)
+		return fmt.Sprintf("stopped republishing the records of %s", subject)
 	case "undo":
-		return fmt.Sprintf("took back entry %d", e.Undoes)
+		return fmt.Sprintf("reverted entry %d", e.Undoes)
 	case "profile":
-		return fmt.Sprintf("set my nickname to %q", e.Name)
+		return fmt.Sprintf("set your nickname to %q", e.Name)
 	case "publish":
-		return fmt.Sprintf("signed sequence %d to publish, %s", e.Sequence, contentPath(e.Value))
+		return fmt.Sprintf("signed sequence %d to publish\n    %s", e.Sequence, contentPath(e.Value))
 	case "genesis":
-		return "began the book"
+		return "created the book"
 	case "admit":
 		return "admitted a device"
 	case "retire":
 		return "removed a device"
 	}
 	if e.Dropped {
-		return "(its body was dropped)"
+		return "(its content was dropped)"
 	}
-	return "(written by a newer petname)"
+	return "(of a kind that this version does not know)"
 }
 
 func lookalikeRemark(e entry) string {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/gologshim"
+	"github.com/spf13/cobra"
 )
 
 func main() { runProcess(0, 0) }
@@ -26,6 +27,7 @@ func runProcess(work int, timeout time.Duration) {
 	if os.Getenv("GOLOG_LOG_LEVEL") == "" {
 		gologshim.SetDefaultHandler(slog.DiscardHandler)
 	}
+	cobra.EnableCommandSorting = false // help lists the verbs in the order of use
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	a := &app{ctx: ctx, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, work: work, timeout: timeout}

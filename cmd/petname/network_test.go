@@ -170,7 +170,7 @@ func TestAFailedPublicationIsSavedAndReported(t *testing.T) {
 	out, err := v.publish(t.Context(), publishArgs{Path: "/ipfs/bafkqaaa", Lifetime: time.Hour, Wait: "some"})
 	c := classify(err)
 	require.Equal(t, exitNetwork, c.Exit)
-	require.Contains(t, c.Message, "signed and saved here, but stored by nobody yet")
+	require.Contains(t, c.Message, "signed and saved here, but stored by no peer yet")
 	require.Contains(t, c.Message, r.URL, "the failed router is named")
 	require.Equal(t, "petname publish", c.Next)
 	require.Zero(t, out.Stored)

@@ -26,29 +26,28 @@ func (a *app) nodeVerb() *cobra.Command {
 	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "node",
-		Short: "Run a node: store for others, and serve the other verbs",
-		Long: `Run a node of this home until it is stopped. It listens on loopback unless told
-otherwise, answers and stores for the network that was joined, and does the work
-of every other verb of this home meanwhile. The first line that it prints says
-where it can be reached.
+		Short: "Run a node: publish again, fetch messages, store for peers",
+		Long: `Run a node of this home until it is stopped. It prints its addresses, then
+stores and returns records for the peers of the joined network. Meanwhile it
+runs the other verbs of this home. It listens on loopback only, without
+--listen.
 
-It puts your own record again before the network forgets it, and signs it anew
-before it expires; for that, an identity that is locked needs --passphrase-file.
-Records of others are put again only for those whom you keep: petname keep
---help.
+It stores your record again before the network drops it, and signs it again
+before it expires; a locked identity needs --passphrase-file for that. It does
+the same, without signing, for the contacts of petname keep.
 
-With --http it is a router for others as well: it answers /routing/v1/ipns/…
-(get and put) for the DHT that it is in, /healthz and /metrics. Give a loopback
-address, unless it is meant for everybody who can reach this machine.
+With --http it is also a router: it serves /routing/v1/ipns/… (get and put) from
+its DHT, and /healthz and /metrics. Use a loopback address, except if all
+machines that can connect may use the router.
 
-On the public network, a node that listens beyond this machine asks the router
-to map its port, finds out whether it can be reached, and is reached by relays
-while it can't. What it stores for others takes 32 MiB at most, and outlives it;
-who floods it is cut off for a while.
+On the public network, a node that listens beyond loopback asks the gateway to
+map its port, tests whether peers can connect, and uses relays if they cannot.
+The records that it stores for peers take at most 32 MiB, and are kept when it
+stops. A peer that floods it is refused for some time.
 
-What goes wrong is logged to standard error, what else happens to the file given
-with --log. It takes one signal to stop: it then finishes what it is publishing,
-within seconds. A second one ends it at once.`,
+Problems are logged to standard error. With --log, they and other events go to a
+file. A signal (^C) stops the node when it has published what is pending, within
+seconds. A second signal ends it at once.`,
 		Example: `  petname node
   petname node --listen /ip4/0.0.0.0/tcp/4001 --listen /ip4/0.0.0.0/udp/4001/quic-v1
   petname node --http 127.0.0.1:8080
@@ -71,10 +70,10 @@ within seconds. A second one ends it at once.`,
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&options.listen, "listen", []string{"/ip4/127.0.0.1/tcp/0"}, "a `multiaddr` to listen on; may be repeated")
-	f.StringVar(&http, "http", "", "a `host:port` to answer HTTP on, such as 127.0.0.1:0")
-	f.StringArrayVar(&options.relays, "relay", nil, "a `multiaddr` of a relay to be reached by, with ipfs; may be repeated (default: any found)")
+	f.StringVar(&http, "http", "", "a `host:port` to serve HTTP on, such as 127.0.0.1:0")
+	f.StringArrayVar(&options.relays, "relay", nil, "a `multiaddr` of a relay to use with ipfs; may be repeated (default: relays that are found)")
 	f.StringVar(&logTo, "log", "", "a `file` to log to, or - for standard error; with --json, as JSON")
-	f.BoolVar(&verbose, "verbose", false, "log everything")
+	f.BoolVar(&verbose, "verbose", false, "log also what helps to find errors")
 	cmd.AddCommand(a.nodeStatusVerb(), a.nodeStopVerb())
 	return cmd
 }
@@ -160,7 +159,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 		return err
 	}
 	if status.Problem != "" {
-		a.warn("in no network yet: %s", status.Problem)
+		a.warn("not connected to a network yet: %s", status.Problem)
 	}
 	a.hint("stop it with ^C or\n  petname node stop")
 	o.logger.Info("serving", "peer", status.Peer, "addrs", status.Addrs, "network", status.Network, "peers", status.Peers)
@@ -250,7 +249,8 @@ func (a *app) checkNoNode(dir string) error {
 		Message: fmt.Sprintf("a node of %q is running already", dir), Next: "petname node stop"})
 }
 
-// printServing prints the addresses of a node on one line.
+// printServing prints the addresses of a node: each on a line of its own on a
+// terminal, where it can be copied, and otherwise all on the first line.
 func (a *app) printServing(s nodeStatus, err error) error {
 	if s.Addrs == nil {
 		s.Addrs = []string{}
@@ -260,12 +260,16 @@ func (a *app) printServing(s nodeStatus, err error) error {
 		Addrs []string `json:"addrs"`
 		HTTP  string   `json:"http"`
 	}{s.Peer, s.Addrs, s.HTTP}, err, err == nil, func(w *bufio.Writer) {
-		fmt.Fprintf(w, "serving as %s on", s.Peer)
+		after, before := " on", " "
+		if isTerminal(a.stdout) {
+			after, before = "", "\n  "
+		}
+		fmt.Fprintf(w, "serving as %s%s", s.Peer, after)
 		for _, addr := range s.Addrs {
-			fmt.Fprintf(w, " %s", addr)
+			fmt.Fprint(w, before, addr)
 		}
 		if s.HTTP != "" {
-			fmt.Fprintf(w, " %s", s.HTTP)
+			fmt.Fprint(w, before, s.HTTP)
 		}
 		fmt.Fprintln(w)
 	})

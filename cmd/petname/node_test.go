@@ -133,7 +133,7 @@ func TestBootstrapOfAnotherNetwork(t *testing.T) {
 	home := newHome(t)
 	r := verb(home, "join", other.Addrs()[0], "--json")
 	require.Equal(t, exitNetwork, r.exit)
-	told := `of another network: it is there, but serves "/other/kad/1.0.0", not ` + lanProtocol
+	told := `of another network: it answers, but serves "/other/kad/1.0.0", not ` + lanProtocol
 	require.Contains(t, r.failure(t).Message, told)
 	require.Contains(t, r.failure(t).Message, other.ID())
 

@@ -37,7 +37,7 @@ func withPid(out json.RawMessage) json.RawMessage {
 func (a *app) nodeStatusVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:     "status",
-		Short:   "Say what the running node does",
+		Short:   "Show the status of the running node",
 		Example: `  petname node status --json`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -48,12 +48,12 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 			return a.printResult(s, nil, true, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "running as %s\n", s.Peer)
 				for _, addr := range s.Addrs {
-					printField(w, "address", addr)
+					fmt.Fprintf(w, "  %s\n", addr)
 				}
 				if s.HTTP != "" {
-					printField(w, "router", s.HTTP)
+					fmt.Fprintf(w, "  %s\n", s.HTTP)
 				}
-				printField(w, "network", fmt.Sprintf("%s, %s in the routing table", s.Network, peersText(s.Peers)))
+				printField(w, "network", fmt.Sprintf("%s, %s in the routing table", networkText(s.Network), peersText(s.Peers)))
 				if s.Problem != "" {
 					printField(w, "problem", name.Clean(s.Problem))
 				}
@@ -64,16 +64,16 @@ func (a *app) nodeStatusVerb() *cobra.Command {
 				printField(w, "book", fmt.Sprintf("%d names", s.Names))
 				printField(w, "running", fmt.Sprintf("for %s, with %s of memory", time.Duration(s.Uptime*float64(time.Second)).Round(time.Second), sizeText(int(s.Memory))))
 				if p := s.Put; p != nil {
-					confirmed := "not read back yet"
+					confirmed := "not looked up yet"
 					switch {
 					case p.Confirmed != nil && p.Problem != "":
-						confirmed = fmt.Sprintf("%d gave it back before looking failed: %s", *p.Confirmed, p.Problem)
+						confirmed = fmt.Sprintf("%d returned it before the look-up failed: %s", *p.Confirmed, p.Problem)
 					case p.Confirmed != nil:
-						confirmed = fmt.Sprintf("%d gave it back", *p.Confirmed)
+						confirmed = fmt.Sprintf("%d returned it", *p.Confirmed)
 					case p.Problem != "":
-						confirmed = "not read back: " + p.Problem
+						confirmed = "the look-up failed: " + p.Problem
 					}
-					printField(w, "published", fmt.Sprintf("sequence %d: %d of %s say that they store it, %s", p.Sequence, p.Stored, peersText(p.Asked), confirmed))
+					printField(w, "published", fmt.Sprintf("sequence %d: %d of %s acknowledged it, %s", p.Sequence, p.Stored, peersText(p.Asked), confirmed))
 					if p.Doubt != "" {
 						printField(w, "DOUBT", name.Clean(p.Doubt))
 					}

@@ -23,7 +23,7 @@ func (a *app) waitStopped() error {
 	}
 	v, err := a.openHome(dir, stopTimeout)
 	if errors.Is(err, ledger.ErrInUse) {
-		return &failure{Code: "in_use", Exit: exitNetwork, Message: fmt.Sprintf("the node was told to stop, and has not ended in %s", stopTimeout),
+		return &failure{Code: "in_use", Exit: exitNetwork, Message: fmt.Sprintf("the node received the request to stop, and has not ended within %s", stopTimeout),
 			Next: "petname node status"}
 	}
 	if err != nil {

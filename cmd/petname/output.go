@@ -19,7 +19,8 @@ import (
 
 // Rules of printing: the result of a verb goes to stdout, as one JSON object with
 // --json, and as text for people otherwise. Errors, hints and progress go to stderr;
-// hints only to a terminal. A command to copy is on its own line. Text from other
+// hints only to a terminal. A value to copy is on a line of its own, whole at any
+// width of the terminal: see isCopied. Text from other
 // parties is cleaned before it is printed. In lines for people it also loses the
 // marks of names (name.Style). JSON needs no such marks, because the field names
 // define the meaning, and neither do errors, which quote their input and begin with
@@ -109,34 +110,37 @@ func (a *app) printError(failed *failure) {
 		return
 	}
 	_ = writeRows(a.stderr, fmt.Sprintf("petname: %s\n", cleanLines(e.Message)), terminalWidth(a.stderr))
-	if e.Next == "" {
-		return
+	var step strings.Builder
+	for line := range strings.SplitSeq(e.Next, "\n") {
+		switch {
+		case line == "":
+		case isCommand(line):
+			fmt.Fprintf(&step, "\n  %s", name.Clean(line))
+		default:
+			fmt.Fprintf(&step, " %s", name.Clean(line))
+		}
 	}
-	if isCommand(e.Next) {
-		fmt.Fprintf(a.stderr, "try:\n  %s\n", name.Clean(e.Next))
-	} else {
-		fmt.Fprintf(a.stderr, "try: %s\n", name.Clean(e.Next))
+	if step.Len() > 0 {
+		fmt.Fprintf(a.stderr, "try:%s\n", &step)
 	}
 }
 
-// isCommand reports whether a next step is a command, and not a sentence.
-func isCommand(next string) bool {
-	return strings.HasPrefix(next, "petname ") && !strings.Contains(next, ", ")
-}
+// isCommand reports whether a line of a next step is a command, and not a sentence.
+func isCommand(line string) bool { return strings.HasPrefix(line, "petname ") }
 
 // withHomeFlag adds --home to the commands in a next step, if this invocation has it.
+// Each command is a line.
 func (a *app) withHomeFlag(next string) string {
-	if a.home == "" || strings.HasSuffix(next, " --help") {
+	if a.home == "" {
 		return next
 	}
-	home := "petname --home " + shellWord(a.home) + " "
-	if rest, ok := strings.CutPrefix(next, "petname "); ok {
-		next = home + rest
+	lines := strings.Split(next, "\n")
+	for i, line := range lines {
+		if rest, ok := strings.CutPrefix(line, "petname "); ok && !strings.HasSuffix(line, " --help") {
+			lines[i] = "petname --home " + shellWord(a.home) + " " + rest
+		}
 	}
-	if !isCommand(next) { // a sentence with commands in it
-		next = strings.NewReplacer(", petname ", ", "+home, " or petname ", " or "+home).Replace(next)
-	}
-	return next
+	return strings.Join(lines, "\n")
 }
 
 // cleanLines cleans each line of a message, and indents all lines but the first.

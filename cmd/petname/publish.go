@@ -19,13 +19,15 @@ func (a *app) publishVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "publish [PATH]",
 		Short: "Publish what your pointer points to, and your card",
-		Long: `Sign a new record, keep it, and store it in the network that was joined. PATH is
-a content path (/ipfs/…, /ipns/…); without it the last one stays. Your nickname
-and the labels that you shared travel in the record.
+		Long: `Sign a new record, save it in this home, and store it in the joined network.
+PATH is a content path (/ipfs/…, /ipns/…); without PATH the last one is
+published again. The record contains your card: your nickname, your sealing
+keys, and the labels that you shared in public.
 
 --wait some ends when three quarters of the closest peers (at most 15) have
-stored it, all when each that can be reached has, and the record was looked up
-again to count who gives it back, none once it is signed and saved here.`,
+stored the record. --wait all ends when all peers that respond have stored it,
+and a new look-up has counted the peers that return it. --wait none ends when
+the record is signed and saved in this home.`,
 		Example: `  petname publish /ipfs/bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e
   petname publish
   petname publish --ttl 1m --lifetime 24h --json`,
@@ -33,7 +35,7 @@ again to count who gives it back, none once it is signed and saved here.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				if request.Path = args[0]; request.Path == "" {
-					return usage("PATH is empty; leave it out to keep the last one")
+					return usage("PATH is empty; leave it out to publish the last one again")
 				}
 			}
 			var err error
@@ -50,40 +52,40 @@ again to count who gives it back, none once it is signed and saved here.`,
 			}
 			return a.printResult(out, err, out.Sequence > 0, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "%s\n", out.Pointer)
-				printField(w, "points to", contentPath(out.Value))
+				printCopied(w, "points to", contentPath(out.Value))
 				printField(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
 				for _, label := range out.Edges {
 					printField(w, "public edge", ownEdge(a.style(), label))
 				}
 				for _, p := range out.Former {
-					printField(w, "stored again", "the last record of "+p)
+					printCopied(w, "stored again: the last record of", p)
 				}
 				for _, p := range out.Stranded {
-					printField(w, "NOT STORED", "the last record of "+p+", which leads people on to this pointer")
+					printCopied(w, "NOT STORED: the last record, which leads to this pointer, of", p)
 				}
 				switch {
 				case request.Wait == "none":
-					printField(w, "stored", "here; if a node of this home runs, it sends it on")
+					printField(w, "stored", "in this home; a running node stores it in the network")
 					return
 				case out.Asked == 0:
-					printField(w, "stored", "here alone")
+					printField(w, "stored", "in this home only")
 					return
 				}
 				printField(w, "stored", fmt.Sprintf("by %d of %s asked (%d refused, %d unreachable), in %s",
 					out.Stored, peersText(out.Asked), out.Refused, out.Unreachable, secondsText(out.Took)))
 				if request.Wait == "all" {
-					printField(w, "confirmed", fmt.Sprintf("by %s that gave it back", peersText(out.Confirmed)))
+					printField(w, "confirmed", fmt.Sprintf("by %s that returned it", peersText(out.Confirmed)))
 				}
 			})
 		},
 	}
 	f := cmd.Flags()
-	f.DurationVar(&request.TTL, "ttl", 5*time.Minute, "how long others may cache it")
+	f.DurationVar(&request.TTL, "ttl", 5*time.Minute, "how long caches may use it")
 	f.DurationVar(&request.Lifetime, "lifetime", 48*time.Hour, "how long it is valid")
 	f.StringVar(&request.Wait, "wait", "some", "none, some or all: how many peers to wait for")
 	completeFlag(cmd, "wait", cobra.FixedCompletions([]string{"none", "some", "all"}, cobra.ShellCompDirectiveNoFileComp))
-	f.BoolVar(&request.Addresses, "addresses", false, "put your node's network addresses into the record, for everybody")
-	f.BoolVar(&request.V1, "v1", false, "sign in the old way too, for readers from before 2021")
+	f.BoolVar(&request.Addresses, "addresses", false, "make the network addresses of your node public in the record")
+	f.BoolVar(&request.V1, "v1", false, "add a signature of version 1, for software from before 2021")
 	return cmd
 }
 
@@ -132,7 +134,7 @@ func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) 
 		return nil
 	})
 	if errors.Is(err, agent.ErrNotServing) {
-		return nil, usage("--addresses needs a running node, whose addresses they are").With("petname node")
+		return nil, usage("--addresses needs a running node of this home").With("petname node")
 	}
 	if p.Sequence == 0 {
 		return nil, err
@@ -164,14 +166,14 @@ func publishError(err error, stored int) error {
 	case errors.As(err, &short):
 		c.Message = short.Error()
 	case errors.Is(err, dht.ErrUnreachable):
-		c.Message = "nobody could be reached"
+		c.Message = dht.ErrUnreachable.Error()
 	}
 	if reasons := routerReasons(err); reasons != "" && !strings.Contains(c.Message, reasons) {
 		c.Message = strings.TrimSuffix(c.Message, "; try again") + ": " + reasons
 	}
-	how := "not stored as widely as wanted"
+	how := "stored by too few peers"
 	if stored == 0 {
-		how = "stored by nobody yet"
+		how = "stored by no peer yet"
 	}
 	c.Message = "signed and saved here, but " + how + ": " + strings.TrimPrefix(c.Message, "publish: ")
 	if c.Exit == exitNetwork && c.Code != "not_joined" {

@@ -19,8 +19,8 @@ func (a *app) recordVerb() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record",
 		Short: "Export, inspect and store signed records",
-		Long: `Records verify by themselves: carry them as files, look into them, store them
-for anyone.`,
+		Long: `Write, print and store signed records. A record verifies wherever it comes from:
+it can be copied as a file, and stored in the network without its owner's key.`,
 		Example: `  petname record export -o mine.record
   petname record inspect mine.record
   petname record put bobs.record`,
@@ -42,7 +42,7 @@ func (a *app) recordExportVerb() *cobra.Command {
 		ValidArgsFunction: a.completeNames,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if file == "" {
-				return usage("say where to: -o FILE")
+				return usage("-o FILE is missing: the file to write")
 			}
 			if info, err := os.Stat(file); file == "-" || err == nil && info.IsDir() {
 				return usage("-o %q: give the name of a file to write", file)
@@ -70,10 +70,10 @@ func (a *app) recordInspectVerb() *cobra.Command {
 	var request inspectArgs
 	cmd := &cobra.Command{
 		Use:   "inspect FILE",
-		Short: "Say what a record says, and whether it verifies",
-		Long: `Open a record: against --pointer, or the key inside it, or else your own pointer
-and those of your contacts. Exit status 6 when it doesn't verify or has expired,
-2 when it takes a --pointer to tell.`,
+		Short: "Print what a record contains, and whether it verifies",
+		Long: `Verify a record against --pointer, or the key that it contains, or else against
+your own pointer and those of your contacts. The exit status is 6 if it does not
+verify or has expired, and 2 if --pointer is needed.`,
 		Example: `  petname record inspect bob.record
   petname record inspect some.record --pointer k51qzi5uqu5d…`,
 		Args: cobra.ExactArgs(1),
@@ -94,7 +94,7 @@ and those of your contacts. Exit status 6 when it doesn't verify or has expired,
 			return a.printRecordResult(out, err)
 		},
 	}
-	cmd.Flags().StringVar(&request.Pointer, "pointer", "", "whose it should be: a `pointer` or a name")
+	cmd.Flags().StringVar(&request.Pointer, "pointer", "", "the owner of the record: a `pointer` or a name")
 	completeFlag(cmd, "pointer", a.completeMoreNames)
 	return cmd
 }
@@ -111,9 +111,9 @@ func (a *app) recordPutVerb() *cobra.Command {
 	var request inspectArgs
 	cmd := &cobra.Command{
 		Use:   "put FILE",
-		Short: "Store a record in the network, whoever signed it",
-		Long: `Verify a record and store it in the network that was joined. No key is needed:
-anyone can keep a friend's record alive until it expires.`,
+		Short: "Store a record of any owner in the network",
+		Long: `Verify a record and store it in the joined network. No key is needed: the record
+of a contact can be stored again until it expires.`,
 		Example: `  petname record put bob.record`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -126,7 +126,7 @@ anyone can keep a friend's record alive until it expires.`,
 			return a.printRecordResult(out, err)
 		},
 	}
-	cmd.Flags().StringVar(&request.Pointer, "pointer", "", "whose it should be: a `pointer` or a name")
+	cmd.Flags().StringVar(&request.Pointer, "pointer", "", "the owner of the record: a `pointer` or a name")
 	completeFlag(cmd, "pointer", a.completeMoreNames)
 	return cmd
 }
@@ -148,7 +148,7 @@ func printRecord(w *bufio.Writer, s name.Style, r recordInfo) {
 	if r.Nickname != "" {
 		printField(w, "calls itself", nickname(s, r.Nickname, r.Pointer))
 	}
-	printField(w, "points to", contentPath(r.Value))
+	printCopied(w, "points to", contentPath(r.Value))
 	printField(w, "record", fmt.Sprintf("sequence %d, until %s, TTL %s", r.Sequence, r.Expires.Local().Format(time.DateTime), secondsText(r.TTL)))
 	if r.Receipt != nil {
 		printField(w, "stored", fmt.Sprintf("by %d of %s asked (%d refused, %d unreachable)",
@@ -312,8 +312,8 @@ func pointerNeeded(record []byte) error {
 	if err := pointer.Malformed(record); err != nil {
 		return &failure{Code: "invalid", Exit: exitUnverified, Message: name.Clean(err.Error())}
 	}
-	return &failure{Code: "pointer_needed", Exit: exitUsage, Message: "the record verifies against nobody that this home knows",
-		Next: "give whose it is: --pointer k51…"}
+	return &failure{Code: "pointer_needed", Exit: exitUsage, Message: "the record verifies with no pointer that this home has",
+		Next: "name its owner: --pointer k51…"}
 }
 
 // put verifies a record and stores it in the network. It needs no key.

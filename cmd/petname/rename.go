@@ -15,9 +15,9 @@ func (a *app) renameVerb() *cobra.Command {
 	var request renameArgs
 	cmd := &cobra.Command{
 		Use:   "rename OLD NEW",
-		Short: "Give somebody another name",
-		Long: `Give a contact another name. Its pointer, history and provenance stay. OLD may
-be a pointer, which settles a conflict between two of your devices.`,
+		Short: "Rename a contact",
+		Long: `Change the name of a contact. Its pointer, history and provenance stay. OLD can
+be a pointer, which resolves a conflict between two of your devices.`,
 		Example: `  petname rename bob "Bob from work"
   petname rename k51qzi5uqu5d… bob`,
 		Args:              cobra.ExactArgs(2),
@@ -33,7 +33,7 @@ be a pointer, which settles a conflict between two of your devices.`,
 			return a.printResult(c, err, err == nil, func(w *bufio.Writer) { fmt.Fprintln(w, contactLine(a.style(), c)) })
 		},
 	}
-	cmd.Flags().BoolVar(&request.Lookalike, "allow-lookalike", false, "give the name though it looks like another; the log will say so")
+	cmd.Flags().BoolVar(&request.Lookalike, "allow-lookalike", false, "use the name although it looks like another; the log records that")
 	return cmd
 }
 

@@ -22,15 +22,15 @@ func (a *app) resolveVerb() *cobra.Command {
 	var request resolveArgs
 	cmd := &cobra.Command{
 		Use:   "resolve NAME[/LABEL…]|POINTER",
-		Short: "Find out what a name points to",
-		Long: `Walk a path of names and print what the last one points to, verified against its
-pointer. alice/bob is the one whom your alice calls bob.
+		Short: "Print what a name points to",
+		Long: `Follow a path of names and print what the last one points to, verified against
+its pointer. alice/bob is the contact that your contact alice shares as bob.
 
-An answer from the last few minutes (the record's TTL) is taken from this home.
---fresh asks the network until 5 peers agree, or all that were found have been
-asked; --fresh=agreed is content with 3, --fresh=strict asks every one of the
-closest peers; what falls short of these two ends with status 7. --offline asks
-nobody.`,
+A record that this home has is used until its TTL is over (5 minutes by
+default). --fresh asks the network until 5 peers agree or all that were found
+have been asked. --fresh=agreed requires that 3 agree, --fresh=strict asks all
+of the closest peers; an answer below these two levels ends with status 7.
+--offline asks no peer.`,
 		Example: `  petname resolve alice
   petname resolve alice/bob --fresh
   petname resolve alice --fresh=strict
@@ -46,17 +46,17 @@ nobody.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&request.Fresh, "fresh", "", "ask the network, whatever the home holds, up to a `level`: agreed, fresh, strict")
+	f.StringVar(&request.Fresh, "fresh", "", "ask the network, up to a `level`: agreed, fresh, strict")
 	f.Lookup("fresh").NoOptDefVal = string(dht.LevelFresh)
 	completeFlag(cmd, "fresh", cobra.FixedCompletions([]string{"agreed", "fresh", "strict"}, cobra.ShellCompDirectiveNoFileComp))
-	f.BoolVar(&request.Offline, "offline", false, "ask nobody")
-	f.DurationVar(&request.Timeout, "timeout", 30*time.Second, "give up after")
+	f.BoolVar(&request.Offline, "offline", false, "ask no peer")
+	f.DurationVar(&request.Timeout, "timeout", 30*time.Second, "end after this time")
 	return cmd
 }
 
 func printResolution(w *bufio.Writer, s name.Style, out resolved) {
 	if !out.Verified {
-		fmt.Fprintln(w, "NOT VERIFIED; it got as far as")
+		fmt.Fprintln(w, "NOT VERIFIED: the last part of the path that was reached is")
 	}
 	fmt.Fprintf(w, "%s\n", contentPath(out.Value))
 	if len(out.Hops) > 1 {
@@ -68,11 +68,11 @@ func printResolution(w *bufio.Writer, s name.Style, out resolved) {
 	}
 	printField(w, "pointer", out.Pointer)
 	for _, p := range out.Former {
-		printField(w, "succeeds", p+", by the key that it had committed to")
+		printField(w, "succeeds", p)
 	}
 	if out.Unproven != "" {
-		printField(w, "UNPROVEN", "it names a successor, and you hold no commitment that proves it: "+out.Unproven)
-		printField(w, "", "compare its words with its owner before you name it")
+		printCopied(w, "UNPROVEN: it names a successor that no commitment in your book proves", out.Unproven)
+		fmt.Fprintln(w, "    compare the words of this pointer with its owner before you add it")
 	}
 	if out.Nickname != "" {
 		printField(w, "calls itself", nickname(s, out.Nickname, out.Pointer))
@@ -91,14 +91,14 @@ func source(out resolved) string {
 	s := out.Source
 	switch out.Source {
 	case "network", "router":
-		s += fmt.Sprintf(", %s: %s answered, %d agree", out.Freshness, peersText(out.Answered), out.Agreed)
+		s += fmt.Sprintf(", %s: %d of %s answered, %d agree", out.Freshness, out.Answered, peersText(out.Asked), out.Agreed)
 	case "cache":
-		s = "cache: asked nobody"
+		s = "cache: no peer was asked"
 	case "home":
-		s = "home, " + out.Freshness + ": asked nobody"
+		s = "home, " + out.Freshness + ": no peer was asked"
 	}
 	if out.Stale {
-		s += "; past its time to look again"
+		s += "; its TTL is over"
 	}
 	return s
 }
@@ -156,7 +156,7 @@ type hop struct {
 
 func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	if a.Fresh != "" && a.Offline {
-		return nil, usage("--fresh asks the network and --offline doesn't: choose one")
+		return nil, usage("--fresh asks the network, and --offline asks no peer: choose one")
 	}
 	if a.Timeout <= 0 || a.Timeout > agent.MaxTimeout {
 		return nil, usage("timeout %s: must be over 0 and at most %s", a.Timeout, agent.MaxTimeout)
@@ -186,6 +186,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 			shown := asContact(c)
 			v.nameSources(&shown)
 			out.Contradictions = shown.Contradictions
+			err = withName(err, first)
 		}
 		return out, shortNetworkError(err)
 	}
@@ -195,7 +196,7 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 	}
 	for _, h := range res.Hops {
 		if level != dht.LevelFresh && !h.Freshness.AtLeast(level) { // fresh has no minimum number of peers
-			return out, &failure{Code: "network", Exit: exitNetwork, Next: "try again, or settle for less with --fresh=agreed",
+			return out, &failure{Code: "network", Exit: exitNetwork, Next: "try again, or require less with --fresh=agreed",
 				Message: fmt.Sprintf("the answer is %s, not %s: %d peers agree, and not all that were found could be asked", h.Freshness, level, h.Agreed)}
 		}
 	}
@@ -247,12 +248,12 @@ func shortNetworkError(err error) error {
 	if c.Code != "network" {
 		return err
 	}
-	message := "nobody could be reached"
+	message := dht.ErrUnreachable.Error()
 	if errors.Is(err, context.DeadlineExceeded) {
 		message = "no answer in time"
 	}
 	if reasons := routerReasons(err); reasons != "" {
-		message = "nobody could be reached: " + reasons
+		message = dht.ErrUnreachable.Error() + ": " + reasons
 	}
 	var path *petname.PathError
 	if errors.As(err, &path) {

@@ -14,9 +14,9 @@ import (
 func (a *app) rmVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm NAME",
-		Short: "Take somebody's name away",
-		Long: `Remove a contact from the book. The removal is remembered: nothing that others
-send brings the contact back. petname undo does.`,
+		Short: "Remove a contact",
+		Long: `Remove a contact from the book. The removal is recorded: no message of another
+contact adds it again. petname undo reverts the removal.`,
 		Example: `  petname rm bob
   petname undo`,
 		Args:              cobra.ExactArgs(1),

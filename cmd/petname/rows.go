@@ -1,16 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"strings"
-	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/term"
 
-	"github.com/petnames-go/petnames/petname/pair"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -51,11 +50,13 @@ func writeRows(w io.Writer, text string, wide int) error {
 	return err
 }
 
-// wrapLine writes one line as rows. It does not break pointers, a line with only a
-// link, or the command that accepts an invitation, so that they can be copied.
+// wrapLine writes one line as rows. It does not break pointers and what [isCopied].
 func wrapLine(b *strings.Builder, line string, wide int) {
-	if isCopied(strings.TrimSuffix(line, "\n")) {
+	if text := strings.TrimSuffix(line, "\n"); isCopied(text) {
 		b.WriteString(line)
+		if isWholePath(strings.TrimLeft(text, " ")) && width(text) > wide {
+			fmt.Fprintf(b, "%s(this path is one line)\n", continuationMark)
+		}
 		return
 	}
 	at, fresh := 0, true // fresh: a word starts
@@ -79,15 +80,44 @@ func wrapLine(b *strings.Builder, line string, wide int) {
 	}
 }
 
-// isCopied reports whether a line is a link, or a command that accepts an invitation.
+// isCopied reports whether a line is a value to copy and nothing else: a link, a
+// content path, or, after two spaces, a command, an address of a node or the
+// URL of a router. The terminal breaks such a line, and not this package, so that the
+// copy has no line feed and no mark. The value of a record, which another party
+// chooses, is never after two spaces.
 func isCopied(line string) bool {
-	if link, is := strings.CutPrefix(line, "  petname pair "); is {
-		_, err := pair.ParseTicket(link, time.Time{})
-		return err == nil
+	value := strings.TrimLeft(line, " ")
+	indent := len(line) - len(value)
+	if indent == 2 && strings.HasPrefix(value, "petname ") {
+		return true // no field has this label
 	}
-	_, err := pointer.ParseLink(line)
-	return err == nil
+	if strings.Contains(value, " ") {
+		return false
+	}
+	switch {
+	case strings.HasPrefix(value, "petname:"):
+		_, err := pointer.ParseLink(value)
+		return err == nil
+	case isWholePath(value):
+		return true
+	}
+	return indent == 2 && (strings.HasPrefix(value, "/") || strings.HasPrefix(value, "http"))
 }
+
+// isWholePath reports whether a value is a content path that is not wrapped. Another
+// party chooses it, and with its length the column at which a terminal breaks it.
+// Therefore it has no character of a link, an address, a mark or a field, and is
+// followed by a row with the mark if it is broken.
+func isWholePath(value string) bool {
+	other := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-", r))
+	}
+	return len(value) <= maxWholePath && (strings.HasPrefix(value, "/ipfs/") || strings.HasPrefix(value, "/ipns/")) &&
+		strings.IndexFunc(value, other) < 0
+}
+
+// maxWholePath is the maximum length of a content path that is not wrapped.
+const maxWholePath = 512
 
 // firstWord returns the text before the first space or line feed.
 func firstWord(s string) string {
@@ -99,12 +129,12 @@ func firstWord(s string) string {
 }
 
 // unbreakable returns the length in bytes of the first part that must not be broken:
-// an escape sequence, a pointer, or a character with its combining marks.
+// an escape sequence, a pointer, a peer ID, or a character with its combining marks.
 func unbreakable(s string) int {
 	if rest, is := strings.CutPrefix(s, "\x1b["); is {
 		return 3 + strings.IndexByte(rest, 'm')
 	}
-	if s[0] == 'k' || s[0] == 'K' {
+	if s[0] == 'k' || s[0] == 'K' || strings.HasPrefix(s, "12D3Koo") {
 		word := s
 		if end := strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf || !unicode.In(r, unicode.L, unicode.N) }); end >= 0 {
 			word = s[:end]

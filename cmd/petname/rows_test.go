@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"strings"
 	"testing"
 
@@ -39,4 +40,62 @@ func TestRowsOfForeignTextAreMarked(t *testing.T) {
 	b.Reset()
 	require.NoError(t, writeRows(&b, strings.Repeat("x", 500), 0))
 	require.Equal(t, strings.Repeat("x", 500), b.String())
+}
+
+// A value to copy is whole on a line of its own, however narrow the terminal is.
+func TestAValueToCopyIsWholeAtAnyWidth(t *testing.T) {
+	key := hostileKey(t, "copied").Pointer().String()
+	var invitation strings.Builder
+	w := bufio.NewWriter(&invitation)
+	printInvitation(w, invited{Code: "742-tunnel-orbit-candy", Link: "petname-invite:" + strings.Repeat("A", 300)})
+	require.NoError(t, w.Flush())
+	_, code, _ := strings.Cut(invitation.String(), "\n")
+	code, _, _ = strings.Cut(code, "\n")
+	for _, line := range []string{
+		key, "    " + key, "petname:" + key,
+		"  /ip4/127.0.0.1/tcp/41377/p2p/12D3KooWJYjJxbCqfkkCBFgpDgU2NpqB2EJFvPQWHguwby7YW3Gb",
+		"  /ip6/fe80::1%25eth0/udp/4001/quic-v1/p2p/12D3KooWJYjJxbCqfkkCBFgpDgU2NpqB2EJFvPQWHguwby7YW3Gb",
+		"  http://127.0.0.1:37229", "  https://router.example/petnames",
+		firstPath, "    " + firstPath + "/docs/index.html",
+		code, "  petname --home 'my home' share NAME --as LABEL --public",
+	} {
+		for wide := minColumns; wide < 130; wide++ {
+			var b strings.Builder
+			require.NoError(t, writeRows(&b, line+"\n", wide))
+			require.Contains(t, "\n"+b.String(), "\n"+line+"\n", "%d columns", wide)
+		}
+	}
+	require.Equal(t, "  petname pair 742-tunnel-orbit-candy", code)
+}
+
+// A content path of another party that is broken by the terminal is followed by a row
+// with the mark, so that no line of ours follows the row that the path ends in. A value
+// that is not a plain path is wrapped with marks: it could have a row look like a link,
+// an address or a field.
+func TestAPathOfAnotherPartyIsMarked(t *testing.T) {
+	for wide := minColumns; wide < 130; wide++ {
+		for _, indent := range []string{"", "    "} {
+			path := indent + "/ipfs/bafkqaaa/" + strings.Repeat(".", wide-15-len(indent)) + "alice"
+			var b strings.Builder
+			require.NoError(t, writeRows(&b, path+"\n  record  sequence 1\n", wide))
+			require.True(t, strings.HasPrefix(b.String(), path+"\n"+continuationMark), b.String())
+			fits := path[:wide]
+			b.Reset()
+			require.NoError(t, writeRows(&b, fits+"\n  record\n", wide))
+			require.Equal(t, fits+"\n  record\n", b.String())
+		}
+		fill := strings.Repeat("x", wide)
+		for _, value := range []string{
+			"/ipfs/" + fill + "petname:k51", "/ipfs/" + fill + "?c=1", "/ipfs/" + fill + " alice", "/ipns/" + fill + "é", "/ipfs/" + strings.Repeat("x", maxWholePath),
+			"/ip4/127.0.0.1/tcp/1/p2p/" + fill, "http://" + fill, "https://" + fill, "petname:" + fill, "petname pair " + fill, fill, "/ipfs" + fill,
+		} {
+			for _, indent := range []string{"", "    "} {
+				var b strings.Builder
+				require.NoError(t, writeRows(&b, indent+value+"\n", wide))
+				for _, row := range strings.Split(b.String(), "\n") {
+					require.LessOrEqual(t, width(row), wide, "%q", row)
+				}
+			}
+		}
+	}
 }

@@ -19,14 +19,15 @@ func (a *app) shareVerb() *cobra.Command {
 	var request shareArgs
 	cmd := &cobra.Command{
 		Use:   "share NAME… --to NAME|--public [--as LABEL]",
-		Short: "Let others reach somebody by way of your name",
-		Long: `Make contacts reachable by way of you: who calls you alice can then resolve
-alice/LABEL. Without --as the label is what the contact calls itself; your own
-petname for it stays private.
+		Short: "Share contacts under a label, with one contact or in public",
+		Long: `Share contacts under labels: a contact that has you in its book as alice can
+then resolve alice/LABEL. Without --as the label is the nickname of the shared
+contact; your own name for it stays private.
 
---to NAME tells one contact alone: it travels sealed, and nobody else can
-resolve it. --public means everybody, from your next publication on: whoever
-looks you up sees the label, the pointer, and so that you know its owner.`,
+--to NAME shares with one contact only: the message is sealed, and no other
+party can resolve the label. --public puts the label into your record from your
+next publication on: every reader of the record learns the label, the pointer,
+and that you know its owner.`,
 		Example: `  petname share bob --as bob --to carol
   petname share bob --as bob --public
   petname publish`,
@@ -41,7 +42,7 @@ looks you up sees the label, the pointer, and so that you know its owner.`,
 				}
 				err = a.call("share", request, &out)
 				return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
-					fmt.Fprintln(w, sentText(out.Sent), "them")
+					fmt.Fprintln(w, sentText(out.Sent), "the recipient")
 					printEdges(w, a.style(), out)
 				})
 			}
@@ -53,7 +54,7 @@ looks you up sees the label, the pointer, and so that you know its owner.`,
 				err = a.call("share", request, &out)
 			}
 			if err == nil && len(before.Edges) == 0 {
-				a.hint("take it back before then with\n  petname unshare %s", shellWord(out.Added[0]))
+				a.hint("to withdraw it before you publish:\n  petname unshare %s", shellWord(out.Added[0]))
 			}
 			if err = a.printResult(out, err, err == nil, func(w *bufio.Writer) { printEdges(w, a.style(), out) }); err == nil {
 				a.hint("now publish it:\n  petname publish")
@@ -62,8 +63,8 @@ looks you up sees the label, the pointer, and so that you know its owner.`,
 		},
 	}
 	cmd.Flags().StringVar(&request.Label, "as", "", "the `label` that others use (default: the contact's nickname)")
-	cmd.Flags().BoolVar(&request.Public, "public", false, "for everybody")
-	cmd.Flags().StringVar(&request.To, "to", "", "for one contact alone: a `name`")
+	cmd.Flags().BoolVar(&request.Public, "public", false, "share with every reader of your record")
+	cmd.Flags().StringVar(&request.To, "to", "", "share with one contact only: a `name`")
 	completeFlag(cmd, "to", a.completeMoreNames)
 	return cmd
 }
@@ -71,16 +72,16 @@ looks you up sees the label, the pointer, and so that you know its owner.`,
 func printEdges(w *bufio.Writer, s name.Style, out edgeList) {
 	switch {
 	case len(out.Edges) == 0 && out.To != "":
-		fmt.Fprintln(w, "nothing is shared with it alone any more")
+		fmt.Fprintln(w, "nothing is shared with this contact any more")
 	case len(out.Edges) == 0:
 		fmt.Fprintln(w, "nothing is public")
 	}
 	for _, e := range out.Edges {
-		fmt.Fprintf(w, "%s → %s  (your %s)", ownEdge(s, e.Label), e.Pointer, shownName(s, e.Name))
+		fmt.Fprintf(w, "%s  (your %s)", ownEdge(s, e.Label), shownName(s, e.Name))
 		if e.Conflict {
 			fmt.Fprint(w, "  IN CONFLICT: not published")
 		}
-		fmt.Fprintln(w)
+		fmt.Fprintf(w, "\n    %s\n", e.Pointer)
 	}
 }
 
@@ -104,9 +105,9 @@ type edgeList struct {
 }
 
 // shareVisible describes what a public edge reveals.
-const shareVisible = "From your next publication on, everybody who looks you up can see\n" +
-	"the label, the pointer behind it, and so that you know its owner.\n" +
-	"Until then petname unshare takes it back."
+const shareVisible = "From your next publication on, every reader of your record sees the\n" +
+	"label and its pointer, and learns that you know the owner of the pointer.\n" +
+	"Until you publish, petname unshare withdraws it."
 
 func asEdges(edges iter.Seq2[petname.Edge, error]) (*edgeList, error) {
 	out := &edgeList{Edges: []edge{}}
@@ -134,11 +135,11 @@ type shareArgs struct {
 
 func (v *verbs) share(ctx context.Context, a shareArgs) (*edgeList, error) {
 	if a.Public == (a.To != "") {
-		return nil, usage("share with whom? With one contact, or with everybody").
-			With("petname share NAME --as LABEL --to CONTACT, or petname share NAME --as LABEL --public")
+		return nil, usage("share with one contact, or in public?").
+			With("petname share NAME --as LABEL --to CONTACT\npetname share NAME --as LABEL --public")
 	}
 	if a.Label != "" && len(a.Names) > 1 {
-		return nil, usage("--as gives one label, and %d names were given", len(a.Names))
+		return nil, usage("--as is one label, and there are %d names", len(a.Names))
 	}
 	if a.To != "" {
 		added, sent, err := v.agentWith(a.Passphrase).ShareWith(ctx, a.To, a.Names, a.Label)

@@ -11,9 +11,9 @@ import (
 func (a *app) showVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show NAME",
-		Short: "Show all that your home knows of somebody",
-		Long: `Show a contact with its pointer, its words for comparing, and the newest record
-of it that this home holds. The network is not asked: see petname resolve.`,
+		Short: "Show a contact, and its newest record in this home",
+		Long: `Show a contact with its pointer, its twelve words for comparing, and its newest
+record in this home. No peer is asked: see petname resolve.`,
 		Example: `  petname show bob
   petname show bob --json`,
 		Args:              cobra.ExactArgs(1),

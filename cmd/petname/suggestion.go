@@ -48,11 +48,11 @@ func printSuggestion(w *bufio.Writer, st name.Style, s suggestion) {
 	if len(s.Lookalikes) > 0 {
 		printField(w, "LOOKS LIKE", "your "+nameList(st, s.Lookalikes))
 	}
-	came := st.Text(s.Channel) + ", " + s.At.Local().Format(time.DateTime)
+	source := st.Text(s.Channel) + ", " + s.At.Local().Format(time.DateTime)
 	if s.Expires != nil {
-		came += ", good until " + s.Expires.Local().Format(time.DateTime)
+		source += ", valid until " + s.Expires.Local().Format(time.DateTime)
 	}
-	printField(w, "came by", came)
+	printField(w, "received by", source)
 }
 
 // suggestedName formats a suggested name: quoted, so that it cannot be mistaken for a
@@ -66,7 +66,7 @@ func suggestedName(st name.Style, s suggestion) string {
 
 // headline describes the kind of a suggestion and its sender.
 func headline(st name.Style, s suggestion) string {
-	by := "somebody"
+	by := "an unknown sender"
 	switch {
 	case s.ByName != "":
 		by = shownName(st, s.ByName)
@@ -79,7 +79,7 @@ func headline(st name.Style, s suggestion) string {
 	case petname.Paired:
 		return "you paired with"
 	case petname.Invited:
-		return "took your invitation: accept them if that is whom you meant"
+		return "used your invitation: accept if this is the person that you invited"
 	case petname.Mutual:
 		return by + " offers to introduce you to each other"
 	case petname.Acquainted:

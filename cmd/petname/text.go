@@ -145,11 +145,10 @@ func printContact(w io.Writer, s name.Style, c contact) {
 		printWords(w, c.Words)
 	}
 	if c.Next != "" {
-		next := c.Next
+		printField(w, "next key", c.Next)
 		if c.Pin != "" {
-			next += " (" + c.Pin + ")"
+			printField(w, "pin", c.Pin)
 		}
-		printField(w, "next key", next)
 	}
 	if c.Removed != nil {
 		printField(w, "removed", c.Removed.Local().Format(time.DateTime))
@@ -191,7 +190,7 @@ func printPinContradictions(w io.Writer, s name.Style, c contact) {
 				by += ", by " + s.Text(claim.By)
 			}
 			printField(w, "  next key", claim.Next)
-			printField(w, "", claim.Pin+": "+by)
+			printField(w, "  "+claim.Pin, by)
 		}
 	}
 }
@@ -215,7 +214,7 @@ func printCard(w io.Writer, s name.Style, of contact) {
 	if c.Expired {
 		state = "EXPIRED " + c.Expires.Local().Format(time.DateTime)
 	}
-	printField(w, "points to", contentPath(c.Value))
+	printCopied(w, "points to", contentPath(c.Value))
 	printField(w, "record", fmt.Sprintf("sequence %d, %s", c.Sequence, state))
 	for _, label := range slices.Sorted(maps.Keys(c.Edges)) {
 		printField(w, "public edge", edgeName(s, of.Name, of.Pointer, label)+" → "+c.Edges[label])
@@ -227,6 +226,10 @@ func printCard(w io.Writer, s name.Style, of contact) {
 
 // printField prints a label and a value on one line.
 func printField(w io.Writer, label, value string) { fmt.Fprintf(w, "  %-12s  %s\n", label, value) }
+
+// printCopied prints a label, and below it, on a line of its own, a value that is to be
+// copied: see [isCopied].
+func printCopied(w io.Writer, label, value string) { fmt.Fprintf(w, "  %s\n    %s\n", label, value) }
 
 // printWords prints the words in lines of four, which are short enough for a narrow
 // terminal: they are for reading aloud.
@@ -251,12 +254,13 @@ func peersText(n int) string {
 // maxPath is the maximum size of a path in text for people, in bytes.
 const maxPath = 2048
 
-// contentPath formats a path in a record. A path that could mislead is quoted, with
-// invisible characters and repeated spaces escaped. A quoted path is truncated to
-// about maxPath bytes.
+// contentPath formats the value of a record. A path that could mislead, and a value that
+// is no path, such as a link, are quoted, with invisible characters and repeated spaces
+// escaped. A quoted value is truncated to about maxPath bytes.
 func contentPath(value string) string {
 	// With a slash appended, because the end of a path is not the end of a name.
-	if name.Clean(value) == value && name.Plain.Text(value+"/") == value+"/" && !strings.Contains(value, "  ") {
+	isPath := value == "" || value[0] == '/'
+	if isPath && name.Clean(value) == value && name.Plain.Text(value+"/") == value+"/" && !strings.Contains(value, "  ") {
 		return value
 	}
 	var b strings.Builder
@@ -267,7 +271,7 @@ func contentPath(value string) string {
 		}
 		b.WriteString(one[1 : len(one)-1])
 		if b.Len() > maxPath {
-			return fmt.Sprintf(`"%s…" (%d bytes: --json gives them)`, visible(b.String()), len(value))
+			return fmt.Sprintf(`"%s…" (%d bytes: --json prints them)`, visible(b.String()), len(value))
 		}
 	}
 	return `"` + visible(b.String()) + `"`

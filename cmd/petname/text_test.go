@@ -17,6 +17,8 @@ func TestAContentPathIsShownAsItIsOrQuoted(t *testing.T) {
 		"/ipfs/bafkqaaa":            "/ipfs/bafkqaaa",
 		"/ipfs/bafkqaaa/résumé.pdf": "/ipfs/bafkqaaa/résumé.pdf",
 		"/ipfs/bafkqaaa/a\x1b[2Jb":  `"/ipfs/bafkqaaa/a\x1b[2Jb"`,
+		"petname:k51":               `"petname:k51"`, // no path: a link could be added by mistake
+		"  petname pair 1-a-b-c":    `"\x20\x20petname pair 1-a-b-c"`,
 		"/ipfs/bafkqaaa/a\u202egpj": `"/ipfs/bafkqaaa/a\u202egpj"`,
 		"/ipfs/bafkqaaa/a\nb":       `"/ipfs/bafkqaaa/a\nb"`,
 		"/ipfs/bafkqaaa/my file":    "/ipfs/bafkqaaa/my file",
@@ -32,7 +34,7 @@ func TestAContentPathIsShownAsItIsOrQuoted(t *testing.T) {
 	}
 	long := contentPath("/ipfs/z" + strings.Repeat("\u0335", 5<<10))
 	require.Less(t, len(long), maxPath+100)
-	require.True(t, strings.HasPrefix(long, `"/ipfs/z\u0335`) && strings.HasSuffix(long, `\u0335…" (10247 bytes: --json gives them)`), long)
+	require.True(t, strings.HasPrefix(long, `"/ipfs/z\u0335`) && strings.HasSuffix(long, `\u0335…" (10247 bytes: --json prints them)`), long)
 }
 
 // Only the whole line "yes" confirms.
@@ -55,7 +57,7 @@ func TestTextOfOthersInOurLinesHasNoMarks(t *testing.T) {
 	printContact(&out, name.Plain, c)
 	require.Contains(t, out.String(), "  link          x '-Bob W' k51…sxel2r\n")
 	require.Contains(t, out.String(), "  link          web https://a.example/~alice/v1.2\n")
-	require.Contains(t, out.String(), "  points to     /ipfs/bafkqaaa/~a.1\n")
+	require.Contains(t, out.String(), "  points to\n    /ipfs/bafkqaaa/~a.1\n")
 	require.Contains(t, entryText(name.Plain, entry{Op: "name", Name: "alice", Kind: known.Kind}), "('-Bob W' k51…sxel2r > x·2)")
 }
 

@@ -13,9 +13,9 @@ import (
 func (a *app) undoVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "undo",
-		Short: "Take back the last change to the book",
-		Long: `Take back the newest change that was made on this device: an add, rename, rm,
-share or unshare. Again goes further back.`,
+		Short: "Revert the last change to the book",
+		Long: `Revert the newest change that was made on this device: an add, rename, rm,
+share or unshare. Run it again to revert the change before.`,
 		Example: `  petname rm bob
   petname undo`,
 		Args: cobra.NoArgs,
@@ -24,7 +24,7 @@ share or unshare. Again goes further back.`,
 			err := a.call("undo", noArgs{}, &c)
 			return a.printResult(c, err, err == nil, func(w *bufio.Writer) {
 				if c.Undone != nil {
-					fmt.Fprintf(w, "took back: %s\n", entryText(a.style(), *c.Undone))
+					fmt.Fprintf(w, "reverted: %s\n", entryText(a.style(), *c.Undone))
 				}
 				if c.Pointer != "" {
 					fmt.Fprintln(w, contactLine(a.style(), c))

@@ -12,10 +12,10 @@ func (a *app) unshareVerb() *cobra.Command {
 	var request unshareArgs
 	cmd := &cobra.Command{
 		Use:   "unshare LABEL",
-		Short: "Take back a label that you shared",
-		Long: `Take back a public label. Your next publication leaves it out; copies of earlier
-records keep it until they expire. With --to NAME one that you shared with that
-contact alone.`,
+		Short: "Withdraw a label that you shared",
+		Long: `Withdraw a public label. Your next publication leaves it out; copies of earlier
+records have it until they expire. With --to NAME, withdraw a label that you
+shared with that contact only.`,
 		Example: `  petname unshare bob
   petname publish
   petname unshare bob --to carol`,
@@ -29,7 +29,7 @@ contact alone.`,
 				}
 				err = a.call("unshare", request, &out)
 				return a.printResult(out, err, out.Sent != "", func(w *bufio.Writer) {
-					fmt.Fprintln(w, sentText(out.Sent), "them")
+					fmt.Fprintln(w, sentText(out.Sent), "the recipient")
 					printEdges(w, a.style(), out)
 				})
 			}
@@ -40,7 +40,7 @@ contact alone.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&request.To, "to", "", "one that you shared with a contact alone: a `name`")
+	cmd.Flags().StringVar(&request.To, "to", "", "the contact that the label was shared with: a `name`")
 	completeFlag(cmd, "to", a.completeMoreNames)
 	return cmd
 }

@@ -107,7 +107,7 @@ func (v *verbs) do(ctx context.Context, verb string, args json.RawMessage) (json
 		case errors.Is(ctx.Err(), context.Canceled): // the error may be a network error caused by it
 			return nil, &failure{Code: "interrupted", Message: "interrupted", Exit: exitInterrupted}
 		case c.Exit == exitInterrupted: // the caller did not interrupt this verb
-			err = &failure{Code: "network", Exit: exitNetwork, Message: "the network was left, or changed, meanwhile", Next: "try again"}
+			err = &failure{Code: "network", Exit: exitNetwork, Message: "the networks of this home were changed during the request", Next: "try again"}
 		}
 	}
 	var raw json.RawMessage

@@ -13,10 +13,10 @@ import (
 func (a *app) whoisVerb() *cobra.Command {
 	return &cobra.Command{
 		Use:   "whois POINTER|LINK|WORDS",
-		Short: "Say who a pointer, a link or twelve words are in your book",
-		Long: `Say what you call the owner of a pointer. A link is checked against the next key
-that you pinned. Twelve words, read out by somebody, are compared with those of
-everybody in the book.`,
+		Short: "Find the contact with a pointer, a link or twelve words",
+		Long: `Show the contact with a pointer. A link is also checked against the commitment
+to the next key that your book has. Twelve words, which another person reads
+aloud, are compared with the words of each contact.`,
 		Example: `  petname whois k51qzi5uqu5d…
   petname whois 'petname:k51…?c=…&s=…'
   petname whois canyon tube loop rocket stone jar visit exile rib chief melt van`,
@@ -88,5 +88,5 @@ func (v *verbs) whoisWords(text string) (*contact, error) {
 			return v.contactDetails(c), nil
 		}
 	}
-	return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "nobody in the book has a pointer with these words"}
+	return nil, &failure{Code: "not_found", Exit: exitNotFound, Message: "no contact has a pointer with these words"}
 }

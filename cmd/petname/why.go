@@ -17,13 +17,13 @@ func (a *app) whyVerb() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "why NAME",
-		Short: "Show where what you know of somebody came from",
-		Long: `Show each fact about a contact: how it came, from whom, when, and which entry of
-your ledger has it; and what others said of it, believed or not. Facts, not
-verdicts.
+		Short: "Show the source of each fact about a contact",
+		Long: `Show each fact in your book about a contact: its kind, its source, its time, and
+its entry in the log; and what other contacts stated about the contact, accepted
+or not. It shows facts, and no verdict.
 
-With -o, what proves that an introducer gave you a wrong key for this contact is
-written to a file, for anybody to check: see dispute and evidence.`,
+With -o, the proof that an introducer introduced a wrong key for this contact is
+written to a file. Anyone can verify it: see dispute and evidence.`,
 		Example: `  petname why bob
   petname why bob -o proof.txt`,
 		Args:              cobra.ExactArgs(1),
@@ -37,6 +37,7 @@ written to a file, for anybody to check: see dispute and evidence.`,
 			return a.printResult(c, err, err == nil, func(w *bufio.Writer) {
 				s := a.style()
 				fmt.Fprintln(w, contactLine(s, c))
+				printPinContradictions(w, s, c)
 				for _, e := range c.Evidence {
 					printEvidence(w, s, e)
 				}
@@ -60,7 +61,7 @@ func printEvidence(w *bufio.Writer, st name.Style, e evidence) {
 	if e.Entry != "" {
 		fmt.Fprintf(w, "  %s  %s, by %s (%s), entry %s\n", at, st.Text(e.Kind), by, st.Text(e.Channel), e.Entry)
 	} else {
-		fmt.Fprintf(w, "  %s  said: %s, by %s (%s)", at, st.Text(e.Kind), by, st.Text(e.Channel))
+		fmt.Fprintf(w, "  %s  stated: %s, by %s (%s)", at, st.Text(e.Kind), by, st.Text(e.Channel))
 		if e.State != "" {
 			fmt.Fprintf(w, ", %s", e.State)
 		}
@@ -68,18 +69,18 @@ func printEvidence(w *bufio.Writer, st name.Style, e evidence) {
 	}
 	switch {
 	case e.Kind == "denied":
-		printField(w, "  NOT THEIRS", e.Pointer)
+		printField(w, "  DENIED KEY", e.Pointer)
 	case e.OfReplaced:
-		printField(w, "  GAVE WAY", e.Pointer)
+		printField(w, "  REPLACED", e.Pointer)
 	}
 	if e.Suggested != "" {
 		printField(w, "  as", nickname(st, e.Suggested, e.Pointer))
 	}
 	if e.Retracted {
-		printField(w, "  TAKEN BACK", "by who said it")
+		printField(w, "  WITHDRAWN", "by its sender")
 	}
 	if e.Nickname != "" {
-		printField(w, "  it said", nickname(st, e.Nickname, e.Pointer))
+		printField(w, "  nickname", nickname(st, e.Nickname, e.Pointer))
 	}
 	if e.Next != "" {
 		printField(w, "  next key", e.Next)

@@ -107,9 +107,9 @@ func (n *Node) explainFailure(ctx context.Context, p peer.ID, err error) error {
 		}
 	}
 	if len(others) == 0 {
-		return fmt.Errorf("%w: it is there, but is no server of %s, nor of any other DHT", errOtherNetwork, n.protocol)
+		return fmt.Errorf("%w: it answers, but is no server of %s, nor of another DHT", errOtherNetwork, n.protocol)
 	}
-	return fmt.Errorf("%w: it is there, but serves %s, not %s", errOtherNetwork, strings.Join(others[:min(len(others), 3)], ", "), n.protocol)
+	return fmt.Errorf("%w: it answers, but serves %s, not %s", errOtherNetwork, strings.Join(others[:min(len(others), 3)], ", "), n.protocol)
 }
 
 // join dials peers, asks each for the neighbours of the node, and walks to the node's own

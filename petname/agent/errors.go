@@ -43,9 +43,9 @@ var (
 
 	// ErrNothingToDispute is returned when no introduced key was replaced by the
 	// contact's.
-	ErrNothingToDispute = errors.New("no introduced key gave way to this one")
+	ErrNothingToDispute = errors.New("no introduced key was replaced by this one")
 
-	errRoutersOnly = errors.New("only routers have it, and what they did with it can't be seen")
+	errRoutersOnly = errors.New("only routers have it, and whether they stored it can't be verified")
 )
 
 // The errors of messages and of invitations.

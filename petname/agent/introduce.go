@@ -244,7 +244,7 @@ func (a *Agent) Deny(ctx context.Context, id petname.SuggestionID, signOnly bool
 		return Statements{}, err
 	}
 	if s.Kind != petname.Question {
-		return Statements{}, &ArgumentError{"suggestion", fmt.Sprintf("%s asks nothing of you", s.ID)}
+		return Statements{}, &ArgumentError{"suggestion", fmt.Sprintf("%s is not a question", s.ID)}
 	}
 	asked, err := introduce.Open(s.Evidence, introduce.KindQuestion)
 	if err != nil {

@@ -114,9 +114,9 @@ func noPeers(c home.Config, node Node) error {
 	case c.Network == "lan":
 		return fmt.Errorf("%w: no peer has announced itself on the local network yet", dht.ErrUnreachable)
 	case refused != nil:
-		return fmt.Errorf("none of the peers to join by let us in: %w", refused)
+		return fmt.Errorf("none of the given peers admitted this node: %w", refused)
 	}
-	return fmt.Errorf("%w: the peers to join by are gone again", dht.ErrUnreachable)
+	return fmt.Errorf("%w: the given peers have disconnected", dht.ErrUnreachable)
 }
 
 // parseJoin reads what to join: at most one DHT by name, peers to enter it by,

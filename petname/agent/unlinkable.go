@@ -61,7 +61,7 @@ func (u *unlinkableStore) reachable(ctx context.Context) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: nobody is left in the network that was joined", dht.ErrUnreachable)
+	return fmt.Errorf("%w: no peer is left in the joined network", dht.ErrUnreachable)
 }
 
 func (u *unlinkableStore) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {

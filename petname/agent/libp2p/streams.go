@@ -198,7 +198,7 @@ func (s *store) ask(ctx context.Context, request []byte) (status byte, record []
 	}
 	ctx, cancel := context.WithTimeout(ctx, streamTime)
 	defer cancel()
-	failed := []error{errors.New("no address to reach them at")}
+	failed := []error{errors.New("no address of the contact is known")}
 	for _, info := range infos {
 		if info.ID == s.host.ID() || s.unreachable.contains(info.ID) {
 			continue
