@@ -13,7 +13,7 @@ import (
 //	act = {
 //	  1: op                       name, remove, learn, share, unshare, undo, profile, publish,
 //	                              advance, keep,
-//	                              suggest, decide, hear
+//	                              suggest, decide, hear, pin
 //	  ? 2: contact                pointer: the contact's id, the first pointer of it that was known
 //	  ? 3: name                   text, as typed: a petname; the nickname for profile
 //	  ? 4: [kind, by, channel, nickname, commitment or null]   the fact that the act records
@@ -42,6 +42,9 @@ import (
 //	  ? 19: [+ [audience, label, contact or null]]   as 9, for edges with an audience
 //	  ? 20: channel               hear: how the statement arrived
 //	  ? 21: contact               name: the contact that this one replaces
+//	  ? 22: [[* commitment], [* [device, number]]]   pin: the commitments that the owner rejects, and
+//	                              the earlier decisions that this one replaces; learn: the
+//	                              commitments on record that a card differs from; undo: of a pin
 //	}
 //
 // An act is read strictly: in another encoding, or with a field that its op
@@ -75,6 +78,7 @@ type act struct {
 	Private    []wireShare     `cbor:"19,keyasint,omitempty"`
 	Channel    string          `cbor:"20,keyasint,omitempty"`
 	Replaced   []byte          `cbor:"21,keyasint,omitempty"`
+	Pin        *wirePin        `cbor:"22,keyasint,omitempty"`
 }
 
 type op uint8
@@ -93,12 +97,13 @@ const (
 	opSuggest
 	opDecide
 	opStatement
+	opPin
 )
 
 var opTexts = map[op]string{
 	opName: "name", opRemove: "remove", opLearn: "learn", opShare: "share",
 	opUnshare: "unshare", opUndo: "undo", opProfile: "profile", opPublish: "publish", opAdvance: "advance",
-	opKeep: "keep", opSuggest: "suggest", opDecide: "decide", opStatement: "hear",
+	opKeep: "keep", opSuggest: "suggest", opDecide: "decide", opStatement: "hear", opPin: "pin",
 }
 
 func (o op) String() string { return opTexts[o] }

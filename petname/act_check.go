@@ -13,10 +13,10 @@ import (
 var shapes = map[op]struct{ must, may field }{
 	opName:      {has(2) | has(3), has(4) | has(5) | has(9) | has(10) | has(11) | has(13) | has(15) | has(19) | has(21)},
 	opRemove:    {has(2), has(5) | has(9) | has(13) | has(19)},
-	opLearn:     {has(2) | has(4), has(11) | has(15)},
+	opLearn:     {has(2) | has(4), has(11) | has(15) | has(22)},
 	opShare:     {has(2) | has(6), has(9) | has(18) | has(19)},
 	opUnshare:   {has(6), has(9) | has(18) | has(19)},
-	opUndo:      {has(7), has(2) | has(3) | has(5) | has(6) | has(9) | has(13) | has(15) | has(18) | has(19)},
+	opUndo:      {has(7), has(2) | has(3) | has(5) | has(6) | has(9) | has(13) | has(15) | has(18) | has(19) | has(22)},
 	opProfile:   {0, has(3)},
 	opPublish:   {has(8), has(11)},
 	opKeep:      {has(2) | has(13), 0},
@@ -24,6 +24,7 @@ var shapes = map[op]struct{ must, may field }{
 	opSuggest:   {has(14), 0},
 	opDecide:    {has(15) | has(16), 0},
 	opStatement: {has(17) | has(20), 0},
+	opPin:       {has(2) | has(4) | has(22), has(11)},
 }
 
 // field is a set of an act's keys.
@@ -37,6 +38,7 @@ func (a act) fields() (f field) {
 		7: a.Number != 0, 8: a.Published != nil, 9: a.Edges != nil, 10: a.Lookalike,
 		11: a.Of != nil, 12: a.Chain != nil, 13: a.Keep != 0, 14: a.Suggestion != nil, 15: a.Item != nil,
 		16: a.Verdict != 0, 17: a.Statement != nil, 18: a.Audience != nil, 19: a.Private != nil, 20: a.Channel != "", 21: a.Replaced != nil,
+		22: a.Pin != nil,
 	} {
 		if present {
 			f |= has(key)
@@ -68,6 +70,9 @@ func (a act) check() error {
 			return err
 		}
 	}
+	if err := a.checkPin(); err != nil {
+		return err
+	}
 	if a.Name != "" && !name.IsName(a.Name) {
 		return fmt.Errorf("%s can't be a name", name.Quote(a.Name))
 	}
@@ -92,6 +97,18 @@ func (a act) check() error {
 		return err
 	}
 	return a.checkPrevious()
+}
+
+// checkPin checks the part of an act about commitments. The undo of a decision
+// has no other fields, because its effect is only on the fact of the decision.
+func (a act) checkPin() error {
+	if a.Pin == nil {
+		return nil
+	}
+	if a.Op == opPin && a.Fact.Next == nil || a.Op == opUndo && a.fields() != has(2)|has(7)|has(22) {
+		return errors.New("has a decision about no commitment")
+	}
+	return a.Pin.check()
 }
 
 // checkChain verifies a succession as far as that needs no commitment.

@@ -121,16 +121,16 @@ func TestASuccessionChainIsBounded(t *testing.T) {
 	b := newTestBook(t)
 	_, err := b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("trail 0"), Next: mustCommit("trail 1")}, Source{})
 	require.NoError(t, err)
-	require.NoError(t, b.applySuccession(pointerOf("trail 0"), steps[:32]))
+	require.NoError(t, b.applySuccession(pointerOf("trail 0"), steps[:32], "test"))
 	at := func(b *Book) pointer.Pointer { return must(b.Lookup(mustName("alice"))) }
 	require.Equal(t, pointerOf("trail 32"), at(b))
 	var tooLong *SuccessionError
-	require.ErrorAs(t, b.applySuccession(pointerOf("trail 32"), steps[32:64]), &tooLong)
+	require.ErrorAs(t, b.applySuccession(pointerOf("trail 32"), steps[32:64], "test"), &tooLong)
 	require.ErrorContains(t, tooLong, "over 64 keys long")
 	require.Equal(t, pointerOf("trail 32"), at(b))
-	require.NoError(t, b.applySuccession(pointerOf("trail 32"), steps[32:63]))
+	require.NoError(t, b.applySuccession(pointerOf("trail 32"), steps[32:63], "test"))
 	require.Equal(t, pointerOf("trail 63"), at(b))
-	require.ErrorAs(t, b.applySuccession(pointerOf("trail 63"), steps[63:64]), &tooLong)
+	require.ErrorAs(t, b.applySuccession(pointerOf("trail 63"), steps[63:64], "test"), &tooLong)
 	told, err := b.Succession(pointerOf("trail 0"))
 	require.NoError(t, err)
 	require.Equal(t, steps[63-maxSharedSteps:63], told)
@@ -289,12 +289,12 @@ func TestANicknameInTwoFactsStaysWhenOneIsUndone(t *testing.T) {
 func TestACardPinsNothingAtAKeyThatTheOldKeyDidNotSign(t *testing.T) {
 	for kind, pins := range map[string]bool{factCard: false, "link": true} {
 		b := newTestBook(t)
-		pinnedAlice(t, b)
-		require.NoError(t, b.applySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+		confirmedAlice(t, b)
+		require.NoError(t, b.applySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a"))), "test"))
 		_, err := b.Ledger().Append(marshal(act{Op: opLearn, Contact: pointerOf("a").Bytes(), Of: pointerOf("next a").Bytes(),
-			Fact: &wireFact{Kind: kind, By: "x", Channel: "record", Next: mustCommit("thief").Bytes()}}))
+			Fact: &wireFact{Kind: kind, By: byOwner, Channel: "record", Next: mustCommit("thief").Bytes()}}))
 		require.NoError(t, err)
-		require.NoError(t, b.applySuccession(pointerOf("next a"), chain(stepTo(t, "next a", "thief", commitment("thief")))))
+		require.NoError(t, b.applySuccession(pointerOf("next a"), chain(stepTo(t, "next a", "thief", commitment("thief"))), "test"))
 		c := must(b.byName(mustName("alice")))
 		require.Equal(t, pins, c.Pointer == pointerOf("thief"), kind)
 	}
@@ -306,10 +306,10 @@ func TestAContactInDuplicityDoesNotAdvance(t *testing.T) {
 	must(a.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}, Source{}))
 	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: mustCommit("thief")}, Source{}))
 	syncBooks(t, a, b)
-	require.True(t, must(a.ByPointer(pointerOf("a"))).Duplicity)
+	require.NotEmpty(t, must(a.ByPointer(pointerOf("a"))).Contradictions)
 	n := entries(a)
 	for _, to := range []pointer.Succession{step(t, "a"), stepTo(t, "a", "thief", commitment("thief"))} {
-		require.NoError(t, a.applySuccession(pointerOf("a"), chain(to)))
+		require.NoError(t, a.applySuccession(pointerOf("a"), chain(to), "test"))
 		require.Equal(t, n, entries(a))
 		require.Equal(t, pointerOf("a"), must(a.Lookup(mustName("alice"))))
 	}
@@ -320,14 +320,14 @@ func TestAContactInDuplicityDoesNotAdvance(t *testing.T) {
 // duplicity.
 func TestALaterSignatureAgainstALinkIsKeptAsEvidence(t *testing.T) {
 	b := newTestBook(t)
-	pinnedAlice(t, b)
-	require.NoError(t, b.applySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a")))))
+	confirmedAlice(t, b)
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(unsigned(t, "a", "next a", commitment("next a"))), "test"))
 	must(b.Add(mustName("alice"), pointer.Link{Pointer: pointerOf("next a"), Next: commitment("linked")}, Source{}))
 	facts := len(must(b.byName(mustName("alice"))).Provenance)
-	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
 	c := must(b.byName(mustName("alice")))
 	require.Len(t, c.Provenance, facts+1)
-	require.True(t, c.Duplicity)
+	require.NotEmpty(t, c.Contradictions)
 	require.Equal(t, pointerOf("next a"), c.Pointer)
 }
 
@@ -336,7 +336,7 @@ func TestALaterSignatureAgainstALinkIsKeptAsEvidence(t *testing.T) {
 func TestAContactIsNotSharedWithItself(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
 	n := entries(b)
 	for _, audience := range []string{"a", "next a"} {
 		for _, shared := range []string{"a", "next a"} {
@@ -371,7 +371,7 @@ func TestADenialWithoutAReplacedContactProvesNothing(t *testing.T) {
 	must(b.Add(mustName("bob"), pinned, Source{}))
 	truth := introduced(t, "alice", "me", "a")
 	receive(t, b, truth)
-	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
 	denial, err := introduce.Deny(subjectOf(truth), testKey("next a"), epoch)
 	require.NoError(t, err)
 	receive(t, b, denial.Bytes())

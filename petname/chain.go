@@ -18,145 +18,173 @@ import (
 // maxChain bounds a succession chain, in pointers after the first.
 const maxChain = 64
 
+// chainFacts are the facts about a contact, and the steps among them.
+type chainFacts struct {
+	facts []pinFact // ordered by time
+	steps []pointer.Succession
+}
+
 // addFacts reads the facts about a contact, and derives its chain from them.
 func (c *Contact) addFacts(v *ledger.View) error {
-	prefix := c.ID.Bytes()
-	var steps []pointer.Succession
+	h, err := readFacts(v, c.ID)
+	if err != nil {
+		return err
+	}
+	for _, f := range h.facts {
+		c.Provenance = append(c.Provenance, f.Fact)
+		if c.Nickname == "" {
+			c.Nickname = f.Nickname
+		}
+	}
+	c.walkChain(h)
+	return nil
+}
+
+// readFacts reads the facts about the contact with an id.
+func readFacts(v *ledger.View, contact pointer.Pointer) (*chainFacts, error) {
+	h := new(chainFacts)
+	prefix := contact.Bytes()
 	for kv, err := range v.Scan(tableContacts, prefix) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(kv.Key) == len(prefix) {
 			continue // the row of the contact itself
 		}
-		f, err := decodeState[factState](tableContacts, kv.Value)
+		state, err := decodeState[factState](tableContacts, kv.Value)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		id := kv.Key[len(prefix):]
 		if len(id) != len(ledger.DeviceID{})+8 {
-			return errRow
+			return nil, errRow
 		}
-		next, err := f.Fact.next()
+		if err := h.add(contact, entryID(id[:len(id)-8], binary.BigEndian.Uint64(id[len(id)-8:])), state); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortStableFunc(h.facts, func(a, b pinFact) int { return a.At.Compare(b.At) })
+	return h, nil
+}
+
+// add adds the row of a fact.
+func (h *chainFacts) add(contact pointer.Pointer, id ledger.ID, state factState) error {
+	next, err := state.Fact.next()
+	if err != nil {
+		return err
+	}
+	of := contact
+	if state.Of != nil {
+		if of, err = pointer.Restore(state.Of); err != nil {
+			return err
+		}
+	}
+	if state.Chain != nil {
+		chain, err := pointer.ParseSuccession(state.Chain)
 		if err != nil {
 			return err
 		}
-		of := c.ID
-		if f.Of != nil {
-			if of, err = pointer.Restore(f.Of); err != nil {
-				return err
-			}
-		}
-		if f.Chain != nil {
-			chain, err := pointer.ParseSuccession(f.Chain)
-			if err != nil {
-				return err
-			}
-			steps = append(steps, chain...)
-			if of, err = pointer.FromPublicKey(chain[len(chain)-1].New); err != nil {
-				return err
-			}
-		}
-		c.Provenance = append(c.Provenance, Fact{
-			Pointer: of, Kind: f.Fact.Kind, By: f.Fact.By, Channel: f.Fact.Channel, At: time.UnixMilli(f.At).UTC(),
-			Nickname: f.Fact.Nickname, Next: next, Entry: entryID(id[:len(id)-8], binary.BigEndian.Uint64(id[len(id)-8:])),
-		})
-	}
-	slices.SortStableFunc(c.Provenance, func(a, b Fact) int { return a.At.Compare(b.At) })
-	for _, f := range c.Provenance {
-		if c.Nickname = f.Nickname; c.Nickname != "" {
-			break
+		h.steps = append(h.steps, chain...)
+		if of, err = pointer.FromPublicKey(chain[len(chain)-1].New); err != nil {
+			return err
 		}
 	}
-	c.walkChain(steps)
+	f := pinFact{Fact: Fact{
+		Pointer: of, Kind: state.Fact.Kind, By: state.Fact.By, Channel: state.Fact.Channel, At: time.UnixMilli(state.At).UTC(),
+		Nickname: state.Fact.Nickname, Next: next, Entry: id,
+	}}
+	if state.Pin != nil {
+		if f.differs, err = state.Pin.differs(); err != nil {
+			return err
+		}
+		if state.Decision {
+			f.decision = &decision{rejected: f.differs}
+			for _, e := range state.Pin.Replaces {
+				f.decision.replaces = append(f.decision.replaces, entryID(e.Device, e.Number))
+			}
+		}
+	}
+	h.facts = append(h.facts, f)
 	return nil
 }
 
-// walkChain derives the succession chain. If two commitments to one next key
-// are on record, no clock decides between them: the contact is in duplicity.
-// The chain continues as long as the next key is proven, and ends where two
-// keys are.
-//
-// After a step without the old key's signature, a card pins nothing: the holder
-// of the key signs cards, and may have stolen the key after its retirement.
-// What the owner enters or a third party states does pin.
-func (c *Contact) walkChain(steps []pointer.Succession) {
+// walkChain derives the succession chain and what contradicts on it. The chain
+// continues as long as the next key is proven, and ends where two keys are.
+func (c *Contact) walkChain(h *chainFacts) {
 	step := Step{Pointer: c.ID}
+	var signed []pointer.Commitment
 	for {
-		var pins []pointer.Commitment
-		pin := func(next pointer.Commitment) {
-			if !next.IsZero() && !slices.Contains(pins, next) {
-				pins = append(pins, next)
-			}
+		pl := h.placeOf(step, signed)
+		if pl.contested != nil {
+			c.Contradictions = append(c.Contradictions, Contradiction{step.Pointer, pl.contested, pl.duplicity})
 		}
-		pin(step.Next)
-		for _, f := range c.Provenance {
-			if f.Pointer == step.Pointer && !(step.Unsigned && f.Kind == factCard) {
-				pin(f.Next)
-			}
-		}
-		if step.Next = (pointer.Commitment{}); len(pins) > 0 {
-			step.Next = pins[0]
-		}
-		if len(pins) > 1 && c.Contradiction == nil {
-			c.Contradiction = &DuplicityError{step.Pointer, pins[0], pins[1]}
-		}
-		if c.Chain = append(c.Chain, step); len(c.Chain) > maxChain {
+		next, r := pl.pin()
+		step.Next, step.Pin = next, r.pin()
+		c.Chain = append(c.Chain, step)
+		to, commitments, proposed := pl.nextStep(step.Pointer, h.steps)
+		if len(c.Chain) > maxChain || to.Pointer.IsZero() || slices.ContainsFunc(c.Chain, func(s Step) bool { return s.Pointer == to.Pointer }) {
+			c.Pointer, c.Unproven = step.Pointer, proposed
 			break
 		}
-		next, ok := c.nextStep(step.Pointer, pins, steps)
-		if !ok || slices.ContainsFunc(c.Chain, func(s Step) bool { return s.Pointer == next.Pointer }) {
-			break
-		}
-		step = next
+		step, signed = to, commitments
 	}
-	c.Pointer, c.Next, c.Duplicity = step.Pointer, step.Next, c.Contradiction != nil
-	if c.Duplicity {
-		c.Next = pointer.Commitment{}
+	if len(c.Contradictions) == 0 {
+		c.Next, c.Pin = step.Next, step.Pin
 	}
 }
 
-// nextStep returns the step from a pointer to the key that opens one of its
-// pins; false if there is none. A step that the old key signed precedes one
-// that it did not sign. Two signed steps with different commitments are
-// duplicity, and neither commitment is proven.
-func (c *Contact) nextStep(from pointer.Pointer, pins []pointer.Commitment, steps []pointer.Succession) (step Step, ok bool) {
-	var commitments []pointer.Commitment // signed by the old key
+// nextStep returns the step from a pointer by which the chain advances, and the
+// commitments of the target that both keys signed. The step is zero if there is
+// none, or if two keys are proven. proposed is the successor by a step that opens
+// a claim and advances nothing without the owner; zero: none.
+//
+// A step that the old key signed precedes one that it did not sign.
+func (pl place) nextStep(from pointer.Pointer, steps []pointer.Succession) (to Step, signed []pointer.Commitment, proposed pointer.Pointer) {
+	to.Unsigned = true
 	for _, s := range steps {
-		if s.Old != from || !slices.ContainsFunc(pins, func(pin pointer.Commitment) bool { return pin.Opens(s.New) }) {
+		if s.Old != from {
 			continue
 		}
 		successor, err := pointer.FromPublicKey(s.New)
-		if err != nil || ok && successor != step.Pointer {
-			return Step{}, false // two pins, and two keys that open them
+		opens, advances := pl.opened(s)
+		switch {
+		case err != nil || !opens:
+			continue
+		case !advances:
+			if proposed.IsZero() || bytes.Compare(successor.Bytes(), proposed.Bytes()) < 0 {
+				proposed = successor
+			}
+			continue
+		case !to.Pointer.IsZero() && successor != to.Pointer:
+			return Step{}, nil, pointer.Pointer{} // two pins, and two keys that open them
 		}
-		step.Pointer, ok = successor, true
-		if s.OldSignature != nil && !slices.Contains(commitments, s.Next) {
-			commitments = append(commitments, s.Next)
+		to.Pointer = successor
+		if s.OldSignature == nil {
+			continue
+		}
+		to.Unsigned = false
+		if !s.Next.IsZero() && !slices.Contains(signed, s.Next) {
+			signed = append(signed, s.Next)
 		}
 	}
-	switch {
-	case len(commitments) == 1:
-		step.Next = commitments[0]
-	case len(commitments) == 0:
-		step.Unsigned = true
-	case c.Contradiction == nil:
-		c.Contradiction = &DuplicityError{step.Pointer, commitments[0], commitments[1]}
-	}
-	return step, ok
+	return to, signed, proposed
 }
 
-// Pinned returns a [*DuplicityError] if the contact is in duplicity, or if next
-// differs from the commitment on record for p. A zero next is not compared.
+// Pinned returns a [*DuplicityError] or a [*ContradictionError] if commitments
+// of the contact contradict each other, or if next differs from the commitment
+// on record for p. A zero next is not compared.
 func (c Contact) Pinned(p pointer.Pointer, next pointer.Commitment) error {
-	if c.Contradiction != nil {
-		return c.Contradiction
+	if len(c.Contradictions) > 0 {
+		return c.Contradictions[0].err()
 	}
-	have := c.commitment(p)
-	if !next.IsZero() && !have.IsZero() && next != have {
-		return &DuplicityError{p, have, next}
+	have := c.step(p)
+	if next.IsZero() || have.Next.IsZero() || next == have.Next {
+		return nil
 	}
-	return nil
+	if have.Pin == Confirmed {
+		return &DuplicityError{p, have.Next, next}
+	}
+	return &ContradictionError{Contradiction{Pointer: p, Claims: []PinClaim{{Next: have.Next, Pin: have.Pin}, {Next: next}}}}
 }
 
 // step returns the step of the chain with pointer p, or a step with p alone if
@@ -169,10 +197,6 @@ func (c Contact) step(p pointer.Pointer) Step {
 	}
 	return Step{Pointer: p}
 }
-
-// commitment returns the commitment on record for a pointer of the chain; zero:
-// none.
-func (c Contact) commitment(p pointer.Pointer) pointer.Commitment { return c.step(p).Next }
 
 func (f wireFact) next() (pointer.Commitment, error) {
 	if f.Next == nil {

@@ -15,27 +15,31 @@ type Contact struct {
 	Pointer pointer.Pointer // the current pointer, after all successions
 	ID      pointer.Pointer // the first pointer known of it; never changes
 	Name    name.Name       // zero: none
-	// the commitment on record for Pointer; zero: none, or see Duplicity
+	// the commitment on record for Pointer; zero: none, or see Contradictions
 	Next       pointer.Commitment
+	Pin        Pin       // the strength of Next
 	Nickname   string    // the contact's name for itself, as first received: hostile text
 	Provenance []Fact    // ordered by time
 	Removed    time.Time // zero: not removed
 	Conflict   *Conflict // nil: none
-	// two commitments to one next key, or two successions, are on record: see Contradiction and
-	// Provenance
-	Duplicity bool
 	// a running node republishes its records: see Book.SetRepublished
 	Republished bool
 
-	Chain         []Step          // the pointers from ID to Pointer
-	Contradiction *DuplicityError // the reason for Duplicity; nil: none
+	Chain []Step // the pointers from ID to Pointer
+	// commitments that contradict each other, in the order of Chain; until the owner settles
+	// them, the contact does not resolve and does not advance
+	Contradictions []Contradiction
+	// a successor of Pointer by a step that opens only a claim: the contact advances to it when the
+	// owner confirms the claim; zero: none
+	Unproven pointer.Pointer
 }
 
 // Step is a pointer of a contact's succession chain, and the commitment to the
 // key after it.
 type Step struct {
 	Pointer  pointer.Pointer
-	Next     pointer.Commitment // zero: none is known
+	Next     pointer.Commitment // zero: none is known, or they contradict each other
+	Pin      Pin                // the strength of Next
 	Unsigned bool               // reached without the signature of the previous key
 }
 
@@ -44,7 +48,7 @@ type Step struct {
 type Fact struct {
 	// the pointer of the contact that the fact is about; for "succession" the successor
 	Pointer pointer.Pointer
-	// "typed", "link", "card", "succession", or the kind of the accepted suggestion:
+	// "typed", "link", "card", "succession", "confirm", or the kind of the accepted suggestion:
 	// "introduced", "paired", "acquainted", "stranger"
 	Kind     string
 	By       string             // "me" for the owner, or the pointer of the source
@@ -59,6 +63,8 @@ type Fact struct {
 const (
 	factCard       = "card"
 	factSuccession = "succession"
+	channelRecord  = "record"  // the channel of what a verified record states
+	factConfirm    = "confirm" // the owner confirmed a commitment: see [Book.Confirm]
 )
 
 // Conflict is the result of concurrent edits on two devices. Until the owner

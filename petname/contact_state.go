@@ -167,6 +167,9 @@ type factState struct {
 	Fact  wireFact
 	Of    []byte // the subject; nil: the first pointer
 	Chain []byte // a succession; nil: none
+
+	Pin      *wirePin // what the commitment differs from; nil: nothing is stated
+	Decision bool     // the fact is a decision of the owner about commitments
 }
 
 func factKey(contact []byte, id ledger.ID) []byte {

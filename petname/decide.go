@@ -15,7 +15,8 @@ type Acceptance struct {
 	Nickname  string // the nickname from its card, if it was fetched: hostile text
 	// a contact to remove in the same step; the suggestion's evidence records the replacement;
 	// zero: none
-	Replaces pointer.Pointer
+	Replaces   pointer.Pointer
+	ReplacePin bool // as in [Source]
 }
 
 // Accept names the subject of a suggestion. It is an act of the owner. Errors
@@ -48,7 +49,7 @@ func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, erro
 			}
 			replaced = old.ID.Bytes()
 		}
-		by := "me"
+		by := byOwner
 		if !s.By.IsZero() {
 			by = s.By.String()
 		}
@@ -61,7 +62,7 @@ func (b *Book) Accept(id SuggestionID, n name.Name, a Acceptance) (Contact, erro
 		if kind == Invited {
 			kind = Paired // acceptance confirms the pairing
 		}
-		source := Source{Kind: string(kind), By: by, Channel: s.Channel, Lookalike: a.Lookalike}
+		source := Source{Kind: string(kind), By: by, Channel: s.Channel, Lookalike: a.Lookalike, ReplacePin: a.ReplacePin}
 		if err := b.accept(tx, n, link, source, id[:], replaced); err != nil {
 			return err
 		}

@@ -179,7 +179,7 @@ func PublishableEdges(all iter.Seq2[Edge, error]) (map[string]pointer.Edge, erro
 		if err != nil {
 			return nil, err
 		}
-		if _, err := CheckLabel(e.Label); err == nil && !e.Conflict && !e.Contact.Duplicity {
+		if _, err := CheckLabel(e.Label); err == nil && !e.Conflict && len(e.Contact.Contradictions) == 0 {
 			edges[e.Label] = pointer.Edge{Pointer: e.Pointer, Next: e.Contact.Next}
 		}
 	}

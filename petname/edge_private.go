@@ -107,7 +107,7 @@ func (b *Book) EdgesFrom(p pointer.Pointer) (introduce.Edges, error) {
 		if errors.Is(err, ErrNotFound) {
 			return nil
 		}
-		if err != nil || c.Duplicity {
+		if err != nil || len(c.Contradictions) > 0 {
 			return err
 		}
 		stored, err := getState[statementState](v, tablePrivateEdges, c.Pointer.Bytes())

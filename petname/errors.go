@@ -18,6 +18,10 @@ var (
 	// petname.
 	ErrOwnPointer = errors.New("that is your own pointer")
 
+	// ErrNoCommitment is returned for a link without a commitment to the next
+	// key that is to replace the one on record.
+	ErrNoCommitment = errors.New("the link has no commitment to a next key")
+
 	// ErrNothingToUndo is returned when this device has made no change that can
 	// be undone.
 	ErrNothingToUndo = errors.New("nothing to undo")
@@ -93,6 +97,34 @@ type DuplicityError struct {
 func (e *DuplicityError) Error() string {
 	return fmt.Sprintf("duplicity: %s committed to the next key %s when it was first learnt, and to %s now: ask its owner over another channel", e.Pointer, e.Pinned, e.Seen)
 }
+
+// ContradictionError is returned for a contact with claims about its next key
+// that contradict each other, and for a claim or a card that contradicts a claim
+// on record. The owner settles it with [Book.Confirm] or [Source.ReplacePin].
+type ContradictionError struct{ Contradiction }
+
+func (e *ContradictionError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "what is known of the next key of %s contradicts itself:", e.Pointer)
+	for i, c := range e.Claims {
+		if i > 0 {
+			b.WriteString(",")
+		}
+		fmt.Fprintf(&b, " %s", c.Next)
+		switch {
+		case c.Kind == "":
+		case c.By == byOwner || c.Kind == factCard:
+			fmt.Fprintf(&b, " (%s)", c.Kind)
+		default:
+			fmt.Fprintf(&b, " (%s, by %s)", c.Kind, c.By)
+		}
+	}
+	return b.String()
+}
+
+// errPinBounds is returned for an act about more commitments than an act has
+// room for.
+var errPinBounds = errors.New("commitments out of bounds")
 
 // SuccessionError is returned for a succession that does not agree with the
 // pinned commitments. Such a statement was signed by a holder of the old key

@@ -58,7 +58,7 @@ type fold struct {
 // Version names the rules and the Unicode tables of the comparison keys. The
 // ledger rebuilds the view when either changes.
 func (fold) Version() string {
-	return "petname/9 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion
+	return "petname/10 unicode/" + name.UnicodeVersion + " categories/" + unicode.Version + " confusables/" + name.ConfusablesVersion
 }
 
 func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
@@ -69,7 +69,7 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 	}
 	id := e.ID()
 	switch a.Op {
-	case opName, opRemove, opShare, opUnshare, opKeep:
+	case opName, opRemove, opShare, opUnshare, opKeep, opPin:
 		if err := v.Put(tableUndo, undoKey(id), []byte{}); err != nil {
 			return err
 		}
@@ -98,7 +98,7 @@ func (f fold) Apply(v *ledger.View, e ledger.Entry, body []byte) error {
 			return err
 		}
 		return f.setKeep(v, e, a.Contact, keepOff)
-	case opLearn, opAdvance:
+	case opLearn, opAdvance, opPin:
 		if err := f.accept(v, a.Item, id, true); err != nil {
 			return err
 		}
@@ -178,7 +178,7 @@ func (f fold) addFact(v *ledger.View, e ledger.Entry, a act) error {
 			return err
 		}
 	}
-	fact := factState{At: e.Time().UnixMilli(), Fact: *a.Fact, Of: a.Of, Chain: a.Chain}
+	fact := factState{At: e.Time().UnixMilli(), Fact: *a.Fact, Of: a.Of, Chain: a.Chain, Pin: a.Pin, Decision: a.Op == opPin}
 	if err := putState(v, tableContacts, factKey(a.Contact, e.ID()), fact); err != nil {
 		return err
 	}

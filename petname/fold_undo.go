@@ -20,6 +20,12 @@ func (f fold) undo(v *ledger.View, e ledger.Entry, a act) error {
 	if a.undoesKeep() {
 		return f.setKeep(v, e, a.Contact, a.Keep)
 	}
+	if a.Pin != nil {
+		if err := f.removeFact(v, a.Contact, undone); err != nil {
+			return err
+		}
+		return f.updateChain(v, a.Contact)
+	}
 	if err := f.accept(v, a.Item, undone, false); err != nil {
 		return err
 	}

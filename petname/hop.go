@@ -12,41 +12,70 @@ import (
 
 // hop resolves one pointer. It advances along proven successions to the last
 // key.
-func (b *Book) hop(ctx context.Context, records Records, part string, p pointer.Pointer, pinned pointer.Commitment, level dht.Level) (Hop, error) {
+func (b *Book) hop(ctx context.Context, records Records, part string, at start, level dht.Level) (Hop, error) {
 	hop := Hop{Name: part}
 	for {
+		p := at.pointer
 		hop.Pointer = p
 		var err error
 		if hop.Result, hop.Card, err = fetchRecord(ctx, records, p, level); err != nil {
 			return hop, err
 		}
-		chain, err := provenSteps(ctx, records, p, pinned, hop.Card, level)
+		if err := b.compareCard(&at, hop.Card); err != nil {
+			return hop, err
+		}
+		chain, err := provenSteps(ctx, records, at, hop.Card, level)
 		if err != nil {
 			return hop, err
 		}
-		if claimed := claimedSuccessor(p, hop.Card); chain == nil && !claimed.IsZero() {
+		if claimed := claimedSuccessor(p, hop.Card); !claimed.IsZero() && (chain == nil || !at.rank.permits(chain[0])) {
 			// Without a pinned commitment the successor is not proven: the key
 			// that signed the card's commitment also signed the name of the
-			// successor.
+			// successor. A claim needs the signature of the old key, or the
+			// owner's decision: the step is stored, and shown.
 			hop.Unproven = claimed
-			return hop, nil
+			return hop, b.applySuccession(p, chain, channelRecord)
 		}
 		if chain == nil {
-			return hop, b.finishHop(p, pinned, hop.Card)
+			return hop, b.finishHop(p, hop.Card)
 		}
-		if err := b.applySuccession(p, chain); err != nil {
+		if err := b.applySuccession(p, chain, channelRecord); err != nil {
 			return hop, err
 		}
 		if hop.Former = append(hop.Former, p); len(hop.Former) > maxChain {
 			return hop, &SuccessionError{p, fmt.Errorf("it is over %d keys long", maxChain)}
 		}
-		if p, pinned, err = pointer.Follow(p, pinned, chain); err != nil {
+		if at.pointer, at.next, err = pointer.Follow(p, at.next, chain); err != nil {
 			return hop, &SuccessionError{p, err}
 		}
-		if slices.Contains(hop.Former, p) {
+		// Both keys signed the commitment, or there is none.
+		at.rank, at.unsigned = confirmed, at.next.IsZero()
+		if slices.Contains(hop.Former, at.pointer) {
 			return hop, &SuccessionError{p, errors.New("it leads in a circle")}
 		}
 	}
+}
+
+// compareCard compares the commitment of a card with the pinned one. A card that
+// agrees confirms the pin, and the book records both.
+func (b *Book) compareCard(at *start, card pointer.Card) error {
+	if at.next.IsZero() || card.Next.IsZero() {
+		return nil
+	}
+	if err := b.learnCard(at.pointer, card); err != nil {
+		return err
+	}
+	switch {
+	case at.next == card.Next:
+		if !at.unsigned {
+			at.rank = confirmed
+		}
+		return nil
+	case at.rank == confirmed:
+		return &DuplicityError{at.pointer, at.next, card.Next}
+	}
+	return &ContradictionError{Contradiction{Pointer: at.pointer, Claims: []PinClaim{
+		{Next: at.next, Pin: at.rank.pin()}, {Next: card.Next, Pin: Confirmed, Kind: factCard, By: at.pointer.String()}}}}
 }
 
 // fetchRecord returns the record of a pointer, and its card if it has one.
@@ -75,13 +104,14 @@ func claimedSuccessor(p pointer.Pointer, card pointer.Card) pointer.Pointer {
 	return card.Successor
 }
 
-// provenSteps returns the steps from p to the successor that its card names, if
-// the pinned commitment proves them; nil if it names none or nothing is pinned.
-// Steps that do not agree with the pinned commitment are an error: the signer
-// has p's key and not the next one.
+// provenSteps returns the steps to the successor that the card of a pointer
+// names, if they open the pinned commitment; nil if it names none or nothing is
+// pinned. Steps that do not agree with the pinned commitment are an error: the
+// signer has the pointer's key and not the next one.
 //
 // A card may name its successor and leave the steps to the successor's card.
-func provenSteps(ctx context.Context, records Records, p pointer.Pointer, pinned pointer.Commitment, card pointer.Card, level dht.Level) ([]pointer.Succession, error) {
+func provenSteps(ctx context.Context, records Records, at start, card pointer.Card, level dht.Level) ([]pointer.Succession, error) {
+	p, pinned := at.pointer, at.next
 	claimed := claimedSuccessor(p, card)
 	if claimed.IsZero() || pinned.IsZero() {
 		return nil, nil
@@ -111,12 +141,9 @@ func stepsFrom(p pointer.Pointer, chain []pointer.Succession) []pointer.Successi
 	return chain[i:]
 }
 
-// finishHop compares the commitment of the last card with the pinned one and
-// records it, and advances contacts to p by the card's succession.
-func (b *Book) finishHop(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
-	if err := checkCommitment(p, pinned, card); err != nil {
-		return err
-	}
+// finishHop records the last card, and advances contacts to p by the card's
+// succession.
+func (b *Book) finishHop(p pointer.Pointer, card pointer.Card) error {
 	if n := len(card.Succession); n == 0 {
 		return b.learnCard(p, card)
 	} else if to, err := card.Succession[n-1].Verify(); err != nil || to != p {
@@ -125,16 +152,9 @@ func (b *Book) finishHop(p pointer.Pointer, pinned pointer.Commitment, card poin
 	for _, s := range card.Succession {
 		// The card may be of an unknown party. Steps that prove nothing are
 		// ignored.
-		if err := b.applySuccession(s.Old, card.Succession); err != nil && !errors.As(err, new(*SuccessionError)) {
+		if err := b.applySuccession(s.Old, card.Succession, channelRecord); err != nil && !errors.As(err, new(*SuccessionError)) {
 			return err
 		}
 	}
 	return b.learnCard(p, card)
-}
-
-func checkCommitment(p pointer.Pointer, pinned pointer.Commitment, card pointer.Card) error {
-	if !pinned.IsZero() && !card.Next.IsZero() && pinned != card.Next {
-		return &DuplicityError{p, pinned, card.Next}
-	}
-	return nil
 }

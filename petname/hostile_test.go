@@ -198,7 +198,7 @@ func TestAFloodFromADeviceHoldsNobodyUp(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, c.Conflict.Pointers, maxRivals)
 	// Pins of one word are no duplicity; the user settles it for the one meant.
-	require.False(t, c.Duplicity)
+	require.Empty(t, c.Contradictions)
 	must(a.Rename(c.ID, mustName("the true alice"), Source{}))
 	require.Equal(t, c.ID, must(a.Lookup(mustName("the true alice"))))
 	view := dump(t, a)

@@ -374,7 +374,7 @@ func TestASuccessionTravelsWithAnIntroduction(t *testing.T) {
 	none, err := knows.Succession(pointerOf("bob"))
 	require.NoError(t, err)
 	require.Empty(t, none)
-	require.NoError(t, knows.applySuccession(pointerOf("bob"), []pointer.Succession{step}))
+	require.NoError(t, knows.applySuccession(pointerOf("bob"), []pointer.Succession{step}, "test"))
 	chain, err := knows.Succession(pointerOf("bob"))
 	require.NoError(t, err)
 	require.Equal(t, []pointer.Succession{step}, chain)

@@ -160,7 +160,7 @@ func TestAKeptContactAdvances(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	must(setKept(b, pointerOf("a"), true))
-	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
 	for c, err := range b.Republished() {
 		require.NoError(t, err)
 		require.Equal(t, pointerOf("a"), c.ID)

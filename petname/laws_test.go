@@ -204,7 +204,7 @@ func TestLawOnlyTheUserNames(t *testing.T) {
 			nickname := rapid.SampledFrom([]string{"alice", "carol", "stranger", "bob\nalice"}).Draw(rt, "nickname")
 			err = w.book.learnCard(pointerOf(seed), pointer.Card{Nickname: nickname, Next: commitment(seed), Edges: edges("carol", "x")})
 		case 1:
-			err = w.book.applySuccession(pointerOf("d"), chain(step(rt, "d")))
+			err = w.book.applySuccession(pointerOf("d"), chain(step(rt, "d")), "test")
 		case 2:
 			_, err = w.resolve(rapid.SampledFrom([]string{"alice", "alice/stranger", "bob/alice", "alice/carol", pointerOf("x").String(), pointerOf("c").String() + "/alice"}).Draw(rt, "path"))
 		case 3:

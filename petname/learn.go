@@ -1,50 +1,104 @@
 package petname
 
 import (
+	"slices"
+
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// learnCard pins the commitment and records the nickname of the first verified
-// card of a contact. It writes nothing if the book has a commitment for p or
-// does not know p. The error is a [*DuplicityError] if the book has another
-// commitment.
+// maxCards bounds the cards with different commitments that are recorded for
+// one pointer. The holder of a key can sign any number of cards, and two that
+// differ are enough.
+const maxCards = 4
+
+// LearnCard records what the card in a verified record states of a contact's
+// next key, once: it confirms or contradicts what the book knows of it. Nothing
+// is written for a record of any pointer but the current one of a contact, since
+// a holder of a retired key can sign records too, nor for one without a card.
+//
+// The error is a [*DuplicityError] or a [*ContradictionError] if the card
+// contradicts what the book knows, whether it was recorded now or before.
+func (b *Book) LearnCard(r pointer.Record) error {
+	card, _ := r.Card()
+	return b.learnCard(r.Pointer(), card)
+}
+
 func (b *Book) learnCard(p pointer.Pointer, card pointer.Card) error {
 	if card.Next.IsZero() {
 		return nil
 	}
 	// Most calls write nothing, and need not wait for a writer.
-	var known bool
+	var a act
+	var pinned error
 	err := b.read(func(v *ledger.View) (err error) {
-		known, err = nothingToLearn(v, p, card)
+		a, pinned, err = learnAct(v, p, card)
 		return err
 	})
-	if err != nil || known {
-		return err
+	if err != nil || a.Op == 0 {
+		return firstError(err, pinned)
 	}
-	return b.update(func(tx *ledger.Tx) error {
-		if known, err := nothingToLearn(tx.View(), p, card); err != nil || known {
-			return err
-		}
-		id, err := contactIDOf(tx.View(), p)
+	err = b.update(func(tx *ledger.Tx) error {
+		a, _, err := learnAct(tx.View(), p, card)
 		if err != nil {
 			return err
 		}
-		f := &wireFact{Kind: factCard, By: p.String(), Channel: "record", Nickname: card.Nickname, Next: card.Next.Bytes()}
-		return appendAct(tx, act{Op: opLearn, Contact: id.Bytes(), Fact: f, Of: otherPointer(id, p)})
+		if a.Op != 0 {
+			if err := appendAct(tx, a); err != nil {
+				return err
+			}
+		}
+		_, pinned, err = learnAct(tx.View(), p, card)
+		return err
 	})
+	return firstError(err, pinned)
 }
 
-// nothingToLearn reports whether a card adds nothing to the book.
-func nothingToLearn(v *ledger.View, p pointer.Pointer, card pointer.Card) (bool, error) {
+// learnAct returns the act that records a card of a contact, and the error for a
+// card that contradicts what is on record. The act has no op if there is nothing
+// to record.
+func learnAct(v *ledger.View, p pointer.Pointer, card pointer.Card) (a act, pinned, err error) {
 	id, err := contactIDOf(v, p)
 	if err != nil {
-		return true, err
+		return act{}, nil, err
 	}
 	c, found, err := readContact(v, id)
-	if err != nil || !found {
-		return true, err
+	if err != nil || !found || p != c.Pointer {
+		return act{}, nil, err
 	}
-	step := c.step(p)
-	return step.Unsigned || !step.Next.IsZero(), c.Pinned(p, card.Next)
+	pinned = c.Pinned(p, card.Next)
+	pl, unsigned, err := placeIn(v, c, p)
+	if err != nil || unsigned || slices.Contains(pl.cards, card.Next) || len(pl.cards) >= maxCards {
+		return act{}, pinned, err
+	}
+	a = act{Op: opLearn, Contact: id.Bytes(), Of: otherPointer(id, p),
+		Fact: &wireFact{Kind: factCard, By: p.String(), Channel: channelRecord, Nickname: card.Nickname, Next: card.Next.Bytes()}}
+	if differs := without(pl.all, card.Next); len(differs) > 0 {
+		a.Pin = newWirePin(differs, nil)
+	}
+	return a, pinned, nil
+}
+
+// placeIn returns what is on record about a pointer of a contact, and whether
+// the pointer was reached without a signature of the key before it.
+func placeIn(v *ledger.View, c Contact, p pointer.Pointer) (place, bool, error) {
+	h, err := readFacts(v, c.ID)
+	if err != nil {
+		return place{}, false, err
+	}
+	step := Step{Pointer: c.ID}
+	var signed []pointer.Commitment
+	for range c.Chain {
+		pl := h.placeOf(step, signed)
+		if step.Pointer == p {
+			return pl, step.Unsigned, nil
+		}
+		step, signed, _ = pl.nextStep(step.Pointer, h.steps)
+	}
+	return h.placeOf(Step{Pointer: p}, nil), false, nil
+}
+
+// without returns the commitments other than one.
+func without(all []pointer.Commitment, c pointer.Commitment) []pointer.Commitment {
+	return slices.DeleteFunc(slices.Clone(all), func(other pointer.Commitment) bool { return other == c })
 }

@@ -22,7 +22,7 @@ func documented(err error) bool {
 		conflict  *ConflictError
 		duplicity *DuplicityError
 	)
-	return errors.As(err, &taken) || errors.As(err, &named) || errors.As(err, &conflict) || errors.As(err, &duplicity) || errors.As(err, new(*SuccessionError)) ||
+	return errors.As(err, &taken) || errors.As(err, &named) || errors.As(err, &conflict) || errors.As(err, &duplicity) || errors.As(err, new(*ContradictionError)) || errors.As(err, new(*SuccessionError)) ||
 		errors.Is(err, ErrNotFound) || errors.Is(err, ErrNothingToUndo) || errors.Is(err, ErrChanged)
 }
 
@@ -55,7 +55,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 		if rapid.IntRange(0, 3).Draw(rt, "twins") == 0 { // otherwise conflicts are rare
 			must(books[0].Add(mustName("alice"), pointer.Link{Pointer: pointerOf("a"), Next: commitment("a")}, Source{}))
 			must(books[1].Add(mustName("bob"), link("next a"), Source{}))
-			require.NoError(rt, books[0].applySuccession(pointerOf("a"), chain(step(rt, "a"))))
+			require.NoError(rt, books[0].applySuccession(pointerOf("a"), chain(step(rt, "a")), "test"))
 		}
 		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
 			b := books[pick.Draw(rt, "device")]
@@ -78,7 +78,7 @@ func TestDevicesConvergeAndOnlyTheUserSettles(t *testing.T) {
 			case 8:
 				_, err = setKept(b, p, rapid.Bool().Draw(rt, "keep"))
 			case 9, 10:
-				err = b.applySuccession(pointerOf("a"), rapid.SampledFrom(chains).Draw(rt, "chain"))
+				err = b.applySuccession(pointerOf("a"), rapid.SampledFrom(chains).Draw(rt, "chain"), "test")
 				if c, _ := b.ByPointer(pointerOf("a")); c.Pointer != c.ID {
 					moved++
 				}
@@ -246,12 +246,11 @@ func TestConcurrentEdits(t *testing.T) {
 			func(t *testing.T, b *Book) {
 				c, err := b.ByPointer(pa)
 				require.NoError(t, err)
-				require.True(t, c.Duplicity)
+				require.NotEmpty(t, c.Contradictions)
 				require.True(t, c.Next.IsZero(), "no clock picks a commitment")
-				var duplicity *DuplicityError
-				require.ErrorAs(t, b.learnCard(pa, pointer.Card{Next: commitment("x")}), &duplicity)
 				_, err = b.Add(alice, pointer.Link{Pointer: pa, Next: commitment("y")}, Source{})
-				require.ErrorAs(t, err, &duplicity)
+				require.ErrorAs(t, err, new(*ContradictionError))
+				require.ErrorAs(t, b.learnCard(pa, pointer.Card{Next: commitment("x")}), new(*ContradictionError))
 			}},
 	} {
 		for _, swapped := range []bool{false, true} {

@@ -3,6 +3,7 @@ package petname
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/name"
@@ -19,6 +20,10 @@ type Source struct {
 	// Lookalike is set when the owner confirmed a name that looks like another.
 	// The ledger records it.
 	Lookalike bool
+
+	// ReplacePin is set when the owner decided that the commitment of the link is
+	// right, whatever is on record. The decision is recorded, and can be undone.
+	ReplacePin bool
 }
 
 func (s Source) fact(l pointer.Link) *wireFact {
@@ -29,7 +34,7 @@ func (s Source) fact(l pointer.Link) *wireFact {
 		}
 	}
 	if s.By == "" {
-		s.By = "me"
+		s.By = byOwner
 	}
 	if s.Channel == "" {
 		s.Channel = "api"
@@ -44,23 +49,47 @@ func (s Source) fact(l pointer.Link) *wireFact {
 // contact ([*TakenError]), a name that looks like another ([*LookalikeError]),
 // a contact with another name ([*NamedError]), a name or pointer in conflict
 // with further contacts ([*ConflictError]), and a link with another commitment
-// than the one pinned for the pointer ([*DuplicityError]). Adding a contact
-// that was removed or is in conflict resolves the conflict.
+// than the one on record for the pointer ([*DuplicityError] if that one is
+// confirmed, [*ContradictionError] if it is a claim), unless the source replaces
+// it. The differing claim for a contact that has the name already is recorded,
+// beside the error. Adding a contact that was removed or is in conflict resolves
+// the conflict.
 //
 // Several contacts are added in one durable transaction, or none of them, by
 // calls within [Book.Update].
 func (b *Book) Add(n name.Name, l pointer.Link, s Source) (Contact, error) {
 	var c Contact
+	var contradiction *ContradictionError
 	err := b.update(func(tx *ledger.Tx) (err error) {
-		if err = b.add(tx, n, l, s); err == nil {
+		if err = b.add(tx, n, l, s); errors.As(err, &contradiction) {
+			return b.addClaim(tx, n, l, s)
+		}
+		if err == nil {
 			c, err = readByPointer(tx.View(), l.Pointer)
 		}
 		return err
 	})
+	if err == nil && contradiction != nil {
+		err = contradiction
+	}
 	if err != nil {
 		return Contact{}, err
 	}
 	return c, nil
+}
+
+// addClaim records a link that contradicts the claims on record about a contact
+// with this name, so that the owner is shown the contradiction from then on.
+func (b *Book) addClaim(tx *ledger.Tx, n name.Name, l pointer.Link, s Source) error {
+	c, err := readByPointer(tx.View(), l.Pointer)
+	if err != nil || c.Name.IsZero() || c.Name.Key() != n.Key() {
+		return err
+	}
+	pl, _, err := placeIn(tx.View(), c, l.Pointer)
+	if err != nil || slices.ContainsFunc(pl.claims, func(known PinClaim) bool { return known.Next == l.Next }) || len(pl.claims) >= maxDiffering/2 {
+		return err
+	}
+	return appendAct(tx, act{Op: opLearn, Contact: c.ID.Bytes(), Fact: s.fact(l), Of: otherPointer(c.ID, l.Pointer)})
 }
 
 func (b *Book) add(tx *ledger.Tx, n name.Name, l pointer.Link, s Source) error {
@@ -91,7 +120,13 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 	if err != nil {
 		return err
 	}
-	if err := c.Pinned(l.Pointer, l.Next); err != nil && !l.Next.IsZero() {
+	pl, unsigned, err := placeIn(v, c, l.Pointer)
+	if err != nil {
+		return err
+	}
+	of := pinFact{Fact: Fact{Pointer: l.Pointer, Kind: fact.Kind, By: fact.By, Next: l.Next}}
+	pinned, err := pl.checkClaim(l, s.ReplacePin, of.rank(unsigned))
+	if err != nil {
 		return err
 	}
 	if err := checkSoleHolder(v, c); err != nil {
@@ -109,7 +144,10 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 		}
 	}
 	if c.Name.Key() == n.Key() {
-		if l.Next.IsZero() || l.Next == c.commitment(l.Pointer) {
+		if s.ReplacePin && item == nil {
+			return b.replacePin(tx, c, l, fact)
+		}
+		if l.Next.IsZero() || pinned == l.Next {
 			if item == nil {
 				return nil // already known
 			}
@@ -132,7 +170,54 @@ func (b *Book) accept(tx *ledger.Tx, n name.Name, l pointer.Link, s Source, item
 			return err
 		}
 	}
-	return appendAct(tx, a)
+	if err := appendAct(tx, a); err != nil || !s.ReplacePin {
+		return err
+	}
+	if c, _, err = readContact(tx.View(), id); err != nil {
+		return err
+	}
+	return b.replacePin(tx, c, l, fact)
+}
+
+// replacePin records that the owner decided for the commitment of a link,
+// unless it is what is pinned.
+func (b *Book) replacePin(tx *ledger.Tx, c Contact, l pointer.Link, fact *wireFact) error {
+	pl, _, err := placeIn(tx.View(), c, l.Pointer)
+	if err != nil {
+		return err
+	}
+	if next, r := pl.pin(); next == l.Next && r >= entered && len(pl.claims) == 1 {
+		return nil
+	}
+	decided := *fact
+	decided.By = byOwner
+	return decide(tx, c, l.Pointer, &decided)
+}
+
+// checkClaim compares the commitment of a link with what is on record for its
+// pointer, and returns what is pinned. r is the strength of the link's source. A
+// third party's claim that differs from a confirmed commitment is no error: it
+// is stored with its source, and pins nothing.
+func (pl place) checkClaim(l pointer.Link, replace bool, r rank) (pointer.Commitment, error) {
+	pinned, strength := pl.pin()
+	switch {
+	case replace && l.Next.IsZero():
+		return pinned, fmt.Errorf("%w: a bare pointer replaces no commitment to a next key", ErrNoCommitment)
+	case l.Next.IsZero(), replace, pinned == l.Next:
+		return pinned, nil
+	case pl.contested != nil:
+		for i, c := range pl.claims {
+			if c.Next == l.Next && pl.ranks[i] == confirmed && !pl.duplicity {
+				return pinned, nil // the owner agrees with the card
+			}
+		}
+		return pinned, Contradiction{l.Pointer, pl.contested, pl.duplicity}.err()
+	case pinned.IsZero(), strength == confirmed && r == reported:
+		return pinned, nil
+	case strength == confirmed:
+		return pinned, &DuplicityError{l.Pointer, pinned, l.Next}
+	}
+	return pinned, &ContradictionError{Contradiction{Pointer: l.Pointer, Claims: append(slices.Clone(pl.claims), PinClaim{Next: l.Next, Pin: r.pin()})}}
 }
 
 // otherPointer returns the subject of a fact for an act: nil for the contact's

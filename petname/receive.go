@@ -57,7 +57,7 @@ func (b *Book) checkSender(v *ledger.View, by, to pointer.Pointer) (Contact, err
 	if err != nil {
 		return Contact{}, err
 	}
-	if c.Duplicity || by != c.Pointer {
+	if len(c.Contradictions) > 0 || by != c.Pointer {
 		// The retired key of a contact may be stolen.
 		return Contact{}, fmt.Errorf("by %s, which is not the current key of the contact: %w", by, ErrUnknownSender)
 	}
@@ -84,9 +84,10 @@ func (b *Book) receiveIntroduction(s introduce.Statement, i introduce.Introducti
 	if err != nil {
 		return SuggestionID{}, false, err
 	}
-	// A succession proves itself, whatever the source.
-	for _, s := range i.Chain {
-		if err := b.applySuccession(s.Old, i.Chain); err != nil && !errors.As(err, new(*SuccessionError)) {
+	// The chain may advance a contact: each step is verified against what is
+	// pinned, whatever its source. A chain that does not agree changes nothing.
+	for _, step := range i.Chain {
+		if err := b.applySuccession(step.Old, i.Chain, channel); err != nil && !errors.As(err, new(*SuccessionError)) {
 			return proposed.id(), isNew, err
 		}
 	}
@@ -260,6 +261,7 @@ func (b *Book) checkSuggestion(v *ledger.View, proposed wireSuggestion) (bool, e
 	return false, b.checkRoom(v, proposed)
 }
 
+// firstError returns err, or otherwise if err is nil.
 func firstError(err, otherwise error) error {
 	if err != nil {
 		return err

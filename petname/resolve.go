@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname/name"
 	"github.com/petnames-go/petnames/pointer"
 )
@@ -67,7 +68,7 @@ func (e *PathError) Unwrap() error { return e.Err }
 // the book.
 //
 // Errors are [*PathError]s around [ErrNotFound], a [*ConflictError], a
-// [*DuplicityError], a [*SuccessionError], or the error of records. The
+// [*DuplicityError], a [*ContradictionError], a [*SuccessionError], or the error of records. The
 // Resolution has the completed hops also with an error.
 func (b *Book) Resolve(ctx context.Context, records Records, path string, level dht.Level) (Resolution, error) {
 	res := Resolution{Path: path}
@@ -75,17 +76,17 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 	if err != nil {
 		return res, &PathError{path, path, err}
 	}
-	p, pinned, err := b.startOfPath(parts[0])
+	at, err := b.startOfPath(parts[0])
 	if err != nil {
 		return res, &PathError{path, parts[0], err}
 	}
 	seen := make(map[pointer.Pointer]bool)
 	for i, part := range parts {
-		if seen[p] {
-			return res, &PathError{path, part, errors.New("leads in a circle, back to " + p.String())}
+		if seen[at.pointer] {
+			return res, &PathError{path, part, errors.New("leads in a circle, back to " + at.pointer.String())}
 		}
-		seen[p] = true
-		hop, err := b.hop(ctx, records, part, p, pinned, level)
+		seen[at.pointer] = true
+		hop, err := b.hop(ctx, records, part, at, level)
 		if hop.Result.Record.Pointer() == hop.Pointer {
 			res.Hops = append(res.Hops, hop)
 		}
@@ -112,19 +113,19 @@ func (b *Book) Resolve(ctx context.Context, records Records, path string, level 
 		}
 		if err != nil && hop.Result.Source == dht.SourceCache && level == dht.LevelAny {
 			// The label may be newer than the cached card.
-			refreshed, ferr := b.hop(ctx, records, part, p, pinned, dht.LevelFresh)
+			refreshed, ferr := b.hop(ctx, records, part, at, dht.LevelFresh)
 			switch {
 			case ferr == nil:
 				res.Hops[len(res.Hops)-1] = refreshed
 				edge, err = findEdge(refreshed.Card.Edges, parts[i+1])
-			case errors.As(ferr, new(*DuplicityError)), errors.As(ferr, new(*SuccessionError)):
+			case errors.As(ferr, new(*DuplicityError)), errors.As(ferr, new(*ContradictionError)), errors.As(ferr, new(*SuccessionError)):
 				return res, &PathError{path, part, ferr} // more severe than a missing label
 			}
 		}
 		if err != nil {
 			return res, &PathError{path, parts[i+1], fmt.Errorf("%s %w", name.Quote(part), err)}
 		}
-		if p, pinned, err = b.pinnedEdge(edge); err != nil {
+		if at, err = b.pinnedEdge(edge); err != nil {
 			return res, &PathError{path, parts[i+1], err}
 		}
 	}
@@ -153,40 +154,71 @@ func splitPath(path string) ([]string, error) {
 	return parts, nil
 }
 
-// startOfPath returns the pointer and the pinned commitment for the first part
-// of a path.
-func (b *Book) startOfPath(part string) (pointer.Pointer, pointer.Commitment, error) {
+// start is a pointer of a path, and what is known of the key after it.
+type start struct {
+	pointer  pointer.Pointer
+	next     pointer.Commitment // zero: none
+	rank     rank               // of next
+	unsigned bool               // cards pin nothing there
+}
+
+// startAt returns the start at the current pointer of a contact.
+func (b *Book) startAt(c Contact) (start, error) {
+	at := start{pointer: c.Pointer}
+	err := b.read(func(v *ledger.View) error {
+		pl, unsigned, err := placeIn(v, c, c.Pointer)
+		if err == nil {
+			at.next, at.rank = pl.pin()
+			at.unsigned = unsigned
+		}
+		return err
+	})
+	return at, err
+}
+
+// startOfPath returns the start of a path with a first part.
+func (b *Book) startOfPath(part string) (start, error) {
 	c, err := b.Find(part)
 	if errors.Is(err, ErrNotFound) {
 		if p, perr := pointer.Parse(part); perr == nil {
-			return p, pointer.Commitment{}, nil // a pointer needs no petname
+			return start{pointer: p}, nil // a pointer needs no petname
 		}
 	}
-	if err != nil {
-		return pointer.Pointer{}, pointer.Commitment{}, err
+	if err == nil {
+		err = c.Pinned(c.Pointer, pointer.Commitment{})
 	}
-	return c.Pointer, c.Next, c.Pinned(c.Pointer, pointer.Commitment{})
+	if err != nil {
+		return start{}, err
+	}
+	return b.startAt(c)
 }
 
 // pinnedEdge returns the target of an edge, and the commitment pinned there. If
 // the target is a contact, the contact's current pointer and its commitment are
-// used: the record of the old key may have expired, or be a thief's. An error
-// of the book is returned, because the target would be uncertain.
-func (b *Book) pinnedEdge(e pointer.Edge) (pointer.Pointer, pointer.Commitment, error) {
+// used: the record of the old key may have expired, or be a thief's. A
+// commitment of the edge is a claim of a third party: it is compared with
+// another claim, and not with a confirmed commitment. An error of the book is
+// returned, because the target would be uncertain.
+func (b *Book) pinnedEdge(e pointer.Edge) (start, error) {
 	c, err := b.ByPointer(e.Pointer)
 	if errors.Is(err, ErrNotFound) {
-		return e.Pointer, e.Next, nil
+		return start{pointer: e.Pointer, next: e.Next, rank: reported}, nil
 	}
 	if err != nil {
-		return e.Pointer, e.Next, err
+		return start{}, err
 	}
-	if err := c.Pinned(e.Pointer, e.Next); err != nil {
-		return e.Pointer, e.Next, err
+	next := e.Next
+	if c.step(e.Pointer).Pin == Confirmed {
+		next = pointer.Commitment{}
 	}
-	if c.Pointer == e.Pointer && c.Next.IsZero() {
-		return e.Pointer, e.Next, nil
+	if err := c.Pinned(e.Pointer, next); err != nil {
+		return start{}, err
 	}
-	return c.Pointer, c.Next, nil
+	at, err := b.startAt(c)
+	if at.pointer == e.Pointer && at.next.IsZero() {
+		at.next, at.rank = e.Next, reported
+	}
+	return at, err
 }
 
 // privateEdge returns the private edge with a label from the contact with

@@ -223,18 +223,33 @@ func TestFirstCardPinsAndAnotherIsDuplicity(t *testing.T) {
 	w.publish("a", thief, edges("bob", "b"))
 	res, err := w.resolve("alice/bob")
 	require.Equal(t, &DuplicityError{pointerOf("a"), commitment("a"), thief}, at(t, res, err, "alice", 1))
-	require.Equal(t, commitment("a"), must(w.book.ByPointer(pointerOf("a"))).Next)
+	// It is recorded, and stays an error when the true card is back, until the
+	// owner confirms a card.
+	require.Len(t, must(w.book.ByPointer(pointerOf("a"))).Contradictions, 1)
 	w.publish("a", commitment("a"), edges("bob", "b"))
+	res, err = w.resolve("alice/bob")
+	require.Equal(t, &DuplicityError{pointerOf("a"), commitment("a"), thief}, at(t, res, err, "alice", 0))
+	card := w.sign("a", &pointer.Card{Next: commitment("a")})
+	must(w.book.Confirm(pointerOf("a"), &card))
+	require.Equal(t, commitment("a"), must(w.book.ByPointer(pointerOf("a"))).Next)
 
 	// The commitment of the edge is used if the book has none…
 	w.publish("a", commitment("a"), map[string]pointer.Edge{"bob": {Pointer: pointerOf("b"), Next: thief}})
 	res, err = w.resolve("alice/bob")
-	require.Equal(t, &DuplicityError{pointerOf("b"), thief, commitment("b")}, at(t, res, err, "bob", 2))
-	// …and otherwise that of the book, and the edge's must be equal.
+	var contradiction *ContradictionError
+	require.ErrorAs(t, at(t, res, err, "bob", 2), &contradiction)
+	require.Equal(t, thief, contradiction.Claims[0].Next)
+	require.Equal(t, commitment("b"), contradiction.Claims[1].Next)
+	// …and otherwise that of the book. The edge's must be equal to a claim…
 	_, err = w.book.Add(mustName("robert"), pointer.Link{Pointer: pointerOf("b"), Next: commitment("b")}, Source{})
 	require.NoError(t, err)
 	res, err = w.resolve("alice/bob")
-	require.Equal(t, &DuplicityError{pointerOf("b"), commitment("b"), thief}, at(t, res, err, "bob", 1))
+	require.ErrorAs(t, at(t, res, err, "bob", 1), &contradiction)
+	// …and does not contradict what a card confirmed.
+	_, err = w.resolve("robert")
+	require.NoError(t, err)
+	_, err = w.resolve("alice/bob")
+	require.NoError(t, err)
 	w.publish("a", commitment("a"), edges("bob", "b"))
 	w.publish("b", thief, nil)
 	res, err = w.resolve("alice/bob")
@@ -386,6 +401,6 @@ func TestNoPathWithoutTheBook(t *testing.T) {
 	require.NoError(t, w.book.Close())
 	_, err := w.resolve(pointerOf("a").String())
 	require.Error(t, err)
-	_, _, err = w.book.pinnedEdge(pointer.Edge{Pointer: pointerOf("b"), Next: commitment("thief")})
+	_, err = w.book.pinnedEdge(pointer.Edge{Pointer: pointerOf("b"), Next: commitment("thief")})
 	require.Error(t, err)
 }

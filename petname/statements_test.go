@@ -61,7 +61,7 @@ func TestStatementsOfAnEarlierKeyAreRefused(t *testing.T) {
 		require.NoError(t, err, name)
 		require.True(t, fresh, name)
 	}
-	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
 	n := entries(b)
 	for name, signed := range statementsBy(t, "a") {
 		_, _, err := b.receiveBytes(signed, "drop")
@@ -80,12 +80,12 @@ func TestStatementsOfAnEarlierKeyAreRefused(t *testing.T) {
 func TestStatementsOfAContactInDuplicityAreRefused(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
-	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
 	books := testDevices(t, 2)
 	pinnedAlice(t, books[0])
 	pull(t, books[1], books[0])
-	require.NoError(t, books[0].applySuccession(pointerOf("a"), chain(step(t, "a"))))
-	require.NoError(t, books[1].applySuccession(pointerOf("a"), chain(stepTo(t, "a", "next a", commitment("other")))))
+	require.NoError(t, books[0].applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
+	require.NoError(t, books[1].applySuccession(pointerOf("a"), chain(stepTo(t, "a", "next a", commitment("other"))), "test"))
 	syncBooks(t, books...)
 	for name, signed := range statementsBy(t, "next a") {
 		_, _, err := b.receiveBytes(signed, "drop")
@@ -135,7 +135,7 @@ func TestALaterKeyOfTheIntroducerRetracts(t *testing.T) {
 	receive(t, b, waits)
 	_, err := b.Accept(receive(t, b, accepted), mustName("carol"), Acceptance{})
 	require.NoError(t, err)
-	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
 	isRetracted := func() bool {
 		evidence, err := b.Evidence(pointerOf("carol"))
 		require.NoError(t, err)
@@ -318,7 +318,7 @@ func TestEdgesOfAnEarlierKeyAreNotRead(t *testing.T) {
 	b := newTestBook(t)
 	pinnedAlice(t, b)
 	receive(t, b, sharedBy(t, "a", 5, "old", "bob"))
-	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a"))))
+	require.NoError(t, b.applySuccession(pointerOf("a"), chain(step(t, "a")), "test"))
 	for _, seed := range []string{"a", "next a"} {
 		told, err := b.EdgesFrom(pointerOf(seed))
 		require.NoError(t, err)

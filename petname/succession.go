@@ -3,6 +3,7 @@ package petname
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/pointer"
@@ -10,15 +11,18 @@ import (
 
 // applySuccession advances the contact with pointer old along a succession, if
 // its steps open the commitment pinned for the contact: the signature of the
-// old key alone advances nothing. The steps are stored as evidence. Name,
-// history and public edges stay.
+// old key alone advances nothing. A commitment that the owner entered needs the
+// signature of the old key as well, and one that only a third party stated
+// advances nothing: the step is then stored, and [Contact.Unproven] shows it
+// until the owner decides. The steps are stored as evidence. Name, history and
+// public edges stay.
 //
 // It writes nothing if the book does not know old, has no commitment for it, or
 // has the steps already. The error is a [*SuccessionError] for a chain that
 // does not agree with what was pinned, a [*DuplicityError] for another
 // commitment by the same new key, and a [*ConflictError] for a successor that
 // is another named contact.
-func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession) error {
+func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession, channel string) error {
 	var isNew bool
 	err := b.read(func(v *ledger.View) error { // most calls write nothing
 		_, steps, err := b.newSteps(v, old, chain)
@@ -41,7 +45,7 @@ func (b *Book) applySuccession(old pointer.Pointer, chain []pointer.Succession) 
 		if err != nil {
 			return err
 		}
-		f := &wireFact{Kind: factSuccession, By: to.String(), Channel: "record"}
+		f := &wireFact{Kind: factSuccession, By: to.String(), Channel: channel}
 		return appendAct(tx, act{Op: opAdvance, Contact: c.ID.Bytes(), Fact: f, Chain: evidence})
 	})
 }
@@ -59,6 +63,9 @@ func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Suc
 	if err := c.checkChain(chain); err != nil {
 		return c, nil, err
 	}
+	if len(c.Contradictions) > 0 {
+		return c, nil, nil
+	}
 	from := c.step(c.Pointer)
 	for i := range c.Chain[1:] { // an unsigned step may be signed here
 		if steps := stepsFrom(c.Chain[i].Pointer, chain); c.Chain[i+1].Unsigned && len(steps) > 0 && steps[0].OldSignature != nil {
@@ -67,8 +74,22 @@ func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Suc
 		}
 	}
 	steps := stepsFrom(from.Pointer, chain)
-	if len(steps) == 0 || from.Next.IsZero() || c.Duplicity {
+	if len(steps) == 0 || from.Next.IsZero() {
 		return c, nil, nil
+	}
+	h, err := readFacts(v, id)
+	if err != nil {
+		return c, nil, err
+	}
+	pl, _, err := placeIn(v, c, from.Pointer)
+	if err != nil {
+		return c, nil, err
+	}
+	if _, r := pl.pin(); !r.permits(steps[0]) {
+		steps = steps[:1] // shown to the owner, and the contact does not advance
+		if slices.ContainsFunc(h.steps, steps[0].Equal) {
+			return c, nil, nil
+		}
 	}
 	to, _, err := pointer.Follow(from.Pointer, from.Next, steps)
 	if err != nil {
@@ -77,43 +98,54 @@ func (b *Book) newSteps(v *ledger.View, old pointer.Pointer, chain []pointer.Suc
 	if to == c.Pointer {
 		return c, steps, nil
 	}
+	return c, steps, b.checkTarget(v, c, steps)
+}
+
+// checkTarget returns an error if the contact can't advance by steps: if its
+// chain is too long or a circle, or if a target is the owner or another named
+// contact.
+func (b *Book) checkTarget(v *ledger.View, c Contact, steps []pointer.Succession) error {
 	if len(c.Chain)+len(steps) > maxChain {
-		return c, nil, &SuccessionError{c.Pointer, fmt.Errorf("it is over %d keys long", maxChain)}
+		return &SuccessionError{c.Pointer, fmt.Errorf("it is over %d keys long", maxChain)}
+	}
+	to, err := pointer.FromPublicKey(steps[len(steps)-1].New)
+	if err != nil {
+		return err
 	}
 	for _, s := range c.Chain {
 		if s.Pointer == to {
-			return c, nil, &SuccessionError{c.Pointer, errors.New("it leads in a circle")}
+			return &SuccessionError{c.Pointer, errors.New("it leads in a circle")}
 		}
 	}
 	if b.IsOwn(to) {
-		return c, nil, &SuccessionError{c.Pointer, ErrOwnPointer}
+		return &SuccessionError{c.Pointer, ErrOwnPointer}
 	}
 	if c.Name.IsZero() && c.Conflict == nil {
-		return c, steps, nil
+		return nil
 	}
 	// A pointer that another contact had before is refused too: a retired key
 	// may be stolen.
 	for _, step := range steps {
 		p, err := pointer.FromPublicKey(step.New)
 		if err != nil {
-			return c, nil, err
+			return err
 		}
 		for id, err := range namedContactsByPointer(v, p) {
 			if err != nil {
-				return c, nil, err
+				return err
 			}
 			if id == c.ID {
 				continue
 			}
 			other, _, err := readContact(v, id)
 			if err != nil {
-				return c, nil, err
+				return err
 			}
-			return c, nil, fmt.Errorf("%s has moved to %s, which is also your contact %q; remove one of the two: %w",
+			return fmt.Errorf("%s has moved to %s, which is also your contact %q; remove one of the two: %w",
 				c.Pointer, p, other.Name, &ConflictError{Contacts: []Contact{c, other}})
 		}
 	}
-	return c, steps, nil
+	return nil
 }
 
 // checkChain compares a chain with the contact's own. One new key with two

@@ -11,7 +11,7 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// Undo reverts the newest change of names, edges or keeping by this device that
+// Undo reverts the newest change of names, edges, keeping or pins by this device that
 // was not undone, and returns the event of that change. A further call reverts
 // the change before. Facts known only from the change, such as a link's
 // commitment, are removed with it; facts from cards stay.
@@ -114,6 +114,16 @@ func undo(tx *ledger.Tx, id ledger.ID, a act) error {
 		}
 		inverse.Keep = a.Keep.other()
 		return appendAct(tx, inverse)
+	}
+	if a.Op == opPin {
+		contact, err := pointer.FromBytes(a.Contact)
+		if err == nil {
+			err = checkDecisionUnchanged(tx.View(), id, contact)
+		}
+		if err != nil {
+			return err
+		}
+		return appendAct(tx, act{Op: opUndo, Number: id.Number, Contact: a.Contact, Pin: a.Pin})
 	}
 	if a.Op == opShare || a.Op == opUnshare {
 		if err := checkEdgeUnchanged(tx.View(), a.Audience, a.Label, a.Contact); err != nil {

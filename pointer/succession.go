@@ -90,6 +90,12 @@ func Succeed(old Pointer, next crypto.Signer, commitment Commitment, oldKey cryp
 	return s, nil
 }
 
+// Equal reports whether two steps are equal, signatures included.
+func (s Succession) Equal(t Succession) bool {
+	return s.Old == t.Old && s.New.Equal(t.New) && s.Next == t.Next &&
+		bytes.Equal(s.NewSignature, t.NewSignature) && bytes.Equal(s.OldSignature, t.OldSignature)
+}
+
 // statement returns the message that both keys sign.
 func (s Succession) statement() ([]byte, error) {
 	encoded, err := encodeKey(s.New)

@@ -65,6 +65,7 @@ person's. petname why still shows the source of the replaced key.`,
 	f.StringVar(&request.As, "as", "", "your `name` for the contact")
 	f.BoolVar(&request.Lookalike, "allow-lookalike", false, "use the name although it looks like another; the log records that")
 	f.BoolVar(&never, "never", false, "as decline --never: refuse this and all later suggestions of that pointer")
+	f.BoolVar(&request.ReplacePin, "replace-pin", false, "the next key in the suggestion is right, whatever is on record")
 	f.StringVar(&request.Replaces, "instead", "", "the contact to replace: a `name`")
 	completeFlag(cmd, "instead", a.completeMoreNames)
 	return cmd
@@ -105,6 +106,7 @@ type acceptArgs struct {
 	As         string `json:"as"`
 	Lookalike  bool   `json:"lookalike"`
 	Replaces   string `json:"instead"` // a contact to replace, by name or pointer
+	ReplacePin bool   `json:"replace_pin"`
 	Passphrase string `json:"passphrase,omitempty"`
 }
 
@@ -150,7 +152,7 @@ func (v *verbs) acceptAs(s petname.Suggestion, a acceptArgs) (*contact, error) {
 	if _, err := name.Parse(a.As); err != nil {
 		return nil, err
 	}
-	how := petname.Acceptance{Lookalike: a.Lookalike}
+	how := petname.Acceptance{Lookalike: a.Lookalike, ReplacePin: a.ReplacePin}
 	if a.Replaces != "" {
 		replaced, err := v.agent.Lookup(a.Replaces)
 		if err != nil {

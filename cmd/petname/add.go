@@ -30,7 +30,8 @@ the same contact again changes nothing. A name that looks like another one needs
 a confirmation on the terminal; without a terminal the exit status is 5.`,
 		Example: `  petname add bob 'petname:k51…?c=…&s=…'
   petname add "Aunt Mary" k51qzi5uqu5d…
-  petname add bob - < bobs-link.txt`,
+  petname add bob - < bobs-link.txt
+  petname add bob - --replace-pin < bobs-link.txt`,
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -58,6 +59,7 @@ a confirmation on the terminal; without a terminal the exit status is 5.`,
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&request.ReplacePin, "replace-pin", false, "the next key in the link is right, whatever is on record (petname undo reverts it)")
 	cmd.Flags().BoolVar(&request.Lookalike, "allow-lookalike", false, "use the name although it looks like another; the log records that")
 	return cmd
 }
@@ -86,6 +88,8 @@ type addArgs struct {
 	Target    string `json:"target"`    // a pointer or a link
 	Channel   string `json:"channel"`   // "argument" or "stdin"
 	Lookalike bool   `json:"lookalike"` // the user confirmed the name after a warning
+
+	ReplacePin bool `json:"replace_pin"` // as in petname.Source
 }
 
 func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
@@ -96,9 +100,9 @@ func (v *verbs) add(_ context.Context, a addArgs) (*contact, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := v.agent.Add(a.Name, link, petname.Source{Channel: a.Channel, Lookalike: a.Lookalike})
+	c, err := v.agent.Add(a.Name, link, petname.Source{Channel: a.Channel, Lookalike: a.Lookalike, ReplacePin: a.ReplacePin})
 	if err != nil {
-		return v.conflictingContact(err, link.Pointer), err
+		return v.conflictingContact(err, link.Pointer), withName(err, a.Name)
 	}
 	return v.withLookalikes(c)
 }

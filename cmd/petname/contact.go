@@ -27,11 +27,32 @@ type contact struct {
 	Words      string           `json:"words,omitempty"`
 	Link       string           `json:"link,omitempty"`
 	Next       string           `json:"next,omitempty"`
+	Pin        string           `json:"pin,omitempty"` // of Next: "confirmed" or "claimed"; empty: nothing is pinned
 	Duplicity  bool             `json:"duplicity,omitempty"`
-	Shared     []string         `json:"shared,omitempty"` // labels under which it is public
-	Card       *contactCard     `json:"card,omitempty"`
-	Evidence   []evidence       `json:"evidence,omitempty"`
-	Undone     *entry           `json:"undone,omitempty"` // by undo: the change that was reverted
+	Unproven   string           `json:"unproven,omitempty"` // a successor that only a claim proves
+	// claims about the next key that contradict each other
+	Contradictions []pinContradiction `json:"contradictions"`
+	Shared         []string           `json:"shared,omitempty"` // labels under which it is public
+	Card           *contactCard       `json:"card,omitempty"`
+	Evidence       []evidence         `json:"evidence,omitempty"`
+	Undone         *entry             `json:"undone,omitempty"` // by undo: the change that was reverted
+}
+
+// pinContradiction lists the claims about the next key of one pointer that
+// contradict each other.
+type pinContradiction struct {
+	Pointer   string     `json:"pointer"`
+	Duplicity bool       `json:"duplicity"` // the pointer's own signature carried two of them
+	Claims    []pinClaim `json:"claims"`
+}
+
+// pinClaim is a commitment to a next key, with its source.
+type pinClaim struct {
+	Next   string `json:"next"`
+	Pin    string `json:"pin"` // "confirmed" or "claimed"
+	Kind   string `json:"kind"`
+	By     string `json:"by"`
+	ByName string `json:"by_name,omitempty"` // the petname of the contact that stated it
 }
 
 // fact is the source of information about a contact.
@@ -86,7 +107,18 @@ type contactList struct {
 func asContact(c petname.Contact) contact {
 	out := contact{
 		Name: c.Name.String(), Pointer: c.Pointer.String(), Nickname: name.Clean(c.Nickname),
-		Provenance: []fact{}, Duplicity: c.Duplicity,
+		Provenance: []fact{}, Pin: string(c.Pin), Contradictions: []pinContradiction{},
+	}
+	if !c.Unproven.IsZero() {
+		out.Unproven = c.Unproven.String()
+	}
+	for _, one := range c.Contradictions {
+		out.Duplicity = out.Duplicity || one.Duplicity
+		shown := pinContradiction{Pointer: one.Pointer.String(), Duplicity: one.Duplicity, Claims: []pinClaim{}}
+		for _, claim := range one.Claims {
+			shown.Claims = append(shown.Claims, pinClaim{Next: claim.Next.String(), Pin: string(claim.Pin), Kind: claim.Kind, By: claim.By})
+		}
+		out.Contradictions = append(out.Contradictions, shown)
 	}
 	for _, f := range c.Provenance {
 		out.Provenance = append(out.Provenance, fact{f.Kind, f.By, f.Channel, f.At})
@@ -134,11 +166,27 @@ func (v *verbs) withLookalikes(c petname.Contact) (*contact, error) {
 // look like. Its own petname is checked too: two devices can assign similar names
 // independently, and a user can have confirmed a similar name long ago.
 func (v *verbs) addLookalikes(c *contact, p pointer.Pointer) (err error) {
+	v.nameSources(c)
 	c.ReadsAs = name.ReadsAs(c.Nickname)
 	if c.Lookalikes, err = v.agent.NamesLike(c.Nickname, p); err == nil {
 		c.NamedLike, err = v.agent.NamesLike(c.Name, p)
 	}
 	return err
+}
+
+// nameSources adds the petnames of the contacts that made contradicting claims.
+func (v *verbs) nameSources(c *contact) {
+	for _, one := range c.Contradictions {
+		for i, claim := range one.Claims {
+			p, err := pointer.Parse(claim.By)
+			if err != nil {
+				continue // the owner
+			}
+			if by, err := v.agent.ByPointer(p); err == nil {
+				one.Claims[i].ByName = by.Name.String()
+			}
+		}
+	}
 }
 
 // conflictingContact returns the contact because of which a change was refused: the
@@ -161,6 +209,7 @@ func (v *verbs) conflictingContact(err error, p pointer.Pointer) *contact {
 		return &contact{Provenance: []fact{}}
 	}
 	out := asContact(c)
+	v.nameSources(&out)
 	return &out
 }
 

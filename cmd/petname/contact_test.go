@@ -30,7 +30,7 @@ func TestAnInvisibleLabelHidesNoOther(t *testing.T) {
 
 // A link that pins another next key than the contact's causes duplicity. The
 // result shows the contact as it is in the book.
-func TestALinkWithAnotherNextKeyIsDuplicity(t *testing.T) {
+func TestALinkWithAnotherNextKeyIsAContradiction(t *testing.T) {
 	v, bob := opened(t), newKey(t)
 	link := func() (string, pointer.Commitment) {
 		next, err := pointer.Commit(newKey(t).Public())
@@ -41,7 +41,7 @@ func TestALinkWithAnotherNextKeyIsDuplicity(t *testing.T) {
 	_, err := v.add(t.Context(), addArgs{Name: "bob", Target: mine})
 	require.NoError(t, err)
 	other, _ := link()
-	for target, code := range map[string]string{bob.Pointer().String(): "", mine: "", other: "duplicity"} {
+	for target, code := range map[string]string{bob.Pointer().String(): "", mine: "", other: "contradiction"} {
 		c, err := v.whois(t.Context(), whoisArgs{Target: target})
 		require.Equal(t, "bob", c.Name)
 		require.Equal(t, next.String(), c.Next)

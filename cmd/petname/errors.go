@@ -34,6 +34,23 @@ const (
 	exitInterrupted = 130
 )
 
+// settleNext is the next step for a contact whose next key is in doubt.
+var settleNext = settleWith("NAME")
+
+// settleWith is settleNext for the contact with a name.
+func settleWith(name string) string {
+	return "ask the owner for the link over another channel, then one of\npetname add " + name + " LINK --replace-pin\npetname confirm " + name
+}
+
+// withName returns an error about the next key of a contact with the name of the
+// contact in the next step, and other errors unchanged.
+func withName(err error, name string) error {
+	if f := classify(err); f != nil && f.Next == settleNext {
+		return f.With(settleWith(shellWord(name)))
+	}
+	return err
+}
+
 // failure is the error type of all verbs: a stable code for programs, and a message
 // and the next step for people.
 type failure = socket.Failure
@@ -63,6 +80,7 @@ func classify(err error) *failure {
 		named     *petname.NamedError
 		conflict  *petname.ConflictError
 		duplicity *petname.DuplicityError
+		differing *petname.ContradictionError
 		successor *petname.SuccessionError
 		rollback  *dht.RollbackError
 		expired   *pointer.ExpiredError
@@ -121,7 +139,13 @@ func classify(err error) *failure {
 	case errors.As(err, &conflict):
 		return set("conflict", exitConflict, "for one of the contacts, one of\npetname rename POINTER NEW\npetname rm POINTER")
 	case errors.As(err, &duplicity):
-		return set("duplicity", exitUnverified, "ask the owner for the link over another channel")
+		return set("duplicity", exitUnverified, settleNext)
+	case errors.As(err, &differing):
+		return set("contradiction", exitUnverified, settleNext)
+	case errors.Is(err, petname.ErrNoCommitment):
+		return set("usage", exitUsage, "ask the owner for the link")
+	case errors.Is(err, petname.ErrNothingToConfirm):
+		return set("no_card", exitNotFound, "join a network, or ask the owner for the link, then\npetname add NAME LINK --replace-pin")
 	case errors.As(err, &successor):
 		return set("succession", exitUnverified, "ask the owner for the link over another channel")
 	case errors.As(err, &rollback):

@@ -65,6 +65,8 @@ func entryText(s name.Style, e entry) string {
 		return fmt.Sprintf("removed %s (%s)", nameList(s, e.Was), subject)
 	case "learn":
 		return fmt.Sprintf("recorded the next key of %s (%s)", subject, s.Text(e.Kind))
+	case "pin":
+		return fmt.Sprintf("decided on the next key of %s (%s)", subject, s.Text(e.Kind))
 	case "advance":
 		return fmt.Sprintf("followed %s to its next key (%s)", subject, s.Text(e.Kind))
 	case "share":

@@ -132,6 +132,9 @@ type resolved struct {
 	Unproven  string     `json:"unproven,omitempty"` // a successor in the record, without a proof
 	Rejected  []string   `json:"rejected"`           // reasons for which answers were rejected
 	Verified  bool       `json:"verified"`
+
+	// of the contact that the path starts at
+	Contradictions []pinContradiction `json:"contradictions,omitempty"`
 }
 
 // hop is one step of a path.
@@ -177,6 +180,13 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 			if p, perr := v.pointerOf(first); perr == nil {
 				out.Pointer = p.String()
 			}
+		}
+		first, _, _ := strings.Cut(a.Path, "/")
+		if c, cerr := v.agent.Lookup(first); cerr == nil {
+			shown := asContact(c)
+			v.nameSources(&shown)
+			out.Contradictions = shown.Contradictions
+			err = withName(err, first)
 		}
 		return out, shortNetworkError(err)
 	}

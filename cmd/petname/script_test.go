@@ -36,6 +36,8 @@ import (
 //	unchanged DIR               … and compare
 //	damage FILE cut|flip N      cut a file to N bytes (under 0: so many from the end), or flip a bit
 //	repeat FILE TEXT N          write a text N times
+//	falselink VAR LINK          the link with a commitment to an attacker's key
+//	falsestep VAR FILE POINTER  a record of the attacker's, with a step from a pointer to it; the pointer to $VAR
 //	badrouter VAR KIND [FILE]   start an HTTP router that misbehaves, its URL to $VAR
 //	[!] wasasked VAR            whether anything asked it since the last time
 //	fetch STATUS METHOD URL [TYPE FILE]   send a request, the answer's body to stdout
@@ -93,6 +95,7 @@ func scripts(t *testing.T) testscript.Params {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits": exits, "fields": fields, "json": jsonCmd, "get": get, "node": node, "start": startCmd, "wrongcode": wrongCode, "end": end,
 			"snapshot": snapshot, "unchanged": unchanged, "damage": damage, "repeat": repeat, "tmpfs": tmpfs,
+			"falselink": falseLink, "falsestep": falseStep,
 			"badrouter": badRouter, "wasasked": wasAsked, "fetch": fetch,
 		},
 	}

@@ -89,8 +89,14 @@ func contactLine(st name.Style, c contact) string {
 	if c.Conflict != nil {
 		s += "  IN CONFLICT"
 	}
-	if c.Duplicity {
+	switch {
+	case c.Duplicity:
 		s += "  DUPLICITY"
+	case len(c.Contradictions) > 0:
+		s += "  CONTRADICTION"
+	}
+	if c.Unproven != "" {
+		s += "  SUCCESSOR NOT PROVEN"
 	}
 	if len(c.NamedLike) > 0 {
 		s += "  LOOKS LIKE YOUR " + nameList(st, c.NamedLike)
@@ -140,12 +146,17 @@ func printContact(w io.Writer, s name.Style, c contact) {
 	}
 	if c.Next != "" {
 		printField(w, "next key", c.Next)
+		if c.Pin != "" {
+			printField(w, "pin", c.Pin)
+		}
 	}
 	if c.Removed != nil {
 		printField(w, "removed", c.Removed.Local().Format(time.DateTime))
 	}
-	if c.Duplicity {
-		printField(w, "DUPLICITY", "it committed to two next keys: another party may have its key")
+	printPinContradictions(w, s, c)
+	if c.Unproven != "" {
+		printField(w, "NOT PROVEN", "a claim alone proves this successor: compare its words with its owner")
+		printField(w, "", c.Unproven)
 	}
 	if c.Conflict != nil {
 		printConflict(w, s, c)
@@ -155,6 +166,32 @@ func printContact(w io.Writer, s name.Style, c contact) {
 	}
 	if c.Card != nil {
 		printCard(w, s, c)
+	}
+}
+
+// printPinContradictions prints the claims about the contact's next keys that
+// contradict each other, and how to settle them.
+func printPinContradictions(w io.Writer, s name.Style, c contact) {
+	for _, one := range c.Contradictions {
+		label, what := "CONTRADICTION", "these claims about the next key differ"
+		if one.Duplicity {
+			label, what = "DUPLICITY", "the key signed two next keys: another party may have it"
+		}
+		printField(w, label, what)
+		if one.Pointer != c.Pointer {
+			printField(w, "  of", one.Pointer)
+		}
+		for _, claim := range one.Claims {
+			by := s.Text(claim.Kind)
+			switch {
+			case claim.ByName != "":
+				by += ", by " + shownName(s, claim.ByName)
+			case claim.By != "me" && claim.By != one.Pointer:
+				by += ", by " + s.Text(claim.By)
+			}
+			printField(w, "  next key", claim.Next)
+			printField(w, "  "+claim.Pin, by)
+		}
 	}
 }
 

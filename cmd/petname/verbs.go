@@ -42,6 +42,7 @@ func (v *verbs) agentOnlyWith(passphrase string) *agent.Agent {
 var ops = map[string]func(v *verbs, ctx context.Context, args json.RawMessage) (any, error){
 	"id":      op((*verbs).id),
 	"add":     op((*verbs).add),
+	"confirm": op((*verbs).confirm),
 	"list":    op((*verbs).list),
 	"find":    op((*verbs).find),
 	"show":    op((*verbs).show),

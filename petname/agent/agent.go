@@ -80,6 +80,7 @@ type state struct {
 	wakes       sync.Mutex             // guards the two below, so that a change of the book waits for no network
 	wakeSync    chan<- struct{}        // starts a fetch of messages and a step of invitations; nil: the agent does not run
 	republisher *republish.Republisher // likewise
+	named       chan pointer.Pointer   // contacts that were named, for runCards; never closed
 
 	joining    sync.Mutex     // one Join at a time: the networks saved last are entered last
 	publishing sync.Mutex     // one publication at a time: sequences are used in order
@@ -118,7 +119,7 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &state{home: h, transport: o.Transport, log: o.Log, now: o.Now, finishTimeout: finishTimeout, joinTimeout: o.JoinTimeout}
+	s := &state{home: h, transport: o.Transport, log: o.Log, now: o.Now, finishTimeout: finishTimeout, joinTimeout: o.JoinTimeout, named: make(chan pointer.Pointer, maxNamed)}
 	if s.book, err = h.Book(petname.Options{Wait: o.Wait, Now: o.Now, OnChange: s.changed}); err != nil {
 		return nil, err
 	}
@@ -127,6 +128,9 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	}
 	s.records.Now = o.Now
 	s.begin()
+	if err := s.learnRecords(); err != nil {
+		s.log.Warn("the records of an older version confirm nothing yet", "error", err)
+	}
 	a := &Agent{state: s, ask: o.Passphrase}
 	if h.HasOldMessages() {
 		_, _ = a.exchange() // what fails is reported by each method that needs it, and by Check

@@ -142,6 +142,12 @@ func (s *state) changed(e petname.Event) {
 	if event.Kind == BookChanged && e.Item != (petname.SuggestionID{}) { // it decided a suggestion, or reverted the decision
 		s.events.publish(Event{InboxChanged, e.Contact})
 	}
+	if e.Op == "name" && !e.Contact.IsZero() {
+		select {
+		case s.named <- e.Contact:
+		default: // its card is fetched with those of the other contacts
+		}
+	}
 	switch e.Op {
 	case "name", "remove", "undo": // these change the set of republished records, and private edges
 		s.wakeRepublisher()

@@ -63,8 +63,10 @@ func (a *Agent) Introduce(ctx context.Context, i Introduction) (Introduced, erro
 	if about.ID == to.ID {
 		return Introduced{}, fmt.Errorf("%q and %q %w", i.About, i.To, ErrSameContact)
 	}
-	if err := about.Pinned(about.Pointer, about.Next); err != nil && !about.Next.IsZero() {
-		return Introduced{}, err
+	for _, c := range []petname.Contact{about, to} {
+		if err := c.Pinned(c.Pointer, pointer.Commitment{}); err != nil {
+			return Introduced{}, err
+		}
 	}
 	label, err := a.label(i.About, about, i.As, "to suggest")
 	if err != nil {

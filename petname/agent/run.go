@@ -145,6 +145,7 @@ func (a *Agent) Start(ctx context.Context) error {
 	a.serveMessages()
 	a.runRepublisher()
 	a.runMessages()
+	a.runCards()
 	return nil
 }
 

@@ -148,6 +148,9 @@ func (e *Exchange) contactDetails(ctx context.Context, contact pointer.Pointer) 
 	result, err := e.c.Records.Best(ctx, contact, dht.LevelAny)
 	if err == nil {
 		card, _ := result.Record.Card()
+		if err := e.c.Book.LearnCard(result.Record); err != nil {
+			return nil, nil, err // nothing is sealed to the keys of a card that contradicts the book
+		}
 		if !card.Successor.IsZero() {
 			// Resolve applies a succession that is proven. The next Sync then uses the new key.
 			if _, err := e.c.Book.Resolve(ctx, e.c.Records, contact.String(), dht.LevelAny); err != nil && ctx.Err() != nil {

@@ -137,7 +137,7 @@ func (e *Exchange) followSuccession(from pointer.Pointer) (to pointer.Pointer, e
 	if errors.Is(err, petname.ErrNotFound) {
 		return from, nil
 	}
-	if err != nil || c.Pointer == from || c.Duplicity || c.Conflict != nil || !c.Removed.IsZero() {
+	if err != nil || c.Pointer == from || len(c.Contradictions) > 0 || c.Conflict != nil || !c.Removed.IsZero() {
 		return from, err
 	}
 	defer e.lockChannel(from)()

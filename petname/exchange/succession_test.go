@@ -234,7 +234,7 @@ func (p *person) forks(t testing.TB, other *person) (from, to pointer.Pointer) {
 	require.NoError(t, err)
 	c, err := p.book.ByPointer(from)
 	require.NoError(t, err)
-	require.True(t, c.Duplicity)
+	require.True(t, len(c.Contradictions) > 0)
 	require.Equal(t, to, c.Pointer)
 	return from, to
 }

@@ -201,7 +201,7 @@ func (e *Exchange) nextQuiet(last string, seen map[pointer.Pointer]bool) (found 
 				return found, next, nil
 			}
 			next = c.Name.Key()
-			if c.Conflict != nil || c.Duplicity || seen[c.Pointer] {
+			if c.Conflict != nil || len(c.Contradictions) > 0 || seen[c.Pointer] {
 				continue
 			}
 			seen[c.Pointer] = true
@@ -383,5 +383,6 @@ func isRefusal(err error) bool {
 			return true
 		}
 	}
-	return errors.As(err, new(*introduce.ExpiredError)) || errors.As(err, new(*petname.ConflictError)) || errors.As(err, new(*petname.DuplicityError))
+	return errors.As(err, new(*introduce.ExpiredError)) || errors.As(err, new(*petname.ConflictError)) || errors.As(err, new(*petname.DuplicityError)) ||
+		errors.As(err, new(*petname.ContradictionError))
 }

@@ -226,6 +226,7 @@ func TestDailyStatementsOfAContactAreBounded(t *testing.T) {
 		}
 		return n
 	}
+	carol.fetch(t) // learns the cards of the contacts
 	before := entries()
 	retract(maxDailyStatements + 20)
 	for range 12 {

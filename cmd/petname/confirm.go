@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+func (a *app) confirmVerb() *cobra.Command {
+	var request confirmArgs
+	cmd := &cobra.Command{
+		Use:   "confirm NAME",
+		Short: "Confirm the next key that a contact's card states",
+		Long: `Settle contradictions about the next key of a contact: its newest card is right,
+and every other claim on record is wrong. If the card names a successor that it
+proves, the contact moves to the successor.
+
+First compare the words of the pointer with its owner over another channel. To
+settle them by a link from its owner, use petname add NAME LINK --replace-pin.
+The log records both, and petname undo reverts them.`,
+		Example: `  petname confirm bob
+  petname confirm bob --timeout 10s`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeNames,
+		RunE: func(_ *cobra.Command, args []string) error {
+			request.Name = args[0]
+			return a.printContactOf("confirm", request)
+		},
+	}
+	cmd.Flags().DurationVar(&request.Timeout, "timeout", 30*time.Second, "give up after")
+	return cmd
+}
+
+// confirmArgs are the arguments of confirm.
+type confirmArgs struct {
+	Name    string        `json:"name"`
+	Timeout time.Duration `json:"timeout"`
+}
+
+func (v *verbs) confirm(ctx context.Context, a confirmArgs) (*contact, error) {
+	if a.Timeout <= 0 || a.Timeout > agent.MaxTimeout {
+		return nil, usage("timeout %s: must be over 0 and at most %s", a.Timeout, agent.MaxTimeout)
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.Timeout)
+	defer cancel()
+	c, err := v.agent.Confirm(ctx, a.Name)
+	if err != nil {
+		return v.conflictingContact(err, pointer.Pointer{}), err
+	}
+	return v.contactDetails(c), nil
+}
