@@ -77,6 +77,7 @@ const (
 	walksPerMinute = 6
 	maxPause       = time.Hour // while no peer can be reached
 	pollEvery      = 10 * time.Minute
+	maxWait        = time.Minute // of Run: timers stand still while the machine sleeps, and due times do not
 	saveEvery      = time.Minute // while there is always a record due
 )
 
@@ -191,9 +192,11 @@ func New(c Config) *Republisher {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	if r.config.Now == nil {
-		r.config.Now = time.Now
+	clock := c.Now
+	if clock == nil {
+		clock = time.Now
 	}
+	r.config.Now = func() time.Time { return clock().Round(0) } // due times pass while the machine sleeps
 	source := c.Rand
 	if source == nil {
 		source = rand.NewPCG(rand.Uint64(), rand.Uint64())
