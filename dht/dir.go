@@ -123,9 +123,9 @@ func (d *Dir) Pointers() ([]pointer.Pointer, error) {
 
 func (d *Dir) now() time.Time {
 	if d.Now != nil {
-		return d.Now()
+		return d.Now().Round(0)
 	}
-	return time.Now()
+	return time.Now().Round(0)
 }
 
 func (d *Dir) file(p pointer.Pointer) string {

@@ -101,9 +101,11 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	clock := o.Now
+	if clock == nil {
+		clock = time.Now
 	}
+	o.Now = func() time.Time { return clock().Round(0) } // no monotonic reading, which stands still while the machine sleeps
 	h, err := home.Open(dir)
 	if errors.Is(err, home.ErrNoHome) && o.Create != nil {
 		h, err = create(dir, *o.Create)

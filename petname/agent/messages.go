@@ -175,26 +175,28 @@ func (a *Agent) runMessages() {
 	running := a.running
 	a.mu.Unlock()
 	a.loops.Go(func() {
-		fetch, step := time.NewTicker(syncEvery), time.NewTicker(stepEvery)
+		step := time.NewTicker(stepEvery)
 		soon := time.NewTimer(0) // at once, first
-		defer fetch.Stop()
 		defer step.Stop()
 		defer soon.Stop()
+		var looked time.Time // wall time: timers stand still while the machine sleeps
 		var rested time.Time // until when nothing that others do causes a look
 		look := func() {
-			began := time.Now()
+			looked = a.now()
 			a.fetchQuietly(running)
-			rested = time.Now().Add(min(max(syncRest, 4*time.Since(began)), syncTimeout))
+			now := a.now()
+			rested = now.Add(min(max(syncRest, 4*now.Sub(looked)), syncTimeout))
 		}
 		for {
 			select {
-			case <-fetch.C:
-				look()
 			case <-step.C:
+				if a.now().Sub(looked).Abs() >= syncEvery {
+					look()
+				}
 			case <-soon.C:
 				look()
 			case <-wake: // a message came, or an invitation was made
-				soon.Reset(time.Until(rested))
+				soon.Reset(min(rested.Sub(a.now()), syncTimeout)) // less if the clock was set back
 			case <-running.Done():
 				return
 			}

@@ -126,7 +126,7 @@ func Run(ctx context.Context, s Stepper, store dht.Store, now func() time.Time, 
 	tick := time.NewTicker(max(every, time.Millisecond))
 	defer tick.Stop()
 	for {
-		event, err := s.Step(ctx, store, now())
+		event, err := s.Step(ctx, store, now().Round(0))
 		if event != (Event{}) || Final(err) {
 			return event, err
 		}

@@ -21,13 +21,15 @@ const maxResting = 1024
 func (r *resting) rests(id peer.ID) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return time.Now().Before(r.until[id])
+	now := time.Now().Round(0)
+	until := r.until[id]
+	return now.Before(until) && until.Sub(now) <= restTime // the clock may have been set back
 }
 
 func (r *resting) rest(id peer.ID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
+	now := time.Now().Round(0)
 	if r.until == nil || len(r.until) >= maxResting {
 		r.until = make(map[peer.ID]time.Time)
 	}
