@@ -140,6 +140,10 @@ type Own struct {
 	// Locked reports whether the identity key is locked, so that Renew cannot
 	// sign.
 	Locked func() bool
+	// Lifetime returns the lifetime that the record was published with, 0 if it
+	// is unknown. Nil: it is always unknown, and the time that was left when the
+	// Republisher first saw the record takes its place.
+	Lifetime func(pointer.Record) time.Duration
 	// Renew signs the record again with the given lifetime (0: unknown), stores
 	// it in the home and puts it.
 	Renew func(ctx context.Context, old pointer.Record, life time.Duration) error

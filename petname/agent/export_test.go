@@ -89,6 +89,8 @@ func Renew(ctx context.Context, a *Agent, old pointer.Record, life time.Duration
 	return a.renew(ctx, old, life)
 }
 
+func LifetimeOf(a *Agent, r pointer.Record) time.Duration { return a.lifetime(r) }
+
 func KeepLast(ctx context.Context, a *Agent) error {
 	id, err := a.identity()
 	if err != nil {
