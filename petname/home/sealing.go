@@ -47,6 +47,10 @@ const (
 	// SealingRetention is the time from the replacement of keys to their erasure.
 	SealingRetention = 30 * 24 * time.Hour
 
+	// sealingLead is by how much a creation may be in the future, of clocks that
+	// differ a little. Keys made under a clock that ran further ahead are replaced.
+	sealingLead = 24 * time.Hour
+
 	sealingMagic    = "# petname sealing keys 2"
 	sealingMagic1   = "# petname sealing keys 1" // one generation, with no dates
 	sealingMade     = "# made: "
@@ -100,7 +104,8 @@ func (h Home) Sealing() (Sealing, error) {
 	return s, nil
 }
 
-// RenewSealing replaces the current keys if their age is at least age, and erases
+// RenewSealing replaces the current keys if their age is at least age, or if they
+// were made more than a day in the future, under a wrong clock, and erases
 // former keys after [SealingRetention]. The caller then publishes a card with the
 // keys that it returns.
 func (h Home) RenewSealing(now time.Time, age time.Duration) (Sealing, error) {
@@ -122,7 +127,7 @@ func (h Home) updateSealing(now time.Time, age *time.Duration) (Sealing, error) 
 		changed = changed || over
 		return over
 	})
-	if age != nil && now.Sub(s.Made) >= *age {
+	if age != nil && (now.Sub(s.Made) >= *age || s.Made.Sub(now) > sealingLead) {
 		keys, err := generateSealing()
 		if err != nil {
 			return Sealing{}, err
