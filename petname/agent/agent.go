@@ -130,11 +130,13 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 }
 
 // Notice returns the notice of an Open that could not read all messages of an
-// older version of the home; nil if there is none.
+// older version of the home, or that found a clock that does not agree with the
+// book; nil if there is none.
 func (a *Agent) Notice() error {
+	clock := a.clockNotice()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.lost
+	return errors.Join(a.lost, clock)
 }
 
 func create(dir string, p Profile) (home.Home, error) {
