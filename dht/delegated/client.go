@@ -39,9 +39,9 @@ type Client struct {
 	// are verified; nil means time.Now.
 	Now func() time.Time
 
-	mu        sync.Mutex
-	skew      time.Duration
-	skewKnown bool
+	mu     sync.Mutex
+	skew   time.Duration
+	skewAt time.Time // zero: never measured
 
 	url  string
 	http http.Client

@@ -9,15 +9,19 @@ import (
 )
 
 // ClockSkew returns by how much the clock of the router is ahead of this machine's,
-// negative if it is behind, and reports whether the last response or failed TLS
-// handshake showed it. The source is the Date header (RFC 9110, §6.6.1) with the Age,
+// negative if it is behind, and reports whether a response or failed TLS
+// handshake in the last 10 minutes showed it. The source is the Date header (RFC 9110, §6.6.1) with the Age,
 // exact to a few seconds, or a certificate that is not valid now: then the skew is the
 // least that would make it valid. A router can claim any time.
 func (c *Client) ClockSkew() (ahead time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.skew, c.skewKnown
+	// Neither the clock was set since, nor did the machine sleep.
+	return c.skew, !c.skewAt.IsZero() && c.now().Sub(c.skewAt).Abs() <= skewLife
 }
+
+// skewLife is how long a difference is reported after it was measured.
+const skewLife = 10 * time.Minute
 
 func (c *Client) now() time.Time {
 	if c.Now != nil {
@@ -29,7 +33,7 @@ func (c *Client) now() time.Time {
 func (c *Client) setSkew(ahead time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.skew, c.skewKnown = ahead, true
+	c.skew, c.skewAt = ahead, c.now()
 }
 
 // compareClocks reads the Date of a response to a request that was sent at a time.

@@ -33,6 +33,8 @@ var (
 	HasV1     = hasV1
 	IsNetwork = isNetwork
 
+	CertificateSkew = certificateSkew
+
 	CheckDraft = Draft.check
 )
 
@@ -88,6 +90,8 @@ func WhilePublishing(a *Agent, fn func()) {
 func Renew(ctx context.Context, a *Agent, old pointer.Record, life time.Duration) error {
 	return a.renew(ctx, old, life)
 }
+
+func SetRouters(a *Agent, routers map[string]Router) { a.clients = routers }
 
 func LifetimeOf(a *Agent, r pointer.Record) time.Duration { return a.lifetime(r) }
 
