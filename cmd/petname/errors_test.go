@@ -52,6 +52,7 @@ func TestClassify(t *testing.T) {
 		{&petname.SuccessionError{Err: errors.New("unsigned")}, "succession", 6, "ask the owner, over another way, for the link"},
 		{&dht.RollbackError{}, "rollback", 6, "try again, or ask the owner to publish"},
 		{&pointer.ExpiredError{}, "expired", 6, "ask the owner to publish again"},
+		{pair.ErrClocks, "clock", 1, "set the clock that is wrong, then: petname invite"},
 		{dht.ErrRejected, "invalid", 6, ""},
 		{pointer.ErrInvalid, "invalid", 6, ""},
 		{dht.ErrOlder, "older", 6, ""},
