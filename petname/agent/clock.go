@@ -67,7 +67,7 @@ func (s *state) clockHints() []clockHint {
 	}
 	node := s.node
 	s.mu.Unlock()
-	if node != nil {
+	if node != nil && node.Peers() == 0 {
 		if ahead, ok := certificateSkew(node.JoinError(), time.Now().Round(0)); ok {
 			add("the certificate of a peer", ahead, 0)
 		}
