@@ -36,14 +36,15 @@ func usesDated(t *testing.T, a *agent.Agent, ahead ...time.Duration) {
 	require.NoError(t, agent.HomeOf(a).SetConfig(c))
 }
 
+// clockCheck returns the check of the clock; it is there only if something contradicts
+// the clock.
 func clockCheck(t *testing.T, a *agent.Agent) agent.Check {
 	for _, c := range a.Check(t.Context()) {
 		if c.Name == "clock" {
 			return c
 		}
 	}
-	require.Fail(t, "no check of the clock")
-	return agent.Check{}
+	return agent.Check{OK: true}
 }
 
 // Attack: one router claims another time. It causes a hint with its name, and no failed
@@ -53,7 +54,7 @@ func TestOneRouterCausesNoMoreThanAHint(t *testing.T) {
 	a := openedWith(t, agent.Options{Now: func() time.Time { return now }})
 	usesDated(t, a, time.Minute)
 	require.Empty(t, a.ClockHint())
-	require.True(t, clockCheck(t, a).OK)
+	require.Equal(t, agent.Check{OK: true}, clockCheck(t, a))
 	for _, tc := range []struct {
 		ahead []time.Duration
 		ok    bool
