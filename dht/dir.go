@@ -124,9 +124,9 @@ func (d *Dir) Pointers() ([]pointer.Pointer, error) {
 
 func (d *Dir) now() time.Time {
 	if d.Now != nil {
-		return d.Now()
+		return d.Now().Round(0)
 	}
-	return time.Now()
+	return time.Now().Round(0)
 }
 
 // file returns the path of the file of a pointer's record.

@@ -53,7 +53,7 @@ func (m *Memory) Put(ctx context.Context, p pointer.Pointer, record []byte) (Rec
 	if m.Now != nil {
 		now = m.Now
 	}
-	rec, err := pointer.Open(p, record, now())
+	rec, err := pointer.Open(p, record, now().Round(0))
 	if err != nil {
 		return Receipt{Asked: 1, Refused: 1}, fmt.Errorf("put: %w", err)
 	}

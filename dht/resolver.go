@@ -271,9 +271,9 @@ func (r *Resolver) floorStore() floorStore {
 
 func (r *Resolver) now() time.Time {
 	if r.Now != nil {
-		return r.Now()
+		return r.Now().Round(0)
 	}
-	return time.Now()
+	return time.Now().Round(0)
 }
 
 // withTimeout returns a context that ends after the Timeout.

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/dhttest"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -330,4 +331,21 @@ func TestDamagedHomeDoesNotPreventLookUps(t *testing.T) {
 	require.Contains(t, res.Rejected[0].Reason, "damaged")
 	_, err = r.Best(t.Context(), k.Pointer(), dht.LevelOffline)
 	require.NoError(t, err, "mended by what came")
+}
+
+// The TTL of a record in memory passes while the machine sleeps.
+func TestTheTTLPassesDuringASleep(t *testing.T) {
+	var clock dhttest.Clock
+	k := newKey(t)
+	rec := signFor(t, k, 1, clock.Now().Add(life))
+	net := peers(rec.Bytes())
+	r := dht.Resolver{Stores: []dht.Store{net}, Now: clock.Now}
+	for _, gets := range []int32{1, 1, 2} {
+		_, err := r.Best(t.Context(), k.Pointer(), dht.LevelAny)
+		require.NoError(t, err)
+		require.Equal(t, gets, net.gets.Load())
+		if gets == net.gets.Load() && gets == 1 {
+			clock.Sleep(ttl * 2 / 3)
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 	"unicode/utf8"
 
 	"github.com/petnames-go/petnames/pointer"
@@ -23,7 +24,8 @@ type Device struct {
 	ID DeviceID
 	// according to the identity's admission; hostile text unless the identity is trusted
 	Name    string
-	Head    uint64 // number of its latest entry in this ledger, 0 before its first
+	Head    uint64    // number of its latest entry in this ledger, 0 before its first
+	At      time.Time // of that entry, by the device's clock, which may be wrong; zero before its first
 	Removed bool
 	Last    uint64 // of a removed device: its last entry that counts
 }

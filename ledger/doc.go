@@ -55,8 +55,9 @@
 // The signature of a statement is the identity's, over
 // "petnames/ledger/admit/v1\0" or "petnames/ledger/remove/v1\0" and the
 // statement with an empty signature. The hash covers the book's id, so an entry
-// is valid in its own book only. The clock is for display. The field seen, and
-// not the clock, distinguishes concurrent entries from later ones: see
+// is valid in its own book only. The clock is for display. It increases from entry
+// to entry of a device, or returns by more than 24 hours when a clock that ran
+// ahead was corrected. The field seen, and not the clock, distinguishes concurrent entries from later ones: see
 // Entry.Saw.
 //
 // # Guarantees

@@ -22,7 +22,7 @@ const (
 	maxEntry   = 32 << 10        // bytes of an encoded entry, signature included
 	maxClock   = uint64(1) << 62 // highest hybrid clock
 	maxNumber  = uint64(1) << 62 // highest entry number
-	maxAhead   = 24 * time.Hour  // how far another device's clock may advance this one
+	maxAhead   = 24 * time.Hour  // by which an earlier clock, of this device or another, may advance a new one
 	logical    = 16              // bits of the hybrid clock that count within one millisecond
 	version    = 1               // of the entry format
 	hashDomain = "petnames/ledger/entry/v1\x00"

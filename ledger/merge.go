@@ -228,7 +228,7 @@ func (m *merging) mergeEntry(b []byte) error {
 	if e.prev != d.hash {
 		return m.fork(e, raw)
 	}
-	if e.clock <= d.clock {
+	if clockWentBack(d.clock, e.clock) {
 		return refuse("its clock went back")
 	}
 	if withBody {

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/petnames-go/petnames/pointer"
 	"github.com/petnames-go/petnames/pointer/canonical"
@@ -31,6 +32,9 @@ func (l *Ledger) Devices() []Device {
 	out := make([]Device, len(st.devices))
 	for i, d := range st.devices {
 		out[i] = Device{ID: d.id, Name: d.name, Head: d.head, Removed: d.removed, Last: d.last}
+		if d.head > 0 {
+			out[i].At = time.UnixMilli(int64(d.clock >> logical)).UTC()
+		}
 	}
 	return out
 }
@@ -157,19 +161,38 @@ func (w *writing) append(kind Kind, body []byte) (Entry, error) {
 	return e, nil
 }
 
-// nextClock returns the hybrid clock for a new entry of this device: after its last
-// one, and after the others' unless they are more than a day ahead, so that one
-// wrong clock does not affect all.
+// nextClock returns the hybrid clock for a new entry of this device: after all
+// clocks that are not more than a day ahead of the machine's, so that a wrong clock
+// affects neither the other devices nor this one's entries after it was corrected.
+// The clock may return to an earlier time only by more than a day: see clockWentBack.
 func (w *writing) nextClock(own uint64) uint64 {
 	ms := uint64(max(w.l.now().UnixMilli(), 0))
-	c := max(ms<<logical, own+1)
-	limit := (ms + uint64(maxAhead.Milliseconds())) << logical
+	c := min(ms<<logical, maxClock)
+	limit := c + aheadClock
 	for i := range w.st.devices {
 		if o := w.st.devices[i].clock; o <= limit {
 			c = max(c, o+1)
 		}
 	}
+	if clockWentBack(own, c) {
+		c = own + 1
+	}
 	return min(c, maxClock)
+}
+
+const (
+	aheadClock = uint64(maxAhead/time.Millisecond) << logical // maxAhead in units of the hybrid clock
+
+	// firstClock is the start of 2026. The format is younger, so a machine whose
+	// clock shows an earlier time has a wrong clock now, and had the right one before.
+	firstClock = uint64(1767225600000) << logical
+)
+
+// clockWentBack reports whether a device's clock may not go from last to next. It
+// increases, except that it may return from a time that was more than maxAhead
+// ahead: the clock of the machine was wrong then, and was corrected.
+func clockWentBack(last, next uint64) bool {
+	return next <= last && (last-next <= aheadClock || next < firstClock)
 }
 
 // store appends a verified entry to its device's log and folds it.

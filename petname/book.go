@@ -71,7 +71,7 @@ func newBook(l *ledger.Ledger, o Options) *Book {
 	if now == nil {
 		now = time.Now
 	}
-	return &Book{ledger: l, now: now, notify: o.OnChange}
+	return &Book{ledger: l, now: func() time.Time { return now().Round(0) }, notify: o.OnChange}
 }
 
 // Close releases the file.

@@ -28,8 +28,9 @@ type app struct {
 	stdin   io.Reader
 	stdout  io.Writer
 	stderr  io.Writer
-	timeout time.Duration // of one request to a peer of the DHT; 0: the default
-	work    int           // work factor of scrypt for new keys, log2; 0: the default of age
+	timeout time.Duration    // of one request to a peer of the DHT; 0: the default
+	now     func() time.Time // nil: the system's clock
+	work    int              // work factor of scrypt for new keys, log2; 0: the default of age
 
 	home           string
 	json           bool
@@ -222,7 +223,7 @@ func (a *app) withOpenHome(fn func(do func(verb string, args, result any) error)
 
 // openHome opens the home in this process.
 func (a *app) openHome(dir string, wait time.Duration) (*verbs, error) {
-	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), JoinTimeout: 2 * a.timeout, Wait: wait})
+	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout}), JoinTimeout: 2 * a.timeout, Wait: wait, Now: a.now})
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func start(ts *testscript.TestScript, name string, args []string) (line string) 
 		ts.Fatalf("no petname in the path")
 	}
 	n := startNode(path, []string{
-		"HOME=" + ts.Getenv("HOME"), "XDG_RUNTIME_DIR=" + ts.Getenv("XDG_RUNTIME_DIR"), "TZ=UTC", "TMPDIR=" + ts.Getenv("TMPDIR"),
+		"HOME=" + ts.Getenv("HOME"), "XDG_RUNTIME_DIR=" + ts.Getenv("XDG_RUNTIME_DIR"), "TZ=UTC", "TMPDIR=" + ts.Getenv("TMPDIR"), "PETNAME_TEST_CLOCK=" + ts.Getenv("PETNAME_TEST_CLOCK"),
 	}, args)
 	ts.Defer(func() {
 		_ = n.cmd.Process.Kill()

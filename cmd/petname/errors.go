@@ -187,6 +187,8 @@ func classify(err error) *failure {
 		return set("tampered", exitUnverified, "petname invite")
 	case errors.Is(err, pair.ErrTimeout):
 		return set("timeout", exitNetwork, "petname invite")
+	case errors.Is(err, pair.ErrClocks):
+		return set("clock", exitFailure, "set the clock that is wrong, then: petname invite")
 	case errors.Is(err, pair.ErrSelf):
 		return set("own_pointer", exitConflict, "send it to another person")
 	case errors.As(err, &refused):

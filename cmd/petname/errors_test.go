@@ -55,6 +55,7 @@ func TestClassify(t *testing.T) {
 		{&petname.SuccessionError{Err: errors.New("unsigned")}, "succession", 6, "ask the owner for the link over another channel"},
 		{&dht.RollbackError{}, "rollback", 6, "try again, or ask the owner to publish"},
 		{&pointer.ExpiredError{}, "expired", 6, "ask the owner to publish again"},
+		{pair.ErrClocks, "clock", 1, "set the clock that is wrong, then: petname invite"},
 		{dht.ErrRejected, "invalid", 6, ""},
 		{pointer.ErrInvalid, "invalid", 6, ""},
 		{dht.ErrOlder, "older", 6, ""},

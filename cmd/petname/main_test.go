@@ -31,5 +31,15 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"petname": func() { runProcess(cheap, patient) }})
+	testscript.Main(m, map[string]func(){"petname": func() { runProcess(cheap, patient, testClock()) }})
+}
+
+// testClock returns the clock of a command in a script: that of the system, set
+// wrong by the duration in PETNAME_TEST_CLOCK.
+func testClock() func() time.Time {
+	off, err := time.ParseDuration(os.Getenv("PETNAME_TEST_CLOCK"))
+	if err != nil {
+		return nil
+	}
+	return func() time.Time { return time.Now().Add(off) }
 }

@@ -99,7 +99,7 @@ func (a *app) serve(o nodeOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Listen: o.listen, Relays: o.relays, Timeout: a.timeout}), JoinTimeout: 2 * a.timeout, Passphrase: passphrase, Log: o.logger, Wait: bookTimeout})
+	ag, err := agent.Open(a.ctx, dir, agent.Options{Transport: libp2p.New(libp2p.Options{Listen: o.listen, Relays: o.relays, Timeout: a.timeout}), JoinTimeout: 2 * a.timeout, Passphrase: passphrase, Log: o.logger, Wait: bookTimeout, Now: a.now})
 	if errors.Is(err, ledger.ErrInUse) { // possibly by a node that started at the same time
 		if err := a.checkNoNode(dir); err != nil {
 			return err

@@ -57,6 +57,9 @@ the record is signed and saved in this home.`,
 				for _, label := range out.Edges {
 					printField(w, "public edge", ownEdge(a.style(), label))
 				}
+				if out.Clock != "" {
+					printField(w, "CLOCK", a.style().Text(out.Clock))
+				}
 				for _, p := range out.Former {
 					printCopied(w, "stored again: the last record of", p)
 				}
@@ -116,6 +119,7 @@ type published struct {
 	Took        float64   `json:"took"`            // seconds
 	Edges       []string  `json:"edges,omitempty"`
 	Former      []string  `json:"former,omitempty"`   // previous pointers whose last record was stored again
+	Clock       string    `json:"clock,omitempty"`    // what contradicts this machine's clock
 	Stranded    []string  `json:"stranded,omitempty"` // previous pointers whose last record no peer stored
 }
 
@@ -142,11 +146,22 @@ func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) 
 	out := &published{Pointer: p.Pointer.String(), Value: p.Value, Sequence: p.Sequence, Expires: p.Expires, TTL: p.TTL.Seconds(),
 		Asked: p.Receipt.Asked, Stored: p.Receipt.Stored, Refused: p.Receipt.Refused, Unreachable: p.Receipt.Unreachable,
 		Confirmed: p.Receipt.Confirmed, Doubt: p.Receipt.Doubt(), Took: p.Took.Seconds(), Edges: p.Edges,
-		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.FormerNotStored)}
+		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.FormerNotStored), Clock: v.agent.ClockHint()}
 	if err != nil {
-		return out, publishError(err, p.Receipt.Stored)
+		return out, withClock(publishError(err, p.Receipt.Stored), out.Clock)
 	}
 	return out, nil
+}
+
+// withClock adds a hint at a wrong clock to an error of the network or of an expired
+// record, which a wrong clock causes.
+func withClock(err error, hint string) error {
+	c := *classify(err)
+	if hint == "" || c.Exit != exitNetwork && c.Code != "expired" && c.Code != "invalid" {
+		return err
+	}
+	c.Message += "; " + hint
+	return &c
 }
 
 func pointerTexts(ps []pointer.Pointer) []string {

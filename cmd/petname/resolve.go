@@ -81,6 +81,9 @@ func printResolution(w *bufio.Writer, s name.Style, out resolved) {
 		printField(w, "record", fmt.Sprintf("sequence %d, until %s", out.Sequence, out.Expires.Local().Format(time.DateTime)))
 	}
 	printField(w, "source", source(out))
+	if out.Clock != "" {
+		printField(w, "CLOCK", s.Text(out.Clock))
+	}
 	for _, r := range out.Rejected {
 		printField(w, "rejected", s.Text(r))
 	}
@@ -132,6 +135,7 @@ type resolved struct {
 	Unproven  string     `json:"unproven,omitempty"` // a successor in the record, without a proof
 	Rejected  []string   `json:"rejected"`           // reasons for which answers were rejected
 	Verified  bool       `json:"verified"`
+	Clock     string     `json:"clock,omitempty"` // what contradicts this machine's clock
 
 	// of the contact that the path starts at
 	Contradictions []pinContradiction `json:"contradictions,omitempty"`
@@ -188,9 +192,13 @@ func (v *verbs) resolve(ctx context.Context, a resolveArgs) (*resolved, error) {
 			out.Contradictions = shown.Contradictions
 			err = withName(err, first)
 		}
-		return out, shortNetworkError(err)
+		hint := v.agent.ClockHint()
+		if hint == "" && errors.As(err, new(*pointer.ExpiredError)) {
+			hint = "this machine's clock shows " + v.agent.Clock().UTC().Format("2006-01-02 15:04 UTC")
+		}
+		return out, withClock(shortNetworkError(err), hint)
 	}
-	out.Verified = true
+	out.Verified, out.Clock = true, v.agent.ClockHint()
 	if a.Fresh == "" {
 		return out, nil
 	}

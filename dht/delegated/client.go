@@ -3,12 +3,14 @@ package delegated
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"iter"
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -33,6 +35,13 @@ type Client struct {
 	// ends earlier, the request ends a little before the context, so that the
 	// caller receives the error with the router's URL.
 	Timeout time.Duration
+	// Now is the clock that the router's is compared with, and by which certificates
+	// are verified; nil means time.Now.
+	Now func() time.Time
+
+	mu     sync.Mutex
+	skew   time.Duration
+	skewAt time.Time // zero: never measured
 
 	url  string
 	http http.Client
@@ -63,8 +72,10 @@ func NewClient(router string) (*Client, error) {
 		return nil, err
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout}
-	return &Client{url: base, http: http.Client{
+	c := &Client{url: base}
+	c.http = http.Client{
 		Transport: &http.Transport{
+			TLSClientConfig:        &tls.Config{Time: c.now},
 			DialContext:            dialer.DialContext,
 			TLSHandshakeTimeout:    dialTimeout,
 			MaxResponseHeaderBytes: maxHeader,
@@ -81,7 +92,8 @@ func NewClient(router string) (*Client, error) {
 			}
 			return nil
 		},
-	}}, nil
+	}
+	return c, nil
 }
 
 // URL returns the router's URL in the canonical form of [ParseURL].
@@ -202,10 +214,13 @@ func (c *Client) send(ctx context.Context, method, name string, body []byte, noC
 	if noCache {
 		req.Header.Set("Cache-Control", "no-cache")
 	}
+	sent := c.now()
 	resp, err := c.http.Do(req)
 	if err != nil {
+		c.compareCertificate(err)
 		return nil, nil, c.routerError(ctx, err)
 	}
+	c.compareClocks(resp, sent)
 	return resp, func() {
 		resp.Body.Close() // without reading the rest
 		cancel()

@@ -356,9 +356,9 @@ func writeText(w http.ResponseWriter, status int, s string) {
 
 func (s *Server) now() time.Time {
 	if s.Now != nil {
-		return s.Now()
+		return s.Now().Round(0)
 	}
-	return time.Now()
+	return time.Now().Round(0)
 }
 
 func (s *Server) timeout() time.Duration {

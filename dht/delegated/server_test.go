@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/dht/dhttest"
 	"github.com/petnames-go/petnames/pointer"
 )
 
@@ -231,4 +232,22 @@ func TestObserve(t *testing.T) {
 	request(s, here, "PUT", name, nil)
 	request(s, here, "PUT", name, nil)
 	require.Equal(t, []string{"GET 200 0s", "PUT 400 0s", "PUT 429 0s"}, seen)
+}
+
+// A record is served from memory within its TTL, which passes while the machine
+// sleeps.
+func TestTheTTLPassesDuringASleep(t *testing.T) {
+	var clock dhttest.Clock
+	k := newKey(t)
+	rec, err := pointer.Sign(k, pointer.Fields{Value: "/ipfs/bafkqaaa", Sequence: 1, Expires: clock.Now().Add(time.Hour), TTL: time.Minute})
+	require.NoError(t, err)
+	var cache recordCache
+	s := &Server{Now: clock.Now}
+	cache.put(rec, s.now(), clientOf(here))
+	_, ok, fresh := cache.get(rec.Pointer(), s.now())
+	require.True(t, ok && fresh)
+	clock.Sleep(time.Minute)
+	_, ok, fresh = cache.get(rec.Pointer(), s.now())
+	require.True(t, ok)
+	require.False(t, fresh)
 }

@@ -217,9 +217,11 @@ func configure(c Config) (_ *Node, err error) {
 	if n.dialTimeout <= 0 {
 		n.dialTimeout = n.timeout * 2 / 5
 	}
-	if n.now == nil {
-		n.now = time.Now
+	clock := c.Now
+	if clock == nil {
+		clock = time.Now
 	}
+	n.now = func() time.Time { return clock().Round(0) }
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}

@@ -102,7 +102,7 @@ type cutOff struct {
 // newLimiter returns a limiter on the system clock.
 func newLimiter(l limits, log *slog.Logger, store *boundedStore) *limiter {
 	return &limiter{
-		limits: l, now: time.Now, log: log, store: store, disconnect: func(peer.ID) {},
+		limits: l, now: func() time.Time { return time.Now().Round(0) }, log: log, store: store, disconnect: func(peer.ID) {},
 		accounts: map[string]*account{}, cutOff: map[peer.ID]*cutOff{},
 		streams: map[*limitedStream]struct{}{}, openStreams: map[peer.ID]int{},
 	}
@@ -290,7 +290,8 @@ func (l *limiter) isCutOff(p peer.ID, now time.Time) bool {
 	if c == nil {
 		return false
 	}
-	if now.After(c.until.Add(maxCutOff)) {
+	// The clock may have been set back.
+	if now.After(c.until.Add(maxCutOff)) || c.until.After(now.Add(maxCutOff)) {
 		delete(l.cutOff, p)
 		return false
 	}
@@ -310,7 +311,7 @@ func (l *limiter) listCutOffs() []CutOff {
 	out := []CutOff{}
 	l.mu.Lock()
 	for p, c := range l.cutOff {
-		if now.Before(c.until) {
+		if l.isCutOff(p, now) {
 			out = append(out, CutOff{p.String(), c.until, c.reason})
 		}
 	}

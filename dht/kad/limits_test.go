@@ -350,3 +350,16 @@ func TestTheLengthOfARequest(t *testing.T) {
 	s := &limitedStream{Stream: &deadlines{}, limiter: newLimiter(defaultLimits, nil, nil)}
 	require.False(t, s.parseFrames(bytes.Repeat([]byte{0x80}, 4)), "a length that does not end")
 }
+
+// A cut-off ends by the wall clock. When the clock is set back by more than the
+// longest cut-off, none lasts until the old date.
+func TestCutOffsSurviveNoClockThatIsSetBack(t *testing.T) {
+	g, now := limiterAt(defaultLimits)
+	require.NotContains(t, newLimiter(defaultLimits, nil, nil).now().String(), " m=")
+	*now = now.Add(365 * 24 * time.Hour)
+	g.strike("p", 1000, "flood")
+	require.False(t, g.mayConnect("p"))
+	*now = now.Add(-365 * 24 * time.Hour)
+	require.Empty(t, g.listCutOffs())
+	require.True(t, g.mayConnect("p"))
+}

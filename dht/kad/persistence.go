@@ -150,7 +150,7 @@ func (p *persistence) close() error {
 func (p *persistence) flush() error {
 	s := p.node.store
 	var changes []entry
-	if now := time.Now(); now.Sub(p.peersSaved) >= peersEvery {
+	if now := s.now(); now.Sub(p.peersSaved).Abs() >= peersEvery {
 		if peers := p.node.peersToSave(); len(peers) > 1 {
 			p.peers, p.peersSaved = peers, now
 			changes = append(changes, newEntry(entryPeers, peers...))

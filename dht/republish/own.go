@@ -27,9 +27,10 @@ type ownState struct {
 	Expires time.Time `json:"expires,omitzero"`
 	Renewed time.Time `json:"renewed,omitzero"` // the last attempt
 
-	peers    sample // that answered the last query
-	compared bool   // Record was compared with the home's record since the start
-	reported string // hash of the record passed to OwnStored, in the form of Record
+	life     time.Duration // that the record was published with; 0: unknown
+	peers    sample        // that answered the last query
+	compared bool          // Record was compared with the home's record since the start
+	reported string        // hash of the record passed to OwnStored, in the form of Record
 }
 
 // OwnStored records that the application has put the owner's record, with the
@@ -45,9 +46,23 @@ func (r *Republisher) OwnStored(rec pointer.Record, receipt dht.Receipt) {
 	r.schedule(&r.own.Entry, now)
 }
 
-// renewAt returns the time of the renewal: the middle of the lifetime that was
-// left when the record was first seen.
-func (o ownState) renewAt() time.Time { return o.Since.Add(o.Expires.Sub(o.Since) / 2) }
+// lifetime returns the lifetime of a renewal: that of the record, or else the time
+// that was left when the record was first seen.
+func (o ownState) lifetime() time.Duration {
+	if o.life > 0 {
+		return o.life
+	}
+	return max(0, o.Expires.Sub(o.Since))
+}
+
+// renewAt returns the time of the renewal: the middle of the lifetime.
+func (o ownState) renewAt() time.Time { return o.Expires.Add(-o.lifetime() / 2) }
+
+// fromTheFuture reports whether the record was signed under a clock that ran
+// ahead: it expires later than its lifetime allows.
+func (o ownState) fromTheFuture(now time.Time) bool {
+	return o.life > 0 && o.Expires.Sub(now) > o.life+maxDrift
+}
 
 // warnAt returns the time from which a locked key is reported.
 func (o ownState) warnAt() time.Time {
@@ -64,6 +79,10 @@ func (r *Republisher) ownDue(now time.Time) bool {
 		return false
 	}
 	rec, ok, err := r.homeRecord(context.Background(), r.config.Own.Pointer())
+	var life time.Duration
+	if ok && err == nil && r.config.Own.Lifetime != nil {
+		life = r.config.Own.Lifetime(rec)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil || !ok {
@@ -82,7 +101,7 @@ func (r *Republisher) ownDue(now time.Time) bool {
 		}
 	}
 	r.own.compared = true
-	r.own.Expires = rec.Expires()
+	r.own.Expires, r.own.life = rec.Expires(), life
 	if r.own.Next.IsZero() {
 		r.own.Next = now
 	}
@@ -100,6 +119,9 @@ func (r *Republisher) renewTime(now time.Time) time.Time {
 		return now.Add(maxInterval)
 	}
 	at := r.own.renewAt()
+	if r.own.fromTheFuture(now) {
+		at = now
+	}
 	if soonest := r.own.Renewed.Add(renewEvery); at.Before(soonest) {
 		return soonest
 	}
@@ -161,7 +183,7 @@ func (r *Republisher) renewOrPutOwn(ctx context.Context) (Entry, sample, error) 
 	if id := rec.ID(); hex.EncodeToString(id[:]) != r.own.Record {
 		renew = false // another device has published a newer one
 	} else if renew {
-		lifetime, r.own.Renewed = max(0, rec.Expires().Sub(r.own.Since)), now
+		lifetime, r.own.Renewed = r.own.lifetime(), now
 	}
 	r.mu.Unlock()
 	if renew {

@@ -77,6 +77,7 @@ const (
 	walksPerMinute = 6
 	maxPause       = time.Hour // while no peer can be reached
 	pollEvery      = 10 * time.Minute
+	maxWait        = time.Minute // of Run: timers stand still while the machine sleeps, and due times do not
 	saveEvery      = time.Minute // while there is always a record due
 )
 
@@ -139,6 +140,10 @@ type Own struct {
 	// Locked reports whether the identity key is locked, so that Renew cannot
 	// sign.
 	Locked func() bool
+	// Lifetime returns the lifetime that the record was published with, 0 if it
+	// is unknown. Nil: it is always unknown, and the time that was left when the
+	// Republisher first saw the record takes its place.
+	Lifetime func(pointer.Record) time.Duration
 	// Renew signs the record again with the given lifetime (0: unknown), stores
 	// it in the home and puts it.
 	Renew func(ctx context.Context, old pointer.Record, life time.Duration) error
@@ -191,9 +196,11 @@ func New(c Config) *Republisher {
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
-	if r.config.Now == nil {
-		r.config.Now = time.Now
+	clock := c.Now
+	if clock == nil {
+		clock = time.Now
 	}
+	r.config.Now = func() time.Time { return clock().Round(0) } // due times pass while the machine sleeps
 	source := c.Rand
 	if source == nil {
 		source = rand.NewPCG(rand.Uint64(), rand.Uint64())

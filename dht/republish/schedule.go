@@ -177,11 +177,11 @@ func (r *Republisher) earliest() *item {
 }
 
 // idleTime returns the time until the next record is due, from a second to
-// pollEvery.
+// maxWait.
 func (r *Republisher) idleTime(now time.Time) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	d := pollEvery
+	d := maxWait
 	if first := r.earliest(); first != nil {
 		next := first.Next
 		if r.pausedUntil.After(next) {
@@ -245,12 +245,12 @@ type clock struct{ wall, mono time.Time }
 
 const maxDrift = 10 * time.Minute
 
-func (c *clock) start(now time.Time) { c.wall, c.mono = now.Round(0), time.Now() }
+func (c *clock) start(now time.Time) { c.wall, c.mono = now, time.Now() }
 
 // jumped reports whether the wall clock has moved by over maxDrift against the
 // monotonic clock since the last call, or since start.
 func (c *clock) jumped(now time.Time) bool {
-	drift := now.Round(0).Sub(c.wall) - time.Since(c.mono)
+	drift := now.Sub(c.wall) - time.Since(c.mono)
 	c.start(now)
 	return drift.Abs() > maxDrift
 }

@@ -106,12 +106,14 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	clock := o.Now
+	if clock == nil {
+		clock = time.Now
 	}
 	if o.JoinTimeout <= 0 {
 		o.JoinTimeout = defaultJoinTimeout
 	}
+	o.Now = func() time.Time { return clock().Round(0) } // no monotonic reading, which stands still while the machine sleeps
 	h, err := home.Open(dir)
 	if errors.Is(err, home.ErrNoHome) && o.Create != nil {
 		h, err = create(dir, *o.Create)
@@ -139,11 +141,13 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 }
 
 // Notice returns the notice of an Open that could not read all messages of an
-// older version of the home; nil if there is none.
+// older version of the home, or that found a clock that does not agree with the
+// book; nil if there is none.
 func (a *Agent) Notice() error {
+	clock := a.clockNotice()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.lost
+	return errors.Join(a.lost, clock)
 }
 
 func create(dir string, p Profile) (home.Home, error) {

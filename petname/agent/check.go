@@ -12,7 +12,7 @@ import (
 
 // Check is one thing that was checked.
 type Check struct {
-	Name   string // "files", "identity", "book", "records", "config", "network", "routers"
+	Name   string // "files", "identity", "book", "records", "config", "network", "routers", "clock"
 	OK     bool
 	Detail string // for people
 }
@@ -49,6 +49,7 @@ func (a *Agent) Check(ctx context.Context) []Check {
 	}
 	a.checkRecords(&out)
 	a.checkNetwork(ctx, &out)
+	a.checkClock(&out) // after the routers, which show their times
 	return out
 }
 

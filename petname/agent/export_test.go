@@ -37,6 +37,8 @@ var (
 	HasV1     = hasV1
 	IsNetwork = isNetwork
 
+	CertificateSkew = certificateSkew
+
 	CheckDraft = Draft.check
 )
 
@@ -92,6 +94,10 @@ func WhilePublishing(a *Agent, fn func()) {
 func Renew(ctx context.Context, a *Agent, old pointer.Record, life time.Duration) error {
 	return a.renew(ctx, old, life)
 }
+
+func SetRouters(a *Agent, routers map[string]Router) { a.clients = routers }
+
+func LifetimeOf(a *Agent, r pointer.Record) time.Duration { return a.lifetime(r) }
 
 func SaveLastRecord(ctx context.Context, a *Agent) error {
 	id, err := a.identity()

@@ -173,26 +173,28 @@ func (a *Agent) runMessages() {
 	running := a.running
 	a.mu.Unlock()
 	a.loops.Go(func() {
-		fetch, step := time.NewTicker(syncEvery), time.NewTicker(stepEvery)
+		step := time.NewTicker(stepEvery)
 		soon := time.NewTimer(0) // at once, first
-		defer fetch.Stop()
 		defer step.Stop()
 		defer soon.Stop()
+		var fetched time.Time   // wall time: timers stand still while the machine sleeps
 		var notBefore time.Time // of the next fetch that another peer causes
 		fetchNow := func() {
-			began := time.Now()
+			fetched = a.now()
 			a.fetchQuietly(running)
-			notBefore = time.Now().Add(min(max(syncMinInterval, 4*time.Since(began)), syncTimeout))
+			now := a.now()
+			notBefore = now.Add(min(max(syncMinInterval, 4*now.Sub(fetched)), syncTimeout))
 		}
 		for {
 			select {
-			case <-fetch.C:
-				fetchNow()
 			case <-step.C:
+				if a.now().Sub(fetched).Abs() >= syncEvery {
+					fetchNow()
+				}
 			case <-soon.C:
 				fetchNow()
 			case <-wake: // a message came, or an invitation was made
-				soon.Reset(time.Until(notBefore))
+				soon.Reset(min(notBefore.Sub(a.now()), syncTimeout)) // less if the clock was set back
 			case <-running.Done():
 				return
 			}

@@ -154,7 +154,7 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	if err != nil {
 		return Published{}, err
 	}
-	if err := a.book.ReserveSequence(petname.Published{Value: record.Value(), Sequence: record.Sequence()}); err != nil {
+	if err := a.reserve(record, draft.Lifetime); err != nil {
 		return Published{}, err
 	}
 	out := Published{Pointer: record.Pointer(), Value: record.Value(), Sequence: record.Sequence(), Expires: record.Expires(), TTL: record.TTL()}

@@ -46,7 +46,7 @@ func (a *Agent) RepublishEntries() (map[pointer.Pointer]republish.Entry, error) 
 func (a *Agent) runRepublisher() {
 	k := republish.New(republish.Config{
 		Network: republishNetwork{a.state}, Contacts: &republishedContacts{book: a.book}, Home: a.records, Path: a.home.RepublishFile(), Now: a.now, Logger: a.log,
-		Own: &republish.Own{Pointer: a.book.Identity, Store: &ownNetwork{lazyNetwork{state: a.state}}, Locked: a.locked, Renew: a.renew},
+		Own: &republish.Own{Pointer: a.book.Identity, Store: &ownNetwork{lazyNetwork{state: a.state}}, Locked: a.locked, Lifetime: a.lifetime, Renew: a.renew},
 	})
 	a.wakes.Lock()
 	a.republisher = k
@@ -71,12 +71,13 @@ func (s *state) wakeRepublisher() {
 }
 
 // renew publishes the owner's record again before it expires: the same value, for
-// as long as it was valid for.
+// as long as it was published for. If that is unknown, the given lifetime may be the
+// short rest of a longer one.
 func (a *Agent) renew(ctx context.Context, old pointer.Record, life time.Duration) error {
 	out, err := a.PublishDraft(ctx, func(d *Draft) error {
 		d.TTL, d.Lifetime, d.V1 = old.TTL(), life.Round(time.Second), hasV1(old.Bytes())
-		if d.Lifetime <= 0 {
-			d.Lifetime = defaultLifetime
+		if a.lifetime(old) == 0 {
+			d.Lifetime = max(d.Lifetime, defaultLifetime)
 		}
 		d.TTL, d.Lifetime = min(d.TTL, d.Lifetime), min(d.Lifetime, MaxLifetime)
 		if c, ok := old.Card(); ok {

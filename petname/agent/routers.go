@@ -31,6 +31,7 @@ func (s *state) routers(c home.Config) ([]router, error) {
 			if err != nil {
 				return nil, err
 			}
+			client.Now = s.now
 			r = client
 			if s.clients == nil {
 				s.clients = map[string]router{}

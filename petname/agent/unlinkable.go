@@ -121,7 +121,7 @@ func (s *state) unlinkableNode(ctx context.Context, c home.Config) (Node, error)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unlinkable != nil && s.unlinkableOf == node && s.now().Sub(s.unlinkableSince) < unlinkableLifetime {
+	if s.unlinkable != nil && s.unlinkableOf == node && s.now().Sub(s.unlinkableSince).Abs() < unlinkableLifetime {
 		return s.unlinkable, nil
 	}
 	if old := s.unlinkable; old != nil {

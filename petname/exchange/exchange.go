@@ -62,9 +62,11 @@ var ErrNoSealing = errors.New("its card has no key to seal messages with: it mus
 // Open returns an Exchange on a book. It needs no closing, and must not be used after the
 // book is closed.
 func Open(c Config) *Exchange {
-	if c.Now == nil {
-		c.Now = time.Now
+	clock := c.Now
+	if clock == nil {
+		clock = time.Now
 	}
+	c.Now = func() time.Time { return clock().Round(0) } // no monotonic reading, which stands still while the machine sleeps
 	if c.Rand == nil {
 		c.Rand = rand.Reader
 	}

@@ -47,6 +47,10 @@ const (
 	// SealingRetention is the time from the replacement of keys to their erasure.
 	SealingRetention = 30 * 24 * time.Hour
 
+	// sealingLead is by how much a creation may be in the future, of clocks that
+	// differ a little. Keys made under a clock that ran further ahead are replaced.
+	sealingLead = 24 * time.Hour
+
 	sealingMagic    = "# petname sealing keys 2"
 	sealingMagic1   = "# petname sealing keys 1" // one generation, with no dates
 	sealingMade     = "# made: "
@@ -101,9 +105,10 @@ func (h Home) Sealing() (Sealing, error) {
 }
 
 // RenewSealing replaces the current keys if they were made at least maxAge before
-// now, and erases the former keys that were replaced at least [SealingRetention]
-// before now. It returns the keys that are in the file afterwards; the caller then
-// publishes a card with their public keys.
+// now, or more than a day after it, under a wrong clock. It erases the former keys
+// that were replaced at least [SealingRetention] before now. It returns the keys
+// that are in the file afterwards; the caller then publishes a card with their
+// public keys.
 func (h Home) RenewSealing(now time.Time, maxAge time.Duration) (Sealing, error) {
 	return h.updateSealing(now, &maxAge)
 }
@@ -126,7 +131,7 @@ func (h Home) updateSealing(now time.Time, maxAge *time.Duration) (Sealing, erro
 		changed = changed || expired
 		return expired
 	})
-	if maxAge != nil && now.Sub(s.Made) >= *maxAge {
+	if maxAge != nil && (now.Sub(s.Made) >= *maxAge || s.Made.Sub(now) > sealingLead) {
 		keys, err := generateSealing()
 		if err != nil {
 			return Sealing{}, err

@@ -136,8 +136,14 @@ const (
 	// CodeLife is how long a code is valid, from its offer.
 	CodeLife = periodLength
 
-	// maxSkew bounds the difference between the clocks of the two sides.
+	// maxSkew bounds the difference between the clocks of two sides that find each
+	// other without the notice of the inviter.
 	maxSkew = 2 * time.Minute
+
+	// clockTolerance bounds the difference between the clocks of the two sides, and of
+	// either and the peers that store the messages: a message is valid for so long
+	// after its sender ceases to use it.
+	clockTolerance = 24 * time.Hour
 )
 
 // slot is a nameplate in a period. Both sides of a code derive their mailboxes from
@@ -168,6 +174,29 @@ func (c Code) slotsNear(now time.Time) []slot {
 		slots = append(slots, slot{c.nameplate(), period})
 	}
 	return slots
+}
+
+// noticed returns the slot of an offer from the notice of the inviter. It fails with
+// [ErrClocks] if the clocks of the two sides differ by more than clockTolerance; ok is
+// false for a malformed notice.
+func (c Code) noticed(message []byte, now time.Time) (s slot, ok bool, err error) {
+	period, err := parseNotice(message)
+	if err != nil {
+		return slot{}, false, nil
+	}
+	made := time.Unix(period*int64(periodLength/time.Second), 0)
+	if made.Sub(now).Abs() > clockTolerance {
+		return slot{}, false, fmt.Errorf("%w: the inviter's shows %s, and this machine's %s", ErrClocks, clockText(made), clockText(now))
+	}
+	return slot{c.nameplate(), period}, true, nil
+}
+
+func clockText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// noticeMailbox returns the mailbox of the inviter's notice, which does not depend on the
+// time.
+func (c Code) noticeMailbox() mailbox {
+	return newMailbox(lvCat([]byte("petnames/pair/notice/v1"), []byte(c.nameplate())), nil, "petnames/pair/code/v1 notice")
 }
 
 // id returns the encoding of a slot in keys and signatures.

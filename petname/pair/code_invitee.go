@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
+	"slices"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -46,12 +46,12 @@ func (v *CodeInvitee) Step(ctx context.Context, store dht.Store, now time.Time) 
 		}
 	}
 	if !v.sent {
-		if err := v.slot.mailbox(mailboxAcceptance).put(ctx, store, v.acceptance, 1, now.Add(CodeLife)); err != nil {
+		if err := v.slot.mailbox(mailboxAcceptance).put(ctx, store, v.acceptance, 1, now.Add(CodeLife+clockTolerance)); err != nil {
 			switch {
 			case errors.Is(err, dht.ErrOlder):
 				return v.fail(ErrOccupied)
 			case !now.Before(v.deadline):
-				return v.fail(fmt.Errorf("%w (%w)", ErrTimeout, err))
+				return v.timeout(now, err)
 			}
 			return Event{}, err
 		}
@@ -62,7 +62,7 @@ func (v *CodeInvitee) Step(ctx context.Context, store dht.Store, now time.Time) 
 	case ok:
 		return v.verifyAnswer(answer.message)
 	case !now.Before(v.deadline):
-		return v.fail(ErrTimeout)
+		return v.timeout(now, nil)
 	case err != nil:
 		return Event{}, err
 	}
@@ -87,13 +87,15 @@ func (v *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time
 	for _, s := range slots {
 		mailboxes = append(mailboxes, s.mailbox(mailboxOffer))
 	}
-	stored, err := fetchAll(ctx, store, now, mailboxes)
+	stored, err := fetchAll(ctx, store, now, append(mailboxes, v.code.noticeMailbox()))
 	if err != nil {
 		if !now.Before(v.deadline) {
-			_, err = v.fail(fmt.Errorf("%w (%w)", ErrTimeout, err))
+			_, err = v.timeout(now, err)
 		}
 		return false, err
 	}
+	notice := stored[len(slots)]
+	stored = stored[:len(slots)]
 	var offerSlot slot
 	var offer []byte
 	offers := 0
@@ -107,11 +109,27 @@ func (v *CodeInvitee) acceptOffer(ctx context.Context, store dht.Store, now time
 		_, err = v.fail(err)
 		return false, err
 	}
+	if offers == 0 && notice.present { // the clocks of the two sides may differ
+		s, ok, err := v.code.noticed(notice.message, now)
+		if err != nil {
+			return fail(err)
+		}
+		if ok && !slices.Contains(slots, s) {
+			f, present, err := s.mailbox(mailboxOffer).fetch(ctx, store, now)
+			if err != nil {
+				return false, err
+			}
+			if present {
+				offerSlot, offer, offers = s, f.message, 1
+			}
+		}
+	}
 	switch {
 	case offers > 1:
 		return fail(ErrOccupied)
 	case offers == 0 && !now.Before(v.deadline):
-		return fail(ErrTimeout)
+		_, err := v.timeout(now, nil)
+		return false, err
 	case offers == 0:
 		return false, nil
 	}

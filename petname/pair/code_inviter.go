@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/petnames-go/petnames/dht"
@@ -16,6 +15,7 @@ type CodeInviter struct {
 	codeSide
 	offer   []byte    // the message; nil before the first step
 	expires time.Time // of the offer
+	noticed bool      // the notice is in the network
 	answer  []byte    // the message; nil before it is made
 	failure error     // the result after the answer is sent; nil: paired
 	paired  *Paired
@@ -61,12 +61,28 @@ func (i *CodeInviter) Step(ctx context.Context, store dht.Store, now time.Time) 
 		return i.handleAcceptance(ctx, store, now, acceptance.message)
 	}
 	if !now.Before(i.expires) {
-		return i.fail(ErrTimeout)
+		return i.timeout(now, nil)
 	}
 	if !ok {
-		return Event{}, i.slot.mailbox(mailboxOffer).put(ctx, store, i.offer, 1, i.expires)
+		return Event{}, i.slot.mailbox(mailboxOffer).put(ctx, store, i.offer, 1, i.expires.Add(clockTolerance))
 	}
-	return Event{}, nil
+	return Event{}, i.putNotice(ctx, store)
+}
+
+// putNotice puts the notice, by which an invitee with another clock finds the slot, when
+// no acceptance came at once. An invitee with the same clock needs none, so a newer notice
+// is no failure.
+func (i *CodeInviter) putNotice(ctx context.Context, store dht.Store) error {
+	if i.noticed {
+		return nil
+	}
+	notice := encode(wireNotice{Kind: kindNotice, Period: i.slot.period})
+	err := i.code.noticeMailbox().put(ctx, store, notice, uint64(max(i.slot.period, 0)), i.expires.Add(clockTolerance))
+	if err != nil && !errors.Is(err, dht.ErrOlder) {
+		return err
+	}
+	i.noticed = true
+	return nil
 }
 
 // publishOffer puts the offer, unless the slot is in use.
@@ -94,7 +110,7 @@ func (i *CodeInviter) publishOffer(ctx context.Context, store dht.Store, now tim
 	m := i.message()
 	message := encode(wireOffer{Kind: kindOffer, Share: m.share, Commit: m.data})
 	expires := now.Add(CodeLife)
-	if err := ownSlot.mailbox(mailboxOffer).put(ctx, store, message, 1, expires); err != nil {
+	if err := ownSlot.mailbox(mailboxOffer).put(ctx, store, message, 1, expires.Add(clockTolerance)); err != nil {
 		if errors.Is(err, dht.ErrOlder) {
 			_, err = i.fail(ErrOccupied)
 		}
@@ -153,14 +169,14 @@ func (i *CodeInviter) sendAnswer(ctx context.Context, store dht.Store, now time.
 	if i.paired != nil {
 		store = i.self.storeFor(store, i.paired.Peer)
 	}
-	err := i.slot.mailbox(mailboxAnswer).put(ctx, store, i.answer, 1, now.Add(CodeLife))
+	err := i.slot.mailbox(mailboxAnswer).put(ctx, store, i.answer, 1, now.Add(CodeLife+clockTolerance))
 	switch {
 	case err != nil && i.failure != nil && (errors.Is(err, dht.ErrOlder) || !now.Before(i.expires)):
 		return i.fail(i.failure)
 	case errors.Is(err, dht.ErrOlder):
 		return i.fail(ErrTampered)
 	case err != nil && !now.Before(i.expires):
-		return i.fail(fmt.Errorf("%w (%w)", ErrTimeout, err))
+		return i.timeout(now, err)
 	case err != nil:
 		return Event{}, err
 	case i.failure != nil:

@@ -78,6 +78,16 @@ func (c *codeSide) useCode(ctx context.Context, role string, now time.Time) erro
 	return nil
 }
 
+// timeout fails because the peer did not answer in time, for a reason of the network if
+// there is one.
+func (c *codeSide) timeout(now time.Time, network error) (Event, error) {
+	err := fmt.Errorf("%w; if both sides used the same code, compare their clocks: this machine's shows %s", ErrTimeout, clockText(now))
+	if network != nil {
+		err = fmt.Errorf("%w (%w)", err, network)
+	}
+	return c.fail(err)
+}
+
 // fail makes an error final.
 func (c *codeSide) fail(err error) (Event, error) {
 	c.err = final(err)

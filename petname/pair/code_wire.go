@@ -13,6 +13,7 @@ import (
 //	acceptance = [2, share, commitment, tag, sealed]          mailbox "take"
 //	answer     = [3, hash of the acceptance, tag, sealed]     mailbox "answer"
 //	failure    = [4, hash of the acceptance]                  mailbox "answer"
+//	notice     = [7, period of the offer]                     mailbox of the nameplate alone
 //	sealed     = AES-256-GCM of [identity, blind, signature]
 //
 // wireProof is the content of sealed.
@@ -43,6 +44,11 @@ type (
 		Kind       uint8
 		Acceptance []byte
 	}
+	wireNotice struct {
+		_      struct{} `cbor:",toarray"`
+		Kind   uint8
+		Period int64
+	}
 	wireProof struct {
 		_         struct{} `cbor:",toarray"`
 		Identity  []byte
@@ -56,6 +62,7 @@ const (
 	kindAcceptance
 	kindAnswer
 	kindFailure
+	kindNotice = 7 // 5 and 6 are messages of a pairing by link
 )
 
 const (
@@ -111,6 +118,21 @@ func parseAnswer(b []byte) (wireAnswer, error) {
 		return wireAnswer{}, errMessage
 	}
 	return w, nil
+}
+
+// maxPeriod bounds the period in a notice. It is in the year 2161.
+const maxPeriod = 10_000_000
+
+// parseNotice returns the period of an offer.
+func parseNotice(b []byte) (int64, error) {
+	var w wireNotice
+	if err := decode(b, maxMessage, &w); err != nil {
+		return 0, err
+	}
+	if w.Kind != kindNotice || w.Period < 0 || w.Period > maxPeriod {
+		return 0, errMessage
+	}
+	return w.Period, nil
 }
 
 // parseProof decodes the content of a seal. It verifies nothing.

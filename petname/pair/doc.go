@@ -52,6 +52,13 @@
 //	answer   A: H(take), tag, sealed {identity, blind, signature}; H(take) alone: failure
 //	         B verifies H(take), tag, commitment, signature     an answer to another peer; as above
 //
+// A message is valid for 24 hours longer than its sender uses it, so that clocks may
+// differ: those of the sides, and of the peers that store it. If no acceptance comes at
+// once, A also puts a notice with the period of the offer into a mailbox that the number
+// and the first word alone determine. B reads it where it finds no offer near its own
+// time, and uses the slot of that period; if that is over 24 hours away, B fails and names
+// both times. A forged notice leads B to no slot that a forger could not fill otherwise.
+//
 // A tag is HMAC-SHA-512 of the sender's own share and commitment, under a key from the
 // ISK of CPace, as in the draft. The seal is AES-256-GCM under HKDF-SHA-512 of the ISK,
 // salted by the session ID, with a key for each side. The session ID is the draft's

@@ -71,10 +71,11 @@ type wireSigned struct {
 // ExpiredError is returned for a verified invitation that has expired.
 type ExpiredError struct {
 	Invitation Invitation
+	Now        time.Time // by the clock of this machine, which may be wrong
 }
 
 func (e *ExpiredError) Error() string {
-	return fmt.Sprintf("%s (on %s)", ErrExpired, e.Invitation.Expires.Format(time.RFC3339))
+	return fmt.Sprintf("%s (on %s; this machine's clock shows %s)", ErrExpired, e.Invitation.Expires.Format(time.RFC3339), clockText(e.Now))
 }
 
 func (e *ExpiredError) Unwrap() error { return ErrExpired }
@@ -274,7 +275,7 @@ func ParseTicket(s string, now time.Time) (Ticket, error) {
 		return Ticket{}, fmt.Errorf("invitation: %w", err)
 	}
 	if !now.Before(inv.Expires) {
-		return Ticket{}, &ExpiredError{inv}
+		return Ticket{}, &ExpiredError{inv, now}
 	}
 	return Ticket{Inviter: inv.Inviter, Addresses: cloneAddresses(inv.Addresses), Invitation: &inv, secret: inv.secret}, nil
 }

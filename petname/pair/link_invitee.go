@@ -83,7 +83,7 @@ func (v *Invitee) Step(ctx context.Context, store dht.Store, now time.Time) (Eve
 	if v.message == nil {
 		switch {
 		case !now.Before(inv.Expires):
-			return v.fail(&ExpiredError{inv})
+			return v.fail(&ExpiredError{inv, now})
 		case !inv.For.IsZero() && inv.For != v.self.Identity.Pointer:
 			return v.fail(&RefusedError{ReasonOtherRecipient})
 		}

@@ -132,7 +132,7 @@ func (i *Inviter) Step(ctx context.Context, store dht.Store, now time.Time) (Eve
 	}
 	if i.lastPut.IsZero() || now.Sub(i.lastPut) >= republishInterval {
 		sealed := seal(invitationKey(i.invitation.secret), i.invitation.signed)
-		err := invitationMailbox(i.invitation.secret).put(ctx, store, sealed, uint64(now.Unix()), i.invitation.Expires.Add(gracePeriod))
+		err := invitationMailbox(i.invitation.secret).put(ctx, store, sealed, uint64(now.Unix()), i.invitation.Expires.Add(gracePeriod+clockTolerance))
 		if err != nil && !errors.Is(err, dht.ErrOlder) {
 			return Event{}, err
 		}
@@ -166,7 +166,7 @@ func (i *Inviter) Step(ctx context.Context, store dht.Store, now time.Time) (Eve
 // send puts the pending answer.
 func (i *Inviter) send(ctx context.Context, store dht.Store, now time.Time) (Event, error) {
 	r := i.pending
-	err := r.mailbox.put(ctx, i.self.storeFor(store, r.peer), r.message, 1, i.invitation.Expires.Add(2*gracePeriod))
+	err := r.mailbox.put(ctx, i.self.storeFor(store, r.peer), r.message, 1, i.invitation.Expires.Add(2*gracePeriod+clockTolerance))
 	if err != nil && !errors.Is(err, dht.ErrOlder) {
 		return Event{}, err
 	}

@@ -62,6 +62,10 @@ var (
 	// ErrTimeout is returned when the peer did not answer in time.
 	ErrTimeout = errors.New("the peer did not answer in time: try again with a new code or invitation")
 
+	// ErrClocks is returned when the offer seems to be over a day away from this side's
+	// clock. A party that knows the public half of the code can cause it, too.
+	ErrClocks = errors.New("compare the clocks of the two machines, which seem to differ by more than a day, and take a new code")
+
 	// ErrSelf is returned when the peer has the pointer of this side.
 	ErrSelf = errors.New("this is your own code or invitation")
 
@@ -129,7 +133,7 @@ func Run(ctx context.Context, s Stepper, store dht.Store, now func() time.Time, 
 	tick := time.NewTicker(max(interval, time.Millisecond))
 	defer tick.Stop()
 	for {
-		event, err := s.Step(ctx, store, now())
+		event, err := s.Step(ctx, store, now().Round(0))
 		if event != (Event{}) || Final(err) {
 			return event, err
 		}

@@ -49,7 +49,7 @@ func NewVerifier(now func() time.Time) *Verifier {
 	if now == nil {
 		now = time.Now
 	}
-	return &Verifier{now: now, hash: argon2id, accepted: map[[32]byte]uint64{}, rejected: map[[32]byte]uint64{}}
+	return &Verifier{now: func() time.Time { return now().Round(0) }, hash: argon2id, accepted: map[[32]byte]uint64{}, rejected: map[[32]byte]uint64{}}
 }
 
 // Hashes returns the number of hashes that were computed so far.

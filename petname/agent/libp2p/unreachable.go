@@ -21,13 +21,15 @@ const maxUnreachable = 1024
 func (u *unreachablePeers) contains(id peer.ID) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return time.Now().Before(u.until[id])
+	now := time.Now().Round(0)
+	until := u.until[id]
+	return now.Before(until) && until.Sub(now) <= unreachableTime // the clock may have been set back
 }
 
 func (u *unreachablePeers) add(id peer.ID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	now := time.Now()
+	now := time.Now().Round(0)
 	if u.until == nil || len(u.until) >= maxUnreachable {
 		u.until = make(map[peer.ID]time.Time)
 	}

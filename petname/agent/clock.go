@@ -1,0 +1,144 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+const (
+	clockMargin = 5 * time.Minute      // differences up to this are not reported
+	bookMargin  = 24 * time.Hour       // likewise, of the last entry of the book
+	longUnused  = 365 * 24 * time.Hour // since the last entry of the book: the clock may be ahead
+)
+
+// clockHint is a time that contradicts the clock of this machine.
+type clockHint struct {
+	source string        // for people: what showed the time
+	ahead  time.Duration // of this machine's clock; negative: behind
+}
+
+func (h clockHint) text(now time.Time) string {
+	direction, by := "ahead of", h.ahead
+	if by < 0 {
+		direction, by = "behind", -by
+	}
+	return fmt.Sprintf("%s shows %s, %s %s this machine's clock", h.source, clockText(now.Add(h.ahead)), by.Round(time.Minute), direction)
+}
+
+func clockText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// ClockHint returns what contradicts the clock of this machine, with each source; ""
+// for nothing. It asks no router or peer: it knows what they have shown before. Routers
+// and peers can lie, so it is a hint for the owner, and changes nothing.
+func (a *Agent) ClockHint() string { return hintText(a.clockHints(), a.now()) }
+
+// Clock returns the time by the clock of the home, [Options.Now].
+func (a *Agent) Clock() time.Time { return a.now() }
+
+func hintText(hints []clockHint, now time.Time) string {
+	if len(hints) == 0 {
+		return ""
+	}
+	var texts []string
+	for _, h := range hints {
+		texts = append(texts, h.text(now))
+	}
+	return "this machine's clock shows " + clockText(now) + ", and may be wrong: " + strings.Join(texts, "; ")
+}
+
+func (s *state) clockHints() []clockHint {
+	now := s.now()
+	var hints []clockHint
+	add := func(source string, ahead, margin time.Duration) {
+		if ahead.Abs() > margin {
+			hints = append(hints, clockHint{source, ahead})
+		}
+	}
+	s.mu.Lock()
+	for url, r := range s.clients {
+		if r, ok := r.(interface{ ClockSkew() (time.Duration, bool) }); ok {
+			if ahead, ok := r.ClockSkew(); ok {
+				add("router "+url, ahead, clockMargin)
+			}
+		}
+	}
+	node := s.node
+	s.mu.Unlock()
+	if node != nil && node.Peers() == 0 {
+		if ahead, ok := certificateSkew(node.JoinError(), time.Now().Round(0)); ok {
+			add("the certificate of a peer", ahead, 0)
+		}
+	}
+	for _, d := range s.book.Ledger().Devices() {
+		if ahead := d.At.Sub(now); !d.Removed && ahead > 0 {
+			add(fmt.Sprintf("the last entry of device %.8s in the book", d.ID), ahead, bookMargin)
+		}
+	}
+	return hints
+}
+
+// expiredCertificate matches the text of an [x509.CertificateInvalidError], which the
+// errors of libp2p contain as text.
+const expiredCertificate = `certificate has expired or is not yet valid: current time (\S+) is (?:before|after) (\S+)`
+
+// certificateSkew returns the least change of this machine's clock that makes the
+// certificate valid which failed in err, in the last 10 minutes.
+func certificateSkew(err error, system time.Time) (ahead time.Duration, ok bool) {
+	if err == nil {
+		return 0, false
+	}
+	m := regexp.MustCompile(expiredCertificate).FindStringSubmatch(err.Error())
+	if m == nil {
+		return 0, false
+	}
+	now, err1 := time.Parse(time.RFC3339, m[1])
+	bound, err2 := time.Parse(time.RFC3339, strings.TrimRight(m[2], ".,;:)\"'"))
+	return bound.Sub(now), err1 == nil && err2 == nil && system.Sub(now).Abs() <= 2*clockMargin
+}
+
+// clockNotice returns an error when the clock of this machine does not agree with the
+// last entry of the book that this device made: what is signed now would have a wrong
+// date.
+func (s *state) clockNotice() error {
+	now, l := s.now(), s.book.Ledger()
+	var own, newest time.Time
+	for _, d := range l.Devices() {
+		if d.ID == l.Device() {
+			own = d.At
+		}
+		if d.At.After(newest) {
+			newest = d.At
+		}
+	}
+	switch {
+	case own.Sub(now) > bookMargin:
+		return fmt.Errorf("the last entry of this device is dated %s, and its clock shows %s now: if that is right, new entries have the right date again", clockText(own), clockText(now))
+	case !newest.IsZero() && now.Sub(newest) > longUnused:
+		return fmt.Errorf("this machine's clock shows %s, over a year after the last entry of the book, %s: if it is wrong, set it before you change or publish anything", clockText(now), clockText(newest))
+	}
+	return nil
+}
+
+// checkClock adds the check of the clock if something contradicts it. It fails only if two sources agree that the
+// clock is ahead, or behind: one router alone can cause no more than a hint.
+func (a *Agent) checkClock(out *checks) {
+	hints, now := a.clockHints(), a.now()
+	ahead, behind := 0, 0
+	for _, h := range hints {
+		if h.ahead > 0 {
+			behind++
+		} else {
+			ahead++
+		}
+	}
+	switch {
+	case len(hints) == 0:
+	case max(ahead, behind) < 2:
+		out.add("clock", hintText(hints, now))
+	default:
+		out.add("clock", "", errors.New(hintText(hints, now)))
+	}
+}

@@ -1,0 +1,43 @@
+package agent
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// tableLifetimes is a device-local table (package ledger): pointer of the owner →
+// sequence of the last record that this device published (8 bytes) ‖ its lifetime
+// (8 bytes, in seconds).
+const tableLifetimes = "lifetimes"
+
+// reserve durably records the sequence of a record before anyone else receives it,
+// with the lifetime that it was published with: the record has its end alone.
+func (s *state) reserve(record pointer.Record, life time.Duration) error {
+	return s.book.Update(func(book *petname.Book, local *ledger.View) error {
+		if err := book.ReserveSequence(petname.Published{Value: record.Value(), Sequence: record.Sequence()}); err != nil {
+			return err
+		}
+		row := binary.BigEndian.AppendUint64(nil, record.Sequence())
+		row = binary.BigEndian.AppendUint64(row, uint64(max(life/time.Second, 1)))
+		return local.Put(tableLifetimes, record.Pointer().Bytes(), row)
+	})
+}
+
+// lifetime returns the lifetime that a record of the owner was published with. It
+// returns 0 for a record of another device, or of an older version.
+func (s *state) lifetime(record pointer.Record) time.Duration {
+	var row []byte
+	err := s.book.Ledger().ReadLocal(func(local *ledger.View) (err error) {
+		row, err = local.Get(tableLifetimes, record.Pointer().Bytes())
+		return err
+	})
+	if err != nil || len(row) != 16 || binary.BigEndian.Uint64(row) != record.Sequence() {
+		return 0
+	}
+	seconds := binary.BigEndian.Uint64(row[8:])
+	return time.Duration(min(seconds, uint64(MaxLifetime/time.Second))) * time.Second
+}

@@ -1,0 +1,123 @@
+package pair
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/petnames-go/petnames/dht"
+)
+
+// runSkewed steps both sides to their ends. The clock of the invitee differs by skew from
+// that of the inviter. It returns how long that took.
+func (m *codeScenario) runSkewed(t require.TestingT, skew time.Duration) time.Duration {
+	began := m.clock.now()
+	for range 500 {
+		a := m.stepInviter(t)
+		event, err := m.invitee.Step(context.Background(), m.store, m.clock.now().Add(skew))
+		m.inviteeOutcome = outcome{event, err}
+		if a.ended() && m.inviteeOutcome.ended() {
+			return m.clock.now().Sub(began)
+		}
+		m.clock.after(2 * time.Second)
+	}
+	require.Fail(t, "it never ends")
+	return 0
+}
+
+// A code pairs within seconds when the clocks of the two sides, and of the peers that
+// store the messages, differ by up to 23 hours.
+func TestCodePairsWithClocksApart(t *testing.T) {
+	quickly(t, 30)
+	limit := int((clockTolerance - time.Hour) / time.Second)
+	rapid.Check(t, func(t *rapid.T) {
+		m := newCodeScenario(t, theCode, theCode)
+		skew := time.Duration(rapid.OneOf(rapid.IntRange(-limit, limit), rapid.IntRange(-3600, 3600), rapid.SampledFrom([]int{900, -900})).Draw(t, "skew")) * time.Second
+		// The peers have the clock of either side, or one between them.
+		share := rapid.Float64Range(0, 1).Draw(t, "peers")
+		m.store.Store = &dht.Memory{Now: func() time.Time { return m.clock.now().Add(time.Duration(share * float64(skew))) }}
+		require.LessOrEqual(t, m.runSkewed(t, skew), 20*time.Second)
+		m.requirePaired(t)
+	})
+}
+
+// With clocks that differ by more than a day, the invitee ends at once and names both
+// times. The inviter's error at its end has its own time.
+func TestCodeWithClocksYearsApartEndsWithTheReason(t *testing.T) {
+	m := newCodeScenario(t, theCode, theCode)
+	m.stepInviter(t)
+	m.stepInviter(t)
+	_, err := m.invitee.Step(t.Context(), m.store, m.clock.now().Add(-365*24*time.Hour))
+	require.ErrorIs(t, err, ErrClocks)
+	require.True(t, Final(err))
+	require.ErrorContains(t, err, "2026-05-01 12:00 UTC")
+	require.ErrorContains(t, err, "2025-05-01 12:07 UTC")
+	require.Empty(t, m.bobMarks.marks)
+	m.clock.after(CodeLife)
+	err = m.stepInviter(t).err
+	require.ErrorIs(t, err, ErrTimeout)
+	require.ErrorContains(t, err, "2026-05-01 12:17 UTC")
+}
+
+// Attack: a party that knows the public half of a code forges the notice. Malformed ones,
+// and those that lead to an empty slot, change nothing; nor does any notice where there
+// is an offer near the invitee's own time.
+func TestForgedNoticesDisturbNoPairing(t *testing.T) {
+	for name, notice := range map[string][]byte{
+		"garbage":        []byte("garbage"),
+		"another kind":   encode(wireNotice{Kind: kindOffer, Period: 1}),
+		"negative":       encode(wireNotice{Kind: kindNotice, Period: -1}),
+		"far away":       encode(wireNotice{Kind: kindNotice, Period: maxPeriod}),
+		"too far":        encode(wireNotice{Kind: kindNotice, Period: maxPeriod + 1}),
+		"an empty slot":  encode(wireNotice{Kind: kindNotice, Period: periodOf(start) + 20}),
+		"the right slot": encode(wireNotice{Kind: kindNotice, Period: periodOf(start)}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newCodeScenario(t, theCode, theCode)
+			putMessage(t, m.store, m.inviter.code.noticeMailbox(), notice, 1<<40, start.Add(time.Hour))
+			m.runToEnd(t)
+			m.requirePaired(t)
+		})
+	}
+	// A forged notice and an offer of the forger: the invitee pairs with no other side.
+	m := newCodeScenario(t, theCode, theCode)
+	far := slot{m.slot.nameplate, m.slot.period + 20}
+	putMessage(t, m.store, m.inviter.code.noticeMailbox(), encode(wireNotice{Kind: kindNotice, Period: far.period}), 1<<40, start.Add(time.Hour))
+	mallory, err := InviteByCode(newSelf(t, 9, "Mallory"), mustCode(t, "742-tunnel-zoo-zoo"), (&usedCodes{}).markUsed)
+	require.NoError(t, err)
+	ahead := func() time.Time { return m.clock.now().Add(20 * periodLength) }
+	_, err = mallory.Step(t.Context(), m.store, ahead())
+	require.NoError(t, err)
+	m.stepInvitee(t)
+	_, err = mallory.Step(t.Context(), m.store, ahead())
+	require.ErrorIs(t, err, ErrWrongCode)
+	require.ErrorIs(t, m.stepInvitee(t).err, ErrWrongCode)
+}
+
+// The mailbox of the notice depends on the public half of a code, and on nothing else.
+func TestNoticeDoesNotDependOnTheSecret(t *testing.T) {
+	a, b := mustCode(t, "742-tunnel-orbit-candy").noticeMailbox(), mustCode(t, "742-tunnel-zoo-zoo").noticeMailbox()
+	require.Equal(t, a.key.Pointer(), b.key.Pointer())
+	require.NotEqual(t, a.key.Pointer(), mustCode(t, "743-tunnel-orbit-candy").noticeMailbox().key.Pointer())
+}
+
+// A link whose end has passed by the clock of the invitee fails with both times.
+func TestExpiredInvitationNamesTheClock(t *testing.T) {
+	p := newLinkScenario(t, Terms{})
+	inv := p.inviter.Invitation()
+	_, err := ParseTicket(inv.Link(), inv.Expires.Add(time.Hour))
+	require.ErrorIs(t, err, ErrExpired)
+	require.ErrorContains(t, err, inv.Expires.Format(time.RFC3339))
+	require.ErrorContains(t, err, clockText(inv.Expires.Add(time.Hour)))
+}
+
+// An invitation by link reaches the network when the clock of the inviter is behind that
+// of the peers by less than a day.
+func TestInvitationOfAClockBehindIsStored(t *testing.T) {
+	p := newLinkScenario(t, Terms{})
+	p.store.Store = &dht.Memory{Now: func() time.Time { return p.clock.now().Add(23 * time.Hour) }}
+	require.NoError(t, p.stepInviter(t).err)
+}
