@@ -218,8 +218,8 @@ func (s *state) identity() (home.Identity, error) {
 	if err != nil {
 		return home.Identity{}, err
 	}
-	if first := s.book.Ledger().Identity(); id.First() != first {
-		return home.Identity{}, &MismatchError{Key: id.First(), Book: first, Dir: s.home.Dir}
+	if created := s.book.Ledger().Identity(); !id.Created(created) {
+		return home.Identity{}, &MismatchError{Key: id.First(), Book: created, Dir: s.home.Dir}
 	}
 	return id, nil
 }

@@ -18,7 +18,7 @@ import (
 type CreateOptions struct {
 	Nickname   string
 	Passphrase string // encrypts the identity key and the recovery file; empty: not locked
-	Recovery   string // new file for the next key, instead of the home; needs a Passphrase; empty: the home
+	Recovery   string // new recovery file, for the next key instead of the home; needs a Passphrase; empty: the home
 	WorkFactor int    // of scrypt, log2; 0: the default of age, about a second
 }
 
@@ -29,7 +29,27 @@ type CreateOptions struct {
 // key is written last: [Open] finds no home without it.
 func Create(dir string, p CreateOptions) (h Home, err error) { return createOn(nil, dir, p) }
 
-func createOn(files durable.FS, dir string, p CreateOptions) (h Home, err error) {
+func createOn(files durable.FS, dir string, p CreateOptions) (Home, error) {
+	n := newHome{CreateOptions: p}
+	for _, key := range []**pointer.Key{&n.current, &n.next, &n.after} {
+		var err error
+		if *key, err = pointer.NewKey(nil); err != nil {
+			return Home{}, err
+		}
+	}
+	return n.createOn(files, dir)
+}
+
+// newHome is the content of a home to create.
+type newHome struct {
+	CreateOptions
+	current, next, after *pointer.Key         // after is used only for a recovery file
+	succession           []pointer.Succession // to current; nil: it is the first key
+	last                 []byte               // the last record of the key before current; nil: none
+}
+
+// createOn creates the home. Each error of [Create] is one of it.
+func (p newHome) createOn(files durable.FS, dir string) (h Home, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return Home{}, err
 	}
@@ -58,13 +78,10 @@ func createOn(files durable.FS, dir string, p CreateOptions) (h Home, err error)
 		return nil
 	}
 
-	var keys [3]*pointer.Key // identity, next, device
-	for i := range keys {
-		if keys[i], err = pointer.NewKey(nil); err != nil {
-			return Home{}, err
-		}
+	device, err := pointer.NewKey(nil)
+	if err != nil {
+		return Home{}, err
 	}
-	identity, next, device := keys[0], keys[1], keys[2]
 	peer, err := newPeerKey()
 	if err != nil {
 		return Home{}, err
@@ -87,7 +104,7 @@ func createOn(files durable.FS, dir string, p CreateOptions) (h Home, err error)
 	}
 	made = append(made, h.path(recordsDir))
 	made = append(made, h.path(ledgerFile)) // the folder was empty, so the file is of this call
-	book, err := petname.Create(h.path(ledgerFile), identity, device, petname.Options{DeviceName: deviceName()})
+	book, err := petname.Create(h.path(ledgerFile), p.current, device, petname.Options{DeviceName: deviceName()})
 	if err != nil {
 		return Home{}, err
 	}
@@ -98,7 +115,8 @@ func createOn(files durable.FS, dir string, p CreateOptions) (h Home, err error)
 		return Home{}, err
 	}
 	if p.Recovery != "" {
-		b, err := formatRecovery(identity.Pointer(), next, p.Passphrase, p.WorkFactor)
+		k := recoveryKeys{current: p.current, next: p.next, after: p.after, chain: p.succession, nickname: p.Nickname}
+		b, err := k.format(time.Now(), p.Passphrase, p.WorkFactor)
 		if err != nil {
 			return Home{}, err
 		}
@@ -106,7 +124,8 @@ func createOn(files durable.FS, dir string, p CreateOptions) (h Home, err error)
 			return Home{}, fmt.Errorf("recovery file: %w", err)
 		}
 	}
-	b, err := secrets{current: identity, next: next, nextElsewhere: p.Recovery != "", passphrase: p.Passphrase, workFactor: p.WorkFactor}.format()
+	b, err := secrets{current: p.current, next: p.next, nextElsewhere: p.Recovery != "", succession: p.succession, last: p.last,
+		passphrase: p.Passphrase, workFactor: p.WorkFactor}.format()
 	if err != nil {
 		return Home{}, err
 	}

@@ -143,7 +143,7 @@ func (h Home) Book(o petname.Options) (*petname.Book, error) {
 	// A damaged identity key, or one of another book, is reported by the methods that
 	// need it.
 	id, err := h.Identity()
-	if err != nil || len(id.Succession) == 0 || book.Identity() != id.First() {
+	if err != nil || len(id.Succession) == 0 || !id.Created(book.Identity()) {
 		return book, nil
 	}
 	if err := book.SetOwnSuccession(id.Succession); err != nil {
