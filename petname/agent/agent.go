@@ -69,6 +69,8 @@ type state struct {
 
 	messages        *exchange.Exchange // nil until it is needed
 	lost            error              // messages of an older version that could not be read; nil: none
+	interrupted     error              // the rotation that Open finished, undid, or could not finish; nil: none
+	finished        bool               // an interrupted rotation was finished, and no rotation or publication has followed
 	unlinkable      Node               // of a serving agent: a client with a throw-away peer key; nil until it is needed
 	unlinkableOf    Node               // the node that it was made beside
 	unlinkableSince time.Time
@@ -121,18 +123,20 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	s.records.Now = o.Now
 	s.begin()
 	a := &Agent{state: s, ask: o.Passphrase}
+	s.resumeRotation()
 	if h.HasOldMessages() {
 		_, _ = a.exchange() // what fails is reported by each method that needs it, and by Check
 	}
 	return a, nil
 }
 
-// Notice returns the notice of an Open that could not read all messages of an
-// older version of the home; nil if there is none.
+// Notice returns the notices of an Open that could not read all messages of an
+// older version of the home, or that came upon an interrupted rotation; nil if there
+// are none.
 func (a *Agent) Notice() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.lost
+	return errors.Join(a.interrupted, a.lost)
 }
 
 func create(dir string, p Profile) (home.Home, error) {
@@ -192,6 +196,15 @@ type Identity struct {
 	Device   string // ID of this device
 	Sequence uint64 // of the last publication; 0: none
 	Locked   bool   // the identity key needs a passphrase
+
+	LastRecords []LastRecord // of the earlier pointers, oldest first
+}
+
+// LastRecord is the last record of an earlier pointer of the owner, which leads
+// followers on. It is a plain value.
+type LastRecord struct {
+	Pointer pointer.Pointer
+	Until   time.Time // the end of its validity; zero: this home has none
 }
 
 // Identity returns what the home says about its owner. It needs no passphrase.
@@ -209,7 +222,7 @@ func (a *Agent) Identity() (Identity, error) {
 		return Identity{}, err
 	}
 	return Identity{Pointer: id.Pointer, Next: id.Next, Recovery: id.Recovery(), Nickname: name.Clean(nickname),
-		Device: a.book.Ledger().Device().String(), Sequence: last.Sequence, Locked: id.Locked}, nil
+		Device: a.book.Ledger().Device().String(), Sequence: last.Sequence, Locked: id.Locked, LastRecords: a.lastRecords(id)}, nil
 }
 
 // identity reads the header of the identity key, which must be the book's.

@@ -12,7 +12,7 @@ import (
 
 // Check is one thing that was checked.
 type Check struct {
-	Name   string // "files", "identity", "book", "records", "config", "network", "routers"
+	Name   string // "files", "identity", "book", "records", "config", "network", "routers", "copies"
 	OK     bool
 	Detail string // for people
 }
@@ -49,6 +49,7 @@ func (a *Agent) Check(ctx context.Context) []Check {
 	}
 	a.checkRecords(&out)
 	a.checkNetwork(ctx, &out)
+	a.checkCopies(ctx, &out)
 	return out
 }
 
@@ -91,6 +92,18 @@ func CheckClosed(dir string, reason error) ([]Check, error) {
 	c, err := h.Config()
 	one("config", "network "+c.Network, err)
 	return out, nil
+}
+
+// checkCopies looks for records of the owner that this home has not signed.
+func (a *Agent) checkCopies(ctx context.Context, out *checks) {
+	switch c, err := a.OtherCopy(ctx, true); {
+	case err != nil:
+		out.add("copies", "", err)
+	case c != nil:
+		out.add("copies", "", errors.New(c.String()))
+	default:
+		out.add("copies", "no other copy of this home is seen")
+	}
 }
 
 func (s *state) checkRecords(out *checks) {

@@ -100,7 +100,9 @@ func (a *Agent) Publish(ctx context.Context, edit func(*Draft) error) (dht.Recei
 // itself. A nil edit publishes the last value anew.
 //
 // It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that
-// cannot be published, or with what edit returns, before anything has changed.
+// cannot be published, with a [*CopiedError], with a [*home.UnfinishedError] while
+// an interrupted rotation cannot be finished, or with what edit returns, before
+// anything has changed.
 // After that the record is in the home, whatever the error: [ErrNotJoined] before
 // Join, [dht.ErrUnreachable] when no store responded, or a [*dht.ShortError].
 func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Published, error) {
@@ -122,6 +124,9 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	defer a.publishing.Unlock()
 	defer a.wakeRepublisher()
 	began := time.Now()
+	if err := a.finishRotation(); err != nil {
+		return Published{}, err
+	}
 	identity, err := a.identity()
 	if err != nil {
 		return Published{}, err
@@ -165,6 +170,7 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	if _, err := a.records.Put(ctx, record.Pointer(), record.Bytes()); err != nil {
 		return Published{}, err
 	}
+	a.takeFinished() // the owner continues with the new pointer
 	if draft.Wait == WaitNone {
 		out.Took = time.Since(began)
 		a.storeLater(record, identity)
@@ -282,7 +288,7 @@ func (s *state) card(id home.Identity, addresses bool) (pointer.Card, error) {
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.PublicKeys(), Succession: newest(id.Succession)}
+	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.PublicKeys(), Succession: home.CardSteps(id.Succession)}
 	if card.Links, err = s.requestLinks(); err != nil {
 		return pointer.Card{}, err
 	}
@@ -295,19 +301,14 @@ func (s *state) card(id home.Identity, addresses bool) (pointer.Card, error) {
 	return card, nil
 }
 
-// newest returns the steps of a succession that a card carries: as few as leave
-// room for the rest of it. Followers that are further behind are led on by the
-// last records of the keys between.
-func newest(chain []pointer.Succession) []pointer.Succession {
-	const most = 8
-	return chain[max(0, len(chain)-most):]
-}
-
 // newestOwn returns the newest record of the owner that anyone knows of: the
 // book, the home, or the network, which may have one of another device or of a
-// home that was lost since.
+// home that was lost since. It fails with a [*CopiedError].
 func (s *state) newestOwn(ctx context.Context, stores []dht.Store, offline error) (petname.Published, error) {
 	if err := s.lookForOwn(ctx, stores, offline); err != nil {
+		return petname.Published{}, err
+	}
+	if err := s.checkRotatedElsewhere(); err != nil {
 		return petname.Published{}, err
 	}
 	last, err := s.lastOwn()
