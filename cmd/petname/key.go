@@ -32,12 +32,16 @@ func (a *app) keyRotateVerb() *cobra.Command {
 		Short: "Go on to your next key, and so to a new pointer",
 		Long: `Go on to the key that your cards have committed to, which makes you a new
 pointer. Whoever has your link, or has seen your card, follows: they hold the
-commitment, and only that key opens it. The old key signs one last record, and
-is then overwritten; publish stores both records.
+commitment, and only that key opens it. The old key signs one last record, valid
+for 20 years, and is then overwritten; publish stores both records.
 
 Do it when the old key may be in others' hands, and keep the next one elsewhere:
-with --next it comes from the recovery file that init wrote, and --recovery
-names a new file for the key after it.`,
+with --next it comes from the recovery file that was written last, and
+--recovery names a new file for the key after it. Destroy the old recovery file
+then.
+
+A rotation that was interrupted is finished when the home is next used, or
+undone if the key had not changed. Rotating again finishes it, once.`,
 		Example: `  petname key rotate
   petname key rotate --next alice.key --recovery alice2.key --passphrase-file pass.txt`,
 		Args: cobra.NoArgs,
@@ -60,10 +64,16 @@ names a new file for the key after it.`,
 			}
 			var out rotated
 			err = a.call("rotate", request, &out)
-			err = a.printResult(out, err, err == nil, func(w *bufio.Writer) {
+			if out.Resumed {
+				a.warn("an interrupted rotation was finished, and the key was not rotated again")
+			}
+			err = a.printResult(out, err, out.Pointer != "", func(w *bufio.Writer) {
 				fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
 				printField(w, "succeeds", out.Former[len(out.Former)-1])
 				printField(w, "next key", out.Recovery)
+				if out.RecoveryFile != "" {
+					fmt.Fprintf(w, "your new recovery file is\n  %s\n", out.RecoveryFile)
+				}
 			})
 			if err == nil {
 				a.hint("\nlet people know:\n  petname publish\nand hand out your new link:\n  petname id")
@@ -72,7 +82,8 @@ names a new file for the key after it.`,
 		},
 	}
 	cmd.Flags().StringVar(&request.Next, "next", "", "the recovery `file` that has the next key")
-	cmd.Flags().StringVar(&request.Recovery, "recovery", "", "new `file` to keep the key after it in, instead of this home")
+	cmd.Flags().StringVar(&request.Recovery, "recovery", "", "new recovery `file`, to keep the key after it in instead of this home")
+	cmd.Flags().BoolVar(&request.DespiteCopy, "despite-copy", false, "rotate although another copy of this home has: only if that copy is gone")
 	return cmd
 }
 
@@ -81,17 +92,22 @@ type rotateArgs struct {
 	Next       string `json:"next"`     // absolute path of the recovery file with the next key; empty: the home has it
 	Recovery   string `json:"recovery"` // absolute path of a new recovery file for the key after the next; empty: the home
 	Passphrase string `json:"passphrase,omitempty"`
+
+	DespiteCopy bool `json:"despite_copy"` // rotate although another copy of the home has
 }
 
 // rotated is the result of key rotate.
 type rotated struct {
 	identity
-	Former []string `json:"former"` // previous pointers, oldest first
+	Former       []string `json:"former"`                  // previous pointers, oldest first
+	RecoveryFile string   `json:"recovery_file,omitempty"` // the new recovery file; empty: none
+	Resumed      bool     `json:"resumed,omitempty"`       // an interrupted rotation was finished, and no new one was made
 }
 
 func (v *verbs) rotate(ctx context.Context, a rotateArgs) (*rotated, error) {
-	r, err := v.agentOnlyWith(a.Passphrase).Rotate(ctx, agent.Rotation{Next: a.Next, Recovery: a.Recovery, WorkFactor: v.work})
+	r, err := v.agentOnlyWith(a.Passphrase).Rotate(ctx, agent.Rotation{Next: a.Next, Recovery: a.Recovery, WorkFactor: v.work, DespiteCopy: a.DespiteCopy})
 	switch {
+	case errors.As(err, new(*home.UnfinishedError)):
 	case errors.Is(err, fs.ErrNotExist) && a.Next != "":
 		return nil, usage("%v", err)
 	case errors.Is(err, home.ErrRecoveryInHome):
@@ -99,5 +115,12 @@ func (v *verbs) rotate(ctx context.Context, a rotateArgs) (*rotated, error) {
 	case err != nil:
 		return nil, err
 	}
-	return &rotated{identity: asIdentity(r.Identity), Former: pointerTexts(r.Former)}, nil
+	if len(r.Former) == 0 { // it cannot be read back
+		return nil, err
+	}
+	out := &rotated{identity: asIdentity(r.Identity), Former: pointerTexts(r.Former), Resumed: r.Resumed}
+	if !r.Resumed {
+		out.RecoveryFile = a.Recovery
+	}
+	return out, err
 }

@@ -48,6 +48,7 @@ again to count who gives it back, none once it is signed and saved here.`,
 			if out.Doubt != "" {
 				a.warn("%s: it may not be found. Publish again later, and from elsewhere", out.Doubt)
 			}
+			warnCopy(a, out.OtherCopy)
 			return a.printResult(out, err, out.Sequence > 0, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "%s\n", out.Pointer)
 				printField(w, "points to", contentPath(out.Value))
@@ -115,6 +116,8 @@ type published struct {
 	Edges       []string  `json:"edges,omitempty"`
 	Former      []string  `json:"former,omitempty"`   // previous pointers whose last record was stored again
 	Stranded    []string  `json:"stranded,omitempty"` // previous pointers whose last record no peer stored
+
+	OtherCopy *otherCopy `json:"other_copy,omitempty"` // evidence that another copy of the home is in use; null: none
 }
 
 var waitLevels = map[string]agent.Wait{"none": agent.WaitNone, "some": agent.WaitSome, "all": agent.WaitAll}
@@ -140,7 +143,7 @@ func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) 
 	out := &published{Pointer: p.Pointer.String(), Value: p.Value, Sequence: p.Sequence, Expires: p.Expires, TTL: p.TTL.Seconds(),
 		Asked: p.Receipt.Asked, Stored: p.Receipt.Stored, Refused: p.Receipt.Refused, Unreachable: p.Receipt.Unreachable,
 		Confirmed: p.Receipt.Confirmed, Doubt: p.Receipt.Doubt(), Took: p.Took.Seconds(), Edges: p.Edges,
-		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.Stranded)}
+		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.Stranded), OtherCopy: v.otherCopy(ctx, false)}
 	if err != nil {
 		return out, publishError(err, p.Receipt.Stored)
 	}
