@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/name"
 )
 
@@ -22,8 +23,15 @@ type otherCopy struct {
 // it asks the network for it.
 func (v *verbs) otherCopy(ctx context.Context, look bool) *otherCopy {
 	c, err := v.agent.OtherCopy(ctx, look)
-	if err != nil || c == nil {
+	if err != nil {
 		return nil // doctor reports the error
+	}
+	return asOtherCopy(c)
+}
+
+func asOtherCopy(c *agent.OtherCopy) *otherCopy {
+	if c == nil {
+		return nil
 	}
 	out := &otherCopy{Sequence: c.Sequence, Signed: c.Signed, Seen: c.Seen, Times: c.Times, Text: c.String()}
 	if !c.Successor.IsZero() {

@@ -143,7 +143,10 @@ func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) 
 	out := &published{Pointer: p.Pointer.String(), Value: p.Value, Sequence: p.Sequence, Expires: p.Expires, TTL: p.TTL.Seconds(),
 		Asked: p.Receipt.Asked, Stored: p.Receipt.Stored, Refused: p.Receipt.Refused, Unreachable: p.Receipt.Unreachable,
 		Confirmed: p.Receipt.Confirmed, Doubt: p.Receipt.Doubt(), Took: p.Took.Seconds(), Edges: p.Edges,
-		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.Stranded), OtherCopy: v.otherCopy(ctx, false)}
+		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.Stranded), OtherCopy: asOtherCopy(p.OtherCopy)}
+	if noted := v.otherCopy(ctx, false); out.OtherCopy == nil { // such as by a renewal
+		out.OtherCopy = noted
+	}
 	if err != nil {
 		return out, publishError(err, p.Receipt.Stored)
 	}

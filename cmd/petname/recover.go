@@ -21,20 +21,20 @@ func (a *app) recoverVerb() *cobra.Command {
 		Use:   "recover FILE",
 		Short: "Make a home from a recovery file, after yours was lost",
 		Long: `Make a home from the recovery file that init or key rotate wrote, and from
-nothing else. Your pointer is then that of the next key. A last record of the old
-key, valid for 20 years, leads whoever has your link on to it. An existing home is
-never overwritten.
+nothing else. Your pointer is then that of the next key. A last record of the
+old key, valid for 20 years, leads whoever has your link on to it. An existing
+home is never overwritten.
 
 Lost are the book, unless a backup or another device has it; the value that you
-published; and the keys of the old home for messages: what was sent to it and not
-read yet cannot be read any more.
+published; and the keys of the old home for messages: what was sent to it and
+not read yet cannot be read any more.
 
-The key after the next is in a new recovery file: the one given with --recovery, or
-else FILE.next. Both files have the passphrase of the old one, and so has the home.
+The key after the next is in a new recovery file: the one given with --recovery,
+or else FILE.next. It has the passphrase of the old one, and so has the home.
 Destroy the old file.
 
-With --join, both records are published at once; without it, nothing leaves this
-machine, and publish stores both after join.`,
+With --join, both records are published at once; without it, nothing leaves
+this machine, and publish stores both after join.`,
 		Example: `  petname recover /media/stick/alice.key --home new --passphrase-file pass.txt
   petname recover alice.key --recovery alice2.key --join ipfs --passphrase-file pass.txt`,
 		Args: cobra.ExactArgs(1),

@@ -96,12 +96,13 @@ func CheckClosed(dir string, reason error) ([]Check, error) {
 
 // checkCopies looks for records of the owner that this home has not signed.
 func (a *Agent) checkCopies(ctx context.Context, out *checks) {
-	switch c, err := a.OtherCopy(ctx, true); {
-	case err != nil:
+	c, err := a.OtherCopy(ctx, true)
+	if err == nil && c != nil {
+		err = errors.New(c.String())
+	}
+	if err != nil {
 		out.add("copies", "", err)
-	case c != nil:
-		out.add("copies", "", errors.New(c.String()))
-	default:
+	} else if _, offline := a.joined(ctx); offline == nil {
 		out.add("copies", "no other copy of this home is seen")
 	}
 }

@@ -166,17 +166,19 @@ func (s *state) provenSuccessor(record pointer.Record) pointer.Pointer {
 	return pointer.Pointer{}
 }
 
-// checkRotatedElsewhere returns a [*CopiedError] if the owner's newest record in the
-// home proves that another copy has rotated the key.
-func (s *state) checkRotatedElsewhere() error {
+// checkRotatedElsewhere returns the evidence that the owner's newest record in the home
+// is one of another copy; nil: it is not. If it proves that this copy has rotated the
+// key, that is a [*CopiedError].
+func (s *state) checkRotatedElsewhere() (*OtherCopy, error) {
 	row, newest, err := s.noteCopy()
 	if err != nil || row == nil || !newest {
-		return err
+		return nil, err
 	}
-	if to := row.evidence().Successor; !to.IsZero() {
-		return &CopiedError{to}
+	other := row.evidence()
+	if !other.Successor.IsZero() {
+		return other, &CopiedError{other.Successor}
 	}
-	return nil
+	return other, nil
 }
 
 func (s *state) copyRow(own pointer.Pointer) (*copyRow, error) {

@@ -84,6 +84,10 @@ type Published struct {
 	Former   []pointer.Pointer // earlier pointers of the owner; their last records were stored again
 	Stranded []pointer.Pointer // those with a last record that no peer stored: look-ups there are not led on
 	Took     time.Duration
+
+	// OtherCopy is evidence that another copy of this home is in use, if the record that
+	// was the newest before this publication is one; nil: none.
+	OtherCopy *OtherCopy
 }
 
 // Publish signs a new record, stores it in the home and then in the networks that
@@ -144,7 +148,8 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 		return Published{}, offline // nothing that waiting would mend: use up no sequence
 	}
 	base := last.Value
-	if last, err = a.newestOwn(ctx, stores, offline); err != nil {
+	var other *OtherCopy
+	if last, other, err = a.newestOwn(ctx, stores, offline); err != nil {
 		return Published{}, err
 	}
 	if last.Value != base {
@@ -162,7 +167,7 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	if err := a.book.ReserveSequence(petname.Published{Value: record.Value(), Sequence: record.Sequence()}); err != nil {
 		return Published{}, err
 	}
-	out := Published{Pointer: record.Pointer(), Value: record.Value(), Sequence: record.Sequence(), Expires: record.Expires(), TTL: record.TTL()}
+	out := Published{OtherCopy: other, Pointer: record.Pointer(), Value: record.Value(), Sequence: record.Sequence(), Expires: record.Expires(), TTL: record.TTL()}
 	for label := range card.Edges {
 		out.Edges = append(out.Edges, label)
 	}
@@ -303,22 +308,24 @@ func (s *state) card(id home.Identity, addresses bool) (pointer.Card, error) {
 
 // newestOwn returns the newest record of the owner that anyone knows of: the
 // book, the home, or the network, which may have one of another device or of a
-// home that was lost since. It fails with a [*CopiedError].
-func (s *state) newestOwn(ctx context.Context, stores []dht.Store, offline error) (petname.Published, error) {
+// home that was lost since. It also returns the evidence of another copy of the
+// home that this record is; nil: none. It fails with a [*CopiedError].
+func (s *state) newestOwn(ctx context.Context, stores []dht.Store, offline error) (petname.Published, *OtherCopy, error) {
 	if err := s.lookForOwn(ctx, stores, offline); err != nil {
-		return petname.Published{}, err
+		return petname.Published{}, nil, err
 	}
-	if err := s.checkRotatedElsewhere(); err != nil {
-		return petname.Published{}, err
+	other, err := s.checkRotatedElsewhere()
+	if err != nil {
+		return petname.Published{}, nil, err
 	}
 	last, err := s.lastOwn()
 	if err != nil {
-		return petname.Published{}, err
+		return petname.Published{}, nil, err
 	}
 	if last.Sequence >= pointer.MaxSequence {
-		return petname.Published{}, fmt.Errorf("the last sequence is %d, and there is none above it", last.Sequence)
+		return petname.Published{}, nil, fmt.Errorf("the last sequence is %d, and there is none above it", last.Sequence)
 	}
-	return last, nil
+	return last, other, nil
 }
 
 // lookForOwn asks the network for the owner's newest record: what is found raises

@@ -107,7 +107,7 @@ func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bo
 	if err := a.lookForOwn(ctx, stores, offline); err != nil {
 		return pointer.Record{}, err
 	}
-	if err := a.checkRotatedElsewhere(); err != nil && !(despiteCopy && errors.As(err, new(*CopiedError))) {
+	if _, err := a.checkRotatedElsewhere(); err != nil && !(despiteCopy && errors.As(err, new(*CopiedError))) {
 		return pointer.Record{}, err
 	}
 	last, err := a.lastOwn()

@@ -39,8 +39,8 @@ import (
 // pointer of the current key that no signature covers.
 const (
 	recoveryMagic  = "# petname recovery 2"
-	recoveryMagic1 = "# petname recovery 1"
-	recoveryOf1    = "# the next key after "
+	recoveryMagic1 = "# petname recovery 1\n"
+	recoveryOf1    = "# the next key after %s: keep it away from this computer\n"
 
 	// maxRecovery bounds a recovery file, in bytes. The longest chain is encoded
 	// twice: in base64, and in the armor of age.
@@ -136,8 +136,9 @@ func readRecovery(name, passphrase string) (recovery, error) {
 
 func parseRecovery(b []byte, passphrase string) (recovery, error) {
 	at := bytes.Index(b, []byte(armor.Header))
-	magic, rest, _ := strings.Cut(string(b[:max(at, 0)]), "\n")
-	if at < 0 || magic != recoveryMagic && magic != recoveryMagic1 {
+	header := string(b[:max(at, 0)])
+	of1, version1 := strings.CutPrefix(header, recoveryMagic1)
+	if !version1 && !strings.HasPrefix(header, recoveryMagic+"\n") {
 		return recovery{}, errors.New("is not one of this version, or damaged")
 	}
 	if passphrase == "" {
@@ -147,25 +148,24 @@ func parseRecovery(b []byte, passphrase string) (recovery, error) {
 	if err != nil {
 		return recovery{}, err
 	}
-	if magic == recoveryMagic1 {
-		return parseRecovery1(rest, string(plain))
+	if version1 {
+		return parseRecovery1(of1, string(plain))
 	}
-	r, header, err := parseRecoveryBody(string(plain))
+	r, inside, err := parseRecoveryBody(string(plain))
 	if err != nil {
 		return recovery{}, err
 	}
-	if header != string(b[:at]) {
+	if inside != header {
 		return recovery{}, errors.New("the lines before the encrypted text are not those inside it: altered")
 	}
 	return r, nil
 }
 
-// parseRecovery1 parses version 1: header is the text between the first line and the
-// encrypted text.
-func parseRecovery1(header, plain string) (r recovery, err error) {
-	text, ok := strings.CutPrefix(header, recoveryOf1)
-	text, _, found := strings.Cut(text, ":")
-	if !ok || !found {
+// parseRecovery1 parses version 1: of is the line that states the current pointer.
+func parseRecovery1(of, plain string) (r recovery, err error) {
+	before, _, _ := strings.Cut(recoveryOf1, "%s")
+	text, _, _ := strings.Cut(strings.TrimPrefix(of, before), ":")
+	if of != fmt.Sprintf(recoveryOf1, text) {
 		return recovery{}, errors.New("line 2 does not state the pointer of the key before: damaged")
 	}
 	if r.old, err = pointer.Parse(text); err != nil {
