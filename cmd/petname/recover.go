@@ -140,5 +140,7 @@ func printRecovered(w *bufio.Writer, out recovered) {
 	printField(w, "lost", "the book, unless a backup or another device has it")
 	printField(w, "", "the value that was published")
 	printField(w, "", "the device key and the sealing keys: messages to the old home that were not read")
-	fmt.Fprintf(w, "your new recovery file is\n  %s\n", out.RecoveryFile)
+	if out.RecoveryFile != "" {
+		fmt.Fprintf(w, "your new recovery file is\n  %s\n", out.RecoveryFile)
+	}
 }

@@ -119,7 +119,7 @@ func (h Home) FinishRotation(now time.Time) (*Interrupted, error) {
 	}
 	j, err := parseJournal(b)
 	if err != nil {
-		return nil, fmt.Errorf("journal of a rotation %q: %w", h.path(journalFile), err)
+		return nil, fmt.Errorf("journal of a rotation %q: %w; remove it, and rotate the key if that is still to be done", h.path(journalFile), err)
 	}
 	id, err := h.Identity()
 	if err != nil {

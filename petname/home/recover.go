@@ -23,7 +23,7 @@ type RecoverOptions struct {
 type Recovered struct {
 	Old, New     pointer.Pointer // before, and of the new home
 	Nickname     string          // of the old pointer when the file was written; "": none, or not known
-	RecoveryFile string          // the new recovery file, as an absolute path
+	RecoveryFile string          // the new recovery file, as an absolute path; "": the key can be rotated no more
 
 	// Until is the end of the last record of Old, which leads followers to New. It is
 	// zero for a recovery file of version 1: that one has neither this record nor the
@@ -68,6 +68,9 @@ func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered,
 		out.Nickname = card.Nickname
 	} else if n.next, n.succession, err = continueUnsigned(r); err != nil {
 		return Home{}, Recovered{}, err
+	}
+	if len(n.succession) >= pointer.MaxKept { // there is no further step
+		n.Recovery, out.RecoveryFile = "", ""
 	}
 	if n.after, err = pointer.NewKey(nil); err != nil {
 		return Home{}, Recovered{}, err

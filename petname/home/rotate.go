@@ -88,7 +88,11 @@ func (h Home) Rotate(t RotateOptions) (*Rotation, error) {
 	if t.Recovery == "" && id.NextElsewhere {
 		return nil, fmt.Errorf("%w, and neither should be the one after it: name a new recovery file", ErrNextElsewhere)
 	}
-	if len(id.Succession) >= pointer.MaxKept {
+	most := pointer.MaxKept
+	if t.Recovery != "" {
+		most-- // the recovery file has a step more
+	}
+	if len(id.Succession) >= most {
 		return nil, fmt.Errorf("the key was rotated %d times, which is the maximum: begin a new identity, and introduce it", len(id.Succession))
 	}
 	// The step in the recovery file is signed already. Another one, to the same key with
