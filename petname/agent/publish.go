@@ -260,6 +260,7 @@ func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.St
 	if err := s.keepLast(ctx, id); err != nil {
 		s.log.Warn("last record of a former pointer not kept", "error", err)
 	}
+	s.lookForFormer(ctx, id, stores)
 	for _, step := range id.Succession {
 		r, expired, err := s.held(step.Old)
 		if err != nil || expired {
@@ -276,6 +277,22 @@ func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.St
 		}
 	}
 	return stored, stranded
+}
+
+// lookForFormer asks the network for the last records of earlier pointers that are not
+// in the home: a home that was recovered has that of the last key before it alone. What
+// is found is kept in the home.
+func (s *state) lookForFormer(ctx context.Context, id home.Identity, stores []dht.Store) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	for _, step := range home.CardSteps(id.Succession) {
+		if _, _, err := s.held(step.Old); !errors.As(err, new(*NoRecordError)) {
+			continue
+		}
+		if _, err := s.resolver(stores...).Best(ctx, step.Old, dht.LevelFresh); err != nil {
+			s.log.Debug("last record of a former pointer not found", "pointer", step.Old, "error", err)
+		}
+	}
 }
 
 // card makes the card of the owner's next record. It replaces sealing keys that are
