@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"context"
+	"crypto/ed25519"
 	"fmt"
 	"iter"
 	"path/filepath"
@@ -202,9 +203,26 @@ func TestAThiefsSuccessorIsNoRotationOfACopy(t *testing.T) {
 	require.NotNil(t, c)
 	require.True(t, c.Successor.IsZero())
 	net.records[key.Pointer()] = theirs.Bytes()
+
+	// The public half of the next key, as of a rotation in another copy, proves none.
+	other, err := copied(a, filepath.Join(t.TempDir(), "copy"), agent.Options{})
+	require.NoError(t, err)
+	defer other.Close()
+	_, err = other.Rotate(t.Context(), agent.Rotation{DespiteCopy: true})
+	require.NoError(t, err)
+	forged := pointer.Succession{Old: key.Pointer(), New: ownKey(t, other).Public().(ed25519.PublicKey), NewSignature: make([]byte, 64)}
+	card = pointer.Card{Next: id.Next, Succession: []pointer.Succession{forged}, Successor: other.Pointer()}
+	theirs, err = pointer.Sign(key, pointer.Fields{Sequence: 19, Expires: time.Now().Add(time.Hour), Card: &card})
+	require.NoError(t, err)
+	net.records[key.Pointer()] = theirs.Bytes()
+	c = publishes(t, a)
+	require.NotNil(t, c)
+	require.True(t, c.Successor.IsZero())
+	net.records[key.Pointer()] = theirs.Bytes()
+
 	_, err = a.Rotate(t.Context(), agent.Rotation{})
 	require.NoError(t, err)
-	require.Greater(t, held(t, a, key.Pointer()).Sequence(), uint64(9))
+	require.Greater(t, held(t, a, key.Pointer()).Sequence(), uint64(19))
 }
 
 // A home that has never published asks nobody about its pointer.

@@ -121,3 +121,5 @@ func Subscribers(a *Agent) int {
 
 // Notify publishes a change of a contact.
 func Notify(a *Agent, p pointer.Pointer) { a.events.publish(Event{BookChanged, p}) }
+
+func PutFormerAlone(ctx context.Context, a *Agent) { a.putFormerAlone(ctx) }

@@ -212,3 +212,40 @@ func TestALastRecordIsValidFor20Years(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, id, again, "identity.key has it as well")
 }
+
+// A recovery file has the last record of one key. Those of the keys before it are found
+// in the network, and stored again from then on.
+func TestEarlierLastRecordsAreFoundInTheNetwork(t *testing.T) {
+	file, link, _ := lost(t)
+	net := &shared{}
+	first, out := recovers(t, file)
+	usesFake(t, first, net)
+	_, err := first.PublishDraft(t.Context(), draft(agent.WaitSome))
+	require.NoError(t, err)
+	second, again := recovers(t, out.RecoveryFile)
+	_, _, err = second.Held(link.Pointer)
+	require.Error(t, err)
+	usesFake(t, second, net)
+	published, err := second.PublishDraft(t.Context(), draft(agent.WaitSome))
+	require.NoError(t, err)
+	require.Equal(t, []pointer.Pointer{link.Pointer, out.New}, published.Former)
+	require.Equal(t, net.records[link.Pointer], held(t, second, link.Pointer).Bytes())
+	id, err := second.Identity()
+	require.NoError(t, err)
+	require.Equal(t, again.New, id.Pointer)
+	require.WithinDuration(t, time.Now().AddDate(20, 0, 0), id.LastRecords[0].Until, time.Hour)
+}
+
+// An agent that runs with a locked identity stores the last records of earlier pointers
+// after its own record has expired, and not with each retry.
+func TestLastRecordsAreStoredAfterTheOwnRecordHasExpired(t *testing.T) {
+	file, link, _ := lost(t)
+	a, _ := recovers(t, file)
+	net := &shared{}
+	usesFake(t, a, net)
+	agent.PutFormerAlone(t.Context(), a)
+	require.NotNil(t, net.records[link.Pointer])
+	delete(net.records, link.Pointer)
+	agent.PutFormerAlone(t.Context(), a)
+	require.Nil(t, net.records[link.Pointer], "it was stored within 12 hours")
+}
