@@ -17,7 +17,8 @@ func (a *app) doctorVerb() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check the home and the network",
 		Long: `Check everything in the home: files and who can read them, keys, every entry of
-the book, every record; and whether the network that was joined answers.`,
+the book, every record; whether the network that was joined answers; and
+whether another copy of the home is in use.`,
 		Example: `  petname doctor
   petname doctor --json`,
 		Args: cobra.NoArgs,

@@ -22,8 +22,8 @@ func (a *app) recoverVerb() *cobra.Command {
 		Short: "Make a home from a recovery file, after yours was lost",
 		Long: `Make a home from the recovery file that init or key rotate wrote, and from
 nothing else. Your pointer is then that of the next key. A last record of the
-old key, valid for 20 years, leads whoever has your link on to it. An existing
-home is never overwritten.
+old key, valid for 20 years, leads your followers on to it. An existing home is
+never overwritten.
 
 Lost are the book, unless a backup or another device has it; the value that you
 published; and the keys of the old home for messages: what was sent to it and
@@ -124,7 +124,7 @@ func printRecovered(w *bufio.Writer, out recovered) {
 	fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
 	printField(w, "succeeds", out.Old)
 	if out.Until != nil {
-		printField(w, "led on", "whoever follows the old pointer, until "+out.Until.Local().Format(time.DateTime))
+		printField(w, "led on", "followers of the old pointer, until "+out.Until.Local().Format(time.DateTime))
 	} else {
 		printField(w, "NOT LED ON", "this recovery file is of an older version: it has no last record of the old key")
 		printField(w, "", "and no signature of it. Hand out your new link; contacts have to confirm it")

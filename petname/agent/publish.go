@@ -29,7 +29,7 @@ const (
 	DefaultTTL      = 5 * time.Minute
 	DefaultLifetime = 48 * time.Hour
 
-	// MaxLifetime bounds the lifetime of a record.
+	// MaxLifetime bounds the lifetime of a [Draft].
 	MaxLifetime = 365 * 24 * time.Hour
 
 	maxValue      = 4 << 10         // bytes: it stands in a record twice, beside the card

@@ -33,7 +33,7 @@ import (
 //
 // The last record has sequence [pointer.MaxSequence], names the next key as
 // successor and has no value: it is signed ahead of time, when the last value is
-// not known. It is encrypted, since everybody who has it can end the current key.
+// not known. It is encrypted, since its publication ends the current key.
 //
 // Version 1 has the next key alone, under "# petname recovery 1" and a line with the
 // pointer of the current key that no signature covers.
