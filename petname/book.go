@@ -19,9 +19,9 @@ import (
 type Book struct {
 	ledger *ledger.Ledger
 	now    func() time.Time
-	// the owner's pointers after the first, in order; nil: none
-	successors atomic.Pointer[[]pointer.Pointer]
-	notify     func(Event) // Options.OnChange
+	// the owner's pointers, in the order of the succession; nil: the ledger's identity alone
+	own    atomic.Pointer[[]pointer.Pointer]
+	notify func(Event) // Options.OnChange
 	// the transaction of a book that Update passes to its function; otherwise nil
 	tx *ledger.Tx
 }
@@ -82,41 +82,45 @@ func (b *Book) Ledger() *ledger.Ledger { return b.ledger }
 
 // Identity returns the owner's current pointer.
 func (b *Book) Identity() pointer.Pointer {
-	if successors := b.successors.Load(); successors != nil {
-		return (*successors)[len(*successors)-1]
-	}
-	return b.ledger.Identity()
+	own := b.ownPointers()
+	return own[len(own)-1]
 }
 
-// SetOwnSuccession sets the succession of the owner's key, from the identity
-// that created the book to the current one. It returns a [*SuccessionError] if
-// a step does not verify or is not in order. The book does not store it: the
-// caller sets it again after [Open].
+// SetOwnSuccession sets the succession of the owner's key, up to the current one.
+// The identity that created the book has to occur in it: as the first, or, in a
+// book that was created after a recovery, later. SetOwnSuccession returns a
+// [*SuccessionError] if it does not, or if a step does not verify or is not in
+// order. The book does not store the succession: the caller sets it again after
+// [Open].
 func (b *Book) SetOwnSuccession(chain []pointer.Succession) error {
-	current, successors := b.ledger.Identity(), []pointer.Pointer(nil)
+	if len(chain) == 0 {
+		return nil
+	}
+	own := []pointer.Pointer{chain[0].Old}
 	for _, s := range chain {
+		current := own[len(own)-1]
 		if s.Old != current {
 			return &SuccessionError{current, fmt.Errorf("its next step is from %s", s.Old)}
 		}
-		var err error
-		if current, err = s.Verify(); err != nil {
+		to, err := s.Verify()
+		if err != nil {
 			return &SuccessionError{s.Old, err}
 		}
-		successors = append(successors, current)
+		own = append(own, to)
 	}
-	if len(successors) > 0 {
-		b.successors.Store(&successors)
+	if created := b.ledger.Identity(); !slices.Contains(own, created) {
+		return &SuccessionError{created, fmt.Errorf("its next step is from %s", chain[0].Old)}
 	}
+	b.own.Store(&own)
 	return nil
 }
 
 // ownPointers returns the owner's pointers, in the order of the succession.
 func (b *Book) ownPointers() []pointer.Pointer {
-	own := []pointer.Pointer{b.ledger.Identity()}
-	if successors := b.successors.Load(); successors != nil {
-		own = append(own, *successors...)
+	if own := b.own.Load(); own != nil {
+		return *own
 	}
-	return own
+	return []pointer.Pointer{b.ledger.Identity()}
 }
 
 // IsOwn reports whether p is or was a pointer of the owner.

@@ -282,6 +282,28 @@ func TestEarlierPointersOfTheOwnerStayTheOwners(t *testing.T) {
 	}
 }
 
+// A book that was created after a recovery is younger than the owner's first key. Its
+// succession starts before the identity that created it, and has to include it.
+func TestABookOfARecoveredIdentityKnowsTheKeysBefore(t *testing.T) {
+	b := newTestBook(t)
+	require.ErrorAs(t, b.SetOwnSuccession(chain(stepTo(t, "lost", "other", commitment("other")))), new(*SuccessionError))
+	require.Equal(t, pointerOf("me"), b.Identity())
+	lost := stepTo(t, "lost", "me", commitment("me"))
+	require.NoError(t, b.SetOwnSuccession(chain(lost)))
+	require.Equal(t, pointerOf("me"), b.Identity())
+	require.NoError(t, b.ReserveSequence(Published{Value: "/ipfs/bafkqaaa", Sequence: 3}))
+	require.NoError(t, b.SetOwnSuccession(chain(lost, step(t, "me"))))
+	require.Equal(t, pointerOf("next me"), b.Identity())
+	for _, seed := range []string{"lost", "me", "next me"} {
+		_, err := b.Add(mustName("myself"), link(seed), Source{})
+		require.ErrorIs(t, err, ErrOwnPointer, seed)
+	}
+	p, err := b.Published()
+	require.NoError(t, err)
+	require.Equal(t, Published{Value: "/ipfs/bafkqaaa"}, p)
+	require.NoError(t, b.ReserveSequence(Published{Sequence: 1}))
+}
+
 // The attack: a contact commits to a retired key of bob that it stole, and
 // advances to it. A look-up of bob's old pointer would return the thief.
 func TestNoContactAdvancesToAnEarlierPointerOfAnother(t *testing.T) {

@@ -52,8 +52,8 @@ func TestAnUpdateIsOneCommitOfBookAndTables(t *testing.T) {
 func TestABookWithinAnUpdateHasTheSameIdentity(t *testing.T) {
 	b := newTestBook(t)
 	p := pointerOf("next")
-	moved := append(b.ownPointers()[1:], p)
-	b.successors.Store(&moved)
+	moved := append(b.ownPointers(), p)
+	b.own.Store(&moved)
 	require.NoError(t, b.Update(func(book *Book, _ *ledger.View) error {
 		require.Equal(t, p, book.Identity())
 		require.True(t, book.IsOwn(b.Identity()))

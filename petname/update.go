@@ -26,7 +26,7 @@ func appendAct(tx *ledger.Tx, a act) error {
 func (b *Book) Update(fn func(book *Book, local *ledger.View) error) error {
 	return b.update(func(tx *ledger.Tx) error {
 		inner := &Book{ledger: b.ledger, now: b.now, tx: tx}
-		inner.successors.Store(b.successors.Load())
+		inner.own.Store(b.own.Load())
 		return fn(inner, tx.Local())
 	})
 }

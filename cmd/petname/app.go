@@ -20,6 +20,7 @@ import (
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/petname/agent/libp2p"
 	"github.com/petnames-go/petnames/petname/home"
+	"github.com/petnames-go/petnames/petname/name"
 )
 
 // app is one invocation of the command.
@@ -108,7 +109,7 @@ retrying), 8 conflict, 130 interrupted.`,
 		}
 		root.AddCommand(verbs...)
 	}
-	group("First steps:", a.demoVerb(), a.initVerb(), a.joinVerb(), a.publishVerb(), a.idVerb())
+	group("First steps:", a.demoVerb(), a.initVerb(), a.recoverVerb(), a.joinVerb(), a.publishVerb(), a.idVerb())
 	group("Your book:", a.addVerb(), a.resolveVerb(), a.confirmVerb(), a.listVerb(), a.findVerb(), a.showVerb(), a.whoisVerb(), a.whyVerb(),
 		a.renameVerb(), a.rmVerb(), a.undoVerb(), a.logVerb())
 	group("Pairing and introductions:", a.inviteVerb(), a.pairVerb(), a.inboxVerb(), a.acceptVerb(), a.declineVerb(), a.introduceVerb(), a.retractVerb(),
@@ -273,10 +274,30 @@ func (a *app) passphrase() (string, error) {
 	if err != nil {
 		return "", classify(err)
 	}
-	if !id.Locked || a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
+	if !id.Locked {
 		return "", nil
 	}
-	fmt.Fprintf(a.stderr, "passphrase of %s: ", id.Pointer.Short())
+	return a.askPassphrase(id.Pointer.Short())
+}
+
+// recoveryPassphrase returns the passphrase of a recovery file, likewise.
+func (a *app) recoveryPassphrase(file string) (string, error) {
+	if a.passphraseFile == "" {
+		return a.askPassphrase(name.Clean(file))
+	}
+	p, err := home.ReadPassphrase(a.passphraseFile)
+	if err != nil {
+		return "", usage("%v", err)
+	}
+	return p, nil
+}
+
+// askPassphrase asks for a passphrase on the terminal; without one, it is empty.
+func (a *app) askPassphrase(of string) (string, error) {
+	if a.noInput || !isTerminal(a.stdin) || !isTerminal(a.stderr) {
+		return "", nil
+	}
+	fmt.Fprintf(a.stderr, "passphrase of %s: ", of)
 	b, err := term.ReadPassword(int(a.stdin.(*os.File).Fd()))
 	fmt.Fprintln(a.stderr)
 	if err != nil {

@@ -17,7 +17,8 @@ func (a *app) doctorVerb() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check the home and the network",
 		Long: `Check everything in the home: the files and their permissions, the keys, every
-entry of the book, every record; and whether the joined network answers.`,
+entry of the book, every record; whether the joined network answers, and whether
+another copy of the home is in use.`,
 		Example: `  petname doctor
   petname doctor --json`,
 		Args: cobra.NoArgs,

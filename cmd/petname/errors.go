@@ -88,6 +88,8 @@ func classify(err error) *failure {
 		damaged   *ledger.DamagedError
 		stale     *introduce.ExpiredError
 		refused   *pair.RefusedError
+		begun     *home.UnfinishedError
+		copied    *agent.CopiedError
 	)
 	e := &failure{Code: "failure", Message: err.Error(), Exit: exitFailure}
 	set := func(code string, exit int, next string) *failure {
@@ -97,6 +99,16 @@ func classify(err error) *failure {
 	switch {
 	case errors.As(err, &own):
 		return own
+	case errors.As(err, &begun): // before the cause: the pointer has changed
+		next := "petname key rotate"
+		if errors.Is(err, syscall.ENOSPC) {
+			next = "make room on the disk; the rotation is then finished when the home is next used"
+		}
+		return set("unfinished", exitFailure, next)
+	case errors.As(err, &copied):
+		return set("copied", exitConflict, "use the home of "+copied.Successor.String()+"; if no copy has that key any more: petname key rotate --despite-copy")
+	case errors.Is(err, home.ErrRecovery):
+		return set("invalid", exitUnverified, "take another copy of the recovery file")
 	case errors.Is(err, syscall.ENOSPC):
 		// Writes are atomic: nothing is damaged.
 		var at *fs.PathError

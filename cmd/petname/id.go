@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/petnames-go/petnames/petname/agent"
 	"github.com/petnames-go/petnames/pointer"
@@ -39,6 +40,14 @@ homes verify a rotation. The twelve words are for comparing a pointer aloud.`,
 				if id.Locked {
 					printField(w, "key", "locked by a passphrase")
 				}
+				for _, last := range id.LastRecords {
+					until := "nobody is led on from there: its last record is not in this home"
+					if last.Until != nil {
+						until = "followers are led on until " + last.Until.Local().Format(time.DateTime)
+					}
+					printField(w, "before", last.Pointer)
+					printField(w, "", until)
+				}
 			})
 		},
 	}
@@ -55,13 +64,26 @@ type identity struct {
 	Recovery string `json:"recovery"`
 	Sequence uint64 `json:"sequence"` // of the last publication; 0: none
 	Locked   bool   `json:"locked"`
+
+	LastRecords []lastRecord `json:"last_records,omitempty"` // of the previous pointers, oldest first
+}
+
+// lastRecord is the last record of a previous pointer, which leads followers on.
+type lastRecord struct {
+	Pointer string     `json:"pointer"`
+	Until   *time.Time `json:"until"` // the end of its validity; null: it is not in this home
 }
 
 func asIdentity(id agent.Identity) identity {
+	var last []lastRecord
+	for _, r := range id.LastRecords {
+		last = append(last, lastRecord{r.Pointer.String(), timeOrNull(r.Until)})
+	}
 	return identity{
 		Pointer: id.Pointer.String(), Nickname: id.Nickname, Device: id.Device, Next: id.Next.String(),
 		Link:  pointer.Link{Pointer: id.Pointer, Next: id.Next, Nickname: id.Nickname}.String(),
 		Words: id.Pointer.Words().String(), Recovery: id.Recovery, Sequence: id.Sequence, Locked: id.Locked,
+		LastRecords: last,
 	}
 }
 

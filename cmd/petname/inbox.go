@@ -58,6 +58,7 @@ and nothing is fetched.`,
 			if err == nil && out.Fetched != nil {
 				warnFetched(a, *out.Fetched)
 			}
+			warnCopy(a, out.OtherCopy)
 			if err == nil && len(out.Suggestions) == 0 {
 				a.hint("nothing waits for you")
 			}
@@ -101,7 +102,7 @@ func printInbox(w *bufio.Writer, st name.Style, all []suggestion) {
 // warnFetched warns of lost and refused messages, which are not in the inbox.
 func warnFetched(a *app, f fetched) {
 	if f.Lost > 0 {
-		a.warn("messages that can't come any more, as this home or the sender's was restored from an old copy: %d", f.Lost)
+		a.warn("messages that can't come any more, as this home or the sender's was restored from an old copy, or another copy of this home is in use: %d", f.Lost)
 	}
 	if f.Refused > 0 {
 		a.warn("messages that were not taken, such as of who is not in your book, or expired: %d", f.Refused)
@@ -123,6 +124,8 @@ type inboxArgs struct {
 type inbox struct {
 	Suggestions []suggestion `json:"suggestions"`
 	Fetched     *fetched     `json:"fetched"` // null: nothing was fetched
+
+	OtherCopy *otherCopy `json:"other_copy,omitempty"` // evidence that another copy of the home is in use; null: none
 }
 
 // fetched is the result of fetching messages.
@@ -156,6 +159,7 @@ func (v *verbs) inbox(ctx context.Context, a inboxArgs) (*inbox, error) {
 			out.Fetched.Problem = name.Clean(classify(f.Problem).Message)
 		}
 	}
+	out.OtherCopy = v.otherCopy(ctx, out.Fetched != nil && out.Fetched.Network == "ok")
 	for s, err := range v.agent.Inbox() {
 		if err != nil {
 			return nil, err

@@ -33,11 +33,16 @@ func (a *app) keyRotateVerb() *cobra.Command {
 		Long: `Replace the identity key by the next key. Your pointer changes. Your link and
 your cards have a commitment to the next key: the homes of your contacts verify
 the rotation with it, and keep the names that they have for you. The old key
-signs a last record and is then erased; publish stores both records.
+signs a last record, valid for 20 years, and is then erased; publish stores both
+records.
 
 Rotate when another party may have the old key. The next key should then be in
 no place that this party could read: --next reads it from the recovery file that
-init wrote, and --recovery writes the key after it to a new file.`,
+was written last, and --recovery writes the key after it to a new file. Destroy
+the old recovery file then.
+
+A rotation that was interrupted is finished when the home is next used, or
+reverted if the key had not changed. Rotating again finishes it, once.`,
 		Example: `  petname key rotate
   petname key rotate --next alice.key --recovery alice2.key --passphrase-file pass.txt`,
 		Args: cobra.NoArgs,
@@ -60,10 +65,16 @@ init wrote, and --recovery writes the key after it to a new file.`,
 			}
 			var out rotated
 			err = a.call("rotate", request, &out)
-			err = a.printResult(out, err, err == nil, func(w *bufio.Writer) {
+			if out.Resumed {
+				a.warn("an interrupted rotation was finished, and the key was not rotated again")
+			}
+			err = a.printResult(out, err, out.Pointer != "", func(w *bufio.Writer) {
 				fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
 				printField(w, "succeeds", out.Former[len(out.Former)-1])
 				printField(w, "next key", out.Recovery)
+				if out.RecoveryFile != "" {
+					fmt.Fprintf(w, "your new recovery file is\n  %s\n", out.RecoveryFile)
+				}
 			})
 			if err == nil {
 				a.hint("\npublish both records:\n  petname publish\nand send out your new link:\n  petname id")
@@ -72,7 +83,8 @@ init wrote, and --recovery writes the key after it to a new file.`,
 		},
 	}
 	cmd.Flags().StringVar(&request.Next, "next", "", "the recovery `file` with the next key")
-	cmd.Flags().StringVar(&request.Recovery, "recovery", "", "new `file` for the key after it, instead of this home")
+	cmd.Flags().StringVar(&request.Recovery, "recovery", "", "new recovery `file` for the key after it, instead of this home")
+	cmd.Flags().BoolVar(&request.DespiteCopy, "despite-copy", false, "rotate although another copy of this home did: only if that copy is gone")
 	return cmd
 }
 
@@ -81,17 +93,22 @@ type rotateArgs struct {
 	Next       string `json:"next"`     // absolute path of the recovery file with the next key; empty: the home has it
 	Recovery   string `json:"recovery"` // absolute path of a new recovery file for the key after the next; empty: the home
 	Passphrase string `json:"passphrase,omitempty"`
+
+	DespiteCopy bool `json:"despite_copy"` // rotate although another copy of the home has
 }
 
 // rotated is the result of key rotate.
 type rotated struct {
 	identity
-	Former []string `json:"former"` // previous pointers, oldest first
+	Former       []string `json:"former"`                  // previous pointers, oldest first
+	RecoveryFile string   `json:"recovery_file,omitempty"` // the new recovery file; empty: none
+	Resumed      bool     `json:"resumed,omitempty"`       // an interrupted rotation was finished, and no new one was made
 }
 
 func (v *verbs) rotate(ctx context.Context, a rotateArgs) (*rotated, error) {
-	r, err := v.agentOnlyWith(a.Passphrase).Rotate(ctx, agent.Rotation{Next: a.Next, Recovery: a.Recovery, WorkFactor: v.work})
+	r, err := v.agentOnlyWith(a.Passphrase).Rotate(ctx, agent.Rotation{Next: a.Next, Recovery: a.Recovery, WorkFactor: v.work, DespiteCopy: a.DespiteCopy})
 	switch {
+	case errors.As(err, new(*home.UnfinishedError)):
 	case errors.Is(err, fs.ErrNotExist) && a.Next != "":
 		return nil, usage("%v", err)
 	case errors.Is(err, home.ErrRecoveryInHome):
@@ -99,5 +116,12 @@ func (v *verbs) rotate(ctx context.Context, a rotateArgs) (*rotated, error) {
 	case err != nil:
 		return nil, err
 	}
-	return &rotated{identity: asIdentity(r.Identity), Former: pointerTexts(r.Former)}, nil
+	if len(r.Former) == 0 { // it cannot be read back
+		return nil, err
+	}
+	out := &rotated{identity: asIdentity(r.Identity), Former: pointerTexts(r.Former), Resumed: r.Resumed}
+	if !r.Resumed {
+		out.RecoveryFile = a.Recovery
+	}
+	return out, err
 }

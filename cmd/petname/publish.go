@@ -50,6 +50,7 @@ the record is signed and saved in this home.`,
 			if out.Doubt != "" {
 				a.warn("%s: it may not be found. Publish again later, and from elsewhere", out.Doubt)
 			}
+			warnCopy(a, out.OtherCopy)
 			return a.printResult(out, err, out.Sequence > 0, func(w *bufio.Writer) {
 				fmt.Fprintf(w, "%s\n", out.Pointer)
 				printCopied(w, "points to", contentPath(out.Value))
@@ -121,6 +122,8 @@ type published struct {
 	Former      []string  `json:"former,omitempty"`   // previous pointers whose last record was stored again
 	Clock       string    `json:"clock,omitempty"`    // what contradicts this machine's clock
 	Stranded    []string  `json:"stranded,omitempty"` // previous pointers whose last record no peer stored
+
+	OtherCopy *otherCopy `json:"other_copy,omitempty"` // evidence that another copy of the home is in use; null: none
 }
 
 var waitLevels = map[string]agent.Wait{"none": agent.WaitNone, "some": agent.WaitSome, "all": agent.WaitAll}
@@ -146,7 +149,10 @@ func (v *verbs) publish(ctx context.Context, a publishArgs) (*published, error) 
 	out := &published{Pointer: p.Pointer.String(), Value: p.Value, Sequence: p.Sequence, Expires: p.Expires, TTL: p.TTL.Seconds(),
 		Asked: p.Receipt.Asked, Stored: p.Receipt.Stored, Refused: p.Receipt.Refused, Unreachable: p.Receipt.Unreachable,
 		Confirmed: p.Receipt.Confirmed, Doubt: p.Receipt.Doubt(), Took: p.Took.Seconds(), Edges: p.Edges,
-		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.FormerNotStored), Clock: v.agent.ClockHint()}
+		Former: pointerTexts(p.Former), Stranded: pointerTexts(p.FormerNotStored), Clock: v.agent.ClockHint(), OtherCopy: asOtherCopy(p.OtherCopy)}
+	if noted := v.otherCopy(ctx, false); out.OtherCopy == nil { // such as by a renewal
+		out.OtherCopy = noted
+	}
 	if err != nil {
 		return out, withClock(publishError(err, p.Receipt.Stored), out.Clock)
 	}

@@ -194,6 +194,9 @@ func (r *Republisher) renewOrPutOwn(ctx context.Context) (Entry, sample, error) 
 		return e, sampleOf(result.answered), nil
 	}
 	if !now.Before(rec.Expires()) {
+		if own.Former != nil {
+			own.Former(ctx)
+		}
 		return e, sampleOf(result.answered), fmt.Errorf("the own record expired at %s", rec.Expires().Format(time.RFC3339))
 	}
 	bounded, cancel := context.WithTimeout(ctx, putTimeout)

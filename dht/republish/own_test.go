@@ -355,3 +355,22 @@ func TestRecordNotStoredYetIsPutSoon(t *testing.T) {
 		require.Equal(t, replication, k.Status().Own.Holders)
 	})
 }
+
+// While the owner's record has expired and the identity is locked, the records of the
+// owner's earlier pointers are put all the same.
+func TestEarlierPointersAreServedWhileTheIdentityIsLocked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newModel(500, 1)
+		p := newPublisher(t, m, 20*time.Hour)
+		p.locked.Store(true)
+		c := p.config()
+		var former atomic.Int64
+		c.Own.Former = func(context.Context) { former.Add(1) }
+		k, _ := start(t, c)
+		advance(19 * time.Hour)
+		require.Zero(t, former.Load(), "Store puts them with the current record")
+		advance(30 * 24 * time.Hour)
+		require.Contains(t, k.Status().Own.Warning, "expired at ")
+		require.Greater(t, former.Load(), int64(30))
+	})
+}

@@ -147,6 +147,10 @@ type Own struct {
 	// Renew signs the record again with the given lifetime (0: unknown), stores
 	// it in the home and puts it.
 	Renew func(ctx context.Context, old pointer.Record, life time.Duration) error
+	// Former puts the records of the owner's earlier pointers, which Store puts
+	// together with the current one. It is called when the current one has expired
+	// and cannot be renewed; nil: there are none.
+	Former func(ctx context.Context)
 }
 
 // Config configures a Republisher. Network, Contacts and Home are required.

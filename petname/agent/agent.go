@@ -73,6 +73,9 @@ type state struct {
 
 	messages        *exchange.Exchange // nil until it is needed
 	lost            error              // messages of an older version that could not be read; nil: none
+	interrupted     error              // the rotation that Open finished, undid, or could not finish; nil: none
+	finished        bool               // an interrupted rotation was finished, and no rotation or publication has followed
+	formerPut       time.Time          // when putFormerAlone stored records; zero: not yet
 	unlinkable      Node               // of a serving agent: a client with a throw-away peer key; nil until it is needed
 	unlinkableOf    Node               // the node that it was made beside
 	unlinkableSince time.Time
@@ -134,20 +137,21 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 		s.log.Warn("the records of an older version confirm nothing yet", "error", err)
 	}
 	a := &Agent{state: s, ask: o.Passphrase}
+	s.resumeRotation()
 	if h.HasOldMessages() {
 		_, _ = a.exchange() // what fails is reported by each method that needs it, and by Check
 	}
 	return a, nil
 }
 
-// Notice returns the notice of an Open that could not read all messages of an
-// older version of the home, or that found a clock that does not agree with the
-// book; nil if there is none.
+// Notice returns the notices of an Open that could not read all messages of an
+// older version of the home, that found a clock that does not agree with the book,
+// or that found an interrupted rotation; nil if there are none.
 func (a *Agent) Notice() error {
 	clock := a.clockNotice()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return errors.Join(a.lost, clock)
+	return errors.Join(a.interrupted, a.lost, clock)
 }
 
 func create(dir string, p Profile) (home.Home, error) {
@@ -207,6 +211,15 @@ type Identity struct {
 	Device   string // ID of this device
 	Sequence uint64 // of the last publication; 0: none
 	Locked   bool   // the identity key needs a passphrase
+
+	LastRecords []LastRecord // of the earlier pointers, oldest first
+}
+
+// LastRecord is the last record of an earlier pointer of the owner, which leads
+// followers on. It is a plain value.
+type LastRecord struct {
+	Pointer pointer.Pointer
+	Until   time.Time // the end of its validity; zero: this home has none
 }
 
 // Identity returns the owner's identity. It needs no passphrase.
@@ -224,7 +237,7 @@ func (a *Agent) Identity() (Identity, error) {
 		return Identity{}, err
 	}
 	return Identity{Pointer: id.Pointer, Next: id.Next, Recovery: id.Recovery(), Nickname: name.Clean(nickname),
-		Device: a.book.Ledger().Device().String(), Sequence: last.Sequence, Locked: id.Locked}, nil
+		Device: a.book.Ledger().Device().String(), Sequence: last.Sequence, Locked: id.Locked, LastRecords: a.lastRecords(id)}, nil
 }
 
 // identity reads the header of the identity key, which must be the book's.
@@ -233,8 +246,8 @@ func (s *state) identity() (home.Identity, error) {
 	if err != nil {
 		return home.Identity{}, err
 	}
-	if first := s.book.Ledger().Identity(); id.First() != first {
-		return home.Identity{}, &MismatchError{Key: id.First(), Book: first, Dir: s.home.Dir}
+	if created := s.book.Ledger().Identity(); !id.Created(created) {
+		return home.Identity{}, &MismatchError{Key: id.First(), Book: created, Dir: s.home.Dir}
 	}
 	return id, nil
 }

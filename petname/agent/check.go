@@ -12,7 +12,7 @@ import (
 
 // Check is one thing that was checked.
 type Check struct {
-	Name   string // "files", "identity", "book", "records", "config", "network", "routers", "clock"
+	Name   string // "files", "identity", "book", "records", "config", "network", "routers", "copies", "clock"
 	OK     bool
 	Detail string // for people
 }
@@ -49,6 +49,7 @@ func (a *Agent) Check(ctx context.Context) []Check {
 	}
 	a.checkRecords(&out)
 	a.checkNetwork(ctx, &out)
+	a.checkCopies(ctx, &out)
 	a.checkClock(&out) // after the routers, which show their times
 	return out
 }
@@ -92,6 +93,19 @@ func CheckClosed(dir string, reason error) ([]Check, error) {
 	c, err := h.Config()
 	one("config", "network "+c.Network, err)
 	return out, nil
+}
+
+// checkCopies looks for records of the owner that this home has not signed.
+func (a *Agent) checkCopies(ctx context.Context, out *checks) {
+	c, err := a.OtherCopy(ctx, true)
+	if err == nil && c != nil {
+		err = errors.New(c.String())
+	}
+	if err != nil {
+		out.add("copies", "", err)
+	} else if c, err := a.home.Config(); err == nil && (c.Network != "off" || len(c.Routers) > 0) {
+		out.add("copies", "no other copy of this home is seen")
+	}
 }
 
 func (s *state) checkRecords(out *checks) {

@@ -29,7 +29,6 @@ const (
 	SendTimeout        = sendTimeout
 	UnlinkableLifetime = unlinkableLifetime
 	MaxValue           = maxValue
-	MaxCardSteps       = maxCardSteps
 	MaxPending         = maxPending
 )
 
@@ -131,3 +130,5 @@ func Subscribers(a *Agent) int {
 
 // Notify publishes a change of a contact.
 func Notify(a *Agent, p pointer.Pointer) { a.events.publish(Event{BookChanged, p}) }
+
+func PutFormerAlone(ctx context.Context, a *Agent) { a.putFormerAlone(ctx) }

@@ -29,7 +29,7 @@ const (
 	defaultTTL      = 5 * time.Minute
 	defaultLifetime = 48 * time.Hour
 
-	// MaxLifetime bounds the lifetime of a record.
+	// MaxLifetime bounds the lifetime of a [Draft].
 	MaxLifetime = 365 * 24 * time.Hour
 
 	maxValue      = 4 << 10         // bytes: it stands in a record twice, beside the card
@@ -84,6 +84,10 @@ type Published struct {
 	Former          []pointer.Pointer // earlier pointers of the owner whose last records were stored again
 	FormerNotStored []pointer.Pointer // earlier pointers whose last records no peer stored: a look-up there finds no successor
 	Took            time.Duration
+
+	// OtherCopy is evidence that another copy of this home is in use, if the record that
+	// was the newest before this publication is one; nil: none.
+	OtherCopy *OtherCopy
 }
 
 // Publish signs a new record, stores it in the home and then in the networks that
@@ -100,7 +104,9 @@ func (a *Agent) Publish(ctx context.Context, edit func(*Draft) error) (dht.Recei
 // itself. A nil edit publishes the last value anew.
 //
 // It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that
-// cannot be published, or with what edit returns, before anything has changed.
+// cannot be published, with a [*CopiedError], with a [*home.UnfinishedError] while
+// an interrupted rotation cannot be finished, or with what edit returns, before
+// anything has changed.
 // After that the record is in the home, whatever the error: [ErrNotJoined] before
 // Join, [dht.ErrUnreachable] when no store responded, or a [*dht.ShortError].
 func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Published, error) {
@@ -122,6 +128,9 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	defer a.publishing.Unlock()
 	defer a.wakeRepublisher()
 	began := time.Now()
+	if err := a.finishRotation(); err != nil {
+		return Published{}, err
+	}
 	identity, err := a.identity()
 	if err != nil {
 		return Published{}, err
@@ -139,7 +148,8 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 		return Published{}, offline // a later attempt fails too: use no sequence
 	}
 	base := last.Value
-	if last, err = a.newestOwn(ctx, stores, offline); err != nil {
+	var other *OtherCopy
+	if last, other, err = a.newestOwn(ctx, stores, offline); err != nil {
 		return Published{}, err
 	}
 	if last.Value != base {
@@ -157,7 +167,7 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	if err := a.reserve(record, draft.Lifetime); err != nil {
 		return Published{}, err
 	}
-	out := Published{Pointer: record.Pointer(), Value: record.Value(), Sequence: record.Sequence(), Expires: record.Expires(), TTL: record.TTL()}
+	out := Published{OtherCopy: other, Pointer: record.Pointer(), Value: record.Value(), Sequence: record.Sequence(), Expires: record.Expires(), TTL: record.TTL()}
 	for label := range card.Edges {
 		out.Edges = append(out.Edges, label)
 	}
@@ -165,6 +175,7 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	if _, err := a.records.Put(ctx, record.Pointer(), record.Bytes()); err != nil {
 		return Published{}, err
 	}
+	a.takeFinished() // the owner continues with the new pointer
 	if draft.Wait == WaitNone {
 		out.Took = time.Since(began)
 		a.storeLater(record, identity)
@@ -249,6 +260,7 @@ func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.St
 	if err := s.saveLastRecord(ctx, id); err != nil {
 		s.log.Warn("last record of a former pointer not saved", "error", err)
 	}
+	s.lookForFormer(ctx, id, stores)
 	for _, step := range id.Succession {
 		r, expired, err := s.held(step.Old)
 		if err != nil || expired {
@@ -267,6 +279,22 @@ func (s *state) putFormer(ctx context.Context, id home.Identity, stores []dht.St
 	return stored, notStored
 }
 
+// lookForFormer asks the network for the last records of earlier pointers that are not
+// in the home: a recovered home has only that of the last key before it. Records that
+// are found are stored in the home.
+func (s *state) lookForFormer(ctx context.Context, id home.Identity, stores []dht.Store) {
+	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
+	defer cancel()
+	for _, step := range home.CardSteps(id.Succession) {
+		if _, _, err := s.held(step.Old); !errors.As(err, new(*NoRecordError)) {
+			continue
+		}
+		if _, err := s.resolver(stores...).Best(ctx, step.Old, dht.LevelFresh); err != nil {
+			s.log.Debug("last record of a former pointer not found", "pointer", step.Old, "error", err)
+		}
+	}
+}
+
 // newCard returns the card of the owner's next record, with the node's addresses if
 // addresses is set. It replaces sealing keys that are older than sealingAge.
 func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) {
@@ -282,7 +310,7 @@ func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) 
 	if err != nil {
 		return pointer.Card{}, err
 	}
-	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.PublicKeys(), Succession: lastSteps(id.Succession, maxCardSteps)}
+	card := pointer.Card{Nickname: nickname, Next: id.Next, Edges: edges, Sealing: sealing.PublicKeys(), Succession: home.CardSteps(id.Succession)}
 	if card.Links, err = s.requestLinks(); err != nil {
 		return pointer.Card{}, err
 	}
@@ -295,31 +323,26 @@ func (s *state) newCard(id home.Identity, addresses bool) (pointer.Card, error) 
 	return card, nil
 }
 
-// maxCardSteps bounds the steps of the owner's succession in a card, so that the
-// other fields have room. A follower that knows only an earlier key reaches the
-// first of these steps by the last records of the keys between.
-const maxCardSteps = 8
-
-// lastSteps returns the last n steps of a succession, or all if there are fewer.
-func lastSteps(chain []pointer.Succession, n int) []pointer.Succession {
-	return chain[max(0, len(chain)-n):]
-}
-
 // newestOwn returns the owner's newest publication on record in the book, the home
 // or the network. The network may have one of another device, or of a home that was
-// lost since.
-func (s *state) newestOwn(ctx context.Context, stores []dht.Store, offline error) (petname.Published, error) {
+// lost since. It also returns the evidence of another copy of the home that this
+// record is; nil: none. It fails with a [*CopiedError].
+func (s *state) newestOwn(ctx context.Context, stores []dht.Store, offline error) (petname.Published, *OtherCopy, error) {
 	if err := s.lookUpOwn(ctx, stores, offline); err != nil {
-		return petname.Published{}, err
+		return petname.Published{}, nil, err
+	}
+	other, err := s.checkRotatedElsewhere()
+	if err != nil {
+		return petname.Published{}, nil, err
 	}
 	last, err := s.lastOwn()
 	if err != nil {
-		return petname.Published{}, err
+		return petname.Published{}, nil, err
 	}
 	if last.Sequence >= pointer.MaxSequence {
-		return petname.Published{}, fmt.Errorf("the last sequence is %d, and there is none above it", last.Sequence)
+		return petname.Published{}, nil, fmt.Errorf("the last sequence is %d, and there is none above it", last.Sequence)
 	}
-	return last, nil
+	return last, other, nil
 }
 
 // lookUpOwn asks the network for the owner's newest record. A record that it finds

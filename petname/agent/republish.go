@@ -46,7 +46,7 @@ func (a *Agent) RepublishEntries() (map[pointer.Pointer]republish.Entry, error) 
 func (a *Agent) runRepublisher() {
 	k := republish.New(republish.Config{
 		Network: republishNetwork{a.state}, Contacts: &republishedContacts{book: a.book}, Home: a.records, Path: a.home.RepublishFile(), Now: a.now, Logger: a.log,
-		Own: &republish.Own{Pointer: a.book.Identity, Store: &ownNetwork{lazyNetwork{state: a.state}}, Locked: a.locked, Lifetime: a.lifetime, Renew: a.renew},
+		Own: &republish.Own{Pointer: a.book.Identity, Store: &ownNetwork{lazyNetwork{state: a.state}}, Locked: a.locked, Lifetime: a.lifetime, Renew: a.renew, Former: a.putFormerAlone},
 	})
 	a.wakes.Lock()
 	a.republisher = k
@@ -118,6 +118,29 @@ func (n *ownNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) 
 		s.putFormer(ctx, id, stores)
 	}
 	return receipt, err
+}
+
+// putFormerAlone stores the last records of the owner's earlier pointers while the
+// current record has expired: the identity can be locked for longer than it is valid.
+// It is called after each failure of the republisher, and does it every 12 hours.
+func (s *state) putFormerAlone(ctx context.Context) {
+	const every = 12 * time.Hour // the network drops them after 48
+	s.mu.Lock()
+	soon := !s.formerPut.IsZero() && s.now().Round(0).Sub(s.formerPut).Abs() < every
+	s.mu.Unlock()
+	id, err := s.identity()
+	if err != nil || soon {
+		return
+	}
+	stores, err := s.joined(ctx)
+	if err != nil {
+		return
+	}
+	if stored, _ := s.putFormer(ctx, id, stores); len(stored) > 0 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.formerPut = s.now().Round(0)
+	}
 }
 
 // republishNetwork is the network for the records of contacts: the one that the

@@ -2,7 +2,8 @@ package agent
 
 import (
 	"context"
-	"time"
+	"errors"
+	"fmt"
 
 	"github.com/petnames-go/petnames/petname/home"
 	"github.com/petnames-go/petnames/pointer"
@@ -11,30 +12,49 @@ import (
 // Rotation is how an identity rotates to its next key.
 type Rotation struct {
 	Next       string // the recovery file that has the next key; empty: the home has it
-	Recovery   string // a new file for the key after it; empty: the home, if it had the next one
+	Recovery   string // a new recovery file for the key after it; empty: the home, if it had the next one
 	WorkFactor int    // scrypt's, log2, for what is locked by a passphrase; 0: age's own
+
+	// DespiteCopy rotates although another copy of the home has rotated the key. If that
+	// copy is still in use, followers receive two successions, and no longer advance.
+	DespiteCopy bool
 }
 
 // Rotated is an identity after a rotation.
 type Rotated struct {
 	Identity
 	Former []pointer.Pointer // the pointers until now, oldest first
+
+	// Resumed reports that an earlier rotation, which was interrupted, was finished, and
+	// that the key was not rotated again.
+	Resumed bool
 }
 
 // Rotate replaces the identity key by the next one, and the owner's pointer with it.
-// The old key signs a last record, which names its successor, and is then erased from
-// this home. [Agent.Publish] stores both records.
+// The old key signs a last record, which names its successor and is valid for 20 years,
+// and is then erased from this home. [Agent.Publish] stores both records.
+//
+// If an earlier rotation was interrupted, Rotate finishes that one, once.
 //
 // Rotate fails with [home.ErrLocked], [home.ErrNextElsewhere] when the next key
-// is in a recovery file, or [home.ErrNextWrong], and changes nothing then. A
-// rotation that a crash interrupted is finished when the home is next used, or has
-// had no effect.
+// is in a recovery file, [home.ErrNextWrong], or a [*CopiedError], and changes nothing
+// then. Beside a [*home.UnfinishedError] the result is valid: the identity has changed,
+// and the rest is done when the home is next used. A rotation that a crash interrupted
+// is finished at the next Open, or undone if the identity had not changed.
 func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err := ctx.Err(); err != nil {
 		return Rotated{}, err
 	}
 	a.publishing.Lock()
 	defer a.publishing.Unlock()
+	if err := a.finishRotation(); err != nil {
+		return a.rotated(err)
+	}
+	if a.takeFinished() {
+		out, err := a.rotated(nil)
+		out.Resumed = true
+		return out, err
+	}
 	id, err := a.identity()
 	if err != nil {
 		return Rotated{}, err
@@ -46,61 +66,143 @@ func (a *Agent) Rotate(ctx context.Context, o Rotation) (Rotated, error) {
 	if err != nil {
 		return Rotated{}, err
 	}
-	r, err := a.home.Rotate(home.RotateOptions{Passphrase: passphrase, Next: o.Next, Recovery: o.Recovery, WorkFactor: o.WorkFactor})
+	nickname, err := a.book.Nickname()
 	if err != nil {
 		return Rotated{}, err
 	}
-	stores, offline := a.joined(ctx)
-	if err := a.lookUpOwn(ctx, stores, offline); err != nil {
-		return Rotated{}, err
-	}
-	last, err := a.lastOwn()
+	r, err := a.home.Rotate(home.RotateOptions{Passphrase: passphrase, Next: o.Next, Recovery: o.Recovery, Nickname: nickname,
+		WorkFactor: o.WorkFactor, Now: a.now})
 	if err != nil {
 		return Rotated{}, err
 	}
-	published, err := a.book.Published()
-	if err != nil {
-		return Rotated{}, err
-	}
-	card, err := a.newCard(home.Identity{Next: r.OldNext, Succession: r.Succession}, false)
-	if err != nil {
-		return Rotated{}, err
-	}
-	card.Successor = r.New.Pointer()
-	// The sequence is above that of the owner's record in the network, if the network
-	// responds: a last record with a lower sequence is not used by resolvers, and can't
-	// be signed again. The value is from the owner's book, not from a record that a
-	// thief of the old key may have signed.
-	record, err := pointer.Sign(r.Old, pointer.Fields{Value: published.Value, Sequence: min(last.Sequence+1, pointer.MaxSequence), TTL: defaultTTL,
-		Expires: a.now().Add(MaxLifetime).Truncate(time.Second), Card: &card})
+	last, err := a.lastRecord(ctx, r, o.DespiteCopy)
 	if err != nil {
 		return Rotated{}, err
 	}
 	// The sequence is not reserved: until the rotation is committed the record is in
 	// this process alone, and after it this key signs no other.
-	if err := r.Commit(record.Bytes()); err != nil {
+	err = r.Commit(last.Bytes())
+	if err != nil && !errors.As(err, new(*home.UnfinishedError)) {
 		return Rotated{}, err
 	}
-	if err := a.book.SetOwnSuccession(r.Succession); err != nil {
-		return Rotated{}, err
+	if serr := a.book.SetOwnSuccession(r.Succession); serr != nil {
+		return Rotated{}, &home.UnfinishedError{Old: r.Old.Pointer(), New: r.New.Pointer(), Err: serr}
 	}
-	if _, err := a.home.RenewSealing(a.now(), 0); err != nil { // a thief of the identity key may have the sealing keys
-		return Rotated{}, err
-	}
-	if id, err = a.identity(); err != nil {
-		return Rotated{}, err
-	}
-	if err := a.saveLastRecord(ctx, id); err != nil {
-		a.log.Warn("last record of a former pointer not saved", "error", err) // putFormer saves it before it stores it
+	if id, ierr := a.identity(); ierr == nil {
+		if kerr := a.saveLastRecord(ctx, id); kerr != nil {
+			a.log.Warn("last record of a former pointer not saved", "error", kerr) // putFormer saves it before it stores it
+		}
 	}
 	a.events.publish(Event{Kind: RecordChanged})
 	a.syncSoon() // the channels with contacts depend on the pointer
-	out := Rotated{}
-	for _, s := range r.Succession {
-		out.Former = append(out.Former, s.Old)
+	return a.rotated(err)
+}
+
+// lastRecord returns the last record of the old key of a rotation. Its sequence is
+// above what the network has of the owner, where that can be asked: a last record that
+// is older than another is not used by resolvers, and cannot be signed again. The value is one
+// that the owner published, and not that of a thief of the old key.
+func (a *Agent) lastRecord(ctx context.Context, r *home.Rotation, despiteCopy bool) (pointer.Record, error) {
+	stores, offline := a.joined(ctx)
+	if err := a.lookUpOwn(ctx, stores, offline); err != nil {
+		return pointer.Record{}, err
 	}
-	out.Identity, err = a.Identity()
+	if _, err := a.checkRotatedElsewhere(); err != nil && !(despiteCopy && errors.As(err, new(*CopiedError))) {
+		return pointer.Record{}, err
+	}
+	last, err := a.lastOwn()
+	if err != nil {
+		return pointer.Record{}, err
+	}
+	published, err := a.book.Published()
+	if err != nil {
+		return pointer.Record{}, err
+	}
+	card, err := a.newCard(home.Identity{Next: r.OldNext, Succession: r.Succession}, false)
+	if err != nil {
+		return pointer.Record{}, err
+	}
+	card.Successor = r.New.Pointer()
+	return pointer.Sign(r.Old, pointer.Fields{Value: published.Value, Sequence: min(last.Sequence+1, pointer.MaxSequence), TTL: defaultTTL,
+		Expires: home.LastExpiry(a.now()), Card: &card})
+}
+
+// rotated returns the identity with its earlier pointers, beside the error of a rotation
+// that has changed the identity; nil: none.
+func (a *Agent) rotated(unfinished error) (Rotated, error) {
+	id, err := a.identity()
+	var out Rotated
+	if err == nil {
+		for _, s := range id.Succession {
+			out.Former = append(out.Former, s.Old)
+		}
+		out.Identity, err = a.Identity()
+	}
+	if unfinished != nil {
+		return out, unfinished
+	}
 	return out, err
+}
+
+// finishRotation finishes or undoes a rotation that was interrupted. It fails with a
+// [*home.UnfinishedError] for one that cannot be finished yet.
+func (s *state) finishRotation() error {
+	i, err := s.home.FinishRotation(s.now())
+	if i == nil {
+		return err
+	}
+	if err != nil && i.Finished {
+		return &home.UnfinishedError{Old: i.From, New: i.To, Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	s.log.Warn(i.String())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finished = i.Finished
+	return nil
+}
+
+// resumeRotation finishes or undoes a rotation that an earlier process left, and keeps
+// the notice of it.
+func (s *state) resumeRotation() {
+	i, err := s.home.FinishRotation(s.now())
+	switch {
+	case err != nil && i != nil && i.Finished:
+		s.interrupted = fmt.Errorf("a rotation from %s to %s was interrupted, and cannot be finished yet: %w", i.From, i.To, err)
+	case err != nil:
+		s.interrupted = fmt.Errorf("a rotation was interrupted, and cannot be finished or undone yet: %w", err)
+	case i != nil:
+		s.interrupted, s.finished = errors.New(i.String()), i.Finished
+	}
+}
+
+// takeFinished reports whether an interrupted rotation was finished since the last
+// call.
+func (s *state) takeFinished() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	finished := s.finished
+	s.finished = false
+	return finished
+}
+
+// lastRecords returns the last records of the earlier pointers.
+func (s *state) lastRecords(id home.Identity) []LastRecord {
+	var all []LastRecord
+	for i, step := range id.Succession {
+		last := LastRecord{Pointer: step.Old}
+		r, _, err := s.held(step.Old)
+		if card, _ := r.Card(); i == len(id.Succession)-1 && (err != nil || card.Successor.IsZero()) {
+			r, _, err = pointer.OpenExpired(step.Old, id.Last, s.now()) // saveLastRecord has not run yet
+		}
+		if card, _ := r.Card(); err == nil && !card.Successor.IsZero() {
+			last.Until = r.Expires()
+		}
+		all = append(all, last)
+	}
+	return all
 }
 
 // saveLastRecord stores the last record of the previous key among the home's records:

@@ -52,7 +52,7 @@ func TestARotationAndAPublicationDoNotOverlap(t *testing.T) {
 // that lead to the current key.
 func TestACardHasTheLastSteps(t *testing.T) {
 	a := opened(t)
-	for range agent.MaxCardSteps + 2 {
+	for range 8 + 2 {
 		_, err := a.Rotate(t.Context(), agent.Rotation{})
 		require.NoError(t, err)
 	}

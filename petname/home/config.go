@@ -96,7 +96,7 @@ func tempPrefix(file string) string { return "." + file + "-" }
 // sweep removes the temporary files that a crash during replace left: some contain
 // keys. The caller has the book open, so no other process is replacing a file.
 func (h Home) sweep() error {
-	err := durable.Sweep(h.files, h.Dir, tempPrefix(identityFile), tempPrefix(sealingFile), tempPrefix(configFile), tempPrefix(oldMessagesFile))
+	err := durable.Sweep(h.files, h.Dir, tempPrefix(identityFile), tempPrefix(sealingFile), tempPrefix(configFile), tempPrefix(oldMessagesFile), tempPrefix(journalFile))
 	if err != nil {
 		return fmt.Errorf("home %q: %w", h.Dir, err)
 	}

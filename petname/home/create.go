@@ -18,7 +18,7 @@ import (
 type CreateOptions struct {
 	Nickname   string
 	Passphrase string // encrypts the identity key and the recovery file; empty: not locked
-	Recovery   string // new file for the next key, instead of the home; needs a Passphrase; empty: the home
+	Recovery   string // new recovery file, for the next key instead of the home; needs a Passphrase; empty: the home
 	WorkFactor int    // of scrypt, log2; 0: the default of age, about a second
 }
 
@@ -30,7 +30,27 @@ type CreateOptions struct {
 func Create(dir string, o CreateOptions) (h Home, err error) { return createOn(nil, dir, o) }
 
 // createOn is Create on a file system; nil: that of the operating system.
-func createOn(files durable.FS, dir string, o CreateOptions) (h Home, err error) {
+func createOn(files durable.FS, dir string, o CreateOptions) (Home, error) {
+	n := newHome{CreateOptions: o}
+	for _, key := range []**pointer.Key{&n.current, &n.next, &n.after} {
+		var err error
+		if *key, err = pointer.NewKey(nil); err != nil {
+			return Home{}, err
+		}
+	}
+	return n.createOn(files, dir)
+}
+
+// newHome is the content of a home to create.
+type newHome struct {
+	CreateOptions
+	current, next, after *pointer.Key         // after is used only for a recovery file
+	succession           []pointer.Succession // to current; nil: it is the first key
+	last                 []byte               // the last record of the key before current; nil: none
+}
+
+// createOn creates the home on a file system. Each error of [Create] is one of it.
+func (o newHome) createOn(files durable.FS, dir string) (h Home, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return Home{}, err
 	}
@@ -59,13 +79,10 @@ func createOn(files durable.FS, dir string, o CreateOptions) (h Home, err error)
 		return nil
 	}
 
-	var keys [3]*pointer.Key // identity, next, device
-	for i := range keys {
-		if keys[i], err = pointer.NewKey(nil); err != nil {
-			return Home{}, err
-		}
+	device, err := pointer.NewKey(nil)
+	if err != nil {
+		return Home{}, err
 	}
-	identity, next, device := keys[0], keys[1], keys[2]
 	peer, err := newPeerKey()
 	if err != nil {
 		return Home{}, err
@@ -88,7 +105,7 @@ func createOn(files durable.FS, dir string, o CreateOptions) (h Home, err error)
 	}
 	made = append(made, h.path(recordsDir))
 	made = append(made, h.path(ledgerFile)) // the folder was empty, so the file is of this call
-	book, err := petname.Create(h.path(ledgerFile), identity, device, petname.Options{DeviceName: deviceName()})
+	book, err := petname.Create(h.path(ledgerFile), o.current, device, petname.Options{DeviceName: deviceName()})
 	if err != nil {
 		return Home{}, err
 	}
@@ -99,7 +116,8 @@ func createOn(files durable.FS, dir string, o CreateOptions) (h Home, err error)
 		return Home{}, err
 	}
 	if o.Recovery != "" {
-		b, err := formatRecovery(identity.Pointer(), next, o.Passphrase, o.WorkFactor)
+		k := recoveryKeys{current: o.current, next: o.next, after: o.after, chain: o.succession, nickname: o.Nickname}
+		b, err := k.format(time.Now(), o.Passphrase, o.WorkFactor)
 		if err != nil {
 			return Home{}, err
 		}
@@ -107,7 +125,8 @@ func createOn(files durable.FS, dir string, o CreateOptions) (h Home, err error)
 			return Home{}, fmt.Errorf("recovery file: %w", err)
 		}
 	}
-	b, err := secrets{current: identity, next: next, nextElsewhere: o.Recovery != "", passphrase: o.Passphrase, workFactor: o.WorkFactor}.format()
+	b, err := secrets{current: o.current, next: o.next, nextElsewhere: o.Recovery != "", succession: o.succession, last: o.last,
+		passphrase: o.Passphrase, workFactor: o.WorkFactor}.format()
 	if err != nil {
 		return Home{}, err
 	}

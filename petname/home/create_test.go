@@ -77,7 +77,8 @@ func TestRecovery(t *testing.T) {
 	}
 	recovery := read(t, file)
 	require.NotContains(t, string(recovery), "PETNAME-SECRET-KEY")
-	secret := unlock(recovery)
+	lines := strings.Split(strings.TrimSpace(unlock(recovery)), "\n")
+	secret, after := lines[len(lines)-2], lines[len(lines)-1]
 	next, err := pointer.ParseKey(secret)
 	require.NoError(t, err)
 	require.True(t, id.Next.Opens(next.Public()))
@@ -85,9 +86,11 @@ func TestRecovery(t *testing.T) {
 	for _, name := range []string{identityFile, deviceFile, peerFile, sealingFile, ledgerFile} {
 		b := read(t, h.path(name))
 		require.NotContains(t, string(b), strings.TrimSpace(secret), name)
+		require.NotContains(t, string(b), after, name)
 		if name == identityFile {
 			require.NotContains(t, string(b), "PETNAME-SECRET-KEY")
 			require.NotContains(t, unlock(b), strings.TrimSpace(secret))
+			require.NotContains(t, unlock(b), after)
 		}
 	}
 	_, err = id.Key("")

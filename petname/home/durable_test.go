@@ -48,7 +48,7 @@ func TestAPowerCutInCreateLeavesAWholeHomeOrNone(t *testing.T) {
 		require.Equal(t, id.Pointer, key.Pointer())
 		next, rerr := readRecovery(recovery, "horse")
 		require.NoError(t, rerr, disk)
-		require.True(t, id.Next.Opens(next.Public()))
+		require.True(t, id.Next.Opens(next.next.Public()))
 		_, rerr = h.Sealing()
 		require.NoError(t, rerr, disk)
 		_, rerr = h.PeerKey()
@@ -225,12 +225,14 @@ func TestAPowerCutInARotationLosesNoKey(t *testing.T) {
 			require.Equal(t, []byte("last"), id.Last)
 			after, rerr := readRecovery(fresh, "horse")
 			require.NoError(t, rerr, disk)
-			require.True(t, id.Next.Opens(after.Public()), disk)
+			require.True(t, id.Next.Opens(after.next.Public()), disk)
 			_, rerr = id.Key("horse")
 			require.NoError(t, rerr, disk)
 		}
 		h.files = &durabletest.Disk{}
 		require.NoError(t, h.sweep())
+		_, rerr = h.FinishRotation(time.Now())
+		require.NoError(t, rerr, disk)
 		require.Equal(t, []string{identityFile}, files(t, h.Dir), disk)
 	}
 	require.NotZero(t, olds)

@@ -1,5 +1,6 @@
 // Package home stores one identity in a folder on disk. [Create] creates a home,
-// [Open] opens an existing one, and [Home.Book] opens its book. The files are:
+// [Recover] creates one from a recovery file, [Open] opens an existing one, and
+// [Home.Book] opens its book. The files are:
 //
 //	identity.key    the current key, and the next key unless it is in a recovery file   0600
 //	device.key      the key that signs the entries of the ledger                        0600
@@ -13,6 +14,7 @@
 //	dht.db          the records that the node stores for others, and its known peers
 //	keep.json       the schedule of the republisher
 //	node.sock       the socket of the running node, which has the ledger open
+//	rotation.journal of a rotation that is under way or was interrupted
 //	post.db         a stub: older versions had messages in it (see [Home.MoveMessages])
 //	post.db.damaged a copy of a post.db that could not be read completely
 //
@@ -143,7 +145,7 @@ func (h Home) Book(o petname.Options) (*petname.Book, error) {
 	// A damaged identity key, or one of another book, is reported by the methods that
 	// need it.
 	id, err := h.Identity()
-	if err != nil || len(id.Succession) == 0 || book.Identity() != id.First() {
+	if err != nil || len(id.Succession) == 0 || !id.Created(book.Identity()) {
 		return book, nil
 	}
 	if err := book.SetOwnSuccession(id.Succession); err != nil {

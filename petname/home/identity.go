@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"filippo.io/age/armor"
@@ -149,8 +150,14 @@ func parseSuccession(line string, to pointer.Pointer) ([]pointer.Succession, err
 	return chain, nil
 }
 
-// First returns the pointer of the first key of the identity, with which the book
-// was created.
+// Created reports whether a book that the pointer p created belongs to the identity:
+// p is its current pointer or an earlier one. The book of a home that was recovered is
+// younger than the identity.
+func (id Identity) Created(p pointer.Pointer) bool {
+	return p == id.Pointer || slices.ContainsFunc(id.Succession, func(s pointer.Succession) bool { return s.Old == p })
+}
+
+// First returns the pointer of the first key of the identity.
 func (id Identity) First() pointer.Pointer {
 	if len(id.Succession) > 0 {
 		return id.Succession[0].Old

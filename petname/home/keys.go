@@ -80,7 +80,10 @@ func newPeerKey() ([]byte, error) {
 }
 
 // readSmall reads a file of at most maxKeyFile bytes.
-func readSmall(name string) ([]byte, error) {
+func readSmall(name string) ([]byte, error) { return readUpTo(name, maxKeyFile) }
+
+// readUpTo reads a file of at most a number of bytes.
+func readUpTo(name string, most int64) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -93,12 +96,12 @@ func readSmall(name string) ([]byte, error) {
 	if !info.Mode().IsRegular() && info.IsDir() {
 		return nil, fmt.Errorf("%q is a folder, and should be a file", name)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(b) > maxKeyFile {
-		return nil, fmt.Errorf("%q is over %d bytes long", filepath.Base(name), maxKeyFile)
+	if int64(len(b)) > most {
+		return nil, fmt.Errorf("%q is over %d bytes long", filepath.Base(name), most)
 	}
 	return b, nil
 }

@@ -2,9 +2,12 @@ package home
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"time"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
@@ -12,42 +15,243 @@ import (
 	"github.com/petnames-go/petnames/pointer"
 )
 
-// formatRecovery returns the content of a recovery file: the next key, always
-// encrypted with a passphrase.
-func formatRecovery(current pointer.Pointer, next *pointer.Key, passphrase string, work int) ([]byte, error) {
-	locked, err := encrypt([]byte(next.Secret()+"\n"), passphrase, work)
+// A recovery file has what continues an identity after its home is lost. It is
+// written while the current key exists, and is always encrypted with a passphrase
+// (age-encryption.org/v1, scrypt):
+//
+//	# petname recovery 2
+//	# pointer: k51…        the pointer of the current key
+//	# next: k…             its commitment to the next key
+//	-----BEGIN AGE ENCRYPTED FILE-----
+//
+// The encrypted text repeats these three lines, and continues:
+//
+//	# succession: …        base64, the chain from the first key to the next key; both keys signed its last step
+//	# last: …              base64, the last record of the current key
+//	PETNAME-SECRET-KEY-1…  the next key
+//	PETNAME-SECRET-KEY-1…  the key after the next
+//
+// The last record has sequence [pointer.MaxSequence], names the next key as
+// successor and has no value: it is signed ahead of time, when the last value is
+// not known. It is encrypted, since its publication ends the current key.
+//
+// Version 1 has the next key alone, under "# petname recovery 1" and a line with the
+// pointer of the current key that no signature covers.
+const (
+	recoveryMagic  = "# petname recovery 2"
+	recoveryMagic1 = "# petname recovery 1\n"
+	recoveryOf1    = "# the next key after %s: keep it away from this computer\n"
+
+	// maxRecovery bounds a recovery file, in bytes. The longest chain is encoded
+	// twice: in base64, and in the armor of age.
+	maxRecovery = 2 * maxKeyFile
+
+	lastTTL      = 5 * time.Minute
+	maxCardSteps = 8
+)
+
+// recovery is the content of a recovery file. [readRecovery] has verified that its
+// parts belong together.
+type recovery struct {
+	old   pointer.Pointer // of the current key; not authenticated in version 1
+	next  *pointer.Key
+	after *pointer.Key         // nil: version 1
+	chain []pointer.Succession // from the first key to next; nil: version 1
+	last  *pointer.Record      // of old; nil: version 1
+}
+
+// LastExpiry returns the end of the validity of the last record of a key that is
+// replaced at the given time: 20 years later.
+func LastExpiry(now time.Time) time.Time { return now.UTC().AddDate(20, 0, 0).Truncate(time.Second) }
+
+// CardSteps returns the steps of a succession chain that a card has room for: the
+// newest 8. Followers that are further behind are led on by the last records of the
+// keys between.
+func CardSteps(chain []pointer.Succession) []pointer.Succession {
+	return chain[max(0, len(chain)-maxCardSteps):]
+}
+
+// recoveryKeys are the keys of a new recovery file.
+type recoveryKeys struct {
+	current, next, after *pointer.Key
+	chain                []pointer.Succession // from the first key to current
+	nickname             string               // for the last record; "": none
+}
+
+// format signs the step and the last record, and returns the content of the file.
+func (k recoveryKeys) format(now time.Time, passphrase string, work int) ([]byte, error) {
+	commitments := make([]pointer.Commitment, 2) // to next, to after
+	for i, key := range []*pointer.Key{k.next, k.after} {
+		var err error
+		if commitments[i], err = pointer.Commit(key.Public()); err != nil {
+			return nil, err
+		}
+	}
+	step, err := pointer.Succeed(k.current.Pointer(), k.next, commitments[1], k.current)
 	if err != nil {
 		return nil, err
 	}
-	header := fmt.Sprintf(recoveryMagic+"# the next key after %s: keep it away from this computer\n", current)
+	chain := append(k.chain[:len(k.chain):len(k.chain)], step)
+	encoded, err := pointer.EncodeSuccession(chain)
+	if err != nil {
+		return nil, err
+	}
+	card := pointer.Card{Nickname: k.nickname, Next: commitments[0], Succession: CardSteps(chain), Successor: k.next.Pointer()}
+	last, err := pointer.Sign(k.current, pointer.Fields{Sequence: pointer.MaxSequence, Expires: LastExpiry(now), TTL: lastTTL, Card: &card})
+	if err != nil {
+		return nil, err
+	}
+	header := recoveryHeader(k.current.Pointer(), commitments[0])
+	body := header + successionField + base64.StdEncoding.EncodeToString(encoded) + "\n" +
+		lastField + base64.StdEncoding.EncodeToString(last.Bytes()) + "\n" +
+		k.next.Secret() + "\n" + k.after.Secret() + "\n"
+	locked, err := encrypt([]byte(body), passphrase, work)
+	if err != nil {
+		return nil, err
+	}
 	return append([]byte(header), locked...), nil
 }
 
-// readRecovery returns the key in a recovery file.
-func readRecovery(name, passphrase string) (*pointer.Key, error) {
-	b, err := readSmall(name)
-	if err != nil {
-		return nil, fmt.Errorf("recovery file: %w", err)
-	}
-	at := bytes.Index(b, []byte(armor.Header))
-	if !bytes.HasPrefix(b, []byte(recoveryMagic)) || at < 0 {
-		return nil, fmt.Errorf("recovery file %q: is not one of this version, or damaged", name)
-	}
-	if passphrase == "" {
-		return nil, ErrLocked
-	}
-	plain, err := decrypt(b[at:], passphrase)
-	if err != nil {
-		return nil, fmt.Errorf("recovery file %q: %w", name, err)
-	}
-	key, err := pointer.ParseKey(string(plain))
-	if err != nil {
-		return nil, fmt.Errorf("recovery file %q: %w", name, err)
-	}
-	return key, nil
+// recoveryHeader returns the lines of a recovery file before the encrypted text.
+func recoveryHeader(current pointer.Pointer, next pointer.Commitment) string {
+	return fmt.Sprintf("%s\n# pointer: %s\n# next: %s\n", recoveryMagic, current, next)
 }
 
-const recoveryMagic = "# petname recovery 1\n"
+// readRecovery reads a recovery file, and verifies that each field agrees with the
+// keys in it.
+func readRecovery(name, passphrase string) (recovery, error) {
+	b, err := readUpTo(name, maxRecovery)
+	if err != nil {
+		return recovery{}, fmt.Errorf("recovery file: %w", err)
+	}
+	r, err := parseRecovery(b, passphrase)
+	if errors.Is(err, ErrLocked) {
+		return recovery{}, err
+	}
+	if err != nil {
+		return recovery{}, fmt.Errorf("recovery file %q: %w", name, err)
+	}
+	return r, nil
+}
+
+func parseRecovery(b []byte, passphrase string) (recovery, error) {
+	at := bytes.Index(b, []byte(armor.Header))
+	header := string(b[:max(at, 0)])
+	of1, version1 := strings.CutPrefix(header, recoveryMagic1)
+	if !version1 && !strings.HasPrefix(header, recoveryMagic+"\n") {
+		return recovery{}, errors.New("is not one of this version, or damaged")
+	}
+	if passphrase == "" {
+		return recovery{}, ErrLocked
+	}
+	plain, err := decryptUpTo(b[at:], passphrase, maxRecovery)
+	if err != nil {
+		return recovery{}, err
+	}
+	if version1 {
+		return parseRecovery1(of1, string(plain))
+	}
+	r, inside, err := parseRecoveryBody(string(plain))
+	if err != nil {
+		return recovery{}, err
+	}
+	if inside != header {
+		return recovery{}, errors.New("the lines before the encrypted text are not those inside it: altered")
+	}
+	return r, nil
+}
+
+// parseRecovery1 parses version 1: of is the line that states the current pointer.
+func parseRecovery1(of, plain string) (r recovery, err error) {
+	before, _, _ := strings.Cut(recoveryOf1, "%s")
+	text, _, _ := strings.Cut(strings.TrimPrefix(of, before), ":")
+	if of != fmt.Sprintf(recoveryOf1, text) {
+		return recovery{}, errors.New("line 2 does not state the pointer of the key before: damaged")
+	}
+	if r.old, err = pointer.Parse(text); err != nil {
+		return recovery{}, fmt.Errorf("line 2: %w: damaged", err)
+	}
+	r.next, err = pointer.ParseKey(plain)
+	return r, err
+}
+
+// parseRecoveryBody parses and verifies the encrypted text of version 2. It also
+// returns the header that belongs to it. Its errors contain no secrets.
+func parseRecoveryBody(text string) (r recovery, header string, err error) {
+	fail := func(format string, args ...any) (recovery, string, error) {
+		return recovery{}, "", fmt.Errorf(format+": damaged or altered", args...)
+	}
+	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	if len(lines) != 7 || lines[0] != recoveryMagic {
+		return fail("the encrypted text does not have its 7 lines")
+	}
+	fields := make([]string, 4)
+	for i, prefix := range []string{"# pointer: ", "# next: ", successionField, lastField} {
+		var ok bool
+		if fields[i], ok = strings.CutPrefix(lines[i+1], prefix); !ok {
+			return fail("encrypted line %d does not start with %q", i+2, prefix)
+		}
+	}
+	// 1. The keys.
+	if r.next, err = pointer.ParseKey(lines[5]); err != nil {
+		return fail("the next key: %w", err)
+	}
+	if r.after, err = pointer.ParseKey(lines[6]); err != nil {
+		return fail("the key after the next: %w", err)
+	}
+	// 2. The commitment, and the step: both keys signed it.
+	if r.old, err = pointer.Parse(fields[0]); err != nil {
+		return fail("%w", err)
+	}
+	next, err := pointer.ParseCommitment(fields[1])
+	if err != nil {
+		return fail("%w", err)
+	}
+	if !next.Opens(r.next.Public()) {
+		return fail("the next key is not the one that its line commits to")
+	}
+	if r.chain, err = parseSuccession(lines[3], r.next.Pointer()); err != nil {
+		return fail("%w", err)
+	}
+	step := r.chain[len(r.chain)-1]
+	switch {
+	case step.Old != r.old:
+		return fail("its succession step is from %s, and the file is of %s", step.Old, r.old)
+	case step.OldSignature == nil:
+		return fail("%s has not signed the succession step", r.old)
+	case !step.Next.Opens(r.after.Public()):
+		return fail("the succession step does not commit to the key after the next")
+	}
+	// 3. The last record. It may have expired.
+	b, err := base64.StdEncoding.Strict().DecodeString(fields[3])
+	if err != nil {
+		return fail("the last record is not base64")
+	}
+	last, _, err := pointer.OpenExpired(r.old, b, time.Now())
+	if err != nil {
+		return fail("the last record: %w", err)
+	}
+	card, _ := last.Card()
+	switch {
+	case card.Successor != r.next.Pointer():
+		return fail("the last record does not name %s as successor", r.next.Pointer())
+	case card.Next != next:
+		return fail("the last record has another commitment")
+	case last.Sequence() != pointer.MaxSequence:
+		return fail("the last record has sequence %d", last.Sequence())
+	case !sameSteps(card.Succession, CardSteps(r.chain)):
+		return fail("the last record has another succession")
+	}
+	r.last = &last
+	return r, recoveryHeader(r.old, next), nil
+}
+
+// sameSteps reports whether two chains have the same encoding.
+func sameSteps(a, b []pointer.Succession) bool {
+	x, err := pointer.EncodeSuccession(a)
+	y, yerr := pointer.EncodeSuccession(b)
+	return err == nil && yerr == nil && bytes.Equal(x, y)
+}
 
 // encrypt encrypts with a passphrase; work is the work factor of scrypt, log2, or 0
 // for the default of age.
@@ -75,6 +279,15 @@ func encrypt(plain []byte, passphrase string, work int) ([]byte, error) {
 }
 
 func decrypt(locked []byte, passphrase string) ([]byte, error) {
+	plain, err := decryptUpTo(locked, passphrase, maxKeyFile)
+	if err != nil && !errors.Is(err, ErrPassphrase) {
+		err = fmt.Errorf("identity key: %w", err)
+	}
+	return plain, err
+}
+
+// decryptUpTo decrypts at most a number of bytes.
+func decryptUpTo(locked []byte, passphrase string, most int64) ([]byte, error) {
 	identity, err := age.NewScryptIdentity(passphrase)
 	if err != nil {
 		return nil, err
@@ -85,7 +298,7 @@ func decrypt(locked []byte, passphrase string) ([]byte, error) {
 		return nil, ErrPassphrase
 	}
 	if err != nil {
-		return nil, fmt.Errorf("identity key: %w", err)
+		return nil, err
 	}
-	return io.ReadAll(io.LimitReader(r, maxKeyFile))
+	return io.ReadAll(io.LimitReader(r, most))
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/petnames-go/petnames/ledger/durable"
 	"github.com/petnames-go/petnames/pointer"
@@ -14,7 +15,10 @@ type RotateOptions struct {
 	Passphrase string // decrypts the identity key and Next, and encrypts the new files
 	Next       string // the recovery file with the next key; empty: the home has it
 	Recovery   string // a new recovery file for the key after the next; empty: the home, if it had the next key
+	Nickname   string // for the last record in the new recovery file; empty: none
 	WorkFactor int    // of scrypt, log2; 0: the default of age
+
+	Now func() time.Time // nil: time.Now
 }
 
 // Rotation is a prepared rotation: nothing on disk has changed yet. The caller
@@ -26,10 +30,24 @@ type Rotation struct {
 	Succession []pointer.Succession // from the first key to New
 
 	home         Home
+	now          func() time.Time
 	identity     secrets
 	recovery     []byte // content of the new recovery file; nil: none to be written
 	recoveryPath string
 }
+
+// UnfinishedError is returned by [Rotation.Commit] when the identity has changed and a
+// later part of the rotation failed. [Home.FinishRotation] does the rest.
+type UnfinishedError struct {
+	Old, New pointer.Pointer
+	Err      error
+}
+
+func (e *UnfinishedError) Error() string {
+	return fmt.Sprintf("the key was rotated, and the pointer is now %s; the rest of the rotation is not done yet: %v", e.New, e.Err)
+}
+
+func (e *UnfinishedError) Unwrap() error { return e.Err }
 
 var (
 	// ErrNextElsewhere is returned when the next key is in a recovery file and no
@@ -52,11 +70,13 @@ func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
 	if err != nil {
 		return nil, err
 	}
+	var file recovery
 	switch {
 	case o.Next != "":
-		if next, err = readRecovery(o.Next, o.Passphrase); err != nil {
+		if file, err = readRecovery(o.Next, o.Passphrase); err != nil {
 			return nil, err
 		}
+		next = file.next
 	case id.NextElsewhere:
 		return nil, ErrNextElsewhere
 	case next == nil:
@@ -68,15 +88,26 @@ func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
 	if o.Recovery == "" && id.NextElsewhere {
 		return nil, fmt.Errorf("%w, and neither should be the one after it: name a new recovery file", ErrNextElsewhere)
 	}
-	if len(id.Succession) >= pointer.MaxKept {
+	most := pointer.MaxKept
+	if o.Recovery != "" {
+		most-- // the recovery file has a step more
+	}
+	if len(id.Succession) >= most {
 		return nil, fmt.Errorf("the key was rotated %d times, which is the maximum: begin a new identity, and introduce it", len(id.Succession))
 	}
-	afterNext, err := pointer.NewKey(nil)
-	if err != nil {
-		return nil, err
+	// The step in the recovery file is signed already. Another one, to the same key with
+	// another commitment, would be duplicity.
+	after := file.after
+	if after == nil || file.old != id.Pointer {
+		if after, err = pointer.NewKey(nil); err != nil {
+			return nil, err
+		}
 	}
-	r := &Rotation{Old: old, New: next, OldNext: id.Next, home: h}
-	if r.Next, err = pointer.Commit(afterNext.Public()); err != nil {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	r := &Rotation{Old: old, New: next, OldNext: id.Next, home: h, now: o.Now}
+	if r.Next, err = pointer.Commit(after.Public()); err != nil {
 		return nil, err
 	}
 	step, err := pointer.Succeed(id.Pointer, next, r.Next, old)
@@ -88,7 +119,11 @@ func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
 		if r.recoveryPath, err = recoveryPath(h.Dir, o.Recovery, o.Passphrase); err != nil {
 			return nil, err
 		}
-		if r.recovery, err = formatRecovery(next.Pointer(), afterNext, o.Passphrase, o.WorkFactor); err != nil {
+		k := recoveryKeys{current: next, next: after, chain: r.Succession, nickname: o.Nickname}
+		if k.after, err = pointer.NewKey(nil); err != nil {
+			return nil, err
+		}
+		if r.recovery, err = k.format(o.Now(), o.Passphrase, o.WorkFactor); err != nil {
 			return nil, err
 		}
 	}
@@ -96,38 +131,57 @@ func (h Home) Rotate(o RotateOptions) (*Rotation, error) {
 	if !id.Locked {
 		passphrase = "" // it is only for the recovery files
 	}
-	r.identity = secrets{current: next, next: afterNext, nextElsewhere: o.Recovery != "", succession: r.Succession,
+	r.identity = secrets{current: next, next: after, nextElsewhere: o.Recovery != "", succession: r.Succession,
 		passphrase: passphrase, workFactor: o.WorkFactor}
 	return r, nil
 }
 
-// Commit writes the recovery file and then replaces identity.key atomically. last
-// is the last record of the old key and is stored in identity.key: it names the
-// successor, so it must not exist before the rotation, and afterwards the old key
-// is no longer there to sign it.
+// Commit writes the recovery file, replaces identity.key atomically, and then replaces
+// the sealing keys, which a thief of the old key may have. last is the last record of
+// the old key and is stored in identity.key: it names the successor, so it must not
+// exist before the rotation, and afterwards the old key is no longer there to sign it.
+//
+// After an error the old identity is in place and the recovery file is removed, unless
+// the error is an [*UnfinishedError]: the new identity is in place then. A journal in
+// the home makes the same of a rotation that a crash interrupts: see
+// [Home.FinishRotation]. The caller has the book open.
 func (r *Rotation) Commit(last []byte) error {
 	r.identity.last = last
 	b, err := r.identity.format()
 	if err != nil {
 		return err
 	}
+	// An interrupted rotation can have left keys in a temporary file.
+	if err := r.home.sweep(); err != nil {
+		return fmt.Errorf("identity key: %w", err)
+	}
+	j, err := r.writeJournal()
+	if err != nil {
+		return err
+	}
 	if r.recovery != nil {
 		if err := durable.Create(r.home.files, r.recoveryPath, r.recovery); err != nil {
-			return fmt.Errorf("recovery file: %w", err)
+			return errors.Join(fmt.Errorf("recovery file: %w", err), r.home.removeJournal())
 		}
 	}
-	// An interrupted rotation can have left keys in a temporary file.
-	err = r.home.sweep()
-	if err == nil {
-		err = r.home.replace(identityFile, b)
-	}
-	if err != nil {
+	if err := r.home.replace(identityFile, b); err != nil {
+		err = fmt.Errorf("identity key: %w", err)
 		// The recovery file is removed only if the old identity is certainly in place:
 		// with the new one, it is the only copy of the next key.
-		if id, ierr := r.home.Identity(); r.recovery != nil && ierr == nil && id.Pointer == r.Old.Pointer() {
-			_ = durable.Or(r.home.files).Remove(r.recoveryPath)
+		id, ierr := r.home.Identity()
+		switch {
+		case ierr != nil:
+			return err
+		case id.Pointer == r.New.Pointer():
+			return &UnfinishedError{r.Old.Pointer(), id.Pointer, err}
 		}
-		return fmt.Errorf("identity key: %w", err)
+		if r.recovery != nil {
+			err = errors.Join(err, durable.Or(r.home.files).Remove(r.recoveryPath))
+		}
+		return errors.Join(err, r.home.removeJournal())
+	}
+	if err := r.home.finish(j, r.now()); err != nil {
+		return &UnfinishedError{r.Old.Pointer(), r.New.Pointer(), err}
 	}
 	return nil
 }

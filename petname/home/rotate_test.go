@@ -133,7 +133,7 @@ func TestTheRecoveryFileIsWrittenBeforeTheIdentityChanges(t *testing.T) {
 	require.ErrorContains(t, r.Commit(nil), "identity key")
 	after, err := readRecovery(fresh, "horse")
 	require.NoError(t, err)
-	require.True(t, r.Next.Opens(after.Public()))
+	require.True(t, r.Next.Opens(after.next.Public()))
 	require.DirExists(t, h.path(identityFile))
 }
 
@@ -184,7 +184,7 @@ func TestARotationDoesNotLockAnUnlockedIdentity(t *testing.T) {
 	require.Equal(t, r.New.Pointer(), keyOf(t, h).Pointer())
 	next, err := readRecovery(file, "horse")
 	require.NoError(t, err)
-	require.True(t, id.Next.Opens(next.Public()))
+	require.True(t, id.Next.Opens(next.next.Public()))
 }
 
 // Reading an identity verifies both signatures of each step of the succession,
@@ -225,7 +225,7 @@ func TestARecoveryFileOfAnotherVersionIsRefused(t *testing.T) {
 	b := read(t, name)
 	_, err := readRecovery(name, "horse")
 	require.NoError(t, err)
-	other := bytes.Replace(b, []byte("# petname recovery 1\n"), []byte("# petname recovery 2\n"), 1)
+	other := bytes.Replace(b, []byte("# petname recovery 2\n"), []byte("# petname recovery 3\n"), 1)
 	require.NotEqual(t, b, other)
 	require.NoError(t, os.WriteFile(name, other, 0o600))
 	_, err = readRecovery(name, "horse")

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/petname/agent/libp2p"
+	"github.com/petnames-go/petnames/petname/home"
+)
+
+func (a *app) recoverVerb() *cobra.Command {
+	var r home.RecoverOptions
+	var networks []string
+	cmd := &cobra.Command{
+		Use:   "recover FILE",
+		Short: "Make a home from a recovery file, after yours was lost",
+		Long: `Make a home from the recovery file that init or key rotate wrote, and from
+nothing else. Your pointer is then that of the next key. A last record of the
+old key, valid for 20 years, leads your followers on to it. An existing home is
+never overwritten.
+
+Lost are the book, unless a backup or another device has it; the value that you
+published; and the keys of the old home for messages: what was sent to it and
+not read yet cannot be read any more.
+
+The key after the next is in a new recovery file: the one given with --recovery,
+or else FILE.next. It has the passphrase of the old one, and so has the home.
+Destroy the old file.
+
+With --join, both records are published at once; without it, nothing leaves
+this machine, and publish stores both after join.`,
+		Example: `  petname recover /media/stick/alice.key --home new --passphrase-file pass.txt
+  petname recover alice.key --recovery alice2.key --join ipfs --passphrase-file pass.txt`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, err := a.dir()
+			if err != nil {
+				return err
+			}
+			r.File, r.WorkFactor = args[0], a.work
+			if r.Passphrase, err = a.recoveryPassphrase(r.File); err != nil {
+				return err
+			}
+			out, err := a.recover(dir, r, networks)
+			err = a.printResult(out, err, out.Pointer != "", func(w *bufio.Writer) { printRecovered(w, out) })
+			if err == nil && !out.Published.New {
+				a.hint("\nlet people know:\n  petname join --help\n  petname publish")
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&r.Recovery, "recovery", "", "new recovery `file` (default: FILE.next)")
+	cmd.Flags().StringArrayVar(&networks, "join", nil, "a `network` to join, as for the verb join; may be repeated")
+	return cmd
+}
+
+// recovered is the result of recover.
+type recovered struct {
+	Pointer      string     `json:"pointer"`  // the new one
+	Old          string     `json:"old"`      // the one before
+	Nickname     string     `json:"nickname"` // of the old pointer when the file was written
+	Link         string     `json:"link"`
+	RecoveryFile string     `json:"recovery_file"` // the new one
+	Until        *time.Time `json:"until"`         // the end of the last record of the old key; null: there is none
+	Sequence     uint64     `json:"sequence"`      // of the record of the new pointer; 0: none was signed
+	Published    struct {
+		Old bool `json:"old"` // the last record of the old pointer is stored in a network
+		New bool `json:"new"` // the record of the new pointer is
+	} `json:"published"`
+	Lost    []string `json:"lost"`    // "book", "value", "device_key", "sealing_keys"
+	Missing []string `json:"missing"` // what the recovery file does not have: "last_record", "old_signature"
+}
+
+func (a *app) recover(dir string, r home.RecoverOptions, networks []string) (out recovered, err error) {
+	o := agent.Options{Transport: libp2p.New(libp2p.Options{Timeout: a.timeout})}
+	ag, result, err := agent.Recover(a.ctx, dir, r, o, networks...)
+	if ag != nil {
+		defer func() {
+			if cerr := ag.Close(); cerr != nil && err == nil {
+				err = classify(cerr)
+			}
+		}()
+	}
+	if err != nil && result.New.IsZero() {
+		var path *fs.PathError
+		if errors.As(err, &path) && path.Path == r.File {
+			return out, usage("recovery file: %v", path)
+		}
+		return out, classify(err)
+	}
+	out = recovered{Pointer: result.New.String(), Old: result.Old.String(), Nickname: result.Nickname, RecoveryFile: result.RecoveryFile,
+		Until: timeOrNull(result.Until), Sequence: result.Sequence, Lost: []string{"book", "value", "device_key", "sealing_keys"}, Missing: []string{}}
+	if ag != nil {
+		if link, lerr := ag.Link(); lerr == nil {
+			out.Link = link.String()
+		}
+	}
+	if result.Until.IsZero() {
+		out.Missing = []string{"last_record", "old_signature"}
+	}
+	out.Published.New = result.Receipt.Stored > 0
+	for _, p := range result.Former {
+		out.Published.Old = out.Published.Old || p == result.Old
+	}
+	switch {
+	case err != nil:
+		return out, classify(err)
+	case result.Problem == nil, len(networks) == 0 && errors.Is(result.Problem, agent.ErrNotJoined):
+		return out, nil
+	}
+	failed := *classify(result.Problem)
+	failed.Message = "the home is made, but its records are not stored as widely as wanted: " + failed.Message
+	failed.Next = "petname publish"
+	return out, &failed
+}
+
+func printRecovered(w *bufio.Writer, out recovered) {
+	fmt.Fprintf(w, "your pointer is now\n  %s\n", out.Pointer)
+	printField(w, "succeeds", out.Old)
+	if out.Until != nil {
+		printField(w, "led on", "followers of the old pointer, until "+out.Until.Local().Format(time.DateTime))
+	} else {
+		printField(w, "NOT LED ON", "this recovery file is of an older version: it has no last record of the old key")
+		printField(w, "", "and no signature of it. Hand out your new link; contacts have to confirm it")
+	}
+	switch {
+	case out.Published.Old && out.Published.New:
+		printField(w, "published", "the records of both pointers")
+	case out.Published.New:
+		printField(w, "published", "the record of the new pointer")
+	default:
+		printField(w, "published", "nothing yet: after petname join, petname publish stores the records of both pointers")
+	}
+	printField(w, "lost", "the book, unless a backup or another device has it")
+	printField(w, "", "the value that was published")
+	printField(w, "", "the device key and the sealing keys: messages to the old home that were not read")
+	if out.RecoveryFile != "" {
+		fmt.Fprintf(w, "your new recovery file is\n  %s\n", out.RecoveryFile)
+	}
+}

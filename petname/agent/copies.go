@@ -1,0 +1,204 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger"
+	"github.com/petnames-go/petnames/petname"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// OtherCopy is evidence that the owner's key signs outside of this home: a record of
+// the owner's pointer with a sequence above all that this home has reserved. It is a
+// plain value.
+//
+// Nothing less is evidence. A sequence is reserved durably before a record is signed,
+// so this home signs none above the last reserved one, and only the owner's key signs a
+// record that verifies. Old records, which a lying or slow router returns, have lower
+// sequences. One cause is not another copy: a home that was restored from a backup has
+// forgotten what it signed after the backup. That happens once for each restore, and
+// the next publication is above it; so the second time is proof.
+type OtherCopy struct {
+	Sequence  uint64          // of the record
+	Signed    uint64          // the highest sequence that this home had reserved; 0: none
+	Successor pointer.Pointer // the next key, if the record proves a rotation to it; zero: none
+	Seen      time.Time
+	Times     int // how often a record of another copy was seen
+}
+
+func (c OtherCopy) String() string {
+	if !c.Successor.IsZero() {
+		return (&CopiedError{c.Successor}).Error()
+	}
+	text := "another copy of this home is in use"
+	if c.Times < 2 {
+		text += ", or this home was restored from an older copy"
+	}
+	if c.Signed == 0 {
+		return text + fmt.Sprintf(": there is a record of your pointer with sequence %d, and this home had signed none", c.Sequence)
+	}
+	return text + fmt.Sprintf(": there is a record of your pointer with sequence %d, and this home had signed none above %d", c.Sequence, c.Signed)
+}
+
+// CopiedError is returned when another copy of the home has rotated the key: a record
+// that the key signed names the next key, which has signed the step. Signing more with
+// the old key would lead followers away from the new one.
+type CopiedError struct{ Successor pointer.Pointer }
+
+func (e *CopiedError) Error() string {
+	return "another copy of this home is in use, or was recovered: it has rotated this key, and the pointer there is " + e.Successor.String()
+}
+
+const (
+	tableCopies = "copies" // pointer of the owner → copyRow as JSON
+	copyShown   = 30 * 24 * time.Hour
+)
+
+// copyRow is the stored form of an OtherCopy.
+type copyRow struct {
+	Sequence, Signed uint64
+	Successor        string `json:",omitempty"`
+	Seen             time.Time
+	Times            int
+	Shown            bool // the owner was notified
+}
+
+func (r copyRow) evidence() *OtherCopy {
+	c := &OtherCopy{Sequence: r.Sequence, Signed: r.Signed, Seen: r.Seen, Times: r.Times}
+	c.Successor, _ = pointer.Parse(r.Successor) // zero: none
+	return c
+}
+
+// OtherCopy returns the evidence that another copy of this home is in use; nil if there
+// is none that has to be shown. With look, it first asks the networks that were joined
+// for the owner's newest record, if this home has published one: a query for the
+// record is what every follower sends. Evidence is shown once, while the record is the
+// newest, and for 30 days if it was seen more than once.
+func (a *Agent) OtherCopy(ctx context.Context, look bool) (*OtherCopy, error) {
+	if look {
+		last, err := a.book.Published()
+		if err != nil {
+			return nil, err
+		}
+		if last.Sequence > 0 {
+			stores, offline := a.joined(ctx)
+			if err := a.lookUpOwn(ctx, stores, offline); err != nil {
+				return nil, err
+			}
+		}
+	}
+	row, newest, err := a.noteCopy()
+	if err != nil || row == nil {
+		return nil, err
+	}
+	again := row.Times > 1 && a.now().Sub(row.Seen) < copyShown
+	if row.Shown && !newest && !again {
+		return nil, nil
+	}
+	if !row.Shown {
+		row.Shown = true
+		if err := a.putCopy(*row); err != nil {
+			a.log.Warn("evidence of another copy not noted", "error", err) // it is shown again
+		}
+	}
+	return row.evidence(), nil
+}
+
+// noteCopy compares the owner's newest record in the home, which includes what look-ups
+// returned, with what this home has signed, and stores new evidence. It returns the
+// newest evidence, nil if there is none, and reports whether that record is still above
+// all that this home has signed.
+func (s *state) noteCopy() (row *copyRow, newest bool, err error) {
+	own := s.book.Identity()
+	if row, err = s.copyRow(own); err != nil {
+		return nil, false, err
+	}
+	record, _, err := s.held(own)
+	if err != nil {
+		return row, false, nil // none, or a damaged one, which Check reports
+	}
+	signed, err := s.book.Published()
+	if err != nil {
+		return nil, false, err
+	}
+	if record.Sequence() <= signed.Sequence {
+		return row, false, nil
+	}
+	if row != nil && row.Sequence == record.Sequence() && row.Signed == signed.Sequence {
+		return row, true, nil
+	}
+	seen := copyRow{Sequence: record.Sequence(), Signed: signed.Sequence, Seen: s.now().UTC().Truncate(time.Second), Times: 1}
+	if row != nil && row.Signed == signed.Sequence {
+		seen.Times = row.Times // nothing was signed here between the two: one restore explains both
+	} else if row != nil {
+		seen.Times = row.Times + 1
+	}
+	if to := s.provenSuccessor(record); !to.IsZero() {
+		seen.Successor = to.String()
+	}
+	s.log.Warn("another copy of this home may be in use", "sequence", seen.Sequence, "signed", seen.Signed, "successor", seen.Successor)
+	if err := s.putCopy(seen); err != nil {
+		s.log.Warn("evidence of another copy not noted", "error", err)
+	}
+	return &seen, true, nil
+}
+
+// provenSuccessor returns the next key of this home if a record of the owner's pointer
+// has a step to it; zero if there is none. A thief of the current key alone cannot make
+// one: the step opens the commitment, and the next key has signed it.
+func (s *state) provenSuccessor(record pointer.Record) pointer.Pointer {
+	id, err := s.identity()
+	if err != nil {
+		return pointer.Pointer{}
+	}
+	card, _ := record.Card()
+	for _, step := range card.Succession {
+		if step.Old != record.Pointer() || !id.Next.Opens(step.New) {
+			continue
+		}
+		if to, err := step.Verify(); err == nil {
+			return to
+		}
+	}
+	return pointer.Pointer{}
+}
+
+// checkRotatedElsewhere returns the evidence that the owner's newest record in the home
+// is one of another copy; nil: it is not. If it proves that this copy has rotated the
+// key, that is a [*CopiedError].
+func (s *state) checkRotatedElsewhere() (*OtherCopy, error) {
+	row, newest, err := s.noteCopy()
+	if err != nil || row == nil || !newest {
+		return nil, err
+	}
+	other := row.evidence()
+	if !other.Successor.IsZero() {
+		return other, &CopiedError{other.Successor}
+	}
+	return other, nil
+}
+
+func (s *state) copyRow(own pointer.Pointer) (*copyRow, error) {
+	var row *copyRow
+	err := s.book.Ledger().ReadLocal(func(local *ledger.View) error {
+		b, err := local.Get(tableCopies, own.Bytes())
+		if err != nil || b == nil {
+			return err
+		}
+		row = &copyRow{}
+		return json.Unmarshal(b, row)
+	})
+	return row, err
+}
+
+func (s *state) putCopy(row copyRow) error {
+	b, err := json.Marshal(row)
+	if err != nil {
+		return err
+	}
+	own := s.book.Identity()
+	return s.book.Update(func(_ *petname.Book, local *ledger.View) error { return local.Put(tableCopies, own.Bytes(), b) })
+}

@@ -1,0 +1,236 @@
+package agent_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/petnames-go/petnames/dht"
+	"github.com/petnames-go/petnames/petname/agent"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// shared is a router that holds the last record that it received for each pointer.
+type shared struct {
+	mu      sync.Mutex
+	records map[pointer.Pointer][]byte
+	always  map[pointer.Pointer][]byte // returned instead
+}
+
+func (r *shared) Get(ctx context.Context, p pointer.Pointer) iter.Seq2[dht.Answer, error] {
+	return r.GetAt(ctx, p, dht.LevelAny)
+}
+
+func (r *shared) GetAt(_ context.Context, p pointer.Pointer, _ dht.Level) iter.Seq2[dht.Answer, error] {
+	return func(yield func(dht.Answer, error) bool) {
+		r.mu.Lock()
+		record := r.records[p]
+		if b := r.always[p]; b != nil {
+			record = b
+		}
+		r.mu.Unlock()
+		yield(dht.Answer{Record: record, Source: dht.SourceNetwork, Asked: 1}, nil)
+	}
+}
+
+func (r *shared) Put(_ context.Context, p pointer.Pointer, record []byte) (dht.Receipt, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.records == nil {
+		r.records = map[pointer.Pointer][]byte{}
+	}
+	r.records[p] = record
+	return dht.Receipt{Asked: 1, Stored: 1}, nil
+}
+
+func (*shared) Check(context.Context) error { return nil }
+func (*shared) Close() error                { return nil }
+
+// publishes publishes and returns the evidence of another copy.
+func publishes(t *testing.T, a *agent.Agent) *agent.OtherCopy {
+	t.Helper()
+	out, err := a.PublishDraft(t.Context(), draft(agent.WaitSome))
+	require.NoError(t, err)
+	return out.OtherCopy
+}
+
+// twoCopies returns a home that has published, and a copy of it, on one network.
+func twoCopies(t *testing.T) (a, b *agent.Agent, net *shared) {
+	t.Helper()
+	a, net = opened(t), &shared{}
+	usesFake(t, a, net)
+	require.Nil(t, publishes(t, a))
+	b, err := copied(a, filepath.Join(t.TempDir(), "copy"), agent.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, b.Close()) })
+	usesFake(t, b, net)
+	return a, b, net
+}
+
+// badCopies returns what Check reports about other copies; "" if nothing.
+func badCopies(t *testing.T, a *agent.Agent) string {
+	t.Helper()
+	for _, c := range a.Check(t.Context()) {
+		if c.Name == "copies" && !c.OK {
+			return c.Detail
+		}
+	}
+	return ""
+}
+
+// Two copies of a home that publish find each other: at a publication, at a look, and in
+// a check. From the second time on, a restored backup is no explanation.
+func TestACopyOfTheHomeThatPublishesIsFound(t *testing.T) {
+	a, b, _ := twoCopies(t)
+	require.Empty(t, badCopies(t, b))
+	require.Nil(t, publishes(t, a)) // sequence 2
+	require.Contains(t, badCopies(t, b), "another copy of this home is in use, or this home was restored from an older copy")
+	c, err := b.OtherCopy(t.Context(), true)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, c.Sequence)
+	require.EqualValues(t, 1, c.Signed)
+	require.Equal(t, 1, c.Times)
+	c = publishes(t, b) // sequence 3
+	require.NotNil(t, c)
+	require.True(t, c.Successor.IsZero())
+	require.Nil(t, publishes(t, b))
+	require.Empty(t, badCopies(t, b), "one backup that was restored is no reason to warn for ever")
+	c = publishes(t, a)
+	require.NotNil(t, c)
+	require.EqualValues(t, 4, c.Sequence)
+	c = publishes(t, b)
+	require.NotNil(t, c)
+	require.Equal(t, 2, c.Times)
+	require.Nil(t, publishes(t, b))
+	text := badCopies(t, b)
+	require.Contains(t, text, "another copy of this home is in use: ")
+}
+
+// The evidence is stored: also a renewal in the background, which is above the other
+// copy's record, leaves it to be shown.
+func TestEvidenceOfACopyIsShownLater(t *testing.T) {
+	a, b, _ := twoCopies(t)
+	publishes(t, a)
+	require.NotNil(t, publishes(t, b)) // as the republisher does: nobody looks at the result
+	c, err := b.OtherCopy(t.Context(), false)
+	require.NoError(t, err)
+	require.NotNil(t, c)
+	c, err = b.OtherCopy(t.Context(), false)
+	require.NoError(t, err)
+	require.Nil(t, c, "it was shown")
+}
+
+// The attack: a network returns old records of the owner, forged ones, those of others,
+// or of the highest sequence signed by another key. Nothing of it is evidence of a copy.
+func TestALyingNetworkIsNoEvidenceOfACopy(t *testing.T) {
+	a, net := opened(t), &shared{}
+	usesFake(t, a, net)
+	publishes(t, a)
+	own := a.Pointer()
+	first := net.records[own]
+	publishes(t, a)
+	thief := newKey(t)
+	theirs, err := pointer.Sign(thief, pointer.Fields{Sequence: pointer.MaxSequence, Expires: time.Now().Add(time.Hour)})
+	require.NoError(t, err)
+	forged := append([]byte(nil), net.records[own]...)
+	forged[len(forged)-1] ^= 1
+	for i, lie := range [][]byte{first, nil, theirs.Bytes(), forged, []byte("x"), net.records[own]} {
+		net.always = map[pointer.Pointer][]byte{own: lie}
+		c, err := a.OtherCopy(t.Context(), true)
+		require.NoError(t, err)
+		require.Nil(t, c, i)
+		require.Nil(t, publishes(t, a), i)
+		require.Empty(t, badCopies(t, a), i)
+	}
+}
+
+// If one copy has rotated, the other does not publish over the record that leads
+// followers on, and does not rotate by itself: that would be two successions.
+func TestACopyDoesNotPublishOverARotation(t *testing.T) {
+	a, b, net := twoCopies(t)
+	old := a.Pointer()
+	_, err := a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	require.Nil(t, publishes(t, a))
+	last := net.records[old]
+	before, err := b.Identity()
+	require.NoError(t, err)
+	var copied *agent.CopiedError
+	_, err = b.PublishDraft(t.Context(), draft(agent.WaitSome))
+	require.ErrorAs(t, err, &copied)
+	require.Equal(t, a.Pointer(), copied.Successor)
+	require.ErrorContains(t, err, "another copy of this home is in use")
+	_, err = b.Rotate(t.Context(), agent.Rotation{})
+	require.ErrorAs(t, err, &copied)
+	require.Contains(t, badCopies(t, b), a.Pointer().String())
+	require.Equal(t, last, net.records[old])
+	after, err := b.Identity()
+	require.NoError(t, err)
+	require.Equal(t, before.Pointer, after.Pointer)
+	require.Equal(t, before.Next, after.Next)
+
+	// A home that was restored from a backup of before the rotation can go on.
+	_, err = b.Rotate(t.Context(), agent.Rotation{DespiteCopy: true})
+	require.NoError(t, err)
+	require.Equal(t, a.Pointer(), b.Pointer())
+	require.NotNil(t, publishes(t, b), "both have the new key, and each finds the other")
+	require.NotNil(t, publishes(t, a))
+}
+
+// The attack: a thief of the current key names a successor of its own. That is no
+// rotation of a copy, and stops neither a publication nor the rotation to the next key.
+func TestAThiefsSuccessorIsNoRotationOfACopy(t *testing.T) {
+	a, net := opened(t), &shared{}
+	usesFake(t, a, net)
+	publishes(t, a)
+	key, thief := ownKey(t, a), newKey(t)
+	id, err := a.Identity()
+	require.NoError(t, err)
+	step, err := pointer.Succeed(key.Pointer(), thief, id.Next, key)
+	require.NoError(t, err)
+	card := pointer.Card{Next: id.Next, Succession: []pointer.Succession{step}, Successor: thief.Pointer()}
+	theirs, err := pointer.Sign(key, pointer.Fields{Sequence: 9, Expires: time.Now().Add(time.Hour), Card: &card})
+	require.NoError(t, err)
+	net.records[key.Pointer()] = theirs.Bytes()
+	c := publishes(t, a)
+	require.NotNil(t, c)
+	require.True(t, c.Successor.IsZero())
+	net.records[key.Pointer()] = theirs.Bytes()
+
+	// The public half of the next key, as of a rotation in another copy, proves none.
+	other, err := copied(a, filepath.Join(t.TempDir(), "copy"), agent.Options{})
+	require.NoError(t, err)
+	defer other.Close()
+	_, err = other.Rotate(t.Context(), agent.Rotation{DespiteCopy: true})
+	require.NoError(t, err)
+	forged := pointer.Succession{Old: key.Pointer(), New: ownKey(t, other).Public().(ed25519.PublicKey), NewSignature: make([]byte, 64)}
+	card = pointer.Card{Next: id.Next, Succession: []pointer.Succession{forged}, Successor: other.Pointer()}
+	theirs, err = pointer.Sign(key, pointer.Fields{Sequence: 19, Expires: time.Now().Add(time.Hour), Card: &card})
+	require.NoError(t, err)
+	net.records[key.Pointer()] = theirs.Bytes()
+	c = publishes(t, a)
+	require.NotNil(t, c)
+	require.True(t, c.Successor.IsZero())
+	net.records[key.Pointer()] = theirs.Bytes()
+
+	_, err = a.Rotate(t.Context(), agent.Rotation{})
+	require.NoError(t, err)
+	require.Greater(t, held(t, a, key.Pointer()).Sequence(), uint64(19))
+}
+
+// A home that has never published asks nobody about its pointer.
+func TestAnUnpublishedPointerIsNotLookedUp(t *testing.T) {
+	a, r := opened(t), newRouter(t)
+	uses(t, a, r)
+	_, err := a.OtherCopy(t.Context(), true)
+	require.NoError(t, err)
+	gets, puts := r.asked()
+	require.Equal(t, "0 0", fmt.Sprint(gets, puts))
+}

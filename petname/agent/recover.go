@@ -1,0 +1,65 @@
+package agent
+
+import (
+	"context"
+	"errors"
+
+	"github.com/petnames-go/petnames/petname/home"
+)
+
+// Recovered is an identity that [Recover] continued. It is a plain value.
+type Recovered struct {
+	home.Recovered
+	Published
+
+	// Problem is why the records of both pointers are not stored in a network yet:
+	// [ErrNotJoined], a [*JoinError], or an error of [Agent.PublishDraft]. They are in the
+	// home, and the next publication, or an agent that runs, stores them. Nil: stored.
+	Problem error
+}
+
+// Recover makes a home in dir from a recovery file, opens it, joins the networks (see
+// [Agent.Join]; none: the home stays offline), and publishes: the last record of the old
+// pointer, which leads followers to the new one, and the first record of the new
+// pointer. It returns the agent, for the caller to close.
+//
+// Recover fails with the errors of [home.Recover], and with an [*AddressError] for a
+// network that cannot be used, and makes nothing then. After that the home exists,
+// whatever the error: a [*CopiedError] says that the recovery file is not the newest.
+func Recover(ctx context.Context, dir string, r home.RecoverOptions, o Options, networks ...string) (*Agent, Recovered, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, Recovered{}, err
+	}
+	if _, err := (&state{transport: o.Transport}).parseJoin(networks); err != nil {
+		return nil, Recovered{}, err
+	}
+	_, made, err := home.Recover(dir, r)
+	if err != nil {
+		return nil, Recovered{}, err
+	}
+	out := Recovered{Recovered: made}
+	o.Create = nil
+	a, err := Open(ctx, dir, o)
+	if err != nil {
+		return nil, out, err
+	}
+	var offline error
+	if len(networks) > 0 {
+		offline = a.Join(ctx, networks...)
+	}
+	unlocked := a.WithPassphrase(func() ([]byte, error) { return []byte(r.Passphrase), nil })
+	out.Published, err = unlocked.PublishDraft(ctx, nil)
+	var saved *JoinError
+	switch {
+	case out.Sequence == 0:
+		return a, out, err
+	case errors.As(offline, &saved) && err != nil:
+		err = offline
+	}
+	id, ierr := a.identity()
+	if ierr == nil {
+		ierr = a.saveLastRecord(ctx, id) // offline nothing else has put it into the home
+	}
+	out.Problem = err
+	return a, out, ierr
+}

@@ -1,0 +1,210 @@
+package home
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger/durable"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// journalFile exists while a rotation is under way. It has no secrets:
+//
+//	# petname rotation 1
+//	# from: k51…
+//	# to: k51…
+//	# next: k…           the commitment of the new key
+//	# sealing: <hex>     sha2-256 of the sealing keys to be replaced; "none": there are none
+//	# recovery: "/…"     the new recovery file, quoted as in Go; "": none
+//
+// The rotation is committed when identity.key has the new key. Until then, an
+// interrupted rotation is undone: the new recovery file is removed. Afterwards it is
+// finished: the sealing keys are replaced. Both can be repeated.
+const (
+	journalFile  = "rotation.journal"
+	journalMagic = "# petname rotation 1"
+)
+
+// journal is the content of journalFile.
+type journal struct {
+	from, to pointer.Pointer
+	next     pointer.Commitment
+	sealing  string
+	recovery string // absolute path; "": none
+}
+
+// Interrupted is a rotation that a crash or a full disk had interrupted, and that
+// [Home.FinishRotation] has finished or undone. It is a plain value.
+type Interrupted struct {
+	From, To pointer.Pointer
+	Finished bool   // the pointer is To; false: nothing of the rotation remains
+	Left     string // a recovery file of a rotation that was undone, and could not be removed; "": none
+}
+
+func (i Interrupted) String() string {
+	if i.Finished {
+		return fmt.Sprintf("a rotation from %s to %s was interrupted and has been finished", i.From, i.To)
+	}
+	text := fmt.Sprintf("a rotation from %s was interrupted before the key changed, and has been undone", i.From)
+	if i.Left != "" {
+		text += fmt.Sprintf(": the recovery file %q belongs to it, and is of no use: remove it", i.Left)
+	}
+	return text
+}
+
+func (j journal) format() []byte {
+	return fmt.Appendf(nil, "%s\n# from: %s\n# to: %s\n# next: %s\n# sealing: %s\n# recovery: %q\n", journalMagic, j.from, j.to, j.next, j.sealing, j.recovery)
+}
+
+func parseJournal(b []byte) (j journal, err error) {
+	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	if len(lines) != 6 || lines[0] != journalMagic {
+		return journal{}, errors.New("is not of this version, or damaged")
+	}
+	values := make([]string, 5)
+	for i, name := range []string{"from", "to", "next", "sealing", "recovery"} {
+		var ok bool
+		if values[i], ok = strings.CutPrefix(lines[i+1], "# "+name+": "); !ok {
+			return journal{}, fmt.Errorf("line %d should say %q: damaged", i+2, name)
+		}
+	}
+	if j.from, err = pointer.Parse(values[0]); err != nil {
+		return journal{}, err
+	}
+	if j.to, err = pointer.Parse(values[1]); err != nil {
+		return journal{}, err
+	}
+	if j.next, err = pointer.ParseCommitment(values[2]); err != nil {
+		return journal{}, err
+	}
+	j.sealing = values[3]
+	if j.recovery, err = strconv.Unquote(values[4]); err != nil {
+		return journal{}, errors.New("line 6 is not quoted: damaged")
+	}
+	return j, nil
+}
+
+// writeJournal writes the journal of the rotation.
+func (r *Rotation) writeJournal() (journal, error) {
+	j := journal{from: r.Old.Pointer(), to: r.New.Pointer(), next: r.Next, recovery: r.recoveryPath}
+	var err error
+	if j.sealing, err = r.home.sealingSum(); err != nil {
+		return journal{}, err
+	}
+	if err := r.home.replace(journalFile, j.format()); err != nil {
+		return journal{}, errors.Join(fmt.Errorf("journal of the rotation: %w", err), r.home.removeJournal())
+	}
+	return j, nil
+}
+
+// FinishRotation finishes a rotation that was interrupted after the identity had
+// changed, and undoes one that was interrupted before. It returns nil if none was
+// interrupted. The caller has the book open, so that no rotation is under way.
+func (h Home) FinishRotation(now time.Time) (*Interrupted, error) {
+	b, err := readSmall(h.path(journalFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	j, err := parseJournal(b)
+	if err != nil {
+		return nil, fmt.Errorf("journal of a rotation %q: %w; remove it, and rotate the key if that is still to be done", h.path(journalFile), err)
+	}
+	id, err := h.Identity()
+	if err != nil {
+		return nil, err
+	}
+	i := &Interrupted{From: j.from, To: j.to}
+	switch {
+	case id.Created(j.to):
+		i.Finished = true
+		return i, h.finish(j, now)
+	case id.Pointer != j.from: // the identity key was replaced by hand
+		return nil, h.removeJournal()
+	}
+	if j.recovery != "" {
+		if err := h.removeRecovery(j); err != nil {
+			i.Left = j.recovery
+		}
+	}
+	return i, h.removeJournal()
+}
+
+// finish does what follows the change of the identity. The name of identity.key is
+// made durable first, since a failed sync may have been what interrupted the rotation.
+func (h Home) finish(j journal, now time.Time) error {
+	if err := durable.Or(h.files).SyncDir(h.Dir); err != nil {
+		return err
+	}
+	sum, err := h.sealingSum()
+	if err != nil {
+		return err
+	}
+	if sum == j.sealing && sum != noSealing {
+		if _, err := h.RenewSealing(now, 0); err != nil {
+			return fmt.Errorf("sealing keys: %w", err)
+		}
+	}
+	return h.removeJournal()
+}
+
+// noSealing stands for the keys of a home without a file of sealing keys: an older
+// one. [Home.Sealing] creates new ones there.
+const noSealing = "none"
+
+// sealingSum returns the hash of the current sealing keys.
+func (h Home) sealingSum() (string, error) {
+	if _, err := os.Lstat(h.path(sealingFile)); errors.Is(err, fs.ErrNotExist) {
+		return noSealing, nil
+	}
+	s, err := h.Sealing()
+	if err != nil {
+		return "", err
+	}
+	hash := sha256.New()
+	for _, key := range s.PublicKeys() {
+		hash.Write(key.Key)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// removeRecovery removes the recovery file of a rotation that did not happen, whole or
+// in part. Another file with its name stays.
+func (h Home) removeRecovery(j journal) error {
+	b, err := readUpTo(j.recovery, maxRecovery)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = os.Stat(filepath.Dir(j.recovery)) // the medium may not be there
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	header := []byte(recoveryHeader(j.to, j.next))
+	if written := bytes.TrimRight(b, "\x00"); !bytes.HasPrefix(written, header) && !bytes.HasPrefix(header, written) {
+		return nil // not written by the rotation
+	}
+	return durable.Or(h.files).Remove(j.recovery)
+}
+
+// removeJournal removes the journal durably.
+func (h Home) removeJournal() error {
+	err := durable.Or(h.files).Remove(h.path(journalFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return durable.Or(h.files).SyncDir(h.Dir)
+}

@@ -1,0 +1,98 @@
+package home
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"github.com/petnames-go/petnames/ledger/durable"
+	"github.com/petnames-go/petnames/pointer"
+)
+
+// RecoverOptions are the options of [Recover].
+type RecoverOptions struct {
+	File       string // the recovery file
+	Passphrase string // decrypts it, and encrypts the new files
+	Recovery   string // new recovery file for the key after the next; empty: File with ".next" appended
+	WorkFactor int    // of scrypt, log2; 0: the default of age
+}
+
+// Recovered is an identity that [Recover] continued. It is a plain value.
+type Recovered struct {
+	Old, New     pointer.Pointer // before, and of the new home
+	Nickname     string          // of the old pointer when the file was written; "": none, or not known
+	RecoveryFile string          // the new recovery file, as an absolute path; "": the key can be rotated no more
+
+	// Until is the end of the last record of Old, which leads followers to New. It is
+	// zero for a recovery file of version 1: that one has neither this record nor the
+	// signature of the old key, and contacts have to confirm the new pointer.
+	Until time.Time
+}
+
+// ErrRecovery is wrapped by the errors of [Recover] about a recovery file that is
+// damaged, altered or none.
+var ErrRecovery = errors.New("the recovery file cannot be used")
+
+// Recover creates a home in dir from a recovery file alone, after the home that it
+// belonged to was lost. The identity is the next key of that home. The book is empty;
+// the device key, the peer key and the sealing keys are new. The key after the next is
+// in a new recovery file only.
+//
+// It fails with [ErrLocked] without a passphrase, with [ErrPassphrase], with an error
+// that wraps [ErrRecovery] for a file whose parts do not belong together, and with the
+// errors of [Create]. After an error it removes what it created.
+func Recover(dir string, o RecoverOptions) (Home, Recovered, error) { return recoverOn(nil, dir, o) }
+
+func recoverOn(files durable.FS, dir string, o RecoverOptions) (Home, Recovered, error) {
+	if o.Recovery == "" {
+		o.Recovery = o.File + ".next"
+	}
+	r, err := readRecovery(o.File, o.Passphrase)
+	switch {
+	case errors.Is(err, ErrLocked), errors.Is(err, ErrPassphrase), errors.As(err, new(*fs.PathError)):
+		return Home{}, Recovered{}, err
+	case err != nil:
+		return Home{}, Recovered{}, fmt.Errorf("%w: %w", ErrRecovery, err)
+	}
+	n := newHome{CreateOptions: CreateOptions{Passphrase: o.Passphrase, Recovery: o.Recovery, WorkFactor: o.WorkFactor},
+		current: r.next, next: r.after, succession: r.chain}
+	out := Recovered{Old: r.old, New: r.next.Pointer()}
+	if out.RecoveryFile, err = filepath.Abs(o.Recovery); err != nil {
+		return Home{}, Recovered{}, err
+	}
+	if r.last != nil {
+		card, _ := r.last.Card()
+		n.Nickname, n.last, out.Until = card.Nickname, r.last.Bytes(), r.last.Expires()
+		out.Nickname = card.Nickname
+	} else if n.next, n.succession, err = continueUnsigned(r); err != nil {
+		return Home{}, Recovered{}, err
+	}
+	if len(n.succession) >= pointer.MaxKept { // there is no further step
+		n.Recovery, out.RecoveryFile = "", ""
+	}
+	if n.after, err = pointer.NewKey(nil); err != nil {
+		return Home{}, Recovered{}, err
+	}
+	h, err := n.createOn(files, dir)
+	if err != nil {
+		return Home{}, Recovered{}, err
+	}
+	return h, out, nil
+}
+
+// continueUnsigned returns the key after the next, and the step to the next key
+// without a signature of the old key, which a recovery file of version 1 lacks.
+func continueUnsigned(r recovery) (*pointer.Key, []pointer.Succession, error) {
+	after, err := pointer.NewKey(nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	commitment, err := pointer.Commit(after.Public())
+	if err != nil {
+		return nil, nil, err
+	}
+	step, err := pointer.Succeed(r.old, r.next, commitment, nil)
+	return after, []pointer.Succession{step}, err
+}
