@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
@@ -25,18 +26,18 @@ func formatRecovery(current pointer.Pointer, next *pointer.Key, passphrase strin
 
 // readRecovery returns the key in a recovery file.
 func readRecovery(name, passphrase string) (*pointer.Key, error) {
-	b, err := readSmall(name)
+	text, err := readText(name)
 	if err != nil {
 		return nil, fmt.Errorf("recovery file: %w", err)
 	}
-	at := bytes.Index(b, []byte(armor.Header))
-	if !bytes.HasPrefix(b, []byte(recoveryMagic)) || at < 0 {
+	at := strings.Index(text, armor.Header)
+	if !strings.HasPrefix(text, recoveryMagic) || at < 0 {
 		return nil, fmt.Errorf("recovery file %q: is not one of this version, or damaged", name)
 	}
 	if passphrase == "" {
 		return nil, ErrLocked
 	}
-	plain, err := decrypt(b[at:], passphrase)
+	plain, err := decrypt([]byte(text[at:]), passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("recovery file %q: %w", name, err)
 	}
@@ -52,6 +53,10 @@ const recoveryMagic = "# petname recovery 1\n"
 // encrypt encrypts with a passphrase; work is the work factor of scrypt, log2, or 0
 // for the default of age.
 func encrypt(plain []byte, passphrase string, work int) ([]byte, error) {
+	passphrase, err := newPassphrase(passphrase)
+	if err != nil {
+		return nil, err
+	}
 	recipient, err := age.NewScryptRecipient(passphrase)
 	if err != nil {
 		return nil, err
@@ -74,18 +79,22 @@ func encrypt(plain []byte, passphrase string, work int) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// decrypt decrypts with a passphrase in any of its forms. It fails with
+// [ErrPassphrase] when none is right.
 func decrypt(locked []byte, passphrase string) ([]byte, error) {
-	identity, err := age.NewScryptIdentity(passphrase)
-	if err != nil {
-		return nil, err
+	for _, form := range passphraseForms(passphrase) {
+		identity, err := age.NewScryptIdentity(form)
+		if err != nil {
+			return nil, err
+		}
+		r, err := age.Decrypt(armor.NewReader(bytes.NewReader(locked)), identity)
+		if errors.As(err, new(*age.NoIdentityMatchError)) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("identity key: %w", err)
+		}
+		return io.ReadAll(io.LimitReader(r, maxKeyFile))
 	}
-	r, err := age.Decrypt(armor.NewReader(bytes.NewReader(locked)), identity)
-	var wrong *age.NoIdentityMatchError
-	if errors.As(err, &wrong) {
-		return nil, ErrPassphrase
-	}
-	if err != nil {
-		return nil, fmt.Errorf("identity key: %w", err)
-	}
-	return io.ReadAll(io.LimitReader(r, maxKeyFile))
+	return nil, ErrPassphrase
 }
