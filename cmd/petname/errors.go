@@ -54,6 +54,9 @@ func classify(err error) *failure {
 		argument  *agent.ArgumentError
 		address   *agent.AddressError
 		mismatch  *agent.MismatchError
+		header    *home.HeaderError
+		next      *agent.NextError
+		lacking   *home.IncompleteError
 		norecord  *agent.NoRecordError
 		nickless  *agent.NoNicknameError
 		nocard    *agent.NoCardError
@@ -101,6 +104,20 @@ func classify(err error) *failure {
 		return set("usage", exitUsage, next)
 	case errors.As(err, &mismatch):
 		return set("damaged", exitFailure, "put the files that belong together back into "+mismatch.Dir)
+	case errors.As(err, &header):
+		return set("damaged", exitFailure, header.Next())
+	case errors.As(err, &next):
+		return set("damaged", exitFailure, "petname doctor --passphrase-file FILE, which compares it with the keys")
+	case errors.As(err, &lacking):
+		switch {
+		case errors.Is(err, home.ErrExists):
+			return set("home_exists", exitConflict, lacking.Next())
+		case errors.Is(err, fs.ErrExist):
+			return set("exists", exitConflict, lacking.Next())
+		case errors.Is(err, home.ErrNoHome):
+			return set("no_home", exitNotFound, lacking.Next())
+		}
+		return set("damaged", exitFailure, lacking.Next())
 	case errors.As(err, &norecord):
 		return set("not_found", exitNotFound, "petname resolve "+norecord.Pointer.String())
 	case errors.As(err, &nickless), errors.Is(err, agent.ErrSameContact):

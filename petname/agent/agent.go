@@ -68,6 +68,7 @@ type state struct {
 	lastPut *LastPut          // nil: none yet
 
 	messages        *exchange.Exchange // nil until it is needed
+	missing         error              // files that were missing when the home was opened; nil: none
 	lost            error              // messages of an older version that could not be read; nil: none
 	unlinkable      Node               // of a serving agent: a client with a throw-away peer key; nil until it is needed
 	unlinkableOf    Node               // the node that it was made beside
@@ -115,6 +116,7 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	if s.book, err = h.Book(petname.Options{Wait: o.Wait, Now: o.Now, OnChange: s.changed}); err != nil {
 		return nil, err
 	}
+	s.missing = h.Missing() // before Records creates the folder
 	if s.records, err = h.Records(); err != nil {
 		return nil, errors.Join(err, s.book.Close())
 	}
@@ -127,12 +129,12 @@ func Open(ctx context.Context, dir string, o Options) (*Agent, error) {
 	return a, nil
 }
 
-// Notice returns the notice of an Open that could not read all messages of an
-// older version of the home; nil if there is none.
+// Notice returns the notice of an Open that found files of the home missing, or could
+// not read all messages of an older version; nil if there is none.
 func (a *Agent) Notice() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.lost
+	return errors.Join(a.missing, a.lost)
 }
 
 func create(dir string, p Profile) (home.Home, error) {
@@ -194,9 +196,14 @@ type Identity struct {
 	Locked   bool   // the identity key needs a passphrase
 }
 
-// Identity returns what the home says about its owner. It needs no passphrase.
+// Identity returns what the home says about its owner. It needs no passphrase. It fails
+// with a [*home.HeaderError] when a line of the identity key is damaged, or a
+// [*NextError] when the key is locked and the owner's record contradicts it.
 func (a *Agent) Identity() (Identity, error) {
 	id, err := a.identity()
+	if err == nil && id.Locked {
+		err = a.checkNext(id)
+	}
 	if err != nil {
 		return Identity{}, err
 	}
@@ -224,6 +231,19 @@ func (s *state) identity() (home.Identity, error) {
 	return id, nil
 }
 
+// checkNext compares the commitment in the header of a locked identity key with the
+// owner's record, if the home holds one.
+func (s *state) checkNext(id home.Identity) error {
+	r, _, err := s.held(id.Pointer)
+	if err != nil {
+		return nil
+	}
+	if card, ok := r.Card(); ok && !card.Next.IsZero() && card.Next != id.Next {
+		return &NextError{Key: id.Next, Record: card.Next, Sequence: r.Sequence(), Dir: s.home.Dir}
+	}
+	return nil
+}
+
 // key returns the identity's key, unlocked if it has to be.
 func (a *Agent) key() (*pointer.Key, error) {
 	id, err := a.identity()
@@ -234,7 +254,11 @@ func (a *Agent) key() (*pointer.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return id.Key(passphrase)
+	key, err := id.Key(passphrase)
+	if err != nil {
+		return nil, err
+	}
+	return key, id.CheckLast()
 }
 
 func (a *Agent) passphrase(id home.Identity) (string, error) {

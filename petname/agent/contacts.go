@@ -108,12 +108,12 @@ func (a *Agent) Log() iter.Seq2[petname.Event, error] { return a.book.Log() }
 
 // Verify checks every entry of the book, every hash and every row, and returns
 // what does not hold.
-func (a *Agent) Verify(ctx context.Context) []error {
+func (s *state) Verify(ctx context.Context) []error {
 	var problems []error
-	for err := range a.book.Ledger().Verify(ctx) {
+	for err := range s.book.Ledger().Verify(ctx) {
 		problems = append(problems, err)
 	}
-	forks, err := a.book.Ledger().Forks()
+	forks, err := s.book.Ledger().Forks()
 	if err != nil {
 		problems = append(problems, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/petnames-go/petnames/dht"
 	"github.com/petnames-go/petnames/petname/exchange"
@@ -85,6 +86,20 @@ type MismatchError struct {
 
 func (e *MismatchError) Error() string {
 	return "the identity key is of " + e.Key.String() + ", and the book is of " + e.Book.String()
+}
+
+// NextError is returned when the header of the locked identity key states another next
+// key than the owner's newest record: the header is damaged, or another holder of the
+// key signed the record. Unlocking tells which: see [Agent.Unlock].
+type NextError struct {
+	Key, Record pointer.Commitment
+	Sequence    uint64 // of the record
+	Dir         string // of the home
+}
+
+func (e *NextError) Error() string {
+	return fmt.Sprintf("line 3 of %q commits to another next key than your record, sequence %d",
+		filepath.Join(e.Dir, "identity.key"), e.Sequence)
 }
 
 // NoRecordError is returned when the home holds no record of a pointer.
