@@ -13,6 +13,8 @@ var (
 	// ErrFork is returned if a device wrote two entries with one number. Both
 	// are stored: see Ledger.Forks.
 	ErrFork = errors.New("fork: two entries with one number")
+	// ErrReadOnly is returned for a change of a file that may not be written.
+	ErrReadOnly = errors.New("it can be read only")
 	// ErrRefused is returned for foreign entries that do not verify or do not
 	// fit.
 	ErrRefused = errors.New("refused")
