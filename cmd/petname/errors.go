@@ -89,6 +89,8 @@ func classify(err error) *failure {
 			e.Message = at.Error()
 		}
 		return set("disk_full", exitFailure, "make room on the disk and try again")
+	case errors.Is(err, ledger.ErrReadOnly), errors.Is(err, syscall.EROFS):
+		return set("read_only", exitFailure, "copy the home to where it can be written, and give that with --home")
 	case errors.As(err, &argument):
 		next := map[string]string{"path": "a content path starts with /ipfs/ or /ipns/"}[argument.Name]
 		return set("usage", exitUsage, next)

@@ -100,7 +100,10 @@ func (h Home) moveMessages(book *petname.Book, move func(local *ledger.View, row
 	case err != nil, state == oldFileStub:
 		return nil, err
 	case state == oldFileAbsent: // a new home
-		return nil, h.replace(oldMessagesFile, []byte(stub))
+		if err := h.replace(oldMessagesFile, []byte(stub)); !durable.ReadOnly(err) {
+			return nil, err
+		}
+		return nil, nil // no version can write messages there
 	}
 	sum, err := hashFile(h.path(oldMessagesFile))
 	if err != nil {
