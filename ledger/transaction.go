@@ -154,7 +154,7 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 	defer l.writer.Unlock()
 	if l.broken == nil {
 		if err := l.resume(); err != nil {
-			return err
+			return &writeError{l.path, err}
 		}
 	}
 	l.gate.RLock()
@@ -205,13 +205,13 @@ func (l *Ledger) write(fn func(w *writing) error) (err error) {
 	// a torn commit could leave content on free pages, which the next Open has to deface
 	if l.clean {
 		if err := l.pages.unmark(); err != nil {
-			return fmt.Errorf("writing %q: %w", l.path, err)
+			return &writeError{l.path, err}
 		}
 	}
 	ended, l.clean = true, false
 	if err := l.commit(tx); err != nil {
 		l.end(tx)
-		l.unsure = fmt.Errorf("writing %q: %w", l.path, err)
+		l.unsure = &writeError{l.path, err}
 		return l.unsure
 	}
 	l.st.Store(w.st)
