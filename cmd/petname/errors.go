@@ -57,6 +57,7 @@ func classify(err error) *failure {
 		header    *home.HeaderError
 		next      *agent.NextError
 		lacking   *home.IncompleteError
+		unsaved   *agent.UnsavedError
 		norecord  *agent.NoRecordError
 		nickless  *agent.NoNicknameError
 		nocard    *agent.NoCardError
@@ -87,6 +88,9 @@ func classify(err error) *failure {
 		var at *fs.PathError
 		if errors.As(err, &at) {
 			e.Message = at.Error()
+		}
+		if errors.As(err, &unsaved) {
+			e.Message = (&agent.UnsavedError{Sequence: unsaved.Sequence, Err: errors.New(e.Message)}).Error()
 		}
 		return set("disk_full", exitFailure, "make room on the disk and try again")
 	case errors.Is(err, ledger.ErrReadOnly), errors.Is(err, syscall.EROFS):

@@ -115,7 +115,11 @@ func (a *app) printError(failed *failure) {
 	if isCommand(e.Next) {
 		fmt.Fprintf(a.stderr, "try:\n  %s\n", name.Clean(e.Next))
 	} else {
-		fmt.Fprintf(a.stderr, "try: %s\n", name.Clean(e.Next))
+		step, copied, found := strings.Cut(e.Next, "\n")
+		fmt.Fprintf(a.stderr, "try: %s\n", name.Clean(step))
+		if found { // on a line of its own, to be copied
+			fmt.Fprintf(a.stderr, "  %s\n", name.Clean(copied))
+		}
 	}
 }
 

@@ -27,7 +27,11 @@ func (c *checks) add(name, good string, problems ...error) {
 	if !check.OK {
 		var texts []string
 		for _, err := range problems {
-			texts = append(texts, err.Error())
+			text := err.Error()
+			if step, ok := err.(interface{ Next() string }); ok {
+				text += "; " + step.Next()
+			}
+			texts = append(texts, text)
 		}
 		check.Detail = strings.Join(texts, "; ")
 	}

@@ -88,6 +88,21 @@ func (e *MismatchError) Error() string {
 	return "the identity key is of " + e.Key.String() + ", and the book is of " + e.Book.String()
 }
 
+// UnsavedError is returned when a record is signed and its sequence is used, but the
+// home could not store the record. Nothing was stored in a network. The next
+// publication signs another.
+type UnsavedError struct {
+	Sequence uint64
+	Err      error
+}
+
+func (e *UnsavedError) Error() string {
+	return fmt.Sprintf("sequence %d is signed, but neither saved nor published: %v", e.Sequence, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *UnsavedError) Unwrap() error { return e.Err }
+
 // NextError is returned when the header of the locked identity key states another next
 // key than the owner's newest record: the header is damaged, or another holder of the
 // key signed the record. Unlocking tells which: see [Agent.Unlock].

@@ -121,3 +121,8 @@ func Subscribers(a *Agent) int {
 
 // Notify publishes a change of a contact.
 func Notify(a *Agent, p pointer.Pointer) { a.events.publish(Event{BookChanged, p}) }
+
+// SendEdges changes edges and sends them, with an undo that fails.
+func SendEdges(ctx context.Context, a *Agent, to petname.Contact, undo func() error) (Delivery, error) {
+	return a.sendEdges(ctx, to, undo, func() error { return nil })
+}

@@ -100,7 +100,8 @@ func (a *Agent) Publish(ctx context.Context, edit func(*Draft) error) (dht.Recei
 // itself. A nil edit publishes the last value anew.
 //
 // It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that
-// cannot be published, or with what edit returns, before anything has changed.
+// cannot be published, or with what edit returns, before anything has changed, and
+// with an [*UnsavedError] when the home cannot store the record.
 // After that the record is in the home, whatever the error: [ErrNotJoined] before
 // Join, [dht.ErrUnreachable] when no store responded, or a [*dht.ShortError].
 func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Published, error) {
@@ -163,7 +164,7 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	}
 	slices.Sort(out.Edges)
 	if _, err := a.records.Put(ctx, record.Pointer(), record.Bytes()); err != nil {
-		return Published{}, err
+		return Published{}, &UnsavedError{record.Sequence(), err}
 	}
 	if draft.Wait == WaitNone {
 		out.Took = time.Since(began)

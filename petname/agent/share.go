@@ -2,8 +2,10 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"iter"
 
+	"github.com/petnames-go/petnames/ledger"
 	"github.com/petnames-go/petnames/petname"
 	"github.com/petnames-go/petnames/petname/name"
 )
@@ -18,26 +20,34 @@ func (a *Agent) EdgesWith(contact petname.Contact) iter.Seq2[petname.Edge, error
 }
 
 // Share makes contacts reachable under labels for everybody: under label, or else
-// each under what it calls itself. It returns the labels. From the next
-// publication on everybody can see them, and the pointers behind them.
+// each under what it calls itself: all of them, or after an error none. It returns the
+// labels. From the next publication on everybody can see them, and the pointers behind
+// them.
 func (a *Agent) Share(names []string, label string) ([]string, error) {
 	contacts, labels, err := a.labels(names, label)
 	if err != nil {
 		return nil, err
 	}
 	var added []string
-	for i, c := range contacts {
-		if _, err := a.book.SharePublic(c.ID, labels[i]); err != nil {
-			return added, err
+	err = a.book.Update(func(book *petname.Book, _ *ledger.View) error {
+		for i, c := range contacts {
+			if _, err := book.SharePublic(c.ID, labels[i]); err != nil {
+				return err
+			}
+			added = append(added, labels[i].String())
 		}
-		added = append(added, labels[i].String())
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return added, nil
 }
 
 // ShareWith makes contacts reachable under labels for one contact alone, and sends
 // it the edges. It returns the labels that are new. What cannot be sealed for the
-// contact is not changed.
+// contact is not changed; with [Queued], the change is in the book and is sent by a
+// later Fetch.
 func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label string) ([]string, Delivery, error) {
 	audience, err := a.Lookup(to)
 	if err != nil {
@@ -48,12 +58,19 @@ func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label 
 		return nil, "", err
 	}
 	var added []string
-	undo := func() {
-		for _, text := range added {
-			if n, err := petname.CheckLabel(text); err == nil {
-				_, _ = a.book.UnshareWith(audience.ID, n)
+	undo := func() error {
+		return a.book.Update(func(book *petname.Book, _ *ledger.View) error {
+			for _, text := range added {
+				n, err := petname.CheckLabel(text)
+				if err == nil {
+					_, err = book.UnshareWith(audience.ID, n)
+				}
+				if err != nil {
+					return err
+				}
 			}
-		}
+			return nil
+		})
 	}
 	sent, err := a.sendEdges(ctx, audience, undo, func() error {
 		before := make(map[string]bool)
@@ -65,17 +82,21 @@ func (a *Agent) ShareWith(ctx context.Context, to string, names []string, label 
 				before[n.Key()] = true
 			}
 		}
-		for i, c := range contacts {
-			if _, err := a.book.ShareWith(audience.ID, c.ID, labels[i]); err != nil {
-				undo()
-				return err
+		return a.book.Update(func(book *petname.Book, _ *ledger.View) error {
+			for i, c := range contacts {
+				if _, err := book.ShareWith(audience.ID, c.ID, labels[i]); err != nil {
+					return err
+				}
+				if !before[labels[i].Key()] { // what stood before stays, whatever becomes of this
+					added = append(added, labels[i].String())
+				}
 			}
-			if !before[labels[i].Key()] { // what stood before stays, whatever becomes of this
-				added = append(added, labels[i].String())
-			}
-		}
-		return nil
+			return nil
+		})
 	})
+	if sent == "" {
+		added = nil
+	}
 	return added, sent, err
 }
 
@@ -100,7 +121,11 @@ func (a *Agent) UnshareWith(ctx context.Context, to, label string) (Delivery, er
 		return "", err
 	}
 	var was petname.Edge
-	return a.sendEdges(ctx, audience, func() { _, _ = a.book.ShareWith(audience.ID, was.Contact.ID, n) }, func() error {
+	undo := func() error {
+		_, err := a.book.ShareWith(audience.ID, was.Contact.ID, n)
+		return err
+	}
+	return a.sendEdges(ctx, audience, undo, func() error {
 		was, err = a.book.UnshareWith(audience.ID, n)
 		return err
 	})
@@ -126,8 +151,9 @@ func (a *Agent) labels(names []string, label string) ([]petname.Contact, []name.
 }
 
 // sendEdges changes what a contact alone may read, and sends it. A change that
-// cannot be sent or queued is undone.
-func (a *Agent) sendEdges(ctx context.Context, to petname.Contact, undo func(), change func() error) (Delivery, error) {
+// cannot be sent or queued is undone. If that fails too, as on a full disk, the change
+// stands, and is queued: the next Fetch sends every change of the book.
+func (a *Agent) sendEdges(ctx context.Context, to petname.Contact, undo func() error, change func() error) (Delivery, error) {
 	key, err := a.key()
 	if err != nil {
 		return "", err
@@ -143,8 +169,11 @@ func (a *Agent) sendEdges(ctx context.Context, to petname.Contact, undo func(), 
 	}
 	sent, err := p.ShareWith(ctx, key, to.Pointer)
 	if sent == "" {
-		undo()
-		return "", noCard(err, to.Name)
+		err = noCard(err, to.Name)
+		if uerr := undo(); uerr != nil {
+			return Queued, errors.Join(err, uerr)
+		}
+		return "", err
 	}
 	return sent, queued(sent, err)
 }
