@@ -58,6 +58,7 @@ func classify(err error) *failure {
 		next      *agent.NextError
 		lacking   *home.IncompleteError
 		unsaved   *agent.UnsavedError
+		replaced  *agent.SupersededError
 		norecord  *agent.NoRecordError
 		nickless  *agent.NoNicknameError
 		nocard    *agent.NoCardError
@@ -114,6 +115,8 @@ func classify(err error) *failure {
 		return set("damaged", exitFailure, header.Next())
 	case errors.As(err, &next):
 		return set("damaged", exitFailure, "petname doctor --passphrase-file FILE, which compares it with the keys")
+	case errors.As(err, &replaced):
+		return set("superseded", exitChoose, "petname publish PATH, with the path that is to stand")
 	case errors.As(err, &lacking):
 		switch {
 		case errors.Is(err, home.ErrExists):

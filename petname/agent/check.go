@@ -174,6 +174,11 @@ func (s *state) checkRecords(out *checks) {
 			expired++
 		}
 	}
+	if last, err := s.lastOwn(); err == nil {
+		if err := s.superseded(last); err != nil {
+			problems = append(problems, err)
+		}
+	}
 	out.add("records", fmt.Sprintf("%d verified, %d of them expired", len(pointers), expired), problems...)
 }
 

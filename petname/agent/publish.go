@@ -100,11 +100,18 @@ func (a *Agent) Publish(ctx context.Context, edit func(*Draft) error) (dht.Recei
 // itself. A nil edit publishes the last value anew.
 //
 // It fails with [home.ErrLocked], with an [*ArgumentError] for a draft that
-// cannot be published, or with what edit returns, before anything has changed, and
-// with an [*UnsavedError] when the home cannot store the record.
+// cannot be published, with what edit returns, or with a [*SupersededError] when edit
+// keeps the value and there are two, before anything has changed; and with an
+// [*UnsavedError] when the home cannot store the record.
 // After that the record is in the home, whatever the error: [ErrNotJoined] before
 // Join, [dht.ErrUnreachable] when no store responded, or a [*dht.ShortError].
 func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Published, error) {
+	return a.publishDraft(ctx, edit, false)
+}
+
+// publishDraft is PublishDraft; renewing, the newest value stays whatever the owner has
+// to decide.
+func (a *Agent) publishDraft(ctx context.Context, edit func(*Draft) error, renewing bool) (Published, error) {
 	if err := ctx.Err(); err != nil {
 		return Published{}, err
 	}
@@ -143,7 +150,11 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	if last, err = a.newestOwn(ctx, stores, offline); err != nil {
 		return Published{}, err
 	}
-	if last.Value != base {
+	if err := a.superseded(last); err != nil && !renewing {
+		if draft, err = decide(err, edit); err != nil {
+			return Published{}, err
+		}
+	} else if last.Value != base {
 		if draft, err = drafted(last.Value, edit); err != nil {
 			return Published{}, err
 		}
@@ -155,7 +166,7 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 	if err != nil {
 		return Published{}, err
 	}
-	if err := a.book.ReserveSequence(petname.Published{Value: record.Value(), Sequence: record.Sequence()}); err != nil {
+	if err := a.reserve(record, draft.Value != last.Value, renewing); err != nil {
 		return Published{}, err
 	}
 	out := Published{Pointer: record.Pointer(), Value: record.Value(), Sequence: record.Sequence(), Expires: record.Expires(), TTL: record.TTL()}
@@ -180,6 +191,7 @@ func (a *Agent) PublishDraft(ctx context.Context, edit func(*Draft) error) (Publ
 		put = resolver.PublishAll
 	}
 	out.Receipt, err = put(ctx, record)
+	a.noteSent(record, out.Receipt, err)
 	a.notePut(record, out.Receipt, draft.Wait == WaitAll, err)
 	out.Took = time.Since(began)
 	out.Former, out.Stranded = a.putFormer(ctx, identity, stores)
@@ -233,6 +245,7 @@ func (a *Agent) storeLater(record pointer.Record, id home.Identity) {
 		if err == nil {
 			var receipt dht.Receipt
 			receipt, err = a.resolver(stores...).Publish(ctx, record)
+			a.noteSent(record, receipt, err)
 			a.notePut(record, receipt, false, err)
 			a.putFormer(ctx, id, stores)
 		}

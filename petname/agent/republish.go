@@ -74,7 +74,7 @@ func (s *state) wakeRepublisher() {
 // renew publishes the owner's record anew before it expires: the same value, for
 // as long as it was valid for.
 func (a *Agent) renew(ctx context.Context, old pointer.Record, life time.Duration) error {
-	out, err := a.PublishDraft(ctx, func(d *Draft) error {
+	out, err := a.publishDraft(ctx, func(d *Draft) error {
 		d.TTL, d.Lifetime, d.V1 = old.TTL(), life.Round(time.Second), hasV1(old.Bytes())
 		if d.Lifetime <= 0 {
 			d.Lifetime = DefaultLifetime
@@ -84,7 +84,7 @@ func (a *Agent) renew(ctx context.Context, old pointer.Record, life time.Duratio
 			d.Addresses = len(c.Nodes) > 0
 		}
 		return nil
-	})
+	}, true)
 	if err != nil && out.Receipt.Stored == 0 {
 		return err
 	}
@@ -113,6 +113,7 @@ func (n *ownNetwork) Put(ctx context.Context, p pointer.Pointer, record []byte) 
 		return dht.Receipt{}, err
 	}
 	receipt, err := s.resolver(stores...).Publish(ctx, rec)
+	s.noteSent(rec, receipt, err)
 	s.notePut(rec, receipt, false, err) // one that was published in vain is stored by now
 	if id, ierr := s.identity(); ierr == nil {
 		s.putFormer(ctx, id, stores)
