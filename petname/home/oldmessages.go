@@ -27,7 +27,7 @@ const stub = "petnames: no database. The messages of this home are in ledger.db,
 // movedTable is the device-local table of the mark, and movedKey its key. The value
 // is the SHA-256 hash of the file followed by a description of its damage, which is
 // empty for an undamaged file.
-const movedTable = "moved over"
+const movedTable = "taken over" // stored: it does not change
 
 var movedKey = []byte(oldMessagesFile)
 
