@@ -6,8 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/petnames-go/petnames/dht/republish"
@@ -254,9 +254,13 @@ func (h Home) sweep() error {
 	return nil
 }
 
-// decimal matches the random part of a temporary name of older versions. A date of
-// eight digits is not one: a copy that a person made may have it in its name.
-var decimal = regexp.MustCompile(`^([0-9]{1,7}|[0-9]{9,10})$`)
+// isDecimal reports whether text is the random part of a temporary name of older
+// versions, a number of 32 bits. A date of eight digits is not: a copy that a person
+// made may have it in its name.
+func isDecimal(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 32)
+	return err == nil && len(text) != len("20060102")
+}
 
 // sweepOlder removes the temporary files that a crash of an older version left.
 func (h Home) sweepOlder() error {
@@ -271,7 +275,7 @@ func (h Home) sweepOlder() error {
 				prefix = tempPrefix(f.name)
 			}
 			rest, ok := strings.CutPrefix(e.Name(), prefix)
-			if prefix == "" || !ok || !e.Type().IsRegular() || !decimal.MatchString(rest) {
+			if prefix == "" || !ok || !e.Type().IsRegular() || !isDecimal(rest) {
 				continue
 			}
 			if err := durable.Or(h.files).Remove(filepath.Join(h.Dir, e.Name())); err != nil {
