@@ -92,6 +92,13 @@ func TestEveryFormOfAPassphraseUnlocks(t *testing.T) {
 			require.ErrorIs(t, err, ErrPassphrase)
 		}
 	}
+	h := create(t, CreateOptions{Passphrase: "\u00e9 e\u0301"}) // neither NFC nor NFD
+	id, err := h.Identity()
+	require.NoError(t, err)
+	for _, p := range []string{"\u00e9 \u00e9", "e\u0301 e\u0301"} {
+		_, err = id.Key(p)
+		require.NoError(t, err)
+	}
 	for name, b := range map[string]string{
 		"Latin-1": "p\xe4ss\n", "UTF-16 without a mark": utf16Line(binary.LittleEndian, "pass\n"), "BOM alone": bom + "\r\n",
 		"UTF-16 of an empty line": utf16Line(binary.BigEndian, bom+"\r\npass"), "a zero": "a\x00b",
