@@ -259,7 +259,7 @@ func (h Home) sweep() error {
 // made may have it in its name.
 func isDecimal(text string) bool {
 	_, err := strconv.ParseUint(text, 10, 32)
-	return err == nil && len(text) != len("20060102")
+	return err == nil && len(text) != 8
 }
 
 // sweepOlder removes the temporary files that a crash of an older version left.
